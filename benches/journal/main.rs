@@ -1,0 +1,265 @@
+//! What the audit journal costs: `cargo bench --bench journal [-- FOLDER]`.
+//!
+//! Everything is a ratio, measured side by side on the same disk: the cost of two durable records with
+//! one caller against one fdatasync of the same size, the records of 64 callers a second against SQLite
+//! with a commit per record, and sustained appends with tree and checkpoints against SQLite inserts of
+//! 100 rows a commit.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench prints, and one that fails has no result"
+)]
+
+use std::{
+    fs::File,
+    io::{Seek as _, Write as _},
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use logkey::{
+    app::SystemClock,
+    audit::{self, Journal, Sequencer, checkpoint::SigningKey},
+    domain::{
+        association::{Place, RecordedAssociation, Resource, Target},
+        audit::{Act, Actor, DecisionRecord, End, Entry, Event, Keys, Kind, Via},
+        call::{Action, RequestId},
+    },
+    ports::{AuditLog as _, Clock},
+    store::{self, Store},
+};
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+
+const ROUNDS: usize = 5;
+const CALLS: usize = 200;
+/// What one commit of one record writes to the write-ahead log, roughly: five pages with their headers.
+const COMMIT_BYTES: usize = 5 * 4120;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 1)]
+async fn main() {
+    let base = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_else(|| ".".into());
+    let (mut sync, mut pair) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let dir = tempfile::tempdir_in(&base).unwrap();
+        let (store, journal) = open(dir.path()).await;
+        // Interleaved, so that both meet the same disk.
+        let mut probe = Probe::new(dir.path());
+        for _ in 0..CALLS {
+            sync.push(probe.sync());
+            let began = Instant::now();
+            call(&journal).await;
+            pair.push(began.elapsed());
+        }
+        journal.close().await;
+        drop(store);
+    }
+    let (s, p) = (percentiles(sync), percentiles(pair));
+    println!("one fdatasync:             p50 {:>9.1?}  p99 {:>9.1?}", s.0, s.1);
+    println!("two durable records:       p50 {:>9.1?}  p99 {:>9.1?}", p.0, p.1);
+    let rest = p.0.saturating_sub(Duration::from_micros(200)).as_secs_f64() / s.0.as_secs_f64();
+    println!("beyond 0.2 ms:             {rest:.2} fdatasync  (at most 2.2)");
+
+    let alone = median(ROUNDS, async || commit_per_record(&base).await).await;
+    let group = median(ROUNDS, async || many_callers(&base).await).await;
+    println!("commit per record:         {alone:>9.0} records/s");
+    println!("64 callers:                {group:>9.0} records/s  = {:.1} x (at least 8)", group / alone);
+
+    let plain = median(ROUNDS, async || hundred_rows(&base).await).await;
+    let whole = median(ROUNDS, async || sustained(&base).await).await;
+    println!("100 rows a commit:         {plain:>9.0} records/s");
+    println!("sustained, with the tree:  {whole:>9.0} records/s  = {:.2} x (at least 1)", whole / plain);
+}
+
+async fn open(dir: &Path) -> (Store, Arc<Journal>) {
+    let url = format!("sqlite://{}/logkey.db", dir.display());
+    let store = store::open(&store::Config { url }).await.unwrap();
+    let journal = Journal::start(Arc::clone(&store.events), Arc::new(SystemClock), audit::Config::default());
+    (store, Arc::new(journal))
+}
+
+/// An intent and its outcome, as the use case records them.
+async fn call(journal: &Journal) {
+    let (intent, outcome) = records();
+    let id = journal.commit(intent).await.unwrap();
+    let event = Event { closes: Some(id), ..outcome.event };
+    journal.commit(Entry { event, ..outcome }).await.unwrap();
+}
+
+fn records() -> (Entry, Entry) {
+    let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    let resource = Resource { place, target: Target::LogGroup("/payments/api".parse().unwrap()) };
+    let key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    let event = Event {
+        kind: Kind::Intent,
+        act: Act::Rpc(Action::AssociateKmsKey),
+        correlation: RequestId::random(),
+        actor: Actor {
+            tenant: Some("payments".parse().unwrap()),
+            subject: Some("someone@example.com".into()),
+            issuer: Some("https://idp.example.com".into()),
+            token_id: Some("d3c550fd-dbcc-4bbb-a232-57fd68e1bd82".into()),
+            source: Some("192.0.2.7".parse().unwrap()),
+            unverified_user_agent: Some("grpc-node-js/1.13.0".into()),
+        },
+        resource: Some(resource.clone()),
+        keys: Keys { requested: Some(key.into()), resolved: key.parse().ok(), previous: None },
+        reason: Some("ticket 4711".into()),
+        decision: Some(DecisionRecord { allowed: true, policies: vec!["tenant/payments/0".into()] }),
+        ..Event::of_service(Act::Start, SystemClock.now())
+    };
+    let outcome = Event {
+        kind: Kind::Outcome,
+        via: Via {
+            role_arn: Some("arn:aws:iam::111122223333:role/LogKeyAssociator".into()),
+            session_name: Some("payments".into()),
+            aws_request_ids: vec!["8ba0b1f0-3b1f-4c5e-9f0a-8f3f6f0a1b2c".into()],
+        },
+        end: Some(End { failure: None, aws_error: None, latency: Duration::from_millis(12) }),
+        ..event.clone()
+    };
+    let association = RecordedAssociation {
+        resource,
+        key: key.parse().ok(),
+        previous_key: None,
+        accepted: SystemClock.now(),
+    };
+    (Entry { event, association: None }, Entry { event: outcome, association: Some(association) })
+}
+
+/// A file that is written and synced as a write-ahead log is, without a database.
+struct Probe(File);
+
+impl Probe {
+    fn new(dir: &Path) -> Self {
+        let mut file = File::create(dir.join("probe")).unwrap();
+        file.write_all(&vec![0; 4 << 20]).unwrap();
+        file.sync_all().unwrap();
+        file.rewind().unwrap();
+        Self(file)
+    }
+
+    fn sync(&mut self) -> Duration {
+        let bytes = vec![7; COMMIT_BYTES];
+        let began = Instant::now();
+        self.0.write_all(&bytes).unwrap();
+        self.0.sync_data().unwrap();
+        began.elapsed()
+    }
+}
+
+async fn many_callers(base: &str) -> f64 {
+    let dir = tempfile::tempdir_in(base).unwrap();
+    let (_store, journal) = open(dir.path()).await;
+    let began = Instant::now();
+    for _ in 0..64 {
+        let journal = Arc::clone(&journal);
+        tokio::spawn(async move {
+            loop {
+                call(&journal).await;
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (count, took) = (count(dir.path()).await, began.elapsed());
+    per_second(count, took)
+}
+
+async fn sustained(base: &str) -> f64 {
+    let dir = tempfile::tempdir_in(base).unwrap();
+    let (store, journal) = open(dir.path()).await;
+    let key = SigningKey::open_or_make(&dir.path().join("key.pem"), "logkey").unwrap();
+    let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
+    let sequencer = Sequencer::start(log, tree, Arc::new(SystemClock), key).await.unwrap();
+    let began = Instant::now();
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..256 {
+        let journal = Arc::clone(&journal);
+        callers.spawn(async move {
+            for _ in 0..40 {
+                call(&journal).await;
+            }
+        });
+    }
+    callers.join_all().await;
+    journal.close().await;
+    // The last checkpoint is part of the work.
+    sequencer.close().await;
+    let took = began.elapsed();
+    per_second(count(dir.path()).await, took)
+}
+
+async fn count(dir: &Path) -> i64 {
+    let options = SqliteConnectOptions::new().filename(dir.join("logkey.db")).read_only(true);
+    let mut file = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query_scalar("SELECT count(*) FROM event").fetch_one(&mut file).await.unwrap()
+}
+
+async fn plain(dir: &Path) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(dir.join("plain.db")).create_if_missing(true);
+    let mut file = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::raw_sql("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL").execute(&mut file).await.unwrap();
+    let schema = include_str!("../../src/store/migrations/sqlite/0001_events.sql");
+    sqlx::raw_sql(schema).execute(&mut file).await.unwrap();
+    file
+}
+
+const INSERT: &str = "INSERT INTO event (id, time, tenant, kind, action, account, correlation, outcome, body) \
+                      VALUES ($1, $2, 'payments', 'intent', 'AssociateKmsKey', '111122223333', $3, NULL, $4)";
+
+async fn insert(file: &mut SqliteConnection, body: &str) {
+    let id = uuid::Uuid::now_v7();
+    sqlx::query(INSERT)
+        .bind(id.as_bytes().as_slice())
+        .bind(SystemClock.now().as_micros())
+        .bind(uuid::Uuid::new_v4().to_string())
+        .bind(body)
+        .execute(file)
+        .await
+        .unwrap();
+}
+
+async fn commit_per_record(base: &str) -> f64 {
+    let dir = tempfile::tempdir_in(base).unwrap();
+    let (mut file, body) = (plain(dir.path()).await, "x".repeat(1500));
+    let (began, mut done) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(2) {
+        insert(&mut file, &body).await;
+        done += 1;
+    }
+    per_second(done, began.elapsed())
+}
+
+async fn hundred_rows(base: &str) -> f64 {
+    let dir = tempfile::tempdir_in(base).unwrap();
+    let (mut file, body) = (plain(dir.path()).await, "x".repeat(1500));
+    let began = Instant::now();
+    for _ in 0..200 {
+        sqlx::raw_sql("BEGIN").execute(&mut file).await.unwrap();
+        for _ in 0..100 {
+            insert(&mut file, &body).await;
+        }
+        sqlx::raw_sql("COMMIT").execute(&mut file).await.unwrap();
+    }
+    per_second(200 * 100, began.elapsed())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a bench counts less than 2^52")]
+fn per_second(count: i64, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64()
+}
+
+fn percentiles(mut all: Vec<Duration>) -> (Duration, Duration) {
+    all.sort_unstable();
+    let at = |part: usize| all.get(all.len() * part / 100).copied().unwrap_or_default();
+    (at(50), at(99))
+}
+
+async fn median(rounds: usize, mut run: impl AsyncFnMut() -> f64) -> f64 {
+    let mut all = Vec::new();
+    for _ in 0..rounds {
+        all.push(run().await);
+    }
+    all.sort_by(f64::total_cmp);
+    all.get(rounds / 2).copied().unwrap_or_default()
+}

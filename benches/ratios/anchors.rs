@@ -1,0 +1,95 @@
+//! The anchors: E, a bare tonic server that gives a ready-made answer, and F, which passes the call
+//! on through the AWS SDK and does nothing else. Both answer with a message that the service itself
+//! gave, so that the sizes are the same.
+
+use std::{io::Write as _, thread};
+
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
+use aws_sdk_cloudwatchlogs::{Client, Config};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use logkey::proto::{AssociateKmsKeyRequest, associate_kms_key_request::Target};
+use prost::Message as _;
+use tokio::net::TcpListener;
+use tonic::{
+    Status,
+    transport::{Server, server::Router, server::TcpIncoming},
+};
+
+use crate::{
+    Outcome,
+    method::{ACCOUNT, Associate, Caller, Only, REGION, Rpc, Unary},
+};
+
+/// Runs the server of one role until standard input ends, and prints its address once it listens.
+#[tokio::main]
+pub(crate) async fn serve(role: &str, rpc: Rpc, settings: &[&str]) -> Outcome<()> {
+    let router = match (role, rpc, settings) {
+        ("echo", Rpc::AssociateKmsKey, [answer]) => echo::<Associate>(answer)?,
+        ("echo", Rpc::GetCaller, [answer]) => echo::<Caller>(answer)?,
+        ("forward", Rpc::AssociateKmsKey, [answer, aws]) => forward(answer, aws)?,
+        _ => return Err(format!("no such server: {role} {settings:?}").into()),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ready(&listener.local_addr()?.to_string())?;
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    router.serve_with_incoming_shutdown(incoming, parent_is_gone()).await?;
+    Ok(())
+}
+
+/// Tells the parent process where this one listens.
+pub(crate) fn ready(address: &str) -> Outcome<()> {
+    println!("{address}");
+    Ok(std::io::stdout().flush()?)
+}
+
+/// Ends when the parent closes this process's standard input, however the parent ends. Not by
+/// tokio's stdin: a read of that cannot be abandoned, and the runtime would wait for it.
+pub(crate) async fn parent_is_gone() {
+    let (gone, seen) = tokio::sync::oneshot::channel::<()>();
+    thread::spawn(move || {
+        let _ends = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        drop(gone);
+    });
+    let _closed = seen.await;
+}
+
+fn decode<M: Unary>(answer: &str) -> Outcome<M::Answer> {
+    Ok(M::Answer::decode(BASE64_STANDARD.decode(answer)?.as_slice())?)
+}
+
+fn echo<M: Unary>(answer: &str) -> Outcome<Router> {
+    let answer = decode::<M>(answer)?;
+    let only = Only::<M, _>::new(move |_: M::Request| std::future::ready(Ok(answer.clone())));
+    Ok(Server::builder().add_service(only))
+}
+
+fn forward(answer: &str, aws: &str) -> Outcome<Router> {
+    let answer = decode::<Associate>(answer)?;
+    // The account's administrator in the embedded AWS, which looks at no signature.
+    let credentials = Credentials::new(format!("AKIAADMIN{ACCOUNT}"), "secret", None, None, "bench");
+    let logs = Client::from_conf(
+        Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .credentials_provider(credentials)
+            .endpoint_url(aws)
+            .region(Region::from_static(REGION))
+            .build(),
+    );
+    let only = Only::<Associate, _>::new(move |request: AssociateKmsKeyRequest| {
+        let (logs, answer) = (logs.clone(), answer.clone());
+        async move {
+            let call = logs.associate_kms_key().kms_key_id(request.kms_key_id);
+            let call = match request.target {
+                Some(Target::LogGroupName(name)) => call.log_group_name(name),
+                Some(Target::ResourceIdentifier(arn)) => call.resource_identifier(arn),
+                None => return Err(Status::invalid_argument("no target")),
+            };
+            match call.send().await {
+                Ok(_) => Ok(answer),
+                Err(error) => Err(Status::unavailable(format!("{error:?}"))),
+            }
+        }
+    });
+    Ok(Server::builder().add_service(only))
+}

@@ -1,0 +1,160 @@
+//! The rows: which server is set beside which, in what order, and what comes of it.
+
+use std::time::Duration;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use comfy_table::{Table, presets::ASCII_MARKDOWN};
+
+use crate::{
+    Outcome,
+    load::{CALLERS, Sample},
+    method::Rpc,
+    process::{Cores, Server},
+};
+
+/// Rounds of A-B-B-A; what counts is the median of their ratios.
+const ROUNDS: usize = 5;
+
+/// Two servers under the same load, and which figures to print.
+pub(crate) struct Row<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) rpc: Rpc,
+    pub(crate) token: &'a str,
+    pub(crate) anchor: (&'static str, &'a Server),
+    pub(crate) subject: (&'static str, &'a Server),
+}
+
+/// One window.
+#[derive(Debug)]
+struct Window {
+    sample: Sample,
+    /// Calls a second.
+    throughput: f64,
+    /// Microseconds of the server's CPU time a call.
+    cpu: f64,
+    /// The share of its core that the server used, in percent.
+    busy: f64,
+}
+
+/// The median of the rounds, the least and the most.
+#[derive(Debug)]
+struct Spread {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+/// What was measured, as two tables: ratios, and the numbers that they were made of.
+pub(crate) struct Report<'a> {
+    cores: &'a Cores,
+    window: Duration,
+    ratios: Table,
+    numbers: Table,
+}
+
+// === impl Report ===
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(cores: &'a Cores, window: Duration) -> Self {
+        let mut ratios = Table::new();
+        ratios.load_preset(ASCII_MARKDOWN);
+        ratios.set_header(["row", "throughput", "of five", "cpu/req", "of five"]);
+        let mut numbers = Table::new();
+        numbers.load_preset(ASCII_MARKDOWN);
+        numbers.set_header(["row", "server", "calls/s", "cpu µs", "core busy", "p50 µs", "p99 µs", "answer"]);
+        Self { cores, window, ratios, numbers }
+    }
+
+    /// Measures a row: the subject's figures over the anchor's.
+    pub(crate) fn row(&mut self, row: &Row<'_>) -> Outcome<()> {
+        let (mut anchor, mut subject) = (Vec::new(), Vec::new());
+        let (mut throughput, mut cpu) = (Vec::new(), Vec::new());
+        for side in [row.anchor.1, row.subject.1] {
+            self.window(row, side)?;
+        }
+        for _ in 0..ROUNDS {
+            let [a1, b1, b2, a2] = [
+                self.window(row, row.anchor.1)?,
+                self.window(row, row.subject.1)?,
+                self.window(row, row.subject.1)?,
+                self.window(row, row.anchor.1)?,
+            ];
+            throughput.push((b1.throughput + b2.throughput) / (a1.throughput + a2.throughput));
+            cpu.push((b1.cpu + b2.cpu) / (a1.cpu + a2.cpu));
+            anchor.extend([a1, a2]);
+            subject.extend([b1, b2]);
+        }
+        let (throughput, cpu) = (Spread::of(throughput), Spread::of(cpu));
+        self.ratios.add_row([
+            row.name.to_owned(),
+            format!("{:.1} %", throughput.median * 100.0),
+            format!("{:.1} to {:.1}", throughput.least * 100.0, throughput.most * 100.0),
+            format!("{:.2}x", cpu.median),
+            format!("{:.2} to {:.2}", cpu.least, cpu.most),
+        ]);
+        for (name, windows) in [(row.anchor.0, anchor), (row.subject.0, subject)] {
+            self.numbers(row.name, name, &windows);
+        }
+        Ok(())
+    }
+
+    /// Prints all of it.
+    pub(crate) fn print(&self) {
+        println!(
+            "{} cores: servers on core {}, load on core {}, AWS stand-in on core {}; {CALLERS} calls under \
+             way; windows of {:?}, A-B-B-A, median of {ROUNDS}\n\n{}\n\n{}",
+            self.cores.count,
+            self.cores.server,
+            self.cores.generator,
+            self.cores.outside,
+            self.window,
+            self.ratios,
+            self.numbers,
+        );
+    }
+
+    fn window(&self, row: &Row<'_>, server: &Server) -> Outcome<Window> {
+        let before = server.cpu_seconds()?;
+        let sample = server.load(&self.cores.generator, row.rpc, self.window, row.token)?;
+        let cpu = server.cpu_seconds()? - before;
+        let calls = f64::from(u32::try_from(sample.calls)?);
+        Ok(Window {
+            throughput: calls / sample.seconds,
+            cpu: cpu * 1e6 / calls,
+            busy: cpu * 100.0 / sample.seconds,
+            sample,
+        })
+    }
+
+    fn numbers(&mut self, row: &str, server: &str, windows: &[Window]) {
+        let median = |of: fn(&Window) -> f64| Spread::of(windows.iter().map(of)).median;
+        let micros = |of: fn(&Sample) -> u64| {
+            let mut all: Vec<u64> = windows.iter().map(|w| of(&w.sample)).collect();
+            all.sort_unstable();
+            all.get(all.len() / 2).copied().unwrap_or(0).to_string()
+        };
+        let answer = windows.first().map_or("", |w| w.sample.answer.as_str());
+        let size = BASE64_STANDARD.decode(answer).map_or(0, |bytes| bytes.len());
+        self.numbers.add_row([
+            row.to_owned(),
+            server.to_owned(),
+            format!("{:.0}", median(|w| w.throughput)),
+            format!("{:.1}", median(|w| w.cpu)),
+            format!("{:.0} %", median(|w| w.busy)),
+            micros(|s| s.p50),
+            micros(|s| s.p99),
+            format!("{size} B"),
+        ]);
+    }
+}
+
+// === impl Spread ===
+
+impl Spread {
+    fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut sorted: Vec<f64> = values.into_iter().collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let at = |n: usize| sorted.get(n).copied().unwrap_or(f64::NAN);
+        Self { median: at(sorted.len() / 2), least: at(0), most: at(sorted.len().saturating_sub(1)) }
+    }
+}

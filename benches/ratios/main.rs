@@ -1,0 +1,53 @@
+//! `cargo bench --bench ratios`: the service beside a bare echo (E) and a plain forwarder (F), in
+//! one run, as ratios. The program is its own servers and load generators: it starts itself anew
+//! for each, so that every process has one core and its own CPU time.
+#![expect(
+    clippy::print_stdout,
+    reason = "a bench prints; its processes tell each other a line on standard output"
+)]
+
+mod anchors;
+mod aws;
+mod compare;
+mod issuer;
+mod load;
+mod method;
+mod process;
+mod rows;
+mod service;
+mod stub;
+
+use std::{env, error::Error, time::Duration};
+
+use crate::method::Rpc;
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// How long one window lasts, unless the command line says otherwise.
+const WINDOW: Duration = Duration::from_millis(1500);
+
+fn main() -> Outcome<()> {
+    // Cargo adds `--bench`.
+    let arguments: Vec<String> = env::args().skip(1).filter(|a| a != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] => rows::all(WINDOW),
+        ["--window", seconds] => rows::all(Duration::try_from_secs_f64(seconds.parse()?)?),
+        ["aws"] => told(aws::serve()),
+        ["service", aws, folder] => told(service::serve(folder, *aws == "stubbed")),
+        ["serve", role, rpc, settings @ ..] => told(anchors::serve(role, Rpc::named(rpc)?, settings)),
+        ["load", server, rpc, seconds, token] => {
+            let window = Duration::try_from_secs_f64(seconds.parse()?)?;
+            load::run(server.parse()?, Rpc::named(rpc)?, window, token)
+        }
+        _ => Err("usage: ratios [--window SECONDS]".into()),
+    }
+}
+
+/// Tells the parent what went wrong, where it waits for an address.
+fn told(served: Outcome<()>) -> Outcome<()> {
+    if let Err(error) = &served {
+        println!("{}", error.to_string().replace('\n', "; "));
+    }
+    served
+}

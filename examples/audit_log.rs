@@ -1,0 +1,113 @@
+//! Writes an audit log that holds an event of every kind, for tools that check the form of events and
+//! of the log: `cargo run --example audit_log -- FOLDER COUNT`.
+
+use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
+
+use logkey::{
+    app::SystemClock,
+    audit::{self, Journal, Sequencer, checkpoint, checkpoint::SigningKey},
+    domain::{
+        association::{Place, Resource, Target},
+        audit::{Act, Actor, DecisionRecord, End, Entry, Event, EventId, Keys, Kind, Settlement, Via},
+        call::Action,
+        reason::Reason,
+    },
+    ports::{AuditLog as _, Clock},
+    store,
+};
+
+const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args_os().skip(1);
+    let folder = PathBuf::from(args.next().ok_or("which folder?")?);
+    let count: usize = args.next().and_then(|count| count.into_string().ok()).map_or(Ok(0), |n| n.parse())?;
+    let file = folder.join("logkey.db");
+    let store = store::open(&store::Config { url: format!("sqlite://{}", file.display()) }).await?;
+    let key = SigningKey::open_or_make(&checkpoint::key_beside(&file), "logkey")?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let sequencer = Sequencer::start(store.log, store.tree, Arc::clone(&clock), key).await?;
+    let journal = Arc::new(Journal::start(store.events, Arc::clone(&clock), audit::Config::default()));
+    let samples = samples(&*clock)?;
+    for event in &samples {
+        journal.commit(Entry { event: event.clone(), association: None }).await?;
+    }
+    // What is told only by the journal itself: a flood, counted.
+    for event in samples.iter().filter(|event| event.kind == Kind::Refusal).take(1) {
+        (0..100).for_each(|_| journal.note(event.clone()));
+    }
+    let mut calls = tokio::task::JoinSet::new();
+    for event in samples.iter().cycle().take(count).cloned() {
+        let journal = Arc::clone(&journal);
+        calls.spawn(async move { journal.commit(Entry { event, association: None }).await });
+        if calls.len() >= 256 {
+            calls.join_next().await;
+        }
+    }
+    calls.join_all().await;
+    journal.close().await;
+    sequencer.close().await;
+    Ok(())
+}
+
+/// An event of every kind, act, resource and end.
+fn samples(clock: &dyn Clock) -> Result<Vec<Event>, Box<dyn Error>> {
+    let place = Place { account: "111122223333".parse()?, region: "eu-west-1".parse()? };
+    let call = Event {
+        kind: Kind::Intent,
+        act: Act::Rpc(Action::AssociateKmsKey),
+        actor: Actor {
+            tenant: Some("payments".parse()?),
+            subject: Some("Ünïcödé \u{202e}\u{1b}[31m\u{0}\"quoted\"\\".into()),
+            issuer: Some("https://idp.example.com".into()),
+            token_id: Some("jti-1".into()),
+            source: Some("2001:db8::1".parse()?),
+            unverified_user_agent: Some("grpc-node/1.9 \u{200b}".repeat(100).into()),
+        },
+        resource: Some(Resource { place: place.clone(), target: Target::LogGroup("/app/web#1".parse()?) }),
+        keys: Keys { requested: Some("alias/x".into()), resolved: Some(KEY.parse()?), previous: None },
+        reason: Some("ticket 42".into()),
+        decision: Some(DecisionRecord { allowed: true, policies: vec!["grants".into(), "extra".into()] }),
+        via: Via {
+            role_arn: Some("arn:aws:iam::111122223333:role/LogKey".into()),
+            session_name: Some("payments".into()),
+            aws_request_ids: vec!["aws-1".into(), "aws-2".into()],
+        },
+        ..Event::of_service(Act::Start, clock.now())
+    };
+    let end = |failure| End {
+        failure,
+        aws_error: failure.map(|_| "AccessDeniedException".into()),
+        latency: Duration::from_micros(1234),
+    };
+    let mut all: Vec<Event> = [Act::Start, Act::Stop, Act::Reload, Act::Lost]
+        .map(|act| Event { end: Some(end(None)), ..Event::of_service(act, clock.now()) })
+        .into();
+    let intent = EventId(uuid::Uuid::from_u128(1));
+    for action in Action::ALL.into_iter().chain([Action::Unknown]) {
+        all.push(Event { act: Act::Rpc(action), kind: Kind::Read, end: Some(end(None)), ..call.clone() });
+    }
+    for target in [Target::LogGroup("/app/web".parse()?), Target::QueryResults] {
+        all.push(Event { resource: Some(Resource { place: place.clone(), target }), ..call.clone() });
+    }
+    for settled in [Settlement::InForce, Settlement::NotInForce, Settlement::CannotTell] {
+        all.push(Event { kind: Kind::Settled(settled), closes: Some(intent), ..call.clone() });
+    }
+    all.push(Event { kind: Kind::Outcome, closes: Some(intent), end: Some(end(None)), ..call.clone() });
+    for reason in Reason::ALL {
+        let detail = Some("why \n it failed".repeat(500).into());
+        let decision = Some(DecisionRecord { allowed: false, policies: Vec::new() });
+        let refused = Event {
+            kind: Kind::Refusal,
+            end: Some(end(Some(*reason))),
+            detail,
+            decision,
+            count: 3,
+            ..call.clone()
+        };
+        all.push(Event { actor: Actor::default(), resource: None, ..refused.clone() });
+        all.push(refused);
+    }
+    Ok(all)
+}

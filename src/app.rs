@@ -1,0 +1,332 @@
+//! Composition: the one file that names every adapter. It builds them, wires them to the ports, runs the
+//! service and ends it in order.
+
+mod clock;
+mod current;
+mod generation;
+mod lifecycle;
+mod limits;
+pub mod reload;
+pub mod telemetry;
+pub mod watch;
+
+use std::{fmt, future::Future, io, path::Path, sync::Arc, time::Duration};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use thiserror::Error;
+use tokio::{net::TcpListener, sync::oneshot};
+use tokio_util::task::TaskTracker;
+
+pub use self::{clock::SystemClock, reload::Reloader};
+use self::{current::Current, generation::GenerationError, limits::Counted};
+use crate::{
+    audit::{
+        Journal, Opened, Sequencer,
+        checkpoint::{self, KeyError, SigningKey},
+        sequencer::Broken,
+    },
+    aws::Aws,
+    config::{Fault, Settings},
+    domain::{audit::Act, time::Timestamp},
+    limit::{LocalPace, LocalQuota},
+    ports::{
+        AuditLog, AuditUnavailable, Clock, EventReader, KeyAssociations, Keys, LogGroups, Roles, TenantQuota,
+    },
+    server::{
+        self, ServeError,
+        admin::{self, Admin},
+        authn, quota, stack,
+        tls::{Tls, TlsError},
+    },
+    service::{self, KeyBroker},
+    store::{self, OpenError},
+};
+
+/// How often budgets of idle tenants are forgotten, and gauges brought up to date.
+const HOUSEKEEPING: Duration = Duration::from_secs(15);
+
+/// The service, ready to be run.
+pub struct App {
+    settings: Settings,
+    started: Timestamp,
+    clock: Arc<dyn Clock>,
+    journal: Arc<Journal>,
+    log: Arc<dyn EventReader>,
+    sequencer: Sequencer,
+    current: Arc<Current>,
+    aws: Option<Arc<Aws>>,
+    quota: Arc<dyn TenantQuota>,
+    own: Arc<LocalQuota>,
+    pace: Arc<LocalPace>,
+    broker: KeyBroker,
+    tasks: TaskTracker,
+    tls: Option<Arc<Tls>>,
+    metrics: Option<PrometheusHandle>,
+}
+
+/// The ports to AWS, where they are to be others than the adapter of [`crate::aws`].
+#[derive(Clone)]
+pub struct Upstream {
+    /// Sets keys and takes them away.
+    pub associations: Arc<dyn KeyAssociations>,
+    /// Reads log groups.
+    pub log_groups: Arc<dyn LogGroups>,
+    /// Reads keys.
+    pub keys: Arc<dyn Keys>,
+    /// Knows the roles themselves.
+    pub roles: Arc<dyn Roles>,
+}
+
+/// Where the service listens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// gRPC.
+    pub grpc: TcpListener,
+    /// HTTP: metrics and probes.
+    pub admin: TcpListener,
+}
+
+/// Why the service does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The store cannot be used.
+    #[error("the store cannot be used")]
+    Store(#[source] OpenError),
+    /// The certificates cannot be used.
+    #[error("[server.tls] cannot be used")]
+    Tls(#[source] TlsError),
+    /// Settings that only show to be wrong when they are put to use.
+    #[error("the settings cannot be used:\n{}", listed(.0))]
+    Settings(Vec<String>),
+    /// The key that signs the audit log's checkpoints cannot be used.
+    #[error("the audit log's checkpoints cannot be signed")]
+    Key(#[source] KeyError),
+    /// The server that replicas share their limits through cannot be used.
+    #[error("limits.backend cannot be used")]
+    Limits(#[source] redis::RedisError),
+    /// The audit log is not what was signed.
+    #[error("the audit log cannot be continued")]
+    Log(#[source] Broken),
+    /// The first event could not be written.
+    #[error("the audit log cannot be written")]
+    Audit(#[source] AuditUnavailable),
+    /// Something that the settings ask for is not in this release.
+    #[error("{0} is not available in this release")]
+    Missing(&'static str),
+}
+
+/// Why the service ended before it was asked to, or not in order.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The gRPC face.
+    #[error(transparent)]
+    Grpc(ServeError),
+    /// The admin port.
+    #[error("the admin port failed")]
+    Admin(#[source] io::Error),
+}
+
+// === impl App ===
+
+impl App {
+    /// Opens the store, starts to fetch the issuers' keys, and records that the service starts. No
+    /// store, no start.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`].
+    pub async fn start(
+        settings: Settings,
+        upstream: Option<Upstream>,
+        metrics: Option<PrometheusHandle>,
+    ) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let tls = settings.server.tls.clone().map(Tls::load).transpose().map_err(StartError::Tls)?;
+        let first = generation::first(&settings, Arc::clone(&clock)).map_err(StartError::from)?;
+        let current = Arc::new(Current::new(first));
+        let store = store::open(&settings.store.config).await.map_err(StartError::Store)?;
+        let key = signing_key(&settings).map_err(StartError::Key)?;
+        let (log, tree) = (Arc::clone(&store.log), store.tree);
+        let sequencer =
+            Sequencer::start(log, tree, Arc::clone(&clock), key).await.map_err(StartError::Log)?;
+        let journal = Journal::start(store.events, Arc::clone(&clock), settings.audit.journal.clone());
+        let journal = Arc::new(journal);
+
+        let (aws, upstream) = if let Some(upstream) = upstream {
+            (None, upstream)
+        } else {
+            // Boxed: the SDK's own start is large.
+            let aws = Arc::new(Box::pin(Aws::connect(settings.aws.clone(), Arc::clone(&clock))).await);
+            let ports = Upstream {
+                associations: aws.clone(),
+                log_groups: aws.clone(),
+                keys: aws.clone(),
+                roles: aws.clone(),
+            };
+            (Some(aws), ports)
+        };
+        let Counted { quota, own, pace } = Counted::start(&settings.limits)?;
+        let tasks = TaskTracker::new();
+        let broker = KeyBroker::new(service::Ports {
+            tenants: current.clone(),
+            policy: current.clone(),
+            associations: upstream.associations,
+            log_groups: upstream.log_groups,
+            keys: upstream.keys,
+            roles: upstream.roles,
+            pace: pace.clone(),
+            quota: quota.clone(),
+            audit: journal.clone(),
+            records: store.associations,
+            clock: Arc::clone(&clock),
+            tasks: tasks.clone(),
+        });
+        let app = Self {
+            settings,
+            started: clock.now(),
+            clock,
+            journal,
+            log: store.log,
+            sequencer,
+            current,
+            aws,
+            quota,
+            own,
+            pace,
+            broker,
+            tasks,
+            tls: tls.map(Arc::new),
+            metrics,
+        };
+        app.record(Act::Start, None).await.map_err(StartError::Audit)?;
+        Ok(app)
+    }
+
+    /// The audit log of this service, for reading.
+    #[must_use]
+    pub fn log(&self) -> Arc<dyn EventReader> {
+        Arc::clone(&self.log)
+    }
+
+    /// What takes over changed settings while the service runs.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        Reloader::new(self)
+    }
+
+    /// Serves until `shutdown` resolves, then ends in order: calls, changes under way, the journal.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`].
+    pub async fn run(
+        self,
+        listeners: Listeners,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), RunError> {
+        let (end_admin, admin_ends) = oneshot::channel::<()>();
+        let admin = tokio::spawn(admin::run(listeners.admin, self.admin(), async move {
+            let _ = admin_ends.await;
+        }));
+        let settling = tokio::spawn(lifecycle::settle(
+            self.broker.clone(),
+            Opened::new(Arc::clone(&self.log)),
+            Arc::clone(&self.clock),
+            self.started,
+            self.settings.server.grpc.request_timeout,
+        ));
+        let housekeeping = tokio::spawn(lifecycle::keep_house(
+            Arc::clone(&self.own),
+            Arc::clone(&self.pace),
+            self.aws.clone(),
+            HOUSEKEEPING,
+        ));
+        let parts = server::Parts { ports: self.stack(), broker: self.broker.clone(), tls: self.tls.clone() };
+        let config = self.settings.server.grpc.clone();
+        let drain = config.drain_timeout;
+        let served = server::run(listeners.grpc, config, parts, shutdown).await;
+
+        self.tasks.close();
+        if tokio::time::timeout(drain, self.tasks.wait()).await.is_err() {
+            tracing::warn!(changes = self.tasks.len(), "changes were still under way at the end");
+        }
+        if let Err(error) = self.record(Act::Stop, None).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "the stop is not recorded");
+        }
+        self.journal.close().await;
+        self.sequencer.close().await;
+        housekeeping.abort();
+        settling.abort();
+        let _ = end_admin.send(());
+        let admin = admin.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        served.map_err(RunError::Grpc).and(admin.map_err(RunError::Admin))
+    }
+
+    fn stack(&self) -> stack::Ports {
+        let (audit, clock): (Arc<dyn AuditLog>, _) = (self.journal.clone(), &self.clock);
+        let quota = Arc::clone(&self.quota);
+        stack::Ports {
+            authn: authn::Ports {
+                authn: self.current.clone(),
+                audit: Arc::clone(&audit),
+                clock: Arc::clone(clock),
+            },
+            quota: quota::Ports { tenants: self.current.clone(), quota, audit, clock: Arc::clone(clock) },
+        }
+    }
+
+    fn admin(&self) -> Admin {
+        let metrics = self.metrics.clone();
+        let (own, pace) = (Arc::clone(&self.own), Arc::clone(&self.pace));
+        Admin {
+            authn: self.current.clone(),
+            audit: self.journal.clone(),
+            limits: Arc::new(move || limits::told(&own, &pace)),
+            metrics: Arc::new(move || metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default()),
+        }
+    }
+
+    async fn record(&self, act: Act, detail: Option<Box<str>>) -> Result<(), AuditUnavailable> {
+        lifecycle::record(&*self.journal, &*self.clock, act, None, detail).await
+    }
+}
+
+/// The key that signs checkpoints: the one that is configured, or one beside the store, which is made at
+/// the first start.
+fn signing_key(settings: &Settings) -> Result<SigningKey, KeyError> {
+    let origin = &settings.audit.checkpoint_origin;
+    match (&settings.audit.checkpoint_key_file, settings.store.config.file()) {
+        (Some(path), _) => SigningKey::open(path, origin),
+        (None, Some(file)) => SigningKey::open_or_make(&checkpoint::key_beside(&file), origin),
+        (None, None) => SigningKey::open(Path::new("checkpoint_key_file"), origin),
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream").finish_non_exhaustive()
+    }
+}
+
+impl From<GenerationError> for StartError {
+    fn from(error: GenerationError) -> Self {
+        Self::Settings(error.0)
+    }
+}
+
+fn listed(faults: &[String]) -> String {
+    faults.join("\n")
+}
+
+/// Faults of settings, one a line, for people.
+#[must_use]
+pub fn told(faults: &[Fault]) -> String {
+    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}

@@ -1,0 +1,49 @@
+//! From settings to one generation of tenants, policies and issuers.
+
+use std::sync::Arc;
+
+use super::current::{Directory, Generation};
+use crate::{
+    auth::{CedarPolicy, JwtAuthn},
+    config::Settings,
+    ports::Clock,
+};
+
+/// Everything that is wrong with settings and shows only when they are put to use.
+#[derive(Debug)]
+pub(super) struct GenerationError(pub(super) Vec<String>);
+
+/// The generation that a service starts with.
+pub(super) fn first(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Generation, GenerationError> {
+    let (tenants, policy) = rules(settings, Arc::clone(&clock))?;
+    let authn =
+        JwtAuthn::new(settings.auth.clone(), tenants.clone(), clock).map_err(|faults| faulty(&faults))?;
+    Ok(Generation { tenants, policy, authn })
+}
+
+/// The generation after `before`: keys of issuers that stay the same stay in use.
+pub(super) fn next(
+    settings: &Settings,
+    before: &Generation,
+    clock: Arc<dyn Clock>,
+) -> Result<Generation, GenerationError> {
+    let (tenants, policy) = rules(settings, clock)?;
+    let authn = before
+        .authn
+        .reconfigured(settings.auth.clone(), tenants.clone())
+        .map_err(|faults| faulty(&faults))?;
+    Ok(Generation { tenants, policy, authn })
+}
+
+fn rules(
+    settings: &Settings,
+    clock: Arc<dyn Clock>,
+) -> Result<(Arc<Directory>, CedarPolicy), GenerationError> {
+    let tenants = Arc::new(settings.tenants.clone());
+    let policy = CedarPolicy::load(Arc::clone(&tenants), &settings.policy.files, clock);
+    Ok((Arc::new(Directory(tenants)), policy.map_err(|faults| faulty(&faults))?))
+}
+
+fn faulty<F: ToString>(faults: &[F]) -> GenerationError {
+    GenerationError(faults.iter().map(ToString::to_string).collect())
+}

@@ -1,0 +1,73 @@
+//! What the service records of itself, and what it does on the side while it runs.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    audit::Opened,
+    aws::Aws,
+    domain::{
+        audit::{Act, End, Entry, Event},
+        reason::Reason,
+        time::Timestamp,
+    },
+    limit::{LocalPace, LocalQuota},
+    ports::{AuditLog, AuditUnavailable, Clock},
+    service::KeyBroker,
+};
+
+/// How often changes are looked for whose answer never came.
+const SETTLE_EVERY: Duration = Duration::from_secs(30);
+/// How long after the longest deadline of a call it cannot be under way any more.
+const SETTLE_AFTER: Duration = Duration::from_secs(30);
+
+/// Records that the service started, stopped or took over settings; with a reason where it refused to.
+pub(super) async fn record(
+    audit: &dyn AuditLog,
+    clock: &dyn Clock,
+    act: Act,
+    failure: Option<Reason>,
+    detail: Option<Box<str>>,
+) -> Result<(), AuditUnavailable> {
+    let end = End { failure, aws_error: None, latency: Duration::ZERO };
+    let event = Event { end: Some(end), detail, ..Event::of_service(act, clock.now()) };
+    audit.commit(Entry { event, association: None }).await.map(drop)
+}
+
+/// Settles changes whose end is not known: at once those that an earlier run of the service left open,
+/// later those whose answer never came and that no call can still be at.
+pub(super) async fn settle(
+    broker: KeyBroker,
+    changes: Opened,
+    clock: Arc<dyn Clock>,
+    started: Timestamp,
+    request_timeout: Duration,
+) {
+    broker.settle(&changes, started).await;
+    let mut rounds = tokio::time::interval(SETTLE_EVERY);
+    loop {
+        rounds.tick().await;
+        broker.settle(&changes, clock.now().minus(request_timeout + SETTLE_AFTER)).await;
+    }
+}
+
+/// Brings gauges up to date for as long as the service runs.
+pub(super) async fn keep_house(
+    quota: Arc<LocalQuota>,
+    pace: Arc<LocalPace>,
+    aws: Option<Arc<Aws>>,
+    every: Duration,
+) {
+    let mut rounds = tokio::time::interval(every);
+    loop {
+        rounds.tick().await;
+        gauge("logkey_tenant_budgets", quota.tracked());
+        gauge("logkey_pace_lanes", pace.tracked());
+        if let Some(aws) = &aws {
+            gauge("logkey_aws_sessions", aws.sessions());
+        }
+    }
+}
+
+fn gauge(name: &'static str, value: usize) {
+    metrics::gauge!(name).set(f64::from(u32::try_from(value).unwrap_or(u32::MAX)));
+}

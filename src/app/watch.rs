@@ -1,0 +1,128 @@
+//! Sees that settings changed: by SIGHUP, or because a file they were read from did. Run by
+//! `logkey serve` beside the service.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::{signal::unix::Signal, sync::mpsc};
+
+use super::Reloader;
+use crate::config::{Env, Settings};
+
+/// How long files must have been left alone: an editor or Kubernetes writes several at once.
+const QUIET: Duration = Duration::from_millis(250);
+/// The link that Kubernetes turns when it changes mounted files.
+const KUBERNETES_LINK: &str = "..data";
+/// Endings of the files that settings may be spread over.
+const ENDINGS: [&str; 2] = ["toml", "cedar"];
+
+/// What was seen, and whether more follows.
+struct Watch {
+    watcher: Option<RecommendedWatcher>,
+    folders: BTreeSet<PathBuf>,
+    files: Arc<Mutex<BTreeSet<PathBuf>>>,
+    changes: mpsc::Receiver<()>,
+}
+
+/// Takes settings over whenever they changed, until it is dropped.
+pub async fn reload_on_change(
+    reloader: Reloader,
+    config: PathBuf,
+    env: Arc<dyn Env + Send + Sync>,
+    files: Vec<PathBuf>,
+    mut hangup: Signal,
+) {
+    let mut watch = Watch::new();
+    watch.follow(&files);
+    loop {
+        tokio::select! {
+            received = hangup.recv() => if received.is_none() { return },
+            () = watch.changed() => tracing::info!("files of the settings changed"),
+        }
+        let (path, variables) = (config.clone(), Arc::clone(&env));
+        let loaded = tokio::task::spawn_blocking(move || Settings::load(&path, &*variables)).await;
+        let Ok(settings) = loaded else { return };
+        if let Ok(Settings { files, .. }) = &settings {
+            watch.follow(files);
+        }
+        reloader.reload(settings).await;
+    }
+}
+
+// === impl Watch ===
+
+impl Watch {
+    fn new() -> Self {
+        let (seen, changes) = mpsc::channel(1);
+        let files = Arc::new(Mutex::new(BTreeSet::new()));
+        let known = Arc::clone(&files);
+        let told = move |event: notify::Result<Event>| {
+            let known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            if event.is_ok_and(|event| concerns_settings(&event, &known)) {
+                // One that is not yet looked at stands for this one too.
+                let _ = seen.try_send(());
+            }
+        };
+        let watcher = notify::recommended_watcher(told)
+            .inspect_err(|error| tracing::warn!(%error, "files are not watched: send SIGHUP after a change"));
+        Self { watcher: watcher.ok(), folders: BTreeSet::new(), files, changes }
+    }
+
+    /// Watches the folders of these files: a file that is replaced is another one, its folder is not.
+    /// Folders among them are watched themselves.
+    fn follow(&mut self, files: &[PathBuf]) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let mut known = BTreeSet::new();
+        for file in files {
+            let folder = if file.is_dir() { Some(file.as_path()) } else { file.parent() };
+            let Some(folder) = folder else { continue };
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            // As the watcher will name it.
+            known.extend(file.file_name().map(|name| folder.join(name)));
+            if self.folders.contains(folder) {
+                continue;
+            }
+            match watcher.watch(folder, RecursiveMode::NonRecursive) {
+                Ok(()) => drop(self.folders.insert(folder.to_owned())),
+                Err(error) => tracing::warn!(
+                    folder = %folder.display(), %error,
+                    "a folder of the settings is not watched: send SIGHUP after a change"
+                ),
+            }
+        }
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+
+    /// Returns once files changed and were then left alone.
+    async fn changed(&mut self) {
+        if self.changes.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+        while let Ok(Some(())) = tokio::time::timeout(QUIET, self.changes.recv()).await {}
+    }
+}
+
+/// Whether the event is about a file that settings were read from, or may stand in; the store is often
+/// in the same folder.
+fn concerns_settings(event: &Event, known: &BTreeSet<PathBuf>) -> bool {
+    let written = match event.kind {
+        EventKind::Access(_) => false,
+        EventKind::Any
+        | EventKind::Create(_)
+        | EventKind::Modify(_)
+        | EventKind::Remove(_)
+        | EventKind::Other => true,
+    };
+    let settings = |path: &PathBuf| {
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        known.contains(path)
+            || ending.is_some_and(|ending| ENDINGS.contains(&ending))
+            || path.file_name().is_some_and(|name| name == KUBERNETES_LINK)
+    };
+    written && event.paths.iter().any(settings)
+}

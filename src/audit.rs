@@ -1,0 +1,70 @@
+//! The audit log: events in OCSF form, kept by group commit before anything else happens.
+//!
+//! The use cases know only [`crate::ports::AuditLog`]; [`Journal`] keeps it, over an
+//! [`crate::ports::EventStore`].
+
+pub mod checkpoint;
+pub mod event;
+pub mod export;
+mod flood;
+mod journal;
+mod open;
+pub mod prove;
+pub mod sequencer;
+mod tree;
+pub mod verify;
+pub mod view;
+
+use std::time::Duration;
+
+pub use self::{journal::Journal, open::Opened, sequencer::Sequencer};
+
+/// How much the journal holds, and how patient it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Whether reads are recorded.
+    pub reads: bool,
+    /// Most entries waiting; beyond, an intent is refused.
+    pub queue: usize,
+    /// Most events waiting that nobody waits for; beyond, they are counted as lost.
+    pub notes: usize,
+    /// Most events of one commit.
+    pub batch: usize,
+    /// How long a commit may take before the journal counts as unready.
+    pub stall: Duration,
+    /// The first wait before a failed store is tried again; each further one is twice as long.
+    pub first_retry: Duration,
+    /// The longest such wait.
+    pub longest_retry: Duration,
+    /// How long closing tries to write what is left while the store fails.
+    pub close_within: Duration,
+    /// Over how long equal refusals are counted together.
+    pub window: Duration,
+    /// How many equal refusals of a window are recorded whole.
+    pub whole: u32,
+    /// How many refusals of a window are recorded whole, over all kinds.
+    pub whole_in_all: u32,
+    /// How many kinds of refusals are told apart in a window.
+    pub kinds: usize,
+}
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            reads: true,
+            queue: 8192,
+            notes: 8192,
+            batch: 1024,
+            stall: Duration::from_secs(2),
+            first_retry: Duration::from_millis(50),
+            longest_retry: Duration::from_secs(2),
+            close_within: Duration::from_secs(5),
+            window: Duration::from_secs(10),
+            whole: 5,
+            whole_in_all: 1000,
+            kinds: 1024,
+        }
+    }
+}

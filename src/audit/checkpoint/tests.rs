@@ -1,0 +1,99 @@
+use super::*;
+
+const ORIGIN: &str = "logkey.example/audit";
+
+fn key(fill: u8) -> SigningKey {
+    SigningKey::from_seed(&[fill; 32], ORIGIN).unwrap()
+}
+
+fn checkpoint(text: &str, keys: &[&SigningKey]) -> Vec<u8> {
+    let mut note = Note::new(text.as_bytes(), &[]).unwrap();
+    let signers: Vec<&dyn signed_note::Signer> = keys.iter().map(|key| &key.signer as _).collect();
+    note.add_sigs(&signers).unwrap();
+    note.to_bytes()
+}
+
+fn text(size: &str) -> String {
+    format!("{ORIGIN}\n{size}\n{}\n", BASE64_STANDARD.encode([7; 32]))
+}
+
+fn check(note: &[u8]) -> Result<u64, BadCheckpoint> {
+    read(note, ORIGIN, &[key(1).verifier().to_owned()]).map(|checkpoint| checkpoint.size())
+}
+
+#[test]
+fn what_is_signed_is_read_again() {
+    let note = key(1).sign(12, Hash([9; 32])).unwrap();
+    let read = read(note.as_bytes(), ORIGIN, &[key(1).verifier().to_owned()]).unwrap();
+    assert_eq!((read.size(), read.hash().0), (12, [9; 32]));
+}
+
+#[test]
+fn a_key_is_made_once_for_its_owner_alone_and_read_again() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = key_beside(&dir.path().join("logkey.db"));
+    let made = SigningKey::open_or_make(&path, ORIGIN).unwrap();
+    let again = SigningKey::open_or_make(&path, ORIGIN).unwrap();
+    assert_eq!(made.verifier(), again.verifier());
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::write(&path, "nonsense").unwrap();
+    assert!(matches!(SigningKey::open_or_make(&path, ORIGIN), Err(KeyError::Form { .. })));
+    assert!(matches!(SigningKey::open(&dir.path().join("none"), ORIGIN), Err(KeyError::File { .. })));
+    assert!(SigningKey::from_seed(&[1; 32], "two words").is_none());
+}
+
+#[test]
+fn a_size_has_one_spelling() {
+    assert_eq!(check(&checkpoint(&text("12"), &[&key(1)])).unwrap(), 12);
+    for size in ["012", "+12", "-1", "", " 12", "12 ", "1e3", "0x1", "18446744073709551616"] {
+        assert!(check(&checkpoint(&text(size), &[&key(1)])).is_err(), "{size:?}");
+    }
+}
+
+#[test]
+fn a_note_that_is_cut_or_holds_controls_is_refused() {
+    let whole = checkpoint(&text("12"), &[&key(1)]);
+    assert!(check(whole.strip_suffix(b"\n").unwrap()).is_err(), "missing newline");
+    for (from, to) in [("\n12\n", "\n12\r\n"), ("\n12\n", "\n1\x002\n"), ("\n12\n", "\n\t12\n")] {
+        let changed = String::from_utf8(whole.clone()).unwrap().replacen(from, to, 1);
+        assert!(check(changed.as_bytes()).is_err(), "{to:?}");
+    }
+    assert!(check(b"").is_err());
+    assert!(check(&vec![b'a'; MAX_NOTE + 1]).is_err());
+}
+
+#[test]
+fn only_a_known_key_that_really_signed_counts() {
+    let text = text("12");
+    let both = checkpoint(&text, &[&key(2), &key(1)]);
+    assert_eq!(check(&both).unwrap(), 12, "an unknown key beside the known one does no harm");
+    assert!(check(&checkpoint(&text, &[&key(2)])).is_err(), "an unknown key alone is nothing");
+    // A known key's bad signature spoils the note, also beside an unknown key's good one.
+    let other = String::from_utf8(checkpoint(&text.replace("12", "13"), &[&key(1)])).unwrap();
+    let bad = other.lines().last().unwrap();
+    let spoiled = format!("{}{bad}\n", String::from_utf8(checkpoint(&text, &[&key(2)])).unwrap());
+    assert!(matches!(check(spoiled.as_bytes()), Err(BadCheckpoint::Signature(_))));
+    let mut many = String::from_utf8(both).unwrap();
+    for _ in 0..200 {
+        let (_, unknown) = generate_key_of(3);
+        many.push_str(&unknown);
+    }
+    assert!(check(many.as_bytes()).is_err(), "more signatures than anyone needs");
+}
+
+fn generate_key_of(fill: u8) -> (SigningKey, String) {
+    let key = key(fill);
+    let note = String::from_utf8(checkpoint(&text("12"), &[&key])).unwrap();
+    let line = format!("{}\n", note.lines().last().unwrap());
+    (key, line)
+}
+
+#[test]
+fn another_logs_checkpoint_is_told_apart() {
+    let other = "other.example/log";
+    let theirs = SigningKey::from_seed(&[1; 32], other).unwrap();
+    let note = theirs.sign(5, Hash([1; 32])).unwrap();
+    let read = read(note.as_bytes(), ORIGIN, &[theirs.verifier().to_owned()]);
+    assert!(matches!(read, Err(BadCheckpoint::Origin(name)) if name == other));
+}

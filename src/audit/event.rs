@@ -1,0 +1,52 @@
+//! An event as it is kept: an OCSF 1.8.0 *API Activity* (class 6003, cloud profile) on one line.
+//!
+//! Called by the journal. The bytes are the leaf: what is verified later is what was written here.
+
+mod map;
+mod names;
+mod ocsf;
+mod plain;
+
+use serde::Serialize as _;
+
+pub use self::plain::plain;
+use crate::{
+    domain::{
+        association::Resource,
+        audit::{Event, EventId},
+        reason::Reason,
+    },
+    ports::Indexed,
+};
+
+/// Writes an event at the end of `bytes`, and tells where it is and by what it is found.
+///
+/// # Errors
+///
+/// What serde says; then `bytes` is as it was.
+pub fn write(event: &Event, id: EventId, bytes: &mut Vec<u8>) -> Result<Indexed, serde_json::Error> {
+    let start = bytes.len();
+    let arn = event.resource.as_ref().map(Resource::arn);
+    let arn = arn.as_ref().map(|arn| arn as &dyn std::fmt::Display);
+    let written = map::class(event, id, arn).serialize(&mut serde_json::Serializer::new(&mut *bytes));
+    if let Err(error) = written {
+        bytes.truncate(start);
+        return Err(error);
+    }
+    Ok(Indexed {
+        id,
+        time: event.time,
+        tenant: event.actor.tenant.clone(),
+        kind: names::kind(event.kind),
+        action: names::act(event.act),
+        account: event.resource.as_ref().map(|resource| resource.place.account),
+        correlation: event.correlation.clone(),
+        outcome: event.end.as_ref().map(|end| end.failure.map_or("OK", Reason::as_str)),
+        closes: event.closes,
+        start,
+        len: bytes.len() - start,
+    })
+}
+
+#[cfg(test)]
+mod tests;

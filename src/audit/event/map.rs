@@ -1,0 +1,210 @@
+//! From what happened to the form in which it is kept.
+
+use std::{fmt::Display, time::Duration};
+
+use super::{
+    names,
+    ocsf::{
+        Account, Activity, Actor, Api, ApiActivity, Authorization, CloudProfile, Detail, Endpoint,
+        HttpRequest, Metadata, Named, Own, Product, Request, Response, Session, Shown, Uid, Unmapped,
+    },
+    plain,
+};
+use crate::domain::{
+    arn::KmsKeyArn,
+    association::Target,
+    audit::{Act, End, Event, EventId, Kind},
+    aws::Partition,
+    reason::Reason,
+    tenant::TenantId,
+};
+
+/// Longest name, id or user agent, in characters.
+const SHORT: usize = 512;
+/// Longest message or ARN, in characters.
+const LONG: usize = 2048;
+/// Most entries of a list.
+const MOST: usize = 16;
+/// `class_uid` of API Activity.
+const CLASS: u32 = 6003;
+/// `account.type_id` of an AWS account.
+const AWS_ACCOUNT: u8 = 10;
+/// The service whose methods are called.
+const SERVICE: &str = "keyassociation.v1";
+
+/// The event as OCSF says it. `arn` is the resource's, printed by whoever keeps it alive.
+pub(super) fn class<'e>(event: &'e Event, id: EventId, arn: Option<&'e dyn Display>) -> ApiActivity<'e> {
+    let activity = names::activity(event.act);
+    let (activity_id, activity_name) = (activity as u8, activity_name(activity, event.act));
+    let (status_id, status) = status(event);
+    let (severity_id, severity) = severity(event);
+    let failure = event.end.as_ref().and_then(|end| end.failure);
+    ApiActivity {
+        time: event.time.as_millis(),
+        class_uid: CLASS,
+        class_name: "API Activity",
+        category_uid: 6,
+        category_name: "Application Activity",
+        activity_id,
+        activity_name,
+        type_uid: CLASS * 100 + u32::from(activity_id),
+        severity_id,
+        severity,
+        status_id,
+        status,
+        status_code: failure.map(Reason::as_str),
+        status_detail: event.detail.as_deref().map(|text| plain(text, LONG)),
+        duration: event.end.as_ref().map(|end| millis(end.latency)),
+        count: (event.count != 1).then_some(event.count),
+        metadata: metadata(event, id),
+        actor: actor(event),
+        api: api(event),
+        src_endpoint: Endpoint {
+            ip: event.actor.source,
+            name: event.actor.source.is_none().then_some("unknown"),
+        },
+        cloud: cloud(event),
+        resources: resources(event, arn),
+        http_request: event
+            .actor
+            .unverified_user_agent
+            .as_deref()
+            .map(|agent| HttpRequest { user_agent: plain(agent, SHORT) }),
+        unmapped: Unmapped { logkey: own(event) },
+    }
+}
+
+fn activity_name(activity: Activity, act: Act) -> &'static str {
+    match activity {
+        Activity::Unknown => "Unknown",
+        Activity::Read => "Read",
+        Activity::Update => "Update",
+        Activity::Delete => "Delete",
+        Activity::Other => names::act(act),
+    }
+}
+
+fn status(event: &Event) -> (u8, &'static str) {
+    match &event.end {
+        None => (0, "Unknown"),
+        Some(End { failure: None, .. }) => (1, "Success"),
+        Some(End { failure: Some(_), .. }) => (2, "Failure"),
+    }
+}
+
+fn severity(event: &Event) -> (u8, &'static str) {
+    let failed = event.end.as_ref().is_some_and(|end| end.failure.is_some());
+    match event.kind {
+        _ if event.act == Act::Lost => (4, "High"),
+        Kind::Settled(_) => (3, "Medium"),
+        Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle if failed => (2, "Low"),
+        Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle => (1, "Informational"),
+    }
+}
+
+fn metadata(event: &Event, id: EventId) -> Metadata<'_> {
+    Metadata {
+        version: "1.8.0",
+        uid: Shown(id.0.hyphenated()),
+        tenant_uid: event.actor.tenant.as_ref().map(TenantId::as_str),
+        correlation_uid: event.correlation.as_str(),
+        event_code: names::kind(event.kind),
+        profiles: ["cloud"],
+        product: Product { name: "logkey", version: env!("CARGO_PKG_VERSION") },
+    }
+}
+
+fn actor(event: &Event) -> Actor<'_> {
+    let who = &event.actor;
+    let user = who.subject.as_deref().map(|subject| Uid { uid: plain(subject, SHORT) });
+    let session = Session {
+        uid: who.token_id.as_deref().map(|id| plain(id, SHORT)),
+        issuer: who.issuer.as_deref().map(|issuer| plain(issuer, LONG)),
+    };
+    let known = session.uid.is_some() || session.issuer.is_some();
+    let nobody = if event.kind == Kind::Lifecycle { "logkey" } else { "unauthenticated" };
+    Actor {
+        app_name: (user.is_none() && !known).then_some(nobody),
+        user,
+        session: known.then_some(session),
+        authorizations: authorizations(event),
+    }
+}
+
+fn authorizations(event: &Event) -> Vec<Authorization<'_>> {
+    let Some(decision) = &event.decision else { return Vec::new() };
+    let said = if decision.allowed { "Allowed" } else { "Denied" };
+    if decision.policies.is_empty() {
+        return vec![Authorization { decision: said, policy: None }];
+    }
+    decision
+        .policies
+        .iter()
+        .take(MOST)
+        .map(|policy| Authorization { decision: said, policy: Some(Uid { uid: plain(policy, SHORT) }) })
+        .collect()
+}
+
+fn api(event: &Event) -> Api<'_> {
+    Api {
+        operation: names::act(event.act),
+        service: Named { name: SERVICE },
+        request: Request { uid: event.correlation.as_str() },
+        response: event.end.as_ref().map(|end| Response {
+            code: names::grpc_number(end.failure.map_or("OK", Reason::code_name)),
+            error: end.aws_error.as_deref().map(|code| plain(code, SHORT)),
+        }),
+    }
+}
+
+fn cloud(event: &Event) -> CloudProfile<'_> {
+    let place = event.resource.as_ref().map(|resource| &resource.place);
+    CloudProfile {
+        provider: "AWS",
+        account: place.map(|place| Account {
+            uid: place.account.as_str(),
+            type_id: AWS_ACCOUNT,
+            r#type: "AWS Account",
+        }),
+        region: place.map(|place| place.region.as_str()),
+        cloud_partition: place.map(|place| Partition::of(&place.region).as_str()),
+    }
+}
+
+fn resources<'e>(event: &'e Event, arn: Option<&'e dyn Display>) -> Vec<Detail<'e>> {
+    let target = event.resource.as_ref().map(|resource| &resource.target);
+    let about = arn.zip(target).map(|(arn, target)| match target {
+        Target::LogGroup(name) => {
+            Detail { uid: Shown(arn), name: Some(name.as_str()), r#type: "AWS::Logs::LogGroup" }
+        }
+        Target::QueryResults => Detail { uid: Shown(arn), name: None, r#type: "AWS::Logs::QueryResult" },
+    });
+    let key = event.keys.resolved.as_ref();
+    let key = key.map(|key| Detail { uid: Shown(key), name: None, r#type: "AWS::KMS::Key" });
+    about.into_iter().chain(key).collect()
+}
+
+fn own(event: &Event) -> Own<'_> {
+    let via = &event.via;
+    Own {
+        time_us: event.time.as_micros(),
+        closes: event.closes.map(|intent| Shown(intent.0.hyphenated())),
+        grpc_code: event.end.as_ref().map(|end| end.failure.map_or("OK", Reason::code_name)),
+        settled: match event.kind {
+            Kind::Settled(settlement) => Some(names::settlement(settlement)),
+            Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle => None,
+        },
+        reason: event.reason.as_deref().map(|text| plain(text, SHORT)),
+        requested_key: event.keys.requested.as_deref().map(|text| plain(text, SHORT)),
+        resolved_key: event.keys.resolved.as_ref().map(KmsKeyArn::as_str),
+        previous_key: event.keys.previous.as_ref().map(KmsKeyArn::as_str),
+        role_arn: via.role_arn.as_deref().map(|text| plain(text, LONG)),
+        session_name: via.session_name.as_deref().map(|text| plain(text, SHORT)),
+        aws_request_ids: via.aws_request_ids.iter().take(MOST).map(|id| plain(id, SHORT)).collect(),
+        latency_us: event.end.as_ref().map(|end| u64::try_from(end.latency.as_micros()).unwrap_or(u64::MAX)),
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,78 @@
+//! The stable names that events carry.
+
+use super::ocsf::Activity;
+use crate::domain::{
+    audit::{Act, Kind, Settlement},
+    call::Action,
+};
+
+/// `metadata.event_code`, and what the store finds events by.
+pub(super) fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Intent => "intent",
+        Kind::Outcome => "outcome",
+        Kind::Settled(_) => "settled",
+        Kind::Read => "read",
+        Kind::Refusal => "refusal",
+        Kind::Lifecycle => "lifecycle",
+    }
+}
+
+/// `api.operation`, and what the store finds events by.
+pub(super) fn act(act: Act) -> &'static str {
+    match act {
+        Act::Rpc(action) => action.as_str(),
+        Act::Start => "Start",
+        Act::Stop => "Stop",
+        Act::Reload => "Reload",
+        Act::Lost => "Lost",
+    }
+}
+
+pub(super) fn settlement(settlement: Settlement) -> &'static str {
+    match settlement {
+        Settlement::InForce => "in force",
+        Settlement::NotInForce => "not in force",
+        Settlement::CannotTell => "cannot tell",
+    }
+}
+
+pub(super) fn activity(act: Act) -> Activity {
+    let Act::Rpc(action) = act else { return Activity::Other };
+    match action {
+        Action::AssociateKmsKey => Activity::Update,
+        Action::DisassociateKmsKey => Activity::Delete,
+        Action::GetKeyAssociation
+        | Action::ListKeyAssociations
+        | Action::CheckKeyAssociation
+        | Action::GetKeyUsage
+        | Action::GetCaller
+        | Action::GetOnboarding
+        | Action::TestAccess => Activity::Read,
+        Action::Unknown => Activity::Unknown,
+    }
+}
+
+/// The number of a gRPC status code (<https://grpc.io/docs/guides/status-codes/>).
+pub(super) fn grpc_number(name: &str) -> u8 {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+    NAMES.iter().position(|known| *known == name).and_then(|at| u8::try_from(at).ok()).unwrap_or(2)
+}

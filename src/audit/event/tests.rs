@@ -1,0 +1,101 @@
+use std::time::Duration;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::{
+    association::{Place, Resource, Target},
+    audit::{Act, Actor, DecisionRecord, End, Keys, Kind, Settlement, Via},
+    call::Action,
+    time::Timestamp,
+};
+
+fn outcome() -> Event {
+    let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    let key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+    Event {
+        kind: Kind::Outcome,
+        act: Act::Rpc(Action::AssociateKmsKey),
+        correlation: "call-1".parse().unwrap(),
+        closes: Some(EventId(Uuid::from_u128(7))),
+        actor: Actor {
+            tenant: Some("payments".parse().unwrap()),
+            subject: Some("alice\u{1b}[31m".into()),
+            issuer: Some("https://idp.example.com".into()),
+            token_id: Some("jti-1".into()),
+            source: Some("192.0.2.7".parse().unwrap()),
+            unverified_user_agent: Some("grpc-\u{202e}rust".into()),
+        },
+        resource: Some(Resource { place, target: Target::LogGroup("/app/web".parse().unwrap()) }),
+        keys: Keys {
+            requested: Some("alias/x".into()),
+            resolved: Some(key.parse().unwrap()),
+            previous: None,
+        },
+        reason: Some("ticket \"42\"".into()),
+        decision: Some(DecisionRecord { allowed: true, policies: vec!["grants".into()] }),
+        via: Via {
+            role_arn: Some("arn:aws:iam::111122223333:role/LogKey".into()),
+            session_name: Some("payments".into()),
+            aws_request_ids: vec!["aws-1".into()],
+        },
+        end: Some(End { failure: None, aws_error: None, latency: Duration::from_micros(12_345) }),
+        ..Event::of_service(Act::Start, Timestamp::from_micros(1_700_000_000_123_456))
+    }
+}
+
+fn written(event: &Event) -> (Indexed, String) {
+    let mut bytes = b"before".to_vec();
+    let indexed = write(event, EventId(Uuid::from_u128(1)), &mut bytes).unwrap();
+    let body = String::from_utf8(bytes[indexed.start..indexed.start + indexed.len].to_vec()).unwrap();
+    assert_eq!(indexed.start, 6);
+    (indexed, body)
+}
+
+#[test]
+fn an_event_is_one_line_of_ocsf_api_activity() {
+    let (indexed, body) = written(&outcome());
+    assert!(body.bytes().all(|b| b >= b' '), "{body}");
+    let json: Value = serde_json::from_str(&body).unwrap();
+    let at = |path: &str| json.pointer(path).cloned().unwrap_or(Value::Null);
+    assert_eq!(at("/class_uid"), 6003);
+    assert_eq!(at("/type_uid"), 600_303);
+    assert_eq!(at("/time"), 1_700_000_000_123_i64);
+    assert_eq!(at("/metadata/version"), "1.8.0");
+    assert_eq!(at("/metadata/tenant_uid"), "payments");
+    assert_eq!(at("/metadata/correlation_uid"), "call-1");
+    assert_eq!(at("/actor/authorizations/0/policy/uid"), "grants");
+    assert_eq!(at("/resources/0/uid"), "arn:aws:logs:eu-west-1:111122223333:log-group:/app/web");
+    assert_eq!(at("/unmapped/logkey/reason"), "ticket \"42\"");
+    assert_eq!(at("/unmapped/logkey/closes"), Uuid::from_u128(7).to_string());
+    assert_eq!(at("/status"), "Success");
+    assert_eq!(indexed.outcome, Some("OK"));
+    assert_eq!((indexed.kind, indexed.action), ("outcome", "AssociateKmsKey"));
+}
+
+#[test]
+fn text_from_outside_cannot_steer_a_terminal() {
+    let (_, body) = written(&outcome());
+    let json: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(json["actor"]["user"]["uid"], "alice\\u{1b}[31m");
+    assert_eq!(json["http_request"]["user_agent"], "grpc-\\u{202e}rust");
+}
+
+#[test]
+fn an_intent_has_no_end_and_a_settlement_says_what_was_found() {
+    let (indexed, body) = written(&Event { kind: Kind::Intent, end: None, ..outcome() });
+    assert_eq!(indexed.outcome, None);
+    assert!(body.contains(r#""status":"Unknown""#), "{body}");
+    let (_, body) = written(&Event { kind: Kind::Settled(Settlement::NotInForce), ..outcome() });
+    assert!(body.contains(r#""settled":"not in force""#), "{body}");
+}
+
+#[test]
+fn a_caller_nobody_knows_is_still_an_actor() {
+    let (_, body) =
+        written(&Event { kind: Kind::Refusal, actor: Actor::default(), decision: None, ..outcome() });
+    let json: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(json["actor"]["app_name"], "unauthenticated");
+    assert_eq!(json["src_endpoint"]["name"], "unknown");
+}

@@ -1,0 +1,197 @@
+//! What waits for the writer. Pushing never waits: an entry is in, or its caller is told at once.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
+
+use super::super::{Config, flood::Flood};
+use crate::{
+    domain::audit::{Entry, Event, EventId, Kind},
+    ports::AuditUnavailable,
+};
+
+/// Where the answer to an entry goes.
+pub(super) type Reply = oneshot::Sender<Result<EventId, AuditUnavailable>>;
+
+/// An entry, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) entry: Entry,
+    /// None where nobody waits.
+    pub(super) reply: Option<Reply>,
+}
+
+/// Shared by the callers and the writer.
+#[derive(Debug)]
+pub(super) struct Queue {
+    config: Config,
+    inner: Mutex<Inner>,
+    filled: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    waiting: VecDeque<Waiting>,
+    notes: usize,
+    flood: Flood,
+    lost: u32,
+    /// Why nothing can be kept now.
+    unready: Option<String>,
+    closed: bool,
+}
+
+/// What the writer finds when it looks.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) waiting: Vec<Waiting>,
+    /// Events that could not even be queued since the last look.
+    pub(super) lost: u32,
+    pub(super) closed: bool,
+    /// When to look again although nothing came.
+    pub(super) again: Option<Instant>,
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    /// Whether it stays until it is written: what AWS has done already, and what nobody waits for.
+    pub(super) fn stays(&self) -> bool {
+        self.entry.event.kind == Kind::Outcome || self.reply.is_none()
+    }
+
+    /// Whether nobody would learn that it was written, and nothing happened yet: to be dropped.
+    pub(super) fn is_given_up(&self) -> bool {
+        let gone = self.reply.as_ref().is_some_and(oneshot::Sender::is_closed);
+        gone && self.entry.event.kind == Kind::Intent
+    }
+
+    pub(super) fn refuse(self) {
+        if let Some(reply) = self.reply {
+            // Whoever went away needs no answer.
+            drop(reply.send(Err(AuditUnavailable(None))));
+        }
+    }
+}
+
+// === impl Queue ===
+
+impl Queue {
+    pub(super) fn new(config: Config) -> Self {
+        Self { config, inner: Mutex::default(), filled: Notify::new() }
+    }
+
+    /// Queues an entry, or tells that it will not be kept. What AWS has done already is always taken:
+    /// there is at most one such entry for each intent that was.
+    pub(super) fn push(&self, waiting: Waiting) -> Result<(), AuditUnavailable> {
+        let mut inner = self.lock();
+        if !waiting.stays() && (inner.unready.is_some() || inner.waiting.len() >= self.config.queue) {
+            return Err(AuditUnavailable(inner.unready.clone().map(Into::into)));
+        }
+        if inner.closed {
+            return Err(AuditUnavailable(Some("the audit log is closed".into())));
+        }
+        inner.waiting.push_back(waiting);
+        drop(inner);
+        self.filled.notify_one();
+        Ok(())
+    }
+
+    /// Queues an event that nobody waits for, or counts it.
+    pub(super) fn note(&self, event: Event) {
+        let now = Instant::now();
+        let mut inner = self.lock();
+        let event = match event.kind {
+            Kind::Refusal => inner.flood.admit(event, &self.config, now),
+            Kind::Intent | Kind::Outcome | Kind::Settled(_) | Kind::Read | Kind::Lifecycle => Some(event),
+        };
+        if let Some(event) = event {
+            inner.take_note(event, self.config.notes);
+        }
+        drop(inner);
+        self.filled.notify_one();
+    }
+
+    pub(super) fn unready(&self) -> Option<String> {
+        self.lock().unready.clone()
+    }
+
+    /// Says why nothing can be kept, or that it can be again.
+    pub(super) fn set_unready(&self, why: Option<String>) {
+        self.lock().unready = why;
+    }
+
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_one();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Lets go of everything: there is no writer any more.
+    pub(super) fn abandon(&self) {
+        let all = std::mem::take(&mut self.lock().waiting);
+        all.into_iter().for_each(Waiting::refuse);
+    }
+
+    /// Waits until there may be something new.
+    pub(super) async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// What is waiting, at most `most` entries.
+    pub(super) fn take(&self, most: usize) -> Taken {
+        let mut inner = self.lock();
+        let due = inner.flood.ends().is_some_and(|ends| ends <= Instant::now());
+        if due || inner.closed {
+            for event in inner.flood.end() {
+                inner.take_note(event, usize::MAX);
+            }
+        }
+        let count = inner.waiting.len().min(most);
+        let waiting: Vec<Waiting> = inner.waiting.drain(..count).collect();
+        inner.notes -= waiting.iter().filter(|waiting| waiting.reply.is_none()).count().min(inner.notes);
+        Taken {
+            waiting,
+            lost: std::mem::take(&mut inner.lost),
+            closed: inner.closed,
+            again: inner.flood.ends(),
+        }
+    }
+
+    /// While nothing can be kept: refuses what need not stay.
+    pub(super) fn refuse_waiting(&self) {
+        let mut inner = self.lock();
+        let all = std::mem::take(&mut inner.waiting);
+        let (stays, goes): (VecDeque<_>, VecDeque<_>) = all.into_iter().partition(Waiting::stays);
+        inner.waiting = stays;
+        drop(inner);
+        goes.into_iter().for_each(Waiting::refuse);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing that runs under the lock leaves it half done.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn take_note(&mut self, event: Event, most: usize) {
+        if self.notes >= most || self.closed && most != usize::MAX {
+            self.lost = self.lost.saturating_add(event.count);
+            metrics::counter!("logkey_audit_events_lost_total").increment(u64::from(event.count));
+        } else {
+            self.notes += 1;
+            self.waiting.push_back(Waiting { entry: Entry { event, association: None }, reply: None });
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Puts events into the tree and signs a checkpoint over them: apart from the calls, at most a second
+//! behind, by one task. A log that does not match its last checkpoint is not continued.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use thiserror::Error;
+use tokio::{
+    sync::Notify,
+    task::JoinHandle,
+    time::{self, MissedTickBehavior},
+};
+
+use super::{
+    checkpoint::{self, BadCheckpoint, SigningKey},
+    tree::Edge,
+};
+use crate::ports::{Clock, EventReader, SignedCheckpoint, StoredEvent, TreeStore, Unavailable};
+
+/// How often it is looked for events.
+const EVERY: Duration = Duration::from_millis(500);
+/// Most events of one step.
+const STEP: u32 = 2048;
+/// How long closing waits for a last step.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The log is not what its last checkpoint says, so nothing is added to it.
+#[derive(Debug, Error)]
+pub enum Broken {
+    /// The store does not answer.
+    #[error("the audit log cannot be read")]
+    Unavailable(#[source] Unavailable),
+    /// The newest checkpoint cannot be relied on.
+    #[error("the audit log's newest checkpoint cannot be relied on")]
+    Checkpoint(#[source] BadCheckpoint),
+    /// Tiles are missing, or do not give the root that was signed.
+    #[error("the audit log's tree does not match its checkpoint of {size} events: run `logkey audit verify`")]
+    Tree {
+        /// The checkpoint's size.
+        size: u64,
+    },
+    /// An event is missing or was changed.
+    #[error("event {seq} of the audit log is missing or was changed: run `logkey audit verify`")]
+    Event {
+        /// Its place in the log.
+        seq: u64,
+    },
+    /// The checkpoint cannot be signed.
+    #[error("a checkpoint cannot be signed")]
+    Sign,
+}
+
+/// The running task.
+#[derive(Debug)]
+pub struct Sequencer {
+    stop: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+struct Steps {
+    log: Arc<dyn EventReader>,
+    tree: Arc<dyn TreeStore>,
+    clock: Arc<dyn Clock>,
+    key: SigningKey,
+    /// None after an error, until it is loaded anew.
+    edge: Option<Edge>,
+}
+
+// === impl Sequencer ===
+
+impl Sequencer {
+    /// Checks that the log is what its last checkpoint says, and goes on from there.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`], where it is not.
+    pub async fn start(
+        log: Arc<dyn EventReader>,
+        tree: Arc<dyn TreeStore>,
+        clock: Arc<dyn Clock>,
+        key: SigningKey,
+    ) -> Result<Self, Broken> {
+        let mut steps = Steps { log, tree, clock, key, edge: None };
+        steps.load().await?;
+        let stop = Arc::new(Notify::new());
+        let task = tokio::spawn(steps.run(Arc::clone(&stop)));
+        Ok(Self { stop, task })
+    }
+
+    /// Takes what is there into the tree, and ends.
+    pub async fn close(self) {
+        self.stop.notify_one();
+        let abort = self.task.abort_handle();
+        if time::timeout(CLOSE_WITHIN, self.task).await.is_err() {
+            abort.abort();
+        }
+    }
+}
+
+// === impl Steps ===
+
+impl Steps {
+    async fn run(mut self, stop: Arc<Notify>) {
+        let mut ticks = time::interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = false;
+        while !last {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = stop.notified() => last = true,
+            }
+            if let Err(error) = self.catch_up().await {
+                self.edge = None;
+                metrics::counter!("logkey_audit_sequencer_failures_total").increment(1);
+                let error = &error as &dyn Error;
+                tracing::error!(error, "the audit log's tree does not grow");
+            }
+        }
+    }
+
+    async fn catch_up(&mut self) -> Result<(), Broken> {
+        while self.step().await? {}
+        Ok(())
+    }
+
+    /// Takes a number of events into the tree; whether there were any.
+    async fn step(&mut self) -> Result<bool, Broken> {
+        if self.edge.is_none() {
+            self.load().await?;
+        }
+        let Some(mut edge) = self.edge.clone() else { return Ok(false) };
+        let events = self.log.after(edge.size(), STEP).await.map_err(Broken::Unavailable)?;
+        if events.is_empty() {
+            return Ok(false);
+        }
+        let mut tiles = Vec::new();
+        for event in events {
+            if event.seq != edge.size() + 1 {
+                return Err(Broken::Event { seq: edge.size() + 1 });
+            }
+            edge.push(tlog_tiles::record_hash(event.body.as_bytes()), &mut tiles);
+        }
+        tiles.extend(edge.partial());
+        let note = edge.root().and_then(|root| self.key.sign(edge.size(), root)).ok_or(Broken::Sign)?;
+        let checkpoint = SignedCheckpoint { size: edge.size(), time: self.clock.now(), note };
+        self.tree.grow(&tiles, &checkpoint).await.map_err(Broken::Unavailable)?;
+        self.edge = Some(edge);
+        Ok(true)
+    }
+
+    /// Takes up the tree where its last checkpoint left it.
+    async fn load(&mut self) -> Result<(), Broken> {
+        let signed = self.tree.checkpoint().await.map_err(Broken::Unavailable)?;
+        let Some(signed) = signed else {
+            self.edge = Some(Edge::default());
+            return Ok(());
+        };
+        let known = [self.key.verifier().to_owned()];
+        let checkpoint = checkpoint::read(signed.note.as_bytes(), self.key.origin(), &known)
+            .map_err(Broken::Checkpoint)?;
+        let size = checkpoint.size();
+        let broken = Broken::Tree { size };
+        let edge = Edge::load(&*self.tree, size).await.map_err(Broken::Unavailable)?;
+        let edge = edge.filter(|edge| edge.root() == Some(*checkpoint.hash())).ok_or(broken)?;
+        self.check_tail(&edge).await?;
+        self.edge = Some(edge);
+        Ok(())
+    }
+
+    /// The events of the last tile are those that were signed. All of them: `audit verify`.
+    async fn check_tail(&self, edge: &Edge) -> Result<(), Broken> {
+        let first = edge.size() & !0xff;
+        let tail = self.log.after(first, 256).await.map_err(Broken::Unavailable)?;
+        let signed = edge.partial().into_iter().find(|tile| tile.level == 0);
+        let signed = signed.map(|tile| tile.hashes).unwrap_or_default();
+        let mut found = tail.into_iter();
+        for (seq, hash) in (first + 1..).zip(signed.chunks(32)) {
+            let same = |event: StoredEvent| {
+                event.seq == seq && tlog_tiles::record_hash(event.body.as_bytes()).0 == hash
+            };
+            if !found.next().is_some_and(same) {
+                return Err(Broken::Event { seq });
+            }
+        }
+        Ok(())
+    }
+}

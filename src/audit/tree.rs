@@ -1,0 +1,172 @@
+//! The tree over the log (RFC 6962), as tiles of 256 hashes (C2SP tlog-tiles): how it grows, and how
+//! its hashes are read for roots and proofs.
+
+use std::collections::HashMap;
+
+use tlog_tiles::{EMPTY_HASH, Error, Hash, HashReader};
+
+use crate::ports::{Tile, TreeStore, Unavailable};
+
+/// log2 of the hashes of a whole tile.
+const HEIGHT: u8 = 8;
+/// The hashes of a whole tile.
+pub(super) const WHOLE: usize = 1 << HEIGHT;
+/// The bytes of one hash.
+pub(super) const HASH: usize = 32;
+
+/// The right-hand edge of the tree: on each level the hashes that fill no whole tile yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Edge {
+    size: u64,
+    levels: Vec<Vec<u8>>,
+}
+
+/// Tiles in memory, as a reader of hashes.
+#[derive(Debug, Default)]
+pub(super) struct Tiles(HashMap<(u8, u64), Vec<u8>>);
+
+// === impl Edge ===
+
+impl Edge {
+    /// The edge of the stored tree of this size; none where tiles are missing or too short.
+    pub(super) async fn load(store: &dyn TreeStore, size: u64) -> Result<Option<Self>, Unavailable> {
+        let parts: Vec<(u8, u64, usize)> = parts(size);
+        let wanted: Vec<(u8, u64)> = parts.iter().map(|(level, index, _)| (*level, *index)).collect();
+        let mut tiles: HashMap<(u8, u64), Vec<u8>> = HashMap::new();
+        for tile in store.tiles(&wanted).await? {
+            tiles.insert((tile.level, tile.index), tile.hashes);
+        }
+        let mut levels = Vec::with_capacity(parts.len());
+        for (level, index, count) in parts {
+            let mut hashes = tiles.remove(&(level, index)).unwrap_or_default();
+            if hashes.len() < count * HASH {
+                return Ok(None);
+            }
+            hashes.truncate(count * HASH);
+            levels.push(hashes);
+        }
+        Ok(Some(Self { size, levels }))
+    }
+
+    /// How many leaves there are.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Adds a leaf; tiles that became whole go into `whole`.
+    pub(super) fn push(&mut self, leaf: Hash, whole: &mut Vec<Tile>) {
+        self.size += 1;
+        let mut hash = leaf;
+        for level in 0..HEIGHT {
+            let at = usize::from(level);
+            if self.levels.len() <= at {
+                self.levels.push(Vec::new());
+            }
+            let Some(hashes) = self.levels.get_mut(at) else { return };
+            hashes.extend(hash.0);
+            if hashes.len() < WHOLE * HASH {
+                return;
+            }
+            let hashes = std::mem::take(hashes);
+            hash = tlog_tiles::Tile::subtree_hash(&hashes);
+            let index = (self.size >> (u32::from(HEIGHT) * (u32::from(level) + 1))) - 1;
+            whole.push(Tile { level, index, hashes });
+        }
+    }
+
+    /// The tiles that are not whole.
+    pub(super) fn partial(&self) -> Vec<Tile> {
+        let parts = self.levels.iter().enumerate().filter(|(_, hashes)| !hashes.is_empty());
+        parts
+            .map(|(level, hashes)| {
+                let level = u8::try_from(level).unwrap_or(u8::MAX);
+                let index = self.size >> (u32::from(HEIGHT) * (u32::from(level) + 1));
+                Tile { level, index, hashes: hashes.clone() }
+            })
+            .collect()
+    }
+
+    /// The root; none where the edge does not hold what its size says, which it does.
+    pub(super) fn root(&self) -> Option<Hash> {
+        if self.size == 0 {
+            return Some(EMPTY_HASH);
+        }
+        tlog_tiles::tree_hash(self.size, &Tiles::from_iter(self.partial())).ok()
+    }
+}
+
+/// On each level of a tree of this size: the last tile's place, and how many hashes it holds.
+fn parts(size: u64) -> Vec<(u8, u64, usize)> {
+    let mut parts = Vec::new();
+    for level in 0..HEIGHT {
+        let count = size >> (u32::from(HEIGHT) * u32::from(level));
+        if count == 0 {
+            break;
+        }
+        parts.push((level, count >> HEIGHT, usize::try_from(count & 0xff).unwrap_or_default()));
+    }
+    parts
+}
+
+/// The place of a tile in the tlog-tiles layout, under `tile/`.
+pub(super) fn path(kind: &str, index: u64, count: usize) -> String {
+    let mut rest = index;
+    let mut path = format!("{:03}", rest % 1000);
+    while rest >= 1000 {
+        rest /= 1000;
+        path = format!("x{:03}/{path}", rest % 1000);
+    }
+    let part = if count == WHOLE { String::new() } else { format!(".p/{count}") };
+    format!("{kind}/{path}{part}")
+}
+
+// === impl Tiles ===
+
+impl Tiles {
+    /// Reads the tiles that hold these hashes of a tree.
+    pub(super) async fn with(store: &dyn TreeStore, hashes: &[u64]) -> Result<Self, Unavailable> {
+        let mut wanted: Vec<(u8, u64)> = hashes.iter().map(|hash| place(*hash)).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        Ok(store.tiles(&wanted).await?.into_iter().collect())
+    }
+}
+
+fn place(hash: u64) -> (u8, u64) {
+    let tile = tlog_tiles::Tile::from_index(HEIGHT, hash);
+    (tile.level(), tile.level_index())
+}
+
+impl FromIterator<Tile> for Tiles {
+    fn from_iter<I: IntoIterator<Item = Tile>>(tiles: I) -> Self {
+        Self(tiles.into_iter().map(|tile| ((tile.level, tile.index), tile.hashes)).collect())
+    }
+}
+
+impl HashReader for Tiles {
+    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, Error> {
+        let read = |index: &u64| {
+            let (level, at) = place(*index);
+            let hashes = self.0.get(&(level, at)).ok_or(Error::InvalidTile)?;
+            let count = hashes.len() / HASH;
+            let width = u32::try_from(count).ok().filter(|width| (1..=256).contains(width));
+            let width = width.ok_or(Error::InvalidTile)?;
+            tlog_tiles::Tile::new(HEIGHT, level, at, width, false).hash_at_index(hashes, *index)
+        };
+        indexes.iter().map(read).collect()
+    }
+}
+
+/// Notes which hashes an algorithm wants, and gives it none that mean anything.
+#[derive(Debug, Default)]
+pub(super) struct Wanted(pub(super) std::cell::RefCell<Vec<u64>>);
+
+impl HashReader for Wanted {
+    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, Error> {
+        self.0.borrow_mut().extend(indexes);
+        Ok(vec![EMPTY_HASH; indexes.len()])
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use tlog_tiles::{node_hash, record_hash};
+
+use super::*;
+use crate::ports::SignedCheckpoint;
+
+#[derive(Default)]
+struct Kept(Mutex<HashMap<(u8, u64), Vec<u8>>>);
+
+#[async_trait]
+impl TreeStore for Kept {
+    async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
+        Ok(None)
+    }
+
+    async fn tiles(&self, wanted: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
+        let kept = self.0.lock().unwrap();
+        let tile = |at: &(u8, u64)| Some(Tile { level: at.0, index: at.1, hashes: kept.get(at)?.clone() });
+        Ok(wanted.iter().filter_map(tile).collect())
+    }
+
+    async fn grow(&self, tiles: &[Tile], _: &SignedCheckpoint) -> Result<(), Unavailable> {
+        self.keep(tiles.to_vec());
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn keep(&self, tiles: Vec<Tile>) {
+        let kept = tiles.into_iter().map(|tile| ((tile.level, tile.index), tile.hashes));
+        self.0.lock().unwrap().extend(kept);
+    }
+}
+
+fn leaf(n: u64) -> Hash {
+    record_hash(&n.to_be_bytes())
+}
+
+/// RFC 6962, section 2.1, as it is written there.
+fn slow_root(leaves: &[Hash]) -> Hash {
+    match leaves {
+        [] => EMPTY_HASH,
+        [one] => *one,
+        many => {
+            let half = (many.len() - 1).ilog2();
+            let (left, right) = many.split_at(1 << half);
+            node_hash(slow_root(left), slow_root(right))
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_tree_grows_to_the_root_that_rfc_6962_says_and_goes_on_after_loading() {
+    let store = Kept::default();
+    let mut edge = Edge::default();
+    let mut leaves = Vec::new();
+    let sizes = [1, 2, 3, 255, 256, 257, 511, 512, 700, 65_535, 65_536, 65_537, 66_000];
+    for size in sizes {
+        let mut tiles = Vec::new();
+        while edge.size() < size {
+            let next = leaf(edge.size());
+            leaves.push(next);
+            edge.push(next, &mut tiles);
+        }
+        tiles.extend(edge.partial());
+        store.keep(tiles);
+        assert_eq!(edge.root(), Some(slow_root(&leaves)), "root of {size}");
+        edge = Edge::load(&store, size).await.unwrap().unwrap();
+        assert_eq!(edge.root(), Some(slow_root(&leaves)), "root of {size} after loading");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_or_short_tile_is_noticed() {
+    let store = Kept::default();
+    assert_eq!(Edge::load(&store, 0).await.unwrap(), Some(Edge::default()));
+    assert_eq!(Edge::load(&store, 5).await.unwrap(), None);
+    store.keep(vec![Tile { level: 0, index: 0, hashes: vec![0; 4 * HASH] }]);
+    assert_eq!(Edge::load(&store, 5).await.unwrap(), None);
+    assert!(Edge::load(&store, 4).await.unwrap().is_some());
+}
+
+#[test]
+fn paths_are_those_of_the_specification() {
+    assert_eq!(path("0", 1_234_067, 256), "0/x001/x234/067");
+    assert_eq!(path("entries", 5, 17), "entries/005.p/17");
+}

@@ -1,0 +1,82 @@
+//! The signature algorithms that can be allowed: asymmetric ones only, by a closed list.
+
+use std::{fmt, str::FromStr};
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA256, RsaParameters, VerificationAlgorithm,
+};
+use thiserror::Error;
+
+/// An `alg` (RFC 7518, section 3.1; RFC 8037, section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// `EdDSA` on Ed25519.
+    EdDsa,
+}
+
+/// The text named no algorithm that can be allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("not an algorithm: RS256, PS256, ES256, ES384 or EdDSA is expected")]
+pub struct UnknownAlgorithm;
+
+// === impl Algorithm ===
+
+impl Algorithm {
+    /// Every algorithm.
+    pub const ALL: [Self; 5] = [Self::Rs256, Self::Ps256, Self::Es256, Self::Es384, Self::EdDsa];
+
+    /// As it stands in a token.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    /// What verifies an RSA signature; none for the other families.
+    pub(super) fn rsa(self) -> Option<&'static RsaParameters> {
+        match self {
+            Self::Rs256 => Some(&RSA_PKCS1_2048_8192_SHA256),
+            Self::Ps256 => Some(&RSA_PSS_2048_8192_SHA256),
+            Self::Es256 | Self::Es384 | Self::EdDsa => None,
+        }
+    }
+
+    /// What verifies a signature on a curve; none for RSA.
+    pub(super) fn curve(self) -> Option<&'static dyn VerificationAlgorithm> {
+        match self {
+            Self::Rs256 | Self::Ps256 => None,
+            Self::Es256 => Some(&ECDSA_P256_SHA256_FIXED),
+            Self::Es384 => Some(&ECDSA_P384_SHA384_FIXED),
+            Self::EdDsa => Some(&ED25519),
+        }
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = UnknownAlgorithm;
+
+    /// Exact, as RFC 7515 has it: `none` in no case and no `HS256` will ever be found here.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|known| known.as_str() == text).ok_or(UnknownAlgorithm)
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

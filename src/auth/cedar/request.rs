@@ -1,0 +1,276 @@
+//! A question in Cedar's terms, as the schema has them.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+};
+
+use arc_swap::ArcSwapOption;
+use cedar_policy::RestrictedExpression;
+use cedar_policy_core::{
+    ast::{
+        Context, Eid, Entity, EntityType, EntityUID, EntityUIDEntry, Literal, Name, PartialValue, Request,
+        RestrictedExpr, Value,
+    },
+    entities::{Entities, NoEntitiesSchema, TCComputation},
+    evaluator::RestrictedEvaluator,
+    extensions::Extensions,
+};
+use smol_str::SmolStr;
+
+use crate::{
+    domain::{
+        arn::{KmsKeyArn, ResourceArn},
+        association::{Place, Target},
+        authorization::Question,
+        aws::Partition,
+        call::Action,
+        principal::Principal,
+        time::Timestamp,
+    },
+    ports::Clock,
+};
+
+/// What a policy can be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// A log group.
+    LogGroup,
+    /// Stored query results.
+    QueryResults,
+    /// A whole account and Region.
+    Place,
+}
+
+/// A question, ready for Cedar.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) kind: Kind,
+    pub(super) request: Request,
+    pub(super) entities: Entities,
+}
+
+/// The time of day in Cedar's terms, worked out once a second.
+pub(super) struct Moments {
+    clock: Arc<dyn Clock>,
+    last: ArcSwapOption<Moment>,
+}
+
+#[derive(Clone, Debug)]
+struct Moment {
+    at: i64,
+    now: Value,
+    hour: i64,
+    weekday: SmolStr,
+}
+
+/// The types of the schema.
+struct Types {
+    action: EntityType,
+    caller: EntityType,
+    tenant: EntityType,
+    account: EntityType,
+    log_group: EntityType,
+    query_results: EntityType,
+    place: EntityType,
+}
+
+static TYPES: LazyLock<Option<Types>> = LazyLock::new(Types::read);
+
+// === impl Asked ===
+
+impl Asked {
+    /// None where the action and what it is about do not go together, or the action is none that
+    /// policy knows.
+    pub(super) fn of(question: &Question<'_>, moments: &Moments) -> Option<Self> {
+        let types = TYPES.as_ref()?;
+        let kind = kind(question)?;
+        let action = types.action(question.action)?;
+        let caller = types.caller(question.principal);
+        let resource = types.resource(kind, question.place, question.target);
+        let request = Request::new_unchecked(
+            EntityUIDEntry::known(caller.uid().clone(), None),
+            EntityUIDEntry::known(action.uid().clone(), None),
+            EntityUIDEntry::known(resource.uid().clone(), None),
+            Some(context(question, &*moments.now()?)?),
+        );
+        let schema: Option<&NoEntitiesSchema> = None;
+        let all = [Arc::new(caller), Arc::new(action), Arc::new(resource)];
+        let extensions = Extensions::all_available();
+        // None of the three is above another, so that there is nothing to work out.
+        let closure = TCComputation::AssumeAlreadyComputed;
+        let entities = Entities::new().add_entities(all, schema, closure, extensions).ok()?;
+        Some(Self { kind, request, entities })
+    }
+}
+
+fn kind(question: &Question<'_>) -> Option<Kind> {
+    let kind = match question.target {
+        Some(Target::LogGroup(_)) => Kind::LogGroup,
+        Some(Target::QueryResults) => Kind::QueryResults,
+        None => Kind::Place,
+    };
+    let fits = match question.action {
+        // Without a key the policies about keys would have nothing to say.
+        Action::AssociateKmsKey => kind != Kind::Place && question.key.is_some(),
+        Action::DisassociateKmsKey => kind != Kind::Place && question.key.is_none(),
+        Action::GetKeyAssociation | Action::CheckKeyAssociation => kind != Kind::Place,
+        Action::ListKeyAssociations | Action::GetKeyUsage => kind == Kind::Place,
+        Action::GetCaller | Action::GetOnboarding | Action::TestAccess | Action::Unknown => false,
+    };
+    fits.then_some(kind)
+}
+
+fn context(question: &Question<'_>, moment: &Moment) -> Option<Context> {
+    let mut members: BTreeMap<SmolStr, Value> = BTreeMap::from([
+        ("now".into(), moment.now.clone()),
+        ("hour".into(), moment.hour.into()),
+        ("weekday".into(), moment.weekday.clone().into()),
+    ]);
+    if let Some(key) = question.key {
+        members.insert("key".into(), key_record(key));
+    }
+    if let Some(source) = question.call.source {
+        members.insert("source".into(), address(source)?);
+    }
+    Some(Context::Value(Arc::new(members)))
+}
+
+fn key_record(key: &KmsKeyArn) -> Value {
+    let members: [(&str, Value); 3] = [
+        ("arn", key.as_str().into()),
+        ("account", key.account().as_str().into()),
+        ("region", key.region().as_str().into()),
+    ];
+    Value::record(members, None)
+}
+
+fn address(source: IpAddr) -> Option<Value> {
+    evaluated(&RestrictedExpression::new_ip(source.to_canonical().to_string()))
+}
+
+fn evaluated(expression: &RestrictedExpression) -> Option<Value> {
+    let expression: &RestrictedExpr = expression.as_ref();
+    let evaluator = RestrictedEvaluator::new(Extensions::all_available());
+    evaluator.interpret(expression.as_borrowed()).ok()
+}
+
+// === impl Types ===
+
+impl Types {
+    fn read() -> Option<Self> {
+        let named = |name: &str| {
+            let name: Name = format!("LogKey::{name}").parse().ok()?;
+            Some(EntityType::from(name))
+        };
+        Some(Self {
+            action: named("Action")?,
+            caller: named("Caller")?,
+            tenant: named("Tenant")?,
+            account: named("Account")?,
+            log_group: named("LogGroup")?,
+            query_results: named("QueryResults")?,
+            place: named("Place")?,
+        })
+    }
+
+    fn action(&self, action: Action) -> Option<Entity> {
+        let group = match action {
+            Action::AssociateKmsKey | Action::DisassociateKmsKey => "Change",
+            Action::GetKeyAssociation
+            | Action::CheckKeyAssociation
+            | Action::ListKeyAssociations
+            | Action::GetKeyUsage => "Read",
+            Action::GetCaller | Action::GetOnboarding | Action::TestAccess | Action::Unknown => return None,
+        };
+        Some(entity(uid(&self.action, action.as_str()), [], uid(&self.action, group)))
+    }
+
+    fn caller(&self, who: &Principal) -> Entity {
+        let Principal { subject, issuer, tenant, scopes, .. } = who;
+        let scopes = scopes.iter().map(|scope| Literal::from(SmolStr::from(scope)));
+        let attributes = [
+            ("subject", text(subject)),
+            ("issuer", text(issuer)),
+            ("tenant", text(tenant.as_str())),
+            ("scopes", Value::set_of_lits(scopes, None)),
+        ];
+        let id = uid(&self.caller, &format!("{issuer}|{subject}"));
+        entity(id, attributes, uid(&self.tenant, tenant.as_str()))
+    }
+
+    fn resource(&self, kind: Kind, place: &Place, target: Option<&Target>) -> Entity {
+        let Place { account, region } = place;
+        let arn = |target: &Target| {
+            let partition = Partition::of(region);
+            ResourceArn { partition, region: region.clone(), account: *account, target: target.clone() }
+                .to_string()
+        };
+        let parent = uid(&self.account, account.as_str());
+        let (account, region) = (("account", text(account.as_str())), ("region", text(region.as_str())));
+        match (kind, target) {
+            (Kind::LogGroup, Some(target @ Target::LogGroup(name))) => entity(
+                uid(&self.log_group, &arn(target)),
+                [("name", text(name.as_str())), account, region],
+                parent,
+            ),
+            (Kind::QueryResults, Some(target)) => {
+                entity(uid(&self.query_results, &arn(target)), [account, region], parent)
+            }
+            (Kind::Place | Kind::LogGroup | Kind::QueryResults, _) => {
+                let id = format!("{}/{}", place.account, place.region);
+                entity(uid(&self.place, &id), [account, region], parent)
+            }
+        }
+    }
+}
+
+fn text(value: &str) -> Value {
+    value.into()
+}
+
+fn uid(of: &EntityType, id: &str) -> EntityUID {
+    EntityUID::from_components(of.clone(), Eid::new(id), None)
+}
+
+fn entity<const N: usize>(uid: EntityUID, attributes: [(&str, Value); N], parent: EntityUID) -> Entity {
+    let attributes = attributes.map(|(name, value)| (SmolStr::from(name), PartialValue::from(value)));
+    Entity::new_with_attr_partial_value(uid, attributes, HashSet::new(), HashSet::from([parent]), [])
+}
+
+// === impl Moments ===
+
+impl Moments {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, last: ArcSwapOption::empty() }
+    }
+
+    fn now(&self) -> Option<Arc<Moment>> {
+        let now = self.clock.now().as_secs();
+        if let Some(last) = &*self.last.load()
+            && last.at == now
+        {
+            return Some(Arc::clone(last));
+        }
+        let moment = Arc::new(Moment::at(now)?);
+        self.last.store(Some(Arc::clone(&moment)));
+        Some(moment)
+    }
+}
+
+impl Moment {
+    fn at(secs: i64) -> Option<Self> {
+        const DAYS: [&str; 7] =
+            ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
+        let now = Timestamp::from_secs(secs).to_string();
+        let (seconds, _) = now.split_once('.')?;
+        let day = usize::try_from(secs.div_euclid(86_400).rem_euclid(7)).ok()?;
+        Some(Self {
+            at: secs,
+            now: evaluated(&RestrictedExpression::new_datetime(format!("{seconds}Z")))?,
+            hour: secs.rem_euclid(86_400).div_euclid(3_600),
+            weekday: SmolStr::new_static(DAYS.get(day)?),
+        })
+    }
+}

@@ -1,0 +1,6 @@
+//! What the tenant's grants permit, what operators add, and what neither can get past.
+
+mod decisions;
+mod grants;
+mod ground;
+mod loading;

@@ -1,0 +1,95 @@
+//! What grants become.
+
+use proptest::prelude::*;
+
+use super::{
+    super::{CedarPolicy, load},
+    ground::*,
+};
+use crate::domain::{pattern::Pattern, tenant::AccountGrant};
+
+#[test]
+fn a_grant_reads_as_if_an_operator_had_written_it() {
+    let mut grant = grant(ACCOUNT);
+    grant.kms_keys.push("arn:aws:kms:*:999988887777:key/shared-*".parse().unwrap());
+    let all = CedarPolicy::grants_of(&tenant("payments", vec![grant]));
+    let [groups, places] = &*all else { panic!("{all:?}") };
+    assert_eq!(places.id, "tenant/payments/111122223333/places");
+    assert_eq!(
+        groups.text,
+        r#"@id("tenant/payments/111122223333/log-groups")
+permit (
+    principal in LogKey::Tenant::"payments",
+    action in [LogKey::Action::"Read", LogKey::Action::"Change"],
+    resource is LogKey::LogGroup in LogKey::Account::"111122223333"
+)
+when { ["eu-west-1", "us-east-1"].contains(resource.region) }
+when { resource.name like "/payments/*" || resource.name like "/shared/audit" }
+when { if context has key then context.key.arn like "arn:aws:kms:*:111122223333:key/*" || context.key.arn like "arn:aws:kms:*:999988887777:key/shared-*" else true };
+"#
+    );
+}
+
+#[test]
+fn a_grant_that_opens_nothing_makes_no_policy() {
+    let empty = |change: fn(&mut AccountGrant)| {
+        let mut grant = grant(ACCOUNT);
+        change(&mut grant);
+        let all = CedarPolicy::grants_of(&tenant("payments", vec![grant]));
+        all.into_iter().map(|policy| policy.id.rsplit('/').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(empty(|grant| grant.regions.clear()), Vec::<String>::new());
+    assert_eq!(empty(|grant| grant.log_groups.clear()), ["places"]);
+    assert_eq!(empty(|grant| grant.query_results = true), ["log-groups", "query-results", "places"]);
+    let keyless = AccountGrant { kms_keys: Vec::new(), ..grant(ACCOUNT) };
+    let ground = Ground::with(vec![tenant("payments", vec![keyless])], "");
+    assert_eq!(ground.says(&ASSOCIATE), "not permitted");
+    assert_eq!(ground.says(&READ), "allow tenant/payments/111122223333/log-groups");
+}
+
+fn patterns() -> impl Strategy<Value = Vec<Pattern>> {
+    prop::collection::vec("[A-Za-z0-9*._/#:+=,@-]{1,40}".prop_map(|text| text.parse().unwrap()), 0..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever the configuration takes for a grant is good Cedar, so that none fails at its first use.
+    #[test]
+    fn every_grant_is_valid_policy(
+        groups in patterns(),
+        keys in patterns(),
+        regions in prop::collection::vec("[a-z]{2}-[a-z]{1,9}-[0-9]", 0..3),
+        query_results: bool,
+        id in "[a-z0-9-]{1,63}",
+    ) {
+        let grant = AccountGrant {
+            log_groups: groups,
+            kms_keys: keys,
+            regions: regions.into_iter().map(|region| region.parse().unwrap()).collect(),
+            query_results,
+            ..grant(ACCOUNT)
+        };
+        let validator = cedar_policy::Validator::new(load::schema().unwrap());
+        for policy in CedarPolicy::grants_of(&tenant(&id, vec![grant])) {
+            let parsed = cedar_policy::Policy::parse(Some(cedar_policy::PolicyId::new(&policy.id)), &policy.text);
+            let faults = load::invalid(&validator, &policy.id, &policy.text, &parsed.unwrap());
+            prop_assert_eq!(faults, vec![], "{}", policy.text);
+        }
+    }
+
+    /// A grant means in Cedar what it means to the rest of the service.
+    #[test]
+    fn a_grant_opens_in_cedar_what_it_opens_elsewhere(
+        groups in prop::collection::vec("[ab/*]{1,6}".prop_map(|text| text.parse().unwrap()), 1..4),
+        name in "[ab/]{1,8}",
+        query_results: bool,
+    ) {
+        let grant = AccountGrant { log_groups: groups, query_results, ..grant(ACCOUNT) };
+        let opened = grant.opens_log_group(&name.parse().unwrap());
+        let ground = Ground::with(vec![tenant("payments", vec![grant])], "");
+        let name: &'static str = name.leak();
+        prop_assert_eq!(ground.says(&Ask { target: Some(name), ..ASSOCIATE }) != "not permitted", opened);
+        prop_assert_eq!(ground.says(&Ask { target: Some("*"), ..ASSOCIATE }) != "not permitted", query_results);
+    }
+}

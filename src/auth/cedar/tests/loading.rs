@@ -1,0 +1,97 @@
+//! What operators may write.
+
+use std::sync::{Arc, atomic::AtomicI64};
+
+use super::{
+    super::{CedarPolicy, load},
+    ground::*,
+};
+use crate::domain::call::Action;
+
+fn faults(files: &[(&str, &str)]) -> Vec<String> {
+    let files: Vec<_> = files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
+    let clock = Arc::new(TestClock(AtomicI64::new(MONDAY)));
+    match CedarPolicy::load(Arc::default(), &files, clock) {
+        Ok(_) => Vec::new(),
+        Err(faults) => faults.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn the_schema_is_whole_and_knows_every_action_that_is_asked_about() {
+    let schema = load::schema().unwrap();
+    let unasked = [Action::GetCaller, Action::GetOnboarding, Action::TestAccess];
+    for action in Action::ALL.into_iter().filter(|action| !unasked.contains(action)) {
+        let uid = format!("LogKey::Action::\"{action}\"").parse().unwrap();
+        assert!(schema.actions().any(|known| *known == uid), "{action}");
+        let group = if action.changes() { "Change" } else { "Read" };
+        let group = format!("LogKey::Action::\"{group}\"").parse().unwrap();
+        assert!(schema.action_entities().unwrap().is_ancestor_of(&group, &uid), "{action}");
+    }
+}
+
+#[test]
+fn every_fault_of_every_file_is_told_at_its_place() {
+    let told = faults(&[
+        ("a.cedar", "permit (principal, action, resource)\nwhen { resource.nam == \"x\" };"),
+        ("b.cedar", "permit (principal, action, resource);\n\n  forbid (principal, action resource);"),
+        ("c.cedar", "forbid (principal, action == LogKey::Action::\"Drop\", resource);"),
+        ("d.cedar", "permit (principal, action, resource) when { context.key.arn == \"x\" };"),
+        ("e.cedar", "permit (principal is User, action, resource);"),
+    ]);
+    for (place, what) in [
+        ("a.cedar:2:8: ", "nam"),
+        ("b.cedar:3:29: ", "unexpected token `resource`"),
+        ("c.cedar:1:", "Drop"),
+        ("d.cedar:1:45: ", "context has key"),
+        ("e.cedar:1:", "User"),
+    ] {
+        assert!(
+            told.iter().any(|one| one.starts_with(place) && one.contains(what)),
+            "{place} {what}: {told:#?}"
+        );
+    }
+    assert!(told.iter().all(|one| !one.contains('\n')), "{told:#?}");
+}
+
+#[test]
+fn a_policy_that_can_never_apply_is_a_fault() {
+    let told = faults(&[(
+        "a.cedar",
+        "forbid (principal, action == LogKey::Action::\"GetKeyUsage\", resource is LogKey::LogGroup);",
+    )]);
+    assert!(told.iter().any(|one| one.contains("policy is impossible")), "{told:#?}");
+}
+
+#[test]
+fn ids_are_distinct_and_never_those_of_grants() {
+    let all = "permit (principal, action, resource);";
+    let told = faults(&[
+        ("a.cedar", &format!("@id(\"x\") {all}\n@id(\"x\") {all}")),
+        ("b.cedar", &format!("@id(\"x\") {all}")),
+        ("c.cedar", &format!("@id(\"tenant/payments/111122223333/log-groups\") {all}")),
+    ]);
+    assert_eq!(
+        told,
+        [
+            "a.cedar:2:1: @id(\"x\") stands here a second time",
+            "b.cedar:1:1: @id(\"x\") stands here a second time",
+            "c.cedar:1:1: @id begins with tenant/, as only those of tenants' grants may",
+        ]
+    );
+}
+
+#[test]
+fn a_policy_without_an_id_is_named_by_its_file_and_place() {
+    let ground = Ground::new("permit (principal, action, resource);\npermit (principal, action, resource);");
+    assert_eq!(
+        ground.says(&Ask { target: Some("/search/api"), ..ASSOCIATE }),
+        "allow operators#1 operators#2"
+    );
+}
+
+#[test]
+fn templates_are_refused() {
+    let told = faults(&[("a.cedar", "permit (principal == ?principal, action, resource);")]);
+    assert!(told[0].starts_with("a.cedar:1:22: is a template"), "{told:#?}");
+}

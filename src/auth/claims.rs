@@ -1,0 +1,192 @@
+//! The claims of a token, judged after its signature.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+use super::{Flaw, IssuerConfig, json::Members};
+use crate::domain::{
+    principal::{CertificateThumbprint, Scopes},
+    time::Timestamp,
+};
+
+/// Longest subject taken, in bytes: that of a SPIFFE id (SPIFFE-ID, section 2.3).
+const MAX_SUBJECT: usize = 2048;
+/// Longest `jti` that is shown as it is, in bytes; a longer one is hashed.
+const MAX_TOKEN_ID: usize = 128;
+/// The last second that a date may name: the end of the year 9999.
+const MAX_TIME: i64 = 253_402_300_799;
+/// Claims that only identity tokens (`OpenID` Connect Core, section 3.3.2.11) and events such as
+/// logouts (RFC 8417) have.
+const IDENTITY: [&str; 3] = ["at_hash", "c_hash", "events"];
+/// Claims by which Keycloak (`typ`) and Cognito (`token_use`) tell their tokens apart, with the value
+/// that access tokens have.
+const KINDS: [(&str, &str); 2] = [("typ", "Bearer"), ("token_use", "access")];
+
+/// What a token says, once it was found in order.
+#[derive(Debug)]
+pub(super) struct Claims {
+    /// `sub`.
+    pub(super) subject: Arc<str>,
+    /// The value of the tenant claim, or the part of it that names the tenant.
+    pub(super) tenant: Box<str>,
+    /// The scopes.
+    pub(super) scopes: Scopes,
+    /// `jti`, where it can be shown.
+    pub(super) id: Option<Arc<str>>,
+    /// `exp`.
+    pub(super) expires: Timestamp,
+    /// `nbf`.
+    pub(super) not_before: Option<Timestamp>,
+    /// `cnf.x5t#S256`.
+    pub(super) bound_to: Option<CertificateThumbprint>,
+}
+
+// === impl Claims ===
+
+impl Claims {
+    /// Judges the claims of a token of this issuer at this time, but for the tenant and the binding.
+    pub(super) fn check(claims: &Members, issuer: &IssuerConfig, now: Timestamp) -> Result<Self, Flaw> {
+        check_kind(claims)?;
+        check_audience(claims, issuer)?;
+        let expires = time(claims, "exp", Flaw::ExpiryMissing)?.ok_or(Flaw::ExpiryMissing)?;
+        let not_before = time(claims, "nbf", Flaw::NotBeforeMissing)?;
+        let made = time(claims, "iat", Flaw::IssuedAtMissing)?;
+        if not_before.is_none() && issuer.require_nbf {
+            return Err(Flaw::NotBeforeMissing);
+        }
+        check_now(expires, not_before, issuer.leeway, now)?;
+        if made.is_some_and(|at| at > now.plus(issuer.leeway)) {
+            return Err(Flaw::IssuedInFuture);
+        }
+        if let Some(limit) = issuer.max_lifetime {
+            let made = made.ok_or(Flaw::IssuedAtMissing)?;
+            if expires > made.plus(limit) {
+                return Err(Flaw::LivesTooLong);
+            }
+        }
+        Ok(Self {
+            subject: subject(claims)?,
+            tenant: tenant(claims, issuer)?,
+            scopes: scopes(claims, issuer)?,
+            id: token_id(claims)?,
+            expires,
+            not_before,
+            bound_to: bound_to(claims)?,
+        })
+    }
+}
+
+/// Whether a token with these bounds is good at this time.
+pub(super) fn check_now(
+    expires: Timestamp,
+    not_before: Option<Timestamp>,
+    leeway: Duration,
+    now: Timestamp,
+) -> Result<(), Flaw> {
+    if now >= expires.plus(leeway) {
+        return Err(Flaw::Expired);
+    }
+    if not_before.is_some_and(|from| from > now.plus(leeway)) {
+        return Err(Flaw::NotYetValid);
+    }
+    Ok(())
+}
+
+fn check_kind(claims: &Members) -> Result<(), Flaw> {
+    let other = |(name, access): &(&str, &str)| {
+        claims
+            .get(*name)
+            .is_some_and(|kind| !kind.as_str().is_some_and(|kind| kind.eq_ignore_ascii_case(access)))
+    };
+    if IDENTITY.iter().any(|name| claims.contains_key(*name)) || KINDS.iter().any(other) {
+        return Err(Flaw::IdentityToken);
+    }
+    Ok(())
+}
+
+fn check_audience(claims: &Members, issuer: &IssuerConfig) -> Result<(), Flaw> {
+    let named = texts(claims.get("aud").ok_or(Flaw::AudienceMissing)?).ok_or(Flaw::AudienceMissing)?;
+    let ours = |aud: &&str| issuer.audiences.iter().any(|known| &**known == *aud);
+    if !named.iter().any(ours) {
+        return Err(Flaw::AudienceOther);
+    }
+    if issuer.only_audience && !named.iter().all(ours) {
+        return Err(Flaw::AudienceShared);
+    }
+    Ok(())
+}
+
+fn subject(claims: &Members) -> Result<Arc<str>, Flaw> {
+    let subject = claims.get("sub").and_then(Value::as_str).ok_or(Flaw::SubjectMissing)?;
+    if (1..=MAX_SUBJECT).contains(&subject.len()) && !subject.chars().any(char::is_control) {
+        Ok(subject.into())
+    } else {
+        Err(Flaw::SubjectMissing)
+    }
+}
+
+fn tenant(claims: &Members, issuer: &IssuerConfig) -> Result<Box<str>, Flaw> {
+    let value = issuer.tenant_claim.find(claims).and_then(Value::as_str);
+    let part = value.and_then(|value| match &issuer.tenant_claim_pattern {
+        Some(pattern) => pattern.extract(value),
+        None => Some(value),
+    });
+    part.map(Into::into).ok_or(Flaw::TenantClaimMissing)
+}
+
+fn scopes(claims: &Members, issuer: &IssuerConfig) -> Result<Scopes, Flaw> {
+    match issuer.scope_claim.find(claims) {
+        None => Ok(issuer.default_scopes.iter().map(AsRef::as_ref).collect()),
+        Some(Value::String(text)) => Ok(text.split(' ').filter(|scope| !scope.is_empty()).collect()),
+        Some(list) => Ok(texts(list).ok_or(Flaw::ScopesMalformed)?.into_iter().collect()),
+    }
+}
+
+/// `jti`, where it can be shown as it is.
+pub(super) fn token_id(claims: &Members) -> Result<Option<Arc<str>>, Flaw> {
+    let Some(id) = claims.get("jti") else {
+        return Ok(None);
+    };
+    let id = id.as_str().ok_or(Flaw::IdMalformed)?;
+    let shown = (1..=MAX_TOKEN_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    Ok(shown.then(|| id.into()))
+}
+
+/// `cnf` (RFC 7800) with `x5t#S256` (RFC 8705, section 3.1) and nothing else: another member would ask
+/// for a proof that nobody checks here.
+fn bound_to(claims: &Members) -> Result<Option<CertificateThumbprint>, Flaw> {
+    let Some(cnf) = claims.get("cnf") else {
+        return Ok(None);
+    };
+    let members = cnf.as_object().filter(|members| members.len() == 1);
+    let thumbprint = members.and_then(|members| members.get("x5t#S256")?.as_str());
+    let bytes = thumbprint.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+    let sha256 = bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(Flaw::BindingUnsupported)?;
+    Ok(Some(CertificateThumbprint(sha256)))
+}
+
+/// A `NumericDate` (RFC 7519, section 2), rounded down to whole seconds.
+fn time(claims: &Members, name: &str, flaw: Flaw) -> Result<Option<Timestamp>, Flaw> {
+    let Some(value) = claims.get(name) else {
+        return Ok(None);
+    };
+    let secs = value.as_i64().or_else(|| value.as_f64().and_then(whole)).ok_or(flaw)?;
+    if (0..=MAX_TIME).contains(&secs) { Ok(Some(Timestamp::from_secs(secs))) } else { Err(flaw) }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the range is checked first")]
+#[expect(clippy::cast_precision_loss, reason = "MAX_TIME is far below 2^53")]
+fn whole(secs: f64) -> Option<i64> {
+    (0.0..=MAX_TIME as f64).contains(&secs).then_some(secs as i64)
+}
+
+/// A text, or a list that holds at least one and nothing but texts.
+fn texts(value: &Value) -> Option<Vec<&str>> {
+    match value {
+        Value::String(text) => Some(vec![text]),
+        Value::Array(list) if !list.is_empty() => list.iter().map(Value::as_str).collect(),
+        Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+    }
+}

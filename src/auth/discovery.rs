@@ -1,0 +1,32 @@
+//! Finding an issuer's keys by its discovery document.
+
+use serde::Deserialize;
+use url::Url;
+
+use super::{
+    config::is_loopback,
+    fetch::{FetchError, Http, may_be_asked},
+};
+
+/// The part of the document (`OpenID` Connect Discovery 1.0, section 3) that matters here.
+#[derive(Deserialize)]
+struct Document {
+    issuer: String,
+    jwks_uri: String,
+}
+
+/// The keys that the document at `url` points to, if it is this issuer's own: byte for byte, or one
+/// issuer could speak for another (section 4.3).
+pub(super) async fn keys(http: &Http, issuer: &str, url: &Url) -> Result<Vec<u8>, FetchError> {
+    let body = http.get(url).await?;
+    let document: Document =
+        serde_json::from_slice(&body).map_err(|why| FetchError::NotDiscovery(Some(why)))?;
+    if document.issuer != issuer {
+        return Err(FetchError::OtherIssuer);
+    }
+    let jwks_uri: Url = document.jwks_uri.parse().map_err(|_invalid| FetchError::NotDiscovery(None))?;
+    if !may_be_asked(&jwks_uri) || (is_loopback(&jwks_uri) && !is_loopback(url)) {
+        return Err(FetchError::Address(jwks_uri));
+    }
+    http.get(&jwks_uri).await
+}

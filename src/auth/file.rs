@@ -1,0 +1,14 @@
+//! Keys from a file.
+
+use std::path::Path;
+
+use tokio::{fs::File, io::AsyncReadExt};
+
+use super::fetch::{FetchError, MAX_ANSWER};
+
+/// The file's content, if it is no longer than an issuer's answer may be.
+pub(super) async fn keys(path: &Path) -> Result<Vec<u8>, FetchError> {
+    let mut body = Vec::new();
+    File::open(path).await?.take(MAX_ANSWER as u64 + 1).read_to_end(&mut body).await?;
+    if body.len() > MAX_ANSWER { Err(FetchError::TooLong) } else { Ok(body) }
+}

@@ -1,0 +1,217 @@
+//! An issuer's public keys, each bound to the algorithms it may verify.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use aws_lc_rs::signature::{ParsedPublicKey, RsaPublicKeyComponents};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+use thiserror::Error;
+
+use super::{
+    Algorithm, Flaw,
+    json::{self, Members},
+};
+
+/// Most keys in a set.
+const MAX_KEYS: usize = 512;
+/// Smallest and largest RSA modulus, in bits (RFC 7518, section 3.3, asks for 2048 at least).
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+
+/// The keys of one issuer at one time. Built whole, then only read.
+#[derive(Debug)]
+pub struct KeySet {
+    /// Unlike that of every other set of this process.
+    pub(super) generation: u64,
+    by_id: HashMap<Box<str>, Vec<Key>>,
+    without_id: Vec<Key>,
+    /// The keys that could not be used, for whoever looks after the issuer.
+    pub unusable: Vec<Unusable>,
+}
+
+/// A key, ready for each of the algorithms it may verify.
+#[derive(Debug)]
+pub(super) struct Key(Vec<(Algorithm, ParsedPublicKey)>);
+
+/// A key of a set that was left aside.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("key {} (kid {}): {why}", .position, .kid.as_deref().unwrap_or("none"))]
+pub struct Unusable {
+    /// Its place in the set, from 0.
+    pub position: usize,
+    /// Its `kid`, where it has one that can be shown.
+    pub kid: Option<Box<str>>,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+/// Not a set of keys at all.
+#[derive(Debug, Error)]
+pub enum NotAKeySet {
+    /// Not `{"keys": [...]}`.
+    #[error("not a JSON Web Key Set")]
+    Malformed(#[from] serde_json::Error),
+    /// Over [`MAX_KEYS`] keys.
+    #[error("more than {MAX_KEYS} keys")]
+    TooMany,
+}
+
+#[derive(Deserialize)]
+struct Jwks {
+    keys: Vec<Box<RawValue>>,
+}
+
+// === impl KeySet ===
+
+impl KeySet {
+    /// Reads a JSON Web Key Set (RFC 7517, section 5). A key that cannot be used does not lose the
+    /// others.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAKeySet`]
+    pub fn decode(json: &[u8]) -> Result<Self, NotAKeySet> {
+        let Jwks { keys } = serde_json::from_slice(json)?;
+        if keys.len() > MAX_KEYS {
+            return Err(NotAKeySet::TooMany);
+        }
+        let mut set = Self {
+            generation: GENERATION.fetch_add(1, Relaxed),
+            by_id: HashMap::new(),
+            without_id: Vec::new(),
+            unusable: Vec::new(),
+        };
+        for (position, json) in keys.iter().enumerate() {
+            let jwk = json::object(json.get().as_bytes()).unwrap_or_default();
+            let kid = jwk.get("kid").and_then(Value::as_str);
+            match (Key::decode(&jwk), kid) {
+                (Ok(key), Some(kid)) => set.by_id.entry(kid.into()).or_default().push(key),
+                (Ok(key), None) => set.without_id.push(key),
+                (Err(why), kid) => {
+                    let kid = kid.filter(|kid| kid.len() <= 128 && kid.bytes().all(|b| b.is_ascii_graphic()));
+                    set.unusable.push(Unusable { position, kid: kid.map(Into::into), why });
+                }
+            }
+        }
+        Ok(set)
+    }
+
+    /// How many keys can be used.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_id.values().map(Vec::len).sum::<usize>() + self.without_id.len()
+    }
+
+    /// Whether no key can be used.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty() && self.without_id.is_empty()
+    }
+
+    /// The one key that a token with this header may have been signed with: the one with its id and
+    /// for its algorithm; without an id, the only one for its algorithm.
+    pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&ParsedPublicKey, Flaw> {
+        let fits = Key::for_algorithm(algorithm);
+        let mut fitting: Vec<_> = if let Some(kid) = kid {
+            self.by_id.get(kid).into_iter().flatten().filter_map(fits).collect()
+        } else {
+            self.by_id.values().flatten().chain(&self.without_id).filter_map(fits).collect()
+        };
+        match (fitting.pop(), fitting.is_empty()) {
+            (Some(key), true) => Ok(key),
+            (None, _) if kid.is_some() => Err(Flaw::KeyUnknown),
+            (Some(_) | None, _) => Err(Flaw::KeyAmbiguous),
+        }
+    }
+}
+
+// === impl Key ===
+
+impl Key {
+    fn for_algorithm(algorithm: Algorithm) -> impl Fn(&Self) -> Option<&ParsedPublicKey> {
+        move |key| key.0.iter().find(|(known, _)| *known == algorithm).map(|(_, key)| key)
+    }
+
+    fn decode(jwk: &Members) -> Result<Self, &'static str> {
+        let text = |name| jwk.get(name).map(|value| value.as_str().ok_or("a member is not a text"));
+        let uses = text("use").transpose()?;
+        // jwt-svid: SPIFFE Trust Domain and Bundle, section 4.2.2.
+        if uses.is_some_and(|uses| uses != "sig" && uses != "jwt-svid") {
+            return Err("not for signatures (use)");
+        }
+        if let Some(ops) = jwk.get("key_ops") {
+            let ops = ops.as_array().ok_or("key_ops is not a list")?;
+            if !ops.iter().any(|op| op == "verify") {
+                return Err("not for verifying (key_ops)");
+            }
+        }
+        if jwk.contains_key("d") {
+            return Err("a private key, which everyone could sign with");
+        }
+        let algorithm = match text("alg").transpose()? {
+            None => None,
+            // RFC 9864, section 2.2.
+            Some("Ed25519") => Some(Algorithm::EdDsa),
+            Some(name) => Some(name.parse().map_err(|_unknown| "for another algorithm (alg)")?),
+        };
+        let candidates: &[Algorithm] = match (text("kty").transpose()?, text("crv").transpose()?) {
+            (Some("RSA"), None) => &[Algorithm::Rs256, Algorithm::Ps256],
+            (Some("EC"), Some("P-256")) => &[Algorithm::Es256],
+            (Some("EC"), Some("P-384")) => &[Algorithm::Es384],
+            (Some("OKP"), Some("Ed25519")) => &[Algorithm::EdDsa],
+            (Some("oct"), _) => return Err("a shared secret"),
+            _ => return Err("of another type or curve (kty, crv)"),
+        };
+        let fitting =
+            candidates.iter().filter(|candidate| algorithm.is_none_or(|bound| bound == **candidate));
+        let key = |one: &Algorithm| public_key(jwk, *one).map(|key| (*one, key));
+        let keys = fitting.map(key).collect::<Result<Vec<_>, _>>()?;
+        if keys.is_empty() { Err("its algorithm (alg) does not fit its type (kty)") } else { Ok(Self(keys)) }
+    }
+}
+
+fn public_key(jwk: &Members, algorithm: Algorithm) -> Result<ParsedPublicKey, &'static str> {
+    if let Some(parameters) = algorithm.rsa() {
+        let (n, e) = (unsigned(jwk, "n")?, unsigned(jwk, "e")?);
+        let leading = n.first().map_or(0, |byte| byte.leading_zeros() as usize);
+        if !RSA_BITS.contains(&(n.len() * 8).saturating_sub(leading)) {
+            return Err("an RSA modulus of less than 2048 or more than 8192 bits");
+        }
+        // FIPS 186-5, section 5.4: an odd exponent above 2^16.
+        if e.len() < 3 || e.last().is_none_or(|byte| byte % 2 == 0) {
+            return Err("an RSA exponent that is even or below 65537");
+        }
+        return RsaPublicKeyComponents { n, e }
+            .to_parsed_public_key(parameters)
+            .map_err(|_rejected| "no RSA key");
+    }
+    let curve = algorithm.curve().ok_or("of another type")?;
+    let point = match algorithm {
+        Algorithm::Es256 => [vec![4], coordinate(jwk, "x", 32)?, coordinate(jwk, "y", 32)?].concat(),
+        Algorithm::Es384 => [vec![4], coordinate(jwk, "x", 48)?, coordinate(jwk, "y", 48)?].concat(),
+        Algorithm::EdDsa => coordinate(jwk, "x", 32)?,
+        Algorithm::Rs256 | Algorithm::Ps256 => return Err("of another type"),
+    };
+    ParsedPublicKey::new(curve, point).map_err(|_rejected| "not a point on its curve")
+}
+
+/// A `Base64urlUInt` (RFC 7518, section 2); the leading zeros that some issuers send are left away.
+fn unsigned(jwk: &Members, name: &str) -> Result<Vec<u8>, &'static str> {
+    let bytes = decoded(jwk, name)?;
+    Ok(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
+}
+
+fn coordinate(jwk: &Members, name: &str, len: usize) -> Result<Vec<u8>, &'static str> {
+    let bytes = decoded(jwk, name)?;
+    if bytes.len() == len { Ok(bytes) } else { Err("a coordinate of another length than its curve's") }
+}
+
+fn decoded(jwk: &Members, name: &str) -> Result<Vec<u8>, &'static str> {
+    let text = jwk.get(name).and_then(Value::as_str).ok_or("a parameter is missing")?;
+    URL_SAFE_NO_PAD.decode(text).map_err(|_invalid| "a parameter is not base64url")
+}

@@ -1,0 +1,52 @@
+//! Tokens bound to a client certificate (RFC 8705).
+
+use serde_json::json;
+
+use super::mint::*;
+
+const OURS: [u8; 32] = [7; 32];
+
+#[tokio::test]
+async fn a_bound_token_is_good_beside_its_certificate_alone() {
+    let bench = Bench::new();
+    let bound = token(json!({}), json!({"cnf": {"x5t#S256": b64(OURS)}}));
+    for _seen_before in [false, true] {
+        assert_eq!(reason(bench.ask_over(&bound, OURS).await), "accepted");
+        assert_eq!(reason(bench.ask_over(&bound, [8; 32]).await), "bound to another certificate");
+        assert_eq!(bench.why(&bound).await, "bound to another certificate");
+    }
+}
+
+#[tokio::test]
+async fn a_token_without_binding_is_good_with_and_without_a_certificate_unless_the_issuer_has_to_bind() {
+    let free = token(json!({}), json!({}));
+    let bench = Bench::new();
+    assert_eq!(bench.why(&free).await, "accepted");
+    assert_eq!(reason(bench.ask_over(&free, OURS).await), "accepted");
+    let strict = Bench::with(&all_keys(), |issuer| issuer.require_bound = true);
+    assert_eq!(strict.why(&free).await, "not bound to a certificate");
+    assert_eq!(reason(strict.ask_over(&free, OURS).await), "not bound to a certificate");
+    let bound = token(json!({}), json!({"cnf": {"x5t#S256": b64(OURS)}}));
+    assert_eq!(reason(strict.ask_over(&bound, OURS).await), "accepted");
+}
+
+#[tokio::test]
+async fn a_binding_that_cannot_be_checked_is_refused() {
+    let bench = Bench::new();
+    for cnf in [
+        json!({}),
+        json!("x"),
+        json!([]),
+        json!({"jkt": "x"}),
+        json!({"jwk": {}}),
+        json!({"x5t#S256": 1}),
+        json!({"x5t#S256": ""}),
+        json!({"x5t#S256": b64([7; 31])}),
+        json!({"x5t#S256": format!("{}=", b64(OURS))}),
+        json!({"x5t#S256": b64(OURS), "jkt": "x"}),
+    ] {
+        let token = token(json!({}), json!({"cnf": cnf}));
+        let why = reason(bench.ask_over(&token, OURS).await);
+        assert_eq!(why, "bound in a way that is not supported", "{cnf}");
+    }
+}

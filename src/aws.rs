@@ -1,0 +1,95 @@
+//! The way to AWS: every call goes through the role of the tenant whose permit it has.
+//!
+//! Sessions of roles are kept here and nowhere else, and are found by what a permit opens: no code
+//! outside can pair one tenant's credentials with another's command.
+
+mod call;
+mod clients;
+mod config;
+mod error;
+mod kms;
+mod logs;
+mod roles;
+mod session_name;
+mod session_policy;
+mod sessions;
+mod sts;
+
+use std::{fmt, sync::Arc};
+
+use aws_config::{BehaviorVersion, retry::RetryConfig};
+use aws_sdk_sts::config::{Credentials, SharedCredentialsProvider};
+
+use self::{
+    clients::Clients,
+    sessions::{Bounds, Sessions},
+    sts::Sts,
+};
+pub use self::{
+    config::{Attribution, Config, Endpoints, HubCredentials, Timeouts},
+    session_policy::grant_fits_session_policy,
+};
+use crate::{domain::tenant::Tenants, ports::Clock};
+
+/// Sessions kept at once. One takes about a kilobyte.
+const MAX_SESSIONS: usize = 65_536;
+/// How often STS is asked for one session before it counts as failed.
+const ASSUME_ATTEMPTS: u32 = 3;
+
+/// AWS as this service calls it.
+pub struct Aws {
+    clients: Clients,
+    sessions: Sessions,
+    sts: aws_sdk_sts::Client,
+}
+
+// === impl Aws ===
+
+impl Aws {
+    /// Makes ready to call AWS; nothing is called yet. Where no hub credentials are handed in, they
+    /// come from the SDK's default chain, when they are first needed.
+    pub async fn connect(config: Config, clock: Arc<dyn Clock>) -> Self {
+        let Config { region, endpoints, session_duration, attribution, timeouts, hub } = config;
+        let http = clients::http_client();
+        let mut sdk = aws_config::defaults(BehaviorVersion::latest())
+            .region(aws_config::Region::new(region.as_str().to_owned()))
+            .http_client(http.clone())
+            .retry_config(RetryConfig::standard().with_max_attempts(ASSUME_ATTEMPTS))
+            .timeout_config(
+                clients::timeouts(&timeouts).to_builder().operation_timeout(timeouts.assume).build(),
+            );
+        if let Some(HubCredentials { access_key_id, secret_access_key }) = hub {
+            let hub = Credentials::new(access_key_id, secret_access_key, None, None, "logkey-hub");
+            sdk = sdk.credentials_provider(SharedCredentialsProvider::new(hub));
+        }
+        let sdk = sdk.load().await;
+        let mut sts = aws_sdk_sts::config::Builder::from(&sdk);
+        sts.set_endpoint_url(endpoints.sts().map(str::to_owned));
+        let client = aws_sdk_sts::Client::from_conf(sts.build());
+        let assume = Arc::new(Sts::new(client.clone(), clock, session_duration));
+        let bounds = Bounds { sessions: MAX_SESSIONS, idle: session_duration };
+        Self {
+            clients: Clients::new(http, endpoints, timeouts),
+            sessions: Sessions::new(assume, attribution, bounds),
+            sts: client,
+        }
+    }
+
+    /// Forgets every session that no grant of these tenants asks for: to be called when the tenants
+    /// have changed.
+    pub fn retain_sessions(&self, tenants: &Tenants) {
+        self.sessions.retain(tenants);
+    }
+
+    /// How many sessions are kept, for the metrics.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+}
+
+impl fmt::Debug for Aws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aws").field("sessions", &self.sessions.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,111 @@
+//! One client a service and Region for all tenants, over one pool of connections.
+//!
+//! A client holds no credentials: each call brings its session's. The SDK repeats nothing, so that
+//! no account's failures use up another's repetitions; whoever paces a call also repeats it.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use aws_config::{BehaviorVersion, timeout::TimeoutConfig};
+use aws_sdk_sts::config::{
+    IdentityCache, SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig,
+};
+use aws_smithy_http_client::{
+    Connector,
+    proxy::ProxyConfig,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
+
+use super::config::{Endpoints, Timeouts};
+use crate::domain::aws::Region;
+
+/// Regions whose clients are kept; AWS has about forty.
+const MAX_REGIONS: usize = 128;
+
+/// The clients, made when first asked for.
+pub(super) struct Clients {
+    http: SharedHttpClient,
+    endpoints: Endpoints,
+    timeouts: Timeouts,
+    regional: Mutex<HashMap<Region, Arc<Regional>>>,
+}
+
+/// The clients of one Region.
+pub(super) struct Regional {
+    pub(super) logs: aws_sdk_cloudwatchlogs::Client,
+    pub(super) kms: aws_sdk_kms::Client,
+}
+
+// === impl Clients ===
+
+impl Clients {
+    pub(super) fn new(http: SharedHttpClient, endpoints: Endpoints, timeouts: Timeouts) -> Self {
+        Self { http, endpoints, timeouts, regional: Mutex::default() }
+    }
+
+    /// The clients of this Region.
+    pub(super) fn of(&self, region: &Region) -> Arc<Regional> {
+        let mut regional = self.regional.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = regional.get(region) {
+            return Arc::clone(found);
+        }
+        if regional.len() >= MAX_REGIONS {
+            regional.clear();
+        }
+        let made = Arc::new(self.make(region));
+        regional.insert(region.clone(), Arc::clone(&made));
+        made
+    }
+
+    fn make(&self, region: &Region) -> Regional {
+        macro_rules! client {
+            ($sdk:ident, $endpoint:expr) => {{
+                let mut config = $sdk::Config::builder()
+                    .behavior_version(BehaviorVersion::latest())
+                    .region($sdk::config::Region::new(region.as_str().to_owned()))
+                    .http_client(self.http.clone())
+                    .identity_cache(IdentityCache::no_cache())
+                    .retry_config(RetryConfig::disabled())
+                    .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+                    .timeout_config(timeouts(&self.timeouts));
+                config.set_endpoint_url($endpoint.map(str::to_owned));
+                $sdk::Client::from_conf(config.build())
+            }};
+        }
+        Regional {
+            logs: client!(aws_sdk_cloudwatchlogs, self.endpoints.logs()),
+            kms: client!(aws_sdk_kms, self.endpoints.kms()),
+        }
+    }
+}
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clients").field("endpoints", &self.endpoints).finish_non_exhaustive()
+    }
+}
+
+/// The time limits of one attempt.
+pub(super) fn timeouts(limits: &Timeouts) -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(limits.connect).operation_attempt_timeout(limits.attempt).build()
+}
+
+/// The one pool of connections. It is made with the first call's settings, which all calls share.
+pub(super) fn http_client() -> SharedHttpClient {
+    let pool: OnceLock<SharedHttpConnector> = OnceLock::new();
+    http_client_fn(move |settings, components| {
+        let connect = || {
+            let mut builder = Connector::builder()
+                .connector_settings(settings.clone())
+                .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+                .proxy_config(ProxyConfig::from_env());
+            builder.set_sleep_impl(components.sleep_impl());
+            SharedHttpConnector::new(builder.build())
+        };
+        pool.get_or_init(connect).clone()
+    })
+}

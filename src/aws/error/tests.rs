@@ -1,0 +1,238 @@
+use std::time::Duration;
+
+use aws_sdk_sts::{
+    Client, Config,
+    config::{BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use super::*;
+use crate::ports::aws::Refusal;
+
+/// A `CloudWatch` Logs that gives every call this answer, byte for byte.
+async fn answering(bytes: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            read_request(&mut stream).await;
+            let _gone = stream.write_all(&bytes).await;
+        }
+    });
+    url
+}
+
+/// Reads one request, headers and body.
+async fn read_request(stream: &mut TcpStream) {
+    let mut seen = Vec::new();
+    loop {
+        let mut buffer = [0; 4096];
+        let count = stream.read(&mut buffer).await.unwrap_or(0);
+        seen.extend_from_slice(&buffer[..count]);
+        let text = String::from_utf8_lossy(&seen);
+        let length = text
+            .to_ascii_lowercase()
+            .split_once("content-length: ")
+            .and_then(|(_, rest)| rest.split("\r\n").next().and_then(|n| n.parse::<usize>().ok()));
+        let body = text.split_once("\r\n\r\n").map(|(_, body)| body.len());
+        if count == 0 || body >= Some(length.unwrap_or(0)) && body.is_some() {
+            return;
+        }
+    }
+}
+
+fn http(status: u16, headers: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: {length}\r\n\
+         connection: close\r\n{headers}\r\n{body}"
+    )
+    .into_bytes()
+}
+
+/// AWS's JSON error, as `CloudWatch` Logs and KMS write it.
+fn json(status: u16, code: &str, message: &str) -> Vec<u8> {
+    let body = serde_json::json!({ "__type": code, "message": message }).to_string();
+    http(status, "x-amzn-requestid: id-1\r\n", &body)
+}
+
+/// What an `AssociateKmsKey` sent to this address ends in.
+async fn associate(url: &str) -> UpstreamError {
+    let config = aws_sdk_cloudwatchlogs::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("eu-west-1"))
+        .endpoint_url(url)
+        .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(
+            TimeoutConfig::builder().operation_attempt_timeout(Duration::from_millis(500)).build(),
+        )
+        .build();
+    let client = aws_sdk_cloudwatchlogs::Client::from_conf(config);
+    let result = client.associate_kms_key().log_group_name("/app").kms_key_id("k").send().await;
+    upstream(result.unwrap_err())
+}
+
+async fn refused_with(code: &str, message: &str) -> Refusal {
+    let error = associate(&answering(json(400, code, message)).await).await;
+    let UpstreamError::Refused { refusal, answer } = error else { panic!("{error:?}") };
+    assert_eq!((&*answer.code, &*answer.message), (code, message));
+    assert_eq!(answer.request_id.as_deref(), Some("id-1"));
+    refusal
+}
+
+#[tokio::test]
+async fn every_refusal_that_was_seen_is_known_by_its_code_and_its_words() {
+    const ROLE: &str = "User: arn:aws:sts::111122223333:assumed-role/R/s is not authorized to perform:";
+    for (code, message, meaning) in [
+        (
+            "AccessDeniedException",
+            "The specified KMS key does not exist or is not allowed to be used with Arn \
+             'arn:aws:logs:eu-west-1:111122223333:log-group:/app'",
+            Refusal::KeyMissingOrNotAllowed,
+        ),
+        (
+            "AccessDeniedException",
+            &format!(
+                "{ROLE} kms:Encrypt on resource: arn:aws:kms:eu-west-1:111122223333:key/k because no \
+                 identity-based policy allows the kms:Encrypt action"
+            ),
+            Refusal::RoleLacksKms,
+        ),
+        (
+            "AccessDeniedException",
+            &format!(
+                "{ROLE} logs:AssociateKmsKey on resource: \
+                 arn:aws:logs:eu-west-1:111122223333:log-group:/app:log-stream: because no identity-based \
+                 policy allows the logs:AssociateKmsKey action"
+            ),
+            Refusal::RoleLacksLogs,
+        ),
+        (
+            "AccessDeniedException",
+            &format!(
+                "{ROLE} logs:AssociateKmsKey on resource: x with an explicit deny in a service control policy"
+            ),
+            Refusal::Organization,
+        ),
+        (
+            "AccessDeniedException",
+            &format!("{ROLE} kms:Encrypt on resource: x with an explicit deny in a resource control policy"),
+            Refusal::Organization,
+        ),
+        ("AccessDeniedException", "No.", Refusal::Other),
+        ("InvalidParameterException", "The specified KMS Key Id could not be found", Refusal::KeyNotFound),
+        (
+            "InvalidParameterException",
+            "Log groups starting with AWS/ are reserved for AWS",
+            Refusal::LogGroupReserved,
+        ),
+        ("InvalidParameterException", "The specified KMS key is disabled", Refusal::KeyDisabled),
+        (
+            "InvalidParameterException",
+            "arn:aws:kms:eu-west-1:111122223333:key/k is pending deletion",
+            Refusal::KeyPendingDeletion,
+        ),
+        ("InvalidParameterException", "The KMS key is asymmetric", Refusal::KeyNotSymmetric),
+        ("InvalidParameterException", "The feature is disabled", Refusal::Parameter),
+        ("InvalidParameterException", "1 validation error detected", Refusal::Parameter),
+        ("ResourceNotFoundException", "The specified log group does not exist.", Refusal::LogGroupNotFound),
+        ("NotFoundException", "Key 'arn:aws:kms:x' does not exist", Refusal::KeyNotFound),
+        ("DisabledException", "arn is disabled.", Refusal::KeyDisabled),
+        ("KMSInvalidStateException", "key is pending deletion.", Refusal::KeyPendingDeletion),
+        ("SerializationException", "", Refusal::Parameter),
+        (
+            "UnrecognizedClientException",
+            "The security token included in the request is invalid.",
+            Refusal::Other,
+        ),
+        ("SomethingNewException", "says something new", Refusal::Other),
+    ] {
+        assert_eq!(refused_with(code, message).await, meaning, "{code}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn throttling_conflicts_and_faults_are_known_by_code_before_status() {
+    let told = async |status, code| associate(&answering(json(status, code, "words")).await).await;
+    for (status, code) in [(400, "ThrottlingException"), (400, "LimitExceededException"), (429, "Other")] {
+        assert!(matches!(told(status, code).await, UpstreamError::Throttled { .. }), "{status} {code}");
+    }
+    assert!(matches!(told(400, "OperationAbortedException").await, UpstreamError::Conflict { .. }));
+    for (status, code) in [
+        (500, "ServiceUnavailableException"),
+        (400, "ServiceUnavailableException"),
+        (503, "Whatever"),
+        (500, "AccessDeniedException"),
+    ] {
+        assert!(matches!(told(status, code).await, UpstreamError::Fault { .. }), "{status} {code}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_over_is_told_from_other_refusals() {
+    assert!(session_is_over(&associate(&answering(json(400, "ExpiredTokenException", "over")).await).await));
+    assert!(!session_is_over(&associate(&answering(json(400, "AccessDeniedException", "no")).await).await));
+}
+
+#[tokio::test]
+async fn what_is_no_answer_of_awss_counts_by_its_status() {
+    let html = "<html>Bad gateway</html>";
+    let bad_gateway = associate(&answering(http(502, "", html)).await).await;
+    assert!(matches!(bad_gateway, UpstreamError::Fault { .. }), "{bad_gateway:?}");
+    let forbidden = associate(&answering(http(403, "", html)).await).await;
+    let UpstreamError::Refused { refusal: Refusal::Other, answer } = forbidden else {
+        panic!("{forbidden:?}")
+    };
+    assert_eq!(&*answer.code, "HTTP 403");
+}
+
+#[tokio::test]
+async fn a_port_that_nobody_listens_on_means_that_nothing_was_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let error = associate(&url).await;
+    assert!(matches!(error, UpstreamError::NotSent(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_be_resolved_means_that_nothing_was_sent() {
+    let error = associate("http://logs.invalid").await;
+    assert!(matches!(error, UpstreamError::NotSent(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_early_or_never_comes_leaves_the_outcome_open() {
+    for bytes in [b"".to_vec(), b"HTTP/1.1 200".to_vec(), b"garbage\r\n\r\n".to_vec()] {
+        let error = associate(&answering(bytes).await).await;
+        assert!(matches!(error, UpstreamError::Unanswered(_)), "{error:?}");
+    }
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let error = associate(&format!("http://{}", silent.local_addr().unwrap())).await;
+    assert!(matches!(error, UpstreamError::Unanswered(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_words_of_sts_are_read_from_its_xml() {
+    let body = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+                <Code>AccessDenied</Code><Message>not authorized to perform: sts:AssumeRole</Message></Error>\
+                <RequestId>id-2</RequestId></ErrorResponse>";
+    let url = answering(http(403, "x-amzn-requestid: id-2\r\n", body)).await;
+    let config = Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("eu-west-1"))
+        .endpoint_url(url)
+        .credentials_provider(Credentials::new("id", "secret", None, None, "test"))
+        .retry_config(RetryConfig::disabled())
+        .build();
+    let call =
+        Client::from_conf(config).assume_role().role_arn("arn:aws:iam::1:role/x").role_session_name("xx");
+    let error = call.send().await.unwrap_err();
+    let AwsAnswer { code, message, request_id } = answer(&error);
+    assert_eq!((&*code, &*message), ("AccessDenied", "not authorized to perform: sts:AssumeRole"));
+    assert_eq!(request_id.as_deref(), Some("id-2"));
+}

@@ -1,0 +1,134 @@
+//! The Key Management Service: reading keys.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use aws_sdk_kms::{
+    config::{Builder, SharedCredentialsProvider, http::HttpResponse},
+    error::{ProvideErrorMetadata, SdkError},
+    operation::{RequestId, describe_key::DescribeKeyOutput, get_key_policy::GetKeyPolicyOutput},
+    types::{self, KeyManagerType, KeySpec, KeyUsageType},
+};
+
+use super::{Aws, error::unreadable, session_policy::Reach};
+use crate::{
+    domain::{
+        arn::{KmsKeyArn, KmsKeyId},
+        authorization::Access,
+        key::{KeyMetadata, KeyState},
+        time::Timestamp,
+    },
+    ports::aws::{Answered, Keys, Refusal, UpstreamError},
+};
+
+/// How often a read that failed on AWS's side is repeated.
+const REPETITIONS: u32 = 2;
+/// Longest wait before the first repetition; twice that before the second.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+#[async_trait]
+impl Keys for Aws {
+    async fn describe(
+        &self,
+        access: &Access,
+        key: &KmsKeyId,
+        deadline: Instant,
+    ) -> Answered<Option<KeyMetadata>> {
+        let client = &self.clients.of(&access.place().region).kms;
+        let call = client.describe_key().key_id(key.to_string());
+        let answered = self.read(access, deadline, |credentials| {
+            call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
+        });
+        let Answered { via, result } = answered.await;
+        let read = |answer: DescribeKeyOutput| {
+            answer.key_metadata().and_then(metadata).ok_or_else(|| unreadable("DescribeKey"))
+        };
+        Answered { via, result: absent(result.and_then(read)) }
+    }
+
+    async fn policy(
+        &self,
+        access: &Access,
+        key: &KmsKeyArn,
+        deadline: Instant,
+    ) -> Answered<Option<Box<str>>> {
+        let client = &self.clients.of(&access.place().region).kms;
+        let call = client.get_key_policy().key_id(key.as_str()).policy_name("default");
+        let answered = self.read(access, deadline, |credentials| {
+            call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
+        });
+        let Answered { via, result } = answered.await;
+        let read = |answer: GetKeyPolicyOutput| {
+            answer.policy().map(Into::into).ok_or_else(|| unreadable("GetKeyPolicy"))
+        };
+        Answered { via, result: absent(result.and_then(read)) }
+    }
+}
+
+impl Aws {
+    /// Makes one call that changes nothing, again where its failure may be gone in a moment.
+    async fn read<T, E, F>(
+        &self,
+        access: &Access,
+        deadline: Instant,
+        send: impl Fn(SharedCredentialsProvider) -> F + Send + Sync,
+    ) -> Answered<T>
+    where
+        T: RequestId + Send,
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
+    {
+        let mut request_ids = Vec::new();
+        let mut repetition = 0;
+        loop {
+            let Answered { mut via, result } = self.ask(access, Reach::LogGroups, deadline, &send).await;
+            request_ids.append(&mut via.aws_request_ids);
+            let wait = BACKOFF.saturating_mul(1 << repetition).mul_f64(rand::random());
+            let again = repetition < REPETITIONS && result.as_ref().is_err_and(passing);
+            if !again || Instant::now() + wait >= deadline {
+                via.aws_request_ids = request_ids;
+                return Answered { via, result };
+            }
+            repetition += 1;
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+/// None where KMS knows no such key.
+fn absent<T>(result: Result<T, UpstreamError>) -> Result<Option<T>, UpstreamError> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(UpstreamError::Refused { refusal: Refusal::KeyNotFound, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the failure may be gone in a moment. A role that cannot be assumed is not asked again.
+fn passing(error: &UpstreamError) -> bool {
+    matches!(
+        error,
+        UpstreamError::Throttled { .. } | UpstreamError::Fault { .. } | UpstreamError::Unanswered(_)
+    )
+}
+
+fn metadata(key: &types::KeyMetadata) -> Option<KeyMetadata> {
+    Some(KeyMetadata {
+        arn: key.arn()?.parse().ok()?,
+        state: state(key.key_state()),
+        symmetric: key.key_spec() == Some(&KeySpec::SymmetricDefault),
+        encrypts: key.key_usage() == Some(&KeyUsageType::EncryptDecrypt),
+        customer_managed: key.key_manager() == Some(&KeyManagerType::Customer),
+        deletion: key.deletion_date().map(|at| Timestamp::from_secs(at.secs())),
+    })
+}
+
+fn state(state: Option<&types::KeyState>) -> KeyState {
+    match state.map(types::KeyState::as_str) {
+        Some("Enabled") => KeyState::Enabled,
+        Some("Disabled") => KeyState::Disabled,
+        Some("PendingDeletion" | "PendingReplicaDeletion") => KeyState::PendingDeletion,
+        Some(other) => KeyState::Other(other.into()),
+        None => KeyState::Other("".into()),
+    }
+}

@@ -1,0 +1,147 @@
+//! `CloudWatch` Logs: setting and taking away keys, and reading log groups.
+
+mod read;
+
+use std::time::Instant;
+
+use async_trait::async_trait;
+use aws_sdk_cloudwatchlogs::{Client, config::Builder, operation::RequestId};
+
+use super::{Aws, session_policy::Reach};
+use crate::{
+    domain::{
+        association::{AssociateKmsKey, DisassociateKmsKey, LogGroupName, Resource, Target},
+        authorization::{Access, Authorized},
+    },
+    ports::aws::{Accepted, Answered, KeyAssociations, LogGroup, LogGroupPage, LogGroups},
+};
+
+/// Largest page (`DescribeLogGroups` in the API reference).
+const PAGE: i32 = 50;
+
+/// How the request names what it is about: one of the two, as AWS asks for.
+struct Naming {
+    log_group_name: Option<String>,
+    resource_identifier: Option<String>,
+}
+
+// === impl Naming ===
+
+impl Naming {
+    /// A log group goes by its name, which may hold `#`; query results have an ARN only.
+    fn of(resource: &Resource) -> Self {
+        match &resource.target {
+            Target::LogGroup(name) => {
+                Self { log_group_name: Some(name.to_string()), resource_identifier: None }
+            }
+            Target::QueryResults => {
+                Self { log_group_name: None, resource_identifier: Some(resource.arn().to_string()) }
+            }
+        }
+    }
+}
+
+// === impl Aws ===
+
+#[async_trait]
+impl KeyAssociations for Aws {
+    async fn associate(&self, permit: &Authorized<AssociateKmsKey>, deadline: Instant) -> Answered<Accepted> {
+        let AssociateKmsKey { resource, key, .. } = permit.command();
+        let Naming { log_group_name, resource_identifier } = Naming::of(resource);
+        let call = self
+            .logs(permit.access())
+            .associate_kms_key()
+            .set_log_group_name(log_group_name)
+            .set_resource_identifier(resource_identifier)
+            .kms_key_id(key.as_str());
+        let answered = self.ask(permit.access(), reach(resource), deadline, |credentials| {
+            call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
+        });
+        accepted(answered.await)
+    }
+
+    async fn disassociate(
+        &self,
+        permit: &Authorized<DisassociateKmsKey>,
+        deadline: Instant,
+    ) -> Answered<Accepted> {
+        let resource = &permit.command().resource;
+        let Naming { log_group_name, resource_identifier } = Naming::of(resource);
+        let call = self
+            .logs(permit.access())
+            .disassociate_kms_key()
+            .set_log_group_name(log_group_name)
+            .set_resource_identifier(resource_identifier);
+        let answered = self.ask(permit.access(), reach(resource), deadline, |credentials| {
+            call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
+        });
+        accepted(answered.await)
+    }
+}
+
+#[async_trait]
+impl LogGroups for Aws {
+    /// By the name as a prefix: answers come in the order of names, so that the group itself is the
+    /// first of them. (`logGroupIdentifiers` would do too, but not every stand-in for AWS knows it.)
+    async fn find(
+        &self,
+        access: &Access,
+        name: &LogGroupName,
+        deadline: Instant,
+    ) -> Answered<Option<LogGroup>> {
+        let call = self.logs(access).describe_log_groups().log_group_name_prefix(name.as_str()).limit(PAGE);
+        let Answered { via, result } = self
+            .ask(access, Reach::LogGroups, deadline, |credentials| {
+                call.clone()
+                    .customize()
+                    .config_override(Builder::new().credentials_provider(credentials))
+                    .send()
+            })
+            .await;
+        Answered { via, result: result.and_then(|answer| read::the_one(answer.log_groups(), name)) }
+    }
+
+    async fn page(
+        &self,
+        access: &Access,
+        prefix: Option<&str>,
+        token: Option<&str>,
+        deadline: Instant,
+    ) -> Answered<LogGroupPage> {
+        let call = self
+            .logs(access)
+            .describe_log_groups()
+            .set_log_group_name_prefix(prefix.filter(|prefix| !prefix.is_empty()).map(str::to_owned))
+            .set_next_token(token.map(str::to_owned))
+            .limit(PAGE);
+        let Answered { via, result } = self
+            .ask(access, Reach::LogGroups, deadline, |credentials| {
+                call.clone()
+                    .customize()
+                    .config_override(Builder::new().credentials_provider(credentials))
+                    .send()
+            })
+            .await;
+        Answered { via, result: result.map(|answer| read::page(&answer)) }
+    }
+}
+
+impl Aws {
+    fn logs(&self, access: &Access) -> Client {
+        self.clients.of(&access.place().region).logs.clone()
+    }
+}
+
+fn reach(resource: &Resource) -> Reach {
+    match resource.target {
+        Target::LogGroup(_) => Reach::LogGroups,
+        Target::QueryResults => Reach::QueryResults,
+    }
+}
+
+fn accepted<T: RequestId>(answered: Answered<T>) -> Answered<Accepted> {
+    let Answered { via, result } = answered;
+    let accepted =
+        result.map(|answer| Accepted { aws_request_id: answer.request_id().unwrap_or_default().into() });
+    Answered { via, result: accepted }
+}

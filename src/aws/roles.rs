@@ -1,0 +1,75 @@
+//! Roles themselves, for whoever installs them: who assumes them, and whether they are left open.
+
+use std::time::Instant;
+
+use async_trait::async_trait;
+use aws_sdk_sts::{error::ProvideErrorMetadata, operation::RequestId};
+use tokio::time::timeout_at;
+
+use super::{Aws, error, session_name::SessionName};
+use crate::{
+    domain::{audit::Via, authorization::Access},
+    ports::aws::{Answered, Roles, UpstreamError},
+};
+
+/// Shortest session (`DurationSeconds` of `AssumeRole` in the STS API reference).
+const SHORTEST: i32 = 900;
+
+#[async_trait]
+impl Roles for Aws {
+    async fn hub(&self, deadline: Instant) -> Result<Box<str>, UpstreamError> {
+        let call = self.sts.get_caller_identity().send();
+        let answer = match timeout_at(deadline.into(), call).await {
+            Ok(answer) => answer.map_err(error::upstream)?,
+            Err(elapsed) => return Err(UpstreamError::NotSent(elapsed.into())),
+        };
+        let arn = answer.arn().ok_or_else(|| error::unreadable("GetCallerIdentity"))?;
+        Ok(principal(arn).into())
+    }
+
+    /// The one `AssumeRole` without an external id: it is meant to fail, and what it might give is
+    /// dropped at once.
+    async fn opens_without_external_id(&self, access: &Access, deadline: Instant) -> Answered<bool> {
+        let role = &access.grant().role;
+        let name = SessionName::of(&access.tenant().id, None);
+        let call = self.sts.assume_role().role_arn(role.as_str()).role_session_name(name.as_str());
+        let answer = timeout_at(deadline.into(), call.duration_seconds(SHORTEST).send()).await;
+        let mut via = Via { role_arn: Some(role.as_str().into()), ..Via::default() };
+        let result = match answer {
+            Ok(Ok(open)) => {
+                via.aws_request_ids.extend(open.request_id().map(Into::into));
+                Ok(true)
+            }
+            Ok(Err(failed)) if failed.code() == Some("AccessDenied") => {
+                via.aws_request_ids.extend(failed.request_id().map(Into::into));
+                Ok(false)
+            }
+            Ok(Err(failed)) => Err(error::upstream(failed)),
+            Err(elapsed) => Err(UpstreamError::Unanswered(elapsed.into())),
+        };
+        Answered { via, result }
+    }
+}
+
+/// The principal that a trust policy names for a caller: for a session, its role. A role's path is
+/// not told in a session's ARN.
+fn principal(arn: &str) -> String {
+    let role = arn.split_once(":assumed-role/").and_then(|(before, session)| {
+        let (name, _) = session.split_once('/')?;
+        Some(format!("{}:role/{name}", before.replace(":sts:", ":iam:")))
+    });
+    role.unwrap_or_else(|| arn.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_trusted_by_its_role_and_a_user_by_itself() {
+        let session = "arn:aws:sts::999999999999:assumed-role/LogKeyHub/i-123";
+        assert_eq!(principal(session), "arn:aws:iam::999999999999:role/LogKeyHub");
+        let user = "arn:aws:iam::999999999999:user/logkey";
+        assert_eq!(principal(user), user);
+    }
+}

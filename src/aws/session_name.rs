@@ -1,0 +1,107 @@
+//! The names that sessions bear in `CloudTrail`: legal for STS, and never the same for two.
+
+use std::fmt;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use crate::domain::tenant::TenantId;
+
+/// Longest `RoleSessionName` and `SourceIdentity` (STS API reference, `AssumeRole`).
+const MAX_NAME: usize = 64;
+/// Bytes of the SHA-256 that tells names apart which had to be changed.
+const DIGEST: usize = 16;
+/// Those bytes in base64.
+const DIGEST_TEXT: usize = 22;
+/// Stands before the digest, and before nothing else that looks like one.
+const MARK: char = ',';
+
+/// A `RoleSessionName` or `SourceIdentity`: 2 to 64 of `A-Za-z0-9_+=,.@-`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SessionName(Box<str>);
+
+// === impl SessionName ===
+
+impl SessionName {
+    /// The name of a tenant's session, or of one of its callers'.
+    ///
+    /// A tenant id holds no `=`, so that no tenant can pass for another's caller.
+    pub(super) fn of(tenant: &TenantId, subject: Option<&str>) -> Self {
+        match subject {
+            None => Self::legal(&format!("logkey-{tenant}")),
+            Some(subject) => Self::legal(&format!("{tenant}={subject}")),
+        }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text itself where STS takes it. Otherwise its legal characters, the mark and a digest of
+    /// the whole; a text that already looks like that is changed too, so that none can be made up to
+    /// meet another's name.
+    fn legal(text: &str) -> Self {
+        if text.len() <= MAX_NAME && text.chars().all(known) && !looks_changed(text) {
+            return Self(text.into());
+        }
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+        let digest = URL_SAFE_NO_PAD.encode(hash.as_ref().get(..DIGEST).unwrap_or_default());
+        let start: String =
+            text.chars().take(MAX_NAME - DIGEST_TEXT - 1).map(|c| if known(c) { c } else { '-' }).collect();
+        Self(format!("{start}{MARK}{digest}").into())
+    }
+}
+
+impl fmt::Display for SessionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn known(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_+=,.@-".contains(c)
+}
+
+fn looks_changed(text: &str) -> bool {
+    text.rsplit_once(MARK).is_some_and(|(_, end)| end.len() == DIGEST_TEXT)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(subject: &str) -> SessionName {
+        SessionName::of(&"payments".parse().unwrap(), Some(subject))
+    }
+
+    #[test]
+    fn what_is_legal_stays_readable() {
+        assert_eq!(of("alice@example.com").as_str(), "payments=alice@example.com");
+        assert_eq!(SessionName::of(&"p".parse().unwrap(), None).as_str(), "logkey-p");
+    }
+
+    #[test]
+    fn what_is_not_legal_becomes_legal_and_keeps_its_start() {
+        let name = of("auth0|5f7c8ec7c33c6c004bbafe82");
+        assert!(name.as_str().starts_with("payments=auth0-5f7c8ec7c33c6c"), "{name}");
+        assert_eq!(of(&"x|".repeat(99)).as_str().len(), MAX_NAME);
+    }
+
+    #[test]
+    fn nobody_can_choose_a_subject_that_takes_the_name_of_another() {
+        let victim = of("auth0|victim");
+        let forged = victim.as_str().strip_prefix("payments=").unwrap();
+        assert_ne!(of(forged), victim);
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_is_legal_and_no_two_subjects_share_one(a in ".{0,80}", b in ".{0,80}") {
+            let (one, two) = (of(&a), of(&b));
+            prop_assert!((2..=MAX_NAME).contains(&one.as_str().len()));
+            prop_assert!(one.as_str().chars().all(known));
+            prop_assert_eq!(a == b, one == two);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What tells sessions apart.
+
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+use crate::{
+    aws::{
+        config::Attribution,
+        session_name::SessionName,
+        session_policy::{Reach, SessionPolicy},
+        sts::Wanted,
+    },
+    domain::{
+        authorization::Access,
+        tenant::{AccountGrant, TenantId, Tenants},
+    },
+};
+
+/// What tells sessions apart: the tenant, its grant in the account (role, external id, and the
+/// patterns that the session policy is made from), what the session is for and, where sessions bear a
+/// caller's name, who.
+#[derive(Clone)]
+pub(in crate::aws) struct SessionKey {
+    pub(super) tenant: TenantId,
+    pub(super) grant: Arc<AccountGrant>,
+    pub(super) reach: Reach,
+    pub(super) subject: Option<Arc<str>>,
+}
+
+// === impl SessionKey ===
+
+impl SessionKey {
+    /// The key of the session that this permit opens.
+    pub(in crate::aws) fn of(access: &Access, reach: Reach, attribution: Attribution) -> Self {
+        let subject = match attribution {
+            Attribution::Tenant => None,
+            Attribution::Subject => Some(Arc::clone(access.subject())),
+        };
+        Self { tenant: access.tenant().id.clone(), grant: Arc::clone(access.grant()), reach, subject }
+    }
+
+    pub(super) fn wanted(&self) -> Wanted {
+        let policy = SessionPolicy::of(&self.grant, self.reach);
+        if !policy.exact {
+            tracing::warn!(
+                tenant = %self.tenant,
+                aws.role = %self.grant.role,
+                "the granted patterns do not fit into a session policy: the session is narrowed less",
+            );
+        }
+        Wanted {
+            tenant: self.tenant.clone(),
+            role: self.grant.role.clone(),
+            external_id: self.grant.external_id.clone(),
+            name: SessionName::of(&self.tenant, self.subject.as_deref()),
+            attributed: self.subject.is_some(),
+            policy: policy.json.into(),
+        }
+    }
+
+    /// Whether the tenant still has this very grant.
+    pub(super) fn stands_in(&self, tenants: &Tenants) -> bool {
+        let tenant = tenants.find(&self.tenant).filter(|tenant| !tenant.suspended);
+        tenant.and_then(|tenant| tenant.grant(self.grant.account)).is_some_and(|grant| *grant == self.grant)
+    }
+}
+
+impl PartialEq for SessionKey {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { tenant, grant, reach, subject } = self;
+        *tenant == other.tenant
+            && *reach == other.reach
+            && *subject == other.subject
+            && (Arc::ptr_eq(grant, &other.grant) || *grant == other.grant)
+    }
+}
+
+impl Eq for SessionKey {}
+
+impl Hash for SessionKey {
+    /// Of what is short; [`PartialEq`] looks at everything.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.tenant.hash(state);
+        self.grant.role.hash(state);
+        self.grant.external_id.hash(state);
+        self.reach.hash(state);
+        self.subject.hash(state);
+    }
+}

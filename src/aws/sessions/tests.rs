@@ -1,0 +1,296 @@
+use std::{collections::VecDeque, num::NonZeroU32};
+
+use async_trait::async_trait;
+use aws_credential_types::{Credentials, provider::ProvideCredentials};
+use tokio::time::{advance, sleep};
+
+use super::*;
+use crate::{
+    aws::{session_policy::Reach, sts::Wanted},
+    domain::tenant::{AccountGrant, Limits, Tenant},
+    ports::aws::AwsAnswer,
+};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// An STS that says yes, unless it was told otherwise, and remembers who asked.
+#[derive(Default)]
+struct FakeSts {
+    seen: Mutex<Vec<String>>,
+    failures: Mutex<VecDeque<SessionError>>,
+    takes: Duration,
+    lifetime: Option<Duration>,
+}
+
+#[async_trait]
+impl AssumeRole for FakeSts {
+    async fn assume(&self, wanted: &Wanted) -> Result<Granted, SessionError> {
+        let number = {
+            let mut seen = self.seen.lock().unwrap();
+            seen.push(wanted.name.to_string());
+            seen.len()
+        };
+        sleep(self.takes).await;
+        if let Some(failure) = self.failures.lock().unwrap().pop_front() {
+            return Err(failure);
+        }
+        let credentials = Credentials::new(format!("key-{number}"), "secret", None, None, "fake");
+        Ok(Granted { credentials, lifetime: self.lifetime.unwrap_or(HOUR) })
+    }
+}
+
+impl FakeSts {
+    fn asked(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+
+    fn fail_with(&self, failures: impl IntoIterator<Item = SessionError>) {
+        self.failures.lock().unwrap().extend(failures);
+    }
+}
+
+fn sessions(sts: &Arc<FakeSts>) -> Sessions {
+    let bounds = Bounds { sessions: 8, idle: HOUR };
+    Sessions::new(Arc::clone(sts) as Arc<dyn AssumeRole>, Attribution::Tenant, bounds)
+}
+
+fn grant() -> AccountGrant {
+    AccountGrant {
+        account: "111122223333".parse().unwrap(),
+        role: "arn:aws:iam::111122223333:role/Associator".parse().unwrap(),
+        external_id: "the-external-id".parse().unwrap(),
+        regions: vec!["eu-west-1".parse().unwrap()],
+        log_groups: vec!["/payments/*".parse().unwrap()],
+        kms_keys: vec!["*".parse().unwrap()],
+        query_results: false,
+    }
+}
+
+fn key_of(tenant: &str, grant: AccountGrant) -> SessionKey {
+    SessionKey {
+        tenant: tenant.parse().unwrap(),
+        grant: Arc::new(grant),
+        reach: Reach::LogGroups,
+        subject: None,
+    }
+}
+
+fn key() -> SessionKey {
+    key_of("payments", grant())
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(10)
+}
+
+async fn access_key(session: &Session) -> String {
+    session.credentials.provide_credentials().await.unwrap().access_key_id().to_owned()
+}
+
+/// Lets what was spawned run.
+async fn settle() {
+    sleep(Duration::from_millis(1)).await;
+}
+
+fn refused() -> SessionError {
+    SessionError::Refused(AwsAnswer { code: "AccessDenied".into(), ..AwsAnswer::default() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_ask_at_once_sts_is_asked_once() {
+    let sts = Arc::new(FakeSts { takes: Duration::from_secs(1), ..FakeSts::default() });
+    let sessions = Arc::new(sessions(&sts));
+    let waiting: Vec<_> = (0..100)
+        .map(|_| {
+            let sessions = Arc::clone(&sessions);
+            tokio::spawn(async move { sessions.get(&key(), soon()).await.unwrap() })
+        })
+        .collect();
+    for one in waiting {
+        assert_eq!(access_key(&one.await.unwrap()).await, "key-1");
+    }
+    assert_eq!(sts.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_spoils_nothing_for_the_rest() {
+    let sts = Arc::new(FakeSts { takes: Duration::from_secs(3), ..FakeSts::default() });
+    let sessions = sessions(&sts);
+    let early = sessions.get(&key(), Instant::now() + Duration::from_secs(1)).await;
+    assert!(matches!(&*early.unwrap_err(), SessionError::TooLate));
+    assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-1");
+    assert_eq!(sts.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_renewed_ahead_while_the_old_one_serves() {
+    let sts = Arc::new(FakeSts { takes: Duration::from_secs(1), ..FakeSts::default() });
+    let sessions = sessions(&sts);
+    sessions.get(&key(), soon()).await.unwrap();
+    advance(Duration::from_secs(3_509)).await;
+    sessions.get(&key(), soon()).await.unwrap();
+    settle().await;
+    assert_eq!(sts.asked(), 1, "too early");
+    advance(Duration::from_mins(1)).await;
+    let before = Instant::now();
+    assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-1");
+    assert_eq!(Instant::now(), before, "nobody waited");
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-2");
+    assert_eq!(sts.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_fails_leaves_the_old_session_to_its_end() {
+    let sts = Arc::new(FakeSts::default());
+    let sessions = sessions(&sts);
+    sessions.get(&key(), soon()).await.unwrap();
+    sts.fail_with([refused()]);
+    advance(Duration::from_secs(3_570)).await;
+    for _ in 0..3 {
+        assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-1");
+        settle().await;
+    }
+    assert_eq!(sts.asked(), 2, "a failed renewal is not tried again at once");
+    advance(Duration::from_secs(31)).await;
+    assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_was_refused_is_left_alone_for_a_while() {
+    let sts = Arc::new(FakeSts::default());
+    sts.fail_with([refused()]);
+    let sessions = sessions(&sts);
+    for _ in 0..50 {
+        let error = sessions.get(&key(), soon()).await.unwrap_err();
+        assert!(matches!(&*error, SessionError::Refused(_)));
+        advance(Duration::from_millis(90)).await;
+    }
+    assert_eq!(sts.asked(), 1);
+    advance(Duration::from_secs(1)).await;
+    sessions.get(&key(), soon()).await.unwrap();
+    assert_eq!(sts.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_sts_that_keeps_failing_is_asked_ever_less_often() {
+    let sts = Arc::new(FakeSts::default());
+    sts.fail_with((0..1_000).map(|_| SessionError::Expired));
+    let sessions = sessions(&sts);
+    for _ in 0..600 {
+        sessions.get(&key(), soon()).await.unwrap_err();
+        advance(Duration::from_millis(100)).await;
+    }
+    assert!((8..=16).contains(&sts.asked()), "{} in a minute", sts.asked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_are_shared_only_where_everything_is_the_same() {
+    let sts = Arc::new(FakeSts::default());
+    let sessions = sessions(&sts);
+    let subject = |subject: &str| SessionKey { subject: Some(subject.into()), ..key() };
+    let changed = |change: fn(&mut AccountGrant)| {
+        let mut grant = grant();
+        change(&mut grant);
+        key_of("payments", grant)
+    };
+    let keys = [
+        key(),
+        key_of("payroll", grant()),
+        subject("alice"),
+        subject("bob"),
+        SessionKey { reach: Reach::QueryResults, ..key() },
+        changed(|grant| grant.external_id = "another-external-id".parse().unwrap()),
+        changed(|grant| grant.role = "arn:aws:iam::111122223333:role/Other".parse().unwrap()),
+        changed(|grant| grant.log_groups = vec!["/payroll/*".parse().unwrap()]),
+    ];
+    for key in &keys {
+        sessions.get(key, soon()).await.unwrap();
+    }
+    assert_eq!(sts.asked(), keys.len());
+    for key in &keys {
+        sessions.get(&key.clone(), soon()).await.unwrap();
+    }
+    assert_eq!(sts.asked(), keys.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_sessions_are_kept_than_the_bound_and_the_oldest_go_first() {
+    let sts = Arc::new(FakeSts::default());
+    let sessions = sessions(&sts);
+    for tenant in 0..50 {
+        sessions.get(&key_of(&format!("t-{tenant}"), grant()), soon()).await.unwrap();
+        advance(Duration::from_secs(1)).await;
+        assert!(sessions.len() <= 8);
+    }
+    sessions.get(&key_of("t-49", grant()), soon()).await.unwrap();
+    assert_eq!(sts.asked(), 50, "the latest is still there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_nobody_uses_is_forgotten() {
+    let sts = Arc::new(FakeSts::default());
+    let sessions = sessions(&sts);
+    sessions.get(&key(), soon()).await.unwrap();
+    advance(HOUR * 2).await;
+    sessions.get(&key_of("other", grant()), soon()).await.unwrap();
+    assert_eq!(sessions.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_forgotten_when_the_tenants_grant_changes() {
+    let sts = Arc::new(FakeSts::default());
+    let sessions = sessions(&sts);
+    sessions.get(&key(), soon()).await.unwrap();
+    let limit = NonZeroU32::MIN;
+    let with = |grant: AccountGrant| {
+        let tenant = Tenant {
+            id: "payments".parse().unwrap(),
+            issuers: Vec::new(),
+            claim_values: Vec::new(),
+            suspended: false,
+            limits: Limits { per_second: limit, burst: limit, max_in_flight: limit },
+            accounts: vec![Arc::new(grant)],
+        };
+        Tenants::new([tenant]).unwrap()
+    };
+    sessions.retain(&with(grant()));
+    assert_eq!(sessions.len(), 1);
+    let narrowed = AccountGrant { log_groups: Vec::new(), ..grant() };
+    sessions.retain(&with(narrowed));
+    assert_eq!(sessions.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_aws_calls_over_is_asked_for_anew() {
+    let sts = Arc::new(FakeSts::default());
+    let sessions = sessions(&sts);
+    let over = sessions.get(&key(), soon()).await.unwrap();
+    sessions.forget(&key(), &over);
+    let fresh = sessions.get(&key(), soon()).await.unwrap();
+    assert_eq!(access_key(&fresh).await, "key-2");
+    sessions.forget(&key(), &over);
+    assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_roles_in_steady_use_cost_hardly_more_than_their_lifetimes_ask_for() {
+    let sts = Arc::new(FakeSts { lifetime: Some(HOUR), ..FakeSts::default() });
+    let bounds = Bounds { sessions: 10_000, idle: HOUR };
+    let sessions = Sessions::new(Arc::clone(&sts) as Arc<dyn AssumeRole>, Attribution::Tenant, bounds);
+    let keys: Vec<_> = (0..1_000).map(|n| key_of(&format!("t-{n}"), grant())).collect();
+    // Everyone starts somewhere in the first hour, and then calls every ten seconds for two hours.
+    for step in 0..1_080_usize {
+        for (n, key) in keys.iter().enumerate() {
+            let start = n * 360 / keys.len();
+            if (start..start + 720).contains(&step) {
+                sessions.get(key, soon()).await.unwrap();
+            }
+        }
+        settle().await;
+        advance(Duration::from_secs(10)).await;
+    }
+    // Two lifetimes fill two hours; renewals ahead shift a third into them only at the very end.
+    let within_two_hours = sts.asked() - keys.len();
+    assert!((2 * keys.len()..=2 * keys.len() + 100).contains(&within_two_hours), "{within_two_hours}");
+}

@@ -1,0 +1,163 @@
+//! `logkey audit`: reads and checks the audit log, also while the service runs.
+
+mod export;
+mod list;
+mod prove;
+mod show;
+pub mod table;
+mod verify;
+
+use std::{error::Error, fs, io::Write as _, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Subcommand};
+use tlog_tiles::Checkpoint;
+
+use crate::{
+    audit::checkpoint::{self, SigningKey},
+    config::{ProcessEnv, Settings},
+    domain::chain::chain,
+    store::{self, Readable},
+};
+
+/// Where the log's name is not told.
+const ORIGIN: &str = "logkey";
+
+/// What `logkey audit` is asked.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show events, newest first.
+    List(list::ListArgs),
+    /// Show one event whole.
+    Show(show::ShowArgs),
+    /// Check that the log is whole: 0 if it is, 1 if it was changed, 2 if that cannot be told.
+    Verify(verify::VerifyArgs),
+    /// Write the log as files that other people's tools can check.
+    Export(export::ExportArgs),
+    /// Write a proof that an event is in the log.
+    Prove(prove::ProveArgs),
+}
+
+/// Where the log is.
+#[derive(Debug, Args)]
+struct Place {
+    /// The service's configuration.
+    #[arg(long, value_name = "FILE", required_unless_present = "store", conflicts_with = "store")]
+    config: Option<PathBuf>,
+    /// The store itself, such as `sqlite://logkey.db`.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+}
+
+/// Whose signature the log's checkpoints carry.
+#[derive(Debug, Args)]
+struct Trust {
+    /// A verifier key that was kept, or the file that holds it; otherwise it is taken from the log's
+    /// signing key.
+    #[arg(long, value_name = "KEY")]
+    verifier: Option<String>,
+}
+
+/// The log as the command line names it.
+struct Log {
+    store: store::Config,
+    origin: Box<str>,
+    key_file: Option<PathBuf>,
+}
+
+/// Why a verb did not do what it should: printed once, by [`run`].
+#[derive(Debug)]
+enum Failure {
+    /// The configuration has faults.
+    Settings(String),
+    /// Anything else.
+    Other(Box<dyn Error + Send + Sync>),
+}
+
+/// Does what was asked, prints it, and tells how it ended: 2 where the configuration is at fault or a
+/// check cannot be made, otherwise as the verb says.
+pub async fn run(args: AuditArgs) -> ExitCode {
+    let checks = matches!(args.verb, Verb::Verify(_));
+    let done = match args.verb {
+        Verb::List(args) => list::run(args).await,
+        Verb::Show(args) => show::run(args).await,
+        Verb::Verify(args) => verify::run(args).await,
+        Verb::Export(args) => export::run(args).await,
+        Verb::Prove(args) => prove::run(args).await,
+    };
+    match done {
+        Ok(code) => code,
+        Err(Failure::Settings(faults)) => {
+            tell(&faults);
+            ExitCode::from(2)
+        }
+        Err(Failure::Other(error)) => {
+            tell(&format!("logkey: {}", chain(&*error)));
+            ExitCode::from(if checks { 2 } else { 1 })
+        }
+    }
+}
+
+/// A line for people; whoever closed the stream does not want it.
+fn tell(line: &str) {
+    drop(writeln!(anstream::stderr(), "{line}"));
+}
+
+// === impl Place ===
+
+impl Place {
+    fn log(&self) -> Result<Log, Failure> {
+        let Some(path) = &self.config else {
+            let store = store::Config { url: self.store.clone().unwrap_or_default() };
+            return Ok(Log { store, origin: ORIGIN.into(), key_file: None });
+        };
+        let settings = Settings::load(path, &ProcessEnv).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            Failure::Settings(lines.join("\n"))
+        })?;
+        let store = settings.store.config;
+        let (origin, key_file) = (settings.audit.checkpoint_origin, settings.audit.checkpoint_key_file);
+        Ok(Log { store, origin, key_file })
+    }
+
+    async fn open(&self) -> Result<Readable, Failure> {
+        Ok(store::open_reader(&self.log()?.store).await?)
+    }
+}
+
+// === impl Log ===
+
+impl Log {
+    /// The verifier key to believe.
+    fn verifier(&self, trust: &Trust) -> Result<String, Failure> {
+        if let Some(told) = &trust.verifier {
+            let kept = fs::read_to_string(told).unwrap_or_else(|_not_a_file| told.clone());
+            return Ok(kept.trim().to_owned());
+        }
+        let beside = || self.store.file().map(|file| checkpoint::key_beside(&file));
+        let path = self.key_file.clone().or_else(beside);
+        let path = path.ok_or("which key signs the log? Name it with --verifier")?;
+        Ok(SigningKey::open(&path, &self.origin)?.verifier().to_owned())
+    }
+
+    /// The newest checkpoint, as it was signed and as it reads.
+    async fn newest(&self, open: &Readable, verifier: &str) -> Result<(String, Checkpoint), Failure> {
+        let signed = open.tree.checkpoint().await?.ok_or("the log has no checkpoint yet")?;
+        let known = [verifier.to_owned()];
+        let read = checkpoint::read(signed.note.as_bytes(), &self.origin, &known)?;
+        Ok((signed.note, read))
+    }
+}
+
+// === impl Failure ===
+
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}

@@ -1,0 +1,35 @@
+//! `logkey audit show`: one event, as it was kept.
+
+use std::{io::Write as _, process::ExitCode};
+
+use clap::Args;
+use uuid::Uuid;
+
+use super::{Failure, Place};
+use crate::domain::audit::EventId;
+
+/// Which event.
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    place: Place,
+    /// The event's id, as answers and `logkey audit list --json` give it.
+    id: Uuid,
+    /// Print the bytes that are in the log, on one line.
+    #[arg(long)]
+    raw: bool,
+}
+
+pub(super) async fn run(args: ShowArgs) -> Result<ExitCode, Failure> {
+    let open = args.place.open().await?;
+    let found = open.log.find(EventId(args.id)).await?;
+    let event = found.ok_or_else(|| format!("the log has no event {}", args.id))?;
+    let mut out = anstream::stdout().lock();
+    if args.raw {
+        writeln!(out, "{}", event.body)?;
+    } else {
+        let json: serde_json::Value = serde_json::from_str(&event.body)?;
+        writeln!(out, "event {} of the log\n{json:#}", event.seq)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,106 @@
+//! Events as a table: for `logkey audit list`, and for the end of `logkey demo`.
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+
+use crate::audit::view::View;
+
+/// The events, one row each, in the order given.
+#[must_use]
+pub fn table(events: &[View]) -> String {
+    if events.is_empty() {
+        return "no events".to_owned();
+    }
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_header(["TIME", "TENANT", "SUBJECT", "KIND", "ACTION", "RESOURCE", "KEY", "OUTCOME", "REQUEST"]);
+    for event in events {
+        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        table.add_row([
+            Cell::new(time(event)),
+            Cell::new(text(&event.tenant)),
+            Cell::new(text(&event.subject)),
+            Cell::new(&event.kind),
+            Cell::new(&event.action),
+            Cell::new(event.resource.as_deref().map_or("-", short)),
+            Cell::new(event.resolved_key.as_deref().or(event.requested_key.as_deref()).map_or("-", short)),
+            Cell::new(outcome(event)),
+            Cell::new(&event.correlation).set_alignment(CellAlignment::Left),
+        ]);
+    }
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// To the millisecond: whole microseconds are in the event.
+fn time(event: &View) -> String {
+    let text = event.time.to_string();
+    text.strip_suffix('Z').and_then(|text| text.get(..23)).map_or(text.clone(), |text| format!("{text}Z"))
+}
+
+/// What is left of an ARN without its partition and service.
+fn short(arn: &str) -> &str {
+    let rest = arn.strip_prefix("arn:").and_then(|rest| rest.split_once(':'));
+    rest.and_then(|(_partition, rest)| rest.split_once(':')).map_or(arn, |(_service, rest)| rest)
+}
+
+fn outcome(event: &View) -> String {
+    let outcome = event.outcome.as_deref().unwrap_or("-");
+    if event.count == 1 { outcome.to_owned() } else { format!("{outcome} (x{})", event.count) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Timestamp;
+
+    fn view() -> View {
+        View {
+            seq: 1,
+            id: "0".into(),
+            time: Timestamp::from_micros(1_700_000_000_123_456),
+            kind: "refusal".into(),
+            tenant: Some("payments".into()),
+            subject: None,
+            action: "AssociateKmsKey".into(),
+            resource: Some("arn:aws:logs:eu-west-1:111122223333:log-group:/app/web".into()),
+            issuer: None,
+            token_id: None,
+            account: None,
+            region: None,
+            log_group: None,
+            requested_key: Some("alias/x".into()),
+            resolved_key: None,
+            previous_key: None,
+            outcome: Some("TENANT_RATE_LIMITED".into()),
+            detail: None,
+            correlation: "call-1".into(),
+            count: 7,
+        }
+    }
+
+    #[test]
+    fn a_row_says_who_what_where_and_how_it_ended() {
+        let table = table(&[view()]);
+        let row: Vec<&str> = table.lines().nth(1).unwrap().split("  ").map(str::trim).collect();
+        let row: Vec<&str> = row.into_iter().filter(|cell| !cell.is_empty()).collect();
+        assert_eq!(
+            row,
+            [
+                "2023-11-14T22:13:20.123Z",
+                "payments",
+                "-",
+                "refusal",
+                "AssociateKmsKey",
+                "eu-west-1:111122223333:log-group:/app/web",
+                "alias/x",
+                "TENANT_RATE_LIMITED (x7)",
+                "call-1",
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_is_told_as_such() {
+        assert_eq!(table(&[]), "no events");
+    }
+}

@@ -1,0 +1,316 @@
+//! The steps of the demo, in order, each with what must come back.
+
+use std::{
+    error::Error,
+    fmt::Debug,
+    time::{Duration, Instant},
+};
+
+use tonic::{Response, Status};
+use tonic_types::StatusExt as _;
+
+use super::{
+    show::{Show, Step},
+    world::{ALL_SCOPES, GOOD_KEY, LOCKED_KEY, NEXT_KEY, ORDERS, PAYMENTS, REGION, World},
+};
+use crate::proto::{
+    self, AssociateKmsKeyRequest, DisassociateKmsKeyRequest, GetCallerRequest, GetKeyAssociationRequest,
+    KeyAssociation, ListKeyAssociationsRequest, associate_kms_key_request::Target,
+    disassociate_kms_key_request, get_key_association_request,
+    key_association_service_client::KeyAssociationServiceClient, tenant_service_client::TenantServiceClient,
+};
+
+type Done = Result<(), Box<dyn Error>>;
+
+/// Calls that are sent at once to go over a rate of three.
+const TOO_MANY: usize = 6;
+
+pub(super) async fn all(world: &World, show: &mut Show) -> Done {
+    who_am_i(world, show).await?;
+    associate(world, show).await?;
+    read_back(world, show).await?;
+    list(world, show).await?;
+    disassociate(world, show).await?;
+    query_results(world, show).await?;
+    refusals(world, show).await?;
+    over_the_rate(world, show).await
+}
+
+async fn who_am_i(world: &World, show: &mut Show) -> Done {
+    let request = world.request(GetCallerRequest {}, "payments", ALL_SCOPES)?;
+    let began = Instant::now();
+    let answer = TenantServiceClient::new(world.channel()).get_caller(request).await;
+    let told = |it: &proto::GetCallerResponse| {
+        let account = it.accounts.first().map(|account| account.account_id.as_str()).unwrap_or_default();
+        format!("tenant {}, subject {}, account {account}", it.tenant_id, it.subject)
+    };
+    show.step(&good("Who does the service take me for?", "GetCaller {}", began, &answer, told, |it| {
+        it.tenant_id == "payments" && it.accounts.len() == 1
+    }));
+    Ok(())
+}
+
+async fn associate(world: &World, show: &mut Show) -> Done {
+    let by_arn = format!("arn:aws:logs:{REGION}:{PAYMENTS}:log-group:/payments/web");
+    for (title, target, id) in [
+        ("Set a key on a log group, by its name", name("/payments/api"), GOOD_KEY),
+        ("… on one whose name holds '#', which no ARN can hold", name("/payments/batch#eu"), GOOD_KEY),
+        ("… on one by its ARN", Target::ResourceIdentifier(by_arn), GOOD_KEY),
+        ("… and another key over the first", name("/payments/api"), NEXT_KEY),
+    ] {
+        let message = associate_request(target, id);
+        let asked = told_associate(&message);
+        let request = world.request(message, "payments", ALL_SCOPES)?;
+        let began = Instant::now();
+        let answer = KeyAssociationServiceClient::new(world.channel()).associate_kms_key(request).await;
+        show.step(&good(title, &asked, began, &answer, told_changed, |it| {
+            it.association.as_ref().is_some_and(|it| it.kms_key_arn == arn(PAYMENTS, id))
+                && !it.audit_event_id.is_empty()
+                && !it.aws_request_id.is_empty()
+        }));
+    }
+    Ok(())
+}
+
+async fn read_back(world: &World, show: &mut Show) -> Done {
+    let target = Some(get_key_association_request::Target::LogGroupName("/payments/api".into()));
+    let message = GetKeyAssociationRequest { target, ..Default::default() };
+    let request = world.request(message, "payments", ALL_SCOPES)?;
+    let began = Instant::now();
+    let answer = KeyAssociationServiceClient::new(world.channel()).get_key_association(request).await;
+    let told = |it: &proto::GetKeyAssociationResponse| it.association.as_ref().map(told).unwrap_or_default();
+    let asked = "GetKeyAssociation { log_group_name: /payments/api }";
+    show.step(&good("Read it back, from AWS itself", asked, began, &answer, told, |it| {
+        it.association.as_ref().is_some_and(|it| {
+            it.kms_key_arn == arn(PAYMENTS, NEXT_KEY)
+                && it.previous_kms_key_arn == arn(PAYMENTS, GOOD_KEY)
+                && it.source() == proto::Source::Live
+                && it.key_health() == proto::KeyHealth::Usable
+        })
+    }));
+    Ok(())
+}
+
+async fn list(world: &World, show: &mut Show) -> Done {
+    let request = world.request(ListKeyAssociationsRequest::default(), "payments", ALL_SCOPES)?;
+    let began = Instant::now();
+    let answer = KeyAssociationServiceClient::new(world.channel()).list_key_associations(request).await;
+    let told = |it: &proto::ListKeyAssociationsResponse| {
+        it.associations.iter().map(told).collect::<Vec<_>>().join("\n")
+    };
+    let title = "List what I may see: the account's other log groups stay hidden";
+    show.step(&good(title, "ListKeyAssociations {}", began, &answer, told, |it| {
+        it.associations.len() == 3 && it.associations.iter().all(|it| it.resource_arn.contains(":/payments/"))
+    }));
+    Ok(())
+}
+
+async fn disassociate(world: &World, show: &mut Show) -> Done {
+    let target = Some(disassociate_kms_key_request::Target::LogGroupName("/payments/api".into()));
+    let message = DisassociateKmsKeyRequest { target, reason: "DEMO-2".into(), ..Default::default() };
+    let request = world.request(message, "payments", ALL_SCOPES)?;
+    let began = Instant::now();
+    let answer = KeyAssociationServiceClient::new(world.channel()).disassociate_kms_key(request).await;
+    let asked = "DisassociateKmsKey { log_group_name: /payments/api, reason: DEMO-2 }";
+    let told = |it: &proto::DisassociateKmsKeyResponse| {
+        with_warnings(it.association.as_ref().map(told).unwrap_or_default(), &it.warnings)
+    };
+    let title = "Take the key away, and be told which former key still protects data";
+    show.step(&good(title, asked, began, &answer, told, |it| {
+        it.warnings.iter().any(|it| it.code == "FORMER_KEY_STILL_PROTECTS_DATA")
+    }));
+    Ok(())
+}
+
+async fn query_results(world: &World, show: &mut Show) -> Done {
+    let target = format!("arn:aws:logs:{REGION}:{PAYMENTS}:query-result:*");
+    let message = associate_request(Target::ResourceIdentifier(target.clone()), GOOD_KEY);
+    let asked = told_associate(&message);
+    let request = world.request(message, "payments", ALL_SCOPES)?;
+    let began = Instant::now();
+    let mut client = KeyAssociationServiceClient::new(world.channel());
+    let answer = client.associate_kms_key(request).await;
+    let title = "Set the key of the account's stored query results";
+    show.step(&good(title, &asked, began, &answer, told_changed, |it| {
+        it.association.as_ref().is_some_and(|it| it.resource_arn == target)
+    }));
+
+    let read = get_key_association_request::Target::ResourceIdentifier(target.clone());
+    let message = GetKeyAssociationRequest { target: Some(read), ..Default::default() };
+    let request = world.request(message, "payments", ALL_SCOPES)?;
+    let began = Instant::now();
+    let answer = client.get_key_association(request).await;
+    let told = |it: &proto::GetKeyAssociationResponse| it.association.as_ref().map(told).unwrap_or_default();
+    let asked = format!("GetKeyAssociation {{ resource_identifier: {target} }}");
+    let title = "… and read it from our own record, since AWS has no call that tells";
+    show.step(&good(title, &asked, began, &answer, told, |it| {
+        it.association.as_ref().is_some_and(|it| {
+            it.source() == proto::Source::Recorded && it.kms_key_arn == arn(PAYMENTS, GOOD_KEY)
+        })
+    }));
+    Ok(())
+}
+
+async fn refusals(world: &World, show: &mut Show) -> Done {
+    let other = AssociateKmsKeyRequest {
+        account_id: ORDERS.into(),
+        ..associate_request(name("/orders/api"), GOOD_KEY)
+    };
+    let hidden = associate_request(name("/aws/lambda/of-someone-else"), GOOD_KEY);
+    let five = AssociateKmsKeyRequest {
+        account_id: "12".into(),
+        region: "nowhere".into(),
+        target: Some(name("two words")),
+        kms_key_id: "no key".into(),
+        reason: "line\nbreak".into(),
+        ..Default::default()
+    };
+    for (title, message, scopes, reason) in [
+        ("Refused: another tenant's account", other, ALL_SCOPES, "ACCOUNT_NOT_FOUND"),
+        ("Refused: a log group of the account that is not mine", hidden, ALL_SCOPES, "LOG_GROUP_NOT_FOUND"),
+        (
+            "Refused: a token without the scope",
+            associate_request(name("/payments/api"), GOOD_KEY),
+            "logkey:read",
+            "SCOPE_MISSING",
+        ),
+        (
+            "Refused by AWS: the key's policy does not let CloudWatch Logs use it",
+            associate_request(name("/payments/api"), LOCKED_KEY),
+            ALL_SCOPES,
+            "KEY_POLICY_LACKS_LOGS_SERVICE",
+        ),
+        ("Refused: five bad fields, all told at once", five, ALL_SCOPES, "FIELD_INVALID"),
+    ] {
+        let asked = told_associate(&message);
+        let request = world.request(message, "payments", scopes)?;
+        let began = Instant::now();
+        let answer = KeyAssociationServiceClient::new(world.channel()).associate_kms_key(request).await;
+        show.step(&refused(title, &asked, began, &answer, reason));
+    }
+    Ok(())
+}
+
+/// The tenant `orders` may call twice a second, and three times at once.
+async fn over_the_rate(world: &World, show: &mut Show) -> Done {
+    let mut client = TenantServiceClient::new(world.channel());
+    let began = Instant::now();
+    let mut answer = None;
+    for _ in 0..TOO_MANY {
+        let request = world.request(GetCallerRequest {}, "orders", ALL_SCOPES)?;
+        answer = Some(client.get_caller(request).await);
+        if matches!(answer, Some(Err(_))) {
+            break;
+        }
+    }
+    let Some(answer) = answer else { return Err("no call was made".into()) };
+    let asked = format!("GetCaller {{}}, up to {TOO_MANY} times at once");
+    show.step(&refused("Refused: over the tenant's rate", &asked, began, &answer, "TENANT_RATE_LIMITED"));
+
+    let wait =
+        answer.err().and_then(|status| status.get_details_retry_info()).and_then(|info| info.retry_delay);
+    let wait = wait.unwrap_or(Duration::ZERO);
+    tokio::time::sleep(wait).await;
+    let request = world.request(GetCallerRequest {}, "orders", ALL_SCOPES)?;
+    let began = Instant::now();
+    let answer = client.get_caller(request).await;
+    let asked = format!("GetCaller {{}}, after the {} ms that RetryInfo told", wait.as_millis());
+    let told = |it: &proto::GetCallerResponse| format!("tenant {}", it.tenant_id);
+    show.step(&good("… and waiting as told is enough", &asked, began, &answer, told, |it| {
+        it.tenant_id == "orders"
+    }));
+    Ok(())
+}
+
+fn name(name: &str) -> Target {
+    Target::LogGroupName(name.into())
+}
+
+fn arn(account: &str, id: &str) -> String {
+    format!("arn:aws:kms:{REGION}:{account}:key/{id}")
+}
+
+fn associate_request(target: Target, id: &str) -> AssociateKmsKeyRequest {
+    AssociateKmsKeyRequest {
+        target: Some(target),
+        kms_key_id: arn(PAYMENTS, id),
+        reason: "DEMO-1".into(),
+        ..Default::default()
+    }
+}
+
+fn told_associate(it: &AssociateKmsKeyRequest) -> String {
+    let target = match &it.target {
+        Some(Target::LogGroupName(name)) => format!("log_group_name: {name}"),
+        Some(Target::ResourceIdentifier(arn)) => format!("resource_identifier: {arn}"),
+        None => String::new(),
+    };
+    format!("AssociateKmsKey {{ {target}, kms_key_id: {} }}", it.kms_key_id)
+}
+
+fn told(it: &KeyAssociation) -> String {
+    let key = if it.kms_key_arn.is_empty() { "the AWS-owned default" } else { &it.kms_key_arn };
+    let state = it.state().as_str_name().trim_start_matches("STATE_");
+    let source = it.source().as_str_name().trim_start_matches("SOURCE_");
+    let resource = it.resource_arn.splitn(6, ':').last().unwrap_or_default();
+    format!("{resource} → {key} ({state}, {source})")
+}
+
+fn told_changed(it: &proto::AssociateKmsKeyResponse) -> String {
+    let changed = it.association.as_ref().map(told).unwrap_or_default();
+    with_warnings(format!("{changed}\naudit event {}", it.audit_event_id), &it.warnings)
+}
+
+fn with_warnings(text: String, warnings: &[proto::Warning]) -> String {
+    warnings.iter().fold(text, |text, it| format!("{text}\nwarning {}: {}", it.code, it.message))
+}
+
+/// A step that must succeed.
+fn good<T: Debug>(
+    title: &'static str,
+    asked: &str,
+    began: Instant,
+    answer: &Result<Response<T>, Status>,
+    told: impl Fn(&T) -> String,
+    expected: impl Fn(&T) -> bool,
+) -> Step {
+    let took = began.elapsed();
+    let (text, wrong) = match answer {
+        Ok(response) => {
+            let message = response.get_ref();
+            let wrong = (!expected(message)).then(|| format!("{message:?}"));
+            (told(message), wrong)
+        }
+        Err(status) => (told_status(status), Some("a success was expected".into())),
+    };
+    Step { title, asked: asked.into(), answer: text, took, wrong }
+}
+
+/// A step that must be refused for this reason.
+fn refused<T: Debug>(
+    title: &'static str,
+    asked: &str,
+    began: Instant,
+    answer: &Result<Response<T>, Status>,
+    reason: &str,
+) -> Step {
+    let took = began.elapsed();
+    let (text, wrong) = match answer {
+        Ok(response) => (format!("{:?}", response.get_ref()), Some(format!("{reason} was expected"))),
+        Err(status) => {
+            let named = status.get_details_error_info().is_some_and(|info| info.reason == reason);
+            (told_status(status), (!named).then(|| format!("{reason} was expected")))
+        }
+    };
+    Step { title, asked: asked.into(), answer: text, took, wrong }
+}
+
+fn told_status(status: &Status) -> String {
+    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+    let code = format!("{:?}", status.code());
+    let mut text = format!("{code} {reason}: {}", status.message());
+    if let Some(bad) = status.get_details_bad_request() {
+        text.extend(bad.field_violations.iter().map(|it| format!("\n  {}: {}", it.field, it.description)));
+    }
+    text
+}

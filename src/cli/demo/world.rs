@@ -1,0 +1,258 @@
+//! Everything the demo needs, started on free ports of this machine and in a folder of its own.
+
+use std::{
+    error::Error,
+    fs, io,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tonic::{
+    Request,
+    metadata::{Ascii, MetadataValue},
+    transport::{Channel, Endpoint},
+};
+
+use crate::{
+    app::{App, Listeners, RunError, SystemClock, telemetry, told},
+    audit::view::View,
+    cli::token::{self, TokenArgs},
+    config::{EmptyEnv, LogFormat, Settings, Telemetry},
+    ports::{Clock as _, EventReader, store::EventFilter},
+    sandbox::{Running, Sandbox, seed::LogGroupSeed},
+};
+
+/// The account of the tenant `payments`.
+pub(super) const PAYMENTS: &str = "111122223333";
+/// The account of the tenant `orders`.
+pub(super) const ORDERS: &str = "444455556666";
+/// Where both have their log groups.
+pub(super) const REGION: &str = "eu-west-1";
+/// A key whose policy lets `CloudWatch` Logs use it.
+pub(super) const GOOD_KEY: &str = "1111aaaa-11aa-11aa-11aa-111111aaaaaa";
+/// Another one.
+pub(super) const NEXT_KEY: &str = "2222bbbb-22bb-22bb-22bb-222222bbbbbb";
+/// A key whose policy does not.
+pub(super) const LOCKED_KEY: &str = "3333cccc-33cc-33cc-33cc-333333cccccc";
+/// Who issues the demo's tokens.
+const ISSUER: &str = "https://issuer.demo.logkey";
+/// How long they are good for.
+const TOKEN_LIFETIME: Duration = Duration::from_hours(8);
+/// Every scope a tenant's own tools need.
+pub(super) const ALL_SCOPES: &str =
+    "logkey:read logkey:associate logkey:disassociate logkey:query-results logkey:audit";
+/// Events read for the trail.
+const TRAIL: u32 = 200;
+
+/// The running demo.
+pub(super) struct World {
+    folder: Folder,
+    sandbox: Running,
+    address: SocketAddr,
+    admin: SocketAddr,
+    channel: Channel,
+    log: Arc<dyn EventReader>,
+    stop: oneshot::Sender<()>,
+    service: JoinHandle<Result<(), RunError>>,
+}
+
+/// A folder that is gone when the demo is.
+struct Folder(PathBuf);
+
+// === impl World ===
+
+impl World {
+    pub(super) async fn start(port: u16, verbose: bool) -> Result<Self, Box<dyn Error>> {
+        let folder = Folder::make()?;
+        let level = if verbose { "info" } else { "error" };
+        let metrics = telemetry::init(&Telemetry { log_format: LogFormat::Human, log_level: level.into() })?;
+        let sandbox = aws()?.start().await?;
+        token::make_keys(&folder.path("keys"))?;
+        fs::write(folder.path("payments.external-id"), "payments-external-id\n")?;
+        fs::write(folder.path("orders.external-id"), "orders-external-id\n")?;
+        fs::write(folder.path("logkey.toml"), settings(&folder, &sandbox.endpoint()))?;
+        let mut settings =
+            Settings::load(&folder.path("logkey.toml"), &EmptyEnv).map_err(|faults| told(&faults))?;
+        settings.aws.hub = Some(crate::aws::HubCredentials {
+            access_key_id: "AKIASANDBOXHUB".into(),
+            secret_access_key: "not-a-secret".into(),
+        });
+
+        let listeners = Listeners {
+            grpc: TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?,
+            admin: TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?,
+        };
+        let (address, admin) = (listeners.grpc.local_addr()?, listeners.admin.local_addr()?);
+        let app = App::start(settings, None, Some(metrics)).await?;
+        let log = app.log();
+        let (stop, stopped) = oneshot::channel();
+        let service = tokio::spawn(app.run(listeners, async {
+            let _ = stopped.await;
+        }));
+        let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
+        Ok(Self { folder, sandbox, address, admin, channel, log, stop, service })
+    }
+
+    pub(super) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// A token for a subject of the tenant, with these scopes.
+    pub(super) fn token(&self, tenant: &str, scopes: &str) -> Result<String, Box<dyn Error>> {
+        let args = TokenArgs {
+            new_key: None,
+            key_file: Some(self.folder.path("keys/es256.pem")),
+            kid: None,
+            alg: None,
+            issuer: Some(ISSUER.into()),
+            audience: vec!["logkey".into()],
+            tenant: Some(tenant.into()),
+            tenant_claim: "tenant".parse()?,
+            subject: "someone@example.com".into(),
+            scope: vec![scopes.into()],
+            ttl: TOKEN_LIFETIME,
+            claim: Vec::new(),
+        };
+        Ok(token::sign(&args, SystemClock.now())?)
+    }
+
+    /// A request that carries such a token.
+    pub(super) fn request<T>(
+        &self,
+        message: T,
+        tenant: &str,
+        scopes: &str,
+    ) -> Result<Request<T>, Box<dyn Error>> {
+        let bearer: MetadataValue<Ascii> = format!("Bearer {}", self.token(tenant, scopes)?).parse()?;
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", bearer);
+        Ok(request)
+    }
+
+    /// Every event of the service so far, oldest first.
+    pub(super) async fn events(&self) -> Result<Vec<View>, Box<dyn Error>> {
+        let mut stored = self.log.list(&EventFilter::default(), None, TRAIL).await?;
+        stored.reverse();
+        Ok(stored.iter().map(View::try_from).collect::<Result<_, _>>()?)
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    pub(super) fn aws(&self) -> String {
+        self.sandbox.endpoint()
+    }
+
+    pub(super) fn settings(&self) -> PathBuf {
+        self.folder.path("logkey.toml")
+    }
+
+    /// Ends the service in order; the folder goes with this.
+    pub(super) async fn stop(self) -> Result<(), Box<dyn Error>> {
+        let Self { folder, sandbox, channel, stop, service, .. } = self;
+        drop(channel);
+        let _ = stop.send(());
+        let ended = service.await?;
+        drop((sandbox, folder));
+        Ok(ended?)
+    }
+}
+
+/// Two accounts, as two teams might have them.
+fn aws() -> Result<Sandbox, Box<dyn Error>> {
+    let group = |name: &str, days: Option<i64>| LogGroupSeed {
+        name: name.into(),
+        region: REGION.into(),
+        retention_days: days,
+        ..LogGroupSeed::default()
+    };
+    let built = Sandbox::builder()
+        .account(PAYMENTS, |account| {
+            account
+                .role("LogKeyAssociator", "payments-external-id")
+                .key(REGION, GOOD_KEY, "allow-both")
+                .key(REGION, NEXT_KEY, "allow-both")
+                .key(REGION, LOCKED_KEY, "lacks-logs")
+                .log_group_with(group("/payments/api", Some(30)))
+                .log_group_with(group("/payments/batch#eu", None))
+                .log_group_with(group("/payments/web", Some(7)))
+                .log_group_with(group("/aws/lambda/of-someone-else", None))
+        })
+        .account(ORDERS, |account| {
+            account
+                .role("LogKeyAssociator", "orders-external-id")
+                .key(REGION, GOOD_KEY, "allow-both")
+                .log_group_with(group("/orders/api", Some(30)))
+        })
+        .build();
+    built.map_err(|faults| format!("{faults}").into())
+}
+
+fn settings(folder: &Folder, aws: &str) -> String {
+    let tenant = |id: &str, account: &str, limits: &str| {
+        format!(
+            r#"
+[[tenants]]
+id = "{id}"
+issuers = ["{ISSUER}"]
+limits = {limits}
+[[tenants.accounts]]
+account_id = "{account}"
+role_arn = "arn:aws:iam::{account}:role/LogKeyAssociator"
+external_id_file = "{external_id}"
+regions = ["{REGION}"]
+log_groups = ["/{id}/*"]
+kms_keys = ["arn:aws:kms:*:{account}:key/*"]
+query_results = true
+"#,
+            external_id = folder.path(&format!("{id}.external-id")).display()
+        )
+    };
+    format!(
+        r#"[store]
+url = "sqlite://{store}"
+
+[[auth.issuers]]
+issuer = "{ISSUER}"
+audiences = ["logkey"]
+jwks_file = "{jwks}"
+
+[aws]
+endpoint_url = "{aws}"
+{payments}{orders}"#,
+        store = folder.path("logkey.db").display(),
+        jwks = folder.path("keys/jwks.json").display(),
+        payments = tenant("payments", PAYMENTS, "{ per_second = 50, burst = 100, max_in_flight = 16 }"),
+        orders = tenant("orders", ORDERS, "{ per_second = 2, burst = 3, max_in_flight = 16 }"),
+    )
+}
+
+// === impl Folder ===
+
+impl Folder {
+    fn make() -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("logkey-demo-{}", std::process::id()));
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        let Self(folder) = self;
+        Path::new(folder).join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left behind in the system's own folder for such things does no harm.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,86 @@
+//! `logkey policy test`: a table of expected decisions, for an operator's own tests.
+
+use std::{fs, io::Write, path::PathBuf, process::ExitCode};
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::{
+    Failure,
+    asked::{Asked, in_words},
+};
+use crate::{config::Settings, ports::Authorize};
+
+/// The table.
+#[derive(Args, Debug)]
+pub(super) struct TestArgs {
+    /// The table, in TOML: see docs/policies.md
+    file: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    /// When the calls are judged that do not say so themselves.
+    at: Option<String>,
+    #[serde(rename = "case")]
+    cases: Vec<Case>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    call: Asked,
+    expect: Expected,
+    /// The ids of the policies that have to decide; any, where none is named.
+    #[serde(default)]
+    policies: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+enum Expected {
+    #[serde(rename = "allow")]
+    Allow,
+    /// Whatever is not allow.
+    #[serde(rename = "deny")]
+    Deny,
+    #[serde(rename = "forbid")]
+    Forbid,
+    #[serde(rename = "not permitted")]
+    NotPermitted,
+}
+
+pub(super) fn run(args: &TestArgs, settings: &Settings, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let unusable = |why: String| Failure::Unusable(format!("{}: {why}", args.file.display()));
+    let text = fs::read_to_string(&args.file).map_err(|why| unusable(why.to_string()))?;
+    let table: Table = toml::from_str(&text).map_err(|why| unusable(why.to_string()))?;
+    let mut failed = 0;
+    for case in &table.cases {
+        let ready = case.call.ready(settings, table.at.as_deref());
+        let ready = ready.map_err(|why| unusable(format!("{}: {why}", case.name)))?;
+        let decision = ready.judge(Authorize::decide);
+        let (word, ids) = in_words(decision.as_ref());
+        if case.expect.is_met(word) && (case.policies.is_empty() || case.policies == ids) {
+            writeln!(out, "ok      {}", case.name)?;
+        } else {
+            failed += 1;
+            writeln!(out, "FAILED  {}: {word} {}", case.name, ids.join(", "))?;
+        }
+    }
+    writeln!(out, "{} of {} as expected", table.cases.len() - failed, table.cases.len())?;
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+// === impl Expected ===
+
+impl Expected {
+    fn is_met(self, word: &str) -> bool {
+        match self {
+            Self::Allow => word == "allow",
+            Self::Deny => word != "allow",
+            Self::Forbid => word == "forbid",
+            Self::NotPermitted => word == "not permitted",
+        }
+    }
+}

@@ -1,0 +1,123 @@
+use std::path::Path;
+
+use clap::Parser;
+
+use super::*;
+use crate::config::EmptyEnv;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    args: PolicyArgs,
+}
+
+/// The exit code and what was printed, with the policies of deploy/policies.
+fn policy(line: &[&str]) -> (ExitCode, String) {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/policies/logkey.toml");
+    let line = ["policy"].iter().chain(line).map(|word| (*word).to_owned());
+    let line = Line::parse_from(line.chain(["--config".into(), config.display().to_string()]));
+    let mut out = Vec::new();
+    match answer(&line.args, &EmptyEnv, &mut out) {
+        Ok(code) => (code, String::from_utf8(out).unwrap()),
+        Err(Failure::Unusable(why)) => (ExitCode::from(2), why),
+        Err(Failure::Output(why)) => panic!("{why}"),
+    }
+}
+
+#[test]
+fn the_example_policies_decide_as_their_table_says() {
+    let table = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/policies/tests.toml");
+    let (code, out) = policy(&["test", table]);
+    assert_eq!(code, ExitCode::SUCCESS, "{out}");
+    assert!(out.ends_with("13 of 13 as expected\n"), "{out}");
+}
+
+#[test]
+fn a_table_that_is_not_met_says_where_and_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("table.toml");
+    let case = |name: &str, group: &str, rest: &str| {
+        format!(
+            "[[case]]\nname = \"{name}\"\ncall = {{ tenant = \"payments\", action = \"GetKeyAssociation\", log_group = \"{group}\" }}\n{rest}\n"
+        )
+    };
+    let text = case("wrong", "/search/x", "expect = \"allow\"")
+        + &case("right", "/payments/x", "expect = \"allow\"")
+        + &case("by another", "/payments/x", "expect = \"allow\"\npolicies = [\"x\"]");
+    std::fs::write(&table, text).unwrap();
+    let (code, out) = policy(&["test", table.to_str().unwrap()]);
+    assert_eq!(code, ExitCode::FAILURE);
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!(lines[0], "FAILED  wrong: not permitted ");
+    assert_eq!(lines[1], "ok      right");
+    assert_eq!(lines[2], "FAILED  by another: allow tenant/payments/111122223333/log-groups");
+    assert_eq!(lines[3], "1 of 3 as expected");
+}
+
+#[test]
+fn a_table_that_cannot_be_read_is_no_failed_test() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("table.toml");
+    for text in [
+        "case = 1",
+        "[[case]]\nname = \"a\"\nexpect = \"allow\"\ncall = { tenant = \"nobody\", action = \"GetKeyAssociation\" }",
+        "[[case]]\nname = \"a\"\nexpect = \"allow\"\ncall = { tenant = \"payments\", action = \"Drop\" }",
+        "[[case]]\nname = \"a\"\nexpect = \"perhaps\"\ncall = { tenant = \"payments\", action = \"GetCaller\" }",
+    ] {
+        std::fs::write(&table, text).unwrap();
+        let (code, why) = policy(&["test", table.to_str().unwrap()]);
+        assert_eq!(code, ExitCode::from(2), "{why}");
+        assert!(why.contains("table.toml: "), "{why}");
+    }
+    assert_eq!(policy(&["test", "/nonexistent.toml"]).0, ExitCode::from(2));
+}
+
+#[test]
+fn show_prints_what_is_in_force_for_a_tenant() {
+    let (code, out) = policy(&["show", "payments"]);
+    assert_eq!(code, ExitCode::SUCCESS);
+    for id in ["no-audit-logs", "break-glass/INC-4711", "tenant/payments/111122223333/log-groups"] {
+        assert!(out.contains(&format!("@id(\"{id}\")")), "{id}: {out}");
+    }
+    assert!(!out.contains("an-external-id"));
+    assert_eq!(policy(&["show", "nobody"]).0, ExitCode::from(2));
+    assert!(policy(&["show", "--schema"]).1.contains("entity LogGroup in [Account]"));
+}
+
+#[test]
+fn explain_says_of_every_policy_whether_it_applies_and_why_not() {
+    let (_, out) = policy(&[
+        "explain",
+        "--tenant",
+        "payments",
+        "--action",
+        "DisassociateKmsKey",
+        "--log-group",
+        "/payments/audit",
+        "--source",
+        "10.0.0.1",
+        "--at",
+        "2026-11-24T10:00:00Z",
+    ]);
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!(lines[0], "forbid: no-audit-logs", "{out}");
+    let line = |id: &str| *lines.iter().find(|line| line.trim_start().starts_with(id)).unwrap();
+    assert_eq!(line("no-audit-logs"), "  no-audit-logs forbids");
+    assert_eq!(
+        line("tenant/payments/111122223333/log-groups"),
+        "  tenant/payments/111122223333/log-groups permits"
+    );
+    assert!(line("break-glass").contains("would permit, but this is false: principal == "), "{out}");
+    assert!(line("key-account").contains("would forbid, but this is false: action == "), "{out}");
+    assert!(line("office-hours").contains("would forbid, but this is false: !("), "{out}");
+    let (_, out) = policy(&[
+        "explain",
+        "--tenant",
+        "payments",
+        "--action",
+        "ListKeyAssociations",
+        "--region",
+        "us-east-1",
+    ]);
+    assert!(out.starts_with("not permitted: the tenant has no grant"), "{out}");
+}

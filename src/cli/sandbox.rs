@@ -1,0 +1,145 @@
+//! `logkey sandbox`: the embedded AWS alone, for other programs to be tried against.
+#![expect(clippy::print_stderr, reason = "a verb talks to a person")]
+
+use std::{future::Future, io, io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::Args;
+use thiserror::Error;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::sandbox::{
+    Sandbox,
+    clock::Clock,
+    seed::{Seed, SeedFaults},
+};
+
+/// What it holds when no seed is given.
+const DEFAULT_SEED: &str = include_str!("sandbox.toml");
+/// Accounts that the banner names.
+const ACCOUNTS_SHOWN: usize = 10;
+/// The exit code for a seed that makes no sense.
+const BAD_SEED: u8 = 2;
+
+/// Serve the embedded AWS (STS, `CloudWatch` Logs and KMS) alone. A stand-in for tests and trying
+/// out: nothing is encrypted or kept.
+#[derive(Args, Debug)]
+pub struct SandboxArgs {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:4566")]
+    pub listen: SocketAddr,
+    /// Accounts, roles, keys, log groups, quotas and faults, in TOML; without it, one account.
+    #[arg(long, value_name = "FILE")]
+    pub seed: Option<PathBuf>,
+}
+
+#[derive(Debug, Error)]
+enum SandboxError {
+    #[error("cannot read {}", .0.display())]
+    Read(PathBuf, #[source] io::Error),
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] io::Error),
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
+    #[error(transparent)]
+    Seed(#[from] SeedFaults),
+}
+
+/// Serves until it is interrupted or terminated.
+pub async fn run(args: SandboxArgs) -> ExitCode {
+    let served = match told_to_end() {
+        Ok(shutdown) => serve(&args, shutdown).await,
+        Err(error) => Err(SandboxError::Signals(error)),
+    };
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(SandboxError::Seed(SeedFaults(faults))) => {
+            let file = args.seed.map_or_else(String::new, |file| format!("{}: ", file.display()));
+            for fault in faults {
+                eprintln!("{file}{}: {}", fault.place, fault.what);
+            }
+            ExitCode::from(BAD_SEED)
+        }
+        Err(error @ (SandboxError::Read(..) | SandboxError::Listen(..) | SandboxError::Signals(..))) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            eprintln!("logkey sandbox: {error}: {}", cause.unwrap_or_default());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(args: &SandboxArgs, shutdown: impl Future<Output = ()>) -> Result<(), SandboxError> {
+    let text = match &args.seed {
+        None => DEFAULT_SEED.to_owned(),
+        Some(file) => {
+            tokio::fs::read_to_string(file).await.map_err(|error| SandboxError::Read(file.clone(), error))?
+        }
+    };
+    let seed: Seed = text.parse()?;
+    let sandbox = Sandbox::new(&seed, Clock::default())?;
+    let unheard = |error| SandboxError::Listen(args.listen, error);
+    let listener = TcpListener::bind(args.listen).await.map_err(unheard)?;
+    let banner = banner(listener.local_addr().map_err(unheard)?, &seed);
+    // Whoever closed the pipe does not want to read it.
+    drop(anstream::stdout().write_all(banner.as_bytes()));
+    sandbox.serve(listener, shutdown).await;
+    Ok(())
+}
+
+/// What this is and is not, and how to reach it.
+fn banner(address: SocketAddr, seed: &Seed) -> String {
+    let hub = seed.hub.clone().unwrap_or_default();
+    let mut lines = vec![
+        "This is a stand-in for AWS, for tests and trying out. Nothing in it is encrypted or kept."
+            .to_owned(),
+        format!("endpoint      http://{address}"),
+        format!("credentials   AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY=anything", hub.access_key_id),
+    ];
+    for account in seed.accounts.iter().take(ACCOUNTS_SHOWN) {
+        let id = &account.account_id;
+        lines.push(format!("account       {id}, as its administrator: AWS_ACCESS_KEY_ID=AKIAADMIN{id}"));
+    }
+    if let Some(more) = seed.accounts.len().checked_sub(ACCOUNTS_SHOWN).filter(|more| *more > 0) {
+        lines.push(format!("              and {more} more"));
+    }
+    lines.push(format!("control       http://{address}/_sandbox/journal, /faults, /state, /seed\n"));
+    lines.join("\n")
+}
+
+/// Resolves when the process is told to end. Listens from now on, not from when it is waited for.
+fn told_to_end() -> io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seed_that_is_used_without_one_is_good() {
+        let seed: Seed = DEFAULT_SEED.parse().unwrap();
+        Sandbox::new(&seed, Clock::default()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_seed_with_faults_ends_it_before_it_listens() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("seed.toml");
+        std::fs::write(&file, "surprise = 1\nwonder = 2\n").unwrap();
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let args = SandboxArgs { listen, seed: Some(file) };
+        let error = serve(&args, std::future::pending()).await.unwrap_err();
+        let SandboxError::Seed(SeedFaults(faults)) = error else {
+            panic!("{error}");
+        };
+        assert_eq!(faults.len(), 2);
+    }
+}

@@ -1,0 +1,168 @@
+//! `logkey token`: signs a token for trying things out, and makes the keys to sign with. A real issuer
+//! does this in earnest.
+
+mod claims;
+mod keys;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+use jsonwebtoken::{Algorithm, Header};
+use thiserror::Error;
+
+use self::{claims::Claim, keys::KeyError};
+use crate::{app::SystemClock, auth::ClaimPath, config, domain::time::Timestamp, ports::Clock as _};
+
+/// What stands in `typ`: an access token (RFC 9068, section 2.1).
+const ACCESS_TOKEN: &str = "at+jwt";
+
+/// Sign a token for trying things out, or make keys to sign with.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Make keys once, let the service know them, and sign:
+
+  logkey token --new-key keys
+  # in logkey.toml: [[auth.issuers]] issuer = \"http://127.0.0.1\", jwks_file = \"keys/jwks.json\"
+  logkey token --key-file keys/es256.pem --issuer http://127.0.0.1 --tenant payments")]
+pub struct TokenArgs {
+    /// Make an ES256 and an RS256 key in this folder, and a jwks.json with their public halves
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["key_file", "issuer", "tenant"])]
+    pub new_key: Option<PathBuf>,
+    /// The private key to sign with, as PEM
+    #[arg(long, value_name = "PEM", required_unless_present = "new_key")]
+    pub key_file: Option<PathBuf>,
+    /// The key's id; left away, its thumbprint (RFC 7638), as --new-key writes it
+    #[arg(long)]
+    pub kid: Option<String>,
+    /// How to sign; left away, ES256 or RS256, as the key is
+    #[arg(long, value_enum)]
+    pub alg: Option<Alg>,
+    /// iss: exactly as in [[auth.issuers]]
+    #[arg(long, required_unless_present = "new_key")]
+    pub issuer: Option<String>,
+    /// aud; may be given several times
+    #[arg(long, default_value = "logkey")]
+    pub audience: Vec<String>,
+    /// The value of the tenant claim
+    #[arg(long, required_unless_present = "new_key")]
+    pub tenant: Option<String>,
+    /// The name of the tenant claim, with dots into nested ones
+    #[arg(long, value_name = "NAME", default_value = "tenant")]
+    pub tenant_claim: ClaimPath,
+    /// sub: who calls
+    #[arg(long, default_value = "someone")]
+    pub subject: String,
+    /// scope: what the token allows, with spaces between; may be given several times
+    #[arg(long, default_value = "logkey:read logkey:associate logkey:disassociate")]
+    pub scope: Vec<String>,
+    /// How long it lasts
+    #[arg(long, default_value = "10m", value_parser = lifetime)]
+    pub ttl: Duration,
+    /// Another claim, or another value of one, as JSON, such as level=3; may be given several times
+    #[arg(long, value_name = "NAME=JSON")]
+    pub claim: Vec<Claim>,
+}
+
+/// How a token is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "verbatim")]
+pub enum Alg {
+    /// RSA, PKCS #1 v1.5, SHA-256
+    RS256,
+    /// RSA, PSS, SHA-256
+    PS256,
+    /// ECDSA, P-256
+    ES256,
+    /// ECDSA, P-384
+    ES384,
+    /// Ed25519
+    EdDSA,
+}
+
+/// Why no token was signed, or no key made.
+#[derive(Debug, Error)]
+pub(super) enum TokenError {
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("the token cannot be signed with this key")]
+    Sign(#[source] jsonwebtoken::errors::Error),
+    #[error("--claim or --tenant-claim goes into a claim that is no object")]
+    NotAnObject,
+    #[error("{0} is required")]
+    Missing(&'static str),
+    #[error("the answer cannot be written")]
+    Write(#[from] io::Error),
+}
+
+/// Runs the verb; the token alone goes to standard output.
+#[must_use]
+pub fn run(args: &TokenArgs) -> ExitCode {
+    let now = SystemClock.now();
+    let done = match &args.new_key {
+        Some(folder) => {
+            keys::make(folder).map_err(TokenError::from).and_then(|made| Ok(say(&made.to_string())?))
+        }
+        None => sign(args, now).and_then(|token| Ok(say(&token)?)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let cause =
+                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            // Nothing is left to tell it to if standard error is closed too.
+            let _closed = writeln!(io::stderr(), "logkey token: {error}{cause}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The token that these arguments ask for.
+pub(super) fn sign(args: &TokenArgs, now: Timestamp) -> Result<String, TokenError> {
+    let file = args.key_file.as_deref().ok_or(TokenError::Missing("--key-file"))?;
+    let (key, algorithm) = keys::read(file, args.alg.map(Algorithm::from))?;
+    let kid = match &args.kid {
+        Some(kid) => kid.clone(),
+        None => keys::thumbprint(&key, algorithm)?,
+    };
+    let header = Header { typ: Some(ACCESS_TOKEN.to_owned()), kid: Some(kid), ..Header::new(algorithm) };
+    let claims = claims::claims(args, now)?;
+    jsonwebtoken::encode(&header, &claims, &key).map_err(TokenError::Sign)
+}
+
+/// Makes keys and their set in `folder`.
+#[cfg(feature = "sandbox")]
+pub(super) fn make_keys(folder: &std::path::Path) -> Result<(), TokenError> {
+    Ok(keys::make(folder).map(drop)?)
+}
+
+fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+fn lifetime(text: &str) -> Result<Duration, &'static str> {
+    config::parse_duration(text).ok_or("a number with its unit is expected, such as 10m")
+}
+
+// === impl Alg ===
+
+impl From<Alg> for Algorithm {
+    fn from(alg: Alg) -> Self {
+        match alg {
+            Alg::RS256 => Self::RS256,
+            Alg::PS256 => Self::PS256,
+            Alg::ES256 => Self::ES256,
+            Alg::ES384 => Self::ES384,
+            Alg::EdDSA => Self::EdDSA,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! What a token says.
+
+use std::str::FromStr;
+
+use serde_json::{Map, Value, json};
+
+use super::{TokenArgs, TokenError};
+use crate::{auth::ClaimPath, domain::time::Timestamp};
+
+/// One claim: where, and what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    path: ClaimPath,
+    value: Value,
+}
+
+/// Everything the token says, in the order of what may be said otherwise: `--claim` wins.
+pub(super) fn claims(args: &TokenArgs, now: Timestamp) -> Result<Value, TokenError> {
+    let issuer = args.issuer.as_deref().ok_or(TokenError::Missing("--issuer"))?;
+    let tenant = args.tenant.as_deref().ok_or(TokenError::Missing("--tenant"))?;
+    let mut claims = Map::new();
+    let mut put = |name: &str, value: Value| drop(claims.insert(name.to_owned(), value));
+    put("iss", json!(issuer));
+    put("sub", json!(args.subject));
+    put("aud", if let [one] = &args.audience[..] { json!(one) } else { json!(args.audience) });
+    put("iat", json!(now.as_secs()));
+    put("nbf", json!(now.as_secs()));
+    put("exp", json!(now.plus(args.ttl).as_secs()));
+    put("jti", json!(uuid::Uuid::new_v4().to_string()));
+    put("scope", json!(args.scope.join(" ")));
+    let mut claims = Value::Object(claims);
+    put_at(&mut claims, &args.tenant_claim, json!(tenant))?;
+    for Claim { path, value } in &args.claim {
+        put_at(&mut claims, path, value.clone())?;
+    }
+    Ok(claims)
+}
+
+fn put_at(claims: &mut Value, path: &ClaimPath, value: Value) -> Result<(), TokenError> {
+    let mut here = claims;
+    for name in path.names() {
+        if here.is_null() {
+            *here = json!({});
+        }
+        let Value::Object(members) = here else { return Err(TokenError::NotAnObject) };
+        here = members.entry(name).or_insert(Value::Null);
+    }
+    *here = value;
+    Ok(())
+}
+
+// === impl Claim ===
+
+impl FromStr for Claim {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let expected = || "NAME=JSON is expected, such as groups='[\"a\"]' or name='\"text\"'".to_owned();
+        let (name, value) = text.split_once('=').ok_or_else(expected)?;
+        let path = name.parse().map_err(|why| format!("the name {why}"))?;
+        let value = serde_json::from_str(value).map_err(|_no_json| expected())?;
+        Ok(Self { path, value })
+    }
+}

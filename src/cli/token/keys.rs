@@ -1,0 +1,134 @@
+//! Keys: made, read, named.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use aws_lc_rs::{
+    encoding::{AsDer, Pkcs8V1Der},
+    rsa,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair},
+};
+use jsonwebtoken::{
+    Algorithm, EncodingKey,
+    jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash},
+};
+use thiserror::Error;
+
+/// Of both kinds; read and written by whoever made them alone.
+const OWNER_ONLY: u32 = 0o600;
+
+/// Keys that were made.
+#[derive(Debug)]
+pub(super) struct Made {
+    keys: Vec<(PathBuf, String)>,
+    set: PathBuf,
+}
+
+/// Why there is no key.
+#[derive(Debug, Error)]
+pub(in crate::cli) enum KeyError {
+    #[error("{} cannot be read", .0.display())]
+    Read(PathBuf, #[source] io::Error),
+    #[error("{} cannot be written", .0.display())]
+    Write(PathBuf, #[source] io::Error),
+    #[error("{} holds no private key that fits: PEM with an EC (P-256) or RSA key is expected, or name --alg", .0.display())]
+    Unfit(PathBuf),
+    #[error("no key could be made")]
+    Make,
+    #[error("the public half of the key cannot be told")]
+    Public(#[source] jsonwebtoken::errors::Error),
+    #[error("the key set cannot be written as JSON")]
+    Json(#[source] serde_json::Error),
+}
+
+/// Makes an ES256 and an RS256 key in `folder`, and the set of their public halves. Nothing that is
+/// there already is written over.
+pub(super) fn make(folder: &Path) -> Result<Made, KeyError> {
+    fs::create_dir_all(folder).map_err(|error| KeyError::Write(folder.to_owned(), error))?;
+    let made = [("es256.pem", es256()?, Algorithm::ES256), ("rs256.pem", rs256()?, Algorithm::RS256)];
+    let mut keys = Vec::new();
+    let mut set = JwkSet { keys: Vec::new() };
+    for (name, pem, algorithm) in made {
+        let path = folder.join(name);
+        let (key, _) = parse(pem.as_bytes(), Some(algorithm)).ok_or(KeyError::Make)?;
+        let public = public(&key, algorithm)?;
+        write_new(&path, &pem)?;
+        keys.push((path, public.common.key_id.clone().unwrap_or_default()));
+        set.keys.push(public);
+    }
+    let path = folder.join("jwks.json");
+    let text = serde_json::to_string_pretty(&set).map_err(KeyError::Json)?;
+    write_new(&path, &format!("{text}\n"))?;
+    Ok(Made { keys, set: path })
+}
+
+/// Reads a private key; tells what it signs with where that was not said.
+pub(super) fn read(path: &Path, algorithm: Option<Algorithm>) -> Result<(EncodingKey, Algorithm), KeyError> {
+    let text = fs::read(path).map_err(|error| KeyError::Read(path.to_owned(), error))?;
+    parse(&text, algorithm).ok_or_else(|| KeyError::Unfit(path.to_owned()))
+}
+
+/// The name of a key that was given none.
+pub(super) fn thumbprint(key: &EncodingKey, algorithm: Algorithm) -> Result<String, KeyError> {
+    public(key, algorithm).map(|jwk| jwk.common.key_id.unwrap_or_default())
+}
+
+fn public(key: &EncodingKey, algorithm: Algorithm) -> Result<Jwk, KeyError> {
+    let mut jwk = Jwk::from_encoding_key(key, algorithm).map_err(KeyError::Public)?;
+    jwk.common.key_id = Some(jwk.thumbprint(ThumbprintHash::SHA256).map_err(KeyError::Public)?);
+    jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+    Ok(jwk)
+}
+
+fn parse(pem: &[u8], algorithm: Option<Algorithm>) -> Option<(EncodingKey, Algorithm)> {
+    let rsa = || EncodingKey::from_rsa_pem(pem).ok();
+    let ec = || EncodingKey::from_ec_pem(pem).ok();
+    match algorithm {
+        Some(Algorithm::EdDSA) => Some((EncodingKey::from_ed_pem(pem).ok()?, Algorithm::EdDSA)),
+        Some(curve @ (Algorithm::ES256 | Algorithm::ES384)) => Some((ec()?, curve)),
+        Some(other) => Some((rsa()?, other)),
+        None => ec().map(|key| (key, Algorithm::ES256)).or_else(|| Some((rsa()?, Algorithm::RS256))),
+    }
+}
+
+fn es256() -> Result<String, KeyError> {
+    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING);
+    let der = key.and_then(|key| key.to_pkcs8v1()).map_err(|_unspecified| KeyError::Make)?;
+    Ok(to_pem(der.as_ref()))
+}
+
+fn rs256() -> Result<String, KeyError> {
+    let key = rsa::KeyPair::generate(rsa::KeySize::Rsa2048);
+    let der =
+        key.and_then(|key| AsDer::<Pkcs8V1Der<'_>>::as_der(&key)).map_err(|_unspecified| KeyError::Make)?;
+    Ok(to_pem(der.as_ref()))
+}
+
+fn to_pem(pkcs8: &[u8]) -> String {
+    pem::encode_config(
+        &pem::Pem::new("PRIVATE KEY", pkcs8),
+        pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+    )
+}
+
+fn write_new(path: &Path, text: &str) -> Result<(), KeyError> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, OWNER_ONLY);
+    let written = options.open(path).and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()));
+    written.map_err(|error| KeyError::Write(path.to_owned(), error))
+}
+
+// === impl Made ===
+
+impl fmt::Display for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (path, kid) in &self.keys {
+            writeln!(f, "{}  kid {kid}", path.display())?;
+        }
+        write!(f, "{}  for jwks_file in [[auth.issuers]]", self.set.display())
+    }
+}

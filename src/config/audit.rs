@@ -1,0 +1,51 @@
+//! `[audit]`: what is recorded besides changes, and how checkpoints are signed.
+
+use std::{error::Error as _, path::PathBuf};
+
+use super::{section::Section, tree::Node, value, value::Wrong};
+use crate::audit::{Config, checkpoint::SigningKey};
+
+/// Default of `audit.checkpoint_origin`.
+const ORIGIN: &str = "logkey";
+
+/// How the audit log is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Of the journal.
+    pub journal: Config,
+    /// The log's name in its checkpoints.
+    pub checkpoint_origin: Box<str>,
+    /// The Ed25519 key that signs checkpoints; none is one that is made beside the store.
+    pub checkpoint_key_file: Option<PathBuf>,
+}
+
+/// Reads `[audit]`.
+pub(super) fn read(section: &Section<'_>) -> Audit {
+    let default = Config::default();
+    let audit = Audit {
+        journal: Config { reads: section.or("reads", default.reads, value::boolean), ..default },
+        checkpoint_origin: section.or("checkpoint_origin", ORIGIN.into(), origin),
+        checkpoint_key_file: section.secret_file("checkpoint_key_file"),
+    };
+    if let Some(file) = &audit.checkpoint_key_file
+        && let Err(error) = SigningKey::open(file, &audit.checkpoint_origin)
+    {
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        section.fault("checkpoint_key_file", &format!("cannot be used: {error}{cause}"));
+    }
+    if section.has("sinks") {
+        section.fault("sinks", "is not in this release: leave it away, and read the log with logkey audit");
+    }
+    audit
+}
+
+/// A name that a signed note can carry (C2SP signed-note: no Unicode space and no plus).
+fn origin(node: &Node) -> Result<Box<str>, Wrong> {
+    let text = value::text(node)?;
+    if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+') {
+        return Err("holds a space or a plus, which a checkpoint's name cannot: write for example \
+                    \"logs.example.com/logkey\""
+            .to_owned());
+    }
+    Ok(text.into())
+}

@@ -1,0 +1,118 @@
+//! `[limits]`: how much tenants may call, and how fast the service calls AWS.
+
+use std::{collections::HashMap, num::NonZeroU32};
+
+use super::{
+    section::Section,
+    tree::Node,
+    value::{self, Wrong},
+};
+use crate::{
+    domain::tenant::Limits,
+    limit::{
+        Config, Costs, Upstream, Upstreams, Waiting,
+        redis::{OnBackendError, RedisUrl},
+    },
+};
+
+/// Defaults of `limits.tenant`.
+const TENANT: Limits = Limits { per_second: count(50), burst: count(100), max_in_flight: count(64) };
+/// How much may be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Who counts.
+    pub backend: LimitBackend,
+    /// What to do while the replicas' server does not answer.
+    pub on_backend_error: OnBackendError,
+    /// Of a tenant that has no limits of its own.
+    pub tenant: Limits,
+    /// Of all tenants together, and toward AWS.
+    pub shared: Config,
+}
+
+/// Who counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LimitBackend {
+    /// Each process for itself.
+    Local,
+    /// A server that replicas share.
+    Redis(RedisUrl),
+}
+
+/// Reads `[limits]`.
+pub(super) fn read(section: &Section<'_>) -> LimitSettings {
+    let on_error = [("share", OnBackendError::Share), ("refuse", OnBackendError::Refuse)];
+    let found = section.secret("backend", "backend_file", backend);
+    LimitSettings {
+        backend: found.unwrap_or(LimitBackend::Local),
+        on_backend_error: section.or("on_backend_error", OnBackendError::Share, value::one_of(&on_error)),
+        tenant: read_tenant(&section.section("tenant"), TENANT),
+        shared: Config {
+            costs: read_costs(&section.section("costs")),
+            upstream: read_upstreams(section),
+            waiting: read_waiting(&section.section("waiting")),
+        },
+    }
+}
+
+fn read_costs(section: &Section<'_>) -> Costs {
+    let default = Costs::default();
+    Costs {
+        read: section.or("read", default.read, value::count),
+        change: section.or("change", default.change, value::count),
+    }
+}
+
+fn read_upstreams(section: &Section<'_>) -> Upstreams {
+    let default = read_upstream(&section.section("upstream"), Upstream::default());
+    let mut accounts = HashMap::new();
+    for account in section.sections("accounts") {
+        let own = read_upstream(&account, default);
+        if let Some(id) = account.required("account_id", "\"111122223333\"", value::parsed)
+            && accounts.insert(id, own).is_some()
+        {
+            account.fault("account_id", "stands here twice: keep one of them");
+        }
+    }
+    Upstreams { default, accounts }
+}
+
+fn read_upstream(section: &Section<'_>, default: Upstream) -> Upstream {
+    let count = |key, default| section.or(key, default, value::count);
+    Upstream {
+        associate_per_second: count("associate_per_second", default.associate_per_second),
+        disassociate_per_second: count("disassociate_per_second", default.disassociate_per_second),
+        describe_per_second: count("describe_per_second", default.describe_per_second),
+    }
+}
+
+fn read_waiting(section: &Section<'_>) -> Waiting {
+    let default = Waiting::default();
+    Waiting {
+        per_lane: section.or("per_lane", default.per_lane, value::size),
+        per_tenant: section.or("per_tenant", default.per_tenant, value::size),
+    }
+}
+
+/// Reads a tenant's limits; what is absent is the default's.
+pub(super) fn read_tenant(section: &Section<'_>, default: Limits) -> Limits {
+    Limits {
+        per_second: section.or("per_second", default.per_second, value::count),
+        burst: section.or("burst", default.burst, value::count),
+        max_in_flight: section.or("max_in_flight", default.max_in_flight, value::count),
+    }
+}
+
+fn backend(node: &Node) -> Result<LimitBackend, Wrong> {
+    if value::text(node)? == "local" {
+        return Ok(LimitBackend::Local);
+    }
+    value::parsed(node).map(LimitBackend::Redis)
+}
+
+const fn count(number: u32) -> NonZeroU32 {
+    match NonZeroU32::new(number) {
+        Some(number) => number,
+        None => NonZeroU32::MIN,
+    }
+}

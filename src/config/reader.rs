@@ -1,0 +1,178 @@
+//! Reads documents and gathers faults. Everything under `config` tells what it finds to one
+//! [`Reader`], which alone knows files, lines and variables by name.
+
+use std::{
+    cell::RefCell,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use toml::de::DeTable;
+
+use super::{
+    fault::{Fault, Place},
+    tree::{self, Origin, Table},
+};
+
+/// The documents read so far, and what is wrong with them.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    documents: RefCell<Vec<Document>>,
+    variables: RefCell<Vec<String>>,
+    faults: RefCell<Vec<(Origin, String)>>,
+    whole: RefCell<Vec<Fault>>,
+    warnings: RefCell<Vec<(Origin, String)>>,
+    /// Files that settings were read from besides the documents: secrets, certificates.
+    others: RefCell<Vec<PathBuf>>,
+    /// Every key that was asked for.
+    #[cfg(test)]
+    pub(super) asked: RefCell<std::collections::BTreeSet<String>>,
+}
+
+#[derive(Debug)]
+struct Document {
+    path: PathBuf,
+    text: String,
+}
+
+// === impl Reader ===
+
+impl Reader {
+    /// Reads a TOML file. Tells every fault of its syntax, and answers nothing then.
+    pub(super) fn document(&self, path: &Path) -> Option<(Origin, Table)> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => {
+                self.file_fault(path, format!("cannot be read: {}", reason(&error)));
+                return None;
+            }
+        };
+        let document = self.documents.borrow().len();
+        let at = |offset| Origin::File { document, offset };
+        let (table, errors) = DeTable::parse_recoverable(&text);
+        for error in &errors {
+            // The message names what was expected and never what stood there.
+            let offset = error.span().map_or(0, |span| span.start);
+            self.fault(
+                at(offset),
+                format!("is not TOML: {}", error.message().trim_end().replace('\n', ", ")),
+            );
+        }
+        let table = errors.is_empty().then(|| tree::from_toml(table.into_inner(), at));
+        self.documents.borrow_mut().push(Document { path: path.to_owned(), text });
+        Some((at(0), table?))
+    }
+
+    /// Remembers a variable's name.
+    pub(super) fn variable(&self, name: &str) -> Origin {
+        let mut variables = self.variables.borrow_mut();
+        variables.push(name.to_owned());
+        Origin::Variable(variables.len() - 1)
+    }
+
+    /// Remembers a fault.
+    pub(super) fn fault(&self, at: Origin, message: impl Into<String>) {
+        self.faults.borrow_mut().push((at, message.into()));
+    }
+
+    /// Remembers a fault of a file as a whole.
+    pub(super) fn file_fault(&self, path: &Path, message: String) {
+        self.whole.borrow_mut().push(Fault { place: Place::File(path.to_owned()), message });
+    }
+
+    /// Remembers a fault in a file that is no document of its own.
+    pub(super) fn line_fault(&self, file: PathBuf, line: usize, column: usize, message: String) {
+        self.whole.borrow_mut().push(Fault { place: Place::Line { file, line, column }, message });
+    }
+
+    /// Remembers something that works and should not be left so.
+    pub(super) fn warn(&self, at: Origin, message: impl Into<String>) {
+        self.warnings.borrow_mut().push((at, message.into()));
+    }
+
+    /// Remembers a file that a setting was read from.
+    pub(super) fn read_also(&self, path: PathBuf) {
+        self.others.borrow_mut().push(path);
+    }
+
+    /// A path as it stands at `at`: relative ones begin where the document lies; those of variables
+    /// where the first document lies.
+    pub(super) fn resolve(&self, at: Origin, path: &str) -> PathBuf {
+        let document = match at {
+            Origin::File { document, .. } => document,
+            Origin::Variable(_) => 0,
+        };
+        let documents = self.documents.borrow();
+        let folder = documents.get(document).and_then(|document| document.path.parent());
+        folder.map_or_else(|| PathBuf::from(path), |folder| folder.join(path))
+    }
+
+    /// Where that is, for people.
+    pub(super) fn place(&self, at: Origin) -> Place {
+        match at {
+            Origin::File { document, offset } => match self.documents.borrow().get(document) {
+                Some(Document { path, text }) => {
+                    let before = text.get(..offset).unwrap_or(text);
+                    let line = before.matches('\n').count() + 1;
+                    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+                    Place::Line { file: path.clone(), line, column }
+                }
+                None => Place::File(PathBuf::new()),
+            },
+            Origin::Variable(number) => {
+                Place::Variable(self.variables.borrow().get(number).cloned().unwrap_or_default())
+            }
+        }
+    }
+
+    /// Remembers that a key was asked for, with `[]` for each index.
+    #[cfg(test)]
+    pub(super) fn asked(&self, name: &str) {
+        let parts = name.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest));
+        self.asked.borrow_mut().insert(parts.collect::<Vec<_>>().join("[]"));
+    }
+
+    /// Whether nothing is wrong so far.
+    pub(super) fn is_content(&self) -> bool {
+        self.faults.borrow().is_empty() && self.whole.borrow().is_empty()
+    }
+
+    /// Every fault, in the order of files and lines.
+    pub(super) fn faults(&self) -> Vec<Fault> {
+        let mut all = self.told(&self.faults);
+        all.extend(self.whole.borrow().clone());
+        all
+    }
+
+    /// Every warning, in the same order.
+    pub(super) fn warnings(&self) -> Vec<Fault> {
+        self.told(&self.warnings)
+    }
+
+    /// Every file that was read.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let documents = self.documents.borrow();
+        documents.iter().map(|document| document.path.clone()).chain(self.others.borrow().clone()).collect()
+    }
+
+    fn told(&self, gathered: &RefCell<Vec<(Origin, String)>>) -> Vec<Fault> {
+        let mut gathered = gathered.borrow().clone();
+        gathered.sort();
+        gathered.dedup();
+        let told = |(at, message)| Fault { place: self.place(at), message };
+        gathered.into_iter().map(told).collect()
+    }
+}
+
+/// Why a file could not be read, without the number of the system's error.
+pub(super) fn reason(error: &io::Error) -> String {
+    let known = [
+        (io::ErrorKind::NotFound, "there is no such file or folder"),
+        (io::ErrorKind::PermissionDenied, "permission denied"),
+        (io::ErrorKind::IsADirectory, "it is a folder"),
+        (io::ErrorKind::NotADirectory, "it is not a folder"),
+        (io::ErrorKind::InvalidData, "it is not UTF-8 text"),
+    ];
+    let known = known.iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or_else(|| error.to_string(), |(_, reason)| (*reason).to_owned())
+}

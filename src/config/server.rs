@@ -1,0 +1,151 @@
+//! `[server]`: where to listen, and how.
+
+use std::{
+    error::Error,
+    iter::successors,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+
+use super::{
+    section::Section,
+    tree::Node,
+    value::{self, Wrong},
+};
+use crate::server::{
+    self,
+    doorway::Connections,
+    tls::{ClientAuth, Tls, TlsConfig, TlsError},
+};
+
+/// Default of `server.listen`.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
+/// Default of `server.admin_listen`.
+const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
+/// Default of `server.drain_timeout`.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// Default of `server.request_timeout`.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// Default of `server.max_in_flight`.
+const MAX_IN_FLIGHT: usize = 4_096;
+/// Longest time a call may take, and a drain.
+const LONGEST: Duration = Duration::from_hours(1);
+
+/// Where to listen, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// gRPC.
+    pub listen: SocketAddr,
+    /// HTTP: metrics and probes.
+    pub admin_listen: SocketAddr,
+    /// Of the gRPC face.
+    pub grpc: server::Config,
+    /// Certificates of the gRPC face; none is plain text.
+    pub tls: Option<TlsConfig>,
+}
+
+/// Reads `[server]`.
+pub(super) fn read(section: &Section<'_>) -> Server {
+    let moment = Duration::from_millis(1);
+    let server = Server {
+        listen: section.or("listen", LISTEN, value::address),
+        admin_listen: section.or("admin_listen", ADMIN_LISTEN, value::address),
+        grpc: server::Config {
+            request_timeout: section.or(
+                "request_timeout",
+                REQUEST_TIMEOUT,
+                value::duration_within(moment, LONGEST),
+            ),
+            drain_timeout: section.or(
+                "drain_timeout",
+                DRAIN_TIMEOUT,
+                value::duration_within(Duration::ZERO, LONGEST),
+            ),
+            reflection: section.or("reflection", true, value::boolean),
+            max_in_flight: size(section, "max_in_flight", MAX_IN_FLIGHT),
+            connections: read_connections(section),
+            trusted_proxies: section
+                .any("trusted_proxies", network)
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
+        },
+        tls: section.present("tls").and_then(|tls| read_tls(&tls)),
+    };
+    let allow_plaintext = section.or("allow_plaintext", false, value::boolean);
+    if !section.has("tls") && !allow_plaintext && !server.listen.ip().is_loopback() {
+        section.fault(
+            "listen",
+            "is not a loopback address, and tokens would pass in plain text: add [server.tls], or write \
+             allow_plaintext = true where something in front of the service ends TLS",
+        );
+    }
+    if server.listen == server.admin_listen && server.listen.port() != 0 {
+        section.fault("admin_listen", "is the address of server.listen: give each a port of its own");
+    }
+    server
+}
+
+fn read_connections(section: &Section<'_>) -> Connections {
+    let default = Connections::default();
+    Connections {
+        most: size(section, "max_connections", default.most),
+        most_per_address: size(section, "max_connections_per_address", default.most_per_address),
+        ..default
+    }
+}
+
+fn size(section: &Section<'_>, key: &'static str, default: usize) -> usize {
+    section.optional(key, value::size).map_or(default, NonZeroUsize::get)
+}
+
+/// `10.0.0.0/8`, or one address.
+fn network(node: &Node) -> Result<IpNet, Wrong> {
+    let text = value::text(node)?;
+    let network = text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| address.into()));
+    network.ok_or_else(|| "is neither a network nor an address: write for example \"10.0.0.0/8\"".to_owned())
+}
+
+fn read_tls(section: &Section<'_>) -> Option<TlsConfig> {
+    let cert_file = section.readable_file("cert_file");
+    let key_file = section.secret_file("key_file");
+    for (key, example) in [("cert_file", "\"tls.crt\""), ("key_file", "\"tls.key\"")] {
+        if !section.has(key) {
+            section.missing(key, example);
+        }
+    }
+    let words =
+        [("none", ClientAuth::None), ("optional", ClientAuth::Optional), ("required", ClientAuth::Required)];
+    let client_auth = section.or("client_auth", ClientAuth::None, value::one_of(&words));
+    let client_ca_file = section.readable_file("client_ca_file");
+    match (client_auth, section.has("client_ca_file")) {
+        (ClientAuth::None, true) => section.fault(
+            "client_ca_file",
+            "is of no use while client_auth is \"none\": write client_auth = \"required\", or leave it away",
+        ),
+        (ClientAuth::Optional | ClientAuth::Required, false) => {
+            section.missing("client_ca_file", "\"clients-ca.crt\"");
+        }
+        (ClientAuth::None, false) | (ClientAuth::Optional | ClientAuth::Required, true) => {}
+    }
+    if section.has("client_ca_file") && client_ca_file.is_none() {
+        return None;
+    }
+    let tls = TlsConfig { cert_file: cert_file?, key_file: key_file?, client_ca_file, client_auth };
+    // What is missing was told above; here it is what the files hold.
+    match Tls::load(tls.clone()) {
+        Ok(_) | Err(TlsError::NoClientCa) => {}
+        Err(error) => section.fault("cert_file", &format!("cannot be used: {}", whole(&error))),
+    }
+    Some(tls)
+}
+
+/// An error with everything that led to it.
+fn whole(error: &(dyn Error + 'static)) -> String {
+    let chain: Vec<_> =
+        successors(Some(error), |error: &&dyn Error| (*error).source()).map(ToString::to_string).collect();
+    chain.join(": ")
+}

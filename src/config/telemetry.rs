@@ -1,0 +1,47 @@
+//! `[telemetry]`: how the service tells what it does.
+
+use tracing_subscriber::EnvFilter;
+
+use super::{section::Section, tree::Node, value, value::Wrong};
+
+/// Default of `telemetry.log_level`.
+const LEVEL: &str = "info";
+
+/// How the service tells what it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telemetry {
+    /// The form of log lines.
+    pub log_format: LogFormat,
+    /// What is logged, as `tracing` writes filters: `info`, or `info,logkey=debug`.
+    pub log_level: Box<str>,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people where standard error is a terminal, and JSON elsewhere.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Human,
+}
+
+/// Reads `[telemetry]`.
+pub(super) fn read(section: &Section<'_>) -> Telemetry {
+    let words = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("human", LogFormat::Human)];
+    Telemetry {
+        log_format: section.or("log_format", LogFormat::Auto, value::one_of(&words)),
+        log_level: section.or("log_level", LEVEL.into(), filter),
+    }
+}
+
+fn filter(node: &Node) -> Result<Box<str>, Wrong> {
+    let text = value::text(node)?;
+    match EnvFilter::try_new(&text) {
+        Ok(_) => Ok(text.into()),
+        Err(_repeats_the_text) => {
+            Err("is not a log filter: write for example \"info\" or \"info,logkey=debug\"".to_owned())
+        }
+    }
+}

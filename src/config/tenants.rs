@@ -1,0 +1,205 @@
+//! `[[tenants]]` and `tenants_dir`: who the tenants are, and what stands open to them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use super::{
+    limits, reader,
+    reader::Reader,
+    section::Section,
+    tree::{Origin, Table},
+    value,
+};
+use crate::{
+    auth::IssuerConfig,
+    domain::{
+        aws::{AccountId, Partition, Region, RoleArn},
+        tenant::{AccountGrant, Limits, Tenant, TenantId, Tenants},
+    },
+};
+
+/// One file of the folder of tenants.
+pub(super) type Document = (Origin, Table);
+
+/// What tenants are held against.
+pub(super) struct Known<'k> {
+    /// Limits of a tenant that has none of its own.
+    pub(super) limits: Limits,
+    /// Issuers that tenants may name.
+    pub(super) issuers: &'k [IssuerConfig],
+}
+
+/// Reads every `*.toml` of the folder that `tenants_dir` leads to, in the order of their names.
+pub(super) fn documents(root: &Section<'_>) -> Vec<Document> {
+    let Some(folder) = root.path("tenants_dir") else { return Vec::new() };
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            root.fault("tenants_dir", &format!("leads to {}: {}", folder.display(), reader::reason(&error)));
+            return Vec::new();
+        }
+    };
+    root.reader().read_also(folder.clone());
+    // Names that begin with a dot are editors' and Kubernetes' own.
+    let is_tenant = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension == "toml")
+            && path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'))
+    };
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_tenant).collect();
+    paths.sort_unstable();
+    paths.iter().filter_map(|path| root.reader().document(path)).collect()
+}
+
+/// Reads the tenants of the main document and of the folder.
+pub(super) fn read(root: &Section<'_>, files: &[Document], known: &Known<'_>) -> Option<Tenants> {
+    let mut gathered = Gathered::new(root.reader(), known);
+    for section in root.sections("tenants") {
+        gathered.add(&section);
+    }
+    for (at, table) in files {
+        let document = Section::root(*at, table, root.reader());
+        if document.has("tenants") {
+            for section in document.sections("tenants") {
+                gathered.add(&section);
+            }
+        } else {
+            gathered.add(&document);
+        }
+    }
+    Tenants::new(gathered.tenants).ok()
+}
+
+/// The tenants so far, and where each of their names was first said.
+struct Gathered<'k> {
+    reader: &'k Reader,
+    known: &'k Known<'k>,
+    issuers: HashSet<&'k str>,
+    ids: HashMap<TenantId, Origin>,
+    claims: HashMap<(Box<str>, Box<str>), Origin>,
+    tenants: Vec<Tenant>,
+}
+
+// === impl Gathered ===
+
+impl<'k> Gathered<'k> {
+    fn new(reader: &'k Reader, known: &'k Known<'k>) -> Self {
+        let issuers = known.issuers.iter().map(|issuer| issuer.issuer.as_ref()).collect();
+        let (ids, claims, tenants) = Default::default();
+        Self { reader, known, issuers, ids, claims, tenants }
+    }
+
+    fn add(&mut self, section: &Section<'_>) {
+        let id: Option<TenantId> = section.required("id", "\"payments\"", value::parsed);
+        let issuers = self.read_issuers(section);
+        let claim_values = section.list("claim_values", value::text);
+        let limits = limits::read_tenant(&section.section("limits"), self.known.limits);
+        let suspended = section.or("suspended", false, value::boolean);
+        let accounts = self.read_accounts(section);
+        let Some(id) = id else { return };
+
+        if self.taken(id.clone(), section) {
+            return;
+        }
+        let claim_values = claim_values.map_or_else(
+            || vec![Box::from(id.as_str())],
+            |values| values.into_iter().map(String::into_boxed_str).collect(),
+        );
+        self.claim(&issuers, &claim_values, section);
+        self.tenants.push(Tenant { id, issuers, claim_values, suspended, limits, accounts });
+    }
+
+    fn taken(&mut self, id: TenantId, section: &Section<'_>) -> bool {
+        let at = section.at_key("id");
+        let Some(first) = self.ids.insert(id, at) else { return false };
+        section.fault(
+            "id",
+            &format!("is taken by {}: give each tenant a name of its own", self.reader.place(first)),
+        );
+        true
+    }
+
+    /// A value of the tenant claim means one tenant, for each issuer.
+    fn claim(&mut self, issuers: &[Box<str>], values: &[Box<str>], section: &Section<'_>) {
+        let key = if section.has("claim_values") { "claim_values" } else { "id" };
+        let at = section.at_key(key);
+        for issuer in issuers {
+            for value in values {
+                if let Some(first) = self.claims.insert((issuer.clone(), value.clone()), at) {
+                    let first = self.reader.place(first);
+                    section.fault(
+                        key,
+                        &format!(
+                            "holds a value that means the tenant at {first} already, for the same issuer: \
+                                  let each value mean one tenant"
+                        ),
+                    );
+                }
+            }
+        }
+    }
+
+    fn read_issuers(&self, section: &Section<'_>) -> Vec<Box<str>> {
+        let known = |node: &_| {
+            let issuer = value::text(node)?;
+            if self.issuers.contains(issuer.as_str()) {
+                return Ok(issuer.into_boxed_str());
+            }
+            Err("is the issuer of no [[auth.issuers]]: write it exactly as it stands there".to_owned())
+        };
+        section.required_list("issuers", "[\"https://idp.example.com\"]", known).unwrap_or_default()
+    }
+
+    fn read_accounts(&self, section: &Section<'_>) -> Vec<Arc<AccountGrant>> {
+        let mut seen: HashMap<AccountId, Origin> = HashMap::new();
+        let mut grants = Vec::new();
+        for section in section.sections("accounts") {
+            let Some(grant) = read_grant(&section) else { continue };
+            if let Some(first) = seen.insert(grant.account, section.at_key("account_id")) {
+                let first = self.reader.place(first);
+                section.fault("account_id", &format!("stands at {first} already: put the two together"));
+                continue;
+            }
+            grants.push(Arc::new(grant));
+        }
+        grants
+    }
+}
+
+fn read_grant(section: &Section<'_>) -> Option<AccountGrant> {
+    let account: Option<AccountId> = section.required("account_id", "\"111122223333\"", value::parsed);
+    let role: Option<RoleArn> =
+        section.required("role_arn", "\"arn:aws:iam::111122223333:role/LogKeyAssociator\"", value::parsed);
+    let external_id =
+        section.required_secret("external_id", "external_id_file", "\"payments.external-id\"", value::parsed);
+    let regions: Option<Vec<Region>> = section.required_list("regions", "[\"eu-west-1\"]", value::parsed);
+    let log_groups = section.required_list("log_groups", "[\"/payments/*\"]", value::parsed);
+    let kms_keys = section.required_list("kms_keys", "[\"arn:aws:kms:*:111122223333:key/*\"]", value::parsed);
+    let query_results = section.or("query_results", false, value::boolean);
+    if let (Some(account), Some(role)) = (account, &role)
+        && role.account() != account
+    {
+        section
+            .fault("role_arn", "is a role of another account than account_id: name a role of that account");
+    }
+    if let (Some(role), Some(regions)) = (&role, &regions)
+        && regions.iter().any(|region| Partition::of(region) != role.partition())
+    {
+        section.fault(
+            "regions",
+            "holds a Region of another AWS partition than role_arn: give it an account entry of its own",
+        );
+    }
+    Some(AccountGrant {
+        account: account?,
+        role: role?,
+        external_id: external_id?,
+        regions: regions?,
+        log_groups: log_groups?,
+        kms_keys: kms_keys?,
+        query_results,
+    })
+}

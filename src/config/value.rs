@@ -1,0 +1,147 @@
+//! What a written value means. Each function completes the sentence "KEY …" where it cannot say, with
+//! what to write instead and never with the value.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    num::{NonZeroU32, NonZeroUsize},
+    str::FromStr,
+    time::Duration,
+};
+
+use jiff::{Span, SpanRelativeTo};
+use url::{Host, Url};
+
+use super::tree::{Node, Value};
+
+/// What is wrong with a value: the rest of a sentence that begins with the name of its key.
+pub(super) type Wrong = String;
+
+/// Text that is not empty.
+pub(super) fn text(node: &Node) -> Result<String, Wrong> {
+    match &node.value {
+        Value::Text(text) | Value::Untyped(text) if !text.trim().is_empty() => Ok(text.clone()),
+        Value::Text(_) | Value::Untyped(_) => {
+            Err("is empty: write something, or leave the key away".to_owned())
+        }
+        Value::Integer(_) | Value::Boolean(_) | Value::Other | Value::List(_) | Value::Table(_) => {
+            Err("is not text: put it in double quotes".to_owned())
+        }
+    }
+}
+
+/// True or false.
+pub(super) fn boolean(node: &Node) -> Result<bool, Wrong> {
+    if let Value::Boolean(yes) = node.value {
+        return Ok(yes);
+    }
+    untyped(node).ok_or_else(|| "is neither true nor false: write one of them, without quotes".to_owned())
+}
+
+/// A whole number above zero.
+pub(super) fn count(node: &Node) -> Result<NonZeroU32, Wrong> {
+    let number = if let Value::Integer(number) = node.value { number } else { untyped(node) };
+    number
+        .and_then(|number| u32::try_from(number).ok())
+        .and_then(NonZeroU32::new)
+        .ok_or_else(|| format!("is not a whole number from 1 to {}: write for example 100", u32::MAX))
+}
+
+/// As [`count`], for what is kept in memory.
+pub(super) fn size(node: &Node) -> Result<NonZeroUsize, Wrong> {
+    let size = usize::try_from(count(node)?.get()).ok().and_then(NonZeroUsize::new);
+    size.ok_or_else(|| "is more than this machine can hold".to_owned())
+}
+
+/// A number with its unit: `500ms`, `30s`, `15m`, `1h`, `2d`.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let span: Span = text.parse().ok()?;
+    Duration::try_from(span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?).ok()
+}
+
+/// A length of time: a number with a unit.
+pub(super) fn duration(node: &Node) -> Result<Duration, Wrong> {
+    text(node).ok().and_then(|text| parse_duration(&text)).ok_or_else(|| {
+        "is not a length of time: write a number and its unit in quotes, such as \"500ms\", \"30s\", \"15m\", \"1h\" or \"2d\""
+            .to_owned()
+    })
+}
+
+/// A length of time with bounds, both of which are allowed.
+pub(super) fn duration_within(least: Duration, most: Duration) -> impl Fn(&Node) -> Result<Duration, Wrong> {
+    move |node| {
+        let found = duration(node)?;
+        if (least..=most).contains(&found) {
+            Ok(found)
+        } else {
+            Err(format!("is out of range: write a length of time from {} to {}", Short(least), Short(most)))
+        }
+    }
+}
+
+/// An address and port.
+pub(super) fn address(node: &Node) -> Result<SocketAddr, Wrong> {
+    let wrong =
+        |_| "is not an address and port: write for example \"127.0.0.1:50051\" or \"[::]:50051\"".to_owned();
+    text(node)?.parse::<SocketAddr>().map_err(wrong)
+}
+
+/// An http or https URL.
+pub(super) fn http_url(node: &Node) -> Result<Url, Wrong> {
+    let url = Url::parse(&text(node)?)
+        .ok()
+        .filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+    url.ok_or_else(|| {
+        "is not an http or https URL: write for example \"https://idp.example.com/jwks.json\"".to_owned()
+    })
+}
+
+/// Whatever says itself what was expected.
+pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(node: &Node) -> Result<T, Wrong> {
+    text(node)?.parse().map_err(|error: T::Err| {
+        let error = error.to_string();
+        if error.starts_with("not ") { format!("is {error}") } else { error }
+    })
+}
+
+/// One of some words.
+pub(super) fn one_of<T: Copy>(words: &[(&str, T)]) -> impl Fn(&Node) -> Result<T, Wrong> {
+    move |node| {
+        let text = text(node)?;
+        words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
+            let words: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+            format!("is none of the words known here: write {}", words.join(" or "))
+        })
+    }
+}
+
+/// What a variable's text says, where the value is one.
+fn untyped<T: FromStr>(node: &Node) -> Option<T> {
+    let Value::Untyped(text) = &node.value else { return None };
+    text.parse().ok()
+}
+
+/// Whether a URL leads to this very machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
+        Some(Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
+        None => false,
+    }
+}
+
+/// A length of time in one unit.
+struct Short(Duration);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+        match units.iter().find(|(unit, _)| millis > 0 && millis.is_multiple_of(*unit)) {
+            Some((unit, name)) => write!(f, "{}{name}", millis / unit),
+            None => f.write_str("0s"),
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! Amazon Resource Names of keys and of what they encrypt, parsed once and never re-checked.
+
+use std::{fmt, str::FromStr};
+
+use thiserror::Error;
+
+use super::{
+    association::{LogGroupName, Target},
+    aws::{AccountId, Partition, Region},
+};
+
+/// Longest `kmsKeyId` (`KmsKeyId` in the `CloudWatch` Logs service model).
+pub const MAX_KMS_KEY_ID: usize = 256;
+/// Longest `resourceIdentifier` (`ResourceIdentifier` in the same model).
+pub const MAX_RESOURCE_IDENTIFIER: usize = 2048;
+
+/// The ARN of one KMS key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KmsKeyArn {
+    text: Box<str>,
+    partition: Partition,
+    region: Region,
+    account: AccountId,
+}
+
+/// A key as a caller names it: to be resolved before policy looks at it, since an alias can be
+/// pointed elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KmsKeyId {
+    /// The key's own ARN.
+    Arn(KmsKeyArn),
+    /// The ARN of an alias.
+    AliasArn {
+        /// The whole ARN.
+        text: Box<str>,
+        /// The Region in it.
+        region: Region,
+        /// The account in it.
+        account: AccountId,
+    },
+    /// `alias/NAME`, in the account and Region of the target.
+    Alias(Box<str>),
+    /// A bare key id, in the account and Region of the target.
+    KeyId(Box<str>),
+}
+
+/// A `resourceIdentifier`: where, and what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceArn {
+    /// The partition in it.
+    pub partition: Partition,
+    /// The Region in it.
+    pub region: Region,
+    /// The account in it.
+    pub account: AccountId,
+    /// The log group, or the query results.
+    pub target: Target,
+}
+
+/// Why some text names no KMS key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum InvalidKmsKeyId {
+    /// Nothing was given.
+    #[error(
+        "is required: the ARN of a KMS key, such as arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    )]
+    Empty,
+    /// Over [`MAX_KMS_KEY_ID`] bytes.
+    #[error("is longer than {MAX_KMS_KEY_ID} characters")]
+    TooLong,
+    /// An ARN, but not of a key or an alias.
+    #[error("is not the ARN of a KMS key: arn:aws:kms:REGION:ACCOUNT:key/KEY-ID is expected")]
+    NotAKeyArn,
+    /// Not an ARN and not a key id either.
+    #[error("is not a key ARN, an alias ARN, alias/NAME or a key id")]
+    Malformed,
+}
+
+/// Why some text is no resource identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum InvalidResourceArn {
+    /// Nothing was given.
+    #[error("is required: a log group's ARN, or arn:aws:logs:REGION:ACCOUNT:query-result:*")]
+    Empty,
+    /// Over [`MAX_RESOURCE_IDENTIFIER`] bytes.
+    #[error("is longer than {MAX_RESOURCE_IDENTIFIER} characters")]
+    TooLong,
+    /// Ends in `:*`, the form that IAM policies use.
+    #[error("ends in ':*': leave that away, AWS takes the log group's ARN without it here")]
+    TrailingStar,
+    /// Holds `#`, which the field does not take although a name may hold it.
+    #[error("holds '#', which AWS takes in log_group_name only: name the log group there")]
+    HashInArn,
+    /// Anything else.
+    #[error(
+        "is not arn:aws:logs:REGION:ACCOUNT:log-group:NAME or arn:aws:logs:REGION:ACCOUNT:query-result:*"
+    )]
+    Malformed,
+}
+
+/// The six parts of an ARN whose service was asked for.
+struct Parts<'t> {
+    partition: Partition,
+    region: Region,
+    account: AccountId,
+    resource: &'t str,
+}
+
+// === impl KmsKeyArn ===
+
+impl KmsKeyArn {
+    /// The whole ARN.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The account that owns the key.
+    #[must_use]
+    pub fn account(&self) -> AccountId {
+        self.account
+    }
+
+    /// The Region the key lives in.
+    #[must_use]
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// The partition the key lives in.
+    #[must_use]
+    pub fn partition(&self) -> Partition {
+        self.partition
+    }
+
+    /// What follows `key/`: `mrk-…` for a multi-Region key.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        self.text.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+impl FromStr for KmsKeyArn {
+    type Err = InvalidKmsKeyId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse()? {
+            KmsKeyId::Arn(arn) => Ok(arn),
+            KmsKeyId::AliasArn { .. } | KmsKeyId::Alias(_) | KmsKeyId::KeyId(_) => {
+                Err(InvalidKmsKeyId::NotAKeyArn)
+            }
+        }
+    }
+}
+
+impl fmt::Display for KmsKeyArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+// === impl KmsKeyId ===
+
+impl FromStr for KmsKeyId {
+    type Err = InvalidKmsKeyId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let id =
+            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let alias = |text: &str| {
+            let known = |b: u8| b.is_ascii_alphanumeric() || b"/_-".contains(&b);
+            text.strip_prefix("alias/").is_some_and(|name| !name.is_empty() && name.bytes().all(known))
+        };
+        if text.is_empty() {
+            return Err(InvalidKmsKeyId::Empty);
+        }
+        if text.len() > MAX_KMS_KEY_ID {
+            return Err(InvalidKmsKeyId::TooLong);
+        }
+        if text.starts_with("arn:") {
+            let Parts { partition, region, account, resource } =
+                Parts::of(text, "kms").ok_or(InvalidKmsKeyId::NotAKeyArn)?;
+            return match resource.strip_prefix("key/") {
+                Some(key) if id(key) => {
+                    Ok(Self::Arn(KmsKeyArn { text: text.into(), partition, region, account }))
+                }
+                None if alias(resource) => Ok(Self::AliasArn { text: text.into(), region, account }),
+                _ => Err(InvalidKmsKeyId::NotAKeyArn),
+            };
+        }
+        if alias(text) {
+            Ok(Self::Alias(text.into()))
+        } else if id(text) {
+            Ok(Self::KeyId(text.into()))
+        } else {
+            Err(InvalidKmsKeyId::Malformed)
+        }
+    }
+}
+
+impl fmt::Display for KmsKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arn(arn) => arn.fmt(f),
+            Self::AliasArn { text, .. } | Self::Alias(text) | Self::KeyId(text) => f.write_str(text),
+        }
+    }
+}
+
+// === impl ResourceArn ===
+
+impl FromStr for ResourceArn {
+    type Err = InvalidResourceArn;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() {
+            return Err(InvalidResourceArn::Empty);
+        }
+        if text.len() > MAX_RESOURCE_IDENTIFIER {
+            return Err(InvalidResourceArn::TooLong);
+        }
+        let Parts { partition, region, account, resource } =
+            Parts::of(text, "logs").ok_or(InvalidResourceArn::Malformed)?;
+        let target = match (resource, resource.strip_prefix("log-group:")) {
+            ("query-result:*", _) => Target::QueryResults,
+            (_, Some(name)) if name.ends_with(":*") => return Err(InvalidResourceArn::TrailingStar),
+            (_, Some(name)) if name.contains('#') => return Err(InvalidResourceArn::HashInArn),
+            (_, Some(name)) => {
+                let name = name.parse::<LogGroupName>();
+                Target::LogGroup(name.map_err(|_invalid| InvalidResourceArn::Malformed)?)
+            }
+            (_, None) => return Err(InvalidResourceArn::Malformed),
+        };
+        Ok(Self { partition, region, account, target })
+    }
+}
+
+impl fmt::Display for ResourceArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partition, region, account, target } = self;
+        write!(f, "arn:{partition}:logs:{region}:{account}:")?;
+        match target {
+            Target::LogGroup(name) => write!(f, "log-group:{name}"),
+            Target::QueryResults => f.write_str("query-result:*"),
+        }
+    }
+}
+
+// === impl Parts ===
+
+impl<'t> Parts<'t> {
+    fn of(text: &'t str, service: &str) -> Option<Self> {
+        let mut parts = text.splitn(6, ':');
+        (parts.next()? == "arn").then_some(())?;
+        let partition = parts.next()?.parse().ok()?;
+        (parts.next()? == service).then_some(())?;
+        let region = parts.next()?.parse().ok()?;
+        let account = parts.next()?.parse().ok()?;
+        Some(Self { partition, region, account, resource: parts.next()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+    #[test]
+    fn a_key_arn_keeps_its_text_and_yields_its_parts() {
+        let arn: KmsKeyArn = KEY.parse().unwrap();
+        assert_eq!(arn.to_string(), KEY);
+        assert_eq!(arn.account().as_str(), "111122223333");
+        assert_eq!(arn.region().as_str(), "eu-west-1");
+        assert_eq!(arn.key_id(), "1234abcd-12ab-34cd-56ef-1234567890ab");
+    }
+
+    #[test]
+    fn every_form_of_a_key_id_is_told_apart() {
+        let form = |text: &str| text.parse::<KmsKeyId>();
+        assert!(matches!(form(KEY), Ok(KmsKeyId::Arn(_))));
+        assert!(matches!(
+            form("arn:aws-cn:kms:cn-north-1:111122223333:alias/team/logs"),
+            Ok(KmsKeyId::AliasArn { .. })
+        ));
+        assert_eq!(form("alias/logs"), Ok(KmsKeyId::Alias("alias/logs".into())));
+        assert_eq!(form("mrk-1234"), Ok(KmsKeyId::KeyId("mrk-1234".into())));
+    }
+
+    #[test]
+    fn what_names_no_key_is_refused_with_the_reason() {
+        use InvalidKmsKeyId::{Empty, Malformed, NotAKeyArn, TooLong};
+        for (text, why) in [
+            ("", Empty),
+            (&*"a".repeat(257), TooLong),
+            ("arn:aws:kms:eu-west-1:111122223333", NotAKeyArn),
+            ("arn:aws:s3:::key/x", NotAKeyArn),
+            ("arn:aws:kms:eu-west-1::key/x", NotAKeyArn),
+            ("arn:aws:kms:eu-west-1:111122223333:key/", NotAKeyArn),
+            ("arn:aws:kms:eu-west-1:111122223333:key/*", NotAKeyArn),
+            ("alias/", Malformed),
+            ("two words", Malformed),
+        ] {
+            assert_eq!(text.parse::<KmsKeyId>(), Err(why), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn resource_identifiers_round_trip() {
+        for text in [
+            "arn:aws:logs:eu-west-1:111122223333:log-group:/app/web",
+            "arn:aws:logs:eu-west-1:111122223333:query-result:*",
+            "arn:aws-us-gov:logs:us-gov-west-1:111122223333:log-group:x",
+        ] {
+            assert_eq!(text.parse::<ResourceArn>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn resource_identifiers_that_aws_would_refuse_are_refused_first() {
+        use InvalidResourceArn::{Empty, HashInArn, Malformed, TooLong, TrailingStar};
+        let at = |rest: &str| format!("arn:aws:logs:eu-west-1:111122223333:{rest}");
+        for (text, why) in [
+            (String::new(), Empty),
+            (at(&"x".repeat(2100)), TooLong),
+            (at("log-group:/app/web:*"), TrailingStar),
+            (at("log-group:/app/#1"), HashInArn),
+            (at("log-group:"), Malformed),
+            (at("query-result:1"), Malformed),
+            (at("destination:x"), Malformed),
+            ("arn:aws:kms:eu-west-1:111122223333:log-group:x".into(), Malformed),
+            ("/app/web".into(), Malformed),
+        ] {
+            assert_eq!(text.parse::<ResourceArn>(), Err(why), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What a caller asks for, before it is known which account, Region and key are meant.
+
+use super::{
+    arn::KmsKeyId,
+    association::{KeyFilter, Reason, Target, UnresolvedPlace},
+};
+
+/// A target, and as much of its place as the caller said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnresolvedResource {
+    /// Where.
+    pub place: UnresolvedPlace,
+    /// What.
+    pub target: Target,
+}
+
+/// Which key a caller expects to be in force before its change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExpectedKey {
+    /// None: the AWS-owned default.
+    Nothing,
+    /// This one.
+    Key(KmsKeyId),
+}
+
+/// Set a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskAssociate {
+    /// What to encrypt.
+    pub resource: UnresolvedResource,
+    /// With which key.
+    pub key: KmsKeyId,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// Only where this is in force; none for whatever is.
+    pub expected: Option<ExpectedKey>,
+    /// Make every check and change nothing.
+    pub validate_only: bool,
+}
+
+/// Take a key away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskDisassociate {
+    /// What to set back to the default.
+    pub resource: UnresolvedResource,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// Only where this is in force; none for whatever is.
+    pub expected: Option<ExpectedKey>,
+    /// Make every check and change nothing.
+    pub validate_only: bool,
+}
+
+/// Diagnose a would-be association.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskCheck {
+    /// What would be encrypted.
+    pub resource: UnresolvedResource,
+    /// With which key.
+    pub key: KmsKeyId,
+}
+
+/// List log groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskList {
+    /// Where.
+    pub place: UnresolvedPlace,
+    /// How many at most; 1 to 500.
+    pub page_size: usize,
+    /// The token of the page before, unverified; empty for the first.
+    pub unverified_page_token: Box<str>,
+    /// Only names that begin with this; empty for all.
+    pub prefix: Box<str>,
+    /// Only those in this state.
+    pub filter: KeyFilter,
+}

@@ -1,0 +1,269 @@
+//! Policy's answer, and the proof that it was yes.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::{
+    arn::KmsKeyArn,
+    association::{
+        AssociateKmsKey, CheckKeyAssociation, DisassociateKmsKey, GetKeyAssociation, ListKeyAssociations,
+        Place, Target,
+    },
+    call::{Action, Call},
+    principal::Principal,
+    tenant::{AccountGrant, Tenant},
+};
+
+/// What policy is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'q> {
+    /// The circumstances of the call.
+    pub call: &'q Call,
+    /// Who.
+    pub principal: &'q Principal,
+    /// For which tenant.
+    pub tenant: &'q Tenant,
+    /// What the tenant was granted in the account.
+    pub grant: &'q AccountGrant,
+    /// Does what.
+    pub action: Action,
+    /// Where.
+    pub place: &'q Place,
+    /// To what; none where the whole place is meant.
+    pub target: Option<&'q Target>,
+    /// With which key.
+    pub key: Option<&'q KmsKeyArn>,
+}
+
+/// What policy said, and which policies made it say so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// At least one permit, no forbid, no evaluation error.
+    Allow {
+        /// The ids of the policies that permit.
+        policies: Vec<Arc<str>>,
+    },
+    /// Everything else.
+    Deny(Denial),
+}
+
+/// Why policy said no.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Denial {
+    /// No policy permits: to the caller the thing does not exist.
+    #[error("no policy permits the call")]
+    NotPermitted,
+    /// A policy forbids.
+    #[error("a policy forbids the call")]
+    Forbidden {
+        /// The ids of the policies that forbid.
+        policies: Vec<Arc<str>>,
+    },
+    /// A policy could not be evaluated, which counts as no.
+    #[error("a policy could not be evaluated")]
+    Undecided {
+        /// The ids of the policies that failed.
+        policies: Vec<Arc<str>>,
+    },
+}
+
+/// Something that policy can be asked about, and that needs a permit to be done.
+pub trait Command {
+    /// Which RPC.
+    fn action(&self) -> Action;
+    /// Where.
+    fn place(&self) -> &Place;
+    /// To what.
+    fn target(&self) -> Option<&Target>;
+    /// With which key.
+    fn key(&self) -> Option<&KmsKeyArn>;
+}
+
+/// A command that policy allowed.
+///
+/// The fields are private and [`Authorized::decide`] is the only constructor, so that no code can
+/// pair one tenant's credentials with another's command, or act without a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorized<C> {
+    access: Access,
+    command: C,
+    policies: Vec<Arc<str>>,
+}
+
+/// What a permit opens: through which role, for whom, where. Only a permit has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    tenant: Arc<Tenant>,
+    grant: Arc<AccountGrant>,
+    place: Place,
+    subject: Arc<str>,
+}
+
+// === impl Authorized ===
+
+impl<C: Command> Authorized<C> {
+    /// Asks policy about exactly this command and keeps the proof that it said yes.
+    ///
+    /// # Errors
+    ///
+    /// [`Denial`] for every other answer, and where the grant is not the tenant's own or does not
+    /// cover the command's place.
+    pub fn decide(
+        policy: impl FnOnce(&Question<'_>) -> Decision,
+        call: &Call,
+        principal: &Principal,
+        tenant: &Arc<Tenant>,
+        command: C,
+    ) -> Result<Self, Denial> {
+        let place = command.place();
+        let grant = tenant
+            .grant(place.account)
+            .filter(|grant| grant.opens_region(&place.region) && tenant.id == principal.tenant)
+            .ok_or(Denial::NotPermitted)?;
+        let question = Question {
+            call,
+            principal,
+            tenant,
+            grant,
+            action: command.action(),
+            place,
+            target: command.target(),
+            key: command.key(),
+        };
+        let policies = match policy(&question) {
+            Decision::Allow { policies } => policies,
+            Decision::Deny(denial) => return Err(denial),
+        };
+        let access = Access {
+            tenant: Arc::clone(tenant),
+            grant: Arc::clone(grant),
+            place: place.clone(),
+            subject: Arc::clone(&principal.subject),
+        };
+        Ok(Self { access, command, policies })
+    }
+
+    /// What was allowed.
+    #[must_use]
+    pub fn command(&self) -> &C {
+        &self.command
+    }
+
+    /// What that opens.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The policies that said yes.
+    #[must_use]
+    pub fn policies(&self) -> &[Arc<str>] {
+        &self.policies
+    }
+}
+
+// === impl Access ===
+
+impl Access {
+    /// For which tenant.
+    #[must_use]
+    pub fn tenant(&self) -> &Arc<Tenant> {
+        &self.tenant
+    }
+
+    /// Through which role, with which external id.
+    #[must_use]
+    pub fn grant(&self) -> &Arc<AccountGrant> {
+        &self.grant
+    }
+
+    /// Where.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// On whose behalf.
+    #[must_use]
+    pub fn subject(&self) -> &Arc<str> {
+        &self.subject
+    }
+}
+
+// === impl Command ===
+
+impl Command for AssociateKmsKey {
+    fn action(&self) -> Action {
+        Action::AssociateKmsKey
+    }
+    fn place(&self) -> &Place {
+        &self.resource.place
+    }
+    fn target(&self) -> Option<&Target> {
+        Some(&self.resource.target)
+    }
+    fn key(&self) -> Option<&KmsKeyArn> {
+        Some(&self.key)
+    }
+}
+
+impl Command for DisassociateKmsKey {
+    fn action(&self) -> Action {
+        Action::DisassociateKmsKey
+    }
+    fn place(&self) -> &Place {
+        &self.resource.place
+    }
+    fn target(&self) -> Option<&Target> {
+        Some(&self.resource.target)
+    }
+    fn key(&self) -> Option<&KmsKeyArn> {
+        None
+    }
+}
+
+impl Command for CheckKeyAssociation {
+    fn action(&self) -> Action {
+        Action::CheckKeyAssociation
+    }
+    fn place(&self) -> &Place {
+        &self.resource.place
+    }
+    fn target(&self) -> Option<&Target> {
+        Some(&self.resource.target)
+    }
+    fn key(&self) -> Option<&KmsKeyArn> {
+        None
+    }
+}
+
+impl Command for GetKeyAssociation {
+    fn action(&self) -> Action {
+        Action::GetKeyAssociation
+    }
+    fn place(&self) -> &Place {
+        &self.resource.place
+    }
+    fn target(&self) -> Option<&Target> {
+        Some(&self.resource.target)
+    }
+    fn key(&self) -> Option<&KmsKeyArn> {
+        None
+    }
+}
+
+impl Command for ListKeyAssociations {
+    fn action(&self) -> Action {
+        Action::ListKeyAssociations
+    }
+    fn place(&self) -> &Place {
+        &self.place
+    }
+    fn target(&self) -> Option<&Target> {
+        None
+    }
+    fn key(&self) -> Option<&KmsKeyArn> {
+        None
+    }
+}

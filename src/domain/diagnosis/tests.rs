@@ -1,0 +1,141 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::domain::{
+    association::Place,
+    key::KeyState,
+    key_policy::{Judgement, KeyPolicy},
+    remedy,
+    time::Timestamp,
+};
+
+fn place() -> Place {
+    Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() }
+}
+
+fn group() -> Resource {
+    Resource { place: place(), target: Target::LogGroup("/app/web".parse().unwrap()) }
+}
+
+fn queries() -> Resource {
+    Resource { place: place(), target: Target::QueryResults }
+}
+
+fn arn(account: &str) -> KmsKeyArn {
+    format!("arn:aws:kms:eu-west-1:{account}:key/k").parse().unwrap()
+}
+
+fn key() -> KeyMetadata {
+    KeyMetadata {
+        arn: arn("111122223333"),
+        state: KeyState::Enabled,
+        symmetric: true,
+        encrypts: true,
+        customer_managed: true,
+        deletion: None,
+    }
+}
+
+fn policy(statements: &Value) -> Look<Box<str>> {
+    Look::Found(json!({ "Statement": statements }).to_string().into())
+}
+
+fn reasons(checks: &[Check]) -> Vec<Reason> {
+    checks.iter().filter_map(Check::reason).collect()
+}
+
+#[test]
+fn every_statement_that_is_offered_mends_what_it_is_offered_for_and_nothing_else() {
+    let own = json!({ "Effect": "Allow", "Principal": { "AWS": "arn:aws:iam::111122223333:root" }, "Action": "kms:*", "Resource": "*" });
+    for resource in [group(), queries()] {
+        let before = key_policy(&key().arn, &resource, &policy(&own));
+        assert_eq!(before.reason(), Some(Reason::KeyPolicyLacksLogsService), "{before:?}");
+        let offered: Value = serde_json::from_str(before.document.as_deref().unwrap()).unwrap();
+        let after = key_policy(&key().arn, &resource, &policy(&json!([own, offered])));
+        assert_eq!(after.outcome, Outcome::Passed, "{after:?}");
+        let other = Resource { target: Target::LogGroup("/other".parse().unwrap()), ..resource };
+        let judged = key_policy(&key().arn, &other, &policy(&json!([own, offered])));
+        assert_eq!(judged.reason(), Some(Reason::KeyPolicyConditionMismatch), "{judged:?}");
+    }
+}
+
+#[test]
+fn the_roles_statement_is_bound_to_the_key_and_to_the_service() {
+    let statement = remedy::role_kms_statement(&key().arn, &group());
+    assert_eq!(statement["Resource"], key().arn.as_str());
+    assert_eq!(statement["Condition"]["StringEquals"]["kms:ViaService"], "logs.eu-west-1.amazonaws.com");
+}
+
+#[test]
+fn a_denial_is_told_with_the_statement_that_denies() {
+    let deny =
+        json!({ "Sid": "Freeze", "Effect": "Deny", "Principal": "*", "Action": "kms:*", "Resource": "*" });
+    let check = key_policy(&key().arn, &group(), &policy(&deny));
+    assert!(check.detail.contains("\"Freeze\""), "{check:?}");
+    assert_eq!(check.document, None);
+}
+
+#[test]
+fn what_could_not_be_read_is_not_checked() {
+    let closed = Look::Unknown("the role may not read it".to_owned());
+    for (arn, look) in [
+        (arn("111122223333"), closed.clone()),
+        (arn("444455556666"), closed),
+        (arn("111122223333"), Look::Found("no policy".into())),
+        (arn("111122223333"), Look::Absent),
+    ] {
+        assert_eq!(key_policy(&arn, &group(), &look).outcome, Outcome::NotChecked, "{look:?}");
+    }
+    assert_eq!(
+        KeyPolicy::read("{}").map(|policy| policy.judge(&key().arn, &group())).ok(),
+        None::<Judgement>
+    );
+}
+
+#[test]
+fn every_flaw_of_a_key_has_its_reason() {
+    assert_eq!(reasons(&key_usable(&key())), []);
+    let state = |state| reasons(&key_usable(&KeyMetadata { state, ..key() }));
+    assert_eq!(state(KeyState::Disabled), [Reason::KeyDisabled]);
+    assert_eq!(state(KeyState::PendingDeletion), [Reason::KeyPendingDeletion]);
+    assert_eq!(state(KeyState::Other("PendingImport".into())), [Reason::KeyNotUsable]);
+    assert_eq!(state(KeyState::Other("Updating".into())), []);
+    let flawed = KeyMetadata { symmetric: false, customer_managed: false, ..key() };
+    assert_eq!(reasons(&key_usable(&flawed)), [Reason::KeyNotSymmetric, Reason::KeyNotCustomerManaged]);
+    let going =
+        KeyMetadata { state: KeyState::PendingDeletion, deletion: Some(Timestamp::from_secs(0)), ..key() };
+    assert!(key_usable(&going)[0].detail.contains("1970-01-01"));
+}
+
+#[test]
+fn a_key_of_another_region_and_a_missing_one_are_told_apart() {
+    let requested = KmsKeyId::Alias("alias/logs".into());
+    let far = KeyMetadata { arn: "arn:aws:kms:us-east-1:111122223333:key/k".parse().unwrap(), ..key() };
+    let checks = |look| reasons(&key_exists(&requested, &group(), &look));
+    assert_eq!(checks(Look::Found(key())), []);
+    assert_eq!(checks(Look::Found(far)), [Reason::KeyRegionMismatch]);
+    assert_eq!(checks(Look::Absent), [Reason::KeyNotFound]);
+    assert_eq!(checks(Look::Unknown("KMS did not answer".to_owned())), []);
+}
+
+#[test]
+fn a_verdict_is_ok_only_where_everything_passed() {
+    let of = |checks| Diagnosis { checks, key: None }.verdict();
+    let passed = || Check::passed(Name::KeyState, "");
+    let unknown = || Check::not_checked(Name::KeyPolicy, "");
+    let failed = || Check::failed(Name::KeyState, Reason::KeyDisabled, "", "");
+    assert_eq!(of(vec![passed(), passed()]), Verdict::Ok);
+    assert_eq!(of(vec![passed(), unknown()]), Verdict::Uncertain);
+    assert_eq!(of(vec![unknown(), passed(), failed()]), Verdict::WouldFail);
+}
+
+#[test]
+fn log_groups_are_told_with_what_is_in_force() {
+    let seen = |class: &str| Look::Found(GroupSeen { key: Some(key().arn), class: Some(class.into()) });
+    let checks = log_group(&group(), &seen("STANDARD"));
+    assert!(checks.iter().all(|check| check.outcome == Outcome::Passed));
+    assert!(checks[2].detail.contains(key().arn.as_str()));
+    assert_eq!(log_group(&group(), &seen("DELIVERY"))[1].outcome, Outcome::NotChecked);
+    assert_eq!(reasons(&log_group(&group(), &Look::Absent)), [Reason::LogGroupNotFound]);
+    assert_eq!(log_group(&queries(), &Look::Absent)[0].outcome, Outcome::NotChecked);
+}

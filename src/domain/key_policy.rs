@@ -1,0 +1,184 @@
+//! Whether a key's policy lets `CloudWatch` Logs use the key for one target.
+//!
+//! A policy is judged in three values: what cannot be judged from here is [`Judgement::Unclear`],
+//! never [`Judgement::Allows`].
+
+mod condition;
+mod document;
+mod glob;
+#[cfg(test)]
+mod tests;
+mod tri;
+
+use thiserror::Error;
+
+use self::{
+    condition::Facts,
+    document::{Effect, Statement},
+    tri::Tri,
+};
+use super::{
+    arn::KmsKeyArn,
+    association::{Place, Resource},
+    aws::Partition,
+};
+
+/// What `CloudWatch` Logs does with a key ("Encrypt log data in `CloudWatch` Logs using AWS KMS",
+/// user guide): one action for each that the documented statement names.
+pub const NEEDED: [&str; 6] = [
+    "kms:Encrypt",
+    "kms:Decrypt",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+    "kms:GenerateDataKey",
+    "kms:DescribeKey",
+];
+
+/// A key policy that could be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPolicy {
+    statements: Vec<Statement>,
+}
+
+/// What a key policy says of one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// `CloudWatch` Logs may do everything it has to.
+    Allows,
+    /// No statement lets `CloudWatch` Logs do these.
+    LacksService {
+        /// The actions that are missing, of [`NEEDED`].
+        missing: Vec<&'static str>,
+    },
+    /// A statement lets `CloudWatch` Logs use the key, for other targets only.
+    ConditionMismatch {
+        /// The statement, by its `Sid` or its place.
+        statement: String,
+        /// The condition that does not hold.
+        condition: String,
+    },
+    /// A statement denies it.
+    Denied {
+        /// The statement, by its `Sid` or its place.
+        statement: String,
+    },
+    /// It depends on something that cannot be known from here.
+    Unclear {
+        /// On what.
+        why: String,
+    },
+}
+
+/// Why some text cannot be judged as a key policy.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum UnreadablePolicy {
+    /// Longer than KMS allows.
+    #[error("the policy is longer than a key policy can be")]
+    TooLong,
+    /// Not JSON.
+    #[error("the policy is not JSON")]
+    NotJson,
+    /// Not in the form of a policy.
+    #[error("the policy has an unknown form: {0}")]
+    Form(String),
+}
+
+/// The service's name for itself in the Region of a place.
+#[must_use]
+pub fn service_principal(place: &Place) -> String {
+    let suffix = match Partition::of(&place.region) {
+        Partition::Aws | Partition::AwsUsGov => "amazonaws.com",
+        Partition::AwsCn => "amazonaws.com.cn",
+    };
+    format!("logs.{}.{suffix}", place.region)
+}
+
+// === impl KeyPolicy ===
+
+impl KeyPolicy {
+    /// Reads a policy as `GetKeyPolicy` gives it.
+    ///
+    /// # Errors
+    ///
+    /// [`UnreadablePolicy`] where it cannot be judged at all.
+    pub fn read(text: &str) -> Result<Self, UnreadablePolicy> {
+        Ok(Self { statements: document::read(text)? })
+    }
+
+    /// What it says about `CloudWatch` Logs using `key` for `resource`.
+    #[must_use]
+    pub fn judge(&self, key: &KmsKeyArn, resource: &Resource) -> Judgement {
+        let service = service_principal(&resource.place);
+        let facts = Facts::of(resource);
+        let mut missing = Vec::new();
+        let mut unclear = None;
+        for action in NEEDED {
+            let (denied, by) = self.any(Effect::Deny, &service, action, key, &facts);
+            match (denied, by) {
+                (Tri::Yes, Some(statement)) => return Judgement::Denied { statement: statement.name() },
+                (Tri::Unknown, Some(statement)) => {
+                    unclear.get_or_insert_with(|| statement.doubt(&facts));
+                }
+                _ => {}
+            }
+            let (allowed, by) = self.any(Effect::Allow, &service, action, key, &facts);
+            match (allowed, by) {
+                (Tri::Unknown, Some(statement)) => {
+                    unclear.get_or_insert_with(|| statement.doubt(&facts));
+                }
+                (Tri::No, _) => missing.push(action),
+                _ => {}
+            }
+        }
+        if !missing.is_empty() {
+            return self.what_is_missing(missing, &service, key, &facts);
+        }
+        unclear.map_or(Judgement::Allows, |why| Judgement::Unclear { why })
+    }
+
+    /// Whether any statement with this effect applies, and the one that decides it.
+    fn any(
+        &self,
+        effect: Effect,
+        service: &str,
+        action: &str,
+        key: &KmsKeyArn,
+        facts: &Facts,
+    ) -> (Tri, Option<&Statement>) {
+        let mut found = (Tri::No, None);
+        for statement in self.statements.iter().filter(|statement| statement.effect == effect) {
+            let applies = statement
+                .covers(service, action, key)
+                .and(|| condition::hold(&statement.conditions, effect, facts));
+            match applies {
+                Tri::Yes => return (Tri::Yes, Some(statement)),
+                Tri::Unknown => found = (Tri::Unknown, found.1.or(Some(statement))),
+                Tri::No => {}
+            }
+        }
+        found
+    }
+
+    /// Whether a statement would do if its condition were another.
+    fn what_is_missing(
+        &self,
+        missing: Vec<&'static str>,
+        service: &str,
+        key: &KmsKeyArn,
+        facts: &Facts,
+    ) -> Judgement {
+        let would_do = self.statements.iter().find(|statement| {
+            let covers = |action: &&&str| statement.covers(service, action, key) == Tri::Yes;
+            statement.effect == Effect::Allow && missing.iter().any(|action| covers(&action))
+        });
+        let failing = would_do.and_then(|statement| {
+            Some((statement, condition::first(&statement.conditions, Effect::Allow, facts, Tri::No)?))
+        });
+        match failing {
+            Some((statement, condition)) => {
+                Judgement::ConditionMismatch { statement: statement.name(), condition: condition.to_string() }
+            }
+            None => Judgement::LacksService { missing },
+        }
+    }
+}

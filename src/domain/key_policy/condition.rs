@@ -1,0 +1,168 @@
+//! Conditions, held against what `CloudWatch` Logs is known to say of itself when it calls KMS.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::{
+    UnreadablePolicy,
+    document::{Effect, form, strings},
+    glob::{arn_fits, fits},
+    tri::Tri,
+};
+use crate::domain::association::{Resource, Target};
+
+/// The condition key of the encryption context of log groups.
+const ENCRYPTION_CONTEXT: &str = "kms:encryptioncontext:aws:logs:arn";
+/// The condition keys of the source of query results.
+const SOURCE_ARN: &str = "aws:sourcearn";
+const SOURCE_ACCOUNT: &str = "aws:sourceaccount";
+
+/// One condition: an operator, a key and the values that satisfy it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Condition {
+    operator: String,
+    key: String,
+    values: Vec<String>,
+}
+
+/// What is known of a call, by the lower-case name of the condition key; nothing is known of others.
+pub(super) struct Facts(Vec<(&'static str, Fact)>);
+
+/// What is known of one condition key.
+enum Fact {
+    /// It has one of these values.
+    OneOf(Vec<String>),
+    /// It is documented for the other kind of target only: a statement that asks for it is not for
+    /// this one. Nothing is built on that where it would deny.
+    OtherKind,
+}
+
+/// How an operator compares.
+#[derive(Clone, Copy)]
+enum Compare {
+    Exact,
+    IgnoreCase,
+    Like,
+    Arn,
+}
+
+// === impl Facts ===
+
+impl Facts {
+    /// What `CloudWatch` Logs says when it uses a key for this: for log groups the encryption context,
+    /// for query results the source ("Encrypt log data" and "Encrypt query results", user guide).
+    pub(super) fn of(resource: &Resource) -> Self {
+        let arn = resource.arn().to_string();
+        let mut facts = vec![("aws:principalisawsservice", Fact::OneOf(vec!["true".to_owned()]))];
+        match &resource.target {
+            Target::LogGroup(_) => {
+                facts.push((ENCRYPTION_CONTEXT, Fact::OneOf(vec![arn])));
+                facts.push((SOURCE_ARN, Fact::OtherKind));
+                facts.push((SOURCE_ACCOUNT, Fact::OtherKind));
+            }
+            Target::QueryResults => {
+                // The documented condition has a star where a query's id may stand.
+                let one = format!("{}12345678-1234-1234-1234-123456789012", arn.trim_end_matches('*'));
+                let account = resource.place.account.to_string();
+                facts.push((ENCRYPTION_CONTEXT, Fact::OtherKind));
+                facts.push((SOURCE_ARN, Fact::OneOf(vec![arn, one])));
+                facts.push((SOURCE_ACCOUNT, Fact::OneOf(vec![account])));
+            }
+        }
+        Self(facts)
+    }
+
+    fn about(&self, key: &str) -> Option<&Fact> {
+        self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(key)).map(|(_, fact)| fact)
+    }
+}
+
+/// Reads the `Condition` of a statement.
+pub(super) fn read(value: Option<&Value>) -> Result<Vec<Condition>, UnreadablePolicy> {
+    let Some(value) = value else { return Ok(Vec::new()) };
+    let Value::Object(operators) = value else { return Err(form("a condition is no object")) };
+    let mut conditions = Vec::new();
+    for (operator, keys) in operators {
+        let Value::Object(keys) = keys else { return Err(form("an operator has no keys")) };
+        for (key, values) in keys {
+            let (operator, key) = (operator.clone(), key.clone());
+            conditions.push(Condition { operator, key, values: strings(values)? });
+        }
+    }
+    Ok(conditions)
+}
+
+/// Whether all of them hold.
+pub(super) fn hold(conditions: &[Condition], effect: Effect, facts: &Facts) -> Tri {
+    conditions.iter().fold(Tri::Yes, |so_far, condition| so_far.and(|| condition.holds(effect, facts)))
+}
+
+/// The first one that ends in this.
+pub(super) fn first<'c>(
+    conditions: &'c [Condition],
+    effect: Effect,
+    facts: &Facts,
+    end: Tri,
+) -> Option<&'c Condition> {
+    conditions.iter().find(|condition| condition.holds(effect, facts) == end)
+}
+
+// === impl Condition ===
+
+impl Condition {
+    fn holds(&self, effect: Effect, facts: &Facts) -> Tri {
+        let possible = match facts.about(&self.key) {
+            Some(Fact::OneOf(possible)) => possible,
+            Some(Fact::OtherKind) if effect == Effect::Allow && self.asks_for_presence() => return Tri::No,
+            Some(Fact::OtherKind) | None => return Tri::Unknown,
+        };
+        // A known key is there and has one value, so that "if it exists" and "for any" or "for all of
+        // its values" change nothing.
+        let operator = self.operator.as_str();
+        let operator = operator.strip_prefix("ForAnyValue:").unwrap_or(operator);
+        let operator = operator.strip_prefix("ForAllValues:").unwrap_or(operator);
+        let operator = operator.strip_suffix("IfExists").unwrap_or(operator);
+        let any = |compare| Tri::agreed(possible.iter().map(|given| self.any_value(compare, given)));
+        match operator {
+            "StringEquals" => any(Compare::Exact),
+            "StringNotEquals" => any(Compare::Exact).not(),
+            "StringEqualsIgnoreCase" | "Bool" => any(Compare::IgnoreCase),
+            "StringNotEqualsIgnoreCase" => any(Compare::IgnoreCase).not(),
+            "StringLike" => any(Compare::Like),
+            "StringNotLike" => any(Compare::Like).not(),
+            "ArnEquals" | "ArnLike" => any(Compare::Arn),
+            "ArnNotEquals" | "ArnNotLike" => any(Compare::Arn).not(),
+            "Null" => Tri::any(self.values.iter().map(|value| match value.as_str() {
+                "false" => Tri::Yes,
+                "true" => Tri::No,
+                _ => Tri::Unknown,
+            })),
+            _ => Tri::Unknown,
+        }
+    }
+
+    /// Whether it can hold only where the key has a value.
+    fn asks_for_presence(&self) -> bool {
+        let optional = ["IfExists", "Not", "Null", "ForAllValues"];
+        !optional.iter().any(|word| self.operator.contains(word))
+    }
+
+    fn any_value(&self, compare: Compare, given: &str) -> Tri {
+        Tri::any(self.values.iter().map(|value| match compare {
+            // A policy variable, which only AWS can fill in.
+            _ if value.contains("${") => Tri::Unknown,
+            Compare::Exact => (value == given).into(),
+            Compare::IgnoreCase => value.eq_ignore_ascii_case(given).into(),
+            Compare::Like => fits(value, given).into(),
+            Compare::Arn => arn_fits(value, given).map_or(Tri::Unknown, Tri::from),
+        }))
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operator, key, values } = self;
+        write!(f, "{operator} {key} = {}", values.join(" or "))
+    }
+}

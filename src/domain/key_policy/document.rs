@@ -1,0 +1,222 @@
+//! The JSON of a policy, as far as it decides about a service.
+
+use serde_json::{Map, Value};
+
+use super::{
+    UnreadablePolicy,
+    condition::{self, Condition, Facts},
+    glob::fits,
+    tri::Tri,
+};
+use crate::domain::arn::KmsKeyArn;
+
+/// Longest key policy read: KMS takes 32 KiB (`PutKeyPolicy` in the API reference).
+const MAX_POLICY: usize = 64 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Allow,
+    Deny,
+}
+
+/// One statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Statement {
+    name: String,
+    pub(super) effect: Effect,
+    principals: Principals,
+    actions: Listed,
+    resources: Listed,
+    pub(super) conditions: Vec<Condition>,
+}
+
+/// `Principal` or `NotPrincipal`, as far as services are concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Principals {
+    but: bool,
+    everyone: bool,
+    services: Vec<String>,
+}
+
+/// `Action` or `NotAction`, `Resource` or `NotResource`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Listed {
+    but: bool,
+    patterns: Vec<String>,
+}
+
+type Read<T> = Result<T, UnreadablePolicy>;
+
+/// The statements of a policy.
+pub(super) fn read(text: &str) -> Read<Vec<Statement>> {
+    if text.len() > MAX_POLICY {
+        return Err(UnreadablePolicy::TooLong);
+    }
+    let policy: Value = serde_json::from_str(text).map_err(|_invalid| UnreadablePolicy::NotJson)?;
+    let statements = match policy.get("Statement") {
+        Some(Value::Array(statements)) => statements.iter().collect(),
+        Some(one @ Value::Object(_)) => vec![one],
+        _ => return Err(form("it has no Statement")),
+    };
+    statements.into_iter().enumerate().map(|(at, statement)| Statement::read(at + 1, statement)).collect()
+}
+
+// === impl Statement ===
+
+impl Statement {
+    fn read(number: usize, statement: &Value) -> Read<Self> {
+        let Value::Object(fields) = statement else { return Err(form("a statement is no object")) };
+        if let Some(unknown) = fields.keys().find(|key| !KNOWN.contains(&key.as_str())) {
+            return Err(form(&format!("a statement has {unknown:?}")));
+        }
+        let effect = match fields.get("Effect").and_then(Value::as_str) {
+            Some("Allow") => Effect::Allow,
+            Some("Deny") => Effect::Deny,
+            _ => return Err(form("a statement has no Effect")),
+        };
+        let name = match fields.get("Sid").and_then(Value::as_str) {
+            Some(sid) if !sid.is_empty() => format!("statement {sid:?}"),
+            _ => format!("statement {number}"),
+        };
+        Ok(Self {
+            name,
+            effect,
+            principals: Principals::read(fields)?,
+            actions: Listed::read(fields, "Action", "NotAction")?,
+            resources: Listed::read(fields, "Resource", "NotResource")?,
+            conditions: condition::read(fields.get("Condition"))?,
+        })
+    }
+
+    /// What people call it.
+    pub(super) fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    /// Whether it is about this service doing this with this key, its conditions aside.
+    pub(super) fn covers(&self, service: &str, action: &str, key: &KmsKeyArn) -> Tri {
+        let action = || {
+            Tri::from(
+                self.actions
+                    .cover(|pattern| fits(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase())),
+            )
+        };
+        let resource = || Tri::from(self.resources.cover(|pattern| fits(pattern, key.as_str())));
+        self.principals.cover(service, self.effect).and(action).and(resource)
+    }
+
+    /// Why it cannot be judged.
+    pub(super) fn doubt(&self, facts: &Facts) -> String {
+        match condition::first(&self.conditions, self.effect, facts, Tri::Unknown) {
+            Some(condition) => format!("{} depends on {condition}", self.name),
+            None => format!("{} names its principals in a way that cannot be judged", self.name),
+        }
+    }
+}
+
+/// Everything a statement can hold (IAM user guide, "JSON policy elements").
+const KNOWN: &[&str] = &[
+    "Action",
+    "Condition",
+    "Effect",
+    "NotAction",
+    "NotPrincipal",
+    "NotResource",
+    "Principal",
+    "Resource",
+    "Sid",
+];
+
+// === impl Principals ===
+
+impl Principals {
+    fn read(fields: &Map<String, Value>) -> Read<Self> {
+        let (but, value) = one_of(fields, "Principal", "NotPrincipal")?;
+        match value {
+            Value::String(all) if all == "*" => Ok(Self { but, everyone: true, services: Vec::new() }),
+            Value::Object(kinds) => {
+                let mut principals = Self { but, everyone: false, services: Vec::new() };
+                for (kind, named) in kinds {
+                    let named = strings(named)?;
+                    match kind.as_str() {
+                        "AWS" => principals.everyone |= named.iter().any(|name| name == "*"),
+                        "Service" => principals.services.extend(named),
+                        "Federated" | "CanonicalUser" => {}
+                        other => return Err(form(&format!("a principal is of kind {other:?}"))),
+                    }
+                }
+                Ok(principals)
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                Err(form("a principal is neither * nor an object"))
+            }
+        }
+    }
+
+    /// Whether the service is meant.
+    fn cover(&self, service: &str, effect: Effect) -> Tri {
+        // The name without a Region is accepted for some services; whether for this one is not
+        // documented. Neither is the plain suffix in China.
+        let doubtful = |named: &String| {
+            named == "logs.amazonaws.com" || service.strip_suffix(".cn").is_some_and(|plain| named == plain)
+        };
+        let named = if self.everyone || self.services.iter().any(|named| named == service) {
+            Tri::Yes
+        } else if self.services.iter().any(doubtful) {
+            Tri::Unknown
+        } else {
+            Tri::No
+        };
+        match (self.but, effect) {
+            (false, _) => named,
+            (true, Effect::Deny) => named.not(),
+            // To allow everyone but some is discouraged, and not documented for services.
+            (true, Effect::Allow) if named == Tri::Yes => Tri::No,
+            (true, Effect::Allow) => Tri::Unknown,
+        }
+    }
+}
+
+// === impl Listed ===
+
+impl Listed {
+    fn read(fields: &Map<String, Value>, these: &str, all_but: &str) -> Read<Self> {
+        let (but, value) = one_of(fields, these, all_but)?;
+        Ok(Self { but, patterns: strings(value)? })
+    }
+
+    fn cover(&self, fits: impl Fn(&String) -> bool) -> bool {
+        self.patterns.iter().any(fits) != self.but
+    }
+}
+
+/// The one of two elements that is there, and whether it is the second.
+fn one_of<'f>(fields: &'f Map<String, Value>, this: &str, not_this: &str) -> Read<(bool, &'f Value)> {
+    match (fields.get(this), fields.get(not_this)) {
+        (Some(value), None) => Ok((false, value)),
+        (None, Some(value)) => Ok((true, value)),
+        _ => Err(form(&format!("a statement needs one of {this} and {not_this}"))),
+    }
+}
+
+/// One string or several.
+pub(super) fn strings(value: &Value) -> Read<Vec<String>> {
+    match value {
+        Value::Array(values) => values.iter().map(scalar).collect(),
+        Value::String(_) | Value::Bool(_) | Value::Number(_) | Value::Null | Value::Object(_) => {
+            Ok(vec![scalar(value)?])
+        }
+    }
+}
+
+fn scalar(value: &Value) -> Read<String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(form("a value is neither text nor a number")),
+    }
+}
+
+pub(super) fn form(what: &str) -> UnreadablePolicy {
+    UnreadablePolicy::Form(what.to_owned())
+}

@@ -1,0 +1,273 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::domain::association::Target;
+
+const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/k";
+const GROUP: &str = "arn:aws:logs:eu-west-1:111122223333:log-group:/app/web";
+const CONTEXT: &str = "kms:EncryptionContext:aws:logs:arn";
+
+fn resource(target: Target) -> Resource {
+    let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    Resource { place, target }
+}
+
+fn group() -> Resource {
+    resource(Target::LogGroup("/app/web".parse().unwrap()))
+}
+
+fn queries() -> Resource {
+    resource(Target::QueryResults)
+}
+
+fn judge(statements: &Value, resource: &Resource) -> Judgement {
+    let policy = json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
+    KeyPolicy::read(&policy).unwrap().judge(&KEY.parse().unwrap(), resource)
+}
+
+/// The documented statement for log groups, with parts replaced.
+fn allow(changed: &Value) -> Value {
+    let mut statement = json!({
+        "Effect": "Allow",
+        "Principal": { "Service": "logs.eu-west-1.amazonaws.com" },
+        "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
+        "Resource": "*",
+        "Condition": { "ArnEquals": { CONTEXT: GROUP } }
+    });
+    for (name, value) in changed.as_object().unwrap() {
+        if value.is_null() {
+            statement.as_object_mut().unwrap().remove(name);
+        } else {
+            statement[name] = value.clone();
+        }
+    }
+    statement
+}
+
+fn with_condition(operator: &str, key: &str, value: impl Into<Value>) -> Value {
+    allow(&json!({ "Condition": { operator: { key: value.into() } } }))
+}
+
+fn is_unclear(judgement: &Judgement) -> bool {
+    matches!(judgement, Judgement::Unclear { .. })
+}
+
+#[test]
+fn the_documented_statements_allow_what_they_are_for_and_nothing_else() {
+    assert_eq!(judge(&allow(&json!({})), &group()), Judgement::Allows);
+    let results = allow(&json!({ "Condition": {
+        "ArnEquals": { "aws:SourceArn": "arn:aws:logs:eu-west-1:111122223333:query-result:*" },
+        "StringEquals": { "aws:SourceAccount": "111122223333" }
+    } }));
+    assert_eq!(judge(&results, &queries()), Judgement::Allows);
+    for (statement, other) in [(allow(&json!({})), queries()), (results.clone(), group())] {
+        let judged = judge(&statement, &other);
+        assert!(matches!(judged, Judgement::ConditionMismatch { .. }), "{judged:?}");
+    }
+    assert_eq!(judge(&json!([allow(&json!({})), results]), &queries()), Judgement::Allows);
+}
+
+#[test]
+fn every_operator_for_the_groups_arn_is_judged() {
+    let whole_account = "arn:aws:logs:eu-west-1:111122223333:*";
+    for (operator, value) in [
+        ("ArnLike", json!(whole_account)),
+        ("ArnEquals", json!(whole_account)),
+        ("StringLike", json!(whole_account)),
+        ("StringEquals", json!(["arn:aws:logs:eu-west-1:111122223333:log-group:/other", GROUP])),
+        ("StringEqualsIgnoreCase", json!(GROUP.to_uppercase())),
+        ("ForAnyValue:StringEquals", json!(GROUP)),
+        ("ForAllValues:StringLike", json!("*log-group:/app/*")),
+        ("ArnLikeIfExists", json!(whole_account)),
+        ("ArnNotLike", json!("arn:aws:logs:*:*:log-group:/secret")),
+        ("StringNotEquals", json!("x")),
+        ("Null", json!("false")),
+    ] {
+        assert_eq!(
+            judge(&with_condition(operator, CONTEXT, value), &group()),
+            Judgement::Allows,
+            "{operator}"
+        );
+    }
+    for (operator, value) in [
+        ("ArnEquals", format!("{GROUP}:*")),
+        ("StringEquals", whole_account.to_owned()),
+        ("ArnLike", "arn:aws:logs:*:444455556666:*".to_owned()),
+        ("ArnNotLike", whole_account.to_owned()),
+        ("StringLike", "arn:aws:logs:eu-west-1:111122223333:log-group:/ap?".to_owned()),
+        ("Null", "true".to_owned()),
+    ] {
+        let judged = judge(&with_condition(operator, CONTEXT, value.clone()), &group());
+        let Judgement::ConditionMismatch { statement, condition } = judged else {
+            panic!("{operator}: {judged:?}")
+        };
+        assert_eq!(
+            (statement.as_str(), condition),
+            ("statement 1", format!("{operator} {CONTEXT} = {value}"))
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_known_from_here_is_never_a_yes() {
+    for statement in [
+        with_condition("StringEquals", "aws:SourceOrgID", "o-1"),
+        with_condition("StringEquals", "kms:ViaService", "logs.eu-west-1.amazonaws.com"),
+        with_condition("IpAddress", "aws:SourceIp", "10.0.0.0/8"),
+        with_condition("ArnLike", CONTEXT, "arn:aws:logs:eu-west-1:${aws:PrincipalAccount}:*"),
+        with_condition("ArnLike", CONTEXT, "*"),
+        with_condition("SomeNewOperator", CONTEXT, GROUP),
+        allow(&json!({ "Principal": { "Service": "logs.amazonaws.com" } })),
+        allow(&json!({ "Principal": null, "NotPrincipal": { "AWS": "arn:aws:iam::444455556666:root" } })),
+    ] {
+        let judged = judge(&statement, &group());
+        assert!(is_unclear(&judged), "{statement}: {judged:?}");
+    }
+}
+
+#[test]
+fn a_statement_for_others_or_for_less_leaves_the_service_out() {
+    let own_account = json!({ "AWS": "arn:aws:iam::111122223333:root" });
+    for statement in [
+        allow(&json!({ "Principal": own_account, "Action": "kms:*" })),
+        allow(&json!({ "Principal": { "Service": "logs.us-east-1.amazonaws.com" } })),
+        allow(&json!({ "Principal": { "Service": ["s3.amazonaws.com"] } })),
+        allow(&json!({ "Resource": "arn:aws:kms:eu-west-1:111122223333:key/other" })),
+        allow(&json!({ "Action": null, "NotAction": "kms:*" })),
+    ] {
+        let judged = judge(&statement, &group());
+        assert_eq!(judged, Judgement::LacksService { missing: NEEDED.to_vec() }, "{statement}");
+    }
+    let less = allow(&json!({ "Action": ["kms:Encrypt", "kms:Decrypt", "KMS:DESCRIBEKEY"] }));
+    let missing = vec!["kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey"];
+    assert_eq!(judge(&less, &group()), Judgement::LacksService { missing });
+}
+
+#[test]
+fn principals_and_actions_are_read_in_all_their_forms() {
+    for changed in [
+        json!({ "Principal": "*" }),
+        json!({ "Principal": { "AWS": "*" } }),
+        json!({ "Principal": { "AWS": ["arn:aws:iam::1:root"], "Service": ["a.amazonaws.com", "logs.eu-west-1.amazonaws.com"] } }),
+        json!({ "Action": "*" }),
+        json!({ "Action": "kms:*" }),
+        json!({ "Action": null, "NotAction": ["kms:ScheduleKeyDeletion", "kms:Put*"] }),
+        json!({ "Resource": KEY }),
+        json!({ "Resource": null, "NotResource": "arn:aws:kms:*:*:key/other" }),
+        json!({ "Condition": null }),
+    ] {
+        assert_eq!(judge(&allow(&changed), &group()), Judgement::Allows, "{changed}");
+    }
+}
+
+#[test]
+fn a_deny_wins_and_a_doubtful_deny_makes_everything_doubtful() {
+    let deny = |changed: Value| {
+        let mut statement = allow(&json!({ "Effect": "Deny", "Sid": "Keep out", "Condition": null }));
+        statement.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
+        statement
+    };
+    let both = |deny: Value| judge(&json!([allow(&json!({})), deny]), &group());
+    let denied = Judgement::Denied { statement: "statement \"Keep out\"".to_owned() };
+    assert_eq!(both(deny(json!({}))), denied);
+    assert_eq!(both(deny(json!({ "Principal": "*", "Action": "kms:Decrypt" }))), denied);
+    assert_eq!(both(deny(json!({ "Principal": { "AWS": "arn:aws:iam::1:root" } }))), Judgement::Allows);
+    for key in ["aws:PrincipalOrgID", "aws:SourceAccount"] {
+        let unless_ours = json!({ "Condition": { "StringNotEquals": { key: "o-1" } } });
+        assert!(is_unclear(&both(deny(unless_ours))), "{key}");
+    }
+    let unless_a_service =
+        json!({ "Principal": "*", "Condition": { "Bool": { "aws:PrincipalIsAWSService": "false" } } });
+    assert_eq!(both(deny(unless_a_service)), Judgement::Allows);
+}
+
+#[test]
+fn china_has_a_suffix_of_its_own() {
+    let place = Place { account: "111122223333".parse().unwrap(), region: "cn-north-1".parse().unwrap() };
+    assert_eq!(service_principal(&place), "logs.cn-north-1.amazonaws.com.cn");
+}
+
+#[test]
+fn what_is_no_policy_is_said_to_be_none() {
+    for text in ["", "x", "[]", "{}", r#"{"Statement":[1]}"#, r#"{"Statement":{"Effect":"Maybe"}}"#] {
+        assert!(KeyPolicy::read(text).is_err(), "{text}");
+    }
+    assert_eq!(KeyPolicy::read(&" ".repeat(70_000)), Err(UnreadablePolicy::TooLong));
+    let strange = json!({ "Statement": allow(&json!({ "Pricipal": "*" })) }).to_string();
+    assert!(KeyPolicy::read(&strange).is_err(), "a misspelled element must not be passed over");
+}
+
+fn naive(pattern: &[char], text: &[char]) -> bool {
+    match (pattern, text) {
+        ([], []) => true,
+        (['*', rest @ ..], _) => (0..=text.len()).any(|skip| naive(rest, &text[skip..])),
+        (['?', p @ ..], [_, t @ ..]) => naive(p, t),
+        ([a, p @ ..], [b, t @ ..]) => a == b && naive(p, t),
+        _ => false,
+    }
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let word = prop_oneof![
+        Just(json!("*")),
+        Just(json!("Allow")),
+        Just(json!("kms:*")),
+        Just(json!(GROUP)),
+        Just(json!(null)),
+        any::<bool>().prop_map(Value::from),
+        "[a-z:*]{0,8}".prop_map(Value::from),
+    ];
+    let name = prop_oneof![
+        Just("Statement"),
+        Just("Effect"),
+        Just("Principal"),
+        Just("Action"),
+        Just("Resource"),
+        Just("Condition"),
+        Just("AWS"),
+        Just("Service"),
+        Just("ArnLike"),
+        Just(CONTEXT),
+        Just("NotAction"),
+    ];
+    word.prop_recursive(6, 48, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((name.clone(), inner), 0..6).prop_map(|fields| Value::Object(
+                fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
+            )),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn wildcards_mean_what_a_naive_reading_says(pattern in "[ab*?]{0,8}", text in "[ab]{0,10}") {
+        let chars = |text: &str| text.chars().collect::<Vec<_>>();
+        prop_assert_eq!(glob::fits(&pattern, &text), naive(&chars(&pattern), &chars(&text)));
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_fall_over(text in "\\PC{0,200}") {
+        let _read = KeyPolicy::read(&text);
+    }
+
+    #[test]
+    fn no_document_allows_what_a_blanket_deny_forbids(document in json_value()) {
+        let deny = json!({ "Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*" });
+        let text = json!({ "Statement": [document, deny] }).to_string();
+        if let Ok(policy) = KeyPolicy::read(&text) {
+            let judged = policy.judge(&KEY.parse().unwrap(), &group());
+            prop_assert!(matches!(judged, Judgement::Denied { .. }), "{:?}", judged);
+        }
+    }
+
+    #[test]
+    fn a_pattern_over_names_is_judged_as_it_reads(prefix in "/[a-z]{1,6}", name in "/[a-z]{1,6}") {
+        let pattern = format!("arn:aws:logs:eu-west-1:111122223333:log-group:{prefix}*");
+        let target = resource(Target::LogGroup(name.parse().unwrap()));
+        let judged = judge(&with_condition("ArnLike", CONTEXT, pattern), &target);
+        prop_assert_eq!(judged == Judgement::Allows, name.starts_with(&prefix));
+    }
+}

@@ -1,0 +1,178 @@
+//! What has to be installed in a tenant's account, ready to paste: as JSON, as Terraform and as
+//! `CloudFormation`, and no wider than the tenant's grant.
+
+mod templates;
+#[cfg(test)]
+mod tests;
+
+use serde_json::{Value, json};
+
+use super::{association::Place, aws::Region, key_policy::service_principal, tenant::AccountGrant};
+
+/// What the role does with keys, through `CloudWatch` Logs only.
+const KMS_USE: [&str; 5] =
+    ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"];
+/// What this service does with keys itself, to say what is wrong with them.
+const KMS_LOOK: [&str; 2] = ["kms:DescribeKey", "kms:GetKeyPolicy"];
+
+/// Everything to install.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Onboarding {
+    /// Who may assume the role, and with which external id.
+    pub trust_policy: Value,
+    /// What the role may do.
+    pub role_policy: Value,
+    /// What the policy of a key for log groups must say, one statement a Region.
+    pub key_policy_for_log_groups: Vec<Value>,
+    /// What the policy of a key for query results must say, one statement a Region; empty where the
+    /// tenant may not set that key.
+    pub key_policy_for_query_results: Vec<Value>,
+    /// The role as a Terraform configuration.
+    pub terraform: String,
+    /// The role as a `CloudFormation` template in JSON.
+    pub cloudformation: Value,
+}
+
+// === impl Onboarding ===
+
+impl Onboarding {
+    /// What this grant needs, with `hub` as the ARN of this service's own role or user.
+    #[must_use]
+    pub fn of(grant: &AccountGrant, hub: &str) -> Self {
+        let (trust_policy, role_policy) = (trust_policy(grant, hub), role_policy(grant));
+        let for_groups = grant.regions.iter().map(|region| for_log_groups(grant, region)).collect();
+        let results = grant.regions.iter().filter(|_| grant.query_results);
+        Self {
+            key_policy_for_log_groups: for_groups,
+            key_policy_for_query_results: results.map(|region| for_query_results(grant, region)).collect(),
+            terraform: templates::terraform(grant, &trust_policy, &role_policy),
+            cloudformation: templates::cloudformation(grant, &trust_policy, &role_policy),
+            trust_policy,
+            role_policy,
+        }
+    }
+}
+
+fn trust_policy(grant: &AccountGrant, hub: &str) -> Value {
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "AssumeWithExternalId",
+                "Effect": "Allow",
+                "Principal": { "AWS": hub },
+                "Action": "sts:AssumeRole",
+                "Condition": { "StringEquals": { "sts:ExternalId": grant.external_id.expose() } },
+            },
+            {
+                "Sid": "SayOnWhoseBehalf",
+                "Effect": "Allow",
+                "Principal": { "AWS": hub },
+                "Action": ["sts:TagSession", "sts:SetSourceIdentity"],
+            },
+        ],
+    })
+}
+
+fn role_policy(grant: &AccountGrant) -> Value {
+    let groups: Vec<String> = grant
+        .regions
+        .iter()
+        .flat_map(|region| {
+            grant.log_groups.iter().map(move |pattern| group_arn(grant, region, pattern.as_str()))
+        })
+        .flat_map(|arn| {
+            let inside = (!arn.ends_with('*')).then(|| format!("{arn}:*"));
+            std::iter::once(arn).chain(inside)
+        })
+        .collect();
+    let keys: Vec<&str> = grant.kms_keys.iter().map(|pattern| iam(pattern.as_str())).collect();
+    let services: Vec<String> =
+        grant.regions.iter().map(|region| service_principal(&place(grant, region))).collect();
+    let mut statements = vec![json!({
+        "Sid": "FindLogGroups",
+        "Effect": "Allow",
+        "Action": "logs:DescribeLogGroups",
+        "Resource": "*",
+    })];
+    if !groups.is_empty() {
+        statements.push(json!({
+            "Sid": "SetKeysOfLogGroups",
+            "Effect": "Allow",
+            "Action": ["logs:AssociateKmsKey", "logs:DisassociateKmsKey"],
+            "Resource": groups,
+        }));
+    }
+    if grant.query_results {
+        // IAM has no resource type for query results.
+        statements.push(json!({
+            "Sid": "SetKeyOfQueryResults",
+            "Effect": "Allow",
+            "Action": ["logs:AssociateKmsKey", "logs:DisassociateKmsKey"],
+            "Resource": "*",
+        }));
+    }
+    if !keys.is_empty() {
+        statements.push(json!({
+            "Sid": "UseKeysThroughCloudWatchLogs",
+            "Effect": "Allow",
+            "Action": KMS_USE,
+            "Resource": keys,
+            "Condition": { "StringEquals": { "kms:ViaService": services } },
+        }));
+        statements.push(json!({
+            "Sid": "LookAtKeys",
+            "Effect": "Allow",
+            "Action": KMS_LOOK,
+            "Resource": keys,
+        }));
+    }
+    json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+fn for_log_groups(grant: &AccountGrant, region: &Region) -> Value {
+    let groups: Vec<String> =
+        grant.log_groups.iter().map(|pattern| group_arn(grant, region, pattern.as_str())).collect();
+    json!({
+        "Sid": sid("AllowLogGroups", region),
+        "Effect": "Allow",
+        "Principal": { "Service": service_principal(&place(grant, region)) },
+        "Action": KMS_USE,
+        "Resource": "*",
+        "Condition": { "ArnLike": { "kms:EncryptionContext:aws:logs:arn": groups } },
+    })
+}
+
+fn for_query_results(grant: &AccountGrant, region: &Region) -> Value {
+    let partition = grant.role.partition();
+    let account = grant.account;
+    json!({
+        "Sid": sid("AllowQueryResults", region),
+        "Effect": "Allow",
+        "Principal": { "Service": service_principal(&place(grant, region)) },
+        "Action": KMS_USE,
+        "Resource": "*",
+        "Condition": {
+            "ArnEquals": { "aws:SourceArn": format!("arn:{partition}:logs:{region}:{account}:query-result:*") },
+            "StringEquals": { "aws:SourceAccount": account.as_str() },
+        },
+    })
+}
+
+fn group_arn(grant: &AccountGrant, region: &Region, pattern: &str) -> String {
+    format!("arn:{}:logs:{region}:{}:log-group:{pattern}", grant.role.partition(), grant.account)
+}
+
+fn place(grant: &AccountGrant, region: &Region) -> Place {
+    Place { account: grant.account, region: region.clone() }
+}
+
+/// A pattern over key ARNs as IAM takes it: whole ARNs, or everything.
+fn iam(pattern: &str) -> &str {
+    if pattern.starts_with("arn:") && pattern.splitn(6, ':').count() == 6 { pattern } else { "*" }
+}
+
+/// A statement's name, which holds letters and digits only.
+fn sid(what: &str, region: &Region) -> String {
+    what.chars().chain(region.as_str().chars().filter(char::is_ascii_alphanumeric)).collect()
+}

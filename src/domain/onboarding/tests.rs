@@ -1,0 +1,86 @@
+use super::*;
+use crate::domain::{
+    association::{Resource, Target},
+    key_policy::{Judgement, KeyPolicy},
+};
+
+const HUB: &str = "arn:aws:iam::999999999999:role/LogKeyHub";
+
+fn grant() -> AccountGrant {
+    AccountGrant {
+        account: "111122223333".parse().unwrap(),
+        role: "arn:aws:iam::111122223333:role/security/LogKeyAssociator".parse().unwrap(),
+        external_id: "the-external-id".parse().unwrap(),
+        regions: vec!["eu-west-1".parse().unwrap(), "us-east-1".parse().unwrap()],
+        log_groups: vec!["/payments/*".parse().unwrap()],
+        kms_keys: vec!["arn:aws:kms:*:111122223333:key/*".parse().unwrap()],
+        query_results: true,
+    }
+}
+
+#[test]
+fn only_this_services_role_with_the_external_id_is_trusted() {
+    let trust = Onboarding::of(&grant(), HUB).trust_policy;
+    let assume = &trust["Statement"][0];
+    assert_eq!(assume["Action"], "sts:AssumeRole");
+    assert_eq!(assume["Principal"]["AWS"], HUB);
+    assert_eq!(assume["Condition"]["StringEquals"]["sts:ExternalId"], "the-external-id");
+    assert!(
+        trust["Statement"].as_array().unwrap().iter().all(|statement| statement["Principal"]["AWS"] == HUB)
+    );
+}
+
+#[test]
+fn the_statements_for_keys_let_in_what_is_granted_and_nothing_else() {
+    let onboarding = Onboarding::of(&grant(), HUB);
+    let key = "arn:aws:kms:eu-west-1:111122223333:key/k".parse().unwrap();
+    let judge = |statements: &[Value], target: Target| {
+        let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+        let policy = json!({ "Statement": statements }).to_string();
+        KeyPolicy::read(&policy).unwrap().judge(&key, &Resource { place, target })
+    };
+    let group = |name: &str| Target::LogGroup(name.parse().unwrap());
+    let for_groups = &onboarding.key_policy_for_log_groups;
+    assert_eq!(judge(for_groups, group("/payments/api")), Judgement::Allows);
+    assert_ne!(judge(for_groups, group("/payroll/api")), Judgement::Allows);
+    assert_ne!(judge(for_groups, Target::QueryResults), Judgement::Allows);
+    assert_eq!(judge(&onboarding.key_policy_for_query_results, Target::QueryResults), Judgement::Allows);
+}
+
+#[test]
+fn without_query_results_nothing_is_said_of_them() {
+    let narrow = AccountGrant { query_results: false, ..grant() };
+    let onboarding = Onboarding::of(&narrow, HUB);
+    assert_eq!(onboarding.key_policy_for_query_results, Vec::<Value>::new());
+    assert!(!onboarding.role_policy.to_string().contains("SetKeyOfQueryResults"));
+}
+
+#[test]
+fn the_role_uses_keys_through_cloudwatch_logs_only() {
+    let policy = Onboarding::of(&grant(), HUB).role_policy;
+    let statements = policy["Statement"].as_array().unwrap();
+    let uses: Vec<&Value> = statements
+        .iter()
+        .filter(|statement| statement["Action"].to_string().contains("kms:Encrypt"))
+        .collect();
+    assert_eq!(uses.len(), 1);
+    assert_eq!(
+        uses[0]["Condition"]["StringEquals"]["kms:ViaService"],
+        json!(["logs.eu-west-1.amazonaws.com", "logs.us-east-1.amazonaws.com"])
+    );
+}
+
+#[test]
+fn the_templates_hold_the_same_documents_and_the_roles_name_and_path() {
+    let onboarding = Onboarding::of(&grant(), HUB);
+    let role = &onboarding.cloudformation["Resources"]["LogKeyRole"]["Properties"];
+    assert_eq!(role["AssumeRolePolicyDocument"], onboarding.trust_policy);
+    assert_eq!((&role["RoleName"], &role["Path"]), (&json!("LogKeyAssociator"), &json!("/security/")));
+    let documents: Vec<Value> = onboarding
+        .terraform
+        .split("<<-JSON")
+        .skip(1)
+        .map(|rest| serde_json::from_str(rest.split("\n  JSON").next().unwrap()).unwrap())
+        .collect();
+    assert_eq!(documents, [onboarding.trust_policy, onboarding.role_policy]);
+}

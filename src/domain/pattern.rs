@@ -1,0 +1,112 @@
+//! Patterns over names: `*` stands for any characters, everything else for itself.
+
+use std::{fmt, str::FromStr};
+
+use thiserror::Error;
+use wildmatch::WildMatchPattern;
+
+/// Longest pattern taken: as long as the longest thing it is matched with.
+const MAX_PATTERN: usize = 2048;
+
+/// A pattern in which `*` stands for any characters, slashes included, and nothing else is special:
+/// so it means the same here, in a Cedar `like` and in an IAM policy.
+#[derive(Clone)]
+pub struct Pattern {
+    text: Box<str>,
+    // The second parameter is the sign for one character; none that can stand in a name.
+    compiled: WildMatchPattern<'*', '\u{0}'>,
+}
+
+/// Why some text is no pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum InvalidPattern {
+    /// Nothing was given.
+    #[error("is empty: write * to match everything")]
+    Empty,
+    /// Over [`MAX_PATTERN`] bytes.
+    #[error("is longer than {MAX_PATTERN} characters")]
+    TooLong,
+    /// Holds a sign of other pattern languages, or one that no name can hold.
+    #[error("holds {0:?}: only '*' is special, and names hold none but A-Z a-z 0-9 . - _ / # : + = , @")]
+    Character(char),
+}
+
+// === impl Pattern ===
+
+impl Pattern {
+    /// Whether the whole of `name` fits.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        self.compiled.matches(name)
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Pattern {}
+
+impl FromStr for Pattern {
+    type Err = InvalidPattern;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.is_empty() {
+            return Err(InvalidPattern::Empty);
+        }
+        if text.len() > MAX_PATTERN {
+            return Err(InvalidPattern::TooLong);
+        }
+        let known = |c: char| c.is_ascii_alphanumeric() || "*.-_/#:+=,@".contains(c);
+        match text.chars().find(|c| !known(*c)) {
+            Some(other) => Err(InvalidPattern::Character(other)),
+            None => Ok(Self { text: text.into(), compiled: WildMatchPattern::new(text) }),
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pattern({:?})", self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_crosses_slashes_and_everything_else_is_literal() {
+        let matches = |pattern: &str, name: &str| pattern.parse::<Pattern>().unwrap().matches(name);
+        assert!(matches("/payments/*", "/payments/api/web"));
+        assert!(matches("/payments/*", "/payments/"));
+        assert!(matches("*", "anything"));
+        assert!(matches("arn:aws:kms:*:111122223333:key/*", "arn:aws:kms:eu-west-1:111122223333:key/a"));
+        assert!(!matches("/payments/*", "/payments"));
+        assert!(!matches("/payments/*", "x/payments/api"));
+        assert!(!matches("/a.b", "/axb"));
+        assert!(!matches("/payments", "/payments/api"));
+    }
+
+    #[test]
+    fn signs_of_other_pattern_languages_are_refused_rather_than_taken_literally() {
+        for (text, c) in [("/a/?", '?'), ("/a/[bc]", '['), ("/a/{b,c}", '{'), ("a b", ' '), ("a\n", '\n')] {
+            assert_eq!(text.parse::<Pattern>(), Err(InvalidPattern::Character(c)), "{text:?}");
+        }
+        assert_eq!("".parse::<Pattern>(), Err(InvalidPattern::Empty));
+    }
+}

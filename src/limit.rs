@@ -1,0 +1,143 @@
+//! How much may be called: each tenant to its own limits, and all of them together toward AWS.
+//!
+//! Local to one process, or shared by replicas through [`redis`]. What is configured holds from the next
+//! call, so that a reload holds at once.
+
+pub mod gcra;
+pub mod pace;
+pub mod quota;
+pub mod redis;
+pub mod view;
+
+use std::{
+    collections::HashMap,
+    num::{NonZeroU32, NonZeroUsize},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+pub use self::{pace::LocalPace, quota::LocalQuota, redis::SharedQuota};
+use crate::{
+    domain::aws::AccountId,
+    ports::limit::{Cost, Lane, Operation},
+};
+
+/// Settings of this module. A tenant's own limits come with the tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// What a call takes from its tenant's budget.
+    pub costs: Costs,
+    /// What AWS grants accounts.
+    pub upstream: Upstreams,
+    /// How many calls may wait for a turn toward AWS.
+    pub waiting: Waiting,
+}
+
+/// What a call takes from its tenant's budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Costs {
+    /// A call that reads.
+    pub read: NonZeroU32,
+    /// A call that changes something.
+    pub change: NonZeroU32,
+}
+
+/// What AWS grants accounts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upstreams {
+    /// Where nothing else is said.
+    pub default: Upstream,
+    /// Of accounts whose quotas were raised, or are used by others too.
+    pub accounts: HashMap<AccountId, Upstream>,
+}
+
+/// What AWS grants an account in a Region, in calls a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// `AssociateKmsKey`: 5, not adjustable (Service Quotas of `CloudWatch` Logs).
+    pub associate_per_second: NonZeroU32,
+    /// `DisassociateKmsKey`: not documented, taken to be 5.
+    pub disassociate_per_second: NonZeroU32,
+    /// `DescribeLogGroups`: 10, adjustable.
+    pub describe_per_second: NonZeroU32,
+}
+
+/// How many calls may wait for a turn toward AWS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// For one operation in one account and Region.
+    pub per_lane: NonZeroUsize,
+    /// Of these, from one tenant.
+    pub per_tenant: NonZeroUsize,
+}
+
+// === impl Costs ===
+
+impl Costs {
+    /// What a call of this kind takes.
+    #[must_use]
+    pub fn of(self, cost: Cost) -> NonZeroU32 {
+        match cost {
+            Cost::Read => self.read,
+            Cost::Change => self.change,
+        }
+    }
+}
+
+impl Default for Costs {
+    fn default() -> Self {
+        Self { read: NonZeroU32::MIN, change: NonZeroU32::MIN }
+    }
+}
+
+// === impl Upstreams ===
+
+impl Upstreams {
+    /// Calls a second of this lane.
+    #[must_use]
+    pub fn of(&self, lane: &Lane) -> NonZeroU32 {
+        self.accounts.get(&lane.place.account).unwrap_or(&self.default).of(lane.operation)
+    }
+}
+
+impl From<Upstream> for Upstreams {
+    fn from(default: Upstream) -> Self {
+        Self { default, accounts: HashMap::new() }
+    }
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// Calls a second of this operation.
+    #[must_use]
+    pub fn of(self, operation: Operation) -> NonZeroU32 {
+        match operation {
+            Operation::AssociateKmsKey => self.associate_per_second,
+            Operation::DisassociateKmsKey => self.disassociate_per_second,
+            Operation::DescribeLogGroups => self.describe_per_second,
+        }
+    }
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        const FIVE: NonZeroU32 = NonZeroU32::MIN.saturating_add(4);
+        const TEN: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
+        Self { associate_per_second: FIVE, disassociate_per_second: FIVE, describe_per_second: TEN }
+    }
+}
+
+// === impl Waiting ===
+
+impl Default for Waiting {
+    fn default() -> Self {
+        const LANE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1_023);
+        const TENANT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
+        Self { per_lane: LANE, per_tenant: TENANT }
+    }
+}
+
+/// Nothing here is left half done when a thread panics, so a poisoned lock is as good as another.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

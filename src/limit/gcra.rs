@@ -1,0 +1,214 @@
+//! The generic cell rate algorithm (ITU-T I.371): one instant says how far ahead of its rate a caller is.
+//!
+//! Our own few lines, since a limit here belongs to the call and not to the limiter (it follows a reload
+//! at once), and since callers are shown what is left without taking any; `governor` offers neither.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use tokio::time::Instant;
+
+/// How much later than strictly needed a refused caller may be sent, so that not all come back at once.
+const SPREAD: Duration = Duration::from_secs(1);
+/// The shortest wait that is told.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
+
+/// A rate and how far it may be run ahead of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    interval: Duration,
+    burst: u32,
+}
+
+/// How far ahead of its rate one caller is.
+#[derive(Clone, Copy, Debug)]
+pub struct Gcra {
+    /// When all that was taken will have been earned (the "theoretical arrival time").
+    earned: Instant,
+    /// The same, with all that refused callers were told to come back for.
+    told: Instant,
+    /// At which rate it was taken.
+    rate: Option<Rate>,
+}
+
+// === impl Rate ===
+
+impl Rate {
+    /// So many a second, and so many at once after a rest.
+    #[must_use]
+    pub fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
+        Self { interval: Duration::from_secs(1) / per_second.get(), burst: burst.get() }
+    }
+
+    fn window(self) -> Duration {
+        self.interval.saturating_mul(self.burst)
+    }
+}
+
+// === impl Gcra ===
+
+impl Gcra {
+    /// With the whole burst at hand.
+    #[must_use]
+    pub fn full(now: Instant) -> Self {
+        Self { earned: now, told: now, rate: None }
+    }
+
+    /// Takes `cost`, which counts as the whole burst where it is more than that.
+    ///
+    /// # Errors
+    ///
+    /// The wait after which the same can be taken. Callers refused one after the other are told later
+    /// and later waits, up to a second more than the least, so that each finds what it waited for.
+    pub fn take(&mut self, now: Instant, rate: Rate, cost: NonZeroU32) -> Result<(), Duration> {
+        let price = rate.interval.saturating_mul(cost.get().min(rate.burst));
+        if self.rate != Some(rate) {
+            *self = self.converted(now, rate);
+        }
+        self.earned = self.earned.max(now);
+        self.told = self.told.clamp(self.earned, self.earned + SPREAD);
+        let least = wait(now, self.earned + price, rate);
+        if least.is_zero() {
+            self.earned += price;
+            return Ok(());
+        }
+        let fair = wait(now, self.told + price, rate).min(least + SPREAD);
+        self.told += price;
+        Err(fair.max(LEAST_WAIT))
+    }
+
+    /// How much could be taken now.
+    #[must_use]
+    pub fn remaining(&self, now: Instant, rate: Rate) -> u32 {
+        let free = rate.window().saturating_sub(self.reset(now, rate));
+        let units = free.as_nanos() / rate.interval.as_nanos().max(1);
+        u32::try_from(units).unwrap_or(u32::MAX).min(rate.burst)
+    }
+
+    /// How long until the whole burst is at hand.
+    #[must_use]
+    pub fn reset(&self, now: Instant, rate: Rate) -> Duration {
+        self.converted(now, rate).earned.saturating_duration_since(now)
+    }
+
+    /// How much could be taken now, and how long until all is at hand, at the rate of the last time.
+    #[must_use]
+    pub fn as_before(&self, now: Instant) -> (u32, Duration) {
+        self.rate.map_or((0, Duration::ZERO), |rate| (self.remaining(now, rate), self.reset(now, rate)))
+    }
+
+    /// Whether it says no more than a new one would.
+    #[must_use]
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.earned <= now
+    }
+
+    /// The same under another rate: what was taken stays taken, up to the new burst.
+    fn converted(&self, now: Instant, rate: Rate) -> Self {
+        let ahead = self.earned.saturating_duration_since(now);
+        let ahead = match self.rate {
+            Some(old) if old != rate => {
+                ahead.mul_f64(rate.interval.as_secs_f64() / old.interval.as_secs_f64()).min(rate.window())
+            }
+            _ => ahead,
+        };
+        Self { earned: now + ahead, told: now + ahead, rate: Some(rate) }
+    }
+}
+
+/// How long until being `ahead` fits into the burst.
+fn wait(now: Instant, ahead: Instant, rate: Rate) -> Duration {
+    ahead.saturating_duration_since(now).saturating_sub(rate.window())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn n(value: u32) -> NonZeroU32 {
+        NonZeroU32::new(value).unwrap()
+    }
+
+    #[test]
+    fn a_rest_earns_the_burst_and_no_more() {
+        let rate = Rate::new(n(10), n(3));
+        let start = Instant::now();
+        let mut gcra = Gcra::full(start);
+        for later in [Duration::ZERO, Duration::from_hours(1)] {
+            let now = start + later;
+            let taken = (0..10).filter(|_| gcra.take(now, rate, n(1)).is_ok()).count();
+            assert_eq!(taken, 3);
+            assert_eq!(gcra.remaining(now, rate), 0);
+            assert_eq!(gcra.reset(now, rate), Duration::from_millis(300));
+        }
+    }
+
+    #[test]
+    fn what_costs_more_than_the_burst_needs_the_whole_burst() {
+        let rate = Rate::new(n(1), n(2));
+        let now = Instant::now();
+        let mut gcra = Gcra::full(now);
+        assert_eq!(gcra.take(now, rate, n(5)), Ok(()));
+        assert_eq!(gcra.take(now, rate, n(5)), Err(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_debt_under_old_limits_is_no_debt_under_new_ones() {
+        let now = Instant::now();
+        let mut gcra = Gcra::full(now);
+        while gcra.take(now, Rate::new(n(1), n(100)), n(1)).is_ok() {}
+        let wait = gcra.take(now, Rate::new(n(100), n(10)), n(1)).unwrap_err();
+        assert!(wait <= Duration::from_millis(10), "{wait:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn waiting_as_told_is_enough(
+            per_second in 1..2_000u32, burst in 1..200u32, cost in 1..10u32,
+            pauses in proptest::collection::vec(0..200u64, 1..200),
+        ) {
+            let rate = Rate::new(n(per_second), n(burst));
+            let mut now = Instant::now();
+            let mut gcra = Gcra::full(now);
+            for pause in pauses {
+                now += Duration::from_millis(pause);
+                if let Err(wait) = gcra.take(now, rate, n(cost)) {
+                    let mut later = gcra;
+                    prop_assert_eq!(later.take(now + wait, rate, n(cost)), Ok(()));
+                }
+            }
+        }
+
+        #[test]
+        fn every_refused_caller_finds_what_it_was_told_to_wait_for(
+            per_second in 10..2_000u32, burst in 1..50u32, refused in 1..10usize,
+        ) {
+            let rate = Rate::new(n(per_second), n(burst));
+            let now = Instant::now();
+            let mut gcra = Gcra::full(now);
+            while gcra.take(now, rate, n(1)).is_ok() {}
+            let mut waits: Vec<_> = (0..refused).filter_map(|_| gcra.take(now, rate, n(1)).err()).collect();
+            waits.sort();
+            for wait in waits {
+                prop_assert_eq!(gcra.take(now + wait, rate, n(1)), Ok(()));
+            }
+        }
+
+        #[test]
+        fn no_more_is_given_than_burst_and_rate_allow(
+            per_second in 1..500u32, burst in 1..50u32,
+            pauses in proptest::collection::vec(0..50u64, 1..300),
+        ) {
+            let rate = Rate::new(n(per_second), n(burst));
+            let start = Instant::now();
+            let (mut now, mut gcra, mut given) = (start, Gcra::full(start), 0u32);
+            for pause in pauses {
+                now += Duration::from_millis(pause);
+                given += u32::from(gcra.take(now, rate, n(1)).is_ok());
+            }
+            let earned = (now - start).as_secs_f64() * f64::from(per_second);
+            prop_assert!(f64::from(given) <= f64::from(burst) + earned + 1e-3);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+use std::{
+    net::TcpListener,
+    num::NonZeroU32,
+    process::{Child, Command, Stdio},
+};
+
+use tokio::{task::JoinSet, time::sleep};
+
+use super::*;
+use crate::{
+    domain::{
+        association::Place,
+        tenant::{Limits, Tenant},
+    },
+    limit::{Costs, LocalPace, LocalQuota, Upstream, Waiting},
+    ports::limit::{Cost, Feedback, OverQuota, Pace as _, TenantQuota as _},
+};
+
+/// Longer than in service, since the machine may be busy with other tests.
+const LONG: Duration = Duration::from_millis(300);
+
+/// A real server, ended with the test.
+struct Server {
+    process: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self { process: Self::spawn(port), port }
+    }
+
+    fn spawn(port: u16) -> Child {
+        Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is needed: apt-get install redis-server")
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    fn start_again(&mut self) {
+        self.process = Self::spawn(self.port);
+    }
+
+    async fn links(&self, count: u32, on_error: OnBackendError) -> Vec<Arc<Link>> {
+        let url = format!("redis://127.0.0.1:{}", self.port).parse().unwrap();
+        let links: Vec<_> = (0..count).map(|_| Link::start(&url, on_error, LONG).unwrap()).collect();
+        for link in &links {
+            until(|| link.is_up() && link.replicas() == count).await;
+        }
+        links
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// Waits for what has to come; a test that waits in vain is ended.
+async fn until(so: impl Fn() -> bool) {
+    let waiting = async {
+        while !so() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), waiting).await.expect("it never came");
+}
+
+fn n(value: u32) -> NonZeroU32 {
+    NonZeroU32::new(value).unwrap()
+}
+
+fn tenant(per_second: u32, burst: u32, max_in_flight: u32) -> Tenant {
+    Tenant {
+        id: "acme".parse().unwrap(),
+        issuers: Vec::new(),
+        claim_values: Vec::new(),
+        suspended: false,
+        limits: Limits { per_second: n(per_second), burst: n(burst), max_in_flight: n(max_in_flight) },
+        accounts: Vec::new(),
+    }
+}
+
+fn quotas(links: &[Arc<Link>]) -> Vec<SharedQuota> {
+    let quota = |link: &Arc<Link>| {
+        let own = Arc::new(LocalQuota::new(Costs::default()));
+        SharedQuota::new(Arc::clone(link), Costs::default(), own)
+    };
+    links.iter().map(quota).collect()
+}
+
+/// Asks each in turn, and says how often it was admitted.
+async fn admitted(quotas: &[SharedQuota], tenant: &Tenant, calls: usize) -> usize {
+    let mut admitted = 0;
+    for quota in quotas.iter().cycle().take(calls) {
+        admitted += usize::from(quota.admit(tenant, Cost::Read).await.is_ok());
+    }
+    admitted
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_give_one_burst_together_and_waiting_as_told_is_enough() {
+    let server = Server::start();
+    let quotas = quotas(&server.links(3, OnBackendError::Share).await);
+    let tenant = tenant(1, 30, 1_000);
+    let given = admitted(&quotas, &tenant, 100).await;
+    assert!((30..=31).contains(&given), "{given}");
+    let quota = quotas.first().unwrap();
+    let Err(OverQuota::Rate { retry_after, .. }) = quota.admit(&tenant, Cost::Read).await else { panic!() };
+    sleep(retry_after).await;
+    assert!(quota.admit(&tenant, Cost::Read).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_are_counted_across_replicas_and_given_back() {
+    let server = Server::start();
+    let quotas = quotas(&server.links(3, OnBackendError::Share).await);
+    let tenant = tenant(10_000, 10_000, 2);
+    let [one, two, three] = quotas.as_slice() else { panic!() };
+    let first = one.admit(&tenant, Cost::Read).await.unwrap();
+    let second = two.admit(&tenant, Cost::Read).await.unwrap();
+    assert_eq!(second.state.in_flight, 2);
+    assert!(matches!(three.admit(&tenant, Cost::Read).await, Err(OverQuota::InFlight { .. })));
+    drop(first);
+    let again = async { while three.admit(&tenant, Cost::Read).await.is_err() {} };
+    timeout(Duration::from_secs(5), again).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_gone_costs_a_few_milliseconds_and_leaves_each_replica_its_share() {
+    let mut server = Server::start();
+    let links = server.links(3, OnBackendError::Share).await;
+    let quotas = quotas(&links);
+    let tenant = tenant(1, 30, 1_000);
+    server.kill();
+    let start = Instant::now();
+    let given = admitted(&quotas, &tenant, 100).await;
+    assert!((30..=33).contains(&given), "{given} of three shares of ten");
+    assert!(start.elapsed() < 10 * LONG, "{:?}", start.elapsed());
+    // What was given meanwhile is told to the server when it is back: there is no second burst.
+    server.start_again();
+    for link in &links {
+        until(|| link.is_up()).await;
+    }
+    let given = admitted(&quotas, &tenant, 100).await;
+    assert!(given <= 3, "{given} more when it was back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_is_not_waited_for() {
+    let server = Server::start();
+    let links = server.links(1, OnBackendError::Refuse).await;
+    let quotas = quotas(&links);
+    let tenant = tenant(1_000, 1_000, 1_000);
+    assert_eq!(admitted(&quotas, &tenant, 10).await, 10);
+    server.signal("-STOP");
+    let start = Instant::now();
+    assert_eq!(admitted(&quotas, &tenant, 100).await, 0, "configured to refuse");
+    assert!(start.elapsed() < 10 * LONG, "{:?}", start.elapsed());
+    server.signal("-CONT");
+    until(|| links.iter().all(|link| link.is_up())).await;
+    assert_eq!(admitted(&quotas, &tenant, 10).await, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_keep_one_pace_and_each_has_its_turns() {
+    let server = Server::start();
+    let links = server.links(3, OnBackendError::Share).await;
+    let upstream = Upstream { associate_per_second: n(50), ..Upstream::default() };
+    let (mut calls, start) = (JoinSet::new(), Instant::now());
+    for (replica, link) in links.iter().enumerate() {
+        let pace = Arc::new(LocalPace::new(upstream, Waiting::default()).shared(Arc::clone(link)));
+        for _ in 0..30 {
+            let pace = Arc::clone(&pace);
+            calls.spawn(async move {
+                let at =
+                    Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+                let lane = Lane { place: at, operation: crate::ports::limit::Operation::AssociateKmsKey };
+                let deadline = (Instant::now() + Duration::from_secs(30)).into_std();
+                let turn = pace.turn(&lane, &"acme".parse().unwrap(), deadline).await.unwrap();
+                turn.used(Feedback::Counted);
+                (start.elapsed(), replica)
+            });
+        }
+    }
+    let mut went = calls.join_all().await;
+    went.sort_unstable();
+    let last = went.last().unwrap().0;
+    assert!(last >= Duration::from_millis(89 * 20), "90 turns at 50 a second took {last:?}");
+    assert!(last <= Duration::from_millis(3_500), "{last:?}");
+    let early = |replica| went.iter().take(45).filter(|(_, other)| *other == replica).count();
+    assert!((0..3).all(|replica| early(replica) >= 8), "{went:?}");
+}

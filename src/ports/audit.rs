@@ -1,0 +1,59 @@
+//! The audit log, and what our own record of associations says.
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use super::Unavailable;
+use crate::domain::{
+    association::{RecordedAssociation, Resource},
+    audit::{Entry, Event, EventId},
+    time::Timestamp,
+};
+
+/// Keeps events so that they survive whatever happens next.
+#[async_trait]
+pub trait AuditLog: Send + Sync + 'static {
+    /// Keeps an entry; when this returns, it is durable. Not to be cancelled: whoever stops waiting
+    /// does not know whether it was kept.
+    ///
+    /// # Errors
+    ///
+    /// [`AuditUnavailable`] where it is certain that the entry was not kept.
+    async fn commit(&self, entry: Entry) -> Result<EventId, AuditUnavailable>;
+
+    /// Keeps an event that nobody waits for: a read or a refusal. Bounded: beyond a rate, equal
+    /// refusals are counted.
+    fn note(&self, event: Event);
+
+    /// Whether events can be kept now; otherwise why not.
+    fn unready(&self) -> Option<String>;
+}
+
+/// What was last set on a resource through this service.
+#[async_trait]
+pub trait AssociationRecords: Send + Sync + 'static {
+    /// The latest record of each resource that has one, in no order.
+    async fn latest(&self, resources: &[Resource]) -> Result<Vec<RecordedAssociation>, Unavailable>;
+}
+
+/// A change whose end is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenChange {
+    /// Its intent, which the settlement closes.
+    pub intent: EventId,
+    /// What the intent said: a settlement is this event with another kind, time and `closes`.
+    pub event: Event,
+}
+
+/// The changes that a crash, or an answer that never came, left open.
+#[async_trait]
+pub trait OpenChanges: Send + Sync + 'static {
+    /// Those whose intent is from before a time: at the start, the start; later, long enough ago that
+    /// no call can still be under way.
+    async fn open(&self, before: Timestamp) -> Result<Vec<OpenChange>, Unavailable>;
+}
+
+/// The audit log cannot take the entry.
+#[derive(Debug, Error)]
+#[error("the audit log cannot be written")]
+pub struct AuditUnavailable(#[source] pub Option<Box<dyn std::error::Error + Send + Sync>>);

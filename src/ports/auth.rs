@@ -1,0 +1,78 @@
+//! Who is calling, and what they may do.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use super::Unavailable;
+use crate::domain::{
+    authorization::{Decision, Question},
+    principal::{CertificateThumbprint, Principal},
+    tenant::{Tenant, TenantId},
+};
+
+/// Verifies a bearer token.
+#[async_trait]
+pub trait Authenticate: Send + Sync + 'static {
+    /// The caller whom the token proves. `certificate` is the client's own, where TLS checked one:
+    /// a token that is bound to a certificate (RFC 8705) is good only beside it.
+    async fn authenticate(
+        &self,
+        unverified_token: &str,
+        certificate: Option<&CertificateThumbprint>,
+    ) -> Result<Arc<Principal>, AuthnError>;
+
+    /// Whether this very token was verified before, so that doing it again costs next to nothing.
+    /// It says nothing of whether the token is still good.
+    fn knows(&self, _unverified_token: &str) -> bool {
+        false
+    }
+
+    /// Whether tokens can be verified at all: one entry for each issuer that cannot be asked now
+    /// and whose keys are not known either.
+    fn unready(&self) -> Vec<String>;
+}
+
+/// Knows the tenants.
+pub trait TenantDirectory: Send + Sync + 'static {
+    /// The tenant with this id.
+    fn find(&self, id: &TenantId) -> Option<Arc<Tenant>>;
+
+    /// The tenant that a token of `issuer` with this value of the tenant claim speaks for.
+    fn spoken_for(&self, issuer: &str, unverified_claim_value: &str) -> Option<Arc<Tenant>>;
+}
+
+/// Decides what a caller may do.
+pub trait Authorize: Send + Sync + 'static {
+    /// Policy's answer to one question.
+    fn decide(&self, question: &Question<'_>) -> Decision;
+}
+
+/// Why a token was not accepted.
+#[derive(Debug, Error)]
+pub enum AuthnError {
+    /// It does not verify. Why is for the audit log alone.
+    #[error("token refused: {why}")]
+    Refused {
+        /// What is wrong with it, in a few words that hold nothing of the token.
+        why: &'static str,
+        /// Its `jti`, where it has one, or a hash of it.
+        token_id: Arc<str>,
+    },
+    /// Its time is over.
+    #[error("token expired")]
+    Expired {
+        /// Its `jti`, where it has one, or a hash of it.
+        token_id: Arc<str>,
+    },
+    /// The issuer's keys cannot be had, so nothing can be said.
+    #[error("issuer keys unavailable")]
+    Unavailable {
+        /// When asking again makes sense.
+        retry_after: Duration,
+        /// What went wrong.
+        #[source]
+        source: Unavailable,
+    },
+}

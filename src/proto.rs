@@ -1,0 +1,12 @@
+//! Generated from `proto/keyassociation/v1/`. Inside the crate, only `server` and `cli` may name it.
+#![expect(
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::pedantic,
+    reason = "generated code"
+)]
+
+tonic::include_proto!("keyassociation.v1");
+
+/// The compiled descriptors, comments included, for server reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,0 +1,127 @@
+//! `/_sandbox/…`: the control port of the embedded AWS, on the same socket. No credentials are
+//! needed, since there is nothing here but a stand-in.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, request::Parts};
+use serde_json::{Value, json};
+
+use super::{
+    Inner,
+    fault::Fault,
+    seed::{Seed, SeedFaults},
+    wire::{self, Body},
+    world::World,
+};
+
+/// Where every path of the control port starts.
+pub(super) const PREFIX: &str = "/_sandbox/";
+/// Journal entries an answer, at most.
+const MAX_ENTRIES: usize = 10_000;
+
+type Reply = Result<Value, (StatusCode, String)>;
+
+/// Answers one request to the control port.
+pub(super) fn answer(inner: &Inner, parts: &Parts, path: &str, body: &Bytes) -> Response<Body> {
+    let (top, rest) = path.split_once('/').unwrap_or((path, ""));
+    let reply = match (&parts.method, top) {
+        (&Method::GET, "health") => Ok(json!({ "sandbox": true })),
+        (&Method::GET, "journal") => Ok(journal(inner, &queried(parts))),
+        (&Method::DELETE, "journal") => {
+            inner.journal.clear();
+            Ok(json!({}))
+        }
+        (&Method::GET, "faults") => Ok(json!({ "faults": inner.faults.list() })),
+        (&Method::POST, "faults") => add_fault(inner, body),
+        (&Method::DELETE, "faults") => remove_faults(inner, rest),
+        (&Method::GET, "state") => Ok(state(&inner.world, queried(parts).get("account"))),
+        (&Method::POST, "seed") => apply_seed(inner, body),
+        _ => Err((StatusCode::NOT_FOUND, "no such control path".to_owned())),
+    };
+    let (status, value) = match reply {
+        Ok(value) => (StatusCode::OK, value),
+        Err((status, text)) => (status, json!({ "error": text })),
+    };
+    let bytes = value.to_string().into();
+    wire::response("application/json", status, bytes, "")
+}
+
+fn queried(parts: &Parts) -> BTreeMap<String, String> {
+    let query = parts.uri.query().unwrap_or_default();
+    url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+}
+
+fn journal(inner: &Inner, query: &BTreeMap<String, String>) -> Value {
+    let number = |name: &str| query.get(name).and_then(|value| value.parse::<u64>().ok());
+    let limit = number("limit").and_then(|limit| usize::try_from(limit).ok());
+    let limit = limit.unwrap_or(MAX_ENTRIES).min(MAX_ENTRIES);
+    let since = number("since").unwrap_or(0);
+    let entries = inner.journal.since(since, limit);
+    let last = entries.last().map_or(since, |entry| entry.sequence);
+    json!({ "entries": entries, "last": last })
+}
+
+/// One fault, or a list of them.
+fn add_fault(inner: &Inner, body: &Bytes) -> Reply {
+    let bad = |error: serde_json::Error| (StatusCode::BAD_REQUEST, error.to_string());
+    let value: Value = serde_json::from_slice(body).map_err(bad)?;
+    let faults: Vec<Fault> = if value.is_array() {
+        serde_json::from_value(value).map_err(bad)?
+    } else {
+        vec![serde_json::from_value(value).map_err(bad)?]
+    };
+    let mut ids = Vec::new();
+    for fault in faults {
+        let full = || (StatusCode::INSUFFICIENT_STORAGE, "too many faults".to_owned());
+        ids.push(inner.faults.add(fault).ok_or_else(full)?);
+    }
+    Ok(json!({ "ids": ids }))
+}
+
+fn remove_faults(inner: &Inner, id: &str) -> Reply {
+    if id.is_empty() {
+        inner.faults.remove(None);
+        return Ok(json!({}));
+    }
+    let id = id.parse().map_err(|_error| (StatusCode::BAD_REQUEST, "not a number".to_owned()))?;
+    inner.faults.remove(Some(id));
+    Ok(json!({}))
+}
+
+/// More of what a seed holds, in TOML; what has the same name is replaced.
+fn apply_seed(inner: &Inner, body: &Bytes) -> Reply {
+    let bad = |text: String| (StatusCode::BAD_REQUEST, text);
+    let text = std::str::from_utf8(body).map_err(|error| bad(error.to_string()))?;
+    let faults = |error: SeedFaults| bad(error.to_string());
+    let seed: Seed = text.parse().map_err(faults)?;
+    inner.apply(&seed).map_err(faults)?;
+    Ok(json!({}))
+}
+
+/// Which key is on what, by account and Region; of one account, or of all.
+fn state(world: &World, only: Option<&String>) -> Value {
+    let mut accounts = serde_json::Map::new();
+    let wanted = world.accounts().into_iter().filter(|account| only.is_none_or(|only| *only == account.id));
+    for account in wanted {
+        let mut regions = serde_json::Map::new();
+        for region in account.regions() {
+            let logs = region.logs();
+            let groups: serde_json::Map<String, Value> = logs
+                .groups
+                .iter()
+                .map(|(name, group)| (name.clone(), json!({ "kms_key": group.kms_key })))
+                .collect();
+            let results = logs.query_results_key.clone();
+            drop(logs);
+            let keys: serde_json::Map<String, Value> =
+                region.keys().keys().map(|key| (key.arn.clone(), json!({ "state": key.state }))).collect();
+            regions.insert(
+                region.name.clone(),
+                json!({ "log_groups": groups, "query_results_key": results, "keys": keys }),
+            );
+        }
+        accounts.insert(account.id.clone(), regions.into());
+    }
+    json!({ "accounts": accounts })
+}

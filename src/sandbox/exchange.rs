@@ -1,0 +1,234 @@
+//! One request and its answer: read, say who calls, write it down, meet the faults, run, answer.
+
+mod body;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use tokio::time;
+
+use super::{
+    Inner,
+    access::Context,
+    control,
+    fault::{Effect, Plan, Sight, Twist},
+    http::Cut,
+    identity::Principal,
+    journal::{self, Entry, Outcome},
+    kms, logs,
+    refusal::Refusal,
+    signature, sts, validate,
+    wire::{self, Answer, Body, Call, Service},
+    world::{Account, Region, Role},
+};
+
+/// Largest body, in bytes: a full batch of log events in JSON.
+const MAX_BODY: usize = 8 << 20;
+
+/// Who calls, and from where.
+struct Caller {
+    principal: Arc<Principal>,
+    account: Arc<Account>,
+    region: Arc<Region>,
+    role: Option<Arc<Role>>,
+}
+
+/// What a fault makes of a call at one moment.
+enum Fate {
+    /// It goes on.
+    Run,
+    /// It is answered by this error.
+    Refuse(Refusal),
+    /// It is answered by what means nothing.
+    Garble,
+}
+
+/// Answers one request, unless a fault keeps it from doing so.
+pub(super) async fn answer(inner: Arc<Inner>, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
+    let (parts, body) = request.into_parts();
+    let request_id = uuid::Uuid::new_v4().to_string();
+    let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        let bytes = Bytes::new();
+        return Ok(wire::response("text/plain", status, bytes, &request_id));
+    };
+    let body = body.to_bytes();
+    if let Some(path) = parts.uri.path().strip_prefix(control::PREFIX) {
+        return Ok(control::answer(&inner, &parts, path, &body));
+    }
+    let call = match Call::read(&parts, &body) {
+        Ok(call) => call,
+        Err((service, refusal)) => return Ok(wire::error(service, &refusal, &request_id)),
+    };
+    let caller = caller(&inner, &call).and_then(|caller| {
+        let session = caller.principal.session.as_ref().filter(|_| inner.verify_signatures);
+        let fits = session.is_none_or(|session| signature::fits(&session.secret, &call, &parts, &body));
+        if fits { Ok(caller) } else { Err(Refusal::bad_signature(call.service)) }
+    });
+    let sight = sight(&call, caller.as_ref().ok());
+    let plan = inner.faults.plan(&sight);
+    let number = inner.journal.is_on().then(|| {
+        let entry = entry(&inner, &sight, &call, caller.as_ref().ok());
+        inner.journal.open(Entry { request_id: request_id.clone(), faults: plan.ids.clone(), ..entry })
+    });
+    let response = respond(&inner, &call, caller, &plan, number, &request_id).await?;
+    Ok(body::shaped(response, &plan))
+}
+
+async fn respond(
+    inner: &Inner,
+    call: &Call,
+    caller: Result<Caller, Refusal>,
+    plan: &Plan,
+    number: Option<u64>,
+    request_id: &str,
+) -> Result<Response<Body>, Cut> {
+    pause(plan.delay_before).await;
+    let result = match fate(call.service, plan.before.as_ref()).await? {
+        Fate::Run => caller.and_then(|caller| execute(inner, call, caller, &plan.twist)),
+        Fate::Refuse(refusal) => Err(refusal),
+        Fate::Garble => return Ok(body::garbage(request_id)),
+    };
+    if let Some(number) = number {
+        let outcome = result.as_ref().map(|_answer| ());
+        inner.journal.decide(number, outcome, inner.world.now());
+    }
+    pause(plan.delay_after).await;
+    match fate(call.service, plan.after.as_ref()).await? {
+        Fate::Run => {}
+        Fate::Refuse(refusal) => return Ok(wire::error(call.service, &refusal, request_id)),
+        Fate::Garble => return Ok(body::garbage(request_id)),
+    }
+    if let Some(number) = number {
+        inner.journal.answered(number);
+    }
+    Ok(match result {
+        Ok(answer) => wire::success(call.service, &call.operation, answer, request_id),
+        Err(refusal) => wire::error(call.service, &refusal, request_id),
+    })
+}
+
+fn execute(inner: &Inner, call: &Call, caller: Caller, twist: &Twist) -> Result<Answer, Refusal> {
+    let now = inner.world.now();
+    let quotas = caller.account.quotas();
+    let mut buckets = caller.region.buckets();
+    let allowed = buckets.take(&quotas, &call.operation, now);
+    drop(buckets);
+    if !allowed {
+        return Err(Refusal::throttled(call.service));
+    }
+    let context = Context {
+        world: &inner.world,
+        call,
+        principal: caller.principal,
+        account: caller.account,
+        region: caller.region,
+        role: caller.role,
+        now,
+        twist: twist.clone(),
+    };
+    match call.service {
+        Service::Logs => logs::execute(&context),
+        Service::Kms => kms::execute(&context),
+        Service::Sts => sts::execute(&context),
+    }
+}
+
+fn caller(inner: &Inner, call: &Call) -> Result<Caller, Refusal> {
+    let world = &inner.world;
+    let token = call.unverified_token.as_deref();
+    let (service, access_key) = (call.service, &call.unverified_access_key);
+    let principal = world.credentials.find(service, access_key, token, world.now())?;
+    // A Region that the account has not enabled knows nothing of its credentials.
+    let unknown = || Refusal::unknown_credentials(service);
+    let account = world.account(&principal.account).ok_or_else(unknown)?;
+    let region = account.region(&call.region).ok_or_else(unknown)?;
+    let session = principal.session.as_ref();
+    let role = session.and_then(|session| account.role(&session.role_name));
+    Ok(Caller { principal, account, region, role })
+}
+
+fn sight<'a>(call: &'a Call, caller: Option<&'a Caller>) -> Sight<'a> {
+    let (mut account, mut role) = ("", "");
+    if let Some(caller) = caller {
+        account = &caller.account.id;
+        role = caller.role.as_ref().map_or("", |role| &role.name);
+    }
+    if call.operation == "AssumeRole" {
+        let arn = call.param("RoleArn").unwrap_or_default();
+        (account, role) = validate::role_arn(arn).unwrap_or_default();
+    }
+    Sight {
+        service: call.service,
+        operation: &call.operation,
+        account,
+        region: &call.region,
+        role,
+        params: &call.params,
+    }
+}
+
+fn entry(inner: &Inner, sight: &Sight<'_>, call: &Call, caller: Option<&Caller>) -> Entry {
+    let assuming = call.operation == "AssumeRole";
+    let session = caller.and_then(|caller| caller.principal.session.as_ref());
+    let (name, identity) = if assuming {
+        (call.param("RoleSessionName"), call.param("SourceIdentity"))
+    } else {
+        let identity = session.and_then(|s| s.source_identity.as_deref());
+        (session.map(|s| s.name.as_str()), identity)
+    };
+    Entry {
+        sequence: 0,
+        time: inner.world.now(),
+        service: call.service,
+        operation: call.operation.clone(),
+        account: sight.account.to_owned(),
+        region: call.region.clone(),
+        caller: caller.map_or(String::new(), |caller| caller.principal.arn.clone()),
+        role: (!sight.role.is_empty()).then(|| sight.role.to_owned()),
+        session_name: name.map(str::to_owned),
+        source_identity: identity.map(str::to_owned),
+        external_id: assuming.then(|| call.params.contains_key("ExternalId")),
+        params: journal::keepable(&call.params),
+        request_id: String::new(),
+        invocation_id: call.invocation_id.clone(),
+        outcome: Outcome::Received,
+        decided: None,
+        answered: false,
+        faults: Vec::new(),
+    }
+}
+
+async fn fate(service: Service, effect: Option<&Effect>) -> Result<Fate, Cut> {
+    let Some(effect) = effect else {
+        return Ok(Fate::Run);
+    };
+    Ok(match effect {
+        Effect::Throttle => Fate::Refuse(Refusal::throttled(service)),
+        Effect::Error { code, message, status } => {
+            let message = message.as_ref().unwrap_or(code).clone();
+            let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+            Fate::Refuse(Refusal {
+                status: status.unwrap_or(StatusCode::BAD_REQUEST),
+                ..Refusal::new(code.clone(), message)
+            })
+        }
+        Effect::Hang => std::future::pending().await,
+        Effect::Reset => return Err(Cut),
+        Effect::Garbage => Fate::Garble,
+        Effect::Latency { .. }
+        | Effect::Drip { .. }
+        | Effect::Truncate
+        | Effect::ExpiredCredentials
+        | Effect::WrongAccount(_) => Fate::Run,
+    })
+}
+
+async fn pause(delay: Duration) {
+    if !delay.is_zero() {
+        time::sleep(delay).await;
+    }
+}

@@ -1,0 +1,80 @@
+//! The Key Management Service, as far as keys can be looked at and changed from outside.
+
+mod change;
+mod read;
+
+use std::sync::Arc;
+
+use super::{
+    access::Context,
+    refusal::Refusal,
+    wire::{Answer, Service},
+    world::keys::Key,
+};
+
+/// Runs one operation.
+pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, Refusal> {
+    match context.call.operation.as_str() {
+        "DescribeKey" => read::describe_key(context),
+        "GetKeyPolicy" => read::key_policy(context),
+        "ListAliases" => read::list_aliases(context),
+        "ListKeys" => read::list_keys(context),
+        "CreateKey" => change::create_key(context),
+        "CreateAlias" | "UpdateAlias" => change::put_alias(context),
+        "PutKeyPolicy" => change::put_key_policy(context),
+        "EnableKey" => change::set_state(context, "Enabled"),
+        "DisableKey" => change::set_state(context, "Disabled"),
+        "ScheduleKeyDeletion" => change::schedule_deletion(context),
+        "CancelKeyDeletion" => change::cancel_deletion(context),
+        other => Err(Refusal::unknown_operation(Service::Kms, other)),
+    }
+}
+
+/// The key that a key id, a key ARN, `alias/name` or an alias ARN means to the caller. Names
+/// without an account are the caller's own.
+///
+/// # Errors
+///
+/// As KMS refuses what does not exist, and another account's keys that are out of reach.
+pub(crate) fn resolve(context: &Context<'_>, action: &str, name: &str) -> Result<Arc<Key>, Refusal> {
+    let here = &context.region;
+    if let Some(rest) = name.strip_prefix("arn:") {
+        let mut parts = rest.splitn(5, ':');
+        let mut next = || parts.next().unwrap_or_default();
+        let (_partition, service, region, account, resource) = (next(), next(), next(), next(), next());
+        if service != "kms" || region != here.name {
+            return Err(Refusal::key_not_found(format!("Invalid arn {region}")));
+        }
+        let key = context
+            .world
+            .account(account)
+            .and_then(|account| account.region(region))
+            .and_then(|region| find(&region.keys(), resource));
+        return key.ok_or_else(|| {
+            if account == here.account_id {
+                not_found(name, resource)
+            } else {
+                context.out_of_reach(action, name)
+            }
+        });
+    }
+    let resource = if name.starts_with("alias/") { name.to_owned() } else { format!("key/{name}") };
+    find(&here.keys(), &resource).ok_or_else(|| {
+        let arn = format!("arn:aws:kms:{}:{}:{resource}", here.name, here.account_id);
+        not_found(&arn, &resource)
+    })
+}
+
+fn find(keys: &super::world::keys::KeyRing, resource: &str) -> Option<Arc<Key>> {
+    match resource.strip_prefix("key/") {
+        Some(id) => keys.key(id),
+        None => keys.aliased(resource),
+    }
+}
+
+fn not_found(arn: &str, resource: &str) -> Refusal {
+    if resource.starts_with("alias/") {
+        return Refusal::key_not_found(format!("Alias {arn} is not found."));
+    }
+    Refusal::key_not_found(format!("Key '{arn}' does not exist"))
+}

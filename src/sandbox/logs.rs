@@ -1,0 +1,67 @@
+//! `CloudWatch` Logs: keys of log groups and of query results, and what stands around them.
+
+mod associate;
+mod describe;
+mod events;
+mod groups;
+pub(crate) use self::groups::{CLASSES, RETENTION_DAYS};
+mod queries;
+mod service;
+
+use super::{
+    access::Context,
+    refusal::Refusal,
+    validate,
+    wire::{Answer, Service},
+    world::Region,
+};
+
+/// Runs one operation.
+pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, Refusal> {
+    match context.call.operation.as_str() {
+        "AssociateKmsKey" => associate::associate(context),
+        "DisassociateKmsKey" => associate::disassociate(context),
+        "DescribeLogGroups" => describe::describe(context),
+        "CreateLogGroup" => groups::create(context),
+        "DeleteLogGroup" => groups::delete(context),
+        "PutRetentionPolicy" | "DeleteRetentionPolicy" => groups::retention(context),
+        "ListTagsForResource" => groups::list_tags(context),
+        "TagResource" => groups::tag(context),
+        "CreateLogStream" => events::create_stream(context),
+        "PutLogEvents" => events::put(context),
+        "GetLogEvents" => events::get(context),
+        "DescribeLogStreams" => events::streams(context),
+        "StartQuery" => queries::start(context),
+        "GetQueryResults" => queries::results(context),
+        other => Err(Refusal::unknown_operation(Service::Logs, other)),
+    }
+}
+
+/// A group's ARN, without the `:*` that policies put behind it.
+fn group_arn(region: &Region, name: &str) -> String {
+    format!("arn:aws:logs:{}:{}:log-group:{name}", region.name, region.account_id)
+}
+
+/// Whether the caller may do the operation at hand to a group. Policies name a group with and
+/// without what follows it; AWS's error shows it with the log stream.
+fn may_on_group(context: &Context<'_>, name: &str) -> Result<(), Refusal> {
+    let arn = group_arn(&context.region, name);
+    let (shown, all) = (format!("{arn}:log-stream:"), format!("{arn}:*"));
+    let action = format!("logs:{}", context.call.operation);
+    context.may(&action, &[&shown, &arn, &all], &[])
+}
+
+/// The name in a group's name or ARN, which must be of the caller's account and Region.
+fn name_of<'a>(context: &Context<'_>, identifier: &'a str) -> Result<&'a str, Refusal> {
+    let Some(arn) = identifier.strip_prefix("arn:") else {
+        validate::log_group_name(identifier)?;
+        return Ok(identifier);
+    };
+    let here = &context.region;
+    let own = format!("aws:logs:{}:{}:log-group:", here.name, here.account_id);
+    // Another account's or Region's group is as if it did not exist.
+    let name = arn.strip_prefix(&own).ok_or_else(Refusal::log_group_not_found)?;
+    let name = name.strip_suffix(":*").unwrap_or(name);
+    validate::log_group_name(name)?;
+    Ok(name)
+}

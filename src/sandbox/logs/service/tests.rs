@@ -1,0 +1,156 @@
+//! The same key policies, judged here as AWS would and by the service before it asks AWS: two
+//! readings, made apart from each other, that must not contradict.
+
+use proptest::{prelude::*, sample::select};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    domain::{
+        association::{Place, Resource, Target},
+        key_policy::{Judgement, KeyPolicy},
+    },
+    sandbox::{clock::Clock, quota::Quotas, world::Account},
+};
+
+const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+fn condition() -> impl Strategy<Value = Value> {
+    let group = "arn:aws:logs:eu-west-1:111122223333:log-group:/payments/api";
+    let operators = [
+        "StringEquals",
+        "StringLike",
+        "StringNotEquals",
+        "StringNotLike",
+        "StringEqualsIgnoreCase",
+        "ArnEquals",
+        "ArnLike",
+        "ArnNotEquals",
+        "ArnNotLike",
+        "ArnLikeIfExists",
+        "ForAnyValue:StringLike",
+        "ForAllValues:StringEquals",
+    ];
+    let keys = [
+        "kms:EncryptionContext:aws:logs:arn",
+        "kms:encryptioncontext:AWS:logs:arn",
+        "aws:SourceArn",
+        "aws:SourceAccount",
+        "aws:PrincipalIsAWSService",
+    ];
+    let values = [
+        group,
+        "arn:aws:logs:eu-west-1:111122223333:*",
+        "arn:aws:logs:eu-west-1:111122223333:log-group:/payments/*",
+        "arn:aws:logs:*:111122223333:log-group:*",
+        "arn:aws:logs:eu-west-1:111122223333:log-group:/other",
+        "arn:aws:logs:us-east-1:111122223333:*",
+        "arn:aws:logs:*",
+        "*",
+        "111122223333",
+        "999900001111",
+        "true",
+        "arn:aws:logs:eu-west-1:111122223333:query-result:*",
+        "ARN:AWS:LOGS:EU-WEST-1:111122223333:*",
+    ];
+    let one = (
+        select(operators.to_vec()),
+        select(keys.to_vec()),
+        prop::collection::vec(select(values.to_vec()), 1..3),
+    );
+    prop::collection::vec(one, 0..3).prop_map(|conditions| {
+        let mut all = json!({});
+        for (operator, key, values) in conditions {
+            all[operator][key] = json!(values);
+        }
+        all
+    })
+}
+
+fn statement() -> impl Strategy<Value = Value> {
+    let principals = [
+        json!("*"),
+        json!({ "AWS": "*" }),
+        json!({ "AWS": "arn:aws:iam::111122223333:root" }),
+        json!({ "Service": "logs.eu-west-1.amazonaws.com" }),
+        json!({ "Service": "logs.us-east-1.amazonaws.com" }),
+        json!({ "Service": ["s3.amazonaws.com", "logs.eu-west-1.amazonaws.com"] }),
+    ];
+    let actions = [
+        json!("kms:*"),
+        json!("*"),
+        json!("KMS:Encrypt*"),
+        json!(["kms:Encrypt", "kms:Decrypt"]),
+        json!("logs:*"),
+        json!(["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"]),
+        json!(["kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"]),
+        json!("kms:Describe?ey"),
+    ];
+    let resources = [json!("*"), json!(KEY), json!("arn:aws:kms:*:*:key/other")];
+    let effect = prop_oneof![4 => Just("Allow"), 1 => Just("Deny")];
+    let names = prop_oneof![5 => Just("Action"), 1 => Just("NotAction")];
+    (
+        effect,
+        select(principals.to_vec()),
+        names,
+        select(actions.to_vec()),
+        select(resources.to_vec()),
+        condition(),
+    )
+        .prop_map(|(effect, principal, name, action, resource, condition)| {
+            let mut statement = json!({ "Effect": effect, "Principal": principal, "Resource": resource });
+            statement[name] = action;
+            if condition != json!({}) {
+                statement["Condition"] = condition;
+            }
+            statement
+        })
+}
+
+fn key(policy: &str) -> Key {
+    Key {
+        id: String::new(),
+        arn: KEY.to_owned(),
+        account_id: "111122223333".to_owned(),
+        spec: String::new(),
+        usage: String::new(),
+        state: String::new(),
+        manager: String::new(),
+        description: String::new(),
+        multi_region: false,
+        created: Clock::default().now(),
+        deletion: None,
+        policy: policy.parse().unwrap(),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn what_the_service_is_sure_of_is_what_happens(
+        statements in prop::collection::vec(statement(), 1..4),
+        query_results in any::<bool>(),
+    ) {
+        let text = json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
+        let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+        let target = if query_results {
+            Target::QueryResults
+        } else {
+            Target::LogGroup("/payments/api".parse().unwrap())
+        };
+        let resource = Resource { place, target };
+        let judged = KeyPolicy::read(&text).unwrap().judge(&KEY.parse().unwrap(), &resource);
+
+        let account = Account::new("111122223333".to_owned(), Quotas::off().into());
+        let region = account.enable("eu-west-1");
+        let happens = may_use(&key(&text), &region, &resource.arn().to_string());
+        match judged {
+            Judgement::Allows => prop_assert!(happens, "{text}"),
+            Judgement::LacksService { .. } | Judgement::ConditionMismatch { .. } | Judgement::Denied { .. } => {
+                prop_assert!(!happens, "{judged:?} {text}");
+            }
+            Judgement::Unclear { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,96 @@
+use super::*;
+
+const GROUP: &str = "arn:aws:logs:eu-west-1:111122223333:log-group:/payments/api";
+const SESSION: Who<'_> = Who::Iam {
+    account: "111122223333",
+    arn: "arn:aws:sts::111122223333:assumed-role/R/s",
+    role_arn: Some("arn:aws:iam::111122223333:role/R"),
+};
+
+fn ask(policy: &str, who: Who<'_>, context: &[(&str, &str)]) -> Verdict {
+    let policy: Policy = policy.parse().unwrap();
+    policy.verdict(&Question {
+        who,
+        action: "kms:GenerateDataKeyWithoutPlaintext",
+        resources: &["arn:aws:kms:eu-west-1:111122223333:key/k"],
+        context,
+    })
+}
+
+fn named(name: &str) -> String {
+    shorthand::key_policy(name, "111122223333", "eu-west-1").unwrap().to_string()
+}
+
+#[test]
+fn the_documented_statement_lets_the_service_in_for_its_groups_only() {
+    let logs = Who::Service("logs.eu-west-1.amazonaws.com");
+    let key = "kms:EncryptionContext:aws:logs:arn";
+    let policy = named("allow-logs");
+    assert_eq!(ask(&policy, logs, &[(key, GROUP)]), Verdict::Allows);
+    assert_eq!(ask(&policy, logs, &[]), Verdict::Silent);
+    let other = GROUP.replace("1111", "9999");
+    assert_eq!(ask(&policy, logs, &[(key, &other)]), Verdict::Silent);
+    let elsewhere = Who::Service("logs.us-east-1.amazonaws.com");
+    assert_eq!(ask(&policy, elsewhere, &[(key, GROUP)]), Verdict::Silent);
+    assert_eq!(ask(&named("lacks-logs"), logs, &[(key, GROUP)]), Verdict::Silent);
+}
+
+#[test]
+fn a_key_for_log_groups_is_not_one_for_query_results() {
+    let logs = Who::Service("logs.eu-west-1.amazonaws.com");
+    let results = "arn:aws:logs:eu-west-1:111122223333:query-result:*";
+    let context = [("aws:SourceArn", results), ("aws:SourceAccount", "111122223333")];
+    assert_eq!(ask(&named("allow-query-results"), logs, &context), Verdict::Allows);
+    assert_eq!(ask(&named("allow-logs"), logs, &context), Verdict::Silent);
+}
+
+#[test]
+fn the_account_is_less_than_the_role_itself_and_a_deny_is_more_than_both() {
+    let account = named("lacks-logs");
+    assert_eq!(ask(&account, SESSION, &[]), Verdict::AllowsAccount);
+    let role = account.replace(":root", ":role/R");
+    assert_eq!(ask(&role, SESSION, &[]), Verdict::Allows);
+    let stranger = account.replace("1111", "9999");
+    assert_eq!(ask(&stranger, SESSION, &[]), Verdict::Silent);
+    let deny = r#"{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},
+        {"Effect":"Deny","NotAction":"kms:Describe*","Resource":"*"}]}"#;
+    assert_eq!(ask(deny, SESSION, &[]), Verdict::Denied);
+}
+
+#[test]
+fn a_star_in_an_arn_does_not_reach_across_a_colon() {
+    let with = |condition: &str| {
+        format!(
+            r#"{{"Statement":{{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{condition}}}}}"#
+        )
+    };
+    let context = [("aws:SourceArn", GROUP)];
+    for (condition, verdict) in [
+        (
+            r#"{"ArnLike":{"aws:SourceArn":"arn:aws:logs:*:111122223333:log-group:/payments/*"}}"#,
+            Verdict::Allows,
+        ),
+        (r#"{"ArnLike":{"aws:SourceArn":"arn:aws:logs:*:/payments/api"}}"#, Verdict::Silent),
+        (r#"{"StringLike":{"aws:SourceArn":"arn:aws:logs:*:/payments/api"}}"#, Verdict::Allows),
+        (r#"{"StringEquals":{"aws:SourceArn":"arn:aws:logs:*"}}"#, Verdict::Silent),
+        (r#"{"StringNotEquals":{"aws:absent":"x"}}"#, Verdict::Allows),
+        (r#"{"StringEquals":{"aws:absent":"x"}}"#, Verdict::Silent),
+        (r#"{"StringEqualsIfExists":{"aws:absent":"x"}}"#, Verdict::Allows),
+        (r#"{"Null":{"aws:SourceArn":"false"}}"#, Verdict::Allows),
+        (r#"{"Null":{"aws:SourceArn":true}}"#, Verdict::Silent),
+    ] {
+        assert_eq!(ask(&with(condition), SESSION, &context), verdict, "{condition}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_refused_when_it_is_read() {
+    for text in [
+        "{}",
+        r#"{"Statement":{"Effect":"Allow"}}"#,
+        r#"{"Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"DateLessThan":{"a":"b"}}}}"#,
+        r#"{"Statement":{"Effect":"Maybe","Action":"*","Resource":"*"}}"#,
+    ] {
+        assert!(text.parse::<Policy>().is_err(), "{text}");
+    }
+}

@@ -1,0 +1,155 @@
+//! What AWS lets one account and Region do in a second: a token bucket an operation.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::wire::Service;
+
+/// AWS's published quotas, per second. `DisassociateKmsKey` has no row: taken to be as
+/// `AssociateKmsKey`.
+const PUBLISHED: [(Service, &str, f64); 8] = [
+    (Service::Logs, "AssociateKmsKey", 5.0),
+    (Service::Logs, "DisassociateKmsKey", 5.0),
+    (Service::Logs, "DescribeLogGroups", 10.0),
+    (Service::Logs, "StartQuery", 10.0),
+    (Service::Logs, "GetQueryResults", 10.0),
+    (Service::Kms, "DescribeKey", 2000.0),
+    (Service::Kms, "GetKeyPolicy", 1000.0),
+    (Service::Sts, "AssumeRole", 600.0),
+];
+
+/// One operation's rate.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// Calls a second, in the long run.
+    pub per_second: f64,
+    /// Calls at once after a pause; absent, as many as in a second.
+    pub burst: Option<f64>,
+}
+
+/// The quotas of an account, by operation. What is not named has none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quotas(BTreeMap<String, Rate>);
+
+/// What is left of them in one Region.
+#[derive(Debug, Default)]
+pub(crate) struct Buckets(HashMap<String, Bucket>);
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    tokens: f64,
+    filled: Timestamp,
+}
+
+// === impl Quotas ===
+
+impl Quotas {
+    /// AWS's own.
+    #[must_use]
+    pub fn published() -> Self {
+        let rate = |per_second| Rate { per_second, burst: None };
+        let rows = PUBLISHED.iter();
+        Self(rows.map(|(_, operation, per_second)| ((*operation).to_owned(), rate(*per_second))).collect())
+    }
+
+    /// None at all.
+    #[must_use]
+    pub fn off() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// The same, with another rate for one operation.
+    #[must_use]
+    pub fn with(mut self, operation: &str, rate: Rate) -> Self {
+        self.0.insert(operation.to_owned(), rate);
+        self
+    }
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self::published()
+    }
+}
+
+// === impl Rate ===
+
+impl Rate {
+    /// `per_second` in the long run, `burst` at once.
+    #[must_use]
+    pub fn new(per_second: f64, burst: f64) -> Self {
+        Self { per_second, burst: Some(burst) }
+    }
+
+    fn capacity(&self) -> f64 {
+        self.burst.unwrap_or(self.per_second).max(1.0)
+    }
+}
+
+// === impl Buckets ===
+
+impl Buckets {
+    /// Takes one call of `operation`; `false` where the quota is used up.
+    pub(crate) fn take(&mut self, quotas: &Quotas, operation: &str, now: Timestamp) -> bool {
+        let Some(rate) = quotas.0.get(operation) else {
+            return true;
+        };
+        let capacity = rate.capacity();
+        let full = Bucket { tokens: capacity, filled: now };
+        if !self.0.contains_key(operation) {
+            self.0.insert(operation.to_owned(), full);
+        }
+        let Some(bucket) = self.0.get_mut(operation) else {
+            return true;
+        };
+        let elapsed = now.duration_since(bucket.filled).as_secs_f64().max(0.0);
+        bucket.tokens = (bucket.tokens + elapsed * rate.per_second).min(capacity);
+        bucket.filled = now;
+        if bucket.tokens < 1.0 {
+            return false;
+        }
+        bucket.tokens -= 1.0;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(milliseconds: i64) -> Timestamp {
+        Timestamp::from_millisecond(milliseconds).unwrap()
+    }
+
+    #[test]
+    fn five_at_once_and_then_five_a_second() {
+        let (quotas, mut buckets) = (Quotas::published(), Buckets::default());
+        let mut take = |ms| buckets.take(&quotas, "AssociateKmsKey", at(ms));
+        assert!((0..5).all(|_| take(0)));
+        assert!(!take(0));
+        assert!(!take(199));
+        assert!(take(201));
+        assert!(!take(202));
+        assert!((0..5).all(|_| take(5_000)));
+        assert!(!take(5_000));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_gives_nothing_and_takes_nothing() {
+        let quotas = Quotas::off().with("X", Rate::new(1.0, 1.0));
+        let mut buckets = Buckets::default();
+        assert!(buckets.take(&quotas, "X", at(10_000)));
+        assert!(!buckets.take(&quotas, "X", at(0)));
+        assert!(buckets.take(&quotas, "X", at(1_000)));
+    }
+
+    #[test]
+    fn what_has_no_quota_is_never_refused() {
+        let mut buckets = Buckets::default();
+        assert!((0..1_000).all(|_| buckets.take(&Quotas::published(), "CreateLogGroup", at(0))));
+        assert!((0..1_000).all(|_| buckets.take(&Quotas::off(), "AssociateKmsKey", at(0))));
+    }
+}

@@ -1,0 +1,204 @@
+//! From a seed that has been looked over to accounts.
+
+use std::sync::Arc;
+
+use super::{
+    AccountSeed, Hub, KeySeed, LogGroupSeed, QuotaSeed, RoleSeed, Seed, SeedFaults,
+    check::{check, key_arn, key_policy},
+};
+use crate::sandbox::{
+    identity::Principal,
+    policy::{InvalidPolicy, Policy, shorthand},
+    world::{Account, Defaults, Region, Role, World, groups::LogGroup, keys::Key},
+};
+
+/// Adds what `seed` says to `world`; what has the same name is replaced.
+///
+/// # Errors
+///
+/// Everything that is wrong with the seed; then nothing is added.
+pub(in crate::sandbox) fn apply(world: &World, seed: &Seed) -> Result<(), SeedFaults> {
+    let knows_key = |arn: &str| has_key(world, arn);
+    let faults = check(seed, knows_key);
+    if !faults.is_empty() {
+        return Err(SeedFaults(faults));
+    }
+    let mut defaults = world.defaults();
+    if let Some(hub) = &seed.hub {
+        defaults.hub = hub.clone();
+    }
+    if let Some(quotas) = &seed.quotas {
+        defaults.quotas = Arc::new(quotas.quotas());
+    }
+    let mut fresh = Vec::new();
+    for account in &seed.accounts {
+        let known = world.account(&account.account_id);
+        let is_new = known.is_none();
+        let quotas = account.quotas.as_ref().map(QuotaSeed::quotas);
+        let target = known.unwrap_or_else(|| {
+            let id = account.account_id.clone();
+            Arc::new(Account::new(id, Arc::clone(&defaults.quotas)))
+        });
+        if let Some(quotas) = quotas {
+            target.set_quotas(quotas);
+        }
+        fill(world, &target, account, &defaults.hub)?;
+        add_admin(world, &target.id);
+        if is_new {
+            fresh.push(target);
+        }
+    }
+    world.add_accounts(&fresh);
+    add_hub(world, &defaults);
+    world.set_defaults(defaults);
+    Ok(())
+}
+
+fn has_key(world: &World, arn: &str) -> bool {
+    let mut parts = arn.splitn(6, ':').skip(3);
+    let (Some(region), Some(account), Some(resource)) = (parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    let region = world.account(account).and_then(|a| a.region(region));
+    let id = resource.strip_prefix("key/").unwrap_or_default();
+    region.is_some_and(|region| region.keys().key(id).is_some())
+}
+
+fn fill(world: &World, to: &Account, from: &AccountSeed, hub: &Hub) -> Result<(), InvalidPolicy> {
+    for region in &from.regions {
+        to.enable(region);
+    }
+    for role in &from.roles {
+        to.put_role(built_role(role, &to.id, hub)?);
+    }
+    for seed in &from.keys {
+        let region = to.enable(&seed.region);
+        let key = built_key(seed, &to.id, world)?;
+        let mut keys = region.keys();
+        for alias in &seed.aliases {
+            keys.put_alias(alias, &key.id);
+        }
+        keys.put(key);
+    }
+    for seed in &from.log_groups {
+        add_groups(&to.enable(&seed.region), seed, world);
+    }
+    for (region, key) in &from.query_results {
+        let region = to.enable(region);
+        let arn = key_arn(key, &to.id, &region.name);
+        region.logs().query_results_key = Some(arn);
+    }
+    Ok(())
+}
+
+fn built_role(seed: &RoleSeed, account: &str, hub: &Hub) -> Result<Role, InvalidPolicy> {
+    let trust = if let Some(policy) = &seed.trust_policy {
+        policy.text()
+    } else {
+        let trusted = seed.trusted.clone();
+        let trusted = trusted.unwrap_or_else(|| vec![role_of(&hub.arn)]);
+        shorthand::trust_policy(&trusted, seed.external_id.as_deref()).to_string()
+    };
+    let identity = if let Some(policy) = &seed.policy {
+        policy.text().parse()?
+    } else {
+        let all = || vec!["*".to_owned()];
+        shorthand::actions("Allow", &seed.permissions.clone().unwrap_or_else(all))?
+    };
+    let denied = &seed.denied_by_organization;
+    let service_control = if denied.is_empty() { None } else { Some(shorthand::actions("Deny", denied)?) };
+    let random = uuid::Uuid::new_v4().simple().to_string().to_uppercase();
+    Ok(Role {
+        name: seed.name.clone(),
+        arn: format!("arn:aws:iam::{account}:role/{}", seed.name),
+        unique_id: format!("AROA{}", random.chars().take(17).collect::<String>()),
+        trust: trust.parse::<Policy>()?,
+        identity,
+        service_control,
+        max_session_duration: seed.max_session_duration.unwrap_or(3600),
+    })
+}
+
+fn built_key(seed: &KeySeed, account: &str, world: &World) -> Result<Key, InvalidPolicy> {
+    let or = |text: &Option<String>, default: &str| text.clone().unwrap_or_else(|| default.to_owned());
+    let state = or(&seed.state, "Enabled");
+    let month = jiff::SignedDuration::from_hours(30 * 24);
+    let deletion = (state == "PendingDeletion").then(|| world.now().saturating_add(month));
+    Ok(Key {
+        id: seed.id.clone(),
+        arn: key_arn(&seed.id, account, &seed.region),
+        account_id: account.to_owned(),
+        spec: or(&seed.spec, "SYMMETRIC_DEFAULT"),
+        usage: or(&seed.usage, "ENCRYPT_DECRYPT"),
+        state,
+        manager: or(&seed.manager, "CUSTOMER"),
+        description: seed.description.clone(),
+        multi_region: seed.multi_region,
+        created: world.now(),
+        deletion: deletion.and_then(Result::ok),
+        policy: key_policy(seed, account)?,
+    })
+}
+
+fn add_groups(region: &Region, seed: &LogGroupSeed, world: &World) {
+    let account = &region.account_id;
+    let class = seed.class.clone().unwrap_or_else(|| "STANDARD".to_owned());
+    let mut logs = region.logs();
+    for n in 0..seed.count.unwrap_or(1) {
+        let name = seed.name.replace("{n}", &n.to_string());
+        let arn = format!("arn:aws:logs:{}:{account}:log-group:{name}", region.name);
+        let mut group = LogGroup::new(arn, class.clone(), world.now());
+        group.retention_days = seed.retention_days;
+        group.tags.clone_from(&seed.tags);
+        let key = seed.key.as_ref();
+        group.kms_key = key.map(|key| key_arn(key, account, &region.name));
+        logs.groups.insert(name, group);
+    }
+}
+
+fn add_hub(world: &World, defaults: &Defaults) {
+    let hub = &defaults.hub;
+    let account = hub.arn.split(':').nth(4).unwrap_or_default();
+    let known = world.account(account);
+    let home = known.unwrap_or_else(|| {
+        let home = Arc::new(Account::new(account.to_owned(), Arc::clone(&defaults.quotas)));
+        world.add_accounts(&[Arc::clone(&home)]);
+        home
+    });
+    home.open_every_region();
+    let principal = Principal {
+        account: account.to_owned(),
+        user_id: "AROASANDBOXHUB:logkey".to_owned(),
+        chained: hub.arn.contains(":assumed-role/"),
+        role_arn: Some(role_of(&hub.arn)),
+        arn: hub.arn.clone(),
+        session: None,
+    };
+    let credentials = &world.credentials;
+    credentials.add_static(hub.access_key_id.clone(), principal);
+}
+
+/// An administrator in each account, for whoever changes things behind the service's back.
+fn add_admin(world: &World, account: &str) {
+    let principal = Principal {
+        account: account.to_owned(),
+        user_id: "AIDASANDBOXADMIN".to_owned(),
+        chained: false,
+        role_arn: None,
+        arn: format!("arn:aws:iam::{account}:user/admin"),
+        session: None,
+    };
+    let credentials = &world.credentials;
+    credentials.add_static(format!("AKIAADMIN{account}"), principal);
+}
+
+/// The role of an assumed role's ARN; any other ARN as it is.
+fn role_of(arn: &str) -> String {
+    arn.split_once(":assumed-role/")
+        .and_then(|(front, rest)| {
+            let account = front.strip_prefix("arn:aws:sts::")?;
+            let name = rest.split('/').next()?;
+            Some(format!("arn:aws:iam::{account}:role/{name}"))
+        })
+        .unwrap_or_else(|| arn.to_owned())
+}

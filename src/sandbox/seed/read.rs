@@ -1,0 +1,106 @@
+//! From TOML to a seed, element by element, so that one fault does not hide the next.
+
+use std::str::FromStr;
+
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+use super::{AccountSeed, Seed, SeedFault, SeedFaults, check::check};
+
+#[derive(Default)]
+struct Reader(Vec<SeedFault>);
+
+// === impl Seed ===
+
+impl FromStr for Seed {
+    type Err = SeedFaults;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut reader = Reader::default();
+        let mut seed = Self::default();
+        let table: Table = text.parse().map_err(|error: toml::de::Error| {
+            let place = error
+                .span()
+                .map_or(1, |span| text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1);
+            SeedFaults(vec![SeedFault { place: format!("line {place}"), what: error.message().to_owned() }])
+        })?;
+        for (name, value) in table {
+            match name.as_str() {
+                "hub" => seed.hub = reader.read(value, &name),
+                "quotas" => seed.quotas = reader.read(value, &name),
+                "verify_signatures" => seed.verify_signatures = reader.read(value, &name),
+                "journal" => seed.journal = reader.read(value, &name).unwrap_or_default(),
+                "faults" => seed.faults = reader.list(value, &name),
+                "accounts" => {
+                    let tables: Vec<Value> = reader.read(value, &name).unwrap_or_default();
+                    for (at, table) in tables.into_iter().enumerate() {
+                        let place = format!("accounts[{at}]");
+                        seed.accounts.extend(reader.account(table, &place));
+                    }
+                }
+                _ => reader.fault(
+                    &name,
+                    "unknown; expected hub, quotas, verify_signatures, journal, accounts or faults",
+                ),
+            }
+        }
+        if reader.0.is_empty() {
+            return Ok(seed);
+        }
+        // What could be read is looked over too; keys that could not be may well be there.
+        reader.0.extend(check(&seed, |_key| true));
+        Err(SeedFaults(reader.0))
+    }
+}
+
+// === impl Reader ===
+
+impl Reader {
+    fn account(&mut self, value: Value, place: &str) -> Option<AccountSeed> {
+        let table: Table = self.read(value, place)?;
+        let mut account = AccountSeed::default();
+        if !table.contains_key("account_id") {
+            self.fault(place, "account_id is missing");
+        }
+        for (name, value) in table {
+            let place = format!("{place}.{name}");
+            match name.as_str() {
+                "account_id" => account.account_id = self.read(value, &place).unwrap_or_default(),
+                "regions" => account.regions = self.read(value, &place).unwrap_or_default(),
+                "quotas" => account.quotas = self.read(value, &place),
+                "query_results" => account.query_results = self.read(value, &place).unwrap_or_default(),
+                "roles" => account.roles = self.list(value, &place),
+                "keys" => account.keys = self.list(value, &place),
+                "log_groups" => account.log_groups = self.list(value, &place),
+                _ => self.fault(
+                    &place,
+                    "unknown; expected account_id, regions, quotas, query_results, roles, keys or log_groups",
+                ),
+            }
+        }
+        Some(account)
+    }
+
+    fn list<T: DeserializeOwned>(&mut self, value: Value, place: &str) -> Vec<T> {
+        let values: Vec<Value> = self.read(value, place).unwrap_or_default();
+        let mut list = Vec::new();
+        for (at, value) in values.into_iter().enumerate() {
+            list.extend(self.read(value, &format!("{place}[{at}]")));
+        }
+        list
+    }
+
+    fn read<T: DeserializeOwned>(&mut self, value: Value, place: &str) -> Option<T> {
+        match value.try_into() {
+            Ok(read) => Some(read),
+            Err(error) => {
+                self.fault(place, error.message());
+                None
+            }
+        }
+    }
+
+    fn fault(&mut self, place: &str, what: &str) {
+        self.0.push(SeedFault { place: place.to_owned(), what: what.to_owned() });
+    }
+}

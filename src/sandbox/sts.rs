@@ -1,0 +1,204 @@
+//! The Security Token Service: sessions of roles, and who one is.
+
+use jiff::SignedDuration;
+use serde::Deserialize;
+
+use super::{
+    access::Context,
+    fault::Twist,
+    identity::{Principal, Session},
+    policy::{Policy, Question, Verdict},
+    refusal::Refusal,
+    validate,
+    wire::{Answer, Service, escape},
+    world::Role,
+};
+
+/// AWS's cap on a session that was assumed with a session's credentials.
+const CHAINED_SECONDS: i64 = 3600;
+const MAX_SESSION_POLICY: usize = 2048;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AssumeRole {
+    role_arn: String,
+    role_session_name: String,
+    external_id: Option<String>,
+    source_identity: Option<String>,
+    duration_seconds: Option<String>,
+    policy: Option<String>,
+    #[serde(rename = "Tags.member.1.Key")]
+    first_tag: Option<String>,
+}
+
+/// Runs one operation.
+pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, Refusal> {
+    match context.call.operation.as_str() {
+        "AssumeRole" => assume_role(context),
+        "GetCallerIdentity" => Ok(caller_identity(&context.principal)),
+        other => Err(Refusal::unknown_operation(Service::Sts, other)),
+    }
+}
+
+fn caller_identity(principal: &Principal) -> Answer {
+    Answer::Xml(format!(
+        "<Arn>{}</Arn><UserId>{}</UserId><Account>{}</Account>",
+        escape(&principal.arn),
+        escape(&principal.user_id),
+        principal.account
+    ))
+}
+
+fn assume_role(context: &Context<'_>) -> Result<Answer, Refusal> {
+    let input: AssumeRole = context.call.input()?;
+    let duration = checked_duration(context, &input)?;
+    let policy = session_policy(input.policy.as_deref())?;
+    let role = trusted_role(context, &input)?;
+    if duration > role.max_session_duration {
+        let text = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.";
+        return Err(Refusal::new("ValidationError", text));
+    }
+    let duration = match context.twist {
+        Twist::ExpiredCredentials => SignedDuration::from_secs(-60),
+        Twist::None | Twist::WrongAccount(_) => SignedDuration::from_secs(duration),
+    };
+    let expires = context.now.saturating_add(duration).unwrap_or(context.now);
+    Ok(issue(context, &role, input, policy, expires))
+}
+
+fn checked_duration(context: &Context<'_>, input: &AssumeRole) -> Result<i64, Refusal> {
+    validate::session_text("roleSessionName", &input.role_session_name)?;
+    if let Some(identity) = &input.source_identity {
+        validate::session_text("sourceIdentity", identity)?;
+    }
+    if let Some(id) = &input.external_id {
+        validate::external_id(id)?;
+    }
+    let text = input.duration_seconds.as_deref().unwrap_or("3600");
+    let seconds = text.parse().ok().filter(|seconds| (900..=43_200).contains(seconds)).ok_or_else(|| {
+        let rule = "Member must have value between 900 and 43200";
+        Refusal::constraint(Service::Sts, "durationSeconds", text, rule)
+    })?;
+    if context.principal.chained && seconds > CHAINED_SECONDS {
+        let text = "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining";
+        return Err(Refusal::new("ValidationError", text));
+    }
+    Ok(seconds)
+}
+
+fn session_policy(text: Option<&str>) -> Result<Option<Policy>, Refusal> {
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    if text.len() > MAX_SESSION_POLICY {
+        let rule = "Member must have length less than or equal to 2048";
+        return Err(Refusal::constraint(Service::Sts, "policy", "...", rule));
+    }
+    let policy = text.parse().map_err(|_error| {
+        let text = "This policy contains invalid Json";
+        Refusal::new("MalformedPolicyDocument", text)
+    })?;
+    Ok(Some(policy))
+}
+
+/// The role, if it trusts the caller and the caller's own policies let it ask. Why not is never
+/// told, nor whether there is such a role.
+fn trusted_role(context: &Context<'_>, input: &AssumeRole) -> Result<std::sync::Arc<Role>, Refusal> {
+    let denied = |action: &str| {
+        let text = format!(
+            "User: {} is not authorized to perform: {action} on resource: {}",
+            context.principal.arn, input.role_arn
+        );
+        Refusal::access_denied(Service::Sts, &text)
+    };
+    let (account, name) = validate::role_arn(&input.role_arn)?;
+    let role = context
+        .world
+        .account(account)
+        .and_then(|account| account.role(name))
+        .ok_or_else(|| denied("sts:AssumeRole"))?;
+    let mut facts = context.facts();
+    facts.push(("sts:RoleSessionName", &input.role_session_name));
+    for (key, value) in
+        [("sts:ExternalId", &input.external_id), ("sts:SourceIdentity", &input.source_identity)]
+    {
+        facts.extend(value.as_deref().map(|value| (key, value)));
+    }
+    let wanted = [
+        ("sts:AssumeRole", true),
+        ("sts:SetSourceIdentity", input.source_identity.is_some()),
+        ("sts:TagSession", input.first_tag.is_some()),
+    ];
+    for (action, _) in wanted.into_iter().filter(|(_, asked)| *asked) {
+        let trust = role.trust.verdict(&Question {
+            who: context.principal.who(),
+            action,
+            resources: &[&role.arn],
+            context: &facts,
+        });
+        let direct = trust == Verdict::Allows && account == context.account.id;
+        let trusted = matches!(trust, Verdict::Allows | Verdict::AllowsAccount);
+        let own = || context.may(action, &[&role.arn], &[]).is_ok();
+        if !trusted || !(direct || own()) {
+            return Err(denied(action));
+        }
+    }
+    Ok(role)
+}
+
+fn issue(
+    context: &Context<'_>,
+    role: &Role,
+    input: AssumeRole,
+    policy: Option<Policy>,
+    expires: jiff::Timestamp,
+) -> Answer {
+    let (account, _) = validate::role_arn(&input.role_arn).unwrap_or_default();
+    let account = account.to_owned();
+    let name = input.role_session_name;
+    let user = format!("assumed-role/{}/{name}", role.name);
+    let user_id = format!("{}:{name}", role.unique_id);
+    let random = || uuid::Uuid::new_v4().simple().to_string();
+    let key: String = random().to_uppercase().chars().take(16).collect();
+    let access_key = format!("ASIA{key}");
+    let token = format!("sandbox{}{}", random(), random());
+    let secret = random();
+    let shown = match &context.twist {
+        Twist::WrongAccount(other) => other,
+        Twist::None | Twist::ExpiredCredentials => &account,
+    };
+    // In percent; told only where there is one.
+    let packed = input.policy.as_ref().map_or(String::new(), |text| {
+        let percent = (text.len() * 100).div_ceil(MAX_SESSION_POLICY);
+        format!("<PackedPolicySize>{percent}</PackedPolicySize>")
+    });
+    let source_identity = input
+        .source_identity
+        .as_ref()
+        .map_or(String::new(), |id| format!("<SourceIdentity>{}</SourceIdentity>", escape(id)));
+    let answer = format!(
+        "<AssumedRoleUser><AssumedRoleId>{user_id}</AssumedRoleId><Arn>arn:aws:sts::{shown}:{user}</Arn></AssumedRoleUser>\
+         <Credentials><AccessKeyId>{access_key}</AccessKeyId><SecretAccessKey>{}</SecretAccessKey>\
+         <SessionToken>{token}</SessionToken><Expiration>{}</Expiration></Credentials>{packed}{source_identity}",
+        secret,
+        expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    );
+    let principal = Principal {
+        arn: format!("arn:aws:sts::{account}:{user}"),
+        account,
+        user_id,
+        chained: true,
+        role_arn: Some(role.arn.clone()),
+        session: Some(Session {
+            role_name: role.name.clone(),
+            name,
+            token,
+            secret,
+            expires,
+            policy,
+            source_identity: input.source_identity,
+        }),
+    };
+    context.world.credentials.add_session(access_key, principal);
+    Answer::Xml(answer)
+}

@@ -1,0 +1,146 @@
+//! What stands on the wire: one signed request in, one answer out, in AWS JSON 1.1 for
+//! `CloudWatch` Logs and KMS and in the query protocol with XML for STS.
+
+mod answer;
+mod scope;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use http::{HeaderMap, request::Parts};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use self::scope::Scope;
+use super::refusal::Refusal;
+
+pub(crate) use self::answer::{Answer, Body, error, escape, response, success};
+
+/// The services served here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Service {
+    /// `CloudWatch` Logs.
+    Logs,
+    /// Key Management Service.
+    Kms,
+    /// Security Token Service.
+    Sts,
+}
+
+/// One request, read but not yet authenticated.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) service: Service,
+    pub(crate) operation: String,
+    pub(crate) region: String,
+    pub(crate) unverified_access_key: String,
+    pub(crate) unverified_token: Option<String>,
+    pub(crate) params: Map<String, Value>,
+    /// The SDK's own id of the attempts that belong together.
+    pub(crate) invocation_id: Option<String>,
+}
+
+// === impl Service ===
+
+impl Service {
+    /// Whether it speaks AWS JSON 1.1.
+    pub(crate) fn is_json(self) -> bool {
+        match self {
+            Self::Logs | Self::Kms => true,
+            Self::Sts => false,
+        }
+    }
+
+    /// The service's name in a credential scope, an ARN and an action.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Logs => "logs",
+            Self::Kms => "kms",
+            Self::Sts => "sts",
+        }
+    }
+
+    fn of_target(prefix: &str) -> Option<Self> {
+        match prefix {
+            "Logs_20140328" => Some(Self::Logs),
+            "TrentService" => Some(Self::Kms),
+            _ => None,
+        }
+    }
+}
+
+// === impl Call ===
+
+impl Call {
+    /// Reads a request. The service and the operation come from `X-Amz-Target`, or from `Action`
+    /// in a form; the Region from the credential scope of the signature.
+    pub(crate) fn read(parts: &Parts, body: &Bytes) -> Result<Self, (Service, Refusal)> {
+        let (service, operation, params) = match text(&parts.headers, "x-amz-target") {
+            Some(target) => json(target, body)?,
+            None => form(parts, body).map_err(|refusal| (Service::Sts, refusal))?,
+        };
+        let scope = text(&parts.headers, "authorization")
+            .and_then(Scope::read)
+            .ok_or_else(|| (service, Refusal::unsigned(service)))?;
+        if scope.service != service.name() {
+            let text = format!("Credential should be scoped to correct service: '{}'.", service.name());
+            let refusal = Refusal::new("InvalidSignatureException", text);
+            return Err((service, refusal));
+        }
+        Ok(Self {
+            service,
+            operation,
+            region: scope.region.to_owned(),
+            unverified_access_key: scope.access_key.to_owned(),
+            unverified_token: text(&parts.headers, "x-amz-security-token").map(str::to_owned),
+            params,
+            invocation_id: text(&parts.headers, "amz-sdk-invocation-id").map(str::to_owned),
+        })
+    }
+
+    /// The parameters as the operation's own type.
+    pub(crate) fn input<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        T::deserialize(&self.params).map_err(|error| Refusal::malformed(self.service, error.to_string()))
+    }
+
+    /// One parameter that is a text.
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+        self.params.get(name).and_then(Value::as_str)
+    }
+}
+
+type Read = (Service, String, Map<String, Value>);
+
+fn json(target: &str, body: &Bytes) -> Result<Read, (Service, Refusal)> {
+    let (prefix, operation) = target.split_once('.').unwrap_or((target, ""));
+    let Some(service) = Service::of_target(prefix) else {
+        let refusal = Refusal::unknown_operation(Service::Logs, operation);
+        return Err((Service::Logs, refusal));
+    };
+    let params = if body.is_empty() { Ok(Map::new()) } else { serde_json::from_slice(body) };
+    match params {
+        Ok(params) => Ok((service, operation.to_owned(), params)),
+        Err(error) => Err((service, Refusal::malformed(service, error.to_string()))),
+    }
+}
+
+fn form(parts: &Parts, body: &Bytes) -> Result<Read, Refusal> {
+    let query = parts.uri.query().unwrap_or_default().as_bytes();
+    let params: Map<String, Value> = url::form_urlencoded::parse(query)
+        .chain(url::form_urlencoded::parse(body))
+        .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
+        .collect();
+    let Some(operation) = params.get("Action").and_then(Value::as_str) else {
+        let text = "The request must contain the parameter Action";
+        return Err(Refusal::new("MissingAction", text));
+    };
+    let operation = operation.to_owned();
+    let params = params.into_iter().filter(|(name, _)| name != "Action" && name != "Version").collect();
+    Ok((Service::Sts, operation, params))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}

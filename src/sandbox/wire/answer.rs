@@ -1,0 +1,99 @@
+//! Answers as bytes, with the headers that AWS sends.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::{Either, Full, combinators::UnsyncBoxBody};
+use serde_json::{Value, json};
+
+use super::Service;
+use crate::sandbox::{http::Cut, refusal::Refusal};
+
+/// The marker on every answer, so that nobody takes this for AWS.
+const MARKER: &str = "x-logkey-sandbox";
+const JSON: &str = "application/x-amz-json-1.1";
+const XML: &str = "text/xml";
+const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+
+/// A body: whole, or as a fault wants it.
+pub(crate) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Cut>>;
+
+/// What an operation answers when it succeeds.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// Nothing, as most operations that change something.
+    Empty,
+    /// A JSON object.
+    Json(Value),
+    /// The inside of the `…Result` element.
+    Xml(String),
+}
+
+/// The answer to `operation`.
+pub(crate) fn success(service: Service, operation: &str, answer: Answer, request_id: &str) -> Response<Body> {
+    let bytes = match answer {
+        Answer::Empty => Bytes::new(),
+        Answer::Json(value) => value.to_string().into(),
+        Answer::Xml(inside) => format!(
+            "<{operation}Response xmlns=\"{NAMESPACE}\"><{operation}Result>{inside}</{operation}Result>\
+             <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{operation}Response>"
+        )
+        .into(),
+    };
+    response(content_type(service), StatusCode::OK, bytes, request_id)
+}
+
+/// An error of `service`.
+pub(crate) fn error(service: Service, refusal: &Refusal, request_id: &str) -> Response<Body> {
+    let Refusal { code, message, status } = refusal;
+    let bytes = if service.is_json() {
+        // The layer that authorizes spells its field with a capital letter.
+        let field = if code == "AccessDeniedException" { "Message" } else { "message" };
+        json!({ "__type": code, field: message }).to_string()
+    } else {
+        let fault = if status.is_server_error() { "Receiver" } else { "Sender" };
+        let (code, message) = (escape(code), escape(message));
+        format!(
+            "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error><Type>{fault}</Type><Code>{code}</Code>\
+             <Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
+        )
+    };
+    response(content_type(service), *status, bytes.into(), request_id)
+}
+
+/// Any answer, with the headers that all of them carry.
+pub(crate) fn response(
+    content_type: &'static str,
+    status: StatusCode,
+    bytes: Bytes,
+    request_id: &str,
+) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::new(bytes)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(MARKER, HeaderValue::from_static("1"));
+    // The control port has none.
+    if let (false, Ok(id)) = (request_id.is_empty(), HeaderValue::from_str(request_id)) {
+        headers.insert("x-amzn-requestid", id);
+    }
+    response
+}
+
+fn content_type(service: Service) -> &'static str {
+    if service.is_json() { JSON } else { XML }
+}
+
+/// Text as the inside of an XML element.
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}

@@ -1,0 +1,108 @@
+//! The log groups of one account and Region, the key of its query results, and its queries.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use jiff::Timestamp;
+
+/// Events kept of one stream at most; the oldest goes first.
+const MAX_EVENTS: usize = 10_000;
+/// Queries kept at most; the oldest goes first.
+const MAX_QUERIES: usize = 1_000;
+
+/// Everything of `CloudWatch` Logs.
+#[derive(Debug, Default)]
+pub(crate) struct LogGroups {
+    /// In the order in which they are listed.
+    pub(crate) groups: BTreeMap<String, LogGroup>,
+    /// The ARN of the key for query results.
+    pub(crate) query_results_key: Option<String>,
+    queries: HashMap<String, Query>,
+    query_order: VecDeque<String>,
+}
+
+/// One log group.
+#[derive(Clone, Debug)]
+pub(crate) struct LogGroup {
+    pub(crate) arn: String,
+    pub(crate) created: Timestamp,
+    /// `STANDARD`, `INFREQUENT_ACCESS` or `DELIVERY`.
+    pub(crate) class: String,
+    pub(crate) retention_days: Option<i64>,
+    pub(crate) kms_key: Option<String>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) streams: BTreeMap<String, Stream>,
+}
+
+/// One log stream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stream {
+    /// In the order in which they came.
+    pub(crate) events: VecDeque<Event>,
+    pub(crate) stored_bytes: u64,
+}
+
+/// One log event.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    /// Milliseconds since the epoch.
+    pub(crate) timestamp: i64,
+    pub(crate) message: String,
+}
+
+/// One query that has run.
+#[derive(Clone, Debug)]
+pub(crate) struct Query {
+    /// The query-results key that was in force when it ran.
+    pub(crate) encryption_key: Option<String>,
+}
+
+// === impl LogGroups ===
+
+impl LogGroups {
+    /// Remembers a query by its id.
+    pub(crate) fn put_query(&mut self, id: String, query: Query) {
+        while self.query_order.len() >= MAX_QUERIES {
+            if let Some(oldest) = self.query_order.pop_front() {
+                self.queries.remove(&oldest);
+            }
+        }
+        self.query_order.push_back(id.clone());
+        self.queries.insert(id, query);
+    }
+
+    /// The query with this id.
+    pub(crate) fn query(&self, id: &str) -> Option<&Query> {
+        self.queries.get(id)
+    }
+}
+
+// === impl LogGroup ===
+
+impl LogGroup {
+    /// A new group without a key, whose ARN is `arn`.
+    pub(crate) fn new(arn: String, class: String, created: Timestamp) -> Self {
+        Self {
+            arn,
+            created,
+            class,
+            retention_days: None,
+            kms_key: None,
+            tags: BTreeMap::new(),
+            streams: BTreeMap::new(),
+        }
+    }
+}
+
+// === impl Stream ===
+
+impl Stream {
+    /// Takes one event in.
+    pub(crate) fn push(&mut self, event: Event) {
+        while self.events.len() >= MAX_EVENTS {
+            self.events.pop_front();
+        }
+        let bytes = u64::try_from(event.message.len()).unwrap_or(u64::MAX);
+        self.stored_bytes = self.stored_bytes.saturating_add(bytes);
+        self.events.push_back(event);
+    }
+}

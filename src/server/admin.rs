@@ -1,0 +1,58 @@
+//! HTTP for whoever runs the service: `/metrics`, `/livez`, `/readyz`, `/limits`.
+
+use std::{fmt, future::Future, io, sync::Arc};
+
+use axum::{Router, extract::State, http::StatusCode, routing::get};
+use tokio::net::TcpListener;
+
+use crate::ports::{AuditLog, Authenticate};
+
+/// What the admin port tells of.
+#[derive(Clone)]
+pub struct Admin {
+    /// Whether tokens can be verified.
+    pub authn: Arc<dyn Authenticate>,
+    /// Whether the audit log can be written.
+    pub audit: Arc<dyn AuditLog>,
+    /// The metrics, in the text form of Prometheus.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Where limits stand, as JSON.
+    pub limits: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// Serves on `listener` until `shutdown` resolves.
+///
+/// # Errors
+///
+/// Whatever made the listener stop before it was asked to.
+pub async fn run(
+    listener: TcpListener,
+    admin: Admin,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let router = Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(async |State(admin): State<Admin>| (admin.metrics)()))
+        .route("/limits", get(async |State(admin): State<Admin>| (admin.limits)()))
+        .with_state(admin);
+    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+}
+
+/// Ready when calls can be answered: the store writes and every issuer's keys are known.
+async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
+    let store = admin.audit.unready().map(|why| format!("store: {why}"));
+    let issuers = admin.authn.unready().into_iter().map(|why| format!("issuer: {why}"));
+    let faults: Vec<String> = store.into_iter().chain(issuers).collect();
+    if faults.is_empty() {
+        (StatusCode::OK, "ok\n".into())
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, faults.join("\n") + "\n")
+    }
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,270 @@
+//! Wire messages to what is asked, naming every field that cannot be used; and answers to messages.
+
+mod answer;
+mod check;
+mod onboarding;
+
+use std::{fmt::Display, str::FromStr};
+
+use uuid::Uuid;
+
+pub(super) use self::{
+    answer::{associate_response, caller, disassociate_response, key_association},
+    check::check_response,
+    onboarding::{onboarding, onboarding_response, test_access, test_access_response},
+};
+use super::status::Refused;
+use crate::{
+    domain::{
+        arn::{KmsKeyId, ResourceArn},
+        ask::{AskAssociate, AskCheck, AskDisassociate, AskList, ExpectedKey, UnresolvedResource},
+        association::{KeyFilter, LogGroupName, MAX_LOG_GROUP_NAME, Reason, Target, UnresolvedPlace},
+        aws::Partition,
+    },
+    proto, service,
+};
+
+/// Page size where a caller names none.
+const DEFAULT_PAGE: usize = 50;
+/// Largest page.
+const MAX_PAGE: usize = 500;
+/// Longest page token read.
+const MAX_PAGE_TOKEN: usize = 8192;
+
+/// A request that cannot become a command.
+#[derive(Debug)]
+pub(super) enum Unusable {
+    /// Fields that cannot be used.
+    Fields(Refused),
+    /// It asks for something that this release does not do.
+    Feature(service::Error),
+}
+
+/// What is wrong with a request, field by field.
+#[derive(Debug, Default)]
+struct Fields {
+    violations: Vec<(String, String)>,
+}
+
+/// A target as it stands in a request.
+enum Wire {
+    Name(String),
+    Arn(String),
+    Nothing,
+}
+
+/// The same `oneof` is a type of its own in each message.
+macro_rules! wire_target {
+    ($target:expr, $module:ident) => {
+        match $target {
+            Some(proto::$module::Target::LogGroupName(name)) => Wire::Name(name),
+            Some(proto::$module::Target::ResourceIdentifier(arn)) => Wire::Arn(arn),
+            None => Wire::Nothing,
+        }
+    };
+}
+
+pub(super) fn associate(wire: proto::AssociateKmsKeyRequest) -> Result<AskAssociate, Unusable> {
+    let mut fields = Fields::default();
+    let target = wire_target!(wire.target, associate_kms_key_request);
+    let resource = fields.resource(&wire.account_id, &wire.region, target);
+    let key = fields.parse::<KmsKeyId>("kms_key_id", &wire.kms_key_id);
+    let reason = fields.reason(&wire.reason);
+    fields.request_id(&wire.request_id);
+    let expected = fields.expected_key(wire.expected_kms_key_id.as_deref());
+    fields.all()?;
+    not_yet(&wire.request_id)?;
+    let (Some(resource), Some(key)) = (resource, key) else { return Err(Unusable::nothing_said()) };
+    Ok(AskAssociate { resource, key, reason, expected, validate_only: wire.validate_only })
+}
+
+pub(super) fn disassociate(wire: proto::DisassociateKmsKeyRequest) -> Result<AskDisassociate, Unusable> {
+    let mut fields = Fields::default();
+    let target = wire_target!(wire.target, disassociate_kms_key_request);
+    let resource = fields.resource(&wire.account_id, &wire.region, target);
+    let reason = fields.reason(&wire.reason);
+    fields.request_id(&wire.request_id);
+    let expected = fields.expected_key(wire.expected_kms_key_id.as_deref());
+    fields.all()?;
+    not_yet(&wire.request_id)?;
+    let Some(resource) = resource else { return Err(Unusable::nothing_said()) };
+    Ok(AskDisassociate { resource, reason, expected, validate_only: wire.validate_only })
+}
+
+pub(super) fn get(wire: proto::GetKeyAssociationRequest) -> Result<UnresolvedResource, Unusable> {
+    let mut fields = Fields::default();
+    let target = wire_target!(wire.target, get_key_association_request);
+    let resource = fields.resource(&wire.account_id, &wire.region, target);
+    fields.all()?;
+    resource.ok_or_else(Unusable::nothing_said)
+}
+
+pub(super) fn check(wire: proto::CheckKeyAssociationRequest) -> Result<AskCheck, Unusable> {
+    let mut fields = Fields::default();
+    let target = wire_target!(wire.target, check_key_association_request);
+    let resource = fields.resource(&wire.account_id, &wire.region, target);
+    let key = fields.parse::<KmsKeyId>("kms_key_id", &wire.kms_key_id);
+    fields.all()?;
+    let (Some(resource), Some(key)) = (resource, key) else { return Err(Unusable::nothing_said()) };
+    Ok(AskCheck { resource, key })
+}
+
+pub(super) fn list(wire: proto::ListKeyAssociationsRequest) -> Result<AskList, Unusable> {
+    let mut fields = Fields::default();
+    let place = fields.place(&wire.account_id, &wire.region);
+    let page_size = match usize::try_from(wire.page_size) {
+        Ok(0) => DEFAULT_PAGE,
+        Ok(size) => size.min(MAX_PAGE),
+        Err(_negative) => {
+            fields.violation("page_size", format!("is negative: 0 to {MAX_PAGE} is expected"));
+            DEFAULT_PAGE
+        }
+    };
+    if wire.page_token.len() > MAX_PAGE_TOKEN {
+        fields.violation("page_token", "is no next_page_token of this service");
+    }
+    if !wire.log_group_name_prefix.is_empty() && wire.log_group_name_prefix.parse::<LogGroupName>().is_err() {
+        fields.violation(
+            "log_group_name_prefix",
+            format!(
+                "cannot begin a log group's name: at most {MAX_LOG_GROUP_NAME} of A-Z a-z 0-9 . - _ / # are expected"
+            ),
+        );
+    }
+    let filter = match proto::KeyFilter::try_from(wire.key_filter) {
+        Ok(proto::KeyFilter::Unspecified | proto::KeyFilter::Any) => KeyFilter::Any,
+        Ok(proto::KeyFilter::WithoutKey) => KeyFilter::WithoutKey,
+        Ok(proto::KeyFilter::WithKey) => KeyFilter::WithKey,
+        Ok(proto::KeyFilter::KeyUnhealthy) => KeyFilter::KeyUnhealthy,
+        Err(_unknown) => {
+            fields.violation("key_filter", "is no value of KeyFilter that this release knows");
+            KeyFilter::Any
+        }
+    };
+    fields.all()?;
+    Ok(AskList {
+        place,
+        page_size,
+        unverified_page_token: wire.page_token.into(),
+        prefix: wire.log_group_name_prefix.into(),
+        filter,
+    })
+}
+
+/// What the proto already holds and this release does not do.
+fn not_yet(request_id: &str) -> Result<(), Unusable> {
+    if request_id.is_empty() {
+        Ok(())
+    } else {
+        Err(Unusable::Feature(service::Error::FeatureUnavailable("request_id")))
+    }
+}
+
+// === impl Unusable ===
+
+impl Unusable {
+    /// For what [`Fields::all`] has excluded: a part is missing and no violation says so.
+    fn nothing_said() -> Self {
+        Self::Feature(service::Error::Internal("a field is missing and no violation says so"))
+    }
+}
+
+// === impl Fields ===
+
+impl Fields {
+    fn violation(&mut self, field: &str, problem: impl Display) {
+        self.violations.push((field.to_owned(), problem.to_string()));
+    }
+
+    fn all(self) -> Result<(), Unusable> {
+        if self.violations.is_empty() {
+            Ok(())
+        } else {
+            Err(Unusable::Fields(Refused::Body { violations: self.violations }))
+        }
+    }
+
+    fn parse<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
+        text.parse().map_err(|problem| self.violation(field, Worded(&problem))).ok()
+    }
+
+    fn place(&mut self, account: &str, region: &str) -> UnresolvedPlace {
+        UnresolvedPlace {
+            account: (!account.is_empty()).then(|| self.parse("account_id", account)).flatten(),
+            region: (!region.is_empty()).then(|| self.parse("region", region)).flatten(),
+        }
+    }
+
+    fn resource(&mut self, account: &str, region: &str, target: Wire) -> Option<UnresolvedResource> {
+        let place = self.place(account, region);
+        match target {
+            Wire::Nothing => {
+                self.violation("target", "is required: one of log_group_name and resource_identifier");
+                None
+            }
+            Wire::Name(name) => {
+                let target = Target::LogGroup(self.parse("log_group_name", &name)?);
+                Some(UnresolvedResource { place, target })
+            }
+            Wire::Arn(arn) => {
+                let arn = self.parse::<ResourceArn>("resource_identifier", &arn)?;
+                self.agrees(&place, &arn);
+                let place = UnresolvedPlace { account: Some(arn.account), region: Some(arn.region) };
+                Some(UnresolvedResource { place, target: arn.target })
+            }
+        }
+    }
+
+    /// An ARN and a field that disagree leave it open what is meant.
+    fn agrees(&mut self, said: &UnresolvedPlace, arn: &ResourceArn) {
+        if said.account.is_some_and(|account| account != arn.account) {
+            self.violation("account_id", "is another account than the one in resource_identifier");
+        }
+        if said.region.as_ref().is_some_and(|region| *region != arn.region) {
+            self.violation("region", "is another Region than the one in resource_identifier");
+        }
+        if arn.partition != Partition::of(&arn.region) {
+            let partition = Partition::of(&arn.region);
+            self.violation(
+                "resource_identifier",
+                format!("names the partition {}, and {} is in {partition}", arn.partition, arn.region),
+            );
+        }
+    }
+
+    fn reason(&mut self, text: &str) -> Option<Reason> {
+        (!text.is_empty()).then(|| self.parse("reason", text)).flatten()
+    }
+
+    fn request_id(&mut self, text: &str) {
+        if !text.is_empty() && Uuid::try_parse(text).is_err() {
+            self.violation(
+                "request_id",
+                "is not a UUID: 8-4-4-4-12 hexadecimal digits are expected, or nothing",
+            );
+        }
+    }
+
+    fn expected_key(&mut self, text: Option<&str>) -> Option<ExpectedKey> {
+        match text? {
+            "" => Some(ExpectedKey::Nothing),
+            text => self.parse::<KmsKeyId>("expected_kms_key_id", text).map(ExpectedKey::Key),
+        }
+    }
+}
+
+/// An error's text, to be read after the field's name.
+struct Worded<'e, E>(&'e E);
+
+impl<E: Display> Display for Worded<'_, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = self.0.to_string();
+        match text.strip_prefix("not ") {
+            Some(rest) => write!(f, "is not {rest}"),
+            None => f.write_str(&text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! Answers to messages.
+
+use std::time::Duration;
+
+use crate::{
+    domain::{
+        association::{KeyAssociation, SETTLING, Source, State, Target},
+        key::KeyHealth,
+        principal::Principal,
+        tenant::AccountGrant,
+        time::Timestamp,
+    },
+    proto,
+    service::{CallerView, Changed},
+};
+
+pub(in crate::server) fn associate_response(changed: Changed) -> proto::AssociateKmsKeyResponse {
+    let Changed { association, event, aws_request_id, warnings } = changed;
+    proto::AssociateKmsKeyResponse {
+        association: Some(key_association(association)),
+        audit_event_id: event.map_or_else(String::new, |event| event.to_string()),
+        aws_request_id: aws_request_id.into(),
+        warnings: warnings.into_iter().map(warning).collect(),
+    }
+}
+
+pub(in crate::server) fn disassociate_response(changed: Changed) -> proto::DisassociateKmsKeyResponse {
+    let Changed { association, event, aws_request_id, warnings } = changed;
+    proto::DisassociateKmsKeyResponse {
+        association: Some(key_association(association)),
+        audit_event_id: event.map_or_else(String::new, |event| event.to_string()),
+        aws_request_id: aws_request_id.into(),
+        warnings: warnings.into_iter().map(warning).collect(),
+    }
+}
+
+pub(in crate::server) fn key_association(it: KeyAssociation) -> proto::KeyAssociation {
+    use proto::key_association::Resource;
+    let text = |key: Option<crate::domain::arn::KmsKeyArn>| {
+        key.map_or_else(String::new, |key| key.as_str().to_owned())
+    };
+    proto::KeyAssociation {
+        account_id: it.resource.place.account.to_string(),
+        region: it.resource.place.region.to_string(),
+        resource_arn: it.resource.to_string(),
+        resource: Some(match it.resource.target {
+            Target::LogGroup(name) => Resource::LogGroupName(name.to_string()),
+            Target::QueryResults => Resource::QueryResults(true),
+        }),
+        kms_key_arn: text(it.key),
+        requested_kms_key_id: it.requested_key.map_or_else(String::new, |key| key.to_string()),
+        previous_kms_key_arn: text(it.previous_key),
+        state: match it.state {
+            State::Settling => proto::State::Settling,
+            State::InForce => proto::State::InForce,
+            State::DefaultEncryption => proto::State::DefaultEncryption,
+            State::Unknown => proto::State::Unknown,
+        }
+        .into(),
+        accept_time: it.accepted.map(time),
+        settle_time: it.accepted.map(|accepted| time(accepted.plus(SETTLING))),
+        key_health: match it.health {
+            KeyHealth::Usable => proto::KeyHealth::Usable,
+            KeyHealth::Disabled => proto::KeyHealth::Disabled,
+            KeyHealth::PendingDeletion => proto::KeyHealth::PendingDeletion,
+            KeyHealth::NotFound => proto::KeyHealth::NotFound,
+            KeyHealth::NotChecked => proto::KeyHealth::NotChecked,
+        }
+        .into(),
+        key_deletion_time: it.key_deletion.map(time),
+        log_group_class: it.class.map_or_else(String::new, Into::into),
+        retention: it.retention.map(duration),
+        source: match it.source {
+            Source::Live => proto::Source::Live,
+            Source::Recorded => proto::Source::Recorded,
+        }
+        .into(),
+    }
+}
+
+pub(in crate::server) fn caller(who: &Principal, view: &CallerView) -> proto::GetCallerResponse {
+    let CallerView { tenant, quota } = view;
+    proto::GetCallerResponse {
+        tenant_id: tenant.id.to_string(),
+        subject: who.subject.to_string(),
+        issuer: who.issuer.to_string(),
+        scopes: who.scopes.iter().map(str::to_owned).collect(),
+        accounts: tenant.accounts.iter().map(|grant| account(grant)).collect(),
+        limits: Some(proto::TenantLimits {
+            per_second: tenant.limits.per_second.get(),
+            burst: tenant.limits.burst.get(),
+            max_in_flight: tenant.limits.max_in_flight.get(),
+            remaining: quota.remaining,
+            in_flight: quota.in_flight,
+        }),
+        token_expire_time: Some(time(who.expires)),
+    }
+}
+
+fn account(grant: &AccountGrant) -> proto::AccountGrant {
+    proto::AccountGrant {
+        account_id: grant.account.to_string(),
+        regions: grant.regions.iter().map(ToString::to_string).collect(),
+        log_group_patterns: grant.log_groups.iter().map(ToString::to_string).collect(),
+        kms_key_patterns: grant.kms_keys.iter().map(ToString::to_string).collect(),
+        query_results_allowed: grant.query_results,
+    }
+}
+
+fn warning(warning: crate::domain::association::Warning) -> proto::Warning {
+    proto::Warning { code: warning.code.to_owned(), message: warning.message }
+}
+
+fn time(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.as_secs(), nanos: at.subsec_nanos() }
+}
+
+fn duration(length: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(length.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(length.subsec_nanos()).unwrap_or_default(),
+    }
+}

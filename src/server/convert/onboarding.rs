@@ -1,0 +1,52 @@
+//! What to install, and whether it works, to messages.
+
+use super::{Fields, Unusable, check::check};
+use crate::{
+    domain::{
+        association::UnresolvedPlace,
+        aws::AccountId,
+        diagnosis::{Diagnosis, Verdict},
+        onboarding::Onboarding,
+    },
+    proto,
+};
+
+pub(in crate::server) fn onboarding(wire: &proto::GetOnboardingRequest) -> Result<AccountId, Unusable> {
+    let mut fields = Fields::default();
+    let account = fields.parse("account_id", &wire.account_id);
+    fields.all()?;
+    account.ok_or_else(Unusable::nothing_said)
+}
+
+pub(in crate::server) fn onboarding_response(onboarding: &Onboarding) -> proto::GetOnboardingResponse {
+    let lines = |statements: &[serde_json::Value]| {
+        statements.iter().map(|statement| format!("{statement:#}")).collect()
+    };
+    proto::GetOnboardingResponse {
+        trust_policy: format!("{:#}", onboarding.trust_policy),
+        role_policy: format!("{:#}", onboarding.role_policy),
+        log_group_key_statements: lines(&onboarding.key_policy_for_log_groups),
+        query_results_key_statements: lines(&onboarding.key_policy_for_query_results),
+        terraform: onboarding.terraform.clone(),
+        cloudformation: format!("{:#}", onboarding.cloudformation),
+    }
+}
+
+pub(in crate::server) fn test_access(wire: &proto::TestAccessRequest) -> Result<UnresolvedPlace, Unusable> {
+    let mut fields = Fields::default();
+    let place = fields.place(&wire.account_id, &wire.region);
+    fields.all()?;
+    Ok(place)
+}
+
+pub(in crate::server) fn test_access_response(diagnosis: Diagnosis) -> proto::TestAccessResponse {
+    let verdict = match diagnosis.verdict() {
+        Verdict::Ok => proto::Verdict::Ok,
+        Verdict::WouldFail => proto::Verdict::WouldFail,
+        Verdict::Uncertain => proto::Verdict::Uncertain,
+    };
+    proto::TestAccessResponse {
+        checks: diagnosis.checks.into_iter().map(check).collect(),
+        verdict: verdict.into(),
+    }
+}

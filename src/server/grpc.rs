@@ -1,0 +1,73 @@
+//! The generated traits, each method in three calls: parse, act, answer.
+
+mod key_association;
+mod tenant;
+
+use std::sync::Arc;
+
+use tonic::{Request, Status};
+
+use super::{convert::Unusable, status};
+use crate::{
+    domain::{call::Call, principal::Principal},
+    service::{self, KeyBroker},
+};
+
+/// Answers RPCs by the use cases.
+#[derive(Clone, Debug)]
+pub(super) struct Handler {
+    broker: KeyBroker,
+}
+
+/// Who calls, and in which circumstances: what the layers before have found out.
+struct Caller {
+    call: Arc<Call>,
+    who: Arc<Principal>,
+}
+
+// === impl Handler ===
+
+impl Handler {
+    pub(super) fn new(broker: KeyBroker) -> Self {
+        Self { broker }
+    }
+
+    /// The request's own caller and message; a request that no layer has seen is a defect.
+    fn open<T>(request: Request<T>) -> Result<(Caller, T), Status> {
+        let (_, extensions, message) = request.into_parts();
+        match (extensions.get::<Arc<Call>>(), extensions.get::<Arc<Principal>>()) {
+            (Some(call), Some(who)) => Ok((Caller { call: Arc::clone(call), who: Arc::clone(who) }, message)),
+            _ => Err(status::misassembled()),
+        }
+    }
+
+    /// Takes what a request says, or records why it cannot be used.
+    fn parsed<T>(&self, caller: &Caller, parsed: Result<T, Unusable>) -> Result<T, Status> {
+        let Caller { call, who } = caller;
+        parsed.map_err(|unusable| match unusable {
+            Unusable::Fields(refused) => {
+                // Only the field names are recorded: a value could be anything.
+                let error = service::Error::Invalid { field: "request", problem: refused.fields() };
+                self.broker.refused_at_the_edge(call, who, &error);
+                status::refused(call, &refused)
+            }
+            Unusable::Feature(error) => {
+                self.broker.refused_at_the_edge(call, who, &error);
+                status::of(call, &error)
+            }
+        })
+    }
+}
+
+// === impl Caller ===
+
+impl Caller {
+    fn status(&self) -> impl Fn(service::Error) -> Status {
+        |error| status::of(&self.call, &error)
+    }
+}
+
+/// For an RPC that the contract holds and this release does not do.
+fn convert_feature<T>(what: &'static str) -> Result<T, Unusable> {
+    Err(Unusable::Feature(service::Error::FeatureUnavailable(what)))
+}

@@ -1,0 +1,82 @@
+//! `KeyAssociationService`.
+
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{Handler, convert_feature};
+use crate::{
+    proto::{
+        AssociateKmsKeyRequest, AssociateKmsKeyResponse, CheckKeyAssociationRequest,
+        CheckKeyAssociationResponse, DisassociateKmsKeyRequest, DisassociateKmsKeyResponse,
+        GetKeyAssociationRequest, GetKeyAssociationResponse, GetKeyUsageRequest, GetKeyUsageResponse,
+        ListKeyAssociationsRequest, ListKeyAssociationsResponse,
+        key_association_service_server::KeyAssociationService,
+    },
+    server::convert,
+};
+
+#[async_trait]
+impl KeyAssociationService for Handler {
+    async fn associate_kms_key(
+        &self,
+        request: Request<AssociateKmsKeyRequest>,
+    ) -> Result<Response<AssociateKmsKeyResponse>, Status> {
+        let (caller, message) = Self::open(request)?;
+        let ask = self.parsed(&caller, convert::associate(message))?;
+        let changed = self.broker.associate(&caller.call, &caller.who, ask).await;
+        let changed = changed.map_err(caller.status())?;
+        Ok(Response::new(convert::associate_response(changed)))
+    }
+
+    async fn disassociate_kms_key(
+        &self,
+        request: Request<DisassociateKmsKeyRequest>,
+    ) -> Result<Response<DisassociateKmsKeyResponse>, Status> {
+        let (caller, message) = Self::open(request)?;
+        let ask = self.parsed(&caller, convert::disassociate(message))?;
+        let changed = self.broker.disassociate(&caller.call, &caller.who, ask).await;
+        let changed = changed.map_err(caller.status())?;
+        Ok(Response::new(convert::disassociate_response(changed)))
+    }
+
+    async fn get_key_association(
+        &self,
+        request: Request<GetKeyAssociationRequest>,
+    ) -> Result<Response<GetKeyAssociationResponse>, Status> {
+        let (caller, message) = Self::open(request)?;
+        let ask = self.parsed(&caller, convert::get(message))?;
+        let found = self.broker.get(&caller.call, &caller.who, ask).await.map_err(caller.status())?;
+        let association = Some(convert::key_association(found));
+        Ok(Response::new(GetKeyAssociationResponse { association }))
+    }
+
+    async fn list_key_associations(
+        &self,
+        request: Request<ListKeyAssociationsRequest>,
+    ) -> Result<Response<ListKeyAssociationsResponse>, Status> {
+        let (caller, message) = Self::open(request)?;
+        let ask = self.parsed(&caller, convert::list(message))?;
+        let page = self.broker.list(&caller.call, &caller.who, ask).await.map_err(caller.status())?;
+        Ok(Response::new(ListKeyAssociationsResponse {
+            associations: page.associations.into_iter().map(convert::key_association).collect(),
+            next_page_token: page.next_page_token.into(),
+        }))
+    }
+
+    async fn check_key_association(
+        &self,
+        request: Request<CheckKeyAssociationRequest>,
+    ) -> Result<Response<CheckKeyAssociationResponse>, Status> {
+        let (caller, message) = Self::open(request)?;
+        let ask = self.parsed(&caller, convert::check(message))?;
+        let diagnosis = self.broker.check(&caller.call, &caller.who, ask).await.map_err(caller.status())?;
+        Ok(Response::new(convert::check_response(diagnosis)))
+    }
+
+    async fn get_key_usage(
+        &self,
+        request: Request<GetKeyUsageRequest>,
+    ) -> Result<Response<GetKeyUsageResponse>, Status> {
+        let (caller, _) = Self::open(request)?;
+        self.parsed(&caller, convert_feature("GetKeyUsage"))
+    }
+}

@@ -1,0 +1,46 @@
+//! Outermost of the guard: a bound on the calls under way in the whole process. What is over it is
+//! refused before anything is computed for it; health, reflection and the admin port are not counted.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use metrics::counter;
+use tokio::sync::Semaphore;
+use tonic::body::Body;
+
+use super::{
+    status::{self, Refused},
+    step::{Next, Step},
+};
+use crate::domain::call::Call;
+
+/// Callers that are shed are sent away for this long, and at random for up to as long again.
+const AWAY: Duration = Duration::from_millis(500);
+
+/// Refuses calls beyond what the process can hold.
+#[derive(Clone, Debug)]
+pub(super) struct Load {
+    places: Arc<Semaphore>,
+}
+
+// === impl Load ===
+
+impl Load {
+    pub(super) fn new(max_in_flight: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))) }
+    }
+}
+
+impl Step for Load {
+    async fn run<S: Next>(self, request: Request<Body>, mut next: S) -> Result<Response<Body>, S::Error> {
+        let Ok(_place) = self.places.try_acquire() else {
+            let Some(call) = request.extensions().get::<Arc<Call>>() else {
+                return Ok(status::misassembled().into_http());
+            };
+            counter!("logkey_limit_refused_total", "cause" => "overloaded").increment(1);
+            let refusal = Refused::Overloaded { retry_after: AWAY + AWAY.mul_f64(rand::random()) };
+            return Ok(status::refused(call, &refusal).into_http());
+        };
+        next.call(request).await
+    }
+}

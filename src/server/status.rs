@@ -1,0 +1,286 @@
+//! The only file that names [`tonic::Code`]: from every way to fail to what a caller is told.
+//!
+//! Each status carries `ErrorInfo` with a stable reason, and the request id. What is sent is worded here
+//! and in [`text`]; what went wrong underneath is logged and recorded, never sent.
+
+mod text;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use http::{HeaderMap, Response};
+use tonic::{Code, Status, body::Body};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::{
+    domain::{call::Call, reason::Reason, tenant::TenantId},
+    ports::OverQuota,
+    service,
+};
+
+/// `ErrorInfo.domain` of every error.
+pub const DOMAIN: &str = "keyassociation.v1";
+
+/// Why the edge itself refused a call, before a use case saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// No token came.
+    TokenMissing,
+    /// The token does not verify; why is for the audit log alone.
+    Token {
+        /// In a few words that hold nothing of the token.
+        why: &'static str,
+        /// Its `jti`, or a hash of it.
+        token_id: Option<Arc<str>>,
+    },
+    /// The token's time is over.
+    TokenExpired {
+        /// Its `jti`, or a hash of it.
+        token_id: Arc<str>,
+    },
+    /// The issuer's keys cannot be had.
+    IssuerUnavailable {
+        /// When asking again makes sense.
+        retry_after: Duration,
+    },
+    /// The process has all it can hold, or the source sent too many tokens that failed.
+    Overloaded {
+        /// When asking again makes sense.
+        retry_after: Duration,
+    },
+    /// The tenant is over its limits.
+    Quota(OverQuota),
+    /// Fields that cannot be used, each with what is wrong.
+    Body {
+        /// Field and problem.
+        violations: Vec<(String, String)>,
+    },
+}
+
+// === impl Refused ===
+
+impl Refused {
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::TokenMissing => Reason::TokenMissing,
+            Self::Token { .. } => Reason::TokenInvalid,
+            Self::TokenExpired { .. } => Reason::TokenExpired,
+            Self::IssuerUnavailable { .. } => Reason::IdentityProviderUnavailable,
+            Self::Overloaded { .. } => Reason::Overloaded,
+            Self::Quota(OverQuota::Rate { .. }) => Reason::TenantRateLimited,
+            Self::Quota(OverQuota::InFlight { .. }) => Reason::TenantConcurrencyLimited,
+            Self::Body { .. } => Reason::FieldInvalid,
+        }
+    }
+}
+
+impl Refused {
+    /// The names of the fields that cannot be used.
+    pub(super) fn fields(&self) -> String {
+        match self {
+            Self::Body { violations } => {
+                let names: Vec<&str> = violations.iter().map(|(field, _)| field.as_str()).collect();
+                format!("has fields that cannot be used: {}", names.join(", "))
+            }
+            Self::TokenMissing
+            | Self::Token { .. }
+            | Self::TokenExpired { .. }
+            | Self::IssuerUnavailable { .. }
+            | Self::Overloaded { .. }
+            | Self::Quota(_) => String::new(),
+        }
+    }
+}
+
+/// The status of a refusal at the edge.
+pub(super) fn refused(call: &Call, refusal: &Refused) -> Status {
+    let mut details = ErrorDetails::new();
+    let message = match refusal {
+        Refused::TokenMissing => {
+            "a bearer token is required: send it in the metadata as 'authorization: Bearer TOKEN'".into()
+        }
+        Refused::Token { .. } => "the token was not accepted".into(),
+        Refused::TokenExpired { .. } => "the token has expired: get a new one from your issuer".into(),
+        Refused::IssuerUnavailable { retry_after } => {
+            details.set_retry_info(Some(*retry_after));
+            "tokens cannot be verified now, since the issuer's keys cannot be had: try again".into()
+        }
+        Refused::Overloaded { retry_after } => {
+            details.set_retry_info(Some(*retry_after));
+            "the service cannot take this call now: try again later".into()
+        }
+        Refused::Quota(OverQuota::Rate { retry_after, .. }) => {
+            details.set_retry_info(Some(*retry_after));
+            format!(
+                "your tenant calls more often than it may: try again in {} ms",
+                retry_after.as_millis().max(1)
+            )
+        }
+        Refused::Quota(OverQuota::InFlight { retry_after, .. }) => {
+            details.set_retry_info(Some(*retry_after));
+            "your tenant has more calls under way than it may: wait for some of them to end".into()
+        }
+        Refused::Body { violations } => {
+            let listed: Vec<String> =
+                violations.iter().map(|(field, problem)| format!("{field} {problem}")).collect();
+            for (field, problem) in violations {
+                details.add_bad_request_violation(field, problem);
+            }
+            listed.join("; ")
+        }
+    };
+    status(refusal.reason(), message, details, HashMap::new(), call)
+}
+
+/// The same, where the tenant is known.
+pub(super) fn refused_to(call: &Call, refusal: &Refused, tenant: &TenantId) -> Status {
+    let mut status = refused(call, refusal);
+    if let Refused::Quota(over) = refusal {
+        let mut details = status.get_error_details();
+        let what = match over {
+            OverQuota::Rate { .. } => "calls a second",
+            OverQuota::InFlight { .. } => "calls under way",
+        };
+        details.add_quota_failure_violation(format!("tenant:{tenant}"), what);
+        details.set_error_info(
+            refusal.reason().as_str(),
+            DOMAIN,
+            HashMap::from([("tenant_id".to_owned(), tenant.to_string())]),
+        );
+        status = Status::with_error_details(status.code(), status.message().to_owned(), details);
+    }
+    status
+}
+
+/// The status of a use case that did not succeed.
+pub(super) fn of(call: &Call, error: &service::Error) -> Status {
+    if error.reason() == Reason::Internal {
+        tracing::error!(error = error as &dyn std::error::Error, "a defect");
+        return internal(call);
+    }
+    let text::Told { message, details, metadata } = text::told(error);
+    status(error.reason(), message, details, metadata, call)
+}
+
+/// A defect of ours: the message carries the request id and nothing else.
+pub(super) fn internal(call: &Call) -> Status {
+    let message = format!("internal error; request id {}", call.request_id);
+    status(Reason::Internal, message, ErrorDetails::new(), HashMap::new(), call)
+}
+
+/// A layer is missing or out of order: our defect, not the caller's.
+pub(super) fn misassembled() -> Status {
+    Status::new(Code::Internal, "internal error")
+}
+
+/// What tonic refused by itself, in the form of every other refusal; with the reason where it was one.
+pub(super) fn in_our_form(
+    response: Response<Body>,
+    call: &Call,
+    path: &str,
+) -> (Response<Body>, Option<Reason>) {
+    let Some(theirs) = Status::from_header_map(response.headers()) else { return (response, None) };
+    if theirs.code() == Code::Ok || !theirs.details().is_empty() || path.starts_with("/grpc.") {
+        return (response, None);
+    }
+    let (reason, message) = match theirs.code() {
+        Code::Unimplemented if theirs.message().is_empty() => {
+            (Reason::MethodUnknown, format!("there is no method {path}: list them by server reflection"))
+        }
+        // tonic's word for a body that is no message of this type, that is too long or cut short.
+        Code::Internal
+        | Code::OutOfRange
+        | Code::InvalidArgument
+        | Code::ResourceExhausted
+        | Code::Unimplemented => {
+            (Reason::FieldInvalid, format!("the request cannot be read: {}", theirs.message()))
+        }
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::Unavailable
+        | Code::DataLoss
+        | Code::Unauthenticated => return (response, None),
+    };
+    let ours = status(reason, message, ErrorDetails::new(), HashMap::new(), call);
+    (ours.into_http(), Some(reason))
+}
+
+/// The name of the status code in a response's head, for logs and metrics.
+pub(super) fn code_name(headers: &HeaderMap) -> &'static str {
+    match Status::from_header_map(headers).map_or(Code::Ok, |status| status.code()) {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+fn status(
+    reason: Reason,
+    message: String,
+    mut details: ErrorDetails,
+    metadata: HashMap<String, String>,
+    call: &Call,
+) -> Status {
+    details.set_error_info(reason.as_str(), DOMAIN, metadata);
+    details.set_request_info(call.request_id.as_str(), "");
+    Status::with_error_details(code(reason), message, details)
+}
+
+/// One arm for each reason and no `_`: a new one does not compile until someone chose its code.
+fn code(reason: Reason) -> Code {
+    use Reason as R;
+    match reason {
+        R::TokenMissing | R::TokenInvalid | R::TokenExpired => Code::Unauthenticated,
+        R::ScopeMissing | R::NotAllowed | R::TenantSuspended => Code::PermissionDenied,
+        R::FieldInvalid | R::RequestIdReused | R::KeyRegionMismatch | R::LogGroupReserved => {
+            Code::InvalidArgument
+        }
+        R::LogGroupNotFound | R::AccountNotFound | R::KeyNotFound => Code::NotFound,
+        R::KeyDisabled
+        | R::KeyPendingDeletion
+        | R::KeyNotSymmetric
+        | R::KeyNotCustomerManaged
+        | R::KeyPolicyLacksLogsService
+        | R::KeyPolicyConditionMismatch
+        | R::KeyNotUsable
+        | R::RoleLacksKmsPermission
+        | R::RoleLacksLogsPermission
+        | R::RoleNotAssumable
+        | R::DeniedByOrganization => Code::FailedPrecondition,
+        R::ConflictingChange | R::ExpectedKeyMismatch => Code::Aborted,
+        R::TenantRateLimited | R::TenantConcurrencyLimited | R::AccountBudgetExhausted | R::AwsThrottled => {
+            Code::ResourceExhausted
+        }
+        R::AuditUnavailable
+        | R::AwsUnavailable
+        | R::IdentityProviderUnavailable
+        | R::Overloaded
+        | R::ShuttingDown => Code::Unavailable,
+        R::DeadlineBeforeAws | R::OutcomeUnknown => Code::DeadlineExceeded,
+        R::MethodUnknown | R::FeatureUnavailable => Code::Unimplemented,
+        R::Internal => Code::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests;

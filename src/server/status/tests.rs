@@ -1,0 +1,54 @@
+use std::time::Instant;
+
+use super::*;
+use crate::domain::call::{Action, RequestId};
+
+fn call() -> Call {
+    Call {
+        request_id: "the-id".parse::<RequestId>().unwrap(),
+        action: Action::AssociateKmsKey,
+        source: None,
+        unverified_user_agent: None,
+        received: Instant::now(),
+        deadline: Instant::now(),
+    }
+}
+
+#[test]
+fn the_code_of_each_reason_is_the_one_the_audit_log_names() {
+    for reason in Reason::ALL {
+        let status = status(*reason, String::new(), ErrorDetails::new(), HashMap::new(), &call());
+        assert_eq!(code_name(status.into_http::<Body>().headers()), reason.code_name(), "{reason}");
+    }
+}
+
+#[test]
+fn every_status_names_its_reason_its_domain_and_the_request() {
+    let status = refused(&call(), &Refused::TokenMissing);
+    let details = status.get_error_details();
+    let info = details.error_info().unwrap();
+    assert_eq!((info.reason.as_str(), info.domain.as_str()), ("TOKEN_MISSING", "keyassociation.v1"));
+    assert_eq!(details.request_info().unwrap().request_id, "the-id");
+}
+
+#[test]
+fn what_is_wrong_with_a_token_stays_with_us() {
+    let why = "signature does not verify";
+    let status = refused(&call(), &Refused::Token { why, token_id: Some("jti-7".into()) });
+    let all = format!("{} {:?}", status.message(), status.get_error_details());
+    assert!(!all.contains("signature") && !all.contains("jti-7"), "{all}");
+}
+
+#[test]
+fn a_body_that_tonic_could_not_read_is_the_callers_fault_in_our_form() {
+    let theirs = Status::internal("failed to decode Protobuf message: invalid tag").into_http();
+    let (ours, reason) = in_our_form(theirs, &call(), "/keyassociation.v1.TenantService/GetCaller");
+    assert_eq!(reason, Some(Reason::FieldInvalid));
+    assert_eq!(code_name(ours.headers()), "INVALID_ARGUMENT");
+}
+
+#[test]
+fn an_internal_error_tells_the_request_id_and_nothing_else() {
+    let status = of(&call(), &service::Error::Internal("secret detail"));
+    assert!(!status.message().contains("secret detail"));
+}

@@ -1,0 +1,156 @@
+//! The use cases, each a screen or two: find, decide, record the intent, wait for a turn, act, record
+//! the outcome. They know the world only through [`Ports`].
+
+mod associate;
+mod caller;
+mod change;
+mod check;
+mod diagnose;
+mod disassociate;
+mod error;
+mod expect;
+mod list;
+mod locate;
+mod onboarding;
+mod page;
+mod read;
+mod serial;
+mod settle;
+mod trail;
+mod validate;
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+pub use self::{caller::CallerView, error::Error, list::Page};
+use crate::{
+    domain::{
+        association::{KeyAssociation, Warning},
+        audit::EventId,
+        authorization::{Authorized, Command, Denial},
+        call::Call,
+        principal::{Principal, Scope},
+        tenant::Tenant,
+    },
+    ports::{
+        AssociationRecords, AuditLog, Authorize, Clock, KeyAssociations, Keys, LogGroups, Pace, Roles,
+        TenantDirectory, TenantQuota,
+    },
+    service::{serial::Serial, trail::Trail},
+};
+
+/// Everything the use cases need from the world.
+#[derive(Clone)]
+pub struct Ports {
+    /// Finds tenants.
+    pub tenants: Arc<dyn TenantDirectory>,
+    /// Decides.
+    pub policy: Arc<dyn Authorize>,
+    /// Sets keys and takes them away.
+    pub associations: Arc<dyn KeyAssociations>,
+    /// Reads log groups.
+    pub log_groups: Arc<dyn LogGroups>,
+    /// Reads keys.
+    pub keys: Arc<dyn Keys>,
+    /// Knows the roles themselves.
+    pub roles: Arc<dyn Roles>,
+    /// Gives out turns toward AWS.
+    pub pace: Arc<dyn Pace>,
+    /// Knows what is left of a tenant's limits.
+    pub quota: Arc<dyn TenantQuota>,
+    /// Keeps what happened.
+    pub audit: Arc<dyn AuditLog>,
+    /// Knows what was last set through this service.
+    pub records: Arc<dyn AssociationRecords>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// The changes under way, which outlive their callers; whoever stops the service waits for them.
+    pub tasks: TaskTracker,
+}
+
+/// Sets, removes and reads keys on behalf of tenants.
+#[derive(Clone, Debug)]
+pub struct KeyBroker {
+    ports: Ports,
+    serial: Arc<Serial>,
+}
+
+/// A change that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The association as it is from now on.
+    pub association: KeyAssociation,
+    /// The event that holds the outcome; none where nothing was to be changed.
+    pub event: Option<EventId>,
+    /// AWS's id of the call.
+    pub aws_request_id: Box<str>,
+    /// What the caller should know.
+    pub warnings: Vec<Warning>,
+}
+
+// === impl Ports ===
+
+impl std::fmt::Debug for Ports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ports").finish_non_exhaustive()
+    }
+}
+
+// === impl KeyBroker ===
+
+impl KeyBroker {
+    /// A broker over these ports.
+    #[must_use]
+    pub fn new(ports: Ports) -> Self {
+        Self { ports, serial: Arc::default() }
+    }
+
+    /// Records that a request was refused before it became a command: fields that cannot be used, a
+    /// body that cannot be read.
+    pub fn refused_at_the_edge(&self, call: &Call, who: &Principal, error: &Error) {
+        Trail::new(&self.ports, call, who).refused(&self.ports, error);
+    }
+
+    /// The caller's tenant, if it may act at all.
+    fn tenant(&self, who: &Principal) -> Result<Arc<Tenant>, Error> {
+        let tenant = self.ports.tenants.find(&who.tenant).ok_or(Error::TenantGone)?;
+        if tenant.suspended { Err(Error::TenantSuspended) } else { Ok(tenant) }
+    }
+
+    /// Asks policy, and takes a no for what the caller may know of it.
+    fn permit<C: Command + Clone>(
+        &self,
+        call: &Call,
+        who: &Principal,
+        tenant: &Arc<Tenant>,
+        command: C,
+        trail: &mut Trail,
+    ) -> Result<Authorized<C>, Error> {
+        let asked = command.clone();
+        let decided =
+            Authorized::decide(|question| self.ports.policy.decide(question), call, who, tenant, command);
+        match decided {
+            Ok(permit) => {
+                trail.allowed(permit.policies());
+                Ok(permit)
+            }
+            Err(denial) => {
+                trail.denied(&denial);
+                Err(denied(denial, tenant, &asked))
+            }
+        }
+    }
+}
+
+fn denied<C: Command>(denial: Denial, tenant: &Tenant, asked: &C) -> Error {
+    locate::denied(denial, tenant, asked.place(), asked.target(), asked.key())
+}
+
+/// Whether the token allows this kind of act.
+fn require(who: &Principal, scope: Scope) -> Result<(), Error> {
+    if who.scopes.contains(scope) { Ok(()) } else { Err(Error::ScopeMissing(scope)) }
+}
+
+#[cfg(test)]
+mod tests;

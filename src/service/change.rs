@@ -1,0 +1,258 @@
+//! One change of AWS, from its intent to its outcome, on a task of its own.
+//!
+//! Called by the use cases that change something. Guarantees that nothing is sent before the intent is
+//! durable, and that a caller who goes away takes nothing along: the outcome is written all the same.
+
+use std::{
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt as _;
+use rand::Rng as _;
+use tokio::sync::oneshot;
+
+use super::{Error, Ports, diagnose, serial::Held, trail::Trail};
+use crate::{
+    domain::{
+        association::RecordedAssociation,
+        audit::{Entry, EventId, Kind},
+        authorization::{Authorized, Command},
+        time::Timestamp,
+    },
+    ports::{
+        Accepted, Answered, Turn, UpstreamError,
+        limit::{Feedback, Lane, Operation},
+    },
+};
+
+/// How long a caller is kept waiting, beyond the deadline, for the record of what was done.
+const RECORD_GRACE: Duration = Duration::from_millis(250);
+/// How long an adapter may overrun the deadline that it was given before it counts as lost.
+const ADAPTER_GRACE: Duration = Duration::from_secs(1);
+/// The first wait before a repetition; each further one is twice as long.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+/// The longest wait before a repetition.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
+/// When to try again after a throttle that lasted until the deadline.
+const AFTER_THROTTLE: Duration = Duration::from_secs(1);
+
+/// A change that AWS took and the audit log holds.
+#[derive(Clone, Debug)]
+pub(super) struct Done {
+    /// AWS's id of the call.
+    pub(super) aws_request_id: Box<str>,
+    /// The event that holds the outcome.
+    pub(super) event: EventId,
+    /// When AWS took it.
+    pub(super) accepted: Timestamp,
+}
+
+/// Everything one change needs.
+pub(super) struct Change<C> {
+    pub(super) ports: Ports,
+    pub(super) permit: Arc<Authorized<C>>,
+    pub(super) operation: Operation,
+    pub(super) trail: Trail,
+    pub(super) deadline: Instant,
+    /// Keeps other changes of the same resource waiting until this one has ended.
+    #[expect(dead_code, reason = "held for its drop")]
+    pub(super) held: Held,
+}
+
+type Answer = oneshot::Sender<Result<Done, Error>>;
+
+// === impl Change ===
+
+impl<C: Command + Send + Sync + 'static> Change<C> {
+    /// Makes the change by `attempt`, which may be repeated, and keeps `record` with its success.
+    pub(super) async fn make<A, F>(
+        self,
+        record: impl FnOnce(Timestamp) -> RecordedAssociation + Send + 'static,
+        attempt: A,
+    ) -> Result<Done, Error>
+    where
+        A: Fn(Ports, Arc<Authorized<C>>, Instant) -> F + Send + Sync + 'static,
+        F: Future<Output = Answered<Accepted>> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.ports.tasks.clone().spawn(self.run(record, attempt, answer));
+        answered.await.unwrap_or(Err(Error::Internal("a change ended without an answer")))
+    }
+
+    async fn run<A, F>(
+        mut self,
+        record: impl FnOnce(Timestamp) -> RecordedAssociation,
+        attempt: A,
+        answer: Answer,
+    ) where
+        A: Fn(Ports, Arc<Authorized<C>>, Instant) -> F,
+        F: Future<Output = Answered<Accepted>>,
+    {
+        let Some(answer) = self.intend(answer).await else { return };
+        let acted = AssertUnwindSafe(self.act(&attempt)).catch_unwind().await;
+        let result = match acted.unwrap_or(Err(Error::Internal("a change panicked"))) {
+            Ok(accepted) => Ok(accepted),
+            Err(error) => {
+                let (ports, permit, deadline) = (&self.ports, &self.permit, self.deadline);
+                Err(diagnose::explained(ports, permit, error, deadline, &mut self.trail).await)
+            }
+        };
+        let accepted = self.ports.clock.now();
+        let event = self.trail.end(&self.ports, Kind::Outcome, result.as_ref().err());
+        let association = result.is_ok().then(|| record(accepted));
+        self.conclude(answer, Entry { event, association }, result, accepted).await;
+    }
+
+    /// Makes the intent durable. Gives the answer back where the change may go on; otherwise the
+    /// caller was told, and an intent that was kept after all got its outcome.
+    async fn intend(&mut self, answer: Answer) -> Option<Answer> {
+        let entry = Entry { event: self.trail.intent(&self.ports), association: None };
+        let mut commit = self.ports.audit.commit(entry);
+        let committed = tokio::time::timeout_at(self.deadline.into(), &mut commit).await;
+        match committed {
+            Ok(Ok(event)) => {
+                self.trail.intended(event);
+                return Some(answer);
+            }
+            Ok(Err(unavailable)) => {
+                let error = Error::AuditUnavailable(Some(unavailable));
+                tracing::error!(error = &error as &dyn std::error::Error, "nothing was sent to AWS");
+                drop(answer.send(Err(error)));
+            }
+            Err(_elapsed) => {
+                drop(answer.send(Err(Error::AuditUnavailable(None))));
+                if let Ok(event) = commit.await {
+                    self.trail.intended(event);
+                    let failure = Error::AuditUnavailable(None);
+                    let event = self.trail.end(&self.ports, Kind::Outcome, Some(&failure));
+                    drop(self.ports.audit.commit(Entry { event, association: None }).await);
+                }
+            }
+        }
+        None
+    }
+
+    /// Waits for a turn and sends, again where a repetition can help, until the deadline.
+    async fn act<A, F>(&mut self, attempt: &A) -> Result<Accepted, Error>
+    where
+        A: Fn(Ports, Arc<Authorized<C>>, Instant) -> F,
+        F: Future<Output = Answered<Accepted>>,
+    {
+        let mut backoff = FIRST_BACKOFF;
+        let mut before: Option<UpstreamError> = None;
+        loop {
+            let turn = match self.turn().await {
+                Ok(turn) => turn,
+                Err(no_turn) => return Err(before.map_or(no_turn, |error| ended(error, self.deadline))),
+            };
+            let sending = attempt(self.ports.clone(), Arc::clone(&self.permit), self.deadline);
+            let last_moment = self.deadline + ADAPTER_GRACE;
+            let Ok(answered) = tokio::time::timeout_at(last_moment.into(), sending).await else {
+                turn.used(Feedback::Unanswered);
+                return Err(Error::OutcomeUnknown { event: None, source: None });
+            };
+            turn.used(feedback(&answered.result));
+            self.trail.via(answered.via);
+            let error = match answered.result {
+                Ok(accepted) => return Ok(accepted),
+                Err(error) => error,
+            };
+            let wait = match &error {
+                // The pace knows of it; the next turn comes when the account's quota has one.
+                UpstreamError::Throttled { .. } => Duration::ZERO,
+                UpstreamError::Conflict { .. }
+                | UpstreamError::Fault { .. }
+                | UpstreamError::NotSent(_)
+                | UpstreamError::Unanswered(_) => jittered(backoff),
+                UpstreamError::Refused { .. } | UpstreamError::RoleNotAssumable { .. } => {
+                    return Err(ended(error, self.deadline));
+                }
+            };
+            // What may have been executed stays the worst that is known.
+            let worst = match before.take() {
+                Some(unanswered @ UpstreamError::Unanswered(_)) => unanswered,
+                _ => error,
+            };
+            if now() + wait >= self.deadline {
+                return Err(ended(worst, self.deadline));
+            }
+            before = Some(worst);
+            tokio::time::sleep(wait).await;
+            backoff = (backoff * 2).min(LONGEST_BACKOFF);
+        }
+    }
+
+    async fn turn(&self) -> Result<Turn, Error> {
+        let access = self.permit.access();
+        let lane = Lane { place: access.place().clone(), operation: self.operation };
+        let turn = self.ports.pace.turn(&lane, &access.tenant().id, self.deadline).await;
+        turn.map_err(|no_turn| Error::BudgetExhausted { retry_after: no_turn.retry_after })
+    }
+
+    /// Makes the outcome durable and answers; a caller is not kept waiting for a store that hangs,
+    /// and never told a bare success.
+    async fn conclude(
+        &self,
+        answer: Answer,
+        entry: Entry,
+        result: Result<Accepted, Error>,
+        accepted: Timestamp,
+    ) {
+        let mut commit = self.ports.audit.commit(entry);
+        let latest = self.deadline.max(now()) + RECORD_GRACE;
+        let committed = tokio::time::timeout_at(latest.into(), &mut commit).await;
+        let done = match (result, committed) {
+            (Ok(Accepted { aws_request_id }), Ok(Ok(event))) => Ok(Done { aws_request_id, event, accepted }),
+            (Ok(Accepted { aws_request_id }), Ok(Err(_)) | Err(_)) => {
+                tracing::error!(aws.request_id = %aws_request_id, "a change was made and its outcome is not in the audit log yet");
+                Err(Error::OutcomePending { aws_request_id: Some(aws_request_id) })
+            }
+            (Err(Error::OutcomeUnknown { source, .. }), Ok(Ok(event))) => {
+                Err(Error::OutcomeUnknown { event: Some(event), source })
+            }
+            (Err(error), _) => Err(error),
+        };
+        // A caller who went away is no fault: what was done is recorded.
+        drop(answer.send(done));
+    }
+}
+
+/// How a change ends that is not repeated any more.
+fn ended(error: UpstreamError, deadline: Instant) -> Error {
+    match error {
+        UpstreamError::Refused { refusal, answer } => Error::Refused { refusal, answer },
+        UpstreamError::RoleNotAssumable { answer } => Error::RoleNotAssumable { answer },
+        UpstreamError::Conflict { answer } => Error::Conflict { answer },
+        UpstreamError::Throttled { answer } => Error::Throttled { retry_after: AFTER_THROTTLE, answer },
+        UpstreamError::Fault { answer } => Error::AwsUnavailable { answer: Some(answer), source: None },
+        UpstreamError::NotSent(_) if now() >= deadline => Error::DeadlineBeforeAws,
+        UpstreamError::NotSent(source) => Error::AwsUnavailable { answer: None, source: Some(source) },
+        UpstreamError::Unanswered(source) => Error::OutcomeUnknown { event: None, source: Some(source) },
+    }
+}
+
+/// The runtime's clock, which a test may hold.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// What the pace needs to know of an answer.
+pub(super) fn feedback<T>(result: &Result<T, UpstreamError>) -> Feedback {
+    match result {
+        Err(UpstreamError::Throttled { .. }) => Feedback::Throttled,
+        Err(UpstreamError::NotSent(_) | UpstreamError::RoleNotAssumable { .. }) => Feedback::NotSent,
+        Err(UpstreamError::Unanswered(_)) => Feedback::Unanswered,
+        Ok(_)
+        | Err(UpstreamError::Refused { .. } | UpstreamError::Conflict { .. } | UpstreamError::Fault { .. }) => {
+            Feedback::Counted
+        }
+    }
+}
+
+/// Between half and the whole of `wait`, so that callers who met do not meet again.
+fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(rand::rng().random_range(0.5..=1.0))
+}

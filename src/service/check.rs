@@ -1,0 +1,186 @@
+//! Diagnoses a would-be association: every check that a call would meet, changing nothing.
+
+use std::sync::Arc;
+
+use super::{Error, KeyBroker, diagnose, locate, require, trail::Trail};
+use crate::{
+    domain::{
+        arn::{KmsKeyArn, KmsKeyId},
+        ask::AskCheck,
+        association::{AssociateKmsKey, CheckKeyAssociation, Resource, Target},
+        authorization::{Access, Authorized},
+        aws::Region,
+        call::Call,
+        diagnosis::{self, Check, Diagnosis, GroupSeen, Look, Name},
+        key::KeyMetadata,
+        principal::{Principal, Scope},
+        reason::Reason,
+        tenant::Tenant,
+    },
+    ports::aws::AwsAnswer,
+};
+
+impl KeyBroker {
+    /// Every check of a would-be association.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] where the caller may not ask; whatever stands against the association itself is a
+    /// check.
+    pub async fn check(&self, call: &Call, who: &Principal, ask: AskCheck) -> Result<Diagnosis, Error> {
+        let mut trail = Trail::new(&self.ports, call, who);
+        let result = self.diagnosis(call, who, ask, &mut trail).await;
+        match &result {
+            Ok(_) => trail.read(&self.ports),
+            Err(error) => trail.refused(&self.ports, error),
+        }
+        result
+    }
+
+    async fn diagnosis(
+        &self,
+        call: &Call,
+        who: &Principal,
+        ask: AskCheck,
+        trail: &mut Trail,
+    ) -> Result<Diagnosis, Error> {
+        let AskCheck { resource, key: requested } = ask;
+        trail.requested(&requested);
+        require(who, Scope::Read)?;
+        let tenant = self.tenant(who)?;
+        let place = locate::place(&tenant, &resource.place)?;
+        let resource = Resource { place, target: resource.target };
+        trail.resource(&resource);
+        let look = CheckKeyAssociation { resource };
+        let permit = self.permit(call, who, &tenant, look, trail)?;
+        Ok(self.examine(call, who, &tenant, &permit, &requested, trail).await)
+    }
+
+    /// Looks at everything a call would meet, in that order, and stops where nothing further can be
+    /// seen.
+    pub(super) async fn examine(
+        &self,
+        call: &Call,
+        who: &Principal,
+        tenant: &Arc<Tenant>,
+        permit: &Authorized<CheckKeyAssociation>,
+        requested: &KmsKeyId,
+        trail: &mut Trail,
+    ) -> Diagnosis {
+        let (access, resource) = (permit.access(), &permit.command().resource);
+        if let Target::LogGroup(name) = &resource.target
+            && name.is_reserved()
+        {
+            let check = Check::failed(
+                Name::LogGroupNotReserved,
+                Reason::LogGroupReserved,
+                format!("log groups whose names begin with aws/, such as {name}, are reserved for AWS"),
+                "their keys cannot be set",
+            );
+            return Diagnosis { checks: vec![check], key: None };
+        }
+        let mut checks = Vec::new();
+        if let Some(region) = elsewhere(requested, resource) {
+            checks.push(diagnosis::key_elsewhere(region, resource));
+            return Diagnosis { checks, key: None };
+        }
+        let group = match self.look_at_group(access, &resource.target, call, trail).await {
+            Ok(group) => group,
+            Err(answer) => return Diagnosis { checks: vec![role_refused(&answer)], key: None },
+        };
+        let key = match self.look_at_granted_key(access, requested, call, trail).await {
+            Ok(key) => key,
+            Err(answer) => return Diagnosis { checks: vec![role_refused(&answer)], key: None },
+        };
+        checks.push(role(trail.assumed()));
+        checks.extend(diagnosis::log_group(resource, &group));
+        checks.extend(diagnosis::key_exists(requested, resource, &key));
+        let Look::Found(metadata) = &key else { return Diagnosis { checks, key: None } };
+        let arn = metadata.arn.clone();
+        trail.resolved(&arn);
+        let would = AssociateKmsKey {
+            resource: resource.clone(),
+            key: arn.clone(),
+            requested_key: requested.clone(),
+            reason: None,
+        };
+        let decided =
+            Authorized::decide(|question| self.ports.policy.decide(question), call, who, tenant, would);
+        checks.insert(0, diagnosis::tenant_policy(decided.as_ref().map(|_| ()), resource, &arn));
+        if arn.region() == &resource.place.region {
+            checks.extend(diagnosis::key_usable(metadata));
+            let policy = diagnose::look_at_policy(&self.ports, access, &arn, call.deadline, trail).await;
+            checks.push(diagnosis::key_policy(&arn, resource, &policy));
+            checks.extend(diagnosis::role_permissions(&arn, resource));
+        }
+        Diagnosis { checks, key: Some(arn) }
+    }
+
+    /// The log group, or the words of STS where the role cannot be assumed.
+    async fn look_at_group(
+        &self,
+        access: &Access,
+        target: &Target,
+        call: &Call,
+        trail: &mut Trail,
+    ) -> Result<Look<GroupSeen>, AwsAnswer> {
+        let Target::LogGroup(name) = target else { return Ok(Look::Absent) };
+        match self.find_log_group(access, name, call.deadline, trail).await {
+            Ok(group) => Ok(Look::Found(GroupSeen { key: group.key, class: group.class })),
+            Err(Error::LogGroupNotFound { .. }) => Ok(Look::Absent),
+            Err(Error::RoleNotAssumable { answer }) => Err(answer),
+            Err(Error::Refused { answer, .. }) => {
+                Ok(Look::Unknown(format!("AWS said {}", diagnose::words(&answer))))
+            }
+            Err(error) => Ok(Look::Unknown(error.to_string())),
+        }
+    }
+
+    /// The key, where the tenant may know of it: one that is not granted is as if absent. Or the words
+    /// of STS where the role cannot be assumed.
+    async fn look_at_granted_key(
+        &self,
+        access: &Access,
+        requested: &KmsKeyId,
+        call: &Call,
+        trail: &mut Trail,
+    ) -> Result<Look<KeyMetadata>, AwsAnswer> {
+        let granted = |key: &KmsKeyArn| access.grant().opens_key(key);
+        if let KmsKeyId::Arn(arn) = requested
+            && !granted(arn)
+        {
+            return Ok(Look::Absent);
+        }
+        match diagnose::look_at_key(&self.ports, access, requested, call.deadline, trail).await? {
+            Look::Found(key) if !granted(&key.arn) => Ok(Look::Absent),
+            look @ (Look::Found(_) | Look::Absent | Look::Unknown(_)) => Ok(look),
+        }
+    }
+}
+
+/// The Region that a key's name says, where it is another than the target's.
+fn elsewhere<'k>(requested: &'k KmsKeyId, resource: &Resource) -> Option<&'k Region> {
+    let region = match requested {
+        KmsKeyId::Arn(arn) => arn.region(),
+        KmsKeyId::AliasArn { region, .. } => region,
+        KmsKeyId::Alias(_) | KmsKeyId::KeyId(_) => return None,
+    };
+    (*region != resource.place.region).then_some(region)
+}
+
+fn role(assumed: bool) -> Check {
+    if assumed {
+        Check::passed(Name::RoleAssumable, "the account's role can be assumed, with the external id")
+    } else {
+        Check::not_checked(Name::RoleAssumable, "no role was assumed, since AWS was not reached")
+    }
+}
+
+pub(super) fn role_refused(answer: &AwsAnswer) -> Check {
+    Check::failed(
+        Name::RoleAssumable,
+        Reason::RoleNotAssumable,
+        format!("the account's role cannot be assumed: STS said {}", diagnose::words(answer)),
+        "let the role's trust policy name this service's own role, with sts:AssumeRole, sts:TagSession and the external id that was agreed",
+    )
+}

@@ -1,0 +1,209 @@
+//! Tells what is in force: read from AWS for a log group, from our own record for query results.
+
+use std::time::Instant;
+
+use super::{Error, KeyBroker, change::feedback, locate, require, trail::Trail};
+use crate::{
+    domain::{
+        arn::{KmsKeyArn, KmsKeyId},
+        ask::UnresolvedResource,
+        association::{
+            GetKeyAssociation, KeyAssociation, LogGroupName, RecordedAssociation, Resource, SETTLING, Source,
+            State, Target,
+        },
+        authorization::Access,
+        call::Call,
+        key::{KeyHealth, KeyMetadata},
+        principal::{Principal, Scope},
+        time::Timestamp,
+    },
+    ports::{
+        LogGroup, UpstreamError,
+        limit::{Lane, Operation},
+    },
+};
+
+impl KeyBroker {
+    /// The association that is in force.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], whose variants are every way this can end but success.
+    pub async fn get(
+        &self,
+        call: &Call,
+        who: &Principal,
+        ask: UnresolvedResource,
+    ) -> Result<KeyAssociation, Error> {
+        let mut trail = Trail::new(&self.ports, call, who);
+        let result = self.read(call, who, ask, &mut trail).await;
+        match &result {
+            Ok(_) => trail.read(&self.ports),
+            Err(error) => trail.refused(&self.ports, error),
+        }
+        result
+    }
+
+    async fn read(
+        &self,
+        call: &Call,
+        who: &Principal,
+        ask: UnresolvedResource,
+        trail: &mut Trail,
+    ) -> Result<KeyAssociation, Error> {
+        require(who, Scope::Read)?;
+        let tenant = self.tenant(who)?;
+        let resource = locate::resource(&tenant, ask)?;
+        trail.resource(&resource);
+        let command = GetKeyAssociation { resource };
+        let permit = self.permit(call, who, &tenant, command, trail)?;
+        let (access, resource) = (permit.access(), &permit.command().resource);
+        let association = match &resource.target {
+            Target::QueryResults => self.recorded(resource).await?,
+            Target::LogGroup(name) => {
+                let group = self.find_log_group(access, name, call.deadline, trail).await?;
+                let record = self.record_of(resource).await;
+                live(resource.clone(), group, record.as_ref(), self.ports.clock.now())
+            }
+        };
+        Ok(self.with_health(access, association, call.deadline).await)
+    }
+
+    /// The log group as AWS has it now.
+    pub(super) async fn find_log_group(
+        &self,
+        access: &Access,
+        name: &LogGroupName,
+        deadline: Instant,
+        trail: &mut Trail,
+    ) -> Result<LogGroup, Error> {
+        let lane = Lane { place: access.place().clone(), operation: Operation::DescribeLogGroups };
+        loop {
+            let turn = self.ports.pace.turn(&lane, &access.tenant().id, deadline).await;
+            let turn = turn.map_err(|none| Error::BudgetExhausted { retry_after: none.retry_after })?;
+            let found = self.ports.log_groups.find(access, name, deadline).await;
+            turn.used(feedback(&found.result));
+            trail.via(found.via);
+            return match found.result {
+                Ok(Some(group)) => Ok(group),
+                Ok(None) => {
+                    Err(Error::LogGroupNotFound { name: name.clone(), place: access.place().clone() })
+                }
+                Err(UpstreamError::Throttled { .. }) => continue,
+                Err(error) => Err(ended(error, deadline)),
+            };
+        }
+    }
+
+    /// What our own record says of query results, which AWS cannot be asked about.
+    async fn recorded(&self, resource: &Resource) -> Result<KeyAssociation, Error> {
+        let latest = self.ports.records.latest(std::slice::from_ref(resource)).await;
+        let record = latest.map_err(Error::RecordUnavailable)?.into_iter().next();
+        let now = self.ports.clock.now();
+        let state = match &record {
+            None => State::Unknown,
+            Some(record) => state(record.key.as_ref(), Some(record.accepted), now),
+        };
+        let (key, previous_key, accepted) = record
+            .map_or((None, None, None), |record| (record.key, record.previous_key, Some(record.accepted)));
+        Ok(KeyAssociation {
+            resource: resource.clone(),
+            key,
+            requested_key: None,
+            previous_key,
+            state,
+            accepted,
+            health: KeyHealth::NotChecked,
+            key_deletion: None,
+            class: None,
+            retention: None,
+            source: Source::Recorded,
+        })
+    }
+
+    async fn record_of(&self, resource: &Resource) -> Option<RecordedAssociation> {
+        let latest = self.ports.records.latest(std::slice::from_ref(resource)).await;
+        latest.inspect_err(|error| tracing::warn!(%error, "answering without our own record")).ok()?.pop()
+    }
+
+    /// The association with its key's health, where the role may look at the key.
+    async fn with_health(
+        &self,
+        access: &Access,
+        association: KeyAssociation,
+        deadline: Instant,
+    ) -> KeyAssociation {
+        let Some(key) = &association.key else { return association };
+        let (health, key_deletion) = self.health(access, key, deadline).await;
+        KeyAssociation { health, key_deletion, ..association }
+    }
+
+    /// A key's health, and when it will be deleted.
+    pub(super) async fn health(
+        &self,
+        access: &Access,
+        key: &KmsKeyArn,
+        deadline: Instant,
+    ) -> (KeyHealth, Option<Timestamp>) {
+        let key = KmsKeyId::Arn(key.clone());
+        match self.ports.keys.describe(access, &key, deadline).await.result {
+            Ok(Some(KeyMetadata { state, deletion, .. })) => (state.health(), deletion),
+            Ok(None) => (KeyHealth::NotFound, None),
+            // That the key cannot be looked at takes nothing from the answer.
+            Err(_) => (KeyHealth::NotChecked, None),
+        }
+    }
+}
+
+/// A log group's association as AWS has it, with what our record knows beside.
+pub(super) fn live(
+    resource: Resource,
+    group: LogGroup,
+    record: Option<&RecordedAssociation>,
+    now: Timestamp,
+) -> KeyAssociation {
+    // Where AWS shows another key, someone else has set it since: our record says nothing of that.
+    let ours = record.filter(|record| record.key == group.key);
+    let accepted = ours.map(|record| record.accepted);
+    KeyAssociation {
+        resource,
+        state: state(group.key.as_ref(), accepted, now),
+        key: group.key,
+        requested_key: None,
+        previous_key: ours.and_then(|record| record.previous_key.clone()),
+        accepted,
+        health: KeyHealth::NotChecked,
+        key_deletion: None,
+        class: group.class,
+        retention: group.retention,
+        source: Source::Live,
+    }
+}
+
+fn state(key: Option<&KmsKeyArn>, accepted: Option<Timestamp>, now: Timestamp) -> State {
+    match (key, accepted) {
+        (_, Some(accepted)) if now < accepted.plus(SETTLING) => State::Settling,
+        (Some(_), _) => State::InForce,
+        (None, _) => State::DefaultEncryption,
+    }
+}
+
+/// How a read ends that AWS did not answer with success.
+pub(super) fn ended(error: UpstreamError, deadline: Instant) -> Error {
+    match error {
+        UpstreamError::Refused { refusal, answer } => Error::Refused { refusal, answer },
+        UpstreamError::RoleNotAssumable { answer } => Error::RoleNotAssumable { answer },
+        UpstreamError::Conflict { answer } => Error::Conflict { answer },
+        UpstreamError::Throttled { answer } => {
+            Error::Throttled { retry_after: std::time::Duration::from_secs(1), answer }
+        }
+        UpstreamError::Fault { answer } => Error::AwsUnavailable { answer: Some(answer), source: None },
+        UpstreamError::NotSent(source) | UpstreamError::Unanswered(source) => {
+            if tokio::time::Instant::now().into_std() >= deadline {
+                Error::DeadlineBeforeAws
+            } else {
+                Error::AwsUnavailable { answer: None, source: Some(source) }
+            }
+        }
+    }
+}

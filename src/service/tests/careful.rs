@@ -1,0 +1,118 @@
+//! Expectations, validation and taking turns: what a change does before it is made.
+
+use super::*;
+use crate::{domain::ask::ExpectedKey, domain::key::KeyState};
+
+const OPEN: &str = r#"{"Statement":[{"Effect":"Allow","Principal":{"Service":"logs.eu-west-1.amazonaws.com"},"Action":"kms:*","Resource":"*"}]}"#;
+
+fn with_key(key: Option<&str>) -> World {
+    let mut groups = groups(&["/app/web"]);
+    groups[0].key = key.map(|key| key.parse().unwrap());
+    world_with(FakePolicy::default(), FakePace::default(), groups)
+}
+
+fn expecting(key: Option<&str>) -> AskAssociate {
+    let expected = match key {
+        None => ExpectedKey::Nothing,
+        Some(key) => ExpectedKey::Key(key.parse().unwrap()),
+    };
+    AskAssociate { expected: Some(expected), ..ask("/app/web") }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_made_only_where_the_expected_key_is_in_force() {
+    let id = OTHER_KEY.rsplit('/').next().unwrap();
+    for (in_force, expected, goes) in [
+        (None, None, true),
+        (Some(OTHER_KEY), Some(OTHER_KEY), true),
+        (Some(OTHER_KEY), Some(id), true),
+        (Some(OTHER_KEY), None, false),
+        (Some(OTHER_KEY), Some(KEY), false),
+        (Some(OTHER_KEY), Some("alias/gone"), false),
+        (None, Some(KEY), false),
+    ] {
+        let world = with_key(in_force);
+        let result = world.associate(ALL, expecting(expected)).await;
+        assert_eq!(world.aws.seen().len(), usize::from(goes), "{in_force:?} {expected:?}");
+        match result {
+            Ok(changed) => {
+                assert_eq!(changed.association.previous_key, in_force.map(|key| key.parse().unwrap()));
+            }
+            Err(error) => {
+                assert_eq!(error.reason(), Reason::ExpectedKeyMismatch);
+                assert_eq!(world.kinds(), [], "no intent");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn validating_changes_nothing_and_says_what_was_not_checked() {
+    let world = with_key(Some(OTHER_KEY));
+    world.aws.key_policies_are(OPEN);
+    let ask = AskAssociate { validate_only: true, ..ask("/app/web") };
+    let changed = world.associate(ALL, ask).await.unwrap();
+    assert_eq!(world.aws.seen(), []);
+    assert_eq!(world.kinds(), []);
+    assert_eq!(changed.event, None);
+    let codes: Vec<&str> = changed.warnings.iter().map(|warning| warning.code).collect();
+    assert_eq!(codes[..2], ["VALIDATED_ONLY", "NOT_CHECKED"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn validating_ends_like_the_change_would() {
+    let world = world();
+    world.aws.keys_are(KeyState::PendingDeletion);
+    let ask = |group: &str| AskAssociate { validate_only: true, ..ask(group) };
+    let error = world.associate(ALL, ask("/app/web")).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::KeyPendingDeletion);
+    let error = world.associate(ALL, ask("/app/none")).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::LogGroupNotFound);
+    let error = world.associate(&["logkey:read"], ask("/app/web")).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::ScopeMissing);
+    assert_eq!(world.aws.seen(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn validating_a_disassociation_changes_nothing() {
+    let world = with_key(Some(OTHER_KEY));
+    let ask = AskDisassociate {
+        resource: on("/app/web"),
+        reason: None,
+        expected: Some(ExpectedKey::Key(OTHER_KEY.parse().unwrap())),
+        validate_only: true,
+    };
+    let call = call(Action::DisassociateKmsKey, PATIENCE);
+    let changed = world.broker.disassociate(&call, &principal("acme", ALL), ask).await.unwrap();
+    assert_eq!(changed.association.previous_key, Some(OTHER_KEY.parse().unwrap()));
+    assert_eq!(world.aws.seen(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_of_one_resource_take_turns_and_others_do_not_wait() {
+    let world = world_with(FakePolicy::default(), FakePace::default(), groups(&["/app/web", "/app/api"]));
+    world.aws.dawdle(Duration::from_secs(2));
+    let start = tokio::time::Instant::now();
+    let (one, two, other) =
+        tokio::join!(world.associate(ALL, ask("/app/web")), world.associate(ALL, ask("/app/web")), async {
+            world.associate(ALL, ask("/app/api")).await.unwrap();
+            start.elapsed()
+        },);
+    assert!(one.is_ok() && two.is_ok());
+    assert_eq!((start.elapsed().as_secs(), other.as_secs()), (4, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_have_a_turn_in_time_is_told_and_sends_nothing() {
+    let world = world();
+    world.aws.dawdle(Duration::from_secs(4));
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let call = call(Action::AssociateKmsKey, Duration::from_secs(1));
+        world.broker.associate(&call, &principal("acme", ALL), ask("/app/web")).await
+    };
+    let (first, late) = tokio::join!(world.associate(ALL, ask("/app/web")), late);
+    assert!(first.is_ok());
+    assert_eq!(late.unwrap_err().reason(), Reason::ConflictingChange);
+    assert_eq!(world.aws.seen().len(), 1);
+}

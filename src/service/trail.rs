@@ -1,0 +1,106 @@
+//! What is known of a call so far, for its audit events: filled as the use case learns, and recorded
+//! at each of its ends.
+
+use std::sync::Arc;
+
+use super::{Error, Ports};
+use crate::domain::{
+    arn::{KmsKeyArn, KmsKeyId},
+    association::{Reason, Resource},
+    audit::{DecisionRecord, End, Event, EventId, Kind, Via},
+    authorization::Denial,
+    call::Call,
+    chain::chain,
+    principal::Principal,
+};
+
+/// The audit event of a call, as far as it is known.
+#[derive(Clone, Debug)]
+pub(super) struct Trail {
+    call: Call,
+    event: Event,
+}
+
+impl Trail {
+    pub(super) fn new(ports: &Ports, call: &Call, who: &Principal) -> Self {
+        let event = Event::about(call, Some(who), Kind::Refusal, ports.clock.now());
+        Self { call: call.clone(), event }
+    }
+
+    pub(super) fn resource(&mut self, resource: &Resource) {
+        self.event.resource = Some(resource.clone());
+    }
+
+    pub(super) fn requested(&mut self, key: &KmsKeyId) {
+        self.event.keys.requested = Some(key.to_string().into());
+    }
+
+    pub(super) fn resolved(&mut self, key: &KmsKeyArn) {
+        self.event.keys.resolved = Some(key.clone());
+    }
+
+    pub(super) fn previous(&mut self, key: Option<&KmsKeyArn>) {
+        self.event.keys.previous = key.cloned();
+    }
+
+    pub(super) fn reason(&mut self, reason: Option<&Reason>) {
+        self.event.reason = reason.map(|reason| reason.as_str().into());
+    }
+
+    pub(super) fn allowed(&mut self, policies: &[Arc<str>]) {
+        self.event.decision = Some(DecisionRecord { allowed: true, policies: policies.to_vec() });
+    }
+
+    pub(super) fn denied(&mut self, denial: &Denial) {
+        let policies = match denial {
+            Denial::NotPermitted => Vec::new(),
+            Denial::Forbidden { policies } | Denial::Undecided { policies } => policies.clone(),
+        };
+        self.event.decision = Some(DecisionRecord { allowed: false, policies });
+    }
+
+    /// What AWS was asked through; the request ids of several calls add up.
+    pub(super) fn via(&mut self, via: Via) {
+        let mut ids = std::mem::take(&mut self.event.via.aws_request_ids);
+        ids.extend(via.aws_request_ids);
+        self.event.via = Via { aws_request_ids: ids, ..via };
+    }
+
+    /// Whether a role was assumed.
+    pub(super) fn assumed(&self) -> bool {
+        self.event.via.session_name.is_some()
+    }
+
+    /// The intent is durable; what follows closes it.
+    pub(super) fn intended(&mut self, intent: EventId) {
+        self.event.closes = Some(intent);
+    }
+
+    /// The event as it stands, as an intent.
+    pub(super) fn intent(&self, ports: &Ports) -> Event {
+        Event { kind: Kind::Intent, time: ports.clock.now(), ..self.event.clone() }
+    }
+
+    /// The event as it stands, with an end.
+    pub(super) fn end(&self, ports: &Ports, kind: Kind, failure: Option<&Error>) -> Event {
+        let answer = failure.and_then(Error::aws_answer);
+        let end = End {
+            failure: failure.map(Error::reason),
+            aws_error: answer.map(|answer| answer.code.clone()),
+            latency: self.call.received.elapsed(),
+        };
+        let detail =
+            answer.map(|answer| answer.message.clone()).or_else(|| failure.map(|error| chain(error).into()));
+        Event { kind, time: ports.clock.now(), end: Some(end), detail, ..self.event.clone() }
+    }
+
+    /// Records a refusal: nothing was changed.
+    pub(super) fn refused(&self, ports: &Ports, error: &Error) {
+        ports.audit.note(self.end(ports, Kind::Refusal, Some(error)));
+    }
+
+    /// Records a read that succeeded.
+    pub(super) fn read(&self, ports: &Ports) {
+        ports.audit.note(self.end(ports, Kind::Read, None));
+    }
+}

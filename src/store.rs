@@ -1,0 +1,157 @@
+//! The durable state: what happened, and what became true with it. Opened once by the composition;
+//! [`open`] returns only a store that can be written.
+
+pub mod sqlite;
+
+use std::{fmt, io, path::PathBuf, sync::Arc};
+
+use thiserror::Error;
+
+use crate::ports::{AssociationRecords, EventReader, EventStore, TreeStore};
+
+/// Where the store is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `sqlite://PATH`; it may hold a password, so it does not print itself.
+    pub url: String,
+}
+
+/// A store that is open for reading only.
+#[derive(Clone)]
+pub struct Readable {
+    /// The events.
+    pub log: Arc<dyn EventReader>,
+    /// The tree over them; it cannot be made to grow.
+    pub tree: Arc<dyn TreeStore>,
+}
+
+/// An open store, as the ports it keeps.
+#[derive(Clone)]
+pub struct Store {
+    /// Takes events.
+    pub events: Arc<dyn EventStore>,
+    /// Gives them back.
+    pub log: Arc<dyn EventReader>,
+    /// Holds the tree over them.
+    pub tree: Arc<dyn TreeStore>,
+    /// What was last set.
+    pub associations: Arc<dyn AssociationRecords>,
+}
+
+/// Why the store cannot be used, and what to do about it.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Not a URL of a store that we know.
+    #[error("[store] url: {0}: write sqlite://PATH, such as sqlite://logkey.db")]
+    Url(&'static str),
+    /// Another process has it.
+    #[error(
+        "the store {path} is in use by another process: stop that one first, or give this one a [store] url of its own"
+    )]
+    InUse {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The file or its folder cannot be read or written.
+    #[error(
+        "the store {path} cannot be written: give this user the right to write the file and its folder, or set [store] url"
+    )]
+    NotWritable {
+        /// The database file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// There is none, and none is to be made.
+    #[error("there is no store at {path}: `logkey serve` makes it at its first start")]
+    Missing {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// Not a database, or a damaged one.
+    #[error(
+        "the store {path} is not a database of logkey, or is damaged: restore it from a backup, or set [store] url to a new file and keep this one for examination"
+    )]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// What the database said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Written by a newer release.
+    #[error(
+        "the store {path} was written by a newer release (its schema is number {version}): run that release or a later one"
+    )]
+    Newer {
+        /// The database file.
+        path: PathBuf,
+        /// The number of a migration that is not known here.
+        version: i64,
+    },
+    /// Anything else.
+    #[error("the store {path} cannot be opened")]
+    Failed {
+        /// The database file.
+        path: PathBuf,
+        /// What the database said.
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+/// Opens the store for this process alone, and makes it if there is none.
+///
+/// # Errors
+///
+/// [`OpenError`], with what to do.
+pub async fn open(config: &Config) -> Result<Store, OpenError> {
+    let store = Arc::new(sqlite::Sqlite::open(&config.url).await?);
+    let (log, tree, associations) = (Arc::clone(&store), Arc::clone(&store), Arc::clone(&store));
+    Ok(Store { events: store, log, tree, associations })
+}
+
+/// Opens an existing store for reading, also while another process writes it.
+///
+/// # Errors
+///
+/// [`OpenError`], with what to do.
+pub async fn open_reader(config: &Config) -> Result<Readable, OpenError> {
+    let reader = Arc::new(sqlite::Reader::open(&config.url).await?);
+    let log = Arc::clone(&reader);
+    Ok(Readable { log, tree: reader })
+}
+
+// === impl Config ===
+
+impl Config {
+    /// The database file, beside which other files of the log are kept; none for a server.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        sqlite::path(&self.url).ok()
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.url.split(':').next().unwrap_or_default();
+        write!(f, "Config({scheme}:…)")
+    }
+}
+
+// === impl Readable ===
+
+impl fmt::Debug for Readable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Readable")
+    }
+}
+
+// === impl Store ===
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Store")
+    }
+}

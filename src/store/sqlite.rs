@@ -1,0 +1,153 @@
+//! The store in one SQLite file: WAL, synced at every commit, written by one process and one
+//! connection. Readers have a small pool and never wait for the writer.
+
+mod file;
+mod read;
+mod tree;
+mod write;
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use sqlx::{
+    Connection as _, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+use tokio::sync::Mutex;
+
+use self::file::Lock;
+pub(super) use self::file::path;
+pub use self::read::Reader;
+use super::OpenError;
+use crate::{
+    domain::{
+        association::{RecordedAssociation, Resource},
+        audit::EventId,
+        time::Timestamp,
+    },
+    ports::{
+        AppendError, AssociationRecords, Batch, EventFilter, EventReader, EventStore, SignedCheckpoint,
+        StoredEvent, Tile, TreeStore, Unavailable,
+    },
+};
+
+/// The store, and the lock that keeps others from it.
+#[derive(Debug)]
+pub struct Sqlite {
+    options: SqliteConnectOptions,
+    /// None after an error, until it is opened anew.
+    writer: Mutex<Option<SqliteConnection>>,
+    reader: Reader,
+    _lock: Lock,
+}
+
+// === impl Sqlite ===
+
+impl Sqlite {
+    /// Opens the file for this process alone, makes it if there is none, and brings its schema up
+    /// to date.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], with what to do.
+    pub async fn open(url: &str) -> Result<Self, OpenError> {
+        let path = file::path(url)?;
+        let lock = Lock::take(&path)?;
+        file::create(&path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            // 16 MiB of pages at hand: the right-hand side of every index.
+            .pragma("cache_size", "-16384");
+        let mut writer = connect(&options, &path).await?;
+        file::writable(&mut writer, &path).await?;
+        file::migrate(&mut writer, &path).await?;
+        let reader = Reader::over(SqliteConnectOptions::new().filename(&path).read_only(true));
+        Ok(Self { options, writer: Mutex::new(Some(writer)), reader, _lock: lock })
+    }
+}
+
+async fn connect(options: &SqliteConnectOptions, path: &Path) -> Result<SqliteConnection, OpenError> {
+    SqliteConnection::connect_with(options).await.map_err(|source| file::classify(path, source))
+}
+
+#[async_trait]
+impl EventStore for Sqlite {
+    async fn append(&self, batch: Arc<Batch>) -> Result<(), AppendError> {
+        let mut writer = self.writer.lock().await;
+        let Some(open) = writer.as_mut() else {
+            return Err(AppendError::NotKept(write::unavailable(None)));
+        };
+        let written = write::append(open, &batch).await;
+        if written.is_err() {
+            // A connection on which a write or a sync has failed is not trusted again.
+            writer.take();
+        }
+        written
+    }
+
+    async fn recover(&self, doubtful: Option<EventId>) -> Result<bool, Unavailable> {
+        let mut writer = self.writer.lock().await;
+        drop(writer.take());
+        let mut open = SqliteConnection::connect_with(&self.options)
+            .await
+            .map_err(|source| write::unavailable(Some(source)))?;
+        let kept = write::recover(&mut open, doubtful).await?;
+        *writer = Some(open);
+        Ok(kept)
+    }
+}
+
+#[async_trait]
+impl EventReader for Sqlite {
+    async fn list(
+        &self,
+        filter: &EventFilter,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, Unavailable> {
+        self.reader.list(filter, before, limit).await
+    }
+
+    async fn after(&self, seq: u64, limit: u32) -> Result<Vec<StoredEvent>, Unavailable> {
+        self.reader.after(seq, limit).await
+    }
+
+    async fn unsettled(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
+        self.reader.unsettled(before).await
+    }
+
+    async fn find(&self, id: EventId) -> Result<Option<StoredEvent>, Unavailable> {
+        self.reader.find(id).await
+    }
+}
+
+#[async_trait]
+impl TreeStore for Sqlite {
+    async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
+        self.reader.checkpoint().await
+    }
+
+    async fn tiles(&self, wanted: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
+        self.reader.tiles(wanted).await
+    }
+
+    async fn grow(&self, tiles: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), Unavailable> {
+        let mut writer = self.writer.lock().await;
+        let Some(open) = writer.as_mut() else { return Err(write::unavailable(None)) };
+        let grown = tree::grow(open, tiles, checkpoint).await;
+        if grown.is_err() {
+            // The next append finds no connection, and begins anew.
+            writer.take();
+        }
+        grown
+    }
+}
+
+#[async_trait]
+impl AssociationRecords for Sqlite {
+    async fn latest(&self, resources: &[Resource]) -> Result<Vec<RecordedAssociation>, Unavailable> {
+        self.reader.latest(resources).await
+    }
+}

@@ -1,0 +1,134 @@
+//! The file itself: where it is, who has it, and whether it can be used.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    str::FromStr as _,
+};
+
+use sqlx::{
+    SqlSafeStr as _, SqliteConnection,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
+    sqlite::SqliteConnectOptions,
+};
+
+use super::super::OpenError;
+
+/// Read and written by its owner only: the log names people.
+const MODE: u32 = 0o600;
+
+/// Result codes of SQLite (<https://www.sqlite.org/rescode.html>).
+pub(super) mod code {
+    pub(crate) const BUSY: i32 = 5;
+    pub(crate) const READONLY: i32 = 8;
+    pub(crate) const CORRUPT: i32 = 11;
+    pub(crate) const FULL: i32 = 13;
+    pub(crate) const CANTOPEN: i32 = 14;
+    pub(crate) const CONSTRAINT: i32 = 19;
+    pub(crate) const NOTADB: i32 = 26;
+}
+
+/// An exclusive lock on a file beside the database. The system takes it back when the process ends,
+/// however it ends.
+#[derive(Debug)]
+pub(super) struct Lock(#[expect(dead_code, reason = "held, not used")] File);
+
+/// The path in `sqlite://PATH`.
+pub(in crate::store) fn path(url: &str) -> Result<PathBuf, OpenError> {
+    if !url.starts_with("sqlite:") {
+        return Err(OpenError::Url("not the URL of a store that this release knows"));
+    }
+    let options = SqliteConnectOptions::from_str(url)
+        .map_err(|_bad| OpenError::Url("not a URL that SQLite understands"))?;
+    let path = options.get_filename();
+    let memory = url.contains(":memory:") || url.contains("mode=memory");
+    if memory || path.as_os_str().is_empty() {
+        return Err(OpenError::Url("the audit log has to outlast the process, so it needs a file"));
+    }
+    Ok(path.to_owned())
+}
+
+/// Makes an empty file that only its owner can read, if there is none.
+pub(super) fn create(path: &Path) -> Result<(), OpenError> {
+    let not_writable = |source| OpenError::NotWritable { path: path.to_owned(), source };
+    match OpenOptions::new().write(true).create_new(true).mode(MODE).open(path) {
+        Ok(_new) => {
+            // The name is in the folder for good before anything is promised.
+            File::open(folder(path)).and_then(|folder| folder.sync_all()).map_err(not_writable)
+        }
+        Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
+            OpenOptions::new().write(true).open(path).map(drop).map_err(not_writable)
+        }
+        Err(source) => Err(not_writable(source)),
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Tries a write, so that an unwritable file is told at the start and not at the first call.
+pub(super) async fn writable(writer: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK")
+        .execute(writer)
+        .await
+        .map(drop)
+        .map_err(|source| classify(path, source))
+}
+
+/// Brings the schema up to date.
+pub(super) async fn migrate(writer: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    let sql = include_str!("../migrations/sqlite/0001_events.sql").into_sql_str();
+    let first = Migration::new(1, "events".into(), MigrationType::Simple, sql, false);
+    let migrator = Migrator::with_migrations(vec![first]);
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "one of the variants is deprecated and cannot be named"
+    )]
+    migrator.run_direct(None, writer, false).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => OpenError::Newer { path: path.to_owned(), version },
+        MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => classify(path, source),
+        other => OpenError::Damaged { path: path.to_owned(), source: sqlx::Error::Migrate(Box::new(other)) },
+    })
+}
+
+/// What an error of the database means for whoever runs the service.
+pub(super) fn classify(path: &Path, source: sqlx::Error) -> OpenError {
+    let path = path.to_owned();
+    match result_code(&source) {
+        Some(code::CORRUPT | code::NOTADB) => OpenError::Damaged { path, source },
+        Some(code::READONLY | code::CANTOPEN) => {
+            OpenError::NotWritable { path, source: io::Error::other(source) }
+        }
+        Some(code::BUSY) => OpenError::InUse { path },
+        _ => OpenError::Failed { path, source },
+    }
+}
+
+/// The primary result code of SQLite, where the error is one of its own.
+pub(super) fn result_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<i32>().ok().map(|extended| extended & 0xff)
+}
+
+// === impl Lock ===
+
+impl Lock {
+    pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
+        let mut beside = path.to_owned().into_os_string();
+        beside.push(".lock");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(&beside);
+        let file = file.map_err(|source| OpenError::NotWritable { path: path.to_owned(), source })?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: absolute(path) }),
+            Err(TryLockError::Error(source)) => Err(OpenError::NotWritable { path: path.to_owned(), source }),
+        }
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_missing| path.to_owned())
+}

@@ -1,0 +1,12 @@
+//! Fakes, one a port: each keeps its port's promise in memory, and remembers what it saw.
+#![expect(clippy::unwrap_used, reason = "test support: a fake that cannot be used ends the test")]
+
+mod aws;
+mod edge;
+mod fixture;
+
+pub use self::{
+    aws::{FakeAws, Seen},
+    edge::{FakeAudit, FakeAuthn, FakeClock, FakePace, FakePolicy, FakeQuota, FakeRecords, FakeTenants},
+    fixture::{ACCOUNT, KEY, OTHER_KEY, REGION, call, principal, tenant},
+};

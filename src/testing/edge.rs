@@ -1,0 +1,286 @@
+//! Fakes of everything but AWS.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        association::{RecordedAssociation, Resource},
+        audit::{Entry, Event, EventId},
+        authorization::{Decision, Denial, Question},
+        principal::{CertificateThumbprint, Principal},
+        tenant::{Tenant, TenantId},
+        time::Timestamp,
+    },
+    ports::{
+        Admission, AssociationRecords, AuditLog, AuditUnavailable, Authenticate, AuthnError, Authorize,
+        Clock, NoTurn, OverQuota, Pace, QuotaState, TenantDirectory, TenantQuota, Turn, Unavailable,
+        limit::{Cost, Feedback, Held, Lane},
+    },
+};
+
+/// Accepts one token.
+#[derive(Debug)]
+pub struct FakeAuthn {
+    token: &'static str,
+    principal: Arc<Principal>,
+}
+
+/// Knows the tenants it was given.
+#[derive(Debug, Default)]
+pub struct FakeTenants(pub Vec<Arc<Tenant>>);
+
+/// Permits whatever a grant opens, unless it was told to forbid.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FakePolicy {
+    /// Whether a policy named `forbidden` stands against everything.
+    pub forbids: bool,
+}
+
+/// Admits everyone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FakeQuota;
+
+/// Gives every turn at once, or none, and remembers how each was used.
+#[derive(Debug, Default)]
+pub struct FakePace {
+    none_before: Option<Duration>,
+    used: Arc<Mutex<Vec<Feedback>>>,
+}
+
+/// Keeps entries in memory; fails or hangs when told so.
+#[derive(Debug, Default)]
+pub struct FakeAudit {
+    entries: Mutex<Vec<Entry>>,
+    notes: Mutex<Vec<Event>>,
+    behaviour: Mutex<Behaviour>,
+}
+
+/// What [`FakeAudit`] does with the next entries.
+#[derive(Clone, Copy, Debug, Default)]
+enum Behaviour {
+    #[default]
+    Keep,
+    Fail,
+    Hang {
+        after: usize,
+    },
+}
+
+/// What was last set, as it was told.
+#[derive(Debug, Default)]
+pub struct FakeRecords(pub Mutex<Vec<RecordedAssociation>>);
+
+/// A clock that stands until it is moved.
+#[derive(Debug)]
+pub struct FakeClock(AtomicI64);
+
+// === impl FakeAuthn ===
+
+impl FakeAuthn {
+    /// Accepts `token` as coming from `principal`.
+    #[must_use]
+    pub fn accepting(token: &'static str, principal: Principal) -> Self {
+        Self { token, principal: Arc::new(principal) }
+    }
+}
+
+#[async_trait]
+impl Authenticate for FakeAuthn {
+    async fn authenticate(
+        &self,
+        unverified_token: &str,
+        _certificate: Option<&CertificateThumbprint>,
+    ) -> Result<Arc<Principal>, AuthnError> {
+        if unverified_token == self.token {
+            Ok(Arc::clone(&self.principal))
+        } else {
+            Err(AuthnError::Refused { why: "another token", token_id: "hash".into() })
+        }
+    }
+
+    fn unready(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+// === impl FakeTenants ===
+
+impl TenantDirectory for FakeTenants {
+    fn find(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.0.iter().find(|tenant| tenant.id == *id).cloned()
+    }
+
+    fn spoken_for(&self, _issuer: &str, unverified_claim_value: &str) -> Option<Arc<Tenant>> {
+        let means =
+            |tenant: &&Arc<Tenant>| tenant.claim_values.iter().any(|v| **v == *unverified_claim_value);
+        self.0.iter().find(means).cloned()
+    }
+}
+
+// === impl FakePolicy ===
+
+impl Authorize for FakePolicy {
+    fn decide(&self, question: &Question<'_>) -> Decision {
+        let opened = question.target.is_none_or(|target| question.grant.opens(target))
+            && question.key.is_none_or(|key| question.grant.opens_key(key));
+        if self.forbids {
+            Decision::Deny(Denial::Forbidden { policies: vec!["forbidden".into()] })
+        } else if opened {
+            Decision::Allow { policies: vec!["grant".into()] }
+        } else {
+            Decision::Deny(Denial::NotPermitted)
+        }
+    }
+}
+
+// === impl FakeQuota ===
+
+#[async_trait]
+impl TenantQuota for FakeQuota {
+    async fn admit(&self, tenant: &Tenant, _cost: Cost) -> Result<Admission, OverQuota> {
+        Ok(Admission { state: self.state(tenant), place: Held::nothing() })
+    }
+
+    fn state(&self, tenant: &Tenant) -> QuotaState {
+        QuotaState { remaining: tenant.limits.burst.get(), reset: Duration::ZERO, in_flight: 1 }
+    }
+}
+
+// === impl FakePace ===
+
+impl FakePace {
+    /// One that has no turn before this long.
+    #[must_use]
+    pub fn without_turns(before: Duration) -> Self {
+        Self { none_before: Some(before), ..Self::default() }
+    }
+
+    /// How each turn was used.
+    ///
+    /// # Panics
+    ///
+    /// If a test panicked while it was told.
+    #[must_use]
+    pub fn used(&self) -> Vec<Feedback> {
+        self.used.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Pace for FakePace {
+    async fn turn(&self, _: &Lane, _: &TenantId, _: Instant) -> Result<Turn, NoTurn> {
+        if let Some(retry_after) = self.none_before {
+            return Err(NoTurn { retry_after });
+        }
+        let used = Arc::clone(&self.used);
+        Ok(Turn::new(move |feedback| used.lock().unwrap().push(feedback)))
+    }
+}
+
+// === impl FakeAudit ===
+
+impl FakeAudit {
+    /// Refuses every entry from now on.
+    ///
+    /// # Panics
+    ///
+    /// If a test panicked while it was told.
+    pub fn fail(&self) {
+        *self.behaviour.lock().unwrap() = Behaviour::Fail;
+    }
+
+    /// Keeps `after` more entries and answers to none after them.
+    ///
+    /// # Panics
+    ///
+    /// If a test panicked while it was told.
+    pub fn hang_after(&self, after: usize) {
+        let kept = self.entries.lock().unwrap().len();
+        *self.behaviour.lock().unwrap() = Behaviour::Hang { after: kept + after };
+    }
+
+    /// Every entry that was kept.
+    ///
+    /// # Panics
+    ///
+    /// If a test panicked while it was told.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.entries.lock().unwrap().clone()
+    }
+
+    /// Every event that nobody waited for.
+    ///
+    /// # Panics
+    ///
+    /// If a test panicked while it was told.
+    pub fn notes(&self) -> Vec<Event> {
+        self.notes.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl AuditLog for FakeAudit {
+    async fn commit(&self, entry: Entry) -> Result<EventId, AuditUnavailable> {
+        let behaviour = *self.behaviour.lock().unwrap();
+        let kept = self.entries.lock().unwrap().len();
+        match behaviour {
+            Behaviour::Fail => return Err(AuditUnavailable(None)),
+            Behaviour::Hang { after } if kept >= after => std::future::pending::<()>().await,
+            Behaviour::Keep | Behaviour::Hang { .. } => {}
+        }
+        self.entries.lock().unwrap().push(entry);
+        Ok(EventId(Uuid::now_v7()))
+    }
+
+    fn note(&self, event: Event) {
+        self.notes.lock().unwrap().push(event);
+    }
+
+    fn unready(&self) -> Option<String> {
+        None
+    }
+}
+
+// === impl FakeRecords ===
+
+#[async_trait]
+impl AssociationRecords for FakeRecords {
+    async fn latest(&self, resources: &[Resource]) -> Result<Vec<RecordedAssociation>, Unavailable> {
+        let known = self.0.lock().unwrap();
+        Ok(known.iter().filter(|record| resources.contains(&record.resource)).cloned().collect())
+    }
+}
+
+// === impl FakeClock ===
+
+impl FakeClock {
+    /// Moves it on.
+    ///
+    /// # Panics
+    ///
+    /// If that is longer than the clock can tell.
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), SeqCst);
+    }
+}
+
+impl Default for FakeClock {
+    fn default() -> Self {
+        Self(AtomicI64::new(1_700_000_000_000_000))
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(SeqCst))
+    }
+}

@@ -1,0 +1,80 @@
+//! A tenant, a caller and a call that most tests can use.
+
+use std::{
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::domain::{
+    call::{Action, Call, RequestId},
+    principal::Principal,
+    tenant::{AccountGrant, Limits, Tenant},
+    time::Timestamp,
+};
+
+/// The tenant's account.
+pub const ACCOUNT: &str = "111122223333";
+/// The tenant's Region.
+pub const REGION: &str = "eu-west-1";
+/// A key that the tenant may use.
+pub const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+/// Another one.
+pub const OTHER_KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/ffffabcd-12ab-34cd-56ef-1234567890ab";
+
+/// A tenant that may touch `/app/*` and query results in [`ACCOUNT`] and [`REGION`].
+///
+/// # Panics
+///
+/// If `id` is no tenant id.
+#[must_use]
+pub fn tenant(id: &str) -> Tenant {
+    let limit = NonZeroU32::new(100).unwrap();
+    Tenant {
+        id: id.parse().unwrap(),
+        issuers: vec!["https://issuer.test".into()],
+        claim_values: vec![id.into()],
+        suspended: false,
+        limits: Limits { per_second: limit, burst: limit, max_in_flight: limit },
+        accounts: vec![Arc::new(AccountGrant {
+            account: ACCOUNT.parse().unwrap(),
+            role: format!("arn:aws:iam::{ACCOUNT}:role/LogKey").parse().unwrap(),
+            external_id: "external-id".parse().unwrap(),
+            regions: vec![REGION.parse().unwrap()],
+            log_groups: vec!["/app/*".parse().unwrap()],
+            kms_keys: vec![format!("arn:aws:kms:*:{ACCOUNT}:key/*").parse().unwrap()],
+            query_results: true,
+        })],
+    }
+}
+
+/// A caller of the tenant with these scopes.
+///
+/// # Panics
+///
+/// If `tenant` is no tenant id.
+#[must_use]
+pub fn principal(tenant: &str, scopes: &[&str]) -> Principal {
+    Principal {
+        tenant: tenant.parse().unwrap(),
+        subject: "someone".into(),
+        issuer: "https://issuer.test".into(),
+        scopes: scopes.iter().copied().collect(),
+        token_id: "jti-1".into(),
+        expires: Timestamp::from_secs(4_000_000_000),
+    }
+}
+
+/// A call that began just now and may take `patience`.
+#[must_use]
+pub fn call(action: Action, patience: Duration) -> Call {
+    let received: Instant = tokio::time::Instant::now().into_std();
+    Call {
+        request_id: RequestId::random(),
+        action,
+        source: None,
+        unverified_user_agent: None,
+        received,
+        deadline: received + patience,
+    }
+}

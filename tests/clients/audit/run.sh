@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Checks the audit log with tools that no one here wrote: events against OCSF's schema, an export with
+# Go's sumdb and with the fsck of transparency-dev/tessera, before and after somebody changes it.
+#
+#   run.sh PYTHON FSCK
+#
+# PYTHON has what requirements.txt names; FSCK is tessera's. Ends with `N passed, N failed`.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
+python=$1 fsck=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0
+
+# claim WORDS COMMAND...: the command succeeds.
+claim() {
+  local words=$1 said
+  shift
+  if said=$("$@" 2>&1); then
+    passed=$((passed + 1)) && echo "ok: $words"
+  else
+    failed=$((failed + 1)) && printf 'FAILED: %s\n%s\n' "$words" "$said"
+  fi
+}
+refused() { ! "$@"; }
+logkey() { "$bin/logkey" audit "$@" --store "sqlite://$work/log/logkey.db"; }
+valid() { logkey list --limit 100000 --json | "$python" validate.py; }
+tlog() { "$work/tlog" "$@"; }
+# With one worker, fsck waits for ever for the rest of a log that it found to be unsound.
+sound() { timeout 60 "$fsck" -N 4 --storage_url="file://$1/" --public_key="$1/verifier.key" --ui=false; }
+unsound() { sound "$1" 2>&1 | grep -q 'fsck failed'; }
+# Every step of the proof as sumdb would take it stands in the text that `prove` writes.
+proved() { logkey prove "$1" | head -1 | grep -qx 'c2sp.org/tlog-proof@v1'; }
+
+cargo build --quiet --locked --bin logkey --example audit_log --example audit_full_disk || exit 1
+bin=${CARGO_TARGET_DIR:-$PWD/../../../target}/debug
+(cd tlog && GOFLAGS=-modcacherw go build -o "$work/tlog" .) || exit 1
+
+mkdir "$work/log"
+"$bin/examples/audit_log" "$work/log" 100 || exit 1
+logkey export --out "$work/older" >/dev/null || exit 1
+"$bin/examples/audit_log" "$work/log" 1000 || exit 1
+logkey export --out "$work/out" >/dev/null || exit 1
+id=$(logkey list --limit 1 --json | "$python" -c 'import json, sys; print(json.load(sys.stdin)["metadata"]["uid"])')
+
+claim "every event fits OCSF 1.8.0, and every kind is there" valid
+claim "the log is whole" logkey verify
+claim "the log is what the older checkpoint says" logkey verify --checkpoint "$work/older/checkpoint"
+claim "an event is proved to be in the log" proved "$id"
+claim "sumdb finds the entries, the tiles and a proof of each under the signed root" tlog "$work/out"
+claim "sumdb finds the log to continue the older one" tlog "$work/out" "$work/older/checkpoint"
+claim "tessera's fsck finds the export sound" sound "$work/out"
+
+cp -r "$work/out" "$work/changed"
+bundle=$(find "$work/changed/tile/entries" -type f | sort | head -1)
+sed -i 's/Informational/Unimportant!!/' "$bundle"
+claim "sumdb finds a changed entry" refused tlog "$work/changed"
+claim "tessera's fsck finds a changed entry" unsound "$work/changed"
+
+# A file system of 12 MiB of which ballast holds the half, seen by these commands alone.
+# shellcheck disable=SC2016
+full_disk() {
+  mkdir "$work/small" && unshare --map-root-user --mount bash -euc '
+    mount -t tmpfs -o size=12m none "$1"
+    head -c 6M /dev/zero >"$1/ballast"
+    "$2/examples/audit_full_disk" "$1"
+    "$2/logkey" audit verify --store "sqlite://$1/logkey.db"' - "$work/small" "$bin"
+}
+claim "a full disk refuses calls, and all is as it was told when there is room again" full_disk
+
+echo "$passed passed, $failed failed"
+((failed == 0))

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# grpcurl against the service: everything it knows comes from reflection. Run by service.py, which
+# starts the service and sets LOGKEY_*; GRPCURL is the program.
+set -uo pipefail
+
+package=keyassociation.v1
+keys=$package.KeyAssociationService
+tenants=$package.TenantService
+account=111122223333
+key=arn:aws:kms:us-east-1:$account:key/11111111-1111-4111-8111-111111111111
+group="arn:aws:logs:us-east-1:$account:log-group:/payments/grpcurl"
+passed=0
+failed=0
+
+# A call under a token: as TOKEN METHOD [REQUEST]. Errors come as JSON, with their details.
+as() {
+  local token=$1 method=$2 request=${3-}
+  "$GRPCURL" -plaintext -max-time 30 -format-error -H "authorization: Bearer $token" \
+    -d "${request:-{\}}" "$LOGKEY_ADDRESS" "$method" 2>&1
+}
+
+bare() { "$GRPCURL" -plaintext -max-time 30 "$@" 2>&1; }
+
+# shows CLAIM WANTED... -- COMMAND...: what the command prints holds every wanted text.
+shows() {
+  local claim=$1 wanted=() output text missing=()
+  shift
+  while [[ $1 != -- ]]; do
+    wanted+=("$1")
+    shift
+  done
+  shift
+  output=$("$@")
+  for text in "${wanted[@]}"; do
+    [[ $output == *"$text"* ]] || missing+=("$text")
+  done
+  if ((${#missing[@]} == 0)); then
+    passed=$((passed + 1))
+    echo "ok - $claim"
+  else
+    failed=$((failed + 1))
+    printf 'not ok - %s\n  missing: %s\n%s\n' "$claim" "${missing[*]}" "$output" | head -40
+  fi
+}
+
+shows "list finds the services" "$keys" "$tenants" grpc.health.v1.Health -- bare "$LOGKEY_ADDRESS" list
+shows "list by reflection v1" "$keys" -- \
+  bare -d '{"list_services":"*"}' "$LOGKEY_ADDRESS" grpc.reflection.v1.ServerReflection/ServerReflectionInfo
+for rpc in AssociateKmsKey DisassociateKmsKey GetKeyAssociation ListKeyAssociations CheckKeyAssociation GetKeyUsage; do
+  shows "list finds $rpc" "$keys.$rpc" -- bare "$LOGKEY_ADDRESS" list "$keys"
+  shows "describe tells $rpc, comments included" "rpc $rpc (" "Needs the scope" -- bare "$LOGKEY_ADDRESS" describe "$keys.$rpc"
+done
+shows "describe tells every field" "kms_key_id = 5" "optional string expected_kms_key_id = 9" "at most 512 characters" -- \
+  bare "$LOGKEY_ADDRESS" describe "$package.AssociateKmsKeyRequest"
+
+for service in "" "$keys" "$tenants"; do
+  shows "health of '$service' without a token" SERVING -- \
+    bare -d "{\"service\":\"$service\"}" "$LOGKEY_ADDRESS" grpc.health.v1.Health/Check
+done
+shows "health with a token" SERVING -- as "$LOGKEY_TOKEN_READER" grpc.health.v1.Health/Check
+
+shows "GetCaller" '"tenantId": "payments"' '"logkey:associate"' '"/payments/*"' -- as "$LOGKEY_TOKEN_PAYMENTS" "$tenants/GetCaller"
+shows "a token of logkey token" '"tenantId": "payments"' -- as "$LOGKEY_TOKEN_COMMAND" "$tenants/GetCaller"
+shows "AssociateKmsKey" "\"kmsKeyArn\": \"$key\"" STATE_SETTLING auditEventId awsRequestId -- \
+  as "$LOGKEY_TOKEN_PAYMENTS" "$keys/AssociateKmsKey" "{\"resource_identifier\":\"$group\",\"kms_key_id\":\"$key\",\"reason\":\"TICKET-2\"}"
+shows "GetKeyAssociation" "\"kmsKeyArn\": \"$key\"" SOURCE_LIVE -- \
+  as "$LOGKEY_TOKEN_READER" "$keys/GetKeyAssociation" "{\"resource_identifier\":\"$group\"}"
+shows "ListKeyAssociations" '"logGroupName": "/payments/grpcurl"' -- \
+  as "$LOGKEY_TOKEN_READER" "$keys/ListKeyAssociations" '{"log_group_name_prefix":"/payments/","key_filter":"KEY_FILTER_WITH_KEY"}'
+shows "DisassociateKmsKey" "\"previousKmsKeyArn\": \"$key\"" -- \
+  as "$LOGKEY_TOKEN_PAYMENTS" "$keys/DisassociateKmsKey" "{\"resource_identifier\":\"$group\"}"
+shows "query results" '"queryResults": true' -- as "$LOGKEY_TOKEN_PAYMENTS" "$keys/AssociateKmsKey" \
+  "{\"resource_identifier\":\"arn:aws:logs:us-east-1:$account:query-result:*\",\"kms_key_id\":\"$key\"}"
+shows "CheckKeyAssociation" '"verdict"' '"name": "KEY_STATE"' OUTCOME_PASSED -- \
+  as "$LOGKEY_TOKEN_READER" "$keys/CheckKeyAssociation" "{\"resource_identifier\":\"$group\",\"kms_key_id\":\"$key\"}"
+shows "GetKeyUsage says that this release lacks it" '"code": 12' FEATURE_UNAVAILABLE -- \
+  as "$LOGKEY_TOKEN_READER" "$keys/GetKeyUsage" "{\"kms_key_id\":\"$key\"}"
+
+shows "no token" '"code": 16' TOKEN_MISSING google.rpc.RequestInfo -- \
+  bare -format-error "$LOGKEY_ADDRESS" "$tenants/GetCaller"
+shows "an expired token" '"code": 16' TOKEN_EXPIRED -- as "$LOGKEY_TOKEN_EXPIRED" "$tenants/GetCaller"
+shows "a scope that lacks" '"code": 7' SCOPE_MISSING logkey:associate -- \
+  as "$LOGKEY_TOKEN_READER" "$keys/AssociateKmsKey" "{\"resource_identifier\":\"$group\",\"kms_key_id\":\"$key\"}"
+shows "bad fields, each named" '"code": 3' FIELD_INVALID google.rpc.BadRequest account_id region log_group_name kms_key_id request_id -- \
+  as "$LOGKEY_TOKEN_PAYMENTS" "$keys/AssociateKmsKey" \
+  '{"account_id":"12","region":"nowhere","log_group_name":"not a name","kms_key_id":"key id","request_id":"none"}'
+shows "a group of another tenant" '"code": 5' ACCOUNT_NOT_FOUND -- as "$LOGKEY_TOKEN_PAYMENTS" "$keys/GetKeyAssociation" \
+  '{"resource_identifier":"arn:aws:logs:us-east-1:444455556666:log-group:/orders/api"}'
+
+burst() { for _ in 1 2 3 4 5 6; do as "$LOGKEY_TOKEN_METERED" "$tenants/GetCaller"; done; }
+shows "over the rate" '"code": 8' TENANT_RATE_LIMITED google.rpc.RetryInfo -- burst
+
+echo "$passed passed, $failed failed"
+((failed == 0))

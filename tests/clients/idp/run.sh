@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# A real identity provider (npm's oidc-provider) in front of the real binary: discovery, access tokens
+# in RS256 and ES256, and a rotation of keys.
+# LOGKEY_BINARY (or LOGKEY_BIN) is the binary; node and npm have to be there.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export LOGKEY_BINARY=${LOGKEY_BINARY:-${LOGKEY_BIN:?is the path of the logkey binary}}
+
+if ! cmp -s "$here/package-lock.json" "$here/node_modules/installed"; then
+  npm ci --prefix "$here" --ignore-scripts --no-progress
+  cp "$here/package-lock.json" "$here/node_modules/installed"
+fi
+exec node --test --test-reporter=spec "$here/idp.test.js"

@@ -1,0 +1,91 @@
+// The real binary, told of one issuer and nothing more.
+
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+import grpc from '@grpc/grpc-js';
+import loader from '@grpc/proto-loader';
+
+const proto = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../../proto');
+const definition = loader.loadSync('keyassociation/v1/tenant_service.proto', { keepCase: true, includeDirs: [proto] });
+const { keyassociation } = grpc.loadPackageDefinition(definition);
+
+async function freePort() {
+  const server = net.createServer();
+  await new Promise((listening) => { server.listen(0, '127.0.0.1', listening); });
+  const { port } = server.address();
+  await new Promise((closed) => { server.close(closed); });
+  return port;
+}
+
+const settings = ({ folder, listen, admin, issuer, more }) => `
+[server]
+listen = "127.0.0.1:${listen}"
+admin_listen = "127.0.0.1:${admin}"
+[store]
+url = "sqlite://${folder}/logkey.db"
+[[auth.issuers]]
+issuer = "${issuer}"
+audiences = ["logkey"]
+algorithms = ["RS256", "ES256"]
+require_at_jwt = true
+require_nbf = false
+refresh = { every = "5s", cool_down = "1s" }
+${more}
+[[tenants]]
+id = "payments"
+issuers = ["${issuer}"]
+`;
+
+export class Service {
+  static async start(issuer, more = '') {
+    const service = new Service();
+    service.folder = await mkdtemp(path.join(os.tmpdir(), 'logkey-idp-'));
+    const [listen, admin] = [await freePort(), await freePort()];
+    const config = path.join(service.folder, 'logkey.toml');
+    await writeFile(config, settings({ folder: service.folder, listen, admin, issuer, more }));
+    service.admin = `http://127.0.0.1:${admin}`;
+    service.process = spawn(process.env.LOGKEY_BINARY, ['serve', '--config', config], { stdio: 'inherit' });
+    service.ended = new Promise((ended) => { service.process.once('exit', ended); });
+    const { TenantService } = keyassociation.v1;
+    service.client = new TenantService(`127.0.0.1:${listen}`, grpc.credentials.createInsecure());
+    await service.until(async () => (await fetch(`${service.admin}/livez`)).ok);
+    return service;
+  }
+
+  /** Waits for something to become true, for 30 s at most. */
+  async until(isTrue) {
+    const end = Date.now() + 30_000;
+    for (;;) {
+      try {
+        if (await isTrue()) return;
+      } catch (error) {
+        if (Date.now() > end) throw error;
+      }
+      if (Date.now() > end) throw new Error(`still not true: ${isTrue}`);
+      await wait(100);
+    }
+  }
+
+  /** What the service takes the bearer of the token for. */
+  caller(token) {
+    const metadata = new grpc.Metadata();
+    metadata.set('authorization', `Bearer ${token}`);
+    return new Promise((resolve, reject) => {
+      const deadline = Date.now() + 10_000;
+      this.client.GetCaller({}, metadata, { deadline }, (error, answer) => (error ? reject(error) : resolve(answer)));
+    });
+  }
+
+  async stop() {
+    this.client.close();
+    this.process.kill('SIGTERM');
+    await this.ended;
+    await rm(this.folder, { recursive: true });
+  }
+}

@@ -1,0 +1,96 @@
+"""A caller that knows nothing but the server's address: everything else comes from its reflection."""
+
+import grpc
+from google.protobuf import descriptor_pool, json_format, message_factory
+from google.rpc import error_details_pb2, status_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+PACKAGE = "keyassociation.v1"
+SERVICES = ["KeyAssociationService", "TenantService"]
+DETAILS = {
+    message.DESCRIPTOR.full_name: message
+    for message in (
+        error_details_pb2.BadRequest,
+        error_details_pb2.ErrorInfo,
+        error_details_pb2.Help,
+        error_details_pb2.PreconditionFailure,
+        error_details_pb2.QuotaFailure,
+        error_details_pb2.RequestInfo,
+        error_details_pb2.ResourceInfo,
+        error_details_pb2.RetryInfo,
+    )
+}
+
+
+class Refused(Exception):
+    """An answer other than OK, with its details decoded."""
+
+    def __init__(self, error):
+        self.code = error.code()
+        self.message = error.details()
+        self.trailers = {key: value for key, value in error.trailing_metadata() or ()}
+        self.status = status_pb2.Status.FromString(self.trailers.get("grpc-status-details-bin", b""))
+        self.details = {}
+        for detail in self.status.details:
+            name = detail.TypeName()
+            self.details[name.rpartition(".")[2]] = DETAILS[name].FromString(detail.value)
+        super().__init__(f"{self.code.name}: {self.message}")
+
+    @property
+    def reason(self):
+        return self.details["ErrorInfo"].reason
+
+    @property
+    def metadata(self):
+        return dict(self.details["ErrorInfo"].metadata)
+
+    @property
+    def fields(self):
+        return sorted(violation.field for violation in self.details["BadRequest"].field_violations)
+
+    @property
+    def retry_seconds(self):
+        delay = self.details["RetryInfo"].retry_delay
+        return delay.seconds + delay.nanos / 1e9
+
+
+class Caller:
+    """Calls methods by their names, with plain values, under one token or none."""
+
+    def __init__(self, channel, token=None):
+        self.channel = channel
+        self.token = token
+        self.pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+
+    def method(self, name):
+        for service in SERVICES:
+            found = self.pool.FindServiceByName(f"{PACKAGE}.{service}").methods_by_name.get(name)
+            if found:
+                return found
+        raise KeyError(name)
+
+    def __call__(self, name, fields=None, timeout=30, metadata=()):
+        method = self.method(name)
+        request = message_factory.GetMessageClass(method.input_type)()
+        json_format.ParseDict(fields or {}, request)
+        answer = self.raw(name, request.SerializeToString(), timeout=timeout, metadata=metadata)
+        message = message_factory.GetMessageClass(method.output_type).FromString(answer)
+        return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+    def raw(self, name, body, timeout=30, metadata=(), service=None):
+        """Sends bytes as they are."""
+        path = f"/{service or self.method(name).containing_service.full_name}/{name}"
+        authorization = [("authorization", f"Bearer {self.token}")] if self.token else []
+        call = self.channel.unary_unary(path, _registered_method=False)
+        try:
+            return call(body, timeout=timeout, metadata=[*authorization, *metadata])
+        except grpc.RpcError as error:
+            raise Refused(error) from None
+
+    def refused(self, name, fields=None, **options):
+        """The refusal that the call must meet."""
+        try:
+            answer = self(name, fields, **options)
+        except Refused as refusal:
+            return refusal
+        raise AssertionError(f"{name} {fields} was not refused: {answer}")

@@ -1,0 +1,53 @@
+"""Calls that no good client makes: each gets a clear status, and the service goes on."""
+
+import pytest
+
+from reflected import PACKAGE, Refused
+
+
+@pytest.fixture(autouse=True)
+def goes_on(payments):
+    yield
+    assert payments("GetCaller")["tenant_id"] == "payments"
+
+
+def status(caller, name, body, **options):
+    with pytest.raises(Refused) as refused:
+        caller.raw(name, body, **options)
+    assert refused.value.message
+    return refused.value.code.name
+
+
+def test_a_message_of_five_mebibytes(payments):
+    reason = b"\x42" + varint(5 << 20) + b"x" * (5 << 20)
+    assert status(payments, "AssociateKmsKey", reason) in {"OUT_OF_RANGE", "RESOURCE_EXHAUSTED", "INVALID_ARGUMENT"}
+
+
+def test_64_kib_of_metadata(payments):
+    many = [(f"x-filler-{n}", "y" * 1024) for n in range(64)]
+    assert status(payments, "GetCaller", b"", metadata=many) == "INVALID_ARGUMENT"
+
+
+def test_an_unknown_method(payments):
+    service = f"{PACKAGE}.KeyAssociationService"
+    assert status(payments, "RotateEverything", b"", service=service) == "UNIMPLEMENTED"
+
+
+def test_an_unknown_service(payments):
+    assert status(payments, "Anything", b"", service="no.such.Service") == "UNIMPLEMENTED"
+
+
+def test_a_body_that_is_no_protobuf(payments):
+    assert status(payments, "AssociateKmsKey", b"\xff" * 64) in {"INTERNAL", "INVALID_ARGUMENT"}
+
+
+def test_text_that_is_no_utf8(payments):
+    assert status(payments, "GetKeyAssociation", b"\x1a\x02\xc3\x28") in {"INTERNAL", "INVALID_ARGUMENT"}
+
+
+def varint(number):
+    encoded = bytearray()
+    while number > 127:
+        encoded.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*encoded, number])

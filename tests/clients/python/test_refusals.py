@@ -1,0 +1,126 @@
+"""Each refusal with its code, its reason and what a program needs to act on it."""
+
+import time
+import uuid
+
+import pytest
+
+from test_calls import ACCOUNT, KEY, REGION
+
+GROUP = {"log_group_name": "/payments/refused"}
+
+
+def told(refusal):
+    """Every refusal carries these two; the request id is in the trailer as well."""
+    assert refusal.details["ErrorInfo"].domain == "keyassociation.v1"
+    assert refusal.details["RequestInfo"].request_id == refusal.trailers["x-request-id"]
+    assert refusal.message
+    return refusal.code.name, refusal.reason
+
+
+def test_no_token_is_unauthenticated(nobody):
+    assert told(nobody.refused("GetCaller")) == ("UNAUTHENTICATED", "TOKEN_MISSING")
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        ({"exp": 1}, "TOKEN_EXPIRED"),
+        ({"aud": "another-service"}, "TOKEN_INVALID"),
+        ({"iss": "https://another.example.com"}, "TOKEN_INVALID"),
+        ({"tenant": "nobody-known"}, "TOKEN_INVALID"),
+    ],
+)
+def test_a_token_that_is_not_good_is_unauthenticated(service, payments, claims, reason):
+    payments.token = service.token("payments", **claims)
+    assert told(payments.refused("GetCaller")) == ("UNAUTHENTICATED", reason)
+
+
+def test_a_token_that_is_none_is_unauthenticated(payments):
+    payments.token = "not.a.token"
+    assert told(payments.refused("GetCaller")) == ("UNAUTHENTICATED", "TOKEN_INVALID")
+
+
+def test_a_scope_that_lacks_is_named(reader):
+    refusal = reader.refused("AssociateKmsKey", GROUP | {"kms_key_id": KEY})
+    assert told(refusal) == ("PERMISSION_DENIED", "SCOPE_MISSING")
+    assert "logkey:associate" in refusal.metadata.values()
+
+
+def test_five_bad_fields_give_five_violations(payments):
+    fields = {
+        "account_id": "12",
+        "region": "nowhere",
+        "log_group_name": "not a name",
+        "kms_key_id": "k" * 300,
+        "request_id": "not-a-uuid",
+    }
+    refusal = payments.refused("AssociateKmsKey", fields)
+    assert told(refusal) == ("INVALID_ARGUMENT", "FIELD_INVALID")
+    assert refusal.fields == sorted(fields)
+    assert all(violation.description for violation in refusal.details["BadRequest"].field_violations)
+
+
+def test_an_arn_and_a_field_that_disagree_are_refused(payments):
+    arn = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/payments/refused"
+    refusal = payments.refused("GetKeyAssociation", {"resource_identifier": arn, "region": "eu-west-1"})
+    assert told(refusal) == ("INVALID_ARGUMENT", "FIELD_INVALID")
+
+
+def test_a_target_is_required(payments):
+    refusal = payments.refused("GetKeyAssociation", {"account_id": ACCOUNT, "region": REGION})
+    assert told(refusal) == ("INVALID_ARGUMENT", "FIELD_INVALID")
+
+
+@pytest.mark.parametrize(
+    ("key", "code", "reason"),
+    [
+        (f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/11111111-1111-4111-8111-111111111111", "INVALID_ARGUMENT", "KEY_REGION_MISMATCH"),
+        (f"arn:aws:kms:{REGION}:{ACCOUNT}:key/00000000-0000-4000-8000-000000000000", "NOT_FOUND", "KEY_NOT_FOUND"),
+        ("alias/disabled", "FAILED_PRECONDITION", "KEY_DISABLED"),
+        ("alias/pending-deletion", "FAILED_PRECONDITION", "KEY_PENDING_DELETION"),
+        ("alias/asymmetric", "FAILED_PRECONDITION", "KEY_NOT_SYMMETRIC"),
+        ("alias/closed", "FAILED_PRECONDITION", "KEY_POLICY_LACKS_LOGS_SERVICE"),
+    ],
+)
+def test_a_key_that_will_not_do_is_refused_with_the_cause(payments, key, code, reason):
+    refusal = payments.refused("AssociateKmsKey", GROUP | {"kms_key_id": key})
+    assert told(refusal) == (code, reason)
+
+
+def test_a_group_of_aws_is_refused(payments):
+    refusal = payments.refused("GetKeyAssociation", {"log_group_name": "aws/reserved"})
+    assert told(refusal) == ("INVALID_ARGUMENT", "LOG_GROUP_RESERVED")
+
+
+@pytest.mark.parametrize("expected", ["", "alias/former"])
+def test_another_key_than_expected_is_refused(payments, expected):
+    target = {"log_group_name": "/payments/keyed"}
+    for name, fields in (("AssociateKmsKey", {"kms_key_id": KEY}), ("DisassociateKmsKey", {})):
+        refusal = payments.refused(name, target | fields | {"expected_kms_key_id": expected})
+        assert told(refusal) == ("ABORTED", "EXPECTED_KEY_MISMATCH")
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("GetKeyUsage", {"kms_key_id": KEY}),
+        ("AssociateKmsKey", GROUP | {"kms_key_id": KEY, "request_id": str(uuid.uuid4())}),
+    ],
+)
+def test_what_this_release_does_not_do_says_so(payments, name, fields):
+    assert told(payments.refused(name, fields)) == ("UNIMPLEMENTED", "FEATURE_UNAVAILABLE")
+
+
+def test_over_the_rate_waiting_as_told_is_enough(metered):
+    refusal = None
+    for _ in range(10):
+        try:
+            metered("GetCaller")
+        except Exception as error:
+            refusal = error
+            break
+    assert told(refusal) == ("RESOURCE_EXHAUSTED", "TENANT_RATE_LIMITED")
+    assert 0 < refusal.retry_seconds <= 5
+    time.sleep(refusal.retry_seconds)
+    assert metered("GetCaller")["tenant_id"] == "metered"

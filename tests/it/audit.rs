@@ -1,0 +1,236 @@
+//! The audit log on a real file: what is told to be kept is there, in order, for one process alone.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::Connection as _;
+
+use logkey::{
+    audit::{self, Journal},
+    domain::{
+        association::{Place, RecordedAssociation, Resource, Target},
+        audit::{Act, Entry, Event, EventId, Kind},
+        time::Timestamp,
+    },
+    ports::{AppendError, AuditLog as _, Batch, Clock, EventFilter, EventStore, Unavailable},
+    store::{self, OpenError, Store},
+};
+
+struct Counting(std::sync::atomic::AtomicI64);
+
+impl Clock for Counting {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst))
+    }
+}
+
+fn clock() -> Arc<Counting> {
+    Arc::new(Counting(1_700_000_000_000_000.into()))
+}
+
+fn config(dir: &tempfile::TempDir) -> store::Config {
+    store::Config { url: format!("sqlite://{}/logkey.db", dir.path().display()) }
+}
+
+fn entry(kind: Kind, clock: &Counting) -> Entry {
+    Entry { event: Event { kind, ..Event::of_service(Act::Start, clock.now()) }, association: None }
+}
+
+async fn ids(store: &Store) -> Vec<EventId> {
+    store.log.after(0, 10_000).await.unwrap().into_iter().map(|event| event.id).collect()
+}
+
+/// Counts commits on their way to a real store.
+struct Counted(Arc<dyn EventStore>, std::sync::atomic::AtomicUsize);
+
+#[async_trait::async_trait]
+impl EventStore for Counted {
+    async fn append(&self, batch: Arc<Batch>) -> Result<(), AppendError> {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        self.0.append(batch).await
+    }
+
+    async fn recover(&self, doubtful: Option<EventId>) -> Result<bool, Unavailable> {
+        self.0.recover(doubtful).await
+    }
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_opening_anew_in_order_and_without_gaps() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let store = store::open(&config(&dir)).await.unwrap();
+    let journal =
+        Arc::new(Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default()));
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..64 {
+        let (journal, clock) = (Arc::clone(&journal), clock.clone());
+        callers.spawn(async move {
+            let intent = journal.commit(entry(Kind::Intent, &clock)).await.unwrap();
+            let outcome = journal.commit(entry(Kind::Outcome, &clock)).await.unwrap();
+            assert!(intent < outcome);
+            [intent, outcome]
+        });
+    }
+    let mut told: Vec<EventId> = callers.join_all().await.concat();
+    journal.close().await;
+    drop((journal, store));
+
+    let store = store::open(&config(&dir)).await.unwrap();
+    told.sort();
+    assert_eq!(ids(&store).await, told);
+    let events = store.log.after(0, 10_000).await.unwrap();
+    assert!(events.iter().map(|event| event.seq).eq(1..=128));
+}
+
+#[tokio::test]
+async fn many_callers_share_few_commits() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let store = store::open(&config(&dir)).await.unwrap();
+    let counted = Arc::new(Counted(Arc::clone(&store.events), 0.into()));
+    let journal = Arc::new(Journal::start(counted.clone(), clock.clone(), audit::Config::default()));
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..256 {
+        let (journal, clock) = (Arc::clone(&journal), clock.clone());
+        callers.spawn(async move { journal.commit(entry(Kind::Intent, &clock)).await.unwrap() });
+    }
+    assert_eq!(callers.join_all().await.len(), 256);
+    let commits = counted.1.load(std::sync::atomic::Ordering::SeqCst);
+    assert!(commits <= 64, "{commits} commits for 256 callers");
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused_and_welcome_when_the_first_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = store::open(&config(&dir)).await.unwrap();
+    let Err(OpenError::InUse { .. }) = store::open(&config(&dir)).await else { panic!("two at once") };
+    drop(first);
+    store::open(&config(&dir)).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_its_owner_can_read_the_store() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let _store = store::open(&config(&dir)).await.unwrap();
+    for name in ["logkey.db", "logkey.db.lock", "logkey.db-wal", "logkey.db-shm"] {
+        let mode = std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_store_is_told_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("logkey.db");
+    std::fs::write(&path, "this is a letter and not a database at all\n".repeat(200)).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let Err(OpenError::Damaged { .. }) = store::open(&config(&dir)).await else { panic!("opened a letter") };
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_told_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(store::open(&config(&dir)).await.unwrap());
+    let mut writer = sqlx::SqliteConnection::connect(&config(&dir).url).await.unwrap();
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations SELECT 999, 'later', installed_on, true, checksum, 0 FROM _sqlx_migrations LIMIT 1",
+    )
+    .execute(&mut writer)
+    .await
+    .unwrap();
+    let Err(error) = store::open(&config(&dir)).await else { panic!("opened a newer store") };
+    assert!(matches!(error, OpenError::Newer { version: 999, .. }), "{error}");
+    assert!(error.to_string().contains("newer release"), "{error}");
+}
+
+#[tokio::test]
+async fn urls_that_name_no_file_are_refused() {
+    for url in ["sqlite::memory:", "sqlite://", "mysql://x", "", "sqlite://x?mode=memory"] {
+        let refused = store::open(&store::Config { url: url.into() }).await;
+        assert!(matches!(refused, Err(OpenError::Url(_))), "{url}");
+    }
+    let nowhere = store::Config { url: "sqlite:///proc/none/logkey.db".into() };
+    assert!(matches!(store::open(&nowhere).await, Err(OpenError::NotWritable { .. })));
+}
+
+#[tokio::test]
+async fn an_association_is_recorded_with_the_event_that_made_it_true() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let store = store::open(&config(&dir)).await.unwrap();
+    let journal = Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default());
+    let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    let group = Resource { place: place.clone(), target: Target::LogGroup("/app/web#1".parse().unwrap()) };
+    let results = Resource { place, target: Target::QueryResults };
+    let key = |n: u8| {
+        format!("arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-12345678900{n}").parse().ok()
+    };
+    let record = |resource: &Resource, n, at| RecordedAssociation {
+        resource: resource.clone(),
+        key: key(n),
+        previous_key: None,
+        accepted: Timestamp::from_secs(at),
+    };
+    // The third was accepted before the second: the record keeps what is latest.
+    for (association, kind) in [
+        (Some(record(&group, 1, 100)), Kind::Outcome),
+        (Some(record(&group, 2, 300)), Kind::Outcome),
+        (Some(record(&group, 3, 200)), Kind::Outcome),
+        (None, Kind::Intent),
+    ] {
+        journal.commit(Entry { association, ..entry(kind, &clock) }).await.unwrap();
+    }
+    let latest = store.associations.latest(&[group.clone(), results]).await.unwrap();
+    assert_eq!(latest, [record(&group, 2, 300)]);
+    assert_eq!(ids(&store).await.len(), 4);
+}
+
+#[tokio::test]
+async fn events_are_found_by_what_they_say_newest_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let store = store::open(&config(&dir)).await.unwrap();
+    let journal = Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default());
+    let mut wanted = Vec::new();
+    for n in 0..10 {
+        let mut entry = entry(Kind::Intent, &clock);
+        entry.event.correlation = format!("call-{}", n % 2).parse().unwrap();
+        entry.event.actor.tenant = (n < 5).then(|| "payments".parse().unwrap());
+        entry.event.actor.subject = Some(format!("user-{n}").into());
+        wanted.push(journal.commit(entry).await.unwrap());
+    }
+    let reader = store::open_reader(&config(&dir)).await.unwrap().log;
+    let find = async |filter: EventFilter| {
+        let found = reader.list(&filter, None, 100).await.unwrap();
+        found
+            .into_iter()
+            .map(|event| wanted.iter().position(|id| *id == event.id).unwrap())
+            .collect::<Vec<_>>()
+    };
+    let all = EventFilter::default;
+    assert_eq!(find(all()).await, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+    assert_eq!(find(EventFilter { tenant: "payments".parse().ok(), ..all() }).await, [4, 3, 2, 1, 0]);
+    assert_eq!(find(EventFilter { correlation: Some("call-1".into()), ..all() }).await, [9, 7, 5, 3, 1]);
+    assert_eq!(find(EventFilter { subject: Some("user-3".into()), ..all() }).await, [3]);
+    assert_eq!(find(EventFilter { outcome: Some("OK".into()), ..all() }).await, [0_usize; 0]);
+    let page = reader.list(&all(), Some(4), 2).await.unwrap();
+    assert_eq!(page.iter().map(|event| event.seq).collect::<Vec<_>>(), [3, 2]);
+    assert_eq!(reader.find(wanted[6]).await.unwrap().unwrap().seq, 7);
+}
+
+#[tokio::test]
+async fn the_store_goes_on_after_it_was_told_to_begin_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let store = store::open(&config(&dir)).await.unwrap();
+    let journal = Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default());
+    let kept = journal.commit(entry(Kind::Intent, &clock)).await.unwrap();
+    assert!(store.events.recover(Some(kept)).await.unwrap());
+    let unknown = EventId(uuid::Uuid::from_u128(1));
+    assert!(!store.events.recover(Some(unknown)).await.unwrap());
+    let after = tokio::time::timeout(Duration::from_secs(10), journal.commit(entry(Kind::Outcome, &clock)));
+    let after = after.await.unwrap().unwrap();
+    assert_eq!(ids(&store).await, [kept, after]);
+}

@@ -1,0 +1,328 @@
+//! Nothing in the audit log can be changed unseen: every way to change it on disk is told apart.
+
+use std::sync::Arc;
+
+use logkey::{
+    audit::{
+        self, Journal, Opened, Sequencer, checkpoint,
+        checkpoint::SigningKey,
+        export, prove, sequencer,
+        verify::{Against, Finding, Report, verify},
+    },
+    domain::{
+        association::{Place, Resource, Target},
+        audit::{Act, End, Entry, Event, EventId, Kind, Settlement},
+        call::Action,
+        reason::Reason,
+        time::Timestamp,
+    },
+    ports::{AuditLog as _, Clock, OpenChanges as _},
+    store::{self, Store},
+};
+use sqlx::Connection as _;
+use tempfile::TempDir;
+
+const ORIGIN: &str = "logkey.test/audit";
+
+struct Counting(std::sync::atomic::AtomicI64);
+
+impl Clock for Counting {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst))
+    }
+}
+
+fn clock() -> Arc<Counting> {
+    Arc::new(Counting(1_700_000_000_000_000.into()))
+}
+
+fn config(dir: &TempDir) -> store::Config {
+    store::Config { url: format!("sqlite://{}/logkey.db", dir.path().display()) }
+}
+
+fn key(dir: &TempDir) -> SigningKey {
+    SigningKey::open_or_make(&checkpoint::key_beside(&dir.path().join("logkey.db")), ORIGIN).unwrap()
+}
+
+/// Whether it is told why.
+type IsTold = fn(&sequencer::Broken) -> bool;
+
+async fn sequence(store: &Store, key: SigningKey) -> Result<(), sequencer::Broken> {
+    let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
+    Sequencer::start(log, tree, clock(), key).await?.close().await;
+    Ok(())
+}
+
+/// Adds events to the log and takes them into the tree.
+async fn grow(dir: &TempDir, count: usize, correlation: &str) -> Vec<EventId> {
+    let (store, clock) = (store::open(&config(dir)).await.unwrap(), clock());
+    let journal =
+        Arc::new(Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default()));
+    let mut ids = Vec::new();
+    for _ in 0..count.div_ceil(100) {
+        let mut callers = tokio::task::JoinSet::new();
+        for _ in 0..count.min(100) {
+            let (journal, correlation) = (Arc::clone(&journal), correlation.parse().unwrap());
+            let event = Event { correlation, ..Event::of_service(Act::Start, clock.now()) };
+            callers.spawn(async move { journal.commit(Entry { event, association: None }).await.unwrap() });
+        }
+        ids.extend(callers.join_all().await);
+    }
+    journal.close().await;
+    sequence(&store, key(dir)).await.unwrap();
+    ids.sort();
+    ids
+}
+
+async fn check(dir: &TempDir, kept: Option<&str>) -> Report {
+    let open = store::open_reader(&config(dir)).await.unwrap();
+    let verifiers = [key(dir).verifier().to_owned()];
+    let kept = kept.map(|note| checkpoint::read(note.as_bytes(), ORIGIN, &verifiers).unwrap());
+    let against = Against { origin: ORIGIN, verifiers: &verifiers, kept: kept.as_ref() };
+    verify(&*open.log, &*open.tree, &against, |_| {}).await.unwrap()
+}
+
+async fn newest(dir: &TempDir) -> String {
+    let open = store::open_reader(&config(dir)).await.unwrap();
+    open.tree.checkpoint().await.unwrap().unwrap().note
+}
+
+/// What someone does who can write the file.
+async fn tamper(dir: &TempDir, sql: &'static str) {
+    let mut file = sqlx::SqliteConnection::connect(&config(dir).url).await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut file).await.unwrap();
+    file.close().await.unwrap();
+}
+
+fn copy(from: &TempDir) -> TempDir {
+    let to = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(from.path()).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.path().join(entry.file_name())).unwrap();
+    }
+    to
+}
+
+#[tokio::test]
+async fn a_whole_log_is_called_whole_also_against_every_checkpoint_that_was_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut kept = Vec::new();
+    for count in [1, 100, 100, 500] {
+        grow(&dir, count, "call").await;
+        kept.push(newest(&dir).await);
+    }
+    let whole = Report { events: 701, signed: 701, findings: Vec::new() };
+    assert_eq!(check(&dir, None).await, whole);
+    for note in &kept {
+        assert_eq!(check(&dir, Some(note)).await, whole);
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_change_the_log_is_told_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    grow(&dir, 700, "call").await;
+    let altered = "UPDATE event SET body = replace(body, 'Informational', 'Unimportant!!') WHERE seq = 300";
+    let cases: &[(&str, &[Finding])] = &[
+        (altered, &[Finding::Altered { seq: 300 }]),
+        ("DELETE FROM event WHERE seq BETWEEN 10 AND 12", &[Finding::Removed { first: 10, last: 12 }]),
+        ("DELETE FROM event WHERE seq > 690", &[Finding::Removed { first: 691, last: 700 }]),
+        (
+            "CREATE TEMP TABLE two AS SELECT seq, body FROM event WHERE seq IN (5, 600); \
+             UPDATE event SET body = (SELECT body FROM two WHERE two.seq = 605 - event.seq) WHERE seq IN (5, 600)",
+            &[Finding::Reordered { seq: 5, signed_at: 600 }, Finding::Reordered { seq: 600, signed_at: 5 }],
+        ),
+        ("UPDATE event SET tenant = 'other' WHERE seq = 7", &[Finding::Mislabelled { seq: 7 }]),
+        (
+            "DELETE FROM tile WHERE level = 1",
+            &[Finding::Rehashed { first: 1, last: 256 }, Finding::Rehashed { first: 257, last: 512 }],
+        ),
+    ];
+    for (sql, findings) in cases {
+        let copy = copy(&dir);
+        tamper(&copy, sql).await;
+        assert_eq!(check(&copy, None).await.findings, *findings, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn events_changed_together_with_their_hashes_are_found_by_the_hashes_above() {
+    let dir = tempfile::tempdir().unwrap();
+    grow(&dir, 700, "call").await;
+    for (seq, finding) in
+        [(300_u64, Finding::Rehashed { first: 257, last: 512 }), (690, Finding::Root { size: 700 })]
+    {
+        let copy = copy(&dir);
+        let open = store::open_reader(&config(&copy)).await.unwrap();
+        let event = open.log.after(seq - 1, 1).await.unwrap().remove(0);
+        let mut tile = open.tree.tiles(&[(0, (seq - 1) / 256)]).await.unwrap().remove(0);
+        let body = event.body.replace("Informational", "Unimportant!!");
+        let at = usize::try_from((seq - 1) % 256).unwrap() * 32;
+        tile.hashes[at..at + 32].copy_from_slice(&tlog_tiles::record_hash(body.as_bytes()).0);
+        let mut file = sqlx::SqliteConnection::connect(&config(&copy).url).await.unwrap();
+        sqlx::query("UPDATE event SET body = $1 WHERE seq = $2")
+            .bind(&body)
+            .bind(i64::try_from(seq).unwrap())
+            .execute(&mut file)
+            .await
+            .unwrap();
+        sqlx::query("UPDATE tile SET hashes = $1 WHERE level = 0 AND place = $2")
+            .bind(tile.hashes)
+            .bind(i64::try_from(tile.index).unwrap())
+            .execute(&mut file)
+            .await
+            .unwrap();
+        file.close().await.unwrap();
+        let found = check(&copy, None).await.findings;
+        assert_eq!(found.first(), Some(&finding), "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_put_back_to_an_older_copy_or_continued_otherwise_is_found_by_a_kept_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    grow(&dir, 300, "call").await;
+    let old = copy(&dir);
+    grow(&dir, 100, "what-happened").await;
+    let kept = newest(&dir).await;
+    assert_eq!(check(&old, None).await.findings, [], "by itself an older copy is whole");
+    let rolled_back = Finding::RolledBack { kept: 400, now: 300 };
+    assert_eq!(check(&old, Some(&kept)).await.findings, [rolled_back]);
+    grow(&old, 200, "what-did-not").await;
+    assert_eq!(check(&old, Some(&kept)).await.findings, [Finding::Forked { size: 400 }]);
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_someone_else_signed_is_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    grow(&dir, 10, "call").await;
+    tamper(&dir, "UPDATE checkpoint SET note = replace(note, 'logkey.test', 'logkey.fake')").await;
+    let findings = check(&dir, None).await.findings;
+    assert!(matches!(&findings[..], [Finding::Checkpoint(_)]), "{findings:?}");
+    tamper(&dir, "DELETE FROM checkpoint").await;
+    assert!(matches!(&check(&dir, None).await.findings[..], [Finding::Checkpoint(_)]));
+}
+
+#[tokio::test]
+async fn a_log_that_does_not_match_its_checkpoint_is_not_continued() {
+    let dir = tempfile::tempdir().unwrap();
+    grow(&dir, 300, "call").await;
+    let changes: [(&str, IsTold); 4] = [
+        ("DELETE FROM tile WHERE level = 0 AND place = 1", |why| {
+            matches!(why, sequencer::Broken::Tree { size: 300 })
+        }),
+        ("UPDATE event SET body = '{}' WHERE seq = 299", |why| {
+            matches!(why, sequencer::Broken::Event { seq: 299 })
+        }),
+        ("DELETE FROM event WHERE seq = 300", |why| matches!(why, sequencer::Broken::Event { seq: 300 })),
+        ("UPDATE checkpoint SET note = note || 'x'", |why| matches!(why, sequencer::Broken::Checkpoint(_))),
+    ];
+    for (sql, is_told) in changes {
+        let copy = copy(&dir);
+        tamper(&copy, sql).await;
+        let store = store::open(&config(&copy)).await.unwrap();
+        let broken = sequence(&store, key(&copy)).await.unwrap_err();
+        assert!(is_told(&broken), "{sql}: {broken:?}");
+    }
+}
+
+#[tokio::test]
+async fn proofs_lead_to_the_signed_root() {
+    let dir = tempfile::tempdir().unwrap();
+    grow(&dir, 300, "call").await;
+    let older = newest(&dir).await;
+    grow(&dir, 400, "call").await;
+    let verifiers = [key(&dir).verifier().to_owned()];
+    let note = newest(&dir).await;
+    let [new, old] =
+        [&note, &older].map(|note| checkpoint::read(note.as_bytes(), ORIGIN, &verifiers).unwrap());
+    let open = store::open_reader(&config(&dir)).await.unwrap();
+    for seq in [1, 2, 256, 257, 512, 513, 699, 700] {
+        let event = open.log.after(seq - 1, 1).await.unwrap().remove(0);
+        let proof = prove::inclusion(&*open.tree, seq, 700).await.unwrap();
+        let leaf = tlog_tiles::record_hash(event.body.as_bytes());
+        tlog_tiles::check_record(&proof, 700, *new.hash(), seq - 1, leaf).unwrap();
+        let other = tlog_tiles::record_hash(b"something else");
+        assert!(tlog_tiles::check_record(&proof, 700, *new.hash(), seq - 1, other).is_err());
+    }
+    let proof = prove::consistency(&*open.tree, 300, 700).await.unwrap();
+    tlog_tiles::check_tree(&proof, 700, *new.hash(), 300, *old.hash()).unwrap();
+    assert!(prove::inclusion(&*open.tree, 701, 700).await.is_err());
+    assert!(prove::inclusion(&*open.tree, 0, 700).await.is_err());
+    assert!(prove::consistency(&*open.tree, 701, 700).await.is_err());
+}
+
+#[tokio::test]
+async fn an_export_holds_every_event_and_the_hashes_over_them() {
+    let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    grow(&dir, 600, "call").await;
+    let (note, key) = (newest(&dir).await, key(&dir));
+    let read = checkpoint::read(note.as_bytes(), ORIGIN, &[key.verifier().to_owned()]).unwrap();
+    let open = store::open_reader(&config(&dir)).await.unwrap();
+    export::export(&*open.log, &read, &note, key.verifier(), out.path()).await.unwrap();
+    let mut bytes = Vec::new();
+    for bundle in ["tile/entries/000", "tile/entries/001", "tile/entries/002.p/88"] {
+        bytes.extend(std::fs::read(out.path().join(bundle)).unwrap());
+    }
+    let mut seq = 0;
+    let mut rest = &bytes[..];
+    while let [high, low, after @ ..] = rest {
+        let (body, next) = after.split_at(usize::from(u16::from_be_bytes([*high, *low])));
+        let event = open.log.after(seq, 1).await.unwrap().remove(0);
+        assert_eq!(event.body.as_bytes(), body);
+        (rest, seq) = (next, event.seq);
+    }
+    assert_eq!(seq, 600);
+    for (file, hashes) in [("tile/0/000", 256), ("tile/0/002.p/88", 88), ("tile/1/000.p/2", 2)] {
+        assert_eq!(std::fs::metadata(out.path().join(file)).unwrap().len(), hashes * 32, "{file}");
+    }
+    assert_eq!(std::fs::read_to_string(out.path().join("checkpoint")).unwrap(), note);
+}
+
+#[tokio::test]
+async fn changes_whose_end_is_not_known_are_found_after_a_crash_until_they_are_settled() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = (store::open(&config(&dir)).await.unwrap(), clock());
+    let journal = Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default());
+    let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    let resource = Resource { place, target: Target::LogGroup("/app/web#1".parse().unwrap()) };
+    let change = |kind| Event {
+        kind,
+        act: Act::Rpc(Action::AssociateKmsKey),
+        resource: Some(resource.clone()),
+        ..Event::of_service(Act::Start, clock.now())
+    };
+    let commit = async |event| journal.commit(Entry { event, association: None }).await.unwrap();
+    let ended = |failure| End { failure, aws_error: None, latency: std::time::Duration::ZERO };
+
+    let done = commit(change(Kind::Intent)).await;
+    let crashed = commit(change(Kind::Intent)).await;
+    let unanswered = commit(change(Kind::Intent)).await;
+    let outcome =
+        |intent, failure| Event { closes: Some(intent), end: Some(ended(failure)), ..change(Kind::Outcome) };
+    commit(outcome(done, None)).await;
+    commit(outcome(unanswered, Some(Reason::OutcomeUnknown))).await;
+
+    let open = async |before| {
+        let found = Opened::new(Arc::clone(&store.log)).open(before).await.unwrap();
+        found.into_iter().map(|change| change.intent).collect::<Vec<_>>()
+    };
+    assert_eq!(open(clock.now()).await, [crashed, unanswered]);
+    assert_eq!(open(Timestamp::from_secs(1)).await, []);
+    let found = Opened::new(Arc::clone(&store.log)).open(clock.now()).await.unwrap().remove(0);
+    assert_eq!(found.event.resource, Some(resource.clone()));
+    assert_eq!(found.event.act, Act::Rpc(Action::AssociateKmsKey));
+
+    for intent in [crashed, unanswered] {
+        let settled = Event { closes: Some(intent), ..change(Kind::Settled(Settlement::CannotTell)) };
+        commit(settled).await;
+    }
+    assert_eq!(open(clock.now()).await, []);
+
+    // The next look begins where this one ended, and misses nothing that came since.
+    let late = commit(change(Kind::Intent)).await;
+    assert_eq!(open(clock.now()).await, [late]);
+    assert_eq!(open(clock.now()).await, [late]);
+    commit(Event { closes: Some(late), ..change(Kind::Settled(Settlement::InForce)) }).await;
+    assert_eq!(open(clock.now()).await, []);
+}

@@ -1,0 +1,179 @@
+//! The way to AWS, against the embedded one: whose role, how often, and what errors mean.
+
+mod answers;
+mod reads;
+mod sessions;
+
+use std::{
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use logkey::{
+    aws::{Attribution, Aws, Config, Endpoints, HubCredentials, Timeouts},
+    domain::{
+        arn::KmsKeyArn,
+        association::{AssociateKmsKey, DisassociateKmsKey, ListKeyAssociations, Place, Resource, Target},
+        authorization::{Authorized, Command, Decision, Question},
+        call::{Action, Call, RequestId},
+        principal::{Principal, Scopes},
+        tenant::{AccountGrant, Limits, Tenant},
+        time::Timestamp,
+    },
+    ports::{
+        Clock,
+        aws::{Accepted, Answered, KeyAssociations, UpstreamError},
+    },
+    sandbox::{Running, Sandbox, builder::Builder, journal, seed::AccountSeed},
+};
+
+const ACCOUNT: &str = "111122223333";
+const REGION: &str = "eu-west-1";
+const EXTERNAL_ID: &str = "the-external-id";
+const GROUP: &str = "/payments/api";
+
+/// The wall clock, which the embedded AWS follows too.
+struct WallClock;
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(jiff::Timestamp::now().as_microsecond())
+    }
+}
+
+/// An embedded AWS and the way to it.
+struct World {
+    running: Running,
+    aws: Aws,
+    tenant: Arc<Tenant>,
+    subject: &'static str,
+}
+
+fn one_account() -> Builder {
+    Sandbox::builder().without_quotas().account(ACCOUNT, furnished)
+}
+
+fn furnished(account: AccountSeed) -> AccountSeed {
+    account
+        .role("Associator", EXTERNAL_ID)
+        .key(REGION, "good", "allow-both")
+        .key(REGION, "closed", "lacks-logs")
+        .log_group(REGION, GROUP)
+        .log_group(REGION, "/payments/api#2")
+}
+
+fn tenant(id: &str, external_id: &str) -> Arc<Tenant> {
+    let limit = NonZeroU32::MIN;
+    let grant = AccountGrant {
+        account: ACCOUNT.parse().unwrap(),
+        role: format!("arn:aws:iam::{ACCOUNT}:role/Associator").parse().unwrap(),
+        external_id: external_id.parse().unwrap(),
+        regions: vec![REGION.parse().unwrap()],
+        log_groups: vec!["*".parse().unwrap()],
+        kms_keys: vec!["*".parse().unwrap()],
+        query_results: true,
+    };
+    Arc::new(Tenant {
+        id: id.parse().unwrap(),
+        issuers: Vec::new(),
+        claim_values: Vec::new(),
+        suspended: false,
+        limits: Limits { per_second: limit, burst: limit, max_in_flight: limit },
+        accounts: vec![Arc::new(grant)],
+    })
+}
+
+fn config(endpoint: &str) -> Config {
+    Config {
+        region: "us-east-1".parse().unwrap(),
+        endpoints: Endpoints::at(endpoint),
+        session_duration: Duration::from_hours(1),
+        attribution: Attribution::Tenant,
+        timeouts: Timeouts::default(),
+        hub: Some(HubCredentials {
+            access_key_id: "AKIASANDBOXHUB".into(),
+            secret_access_key: "secret".into(),
+        }),
+    }
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::of(one_account(), |config| config).await
+    }
+
+    async fn of(sandbox: Builder, adjust: impl FnOnce(Config) -> Config) -> Self {
+        let running = sandbox.build().unwrap().start().await.unwrap();
+        let aws = Aws::connect(adjust(config(&running.endpoint())), Arc::new(WallClock)).await;
+        Self { running, aws, tenant: tenant("payments", EXTERNAL_ID), subject: "alice" }
+    }
+
+    fn permit<C: Command>(&self, command: C) -> Authorized<C> {
+        let now = Instant::now();
+        let call = Call {
+            request_id: RequestId::random(),
+            action: Action::Unknown,
+            source: None,
+            unverified_user_agent: None,
+            received: now,
+            deadline: now,
+        };
+        let principal = Principal {
+            tenant: self.tenant.id.clone(),
+            subject: self.subject.into(),
+            issuer: "https://idp.example.com".into(),
+            scopes: Scopes::default(),
+            token_id: "t".into(),
+            expires: Timestamp::from_secs(0),
+        };
+        let yes = |_: &Question<'_>| Decision::Allow { policies: Vec::new() };
+        Authorized::decide(yes, &call, &principal, &self.tenant, command).unwrap()
+    }
+
+    fn list(&self) -> Authorized<ListKeyAssociations> {
+        self.permit(ListKeyAssociations { place: place() })
+    }
+
+    async fn associate(&self, target: Target, key: &str) -> Answered<Accepted> {
+        let key = key_arn(key);
+        let permit = self.permit(AssociateKmsKey {
+            resource: Resource { place: place(), target },
+            requested_key: logkey::domain::arn::KmsKeyId::Arn(key.clone()),
+            key,
+            reason: None,
+        });
+        self.aws.associate(&permit, soon()).await
+    }
+
+    async fn disassociate(&self, target: Target) -> Answered<Accepted> {
+        let resource = Resource { place: place(), target };
+        self.aws.disassociate(&self.permit(DisassociateKmsKey { resource, reason: None }), soon()).await
+    }
+
+    /// The calls of this operation that came in.
+    fn calls(&self, operation: &str) -> Vec<journal::Entry> {
+        let all = self.running.sandbox().journal().into_iter();
+        all.filter(|entry| entry.operation == operation).collect()
+    }
+}
+
+fn place() -> Place {
+    Place { account: ACCOUNT.parse().unwrap(), region: REGION.parse().unwrap() }
+}
+
+fn group(name: &str) -> Target {
+    Target::LogGroup(name.parse().unwrap())
+}
+
+fn key_arn(id: &str) -> KmsKeyArn {
+    format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{id}").parse().unwrap()
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(10)
+}
+
+fn failure<T: std::fmt::Debug>(answered: Answered<T>) -> UpstreamError {
+    answered.result.unwrap_err()
+}

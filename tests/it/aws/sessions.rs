@@ -1,0 +1,140 @@
+//! Whose role is assumed, with what, and how often.
+
+use logkey::sandbox::fault::{Effect, Fault};
+
+use super::*;
+
+#[tokio::test]
+async fn a_call_goes_through_the_tenants_role_with_its_external_id() {
+    let world = World::new().await;
+    let answered = world.associate(group(GROUP), "good").await;
+    let [assumed] = &world.calls("AssumeRole")[..] else { panic!() };
+    assert_eq!(assumed.external_id, Some(true));
+    assert_eq!(assumed.session_name.as_deref(), Some("logkey-payments"));
+    assert_eq!(assumed.source_identity, None);
+    assert_eq!(assumed.params["Tags.member.1.Key"], "tenant");
+    assert_eq!(assumed.params["Tags.member.1.Value"], "payments");
+    let [associated] = &world.calls("AssociateKmsKey")[..] else { panic!() };
+    assert_eq!(associated.role.as_deref(), Some("Associator"));
+    assert_eq!(answered.via.role_arn.as_deref(), Some(world.tenant.accounts[0].role.as_str()));
+    assert_eq!(answered.via.session_name.as_deref(), associated.session_name.as_deref());
+    assert_eq!(answered.via.aws_request_ids, [associated.request_id.clone().into_boxed_str()]);
+    assert_eq!(*answered.result.unwrap().aws_request_id, associated.request_id);
+}
+
+#[tokio::test]
+async fn a_wrong_external_id_opens_nothing_and_is_not_tried_again_at_once() {
+    let world = World { tenant: tenant("payments", "wrong-external-id"), ..World::new().await };
+    for _ in 0..5 {
+        let error = failure(world.associate(group(GROUP), "good").await);
+        let UpstreamError::RoleNotAssumable { answer } = error else { panic!("{error:?}") };
+        assert_eq!(&*answer.code, "AccessDenied");
+        assert!(answer.message.contains("sts:AssumeRole"), "{}", answer.message);
+    }
+    assert_eq!(world.calls("AssumeRole").len(), 1);
+    assert_eq!(world.calls("AssociateKmsKey").len(), 0);
+}
+
+#[tokio::test]
+async fn a_session_reaches_nothing_that_was_not_granted() {
+    let mut world = World::new().await;
+    let mut narrow = (*world.tenant.accounts[0]).clone();
+    narrow.log_groups = vec!["/payments/other/*".parse().unwrap()];
+    world.tenant = Arc::new(Tenant { accounts: vec![Arc::new(narrow)], ..(*world.tenant).clone() });
+    let error = failure(world.associate(group(GROUP), "good").await);
+    let UpstreamError::Refused { refusal, answer } = error else { panic!("{error:?}") };
+    assert_eq!(refusal, logkey::ports::aws::Refusal::RoleLacksLogs, "{answer:?}");
+    world.associate(Target::QueryResults, "good").await.result.unwrap();
+    assert_eq!(world.calls("AssumeRole").len(), 2);
+}
+
+#[tokio::test]
+async fn one_session_serves_many_calls_at_once() {
+    let world = World::new().await;
+    let calls = (0..20).map(|_| world.associate(group(GROUP), "good"));
+    for answered in futures_util::future::join_all(calls).await {
+        answered.result.unwrap();
+    }
+    assert_eq!(world.calls("AssumeRole").len(), 1);
+    assert_eq!(world.calls("AssociateKmsKey").len(), 20);
+}
+
+#[tokio::test]
+async fn two_tenants_with_one_role_have_each_their_own_session() {
+    let mut world = World::new().await;
+    world.associate(group(GROUP), "good").await.result.unwrap();
+    world.tenant = tenant("payroll", EXTERNAL_ID);
+    let answered = world.associate(group(GROUP), "good").await;
+    assert_eq!(answered.via.session_name.as_deref(), Some("logkey-payroll"));
+    assert_eq!(world.calls("AssumeRole").len(), 2);
+}
+
+#[tokio::test]
+async fn with_attribution_by_subject_the_caller_is_the_source_identity() {
+    let by_subject = |config| Config { attribution: Attribution::Subject, ..config };
+    let mut world = World::of(one_account(), by_subject).await;
+    world.associate(group(GROUP), "good").await.result.unwrap();
+    world.subject = "auth0|bob";
+    world.associate(group(GROUP), "good").await.result.unwrap();
+    let names: Vec<_> = world.calls("AssumeRole").into_iter().map(|entry| entry.source_identity).collect();
+    assert_eq!(names[0].as_deref(), Some("payments=alice"));
+    assert!(names[1].as_deref().unwrap().starts_with("payments=auth0-bob,"), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_session_of_another_account_is_not_used() {
+    let world = World::new().await;
+    world.running.sandbox().fault(Fault::on("AssumeRole", Effect::WrongAccount("999999999999".into())));
+    let error = failure(world.associate(group(GROUP), "good").await);
+    assert!(matches!(error, UpstreamError::NotSent(_)), "{error:?}");
+    assert_eq!(world.calls("AssociateKmsKey").len(), 0);
+}
+
+#[tokio::test]
+async fn credentials_that_are_over_on_arrival_are_not_used() {
+    let world = World::new().await;
+    world.running.sandbox().fault(Fault::on("AssumeRole", Effect::ExpiredCredentials));
+    let error = failure(world.associate(group(GROUP), "good").await);
+    assert!(matches!(error, UpstreamError::NotSent(_)), "{error:?}");
+    assert_eq!(world.calls("AssociateKmsKey").len(), 0);
+}
+
+#[tokio::test]
+async fn a_session_that_aws_calls_over_is_renewed_and_the_call_goes_through() {
+    let world = World::new().await;
+    world.associate(group(GROUP), "good").await.result.unwrap();
+    let over = Effect::Error { code: "ExpiredTokenException".into(), message: None, status: None };
+    world.running.sandbox().fault(Fault::on("AssociateKmsKey", over).times(1));
+    let answered = world.associate(group(GROUP), "good").await;
+    answered.result.unwrap();
+    assert_eq!(answered.via.aws_request_ids.len(), 2);
+    assert_eq!(world.calls("AssumeRole").len(), 2);
+}
+
+#[tokio::test]
+async fn an_sts_that_throttles_for_a_moment_is_waited_for() {
+    let world = World::new().await;
+    world.running.sandbox().fault(Fault::on("AssumeRole", Effect::Throttle).times(1));
+    world.associate(group(GROUP), "good").await.result.unwrap();
+    assert_eq!(world.calls("AssumeRole").len(), 2);
+}
+
+#[tokio::test]
+async fn an_sts_that_keeps_throttling_is_told_as_throttling() {
+    let world = World::new().await;
+    world.running.sandbox().fault(Fault::on("AssumeRole", Effect::Throttle));
+    let error = failure(world.associate(group(GROUP), "good").await);
+    assert!(matches!(error, UpstreamError::Throttled { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_sts_that_hangs_holds_a_call_no_longer_than_its_deadline() {
+    let world = World::new().await;
+    world.running.sandbox().fault(Fault::on("AssumeRole", Effect::Hang));
+    let start = Instant::now();
+    let list = world.list();
+    let deadline = start + Duration::from_millis(200);
+    let answered = logkey::ports::aws::LogGroups::page(&world.aws, list.access(), None, None, deadline).await;
+    assert!(matches!(failure(answered), UpstreamError::NotSent(_)));
+    assert!(start.elapsed() < Duration::from_secs(2));
+}

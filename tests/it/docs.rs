@@ -1,0 +1,215 @@
+//! What the documents say is so: reasons, links, and what is to be installed in AWS.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use logkey::{
+    config::{EmptyEnv, Settings},
+    domain::reason::Reason,
+    sandbox::seed::{KeySeed, PolicyText, RoleSeed},
+};
+use serde_json::{Value, json};
+
+use crate::harness::{ALL, GROUP, Plan, REGION, reason, tenant};
+
+/// An account of the embedded AWS that has nothing but what is installed from `deploy/iam`.
+const ACCOUNT: &str = "222233334444";
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn every_reason_is_explained_under_its_code() {
+    let text = fs::read_to_string(root().join("docs/errors.md")).unwrap();
+    let mut explained = BTreeSet::new();
+    let mut heading = "";
+    for line in text.lines() {
+        if let Some(section) = line.strip_prefix("## ") {
+            heading = section.split('`').nth(1).unwrap_or_default();
+        }
+        let mut quoted = line.split('`').skip(1).step_by(2);
+        if let (true, Some(reason)) = (line.starts_with("| `"), quoted.next())
+            && Reason::ALL.iter().any(|known| known.as_str() == reason)
+        {
+            let code = if heading.is_empty() { quoted.next().unwrap() } else { heading };
+            explained.insert((reason, code));
+        }
+    }
+    let known: BTreeSet<_> = Reason::ALL.iter().map(|it| (it.as_str(), it.code_name())).collect();
+    assert_eq!(explained, known);
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut checked = 0;
+    for file in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/iam/README.md", "docs/adr/README.md"]
+        .map(|file| root().join(file))
+        .into_iter()
+        .chain(markdown(&root().join("docs")))
+    {
+        let text = fs::read_to_string(&file).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if !link.contains("://") {
+                let target = file.parent().unwrap().join(link.split('#').next().unwrap());
+                assert!(target.exists(), "{} leads to {link}", file.display());
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 20, "{checked} links");
+}
+
+fn markdown(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
+/// A file of `deploy/iam` with the names of this test in place of the example's.
+fn iam(name: &str) -> Value {
+    let text = fs::read_to_string(root().join("deploy/iam").join(name)).unwrap();
+    let text = text
+        .replace("111122223333", ACCOUNT)
+        .replace("us-east-1", REGION)
+        .replace("replace-me-by-a-long-random-text", "payments-external-id");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// A key with the account's own statement and this one.
+fn key(id: &str, statement: &str) -> KeySeed {
+    let own = json!({
+        "Effect": "Allow",
+        "Principal": { "AWS": format!("arn:aws:iam::{ACCOUNT}:root") },
+        "Action": "kms:*",
+        "Resource": "*",
+    });
+    let policy = json!({ "Version": "2012-10-17", "Statement": [own, iam(statement)] });
+    KeySeed {
+        id: id.into(),
+        region: REGION.into(),
+        policy: Some(PolicyText::Document(policy)),
+        ..KeySeed::default()
+    }
+}
+
+fn installed(permissions: Value) -> Plan {
+    let role = RoleSeed {
+        name: "LogKeyAssociator".into(),
+        trust_policy: Some(PolicyText::Document(iam("tenant-role-trust.json"))),
+        policy: Some(PolicyText::Document(permissions)),
+        ..RoleSeed::default()
+    };
+    let generous = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
+    Plan::default().tenants(&tenant("payments", ACCOUNT, generous)).aws(|aws| {
+        aws.account(ACCOUNT, |account| {
+            account
+                .role_with(role)
+                .key_with(key("groups", "key-policy-log-groups.json"))
+                .key_with(key("queries", "key-policy-query-results.json"))
+                .log_group(REGION, GROUP)
+        })
+    })
+}
+
+fn arn(id: &str) -> String {
+    format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{id}")
+}
+
+#[tokio::test]
+async fn what_is_to_be_installed_in_aws_is_enough_for_the_main_job_and_no_more() {
+    let service = installed(iam("tenant-role-policy.json")).start().await;
+    let caller = service.caller("payments", ALL);
+    caller.associate(GROUP, &arn("groups")).await.unwrap();
+    assert_eq!(caller.get(GROUP).await.unwrap().kms_key_arn, arn("groups"));
+    caller.disassociate(GROUP).await.unwrap();
+
+    let refused = caller.associate(GROUP, &arn("queries")).await.unwrap_err();
+    assert!(reason(&refused).starts_with("KEY_POLICY"), "{refused:?}");
+    let queries = format!("arn:aws:logs:{REGION}:{ACCOUNT}:query-result:*");
+    let refused = caller.associate_arn(&queries, &arn("queries")).await.unwrap_err();
+    assert_eq!(reason(&refused), "ROLE_LACKS_LOGS_PERMISSION", "{refused:?}");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn query_results_need_the_statements_that_are_for_them() {
+    let mut permissions = iam("tenant-role-policy.json");
+    let more = iam("tenant-role-policy-query-results.json")["Statement"][0].take();
+    permissions["Statement"].as_array_mut().unwrap().push(more);
+    let service = installed(permissions).start().await;
+    let caller = service.caller("payments", ALL);
+    let queries = format!("arn:aws:logs:{REGION}:{ACCOUNT}:query-result:*");
+    caller.associate_arn(&queries, &arn("queries")).await.unwrap();
+    assert_eq!(caller.get_arn(&queries).await.unwrap().kms_key_arn, arn("queries"));
+    let refused = caller.associate_arn(&queries, &arn("groups")).await.unwrap_err();
+    assert!(reason(&refused).starts_with("KEY_POLICY"), "{refused:?}");
+    service.stop().await;
+}
+
+/// The text under `name: |` in a manifest.
+fn embedded(manifest: &str, name: &str) -> String {
+    let lines = manifest.lines().skip_while(|line| line.trim() != format!("{name}: |")).skip(1);
+    let block = lines.take_while(|line| line.starts_with("    ") || line.is_empty());
+    block.map(|line| line.strip_prefix("    ").unwrap_or_default().to_owned() + "\n").collect()
+}
+
+#[test]
+fn the_settings_in_the_kubernetes_manifests_can_be_used() {
+    let manifest = fs::read_to_string(root().join("deploy/kubernetes/config.yaml")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let here = |text: &str| text.replace("/etc/logkey", &folder.path().display().to_string());
+    let pair = rcgen::generate_simple_self_signed(["logkey.example.com".to_owned()]).unwrap();
+    for (name, text) in [
+        ("logkey.toml", here(&embedded(&manifest, "logkey.toml"))),
+        ("tenants.d/payments.toml", here(&embedded(&manifest, "payments.toml"))),
+        ("external-ids/payments", "payments-external-id".to_owned()),
+        ("tls/tls.crt", pair.cert.pem()),
+        ("tls/tls.key", pair.signing_key.serialize_pem()),
+    ] {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let settings = Settings::load(&folder.path().join("logkey.toml"), &EmptyEnv);
+    let settings = settings.unwrap_or_else(|faults| panic!("{faults:#?}"));
+    assert_eq!(settings.tenants.len(), 1);
+    assert!(settings.server.tls.is_some());
+}
+
+/// Every name of a metric in the files below a folder.
+fn metrics(folder: &Path, ending: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            names.extend(metrics(&path, ending));
+        } else if path.extension().is_some_and(|extension| extension == ending) {
+            let text = fs::read_to_string(&path).unwrap();
+            for (at, _) in text.match_indices("logkey_") {
+                let rest = &text[at..];
+                let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(rest.len());
+                let name = &rest[..end];
+                let metric = ["_total", "_seconds", "_second", "_connections", "_lanes", "_sessions"];
+                let metric = metric.iter().chain(&["_waiting", "_budgets"]).any(|it| name.ends_with(it));
+                if let Some(name) = name.strip_suffix("_bucket").or(metric.then_some(name)) {
+                    names.insert(name.to_owned());
+                }
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_metric_is_documented_and_no_alert_or_panel_asks_for_another() {
+    let told = metrics(&root().join("src"), "rs");
+    assert!(told.len() > 15, "{told:?}");
+    assert_eq!(metrics(&root().join("docs"), "md"), told);
+    for (folder, ending) in [("deploy/prometheus", "yaml"), ("deploy/grafana", "json")] {
+        let asked = metrics(&root().join(folder), ending);
+        assert!(!asked.is_empty() && asked.is_subset(&told), "{folder}: {:?}", asked.difference(&told));
+    }
+}

@@ -1,0 +1,68 @@
+//! Connections that stand and do nothing.
+
+use std::{net::SocketAddr, time::Duration};
+
+use logkey::server::doorway::Connections;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::{config, front, get_caller, wire::Wire};
+
+async fn connect(address: SocketAddr) -> TcpStream {
+    TcpStream::connect(address).await.unwrap()
+}
+
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    let read = timeout(Duration::from_secs(5), stream.read(&mut [0; 1024])).await;
+    read.is_ok_and(|read| matches!(read, Ok(0) | Err(_)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_that_say_nothing_keep_nobody_out() {
+    let front = front(config()).await;
+    let mut silent = Vec::new();
+    for _ in 0..3_000 {
+        silent.push(connect(front.address).await);
+    }
+    let mut caller = front.caller().await;
+    let answer = timeout(Duration::from_secs(5), caller.get_caller(get_caller("good"))).await;
+    assert!(answer.unwrap().is_ok());
+    assert!(is_closed(silent.first_mut().unwrap()).await, "the oldest made room");
+    drop((silent, caller));
+    front.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_does_not_say_what_it_speaks_is_put_out() {
+    let connections = Connections { opening: Duration::from_millis(200), ..Connections::default() };
+    let front = front(logkey::server::Config { connections, ..config() }).await;
+    for said in [b"".as_slice(), b"P", b"PRI * HTTP/2.0\r\n\r\nSM"] {
+        let mut stream = connect(front.address).await;
+        stream.write_all(said).await.unwrap();
+        assert!(is_closed(&mut stream).await, "after {said:?}");
+    }
+    front.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_has_a_bound_and_gives_back_what_it_took() {
+    let connections = Connections { most_per_address: 2, ..Connections::default() };
+    let front = front(logkey::server::Config { connections, ..config() }).await;
+    let (one, two) = (Wire::open(front.address).await, Wire::open(front.address).await);
+    let mut third = connect(front.address).await;
+    third.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    assert!(is_closed(&mut third).await);
+    drop(one);
+    let mut caller = loop {
+        let endpoint = tonic::transport::Channel::from_shared(format!("http://{}", front.address)).unwrap();
+        if let Ok(channel) = endpoint.connect().await {
+            break logkey::proto::tenant_service_client::TenantServiceClient::new(channel);
+        }
+    };
+    assert!(caller.get_caller(get_caller("good")).await.is_ok());
+    drop((two, third, caller));
+    front.end().await;
+}

@@ -1,0 +1,156 @@
+//! Frames that ask for work without being a request.
+
+use std::time::{Duration, Instant};
+
+use super::{Front, config, front, get_caller, wire::*};
+
+/// The middle of how long calls of another connection take, one after the other.
+async fn usual(front: &Front, calls: usize) -> Duration {
+    let mut caller = front.caller().await;
+    let mut times = Vec::new();
+    for _ in 0..calls {
+        let start = Instant::now();
+        caller.get_caller(get_caller("good")).await.unwrap();
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    times.into_iter().nth(calls / 2).unwrap()
+}
+
+async fn is_ended(front: &Front, next: impl FnMut() -> Vec<u8> + Send + 'static) {
+    let wire = Wire::open(front.address).await;
+    let start = Instant::now();
+    let goodbye = wire.flood(next).await;
+    assert!(goodbye.is_some_and(|error| error != 0), "no GOAWAY with an error: {goodbye:?}");
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_carry_the_limits() {
+    let front = front(config()).await;
+    let wire = Wire::open(front.address).await;
+    let setting = |id| wire.settings.iter().find(|(other, _)| *other == id).map(|(_, value)| *value);
+    assert_eq!(setting(3), Some(256), "MAX_CONCURRENT_STREAMS");
+    assert_eq!(setting(6), Some(96 * 1024), "MAX_HEADER_LIST_SIZE");
+    assert_eq!(setting(4), Some(1024 * 1024), "INITIAL_WINDOW_SIZE");
+    assert!(setting(5).is_none_or(|size| size == 16 * 1024), "MAX_FRAME_SIZE");
+    drop(wire);
+    front.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_pings_settings_and_priorities_are_ended() {
+    let front = front(config()).await;
+    is_ended(&front, || frame(PING, 0, 0, &[7; 8]).repeat(100)).await;
+    is_ended(&front, || frame(SETTINGS, 0, 0, &[]).repeat(100)).await;
+    is_ended(&front, || frame(2, 0, 1, &[0; 5]).repeat(100)).await;
+    front.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_empty_data_is_ended() {
+    let front = front(config()).await;
+    let mut open = Some(frame(HEADERS, END_HEADERS, 1, &head()));
+    is_ended(&front, move || {
+        let mut bytes = open.take().unwrap_or_default();
+        bytes.extend(frame(DATA, 0, 1, &[]).repeat(100));
+        bytes
+    })
+    .await;
+    front.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_block_without_end_is_ended() {
+    let front = front(config()).await;
+    let mut open = Some(frame(HEADERS, 0, 1, &head()));
+    let mut more = vec![0, 100];
+    more.extend([b'x'; 100]);
+    more.push(100);
+    more.extend([b'y'; 100]);
+    is_ended(&front, move || {
+        let mut bytes = open.take().unwrap_or_default();
+        bytes.extend(frame(CONTINUATION, 0, 1, &more).repeat(10));
+        bytes
+    })
+    .await;
+    front.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rapid_resets_are_ended() {
+    let front = front(config()).await;
+    let mut stream = 1;
+    is_ended(&front, move || {
+        let mut bytes = Vec::new();
+        for _ in 0..100 {
+            bytes.extend(frame(HEADERS, END_HEADERS, stream, &head()));
+            bytes.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+            stream += 2;
+        }
+        bytes
+    })
+    .await;
+    front.end().await;
+}
+
+/// CVE-2025-8671: the client makes the server reset.
+#[tokio::test(flavor = "multi_thread")]
+async fn resets_that_the_client_provokes_are_ended() {
+    let front = front(config()).await;
+    let mut stream = 1;
+    is_ended(&front, move || {
+        let mut bytes = Vec::new();
+        for _ in 0..20 {
+            bytes.extend(frame(HEADERS, END_HEADERS, stream, &head()));
+            bytes.extend(frame(WINDOW_UPDATE, 0, stream, &[0; 4]));
+            stream += 2;
+        }
+        bytes
+    })
+    .await;
+    front.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_connections_go_on_beside_floods() {
+    let front = front(config()).await;
+    let before = usual(&front, 200).await;
+    let address = front.address;
+    let flooding = tokio::spawn(async move {
+        loop {
+            Wire::open(address).await.flood(|| frame(PING, 0, 0, &[7; 8]).repeat(100)).await;
+        }
+    });
+    let beside = usual(&front, 200).await;
+    flooding.abort();
+    // The flooder takes a core of the same machine; a call that waited for the flood would take seconds.
+    assert!(beside <= 2 * before + Duration::from_millis(5), "{before:?} alone, {beside:?} beside a flood");
+    front.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_cancels_half_of_its_calls_stays_connected() {
+    let front = front(config()).await;
+    let mut wire = Wire::open(front.address).await;
+    let mut stream = 1;
+    for _ in 0..200 {
+        let mut bytes = Vec::new();
+        for nth in 0..20 {
+            bytes.extend(call(stream));
+            if nth % 2 == 0 {
+                bytes.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+            }
+            stream += 2;
+        }
+        assert!(wire.write(&bytes).await);
+        let last = stream - 2;
+        let answered = wire.until(|frame| {
+            assert_ne!(frame.kind, GOAWAY);
+            frame.stream == last && frame.kind == HEADERS && frame.flags & END_STREAM != 0
+        });
+        assert!(answered.await.is_some());
+    }
+    drop(wire);
+    front.end().await;
+}

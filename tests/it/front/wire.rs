@@ -1,0 +1,147 @@
+//! HTTP/2 spoken by hand, frame by frame.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
+pub(super) const PING: u8 = 6;
+pub(super) const GOAWAY: u8 = 7;
+pub(super) const WINDOW_UPDATE: u8 = 8;
+pub(super) const CONTINUATION: u8 = 9;
+pub(super) const END_STREAM: u8 = 1;
+pub(super) const ACK: u8 = 1;
+pub(super) const END_HEADERS: u8 = 4;
+
+/// What precedes a frame's payload.
+const HEAD: usize = 9;
+
+/// One frame.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+    pub(super) stream: u32,
+    pub(super) payload: Vec<u8>,
+}
+
+/// A connection whose settings were exchanged.
+pub(super) struct Wire {
+    stream: TcpStream,
+    /// The server's settings.
+    pub(super) settings: Vec<(u16, u32)>,
+}
+
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let [_, a, b, c] = length;
+    let mut bytes = vec![a, b, c, kind, flags];
+    bytes.extend(stream.to_be_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// The head of a call of `GetCaller`, in HPACK without indexing.
+pub(super) fn head() -> Vec<u8> {
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/keyassociation.v1.TenantService/GetCaller"),
+        (":authority", "localhost"),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+        ("authorization", "Bearer good"),
+    ];
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        for text in [name, value] {
+            block.push(u8::try_from(text.len()).unwrap());
+            block.extend(text.as_bytes());
+        }
+    }
+    block
+}
+
+/// A whole call: its head, and an empty message.
+pub(super) fn call(stream: u32) -> Vec<u8> {
+    let mut bytes = frame(HEADERS, END_HEADERS, stream, &head());
+    bytes.extend(frame(DATA, END_STREAM, stream, &[0; 5]));
+    bytes
+}
+
+impl Wire {
+    pub(super) async fn open(address: SocketAddr) -> Self {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+        stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+        let mut wire = Self { stream, settings: Vec::new() };
+        let first = wire.read().await.unwrap();
+        assert_eq!(first.kind, SETTINGS);
+        wire.settings = first
+            .payload
+            .as_chunks::<6>()
+            .0
+            .iter()
+            .map(|&[a, b, c, d, e, f]| (u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, f])))
+            .collect();
+        wire.write(&frame(SETTINGS, ACK, 0, &[])).await;
+        // Room for all answers.
+        wire.write(&frame(WINDOW_UPDATE, 0, 0, &0x3FFF_FFFF_u32.to_be_bytes())).await;
+        wire
+    }
+
+    /// Writes, unless the server hung up.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
+    }
+
+    /// The next frame; none where the server hung up.
+    pub(super) async fn read(&mut self) -> Option<Frame> {
+        next(&mut self.stream).await
+    }
+
+    /// Reads until a frame that fits.
+    pub(super) async fn until(&mut self, fits: impl Fn(&Frame) -> bool) -> Option<Frame> {
+        loop {
+            let frame = self.read().await?;
+            if fits(&frame) {
+                return Some(frame);
+            }
+        }
+    }
+
+    /// Writes the same over and over while it reads, and says with which error the server said goodbye.
+    pub(super) async fn flood(self, mut bytes: impl FnMut() -> Vec<u8> + Send + 'static) -> Option<u32> {
+        let (mut read, mut write) = self.stream.into_split();
+        let writing = tokio::spawn(async move { while write.write_all(&bytes()).await.is_ok() {} });
+        let goodbye = timeout(Duration::from_secs(5), async {
+            loop {
+                let Frame { kind, payload, .. } = next(&mut read).await?;
+                if kind == GOAWAY {
+                    return payload.get(4..8)?.try_into().ok().map(u32::from_be_bytes);
+                }
+            }
+        });
+        let goodbye = goodbye.await.ok().flatten();
+        writing.abort();
+        goodbye
+    }
+}
+
+async fn next(from: &mut (impl AsyncRead + Unpin)) -> Option<Frame> {
+    let mut head = [0; HEAD];
+    from.read_exact(&mut head).await.ok()?;
+    let [a, b, c, kind, flags, stream @ ..] = head;
+    let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+    from.read_exact(&mut payload).await.ok()?;
+    Some(Frame { kind, flags, stream: u32::from_be_bytes(stream), payload })
+}

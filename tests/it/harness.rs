@@ -1,0 +1,238 @@
+//! The whole service in this process, over an embedded AWS of its own, and callers of it.
+
+mod caller;
+mod issuer;
+
+use std::{fmt::Write as _, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use logkey::{
+    app::{App, Listeners, Reloader, RunError},
+    audit::view::View,
+    aws::HubCredentials,
+    config::{EmptyEnv, Settings},
+    ports::{EventReader, store::EventFilter},
+    sandbox::{Running, Sandbox, builder::Builder, journal::Entry, seed::AccountSeed},
+};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tonic::transport::{Channel, Endpoint};
+
+pub(crate) use self::{
+    caller::{Caller, on_group, reason},
+    issuer::{ISSUER, TestIssuer},
+};
+
+/// The account of the tenant `payments`.
+pub(crate) const PAYMENTS: &str = "111122223333";
+/// The account of the tenant `orders`.
+pub(crate) const ORDERS: &str = "444455556666";
+pub(crate) const REGION: &str = "eu-west-1";
+pub(crate) const GROUP: &str = "/payments/api";
+pub(crate) const ALL: &str = "logkey:read logkey:associate logkey:disassociate logkey:query-results";
+
+/// How a service is to be started.
+pub(crate) struct Plan {
+    aws: Builder,
+    top: String,
+    tenants: String,
+    jwks: Option<String>,
+}
+
+/// A running service.
+pub(crate) struct Service {
+    pub(crate) sandbox: Running,
+    pub(crate) issuer: TestIssuer,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) reloader: Reloader,
+    folder: TempDir,
+    channel: Channel,
+    log: Arc<dyn EventReader>,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<Result<(), RunError>>,
+}
+
+/// A key of the tenant's account by its id.
+pub(crate) fn key(id: &str) -> String {
+    format!("arn:aws:kms:{REGION}:{PAYMENTS}:key/{id}")
+}
+
+fn furnished(account: AccountSeed, prefix: &str) -> AccountSeed {
+    account
+        .role("LogKeyAssociator", &format!("{prefix}-external-id"))
+        .key(REGION, "good", "allow-both")
+        .key(REGION, "next", "allow-both")
+        .key(REGION, "closed", "lacks-logs")
+        .log_group(REGION, &format!("/{prefix}/api"))
+        .log_group(REGION, &format!("/{prefix}/hash#1"))
+        .log_group(REGION, "/shared/by-nobody")
+}
+
+pub(crate) fn tenant(id: &str, account: &str, limits: &str) -> String {
+    format!(
+        r#"
+[[tenants]]
+id = "{id}"
+issuers = ["{ISSUER}"]
+limits = {limits}
+[[tenants.accounts]]
+account_id = "{account}"
+role_arn = "arn:aws:iam::{account}:role/LogKeyAssociator"
+external_id = "{id}-external-id"
+regions = ["{REGION}"]
+log_groups = ["/{id}/*"]
+kms_keys = ["arn:aws:kms:*:{account}:key/*"]
+query_results = true
+"#
+    )
+}
+
+// === impl Plan ===
+
+impl Default for Plan {
+    fn default() -> Self {
+        let aws = Sandbox::builder()
+            .without_quotas()
+            .account(PAYMENTS, |account| furnished(account, "payments"))
+            .account(ORDERS, |account| furnished(account, "orders"));
+        let generous = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
+        Self {
+            aws,
+            top: String::new(),
+            tenants: tenant("payments", PAYMENTS, generous) + &tenant("orders", ORDERS, generous),
+            jwks: None,
+        }
+    }
+}
+
+impl Plan {
+    /// With more to its AWS.
+    pub(crate) fn aws(mut self, more: impl FnOnce(Builder) -> Builder) -> Self {
+        self.aws = more(self.aws);
+        self
+    }
+
+    /// With settings of other tables than those below, in TOML.
+    pub(crate) fn settings(mut self, toml: &str) -> Self {
+        self.top.push_str(toml);
+        self
+    }
+
+    /// With these keys of the issuer, in place of those of [`TestIssuer`].
+    pub(crate) fn jwks(mut self, jwks: &str) -> Self {
+        self.jwks = Some(jwks.to_owned());
+        self
+    }
+
+    /// With these tenants, in TOML, in place of the usual two.
+    pub(crate) fn tenants(mut self, toml: &str) -> Self {
+        toml.clone_into(&mut self.tenants);
+        self
+    }
+
+    pub(crate) async fn start(self) -> Service {
+        let folder = tempfile::tempdir().unwrap();
+        let issuer = TestIssuer::new("key-1");
+        std::fs::write(folder.path().join("jwks.json"), self.jwks.unwrap_or_else(|| issuer.jwks())).unwrap();
+        let sandbox = self.aws.build().unwrap().start().await.unwrap();
+        let mut toml = self.top.clone();
+        write!(
+            toml,
+            "[store]\nurl = \"sqlite://{store}\"\n[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\njwks_file = \"{jwks}\"\n[aws]\nendpoint_url = \"{aws}\"\n",
+            store = folder.path().join("logkey.db").display(),
+            jwks = folder.path().join("jwks.json").display(),
+            aws = sandbox.endpoint(),
+        )
+        .unwrap();
+        std::fs::write(folder.path().join("head.toml"), &toml).unwrap();
+        std::fs::write(folder.path().join("logkey.toml"), toml + &self.tenants).unwrap();
+        Service::run(folder, sandbox, issuer).await
+    }
+}
+
+// === impl Service ===
+
+impl Service {
+    /// The usual service.
+    pub(crate) async fn start() -> Self {
+        Plan::default().start().await
+    }
+
+    async fn run(folder: TempDir, sandbox: Running, issuer: TestIssuer) -> Self {
+        let settings = read(&folder);
+        let listeners = Listeners {
+            grpc: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            admin: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        };
+        let (address, admin) = (listeners.grpc.local_addr().unwrap(), listeners.admin.local_addr().unwrap());
+        let app = App::start(settings, None, None).await.unwrap();
+        let (log, reloader) = (app.log(), app.reloader());
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(app.run(listeners, async {
+            let _ = stopped.await;
+        }));
+        let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
+        Self { sandbox, issuer, address, admin, reloader, folder, channel, log, stop, running }
+    }
+
+    /// Stops in order and starts again on the same store, over the same AWS.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { sandbox, issuer, folder, channel, log, stop, running, .. } = self;
+        drop((channel, log));
+        stop.send(()).unwrap();
+        running.await.unwrap().unwrap();
+        Self::run(folder, sandbox, issuer).await
+    }
+
+    /// Stops in order.
+    pub(crate) async fn stop(self) {
+        let Self { channel, log, stop, running, .. } = self;
+        drop((channel, log));
+        stop.send(()).unwrap();
+        running.await.unwrap().unwrap();
+    }
+
+    /// Puts other tenants into the settings file and takes them over.
+    pub(crate) async fn reload(&self, tenants: &str) {
+        let head = std::fs::read_to_string(self.folder.path().join("head.toml")).unwrap();
+        std::fs::write(self.settings(), head + tenants).unwrap();
+        self.reloader.reload(Settings::load(&self.settings(), &EmptyEnv)).await;
+    }
+
+    pub(crate) fn settings(&self) -> PathBuf {
+        self.folder.path().join("logkey.toml")
+    }
+
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// A caller of the tenant with these scopes.
+    pub(crate) fn caller(&self, tenant: &str, scopes: &str) -> Caller {
+        Caller::new(self.channel(), &self.issuer.token(tenant, scopes))
+    }
+
+    /// Every event so far, oldest first. Notes are written without anyone waiting: a change that is
+    /// waited for afterwards is written after them, so one is made by restarting or asked for here.
+    pub(crate) async fn events(&self) -> Vec<View> {
+        let mut stored = self.log.list(&EventFilter::default(), None, 1000).await.unwrap();
+        stored.reverse();
+        stored.iter().map(|event| View::try_from(event).unwrap()).collect()
+    }
+
+    /// The calls of this operation that reached AWS.
+    pub(crate) fn reached(&self, operation: &str) -> Vec<Entry> {
+        let all = self.sandbox.sandbox().journal();
+        all.into_iter().filter(|entry| entry.operation == operation).collect()
+    }
+}
+
+fn read(folder: &TempDir) -> Settings {
+    let path = folder.path().join("logkey.toml");
+    let mut settings = Settings::load(&path, &EmptyEnv).unwrap_or_else(|faults| panic!("{faults:?}"));
+    settings.aws.hub = Some(HubCredentials {
+        access_key_id: "AKIASANDBOXHUB".into(),
+        secret_access_key: "not-a-secret".into(),
+    });
+    settings
+}

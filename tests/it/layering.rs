@@ -1,0 +1,155 @@
+//! Arrows point down.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+/// Top first. A module may use a later row, or its own module.
+const RANKS: &[&[&str]] = &[
+    &["main"],
+    &["cli"],
+    &["app"],
+    &["config"],
+    &["server"],
+    &["service"],
+    &["audit", "auth", "aws", "limit", "sandbox", "store"],
+    &["ports", "proto"],
+    &["domain"],
+];
+
+#[test]
+fn no_module_uses_one_above_it() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut upward = BTreeSet::new();
+    for file in rust_files(&src) {
+        let from = module(&src, &file);
+        if from == "lib" || from == "testing" {
+            continue;
+        }
+        for to in used(&fs::read_to_string(&file).unwrap()) {
+            if to != from && to != "testing" && rank(&to) <= rank(&from) {
+                upward.insert(format!("{from} -> {to} in {}", file.display()));
+            }
+        }
+    }
+    assert!(upward.is_empty(), "{upward:#?}");
+}
+
+#[test]
+fn domain_is_free_of_frameworks() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for file in rust_files(&src).into_iter().filter(|f| module(&src, f) == "domain") {
+        let text = fs::read_to_string(&file).unwrap();
+        for word in ["async fn", "tokio::", "tonic::", "aws_sdk", "aws_config", "sqlx::", "cedar_policy"] {
+            assert!(!text.contains(word), "{} says {word}", file.display());
+        }
+    }
+}
+
+#[test]
+fn generated_messages_stay_at_the_edge() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for file in rust_files(&src) {
+        let exempt = ["server", "cli", "proto", "lib"].contains(&module(&src, &file).as_str());
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(exempt || !used(&text).contains("proto"), "{}", file.display());
+    }
+}
+
+#[test]
+fn files_stay_small() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for file in rust_files(&src) {
+        let lines = fs::read_to_string(&file).unwrap().lines().count();
+        assert!(file.ends_with("tests.rs") || lines <= 400, "{} has {lines} lines", file.display());
+    }
+}
+
+#[test]
+fn only_one_file_chooses_status_codes() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for file in rust_files(&src) {
+        let exempt = file.ends_with("server/status.rs") || file.ends_with("tests.rs");
+        // HTTP's statuses are another matter.
+        let text = fs::read_to_string(&file).unwrap().replace("StatusCode::", "");
+        for naming in ["tonic::Code", "Code::Ok", "Code::Not", "Code::Un", "Code::Int", "Code::In", "Code::P"]
+        {
+            assert!(exempt || !text.contains(naming), "{} says {naming}", file.display());
+        }
+    }
+}
+
+#[test]
+fn only_policy_says_yes() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    // The last one only reads decisions, to show them.
+    let may = ["auth/cedar.rs", "domain/authorization.rs", "testing.rs", "cli/policy/asked.rs"];
+    for file in rust_files(&src) {
+        let exempt = file.starts_with(src.join("testing")) || may.iter().any(|name| file.ends_with(name));
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(exempt || !text.contains("Decision::Allow {"), "{}", file.display());
+    }
+}
+
+fn rank(module: &str) -> usize {
+    RANKS.iter().position(|row| row.contains(&module)).unwrap_or_else(|| panic!("no rank for {module}"))
+}
+
+/// The top-level module a file belongs to.
+fn module(src: &Path, file: &Path) -> String {
+    let first = file.strip_prefix(src).unwrap().components().next().unwrap();
+    Path::new(first.as_os_str()).file_stem().unwrap().to_str().unwrap().to_owned()
+}
+
+/// Every top-level module named after `crate::`, alone or in a group.
+fn used(text: &str) -> BTreeSet<String> {
+    let code: Vec<&str> = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect();
+    let code = code.join("\n");
+    code.split("crate::").skip(1).flat_map(paths).map(first_word).collect()
+}
+
+/// `a::b` is one path; `{a::b, c::{d, e}}` is two.
+fn paths(after: &str) -> Vec<&str> {
+    let Some(group) = after.strip_prefix('{') else {
+        return vec![after];
+    };
+    let (mut depth, mut start, mut found) = (0, 0, Vec::new());
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                found.push(&group[start..at]);
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                found.push(&group[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found.retain(|path| !path.trim().is_empty());
+    found
+}
+
+fn first_word(path: &str) -> String {
+    path.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+#[test]
+fn the_reader_of_imports_sees_single_and_grouped_paths() {
+    let text = "use crate::a::B;\nuse crate::{c, d::{E, F},\n g::H};\n// use crate::not::me;";
+    assert_eq!(used(text), ["a", "c", "d", "g"].map(String::from).into());
+}
+
+fn rust_files(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}

@@ -1,0 +1,38 @@
+//! Limits as a caller meets them, with AWS's own quota behind.
+
+use std::{sync::Arc, time::Instant};
+
+use logkey::{limit::view::LimitsView, sandbox::quota::Rate};
+use tokio::task::JoinSet;
+
+use super::harness::{ALL, GROUP, PAYMENTS, Plan, REGION, key};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_call_is_lost_to_awss_quota_and_none_is_throttled() {
+    let rate = Rate::new(5.0, 5.0);
+    let service = Plan::default().aws(|aws| aws.quota("AssociateKmsKey", rate)).start().await;
+    let caller = Arc::new(service.caller("payments", ALL));
+    // The first call also fetches credentials.
+    caller.associate(GROUP, &key("good")).await.unwrap();
+    let (mut calls, start) = (JoinSet::new(), Instant::now());
+    for _ in 0..15 {
+        let caller = Arc::clone(&caller);
+        calls.spawn(async move { caller.associate(GROUP, &key("good")).await });
+    }
+    for ended in calls.join_all().await {
+        ended.unwrap();
+    }
+    let took = start.elapsed().as_secs_f64();
+    assert!((2.8..10.0).contains(&took), "15 calls at 5 a second took {took} s");
+    assert_eq!(service.reached("AssociateKmsKey").len(), 16, "each once");
+
+    let answer =
+        reqwest::get(format!("http://{}/limits", service.admin)).await.unwrap().text().await.unwrap();
+    let view: LimitsView = serde_json::from_str(&answer).unwrap();
+    let lane = view.lanes.iter().find(|lane| lane.operation == "AssociateKmsKey").unwrap();
+    assert_eq!((lane.account.as_str(), lane.region.as_str(), lane.waiting), (PAYMENTS, REGION, 0));
+    assert!(lane.believed > 4.5, "{lane:?}");
+    assert_eq!(view.tenants.first().unwrap().tenant, "payments");
+    drop(caller);
+    service.stop().await;
+}

@@ -1,0 +1,20 @@
+//! Black-box tests: a real server on a real socket, and the rules of the house.
+#![expect(clippy::panic, clippy::string_slice, clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod audit;
+mod audit_tree;
+mod aws;
+mod bound;
+mod diagnosis;
+mod docs;
+mod edge;
+mod front;
+mod harness;
+mod layering;
+mod limits;
+mod main_job;
+mod process;
+mod reload;
+
+mod sandbox;
+mod tokens;

@@ -1,0 +1,329 @@
+//! The main job, from a real client to the embedded AWS and back.
+
+use std::time::Duration;
+
+use logkey::{
+    proto::{KeyFilter, KeyHealth, ListKeyAssociationsRequest, Source, State},
+    sandbox::fault::{Effect, Fault},
+};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::harness::{ALL, GROUP, ORDERS, PAYMENTS, Plan, REGION, Service, key, reason, tenant};
+
+fn query_results(account: &str) -> String {
+    format!("arn:aws:logs:{REGION}:{account}:query-result:*")
+}
+
+fn aws_error(code: &str, message: &str) -> Effect {
+    Effect::Error { code: code.into(), message: Some(message.into()), status: None }
+}
+
+#[tokio::test]
+async fn a_key_is_set_read_back_and_taken_away() {
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+
+    let set = caller.associate(GROUP, &key("good")).await.unwrap();
+    assert!(!set.audit_event_id.is_empty() && !set.aws_request_id.is_empty());
+    let aws = service.sandbox.sandbox();
+    assert_eq!(aws.log_group_key(PAYMENTS, REGION, GROUP), Some(key("good")));
+
+    let read = caller.get(GROUP).await.unwrap();
+    assert_eq!((read.kms_key_arn.clone(), read.state()), (key("good"), State::Settling));
+    assert_eq!((read.source(), read.key_health()), (Source::Live, KeyHealth::Usable));
+    assert_eq!(read.settle_time.unwrap().seconds - read.accept_time.unwrap().seconds, 300);
+
+    let replaced = caller.associate(GROUP, &key("next")).await.unwrap();
+    assert_eq!(replaced.association.unwrap().previous_kms_key_arn, key("good"));
+
+    let gone = caller.disassociate(GROUP).await.unwrap();
+    assert_eq!(gone.association.unwrap().previous_kms_key_arn, key("next"));
+    assert_eq!(gone.warnings[0].code, "FORMER_KEY_STILL_PROTECTS_DATA");
+    assert_eq!(aws.log_group_key(PAYMENTS, REGION, GROUP), None);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn every_kind_of_target_works_and_hash_names_go_by_name() {
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+    let arn = format!("arn:aws:logs:{REGION}:{PAYMENTS}:log-group:{GROUP}");
+    caller.associate_arn(&arn, &key("good")).await.unwrap();
+    caller.associate("/payments/hash#1", &key("good")).await.unwrap();
+    caller.associate_arn(&query_results(PAYMENTS), &key("good")).await.unwrap();
+
+    let aws = service.sandbox.sandbox();
+    assert_eq!(aws.log_group_key(PAYMENTS, REGION, GROUP), Some(key("good")));
+    assert_eq!(aws.log_group_key(PAYMENTS, REGION, "/payments/hash#1"), Some(key("good")));
+    assert_eq!(aws.query_results_key(PAYMENTS, REGION), Some(key("good")));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_set_on_query_results_is_known_after_a_restart() {
+    let service = Service::start().await;
+    let results = query_results(PAYMENTS);
+    let caller = service.caller("payments", ALL);
+    assert_eq!(caller.get_arn(&results).await.unwrap().state(), State::Unknown);
+    caller.associate_arn(&results, &key("good")).await.unwrap();
+
+    let service = service.restart().await;
+    let told = service.caller("payments", ALL).get_arn(&results).await.unwrap();
+    assert_eq!((told.kms_key_arn.clone(), told.source()), (key("good"), Source::Recorded));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_shows_only_the_tenants_own_groups() {
+    let many = |aws: logkey::sandbox::builder::Builder| {
+        aws.account("777788889999", |account| {
+            (0..120).fold(account.role("LogKeyAssociator", "many-external-id"), |account, n| {
+                account.log_group(REGION, &format!("/{}/{n:03}", if n % 3 == 0 { "many" } else { "else" }))
+            })
+        })
+    };
+    let limits = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
+    let service = Plan::default().aws(many).tenants(&tenant("many", "777788889999", limits)).start().await;
+    let caller = service.caller("many", ALL);
+    let mut seen = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let page = caller
+            .list(ListKeyAssociationsRequest { page_size: 7, page_token, ..Default::default() })
+            .await
+            .unwrap();
+        assert!(page.associations.len() <= 7);
+        seen.extend(page.associations.into_iter().map(|it| it.resource_arn));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 40);
+    assert!(seen.iter().all(|arn| arn.contains(":log-group:/many/")) && seen.is_sorted());
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_is_filtered_by_prefix_and_by_key() {
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+    caller.associate(GROUP, &key("good")).await.unwrap();
+    let listed = |key_filter: KeyFilter, prefix: &str| {
+        let message = ListKeyAssociationsRequest {
+            key_filter: key_filter.into(),
+            log_group_name_prefix: prefix.into(),
+            ..Default::default()
+        };
+        let caller = caller.clone();
+        async move { caller.list(message).await.unwrap().associations.len() }
+    };
+    assert_eq!(listed(KeyFilter::Any, "").await, 2);
+    assert_eq!(listed(KeyFilter::WithKey, "").await, 1);
+    assert_eq!(listed(KeyFilter::WithoutKey, "").await, 1);
+    assert_eq!(listed(KeyFilter::KeyUnhealthy, "").await, 0);
+    assert_eq!(listed(KeyFilter::Any, "/payments/h").await, 1);
+    assert_eq!(listed(KeyFilter::Any, "/shared").await, 0);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn another_tenants_things_are_as_if_absent() {
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+    let foreign = format!("arn:aws:logs:{REGION}:{ORDERS}:log-group:/orders/api");
+    let absent = format!("arn:aws:logs:{REGION}:999999999999:log-group:/orders/api");
+    let told = |status: tonic::Status, account: &str| {
+        (status.code(), reason(&status), status.message().replace(account, "ACCOUNT"))
+    };
+    let one = told(caller.associate_arn(&foreign, &key("good")).await.unwrap_err(), ORDERS);
+    let other = told(caller.associate_arn(&absent, &key("good")).await.unwrap_err(), "999999999999");
+    assert_eq!(one, other);
+    assert_eq!(one.1, "ACCOUNT_NOT_FOUND");
+
+    let told = |status: tonic::Status, name: &str| {
+        (status.code(), reason(&status), status.message().replace(name, "NAME"))
+    };
+    let hidden = told(caller.get("/shared/by-nobody").await.unwrap_err(), "/shared/by-nobody");
+    let missing = told(caller.get("/payments/missing").await.unwrap_err(), "/payments/missing");
+    assert_eq!(hidden, missing);
+    assert_eq!(hidden.1, "LOG_GROUP_NOT_FOUND");
+
+    assert!(service.reached("AssociateKmsKey").is_empty());
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn every_assume_role_carries_the_tenants_own_external_id_and_sessions_are_reused() {
+    let service = Service::start().await;
+    for _ in 0..3 {
+        service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
+    }
+    let assumed = service.reached("AssumeRole");
+    assert_eq!(assumed.len(), 1);
+    assert!(assumed.iter().all(|entry| entry.external_id == Some(true)));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn errors_of_aws_come_back_as_their_code_and_reason() {
+    for (fault, code, expected) in [
+        (
+            aws_error(
+                "AccessDeniedException",
+                "The specified KMS key does not exist or is not allowed to be used with Arn 'arn:aws:logs:eu-west-1:111122223333:log-group:/payments/api'",
+            ),
+            // The key and its policy are good here, so that no check can say why.
+            Code::FailedPrecondition,
+            "KEY_NOT_USABLE",
+        ),
+        (
+            aws_error(
+                "AccessDeniedException",
+                "User: arn:aws:sts::111122223333:assumed-role/LogKeyAssociator/x is not authorized to perform: kms:Encrypt on resource: arn because no identity-based policy allows the kms:Encrypt action",
+            ),
+            Code::FailedPrecondition,
+            "ROLE_LACKS_KMS_PERMISSION",
+        ),
+        (
+            aws_error(
+                "AccessDeniedException",
+                "User: arn:aws:sts::111122223333:assumed-role/LogKeyAssociator/x is not authorized to perform: logs:AssociateKmsKey on resource: arn with an explicit deny in a service control policy",
+            ),
+            Code::FailedPrecondition,
+            "DENIED_BY_ORGANIZATION",
+        ),
+        (
+            aws_error("ResourceNotFoundException", "The specified log group does not exist."),
+            Code::NotFound,
+            "LOG_GROUP_NOT_FOUND",
+        ),
+        (
+            aws_error("InvalidParameterException", "The specified KMS Key Id could not be found"),
+            Code::NotFound,
+            "KEY_NOT_FOUND",
+        ),
+    ] {
+        let service = Service::start().await;
+        service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", fault).times(1));
+        let status = service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap_err();
+        assert_eq!((status.code(), reason(&status)), (code, expected.to_owned()), "{status:?}");
+        // What is absent is told in the same words whether AWS was asked or not.
+        let info = status.get_details_error_info().unwrap();
+        assert!(code == Code::NotFound || info.metadata.contains_key("aws_request_id"), "{info:?}");
+        service.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn throttles_conflicts_and_faults_of_aws_are_waited_out() {
+    let service = Service::start().await;
+    let aws = service.sandbox.sandbox();
+    aws.fault(Fault::on("AssociateKmsKey", Effect::Throttle).times(1));
+    aws.fault(
+        Fault::on("AssociateKmsKey", aws_error("OperationAbortedException", "A conflicting operation"))
+            .times(1),
+    );
+    service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
+    assert_eq!(aws.log_group_key(PAYMENTS, REGION, GROUP), Some(key("good")));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_without_an_answer_is_told_as_unknown_by_its_deadline() {
+    let service = Plan::default().settings("[server]\nrequest_timeout = \"700ms\"\n").start().await;
+    service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", Effect::Hang));
+    let status = service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status)), (Code::DeadlineExceeded, "OUTCOME_UNKNOWN".to_owned()));
+
+    let service = service.restart().await;
+    let mut looks = tokio::time::interval(Duration::from_millis(50));
+    let settled = loop {
+        looks.tick().await;
+        if let Some(event) = service.events().await.into_iter().find(|event| event.kind == "settled") {
+            break event;
+        }
+    };
+    assert_eq!(settled.outcome.as_deref(), Some("not in force"));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_lets_a_call_under_way_end_and_records_it() {
+    let service = Service::start().await;
+    let aws = service.sandbox.sandbox().clone();
+    aws.fault(Fault::on("AssociateKmsKey", Effect::Latency { ms: 800, jitter_ms: 0 }));
+    let caller = service.caller("payments", ALL);
+    let under_way = tokio::spawn(async move { caller.associate(GROUP, &key("good")).await });
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    while service.reached("AssociateKmsKey").is_empty() {
+        looks.tick().await;
+    }
+    let service = service.restart().await;
+    let answered = under_way.await.unwrap().unwrap();
+    let events = service.events().await;
+    assert!(events.iter().any(|event| event.id == answered.audit_event_id));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn every_change_has_an_intent_and_an_outcome_and_refusals_are_recorded() {
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+    service.caller("payments", "logkey:read").associate(GROUP, &key("good")).await.unwrap_err();
+    caller.associate(GROUP, &key("closed")).await.unwrap_err();
+    caller.associate(GROUP, &key("good")).await.unwrap();
+    // What nobody waits for is on disk once the service has stopped.
+    let service = service.restart().await;
+    let told: Vec<(String, Option<String>)> = service
+        .events()
+        .await
+        .into_iter()
+        .filter(|event| event.action == "AssociateKmsKey")
+        .map(|event| (event.kind, event.outcome))
+        .collect();
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        told,
+        [
+            ("refusal".to_owned(), some("SCOPE_MISSING")),
+            ("intent".to_owned(), None),
+            ("outcome".to_owned(), some("KEY_POLICY_LACKS_LOGS_SERVICE")),
+            ("intent".to_owned(), None),
+            ("outcome".to_owned(), some("OK")),
+        ]
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn over_the_rate_waiting_as_told_is_enough() {
+    let limits = "{ per_second = 2, burst = 2, max_in_flight = 10 }";
+    let service = Plan::default().tenants(&tenant("payments", PAYMENTS, limits)).start().await;
+    let caller = service.caller("payments", ALL);
+    caller.who_am_i().await.unwrap();
+    caller.who_am_i().await.unwrap();
+    let status = caller.who_am_i().await.unwrap_err();
+    assert_eq!((status.code(), reason(&status)), (Code::ResourceExhausted, "TENANT_RATE_LIMITED".into()));
+    assert_eq!(status.get_details_quota_failure().unwrap().violations[0].subject, "tenant:payments");
+    assert_eq!(status.metadata().get("ratelimit-limit").unwrap(), "2");
+    let wait = status.get_details_retry_info().unwrap().retry_delay.unwrap();
+    assert!(wait <= Duration::from_millis(500));
+    tokio::time::sleep(wait).await;
+    caller.who_am_i().await.unwrap();
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_caller_is_told_who_it_is_and_what_is_open_to_it() {
+    let service = Service::start().await;
+    let told = service.caller("payments", "logkey:read logkey:associate").who_am_i().await.unwrap();
+    assert_eq!((told.tenant_id.as_str(), told.subject.as_str()), ("payments", "someone"));
+    assert_eq!(told.scopes, ["logkey:associate", "logkey:read"]);
+    let [account] = told.accounts.as_slice() else { panic!("{told:?}") };
+    assert_eq!(account.account_id, PAYMENTS);
+    assert_eq!(account.log_group_patterns, ["/payments/*"]);
+    assert_eq!(told.limits.unwrap().in_flight, 1);
+    service.stop().await;
+}

@@ -1,0 +1,242 @@
+//! The binary itself: how it starts, what it says when it cannot, how it ends.
+
+use std::{
+    io::Read as _,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tonic::transport::Endpoint;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+use crate::harness::{ISSUER, TestIssuer};
+
+/// How often a start is looked at before it counts as failed: a tenth of a second each.
+const LOOKS: u32 = 300;
+
+fn logkey(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_logkey"));
+    command.args(arguments).stdin(Stdio::null()).env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    logkey(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// An address that was free a moment ago.
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn settings(folder: &Path, grpc: SocketAddr, admin: SocketAddr) -> String {
+    std::fs::write(folder.join("jwks.json"), TestIssuer::new("k").jwks()).unwrap();
+    let toml = format!(
+        "[server]\nlisten = \"{grpc}\"\nadmin_listen = \"{admin}\"\n[store]\nurl = \"sqlite://{store}\"\n[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\njwks_file = \"{jwks}\"\n",
+        store = folder.join("logkey.db").display(),
+        jwks = folder.join("jwks.json").display(),
+    );
+    let path = folder.join("logkey.toml");
+    std::fs::write(&path, toml).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// A service of its own process; killed when it is dropped.
+struct Process {
+    child: Child,
+    _folder: TempDir,
+    config: String,
+    grpc: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Process {
+    async fn serve() -> Self {
+        Self::serve_in(tempfile::tempdir().unwrap(), "", "").await
+    }
+
+    /// A service with more settings, above and below the usual ones.
+    async fn serve_in(folder: TempDir, above: &str, below: &str) -> Self {
+        let (grpc, admin) = (free(), free());
+        let config = settings(folder.path(), grpc, admin);
+        let usual = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, format!("{above}{usual}{below}")).unwrap();
+        let child = logkey(&["serve", "--config", &config]).stderr(Stdio::piped()).spawn().unwrap();
+        let process = Self { child, _folder: folder, config, grpc, admin };
+        let endpoint = Endpoint::from_shared(format!("http://{grpc}")).unwrap();
+        for _ in 0..LOOKS {
+            if let Ok(channel) = endpoint.connect().await {
+                let request = HealthCheckRequest { service: String::new() };
+                if HealthClient::new(channel).check(request).await.is_ok() {
+                    return process;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("the service does not answer");
+    }
+
+    /// Waits until the metric is there: settings were looked at, for one.
+    async fn until_metric(&self, metric: &str) {
+        let url = format!("http://{}/metrics", self.admin);
+        for _ in 0..LOOKS {
+            if reqwest::get(&url).await.unwrap().text().await.unwrap().contains(metric) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{metric} does not come");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    fn end(mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().unwrap();
+        let mut told = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        (status.code(), told)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn the_demo_answers_as_expected() {
+    let done = output(&["demo"]);
+    let told = text(&done.stdout);
+    assert!(done.status.success(), "{told}{}", text(&done.stderr));
+    assert!(told.contains("steps answered as expected") && told.contains("grpcurl -plaintext"), "{told}");
+    assert!(!told.contains('\u{1b}'), "colours are for terminals");
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_told_all_at_once_and_nothing_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.toml");
+    std::fs::write(&path, "[server]\nlisten = \"nowhere\"\nlissten = 1\n[[tenants]]\nid = \"A B\"\n")
+        .unwrap();
+    for verb in ["serve", "check"] {
+        let done = output(&[verb, "--config", path.to_str().unwrap()]);
+        assert_eq!(done.status.code(), Some(2));
+        let told = text(&done.stderr);
+        for expected in ["bad.toml:2:", "bad.toml:3:", "bad.toml:5:"] {
+            assert!(told.contains(expected), "{verb}: {told}");
+        }
+        assert!(!told.contains("nowhere"), "{told}");
+    }
+    assert!(!folder.path().join("logkey.db").exists());
+}
+
+#[test]
+fn settings_that_cannot_be_read_are_told_in_one_line() {
+    let done = output(&["serve", "--config", "/nonexistent/logkey.toml"]);
+    assert_eq!(done.status.code(), Some(2));
+    let told = text(&done.stderr);
+    assert!(told.contains("/nonexistent/logkey.toml") && told.trim().lines().count() == 1, "{told}");
+}
+
+#[test]
+fn a_port_in_use_is_told_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = settings(folder.path(), taken.local_addr().unwrap(), free());
+    let done = output(&["serve", "--config", &config]);
+    assert_eq!(done.status.code(), Some(1));
+    let told = text(&done.stderr);
+    assert!(told.contains("cannot listen on") && told.contains("server.listen"), "{told}");
+}
+
+#[test]
+fn a_store_that_cannot_be_written_is_told_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = settings(folder.path(), free(), free());
+    std::fs::create_dir(folder.path().join("logkey.db")).unwrap();
+    let done = output(&["serve", "--config", &config]);
+    assert_eq!(done.status.code(), Some(1));
+    let told = text(&done.stderr);
+    assert!(told.contains("logkey.db"), "{told}");
+}
+
+#[tokio::test]
+async fn a_second_process_on_the_same_store_does_not_start_and_the_first_goes_on() {
+    let first = Process::serve().await;
+    let text_of = std::fs::read_to_string(&first.config).unwrap();
+    let other = text_of
+        .replace(&first.grpc.to_string(), &free().to_string())
+        .replace("admin_listen", "# admin_listen");
+    let other = other.replace("[store]", &format!("admin_listen = \"{}\"\n[store]", free()));
+    let path = format!("{}.second.toml", first.config);
+    std::fs::write(&path, other).unwrap();
+    let done = output(&["serve", "--config", &path]);
+    assert_eq!(done.status.code(), Some(1));
+    assert!(text(&done.stderr).contains("in use by another process"), "{}", text(&done.stderr));
+    first.signal("-TERM");
+    assert_eq!(first.end().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_termination_ends_it_in_order() {
+    let process = Process::serve().await;
+    process.signal("-TERM");
+    let (code, told) = process.end();
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("stopped"), "{told}");
+}
+
+#[tokio::test]
+async fn a_changed_file_is_taken_over_without_being_asked() {
+    let process = Process::serve().await;
+    let good = std::fs::read_to_string(&process.config).unwrap();
+    std::fs::write(&process.config, good + "# the same, with a comment\n").unwrap();
+    process.until_metric("logkey_reloads_total{outcome=\"taken\"}").await;
+    process.signal("-TERM");
+    assert_eq!(process.end().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_new_tenant_in_an_empty_folder_and_a_changed_secret_are_taken_over_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("payments.external-id");
+    std::fs::write(&secret, "first").unwrap();
+    let tenants = folder.path().join("tenants.d");
+    std::fs::create_dir(&tenants).unwrap();
+    let below = format!(
+        "[[tenants]]\nid = \"payments\"\nissuers = [\"{ISSUER}\"]\n[[tenants.accounts]]\naccount_id = \"111122223333\"\nrole_arn = \"arn:aws:iam::111122223333:role/R\"\nexternal_id_file = \"payments.external-id\"\nregions = [\"eu-west-1\"]\nlog_groups = [\"*\"]\nkms_keys = [\"*\"]\n"
+    );
+    let process = Process::serve_in(folder, "tenants_dir = \"tenants.d\"\n", &below).await;
+    std::fs::write(tenants.join("orders.toml"), format!("id = \"orders\"\nissuers = [\"{ISSUER}\"]\n"))
+        .unwrap();
+    process.until_metric("logkey_reloads_total{outcome=\"taken\"} 1").await;
+    std::fs::write(&secret, "second").unwrap();
+    process.until_metric("logkey_reloads_total{outcome=\"taken\"} 2").await;
+    process.signal("-TERM");
+    assert_eq!(process.end().0, Some(0));
+}
+
+#[tokio::test]
+async fn a_hangup_takes_the_settings_over_and_a_faulty_set_is_told() {
+    let process = Process::serve().await;
+    let good = std::fs::read_to_string(&process.config).unwrap();
+    std::fs::write(&process.config, good + "[[tenants]]\nid = \"Not An Id\"\n").unwrap();
+    process.signal("-HUP");
+    process.until_metric("logkey_reloads_total{outcome=\"refused\"}").await;
+    process.signal("-TERM");
+    let (code, told) = process.end();
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("not taken over"), "{told}");
+}

@@ -1,0 +1,43 @@
+//! Settings change while the service runs.
+
+use crate::harness::{ALL, GROUP, ORDERS, PAYMENTS, Service, key, reason, tenant};
+
+const LIMITS: &str = "{ per_second = 100, burst = 100, max_in_flight = 10 }";
+
+#[tokio::test]
+async fn tenants_come_and_go_without_a_restart() {
+    let service = Service::start().await;
+    let (payments, orders) = (service.caller("payments", ALL), service.caller("orders", ALL));
+    orders.who_am_i().await.unwrap();
+
+    service.reload(&tenant("payments", PAYMENTS, LIMITS)).await;
+    payments.who_am_i().await.unwrap();
+    assert_eq!(reason(&orders.who_am_i().await.unwrap_err()), "TOKEN_INVALID");
+
+    service.reload(&(tenant("payments", PAYMENTS, LIMITS) + &tenant("orders", ORDERS, LIMITS))).await;
+    orders.who_am_i().await.unwrap();
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_suspended_tenant_is_refused_from_the_reload_on() {
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+    caller.associate(GROUP, &key("good")).await.unwrap();
+    let suspended = tenant("payments", PAYMENTS, LIMITS).replace("limits =", "suspended = true\nlimits =");
+    service.reload(&suspended).await;
+    assert_eq!(reason(&caller.associate(GROUP, &key("next")).await.unwrap_err()), "TENANT_SUSPENDED");
+    assert_eq!(service.reached("AssociateKmsKey").len(), 1);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn faulty_settings_keep_what_was_in_force() {
+    let service = Service::start().await;
+    service.reload("[[tenants]]\nid = \"Not An Id\"\n").await;
+    service.caller("payments", ALL).who_am_i().await.unwrap();
+    let events = service.events().await;
+    let reload = events.iter().find(|event| event.action == "Reload").unwrap();
+    assert_eq!(reload.outcome.as_deref(), Some("FIELD_INVALID"));
+    service.stop().await;
+}

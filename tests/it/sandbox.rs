@@ -1,0 +1,104 @@
+//! The embedded AWS, seen by the AWS SDK.
+
+mod control;
+mod faults;
+mod keys;
+mod roles;
+mod verb;
+
+use aws_credential_types::Credentials;
+use aws_sdk_cloudwatchlogs::config::{BehaviorVersion, Region, retry::RetryConfig};
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use logkey::sandbox::{Running, Sandbox, builder::Builder, seed::AccountSeed};
+
+const ACCOUNT: &str = "111122223333";
+const OTHER: &str = "444455556666";
+const REGION: &str = "eu-west-1";
+const ROLE: &str = "arn:aws:iam::111122223333:role/Associator";
+const EXTERNAL_ID: &str = "tenant-external-id";
+const GROUP: &str = "/payments/api";
+
+/// Two accounts, each with a role, keys of every kind and some log groups.
+fn two_accounts() -> Builder {
+    Sandbox::builder().without_quotas().account(ACCOUNT, furnished).account(OTHER, furnished)
+}
+
+fn furnished(account: AccountSeed) -> AccountSeed {
+    account
+        .role("Associator", EXTERNAL_ID)
+        .key(REGION, "good", "allow-both")
+        .key(REGION, "groups-only", "allow-logs")
+        .key(REGION, "results-only", "allow-query-results")
+        .key(REGION, "closed", "lacks-logs")
+        .key(REGION, "elsewhere", "other-group")
+        .key("us-east-1", "far", "allow-both")
+        .log_group(REGION, GROUP)
+        .log_group(REGION, "/payments/worker")
+}
+
+fn key(id: &str) -> String {
+    format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{id}")
+}
+
+fn credentials(access_key: &str, token: Option<&str>) -> Credentials {
+    Credentials::new(access_key, "secret", token.map(str::to_owned), None, "test")
+}
+
+/// What `AssumeRole` gave out.
+fn issued_credentials(issued: &aws_sdk_sts::types::Credentials) -> Credentials {
+    let token = Some(issued.session_token.clone());
+    Credentials::new(&issued.access_key_id, &issued.secret_access_key, token, None, "test")
+}
+
+fn hub() -> Credentials {
+    credentials("AKIASANDBOXHUB", None)
+}
+
+fn admin(account: &str) -> Credentials {
+    credentials(&format!("AKIAADMIN{account}"), None)
+}
+
+/// One client of a service, which tries each call once.
+macro_rules! client {
+    ($service:ident, $running:expr, $credentials:expr) => {
+        $service::Client::from_conf(
+            $service::Config::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .region(Region::from_static(REGION))
+                .endpoint_url($running.endpoint())
+                .credentials_provider($credentials)
+                .retry_config(RetryConfig::disabled())
+                .build(),
+        )
+    };
+}
+use client;
+
+/// Credentials of a session of [`ROLE`].
+async fn session(running: &Running) -> Credentials {
+    let answer = client!(aws_sdk_sts, running, hub())
+        .assume_role()
+        .role_arn(ROLE)
+        .role_session_name("payments")
+        .external_id(EXTERNAL_ID)
+        .send()
+        .await
+        .unwrap();
+    let issued = answer.credentials.unwrap();
+    issued_credentials(&issued)
+}
+
+async fn logs(running: &Running) -> aws_sdk_cloudwatchlogs::Client {
+    client!(aws_sdk_cloudwatchlogs, running, session(running).await)
+}
+
+/// The error's code and text.
+fn told<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug>(
+    result: Result<T, SdkError<E, HttpResponse>>,
+) -> (String, String) {
+    let error = result.unwrap_err();
+    let error = error.as_service_error().unwrap();
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    (text(error.code()), text(error.message()))
+}

@@ -1,0 +1,177 @@
+//! Quotas, faults on demand, and the journal of all that came in.
+
+use std::time::Duration;
+
+use logkey::sandbox::{
+    fault::{Effect, Fault},
+    journal::Outcome,
+};
+
+use super::*;
+
+async fn associate(logs: &aws_sdk_cloudwatchlogs::Client) -> Result<(), (String, String)> {
+    let ask = logs.associate_kms_key().log_group_name(GROUP);
+    match ask.kms_key_id(key("good")).send().await {
+        Err(error) if error.as_service_error().is_none() => Err(("no answer".to_owned(), String::new())),
+        Err(error) => Err(told(Err::<(), _>(error))),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn error(code: &str, message: &str) -> Effect {
+    Effect::Error { code: code.to_owned(), message: Some(message.to_owned()), status: None }
+}
+
+#[tokio::test]
+async fn the_sixth_association_of_a_second_is_throttled_in_that_account_alone() {
+    let still = jiff::Timestamp::UNIX_EPOCH;
+    let sandbox = Sandbox::builder()
+        .clock(logkey::sandbox::clock::Clock::from_fn(move || still))
+        .account(ACCOUNT, furnished)
+        .account(OTHER, furnished);
+    let running = sandbox.build().unwrap().start().await.unwrap();
+    let logs = logs(&running).await;
+    for _ in 0..5 {
+        associate(&logs).await.unwrap();
+    }
+    let refused = associate(&logs).await.unwrap_err();
+    let throttled = ("ThrottlingException", "Rate exceeded");
+    assert_eq!((refused.0.as_str(), refused.1.as_str()), throttled);
+    let other = client!(aws_sdk_cloudwatchlogs, running, admin(OTHER));
+    let ask = other.associate_kms_key().log_group_name(GROUP);
+    let arn = key("good").replace(ACCOUNT, OTHER);
+    ask.kms_key_id(arn).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_fault_meets_the_calls_it_is_for_and_as_many_as_it_should() {
+    let running = two_accounts().build().unwrap().start().await.unwrap();
+    let logs = logs(&running).await;
+    let text = "A conflicting operation is currently in progress against this resource. Please try again.";
+    let aborted = error("OperationAbortedException", text);
+    let fault = Fault::on("AssociateKmsKey", aborted);
+    running.sandbox().fault(fault.times(2).in_account(ACCOUNT));
+    for _ in 0..2 {
+        let ask = logs.associate_kms_key().log_group_name(GROUP);
+        let error = ask.kms_key_id(key("good")).send().await.unwrap_err();
+        assert!(error.into_service_error().is_operation_aborted_exception());
+    }
+    logs.describe_log_groups().send().await.unwrap();
+    associate(&logs).await.unwrap();
+    let armed = running.sandbox().faults();
+    assert_eq!((armed[0].seen, armed[0].met), (3, 2));
+}
+
+#[tokio::test]
+async fn a_call_that_is_cut_short_has_taken_effect_or_not_as_the_fault_says() {
+    let running = two_accounts().build().unwrap().start().await.unwrap();
+    let sandbox = running.sandbox();
+    let logs = logs(&running).await;
+    let unavailable = || error("ServiceUnavailableException", "Service unavailable");
+    for effect in [Effect::Reset, Effect::Garbage, unavailable()] {
+        for after in [false, true] {
+            let fault = Fault::on("AssociateKmsKey", effect.clone()).times(1);
+            sandbox.clear_faults();
+            sandbox.fault(if after { fault.after() } else { fault });
+            let ask = logs.disassociate_kms_key().log_group_name(GROUP);
+            ask.send().await.unwrap();
+            // An empty answer is all that the SDK expects: garbage passes unseen.
+            let answer = associate(&logs).await;
+            assert_eq!(answer.is_err(), effect != Effect::Garbage, "{effect:?}");
+            let found = sandbox.log_group_key(ACCOUNT, REGION, GROUP);
+            assert_eq!(found.is_some(), after, "{effect:?}");
+            let journal = sandbox.journal();
+            let entry = journal.last().unwrap();
+            assert_eq!(entry.outcome == Outcome::Executed, after, "{effect:?}");
+            assert_eq!(entry.faults.len(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_hangs_is_in_the_journal_and_never_answered() {
+    let running = two_accounts().build().unwrap().start().await.unwrap();
+    let logs = logs(&running).await;
+    running.sandbox().fault(Fault::on("AssociateKmsKey", Effect::Hang));
+    let waited = tokio::time::timeout(Duration::from_millis(200), associate(&logs)).await;
+    assert!(waited.is_err());
+    let journal = running.sandbox().journal();
+    let entry = journal.last().unwrap();
+    assert_eq!(entry.operation, "AssociateKmsKey");
+    assert_eq!((&entry.outcome, entry.answered), (&Outcome::Received, false));
+}
+
+#[tokio::test]
+async fn slow_answers_arrive_whole() {
+    let running = two_accounts().build().unwrap().start().await.unwrap();
+    let logs = logs(&running).await;
+    let drip = Effect::Drip { bytes: 64, every_ms: 1 };
+    let latency = Effect::Latency { ms: 5, jitter_ms: 5 };
+    running.sandbox().fault(Fault::on("DescribeLogGroups", drip));
+    running.sandbox().fault(Fault::on("DescribeLogGroups", latency));
+    let answer = logs.describe_log_groups().send().await.unwrap();
+    assert_eq!(answer.log_groups().len(), 2);
+}
+
+#[tokio::test]
+async fn half_an_answer_is_an_error() {
+    let running = two_accounts().build().unwrap().start().await.unwrap();
+    let logs = logs(&running).await;
+    running.sandbox().fault(Fault::on("DescribeLogGroups", Effect::Truncate).times(1));
+    let error = logs.describe_log_groups().send().await.unwrap_err();
+    assert!(error.as_service_error().is_none(), "{error:?}");
+    logs.describe_log_groups().send().await.unwrap();
+}
+
+#[tokio::test]
+async fn credentials_can_be_over_on_arrival_or_of_another_account() {
+    let running = two_accounts().build().unwrap().start().await.unwrap();
+    let sandbox = running.sandbox();
+    sandbox.fault(Fault::on("AssumeRole", Effect::ExpiredCredentials).times(1));
+    let expired = logs(&running).await.describe_log_groups().send().await;
+    assert_eq!(told(expired).0, "ExpiredTokenException");
+    sandbox.fault(Fault::on("AssumeRole", Effect::WrongAccount(OTHER.to_owned())));
+    let answer = client!(aws_sdk_sts, running, hub())
+        .assume_role()
+        .role_arn(ROLE)
+        .role_session_name("payments")
+        .external_id(EXTERNAL_ID)
+        .send()
+        .await
+        .unwrap();
+    assert!(answer.assumed_role_user.unwrap().arn.contains(OTHER));
+}
+
+#[tokio::test]
+async fn the_journal_tells_who_asked_what_and_keeps_no_external_id() {
+    let running = two_accounts().build().unwrap().start().await.unwrap();
+    let logs = logs(&running).await;
+    associate(&logs).await.unwrap();
+    let ask = logs.associate_kms_key().log_group_name("/none");
+    let refused = ask.kms_key_id(key("good")).send().await.unwrap_err();
+    let shown = serde_json::to_string(&running.sandbox().journal()).unwrap();
+    assert!(!shown.contains(EXTERNAL_ID), "{shown}");
+
+    let journal = running.sandbox().journal();
+    let [assumed, set, failed] = journal.as_slice() else {
+        panic!("{journal:?}");
+    };
+    assert_eq!((assumed.sequence, set.sequence, failed.sequence), (1, 2, 3));
+    assert_eq!(assumed.external_id, Some(true));
+    assert_eq!(assumed.account, ACCOUNT);
+    for entry in [assumed, set, failed] {
+        assert_eq!(entry.role.as_deref(), Some("Associator"));
+        assert_eq!(entry.session_name.as_deref(), Some("payments"));
+        assert!(entry.answered && entry.invocation_id.is_some());
+    }
+    assert_eq!(set.params["logGroupName"], GROUP);
+    assert_eq!(set.outcome, Outcome::Executed);
+    let Outcome::Refused { code, .. } = &failed.outcome else {
+        panic!("{failed:?}");
+    };
+    assert_eq!(code, "ResourceNotFoundException");
+    let raw = refused.raw_response().unwrap();
+    let header = raw.headers().get("x-amzn-requestid");
+    assert_eq!(header, Some(failed.request_id.as_str()));
+    assert_eq!(raw.headers().get("x-logkey-sandbox"), Some("1"));
+}

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Runs the commands of README.md under "Try it by hand", in their order, on free ports. LOGKEY_BINARY
+# and GRPCURL name the programs.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+
+readme=$PWD/README.md
+work=$(mktemp -d)
+script=$work/script
+# Everything that the commands start ends with them.
+trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
+
+free_port() {
+  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+{
+  echo 'set -euo pipefail'
+  # shellcheck disable=SC2016
+  echo 'trap '"'"'kill $(jobs -p); wait'"'"' EXIT'
+  echo 'export LOGKEY__SERVER__LISTEN=127.0.0.1:50051 LOGKEY__SERVER__ADMIN_LISTEN=127.0.0.1:9464'
+  awk '/^## /{here = /^## Try it by hand/} here && /^```$/{code = 0} here && code{print} here && /^```sh$/{code = 1}' "$readme"
+} >"$script"
+for port in 4566 50051 9464; do sed -i "s/127\.0\.0\.1:$port/127.0.0.1:$(free_port)/g" "$script"; done
+
+mkdir "$work/bin" "$work/empty" && cd "$work/empty" || exit 1
+ln -s "$(realpath "$LOGKEY_BINARY")" "$work/bin/logkey"
+ln -s "$(realpath "$GRPCURL")" "$work/bin/grpcurl"
+PATH=$work/bin:$PATH timeout 60 bash "$script" >"$work/out" 2>"$work/err"
+code=$?
+
+passed=0 failed=0
+claim() {
+  if grep -qE "$2" "$work/out"; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    echo "FAILED: $1 (no $2)"
+  fi
+}
+claim "the configuration is checked" 'can be used: 1 tenant, 1 account, 1 issuer'
+claim "the caller is told who it is" '"tenantId": "payments"'
+claim "an alias is resolved and set" '"kmsKeyArn": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"'
+claim "it is read back from AWS" '"source": "SOURCE_LIVE"'
+claim "the former key is warned about" 'FORMER_KEY_STILL_PROTECTS_DATA'
+claim "a key that would not do is told" 'VERDICT_WOULD_FAIL'
+claim "the audit log is listed" 'DisassociateKmsKey'
+if ((code != 0)); then
+  failed=$((failed + 1))
+  echo "FAILED: the commands ended with $code"
+fi
+if ((failed > 0)); then sed 's/^/out: /' "$work/out" && sed 's/^/err: /' "$work/err"; fi
+echo "$passed passed, $failed failed"
+((failed == 0))

@@ -1,0 +1,96 @@
+# shellcheck shell=bash
+# One function a part, and a line that says what it does. A part prints what it finds, and its exit
+# code says whether it passed.
+
+declare -A about=(
+  [fmt]="the Rust sources are formatted"
+  [shell]="shellcheck over the shell scripts"
+  [proto]="buf lint and buf format over proto/"
+  [clippy]="clippy over every target and over the release features, warnings denied"
+  [doc]="the documentation builds, warnings denied"
+  [test]="unit and integration tests"
+  [grpcurl]="grpcurl against the service, by reflection alone"
+  [python]="Python's grpcio against the service, by reflection alone"
+  [node]="Node's @grpc/grpc-js and fetch against the service"
+  [idp]="a real identity provider in front of the service"
+  [aws]="boto3 and moto against the embedded AWS, and the service in front of moto"
+  [demo]="the main job from end to end, as a newcomer sees it"
+  [readme]="the commands of README.md, as they stand there"
+  [audit]="the audit log, by OCSF's schema, Go's sumdb and tessera's fsck"
+)
+
+part_fmt() { cargo fmt --check; }
+
+part_shell() {
+  command -v shellcheck >/dev/null || debian_package shellcheck || return
+  local scripts
+  mapfile -t scripts < <(git grep -lE '^#!.*\b(ba)?sh$' -- . ':!*.md')
+  shellcheck --check-sourced --external-sources "${scripts[@]}"
+}
+
+part_proto() {
+  go_tool buf github.com/bufbuild/buf/cmd/buf "$buf_version" || return
+  "$cache/bin/buf-$buf_version" lint proto && "$cache/bin/buf-$buf_version" format --diff --exit-code proto
+}
+
+part_clippy() {
+  cargo clippy --locked --all-targets --all-features -- --deny warnings &&
+    cargo clippy --locked --no-default-features -- --deny warnings
+}
+
+part_doc() { RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps; }
+
+part_test() {
+  command -v redis-server >/dev/null || debian_package redis-server || return
+  cargo test --locked --all-features --no-fail-fast
+}
+
+part_grpcurl() {
+  go_tool grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl "$grpcurl_version" || return
+  with_service env GRPCURL="$cache/bin/grpcurl-$grpcurl_version" tests/clients/grpcurl.sh
+}
+
+part_python() {
+  python_env clients tests/clients/requirements.txt && built || return
+  "$venv/bin/python" -m pytest -p no:cacheprovider --color=no tests/clients/python
+}
+
+part_node() {
+  node_env tests/clients/node || return
+  with_service node --test --test-reporter=spec tests/clients/node/*.test.js
+}
+
+part_idp() {
+  node_env tests/clients/idp && built && tests/clients/idp/run.sh
+}
+
+part_aws() {
+  python_env aws tests/clients/aws/requirements.txt && built || return
+  "$venv/bin/python" -m pytest -p no:cacheprovider --color=no tests/clients/aws
+}
+
+part_audit() {
+  need go
+  python_env audit tests/clients/audit/requirements.txt || return
+  go_tool fsck github.com/transparency-dev/tessera/cmd/fsck "$tessera_version" || return
+  tests/clients/audit/run.sh "$venv/bin/python" "$cache/bin/fsck-$tessera_version"
+}
+
+part_demo() { built && "$LOGKEY_BINARY" demo; }
+
+part_readme() {
+  go_tool grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl "$grpcurl_version" && built || return
+  GRPCURL="$cache/bin/grpcurl-$grpcurl_version" tests/readme.sh
+}
+
+# with_service PROGRAM...: the program beside a running service, with what it needs to know of it
+# in its environment.
+with_service() {
+  python_env clients tests/clients/requirements.txt && built || return
+  "$venv/bin/python" tests/clients/service.py "$@"
+}
+
+# The binary as users have it, for other people's clients. Leaves its path in the environment.
+built() {
+  cargo build --locked --quiet && export LOGKEY_BINARY="$CARGO_TARGET_DIR/debug/logkey"
+}
