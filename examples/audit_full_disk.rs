@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let key = SigningKey::open_or_make(&checkpoint::key_beside(&file), "logkey")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
-    let sequencer = Sequencer::start(log, tree, Arc::clone(&clock), key).await?;
+    let sequencer = Sequencer::check(log, tree, Arc::clone(&clock), key).await?.go_on().await?;
     let journal = Arc::new(Journal::start(store.events, Arc::clone(&clock), audit::Config::default()));
     let entry = |kind| {
         let detail = Some("x".repeat(1500).into());

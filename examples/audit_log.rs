@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = store::open(&store::Config { url: format!("sqlite://{}", file.display()) }).await?;
     let key = SigningKey::open_or_make(&checkpoint::key_beside(&file), "logkey")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let sequencer = Sequencer::start(store.log, store.tree, Arc::clone(&clock), key).await?;
+    let sequencer = Sequencer::check(store.log, store.tree, Arc::clone(&clock), key).await?.go_on().await?;
     let journal = Arc::new(Journal::start(store.events, Arc::clone(&clock), audit::Config::default()));
     let samples = samples(&*clock)?;
     for event in &samples {

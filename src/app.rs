@@ -147,8 +147,7 @@ impl App {
         let store = store::open(&settings.store.config).await.map_err(StartError::Store)?;
         let key = signing_key(&settings).map_err(StartError::Key)?;
         let (log, tree) = (Arc::clone(&store.log), store.tree);
-        let sequencer =
-            Sequencer::start(log, tree, Arc::clone(&clock), key).await.map_err(StartError::Log)?;
+        let checked = Sequencer::check(log, tree, Arc::clone(&clock), key).await.map_err(StartError::Log)?;
         let journal = Journal::start(store.events, Arc::clone(&clock), settings.audit.journal.clone());
         let journal = Arc::new(journal);
 
@@ -181,9 +180,13 @@ impl App {
             clock: Arc::clone(&clock),
             tasks: tasks.clone(),
         });
-        let app = Self {
+        let started = clock.now();
+        lifecycle::record(&*journal, &*clock, Act::Start, None, None).await.map_err(StartError::Audit)?;
+        // From here on there is a signed checkpoint: whoever serves can be verified.
+        let sequencer = checked.go_on().await.map_err(StartError::Log)?;
+        Ok(Self {
             settings,
-            started: clock.now(),
+            started,
             clock,
             journal,
             log: store.log,
@@ -197,9 +200,7 @@ impl App {
             tasks,
             tls: tls.map(Arc::new),
             metrics,
-        };
-        app.record(Act::Start, None).await.map_err(StartError::Audit)?;
-        Ok(app)
+        })
     }
 
     /// The audit log of this service, for reading.

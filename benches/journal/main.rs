@@ -170,7 +170,8 @@ async fn sustained(base: &str) -> f64 {
     let (store, journal) = open(dir.path()).await;
     let key = SigningKey::open_or_make(&dir.path().join("key.pem"), "logkey").unwrap();
     let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
-    let sequencer = Sequencer::start(log, tree, Arc::new(SystemClock), key).await.unwrap();
+    let sequencer =
+        Sequencer::check(log, tree, Arc::new(SystemClock), key).await.unwrap().go_on().await.unwrap();
     let began = Instant::now();
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..256 {

@@ -1,7 +1,7 @@
 //! Puts events into the tree and signs a checkpoint over them: apart from the calls, at most a second
 //! behind, by one task. A log that does not match its last checkpoint is not continued.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use tokio::{
@@ -49,6 +49,9 @@ pub enum Broken {
     Sign,
 }
 
+/// A log that was found to be what its last checkpoint says, and to which nothing is added yet.
+pub struct Checked(Steps);
+
 /// The running task.
 #[derive(Debug)]
 pub struct Sequencer {
@@ -68,22 +71,20 @@ struct Steps {
 // === impl Sequencer ===
 
 impl Sequencer {
-    /// Checks that the log is what its last checkpoint says, and goes on from there.
+    /// Checks that the log is what its last checkpoint says.
     ///
     /// # Errors
     ///
     /// [`Broken`], where it is not.
-    pub async fn start(
+    pub async fn check(
         log: Arc<dyn EventReader>,
         tree: Arc<dyn TreeStore>,
         clock: Arc<dyn Clock>,
         key: SigningKey,
-    ) -> Result<Self, Broken> {
+    ) -> Result<Checked, Broken> {
         let mut steps = Steps { log, tree, clock, key, edge: None };
         steps.load().await?;
-        let stop = Arc::new(Notify::new());
-        let task = tokio::spawn(steps.run(Arc::clone(&stop)));
-        Ok(Self { stop, task })
+        Ok(Checked(steps))
     }
 
     /// Takes what is there into the tree, and ends.
@@ -93,6 +94,28 @@ impl Sequencer {
         if time::timeout(CLOSE_WITHIN, self.task).await.is_err() {
             abort.abort();
         }
+    }
+}
+
+// === impl Checked ===
+
+impl Checked {
+    /// Signs what is in the log by now, and goes on from there: a log that was begun has a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`], where that cannot be done.
+    pub async fn go_on(mut self) -> Result<Sequencer, Broken> {
+        self.0.catch_up().await?;
+        let stop = Arc::new(Notify::new());
+        let task = tokio::spawn(self.0.run(Arc::clone(&stop)));
+        Ok(Sequencer { stop, task })
+    }
+}
+
+impl fmt::Debug for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Checked")
     }
 }
 

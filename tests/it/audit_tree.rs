@@ -9,6 +9,7 @@ use logkey::{
         export, prove, sequencer,
         verify::{Against, Finding, Report, verify},
     },
+    config::{EmptyEnv, Settings},
     domain::{
         association::{Place, Resource, Target},
         audit::{Act, End, Entry, Event, EventId, Kind, Settlement},
@@ -21,6 +22,8 @@ use logkey::{
 };
 use sqlx::Connection as _;
 use tempfile::TempDir;
+
+use crate::harness::Service;
 
 const ORIGIN: &str = "logkey.test/audit";
 
@@ -49,7 +52,7 @@ type IsTold = fn(&sequencer::Broken) -> bool;
 
 async fn sequence(store: &Store, key: SigningKey) -> Result<(), sequencer::Broken> {
     let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
-    Sequencer::start(log, tree, clock(), key).await?.close().await;
+    Sequencer::check(log, tree, clock(), key).await?.go_on().await?.close().await;
     Ok(())
 }
 
@@ -325,4 +328,19 @@ async fn changes_whose_end_is_not_known_are_found_after_a_crash_until_they_are_s
     assert_eq!(open(clock.now()).await, [late]);
     commit(Event { closes: Some(late), ..change(Kind::Settled(Settlement::InForce)) }).await;
     assert_eq!(open(clock.now()).await, []);
+}
+
+#[tokio::test]
+async fn a_service_that_has_just_started_can_be_verified() {
+    let service = Service::start().await;
+    let settings = Settings::load(&service.settings(), &EmptyEnv).unwrap();
+    let open = store::open_reader(&settings.store.config).await.unwrap();
+    let file = settings.store.config.file().unwrap();
+    let origin = &settings.audit.checkpoint_origin;
+    let key = SigningKey::open(&checkpoint::key_beside(&file), origin).unwrap();
+    let verifiers = [key.verifier().to_owned()];
+    let against = Against { origin, verifiers: &verifiers, kept: None };
+    let report = verify(&*open.log, &*open.tree, &against, |_| {}).await.unwrap();
+    assert!(report.findings.is_empty() && report.signed >= 1, "{report:?}");
+    service.stop().await;
 }
