@@ -5,6 +5,7 @@ mod audit;
 mod audit_tree;
 mod aws;
 mod bound;
+mod corpus;
 mod diagnosis;
 mod docs;
 mod edge;
