@@ -30,14 +30,14 @@ use self::{
 use super::recent::Recent;
 use crate::{
     domain::{
-        authorization::{Decision, Denial, Question},
+        authorization::{About, Decision, Denial, Question},
         aws::AccountId,
         tenant::{Tenant, TenantId, Tenants},
     },
     ports::{Authorize, Clock},
 };
 
-/// How many accounts of tenants are kept ready to be judged, each once per kind of resource. Others
+/// How many accounts and audit logs of tenants are kept ready to be judged, each once per kind of resource. Others
 /// are made ready when they are asked for, in a fraction of a millisecond.
 const READY: usize = 4096;
 
@@ -47,7 +47,7 @@ pub struct CedarPolicy {
     shared: Vec<Policy>,
     validator: Validator,
     authorizer: Authorizer,
-    ready: Recent<(TenantId, AccountId, Kind), Arc<Slice>>,
+    ready: Recent<(TenantId, Option<AccountId>, Kind), Arc<Slice>>,
     moments: Moments,
 }
 
@@ -97,19 +97,31 @@ impl CedarPolicy {
         grants::policies(tenant)
     }
 
+    /// The policies by which a tenant reads the audit log.
+    #[must_use]
+    pub fn audit_of(tenant: &Tenant) -> Vec<GrantPolicy> {
+        grants::of_audit_log(tenant)
+    }
+
     /// The operators' policies that hold for every tenant, by their ids and in Cedar.
     pub fn shared(&self) -> impl Iterator<Item = (&str, String)> {
         self.shared.iter().map(|policy| (policy.id().as_ref(), policy.to_string()))
     }
 
     fn slice(&self, question: &Question<'_>, kind: Kind) -> Option<Arc<Slice>> {
-        let key = (question.tenant.id.clone(), question.place.account, kind);
+        let account = match question.about {
+            About::Aws { place, .. } => Some(place.account),
+            About::AuditLog(_) => None,
+        };
+        let key = (question.tenant.id.clone(), account, kind);
         if let Some(ready) = self.ready.find(&key) {
             return Some(ready);
         }
         let tenant = self.tenants.find(&question.tenant.id)?;
-        let grant = tenant.grant(question.place.account)?;
-        let own = grants::of_kind(tenant, grant, kind);
+        let own = match account {
+            Some(account) => Vec::from_iter(grants::of_kind(tenant, tenant.grant(account)?, kind)),
+            None => grants::of_audit_log(tenant),
+        };
         let slice = Arc::new(Slice::new(&self.validator, &self.shared, own));
         self.ready.insert(key, Arc::clone(&slice));
         Some(slice)

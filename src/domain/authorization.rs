@@ -12,7 +12,7 @@ use super::{
     },
     call::{Action, Call},
     principal::Principal,
-    tenant::{AccountGrant, Tenant},
+    tenant::{AccountGrant, Tenant, TenantId},
 };
 
 /// What policy is asked.
@@ -24,16 +24,37 @@ pub struct Question<'q> {
     pub principal: &'q Principal,
     /// For which tenant.
     pub tenant: &'q Tenant,
-    /// What the tenant was granted in the account.
-    pub grant: &'q AccountGrant,
     /// Does what.
     pub action: Action,
-    /// Where.
-    pub place: &'q Place,
-    /// To what; none where the whole place is meant.
-    pub target: Option<&'q Target>,
+    /// With what.
+    pub about: About<'q>,
     /// With which key.
     pub key: Option<&'q KmsKeyArn>,
+}
+
+/// What a question is about.
+#[derive(Clone, Copy, Debug)]
+pub enum About<'q> {
+    /// An account and Region, or something in it.
+    Aws {
+        /// What the tenant was granted in the account.
+        grant: &'q AccountGrant,
+        /// Where.
+        place: &'q Place,
+        /// To what; none where the whole place is meant.
+        target: Option<&'q Target>,
+    },
+    /// The audit log.
+    AuditLog(Whose),
+}
+
+/// Whose events of the audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Whose {
+    /// The tenant's own.
+    Own,
+    /// Those of all tenants, and of none.
+    All,
 }
 
 /// What policy said, and which policies made it say so.
@@ -91,6 +112,14 @@ pub struct Authorized<C> {
     policies: Vec<Arc<str>>,
 }
 
+/// Leave to read the audit log, as policy gave it. The fields are private as those of [`Authorized`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditAccess {
+    tenant: TenantId,
+    whose: Whose,
+    policies: Vec<Arc<str>>,
+}
+
 /// What a permit opens: through which role, for whom, where. Only a permit has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
@@ -125,10 +154,8 @@ impl<C: Command> Authorized<C> {
             call,
             principal,
             tenant,
-            grant,
             action: command.action(),
-            place,
-            target: command.target(),
+            about: About::Aws { grant, place, target: command.target() },
             key: command.key(),
         };
         let policies = match policy(&question) {
@@ -154,6 +181,49 @@ impl<C: Command> Authorized<C> {
     #[must_use]
     pub fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// The policies that said yes.
+    #[must_use]
+    pub fn policies(&self) -> &[Arc<str>] {
+        &self.policies
+    }
+}
+
+// === impl AuditAccess ===
+
+impl AuditAccess {
+    /// Asks policy whether the caller may do this with these events, and keeps the proof that it said
+    /// yes.
+    ///
+    /// # Errors
+    ///
+    /// [`Denial`] for every other answer, and where the tenant is not the caller's own.
+    pub fn decide(
+        policy: impl FnOnce(&Question<'_>) -> Decision,
+        call: &Call,
+        principal: &Principal,
+        tenant: &Tenant,
+        whose: Whose,
+    ) -> Result<Self, Denial> {
+        if tenant.id != principal.tenant {
+            return Err(Denial::NotPermitted);
+        }
+        let about = About::AuditLog(whose);
+        let question = Question { call, principal, tenant, action: call.action, about, key: None };
+        match policy(&question) {
+            Decision::Allow { policies } => Ok(Self { tenant: tenant.id.clone(), whose, policies }),
+            Decision::Deny(denial) => Err(denial),
+        }
+    }
+
+    /// The one tenant whose events stand open; none where all do.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&TenantId> {
+        match self.whose {
+            Whose::Own => Some(&self.tenant),
+            Whose::All => None,
+        }
     }
 
     /// The policies that said yes.

@@ -50,6 +50,16 @@ pub enum Action {
     GetOnboarding,
     /// Tries what is installed in an account.
     TestAccess,
+    /// Reads audit events.
+    ListAuditEvents,
+    /// Follows audit events.
+    WatchAuditEvents,
+    /// Reads the audit log's newest checkpoint.
+    GetCheckpoint,
+    /// Asks for the proof that an event is in the audit log.
+    GetInclusionProof,
+    /// Asks for the proof that the audit log only grew.
+    GetConsistencyProof,
     /// No RPC of this service.
     Unknown,
 }
@@ -99,7 +109,7 @@ impl fmt::Display for RequestId {
 
 impl Action {
     /// Every RPC.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::AssociateKmsKey,
         Self::DisassociateKmsKey,
         Self::GetKeyAssociation,
@@ -109,6 +119,11 @@ impl Action {
         Self::GetCaller,
         Self::GetOnboarding,
         Self::TestAccess,
+        Self::ListAuditEvents,
+        Self::WatchAuditEvents,
+        Self::GetCheckpoint,
+        Self::GetInclusionProof,
+        Self::GetConsistencyProof,
     ];
 
     /// The RPC's name.
@@ -124,6 +139,11 @@ impl Action {
             Self::GetCaller => "GetCaller",
             Self::GetOnboarding => "GetOnboarding",
             Self::TestAccess => "TestAccess",
+            Self::ListAuditEvents => "ListAuditEvents",
+            Self::WatchAuditEvents => "WatchAuditEvents",
+            Self::GetCheckpoint => "GetCheckpoint",
+            Self::GetInclusionProof => "GetInclusionProof",
+            Self::GetConsistencyProof => "GetConsistencyProof",
             Self::Unknown => "Unknown",
         }
     }
@@ -132,6 +152,19 @@ impl Action {
     #[must_use]
     pub fn named(name: &str) -> Self {
         Self::ALL.into_iter().find(|action| action.as_str() == name).unwrap_or(Self::Unknown)
+    }
+
+    /// Whether it reads the audit log.
+    #[must_use]
+    pub fn reads_audit(self) -> bool {
+        matches!(
+            self,
+            Self::ListAuditEvents
+                | Self::WatchAuditEvents
+                | Self::GetCheckpoint
+                | Self::GetInclusionProof
+                | Self::GetConsistencyProof
+        )
     }
 
     /// Whether it changes something in AWS.

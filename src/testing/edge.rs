@@ -15,8 +15,8 @@ use crate::{
     domain::{
         association::{RecordedAssociation, Resource},
         audit::{Entry, Event, EventId},
-        authorization::{Decision, Denial, Question},
-        principal::{CertificateThumbprint, Principal},
+        authorization::{About, Decision, Denial, Question, Whose},
+        principal::{CertificateThumbprint, Principal, Scope},
         tenant::{Tenant, TenantId},
         time::Timestamp,
     },
@@ -130,8 +130,14 @@ impl TenantDirectory for FakeTenants {
 
 impl Authorize for FakePolicy {
     fn decide(&self, question: &Question<'_>) -> Decision {
-        let opened = question.target.is_none_or(|target| question.grant.opens(target))
-            && question.key.is_none_or(|key| question.grant.opens_key(key));
+        let opened = match question.about {
+            About::Aws { grant, place: _, target } => {
+                target.is_none_or(|target| grant.opens(target))
+                    && question.key.is_none_or(|key| grant.opens_key(key))
+            }
+            About::AuditLog(Whose::Own) => true,
+            About::AuditLog(Whose::All) => question.principal.scopes.contains(Scope::Admin),
+        };
         if self.forbids {
             Decision::Deny(Denial::Forbidden { policies: vec!["forbidden".into()] })
         } else if opened {

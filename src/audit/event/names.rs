@@ -48,7 +48,12 @@ pub(super) fn activity(act: Act) -> Activity {
         | Action::GetKeyUsage
         | Action::GetCaller
         | Action::GetOnboarding
-        | Action::TestAccess => Activity::Read,
+        | Action::TestAccess
+        | Action::ListAuditEvents
+        | Action::WatchAuditEvents
+        | Action::GetCheckpoint
+        | Action::GetInclusionProof
+        | Action::GetConsistencyProof => Activity::Read,
         Action::Unknown => Activity::Unknown,
     }
 }

@@ -53,6 +53,7 @@ impl CedarPolicy {
         let decision = self.decide(question);
         let own: Vec<Policy> = grants::policies(question.tenant)
             .into_iter()
+            .chain(grants::of_audit_log(question.tenant))
             .filter_map(|grant| Policy::parse(Some(cedar_policy::PolicyId::new(grant.id)), grant.text).ok())
             .collect();
         let policies = match Asked::of(question, &self.moments) {

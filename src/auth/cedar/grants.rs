@@ -3,9 +3,10 @@
 
 use std::fmt::Write;
 
-use super::request::Kind;
+use super::request::{Kind, WHOLE_LOG};
 use crate::domain::{
     pattern::Pattern,
+    principal::Scope,
     tenant::{AccountGrant, Tenant},
 };
 
@@ -29,6 +30,26 @@ pub(super) fn policies(tenant: &Tenant) -> Vec<GrantPolicy> {
     tenant.accounts.iter().flat_map(|grant| of_account(grant)).collect()
 }
 
+/// By what the tenant reads the audit log: its own events, and those of all where the token has the
+/// scope for that.
+pub(super) fn of_audit_log(tenant: &Tenant) -> Vec<GrantPolicy> {
+    let of = |what: &str, resource: &str, condition: &str| {
+        let id = format!("{PREFIX}{}/{what}", tenant.id);
+        let text = format!(
+            "@id(\"{id}\")\n\
+             permit (\n\
+             \x20   principal in LogKey::Tenant::\"{}\",\n\
+             \x20   action in [LogKey::Action::\"Audit\"],\n\
+             \x20   resource == LogKey::AuditLog::\"{resource}\"\n\
+             ){condition};\n",
+            tenant.id
+        );
+        GrantPolicy { id, text }
+    };
+    let admin = format!("\nwhen {{ principal.scopes.contains(\"{}\") }}", Scope::Admin);
+    vec![of("audit", tenant.id.as_str(), ""), of("audit-of-all", WHOLE_LOG, &admin)]
+}
+
 /// What the tenant was granted in this account for this kind of resource.
 pub(super) fn of_kind(tenant: &Tenant, grant: &AccountGrant, kind: Kind) -> Option<GrantPolicy> {
     if grant.regions.is_empty() {
@@ -43,6 +64,7 @@ pub(super) fn of_kind(tenant: &Tenant, grant: &AccountGrant, kind: Kind) -> Opti
             grant.query_results.then(|| permit(tenant, grant, "query-results", "QueryResults", None))
         }
         Kind::Place => Some(permit(tenant, grant, "places", "Place", None)),
+        Kind::AuditLog => None,
     }
 }
 

@@ -23,14 +23,18 @@ use crate::{
     domain::{
         arn::{KmsKeyArn, ResourceArn},
         association::{Place, Target},
-        authorization::Question,
+        authorization::{About, Question, Whose},
         aws::Partition,
         call::Action,
         principal::Principal,
+        tenant::Tenant,
         time::Timestamp,
     },
     ports::Clock,
 };
+
+/// The id of the audit log as a whole; no tenant's.
+pub(super) const WHOLE_LOG: &str = "*";
 
 /// What a policy can be about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +45,8 @@ pub(super) enum Kind {
     QueryResults,
     /// A whole account and Region.
     Place,
+    /// The audit log, of one tenant or whole.
+    AuditLog,
 }
 
 /// A question, ready for Cedar.
@@ -74,6 +80,7 @@ struct Types {
     log_group: EntityType,
     query_results: EntityType,
     place: EntityType,
+    audit_log: EntityType,
 }
 
 static TYPES: LazyLock<Option<Types>> = LazyLock::new(Types::read);
@@ -88,7 +95,10 @@ impl Asked {
         let kind = kind(question)?;
         let action = types.action(question.action)?;
         let caller = types.caller(question.principal);
-        let resource = types.resource(kind, question.place, question.target);
+        let resource = match question.about {
+            About::Aws { place, target, .. } => types.resource(kind, place, target),
+            About::AuditLog(whose) => types.audit_log(question.tenant, whose),
+        };
         let request = Request::new_unchecked(
             EntityUIDEntry::known(caller.uid().clone(), None),
             EntityUIDEntry::known(action.uid().clone(), None),
@@ -106,17 +116,24 @@ impl Asked {
 }
 
 fn kind(question: &Question<'_>) -> Option<Kind> {
-    let kind = match question.target {
-        Some(Target::LogGroup(_)) => Kind::LogGroup,
-        Some(Target::QueryResults) => Kind::QueryResults,
-        None => Kind::Place,
+    let kind = match question.about {
+        About::Aws { target: Some(Target::LogGroup(_)), .. } => Kind::LogGroup,
+        About::Aws { target: Some(Target::QueryResults), .. } => Kind::QueryResults,
+        About::Aws { target: None, .. } => Kind::Place,
+        About::AuditLog(_) => Kind::AuditLog,
     };
+    let is_target = matches!(kind, Kind::LogGroup | Kind::QueryResults);
     let fits = match question.action {
         // Without a key the policies about keys would have nothing to say.
-        Action::AssociateKmsKey => kind != Kind::Place && question.key.is_some(),
-        Action::DisassociateKmsKey => kind != Kind::Place && question.key.is_none(),
-        Action::GetKeyAssociation | Action::CheckKeyAssociation => kind != Kind::Place,
+        Action::AssociateKmsKey => is_target && question.key.is_some(),
+        Action::DisassociateKmsKey => is_target && question.key.is_none(),
+        Action::GetKeyAssociation | Action::CheckKeyAssociation => is_target,
         Action::ListKeyAssociations | Action::GetKeyUsage => kind == Kind::Place,
+        Action::ListAuditEvents
+        | Action::WatchAuditEvents
+        | Action::GetCheckpoint
+        | Action::GetInclusionProof
+        | Action::GetConsistencyProof => kind == Kind::AuditLog,
         Action::GetCaller | Action::GetOnboarding | Action::TestAccess | Action::Unknown => false,
     };
     fits.then_some(kind)
@@ -172,6 +189,7 @@ impl Types {
             log_group: named("LogGroup")?,
             query_results: named("QueryResults")?,
             place: named("Place")?,
+            audit_log: named("AuditLog")?,
         })
     }
 
@@ -182,9 +200,14 @@ impl Types {
             | Action::CheckKeyAssociation
             | Action::ListKeyAssociations
             | Action::GetKeyUsage => "Read",
+            Action::ListAuditEvents
+            | Action::WatchAuditEvents
+            | Action::GetCheckpoint
+            | Action::GetInclusionProof
+            | Action::GetConsistencyProof => "Audit",
             Action::GetCaller | Action::GetOnboarding | Action::TestAccess | Action::Unknown => return None,
         };
-        Some(entity(uid(&self.action, action.as_str()), [], uid(&self.action, group)))
+        Some(entity(uid(&self.action, action.as_str()), [], Some(uid(&self.action, group))))
     }
 
     fn caller(&self, who: &Principal) -> Entity {
@@ -197,7 +220,18 @@ impl Types {
             ("scopes", Value::set_of_lits(scopes, None)),
         ];
         let id = uid(&self.caller, &format!("{issuer}|{subject}"));
-        entity(id, attributes, uid(&self.tenant, tenant.as_str()))
+        entity(id, attributes, Some(uid(&self.tenant, tenant.as_str())))
+    }
+
+    fn audit_log(&self, tenant: &Tenant, whose: Whose) -> Entity {
+        match whose {
+            Whose::Own => {
+                let id = tenant.id.as_str();
+                let parent = uid(&self.tenant, id);
+                entity(uid(&self.audit_log, id), [("tenant", text(id))], Some(parent))
+            }
+            Whose::All => entity(uid(&self.audit_log, WHOLE_LOG), [], None),
+        }
     }
 
     fn resource(&self, kind: Kind, place: &Place, target: Option<&Target>) -> Entity {
@@ -207,7 +241,7 @@ impl Types {
             ResourceArn { partition, region: region.clone(), account: *account, target: target.clone() }
                 .to_string()
         };
-        let parent = uid(&self.account, account.as_str());
+        let parent = Some(uid(&self.account, account.as_str()));
         let (account, region) = (("account", text(account.as_str())), ("region", text(region.as_str())));
         match (kind, target) {
             (Kind::LogGroup, Some(target @ Target::LogGroup(name))) => entity(
@@ -218,7 +252,7 @@ impl Types {
             (Kind::QueryResults, Some(target)) => {
                 entity(uid(&self.query_results, &arn(target)), [account, region], parent)
             }
-            (Kind::Place | Kind::LogGroup | Kind::QueryResults, _) => {
+            (Kind::Place | Kind::LogGroup | Kind::QueryResults | Kind::AuditLog, _) => {
                 let id = format!("{}/{}", place.account, place.region);
                 entity(uid(&self.place, &id), [account, region], parent)
             }
@@ -234,9 +268,13 @@ fn uid(of: &EntityType, id: &str) -> EntityUID {
     EntityUID::from_components(of.clone(), Eid::new(id), None)
 }
 
-fn entity<const N: usize>(uid: EntityUID, attributes: [(&str, Value); N], parent: EntityUID) -> Entity {
+fn entity<const N: usize>(
+    uid: EntityUID,
+    attributes: [(&str, Value); N],
+    parent: Option<EntityUID>,
+) -> Entity {
     let attributes = attributes.map(|(name, value)| (SmolStr::from(name), PartialValue::from(value)));
-    Entity::new_with_attr_partial_value(uid, attributes, HashSet::new(), HashSet::from([parent]), [])
+    Entity::new_with_attr_partial_value(uid, attributes, HashSet::new(), parent.into_iter().collect(), [])
 }
 
 // === impl Moments ===

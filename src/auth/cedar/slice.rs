@@ -23,12 +23,12 @@ pub(super) struct Slice {
 
 impl Slice {
     /// The tenant's own policies are held against the schema as the operators' are.
-    pub(super) fn new(validator: &Validator, shared: &[Policy], own: Option<GrantPolicy>) -> Self {
+    pub(super) fn new(validator: &Validator, shared: &[Policy], own: Vec<GrantPolicy>) -> Self {
         let mut slice = Self::default();
         for policy in shared {
             slice.add(policy);
         }
-        if let Some(GrantPolicy { id, text }) = own {
+        for GrantPolicy { id, text } in own {
             match Policy::parse(Some(PolicyId::new(&id)), &text) {
                 Ok(policy) if load::invalid(validator, &id, &text, &policy).is_empty() => slice.add(&policy),
                 Ok(_) | Err(_) => slice.broken = Some(id.into()),

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         arn::KmsKeyArn,
         association::{Place, Target},
-        authorization::{Decision, Denial, Question},
+        authorization::{About, Decision, Denial, Question, Whose},
         aws::{AccountId, Region},
         call::{Action, Call, RequestId},
         principal::Principal,
@@ -56,6 +56,10 @@ pub(super) struct Asked {
     #[arg(long)]
     #[serde(default)]
     query_results: bool,
+    /// The audit log of all tenants, in place of the tenant's own
+    #[arg(long)]
+    #[serde(default)]
+    all_tenants: bool,
     /// The ARN of the key
     #[arg(long, value_name = "ARN")]
     kms_key: Option<String>,
@@ -71,12 +75,16 @@ pub(super) struct Asked {
 pub(super) struct Ready {
     pub(super) policy: CedarPolicy,
     pub(super) tenant: Arc<Tenant>,
-    grant: Option<Arc<AccountGrant>>,
     principal: Principal,
     call: Call,
-    place: Place,
-    target: Option<Target>,
+    about: Subject,
     key: Option<KmsKeyArn>,
+}
+
+/// What the call is about.
+enum Subject {
+    Aws { grant: Option<Arc<AccountGrant>>, place: Place, target: Option<Target> },
+    AuditLog(Whose),
 }
 
 /// A clock that stands.
@@ -107,14 +115,7 @@ impl Asked {
         if action == Action::Unknown {
             return Err(format!("action: {} is no RPC that policy is asked about", self.action));
         }
-        let place = self.place(tenant)?;
-        let target = match &self.log_group {
-            Some(_) if self.query_results => {
-                return Err("log_group and query_results: name one of them".into());
-            }
-            Some(name) => Some(Target::LogGroup(name.parse().map_err(|why| format!("log_group: {why}"))?)),
-            None => self.query_results.then_some(Target::QueryResults),
-        };
+        let about = if action.reads_audit() { self.audit_log()? } else { self.aws(tenant)? };
         let key = self.kms_key.as_deref().map(str::parse).transpose();
         let at = match self.at.as_deref().or(default_time) {
             Some(text) => {
@@ -130,7 +131,6 @@ impl Asked {
         Ok(Ready {
             policy: policy.map_err(|faults| super::lines(&faults))?,
             tenant: Arc::clone(tenant),
-            grant: tenant.grant(place.account).filter(|grant| grant.opens_region(&place.region)).cloned(),
             principal: Principal {
                 tenant: tenant.id.clone(),
                 subject: self.subject.as_str().into(),
@@ -147,10 +147,29 @@ impl Asked {
                 received,
                 deadline: received,
             },
-            place,
-            target,
+            about,
             key: key.map_err(|why| format!("kms_key: {why}"))?,
         })
+    }
+
+    fn aws(&self, tenant: &Tenant) -> Result<Subject, String> {
+        let place = self.place(tenant)?;
+        let target = match &self.log_group {
+            Some(_) if self.query_results => {
+                return Err("log_group and query_results: name one of them".into());
+            }
+            Some(name) => Some(Target::LogGroup(name.parse().map_err(|why| format!("log_group: {why}"))?)),
+            None => self.query_results.then_some(Target::QueryResults),
+        };
+        let grant = tenant.grant(place.account).filter(|grant| grant.opens_region(&place.region)).cloned();
+        Ok(Subject::Aws { grant, place, target })
+    }
+
+    fn audit_log(&self) -> Result<Subject, String> {
+        if self.log_group.is_some() || self.query_results {
+            return Err(format!("log_group, query_results: {} is about the audit log", self.action));
+        }
+        Ok(Subject::AuditLog(if self.all_tenants { Whose::All } else { Whose::Own }))
     }
 
     fn place(&self, tenant: &Tenant) -> Result<Place, String> {
@@ -178,10 +197,13 @@ impl Ready {
             call: &self.call,
             principal: &self.principal,
             tenant: &self.tenant,
-            grant: self.grant.as_deref()?,
             action: self.call.action,
-            place: &self.place,
-            target: self.target.as_ref(),
+            about: match &self.about {
+                Subject::Aws { grant, place, target } => {
+                    About::Aws { grant: grant.as_deref()?, place, target: target.as_ref() }
+                }
+                Subject::AuditLog(whose) => About::AuditLog(*whose),
+            },
             key: self.key.as_ref(),
         };
         Some(judge(&self.policy, &question))

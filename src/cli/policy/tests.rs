@@ -110,6 +110,13 @@ fn explain_says_of_every_policy_whether_it_applies_and_why_not() {
     assert!(line("break-glass").contains("would permit, but this is false: principal == "), "{out}");
     assert!(line("key-account").contains("would forbid, but this is false: action == "), "{out}");
     assert!(line("office-hours").contains("would forbid, but this is false: !("), "{out}");
+    let (_, out) = policy(&["explain", "--tenant", "payments", "--action", "ListAuditEvents"]);
+    assert!(out.starts_with("allow: tenant/payments/audit\n"), "{out}");
+    let all = ["explain", "--tenant", "payments", "--action", "ListAuditEvents", "--all-tenants"];
+    let (_, out) = policy(&all);
+    assert!(out.contains("audit-of-all would permit, but this is false: principal[\"scopes\"]"), "{out}");
+    let (_, out) = policy(&[&all[..], &["--scopes", "logkey:admin"]].concat());
+    assert!(out.starts_with("allow: tenant/payments/audit-of-all\n"), "{out}");
     let (_, out) = policy(&[
         "explain",
         "--tenant",

@@ -54,6 +54,34 @@ fn query_results_are_open_only_where_that_is_granted() {
 }
 
 #[test]
+fn a_tenant_reads_its_own_audit_log_and_with_the_scope_for_it_that_of_all() {
+    let audit = Ask { action: Action::ListAuditEvents, target: Some("audit"), key: None, ..ASSOCIATE };
+    let all = Ask { target: Some("audit *"), ..audit.clone() };
+    let ground = Ground::new("");
+    for action in Action::ALL.into_iter().filter(|action| action.reads_audit()) {
+        assert_eq!(ground.says(&Ask { action, ..audit.clone() }), "allow tenant/payments/audit", "{action}");
+        assert_eq!(ground.says(&Ask { action, ..all.clone() }), "not permitted", "{action}");
+        let admin = Ask { action, scopes: "logkey:audit logkey:admin", ..all.clone() };
+        assert_eq!(ground.says(&admin), "allow tenant/payments/audit-of-all", "{action}");
+    }
+    assert_eq!(ground.says(&Ask { tenant: "search", ..audit.clone() }), "allow tenant/search/audit");
+    assert_eq!(ground.says(&Ask { action: Action::GetKeyAssociation, ..audit.clone() }), "undecided ");
+    assert_eq!(ground.says(&Ask { target: None, ..audit.clone() }), "undecided ");
+
+    let ground = Ground::new(
+        "@id(\"only-from-inside\") forbid (principal, action in LogKey::Action::\"Audit\", resource)
+         unless { context has source && context.source.isInRange(ip(\"10.0.0.0/8\")) };
+         @id(\"nobody-watches-all\") forbid (principal, action == LogKey::Action::\"WatchAuditEvents\", resource)
+         unless { resource has tenant };",
+    );
+    assert_eq!(ground.says(&audit), "allow tenant/payments/audit");
+    assert_eq!(ground.says(&Ask { source: None, ..audit.clone() }), "forbid only-from-inside");
+    let watch = Ask { action: Action::WatchAuditEvents, scopes: "logkey:admin", ..all };
+    assert_eq!(ground.says(&watch), "forbid nobody-watches-all");
+    assert_eq!(ground.says(&Ask { target: Some("audit"), ..watch }), "allow tenant/payments/audit");
+}
+
+#[test]
 fn an_action_and_what_it_is_about_have_to_go_together() {
     let ground = Ground::new("");
     for ask in [

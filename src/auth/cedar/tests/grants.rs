@@ -71,7 +71,8 @@ proptest! {
             ..grant(ACCOUNT)
         };
         let validator = cedar_policy::Validator::new(load::schema().unwrap());
-        for policy in CedarPolicy::grants_of(&tenant(&id, vec![grant])) {
+        let tenant = tenant(&id, vec![grant]);
+        for policy in CedarPolicy::grants_of(&tenant).into_iter().chain(CedarPolicy::audit_of(&tenant)) {
             let parsed = cedar_policy::Policy::parse(Some(cedar_policy::PolicyId::new(&policy.id)), &policy.text);
             let faults = load::invalid(&validator, &policy.id, &policy.text, &parsed.unwrap());
             prop_assert_eq!(faults, vec![], "{}", policy.text);

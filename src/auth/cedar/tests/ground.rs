@@ -14,7 +14,7 @@ use crate::{
     domain::{
         arn::KmsKeyArn,
         association::{Place, Target},
-        authorization::{Decision, Denial, Question},
+        authorization::{About, Decision, Denial, Question, Whose},
         call::{Action, Call, RequestId},
         principal::Principal,
         tenant::{AccountGrant, Limits, Tenant, Tenants},
@@ -70,7 +70,8 @@ pub(super) struct Ask {
     pub(super) action: Action,
     pub(super) account: &'static str,
     pub(super) region: &'static str,
-    /// None for the whole place, `*` for the query results.
+    /// None for the whole place, `*` for the query results, `audit` for the tenant's audit log and
+    /// `audit *` for that of all.
     pub(super) target: Option<&'static str>,
     pub(super) key: Option<&'static str>,
     pub(super) source: Option<&'static str>,
@@ -127,10 +128,11 @@ impl Ground {
             token_id: "t".into(),
             expires: Timestamp::from_secs(MONDAY + 600),
         };
-        let target = ask.target.map(|target| match target {
-            "*" => Target::QueryResults,
-            name => Target::LogGroup(name.parse().unwrap()),
-        });
+        let target = match ask.target {
+            Some("*") => Some(Target::QueryResults),
+            None | Some("audit" | "audit *") => None,
+            Some(name) => Some(Target::LogGroup(name.parse().unwrap())),
+        };
         let key: Option<KmsKeyArn> = ask.key.map(|key| key.parse().unwrap());
         let now = Instant::now();
         let call = Call {
@@ -145,10 +147,16 @@ impl Ground {
             call: &call,
             principal: &principal,
             tenant,
-            grant: tenant.grant(place.account).map_or(&elsewhere, |grant| grant),
             action: ask.action,
-            place: &place,
-            target: target.as_ref(),
+            about: match ask.target {
+                Some("audit") => About::AuditLog(Whose::Own),
+                Some("audit *") => About::AuditLog(Whose::All),
+                Some(_) | None => About::Aws {
+                    grant: tenant.grant(place.account).map_or(&elsewhere, |grant| grant),
+                    place: &place,
+                    target: target.as_ref(),
+                },
+            },
             key: key.as_ref(),
         })
     }
