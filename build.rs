@@ -4,8 +4,11 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 2] =
-    ["proto/keyassociation/v1/key_association_service.proto", "proto/keyassociation/v1/tenant_service.proto"];
+const FILES: [&str; 3] = [
+    "proto/keyassociation/v1/audit_service.proto",
+    "proto/keyassociation/v1/key_association_service.proto",
+    "proto/keyassociation/v1/tenant_service.proto",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");

@@ -38,7 +38,7 @@ use crate::{
         authn, quota, stack,
         tls::{Tls, TlsError},
     },
-    service::{self, KeyBroker},
+    service::{self, AuditPorts, AuditReads, KeyBroker},
     store::{self, OpenError},
 };
 
@@ -59,6 +59,7 @@ pub struct App {
     own: Arc<LocalQuota>,
     pace: Arc<LocalPace>,
     broker: KeyBroker,
+    reads: AuditReads,
     tasks: TaskTracker,
     tls: Option<Arc<Tls>>,
     metrics: Option<PrometheusHandle>,
@@ -184,6 +185,8 @@ impl App {
         lifecycle::record(&*journal, &*clock, Act::Start, None, None).await.map_err(StartError::Audit)?;
         // From here on there is a signed checkpoint: whoever serves can be verified.
         let sequencer = checked.go_on().await.map_err(StartError::Log)?;
+        let audit = AuditPorts { log: Arc::clone(&store.log), tree: Arc::new(sequencer.prover()) };
+        let reads = AuditReads::new(broker.clone(), audit, settings.audit.streams);
         Ok(Self {
             settings,
             started,
@@ -197,6 +200,7 @@ impl App {
             own,
             pace,
             broker,
+            reads,
             tasks,
             tls: tls.map(Arc::new),
             metrics,
@@ -242,7 +246,12 @@ impl App {
             self.aws.clone(),
             HOUSEKEEPING,
         ));
-        let parts = server::Parts { ports: self.stack(), broker: self.broker.clone(), tls: self.tls.clone() };
+        let parts = server::Parts {
+            ports: self.stack(),
+            broker: self.broker.clone(),
+            audit: self.reads.clone(),
+            tls: self.tls.clone(),
+        };
         let config = self.settings.server.grpc.clone();
         let drain = config.drain_timeout;
         let served = server::run(listeners.grpc, config, parts, shutdown).await;

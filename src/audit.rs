@@ -10,6 +10,7 @@ mod flood;
 mod journal;
 mod open;
 pub mod prove;
+mod prover;
 pub mod sequencer;
 mod tree;
 pub mod verify;
@@ -17,7 +18,7 @@ pub mod view;
 
 use std::time::Duration;
 
-pub use self::{journal::Journal, open::Opened, sequencer::Sequencer};
+pub use self::{journal::Journal, open::Opened, prover::Prover, sequencer::Sequencer};
 
 /// How much the journal holds, and how patient it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,10 @@ pub mod limit;
 pub mod store;
 
 pub use self::{
-    audit::{AssociationRecords, AuditLog, AuditUnavailable, OpenChange, OpenChanges},
+    audit::{
+        AssociationRecords, AuditLog, AuditTree, AuditUnavailable, LeafHash, OpenChange, OpenChanges,
+        SignedTree,
+    },
     auth::{Authenticate, AuthnError, Authorize, TenantDirectory},
     aws::{
         Accepted, Answered, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Roles, UpstreamError,

@@ -23,7 +23,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::oneshot};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
     codec::CompressionEncoding,
     service::LayerExt as _,
@@ -36,10 +36,11 @@ pub use self::status::DOMAIN;
 use self::{doorway::Doorway, grpc::Handler, load::Load, step::StepLayer, tls::Tls, trace::Trace};
 use crate::{
     proto::{
-        DESCRIPTORS, key_association_service_server::KeyAssociationServiceServer,
+        DESCRIPTORS, audit_service_server::AuditServiceServer,
+        key_association_service_server::KeyAssociationServiceServer,
         tenant_service_server::TenantServiceServer,
     },
-    service::KeyBroker,
+    service::{AuditReads, KeyBroker},
 };
 
 /// Longest message read, in bytes, after decompression.
@@ -94,6 +95,8 @@ pub struct Parts {
     pub ports: stack::Ports,
     /// The use cases.
     pub broker: KeyBroker,
+    /// The audit log, for reading.
+    pub audit: AuditReads,
     /// Certificates; none is plain text.
     pub tls: Option<Arc<Tls>>,
 }
@@ -128,7 +131,9 @@ pub async fn run(
 ) -> Result<(), ServeError> {
     let (health, reporter) = health().await;
     let calls = TaskTracker::new();
-    let router = router(&config, &parts, &calls, health)?;
+    let streams_end = CancellationToken::new();
+    let handler = Handler::new(parts.broker.clone(), parts.audit.clone(), streams_end.clone());
+    let router = router(&config, &parts.ports, handler, &calls, health)?;
     let doorway = Doorway::new(config.connections, config.trusted_proxies.clone());
     let incoming = listen::connections(listener, parts.tls, doorway);
     let (stopping, stopped) = oneshot::channel();
@@ -136,7 +141,9 @@ pub async fn run(
         shutdown.await;
         reporter.set_not_serving::<KeyAssociationServiceServer<Handler>>().await;
         reporter.set_not_serving::<TenantServiceServer<Handler>>().await;
+        reporter.set_not_serving::<AuditServiceServer<Handler>>().await;
         reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+        streams_end.cancel();
         let _ = stopping.send(());
     });
     let drained = async {
@@ -157,7 +164,8 @@ pub async fn run(
 
 fn router<H>(
     config: &Config,
-    parts: &Parts,
+    ports: &stack::Ports,
+    handler: Handler,
     calls: &TaskTracker,
     health: H,
 ) -> Result<Router<Layered>, ServeError>
@@ -173,8 +181,11 @@ where
         + Sync
         + 'static,
 {
-    let handler = Handler::new(parts.broker.clone());
     let associations = KeyAssociationServiceServer::new(handler.clone())
+        .max_decoding_message_size(MAX_MESSAGE)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
+    let audit = AuditServiceServer::new(handler.clone())
         .max_decoding_message_size(MAX_MESSAGE)
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
@@ -182,7 +193,7 @@ where
         .max_decoding_message_size(MAX_MESSAGE)
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
-    let guard = stack::guard(&parts.ports, Load::new(config.max_in_flight));
+    let guard = stack::guard(ports, Load::new(config.max_in_flight));
     let mut router = Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(MAX_STREAMS)
@@ -205,6 +216,7 @@ where
         // Outside the guard: a probe has no token.
         .add_service(health)
         .add_service(guard.named_layer(associations))
+        .add_service(guard.named_layer(audit))
         .add_service(guard.named_layer(tenants));
     if config.reflection {
         let reflection = || {
@@ -228,5 +240,6 @@ async fn health() -> (
     let (reporter, service) = tonic_health::server::health_reporter();
     reporter.set_serving::<KeyAssociationServiceServer<Handler>>().await;
     reporter.set_serving::<TenantServiceServer<Handler>>().await;
+    reporter.set_serving::<AuditServiceServer<Handler>>().await;
     (service, reporter)
 }

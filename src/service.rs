@@ -2,6 +2,7 @@
 //! the outcome. They know the world only through [`Ports`].
 
 mod associate;
+mod audit;
 mod caller;
 mod change;
 mod check;
@@ -23,7 +24,15 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
-pub use self::{caller::CallerView, error::Error, list::Page};
+pub use self::{
+    audit::{
+        AuditHead, AuditPorts, AuditReads, ConsistencyProof, EventBatch, EventPage, InclusionProof,
+        ReadError, StreamLimits, Watched,
+    },
+    caller::CallerView,
+    error::Error,
+    list::Page,
+};
 use crate::{
     domain::{
         association::{KeyAssociation, Warning},

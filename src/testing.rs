@@ -4,9 +4,11 @@
 mod aws;
 mod edge;
 mod fixture;
+mod log;
 
 pub use self::{
     aws::{FakeAws, Seen},
     edge::{FakeAudit, FakeAuthn, FakeClock, FakePace, FakePolicy, FakeQuota, FakeRecords, FakeTenants},
     fixture::{ACCOUNT, KEY, OTHER_KEY, REGION, call, principal, tenant},
+    log::FakeLog,
 };

@@ -5,13 +5,14 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     task::JoinHandle,
     time::{self, MissedTickBehavior},
 };
 
 use super::{
     checkpoint::{self, BadCheckpoint, SigningKey},
+    prover::{Prover, Published},
     tree::Edge,
 };
 use crate::ports::{Clock, EventReader, SignedCheckpoint, StoredEvent, TreeStore, Unavailable};
@@ -56,6 +57,7 @@ pub struct Checked(Steps);
 #[derive(Debug)]
 pub struct Sequencer {
     stop: Arc<Notify>,
+    prover: Prover,
     task: JoinHandle<()>,
 }
 
@@ -64,6 +66,7 @@ struct Steps {
     tree: Arc<dyn TreeStore>,
     clock: Arc<dyn Clock>,
     key: SigningKey,
+    published: watch::Sender<Published>,
     /// None after an error, until it is loaded anew.
     edge: Option<Edge>,
 }
@@ -82,9 +85,15 @@ impl Sequencer {
         clock: Arc<dyn Clock>,
         key: SigningKey,
     ) -> Result<Checked, Broken> {
-        let mut steps = Steps { log, tree, clock, key, edge: None };
+        let mut steps = Steps { log, tree, clock, key, published: watch::Sender::default(), edge: None };
         steps.load().await?;
         Ok(Checked(steps))
+    }
+
+    /// What tells others of the tree.
+    #[must_use]
+    pub fn prover(&self) -> Prover {
+        self.prover.clone()
     }
 
     /// Takes what is there into the tree, and ends.
@@ -108,8 +117,11 @@ impl Checked {
     pub async fn go_on(mut self) -> Result<Sequencer, Broken> {
         self.0.catch_up().await?;
         let stop = Arc::new(Notify::new());
-        let task = tokio::spawn(self.0.run(Arc::clone(&stop)));
-        Ok(Sequencer { stop, task })
+        let steps = self.0;
+        let prover =
+            Prover::new(Arc::clone(&steps.tree), steps.key.origin().into(), steps.published.subscribe());
+        let task = tokio::spawn(steps.run(Arc::clone(&stop)));
+        Ok(Sequencer { stop, prover, task })
     }
 }
 
@@ -142,7 +154,20 @@ impl Steps {
 
     async fn catch_up(&mut self) -> Result<(), Broken> {
         while self.step().await? {}
+        self.publish();
         Ok(())
+    }
+
+    /// Tells those who wait how far the tree goes now.
+    fn publish(&self) {
+        let size = self.edge.as_ref().map_or(0, Edge::size);
+        self.published.send_if_modified(|published| {
+            let news = published.size != size || published.verifiers.is_empty();
+            if news {
+                *published = Published { size, verifiers: [self.key.verifier().to_owned()].into() };
+            }
+            news
+        });
     }
 
     /// Takes a number of events into the tree; whether there were any.

@@ -3,7 +3,10 @@
 use std::{error::Error as _, path::PathBuf};
 
 use super::{section::Section, tree::Node, value, value::Wrong};
-use crate::audit::{Config, checkpoint::SigningKey};
+use crate::{
+    audit::{Config, checkpoint::SigningKey},
+    service::StreamLimits,
+};
 
 /// Default of `audit.checkpoint_origin`.
 const ORIGIN: &str = "logkey";
@@ -13,6 +16,8 @@ const ORIGIN: &str = "logkey";
 pub struct Audit {
     /// Of the journal.
     pub journal: Config,
+    /// How many streams of events may be open.
+    pub streams: StreamLimits,
     /// The log's name in its checkpoints.
     pub checkpoint_origin: Box<str>,
     /// The Ed25519 key that signs checkpoints; none is one that is made beside the store.
@@ -21,9 +26,13 @@ pub struct Audit {
 
 /// Reads `[audit]`.
 pub(super) fn read(section: &Section<'_>) -> Audit {
-    let default = Config::default();
+    let (default, streams) = (Config::default(), StreamLimits::default());
     let audit = Audit {
         journal: Config { reads: section.or("reads", default.reads, value::boolean), ..default },
+        streams: StreamLimits {
+            per_tenant: section.or("streams_per_tenant", streams.per_tenant, value::count),
+            in_all: section.or("streams", streams.in_all, value::count),
+        },
         checkpoint_origin: section.or("checkpoint_origin", ORIGIN.into(), origin),
         checkpoint_key_file: section.secret_file("checkpoint_key_file"),
     };

@@ -44,6 +44,7 @@ reasons! {
     LogGroupNotFound "LOG_GROUP_NOT_FOUND" "NOT_FOUND" "No such log group, or none the tenant may see.";
     AccountNotFound "ACCOUNT_NOT_FOUND" "NOT_FOUND" "No such account or Region, or none the tenant may see.";
     KeyNotFound "KEY_NOT_FOUND" "NOT_FOUND" "No such key, or none the tenant may see.";
+    AuditEventNotFound "AUDIT_EVENT_NOT_FOUND" "NOT_FOUND" "No such audit event, or none the tenant may see.";
     KeyDisabled "KEY_DISABLED" "FAILED_PRECONDITION" "The key is disabled.";
     KeyPendingDeletion "KEY_PENDING_DELETION" "FAILED_PRECONDITION" "The key's deletion is scheduled.";
     KeyNotSymmetric "KEY_NOT_SYMMETRIC" "FAILED_PRECONDITION" "The key is not a symmetric encryption key.";
@@ -61,6 +62,7 @@ reasons! {
     TenantConcurrencyLimited "TENANT_CONCURRENCY_LIMITED" "RESOURCE_EXHAUSTED" "The tenant has more calls under way than it may.";
     AccountBudgetExhausted "ACCOUNT_BUDGET_EXHAUSTED" "RESOURCE_EXHAUSTED" "The account's AWS quota leaves no turn within the deadline.";
     AwsThrottled "AWS_THROTTLED" "RESOURCE_EXHAUSTED" "AWS throttled the call.";
+    StreamNotRead "STREAM_NOT_READ" "RESOURCE_EXHAUSTED" "The client took nothing from its stream for too long.";
     AuditUnavailable "AUDIT_UNAVAILABLE" "UNAVAILABLE" "The audit log cannot be written.";
     AwsUnavailable "AWS_UNAVAILABLE" "UNAVAILABLE" "AWS did not answer, or answered with a fault of its own.";
     IdentityProviderUnavailable "IDENTITY_PROVIDER_UNAVAILABLE" "UNAVAILABLE" "The issuer's keys cannot be had.";

@@ -29,6 +29,46 @@ pub trait AuditLog: Send + Sync + 'static {
     fn unready(&self) -> Option<String>;
 }
 
+/// The tree over the log, as far as it is signed: what anyone can hold it against.
+#[async_trait]
+pub trait AuditTree: Send + Sync + 'static {
+    /// The newest signed checkpoint.
+    async fn newest(&self) -> Result<SignedTree, Unavailable>;
+
+    /// The hashes that lead from the event at this place (from 1) to the root of the tree of this size,
+    /// which is that of the newest checkpoint or smaller, and holds the event.
+    async fn inclusion(&self, seq: u64, size: u64) -> Result<Vec<LeafHash>, Unavailable>;
+
+    /// The hashes that show the tree of size `from` to be the beginning of the one of size `to`, which
+    /// is that of the newest checkpoint or smaller.
+    async fn consistency(&self, from: u64, to: u64) -> Result<Vec<LeafHash>, Unavailable>;
+
+    /// The hash of the leaf that an event's bytes are.
+    fn leaf(&self, body: &[u8]) -> LeafHash;
+
+    /// The keys that sign now, as verifier keys of signed notes; the first one stays.
+    fn verifiers(&self) -> Vec<String>;
+
+    /// Waits until the newest checkpoint covers more than this many events, and tells how many.
+    async fn grown(&self, beyond: u64) -> u64;
+}
+
+/// A hash in the log's tree: SHA-256.
+pub type LeafHash = [u8; 32];
+
+/// A signed checkpoint, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedTree {
+    /// How many events it covers.
+    pub size: u64,
+    /// The root of their tree.
+    pub root: LeafHash,
+    /// When it was signed.
+    pub time: Timestamp,
+    /// The signed note.
+    pub note: String,
+}
+
 /// What was last set on a resource through this service.
 #[async_trait]
 pub trait AssociationRecords: Send + Sync + 'static {

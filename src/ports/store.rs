@@ -81,6 +81,8 @@ pub struct EventFilter {
     pub subject: Option<String>,
     /// About the resource with this ARN.
     pub resource: Option<String>,
+    /// After this place in the log.
+    pub after: Option<u64>,
 }
 
 /// Appends to the log. One writer at a time.
@@ -110,6 +112,14 @@ pub trait EventReader: Send + Sync + 'static {
         &self,
         filter: &EventFilter,
         before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, Unavailable>;
+
+    /// Events that fit the filter, up to and with the place `through`, oldest first, at most `limit`.
+    async fn next(
+        &self,
+        filter: &EventFilter,
+        through: u64,
         limit: u32,
     ) -> Result<Vec<StoredEvent>, Unavailable>;
 

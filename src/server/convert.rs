@@ -1,6 +1,7 @@
 //! Wire messages to what is asked, naming every field that cannot be used; and answers to messages.
 
 mod answer;
+mod audit;
 mod check;
 mod onboarding;
 
@@ -10,6 +11,10 @@ use uuid::Uuid;
 
 pub(super) use self::{
     answer::{associate_response, caller, disassociate_response, key_association},
+    audit::{
+        checkpoint_response, consistency, consistency_response, inclusion, inclusion_response, list_audit,
+        list_audit_response, watch_audit, watch_audit_response,
+    },
     check::check_response,
     onboarding::{onboarding, onboarding_response, test_access, test_access_response},
 };
@@ -112,17 +117,7 @@ pub(super) fn check(wire: proto::CheckKeyAssociationRequest) -> Result<AskCheck,
 pub(super) fn list(wire: proto::ListKeyAssociationsRequest) -> Result<AskList, Unusable> {
     let mut fields = Fields::default();
     let place = fields.place(&wire.account_id, &wire.region);
-    let page_size = match usize::try_from(wire.page_size) {
-        Ok(0) => DEFAULT_PAGE,
-        Ok(size) => size.min(MAX_PAGE),
-        Err(_negative) => {
-            fields.violation("page_size", format!("is negative: 0 to {MAX_PAGE} is expected"));
-            DEFAULT_PAGE
-        }
-    };
-    if wire.page_token.len() > MAX_PAGE_TOKEN {
-        fields.violation("page_token", "is no next_page_token of this service");
-    }
+    let page_size = fields.page(wire.page_size, &wire.page_token);
     if !wire.log_group_name_prefix.is_empty() && wire.log_group_name_prefix.parse::<LogGroupName>().is_err() {
         fields.violation(
             "log_group_name_prefix",
@@ -186,6 +181,21 @@ impl Fields {
 
     fn parse<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
         text.parse().map_err(|problem| self.violation(field, Worded(&problem))).ok()
+    }
+
+    /// The size of a page, and whether the token could be one.
+    fn page(&mut self, size: i32, token: &str) -> usize {
+        if token.len() > MAX_PAGE_TOKEN {
+            self.violation("page_token", "is no next_page_token of this service");
+        }
+        match usize::try_from(size) {
+            Ok(0) => DEFAULT_PAGE,
+            Ok(size) => size.min(MAX_PAGE),
+            Err(_negative) => {
+                self.violation("page_size", format!("is negative: 0 to {MAX_PAGE} is expected"));
+                DEFAULT_PAGE
+            }
+        }
     }
 
     fn place(&mut self, account: &str, region: &str) -> UnresolvedPlace {

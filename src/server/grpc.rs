@@ -1,22 +1,27 @@
 //! The generated traits, each method in three calls: parse, act, answer.
 
+mod audit;
 mod key_association;
 mod tenant;
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 
 use super::{convert::Unusable, status};
 use crate::{
     domain::{call::Call, principal::Principal},
-    service::{self, KeyBroker},
+    service::{self, AuditReads, KeyBroker},
 };
 
 /// Answers RPCs by the use cases.
 #[derive(Clone, Debug)]
 pub(super) struct Handler {
     broker: KeyBroker,
+    audit: AuditReads,
+    /// Ends streams.
+    stopping: CancellationToken,
 }
 
 /// Who calls, and in which circumstances: what the layers before have found out.
@@ -28,8 +33,8 @@ struct Caller {
 // === impl Handler ===
 
 impl Handler {
-    pub(super) fn new(broker: KeyBroker) -> Self {
-        Self { broker }
+    pub(super) fn new(broker: KeyBroker, audit: AuditReads, stopping: CancellationToken) -> Self {
+        Self { broker, audit, stopping }
     }
 
     /// The request's own caller and message; a request that no layer has seen is a defect.

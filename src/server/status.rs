@@ -255,7 +255,7 @@ fn code(reason: Reason) -> Code {
         R::FieldInvalid | R::RequestIdReused | R::KeyRegionMismatch | R::LogGroupReserved => {
             Code::InvalidArgument
         }
-        R::LogGroupNotFound | R::AccountNotFound | R::KeyNotFound => Code::NotFound,
+        R::LogGroupNotFound | R::AccountNotFound | R::KeyNotFound | R::AuditEventNotFound => Code::NotFound,
         R::KeyDisabled
         | R::KeyPendingDeletion
         | R::KeyNotSymmetric
@@ -268,9 +268,11 @@ fn code(reason: Reason) -> Code {
         | R::RoleNotAssumable
         | R::DeniedByOrganization => Code::FailedPrecondition,
         R::ConflictingChange | R::ExpectedKeyMismatch => Code::Aborted,
-        R::TenantRateLimited | R::TenantConcurrencyLimited | R::AccountBudgetExhausted | R::AwsThrottled => {
-            Code::ResourceExhausted
-        }
+        R::TenantRateLimited
+        | R::TenantConcurrencyLimited
+        | R::AccountBudgetExhausted
+        | R::AwsThrottled
+        | R::StreamNotRead => Code::ResourceExhausted,
         R::AuditUnavailable
         | R::AwsUnavailable
         | R::IdentityProviderUnavailable

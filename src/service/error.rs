@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use thiserror::Error as ThisError;
 
+use super::audit::ReadError;
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
@@ -165,6 +166,9 @@ pub enum Error {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// Reading the audit log ended otherwise than in what was asked for.
+    #[error(transparent)]
+    Reading(#[from] ReadError),
     /// This release does not do that.
     #[error("{0} is not available in this release")]
     FeatureUnavailable(&'static str),
@@ -201,6 +205,7 @@ impl Error {
             Self::AuditUnavailable(_) | Self::OutcomePending { .. } | Self::RecordUnavailable(_) => {
                 Reason::AuditUnavailable
             }
+            Self::Reading(error) => error.reason(),
             Self::DeadlineBeforeAws => Reason::DeadlineBeforeAws,
             Self::OutcomeUnknown { .. } => Reason::OutcomeUnknown,
             Self::FeatureUnavailable(_) => Reason::FeatureUnavailable,
@@ -236,6 +241,7 @@ impl Error {
             | Self::RecordUnavailable(_)
             | Self::DeadlineBeforeAws
             | Self::OutcomeUnknown { .. }
+            | Self::Reading(_)
             | Self::FeatureUnavailable(_)
             | Self::Internal(_) => None,
         }

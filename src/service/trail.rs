@@ -99,6 +99,12 @@ impl Trail {
         ports.audit.note(self.end(ports, Kind::Refusal, Some(error)));
     }
 
+    /// Records a read that succeeded, with more that is known of it.
+    pub(super) fn read_with(&self, ports: &Ports, detail: String) {
+        let event = self.end(ports, Kind::Read, None);
+        ports.audit.note(Event { detail: Some(detail.into()), ..event });
+    }
+
     /// Records a read that succeeded.
     pub(super) fn read(&self, ports: &Ports) {
         ports.audit.note(self.end(ports, Kind::Read, None));

@@ -110,6 +110,15 @@ impl EventReader for Sqlite {
         self.reader.list(filter, before, limit).await
     }
 
+    async fn next(
+        &self,
+        filter: &EventFilter,
+        through: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, Unavailable> {
+        self.reader.next(filter, through, limit).await
+    }
+
     async fn after(&self, seq: u64, limit: u32) -> Result<Vec<StoredEvent>, Unavailable> {
         self.reader.after(seq, limit).await
     }

@@ -15,10 +15,10 @@ use logkey::{
         tenant_service_client::TenantServiceClient,
     },
     server::{self, Parts, authn, quota, stack},
-    service::{self, KeyBroker},
+    service::{self, AuditPorts, AuditReads, KeyBroker, StreamLimits},
     testing::{
-        FakeAudit, FakeAuthn, FakeAws, FakeClock, FakePace, FakePolicy, FakeRecords, FakeTenants, KEY,
-        principal, tenant,
+        FakeAudit, FakeAuthn, FakeAws, FakeClock, FakeLog, FakePace, FakePolicy, FakeRecords, FakeTenants,
+        KEY, principal, tenant,
     },
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -78,7 +78,9 @@ async fn front(config: server::Config) -> Front {
         quota: quota::Ports { tenants, quota, audit: audit.clone(), clock },
     };
     let (stop, stopped) = oneshot::channel();
-    let parts = Parts { ports: layers, broker, tls: None };
+    let log = AuditPorts { log: Arc::new(FakeLog), tree: Arc::new(FakeLog) };
+    let reads = AuditReads::new(broker.clone(), log, StreamLimits::default());
+    let parts = Parts { ports: layers, broker, audit: reads, tls: None };
     let served = tokio::spawn(server::run(listener, config, parts, async {
         drop(stopped.await);
     }));

@@ -63,6 +63,7 @@ pub(super) async fn run(args: ListArgs) -> Result<ExitCode, Failure> {
         correlation: args.correlation,
         subject: args.subject,
         resource: args.resource,
+        after: None,
     };
     let mut found = Vec::new();
     let mut left = args.limit;

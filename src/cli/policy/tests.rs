@@ -114,7 +114,7 @@ fn explain_says_of_every_policy_whether_it_applies_and_why_not() {
     assert!(out.starts_with("allow: tenant/payments/audit\n"), "{out}");
     let all = ["explain", "--tenant", "payments", "--action", "ListAuditEvents", "--all-tenants"];
     let (_, out) = policy(&all);
-    assert!(out.contains("audit-of-all would permit, but this is false: principal[\"scopes\"]"), "{out}");
+    assert!(out.contains("audit-of-all would permit, but this is false: principal.scopes.contains"), "{out}");
     let (_, out) = policy(&[&all[..], &["--scopes", "logkey:admin"]].concat());
     assert!(out.starts_with("allow: tenant/payments/audit-of-all\n"), "{out}");
     let (_, out) = policy(&[

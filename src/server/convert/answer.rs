@@ -111,7 +111,7 @@ fn warning(warning: crate::domain::association::Warning) -> proto::Warning {
     proto::Warning { code: warning.code.to_owned(), message: warning.message }
 }
 
-fn time(at: Timestamp) -> prost_types::Timestamp {
+pub(super) fn time(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: at.as_secs(), nanos: at.subsec_nanos() }
 }
 

@@ -7,13 +7,15 @@ use tonic_types::ErrorDetails;
 use crate::{
     domain::{association::UnresolvedPlace, diagnosis::Check, reason::Reason},
     ports::aws::{AwsAnswer, Refusal},
-    service::Error,
+    service::{Error, ReadError},
 };
 
 /// How much of AWS's own words goes to a caller.
 const MAX_AWS_WORDS: usize = 1000;
 /// When to try again where nothing better is known.
 const SOON: Duration = Duration::from_secs(1);
+/// When another stream may have ended.
+const STREAM_AGAIN: Duration = Duration::from_secs(10);
 
 /// The parts of a status beside its code.
 pub(super) struct Told {
@@ -101,6 +103,7 @@ pub(super) fn told(error: &Error) -> Told {
         | Error::OutcomeUnknown { .. }
         | Error::FeatureUnavailable(_)
         | Error::Internal(_) => circumstances(error),
+        Error::Reading(error) => reading(error),
     }
 }
 
@@ -174,7 +177,8 @@ fn circumstances(error: &Error) -> Told {
             event.iter().fold(told, |told, event| told.with("audit_event_id", event))
         }
         Error::FeatureUnavailable(what) => Told::new(format!("{what} is not available in this release")),
-        Error::TenantGone
+        Error::Reading(_)
+        | Error::TenantGone
         | Error::TenantSuspended
         | Error::ScopeMissing(_)
         | Error::Invalid { .. }
@@ -187,6 +191,37 @@ fn circumstances(error: &Error) -> Told {
         | Error::Refused { .. }
         | Error::Diagnosed { .. }
         | Error::Internal(_) => Told::new("internal error"),
+    }
+}
+
+/// What is told of reading the audit log, and of streams.
+fn reading(error: &ReadError) -> Told {
+    match error {
+        ReadError::EventNotFound(id) => {
+            let mut told = Told::new(format!(
+                "there is no audit event {id}; one that was moved out is proved by `logkey audit prove --archive`"
+            ))
+            .with("event_id", id);
+            told.details.set_resource_info("audit_event", id.to_string(), "", "not found");
+            told
+        }
+        ReadError::NotSignedYet => {
+            Told::new("no signed checkpoint covers the event yet: try again").with_retry(SOON)
+        }
+        ReadError::TooManyStreams => Told::new(
+            "as many streams are open as may be: end one of them, or read by ListAuditEvents",
+        )
+        .with_retry(STREAM_AGAIN)
+        .with_quota("tenant", "streams that are open at once"),
+        ReadError::StreamNotRead => Told::new(
+            "nothing was taken from this stream for too long: open it again from the last position, and read it all the time",
+        )
+        .with_retry(SOON),
+        ReadError::TokenExpired => {
+            Told::new("the token has expired: open the stream again from the last position, with a new one")
+        }
+        ReadError::ShuttingDown => Told::new("the service is stopping: open the stream again from the last position")
+            .with_retry(SOON),
     }
 }
 

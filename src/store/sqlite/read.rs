@@ -111,6 +111,20 @@ impl EventReader for Reader {
         rows.iter().map(stored).collect()
     }
 
+    async fn next(
+        &self,
+        filter: &EventFilter,
+        through: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, Unavailable> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT seq, id, tenant, body FROM event WHERE seq <= ");
+        query.push_bind(i64::try_from(through).unwrap_or(i64::MAX));
+        narrow(&mut query, filter);
+        query.push(" ORDER BY seq LIMIT ").push_bind(i64::from(limit));
+        let rows = query.build().fetch_all(&self.pool).await.map_err(failed)?;
+        rows.iter().map(stored).collect()
+    }
+
     async fn after(&self, seq: u64, limit: u32) -> Result<Vec<StoredEvent>, Unavailable> {
         let rows =
             sqlx::query("SELECT seq, id, tenant, body FROM event WHERE seq > $1 ORDER BY seq LIMIT $2")
@@ -152,7 +166,10 @@ impl EventReader for Reader {
 
 /// Adds a condition for each part of the filter that is there.
 fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &EventFilter) {
-    let EventFilter { tenant, since, until, action, outcome, correlation, subject, resource } = filter;
+    let EventFilter { tenant, since, until, action, outcome, correlation, subject, resource, after } = filter;
+    if let Some(after) = after {
+        query.push(" AND seq > ").push_bind(i64::try_from(*after).unwrap_or(i64::MAX));
+    }
     if let Some(tenant) = tenant {
         query.push(" AND tenant = ").push_bind(tenant.as_str().to_owned());
     }

@@ -24,7 +24,11 @@ fn the_schema_is_whole_and_knows_every_action_that_is_asked_about() {
     for action in Action::ALL.into_iter().filter(|action| !unasked.contains(action)) {
         let uid = format!("LogKey::Action::\"{action}\"").parse().unwrap();
         assert!(schema.actions().any(|known| *known == uid), "{action}");
-        let group = if action.changes() { "Change" } else { "Read" };
+        let group = match (action.changes(), action.reads_audit()) {
+            (true, _) => "Change",
+            (_, true) => "Audit",
+            _ => "Read",
+        };
         let group = format!("LogKey::Action::\"{group}\"").parse().unwrap();
         assert!(schema.action_entities().unwrap().is_ancestor_of(&group, &uid), "{action}");
     }

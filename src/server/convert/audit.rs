@@ -1,0 +1,189 @@
+//! Questions about the audit log, and its events and proofs, to and from messages.
+
+use uuid::Uuid;
+
+use super::{Fields, Unusable, answer::time};
+use crate::{
+    audit::view::View,
+    domain::{audit::EventId, time::Timestamp},
+    ports::{EventFilter, LeafHash, StoredEvent},
+    proto,
+    service::{AuditHead, ConsistencyProof, EventBatch, EventPage, InclusionProof},
+};
+
+/// Longest text of a filter, in bytes: what an event can hold.
+const MAX_TEXT: usize = 2048;
+
+/// Which events, how many at most, and the page's token.
+pub(in crate::server) fn list_audit(
+    wire: proto::ListAuditEventsRequest,
+) -> Result<(EventFilter, u32, String), Unusable> {
+    let mut fields = Fields::default();
+    let size = fields.page(wire.page_size, &wire.page_token);
+    let filter = fields.filter(wire.filter.unwrap_or_default());
+    fields.all()?;
+    Ok((filter, u32::try_from(size).unwrap_or(u32::MAX), wire.page_token))
+}
+
+pub(in crate::server) fn list_audit_response(page: EventPage) -> proto::ListAuditEventsResponse {
+    proto::ListAuditEventsResponse {
+        events: page.events.into_iter().map(event).collect(),
+        next_page_token: page.next_page_token.into(),
+    }
+}
+
+/// Which events, and after which place; none is from now on.
+pub(in crate::server) fn watch_audit(
+    wire: proto::WatchAuditEventsRequest,
+) -> Result<(EventFilter, Option<u64>), Unusable> {
+    let mut fields = Fields::default();
+    let after = wire.after_position.map(|position| fields.count("after_position", position));
+    let filter = fields.filter(wire.filter.unwrap_or_default());
+    fields.all()?;
+    Ok((filter, after))
+}
+
+pub(in crate::server) fn watch_audit_response(batch: EventBatch) -> proto::WatchAuditEventsResponse {
+    let EventBatch { events, position } = batch;
+    proto::WatchAuditEventsResponse {
+        events: events.into_iter().map(event).collect(),
+        position: signed(position),
+    }
+}
+
+pub(in crate::server) fn checkpoint_response(head: AuditHead) -> proto::GetCheckpointResponse {
+    let AuditHead { tree, verifiers } = head;
+    proto::GetCheckpointResponse {
+        checkpoint: tree.note,
+        tree_size: signed(tree.size),
+        root_hash: tree.root.to_vec(),
+        sign_time: Some(time(tree.time)),
+        verifier_keys: verifiers,
+    }
+}
+
+/// Which event, and in the tree of which size; none is the newest.
+pub(in crate::server) fn inclusion(
+    wire: &proto::GetInclusionProofRequest,
+) -> Result<(EventId, Option<u64>), Unusable> {
+    let mut fields = Fields::default();
+    let id = Uuid::try_parse(&wire.event_id).ok().map(EventId);
+    if id.is_none() {
+        fields.violation("event_id", "is not a UUID: 8-4-4-4-12 hexadecimal digits are expected");
+    }
+    let size = fields.count("tree_size", wire.tree_size);
+    fields.all()?;
+    Ok((id.ok_or_else(Unusable::nothing_said)?, (size > 0).then_some(size)))
+}
+
+pub(in crate::server) fn inclusion_response(proof: InclusionProof) -> proto::GetInclusionProofResponse {
+    let InclusionProof { seq, size, leaf, hashes, checkpoint } = proof;
+    proto::GetInclusionProofResponse {
+        leaf_index: signed(seq.saturating_sub(1)),
+        tree_size: signed(size),
+        leaf_hash: leaf.to_vec(),
+        hashes: bytes(hashes),
+        checkpoint: checkpoint.unwrap_or_default(),
+    }
+}
+
+/// The smaller size, and the larger one; none is the newest.
+pub(in crate::server) fn consistency(
+    wire: &proto::GetConsistencyProofRequest,
+) -> Result<(u64, Option<u64>), Unusable> {
+    let mut fields = Fields::default();
+    let from = fields.count("old_tree_size", wire.old_tree_size);
+    let to = fields.count("new_tree_size", wire.new_tree_size);
+    fields.all()?;
+    Ok((from, (to > 0).then_some(to)))
+}
+
+pub(in crate::server) fn consistency_response(proof: ConsistencyProof) -> proto::GetConsistencyProofResponse {
+    let ConsistencyProof { from, to, hashes, checkpoint } = proof;
+    proto::GetConsistencyProofResponse {
+        old_tree_size: signed(from),
+        new_tree_size: signed(to),
+        hashes: bytes(hashes),
+        checkpoint: checkpoint.unwrap_or_default(),
+    }
+}
+
+/// An event as it stands in its bytes. One that cannot be read is shown by its place and bytes alone.
+fn event(stored: StoredEvent) -> proto::AuditEvent {
+    let view = View::try_from(&stored);
+    let StoredEvent { seq, id, tenant: _, body } = stored;
+    let bare = proto::AuditEvent {
+        id: id.to_string(),
+        position: signed(seq),
+        json: body,
+        ..proto::AuditEvent::default()
+    };
+    let Ok(view) = view else { return bare };
+    proto::AuditEvent {
+        time: Some(time(view.time)),
+        tenant_id: view.tenant.unwrap_or_default(),
+        kind: view.kind,
+        action: view.action,
+        subject: view.subject.unwrap_or_default(),
+        resource: view.resource.unwrap_or_default(),
+        outcome: view.outcome.unwrap_or_default(),
+        correlation_id: view.correlation,
+        count: i32::try_from(view.count).unwrap_or(i32::MAX),
+        ..bare
+    }
+}
+
+fn bytes(hashes: Vec<LeafHash>) -> Vec<Vec<u8>> {
+    hashes.into_iter().map(Vec::from).collect()
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+// === impl Fields ===
+
+impl Fields {
+    fn count(&mut self, field: &str, count: i64) -> u64 {
+        u64::try_from(count).unwrap_or_else(|_negative| {
+            self.violation(field, "is negative: 0 or more is expected");
+            0
+        })
+    }
+
+    fn filter(&mut self, wire: proto::AuditEventFilter) -> EventFilter {
+        let tenant = &wire.tenant_id;
+        EventFilter {
+            tenant: (!tenant.is_empty()).then(|| self.parse("filter.tenant_id", tenant)).flatten(),
+            since: self.instant("filter.start_time", wire.start_time),
+            until: self.instant("filter.end_time", wire.end_time),
+            action: self.text("filter.action", wire.action),
+            outcome: self.text("filter.outcome", wire.outcome),
+            correlation: self.text("filter.correlation_id", wire.correlation_id),
+            subject: self.text("filter.subject", wire.subject),
+            resource: self.text("filter.resource", wire.resource),
+            after: None,
+        }
+    }
+
+    fn text(&mut self, field: &str, text: String) -> Option<String> {
+        if text.len() > MAX_TEXT {
+            self.violation(field, format!("is longer than {MAX_TEXT} bytes, which no event has"));
+        }
+        (!text.is_empty()).then_some(text)
+    }
+
+    fn instant(&mut self, field: &str, wire: Option<prost_types::Timestamp>) -> Option<Timestamp> {
+        let wire = wire?;
+        let micros = i64::from(wire.nanos) / 1000;
+        let at = wire.seconds.checked_mul(1_000_000).and_then(|at| at.checked_add(micros));
+        let at = at.filter(|_| (0..1_000_000_000).contains(&wire.nanos));
+        if at.is_none() {
+            self.violation(
+                field,
+                "is no time: seconds since 1970, and 0 to 999999999 nanoseconds, are expected",
+            );
+        }
+        at.map(Timestamp::from_micros)
+    }
+}

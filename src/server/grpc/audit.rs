@@ -1,0 +1,77 @@
+//! `AuditService`.
+
+use std::{pin::Pin, sync::Arc};
+
+use futures_util::{Stream, StreamExt as _};
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{Caller, Handler};
+use crate::{
+    proto::{
+        GetCheckpointRequest, GetCheckpointResponse, GetConsistencyProofRequest, GetConsistencyProofResponse,
+        GetInclusionProofRequest, GetInclusionProofResponse, ListAuditEventsRequest, ListAuditEventsResponse,
+        WatchAuditEventsRequest, WatchAuditEventsResponse, audit_service_server::AuditService,
+    },
+    server::{convert, status},
+};
+
+#[async_trait]
+impl AuditService for Handler {
+    type WatchAuditEventsStream =
+        Pin<Box<dyn Stream<Item = Result<WatchAuditEventsResponse, Status>> + Send>>;
+
+    async fn list_audit_events(
+        &self,
+        request: Request<ListAuditEventsRequest>,
+    ) -> Result<Response<ListAuditEventsResponse>, Status> {
+        let (caller, message) = Self::open(request)?;
+        let (filter, size, token) = self.parsed(&caller, convert::list_audit(message))?;
+        let page = self.audit.list(&caller.call, &caller.who, filter, size, &token).await;
+        Ok(Response::new(convert::list_audit_response(page.map_err(caller.status())?)))
+    }
+
+    async fn watch_audit_events(
+        &self,
+        request: Request<WatchAuditEventsRequest>,
+    ) -> Result<Response<Self::WatchAuditEventsStream>, Status> {
+        let (caller, message) = Self::open(request)?;
+        let (filter, after) = self.parsed(&caller, convert::watch_audit(message))?;
+        let Caller { call, who } = &caller;
+        let watched = self.audit.watch(call, who, filter, after, self.stopping.clone()).await;
+        let (watched, call) = (watched.map_err(caller.status())?, Arc::clone(call));
+        let told = watched.map(move |batch| match batch {
+            Ok(batch) => Ok(convert::watch_audit_response(batch)),
+            Err(error) => Err(status::of(&call, &error)),
+        });
+        Ok(Response::new(Box::pin(told)))
+    }
+
+    async fn get_checkpoint(
+        &self,
+        request: Request<GetCheckpointRequest>,
+    ) -> Result<Response<GetCheckpointResponse>, Status> {
+        let (caller, GetCheckpointRequest {}) = Self::open(request)?;
+        let head = self.audit.checkpoint(&caller.call, &caller.who).await.map_err(caller.status())?;
+        Ok(Response::new(convert::checkpoint_response(head)))
+    }
+
+    async fn get_inclusion_proof(
+        &self,
+        request: Request<GetInclusionProofRequest>,
+    ) -> Result<Response<GetInclusionProofResponse>, Status> {
+        let (caller, message) = Self::open(request)?;
+        let (id, size) = self.parsed(&caller, convert::inclusion(&message))?;
+        let proof = self.audit.inclusion(&caller.call, &caller.who, id, size).await;
+        Ok(Response::new(convert::inclusion_response(proof.map_err(caller.status())?)))
+    }
+
+    async fn get_consistency_proof(
+        &self,
+        request: Request<GetConsistencyProofRequest>,
+    ) -> Result<Response<GetConsistencyProofResponse>, Status> {
+        let (caller, message) = Self::open(request)?;
+        let (from, to) = self.parsed(&caller, convert::consistency(&message))?;
+        let proof = self.audit.consistency(&caller.call, &caller.who, from, to).await;
+        Ok(Response::new(convert::consistency_response(proof.map_err(caller.status())?)))
+    }
+}
