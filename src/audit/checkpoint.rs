@@ -172,12 +172,21 @@ fn make(path: &Path) -> Result<(), KeyError> {
     rand::rng().fill_bytes(&mut seed);
     let body = BASE64_STANDARD.encode([&PKCS8_PREFIX[..], &seed[..]].concat());
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
-    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    file.and_then(|mut file| {
-        file.write_all(pem.as_bytes())?;
-        file.sync_all()
-    })
-    .map_err(|source| KeyError::File { path: path.to_owned(), source })
+    write_durably(path, pem.as_bytes()).map_err(|source| KeyError::File { path: path.to_owned(), source })
+}
+
+/// Puts a file there whole or not at all, and for good: a log that was signed with a key which a crash
+/// then took away could not be continued.
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut beside = path.to_owned().into_os_string();
+    beside.push(".new");
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(folder)?.sync_all()
 }
 
 impl fmt::Debug for SigningKey {

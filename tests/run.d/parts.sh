@@ -9,6 +9,7 @@ declare -A about=(
   [clippy]="clippy over every target and over the release features, warnings denied"
   [doc]="the documentation builds, warnings denied"
   [test]="unit and integration tests"
+  [kill]="kill -9, power cuts and disks that fail under load; the log joined with what AWS was asked"
   [grpcurl]="grpcurl against the service, by reflection alone"
   [python]="Python's grpcio against the service, by reflection alone"
   [node]="Node's @grpc/grpc-js and fetch against the service"
@@ -43,6 +44,11 @@ part_doc() { RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps; }
 part_test() {
   command -v redis-server >/dev/null || debian_package redis-server || return
   cargo test --locked --all-features --no-fail-fast
+}
+
+# A few rounds; tests/kill/main.rs says how to run many. LazyFS is not installed by this.
+part_kill() {
+  cargo test --locked --all-features --test kill -- --ignored --skip lazyfs --test-threads 2
 }
 
 part_grpcurl() {

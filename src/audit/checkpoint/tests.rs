@@ -97,3 +97,13 @@ fn another_logs_checkpoint_is_told_apart() {
     let read = read(note.as_bytes(), ORIGIN, &[theirs.verifier().to_owned()]);
     assert!(matches!(read, Err(BadCheckpoint::Origin(name)) if name == other));
 }
+
+#[test]
+fn what_a_crash_left_of_a_key_that_was_being_made_is_not_taken_for_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = key_beside(&dir.path().join("logkey.db"));
+    fs::write(format!("{}.new", path.display()), "-----BEGIN PRIV").unwrap();
+    SigningKey::open_or_make(&path, ORIGIN).unwrap();
+    let names = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    assert_eq!(names.collect::<Vec<_>>(), [path]);
+}

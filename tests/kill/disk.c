@@ -1,0 +1,201 @@
+/* A disk that keeps only what was synced, for the kill tests: preloaded into the service, it brings a
+ * shadow of each file under LOGKEY_DISK_FOLDER up to date at each sync, and never in between. When the
+ * power is cut, the shadow is all there is (disk.rs).
+ *
+ *   SHADOW/NAME.data    what a sync of the file NAME made durable
+ *   SHADOW/NAME.named   there once a sync of the folder made the name durable
+ *   SHADOW/NAME.lost    a byte for each block: 1 where a sync failed on it. As in Linux, the block then
+ *                       counts as clean: a later sync succeeds and does not write it, unless it was
+ *                       written anew.
+ *   SHADOW/.control     what syncs do: `once` and `fail` give EIO (the former a single time), `hang`
+ *                       waits until it says otherwise, `slow` takes 20 ms more, `ignore` says yes and
+ *                       does nothing. Absent: they sync. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { BLOCK = 4096, CHUNK = 64 * BLOCK };
+enum what { ELSEWHERE, A_FILE, THE_FOLDER };
+
+static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+static void pause_ms(long ms) {
+  struct timespec wait = {0, ms * 1000000};
+  nanosleep(&wait, NULL);
+}
+
+/* The last part of a path under the folder; the locks and the shared memory are no data. */
+static enum what look(const char *path, char *name) {
+  const char *folder = getenv("LOGKEY_DISK_FOLDER");
+  size_t length = folder ? strlen(folder) : 0;
+  if (!length || strncmp(path, folder, length)) return ELSEWHERE;
+  if (!path[length]) return THE_FOLDER;
+  if (path[length] != '/' || strchr(path + length + 1, '/')) return ELSEWHERE;
+  size_t end = strlen(path);
+  if (end > 4 && !strcmp(path + end - 4, "-shm")) return ELSEWHERE;
+  if (end > 5 && !strcmp(path + end - 5, ".lock")) return ELSEWHERE;
+  snprintf(name, NAME_MAX, "%s", path + length + 1);
+  return A_FILE;
+}
+
+static enum what look_fd(int fd, char *name) {
+  char link[64], path[PATH_MAX];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t length = readlink(link, path, sizeof path - 1);
+  if (length <= 0 || path[0] != '/') return ELSEWHERE;
+  path[length] = 0;
+  return look(path, name);
+}
+
+static char *shadow(char *path, const char *name, const char *kind) {
+  snprintf(path, PATH_MAX, "%s/%s%s", getenv("LOGKEY_DISK_SHADOW"), name, kind);
+  return path;
+}
+
+static void order(char *word) {
+  char path[PATH_MAX];
+  int file = open(shadow(path, "", ".control"), O_RDONLY);
+  ssize_t length = file < 0 ? 0 : read(file, word, 15);
+  word[length > 0 ? length : 0] = 0;
+  if (file >= 0) close(file);
+}
+
+static void put(const char *name, const char *kind, const void *bytes, size_t length, off_t at) {
+  char path[PATH_MAX];
+  int file = open(shadow(path, name, kind), O_WRONLY | O_CREAT, 0600);
+  if (file < 0 || REAL(pwrite64)(file, bytes, length, at) != (ssize_t)length) abort();
+  close(file);
+}
+
+static int is_lost(int lost, off_t block) {
+  char is = 0;
+  return lost >= 0 && pread(lost, &is, 1, block) == 1 && is;
+}
+
+/* Walks the blocks in which the file and its shadow differ: into the shadow, or among the lost. */
+static void walk(const char *name, int lose) {
+  static char now[CHUNK], then[CHUNK];
+  char path[PATH_MAX];
+  struct stat is;
+  snprintf(path, sizeof path, "%s/%s", getenv("LOGKEY_DISK_FOLDER"), name);
+  int from = open(path, O_RDONLY);
+  int to = open(shadow(path, name, ".data"), O_RDWR | O_CREAT, 0600);
+  int lost = open(shadow(path, name, ".lost"), O_RDONLY);
+  if (from < 0 || to < 0 || fstat(from, &is)) goto out;
+  for (off_t at = 0; at < is.st_size; at += CHUNK) {
+    memset(then, 0, CHUNK);
+    ssize_t length = pread(from, now, CHUNK, at);
+    ssize_t kept = pread(to, then, CHUNK, at);
+    if (length == kept && !memcmp(now, then, length)) continue;
+    for (ssize_t in = 0; in < length; in += BLOCK) {
+      size_t part = length - in < BLOCK ? length - in : BLOCK;
+      int differs = kept < in + (ssize_t)part || memcmp(now + in, then + in, part);
+      if (differs && lose) put(name, ".lost", "\1", 1, (at + in) / BLOCK);
+      if (differs && !lose && !is_lost(lost, (at + in) / BLOCK)) put(name, ".data", now + in, part, at + in);
+    }
+  }
+  if (!lose && ftruncate(to, is.st_size)) abort();
+out:
+  if (from >= 0) close(from);
+  if (to >= 0) close(to);
+  if (lost >= 0) close(lost);
+}
+
+/* Every name that is in the folder now is there for good. */
+static void keep_names(void) {
+  char path[PATH_MAX], name[NAME_MAX];
+  DIR *folder = opendir(getenv("LOGKEY_DISK_FOLDER"));
+  for (struct dirent *entry; folder && (entry = readdir(folder));) {
+    snprintf(path, sizeof path, "%s/%s", getenv("LOGKEY_DISK_FOLDER"), entry->d_name);
+    if (entry->d_name[0] != '.' && look(path, name) == A_FILE) put(name, ".named", "", 0, 0);
+  }
+  if (folder) closedir(folder);
+}
+
+static int synced(int fd, int (*real)(int)) {
+  char name[NAME_MAX], word[16], control[PATH_MAX], spent[PATH_MAX];
+  enum what what = look_fd(fd, name);
+  if (what == ELSEWHERE) return real(fd);
+  for (order(word); !strncmp(word, "hang", 4); order(word)) pause_ms(5);
+  if (!strncmp(word, "slow", 4)) pause_ms(20);
+  if (!strncmp(word, "ignore", 6)) return 0;
+  int once = !strncmp(word, "once", 4);
+  /* Whoever moves the order away is the one to fail. */
+  once = once && !rename(shadow(control, "", ".control"), shadow(spent, "", ".spent"));
+  int fails = once || !strncmp(word, "fail", 4);
+  pthread_mutex_lock(&one_at_a_time);
+  if (what == A_FILE) walk(name, fails);
+  if (what == THE_FOLDER && !fails) keep_names();
+  pthread_mutex_unlock(&one_at_a_time);
+  if (fails) errno = EIO;
+  return fails ? -1 : 0;
+}
+
+int fsync(int fd) { return synced(fd, REAL(fsync)); }
+int fdatasync(int fd) { return synced(fd, REAL(fdatasync)); }
+
+/* A block that is written is no longer clean. */
+static void written(int fd, off_t at, ssize_t length) {
+  char name[NAME_MAX], path[PATH_MAX];
+  if (length <= 0 || look_fd(fd, name) != A_FILE || access(shadow(path, name, ".lost"), F_OK)) return;
+  pthread_mutex_lock(&one_at_a_time);
+  for (off_t block = at / BLOCK; block <= (at + length - 1) / BLOCK; block++) put(name, ".lost", "\0", 1, block);
+  pthread_mutex_unlock(&one_at_a_time);
+}
+
+ssize_t pwrite64(int fd, const void *bytes, size_t length, off64_t at) {
+  ssize_t done = REAL(pwrite64)(fd, bytes, length, at);
+  written(fd, at, done);
+  return done;
+}
+
+ssize_t pwrite(int fd, const void *bytes, size_t length, off_t at) { return pwrite64(fd, bytes, length, at); }
+
+ssize_t write(int fd, const void *bytes, size_t length) {
+  ssize_t done = REAL(write)(fd, bytes, length);
+  char name[NAME_MAX];
+  if (done > 0 && look_fd(fd, name) == A_FILE) written(fd, lseek(fd, 0, SEEK_CUR) - done, done);
+  return done;
+}
+
+/* What is deleted is deleted at once; a new name waits for a sync of the folder. */
+int unlink(const char *path) {
+  char name[NAME_MAX], gone[PATH_MAX];
+  int done = REAL(unlink)(path);
+  if (!done && look(path, name) == A_FILE) {
+    REAL(unlink)(shadow(gone, name, ".named"));
+    REAL(unlink)(shadow(gone, name, ".data"));
+    REAL(unlink)(shadow(gone, name, ".lost"));
+  }
+  return done;
+}
+
+static void move(const char *from, const char *to, const char *kind) {
+  char old[PATH_MAX], new[PATH_MAX];
+  REAL(unlink)(shadow(new, to, kind));
+  REAL(rename)(shadow(old, from, kind), new);
+}
+
+int rename(const char *from, const char *to) {
+  char old[NAME_MAX], new[NAME_MAX], gone[PATH_MAX];
+  int done = REAL(rename)(from, to);
+  if (!done && look(from, old) == A_FILE && look(to, new) == A_FILE) {
+    move(old, new, ".data");
+    move(old, new, ".lost");
+    REAL(unlink)(shadow(gone, old, ".named"));
+  }
+  return done;
+}

@@ -1,0 +1,254 @@
+//! The join: what the log says, what AWS was asked, and what callers were told, held against each other.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use logkey::sandbox::journal::{Entry, Outcome};
+
+use crate::{
+    load::{Answer, Change, Told},
+    log::Event,
+};
+
+/// Flaws that are told of one run.
+const MOST: usize = 20;
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// AWS was asked, and no durable intent stands before it.
+    NoIntent(String),
+    /// AWS was asked once, and several intents fit.
+    ManyIntents(String),
+    /// An intent without an outcome or settlement, or with two.
+    Ends(String),
+    /// An intent was settled as something else than AWS did.
+    SettledWrongly(String),
+    /// A caller was told of a change that is not in the log, or not as it was told.
+    AnswerNotInLog(String),
+    /// A caller was told that a change was made, and AWS did not.
+    AnswerNotInAws(String),
+    /// A caller was told that nothing was sent, and AWS was asked.
+    SentAllTheSame(String),
+    /// An event, or an intent of a call, is there twice.
+    Twice(String),
+}
+
+/// What was joined, so that a run which met nothing is seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Joined {
+    pub(crate) events: usize,
+    pub(crate) intents: usize,
+    pub(crate) aws_calls: usize,
+    pub(crate) made: usize,
+    pub(crate) refused: usize,
+    /// Answers that say that the audit log cannot be written.
+    pub(crate) unavailable: usize,
+    /// Changes whose caller learnt nothing.
+    pub(crate) unanswered: usize,
+    /// Intents that no outcome ends, but a settlement.
+    pub(crate) cut_off: usize,
+    /// Of these, what AWS had executed.
+    pub(crate) cut_off_executed: usize,
+    /// Intents with an outcome that is not known, and a settlement.
+    pub(crate) unknown: usize,
+}
+
+struct Intent<'e> {
+    event: &'e Event,
+    change: Change,
+    /// Events that close it, in the log's order.
+    ends: Vec<&'e Event>,
+}
+
+struct Join<'e> {
+    intents: BTreeMap<&'e str, Intent<'e>>,
+    by_change: HashMap<Change, Vec<&'e str>>,
+    flaws: Vec<Flaw>,
+    joined: Joined,
+}
+
+/// Joins the three.
+pub(crate) fn join(events: &[Event], calls: &[Entry], answers: &[Answer]) -> Result<Joined, Vec<Flaw>> {
+    let mut join = Join::of(events);
+    join.ends();
+    let reached = join.calls(calls);
+    join.settlements(calls);
+    join.answers(events, calls, answers, &reached);
+    join.joined.events = events.len();
+    join.joined.aws_calls = calls.len();
+    if join.flaws.is_empty() {
+        return Ok(join.joined);
+    }
+    join.flaws.truncate(MOST);
+    Err(join.flaws)
+}
+
+/// A change as AWS was asked for it.
+fn asked(call: &Entry) -> Change {
+    let text = |name: &str| call.params.get(name).and_then(|value| value.as_str()).map(str::to_owned);
+    let by_name = |name| format!("arn:aws:logs:{}:{}:log-group:{name}", call.region, call.account);
+    let resource =
+        text("resourceIdentifier").or_else(|| text("logGroupName").map(by_name)).unwrap_or_default();
+    match text("kmsKeyId") {
+        Some(key) => Change::set(&resource, &key),
+        None => Change::take_away(&resource),
+    }
+}
+
+fn executed(call: &Entry) -> bool {
+    call.outcome == Outcome::Executed
+}
+
+// === impl Join ===
+
+impl<'e> Join<'e> {
+    fn of(events: &'e [Event]) -> Self {
+        let mut join = Self {
+            intents: BTreeMap::new(),
+            by_change: HashMap::new(),
+            flaws: Vec::new(),
+            joined: Joined::default(),
+        };
+        let (mut ids, mut correlations) = (HashSet::new(), HashSet::new());
+        for event in events {
+            if !ids.insert(&event.id) {
+                join.flaws.push(Flaw::Twice(format!("{event:?}")));
+            }
+            if event.kind == "intent" {
+                if !correlations.insert(&event.correlation) {
+                    join.flaws.push(Flaw::Twice(format!("{event:?}")));
+                }
+                let resource = event.resource.clone().unwrap_or_default();
+                let change = match event.operation.as_str() {
+                    "AssociateKmsKey" => Change::set(&resource, event.key.as_deref().unwrap_or_default()),
+                    _ => Change::take_away(&resource),
+                };
+                join.by_change.entry(change.clone()).or_default().push(&event.id);
+                join.intents.insert(&event.id, Intent { event, change, ends: Vec::new() });
+            }
+            if let Some(closed) = &event.closes {
+                match join.intents.get_mut(closed.as_str()) {
+                    Some(intent) => intent.ends.push(event),
+                    None => join.flaws.push(Flaw::Ends(format!("closes nothing before it: {event:?}"))),
+                }
+            }
+        }
+        join.joined.intents = join.intents.len();
+        join
+    }
+
+    /// Each intent has one outcome, or a settlement, or an unknown outcome and then a settlement.
+    fn ends(&mut self) {
+        for Intent { event, ends, .. } in self.intents.values() {
+            let told: Vec<_> = ends.iter().map(|end| (end.kind.as_str(), end.outcome.as_deref())).collect();
+            match told.as_slice() {
+                [("outcome", outcome)] if *outcome != Some("OUTCOME_UNKNOWN") => {}
+                [("settled", _)] => self.joined.cut_off += 1,
+                [("outcome", Some("OUTCOME_UNKNOWN")), ("settled", _)] => self.joined.unknown += 1,
+                _ => self.flaws.push(Flaw::Ends(format!("{told:?} end {event:?}"))),
+            }
+        }
+    }
+
+    /// Each call of AWS has one intent before it, and that intent's end after it. Tells which intents
+    /// reached AWS.
+    fn calls(&mut self, calls: &[Entry]) -> HashSet<&'e str> {
+        let ends = self.intents.iter().flat_map(|(id, intent)| intent.ends.iter().map(|end| (*id, *end)));
+        let by_request: HashMap<String, &str> = ends
+            .flat_map(|(id, end)| end.aws_request_ids.iter().map(move |request| (request.clone(), id)))
+            .collect();
+        let mut reached = HashSet::new();
+        for call in calls {
+            let change = asked(call);
+            let fitting: Vec<&str> = match by_request.get(&call.request_id) {
+                Some(intent) => vec![*intent],
+                None => self.by_change.get(&change).cloned().unwrap_or_default(),
+            };
+            let fitting: Vec<&str> = fitting.into_iter().filter(|id| self.fits(id, &change, call)).collect();
+            match fitting.as_slice() {
+                [] => self
+                    .flaws
+                    .push(Flaw::NoIntent(format!("{change:?} at {} ({:?})", call.time, call.outcome))),
+                [one] => drop(reached.insert(*one)),
+                // Of a resource that all callers change, one may be open since a kill beside another.
+                several if !change.is_cold() => reached.extend(several),
+                several => self.flaws.push(Flaw::ManyIntents(format!("{several:?} before {change:?}"))),
+            }
+        }
+        reached
+    }
+
+    fn fits(&self, id: &str, change: &Change, call: &Entry) -> bool {
+        let Some(intent) = self.intents.get(id) else { return false };
+        let last = intent.ends.last().map_or(i64::MAX, |end| end.time);
+        intent.change == *change
+            && intent.event.time <= call.time.as_microsecond()
+            && call.decided.unwrap_or(call.time).as_microsecond() <= last
+    }
+
+    /// What was read back of a resource that one caller alone changes is what AWS had done.
+    fn settlements(&mut self, calls: &[Entry]) {
+        let done: HashSet<Change> = calls.iter().filter(|call| executed(call)).map(asked).collect();
+        for Intent { change, ends, .. } in self.intents.values().filter(|intent| intent.change.is_cold()) {
+            let Some(end) = ends.last().filter(|end| end.kind == "settled") else { continue };
+            let executed = done.contains(change);
+            self.joined.cut_off_executed += usize::from(executed && ends.len() == 1);
+            if end.outcome.as_deref() != Some(if executed { "in force" } else { "not in force" }) {
+                self.flaws.push(Flaw::SettledWrongly(format!("executed: {executed}, {end:?}")));
+            }
+        }
+    }
+
+    fn answers(&mut self, events: &[Event], calls: &[Entry], answers: &[Answer], reached: &HashSet<&str>) {
+        let by_id: HashMap<&str, &Event> = events.iter().map(|event| (event.id.as_str(), event)).collect();
+        let made: HashMap<&str, &Entry> =
+            calls.iter().filter(|call| executed(call)).map(|call| (call.request_id.as_str(), call)).collect();
+        let intents: HashMap<String, String> = self
+            .intents
+            .values()
+            .map(|intent| (intent.event.correlation.clone(), intent.event.id.clone()))
+            .collect();
+        for answer in answers {
+            let intent = intents.get(&answer.id).and_then(|id| self.intents.get(id.as_str()));
+            let sent = intent.is_some_and(|intent| reached.contains(intent.event.id.as_str()));
+            let said = || format!("{answer:?}, {:?}", intent.map(|intent| &intent.ends));
+            let flaw = match &answer.told {
+                Told::Nothing => {
+                    self.joined.unanswered += 1;
+                    None
+                }
+                Told::Made { event, aws_request_id } => {
+                    self.joined.made += 1;
+                    let outcome = by_id.get(event.as_str()).filter(|event| {
+                        event.kind == "outcome"
+                            && event.outcome.as_deref() == Some("OK")
+                            && event.correlation == answer.id
+                            && event.aws_request_ids.contains(aws_request_id)
+                    });
+                    let done = made.get(aws_request_id.as_str()).filter(|call| asked(call) == answer.change);
+                    let (is_kept, is_done) = (outcome.is_some() && intent.is_some(), done.is_some());
+                    let lost = (!is_kept).then(|| Flaw::AnswerNotInLog(said()));
+                    lost.or_else(|| (!is_done).then(|| Flaw::AnswerNotInAws(said())))
+                }
+                // It was made, and its record was late: it is there now.
+                Told::Refused { executed: true, .. } => {
+                    self.joined.refused += 1;
+                    (!sent).then(|| Flaw::AnswerNotInLog(said()))
+                }
+                Told::Refused { reason, executed: false } => {
+                    self.joined.refused += 1;
+                    let unavailable = reason == "AUDIT_UNAVAILABLE";
+                    self.joined.unavailable += usize::from(unavailable);
+                    let outcome = intent.and_then(|intent| intent.ends.first());
+                    let as_told = outcome.is_some_and(|end| end.outcome.as_ref() == Some(reason));
+                    match (unavailable, sent) {
+                        (true, true) => Some(Flaw::SentAllTheSame(said())),
+                        (false, true) if !as_told => Some(Flaw::AnswerNotInLog(said())),
+                        (_, _) => None,
+                    }
+                }
+            };
+            self.flaws.extend(flaw);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Many callers at once: each changes, reads and asks for what it may not have, in a loop, hangs up now
+//! and then, and writes down what it was told.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use logkey::proto::{
+    AssociateKmsKeyRequest, DisassociateKmsKeyRequest, GetKeyAssociationRequest,
+    associate_kms_key_request as associate, disassociate_kms_key_request as disassociate,
+    get_key_association_request as get, key_association_service_client::KeyAssociationServiceClient,
+};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use tokio::task::JoinSet;
+use tonic::{
+    Request, Response, Status,
+    transport::{Channel, Endpoint},
+};
+use tonic_types::StatusExt as _;
+
+use crate::world::{ACCOUNTS, HOT, KEYS, REGION, World};
+
+/// How long a caller rests where nobody answers.
+const REST: Duration = Duration::from_millis(5);
+
+/// A change as a caller asked for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Change {
+    pub(crate) operation: &'static str,
+    /// The ARN of what is changed.
+    pub(crate) resource: String,
+    /// The ARN of the key that is set.
+    pub(crate) key: Option<String>,
+}
+
+/// A change, and what its caller was told.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// The request id that the caller gave it.
+    pub(crate) id: String,
+    pub(crate) change: Change,
+    pub(crate) told: Told,
+}
+
+/// What a caller was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// It was made.
+    Made { event: String, aws_request_id: String },
+    /// It was not, or nobody knows.
+    Refused { reason: String, executed: bool },
+    /// Nothing: the connection broke, or the caller hung up.
+    Nothing,
+}
+
+/// Callers at work.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
+    callers: JoinSet<Vec<Answer>>,
+}
+
+/// One of them.
+pub(crate) struct Caller {
+    client: KeyAssociationServiceClient<Channel>,
+    token: String,
+    name: String,
+    calls: u64,
+}
+
+/// How a call ends if it takes long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// It waits as long as the service lets it.
+    All,
+    /// It has this deadline, and tells the service.
+    Deadline(Duration),
+    /// It hangs up after this, and does not tell before.
+    HangsUp(Duration),
+}
+
+// === impl Change ===
+
+impl Change {
+    pub(crate) fn set(resource: &str, key: &str) -> Self {
+        Self { operation: "AssociateKmsKey", resource: resource.into(), key: Some(key.into()) }
+    }
+
+    pub(crate) fn take_away(resource: &str) -> Self {
+        Self { operation: "DisassociateKmsKey", resource: resource.into(), key: None }
+    }
+
+    /// Whether it is of a resource that is changed by one caller alone.
+    pub(crate) fn is_cold(&self) -> bool {
+        self.resource.contains("/cold-")
+    }
+}
+
+pub(crate) fn group(account: usize, name: &str) -> String {
+    let (tenant, account) = ACCOUNTS.get(account).unwrap();
+    format!("arn:aws:logs:{REGION}:{account}:log-group:/{tenant}/{name}")
+}
+
+pub(crate) fn key(account: usize, number: usize) -> String {
+    let (_, account) = ACCOUNTS.get(account).unwrap();
+    format!("arn:aws:kms:{REGION}:{account}:key/key-{number}")
+}
+
+// === impl Load ===
+
+impl Load {
+    /// So many callers, from now until they are told to stop.
+    pub(crate) fn start(world: &Arc<World>, callers: u64, seed: u64) -> Self {
+        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let mut all = JoinSet::new();
+        for number in 0..callers {
+            let (world, stop, answered) = (Arc::clone(world), Arc::clone(&stop), Arc::clone(&answered));
+            let account = usize::try_from(number).unwrap() % ACCOUNTS.len();
+            let rng = StdRng::seed_from_u64(seed.wrapping_mul(1000) + number);
+            let caller = Caller::new(&world, account, &format!("{seed}-{number}"));
+            all.spawn(async move { caller.work(&world, account, rng, &stop, &answered).await });
+        }
+        Self { stop, answered, callers: all }
+    }
+
+    /// How many calls were answered by the service so far.
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the calls under way; tells what everyone was told.
+    pub(crate) async fn stop(self) -> Vec<Answer> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.callers.join_all().await.concat()
+    }
+}
+
+// === impl Caller ===
+
+impl Caller {
+    pub(crate) fn new(world: &World, account: usize, name: &str) -> Self {
+        let endpoint = Endpoint::from_shared(format!("http://{}", world.grpc)).unwrap();
+        let client = KeyAssociationServiceClient::new(endpoint.connect_lazy());
+        let (tenant, _) = ACCOUNTS.get(account).unwrap();
+        Self { client, token: world.token(tenant), name: name.into(), calls: 0 }
+    }
+
+    async fn work(
+        mut self,
+        world: &World,
+        account: usize,
+        mut rng: StdRng,
+        stop: &AtomicBool,
+        answered: &AtomicU64,
+    ) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        while !stop.load(Ordering::Relaxed) {
+            let key = key(account, rng.random_range(0..KEYS));
+            let hot = group(account, &format!("hot-{}", rng.random_range(0..HOT)));
+            let results =
+                format!("arn:aws:logs:{REGION}:{}:query-result:*", ACCOUNTS.get(account).unwrap().1);
+            let change = match rng.random_range(0..100) {
+                0..55 => Change::set(&group(account, &format!("cold-{}", world.cold(account))), &key),
+                55..70 => Change::set(&hot, &key),
+                70..80 => Change::take_away(&hot),
+                80..85 => Change::set(&results, &key),
+                85..90 => Change::set(&hot.replace("/hot", "/nobody/hot").replace(":/", ":/else"), &key),
+                _ => {
+                    self.read(&hot).await;
+                    continue;
+                }
+            };
+            let moment = Duration::from_millis(rng.random_range(1..60));
+            let patience = match rng.random_range(0..100) {
+                0..70 => Patience::All,
+                70..85 => Patience::Deadline(moment),
+                _ => Patience::HangsUp(moment),
+            };
+            let answer = self.change(change.clone(), patience).await;
+            let made = matches!(answer.told, Told::Made { .. });
+            if answer.told == Told::Nothing {
+                tokio::time::sleep(REST).await;
+            } else {
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+            answers.push(answer);
+            if made && change.is_cold() && rng.random_ratio(1, 3) {
+                answers.push(self.change(Change::take_away(&change.resource), Patience::All).await);
+            }
+        }
+        answers
+    }
+
+    /// Asks for a change.
+    pub(crate) async fn change(&mut self, change: Change, patience: Patience) -> Answer {
+        self.calls += 1;
+        let id = format!("{}-{}", self.name, self.calls);
+        let told = if let Patience::HangsUp(after) = patience {
+            tokio::time::timeout(after, self.send(&change, patience, &id)).await.unwrap_or(Told::Nothing)
+        } else {
+            self.send(&change, patience, &id).await
+        };
+        Answer { id, change, told }
+    }
+
+    async fn send(&mut self, change: &Change, patience: Patience, id: &str) -> Told {
+        let resource = change.resource.clone();
+        if let Some(key) = &change.key {
+            let target = Some(associate::Target::ResourceIdentifier(resource));
+            let message = AssociateKmsKeyRequest { target, kms_key_id: key.clone(), ..Default::default() };
+            let request = self.request(message, patience, id);
+            told(self.client.associate_kms_key(request).await, |answer| {
+                (answer.audit_event_id, answer.aws_request_id)
+            })
+        } else {
+            let target = Some(disassociate::Target::ResourceIdentifier(resource));
+            let message = DisassociateKmsKeyRequest { target, ..Default::default() };
+            let request = self.request(message, patience, id);
+            told(self.client.disassociate_kms_key(request).await, |answer| {
+                (answer.audit_event_id, answer.aws_request_id)
+            })
+        }
+    }
+
+    async fn read(&mut self, resource: &str) {
+        let target = Some(get::Target::ResourceIdentifier(resource.into()));
+        let request =
+            self.request(GetKeyAssociationRequest { target, ..Default::default() }, Patience::All, "read");
+        if self.client.get_key_association(request).await.is_err() {
+            tokio::time::sleep(REST).await;
+        }
+    }
+
+    fn request<T>(&self, message: T, patience: Patience, id: &str) -> Request<T> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", format!("Bearer {}", self.token).parse().unwrap());
+        request.metadata_mut().insert("x-request-id", id.parse().unwrap());
+        if let Patience::Deadline(deadline) = patience {
+            request.set_timeout(deadline);
+        }
+        request
+    }
+}
+
+fn told<T>(answer: Result<Response<T>, Status>, ids: impl FnOnce(T) -> (String, String)) -> Told {
+    match answer {
+        Ok(answer) => {
+            let (event, aws_request_id) = ids(answer.into_inner());
+            Told::Made { event, aws_request_id }
+        }
+        // A status without details is the client's own: nobody answered.
+        Err(status) => match status.get_details_error_info() {
+            Some(info) => Told::Refused {
+                executed: info.metadata.get("executed").is_some_and(|text| text == "true"),
+                reason: info.reason,
+            },
+            None => Told::Nothing,
+        },
+    }
+}

@@ -1,0 +1,115 @@
+//! The audit log as an auditor has it: verified and exported by the command line, and read from the
+//! exported files.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::{process::logkey, world::World};
+
+/// An event, as far as it is joined.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) id: String,
+    pub(crate) kind: String,
+    pub(crate) operation: String,
+    pub(crate) correlation: String,
+    pub(crate) resource: Option<String>,
+    pub(crate) key: Option<String>,
+    /// In microseconds since 1970.
+    pub(crate) time: i64,
+    pub(crate) closes: Option<String>,
+    /// `OK`, a reason, or what settling found.
+    pub(crate) outcome: Option<String>,
+    pub(crate) aws_request_ids: Vec<String>,
+}
+
+/// Verifies the log against itself and every checkpoint that was kept; tells what is wrong.
+pub(crate) fn verify(world: &World, kept: &[String]) -> Result<(), String> {
+    let config = world.config();
+    let config = config.to_str().unwrap();
+    let path = world.path("kept");
+    let path = path.to_str().unwrap();
+    let mut runs = vec![vec!["audit", "verify", "--config", config]];
+    if !kept.is_empty() {
+        runs =
+            kept.iter().map(|_| vec!["audit", "verify", "--config", config, "--checkpoint", path]).collect();
+    }
+    for (number, arguments) in runs.iter().enumerate() {
+        if let Some(note) = kept.get(number) {
+            std::fs::write(path, note).unwrap();
+        }
+        let done = logkey(arguments).output().unwrap();
+        if !done.status.success() {
+            let told = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+            return Err(format!("audit verify against checkpoint {number}: {told}"));
+        }
+    }
+    Ok(())
+}
+
+/// Exports the log and reads every event of it, in order.
+pub(crate) fn export(world: &World) -> Vec<Event> {
+    let out = world.path("export");
+    drop(std::fs::remove_dir_all(&out));
+    let (config, folder) = (world.config(), out.to_str().unwrap());
+    let arguments = ["audit", "export", "--config", config.to_str().unwrap(), "--out", folder];
+    let done = logkey(&arguments).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let mut bundles = Vec::new();
+    find(&out.join("tile/entries"), "", &mut bundles);
+    bundles.sort();
+    bundles
+        .iter()
+        .flat_map(|(_, file)| entries(&std::fs::read(file).unwrap()))
+        .map(|event| parse(&event))
+        .collect()
+}
+
+/// Every bundle under a folder, with its number: `x001/234`, or `x001/234.p/17` where it is not full.
+fn find(folder: &Path, before: &str, found: &mut Vec<(u64, PathBuf)>) {
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        if let Some(partial) = name.strip_suffix(".p") {
+            let number = format!("{before}{partial}").parse().unwrap();
+            let only = std::fs::read_dir(entry.path()).unwrap().next().unwrap().unwrap();
+            found.push((number, only.path()));
+        } else if let Some(part) = name.strip_prefix('x') {
+            find(&entry.path(), &format!("{before}{part}"), found);
+        } else {
+            found.push((format!("{before}{name}").parse().unwrap(), entry.path()));
+        }
+    }
+}
+
+/// Each with its length in two bytes before it.
+fn entries(mut bundle: &[u8]) -> Vec<Value> {
+    let mut entries = Vec::new();
+    while let Some((length, rest)) = bundle.split_first_chunk::<2>() {
+        let (entry, rest) = rest.split_at(u16::from_be_bytes(*length).into());
+        entries.push(serde_json::from_slice(entry).unwrap());
+        bundle = rest;
+    }
+    entries
+}
+
+fn parse(event: &Value) -> Event {
+    let text = |path: &str| event.pointer(path).and_then(Value::as_str).map(str::to_owned);
+    let resources = event.pointer("/resources").and_then(Value::as_array).cloned().unwrap_or_default();
+    let resource = resources.iter().find(|resource| resource["type"] != "AWS::KMS::Key");
+    let ids = event.pointer("/unmapped/logkey/aws_request_ids").and_then(Value::as_array).cloned();
+    let outcome = text("/unmapped/logkey/settled").or_else(|| text("/status_code"));
+    let is_ok = event["status_id"] == 1;
+    Event {
+        id: text("/metadata/uid").unwrap(),
+        kind: text("/metadata/event_code").unwrap(),
+        operation: text("/api/operation").unwrap(),
+        correlation: text("/metadata/correlation_uid").unwrap(),
+        resource: resource.and_then(|resource| resource["uid"].as_str()).map(str::to_owned),
+        key: text("/unmapped/logkey/resolved_key"),
+        time: event.pointer("/unmapped/logkey/time_us").and_then(Value::as_i64).unwrap(),
+        closes: text("/unmapped/logkey/closes"),
+        outcome: outcome.or(is_ok.then(|| "OK".to_owned())),
+        aws_request_ids: ids.iter().flatten().filter_map(|id| id.as_str().map(str::to_owned)).collect(),
+    }
+}

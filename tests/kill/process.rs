@@ -1,0 +1,121 @@
+//! The service as a process: started, looked at, ended in one way or another.
+
+use std::{
+    fs::OpenOptions,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, sqlite::SqliteConnectOptions};
+
+use crate::world::World;
+
+/// How often something is looked at before it counts as failed, 10 ms apart.
+const LOOKS: u32 = 6_000;
+/// Intents before this moment whose end nobody knows, after the event up to which all are settled.
+const OPEN: &str = "\
+WITH closed AS (SELECT closes FROM event
+    WHERE seq > $1 AND closes IS NOT NULL AND (kind = 'settled' OR outcome IS NOT 'OUTCOME_UNKNOWN'))
+SELECT count(*), (SELECT max(seq) FROM event WHERE time < $2) FROM event
+WHERE seq > $1 AND kind = 'intent' AND time < $2 AND id NOT IN closed";
+
+/// A running service; killed when it is dropped.
+pub(crate) struct Process {
+    child: Child,
+    /// In microseconds since 1970, from before it was started.
+    began: i64,
+}
+
+/// The binary, with these arguments.
+pub(crate) fn logkey(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_logkey"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("AWS_ACCESS_KEY_ID", "AKIASANDBOXHUB")
+        .env("AWS_SECRET_ACCESS_KEY", "anything");
+    command
+}
+
+/// Waits until `done`, which is looked at again and again.
+pub(crate) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    for _ in 0..LOOKS {
+        if done().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what} does not come");
+}
+
+// === impl Process ===
+
+impl Process {
+    /// Starts the service; what it logs goes to a file of the world's.
+    pub(crate) fn spawn(world: &World, more: &[(&str, String)]) -> Self {
+        let log = OpenOptions::new().create(true).append(true).open(world.path("stderr")).unwrap();
+        let began = jiff::Timestamp::now().as_microsecond();
+        let mut command = logkey(&["serve", "--config", world.config().to_str().unwrap()]);
+        let child = command.envs(more.iter().cloned()).stderr(log).spawn().unwrap();
+        Self { child, began }
+    }
+
+    /// Waits until it is ready, and every change that an earlier process left open is settled. Tells up
+    /// to which event that is so.
+    pub(crate) async fn settled(&mut self, world: &World, floor: i64) -> i64 {
+        self.ready(world).await;
+        let mut last = floor;
+        until("the end of what was open", async || {
+            let (open, newest) = open(world, floor, self.began).await;
+            last = newest;
+            open == 0
+        })
+        .await;
+        last
+    }
+
+    pub(crate) async fn ready(&mut self, world: &World) {
+        let url = format!("http://{}/readyz", world.admin);
+        until("readiness", async || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                let told = std::fs::read_to_string(world.path("stderr")).unwrap();
+                let last: Vec<&str> = told.lines().rev().take(8).collect();
+                panic!("the service ended by itself ({status}): {last:#?}");
+            }
+            reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success())
+        })
+        .await;
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) async fn terminate(mut self) -> ExitStatus {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        tokio::task::spawn_blocking(move || self.child.wait().unwrap()).await.unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// How many intents are open, and the newest event before that moment. The connection is closed before
+/// this returns, so that a service that is killed was alone with its file.
+async fn open(world: &World, floor: i64, before: i64) -> (i64, i64) {
+    let file = world.store().join("logkey.db");
+    let options = SqliteConnectOptions::new().filename(file).read_only(true);
+    let Ok(mut connection) = options.connect().await else { return (1, floor) };
+    let row = sqlx::query(OPEN).bind(floor).bind(before).fetch_one(&mut connection).await;
+    let found = row.map(|row| (row.get(0), row.get::<Option<i64>, _>(1).unwrap_or(floor)));
+    connection.close().await.unwrap();
+    found.unwrap_or((1, floor))
+}
