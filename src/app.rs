@@ -7,6 +7,7 @@ mod generation;
 mod lifecycle;
 mod limits;
 pub mod reload;
+mod sinks;
 pub mod telemetry;
 pub mod watch;
 
@@ -17,13 +18,14 @@ use thiserror::Error;
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::task::TaskTracker;
 
-pub use self::{clock::SystemClock, reload::Reloader};
+pub use self::{clock::SystemClock, reload::Reloader, sinks::SinksError};
 use self::{current::Current, generation::GenerationError, limits::Counted};
 use crate::{
     audit::{
-        Journal, Opened, Sequencer,
+        Journal, Opened, Sequencer, Sinks,
         checkpoint::{self, KeyError, SigningKey},
         sequencer::Broken,
+        sinks::Source,
     },
     aws::Aws,
     config::{Fault, Settings},
@@ -53,6 +55,7 @@ pub struct App {
     journal: Arc<Journal>,
     log: Arc<dyn EventReader>,
     sequencer: Sequencer,
+    sinks: Sinks,
     current: Arc<Current>,
     aws: Option<Arc<Aws>>,
     quota: Arc<dyn TenantQuota>,
@@ -105,6 +108,9 @@ pub enum StartError {
     /// The server that replicas share their limits through cannot be used.
     #[error("limits.backend cannot be used")]
     Limits(#[source] redis::RedisError),
+    /// The audit log cannot be given to its sinks.
+    #[error("the sinks of the audit log cannot be used")]
+    Sinks(#[source] SinksError),
     /// The audit log is not what was signed.
     #[error("the audit log cannot be continued")]
     Log(#[source] Broken),
@@ -151,6 +157,8 @@ impl App {
         let checked = Sequencer::check(log, tree, Arc::clone(&clock), key).await.map_err(StartError::Log)?;
         let journal = Journal::start(store.events, Arc::clone(&clock), settings.audit.journal.clone());
         let journal = Arc::new(journal);
+        let source = Source { log: Arc::clone(&store.log), store: store.sinks, clock: Arc::clone(&clock) };
+        let sinks = Box::pin(sinks::start(&settings, source)).await.map_err(StartError::Sinks)?;
 
         let (aws, upstream) = if let Some(upstream) = upstream {
             (None, upstream)
@@ -194,6 +202,7 @@ impl App {
             journal,
             log: store.log,
             sequencer,
+            sinks,
             current,
             aws,
             quota,
@@ -265,6 +274,7 @@ impl App {
         }
         self.journal.close().await;
         self.sequencer.close().await;
+        self.sinks.close().await;
         housekeeping.abort();
         settling.abort();
         let _ = end_admin.send(());

@@ -12,13 +12,14 @@ mod open;
 pub mod prove;
 mod prover;
 pub mod sequencer;
+pub mod sinks;
 mod tree;
 pub mod verify;
 pub mod view;
 
 use std::time::Duration;
 
-pub use self::{journal::Journal, open::Opened, prover::Prover, sequencer::Sequencer};
+pub use self::{journal::Journal, open::Opened, prover::Prover, sequencer::Sequencer, sinks::Sinks};
 
 /// How much the journal holds, and how patient it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod clients;
 mod config;
 mod error;
 mod kms;
+mod log_stream;
 mod logs;
 mod roles;
 mod session_name;
@@ -18,7 +19,6 @@ mod sts;
 use std::{fmt, sync::Arc};
 
 use aws_config::{BehaviorVersion, retry::RetryConfig};
-use aws_sdk_sts::config::{Credentials, SharedCredentialsProvider};
 
 use self::{
     clients::Clients,
@@ -27,6 +27,7 @@ use self::{
 };
 pub use self::{
     config::{Attribution, Config, Endpoints, HubCredentials, Timeouts},
+    log_stream::{LogStream, StreamConfig},
     session_policy::grant_fits_session_policy,
 };
 use crate::{domain::tenant::Tenants, ports::Clock};
@@ -58,9 +59,8 @@ impl Aws {
             .timeout_config(
                 clients::timeouts(&timeouts).to_builder().operation_timeout(timeouts.assume).build(),
             );
-        if let Some(HubCredentials { access_key_id, secret_access_key }) = hub {
-            let hub = Credentials::new(access_key_id, secret_access_key, None, None, "logkey-hub");
-            sdk = sdk.credentials_provider(SharedCredentialsProvider::new(hub));
+        if let Some(hub) = hub {
+            sdk = sdk.credentials_provider(hub.provider());
         }
         let sdk = sdk.load().await;
         let mut sts = aws_sdk_sts::config::Builder::from(&sdk);

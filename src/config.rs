@@ -15,6 +15,7 @@ mod reader;
 mod secret;
 mod section;
 mod server;
+mod sinks;
 mod store;
 mod telemetry;
 mod tenants;
@@ -31,6 +32,7 @@ pub use self::{
     overlay::PREFIX,
     policy::Policy,
     server::Server,
+    sinks::{SinkSettings, SinkTarget},
     store::Store,
     telemetry::{LogFormat, Telemetry},
     value::parse_duration,

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod auth;
 pub mod aws;
 pub mod limit;
+pub mod sink;
 pub mod store;
 
 pub use self::{
@@ -19,6 +20,7 @@ pub use self::{
         Accepted, Answered, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Roles, UpstreamError,
     },
     limit::{Admission, NoTurn, OverQuota, Pace, QuotaState, TenantQuota, Turn},
+    sink::{Line, Sink, SinkError, SinkPosition, SinkStore},
     store::{
         AppendError, Batch, EventFilter, EventReader, EventStore, Indexed, SignedCheckpoint, StoredEvent,
         Tile, TreeStore,

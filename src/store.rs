@@ -7,7 +7,7 @@ use std::{fmt, io, path::PathBuf, sync::Arc};
 
 use thiserror::Error;
 
-use crate::ports::{AssociationRecords, EventReader, EventStore, TreeStore};
+use crate::ports::{AssociationRecords, EventReader, EventStore, SinkStore, TreeStore};
 
 /// Where the store is.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Store {
     pub tree: Arc<dyn TreeStore>,
     /// What was last set.
     pub associations: Arc<dyn AssociationRecords>,
+    /// How far the sinks have come.
+    pub sinks: Arc<dyn SinkStore>,
 }
 
 /// Why the store cannot be used, and what to do about it.
@@ -109,7 +111,7 @@ pub enum OpenError {
 pub async fn open(config: &Config) -> Result<Store, OpenError> {
     let store = Arc::new(sqlite::Sqlite::open(&config.url).await?);
     let (log, tree, associations) = (Arc::clone(&store), Arc::clone(&store), Arc::clone(&store));
-    Ok(Store { events: store, log, tree, associations })
+    Ok(Store { events: Arc::clone(&store) as _, log, tree, associations, sinks: store })
 }
 
 /// Opens an existing store for reading, also while another process writes it.

@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use aws_sdk_sts::config::{Credentials, SharedCredentialsProvider};
+
 use crate::domain::aws::Region;
 
 /// How AWS is reached and in whose name.
@@ -100,6 +102,14 @@ impl Default for Timeouts {
 }
 
 // === impl HubCredentials ===
+
+impl HubCredentials {
+    /// As the SDK takes them.
+    pub(super) fn provider(&self) -> SharedCredentialsProvider {
+        let (id, secret) = (&*self.access_key_id, &*self.secret_access_key);
+        SharedCredentialsProvider::new(Credentials::new(id, secret, None, None, "logkey-hub"))
+    }
+}
 
 impl fmt::Debug for HubCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,8 +1,14 @@
-//! `[audit]`: what is recorded besides changes, and how checkpoints are signed.
+//! `[audit]`: what is recorded besides changes, how checkpoints are signed, and where the log goes.
 
 use std::{error::Error as _, path::PathBuf};
 
-use super::{section::Section, tree::Node, value, value::Wrong};
+use super::{
+    section::Section,
+    sinks::{self, SinkSettings},
+    tree::Node,
+    value,
+    value::Wrong,
+};
 use crate::{
     audit::{Config, checkpoint::SigningKey},
     service::StreamLimits,
@@ -22,6 +28,8 @@ pub struct Audit {
     pub checkpoint_origin: Box<str>,
     /// The Ed25519 key that signs checkpoints; none is one that is made beside the store.
     pub checkpoint_key_file: Option<PathBuf>,
+    /// Where the log goes besides the store.
+    pub sinks: Vec<SinkSettings>,
 }
 
 /// Reads `[audit]`.
@@ -35,15 +43,13 @@ pub(super) fn read(section: &Section<'_>) -> Audit {
         },
         checkpoint_origin: section.or("checkpoint_origin", ORIGIN.into(), origin),
         checkpoint_key_file: section.secret_file("checkpoint_key_file"),
+        sinks: sinks::read(section),
     };
     if let Some(file) = &audit.checkpoint_key_file
         && let Err(error) = SigningKey::open(file, &audit.checkpoint_origin)
     {
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         section.fault("checkpoint_key_file", &format!("cannot be used: {error}{cause}"));
-    }
-    if section.has("sinks") {
-        section.fault("sinks", "is not in this release: leave it away, and read the log with logkey audit");
     }
     audit
 }

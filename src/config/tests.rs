@@ -237,6 +237,39 @@ fn secrets_come_from_files_beside_the_one_that_names_them() {
     assert!(!format!("{settings:?}").contains("kept-between-us"));
 }
 
+#[test]
+fn sinks_have_a_name_each_and_their_secrets_in_files() {
+    let sinks = r#"
+[[audit.sinks]]
+type = "stdout"
+[[audit.sinks]]
+type = "file"
+name = "disk"
+path = "audit.jsonl"
+[[audit.sinks]]
+type = "cloudwatch_logs"
+role_arn = "arn:aws:iam::999999999999:role/LogKeyAuditSink"
+external_id_file = "sink-id"
+region = "eu-west-1"
+log_group = "/logkey/audit"
+"#;
+    let text = format!("{sinks}{SMALL}");
+    let folder = folder(&[("logkey.toml", &text), ("sink-id", "the-operators-own\n")]);
+    let settings = load_in(folder.path(), &[]).unwrap();
+    let [stdout, file, stream] = &settings.audit.sinks[..] else { panic!("{:?}", settings.audit.sinks) };
+    assert_eq!((&*stdout.name, &stdout.to), ("stdout", &SinkTarget::Stdout));
+    assert_eq!(&*file.name, "disk");
+    let SinkTarget::File(file) = &file.to else { panic!("{file:?}") };
+    assert_eq!(
+        (file.path.clone(), file.max_bytes, file.keep),
+        (folder.path().join("audit.jsonl"), 100 << 20, 10)
+    );
+    let SinkTarget::LogStream(stream) = &stream.to else { panic!("{stream:?}") };
+    assert_eq!(stream.external_id.as_ref().unwrap().expose(), "the-operators-own");
+    assert_eq!(&*stream.log_stream, "logkey");
+    assert!(!format!("{settings:?}").contains("the-operators-own"));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_secret_that_everyone_may_read_is_warned_about() {
@@ -316,7 +349,27 @@ fn what_must_agree_is_checked_across_keys() {
             "aws.session_duration is out of range: write a length of time from 15m to 12h",
         ),
         ("[audit]\ncheckpoint_origin = \"a b\"\n", "audit.checkpoint_origin holds a space"),
-        ("[[audit.sinks]]\ntype = \"file\"\n", "audit.sinks is not in this release"),
+        ("[[audit.sinks]]\npath = \"x\"\n", "audit.sinks[0].type is required"),
+        ("[[audit.sinks]]\ntype = \"file\"\n", "audit.sinks[0].path is required"),
+        ("[[audit.sinks]]\ntype = \"stdout\"\npath = \"x\"\n", "audit.sinks[0].path is not a setting"),
+        ("[[audit.sinks]]\ntype = \"stdout\"\nname = \"a b\"\n", "audit.sinks[0].name is not a sink's name"),
+        (
+            "[[audit.sinks]]\ntype = \"file\"\npath = \"x\"\nmax_bytes = 1\n",
+            "audit.sinks[0].max_bytes is under 65536",
+        ),
+        (
+            "[[audit.sinks]]\ntype = \"stdout\"\n[[audit.sinks]]\ntype = \"stdout\"\n",
+            "audit.sinks[1].type makes it bear the name of the sink at ",
+        ),
+        (
+            "[[audit.sinks]]\ntype = \"stdout\"\n[[audit.sinks]]\ntype = \"stdout\"\nname = \"b\"\n",
+            "audit.sinks write to standard output more than once",
+        ),
+        (
+            "[[audit.sinks]]\ntype = \"cloudwatch_logs\"\nregion = \"cn-north-1\"\nlog_group = \"a\"\n\
+             role_arn = \"arn:aws:iam::111122223333:role/R\"\n",
+            "audit.sinks[0].region is of another AWS partition",
+        ),
         ("[audit]\ncheckpoint_key_file = \"logkey.toml\"\n", "audit.checkpoint_key_file cannot be used"),
         ("[limits]\nbackend = \"redis://\"\n", "limits.backend is no URL of a Redis or Valkey server"),
         ("[limits]\non_backend_error = \"x\"\n", "limits.on_backend_error"),
@@ -481,6 +534,10 @@ fn the_documentation_lists_every_key_and_no_other() {
 [[auth.issuers]]
 issuer = "https://idp.example.com"
 [[limits.accounts]]
+[[audit.sinks]]
+type = "file"
+[[audit.sinks]]
+type = "cloudwatch_logs"
 [[tenants]]
 [[tenants.accounts]]
 "#;

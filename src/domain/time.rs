@@ -17,7 +17,7 @@ impl Timestamp {
 
     /// From whole seconds since 1970, as JSON Web Tokens have them.
     #[must_use]
-    pub fn from_secs(secs: i64) -> Self {
+    pub const fn from_secs(secs: i64) -> Self {
         Self(secs.saturating_mul(1_000_000))
     }
 

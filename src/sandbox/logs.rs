@@ -5,6 +5,7 @@ mod describe;
 mod events;
 mod groups;
 pub(crate) use self::groups::{CLASSES, RETENTION_DAYS};
+mod put;
 mod queries;
 mod service;
 
@@ -28,7 +29,7 @@ pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, Refusal> {
         "ListTagsForResource" => groups::list_tags(context),
         "TagResource" => groups::tag(context),
         "CreateLogStream" => events::create_stream(context),
-        "PutLogEvents" => events::put(context),
+        "PutLogEvents" => put::put(context),
         "GetLogEvents" => events::get(context),
         "DescribeLogStreams" => events::streams(context),
         "StartQuery" => queries::start(context),
@@ -47,6 +48,15 @@ fn group_arn(region: &Region, name: &str) -> String {
 fn may_on_group(context: &Context<'_>, name: &str) -> Result<(), Refusal> {
     let arn = group_arn(&context.region, name);
     let (shown, all) = (format!("{arn}:log-stream:"), format!("{arn}:*"));
+    let action = format!("logs:{}", context.call.operation);
+    context.may(&action, &[&shown, &arn, &all], &[])
+}
+
+/// The same for a log stream, which policies may also name by itself.
+fn may_on_stream(context: &Context<'_>, name: &str, stream: &str) -> Result<(), Refusal> {
+    let arn = group_arn(&context.region, name);
+    let shown = format!("{arn}:log-stream:{stream}");
+    let all = format!("{arn}:*");
     let action = format!("logs:{}", context.call.operation);
     context.may(&action, &[&shown, &arn, &all], &[])
 }

@@ -9,10 +9,12 @@ use super::wire::Service;
 
 /// AWS's published quotas, per second. `DisassociateKmsKey` has no row: taken to be as
 /// `AssociateKmsKey`.
-const PUBLISHED: [(Service, &str, f64); 8] = [
+const PUBLISHED: [(Service, &str, f64); 10] = [
     (Service::Logs, "AssociateKmsKey", 5.0),
     (Service::Logs, "DisassociateKmsKey", 5.0),
     (Service::Logs, "DescribeLogGroups", 10.0),
+    (Service::Logs, "CreateLogStream", 50.0),
+    (Service::Logs, "PutLogEvents", 5000.0),
     (Service::Logs, "StartQuery", 10.0),
     (Service::Logs, "GetQueryResults", 10.0),
     (Service::Kms, "DescribeKey", 2000.0),

@@ -34,6 +34,13 @@ pub(crate) fn log_group_name(name: &str) -> Result<(), Refusal> {
     keep(fits, Service::Logs, "logGroupName", name, rule)
 }
 
+/// `LogStreamName`: 1-512 of `[^:*]*`.
+pub(crate) fn log_stream_name(name: &str) -> Result<(), Refusal> {
+    let fits = (1..=512).contains(&name.chars().count()) && !name.contains([':', '*']);
+    let rule = "Member must satisfy regular expression pattern: [^:*]*";
+    keep(fits, Service::Logs, "logStreamName", name, rule)
+}
+
 /// `ResourceIdentifier`: 1-2048 of `[\w+=/:,.@\-\*]*`.
 pub(crate) fn resource_identifier(text: &str) -> Result<(), Refusal> {
     let fits =

@@ -3,6 +3,7 @@
 
 mod file;
 mod read;
+mod sinks;
 mod tree;
 mod write;
 
@@ -27,7 +28,7 @@ use crate::{
     },
     ports::{
         AppendError, AssociationRecords, Batch, EventFilter, EventReader, EventStore, SignedCheckpoint,
-        StoredEvent, Tile, TreeStore, Unavailable,
+        SinkPosition, SinkStore, StoredEvent, Tile, TreeStore, Unavailable,
     },
 };
 
@@ -151,6 +152,33 @@ impl TreeStore for Sqlite {
             writer.take();
         }
         grown
+    }
+}
+
+#[async_trait]
+impl SinkStore for Sqlite {
+    async fn enlist(&self, sinks: &[Box<str>]) -> Result<Vec<SinkPosition>, Unavailable> {
+        let mut writer = self.writer.lock().await;
+        let Some(open) = writer.as_mut() else { return Err(write::unavailable(None)) };
+        let enlisted = sinks::enlist(open, sinks).await;
+        if enlisted.is_err() {
+            writer.take();
+        }
+        enlisted
+    }
+
+    async fn checkpoints(&self, after: u64, limit: u32) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        self.reader.checkpoints(after, limit).await
+    }
+
+    async fn reached(&self, sink: &str, from: SinkPosition, to: SinkPosition) -> Result<(), Unavailable> {
+        let mut writer = self.writer.lock().await;
+        let Some(open) = writer.as_mut() else { return Err(write::unavailable(None)) };
+        let kept = sinks::reached(open, sink, from, to).await;
+        if kept.is_err() {
+            writer.take();
+        }
+        kept
     }
 }
 

@@ -19,4 +19,5 @@ mod process;
 mod reload;
 
 mod sandbox;
+mod sinks;
 mod tokens;

@@ -68,7 +68,8 @@ impl Process {
         let config = settings(folder.path(), grpc, admin);
         let usual = std::fs::read_to_string(&config).unwrap();
         std::fs::write(&config, format!("{above}{usual}{below}")).unwrap();
-        let child = logkey(&["serve", "--config", &config]).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = logkey(&["serve", "--config", &config]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let process = Self { child, _folder: folder, config, grpc, admin };
         let endpoint = Endpoint::from_shared(format!("http://{grpc}")).unwrap();
         for _ in 0..LOOKS {
@@ -98,6 +99,13 @@ impl Process {
     fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    /// What it wrote to standard output until it ended.
+    fn written(&mut self) -> String {
+        let mut written = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut written).unwrap();
+        written
     }
 
     fn end(mut self) -> (Option<i32>, String) {
@@ -196,6 +204,23 @@ async fn a_termination_ends_it_in_order() {
     let (code, told) = process.end();
     assert_eq!(code, Some(0), "{told}");
     assert!(told.contains("stopped"), "{told}");
+}
+
+#[tokio::test]
+async fn the_audit_log_goes_to_standard_output_and_the_services_own_to_standard_error() {
+    let sink = "[[audit.sinks]]\ntype = \"stdout\"\n";
+    let mut process = Process::serve_in(tempfile::tempdir().unwrap(), "", sink).await;
+    process.until_metric("logkey_audit_sink_waiting{sink=\"stdout\"} 0").await;
+    process.signal("-TERM");
+    let written = process.written();
+    let (code, told) = process.end();
+    assert_eq!(code, Some(0), "{told}");
+    let lines: Vec<serde_json::Value> =
+        written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events = lines.iter().filter_map(|line| line["api"]["operation"].as_str());
+    assert_eq!(events.collect::<Vec<_>>(), ["Start", "Stop"], "{written}");
+    assert_eq!(lines.last().unwrap()["checkpoint"]["size"], 2, "{written}");
+    assert!(told.contains("stopped") && !told.contains("class_uid"), "{told}");
 }
 
 #[tokio::test]

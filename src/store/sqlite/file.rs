@@ -19,6 +19,12 @@ use super::super::OpenError;
 /// Read and written by its owner only: the log names people.
 const MODE: u32 = 0o600;
 
+/// The schema, step by step.
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "events", include_str!("../migrations/sqlite/0001_events.sql")),
+    (4, "sinks", include_str!("../migrations/sqlite/0004_sinks.sql")),
+];
+
 /// Result codes of SQLite (<https://www.sqlite.org/rescode.html>).
 pub(super) mod code {
     pub(crate) const BUSY: i32 = 5;
@@ -80,9 +86,10 @@ pub(super) async fn writable(writer: &mut SqliteConnection, path: &Path) -> Resu
 
 /// Brings the schema up to date.
 pub(super) async fn migrate(writer: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
-    let sql = include_str!("../migrations/sqlite/0001_events.sql").into_sql_str();
-    let first = Migration::new(1, "events".into(), MigrationType::Simple, sql, false);
-    let migrator = Migrator::with_migrations(vec![first]);
+    let migrations = MIGRATIONS.iter().map(|(number, name, sql)| {
+        Migration::new(*number, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    let migrator = Migrator::with_migrations(migrations.collect());
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "one of the variants is deprecated and cannot be named"

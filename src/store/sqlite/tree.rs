@@ -16,7 +16,8 @@ const TILES: &str = "\
 SELECT level, place, hashes
 FROM json_each($1) AS wanted JOIN tile ON level = wanted.value ->> 0 AND place = wanted.value ->> 1";
 
-/// Longer tiles take the place of shorter ones; of an hour's checkpoints the last one stays.
+/// Longer tiles take the place of shorter ones; of an hour's checkpoints that every sink has, the last
+/// one stays.
 const GROW: &str = "\
 BEGIN IMMEDIATE;
 INSERT INTO tile (level, place, hashes)
@@ -24,7 +25,8 @@ SELECT value ->> 0, value ->> 1, substr($2, value ->> 2, value ->> 3) FROM json_
 ON CONFLICT (level, place) DO UPDATE SET hashes = excluded.hashes;
 INSERT INTO checkpoint (size, time, note) VALUES ($3, $4, $5)
 ON CONFLICT (size) DO UPDATE SET time = excluded.time, note = excluded.note;
-DELETE FROM checkpoint WHERE size < $3 AND time / 3600000000 = $4 / 3600000000;
+DELETE FROM checkpoint WHERE size < $3 AND time / 3600000000 = $4 / 3600000000
+AND size <= (SELECT coalesce(min(checkpoint), $3) FROM sink WHERE active);
 COMMIT";
 
 pub(super) async fn grow(
@@ -57,12 +59,7 @@ impl TreeStore for Reader {
             .fetch_optional(&self.pool)
             .await
             .map_err(failed)?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(SignedCheckpoint {
-            size: unsigned(&row, 0)?,
-            time: Timestamp::from_micros(row.try_get(1).map_err(failed)?),
-            note: row.try_get(2).map_err(failed)?,
-        }))
+        row.as_ref().map(signed).transpose()
     }
 
     async fn tiles(&self, wanted: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
@@ -83,6 +80,14 @@ impl TreeStore for Reader {
     }
 }
 
-fn unsigned(row: &SqliteRow, at: usize) -> Result<u64, Unavailable> {
+pub(super) fn signed(row: &SqliteRow) -> Result<SignedCheckpoint, Unavailable> {
+    Ok(SignedCheckpoint {
+        size: unsigned(row, 0)?,
+        time: Timestamp::from_micros(row.try_get(1).map_err(failed)?),
+        note: row.try_get(2).map_err(failed)?,
+    })
+}
+
+pub(super) fn unsigned(row: &SqliteRow, at: usize) -> Result<u64, Unavailable> {
     u64::try_from(row.try_get::<i64, _>(at).map_err(failed)?).map_err(garbled)
 }

@@ -144,6 +144,76 @@ def test_events_are_kept_in_order(sandbox):
     assert logs.describe_log_groups(logGroupNamePrefix="audit")["logGroups"] == []
 
 
+@pytest.fixture
+def stream(sandbox):
+    """A log stream of a group of its own, the client of its account, and what time it is there."""
+    logs = sandbox.client("logs", f"AKIAADMIN{ACCOUNT}")
+    logs.create_log_group(logGroupName="sink")
+    logs.create_log_stream(logGroupName="sink", logStreamName="one")
+    yield logs, {"logGroupName": "sink", "logStreamName": "one"}, group(logs, "sink")["creationTime"]
+    logs.delete_log_group(logGroupName="sink")
+
+
+def messages(logs, stream):
+    return [each["message"] for each in logs.get_log_events(**stream, startFromHead=True)["events"]]
+
+
+def test_a_batch_holds_so_many_events_and_bytes_and_no_more(stream):
+    logs, stream, now = stream
+    event = {"timestamp": now, "message": "x"}
+    logs.put_log_events(**stream, logEvents=[event] * 10_000)
+    half = {"timestamp": now, "message": "x" * (1_048_576 // 2 - 26)}
+    logs.put_log_events(**stream, logEvents=[half, half])
+    logs.put_log_events(**stream, logEvents=[{"timestamp": now, "message": "é" * ((1_048_576 - 26) // 2)}])
+    for bad, words in [
+        ([event] * 10_001, "length between 1 and 10000"),
+        ([half, half | {"message": half["message"] + "x"}], "Upload too large: 1048577 bytes exceeds limit of 1048576"),
+        ([half] * 2 + [event], "Upload too large: 1048603 bytes exceeds limit of 1048576"),
+        ([event | {"timestamp": now + 1}, event], "chronological order"),
+    ]:
+        code, text = refused(logs.put_log_events, **stream, logEvents=bad)
+        assert code == "InvalidParameterException" and words in text
+
+
+def test_times_that_are_too_old_expired_or_too_new_are_told_and_the_rest_is_kept(stream):
+    logs, stream, now = stream
+    hour = 3_600_000
+
+    def put(*ages):
+        events = [{"timestamp": now - age * hour, "message": f"{age} h ago"} for age in ages]
+        return logs.put_log_events(**stream, logEvents=events).get("rejectedLogEventsInfo")
+
+    assert put(15 * 24, 13 * 24) == {"tooOldLogEventEndIndex": 1}
+    assert put(1, 0, -1, -3) == {"tooNewLogEventStartIndex": 3}
+    assert messages(logs, stream) == ["312 h ago", "1 h ago", "0 h ago", "-1 h ago"]
+    logs.put_retention_policy(logGroupName="sink", retentionInDays=1)
+    assert put(15 * 24, 25, 1) == {"tooOldLogEventEndIndex": 1, "expiredLogEventEndIndex": 2}
+    assert put(23, 0) is None
+
+
+def test_a_batch_spans_a_day_at_most(stream):
+    logs, stream, now = stream
+    day = 86_400_000
+    events = [{"timestamp": now - day, "message": "a"}, {"timestamp": now, "message": "b"}]
+    logs.put_log_events(**stream, logEvents=events)
+    events[0]["timestamp"] -= 1
+    code, text = refused(logs.put_log_events, **stream, logEvents=events)
+    assert code == "InvalidParameterException" and "24 hours" in text
+    assert messages(logs, stream) == ["a", "b"]
+
+
+def test_a_policy_may_name_one_stream(sandbox, stream):
+    _, stream, now = stream
+    logs = sandbox.as_role("logs", "Writer")
+    logs.create_log_stream(logGroupName="sink", logStreamName="mine")
+    mine = {**stream, "logStreamName": "mine"}
+    logs.put_log_events(**mine, logEvents=[{"timestamp": now, "message": "x"}])
+    code, _ = refused(logs.put_log_events, **stream, logEvents=[{"timestamp": now, "message": "x"}])
+    assert code == "AccessDeniedException"
+    code, _ = refused(logs.create_log_stream, logGroupName="sink", logStreamName="a:b")
+    assert code in ("InvalidParameterException", "AccessDeniedException")
+
+
 def test_the_quota_is_an_accounts_own(sandbox, logs):
     quick = sandbox.as_role("logs", external_id="external-2", account=OTHER)
     arguments = {"logGroupName": "/orders/api", "kmsKeyId": key("good", OTHER)}

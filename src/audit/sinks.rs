@@ -1,0 +1,119 @@
+//! Gives the whole log to places beside the store, in order and at least once: each [`Sink`] by a task
+//! of its own, from where it stopped. No call ever waits for one. Started by the composition.
+
+mod feed;
+pub mod file;
+mod pages;
+mod scribe;
+mod state;
+pub mod stdout;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::JoinHandle, time};
+
+use self::feed::Feed;
+use crate::ports::{Clock, EventReader, Sink, SinkStore, Unavailable};
+
+/// A sink, and its name in the store, in metrics and in log lines.
+#[derive(Clone)]
+pub struct Named {
+    /// The name: as long as it stays, the sink goes on from where it stopped.
+    pub name: Box<str>,
+    /// The sink.
+    pub sink: Arc<dyn Sink>,
+}
+
+/// Where the log comes from.
+#[derive(Clone)]
+pub struct Source {
+    /// The events.
+    pub log: Arc<dyn EventReader>,
+    /// The checkpoints, and how far the sinks are.
+    pub store: Arc<dyn SinkStore>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How often is looked, and how patiently a sink is asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// How often it is looked for events.
+    pub every: Duration,
+    /// How often it is remembered at most how far a sink is, while it has more to take.
+    pub remember_every: Duration,
+    /// The first wait before a sink that failed is asked again; each further one is twice as long.
+    pub first_retry: Duration,
+    /// The longest such wait.
+    pub longest_retry: Duration,
+    /// How long closing waits for what is left.
+    pub close_within: Duration,
+}
+
+/// The running tasks.
+#[derive(Debug)]
+pub struct Sinks {
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    close_within: Duration,
+}
+
+// === impl Sinks ===
+
+impl Sinks {
+    /// Begins to give the log to these sinks.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] where the store does not tell how far they are.
+    pub async fn start(sinks: Vec<Named>, source: Source, pace: Pace) -> Result<Self, Unavailable> {
+        let names: Vec<Box<str>> = sinks.iter().map(|sink| sink.name.clone()).collect();
+        let positions = source.store.enlist(&names).await?;
+        let (stop, stopped) = watch::channel(false);
+        let feeds = sinks.into_iter().zip(positions);
+        let tasks = feeds
+            .map(|(named, position)| {
+                tokio::spawn(Feed::new(named, position, source.clone(), pace).run(stopped.clone()))
+            })
+            .collect();
+        Ok(Self { stop, tasks, close_within: pace.close_within })
+    }
+
+    /// Gives the sinks what is there, as far as they take it in time, and ends.
+    pub async fn close(self) {
+        self.stop.send_replace(true);
+        let end = time::Instant::now() + self.close_within;
+        for task in self.tasks {
+            let abort = task.abort_handle();
+            if time::timeout_at(end, task).await.is_err() {
+                abort.abort();
+            }
+        }
+    }
+}
+
+// === impl Pace ===
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_millis(500),
+            remember_every: Duration::from_secs(1),
+            first_retry: Duration::from_millis(200),
+            longest_retry: Duration::from_secs(30),
+            close_within: Duration::from_secs(5),
+        }
+    }
+}
+
+impl fmt::Debug for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Named({})", self.name)
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source")
+    }
+}

@@ -1,0 +1,183 @@
+//! A file, one line an event, turned over by size. Every batch is synced before it counts as taken, so
+//! that what was taken outlasts a loss of power. A file that someone else moved away is made anew.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use async_trait::async_trait;
+
+use super::scribe::{Scribe, WriteLines};
+use crate::ports::{Line, Sink, SinkError};
+
+/// Read and written by its owner only: the log names people.
+const MODE: u32 = 0o600;
+/// How far back the beginning of a torn line is looked for: more than the longest event.
+const TAIL: u64 = 1 << 20;
+
+/// Where to, and when to turn over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The file; older ones stand beside it as `PATH.1`, `PATH.2` and so on.
+    pub path: PathBuf,
+    /// The size beyond which a new file is begun, in bytes.
+    pub max_bytes: u64,
+    /// How many older files are kept.
+    pub keep: u32,
+}
+
+/// Writes to a file and the files that come after it.
+#[derive(Debug)]
+pub struct RotatingFile(Scribe);
+
+#[derive(Debug)]
+struct Rotating {
+    config: Config,
+    /// None at first, and after an error.
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    size: u64,
+    /// Device and inode.
+    id: (u64, u64),
+}
+
+// === impl RotatingFile ===
+
+impl RotatingFile {
+    /// Makes ready to write; the file itself is opened with the first line.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no thread to be had.
+    pub fn new(config: Config) -> io::Result<Self> {
+        Scribe::start("audit-file", Rotating { config, open: None }).map(Self)
+    }
+}
+
+#[async_trait]
+impl Sink for RotatingFile {
+    async fn take(&self, lines: &[Line]) -> Result<usize, SinkError> {
+        self.0.write(lines).await
+    }
+}
+
+// === impl Rotating ===
+
+impl WriteLines for Rotating {
+    fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
+        let written = self.write(lines);
+        if written.is_err() {
+            // What a failed write or sync left behind is looked at anew.
+            self.open = None;
+        }
+        written
+    }
+}
+
+impl Rotating {
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        let mut open = self.take_open()?;
+        let (mut from, mut to) = (0, 0);
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            let holds = open.size + (to - from) as u64;
+            if holds > 0 && holds + line.len() as u64 > self.config.max_bytes {
+                open.append(lines.get(from..to).unwrap_or_default())?;
+                from = to;
+                self.turn_over()?;
+                open = Open::at(&self.config.path)?;
+            }
+            to += line.len();
+        }
+        open.append(lines.get(from..to).unwrap_or_default())?;
+        self.open = Some(open);
+        Ok(())
+    }
+
+    /// The file under its name, also where that is another one than before.
+    fn take_open(&mut self) -> io::Result<Open> {
+        let there = fs::metadata(&self.config.path).map(|found| id(&found)).ok();
+        match self.open.take() {
+            Some(open) if there == Some(open.id) => Ok(open),
+            _ => Open::at(&self.config.path),
+        }
+    }
+
+    /// Gives the file and the older ones their next names; the oldest makes room.
+    fn turn_over(&self) -> io::Result<()> {
+        let path = &self.config.path;
+        for number in (0..self.config.keep).rev() {
+            let from = if number == 0 { path.clone() } else { older(path, number) };
+            match fs::rename(from, older(path, number + 1)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        sync_folder(path)
+    }
+}
+
+fn older(path: &Path, number: u32) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(format!(".{number}"));
+    name.into()
+}
+
+fn id(file: &fs::Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+// === impl Open ===
+
+impl Open {
+    /// Opens the file behind its last whole line, or makes it.
+    fn at(path: &Path) -> io::Result<Self> {
+        // A pipe would make the opening wait.
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(io::Error::other("it is not a file"));
+        }
+        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path)?;
+        sync_folder(path)?;
+        end_torn_line(&mut file)?;
+        let found = file.metadata()?;
+        Ok(Self { file, size: found.len(), id: id(&found) })
+    }
+
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        self.file.write_all(lines)?;
+        self.size += lines.len() as u64;
+        self.file.sync_data()
+    }
+}
+
+/// Takes back the beginning of a line that an earlier write left: the same line is given again. What
+/// does not look like one is left, and a new line begun.
+fn end_torn_line(file: &mut File) -> io::Result<()> {
+    let size = file.metadata()?.len();
+    let start = size.saturating_sub(TAIL);
+    file.seek(SeekFrom::Start(start))?;
+    let mut tail = Vec::new();
+    io::Read::take(&mut *file, TAIL).read_to_end(&mut tail)?;
+    let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let torn = tail.get(whole..).unwrap_or_default();
+    match torn.first() {
+        None => Ok(()),
+        Some(b'{') if whole > 0 || start == 0 => file.set_len(start + whole as u64),
+        Some(_) => file.write_all(b"\n"),
+    }
+}

@@ -1,0 +1,60 @@
+//! What is told of a sink: one line of the log when it begins to fail and one when it takes again, and
+//! gauges of how far it is behind.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::event;
+
+/// Whether a sink takes what it is given, and since when it does not.
+#[derive(Debug)]
+pub(super) struct State {
+    name: Box<str>,
+    failing: Option<(&'static str, Instant)>,
+}
+
+// === impl State ===
+
+impl State {
+    pub(super) fn new(name: Box<str>) -> Self {
+        Self { name, failing: None }
+    }
+
+    /// It failed, by this cause; told where that is new.
+    pub(super) fn failed(&mut self, cause: &'static str, error: &str) {
+        let sink = self.name.to_string();
+        metrics::counter!("logkey_audit_sink_failures_total", "sink" => sink, "cause" => cause).increment(1);
+        let since = self.failing.map_or_else(Instant::now, |(_, since)| since);
+        if self.failing.is_none_or(|(before, _)| before != cause) {
+            let error = &*event::plain(error, 500);
+            tracing::error!(
+                sink = &*self.name,
+                cause,
+                error,
+                "an audit sink takes nothing: what it is to have waits in the store"
+            );
+        }
+        self.failing = Some((cause, since));
+    }
+
+    /// It took something; told where it did not before.
+    pub(super) fn took(&mut self) {
+        if let Some((_, since)) = self.failing.take() {
+            let failed_seconds = since.elapsed().as_secs_f64();
+            tracing::info!(
+                sink = &*self.name,
+                failed_seconds,
+                "the audit sink takes again, from where it stopped"
+            );
+        }
+    }
+
+    /// How many events it does not have yet, and how old the oldest of them is.
+    pub(super) fn behind(&self, events: u64, by: Duration) {
+        let sink = || self.name.to_string();
+        let events = f64::from(u32::try_from(events).unwrap_or(u32::MAX));
+        metrics::gauge!("logkey_audit_sink_waiting", "sink" => sink()).set(events);
+        metrics::gauge!("logkey_audit_sink_lag_seconds", "sink" => sink()).set(by.as_secs_f64());
+    }
+}

@@ -1,0 +1,213 @@
+//! A log stream of the operator's own that receives the audit log: `PutLogEvents`, by a role that can do
+//! nothing else. Apart from the tenants' sessions and clients in everything but the pool of connections.
+
+mod batch;
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use aws_config::{BehaviorVersion, sts::AssumeRoleProvider};
+use aws_sdk_cloudwatchlogs::{Client, config::http::HttpResponse, types::InputLogEvent};
+use aws_sdk_sts::{
+    config::{SharedHttpClient, retry::RetryConfig},
+    error::{ProvideErrorMetadata, SdkError},
+};
+use serde_json::json;
+use thiserror::Error;
+
+use self::batch::Times;
+use super::{Config, clients, error};
+use crate::{
+    domain::{
+        association::LogGroupName,
+        aws::{AccountId, ExternalId, Region, RoleArn},
+        chain::chain,
+    },
+    ports::{Clock, Line, Sink, SinkError, UpstreamError, aws::AwsAnswer},
+};
+
+/// The session's name in the operator's `CloudTrail`.
+const SESSION: &str = "logkey-audit";
+/// A log group or a stream is not there.
+const NOT_FOUND: &str = "ResourceNotFoundException";
+/// The stream is there.
+const EXISTS: &str = "ResourceAlreadyExistsException";
+
+/// Which stream, and who writes to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamConfig {
+    /// The Region of the log group.
+    pub region: Region,
+    /// The role that writes, of the log group's account.
+    pub role: RoleArn,
+    /// What its trust policy asks for, if anything.
+    pub external_id: Option<ExternalId>,
+    /// The log group: it is not made, since its key and retention are the operator's to choose.
+    pub log_group: LogGroupName,
+    /// The log stream: it is made where there is none.
+    pub log_stream: Box<str>,
+}
+
+/// Writes to one log stream.
+pub struct LogStream {
+    client: Client,
+    config: StreamConfig,
+    clock: Arc<dyn Clock>,
+    times: Times,
+}
+
+/// What AWS said.
+#[derive(Debug, Error)]
+#[error("AWS answered {operation} with {}: {}", .answer.code, .answer.message)]
+struct Said {
+    operation: &'static str,
+    answer: AwsAnswer,
+}
+
+/// AWS took the batch, but not all that was in it.
+#[derive(Debug, Error)]
+#[error("AWS rejected events for their time: is this machine's clock right?")]
+struct Untimely;
+
+// === impl LogStream ===
+
+impl LogStream {
+    /// Makes ready to write; nothing is called yet. The role is assumed with the service's own
+    /// credentials.
+    pub async fn connect(config: &Config, to: StreamConfig, clock: Arc<dyn Clock>) -> Self {
+        let http = clients::http_client();
+        let role = AssumeRoleProvider::builder(to.role.as_str())
+            .session_name(SESSION)
+            .policy(policy(&to))
+            .configure(&sdk(config, http.clone()).await);
+        let role = match &to.external_id {
+            Some(external_id) => role.external_id(external_id.expose()),
+            None => role,
+        };
+        let mut logs = aws_sdk_cloudwatchlogs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(aws_config::Region::new(to.region.as_str().to_owned()))
+            .http_client(http)
+            .credentials_provider(role.build().await)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(clients::timeouts(&config.timeouts));
+        logs.set_endpoint_url(config.endpoints.logs().map(str::to_owned));
+        let client = Client::from_conf(logs.build());
+        Self { client, config: to, clock, times: Times::default() }
+    }
+
+    async fn put(&self, events: Vec<InputLogEvent>) -> Result<(), SinkError> {
+        let sent = self
+            .client
+            .put_log_events()
+            .log_group_name(self.config.log_group.as_str())
+            .log_stream_name(&*self.config.log_stream)
+            .set_log_events(Some(events))
+            .send()
+            .await;
+        match sent {
+            Ok(answer) if answer.rejected_log_events_info().is_none() => Ok(()),
+            Ok(_rejected) => Err(SinkError::Failed(Untimely.into())),
+            Err(error) => Err(failure("PutLogEvents", error)),
+        }
+    }
+
+    async fn create(&self) -> Result<(), SinkError> {
+        let made = self
+            .client
+            .create_log_stream()
+            .log_group_name(self.config.log_group.as_str())
+            .log_stream_name(&*self.config.log_stream)
+            .send()
+            .await;
+        match made {
+            Ok(_made) => {
+                tracing::info!(
+                    log_group = %self.config.log_group,
+                    log_stream = &*self.config.log_stream,
+                    "made the log stream of an audit sink"
+                );
+                Ok(())
+            }
+            Err(error) if error.code() == Some(EXISTS) => Ok(()),
+            Err(error) => Err(failure("CreateLogStream", error)),
+        }
+    }
+}
+
+#[async_trait]
+impl Sink for LogStream {
+    async fn take(&self, lines: &[Line]) -> Result<usize, SinkError> {
+        let events = self.times.batch(lines, self.clock.now());
+        let count = events.len();
+        match self.put(events.clone()).await {
+            Err(SinkError::Missing(_)) => {
+                self.create().await?;
+                self.put(events).await?;
+            }
+            done => done?,
+        }
+        Ok(count)
+    }
+}
+
+/// How STS is reached, as for the tenants' roles.
+async fn sdk(config: &Config, http: SharedHttpClient) -> aws_config::SdkConfig {
+    let mut sdk = aws_config::defaults(BehaviorVersion::latest())
+        .region(aws_config::Region::new(config.region.as_str().to_owned()))
+        .http_client(http)
+        .timeout_config(clients::timeouts(&config.timeouts));
+    if let Some(url) = config.endpoints.sts() {
+        sdk = sdk.endpoint_url(url);
+    }
+    if let Some(hub) = &config.hub {
+        sdk = sdk.credentials_provider(hub.provider());
+    }
+    sdk.load().await
+}
+
+/// What narrows the session to this one stream.
+fn policy(to: &StreamConfig) -> String {
+    let (partition, region) = (to.role.partition().as_str(), to.region.as_str());
+    let account: AccountId = to.role.account();
+    let group = format!("arn:{partition}:logs:{region}:{}:log-group:{}", account.as_str(), to.log_group);
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": [group.clone(), format!("{group}:*")],
+        }],
+    })
+    .to_string()
+}
+
+/// What a failed call means for a sink.
+fn failure<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> SinkError
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let missing = error.code() == Some(NOT_FOUND);
+    match error::upstream(error) {
+        UpstreamError::Throttled { answer } => SinkError::Throttled(Said { operation, answer }.into()),
+        UpstreamError::Refused { answer, .. } if missing => {
+            SinkError::Missing(Said { operation, answer }.into())
+        }
+        UpstreamError::Refused { answer, .. } | UpstreamError::RoleNotAssumable { answer } => {
+            SinkError::Refused(Said { operation, answer }.into())
+        }
+        UpstreamError::Conflict { answer } | UpstreamError::Fault { answer } => {
+            SinkError::Failed(Said { operation, answer }.into())
+        }
+        // The SDK's errors hold requests: their texts alone go on.
+        UpstreamError::NotSent(source) | UpstreamError::Unanswered(source) => {
+            SinkError::Failed(chain(&*source).into())
+        }
+    }
+}
+
+impl fmt::Debug for LogStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogStream").field("config", &self.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,83 @@
+//! One batch for `PutLogEvents`: as many lines as it may hold, with times that AWS takes.
+
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
+
+use aws_sdk_cloudwatchlogs::types::InputLogEvent;
+
+use crate::{domain::time::Timestamp, ports::Line};
+
+/// Most events of a batch, and most bytes, with so many for each event (`PutLogEvents` in the API
+/// reference). No event is near the limit of its own, 1 MB: an exported log holds 64 KiB at most.
+const MAX_EVENTS: usize = 10_000;
+const MAX_BYTES: usize = 1_048_576;
+const OVERHEAD: usize = 26;
+/// The oldest time that is given. Every log group takes a day's (the shortest retention is one day),
+/// and a batch may span a day. An older event's own time stands in its text.
+const OLDEST: Duration = Duration::from_hours(23);
+
+/// The times that events bear: never before that of the event before, so that a stream, which is read
+/// in the order of times, is read in the order of the log.
+#[derive(Debug, Default)]
+pub(super) struct Times(AtomicI64);
+
+// === impl Times ===
+
+impl Times {
+    /// The first of the lines, as many as one batch holds; at least one where there is one.
+    pub(super) fn batch(&self, lines: &[Line], now: Timestamp) -> Vec<InputLogEvent> {
+        let (oldest, newest) = (now.minus(OLDEST).as_millis(), now.as_millis());
+        let mut least = self.0.load(Ordering::Relaxed);
+        let mut events = Vec::new();
+        let mut bytes = 0;
+        for line in lines.iter().take(MAX_EVENTS) {
+            bytes += line.text.len() + OVERHEAD;
+            if bytes > MAX_BYTES && !events.is_empty() {
+                break;
+            }
+            least = line.time.as_millis().max(oldest).max(least).min(newest);
+            let event = InputLogEvent::builder().timestamp(least).message(&*line.text).build();
+            let Ok(event) = event else { break };
+            events.push(event);
+        }
+        self.0.store(least, Ordering::Relaxed);
+        events
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(secs: i64, length: usize) -> Line {
+        Line { time: Timestamp::from_secs(secs), text: "x".repeat(length) }
+    }
+
+    fn times(events: &[InputLogEvent]) -> Vec<i64> {
+        events.iter().map(|event| event.timestamp() / 1000).collect()
+    }
+
+    const NOW: Timestamp = Timestamp::from_secs(1_000_000_000);
+
+    #[test]
+    fn a_batch_holds_as_many_events_and_bytes_as_aws_takes_and_no_more() {
+        let many = vec![line(1_000_000_000, 10); MAX_EVENTS + 1];
+        assert_eq!(Times::default().batch(&many, NOW).len(), MAX_EVENTS);
+        let exact = [line(0, MAX_BYTES / 2 - OVERHEAD), line(0, MAX_BYTES / 2 - OVERHEAD), line(0, 1)];
+        assert_eq!(Times::default().batch(&exact, NOW).len(), 2);
+        let over = [line(0, MAX_BYTES / 2 - OVERHEAD), line(0, MAX_BYTES / 2 - OVERHEAD + 1)];
+        assert_eq!(Times::default().batch(&over, NOW).len(), 1);
+    }
+
+    #[test]
+    fn times_never_go_back_and_are_neither_too_old_nor_too_new() {
+        let (now, all) = (1_000_000_000, Times::default());
+        let lines = [line(5, 1), line(now - 10, 1), line(now - 20, 1), line(now + 9_999, 1)];
+        let first = now - 23 * 3600;
+        assert_eq!(times(&all.batch(&lines, NOW)), [first, now - 10, now - 10, now]);
+        let next = all.batch(&[line(now - 5, 1)], NOW.plus(Duration::from_secs(1)));
+        assert_eq!(times(&next), [now], "also from one batch to the next");
+    }
+}

@@ -1,0 +1,170 @@
+//! `[[audit.sinks]]`: where the audit log goes besides the store.
+
+use std::collections::HashMap;
+
+use super::{
+    fault::Place,
+    section::Section,
+    tree::Node,
+    value::{self, Wrong},
+};
+use crate::{audit::sinks::file, aws::StreamConfig, domain::aws::Partition};
+
+/// Default of `audit.sinks[].max_bytes`.
+const MAX_BYTES: u32 = 100 << 20;
+/// Default of `audit.sinks[].keep`.
+const KEEP: u32 = 10;
+/// Most older files: each turn renames them all.
+const MOST_KEPT: u32 = 1000;
+/// Smallest file: it holds the longest event.
+const LEAST_BYTES: u32 = 64 << 10;
+/// Longest name of a log stream (`LogStreamName` in the API reference).
+const STREAM: usize = 512;
+/// Default of `audit.sinks[].log_stream`.
+const DEFAULT_STREAM: &str = "logkey";
+
+/// Keys that not every kind has.
+const OF_ONE_KIND: [&str; 9] = [
+    "path",
+    "max_bytes",
+    "keep",
+    "role_arn",
+    "external_id",
+    "external_id_file",
+    "region",
+    "log_group",
+    "log_stream",
+];
+
+/// One sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinkSettings {
+    /// Its name: as long as it stays, the sink goes on from where it stopped.
+    pub name: Box<str>,
+    /// Where to.
+    pub to: SinkTarget,
+}
+
+/// Where a sink writes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SinkTarget {
+    /// Standard output.
+    Stdout,
+    /// A file.
+    File(file::Config),
+    /// A log stream of `CloudWatch` Logs.
+    LogStream(Box<StreamConfig>),
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Stdout,
+    File,
+    LogStream,
+}
+
+/// Reads `[[audit.sinks]]`.
+pub(super) fn read(audit: &Section<'_>) -> Vec<SinkSettings> {
+    let mut names: HashMap<Box<str>, Place> = HashMap::new();
+    let mut sinks = Vec::new();
+    for section in audit.sections("sinks") {
+        let Some(sink) = read_sink(&section) else { continue };
+        let key = if section.has("name") { "name" } else { "type" };
+        let here = section.reader().place(section.at_key(key));
+        if let Some(first) = names.insert(sink.name.clone(), here) {
+            section.fault(
+                key,
+                &format!("makes it bear the name of the sink at {first}: give each a name of its own"),
+            );
+            continue;
+        }
+        sinks.push(sink);
+    }
+    let to_stdout = sinks.iter().filter(|sink| sink.to == SinkTarget::Stdout).count();
+    if to_stdout > 1 {
+        audit.fault("sinks", "write to standard output more than once: keep one of them");
+    }
+    sinks
+}
+
+fn read_sink(section: &Section<'_>) -> Option<SinkSettings> {
+    let words = [("stdout", Kind::Stdout), ("file", Kind::File), ("cloudwatch_logs", Kind::LogStream)];
+    let kind = section.required("type", "\"file\"", value::one_of(&words));
+    let given = section.optional("name", name);
+    let Some(kind) = kind else {
+        // Whose the other keys are is not known.
+        for key in OF_ONE_KIND {
+            section.has(key);
+        }
+        return None;
+    };
+    // Every key of a kind is asked for only there: elsewhere it is a fault.
+    let (word, to) = match kind {
+        Kind::Stdout => ("stdout", Some(SinkTarget::Stdout)),
+        Kind::File => ("file", read_file(section)),
+        Kind::LogStream => ("cloudwatch_logs", read_stream(section)),
+    };
+    if section.has("name") && given.is_none() {
+        return None;
+    }
+    Some(SinkSettings { name: given.unwrap_or_else(|| word.into()), to: to? })
+}
+
+fn read_file(section: &Section<'_>) -> Option<SinkTarget> {
+    let path = section.path("path");
+    if !section.has("path") {
+        section.missing("path", "\"/var/log/logkey/audit.jsonl\"");
+    }
+    let max_bytes = section.or("max_bytes", MAX_BYTES, bytes);
+    let keep = section.or("keep", KEEP, kept);
+    Some(SinkTarget::File(file::Config { path: path?, max_bytes: max_bytes.into(), keep }))
+}
+
+fn read_stream(section: &Section<'_>) -> Option<SinkTarget> {
+    let role = section.required("role_arn", "\"arn:aws:iam::111122223333:role/LogKeyAudit\"", value::parsed);
+    let region = section.required("region", "\"eu-west-1\"", value::parsed);
+    let log_group = section.required("log_group", "\"/logkey/audit\"", value::parsed);
+    let log_stream = section.or("log_stream", DEFAULT_STREAM.into(), stream);
+    let has_id = section.has("external_id") || section.has("external_id_file");
+    let external_id = section.secret("external_id", "external_id_file", value::parsed);
+    if has_id && external_id.is_none() {
+        return None;
+    }
+    let config =
+        StreamConfig { region: region?, role: role?, external_id, log_group: log_group?, log_stream };
+    if Partition::of(&config.region) != config.role.partition() {
+        section.fault("region", "is of another AWS partition than role_arn: name one of the same");
+        return None;
+    }
+    Some(SinkTarget::LogStream(Box::new(config)))
+}
+
+fn name(node: &Node) -> Result<Box<str>, Wrong> {
+    let text = value::text(node)?;
+    let fits = text.len() <= 63 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if fits {
+        Ok(text.into())
+    } else {
+        Err("is not a sink's name: write at most 63 of letters, digits, \"-\", \"_\" and \".\"".to_owned())
+    }
+}
+
+fn stream(node: &Node) -> Result<Box<str>, Wrong> {
+    let text = value::text(node)?;
+    if text.len() <= STREAM && !text.contains([':', '*']) && !text.contains(char::is_control) {
+        Ok(text.into())
+    } else {
+        Err("is not the name of a log stream: write at most 512 characters without \":\" and \"*\""
+            .to_owned())
+    }
+}
+
+fn bytes(node: &Node) -> Result<u32, Wrong> {
+    let number = value::count(node)?.get();
+    if number >= LEAST_BYTES { Ok(number) } else { Err(format!("is under {LEAST_BYTES}: write more")) }
+}
+
+fn kept(node: &Node) -> Result<u32, Wrong> {
+    let number = value::count(node)?.get();
+    if number <= MOST_KEPT { Ok(number) } else { Err(format!("is over {MOST_KEPT}: write less")) }
+}

@@ -1,0 +1,207 @@
+//! The sink that writes to `CloudWatch` Logs, over the embedded AWS.
+
+use aws_sdk_cloudwatchlogs::{
+    Client,
+    config::{BehaviorVersion, Credentials, Region},
+};
+use logkey::{
+    app::SystemClock,
+    aws::{Attribution, Config, Endpoints, HubCredentials, LogStream, StreamConfig, Timeouts},
+    sandbox::{
+        Running, Sandbox,
+        fault::{Effect, Fault},
+        journal::Outcome,
+        seed::{PolicyText, RoleSeed},
+    },
+};
+
+use super::*;
+
+const ACCOUNT: &str = "999999999999";
+const REGION: &str = "us-east-1";
+const GROUP: &str = "/logkey/audit";
+const STREAM: &str = "replica-1";
+const EXTERNAL_ID: &str = "the-operators-own";
+
+/// What is to be installed, with the external id of this test.
+fn installed(name: &str) -> PolicyText {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/iam").join(name);
+    let text = std::fs::read_to_string(path).unwrap();
+    PolicyText::Text(text.replace("replace-me-by-a-long-random-text", EXTERNAL_ID))
+}
+
+/// An AWS whose role may write to the log group and do nothing else.
+async fn aws(group: bool) -> Running {
+    let role = RoleSeed {
+        name: "LogKeyAuditSink".into(),
+        trust_policy: Some(installed("sink-role-trust.json")),
+        policy: Some(installed("sink-role-policy.json")),
+        ..RoleSeed::default()
+    };
+    let hub = "arn:aws:iam::999999999999:role/LogKeyHub";
+    let with = |account: logkey::sandbox::seed::AccountSeed| {
+        let account = account.region(REGION).role_with(role);
+        if group { account.log_group(REGION, GROUP) } else { account }
+    };
+    Sandbox::builder()
+        .hub(hub, "AKIASANDBOXHUB")
+        .account(ACCOUNT, with)
+        .build()
+        .unwrap()
+        .start()
+        .await
+        .unwrap()
+}
+
+async fn sink(aws: &Running) -> Arc<dyn Sink> {
+    let config = Config {
+        region: "us-east-1".parse().unwrap(),
+        endpoints: Endpoints::at(aws.endpoint()),
+        session_duration: Duration::from_hours(1),
+        attribution: Attribution::Tenant,
+        timeouts: Timeouts::default(),
+        hub: Some(HubCredentials {
+            access_key_id: "AKIASANDBOXHUB".into(),
+            secret_access_key: "not-a-secret".into(),
+        }),
+    };
+    let to = StreamConfig {
+        region: REGION.parse().unwrap(),
+        role: format!("arn:aws:iam::{ACCOUNT}:role/LogKeyAuditSink").parse().unwrap(),
+        external_id: EXTERNAL_ID.parse().ok(),
+        log_group: GROUP.parse().unwrap(),
+        log_stream: STREAM.into(),
+    };
+    Arc::new(LogStream::connect(&config, to, Arc::new(SystemClock)).await)
+}
+
+/// As its owner sees the account.
+fn admin(aws: &Running) -> Client {
+    let config = aws_sdk_cloudwatchlogs::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(aws.endpoint())
+        .credentials_provider(Credentials::new(format!("AKIAADMIN{ACCOUNT}"), "any", None, None, "test"));
+    Client::from_conf(config.build())
+}
+
+/// What stands in the stream, in the order in which AWS gives it back; nothing where there is none.
+async fn lines(client: &Client) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut token = None;
+    loop {
+        let page = client
+            .get_log_events()
+            .log_group_name(GROUP)
+            .log_stream_name(STREAM)
+            .start_from_head(true)
+            .set_next_token(token)
+            .send()
+            .await;
+        let Ok(page) = page else { return lines };
+        if page.events().is_empty() {
+            return lines;
+        }
+        lines.extend(page.events().iter().filter_map(|event| event.message().map(str::to_owned)));
+        token = page.next_forward_token;
+    }
+}
+
+fn count(aws: &Running, operation: &str) -> usize {
+    aws.sandbox().journal().iter().filter(|entry| entry.operation == operation).count()
+}
+
+#[tokio::test]
+async fn the_log_comes_into_a_stream_that_is_made_and_through_one_session_of_the_operators_role() {
+    let (log, aws) = (Log::new().await, aws(true).await);
+    let sinks = log.feed(&[("aws", sink(&aws).await)]).await;
+    // The clock of this log stands years back: AWS takes the events all the same.
+    for count in [300, 900] {
+        log.grow(count).await;
+    }
+    let client = admin(&aws);
+    until(async || log.is_whole(&lines(&client).await, &[300, 1200]).await).await;
+    sinks.close().await;
+    assert_eq!((count(&aws, "AssumeRole"), count(&aws, "CreateLogStream")), (1, 1));
+    let puts: Vec<_> =
+        aws.sandbox().journal().into_iter().filter(|e| e.operation == "PutLogEvents").collect();
+    assert!(puts.iter().all(|put| put.session_name.as_deref() == Some("logkey-audit")), "{puts:?}");
+    let refused = puts.iter().filter(|put| matches!(put.outcome, Outcome::Refused { .. })).count();
+    assert_eq!(refused, 1, "the one that found no stream");
+}
+
+#[tokio::test]
+async fn throttling_faults_and_resets_are_overcome_without_a_gap() {
+    let (log, aws) = (Log::new().await, aws(true).await);
+    let failing: [(Effect, bool); 5] = [
+        (Effect::Throttle, false),
+        (
+            Effect::Error { code: "ServiceUnavailableException".into(), message: None, status: Some(500) },
+            false,
+        ),
+        (Effect::Reset, false),
+        (Effect::Reset, true),
+        (Effect::Garbage, true),
+    ];
+    for (effect, after) in failing {
+        let fault = Fault::on("PutLogEvents", effect).times(2);
+        aws.sandbox().fault(if after { fault.after() } else { fault });
+    }
+    aws.sandbox().fault(Fault::on("AssumeRole", Effect::ExpiredCredentials).times(1));
+    let sinks = log.feed(&[("aws", sink(&aws).await)]).await;
+    log.grow(200).await;
+    log.grow(200).await;
+    let client = admin(&aws);
+    until(async || log.is_whole(&lines(&client).await, &[200, 400]).await).await;
+    sinks.close().await;
+}
+
+#[tokio::test]
+async fn what_aws_says_is_told_by_its_cause_and_without_secrets() {
+    let line = [Line { time: Timestamp::from_secs(0), text: "{}".into() }];
+    let bare = aws(false).await;
+    let missing = sink(&bare).await.take(&line).await.unwrap_err();
+    assert_eq!(missing.cause(), "missing");
+    assert!(logkey::domain::chain::chain(&missing).contains("log group does not exist"), "{missing:?}");
+
+    let aws = aws(true).await;
+    for (operation, effect, cause) in [
+        ("PutLogEvents", Effect::Throttle, "throttled"),
+        ("PutLogEvents", error("AccessDeniedException"), "refused"),
+        ("PutLogEvents", error("ServiceUnavailableException"), "failed"),
+        ("PutLogEvents", Effect::Reset, "failed"),
+        ("AssumeRole", error("AccessDenied"), "failed"),
+    ] {
+        aws.sandbox().fault(Fault::on(operation, effect));
+        let told = sink(&aws).await.take(&line).await.unwrap_err();
+        assert_eq!(told.cause(), cause, "{operation}: {told:?}");
+        for text in [logkey::domain::chain::chain(&told), format!("{told:?}")] {
+            assert!(!text.contains(EXTERNAL_ID), "{text}");
+        }
+        aws.sandbox().clear_faults();
+    }
+    assert_eq!(sink(&aws).await.take(&line).await.unwrap(), 1);
+}
+
+fn error(code: &str) -> Effect {
+    Effect::Error { code: code.into(), message: None, status: None }
+}
+
+#[tokio::test]
+async fn a_log_group_that_was_taken_away_and_put_back_has_all_that_came_since() {
+    let (log, aws) = (Log::new().await, aws(true).await);
+    let client = admin(&aws);
+    let sinks = log.feed(&[("aws", sink(&aws).await)]).await;
+    log.grow(10).await;
+    until(async || lines(&client).await.len() == 11).await;
+    client.delete_log_group().log_group_name(GROUP).send().await.unwrap();
+    log.grow(10).await;
+    let asked = count(&aws, "CreateLogStream");
+    until(async || count(&aws, "CreateLogStream") > asked + 2).await;
+    client.create_log_group().log_group_name(GROUP).send().await.unwrap();
+    until(async || lines(&client).await.len() >= 11).await;
+    sinks.close().await;
+    let (lines, bodies) = (lines(&client).await, log.bodies().await);
+    assert_eq!(lines[..10], bodies[10..]);
+    assert_eq!(checkpoint_size(&lines[10]), Some(20));
+}
