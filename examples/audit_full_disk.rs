@@ -28,10 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let journal = Arc::new(Journal::start(store.events, Arc::clone(&clock), audit::Config::default()));
     let entry = |kind| {
         let detail = Some("x".repeat(1500).into());
-        Entry {
-            event: Event { kind, detail, ..Event::of_service(Act::Start, clock.now()) },
-            association: None,
-        }
+        Entry::only(Event { kind, detail, ..Event::of_service(Act::Start, clock.now()) })
     };
 
     let mut kept = Vec::new();

@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let journal = Arc::new(Journal::start(store.events, Arc::clone(&clock), audit::Config::default()));
     let samples = samples(&*clock)?;
     for event in &samples {
-        journal.commit(Entry { event: event.clone(), association: None }).await?;
+        journal.commit(Entry::only(event.clone())).await?;
     }
     // What is told only by the journal itself: a flood, counted.
     for event in samples.iter().filter(|event| event.kind == Kind::Refusal).take(1) {
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut calls = tokio::task::JoinSet::new();
     for event in samples.iter().cycle().take(count).cloned() {
         let journal = Arc::clone(&journal);
-        calls.spawn(async move { journal.commit(Entry { event, association: None }).await });
+        calls.spawn(async move { journal.commit(Entry::only(event)).await });
         if calls.len() >= 256 {
             calls.join_next().await;
         }

@@ -185,7 +185,10 @@ impl App {
             pace: pace.clone(),
             quota: quota.clone(),
             audit: journal.clone(),
-            records: store.associations,
+            history: store.history,
+            seen: store.seen,
+            requests: store.requests,
+            open: Arc::new(Opened::new(Arc::clone(&store.log))),
             clock: Arc::clone(&clock),
             tasks: tasks.clone(),
         });

@@ -6,19 +6,18 @@
 pub mod audit;
 pub mod auth;
 pub mod aws;
+pub mod history;
 pub mod limit;
 pub mod sink;
 pub mod store;
 
 pub use self::{
-    audit::{
-        AssociationRecords, AuditLog, AuditTree, AuditUnavailable, LeafHash, OpenChange, OpenChanges,
-        SignedTree,
-    },
+    audit::{AuditLog, AuditTree, AuditUnavailable, LeafHash, OpenChange, OpenChanges, SignedTree},
     auth::{Authenticate, AuthnError, Authorize, TenantDirectory},
     aws::{
         Accepted, Answered, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Roles, UpstreamError,
     },
+    history::{KeepHistory, KeyHistory, RequestRecords},
     limit::{Admission, NoTurn, OverQuota, Pace, QuotaState, TenantQuota, Turn},
     sink::{Line, Sink, SinkError, SinkPosition, SinkStore},
     store::{

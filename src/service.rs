@@ -43,8 +43,8 @@ use crate::{
         tenant::Tenant,
     },
     ports::{
-        AssociationRecords, AuditLog, Authorize, Clock, KeyAssociations, Keys, LogGroups, Pace, Roles,
-        TenantDirectory, TenantQuota,
+        AuditLog, Authorize, Clock, KeepHistory, KeyAssociations, KeyHistory, Keys, LogGroups, OpenChanges,
+        Pace, RequestRecords, Roles, TenantDirectory, TenantQuota,
     },
     service::{serial::Serial, trail::Trail},
 };
@@ -70,8 +70,14 @@ pub struct Ports {
     pub quota: Arc<dyn TenantQuota>,
     /// Keeps what happened.
     pub audit: Arc<dyn AuditLog>,
-    /// Knows what was last set through this service.
-    pub records: Arc<dyn AssociationRecords>,
+    /// Knows which key was when on what.
+    pub history: Arc<dyn KeyHistory>,
+    /// Keeps what was seen outside of a change.
+    pub seen: Arc<dyn KeepHistory>,
+    /// Remembers requests that came with an id of their own.
+    pub requests: Arc<dyn RequestRecords>,
+    /// Finds the changes whose end is not known.
+    pub open: Arc<dyn OpenChanges>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// The changes under way, which outlive their callers; whoever stops the service waits for them.

@@ -7,7 +7,7 @@ use std::{fmt, io, path::PathBuf, sync::Arc};
 
 use thiserror::Error;
 
-use crate::ports::{AssociationRecords, EventReader, EventStore, SinkStore, TreeStore};
+use crate::ports::{EventReader, EventStore, KeepHistory, KeyHistory, RequestRecords, SinkStore, TreeStore};
 
 /// Where the store is.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,8 +34,12 @@ pub struct Store {
     pub log: Arc<dyn EventReader>,
     /// Holds the tree over them.
     pub tree: Arc<dyn TreeStore>,
-    /// What was last set.
-    pub associations: Arc<dyn AssociationRecords>,
+    /// Tells which key was when on what.
+    pub history: Arc<dyn KeyHistory>,
+    /// Keeps what was seen outside of a change.
+    pub seen: Arc<dyn KeepHistory>,
+    /// Remembers requests that came with an id of their own.
+    pub requests: Arc<dyn RequestRecords>,
     /// How far the sinks have come.
     pub sinks: Arc<dyn SinkStore>,
 }
@@ -110,8 +114,9 @@ pub enum OpenError {
 /// [`OpenError`], with what to do.
 pub async fn open(config: &Config) -> Result<Store, OpenError> {
     let store = Arc::new(sqlite::Sqlite::open(&config.url).await?);
-    let (log, tree, associations) = (Arc::clone(&store), Arc::clone(&store), Arc::clone(&store));
-    Ok(Store { events: Arc::clone(&store) as _, log, tree, associations, sinks: store })
+    let also = || Arc::clone(&store);
+    let (log, tree, history, seen) = (also(), also(), also(), also());
+    Ok(Store { log, tree, history, seen, requests: also(), sinks: also(), events: store })
 }
 
 /// Opens an existing store for reading, also while another process writes it.

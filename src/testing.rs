@@ -4,11 +4,13 @@
 mod aws;
 mod edge;
 mod fixture;
+mod history;
 mod log;
 
 pub use self::{
     aws::{FakeAws, Seen},
-    edge::{FakeAudit, FakeAuthn, FakeClock, FakePace, FakePolicy, FakeQuota, FakeRecords, FakeTenants},
+    edge::{FakeAudit, FakeAuthn, FakeClock, FakePace, FakePolicy, FakeQuota, FakeTenants},
     fixture::{ACCOUNT, KEY, OTHER_KEY, REGION, call, principal, tenant},
+    history::FakeHistory,
     log::FakeLog,
 };

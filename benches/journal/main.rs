@@ -124,7 +124,7 @@ fn records() -> (Entry, Entry) {
         previous_key: None,
         accepted: SystemClock.now(),
     };
-    (Entry { event, association: None }, Entry { event: outcome, association: Some(association) })
+    (Entry::only(event), Entry { association: Some(association), ..Entry::only(outcome) })
 }
 
 /// A file that is written and synced as a write-ahead log is, without a database.

@@ -30,7 +30,7 @@ pub(super) async fn record(
 ) -> Result<(), AuditUnavailable> {
     let end = End { failure, aws_error: None, latency: Duration::ZERO };
     let event = Event { end: Some(end), detail, ..Event::of_service(act, clock.now()) };
-    audit.commit(Entry { event, association: None }).await.map(drop)
+    audit.commit(Entry::only(event)).await.map(drop)
 }
 
 /// Settles changes whose end is not known: at once those that an earlier run of the service left open,

@@ -45,6 +45,10 @@ impl OpenChanges for Opened {
         }
         Ok(open)
     }
+
+    async fn begun(&self, intent: EventId) -> Result<Option<OpenChange>, Unavailable> {
+        Ok(self.log.find(intent).await?.as_ref().and_then(change))
+    }
 }
 
 /// The intent as it was recorded; none where its bytes are not those of one.

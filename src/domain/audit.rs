@@ -8,8 +8,10 @@ use super::{
     arn::KmsKeyArn,
     association::{RecordedAssociation, Resource},
     call::{Action, Call, RequestId},
+    history::Sighting,
     principal::Principal,
     reason::Reason,
+    request::RequestStep,
     tenant::TenantId,
     time::Timestamp,
 };
@@ -160,6 +162,10 @@ pub struct Entry {
     pub event: Event,
     /// The association that the event's success means.
     pub association: Option<RecordedAssociation>,
+    /// What was seen of the resource before the change that the event is about.
+    pub sighting: Option<Sighting>,
+    /// What becomes of the request, where it came with an id of its own.
+    pub request: Option<RequestStep>,
 }
 
 // === impl EventId ===
@@ -167,6 +173,16 @@ pub struct Entry {
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_hyphenated().fmt(f)
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// An event with which nothing becomes true.
+    #[must_use]
+    pub fn only(event: Event) -> Self {
+        Self { event, association: None, sighting: None, request: None }
     }
 }
 

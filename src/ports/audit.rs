@@ -1,11 +1,10 @@
-//! The audit log, and what our own record of associations says.
+//! The audit log, and the changes in it whose end is not known.
 
 use async_trait::async_trait;
 use thiserror::Error;
 
 use super::Unavailable;
 use crate::domain::{
-    association::{RecordedAssociation, Resource},
     audit::{Entry, Event, EventId},
     time::Timestamp,
 };
@@ -69,13 +68,6 @@ pub struct SignedTree {
     pub note: String,
 }
 
-/// What was last set on a resource through this service.
-#[async_trait]
-pub trait AssociationRecords: Send + Sync + 'static {
-    /// The latest record of each resource that has one, in no order.
-    async fn latest(&self, resources: &[Resource]) -> Result<Vec<RecordedAssociation>, Unavailable>;
-}
-
 /// A change whose end is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenChange {
@@ -91,6 +83,9 @@ pub trait OpenChanges: Send + Sync + 'static {
     /// Those whose intent is from before a time: at the start, the start; later, long enough ago that
     /// no call can still be under way.
     async fn open(&self, before: Timestamp) -> Result<Vec<OpenChange>, Unavailable>;
+
+    /// The change that this intent began, open or not; none where the log has no such intent.
+    async fn begun(&self, intent: EventId) -> Result<Option<OpenChange>, Unavailable>;
 }
 
 /// The audit log cannot take the entry.

@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use super::Unavailable;
 use crate::domain::{
-    association::RecordedAssociation, audit::EventId, aws::AccountId, call::RequestId, tenant::TenantId,
-    time::Timestamp,
+    association::RecordedAssociation, audit::EventId, aws::AccountId, call::RequestId, history::Sighting,
+    request::RequestStep, tenant::TenantId, time::Timestamp,
 };
 
 /// What is kept together, or not at all.
@@ -20,6 +20,10 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     /// The associations that became true with them, in order.
     pub associations: Vec<RecordedAssociation>,
+    /// What was seen before changes, in order.
+    pub sightings: Vec<Sighting>,
+    /// What becomes of requests with an id of their own, in order, each with its event.
+    pub requests: Vec<(EventId, RequestStep)>,
 }
 
 /// By what one event is found, and where its bytes are.

@@ -195,8 +195,8 @@ impl KeyBroker {
     /// The key that our own record says is set, where it says anything: the record is a help, so that
     /// a store that does not answer costs nothing here.
     pub(super) async fn recorded_key(&self, resource: &Resource) -> Option<KmsKeyArn> {
-        let latest = self.ports.records.latest(std::slice::from_ref(resource)).await;
-        latest.ok()?.into_iter().next()?.key
+        let known = self.ports.history.known(std::slice::from_ref(resource)).await;
+        known.ok()?.into_iter().next()?.key
     }
 }
 

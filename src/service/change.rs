@@ -103,13 +103,13 @@ impl<C: Command + Send + Sync + 'static> Change<C> {
         let accepted = self.ports.clock.now();
         let event = self.trail.end(&self.ports, Kind::Outcome, result.as_ref().err());
         let association = result.is_ok().then(|| record(accepted));
-        self.conclude(answer, Entry { event, association }, result, accepted).await;
+        self.conclude(answer, Entry { association, ..Entry::only(event) }, result, accepted).await;
     }
 
     /// Makes the intent durable. Gives the answer back where the change may go on; otherwise the
     /// caller was told, and an intent that was kept after all got its outcome.
     async fn intend(&mut self, answer: Answer) -> Option<Answer> {
-        let entry = Entry { event: self.trail.intent(&self.ports), association: None };
+        let entry = Entry::only(self.trail.intent(&self.ports));
         let mut commit = self.ports.audit.commit(entry);
         let committed = tokio::time::timeout_at(self.deadline.into(), &mut commit).await;
         match committed {
@@ -128,7 +128,7 @@ impl<C: Command + Send + Sync + 'static> Change<C> {
                     self.trail.intended(event);
                     let failure = Error::AuditUnavailable(None);
                     let event = self.trail.end(&self.ports, Kind::Outcome, Some(&failure));
-                    drop(self.ports.audit.commit(Entry { event, association: None }).await);
+                    drop(self.ports.audit.commit(Entry::only(event)).await);
                 }
             }
         }

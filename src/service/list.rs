@@ -155,16 +155,16 @@ impl KeyBroker {
             target: Target::LogGroup(group.name.clone()),
         };
         let resources: Vec<Resource> = groups.iter().map(resource).collect();
-        let records = self.ports.records.latest(&resources).await.unwrap_or_else(|error| {
+        let known = self.ports.history.known(&resources).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "listing without our own record");
             Vec::new()
         });
-        let records: HashMap<_, _> = records.iter().map(|record| (&record.resource, record)).collect();
+        let known: HashMap<_, _> = known.iter().map(|known| (&known.resource, known)).collect();
         let health = self.healths(access, call, &groups).await;
         let now = self.ports.clock.now();
         let associations = groups.into_iter().zip(resources).map(|(group, resource)| {
-            let record = records.get(&resource).copied();
-            let association = read::live(resource, group, record, now);
+            let known = known.get(&resource).copied();
+            let association = read::live(resource, group, known, now);
             let (health, key_deletion) = association
                 .key
                 .as_ref()

@@ -8,11 +8,11 @@ use crate::{
         arn::{KmsKeyArn, KmsKeyId},
         ask::UnresolvedResource,
         association::{
-            GetKeyAssociation, KeyAssociation, LogGroupName, RecordedAssociation, Resource, SETTLING, Source,
-            State, Target,
+            GetKeyAssociation, KeyAssociation, LogGroupName, Resource, SETTLING, Source, State, Target,
         },
         authorization::Access,
         call::Call,
+        history::Known,
         key::{KeyHealth, KeyMetadata},
         principal::{Principal, Scope},
         time::Timestamp,
@@ -62,8 +62,8 @@ impl KeyBroker {
             Target::QueryResults => self.recorded(resource).await?,
             Target::LogGroup(name) => {
                 let group = self.find_log_group(access, name, call.deadline, trail).await?;
-                let record = self.record_of(resource).await;
-                live(resource.clone(), group, record.as_ref(), self.ports.clock.now())
+                let known = self.known(resource).await;
+                live(resource.clone(), group, known.as_ref(), self.ports.clock.now())
             }
         };
         Ok(self.with_health(access, association, call.deadline).await)
@@ -97,15 +97,15 @@ impl KeyBroker {
 
     /// What our own record says of query results, which AWS cannot be asked about.
     async fn recorded(&self, resource: &Resource) -> Result<KeyAssociation, Error> {
-        let latest = self.ports.records.latest(std::slice::from_ref(resource)).await;
-        let record = latest.map_err(Error::RecordUnavailable)?.into_iter().next();
+        let known = self.ports.history.known(std::slice::from_ref(resource)).await;
+        let known = known.map_err(Error::RecordUnavailable)?.into_iter().next();
         let now = self.ports.clock.now();
-        let state = match &record {
+        let state = match &known {
             None => State::Unknown,
-            Some(record) => state(record.key.as_ref(), Some(record.accepted), now),
+            Some(known) => state(known.key.as_ref(), known.accepted, now),
         };
-        let (key, previous_key, accepted) = record
-            .map_or((None, None, None), |record| (record.key, record.previous_key, Some(record.accepted)));
+        let (key, previous_key, accepted) =
+            known.map_or((None, None, None), |known| (known.key, known.previous_key, known.accepted));
         Ok(KeyAssociation {
             resource: resource.clone(),
             key,
@@ -121,9 +121,9 @@ impl KeyBroker {
         })
     }
 
-    async fn record_of(&self, resource: &Resource) -> Option<RecordedAssociation> {
-        let latest = self.ports.records.latest(std::slice::from_ref(resource)).await;
-        latest.inspect_err(|error| tracing::warn!(%error, "answering without our own record")).ok()?.pop()
+    async fn known(&self, resource: &Resource) -> Option<Known> {
+        let known = self.ports.history.known(std::slice::from_ref(resource)).await;
+        known.inspect_err(|error| tracing::warn!(%error, "answering without our own record")).ok()?.pop()
     }
 
     /// The association with its key's health, where the role may look at the key.
@@ -159,18 +159,18 @@ impl KeyBroker {
 pub(super) fn live(
     resource: Resource,
     group: LogGroup,
-    record: Option<&RecordedAssociation>,
+    known: Option<&Known>,
     now: Timestamp,
 ) -> KeyAssociation {
     // Where AWS shows another key, someone else has set it since: our record says nothing of that.
-    let ours = record.filter(|record| record.key == group.key);
-    let accepted = ours.map(|record| record.accepted);
+    let ours = known.filter(|known| known.key == group.key);
+    let accepted = ours.and_then(|known| known.accepted);
     KeyAssociation {
         resource,
         state: state(group.key.as_ref(), accepted, now),
         key: group.key,
         requested_key: None,
-        previous_key: ours.and_then(|record| record.previous_key.clone()),
+        previous_key: ours.and_then(|known| known.previous_key.clone()),
         accepted,
         health: KeyHealth::NotChecked,
         key_deletion: None,

@@ -115,7 +115,7 @@ impl KeyBroker {
             end: Some(end),
             ..said
         };
-        match self.ports.audit.commit(Entry { event, association }).await {
+        match self.ports.audit.commit(Entry { association, ..Entry::only(event) }).await {
             Ok(_event) => tracing::info!(audit.intent = %intent, ?settlement, "an open change was settled"),
             Err(error) => tracing::warn!(
                 audit.intent = %intent,

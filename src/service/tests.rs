@@ -17,8 +17,8 @@ use crate::{
         limit::Feedback,
     },
     testing::{
-        FakeAudit, FakeAws, FakeClock, FakePace, FakePolicy, FakeQuota, FakeRecords, FakeTenants, KEY,
-        OTHER_KEY, call, principal, tenant,
+        FakeAudit, FakeAws, FakeClock, FakePace, FakePolicy, FakeQuota, FakeTenants, KEY, OTHER_KEY, call,
+        principal, tenant,
     },
 };
 
@@ -30,7 +30,6 @@ struct World {
     aws: Arc<FakeAws>,
     audit: Arc<FakeAudit>,
     pace: Arc<FakePace>,
-    records: Arc<FakeRecords>,
     clock: Arc<FakeClock>,
     tasks: TaskTracker,
 }
@@ -42,7 +41,7 @@ fn world() -> World {
 fn world_with(policy: FakePolicy, pace: FakePace, groups: Vec<LogGroup>) -> World {
     let (aws, audit, pace) =
         (Arc::new(FakeAws::with(groups)), Arc::new(FakeAudit::default()), Arc::new(pace));
-    let (records, clock) = (Arc::new(FakeRecords::default()), Arc::new(FakeClock::default()));
+    let clock = Arc::new(FakeClock::default());
     let tasks = TaskTracker::new();
     let broker = KeyBroker::new(Ports {
         tenants: Arc::new(FakeTenants(vec![Arc::new(tenant("acme"))])),
@@ -54,11 +53,14 @@ fn world_with(policy: FakePolicy, pace: FakePace, groups: Vec<LogGroup>) -> Worl
         pace: pace.clone(),
         quota: Arc::new(FakeQuota),
         audit: audit.clone(),
-        records: records.clone(),
+        history: audit.history.clone(),
+        seen: audit.history.clone(),
+        requests: audit.history.clone(),
+        open: audit.clone(),
         clock: clock.clone(),
         tasks: tasks.clone(),
     });
-    World { broker, aws, audit, pace, records, clock, tasks }
+    World { broker, aws, audit, pace, clock, tasks }
 }
 
 fn groups(names: &[&str]) -> Vec<LogGroup> {
@@ -275,9 +277,6 @@ async fn query_results_are_told_from_our_own_record() {
 
     let ask = AskAssociate { resource: resource.clone(), ..ask("/app/web") };
     world.associate(ALL, ask).await.unwrap();
-    let entries = world.audit.entries();
-    let record = entries.iter().find_map(|entry| entry.association.clone()).unwrap();
-    world.records.0.lock().unwrap().push(record);
     let told = get(&world).await;
     assert_eq!((told.state, told.key.unwrap().as_str()), (State::Settling, KEY));
 

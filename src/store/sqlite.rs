@@ -2,7 +2,9 @@
 //! connection. Readers have a small pool and never wait for the writer.
 
 mod file;
+mod history;
 mod read;
+mod request;
 mod sinks;
 mod tree;
 mod write;
@@ -21,14 +23,10 @@ pub(super) use self::file::path;
 pub use self::read::Reader;
 use super::OpenError;
 use crate::{
-    domain::{
-        association::{RecordedAssociation, Resource},
-        audit::EventId,
-        time::Timestamp,
-    },
+    domain::{audit::EventId, time::Timestamp},
     ports::{
-        AppendError, AssociationRecords, Batch, EventFilter, EventReader, EventStore, SignedCheckpoint,
-        SinkPosition, SinkStore, StoredEvent, Tile, TreeStore, Unavailable,
+        AppendError, Batch, EventFilter, EventReader, EventStore, SignedCheckpoint, SinkPosition, SinkStore,
+        StoredEvent, Tile, TreeStore, Unavailable,
     },
 };
 
@@ -179,12 +177,5 @@ impl SinkStore for Sqlite {
             writer.take();
         }
         kept
-    }
-}
-
-#[async_trait]
-impl AssociationRecords for Sqlite {
-    async fn latest(&self, resources: &[Resource]) -> Result<Vec<RecordedAssociation>, Unavailable> {
-        self.reader.latest(resources).await
     }
 }

@@ -13,18 +13,20 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        association::{RecordedAssociation, Resource},
-        audit::{Entry, Event, EventId},
+        audit::{Entry, Event, EventId, Kind},
         authorization::{About, Decision, Denial, Question, Whose},
         principal::{CertificateThumbprint, Principal, Scope},
+        reason::Reason,
         tenant::{Tenant, TenantId},
         time::Timestamp,
     },
     ports::{
-        Admission, AssociationRecords, AuditLog, AuditUnavailable, Authenticate, AuthnError, Authorize,
-        Clock, NoTurn, OverQuota, Pace, QuotaState, TenantDirectory, TenantQuota, Turn, Unavailable,
+        Admission, AuditLog, AuditUnavailable, Authenticate, AuthnError, Authorize, Clock, NoTurn,
+        OpenChange, OpenChanges, OverQuota, Pace, QuotaState, TenantDirectory, TenantQuota, Turn,
+        Unavailable,
         limit::{Cost, Feedback, Held, Lane},
     },
+    testing::FakeHistory,
 };
 
 /// Accepts one token.
@@ -59,9 +61,11 @@ pub struct FakePace {
 /// Keeps entries in memory; fails or hangs when told so.
 #[derive(Debug, Default)]
 pub struct FakeAudit {
-    entries: Mutex<Vec<Entry>>,
+    entries: Mutex<Vec<(EventId, Entry)>>,
     notes: Mutex<Vec<Event>>,
     behaviour: Mutex<Behaviour>,
+    /// What the entries made true.
+    pub history: Arc<FakeHistory>,
 }
 
 /// What [`FakeAudit`] does with the next entries.
@@ -74,10 +78,6 @@ enum Behaviour {
         after: usize,
     },
 }
-
-/// What was last set, as it was told.
-#[derive(Debug, Default)]
-pub struct FakeRecords(pub Mutex<Vec<RecordedAssociation>>);
 
 /// A clock that stands until it is moved.
 #[derive(Debug)]
@@ -220,7 +220,7 @@ impl FakeAudit {
     ///
     /// If a test panicked while it was told.
     pub fn entries(&self) -> Vec<Entry> {
-        self.entries.lock().unwrap().clone()
+        self.entries.lock().unwrap().iter().map(|(_, entry)| entry.clone()).collect()
     }
 
     /// Every event that nobody waited for.
@@ -243,8 +243,10 @@ impl AuditLog for FakeAudit {
             Behaviour::Hang { after } if kept >= after => std::future::pending::<()>().await,
             Behaviour::Keep | Behaviour::Hang { .. } => {}
         }
-        self.entries.lock().unwrap().push(entry);
-        Ok(EventId(Uuid::now_v7()))
+        let id = EventId(Uuid::now_v7());
+        self.history.take(id, &entry);
+        self.entries.lock().unwrap().push((id, entry));
+        Ok(id)
     }
 
     fn note(&self, event: Event) {
@@ -256,13 +258,28 @@ impl AuditLog for FakeAudit {
     }
 }
 
-// === impl FakeRecords ===
-
 #[async_trait]
-impl AssociationRecords for FakeRecords {
-    async fn latest(&self, resources: &[Resource]) -> Result<Vec<RecordedAssociation>, Unavailable> {
-        let known = self.0.lock().unwrap();
-        Ok(known.iter().filter(|record| resources.contains(&record.resource)).cloned().collect())
+impl OpenChanges for FakeAudit {
+    async fn open(&self, before: Timestamp) -> Result<Vec<OpenChange>, Unavailable> {
+        let entries = self.entries.lock().unwrap();
+        let ends = |entry: &Entry| match entry.event.kind {
+            Kind::Outcome => {
+                entry.event.end.as_ref().and_then(|end| end.failure) != Some(Reason::OutcomeUnknown)
+            }
+            Kind::Settled(_) => true,
+            Kind::Intent | Kind::Read | Kind::Refusal | Kind::Lifecycle => false,
+        };
+        let closed = |id| entries.iter().any(|(_, entry)| ends(entry) && entry.event.closes == Some(id));
+        let open = entries.iter().filter(|(id, entry)| {
+            entry.event.kind == Kind::Intent && entry.event.time < before && !closed(*id)
+        });
+        Ok(open.map(|(id, entry)| OpenChange { intent: *id, event: entry.event.clone() }).collect())
+    }
+
+    async fn begun(&self, intent: EventId) -> Result<Option<OpenChange>, Unavailable> {
+        let entries = self.entries.lock().unwrap();
+        let found = entries.iter().find(|(id, _)| *id == intent);
+        Ok(found.map(|(id, entry)| OpenChange { intent: *id, event: entry.event.clone() }))
     }
 }
 

@@ -32,7 +32,7 @@ fn config(dir: &tempfile::TempDir) -> store::Config {
 }
 
 fn entry(kind: Kind, clock: &Counting) -> Entry {
-    Entry { event: Event { kind, ..Event::of_service(Act::Start, clock.now()) }, association: None }
+    Entry::only(Event { kind, ..Event::of_service(Act::Start, clock.now()) })
 }
 
 async fn ids(store: &Store) -> Vec<EventId> {
@@ -182,8 +182,10 @@ async fn an_association_is_recorded_with_the_event_that_made_it_true() {
     ] {
         journal.commit(Entry { association, ..entry(kind, &clock) }).await.unwrap();
     }
-    let latest = store.associations.latest(&[group.clone(), results]).await.unwrap();
-    assert_eq!(latest, [record(&group, 2, 300)]);
+    let known = store.history.known(&[group.clone(), results]).await.unwrap();
+    let [known] = known.as_slice() else { panic!("{known:?}") };
+    assert_eq!((&known.resource, &known.key), (&group, &key(2)));
+    assert_eq!(known.accepted, Some(Timestamp::from_secs(300)));
     assert_eq!(ids(&store).await.len(), 4);
 }
 

@@ -67,7 +67,7 @@ async fn grow(dir: &TempDir, count: usize, correlation: &str) -> Vec<EventId> {
         for _ in 0..count.min(100) {
             let (journal, correlation) = (Arc::clone(&journal), correlation.parse().unwrap());
             let event = Event { correlation, ..Event::of_service(Act::Start, clock.now()) };
-            callers.spawn(async move { journal.commit(Entry { event, association: None }).await.unwrap() });
+            callers.spawn(async move { journal.commit(Entry::only(event)).await.unwrap() });
         }
         ids.extend(callers.join_all().await);
     }
@@ -295,7 +295,7 @@ async fn changes_whose_end_is_not_known_are_found_after_a_crash_until_they_are_s
         resource: Some(resource.clone()),
         ..Event::of_service(Act::Start, clock.now())
     };
-    let commit = async |event| journal.commit(Entry { event, association: None }).await.unwrap();
+    let commit = async |event| journal.commit(Entry::only(event)).await.unwrap();
     let ended = |failure| End { failure, aws_error: None, latency: std::time::Duration::ZERO };
 
     let done = commit(change(Kind::Intent)).await;

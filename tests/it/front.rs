@@ -17,8 +17,8 @@ use logkey::{
     server::{self, Parts, authn, quota, stack},
     service::{self, AuditPorts, AuditReads, KeyBroker, StreamLimits},
     testing::{
-        FakeAudit, FakeAuthn, FakeAws, FakeClock, FakeLog, FakePace, FakePolicy, FakeRecords, FakeTenants,
-        KEY, principal, tenant,
+        FakeAudit, FakeAuthn, FakeAws, FakeClock, FakeLog, FakePace, FakePolicy, FakeTenants, KEY, principal,
+        tenant,
     },
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -67,7 +67,10 @@ async fn front(config: server::Config) -> Front {
         pace: Arc::new(FakePace::default()),
         quota: quota.clone(),
         audit: audit.clone(),
-        records: Arc::new(FakeRecords::default()),
+        history: audit.history.clone(),
+        seen: audit.history.clone(),
+        requests: audit.history.clone(),
+        open: audit.clone(),
         clock: clock.clone(),
         tasks: TaskTracker::new(),
     });

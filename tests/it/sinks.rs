@@ -119,7 +119,7 @@ impl Log {
             Journal::start(Arc::clone(&self.store.events), self.clock.clone(), audit::Config::default());
         for _ in 0..count {
             let event = Event { kind: Kind::Lifecycle, ..Event::of_service(Act::Start, self.clock.now()) };
-            journal.commit(Entry { event, association: None }).await.unwrap();
+            journal.commit(Entry::only(event)).await.unwrap();
         }
         journal.close().await;
         self.sign().await;

@@ -191,7 +191,7 @@ impl Inner {
             metrics::counter!("logkey_audit_events_lost_total").increment(u64::from(event.count));
         } else {
             self.notes += 1;
-            self.waiting.push_back(Waiting { entry: Entry { event, association: None }, reply: None });
+            self.waiting.push_back(Waiting { entry: Entry::only(event), reply: None });
         }
     }
 }

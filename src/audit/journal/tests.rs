@@ -113,7 +113,7 @@ fn journal(store: &Arc<FakeStore>) -> Arc<Journal> {
 
 fn entry(kind: Kind) -> Entry {
     let event = Event { kind, ..Event::of_service(Act::Start, Noon.now()) };
-    Entry { event, association: None }
+    Entry::only(event)
 }
 
 fn refusal(last: u8) -> Event {

@@ -87,7 +87,7 @@ impl Writer {
             detail: Some("events that nobody waited for could not be kept".into()),
             ..Event::of_service(Act::Lost, self.clock.now())
         };
-        Waiting { entry: Entry { event, association: None }, reply: None }
+        Waiting { entry: Entry::only(event), reply: None }
     }
 
     /// Numbers the entries and writes them one after the other.
@@ -105,6 +105,8 @@ impl Writer {
                 }
             }
             batch.associations.extend(waiting.entry.association.clone());
+            batch.sightings.extend(waiting.entry.sighting.clone());
+            batch.requests.extend(waiting.entry.request.clone().map(|step| (id, step)));
             entries.push((id, waiting));
         }
         Prepared { batch: Arc::new(batch), entries }

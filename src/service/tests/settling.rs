@@ -18,6 +18,10 @@ impl OpenChanges for Open {
     async fn open(&self, _before: Timestamp) -> Result<Vec<OpenChange>, Unavailable> {
         Ok(self.0.lock().unwrap().clone())
     }
+
+    async fn begun(&self, _intent: EventId) -> Result<Option<OpenChange>, Unavailable> {
+        Ok(None)
+    }
 }
 
 /// A world in which a call was sent and not answered, and AWS now shows `key`.

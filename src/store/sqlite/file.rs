@@ -22,6 +22,7 @@ const MODE: u32 = 0o600;
 /// The schema, step by step.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "events", include_str!("../migrations/sqlite/0001_events.sql")),
+    (2, "history", include_str!("../migrations/sqlite/0002_history.sql")),
     (4, "sinks", include_str!("../migrations/sqlite/0004_sinks.sql")),
 ];
 

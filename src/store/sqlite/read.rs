@@ -17,22 +17,12 @@ use uuid::Uuid;
 
 use super::{super::OpenError, file, write};
 use crate::{
-    domain::{
-        association::{Place, RecordedAssociation, Resource},
-        audit::EventId,
-        time::Timestamp,
-    },
+    domain::{audit::EventId, time::Timestamp},
     ports::{EventFilter, EventReader, StoredEvent, Unavailable},
 };
 
 /// How many reads run at once.
 const READERS: u32 = 4;
-/// The latest record of each resource asked for.
-const LATEST: &str = "\
-SELECT account, region, log_group, key_arn, previous_key, accepted
-FROM json_each($1) AS asked
-JOIN association ON account = asked.value ->> 0 AND region = asked.value ->> 1 AND log_group = asked.value ->> 2";
-
 /// What closes an intent is looked for among the events since the one before which all are settled.
 const UNSETTLED: &str = "\
 WITH recent AS (SELECT max(value, $2) AS first FROM fact WHERE name = 'settled_before'),
@@ -82,16 +72,6 @@ impl Reader {
         let options = options.pragma("query_only", "ON");
         let pool = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options);
         Self { pool, settled_before: Arc::default() }
-    }
-
-    pub(super) async fn latest(
-        &self,
-        resources: &[Resource],
-    ) -> Result<Vec<RecordedAssociation>, Unavailable> {
-        let asked: Vec<_> = resources.iter().map(key).collect();
-        let asked = serde_json::to_string(&asked).map_err(garbled)?;
-        let rows = sqlx::query(LATEST).bind(asked).fetch_all(&self.pool).await.map_err(failed)?;
-        rows.iter().map(|row| association(row, resources)).filter_map(Result::transpose).collect()
     }
 }
 
@@ -202,29 +182,6 @@ fn stored(row: &SqliteRow) -> Result<StoredEvent, Unavailable> {
         tenant: row.try_get(2).map_err(failed)?,
         body: row.try_get(3).map_err(failed)?,
     })
-}
-
-fn key(resource: &Resource) -> (&str, &str, &str) {
-    let Resource { place: Place { account, region }, target } = resource;
-    (account.as_str(), region.as_str(), write::log_group(target))
-}
-
-fn association(row: &SqliteRow, asked: &[Resource]) -> Result<Option<RecordedAssociation>, Unavailable> {
-    let text = |at: usize| row.try_get::<&str, _>(at).map_err(failed);
-    let found = (text(0)?, text(1)?, text(2)?);
-    let Some(resource) = asked.iter().find(|resource| key(resource) == found) else {
-        return Ok(None);
-    };
-    let arn = |at: usize| {
-        let text = row.try_get::<Option<&str>, _>(at).map_err(failed)?;
-        text.map(str::parse).transpose().map_err(garbled)
-    };
-    Ok(Some(RecordedAssociation {
-        resource: resource.clone(),
-        key: arn(3)?,
-        previous_key: arn(4)?,
-        accepted: Timestamp::from_micros(row.try_get(5).map_err(failed)?),
-    }))
 }
 
 pub(super) fn failed(source: sqlx::Error) -> Unavailable {

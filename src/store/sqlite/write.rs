@@ -1,17 +1,16 @@
 //! Appending a batch, and beginning anew after an error.
 
+use std::sync::LazyLock;
+
 use serde::Serialize;
 use sqlx::{Row as _, SqliteConnection};
 
-use super::file::{self, code};
+use super::{
+    file::{self, code},
+    history, request,
+};
 use crate::{
-    domain::{
-        arn::KmsKeyArn,
-        association::{RecordedAssociation, Target},
-        audit::EventId,
-        aws::AccountId,
-        tenant::TenantId,
-    },
+    domain::{association::Target, audit::EventId, aws::AccountId, tenant::TenantId},
     ports::{AppendError, Batch, Unavailable},
 };
 
@@ -24,22 +23,15 @@ SELECT (SELECT coalesce(max(seq), 0) + 1 FROM event) + key,
        CAST(substr($2, value ->> 9, value ->> 10) AS TEXT)
 FROM json_each($1)";
 
-/// Events, and what became true with them.
-const EVENTS_AND_ASSOCIATIONS: &str = "\
-BEGIN IMMEDIATE;
-INSERT INTO event (seq, id, time, tenant, kind, action, account, correlation, outcome, closes, body)
-SELECT (SELECT coalesce(max(seq), 0) + 1 FROM event) + key,
-       unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-       value ->> 6, value ->> 7, unhex(value ->> 8),
-       CAST(substr($2, value ->> 9, value ->> 10) AS TEXT)
-FROM json_each($1);
-INSERT INTO association (account, region, log_group, key_arn, previous_key, accepted)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
-FROM json_each($3) WHERE true
-ON CONFLICT (account, region, log_group) DO UPDATE
-SET key_arn = excluded.key_arn, previous_key = excluded.previous_key, accepted = excluded.accepted
-WHERE excluded.accepted >= association.accepted;
-COMMIT";
+/// Events, what became true with them, and what becomes of requests: as much of it as there is.
+static WITH_KNOWN: LazyLock<String> = LazyLock::new(|| whole(&[history::KNOWN]));
+static WITH_REQUESTS: LazyLock<String> = LazyLock::new(|| whole(&[request::BEGUN, request::ENDED]));
+static WITH_ALL: LazyLock<String> =
+    LazyLock::new(|| whole(&[history::KNOWN, request::BEGUN, request::ENDED]));
+
+fn whole(parts: &[&str]) -> String {
+    format!("BEGIN IMMEDIATE;\n{EVENTS};\n{};\nCOMMIT", parts.join(";\n"))
+}
 
 #[derive(Serialize)]
 struct EventRow<'a>(
@@ -56,18 +48,23 @@ struct EventRow<'a>(
     usize,
 );
 
-#[derive(Serialize)]
-struct AssociationRow<'a>(&'a str, &'a str, &'a str, Option<&'a str>, Option<&'a str>, i64);
-
 /// Keeps a batch in one transaction, with one statement a table.
 pub(super) async fn append(writer: &mut SqliteConnection, batch: &Batch) -> Result<(), AppendError> {
     let events = json(&event_rows(batch))?;
-    let query = if batch.associations.is_empty() {
-        sqlx::query(EVENTS).bind(events).bind(&*batch.bytes)
-    } else {
-        let associations = json(&batch.associations.iter().map(association_row).collect::<Vec<_>>())?;
-        sqlx::query(EVENTS_AND_ASSOCIATIONS).bind(events).bind(&*batch.bytes).bind(associations)
+    let known = !(batch.associations.is_empty() && batch.sightings.is_empty());
+    let requests = !batch.requests.is_empty();
+    let sql: &'static str = match (known, requests) {
+        (false, false) => EVENTS,
+        (true, false) => &WITH_KNOWN,
+        (false, true) => &WITH_REQUESTS,
+        (true, true) => &WITH_ALL,
     };
+    let mut query = sqlx::query(sql).bind(events).bind(&*batch.bytes);
+    query = query.bind(known.then(|| json(&history::rows(batch))).transpose()?);
+    if requests {
+        let rows = request::rows(&batch.requests);
+        query = query.bind(json(&rows.begun)?).bind(rows.forgotten).bind(json(&rows.ended)?);
+    }
     match query.execute(writer).await {
         Ok(_done) => Ok(()),
         Err(error) => Err(failure(error)),
@@ -139,18 +136,6 @@ fn event_rows(batch: &Batch) -> Vec<EventRow<'_>> {
         .collect()
 }
 
-fn association_row(record: &RecordedAssociation) -> AssociationRow<'_> {
-    let place = &record.resource.place;
-    AssociationRow(
-        place.account.as_str(),
-        place.region.as_str(),
-        log_group(&record.resource.target),
-        record.key.as_ref().map(KmsKeyArn::as_str),
-        record.previous_key.as_ref().map(KmsKeyArn::as_str),
-        record.accepted.as_micros(),
-    )
-}
-
 /// How a target stands in the table: query results have the empty name, which no log group has.
 pub(super) fn log_group(target: &Target) -> &str {
     match target {
@@ -159,7 +144,7 @@ pub(super) fn log_group(target: &Target) -> &str {
     }
 }
 
-fn hex(id: EventId) -> String {
+pub(super) fn hex(id: EventId) -> String {
     id.0.as_simple().to_string()
 }
 

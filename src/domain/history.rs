@@ -1,0 +1,264 @@
+//! Which key was known to be set on what, and when: what says which former keys still protect data.
+
+use std::time::Duration;
+
+use super::{
+    arn::KmsKeyArn,
+    association::{Place, Resource, SETTLING, Target},
+    time::Timestamp,
+};
+
+/// How long AWS keeps the stored results of a query ("Results from a query are retrievable for 7 days",
+/// `CloudWatch` Logs quotas).
+pub const QUERY_RESULTS_KEPT: Duration = Duration::from_hours(7 * 24);
+
+/// How long a log group keeps its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retention {
+    /// Nobody has looked.
+    NotKnown,
+    /// For ever.
+    Forever,
+    /// This long.
+    For(Duration),
+}
+
+/// What was seen of a resource at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// What was looked at.
+    pub resource: Resource,
+    /// Its key; none is the AWS-owned default.
+    pub key: Option<KmsKeyArn>,
+    /// When: the moment before AWS was asked.
+    pub seen: Timestamp,
+    /// When AWS made the log group, where that is known.
+    pub created: Option<Timestamp>,
+    /// How long it keeps its events.
+    pub retention: Retention,
+}
+
+/// All that is known of a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// What.
+    pub resource: Resource,
+    /// Its key as it was last known; none is the AWS-owned default.
+    pub key: Option<KmsKeyArn>,
+    /// The key before that, where it is known.
+    pub previous_key: Option<KmsKeyArn>,
+    /// When AWS took the key from this service; none where it was set elsewhere.
+    pub accepted: Option<Timestamp>,
+    /// When the key was first known to be set.
+    pub since: Timestamp,
+    /// When it was last known to be set.
+    pub seen: Timestamp,
+    /// When AWS made the log group, where that is known.
+    pub created: Option<Timestamp>,
+    /// How long it keeps its events.
+    pub retention: Retention,
+    /// When the log group was found to be deleted.
+    pub gone: Option<Timestamp>,
+    /// The keys it had before, in no order.
+    pub former: Vec<Former>,
+}
+
+/// A key that a resource had before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Former {
+    /// The key.
+    pub key: KmsKeyArn,
+    /// When it was first known to be set.
+    pub since: Timestamp,
+    /// When it was last known to be set.
+    pub seen: Timestamp,
+    /// When another key, or none, was first known in its place.
+    pub until: Timestamp,
+}
+
+/// Whether data needs a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// The key is set: what is written from now on is encrypted with it.
+    InUse,
+    /// Data that was written under it is kept until then.
+    Until(Timestamp),
+    /// Data that was written under it is kept for ever.
+    Forever,
+    /// Data was written under it, and it is not known how long that is kept.
+    NotKnown,
+    /// What was written under it is gone.
+    Over,
+}
+
+/// One reading of every log group of a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// Which place.
+    pub place: Place,
+    /// When the first such reading began; as it is kept, the earliest counts.
+    pub first: Timestamp,
+    /// When the last one began.
+    pub last: Timestamp,
+    /// How many log groups it found.
+    pub log_groups: u64,
+}
+
+// === impl Retention ===
+
+impl Retention {
+    /// From what AWS shows of a log group: none is for ever.
+    #[must_use]
+    pub fn shown(retention: Option<Duration>) -> Self {
+        retention.map_or(Self::Forever, Self::For)
+    }
+
+    /// How long, as an answer shows it; none is for ever or not known.
+    #[must_use]
+    pub fn length(self) -> Option<Duration> {
+        match self {
+            Self::For(length) => Some(length),
+            Self::NotKnown | Self::Forever => None,
+        }
+    }
+}
+
+// === impl Former ===
+
+impl Former {
+    /// Whether data that was written under the key on `known` still needs it.
+    #[must_use]
+    pub fn protection(&self, known: &Known, now: Timestamp) -> Protection {
+        // A log group that was deleted took its data along, also where one of the same name came after.
+        let recreated = known.created.is_some_and(|created| created > self.seen);
+        if known.gone.is_some() || recreated {
+            return Protection::Over;
+        }
+        protection(&known.resource.target, known.retention, self.until, now)
+    }
+}
+
+/// Whether what was written to the target until its key was replaced needs that key.
+#[must_use]
+pub fn protection(target: &Target, retention: Retention, replaced: Timestamp, now: Timestamp) -> Protection {
+    let retention = match target {
+        Target::LogGroup(_) => retention,
+        Target::QueryResults => Retention::For(QUERY_RESULTS_KEPT),
+    };
+    match retention {
+        Retention::NotKnown => Protection::NotKnown,
+        Retention::Forever => Protection::Forever,
+        Retention::For(length) => {
+            // AWS may take that long to use the new key.
+            let until = replaced.plus(SETTLING).plus(length);
+            if until > now { Protection::Until(until) } else { Protection::Over }
+        }
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    /// Whether data on this resource needs the key.
+    #[must_use]
+    pub fn protection_by(&self, key: &KmsKeyArn, now: Timestamp) -> Protection {
+        if self.gone.is_none() && self.key.as_ref() == Some(key) {
+            return Protection::InUse;
+        }
+        let former = self.former.iter().find(|former| former.key == *key);
+        former.map_or(Protection::Over, |former| former.protection(self, now))
+    }
+
+    /// The former keys that data still needs, with how long, the one that is needed longest first.
+    #[must_use]
+    pub fn still_protecting(&self, now: Timestamp) -> Vec<(&Former, Protection)> {
+        let current = |former: &&Former| self.key.as_ref() == Some(&former.key);
+        let mut found: Vec<(&Former, Protection)> = self
+            .former
+            .iter()
+            .filter(|former| !current(former))
+            .map(|former| (former, former.protection(self, now)))
+            .filter(|(_, protection)| *protection != Protection::Over)
+            .collect();
+        found.sort_by(|(one, _), (other, _)| {
+            other.until.cmp(&one.until).then_with(|| one.key.as_str().cmp(other.key.as_str()))
+        });
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn key(id: &str) -> KmsKeyArn {
+        format!("arn:aws:kms:eu-west-1:111122223333:key/{id}").parse().unwrap()
+    }
+
+    fn known(retention: Retention) -> Known {
+        let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+        Known {
+            resource: Resource { place, target: Target::LogGroup("/app".parse().unwrap()) },
+            key: Some(key("new")),
+            previous_key: None,
+            accepted: None,
+            since: at(1_000),
+            seen: at(2_000),
+            created: Some(at(10)),
+            retention,
+            gone: None,
+            former: vec![Former { key: key("old"), since: at(100), seen: at(900), until: at(1_000) }],
+        }
+    }
+
+    #[test]
+    fn a_former_key_protects_data_until_the_last_that_could_be_written_under_it_expires() {
+        let group = known(Retention::For(DAY));
+        let until = at(1_000 + 300 + 86_400);
+        assert_eq!(group.protection_by(&key("old"), at(2_000)), Protection::Until(until));
+        assert_eq!(group.protection_by(&key("old"), until), Protection::Over);
+        assert_eq!(group.protection_by(&key("new"), until), Protection::InUse);
+        assert_eq!(group.protection_by(&key("none"), at(2_000)), Protection::Over);
+    }
+
+    #[test]
+    fn without_an_end_of_retention_there_is_no_date() {
+        for (retention, protection) in
+            [(Retention::Forever, Protection::Forever), (Retention::NotKnown, Protection::NotKnown)]
+        {
+            assert_eq!(known(retention).protection_by(&key("old"), at(i64::MAX / 2_000_000)), protection);
+        }
+    }
+
+    #[test]
+    fn a_log_group_that_was_deleted_took_its_data_along() {
+        let gone = Known { gone: Some(at(3_000)), ..known(Retention::Forever) };
+        assert_eq!(gone.protection_by(&key("old"), at(3_000)), Protection::Over);
+        assert_eq!(gone.protection_by(&key("new"), at(3_000)), Protection::Over);
+        let made_anew = Known { created: Some(at(901)), ..known(Retention::Forever) };
+        assert_eq!(made_anew.protection_by(&key("old"), at(3_000)), Protection::Over);
+        assert_eq!(made_anew.protection_by(&key("new"), at(3_000)), Protection::InUse);
+    }
+
+    #[test]
+    fn results_of_queries_are_kept_for_a_week() {
+        let known = known(Retention::NotKnown);
+        let resource = Resource { target: Target::QueryResults, ..known.resource.clone() };
+        let results = Known { resource, ..known };
+        let until = at(1_000 + 300 + 7 * 86_400);
+        assert_eq!(results.protection_by(&key("old"), at(2_000)), Protection::Until(until));
+    }
+
+    #[test]
+    fn a_key_that_came_back_is_in_use_and_not_a_former_one() {
+        let mut group = known(Retention::Forever);
+        group.key = Some(key("old"));
+        assert_eq!(group.still_protecting(at(2_000)), []);
+    }
+}

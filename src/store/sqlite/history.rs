@@ -1,0 +1,320 @@
+//! Which key was when on what: written with the changes, and beside them by what reads have seen.
+
+use async_trait::async_trait;
+use serde::Serialize;
+use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+
+use super::{
+    Sqlite,
+    read::{Reader, failed, garbled},
+    write::{self, log_group},
+};
+use crate::{
+    domain::{
+        arn::KmsKeyArn,
+        association::{Place, RecordedAssociation, Resource, Target},
+        history::{Former, Known, Retention, Sighting, Survey},
+        time::Timestamp,
+    },
+    ports::{Batch, KeepHistory, KeyHistory, Unavailable},
+};
+
+/// Brings what is known up to date, in the order of the rows. What is not said stays as it was; a key
+/// that is replaced goes to the former ones by a trigger.
+pub(super) const KNOWN: &str = "\
+INSERT INTO association AS old (account, region, log_group, key_arn, previous_key, accepted, since, seen, created, retention)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 6, value ->> 7, value ->> 8
+FROM json_each($3) WHERE true
+ON CONFLICT (account, region, log_group) DO UPDATE SET
+    key_arn = excluded.key_arn,
+    previous_key = CASE
+        WHEN excluded.previous_key IS NOT NULL THEN excluded.previous_key
+        WHEN excluded.key_arn IS DISTINCT FROM old.key_arn THEN old.key_arn
+        ELSE old.previous_key END,
+    accepted = CASE
+        WHEN excluded.accepted IS NOT NULL THEN excluded.accepted
+        WHEN excluded.key_arn IS DISTINCT FROM old.key_arn OR excluded.created > old.seen THEN NULL
+        ELSE old.accepted END,
+    since = CASE
+        WHEN excluded.key_arn IS DISTINCT FROM old.key_arn OR excluded.created > old.seen THEN excluded.seen
+        ELSE old.since END,
+    seen = excluded.seen,
+    created = coalesce(excluded.created, old.created),
+    retention = coalesce(excluded.retention, old.retention),
+    gone = NULL
+WHERE excluded.seen >= old.seen";
+
+const KNOWN_OF: &str = "\
+SELECT k.account, k.region, k.log_group, k.key_arn, k.previous_key, k.accepted, k.since, k.seen, k.created,
+       k.retention, k.gone, f.key_arn, f.since, f.seen, f.until
+FROM json_each($1) AS asked
+JOIN association AS k ON k.account = asked.value ->> 0 AND k.region = asked.value ->> 1 AND k.log_group = asked.value ->> 2
+LEFT JOIN former AS f ON f.account = k.account AND f.region = k.region AND f.log_group = k.log_group";
+
+const TOUCHED: &str = "\
+SELECT k.account, k.region, k.log_group, k.key_arn, k.previous_key, k.accepted, k.since, k.seen, k.created,
+       k.retention, k.gone, f.key_arn, f.since, f.seen, f.until
+FROM (SELECT account, region, log_group FROM association WHERE key_arn = $1
+      UNION SELECT account, region, log_group FROM former WHERE key_arn = $1) AS touched
+JOIN association AS k
+  ON k.account = touched.account AND k.region = touched.region AND k.log_group = touched.log_group
+LEFT JOIN former AS f
+  ON f.account = k.account AND f.region = k.region AND f.log_group = k.log_group AND f.key_arn = $1
+WHERE (k.account, k.region, k.log_group) > ($2, $3, $4)
+ORDER BY k.account, k.region, k.log_group LIMIT $5";
+
+const SURVEYS: &str = "\
+SELECT account, region, first, last, log_groups FROM json_each($1) AS asked
+JOIN survey ON account = asked.value ->> 0 AND region = asked.value ->> 1";
+
+const SURVEYED: &str = "\
+BEGIN IMMEDIATE;
+INSERT INTO survey (account, region, first, last, log_groups) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (account, region) DO UPDATE SET last = excluded.last, log_groups = excluded.log_groups
+WHERE excluded.last >= survey.last;
+UPDATE association SET gone = $4
+WHERE account = $1 AND region = $2 AND log_group <> '' AND seen < $4 AND gone IS NULL;
+COMMIT";
+
+/// One row of [`KNOWN`].
+#[derive(Serialize)]
+pub(super) struct Row<'a>(
+    &'a str,
+    &'a str,
+    &'a str,
+    Option<&'a str>,
+    Option<&'a str>,
+    Option<i64>,
+    i64,
+    Option<i64>,
+    Option<u64>,
+);
+
+/// Everything that a batch says of keys, oldest first.
+pub(super) fn rows(batch: &Batch) -> Vec<Row<'_>> {
+    let mut rows: Vec<Row<'_>> =
+        batch.sightings.iter().map(sighted).chain(batch.associations.iter().map(recorded)).collect();
+    rows.sort_by_key(|row| row.6);
+    rows
+}
+
+fn sighted(sighting: &Sighting) -> Row<'_> {
+    let Sighting { resource: Resource { place, target }, key, seen, created, retention } = sighting;
+    Row(
+        place.account.as_str(),
+        place.region.as_str(),
+        log_group(target),
+        key.as_ref().map(KmsKeyArn::as_str),
+        None,
+        None,
+        seen.as_micros(),
+        created.map(Timestamp::as_micros),
+        match retention {
+            Retention::NotKnown => None,
+            Retention::Forever => Some(0),
+            Retention::For(length) => Some(length.as_secs()),
+        },
+    )
+}
+
+fn recorded(record: &RecordedAssociation) -> Row<'_> {
+    let RecordedAssociation { resource: Resource { place, target }, key, previous_key, accepted } = record;
+    Row(
+        place.account.as_str(),
+        place.region.as_str(),
+        log_group(target),
+        key.as_ref().map(KmsKeyArn::as_str),
+        previous_key.as_ref().map(KmsKeyArn::as_str),
+        Some(accepted.as_micros()),
+        accepted.as_micros(),
+        None,
+        None,
+    )
+}
+
+#[async_trait]
+impl KeyHistory for Sqlite {
+    async fn known(&self, resources: &[Resource]) -> Result<Vec<Known>, Unavailable> {
+        self.reader.known(resources).await
+    }
+
+    async fn touched(
+        &self,
+        key: &KmsKeyArn,
+        after: Option<&Resource>,
+        limit: u32,
+    ) -> Result<Vec<Known>, Unavailable> {
+        self.reader.touched(key, after, limit).await
+    }
+
+    async fn surveys(&self, places: &[Place]) -> Result<Vec<Survey>, Unavailable> {
+        self.reader.surveys(places).await
+    }
+}
+
+#[async_trait]
+impl KeepHistory for Sqlite {
+    async fn keep(&self, seen: &[Sighting]) -> Result<(), Unavailable> {
+        let rows: Vec<Row<'_>> = seen.iter().map(sighted).collect();
+        let rows = serde_json::to_string(&rows).map_err(garbled)?;
+        self.write(async |writer: &mut SqliteConnection| {
+            let none: Option<&str> = None;
+            sqlx::query(KNOWN).bind(none).bind(none).bind(rows).execute(writer).await
+        })
+        .await
+    }
+
+    async fn surveyed(&self, survey: &Survey) -> Result<(), Unavailable> {
+        let Survey { place, first, last, log_groups } = survey;
+        let log_groups = i64::try_from(*log_groups).map_err(garbled)?;
+        self.write(async |writer: &mut SqliteConnection| {
+            sqlx::query(SURVEYED)
+                .bind(place.account.as_str())
+                .bind(place.region.as_str())
+                .bind(first.as_micros())
+                .bind(last.as_micros())
+                .bind(log_groups)
+                .execute(writer)
+                .await
+        })
+        .await
+    }
+}
+
+// === impl Reader ===
+
+impl Reader {
+    async fn known(&self, resources: &[Resource]) -> Result<Vec<Known>, Unavailable> {
+        let asked: Vec<_> = resources
+            .iter()
+            .map(|Resource { place, target }| {
+                (place.account.as_str(), place.region.as_str(), log_group(target))
+            })
+            .collect();
+        let asked = serde_json::to_string(&asked).map_err(garbled)?;
+        let rows = sqlx::query(KNOWN_OF).bind(asked).fetch_all(&self.pool).await.map_err(failed)?;
+        gathered(&rows)
+    }
+
+    async fn touched(
+        &self,
+        key: &KmsKeyArn,
+        after: Option<&Resource>,
+        limit: u32,
+    ) -> Result<Vec<Known>, Unavailable> {
+        let (account, region, name) = after.map_or(("", "", ""), |Resource { place, target }| {
+            (place.account.as_str(), place.region.as_str(), log_group(target))
+        });
+        let rows = sqlx::query(TOUCHED)
+            .bind(key.as_str())
+            .bind(account)
+            .bind(region)
+            .bind(name)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        gathered(&rows)
+    }
+
+    async fn surveys(&self, places: &[Place]) -> Result<Vec<Survey>, Unavailable> {
+        let asked: Vec<_> =
+            places.iter().map(|place| (place.account.as_str(), place.region.as_str())).collect();
+        let asked = serde_json::to_string(&asked).map_err(garbled)?;
+        let rows = sqlx::query(SURVEYS).bind(asked).fetch_all(&self.pool).await.map_err(failed)?;
+        let survey = |row: &SqliteRow| {
+            Ok(Survey {
+                place: place(row)?,
+                first: Timestamp::from_micros(row.try_get(2).map_err(failed)?),
+                last: Timestamp::from_micros(row.try_get(3).map_err(failed)?),
+                log_groups: u64::try_from(row.try_get::<i64, _>(4).map_err(failed)?).map_err(garbled)?,
+            })
+        };
+        rows.iter().map(survey).collect()
+    }
+}
+
+/// The rows of one resource stand together, one for each of its former keys.
+fn gathered(rows: &[SqliteRow]) -> Result<Vec<Known>, Unavailable> {
+    let mut all: Vec<Known> = Vec::new();
+    for row in rows {
+        let resource = resource(row)?;
+        if all.last().is_none_or(|known| known.resource != resource) {
+            all.push(known(row, resource)?);
+        }
+        if let (Some(known), Some(former)) = (all.last_mut(), former(row)?) {
+            known.former.push(former);
+        }
+    }
+    Ok(all)
+}
+
+fn place(row: &SqliteRow) -> Result<Place, Unavailable> {
+    let text = |at: usize| row.try_get::<&str, _>(at).map_err(failed);
+    Ok(Place { account: text(0)?.parse().map_err(garbled)?, region: text(1)?.parse().map_err(garbled)? })
+}
+
+fn resource(row: &SqliteRow) -> Result<Resource, Unavailable> {
+    let target = match row.try_get::<&str, _>(2).map_err(failed)? {
+        "" => Target::QueryResults,
+        name => Target::LogGroup(name.parse().map_err(garbled)?),
+    };
+    Ok(Resource { place: place(row)?, target })
+}
+
+fn known(row: &SqliteRow, resource: Resource) -> Result<Known, Unavailable> {
+    let retention = row.try_get::<Option<i64>, _>(9).map_err(failed)?;
+    let retention = match retention.map(u64::try_from).transpose().map_err(garbled)? {
+        None => Retention::NotKnown,
+        Some(0) => Retention::Forever,
+        Some(secs) => Retention::For(std::time::Duration::from_secs(secs)),
+    };
+    Ok(Known {
+        resource,
+        key: key(row, 3)?,
+        previous_key: key(row, 4)?,
+        accepted: time(row, 5)?,
+        since: Timestamp::from_micros(row.try_get(6).map_err(failed)?),
+        seen: Timestamp::from_micros(row.try_get(7).map_err(failed)?),
+        created: time(row, 8)?,
+        retention,
+        gone: time(row, 10)?,
+        former: Vec::new(),
+    })
+}
+
+fn former(row: &SqliteRow) -> Result<Option<Former>, Unavailable> {
+    let Some(key) = key(row, 11)? else { return Ok(None) };
+    let at = |at: usize| row.try_get(at).map(Timestamp::from_micros).map_err(failed);
+    Ok(Some(Former { key, since: at(12)?, seen: at(13)?, until: at(14)? }))
+}
+
+fn key(row: &SqliteRow, at: usize) -> Result<Option<KmsKeyArn>, Unavailable> {
+    let text = row.try_get::<Option<&str>, _>(at).map_err(failed)?;
+    text.map(str::parse).transpose().map_err(garbled)
+}
+
+fn time(row: &SqliteRow, at: usize) -> Result<Option<Timestamp>, Unavailable> {
+    Ok(row.try_get::<Option<i64>, _>(at).map_err(failed)?.map(Timestamp::from_micros))
+}
+
+// === impl Sqlite ===
+
+impl Sqlite {
+    /// One write beside the log; an error makes the next append begin anew.
+    async fn write<T>(
+        &self,
+        write: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<(), Unavailable> {
+        let mut writer = self.writer.lock().await;
+        let Some(open) = writer.as_mut() else { return Err(write::unavailable(None)) };
+        let written = write(open).await;
+        if written.is_err() {
+            writer.take();
+        }
+        written.map(drop).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests;
