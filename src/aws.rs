@@ -7,6 +7,7 @@ mod call;
 mod clients;
 mod config;
 mod error;
+mod iam;
 mod kms;
 mod log_stream;
 mod logs;

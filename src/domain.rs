@@ -18,5 +18,6 @@ pub mod principal;
 pub mod reason;
 pub mod remedy;
 pub mod request;
+pub mod simulation;
 pub mod tenant;
 pub mod time;

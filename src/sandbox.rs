@@ -1,4 +1,4 @@
-//! The embedded AWS: STS, `CloudWatch` Logs and KMS over a real socket, for tests, the demo and
+//! The embedded AWS: STS, IAM, `CloudWatch` Logs and KMS over a real socket, for tests, the demo and
 //! trying things out. A stand-in and no more: nothing is encrypted, nothing is kept.
 //! `docs/sandbox.md` says what it holds to.
 
@@ -9,10 +9,12 @@ mod control;
 mod exchange;
 pub mod fault;
 mod http;
+mod iam;
 mod identity;
 pub mod journal;
 mod kms;
 mod logs;
+mod partition;
 mod policy;
 pub mod quota;
 mod refusal;

@@ -1,6 +1,7 @@
 //! The use cases, each a screen or two: find, decide, record the intent, wait for a turn, act, record
 //! the outcome. They know the world only through [`Ports`].
 
+mod access;
 mod associate;
 mod audit;
 mod caller;
@@ -15,6 +16,7 @@ mod locate;
 mod onboarding;
 mod page;
 mod read;
+mod role;
 mod serial;
 mod settle;
 mod trail;

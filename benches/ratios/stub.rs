@@ -10,6 +10,7 @@ use logkey::{
         audit::Via,
         authorization::{Access, Authorized},
         key::KeyMetadata,
+        simulation::{Simulated, Trial},
     },
     ports::{
         Accepted, Answered, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Roles, UpstreamError,
@@ -67,6 +68,10 @@ impl Roles for StubbedAws {
 
     async fn opens_without_external_id(&self, _: &Access, _: Instant) -> Answered<bool> {
         said(false)
+    }
+
+    async fn simulate(&self, _: &Access, _: &Trial, _: Instant) -> Answered<Vec<Simulated>> {
+        said(Vec::new())
     }
 }
 

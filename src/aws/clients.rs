@@ -38,6 +38,8 @@ pub(super) struct Clients {
 pub(super) struct Regional {
     pub(super) logs: aws_sdk_cloudwatchlogs::Client,
     pub(super) kms: aws_sdk_kms::Client,
+    /// One for the whole partition, found by any of its Regions.
+    pub(super) iam: aws_sdk_iam::Client,
 }
 
 // === impl Clients ===
@@ -79,6 +81,7 @@ impl Clients {
         Regional {
             logs: client!(aws_sdk_cloudwatchlogs, self.endpoints.logs()),
             kms: client!(aws_sdk_kms, self.endpoints.kms()),
+            iam: client!(aws_sdk_iam, self.endpoints.iam()),
         }
     }
 }

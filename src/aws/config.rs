@@ -35,6 +35,8 @@ pub struct Endpoints {
     pub logs: Option<Box<str>>,
     /// Of the Key Management Service.
     pub kms: Option<Box<str>>,
+    /// Of Identity and Access Management.
+    pub iam: Option<Box<str>>,
 }
 
 /// Whose name a session bears in the tenant's `CloudTrail`.
@@ -86,6 +88,10 @@ impl Endpoints {
 
     pub(super) fn kms(&self) -> Option<&str> {
         self.kms.as_deref().or(self.all.as_deref())
+    }
+
+    pub(super) fn iam(&self) -> Option<&str> {
+        self.iam.as_deref().or(self.all.as_deref())
     }
 }
 

@@ -67,7 +67,7 @@ impl Keys for Aws {
 
 impl Aws {
     /// Makes one call that changes nothing, again where its failure may be gone in a moment.
-    async fn read<T, E, F>(
+    pub(super) async fn read<T, E, F>(
         &self,
         access: &Access,
         deadline: Instant,

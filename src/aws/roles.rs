@@ -8,7 +8,11 @@ use tokio::time::timeout_at;
 
 use super::{Aws, error, session_name::SessionName};
 use crate::{
-    domain::{audit::Via, authorization::Access},
+    domain::{
+        audit::Via,
+        authorization::Access,
+        simulation::{Simulated, Trial},
+    },
     ports::aws::{Answered, Roles, UpstreamError},
 };
 
@@ -48,6 +52,10 @@ impl Roles for Aws {
             Err(elapsed) => Err(UpstreamError::Unanswered(elapsed.into())),
         };
         Answered { via, result }
+    }
+
+    async fn simulate(&self, access: &Access, trial: &Trial, deadline: Instant) -> Answered<Vec<Simulated>> {
+        self.simulated(access, trial, deadline).await
     }
 }
 

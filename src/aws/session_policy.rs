@@ -43,22 +43,22 @@ impl SessionPolicy {
             Reach::QueryResults => groups.clone(),
         };
         let all_keys = vec!["*".to_owned()];
-        let exact = document(&groups, &keys);
+        let exact = document(grant, &groups, &keys);
         if exact.len() <= MAX_POLICY {
             return Self { json: exact, exact: true };
         }
         [(&groups, &all_keys), (&all_groups, &keys)]
             .into_iter()
-            .map(|(groups, keys)| document(groups, keys))
+            .map(|(groups, keys)| document(grant, groups, keys))
             .find(|json| json.len() <= MAX_POLICY)
             .map_or_else(
-                || Self { json: document(&all_groups, &all_keys), exact: false },
+                || Self { json: document(grant, &all_groups, &all_keys), exact: false },
                 |json| Self { json, exact: false },
             )
     }
 }
 
-fn document(groups: &[String], keys: &[String]) -> String {
+fn document(grant: &AccountGrant, groups: &[String], keys: &[String]) -> String {
     let mut statements = vec![json!({
         "Effect": "Allow",
         // Not bound to patterns: IAM cannot for the first, and a key is looked at before it is known
@@ -81,6 +81,11 @@ fn document(groups: &[String], keys: &[String]) -> String {
             "Condition": { "StringLike": { "kms:ViaService": "logs.*.amazonaws.com*" } },
         }));
     }
+    statements.push(json!({
+        "Effect": "Allow",
+        "Action": "iam:SimulatePrincipalPolicy",
+        "Resource": grant.role.as_str(),
+    }));
     let policy: Value = json!({ "Version": "2012-10-17", "Statement": statements });
     policy.to_string()
 }

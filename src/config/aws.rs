@@ -52,6 +52,7 @@ fn read_endpoints(section: &Section<'_>) -> Endpoints {
         sts: endpoint(&each, "sts"),
         logs: endpoint(&each, "logs"),
         kms: endpoint(&each, "kms"),
+        iam: endpoint(&each, "iam"),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Only what was looked at and found good counts as passed.
 
 mod key;
+mod role;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use super::{
     reason::Reason,
 };
 pub use key::{key_policy, key_refused, key_usable};
+pub use role::{Kms, changes_allowed, role_kms, role_logs, trial_allowed};
 
 /// One check. Its name is part of the contract with callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +55,8 @@ pub enum Name {
     CurrentAssociation,
     /// The role may list log groups.
     RoleReadPermission,
+    /// The role may look at keys and their policies.
+    RoleKeyReadPermission,
     /// The role cannot be assumed without the external id.
     RoleNeedsExternalId,
 }
@@ -146,6 +150,7 @@ impl Name {
             Self::RoleLogsPermission => "ROLE_LOGS_PERMISSION",
             Self::CurrentAssociation => "CURRENT_ASSOCIATION",
             Self::RoleReadPermission => "ROLE_READ_PERMISSION",
+            Self::RoleKeyReadPermission => "ROLE_KEY_READ_PERMISSION",
             Self::RoleNeedsExternalId => "ROLE_NEEDS_EXTERNAL_ID",
         }
     }
@@ -319,25 +324,4 @@ pub fn key_elsewhere(key: &Region, resource: &Resource) -> Check {
         format!("the key is in {key}, the target in {region}"),
         format!("name a key of {region}; a multi-Region key by its replica there"),
     )
-}
-
-/// What cannot be tried without doing it: what the role's own policy says.
-#[must_use]
-pub fn role_permissions(key: &KmsKeyArn, resource: &Resource) -> Vec<Check> {
-    let document = super::remedy::role_kms_statement(key, resource);
-    let kms = Check::not_checked(
-        Name::RoleKmsPermission,
-        "whether the role may use the key through CloudWatch Logs shows only when the key is set",
-    );
-    let logs = Check::not_checked(
-        Name::RoleLogsPermission,
-        "whether the role may set keys shows only when the key is set",
-    );
-    vec![
-        kms.with_document("if the call fails on it, add this statement to the role's policy", &document),
-        logs.with_document(
-            "if the call fails on it, add this statement to the role's policy",
-            &super::remedy::role_logs_statement(resource),
-        ),
-    ]
 }

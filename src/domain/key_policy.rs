@@ -1,4 +1,5 @@
-//! Whether a key's policy lets `CloudWatch` Logs use the key for one target.
+//! Whether a key's policy lets `CloudWatch` Logs use the key for one target, and whether it lets a
+//! role.
 //!
 //! A policy is judged in three values: what cannot be judged from here is [`Judgement::Unclear`],
 //! never [`Judgement::Allows`].
@@ -6,15 +7,19 @@
 mod condition;
 mod document;
 mod glob;
+mod principals;
+mod role;
 #[cfg(test)]
 mod tests;
 mod tri;
 
 use thiserror::Error;
 
+pub use self::role::Standing;
 use self::{
     condition::Facts,
     document::{Effect, Statement},
+    principals::Who,
     tri::Tri,
 };
 use super::{
@@ -109,11 +114,12 @@ impl KeyPolicy {
     #[must_use]
     pub fn judge(&self, key: &KmsKeyArn, resource: &Resource) -> Judgement {
         let service = service_principal(&resource.place);
+        let service = Who::Service(&service);
         let facts = Facts::of(resource);
         let mut missing = Vec::new();
         let mut unclear = None;
         for action in NEEDED {
-            let (denied, by) = self.any(Effect::Deny, &service, action, key, &facts);
+            let (denied, by) = self.any(Effect::Deny, service, action, key, &facts);
             match (denied, by) {
                 (Tri::Yes, Some(statement)) => return Judgement::Denied { statement: statement.name() },
                 (Tri::Unknown, Some(statement)) => {
@@ -121,7 +127,7 @@ impl KeyPolicy {
                 }
                 _ => {}
             }
-            let (allowed, by) = self.any(Effect::Allow, &service, action, key, &facts);
+            let (allowed, by) = self.any(Effect::Allow, service, action, key, &facts);
             match (allowed, by) {
                 (Tri::Unknown, Some(statement)) => {
                     unclear.get_or_insert_with(|| statement.doubt(&facts));
@@ -131,7 +137,7 @@ impl KeyPolicy {
             }
         }
         if !missing.is_empty() {
-            return self.what_is_missing(missing, &service, key, &facts);
+            return self.what_is_missing(missing, service, key, &facts);
         }
         unclear.map_or(Judgement::Allows, |why| Judgement::Unclear { why })
     }
@@ -140,7 +146,7 @@ impl KeyPolicy {
     fn any(
         &self,
         effect: Effect,
-        service: &str,
+        who: Who<'_>,
         action: &str,
         key: &KmsKeyArn,
         facts: &Facts,
@@ -148,7 +154,7 @@ impl KeyPolicy {
         let mut found = (Tri::No, None);
         for statement in self.statements.iter().filter(|statement| statement.effect == effect) {
             let applies = statement
-                .covers(service, action, key)
+                .covers(who, action, key)
                 .and(|| condition::hold(&statement.conditions, effect, facts));
             match applies {
                 Tri::Yes => return (Tri::Yes, Some(statement)),
@@ -163,7 +169,7 @@ impl KeyPolicy {
     fn what_is_missing(
         &self,
         missing: Vec<&'static str>,
-        service: &str,
+        service: Who<'_>,
         key: &KmsKeyArn,
         facts: &Facts,
     ) -> Judgement {

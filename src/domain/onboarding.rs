@@ -1,19 +1,34 @@
 //! What has to be installed in a tenant's account, ready to paste: as JSON, as Terraform and as
 //! `CloudFormation`, and no wider than the tenant's grant.
 
+mod samples;
 mod templates;
 #[cfg(test)]
 mod tests;
 
 use serde_json::{Value, json};
 
-use super::{association::Place, aws::Region, key_policy::service_principal, tenant::AccountGrant};
+pub use self::samples::{exact_keys, sample_keys, sample_targets};
+use super::{
+    association::Place, aws::Region, key_policy::service_principal, simulation::LOOKS, tenant::AccountGrant,
+};
 
 /// What the role does with keys, through `CloudWatch` Logs only.
 const KMS_USE: [&str; 5] =
     ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"];
-/// What this service does with keys itself, to say what is wrong with them.
-const KMS_LOOK: [&str; 2] = ["kms:DescribeKey", "kms:GetKeyPolicy"];
+
+/// The statement of the role's policy for finding log groups.
+pub const FIND_LOG_GROUPS: &str = "FindLogGroups";
+/// The one for changing their keys.
+pub const SET_KEYS: &str = "SetKeysOfLogGroups";
+/// The one for changing the key of query results.
+pub const SET_KEY_OF_QUERY_RESULTS: &str = "SetKeyOfQueryResults";
+/// The one for using keys through `CloudWatch` Logs.
+pub const USE_KEYS: &str = "UseKeysThroughCloudWatchLogs";
+/// The one for looking at keys, to say what is wrong with them.
+pub const LOOK_AT_KEYS: &str = "LookAtKeys";
+/// The one that may be left away: without it, what the role lacks shows only when a key is set.
+pub const CHECK_OWN_PERMISSIONS: &str = "CheckOwnPermissions";
 
 /// Everything to install.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,14 +105,14 @@ fn role_policy(grant: &AccountGrant) -> Value {
     let services: Vec<String> =
         grant.regions.iter().map(|region| service_principal(&place(grant, region))).collect();
     let mut statements = vec![json!({
-        "Sid": "FindLogGroups",
+        "Sid": FIND_LOG_GROUPS,
         "Effect": "Allow",
         "Action": "logs:DescribeLogGroups",
         "Resource": "*",
     })];
     if !groups.is_empty() {
         statements.push(json!({
-            "Sid": "SetKeysOfLogGroups",
+            "Sid": SET_KEYS,
             "Effect": "Allow",
             "Action": ["logs:AssociateKmsKey", "logs:DisassociateKmsKey"],
             "Resource": groups,
@@ -106,7 +121,7 @@ fn role_policy(grant: &AccountGrant) -> Value {
     if grant.query_results {
         // IAM has no resource type for query results.
         statements.push(json!({
-            "Sid": "SetKeyOfQueryResults",
+            "Sid": SET_KEY_OF_QUERY_RESULTS,
             "Effect": "Allow",
             "Action": ["logs:AssociateKmsKey", "logs:DisassociateKmsKey"],
             "Resource": "*",
@@ -114,20 +129,37 @@ fn role_policy(grant: &AccountGrant) -> Value {
     }
     if !keys.is_empty() {
         statements.push(json!({
-            "Sid": "UseKeysThroughCloudWatchLogs",
+            "Sid": USE_KEYS,
             "Effect": "Allow",
             "Action": KMS_USE,
             "Resource": keys,
             "Condition": { "StringEquals": { "kms:ViaService": services } },
         }));
         statements.push(json!({
-            "Sid": "LookAtKeys",
+            "Sid": LOOK_AT_KEYS,
             "Effect": "Allow",
-            "Action": KMS_LOOK,
+            "Action": LOOKS,
             "Resource": keys,
         }));
     }
+    statements.push(json!({
+        "Sid": CHECK_OWN_PERMISSIONS,
+        "Effect": "Allow",
+        "Action": "iam:SimulatePrincipalPolicy",
+        "Resource": grant.role.as_str(),
+    }));
     json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+/// These statements of the role's policy, as a policy to be added.
+#[must_use]
+pub fn role_statements(grant: &AccountGrant, sids: &[&str]) -> Value {
+    let mut policy = role_policy(grant);
+    if let Some(Value::Array(statements)) = policy.get_mut("Statement") {
+        statements
+            .retain(|one| one.get("Sid").and_then(Value::as_str).is_some_and(|sid| sids.contains(&sid)));
+    }
+    policy
 }
 
 fn for_log_groups(grant: &AccountGrant, region: &Region) -> Value {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{
     arn::KmsKeyArn,
     association::{Resource, Target},
+    aws::RoleArn,
     key_policy::service_principal,
 };
 
@@ -76,5 +77,29 @@ pub fn role_look_statement(key: &KmsKeyArn) -> Value {
         "Effect": "Allow",
         "Action": ["kms:DescribeKey", "kms:GetKeyPolicy"],
         "Resource": key.as_str(),
+    })
+}
+
+/// For the key's policy: lets the role use the key, through `CloudWatch` Logs only.
+#[must_use]
+pub fn key_policy_role_statement(role: &RoleArn, resource: &Resource) -> Value {
+    json!({
+        "Sid": "AllowRoleThroughCloudWatchLogs",
+        "Effect": "Allow",
+        "Principal": { "AWS": role.as_str() },
+        "Action": KMS_ACTIONS,
+        "Resource": "*",
+        "Condition": { "StringEquals": { "kms:ViaService": service_principal(&resource.place) } },
+    })
+}
+
+/// For the role's policy, and optional: lets the role have its own permissions checked beforehand.
+#[must_use]
+pub fn role_simulate_statement(role: &RoleArn) -> Value {
+    json!({
+        "Sid": "CheckOwnPermissions",
+        "Effect": "Allow",
+        "Action": "iam:SimulatePrincipalPolicy",
+        "Resource": role.as_str(),
     })
 }

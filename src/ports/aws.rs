@@ -11,6 +11,7 @@ use crate::domain::{
     audit::Via,
     authorization::{Access, Authorized},
     key::KeyMetadata,
+    simulation::{Simulated, Trial},
     time::Timestamp,
 };
 
@@ -78,6 +79,9 @@ pub trait Roles: Send + Sync + 'static {
 
     /// Whether the role can be assumed without its external id, which it must not.
     async fn opens_without_external_id(&self, access: &Access, deadline: Instant) -> Answered<bool>;
+
+    /// What the role's own policies say of this, where the role may have them simulated.
+    async fn simulate(&self, access: &Access, trial: &Trial, deadline: Instant) -> Answered<Vec<Simulated>>;
 }
 
 /// What AWS said, and through what it was asked.

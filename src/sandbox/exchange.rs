@@ -16,6 +16,7 @@ use super::{
     control,
     fault::{Effect, Plan, Sight, Twist},
     http::Cut,
+    iam,
     identity::Principal,
     journal::{self, Entry, Outcome},
     kms, logs,
@@ -134,6 +135,7 @@ fn execute(inner: &Inner, call: &Call, caller: Caller, twist: &Twist) -> Result<
         Service::Logs => logs::execute(&context),
         Service::Kms => kms::execute(&context),
         Service::Sts => sts::execute(&context),
+        Service::Iam => iam::execute(&context),
     }
 }
 
@@ -145,7 +147,8 @@ fn caller(inner: &Inner, call: &Call) -> Result<Caller, Refusal> {
     // A Region that the account has not enabled knows nothing of its credentials.
     let unknown = || Refusal::unknown_credentials(service);
     let account = world.account(&principal.account).ok_or_else(unknown)?;
-    let region = account.region(&call.region).ok_or_else(unknown)?;
+    let region = if call.service.is_global() { Some(account.home()) } else { account.region(&call.region) };
+    let region = region.ok_or_else(unknown)?;
     let session = principal.session.as_ref();
     let role = session.and_then(|session| account.role(&session.role_name));
     Ok(Caller { principal, account, region, role })

@@ -60,7 +60,7 @@ pub(crate) fn resolve(context: &Context<'_>, action: &str, name: &str) -> Result
     }
     let resource = if name.starts_with("alias/") { name.to_owned() } else { format!("key/{name}") };
     find(&here.keys(), &resource).ok_or_else(|| {
-        let arn = format!("arn:aws:kms:{}:{}:{resource}", here.name, here.account_id);
+        let arn = here.arn("kms", &resource);
         not_found(&arn, &resource)
     })
 }

@@ -40,7 +40,7 @@ pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, Refusal> {
 
 /// A group's ARN, without the `:*` that policies put behind it.
 fn group_arn(region: &Region, name: &str) -> String {
-    format!("arn:aws:logs:{}:{}:log-group:{name}", region.name, region.account_id)
+    region.arn("logs", &format!("log-group:{name}"))
 }
 
 /// Whether the caller may do the operation at hand to a group. Policies name a group with and
@@ -63,14 +63,13 @@ fn may_on_stream(context: &Context<'_>, name: &str, stream: &str) -> Result<(), 
 
 /// The name in a group's name or ARN, which must be of the caller's account and Region.
 fn name_of<'a>(context: &Context<'_>, identifier: &'a str) -> Result<&'a str, Refusal> {
-    let Some(arn) = identifier.strip_prefix("arn:") else {
+    if !identifier.starts_with("arn:") {
         validate::log_group_name(identifier)?;
         return Ok(identifier);
-    };
-    let here = &context.region;
-    let own = format!("aws:logs:{}:{}:log-group:", here.name, here.account_id);
+    }
+    let own = group_arn(&context.region, "");
     // Another account's or Region's group is as if it did not exist.
-    let name = arn.strip_prefix(&own).ok_or_else(Refusal::log_group_not_found)?;
+    let name = identifier.strip_prefix(&own).ok_or_else(Refusal::log_group_not_found)?;
     let name = name.strip_suffix(":*").unwrap_or(name);
     validate::log_group_name(name)?;
     Ok(name)

@@ -12,6 +12,7 @@ use thiserror::Error;
 use wildmatch::WildMatch;
 
 use self::condition::Condition;
+use super::partition;
 
 /// One policy, read and compiled.
 #[derive(Clone, Debug)]
@@ -119,6 +120,11 @@ impl Policy {
         best
     }
 
+    /// Every condition key that it asks for.
+    pub(crate) fn condition_keys(&self) -> impl Iterator<Item = &str> {
+        self.statements.iter().flat_map(|statement| statement.conditions.iter().map(Condition::key))
+    }
+
     /// The text it was read from.
     pub(crate) fn text(&self) -> &str {
         &self.text
@@ -158,7 +164,7 @@ impl Principals {
                 if self.aws.iter().any(direct) {
                     return Some(Verdict::Allows);
                 }
-                let root = format!("arn:aws:iam::{account}:root");
+                let root = format!("arn:{}:iam::{account}:root", partition::of_arn(arn));
                 let whole = |p: &String| p == account || *p == root;
                 self.aws.iter().any(whole).then_some(Verdict::AllowsAccount)
             }

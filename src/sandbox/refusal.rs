@@ -75,7 +75,7 @@ impl Refusal {
                 "ThrottlingException",
                 "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.",
             ),
-            Service::Sts => Self::new("Throttling", "Rate exceeded"),
+            Service::Sts | Service::Iam => Self::new("Throttling", "Rate exceeded"),
         }
     }
 
@@ -84,7 +84,7 @@ impl Refusal {
         if service.is_json() {
             return Self::new("UnknownOperationException", "");
         }
-        let text = format!("Could not find operation {operation} for version 2011-06-15");
+        let text = format!("Could not find operation {operation} for version {}", service.version());
         Self::new("InvalidAction", text)
     }
 
@@ -99,7 +99,7 @@ impl Refusal {
         let code = match service {
             Service::Logs => "InvalidParameterException",
             Service::Kms => "ValidationException",
-            Service::Sts => "ValidationError",
+            Service::Sts | Service::Iam => "ValidationError",
         };
         Self::new(
             code,
@@ -107,6 +107,11 @@ impl Refusal {
                 "1 validation error detected: Value '{value}' at '{field}' failed to satisfy constraint: {rule}"
             ),
         )
+    }
+
+    /// `NoSuchEntity` of IAM.
+    pub(crate) fn no_such_entity(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_FOUND, ..Self::new("NoSuchEntity", message) }
     }
 
     /// `InvalidParameterException` of `CloudWatch` Logs.

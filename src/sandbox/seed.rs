@@ -192,6 +192,18 @@ impl Default for Hub {
     }
 }
 
+// === impl AccountSeed ===
+
+impl AccountSeed {
+    /// Every Region that is named in it.
+    fn every_region(&self) -> impl Iterator<Item = &str> {
+        let named = self.regions.iter().chain(self.query_results.keys());
+        let keys = self.keys.iter().map(|key| &key.region);
+        let groups = self.log_groups.iter().map(|group| &group.region);
+        named.chain(keys).chain(groups).map(String::as_str)
+    }
+}
+
 // === impl JournalSeed ===
 
 impl Default for JournalSeed {

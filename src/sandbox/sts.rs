@@ -7,6 +7,7 @@ use super::{
     access::Context,
     fault::Twist,
     identity::{Principal, Session},
+    partition,
     policy::{Policy, Question, Verdict},
     refusal::Refusal,
     validate,
@@ -116,6 +117,7 @@ fn trusted_role(context: &Context<'_>, input: &AssumeRole) -> Result<std::sync::
         .world
         .account(account)
         .and_then(|account| account.role(name))
+        .filter(|role| partition::of_arn(&role.arn) == partition::of_arn(&input.role_arn))
         .ok_or_else(|| denied("sts:AssumeRole"))?;
     let mut facts = context.facts();
     facts.push(("sts:RoleSessionName", &input.role_session_name));
@@ -155,6 +157,7 @@ fn issue(
 ) -> Answer {
     let (account, _) = validate::role_arn(&input.role_arn).unwrap_or_default();
     let account = account.to_owned();
+    let partition = partition::of_arn(&role.arn);
     let name = input.role_session_name;
     let user = format!("assumed-role/{}/{name}", role.name);
     let user_id = format!("{}:{name}", role.unique_id);
@@ -177,14 +180,14 @@ fn issue(
         .as_ref()
         .map_or(String::new(), |id| format!("<SourceIdentity>{}</SourceIdentity>", escape(id)));
     let answer = format!(
-        "<AssumedRoleUser><AssumedRoleId>{user_id}</AssumedRoleId><Arn>arn:aws:sts::{shown}:{user}</Arn></AssumedRoleUser>\
+        "<AssumedRoleUser><AssumedRoleId>{user_id}</AssumedRoleId><Arn>arn:{partition}:sts::{shown}:{user}</Arn></AssumedRoleUser>\
          <Credentials><AccessKeyId>{access_key}</AccessKeyId><SecretAccessKey>{}</SecretAccessKey>\
          <SessionToken>{token}</SessionToken><Expiration>{}</Expiration></Credentials>{packed}{source_identity}",
         secret,
         expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
     );
     let principal = Principal {
-        arn: format!("arn:aws:sts::{account}:{user}"),
+        arn: format!("arn:{partition}:sts::{account}:{user}"),
         account,
         user_id,
         chained: true,

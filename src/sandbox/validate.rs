@@ -18,8 +18,10 @@ pub(crate) fn external_id(text: &str) -> Result<(), Refusal> {
 
 /// The account and the name in the ARN of a role.
 pub(crate) fn role_arn(arn: &str) -> Result<(&str, &str), Refusal> {
-    arn.strip_prefix("arn:aws:iam::")
-        .and_then(|rest| rest.split_once(":role/"))
+    arn.strip_prefix("arn:aws")
+        .and_then(|rest| rest.split_once(":iam::"))
+        .filter(|(partition, _)| ["", "-cn", "-us-gov"].contains(partition))
+        .and_then(|(_, rest)| rest.split_once(":role/"))
         .filter(|(account, _)| is_account(account))
         // A path is part of the ARN and not of the name.
         .map(|(account, name)| (account, name.rsplit('/').next().unwrap_or(name)))

@@ -1,5 +1,5 @@
 //! What stands on the wire: one signed request in, one answer out, in AWS JSON 1.1 for
-//! `CloudWatch` Logs and KMS and in the query protocol with XML for STS.
+//! `CloudWatch` Logs and KMS and in the query protocol with XML for STS and IAM.
 
 mod answer;
 mod scope;
@@ -26,6 +26,8 @@ pub enum Service {
     Kms,
     /// Security Token Service.
     Sts,
+    /// Identity and Access Management.
+    Iam,
 }
 
 /// One request, read but not yet authenticated.
@@ -48,7 +50,7 @@ impl Service {
     pub(crate) fn is_json(self) -> bool {
         match self {
             Self::Logs | Self::Kms => true,
-            Self::Sts => false,
+            Self::Sts | Self::Iam => false,
         }
     }
 
@@ -59,6 +61,20 @@ impl Service {
             Self::Logs => "logs",
             Self::Kms => "kms",
             Self::Sts => "sts",
+            Self::Iam => "iam",
+        }
+    }
+
+    /// Whether it is one for the whole partition, signed for wherever that is.
+    pub(crate) fn is_global(self) -> bool {
+        self == Self::Iam
+    }
+
+    /// The version of its interface, in the query protocol.
+    pub(crate) fn version(self) -> &'static str {
+        match self {
+            Self::Iam => "2010-05-08",
+            Self::Logs | Self::Kms | Self::Sts => "2011-06-15",
         }
     }
 
@@ -74,16 +90,19 @@ impl Service {
 // === impl Call ===
 
 impl Call {
-    /// Reads a request. The service and the operation come from `X-Amz-Target`, or from `Action`
-    /// in a form; the Region from the credential scope of the signature.
+    /// Reads a request. The service and the operation come from `X-Amz-Target`, or from the signature
+    /// and `Action` in a form; the Region from the credential scope of the signature.
     pub(crate) fn read(parts: &Parts, body: &Bytes) -> Result<Self, (Service, Refusal)> {
-        let (service, operation, params) = match text(&parts.headers, "x-amz-target") {
-            Some(target) => json(target, body)?,
-            None => form(parts, body).map_err(|refusal| (Service::Sts, refusal))?,
+        let scope = text(&parts.headers, "authorization").and_then(Scope::read);
+        let (service, operation, params) = if let Some(target) = text(&parts.headers, "x-amz-target") {
+            json(target, body)?
+        } else {
+            let iam = scope.as_ref().is_some_and(|scope| scope.service == Service::Iam.name());
+            let service = if iam { Service::Iam } else { Service::Sts };
+            let (operation, params) = form(parts, body).map_err(|refusal| (service, refusal))?;
+            (service, operation, params)
         };
-        let scope = text(&parts.headers, "authorization")
-            .and_then(Scope::read)
-            .ok_or_else(|| (service, Refusal::unsigned(service)))?;
+        let scope = scope.ok_or_else(|| (service, Refusal::unsigned(service)))?;
         if scope.service != service.name() {
             let text = format!("Credential should be scoped to correct service: '{}'.", service.name());
             let refusal = Refusal::new("InvalidSignatureException", text);
@@ -103,6 +122,12 @@ impl Call {
     /// The parameters as the operation's own type.
     pub(crate) fn input<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
         T::deserialize(&self.params).map_err(|error| Refusal::malformed(self.service, error.to_string()))
+    }
+
+    /// A list of the query protocol, in order.
+    pub(crate) fn members(&self, name: &str) -> Vec<&str> {
+        let numbered = (1..).map_while(|n| self.param(&format!("{name}.member.{n}")));
+        numbered.collect()
     }
 
     /// One parameter that is a text.
@@ -126,7 +151,7 @@ fn json(target: &str, body: &Bytes) -> Result<Read, (Service, Refusal)> {
     }
 }
 
-fn form(parts: &Parts, body: &Bytes) -> Result<Read, Refusal> {
+fn form(parts: &Parts, body: &Bytes) -> Result<(String, Map<String, Value>), Refusal> {
     let query = parts.uri.query().unwrap_or_default().as_bytes();
     let params: Map<String, Value> = url::form_urlencoded::parse(query)
         .chain(url::form_urlencoded::parse(body))
@@ -138,7 +163,7 @@ fn form(parts: &Parts, body: &Bytes) -> Result<Read, Refusal> {
     };
     let operation = operation.to_owned();
     let params = params.into_iter().filter(|(name, _)| name != "Action" && name != "Version").collect();
-    Ok((Service::Sts, operation, params))
+    Ok((operation, params))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

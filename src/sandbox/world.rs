@@ -19,6 +19,7 @@ use self::{groups::LogGroups, keys::KeyRing};
 use super::{
     clock::Clock,
     identity::Credentials,
+    partition,
     policy::Policy,
     quota::{Buckets, Quotas},
     seed::Hub,
@@ -46,6 +47,9 @@ pub(crate) struct Defaults {
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) id: String,
+    pub(crate) partition: &'static str,
+    /// Where IAM is.
+    home: Arc<Region>,
     quotas: ArcSwap<Quotas>,
     every_region: AtomicBool,
     roles: Mutex<HashMap<String, Arc<Role>>>,
@@ -123,8 +127,10 @@ impl World {
 // === impl Account ===
 
 impl Account {
-    pub(crate) fn new(id: String, quotas: Arc<Quotas>) -> Self {
+    pub(crate) fn new(id: String, partition: &'static str, quotas: Arc<Quotas>) -> Self {
         Self {
+            partition,
+            home: Arc::new(Region::new(partition::home(partition), &id)),
             id,
             quotas: ArcSwap::new(quotas),
             every_region: AtomicBool::new(false),
@@ -156,6 +162,11 @@ impl Account {
         found.or_else(|| open().then(|| self.enable(name)))
     }
 
+    /// Where services are that know no Regions. It holds nothing but what is left of their quotas.
+    pub(crate) fn home(&self) -> Arc<Region> {
+        Arc::clone(&self.home)
+    }
+
     /// Enables each Region when it is first asked for.
     pub(crate) fn open_every_region(&self) {
         self.every_region.store(true, Ordering::Relaxed);
@@ -167,15 +178,7 @@ impl Account {
 
     /// Enables a Region, if it is not.
     pub(crate) fn enable(&self, name: &str) -> Arc<Region> {
-        let fresh = || {
-            Arc::new(Region {
-                name: name.to_owned(),
-                account_id: self.id.clone(),
-                keys: Mutex::default(),
-                logs: Mutex::default(),
-                buckets: Mutex::default(),
-            })
-        };
+        let fresh = || Arc::new(Region::new(name, &self.id));
         let mut regions = locked(&self.regions);
         Arc::clone(regions.entry(name.to_owned()).or_insert_with(fresh))
     }
@@ -184,6 +187,22 @@ impl Account {
 // === impl Region ===
 
 impl Region {
+    fn new(name: &str, account: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            account_id: account.to_owned(),
+            keys: Mutex::default(),
+            logs: Mutex::default(),
+            buckets: Mutex::default(),
+        }
+    }
+
+    /// The ARN of something that a service has in this account and Region.
+    pub(crate) fn arn(&self, service: &str, resource: &str) -> String {
+        let partition = partition::of_region(&self.name);
+        format!("arn:{partition}:{service}:{}:{}:{resource}", self.name, self.account_id)
+    }
+
     pub(crate) fn keys(&self) -> MutexGuard<'_, KeyRing> {
         locked(&self.keys)
     }
@@ -198,7 +217,7 @@ impl Region {
 
     /// The ARN by which the Region's query results are meant.
     pub(crate) fn query_results_arn(&self) -> String {
-        format!("arn:aws:logs:{}:{}:query-result:*", self.name, self.account_id)
+        self.arn("logs", "query-result:*")
     }
 }
 

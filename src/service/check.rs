@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Error, KeyBroker, diagnose, locate, require, trail::Trail};
+use super::{Error, KeyBroker, diagnose, locate, require, role::RoleLook, trail::Trail};
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
@@ -111,7 +111,8 @@ impl KeyBroker {
             checks.extend(diagnosis::key_usable(metadata));
             let policy = diagnose::look_at_policy(&self.ports, access, &arn, call.deadline, trail).await;
             checks.push(diagnosis::key_policy(&arn, resource, &policy));
-            checks.extend(diagnosis::role_permissions(&arn, resource));
+            let role = RoleLook { ports: &self.ports, access, resource, deadline: call.deadline };
+            checks.extend(role.may_associate(&arn, &policy, trail).await);
         }
         Diagnosis { checks, key: Some(arn) }
     }

@@ -5,16 +5,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Error, Ports, trail::Trail};
+use super::{Error, Ports, role::RoleLook, trail::Trail};
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
-        association::{Resource, Target},
+        association::Resource,
         authorization::{Access, Authorized, Command},
-        diagnosis::{self, Check, Look, Name},
+        diagnosis::{self, Check, Look},
         key::KeyMetadata,
-        reason::Reason,
-        remedy,
     },
     ports::{
         UpstreamError,
@@ -36,23 +34,27 @@ pub(super) async fn explained<C: Command>(
     trail: &mut Trail,
 ) -> Error {
     let Error::Refused { refusal, answer } = error else { return error };
-    let (Some(key), Some(target)) = (permit.command().key(), permit.command().target()) else {
-        return Error::Refused { refusal, answer };
-    };
-    let resource = Resource { place: permit.access().place().clone(), target: target.clone() };
-    let cause = match refusal {
-        Refusal::RoleLacksKms => Some(role_lacks_kms(key, &resource)),
-        Refusal::RoleLacksLogs => Some(role_lacks_logs(&resource)),
-        Refusal::LogGroupNotFound | Refusal::LogGroupReserved | Refusal::Organization => None,
-        Refusal::KeyMissingOrNotAllowed
-        | Refusal::KeyNotFound
-        | Refusal::KeyDisabled
-        | Refusal::KeyPendingDeletion
-        | Refusal::KeyNotSymmetric
-        | Refusal::Parameter
-        | Refusal::Other => {
-            let deadline = deadline.min(now() + PATIENCE);
-            cause(ports, permit.access(), key, &resource, refusal, deadline, trail).await
+    let (command, access) = (permit.command(), permit.access());
+    let Some(target) = command.target() else { return Error::Refused { refusal, answer } };
+    let resource = &Resource { place: access.place().clone(), target: target.clone() };
+    let deadline = deadline.min(now() + PATIENCE);
+    let role = RoleLook { ports, access, resource, deadline };
+    let cause = match (refusal, command.key()) {
+        (Refusal::RoleLacksKms, Some(key)) => Some(role.lacks_kms(key, trail).await),
+        (Refusal::RoleLacksLogs, _) => Some(role.lacks_logs(command.action(), trail).await),
+        (Refusal::Other, None) => blamed(role.logs(command.action(), trail).await),
+        (
+            Refusal::KeyMissingOrNotAllowed
+            | Refusal::KeyNotFound
+            | Refusal::KeyDisabled
+            | Refusal::KeyPendingDeletion
+            | Refusal::KeyNotSymmetric
+            | Refusal::Parameter
+            | Refusal::Other,
+            Some(key),
+        ) => cause(&role, key, refusal, trail).await,
+        (Refusal::LogGroupNotFound | Refusal::LogGroupReserved | Refusal::Organization, _) | (_, None) => {
+            None
         }
     };
     match cause {
@@ -61,26 +63,19 @@ pub(super) async fn explained<C: Command>(
     }
 }
 
-/// The first thing that is wrong with the key; where nothing is found and AWS blames the key, that.
-async fn cause(
-    ports: &Ports,
-    access: &Access,
-    key: &KmsKeyArn,
-    resource: &Resource,
-    refusal: Refusal,
-    deadline: Instant,
-    trail: &mut Trail,
-) -> Option<Check> {
+/// The first thing that is wrong with the key or, where AWS's words leave it open, with the role; where
+/// nothing is found and AWS blames the key, that.
+async fn cause(role: &RoleLook<'_>, key: &KmsKeyArn, refusal: Refusal, trail: &mut Trail) -> Option<Check> {
+    let RoleLook { ports, access, resource, deadline } = *role;
     let named = KmsKeyId::Arn(key.clone());
     let look = look_at_key(ports, access, &named, deadline, trail).await;
     let look = look.unwrap_or_else(|answer| Look::Unknown(format!("STS said {}", words(&answer))));
     let exists = diagnosis::key_exists(&named, resource, &look);
-    if let Some(failed) = exists.into_iter().find(|check| check.reason().is_some()) {
-        return Some(failed);
-    }
-    if let Look::Found(key) = &look
-        && let Some(failed) = diagnosis::key_usable(key).into_iter().find(|check| check.reason().is_some())
-    {
+    let usable = match &look {
+        Look::Found(key) => diagnosis::key_usable(key),
+        Look::Absent | Look::Unknown(_) => Vec::new(),
+    };
+    if let Some(failed) = exists.into_iter().chain(usable).find_map(blamed) {
         return Some(failed);
     }
     let policy = look_at_policy(ports, access, key, deadline, trail).await;
@@ -88,25 +83,18 @@ async fn cause(
     if judged.reason().is_some() {
         return Some(judged);
     }
+    if matches!(refusal, Refusal::KeyMissingOrNotAllowed | Refusal::Other) {
+        let role = role.may_associate(key, &policy, trail).await;
+        if let Some(failed) = role.into_iter().find_map(blamed) {
+            return Some(failed);
+        }
+    }
     (refusal == Refusal::KeyMissingOrNotAllowed).then(|| diagnosis::key_refused(&judged, resource))
 }
 
-fn role_lacks_kms(key: &KmsKeyArn, resource: &Resource) -> Check {
-    let detail = "the role that this service assumes may not use the key";
-    Check::failed(Name::RoleKmsPermission, Reason::RoleLacksKmsPermission, detail, "").with_document(
-        "add this statement to the role's policy; the key's policy must let the account's own policies decide, or name the role",
-        &remedy::role_kms_statement(key, resource),
-    )
-}
-
-fn role_lacks_logs(resource: &Resource) -> Check {
-    let what = match resource.target {
-        Target::LogGroup(_) => "of this log group",
-        Target::QueryResults => "of query results",
-    };
-    let detail = format!("the role that this service assumes may not set the key {what}");
-    Check::failed(Name::RoleLogsPermission, Reason::RoleLacksLogsPermission, detail, "")
-        .with_document("add this statement to the role's policy", &remedy::role_logs_statement(resource))
+/// The check, where it failed.
+fn blamed(check: Check) -> Option<Check> {
+    check.reason().is_some().then_some(check)
 }
 
 /// The key as KMS knows it; or the words of STS where the role cannot be assumed.

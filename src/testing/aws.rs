@@ -15,6 +15,7 @@ use crate::{
         audit::Via,
         authorization::{Access, Authorized},
         key::{KeyMetadata, KeyState},
+        simulation::{Ruling, Simulated, Trial},
         tenant::TenantId,
     },
     ports::{
@@ -34,6 +35,7 @@ pub struct FakeAws {
     delay: Mutex<Duration>,
     key_state: Mutex<Option<KeyState>>,
     key_policy: Mutex<Option<Box<str>>>,
+    ruling: Mutex<Option<(String, Ruling)>>,
     seen: Mutex<Vec<Seen>>,
 }
 
@@ -92,6 +94,16 @@ impl FakeAws {
     /// If a test panicked while it was told.
     pub fn key_policies_are(&self, policy: &str) {
         *self.key_policy.lock().unwrap() = Some(policy.into());
+    }
+
+    /// Simulates the role's policies from now on: those of these actions with this end, all others as
+    /// allowed. Without it, the role may not have them simulated.
+    ///
+    /// # Panics
+    ///
+    /// If a test panicked while it was told.
+    pub fn simulates(&self, actions: &str, ruling: Ruling) {
+        *self.ruling.lock().unwrap() = Some((actions.to_owned(), ruling));
     }
 
     /// Every change that reached it.
@@ -211,6 +223,25 @@ impl Roles for FakeAws {
 
     async fn opens_without_external_id(&self, _: &Access, _: Instant) -> Answered<bool> {
         Answered { via: via(), result: Ok(false) }
+    }
+
+    async fn simulate(&self, _: &Access, trial: &Trial, _: Instant) -> Answered<Vec<Simulated>> {
+        let Some((actions, ruling)) = self.ruling.lock().unwrap().clone() else {
+            let answer = AwsAnswer { code: "AccessDenied".into(), ..AwsAnswer::default() };
+            return Answered {
+                via: via(),
+                result: Err(UpstreamError::Refused { refusal: Refusal::Other, answer }),
+            };
+        };
+        let told = |action: &str, resource: &String| Simulated {
+            action: action.into(),
+            resource: resource.as_str().into(),
+            ruling: if action.starts_with(&actions) { ruling } else { Ruling::Allowed },
+            missing: Vec::new(),
+        };
+        let pairs =
+            trial.actions.iter().flat_map(|action| trial.resources.iter().map(|each| told(action, each)));
+        Answered { via: via(), result: Ok(pairs.collect()) }
     }
 }
 

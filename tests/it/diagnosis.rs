@@ -7,7 +7,10 @@ use logkey::{
         GetOnboardingRequest, Outcome, TestAccessRequest, Verdict, check_key_association_request::Target,
         tenant_service_client::TenantServiceClient,
     },
-    sandbox::seed::{AccountSeed, KeySeed, PolicyText, RoleSeed, Seed},
+    sandbox::{
+        fault::{Effect, Fault},
+        seed::{AccountSeed, KeySeed, PolicyText, RoleSeed, Seed},
+    },
 };
 use serde_json::{Value, json};
 use tonic::Code;
@@ -47,8 +50,8 @@ async fn a_check_tells_what_a_call_would_meet_and_changes_nothing() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     let good = check(&caller, &key("good")).await;
-    assert_eq!(good.verdict(), Verdict::Uncertain);
-    assert!(good.checks.iter().all(|check| check.outcome() != Outcome::Failed), "{good:#?}");
+    assert_eq!(good.verdict(), Verdict::Ok, "{good:#?}");
+    assert!(good.checks.iter().all(|check| check.outcome() == Outcome::Passed), "{good:#?}");
     assert_eq!(good.resolved_kms_key_arn, key("good"));
     let closed = check(&caller, &key("closed")).await;
     assert_eq!(closed.verdict(), Verdict::WouldFail);
@@ -149,10 +152,105 @@ async fn what_onboarding_says_to_install_is_enough() {
         [
             ("ROLE_ASSUMABLE", Outcome::Passed),
             ("ROLE_READ_PERMISSION", Outcome::Passed),
+            ("ROLE_KEY_READ_PERMISSION", Outcome::Passed),
+            ("ROLE_KMS_PERMISSION", Outcome::Passed),
+            ("ROLE_LOGS_PERMISSION", Outcome::Passed),
             ("ROLE_NEEDS_EXTERNAL_ID", Outcome::Passed)
         ]
         .map(|(name, outcome)| (name.to_owned(), outcome))
     );
+    service.stop().await;
+}
+
+/// The role of `payments` with these statements for its policy.
+fn role_with(statements: &Value) -> RoleSeed {
+    RoleSeed {
+        name: "LogKeyAssociator".to_owned(),
+        external_id: Some("payments-external-id".to_owned()),
+        policy: Some(PolicyText::Document(json!({ "Version": "2012-10-17", "Statement": statements }))),
+        ..RoleSeed::default()
+    }
+}
+
+fn outcomes(answer: &CheckKeyAssociationResponse) -> Vec<(&str, Outcome)> {
+    let ended = |check: &logkey::proto::Check| check.outcome() != Outcome::Passed;
+    answer
+        .checks
+        .iter()
+        .filter(|check| ended(check))
+        .map(|check| (check.name.as_str(), check.outcome()))
+        .collect()
+}
+
+#[tokio::test]
+async fn what_the_role_lacks_shows_before_a_call_and_the_statement_mends_it() {
+    let reads = json!({ "Effect": "Allow", "Action": ["logs:DescribeLogGroups", "kms:DescribeKey", "kms:GetKeyPolicy"], "Resource": "*" });
+    let simulates = json!({ "Effect": "Allow", "Action": "iam:SimulatePrincipalPolicy", "Resource": "*" });
+    let mut statements = vec![reads, simulates];
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+    install(&service, |account| account.role_with(role_with(&json!(statements))));
+    let lacking = check(&caller, &key("good")).await;
+    let both = ["ROLE_KMS_PERMISSION", "ROLE_LOGS_PERMISSION"].map(|name| (name, Outcome::Failed));
+    assert_eq!(outcomes(&lacking), both, "{lacking:#?}");
+    let offered = lacking.checks.iter().filter(|check| check.outcome() == Outcome::Failed);
+    statements.extend(offered.map(|check| serde_json::from_str::<Value>(&check.remedy_document).unwrap()));
+    install(&service, |account| account.role_with(role_with(&json!(statements))));
+    assert_eq!(check(&caller, &key("good")).await.verdict(), Verdict::Ok);
+    caller.associate(GROUP, &key("good")).await.unwrap();
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_simulate_and_an_iam_that_fails_leave_it_unchecked() {
+    let all_but = json!([{ "Effect": "Allow", "NotAction": "iam:*", "Resource": "*" }]);
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+    let unchecked = ["ROLE_KMS_PERMISSION", "ROLE_LOGS_PERMISSION"].map(|name| (name, Outcome::NotChecked));
+    service.sandbox.sandbox().fault(Fault::on("SimulatePrincipalPolicy", Effect::Throttle));
+    assert_eq!(outcomes(&check(&caller, &key("good")).await), unchecked);
+    install(&service, |account| account.role_with(role_with(&all_but)));
+    let answer = check(&caller, &key("good")).await;
+    assert_eq!(answer.verdict(), Verdict::Uncertain);
+    assert_eq!(outcomes(&answer), unchecked);
+    let offered =
+        &answer.checks.iter().find(|check| check.name == "ROLE_KMS_PERMISSION").unwrap().remedy_document;
+    let mut statements = all_but;
+    statements.as_array_mut().unwrap().push(serde_json::from_str(offered).unwrap());
+    service.sandbox.sandbox().clear_faults();
+    install(&service, |account| account.role_with(role_with(&statements)));
+    assert_eq!(check(&caller, &key("good")).await.verdict(), Verdict::Ok);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn each_permission_that_is_missing_is_found_by_the_test_of_access() {
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+    for (denied, name) in [
+        ("logs:DescribeLogGroups", "ROLE_READ_PERMISSION"),
+        ("kms:GetKeyPolicy", "ROLE_KEY_READ_PERMISSION"),
+        ("kms:Decrypt", "ROLE_KMS_PERMISSION"),
+        ("logs:DisassociateKmsKey", "ROLE_LOGS_PERMISSION"),
+    ] {
+        let all_but = json!([{ "Effect": "Allow", "NotAction": denied, "Resource": "*" }]);
+        install(&service, |account| account.role_with(role_with(&all_but)));
+        let tried = test_access(&caller).await;
+        let failed: Vec<&str> = tried
+            .iter()
+            .filter(|(_, outcome)| *outcome == Outcome::Failed)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(failed, [name], "{tried:?}");
+    }
+    // With a key in use, it is looked at for real.
+    service.sandbox.sandbox().fault(Fault::on("SimulatePrincipalPolicy", Effect::Throttle));
+    let all = json!([{ "Effect": "Allow", "Action": "*", "Resource": "*" }]);
+    install(&service, |account| account.role_with(role_with(&all)));
+    caller.associate(GROUP, &key("good")).await.unwrap();
+    let tried = test_access(&caller).await;
+    assert!(tried.contains(&("ROLE_KEY_READ_PERMISSION".to_owned(), Outcome::Passed)), "{tried:?}");
+    assert!(tried.contains(&("ROLE_KMS_PERMISSION".to_owned(), Outcome::NotChecked)), "{tried:?}");
     service.stop().await;
 }
 

@@ -4,6 +4,7 @@ mod control;
 mod faults;
 mod keys;
 mod roles;
+mod simulation;
 mod verb;
 
 use aws_credential_types::Credentials;

@@ -10,7 +10,11 @@ use super::{
     glob::{arn_fits, fits},
     tri::Tri,
 };
-use crate::domain::association::{Resource, Target};
+use crate::domain::{
+    association::{Place, Resource, Target},
+    aws::RoleArn,
+    key_policy::service_principal,
+};
 
 /// The condition key of the encryption context of log groups.
 const ENCRYPTION_CONTEXT: &str = "kms:encryptioncontext:aws:logs:arn";
@@ -71,6 +75,23 @@ impl Facts {
             }
         }
         Self(facts)
+    }
+
+    /// What is known of a role's call to KMS that `CloudWatch` Logs makes in its name ("Forward access
+    /// sessions" and "AWS global condition context keys", IAM user guide). Whether it has the encryption
+    /// context is not documented.
+    pub(super) fn of_role(role: &RoleArn, place: &Place) -> Self {
+        let one = |value: String| Fact::OneOf(vec![value]);
+        Self(vec![
+            ("kms:viaservice", one(service_principal(place))),
+            ("kms:calleraccount", one(role.account().to_string())),
+            ("aws:principalaccount", one(role.account().to_string())),
+            ("aws:principalarn", one(role.to_string())),
+            ("aws:principalisawsservice", one("false".to_owned())),
+            ("aws:principaltype", one("AssumedRole".to_owned())),
+            ("aws:requestedregion", one(place.region.to_string())),
+            ("aws:viaawsservice", one("true".to_owned())),
+        ])
     }
 
     fn about(&self, key: &str) -> Option<&Fact> {

@@ -1,4 +1,4 @@
-//! The JSON of a policy, as far as it decides about a service.
+//! The JSON of a policy.
 
 use serde_json::{Map, Value};
 
@@ -6,6 +6,7 @@ use super::{
     UnreadablePolicy,
     condition::{self, Condition, Facts},
     glob::fits,
+    principals::{Principals, Who},
     tri::Tri,
 };
 use crate::domain::arn::KmsKeyArn;
@@ -30,14 +31,6 @@ pub(super) struct Statement {
     pub(super) conditions: Vec<Condition>,
 }
 
-/// `Principal` or `NotPrincipal`, as far as services are concerned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Principals {
-    but: bool,
-    everyone: bool,
-    services: Vec<String>,
-}
-
 /// `Action` or `NotAction`, `Resource` or `NotResource`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Listed {
@@ -45,7 +38,7 @@ struct Listed {
     patterns: Vec<String>,
 }
 
-type Read<T> = Result<T, UnreadablePolicy>;
+pub(super) type Read<T> = Result<T, UnreadablePolicy>;
 
 /// The statements of a policy.
 pub(super) fn read(text: &str) -> Read<Vec<Statement>> {
@@ -93,8 +86,8 @@ impl Statement {
         self.name.clone()
     }
 
-    /// Whether it is about this service doing this with this key, its conditions aside.
-    pub(super) fn covers(&self, service: &str, action: &str, key: &KmsKeyArn) -> Tri {
+    /// Whether it is about this principal doing this with this key, its conditions aside.
+    pub(super) fn covers(&self, who: Who<'_>, action: &str, key: &KmsKeyArn) -> Tri {
         let action = || {
             Tri::from(
                 self.actions
@@ -102,7 +95,7 @@ impl Statement {
             )
         };
         let resource = || Tri::from(self.resources.cover(|pattern| fits(pattern, key.as_str())));
-        self.principals.cover(service, self.effect).and(action).and(resource)
+        self.principals.cover(who, self.effect).and(action).and(resource)
     }
 
     /// Why it cannot be judged.
@@ -127,56 +120,6 @@ const KNOWN: &[&str] = &[
     "Sid",
 ];
 
-// === impl Principals ===
-
-impl Principals {
-    fn read(fields: &Map<String, Value>) -> Read<Self> {
-        let (but, value) = one_of(fields, "Principal", "NotPrincipal")?;
-        match value {
-            Value::String(all) if all == "*" => Ok(Self { but, everyone: true, services: Vec::new() }),
-            Value::Object(kinds) => {
-                let mut principals = Self { but, everyone: false, services: Vec::new() };
-                for (kind, named) in kinds {
-                    let named = strings(named)?;
-                    match kind.as_str() {
-                        "AWS" => principals.everyone |= named.iter().any(|name| name == "*"),
-                        "Service" => principals.services.extend(named),
-                        "Federated" | "CanonicalUser" => {}
-                        other => return Err(form(&format!("a principal is of kind {other:?}"))),
-                    }
-                }
-                Ok(principals)
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                Err(form("a principal is neither * nor an object"))
-            }
-        }
-    }
-
-    /// Whether the service is meant.
-    fn cover(&self, service: &str, effect: Effect) -> Tri {
-        // The name without a Region is accepted for some services; whether for this one is not
-        // documented. Neither is the plain suffix in China.
-        let doubtful = |named: &String| {
-            named == "logs.amazonaws.com" || service.strip_suffix(".cn").is_some_and(|plain| named == plain)
-        };
-        let named = if self.everyone || self.services.iter().any(|named| named == service) {
-            Tri::Yes
-        } else if self.services.iter().any(doubtful) {
-            Tri::Unknown
-        } else {
-            Tri::No
-        };
-        match (self.but, effect) {
-            (false, _) => named,
-            (true, Effect::Deny) => named.not(),
-            // To allow everyone but some is discouraged, and not documented for services.
-            (true, Effect::Allow) if named == Tri::Yes => Tri::No,
-            (true, Effect::Allow) => Tri::Unknown,
-        }
-    }
-}
-
 // === impl Listed ===
 
 impl Listed {
@@ -191,7 +134,11 @@ impl Listed {
 }
 
 /// The one of two elements that is there, and whether it is the second.
-fn one_of<'f>(fields: &'f Map<String, Value>, this: &str, not_this: &str) -> Read<(bool, &'f Value)> {
+pub(super) fn one_of<'f>(
+    fields: &'f Map<String, Value>,
+    this: &str,
+    not_this: &str,
+) -> Read<(bool, &'f Value)> {
     match (fields.get(this), fields.get(not_this)) {
         (Some(value), None) => Ok((false, value)),
         (None, Some(value)) => Ok((true, value)),

@@ -57,7 +57,7 @@ pub(super) fn create_key(context: &Context<'_>) -> Result<Answer, Refusal> {
     let id = uuid::Uuid::new_v4().to_string();
     let id = if input.multi_region { format!("mrk-{}", id.replace('-', "")) } else { id };
     let key = context.region.keys().put(Key {
-        arn: format!("arn:aws:kms:{region}:{account}:key/{id}"),
+        arn: context.region.arn("kms", &format!("key/{id}")),
         id,
         account_id: account.clone(),
         spec: input.key_spec.unwrap_or_else(|| "SYMMETRIC_DEFAULT".to_owned()),

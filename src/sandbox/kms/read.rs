@@ -57,7 +57,7 @@ pub(super) fn list_aliases(context: &Context<'_>) -> Result<Answer, Refusal> {
         Some(name) => Some(resolve(context, "kms:ListAliases", name)?.id.clone()),
         None => None,
     };
-    let prefix = format!("arn:aws:kms:{}:{}:", context.region.name, context.account.id);
+    let prefix = context.region.arn("kms", "");
     let keys = context.region.keys();
     let rows =
         keys.aliases().filter(|(_, id)| only.as_ref().is_none_or(|only| only == *id)).map(|(name, id)| {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::{group_arn, may_on_group, service};
 use crate::sandbox::{
     access::Context,
+    partition,
     refusal::Refusal,
     validate,
     wire::{Answer, Service},
@@ -57,7 +58,8 @@ pub(super) fn usable_key(context: &Context<'_>, key_id: &str, resource: &str) ->
         );
         Refusal::access_denied(Service::Logs, &text)
     };
-    let prefix = format!("arn:aws:kms:{}:", context.region.name);
+    let region = &context.region.name;
+    let prefix = format!("arn:{}:kms:{region}:", partition::of_region(region));
     // A bare id, an alias, or a key of another Region.
     let (account, id) = key_id
         .strip_prefix(&prefix)

@@ -4,6 +4,7 @@
 mod tests;
 
 use crate::sandbox::{
+    partition,
     policy::{Question, Verdict, Who},
     world::{Region, keys::Key},
 };
@@ -20,7 +21,7 @@ pub(super) const ACTIONS: [&str; 6] = [
 
 /// Its name in a Region.
 pub(super) fn principal(region: &str) -> String {
-    format!("logs.{region}.amazonaws.com")
+    format!("logs.{region}.{}", partition::suffix(partition::of_region(region)))
 }
 
 /// Whether the key's policy lets it do all of them for `resource`: for a log group it says so by the

@@ -12,6 +12,7 @@ pub(super) struct Condition {
     operator: Operator,
     negated: bool,
     if_exists: bool,
+    for_all: bool,
     key: String,
     values: Vec<Wanted>,
 }
@@ -36,8 +37,7 @@ enum Operator {
 // === impl Condition ===
 
 impl Condition {
-    /// Reads `StringEquals`, `ArnNotLikeIfExists`, `ForAnyValue:StringLike` and so on. Every key
-    /// has one value here, so the set prefixes change nothing.
+    /// Reads `StringEquals`, `ArnNotLikeIfExists`, `ForAnyValue:StringLike` and so on.
     pub(super) fn read(name: &str, key: String, values: Vec<String>) -> Result<Self, InvalidPolicy> {
         let bare = name.strip_prefix("ForAnyValue:").unwrap_or(name);
         // All values of a key that is absent fit.
@@ -57,22 +57,29 @@ impl Condition {
             _ => return Err(InvalidPolicy::Operator(name.to_owned())),
         };
         let values = values.into_iter().map(|text| Wanted::new(operator, text)).collect();
-        Ok(Self { operator, negated, if_exists, key, values })
+        Ok(Self { operator, negated, if_exists, for_all, key, values })
     }
 
-    /// Whether the request's context satisfies it. A key that is absent satisfies only what is
-    /// negated, `…IfExists`, or `Null: true`.
+    /// The condition key.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Whether the request's context satisfies it; a key with several values stands there several
+    /// times. A key that is absent satisfies only what is negated, `…IfExists`, or `Null: true`.
     pub(super) fn holds(&self, context: &[(&str, &str)]) -> bool {
-        let found = context.iter().find(|(key, _)| key.eq_ignore_ascii_case(&self.key));
+        let mut found = context.iter().filter(|(key, _)| key.eq_ignore_ascii_case(&self.key)).peekable();
+        let absent = found.peek().is_none();
         if self.operator == Operator::Null {
-            let absent = if found.is_none() { "true" } else { "false" };
+            let absent = if absent { "true" } else { "false" };
             return self.values.iter().any(|value| value.text == absent);
         }
-        let Some((_, actual)) = found else {
+        if absent {
             return self.if_exists || self.negated;
-        };
-        let matched = self.values.iter().any(|value| self.fits(value, actual));
-        matched != self.negated
+        }
+        let mut matched =
+            found.map(|(_, actual)| self.values.iter().any(|value| self.fits(value, actual)) != self.negated);
+        if self.for_all { matched.all(|one| one) } else { matched.any(|one| one) }
     }
 
     fn fits(&self, wanted: &Wanted, actual: &str) -> bool {

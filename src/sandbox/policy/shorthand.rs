@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{InvalidPolicy, Policy};
+use crate::sandbox::partition;
 
 /// The names a seed may use in place of a key policy's JSON, each with what it stands for.
 pub(crate) const NAMES: [(&str, &str); 5] = [
@@ -15,12 +16,13 @@ pub(crate) const NAMES: [(&str, &str); 5] = [
 
 /// The key policy that `name` stands for, or `None` where it is no such name.
 pub(crate) fn key_policy(name: &str, account: &str, region: &str) -> Option<Value> {
+    let partition = partition::of_region(region);
     let groups = || {
-        let arn = format!("arn:aws:logs:{region}:{account}:*");
+        let arn = format!("arn:{partition}:logs:{region}:{account}:*");
         logs(region, json!({ "ArnLike": { "kms:EncryptionContext:aws:logs:arn": arn } }))
     };
     let queries = || {
-        let arn = format!("arn:aws:logs:{region}:{account}:query-result:*");
+        let arn = format!("arn:{partition}:logs:{region}:{account}:query-result:*");
         logs(
             region,
             json!({ "ArnEquals": { "aws:SourceArn": arn }, "StringEquals": { "aws:SourceAccount": account } }),
@@ -32,13 +34,13 @@ pub(crate) fn key_policy(name: &str, account: &str, region: &str) -> Option<Valu
         "allow-both" => vec![groups(), queries()],
         "lacks-logs" => vec![],
         "other-group" => {
-            let arn = format!("arn:aws:logs:{region}:{account}:log-group:/nowhere");
+            let arn = format!("arn:{partition}:logs:{region}:{account}:log-group:/nowhere");
             let only = json!({ "ArnEquals": { "kms:EncryptionContext:aws:logs:arn": arn } });
             vec![logs(region, only)]
         }
         _ => return None,
     };
-    let mut statements = vec![own_account(account)];
+    let mut statements = vec![own_account(account, partition)];
     statements.extend(more);
     Some(json!({ "Version": "2012-10-17", "Statement": statements }))
 }
@@ -66,11 +68,11 @@ pub(crate) fn actions(effect: &str, actions: &[String]) -> Result<Policy, Invali
     policy.to_string().parse()
 }
 
-fn own_account(account: &str) -> Value {
+fn own_account(account: &str, partition: &str) -> Value {
     json!({
         "Sid": "OwnAccount",
         "Effect": "Allow",
-        "Principal": { "AWS": format!("arn:aws:iam::{account}:root") },
+        "Principal": { "AWS": format!("arn:{partition}:iam::{account}:root") },
         "Action": "kms:*",
         "Resource": "*",
     })
@@ -79,7 +81,7 @@ fn own_account(account: &str) -> Value {
 fn logs(region: &str, condition: Value) -> Value {
     let mut statement = json!({
         "Effect": "Allow",
-        "Principal": { "Service": format!("logs.{region}.amazonaws.com") },
+        "Principal": { "Service": format!("logs.{region}.{}", partition::suffix(partition::of_region(region))) },
         "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
         "Resource": "*",
     });

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::sandbox::{
     identity::Principal,
+    partition,
     policy::{InvalidPolicy, Policy, shorthand},
     world::{Account, Defaults, Region, Role, World, groups::LogGroup, keys::Key},
 };
@@ -37,13 +38,14 @@ pub(in crate::sandbox) fn apply(world: &World, seed: &Seed) -> Result<(), SeedFa
         let quotas = account.quotas.as_ref().map(QuotaSeed::quotas);
         let target = known.unwrap_or_else(|| {
             let id = account.account_id.clone();
-            Arc::new(Account::new(id, Arc::clone(&defaults.quotas)))
+            let partition = account.every_region().next().map_or("aws", partition::of_region);
+            Arc::new(Account::new(id, partition, Arc::clone(&defaults.quotas)))
         });
         if let Some(quotas) = quotas {
             target.set_quotas(quotas);
         }
         fill(world, &target, account, &defaults.hub)?;
-        add_admin(world, &target.id);
+        add_admin(world, &target);
         if is_new {
             fresh.push(target);
         }
@@ -69,7 +71,7 @@ fn fill(world: &World, to: &Account, from: &AccountSeed, hub: &Hub) -> Result<()
         to.enable(region);
     }
     for role in &from.roles {
-        to.put_role(built_role(role, &to.id, hub)?);
+        to.put_role(built_role(role, to, hub)?);
     }
     for seed in &from.keys {
         let region = to.enable(&seed.region);
@@ -91,7 +93,7 @@ fn fill(world: &World, to: &Account, from: &AccountSeed, hub: &Hub) -> Result<()
     Ok(())
 }
 
-fn built_role(seed: &RoleSeed, account: &str, hub: &Hub) -> Result<Role, InvalidPolicy> {
+fn built_role(seed: &RoleSeed, account: &Account, hub: &Hub) -> Result<Role, InvalidPolicy> {
     let trust = if let Some(policy) = &seed.trust_policy {
         policy.text()
     } else {
@@ -110,7 +112,7 @@ fn built_role(seed: &RoleSeed, account: &str, hub: &Hub) -> Result<Role, Invalid
     let random = uuid::Uuid::new_v4().simple().to_string().to_uppercase();
     Ok(Role {
         name: seed.name.clone(),
-        arn: format!("arn:aws:iam::{account}:role/{}", seed.name),
+        arn: format!("arn:{}:iam::{}:role/{}", account.partition, account.id, seed.name),
         unique_id: format!("AROA{}", random.chars().take(17).collect::<String>()),
         trust: trust.parse::<Policy>()?,
         identity,
@@ -146,7 +148,7 @@ fn add_groups(region: &Region, seed: &LogGroupSeed, world: &World) {
     let mut logs = region.logs();
     for n in 0..seed.count.unwrap_or(1) {
         let name = seed.name.replace("{n}", &n.to_string());
-        let arn = format!("arn:aws:logs:{}:{account}:log-group:{name}", region.name);
+        let arn = region.arn("logs", &format!("log-group:{name}"));
         let mut group = LogGroup::new(arn, class.clone(), world.now());
         group.retention_days = seed.retention_days;
         group.tags.clone_from(&seed.tags);
@@ -161,7 +163,9 @@ fn add_hub(world: &World, defaults: &Defaults) {
     let account = hub.arn.split(':').nth(4).unwrap_or_default();
     let known = world.account(account);
     let home = known.unwrap_or_else(|| {
-        let home = Arc::new(Account::new(account.to_owned(), Arc::clone(&defaults.quotas)));
+        let partition = partition::of_region(partition::home(partition::of_arn(&hub.arn)));
+        let quotas = Arc::clone(&defaults.quotas);
+        let home = Arc::new(Account::new(account.to_owned(), partition, quotas));
         world.add_accounts(&[Arc::clone(&home)]);
         home
     });
@@ -179,13 +183,14 @@ fn add_hub(world: &World, defaults: &Defaults) {
 }
 
 /// An administrator in each account, for whoever changes things behind the service's back.
-fn add_admin(world: &World, account: &str) {
+fn add_admin(world: &World, of: &Account) {
+    let (account, partition) = (of.id.as_str(), of.partition);
     let principal = Principal {
         account: account.to_owned(),
         user_id: "AIDASANDBOXADMIN".to_owned(),
         chained: false,
         role_arn: None,
-        arn: format!("arn:aws:iam::{account}:user/admin"),
+        arn: format!("arn:{partition}:iam::{account}:user/admin"),
         session: None,
     };
     let credentials = &world.credentials;
@@ -196,9 +201,9 @@ fn add_admin(world: &World, account: &str) {
 fn role_of(arn: &str) -> String {
     arn.split_once(":assumed-role/")
         .and_then(|(front, rest)| {
-            let account = front.strip_prefix("arn:aws:sts::")?;
+            let (partition, account) = front.strip_prefix("arn:")?.split_once(":sts::")?;
             let name = rest.split('/').next()?;
-            Some(format!("arn:aws:iam::{account}:role/{name}"))
+            Some(format!("arn:{partition}:iam::{account}:role/{name}"))
         })
         .unwrap_or_else(|| arn.to_owned())
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{AccountSeed, KeySeed, LogGroupSeed, PolicyText, RoleSeed, Seed, SeedFault};
 use crate::sandbox::{
     logs::{CLASSES, RETENTION_DAYS},
+    partition,
     policy::{InvalidPolicy, Policy, shorthand},
     validate,
 };
@@ -44,7 +45,7 @@ pub(super) fn key_arn(name: &str, account: &str, region: &str) -> String {
     if name.starts_with("arn:") {
         return name.to_owned();
     }
-    format!("arn:aws:kms:{region}:{account}:key/{name}")
+    format!("arn:{}:kms:{region}:{account}:key/{name}", partition::of_region(region))
 }
 
 /// The policy of a key.
@@ -71,6 +72,11 @@ impl Checker<'_> {
     fn account(&mut self, place: &str, account: &AccountSeed) {
         if !validate::is_account(&account.account_id) {
             self.fault(place, "account_id must be twelve digits in quotes");
+        }
+        let mut partitions = account.every_region().map(partition::of_region);
+        let first = partitions.next();
+        if partitions.any(|other| Some(other) != first) {
+            self.fault(place, "has Regions of several partitions: an account lives in one");
         }
         for region in account.regions.iter().chain(account.query_results.keys()) {
             self.region(place, region);

@@ -12,7 +12,6 @@ use crate::sandbox::{http::Cut, refusal::Refusal};
 const MARKER: &str = "x-logkey-sandbox";
 const JSON: &str = "application/x-amz-json-1.1";
 const XML: &str = "text/xml";
-const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 /// A body: whole, or as a fault wants it.
 pub(crate) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Cut>>;
@@ -34,8 +33,9 @@ pub(crate) fn success(service: Service, operation: &str, answer: Answer, request
         Answer::Empty => Bytes::new(),
         Answer::Json(value) => value.to_string().into(),
         Answer::Xml(inside) => format!(
-            "<{operation}Response xmlns=\"{NAMESPACE}\"><{operation}Result>{inside}</{operation}Result>\
-             <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{operation}Response>"
+            "<{operation}Response xmlns=\"{}\"><{operation}Result>{inside}</{operation}Result>\
+             <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{operation}Response>",
+            namespace(service)
         )
         .into(),
     };
@@ -53,8 +53,9 @@ pub(crate) fn error(service: Service, refusal: &Refusal, request_id: &str) -> Re
         let fault = if status.is_server_error() { "Receiver" } else { "Sender" };
         let (code, message) = (escape(code), escape(message));
         format!(
-            "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error><Type>{fault}</Type><Code>{code}</Code>\
-             <Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
+            "<ErrorResponse xmlns=\"{}\"><Error><Type>{fault}</Type><Code>{code}</Code>\
+             <Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>",
+            namespace(service)
         )
     };
     response(content_type(service), *status, bytes.into(), request_id)
@@ -77,6 +78,10 @@ pub(crate) fn response(
         headers.insert("x-amzn-requestid", id);
     }
     response
+}
+
+fn namespace(service: Service) -> String {
+    format!("https://{}.amazonaws.com/doc/{}/", service.name(), service.version())
 }
 
 fn content_type(service: Service) -> &'static str {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{domain::ask::ExpectedKey, domain::key::KeyState};
 
-const OPEN: &str = r#"{"Statement":[{"Effect":"Allow","Principal":{"Service":"logs.eu-west-1.amazonaws.com"},"Action":"kms:*","Resource":"*"}]}"#;
+const OPEN: &str = r#"{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root","Service":"logs.eu-west-1.amazonaws.com"},"Action":"kms:*","Resource":"*"}]}"#;
 
 fn with_key(key: Option<&str>) -> World {
     let mut groups = groups(&["/app/web"]);

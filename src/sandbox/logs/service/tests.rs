@@ -142,7 +142,7 @@ proptest! {
         let resource = Resource { place, target };
         let judged = KeyPolicy::read(&text).unwrap().judge(&KEY.parse().unwrap(), &resource);
 
-        let account = Account::new("111122223333".to_owned(), Quotas::off().into());
+        let account = Account::new("111122223333".to_owned(), "aws", Quotas::off().into());
         let region = account.enable("eu-west-1");
         let happens = may_use(&key(&text), &region, &resource.arn().to_string());
         match judged {

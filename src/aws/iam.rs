@@ -1,0 +1,99 @@
+//! Identity and Access Management: what the role's own policies let it do.
+
+use std::time::{Duration, Instant};
+
+use aws_sdk_iam::{
+    config::Builder,
+    operation::simulate_principal_policy::SimulatePrincipalPolicyOutput,
+    types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult, PolicyEvaluationDecisionType as Decision},
+};
+
+use super::{Aws, error::unreadable};
+use crate::{
+    domain::{
+        authorization::Access,
+        simulation::{Ruling, Simulated, Trial},
+    },
+    ports::aws::{Answered, UpstreamError},
+};
+
+/// How long IAM may take: what it says is worth knowing, and nothing depends on it.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+impl Aws {
+    /// Asks the simulator of the partition, through the role itself.
+    pub(super) async fn simulated(
+        &self,
+        access: &Access,
+        trial: &Trial,
+        deadline: Instant,
+    ) -> Answered<Vec<Simulated>> {
+        let call = self
+            .clients
+            .of(&access.place().region)
+            .iam
+            .simulate_principal_policy()
+            .policy_source_arn(access.grant().role.as_str())
+            .set_action_names(Some(trial.actions.iter().map(|action| (*action).to_owned()).collect()))
+            .set_resource_arns(Some(trial.resources.clone()))
+            .set_context_entries(Some(trial.context.iter().map(entry).collect()));
+        let deadline = deadline.min(Instant::now() + PATIENCE);
+        let answered = self.read(access, deadline, |credentials| {
+            call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
+        });
+        let Answered { via, result } = answered.await;
+        Answered { via, result: result.and_then(|answer| whole(&answer)) }
+    }
+}
+
+fn entry((key, value): &(&'static str, String)) -> ContextEntry {
+    let kind = match value.as_str() {
+        "true" | "false" => ContextKeyTypeEnum::Boolean,
+        _ => ContextKeyTypeEnum::String,
+    };
+    ContextEntry::builder().context_key_name(*key).context_key_values(value).context_key_type(kind).build()
+}
+
+/// Every result, if they are all there: 100 are told at once, which is more than is ever asked.
+fn whole(answer: &SimulatePrincipalPolicyOutput) -> Result<Vec<Simulated>, UpstreamError> {
+    if answer.is_truncated() {
+        return Err(unreadable("SimulatePrincipalPolicy"));
+    }
+    Ok(answer.evaluation_results().iter().flat_map(of_one_action).collect())
+}
+
+/// One result an action, with those of each resource inside; or, as IAM answered formerly, one result for
+/// each pair.
+fn of_one_action(result: &EvaluationResult) -> Vec<Simulated> {
+    let by_organization =
+        result.organizations_decision_detail().is_some_and(|detail| !detail.allowed_by_organizations());
+    let told = |resource: &str, decision: &Decision, missing: &[String]| {
+        Some(Simulated {
+            action: result.eval_action_name().into(),
+            resource: resource.into(),
+            ruling: ruling(decision, by_organization)?,
+            missing: missing.iter().map(|key| key.as_str().into()).collect(),
+        })
+    };
+    let each = result.resource_specific_results();
+    if each.is_empty() {
+        let resource = result.eval_resource_name().unwrap_or_default();
+        let one = told(resource, result.eval_decision(), result.missing_context_values());
+        return one.into_iter().collect();
+    }
+    let told = each.iter().map(|one| {
+        told(one.eval_resource_name(), one.eval_resource_decision(), one.missing_context_values())
+    });
+    told.flatten().collect()
+}
+
+/// None for a decision that is not known.
+fn ruling(decision: &Decision, by_organization: bool) -> Option<Ruling> {
+    match decision.as_str() {
+        "allowed" => Some(Ruling::Allowed),
+        "explicitDeny" | "implicitDeny" if by_organization => Some(Ruling::DeniedByOrganization),
+        "explicitDeny" => Some(Ruling::Denied),
+        "implicitDeny" => Some(Ruling::NotAllowed),
+        _ => None,
+    }
+}

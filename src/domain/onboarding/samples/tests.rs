@@ -1,0 +1,53 @@
+use super::*;
+
+fn grant(log_groups: &[&str], kms_keys: &[&str]) -> AccountGrant {
+    let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    AccountGrant {
+        account: "111122223333".parse().unwrap(),
+        role: "arn:aws-cn:iam::111122223333:role/R".parse().unwrap(),
+        external_id: "the-external-id".parse().unwrap(),
+        regions: vec!["cn-north-1".parse().unwrap()],
+        log_groups: patterns(log_groups),
+        kms_keys: patterns(kms_keys),
+        query_results: true,
+    }
+}
+
+fn place() -> Place {
+    Place { account: "111122223333".parse().unwrap(), region: "cn-north-1".parse().unwrap() }
+}
+
+#[test]
+fn every_sample_is_something_that_is_granted() {
+    let keys = [
+        "*",
+        "arn:aws-cn:kms:*:*:key/*",
+        "arn:aws-cn:kms:cn-north-1:444455556666:key/mrk-*",
+        "arn:aws-cn:kms:*:111122223333:*",
+        "*:key/abc",
+    ];
+    let grant = grant(&["/payments/*", "*", "/one"], &keys);
+    let samples = sample_keys(&grant, &place());
+    assert_eq!(samples.len(), 4, "a pattern of another shape has no sample: {samples:?}");
+    assert!(samples.iter().all(|key| grant.opens_key(key) && *key.region() == place().region));
+    let targets = sample_targets(&grant, &place());
+    assert_eq!(targets.len(), 4);
+    assert!(targets.iter().all(|resource| grant.opens(&resource.target)));
+}
+
+#[test]
+fn keys_of_other_regions_and_what_belongs_to_aws_are_no_samples() {
+    let grant = grant(&["aws/*"], &["arn:aws-cn:kms:cn-northwest-1:111122223333:key/*"]);
+    assert_eq!(sample_keys(&grant, &place()), []);
+    assert_eq!(sample_targets(&grant, &place()).len(), 1, "query results alone");
+}
+
+#[test]
+fn a_key_that_is_named_in_full_is_found() {
+    let exact = "arn:aws-cn:kms:cn-north-1:111122223333:key/k";
+    let grant = grant(
+        &["*"],
+        &["arn:aws-cn:kms:*:*:key/*", exact, "arn:aws-cn:kms:cn-northwest-1:111122223333:key/k"],
+    );
+    assert_eq!(exact_keys(&grant, &place()), [exact.parse::<KmsKeyArn>().unwrap()]);
+}

@@ -1,0 +1,32 @@
+//! AWS's partitions: commercial, China, the US government. Accounts, ARNs and service names of one mean
+//! nothing in another.
+
+/// The partition of a Region.
+pub(crate) fn of_region(region: &str) -> &'static str {
+    if region.starts_with("cn-") {
+        "aws-cn"
+    } else if region.starts_with("us-gov-") {
+        "aws-us-gov"
+    } else {
+        "aws"
+    }
+}
+
+/// The partition that an ARN says.
+pub(crate) fn of_arn(arn: &str) -> &str {
+    arn.split(':').nth(1).unwrap_or_default()
+}
+
+/// What services' names end in.
+pub(crate) fn suffix(partition: &str) -> &'static str {
+    if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" }
+}
+
+/// The Region in which IAM is, for the whole partition.
+pub(crate) fn home(partition: &str) -> &'static str {
+    match partition {
+        "aws-cn" => "cn-north-1",
+        "aws-us-gov" => "us-gov-west-1",
+        _ => "us-east-1",
+    }
+}
