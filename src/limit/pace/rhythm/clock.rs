@@ -14,9 +14,10 @@ const PLACES: [f64; 3] = [0.0, 0.5, 1.0];
 const TOLERANCE: f64 = 0.001;
 /// Margin at the beginning, for what timers and the network shorten a spacing by.
 const FIRST_MARGIN: f64 = 0.000_5;
-/// What a throttle adds to the margin, and what a success takes from it again: one in 250 is borne.
-const WIDER: f64 = 0.002;
-const CLOSER: f64 = WIDER / 250.0;
+/// What a throttle adds to the margin: at least this, and a part of what latency varies by.
+const WIDER: (f64, f64) = (0.002, 0.15);
+/// What a success takes from it again: one throttle in so many calls is borne.
+const BORNE: f64 = 350.0;
 /// What was seen of latency and of a clock fades by this much with each call.
 const FADING: f64 = 0.98;
 
@@ -74,7 +75,13 @@ impl Clock {
             }
         }
         self.last_accepted = Some((sent, latency));
-        self.margin = (self.margin - CLOSER).max(if self.current == 0 { FIRST_MARGIN } else { -self.most });
+        self.margin = (self.margin - self.wider() / BORNE).max(if self.current == 0 { FIRST_MARGIN } else { -self.most });
+    }
+
+    /// The step of the margin: jitter is learned within as few throttles, be it small or large.
+    fn wider(&self) -> f64 {
+        let (least, part) = WIDER;
+        least.max(part * (self.most - self.least.unwrap_or(self.most)))
     }
 
     fn measured(&mut self, latency: f64) {
@@ -90,7 +97,7 @@ impl Clock {
         self.measured(latency);
         let too_early = |place: f64, by: f64| gap(before, (sent, latency), place) < period - by;
         if too_early(self.place(), -TOLERANCE) {
-            self.margin += WIDER;
+            self.margin += self.wider();
             return true;
         }
         for (at, (evidence, place)) in self.places.iter().zip(PLACES).enumerate().skip(self.current + 1) {
