@@ -75,7 +75,8 @@ impl Clock {
             }
         }
         self.last_accepted = Some((sent, latency));
-        self.margin = (self.margin - self.wider() / BORNE).max(if self.current == 0 { FIRST_MARGIN } else { -self.most });
+        let least = if self.current == 0 { FIRST_MARGIN } else { -self.most };
+        self.margin = (self.margin - self.wider() / BORNE).max(least);
     }
 
     /// The step of the margin: jitter is learned within as few throttles, be it small or large.
