@@ -145,6 +145,13 @@ impl Sandbox {
         self.0.journal.clear();
     }
 
+    /// The secret keys and tokens of all sessions that were given out, for tests that look for them
+    /// where they must not be.
+    #[must_use]
+    pub fn session_secrets(&self) -> Vec<String> {
+        self.0.world.credentials.secrets()
+    }
+
     /// The ARN of the key on a log group, where there are both.
     #[must_use]
     pub fn log_group_key(&self, account: &str, region: &str, name: &str) -> Option<String> {

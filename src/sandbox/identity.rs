@@ -119,6 +119,13 @@ impl Credentials {
         known.by_access_key.insert(access_key, Arc::new(principal));
     }
 
+    /// What must be kept secret of every session.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let known = self.locked();
+        let sessions = known.by_access_key.values().filter_map(|principal| principal.session.as_ref());
+        sessions.flat_map(|session| [session.secret.clone(), session.token.clone()]).collect()
+    }
+
     fn locked(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

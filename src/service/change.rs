@@ -93,7 +93,12 @@ impl<C: Command + Send + Sync + 'static> Change<C> {
     {
         let Some(answer) = self.intend(answer).await else { return };
         let acted = AssertUnwindSafe(self.act(&attempt)).catch_unwind().await;
-        let result = match acted.unwrap_or(Err(Error::Internal("a change panicked"))) {
+        let acted = acted.unwrap_or_else(|_panic| {
+            // Perhaps after AWS had taken it: so it is settled by reading back.
+            tracing::error!("a change panicked");
+            Err(Error::OutcomeUnknown { event: None, source: None })
+        });
+        let result = match acted {
             Ok(accepted) => Ok(accepted),
             Err(error) => {
                 let (ports, permit, deadline) = (&self.ports, &self.permit, self.deadline);

@@ -203,6 +203,16 @@ async fn a_caller_who_goes_away_takes_nothing_along() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_after_the_intent_leaves_an_outcome_that_is_not_known() {
+    let world = world();
+    world.aws.panic();
+    let error = world.associate(ALL, ask("/app/web")).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::OutcomeUnknown);
+    assert_eq!(world.aws.seen().len(), 1);
+    assert_eq!(world.kinds(), [(Kind::Intent, None), (Kind::Outcome, Some(Reason::OutcomeUnknown))]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn throttles_and_conflicts_are_waited_out_within_the_deadline() {
     let world = world();
     world.aws.answer(throttle());

@@ -36,6 +36,7 @@ pub struct FakeAws {
     key_state: Mutex<Option<KeyState>>,
     key_policy: Mutex<Option<Box<str>>>,
     ruling: Mutex<Option<(String, Ruling)>>,
+    panics: Mutex<bool>,
     seen: Mutex<Vec<Seen>>,
 }
 
@@ -76,6 +77,22 @@ impl FakeAws {
     /// If a test panicked while it was told.
     pub fn dawdle(&self, delay: Duration) {
         *self.delay.lock().unwrap() = delay;
+    }
+
+    /// Panics from now on, once it has seen a change or was asked for a log group.
+    ///
+    /// # Panics
+    ///
+    /// If a test panicked while it was told.
+    pub fn panic(&self) {
+        *self.panics.lock().unwrap() = true;
+    }
+
+    fn panic_as_told(&self) {
+        let told = *self.panics.lock().unwrap();
+        if told {
+            std::panic::resume_unwind(Box::new("as it was told"));
+        }
     }
 
     /// Has its keys in this state from now on.
@@ -119,6 +136,7 @@ impl FakeAws {
         self.seen.lock().unwrap().push(seen);
         let delay = *self.delay.lock().unwrap();
         tokio::time::sleep(delay).await;
+        self.panic_as_told();
         let result = match self.answers.lock().unwrap().pop_front() {
             Some(error) => Err(error),
             None => Ok(Accepted { aws_request_id: "aws-1".into() }),
@@ -159,6 +177,7 @@ impl KeyAssociations for FakeAws {
 #[async_trait]
 impl LogGroups for FakeAws {
     async fn find(&self, _: &Access, name: &LogGroupName, _: Instant) -> Answered<Option<LogGroup>> {
+        self.panic_as_told();
         let found = self.groups.lock().unwrap().iter().find(|group| group.name == *name).cloned();
         Answered { via: via(), result: Ok(found) }
     }

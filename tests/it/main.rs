@@ -19,5 +19,6 @@ mod process;
 mod reload;
 
 mod sandbox;
+mod secrets;
 mod sinks;
 mod tokens;

@@ -17,7 +17,7 @@ use crate::harness::{ISSUER, TestIssuer};
 /// How often a start is looked at before it counts as failed: a tenth of a second each.
 const LOOKS: u32 = 300;
 
-fn logkey(arguments: &[&str]) -> Command {
+pub(crate) fn logkey(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logkey"));
     command.args(arguments).stdin(Stdio::null()).env("AWS_EC2_METADATA_DISABLED", "true");
     command
@@ -32,7 +32,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// An address that was free a moment ago.
-fn free() -> SocketAddr {
+pub(crate) fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use logkey::server;
+use logkey::{
+    proto::{GetKeyAssociationRequest, get_key_association_request},
+    server,
+};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::{associate, config, front, get_caller};
+use super::{TOKEN, associate, config, front, get_caller, with_token};
 
 fn reason(status: &Status) -> String {
     status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default()
@@ -29,6 +32,25 @@ async fn what_is_too_much_is_shed_and_health_is_not() {
     assert!(slow.await.unwrap().is_ok());
     assert!(front.caller().await.get_caller(get_caller("good")).await.is_ok());
     drop(health);
+    front.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_panics_is_answered_and_its_connection_goes_on() {
+    let front = front(config()).await;
+    front.aws.panic();
+    let mut caller = front.associator().await;
+    let target = Some(get_key_association_request::Target::LogGroupName("/app/web".into()));
+    let read =
+        || with_token(TOKEN, GetKeyAssociationRequest { target: target.clone(), ..Default::default() });
+    let (one, other) =
+        (caller.get_key_association(read()).await, caller.clone().get_key_association(read()).await);
+    for status in [one.unwrap_err(), other.unwrap_err()] {
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::Internal, "INTERNAL"));
+    }
+    let status = caller.associate_kms_key(associate()).await.unwrap_err();
+    assert_eq!(reason(&status), "OUTCOME_UNKNOWN");
+    drop(caller);
     front.end().await;
 }
 

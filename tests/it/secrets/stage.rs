@@ -1,0 +1,298 @@
+//! The binary, an AWS, and a Redis behind a password, with secrets that can be recognised.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::Mutex,
+    time::Duration,
+};
+
+use logkey::sandbox::{Running, Sandbox};
+use tempfile::{NamedTempFile, TempDir};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{
+    harness::{Caller, ISSUER, TestIssuer},
+    process::{free, logkey},
+};
+
+pub(super) const MAIN: &str = "payments";
+/// One tenant for each fault.
+pub(super) const FAULTS: [&str; 6] = ["denied", "garbled", "truncated", "reset", "expired", "hung"];
+pub(super) const REGION: &str = "eu-west-1";
+/// How often something is looked at before it counts as failed, 20 ms apart.
+const LOOKS: u32 = 3_000;
+
+/// Everything, running.
+pub(super) struct Stage {
+    pub(super) aws: Running,
+    pub(super) issuer: TestIssuer,
+    pub(super) channel: Channel,
+    folder: TempDir,
+    /// Not among the settings, whose folder is watched: each line would make another.
+    log: NamedTempFile,
+    service: Child,
+    redis: Child,
+    redis_port: u16,
+    redis_password: String,
+    admin: SocketAddr,
+    hub_secret: String,
+    /// Tokens that were sent.
+    tokens: Mutex<Vec<String>>,
+}
+
+fn tenants() -> Vec<&'static str> {
+    [&[MAIN, "mistaken"], &FAULTS[..]].concat()
+}
+
+/// The account of a tenant.
+pub(super) fn account(tenant: &str) -> String {
+    let number = tenants().iter().position(|other| *other == tenant).unwrap();
+    format!("11112222333{number}")
+}
+
+pub(super) fn group(tenant: &str) -> String {
+    format!("/{tenant}/api")
+}
+
+pub(super) fn key(tenant: &str) -> String {
+    format!("arn:aws:kms:{REGION}:{}:key/good", account(tenant))
+}
+
+/// Letters and digits, so that no form of writing changes it, and no two alike.
+fn secret() -> String {
+    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
+}
+
+fn redis(port: u16, password: &str) -> Child {
+    Command::new("redis-server")
+        .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--requirepass", password])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("redis-server is needed ({error}): apt-get install redis-server"))
+}
+
+async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    for _ in 0..LOOKS {
+        if done().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{what} does not come");
+}
+
+// === impl Stage ===
+
+impl Stage {
+    pub(super) async fn start() -> Self {
+        let mut aws = Sandbox::builder().without_quotas();
+        let folder = tempfile::tempdir().unwrap();
+        let (grpc, admin, redis_port) = (free(), free(), free().port());
+        let (redis_password, hub_secret) = (secret(), secret());
+        let mut below = String::new();
+        for tenant in tenants() {
+            let (external_id, name) = (secret(), format!("{tenant}.external-id"));
+            let asked = if tenant == "mistaken" { "another" } else { external_id.as_str() };
+            aws = aws.account(&account(tenant), |seed| {
+                seed.role("LogKeyAssociator", asked)
+                    .key(REGION, "good", "allow-both")
+                    .log_group(REGION, &group(tenant))
+            });
+            fs::write(folder.path().join(&name), &external_id).unwrap();
+            // In the settings themselves, or in a file beside them.
+            let line = if tenant == MAIN {
+                format!("external_id = \"{external_id}\"")
+            } else {
+                format!("external_id_file = \"{name}\"")
+            };
+            write!(
+                below,
+                "[[tenants]]\nid = \"{tenant}\"\nissuers = [\"{ISSUER}\"]\n[[tenants.accounts]]\naccount_id = \"{account}\"\nrole_arn = \"arn:aws:iam::{account}:role/LogKeyAssociator\"\n{line}\nregions = [\"{REGION}\"]\nlog_groups = [\"/{tenant}/*\"]\nkms_keys = [\"*\"]\nquery_results = true\n",
+                account = account(tenant)
+            )
+            .unwrap();
+        }
+        let aws = aws.build().unwrap().start().await.unwrap();
+        let issuer = TestIssuer::new("key-1");
+        fs::write(folder.path().join("jwks.json"), issuer.jwks()).unwrap();
+        fs::write(folder.path().join("redis"), format!("redis://:{redis_password}@127.0.0.1:{redis_port}"))
+            .unwrap();
+        let settings = format!(
+            "[telemetry]\nlog_level = \"trace\"\nlog_format = \"json\"\n[server]\nlisten = \"{grpc}\"\nadmin_listen = \"{admin}\"\nrequest_timeout = \"2s\"\n[store]\nurl = \"sqlite://{store}\"\n[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\njwks_file = \"jwks.json\"\n[limits]\nbackend_file = \"redis\"\n[aws]\nendpoint_url = \"{aws}\"\nattempt_timeout = \"500ms\"\nassume_timeout = \"1s\"\n{below}",
+            store = folder.path().join("logkey.db").display(),
+            aws = aws.endpoint(),
+        );
+        fs::write(folder.path().join("logkey.toml"), settings).unwrap();
+        let redis = redis(redis_port, &redis_password);
+        let log = NamedTempFile::new().unwrap();
+        let service = logkey(&["serve", "--config", folder.path().join("logkey.toml").to_str().unwrap()])
+            .env("RUST_LOG", "trace")
+            .env("AWS_ACCESS_KEY_ID", "AKIASANDBOXHUB")
+            .env("AWS_SECRET_ACCESS_KEY", &hub_secret)
+            .stderr(log.reopen().unwrap())
+            .spawn()
+            .unwrap();
+        let channel = Endpoint::from_shared(format!("http://{grpc}")).unwrap().connect_lazy();
+        let tokens = Mutex::default();
+        let stage = Self {
+            aws,
+            issuer,
+            channel,
+            folder,
+            log,
+            service,
+            redis,
+            redis_port,
+            redis_password,
+            admin,
+            hub_secret,
+            tokens,
+        };
+        until("readiness", async || stage.get("readyz").await.is_some()).await;
+        stage
+    }
+
+    pub(super) fn token(&self, tenant: &str, scopes: &str) -> String {
+        let token = self.issuer.token(tenant, scopes);
+        self.remember_token(&token);
+        token
+    }
+
+    pub(super) fn remember_token(&self, token: &str) {
+        self.tokens.lock().unwrap().push(token.to_owned());
+    }
+
+    pub(super) fn caller(&self, tenant: &str, scopes: &str) -> Caller {
+        Caller::new(self.channel.clone(), &self.token(tenant, scopes))
+    }
+
+    /// Ends Redis and starts one that does not take the password any more.
+    pub(super) async fn redis_takes_another_password(&mut self) {
+        self.redis.kill().unwrap();
+        self.redis.wait().unwrap();
+        until("the loss of Redis", async || self.log().contains("limits are not shared")).await;
+        self.redis = redis(self.redis_port, &secret());
+    }
+
+    /// Settings with a fault beside every secret.
+    pub(super) async fn reload_with_a_fault(&self) {
+        let path = self.folder.path().join("logkey.toml");
+        let good = fs::read_to_string(&path).unwrap();
+        let bad = good
+            .replace("external_id = \"", "external_id = \"no spaces, please: ")
+            .replace("[server]", "[server]\nunknown = 1");
+        fs::write(self.folder.path().join("redis"), format!("no://:{}@127.0.0.1", self.redis_password))
+            .unwrap();
+        fs::write(path, bad).unwrap();
+        until("the refusal", async || self.log().contains("not taken over")).await;
+    }
+
+    fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log.path()).unwrap()).into_owned()
+    }
+
+    async fn get(&self, path: &str) -> Option<Vec<u8>> {
+        let answer = reqwest::get(format!("http://{}/{path}", self.admin)).await.ok()?;
+        Some(answer.error_for_status().ok()?.bytes().await.ok()?.to_vec())
+    }
+
+    pub(super) async fn admin_port(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let mut said = Vec::new();
+        for path in ["metrics", "limits", "readyz", "livez"] {
+            said.push((path, self.get(path).await.unwrap_or_default()));
+        }
+        said
+    }
+
+    /// What commands print, of good settings and of bad ones.
+    pub(super) fn commands(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let config = self.folder.path().join("logkey.toml");
+        let config = config.to_str().unwrap();
+        let admin = format!("http://{}", self.admin);
+        let store = format!("sqlite://{}", self.folder.path().join("logkey.db").display());
+        let run = |arguments: &[&str]| {
+            let done = logkey(arguments).env("RUST_LOG", "trace").output().unwrap();
+            [done.stdout, done.stderr].concat()
+        };
+        let check = || run(&["check", "--config", config]);
+        let mut said = vec![("check of bad settings", check())];
+        let bad = fs::read_to_string(config).unwrap();
+        let good = bad.replace("no spaces, please: ", "").replace("\nunknown = 1", "");
+        fs::write(config, good).unwrap();
+        fs::write(
+            self.folder.path().join("redis"),
+            format!("redis://:{}@127.0.0.1:{}", self.redis_password, self.redis_port),
+        )
+        .unwrap();
+        let explain = [
+            "policy",
+            "explain",
+            "--config",
+            config,
+            "--tenant",
+            MAIN,
+            "--action",
+            "AssociateKmsKey",
+            "--log-group",
+            "/payments/api",
+        ];
+        said.extend([
+            ("check", check()),
+            ("limits", run(&["limits", "--admin", &admin])),
+            ("limits --json", run(&["limits", "--json", "--admin", &admin])),
+            ("policy show", run(&["policy", "show", "--config", config, MAIN])),
+            ("policy explain", run(&explain)),
+            ("audit list", run(&["audit", "list", "--store", &store, "--limit", "10000"])),
+            ("audit list --json", run(&["audit", "list", "--store", &store, "--limit", "10000", "--json"])),
+            ("audit verify", run(&["audit", "verify", "--config", config])),
+        ]);
+        said
+    }
+
+    /// Ends the service, and gives what it logged and what its store holds.
+    pub(super) fn end(&mut self) -> Vec<(&'static str, Vec<u8>)> {
+        let id = self.service.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(self.service.wait().unwrap().success());
+        vec![
+            ("the log", self.log().into_bytes()),
+            ("the store", fs::read(self.folder.path().join("logkey.db")).unwrap()),
+        ]
+    }
+
+    /// Every secret that was in use, with its name.
+    pub(super) fn secrets(&self) -> Vec<(&'static str, String)> {
+        let mut secrets = vec![
+            ("the hub's secret key", self.hub_secret.clone()),
+            ("Redis's password", self.redis_password.clone()),
+        ];
+        for tenant in tenants() {
+            let config = fs::read_to_string(self.folder.path().join("logkey.toml")).unwrap();
+            let file = fs::read_to_string(self.folder.path().join(format!("{tenant}.external-id"))).unwrap();
+            assert!(tenant != MAIN || config.contains(&file));
+            secrets.push(("an external id", file));
+        }
+        secrets.extend(
+            self.aws.sandbox().session_secrets().into_iter().map(|secret| ("a session's secret", secret)),
+        );
+        // What is before the signature is worth nothing without it.
+        let tokens = self.tokens.lock().unwrap();
+        let signatures = tokens.iter().filter_map(|token| token.split('.').nth(2)).filter(|it| it.len() > 20);
+        secrets.extend(signatures.map(|signature| ("a token's signature", signature.to_owned())));
+        let key = fs::read_to_string(self.folder.path().join("logkey.db.checkpoint-key.pem")).unwrap();
+        secrets.push(("the checkpoint key", key.lines().nth(1).unwrap().chars().skip(24).collect()));
+        secrets
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        for process in [&mut self.service, &mut self.redis] {
+            drop(process.kill());
+            drop(process.wait());
+        }
+    }
+}
