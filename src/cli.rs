@@ -5,6 +5,7 @@ pub mod check;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod limits;
+mod onboarding;
 pub mod policy;
 mod runtime;
 #[cfg(feature = "sandbox")]
@@ -47,6 +48,8 @@ enum Verb {
     Token(token::TokenArgs),
     /// See what policy permits, and test it
     Policy(policy::PolicyArgs),
+    /// Print what to install in an account of a tenant's: policies, Terraform or `CloudFormation`
+    Onboarding(onboarding::OnboardingArgs),
     /// Read the audit log
     Audit(audit::AuditArgs),
     /// See where tenants' and accounts' limits stand now
@@ -65,6 +68,7 @@ pub fn run() -> ExitCode {
         Verb::Sandbox(args) => block_on(sandbox::run(args)),
         Verb::Token(args) => token::run(&args),
         Verb::Policy(args) => policy::run(&args),
+        Verb::Onboarding(args) => block_on(onboarding::run(args)),
         Verb::Audit(args) => block_on(audit::run(args)),
         Verb::Limits(args) => block_on(limits::run(args)),
     }

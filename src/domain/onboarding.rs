@@ -15,7 +15,7 @@ use super::{
 
 /// What the role does with keys, through `CloudWatch` Logs only.
 const KMS_USE: [&str; 5] =
-    ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"];
+    ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"];
 
 /// The statement of the role's policy for finding log groups.
 pub const FIND_LOG_GROUPS: &str = "FindLogGroups";
@@ -42,9 +42,9 @@ pub struct Onboarding {
     /// What the policy of a key for query results must say, one statement a Region; empty where the
     /// tenant may not set that key.
     pub key_policy_for_query_results: Vec<Value>,
-    /// The role as a Terraform configuration.
+    /// The role as a Terraform configuration, with the statements for keys as locals.
     pub terraform: String,
-    /// The role as a `CloudFormation` template in JSON.
+    /// The role as a `CloudFormation` template in JSON, with the statements for keys as metadata.
     pub cloudformation: Value,
 }
 
@@ -57,14 +57,17 @@ impl Onboarding {
         let (trust_policy, role_policy) = (trust_policy(grant, hub), role_policy(grant));
         let for_groups = grant.regions.iter().map(|region| for_log_groups(grant, region)).collect();
         let results = grant.regions.iter().filter(|_| grant.query_results);
-        Self {
+        let mut told = Self {
             key_policy_for_log_groups: for_groups,
             key_policy_for_query_results: results.map(|region| for_query_results(grant, region)).collect(),
-            terraform: templates::terraform(grant, &trust_policy, &role_policy),
-            cloudformation: templates::cloudformation(grant, &trust_policy, &role_policy),
+            terraform: String::new(),
+            cloudformation: Value::Null,
             trust_policy,
             role_policy,
-        }
+        };
+        told.terraform = templates::terraform(grant, &told);
+        told.cloudformation = templates::cloudformation(grant, &told);
+        told
     }
 }
 

@@ -15,6 +15,7 @@ declare -A about=(
   [node]="Node's @grpc/grpc-js and fetch against the service"
   [idp]="a real identity provider in front of the service"
   [aws]="boto3 and moto against the embedded AWS, and the service in front of moto"
+  [onboarding]="what onboarding prints, by parliament, cfn-lint and an HCL parser"
   [demo]="the main job from end to end, as a newcomer sees it"
   [readme]="the commands of README.md, as they stand there"
   [audit]="the audit log, by OCSF's schema, Go's sumdb and tessera's fsck"
@@ -73,6 +74,11 @@ part_idp() {
 part_aws() {
   python_env aws tests/clients/aws/requirements.txt && built || return
   "$venv/bin/python" -m pytest -p no:cacheprovider --color=no tests/clients/aws
+}
+
+part_onboarding() {
+  python_env onboarding tests/clients/onboarding/requirements.txt && built || return
+  "$venv/bin/python" -m pytest -p no:cacheprovider --color=no tests/clients/onboarding
 }
 
 part_audit() {

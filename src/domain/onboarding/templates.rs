@@ -2,11 +2,15 @@
 
 use serde_json::{Value, json};
 
+use super::Onboarding;
 use crate::domain::tenant::AccountGrant;
 
-/// A Terraform configuration: the role and its policy, each document as it stands.
-pub(super) fn terraform(grant: &AccountGrant, trust: &Value, policy: &Value) -> String {
+/// A Terraform configuration: the role, its policy and what keys' policies need, each document as it
+/// stands.
+pub(super) fn terraform(grant: &AccountGrant, told: &Onboarding) -> String {
     let (path, name) = path_and_name(grant);
+    let for_groups = Value::from(told.key_policy_for_log_groups.clone());
+    let for_results = Value::from(told.key_policy_for_query_results.clone());
     // The documents hold no `${` or `%{`: accounts, Regions, ARNs and external ids have no such signs.
     format!(
         r#"resource "aws_iam_role" "logkey" {{
@@ -26,26 +30,44 @@ resource "aws_iam_role_policy" "logkey" {{
 {}
   JSON
 }}
+
+# Statements for the policies of the keys that are to encrypt log groups, or query results.
+locals {{
+  logkey_log_group_key_statements = jsondecode(<<-JSON
+{}
+  JSON
+  )
+  logkey_query_results_key_statements = jsondecode(<<-JSON
+{}
+  JSON
+  )
+}}
 "#,
-        indented(trust),
-        indented(policy),
+        indented(&told.trust_policy),
+        indented(&told.role_policy),
+        indented(&for_groups),
+        indented(&for_results),
     )
 }
 
 /// A `CloudFormation` template.
-pub(super) fn cloudformation(grant: &AccountGrant, trust: &Value, policy: &Value) -> Value {
+pub(super) fn cloudformation(grant: &AccountGrant, told: &Onboarding) -> Value {
     let (path, name) = path_and_name(grant);
     json!({
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "The role through which keys are set on log groups",
+        "Metadata": {
+            "LogGroupKeyStatements": told.key_policy_for_log_groups,
+            "QueryResultsKeyStatements": told.key_policy_for_query_results,
+        },
         "Resources": {
             "LogKeyRole": {
                 "Type": "AWS::IAM::Role",
                 "Properties": {
                     "RoleName": name,
                     "Path": path,
-                    "AssumeRolePolicyDocument": trust,
-                    "Policies": [{ "PolicyName": "logkey", "PolicyDocument": policy }],
+                    "AssumeRolePolicyDocument": told.trust_policy,
+                    "Policies": [{ "PolicyName": "logkey", "PolicyDocument": told.role_policy }],
                 },
             },
         },

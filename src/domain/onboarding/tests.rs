@@ -82,5 +82,10 @@ fn the_templates_hold_the_same_documents_and_the_roles_name_and_path() {
         .skip(1)
         .map(|rest| serde_json::from_str(rest.split("\n  JSON").next().unwrap()).unwrap())
         .collect();
-    assert_eq!(documents, [onboarding.trust_policy, onboarding.role_policy]);
+    let keys =
+        [onboarding.key_policy_for_log_groups, onboarding.key_policy_for_query_results].map(Value::from);
+    let [groups, results] = keys;
+    assert_eq!(onboarding.cloudformation["Metadata"]["LogGroupKeyStatements"], groups);
+    assert_eq!(onboarding.cloudformation["Metadata"]["QueryResultsKeyStatements"], results);
+    assert_eq!(documents, [onboarding.trust_policy, onboarding.role_policy, groups, results]);
 }

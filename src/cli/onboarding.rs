@@ -1,0 +1,158 @@
+//! `logkey onboarding`: what to install in an account of a tenant's, from the configuration alone.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::{
+    app::SystemClock,
+    aws::Aws,
+    config::{Env, ProcessEnv, Settings},
+    domain::{
+        aws::AccountId,
+        chain::chain,
+        onboarding::Onboarding,
+        tenant::{AccountGrant, TenantId},
+    },
+    ports::Roles as _,
+};
+
+/// Exit code where the answer cannot be given.
+const UNUSABLE: u8 = 2;
+/// How long STS may take to say whose credentials these are.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What `logkey onboarding` takes.
+#[derive(Args, Debug)]
+pub(super) struct OnboardingArgs {
+    /// The tenant
+    tenant: TenantId,
+    /// One of its accounts
+    account: AccountId,
+    /// The service's configuration
+    #[arg(long, value_name = "FILE", default_value = "logkey.toml")]
+    config: PathBuf,
+    /// The service's own role or user, which the tenant's role is to trust; without it, STS is asked
+    /// whose the credentials at hand are
+    #[arg(long, value_name = "ARN")]
+    hub: Option<String>,
+    /// In which form
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Format {
+    /// The policies and the statements for keys, each by its name
+    #[default]
+    Json,
+    /// A Terraform configuration
+    Terraform,
+    /// A `CloudFormation` template
+    Cloudformation,
+}
+
+/// Runs the verb. What it prints holds the external id.
+pub(super) async fn run(args: OnboardingArgs) -> ExitCode {
+    let told = match answer(&args, &ProcessEnv).await {
+        Ok(text) => writeln!(io::stdout(), "{text}"),
+        Err(why) => {
+            drop(writeln!(io::stderr(), "{why}"));
+            return ExitCode::from(UNUSABLE);
+        }
+    };
+    told.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+}
+
+async fn answer(args: &OnboardingArgs, env: &dyn Env) -> Result<String, String> {
+    let settings = Settings::load(&args.config, env).map_err(|faults| {
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    })?;
+    let grant = granted(&settings, &args.tenant, args.account)?;
+    let hub = match &args.hub {
+        Some(arn) if is_principal(arn) => arn.clone(),
+        Some(arn) => {
+            return Err(format!(
+                "--hub {arn} is no ARN of a role or user: write arn:aws:iam::ACCOUNT:role/NAME"
+            ));
+        }
+        None => asked(settings).await?,
+    };
+    Ok(shown(&Onboarding::of(&grant, &hub), args.format))
+}
+
+fn granted(settings: &Settings, tenant: &TenantId, account: AccountId) -> Result<AccountGrant, String> {
+    let found = settings.tenants.find(tenant).ok_or_else(|| format!("there is no tenant {tenant}"))?;
+    let grant = found.grant(account).ok_or_else(|| {
+        let known: Vec<String> = found.accounts.iter().map(|grant| grant.account.to_string()).collect();
+        format!("tenant {tenant} has no account {account}; it has {}", known.join(", "))
+    })?;
+    Ok(AccountGrant::clone(grant))
+}
+
+fn is_principal(arn: &str) -> bool {
+    let mut parts = arn.splitn(6, ':');
+    let mut next = || parts.next().unwrap_or_default();
+    let (arn, partition, iam, region, account, name) = (next(), next(), next(), next(), next(), next());
+    arn == "arn"
+        && partition.starts_with("aws")
+        && (iam, region) == ("iam", "")
+        && account.parse::<AccountId>().is_ok()
+        && (name.starts_with("role/") || name.starts_with("user/"))
+}
+
+async fn asked(settings: Settings) -> Result<String, String> {
+    let aws = Aws::connect(settings.aws, Arc::new(SystemClock)).await;
+    let hub = aws.hub(Instant::now() + PATIENCE).await;
+    let why = |error| {
+        format!(
+            "STS does not say whose credentials these are ({}): name the service's role by --hub ARN",
+            chain(&error)
+        )
+    };
+    Ok(hub.map_err(why)?.into_string())
+}
+
+fn shown(onboarding: &Onboarding, format: Format) -> String {
+    match format {
+        Format::Terraform => onboarding.terraform.trim_end().to_owned(),
+        Format::Cloudformation => format!("{:#}", onboarding.cloudformation),
+        Format::Json => {
+            let told = json!({
+                "trust_policy": onboarding.trust_policy,
+                "role_policy": onboarding.role_policy,
+                "log_group_key_statements": onboarding.key_policy_for_log_groups,
+                "query_results_key_statements": onboarding.key_policy_for_query_results,
+            });
+            format!("{told:#}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_role_or_a_user_can_be_trusted() {
+        for arn in ["arn:aws:iam::999999999999:role/LogKeyHub", "arn:aws-cn:iam::999999999999:user/a/b"] {
+            assert!(is_principal(arn), "{arn}");
+        }
+        for arn in [
+            "LogKeyHub",
+            "arn:aws:sts::999999999999:assumed-role/LogKeyHub/i-1",
+            "arn:aws:iam::9:role/x",
+            "*",
+        ] {
+            assert!(!is_principal(arn), "{arn}");
+        }
+    }
+}
