@@ -8,7 +8,9 @@ use logkey::{
     audit::{self, Journal, Sequencer, checkpoint, checkpoint::SigningKey},
     domain::{
         association::{Place, Resource, Target},
-        audit::{Act, Actor, DecisionRecord, End, Entry, Event, EventId, Keys, Kind, Settlement, Via},
+        audit::{
+            Act, Actor, DecisionRecord, End, Entry, Event, EventId, Keys, Kind, LogChange, Settlement, Via,
+        },
         call::Action,
         reason::Reason,
     },
@@ -81,9 +83,15 @@ fn samples(clock: &dyn Clock) -> Result<Vec<Event>, Box<dyn Error>> {
         aws_error: failure.map(|_| "AccessDeniedException".into()),
         latency: Duration::from_micros(1234),
     };
-    let mut all: Vec<Event> = [Act::Start, Act::Stop, Act::Reload, Act::Lost]
+    let mut all: Vec<Event> = [Act::Start, Act::Stop, Act::Reload, Act::Lost, Act::Archive, Act::RotateKey]
         .map(|act| Event { end: Some(end(None)), ..Event::of_service(act, clock.now()) })
         .into();
+    for log in [
+        LogChange::Archived { last: 256, root: "cm9vdA==".into() },
+        LogChange::Rotated { from: "old".into(), to: "new".into() },
+    ] {
+        all.push(Event { log: Some(log), ..Event::of_service(Act::Start, clock.now()) });
+    }
     let intent = EventId(uuid::Uuid::from_u128(1));
     for action in Action::ALL.into_iter().chain([Action::Unknown]) {
         all.push(Event { act: Act::Rpc(action), kind: Kind::Read, end: Some(end(None)), ..call.clone() });

@@ -24,6 +24,7 @@ use crate::{
     audit::{
         Journal, Opened, Sequencer, Sinks,
         checkpoint::{self, KeyError, SigningKey},
+        rotation,
         sequencer::Broken,
         sinks::Source,
     },
@@ -152,7 +153,7 @@ impl App {
         let first = generation::first(&settings, Arc::clone(&clock)).map_err(StartError::from)?;
         let current = Arc::new(Current::new(first));
         let store = store::open(&settings.store.config).await.map_err(StartError::Store)?;
-        let key = signing_key(&settings).map_err(StartError::Key)?;
+        let key = signing_key(&settings, true).map_err(StartError::Key)?;
         let (log, tree) = (Arc::clone(&store.log), store.tree);
         let checked = Sequencer::check(log, tree, Arc::clone(&clock), key).await.map_err(StartError::Log)?;
         let journal = Journal::start(store.events, Arc::clone(&clock), settings.audit.journal.clone());
@@ -194,6 +195,9 @@ impl App {
         });
         let started = clock.now();
         lifecycle::record(&*journal, &*clock, Act::Start, None, None).await.map_err(StartError::Audit)?;
+        if let Some(rotation) = checked.rotation() {
+            rotation::record(&*journal, &*clock, rotation).await.map_err(StartError::Audit)?;
+        }
         // From here on there is a signed checkpoint: whoever serves can be verified.
         let sequencer = checked.go_on().await.map_err(StartError::Log)?;
         let audit = AuditPorts { log: Arc::clone(&store.log), tree: Arc::new(sequencer.prover()) };
@@ -315,12 +319,13 @@ impl App {
 }
 
 /// The key that signs checkpoints: the one that is configured, or one beside the store, which is made at
-/// the first start.
-fn signing_key(settings: &Settings) -> Result<SigningKey, KeyError> {
+/// the `first` start.
+fn signing_key(settings: &Settings, first: bool) -> Result<SigningKey, KeyError> {
     let origin = &settings.audit.checkpoint_origin;
     match (&settings.audit.checkpoint_key_file, settings.store.config.file()) {
         (Some(path), _) => SigningKey::open(path, origin),
-        (None, Some(file)) => SigningKey::open_or_make(&checkpoint::key_beside(&file), origin),
+        (None, Some(file)) if first => SigningKey::open_or_make(&checkpoint::key_beside(&file), origin),
+        (None, Some(file)) => SigningKey::open(&checkpoint::key_beside(&file), origin),
         (None, None) => SigningKey::open(Path::new("checkpoint_key_file"), origin),
     }
 }

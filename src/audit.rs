@@ -3,14 +3,17 @@
 //! The use cases know only [`crate::ports::AuditLog`]; [`Journal`] keeps it, over an
 //! [`crate::ports::EventStore`].
 
+pub mod archive;
 pub mod checkpoint;
 pub mod event;
 pub mod export;
 mod flood;
 mod journal;
+mod layout;
 mod open;
 pub mod prove;
 mod prover;
+pub mod rotation;
 pub mod sequencer;
 pub mod sinks;
 mod tree;

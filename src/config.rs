@@ -25,7 +25,7 @@ mod value;
 use std::path::{Path, PathBuf};
 
 pub use self::{
-    audit::Audit,
+    audit::{ArchiveSettings, Audit},
     env::{EmptyEnv, Env, ProcessEnv},
     fault::{Fault, Place},
     limits::{LimitBackend, LimitSettings},

@@ -21,8 +21,8 @@ pub use self::{
     limit::{Admission, NoTurn, OverQuota, Pace, QuotaState, TenantQuota, Turn},
     sink::{Line, Sink, SinkError, SinkPosition, SinkStore},
     store::{
-        AppendError, Batch, EventFilter, EventReader, EventStore, Indexed, SignedCheckpoint, StoredEvent,
-        Tile, TreeStore,
+        AppendError, ArchivedEvents, Batch, EventFilter, EventReader, EventStore, Indexed, Labelled,
+        SignedCheckpoint, StoredEvent, Tile, TreeStore,
     },
 };
 

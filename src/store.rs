@@ -7,7 +7,9 @@ use std::{fmt, io, path::PathBuf, sync::Arc};
 
 use thiserror::Error;
 
-use crate::ports::{EventReader, EventStore, KeepHistory, KeyHistory, RequestRecords, SinkStore, TreeStore};
+use crate::ports::{
+    ArchivedEvents, EventReader, EventStore, KeepHistory, KeyHistory, RequestRecords, SinkStore, TreeStore,
+};
 
 /// Where the store is.
 #[derive(Clone, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub struct Store {
     pub requests: Arc<dyn RequestRecords>,
     /// How far the sinks have come.
     pub sinks: Arc<dyn SinkStore>,
+    /// Lets go of what was archived.
+    pub archived: Arc<dyn ArchivedEvents>,
 }
 
 /// Why the store cannot be used, and what to do about it.
@@ -116,7 +120,7 @@ pub async fn open(config: &Config) -> Result<Store, OpenError> {
     let store = Arc::new(sqlite::Sqlite::open(&config.url).await?);
     let also = || Arc::clone(&store);
     let (log, tree, history, seen) = (also(), also(), also(), also());
-    Ok(Store { log, tree, history, seen, requests: also(), sinks: also(), events: store })
+    Ok(Store { log, tree, history, seen, requests: also(), sinks: also(), archived: also(), events: store })
 }
 
 /// Opens an existing store for reading, also while another process writes it.

@@ -3,18 +3,23 @@
 
 use std::sync::Arc;
 
-use super::{App, current::Current, generation, lifecycle, told};
+use super::{App, current::Current, generation, lifecycle, signing_key, told};
 use crate::{
-    audit::Journal,
+    audit::{
+        Journal,
+        checkpoint::SigningKey,
+        rotation,
+        sequencer::{KeyChange, Rotation},
+    },
     aws::Aws,
     config::{Fault, Settings},
-    domain::{audit::Act, reason::Reason},
+    domain::{audit::Act, chain::chain, reason::Reason},
     limit::LocalPace,
     ports::Clock,
     server::tls::Tls,
 };
 
-/// Takes over tenants, policies, issuers, quotas and certificates. Other settings need a restart.
+/// Takes over tenants, policies, issuers, quotas, certificates and the key that signs the log. Other settings need a restart.
 #[derive(Clone)]
 pub struct Reloader {
     current: Arc<Current>,
@@ -22,6 +27,7 @@ pub struct Reloader {
     aws: Option<Arc<Aws>>,
     pace: Arc<LocalPace>,
     journal: Arc<Journal>,
+    keys: KeyChange,
     clock: Arc<dyn Clock>,
 }
 
@@ -35,13 +41,17 @@ impl Reloader {
             aws: app.aws.clone(),
             pace: Arc::clone(&app.pace),
             journal: Arc::clone(&app.journal),
+            keys: app.sequencer.key_change(),
             clock: Arc::clone(&app.clock),
         }
     }
 
     /// Puts `settings` in force, or tells why not.
     pub async fn reload(&self, settings: Result<Settings, Vec<Fault>>) {
-        let done = settings.map_err(|faults| told(&faults)).and_then(|settings| self.take_over(&settings));
+        let done = match settings {
+            Ok(settings) => self.all(&settings).await,
+            Err(faults) => Err(told(&faults)),
+        };
         let (failure, detail) = match done {
             Ok(told) => {
                 tracing::info!("{told}");
@@ -59,6 +69,29 @@ impl Reloader {
         if let Err(error) = recorded {
             tracing::error!(error = &error as &dyn std::error::Error, "the reload is not recorded");
         }
+    }
+
+    async fn all(&self, settings: &Settings) -> Result<String, String> {
+        // Read before anything is taken over: a key that cannot be used changes nothing.
+        let key = signing_key(settings, false).map_err(|error| chain(&error))?;
+        let taken = self.take_over(settings)?;
+        Ok(taken + &self.use_key(key).await?)
+    }
+
+    /// Has the log signed by the key in its file, where that is another than before.
+    async fn use_key(&self, key: SigningKey) -> Result<String, String> {
+        let before = self.keys.verifiers();
+        if key.verifiers() == before {
+            return Ok(String::new());
+        }
+        if let Some(from) = before.into_iter().next().filter(|from| from != key.verifier()) {
+            let rotation = Rotation { from, to: key.verifier().to_owned() };
+            let said = rotation::record(&*self.journal, &*self.clock, &rotation).await;
+            said.map_err(|error| format!("the new key cannot be named in the log: {}", chain(&error)))?;
+        }
+        let signers = key.verifiers().join(" and ");
+        self.keys.use_key(key).await;
+        Ok(format!("; checkpoints are signed by {signers}"))
     }
 
     fn take_over(&self, settings: &Settings) -> Result<String, String> {

@@ -1,13 +1,17 @@
 //! Writes the log as files in the tlog-tiles layout, for other people's tools: `checkpoint`,
-//! `tile/…`, `tile/entries/…`, and `verifier.key`.
+//! `tile/…`, `tile/entries/…`, `verifier.key` and, where the key has changed, `handover/…`.
 
 use std::{fs, io, path::Path};
 
 use thiserror::Error;
 use tlog_tiles::Checkpoint;
 
-use super::tree::{self, Edge, WHOLE};
-use crate::ports::{EventReader, Tile, Unavailable};
+use super::{
+    archive::Archive,
+    layout::Layout,
+    tree::{self, Edge, WHOLE},
+};
+use crate::ports::{EventReader, SignedCheckpoint, Tile, Unavailable};
 
 /// How many events are read at once.
 const PAGE: u32 = 1024;
@@ -22,7 +26,9 @@ pub enum ExportError {
     #[error("the export cannot be written")]
     File(#[from] io::Error),
     /// An event is missing.
-    #[error("event {0} is missing from the log: run `logkey audit verify`")]
+    #[error(
+        "event {0} is missing from the log: where it was moved out, name the archive with --archive; otherwise run `logkey audit verify`"
+    )]
     Missing(u64),
     /// An event is longer than the form allows.
     #[error("event {0} is longer than 65535 bytes, which an entry bundle cannot hold")]
@@ -32,6 +38,19 @@ pub enum ExportError {
     Root,
 }
 
+/// What is exported, beside the events.
+#[derive(Clone, Copy, Debug)]
+pub struct Signed<'e> {
+    /// The newest checkpoint.
+    pub checkpoint: &'e Checkpoint,
+    /// As it was signed.
+    pub note: &'e str,
+    /// The keys that may sign the log; that of the newest checkpoint first.
+    pub verifiers: &'e [String],
+    /// Checkpoints that hand over from one key to the next.
+    pub handovers: &'e [SignedCheckpoint],
+}
+
 /// Writes the events that a checkpoint covers, and then the checkpoint itself.
 ///
 /// # Errors
@@ -39,16 +58,50 @@ pub enum ExportError {
 /// [`ExportError`]; then there is no new `checkpoint` in the folder.
 pub async fn export(
     log: &dyn EventReader,
-    checkpoint: &Checkpoint,
-    note: &str,
-    verifier: &str,
+    archive: Option<&Archive>,
+    signed: &Signed<'_>,
     folder: &Path,
 ) -> Result<(), ExportError> {
+    let Signed { checkpoint, note, verifiers, handovers } = *signed;
+    let mut layout = Layout::new(folder, false);
     let mut edge = Edge::default();
+    events(log, archive, &mut edge, checkpoint.size(), &mut layout).await?;
+    if edge.root() != Some(*checkpoint.hash()) {
+        return Err(ExportError::Root);
+    }
+    for handover in handovers {
+        fs::create_dir_all(folder.join("handover"))?;
+        layout.replace(&format!("handover/{}", handover.size), handover.note.as_bytes())?;
+    }
+    keys(&mut layout, verifiers)?;
+    Ok(layout.replace("checkpoint", note.as_bytes())?)
+}
+
+/// Writes `verifier.key`, and beside it those of keys that signed before, or sign too.
+pub(super) fn keys(layout: &mut Layout<'_>, verifiers: &[String]) -> io::Result<()> {
+    for (at, verifier) in verifiers.iter().enumerate() {
+        let id = verifier.split('+').nth(1).filter(|_| at > 0);
+        let name = id.map_or_else(|| "verifier.key".to_owned(), |id| format!("verifier-{id}.key"));
+        layout.replace(&name, format!("{verifier}\n").as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Writes the events from the edge on, up to and with `through`, and the tiles over them.
+pub(super) async fn events(
+    log: &dyn EventReader,
+    archive: Option<&Archive>,
+    edge: &mut Edge,
+    through: u64,
+    layout: &mut Layout<'_>,
+) -> Result<(), ExportError> {
     let mut bundle = Vec::new();
     let mut whole: Vec<Tile> = Vec::new();
-    while edge.size() < checkpoint.size() {
-        let page = log.after(edge.size(), PAGE).await?;
+    while edge.size() < through {
+        let page = match archive {
+            Some(archive) if edge.size() < archive.size() => archive.after(edge.size(), PAGE).await?,
+            Some(_) | None => log.after(edge.size(), PAGE).await?,
+        };
         if page.is_empty() {
             return Err(ExportError::Missing(edge.size() + 1));
         }
@@ -57,46 +110,28 @@ pub async fn export(
             if event.seq != seq {
                 return Err(ExportError::Missing(seq));
             }
-            if seq > checkpoint.size() {
+            if seq > through {
                 break;
             }
             let length = u16::try_from(event.body.len()).map_err(|_long| ExportError::TooLong(seq))?;
             bundle.extend(length.to_be_bytes());
             bundle.extend(event.body.as_bytes());
             edge.push(tlog_tiles::record_hash(event.body.as_bytes()), &mut whole);
-            if seq % WHOLE as u64 == 0 {
-                write(folder, &tree::path("entries", seq / WHOLE as u64 - 1, WHOLE), &bundle)?;
+            if seq.is_multiple_of(WHOLE as u64) {
+                layout.write(&tree::path("entries", seq / WHOLE as u64 - 1, WHOLE), &bundle)?;
                 bundle.clear();
             }
         }
         for tile in whole.drain(..) {
-            write_tile(folder, &tile)?;
+            layout.tile(&tile)?;
         }
     }
     if !bundle.is_empty() {
         let count = usize::try_from(edge.size() & 0xff).unwrap_or_default();
-        write(folder, &tree::path("entries", edge.size() / WHOLE as u64, count), &bundle)?;
+        layout.write(&tree::path("entries", edge.size() / WHOLE as u64, count), &bundle)?;
     }
     for tile in edge.partial() {
-        write_tile(folder, &tile)?;
+        layout.tile(&tile)?;
     }
-    if edge.root() != Some(*checkpoint.hash()) {
-        return Err(ExportError::Root);
-    }
-    fs::write(folder.join("verifier.key"), format!("{verifier}\n"))?;
-    fs::write(folder.join("checkpoint"), note)?;
-    Ok(())
-}
-
-fn write_tile(folder: &Path, tile: &Tile) -> Result<(), ExportError> {
-    let path = tree::path(&tile.level.to_string(), tile.index, tile.hashes.len() / tree::HASH);
-    write(folder, &path, &tile.hashes)
-}
-
-fn write(folder: &Path, path: &str, bytes: &[u8]) -> Result<(), ExportError> {
-    let path = folder.join("tile").join(path);
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    Ok(fs::write(path, bytes)?)
+    Ok(layout.settle()?)
 }

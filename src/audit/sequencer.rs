@@ -4,8 +4,9 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use thiserror::Error;
+use tlog_tiles::Checkpoint;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinHandle,
     time::{self, MissedTickBehavior},
 };
@@ -15,7 +16,7 @@ use super::{
     prover::{Prover, Published},
     tree::Edge,
 };
-use crate::ports::{Clock, EventReader, SignedCheckpoint, StoredEvent, TreeStore, Unavailable};
+use crate::ports::{Clock, EventReader, SignedCheckpoint, StoredEvent, Tile, TreeStore, Unavailable};
 
 /// How often it is looked for events.
 const EVERY: Duration = Duration::from_millis(500);
@@ -53,10 +54,27 @@ pub enum Broken {
 /// A log that was found to be what its last checkpoint says, and to which nothing is added yet.
 pub struct Checked(Steps);
 
+/// That another key is to sign from now on. Both are to be named in the log before it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// The verifier key of the key that signed until now.
+    pub from: String,
+    /// That of the key that is to sign.
+    pub to: String,
+}
+
+/// Hands a running sequencer another key.
+#[derive(Clone, Debug)]
+pub struct KeyChange {
+    keys: mpsc::Sender<SigningKey>,
+    published: watch::Receiver<Published>,
+}
+
 /// The running task.
 #[derive(Debug)]
 pub struct Sequencer {
     stop: Arc<Notify>,
+    keys: KeyChange,
     prover: Prover,
     task: JoinHandle<()>,
 }
@@ -66,6 +84,9 @@ struct Steps {
     tree: Arc<dyn TreeStore>,
     clock: Arc<dyn Clock>,
     key: SigningKey,
+    /// While the next checkpoint hands over: the key that signs alone afterwards.
+    next: Option<SigningKey>,
+    rotation: Option<Rotation>,
     published: watch::Sender<Published>,
     /// None after an error, until it is loaded anew.
     edge: Option<Edge>,
@@ -85,9 +106,17 @@ impl Sequencer {
         clock: Arc<dyn Clock>,
         key: SigningKey,
     ) -> Result<Checked, Broken> {
-        let mut steps = Steps { log, tree, clock, key, published: watch::Sender::default(), edge: None };
+        let published = watch::Sender::default();
+        let (next, rotation) = (None, None);
+        let mut steps = Steps { log, tree, clock, key, next, rotation, published, edge: None };
         steps.load().await?;
         Ok(Checked(steps))
+    }
+
+    /// The way to another key.
+    #[must_use]
+    pub fn key_change(&self) -> KeyChange {
+        self.keys.clone()
     }
 
     /// What tells others of the tree.
@@ -109,6 +138,13 @@ impl Sequencer {
 // === impl Checked ===
 
 impl Checked {
+    /// Whether another key than the newest checkpoint's is to sign: then an event has to say so before
+    /// [`Checked::go_on`].
+    #[must_use]
+    pub fn rotation(&self) -> Option<&Rotation> {
+        self.0.rotation.as_ref()
+    }
+
     /// Signs what is in the log by now, and goes on from there: a log that was begun has a checkpoint.
     ///
     /// # Errors
@@ -117,11 +153,12 @@ impl Checked {
     pub async fn go_on(mut self) -> Result<Sequencer, Broken> {
         self.0.catch_up().await?;
         let stop = Arc::new(Notify::new());
+        let (keys, changes) = mpsc::channel(1);
         let steps = self.0;
-        let prover =
-            Prover::new(Arc::clone(&steps.tree), steps.key.origin().into(), steps.published.subscribe());
-        let task = tokio::spawn(steps.run(Arc::clone(&stop)));
-        Ok(Sequencer { stop, prover, task })
+        let published = steps.published.subscribe();
+        let prover = Prover::new(Arc::clone(&steps.tree), steps.key.origin().into(), published.clone());
+        let task = tokio::spawn(steps.run(Arc::clone(&stop), changes));
+        Ok(Sequencer { stop, keys: KeyChange { keys, published }, prover, task })
     }
 }
 
@@ -131,10 +168,27 @@ impl fmt::Debug for Checked {
     }
 }
 
+// === impl KeyChange ===
+
+impl KeyChange {
+    /// Has this key sign. The checkpoint that follows is signed by it and by the one before, so that
+    /// whoever knows that one can follow.
+    pub async fn use_key(&self, key: SigningKey) {
+        // A sequencer that has ended signs nothing more.
+        drop(self.keys.send(key).await);
+    }
+
+    /// The keys that sign now, as verifier keys; the first one stays.
+    #[must_use]
+    pub fn verifiers(&self) -> Vec<String> {
+        self.published.borrow().verifiers.to_vec()
+    }
+}
+
 // === impl Steps ===
 
 impl Steps {
-    async fn run(mut self, stop: Arc<Notify>) {
+    async fn run(mut self, stop: Arc<Notify>, mut changes: mpsc::Receiver<SigningKey>) {
         let mut ticks = time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = false;
@@ -142,6 +196,7 @@ impl Steps {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = stop.notified() => last = true,
+                Some(key) = changes.recv() => self.hand_over(key),
             }
             if let Err(error) = self.catch_up().await {
                 self.edge = None;
@@ -153,18 +208,38 @@ impl Steps {
     }
 
     async fn catch_up(&mut self) -> Result<(), Broken> {
-        while self.step().await? {}
+        let mut grown = false;
+        while self.step().await? {
+            grown = true;
+        }
+        if !grown
+            && self.next.is_some()
+            && let Some(edge) = self.edge.clone()
+        {
+            self.sign(Vec::new(), edge).await?;
+        }
+        if let Some(next) = self.next.take() {
+            self.key = next;
+            self.rotation = None;
+        }
         self.publish();
         Ok(())
+    }
+
+    /// Signs the next checkpoint by both keys, and those after it by the new one.
+    fn hand_over(&mut self, key: SigningKey) {
+        self.key = key.beside(&self.key);
+        self.next = Some(key);
     }
 
     /// Tells those who wait how far the tree goes now.
     fn publish(&self) {
         let size = self.edge.as_ref().map_or(0, Edge::size);
         self.published.send_if_modified(|published| {
-            let news = published.size != size || published.verifiers.is_empty();
+            let verifiers = self.key.verifiers();
+            let news = published.size != size || *published.verifiers != *verifiers;
             if news {
-                *published = Published { size, verifiers: [self.key.verifier().to_owned()].into() };
+                *published = Published { size, verifiers: verifiers.into() };
             }
             news
         });
@@ -188,11 +263,21 @@ impl Steps {
             edge.push(tlog_tiles::record_hash(event.body.as_bytes()), &mut tiles);
         }
         tiles.extend(edge.partial());
+        self.sign(tiles, edge).await?;
+        Ok(true)
+    }
+
+    async fn sign(&mut self, tiles: Vec<Tile>, edge: Edge) -> Result<(), Broken> {
         let note = edge.root().and_then(|root| self.key.sign(edge.size(), root)).ok_or(Broken::Sign)?;
-        let checkpoint = SignedCheckpoint { size: edge.size(), time: self.clock.now(), note };
+        let checkpoint = SignedCheckpoint {
+            size: edge.size(),
+            time: self.clock.now(),
+            note,
+            handover: self.next.is_some(),
+        };
         self.tree.grow(&tiles, &checkpoint).await.map_err(Broken::Unavailable)?;
         self.edge = Some(edge);
-        Ok(true)
+        Ok(())
     }
 
     /// Takes up the tree where its last checkpoint left it.
@@ -202,9 +287,7 @@ impl Steps {
             self.edge = Some(Edge::default());
             return Ok(());
         };
-        let known = [self.key.verifier().to_owned()];
-        let checkpoint = checkpoint::read(signed.note.as_bytes(), self.key.origin(), &known)
-            .map_err(Broken::Checkpoint)?;
+        let checkpoint = self.read(signed.note.as_bytes())?;
         let size = checkpoint.size();
         let broken = Broken::Tree { size };
         let edge = Edge::load(&*self.tree, size).await.map_err(Broken::Unavailable)?;
@@ -212,6 +295,24 @@ impl Steps {
         self.check_tail(&edge).await?;
         self.edge = Some(edge);
         Ok(())
+    }
+
+    /// Reads the newest checkpoint, and sees whether another key than the first one signed it: then the
+    /// first one takes over.
+    fn read(&mut self, note: &[u8]) -> Result<Checkpoint, Broken> {
+        let origin = self.key.origin();
+        let all = self.key.verifiers();
+        let checkpoint = checkpoint::read(note, origin, &all).map_err(Broken::Checkpoint)?;
+        let signed = |key: &&String| checkpoint::read(note, origin, std::slice::from_ref(*key)).is_ok();
+        if self.next.is_none()
+            && let Some(to) = all.first()
+            && !signed(&to)
+            && let Some(from) = all.iter().find(signed)
+        {
+            self.rotation = Some(Rotation { from: from.clone(), to: to.clone() });
+            self.next = Some(self.key.clone());
+        }
+        Ok(checkpoint)
     }
 
     /// The events of the last tile are those that were signed. All of them: `audit verify`.

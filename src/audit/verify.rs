@@ -1,22 +1,30 @@
 //! Checks a log against itself, its signed checkpoint, and a checkpoint that an auditor kept. One pass
 //! over the events in bounded memory; says at which event, and in what way, the log was changed.
 
+mod archived;
+mod labels;
+mod trust;
+
 use std::collections::HashMap;
 
 use thiserror::Error;
 use tlog_tiles::{Checkpoint, Hash};
 
+use self::{archived::Claim, trust::Trust};
+pub use self::{archived::MovedOut, trust::trusted};
 use super::{
+    archive::Archive,
     checkpoint::{self, BadCheckpoint},
     tree::{Edge, HASH, WHOLE},
-    view::View,
 };
-use crate::ports::{EventReader, StoredEvent, Tile, TreeStore, Unavailable};
+use crate::ports::{EventReader, Labelled, Tile, TreeStore, Unavailable};
 
 /// How many events are read at once.
 const PAGE: u32 = 1024;
 /// Most findings that are told; a log with more is changed all the same.
 const MOST: usize = 100;
+/// Most altered events among which it is looked for what was reordered.
+const MOST_COMPARED: usize = 4096;
 
 /// What a log is checked against.
 #[derive(Clone, Debug)]
@@ -27,6 +35,8 @@ pub struct Against<'k> {
     pub verifiers: &'k [String],
     /// A checkpoint that was kept elsewhere.
     pub kept: Option<&'k Checkpoint>,
+    /// Where events are that were moved out.
+    pub archive: Option<&'k Archive>,
 }
 
 /// How a log was changed.
@@ -54,11 +64,23 @@ pub enum Finding {
         /// The last one.
         last: u64,
     },
-    /// The store finds the event by another id or tenant than its bytes say.
-    #[error("event {seq} is indexed as something else than it says")]
+    /// The store finds the event by something else than its bytes say.
+    #[error("event {seq} is indexed as something else than it says: {columns}")]
     Mislabelled {
         /// Its place.
         seq: u64,
+        /// By what.
+        columns: String,
+    },
+    /// The archive, or what the log says of it, is of other events.
+    #[error(
+        "events 1 to {last} were moved out, and their hashes are not those that the log's event {said} names"
+    )]
+    Archived {
+        /// The last one's place.
+        last: u64,
+        /// The event that says so.
+        said: u64,
     },
     /// Events and the hashes over them were changed together.
     #[error("events {first} to {last} were altered, together with the hashes over them")]
@@ -102,6 +124,8 @@ pub struct Report {
     pub signed: u64,
     /// In what way it was changed; empty where it is whole.
     pub findings: Vec<Finding>,
+    /// The events that were moved out to an archive, as the log itself says.
+    pub moved_out: Option<MovedOut>,
 }
 
 /// One pass over a log.
@@ -109,6 +133,10 @@ struct Pass<'p> {
     tree: &'p dyn TreeStore,
     against: &'p Against<'p>,
     signed: Option<Checkpoint>,
+    /// Checkpoints at which one key handed over to the next.
+    handovers: Vec<Checkpoint>,
+    /// What the log says was moved out.
+    claim: Option<Claim>,
     /// The tree as its stored leaf hashes make it.
     edge: Edge,
     /// The stored leaf hashes from the tile in which the edge stands.
@@ -129,12 +157,12 @@ pub async fn verify(
     against: &Against<'_>,
     mut progress: impl FnMut(u64),
 ) -> Result<Report, Unavailable> {
-    let mut pass = Pass::begin(tree, against).await?;
-    let mut last = 0;
+    let mut pass = Pass::begin(log, tree, against).await?;
+    let mut last = pass.moved_out(log, &mut progress).await?;
     loop {
-        let page = log.after(last, PAGE).await?;
+        let page = log.labelled(last, PAGE).await?;
         let Some(newest) = page.last() else { break };
-        last = newest.seq;
+        last = newest.event.seq;
         for event in &page {
             pass.take(event).await?;
         }
@@ -146,9 +174,14 @@ pub async fn verify(
 // === impl Pass ===
 
 impl<'p> Pass<'p> {
-    async fn begin(tree: &'p dyn TreeStore, against: &'p Against<'p>) -> Result<Self, Unavailable> {
+    async fn begin(
+        log: &dyn EventReader,
+        tree: &'p dyn TreeStore,
+        against: &'p Against<'p>,
+    ) -> Result<Self, Unavailable> {
         let mut report = Report::default();
-        let signed = match read(tree, against).await? {
+        let Trust { verifiers, handovers } = trust::follow(log, tree, against).await?;
+        let signed = match read(tree, against.origin, &verifiers).await? {
             Ok(signed) => Some(signed),
             Err(why) => {
                 report.findings.push(Finding::Checkpoint(why));
@@ -161,23 +194,37 @@ impl<'p> Pass<'p> {
         {
             report.findings.push(Finding::RolledBack { kept: kept.size(), now: report.signed });
         }
-        let (edge, leaves, found) = (Edge::default(), Vec::new(), Vec::new());
-        Ok(Self { tree, against, signed, edge, leaves, found, report })
+        let (edge, leaves, found, claim) = (Edge::default(), Vec::new(), Vec::new(), None);
+        Ok(Self { tree, against, signed, handovers, claim, edge, leaves, found, report })
     }
 
-    async fn take(&mut self, event: &StoredEvent) -> Result<(), Unavailable> {
+    async fn take(&mut self, labelled: &Labelled) -> Result<(), Unavailable> {
+        let event = &labelled.event;
         let expected = self.edge.size() + 1;
         if event.seq > expected {
             self.removed(expected, event.seq - 1).await?;
         }
-        let leaf = tlog_tiles::record_hash(event.body.as_bytes());
-        let signed = self.stored_leaf().await?.unwrap_or(leaf);
-        if leaf != signed {
-            self.found.push((event.seq, leaf, signed));
-        } else if !is_labelled(event) {
-            self.tell(Finding::Mislabelled { seq: event.seq });
+        if self.is_signed(event.seq, event.body.as_bytes()).await? {
+            let columns = labels::wrong(labelled);
+            if !columns.is_empty() {
+                self.tell(Finding::Mislabelled { seq: event.seq, columns });
+            }
         }
-        self.push(signed).await
+        Ok(())
+    }
+
+    /// Adds the leaf that was signed at this place, and tells whether it is that of these bytes.
+    async fn is_signed(&mut self, seq: u64, body: &[u8]) -> Result<bool, Unavailable> {
+        let leaf = tlog_tiles::record_hash(body);
+        let signed = self.stored_leaf().await?.unwrap_or(leaf);
+        let same = leaf == signed;
+        if !same && self.found.len() < MOST_COMPARED {
+            self.found.push((seq, leaf, signed));
+        } else if !same {
+            self.tell(Finding::Altered { seq });
+        }
+        self.push(signed).await?;
+        Ok(same)
     }
 
     async fn removed(&mut self, first: u64, last: u64) -> Result<(), Unavailable> {
@@ -214,8 +261,9 @@ impl<'p> Pass<'p> {
         let differs = |checkpoint: &Checkpoint| {
             checkpoint.size() == size && root().is_none_or(|root| root != *checkpoint.hash())
         };
-        let (unsigned, forked) =
-            (self.signed.as_ref().is_some_and(differs), self.against.kept.is_some_and(differs));
+        let unsigned = self.signed.as_ref().is_some_and(differs) || self.handovers.iter().any(differs);
+        let forked = self.against.kept.is_some_and(differs);
+        self.compare_claim();
         if unsigned || size == self.report.signed {
             for tile in self.edge.partial().iter().filter(|tile| tile.level > 0) {
                 self.compare(tile).await?;
@@ -274,17 +322,12 @@ impl<'p> Pass<'p> {
 
 async fn read(
     tree: &dyn TreeStore,
-    against: &Against<'_>,
+    origin: &str,
+    verifiers: &[String],
 ) -> Result<Result<Checkpoint, String>, Unavailable> {
     let Some(signed) = tree.checkpoint().await? else {
         return Ok(Err("there is none".to_owned()));
     };
-    let read: Result<Checkpoint, BadCheckpoint> =
-        checkpoint::read(signed.note.as_bytes(), against.origin, against.verifiers);
+    let read: Result<Checkpoint, BadCheckpoint> = checkpoint::read(signed.note.as_bytes(), origin, verifiers);
     Ok(read.map_err(|error| error.to_string()))
-}
-
-/// Whether the store finds the event by what its bytes say.
-fn is_labelled(event: &StoredEvent) -> bool {
-    View::try_from(event).is_ok_and(|view| view.id == event.id.to_string() && view.tenant == event.tenant)
 }

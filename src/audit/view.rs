@@ -51,6 +51,16 @@ pub struct View {
     pub correlation: String,
     /// How many equal events it stands for.
     pub count: u32,
+    /// `OK` or the reason of a failure; none where it has not ended.
+    pub status: Option<String>,
+    /// `unmapped.logkey.closes`: the intent that it closes.
+    pub closes: Option<String>,
+    /// `unmapped.logkey.archived_last` and `archived_root`: the last of the events that were moved out,
+    /// and the root over them.
+    pub archived: Option<(u64, String)>,
+    /// `unmapped.logkey.old_verifier` and `new_verifier`: by which key checkpoints were signed before,
+    /// and from here on.
+    pub rotated: Option<(String, String)>,
 }
 
 /// The bytes are not those of an event.
@@ -135,6 +145,11 @@ struct Own {
     settled: Option<String>,
     requested_key: Option<String>,
     resolved_key: Option<String>,
+    closes: Option<String>,
+    archived_last: Option<u64>,
+    archived_root: Option<String>,
+    old_verifier: Option<String>,
+    new_verifier: Option<String>,
 }
 
 // === impl View ===
@@ -156,6 +171,7 @@ impl TryFrom<&StoredEvent> for View {
             None => (None, None),
         };
         let succeeded = (wire.status_id == 1).then(|| "OK".to_owned());
+        let status = wire.status_code.or(succeeded);
         Ok(Self {
             seq,
             id: wire.metadata.uid,
@@ -173,10 +189,14 @@ impl TryFrom<&StoredEvent> for View {
             requested_key: own.requested_key,
             resolved_key: own.resolved_key,
             previous_key: own.previous_key,
-            outcome: own.settled.or(wire.status_code).or(succeeded),
+            outcome: own.settled.or_else(|| status.clone()),
             detail: wire.status_detail,
             correlation: wire.metadata.correlation_uid,
             count: wire.count.unwrap_or(1),
+            status,
+            closes: own.closes,
+            archived: own.archived_last.zip(own.archived_root),
+            rotated: own.old_verifier.zip(own.new_verifier),
         })
     }
 }

@@ -1,11 +1,15 @@
-//! `logkey audit`: reads and checks the audit log, also while the service runs.
+//! `logkey audit`: reads and checks the audit log, also while the service runs; moves old events out, and
+//! changes the key that signs.
 
+mod archive;
 mod export;
 mod list;
+mod offline;
 mod prove;
+mod rotate_key;
 mod show;
 pub mod table;
-mod verify;
+mod whole;
 
 use std::{error::Error, fs, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -13,8 +17,11 @@ use clap::{Args, Subcommand};
 use tlog_tiles::Checkpoint;
 
 use crate::{
-    audit::checkpoint::{self, SigningKey},
-    config::{ProcessEnv, Settings},
+    audit::{
+        checkpoint::{self, SigningKey},
+        verify,
+    },
+    config::{ArchiveSettings, ProcessEnv, Settings},
     domain::chain::chain,
     store::{self, Readable},
 };
@@ -36,11 +43,15 @@ enum Verb {
     /// Show one event whole.
     Show(show::ShowArgs),
     /// Check that the log is whole: 0 if it is, 1 if it was changed, 2 if that cannot be told.
-    Verify(verify::VerifyArgs),
+    Verify(whole::VerifyArgs),
     /// Write the log as files that other people's tools can check.
     Export(export::ExportArgs),
     /// Write a proof that an event is in the log.
     Prove(prove::ProveArgs),
+    /// Move old events out to an archive. The service must be stopped.
+    Archive(archive::ArchiveArgs),
+    /// Have another key sign the log's checkpoints.
+    RotateKey(rotate_key::RotateKeyArgs),
 }
 
 /// Where the log is.
@@ -58,9 +69,9 @@ struct Place {
 #[derive(Debug, Args)]
 struct Trust {
     /// A verifier key that was kept, or the file that holds it; otherwise it is taken from the log's
-    /// signing key.
+    /// signing key. May be given several times.
     #[arg(long, value_name = "KEY")]
-    verifier: Option<String>,
+    verifier: Vec<String>,
 }
 
 /// The log as the command line names it.
@@ -68,6 +79,7 @@ struct Log {
     store: store::Config,
     origin: Box<str>,
     key_file: Option<PathBuf>,
+    archive: ArchiveSettings,
 }
 
 /// Why a verb did not do what it should: printed once, by [`run`].
@@ -86,9 +98,11 @@ pub async fn run(args: AuditArgs) -> ExitCode {
     let done = match args.verb {
         Verb::List(args) => list::run(args).await,
         Verb::Show(args) => show::run(args).await,
-        Verb::Verify(args) => verify::run(args).await,
+        Verb::Verify(args) => whole::run(args).await,
         Verb::Export(args) => export::run(args).await,
         Verb::Prove(args) => prove::run(args).await,
+        Verb::Archive(args) => archive::run(args).await,
+        Verb::RotateKey(args) => rotate_key::run(args).await,
     };
     match done {
         Ok(code) => code,
@@ -114,7 +128,8 @@ impl Place {
     fn log(&self) -> Result<Log, Failure> {
         let Some(path) = &self.config else {
             let store = store::Config { url: self.store.clone().unwrap_or_default() };
-            return Ok(Log { store, origin: ORIGIN.into(), key_file: None });
+            let archive = ArchiveSettings::default();
+            return Ok(Log { store, origin: ORIGIN.into(), key_file: None, archive });
         };
         let settings = Settings::load(path, &ProcessEnv).map_err(|faults| {
             let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -122,7 +137,7 @@ impl Place {
         })?;
         let store = settings.store.config;
         let (origin, key_file) = (settings.audit.checkpoint_origin, settings.audit.checkpoint_key_file);
-        Ok(Log { store, origin, key_file })
+        Ok(Log { store, origin, key_file, archive: settings.audit.archive })
     }
 
     async fn open(&self) -> Result<Readable, Failure> {
@@ -133,23 +148,34 @@ impl Place {
 // === impl Log ===
 
 impl Log {
-    /// The verifier key to believe.
-    fn verifier(&self, trust: &Trust) -> Result<String, Failure> {
-        if let Some(told) = &trust.verifier {
-            let kept = fs::read_to_string(told).unwrap_or_else(|_not_a_file| told.clone());
-            return Ok(kept.trim().to_owned());
+    /// The verifier keys to begin with.
+    fn verifiers(&self, trust: &Trust) -> Result<Vec<String>, Failure> {
+        if trust.verifier.is_empty() {
+            return Ok(SigningKey::open(&self.key_file()?, &self.origin)?.verifiers());
         }
+        let kept = |told: &String| {
+            let kept = fs::read_to_string(told).unwrap_or_else(|_not_a_file| told.clone());
+            kept.trim().to_owned()
+        };
+        Ok(trust.verifier.iter().map(kept).collect())
+    }
+
+    /// Where the signing key is.
+    fn key_file(&self) -> Result<PathBuf, Failure> {
         let beside = || self.store.file().map(|file| checkpoint::key_beside(&file));
         let path = self.key_file.clone().or_else(beside);
-        let path = path.ok_or("which key signs the log? Name it with --verifier")?;
-        Ok(SigningKey::open(&path, &self.origin)?.verifier().to_owned())
+        Ok(path.ok_or("which key signs the log? Name it with --verifier")?)
+    }
+
+    /// The keys that may sign, as far as the log itself leads there from those that are known.
+    async fn trusted(&self, open: &Readable, known: &[String]) -> Result<Vec<String>, Failure> {
+        Ok(verify::trusted(&*open.log, &*open.tree, &self.origin, known).await?)
     }
 
     /// The newest checkpoint, as it was signed and as it reads.
-    async fn newest(&self, open: &Readable, verifier: &str) -> Result<(String, Checkpoint), Failure> {
+    async fn newest(&self, open: &Readable, trusted: &[String]) -> Result<(String, Checkpoint), Failure> {
         let signed = open.tree.checkpoint().await?.ok_or("the log has no checkpoint yet")?;
-        let known = [verifier.to_owned()];
-        let read = checkpoint::read(signed.note.as_bytes(), &self.origin, &known)?;
+        let read = checkpoint::read(signed.note.as_bytes(), &self.origin, trusted)?;
         Ok((signed.note, read))
     }
 }

@@ -1,6 +1,6 @@
 //! `[audit]`: what is recorded besides changes, how checkpoints are signed, and where the log goes.
 
-use std::{error::Error as _, path::PathBuf};
+use std::{error::Error as _, path::PathBuf, time::Duration};
 
 use super::{
     section::Section,
@@ -16,6 +16,10 @@ use crate::{
 
 /// Default of `audit.checkpoint_origin`.
 const ORIGIN: &str = "logkey";
+/// The least age of events that are moved out.
+const DAY: Duration = Duration::from_hours(24);
+/// The largest such age: a hundred years.
+const LONGEST: Duration = Duration::from_hours(24 * 36_525);
 
 /// How the audit log is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +28,23 @@ pub struct Audit {
     pub journal: Config,
     /// How many streams of events may be open.
     pub streams: StreamLimits,
+    /// When and where events are moved out.
+    pub archive: ArchiveSettings,
     /// The log's name in its checkpoints.
     pub checkpoint_origin: Box<str>,
     /// The Ed25519 key that signs checkpoints; none is one that is made beside the store.
     pub checkpoint_key_file: Option<PathBuf>,
     /// Where the log goes besides the store.
     pub sinks: Vec<SinkSettings>,
+}
+
+/// When and where events are moved out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ArchiveSettings {
+    /// How old they have to be.
+    pub after: Option<Duration>,
+    /// Where to.
+    pub dir: Option<PathBuf>,
 }
 
 /// Reads `[audit]`.
@@ -40,6 +55,10 @@ pub(super) fn read(section: &Section<'_>) -> Audit {
         streams: StreamLimits {
             per_tenant: section.or("streams_per_tenant", streams.per_tenant, value::count),
             in_all: section.or("streams", streams.in_all, value::count),
+        },
+        archive: ArchiveSettings {
+            after: section.optional("archive_after", value::duration_within(DAY, LONGEST)),
+            dir: section.path("archive_dir"),
         },
         checkpoint_origin: section.or("checkpoint_origin", ORIGIN.into(), origin),
         checkpoint_key_file: section.secret_file("checkpoint_key_file"),

@@ -49,6 +49,8 @@ pub struct Event {
     pub end: Option<End>,
     /// More that is known, for people: bounded and escaped where it is kept.
     pub detail: Option<Box<str>>,
+    /// What was done to the log itself.
+    pub log: Option<LogChange>,
     /// How many equal events this one stands for.
     pub count: u32,
 }
@@ -94,6 +96,29 @@ pub enum Act {
     Reload,
     /// Events that nobody waited for could not be kept; the count says how many.
     Lost,
+    /// The oldest events were moved out to an archive.
+    Archive,
+    /// Another key signs checkpoints from here on.
+    RotateKey,
+}
+
+/// What was done to the log itself, so that whoever checks it knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogChange {
+    /// Its first events were moved out to an archive.
+    Archived {
+        /// The last one's place; the first one's is 1.
+        last: u64,
+        /// The root of the tree over them, in base64 as checkpoints have it.
+        root: Box<str>,
+    },
+    /// Its checkpoints are signed by another key.
+    Rotated {
+        /// The verifier key of the key that signed until here.
+        from: Box<str>,
+        /// That of the key that signs from here on.
+        to: Box<str>,
+    },
 }
 
 /// Who, as far as is known.
@@ -223,6 +248,7 @@ impl Event {
             via: Via::default(),
             end: None,
             detail: None,
+            log: None,
             count: 1,
         }
     }
@@ -244,6 +270,7 @@ impl Event {
             via: Via::default(),
             end: None,
             detail: None,
+            log: None,
             count: 1,
         }
     }

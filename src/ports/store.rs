@@ -66,6 +66,27 @@ pub struct StoredEvent {
     pub body: String,
 }
 
+/// An event with everything that the store finds it by, for whoever checks that against its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labelled {
+    /// The event.
+    pub event: StoredEvent,
+    /// When it happened.
+    pub time: Timestamp,
+    /// Which part of a call it records.
+    pub kind: String,
+    /// What was done.
+    pub action: String,
+    /// In which account.
+    pub account: Option<String>,
+    /// What ties the events of one call together.
+    pub correlation: String,
+    /// `OK`, or the reason of a failure.
+    pub outcome: Option<String>,
+    /// The intent that it closes.
+    pub closes: Option<EventId>,
+}
+
 /// Which events to read; what is none is not asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EventFilter {
@@ -130,6 +151,9 @@ pub trait EventReader: Send + Sync + 'static {
     /// Events after a place in the log, oldest first, at most `limit`.
     async fn after(&self, seq: u64, limit: u32) -> Result<Vec<StoredEvent>, Unavailable>;
 
+    /// The same with their labels.
+    async fn labelled(&self, seq: u64, limit: u32) -> Result<Vec<Labelled>, Unavailable>;
+
     /// The intents from before a time whose end is not known: without an outcome, or with one that
     /// says so, and not settled. Oldest first.
     async fn unsettled(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable>;
@@ -158,6 +182,8 @@ pub struct SignedCheckpoint {
     pub time: Timestamp,
     /// The signed note.
     pub note: String,
+    /// Whether it hands over from one key to the next, being signed by both: then it is kept for ever.
+    pub handover: bool,
 }
 
 /// The tree over the log. One process at a time makes it grow.
@@ -166,11 +192,25 @@ pub trait TreeStore: Send + Sync + 'static {
     /// The newest checkpoint, if there is one.
     async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable>;
 
+    /// The checkpoints that hand over from one key to the next, the smallest first.
+    async fn handovers(&self) -> Result<Vec<SignedCheckpoint>, Unavailable>;
+
     /// The tiles with these levels and places, as far as they are there.
     async fn tiles(&self, wanted: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable>;
 
     /// Keeps new and longer tiles together with the checkpoint that covers them.
     async fn grow(&self, tiles: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), Unavailable>;
+}
+
+/// Lets go of events that were moved out to an archive.
+#[async_trait]
+pub trait ArchivedEvents: Send + Sync + 'static {
+    /// Up to which place everything else that reads the log in order has it; none where nothing does.
+    async fn read_through(&self) -> Result<Option<u64>, Unavailable>;
+
+    /// Removes the events up to and with this place, the oldest first; the tree over them stays. Done by
+    /// and by, so that writing goes on meanwhile; what an interruption leaves is removed next time.
+    async fn remove_through(&self, seq: u64) -> Result<(), Unavailable>;
 }
 
 /// A batch was not kept, or that is not known.

@@ -1,6 +1,7 @@
 //! The store in one SQLite file: WAL, synced at every commit, written by one process and one
 //! connection. Readers have a small pool and never wait for the writer.
 
+mod archive;
 mod file;
 mod history;
 mod read;
@@ -25,8 +26,8 @@ use super::OpenError;
 use crate::{
     domain::{audit::EventId, time::Timestamp},
     ports::{
-        AppendError, Batch, EventFilter, EventReader, EventStore, SignedCheckpoint, SinkPosition, SinkStore,
-        StoredEvent, Tile, TreeStore, Unavailable,
+        AppendError, Batch, EventFilter, EventReader, EventStore, Labelled, SignedCheckpoint, SinkPosition,
+        SinkStore, StoredEvent, Tile, TreeStore, Unavailable,
     },
 };
 
@@ -122,8 +123,14 @@ impl EventReader for Sqlite {
         self.reader.after(seq, limit).await
     }
 
+    async fn labelled(&self, seq: u64, limit: u32) -> Result<Vec<Labelled>, Unavailable> {
+        self.reader.labelled(seq, limit).await
+    }
+
     async fn unsettled(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
-        self.reader.unsettled(before).await
+        let found = self.reader.unsettled(before).await?;
+        self.remember_settled().await;
+        Ok(found)
     }
 
     async fn find(&self, id: EventId) -> Result<Option<StoredEvent>, Unavailable> {
@@ -135,6 +142,10 @@ impl EventReader for Sqlite {
 impl TreeStore for Sqlite {
     async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
         self.reader.checkpoint().await
+    }
+
+    async fn handovers(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        self.reader.handovers().await
     }
 
     async fn tiles(&self, wanted: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {

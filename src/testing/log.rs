@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::{
     domain::{audit::EventId, time::Timestamp},
-    ports::{AuditTree, EventFilter, EventReader, LeafHash, SignedTree, StoredEvent, Unavailable},
+    ports::{AuditTree, EventFilter, EventReader, Labelled, LeafHash, SignedTree, StoredEvent, Unavailable},
 };
 
 /// An empty log, without a checkpoint.
@@ -22,6 +22,10 @@ impl EventReader for FakeLog {
     }
 
     async fn after(&self, _: u64, _: u32) -> Result<Vec<StoredEvent>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    async fn labelled(&self, _: u64, _: u32) -> Result<Vec<Labelled>, Unavailable> {
         Ok(Vec::new())
     }
 

@@ -6,6 +6,7 @@ set -uo pipefail
 package=keyassociation.v1
 keys=$package.KeyAssociationService
 tenants=$package.TenantService
+audit=$package.AuditService
 account=111122223333
 key=arn:aws:kms:us-east-1:$account:key/11111111-1111-4111-8111-111111111111
 group="arn:aws:logs:us-east-1:$account:log-group:/payments/grpcurl"
@@ -43,7 +44,7 @@ shows() {
   fi
 }
 
-shows "list finds the services" "$keys" "$tenants" grpc.health.v1.Health -- bare "$LOGKEY_ADDRESS" list
+shows "list finds the services" "$audit" "$keys" "$tenants" grpc.health.v1.Health -- bare "$LOGKEY_ADDRESS" list
 shows "list by reflection v1" "$keys" -- \
   bare -d '{"list_services":"*"}' "$LOGKEY_ADDRESS" grpc.reflection.v1.ServerReflection/ServerReflectionInfo
 for rpc in AssociateKmsKey DisassociateKmsKey GetKeyAssociation ListKeyAssociations CheckKeyAssociation GetKeyUsage; do
@@ -53,7 +54,7 @@ done
 shows "describe tells every field" "kms_key_id = 5" "optional string expected_kms_key_id = 9" "at most 512 characters" -- \
   bare "$LOGKEY_ADDRESS" describe "$package.AssociateKmsKeyRequest"
 
-for service in "" "$keys" "$tenants"; do
+for service in "" "$audit" "$keys" "$tenants"; do
   shows "health of '$service' without a token" SERVING -- \
     bare -d "{\"service\":\"$service\"}" "$LOGKEY_ADDRESS" grpc.health.v1.Health/Check
 done
@@ -75,6 +76,30 @@ shows "CheckKeyAssociation" '"verdict"' '"name": "KEY_STATE"' OUTCOME_PASSED -- 
   as "$LOGKEY_TOKEN_READER" "$keys/CheckKeyAssociation" "{\"resource_identifier\":\"$group\",\"kms_key_id\":\"$key\"}"
 shows "GetKeyUsage says that this release lacks it" '"code": 12' FEATURE_UNAVAILABLE -- \
   as "$LOGKEY_TOKEN_READER" "$keys/GetKeyUsage" "{\"kms_key_id\":\"$key\"}"
+
+for rpc in ListAuditEvents WatchAuditEvents GetCheckpoint GetInclusionProof GetConsistencyProof; do
+  shows "describe tells $rpc, comments included" "rpc $rpc (" "Needs the scope" -- bare "$LOGKEY_ADDRESS" describe "$audit.$rpc"
+done
+
+# Proofs, taken by grpcurl and checked by Go's sumdb, beginning with the checkpoint that was kept first.
+proofs=$(mktemp -d)
+trap 'rm -rf "$proofs"' EXIT
+as "$LOGKEY_TOKEN_AUDITOR" "$audit/GetCheckpoint" >"$proofs/older.json"
+changed=$(as "$LOGKEY_TOKEN_PAYMENTS" "$keys/AssociateKmsKey" "{\"resource_identifier\":\"$group\",\"kms_key_id\":\"$key\"}" |
+  sed -n 's/.*"auditEventId": "\([^"]*\)".*/\1/p')
+as "$LOGKEY_TOKEN_AUDITOR" "$audit/GetInclusionProof" "{\"event_id\":\"$changed\"}" >"$proofs/inclusion.json"
+as "$LOGKEY_TOKEN_AUDITOR" "$audit/ListAuditEvents" '{"filter":{"action":"AssociateKmsKey","outcome":"OK"},"page_size":1}' >"$proofs/event.json"
+number() { sed -n "s/.*\"$1\": \"\([0-9]*\)\".*/\1/p" "$2"; }
+as "$LOGKEY_TOKEN_AUDITOR" "$audit/GetConsistencyProof" \
+  "{\"old_tree_size\":$(number treeSize "$proofs/older.json"),\"new_tree_size\":$(number treeSize "$proofs/inclusion.json")}" >"$proofs/consistency.json"
+tlog() { (cd "$(dirname "${BASH_SOURCE[0]}")/audit/tlog" && GOFLAGS=-modcacherw go run . -grpc "$1" 2>&1); }
+shows "ListAuditEvents" "$changed" '"kind": "outcome"' -- cat "$proofs/event.json"
+shows "sumdb follows both proofs to the signed root" "leads to the signed root" -- tlog "$proofs"
+sed -i 's/TICKET\|outcome/0utcome/g' "$proofs/event.json"
+shows "sumdb finds an event that was changed" "not in the log" -- tlog "$proofs"
+shows "a tenant's own events only" SCOPE_MISSING -- as "$LOGKEY_TOKEN_READER" "$audit/ListAuditEvents"
+shows "an event of another tenant" '"code": 5' AUDIT_EVENT_NOT_FOUND -- \
+  as "$LOGKEY_TOKEN_AUDITOR" "$audit/GetInclusionProof" '{"event_id":"019a0000-0000-7000-8000-000000000000"}'
 
 shows "no token" '"code": 16' TOKEN_MISSING google.rpc.RequestInfo -- \
   bare -format-error "$LOGKEY_ADDRESS" "$tenants/GetCaller"

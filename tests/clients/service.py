@@ -34,6 +34,8 @@ CALLERS = {
     "payments": ("payments", SCOPES),
     "reader": ("payments", "logkey:read"),
     "orders": ("orders", SCOPES),
+    "auditor": ("payments", "logkey:audit"),
+    "operator": ("orders", "logkey:audit logkey:admin"),
     "metered": ("metered", SCOPES),
     "portal": ("portal", SCOPES),
 }

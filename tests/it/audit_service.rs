@@ -332,6 +332,7 @@ async fn a_stop_ends_streams_with_a_word_and_records_it() {
     let reader = service.caller("payments", OWN);
     let mut stream = reader.watch(Some(0), AuditEventFilter::default()).await.unwrap();
     next(&mut stream, 1).await;
+    drop(reader);
     let (ended, service) = tokio::join!(end(stream), service.restart());
     assert_eq!((reason(&ended), ended.code()), ("SHUTTING_DOWN".into(), Code::Unavailable));
     let events = service.events().await;

@@ -6,7 +6,8 @@ use logkey::{
     audit::{
         self, Journal, Opened, Sequencer, checkpoint,
         checkpoint::SigningKey,
-        export, prove, sequencer,
+        export::{self, Signed},
+        prove, sequencer,
         verify::{Against, Finding, Report, verify},
     },
     config::{EmptyEnv, Settings},
@@ -81,7 +82,7 @@ async fn check(dir: &TempDir, kept: Option<&str>) -> Report {
     let open = store::open_reader(&config(dir)).await.unwrap();
     let verifiers = [key(dir).verifier().to_owned()];
     let kept = kept.map(|note| checkpoint::read(note.as_bytes(), ORIGIN, &verifiers).unwrap());
-    let against = Against { origin: ORIGIN, verifiers: &verifiers, kept: kept.as_ref() };
+    let against = Against { origin: ORIGIN, verifiers: &verifiers, kept: kept.as_ref(), archive: None };
     verify(&*open.log, &*open.tree, &against, |_| {}).await.unwrap()
 }
 
@@ -91,7 +92,7 @@ async fn newest(dir: &TempDir) -> String {
 }
 
 /// What someone does who can write the file.
-async fn tamper(dir: &TempDir, sql: &'static str) {
+async fn tamper(dir: &TempDir, sql: impl sqlx::SqlSafeStr) {
     let mut file = sqlx::SqliteConnection::connect(&config(dir).url).await.unwrap();
     sqlx::raw_sql(sql).execute(&mut file).await.unwrap();
     file.close().await.unwrap();
@@ -114,7 +115,7 @@ async fn a_whole_log_is_called_whole_also_against_every_checkpoint_that_was_kept
         grow(&dir, count, "call").await;
         kept.push(newest(&dir).await);
     }
-    let whole = Report { events: 701, signed: 701, findings: Vec::new() };
+    let whole = Report { events: 701, signed: 701, ..Report::default() };
     assert_eq!(check(&dir, None).await, whole);
     for note in &kept {
         assert_eq!(check(&dir, Some(note)).await, whole);
@@ -135,7 +136,6 @@ async fn every_way_to_change_the_log_is_told_with_its_place() {
              UPDATE event SET body = (SELECT body FROM two WHERE two.seq = 605 - event.seq) WHERE seq IN (5, 600)",
             &[Finding::Reordered { seq: 5, signed_at: 600 }, Finding::Reordered { seq: 600, signed_at: 5 }],
         ),
-        ("UPDATE event SET tenant = 'other' WHERE seq = 7", &[Finding::Mislabelled { seq: 7 }]),
         (
             "DELETE FROM tile WHERE level = 1",
             &[Finding::Rehashed { first: 1, last: 256 }, Finding::Rehashed { first: 257, last: 512 }],
@@ -143,8 +143,32 @@ async fn every_way_to_change_the_log_is_told_with_its_place() {
     ];
     for (sql, findings) in cases {
         let copy = copy(&dir);
-        tamper(&copy, sql).await;
+        tamper(&copy, *sql).await;
         assert_eq!(check(&copy, None).await.findings, *findings, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn every_column_by_which_an_event_is_found_is_held_against_its_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    grow(&dir, 9, "call").await;
+    let changes = [
+        ("id", "id = randomblob(16)"),
+        ("tenant", "tenant = 'other'"),
+        ("time", "time = time + 1"),
+        ("kind", "kind = 'read'"),
+        ("action", "action = 'Stop'"),
+        ("account", "account = '111122223333'"),
+        ("correlation", "correlation = 'other'"),
+        ("outcome", "outcome = 'OK'"),
+        ("closes", "closes = id"),
+    ];
+    for (column, change) in changes {
+        let copy = copy(&dir);
+        let sql = format!("UPDATE event SET {change} WHERE seq = 7");
+        tamper(&copy, sqlx::AssertSqlSafe(sql)).await;
+        let wrong = Finding::Mislabelled { seq: 7, columns: column.into() };
+        assert_eq!(check(&copy, None).await.findings, [wrong]);
     }
 }
 
@@ -262,7 +286,8 @@ async fn an_export_holds_every_event_and_the_hashes_over_them() {
     let (note, key) = (newest(&dir).await, key(&dir));
     let read = checkpoint::read(note.as_bytes(), ORIGIN, &[key.verifier().to_owned()]).unwrap();
     let open = store::open_reader(&config(&dir)).await.unwrap();
-    export::export(&*open.log, &read, &note, key.verifier(), out.path()).await.unwrap();
+    let signed = Signed { checkpoint: &read, note: &note, verifiers: &key.verifiers(), handovers: &[] };
+    export::export(&*open.log, None, &signed, out.path()).await.unwrap();
     let mut bytes = Vec::new();
     for bundle in ["tile/entries/000", "tile/entries/001", "tile/entries/002.p/88"] {
         bytes.extend(std::fs::read(out.path().join(bundle)).unwrap());
@@ -339,7 +364,7 @@ async fn a_service_that_has_just_started_can_be_verified() {
     let origin = &settings.audit.checkpoint_origin;
     let key = SigningKey::open(&checkpoint::key_beside(&file), origin).unwrap();
     let verifiers = [key.verifier().to_owned()];
-    let against = Against { origin, verifiers: &verifiers, kept: None };
+    let against = Against { origin, verifiers: &verifiers, kept: None, archive: None };
     let report = verify(&*open.log, &*open.tree, &against, |_| {}).await.unwrap();
     assert!(report.findings.is_empty() && report.signed >= 1, "{report:?}");
     service.stop().await;

@@ -1,3 +1,8 @@
+use std::fs;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use tlog_tiles::Hash;
+
 use super::*;
 
 const ORIGIN: &str = "logkey.example/audit";
@@ -8,7 +13,7 @@ fn key(fill: u8) -> SigningKey {
 
 fn checkpoint(text: &str, keys: &[&SigningKey]) -> Vec<u8> {
     let mut note = Note::new(text.as_bytes(), &[]).unwrap();
-    let signers: Vec<&dyn signed_note::Signer> = keys.iter().map(|key| &key.signer as _).collect();
+    let signers: Vec<&dyn signed_note::Signer> = keys.iter().map(|key| key.signer()).collect();
     note.add_sigs(&signers).unwrap();
     note.to_bytes()
 }
@@ -106,4 +111,27 @@ fn what_a_crash_left_of_a_key_that_was_being_made_is_not_taken_for_one() {
     SigningKey::open_or_make(&path, ORIGIN).unwrap();
     let names = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
     assert_eq!(names.collect::<Vec<_>>(), [path]);
+}
+
+#[test]
+fn a_new_key_signs_beside_the_old_one_until_that_is_ended() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key.pem");
+    let old = SigningKey::open_or_make(&path, ORIGIN).unwrap();
+    let both = SigningKey::renew(&path, ORIGIN).unwrap();
+    assert_ne!(both.verifier(), old.verifier());
+    assert_eq!(both.verifiers()[1], old.verifier());
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let note = both.sign(3, Hash([9; 32])).unwrap();
+    for verifier in both.verifiers() {
+        assert_eq!(read(note.as_bytes(), ORIGIN, &[verifier]).unwrap().size(), 3);
+    }
+    assert!(matches!(SigningKey::renew(&path, ORIGIN), Err(KeyError::TakingOver { .. })));
+    let new = SigningKey::retire_old(&path, ORIGIN).unwrap();
+    assert_eq!(new.verifiers(), [both.verifier()]);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+    let alone = new.sign(3, Hash([9; 32])).unwrap();
+    assert!(read(alone.as_bytes(), ORIGIN, &[old.verifier().to_owned()]).is_err());
 }

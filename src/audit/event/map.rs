@@ -13,7 +13,7 @@ use super::{
 use crate::domain::{
     arn::KmsKeyArn,
     association::Target,
-    audit::{Act, End, Event, EventId, Kind},
+    audit::{Act, End, Event, EventId, Kind, LogChange},
     aws::Partition,
     reason::Reason,
     tenant::TenantId,
@@ -186,6 +186,11 @@ fn resources<'e>(event: &'e Event, arn: Option<&'e dyn Display>) -> Vec<Detail<'
 
 fn own(event: &Event) -> Own<'_> {
     let via = &event.via;
+    let (archived, rotated) = match &event.log {
+        Some(LogChange::Archived { last, root }) => (Some((*last, &**root)), None),
+        Some(LogChange::Rotated { from, to }) => (None, Some((&**from, &**to))),
+        None => (None, None),
+    };
     Own {
         time_us: event.time.as_micros(),
         closes: event.closes.map(|intent| Shown(intent.0.hyphenated())),
@@ -201,6 +206,10 @@ fn own(event: &Event) -> Own<'_> {
         role_arn: via.role_arn.as_deref().map(|text| plain(text, LONG)),
         session_name: via.session_name.as_deref().map(|text| plain(text, SHORT)),
         aws_request_ids: via.aws_request_ids.iter().take(MOST).map(|id| plain(id, SHORT)).collect(),
+        archived_last: archived.map(|(last, _)| last),
+        archived_root: archived.map(|(_, root)| root),
+        old_verifier: rotated.map(|(from, _)| from),
+        new_verifier: rotated.map(|(_, to)| to),
         latency_us: event.end.as_ref().map(|end| u64::try_from(end.latency.as_micros()).unwrap_or(u64::MAX)),
     }
 }

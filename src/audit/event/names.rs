@@ -26,6 +26,8 @@ pub(super) fn act(act: Act) -> &'static str {
         Act::Stop => "Stop",
         Act::Reload => "Reload",
         Act::Lost => "Lost",
+        Act::Archive => "Archive",
+        Act::RotateKey => "RotateKey",
     }
 }
 

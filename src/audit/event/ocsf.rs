@@ -197,6 +197,14 @@ pub(super) struct Own<'e> {
     pub(super) aws_request_ids: Vec<Cow<'e, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) latency_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) archived_last: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) archived_root: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) old_verifier: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) new_verifier: Option<&'e str>,
 }
 
 /// Something whose `Display` needs no bound and nothing written out.

@@ -58,7 +58,7 @@ fn event_line(event: StoredEvent) -> Line {
 
 /// A checkpoint as a line of its own kind, which no event looks like.
 fn checkpoint_line(checkpoint: &SignedCheckpoint) -> Line {
-    let SignedCheckpoint { size, time, note } = checkpoint;
+    let SignedCheckpoint { size, time, note, handover: _ } = checkpoint;
     let text = json!({ "checkpoint": { "size": size, "time": time.as_millis(), "note": note } });
     Line { time: *time, text: text.to_string() }
 }

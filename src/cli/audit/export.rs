@@ -5,7 +5,14 @@ use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
 use clap::Args;
 
 use super::{Failure, Place, Trust};
-use crate::{audit::export::export, store};
+use crate::{
+    audit::{
+        archive::Archive,
+        checkpoint,
+        export::{Signed, export},
+    },
+    store,
+};
 
 /// Where to.
 #[derive(Debug, Args)]
@@ -17,15 +24,26 @@ pub(super) struct ExportArgs {
     /// The folder to write; it is made if there is none.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// The archive to which events were moved out.
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
 }
 
 pub(super) async fn run(args: ExportArgs) -> Result<ExitCode, Failure> {
     let log = args.place.log()?;
-    let verifier = log.verifier(&args.trust)?;
     let open = store::open_reader(&log.store).await?;
-    let (note, checkpoint) = log.newest(&open, &verifier).await?;
+    let mut verifiers = log.trusted(&open, &log.verifiers(&args.trust)?).await?;
+    let (note, checkpoint) = log.newest(&open, &verifiers).await?;
+    // The key that signs goes first: other tools know one alone.
+    let signs =
+        |key: &String| checkpoint::read(note.as_bytes(), &log.origin, std::slice::from_ref(key)).is_ok();
+    verifiers.sort_by_key(|key| !signs(key));
+    let archive = args.archive.as_deref().map(Archive::open).transpose()?;
+    let handovers = open.tree.handovers().await?;
     fs::create_dir_all(&args.out)?;
-    export(&*open.log, &checkpoint, &note, &verifier, &args.out).await?;
+    let signed =
+        Signed { checkpoint: &checkpoint, note: &note, verifiers: &verifiers, handovers: &handovers };
+    export(&*open.log, archive.as_ref(), &signed, &args.out).await?;
     let size = checkpoint.size();
     writeln!(anstream::stdout(), "{size} events written to {}", args.out.display())?;
     Ok(ExitCode::SUCCESS)

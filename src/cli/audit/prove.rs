@@ -7,7 +7,12 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::{Failure, Place, Trust};
-use crate::{audit::prove, domain::audit::EventId, store};
+use crate::{
+    audit::{archive::Archive, prove},
+    domain::audit::EventId,
+    ports::TreeStore,
+    store,
+};
 
 /// Of which event, and where to.
 #[derive(Debug, Args)]
@@ -18,6 +23,9 @@ pub(super) struct ProveArgs {
     trust: Trust,
     /// The event's id.
     id: Uuid,
+    /// The archive to which the event was moved out.
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
     /// The file to write (C2SP tlog-proof); otherwise it is printed.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -25,12 +33,23 @@ pub(super) struct ProveArgs {
 
 pub(super) async fn run(args: ProveArgs) -> Result<ExitCode, Failure> {
     let log = args.place.log()?;
-    let verifier = log.verifier(&args.trust)?;
+    let known = log.verifiers(&args.trust)?;
     let open = store::open_reader(&log.store).await?;
-    let found = open.log.find(EventId(args.id)).await?;
-    let event = found.ok_or_else(|| format!("the log has no event {}", args.id))?;
-    let (note, checkpoint) = log.newest(&open, &verifier).await?;
-    let hashes = prove::inclusion(&*open.tree, event.seq, checkpoint.size()).await?;
+    let verifiers = log.trusted(&open, &known).await?;
+    let id = EventId(args.id);
+    let archive = args.archive.as_deref().map(Archive::open).transpose()?;
+    // What the archive holds is proved by the archive alone.
+    let (event, tree, (note, checkpoint)): (_, &dyn TreeStore, _) = match &archive {
+        Some(archive) => {
+            let signed = archive.signed(&log.origin, &verifiers)?;
+            (archive.find(id).await?, archive, (archive.note().to_owned(), signed))
+        }
+        None => (open.log.find(id).await?, &*open.tree, log.newest(&open, &verifiers).await?),
+    };
+    let event = event.ok_or_else(|| {
+        format!("the log has no event {id}; one that was moved out is looked for in --archive")
+    })?;
+    let hashes = prove::inclusion(tree, event.seq, checkpoint.size()).await?;
     let leaf = tlog_tiles::record_hash(event.body.as_bytes());
     tlog_tiles::check_record(&hashes, checkpoint.size(), *checkpoint.hash(), event.seq - 1, leaf)
         .map_err(|_wrong| "the event does not lead to the signed root: run `logkey audit verify`")?;

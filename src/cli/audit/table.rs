@@ -75,6 +75,10 @@ mod tests {
             detail: None,
             correlation: "call-1".into(),
             count: 7,
+            status: Some("TENANT_RATE_LIMITED".into()),
+            closes: None,
+            archived: None,
+            rotated: None,
         }
     }
 

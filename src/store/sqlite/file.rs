@@ -23,6 +23,7 @@ const MODE: u32 = 0o600;
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "events", include_str!("../migrations/sqlite/0001_events.sql")),
     (2, "history", include_str!("../migrations/sqlite/0002_history.sql")),
+    (3, "handover", include_str!("../migrations/sqlite/0003_handover.sql")),
     (4, "sinks", include_str!("../migrations/sqlite/0004_sinks.sql")),
 ];
 

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{super::OpenError, file, write};
 use crate::{
     domain::{audit::EventId, time::Timestamp},
-    ports::{EventFilter, EventReader, StoredEvent, Unavailable},
+    ports::{EventFilter, EventReader, Labelled, StoredEvent, Unavailable},
 };
 
 /// How many reads run at once.
@@ -32,6 +32,11 @@ closed AS MATERIALIZED (
 SELECT seq, id, tenant, body FROM event, recent
 WHERE seq >= first AND kind = 'intent' AND time < $1 AND id NOT IN (SELECT closes FROM closed)
 ORDER BY seq";
+
+/// Events with every column by which they are found.
+const LABELLED: &str = "\
+SELECT seq, id, tenant, body, time, kind, action, account, correlation, outcome, closes
+FROM event WHERE seq > $1 ORDER BY seq LIMIT $2";
 
 /// Where the next such look can begin where this one found nothing open: at the first event that it was
 /// not about. An intent is committed long before it is asked for, so that none comes in before that one.
@@ -72,6 +77,11 @@ impl Reader {
         let options = options.pragma("query_only", "ON");
         let pool = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options);
         Self { pool, settled_before: Arc::default() }
+    }
+
+    /// The place before which nothing was open when this process looked.
+    pub(super) fn settled(&self) -> i64 {
+        self.settled_before.load(Ordering::Relaxed)
     }
 }
 
@@ -114,6 +124,16 @@ impl EventReader for Reader {
                 .await
                 .map_err(failed)?;
         rows.iter().map(stored).collect()
+    }
+
+    async fn labelled(&self, seq: u64, limit: u32) -> Result<Vec<Labelled>, Unavailable> {
+        let rows = sqlx::query(LABELLED)
+            .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed)?;
+        rows.iter().map(labelled).collect()
     }
 
     async fn unsettled(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
@@ -181,6 +201,21 @@ fn stored(row: &SqliteRow) -> Result<StoredEvent, Unavailable> {
         id: EventId(Uuid::from_slice(id).map_err(garbled)?),
         tenant: row.try_get(2).map_err(failed)?,
         body: row.try_get(3).map_err(failed)?,
+    })
+}
+
+fn labelled(row: &SqliteRow) -> Result<Labelled, Unavailable> {
+    let closes: Option<&[u8]> = row.try_get(10).map_err(failed)?;
+    let closes = closes.map(Uuid::from_slice).transpose().map_err(garbled)?;
+    Ok(Labelled {
+        event: stored(row)?,
+        time: Timestamp::from_micros(row.try_get(4).map_err(failed)?),
+        kind: row.try_get(5).map_err(failed)?,
+        action: row.try_get(6).map_err(failed)?,
+        account: row.try_get(7).map_err(failed)?,
+        correlation: row.try_get(8).map_err(failed)?,
+        outcome: row.try_get(9).map_err(failed)?,
+        closes: closes.map(EventId),
     })
 }
 

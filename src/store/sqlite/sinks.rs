@@ -20,7 +20,7 @@ const REACHED: &str = "\
 BEGIN IMMEDIATE;
 UPDATE sink SET event = $2, checkpoint = $3 WHERE name = $1;
 DELETE FROM checkpoint
-WHERE size > $4 AND size <= (SELECT min(checkpoint) FROM sink WHERE active)
+WHERE handover = 0 AND size > $4 AND size <= (SELECT min(checkpoint) FROM sink WHERE active)
 AND time / 3600000000 = (
     SELECT later.time / 3600000000 FROM checkpoint AS later
     WHERE later.size > checkpoint.size ORDER BY later.size LIMIT 1
@@ -68,13 +68,14 @@ impl Reader {
         after: u64,
         limit: u32,
     ) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        let rows =
-            sqlx::query("SELECT size, time, note FROM checkpoint WHERE size > $1 ORDER BY size LIMIT $2")
-                .bind(i64::try_from(after).map_err(garbled)?)
-                .bind(i64::from(limit))
-                .fetch_all(&self.pool)
-                .await
-                .map_err(failed)?;
+        let rows = sqlx::query(
+            "SELECT size, time, note, handover FROM checkpoint WHERE size > $1 ORDER BY size LIMIT $2",
+        )
+        .bind(i64::try_from(after).map_err(garbled)?)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
         rows.iter().map(tree::signed).collect()
     }
 }

@@ -23,9 +23,9 @@ BEGIN IMMEDIATE;
 INSERT INTO tile (level, place, hashes)
 SELECT value ->> 0, value ->> 1, substr($2, value ->> 2, value ->> 3) FROM json_each($1) WHERE true
 ON CONFLICT (level, place) DO UPDATE SET hashes = excluded.hashes;
-INSERT INTO checkpoint (size, time, note) VALUES ($3, $4, $5)
-ON CONFLICT (size) DO UPDATE SET time = excluded.time, note = excluded.note;
-DELETE FROM checkpoint WHERE size < $3 AND time / 3600000000 = $4 / 3600000000
+INSERT INTO checkpoint (size, time, note, handover) VALUES ($3, $4, $5, $6)
+ON CONFLICT (size) DO UPDATE SET time = excluded.time, note = excluded.note, handover = excluded.handover;
+DELETE FROM checkpoint WHERE size < $3 AND time / 3600000000 = $4 / 3600000000 AND handover = 0
 AND size <= (SELECT coalesce(min(checkpoint), $3) FROM sink WHERE active);
 COMMIT";
 
@@ -46,6 +46,7 @@ pub(super) async fn grow(
         .bind(i64::try_from(checkpoint.size).map_err(garbled)?)
         .bind(checkpoint.time.as_micros())
         .bind(&*checkpoint.note)
+        .bind(checkpoint.handover)
         .execute(writer)
         .await
         .map(drop)
@@ -55,11 +56,21 @@ pub(super) async fn grow(
 #[async_trait]
 impl TreeStore for Reader {
     async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
-        let row = sqlx::query("SELECT size, time, note FROM checkpoint ORDER BY size DESC LIMIT 1")
+        let row = sqlx::query("SELECT size, time, note, handover FROM checkpoint ORDER BY size DESC LIMIT 1")
             .fetch_optional(&self.pool)
             .await
             .map_err(failed)?;
         row.as_ref().map(signed).transpose()
+    }
+
+    async fn handovers(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        let rows = sqlx::query(
+            "SELECT size, time, note, handover FROM checkpoint WHERE handover != 0 ORDER BY size",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed)?;
+        rows.iter().map(signed).collect()
     }
 
     async fn tiles(&self, wanted: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
@@ -85,6 +96,7 @@ pub(super) fn signed(row: &SqliteRow) -> Result<SignedCheckpoint, Unavailable> {
         size: unsigned(row, 0)?,
         time: Timestamp::from_micros(row.try_get(1).map_err(failed)?),
         note: row.try_get(2).map_err(failed)?,
+        handover: row.try_get(3).map_err(failed)?,
     })
 }
 

@@ -42,6 +42,16 @@ def orders(service, channel):
 
 
 @pytest.fixture
+def auditor(service, channel):
+    return Caller(channel, service.token("auditor"))
+
+
+@pytest.fixture
+def operator(service, channel):
+    return Caller(channel, service.token("operator"))
+
+
+@pytest.fixture
 def metered(service, channel):
     return Caller(channel, service.token("metered"))
 

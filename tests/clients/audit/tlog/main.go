@@ -2,10 +2,17 @@
 // entries give its root, that the tiles hold the same hashes, and a proof of every entry.
 //
 //	tlog DIR [OLDER-CHECKPOINT]
+//
+// With -grpc it checks proofs that came from AuditService: DIR holds the answers as JSON, older.json of
+// GetCheckpoint, event.json of ListAuditEvents, inclusion.json and consistency.json.
+//
+//	tlog -grpc DIR
 package main
 
 import (
 	"encoding/binary"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -149,7 +156,82 @@ func check(args []string) error {
 	return nil
 }
 
+type answer struct {
+	Checkpoint   string
+	TreeSize     int64 `json:",string"`
+	NewTreeSize  int64 `json:",string"`
+	LeafIndex    int64 `json:",string"`
+	Hashes       [][]byte
+	VerifierKeys []string
+	Events       []struct{ JSON string }
+}
+
+func answered(dir, name string) (found answer, err error) {
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if err == nil {
+		err = json.Unmarshal(text, &found)
+	}
+	return found, err
+}
+
+func hashed(all [][]byte) (found []tlog.Hash) {
+	for _, bytes := range all {
+		found = append(found, tlog.Hash(bytes))
+	}
+	return found
+}
+
+func tree(signed string, verifiers note.Verifiers) (tlog.Tree, error) {
+	opened, err := note.Open([]byte(signed), verifiers)
+	if err != nil {
+		return tlog.Tree{}, err
+	}
+	return tlog.ParseTree([]byte("go.sum database tree\n" + strings.SplitN(opened.Text, "\n", 2)[1]))
+}
+
+func checkAnswers(dir string) error {
+	older, err0 := answered(dir, "older.json")
+	event, err1 := answered(dir, "event.json")
+	inclusion, err2 := answered(dir, "inclusion.json")
+	consistency, err3 := answered(dir, "consistency.json")
+	if err := errors.Join(err0, err1, err2, err3); err != nil {
+		return err
+	}
+	verifier, err := note.NewVerifier(older.VerifierKeys[0])
+	if err != nil {
+		return err
+	}
+	verifiers := note.VerifierList(verifier)
+	kept, err := tree(older.Checkpoint, verifiers)
+	if err != nil {
+		return err
+	}
+	signed, err := tree(inclusion.Checkpoint, verifiers)
+	if err != nil {
+		return err
+	}
+	if signed.N != inclusion.TreeSize || kept.N > signed.N {
+		return fmt.Errorf("the checkpoints are of %d and %d events, the proof is of %d", kept.N, signed.N, inclusion.TreeSize)
+	}
+	leaf := tlog.RecordHash([]byte(event.Events[0].JSON))
+	if err := tlog.CheckRecord(hashed(inclusion.Hashes), signed.N, signed.Hash, inclusion.LeafIndex, leaf); err != nil {
+		return fmt.Errorf("the event is not in the log: %w", err)
+	}
+	if err := tlog.CheckTree(hashed(consistency.Hashes), signed.N, signed.Hash, kept.N, kept.Hash); err != nil {
+		return fmt.Errorf("the log did not only grow: %w", err)
+	}
+	fmt.Printf("event %d of %d leads to the signed root, and so does the tree of %d\n", inclusion.LeafIndex, signed.N, kept.N)
+	return nil
+}
+
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == "-grpc" {
+		if err := checkAnswers(os.Args[2]); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		return
+	}
 	if len(os.Args) < 2 {
 		fmt.Fprintln(os.Stderr, "usage: tlog DIR [OLDER-CHECKPOINT]")
 		os.Exit(2)

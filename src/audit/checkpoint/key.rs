@@ -1,0 +1,221 @@
+//! The key that signs checkpoints, in its file: one key, or while it takes over from another one both.
+
+use std::{
+    fmt,
+    fs::{self, File},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use rand::RngCore as _;
+use signed_note::{Note, Signer, StandardSigner};
+use tlog_tiles::{Checkpoint, Hash};
+
+use super::KeyError;
+
+/// What stands before the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410, section 7).
+const PKCS8_PREFIX: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+/// The algorithm byte of Ed25519 in the keys of signed notes.
+const ED25519: u8 = 1;
+/// What a file of keys is made of.
+const PEM: &str = "PRIVATE KEY";
+/// Most keys in a file: the one that signs, and the one it takes over from.
+const MOST: usize = 2;
+
+/// Signs checkpoints. It has no printing `Debug`: it is the secret on which the log stands.
+#[derive(Clone)]
+pub struct SigningKey {
+    origin: Box<str>,
+    /// The key itself; then the one it takes over from, as long as that signs too.
+    parts: Vec<Arc<Part>>,
+}
+
+struct Part {
+    signer: StandardSigner,
+    verifier: String,
+}
+
+// === impl SigningKey ===
+
+impl SigningKey {
+    /// Reads the key, or makes it where there is no such file.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`], with what to do.
+    pub fn open_or_make(path: &Path, origin: &str) -> Result<Self, KeyError> {
+        match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make(path)?,
+            Ok(_) | Err(_) => {}
+        }
+        Self::open(path, origin)
+    }
+
+    /// Reads the key.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`], with what to do.
+    pub fn open(path: &Path, origin: &str) -> Result<Self, KeyError> {
+        let form = || KeyError::Form { path: path.to_owned() };
+        let seeds = seeds(path)?;
+        let parts = seeds.iter().map(|seed| Part::from_seed(seed, origin).map(Arc::new));
+        let parts: Option<Vec<_>> = parts.collect();
+        let parts = parts.ok_or(KeyError::Origin)?;
+        if parts.is_empty() || parts.len() > MOST {
+            Err(form())
+        } else {
+            Ok(Self { origin: origin.into(), parts })
+        }
+    }
+
+    /// Puts a new key before the one in the file, which signs beside it from then on. The file is
+    /// replaced whole.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`]; then the file is as it was.
+    pub fn renew(path: &Path, origin: &str) -> Result<Self, KeyError> {
+        let seeds = seeds(path)?;
+        let [old] = &seeds[..] else { return Err(KeyError::TakingOver { path: path.to_owned() }) };
+        replace(path, &[seed(), *old])?;
+        Self::open(path, origin)
+    }
+
+    /// Leaves the first key in the file alone. The file is replaced whole.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`]; then the file is as it was.
+    pub fn retire_old(path: &Path, origin: &str) -> Result<Self, KeyError> {
+        let seeds = seeds(path)?;
+        let first = seeds.first().ok_or_else(|| KeyError::Form { path: path.to_owned() })?;
+        replace(path, &[*first])?;
+        Self::open(path, origin)
+    }
+
+    #[cfg(test)]
+    pub(super) fn from_seed(seed: &[u8; 32], origin: &str) -> Option<Self> {
+        let part = Arc::new(Part::from_seed(seed, origin)?);
+        Some(Self { origin: origin.into(), parts: vec![part] })
+    }
+
+    #[cfg(test)]
+    pub(super) fn signer(&self) -> &dyn Signer {
+        &self.parts[0].signer
+    }
+
+    /// What checks its signatures: a verifier key of signed notes, for auditors to keep.
+    #[must_use]
+    pub fn verifier(&self) -> &str {
+        self.parts.first().map_or("", |part| &part.verifier)
+    }
+
+    /// The same of all keys that sign now; [`SigningKey::verifier`] first.
+    #[must_use]
+    pub fn verifiers(&self) -> Vec<String> {
+        self.parts.iter().map(|part| part.verifier.clone()).collect()
+    }
+
+    /// The log's name.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// This key, and beside it those of another one that it does not hold.
+    pub(in crate::audit) fn beside(&self, other: &Self) -> Self {
+        let known = self.verifiers();
+        let more = other.parts.iter().filter(|part| !known.contains(&part.verifier));
+        let parts = self.parts.iter().chain(more).cloned().collect();
+        Self { origin: self.origin.clone(), parts }
+    }
+
+    /// Signs the tree of this size and root; none where the parts make no note, which they do.
+    pub(in crate::audit) fn sign(&self, size: u64, root: Hash) -> Option<String> {
+        let text = Checkpoint::new(&self.origin, size, root, "").ok()?.to_bytes();
+        let mut note = Note::new(&text, &[]).ok()?;
+        let signers: Vec<&dyn Signer> = self.parts.iter().map(|part| &part.signer as _).collect();
+        note.add_sigs(&signers).ok()?;
+        String::from_utf8(note.to_bytes()).ok()
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({})", self.verifiers().join(", "))
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    fn from_seed(seed: &[u8; 32], origin: &str) -> Option<Self> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
+        let public = [&[ED25519], pair.public_key().as_ref()].concat();
+        let id = signed_note::key_id(origin, &public);
+        let verifier = format!("{origin}+{id:08x}+{}", BASE64_STANDARD.encode(&public));
+        let secret = BASE64_STANDARD.encode([&[ED25519], &seed[..]].concat());
+        let signer = StandardSigner::new(&format!("PRIVATE+KEY+{origin}+{id:08x}+{secret}")).ok()?;
+        Some(Self { signer, verifier })
+    }
+}
+
+fn seeds(path: &Path) -> Result<Vec<[u8; 32]>, KeyError> {
+    let text = fs::read(path).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
+    let seed = |block: &pem::Pem| -> Option<[u8; 32]> {
+        let der = block.contents().strip_prefix(&PKCS8_PREFIX).filter(|_| block.tag() == PEM)?;
+        der.try_into().ok()
+    };
+    let blocks = pem::parse_many(text).ok();
+    let seeds = blocks.and_then(|blocks| blocks.iter().map(seed).collect::<Option<Vec<_>>>());
+    seeds.filter(|seeds| !seeds.is_empty()).ok_or_else(|| KeyError::Form { path: path.to_owned() })
+}
+
+fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    rand::rng().fill_bytes(&mut seed);
+    seed
+}
+
+fn text(seeds: &[[u8; 32]]) -> String {
+    let block = |seed: &[u8; 32]| {
+        let body = BASE64_STANDARD.encode([&PKCS8_PREFIX[..], &seed[..]].concat());
+        format!("-----BEGIN {PEM}-----\n{body}\n-----END {PEM}-----\n")
+    };
+    seeds.iter().map(block).collect()
+}
+
+/// Puts a new key there whole or not at all, and for good: a log that was signed with a key which a crash
+/// then took away could not be continued.
+fn make(path: &Path) -> Result<(), KeyError> {
+    replace(path, &[seed()])
+}
+
+/// The new file is whole and on disk before it takes the place of the old one.
+fn replace(path: &Path, seeds: &[[u8; 32]]) -> Result<(), KeyError> {
+    let file = |source| KeyError::File { path: path.to_owned(), source };
+    let mut aside = path.to_owned().into_os_string();
+    aside.push(".new");
+    let aside = PathBuf::from(aside);
+    match fs::remove_file(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(file(error)),
+        Ok(()) | Err(_) => {}
+    }
+    write_new(&aside, seeds).map_err(file)?;
+    fs::rename(&aside, path).map_err(file)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()).map_err(file)
+}
+
+/// A file that is readable by its owner alone.
+fn write_new(path: &Path, seeds: &[[u8; 32]]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text(seeds).as_bytes())?;
+    file.sync_all()
+}

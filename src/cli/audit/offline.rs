@@ -1,0 +1,59 @@
+//! The log, opened for writing by this process alone: what a running service does for itself.
+
+use std::sync::Arc;
+
+use super::{Failure, Log};
+use crate::{
+    app::SystemClock,
+    audit::{self, Journal, Sequencer, archive::Parts, checkpoint::SigningKey, rotation},
+    ports::{AuditTree, Clock},
+    store::{self, Store},
+};
+
+/// An open log that takes events and signs them.
+pub(super) struct Offline {
+    store: Store,
+    journal: Journal,
+    sequencer: Sequencer,
+    signed: Arc<dyn AuditTree>,
+    key: SigningKey,
+}
+
+// === impl Offline ===
+
+impl Offline {
+    /// Opens it, and says in it where another key is to sign.
+    pub(super) async fn open(log: &Log) -> Result<Self, Failure> {
+        let key = SigningKey::open(&log.key_file()?, &log.origin)?;
+        let store = store::open(&log.store).await?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (events, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
+        let checked = Sequencer::check(events, tree, Arc::clone(&clock), key.clone()).await?;
+        let journal = Journal::start(Arc::clone(&store.events), clock, audit::Config::default());
+        if let Some(rotation) = checked.rotation() {
+            rotation::record(&journal, &SystemClock, rotation).await?;
+        }
+        let sequencer = checked.go_on().await?;
+        let signed = Arc::new(sequencer.prover());
+        Ok(Self { store, journal, sequencer, signed, key })
+    }
+
+    /// What archiving needs.
+    pub(super) fn parts(&self) -> Parts<'_> {
+        Parts {
+            log: &*self.store.log,
+            tree: &*self.store.tree,
+            events: &*self.store.archived,
+            audit: &self.journal,
+            signed: &*self.signed,
+            clock: &SystemClock,
+            key: &self.key,
+        }
+    }
+
+    /// Signs what was written, and lets go of the log.
+    pub(super) async fn close(self) {
+        self.journal.close().await;
+        self.sequencer.close().await;
+    }
+}

@@ -1,0 +1,80 @@
+//! What makes the file no longer than it must be: events that were moved out are removed, and what was
+//! found settled is remembered.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::{Connection as _, SqliteConnection};
+
+use super::{Sqlite, read::failed, write};
+use crate::ports::{ArchivedEvents, Unavailable};
+
+/// Events removed at once: a few milliseconds of the writer's time.
+const STEP: i64 = 2048;
+/// What is left to the writer between two steps.
+const PAUSE: Duration = Duration::from_millis(5);
+/// How far the place before which all is settled moves before it is written down.
+const SETTLED_STEP: i64 = 1024;
+
+#[async_trait]
+impl ArchivedEvents for Sqlite {
+    async fn read_through(&self) -> Result<Option<u64>, Unavailable> {
+        let least: Option<i64> = sqlx::query_scalar("SELECT min(event) FROM sink WHERE active")
+            .fetch_one(&self.reader.pool)
+            .await
+            .map_err(failed)?;
+        Ok(least.map(|least| u64::try_from(least).unwrap_or_default()))
+    }
+
+    async fn remove_through(&self, seq: u64) -> Result<(), Unavailable> {
+        let last = i64::try_from(seq).unwrap_or(i64::MAX);
+        let first: Option<i64> = sqlx::query_scalar("SELECT min(seq) FROM event")
+            .fetch_one(&self.reader.pool)
+            .await
+            .map_err(failed)?;
+        let mut through = first.unwrap_or(i64::MAX).saturating_sub(1);
+        while through < last {
+            through = through.saturating_add(STEP).min(last);
+            let mut writer = self.writer.lock().await;
+            let Some(open) = writer.as_mut() else { return Err(write::unavailable(None)) };
+            let removed = sqlx::query("DELETE FROM event WHERE seq <= $1").bind(through).execute(open).await;
+            if let Err(error) = removed {
+                // The next append finds no connection, and begins anew.
+                writer.take();
+                return Err(failed(error));
+            }
+            drop(writer);
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+}
+
+impl Sqlite {
+    /// Writes down before which place all is settled, so that the next start need not read from the
+    /// beginning. Where that cannot be done it is done later.
+    pub(super) async fn remember_settled(&self) {
+        let settled = self.reader.settled();
+        let mut writer = self.writer.lock().await;
+        let Some(open) = writer.as_mut() else { return };
+        if let Err(error) = remember(open, settled).await {
+            writer.take();
+            tracing::warn!(%error, "what is settled is not written down");
+        }
+    }
+}
+
+async fn remember(writer: &mut SqliteConnection, settled: i64) -> Result<(), sqlx::Error> {
+    let known: i64 = sqlx::query_scalar("SELECT value FROM fact WHERE name = 'settled_before'")
+        .fetch_one(&mut *writer)
+        .await?;
+    if settled < known.saturating_add(SETTLED_STEP) {
+        return Ok(());
+    }
+    let mut change = writer.begin().await?;
+    sqlx::query("UPDATE fact SET value = max(value, $1) WHERE name = 'settled_before'")
+        .bind(settled)
+        .execute(&mut *change)
+        .await?;
+    change.commit().await
+}
