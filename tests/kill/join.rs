@@ -213,7 +213,7 @@ impl<'e> Join<'e> {
             let sent = intent.is_some_and(|intent| reached.contains(intent.event.id.as_str()));
             let said = || format!("{answer:?}, {:?}", intent.map(|intent| &intent.ends));
             let flaw = match &answer.told {
-                Told::Nothing => {
+                Told::Nothing | Told::NobodyThere => {
                     self.joined.unanswered += 1;
                     None
                 }

@@ -2,6 +2,7 @@
 //! and then, and writes down what it was told.
 
 use std::{
+    error::Error as _,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -55,6 +56,8 @@ pub(crate) enum Told {
     Refused { reason: String, executed: bool },
     /// Nothing: the connection broke, or the caller hung up.
     Nothing,
+    /// Nobody was there to be asked.
+    NobodyThere,
 }
 
 /// Callers at work.
@@ -157,14 +160,14 @@ impl Caller {
         stop: &AtomicBool,
         answered: &AtomicU64,
     ) -> Vec<Answer> {
-        let mut answers = Vec::new();
+        let (mut answers, mut cold) = (Vec::new(), world.cold(account));
         while !stop.load(Ordering::Relaxed) {
             let key = key(account, rng.random_range(0..KEYS));
             let hot = group(account, &format!("hot-{}", rng.random_range(0..HOT)));
             let results =
                 format!("arn:aws:logs:{REGION}:{}:query-result:*", ACCOUNTS.get(account).unwrap().1);
             let change = match rng.random_range(0..100) {
-                0..55 => Change::set(&group(account, &format!("cold-{}", world.cold(account))), &key),
+                0..55 => Change::set(&group(account, &format!("cold-{cold}")), &key),
                 55..70 => Change::set(&hot, &key),
                 70..80 => Change::take_away(&hot),
                 80..85 => Change::set(&results, &key),
@@ -182,10 +185,16 @@ impl Caller {
             };
             let answer = self.change(change.clone(), patience).await;
             let made = matches!(answer.told, Told::Made { .. });
-            if answer.told == Told::Nothing {
-                tokio::time::sleep(REST).await;
-            } else {
-                answered.fetch_add(1, Ordering::Relaxed);
+            match answer.told {
+                Told::NobodyThere => {
+                    tokio::time::sleep(REST).await;
+                    continue;
+                }
+                Told::Nothing => {}
+                Told::Made { .. } | Told::Refused { .. } => drop(answered.fetch_add(1, Ordering::Relaxed)),
+            }
+            if change.is_cold() {
+                cold = world.cold(account);
             }
             answers.push(answer);
             if made && change.is_cold() && rng.random_ratio(1, 3) {
@@ -258,7 +267,15 @@ fn told<T>(answer: Result<Response<T>, Status>, ids: impl FnOnce(T) -> (String, 
                 executed: info.metadata.get("executed").is_some_and(|text| text == "true"),
                 reason: info.reason,
             },
+            None if was_refused(&status) => Told::NobodyThere,
             None => Told::Nothing,
         },
     }
+}
+
+/// Whether there was not even a connection.
+fn was_refused(status: &Status) -> bool {
+    let causes = std::iter::successors(status.source(), |cause| std::error::Error::source(*cause));
+    let io = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.map(std::io::Error::kind).any(|kind| kind == std::io::ErrorKind::ConnectionRefused)
 }

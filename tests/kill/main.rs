@@ -18,6 +18,7 @@ mod points;
 mod process;
 mod rounds;
 mod starve;
+mod two;
 mod world;
 
 use rand::Rng as _;

@@ -2,6 +2,7 @@
 
 use std::{
     fs::OpenOptions,
+    net::SocketAddr,
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
@@ -75,7 +76,12 @@ impl Process {
     }
 
     pub(crate) async fn ready(&mut self, world: &World) {
-        let url = format!("http://{}/readyz", world.admin);
+        self.ready_at(world, world.admin).await;
+    }
+
+    /// The same, where it was told to listen elsewhere.
+    pub(crate) async fn ready_at(&mut self, world: &World, admin: SocketAddr) {
+        let url = format!("http://{admin}/readyz");
         until("readiness", async || {
             if let Some(status) = self.child.try_wait().unwrap() {
                 let told = std::fs::read_to_string(world.path("stderr")).unwrap();
@@ -87,6 +93,11 @@ impl Process {
         .await;
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(mut self) -> ExitStatus {
+        tokio::task::spawn_blocking(move || self.child.wait().unwrap()).await.unwrap()
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
@@ -94,10 +105,10 @@ impl Process {
     }
 
     /// Asks it to end, and waits until it has.
-    pub(crate) async fn terminate(mut self) -> ExitStatus {
+    pub(crate) async fn terminate(self) -> ExitStatus {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        tokio::task::spawn_blocking(move || self.child.wait().unwrap()).await.unwrap()
+        self.ended().await
     }
 }
 
