@@ -251,7 +251,7 @@ impl App {
         }));
         let settling = tokio::spawn(lifecycle::settle(
             self.broker.clone(),
-            Opened::new(Arc::clone(&self.log)),
+            Arc::new(Opened::new(Arc::clone(&self.log))),
             Arc::clone(&self.clock),
             self.started,
             self.settings.server.grpc.request_timeout,

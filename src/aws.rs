@@ -21,6 +21,8 @@ use std::{fmt, sync::Arc};
 
 use aws_config::{BehaviorVersion, retry::RetryConfig};
 
+#[cfg(any(test, feature = "testing"))]
+pub use self::sessions::trial::SessionTrial;
 use self::{
     clients::Clients,
     sessions::{Bounds, Sessions},
@@ -35,8 +37,6 @@ use crate::{domain::tenant::Tenants, ports::Clock};
 
 /// Sessions kept at once. One takes about a kilobyte.
 const MAX_SESSIONS: usize = 65_536;
-/// How often STS is asked for one session before it counts as failed.
-const ASSUME_ATTEMPTS: u32 = 3;
 
 /// AWS as this service calls it.
 pub struct Aws {
@@ -56,10 +56,8 @@ impl Aws {
         let mut sdk = aws_config::defaults(BehaviorVersion::latest())
             .region(aws_config::Region::new(region.as_str().to_owned()))
             .http_client(http.clone())
-            .retry_config(RetryConfig::standard().with_max_attempts(ASSUME_ATTEMPTS))
-            .timeout_config(
-                clients::timeouts(&timeouts).to_builder().operation_timeout(timeouts.assume).build(),
-            );
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(clients::timeouts(&timeouts));
         if let Some(hub) = hub {
             sdk = sdk.credentials_provider(hub.provider());
         }
@@ -67,7 +65,7 @@ impl Aws {
         let mut sts = aws_sdk_sts::config::Builder::from(&sdk);
         sts.set_endpoint_url(endpoints.sts().map(str::to_owned));
         let client = aws_sdk_sts::Client::from_conf(sts.build());
-        let assume = Arc::new(Sts::new(client.clone(), clock, session_duration));
+        let assume = Arc::new(Sts::new(client.clone(), clock, session_duration, timeouts.assume));
         let bounds = Bounds { sessions: MAX_SESSIONS, idle: session_duration };
         Self {
             clients: Clients::new(http, endpoints, timeouts),

@@ -1,9 +1,11 @@
 //! What the service records of itself, and what it does on the side while it runs.
 
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    audit::Opened,
     aws::Aws,
     domain::{
         audit::{Act, End, Entry, Event},
@@ -11,7 +13,7 @@ use crate::{
         time::Timestamp,
     },
     limit::{LocalPace, LocalQuota},
-    ports::{AuditLog, AuditUnavailable, Clock},
+    ports::{AuditLog, AuditUnavailable, Clock, OpenChanges},
     service::KeyBroker,
 };
 
@@ -37,16 +39,16 @@ pub(super) async fn record(
 /// later those whose answer never came and that no call can still be at.
 pub(super) async fn settle(
     broker: KeyBroker,
-    changes: Opened,
+    changes: Arc<impl OpenChanges>,
     clock: Arc<dyn Clock>,
     started: Timestamp,
     request_timeout: Duration,
 ) {
-    broker.settle(&changes, started).await;
+    broker.settle(&*changes, started).await;
     let mut rounds = tokio::time::interval(SETTLE_EVERY);
     loop {
         rounds.tick().await;
-        broker.settle(&changes, clock.now().minus(request_timeout + SETTLE_AFTER)).await;
+        broker.settle(&*changes, clock.now().minus(request_timeout + SETTLE_AFTER)).await;
     }
 }
 

@@ -7,6 +7,12 @@ use crate::domain::{aws::Partition, pattern::Pattern, tenant::AccountGrant};
 
 /// Longest inline session policy (`Policy` in the STS API reference, `AssumeRole`).
 const MAX_POLICY: usize = 2048;
+/// Characters of a policy beside its patterns, at most, the role's ARN left out.
+const FRAME: usize = 700;
+/// Characters that a pattern costs beside itself, at most: the ARN before it, quotes and a comma.
+const AROUND: usize = 64;
+/// Longest role ARN that is named in a policy: a path has 512 characters at most, a name 64.
+const MAX_ROLE: usize = 640;
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,7 +35,12 @@ pub(super) struct SessionPolicy {
 /// are narrowed less, and only this service itself holds the tenant to its patterns.
 #[must_use]
 pub fn grant_fits_session_policy(grant: &AccountGrant) -> bool {
-    SessionPolicy::of(grant, Reach::LogGroups).exact && SessionPolicy::of(grant, Reach::QueryResults).exact
+    // A few patterns fit whatever they say; settings may hold many thousand grants.
+    let cost = |pattern: &Pattern| 2 * (pattern.as_str().len() + AROUND);
+    let patterns = grant.log_groups.iter().chain(&grant.kms_keys).map(cost).sum::<usize>();
+    FRAME + grant.role.as_str().len() + patterns <= MAX_POLICY
+        || SessionPolicy::of(grant, Reach::LogGroups).exact
+            && SessionPolicy::of(grant, Reach::QueryResults).exact
 }
 
 // === impl SessionPolicy ===
@@ -81,11 +92,13 @@ fn document(grant: &AccountGrant, groups: &[String], keys: &[String]) -> String 
             "Condition": { "StringLike": { "kms:ViaService": "logs.*.amazonaws.com*" } },
         }));
     }
-    statements.push(json!({
-        "Effect": "Allow",
-        "Action": "iam:SimulatePrincipalPolicy",
-        "Resource": grant.role.as_str(),
-    }));
+    if grant.role.as_str().len() <= MAX_ROLE {
+        statements.push(json!({
+            "Effect": "Allow",
+            "Action": "iam:SimulatePrincipalPolicy",
+            "Resource": grant.role.as_str(),
+        }));
+    }
     let policy: Value = json!({ "Version": "2012-10-17", "Statement": statements });
     policy.to_string()
 }
@@ -193,7 +206,24 @@ mod tests {
         assert_eq!(resources(&wide, Reach::LogGroups, 2), ["arn:aws:kms:*:111122223333:key/*"]);
     }
 
+    #[test]
+    fn the_longest_role_leaves_room_for_a_policy() {
+        let role = format!("arn:aws:iam::111122223333:role/{}/{}", "p".repeat(1_900), "n".repeat(64));
+        let grant = AccountGrant { role: role.parse().unwrap(), ..grant(&["/a"], &["*"]) };
+        assert!(SessionPolicy::of(&grant, Reach::LogGroups).exact);
+    }
+
     proptest! {
+        #[test]
+        fn what_is_said_to_fit_does(groups in prop::collection::vec("/[a-z]{1,60}", 0..20)) {
+            let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+            let grant = grant(&groups, &["arn:aws:kms:*:111122223333:key/*"]);
+            let exact = [Reach::LogGroups, Reach::QueryResults]
+                .iter()
+                .all(|reach| SessionPolicy::of(&grant, *reach).exact);
+            prop_assert_eq!(grant_fits_session_policy(&grant), exact);
+        }
+
         #[test]
         fn no_policy_is_longer_than_sts_takes(
             groups in prop::collection::vec("[a-z/*]{1,300}", 0..30),

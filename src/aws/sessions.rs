@@ -7,6 +7,8 @@ mod entry;
 mod key;
 #[cfg(test)]
 mod tests;
+#[cfg(any(test, feature = "testing"))]
+pub(super) mod trial;
 
 use std::{
     collections::HashMap,
@@ -29,6 +31,9 @@ use crate::domain::{aws::RoleArn, tenant::Tenants};
 
 /// How often idle sessions are looked for, at most; a new session is the occasion.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
+
+/// How long before its end a short session is renewed, at most.
+const SOONEST: Duration = Duration::from_secs(20);
 
 /// How many sessions are kept, and for how long one that nobody uses.
 #[derive(Clone, Copy, Debug)]
@@ -159,8 +164,11 @@ impl Table {
 
 impl Session {
     fn new(role: RoleArn, name: SessionName, granted: Granted, now: Instant) -> Self {
-        // A fortieth to a hundredth of its life before its end: for an hour, 36 to 90 seconds.
-        let ahead = granted.lifetime.mul_f64(rand::random_range(0.010..0.025));
+        // For an hour, 18 to 45 seconds before its end: early enough for a few attempts, each time another
+        // moment, so that sessions that began together are not renewed together, and late enough that
+        // hardly more are asked for than their lifetimes need.
+        let share = granted.lifetime.mul_f64(rand::random_range(0.005..0.0125));
+        let ahead = share.max(SOONEST.mul_f64(rand::random_range(0.5..1.0)));
         let end = now + granted.lifetime;
         Self {
             role,

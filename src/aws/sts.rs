@@ -14,6 +14,7 @@ use aws_sdk_sts::{
     types::Tag,
 };
 use thiserror::Error;
+use tokio::time::timeout;
 
 use super::{error, session_name::SessionName};
 use crate::{
@@ -26,6 +27,11 @@ use crate::{
         aws::{AwsAnswer, UpstreamError},
     },
 };
+
+/// How often STS is asked for one session before it counts as failed.
+const ATTEMPTS: u32 = 3;
+/// Longest wait before the second of them; twice that before the third.
+const BACKOFF: Duration = Duration::from_millis(200);
 
 /// Codes that tell of the hub's own credentials rather than of the role.
 const HUB: &[&str] = &[
@@ -102,13 +108,35 @@ pub(super) struct Sts {
     client: Client,
     clock: Arc<dyn Clock>,
     duration: Duration,
+    patience: Duration,
 }
 
 // === impl Sts ===
 
 impl Sts {
-    pub(super) fn new(client: Client, clock: Arc<dyn Clock>, duration: Duration) -> Self {
-        Self { client, clock, duration }
+    /// Over a client that repeats nothing itself. A session lasts `duration`, and is waited for no
+    /// longer than `patience`, repetitions included.
+    pub(super) fn new(client: Client, clock: Arc<dyn Clock>, duration: Duration, patience: Duration) -> Self {
+        Self { client, clock, duration, patience }
+    }
+
+    /// Asks again where the failure may be gone in a moment. How often that has helped or not is
+    /// nobody else's matter: one account that fails uses up no other's repetitions.
+    async fn ask_again(&self, wanted: &Wanted) -> Result<Granted, SessionError> {
+        let mut attempt = 1;
+        loop {
+            let answer = self.ask(wanted).await;
+            let passing = matches!(
+                answer,
+                Err(SessionError::Throttled(_) | SessionError::Fault(_) | SessionError::Unreachable(_))
+            );
+            if !passing || attempt == ATTEMPTS {
+                return answer;
+            }
+            let wait = BACKOFF.saturating_mul(attempt).mul_f64(rand::random_range(0.5..1.0));
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
     }
 
     fn read(&self, wanted: &Wanted, answer: &AssumeRoleOutput) -> Result<Granted, SessionError> {
@@ -138,6 +166,15 @@ impl Sts {
 #[async_trait]
 impl AssumeRole for Sts {
     async fn assume(&self, wanted: &Wanted) -> Result<Granted, SessionError> {
+        match timeout(self.patience, self.ask_again(wanted)).await {
+            Ok(answer) => answer,
+            Err(elapsed) => Err(SessionError::Unreachable(Arc::new(elapsed))),
+        }
+    }
+}
+
+impl Sts {
+    async fn ask(&self, wanted: &Wanted) -> Result<Granted, SessionError> {
         let tag = Tag::builder().key("tenant").value(wanted.tenant.as_str()).build();
         let tag = tag.map_err(|invalid| SessionError::Unreachable(Arc::new(invalid)))?;
         let answer = self

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     auth::IssuerConfig,
+    aws::grant_fits_session_policy,
     domain::{
         aws::{AccountId, Partition, Region, RoleArn},
         tenant::{AccountGrant, Limits, Tenant, TenantId, Tenants},
@@ -193,7 +194,7 @@ fn read_grant(section: &Section<'_>) -> Option<AccountGrant> {
             "holds a Region of another AWS partition than role_arn: give it an account entry of its own",
         );
     }
-    Some(AccountGrant {
+    let grant = AccountGrant {
         account: account?,
         role: role?,
         external_id: external_id?,
@@ -201,5 +202,12 @@ fn read_grant(section: &Section<'_>) -> Option<AccountGrant> {
         log_groups: log_groups?,
         kms_keys: kms_keys?,
         query_results,
-    })
+    };
+    if !grant_fits_session_policy(&grant) {
+        section.warn(
+            "log_groups",
+            "does not fit, together with kms_keys, into the 2,048 characters of a session policy: sessions of the role are narrowed less, and only this service itself holds the tenant to its patterns; use fewer and wider ones, or several roles",
+        );
+    }
+    Some(grant)
 }

@@ -270,6 +270,20 @@ log_group = "/logkey/audit"
     assert!(!format!("{settings:?}").contains("the-operators-own"));
 }
 
+#[test]
+fn patterns_that_do_not_fit_into_a_session_policy_are_warned_about() {
+    let with = |patterns: usize| {
+        let patterns: Vec<_> = (0..patterns).map(|n| format!("\"/team-{n}/a-rather-long-name/*\"")).collect();
+        let line = SMALL.lines().find(|line| line.starts_with("log_groups")).unwrap();
+        let text = SMALL.replace(line, &format!("log_groups = [{}]", patterns.join(", ")));
+        load(&text, &[]).unwrap().warnings
+    };
+    assert_eq!(with(10), []);
+    let warnings = with(40);
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    assert!(warning.to_string().contains("log_groups does not fit"), "{warning}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_secret_that_everyone_may_read_is_warned_about() {

@@ -80,17 +80,27 @@ impl KeyBroker {
             return Diagnosis { checks: vec![check], key: None };
         }
         let mut checks = Vec::new();
+        if let Target::LogGroup(name) = &resource.target {
+            let detail = format!("{name} is not one of the log groups that AWS keeps to itself");
+            checks.push(Check::passed(Name::LogGroupNotReserved, detail));
+        }
         if let Some(region) = elsewhere(requested, resource) {
             checks.push(diagnosis::key_elsewhere(region, resource));
             return Diagnosis { checks, key: None };
         }
         let group = match self.look_at_group(access, &resource.target, call, trail).await {
             Ok(group) => group,
-            Err(answer) => return Diagnosis { checks: vec![role_refused(&answer)], key: None },
+            Err(answer) => {
+                checks.push(role_refused(&answer));
+                return Diagnosis { checks, key: None };
+            }
         };
         let key = match self.look_at_granted_key(access, requested, call, trail).await {
             Ok(key) => key,
-            Err(answer) => return Diagnosis { checks: vec![role_refused(&answer)], key: None },
+            Err(answer) => {
+                checks.push(role_refused(&answer));
+                return Diagnosis { checks, key: None };
+            }
         };
         checks.push(role(trail.assumed()));
         checks.extend(diagnosis::log_group(resource, &group));

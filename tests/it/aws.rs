@@ -29,6 +29,7 @@ use logkey::{
 };
 
 const ACCOUNT: &str = "111122223333";
+const OTHER: &str = "444455556666";
 const REGION: &str = "eu-west-1";
 const EXTERNAL_ID: &str = "the-external-id";
 const GROUP: &str = "/payments/api";

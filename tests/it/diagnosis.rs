@@ -1,6 +1,8 @@
 //! Diagnosis and onboarding through the whole service: what is wrong, and whether what is offered mends
 //! it.
 
+mod places;
+
 use logkey::{
     proto::{
         AssociateKmsKeyRequest, CheckKeyAssociationRequest, CheckKeyAssociationResponse,
@@ -198,6 +200,43 @@ async fn what_the_role_lacks_shows_before_a_call_and_the_statement_mends_it() {
     install(&service, |account| account.role_with(role_with(&json!(statements))));
     assert_eq!(check(&caller, &key("good")).await.verdict(), Verdict::Ok);
     caller.associate(GROUP, &key("good")).await.unwrap();
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_organization_denies_is_told_before_a_call_and_after_one() {
+    let denied = RoleSeed {
+        name: "LogKeyAssociator".to_owned(),
+        external_id: Some("payments-external-id".to_owned()),
+        denied_by_organization: vec!["logs:AssociateKmsKey".to_owned(), "kms:Encrypt".to_owned()],
+        ..RoleSeed::default()
+    };
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+    install(&service, |account| account.role_with(denied));
+    let both = ["ROLE_KMS_PERMISSION", "ROLE_LOGS_PERMISSION"].map(|name| (name, Outcome::Failed));
+    assert_eq!(outcomes(&check(&caller, &key("good")).await), both);
+    let status = caller.associate(GROUP, &key("good")).await.unwrap_err();
+    assert_eq!(reason(&status), "DENIED_BY_ORGANIZATION");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_role_that_cannot_be_assumed_ends_every_check_there() {
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+    let other = RoleSeed {
+        name: "LogKeyAssociator".to_owned(),
+        external_id: Some("another-external-id".to_owned()),
+        ..RoleSeed::default()
+    };
+    install(&service, |account| account.role_with(other));
+    assert_eq!(outcomes(&check(&caller, &key("good")).await), [("ROLE_ASSUMABLE", Outcome::Failed)]);
+    let tried = test_access(&caller).await;
+    let names: Vec<&str> = tried.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["ROLE_ASSUMABLE", "ROLE_NEEDS_EXTERNAL_ID"]);
+    let status = caller.associate(GROUP, &key("good")).await.unwrap_err();
+    assert_eq!(reason(&status), "ROLE_NOT_ASSUMABLE");
     service.stop().await;
 }
 

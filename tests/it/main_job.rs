@@ -250,6 +250,27 @@ async fn a_call_without_an_answer_is_told_as_unknown_by_its_deadline() {
 }
 
 #[tokio::test]
+async fn a_change_that_took_effect_before_its_connection_broke_is_found_in_force() {
+    let service = Plan::default().settings("[server]\nrequest_timeout = \"700ms\"\n").start().await;
+    service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", Effect::Reset).after());
+    let status = service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status)), (Code::DeadlineExceeded, "OUTCOME_UNKNOWN".to_owned()));
+    assert!(service.reached("AssociateKmsKey").len() > 1, "it was tried again, since it does no harm");
+    assert_eq!(service.sandbox.sandbox().log_group_key(PAYMENTS, REGION, GROUP), Some(key("good")));
+
+    let service = service.restart().await;
+    let mut looks = tokio::time::interval(Duration::from_millis(50));
+    let settled = loop {
+        looks.tick().await;
+        if let Some(event) = service.events().await.into_iter().find(|event| event.kind == "settled") {
+            break event;
+        }
+    };
+    assert_eq!(settled.outcome.as_deref(), Some("in force"));
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_stop_lets_a_call_under_way_end_and_records_it() {
     let service = Service::start().await;
     let aws = service.sandbox.sandbox().clone();

@@ -127,11 +127,11 @@ async fn a_session_is_renewed_ahead_while_the_old_one_serves() {
     let sts = Arc::new(FakeSts { takes: Duration::from_secs(1), ..FakeSts::default() });
     let sessions = sessions(&sts);
     sessions.get(&key(), soon()).await.unwrap();
-    advance(Duration::from_secs(3_509)).await;
+    advance(Duration::from_secs(3_554)).await;
     sessions.get(&key(), soon()).await.unwrap();
     settle().await;
     assert_eq!(sts.asked(), 1, "too early");
-    advance(Duration::from_mins(1)).await;
+    advance(Duration::from_secs(29)).await;
     let before = Instant::now();
     assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-1");
     assert_eq!(Instant::now(), before, "nobody waited");
@@ -146,7 +146,7 @@ async fn a_renewal_that_fails_leaves_the_old_session_to_its_end() {
     let sessions = sessions(&sts);
     sessions.get(&key(), soon()).await.unwrap();
     sts.fail_with([refused()]);
-    advance(Duration::from_secs(3_570)).await;
+    advance(Duration::from_secs(3_583)).await;
     for _ in 0..3 {
         assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-1");
         settle().await;
@@ -154,6 +154,41 @@ async fn a_renewal_that_fails_leaves_the_old_session_to_its_end() {
     assert_eq!(sts.asked(), 2, "a failed renewal is not tried again at once");
     advance(Duration::from_secs(31)).await;
     assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_began_together_are_not_renewed_together() {
+    let sts = Arc::new(FakeSts::default());
+    let bounds = Bounds { sessions: 1_000, idle: HOUR * 2 };
+    let sessions = Sessions::new(Arc::clone(&sts) as Arc<dyn AssumeRole>, Attribution::Tenant, bounds);
+    let keys: Vec<_> = (0..200).map(|n| key_of(&format!("t-{n}"), grant())).collect();
+    for key in &keys {
+        sessions.get(key, soon()).await.unwrap();
+    }
+    advance(Duration::from_secs(3_550)).await;
+    let mut most = 0;
+    for _ in 0..50 {
+        let before = sts.asked();
+        for key in &keys {
+            sessions.get(key, soon()).await.unwrap();
+        }
+        settle().await;
+        most = most.max(sts.asked() - before);
+        advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(sts.asked(), 400, "each once more");
+    assert!(most < 40, "{most} of 200 in one second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_session_is_renewed_in_time_too() {
+    let sts = Arc::new(FakeSts { lifetime: Some(Duration::from_mins(15)), ..FakeSts::default() });
+    let sessions = sessions(&sts);
+    sessions.get(&key(), soon()).await.unwrap();
+    advance(Duration::from_secs(900 - 10)).await;
+    sessions.get(&key(), soon()).await.unwrap();
+    settle().await;
+    assert_eq!(sts.asked(), 2);
 }
 
 #[tokio::test(start_paused = true)]

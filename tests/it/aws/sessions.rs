@@ -1,6 +1,9 @@
 //! Whose role is assumed, with what, and how often.
 
-use logkey::sandbox::fault::{Effect, Fault};
+use logkey::{
+    ports::aws::LogGroups,
+    sandbox::fault::{Effect, Fault},
+};
 
 use super::*;
 
@@ -134,7 +137,68 @@ async fn an_sts_that_hangs_holds_a_call_no_longer_than_its_deadline() {
     let start = Instant::now();
     let list = world.list();
     let deadline = start + Duration::from_millis(200);
-    let answered = logkey::ports::aws::LogGroups::page(&world.aws, list.access(), None, None, deadline).await;
+    let answered = world.aws.page(list.access(), None, None, deadline).await;
     assert!(matches!(failure(answered), UpstreamError::NotSent(_)));
     assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+/// A tenant of the same name in the other account.
+fn elsewhere() -> (Arc<Tenant>, Place) {
+    let here = tenant("elsewhere", EXTERNAL_ID);
+    let [granted] = &here.accounts[..] else { panic!() };
+    let grant = AccountGrant {
+        account: OTHER.parse().unwrap(),
+        role: format!("arn:aws:iam::{OTHER}:role/Associator").parse().unwrap(),
+        ..(**granted).clone()
+    };
+    let tenant = Tenant { accounts: vec![Arc::new(grant)], ..(*here).clone() };
+    (Arc::new(tenant), Place { account: OTHER.parse().unwrap(), region: REGION.parse().unwrap() })
+}
+
+#[tokio::test]
+async fn one_accounts_failures_use_up_no_others_repetitions() {
+    let mut world = World::of(one_account().account(OTHER, furnished), |config| config).await;
+    let fault = |account: &str| Fault::on("AssumeRole", Effect::Throttle).in_account(account);
+    world.running.sandbox().fault(fault(ACCOUNT));
+    let mut lists = Vec::new();
+    for n in 0..200 {
+        world.tenant = tenant(&format!("throttled-{n}"), EXTERNAL_ID);
+        lists.push(world.list());
+    }
+    let calls = lists.iter().map(|list| world.aws.page(list.access(), None, None, soon()));
+    for answered in futures_util::future::join_all(calls).await {
+        assert!(matches!(failure(answered), UpstreamError::Throttled { .. }));
+    }
+    world.running.sandbox().fault(fault(OTHER).times(2));
+    let (tenant, place) = elsewhere();
+    world.tenant = tenant;
+    let list = world.permit(ListKeyAssociations { place });
+    world.aws.page(list.access(), None, None, soon()).await.result.unwrap();
+}
+
+#[tokio::test]
+async fn one_account_that_hangs_keeps_no_other_waiting_and_is_left_alone_afterwards() {
+    let quick = |config| Config {
+        timeouts: Timeouts { assume: Duration::from_millis(300), ..Timeouts::default() },
+        ..config
+    };
+    let mut world = World::of(one_account().account(OTHER, furnished), quick).await;
+    world.running.sandbox().fault(Fault::on("AssumeRole", Effect::Hang).in_account(ACCOUNT));
+    let hanging = world.list();
+    let (tenant, place) = elsewhere();
+    world.tenant = tenant;
+    let list = world.permit(ListKeyAssociations { place });
+    let hangs = world.aws.page(hanging.access(), None, None, soon());
+    let passes = world.aws.page(list.access(), None, None, soon());
+    tokio::pin!(hangs);
+    tokio::select! {
+        biased;
+        _ = &mut hangs => panic!("it does not hang"),
+        answered = passes => drop(answered.result.unwrap()),
+    }
+    assert!(matches!(failure(hangs.await), UpstreamError::NotSent(_)));
+    let asked = world.calls("AssumeRole").len();
+    let again = world.aws.page(hanging.access(), None, None, soon()).await;
+    assert!(matches!(failure(again), UpstreamError::NotSent(_)));
+    assert_eq!(world.calls("AssumeRole").len(), asked, "it is remembered for a moment");
 }

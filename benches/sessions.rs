@@ -1,0 +1,133 @@
+//! How often roles are assumed, and whether anyone waits for it (row 7 of the goals): the real session
+//! cache under virtual time, over a modelled STS. `cargo bench --bench sessions`.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a bench prints figures, and ends where it cannot go on"
+)]
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use logkey::{aws::SessionTrial, domain::tenant::AccountGrant};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
+
+const ROLES: usize = 1_000;
+const LIFETIME: Duration = Duration::from_hours(1);
+const WINDOW: Duration = Duration::from_hours(2);
+/// How long an `AssumeRole` takes, give or take a half.
+const ASSUME: Duration = Duration::from_millis(120);
+/// Between two calls of one role.
+const BETWEEN: Duration = Duration::from_secs(10);
+/// How long the call takes that a session is for.
+const CALL: std::ops::Range<f64> = 0.015..0.030;
+/// At least, and the aim.
+const CALLS_GOAL: (f64, f64) = (1.05, 1.01);
+const WAIT_GOAL: (f64, f64) = (1.10, 1.03);
+
+fn main() -> ExitCode {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let calls = runtime.block_on(calls());
+    let (steady, rolling) = runtime.block_on(waits());
+    let wait = rolling.as_secs_f64() / steady.as_secs_f64();
+    println!("AssumeRole calls, {ROLES} roles, 2 h: {calls:.4} of the ideal; goal {CALLS_GOAL:?}");
+    println!(
+        "p99 while a tenth roll over: {:.3} ms against {:.3} ms steady, {wait:.3}; goal {WAIT_GOAL:?}",
+        rolling.as_secs_f64() * 1e3,
+        steady.as_secs_f64() * 1e3,
+    );
+    if calls <= CALLS_GOAL.0 && wait <= WAIT_GOAL.0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn trial() -> Arc<SessionTrial> {
+    let grant = |n: usize| AccountGrant {
+        account: format!("{:012}", 100_000_000_000 + n).parse().unwrap(),
+        role: format!("arn:aws:iam::{:012}:role/LogKey", 100_000_000_000 + n).parse().unwrap(),
+        external_id: "an-external-id".parse().unwrap(),
+        regions: vec!["eu-west-1".parse().unwrap()],
+        log_groups: vec!["/app/*".parse().unwrap()],
+        kms_keys: vec!["*".parse().unwrap()],
+        query_results: false,
+    };
+    Arc::new(SessionTrial::new((0..ROLES).map(grant).collect(), LIFETIME, ASSUME))
+}
+
+/// Every role is in use all the time, each since a moment of its own in the first hour: how often STS is
+/// asked in the two hours after that, against two times a role.
+async fn calls() -> f64 {
+    let (trial, begin) = (trial(), Instant::now());
+    let mut roles = JoinSet::new();
+    for role in 0..ROLES {
+        let trial = Arc::clone(&trial);
+        let first = begin + LIFETIME.mul_f64(role as f64 / ROLES as f64);
+        roles.spawn(async move {
+            sleep_until(first).await;
+            while begin.elapsed() < LIFETIME + WINDOW {
+                trial.get(role).await.unwrap();
+                sleep(BETWEEN).await;
+            }
+        });
+    }
+    sleep_until(begin + LIFETIME).await;
+    let before = trial.asked();
+    roles.join_all().await;
+    let ideal = ROLES as f64 * WINDOW.as_secs_f64() / LIFETIME.as_secs_f64();
+    (trial.asked() - before) as f64 / ideal
+}
+
+/// The p99 of calls, session and all: in a minute in which no session ends, and in one in which those of a
+/// tenth of the roles do.
+async fn waits() -> (Duration, Duration) {
+    let (trial, begin) = (trial(), Instant::now());
+    // A tenth began a quarter of an hour before the others.
+    for role in 0..ROLES / 10 {
+        trial.get(role).await.unwrap();
+    }
+    sleep(Duration::from_mins(15)).await;
+    for role in ROLES / 10..ROLES {
+        trial.get(role).await.unwrap();
+    }
+    // Everyone stays in use, so that nothing is forgotten.
+    let mut random = StdRng::seed_from_u64(7);
+    let steady = minute(&trial, &mut random).await;
+    let before = trial.asked();
+    sleep_until(begin + LIFETIME - Duration::from_secs(50)).await;
+    let rolling = minute(&trial, &mut random).await;
+    assert!(trial.asked() - before >= ROLES / 10, "no session rolled over");
+    (p99(steady), p99(rolling))
+}
+
+/// Every role calls each second for a minute.
+async fn minute(trial: &Arc<SessionTrial>, random: &mut StdRng) -> Vec<Duration> {
+    let mut calls = JoinSet::new();
+    let begin = Instant::now();
+    for role in 0..ROLES {
+        let offset = random.random_range(0.0..1.0);
+        let takes: Vec<f64> = (0..60).map(|_| random.random_range(CALL)).collect();
+        let trial = Arc::clone(trial);
+        calls.spawn(async move {
+            let mut waits = Vec::new();
+            for (second, takes) in takes.into_iter().enumerate() {
+                sleep_until(begin + Duration::from_secs_f64(second as f64 + offset)).await;
+                let start = Instant::now();
+                trial.get(role).await.unwrap();
+                sleep(Duration::from_secs_f64(takes)).await;
+                waits.push(start.elapsed());
+            }
+            waits
+        });
+    }
+    calls.join_all().await.concat()
+}
+
+fn p99(mut waits: Vec<Duration>) -> Duration {
+    waits.sort_unstable();
+    waits.get((waits.len() as f64 * 0.99) as usize).copied().unwrap_or_default()
+}

@@ -1,0 +1,104 @@
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::{
+    domain::{
+        ask::{AskAssociate, UnresolvedResource},
+        association::{Target, UnresolvedPlace},
+        audit::{Kind, Settlement},
+        call::Action,
+    },
+    ports::{LogGroup, UpstreamError},
+    service::Ports,
+    testing::{
+        FakeAudit, FakeAws, FakeClock, FakePace, FakePolicy, FakeQuota, FakeTenants, KEY, call, principal,
+        tenant,
+    },
+};
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+fn broker(aws: &Arc<FakeAws>, audit: &Arc<FakeAudit>, clock: &Arc<FakeClock>) -> KeyBroker {
+    KeyBroker::new(Ports {
+        tenants: Arc::new(FakeTenants(vec![Arc::new(tenant("acme"))])),
+        policy: Arc::new(FakePolicy::default()),
+        associations: aws.clone(),
+        log_groups: aws.clone(),
+        keys: aws.clone(),
+        roles: aws.clone(),
+        pace: Arc::new(FakePace::default()),
+        quota: Arc::new(FakeQuota),
+        audit: audit.clone(),
+        history: audit.history.clone(),
+        seen: audit.history.clone(),
+        requests: audit.history.clone(),
+        open: audit.clone(),
+        clock: clock.clone(),
+        tasks: TaskTracker::new(),
+    })
+}
+
+fn group() -> LogGroup {
+    LogGroup {
+        name: "/app/web".parse().unwrap(),
+        key: Some(KEY.parse().unwrap()),
+        class: None,
+        retention: None,
+        created: None,
+    }
+}
+
+/// Every settlement that was recorded so far.
+fn settled(audit: &FakeAudit) -> Vec<Settlement> {
+    let entries = audit.entries().into_iter();
+    entries
+        .filter_map(|entry| match entry.event.kind {
+            Kind::Settled(settlement) => Some(settlement),
+            Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle => None,
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_was_reset_is_settled_in_the_background_while_the_service_runs() {
+    let (aws, audit) = (Arc::new(FakeAws::with(vec![group()])), Arc::new(FakeAudit::default()));
+    let clock = Arc::new(FakeClock::default());
+    let broker = broker(&aws, &audit, &clock);
+    let (started, shared) = (clock.now(), Arc::clone(&clock) as Arc<dyn Clock>);
+    let open = Arc::clone(&audit);
+    let background = tokio::spawn(settle(broker.clone(), open, shared, started, REQUEST_TIMEOUT));
+
+    clock.advance(Duration::from_secs(1));
+    for _ in 0..100 {
+        aws.answer(UpstreamError::Unanswered("reset".into()));
+    }
+    let ask = AskAssociate {
+        resource: UnresolvedResource {
+            place: UnresolvedPlace::default(),
+            target: Target::LogGroup("/app/web".parse().unwrap()),
+        },
+        key: KEY.parse().unwrap(),
+        reason: None,
+        expected: None,
+        validate_only: false,
+    };
+    let call = call(Action::AssociateKmsKey, Duration::from_secs(2));
+    let who = principal("acme", &["logkey:read", "logkey:associate"]);
+    let error = broker.associate(&call, &who, ask).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::OutcomeUnknown);
+
+    // While a call with the longest deadline could still be at it, it is left alone.
+    let pass = async |seconds| {
+        clock.advance(Duration::from_secs(seconds));
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    };
+    pass(30).await;
+    assert_eq!(settled(&audit), []);
+    pass(60).await;
+    assert_eq!(settled(&audit), [Settlement::InForce]);
+    pass(120).await;
+    assert_eq!(settled(&audit).len(), 1, "once");
+    background.abort();
+}
