@@ -10,9 +10,10 @@
     reason = "a bench prints, and one that fails has no result"
 )]
 
+#[path = "../shared/sync.rs"]
+mod sync;
+
 use std::{
-    fs::File,
-    io::{Seek as _, Write as _},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -31,10 +32,10 @@ use logkey::{
 };
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
+use self::sync::{Probe, percentiles};
+
 const ROUNDS: usize = 5;
 const CALLS: usize = 200;
-/// What one commit of one record writes to the write-ahead log, roughly: five pages with their headers.
-const COMMIT_BYTES: usize = 5 * 4120;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
 async fn main() {
@@ -44,9 +45,9 @@ async fn main() {
         let dir = tempfile::tempdir_in(&base).unwrap();
         let (store, journal) = open(dir.path()).await;
         // Interleaved, so that both meet the same disk.
-        let mut probe = Probe::new(dir.path());
+        let mut probe = Probe::new(dir.path()).unwrap();
         for _ in 0..CALLS {
-            sync.push(probe.sync());
+            sync.push(probe.sync().unwrap());
             let began = Instant::now();
             call(&journal).await;
             pair.push(began.elapsed());
@@ -125,27 +126,6 @@ fn records() -> (Entry, Entry) {
         accepted: SystemClock.now(),
     };
     (Entry::only(event), Entry { association: Some(association), ..Entry::only(outcome) })
-}
-
-/// A file that is written and synced as a write-ahead log is, without a database.
-struct Probe(File);
-
-impl Probe {
-    fn new(dir: &Path) -> Self {
-        let mut file = File::create(dir.join("probe")).unwrap();
-        file.write_all(&vec![0; 4 << 20]).unwrap();
-        file.sync_all().unwrap();
-        file.rewind().unwrap();
-        Self(file)
-    }
-
-    fn sync(&mut self) -> Duration {
-        let bytes = vec![7; COMMIT_BYTES];
-        let began = Instant::now();
-        self.0.write_all(&bytes).unwrap();
-        self.0.sync_data().unwrap();
-        began.elapsed()
-    }
 }
 
 async fn many_callers(base: &str) -> f64 {
@@ -248,12 +228,6 @@ async fn hundred_rows(base: &str) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "a bench counts less than 2^52")]
 fn per_second(count: i64, took: Duration) -> f64 {
     count as f64 / took.as_secs_f64()
-}
-
-fn percentiles(mut all: Vec<Duration>) -> (Duration, Duration) {
-    all.sort_unstable();
-    let at = |part: usize| all.get(all.len() * part / 100).copied().unwrap_or_default();
-    (at(50), at(99))
 }
 
 async fn median(rounds: usize, mut run: impl AsyncFnMut() -> f64) -> f64 {

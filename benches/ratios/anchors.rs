@@ -2,11 +2,12 @@
 //! on through the AWS SDK and does nothing else. Both answer with a message that the service itself
 //! gave, so that the sizes are the same.
 
-use std::{io::Write as _, thread};
+use std::{collections::HashMap, io::Write as _, sync::Arc, thread};
 
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_sdk_cloudwatchlogs::{Client, Config};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use logkey::proto::{AssociateKmsKeyRequest, associate_kms_key_request::Target};
 use prost::Message as _;
@@ -18,7 +19,8 @@ use tonic::{
 
 use crate::{
     Outcome,
-    method::{ACCOUNT, Associate, Caller, Only, REGION, Rpc, Unary},
+    load::CALLERS,
+    method::{Associate, Caller, Only, REGION, Rpc, Unary, account},
 };
 
 /// Runs the server of one role until standard input ends, and prints its address once it listens.
@@ -66,19 +68,27 @@ fn echo<M: Unary>(answer: &str) -> Outcome<Router> {
 
 fn forward(answer: &str, aws: &str) -> Outcome<Router> {
     let answer = decode::<Associate>(answer)?;
-    // The account's administrator in the embedded AWS, which looks at no signature.
-    let credentials = Credentials::new(format!("AKIAADMIN{ACCOUNT}"), "secret", None, None, "bench");
-    let logs = Client::from_conf(
-        Config::builder()
+    // One pool of connections, as the service has it.
+    let provider = Provider::Rustls(CryptoMode::AwsLc);
+    let http = aws_smithy_http_client::Builder::new().tls_provider(provider).build_https();
+    let client = |account: String| {
+        // The account's administrator in the embedded AWS, which looks at no signature of theirs.
+        let credentials = Credentials::new(format!("AKIAADMIN{account}"), "secret", None, None, "bench");
+        let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
+            .http_client(http.clone())
             .credentials_provider(credentials)
             .endpoint_url(aws)
-            .region(Region::from_static(REGION))
-            .build(),
-    );
+            .region(Region::from_static(REGION));
+        (account, Client::from_conf(config.build()))
+    };
+    let clients: Arc<HashMap<String, Client>> = Arc::new((0..CALLERS).map(account).map(client).collect());
     let only = Only::<Associate, _>::new(move |request: AssociateKmsKeyRequest| {
-        let (logs, answer) = (logs.clone(), answer.clone());
+        let (clients, answer) = (Arc::clone(&clients), answer.clone());
         async move {
+            let Some(logs) = clients.get(&request.account_id) else {
+                return Err(Status::not_found("no such account"));
+            };
             let call = logs.associate_kms_key().kms_key_id(request.kms_key_id);
             let call = match request.target {
                 Some(Target::LogGroupName(name)) => call.log_group_name(name),

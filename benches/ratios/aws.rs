@@ -7,7 +7,7 @@ use crate::{
     Outcome,
     anchors::{parent_is_gone, ready},
     load::CALLERS,
-    method::{ACCOUNT, EXTERNAL_ID, HUB_KEY, KEY_ID, REGION, ROLE, log_group},
+    method::{EXTERNAL_ID, HUB_KEY, KEY_ID, REGION, ROLE, account, log_group},
 };
 
 /// Who the service is, before it assumes a role.
@@ -16,15 +16,14 @@ const HUB: &str = "arn:aws:iam::999999999999:role/LogKeyHub";
 /// Serves until standard input ends.
 #[tokio::main]
 pub(crate) async fn serve() -> Outcome<()> {
-    let sandbox = Sandbox::builder()
-        .without_quotas()
-        .journal(0)
-        .hub(HUB, HUB_KEY)
-        .account(ACCOUNT, |account| {
+    let mut sandbox = Sandbox::builder().without_quotas().journal(0).hub(HUB, HUB_KEY);
+    for n in 0..CALLERS {
+        sandbox = sandbox.account(&account(n), |account| {
             let account = account.role(ROLE, EXTERNAL_ID).key(REGION, KEY_ID, "allow-logs");
-            (0..CALLERS).fold(account, |account, n| account.log_group(REGION, &log_group(n)))
-        })
-        .build()?;
+            account.log_group(REGION, &log_group(n))
+        });
+    }
+    let sandbox = sandbox.build()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     ready(&format!("http://{}", listener.local_addr()?))?;
     sandbox.serve(listener, parent_is_gone()).await;

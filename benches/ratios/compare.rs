@@ -7,21 +7,29 @@ use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
 use crate::{
     Outcome,
+    issuer::Tokens,
     load::{CALLERS, Sample},
     method::Rpc,
     process::{Cores, Server},
 };
 
 /// Rounds of A-B-B-A; what counts is the median of their ratios.
-const ROUNDS: usize = 5;
+pub(crate) const ROUNDS: usize = 5;
 
-/// Two servers under the same load, and which figures to print.
+/// Two servers under the same load, or one under two.
 pub(crate) struct Row<'a> {
     pub(crate) name: &'static str,
     pub(crate) rpc: Rpc,
-    pub(crate) token: &'a str,
-    pub(crate) anchor: (&'static str, &'a Server),
-    pub(crate) subject: (&'static str, &'a Server),
+    pub(crate) anchor: Side<'a>,
+    pub(crate) subject: Side<'a>,
+}
+
+/// A server, and the tokens that it is called with.
+#[derive(Clone, Copy)]
+pub(crate) struct Side<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) server: &'a Server,
+    pub(crate) tokens: Tokens<'a>,
 }
 
 /// One window.
@@ -38,10 +46,10 @@ struct Window {
 
 /// The median of the rounds, the least and the most.
 #[derive(Debug)]
-struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
 }
 
 /// What was measured, as two tables: ratios, and the numbers that they were made of.
@@ -50,6 +58,7 @@ pub(crate) struct Report<'a> {
     window: Duration,
     ratios: Table,
     numbers: Table,
+    lines: Vec<String>,
 }
 
 // === impl Report ===
@@ -62,22 +71,23 @@ impl<'a> Report<'a> {
         let mut numbers = Table::new();
         numbers.load_preset(ASCII_MARKDOWN);
         numbers.set_header(["row", "server", "calls/s", "cpu µs", "core busy", "p50 µs", "p99 µs", "answer"]);
-        Self { cores, window, ratios, numbers }
+        Self { cores, window, ratios, numbers, lines: Vec::new() }
     }
 
-    /// Measures a row: the subject's figures over the anchor's.
-    pub(crate) fn row(&mut self, row: &Row<'_>) -> Outcome<()> {
+    /// Measures a row: the subject's figures over the anchor's. Gives back how many calls a second the
+    /// subject answered.
+    pub(crate) fn row(&mut self, row: &Row<'_>) -> Outcome<f64> {
         let (mut anchor, mut subject) = (Vec::new(), Vec::new());
         let (mut throughput, mut cpu) = (Vec::new(), Vec::new());
-        for side in [row.anchor.1, row.subject.1] {
+        for side in [row.anchor, row.subject] {
             self.window(row, side)?;
         }
         for _ in 0..ROUNDS {
             let [a1, b1, b2, a2] = [
-                self.window(row, row.anchor.1)?,
-                self.window(row, row.subject.1)?,
-                self.window(row, row.subject.1)?,
-                self.window(row, row.anchor.1)?,
+                self.window(row, row.anchor)?,
+                self.window(row, row.subject)?,
+                self.window(row, row.subject)?,
+                self.window(row, row.anchor)?,
             ];
             throughput.push((b1.throughput + b2.throughput) / (a1.throughput + a2.throughput));
             cpu.push((b1.cpu + b2.cpu) / (a1.cpu + a2.cpu));
@@ -92,17 +102,23 @@ impl<'a> Report<'a> {
             format!("{:.2}x", cpu.median),
             format!("{:.2} to {:.2}", cpu.least, cpu.most),
         ]);
-        for (name, windows) in [(row.anchor.0, anchor), (row.subject.0, subject)] {
+        let reached = Spread::of(subject.iter().map(|window| window.throughput)).median;
+        for (name, windows) in [(row.anchor.name, anchor), (row.subject.name, subject)] {
             self.numbers(row.name, name, &windows);
         }
-        Ok(())
+        Ok(reached)
+    }
+
+    /// Adds a line below the tables.
+    pub(crate) fn line(&mut self, line: String) {
+        self.lines.push(line);
     }
 
     /// Prints all of it.
     pub(crate) fn print(&self) {
         println!(
             "{} cores: servers on core {}, load on core {}, AWS stand-in on core {}; {CALLERS} calls under \
-             way; windows of {:?}, A-B-B-A, median of {ROUNDS}\n\n{}\n\n{}",
+             way; windows of {:?}, A-B-B-A, median of {ROUNDS}\n\n{}\n\n{}\n\n{}",
             self.cores.count,
             self.cores.server,
             self.cores.generator,
@@ -110,12 +126,14 @@ impl<'a> Report<'a> {
             self.window,
             self.ratios,
             self.numbers,
+            self.lines.join("\n"),
         );
     }
 
-    fn window(&self, row: &Row<'_>, server: &Server) -> Outcome<Window> {
+    fn window(&self, row: &Row<'_>, side: Side<'_>) -> Outcome<Window> {
+        let Side { server, tokens, .. } = side;
         let before = server.cpu_seconds()?;
-        let sample = server.load(&self.cores.generator, row.rpc, self.window, row.token)?;
+        let sample = server.load(&self.cores.generator, row.rpc, self.window, tokens, None)?;
         let cpu = server.cpu_seconds()? - before;
         let calls = f64::from(u32::try_from(sample.calls)?);
         Ok(Window {
@@ -151,7 +169,7 @@ impl<'a> Report<'a> {
 // === impl Spread ===
 
 impl Spread {
-    fn of(values: impl IntoIterator<Item = f64>) -> Self {
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = values.into_iter().collect();
         sorted.sort_unstable_by(f64::total_cmp);
         let at = |n: usize| sorted.get(n).copied().unwrap_or(f64::NAN);

@@ -1,6 +1,10 @@
-//! An identity provider of the bench's own: its key set in a file, and one token.
+//! An identity provider of the bench's own: its key set in a file, and tokens in files, one a line.
 
-use std::{fs, path::Path};
+use std::{
+    cell::Cell,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -9,29 +13,97 @@ use serde_json::json;
 
 use crate::Outcome;
 
-/// The `iss` of the token.
+/// The `iss` of the tokens.
 pub(crate) const ISSUER: &str = "https://idp.example.com";
 const KEY_ID: &str = "bench-1";
-/// Seconds that the token lasts.
+/// Seconds that a token lasts.
 const TOKEN_SECONDS: i64 = 3600;
+/// New tokens for the first window; each further one has as many as the one before used, and half as many
+/// again.
+const FIRST: u64 = 20_000;
 
-/// Writes `jwks.json` into `folder` and signs a token that it verifies.
-pub(crate) fn token(folder: &Path) -> Outcome<String> {
-    let key = KeyPair::generate()?;
-    // An uncompressed point: a byte that says so, x, y.
-    let [_, point @ ..] = key.public_key_raw() else { return Err("no public key".into()) };
-    let (x, y) = point.split_at(point.len() / 2);
-    let jwks = json!({ "keys": [{
-        "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": KEY_ID,
-        "x": BASE64_URL_SAFE_NO_PAD.encode(x), "y": BASE64_URL_SAFE_NO_PAD.encode(y),
-    }] });
-    fs::write(folder.join("jwks.json"), jwks.to_string())?;
-    let now = jiff::Timestamp::now().as_second();
-    let claims = json!({
-        "iss": ISSUER, "aud": "logkey", "sub": "bench@example.com", "tenant": "bench",
-        "scope": "logkey:read logkey:associate", "iat": now, "nbf": now, "exp": now + TOKEN_SECONDS,
-    });
-    let header = Header { kid: Some(KEY_ID.to_owned()), ..Header::new(Algorithm::ES256) };
-    let key = EncodingKey::from_ec_pem(key.serialize_pem().as_bytes())?;
-    Ok(jsonwebtoken::encode(&header, &claims, &key)?)
+/// Signs tokens.
+pub(crate) struct Issuer {
+    key: EncodingKey,
+    jwks: String,
+    folder: tempfile::TempDir,
+    signed: Cell<u64>,
+    wanted: Cell<u64>,
+}
+
+/// What the calls of a window carry.
+#[derive(Clone, Copy)]
+pub(crate) enum Tokens<'a> {
+    /// All the same token.
+    Same(&'a Issuer),
+    /// Each a new one.
+    New(&'a Issuer),
+}
+
+// === impl Issuer ===
+
+impl Issuer {
+    pub(crate) fn new() -> Outcome<Self> {
+        let key = KeyPair::generate()?;
+        // An uncompressed point: a byte that says so, x, y.
+        let [_, point @ ..] = key.public_key_raw() else { return Err("no public key".into()) };
+        let (x, y) = point.split_at(point.len() / 2);
+        let jwks = json!({ "keys": [{
+            "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": KEY_ID,
+            "x": BASE64_URL_SAFE_NO_PAD.encode(x), "y": BASE64_URL_SAFE_NO_PAD.encode(y),
+        }] });
+        let issuer = Self {
+            key: EncodingKey::from_ec_pem(key.serialize_pem().as_bytes())?,
+            jwks: jwks.to_string(),
+            folder: tempfile::tempdir()?,
+            signed: Cell::new(0),
+            wanted: Cell::new(FIRST),
+        };
+        fs::write(issuer.same(), issuer.token()?)?;
+        Ok(issuer)
+    }
+
+    /// Writes `jwks.json` into a folder.
+    pub(crate) fn publish(&self, folder: &Path) -> Outcome<()> {
+        Ok(fs::write(folder.join("jwks.json"), &self.jwks)?)
+    }
+
+    fn token(&self) -> Outcome<String> {
+        let (now, number) = (jiff::Timestamp::now().as_second(), self.signed.get());
+        self.signed.set(number + 1);
+        let claims = json!({
+            "iss": ISSUER, "aud": "logkey", "sub": "bench@example.com", "tenant": "bench",
+            "scope": "logkey:read logkey:associate", "iat": now, "nbf": now, "exp": now + TOKEN_SECONDS,
+            "jti": format!("bench-{number}"),
+        });
+        let header = Header { kid: Some(KEY_ID.to_owned()), ..Header::new(Algorithm::ES256) };
+        Ok(jsonwebtoken::encode(&header, &claims, &self.key)?)
+    }
+
+    fn same(&self) -> PathBuf {
+        self.folder.path().join("same")
+    }
+}
+
+// === impl Tokens ===
+
+impl Tokens<'_> {
+    /// The file of tokens for a window.
+    pub(crate) fn file(self) -> Outcome<PathBuf> {
+        let issuer = match self {
+            Self::Same(issuer) => return Ok(issuer.same()),
+            Self::New(issuer) => issuer,
+        };
+        let tokens: Outcome<Vec<String>> = (0..issuer.wanted.get()).map(|_| issuer.token()).collect();
+        let path = issuer.folder.path().join("new");
+        fs::write(&path, tokens?.join("\n"))?;
+        Ok(path)
+    }
+
+    /// How many a window used.
+    pub(crate) fn used(self, calls: u64) {
+        if let Self::New(issuer) = self {
+            issuer.wanted.set(calls + calls / 2);
+        }
+    }
 }

@@ -1,15 +1,25 @@
-//! The load generator: a fixed number of calls under way, over HTTP/2 frames of its own. One made of
-//! tonic's client would cost as much as E does, and the server would never be the one that is full.
+//! The load generator, over HTTP/2 frames of its own: one made of tonic's client would cost as much as
+//! E does, and the server would never be the one that is full. Either a fixed number of calls is under
+//! way, or calls begin at a fixed rate whether or not the ones before have ended.
 
 use std::{
+    fs,
     net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::client::SendRequest;
-use tokio::{net::TcpStream, task::JoinSet};
+use http::{HeaderValue, header::AUTHORIZATION};
+use rand::Rng as _;
+use tokio::{net::TcpStream, sync::mpsc, task::JoinSet};
 
 use crate::{Outcome, method::Rpc};
 
@@ -17,7 +27,7 @@ use crate::{Outcome, method::Rpc};
 const CONNECTIONS: usize = 4;
 /// Calls under way at once on each.
 const STREAMS: usize = 16;
-/// Calls under way at once.
+/// Calls under way at once, and log groups.
 pub(crate) const CALLERS: usize = CONNECTIONS * STREAMS;
 
 /// What one window showed; goes to the parent as one line.
@@ -43,9 +53,51 @@ struct Seen {
     answer: Bytes,
 }
 
-/// Loads `server` for `window` and prints what it saw.
+/// One token for every call, or a new one for each until there are no more.
+struct Tokens {
+    all: Vec<HeaderValue>,
+    used: AtomicUsize,
+}
+
+/// Whoever calls: on a connection, with a request.
+#[derive(Clone)]
+struct Caller {
+    sender: SendRequest<Bytes>,
+    head: http::Request<()>,
+    body: Bytes,
+    tokens: Arc<Tokens>,
+}
+
+/// Loads `server` for `window` and prints what it saw. Without a `rate`, in calls a second, each caller
+/// calls again as soon as it has its answer.
 #[tokio::main(flavor = "current_thread")]
-pub(crate) async fn run(server: SocketAddr, rpc: Rpc, window: Duration, token: &str) -> Outcome<()> {
+pub(crate) async fn run(
+    server: SocketAddr,
+    rpc: Rpc,
+    window: Duration,
+    tokens: &Path,
+    rate: Option<f64>,
+) -> Outcome<()> {
+    let callers = callers(server, rpc, tokens).await?;
+    let began = Instant::now();
+    let seen = match rate {
+        None => in_turn(callers, began + window).await?,
+        Some(rate) => at_rate(&callers, rate, began, window).await?,
+    };
+    let seconds = began.elapsed().as_secs_f64();
+    let Seen { mut micros, refused, refusal, answer } = seen;
+    if refused > 0 {
+        return Err(format!("{refused} calls were refused: {refusal}").into());
+    }
+    micros.sort_unstable();
+    let at = |part: usize| micros.get(micros.len() * part / 100).copied().unwrap_or(0);
+    let answer = BASE64_STANDARD.encode(answer);
+    println!("{} {seconds} {} {} {answer}", micros.len(), at(50), at(99));
+    Ok(())
+}
+
+async fn callers(server: SocketAddr, rpc: Rpc, tokens: &Path) -> Outcome<Vec<Caller>> {
+    let tokens = Arc::new(Tokens::read(tokens)?);
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
         let stream = TcpStream::connect(server).await?;
@@ -54,21 +106,62 @@ pub(crate) async fn run(server: SocketAddr, rpc: Rpc, window: Duration, token: &
         tokio::spawn(connection);
         connections.push(sender);
     }
-    let began = Instant::now();
-    let mut callers = JoinSet::new();
-    for n in 0..CALLERS {
-        let Some(sender) = connections.get(n % CONNECTIONS).cloned() else {
-            return Err("no connection".into());
-        };
+    let mut callers = Vec::new();
+    for (n, sender) in (0..CALLERS).zip(connections.into_iter().cycle()) {
         let head = http::Request::post(format!("http://{server}{}", rpc.path()))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
-            .header("authorization", format!("Bearer {token}"))
             .body(())?;
-        callers.spawn(call_until(began + window, sender, head, frame(&rpc.request(n))));
+        callers.push(Caller { sender, head, body: frame(&rpc.request(n)), tokens: Arc::clone(&tokens) });
     }
+    Ok(callers)
+}
+
+/// Each caller has one call under way until the window ends.
+async fn in_turn(callers: Vec<Caller>, end: Instant) -> Outcome<Seen> {
+    let mut running = JoinSet::new();
+    for mut caller in callers {
+        running.spawn(async move {
+            let mut seen = Seen::default();
+            while Instant::now() < end && caller.call(Instant::now(), &mut seen).await? {}
+            Ok(seen)
+        });
+    }
+    gathered(running).await
+}
+
+/// Calls begin at random moments, so many a second, and are timed from the moment they should begin.
+async fn at_rate(callers: &[Caller], rate: f64, began: Instant, window: Duration) -> Outcome<Seen> {
+    let (send, mut moments) = mpsc::unbounded_channel();
+    // A thread of its own: the runtime's timers tell whole milliseconds.
+    thread::spawn(move || {
+        let mut next = began;
+        while next < began + window {
+            while let Some(wait) = next.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
+                thread::park_timeout(wait);
+            }
+            if send.send(next).is_err() {
+                return;
+            }
+            let gap = -(1.0 - rand::rng().random::<f64>()).ln() / rate;
+            next += Duration::from_secs_f64(gap);
+        }
+    });
+    let (mut running, mut idle) = (JoinSet::new(), callers.iter().cycle());
+    while let Some(moment) = moments.recv().await {
+        let Some(mut caller) = idle.next().cloned() else { break };
+        running.spawn(async move {
+            let mut seen = Seen::default();
+            caller.call(moment, &mut seen).await?;
+            Ok(seen)
+        });
+    }
+    gathered(running).await
+}
+
+async fn gathered(mut running: JoinSet<Outcome<Seen>>) -> Outcome<Seen> {
     let mut all = Seen::default();
-    while let Some(seen) = callers.join_next().await {
+    while let Some(seen) = running.join_next().await {
         let seen = seen??;
         all.micros.extend(seen.micros);
         all.refused += seen.refused;
@@ -77,34 +170,20 @@ pub(crate) async fn run(server: SocketAddr, rpc: Rpc, window: Duration, token: &
             all.refusal = seen.refusal;
         }
     }
-    let seconds = began.elapsed().as_secs_f64();
-    if !all.refusal.is_empty() {
-        return Err(format!("{} calls were refused: {}", all.refused, all.refusal).into());
-    }
-    all.micros.sort_unstable();
-    let at = |part: usize| all.micros.get(all.micros.len() * part / 100).copied();
-    println!(
-        "{} {seconds} {} {} {}",
-        all.micros.len(),
-        at(50).unwrap_or(0),
-        at(99).unwrap_or(0),
-        BASE64_STANDARD.encode(all.answer),
-    );
-    Ok(())
+    Ok(all)
 }
 
-async fn call_until(
-    end: Instant,
-    mut sender: SendRequest<Bytes>,
-    head: http::Request<()>,
-    body: Bytes,
-) -> Outcome<Seen> {
-    let mut seen = Seen::default();
-    while Instant::now() < end {
-        let began = Instant::now();
-        sender = sender.ready().await?;
-        let (response, mut send) = sender.send_request(head.clone(), false)?;
-        send.send_data(body.clone(), true)?;
+// === impl Caller ===
+
+impl Caller {
+    /// One call, timed from `began`; false where there is no token left for it.
+    async fn call(&mut self, began: Instant, seen: &mut Seen) -> Outcome<bool> {
+        let Some(token) = self.tokens.next() else { return Ok(false) };
+        let mut head = self.head.clone();
+        head.headers_mut().insert(AUTHORIZATION, token);
+        self.sender = self.sender.clone().ready().await?;
+        let (response, mut send) = self.sender.send_request(head, false)?;
+        send.send_data(self.body.clone(), true)?;
         let mut response = response.await?;
         let mut answer = BytesMut::new();
         while let Some(chunk) = response.body_mut().data().await {
@@ -122,8 +201,8 @@ async fn call_until(
             seen.refused += 1;
             seen.refusal = format!("{trailers:?}");
         }
+        Ok(true)
     }
-    Ok(seen)
 }
 
 /// A message as gRPC frames it: not compressed, its length, itself.
@@ -133,6 +212,24 @@ fn frame(message: &[u8]) -> Bytes {
     framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
     framed.put_slice(message);
     framed.freeze()
+}
+
+// === impl Tokens ===
+
+impl Tokens {
+    /// One token a line.
+    fn read(path: &Path) -> Outcome<Self> {
+        let text = fs::read_to_string(path)?;
+        let all: Result<_, _> = text.lines().map(|t| HeaderValue::try_from(format!("Bearer {t}"))).collect();
+        Ok(Self { all: all?, used: AtomicUsize::new(0) })
+    }
+
+    fn next(&self) -> Option<HeaderValue> {
+        match self.all.as_slice() {
+            [only] => Some(only.clone()),
+            all => all.get(self.used.fetch_add(1, Ordering::Relaxed)).cloned(),
+        }
+    }
 }
 
 // === impl Sample ===

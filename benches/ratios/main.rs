@@ -10,14 +10,18 @@ mod anchors;
 mod aws;
 mod compare;
 mod issuer;
+mod latency;
 mod load;
 mod method;
 mod process;
 mod rows;
 mod service;
+mod start;
 mod stub;
+#[path = "../shared/sync.rs"]
+mod sync;
 
-use std::{env, error::Error, time::Duration};
+use std::{env, error::Error, path::Path, time::Duration};
 
 use crate::method::Rpc;
 
@@ -36,9 +40,10 @@ fn main() -> Outcome<()> {
         ["aws"] => told(aws::serve()),
         ["service", aws, folder] => told(service::serve(folder, *aws == "stubbed")),
         ["serve", role, rpc, settings @ ..] => told(anchors::serve(role, Rpc::named(rpc)?, settings)),
-        ["load", server, rpc, seconds, token] => {
+        ["load", server, rpc, seconds, tokens, rate @ ..] => {
             let window = Duration::try_from_secs_f64(seconds.parse()?)?;
-            load::run(server.parse()?, Rpc::named(rpc)?, window, token)
+            let rate = rate.first().map(|rate| rate.parse()).transpose()?;
+            load::run(server.parse()?, Rpc::named(rpc)?, window, Path::new(tokens), rate)
         }
         _ => Err("usage: ratios [--window SECONDS]".into()),
     }

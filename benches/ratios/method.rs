@@ -23,20 +23,16 @@ use tower::{Service, service_fn};
 
 use crate::Outcome;
 
-/// The tenant's account in every request.
-pub(crate) const ACCOUNT: &str = "111122223333";
-/// Its Region.
+/// The Region of every request.
 pub(crate) const REGION: &str = "us-east-1";
-/// Its role there.
+/// The tenant's role in each account.
 pub(crate) const ROLE: &str = "LogKeyAssociator";
 /// What the role's trust policy asks for.
 pub(crate) const EXTERNAL_ID: &str = "external-bench";
 /// The access key of the service itself. The stand-in verifies no signature.
 pub(crate) const HUB_KEY: &str = "AKIABENCHHUB";
-/// Its key.
+/// The key in each account.
 pub(crate) const KEY_ID: &str = "0a1b2c3d-0000-4000-8000-000000000001";
-/// The key in full.
-pub(crate) const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/0a1b2c3d-0000-4000-8000-000000000001";
 
 /// Which call is measured.
 #[derive(Clone, Copy, Debug)]
@@ -92,13 +88,14 @@ impl Rpc {
     }
 
     /// The request of the `n`th caller: each has a log group of its own, since AWS refuses
-    /// concurrent changes of one group.
+    /// concurrent changes of one group, in an account of its own, since AWS takes five changes a second
+    /// in one account and Region and the service keeps to that.
     pub(crate) fn request(self, n: usize) -> Vec<u8> {
         match self {
             Self::AssociateKmsKey => AssociateKmsKeyRequest {
-                account_id: ACCOUNT.into(),
+                account_id: account(n),
                 region: REGION.into(),
-                kms_key_id: KEY.into(),
+                kms_key_id: format!("arn:aws:kms:{REGION}:{}:key/{KEY_ID}", account(n)),
                 reason: "TICKET-4711".into(),
                 target: Some(Target::LogGroupName(log_group(n))),
                 ..AssociateKmsKeyRequest::default()
@@ -107,6 +104,11 @@ impl Rpc {
             Self::GetCaller => GetCallerRequest {}.encode_to_vec(),
         }
     }
+}
+
+/// The account of the `n`th caller.
+pub(crate) fn account(n: usize) -> String {
+    format!("1111{n:08}")
 }
 
 /// The log group of the `n`th caller.

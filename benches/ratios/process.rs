@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Outcome, load::Sample, method::Rpc, service};
+use crate::{Outcome, issuer::Tokens, load::Sample, method::Rpc, service};
 
 /// What the kernel counts CPU time in: always a hundredth of a second, towards programs.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -93,18 +93,28 @@ impl Server {
         Ok((user.ok_or("no user time")? + system.ok_or("no system time")?) / TICKS_PER_SECOND)
     }
 
-    /// Loads it for one window.
-    pub(crate) fn load(&self, core: &str, rpc: Rpc, window: Duration, token: &str) -> Outcome<Sample> {
+    /// Loads it for one window: with as much as it can take, or with a rate in calls a second.
+    pub(crate) fn load(
+        &self,
+        core: &str,
+        rpc: Rpc,
+        window: Duration,
+        tokens: Tokens<'_>,
+        rate: Option<f64>,
+    ) -> Outcome<Sample> {
         let output = pinned(core)?
-            .args(["load", &self.address, rpc.name()])
-            .args([&window.as_secs_f64().to_string(), token])
+            .args(["load", &self.address, rpc.name(), &window.as_secs_f64().to_string()])
+            .arg(tokens.file()?)
+            .args(rate.map(|rate| rate.to_string()))
             .stdin(Stdio::null())
             .stderr(Stdio::inherit())
             .output()?;
         if !output.status.success() {
             return Err("the load generator failed".into());
         }
-        Sample::read(&String::from_utf8(output.stdout)?)
+        let sample = Sample::read(&String::from_utf8(output.stdout)?)?;
+        tokens.used(sample.calls);
+        Ok(sample)
     }
 }
 

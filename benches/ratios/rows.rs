@@ -1,14 +1,15 @@
 //! What is measured, in the order in which it is printed.
 
-use std::time::Duration;
+use std::{net::TcpListener, time::Duration};
 
 use crate::{
     Outcome,
-    compare::{Report, Row},
-    issuer,
+    compare::{Report, Row, Side},
+    issuer::{self, Issuer, Tokens},
+    latency,
     method::Rpc,
     process::{Cores, Server},
-    service,
+    service, start,
 };
 
 /// How long a server is asked before it is measured beside another, to see what it answers.
@@ -18,7 +19,7 @@ const GLANCE: Duration = Duration::from_millis(500);
 pub(crate) fn all(window: Duration) -> Outcome<()> {
     let bench = Bench::new()?;
     let mut report = Report::new(&bench.cores, window);
-    bench.rows(&mut report)?;
+    bench.rows(&mut report, window)?;
     report.print();
     Ok(())
 }
@@ -26,11 +27,13 @@ pub(crate) fn all(window: Duration) -> Outcome<()> {
 /// What the rows share.
 struct Bench {
     cores: Cores,
-    token: String,
+    issuer: Issuer,
     aws: Server,
-    /// Settings and store of the service in front of the stand-in, and of the one without.
+    /// Settings and store of the service in front of the stand-in, of the one without, and of one that is
+    /// only started.
     whole: tempfile::TempDir,
     stubbed: tempfile::TempDir,
+    started: tempfile::TempDir,
 }
 
 // === impl Bench ===
@@ -39,36 +42,46 @@ impl Bench {
     fn new() -> Outcome<Self> {
         let cores = Cores::find()?;
         let aws = Server::start(&cores.outside, &["aws"])?;
-        let (whole, stubbed) = (tempfile::tempdir()?, tempfile::tempdir()?);
-        let token = issuer::token(whole.path())?;
-        std::fs::copy(whole.path().join("jwks.json"), stubbed.path().join("jwks.json"))?;
-        for folder in [&whole, &stubbed] {
-            service::write_settings(folder.path(), issuer::ISSUER, &aws.address)?;
+        let issuer = Issuer::new()?;
+        let [whole, stubbed, started] = [tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?];
+        for folder in [&whole, &stubbed, &started] {
+            issuer.publish(folder.path())?;
+            service::write_settings(folder.path(), issuer::ISSUER, &aws.address, free()?)?;
         }
-        Ok(Self { cores, token, aws, whole, stubbed })
+        Ok(Self { cores, issuer, aws, whole, stubbed, started })
     }
 
-    fn rows(&self, report: &mut Report<'_>) -> Outcome<()> {
+    fn rows(&self, report: &mut Report<'_>, window: Duration) -> Outcome<()> {
         let associate = Rpc::AssociateKmsKey;
         let stubbed = self.server(&["service", "stubbed", &path(&self.stubbed)])?;
         let answer = self.answer(&stubbed, associate)?;
         let echo = || self.server(&["serve", "echo", associate.name(), &answer]);
         let (e, another) = (echo()?, echo()?);
-        report.row(&self.row("0: E beside E", associate, ("E", &e), ("E", &another)))?;
+        let (e, service) = (self.side("E", &e), self.side("service", &stubbed));
+        report.row(&row("0: E beside E", associate, e, self.side("E", &another)))?;
         drop(another);
-        report.row(&self.row("1: AWS stubbed", associate, ("E", &e), ("service", &stubbed)))?;
+        report.row(&row("1: AWS stubbed", associate, e, service))?;
+        let new = Side { name: "new tokens", tokens: Tokens::New(&self.issuer), ..service };
+        report.row(&row("2: a new token each", associate, service, new))?;
         drop(stubbed);
 
         let whole = self.server(&["service", "whole", &path(&self.whole)])?;
         let answer = self.answer(&whole, associate)?;
         let f = self.server(&["serve", "forward", associate.name(), &answer, &self.aws.address])?;
-        report.row(&self.row("3: with the AWS hop", associate, ("F", &f), ("service", &whole)))?;
+        let service = self.side("service", &whole);
+        let reached = report.row(&row("3: with the AWS hop", associate, self.side("F", &f), service))?;
+        let half = latency::AtRate { cores: &self.cores, window, rate: reached / 2.0 };
+        let folder = self.whole.path();
+        report.line(half.added(self.side("F", &f), service, folder)?);
         drop(f);
 
         let caller = Rpc::GetCaller;
         let answer = self.answer(&whole, caller)?;
         let e = self.server(&["serve", "echo", caller.name(), &answer])?;
-        report.row(&self.row("5: GetCaller", caller, ("E", &e), ("service", &whole)))
+        report.row(&row("5: GetCaller", caller, self.side("E", &e), service))?;
+        drop((e, whole));
+        report.line(start::measured(self.started.path())?);
+        Ok(())
     }
 
     fn server(&self, words: &[&str]) -> Outcome<Server> {
@@ -77,18 +90,23 @@ impl Bench {
 
     /// What the service says, so that the anchor can say the same.
     fn answer(&self, server: &Server, rpc: Rpc) -> Outcome<String> {
-        Ok(server.load(&self.cores.generator, rpc, GLANCE, &self.token)?.answer)
+        let same = Tokens::Same(&self.issuer);
+        Ok(server.load(&self.cores.generator, rpc, GLANCE, same, None)?.answer)
     }
 
-    fn row<'a>(
-        &'a self,
-        name: &'static str,
-        rpc: Rpc,
-        anchor: (&'static str, &'a Server),
-        subject: (&'static str, &'a Server),
-    ) -> Row<'a> {
-        Row { name, rpc, token: &self.token, anchor, subject }
+    fn side<'a>(&'a self, name: &'static str, server: &'a Server) -> Side<'a> {
+        Side { name, server, tokens: Tokens::Same(&self.issuer) }
     }
+}
+
+fn row<'a>(name: &'static str, rpc: Rpc, anchor: Side<'a>, subject: Side<'a>) -> Row<'a> {
+    Row { name, rpc, anchor, subject }
+}
+
+/// Addresses that nobody listens on, for a server that cannot tell its own.
+fn free() -> Outcome<[std::net::SocketAddr; 2]> {
+    let [one, other] = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+    Ok([one.local_addr()?, other.local_addr()?])
 }
 
 fn path(folder: &tempfile::TempDir) -> String {

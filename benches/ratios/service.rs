@@ -1,7 +1,7 @@
 //! The service under measurement: the whole of it as `logkey serve` runs it, in front of the AWS
 //! stand-in or with AWS stubbed in process.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fmt::Write as _, fs, net::SocketAddr, path::Path, sync::Arc};
 
 use logkey::{
     app::{App, Listeners, Upstream, telemetry, told},
@@ -12,7 +12,8 @@ use tokio::net::TcpListener;
 use crate::{
     Outcome,
     anchors::{parent_is_gone, ready},
-    method::{ACCOUNT, EXTERNAL_ID, HUB_KEY, REGION, ROLE},
+    load::CALLERS,
+    method::{EXTERNAL_ID, HUB_KEY, REGION, ROLE, account},
     stub::StubbedAws,
 };
 
@@ -37,10 +38,19 @@ pub(crate) async fn serve(folder: &str, stubbed: bool) -> Outcome<()> {
 }
 
 /// Writes the settings of a service that calls AWS at `aws` into `folder`, beside `jwks.json`.
-pub(crate) fn write_settings(folder: &Path, issuer: &str, aws: &str) -> Outcome<()> {
+pub(crate) fn write_settings(
+    folder: &Path,
+    issuer: &str,
+    aws: &str,
+    listen: [SocketAddr; 2],
+) -> Outcome<()> {
     let here = folder.display();
-    let settings = format!(
+    let [grpc, admin] = listen;
+    let mut settings = format!(
         r#"
+        [server]
+        listen = "{grpc}"
+        admin_listen = "{admin}"
         [store]
         url = "sqlite://{here}/logkey.db"
         [audit]
@@ -59,15 +69,22 @@ pub(crate) fn write_settings(folder: &Path, issuer: &str, aws: &str) -> Outcome<
         id = "bench"
         issuers = ["{issuer}"]
         limits = {{ per_second = {NO_LIMIT}, burst = {NO_LIMIT}, max_in_flight = 1000 }}
+        "#
+    );
+    for account in (0..CALLERS).map(account) {
+        write!(
+            settings,
+            r#"
         [[tenants.accounts]]
-        account_id = "{ACCOUNT}"
-        role_arn = "arn:aws:iam::{ACCOUNT}:role/{ROLE}"
+        account_id = "{account}"
+        role_arn = "arn:aws:iam::{account}:role/{ROLE}"
         external_id = "{EXTERNAL_ID}"
         regions = ["{REGION}"]
         log_groups = ["/bench/*"]
-        kms_keys = ["arn:aws:kms:*:{ACCOUNT}:key/*"]
+        kms_keys = ["arn:aws:kms:*:{account}:key/*"]
         "#
-    );
+        )?;
+    }
     Ok(fs::write(folder.join("logkey.toml"), settings)?)
 }
 

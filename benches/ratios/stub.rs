@@ -17,7 +17,7 @@ use logkey::{
     },
 };
 
-use crate::method::{ACCOUNT, ROLE};
+use crate::method::{ROLE, account};
 
 /// What AWS's request ids look like.
 const REQUEST_ID: &str = "0a1b2c3d-4e5f-4000-8000-0123456789ab";
@@ -78,7 +78,7 @@ impl Roles for StubbedAws {
 /// An answer, with what an answer of AWS's leaves behind for the audit log.
 fn said<T>(result: T) -> Answered<T> {
     let via = Via {
-        role_arn: Some(format!("arn:aws:iam::{ACCOUNT}:role/{ROLE}").into()),
+        role_arn: Some(format!("arn:aws:iam::{}:role/{ROLE}", account(0)).into()),
         session_name: Some("bench-0a1b2c3d4e5f".into()),
         aws_request_ids: vec![REQUEST_ID.into()],
     };

@@ -1,0 +1,88 @@
+//! How long the command takes from its start until it says that it serves, and how large it is.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tonic::transport::Endpoint;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+use crate::{
+    Outcome,
+    compare::{ROUNDS, Spread},
+    service,
+};
+
+/// The command itself, built as this bench is.
+const COMMAND: &str = env!("CARGO_BIN_EXE_logkey");
+/// Between two questions.
+const AGAIN: Duration = Duration::from_micros(200);
+/// After so long it is not going to serve.
+const TOO_LONG: Duration = Duration::from_secs(30);
+/// `SERVING` of `grpc.health.v1`.
+const SERVING: i32 = 1;
+
+/// Ends with this value.
+struct Running(Child);
+
+/// Starts the command by the settings in `folder`, the first time with a new store.
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn measured(folder: &Path) -> Outcome<String> {
+    let settings = folder.join("logkey.toml");
+    let first = started(&settings).await?;
+    let mut again = Vec::new();
+    for _ in 0..ROUNDS {
+        again.push(started(&settings).await?.as_secs_f64() * 1e3);
+    }
+    let again = Spread::of(again);
+    let bytes = u32::try_from(fs::metadata(COMMAND)?.len())?;
+    Ok(format!(
+        "13: start to SERVING {:.1} ms ({:.1} to {:.1}), with a new store {:.1} ms; the command has {:.1} MB",
+        again.median,
+        again.least,
+        again.most,
+        first.as_secs_f64() * 1e3,
+        f64::from(bytes) / 1e6,
+    ))
+}
+
+async fn started(settings: &Path) -> Outcome<Duration> {
+    let text: toml::Table = fs::read_to_string(settings)?.parse()?;
+    let listen = text.get("server").and_then(|server| server.get("listen")).and_then(|at| at.as_str());
+    let endpoint = Endpoint::from_shared(format!("http://{}", listen.ok_or("no address")?))?;
+    let began = Instant::now();
+    let child = Command::new(COMMAND)
+        .args(["serve", "--config"])
+        .arg(settings)
+        .envs(service::credentials())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut running = Running(child);
+    while began.elapsed() < TOO_LONG {
+        if let Ok(channel) = endpoint.connect().await {
+            let asked = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
+            if asked.is_ok_and(|answer| answer.into_inner().status == SERVING) {
+                return Ok(began.elapsed());
+            }
+        }
+        if let Some(status) = running.0.try_wait()? {
+            return Err(format!("{COMMAND} ended with {status}").into());
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+    Err("the command does not serve".into())
+}
+
+// === impl Running ===
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
