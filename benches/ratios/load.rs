@@ -137,7 +137,8 @@ async fn at_rate(callers: &[Caller], rate: f64, began: Instant, window: Duration
     thread::spawn(move || {
         let mut next = began;
         while next < began + window {
-            while let Some(wait) = next.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero()) {
+            while let Some(wait) = next.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())
+            {
                 thread::park_timeout(wait);
             }
             if send.send(next).is_err() {

@@ -38,12 +38,7 @@ pub(crate) async fn serve(folder: &str, stubbed: bool) -> Outcome<()> {
 }
 
 /// Writes the settings of a service that calls AWS at `aws` into `folder`, beside `jwks.json`.
-pub(crate) fn write_settings(
-    folder: &Path,
-    issuer: &str,
-    aws: &str,
-    listen: [SocketAddr; 2],
-) -> Outcome<()> {
+pub(crate) fn write_settings(folder: &Path, issuer: &str, aws: &str, listen: [SocketAddr; 2]) -> Outcome<()> {
     let here = folder.display();
     let [grpc, admin] = listen;
     let mut settings = format!(

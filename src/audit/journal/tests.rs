@@ -155,6 +155,27 @@ async fn what_waits_while_a_commit_runs_goes_into_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_a_commit_lets_go_on_is_in_the_next_one() {
+    let store = FakeStore::new();
+    store.gate.forget_permits(1 << 20);
+    let journal = journal(&store);
+    let both = {
+        let journal = Arc::clone(&journal);
+        tokio::spawn(async move {
+            journal.commit(entry(Kind::Intent)).await.unwrap();
+            journal.commit(entry(Kind::Outcome)).await.unwrap();
+        })
+    };
+    settle().await;
+    let other = commit(&journal, Kind::Intent);
+    settle().await;
+    store.gate.add_permits(3);
+    both.await.unwrap();
+    other.await.unwrap().unwrap();
+    assert_eq!(store.kinds(), [vec!["intent"], vec!["intent", "outcome"]]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_write_is_told_and_the_next_one_succeeds() {
     let store = FakeStore::new();
     store.fails([Next::Refused]);

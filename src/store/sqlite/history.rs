@@ -24,7 +24,7 @@ use crate::{
 pub(super) const KNOWN: &str = "\
 INSERT INTO association AS old (account, region, log_group, key_arn, previous_key, accepted, since, seen, created, retention)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 6, value ->> 7, value ->> 8
-FROM json_each($3) WHERE true
+FROM jsonb_each($3) WHERE true
 ON CONFLICT (account, region, log_group) DO UPDATE SET
     key_arn = excluded.key_arn,
     previous_key = CASE

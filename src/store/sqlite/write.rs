@@ -14,14 +14,15 @@ use crate::{
     ports::{AppendError, Batch, Unavailable},
 };
 
-/// Events alone: one statement is a transaction of its own. The order is the batch's.
+/// Events alone: one statement is a transaction of its own. The order is the batch's. `jsonb_each` hands on
+/// what it has parsed; `json_each` would print each row as text, to be parsed again.
 const EVENTS: &str = "\
 INSERT INTO event (seq, id, time, tenant, kind, action, account, correlation, outcome, closes, body)
 SELECT (SELECT coalesce(max(seq), 0) + 1 FROM event) + key,
        unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
        value ->> 6, value ->> 7, unhex(value ->> 8),
        CAST(substr($2, value ->> 9, value ->> 10) AS TEXT)
-FROM json_each($1)";
+FROM jsonb_each($1)";
 
 /// Events, what became true with them, and what becomes of requests: as much of it as there is.
 static WITH_KNOWN: LazyLock<String> = LazyLock::new(|| whole(&[history::KNOWN]));
