@@ -2,11 +2,13 @@
 //! [`open`] returns only a store that can be written.
 
 pub mod sqlite;
+mod together;
 
 use std::{fmt, io, path::PathBuf, sync::Arc};
 
 use thiserror::Error;
 
+use self::together::Together;
 use crate::ports::{
     ArchivedEvents, EventReader, EventStore, KeepHistory, KeyHistory, RequestRecords, SinkStore, TreeStore,
 };
@@ -119,7 +121,8 @@ pub enum OpenError {
 pub async fn open(config: &Config) -> Result<Store, OpenError> {
     let store = Arc::new(sqlite::Sqlite::open(&config.url).await?);
     let also = || Arc::clone(&store);
-    let (log, tree, history, seen) = (also(), also(), also(), also());
+    let (log, tree, seen) = (also(), also(), also());
+    let history = Arc::new(Together::new(also()));
     Ok(Store { log, tree, history, seen, requests: also(), sinks: also(), archived: also(), events: store })
 }
 
