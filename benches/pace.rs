@@ -1,5 +1,8 @@
-//! How well the pace keeps AWS's quota (row 8 of the goals): the real pacer under virtual time, against a
-//! model of AWS's bucket. `cargo bench --bench pace`; `benches/pace/retry_modes.py` is the same for boto3.
+//! How well the pace keeps AWS's quota (rows 8 and 9 of the goals): the real pacer under virtual time,
+//! against a model of AWS's bucket; and boto3 in its retry modes in the same cases, in real time against
+//! the same model behind HTTP (`benches/pace/retry_modes.py`, which needs python3 and `PyPI` once).
+//! `cargo bench --bench pace`, with `-- --boto3 500` for as many calls of boto3 as of ours, and
+//! `-- --boto3 0` for none.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -7,6 +10,9 @@
 )]
 
 use std::{
+    env,
+    path::Path,
+    process::Command,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -25,6 +31,11 @@ use tokio::{
 const QUOTA: f64 = 5.0;
 const CALLS: usize = 500;
 const WORKERS: usize = 8;
+/// Account-Regions of a bulk job, and log groups in each.
+const PLACES: u32 = 200;
+const GROUPS: u32 = 200;
+/// Calls that each of boto3's cases makes, unless the command line says otherwise: it takes real time.
+const BOTO3_CALLS: &str = "100";
 
 /// What AWS is like.
 #[derive(Clone, Copy)]
@@ -120,7 +131,81 @@ async fn unseen(world: World, bucket: Arc<Mutex<Bucket>>, rng: Arc<Mutex<StdRng>
     }
 }
 
+/// Seconds that a bulk job takes over many accounts, each with a bucket of its own, and its throttles.
+async fn bulk() -> (f64, usize) {
+    let rng = Arc::new(Mutex::new(StdRng::seed_from_u64(9)));
+    let pace = Arc::new(LocalPace::new(Upstream::default(), Waiting::default()));
+    let start = Instant::now();
+    let mut workers = JoinSet::new();
+    for place in 0..PLACES {
+        let account = format!("{:012}", 100_000_000_000 + u64::from(place)).parse().unwrap();
+        let at = Place { account, region: "eu-west-1".parse().unwrap() };
+        let lane = Lane { place: at, operation: Operation::AssociateKmsKey };
+        let bucket = Arc::new(Mutex::new(Bucket { depth: QUOTA, tokens: QUOTA, filled: start }));
+        let left = Arc::new(Mutex::new(GROUPS));
+        for _ in 0..2 {
+            let (pace, lane, rng) = (Arc::clone(&pace), lane.clone(), Arc::clone(&rng));
+            let (bucket, left) = (Arc::clone(&bucket), Arc::clone(&left));
+            workers.spawn(async move {
+                let (who, mut throttled) = ("acme".parse().unwrap(), 0);
+                loop {
+                    {
+                        let mut left = left.lock().unwrap();
+                        if *left == 0 {
+                            return throttled;
+                        }
+                        *left -= 1;
+                    }
+                    loop {
+                        let deadline = (Instant::now() + Duration::from_mins(1)).into_std();
+                        let turn = pace.bulk_turn(&lane, &who, deadline).await.unwrap();
+                        let latency = rng.lock().unwrap().random_range(0.010..0.050);
+                        let accepted = bucket.lock().unwrap().take();
+                        sleep(Duration::from_secs_f64(latency)).await;
+                        if accepted {
+                            turn.used(Feedback::Counted);
+                            break;
+                        }
+                        turn.used(Feedback::Throttled);
+                        throttled += 1;
+                    }
+                }
+            });
+        }
+    }
+    let throttled = workers.join_all().await.into_iter().sum();
+    (start.elapsed().as_secs_f64(), throttled)
+}
+
+fn virtually<T>(work: impl Future<Output = T>) -> T {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(work)
+}
+
+/// The same cases by boto3, which is installed where Cargo keeps what benches need.
+fn boto3(calls: &str) {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("boto3");
+    let python = venv.join("bin/python");
+    let did = |command: &mut Command| command.status().is_ok_and(|status| status.success());
+    let installed =
+        did(Command::new(&python).args(["-c", "import boto3"]).stderr(std::process::Stdio::null()))
+            || did(Command::new("python3").args(["-m", "venv"]).arg(&venv))
+                && did(Command::new(&python).args(["-m", "pip", "install", "--quiet", "boto3==1.44.5"]));
+    println!("\nboto3, {calls} calls a case, in real time");
+    if !installed || !did(Command::new(&python).arg(here.join("benches/pace/retry_modes.py")).arg(calls)) {
+        println!("boto3 could not be run: python3 with venv and PyPI are needed");
+    }
+}
+
 fn main() {
+    let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let calls_of_boto3 = match arguments.as_slice() {
+        [] => BOTO3_CALLS,
+        [name, calls] if name == "--boto3" => calls.as_str(),
+        _ => return println!("usage: pace [--boto3 CALLS]"),
+    };
     let quiet = World {
         name: "burst of 5",
         burst: 5.0,
@@ -142,16 +227,7 @@ fn main() {
     ];
     println!("{CALLS} calls, median of five runs; failures: 0 (a throttled call goes again)");
     for world in worlds {
-        let mut runs: Vec<_> = (0..5)
-            .map(|seed| {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_time()
-                    .start_paused(true)
-                    .build()
-                    .unwrap();
-                runtime.block_on(run(world, seed))
-            })
-            .collect();
+        let mut runs: Vec<_> = (0..5).map(|seed| virtually(run(world, seed))).collect();
         runs.sort_by(|one, other| one.0.total_cmp(&other.0));
         let Some(&(seconds, throttled)) = runs.get(2) else { continue };
         #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
@@ -163,5 +239,14 @@ fn main() {
             100.0 * calls / seconds / world.best,
             throttled / calls,
         );
+    }
+    let (seconds, throttled) = virtually(bulk());
+    let ideal = f64::from(GROUPS) / QUOTA;
+    println!(
+        "bulk, {PLACES} account-Regions of {GROUPS} log groups: {seconds:.1} s, {:.3}x of the ideal {ideal:.1} s; {throttled} throttles",
+        seconds / ideal
+    );
+    if calls_of_boto3 != "0" {
+        boto3(calls_of_boto3);
     }
 }

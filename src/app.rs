@@ -31,7 +31,10 @@ use crate::{
     aws::Aws,
     config::{Fault, Settings},
     domain::{audit::Act, time::Timestamp},
-    limit::{LocalPace, LocalQuota},
+    limit::{
+        LocalPace, LocalQuota,
+        redis::{InvalidRedisUrl, Link},
+    },
     ports::{
         AuditLog, AuditUnavailable, Clock, EventReader, KeyAssociations, Keys, LogGroups, Roles, TenantQuota,
     },
@@ -62,6 +65,7 @@ pub struct App {
     quota: Arc<dyn TenantQuota>,
     own: Arc<LocalQuota>,
     pace: Arc<LocalPace>,
+    link: Option<Arc<Link>>,
     broker: KeyBroker,
     reads: AuditReads,
     tasks: TaskTracker,
@@ -108,7 +112,7 @@ pub enum StartError {
     Key(#[source] KeyError),
     /// The server that replicas share their limits through cannot be used.
     #[error("limits.backend cannot be used")]
-    Limits(#[source] redis::RedisError),
+    Limits(#[source] InvalidRedisUrl),
     /// The audit log cannot be given to its sinks.
     #[error("the sinks of the audit log cannot be used")]
     Sinks(#[source] SinksError),
@@ -174,7 +178,7 @@ impl App {
             };
             (Some(aws), ports)
         };
-        let Counted { quota, own, pace } = Counted::start(&settings.limits)?;
+        let Counted { quota, own, pace, link } = Counted::start(&settings.limits)?;
         let tasks = TaskTracker::new();
         let broker = KeyBroker::new(service::Ports {
             tenants: current.clone(),
@@ -215,6 +219,7 @@ impl App {
             quota,
             own,
             pace,
+            link,
             broker,
             reads,
             tasks,
@@ -304,11 +309,13 @@ impl App {
 
     fn admin(&self) -> Admin {
         let metrics = self.metrics.clone();
-        let (own, pace) = (Arc::clone(&self.own), Arc::clone(&self.pace));
+        let (own, pace, link) = (Arc::clone(&self.own), Arc::clone(&self.pace), self.link.clone());
+        let shown = self.link.clone();
         Admin {
             authn: self.current.clone(),
             audit: self.journal.clone(),
-            limits: Arc::new(move || limits::told(&own, &pace)),
+            limits: Arc::new(move || limits::told(&own, &pace, shown.as_deref())),
+            backend: Arc::new(move || limits::backend(link.as_deref())),
             metrics: Arc::new(move || metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default()),
         }
     }

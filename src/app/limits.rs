@@ -7,7 +7,7 @@ use crate::{
     config::{LimitBackend, LimitSettings},
     limit::{
         LocalPace, LocalQuota, SharedQuota,
-        redis::{Link, PATIENCE},
+        redis::{Link, LinkState, PATIENCE},
         view::LimitsView,
     },
     ports::TenantQuota,
@@ -19,6 +19,8 @@ pub(super) struct Counted {
     /// What this process itself gave.
     pub(super) own: Arc<LocalQuota>,
     pub(super) pace: Arc<LocalPace>,
+    /// The server that replicas share.
+    pub(super) link: Option<Arc<Link>>,
 }
 
 impl Counted {
@@ -27,19 +29,27 @@ impl Counted {
         let own = Arc::new(LocalQuota::new(shared.costs));
         let pace = LocalPace::new(shared.upstream.clone(), shared.waiting);
         match &settings.backend {
-            LimitBackend::Local => Ok(Self { quota: own.clone(), own, pace: Arc::new(pace) }),
+            LimitBackend::Local => Ok(Self { quota: own.clone(), own, pace: Arc::new(pace), link: None }),
             LimitBackend::Redis(url) => {
                 let link =
                     Link::start(url, settings.on_backend_error, PATIENCE).map_err(StartError::Limits)?;
                 let quota = SharedQuota::new(Arc::clone(&link), shared.costs, Arc::clone(&own));
-                Ok(Self { quota: Arc::new(quota), own, pace: Arc::new(pace.shared(link)) })
+                let pace = Arc::new(pace.shared(Arc::clone(&link)));
+                Ok(Self { quota: Arc::new(quota), own, pace, link: Some(link) })
             }
         }
     }
 }
 
+/// How it stands with who counts, for the readiness probe: whether calls can be admitted, and in words.
+pub(super) fn backend(link: Option<&Link>) -> Option<(bool, String)> {
+    let LinkState { serves, told } = link?.state();
+    Some((serves, told))
+}
+
 /// Where limits stand, as JSON.
-pub(super) fn told(own: &LocalQuota, pace: &LocalPace) -> String {
-    let view = LimitsView { tenants: own.view(), lanes: pace.view() };
+pub(super) fn told(own: &LocalQuota, pace: &LocalPace, link: Option<&Link>) -> String {
+    let view =
+        LimitsView { tenants: own.view(), lanes: pace.view(), backend: link.map(|link| link.state().told) };
     serde_json::to_string(&view).unwrap_or_default() + "\n"
 }

@@ -46,8 +46,9 @@ async fn told(args: &LimitsArgs) -> Result<String, Box<dyn Error>> {
 }
 
 fn tables(view: &LimitsView) -> String {
+    let counted = view.backend.iter().map(|told| format!("counted: {told}"));
     if view.tenants.is_empty() && view.lanes.is_empty() {
-        return "nothing is in use".to_owned();
+        return counted.chain(["nothing is in use".to_owned()]).collect::<Vec<_>>().join("\n");
     }
     let mut tenants = Table::new();
     tenants.load_preset(presets::NOTHING).set_header(["TENANT", "REMAINING", "WHOLE AGAIN IN", "IN FLIGHT"]);
@@ -80,7 +81,7 @@ fn tables(view: &LimitsView) -> String {
             lane.under_way.to_string(),
         ]);
     }
-    let both = tenants.lines().chain([String::new()]).chain(lanes.lines());
+    let both = counted.chain(tenants.lines()).chain([String::new()]).chain(lanes.lines());
     both.map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
@@ -102,11 +103,14 @@ mod tests {
                 waiting: 7,
                 under_way: 1,
             }],
+            backend: None,
         };
         let text = tables(&view);
         let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(rows[1], ["acme", "9", "100", "ms", "2"]);
         assert_eq!(rows[4], ["111122223333", "eu-west-1", "AssociateKmsKey", "5/s", "3.10/s", "7", "1"]);
         assert_eq!(tables(&LimitsView::default()), "nothing is in use");
+        let shared = LimitsView { backend: Some("redis is up".into()), ..view };
+        assert_eq!(tables(&shared).lines().next(), Some("counted: redis is up"));
     }
 }

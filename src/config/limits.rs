@@ -43,8 +43,9 @@ pub enum LimitBackend {
 pub(super) fn read(section: &Section<'_>) -> LimitSettings {
     let on_error = [("share", OnBackendError::Share), ("refuse", OnBackendError::Refuse)];
     let found = section.secret("backend", "backend_file", backend);
+    let backend = with_credentials(section, found.unwrap_or(LimitBackend::Local));
     LimitSettings {
-        backend: found.unwrap_or(LimitBackend::Local),
+        backend,
         on_backend_error: section.or("on_backend_error", OnBackendError::Share, value::one_of(&on_error)),
         tenant: read_tenant(&section.section("tenant"), TENANT),
         shared: Config {
@@ -53,6 +54,34 @@ pub(super) fn read(section: &Section<'_>) -> LimitSettings {
             waiting: read_waiting(&section.section("waiting")),
         },
     }
+}
+
+/// The password and the authority that stand in files of their own.
+fn with_credentials(section: &Section<'_>, backend: LimitBackend) -> LimitBackend {
+    let password = section.secret_text("backend_password_file");
+    let ca = section.authorities("backend_ca_file");
+    let LimitBackend::Redis(mut url) = backend else {
+        for (key, there) in [("backend_password_file", password.is_some()), ("backend_ca_file", ca.is_some())]
+        {
+            if there {
+                section.fault(key, "has no use where backend leads to no server: leave it away");
+            }
+        }
+        return backend;
+    };
+    if password.is_some() && url.has_password() {
+        section.fault("backend_password_file", "and a password in backend both stand here: keep one of them");
+    }
+    if ca.is_some() && !url.is_encrypted() {
+        section.fault("backend_ca_file", "has no use without TLS: write rediss in place of redis in backend");
+    }
+    if let Some(password) = password {
+        url = url.with_password(password);
+    }
+    if let Some(ca) = ca {
+        url = url.with_ca(ca);
+    }
+    LimitBackend::Redis(url)
 }
 
 fn read_costs(section: &Section<'_>) -> Costs {

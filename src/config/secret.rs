@@ -64,6 +64,36 @@ impl Section<'_> {
         self.secret(key, file_key, parse)
     }
 
+    /// A secret that stands in the file that `key` leads to.
+    pub(super) fn secret_text(&self, key: &'static str) -> Option<String> {
+        let file = self.secret_file(key)?;
+        let text = self.content(key, &file)?;
+        let text = without_newline(&text);
+        if text.is_empty() {
+            self.fault(key, &format!("leads to {}, which is empty", file.display()));
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
+    /// The certificates of authorities, in PEM, in the file that `key` leads to.
+    pub(super) fn authorities(&self, key: &'static str) -> Option<Vec<u8>> {
+        let file = self.readable_file(key)?;
+        let text = self.content(key, &file)?;
+        let blocks = pem::parse_many(&text).unwrap_or_default();
+        if !blocks.iter().any(|block| block.tag() == "CERTIFICATE") {
+            self.fault(key, &format!("leads to {}, which holds no certificate in PEM", file.display()));
+            return None;
+        }
+        Some(text.into_bytes())
+    }
+
+    fn content(&self, key: &'static str, file: &Path) -> Option<String> {
+        let wrong =
+            |error| self.fault(key, &format!("leads to {}: {}", file.display(), reader::reason(&error)));
+        fs::read_to_string(file).map_err(wrong).ok()
+    }
+
     /// A file that holds a secret and is read by someone else: it must be there.
     pub(super) fn secret_file(&self, key: &'static str) -> Option<std::path::PathBuf> {
         let file = self.readable_file(key)?;

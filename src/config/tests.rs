@@ -386,6 +386,19 @@ fn what_must_agree_is_checked_across_keys() {
         ),
         ("[audit]\ncheckpoint_key_file = \"logkey.toml\"\n", "audit.checkpoint_key_file cannot be used"),
         ("[limits]\nbackend = \"redis://\"\n", "limits.backend is no URL of a Redis or Valkey server"),
+        (
+            "[limits]\nbackend = \"redis+sentinel://a\"\n",
+            "limits.backend is no URL of a Redis or Valkey server",
+        ),
+        ("[limits]\nbackend_password_file = \"logkey.toml\"\n", "limits.backend_password_file has no use"),
+        (
+            "[limits]\nbackend = \"rediss://a\"\nbackend_ca_file = \"logkey.toml\"\n",
+            "which holds no certificate in PEM",
+        ),
+        (
+            "[limits]\nbackend = \"redis://:p@a\"\nbackend_password_file = \"logkey.toml\"\n",
+            "limits.backend_password_file and a password in backend both stand here",
+        ),
         ("[limits]\non_backend_error = \"x\"\n", "limits.on_backend_error"),
         ("[[limits.accounts]]\n", "limits.accounts[0].account_id is required"),
         ("[store]\nurl = \"sqlite::memory:\"\n", "store.url names no file"),

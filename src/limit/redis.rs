@@ -1,43 +1,57 @@
 //! What replicas share, kept in Redis or Valkey: each decision is one script there, by its clock.
 //!
-//! A decision waits no longer than [`PATIENCE`]. When one failed, none is tried until the server gave a
-//! sign of life again; until then each replica goes on alone with its share, or refuses, as configured.
+//! A decision waits no longer than [`PATIENCE`] for its turn to ask, and as long for the answer. When one
+//! failed, none is tried until the server gave a sign of life again; until then each replica goes on
+//! alone with its share, or refuses, as configured.
 
+mod address;
+mod lease;
 mod quota;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::{
     fmt,
-    str::FromStr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use metrics::{counter, gauge, histogram};
-use redis::{
-    Client, FromRedisValue, RedisError, Script, ScriptInvocation,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
-use thiserror::Error;
+use redis::{FromRedisValue, RedisError, Script};
 use tokio::{
     task::AbortHandle,
     time::{Instant, interval, timeout},
 };
 use uuid::Uuid;
 
-pub use self::quota::SharedQuota;
+use self::{
+    address::Address,
+    wire::{Run, Wire},
+};
+pub use self::{
+    address::{InvalidRedisUrl, RedisUrl},
+    quota::SharedQuota,
+};
 use crate::ports::limit::Lane;
 
 /// The longest a decision should wait for the server.
-pub const PATIENCE: Duration = Duration::from_millis(10);
+pub const PATIENCE: Duration = Duration::from_millis(5);
 /// How often a replica gives a sign of life.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// How long it counts.
 const LIVES: Duration = Duration::from_secs(3);
+/// How long connecting may take.
+const CONNECTING: Duration = Duration::from_secs(1);
+
+const QUOTA: &str = include_str!("redis/quota.lua");
+const PLACES: &str = include_str!("redis/places.lua");
+const SLOT: &str = include_str!("redis/slot.lua");
+const REPLICAS: &str = include_str!("redis/replicas.lua");
 
 /// What to do while the server does not answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,20 +63,10 @@ pub enum OnBackendError {
     Refuse,
 }
 
-/// Where the server is; may hold a password.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RedisUrl(String);
-
-/// The text was not the URL of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error(
-    "is no URL of a Redis or Valkey server: write for example \"redis://HOST:6379\", or \"rediss://…\" for TLS"
-)]
-pub struct InvalidRedisUrl;
-
 /// The way to the server that replicas share.
 pub struct Link {
-    connection: ConnectionManager,
+    address: Address,
+    wire: ArcSwapOption<Wire>,
     on_error: OnBackendError,
     patience: Duration,
     scripts: Scripts,
@@ -72,13 +76,26 @@ pub struct Link {
     /// How often the server came back.
     returns: AtomicU64,
     replicas: AtomicU32,
+    attempts: AtomicUsize,
+    /// Decisions that the server was asked for.
+    asked: AtomicU64,
     pulse: std::sync::OnceLock<AbortHandle>,
 }
 
 struct Scripts {
     quota: Script,
+    places: Script,
     slot: Script,
     replicas: Script,
+}
+
+/// How it stands with the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkState {
+    /// Whether calls can be admitted as things are.
+    pub serves: bool,
+    /// For people.
+    pub told: String,
 }
 
 /// Where a turn of a lane comes from.
@@ -94,23 +111,6 @@ pub(super) enum Slot {
     None,
 }
 
-// === impl RedisUrl ===
-
-impl FromStr for RedisUrl {
-    type Err = InvalidRedisUrl;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let shaped = text.starts_with("redis://") || text.starts_with("rediss://");
-        if shaped && Client::open(text).is_ok() { Ok(Self(text.to_owned())) } else { Err(InvalidRedisUrl) }
-    }
-}
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RedisUrl(…)")
-    }
-}
-
 // === impl Link ===
 
 impl Link {
@@ -123,24 +123,24 @@ impl Link {
         url: &RedisUrl,
         on_error: OnBackendError,
         patience: Duration,
-    ) -> Result<Arc<Self>, RedisError> {
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(Duration::from_secs(1)))
-            .set_response_timeout(Some(HEARTBEAT))
-            .set_max_delay(HEARTBEAT);
+    ) -> Result<Arc<Self>, InvalidRedisUrl> {
         let link = Arc::new(Self {
-            connection: ConnectionManager::new_lazy_with_config(Client::open(url.0.as_str())?, config)?,
+            address: url.address()?,
+            wire: ArcSwapOption::empty(),
             on_error,
             patience,
             scripts: Scripts {
-                quota: Script::new(include_str!("redis/quota.lua")),
-                slot: Script::new(include_str!("redis/slot.lua")),
-                replicas: Script::new(include_str!("redis/replicas.lua")),
+                quota: Script::new(QUOTA),
+                places: Script::new(PLACES),
+                slot: Script::new(SLOT),
+                replicas: Script::new(REPLICAS),
             },
             name: Uuid::new_v4().to_string(),
             up: AtomicBool::new(false),
             returns: AtomicU64::new(0),
             replicas: AtomicU32::new(1),
+            attempts: AtomicUsize::new(0),
+            asked: AtomicU64::new(0),
             pulse: std::sync::OnceLock::new(),
         });
         let weak = Arc::downgrade(&link);
@@ -168,13 +168,34 @@ impl Link {
         self.replicas.load(SeqCst)
     }
 
+    /// How many decisions the server was asked for.
+    #[must_use]
+    pub fn asked(&self) -> u64 {
+        self.asked.load(SeqCst)
+    }
+
+    /// How it stands with the server, for whoever runs the service.
+    #[must_use]
+    pub fn state(&self) -> LinkState {
+        let replicas = self.replicas();
+        let (serves, told) = match (self.is_up(), self.on_error) {
+            (true, _) => (true, format!("shared by {replicas} replicas, redis is up")),
+            (false, OnBackendError::Share) => {
+                (true, format!("redis is away: each of {replicas} replicas goes on with its share"))
+            }
+            (false, OnBackendError::Refuse) => {
+                (false, "redis is away: calls are refused, as on_backend_error says".to_owned())
+            }
+        };
+        LinkState { serves, told }
+    }
+
     /// The next turn of a lane, taken if it comes within `most`.
     pub(super) async fn slot(&self, lane: &Lane, spacing: Duration, most: Duration) -> Slot {
         let key =
             format!("logkey:lane:{}:{}:{}", lane.place.account, lane.place.region, lane.operation.as_str());
-        let mut call = self.scripts.slot.key(key);
-        call.arg(micros(spacing)).arg(micros(most));
-        match self.decide::<i64>(&call).await {
+        let run = Run::new(&self.scripts.slot, SLOT, vec![key]).arg(micros(spacing)).arg(micros(most));
+        match self.decide::<i64>(&run).await {
             Some(wait) => {
                 u64::try_from(wait).map_or(Slot::TooLate, |wait| Slot::In(Duration::from_micros(wait)))
             }
@@ -186,13 +207,14 @@ impl Link {
     }
 
     /// The answer, if it comes in time and the server is not known to be gone.
-    async fn decide<T: FromRedisValue>(&self, call: &ScriptInvocation<'_>) -> Option<T> {
+    async fn decide<T: FromRedisValue>(&self, run: &Run<'_>) -> Option<T> {
         if !self.is_up() {
             return None;
         }
+        let wire = self.wire.load_full()?;
         let start = Instant::now();
-        let mut connection = self.connection.clone();
-        let answer = timeout(self.patience, call.invoke_async(&mut connection)).await;
+        self.asked.fetch_add(1, SeqCst);
+        let answer = timeout(self.patience, wire.run(run)).await;
         histogram!("logkey_limit_backend_seconds").record(start.elapsed());
         match answer {
             Ok(Ok(answer)) => Some(answer),
@@ -208,22 +230,51 @@ impl Link {
     }
 
     async fn beat(&self) {
-        let mut call = self.scripts.replicas.key("logkey:replicas");
-        call.arg(&self.name).arg(micros(LIVES));
-        let mut connection = self.connection.clone();
-        match timeout(HEARTBEAT, call.invoke_async::<u32>(&mut connection)).await {
-            Ok(Ok(replicas)) => {
+        let sign = Run::new(&self.scripts.replicas, REPLICAS, vec!["logkey:replicas".to_owned()])
+            .arg(&self.name)
+            .arg(micros(LIVES));
+        let mut answer = Err("not connected".to_owned());
+        if let Some(wire) = self.wire.load_full() {
+            answer = self.signed(&wire, &sign).await;
+        }
+        if let Err(why) = &answer {
+            // Of a connection that fails nothing is expected any more: a server may have moved.
+            self.wire.store(None);
+            if self.is_up() {
+                self.lost(why);
+            }
+            answer = match self.connected().await {
+                Ok(wire) => self.signed(&wire, &sign).await,
+                Err(why) => Err(why),
+            };
+        }
+        match answer {
+            Ok(replicas) => {
                 self.replicas.store(replicas.max(1), SeqCst);
                 if !self.up.swap(true, SeqCst) {
                     self.returns.fetch_add(1, SeqCst);
                     tracing::info!(replicas, "limits are shared through their server");
                 }
             }
-            Ok(Err(error)) => self.lost(&error.to_string()),
-            Err(_elapsed) => self.lost("no answer in time"),
+            Err(why) => {
+                self.wire.store(None);
+                self.lost(&why);
+            }
         }
         gauge!("logkey_limit_backend_up").set(if self.is_up() { 1.0 } else { 0.0 });
         gauge!("logkey_limit_replicas").set(f64::from(self.replicas()));
+    }
+
+    async fn signed(&self, wire: &Wire, sign: &Run<'_>) -> Result<u32, String> {
+        flat(timeout(HEARTBEAT, wire.run(sign)).await)
+    }
+
+    async fn connected(&self) -> Result<Arc<Wire>, String> {
+        let attempt = self.attempts.fetch_add(1, SeqCst);
+        let wire = flat(timeout(CONNECTING, Wire::connect(&self.address, attempt)).await)?;
+        let wire = Arc::new(wire);
+        self.wire.store(Some(Arc::clone(&wire)));
+        Ok(wire)
     }
 
     fn lost(&self, why: &str) {
@@ -232,6 +283,13 @@ impl Link {
             gauge!("logkey_limit_backend_up").set(0.0);
             tracing::warn!(%why, replicas = self.replicas(), "limits are not shared: their server does not answer");
         }
+    }
+}
+
+fn flat<T>(answer: Result<Result<T, RedisError>, tokio::time::error::Elapsed>) -> Result<T, String> {
+    match answer {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_elapsed) => Err("no answer in time".to_owned()),
     }
 }
 

@@ -9,6 +9,9 @@ pub struct LimitsView {
     pub tenants: Vec<TenantView>,
     /// Quotas toward AWS that were used lately, by account, Region and operation.
     pub lanes: Vec<LaneView>,
+    /// How it stands with the server that replicas share, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
 }
 
 /// One tenant.

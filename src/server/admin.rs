@@ -18,6 +18,9 @@ pub struct Admin {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Where limits stand, as JSON.
     pub limits: Arc<dyn Fn() -> String + Send + Sync>,
+    /// How it stands with the server that replicas share their limits through, where there is one: whether
+    /// calls are admitted, and in words.
+    pub backend: Arc<dyn Fn() -> Option<(bool, String)> + Send + Sync>,
 }
 
 /// Serves on `listener` until `shutdown` resolves.
@@ -39,13 +42,17 @@ pub async fn run(
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
 
-/// Ready when calls can be answered: the store writes and every issuer's keys are known.
+/// Ready when calls can be answered: the store writes, every issuer's keys are known, and limits are
+/// counted. How they are is told in any case where replicas share them.
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     let store = admin.audit.unready().map(|why| format!("store: {why}"));
     let issuers = admin.authn.unready().into_iter().map(|why| format!("issuer: {why}"));
-    let faults: Vec<String> = store.into_iter().chain(issuers).collect();
+    let (serves, backend) = (admin.backend)().unzip();
+    let backend = backend.map(|told| format!("limits: {told}\n"));
+    let limits = backend.as_ref().filter(|_| serves == Some(false)).map(|told| told.trim_end().to_owned());
+    let faults: Vec<String> = store.into_iter().chain(issuers).chain(limits).collect();
     if faults.is_empty() {
-        (StatusCode::OK, "ok\n".into())
+        (StatusCode::OK, "ok\n".to_owned() + &backend.unwrap_or_default())
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, faults.join("\n") + "\n")
     }

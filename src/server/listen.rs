@@ -22,6 +22,9 @@ const READY: usize = 64;
 /// How long to wait after an accept that failed, such as for want of file descriptors.
 const AFTER_FAULT: Duration = Duration::from_millis(50);
 
+/// `EMFILE` and `ENFILE`: the process or the system has no more of them.
+const NO_FILES: [i32; 2] = [24, 23];
+
 /// Connections, until the stream is dropped.
 pub(super) fn connections(
     listener: TcpListener,
@@ -50,6 +53,12 @@ async fn accept(
                 tokio::spawn(usher(stream, address, tls.clone(), silent, opening, ready.clone()));
             }
             Err(error) => {
+                let cause = if NO_FILES.contains(&error.raw_os_error().unwrap_or(0)) {
+                    "no_file_descriptors"
+                } else {
+                    "accept_failed"
+                };
+                metrics::counter!("logkey_connections_refused_total", "cause" => cause).increment(1);
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(AFTER_FAULT).await;
             }

@@ -1,7 +1,11 @@
 //! Outermost of the guard: a bound on the calls under way in the whole process. What is over it is
-//! refused before anything is computed for it; health, reflection and the admin port are not counted.
+//! refused before anything is computed for it, and so is a call whose time is over when it comes; health,
+//! reflection and the admin port are not counted.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{Request, Response};
 use metrics::counter;
@@ -12,7 +16,7 @@ use super::{
     status::{self, Refused},
     step::{Next, Step},
 };
-use crate::domain::call::Call;
+use crate::{domain::call::Call, service};
 
 /// Callers that are shed are sent away for this long, and at random for up to as long again.
 const AWAY: Duration = Duration::from_millis(500);
@@ -33,10 +37,14 @@ impl Load {
 
 impl Step for Load {
     async fn run<S: Next>(self, request: Request<Body>, mut next: S) -> Result<Response<Body>, S::Error> {
+        let Some(call) = request.extensions().get::<Arc<Call>>() else {
+            return Ok(status::misassembled().into_http());
+        };
+        // At once, before the transport's own timer says less about it.
+        if Instant::now() >= call.deadline {
+            return Ok(status::of(call, &service::Error::DeadlineBeforeAws).into_http());
+        }
         let Ok(_place) = self.places.try_acquire() else {
-            let Some(call) = request.extensions().get::<Arc<Call>>() else {
-                return Ok(status::misassembled().into_http());
-            };
             counter!("logkey_limit_refused_total", "cause" => "overloaded").increment(1);
             let refusal = Refused::Overloaded { retry_after: AWAY + AWAY.mul_f64(rand::random()) };
             return Ok(status::refused(call, &refusal).into_http());

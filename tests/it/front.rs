@@ -14,7 +14,10 @@ use logkey::{
         key_association_service_client::KeyAssociationServiceClient,
         tenant_service_client::TenantServiceClient,
     },
-    server::{self, Parts, authn, quota, stack},
+    server::{
+        self, Parts, authn, quota, stack,
+        tls::{ClientAuth, Tls, TlsConfig},
+    },
     service::{self, AuditPorts, AuditReads, KeyBroker, StreamLimits},
     testing::{
         FakeAudit, FakeAuthn, FakeAws, FakeClock, FakeLog, FakePace, FakePolicy, FakeTenants, KEY, principal,
@@ -22,6 +25,10 @@ use logkey::{
     },
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, RootCertStore},
+};
 use tokio_util::task::TaskTracker;
 use tonic::{Request, transport::Channel};
 
@@ -34,6 +41,8 @@ struct Front {
     audit: Arc<FakeAudit>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<Result<(), server::ServeError>>,
+    /// How to reach it, where it speaks TLS.
+    tls: Option<TlsConnector>,
 }
 
 fn config() -> server::Config {
@@ -48,6 +57,39 @@ fn config() -> server::Config {
 }
 
 async fn front(config: server::Config) -> Front {
+    front_over(config, None).await
+}
+
+/// One that speaks TLS, with a certificate of its own.
+async fn front_over_tls(config: server::Config) -> Front {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let tls = Tls::load(TlsConfig {
+        cert_file: file("cert.pem", &pair.cert.pem()),
+        key_file: file("key.pem", &pair.signing_key.serialize_pem()),
+        client_ca_file: None,
+        client_auth: ClientAuth::None,
+    });
+    let mut roots = RootCertStore::empty();
+    roots.add(pair.cert.der().clone()).unwrap();
+    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let mut client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    client.alpn_protocols = vec![b"h2".to_vec()];
+    let connector = TlsConnector::from(Arc::new(client));
+    front_over(config, Some((Arc::new(tls.unwrap()), connector))).await
+}
+
+async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)>) -> Front {
+    let (tls, connector) = tls.unzip();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (aws, audit, clock) = (Arc::new(FakeAws::default()), Arc::default(), Arc::new(FakeClock::default()));
@@ -83,11 +125,11 @@ async fn front(config: server::Config) -> Front {
     let (stop, stopped) = oneshot::channel();
     let log = AuditPorts { log: Arc::new(FakeLog), tree: Arc::new(FakeLog) };
     let reads = AuditReads::new(broker.clone(), log, StreamLimits::default());
-    let parts = Parts { ports: layers, broker, audit: reads, tls: None };
+    let parts = Parts { ports: layers, broker, audit: reads, tls };
     let served = tokio::spawn(server::run(listener, config, parts, async {
         drop(stopped.await);
     }));
-    Front { address, aws, audit, stop, served }
+    Front { address, aws, audit, stop, served, tls: connector }
 }
 
 impl Front {

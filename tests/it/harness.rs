@@ -40,8 +40,8 @@ pub(crate) struct Plan {
 
 /// A running service.
 pub(crate) struct Service {
-    pub(crate) sandbox: Running,
-    pub(crate) issuer: TestIssuer,
+    pub(crate) sandbox: Arc<Running>,
+    pub(crate) issuer: Arc<TestIssuer>,
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) reloader: Reloader,
@@ -146,7 +146,7 @@ impl Plan {
         .unwrap();
         std::fs::write(folder.path().join("head.toml"), &toml).unwrap();
         std::fs::write(folder.path().join("logkey.toml"), toml + &self.tenants).unwrap();
-        Service::run(folder, sandbox, issuer).await
+        Service::run(folder, Arc::new(sandbox), Arc::new(issuer)).await
     }
 }
 
@@ -158,7 +158,7 @@ impl Service {
         Plan::default().start().await
     }
 
-    async fn run(folder: TempDir, sandbox: Running, issuer: TestIssuer) -> Self {
+    async fn run(folder: TempDir, sandbox: Arc<Running>, issuer: Arc<TestIssuer>) -> Self {
         let settings = read(&folder);
         let listeners = Listeners {
             grpc: TcpListener::bind("127.0.0.1:0").await.unwrap(),
@@ -173,6 +173,16 @@ impl Service {
         }));
         let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
         Self { sandbox, issuer, address, admin, reloader, folder, channel, log, stop, running }
+    }
+
+    /// Another replica with the same settings and a store of its own, over the same AWS.
+    pub(crate) async fn replica(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = |folder: &TempDir| folder.path().join("logkey.db").display().to_string();
+        let settings = std::fs::read_to_string(self.settings()).unwrap();
+        let settings = settings.replace(&store(&self.folder), &store(&folder));
+        std::fs::write(folder.path().join("logkey.toml"), settings).unwrap();
+        Self::run(folder, Arc::clone(&self.sandbox), Arc::clone(&self.issuer)).await
     }
 
     /// Stops in order and starts again on the same store, over the same AWS.

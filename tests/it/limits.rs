@@ -1,5 +1,7 @@
 //! Limits as a caller meets them, with AWS's own quota behind.
 
+mod replicas;
+
 use std::{sync::Arc, time::Instant};
 
 use logkey::{limit::view::LimitsView, sandbox::quota::Rate};

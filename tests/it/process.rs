@@ -9,7 +9,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::harness::{ISSUER, TestIssuer};
@@ -121,6 +121,39 @@ impl Drop for Process {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+#[tokio::test]
+async fn a_service_that_ran_out_of_file_descriptors_goes_on_when_it_has_some() {
+    let process = Process::serve().await;
+    let files = |soft: &str| {
+        let id = process.child.id().to_string();
+        let limit = format!("--nofile={soft}:");
+        assert!(Command::new("prlimit").args(["--pid", &id, &limit]).status().unwrap().success());
+    };
+    let healthy = async |channel: Channel| {
+        let check = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
+        check.is_ok()
+    };
+    let endpoint = Endpoint::from_shared(format!("http://{}", process.grpc)).unwrap();
+    let standing = endpoint.connect().await.unwrap();
+    let (client, metrics) = (reqwest::Client::new(), format!("http://{}/metrics", process.admin));
+    let told = async || client.get(&metrics).send().await.unwrap().text().await.unwrap();
+    told().await;
+    files("8");
+    let kept_waiting = std::net::TcpStream::connect(process.grpc).unwrap();
+    let refused = "logkey_connections_refused_total{cause=\"no_file_descriptors\"}";
+    for look in 0.. {
+        assert!(look < LOOKS, "it accepts all the same");
+        if told().await.contains(refused) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(healthy(standing.clone()).await, "connections that stand are served");
+    files("1024");
+    assert!(healthy(endpoint.connect().await.unwrap()).await, "and new ones again");
+    drop(kept_waiting);
 }
 
 #[test]

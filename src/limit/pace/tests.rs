@@ -223,3 +223,26 @@ async fn lanes_at_rest_are_forgotten() {
     }
     assert!(pace.tracked() <= 2 * FIRST_SWEEP, "{}", pace.tracked());
 }
+
+#[tokio::test(start_paused = true)]
+async fn both_kinds_of_calls_have_their_share_while_the_other_never_ends() {
+    let pace = pace();
+    let mut set = JoinSet::new();
+    for nth in 0..200 {
+        let pace = Arc::clone(&pace);
+        set.spawn(async move {
+            let (lane, who, bulk) = (lane("eu-west-1"), id(["a", "b"][nth / 100]), nth % 2 == 0);
+            let turn = if bulk {
+                pace.bulk_turn(&lane, &who, within(3_600)).await
+            } else {
+                pace.turn(&lane, &who, within(3_600)).await
+            };
+            turn.unwrap().used(Feedback::Counted);
+            (Instant::now(), bulk)
+        });
+    }
+    let mut went = set.join_all().await;
+    went.sort_unstable();
+    let of_bulk = went[..100].iter().filter(|(_, bulk)| *bulk).count();
+    assert!((19..=21).contains(&of_bulk), "{of_bulk} of the first hundred turns");
+}

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Front, config, front, get_caller, wire::*};
+use super::{Front, config, front, front_over_tls, get_caller, wire::*};
 
 /// The middle of how long calls of another connection take, one after the other.
 async fn usual(front: &Front, calls: usize) -> Duration {
@@ -18,7 +18,7 @@ async fn usual(front: &Front, calls: usize) -> Duration {
 }
 
 async fn is_ended(front: &Front, next: impl FnMut() -> Vec<u8> + Send + 'static) {
-    let wire = Wire::open(front.address).await;
+    let wire = Wire::over(front.address, front.tls.as_ref()).await;
     let start = Instant::now();
     let goodbye = wire.flood(next).await;
     assert!(goodbye.is_some_and(|error| error != 0), "no GOAWAY with an error: {goodbye:?}");
@@ -44,6 +44,34 @@ async fn floods_of_pings_settings_and_priorities_are_ended() {
     is_ended(&front, || frame(PING, 0, 0, &[7; 8]).repeat(100)).await;
     is_ended(&front, || frame(SETTINGS, 0, 0, &[]).repeat(100)).await;
     is_ended(&front, || frame(2, 0, 1, &[0; 5]).repeat(100)).await;
+    front.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_are_ended_over_tls_too() {
+    let front = front_over_tls(config()).await;
+    is_ended(&front, || frame(PING, 0, 0, &[7; 8]).repeat(100)).await;
+    is_ended(&front, || frame(SETTINGS, 0, 0, &[]).repeat(100)).await;
+    let mut stream = 1;
+    is_ended(&front, move || {
+        stream += 2;
+        let mut bytes = frame(HEADERS, END_HEADERS, stream, &head());
+        bytes.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+        bytes
+    })
+    .await;
+    let mut open = Some(frame(HEADERS, END_HEADERS, 1, &head()));
+    is_ended(&front, move || {
+        let mut bytes = open.take().unwrap_or_default();
+        bytes.extend(frame(DATA, 0, 1, &[]).repeat(100));
+        bytes
+    })
+    .await;
+    let mut wire = Wire::over(front.address, front.tls.as_ref()).await;
+    assert!(wire.write(&call(1)).await);
+    let answered = wire.until(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0).await;
+    assert!(answered.is_some(), "good calls go on");
+    drop(wire);
     front.end().await;
 }
 

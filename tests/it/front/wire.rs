@@ -3,10 +3,11 @@
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split},
     net::TcpStream,
     time::timeout,
 };
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
 pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;
@@ -32,9 +33,14 @@ pub(super) struct Frame {
     pub(super) payload: Vec<u8>,
 }
 
+/// Both ways of a connection, encrypted or not.
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
 /// A connection whose settings were exchanged.
 pub(super) struct Wire {
-    stream: TcpStream,
+    stream: Box<dyn Duplex>,
     /// The server's settings.
     pub(super) settings: Vec<(u16, u32)>,
 }
@@ -79,8 +85,20 @@ pub(super) fn call(stream: u32) -> Vec<u8> {
 
 impl Wire {
     pub(super) async fn open(address: SocketAddr) -> Self {
-        let mut stream = TcpStream::connect(address).await.unwrap();
+        Self::over(address, None).await
+    }
+
+    /// Over TLS, where a connector says so.
+    pub(super) async fn over(address: SocketAddr, tls: Option<&TlsConnector>) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        let mut stream: Box<dyn Duplex> = match tls {
+            Some(tls) => {
+                let name = ServerName::try_from("localhost").unwrap();
+                Box::new(tls.connect(name, stream).await.unwrap())
+            }
+            None => Box::new(stream),
+        };
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
         stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
         let mut wire = Self { stream, settings: Vec::new() };
@@ -121,7 +139,7 @@ impl Wire {
 
     /// Writes the same over and over while it reads, and says with which error the server said goodbye.
     pub(super) async fn flood(self, mut bytes: impl FnMut() -> Vec<u8> + Send + 'static) -> Option<u32> {
-        let (mut read, mut write) = self.stream.into_split();
+        let (mut read, mut write) = split(self.stream);
         let writing = tokio::spawn(async move { while write.write_all(&bytes()).await.is_ok() {} });
         let goodbye = timeout(Duration::from_secs(5), async {
             loop {

@@ -1,0 +1,151 @@
+//! The load generator: so many calls a second, or as many as are answered, with a bound on those under
+//! way. What finds no room is not sent.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+
+use crate::{
+    Outcome,
+    frames::{Call, Came, OPENING, pong, read, settled},
+};
+
+/// HTTP/2 connections.
+const CONNECTIONS: usize = 8;
+/// How often calls are sent, where a rate is to be kept.
+const TICK: Duration = Duration::from_millis(1);
+
+/// What to send.
+pub(crate) struct Plan<'a> {
+    pub(crate) server: SocketAddr,
+    /// Calls a second; 0 is as many as are answered.
+    pub(crate) per_second: f64,
+    /// Calls under way at once, at most 250 for each connection.
+    pub(crate) most: usize,
+    pub(crate) window: Duration,
+    pub(crate) token: &'a str,
+}
+
+/// What one window showed; goes to the parent as one line.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sample {
+    pub(crate) sent: f64,
+    pub(crate) good: f64,
+    pub(crate) refused: f64,
+    pub(crate) seconds: f64,
+    /// The 99th percentile of the good ones, in microseconds.
+    pub(crate) p99: f64,
+}
+
+#[derive(Default)]
+struct Seen {
+    sent: usize,
+    micros: Vec<u64>,
+    refused: usize,
+}
+
+/// Loads the server for a window and prints what it saw.
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn run(plan: &Plan<'_>) -> Outcome<()> {
+    let began = Instant::now();
+    let mut connections = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let mut stream = TcpStream::connect(plan.server).await?;
+        stream.set_nodelay(true)?;
+        stream.write_all(OPENING).await?;
+        let rate = plan.per_second / f64::from(u32::try_from(CONNECTIONS)?);
+        let most = (plan.most / CONNECTIONS).clamp(1, 250);
+        connections.spawn(loaded(stream, Call::new(plan.token), rate, most, began + plan.window));
+    }
+    let mut all = Seen::default();
+    while let Some(seen) = connections.join_next().await {
+        let seen = seen??;
+        all.sent += seen.sent;
+        all.refused += seen.refused;
+        all.micros.extend(seen.micros);
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    all.micros.sort_unstable();
+    let p99 = all.micros.get(all.micros.len() * 99 / 100).copied().unwrap_or(0);
+    println!("{} {} {} {seconds} {p99}", all.sent, all.micros.len(), all.refused);
+    Ok(())
+}
+
+async fn loaded(stream: TcpStream, call: Call, rate: f64, most: usize, end: Instant) -> Outcome<Seen> {
+    let (mut from, mut to) = stream.into_split();
+    let (mut seen, mut under_way) = (Seen::default(), HashMap::<u32, (Instant, bool)>::new());
+    let (mut stream, mut owed, mut ticked) = (1_u32, 0.0, Instant::now());
+    let (mut unread, mut unsent) = (Vec::with_capacity(1 << 16), Vec::new());
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        let now = Instant::now();
+        if now >= end {
+            return Ok(seen);
+        }
+        if rate > 0.0 {
+            owed += (now - ticked).as_secs_f64() * rate;
+            ticked = now;
+        } else {
+            owed = f64::INFINITY;
+        }
+        while owed >= 1.0 && under_way.len() < most {
+            call.write(stream, &mut unsent);
+            under_way.insert(stream, (now, false));
+            (stream, owed, seen.sent) = (stream + 2, owed - 1.0, seen.sent + 1);
+        }
+        // What found no room is not sent later.
+        owed = owed.min(1.0);
+        if !unsent.is_empty() {
+            to.write_all(&unsent).await?;
+            unsent.clear();
+        }
+        tokio::select! {
+            read = from.read_buf(&mut unread) => if read? == 0 { return Err("the server hung up".into()) },
+            _ = ticks.tick() => continue,
+        }
+        let (now, mut goodbye) = (Instant::now(), false);
+        let used = read(&unread, |came| match came {
+            Came::Message(stream) => {
+                if let Some((_, good)) = under_way.get_mut(&stream) {
+                    *good = true;
+                }
+            }
+            Came::End(stream) => match under_way.remove(&stream) {
+                Some((sent, true)) => {
+                    seen.micros.push(u64::try_from((now - sent).as_micros()).unwrap_or(u64::MAX));
+                }
+                Some((_, false)) => seen.refused += 1,
+                None => {}
+            },
+            Came::Settings => unsent.extend(settled()),
+            Came::Ping(payload) => unsent.extend(pong(payload)),
+            Came::Goodbye => goodbye = true,
+        });
+        if goodbye {
+            return Err("the server said GOAWAY".into());
+        }
+        unread.drain(..used);
+    }
+}
+
+// === impl Sample ===
+
+impl Sample {
+    pub(crate) fn read(line: &str) -> Outcome<Self> {
+        let numbers: Vec<f64> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let [sent, good, refused, seconds, p99] = numbers.as_slice() else {
+            return Err(format!("a load generator said: {line}").into());
+        };
+        Ok(Self { sent: *sent, good: *good, refused: *refused, seconds: *seconds, p99: *p99 })
+    }
+}

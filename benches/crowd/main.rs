@@ -1,0 +1,52 @@
+//! `cargo bench --bench crowd`: what many calls do to the service (rows 10 to 12 of the goals), beside a
+//! bare tonic server (E). The program is its own servers and load generators: it starts itself anew for
+//! each, servers on one core and load on another.
+#![expect(
+    clippy::print_stdout,
+    reason = "a bench prints; its processes tell each other a line on standard output"
+)]
+
+mod frames;
+mod load;
+mod process;
+mod rows;
+mod servers;
+mod token;
+
+use std::{env, error::Error, time::Duration};
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// How long one window lasts, unless the command line says otherwise.
+const WINDOW: Duration = Duration::from_secs(1);
+
+fn main() -> Outcome<()> {
+    // Cargo adds `--bench`.
+    let arguments: Vec<String> = env::args().skip(1).filter(|a| a != "--bench").collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] => rows::all(WINDOW),
+        ["--window", seconds] => rows::all(Duration::try_from_secs_f64(seconds.parse()?)?),
+        ["echo"] => told(servers::echo()),
+        ["service", folder] => told(servers::service(folder)),
+        ["load", server, rate, most, seconds, token] => {
+            let plan = load::Plan {
+                server: server.parse()?,
+                per_second: rate.parse()?,
+                most: most.parse()?,
+                window: Duration::try_from_secs_f64(seconds.parse()?)?,
+                token,
+            };
+            load::run(&plan)
+        }
+        _ => Err("usage: crowd [--window SECONDS]".into()),
+    }
+}
+
+/// Tells the parent what went wrong, where it waits for an address.
+fn told(served: Outcome<()>) -> Outcome<()> {
+    if let Err(error) = &served {
+        println!("{}", error.to_string().replace('\n', "; "));
+    }
+    served
+}

@@ -1,0 +1,138 @@
+//! Servers and load generators as processes of their own, each on one core.
+
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader, Read as _},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use crate::{Outcome, load::Sample};
+
+/// What the kernel counts CPU time in: always a hundredth of a second, towards programs.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Where servers run, and where load is made.
+pub(crate) struct Cores {
+    pub(crate) server: String,
+    pub(crate) generator: String,
+}
+
+/// A server. Ends with this value.
+pub(crate) struct Server {
+    child: Child,
+    address: String,
+    generator: String,
+}
+
+/// A generator at work.
+pub(crate) struct Loading(Child);
+
+// === impl Cores ===
+
+impl Cores {
+    pub(crate) fn find() -> Outcome<Self> {
+        let status = fs::read_to_string("/proc/self/status")?;
+        let list = field(&status, "Cpus_allowed_list:")?;
+        let mut cores = Vec::new();
+        for range in list.split(',') {
+            let (low, high) = range.split_once('-').unwrap_or((range, range));
+            cores.extend(low.parse::<u32>()?..=high.parse()?);
+        }
+        let [server, rest @ ..] = cores.as_slice() else { return Err("no core at all".into()) };
+        let generator = rest.first().unwrap_or(server);
+        Ok(Self { server: server.to_string(), generator: generator.to_string() })
+    }
+
+    /// Starts this program again as a server, and waits until it listens.
+    pub(crate) fn serve(&self, words: &[&str]) -> Outcome<Server> {
+        let mut child = pinned(&self.server)?
+            .args(words)
+            .env("AWS_ACCESS_KEY_ID", "none")
+            .env("AWS_SECRET_ACCESS_KEY", "none")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Log lines, which cost what they cost in production, for no one to read.
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut address = String::new();
+        let stdout = child.stdout.take().ok_or("no standard output")?;
+        BufReader::new(stdout).read_line(&mut address)?;
+        let server = Server { child, address: address.trim().to_owned(), generator: self.generator.clone() };
+        if server.address.parse::<SocketAddr>().is_err() {
+            return Err(format!("{words:?} did not start: {}", server.address).into());
+        }
+        Ok(server)
+    }
+}
+
+// === impl Server ===
+
+impl Server {
+    /// CPU time used so far by all of its threads, in seconds.
+    pub(crate) fn cpu_seconds(&self) -> Outcome<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // Behind the name, which is in brackets and may hold anything: fields 3 and on.
+        let (_, fields) = stat.rsplit_once(") ").ok_or("no process name")?;
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let [user, system] = [11, 12].map(|n| fields.get(n).and_then(|f| f.parse::<f64>().ok()));
+        Ok((user.ok_or("no user time")? + system.ok_or("no system time")?) / TICKS_PER_SECOND)
+    }
+
+    /// Memory in use now, and the most that ever was, in KiB.
+    pub(crate) fn memory(&self) -> Outcome<(f64, f64)> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let kib = |name| -> Outcome<f64> { Ok(field(&status, name)?.trim_end_matches("kB").trim().parse()?) };
+        Ok((kib("VmRSS:")?, kib("VmHWM:")?))
+    }
+
+    /// Begins to load it: so many calls a second (0: as many as are answered), so many under way.
+    pub(crate) fn loading(&self, rate: f64, most: usize, window: Duration, token: &str) -> Outcome<Loading> {
+        let child = pinned(&self.generator)?
+            .args(["load", &self.address, &rate.to_string(), &most.to_string()])
+            .args([&window.as_secs_f64().to_string(), token])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        Ok(Loading(child))
+    }
+
+    /// The same, and waits until it is done.
+    pub(crate) fn load(&self, rate: f64, most: usize, window: Duration, token: &str) -> Outcome<Sample> {
+        self.loading(rate, most, window, token)?.done()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+// === impl Loading ===
+
+impl Loading {
+    pub(crate) fn done(mut self) -> Outcome<Sample> {
+        let mut line = String::new();
+        self.0.stdout.take().ok_or("no standard output")?.read_to_string(&mut line)?;
+        if !self.0.wait()?.success() {
+            return Err("the load generator failed".into());
+        }
+        Sample::read(line.trim())
+    }
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Outcome<&'a str> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    Ok(line.ok_or("the kernel does not tell it")?.trim())
+}
+
+/// This program again, on one core.
+fn pinned(core: &str) -> Outcome<Command> {
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", core]).arg(env::current_exe()?);
+    Ok(command)
+}

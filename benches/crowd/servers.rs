@@ -1,0 +1,118 @@
+//! The servers: E, a bare tonic server that gives a ready-made answer, and the service as `logkey serve`
+//! runs it. Both answer `GetCaller`, which asks AWS nothing.
+
+use std::{fs, io::Write as _, path::Path, thread};
+
+use logkey::{
+    app::{App, Listeners, telemetry, told},
+    config::{EmptyEnv, Settings},
+    proto::{
+        GetCallerRequest, GetCallerResponse, GetOnboardingRequest, GetOnboardingResponse, TestAccessRequest,
+        TestAccessResponse,
+        tenant_service_server::{TenantService, TenantServiceServer},
+    },
+};
+use tokio::net::TcpListener;
+use tonic::{
+    Request, Response, Status,
+    transport::{Server, server::TcpIncoming},
+};
+
+use crate::{Outcome, token::ISSUER};
+
+/// Calls that the service takes at once.
+pub(crate) const MAX_IN_FLIGHT: usize = 256;
+/// Calls a second of the tenant that has a limit.
+pub(crate) const LIMIT: u32 = 50;
+/// Limits so wide that they are checked and never met.
+const NO_LIMIT: u32 = 1_000_000;
+
+/// Answers every call with the same words.
+struct Echo(GetCallerResponse);
+
+#[tonic::async_trait]
+impl TenantService for Echo {
+    async fn get_caller(&self, _: Request<GetCallerRequest>) -> Result<Response<GetCallerResponse>, Status> {
+        Ok(Response::new(self.0.clone()))
+    }
+
+    async fn get_onboarding(
+        &self,
+        _: Request<GetOnboardingRequest>,
+    ) -> Result<Response<GetOnboardingResponse>, Status> {
+        Err(Status::unimplemented("an echo"))
+    }
+
+    async fn test_access(
+        &self,
+        _: Request<TestAccessRequest>,
+    ) -> Result<Response<TestAccessResponse>, Status> {
+        Err(Status::unimplemented("an echo"))
+    }
+}
+
+/// Serves E until standard input ends.
+#[tokio::main]
+pub(crate) async fn echo() -> Outcome<()> {
+    let answer = GetCallerResponse {
+        tenant_id: "good".into(),
+        subject: "bench@example.com".into(),
+        issuer: ISSUER.into(),
+        scopes: vec!["logkey:read".into()],
+        ..GetCallerResponse::default()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ready(&listener)?;
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let router = Server::builder().add_service(TenantServiceServer::new(Echo(answer)));
+    Ok(router.serve_with_incoming_shutdown(incoming, parent_is_gone()).await?)
+}
+
+/// Serves the service by the settings in `folder` until standard input ends.
+#[tokio::main]
+pub(crate) async fn service(folder: &str) -> Outcome<()> {
+    let settings = Settings::load(&Path::new(folder).join("logkey.toml"), &EmptyEnv);
+    let settings = settings.map_err(|faults| told(&faults))?;
+    let metrics = telemetry::init(&settings.telemetry)?;
+    let app = App::start(settings, None, Some(metrics)).await?;
+    let free = || TcpListener::bind("127.0.0.1:0");
+    let listeners = Listeners { grpc: free().await?, admin: free().await? };
+    ready(&listeners.grpc)?;
+    Ok(app.run(listeners, parent_is_gone()).await?)
+}
+
+/// Writes the settings of the service into `folder`, beside `jwks.json`.
+pub(crate) fn write_settings(folder: &Path) -> Outcome<()> {
+    let here = folder.display();
+    let tenant = |id: &str, per_second: u32| {
+        format!(
+            "[[tenants]]\nid = \"{id}\"\nissuers = [\"{ISSUER}\"]\n\
+             limits = {{ per_second = {per_second}, burst = {per_second}, max_in_flight = 10000 }}\n"
+        )
+    };
+    let settings = format!(
+        "[server]\nmax_in_flight = {MAX_IN_FLIGHT}\n[store]\nurl = \"sqlite://{here}/logkey.db\"\n\
+         [audit]\nreads = false\n[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\n\
+         jwks_file = \"{here}/jwks.json\"\nalgorithms = [\"ES256\"]\n{}{}",
+        tenant("good", NO_LIMIT),
+        tenant("greedy", LIMIT),
+    );
+    Ok(fs::write(folder.join("logkey.toml"), settings)?)
+}
+
+/// Tells the parent process where this one listens.
+fn ready(listener: &TcpListener) -> Outcome<()> {
+    println!("{}", listener.local_addr()?);
+    Ok(std::io::stdout().flush()?)
+}
+
+/// Ends when the parent closes this process's standard input, however the parent ends. Not by
+/// tokio's stdin: a read of that cannot be abandoned, and the runtime would wait for it.
+async fn parent_is_gone() {
+    let (gone, seen) = tokio::sync::oneshot::channel::<()>();
+    thread::spawn(move || {
+        let _ends = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        drop(gone);
+    });
+    let _closed = seen.await;
+}

@@ -1,0 +1,63 @@
+//! An identity provider of the bench's own: its key set in a file, and tokens good and bad.
+
+use std::{fs, path::Path};
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rcgen::KeyPair;
+use serde_json::json;
+
+use crate::Outcome;
+
+/// The `iss` of the tokens.
+pub(crate) const ISSUER: &str = "https://idp.example.com";
+const KEY_ID: &str = "bench-1";
+/// Seconds that a token lasts.
+const TOKEN_SECONDS: i64 = 3600;
+
+/// Signs.
+pub(crate) struct Issuer(EncodingKey);
+
+impl Issuer {
+    /// Writes `jwks.json` into `folder`.
+    pub(crate) fn new(folder: &Path) -> Outcome<Self> {
+        let key = KeyPair::generate()?;
+        // An uncompressed point: a byte that says so, x, y.
+        let [_, point @ ..] = key.public_key_raw() else { return Err("no public key".into()) };
+        let (x, y) = point.split_at(point.len() / 2);
+        let jwks = json!({ "keys": [{
+            "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": KEY_ID,
+            "x": BASE64_URL_SAFE_NO_PAD.encode(x), "y": BASE64_URL_SAFE_NO_PAD.encode(y),
+        }] });
+        fs::write(folder.join("jwks.json"), jwks.to_string())?;
+        Ok(Self(EncodingKey::from_ec_pem(key.serialize_pem().as_bytes())?))
+    }
+
+    /// A good token.
+    pub(crate) fn token(&self, tenant: &str) -> Outcome<String> {
+        self.signed(tenant, KEY_ID)
+    }
+
+    /// One of a key that nobody knows.
+    pub(crate) fn of_unknown_key(&self, tenant: &str) -> Outcome<String> {
+        self.signed(tenant, "nobody-s-key")
+    }
+
+    /// One whose signature belongs to another.
+    pub(crate) fn badly_signed(&self, tenant: &str) -> Outcome<String> {
+        let (good, other) = (self.token(tenant)?, self.token("somebody-else")?);
+        let (said, _) = good.rsplit_once('.').ok_or("no token")?;
+        let (_, signature) = other.rsplit_once('.').ok_or("no token")?;
+        Ok(format!("{said}.{signature}"))
+    }
+
+    fn signed(&self, tenant: &str, key: &str) -> Outcome<String> {
+        let now = jiff::Timestamp::now().as_second();
+        let claims = json!({
+            "iss": ISSUER, "aud": "logkey", "sub": "bench@example.com", "tenant": tenant,
+            "scope": "logkey:read", "iat": now, "nbf": now, "exp": now + TOKEN_SECONDS,
+        });
+        let header = Header { kid: Some(key.to_owned()), ..Header::new(Algorithm::ES256) };
+        Ok(jsonwebtoken::encode(&header, &claims, &self.0)?)
+    }
+}

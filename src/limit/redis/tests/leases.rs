@@ -1,0 +1,88 @@
+//! What replicas take ahead of use: few round trips, and no more than is said.
+
+use super::{server::Server, *};
+
+/// Calls without pause for some time, by so many tasks a replica; how many were admitted, and how many
+/// were under way at most.
+async fn hammered(quotas: Vec<SharedQuota>, tenant: &Tenant, tasks: usize, time: Duration) -> (u32, u32) {
+    let (admitted, (now, most)) =
+        (Arc::new(AtomicU32::new(0)), (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0))));
+    let (mut callers, end) = (JoinSet::new(), Instant::now() + time);
+    for quota in quotas.into_iter().map(Arc::new) {
+        for _ in 0..tasks {
+            let (quota, tenant) = (Arc::clone(&quota), tenant.clone());
+            let (admitted, now, most) = (Arc::clone(&admitted), Arc::clone(&now), Arc::clone(&most));
+            callers.spawn(async move {
+                while Instant::now() < end {
+                    if let Ok(admission) = quota.admit(&tenant, Cost::Read).await {
+                        admitted.fetch_add(1, SeqCst);
+                        most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+                        tokio::task::yield_now().await;
+                        now.fetch_sub(1, SeqCst);
+                        drop(admission);
+                    } else {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            });
+        }
+    }
+    callers.join_all().await;
+    (admitted.load(SeqCst), most.load(SeqCst))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_replica_asks_for_many_calls_at_once() {
+    let server = Server::start();
+    let links = server.links(3, OnBackendError::Share).await;
+    let quotas = quotas(&links);
+    let tenant = tenant(100_000, 100_000, 1_000);
+    assert_eq!(admitted(&quotas, &tenant, 6_000).await, 6_000);
+    let asked: u64 = links.iter().map(|link| link.asked()).sum();
+    assert!(asked <= 1_500, "{asked} round trips for 6,000 calls");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_ahead_breaks_no_bound_by_more_than_is_said() {
+    let server = Server::start();
+    let links = server.links(3, OnBackendError::Refuse).await;
+    let tenant = tenant(500, 200, 7);
+    let start = Instant::now();
+    let (admitted, most) = hammered(quotas(&links), &tenant, 4, Duration::from_secs(2)).await;
+    let earned = (start.elapsed() + lease::LIFE).as_secs_f64() * 500.0;
+    assert!(f64::from(admitted) <= 200.0 + earned, "{admitted} in {:?}", start.elapsed());
+    assert!(f64::from(admitted) >= 0.7 * (200.0 + earned), "{admitted} in {:?}", start.elapsed());
+    assert!(most <= 7, "{most} under way");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_used_is_given_back_and_tenants_at_rest_are_forgotten() {
+    let server = Server::start();
+    let links = server.links(2, OnBackendError::Refuse).await;
+    let quotas = quotas(&links);
+    let tenant = tenant(1_000, 1_000, 20);
+    assert_eq!(admitted(&quotas, &tenant, 100).await, 100);
+    // Nobody calls any more: the server counts no place.
+    server::until(|| server.cli(&["hlen", "logkey:{acme}:places"]) == "0").await;
+    server::until(|| server.cli(&["exists", "logkey:{acme}:rate"]) == "0").await;
+    assert_eq!(quotas[0].state(&tenant).remaining, 1_000);
+    let mut held = Vec::new();
+    while let Ok(admission) = quotas[1].admit(&tenant, Cost::Read).await {
+        held.push(admission);
+    }
+    assert_eq!(held.len(), 20, "one replica can have all places");
+}
+
+#[test]
+fn refused_callers_are_told_later_and_later_and_new_limits_hold_at_once() {
+    let (now, limits) = (Instant::now(), tenant(10, 10, 10).limits);
+    let mut stock = lease::Stock::new(now);
+    let told = QuotaState { remaining: 0, reset: Duration::from_secs(1), in_flight: 0 };
+    stock.refused(now, Some(Duration::from_millis(100)), limits, told);
+    let mut wait = |limits| match stock.decide(now, 1, limits) {
+        Some(Err(OverQuota::Rate { retry_after, .. })) => Some(retry_after.as_millis()),
+        _ => None,
+    };
+    assert_eq!([(); 3].map(|()| wait(limits)), [Some(200), Some(300), Some(400)]);
+    assert_eq!(wait(tenant(20, 10, 10).limits), None, "asked anew");
+}

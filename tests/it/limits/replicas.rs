@@ -1,0 +1,158 @@
+//! Three whole services, one Redis and one AWS: a quota stays one quota.
+
+use std::{
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use logkey::sandbox::quota::Rate;
+use tokio::task::JoinSet;
+
+use crate::harness::{ALL, GROUP, PAYMENTS, Plan, Service, key, reason, tenant};
+
+/// AWS's quota in these tests, raised so that they need not last long.
+const PER_SECOND: u32 = 20;
+
+/// A real server, ended with the test.
+struct Redis {
+    process: Child,
+    port: u16,
+}
+
+impl Redis {
+    fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let process = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("redis-server is needed (apt-get install redis-server): {error}"));
+        Self { process, port }
+    }
+
+    fn end(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+async fn ready(service: &Service) -> (u16, String) {
+    let answer = reqwest::get(format!("http://{}/readyz", service.admin)).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+async fn until_ready_says(service: &Service, text: &str) -> u16 {
+    let start = Instant::now();
+    loop {
+        let (code, told) = ready(service).await;
+        if told.contains(text) {
+            return code;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "{told}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Three services that share a Redis.
+async fn three(redis: &Redis, on_error: &str, limits: &str) -> [Service; 3] {
+    let rate = Rate::new(f64::from(PER_SECOND), 5.0);
+    let settings = format!(
+        "[limits]\nbackend = \"redis://127.0.0.1:{}\"\non_backend_error = \"{on_error}\"\n\
+         [limits.upstream]\nassociate_per_second = {PER_SECOND}\n",
+        redis.port
+    );
+    let plan = Plan::default().aws(|aws| aws.quota("AssociateKmsKey", rate)).settings(&settings);
+    let first = Box::pin(plan.tenants(&tenant("payments", PAYMENTS, limits)).start()).await;
+    let (second, third) = (Box::pin(first.replica()).await, Box::pin(first.replica()).await);
+    let all = [first, second, third];
+    for service in &all {
+        assert_eq!(until_ready_says(service, "shared by 3 replicas, redis is up").await, 200);
+    }
+    all
+}
+
+async fn end(services: [Service; 3]) {
+    for service in services {
+        service.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_replicas_keep_one_quota_toward_aws() {
+    let redis = Redis::start();
+    let services = three(&redis, "share", "{ per_second = 1000, burst = 1000, max_in_flight = 100 }").await;
+    for service in &services {
+        // Credentials are there before the time is taken.
+        service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
+    }
+    let (mut calls, start) = (JoinSet::new(), Instant::now());
+    for service in &services {
+        let caller = Arc::new(service.caller("payments", ALL));
+        for _ in 0..20 {
+            let caller = Arc::clone(&caller);
+            calls.spawn(async move { caller.associate(GROUP, &key("good")).await });
+        }
+    }
+    for ended in calls.join_all().await {
+        ended.unwrap();
+    }
+    let took = start.elapsed().as_secs_f64();
+    assert!((2.8..15.0).contains(&took), "60 calls at {PER_SECOND} a second took {took} s");
+    let journal = services[0].reached("AssociateKmsKey");
+    assert_eq!(journal.len(), 63, "each call once: none was throttled");
+    let times: Vec<_> = journal.iter().map(|entry| entry.time).collect();
+    for window in times.windows(26) {
+        let apart = window[25].duration_since(window[0]);
+        assert!(apart.as_secs_f64() >= 0.95, "26 calls within {apart:?}");
+    }
+    end(services).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_has_one_budget_in_all_replicas_and_its_share_while_redis_is_gone() {
+    let mut redis = Redis::start();
+    let services = three(&redis, "share", "{ per_second = 1, burst = 30, max_in_flight = 100 }").await;
+    let callers: Vec<_> = services.iter().map(|service| service.caller("payments", ALL)).collect();
+    let spend = async || {
+        let mut given = 0;
+        for nth in 0..60 {
+            match callers[nth % 3].who_am_i().await {
+                Ok(_) => given += 1,
+                Err(status) => assert_eq!(reason(&status), "TENANT_RATE_LIMITED"),
+            }
+        }
+        given
+    };
+    let given = spend().await;
+    assert!((30..=40).contains(&given), "{given} of a burst of 30");
+    redis.end();
+    for service in &services {
+        assert_eq!(until_ready_says(service, "redis is away: each of 3 replicas").await, 200);
+    }
+    let start = Instant::now();
+    let given = spend().await;
+    assert!(given <= 20, "{given} more since Redis is gone: no second burst");
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    end(services).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_are_to_refuse_without_redis_say_so_and_are_not_ready() {
+    let mut redis = Redis::start();
+    let services = three(&redis, "refuse", "{ per_second = 100, burst = 100, max_in_flight = 100 }").await;
+    let caller = services[0].caller("payments", ALL);
+    caller.who_am_i().await.unwrap();
+    redis.end();
+    assert_eq!(until_ready_says(&services[0], "redis is away: calls are refused").await, 503);
+    let status = caller.who_am_i().await.unwrap_err();
+    assert_eq!(reason(&status), "TENANT_RATE_LIMITED");
+    end(services).await;
+}
