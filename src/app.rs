@@ -1,6 +1,7 @@
 //! Composition: the one file that names every adapter. It builds them, wires them to the ports, runs the
 //! service and ends it in order.
 
+mod aside;
 mod clock;
 mod current;
 mod generation;
@@ -11,7 +12,7 @@ mod sinks;
 pub mod telemetry;
 pub mod watch;
 
-use std::{fmt, future::Future, io, path::Path, sync::Arc, time::Duration};
+use std::{fmt, future::Future, io, mem, path::Path, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use thiserror::Error;
@@ -148,13 +149,18 @@ impl App {
     ///
     /// [`StartError`].
     pub async fn start(
-        settings: Settings,
+        mut settings: Settings,
         upstream: Option<Upstream>,
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let tls = settings.server.tls.clone().map(Tls::load).transpose().map_err(StartError::Tls)?;
-        let first = generation::first(&settings, Arc::clone(&clock)).map_err(StartError::from)?;
+        // What a reload exchanges is kept in the generation alone.
+        let tenants = Arc::new(mem::take(&mut settings.tenants));
+        let policy = mem::take(&mut settings.policy);
+        let auth = settings.auth.clone();
+        let first =
+            generation::first(auth, tenants, &policy, Arc::clone(&clock)).map_err(StartError::from)?;
         let current = Arc::new(Current::new(first));
         let store = store::open(&settings.store.config).await.map_err(StartError::Store)?;
         let key = signing_key(&settings, true).map_err(StartError::Key)?;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::{
     auth::{CedarPolicy, JwtAuthn},
     domain::{
-        authorization::{Decision, Question},
+        authorization::{Decision, Question, Wants},
         principal::{CertificateThumbprint, Principal},
         tenant::{Tenant, TenantId, Tenants},
     },
@@ -88,5 +88,9 @@ impl Authenticate for Current {
 impl Authorize for Current {
     fn decide(&self, question: &Question<'_>) -> Decision {
         self.0.load().policy.decide(question)
+    }
+
+    fn wants(&self, question: &Question<'_>) -> Wants {
+        self.0.load().policy.wants(question)
     }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::current::{Directory, Generation};
 use crate::{
-    auth::{CedarPolicy, JwtAuthn},
-    config::Settings,
+    auth::{CedarPolicy, Config, JwtAuthn},
+    config::Policy,
+    domain::tenant::Tenants,
     ports::Clock,
 };
 
@@ -14,33 +15,36 @@ use crate::{
 pub(super) struct GenerationError(pub(super) Vec<String>);
 
 /// The generation that a service starts with.
-pub(super) fn first(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Generation, GenerationError> {
-    let (tenants, policy) = rules(settings, Arc::clone(&clock))?;
-    let authn =
-        JwtAuthn::new(settings.auth.clone(), tenants.clone(), clock).map_err(|faults| faulty(&faults))?;
+pub(super) fn first(
+    auth: Config,
+    tenants: Arc<Tenants>,
+    policy: &Policy,
+    clock: Arc<dyn Clock>,
+) -> Result<Generation, GenerationError> {
+    let (tenants, policy) = rules(tenants, policy, Arc::clone(&clock))?;
+    let authn = JwtAuthn::new(auth, tenants.clone(), clock).map_err(|faults| faulty(&faults))?;
     Ok(Generation { tenants, policy, authn })
 }
 
 /// The generation after `before`: keys of issuers that stay the same stay in use.
 pub(super) fn next(
-    settings: &Settings,
+    auth: Config,
+    tenants: Arc<Tenants>,
+    policy: &Policy,
     before: &Generation,
     clock: Arc<dyn Clock>,
 ) -> Result<Generation, GenerationError> {
-    let (tenants, policy) = rules(settings, clock)?;
-    let authn = before
-        .authn
-        .reconfigured(settings.auth.clone(), tenants.clone())
-        .map_err(|faults| faulty(&faults))?;
+    let (tenants, policy) = rules(tenants, policy, clock)?;
+    let authn = before.authn.reconfigured(auth, tenants.clone()).map_err(|faults| faulty(&faults))?;
     Ok(Generation { tenants, policy, authn })
 }
 
 fn rules(
-    settings: &Settings,
+    tenants: Arc<Tenants>,
+    policy: &Policy,
     clock: Arc<dyn Clock>,
 ) -> Result<(Arc<Directory>, CedarPolicy), GenerationError> {
-    let tenants = Arc::new(settings.tenants.clone());
-    let policy = CedarPolicy::load(Arc::clone(&tenants), &settings.policy.files, clock);
+    let policy = CedarPolicy::load(Arc::clone(&tenants), &policy.files, clock);
     Ok((Arc::new(Directory(tenants)), policy.map_err(|faults| faulty(&faults))?))
 }
 

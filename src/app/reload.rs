@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{App, current::Current, generation, lifecycle, signing_key, told};
+use super::{App, aside::aside, current::Current, generation, lifecycle, signing_key, told};
 use crate::{
     audit::{
         Journal,
@@ -49,7 +49,7 @@ impl Reloader {
     /// Puts `settings` in force, or tells why not.
     pub async fn reload(&self, settings: Result<Settings, Vec<Fault>>) {
         let done = match settings {
-            Ok(settings) => self.all(&settings).await,
+            Ok(settings) => self.all(settings).await,
             Err(faults) => Err(told(&faults)),
         };
         let (failure, detail) = match done {
@@ -71,10 +71,12 @@ impl Reloader {
         }
     }
 
-    async fn all(&self, settings: &Settings) -> Result<String, String> {
+    async fn all(&self, settings: Settings) -> Result<String, String> {
         // Read before anything is taken over: a key that cannot be used changes nothing.
-        let key = signing_key(settings, false).map_err(|error| chain(&error))?;
-        let taken = self.take_over(settings)?;
+        let key = signing_key(&settings, false).map_err(|error| chain(&error))?;
+        let this = self.clone();
+        let taken = aside(move || this.take_over(settings)).await;
+        let taken = taken.unwrap_or_else(|| Err("putting them in force panicked".to_owned()))?;
         Ok(taken + &self.use_key(key).await?)
     }
 
@@ -94,19 +96,23 @@ impl Reloader {
         Ok(format!("; checkpoints are signed by {signers}"))
     }
 
-    fn take_over(&self, settings: &Settings) -> Result<String, String> {
+    /// What was in force is taken apart here too, once the last call that looks at it lets go of it:
+    /// mostly at the end of this.
+    fn take_over(&self, settings: Settings) -> Result<String, String> {
         let before = self.current.load();
-        let next = generation::next(settings, &before, Arc::clone(&self.clock))
+        let Settings { auth, tenants, policy, limits, .. } = settings;
+        let tenants = Arc::new(tenants);
+        let next = generation::next(auth, Arc::clone(&tenants), &policy, &before, Arc::clone(&self.clock))
             .map_err(|faults| faults.0.join("\n"))?;
         if let Some(tls) = &self.tls {
             tls.reload().map_err(|error| error.to_string())?;
         }
         self.current.replace(next);
-        self.pace.set_upstream(settings.limits.shared.upstream.clone());
+        self.pace.set_upstream(limits.shared.upstream);
         if let Some(aws) = &self.aws {
-            aws.retain_sessions(&settings.tenants);
+            aws.retain_sessions(&tenants);
         }
-        Ok(format!("the settings were taken over: {} tenants", settings.tenants.len()))
+        Ok(format!("the settings were taken over: {} tenants", tenants.len()))
     }
 }
 

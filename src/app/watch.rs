@@ -11,7 +11,7 @@ use std::{
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::{signal::unix::Signal, sync::mpsc};
 
-use super::Reloader;
+use super::{Reloader, aside::aside};
 use crate::config::{Env, Settings};
 
 /// How long files must have been left alone: an editor or Kubernetes writes several at once.
@@ -45,8 +45,10 @@ pub async fn reload_on_change(
             () = watch.changed() => tracing::info!("files of the settings changed"),
         }
         let (path, variables) = (config.clone(), Arc::clone(&env));
-        let loaded = tokio::task::spawn_blocking(move || Settings::load(&path, &*variables)).await;
-        let Ok(settings) = loaded else { return };
+        let Some(settings) = aside(move || Settings::load(&path, &*variables)).await else {
+            tracing::error!("the settings could not be read; what was in force stays so");
+            continue;
+        };
         if let Ok(Settings { files, .. }) = &settings {
             watch.follow(files);
         }

@@ -11,11 +11,12 @@ const MAX_PATTERN: usize = 2048;
 /// A pattern in which `*` stands for any characters, slashes included, and nothing else is special:
 /// so it means the same here, in a Cedar `like` and in an IAM policy.
 #[derive(Clone)]
-pub struct Pattern {
-    text: Box<str>,
-    // The second parameter is the sign for one character; none that can stand in a name.
-    compiled: WildMatchPattern<'*', '\u{0}'>,
-}
+pub struct Pattern(Box<str>);
+
+/// What matches. It takes ten times the text's room, and a large configuration has more patterns than it
+/// matches names with, since policy does that; so it is made when it is used. The second parameter is the
+/// sign for one character; none that can stand in a name.
+type Compiled = WildMatchPattern<'*', '\u{0}'>;
 
 /// Why some text is no pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -37,19 +38,19 @@ impl Pattern {
     /// Whether the whole of `name` fits.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        self.compiled.matches(name)
+        Compiled::new(&self.0).matches(name)
     }
 
     /// As it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.0
     }
 }
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.0 == other.0
     }
 }
 
@@ -68,20 +69,20 @@ impl FromStr for Pattern {
         let known = |c: char| c.is_ascii_alphanumeric() || "*.-_/#:+=,@".contains(c);
         match text.chars().find(|c| !known(*c)) {
             Some(other) => Err(InvalidPattern::Character(other)),
-            None => Ok(Self { text: text.into(), compiled: WildMatchPattern::new(text) }),
+            None => Ok(Self(text.into())),
         }
     }
 }
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0)
     }
 }
 
 impl fmt::Debug for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pattern({:?})", self.text)
+        write!(f, "Pattern({:?})", self.0)
     }
 }
 
