@@ -19,6 +19,7 @@ mod json;
 mod jwks;
 mod jwt;
 mod keys;
+mod policy_claims;
 mod recent;
 mod remembered;
 #[cfg(test)]

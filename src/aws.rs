@@ -16,6 +16,7 @@ mod session_name;
 mod session_policy;
 mod sessions;
 mod sts;
+mod tags;
 
 use std::{fmt, sync::Arc};
 
@@ -27,6 +28,7 @@ use self::{
     clients::Clients,
     sessions::{Bounds, Sessions},
     sts::Sts,
+    tags::Tags,
 };
 pub use self::{
     config::{Attribution, Config, Endpoints, HubCredentials, Timeouts},
@@ -43,6 +45,7 @@ pub struct Aws {
     clients: Clients,
     sessions: Sessions,
     sts: aws_sdk_sts::Client,
+    tags: Tags,
 }
 
 // === impl Aws ===
@@ -71,6 +74,7 @@ impl Aws {
             clients: Clients::new(http, endpoints, timeouts),
             sessions: Sessions::new(assume, attribution, bounds),
             sts: client,
+            tags: Tags::default(),
         }
     }
 

@@ -11,6 +11,7 @@ mod diagnose;
 mod disassociate;
 mod error;
 mod expect;
+mod facts;
 mod list;
 mod locate;
 mod onboarding;
@@ -39,7 +40,7 @@ use crate::{
     domain::{
         association::{KeyAssociation, Warning},
         audit::EventId,
-        authorization::{Authorized, Command, Denial},
+        authorization::{About, Authorized, Command, Denial, Facts, Question},
         call::Call,
         principal::{Principal, Scope},
         tenant::Tenant,
@@ -144,10 +145,22 @@ impl KeyBroker {
         command: C,
         trail: &mut Trail,
     ) -> Result<Authorized<C>, Error> {
+        self.permit_knowing(&Facts::default(), call, who, tenant, command, trail)
+    }
+
+    /// As `permit`, with what policy wanted to be told.
+    fn permit_knowing<C: Command + Clone>(
+        &self,
+        facts: &Facts,
+        call: &Call,
+        who: &Principal,
+        tenant: &Arc<Tenant>,
+        command: C,
+        trail: &mut Trail,
+    ) -> Result<Authorized<C>, Error> {
         let asked = command.clone();
-        let decided =
-            Authorized::decide(|question| self.ports.policy.decide(question), call, who, tenant, command);
-        match decided {
+        let policy = |question: &Question<'_>| self.ports.policy.decide(question);
+        match Authorized::decide_knowing(facts, policy, call, who, tenant, command) {
             Ok(permit) => {
                 trail.allowed(permit.policies());
                 Ok(permit)
@@ -155,6 +168,31 @@ impl KeyBroker {
             Err(denial) => {
                 trail.denied(&denial);
                 Err(denied(denial, tenant, &asked))
+            }
+        }
+    }
+}
+
+impl KeyBroker {
+    /// Asks policy about something that needs no permit, since nothing is done with it in AWS.
+    fn allow(
+        &self,
+        call: &Call,
+        who: &Principal,
+        tenant: &Tenant,
+        about: About<'_>,
+        trail: &mut Trail,
+    ) -> Result<(), Error> {
+        let (action, facts) = (call.action, &Facts::default());
+        let question = Question { call, principal: who, tenant, action, about, key: None, facts };
+        match self.ports.policy.decide(&question).allowed() {
+            Ok(policies) => {
+                trail.allowed(&policies);
+                Ok(())
+            }
+            Err(denial) => {
+                trail.denied(&denial);
+                Err(locate::withheld(denial, about))
             }
         }
     }

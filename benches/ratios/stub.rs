@@ -9,7 +9,7 @@ use logkey::{
         association::{AssociateKmsKey, DisassociateKmsKey, LogGroupName},
         audit::Via,
         authorization::{Access, Authorized},
-        key::KeyMetadata,
+        key::{KeyMetadata, KeyTags},
         simulation::{Simulated, Trial},
     },
     ports::{
@@ -56,6 +56,10 @@ impl Keys for StubbedAws {
     }
 
     async fn policy(&self, _: &Access, _: &KmsKeyArn, _: Instant) -> Answered<Option<Box<str>>> {
+        said(None)
+    }
+
+    async fn tags(&self, _: &Access, _: &KmsKeyArn, _: Instant) -> Answered<Option<KeyTags>> {
         said(None)
     }
 }

@@ -9,6 +9,7 @@ mod request;
 mod slice;
 #[cfg(test)]
 mod tests;
+mod wants;
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
@@ -30,15 +31,15 @@ use self::{
 use super::recent::Recent;
 use crate::{
     domain::{
-        authorization::{About, Decision, Denial, Question},
+        authorization::{About, Decision, Denial, Question, Wants},
         aws::AccountId,
         tenant::{Tenant, TenantId, Tenants},
     },
     ports::{Authorize, Clock},
 };
 
-/// How many accounts and audit logs of tenants are kept ready to be judged, each once per kind of resource. Others
-/// are made ready when they are asked for, in a fraction of a millisecond.
+/// How many accounts of tenants, and tenants themselves, are kept ready to be judged, each once per kind
+/// of resource. Others are made ready when they are asked for, in a fraction of a millisecond.
 const READY: usize = 4096;
 
 /// Decides by Cedar policies.
@@ -97,10 +98,11 @@ impl CedarPolicy {
         grants::policies(tenant)
     }
 
-    /// The policies by which a tenant reads the audit log.
+    /// The policies that every tenant has, whatever it was granted: to know itself and its part of the
+    /// audit log.
     #[must_use]
-    pub fn audit_of(tenant: &Tenant) -> Vec<GrantPolicy> {
-        grants::of_audit_log(tenant)
+    pub fn every_tenants(tenant: &Tenant) -> Vec<GrantPolicy> {
+        grants::every_tenants(tenant)
     }
 
     /// The operators' policies that hold for every tenant, by their ids and in Cedar.
@@ -111,7 +113,8 @@ impl CedarPolicy {
     fn slice(&self, question: &Question<'_>, kind: Kind) -> Option<Arc<Slice>> {
         let account = match question.about {
             About::Aws { place, .. } => Some(place.account),
-            About::AuditLog(_) => None,
+            About::Account(grant) => Some(grant.account),
+            About::AuditLog(_) | About::Tenant => None,
         };
         let key = (question.tenant.id.clone(), account, kind);
         if let Some(ready) = self.ready.find(&key) {
@@ -120,7 +123,7 @@ impl CedarPolicy {
         let tenant = self.tenants.find(&question.tenant.id)?;
         let own = match account {
             Some(account) => Vec::from_iter(grants::of_kind(tenant, tenant.grant(account)?, kind)),
-            None => grants::of_audit_log(tenant),
+            None => grants::of_tenant(tenant, kind),
         };
         let slice = Arc::new(Slice::new(&self.validator, &self.shared, own));
         self.ready.insert(key, Arc::clone(&slice));
@@ -138,6 +141,10 @@ impl Authorize for CedarPolicy {
         if let Some(broken) = &slice.broken {
             return undecided(vec![Arc::clone(broken)]);
         }
+        let untold = slice.askers.untold(question, &asked);
+        if !untold.is_empty() && self.may_permit(&slice, &asked, &untold) {
+            return undecided([untold.key_tags, untold.previous_key].concat());
+        }
         let said = self.authorizer.is_authorized(asked.request.clone(), &slice.all, &asked.entities);
         // Cedar leaves out a policy that fails: a broken forbid would then permit what it forbids.
         if !said.diagnostics.errors.is_empty() {
@@ -145,20 +152,35 @@ impl Authorize for CedarPolicy {
         }
         match said.decision {
             Verdict::Allow => Decision::Allow { policies: sorted(&said.diagnostics.reason) },
-            Verdict::Deny if self.permits(&slice, asked) => {
+            Verdict::Deny if self.permits(&slice, &asked) => {
                 Decision::Deny(Denial::Forbidden { policies: sorted(&said.diagnostics.reason) })
             }
             Verdict::Deny => Decision::Deny(Denial::NotPermitted),
         }
+    }
+
+    fn wants(&self, question: &Question<'_>) -> Wants {
+        let Some(asked) = Asked::of(question, &self.moments) else { return Wants::default() };
+        let Some(slice) = self.slice(question, asked.kind) else { return Wants::default() };
+        let untold = slice.askers.untold(question, &asked);
+        let in_vain = untold.is_empty() || !self.may_permit(&slice, &asked, &untold);
+        if in_vain { Wants::default() } else { untold }
     }
 }
 
 impl CedarPolicy {
     /// Whether the call would be permitted but for what forbids it: otherwise its object is as if it
     /// did not exist, and a forbid must not tell that it does.
-    fn permits(&self, slice: &Slice, asked: Asked) -> bool {
-        let said = self.authorizer.is_authorized(asked.request, &slice.permits, &asked.entities);
+    fn permits(&self, slice: &Slice, asked: &Asked) -> bool {
+        let said = self.authorizer.is_authorized(asked.request.clone(), &slice.permits, &asked.entities);
         said.decision == Verdict::Allow
+    }
+
+    /// Whether the call is permitted, or would be by a policy that was not told all it asks for: nothing
+    /// is looked up for what is as if absent.
+    fn may_permit(&self, slice: &Slice, asked: &Asked, untold: &Wants) -> bool {
+        let permit = |id: &Arc<str>| slice.permits.get(&PolicyID::from_string(&**id)).is_some();
+        self.permits(slice, asked) || untold.key_tags.iter().chain(&untold.previous_key).any(permit)
     }
 }
 

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use super::{Flaw, IssuerConfig, json::Members};
+use super::{Flaw, IssuerConfig, json::Members, policy_claims};
 use crate::domain::{
-    principal::{CertificateThumbprint, Scopes},
+    principal::{CertificateThumbprint, PolicyClaims, Scopes},
     time::Timestamp,
 };
 
@@ -17,9 +17,10 @@ const MAX_SUBJECT: usize = 2048;
 const MAX_TOKEN_ID: usize = 128;
 /// The last second that a date may name: the end of the year 9999.
 const MAX_TIME: i64 = 253_402_300_799;
-/// Claims that only identity tokens (`OpenID` Connect Core, section 3.3.2.11) and events such as
-/// logouts (RFC 8417) have.
-const IDENTITY: [&str; 3] = ["at_hash", "c_hash", "events"];
+/// Claims that only identity tokens have (`OpenID` Connect Core, section 3.3.2.11).
+const IDENTITY: [&str; 2] = ["at_hash", "c_hash"];
+/// The claim of tokens that tell of events, such as logouts (RFC 8417); never one of a caller.
+const EVENTS: &str = "events";
 /// Claims by which Keycloak (`typ`) and Cognito (`token_use`) tell their tokens apart, with the value
 /// that access tokens have.
 const KINDS: [(&str, &str); 2] = [("typ", "Bearer"), ("token_use", "access")];
@@ -33,6 +34,8 @@ pub(super) struct Claims {
     pub(super) tenant: Box<str>,
     /// The scopes.
     pub(super) scopes: Scopes,
+    /// What policies may see.
+    pub(super) shown: PolicyClaims,
     /// `jti`, where it can be shown.
     pub(super) id: Option<Arc<str>>,
     /// `exp`.
@@ -48,7 +51,7 @@ pub(super) struct Claims {
 impl Claims {
     /// Judges the claims of a token of this issuer at this time, but for the tenant and the binding.
     pub(super) fn check(claims: &Members, issuer: &IssuerConfig, now: Timestamp) -> Result<Self, Flaw> {
-        check_kind(claims)?;
+        check_kind(claims, issuer)?;
         check_audience(claims, issuer)?;
         let expires = time(claims, "exp", Flaw::ExpiryMissing)?.ok_or(Flaw::ExpiryMissing)?;
         let not_before = time(claims, "nbf", Flaw::NotBeforeMissing)?;
@@ -70,6 +73,7 @@ impl Claims {
             subject: subject(claims)?,
             tenant: tenant(claims, issuer)?,
             scopes: scopes(claims, issuer)?,
+            shown: policy_claims::read(claims, &issuer.policy_claims)?,
             id: token_id(claims)?,
             expires,
             not_before,
@@ -94,13 +98,14 @@ pub(super) fn check_now(
     Ok(())
 }
 
-fn check_kind(claims: &Members) -> Result<(), Flaw> {
+fn check_kind(claims: &Members, issuer: &IssuerConfig) -> Result<(), Flaw> {
     let other = |(name, access): &(&str, &str)| {
         claims
             .get(*name)
             .is_some_and(|kind| !kind.as_str().is_some_and(|kind| kind.eq_ignore_ascii_case(access)))
     };
-    if IDENTITY.iter().any(|name| claims.contains_key(*name)) || KINDS.iter().any(other) {
+    let identity = IDENTITY.iter().any(|name| claims.contains_key(*name)) || KINDS.iter().any(other);
+    if claims.contains_key(EVENTS) || (identity && !issuer.accept_id_tokens) {
         return Err(Flaw::IdentityToken);
     }
     Ok(())

@@ -43,6 +43,9 @@ pub struct IssuerConfig {
     pub scope_claim: ClaimPath,
     /// The scopes of tokens that have no scope claim at all, as those of workloads. Default none.
     pub default_scopes: Vec<Box<str>>,
+    /// The claims that policies see as tags of the caller, at most [`IssuerConfig::MAX_POLICY_CLAIMS`].
+    /// Default none.
+    pub policy_claims: Vec<ClaimPath>,
     /// How far the issuer's clock and ours may differ. Default [`IssuerConfig::LEEWAY`], at most
     /// [`IssuerConfig::MAX_LEEWAY`].
     pub leeway: Duration,
@@ -51,6 +54,8 @@ pub struct IssuerConfig {
     pub require_nbf: bool,
     /// Whether `typ` must be `at+jwt` (RFC 9068, section 4). Default false.
     pub require_at_jwt: bool,
+    /// Whether identity tokens are taken too, as of issuers that make no others. Default false.
+    pub accept_id_tokens: bool,
     /// The longest a token may live, `exp` less `iat`; needs `iat`. Default none.
     pub max_lifetime: Option<Duration>,
     /// Whether every token must be bound to the client's certificate (RFC 8705). Default false.
@@ -137,6 +142,8 @@ impl IssuerConfig {
     pub const LEEWAY: Duration = Duration::from_secs(30);
     /// Longest `leeway`.
     pub const MAX_LEEWAY: Duration = Duration::from_mins(5);
+    /// Most `policy_claims`.
+    pub const MAX_POLICY_CLAIMS: usize = 16;
     /// Default of `tenant_claim`.
     pub const TENANT_CLAIM: &str = "tenant";
     /// Default of `scope_claim`.
@@ -156,9 +163,11 @@ impl IssuerConfig {
             tenant_claim_pattern: None,
             scope_claim,
             default_scopes: Vec::new(),
+            policy_claims: Vec::new(),
             leeway: Self::LEEWAY,
             require_nbf: true,
             require_at_jwt: false,
+            accept_id_tokens: false,
             max_lifetime: None,
             require_bound: false,
         }
@@ -190,6 +199,14 @@ impl IssuerConfig {
             self.max_lifetime.is_none_or(|limit| !limit.is_zero()),
             "max_lifetime",
             "is zero, so that no token could be accepted",
+        );
+        let listed: HashSet<String> = self.policy_claims.iter().map(ToString::to_string).collect();
+        check(listed.len() == self.policy_claims.len(), "policy_claims", "names a claim twice");
+        check(listed.len() <= Self::MAX_POLICY_CLAIMS, "policy_claims", "holds more than 16 claims");
+        check(
+            !(self.accept_id_tokens && self.require_at_jwt),
+            "accept_id_tokens",
+            "and require_at_jwt contradict each other: keep one of them",
         );
         match &self.keys {
             KeySource::JwksUri(url) => check(is_secure(url), "jwks_uri", insecure),

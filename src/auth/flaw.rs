@@ -67,6 +67,8 @@ pub enum Flaw {
     IdentityToken,
     /// The scope claim is neither a text nor a list of texts.
     ScopesMalformed,
+    /// A claim that policies see is no text, number or truth value, no list of them, or too large.
+    PolicyClaimMalformed,
     /// The tenant claim is missing or no text, or does not fit its pattern.
     TenantClaimMissing,
     /// No tenant has this value of the tenant claim and names this issuer.
@@ -117,6 +119,7 @@ impl Flaw {
             Self::IdMalformed => "jti malformed",
             Self::IdentityToken => "an identity or logout token",
             Self::ScopesMalformed => "scope claim malformed",
+            Self::PolicyClaimMalformed => "a claim that policies see is malformed or too large",
             Self::TenantClaimMissing => "tenant claim missing or malformed",
             Self::TenantUnknown => "no tenant for the tenant claim",
             Self::BindingUnsupported => "bound in a way that is not supported",

@@ -172,6 +172,7 @@ impl JwtAuthn {
             subject: claims.subject,
             issuer: Arc::clone(&issuer.name),
             scopes: claims.scopes,
+            claims: claims.shown,
             token_id: claims.id.unwrap_or_else(|| hashed(&digest)),
             expires: claims.expires,
         });

@@ -6,16 +6,20 @@ use async_trait::async_trait;
 use aws_sdk_kms::{
     config::{Builder, SharedCredentialsProvider, http::HttpResponse},
     error::{ProvideErrorMetadata, SdkError},
-    operation::{RequestId, describe_key::DescribeKeyOutput, get_key_policy::GetKeyPolicyOutput},
+    operation::{
+        RequestId, describe_key::DescribeKeyOutput, get_key_policy::GetKeyPolicyOutput,
+        list_resource_tags::ListResourceTagsOutput,
+    },
     types::{self, KeyManagerType, KeySpec, KeyUsageType},
 };
 
-use super::{Aws, error::unreadable, session_policy::Reach};
+use super::{Aws, error::unreadable, session_policy::Reach, sessions::SessionKey};
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
+        audit::Via,
         authorization::Access,
-        key::{KeyMetadata, KeyState},
+        key::{KeyMetadata, KeyState, KeyTags},
         time::Timestamp,
     },
     ports::aws::{Answered, Keys, Refusal, UpstreamError},
@@ -25,6 +29,8 @@ use crate::{
 const REPETITIONS: u32 = 2;
 /// Longest wait before the first repetition; twice that before the second.
 const BACKOFF: Duration = Duration::from_millis(100);
+/// Most tags of a key (KMS quotas, "Tags per KMS key"), and of one answer.
+const MOST_TAGS: i32 = 50;
 
 #[async_trait]
 impl Keys for Aws {
@@ -62,6 +68,24 @@ impl Keys for Aws {
             answer.policy().map(Into::into).ok_or_else(|| unreadable("GetKeyPolicy"))
         };
         Answered { via, result: absent(result.and_then(read)) }
+    }
+
+    async fn tags(&self, access: &Access, key: &KmsKeyArn, deadline: Instant) -> Answered<Option<KeyTags>> {
+        let by = SessionKey::of(access, Reach::LogGroups, self.sessions.attribution());
+        if let Some(tags) = self.tags.find(&by, key) {
+            return Answered { via: Via::default(), result: Ok(Some(tags)) };
+        }
+        let client = &self.clients.of(&access.place().region).kms;
+        let call = client.list_resource_tags().key_id(key.as_str()).limit(MOST_TAGS);
+        let answered = self.read(access, deadline, |credentials| {
+            call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
+        });
+        let Answered { via, result } = answered.await;
+        let tags = absent(result.and_then(|answer| tags(&answer)));
+        if let Ok(Some(tags)) = &tags {
+            self.tags.keep(by, key.clone(), tags.clone());
+        }
+        Answered { via, result: tags }
     }
 }
 
@@ -121,6 +145,14 @@ fn metadata(key: &types::KeyMetadata) -> Option<KeyMetadata> {
         customer_managed: key.key_manager() == Some(&KeyManagerType::Customer),
         deletion: key.deletion_date().map(|at| Timestamp::from_secs(at.secs())),
     })
+}
+
+/// All of them: a tag that is missing would be missed by the policies that forbid by it.
+fn tags(answer: &ListResourceTagsOutput) -> Result<KeyTags, UpstreamError> {
+    if answer.truncated() {
+        return Err(unreadable("ListResourceTags"));
+    }
+    Ok(answer.tags().iter().map(|tag| (tag.tag_key().into(), tag.tag_value().into())).collect())
 }
 
 fn state(state: Option<&types::KeyState>) -> KeyState {

@@ -74,7 +74,7 @@ fn document(grant: &AccountGrant, groups: &[String], keys: &[String]) -> String 
         "Effect": "Allow",
         // Not bound to patterns: IAM cannot for the first, and a key is looked at before it is known
         // whether it is granted.
-        "Action": ["logs:DescribeLogGroups", "kms:DescribeKey", "kms:GetKeyPolicy"],
+        "Action": ["logs:DescribeLogGroups", "kms:DescribeKey", "kms:GetKeyPolicy", "kms:ListResourceTags"],
         "Resource": "*",
     })];
     if !groups.is_empty() {

@@ -68,15 +68,17 @@ fn read_issuer(section: &Section<'_>) -> Option<IssuerConfig> {
     let algorithms = section.list("algorithms", algorithm);
     let tenant_claim_pattern = section.optional("tenant_claim_pattern", value::parsed);
     let default_scopes = section.any("default_scopes", text);
+    let policy_claims = section.any("policy_claims", value::parsed);
     let leeway = value::duration_within(Duration::ZERO, IssuerConfig::MAX_LEEWAY);
     let leeway = section.optional("leeway", leeway);
     let max_lifetime = section.optional("max_lifetime", value::duration_within(MOMENT, LONGEST));
     let refresh = read_refresh(&section.section("refresh"));
     let flag = |key, default| section.or(key, default, value::boolean);
-    let [only_audience, require_nbf, require_at_jwt, require_bound] = [
+    let [only_audience, require_nbf, require_at_jwt, accept_id_tokens, require_bound] = [
         flag("only_audience", false),
         flag("require_nbf", true),
         flag("require_at_jwt", false),
+        flag("accept_id_tokens", false),
         flag("require_bound", false),
     ];
 
@@ -89,9 +91,11 @@ fn read_issuer(section: &Section<'_>) -> Option<IssuerConfig> {
         algorithms: algorithms.unwrap_or(default.algorithms),
         tenant_claim_pattern,
         default_scopes: default_scopes.unwrap_or_default(),
+        policy_claims: policy_claims.unwrap_or_default(),
         leeway: leeway.unwrap_or(default.leeway),
         require_nbf,
         require_at_jwt,
+        accept_id_tokens,
         max_lifetime,
         require_bound,
         ..default

@@ -105,6 +105,13 @@ pub struct ListKeyAssociations {
     pub place: Place,
 }
 
+/// Try what is installed for this place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestAccess {
+    /// Where to try.
+    pub place: Place,
+}
+
 /// Which key encrypts one resource, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyAssociation {

@@ -1,15 +1,16 @@
 //! Policy's answer, and the proof that it was yes.
 
+mod command;
+mod facts;
+
 use std::sync::Arc;
 
 use thiserror::Error;
 
+pub use self::facts::{Facts, PreviousKey, Wants};
 use super::{
     arn::KmsKeyArn,
-    association::{
-        AssociateKmsKey, CheckKeyAssociation, DisassociateKmsKey, GetKeyAssociation, ListKeyAssociations,
-        Place, Target,
-    },
+    association::{Place, Target},
     call::{Action, Call},
     principal::Principal,
     tenant::{AccountGrant, Tenant, TenantId},
@@ -30,6 +31,8 @@ pub struct Question<'q> {
     pub about: About<'q>,
     /// With which key.
     pub key: Option<&'q KmsKeyArn>,
+    /// What else is known.
+    pub facts: &'q Facts,
 }
 
 /// What a question is about.
@@ -46,6 +49,10 @@ pub enum About<'q> {
     },
     /// The audit log.
     AuditLog(Whose),
+    /// The caller's own tenant.
+    Tenant,
+    /// A whole account, whatever the Region.
+    Account(&'q AccountGrant),
 }
 
 /// Whose events of the audit log.
@@ -129,6 +136,43 @@ pub struct Access {
     subject: Arc<str>,
 }
 
+// === impl Question ===
+
+impl<'q> Question<'q> {
+    /// The question about a command; none where the tenant is not the caller's own, or has no grant
+    /// for the command's place.
+    fn about<C: Command>(
+        command: &'q C,
+        call: &'q Call,
+        principal: &'q Principal,
+        tenant: &'q Tenant,
+        facts: &'q Facts,
+    ) -> Option<Self> {
+        let place = command.place();
+        let grant = tenant
+            .grant(place.account)
+            .filter(|grant| grant.opens_region(&place.region) && tenant.id == principal.tenant)?;
+        let about = About::Aws { grant, place, target: command.target() };
+        Some(Self { call, principal, tenant, action: command.action(), about, key: command.key(), facts })
+    }
+}
+
+// === impl Decision ===
+
+impl Decision {
+    /// The policies that permit.
+    ///
+    /// # Errors
+    ///
+    /// [`Denial`].
+    pub fn allowed(self) -> Result<Vec<Arc<str>>, Denial> {
+        match self {
+            Self::Allow { policies } => Ok(policies),
+            Self::Deny(denial) => Err(denial),
+        }
+    }
+}
+
 // === impl Authorized ===
 
 impl<C: Command> Authorized<C> {
@@ -145,23 +189,43 @@ impl<C: Command> Authorized<C> {
         tenant: &Arc<Tenant>,
         command: C,
     ) -> Result<Self, Denial> {
+        Self::decide_knowing(&Facts::default(), policy, call, principal, tenant, command)
+    }
+
+    /// What policy wants to be told before it is asked about this command; nothing where the answer is
+    /// no whatever it is told.
+    #[must_use]
+    pub fn wants(
+        policy: impl FnOnce(&Question<'_>) -> Wants,
+        call: &Call,
+        principal: &Principal,
+        tenant: &Tenant,
+        command: &C,
+    ) -> Wants {
+        let facts = Facts::default();
+        Question::about(command, call, principal, tenant, &facts)
+            .map(|question| policy(&question))
+            .unwrap_or_default()
+    }
+
+    /// As [`Authorized::decide`], with what policy was found to want.
+    ///
+    /// # Errors
+    ///
+    /// As [`Authorized::decide`].
+    pub fn decide_knowing(
+        facts: &Facts,
+        policy: impl FnOnce(&Question<'_>) -> Decision,
+        call: &Call,
+        principal: &Principal,
+        tenant: &Arc<Tenant>,
+        command: C,
+    ) -> Result<Self, Denial> {
         let place = command.place();
-        let grant = tenant
-            .grant(place.account)
-            .filter(|grant| grant.opens_region(&place.region) && tenant.id == principal.tenant)
-            .ok_or(Denial::NotPermitted)?;
-        let question = Question {
-            call,
-            principal,
-            tenant,
-            action: command.action(),
-            about: About::Aws { grant, place, target: command.target() },
-            key: command.key(),
-        };
-        let policies = match policy(&question) {
-            Decision::Allow { policies } => policies,
-            Decision::Deny(denial) => return Err(denial),
-        };
+        let question =
+            Question::about(&command, call, principal, tenant, facts).ok_or(Denial::NotPermitted)?;
+        let grant = tenant.grant(place.account).ok_or(Denial::NotPermitted)?;
+        let policies = policy(&question).allowed()?;
         let access = Access {
             tenant: Arc::clone(tenant),
             grant: Arc::clone(grant),
@@ -210,7 +274,15 @@ impl AuditAccess {
             return Err(Denial::NotPermitted);
         }
         let about = About::AuditLog(whose);
-        let question = Question { call, principal, tenant, action: call.action, about, key: None };
+        let question = Question {
+            call,
+            principal,
+            tenant,
+            action: call.action,
+            about,
+            key: None,
+            facts: &Facts::default(),
+        };
         match policy(&question) {
             Decision::Allow { policies } => Ok(Self { tenant: tenant.id.clone(), whose, policies }),
             Decision::Deny(denial) => Err(denial),
@@ -258,82 +330,5 @@ impl Access {
     #[must_use]
     pub fn subject(&self) -> &Arc<str> {
         &self.subject
-    }
-}
-
-// === impl Command ===
-
-impl Command for AssociateKmsKey {
-    fn action(&self) -> Action {
-        Action::AssociateKmsKey
-    }
-    fn place(&self) -> &Place {
-        &self.resource.place
-    }
-    fn target(&self) -> Option<&Target> {
-        Some(&self.resource.target)
-    }
-    fn key(&self) -> Option<&KmsKeyArn> {
-        Some(&self.key)
-    }
-}
-
-impl Command for DisassociateKmsKey {
-    fn action(&self) -> Action {
-        Action::DisassociateKmsKey
-    }
-    fn place(&self) -> &Place {
-        &self.resource.place
-    }
-    fn target(&self) -> Option<&Target> {
-        Some(&self.resource.target)
-    }
-    fn key(&self) -> Option<&KmsKeyArn> {
-        None
-    }
-}
-
-impl Command for CheckKeyAssociation {
-    fn action(&self) -> Action {
-        Action::CheckKeyAssociation
-    }
-    fn place(&self) -> &Place {
-        &self.resource.place
-    }
-    fn target(&self) -> Option<&Target> {
-        Some(&self.resource.target)
-    }
-    fn key(&self) -> Option<&KmsKeyArn> {
-        None
-    }
-}
-
-impl Command for GetKeyAssociation {
-    fn action(&self) -> Action {
-        Action::GetKeyAssociation
-    }
-    fn place(&self) -> &Place {
-        &self.resource.place
-    }
-    fn target(&self) -> Option<&Target> {
-        Some(&self.resource.target)
-    }
-    fn key(&self) -> Option<&KmsKeyArn> {
-        None
-    }
-}
-
-impl Command for ListKeyAssociations {
-    fn action(&self) -> Action {
-        Action::ListKeyAssociations
-    }
-    fn place(&self) -> &Place {
-        &self.place
-    }
-    fn target(&self) -> Option<&Target> {
-        None
-    }
-    fn key(&self) -> Option<&KmsKeyArn> {
-        None
     }
 }

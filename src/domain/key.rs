@@ -19,6 +19,10 @@ pub struct KeyMetadata {
     pub deletion: Option<Timestamp>,
 }
 
+/// A key's tags, as `ListResourceTags` shows them: at most 50 (KMS quotas, "Tags per KMS key").
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyTags(Vec<(Box<str>, Box<str>)>);
+
 /// `KeyState` of the KMS API reference (`KeyMetadata`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyState {
@@ -45,6 +49,21 @@ pub enum KeyHealth {
     NotFound,
     /// It was not looked at, or may not be.
     NotChecked,
+}
+
+// === impl KeyTags ===
+
+impl KeyTags {
+    /// Each tag with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(tag, value)| (&**tag, &**value))
+    }
+}
+
+impl FromIterator<(Box<str>, Box<str>)> for KeyTags {
+    fn from_iter<I: IntoIterator<Item = (Box<str>, Box<str>)>>(tags: I) -> Self {
+        Self(tags.into_iter().collect())
+    }
 }
 
 // === impl KeyState ===

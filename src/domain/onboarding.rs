@@ -16,6 +16,8 @@ use super::{
 /// What the role does with keys, through `CloudWatch` Logs only.
 const KMS_USE: [&str; 5] =
     ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"];
+/// Read where one of the operator's policies goes by the tags of keys.
+const READ_TAGS: &str = "kms:ListResourceTags";
 
 /// The statement of the role's policy for finding log groups.
 pub const FIND_LOG_GROUPS: &str = "FindLogGroups";
@@ -141,7 +143,7 @@ fn role_policy(grant: &AccountGrant) -> Value {
         statements.push(json!({
             "Sid": LOOK_AT_KEYS,
             "Effect": "Allow",
-            "Action": LOOKS,
+            "Action": LOOKS.iter().chain(&[READ_TAGS]).collect::<Vec<_>>(),
             "Resource": keys,
         }));
     }

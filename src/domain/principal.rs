@@ -15,6 +15,8 @@ pub struct Principal {
     pub issuer: Arc<str>,
     /// What the token allows.
     pub scopes: Scopes,
+    /// What policies may see of its other claims.
+    pub claims: PolicyClaims,
     /// The token's `jti`, or a hash of the token; never the token.
     pub token_id: Arc<str>,
     /// The token's `exp`.
@@ -43,6 +45,14 @@ pub enum Scope {
     /// Across tenants, for operators.
     Admin,
 }
+
+/// The claims that the configuration lets policies see, by the paths it lists them under: each with its
+/// texts, of which a claim that is no list has one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyClaims(Arc<[Shown]>);
+
+/// A claim's path, and its texts.
+type Shown = (Box<str>, Box<[Box<str>]>);
 
 /// The scopes of a token, sorted and without repetition; unknown ones are kept for the record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,6 +103,21 @@ impl<'t> FromIterator<&'t str> for Scopes {
         all.sort_unstable();
         all.dedup();
         Self(all.into())
+    }
+}
+
+// === impl PolicyClaims ===
+
+impl PolicyClaims {
+    /// Each claim with its texts.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[Box<str>])> {
+        self.0.iter().map(|(path, texts)| (&**path, &**texts))
+    }
+}
+
+impl FromIterator<Shown> for PolicyClaims {
+    fn from_iter<I: IntoIterator<Item = Shown>>(claims: I) -> Self {
+        Self(claims.into_iter().collect())
     }
 }
 

@@ -103,3 +103,14 @@ pub fn role_simulate_statement(role: &RoleArn) -> Value {
         "Resource": role.as_str(),
     })
 }
+
+/// For the role's policy: lets the role read the tags of the key, which a policy of this service asks for.
+#[must_use]
+pub fn role_tags_statement(key: &KmsKeyArn) -> Value {
+    json!({
+        "Sid": "ReadTagsOfKey",
+        "Effect": "Allow",
+        "Action": "kms:ListResourceTags",
+        "Resource": key.as_str(),
+    })
+}

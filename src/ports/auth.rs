@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::Unavailable;
 use crate::domain::{
-    authorization::{Decision, Question},
+    authorization::{Decision, Question, Wants},
     principal::{CertificateThumbprint, Principal},
     tenant::{Tenant, TenantId},
 };
@@ -45,8 +45,14 @@ pub trait TenantDirectory: Send + Sync + 'static {
 
 /// Decides what a caller may do.
 pub trait Authorize: Send + Sync + 'static {
-    /// Policy's answer to one question.
+    /// Policy's answer to one question. What it wants and was not told counts as no.
     fn decide(&self, question: &Question<'_>) -> Decision;
+
+    /// What policy has to be told before it can answer; nothing where no policy in force asks, or where
+    /// the answer would be no all the same.
+    fn wants(&self, _question: &Question<'_>) -> Wants {
+        Wants::default()
+    }
 }
 
 /// Why a token was not accepted.

@@ -10,7 +10,7 @@ use crate::domain::{
     association::{AssociateKmsKey, DisassociateKmsKey, LogGroupName},
     audit::Via,
     authorization::{Access, Authorized},
-    key::KeyMetadata,
+    key::{KeyMetadata, KeyTags},
     simulation::{Simulated, Trial},
     time::Timestamp,
 };
@@ -65,6 +65,10 @@ pub trait Keys: Send + Sync + 'static {
     /// account only.
     async fn policy(&self, access: &Access, key: &KmsKeyArn, deadline: Instant)
     -> Answered<Option<Box<str>>>;
+
+    /// The key's tags, as they were a moment ago at the earliest; none where there is no such key. KMS
+    /// shows them within the key's own account only.
+    async fn tags(&self, access: &Access, key: &KmsKeyArn, deadline: Instant) -> Answered<Option<KeyTags>>;
 }
 
 /// Knows the roles themselves, for whoever installs them.

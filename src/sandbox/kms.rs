@@ -2,6 +2,7 @@
 
 mod change;
 mod read;
+mod tags;
 
 use std::sync::Arc;
 
@@ -19,6 +20,9 @@ pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, Refusal> {
         "GetKeyPolicy" => read::key_policy(context),
         "ListAliases" => read::list_aliases(context),
         "ListKeys" => read::list_keys(context),
+        "ListResourceTags" => tags::list(context),
+        "TagResource" => tags::put(context),
+        "UntagResource" => tags::take(context),
         "CreateKey" => change::create_key(context),
         "CreateAlias" | "UpdateAlias" => change::put_alias(context),
         "PutKeyPolicy" => change::put_key_policy(context),

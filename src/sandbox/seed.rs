@@ -134,6 +134,9 @@ pub struct KeySeed {
     /// `alias/…` names.
     #[serde(default)]
     pub aliases: Vec<String>,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
 }
 
 /// One log group, or many of a kind.

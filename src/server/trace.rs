@@ -49,7 +49,8 @@ impl Step for Trace {
         let call = Arc::new(describe(&request, &self));
         request.extensions_mut().insert(Arc::clone(&call));
         let path: Box<str> = request.uri().path().into();
-        let span = tracing::info_span!("call", request_id = %call.request_id, rpc = %call.action);
+        // At the level of errors, so that these name their call where nothing below them is logged.
+        let span = tracing::error_span!("call", request_id = %call.request_id, rpc = %call.action);
         let answer = async move {
             let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await;
             let mut response = match answered {

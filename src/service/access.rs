@@ -5,7 +5,7 @@ use super::{Error, KeyBroker, diagnose, locate, require, role, trail::Trail};
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
-        association::{ListKeyAssociations, UnresolvedPlace},
+        association::{TestAccess, UnresolvedPlace},
         authorization::{Access, Authorized},
         call::Call,
         diagnosis::{self, Check, Diagnosis, Name},
@@ -52,8 +52,7 @@ impl KeyBroker {
         require(who, Scope::Read)?;
         let tenant = self.tenant(who)?;
         let place = locate::place(&tenant, place)?;
-        let permit: Authorized<ListKeyAssociations> =
-            self.permit(call, who, &tenant, ListKeyAssociations { place }, trail)?;
+        let permit: Authorized<TestAccess> = self.permit(call, who, &tenant, TestAccess { place }, trail)?;
         let access = permit.access();
         let read = self.ports.log_groups.page(access, None, None, call.deadline).await;
         trail.via(read.via);

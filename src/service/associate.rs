@@ -41,7 +41,7 @@ impl KeyBroker {
         let mut trail = Trail::new(&self.ports, call, who);
         let (expected, validate_only) = (ask.expected.clone(), ask.validate_only);
         let prepared = match self.permit_association(call, who, ask, &mut trail).await {
-            Ok(permit) => self.prepare(call, permit, expected.as_ref(), &mut trail).await,
+            Ok(permitted) => self.prepare(call, permitted, expected.as_ref(), &mut trail).await,
             Err(error) => Err(error),
         };
         let prepared = match prepared {
@@ -99,12 +99,12 @@ impl KeyBroker {
     async fn prepare(
         &self,
         call: &Call,
-        permit: Authorized<AssociateKmsKey>,
+        (permit, held): (Authorized<AssociateKmsKey>, Option<Held>),
         expected: Option<&ExpectedKey>,
         trail: &mut Trail,
     ) -> Result<Prepared, Error> {
         let resource = &permit.command().resource;
-        let held = self.serial.hold(resource, call.deadline).await.ok_or(Error::Busy)?;
+        let held = self.held(held, resource, call).await?;
         let group = match expected {
             Some(_) => self.look_before(call, permit.access(), resource, trail).await?,
             None => None,
@@ -150,7 +150,7 @@ impl KeyBroker {
         who: &Principal,
         ask: AskAssociate,
         trail: &mut Trail,
-    ) -> Result<Authorized<AssociateKmsKey>, Error> {
+    ) -> Result<(Authorized<AssociateKmsKey>, Option<Held>), Error> {
         let AskAssociate { resource, key: requested_key, reason, .. } = ask;
         trail.requested(&requested_key);
         trail.reason(reason.as_ref());
@@ -164,8 +164,10 @@ impl KeyBroker {
         let key = self.resolve(call, who, &tenant, &resource, &requested_key, trail).await?;
         locate::same_region(&key, &resource)?;
         trail.resolved(&key);
-        let command = AssociateKmsKey { resource, key, requested_key, reason };
-        self.permit(call, who, &tenant, command, trail)
+        let command = AssociateKmsKey { resource: resource.clone(), key, requested_key, reason };
+        let requested = command.requested_key.clone();
+        let permitted = self.permit_informed(call, who, &tenant, (command, &resource), trail).await;
+        permitted.map_err(|error| locate::as_asked(error, &requested))
     }
 
     /// The ARN of the key that is meant. Only an alias or a bare id has to be looked up, by whoever

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Error, KeyBroker, trail::Trail};
 use crate::{
-    domain::{call::Call, principal::Principal, tenant::Tenant},
+    domain::{authorization::About, call::Call, principal::Principal, tenant::Tenant},
     ports::QuotaState,
 };
 
@@ -22,10 +22,14 @@ impl KeyBroker {
     ///
     /// # Errors
     ///
-    /// [`Error::TenantGone`] and [`Error::TenantSuspended`].
+    /// [`Error::TenantGone`], [`Error::TenantSuspended`], and [`Error::NotAllowed`] where a policy forbids.
     pub fn caller(&self, call: &Call, who: &Principal) -> Result<CallerView, Error> {
-        let trail = Trail::new(&self.ports, call, who);
-        match self.tenant(who) {
+        let mut trail = Trail::new(&self.ports, call, who);
+        let found = self.tenant(who).and_then(|tenant| {
+            self.allow(call, who, &tenant, About::Tenant, &mut trail)?;
+            Ok(tenant)
+        });
+        match found {
             Ok(tenant) => {
                 trail.read(&self.ports);
                 let quota = self.ports.quota.state(&tenant);

@@ -13,6 +13,7 @@ use std::{
 use futures_util::FutureExt as _;
 use rand::Rng as _;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use super::{Error, Ports, diagnose, serial::Held, trail::Trail};
 use crate::{
@@ -78,7 +79,8 @@ impl<C: Command + Send + Sync + 'static> Change<C> {
         F: Future<Output = Answered<Accepted>> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        self.ports.tasks.clone().spawn(self.run(record, attempt, answer));
+        // Its log lines are the call's.
+        self.ports.tasks.clone().spawn(self.run(record, attempt, answer).in_current_span());
         answered.await.unwrap_or(Err(Error::Internal("a change ended without an answer")))
     }
 

@@ -8,7 +8,7 @@ use crate::{
         arn::{KmsKeyArn, KmsKeyId},
         ask::AskCheck,
         association::{AssociateKmsKey, CheckKeyAssociation, Resource, Target},
-        authorization::{Access, Authorized},
+        authorization::{Access, Authorized, Question},
         aws::Region,
         call::Call,
         diagnosis::{self, Check, Diagnosis, GroupSeen, Look, Name},
@@ -114,9 +114,20 @@ impl KeyBroker {
             requested_key: requested.clone(),
             reason: None,
         };
-        let decided =
-            Authorized::decide(|question| self.ports.policy.decide(question), call, who, tenant, would);
-        checks.insert(0, diagnosis::tenant_policy(decided.as_ref().map(|_| ()), resource, &arn));
+        let wants =
+            Authorized::wants(|question| self.ports.policy.wants(question), call, who, tenant, &would);
+        checks.insert(
+            0,
+            match self.look_up(&wants, access, (Some(&arn), resource), call, trail).await {
+                Ok(facts) => {
+                    let policy = |question: &Question<'_>| self.ports.policy.decide(question);
+                    let decided = Authorized::decide_knowing(&facts, policy, call, who, tenant, would);
+                    diagnosis::tenant_policy(decided.as_ref().map(|_| ()), resource, &arn)
+                }
+                Err(Error::Diagnosed { cause, .. }) => *cause,
+                Err(error) => Check::not_checked(Name::TenantPolicy, error.to_string()),
+            },
+        );
         if arn.region() == &resource.place.region {
             checks.extend(diagnosis::key_usable(metadata));
             let policy = diagnose::look_at_policy(&self.ports, access, &arn, call.deadline, trail).await;

@@ -43,8 +43,10 @@ impl KeyBroker {
     ) -> Result<Changed, Error> {
         let mut trail = Trail::new(&self.ports, call, who);
         let (expected, validate_only) = (ask.expected.clone(), ask.validate_only);
-        let prepared = match self.permit_disassociation(call, who, ask, &mut trail) {
-            Ok(permit) => self.prepare_disassociation(call, permit, expected.as_ref(), &mut trail).await,
+        let prepared = match self.permit_disassociation(call, who, ask, &mut trail).await {
+            Ok(permitted) => {
+                self.prepare_disassociation(call, permitted, expected.as_ref(), &mut trail).await
+            }
             Err(error) => Err(error),
         };
         let Prepared { permit, held, group, previous } = match prepared {
@@ -100,13 +102,13 @@ impl KeyBroker {
         Ok(Changed { association, event: Some(done.event), aws_request_id: done.aws_request_id, warnings })
     }
 
-    fn permit_disassociation(
+    async fn permit_disassociation(
         &self,
         call: &Call,
         who: &Principal,
         ask: AskDisassociate,
         trail: &mut Trail,
-    ) -> Result<Authorized<DisassociateKmsKey>, Error> {
+    ) -> Result<(Authorized<DisassociateKmsKey>, Option<Held>), Error> {
         let AskDisassociate { resource, reason, .. } = ask;
         trail.reason(reason.as_ref());
         require(who, Scope::Disassociate)?;
@@ -116,8 +118,8 @@ impl KeyBroker {
         let tenant = self.tenant(who)?;
         let resource = locate::resource(&tenant, resource)?;
         trail.resource(&resource);
-        let command = DisassociateKmsKey { resource, reason };
-        self.permit(call, who, &tenant, command, trail)
+        let command = DisassociateKmsKey { resource: resource.clone(), reason };
+        self.permit_informed(call, who, &tenant, (command, &resource), trail).await
     }
 
     /// Waits for the resource, and looks at the log group as it is before: its key is about to be a
@@ -125,12 +127,12 @@ impl KeyBroker {
     async fn prepare_disassociation(
         &self,
         call: &Call,
-        permit: Authorized<DisassociateKmsKey>,
+        (permit, held): (Authorized<DisassociateKmsKey>, Option<Held>),
         expected: Option<&ExpectedKey>,
         trail: &mut Trail,
     ) -> Result<Prepared, Error> {
         let resource = &permit.command().resource;
-        let held = self.serial.hold(resource, call.deadline).await.ok_or(Error::Busy)?;
+        let held = self.held(held, resource, call).await?;
         let group = self.look_before(call, permit.access(), resource, trail).await?;
         let previous = match &group {
             Some(group) => group.key.clone(),

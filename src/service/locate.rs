@@ -7,7 +7,7 @@ use crate::{
         arn::{KmsKeyArn, KmsKeyId},
         ask::UnresolvedResource,
         association::{Place, Resource, Target, UnresolvedPlace},
-        authorization::Denial,
+        authorization::{About, Denial},
         aws::Partition,
         tenant::{AccountGrant, Tenant},
     },
@@ -70,6 +70,29 @@ pub(super) fn absent(error: Error, resource: &Resource) -> Error {
             Error::LogGroupNotFound { name: name.clone(), place: resource.place.clone() }
         }
         (error, _) => error,
+    }
+}
+
+/// A key that the caller may not use, by the name it gave: what that name means is not told either.
+pub(super) fn as_asked(error: Error, requested: &KmsKeyId) -> Error {
+    if let Error::KeyNotFound { place, .. } = error {
+        return Error::KeyNotFound { key: requested.clone(), place };
+    }
+    error
+}
+
+/// What a caller is told where policy said no to something that is about no command.
+pub(super) fn withheld(denial: Denial, about: About<'_>) -> Error {
+    match (denial, about) {
+        (Denial::Forbidden { policies } | Denial::Undecided { policies }, _) => {
+            Error::NotAllowed { policies }
+        }
+        (Denial::NotPermitted, About::Account(grant)) => {
+            Error::AccountNotFound(UnresolvedPlace { account: Some(grant.account), region: None })
+        }
+        (Denial::NotPermitted, About::Aws { .. } | About::AuditLog(_) | About::Tenant) => {
+            Error::NotAllowed { policies: Vec::new() }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Error, KeyBroker, read::ended, require, trail::Trail};
 use crate::domain::{
     association::UnresolvedPlace,
+    authorization::About,
     aws::AccountId,
     call::Call,
     onboarding::Onboarding,
@@ -22,8 +23,8 @@ impl KeyBroker {
         who: &Principal,
         account: AccountId,
     ) -> Result<Onboarding, Error> {
-        let trail = Trail::new(&self.ports, call, who);
-        let result = match self.granted(who, account) {
+        let mut trail = Trail::new(&self.ports, call, who);
+        let result = match self.granted(call, who, account, &mut trail) {
             Ok(grant) => {
                 let hub = self.ports.roles.hub(call.deadline).await;
                 hub.map(|hub| Onboarding::of(&grant, &hub)).map_err(|error| ended(error, call.deadline))
@@ -37,10 +38,18 @@ impl KeyBroker {
         result
     }
 
-    fn granted(&self, who: &Principal, account: AccountId) -> Result<AccountGrant, Error> {
+    fn granted(
+        &self,
+        call: &Call,
+        who: &Principal,
+        account: AccountId,
+        trail: &mut Trail,
+    ) -> Result<AccountGrant, Error> {
         require(who, Scope::Read)?;
         let tenant = self.tenant(who)?;
         let said = UnresolvedPlace { account: Some(account), region: None };
-        tenant.grant(account).map(|grant| (**grant).clone()).ok_or(Error::AccountNotFound(said))
+        let grant = tenant.grant(account).ok_or(Error::AccountNotFound(said))?;
+        self.allow(call, who, &tenant, About::Account(grant), trail)?;
+        Ok((**grant).clone())
     }
 }

@@ -10,7 +10,7 @@ use crate::{
         audit::{Act, Actor, End, Entry, Event, Kind, Settlement},
         authorization::Authorized,
         call::{Action, Call, RequestId},
-        principal::{Principal, Scopes},
+        principal::{PolicyClaims, Principal, Scopes},
         tenant::TenantId,
         time::Timestamp,
     },
@@ -158,6 +158,7 @@ fn caller(intent: &Event, tenant: &TenantId, now: Timestamp) -> Principal {
         subject: subject.unwrap_or_default(),
         issuer: issuer.unwrap_or_default(),
         scopes: Scopes::default(),
+        claims: PolicyClaims::default(),
         token_id: token_id.unwrap_or_default(),
         expires: now,
     }

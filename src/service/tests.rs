@@ -326,4 +326,5 @@ async fn a_list_shows_only_what_the_tenant_may_see_page_by_page() {
 
 mod careful;
 mod diagnosis;
+mod logging;
 mod settling;

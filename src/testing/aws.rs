@@ -14,7 +14,7 @@ use crate::{
         association::{AssociateKmsKey, DisassociateKmsKey, LogGroupName, Resource},
         audit::Via,
         authorization::{Access, Authorized},
-        key::{KeyMetadata, KeyState},
+        key::{KeyMetadata, KeyState, KeyTags},
         simulation::{Ruling, Simulated, Trial},
         tenant::TenantId,
     },
@@ -37,6 +37,7 @@ pub struct FakeAws {
     key_policy: Mutex<Option<Box<str>>>,
     ruling: Mutex<Option<(String, Ruling)>>,
     panics: Mutex<bool>,
+    key_tags: Mutex<Option<KeyTags>>,
     seen: Mutex<Vec<Seen>>,
 }
 
@@ -121,6 +122,15 @@ impl FakeAws {
     /// If a test panicked while it was told.
     pub fn simulates(&self, actions: &str, ruling: Ruling) {
         *self.ruling.lock().unwrap() = Some((actions.to_owned(), ruling));
+    }
+
+    /// Has this tag on every key from now on; without it, the role may not read tags.
+    ///
+    /// # Panics
+    ///
+    /// If a test panicked while it was told.
+    pub fn keys_are_tagged(&self, tag: &str, value: &str) {
+        *self.key_tags.lock().unwrap() = Some([(tag.into(), value.into())].into_iter().collect());
     }
 
     /// Every change that reached it.
@@ -225,11 +235,12 @@ impl Keys for FakeAws {
     }
 
     async fn policy(&self, _: &Access, _: &KmsKeyArn, _: Instant) -> Answered<Option<Box<str>>> {
-        let result =
-            self.key_policy.lock().unwrap().clone().map(Some).ok_or_else(|| UpstreamError::Refused {
-                refusal: Refusal::RoleLacksKms,
-                answer: AwsAnswer { code: "AccessDeniedException".into(), ..AwsAnswer::default() },
-            });
+        let result = self.key_policy.lock().unwrap().clone().map(Some).ok_or_else(lacks_kms);
+        Answered { via: via(), result }
+    }
+
+    async fn tags(&self, _: &Access, _: &KmsKeyArn, _: Instant) -> Answered<Option<KeyTags>> {
+        let result = self.key_tags.lock().unwrap().clone().map(Some).ok_or_else(lacks_kms);
         Answered { via: via(), result }
     }
 }
@@ -261,6 +272,13 @@ impl Roles for FakeAws {
         let pairs =
             trial.actions.iter().flat_map(|action| trial.resources.iter().map(|each| told(action, each)));
         Answered { via: via(), result: Ok(pairs.collect()) }
+    }
+}
+
+fn lacks_kms() -> UpstreamError {
+    UpstreamError::Refused {
+        refusal: Refusal::RoleLacksKms,
+        answer: AwsAnswer { code: "AccessDeniedException".into(), ..AwsAnswer::default() },
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use crate::domain::{
     call::{Action, Call, RequestId},
-    principal::Principal,
+    principal::{PolicyClaims, Principal},
     tenant::{AccountGrant, Limits, Tenant},
     time::Timestamp,
 };
@@ -60,6 +60,7 @@ pub fn principal(tenant: &str, scopes: &[&str]) -> Principal {
         subject: "someone".into(),
         issuer: "https://issuer.test".into(),
         scopes: scopes.iter().copied().collect(),
+        claims: PolicyClaims::default(),
         token_id: "jti-1".into(),
         expires: Timestamp::from_secs(4_000_000_000),
     }

@@ -17,7 +17,7 @@ use logkey::{
         association::{AssociateKmsKey, DisassociateKmsKey, ListKeyAssociations, Place, Resource, Target},
         authorization::{Authorized, Command, Decision, Question},
         call::{Action, Call, RequestId},
-        principal::{Principal, Scopes},
+        principal::{PolicyClaims, Principal, Scopes},
         tenant::{AccountGrant, Limits, Tenant},
         time::Timestamp,
     },
@@ -125,6 +125,7 @@ impl World {
             subject: self.subject.into(),
             issuer: "https://idp.example.com".into(),
             scopes: Scopes::default(),
+            claims: PolicyClaims::default(),
             token_id: "t".into(),
             expires: Timestamp::from_secs(0),
         };

@@ -5,26 +5,27 @@ use std::path::Path;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::json;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use crate::harness::{ALL, Caller, Plan, Service, reason};
 
 /// A certificate authority, and the names of its files for the service.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
 /// A client's certificate with its key.
-struct Client {
+pub(crate) struct Client {
     pem: String,
     key: String,
     thumbprint: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -32,7 +33,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    fn client(&self, name: &str) -> Client {
+    pub(crate) fn client(&self, name: &str) -> Client {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -41,7 +42,7 @@ impl Authority {
     }
 
     /// The settings of a service with a certificate of this authority, which takes its clients'.
-    fn settings(&self, folder: &Path, client_auth: &str) -> String {
+    pub(crate) fn settings(&self, folder: &Path, client_auth: &str) -> String {
         let server = self.client("localhost");
         let file = |name: &str, text: &str| {
             let path = folder.join(name);
@@ -55,7 +56,12 @@ impl Authority {
         )
     }
 
-    fn channel(&self, service: &Service, client: Option<&Client>) -> Channel {
+    /// The authority's own certificate.
+    pub(crate) fn der(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()
+    }
+
+    pub(crate) fn channel(&self, service: &Service, client: Option<&Client>) -> Channel {
         let tls =
             ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&self.pem)).domain_name("localhost");
         let tls = match client {

@@ -11,7 +11,12 @@ use logkey::{
     aws::HubCredentials,
     config::{EmptyEnv, Settings},
     ports::{EventReader, store::EventFilter},
-    sandbox::{Running, Sandbox, builder::Builder, journal::Entry, seed::AccountSeed},
+    sandbox::{
+        Running, Sandbox,
+        builder::Builder,
+        journal::Entry,
+        seed::{AccountSeed, KeySeed},
+    },
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -36,6 +41,8 @@ pub(crate) struct Plan {
     top: String,
     tenants: String,
     jwks: Option<String>,
+    issuer: String,
+    policies: String,
 }
 
 /// A running service.
@@ -101,11 +108,24 @@ impl Default for Plan {
             top: String::new(),
             tenants: tenant("payments", PAYMENTS, generous) + &tenant("orders", ORDERS, generous),
             jwks: None,
+            issuer: String::new(),
+            policies: String::new(),
         }
     }
 }
 
 impl Plan {
+    /// The usual plan with these keys of the tenant `payments` beside its usual ones.
+    pub(crate) fn furnished_with(keys: Vec<KeySeed>) -> Self {
+        let aws = Sandbox::builder()
+            .without_quotas()
+            .account(PAYMENTS, |account| {
+                keys.into_iter().fold(furnished(account, "payments"), AccountSeed::key_with)
+            })
+            .account(ORDERS, |account| furnished(account, "orders"));
+        Self { aws, ..Self::default() }
+    }
+
     /// With more to its AWS.
     pub(crate) fn aws(mut self, more: impl FnOnce(Builder) -> Builder) -> Self {
         self.aws = more(self.aws);
@@ -124,6 +144,18 @@ impl Plan {
         self
     }
 
+    /// With more settings of the issuer, in TOML.
+    pub(crate) fn issuer(mut self, toml: &str) -> Self {
+        self.issuer.push_str(toml);
+        self
+    }
+
+    /// With these policies of the operator's, in Cedar.
+    pub(crate) fn policies(mut self, cedar: &str) -> Self {
+        self.policies.push_str(cedar);
+        self
+    }
+
     /// With these tenants, in TOML, in place of the usual two.
     pub(crate) fn tenants(mut self, toml: &str) -> Self {
         toml.clone_into(&mut self.tenants);
@@ -136,11 +168,18 @@ impl Plan {
         std::fs::write(folder.path().join("jwks.json"), self.jwks.unwrap_or_else(|| issuer.jwks())).unwrap();
         let sandbox = self.aws.build().unwrap().start().await.unwrap();
         let mut toml = self.top.clone();
+        if !self.policies.is_empty() {
+            let policies = folder.path().join("policies");
+            std::fs::create_dir(&policies).unwrap();
+            std::fs::write(policies.join("operator.cedar"), &self.policies).unwrap();
+            writeln!(toml, "[policy]\ndir = \"{}\"", policies.display()).unwrap();
+        }
         write!(
             toml,
-            "[store]\nurl = \"sqlite://{store}\"\n[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\njwks_file = \"{jwks}\"\n[aws]\nendpoint_url = \"{aws}\"\n",
+            "[store]\nurl = \"sqlite://{store}\"\n[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\njwks_file = \"{jwks}\"\n{issuer}\n[aws]\nendpoint_url = \"{aws}\"\n",
             store = folder.path().join("logkey.db").display(),
             jwks = folder.path().join("jwks.json").display(),
+            issuer = self.issuer,
             aws = sandbox.endpoint(),
         )
         .unwrap();

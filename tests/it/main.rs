@@ -13,13 +13,16 @@ mod docs;
 mod edge;
 mod front;
 mod harness;
+mod hidden;
 mod layering;
 mod limits;
 mod main_job;
+mod policies;
 mod process;
 mod reload;
 
 mod sandbox;
 mod secrets;
 mod sinks;
+mod tls;
 mod tokens;

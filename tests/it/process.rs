@@ -298,3 +298,82 @@ async fn a_hangup_takes_the_settings_over_and_a_faulty_set_is_told() {
     assert_eq!(code, Some(0), "{told}");
     assert!(told.contains("not taken over"), "{told}");
 }
+
+#[tokio::test]
+async fn kubernetes_turning_a_link_is_a_change_too() {
+    // As a mounted ConfigMap looks: the file is a link into ..data, which is a link that is exchanged.
+    let folder = tempfile::tempdir().unwrap();
+    let tenants = folder.path().join("tenants.d");
+    let version = |name: &str, suspended: bool| {
+        let data = tenants.join(name);
+        std::fs::create_dir_all(&data).unwrap();
+        let tenant = format!("id = \"payments\"\nissuers = [\"{ISSUER}\"]\nsuspended = {suspended}\n");
+        std::fs::write(data.join("payments.toml"), tenant).unwrap();
+    };
+    version("..first", false);
+    std::os::unix::fs::symlink("..first", tenants.join("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/payments.toml", tenants.join("payments.toml")).unwrap();
+    let above = format!("tenants_dir = \"{}\"\n", tenants.display());
+    let process = Process::serve_in(folder, &above, "").await;
+    version("..second", true);
+    std::os::unix::fs::symlink("..second", tenants.join("..data_tmp")).unwrap();
+    std::fs::rename(tenants.join("..data_tmp"), tenants.join("..data")).unwrap();
+    process.until_metric("logkey_reloads_total{outcome=\"taken\"}").await;
+    // Checked by the command, which reads the same files.
+    let shown = output(&["policy", "show", "payments", "--config", &process.config]);
+    assert!(text(&shown.stdout).contains("suspended"), "{}", text(&shown.stdout));
+    process.signal("-TERM");
+    assert_eq!(process.end().0, Some(0));
+}
+
+/// What the command writes to a terminal.
+fn on_a_terminal(arguments: &str, no_color: Option<&str>) -> Vec<u8> {
+    let mut command = Command::new("script");
+    let run = format!("{} {arguments}", env!("CARGO_BIN_EXE_logkey"));
+    command.args(["--quiet", "--return", "--command", &run, "/dev/null"]).stdin(Stdio::null());
+    command.env("TERM", "xterm-256color").env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+    if let Some(value) = no_color {
+        command.env("NO_COLOR", value);
+    }
+    command.output().unwrap().stdout
+}
+
+#[test]
+fn no_color_keeps_colours_away_from_a_terminal() {
+    let escapes = |written: &[u8]| written.windows(2).filter(|pair| pair == b"\x1b[").count();
+    let coloured = on_a_terminal("demo", None);
+    assert!(escapes(&coloured) > 0, "{}", text(&coloured));
+    let plain = on_a_terminal("demo", Some("1"));
+    assert_eq!(escapes(&plain), 0, "{}", text(&plain));
+    assert!(text(&plain).contains("as expected"), "{}", text(&plain));
+}
+
+#[tokio::test]
+async fn every_line_about_a_call_names_its_request() {
+    let tenant = format!("[[tenants]]\nid = \"payments\"\nissuers = [\"{ISSUER}\"]\n");
+    let process = Process::serve_in(tempfile::tempdir().unwrap(), "", &tenant).await;
+    let channel = Endpoint::from_shared(format!("http://{}", process.grpc)).unwrap().connect_lazy();
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        let mut request = tonic::Request::new(logkey::proto::GetCallerRequest {});
+        let id = format!("request-{n}");
+        request.metadata_mut().insert("x-request-id", id.parse().unwrap());
+        // Without a token: refused, and told.
+        let mut client = logkey::proto::tenant_service_client::TenantServiceClient::new(channel.clone());
+        client.get_caller(request).await.unwrap_err();
+        ids.push(id);
+    }
+    process.signal("-TERM");
+    let (code, told) = process.end();
+    assert_eq!(code, Some(0), "{told}");
+    let lines: Vec<serde_json::Value> =
+        told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_calls: Vec<_> = lines.iter().filter(|line| line.get("span").is_some()).collect();
+    for id in ids {
+        assert!(of_calls.iter().any(|line| line["span"]["request_id"] == id.as_str()), "{id}: {told}");
+    }
+    let nameless = |line: &&serde_json::Value| {
+        line.get("grpc.code").is_some() && line["span"]["request_id"].as_str().is_none_or(str::is_empty)
+    };
+    assert!(!lines.iter().any(|line| nameless(&line)), "{told}");
+}

@@ -13,7 +13,7 @@ declare -A about=(
   [grpcurl]="grpcurl against the service, by reflection alone"
   [python]="Python's grpcio against the service, by reflection alone"
   [node]="Node's @grpc/grpc-js and fetch against the service"
-  [idp]="a real identity provider in front of the service"
+  [idp]="two real identity providers in front of the service"
   [aws]="boto3 and moto against the embedded AWS, and the service in front of moto"
   [onboarding]="what onboarding prints, by parliament, cfn-lint and an HCL parser"
   [demo]="the main job from end to end, as a newcomer sees it"
@@ -68,7 +68,18 @@ part_node() {
 }
 
 part_idp() {
-  node_env tests/clients/idp && built && tests/clients/idp/run.sh
+  node_env tests/clients/idp && dex && built && tests/clients/idp/run.sh
+}
+
+# Dex, by its own packages: see tests/clients/idp/dex/main.go. Leaves its path, and that of its pages, in
+# the environment.
+dex() {
+  need go
+  export DEX="$cache/bin/dex"
+  local flags="-modcacherw -buildvcs=false"
+  GOFLAGS=$flags go build -C tests/clients/idp/dex -o "$DEX" . &&
+    DEX_WEB=$(GOFLAGS=$flags go list -C tests/clients/idp/dex -m -f '{{.Dir}}' github.com/dexidp/dex)/web &&
+    export DEX_WEB
 }
 
 part_aws() {

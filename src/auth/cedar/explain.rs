@@ -2,12 +2,12 @@
 
 use cedar_policy::Policy;
 use cedar_policy_core::{
-    ast::{self, Effect, Expr, ExprKind, Literal, Value, ValueKind},
+    ast::{self, Effect, Expr, ExprKind},
     evaluator::Evaluator,
     extensions::Extensions,
 };
 
-use super::{CedarPolicy, grants, request::Asked};
+use super::{CedarPolicy, grants, request::Asked, wants::is_true};
 use crate::{
     domain::authorization::{Decision, Question},
     ports::Authorize,
@@ -53,7 +53,7 @@ impl CedarPolicy {
         let decision = self.decide(question);
         let own: Vec<Policy> = grants::policies(question.tenant)
             .into_iter()
-            .chain(grants::of_audit_log(question.tenant))
+            .chain(grants::every_tenants(question.tenant))
             .filter_map(|grant| Policy::parse(Some(cedar_policy::PolicyId::new(grant.id)), grant.text).ok())
             .collect();
         let policies = match Asked::of(question, &self.moments) {
@@ -85,10 +85,6 @@ fn opinion(policy: &Policy, asked: &Asked) -> Opinion {
         }
     }
     Opinion { id: policy.id().as_ref().to_owned(), forbids: policy.effect() == Effect::Forbid, applies }
-}
-
-fn is_true(value: &Value) -> bool {
-    matches!(value.value_kind(), ValueKind::Lit(Literal::Bool(true)))
 }
 
 /// The conditions that all have to hold, one by one.

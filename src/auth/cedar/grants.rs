@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::request::{Kind, WHOLE_LOG};
 use crate::domain::{
+    aws::AccountId,
     pattern::Pattern,
     principal::Scope,
     tenant::{AccountGrant, Tenant},
@@ -13,7 +14,7 @@ use crate::domain::{
 /// What every id of these policies begins with; no other policy's may.
 pub(super) const PREFIX: &str = "tenant/";
 
-const KINDS: [Kind; 3] = [Kind::LogGroup, Kind::QueryResults, Kind::Place];
+const KINDS: [Kind; 4] = [Kind::LogGroup, Kind::QueryResults, Kind::Place, Kind::Account];
 
 /// One policy of a tenant's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +31,53 @@ pub(super) fn policies(tenant: &Tenant) -> Vec<GrantPolicy> {
     tenant.accounts.iter().flat_map(|grant| of_account(grant)).collect()
 }
 
+/// What every tenant has, whatever it was granted.
+pub(super) fn every_tenants(tenant: &Tenant) -> Vec<GrantPolicy> {
+    [Kind::AuditLog, Kind::Tenant].into_iter().flat_map(|kind| of_tenant(tenant, kind)).collect()
+}
+
+/// What the tenant has as such, for this kind of resource.
+pub(super) fn of_tenant(tenant: &Tenant, kind: Kind) -> Vec<GrantPolicy> {
+    match kind {
+        Kind::AuditLog => of_audit_log(tenant),
+        Kind::Tenant => vec![of_itself(tenant)],
+        Kind::LogGroup | Kind::QueryResults | Kind::Place | Kind::Account => Vec::new(),
+    }
+}
+
+/// By what a caller is told of itself.
+fn of_itself(tenant: &Tenant) -> GrantPolicy {
+    let tenant = &tenant.id;
+    let id = format!("{PREFIX}{tenant}/itself");
+    let text = format!(
+        "@id(\"{id}\")\n\
+         permit (\n\
+         \x20   principal in LogKey::Tenant::\"{tenant}\",\n\
+         \x20   action in [LogKey::Action::\"Self\"],\n\
+         \x20   resource == LogKey::Tenant::\"{tenant}\"\n\
+         );\n"
+    );
+    GrantPolicy { id, text }
+}
+
+/// By what whoever installs the role is helped.
+fn of_account(tenant: &Tenant, account: AccountId) -> GrantPolicy {
+    let tenant = &tenant.id;
+    let id = format!("{PREFIX}{tenant}/{account}/setup");
+    let text = format!(
+        "@id(\"{id}\")\n\
+         permit (\n\
+         \x20   principal in LogKey::Tenant::\"{tenant}\",\n\
+         \x20   action in [LogKey::Action::\"Setup\"],\n\
+         \x20   resource == LogKey::Account::\"{account}\"\n\
+         );\n"
+    );
+    GrantPolicy { id, text }
+}
+
 /// By what the tenant reads the audit log: its own events, and those of all where the token has the
 /// scope for that.
-pub(super) fn of_audit_log(tenant: &Tenant) -> Vec<GrantPolicy> {
+fn of_audit_log(tenant: &Tenant) -> Vec<GrantPolicy> {
     let of = |what: &str, resource: &str, condition: &str| {
         let id = format!("{PREFIX}{}/{what}", tenant.id);
         let text = format!(
@@ -64,7 +109,8 @@ pub(super) fn of_kind(tenant: &Tenant, grant: &AccountGrant, kind: Kind) -> Opti
             grant.query_results.then(|| permit(tenant, grant, "query-results", "QueryResults", None))
         }
         Kind::Place => Some(permit(tenant, grant, "places", "Place", None)),
-        Kind::AuditLog => None,
+        Kind::Account => Some(of_account(tenant, grant.account)),
+        Kind::AuditLog | Kind::Tenant => None,
     }
 }
 
@@ -79,11 +125,12 @@ fn permit(
     let id = format!("{PREFIX}{tenant}/{account}/{what}");
     let regions: Vec<String> = grant.regions.iter().map(|region| format!("\"{region}\"")).collect();
     let regions = regions.join(", ");
+    let second = if resource == "Place" { "Setup" } else { "Change" };
     let mut text = format!(
         "@id(\"{id}\")\n\
          permit (\n\
          \x20   principal in LogKey::Tenant::\"{tenant}\",\n\
-         \x20   action in [LogKey::Action::\"Read\", LogKey::Action::\"Change\"],\n\
+         \x20   action in [LogKey::Action::\"Read\", LogKey::Action::\"{second}\"],\n\
          \x20   resource is LogKey::{resource} in LogKey::Account::\"{account}\"\n\
          )\n\
          when {{ [{regions}].contains(resource.region) }}\n"

@@ -19,13 +19,15 @@ use cedar_policy_core::{
 };
 use smol_str::SmolStr;
 
+use super::wants::PREVIOUS;
 use crate::{
     domain::{
         arn::{KmsKeyArn, ResourceArn},
         association::{Place, Target},
-        authorization::{About, Question, Whose},
-        aws::Partition,
+        authorization::{About, PreviousKey, Question, Whose},
+        aws::{AccountId, Partition},
         call::Action,
+        key::KeyTags,
         principal::Principal,
         tenant::Tenant,
         time::Timestamp,
@@ -47,6 +49,10 @@ pub(super) enum Kind {
     Place,
     /// The audit log, of one tenant or whole.
     AuditLog,
+    /// The caller's own tenant.
+    Tenant,
+    /// A whole account, whatever the Region.
+    Account,
 }
 
 /// A question, ready for Cedar.
@@ -81,6 +87,7 @@ struct Types {
     query_results: EntityType,
     place: EntityType,
     audit_log: EntityType,
+    key: EntityType,
 }
 
 static TYPES: LazyLock<Option<Types>> = LazyLock::new(Types::read);
@@ -98,17 +105,21 @@ impl Asked {
         let resource = match question.about {
             About::Aws { place, target, .. } => types.resource(kind, place, target),
             About::AuditLog(whose) => types.audit_log(question.tenant, whose),
+            About::Tenant => entity(uid(&types.tenant, question.tenant.id.as_str()), [], None),
+            About::Account(grant) => types.account(grant.account),
         };
+        let key = question.key.map(|key| types.key(key, question.facts.key_tags.as_ref()));
+        let context = context(question, key.as_ref(), &*moments.now()?)?;
         let request = Request::new_unchecked(
             EntityUIDEntry::known(caller.uid().clone(), None),
             EntityUIDEntry::known(action.uid().clone(), None),
             EntityUIDEntry::known(resource.uid().clone(), None),
-            Some(context(question, &*moments.now()?)?),
+            Some(context),
         );
         let schema: Option<&NoEntitiesSchema> = None;
-        let all = [Arc::new(caller), Arc::new(action), Arc::new(resource)];
+        let all = [caller, action, resource].into_iter().chain(key).map(Arc::new);
         let extensions = Extensions::all_available();
-        // None of the three is above another, so that there is nothing to work out.
+        // None of them has anything above its parent, so that there is nothing to work out.
         let closure = TCComputation::AssumeAlreadyComputed;
         let entities = Entities::new().add_entities(all, schema, closure, extensions).ok()?;
         Some(Self { kind, request, entities })
@@ -121,6 +132,8 @@ fn kind(question: &Question<'_>) -> Option<Kind> {
         About::Aws { target: Some(Target::QueryResults), .. } => Kind::QueryResults,
         About::Aws { target: None, .. } => Kind::Place,
         About::AuditLog(_) => Kind::AuditLog,
+        About::Tenant => Kind::Tenant,
+        About::Account(_) => Kind::Account,
     };
     let is_target = matches!(kind, Kind::LogGroup | Kind::QueryResults);
     let fits = match question.action {
@@ -128,25 +141,30 @@ fn kind(question: &Question<'_>) -> Option<Kind> {
         Action::AssociateKmsKey => is_target && question.key.is_some(),
         Action::DisassociateKmsKey => is_target && question.key.is_none(),
         Action::GetKeyAssociation | Action::CheckKeyAssociation => is_target,
-        Action::ListKeyAssociations | Action::GetKeyUsage => kind == Kind::Place,
+        Action::ListKeyAssociations | Action::GetKeyUsage | Action::TestAccess => kind == Kind::Place,
         Action::ListAuditEvents
         | Action::WatchAuditEvents
         | Action::GetCheckpoint
         | Action::GetInclusionProof
         | Action::GetConsistencyProof => kind == Kind::AuditLog,
-        Action::GetCaller | Action::GetOnboarding | Action::TestAccess | Action::Unknown => false,
+        Action::GetCaller => kind == Kind::Tenant,
+        Action::GetOnboarding => kind == Kind::Account,
+        Action::Unknown => false,
     };
     fits.then_some(kind)
 }
 
-fn context(question: &Question<'_>, moment: &Moment) -> Option<Context> {
+fn context(question: &Question<'_>, key: Option<&Entity>, moment: &Moment) -> Option<Context> {
     let mut members: BTreeMap<SmolStr, Value> = BTreeMap::from([
         ("now".into(), moment.now.clone()),
         ("hour".into(), moment.hour.into()),
         ("weekday".into(), moment.weekday.clone().into()),
     ]);
-    if let Some(key) = question.key {
-        members.insert("key".into(), key_record(key));
+    if let Some(key) = key {
+        members.insert("key".into(), Literal::EntityUID(Arc::new(key.uid().clone())).into());
+    }
+    if let PreviousKey::Key(key) = &question.facts.previous_key {
+        members.insert(SmolStr::new_static(PREVIOUS), Value::record(key_members(key), None));
     }
     if let Some(source) = question.call.source {
         members.insert("source".into(), address(source)?);
@@ -154,13 +172,12 @@ fn context(question: &Question<'_>, moment: &Moment) -> Option<Context> {
     Some(Context::Value(Arc::new(members)))
 }
 
-fn key_record(key: &KmsKeyArn) -> Value {
-    let members: [(&str, Value); 3] = [
-        ("arn", key.as_str().into()),
-        ("account", key.account().as_str().into()),
-        ("region", key.region().as_str().into()),
-    ];
-    Value::record(members, None)
+fn key_members(key: &KmsKeyArn) -> [(&'static str, Value); 3] {
+    [
+        ("arn", text(key.as_str())),
+        ("account", text(key.account().as_str())),
+        ("region", text(key.region().as_str())),
+    ]
 }
 
 fn address(source: IpAddr) -> Option<Value> {
@@ -190,6 +207,7 @@ impl Types {
             query_results: named("QueryResults")?,
             place: named("Place")?,
             audit_log: named("AuditLog")?,
+            key: named("Key")?,
         })
     }
 
@@ -205,13 +223,19 @@ impl Types {
             | Action::GetCheckpoint
             | Action::GetInclusionProof
             | Action::GetConsistencyProof => "Audit",
-            Action::GetCaller | Action::GetOnboarding | Action::TestAccess | Action::Unknown => return None,
+            Action::GetOnboarding | Action::TestAccess => "Setup",
+            Action::GetCaller => "Self",
+            Action::Unknown => return None,
         };
         Some(entity(uid(&self.action, action.as_str()), [], Some(uid(&self.action, group))))
     }
 
     fn caller(&self, who: &Principal) -> Entity {
-        let Principal { subject, issuer, tenant, scopes, .. } = who;
+        let Principal { subject, issuer, tenant, scopes, claims, .. } = who;
+        let claims = claims.iter().map(|(path, texts)| {
+            let texts = texts.iter().map(|text| Literal::from(SmolStr::from(&**text)));
+            (SmolStr::from(path), Value::set_of_lits(texts, None))
+        });
         let scopes = scopes.iter().map(|scope| Literal::from(SmolStr::from(scope)));
         let attributes = [
             ("subject", text(subject)),
@@ -220,7 +244,19 @@ impl Types {
             ("scopes", Value::set_of_lits(scopes, None)),
         ];
         let id = uid(&self.caller, &format!("{issuer}|{subject}"));
-        entity(id, attributes, Some(uid(&self.tenant, tenant.as_str())))
+        tagged(id, attributes, Some(uid(&self.tenant, tenant.as_str())), claims)
+    }
+
+    fn account(&self, account: AccountId) -> Entity {
+        let account = account.as_str();
+        entity(uid(&self.account, account), [("account", text(account))], None)
+    }
+
+    fn key(&self, key: &KmsKeyArn, tags: Option<&KeyTags>) -> Entity {
+        let account = uid(&self.account, key.account().as_str());
+        let tags = tags.into_iter().flat_map(KeyTags::iter);
+        let tags = tags.map(|(tag, value)| (SmolStr::from(tag), text(value)));
+        tagged(uid(&self.key, key.as_str()), key_members(key), Some(account), tags)
     }
 
     fn audit_log(&self, tenant: &Tenant, whose: Whose) -> Entity {
@@ -252,7 +288,7 @@ impl Types {
             (Kind::QueryResults, Some(target)) => {
                 entity(uid(&self.query_results, &arn(target)), [account, region], parent)
             }
-            (Kind::Place | Kind::LogGroup | Kind::QueryResults | Kind::AuditLog, _) => {
+            (_, _) => {
                 let id = format!("{}/{}", place.account, place.region);
                 entity(uid(&self.place, &id), [account, region], parent)
             }
@@ -273,8 +309,18 @@ fn entity<const N: usize>(
     attributes: [(&str, Value); N],
     parent: Option<EntityUID>,
 ) -> Entity {
+    tagged(uid, attributes, parent, [])
+}
+
+fn tagged<const N: usize>(
+    uid: EntityUID,
+    attributes: [(&str, Value); N],
+    parent: Option<EntityUID>,
+    tags: impl IntoIterator<Item = (SmolStr, Value)>,
+) -> Entity {
     let attributes = attributes.map(|(name, value)| (SmolStr::from(name), PartialValue::from(value)));
-    Entity::new_with_attr_partial_value(uid, attributes, HashSet::new(), parent.into_iter().collect(), [])
+    let tags = tags.into_iter().map(|(name, value)| (name, PartialValue::from(value)));
+    Entity::new_with_attr_partial_value(uid, attributes, HashSet::new(), parent.into_iter().collect(), tags)
 }
 
 // === impl Moments ===

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cedar_policy::{Effect, Policy, PolicyId, Validator};
 use cedar_policy_core::ast;
 
-use super::{grants::GrantPolicy, load};
+use super::{grants::GrantPolicy, load, wants::Askers};
 
 /// Policies, ready to be asked.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub(super) struct Slice {
     pub(super) all: ast::PolicySet,
     /// Those that permit.
     pub(super) permits: ast::PolicySet,
+    /// Those that ask for facts which have to be looked up.
+    pub(super) askers: Askers,
     /// A policy that could not be made ready: then nothing is permitted.
     pub(super) broken: Option<Arc<str>>,
 }
@@ -39,6 +41,7 @@ impl Slice {
 
     fn add(&mut self, policy: &Policy) {
         let core: &ast::Policy = policy.as_ref();
+        self.askers.add(core);
         let permit = match policy.effect() {
             Effect::Permit => self.permits.add(core.clone()).is_ok(),
             Effect::Forbid => true,

@@ -1,6 +1,7 @@
 //! What the tenant's grants permit, what operators add, and what neither can get past.
 
 mod decisions;
+mod facts;
 mod grants;
 mod ground;
 mod loading;

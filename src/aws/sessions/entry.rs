@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::{sync::watch, time::Instant};
+use tracing::Instrument as _;
 
 use super::Session;
 use crate::aws::sts::{AssumeRole, Granted, SessionError, Wanted};
@@ -98,11 +99,13 @@ impl Entry {
     fn ask(self: &Arc<Self>, sts: &Arc<dyn AssumeRole>) -> Flight {
         let (sender, flight) = watch::channel(None);
         let (entry, sts) = (Arc::clone(self), Arc::clone(sts));
-        tokio::spawn(async move {
+        let asking = async move {
             let answer = sts.assume(&entry.wanted).await;
             let landed = entry.land(answer);
             sender.send_replace(Some(landed));
-        });
+        };
+        // Its log lines are those of the call that needed it first.
+        tokio::spawn(asking.in_current_span());
         flight
     }
 

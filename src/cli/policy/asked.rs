@@ -1,9 +1,9 @@
 //! One call to be judged, as an operator writes it on the command line or in a table.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, net::IpAddr, str::FromStr, sync::Arc, time::Instant};
 
 use clap::Args;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::{
     app::SystemClock,
@@ -12,10 +12,11 @@ use crate::{
     domain::{
         arn::KmsKeyArn,
         association::{Place, Target},
-        authorization::{About, Decision, Denial, Question, Whose},
+        authorization::{About, Decision, Denial, Facts, PreviousKey, Question, Whose},
         aws::{AccountId, Region},
         call::{Action, Call, RequestId},
-        principal::Principal,
+        key::KeyTags,
+        principal::{PolicyClaims, Principal},
         tenant::{AccountGrant, Tenant, TenantId},
         time::Timestamp,
     },
@@ -40,6 +41,10 @@ pub(super) struct Asked {
     #[arg(long, value_delimiter = ' ')]
     #[serde(default)]
     scopes: Vec<String>,
+    /// A claim that policies see, as PATH=TEXT; again for each claim, and for each text of a list
+    #[arg(long = "claim", value_name = "PATH=TEXT")]
+    #[serde(default, deserialize_with = "table")]
+    claims: Vec<Pair>,
     /// The RPC, such as `AssociateKmsKey`
     #[arg(long)]
     action: String,
@@ -63,12 +68,31 @@ pub(super) struct Asked {
     /// The ARN of the key
     #[arg(long, value_name = "ARN")]
     kms_key: Option<String>,
+    /// A tag that the key has in KMS, as TAG=VALUE; again for each
+    #[arg(long = "key-tag", value_name = "TAG=VALUE")]
+    #[serde(default, deserialize_with = "table")]
+    key_tags: Vec<Pair>,
+    /// The ARN of the key that is in force before a change; otherwise the AWS-owned default is
+    #[arg(long, value_name = "ARN")]
+    previous_key: Option<String>,
     /// Where the call comes from
     #[arg(long, value_name = "IP")]
     source: Option<IpAddr>,
     /// When, such as 2026-01-31T08:00:00Z; otherwise now
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
+}
+
+/// A name with a value.
+#[derive(Clone, Debug)]
+pub(super) struct Pair(Box<str>, Box<str>);
+
+/// One text or several, as a table has them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Texts {
+    One(Box<str>),
+    Many(Vec<Box<str>>),
 }
 
 /// A call that can be put to policy.
@@ -79,12 +103,15 @@ pub(super) struct Ready {
     call: Call,
     about: Subject,
     key: Option<KmsKeyArn>,
+    facts: Facts,
 }
 
 /// What the call is about.
 enum Subject {
     Aws { grant: Option<Arc<AccountGrant>>, place: Place, target: Option<Target> },
     AuditLog(Whose),
+    Tenant,
+    Account(Option<Arc<AccountGrant>>),
 }
 
 /// A clock that stands.
@@ -98,6 +125,29 @@ impl Clock for At {
 
 fn someone() -> String {
     "someone".into()
+}
+
+fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Pair>, D::Error> {
+    let table = BTreeMap::<Box<str>, Texts>::deserialize(deserializer)?;
+    let pairs = table.into_iter().flat_map(|(name, texts)| {
+        let texts = match texts {
+            Texts::One(text) => vec![text],
+            Texts::Many(texts) => texts,
+        };
+        texts.into_iter().map(move |text| Pair(name.clone(), text))
+    });
+    Ok(pairs.collect())
+}
+
+// === impl Pair ===
+
+impl FromStr for Pair {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, value) = text.split_once('=').ok_or("has no = between a name and its value")?;
+        Ok(Self(name.into(), value.into()))
+    }
 }
 
 // === impl Asked ===
@@ -115,7 +165,7 @@ impl Asked {
         if action == Action::Unknown {
             return Err(format!("action: {} is no RPC that policy is asked about", self.action));
         }
-        let about = if action.reads_audit() { self.audit_log()? } else { self.aws(tenant)? };
+        let about = self.about(action, tenant)?;
         let key = self.kms_key.as_deref().map(str::parse).transpose();
         let at = match self.at.as_deref().or(default_time) {
             Some(text) => {
@@ -136,6 +186,7 @@ impl Asked {
                 subject: self.subject.as_str().into(),
                 issuer: self.issuer.as_deref().unwrap_or(first).into(),
                 scopes: self.scopes.iter().map(String::as_str).collect(),
+                claims: self.shown(),
                 token_id: "none".into(),
                 expires: at,
             },
@@ -149,7 +200,39 @@ impl Asked {
             },
             about,
             key: key.map_err(|why| format!("kms_key: {why}"))?,
+            facts: self.facts()?,
         })
+    }
+
+    fn shown(&self) -> PolicyClaims {
+        let mut claims: BTreeMap<Box<str>, Vec<Box<str>>> = BTreeMap::new();
+        for Pair(path, text) in &self.claims {
+            claims.entry(path.clone()).or_default().push(text.clone());
+        }
+        claims.into_iter().map(|(path, texts)| (path, texts.into())).collect()
+    }
+
+    fn facts(&self) -> Result<Facts, String> {
+        let tags: KeyTags =
+            self.key_tags.iter().map(|Pair(tag, value)| (tag.clone(), value.clone())).collect();
+        let previous_key = match &self.previous_key {
+            Some(arn) => PreviousKey::Key(arn.parse().map_err(|why| format!("previous_key: {why}"))?),
+            None => PreviousKey::Nothing,
+        };
+        Ok(Facts { key_tags: Some(tags), previous_key })
+    }
+
+    fn about(&self, action: Action, tenant: &Tenant) -> Result<Subject, String> {
+        if action.reads_audit() {
+            return self.audit_log();
+        }
+        if action == Action::GetCaller {
+            return Ok(Subject::Tenant);
+        }
+        if action == Action::GetOnboarding {
+            return Ok(Subject::Account(tenant.grant(self.account(tenant)?).cloned()));
+        }
+        self.aws(tenant)
     }
 
     fn aws(&self, tenant: &Tenant) -> Result<Subject, String> {
@@ -172,12 +255,16 @@ impl Asked {
         Ok(Subject::AuditLog(if self.all_tenants { Whose::All } else { Whose::Own }))
     }
 
+    fn account(&self, tenant: &Tenant) -> Result<AccountId, String> {
+        match (&self.account_id, &*tenant.accounts) {
+            (Some(text), _) => text.parse().map_err(|why| format!("account_id: {why}")),
+            (None, [only]) => Ok(only.account),
+            (None, _) => Err("account_id: is required, since the tenant has not just one".into()),
+        }
+    }
+
     fn place(&self, tenant: &Tenant) -> Result<Place, String> {
-        let account: AccountId = match (&self.account_id, &*tenant.accounts) {
-            (Some(text), _) => text.parse().map_err(|why| format!("account_id: {why}"))?,
-            (None, [only]) => only.account,
-            (None, _) => return Err("account_id: is required, since the tenant has not just one".into()),
-        };
+        let account = self.account(tenant)?;
         let regions = tenant.grant(account).map_or(&[][..], |grant| &grant.regions);
         let region: Region = match (&self.region, regions) {
             (Some(text), _) => text.parse().map_err(|why| format!("region: {why}"))?,
@@ -203,8 +290,11 @@ impl Ready {
                     About::Aws { grant: grant.as_deref()?, place, target: target.as_ref() }
                 }
                 Subject::AuditLog(whose) => About::AuditLog(*whose),
+                Subject::Tenant => About::Tenant,
+                Subject::Account(grant) => About::Account(grant.as_deref()?),
             },
             key: self.key.as_ref(),
+            facts: &self.facts,
         };
         Some(judge(&self.policy, &question))
     }

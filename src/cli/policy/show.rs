@@ -35,7 +35,7 @@ pub(super) fn run(args: &ShowArgs, settings: &Settings, out: &mut dyn Write) -> 
     for grant in CedarPolicy::grants_of(tenant) {
         writeln!(out, "// {}: granted in the configuration\n{}", grant.id, grant.text)?;
     }
-    for own in CedarPolicy::audit_of(tenant) {
+    for own in CedarPolicy::every_tenants(tenant) {
         writeln!(out, "// {}: every tenant's\n{}", own.id, own.text)?;
     }
     if tenant.suspended {

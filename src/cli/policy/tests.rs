@@ -29,7 +29,7 @@ fn the_example_policies_decide_as_their_table_says() {
     let table = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/policies/tests.toml");
     let (code, out) = policy(&["test", table]);
     assert_eq!(code, ExitCode::SUCCESS, "{out}");
-    assert!(out.ends_with("13 of 13 as expected\n"), "{out}");
+    assert!(out.ends_with("24 of 24 as expected\n"), "{out}");
 }
 
 #[test]
@@ -96,6 +96,8 @@ fn explain_says_of_every_policy_whether_it_applies_and_why_not() {
         "/payments/audit",
         "--source",
         "10.0.0.1",
+        "--claim",
+        "org.department=risk",
         "--at",
         "2026-11-24T10:00:00Z",
     ]);

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     read::{metadata, seconds},
-    resolve,
+    resolve, tags,
 };
 use crate::sandbox::{
     access::Context,
@@ -28,6 +28,8 @@ struct CreateKey {
     key_spec: Option<String>,
     #[serde(default)]
     multi_region: bool,
+    #[serde(default)]
+    tags: Vec<tags::Tag>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,6 +71,7 @@ pub(super) fn create_key(context: &Context<'_>) -> Result<Answer, Refusal> {
         created: context.now,
         deletion: None,
         policy: read_policy(&policy)?,
+        tags: tags::read(input.tags)?,
     });
     Ok(Answer::Json(json!({ "KeyMetadata": metadata(&key) })))
 }

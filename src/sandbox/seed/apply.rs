@@ -139,6 +139,7 @@ fn built_key(seed: &KeySeed, account: &str, world: &World) -> Result<Key, Invali
         created: world.now(),
         deletion: deletion.and_then(Result::ok),
         policy: key_policy(seed, account)?,
+        tags: seed.tags.clone(),
     })
 }
 

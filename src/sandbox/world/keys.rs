@@ -36,6 +36,7 @@ pub(crate) struct Key {
     pub(crate) created: Timestamp,
     pub(crate) deletion: Option<Timestamp>,
     pub(crate) policy: Policy,
+    pub(crate) tags: BTreeMap<String, String>,
 }
 
 // === impl KeyRing ===

@@ -95,7 +95,7 @@ impl AuditReads {
             Ok((follower, watched)) => {
                 trail.read_with(ports, format!("a stream was opened after position {}", follower.position));
                 // A stop waits for it, so that its end is recorded.
-                ports.tasks.spawn(follower.run());
+                ports.tasks.spawn(tracing::Instrument::in_current_span(follower.run()));
                 Ok(watched)
             }
             Err(error) => {

@@ -15,7 +15,7 @@ const proto = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../
 const definition = loader.loadSync('keyassociation/v1/tenant_service.proto', { keepCase: true, includeDirs: [proto] });
 const { keyassociation } = grpc.loadPackageDefinition(definition);
 
-async function freePort() {
+export async function freePort() {
   const server = net.createServer();
   await new Promise((listening) => { server.listen(0, '127.0.0.1', listening); });
   const { port } = server.address();
@@ -23,7 +23,7 @@ async function freePort() {
   return port;
 }
 
-const settings = ({ folder, listen, admin, issuer, more }) => `
+const settings = ({ folder, listen, admin, issuer, more, atJwt, tenant }) => `
 [server]
 listen = "127.0.0.1:${listen}"
 admin_listen = "127.0.0.1:${admin}"
@@ -33,22 +33,23 @@ url = "sqlite://${folder}/logkey.db"
 issuer = "${issuer}"
 audiences = ["logkey"]
 algorithms = ["RS256", "ES256"]
-require_at_jwt = true
+require_at_jwt = ${atJwt}
 require_nbf = false
 refresh = { every = "5s", cool_down = "1s" }
 ${more}
 [[tenants]]
 id = "payments"
 issuers = ["${issuer}"]
+${tenant}
 `;
 
 export class Service {
-  static async start(issuer, more = '') {
+  static async start(issuer, more = '', { atJwt = true, tenant = '' } = {}) {
     const service = new Service();
     service.folder = await mkdtemp(path.join(os.tmpdir(), 'logkey-idp-'));
     const [listen, admin] = [await freePort(), await freePort()];
     const config = path.join(service.folder, 'logkey.toml');
-    await writeFile(config, settings({ folder: service.folder, listen, admin, issuer, more }));
+    await writeFile(config, settings({ folder: service.folder, listen, admin, issuer, more, atJwt, tenant }));
     service.admin = `http://127.0.0.1:${admin}`;
     service.process = spawn(process.env.LOGKEY_BINARY, ['serve', '--config', config], { stdio: 'inherit' });
     service.ended = new Promise((ended) => { service.process.once('exit', ended); });

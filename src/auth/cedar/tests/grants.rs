@@ -13,8 +13,9 @@ fn a_grant_reads_as_if_an_operator_had_written_it() {
     let mut grant = grant(ACCOUNT);
     grant.kms_keys.push("arn:aws:kms:*:999988887777:key/shared-*".parse().unwrap());
     let all = CedarPolicy::grants_of(&tenant("payments", vec![grant]));
-    let [groups, places] = &*all else { panic!("{all:?}") };
+    let [groups, places, setup] = &*all else { panic!("{all:?}") };
     assert_eq!(places.id, "tenant/payments/111122223333/places");
+    assert_eq!(setup.id, "tenant/payments/111122223333/setup");
     assert_eq!(
         groups.text,
         r#"@id("tenant/payments/111122223333/log-groups")
@@ -39,8 +40,8 @@ fn a_grant_that_opens_nothing_makes_no_policy() {
         all.into_iter().map(|policy| policy.id.rsplit('/').next().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(empty(|grant| grant.regions.clear()), Vec::<String>::new());
-    assert_eq!(empty(|grant| grant.log_groups.clear()), ["places"]);
-    assert_eq!(empty(|grant| grant.query_results = true), ["log-groups", "query-results", "places"]);
+    assert_eq!(empty(|grant| grant.log_groups.clear()), ["places", "setup"]);
+    assert_eq!(empty(|grant| grant.query_results = true), ["log-groups", "query-results", "places", "setup"]);
     let keyless = AccountGrant { kms_keys: Vec::new(), ..grant(ACCOUNT) };
     let ground = Ground::with(vec![tenant("payments", vec![keyless])], "");
     assert_eq!(ground.says(&ASSOCIATE), "not permitted");
@@ -72,7 +73,7 @@ proptest! {
         };
         let validator = cedar_policy::Validator::new(load::schema().unwrap());
         let tenant = tenant(&id, vec![grant]);
-        for policy in CedarPolicy::grants_of(&tenant).into_iter().chain(CedarPolicy::audit_of(&tenant)) {
+        for policy in CedarPolicy::grants_of(&tenant).into_iter().chain(CedarPolicy::every_tenants(&tenant)) {
             let parsed = cedar_policy::Policy::parse(Some(cedar_policy::PolicyId::new(&policy.id)), &policy.text);
             let faults = load::invalid(&validator, &policy.id, &policy.text, &parsed.unwrap());
             prop_assert_eq!(faults, vec![], "{}", policy.text);

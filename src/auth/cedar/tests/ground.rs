@@ -14,9 +14,10 @@ use crate::{
     domain::{
         arn::KmsKeyArn,
         association::{Place, Target},
-        authorization::{About, Decision, Denial, Question, Whose},
+        authorization::{About, Decision, Denial, Facts, PreviousKey, Question, Wants, Whose},
         call::{Action, Call, RequestId},
-        principal::Principal,
+        key::KeyTags,
+        principal::{PolicyClaims, Principal},
         tenant::{AccountGrant, Limits, Tenant, Tenants},
         time::Timestamp,
     },
@@ -70,11 +71,17 @@ pub(super) struct Ask {
     pub(super) action: Action,
     pub(super) account: &'static str,
     pub(super) region: &'static str,
-    /// None for the whole place, `*` for the query results, `audit` for the tenant's audit log and
-    /// `audit *` for that of all.
+    /// None for the whole place, `*` for the query results, `audit` for the tenant's audit log,
+    /// `audit *` for that of all, `tenant` for the tenant and `account` for the account.
     pub(super) target: Option<&'static str>,
     pub(super) key: Option<&'static str>,
     pub(super) source: Option<&'static str>,
+    /// Claims that policies may see: a path, and a text.
+    pub(super) claims: &'static [(&'static str, &'static str)],
+    /// The key's tags, where they were looked up.
+    pub(super) tags: Option<&'static [(&'static str, &'static str)]>,
+    /// The key before, where it was looked up; the empty text is none.
+    pub(super) previous: Option<&'static str>,
 }
 
 /// Sets a key on a log group of the tenant payments; a test changes one thing of it.
@@ -88,6 +95,9 @@ pub(super) const ASSOCIATE: Ask = Ask {
     target: Some("/payments/api"),
     key: Some(KEY),
     source: Some("10.0.0.7"),
+    claims: &[],
+    tags: None,
+    previous: None,
 };
 pub(super) const READ: Ask = Ask { action: Action::GetKeyAssociation, key: None, ..ASSOCIATE };
 
@@ -117,6 +127,16 @@ impl Ground {
     }
 
     pub(super) fn ask(&self, ask: &Ask) -> Decision {
+        self.put(ask, Authorize::decide)
+    }
+
+    /// What policy wants to be told, by the policies that ask: for tags, and for the key before.
+    pub(super) fn wants(&self, ask: &Ask) -> String {
+        let Wants { key_tags, previous_key } = self.put(ask, Authorize::wants);
+        format!("{} / {}", key_tags.join(" "), previous_key.join(" "))
+    }
+
+    fn put<T>(&self, ask: &Ask, to: impl FnOnce(&CedarPolicy, &Question<'_>) -> T) -> T {
         let tenant = self.tenants.find(&ask.tenant.parse().unwrap()).unwrap();
         let place = Place { account: ask.account.parse().unwrap(), region: ask.region.parse().unwrap() };
         let elsewhere = grant(ask.account);
@@ -125,12 +145,17 @@ impl Ground {
             subject: ask.subject.into(),
             issuer: "https://idp.test".into(),
             scopes: ask.scopes.split(' ').collect(),
+            claims: ask
+                .claims
+                .iter()
+                .map(|(path, text)| ((*path).into(), [Box::from(*text)].into()))
+                .collect::<PolicyClaims>(),
             token_id: "t".into(),
             expires: Timestamp::from_secs(MONDAY + 600),
         };
         let target = match ask.target {
             Some("*") => Some(Target::QueryResults),
-            None | Some("audit" | "audit *") => None,
+            None | Some("audit" | "audit *" | "tenant" | "account") => None,
             Some(name) => Some(Target::LogGroup(name.parse().unwrap())),
         };
         let key: Option<KmsKeyArn> = ask.key.map(|key| key.parse().unwrap());
@@ -143,7 +168,18 @@ impl Ground {
             received: now,
             deadline: now,
         };
-        self.policy.decide(&Question {
+        let grant = tenant.grant(place.account).map_or(&elsewhere, |grant| grant);
+        let facts = Facts {
+            key_tags: ask.tags.map(|tags| {
+                tags.iter().map(|(tag, value)| ((*tag).into(), (*value).into())).collect::<KeyTags>()
+            }),
+            previous_key: match ask.previous {
+                None => PreviousKey::Unknown,
+                Some("") => PreviousKey::Nothing,
+                Some(key) => PreviousKey::Key(key.parse().unwrap()),
+            },
+        };
+        let question = Question {
             call: &call,
             principal: &principal,
             tenant,
@@ -151,14 +187,14 @@ impl Ground {
             about: match ask.target {
                 Some("audit") => About::AuditLog(Whose::Own),
                 Some("audit *") => About::AuditLog(Whose::All),
-                Some(_) | None => About::Aws {
-                    grant: tenant.grant(place.account).map_or(&elsewhere, |grant| grant),
-                    place: &place,
-                    target: target.as_ref(),
-                },
+                Some("tenant") => About::Tenant,
+                Some("account") => About::Account(grant),
+                Some(_) | None => About::Aws { grant, place: &place, target: target.as_ref() },
             },
             key: key.as_ref(),
-        })
+            facts: &facts,
+        };
+        to(&self.policy, &question)
     }
 
     /// The answer and the policies that made it, in short.

@@ -121,6 +121,7 @@ fn key(policy: &str) -> Key {
         created: Clock::default().now(),
         deletion: None,
         policy: policy.parse().unwrap(),
+        tags: std::collections::BTreeMap::new(),
     }
 }
 

@@ -1,0 +1,95 @@
+//! Which facts a policy asks for beyond those that every call brings along, told from its text: what
+//! costs a call to AWS is looked up only where a policy that is about the call looks at it.
+
+use std::sync::Arc;
+
+use cedar_policy_core::{
+    ast::{BinaryOp, Expr, ExprKind, Literal, Policy, Value, ValueKind, Var},
+    evaluator::Evaluator,
+    extensions::Extensions,
+};
+
+use super::request::Asked;
+use crate::domain::authorization::{PreviousKey, Question, Wants};
+
+/// The member of the context that is the key in force before.
+pub(super) const PREVIOUS: &str = "previous";
+
+/// The policies of a slice that ask for more.
+#[derive(Debug, Default)]
+pub(super) struct Askers {
+    key_tags: Vec<Policy>,
+    previous_key: Vec<Policy>,
+}
+
+// === impl Askers ===
+
+impl Askers {
+    /// Looks through one more policy.
+    pub(super) fn add(&mut self, policy: &Policy) {
+        let asks = |what: fn(&Expr) -> bool| {
+            policy.non_scope_constraints().is_some_and(|expression| expression.subexpressions().any(what))
+        };
+        if asks(looks_at_key_tags) {
+            self.key_tags.push(policy.clone());
+        }
+        if asks(looks_at_previous) {
+            self.previous_key.push(policy.clone());
+        }
+    }
+
+    /// What is asked for and not told, by policies whose scope the call is in.
+    pub(super) fn untold(&self, question: &Question<'_>, asked: &Asked) -> Wants {
+        let mut wants = Wants::default();
+        if question.key.is_some() && question.facts.key_tags.is_none() {
+            wants.key_tags = concerned(&self.key_tags, asked);
+        }
+        if question.action.changes() && question.facts.previous_key == PreviousKey::Unknown {
+            wants.previous_key = concerned(&self.previous_key, asked);
+        }
+        wants
+    }
+}
+
+/// The ids of those whose principal, action and resource are those of the call.
+fn concerned(policies: &[Policy], asked: &Asked) -> Vec<Arc<str>> {
+    if policies.is_empty() {
+        return Vec::new();
+    }
+    let evaluator = Evaluator::new(asked.request.clone(), &asked.entities, Extensions::all_available());
+    let about = |policy: &&Policy| {
+        let scope = [
+            policy.principal_constraint().as_expr(),
+            policy.action_constraint().as_expr(),
+            policy.resource_constraint().as_expr(),
+        ];
+        // What cannot be told is taken for a yes: then the fact is looked up, and evaluation fails as ever.
+        scope.iter().all(|part| evaluator.interpret(part, policy.env()).map_or(true, |value| is_true(&value)))
+    };
+    policies.iter().filter(about).map(|policy| Arc::from(policy.id().as_ref())).collect()
+}
+
+/// Tags of anything but the caller, whose tags are claims and at hand.
+fn looks_at_key_tags(expression: &Expr) -> bool {
+    if let ExprKind::BinaryApp { op: BinaryOp::HasTag | BinaryOp::GetTag, arg1, .. } = expression.expr_kind()
+    {
+        return !matches!(arg1.expr_kind(), ExprKind::Var(Var::Principal));
+    }
+    false
+}
+
+fn looks_at_previous(expression: &Expr) -> bool {
+    let kind = expression.expr_kind();
+    if let ExprKind::GetAttr { attr, .. } | ExprKind::HasAttr { attr, .. } = kind {
+        return attr == PREVIOUS;
+    }
+    if let ExprKind::ExtHasAttr { attrs, .. } = kind {
+        return attrs.iter().any(|attr| attr == PREVIOUS);
+    }
+    false
+}
+
+/// Whether the value is `true`.
+pub(super) fn is_true(value: &Value) -> bool {
+    matches!(value.value_kind(), ValueKind::Lit(Literal::Bool(true)))
+}

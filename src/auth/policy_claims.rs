@@ -1,0 +1,79 @@
+//! The claims of a token that policies may see: those that the issuer's settings list, as texts.
+//!
+//! A claim of another shape, or a larger one, refuses the token: left out, it would be missed by the
+//! policies that forbid by it.
+
+use serde_json::Value;
+
+use super::{ClaimPath, Flaw, json::Members};
+use crate::domain::principal::PolicyClaims;
+
+/// Most texts of one claim.
+const MAX_TEXTS: usize = 64;
+/// Longest text of a claim, in bytes.
+const MAX_TEXT: usize = 256;
+
+/// The claims at these paths, where the token has them.
+pub(super) fn read(claims: &Members, paths: &[ClaimPath]) -> Result<PolicyClaims, Flaw> {
+    let found = paths.iter().filter_map(|path| Some((path, path.find(claims)?)));
+    let read = found
+        .map(|(path, value)| Ok((path.to_string().into(), texts(value).ok_or(Flaw::PolicyClaimMalformed)?)));
+    read.collect()
+}
+
+/// A text, a number or a truth value, or a list of them.
+fn texts(value: &Value) -> Option<Box<[Box<str>]>> {
+    match value {
+        Value::Array(list) if list.len() <= MAX_TEXTS => list.iter().map(text).collect(),
+        Value::Array(_) => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            Some([text(value)?].into())
+        }
+    }
+}
+
+fn text(value: &Value) -> Option<Box<str>> {
+    match value {
+        Value::String(text) => (text.len() <= MAX_TEXT).then(|| text.as_str().into()),
+        Value::Number(number) => Some(number.to_string().into()),
+        Value::Bool(truth) => Some(truth.to_string().into()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(json: &str, path: &str) -> Result<Vec<String>, Flaw> {
+        let claims = super::super::json::object(json.as_bytes()).unwrap();
+        let read = read(&claims, &[path.parse().unwrap()])?;
+        let one: Vec<_> = read.iter().flat_map(|(_, texts)| texts.iter().map(ToString::to_string)).collect();
+        Ok(one)
+    }
+
+    #[test]
+    fn a_claim_is_seen_as_its_texts() {
+        for (json, path, texts) in [
+            (r#"{"a":"x"}"#, "a", vec!["x"]),
+            (r#"{"a":["x","y"]}"#, "a", vec!["x", "y"]),
+            (r#"{"a":{"b":7}}"#, "a.b", vec!["7"]),
+            (r#"{"a":true}"#, "a", vec!["true"]),
+            (r#"{"a":[]}"#, "a", vec![]),
+            (r#"{"a":"x"}"#, "b", vec![]),
+        ] {
+            assert_eq!(seen(json, path).unwrap(), texts, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_claim_that_would_be_seen_in_part_only_refuses_the_token() {
+        let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(MAX_TEXT + 1));
+        let many = format!(r#"{{"a":[{}]}}"#, vec!["1"; MAX_TEXTS + 1].join(","));
+        for json in
+            [r#"{"a":null}"#, r#"{"a":{"b":1}}"#, r#"{"a":["x",null]}"#, r#"{"a":[["x"]]}"#, &long, &many]
+        {
+            assert_eq!(seen(json, "a"), Err(Flaw::PolicyClaimMalformed), "{json}");
+        }
+    }
+}

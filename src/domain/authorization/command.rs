@@ -1,0 +1,101 @@
+//! The commands that policy can be asked about.
+
+use super::Command;
+use crate::domain::{
+    arn::KmsKeyArn,
+    association::{
+        AssociateKmsKey, CheckKeyAssociation, DisassociateKmsKey, GetKeyAssociation, ListKeyAssociations,
+        Place, Target, TestAccess,
+    },
+    call::Action,
+};
+
+impl Command for AssociateKmsKey {
+    fn action(&self) -> Action {
+        Action::AssociateKmsKey
+    }
+    fn place(&self) -> &Place {
+        &self.resource.place
+    }
+    fn target(&self) -> Option<&Target> {
+        Some(&self.resource.target)
+    }
+    fn key(&self) -> Option<&KmsKeyArn> {
+        Some(&self.key)
+    }
+}
+
+impl Command for DisassociateKmsKey {
+    fn action(&self) -> Action {
+        Action::DisassociateKmsKey
+    }
+    fn place(&self) -> &Place {
+        &self.resource.place
+    }
+    fn target(&self) -> Option<&Target> {
+        Some(&self.resource.target)
+    }
+    fn key(&self) -> Option<&KmsKeyArn> {
+        None
+    }
+}
+
+impl Command for CheckKeyAssociation {
+    fn action(&self) -> Action {
+        Action::CheckKeyAssociation
+    }
+    fn place(&self) -> &Place {
+        &self.resource.place
+    }
+    fn target(&self) -> Option<&Target> {
+        Some(&self.resource.target)
+    }
+    fn key(&self) -> Option<&KmsKeyArn> {
+        None
+    }
+}
+
+impl Command for GetKeyAssociation {
+    fn action(&self) -> Action {
+        Action::GetKeyAssociation
+    }
+    fn place(&self) -> &Place {
+        &self.resource.place
+    }
+    fn target(&self) -> Option<&Target> {
+        Some(&self.resource.target)
+    }
+    fn key(&self) -> Option<&KmsKeyArn> {
+        None
+    }
+}
+
+impl Command for ListKeyAssociations {
+    fn action(&self) -> Action {
+        Action::ListKeyAssociations
+    }
+    fn place(&self) -> &Place {
+        &self.place
+    }
+    fn target(&self) -> Option<&Target> {
+        None
+    }
+    fn key(&self) -> Option<&KmsKeyArn> {
+        None
+    }
+}
+
+impl Command for TestAccess {
+    fn action(&self) -> Action {
+        Action::TestAccess
+    }
+    fn place(&self) -> &Place {
+        &self.place
+    }
+    fn target(&self) -> Option<&Target> {
+        None
+    }
+    fn key(&self) -> Option<&KmsKeyArn> {
+        None
+    }
+}

@@ -1,0 +1,44 @@
+//! Log lines of a call say which call.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use tracing::Instrument as _;
+
+use super::*;
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_of_a_change_on_its_own_task_names_the_request_too() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber =
+        tracing_subscriber::fmt().json().with_span_list(false).with_writer(move || writer.clone()).finish();
+    let _until_the_end = tracing::subscriber::set_default(subscriber);
+    let world = world();
+    world.audit.fail();
+    let span = tracing::error_span!("call", request_id = "the-request");
+    world.associate(ALL, ask("/app/web")).instrument(span).await.unwrap_err();
+    let told = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(told.contains("nothing was sent to AWS"), "{told}");
+    for line in told.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["span"]["request_id"], "the-request", "{line}");
+    }
+}

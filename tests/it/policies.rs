@@ -1,0 +1,170 @@
+//! An operator's policies through the whole service: by the tags of a key, the claims of a token and the
+//! key before.
+
+use std::collections::BTreeMap;
+
+use logkey::{
+    proto::{CheckKeyAssociationRequest, Outcome, check_key_association_request::Target},
+    sandbox::seed::{AccountSeed, KeySeed, PolicyText},
+};
+use serde_json::json;
+use tonic::Code;
+
+use crate::harness::{ALL, Caller, GROUP, PAYMENTS, Plan, REGION, Service, key, reason, tenant};
+
+/// The account of a tenant whose keys have tags, and its log group.
+const CARDS: &str = "777788889999";
+const CARD_GROUP: &str = "/cards/api";
+
+const ONLY_PCI: &str = r#"@id("only-pci")
+forbid (principal, action == LogKey::Action::"AssociateKmsKey", resource)
+unless { context has key && context.key.hasTag("data-class") && context.key.getTag("data-class") == "pci" };"#;
+
+fn tagged(id: &str, class: &str) -> KeySeed {
+    KeySeed {
+        id: id.to_owned(),
+        region: REGION.to_owned(),
+        tags: BTreeMap::from([("data-class".to_owned(), class.to_owned())]),
+        ..KeySeed::default()
+    }
+}
+
+/// A key whose tags nobody may read, with the right one.
+fn silent() -> KeySeed {
+    let root = format!("arn:aws:iam::{CARDS}:root");
+    let policy = json!({ "Version": "2012-10-17", "Statement": [
+        { "Effect": "Allow", "Principal": { "AWS": root }, "Action": "kms:*", "Resource": "*" },
+        { "Effect": "Deny", "Principal": "*", "Action": "kms:ListResourceTags", "Resource": "*" },
+    ] });
+    KeySeed { policy: Some(PolicyText::Document(policy)), ..tagged("silent", "pci") }
+}
+
+/// A service with one more tenant, whose keys have tags.
+async fn guarded(policy: &str) -> Service {
+    let furnished = |account: AccountSeed| {
+        account
+            .role("LogKeyAssociator", "cards-external-id")
+            .log_group(REGION, CARD_GROUP)
+            .log_group(REGION, "/shared/by-nobody")
+            .key_with(tagged("pci", "pci"))
+            .key_with(tagged("open", "open"))
+            .key_with(silent())
+            .key(REGION, "bare", "allow-both")
+    };
+    let limits = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
+    let tenants = tenant("cards", CARDS, limits) + &tenant("payments", PAYMENTS, limits);
+    Plan::default().aws(|aws| aws.account(CARDS, furnished)).tenants(&tenants).policies(policy).start().await
+}
+
+fn card_key(id: &str) -> String {
+    format!("arn:aws:kms:{REGION}:{CARDS}:key/{id}")
+}
+
+async fn check(caller: &Caller, key: &str) -> Vec<(String, Outcome, String)> {
+    let target = Some(Target::LogGroupName(CARD_GROUP.into()));
+    let message = CheckKeyAssociationRequest { target, kms_key_id: key.into(), ..Default::default() };
+    let told = caller.keys().check_key_association(caller.request(message)).await.unwrap().into_inner();
+    told.checks
+        .into_iter()
+        .map(|check| (check.name.clone(), check.outcome(), check.remedy_document))
+        .collect()
+}
+
+#[tokio::test]
+async fn only_keys_with_the_tag_are_set_and_a_row_of_changes_reads_tags_once() {
+    let service = guarded(ONLY_PCI).await;
+    let caller = service.caller("cards", ALL);
+    for _ in 0..3 {
+        caller.associate(CARD_GROUP, &card_key("pci")).await.unwrap();
+    }
+    assert_eq!(service.reached("ListResourceTags").len(), 1);
+    for id in ["open", "bare"] {
+        let refused = caller.associate(CARD_GROUP, &card_key(id)).await.unwrap_err();
+        assert_eq!((refused.code(), &*reason(&refused)), (Code::PermissionDenied, "NOT_ALLOWED"), "{id}");
+        assert!(format!("{refused:?}").contains("only-pci"), "{refused:?}");
+    }
+    assert_eq!(service.reached("AssociateKmsKey").len(), 3);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn tags_that_cannot_be_read_refuse_the_change_and_say_why() {
+    let service = guarded(ONLY_PCI).await;
+    let caller = service.caller("cards", ALL);
+    let refused = caller.associate(CARD_GROUP, &card_key("silent")).await.unwrap_err();
+    assert_eq!(reason(&refused), "ROLE_LACKS_KMS_PERMISSION", "{refused:?}");
+    assert!(refused.message().contains("only-pci"), "{refused:?}");
+    assert!(service.reached("AssociateKmsKey").is_empty());
+    let told = check(&caller, &card_key("silent")).await;
+    let (name, outcome, document) = &told[0];
+    assert_eq!((&**name, *outcome), ("TENANT_POLICY", Outcome::Failed));
+    assert!(document.contains("kms:ListResourceTags"), "{document}");
+    assert_eq!(check(&caller, &card_key("pci")).await[0].1, Outcome::Passed);
+    assert_eq!(check(&caller, &card_key("open")).await[0].1, Outcome::Failed);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_looked_up_for_a_tenant_whose_policies_do_not_ask_or_for_what_it_may_not_see() {
+    let service =
+        guarded(&ONLY_PCI.replace("(principal,", "(principal in LogKey::Tenant::\"orders\",")).await;
+    service.caller("cards", ALL).associate(CARD_GROUP, &card_key("bare")).await.unwrap();
+    assert!(service.reached("ListResourceTags").is_empty());
+    service.stop().await;
+    let service = guarded(ONLY_PCI).await;
+    let hidden =
+        service.caller("cards", ALL).associate("/shared/by-nobody", &card_key("pci")).await.unwrap_err();
+    assert_eq!(reason(&hidden), "LOG_GROUP_NOT_FOUND");
+    assert_eq!(service.sandbox.sandbox().journal().len(), 0);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_policy_goes_by_a_claim_of_the_token() {
+    let policy = r#"@id("risk-only") forbid (principal, action in LogKey::Action::"Change", resource)
+        unless { principal.hasTag("org.team") && principal.getTag("org.team").contains("risk") };"#;
+    let service = Plan::default().policies(policy).issuer("policy_claims = [\"org.team\"]").start().await;
+    let caller = |team: serde_json::Value| {
+        let token = service.issuer.token_with("payments", ALL, &[("org", json!({ "team": team }))]);
+        Caller::new(service.channel(), &token)
+    };
+    caller(json!("risk")).associate(GROUP, &key("good")).await.unwrap();
+    caller(json!(["sales", "risk"])).associate(GROUP, &key("good")).await.unwrap();
+    for other in [json!("sales"), json!([])] {
+        let refused = caller(other).associate(GROUP, &key("good")).await.unwrap_err();
+        assert_eq!(reason(&refused), "NOT_ALLOWED");
+    }
+    let refused = caller(json!({ "risk": true })).associate(GROUP, &key("good")).await.unwrap_err();
+    assert_eq!(reason(&refused), "TOKEN_INVALID", "a claim that cannot be shown whole");
+    assert_eq!(service.reached("AssociateKmsKey").len(), 2);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_policy_goes_by_the_key_before_as_aws_has_it() {
+    let policy = format!(
+        r#"@id("stays") forbid (principal, action in LogKey::Action::"Change", resource)
+           when {{ context has previous && context.previous.arn == "{}" }};"#,
+        key("next")
+    );
+    let service = Plan::default().policies(&policy).start().await;
+    let caller = service.caller("payments", ALL);
+    caller.associate(GROUP, &key("good")).await.unwrap();
+    caller.associate(GROUP, &key("next")).await.unwrap();
+    assert_eq!(reason(&caller.associate(GROUP, &key("good")).await.unwrap_err()), "NOT_ALLOWED");
+    assert_eq!(reason(&caller.disassociate(GROUP).await.unwrap_err()), "NOT_ALLOWED");
+    assert_eq!(service.reached("AssociateKmsKey").len(), 2);
+    assert!(service.reached("DisassociateKmsKey").is_empty());
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_policy_can_forbid_what_needs_no_aws_too() {
+    let policy = r#"@id("blind") forbid (principal in LogKey::Tenant::"orders",
+        action in [LogKey::Action::"Self", LogKey::Action::"Setup"], resource);"#;
+    let service = Plan::default().policies(policy).start().await;
+    service.caller("payments", ALL).who_am_i().await.unwrap();
+    let refused = service.caller("orders", ALL).who_am_i().await.unwrap_err();
+    assert_eq!(reason(&refused), "NOT_ALLOWED");
+    service.stop().await;
+}
