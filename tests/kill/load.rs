@@ -23,7 +23,10 @@ use tonic::{
 };
 use tonic_types::StatusExt as _;
 
-use crate::world::{ACCOUNTS, HOT, KEYS, REGION, World};
+use crate::{
+    process::until,
+    world::{ACCOUNTS, HOT, KEYS, REGION, World},
+};
 
 /// How long a caller rests where nobody answers.
 const REST: Duration = Duration::from_millis(5);
@@ -133,6 +136,12 @@ impl Load {
     /// How many calls were answered by the service so far.
     pub(crate) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many more calls were answered: on a busy machine, time alone says nothing.
+    pub(crate) async fn goes_on(&self, more: u64) {
+        let before = self.answered();
+        until("answers", async || self.answered() >= before + more).await;
     }
 
     /// Waits for the calls under way; tells what everyone was told.

@@ -96,13 +96,14 @@ impl Run {
     }
 
     /// One round: now and then the service is killed while it starts; then under load.
-    async fn round(&mut self) {
+    async fn round(&mut self, load: &Load) {
         if self.rng.random_ratio(1, 4) {
             let (process, moment) = (self.spawn(), self.moment(0..400));
             self.kill(process, moment).await;
         }
         let process = self.start().await;
-        let moment = self.moment(20..700);
+        load.goes_on(1).await;
+        let moment = self.moment(0..600);
         self.kill(process, moment).await;
     }
 
@@ -136,7 +137,7 @@ impl Run {
 async fn killed(mut run: Run, seed: u64, count: u32) -> Result<Joined, Vec<Flaw>> {
     let load = Load::start(&run.world, CALLERS, seed);
     for round in 0..count {
-        run.round().await;
+        run.round(&load).await;
         if round % 10 == 9 {
             eprintln!("{} rounds, {} calls answered", round + 1, load.answered());
         }
@@ -177,7 +178,7 @@ async fn a_disk_that_only_says_that_it_synced_is_found_out() {
     let process = run.start().await;
     disk.syncs(Syncs::Lie);
     let load = Load::start(&run.world, CALLERS, seed);
-    crate::process::until("answers", async || load.answered() > 100).await;
+    load.goes_on(100).await;
     run.answers = load.stop().await;
     process.kill();
     disk.cut_power(Leaves::Nothing, &mut run.rng);
@@ -194,7 +195,8 @@ async fn told_to_end_under_load_it_records_every_outcome() {
     let load = Load::start(&run.world, CALLERS, seed);
     for _ in 0..rounds(3) {
         let process = run.start().await;
-        tokio::time::sleep(run.moment(20..500)).await;
+        load.goes_on(1).await;
+        tokio::time::sleep(run.moment(0..500)).await;
         assert!(process.terminate().await.success());
     }
     let process = run.start().await;

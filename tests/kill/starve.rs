@@ -107,7 +107,7 @@ fn fresh(world: &World, account: usize) -> Change {
 async fn goes_away_and_comes_back(run: &mut Run, trouble: &dyn Trouble, seed: u64) -> Process {
     let process = run.start().await;
     let load = Load::start(&run.world, CALLERS, seed);
-    until("answers", async || load.answered() > 50).await;
+    load.goes_on(50).await;
     trouble.begin();
     until("a 503", async || readiness(&run.world).await == 503).await;
     run.answers.extend(load.stop().await);
@@ -184,7 +184,7 @@ async fn a_sync_that_failed_once_is_not_trusted_when_it_is_tried_again() {
     let load = Load::start(&run.world, CALLERS, seed);
     for _ in 0..rounds(5) {
         let process = run.start().await;
-        tokio::time::sleep(run.moment(20..300)).await;
+        load.goes_on(10).await;
         disk.syncs(Syncs::FailOnce);
         let moment = run.moment(0..300);
         run.kill(process, moment).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     load::Load,
-    process::{Process, until},
+    process::Process,
     rounds::{Run, Storage},
     seed,
     world::{World, free},
@@ -17,7 +17,7 @@ async fn a_second_process_is_refused_until_the_first_is_killed() {
     let mut run = Run::new(World::new().await.troubled(), Storage::Plain, seed);
     let first = run.start().await;
     let load = Load::start(&run.world, 4, seed);
-    until("answers", async || load.answered() > 10).await;
+    load.goes_on(10).await;
     let (grpc, admin) = (free(), free());
     let elsewhere =
         [("LOGKEY__SERVER__LISTEN", grpc.to_string()), ("LOGKEY__SERVER__ADMIN_LISTEN", admin.to_string())];
@@ -26,8 +26,7 @@ async fn a_second_process_is_refused_until_the_first_is_killed() {
     let told = std::fs::read_to_string(run.world.path("stderr")).unwrap();
     assert!(told.contains("in use by another process"), "{told}");
     // The first took no harm, and its end by force leaves nothing in the way.
-    let answered = load.answered();
-    until("more answers", async || load.answered() > answered + 10).await;
+    load.goes_on(10).await;
     run.kill(first, Duration::ZERO).await;
     let mut second = Process::spawn(&run.world, &elsewhere);
     second.ready_at(&run.world, admin).await;
