@@ -24,7 +24,9 @@ use logkey::{
 use sqlx::Connection as _;
 use tempfile::TempDir;
 
-const ORIGIN: &str = "logkey.test/audit";
+use crate::process::logkey;
+
+const ORIGIN: &str = "logkey";
 
 struct Counting(std::sync::atomic::AtomicI64);
 
@@ -420,4 +422,57 @@ async fn what_is_settled_is_written_down_so_that_a_start_need_not_read_the_whole
     open.close().await;
     let settled = log.value("SELECT value FROM fact WHERE name = 'settled_before'").await;
     assert!((2999..=3001).contains(&settled), "{settled}");
+}
+
+#[tokio::test]
+async fn the_command_moves_events_out_and_says_what_it_could_not_tell_without_them() {
+    let (log, out) = (Log::new(), tempfile::tempdir().unwrap());
+    let ids = log.grow(600).await;
+    let (store, folder) = (log.config().url, out.path().to_str().unwrap());
+    let logkey = |arguments: &[&str]| {
+        let done = logkey(&[&["audit"], arguments, &["--store", &store]].concat()).output().unwrap();
+        let told = String::from_utf8(done.stdout).unwrap() + &String::from_utf8(done.stderr).unwrap();
+        (done.status.code().unwrap(), told)
+    };
+    let (code, told) = logkey(&["archive", "--older-than", "1d", "--out", folder]);
+    assert_eq!((code, told), (0, format!("512 events moved out; {folder} holds the first 512 of the log\n")));
+    let (code, told) = logkey(&["verify"]);
+    assert_eq!(code, 2, "{told}");
+    assert!(
+        told.contains("could not be told of events 1 to 512: name their archive with --archive"),
+        "{told}"
+    );
+    let (code, told) = logkey(&["verify", "--archive", folder]);
+    assert_eq!(code, 0, "{told}");
+    assert!(told.contains("\nwhole: 601 events"), "{told}");
+    let id = ids[7].to_string();
+    assert_eq!(logkey(&["prove", &id]).0, 1);
+    let (code, told) = logkey(&["prove", &id, "--archive", folder]);
+    assert!(code == 0 && told.starts_with("c2sp.org/tlog-proof@v1\nindex 7\n"), "{told}");
+    // Gone from the store, and the event that says so made to say more: changed.
+    log.tamper("DELETE FROM event WHERE seq <= 520").await;
+    let (code, told) = logkey(&["verify", "--archive", folder]);
+    assert_eq!(code, 1, "{told}");
+    assert!(told.contains("events 513 to 520 were removed"), "{told}");
+
+    // A new key, with the service stopped.
+    let other = Log::new();
+    other.grow(3).await;
+    let old = SigningKey::open(&other.key_file(), ORIGIN).unwrap().verifier().to_owned();
+    let store = other.config().url;
+    let audit = |arguments: &[&str]| {
+        let done =
+            crate::process::logkey(&[&["audit"], arguments, &["--store", &store]].concat()).output().unwrap();
+        let told = String::from_utf8(done.stdout).unwrap() + &String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(0), "{told}");
+        told
+    };
+    let told = audit(&["rotate-key"]);
+    assert!(told.contains("it signs from here on, and the old key beside it"), "{told}");
+    let told = audit(&["rotate-key", "--end"]);
+    let new = SigningKey::open(&other.key_file(), ORIGIN).unwrap().verifier().to_owned();
+    assert!(told.contains(&new) && new != old, "{told}");
+    for key in [&old, &new] {
+        assert!(audit(&["verify", "--verifier", key]).contains("whole: 4 events"));
+    }
 }

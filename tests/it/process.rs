@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use logkey::audit::checkpoint::{self, SigningKey};
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -51,7 +52,7 @@ fn settings(folder: &Path, grpc: SocketAddr, admin: SocketAddr) -> String {
 /// A service of its own process; killed when it is dropped.
 struct Process {
     child: Child,
-    _folder: TempDir,
+    folder: TempDir,
     config: String,
     grpc: SocketAddr,
     admin: SocketAddr,
@@ -70,7 +71,7 @@ impl Process {
         std::fs::write(&config, format!("{above}{usual}{below}")).unwrap();
         let mut command = logkey(&["serve", "--config", &config]);
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let process = Self { child, _folder: folder, config, grpc, admin };
+        let process = Self { child, folder, config, grpc, admin };
         let endpoint = Endpoint::from_shared(format!("http://{grpc}")).unwrap();
         for _ in 0..LOOKS {
             if let Ok(channel) = endpoint.connect().await {
@@ -94,6 +95,10 @@ impl Process {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!("{metric} does not come");
+    }
+
+    fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     fn signal(&self, signal: &str) {
@@ -267,7 +272,7 @@ async fn a_changed_file_is_taken_over_without_being_asked() {
 }
 
 #[tokio::test]
-async fn a_new_tenant_in_an_empty_folder_and_a_changed_secret_are_taken_over_too() {
+async fn a_new_tenant_in_an_emptyfolder_and_a_changed_secret_are_taken_over_too() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("payments.external-id");
     std::fs::write(&secret, "first").unwrap();
@@ -376,4 +381,44 @@ async fn every_line_about_a_call_names_its_request() {
         line.get("grpc.code").is_some() && line["span"]["request_id"].as_str().is_none_or(str::is_empty)
     };
     assert!(!lines.iter().any(|line| nameless(&line)), "{told}");
+}
+
+#[tokio::test]
+async fn a_running_service_takes_another_key_and_is_not_archived_under_its_feet() {
+    let process = Process::serve().await;
+    let key = checkpoint::key_beside(&process.folder().join("logkey.db"));
+    let old = SigningKey::open(&key, "logkey").unwrap().verifier().to_owned();
+    let audit = |arguments: &[&str]| {
+        let done = output(&[&["audit"], arguments, &["--config", &process.config]].concat());
+        (done.status.code(), text(&done.stdout) + &text(&done.stderr))
+    };
+    let (code, told) = audit(&["rotate-key"]);
+    assert!(code == Some(0) && told.contains("the service runs: send it SIGHUP"), "{told}");
+    let (code, told) = audit(&["rotate-key", "--end"]);
+    assert!(code == Some(1) && told.contains("does not sign yet"), "{told}");
+    process.signal("-HUP");
+    let mut ended = false;
+    for _ in 0..LOOKS {
+        ended = audit(&["rotate-key", "--end"]).0 == Some(0);
+        if ended {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(ended, "the new key does not sign");
+    let archive = process.folder().join("archive");
+    let (code, told) = audit(&["archive", "--older-than", "1d", "--out", archive.to_str().unwrap()]);
+    assert!(code == Some(1) && told.contains("in use by another process"), "{told}");
+    process.signal("-HUP");
+    process.until_metric("logkey_reloads_total{outcome=\"taken\"} 2").await;
+    let new = SigningKey::open(&key, "logkey").unwrap().verifier().to_owned();
+    assert_ne!(old, new);
+    for known in [&old, &new] {
+        let (code, told) = audit(&["verify", "--verifier", known]);
+        assert!(code == Some(0) && told.starts_with("whole: "), "{told}");
+    }
+    let (_, told) = audit(&["list", "--action", "RotateKey", "--json"]);
+    assert!(told.lines().count() == 1 && told.contains(&old) && told.contains(&new), "{told}");
+    process.signal("-TERM");
+    assert_eq!(process.end().0, Some(0));
 }

@@ -51,6 +51,16 @@ claim "sumdb finds the entries, the tiles and a proof of each under the signed r
 claim "sumdb finds the log to continue the older one" tlog "$work/out" "$work/older/checkpoint"
 claim "tessera's fsck finds the export sound" sound "$work/out"
 
+claim "another key takes over" logkey rotate-key
+"$bin/examples/audit_log" "$work/log" 10 || exit 1
+claim "whoever knows the old key can follow" logkey verify --verifier "$work/older/verifier.key" --checkpoint "$work/older/checkpoint"
+claim "the old key signs no more" logkey rotate-key --end
+"$bin/examples/audit_log" "$work/log" 10 || exit 1
+logkey export --out "$work/rotated" >/dev/null || exit 1
+claim "the old key leads to the new one" logkey verify --verifier "$work/older/verifier.key"
+claim "sumdb finds everything under the root that the new key signed" tlog "$work/rotated"
+claim "tessera's fsck finds the export sound" sound "$work/rotated"
+
 cp -r "$work/out" "$work/changed"
 bundle=$(find "$work/changed/tile/entries" -type f | sort | head -1)
 sed -i 's/Informational/Unimportant!!/' "$bundle"

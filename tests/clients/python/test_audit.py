@@ -8,7 +8,7 @@ from google.protobuf import message_factory
 
 ACCOUNT = "111122223333"
 KEY = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/11111111-1111-4111-8111-111111111111"
-GROUP = {"account_id": ACCOUNT, "region": "us-east-1", "log_group_name": "/payments/audited"}
+GROUP = {"account_id": ACCOUNT, "region": "us-east-1", "log_group_name": "/payments/grpcurl"}
 
 
 def node(left, right):
