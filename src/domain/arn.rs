@@ -262,6 +262,8 @@ impl<'t> Parts<'t> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -332,6 +334,61 @@ mod tests {
             ("/app/web".into(), Malformed),
         ] {
             assert_eq!(text.parse::<ResourceArn>(), Err(why), "{text:?}");
+        }
+    }
+
+    /// Texts that are ARNs, or nearly: each part is right or wrong by itself.
+    fn nearly_an_arn() -> impl Strategy<Value = String> {
+        let partition = prop_oneof!["aws", "aws-cn", "aws-us-gov", "aws-x", ""];
+        let service = prop_oneof!["kms", "logs", "s3", ""];
+        let region = prop_oneof!["eu-west-1", "cn-north-1", "us-gov-west-1", "[a-z0-9-]{0,12}"];
+        let account = prop_oneof!["[0-9]{12}", "[0-9a-z]{0,13}"];
+        let resource = prop_oneof![
+            "key/[a-z0-9-]{0,36}",
+            "alias/[A-Za-z0-9/_-]{0,20}",
+            "log-group:[A-Za-z0-9./_#:*-]{0,30}",
+            Just("query-result:*".to_owned()),
+            "\\PC{0,20}",
+        ];
+        (partition, service, region, account, resource).prop_map(
+            |(partition, service, region, account, resource)| {
+                format!("arn:{partition}:{service}:{region}:{account}:{resource}")
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_is_shown_as_it_was_said_and_read_again_alike(text in nearly_an_arn()) {
+            if let Ok(arn) = text.parse::<ResourceArn>() {
+                prop_assert_eq!(arn.to_string(), text.as_str());
+                prop_assert_eq!(arn.to_string().parse(), Ok(arn));
+            }
+            if let Ok(key) = text.parse::<KmsKeyId>() {
+                prop_assert_eq!(key.to_string(), text.as_str());
+                prop_assert_eq!(key.to_string().parse(), Ok(key));
+            }
+        }
+
+        #[test]
+        fn the_parts_of_an_arn_are_those_that_stand_in_it(text in nearly_an_arn()) {
+            let parts: Vec<&str> = text.splitn(6, ':').collect();
+            if let Ok(arn) = text.parse::<KmsKeyArn>() {
+                let own = [arn.partition().as_str(), "kms", arn.region().as_str(), arn.account().as_str()]
+                    .map(str::to_owned);
+                prop_assert_eq!(&own[..], &parts[1..5]);
+                prop_assert_eq!(format!("key/{}", arn.key_id()), parts[5]);
+            }
+            if let Ok(ResourceArn { partition, region, account, .. }) = text.parse() {
+                let own = [partition.as_str(), "logs", region.as_str(), account.as_str()].map(str::to_owned);
+                prop_assert_eq!(&own[..], &parts[1..5]);
+            }
+        }
+
+        #[test]
+        fn no_text_is_two_kinds_of_thing(text in prop_oneof![nearly_an_arn(), "\\PC{0,40}"]) {
+            let (key, resource) = (text.parse::<KmsKeyId>(), text.parse::<ResourceArn>());
+            prop_assert!(key.is_err() || resource.is_err());
         }
     }
 }

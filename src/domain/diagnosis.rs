@@ -236,15 +236,31 @@ pub fn tenant_policy(decision: Result<(), &Denial>, resource: &Resource, key: &K
     }
 }
 
+/// The key of query results by this service's own record, where it has one: AWS has no call that tells.
+#[must_use]
+pub fn recorded(known: Option<Option<KmsKeyArn>>) -> Check {
+    let name = Name::CurrentAssociation;
+    match known {
+        None => Check::not_checked(
+            name,
+            "query results have no read interface at AWS, and nothing was set through this service: their key cannot be told from here",
+        ),
+        Some(Some(key)) => {
+            Check::passed(name, format!("by this service's own record, the key of query results is {key}"))
+        }
+        Some(None) => Check::passed(
+            name,
+            "by this service's own record, query results are under the AWS-owned default encryption",
+        ),
+    }
+}
+
 /// Whether the log group is there, takes a key, and which key it has.
 #[must_use]
 pub fn log_group(resource: &Resource, look: &Look<GroupSeen>) -> Vec<Check> {
     let name = match &resource.target {
         Target::LogGroup(name) => name,
-        Target::QueryResults => {
-            let detail = "query results have no read interface at AWS: their key cannot be told from here";
-            return vec![Check::not_checked(Name::CurrentAssociation, detail)];
-        }
+        Target::QueryResults => return vec![recorded(None)],
     };
     match look {
         Look::Found(GroupSeen { key, class }) => {

@@ -88,7 +88,27 @@ impl fmt::Debug for Pattern {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// What a pattern means, without a thought for time.
+    fn naive(pattern: &[u8], text: &[u8]) -> bool {
+        match (pattern, text) {
+            ([], []) => true,
+            ([b'*', rest @ ..], _) => (0..=text.len()).any(|skip| naive(rest, &text[skip..])),
+            ([a, pattern @ ..], [b, text @ ..]) => a == b && naive(pattern, text),
+            ([], [_, ..]) | ([_, ..], []) => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_means_what_a_naive_reading_says(pattern in "[ab/*]{1,8}", text in "[ab/]{0,10}") {
+            let matches = pattern.parse::<Pattern>().unwrap().matches(&text);
+            prop_assert_eq!(matches, naive(pattern.as_bytes(), text.as_bytes()));
+        }
+    }
 
     #[test]
     fn a_star_crosses_slashes_and_everything_else_is_literal() {

@@ -103,7 +103,12 @@ impl KeyBroker {
             }
         };
         checks.push(role(trail.assumed()));
-        checks.extend(diagnosis::log_group(resource, &group));
+        checks.extend(match &resource.target {
+            Target::LogGroup(_) => diagnosis::log_group(resource, &group),
+            Target::QueryResults => {
+                vec![diagnosis::recorded(self.known(resource).await.map(|known| known.key))]
+            }
+        });
         checks.extend(diagnosis::key_exists(requested, resource, &key));
         let Look::Found(metadata) = &key else { return Diagnosis { checks, key: None } };
         let arn = metadata.arn.clone();

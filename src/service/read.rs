@@ -121,7 +121,7 @@ impl KeyBroker {
         })
     }
 
-    async fn known(&self, resource: &Resource) -> Option<Known> {
+    pub(super) async fn known(&self, resource: &Resource) -> Option<Known> {
         let known = self.ports.history.known(std::slice::from_ref(resource)).await;
         known.inspect_err(|error| tracing::warn!(%error, "answering without our own record")).ok()?.pop()
     }
