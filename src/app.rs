@@ -267,6 +267,10 @@ impl App {
             self.started,
             self.settings.server.grpc.request_timeout,
         ));
+        let history = tokio::spawn({
+            let broker = self.broker.clone();
+            async move { broker.keep_history().await }
+        });
         let housekeeping = tokio::spawn(lifecycle::keep_house(
             Arc::clone(&self.own),
             Arc::clone(&self.pace),
@@ -286,6 +290,11 @@ impl App {
         self.tasks.close();
         if tokio::time::timeout(drain, self.tasks.wait()).await.is_err() {
             tracing::warn!(changes = self.tasks.len(), "changes were still under way at the end");
+        }
+        history.abort();
+        if let Err(error) = self.broker.flush_history().await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "what was last seen of keys is not kept");
         }
         if let Err(error) = self.record(Act::Stop, None).await {
             tracing::error!(error = &error as &dyn std::error::Error, "the stop is not recorded");

@@ -4,6 +4,7 @@
 mod access;
 mod associate;
 mod audit;
+mod before;
 mod caller;
 mod change;
 mod check;
@@ -12,16 +13,20 @@ mod disassociate;
 mod error;
 mod expect;
 mod facts;
+mod history;
 mod list;
 mod locate;
 mod onboarding;
 mod page;
 mod read;
+mod replay;
 mod role;
 mod serial;
 mod settle;
 mod trail;
+mod usage;
 mod validate;
+mod warn;
 
 use std::sync::Arc;
 
@@ -35,21 +40,24 @@ pub use self::{
     caller::CallerView,
     error::Error,
     list::Page,
+    usage::{Usage, Verdict},
+    warn::standing as warnings,
 };
 use crate::{
     domain::{
-        association::{KeyAssociation, Warning},
+        association::{KeyAssociation, Resource, Warning},
         audit::EventId,
         authorization::{About, Authorized, Command, Denial, Facts, Question},
         call::Call,
         principal::{Principal, Scope},
+        request::OwnId,
         tenant::Tenant,
     },
     ports::{
         AuditLog, Authorize, Clock, KeepHistory, KeyAssociations, KeyHistory, Keys, LogGroups, OpenChanges,
         Pace, RequestRecords, Roles, TenantDirectory, TenantQuota,
     },
-    service::{serial::Serial, trail::Trail},
+    service::{history::Seen, serial::Serial, trail::Trail, usage::Surveys},
 };
 
 /// Everything the use cases need from the world.
@@ -91,7 +99,12 @@ pub struct Ports {
 #[derive(Clone, Debug)]
 pub struct KeyBroker {
     ports: Ports,
-    serial: Arc<Serial>,
+    /// One change of a resource at a time.
+    serial: Arc<Serial<Resource>>,
+    /// One request under an id at a time.
+    requests: Arc<Serial<OwnId>>,
+    seen: Arc<Seen>,
+    surveys: Arc<Surveys>,
 }
 
 /// A change that was made.
@@ -121,7 +134,8 @@ impl KeyBroker {
     /// A broker over these ports.
     #[must_use]
     pub fn new(ports: Ports) -> Self {
-        Self { ports, serial: Arc::default() }
+        let (serial, requests) = (Arc::default(), Arc::default());
+        Self { ports, serial, requests, seen: Arc::default(), surveys: Arc::default() }
     }
 
     /// Records that a request was refused before it became a command: fields that cannot be used, a

@@ -1,5 +1,7 @@
 //! What a caller asks for, before it is known which account, Region and key are meant.
 
+use uuid::Uuid;
+
 use super::{
     arn::KmsKeyId,
     association::{KeyFilter, Reason, Target, UnresolvedPlace},
@@ -36,6 +38,8 @@ pub struct AskAssociate {
     pub expected: Option<ExpectedKey>,
     /// Make every check and change nothing.
     pub validate_only: bool,
+    /// The id that makes it safe to repeat.
+    pub request_id: Option<Uuid>,
 }
 
 /// Take a key away.
@@ -49,6 +53,8 @@ pub struct AskDisassociate {
     pub expected: Option<ExpectedKey>,
     /// Make every check and change nothing.
     pub validate_only: bool,
+    /// The id that makes it safe to repeat.
+    pub request_id: Option<Uuid>,
 }
 
 /// Diagnose a would-be association.
@@ -58,6 +64,19 @@ pub struct AskCheck {
     pub resource: UnresolvedResource,
     /// With which key.
     pub key: KmsKeyId,
+}
+
+/// Tell where a key matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskUsage {
+    /// Which key.
+    pub key: KmsKeyId,
+    /// Where to look; what is left away is everywhere that the key can be used.
+    pub place: UnresolvedPlace,
+    /// How many at most; 1 to 500.
+    pub page_size: usize,
+    /// The token of the page before, unverified; empty for the first.
+    pub unverified_page_token: Box<str>,
 }
 
 /// List log groups.

@@ -1,12 +1,13 @@
 //! What callers ask for and what they are told, as data.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
 use thiserror::Error;
 
 use super::{
     arn::{KmsKeyArn, KmsKeyId, ResourceArn},
     aws::{AccountId, Partition, Region},
+    history::FormerKey,
     key::KeyHealth,
     time::Timestamp,
 };
@@ -112,6 +113,15 @@ pub struct TestAccess {
     pub place: Place,
 }
 
+/// Tell where a key matters in this place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GetKeyUsage {
+    /// Where to look.
+    pub place: Place,
+    /// The key; none where it has to be looked up first.
+    pub key: Option<KmsKeyArn>,
+}
+
 /// Which key encrypts one resource, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyAssociation {
@@ -135,6 +145,8 @@ pub struct KeyAssociation {
     pub class: Option<Box<str>>,
     /// How long the log group keeps its events; none means for ever.
     pub retention: Option<Duration>,
+    /// The former keys that data still needs, the last one first.
+    pub former: Vec<FormerKey>,
     /// What this is based on.
     pub source: Source,
 }
@@ -179,7 +191,7 @@ pub enum KeyFilter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// A stable name for programs.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// A sentence for people.
     pub message: String,
 }

@@ -130,6 +130,28 @@ pub struct GroupSeen {
 // === impl Name ===
 
 impl Name {
+    /// Every check.
+    pub const ALL: [Self; 18] = [
+        Self::RoleKeyReadPermission,
+        Self::TenantPolicy,
+        Self::RoleAssumable,
+        Self::LogGroupNotReserved,
+        Self::LogGroupExists,
+        Self::LogGroupClass,
+        Self::KeyExists,
+        Self::KeyRegion,
+        Self::KeyState,
+        Self::KeySpec,
+        Self::KeyUsage,
+        Self::KeyManager,
+        Self::KeyPolicy,
+        Self::RoleKmsPermission,
+        Self::RoleLogsPermission,
+        Self::CurrentAssociation,
+        Self::RoleReadPermission,
+        Self::RoleNeedsExternalId,
+    ];
+
     /// The name callers see.
     #[must_use]
     pub fn as_str(self) -> &'static str {

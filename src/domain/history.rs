@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{
     arn::KmsKeyArn,
-    association::{Place, Resource, SETTLING, Target},
+    association::{Place, Resource, SETTLING, Source, Target},
+    key::KeyHealth,
     time::Timestamp,
 };
 
@@ -91,6 +92,38 @@ pub enum Protection {
     Over,
 }
 
+/// A former key that data still needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormerKey {
+    /// The key.
+    pub key: KmsKeyArn,
+    /// When it was first known to be set.
+    pub since: Timestamp,
+    /// When it was last known to be set.
+    pub seen: Timestamp,
+    /// How long data needs it.
+    pub protection: Protection,
+    /// Whether it can be used.
+    pub health: KeyHealth,
+    /// When it will be deleted, where that is scheduled.
+    pub deletion: Option<Timestamp>,
+}
+
+/// Something that a key protects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyUse {
+    /// What.
+    pub resource: Resource,
+    /// When the key was first known to be set.
+    pub since: Timestamp,
+    /// When it was last known to be set.
+    pub seen: Timestamp,
+    /// How long it is needed.
+    pub protection: Protection,
+    /// What this is based on.
+    pub source: Source,
+}
+
 /// One reading of every log group of a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {
@@ -159,6 +192,63 @@ pub fn protection(target: &Target, retention: Retention, replaced: Timestamp, no
 // === impl Known ===
 
 impl Known {
+    /// What is known once this was seen too; one that is older changes nothing.
+    #[must_use]
+    pub fn with(before: Option<Self>, sighting: &Sighting) -> Self {
+        let Sighting { resource, key, seen, created, retention } = sighting.clone();
+        let Some(mut known) = before else {
+            return Self {
+                resource,
+                key,
+                previous_key: None,
+                accepted: None,
+                since: seen,
+                seen,
+                created,
+                retention,
+                gone: None,
+                former: Vec::new(),
+            };
+        };
+        if seen < known.seen {
+            return known;
+        }
+        let made_anew = created.is_some_and(|created| created > known.seen);
+        if known.key != key {
+            let old = std::mem::replace(&mut known.key, key);
+            if let Some(old) = &old {
+                let earlier = known.former.iter().position(|former| former.key == *old);
+                let earlier = earlier.map(|at| known.former.swap_remove(at));
+                let since = earlier.map_or(known.since, |former| former.since.min(known.since));
+                known.former.push(Former { key: old.clone(), since, seen: known.seen, until: seen });
+            }
+            (known.previous_key, known.accepted, known.since) = (old, None, seen);
+        } else if made_anew {
+            (known.accepted, known.since) = (None, seen);
+        }
+        known.seen = seen;
+        known.created = created.or(known.created);
+        known.gone = None;
+        if retention != Retention::NotKnown {
+            known.retention = retention;
+        }
+        known
+    }
+
+    /// The former keys that data still needs, as an answer shows them.
+    #[must_use]
+    pub fn former_keys(&self, now: Timestamp) -> Vec<FormerKey> {
+        let shown = |(former, protection): (&Former, Protection)| FormerKey {
+            key: former.key.clone(),
+            since: former.since,
+            seen: former.seen,
+            protection,
+            health: KeyHealth::NotChecked,
+            deletion: None,
+        };
+        self.still_protecting(now).into_iter().map(shown).collect()
+    }
+
     /// Whether data on this resource needs the key.
     #[must_use]
     pub fn protection_by(&self, key: &KmsKeyArn, now: Timestamp) -> Protection {
@@ -170,8 +260,7 @@ impl Known {
     }
 
     /// The former keys that data still needs, with how long, the one that is needed longest first.
-    #[must_use]
-    pub fn still_protecting(&self, now: Timestamp) -> Vec<(&Former, Protection)> {
+    fn still_protecting(&self, now: Timestamp) -> Vec<(&Former, Protection)> {
         let current = |former: &&Former| self.key.as_ref() == Some(&former.key);
         let mut found: Vec<(&Former, Protection)> = self
             .former

@@ -4,25 +4,27 @@ mod answer;
 mod audit;
 mod check;
 mod onboarding;
+mod usage;
 
 use std::{fmt::Display, str::FromStr};
 
 use uuid::Uuid;
 
 pub(super) use self::{
-    answer::{associate_response, caller, disassociate_response, key_association},
+    answer::{associate_response, caller, disassociate_response, get_response, key_association},
     audit::{
         checkpoint_response, consistency, consistency_response, inclusion, inclusion_response, list_audit,
         list_audit_response, watch_audit, watch_audit_response,
     },
     check::check_response,
     onboarding::{onboarding, onboarding_response, test_access, test_access_response},
+    usage::usage_response,
 };
 use super::status::Refused;
 use crate::{
     domain::{
         arn::{KmsKeyId, ResourceArn},
-        ask::{AskAssociate, AskCheck, AskDisassociate, AskList, ExpectedKey, UnresolvedResource},
+        ask::{AskAssociate, AskCheck, AskDisassociate, AskList, AskUsage, ExpectedKey, UnresolvedResource},
         association::{KeyFilter, LogGroupName, MAX_LOG_GROUP_NAME, Reason, Target, UnresolvedPlace},
         aws::Partition,
     },
@@ -75,12 +77,11 @@ pub(super) fn associate(wire: proto::AssociateKmsKeyRequest) -> Result<AskAssoci
     let resource = fields.resource(&wire.account_id, &wire.region, target);
     let key = fields.parse::<KmsKeyId>("kms_key_id", &wire.kms_key_id);
     let reason = fields.reason(&wire.reason);
-    fields.request_id(&wire.request_id);
+    let request_id = fields.request_id(&wire.request_id);
     let expected = fields.expected_key(wire.expected_kms_key_id.as_deref());
     fields.all()?;
-    not_yet(&wire.request_id)?;
     let (Some(resource), Some(key)) = (resource, key) else { return Err(Unusable::nothing_said()) };
-    Ok(AskAssociate { resource, key, reason, expected, validate_only: wire.validate_only })
+    Ok(AskAssociate { resource, key, reason, expected, validate_only: wire.validate_only, request_id })
 }
 
 pub(super) fn disassociate(wire: proto::DisassociateKmsKeyRequest) -> Result<AskDisassociate, Unusable> {
@@ -88,12 +89,11 @@ pub(super) fn disassociate(wire: proto::DisassociateKmsKeyRequest) -> Result<Ask
     let target = wire_target!(wire.target, disassociate_kms_key_request);
     let resource = fields.resource(&wire.account_id, &wire.region, target);
     let reason = fields.reason(&wire.reason);
-    fields.request_id(&wire.request_id);
+    let request_id = fields.request_id(&wire.request_id);
     let expected = fields.expected_key(wire.expected_kms_key_id.as_deref());
     fields.all()?;
-    not_yet(&wire.request_id)?;
     let Some(resource) = resource else { return Err(Unusable::nothing_said()) };
-    Ok(AskDisassociate { resource, reason, expected, validate_only: wire.validate_only })
+    Ok(AskDisassociate { resource, reason, expected, validate_only: wire.validate_only, request_id })
 }
 
 pub(super) fn get(wire: proto::GetKeyAssociationRequest) -> Result<UnresolvedResource, Unusable> {
@@ -146,13 +146,14 @@ pub(super) fn list(wire: proto::ListKeyAssociationsRequest) -> Result<AskList, U
     })
 }
 
-/// What the proto already holds and this release does not do.
-fn not_yet(request_id: &str) -> Result<(), Unusable> {
-    if request_id.is_empty() {
-        Ok(())
-    } else {
-        Err(Unusable::Feature(service::Error::FeatureUnavailable("request_id")))
-    }
+pub(super) fn usage(wire: proto::GetKeyUsageRequest) -> Result<AskUsage, Unusable> {
+    let mut fields = Fields::default();
+    let key = fields.parse::<KmsKeyId>("kms_key_id", &wire.kms_key_id);
+    let place = fields.place(&wire.account_id, &wire.region);
+    let page_size = fields.page(wire.page_size, &wire.page_token);
+    fields.all()?;
+    let Some(key) = key else { return Err(Unusable::nothing_said()) };
+    Ok(AskUsage { key, place, page_size, unverified_page_token: wire.page_token.into() })
 }
 
 // === impl Unusable ===
@@ -246,13 +247,15 @@ impl Fields {
         (!text.is_empty()).then(|| self.parse("reason", text)).flatten()
     }
 
-    fn request_id(&mut self, text: &str) {
-        if !text.is_empty() && Uuid::try_parse(text).is_err() {
+    fn request_id(&mut self, text: &str) -> Option<Uuid> {
+        let id = Uuid::try_parse(text).ok();
+        if id.is_none() && !text.is_empty() {
             self.violation(
                 "request_id",
                 "is not a UUID: 8-4-4-4-12 hexadecimal digits are expected, or nothing",
             );
         }
+        id
     }
 
     fn expected_key(&mut self, text: Option<&str>) -> Option<ExpectedKey> {

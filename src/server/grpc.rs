@@ -71,8 +71,3 @@ impl Caller {
         |error| status::of(&self.call, &error)
     }
 }
-
-/// For an RPC that the contract holds and this release does not do.
-fn convert_feature<T>(what: &'static str) -> Result<T, Unusable> {
-    Err(Unusable::Feature(service::Error::FeatureUnavailable(what)))
-}

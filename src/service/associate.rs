@@ -3,32 +3,35 @@
 use std::sync::Arc;
 
 use super::{
-    Changed, Error, KeyBroker, change::Change, locate, require, serial::Held, trail::Trail, validate,
+    Changed, Error, KeyBroker,
+    before::{Before, Need},
+    change::Change,
+    locate,
+    replay::{self, Claim, Claimed},
+    require,
+    serial::Held,
+    trail::Trail,
+    validate,
 };
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
         ask::{AskAssociate, ExpectedKey},
-        association::{
-            AssociateKmsKey, GetKeyAssociation, KeyAssociation, RecordedAssociation, Resource, Source, State,
-            Target, Warning,
-        },
+        association::{AssociateKmsKey, GetKeyAssociation, Resource, Target},
         authorization::Authorized,
-        call::Call,
-        key::KeyHealth,
+        call::{Action, Call},
         principal::{Principal, Scope},
+        request::OwnId,
         tenant::Tenant,
     },
-    ports::{LogGroup, limit::Operation},
+    ports::limit::Operation,
 };
 
 /// An association that is about to be made.
 struct Prepared {
     permit: Arc<Authorized<AssociateKmsKey>>,
     held: Held,
-    /// As AWS has it, where it was looked at.
-    group: Option<LogGroup>,
-    previous: Option<KmsKeyArn>,
+    before: Before,
 }
 
 impl KeyBroker {
@@ -40,28 +43,43 @@ impl KeyBroker {
     pub async fn associate(&self, call: &Call, who: &Principal, ask: AskAssociate) -> Result<Changed, Error> {
         let mut trail = Trail::new(&self.ports, call, who);
         let (expected, validate_only) = (ask.expected.clone(), ask.validate_only);
-        let prepared = match self.permit_association(call, who, ask, &mut trail).await {
-            Ok(permitted) => self.prepare(call, permitted, expected.as_ref(), &mut trail).await,
-            Err(error) => Err(error),
-        };
-        let prepared = match prepared {
-            Ok(prepared) if validate_only => return self.validate(call, who, prepared, trail).await,
-            Ok(prepared) => prepared,
+        let begun = self.begin_association(call, who, &ask, &mut trail).await;
+        let (tenant, resource, claimed) = match begun {
+            Ok((tenant, resource, Claim::Make(claimed))) => (tenant, resource, claimed),
+            Ok((tenant, resource, Claim::Repeat(before))) => {
+                return self.repeat(call, who, &tenant, &resource, &before, trail);
+            }
             Err(error) => {
                 trail.refused(&self.ports, &error);
                 return Err(error);
             }
         };
-        let Prepared { permit, held, previous, .. } = prepared;
-        let AssociateKmsKey { resource, key, requested_key, reason: _ } = permit.command().clone();
-
-        let (place, new, old) = (resource.clone(), key.clone(), previous.clone());
-        let record = move |accepted| RecordedAssociation {
-            resource: place,
-            key: Some(new),
-            previous_key: old,
-            accepted,
+        let prepared = match self.permit_association(call, who, &tenant, resource, ask, &mut trail).await {
+            Ok(permitted) => {
+                self.prepare(call, permitted, expected.as_ref(), validate_only, &mut trail).await
+            }
+            Err(error) => Err(error),
         };
+        match prepared {
+            Ok(prepared) if validate_only => self.validate(call, who, prepared, trail).await,
+            Ok(prepared) => self.set(call, prepared, claimed, trail).await,
+            Err(error) => {
+                trail.refused(&self.ports, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the change.
+    async fn set(
+        &self,
+        call: &Call,
+        prepared: Prepared,
+        claimed: Option<Claimed>,
+        trail: Trail,
+    ) -> Result<Changed, Error> {
+        let Prepared { permit, held, mut before } = prepared;
+        let AssociateKmsKey { resource, key, requested_key, reason: _ } = permit.command().clone();
         let change = Change {
             ports: self.ports.clone(),
             permit,
@@ -69,55 +87,72 @@ impl KeyBroker {
             trail,
             deadline: call.deadline,
             held,
+            sighting: before.sighting.take(),
+            claimed,
         };
-        let done = change
-            .make(record, |ports, permit, deadline| async move {
+        let place = resource.clone();
+        let tell = move |aws_request_id, accepted| {
+            before.changed(place, Some((key, requested_key)), Some(accepted), accepted, aws_request_id)
+        };
+        change
+            .make(tell, |ports, permit, deadline| async move {
                 ports.associations.associate(&permit, deadline).await
             })
             .await
-            .map_err(|error| locate::absent(error, &resource))?;
-
-        let warnings = warnings(&resource, &key, previous.as_ref());
-        let association = KeyAssociation {
-            resource,
-            key: Some(key),
-            requested_key: Some(requested_key),
-            previous_key: previous,
-            state: State::Settling,
-            accepted: Some(done.accepted),
-            // AWS takes no key that CloudWatch Logs cannot use at that moment.
-            health: KeyHealth::Usable,
-            key_deletion: None,
-            class: None,
-            retention: None,
-            source: Source::Recorded,
-        };
-        Ok(Changed { association, event: Some(done.event), aws_request_id: done.aws_request_id, warnings })
+            .map_err(|error| locate::absent(error, &resource))
     }
 
-    /// Waits for the resource, and looks at what is in force where the caller has an expectation of it.
+    /// Whether the caller may make such a change at all, where, and whether it was made before.
+    async fn begin_association(
+        &self,
+        call: &Call,
+        who: &Principal,
+        ask: &AskAssociate,
+        trail: &mut Trail,
+    ) -> Result<(Arc<Tenant>, Resource, Claim), Error> {
+        trail.requested(&ask.key);
+        trail.reason(ask.reason.as_ref());
+        require(who, Scope::Associate)?;
+        if ask.resource.target == Target::QueryResults {
+            require(who, Scope::QueryResults)?;
+        }
+        let tenant = self.tenant(who)?;
+        let resource = locate::resource(&tenant, ask.resource.clone())?;
+        trail.resource(&resource);
+        let Some(id) = ask.request_id.filter(|_| !ask.validate_only) else {
+            return Ok((tenant, resource, Claim::Make(None)));
+        };
+        let id = OwnId { tenant: tenant.id.clone(), id };
+        let key = ask.key.to_string();
+        let (reason, expected) = (ask.reason.as_ref(), ask.expected.as_ref());
+        let asked = replay::fingerprint(Action::AssociateKmsKey, &resource, Some(&key), reason, expected);
+        let claim = replay::seldom(self.claim(call, id, asked)).await?;
+        Ok((tenant, resource, claim))
+    }
+
+    /// Waits for the resource, and finds out what is in force.
     async fn prepare(
         &self,
         call: &Call,
         (permit, held): (Authorized<AssociateKmsKey>, Option<Held>),
         expected: Option<&ExpectedKey>,
+        validate_only: bool,
         trail: &mut Trail,
     ) -> Result<Prepared, Error> {
-        let resource = &permit.command().resource;
+        let AssociateKmsKey { resource, key, .. } = permit.command();
+        let access = permit.access();
         let held = self.held(held, resource, call).await?;
-        let group = match expected {
-            Some(_) => self.look_before(call, permit.access(), resource, trail).await?,
-            None => None,
-        };
-        let previous = match &group {
-            Some(group) => group.key.clone(),
-            None => self.recorded_key(resource).await,
-        };
-        trail.previous(previous.as_ref());
+        let need = if expected.is_some() { Need::Certain } else { Need::Helpful };
+        let before = self.before(call, access, resource, need, trail).await?;
         if let Some(expected) = expected {
-            self.expected(call, permit.access(), expected, previous.as_ref(), trail).await?;
+            self.expected(call, access, expected, before.key(), trail).await?;
         }
-        Ok(Prepared { permit: Arc::new(permit), held, group, previous })
+        let before = if validate_only {
+            before
+        } else {
+            self.with_former_health(call, access, before, Some(key)).await
+        };
+        Ok(Prepared { permit: Arc::new(permit), held, before })
     }
 
     /// Everything but the change.
@@ -128,14 +163,15 @@ impl KeyBroker {
         prepared: Prepared,
         mut trail: Trail,
     ) -> Result<Changed, Error> {
-        let Prepared { permit, group, previous, .. } = prepared;
+        let Prepared { permit, before, .. } = prepared;
         let AssociateKmsKey { resource, key, requested_key, reason: _ } = permit.command().clone();
         let access = permit.access();
         match self.validated(call, who, access, &resource, &requested_key, &mut trail).await {
-            Ok(mut told) => {
+            Ok(unchecked) => {
                 trail.read(&self.ports);
-                told.extend(warnings(&resource, &key, previous.as_ref()));
-                Ok(validate::unchanged(resource, Some((key, requested_key)), previous, group, told))
+                let now = self.ports.clock.now();
+                let changed = before.changed(resource, Some((key, requested_key)), None, now, Box::default());
+                Ok(validate::unchanged(changed, unchecked))
             }
             Err(error) => {
                 trail.refused(&self.ports, &error);
@@ -148,25 +184,18 @@ impl KeyBroker {
         &self,
         call: &Call,
         who: &Principal,
+        tenant: &Arc<Tenant>,
+        resource: Resource,
         ask: AskAssociate,
         trail: &mut Trail,
     ) -> Result<(Authorized<AssociateKmsKey>, Option<Held>), Error> {
-        let AskAssociate { resource, key: requested_key, reason, .. } = ask;
-        trail.requested(&requested_key);
-        trail.reason(reason.as_ref());
-        require(who, Scope::Associate)?;
-        if resource.target == Target::QueryResults {
-            require(who, Scope::QueryResults)?;
-        }
-        let tenant = self.tenant(who)?;
-        let resource = locate::resource(&tenant, resource)?;
-        trail.resource(&resource);
-        let key = self.resolve(call, who, &tenant, &resource, &requested_key, trail).await?;
+        let AskAssociate { key: requested_key, reason, .. } = ask;
+        let key = self.resolve(call, who, tenant, &resource, &requested_key, trail).await?;
         locate::same_region(&key, &resource)?;
         trail.resolved(&key);
+        let requested = requested_key.clone();
         let command = AssociateKmsKey { resource: resource.clone(), key, requested_key, reason };
-        let requested = command.requested_key.clone();
-        let permitted = self.permit_informed(call, who, &tenant, (command, &resource), trail).await;
+        let permitted = self.permit_informed(call, who, tenant, (command, &resource), trail).await;
         permitted.map_err(|error| locate::as_asked(error, &requested))
     }
 
@@ -193,30 +222,4 @@ impl KeyBroker {
             .ok_or_else(|| Error::KeyNotFound { key: requested.clone(), place: resource.place.clone() })?;
         Ok(key.arn)
     }
-
-    /// The key that our own record says is set, where it says anything: the record is a help, so that
-    /// a store that does not answer costs nothing here.
-    pub(super) async fn recorded_key(&self, resource: &Resource) -> Option<KmsKeyArn> {
-        let known = self.ports.history.known(std::slice::from_ref(resource)).await;
-        known.ok()?.into_iter().next()?.key
-    }
-}
-
-fn warnings(resource: &Resource, key: &KmsKeyArn, previous: Option<&KmsKeyArn>) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    if let Some(previous) = previous.filter(|previous| *previous != key) {
-        warnings.push(Warning {
-            code: "KEY_REPLACED",
-            message: format!(
-                "the key {previous} was set before; what was written under it stays under it until its retention ends, so keep that key enabled"
-            ),
-        });
-    }
-    if matches!(resource.target, Target::LogGroup(_)) {
-        warnings.push(Warning {
-            code: "QUERY_RESULTS_NOT_COVERED",
-            message: "stored query results are not covered by a log group's key: they have a key of their own, for the whole account and Region".into(),
-        });
-    }
-    warnings
 }

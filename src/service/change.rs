@@ -15,12 +15,19 @@ use rand::Rng as _;
 use tokio::sync::oneshot;
 use tracing::Instrument as _;
 
-use super::{Error, Ports, diagnose, serial::Held, trail::Trail};
+use super::{
+    Changed, Error, Ports, diagnose,
+    replay::{Claimed, told},
+    serial::Held,
+    trail::Trail,
+};
 use crate::{
     domain::{
-        association::RecordedAssociation,
-        audit::{Entry, EventId, Kind},
+        association::{KeyAssociation, RecordedAssociation},
+        audit::{Entry, Kind},
         authorization::{Authorized, Command},
+        history::Sighting,
+        request::{RequestEnd, RequestStep},
         time::Timestamp,
     },
     ports::{
@@ -37,19 +44,10 @@ const ADAPTER_GRACE: Duration = Duration::from_secs(1);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// The longest wait before a repetition.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
+/// How long after its deadline a change may still be finding out why it failed, and recording that.
+const AFTERWARDS: Duration = Duration::from_secs(5);
 /// When to try again after a throttle that lasted until the deadline.
 const AFTER_THROTTLE: Duration = Duration::from_secs(1);
-
-/// A change that AWS took and the audit log holds.
-#[derive(Clone, Debug)]
-pub(super) struct Done {
-    /// AWS's id of the call.
-    pub(super) aws_request_id: Box<str>,
-    /// The event that holds the outcome.
-    pub(super) event: EventId,
-    /// When AWS took it.
-    pub(super) accepted: Timestamp,
-}
 
 /// Everything one change needs.
 pub(super) struct Change<C> {
@@ -61,32 +59,37 @@ pub(super) struct Change<C> {
     /// Keeps other changes of the same resource waiting until this one has ended.
     #[expect(dead_code, reason = "held for its drop")]
     pub(super) held: Held,
+    /// What was seen of the resource, to be kept with the intent.
+    pub(super) sighting: Option<Sighting>,
+    /// Held where the request came with an id of its own.
+    pub(super) claimed: Option<Claimed>,
 }
 
-type Answer = oneshot::Sender<Result<Done, Error>>;
+type Answer = oneshot::Sender<Result<Changed, Error>>;
 
 // === impl Change ===
 
 impl<C: Command + Send + Sync + 'static> Change<C> {
-    /// Makes the change by `attempt`, which may be repeated, and keeps `record` with its success.
+    /// Makes the change by `attempt`, which may be repeated; `tell` makes the answer from AWS's id of
+    /// the call and the moment at which it was taken.
     pub(super) async fn make<A, F>(
         self,
-        record: impl FnOnce(Timestamp) -> RecordedAssociation + Send + 'static,
+        tell: impl FnOnce(Box<str>, Timestamp) -> Changed + Send + 'static,
         attempt: A,
-    ) -> Result<Done, Error>
+    ) -> Result<Changed, Error>
     where
         A: Fn(Ports, Arc<Authorized<C>>, Instant) -> F + Send + Sync + 'static,
         F: Future<Output = Answered<Accepted>> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
         // Its log lines are the call's.
-        self.ports.tasks.clone().spawn(self.run(record, attempt, answer).in_current_span());
+        self.ports.tasks.clone().spawn(self.run(tell, attempt, answer).in_current_span());
         answered.await.unwrap_or(Err(Error::Internal("a change ended without an answer")))
     }
 
     async fn run<A, F>(
         mut self,
-        record: impl FnOnce(Timestamp) -> RecordedAssociation,
+        tell: impl FnOnce(Box<str>, Timestamp) -> Changed,
         attempt: A,
         answer: Answer,
     ) where
@@ -101,22 +104,26 @@ impl<C: Command + Send + Sync + 'static> Change<C> {
             Err(Error::OutcomeUnknown { event: None, source: None })
         });
         let result = match acted {
-            Ok(accepted) => Ok(accepted),
+            Ok(Accepted { aws_request_id }) => Ok(tell(aws_request_id, self.ports.clock.now())),
             Err(error) => {
                 let (ports, permit, deadline) = (&self.ports, &self.permit, self.deadline);
                 Err(diagnose::explained(ports, permit, error, deadline, &mut self.trail).await)
             }
         };
-        let accepted = self.ports.clock.now();
         let event = self.trail.end(&self.ports, Kind::Outcome, result.as_ref().err());
-        let association = result.is_ok().then(|| record(accepted));
-        self.conclude(answer, Entry { association, ..Entry::only(event) }, result, accepted).await;
+        let association = result.as_ref().ok().and_then(|changed| record(&changed.association));
+        let request = self.ended(&result);
+        self.conclude(answer, Entry { association, request, ..Entry::only(event) }, result).await;
     }
 
     /// Makes the intent durable. Gives the answer back where the change may go on; otherwise the
     /// caller was told, and an intent that was kept after all got its outcome.
     async fn intend(&mut self, answer: Answer) -> Option<Answer> {
-        let entry = Entry::only(self.trail.intent(&self.ports));
+        let entry = Entry {
+            sighting: self.sighting.take(),
+            request: self.begun(),
+            ..Entry::only(self.trail.intent(&self.ports))
+        };
         let mut commit = self.ports.audit.commit(entry);
         let committed = tokio::time::timeout_at(self.deadline.into(), &mut commit).await;
         match committed {
@@ -135,7 +142,8 @@ impl<C: Command + Send + Sync + 'static> Change<C> {
                     self.trail.intended(event);
                     let failure = Error::AuditUnavailable(None);
                     let event = self.trail.end(&self.ports, Kind::Outcome, Some(&failure));
-                    drop(self.ports.audit.commit(Entry::only(event)).await);
+                    let request = self.ended(&Err(failure));
+                    drop(self.ports.audit.commit(Entry { request, ..Entry::only(event) }).await);
                 }
             }
         }
@@ -192,6 +200,26 @@ impl<C: Command + Send + Sync + 'static> Change<C> {
         }
     }
 
+    /// That the request is begun, where it has an id of its own.
+    fn begun(&self) -> Option<RequestStep> {
+        let longest = self.deadline.saturating_duration_since(now()) + ADAPTER_GRACE + AFTERWARDS;
+        Some(self.claimed.as_ref()?.begun(self.ports.clock.now(), longest))
+    }
+
+    /// How the request ended: what AWS decided stands; what it never took up may be tried again; what
+    /// became of the rest is read back first.
+    fn ended(&self, result: &Result<Changed, Error>) -> Option<RequestStep> {
+        self.claimed.as_ref()?;
+        let end = match result {
+            Ok(changed) => RequestEnd::Done(told::made(changed)),
+            Err(Error::OutcomeUnknown { .. } | Error::Internal(_)) => RequestEnd::Unknown,
+            Err(error) => {
+                told::refused(error, self.trail.key()).map_or(RequestEnd::Open, RequestEnd::Refused)
+            }
+        };
+        Some(RequestStep::Ended { intent: self.trail.closes()?, end })
+    }
+
     async fn turn(&self) -> Result<Turn, Error> {
         let access = self.permit.access();
         let lane = Lane { place: access.place().clone(), operation: self.operation };
@@ -201,19 +229,13 @@ impl<C: Command + Send + Sync + 'static> Change<C> {
 
     /// Makes the outcome durable and answers; a caller is not kept waiting for a store that hangs,
     /// and never told a bare success.
-    async fn conclude(
-        &self,
-        answer: Answer,
-        entry: Entry,
-        result: Result<Accepted, Error>,
-        accepted: Timestamp,
-    ) {
+    async fn conclude(&self, answer: Answer, entry: Entry, result: Result<Changed, Error>) {
         let mut commit = self.ports.audit.commit(entry);
         let latest = self.deadline.max(now()) + RECORD_GRACE;
         let committed = tokio::time::timeout_at(latest.into(), &mut commit).await;
         let done = match (result, committed) {
-            (Ok(Accepted { aws_request_id }), Ok(Ok(event))) => Ok(Done { aws_request_id, event, accepted }),
-            (Ok(Accepted { aws_request_id }), Ok(Err(_)) | Err(_)) => {
+            (Ok(changed), Ok(Ok(event))) => Ok(Changed { event: Some(event), ..changed }),
+            (Ok(Changed { aws_request_id, .. }), Ok(Err(_)) | Err(_)) => {
                 tracing::error!(aws.request_id = %aws_request_id, "a change was made and its outcome is not in the audit log yet");
                 Err(Error::OutcomePending { aws_request_id: Some(aws_request_id) })
             }
@@ -225,6 +247,16 @@ impl<C: Command + Send + Sync + 'static> Change<C> {
         // A caller who went away is no fault: what was done is recorded.
         drop(answer.send(done));
     }
+}
+
+/// What becomes true with a change that was made.
+fn record(association: &KeyAssociation) -> Option<RecordedAssociation> {
+    Some(RecordedAssociation {
+        resource: association.resource.clone(),
+        key: association.key.clone(),
+        previous_key: association.previous_key.clone(),
+        accepted: association.accepted?,
+    })
 }
 
 /// How a change ends that is not repeated any more.

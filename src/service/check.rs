@@ -106,7 +106,9 @@ impl KeyBroker {
         checks.extend(match &resource.target {
             Target::LogGroup(_) => diagnosis::log_group(resource, &group),
             Target::QueryResults => {
-                vec![diagnosis::recorded(self.known(resource).await.map(|known| known.key))]
+                vec![diagnosis::recorded(
+                    self.known(std::slice::from_ref(resource)).await.pop().map(|known| known.key),
+                )]
             }
         });
         checks.extend(diagnosis::key_exists(requested, resource, &key));

@@ -1,32 +1,36 @@
-//! Takes a key away, and says which former key still protects data.
+//! Takes a key away, and says which former keys still protect data.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
-    Changed, Error, KeyBroker, change::Change, locate, require, serial::Held, trail::Trail, validate,
+    Changed, Error, KeyBroker,
+    before::{Before, Need},
+    change::Change,
+    locate,
+    replay::{self, Claim, Claimed},
+    require,
+    serial::Held,
+    trail::Trail,
+    validate,
 };
 use crate::{
     domain::{
-        arn::KmsKeyArn,
         ask::{AskDisassociate, ExpectedKey},
-        association::{
-            DisassociateKmsKey, KeyAssociation, RecordedAssociation, Source, State, Target, Warning,
-        },
+        association::{DisassociateKmsKey, Resource, Target},
         authorization::Authorized,
-        call::Call,
-        key::KeyHealth,
+        call::{Action, Call},
         principal::{Principal, Scope},
-        time::Timestamp,
+        request::OwnId,
+        tenant::Tenant,
     },
-    ports::{LogGroup, limit::Operation},
+    ports::limit::Operation,
 };
 
 /// A disassociation that is about to be made.
 struct Prepared {
     permit: Arc<Authorized<DisassociateKmsKey>>,
     held: Held,
-    group: Option<LogGroup>,
-    previous: Option<KmsKeyArn>,
+    before: Before,
 }
 
 impl KeyBroker {
@@ -43,28 +47,49 @@ impl KeyBroker {
     ) -> Result<Changed, Error> {
         let mut trail = Trail::new(&self.ports, call, who);
         let (expected, validate_only) = (ask.expected.clone(), ask.validate_only);
-        let prepared = match self.permit_disassociation(call, who, ask, &mut trail).await {
-            Ok(permitted) => {
-                self.prepare_disassociation(call, permitted, expected.as_ref(), &mut trail).await
+        let begun = self.begin_disassociation(call, who, &ask, &mut trail).await;
+        let (tenant, resource, claimed) = match begun {
+            Ok((tenant, resource, Claim::Make(claimed))) => (tenant, resource, claimed),
+            Ok((tenant, resource, Claim::Repeat(before))) => {
+                return self.repeat(call, who, &tenant, &resource, &before, trail);
             }
-            Err(error) => Err(error),
-        };
-        let Prepared { permit, held, group, previous } = match prepared {
-            Ok(prepared) => prepared,
             Err(error) => {
                 trail.refused(&self.ports, &error);
                 return Err(error);
             }
         };
-        let resource = permit.command().resource.clone();
-        if validate_only {
-            trail.read(&self.ports);
-            return Ok(validate::unchanged(resource, None, previous, group, Vec::new()));
+        let command = DisassociateKmsKey { resource: resource.clone(), reason: ask.reason };
+        let permitted = self.permit_informed(call, who, &tenant, (command, &resource), &mut trail).await;
+        let prepared = match permitted {
+            Ok(permitted) => {
+                self.prepare_disassociation(call, permitted, expected.as_ref(), &mut trail).await
+            }
+            Err(error) => Err(error),
+        };
+        match prepared {
+            Ok(Prepared { before, .. }) if validate_only => {
+                trail.read(&self.ports);
+                let changed = before.changed(resource, None, None, self.ports.clock.now(), Box::default());
+                Ok(validate::unchanged(changed, Vec::new()))
+            }
+            Ok(prepared) => self.take(call, prepared, claimed, trail).await,
+            Err(error) => {
+                trail.refused(&self.ports, &error);
+                Err(error)
+            }
         }
+    }
 
-        let (place, old) = (resource.clone(), previous.clone());
-        let record =
-            move |accepted| RecordedAssociation { resource: place, key: None, previous_key: old, accepted };
+    /// Makes the change.
+    async fn take(
+        &self,
+        call: &Call,
+        prepared: Prepared,
+        claimed: Option<Claimed>,
+        trail: Trail,
+    ) -> Result<Changed, Error> {
+        let Prepared { permit, held, mut before } = prepared;
+        let resource = permit.command().resource.clone();
         let change = Change {
             ports: self.ports.clone(),
             permit,
@@ -72,58 +97,49 @@ impl KeyBroker {
             trail,
             deadline: call.deadline,
             held,
+            sighting: before.sighting.take(),
+            claimed,
         };
-        let done = change
-            .make(record, |ports, permit, deadline| async move {
+        let place = resource.clone();
+        let tell = move |aws_request_id, accepted| {
+            before.changed(place, None, Some(accepted), accepted, aws_request_id)
+        };
+        change
+            .make(tell, |ports, permit, deadline| async move {
                 ports.associations.disassociate(&permit, deadline).await
             })
             .await
-            .map_err(|error| locate::absent(error, &resource))?;
-
-        let (class, retention) = group.map_or((None, None), |group| (group.class, group.retention));
-        let is_group = matches!(resource.target, Target::LogGroup(_));
-        let warnings = previous
-            .iter()
-            .map(|previous| former_key(previous, is_group.then_some((retention, done.accepted))))
-            .collect();
-        let association = KeyAssociation {
-            resource,
-            key: None,
-            requested_key: None,
-            previous_key: previous,
-            state: State::Settling,
-            accepted: Some(done.accepted),
-            health: KeyHealth::NotChecked,
-            key_deletion: None,
-            class,
-            retention,
-            source: Source::Recorded,
-        };
-        Ok(Changed { association, event: Some(done.event), aws_request_id: done.aws_request_id, warnings })
+            .map_err(|error| locate::absent(error, &resource))
     }
 
-    async fn permit_disassociation(
+    /// Whether the caller may make such a change at all, where, and whether it was made before.
+    async fn begin_disassociation(
         &self,
         call: &Call,
         who: &Principal,
-        ask: AskDisassociate,
+        ask: &AskDisassociate,
         trail: &mut Trail,
-    ) -> Result<(Authorized<DisassociateKmsKey>, Option<Held>), Error> {
-        let AskDisassociate { resource, reason, .. } = ask;
-        trail.reason(reason.as_ref());
+    ) -> Result<(Arc<Tenant>, Resource, Claim), Error> {
+        trail.reason(ask.reason.as_ref());
         require(who, Scope::Disassociate)?;
-        if resource.target == Target::QueryResults {
+        if ask.resource.target == Target::QueryResults {
             require(who, Scope::QueryResults)?;
         }
         let tenant = self.tenant(who)?;
-        let resource = locate::resource(&tenant, resource)?;
+        let resource = locate::resource(&tenant, ask.resource.clone())?;
         trail.resource(&resource);
-        let command = DisassociateKmsKey { resource: resource.clone(), reason };
-        self.permit_informed(call, who, &tenant, (command, &resource), trail).await
+        let Some(id) = ask.request_id.filter(|_| !ask.validate_only) else {
+            return Ok((tenant, resource, Claim::Make(None)));
+        };
+        let id = OwnId { tenant: tenant.id.clone(), id };
+        let (reason, expected) = (ask.reason.as_ref(), ask.expected.as_ref());
+        let asked = replay::fingerprint(Action::DisassociateKmsKey, &resource, None, reason, expected);
+        let claim = replay::seldom(self.claim(call, id, asked)).await?;
+        Ok((tenant, resource, claim))
     }
 
-    /// Waits for the resource, and looks at the log group as it is before: its key is about to be a
-    /// former one, and AWS forgets former keys.
+    /// Waits for the resource, and looks at it as it is before: its key is about to be a former one,
+    /// and AWS forgets former keys.
     async fn prepare_disassociation(
         &self,
         call: &Call,
@@ -131,30 +147,13 @@ impl KeyBroker {
         expected: Option<&ExpectedKey>,
         trail: &mut Trail,
     ) -> Result<Prepared, Error> {
-        let resource = &permit.command().resource;
+        let (access, resource) = (permit.access(), &permit.command().resource);
         let held = self.held(held, resource, call).await?;
-        let group = self.look_before(call, permit.access(), resource, trail).await?;
-        let previous = match &group {
-            Some(group) => group.key.clone(),
-            None => self.recorded_key(resource).await,
-        };
-        trail.previous(previous.as_ref());
+        let before = self.before(call, access, resource, Need::Certain, trail).await?;
         if let Some(expected) = expected {
-            self.expected(call, permit.access(), expected, previous.as_ref(), trail).await?;
+            self.expected(call, access, expected, before.key(), trail).await?;
         }
-        Ok(Prepared { permit: Arc::new(permit), held, group, previous })
-    }
-}
-
-/// Says that the former key must stay; `kept` is the log group's retention and the time of the change.
-fn former_key(previous: &KmsKeyArn, kept: Option<(Option<Duration>, Timestamp)>) -> Warning {
-    let until = match kept {
-        Some((Some(retention), accepted)) => format!("until {}", accepted.plus(retention)),
-        Some((None, _)) => "for ever, since the log group has no retention".into(),
-        None => "until AWS deletes the stored query results".into(),
-    };
-    Warning {
-        code: "FORMER_KEY_STILL_PROTECTS_DATA",
-        message: format!("what was written under {previous} stays under it {until}: keep that key enabled"),
+        let before = self.with_former_health(call, access, before, None).await;
+        Ok(Prepared { permit: Arc::new(permit), held, before })
     }
 }

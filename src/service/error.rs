@@ -157,6 +157,21 @@ pub enum Error {
     /// The deadline passed before anything was sent.
     #[error("the deadline passed before anything was sent")]
     DeadlineBeforeAws,
+    /// The request id came with another request before.
+    #[error("the request id came with another request before")]
+    RequestIdReused,
+    /// The first request with this id was under way until the deadline.
+    #[error("the first request with this id is under way")]
+    StillRunning,
+    /// AWS refused the first request with this id, and what it said then is told again.
+    #[error("the first request with this id was refused")]
+    Repeated {
+        /// How the first one ended.
+        #[source]
+        error: Box<Self>,
+        /// The audit event that holds its outcome.
+        event: EventId,
+    },
     /// The call was sent and no answer came in time.
     #[error("the call was sent and no answer came")]
     OutcomeUnknown {
@@ -197,7 +212,9 @@ impl Error {
             Self::Refused { refusal, .. } => refused(*refusal),
             Self::Diagnosed { cause, .. } => cause.reason().unwrap_or(Reason::KeyNotUsable),
             Self::RoleNotAssumable { .. } => Reason::RoleNotAssumable,
-            Self::Conflict { .. } | Self::Busy => Reason::ConflictingChange,
+            Self::Conflict { .. } | Self::Busy | Self::StillRunning => Reason::ConflictingChange,
+            Self::RequestIdReused => Reason::RequestIdReused,
+            Self::Repeated { error, .. } => error.reason(),
             Self::ExpectedKeyMismatch { .. } => Reason::ExpectedKeyMismatch,
             Self::BudgetExhausted { .. } => Reason::AccountBudgetExhausted,
             Self::Throttled { .. } => Reason::AwsThrottled,
@@ -223,6 +240,7 @@ impl Error {
             | Self::Conflict { answer }
             | Self::Throttled { answer, .. } => Some(answer),
             Self::AwsUnavailable { answer, .. } => answer.as_ref(),
+            Self::Repeated { error, .. } => error.aws_answer(),
             Self::TenantGone
             | Self::TenantSuspended
             | Self::ScopeMissing(_)
@@ -235,6 +253,8 @@ impl Error {
             | Self::NotAllowed { .. }
             | Self::ExpectedKeyMismatch { .. }
             | Self::Busy
+            | Self::StillRunning
+            | Self::RequestIdReused
             | Self::BudgetExhausted { .. }
             | Self::AuditUnavailable(_)
             | Self::OutcomePending { .. }

@@ -75,7 +75,7 @@ impl KeyBroker {
             let (_, resource) = about;
             let key = match self.look_before(call, access, resource, trail).await? {
                 Some(group) => group.key,
-                None => self.recorded_key(resource).await,
+                None => self.known(std::slice::from_ref(resource)).await.pop().and_then(|known| known.key),
             };
             facts.previous_key = key.map_or(PreviousKey::Nothing, PreviousKey::Key);
         }

@@ -1,12 +1,11 @@
 //! Lists the log groups of an account and Region that the tenant may see, whatever AWS returns.
 
-use std::{collections::HashMap, sync::Arc};
-
-use futures_util::{StreamExt as _, stream};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use super::{
     Error, KeyBroker,
     change::feedback,
+    history::sighting,
     locate,
     page::{Bound, Cursor},
     read, require,
@@ -14,17 +13,14 @@ use super::{
 };
 use crate::{
     domain::{
-        arn::KmsKeyArn,
         ask::AskList,
-        association::{
-            GetKeyAssociation, KeyAssociation, KeyFilter, ListKeyAssociations, Place, Resource, Target,
-        },
+        association::{GetKeyAssociation, KeyAssociation, KeyFilter, ListKeyAssociations, Resource, Target},
         authorization::{Access, Authorized},
         call::Call,
+        history::Known,
         key::KeyHealth,
         principal::{Principal, Scope},
         tenant::Tenant,
-        time::Timestamp,
     },
     ports::{
         LogGroup, LogGroupPage, UpstreamError,
@@ -34,10 +30,6 @@ use crate::{
 
 /// Most pages of AWS's that one answer is made from: 50 log groups each.
 const MAX_AWS_PAGES: usize = 20;
-/// Most keys whose health one answer looks at; the rest is told as not checked.
-const MAX_KEYS: usize = 100;
-/// Keys that are looked at side by side.
-const KEYS_AT_ONCE: usize = 8;
 
 /// Some associations, and where the rest is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,18 +66,26 @@ impl KeyBroker {
         require(who, Scope::Read)?;
         let tenant = self.tenant(who)?;
         let place = locate::place(&tenant, &ask.place)?;
-        let bound = Bound { tenant: &tenant.id, place: &place, prefix: &ask.prefix, filter: ask.filter };
+        let asked = format!("{}\n{}\n{}\n{:?}", place.account, place.region, ask.prefix, ask.filter);
+        let bound = Bound { tenant: &tenant.id, asked: &asked };
         let mut cursor = Cursor::open(&ask.unverified_page_token, bound)?;
+        let prefix = (!ask.prefix.is_empty()).then_some(&*ask.prefix);
         let command = ListKeyAssociations { place: place.clone() };
         let permit = self.permit(call, who, &tenant, command, trail)?;
 
         let mut associations = Vec::new();
         for _ in 0..MAX_AWS_PAGES {
-            let page = self.aws_page(permit.access(), call, ask, &cursor, trail).await?;
+            let at = self.ports.clock.now();
+            let (access, token) = (permit.access(), cursor.aws.as_deref());
+            let page = self.aws_page(access, prefix, token, call.deadline, trail).await?;
+            self.saw(page.groups.iter().map(|group| sighting(&place, group, at)));
             let after = cursor.after.take();
             let seen = |group: &LogGroup| after.as_deref().is_some_and(|after| group.name.as_str() <= after);
             let groups: Vec<LogGroup> = page.groups.into_iter().filter(|group| !seen(group)).collect();
-            let visible = groups.into_iter().filter(|group| self.may_see(call, who, &tenant, &place, group));
+            let visible = groups.into_iter().filter(|group| {
+                let target = Target::LogGroup(group.name.clone());
+                self.may_see(call, who, &tenant, &Resource { place: place.clone(), target })
+            });
             let page_of_ours = self.look(permit.access(), call, visible.collect()).await;
             let mut fitting =
                 page_of_ours.into_iter().filter(|association| fits(ask.filter, association)).peekable();
@@ -110,41 +110,39 @@ impl KeyBroker {
         Ok(Page { associations, next_page_token: cursor.seal(bound) })
     }
 
-    async fn aws_page(
+    /// One page of AWS's, whoever may see what stands on it.
+    pub(super) async fn aws_page(
         &self,
         access: &Access,
-        call: &Call,
-        ask: &AskList,
-        cursor: &Cursor,
+        prefix: Option<&str>,
+        token: Option<&str>,
+        deadline: Instant,
         trail: &mut Trail,
     ) -> Result<LogGroupPage, Error> {
         let lane = Lane { place: access.place().clone(), operation: Operation::DescribeLogGroups };
-        let prefix = (!ask.prefix.is_empty()).then_some(&*ask.prefix);
         loop {
-            let turn = self.ports.pace.turn(&lane, &access.tenant().id, call.deadline).await;
+            let turn = self.ports.pace.turn(&lane, &access.tenant().id, deadline).await;
             let turn = turn.map_err(|none| Error::BudgetExhausted { retry_after: none.retry_after })?;
-            let page = self.ports.log_groups.page(access, prefix, cursor.aws.as_deref(), call.deadline).await;
+            let page = self.ports.log_groups.page(access, prefix, token, deadline).await;
             turn.used(feedback(&page.result));
             trail.via(page.via);
             match page.result {
                 Ok(page) => return Ok(page),
                 Err(UpstreamError::Throttled { .. }) => {}
-                Err(error) => return Err(read::ended(error, call.deadline)),
+                Err(error) => return Err(read::ended(error, deadline)),
             }
         }
     }
 
-    /// Whether policy lets the caller read this log group: AWS cannot confine a list to names.
-    fn may_see(
+    /// Whether policy lets the caller read this: AWS cannot confine a list to names.
+    pub(super) fn may_see(
         &self,
         call: &Call,
         who: &Principal,
         tenant: &Arc<Tenant>,
-        place: &Place,
-        group: &LogGroup,
+        resource: &Resource,
     ) -> bool {
-        let resource = Resource { place: place.clone(), target: Target::LogGroup(group.name.clone()) };
-        let command = GetKeyAssociation { resource };
+        let command = GetKeyAssociation { resource: resource.clone() };
         Authorized::decide(|question| self.ports.policy.decide(question), call, who, tenant, command).is_ok()
     }
 
@@ -155,15 +153,13 @@ impl KeyBroker {
             target: Target::LogGroup(group.name.clone()),
         };
         let resources: Vec<Resource> = groups.iter().map(resource).collect();
-        let known = self.ports.history.known(&resources).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "listing without our own record");
-            Vec::new()
-        });
-        let known: HashMap<_, _> = known.iter().map(|known| (&known.resource, known)).collect();
-        let health = self.healths(access, call, &groups).await;
+        let known = self.known(&resources).await.into_iter();
+        let mut known: HashMap<Resource, Known> = known.map(|it| (it.resource.clone(), it)).collect();
+        let keys = groups.iter().filter_map(|group| group.key.clone()).collect();
+        let health = self.healths(access, keys, call.deadline).await;
         let now = self.ports.clock.now();
         let associations = groups.into_iter().zip(resources).map(|(group, resource)| {
-            let known = known.get(&resource).copied();
+            let known = known.remove(&resource);
             let association = read::live(resource, group, known, now);
             let (health, key_deletion) = association
                 .key
@@ -173,26 +169,6 @@ impl KeyBroker {
             KeyAssociation { health, key_deletion, ..association }
         });
         associations.collect()
-    }
-
-    async fn healths(
-        &self,
-        access: &Access,
-        call: &Call,
-        groups: &[LogGroup],
-    ) -> HashMap<KmsKeyArn, (KeyHealth, Option<Timestamp>)> {
-        let mut keys: Vec<KmsKeyArn> = groups.iter().filter_map(|group| group.key.clone()).collect();
-        keys.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
-        keys.dedup();
-        keys.truncate(MAX_KEYS);
-        stream::iter(keys)
-            .map(|key| async move {
-                let health = self.health(access, &key, call.deadline).await;
-                (key, health)
-            })
-            .buffer_unordered(KEYS_AT_ONCE)
-            .collect()
-            .await
     }
 }
 

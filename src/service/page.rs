@@ -8,10 +8,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use crate::domain::{
-    association::{KeyFilter, Place},
-    tenant::TenantId,
-};
+use crate::domain::tenant::TenantId;
 
 /// Where the next page begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,9 +23,8 @@ pub(super) struct Cursor {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bound<'b> {
     pub(super) tenant: &'b TenantId,
-    pub(super) place: &'b Place,
-    pub(super) prefix: &'b str,
-    pub(super) filter: KeyFilter,
+    /// Everything else that the next request has to repeat.
+    pub(super) asked: &'b str,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -68,8 +64,8 @@ impl Cursor {
 
 impl Bound<'_> {
     fn digest(&self) -> String {
-        let Self { tenant, place, prefix, filter } = self;
-        let text = format!("{tenant}\n{}\n{}\n{prefix}\n{filter:?}", place.account, place.region);
+        let Self { tenant, asked } = self;
+        let text = format!("{tenant}\n{asked}");
         URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
     }
 }
@@ -81,15 +77,13 @@ mod tests {
     #[test]
     fn a_token_opens_only_for_the_tenant_and_the_request_it_was_made_for() {
         let (a, b): (TenantId, TenantId) = ("a".parse().unwrap(), "b".parse().unwrap());
-        let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
-        let bound = Bound { tenant: &a, place: &place, prefix: "/app", filter: KeyFilter::Any };
+        let bound = Bound { tenant: &a, asked: "/app" };
         let cursor = Cursor { aws: Some("aws".into()), after: Some("/app/web".into()) };
         let token = cursor.clone().seal(bound);
 
         assert_eq!(Cursor::open(&token, bound).unwrap(), cursor);
         assert!(Cursor::open(&token, Bound { tenant: &b, ..bound }).is_err());
-        assert!(Cursor::open(&token, Bound { prefix: "/", ..bound }).is_err());
-        assert!(Cursor::open(&token, Bound { filter: KeyFilter::WithKey, ..bound }).is_err());
+        assert!(Cursor::open(&token, Bound { asked: "/", ..bound }).is_err());
         assert!(Cursor::open("garbage", bound).is_err());
         assert_eq!(Cursor::open("", bound).unwrap(), Cursor::default());
     }

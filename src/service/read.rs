@@ -1,8 +1,10 @@
 //! Tells what is in force: read from AWS for a log group, from our own record for query results.
 
-use std::time::Instant;
+use std::{collections::HashMap, time::Instant};
 
-use super::{Error, KeyBroker, change::feedback, locate, require, trail::Trail};
+use futures_util::{StreamExt as _, stream};
+
+use super::{Error, KeyBroker, change::feedback, history::sighting, locate, require, trail::Trail};
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
@@ -22,6 +24,11 @@ use crate::{
         limit::{Lane, Operation},
     },
 };
+
+/// Most keys whose health one answer looks at; the rest is told as not checked.
+const MAX_KEYS: usize = 100;
+/// Keys that are looked at side by side.
+const KEYS_AT_ONCE: usize = 8;
 
 impl KeyBroker {
     /// The association that is in force.
@@ -62,8 +69,8 @@ impl KeyBroker {
             Target::QueryResults => self.recorded(resource).await?,
             Target::LogGroup(name) => {
                 let group = self.find_log_group(access, name, call.deadline, trail).await?;
-                let known = self.known(resource).await;
-                live(resource.clone(), group, known.as_ref(), self.ports.clock.now())
+                let known = self.known(std::slice::from_ref(resource)).await.pop();
+                live(resource.clone(), group, known, self.ports.clock.now())
             }
         };
         Ok(self.with_health(access, association, call.deadline).await)
@@ -81,11 +88,15 @@ impl KeyBroker {
         loop {
             let turn = self.ports.pace.turn(&lane, &access.tenant().id, deadline).await;
             let turn = turn.map_err(|none| Error::BudgetExhausted { retry_after: none.retry_after })?;
+            let at = self.ports.clock.now();
             let found = self.ports.log_groups.find(access, name, deadline).await;
             turn.used(feedback(&found.result));
             trail.via(found.via);
             return match found.result {
-                Ok(Some(group)) => Ok(group),
+                Ok(Some(group)) => {
+                    self.saw([sighting(access.place(), &group, at)]);
+                    Ok(group)
+                }
                 Ok(None) => {
                     Err(Error::LogGroupNotFound { name: name.clone(), place: access.place().clone() })
                 }
@@ -104,6 +115,7 @@ impl KeyBroker {
             None => State::Unknown,
             Some(known) => state(known.key.as_ref(), known.accepted, now),
         };
+        let former = known.as_ref().map(|known| known.former_keys(now)).unwrap_or_default();
         let (key, previous_key, accepted) =
             known.map_or((None, None, None), |known| (known.key, known.previous_key, known.accepted));
         Ok(KeyAssociation {
@@ -117,29 +129,55 @@ impl KeyBroker {
             key_deletion: None,
             class: None,
             retention: None,
+            former,
             source: Source::Recorded,
         })
     }
 
-    pub(super) async fn known(&self, resource: &Resource) -> Option<Known> {
-        let known = self.ports.history.known(std::slice::from_ref(resource)).await;
-        known.inspect_err(|error| tracing::warn!(%error, "answering without our own record")).ok()?.pop()
-    }
-
-    /// The association with its key's health, where the role may look at the key.
+    /// The association with the health of its key and of its former keys, where the role may look.
     async fn with_health(
         &self,
         access: &Access,
         association: KeyAssociation,
         deadline: Instant,
     ) -> KeyAssociation {
-        let Some(key) = &association.key else { return association };
-        let (health, key_deletion) = self.health(access, key, deadline).await;
-        KeyAssociation { health, key_deletion, ..association }
+        let mut association = association;
+        let former = association.former.iter().map(|former| &former.key);
+        let keys = association.key.iter().chain(former).cloned().collect();
+        let found = self.healths(access, keys, deadline).await;
+        if let Some(found) = association.key.as_ref().and_then(|key| found.get(key)) {
+            (association.health, association.key_deletion) = *found;
+        }
+        for former in &mut association.former {
+            if let Some(found) = found.get(&former.key) {
+                (former.health, former.deletion) = *found;
+            }
+        }
+        association
+    }
+
+    /// The health of these keys, as many of them as one answer looks at; the rest is not checked.
+    pub(super) async fn healths(
+        &self,
+        access: &Access,
+        mut keys: Vec<KmsKeyArn>,
+        deadline: Instant,
+    ) -> HashMap<KmsKeyArn, (KeyHealth, Option<Timestamp>)> {
+        keys.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        keys.dedup();
+        keys.truncate(MAX_KEYS);
+        stream::iter(keys)
+            .map(|key| async move {
+                let health = self.health(access, &key, deadline).await;
+                (key, health)
+            })
+            .buffer_unordered(KEYS_AT_ONCE)
+            .collect()
+            .await
     }
 
     /// A key's health, and when it will be deleted.
-    pub(super) async fn health(
+    async fn health(
         &self,
         access: &Access,
         key: &KmsKeyArn,
@@ -159,23 +197,26 @@ impl KeyBroker {
 pub(super) fn live(
     resource: Resource,
     group: LogGroup,
-    known: Option<&Known>,
+    known: Option<Known>,
     now: Timestamp,
 ) -> KeyAssociation {
+    let seen = sighting(&resource.place, &group, now);
+    let known = Known::with(known, &seen);
     // Where AWS shows another key, someone else has set it since: our record says nothing of that.
-    let ours = known.filter(|known| known.key == group.key);
-    let accepted = ours.and_then(|known| known.accepted);
+    let former = known.former_keys(now);
+    let Known { key, previous_key, accepted, .. } = known;
     KeyAssociation {
         resource,
-        state: state(group.key.as_ref(), accepted, now),
-        key: group.key,
+        state: state(key.as_ref(), accepted, now),
+        key,
         requested_key: None,
-        previous_key: ours.and_then(|known| known.previous_key.clone()),
+        previous_key,
         accepted,
         health: KeyHealth::NotChecked,
         key_deletion: None,
         class: group.class,
         retention: group.retention,
+        former,
         source: Source::Live,
     }
 }

@@ -1,9 +1,11 @@
-//! One change of a resource at a time within this process, so that a look before a change still holds
-//! when the change is made. Other processes, and AWS's own tools, are beyond it.
+//! One at a time within this process: changes of a resource, so that a look before a change still holds
+//! when the change is made, and requests under the same id. Other processes, and AWS's own tools, are
+//! beyond it.
 
 use std::{
     collections::HashMap,
     fmt,
+    hash::Hash,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::Instant,
 };
@@ -13,45 +15,53 @@ use tokio::{
     time::timeout_at,
 };
 
-use crate::domain::association::Resource;
-
-/// How many resources may be kept before those that nobody changes any more are dropped.
+/// How many may be kept before those that nobody is at any more are dropped.
 const SWEEP_AT: usize = 1024;
 
-/// Whose turn it is on each resource.
-#[derive(Default)]
-pub(super) struct Serial {
-    turnstiles: Mutex<HashMap<Resource, Weak<Turnstile<()>>>>,
+/// Whose turn it is on each.
+pub(super) struct Serial<K> {
+    turnstiles: Mutex<HashMap<K, Weak<Turnstile<()>>>>,
 }
 
-/// Held while a resource is being changed.
+/// Held while it is one's turn.
 pub(super) struct Held(#[expect(dead_code, reason = "held for its drop")] OwnedMutexGuard<()>);
 
 // === impl Serial ===
 
-impl Serial {
-    /// Waits until nobody else changes the resource; none where `deadline` comes first.
-    pub(super) async fn hold(&self, resource: &Resource, deadline: Instant) -> Option<Held> {
-        let turnstile = self.turnstile(resource);
+impl<K: Clone + Eq + Hash> Serial<K> {
+    /// Waits until nobody else is at it; none where `deadline` comes first.
+    pub(super) async fn hold(&self, what: &K, deadline: Instant) -> Option<Held> {
+        let turnstile = self.turnstile(what);
         let turn = timeout_at(deadline.into(), turnstile.lock_owned()).await;
         turn.ok().map(Held)
     }
 
-    fn turnstile(&self, resource: &Resource) -> Arc<Turnstile<()>> {
+    /// The same without waiting.
+    pub(super) fn try_hold(&self, what: &K) -> Option<Held> {
+        self.turnstile(what).try_lock_owned().ok().map(Held)
+    }
+
+    fn turnstile(&self, what: &K) -> Arc<Turnstile<()>> {
         let mut all = self.turnstiles.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turnstile) = all.get(resource).and_then(Weak::upgrade) {
+        if let Some(turnstile) = all.get(what).and_then(Weak::upgrade) {
             return turnstile;
         }
         if all.len() >= SWEEP_AT && all.len() == all.capacity() {
             all.retain(|_, turnstile| turnstile.strong_count() > 0);
         }
         let turnstile = Arc::new(Turnstile::new(()));
-        all.insert(resource.clone(), Arc::downgrade(&turnstile));
+        all.insert(what.clone(), Arc::downgrade(&turnstile));
         turnstile
     }
 }
 
-impl fmt::Debug for Serial {
+impl<K> Default for Serial<K> {
+    fn default() -> Self {
+        Self { turnstiles: Mutex::default() }
+    }
+}
+
+impl<K> fmt::Debug for Serial<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serial").finish_non_exhaustive()
     }

@@ -1,16 +1,17 @@
 //! Settles changes whose end is not known, by reading back what AWS now says: after a crash, and after
 //! an answer that never came. Run beside the calls; a change that cannot be looked at yet stays open.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{KeyBroker, change::feedback};
+use super::{KeyBroker, change::feedback, history::sighting, replay::told};
 use crate::{
     domain::{
         association::{GetKeyAssociation, LogGroupName, RecordedAssociation, Resource, Target},
-        audit::{Act, Actor, End, Entry, Event, Kind, Settlement},
+        audit::{Act, Actor, End, Entry, Event, EventId, Kind, Settlement},
         authorization::Authorized,
         call::{Action, Call, RequestId},
         principal::{PolicyClaims, Principal, Scopes},
+        request::{Answer, RequestEnd, RequestStep},
         tenant::TenantId,
         time::Timestamp,
     },
@@ -31,6 +32,21 @@ enum Found {
     NotNow,
 }
 
+/// What became of a change that was looked back at.
+pub(super) enum Settled {
+    /// It is in force.
+    InForce {
+        /// What its caller is told.
+        answer: Answer,
+        /// The event that says so.
+        event: EventId,
+    },
+    /// It is not, or it cannot be told: making it again does no harm.
+    NotInForce,
+    /// AWS does not say now, or what it says could not be recorded.
+    NotNow,
+}
+
 impl KeyBroker {
     /// Settles every change whose intent is from before this time, as far as AWS answers.
     pub async fn settle(&self, changes: &dyn OpenChanges, before: Timestamp) {
@@ -45,17 +61,23 @@ impl KeyBroker {
             }
         };
         for change in open {
-            match self.look_back(&change.event).await {
-                Found::Settled(settlement) => self.record_settled(change, settlement).await,
-                Found::NotNow => tracing::warn!(
-                    audit.intent = %change.intent,
-                    "AWS does not say how a change ended; trying again"
-                ),
+            let intent = change.intent;
+            let deadline = tokio::time::Instant::now().into_std() + PATIENCE;
+            if matches!(self.settle_one(change, deadline).await, Settled::NotNow) {
+                tracing::warn!(audit.intent = %intent, "how a change ended is not known yet; trying again");
             }
         }
     }
 
-    async fn look_back(&self, intent: &Event) -> Found {
+    /// Settles one change, where AWS says by then what became of it.
+    pub(super) async fn settle_one(&self, change: OpenChange, deadline: Instant) -> Settled {
+        match self.look_back(&change.event, deadline).await {
+            Found::Settled(settlement) => self.record_settled(change, settlement).await,
+            Found::NotNow => Settled::NotNow,
+        }
+    }
+
+    async fn look_back(&self, intent: &Event, deadline: Instant) -> Found {
         let (Some(resource), Some(tenant)) = (&intent.resource, &intent.actor.tenant) else {
             return Found::Settled(Settlement::CannotTell);
         };
@@ -66,7 +88,7 @@ impl KeyBroker {
         let Some(tenant) = self.ports.tenants.find(tenant) else {
             return Found::Settled(Settlement::CannotTell);
         };
-        let (call, who) = (call(), caller(intent, &tenant.id, self.ports.clock.now()));
+        let (call, who) = (call(deadline), caller(intent, &tenant.id, self.ports.clock.now()));
         let command = GetKeyAssociation { resource: resource.clone() };
         let decided =
             Authorized::decide(|question| self.ports.policy.decide(question), &call, &who, &tenant, command);
@@ -88,8 +110,12 @@ impl KeyBroker {
         let Ok(turn) = self.ports.pace.turn(&lane, &access.tenant().id, call.deadline).await else {
             return Found::NotNow;
         };
+        let at = self.ports.clock.now();
         let found = self.ports.log_groups.find(access, name, call.deadline).await.result;
         turn.used(feedback(&found));
+        if let Ok(Some(group)) = &found {
+            self.saw([sighting(access.place(), group, at)]);
+        }
         let sets = intent.act == Act::Rpc(Action::AssociateKmsKey);
         let wanted = intent.keys.resolved.as_ref().filter(|_| sets);
         match found {
@@ -100,13 +126,17 @@ impl KeyBroker {
         }
     }
 
-    async fn record_settled(&self, change: OpenChange, settlement: Settlement) {
+    async fn record_settled(&self, change: OpenChange, settlement: Settlement) -> Settled {
         let OpenChange { intent, event: said } = change;
         let now = self.ports.clock.now();
         let association = match (settlement, &said.resource) {
             (Settlement::InForce, Some(resource)) => Some(in_force(resource, &said)),
             _ => None,
         };
+        let sets = said.act == Act::Rpc(Action::AssociateKmsKey);
+        let answer = (settlement == Settlement::InForce).then(|| told::settled(&said, sets));
+        let end = answer.clone().map_or(RequestEnd::Open, RequestEnd::Done);
+        let request = Some(RequestStep::Ended { intent, end });
         let end = End { failure: None, aws_error: None, latency: now.since(said.time) };
         let event = Event {
             kind: Kind::Settled(settlement),
@@ -115,13 +145,19 @@ impl KeyBroker {
             end: Some(end),
             ..said
         };
-        match self.ports.audit.commit(Entry { association, ..Entry::only(event) }).await {
-            Ok(_event) => tracing::info!(audit.intent = %intent, ?settlement, "an open change was settled"),
-            Err(error) => tracing::warn!(
-                audit.intent = %intent,
-                error = &error as &dyn std::error::Error,
-                "what was found of an open change is not recorded; trying again"
-            ),
+        match self.ports.audit.commit(Entry { association, request, ..Entry::only(event) }).await {
+            Ok(event) => {
+                tracing::info!(audit.intent = %intent, ?settlement, "an open change was settled");
+                answer.map_or(Settled::NotInForce, |answer| Settled::InForce { answer, event })
+            }
+            Err(error) => {
+                tracing::warn!(
+                    audit.intent = %intent,
+                    error = &error as &dyn std::error::Error,
+                    "what was found of an open change is not recorded; trying again"
+                );
+                Settled::NotNow
+            }
         }
     }
 }
@@ -138,7 +174,7 @@ fn in_force(resource: &Resource, intent: &Event) -> RecordedAssociation {
 }
 
 /// A call of the service's own.
-fn call() -> Call {
+fn call(deadline: Instant) -> Call {
     let received = tokio::time::Instant::now().into_std();
     Call {
         request_id: RequestId::random(),
@@ -146,7 +182,7 @@ fn call() -> Call {
         source: None,
         unverified_user_agent: None,
         received,
-        deadline: received + PATIENCE,
+        deadline,
     }
 }
 

@@ -86,6 +86,7 @@ fn ask(name: &str) -> AskAssociate {
         reason: None,
         expected: None,
         validate_only: false,
+        request_id: None,
     }
 }
 
@@ -121,7 +122,8 @@ async fn a_change_is_recorded_before_and_after_it_reaches_aws() {
     assert_eq!(intent.event.correlation, outcome.event.correlation);
     assert_eq!(outcome.association.as_ref().unwrap().key.as_ref().unwrap().as_str(), KEY);
     assert_eq!(intent.association, None);
-    assert_eq!(world.pace.used(), [Feedback::Counted]);
+    // A look at what is about to be replaced, and the change.
+    assert_eq!(world.pace.used(), [Feedback::Counted; 2]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -218,7 +220,7 @@ async fn throttles_and_conflicts_are_waited_out_within_the_deadline() {
     world.aws.answer(throttle());
     world.aws.answer(UpstreamError::Conflict { answer: AwsAnswer::default() });
     world.associate(ALL, ask("/app/web")).await.unwrap();
-    assert_eq!(world.pace.used(), [Feedback::Throttled, Feedback::Counted, Feedback::Counted]);
+    assert_eq!(world.pace.used()[1..], [Feedback::Throttled, Feedback::Counted, Feedback::Counted]);
     assert_eq!(world.kinds(), [(Kind::Intent, None), (Kind::Outcome, None)]);
 }
 
@@ -262,8 +264,13 @@ async fn disassociating_names_the_former_key_and_until_when_it_matters() {
     groups[0].key = Some(OTHER_KEY.parse().unwrap());
     let world = world_with(FakePolicy::default(), FakePace::default(), groups);
     let call = call(Action::DisassociateKmsKey, PATIENCE);
-    let ask =
-        AskDisassociate { resource: on("/app/web"), reason: None, expected: None, validate_only: false };
+    let ask = AskDisassociate {
+        resource: on("/app/web"),
+        reason: None,
+        expected: None,
+        validate_only: false,
+        request_id: None,
+    };
     let changed = world.broker.disassociate(&call, &principal("acme", ALL), ask).await.unwrap();
     assert_eq!(changed.association.previous_key.unwrap().as_str(), OTHER_KEY);
     let [warning] = changed.warnings.as_slice() else { panic!("{:?}", changed.warnings) };
@@ -326,5 +333,7 @@ async fn a_list_shows_only_what_the_tenant_may_see_page_by_page() {
 
 mod careful;
 mod diagnosis;
+mod former;
 mod logging;
+mod repeating;
 mod settling;

@@ -99,6 +99,33 @@ impl Trail {
         ports.audit.note(self.end(ports, Kind::Refusal, Some(error)));
     }
 
+    /// Records that a request was answered as the event says that it ended the first time.
+    pub(super) fn repeated(&self, ports: &Ports, event: EventId, error: Option<&Error>) {
+        let kind = if error.is_some() { Kind::Refusal } else { Kind::Read };
+        let detail = Some(format!("answered again as event {event} says").into());
+        ports.audit.note(Event { detail, ..self.end(ports, kind, error) });
+    }
+
+    /// The requests to AWS that were made on the way to this.
+    pub(super) fn join(&mut self, other: Self) {
+        let known = &self.event.via.aws_request_ids;
+        let mut via = other.event.via;
+        via.aws_request_ids.retain(|id| !known.contains(id));
+        if via.session_name.is_some() {
+            self.via(via);
+        }
+    }
+
+    /// The intent that is durable, if there is one.
+    pub(super) fn closes(&self) -> Option<EventId> {
+        self.event.closes
+    }
+
+    /// The key that was resolved, if one was.
+    pub(super) fn key(&self) -> Option<&KmsKeyArn> {
+        self.event.keys.resolved.as_ref()
+    }
+
     /// Records a read that succeeded, with more that is known of it.
     pub(super) fn read_with(&self, ports: &Ports, detail: String) {
         let event = self.end(ports, Kind::Read, None);

@@ -3,15 +3,14 @@
 use super::{Changed, Error, KeyBroker, trail::Trail};
 use crate::{
     domain::{
-        arn::{KmsKeyArn, KmsKeyId},
-        association::{CheckKeyAssociation, KeyAssociation, Resource, Source, State, Warning},
+        arn::KmsKeyId,
+        association::{CheckKeyAssociation, Resource, Warning},
         authorization::Access,
         call::Call,
         diagnosis::{Diagnosis, Outcome},
-        key::KeyHealth,
         principal::Principal,
     },
-    ports::{LogGroup, aws::AwsAnswer},
+    ports::aws::AwsAnswer,
 };
 
 impl KeyBroker {
@@ -38,40 +37,20 @@ impl KeyBroker {
 }
 
 /// The answer to a change that was not made.
-pub(super) fn unchanged(
-    resource: Resource,
-    key: Option<(KmsKeyArn, KmsKeyId)>,
-    previous_key: Option<KmsKeyArn>,
-    group: Option<LogGroup>,
-    mut warnings: Vec<Warning>,
-) -> Changed {
-    warnings.insert(
-        0,
-        Warning { code: "VALIDATED_ONLY", message: "nothing was changed, as asked for".to_owned() },
-    );
-    let (key, requested_key) = key.map_or((None, None), |(key, requested)| (Some(key), Some(requested)));
-    let (class, retention) = group.map_or((None, None), |group| (group.class, group.retention));
-    let association = KeyAssociation {
-        resource,
-        key,
-        requested_key,
-        previous_key,
-        state: State::Unknown,
-        accepted: None,
-        health: KeyHealth::NotChecked,
-        key_deletion: None,
-        class,
-        retention,
-        source: Source::Live,
-    };
-    Changed { association, event: None, aws_request_id: Box::default(), warnings }
+pub(super) fn unchanged(changed: Changed, unchecked: Vec<Warning>) -> Changed {
+    let only =
+        Warning { code: "VALIDATED_ONLY".into(), message: "nothing was changed, as asked for".to_owned() };
+    let mut warnings = vec![only];
+    warnings.extend(unchecked);
+    warnings.extend(changed.warnings);
+    Changed { warnings, ..changed }
 }
 
 fn unchecked(diagnosis: &Diagnosis) -> Vec<Warning> {
     let unchecked = diagnosis.checks.iter().filter(|check| check.outcome == Outcome::NotChecked);
     unchecked
         .map(|check| Warning {
-            code: "NOT_CHECKED",
+            code: "NOT_CHECKED".into(),
             message: format!("{}: {}", check.name.as_str(), check.detail),
         })
         .collect()

@@ -9,7 +9,7 @@ use crate::{
         arn::KmsKeyArn,
         association::{Place, Resource},
         audit::{Entry, EventId},
-        history::{Former, Known, Retention, Sighting, Survey},
+        history::{Known, Retention, Sighting, Survey},
         request::{KeptRequest, OwnId, REMEMBERED, RequestStep},
         time::Timestamp,
     },
@@ -82,42 +82,12 @@ impl FakeHistory {
     }
 
     fn see(&self, sighting: &Sighting, accepted: Option<Timestamp>) {
-        let Sighting { resource, key, seen, created, retention } = sighting.clone();
         let mut all = self.known.lock().unwrap();
-        let at = all.iter().position(|known| known.resource == resource);
-        let mut known = match at.map(|at| all.remove(at)) {
-            Some(known) => known,
-            None => Known {
-                resource,
-                key: key.clone(),
-                previous_key: None,
-                accepted: None,
-                since: seen,
-                seen,
-                created: None,
-                retention: Retention::NotKnown,
-                gone: None,
-                former: Vec::new(),
-            },
-        };
-        if seen >= known.seen {
-            if known.key != key {
-                let old = std::mem::replace(&mut known.key, key);
-                if let Some(old) = &old {
-                    known.former.retain(|former| former.key != *old);
-                    let former =
-                        Former { key: old.clone(), since: known.since, seen: known.seen, until: seen };
-                    known.former.push(former);
-                }
-                (known.previous_key, known.accepted, known.since) = (old, None, seen);
-            }
+        let at = all.iter().position(|known| known.resource == sighting.resource);
+        let before = at.map(|at| all.remove(at));
+        let mut known = Known::with(before, sighting);
+        if known.seen == sighting.seen {
             known.accepted = accepted.or(known.accepted);
-            known.created = created.or(known.created);
-            known.gone = None;
-            known.seen = seen;
-            if retention != Retention::NotKnown {
-                known.retention = retention;
-            }
         }
         all.push(known);
         all.sort_by_key(|known| known.resource.to_string());

@@ -74,8 +74,10 @@ shows "query results" '"queryResults": true' -- as "$LOGKEY_TOKEN_PAYMENTS" "$ke
   "{\"resource_identifier\":\"arn:aws:logs:us-east-1:$account:query-result:*\",\"kms_key_id\":\"$key\"}"
 shows "CheckKeyAssociation" '"verdict"' '"name": "KEY_STATE"' OUTCOME_PASSED -- \
   as "$LOGKEY_TOKEN_READER" "$keys/CheckKeyAssociation" "{\"resource_identifier\":\"$group\",\"kms_key_id\":\"$key\"}"
-shows "GetKeyUsage says that this release lacks it" '"code": 12' FEATURE_UNAVAILABLE -- \
+shows "GetKeyUsage" DELETION_VERDICT_IN_USE '"coverage"' '"knownAsOf"' -- \
   as "$LOGKEY_TOKEN_READER" "$keys/GetKeyUsage" "{\"kms_key_id\":\"$key\"}"
+shows "GetKeyUsage of another tenant's key" '"code": 5' KEY_NOT_FOUND -- \
+  as "$LOGKEY_TOKEN_READER" "$keys/GetKeyUsage" '{"kms_key_id":"arn:aws:kms:us-east-1:444455556666:key/x"}'
 
 for rpc in ListAuditEvents WatchAuditEvents GetCheckpoint GetInclusionProof GetConsistencyProof; do
   shows "describe tells $rpc, comments included" "rpc $rpc (" "Needs the scope" -- bare "$LOGKEY_ADDRESS" describe "$audit.$rpc"

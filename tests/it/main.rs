@@ -14,12 +14,14 @@ mod edge;
 mod front;
 mod harness;
 mod hidden;
+mod key_usage;
 mod layering;
 mod limits;
 mod main_job;
 mod policies;
 mod process;
 mod reload;
+mod repeating;
 
 mod sandbox;
 mod secrets;

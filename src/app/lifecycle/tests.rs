@@ -83,6 +83,7 @@ async fn a_change_that_was_reset_is_settled_in_the_background_while_the_service_
         reason: None,
         expected: None,
         validate_only: false,
+        request_id: None,
     };
     let call = call(Action::AssociateKmsKey, Duration::from_secs(2));
     let who = principal("acme", &["logkey:read", "logkey:associate"]);

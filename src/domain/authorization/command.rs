@@ -4,8 +4,8 @@ use super::Command;
 use crate::domain::{
     arn::KmsKeyArn,
     association::{
-        AssociateKmsKey, CheckKeyAssociation, DisassociateKmsKey, GetKeyAssociation, ListKeyAssociations,
-        Place, Target, TestAccess,
+        AssociateKmsKey, CheckKeyAssociation, DisassociateKmsKey, GetKeyAssociation, GetKeyUsage,
+        ListKeyAssociations, Place, Target, TestAccess,
     },
     call::Action,
 };
@@ -97,5 +97,20 @@ impl Command for TestAccess {
     }
     fn key(&self) -> Option<&KmsKeyArn> {
         None
+    }
+}
+
+impl Command for GetKeyUsage {
+    fn action(&self) -> Action {
+        Action::GetKeyUsage
+    }
+    fn place(&self) -> &Place {
+        &self.place
+    }
+    fn target(&self) -> Option<&Target> {
+        None
+    }
+    fn key(&self) -> Option<&KmsKeyArn> {
+        self.key.as_ref()
     }
 }

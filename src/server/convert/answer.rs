@@ -5,13 +5,14 @@ use std::time::Duration;
 use crate::{
     domain::{
         association::{KeyAssociation, SETTLING, Source, State, Target},
+        history::{FormerKey, Protection},
         key::KeyHealth,
         principal::Principal,
         tenant::AccountGrant,
         time::Timestamp,
     },
     proto,
-    service::{CallerView, Changed},
+    service::{self, CallerView, Changed},
 };
 
 pub(in crate::server) fn associate_response(changed: Changed) -> proto::AssociateKmsKeyResponse {
@@ -32,6 +33,11 @@ pub(in crate::server) fn disassociate_response(changed: Changed) -> proto::Disas
         aws_request_id: aws_request_id.into(),
         warnings: warnings.into_iter().map(warning).collect(),
     }
+}
+
+pub(in crate::server) fn get_response(association: KeyAssociation) -> proto::GetKeyAssociationResponse {
+    let warnings = service::warnings(&association).into_iter().map(warning).collect();
+    proto::GetKeyAssociationResponse { association: Some(key_association(association)), warnings }
 }
 
 pub(in crate::server) fn key_association(it: KeyAssociation) -> proto::KeyAssociation {
@@ -59,22 +65,52 @@ pub(in crate::server) fn key_association(it: KeyAssociation) -> proto::KeyAssoci
         .into(),
         accept_time: it.accepted.map(time),
         settle_time: it.accepted.map(|accepted| time(accepted.plus(SETTLING))),
-        key_health: match it.health {
-            KeyHealth::Usable => proto::KeyHealth::Usable,
-            KeyHealth::Disabled => proto::KeyHealth::Disabled,
-            KeyHealth::PendingDeletion => proto::KeyHealth::PendingDeletion,
-            KeyHealth::NotFound => proto::KeyHealth::NotFound,
-            KeyHealth::NotChecked => proto::KeyHealth::NotChecked,
-        }
-        .into(),
+        key_health: health(it.health).into(),
         key_deletion_time: it.key_deletion.map(time),
         log_group_class: it.class.map_or_else(String::new, Into::into),
         retention: it.retention.map(duration),
-        source: match it.source {
-            Source::Live => proto::Source::Live,
-            Source::Recorded => proto::Source::Recorded,
-        }
-        .into(),
+        source: source(it.source).into(),
+        former_keys: it.former.iter().map(former_key).collect(),
+    }
+}
+
+fn former_key(it: &FormerKey) -> proto::FormerKey {
+    let (protection, until) = protection(it.protection);
+    proto::FormerKey {
+        kms_key_arn: it.key.to_string(),
+        first_seen_time: Some(time(it.since)),
+        last_seen_time: Some(time(it.seen)),
+        protection: protection.into(),
+        protects_until_time: until,
+        key_health: health(it.health).into(),
+        key_deletion_time: it.deletion.map(time),
+    }
+}
+
+pub(super) fn health(health: KeyHealth) -> proto::KeyHealth {
+    match health {
+        KeyHealth::Usable => proto::KeyHealth::Usable,
+        KeyHealth::Disabled => proto::KeyHealth::Disabled,
+        KeyHealth::PendingDeletion => proto::KeyHealth::PendingDeletion,
+        KeyHealth::NotFound => proto::KeyHealth::NotFound,
+        KeyHealth::NotChecked => proto::KeyHealth::NotChecked,
+    }
+}
+
+pub(super) fn source(source: Source) -> proto::Source {
+    match source {
+        Source::Live => proto::Source::Live,
+        Source::Recorded => proto::Source::Recorded,
+    }
+}
+
+pub(super) fn protection(it: Protection) -> (proto::Protection, Option<prost_types::Timestamp>) {
+    match it {
+        Protection::InUse => (proto::Protection::InUse, None),
+        Protection::Until(until) => (proto::Protection::Until, Some(time(until))),
+        Protection::Forever => (proto::Protection::Forever, None),
+        Protection::NotKnown => (proto::Protection::NotKnown, None),
+        Protection::Over => (proto::Protection::Unspecified, None),
     }
 }
 
@@ -108,7 +144,7 @@ fn account(grant: &AccountGrant) -> proto::AccountGrant {
 }
 
 fn warning(warning: crate::domain::association::Warning) -> proto::Warning {
-    proto::Warning { code: warning.code.to_owned(), message: warning.message }
+    proto::Warning { code: warning.code.into_owned(), message: warning.message }
 }
 
 pub(super) fn time(at: Timestamp) -> prost_types::Timestamp {

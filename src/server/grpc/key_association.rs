@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Handler, convert_feature};
+use super::Handler;
 use crate::{
     proto::{
         AssociateKmsKeyRequest, AssociateKmsKeyResponse, CheckKeyAssociationRequest,
@@ -45,8 +45,7 @@ impl KeyAssociationService for Handler {
         let (caller, message) = Self::open(request)?;
         let ask = self.parsed(&caller, convert::get(message))?;
         let found = self.broker.get(&caller.call, &caller.who, ask).await.map_err(caller.status())?;
-        let association = Some(convert::key_association(found));
-        Ok(Response::new(GetKeyAssociationResponse { association }))
+        Ok(Response::new(convert::get_response(found)))
     }
 
     async fn list_key_associations(
@@ -76,7 +75,9 @@ impl KeyAssociationService for Handler {
         &self,
         request: Request<GetKeyUsageRequest>,
     ) -> Result<Response<GetKeyUsageResponse>, Status> {
-        let (caller, _) = Self::open(request)?;
-        self.parsed(&caller, convert_feature("GetKeyUsage"))
+        let (caller, message) = Self::open(request)?;
+        let ask = self.parsed(&caller, convert::usage(message))?;
+        let usage = self.broker.usage(&caller.call, &caller.who, ask).await.map_err(caller.status())?;
+        Ok(Response::new(convert::usage_response(usage)))
     }
 }

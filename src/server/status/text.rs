@@ -101,8 +101,18 @@ pub(super) fn told(error: &Error) -> Told {
         | Error::RecordUnavailable(_)
         | Error::DeadlineBeforeAws
         | Error::OutcomeUnknown { .. }
+        | Error::StillRunning
         | Error::FeatureUnavailable(_)
         | Error::Internal(_) => circumstances(error),
+        Error::RequestIdReused => Told::new(
+            "request_id came with another request in the last 24 hours: use a new UUID for each request, and the same one only to repeat it",
+        )
+        .with_bad_field("request_id", "came with another request before"),
+        Error::Repeated { error, event } => {
+            let mut told = told(error);
+            told.message.push_str("; this is the answer to the first request with this request_id: once its cause is mended, use a new one");
+            told.with("first_audit_event_id", event)
+        }
         Error::Reading(error) => reading(error),
     }
 }
@@ -132,6 +142,10 @@ fn circumstances(error: &Error) -> Told {
         )
         .with_retry(SOON)
         .with("sent", "false"),
+        Error::StillRunning => Told::new(
+            "the first request with this request_id was still under way at your deadline: repeat it with the same id",
+        )
+        .with_retry(SOON),
         Error::BudgetExhausted { retry_after } => Told::new(format!(
             "AWS allows this account no more of these calls before your deadline; nothing was sent: try again in {} ms, or with a longer deadline",
             retry_after.as_millis().max(1)
@@ -190,6 +204,8 @@ fn circumstances(error: &Error) -> Told {
         | Error::NotAllowed { .. }
         | Error::Refused { .. }
         | Error::Diagnosed { .. }
+        | Error::RequestIdReused
+        | Error::Repeated { .. }
         | Error::Internal(_) => Told::new("internal error"),
     }
 }
@@ -288,6 +304,11 @@ impl Told {
 
     fn with(mut self, key: &str, value: impl Display) -> Self {
         self.metadata.insert(key.to_owned(), value.to_string());
+        self
+    }
+
+    fn with_bad_field(mut self, field: &str, problem: &str) -> Self {
+        self.details.add_bad_request_violation(field, problem);
         self
     }
 

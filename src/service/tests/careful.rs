@@ -55,7 +55,7 @@ async fn validating_changes_nothing_and_says_what_was_not_checked() {
     assert_eq!(world.aws.seen(), []);
     assert_eq!(world.kinds(), []);
     assert_eq!(changed.event, None);
-    let codes: Vec<&str> = changed.warnings.iter().map(|warning| warning.code).collect();
+    let codes: Vec<&str> = changed.warnings.iter().map(|warning| &*warning.code).collect();
     assert_eq!(codes[..2], ["VALIDATED_ONLY", "NOT_CHECKED"]);
 }
 
@@ -81,6 +81,7 @@ async fn validating_a_disassociation_changes_nothing() {
         reason: None,
         expected: Some(ExpectedKey::Key(OTHER_KEY.parse().unwrap())),
         validate_only: true,
+        request_id: None,
     };
     let call = call(Action::DisassociateKmsKey, PATIENCE);
     let changed = world.broker.disassociate(&call, &principal("acme", ALL), ask).await.unwrap();

@@ -1,6 +1,7 @@
 """Each call as it succeeds."""
 
 import json
+import uuid
 
 ACCOUNT = "111122223333"
 REGION = "us-east-1"
@@ -99,6 +100,30 @@ def test_a_key_is_set_where_the_expected_one_is_in_force(payments):
     assert payments("AssociateKmsKey", target | {"kms_key_id": KEY, "expected_kms_key_id": ""})
     assert payments("DisassociateKmsKey", target | {"expected_kms_key_id": KEY})
     assert "kms_key_arn" not in payments("GetKeyAssociation", target)["association"]
+
+
+def test_a_repeated_request_has_the_same_answer(payments, service):
+    fields = {"log_group_name": "/payments/repeated", "kms_key_id": KEY, "request_id": str(uuid.uuid4())}
+    first = payments("AssociateKmsKey", fields)
+    assert payments("AssociateKmsKey", fields) == first
+    sent = [entry for entry in changes(service) if entry["params"].get("logGroupName") == "/payments/repeated"]
+    assert len(sent) == 1
+
+
+def test_a_key_is_in_use_and_then_protects_what_was_written_under_it(payments):
+    target = {"log_group_name": "/payments/usage"}
+    former = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/22222222-2222-4222-8222-222222222222"
+    payments("AssociateKmsKey", target | {"kms_key_id": "alias/former"})
+    used = payments("GetKeyUsage", {"kms_key_id": "alias/former"})
+    assert (used["verdict"], used["kms_key_arn"]) == ("DELETION_VERDICT_IN_USE", former)
+    assert [use["log_group_name"] for use in used["uses"]] == ["/payments/usage"]
+    replaced = payments("AssociateKmsKey", target | {"kms_key_id": KEY})
+    assert {"KEY_REPLACED", "FORMER_KEY_STILL_PROTECTS_DATA"} <= {warning["code"] for warning in replaced["warnings"]}
+    protecting = payments("GetKeyUsage", {"kms_key_id": "alias/former"})
+    assert protecting["verdict"] == "DELETION_VERDICT_STILL_PROTECTS_DATA"
+    assert "safe_after" in protecting and "log groups were read from AWS" in protecting["coverage"]
+    read = payments("GetKeyAssociation", target)["association"]
+    assert [key["kms_key_arn"] for key in read["former_keys"]] == [former]
 
 
 def test_pages_hold_every_group_of_the_tenant_once(payments):

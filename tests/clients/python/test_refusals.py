@@ -101,15 +101,22 @@ def test_another_key_than_expected_is_refused(payments, expected):
         assert told(refusal) == ("ABORTED", "EXPECTED_KEY_MISMATCH")
 
 
-@pytest.mark.parametrize(
-    ("name", "fields"),
-    [
-        ("GetKeyUsage", {"kms_key_id": KEY}),
-        ("AssociateKmsKey", GROUP | {"kms_key_id": KEY, "request_id": str(uuid.uuid4())}),
-    ],
-)
-def test_what_this_release_does_not_do_says_so(payments, name, fields):
-    assert told(payments.refused(name, fields)) == ("UNIMPLEMENTED", "FEATURE_UNAVAILABLE")
+def test_another_request_under_the_same_id_is_refused(payments, orders):
+    request_id = {"request_id": str(uuid.uuid4())}
+    payments("AssociateKmsKey", GROUP | {"kms_key_id": KEY} | request_id)
+    for name, fields in (
+        ("AssociateKmsKey", {"kms_key_id": KEY, "reason": "another"}),
+        ("DisassociateKmsKey", {}),
+    ):
+        refusal = payments.refused(name, GROUP | fields | request_id)
+        assert told(refusal) == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED")
+    # The same id of another tenant is another id: what is refused is the tenant's own lack of the log group.
+    refusal = orders.refused("AssociateKmsKey", {"log_group_name": "/payments/refused", "kms_key_id": KEY} | request_id)
+    assert told(refusal)[1] != "REQUEST_ID_REUSED"
+
+
+def test_a_key_of_another_tenant_has_no_use_to_be_seen(orders):
+    assert told(orders.refused("GetKeyUsage", {"kms_key_id": KEY})) == ("NOT_FOUND", "KEY_NOT_FOUND")
 
 
 def test_over_the_rate_waiting_as_told_is_enough(metered):

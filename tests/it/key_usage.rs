@@ -1,0 +1,284 @@
+//! Which keys still matter: former keys, and whether a key may be deleted.
+
+use logkey::{
+    proto::{
+        DeletionVerdict, GetKeyAssociationRequest, GetKeyUsageRequest, GetKeyUsageResponse, KeyFilter,
+        KeyHealth, ListKeyAssociationsRequest, Protection, Source, get_key_association_request,
+    },
+    sandbox::seed::{AccountSeed, KeySeed, LogGroupSeed, Seed},
+};
+use tonic::{Code, Status};
+
+use crate::harness::{ALL, Caller, GROUP, ORDERS, PAYMENTS, Plan, REGION, Service, key, reason, tenant};
+
+const DAY: i64 = 86_400;
+
+fn group(name: &str, key: Option<&str>, days: Option<i64>) -> LogGroupSeed {
+    LogGroupSeed {
+        name: name.into(),
+        region: REGION.into(),
+        retention_days: days,
+        key: key.map(str::to_owned),
+        ..LogGroupSeed::default()
+    }
+}
+
+/// What someone does in the account without this service.
+fn elsewhere(service: &Service, with: impl FnOnce(AccountSeed) -> AccountSeed) {
+    let account = AccountSeed { account_id: PAYMENTS.to_owned(), ..AccountSeed::default() };
+    let seed = Seed { accounts: vec![with(account)], ..Seed::default() };
+    service.sandbox.sandbox().apply(&seed).unwrap();
+}
+
+/// The usual service, over an account with more in it.
+async fn furnished(with: impl FnOnce(AccountSeed) -> AccountSeed) -> Service {
+    let service = Service::start().await;
+    elsewhere(&service, with);
+    service
+}
+
+async fn ask(caller: &Caller, message: GetKeyUsageRequest) -> Result<GetKeyUsageResponse, Status> {
+    caller.keys().get_key_usage(caller.request(message)).await.map(tonic::Response::into_inner)
+}
+
+async fn usage(caller: &Caller, key: &str) -> GetKeyUsageResponse {
+    ask(caller, GetKeyUsageRequest { kms_key_id: key.into(), ..Default::default() }).await.unwrap()
+}
+
+fn names(usage: &GetKeyUsageResponse) -> Vec<&str> {
+    usage.uses.iter().map(|it| it.resource_arn.rsplit("log-group:").next().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_key_is_in_use_then_protects_data_and_says_until_when() {
+    let service = furnished(|account| account.log_group_with(group("/payments/week", None, Some(7)))).await;
+    let caller = service.caller("payments", ALL);
+    caller.associate("/payments/week", &key("good")).await.unwrap();
+    let used = usage(&caller, &key("good")).await;
+    assert_eq!((used.verdict(), names(&used)), (DeletionVerdict::InUse, vec!["/payments/week"]));
+    assert!(used.uses[0].in_use && used.safe_after.is_none());
+    assert_eq!((used.uses[0].source(), used.key_health()), (Source::Live, KeyHealth::Usable));
+    assert!(used.coverage.contains("all 4 log groups were read"), "{}", used.coverage);
+    assert!(used.known_as_of.is_some());
+
+    let changed = caller.associate("/payments/week", &key("next")).await.unwrap();
+    let accepted = changed.association.unwrap().accept_time.unwrap().seconds;
+    let protecting = usage(&caller, &key("good")).await;
+    assert_eq!(protecting.verdict(), DeletionVerdict::StillProtectsData);
+    let until = accepted + 300 + 7 * DAY;
+    assert_eq!(protecting.uses[0].protects_until_time.unwrap().seconds, until);
+    assert_eq!(protecting.safe_after.unwrap().seconds, until);
+    assert_eq!(protecting.uses[0].source(), Source::Recorded);
+
+    let none = usage(&caller, &key("closed")).await;
+    assert_eq!((none.verdict(), none.uses.len()), (DeletionVerdict::NoKnownUse, 0));
+    assert_eq!(none.safe_after, none.known_as_of);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn former_keys_are_known_after_a_restart_and_named_where_they_are_read() {
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+    caller.associate(GROUP, &key("good")).await.unwrap();
+    caller.associate(GROUP, &key("next")).await.unwrap();
+    let taken = caller.disassociate(GROUP).await.unwrap();
+    let codes: Vec<&str> = taken.warnings.iter().map(|warning| warning.code.as_str()).collect();
+    assert_eq!(codes, ["FORMER_KEY_STILL_PROTECTS_DATA"; 2]);
+
+    let service = service.restart().await;
+    let caller = service.caller("payments", ALL);
+    let target = get_key_association_request::Target::LogGroupName(GROUP.into());
+    let message = GetKeyAssociationRequest { target: Some(target), ..Default::default() };
+    let read = caller.keys().get_key_association(caller.request(message)).await.unwrap().into_inner();
+    let former = read.association.unwrap().former_keys;
+    let arns: Vec<String> = former.iter().map(|former| former.kms_key_arn.clone()).collect();
+    assert_eq!(arns, [key("next"), key("good")]);
+    // The log group keeps its events for ever.
+    assert!(former.iter().all(|it| it.protection() == Protection::Forever));
+    assert_eq!(read.warnings.len(), 2);
+    let used = usage(&caller, &key("good")).await;
+    assert_eq!((used.verdict(), used.safe_after), (DeletionVerdict::StillProtectsData, None));
+    assert!(used.coverage.contains("keep events for ever"), "{}", used.coverage);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_set_elsewhere_is_found_by_reading_and_a_group_made_anew_needs_no_former_key() {
+    let theirs =
+        |key| move |account: AccountSeed| account.log_group_with(group("/payments/theirs", Some(key), None));
+    let service = furnished(theirs("good")).await;
+    // A list sees it, which outlasts a restart; then the log group is deleted and made again.
+    service.caller("payments", ALL).list(ListKeyAssociationsRequest::default()).await.unwrap();
+    let service = service.restart().await;
+    let caller = service.caller("payments", ALL);
+    let message = |page_token: &str| GetKeyUsageRequest {
+        kms_key_id: key("good"),
+        page_token: page_token.into(),
+        ..Default::default()
+    };
+    let before = ask(&caller, message("")).await.unwrap();
+    assert_eq!((before.verdict(), names(&before)), (DeletionVerdict::InUse, vec!["/payments/theirs"]));
+    elsewhere(&service, theirs("next"));
+    caller.get("/payments/theirs").await.unwrap();
+    assert_eq!(names(&usage(&caller, &key("next")).await), ["/payments/theirs"]);
+    let after = usage(&caller, &key("good")).await;
+    assert_eq!((after.verdict(), after.uses.len()), (DeletionVerdict::NoKnownUse, 0));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn pages_hold_every_use_once_and_a_token_is_bound_to_its_tenant_and_key() {
+    let groups = |account: AccountSeed| {
+        (0..7).fold(account, |account, n| {
+            account.log_group_with(group(&format!("/payments/n{n}"), Some("good"), None))
+        })
+    };
+    let service = furnished(groups).await;
+    let caller = service.caller("payments", ALL);
+    let (mut seen, mut page_token) = (Vec::new(), String::new());
+    let mut tokens = Vec::new();
+    loop {
+        let message =
+            GetKeyUsageRequest { kms_key_id: key("good"), page_size: 3, page_token, ..Default::default() };
+        let page = ask(&caller, message).await.unwrap();
+        assert_eq!(page.verdict(), DeletionVerdict::InUse);
+        assert!(page.uses.len() <= 3);
+        seen.extend(page.uses.into_iter().map(|it| it.resource_arn));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+        tokens.push(page_token.clone());
+    }
+    assert_eq!(seen.len(), 7);
+    assert!(seen.is_sorted() && seen.windows(2).all(|pair| pair[0] != pair[1]));
+    let with = |kms_key_id: &str| GetKeyUsageRequest {
+        kms_key_id: kms_key_id.into(),
+        page_token: tokens[0].clone(),
+        ..Default::default()
+    };
+    let theirs = key("good").replace(PAYMENTS, ORDERS);
+    let orders = service.caller("orders", ALL);
+    for refused in [ask(&caller, with(&key("next"))).await, ask(&orders, with(&theirs)).await] {
+        let status = refused.unwrap_err();
+        assert_eq!((status.code(), reason(&status)), (Code::InvalidArgument, "FIELD_INVALID".into()));
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_learns_nothing_of_what_it_may_not_see() {
+    let hidden = |account: AccountSeed| {
+        account.log_group_with(group("/secret/one", Some("good"), None)).log_group_with(group(
+            "/payments/two",
+            Some("good"),
+            None,
+        ))
+    };
+    let service = furnished(hidden).await;
+    let caller = service.caller("payments", ALL);
+    let used = usage(&caller, &key("good")).await;
+    assert_eq!(names(&used), ["/payments/two"]);
+
+    // A key of another tenant, and one that is not there, are told in the same words.
+    let told =
+        |status: &Status, key: &str| (status.code(), reason(status), status.message().replace(key, "KEY"));
+    let refused = async |key: &str| {
+        let message = GetKeyUsageRequest { kms_key_id: key.into(), ..Default::default() };
+        ask(&caller, message).await.unwrap_err()
+    };
+    let foreign = key("good").replace(PAYMENTS, ORDERS);
+    let nowhere = key("good").replace(PAYMENTS, "999999999999");
+    let absent = key("00000000-0000-4000-8000-000000000000");
+    let theirs = told(&refused(&foreign).await, &foreign);
+    assert_eq!(theirs.1, "KEY_NOT_FOUND");
+    let words = |(code, reason, message): (Code, String, String), account: &str| {
+        (code, reason, message.replace(account, "ACCOUNT"))
+    };
+    let theirs = words(theirs, ORDERS);
+    assert_eq!(words(told(&refused(&nowhere).await, &nowhere), "999999999999"), theirs);
+    assert_eq!(words(told(&refused(&absent).await, &absent), PAYMENTS), theirs);
+    let reader = service.caller("payments", "logkey:associate");
+    let message = GetKeyUsageRequest { kms_key_id: key("good"), ..Default::default() };
+    assert_eq!(reason(&ask(&reader, message).await.unwrap_err()), "SCOPE_MISSING");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_alias_and_a_bare_id_mean_their_key_and_the_audit_log_says_so() {
+    let aliased = |account: AccountSeed| {
+        account.key_with(KeySeed {
+            id: "named".into(),
+            region: REGION.into(),
+            aliases: vec!["alias/payments".into()],
+            ..KeySeed::default()
+        })
+    };
+    let service = furnished(aliased).await;
+    let caller = service.caller("payments", ALL);
+    for named in ["alias/payments", "named", &*key("named")] {
+        assert_eq!(usage(&caller, named).await.kms_key_arn, key("named"), "{named}");
+    }
+    let service = service.restart().await;
+    let events = service.events().await;
+    let told: Vec<_> = events.iter().filter(|event| event.action == "GetKeyUsage").collect();
+    assert_eq!(told.len(), 3);
+    assert!(told.iter().all(|event| event.kind == "read" && event.resolved_key == Some(key("named"))));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_account_of_many_log_groups_is_read_whole() {
+    let many = |aws: logkey::sandbox::builder::Builder| {
+        aws.account("777788889999", |account| {
+            account
+                .role("LogKeyAssociator", "many-external-id")
+                .key(REGION, "good", "allow-both")
+                .log_group_with(LogGroupSeed { count: Some(1_200), ..group("/many/{n}", Some("good"), None) })
+        })
+    };
+    let limits = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
+    let generous = "[limits.upstream]\ndescribe_per_second = 1000\n";
+    let plan = Plan::default().aws(many).settings(generous).tenants(&tenant("many", "777788889999", limits));
+    let service = plan.start().await;
+    let caller = service.caller("many", ALL);
+    let arn = key("good").replace(PAYMENTS, "777788889999");
+    let message = GetKeyUsageRequest { kms_key_id: arn, page_size: 500, ..Default::default() };
+    let first = ask(&caller, message).await.unwrap();
+    assert_eq!((first.uses.len(), first.verdict()), (500, DeletionVerdict::InUse));
+    assert!(first.coverage.contains("all 1200 log groups were read"), "{}", first.coverage);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn log_groups_whose_key_is_in_danger_are_found_by_the_list() {
+    let with_keys = |account: AccountSeed| {
+        let key = |id: &str, state: &str| KeySeed {
+            id: id.into(),
+            region: REGION.into(),
+            state: Some(state.into()),
+            ..KeySeed::default()
+        };
+        account
+            .key_with(key("off", "Disabled"))
+            .key_with(key("going", "PendingDeletion"))
+            .log_group_with(group("/payments/off", Some("off"), None))
+            .log_group_with(group("/payments/going", Some("going"), None))
+            .log_group_with(group("/payments/well", Some("good"), None))
+    };
+    let service = furnished(with_keys).await;
+    let caller = service.caller("payments", ALL);
+    let message =
+        ListKeyAssociationsRequest { key_filter: KeyFilter::KeyUnhealthy.into(), ..Default::default() };
+    let found = caller.list(message).await.unwrap().associations;
+    let told: Vec<(&str, KeyHealth)> =
+        found.iter().map(|it| (it.resource_arn.rsplit('/').next().unwrap(), it.key_health())).collect();
+    assert_eq!(told, [("going", KeyHealth::PendingDeletion), ("off", KeyHealth::Disabled)]);
+    assert!(found[0].key_deletion_time.is_some());
+    let target = get_key_association_request::Target::LogGroupName("/payments/going".into());
+    let message = GetKeyAssociationRequest { target: Some(target), ..Default::default() };
+    let read = caller.keys().get_key_association(caller.request(message)).await.unwrap().into_inner();
+    assert_eq!(read.warnings[0].code, "KEY_PENDING_DELETION");
+    service.stop().await;
+}
