@@ -48,17 +48,19 @@ struct Service {
     child: Child,
     grpc: SocketAddr,
     admin: SocketAddr,
+    /// How many tenants it has.
+    tenants: usize,
 }
 
 impl Service {
-    async fn start(folder: &Path, tenants: &str, key: &EncodingKey) -> Outcome<Self> {
+    async fn start(folder: &Path, count: usize, key: &EncodingKey) -> Outcome<Self> {
         let free = || -> Outcome<SocketAddr> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?) };
         let (grpc, admin) = (free()?, free()?);
         let mut jwk = Jwk::from_encoding_key(key, Algorithm::ES256)?;
         jwk.common.key_id = Some("k".into());
         fs::write(folder.join("jwks.json"), serde_json::to_string(&JwkSet { keys: vec![jwk] })?)?;
         fs::create_dir(folder.join("tenants.d"))?;
-        fs::write(folder.join("tenants.d/all.toml"), tenants)?;
+        fs::write(folder.join("tenants.d/all.toml"), tenants(count))?;
         let config = format!(
             "tenants_dir = \"tenants.d\"\n[server]\nlisten = \"{grpc}\"\nadmin_listen = \"{admin}\"\n[store]\nurl = \"sqlite://{folder}/logkey.db\"\n[audit]\nreads = false\n[telemetry]\nlog_level = \"warn\"\n[limits.tenant]\nper_second = 100000\nburst = 100000\n[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\njwks_file = \"jwks.json\"\n",
             folder = folder.display(),
@@ -70,7 +72,7 @@ impl Service {
             .arg(&path)
             .stdout(Stdio::null())
             .spawn()?;
-        let service = Self { child, grpc, admin };
+        let service = Self { child, grpc, admin, tenants: count };
         for _ in 0..600 {
             if let Ok(told) = service.metrics().await
                 && !told.is_empty()
@@ -172,7 +174,7 @@ async fn p99<T>(
 ) -> Outcome<(Duration, usize)> {
     let stop = Arc::new(AtomicBool::new(false));
     let calls = (0..CALLERS)
-        .map(|n| Ok(tokio::spawn(call(service.grpc, token(key, n * 17)?, Arc::clone(&stop)))))
+        .map(|n| Ok(tokio::spawn(call(service.grpc, token(key, n % service.tenants)?, Arc::clone(&stop)))))
         .collect::<Outcome<Vec<_>>>()?;
     let done = doing.await;
     stop.store(true, Ordering::Relaxed);
@@ -200,9 +202,9 @@ async fn main() -> Outcome<()> {
         .status()?;
     let key = EncodingKey::from_ec_der(&rcgen::KeyPair::generate()?.serialize_der());
     let (empty, full) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    let none = Service::start(empty.path(), &tenants(1), &key).await?;
+    let none = Service::start(empty.path(), 1, &key).await?;
     let began = Instant::now();
-    let all = Service::start(full.path(), &tenants(TENANTS), &key).await?;
+    let all = Service::start(full.path(), TENANTS, &key).await?;
     println!("start with {TENANTS} tenants: {:.0} ms", began.elapsed().as_secs_f64() * 1e3);
     let warm = async |service: &Service| {
         p99(service, &key, async {

@@ -76,6 +76,9 @@ impl KeySet {
     ///
     /// [`NotAKeySet`]
     pub fn decode(json: &[u8]) -> Result<Self, NotAKeySet> {
+        // As a map first: an array would do for a struct.
+        let members: HashMap<String, &RawValue> = serde_json::from_slice(json)?;
+        drop(members);
         let Jwks { keys } = serde_json::from_slice(json)?;
         if keys.len() > MAX_KEYS {
             return Err(NotAKeySet::TooMany);

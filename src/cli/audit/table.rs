@@ -15,20 +15,35 @@ pub fn table(events: &[View]) -> String {
         .load_preset(presets::NOTHING)
         .set_header(["TIME", "TENANT", "SUBJECT", "KIND", "ACTION", "RESOURCE", "KEY", "OUTCOME", "REQUEST"]);
     for event in events {
-        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        let text = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), shown);
         table.add_row([
             Cell::new(time(event)),
             Cell::new(text(&event.tenant)),
             Cell::new(text(&event.subject)),
-            Cell::new(&event.kind),
-            Cell::new(&event.action),
-            Cell::new(event.resource.as_deref().map_or("-", short)),
-            Cell::new(event.resolved_key.as_deref().or(event.requested_key.as_deref()).map_or("-", short)),
-            Cell::new(outcome(event)),
-            Cell::new(&event.correlation).set_alignment(CellAlignment::Left),
+            Cell::new(shown(&event.kind)),
+            Cell::new(shown(&event.action)),
+            Cell::new(shown(event.resource.as_deref().map_or("-", short))),
+            Cell::new(shown(
+                event.resolved_key.as_deref().or(event.requested_key.as_deref()).map_or("-", short),
+            )),
+            Cell::new(shown(&outcome(event))),
+            Cell::new(shown(&event.correlation)).set_alignment(CellAlignment::Left),
         ]);
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// Text as it was kept, with what a terminal would take as a command made visible: the service writes
+/// none, but a log that was changed may hold anything.
+fn shown(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, it| {
+        if it.is_control() {
+            shown.extend(it.escape_unicode());
+        } else {
+            shown.push(it);
+        }
+        shown
+    })
 }
 
 /// To the millisecond: whole microseconds are in the event.
