@@ -71,7 +71,6 @@ reasons! {
     DeadlineBeforeAws "DEADLINE_BEFORE_AWS" "DEADLINE_EXCEEDED" "The deadline passed before anything was sent to AWS.";
     OutcomeUnknown "OUTCOME_UNKNOWN" "DEADLINE_EXCEEDED" "The call was sent to AWS and no answer came.";
     MethodUnknown "METHOD_UNKNOWN" "UNIMPLEMENTED" "The service has no such method.";
-    FeatureUnavailable "FEATURE_UNAVAILABLE" "UNIMPLEMENTED" "This release does not do that.";
     Internal "INTERNAL" "INTERNAL" "A defect of this service.";
 }
 

@@ -279,7 +279,7 @@ fn code(reason: Reason) -> Code {
         | R::Overloaded
         | R::ShuttingDown => Code::Unavailable,
         R::DeadlineBeforeAws | R::OutcomeUnknown => Code::DeadlineExceeded,
-        R::MethodUnknown | R::FeatureUnavailable => Code::Unimplemented,
+        R::MethodUnknown => Code::Unimplemented,
         R::Internal => Code::Internal,
     }
 }

@@ -184,9 +184,6 @@ pub enum Error {
     /// Reading the audit log ended otherwise than in what was asked for.
     #[error(transparent)]
     Reading(#[from] ReadError),
-    /// This release does not do that.
-    #[error("{0} is not available in this release")]
-    FeatureUnavailable(&'static str),
     /// A defect of ours.
     #[error("internal error: {0}")]
     Internal(&'static str),
@@ -225,7 +222,6 @@ impl Error {
             Self::Reading(error) => error.reason(),
             Self::DeadlineBeforeAws => Reason::DeadlineBeforeAws,
             Self::OutcomeUnknown { .. } => Reason::OutcomeUnknown,
-            Self::FeatureUnavailable(_) => Reason::FeatureUnavailable,
             Self::Internal(_) => Reason::Internal,
         }
     }
@@ -262,7 +258,6 @@ impl Error {
             | Self::DeadlineBeforeAws
             | Self::OutcomeUnknown { .. }
             | Self::Reading(_)
-            | Self::FeatureUnavailable(_)
             | Self::Internal(_) => None,
         }
     }

@@ -102,7 +102,6 @@ pub(super) fn told(error: &Error) -> Told {
         | Error::DeadlineBeforeAws
         | Error::OutcomeUnknown { .. }
         | Error::StillRunning
-        | Error::FeatureUnavailable(_)
         | Error::Internal(_) => circumstances(error),
         Error::RequestIdReused => Told::new(
             "request_id came with another request in the last 24 hours: use a new UUID for each request, and the same one only to repeat it",
@@ -190,7 +189,6 @@ fn circumstances(error: &Error) -> Told {
             .with("sent", "true");
             event.iter().fold(told, |told, event| told.with("audit_event_id", event))
         }
-        Error::FeatureUnavailable(what) => Told::new(format!("{what} is not available in this release")),
         Error::Reading(_)
         | Error::TenantGone
         | Error::TenantSuspended
