@@ -209,7 +209,7 @@ impl App {
             rotation::record(&*journal, &*clock, rotation).await.map_err(StartError::Audit)?;
         }
         // From here on there is a signed checkpoint: whoever serves can be verified.
-        let sequencer = checked.go_on().await.map_err(StartError::Log)?;
+        let sequencer = checked.following(journal.tail()).go_on().await.map_err(StartError::Log)?;
         let audit = AuditPorts { log: Arc::clone(&store.log), tree: Arc::new(sequencer.prover()) };
         let reads = AuditReads::new(broker.clone(), audit, settings.audit.streams);
         Ok(Self {

@@ -16,13 +16,16 @@ mod prover;
 pub mod rotation;
 pub mod sequencer;
 pub mod sinks;
+mod tail;
 mod tree;
 pub mod verify;
 pub mod view;
 
 use std::time::Duration;
 
-pub use self::{journal::Journal, open::Opened, prover::Prover, sequencer::Sequencer, sinks::Sinks};
+pub use self::{
+    journal::Journal, open::Opened, prover::Prover, sequencer::Sequencer, sinks::Sinks, tail::Tail,
+};
 
 /// How much the journal holds, and how patient it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,6 +25,10 @@ use std::{env, error::Error, path::Path, time::Duration};
 
 use crate::method::Rpc;
 
+/// That of the command; of the anchors too.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// How long one window lasts, unless the command line says otherwise.

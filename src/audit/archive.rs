@@ -17,7 +17,7 @@ use super::{
     layout::Layout,
     prove::{self, NoProof},
     rotation,
-    tree::Edge,
+    tree::{self, Edge},
     verify,
     view::View,
 };
@@ -208,7 +208,7 @@ async fn root(parts: Parts<'_>, archive: &Archive, from: u64, last: u64) -> Resu
             return Err(ArchiveError::Root);
         }
         for event in page {
-            edge.push(tlog_tiles::record_hash(event.body.as_bytes()), &mut whole);
+            edge.push(tree::leaf(event.body.as_bytes()), &mut whole);
         }
         whole.clear();
     }

@@ -116,7 +116,7 @@ pub(super) async fn events(
             let length = u16::try_from(event.body.len()).map_err(|_long| ExportError::TooLong(seq))?;
             bundle.extend(length.to_be_bytes());
             bundle.extend(event.body.as_bytes());
-            edge.push(tlog_tiles::record_hash(event.body.as_bytes()), &mut whole);
+            edge.push(tree::leaf(event.body.as_bytes()), &mut whole);
             if seq.is_multiple_of(WHOLE as u64) {
                 layout.write(&tree::path("entries", seq / WHOLE as u64 - 1, WHOLE), &bundle)?;
                 bundle.clear();

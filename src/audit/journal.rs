@@ -17,7 +17,7 @@ use self::{
     queue::{Queue, Waiting},
     writer::Writer,
 };
-use super::Config;
+use super::{Config, Tail};
 use crate::{
     domain::audit::{Entry, Event, EventId, Kind},
     ports::{AuditLog, AuditUnavailable, Clock, EventStore},
@@ -26,6 +26,7 @@ use crate::{
 /// Takes entries and events, and keeps them in the store.
 pub struct Journal {
     queue: Arc<Queue>,
+    tail: Arc<Tail>,
     reads: bool,
     patience: Duration,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -39,9 +40,16 @@ impl Journal {
     pub fn start(store: Arc<dyn EventStore>, clock: Arc<dyn Clock>, config: Config) -> Self {
         let (reads, patience) = (config.reads, config.close_within + config.stall);
         let queue = Arc::new(Queue::new(config.clone()));
-        let writer = Writer::new(Arc::clone(&queue), store, clock, config);
+        let tail = Arc::new(Tail::default());
+        let writer = Writer::new(Arc::clone(&queue), store, Arc::clone(&tail), clock, config);
         let writer = Mutex::new(Some(tokio::spawn(writer.run())));
-        Self { queue, reads, patience, writer }
+        Self { queue, tail, reads, patience, writer }
+    }
+
+    /// The leaf hashes of what is kept, for the sequencer of the same log.
+    #[must_use]
+    pub fn tail(&self) -> Arc<Tail> {
+        Arc::clone(&self.tail)
     }
 
     /// Takes nothing more, writes what is waiting, and ends. A store that fails is tried for a while.

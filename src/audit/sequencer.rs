@@ -4,7 +4,7 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use thiserror::Error;
-use tlog_tiles::Checkpoint;
+use tlog_tiles::{Checkpoint, Hash};
 use tokio::{
     sync::{Notify, mpsc, watch},
     task::JoinHandle,
@@ -14,7 +14,8 @@ use tokio::{
 use super::{
     checkpoint::{self, BadCheckpoint, SigningKey},
     prover::{Prover, Published},
-    tree::Edge,
+    tail::Tail,
+    tree::{self, Edge},
 };
 use crate::ports::{Clock, EventReader, SignedCheckpoint, StoredEvent, Tile, TreeStore, Unavailable};
 
@@ -90,6 +91,8 @@ struct Steps {
     published: watch::Sender<Published>,
     /// None after an error, until it is loaded anew.
     edge: Option<Edge>,
+    /// What the journal kept a moment ago, where it tells.
+    tail: Option<Arc<Tail>>,
 }
 
 // === impl Sequencer ===
@@ -108,7 +111,7 @@ impl Sequencer {
     ) -> Result<Checked, Broken> {
         let published = watch::Sender::default();
         let (next, rotation) = (None, None);
-        let mut steps = Steps { log, tree, clock, key, next, rotation, published, edge: None };
+        let mut steps = Steps { log, tree, clock, key, next, rotation, published, edge: None, tail: None };
         steps.load().await?;
         Ok(Checked(steps))
     }
@@ -143,6 +146,13 @@ impl Checked {
     #[must_use]
     pub fn rotation(&self) -> Option<&Rotation> {
         self.0.rotation.as_ref()
+    }
+
+    /// Takes what the journal of this log hands over, instead of reading it back.
+    #[must_use]
+    pub fn following(mut self, tail: Arc<Tail>) -> Self {
+        self.0.tail = Some(tail);
+        self
     }
 
     /// Signs what is in the log by now, and goes on from there: a log that was begun has a checkpoint.
@@ -251,20 +261,30 @@ impl Steps {
             self.load().await?;
         }
         let Some(mut edge) = self.edge.clone() else { return Ok(false) };
-        let events = self.log.after(edge.size(), STEP).await.map_err(Broken::Unavailable)?;
-        if events.is_empty() {
+        let leaves = self.leaves(edge.size()).await?;
+        if leaves.is_empty() {
             return Ok(false);
         }
         let mut tiles = Vec::new();
-        for event in events {
-            if event.seq != edge.size() + 1 {
-                return Err(Broken::Event { seq: edge.size() + 1 });
-            }
-            edge.push(tlog_tiles::record_hash(event.body.as_bytes()), &mut tiles);
+        for leaf in leaves {
+            edge.push(leaf, &mut tiles);
         }
         tiles.extend(edge.partial());
         self.sign(tiles, edge).await?;
         Ok(true)
+    }
+
+    /// The leaf hashes of the next events: as the journal wrote them, or as they can be read.
+    async fn leaves(&self, size: u64) -> Result<Vec<Hash>, Broken> {
+        let handed = self.tail.as_ref().map(|tail| tail.after(size, STEP as usize)).unwrap_or_default();
+        if !handed.is_empty() {
+            return Ok(handed);
+        }
+        let events = self.log.after(size, STEP).await.map_err(Broken::Unavailable)?;
+        let place = |(seq, event): (u64, StoredEvent)| {
+            if event.seq == seq { Ok(tree::leaf(event.body.as_bytes())) } else { Err(Broken::Event { seq }) }
+        };
+        (size + 1..).zip(events).map(place).collect()
     }
 
     async fn sign(&mut self, tiles: Vec<Tile>, edge: Edge) -> Result<(), Broken> {
@@ -323,9 +343,7 @@ impl Steps {
         let signed = signed.map(|tile| tile.hashes).unwrap_or_default();
         let mut found = tail.into_iter();
         for (seq, hash) in (first + 1..).zip(signed.chunks(32)) {
-            let same = |event: StoredEvent| {
-                event.seq == seq && tlog_tiles::record_hash(event.body.as_bytes()).0 == hash
-            };
+            let same = |event: StoredEvent| event.seq == seq && tree::leaf(event.body.as_bytes()).0 == hash;
             if !found.next().is_some_and(same) {
                 return Err(Broken::Event { seq });
             }

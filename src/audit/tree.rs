@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use tlog_tiles::{EMPTY_HASH, Error, Hash, HashReader};
 
 use crate::ports::{Tile, TreeStore, Unavailable};
@@ -93,6 +94,17 @@ impl Edge {
         }
         tlog_tiles::tree_hash(self.size, &Tiles::from_iter(self.partial())).ok()
     }
+}
+
+/// The leaf hash of an event (RFC 6962, section 2.1). As `tlog_tiles::record_hash`, in half its time where
+/// the processor has no instructions for SHA-256: it is most of what a long log costs to check.
+pub(super) fn leaf(body: &[u8]) -> Hash {
+    let mut hashing = Context::new(&SHA256);
+    hashing.update(&[0]);
+    hashing.update(body);
+    let mut leaf = Hash::default();
+    leaf.0.copy_from_slice(hashing.finish().as_ref());
+    leaf
 }
 
 /// On each level of a tree of this size: the last tile's place, and how many hashes it holds.

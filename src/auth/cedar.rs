@@ -160,8 +160,9 @@ impl Authorize for CedarPolicy {
     }
 
     fn wants(&self, question: &Question<'_>) -> Wants {
+        let slice = request::kind(question).and_then(|kind| self.slice(question, kind));
+        let Some(slice) = slice.filter(|slice| !slice.askers.is_empty()) else { return Wants::default() };
         let Some(asked) = Asked::of(question, &self.moments) else { return Wants::default() };
-        let Some(slice) = self.slice(question, asked.kind) else { return Wants::default() };
         let untold = slice.askers.untold(question, &asked);
         let in_vain = untold.is_empty() || !self.may_permit(&slice, &asked, &untold);
         if in_vain { Wants::default() } else { untold }

@@ -113,12 +113,13 @@ pub struct EventFilter {
 /// Appends to the log. One writer at a time.
 #[async_trait]
 pub trait EventStore: Send + Sync + 'static {
-    /// Keeps the batch; when this returns, it is durable. Not to be cancelled.
+    /// Keeps the batch; when this returns, it is durable. Not to be cancelled. Tells the place in the log of
+    /// its first event, where the store knows that without asking; the others follow it without a gap.
     ///
     /// # Errors
     ///
     /// [`AppendError`]; after one, nothing is appended before [`EventStore::recover`] succeeded.
-    async fn append(&self, batch: Arc<Batch>) -> Result<(), AppendError>;
+    async fn append(&self, batch: Arc<Batch>) -> Result<Option<u64>, AppendError>;
 
     /// Begins anew after an error: whatever can be read is made durable and a write is tried. Tells
     /// whether `doubtful` is among what was kept.

@@ -10,7 +10,13 @@ mod sinks;
 mod tree;
 mod write;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use sqlx::{
@@ -37,6 +43,8 @@ pub struct Sqlite {
     options: SqliteConnectOptions,
     /// None after an error, until it is opened anew.
     writer: Mutex<Option<SqliteConnection>>,
+    /// The place of the event to come; changed by whoever has the writer.
+    next: AtomicI64,
     reader: Reader,
     _lock: Lock,
 }
@@ -63,8 +71,9 @@ impl Sqlite {
         let mut writer = connect(&options, &path).await?;
         file::writable(&mut writer, &path).await?;
         file::migrate(&mut writer, &path).await?;
+        let next = write::next(&mut writer).await.map_err(|source| file::classify(&path, source))?.into();
         let reader = Reader::over(SqliteConnectOptions::new().filename(&path).read_only(true));
-        Ok(Self { options, writer: Mutex::new(Some(writer)), reader, _lock: lock })
+        Ok(Self { options, writer: Mutex::new(Some(writer)), next, reader, _lock: lock })
     }
 }
 
@@ -74,17 +83,19 @@ async fn connect(options: &SqliteConnectOptions, path: &Path) -> Result<SqliteCo
 
 #[async_trait]
 impl EventStore for Sqlite {
-    async fn append(&self, batch: Arc<Batch>) -> Result<(), AppendError> {
+    async fn append(&self, batch: Arc<Batch>) -> Result<Option<u64>, AppendError> {
         let mut writer = self.writer.lock().await;
         let Some(open) = writer.as_mut() else {
             return Err(AppendError::NotKept(write::unavailable(None)));
         };
-        let written = write::append(open, &batch).await;
-        if written.is_err() {
+        let first = self.next.load(Ordering::Relaxed);
+        if let Err(error) = write::append(open, &batch, first).await {
             // A connection on which a write or a sync has failed is not trusted again.
             writer.take();
+            return Err(error);
         }
-        written
+        self.next.fetch_add(i64::try_from(batch.events.len()).unwrap_or(i64::MAX), Ordering::Relaxed);
+        Ok(u64::try_from(first).ok())
     }
 
     async fn recover(&self, doubtful: Option<EventId>) -> Result<bool, Unavailable> {
@@ -94,6 +105,8 @@ impl EventStore for Sqlite {
             .await
             .map_err(|source| write::unavailable(Some(source)))?;
         let kept = write::recover(&mut open, doubtful).await?;
+        let next = write::next(&mut open).await.map_err(|source| write::unavailable(Some(source)))?;
+        self.next.store(next, Ordering::Relaxed);
         *writer = Some(open);
         Ok(kept)
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sqlx::Connection as _;
 
 use logkey::{
-    audit::{self, Journal},
+    audit::{self, Journal, event},
     domain::{
         association::{Place, RecordedAssociation, Resource, Target},
         audit::{Act, Entry, Event, EventId, Kind},
@@ -44,7 +44,7 @@ struct Counted(Arc<dyn EventStore>, std::sync::atomic::AtomicUsize);
 
 #[async_trait::async_trait]
 impl EventStore for Counted {
-    async fn append(&self, batch: Arc<Batch>) -> Result<(), AppendError> {
+    async fn append(&self, batch: Arc<Batch>) -> Result<Option<u64>, AppendError> {
         self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         self.0.append(batch).await
     }
@@ -52,6 +52,25 @@ impl EventStore for Counted {
     async fn recover(&self, doubtful: Option<EventId>) -> Result<bool, Unavailable> {
         self.0.recover(doubtful).await
     }
+}
+
+#[tokio::test]
+async fn a_batch_that_takes_several_statements_is_kept_whole_and_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let store = store::open(&config(&dir)).await.unwrap();
+    let mut expected = Vec::new();
+    for (count, first) in [(150, 1), (1, 151), (64, 152), (65, 216)] {
+        let mut batch = Batch::default();
+        for _ in 0..count {
+            let id = EventId(uuid::Uuid::now_v7());
+            let event = entry(Kind::Lifecycle, &clock).event;
+            batch.events.push(event::write(&event, id, &mut batch.bytes).unwrap());
+            expected.push(id);
+        }
+        assert_eq!(store.events.append(Arc::new(batch)).await.unwrap(), Some(first));
+    }
+    assert_eq!(ids(&store).await, expected);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::{
 
 use tokio::{
     sync::{Notify, oneshot},
+    task,
     time::Instant,
 };
 
@@ -144,6 +145,20 @@ impl Queue {
     /// Waits until there may be something new.
     pub(super) async fn filled(&self) {
         self.filled.notified().await;
+    }
+
+    /// Lets whoever can go on at this moment do so first, for as long as that brings more, up to `most`
+    /// entries: what they have to record goes into the same commit. Where nobody can, this costs nothing.
+    pub(super) async fn gathered(&self, most: usize) {
+        let mut before = self.lock().waiting.len();
+        while before < most {
+            task::yield_now().await;
+            let now = self.lock().waiting.len();
+            if now == before {
+                return;
+            }
+            before = now;
+        }
     }
 
     /// What is waiting, at most `most` entries.

@@ -73,7 +73,7 @@ fn broken() -> Unavailable {
 
 #[async_trait]
 impl EventStore for FakeStore {
-    async fn append(&self, batch: Arc<Batch>) -> Result<(), AppendError> {
+    async fn append(&self, batch: Arc<Batch>) -> Result<Option<u64>, AppendError> {
         self.gate.acquire().await.unwrap().forget();
         let next = self.next.lock().unwrap().pop_front();
         let keep = || {
@@ -83,7 +83,7 @@ impl EventStore for FakeStore {
         match next {
             None => {
                 keep();
-                Ok(())
+                Ok(None)
             }
             Some(Next::Refused) => Err(AppendError::NotKept(broken())),
             Some(Next::Vanished) => Err(AppendError::Doubtful(broken())),

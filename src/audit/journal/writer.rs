@@ -3,14 +3,11 @@
 
 use std::{error::Error, pin::pin, sync::Arc};
 
-use tokio::{
-    task,
-    time::{self, Instant},
-};
+use tokio::time::{self, Instant};
 use uuid::{ContextV7, Uuid};
 
 use super::{
-    super::{Config, event},
+    super::{Config, Tail, event, tree},
     queue::{Queue, Taken, Waiting},
 };
 use crate::{
@@ -26,6 +23,7 @@ use crate::{
 pub(super) struct Writer {
     queue: Arc<Queue>,
     store: Arc<dyn EventStore>,
+    tail: Arc<Tail>,
     clock: Arc<dyn Clock>,
     config: Config,
     ids: ContextV7,
@@ -47,17 +45,16 @@ impl Writer {
     pub(super) fn new(
         queue: Arc<Queue>,
         store: Arc<dyn EventStore>,
+        tail: Arc<Tail>,
         clock: Arc<dyn Clock>,
         config: Config,
     ) -> Self {
-        Self { queue, store, clock, config, ids: ContextV7::new(), left: Vec::new(), lost: 0 }
+        Self { queue, store, tail, clock, config, ids: ContextV7::new(), left: Vec::new(), lost: 0 }
     }
 
     pub(super) async fn run(mut self) {
         loop {
-            // Whoever can go on at this moment does so first: what they have to record goes into the same
-            // commit. Where nobody can, this costs nothing.
-            task::yield_now().await;
+            self.queue.gathered(self.config.batch).await;
             let Taken { waiting, lost, closed, again } = self.queue.take(self.config.batch);
             self.lost = self.lost.saturating_add(lost);
             let mut all = std::mem::take(&mut self.left);
@@ -129,7 +126,11 @@ impl Writer {
         let began = Instant::now();
         let Prepared { batch, entries } = prepared;
         match self.append(&batch).await {
-            Ok(()) => {
+            Ok(first) => {
+                if let Some(first) = first {
+                    let leaves = batch.events.iter().map(|event| tree::leaf(batch.body(event)));
+                    self.tail.push(first, leaves);
+                }
                 metrics::histogram!("logkey_audit_commit_seconds").record(began.elapsed());
                 metrics::counter!("logkey_audit_events_total").increment(entries.len() as u64);
                 answer(entries);
@@ -155,7 +156,7 @@ impl Writer {
     }
 
     /// One commit; a store that does not answer makes the journal unready until it does.
-    async fn append(&mut self, batch: &Arc<Batch>) -> Result<(), AppendError> {
+    async fn append(&mut self, batch: &Arc<Batch>) -> Result<Option<u64>, AppendError> {
         let mut commit = pin!(self.store.append(Arc::clone(batch)));
         if let Ok(done) = time::timeout(self.config.stall, &mut commit).await {
             return done;

@@ -91,3 +91,10 @@ fn paths_are_those_of_the_specification() {
     assert_eq!(path("0", 1_234_067, 256), "0/x001/x234/067");
     assert_eq!(path("entries", 5, 17), "entries/005.p/17");
 }
+
+#[test]
+fn a_leaf_is_hashed_as_rfc_6962_says() {
+    for body in [&b""[..], b"x", &[7; 1500]] {
+        assert!(super::leaf(body) == record_hash(body));
+    }
+}

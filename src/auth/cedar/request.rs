@@ -126,7 +126,7 @@ impl Asked {
     }
 }
 
-fn kind(question: &Question<'_>) -> Option<Kind> {
+pub(super) fn kind(question: &Question<'_>) -> Option<Kind> {
     let kind = match question.about {
         About::Aws { target: Some(Target::LogGroup(_)), .. } => Kind::LogGroup,
         About::Aws { target: Some(Target::QueryResults), .. } => Kind::QueryResults,
@@ -181,11 +181,13 @@ fn key_members(key: &KmsKeyArn) -> [(&'static str, Value); 3] {
 }
 
 fn address(source: IpAddr) -> Option<Value> {
-    evaluated(&RestrictedExpression::new_ip(source.to_canonical().to_string()))
+    /// Read once: Cedar's public way reads it with its parser for each address.
+    static IP: LazyLock<Option<Name>> = LazyLock::new(|| "ip".parse().ok());
+    let text = RestrictedExpr::val(source.to_canonical().to_string());
+    evaluated(&RestrictedExpr::call_extension_fn(IP.clone()?, [text]))
 }
 
-fn evaluated(expression: &RestrictedExpression) -> Option<Value> {
-    let expression: &RestrictedExpr = expression.as_ref();
+fn evaluated(expression: &RestrictedExpr) -> Option<Value> {
     let evaluator = RestrictedEvaluator::new(Extensions::all_available());
     evaluator.interpret(expression.as_borrowed()).ok()
 }
@@ -352,7 +354,7 @@ impl Moment {
         let day = usize::try_from(secs.div_euclid(86_400).rem_euclid(7)).ok()?;
         Some(Self {
             at: secs,
-            now: evaluated(&RestrictedExpression::new_datetime(format!("{seconds}Z")))?,
+            now: evaluated(RestrictedExpression::new_datetime(format!("{seconds}Z")).as_ref())?,
             hour: secs.rem_euclid(86_400).div_euclid(3_600),
             weekday: SmolStr::new_static(DAYS.get(day)?),
         })

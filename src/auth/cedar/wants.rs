@@ -38,6 +38,11 @@ impl Askers {
         }
     }
 
+    /// Whether none asks for more.
+    pub(super) fn is_empty(&self) -> bool {
+        self.key_tags.is_empty() && self.previous_key.is_empty()
+    }
+
     /// What is asked for and not told, by policies whose scope the call is in.
     pub(super) fn untold(&self, question: &Question<'_>, asked: &Asked) -> Wants {
         let mut wants = Wants::default();

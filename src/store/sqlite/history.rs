@@ -24,7 +24,7 @@ use crate::{
 pub(super) const KNOWN: &str = "\
 INSERT INTO association AS old (account, region, log_group, key_arn, previous_key, accepted, since, seen, created, retention)
 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 6, value ->> 7, value ->> 8
-FROM jsonb_each($3) WHERE true
+FROM jsonb_each(?) WHERE true
 ON CONFLICT (account, region, log_group) DO UPDATE SET
     key_arn = excluded.key_arn,
     previous_key = CASE
@@ -157,11 +157,8 @@ impl KeepHistory for Sqlite {
     async fn keep(&self, seen: &[Sighting]) -> Result<(), Unavailable> {
         let rows: Vec<Row<'_>> = seen.iter().map(sighted).collect();
         let rows = serde_json::to_string(&rows).map_err(garbled)?;
-        self.write(async |writer: &mut SqliteConnection| {
-            let none: Option<&str> = None;
-            sqlx::query(KNOWN).bind(none).bind(none).bind(rows).execute(writer).await
-        })
-        .await
+        self.write(async |writer: &mut SqliteConnection| sqlx::query(KNOWN).bind(rows).execute(writer).await)
+            .await
     }
 
     async fn surveyed(&self, survey: &Survey) -> Result<(), Unavailable> {

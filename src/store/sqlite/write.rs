@@ -1,9 +1,10 @@
 //! Appending a batch, and beginning anew after an error.
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use serde::Serialize;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, sqlite::SqliteArguments};
+use sqlx::{Sqlite, query::Query};
 
 use super::{
     file::{self, code},
@@ -11,65 +12,111 @@ use super::{
 };
 use crate::{
     domain::{association::Target, audit::EventId, aws::AccountId, tenant::TenantId},
-    ports::{AppendError, Batch, Unavailable},
+    ports::{AppendError, Batch, Indexed, Unavailable},
 };
 
-/// Events alone: one statement is a transaction of its own. The order is the batch's. `jsonb_each` hands on
-/// what it has parsed; `json_each` would print each row as text, to be parsed again.
-const EVENTS: &str = "\
-INSERT INTO event (seq, id, time, tenant, kind, action, account, correlation, outcome, closes, body)
-SELECT (SELECT coalesce(max(seq), 0) + 1 FROM event) + key,
-       unhex(value ->> 0), value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-       value ->> 6, value ->> 7, unhex(value ->> 8),
-       CAST(substr($2, value ->> 9, value ->> 10) AS TEXT)
-FROM jsonb_each($1)";
+/// Most events of one statement; a larger batch takes several.
+const MOST: usize = 64;
+/// Events. Parameters have no names: SQLite looks one up by its name in a list of all.
+const EVENTS: &str = "INSERT INTO event (seq, id, time, tenant, kind, action, account, correlation, outcome, closes, body) VALUES ";
+const EVENT: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
-/// Events, what became true with them, and what becomes of requests: as much of it as there is.
-static WITH_KNOWN: LazyLock<String> = LazyLock::new(|| whole(&[history::KNOWN]));
-static WITH_REQUESTS: LazyLock<String> = LazyLock::new(|| whole(&[request::BEGUN, request::ENDED]));
-static WITH_ALL: LazyLock<String> =
-    LazyLock::new(|| whole(&[history::KNOWN, request::BEGUN, request::ENDED]));
+type Prepared = Query<'static, Sqlite, SqliteArguments>;
 
-fn whole(parts: &[&str]) -> String {
-    format!("BEGIN IMMEDIATE;\n{EVENTS};\n{};\nCOMMIT", parts.join(";\n"))
+/// What a statement is about: how many events, and what beside them.
+#[derive(Clone, Copy)]
+struct Shape {
+    events: usize,
+    known: bool,
+    requests: bool,
 }
 
-#[derive(Serialize)]
-struct EventRow<'a>(
-    String,
-    i64,
-    Option<&'a str>,
-    &'a str,
-    &'a str,
-    Option<&'a str>,
-    &'a str,
-    Option<&'a str>,
-    Option<String>,
-    usize,
-    usize,
-);
-
-/// Keeps a batch in one transaction, with one statement a table.
-pub(super) async fn append(writer: &mut SqliteConnection, batch: &Batch) -> Result<(), AppendError> {
-    let events = json(&event_rows(batch))?;
+/// Keeps a batch in one transaction. Its first event gets the place `first`, the others those that follow.
+pub(super) async fn append(
+    writer: &mut SqliteConnection,
+    batch: &Batch,
+    first: i64,
+) -> Result<(), AppendError> {
     let known = !(batch.associations.is_empty() && batch.sightings.is_empty());
-    let requests = !batch.requests.is_empty();
-    let sql: &'static str = match (known, requests) {
-        (false, false) => EVENTS,
-        (true, false) => &WITH_KNOWN,
-        (false, true) => &WITH_REQUESTS,
-        (true, true) => &WITH_ALL,
-    };
-    let mut query = sqlx::query(sql).bind(events).bind(&*batch.bytes);
-    query = query.bind(known.then(|| json(&history::rows(batch))).transpose()?);
-    if requests {
+    let shape = Shape { events: batch.events.len(), known, requests: !batch.requests.is_empty() };
+    if shape.events <= MOST {
+        let whole = bound(sqlx::query(shape.transaction()), batch, &batch.events, first);
+        return execute(writer, beside(whole, batch, shape)?).await;
+    }
+    execute(writer, sqlx::query("BEGIN IMMEDIATE")).await?;
+    for (events, first) in batch.events.chunks(MOST).zip((first..).step_by(MOST)) {
+        let alone = Shape { events: events.len(), known: false, requests: false };
+        execute(writer, bound(sqlx::query(alone.transaction()), batch, events, first)).await?;
+    }
+    let rest = sqlx::query(AssertSqlSafe(Shape { events: 0, ..shape }.statements().join(";\n")));
+    execute(writer, beside(rest, batch, shape)?).await?;
+    execute(writer, sqlx::query("COMMIT")).await
+}
+
+async fn execute(writer: &mut SqliteConnection, query: Prepared) -> Result<(), AppendError> {
+    query.execute(writer).await.map(drop).map_err(failure)
+}
+
+// === impl Shape ===
+
+impl Shape {
+    /// The whole of it as one transaction, which events alone are by themselves. Made once for each shape.
+    fn transaction(self) -> &'static str {
+        static MADE: [[OnceLock<String>; 4]; MOST + 1] = [const { [const { OnceLock::new() }; 4] }; MOST + 1];
+        let kind = usize::from(self.known) + 2 * usize::from(self.requests);
+        let made = MADE.get(self.events).and_then(|kinds| kinds.get(kind));
+        made.map_or("", |made| {
+            made.get_or_init(|| match self.statements().as_slice() {
+                [events] => events.clone(),
+                statements => format!("BEGIN IMMEDIATE;\n{};\nCOMMIT", statements.join(";\n")),
+            })
+        })
+    }
+
+    fn statements(self) -> Vec<String> {
+        let mut statements = Vec::new();
+        if self.events > 0 {
+            statements.push(format!("{EVENTS}{}", vec![EVENT; self.events].join(", ")));
+        }
+        if self.known {
+            statements.push(history::KNOWN.to_owned());
+        }
+        if self.requests {
+            statements.extend([request::BEGUN.to_owned(), request::ENDED.to_owned()]);
+        }
+        statements
+    }
+}
+
+/// Binds events in the order of their parameters.
+fn bound(mut query: Prepared, batch: &Batch, events: &[Indexed], first: i64) -> Prepared {
+    for (seq, event) in (first..).zip(events) {
+        query = query
+            .bind(seq)
+            .bind(blob(event.id))
+            .bind(event.time.as_micros())
+            .bind(event.tenant.as_ref().map(TenantId::as_str))
+            .bind(event.kind)
+            .bind(event.action)
+            .bind(event.account.as_ref().map(AccountId::as_str))
+            .bind(event.correlation.as_str())
+            .bind(event.outcome)
+            .bind(event.closes.map(blob))
+            .bind(String::from_utf8_lossy(batch.body(event)));
+    }
+    query
+}
+
+/// Binds what stands beside the events, in the order of its statements.
+fn beside(mut query: Prepared, batch: &Batch, shape: Shape) -> Result<Prepared, AppendError> {
+    if shape.known {
+        query = query.bind(json(&history::rows(batch))?);
+    }
+    if shape.requests {
         let rows = request::rows(&batch.requests);
-        query = query.bind(json(&rows.begun)?).bind(rows.forgotten).bind(json(&rows.ended)?);
+        query = query.bind(rows.forgotten).bind(json(&rows.begun)?).bind(json(&rows.ended)?);
     }
-    match query.execute(writer).await {
-        Ok(_done) => Ok(()),
-        Err(error) => Err(failure(error)),
-    }
+    Ok(query)
 }
 
 /// Makes durable what can be read, tries a write, and tells whether an event is there.
@@ -101,6 +148,11 @@ pub(super) async fn recover(
     Ok(found.is_some())
 }
 
+/// The place in the log of the event to come.
+pub(super) async fn next(writer: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT coalesce(max(seq), 0) + 1 FROM event").fetch_one(writer).await
+}
+
 /// What we say when SQLite does not do what it should.
 pub(super) fn unavailable(source: Option<sqlx::Error>) -> Unavailable {
     Unavailable { dependency: "sqlite", source: source.map(Into::into) }
@@ -115,34 +167,16 @@ fn failure(error: sqlx::Error) -> AppendError {
     }
 }
 
-fn event_rows(batch: &Batch) -> Vec<EventRow<'_>> {
-    batch
-        .events
-        .iter()
-        .map(|event| {
-            EventRow(
-                hex(event.id),
-                event.time.as_micros(),
-                event.tenant.as_ref().map(TenantId::as_str),
-                event.kind,
-                event.action,
-                event.account.as_ref().map(AccountId::as_str),
-                event.correlation.as_str(),
-                event.outcome,
-                event.closes.map(hex),
-                event.start.saturating_add(1),
-                event.len,
-            )
-        })
-        .collect()
-}
-
 /// How a target stands in the table: query results have the empty name, which no log group has.
 pub(super) fn log_group(target: &Target) -> &str {
     match target {
         Target::LogGroup(name) => name.as_str(),
         Target::QueryResults => "",
     }
+}
+
+fn blob(id: EventId) -> Vec<u8> {
+    id.0.as_bytes().to_vec()
 }
 
 pub(super) fn hex(id: EventId) -> String {
