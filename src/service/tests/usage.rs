@@ -7,7 +7,9 @@ use crate::domain::ask::AskUsage;
 fn with_key(count: usize) -> World {
     let names: Vec<String> = (0..count).map(|n| format!("/app/{n:04}")).collect();
     let mut all = groups(&names.iter().map(String::as_str).collect::<Vec<_>>());
-    all.iter_mut().for_each(|group| group.key = Some(KEY.parse().unwrap()));
+    for group in &mut all {
+        group.key = Some(KEY.parse().unwrap());
+    }
     world_with(FakePolicy::default(), FakePace::default(), all)
 }
 

@@ -189,7 +189,9 @@ impl Drop for Flood {
     fn drop(&mut self) {
         drop(self.end.take());
         // The runtime goes with its thread, and all that writes in it.
-        self.thread.take().into_iter().for_each(|thread| drop(thread.join()));
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
     }
 }
 
