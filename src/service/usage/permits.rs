@@ -37,16 +37,13 @@ impl KeyBroker {
             let place = Place { account, region: region.clone() };
             GetKeyUsage { place, key: Some(key.clone()) }
         };
-        let commands: Vec<GetKeyUsage> = match said.account {
-            Some(account) => {
-                let place = UnresolvedPlace { account: Some(account), region: Some(region.clone()) };
-                locate::place(tenant, &place)?;
-                vec![command(account)]
-            }
-            None => {
-                let opened = tenant.accounts.iter().filter(|grant| grant.opens_region(&region));
-                opened.map(|grant| command(grant.account)).collect()
-            }
+        let commands: Vec<GetKeyUsage> = if let Some(account) = said.account {
+            let place = UnresolvedPlace { account: Some(account), region: Some(region.clone()) };
+            locate::place(tenant, &place)?;
+            vec![command(account)]
+        } else {
+            let opened = tenant.accounts.iter().filter(|grant| grant.opens_region(&region));
+            opened.map(|grant| command(grant.account)).collect()
         };
         let facts = self.usage_facts(call, who, tenant, (key, &commands), trail).await?;
         let (mut permits, mut refusal) = (Permits::new(), None);
