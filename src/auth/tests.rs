@@ -7,6 +7,7 @@ mod fetching;
 mod headers;
 mod keys;
 mod mint;
+mod mixing;
 mod noise;
 mod remembering;
 mod rotation;

@@ -56,13 +56,17 @@ pub(super) fn read(section: &Section<'_>) -> LimitSettings {
     }
 }
 
-/// The password and the authority that stand in files of their own.
+/// The passwords and the authority that stand in files of their own.
 fn with_credentials(section: &Section<'_>, backend: LimitBackend) -> LimitBackend {
     let password = section.secret_text("backend_password_file");
+    let sentinel_password = section.secret_text("backend_sentinel_password_file");
     let ca = section.authorities("backend_ca_file");
     let LimitBackend::Redis(mut url) = backend else {
-        for (key, there) in [("backend_password_file", password.is_some()), ("backend_ca_file", ca.is_some())]
-        {
+        for (key, there) in [
+            ("backend_password_file", password.is_some()),
+            ("backend_sentinel_password_file", sentinel_password.is_some()),
+            ("backend_ca_file", ca.is_some()),
+        ] {
             if there {
                 section.fault(key, "has no use where backend leads to no server: leave it away");
             }
@@ -72,11 +76,20 @@ fn with_credentials(section: &Section<'_>, backend: LimitBackend) -> LimitBacken
     if password.is_some() && url.has_password() {
         section.fault("backend_password_file", "and a password in backend both stand here: keep one of them");
     }
+    if sentinel_password.is_some() && !url.has_sentinels() {
+        section.fault(
+            "backend_sentinel_password_file",
+            "has no use without Sentinels: write redis+sentinel://HOST:26379/NAME in backend",
+        );
+    }
     if ca.is_some() && !url.is_encrypted() {
         section.fault("backend_ca_file", "has no use without TLS: write rediss in place of redis in backend");
     }
     if let Some(password) = password {
         url = url.with_password(password);
+    }
+    if let Some(password) = sentinel_password {
+        url = url.with_sentinel_password(password);
     }
     if let Some(ca) = ca {
         url = url.with_ca(ca);

@@ -399,6 +399,14 @@ fn what_must_agree_is_checked_across_keys() {
             "[limits]\nbackend = \"redis://:p@a\"\nbackend_password_file = \"logkey.toml\"\n",
             "limits.backend_password_file and a password in backend both stand here",
         ),
+        (
+            "[limits]\nbackend_sentinel_password_file = \"logkey.toml\"\n",
+            "limits.backend_sentinel_password_file has no use where backend leads to no server",
+        ),
+        (
+            "[limits]\nbackend = \"redis://a\"\nbackend_sentinel_password_file = \"logkey.toml\"\n",
+            "limits.backend_sentinel_password_file has no use without Sentinels",
+        ),
         ("[limits]\non_backend_error = \"x\"\n", "limits.on_backend_error"),
         ("[[limits.accounts]]\n", "limits.accounts[0].account_id is required"),
         ("[store]\nurl = \"sqlite::memory:\"\n", "store.url names no file"),

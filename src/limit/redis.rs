@@ -266,15 +266,21 @@ impl Link {
     }
 
     async fn signed(&self, wire: &Wire, sign: &Run<'_>) -> Result<u32, String> {
-        flat(timeout(HEARTBEAT, wire.run(sign)).await)
+        flat(timeout(self.answers_within(), wire.run(sign)).await)
     }
 
     async fn connected(&self) -> Result<Arc<Wire>, String> {
         let attempt = self.attempts.fetch_add(1, SeqCst);
-        let wire = flat(timeout(CONNECTING, Wire::connect(&self.address, attempt)).await)?;
+        let wire =
+            flat(timeout(CONNECTING, Wire::connect(&self.address, attempt, self.answers_within())).await)?;
         let wire = Arc::new(wire);
         self.wire.store(Some(Arc::clone(&wire)));
         Ok(wire)
+    }
+
+    /// How long any answer may take: at least as long as a decision waits for one.
+    fn answers_within(&self) -> Duration {
+        HEARTBEAT.max(self.patience)
     }
 
     fn lost(&self, why: &str) {

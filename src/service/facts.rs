@@ -82,7 +82,8 @@ impl KeyBroker {
         Ok(facts)
     }
 
-    async fn key_tags(
+    /// A key's tags, which these policies go by.
+    pub(super) async fn key_tags(
         &self,
         access: &Access,
         key: &KmsKeyArn,

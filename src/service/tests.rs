@@ -337,3 +337,4 @@ mod former;
 mod logging;
 mod repeating;
 mod settling;
+mod usage;

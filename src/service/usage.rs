@@ -4,6 +4,7 @@
 //! our own record knows. The answer says in words how much that is.
 
 mod coverage;
+mod permits;
 mod survey;
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::domain::{
     arn::{KmsKeyArn, KmsKeyId},
     ask::AskUsage,
     association::{GetKeyUsage, Place, Source, Target, UnresolvedPlace},
-    authorization::{Authorized, Denial},
+    authorization::Authorized,
     call::Call,
     history::{KeyUse, Known, Protection},
     key::{KeyHealth, KeyMetadata},
@@ -98,7 +99,7 @@ impl KeyBroker {
         let tenant = self.tenant(who)?;
         let key = self.meant(call, who, &tenant, &ask, trail).await?;
         trail.resolved(&key);
-        let permits = self.permits(call, who, &tenant, &key, &ask.place, trail)?;
+        let permits = self.usage_permits(call, who, &tenant, (&key, &ask), trail).await?;
         let places: Vec<Place> = permits.iter().map(|permit| permit.command().place.clone()).collect();
         let asked = format!("{key}\n{places:?}");
         let bound = Bound { tenant: &tenant.id, asked: &asked };
@@ -143,75 +144,11 @@ impl KeyBroker {
             KmsKeyId::Alias(_) | KmsKeyId::KeyId(_) => ask.place.clone(),
         };
         let place = locate::place(tenant, &said)?;
-        let look = GetKeyUsage { place: place.clone(), key: None };
-        let permit = self.permit(call, who, tenant, look, trail)?;
-        let described = self.ports.keys.describe(permit.access(), &ask.key, call.deadline).await;
+        let access = self.usage_look(call, who, tenant, &place, trail)?;
+        let described = self.ports.keys.describe(&access, &ask.key, call.deadline).await;
         trail.via(described.via);
         let found = described.result.map_err(|error| super::read::ended(error, call.deadline))?;
         found.map(|key| key.arn).ok_or_else(|| Error::KeyNotFound { key: ask.key.clone(), place })
-    }
-
-    /// The places in which the caller may ask about the key: the one that was said, or all of the
-    /// tenant's in the key's Region, since a key encrypts in its own Region only.
-    fn permits(
-        &self,
-        call: &Call,
-        who: &Principal,
-        tenant: &Arc<Tenant>,
-        key: &KmsKeyArn,
-        said: &UnresolvedPlace,
-        trail: &mut Trail,
-    ) -> Result<Permits, Error> {
-        let region = key.region().clone();
-        if let Some(said) = said.region.as_ref().filter(|said| **said != region) {
-            return Err(Error::KeyRegionMismatch { key: region, target: said.clone() });
-        }
-        let command = |account| {
-            let place = Place { account, region: region.clone() };
-            GetKeyUsage { place, key: Some(key.clone()) }
-        };
-        if let Some(account) = said.account {
-            let place = UnresolvedPlace { account: Some(account), region: Some(region.clone()) };
-            locate::place(tenant, &place)?;
-            return Ok(vec![self.permit(call, who, tenant, command(account), trail)?]);
-        }
-        let absent = || Error::KeyNotFound {
-            key: KmsKeyId::Arn(key.clone()),
-            place: Place { account: key.account(), region: region.clone() },
-        };
-        let mut permits = Permits::new();
-        let mut refusal = None;
-        for grant in tenant.accounts.iter().filter(|grant| grant.opens_region(&region)) {
-            let decided = Authorized::decide(
-                |question| self.ports.policy.decide(question),
-                call,
-                who,
-                tenant,
-                command(grant.account),
-            );
-            match decided {
-                Ok(permit) => permits.push(permit),
-                Err(Denial::NotPermitted) => {}
-                Err(denial) => refusal = refusal.or(Some(denial)),
-            }
-        }
-        match (permits.first(), refusal) {
-            (Some(permit), _) => {
-                trail.allowed(permit.policies());
-                Ok(permits)
-            }
-            (None, Some(denial)) => {
-                trail.denied(&denial);
-                let (Denial::Forbidden { policies } | Denial::Undecided { policies }) = denial else {
-                    return Err(absent());
-                };
-                Err(Error::NotAllowed { policies })
-            }
-            (None, None) => {
-                trail.denied(&Denial::NotPermitted);
-                Err(absent())
-            }
-        }
     }
 
     /// The key's own health, asked in its own account where that is one of the places.

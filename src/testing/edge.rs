@@ -51,10 +51,11 @@ pub struct FakePolicy {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FakeQuota;
 
-/// Gives every turn at once, or none, and remembers how each was used.
+/// Gives every turn at once, or none, or so many, and remembers how each was used.
 #[derive(Debug, Default)]
 pub struct FakePace {
     none_before: Option<Duration>,
+    left: Mutex<Option<u32>>,
     used: Arc<Mutex<Vec<Feedback>>>,
 }
 
@@ -170,6 +171,15 @@ impl FakePace {
         Self { none_before: Some(before), ..Self::default() }
     }
 
+    /// Gives this many more turns, and then none.
+    ///
+    /// # Panics
+    ///
+    /// If a test panicked while it was told.
+    pub fn has_left(&self, turns: u32) {
+        *self.left.lock().unwrap() = Some(turns);
+    }
+
     /// How each turn was used.
     ///
     /// # Panics
@@ -186,6 +196,9 @@ impl Pace for FakePace {
     async fn turn(&self, _: &Lane, _: &TenantId, _: Instant) -> Result<Turn, NoTurn> {
         if let Some(retry_after) = self.none_before {
             return Err(NoTurn { retry_after });
+        }
+        if let Some(left) = &mut *self.left.lock().unwrap() {
+            *left = left.checked_sub(1).ok_or(NoTurn { retry_after: Duration::from_secs(1) })?;
         }
         let used = Arc::clone(&self.used);
         Ok(Turn::new(move |feedback| used.lock().unwrap().push(feedback)))

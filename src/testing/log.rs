@@ -1,28 +1,76 @@
-//! A fake of the audit log for reading: there is nothing in it, and nothing comes.
+//! A fake of the audit log for reading: events of nobody's, as many as it was told to hold.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use async_trait::async_trait;
+use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::{
     domain::{audit::EventId, time::Timestamp},
     ports::{AuditTree, EventFilter, EventReader, Labelled, LeafHash, SignedTree, StoredEvent, Unavailable},
 };
 
-/// An empty log, without a checkpoint.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FakeLog;
+/// A log without a checkpoint, empty at first.
+#[derive(Debug, Default)]
+pub struct FakeLog {
+    size: watch::Sender<u64>,
+    fails: AtomicBool,
+}
+
+// === impl FakeLog ===
+
+impl FakeLog {
+    /// Holds this many events from now on.
+    pub fn grow_to(&self, size: u64) {
+        self.size.send_replace(size);
+    }
+
+    /// Does not answer from now on.
+    pub fn fail(&self) {
+        self.fails.store(true, SeqCst);
+    }
+
+    fn events(&self, after: u64, through: u64, most: u32) -> Result<Vec<StoredEvent>, Unavailable> {
+        if self.fails.load(SeqCst) {
+            return Err(Unavailable { dependency: "audit log", source: None });
+        }
+        let event = |seq| StoredEvent {
+            seq,
+            id: EventId(Uuid::from_u128(seq.into())),
+            tenant: None,
+            body: format!("{{\"seq\":{seq}}}"),
+        };
+        let all = after + 1..=through.min(*self.size.borrow());
+        Ok(all.take(usize::try_from(most).unwrap()).map(event).collect())
+    }
+}
 
 #[async_trait]
 impl EventReader for FakeLog {
-    async fn list(&self, _: &EventFilter, _: Option<u64>, _: u32) -> Result<Vec<StoredEvent>, Unavailable> {
-        Ok(Vec::new())
+    async fn list(
+        &self,
+        _: &EventFilter,
+        before: Option<u64>,
+        most: u32,
+    ) -> Result<Vec<StoredEvent>, Unavailable> {
+        let end = before.map_or(*self.size.borrow(), |before| before.saturating_sub(1));
+        let mut newest = self.events(end.saturating_sub(most.into()), end, most)?;
+        newest.reverse();
+        Ok(newest)
     }
 
-    async fn next(&self, _: &EventFilter, _: u64, _: u32) -> Result<Vec<StoredEvent>, Unavailable> {
-        Ok(Vec::new())
+    async fn next(
+        &self,
+        filter: &EventFilter,
+        through: u64,
+        most: u32,
+    ) -> Result<Vec<StoredEvent>, Unavailable> {
+        self.events(filter.after.unwrap_or_default(), through, most)
     }
 
-    async fn after(&self, _: u64, _: u32) -> Result<Vec<StoredEvent>, Unavailable> {
-        Ok(Vec::new())
+    async fn after(&self, after: u64, most: u32) -> Result<Vec<StoredEvent>, Unavailable> {
+        self.events(after, u64::MAX, most)
     }
 
     async fn labelled(&self, _: u64, _: u32) -> Result<Vec<Labelled>, Unavailable> {
@@ -60,7 +108,9 @@ impl AuditTree for FakeLog {
         Vec::new()
     }
 
-    async fn grown(&self, _: u64) -> u64 {
-        std::future::pending().await
+    async fn grown(&self, beyond: u64) -> u64 {
+        let mut size = self.size.subscribe();
+        let grown = size.wait_for(|size| *size > beyond).await.unwrap();
+        *grown
     }
 }

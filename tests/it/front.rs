@@ -123,7 +123,7 @@ async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)
         quota: quota::Ports { tenants, quota, audit: audit.clone(), clock },
     };
     let (stop, stopped) = oneshot::channel();
-    let log = AuditPorts { log: Arc::new(FakeLog), tree: Arc::new(FakeLog) };
+    let log = AuditPorts { log: Arc::new(FakeLog::default()), tree: Arc::new(FakeLog::default()) };
     let reads = AuditReads::new(broker.clone(), log, StreamLimits::default());
     let parts = Parts { ports: layers, broker, audit: reads, tls };
     let served = tokio::spawn(server::run(listener, config, parts, async {

@@ -1,6 +1,8 @@
 //! What a caller may not see answers as what does not exist: in the same words, and in nearly the same
 //! time. What that is, where AWS has to be asked, stands in docs/policies.md.
 
+mod names;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -15,6 +17,7 @@ use logkey::sandbox::seed::KeySeed;
 use tonic::{Status, transport::Channel};
 use tonic_types::StatusExt as _;
 
+use self::names::{Name, Theirs};
 use crate::harness::{ALL, Caller, GROUP, ORDERS, PAYMENTS, Plan, REGION, Service, on_group, tenant};
 
 /// An account that nobody has.
@@ -34,6 +37,7 @@ enum Ask {
     Onboarding(String),
     Set(String),
     Check(String),
+    By(Name),
 }
 
 impl Ask {
@@ -46,6 +50,7 @@ impl Ask {
             | Self::Onboarding(name)
             | Self::Set(name)
             | Self::Check(name) => name,
+            Self::By(name) => name.text(),
         }
     }
 
@@ -81,6 +86,7 @@ impl Ask {
                 let answer = caller.keys().check_key_association(caller.request(message)).await?;
                 Ok(format!("{:?}", answer.into_inner()))
             }
+            Self::By(name) => name.put(caller).await.map_err(told),
         }
     }
 
@@ -177,18 +183,81 @@ async fn what_is_hidden_answers_as_what_is_absent_in_words_and_in_time() {
         ("a check of such a key", Ask::Check(key(PAYMENTS, "secret")), Ask::Check(key(PAYMENTS, "nothing"))),
         ("a check of such an alias", Ask::Check("alias/hidden".into()), Ask::Check("alias/absent".into())),
     ];
-    for (what, hidden, absent) in &pairs {
-        let (first, _) = hidden.answer(&caller).await;
-        let (second, _) = absent.answer(&caller).await;
+    are_alike(&caller, &pairs).await;
+    assert!(service.reached("AssociateKmsKey").is_empty());
+    service.stop().await;
+}
+
+/// The two of each pair answer in the same words, and in nearly the same time.
+async fn are_alike(caller: &Caller, pairs: &[(&str, Ask, Ask)]) {
+    for (what, hidden, absent) in pairs {
+        let (first, _) = hidden.answer(caller).await;
+        let (second, _) = absent.answer(caller).await;
         assert_eq!(first, second, "{what}");
         let mut ratios = Vec::new();
         while ratios.len() < SERIES && !ratios.last().is_some_and(|last| (1.0 / RATIO..RATIO).contains(last))
         {
-            ratios.push(ratio(&caller, hidden, absent).await);
+            ratios.push(ratio(caller, hidden, absent).await);
         }
         let last = ratios.last().unwrap();
         assert!((1.0 / RATIO..RATIO).contains(last), "{what}: hidden takes {ratios:.2?} of absent");
     }
+}
+
+/// A pair of names by the same RPC.
+fn pair(what: &'static str, by: fn(String) -> Name, hidden: &str, absent: &str) -> (&'static str, Ask, Ask) {
+    (what, Ask::By(by(hidden.to_owned())), Ask::By(by(absent.to_owned())))
+}
+
+#[tokio::test]
+async fn every_rpc_that_names_what_it_may_not_see_answers_as_for_what_is_not_there() {
+    let service = Box::pin(service()).await;
+    let (beside, nothing) = ("/shared/by-nobody", "/shared/is-nothing");
+    let (theirs, none) = (key(ORDERS, "good"), key(ORDERS, "none"));
+    let (secret, absent) = (key(PAYMENTS, "secret"), key(PAYMENTS, "nothing"));
+    let pairs = [
+        pair("a change in another's account", Name::ChangeInAccount, ORDERS, NOBODYS),
+        pair("a change of a log group beside", Name::ChangeOfGroup, beside, nothing),
+        pair("a removal in another's account", Name::RemovalInAccount, ORDERS, NOBODYS),
+        pair("a removal of a log group beside", Name::RemovalOfGroup, beside, nothing),
+        pair("a check in another's account", Name::CheckInAccount, ORDERS, NOBODYS),
+        pair("a check of a log group beside", Name::CheckOfGroup, beside, nothing),
+        pair("the usage of another's key", Name::UsageOfKey, &theirs, &none),
+        pair("the usage of a key beside", Name::UsageOfKey, &secret, &absent),
+        pair("the usage of such a key's alias", Name::UsageOfKey, "alias/hidden", "alias/absent"),
+        pair("the usage of such a key's bare id", Name::UsageOfKey, "secret", "absent"),
+        pair("the usage in another's account", Name::UsageInAccount, ORDERS, NOBODYS),
+        pair("a test of another's account", Name::TestOfAccount, ORDERS, NOBODYS),
+    ];
+    are_alike(&service.caller("payments", ALL), &pairs).await;
     assert!(service.reached("AssociateKmsKey").is_empty());
+    assert!(service.reached("DisassociateKmsKey").is_empty());
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn another_tenants_events_and_pages_are_as_those_of_nobody() {
+    let service = Box::pin(service()).await;
+    let audit = format!("{ALL} logkey:audit");
+    let Theirs { event, call, list, usage, events } =
+        Theirs::of(&service.caller("orders", &audit), ORDERS).await;
+    let no_event = uuid::Uuid::now_v7().to_string();
+    let arn = |group: &str| format!("arn:aws:logs:{REGION}:{ORDERS}:log-group:{group}");
+    // A token that was never given out: theirs, with one character changed.
+    let changed = |token: &str| {
+        let (last, rest) = token.as_bytes().split_last().unwrap();
+        let other = if *last == b'A' { 'B' } else { 'A' };
+        format!("{}{other}", String::from_utf8(rest.to_vec()).unwrap())
+    };
+    let pairs = [
+        pair("the proof of an event", Name::ProofOfEvent, &event, &no_event),
+        pair("a tenant's events", Name::EventsOfTenant, "orders", "nobody"),
+        pair("the events of a log group", Name::EventsOfResource, &arn("/orders/api"), &arn("/orders/none")),
+        pair("the events of a call", Name::EventsOfCall, call, "ticket-of-nobody"),
+        pair("a page of a list", Name::PageOfList, &list, &changed(&list)),
+        pair("a page of a usage", Name::PageOfUsage, &usage, &changed(&usage)),
+        pair("a page of events", Name::PageOfEvents, &events, &changed(&events)),
+    ];
+    are_alike(&service.caller("payments", &audit), &pairs).await;
     service.stop().await;
 }

@@ -14,6 +14,7 @@ mod edge;
 mod front;
 mod harness;
 mod hidden;
+mod jwks;
 mod key_usage;
 mod layering;
 mod limits;

@@ -4,17 +4,18 @@
 use std::collections::BTreeMap;
 
 use logkey::{
-    proto::{CheckKeyAssociationRequest, Outcome, check_key_association_request::Target},
+    proto::{CheckKeyAssociationRequest, GetKeyUsageRequest, Outcome, check_key_association_request::Target},
     sandbox::seed::{AccountSeed, KeySeed, PolicyText},
 };
 use serde_json::json;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use crate::harness::{ALL, Caller, GROUP, PAYMENTS, Plan, REGION, Service, key, reason, tenant};
 
 /// The account of a tenant whose keys have tags, and its log group.
 const CARDS: &str = "777788889999";
 const CARD_GROUP: &str = "/cards/api";
+const LIMITS: &str = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
 
 const ONLY_PCI: &str = r#"@id("only-pci")
 forbid (principal, action == LogKey::Action::"AssociateKmsKey", resource)
@@ -41,6 +42,11 @@ fn silent() -> KeySeed {
 
 /// A service with one more tenant, whose keys have tags.
 async fn guarded(policy: &str) -> Service {
+    guarded_for(policy, &tenant("cards", CARDS, LIMITS)).await
+}
+
+/// The same, with that tenant as it is described here.
+async fn guarded_for(policy: &str, cards: &str) -> Service {
     let furnished = |account: AccountSeed| {
         account
             .role("LogKeyAssociator", "cards-external-id")
@@ -51,8 +57,7 @@ async fn guarded(policy: &str) -> Service {
             .key_with(silent())
             .key(REGION, "bare", "allow-both")
     };
-    let limits = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
-    let tenants = tenant("cards", CARDS, limits) + &tenant("payments", PAYMENTS, limits);
+    let tenants = cards.to_owned() + &tenant("payments", PAYMENTS, LIMITS);
     Plan::default().aws(|aws| aws.account(CARDS, furnished)).tenants(&tenants).policies(policy).start().await
 }
 
@@ -101,6 +106,64 @@ async fn tags_that_cannot_be_read_refuse_the_change_and_say_why() {
     assert!(document.contains("kms:ListResourceTags"), "{document}");
     assert_eq!(check(&caller, &card_key("pci")).await[0].1, Outcome::Passed);
     assert_eq!(check(&caller, &card_key("open")).await[0].1, Outcome::Failed);
+    service.stop().await;
+}
+
+const USAGE_OF_PCI: &str = r#"@id("usage-of-pci")
+forbid (principal, action == LogKey::Action::"GetKeyUsage", resource)
+unless { context has key && context.key.hasTag("data-class") && context.key.getTag("data-class") == "pci" };"#;
+
+async fn usage(caller: &Caller, key: &str, account: &str) -> Result<String, Status> {
+    let message =
+        GetKeyUsageRequest { kms_key_id: key.into(), account_id: account.into(), ..Default::default() };
+    let answer = caller.keys().get_key_usage(caller.request(message)).await?;
+    Ok(answer.into_inner().kms_key_arn)
+}
+
+#[tokio::test]
+async fn the_usage_of_a_key_is_told_by_its_tags_by_whatever_name_it_is_asked_for() {
+    let service = guarded(USAGE_OF_PCI).await;
+    let caller = service.caller("cards", ALL);
+    for (named, account) in [(&*card_key("pci"), ""), ("pci", ""), (&*card_key("pci"), CARDS)] {
+        assert_eq!(usage(&caller, named, account).await.unwrap(), card_key("pci"), "{named}");
+    }
+    assert_eq!(service.reached("ListResourceTags").len(), 1);
+    for (named, account) in [(&*card_key("open"), ""), ("open", ""), (&*card_key("bare"), CARDS)] {
+        let refused = usage(&caller, named, account).await.unwrap_err();
+        assert_eq!(reason(&refused), "NOT_ALLOWED", "{named}");
+        assert!(format!("{refused:?}").contains("usage-of-pci"), "{refused:?}");
+    }
+    let payments = service.caller("payments", ALL);
+    assert_eq!(reason(&usage(&payments, &key("good"), "").await.unwrap_err()), "NOT_ALLOWED");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_permit_by_tags_opens_the_usage_of_keys_that_are_not_granted() {
+    let permit = USAGE_OF_PCI
+        .replace("forbid (principal,", "permit (principal in LogKey::Tenant::\"cards\",")
+        .replace("unless", "when");
+    let narrow = tenant("cards", CARDS, LIMITS).replace(
+        "kms_keys = [\"arn:aws:kms:*:777788889999:key/*\"]",
+        "kms_keys = [\"arn:aws:kms:*:777788889999:key/bare\"]",
+    );
+    assert!(narrow.contains("kms_keys = [\"arn:aws:kms:*:777788889999:key/bare\"]"));
+    let service = guarded_for(&permit, &narrow).await;
+    let caller = service.caller("cards", ALL);
+    assert_eq!(usage(&caller, &card_key("pci"), "").await.unwrap(), card_key("pci"));
+    // One without the tag is as one that is not there, and so is one of a tenant that has no such permit.
+    for named in [card_key("open"), card_key("nothing")] {
+        assert_eq!(reason(&usage(&caller, &named, "").await.unwrap_err()), "KEY_NOT_FOUND", "{named}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn tags_that_cannot_be_read_refuse_to_tell_the_usage_and_say_why() {
+    let service = guarded(USAGE_OF_PCI).await;
+    let refused = usage(&service.caller("cards", ALL), &card_key("silent"), "").await.unwrap_err();
+    assert_eq!(reason(&refused), "ROLE_LACKS_KMS_PERMISSION", "{refused:?}");
+    assert!(refused.message().contains("usage-of-pci"), "{refused:?}");
     service.stop().await;
 }
 

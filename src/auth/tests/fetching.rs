@@ -72,6 +72,7 @@ async fn answer(
     let (first, rest) = what.split_once('/').unwrap_or((&what, ""));
     match (first, rest) {
         ("keys", _) => all_keys().to_string().into_response(),
+        ("none", _) => json!({"keys": []}).to_string().into_response(),
         ("gone", _) => StatusCode::NOT_FOUND.into_response(),
         ("hops", "0") => to(format!("{base}/keys")),
         ("hops", n) => to(format!("{base}/hops/{}", n.parse::<u32>().unwrap() - 1)),
@@ -194,6 +195,43 @@ async fn keys_are_found_by_address_and_by_discovery_and_fetched_once_for_many_to
         }
         assert_eq!(idp.asked.load(SeqCst) - before, fetches);
     }
+}
+
+/// So many tokens, each with another key id, cause one fetch from there, and are refused for this.
+async fn junk_ids_cause_one_fetch(path: &str, tokens: usize, expected: &str) {
+    let (idp, bench) = (Idp::start().await, Bench::new());
+    let refresh =
+        Refresh { every: Duration::from_hours(1), cool_down: Duration::from_hours(1), ..Refresh::default() };
+    let settings = IssuerConfig { keys: KeySource::JwksUri(idp.url(path)), refresh, ..issuer(ISSUER) };
+    let authn =
+        bench.authn.reconfigured(Config::new(vec![settings]), Arc::clone(&bench.directory) as _).unwrap();
+    let (claims, signature) = (b64(claims(json!({})).to_string()), b64([7; 64]));
+    for nth in 0..tokens {
+        let head = b64(format!("{{\"alg\":\"ES256\",\"kid\":\"junk-{nth}\"}}"));
+        let answer = authn.authenticate(&format!("{head}.{claims}.{signature}"), None).await;
+        assert_eq!(reason(answer), expected);
+    }
+    assert_eq!(idp.asked.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_junk_key_ids_cause_one_fetch() {
+    junk_ids_cause_one_fetch("keys", 100_000, "key unknown").await;
+}
+
+#[tokio::test]
+async fn an_issuer_without_keys_is_asked_once_for_a_thousand() {
+    junk_ids_cause_one_fetch("none", 1_000, "key unknown").await;
+}
+
+#[tokio::test]
+async fn an_issuer_that_fails_is_asked_once_for_a_thousand() {
+    junk_ids_cause_one_fetch("gone", 1_000, "unavailable").await;
+}
+
+#[tokio::test]
+async fn an_issuer_that_answers_too_much_is_asked_once_for_a_thousand() {
+    junk_ids_cause_one_fetch("huge", 1_000, "unavailable").await;
 }
 
 #[test]

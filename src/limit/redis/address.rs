@@ -13,6 +13,7 @@ const SENTINEL_PORT: u16 = 26_379;
 pub struct RedisUrl {
     text: String,
     password: Option<String>,
+    sentinel_password: Option<String>,
     ca: Option<Vec<u8>>,
 }
 
@@ -31,6 +32,8 @@ pub(super) struct Address {
     pub(super) kind: Kind,
     /// Servers, or Sentinels; with the credentials of the servers.
     pub(super) nodes: Vec<ConnectionInfo>,
+    /// What Sentinels ask for themselves.
+    pub(super) sentinel_password: Option<String>,
     pub(super) tls: bool,
     pub(super) ca: Option<Vec<u8>>,
 }
@@ -55,6 +58,12 @@ impl RedisUrl {
         Self { password: Some(password), ..self }
     }
 
+    /// The same, with a password for the Sentinels themselves.
+    #[must_use]
+    pub fn with_sentinel_password(self, password: String) -> Self {
+        Self { sentinel_password: Some(password), ..self }
+    }
+
     /// The same, trusting only certificates that this authority signed (PEM).
     #[must_use]
     pub fn with_ca(self, pem: Vec<u8>) -> Self {
@@ -65,6 +74,12 @@ impl RedisUrl {
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.text.starts_with("rediss")
+    }
+
+    /// Whether Sentinels are asked where the server is.
+    #[must_use]
+    pub fn has_sentinels(&self) -> bool {
+        self.address().is_ok_and(|address| matches!(address.kind, Kind::Sentinel(_)))
     }
 
     /// Whether the URL itself holds a password.
@@ -118,7 +133,8 @@ impl RedisUrl {
             }
         };
         let nodes = hosts.split(',').map(node).collect::<Result<_, _>>()?;
-        Ok(Address { kind, nodes, tls, ca: self.ca.clone() })
+        let sentinel_password = self.sentinel_password.clone();
+        Ok(Address { kind, nodes, sentinel_password, tls, ca: self.ca.clone() })
     }
 }
 
@@ -126,7 +142,7 @@ impl FromStr for RedisUrl {
     type Err = InvalidRedisUrl;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let url = Self { text: text.to_owned(), password: None, ca: None };
+        let url = Self { text: text.to_owned(), password: None, sentinel_password: None, ca: None };
         url.address().map(|_fine| url)
     }
 }

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 use tokio::{task::JoinSet, time::sleep};
 
-use self::server::{Server, until};
+use self::server::{Server, links_with, until};
 use super::*;
 use crate::{
     domain::{
@@ -17,8 +17,11 @@ use crate::{
     ports::limit::{Cost, Feedback, OverQuota, Pace as _, QuotaState, TenantQuota as _},
 };
 
-/// Longer than in service, since the machine may be busy with other tests.
-const LONG: Duration = Duration::from_millis(300);
+/// How long a decision waits where that is what is tested: longer than in service, since the machine
+/// may be busy with other tests.
+const LONG: Duration = Duration::from_secs(1);
+/// And where it is not: an answer that comes late would make each replica go on alone.
+const PATIENT: Duration = Duration::from_secs(15);
 
 fn n(value: u32) -> NonZeroU32 {
     NonZeroU32::new(value).unwrap()
@@ -52,15 +55,33 @@ async fn admitted(quotas: &[SharedQuota], tenant: &Tenant, calls: usize) -> usiz
     admitted
 }
 
+/// What a tenant earns in a time, in whole calls; all replicas together.
+fn earned(tenant: &Tenant, time: Duration) -> usize {
+    let secs = usize::try_from(time.as_secs()).unwrap();
+    secs * usize::try_from(tenant.limits.per_second.get()).unwrap()
+}
+
+/// Asks each in turn: they give one burst, with what is earned meanwhile, and no more.
+async fn give_one_burst(quotas: &[SharedQuota], tenant: &Tenant, calls: usize) {
+    let start = Instant::now();
+    let given = admitted(quotas, tenant, calls).await;
+    let burst = usize::try_from(tenant.limits.burst.get()).unwrap();
+    let most = burst + 1 + earned(tenant, start.elapsed());
+    assert!((burst..=most).contains(&given), "{given} in {:?}", start.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_give_one_burst_together_and_waiting_as_told_is_enough() {
     let server = Server::start();
     let quotas = quotas(&server.links(3, OnBackendError::Share).await);
     let tenant = tenant(1, 30, 1_000);
-    let given = admitted(&quotas, &tenant, 100).await;
-    assert!((30..=31).contains(&given), "{given}");
+    give_one_burst(&quotas, &tenant, 100).await;
     let quota = quotas.first().unwrap();
-    let Err(OverQuota::Rate { retry_after, .. }) = quota.admit(&tenant, Cost::Read).await else { panic!() };
+    let retry_after = loop {
+        if let Err(OverQuota::Rate { retry_after, .. }) = quota.admit(&tenant, Cost::Read).await {
+            break retry_after;
+        }
+    };
     sleep(retry_after).await;
     assert!(quota.admit(&tenant, Cost::Read).await.is_ok());
 }
@@ -83,7 +104,7 @@ async fn places_are_counted_across_replicas_and_given_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_gone_costs_a_few_milliseconds_and_leaves_each_replica_its_share() {
     let mut server = Server::start();
-    let links = server.links(3, OnBackendError::Share).await;
+    let links = links_with(&server.url(), 3, OnBackendError::Share, LONG).await;
     let quotas = quotas(&links);
     let tenant = tenant(1, 30, 1_000);
     server.kill();
@@ -91,7 +112,8 @@ async fn a_server_that_is_gone_costs_a_few_milliseconds_and_leaves_each_replica_
     let given = admitted(&quotas, &tenant, 100).await;
     let state = links.first().unwrap().state();
     assert!(state.serves && state.told.contains("each of 3 replicas"), "{state:?}");
-    assert!((30..=33).contains(&given), "{given} of three shares of ten");
+    let most = 33 + earned(&tenant, start.elapsed());
+    assert!((30..=most).contains(&given), "{given} of three shares of ten");
     assert!(start.elapsed() < 10 * LONG, "{:?}", start.elapsed());
     // What was given meanwhile is told to the server when it is back: there is no second burst.
     server.start_again();
@@ -99,13 +121,13 @@ async fn a_server_that_is_gone_costs_a_few_milliseconds_and_leaves_each_replica_
         until(|| link.is_up()).await;
     }
     let given = admitted(&quotas, &tenant, 100).await;
-    assert!(given <= 3, "{given} more when it was back");
+    assert!(given <= 3 + earned(&tenant, start.elapsed()), "{given} more when it was back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_hangs_is_not_waited_for() {
     let server = Server::start();
-    let links = server.links(1, OnBackendError::Refuse).await;
+    let links = links_with(&server.url(), 1, OnBackendError::Refuse, LONG).await;
     let quotas = quotas(&links);
     let tenant = tenant(1_000, 1_000, 1_000);
     assert_eq!(admitted(&quotas, &tenant, 10).await, 10);
@@ -126,6 +148,13 @@ async fn replicas_keep_one_pace_and_each_has_its_turns() {
     let links = server.links(3, OnBackendError::Share).await;
     let upstream = Upstream { associate_per_second: n(50), ..Upstream::default() };
     let (mut calls, start) = (JoinSet::new(), Instant::now());
+    // As many steps by this machine's clock alone, as busy as it is.
+    let steps = tokio::spawn(async move {
+        for _ in 0..90 {
+            sleep(Duration::from_millis(20)).await;
+        }
+        start.elapsed()
+    });
     for (replica, link) in links.iter().enumerate() {
         let pace = Arc::new(LocalPace::new(upstream, Waiting::default()).shared(Arc::clone(link)));
         for _ in 0..30 {
@@ -145,7 +174,8 @@ async fn replicas_keep_one_pace_and_each_has_its_turns() {
     went.sort_unstable();
     let last = went.last().unwrap().0;
     assert!(last >= Duration::from_millis(89 * 20), "90 turns at 50 a second took {last:?}");
-    assert!(last <= Duration::from_millis(3_500), "{last:?}");
+    let steps = steps.await.unwrap();
+    assert!(last <= steps.mul_f64(1.85), "{last:?}, where as many steps alone took {steps:?}");
     let early = |replica| went.iter().take(45).filter(|(_, other)| *other == replica).count();
     assert!((0..3).all(|replica| early(replica) >= 8), "{went:?}");
 }

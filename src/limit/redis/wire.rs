@@ -1,5 +1,7 @@
 //! A connection to whoever answers for the limits now, and the scripts that are run over it.
 
+use std::time::Duration;
+
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind,
     TlsCertificates, TlsMode,
@@ -10,7 +12,7 @@ use redis::{
 };
 
 use super::{
-    CONNECTING, HEARTBEAT,
+    CONNECTING,
     address::{Address, Kind},
 };
 
@@ -36,13 +38,17 @@ pub(super) struct Run<'a> {
 
 impl Wire {
     /// Connects. Sentinels are asked anew each time, `attempt` says which one first: one may hang.
-    pub(super) async fn connect(address: &Address, attempt: usize) -> Result<Self, RedisError> {
+    pub(super) async fn connect(
+        address: &Address,
+        attempt: usize,
+        answers_within: Duration,
+    ) -> Result<Self, RedisError> {
         let mut nodes = address.nodes.clone();
         let first = attempt.checked_rem(nodes.len()).unwrap_or(0);
         nodes.rotate_left(first);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECTING))
-            .set_response_timeout(Some(HEARTBEAT));
+            .set_response_timeout(Some(answers_within));
         let certificates =
             address.ca.clone().map(|pem| TlsCertificates { client_tls: None, root_cert: Some(pem) });
         match &address.kind {
@@ -57,7 +63,7 @@ impl Wire {
             Kind::Cluster => {
                 let mut builder = ClusterClient::builder(nodes)
                     .connection_timeout(CONNECTING)
-                    .response_timeout(HEARTBEAT)
+                    .response_timeout(answers_within)
                     .retries(3)
                     .min_retry_wait(1)
                     .max_retry_wait(5);
@@ -79,6 +85,9 @@ impl Wire {
                 }
                 if let Some(password) = settings.password() {
                     builder = builder.set_client_to_redis_password(password);
+                }
+                if let Some(password) = &address.sentinel_password {
+                    builder = builder.set_client_to_sentinel_password(password);
                 }
                 if address.tls {
                     builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);

@@ -1,5 +1,6 @@
 //! Follows the log for one stream: a task that looks further whenever the tree has grown, and hands
-//! over one batch at a time. It waits for its client rather than to gather what the client does not take.
+//! over one batch at a time, each only while the caller may still see it. It waits for its client rather
+//! than to gather what the client does not take.
 
 use std::{
     pin::Pin,
@@ -24,7 +25,7 @@ use crate::{
 
 /// Most events of one batch.
 const BATCH: u32 = 256;
-/// The longest silence: then an empty batch says how far it got, and policy is asked again.
+/// The longest silence: then an empty batch says how far it got.
 const WORD_EVERY: Duration = Duration::from_secs(30);
 /// The longest that a stream is open, whatever the token says.
 const LONGEST: Duration = Duration::from_hours(24 * 30);
@@ -53,7 +54,8 @@ struct Follower {
     call: Call,
     who: Principal,
     trail: Trail,
-    /// None where nothing can fit.
+    asked: EventFilter,
+    /// What is left of that within what the caller may see; none where nothing can fit.
     filter: Option<EventFilter>,
     position: u64,
     batches: Sender<EventBatch>,
@@ -133,7 +135,8 @@ impl AuditReads {
             call: call.clone(),
             who: who.clone(),
             trail: trail.clone(),
-            filter: within(&access, asked),
+            filter: within(&access, asked.clone()),
+            asked,
             position,
             batches: sender,
             end: Arc::clone(&end),
@@ -209,18 +212,18 @@ impl Follower {
         Ok(())
     }
 
-    /// Hands over one batch, when the client takes it. Now and then policy is asked again first.
+    /// Hands over one batch, when the client takes it and may still see it.
     async fn say(&mut self, events: Vec<StoredEvent>) -> Result<(), Ended> {
-        if self.last_word.elapsed() >= WORD_EVERY {
-            self.is_still_allowed().map_err(Ended::For)?;
-        }
         let count = events.len() as u64;
         let batch = EventBatch { events, position: self.position };
         tokio::select! {
             biased;
             ended = ended(&self.batches, &self.stopping, self.expires) => return Err(ended),
             taken = time::timeout(PATIENCE, self.batches.reserve()) => match taken {
-                Ok(Ok(room)) => room.send(batch),
+                Ok(Ok(room)) => {
+                    self.is_still_allowed().map_err(Ended::For)?;
+                    room.send(batch);
+                }
                 Ok(Err(_left)) => return Err(Ended::Left),
                 Err(_elapsed) => return Err(Ended::For(ReadError::StreamNotRead.into())),
             },
@@ -230,11 +233,18 @@ impl Follower {
         Ok(())
     }
 
+    /// Whether the caller may still see what it saw when the stream was opened: all of it, since what was
+    /// read by then is not looked through again.
     fn is_still_allowed(&self) -> Result<(), Error> {
         if self.who.expires <= self.reads.broker.ports.clock.now() {
             return Err(ReadError::TokenExpired.into());
         }
-        self.reads.access(&self.call, &self.who, &mut self.trail.clone()).map(drop)
+        let access = self.reads.access(&self.call, &self.who, &mut self.trail.clone())?;
+        if within(&access, self.asked.clone()) == self.filter {
+            Ok(())
+        } else {
+            Err(Error::NotAllowed { policies: Vec::new() })
+        }
     }
 }
 
@@ -258,3 +268,6 @@ impl Stream for Watched {
         Poll::Ready(batch.map(Ok).or_else(|| end().map(Err)))
     }
 }
+
+#[cfg(test)]
+mod tests;

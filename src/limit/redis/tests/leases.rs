@@ -2,9 +2,15 @@
 
 use super::{server::Server, *};
 
-/// Calls without pause for some time, by so many tasks a replica; how many were admitted, and how many
-/// were under way at most.
-async fn hammered(quotas: Vec<SharedQuota>, tenant: &Tenant, tasks: usize, time: Duration) -> (u32, u32) {
+/// Calls without pause for some time, by so many tasks a replica; how many there were, how many of them
+/// were admitted, and how many were under way at most.
+async fn hammered(
+    quotas: Vec<SharedQuota>,
+    tenant: &Tenant,
+    tasks: usize,
+    time: Duration,
+) -> (u32, u32, u32) {
+    let asked = Arc::new(AtomicU32::new(0));
     let (admitted, (now, most)) =
         (Arc::new(AtomicU32::new(0)), (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0))));
     let (mut callers, end) = (JoinSet::new(), Instant::now() + time);
@@ -12,8 +18,10 @@ async fn hammered(quotas: Vec<SharedQuota>, tenant: &Tenant, tasks: usize, time:
         for _ in 0..tasks {
             let (quota, tenant) = (Arc::clone(&quota), tenant.clone());
             let (admitted, now, most) = (Arc::clone(&admitted), Arc::clone(&now), Arc::clone(&most));
+            let asked = Arc::clone(&asked);
             callers.spawn(async move {
                 while Instant::now() < end {
+                    asked.fetch_add(1, SeqCst);
                     if let Ok(admission) = quota.admit(&tenant, Cost::Read).await {
                         admitted.fetch_add(1, SeqCst);
                         most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
@@ -28,7 +36,7 @@ async fn hammered(quotas: Vec<SharedQuota>, tenant: &Tenant, tasks: usize, time:
         }
     }
     callers.join_all().await;
-    (admitted.load(SeqCst), most.load(SeqCst))
+    (asked.load(SeqCst), admitted.load(SeqCst), most.load(SeqCst))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,10 +44,13 @@ async fn a_busy_replica_asks_for_many_calls_at_once() {
     let server = Server::start();
     let links = server.links(3, OnBackendError::Share).await;
     let quotas = quotas(&links);
-    let tenant = tenant(100_000, 100_000, 1_000);
+    let (tenant, start) = (tenant(100_000, 100_000, 1_000), Instant::now());
     assert_eq!(admitted(&quotas, &tenant, 6_000).await, 6_000);
     let asked: u64 = links.iter().map(|link| link.asked()).sum();
-    assert!(asked <= 1_500, "{asked} round trips for 6,000 calls");
+    // What is taken ahead lasts for so long: whoever calls more slowly asks more often for a call.
+    let lives = start.elapsed().as_millis().div_ceil(lease::LIFE.as_millis());
+    let most = 1_500 + 3 * u64::try_from(lives).unwrap();
+    assert!(asked <= most, "{asked} round trips for 6,000 calls in {:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,10 +59,12 @@ async fn what_is_taken_ahead_breaks_no_bound_by_more_than_is_said() {
     let links = server.links(3, OnBackendError::Refuse).await;
     let tenant = tenant(500, 200, 7);
     let start = Instant::now();
-    let (admitted, most) = hammered(quotas(&links), &tenant, 4, Duration::from_secs(2)).await;
+    let (asked, admitted, most) = hammered(quotas(&links), &tenant, 4, Duration::from_secs(2)).await;
     let earned = (start.elapsed() + lease::LIFE).as_secs_f64() * 500.0;
     assert!(f64::from(admitted) <= 200.0 + earned, "{admitted} in {:?}", start.elapsed());
-    assert!(f64::from(admitted) >= 0.7 * (200.0 + earned), "{admitted} in {:?}", start.elapsed());
+    // A machine that is busy with other things may not even ask for as much as there is.
+    let due = (200.0 + earned).min(f64::from(asked));
+    assert!(f64::from(admitted) >= 0.7 * due, "{admitted} of {asked} in {:?}", start.elapsed());
     assert!(most <= 7, "{most} under way");
 }
 

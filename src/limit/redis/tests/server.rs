@@ -1,10 +1,14 @@
 //! Real servers, each ended with its test.
 
 use std::{
+    collections::HashSet,
     net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::{LazyLock, Mutex},
 };
+
+use rand::Rng as _;
 
 use super::*;
 
@@ -13,12 +17,22 @@ pub(super) struct Server {
     process: Child,
     pub(super) port: u16,
     arguments: Vec<String>,
+    /// What it asks an operator for.
+    pub(super) password: &'static str,
     /// Where it leaves what it writes.
     folder: tempfile::TempDir,
 }
 
+/// A port that nobody has. It lies below those that connections get: while a server is not up yet, or
+/// is down, a connection of another test could otherwise take its port.
 pub(super) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static GIVEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
+    loop {
+        let port = rand::rng().random_range(10_000..30_000);
+        if GIVEN.lock().unwrap().insert(port) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 impl Server {
@@ -35,11 +49,16 @@ impl Server {
         }
         arguments.extend(more.iter().map(ToString::to_string));
         let folder = tempfile::tempdir().unwrap();
-        Self { process: Self::spawn(&arguments, folder.path()), port, arguments, folder }
+        Self { process: Self::spawn(&arguments, folder.path()), port, arguments, password: "", folder }
     }
 
     /// A Sentinel that watches over the server at `master`.
     pub(super) fn sentinel(folder: &Path, master: u16) -> Self {
+        Self::sentinel_with(folder, master, "", "")
+    }
+
+    /// One that asks for a password of its own, with more settings.
+    pub(super) fn sentinel_with(folder: &Path, master: u16, password: &'static str, more: &str) -> Self {
         let port = free_port();
         let file = folder.join("sentinel.conf");
         let text = format!(
@@ -47,10 +66,12 @@ impl Server {
              sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n",
             folder.display()
         );
+        let asks = if password.is_empty() { String::new() } else { format!("requirepass {password}\n") };
+        let text = text + &asks + more;
         std::fs::write(&file, text).unwrap();
         let arguments = vec![file.display().to_string(), "--sentinel".to_owned()];
         let folder = tempfile::tempdir().unwrap();
-        Self { process: Self::spawn(&arguments, folder.path()), port, arguments, folder }
+        Self { process: Self::spawn(&arguments, folder.path()), port, arguments, password, folder }
     }
 
     fn spawn(arguments: &[String], folder: &Path) -> Child {
@@ -78,13 +99,20 @@ impl Server {
 
     /// Asks it as an operator does; what is no answer is an empty text.
     pub(super) fn cli(&self, words: &[&str]) -> String {
-        let answer =
-            Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words).output().unwrap();
+        let mut command = Command::new("redis-cli");
+        if !self.password.is_empty() {
+            command.env("REDISCLI_AUTH", self.password);
+        }
+        let answer = command.args(["-p", &self.port.to_string()]).args(words).output().unwrap();
         String::from_utf8(answer.stdout).unwrap().trim().to_owned()
     }
 
+    pub(super) fn url(&self) -> RedisUrl {
+        format!("redis://127.0.0.1:{}", self.port).parse().unwrap()
+    }
+
     pub(super) async fn links(&self, count: u32, on_error: OnBackendError) -> Vec<Arc<Link>> {
-        links(&format!("redis://127.0.0.1:{}", self.port).parse().unwrap(), count, on_error).await
+        links(&self.url(), count, on_error).await
     }
 }
 
@@ -97,7 +125,17 @@ impl Drop for Server {
 
 /// So many replicas that know each other.
 pub(super) async fn links(url: &RedisUrl, count: u32, on_error: OnBackendError) -> Vec<Arc<Link>> {
-    let links: Vec<_> = (0..count).map(|_| Link::start(url, on_error, LONG).unwrap()).collect();
+    links_with(url, count, on_error, PATIENT).await
+}
+
+/// So many that wait this long for a decision.
+pub(super) async fn links_with(
+    url: &RedisUrl,
+    count: u32,
+    on_error: OnBackendError,
+    patience: Duration,
+) -> Vec<Arc<Link>> {
+    let links: Vec<_> = (0..count).map(|_| Link::start(url, on_error, patience).unwrap()).collect();
     for link in &links {
         until(|| link.is_up() && link.replicas() == count).await;
     }
@@ -111,5 +149,5 @@ pub(super) async fn until(so: impl Fn() -> bool) {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(Duration::from_secs(30), waiting).await.expect("it never came");
+    timeout(Duration::from_mins(1), waiting).await.expect("it never came");
 }

@@ -1,0 +1,141 @@
+//! An issuer's own server: answers as it is told, and remembers when it was asked.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, Uri, header::LOCATION},
+    response::{IntoResponse as _, Response},
+};
+use serde_json::Value;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// What it answers under `/keys`.
+#[derive(Clone)]
+pub(super) enum Answer {
+    Keys(Value),
+    Text(String),
+    Fails,
+    Hangs,
+}
+
+/// The server, which ends with its test.
+pub(super) struct Idp {
+    base: String,
+    told: Arc<Told>,
+    task: JoinHandle<()>,
+}
+
+struct Told {
+    base: String,
+    answer: Mutex<Answer>,
+    discovery: Mutex<Option<String>>,
+    asked: Mutex<Vec<Instant>>,
+    /// How many are under way, and the most that were.
+    at_once: Mutex<(usize, usize)>,
+}
+
+/// One request under way, until it is answered or its client went away.
+struct UnderWay(Arc<Told>);
+
+impl Idp {
+    pub(super) async fn start(answer: Answer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let told = Arc::new(Told {
+            base: base.clone(),
+            answer: Mutex::new(answer),
+            discovery: Mutex::default(),
+            asked: Mutex::default(),
+            at_once: Mutex::default(),
+        });
+        let app = Router::new().fallback(answered).with_state(Arc::clone(&told));
+        let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { base, told, task }
+    }
+
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}/{path}", self.base)
+    }
+
+    pub(super) fn says(&self, answer: Answer) {
+        *self.told.answer.lock().unwrap() = answer;
+    }
+
+    /// What its discovery document is.
+    pub(super) fn is_discovered_by(&self, document: &Value) {
+        *self.told.discovery.lock().unwrap() = Some(document.to_string());
+    }
+
+    /// How often it was asked for its keys.
+    pub(super) fn asked(&self) -> usize {
+        self.told.asked.lock().unwrap().len()
+    }
+
+    /// When it was asked for them.
+    pub(super) fn times(&self) -> Vec<Instant> {
+        self.told.asked.lock().unwrap().clone()
+    }
+
+    /// The most requests for them that were under way at once.
+    pub(super) fn most_at_once(&self) -> usize {
+        self.told.at_once.lock().unwrap().1
+    }
+}
+
+impl Drop for Idp {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl UnderWay {
+    fn begin(told: &Arc<Told>) -> Self {
+        let mut at_once = told.at_once.lock().unwrap();
+        at_once.0 += 1;
+        at_once.1 = at_once.1.max(at_once.0);
+        Self(Arc::clone(told))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.at_once.lock().unwrap().0 -= 1;
+    }
+}
+
+fn to(url: &str) -> Response {
+    (StatusCode::FOUND, [(LOCATION, url)]).into_response()
+}
+
+/// `/keys`, `/.well-known/openid-configuration`, `/hops/N` that leads to `/keys` by so many and one more
+/// redirects, and `/to/URL` that leads there.
+async fn answered(State(told): State<Arc<Told>>, uri: Uri) -> Response {
+    let path = uri.path().trim_start_matches('/');
+    if let Some(url) = path.strip_prefix("to/") {
+        return to(url);
+    }
+    if let Some(hops) = path.strip_prefix("hops/") {
+        return match hops.parse::<u32>().unwrap().checked_sub(1) {
+            Some(fewer) => to(&format!("{}/hops/{fewer}", told.base)),
+            None => to(&format!("{}/keys", told.base)),
+        };
+    }
+    if path == ".well-known/openid-configuration" {
+        let document = told.discovery.lock().unwrap().clone();
+        return document.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |text| text.into_response());
+    }
+    let _under_way = UnderWay::begin(&told);
+    told.asked.lock().unwrap().push(Instant::now());
+    let answer = told.answer.lock().unwrap().clone();
+    match answer {
+        Answer::Keys(keys) => keys.to_string().into_response(),
+        Answer::Text(text) => text.into_response(),
+        Answer::Fails => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Answer::Hangs => std::future::pending().await,
+    }
+}

@@ -1,0 +1,64 @@
+//! Two issuers that name their keys alike, and neither speaks for the other.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{
+    forge::{Forge, claims, header},
+    stage::Stage,
+};
+use crate::harness::{Caller, ISSUER, ORDERS, PAYMENTS, Plan, tenant};
+
+const OTHER: &str = "https://other.test";
+const LIMITS: &str = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
+
+/// A service with two issuers: `payments` trusts the usual one alone, `orders` the other. The other one's
+/// keys bear the same ids, and one more that only it has.
+async fn two() -> (Stage, Forge, TempDir) {
+    let (one, other) = (Forge::new(), Forge::new());
+    let mut keys = other.jwks();
+    let mut more = other.public();
+    more["kid"] = json!("theirs");
+    keys["keys"].as_array_mut().unwrap().push(more);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("other.json");
+    std::fs::write(&file, keys.to_string()).unwrap();
+    let second = format!(
+        "[[auth.issuers]]\nissuer = \"{OTHER}\"\naudiences = [\"logkey\"]\njwks_file = \"{}\"\n",
+        file.display()
+    );
+    let tenants =
+        tenant("payments", PAYMENTS, LIMITS) + &tenant("orders", ORDERS, LIMITS).replace(ISSUER, OTHER);
+    let plan = Plan::default().issuer(&second).tenants(&tenants).jwks(&one.jwks().to_string());
+    let service = Box::pin(plan.start()).await;
+    // Each is good for its own.
+    for (forge, claims) in [(&one, json!({})), (&other, json!({"iss": OTHER, "tenant": "orders"}))] {
+        Caller::new(service.channel(), &forge.claiming(claims)).who_am_i().await.unwrap();
+    }
+    (Stage { service, forge: one }, other, folder)
+}
+
+fn token(forge: &Forge, head: &Value, body: &Value) -> String {
+    forge.signed(&header(head).to_string(), &claims(body).to_string())
+}
+
+#[tokio::test]
+async fn a_key_of_the_same_id_of_another_issuer_does_not_verify() {
+    let (stage, other, _folder) = two().await;
+    let mixed = token(&other, &json!({}), &json!({"iss": ISSUER}));
+    stage.refuses(&mixed, "signature does not verify").await;
+}
+
+#[tokio::test]
+async fn an_issuer_named_over_a_key_that_only_another_has_is_refused() {
+    let (stage, other, _folder) = two().await;
+    let mixed = token(&other, &json!({"kid": "theirs"}), &json!({"iss": ISSUER}));
+    stage.refuses(&mixed, "key unknown").await;
+}
+
+#[tokio::test]
+async fn an_issuer_does_not_speak_for_a_tenant_that_does_not_name_it() {
+    let (stage, other, _folder) = two().await;
+    let foreign = token(&other, &json!({}), &json!({"iss": OTHER, "tenant": "payments"}));
+    stage.refuses(&foreign, "no tenant for the tenant claim").await;
+}

@@ -1,0 +1,93 @@
+//! Signatures that prove nothing, and keys that may not have made them.
+
+use serde_json::json;
+
+use super::{
+    forge::{Forge, b64, claims, header},
+    stage::Stage,
+};
+use crate::harness::{Caller, Plan};
+
+const BAD: &str = "signature does not verify";
+
+#[tokio::test]
+async fn a_signature_of_zeros_is_refused() {
+    let stage = Stage::usual().await;
+    let token = stage.forge.with_signature(&[0; 64]);
+    stage.refuses(&token, BAD).await;
+}
+
+#[tokio::test]
+async fn no_signature_is_refused() {
+    let stage = Stage::usual().await;
+    let token = stage.forge.with_signature(&[]);
+    stage.refuses(&token, BAD).await;
+}
+
+#[tokio::test]
+async fn another_key_under_a_known_id_is_refused() {
+    let stage = Stage::usual().await;
+    stage.refuses(&Forge::new().claiming(json!({})), BAD).await;
+}
+
+#[tokio::test]
+async fn claims_changed_after_they_were_signed_are_refused() {
+    let stage = Stage::usual().await;
+    let good = stage.forge.claiming(json!({}));
+    let [head, _, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!("{good}") };
+    let other = b64(claims(&json!({"tenant": "orders"})).to_string());
+    stage.refuses(&format!("{head}.{other}.{signature}"), BAD).await;
+}
+
+#[tokio::test]
+async fn a_signature_by_a_key_of_another_curve_is_refused() {
+    let stage = Stage::usual().await;
+    let token = stage.forge.signed_by_p384(json!({}));
+    stage.refuses(&token, BAD).await;
+}
+
+#[tokio::test]
+async fn a_key_of_another_curve_does_not_serve_the_algorithm() {
+    let stage = Stage::usual().await;
+    let token = stage.forge.signed_by_p384(json!({"kid": "p384"}));
+    stage.refuses(&token, "key unknown").await;
+}
+
+#[tokio::test]
+async fn an_algorithm_of_another_kind_of_key_is_refused() {
+    let stage = Stage::usual().await;
+    let token = stage.forge.headed(json!({"alg": "RS256"}));
+    stage.refuses(&token, "key unknown").await;
+}
+
+#[tokio::test]
+async fn an_algorithm_other_than_the_one_its_key_is_for_is_refused_though_it_would_verify() {
+    let stage = Stage::with("", "algorithms = [\"ES256\", \"RS256\", \"PS256\"]\n").await;
+    Caller::new(stage.service.channel(), &Forge::signed_by_rsa("RS256")).who_am_i().await.unwrap();
+    stage.refuses(&Forge::signed_by_rsa("PS256"), "key unknown").await;
+}
+
+#[tokio::test]
+async fn an_algorithm_that_the_issuer_may_not_use_is_refused_though_it_would_verify() {
+    let stage = Stage::usual().await;
+    let token = stage.forge.signed_by_p384(json!({"alg": "ES384", "kid": "p384"}));
+    stage.refuses(&token, "algorithm not allowed for the issuer").await;
+}
+
+#[tokio::test]
+async fn an_unknown_key_id_is_refused() {
+    let stage = Stage::usual().await;
+    let token = stage.forge.headed(json!({"kid": "other"}));
+    stage.refuses(&token, "key unknown").await;
+}
+
+#[tokio::test]
+async fn an_rsa_key_below_2048_bits_is_no_key() {
+    let forge = Forge::new();
+    let weak = json!({"kty": "RSA", "kid": "weak", "n": b64([0xff; 128]), "e": "AQAB"});
+    let jwks = json!({"keys": [weak, forge.public()]}).to_string();
+    let stage = Stage { service: Box::pin(Plan::default().jwks(&jwks).start()).await, forge };
+    let head = header(&json!({"alg": "RS256", "kid": "weak"})).to_string();
+    let token = stage.forge.signed(&head, &claims(&json!({})).to_string());
+    stage.refuses(&token, "key unknown").await;
+}
