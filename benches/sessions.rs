@@ -51,7 +51,7 @@ fn trial() -> Arc<SessionTrial> {
         account: format!("{:012}", 100_000_000_000 + n).parse().unwrap(),
         role: format!("arn:aws:iam::{:012}:role/LogKey", 100_000_000_000 + n).parse().unwrap(),
         external_id: "an-external-id".parse().unwrap(),
-        regions: vec!["eu-west-1".parse().unwrap()],
+        regions: ["eu-west-1".parse().unwrap()].into(),
         log_groups: vec!["/app/*".parse().unwrap()],
         kms_keys: vec!["*".parse().unwrap()],
         query_results: false,

@@ -277,6 +277,7 @@ impl App {
             self.aws.clone(),
             HOUSEKEEPING,
         ));
+        let folding = tokio::spawn(lifecycle::fold_metrics(self.metrics.clone()));
         let parts = server::Parts {
             ports: self.stack(),
             broker: self.broker.clone(),
@@ -303,6 +304,7 @@ impl App {
         self.sequencer.close().await;
         self.sinks.close().await;
         housekeeping.abort();
+        folding.abort();
         settling.abort();
         let _ = end_admin.send(());
         let admin = admin.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));

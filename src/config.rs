@@ -10,11 +10,13 @@ mod env;
 mod fault;
 mod limits;
 mod overlay;
+mod parts;
 mod policy;
 mod reader;
 mod secret;
 mod section;
 mod server;
+mod shared;
 mod sinks;
 mod store;
 mod telemetry;
@@ -98,7 +100,7 @@ fn read(root: &Section<'_>) -> Option<Settings> {
     let audit = audit::read(&root.section("audit"));
     let policy = policy::read(&root.section("policy"));
     let telemetry = telemetry::read(&root.section("telemetry"));
-    let files = tenants::documents(root);
+    let files = tenants::files(root);
     let known = tenants::Known { limits: limits.tenant, issuers: &auth.issuers };
     let tenants = tenants::read(root, &files, &known);
     if tenants.as_ref().is_some_and(Tenants::is_empty) {

@@ -1,4 +1,4 @@
-//! The embedded AWS: STS, IAM, `CloudWatch` Logs and KMS over a real socket, for tests, the demo and
+//! The embedded AWS: STS, IAM, `CloudWatch` Logs, KMS and tags over a real socket, for tests, the demo and
 //! trying things out. A stand-in and no more: nothing is encrypted, nothing is kept.
 //! `docs/sandbox.md` says what it holds to.
 
@@ -21,6 +21,7 @@ mod refusal;
 pub mod seed;
 mod signature;
 mod sts;
+mod tagging;
 mod validate;
 mod wire;
 mod world;

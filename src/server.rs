@@ -212,6 +212,7 @@ where
             request_timeout: config.request_timeout,
             trusted_proxies: config.trusted_proxies.clone(),
             calls: calls.clone(),
+            lines: Arc::default(),
         }))
         // Outside the guard: a probe has no token.
         .add_service(health)

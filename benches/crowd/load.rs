@@ -17,12 +17,15 @@ use tokio::{
 use crate::{
     Outcome,
     frames::{Call, Came, OPENING, pong, read, settled},
+    process::cpu_seconds,
 };
 
 /// HTTP/2 connections.
 const CONNECTIONS: usize = 8;
 /// How often calls are sent, where a rate is to be kept.
 const TICK: Duration = Duration::from_millis(1);
+/// How much of its core a generator may use before it counts as the limit.
+const MOST_BUSY: f64 = 0.9;
 
 /// What to send.
 pub(crate) struct Plan<'a> {
@@ -41,9 +44,14 @@ pub(crate) struct Sample {
     pub(crate) sent: f64,
     pub(crate) good: f64,
     pub(crate) refused: f64,
+    /// Under way still when the window was over.
+    pub(crate) unanswered: f64,
     pub(crate) seconds: f64,
-    /// The 99th percentile of the good ones, in microseconds.
+    /// The 99th percentile of the good ones and of those without an answer, which took at least as long as
+    /// they had been under way, in microseconds.
     pub(crate) p99: f64,
+    /// How much of its core the generator used, of 1.
+    pub(crate) busy: f64,
 }
 
 #[derive(Default)]
@@ -51,6 +59,7 @@ struct Seen {
     sent: usize,
     micros: Vec<u64>,
     refused: usize,
+    waited: Vec<u64>,
 }
 
 /// Loads the server for a window and prints what it saw.
@@ -72,11 +81,15 @@ pub(crate) async fn run(plan: &Plan<'_>) -> Outcome<()> {
         all.sent += seen.sent;
         all.refused += seen.refused;
         all.micros.extend(seen.micros);
+        all.waited.extend(seen.waited);
     }
     let seconds = began.elapsed().as_secs_f64();
+    let busy = cpu_seconds("self")? / seconds;
+    let (good, unanswered) = (all.micros.len(), all.waited.len());
+    all.micros.extend(all.waited);
     all.micros.sort_unstable();
     let p99 = all.micros.get(all.micros.len() * 99 / 100).copied().unwrap_or(0);
-    println!("{} {} {} {seconds} {p99}", all.sent, all.micros.len(), all.refused);
+    println!("{} {good} {} {unanswered} {seconds} {p99} {busy}", all.sent, all.refused);
     Ok(())
 }
 
@@ -90,6 +103,7 @@ async fn loaded(stream: TcpStream, call: Call, rate: f64, most: usize, end: Inst
     loop {
         let now = Instant::now();
         if now >= end {
+            seen.waited = under_way.values().map(|(sent, _)| micros(now - *sent)).collect();
             return Ok(seen);
         }
         if rate > 0.0 {
@@ -121,9 +135,7 @@ async fn loaded(stream: TcpStream, call: Call, rate: f64, most: usize, end: Inst
                 }
             }
             Came::End(stream) => match under_way.remove(&stream) {
-                Some((sent, true)) => {
-                    seen.micros.push(u64::try_from((now - sent).as_micros()).unwrap_or(u64::MAX));
-                }
+                Some((sent, true)) => seen.micros.push(micros(now - sent)),
                 Some((_, false)) => seen.refused += 1,
                 None => {}
             },
@@ -138,14 +150,43 @@ async fn loaded(stream: TcpStream, call: Call, rate: f64, most: usize, end: Inst
     }
 }
 
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 // === impl Sample ===
 
 impl Sample {
     pub(crate) fn read(line: &str) -> Outcome<Self> {
         let numbers: Vec<f64> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-        let [sent, good, refused, seconds, p99] = numbers.as_slice() else {
+        let &[sent, good, refused, unanswered, seconds, p99, busy] = numbers.as_slice() else {
             return Err(format!("a load generator said: {line}").into());
         };
-        Ok(Self { sent: *sent, good: *good, refused: *refused, seconds: *seconds, p99: *p99 })
+        let sample = Self { sent, good, refused, unanswered, seconds, p99, busy };
+        if good + refused < 1.0 {
+            return Err(format!("nothing was answered, so nothing was measured: {sample:?}").into());
+        }
+        Ok(sample)
+    }
+
+    /// The same, where nearly every call has to be answered with OK: else its times say little.
+    pub(crate) fn nearly_all_good(self) -> Outcome<Self> {
+        if self.refused + self.unanswered > 0.02 * self.sent {
+            return Err(format!("calls that should be good were refused, or not answered: {self:?}").into());
+        }
+        Ok(self)
+    }
+
+    /// The same, where the generator was not what was full.
+    pub(crate) fn by_an_idle_generator(self) -> Outcome<Self> {
+        if self.busy > MOST_BUSY {
+            return Err(format!("the load generator is the limit: {self:?}").into());
+        }
+        Ok(self)
+    }
+
+    /// Calls a second that were answered with OK.
+    pub(crate) fn goodput(self) -> f64 {
+        self.good / self.seconds
     }
 }

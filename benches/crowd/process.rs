@@ -73,12 +73,7 @@ impl Cores {
 impl Server {
     /// CPU time used so far by all of its threads, in seconds.
     pub(crate) fn cpu_seconds(&self) -> Outcome<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // Behind the name, which is in brackets and may hold anything: fields 3 and on.
-        let (_, fields) = stat.rsplit_once(") ").ok_or("no process name")?;
-        let fields: Vec<&str> = fields.split(' ').collect();
-        let [user, system] = [11, 12].map(|n| fields.get(n).and_then(|f| f.parse::<f64>().ok()));
-        Ok((user.ok_or("no user time")? + system.ok_or("no system time")?) / TICKS_PER_SECOND)
+        cpu_seconds(&self.child.id().to_string())
     }
 
     /// Memory in use now, and the most that ever was, in KiB.
@@ -123,6 +118,16 @@ impl Loading {
         }
         Sample::read(line.trim())
     }
+}
+
+/// CPU time used so far by all threads of a process, in seconds.
+pub(crate) fn cpu_seconds(process: &str) -> Outcome<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // Behind the name, which is in brackets and may hold anything: fields 3 and on.
+    let (_, fields) = stat.rsplit_once(") ").ok_or("no process name")?;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let [user, system] = [11, 12].map(|n| fields.get(n).and_then(|f| f.parse::<f64>().ok()));
+    Ok((user.ok_or("no user time")? + system.ok_or("no system time")?) / TICKS_PER_SECOND)
 }
 
 fn field<'a>(status: &'a str, name: &str) -> Outcome<&'a str> {

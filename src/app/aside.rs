@@ -1,13 +1,16 @@
 //! Work of some length that calls are not to notice: on a thread of its own, which gives way to those
 //! that serve.
 
-use std::thread;
+use std::{sync::Arc, thread, time::Duration};
 
 use rustix::process::nice;
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::{runtime::Handle, sync::oneshot, time::sleep};
 
 /// How far the thread stands back: at 10 it gets about a tenth of a core that others want too.
 const STEP_BACK: i32 = 10;
+/// How often it is looked whether anyone still holds what is to be taken apart, and how often at most:
+/// longer than a call waits for an issuer's keys.
+const LOOKS: (Duration, u32) = (Duration::from_millis(100), 600);
 
 /// Does the work and answers what it comes to; none where it panicked or no thread is to be had.
 pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
@@ -24,4 +27,44 @@ pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
     });
     spawned.ok()?;
     awaited.await.ok()
+}
+
+/// Takes apart what was in force, which takes long for many tenants, aside. Whoever lets go of it last would
+/// do that where calls are served; so this one is the last.
+pub(super) async fn put_away<T: Send + Sync + 'static>(old: Arc<T>) {
+    for _ in 0..LOOKS.1 {
+        if Arc::strong_count(&old) == 1 {
+            break;
+        }
+        sleep(LOOKS.0).await;
+    }
+    aside(move || drop(old)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    struct Old(mpsc::Sender<Option<String>>);
+
+    impl Drop for Old {
+        fn drop(&mut self) {
+            self.0.send(thread::current().name().map(str::to_owned)).unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_call_still_holds_is_taken_apart_aside_all_the_same() {
+        let (dropped, seen) = mpsc::channel();
+        let old = Arc::new(Old(dropped));
+        let held = Arc::clone(&old);
+        let away = tokio::spawn(put_away(old));
+        tokio::task::yield_now().await;
+        assert!(seen.try_recv().is_err());
+        drop(held);
+        away.await.unwrap();
+        assert_eq!(seen.recv().unwrap().as_deref(), Some("aside"));
+    }
 }

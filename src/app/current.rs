@@ -80,6 +80,10 @@ impl Authenticate for Current {
         self.0.load_full().authn.authenticate(unverified_token, certificate).await
     }
 
+    fn knows(&self, unverified_token: &str) -> bool {
+        self.0.load().authn.knows(unverified_token)
+    }
+
     fn unready(&self) -> Vec<String> {
         self.0.load().authn.unready()
     }

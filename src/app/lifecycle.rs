@@ -5,6 +5,8 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
+use metrics_exporter_prometheus::PrometheusHandle;
+
 use crate::{
     aws::Aws,
     domain::{
@@ -21,6 +23,9 @@ use crate::{
 const SETTLE_EVERY: Duration = Duration::from_secs(30);
 /// How long after the longest deadline of a call it cannot be under way any more.
 const SETTLE_AFTER: Duration = Duration::from_secs(30);
+
+/// How often samples of latencies are put into their histograms.
+const FOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// Records that the service started, stopped or took over settings; with a reason where it refused to.
 pub(super) async fn record(
@@ -67,6 +72,17 @@ pub(super) async fn keep_house(
         if let Some(aws) = &aws {
             gauge("logkey_aws_sessions", aws.sessions());
         }
+    }
+}
+
+/// Puts samples of latencies into their histograms for as long as the service runs: each is kept by
+/// itself until then, which would be for ever where nobody asks for metrics.
+pub(super) async fn fold_metrics(metrics: Option<PrometheusHandle>) {
+    let Some(metrics) = metrics else { return };
+    let mut rounds = tokio::time::interval(FOLD_EVERY);
+    loop {
+        rounds.tick().await;
+        metrics.run_upkeep();
     }
 }
 

@@ -3,7 +3,12 @@
 
 use std::sync::Arc;
 
-use super::{App, aside::aside, current::Current, generation, lifecycle, signing_key, told};
+use super::{
+    App,
+    aside::{aside, put_away},
+    current::{Current, Generation},
+    generation, lifecycle, signing_key, told,
+};
 use crate::{
     audit::{
         Journal,
@@ -72,12 +77,16 @@ impl Reloader {
     }
 
     async fn all(&self, settings: Settings) -> Result<String, String> {
-        // Read before anything is taken over: a key that cannot be used changes nothing.
-        let key = signing_key(&settings, false).map_err(|error| chain(&error))?;
         let this = self.clone();
-        let taken = aside(move || this.take_over(settings)).await;
-        let taken = taken.unwrap_or_else(|| Err("putting them in force panicked".to_owned()))?;
-        Ok(taken + &self.use_key(key).await?)
+        let taken = aside(move || {
+            // Read before anything is taken over: a key that cannot be used changes nothing.
+            let key = signing_key(&settings, false).map_err(|error| chain(&error))?;
+            this.take_over(settings).map(|(told, before)| (told, before, key))
+        });
+        let taken = taken.await.unwrap_or_else(|| Err("putting them in force panicked".to_owned()));
+        let (told, before, key) = taken?;
+        tokio::spawn(put_away(before));
+        Ok(told + &self.use_key(key).await?)
     }
 
     /// Has the log signed by the key in its file, where that is another than before.
@@ -96,9 +105,8 @@ impl Reloader {
         Ok(format!("; checkpoints are signed by {signers}"))
     }
 
-    /// What was in force is taken apart here too, once the last call that looks at it lets go of it:
-    /// mostly at the end of this.
-    fn take_over(&self, settings: Settings) -> Result<String, String> {
+    /// What to tell, and what was in force before.
+    fn take_over(&self, settings: Settings) -> Result<(String, Arc<Generation>), String> {
         let before = self.current.load();
         let Settings { auth, tenants, policy, limits, .. } = settings;
         let tenants = Arc::new(tenants);
@@ -112,7 +120,7 @@ impl Reloader {
         if let Some(aws) = &self.aws {
             aws.retain_sessions(&tenants);
         }
-        Ok(format!("the settings were taken over: {} tenants", tenants.len()))
+        Ok((format!("the settings were taken over: {} tenants", tenants.len()), before))
     }
 }
 

@@ -158,7 +158,7 @@ mod tests {
             account: "111122223333".parse().unwrap(),
             role: "arn:aws:iam::111122223333:role/Associator".parse().unwrap(),
             external_id: "the-external-id".parse().unwrap(),
-            regions: vec!["eu-west-1".parse().unwrap()],
+            regions: ["eu-west-1".parse().unwrap()].into(),
             log_groups: patterns(log_groups),
             kms_keys: patterns(kms_keys),
             query_results: true,

@@ -4,13 +4,16 @@
 use std::{
     cell::RefCell,
     fs, io,
+    ops::Range,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use toml::de::DeTable;
 
 use super::{
     fault::{Fault, Place},
+    parts,
     tree::{self, Origin, Table},
 };
 
@@ -32,7 +35,7 @@ pub(super) struct Reader {
 #[derive(Debug)]
 struct Document {
     path: PathBuf,
-    text: String,
+    text: Rc<String>,
 }
 
 // === impl Reader ===
@@ -40,16 +43,39 @@ struct Document {
 impl Reader {
     /// Reads a TOML file. Tells every fault of its syntax, and answers nothing then.
     pub(super) fn document(&self, path: &Path) -> Option<(Origin, Table)> {
+        let (document, text) = self.text(path)?;
+        self.parsed(document, &text, 0..text.len())
+    }
+
+    /// Reads a TOML file of tenants, and hands it on in parts of some tenants: the whole of a large one
+    /// would take many times its length while it is read. Faults of syntax are told, and their part is
+    /// left out.
+    pub(super) fn parts(&self, path: &Path, mut each: impl FnMut(Origin, &Table)) {
+        let Some((document, text)) = self.text(path) else { return };
+        for part in parts::split(&text) {
+            if let Some((at, table)) = self.parsed(document, &text, part) {
+                each(at, &table);
+            }
+        }
+    }
+
+    fn text(&self, path: &Path) -> Option<(usize, Rc<String>)> {
         let text = match fs::read_to_string(path) {
-            Ok(text) => text,
+            Ok(text) => Rc::new(text),
             Err(error) => {
                 self.file_fault(path, format!("cannot be read: {}", reason(&error)));
                 return None;
             }
         };
-        let document = self.documents.borrow().len();
-        let at = |offset| Origin::File { document, offset };
-        let (table, errors) = DeTable::parse_recoverable(&text);
+        let mut documents = self.documents.borrow_mut();
+        documents.push(Document { path: path.to_owned(), text: Rc::clone(&text) });
+        Some((documents.len() - 1, text))
+    }
+
+    fn parsed(&self, document: usize, text: &str, part: Range<usize>) -> Option<(Origin, Table)> {
+        let begin = part.start;
+        let at = |offset| Origin::File { document, offset: begin + offset };
+        let (table, errors) = DeTable::parse_recoverable(text.get(part).unwrap_or_default());
         for error in &errors {
             // The message names what was expected and never what stood there.
             let offset = error.span().map_or(0, |span| span.start);
@@ -59,7 +85,6 @@ impl Reader {
             );
         }
         let table = errors.is_empty().then(|| tree::from_toml(table.into_inner(), at));
-        self.documents.borrow_mut().push(Document { path: path.to_owned(), text });
         Some((at(0), table?))
     }
 

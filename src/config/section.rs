@@ -171,6 +171,11 @@ impl<'t> Section<'t> {
 
     /// The tables of that name.
     pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'t>> {
+        self.sections_after(0, key)
+    }
+
+    /// The same, of a document that is read in parts: counted on from those `before`.
+    pub(super) fn sections_after(&self, before: usize, key: &'static str) -> Vec<Section<'t>> {
         let name = self.name_of(key);
         let Some(node) = self.find(key) else { return Vec::new() };
         let Value::List(nodes) = &node.value else {
@@ -178,7 +183,7 @@ impl<'t> Section<'t> {
             return Vec::new();
         };
         let table = |(index, node): (usize, &'t Node)| {
-            let name = format!("{name}[{index}]");
+            let name = format!("{name}[{}]", before + index);
             if let Value::Table(table) = &node.value {
                 Some(self.child(name, node.origin, Some(table)))
             } else {

@@ -7,13 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    limits, reader,
-    reader::Reader,
-    section::Section,
-    tree::{Origin, Table},
-    value,
-};
+use super::{limits, reader, reader::Reader, section::Section, shared::Shared, tree::Origin, value};
 use crate::{
     auth::IssuerConfig,
     aws::grant_fits_session_policy,
@@ -23,9 +17,6 @@ use crate::{
     },
 };
 
-/// One file of the folder of tenants.
-pub(super) type Document = (Origin, Table);
-
 /// What tenants are held against.
 pub(super) struct Known<'k> {
     /// Limits of a tenant that has none of its own.
@@ -34,8 +25,8 @@ pub(super) struct Known<'k> {
     pub(super) issuers: &'k [IssuerConfig],
 }
 
-/// Reads every `*.toml` of the folder that `tenants_dir` leads to, in the order of their names.
-pub(super) fn documents(root: &Section<'_>) -> Vec<Document> {
+/// Every `*.toml` of the folder that `tenants_dir` leads to, in the order of their names.
+pub(super) fn files(root: &Section<'_>) -> Vec<PathBuf> {
     let Some(folder) = root.path("tenants_dir") else { return Vec::new() };
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
@@ -52,24 +43,29 @@ pub(super) fn documents(root: &Section<'_>) -> Vec<Document> {
     };
     let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_tenant).collect();
     paths.sort_unstable();
-    paths.iter().filter_map(|path| root.reader().document(path)).collect()
+    paths
 }
 
-/// Reads the tenants of the main document and of the folder.
-pub(super) fn read(root: &Section<'_>, files: &[Document], known: &Known<'_>) -> Option<Tenants> {
+/// Reads the tenants of the main document and of the folder's files.
+pub(super) fn read(root: &Section<'_>, files: &[PathBuf], known: &Known<'_>) -> Option<Tenants> {
     let mut gathered = Gathered::new(root.reader(), known);
     for section in root.sections("tenants") {
         gathered.add(&section);
     }
-    for (at, table) in files {
-        let document = Section::root(*at, table, root.reader());
-        if document.has("tenants") {
-            for section in document.sections("tenants") {
-                gathered.add(&section);
+    for file in files {
+        let mut before = 0;
+        root.reader().parts(file, |at, table| {
+            let document = Section::root(at, table, root.reader());
+            if document.has("tenants") {
+                let sections = document.sections_after(before, "tenants");
+                before += sections.len();
+                for section in &sections {
+                    gathered.add(section);
+                }
+            } else {
+                gathered.add(&document);
             }
-        } else {
-            gathered.add(&document);
-        }
+        });
     }
     Tenants::new(gathered.tenants).ok()
 }
@@ -80,7 +76,8 @@ struct Gathered<'k> {
     known: &'k Known<'k>,
     issuers: HashSet<&'k str>,
     ids: HashMap<TenantId, Origin>,
-    claims: HashMap<(Box<str>, Box<str>), Origin>,
+    claims: HashMap<(Arc<str>, Arc<str>), Origin>,
+    shared: Shared,
     tenants: Vec<Tenant>,
 }
 
@@ -89,8 +86,8 @@ struct Gathered<'k> {
 impl<'k> Gathered<'k> {
     fn new(reader: &'k Reader, known: &'k Known<'k>) -> Self {
         let issuers = known.issuers.iter().map(|issuer| issuer.issuer.as_ref()).collect();
-        let (ids, claims, tenants) = Default::default();
-        Self { reader, known, issuers, ids, claims, tenants }
+        let (ids, claims, shared, tenants) = Default::default();
+        Self { reader, known, issuers, ids, claims, shared, tenants }
     }
 
     fn add(&mut self, section: &Section<'_>) {
@@ -105,10 +102,8 @@ impl<'k> Gathered<'k> {
         if self.taken(id.clone(), section) {
             return;
         }
-        let claim_values = claim_values.map_or_else(
-            || vec![Box::from(id.as_str())],
-            |values| values.into_iter().map(String::into_boxed_str).collect(),
-        );
+        let claim_values = claim_values
+            .map_or_else(|| vec![id.as_claim_value()], |values| values.into_iter().map(Arc::from).collect());
         self.claim(&issuers, &claim_values, section);
         self.tenants.push(Tenant { id, issuers, claim_values, suspended, limits, accounts });
     }
@@ -124,12 +119,12 @@ impl<'k> Gathered<'k> {
     }
 
     /// A value of the tenant claim means one tenant, for each issuer.
-    fn claim(&mut self, issuers: &[Box<str>], values: &[Box<str>], section: &Section<'_>) {
+    fn claim(&mut self, issuers: &[Arc<str>], values: &[Arc<str>], section: &Section<'_>) {
         let key = if section.has("claim_values") { "claim_values" } else { "id" };
         let at = section.at_key(key);
         for issuer in issuers {
             for value in values {
-                if let Some(first) = self.claims.insert((issuer.clone(), value.clone()), at) {
+                if let Some(first) = self.claims.insert((Arc::clone(issuer), Arc::clone(value)), at) {
                     let first = self.reader.place(first);
                     section.fault(
                         key,
@@ -143,11 +138,11 @@ impl<'k> Gathered<'k> {
         }
     }
 
-    fn read_issuers(&self, section: &Section<'_>) -> Vec<Box<str>> {
+    fn read_issuers(&self, section: &Section<'_>) -> Vec<Arc<str>> {
         let known = |node: &_| {
             let issuer = value::text(node)?;
             if self.issuers.contains(issuer.as_str()) {
-                return Ok(issuer.into_boxed_str());
+                return Ok(self.shared.text(issuer));
             }
             Err("is the issuer of no [[auth.issuers]]: write it exactly as it stands there".to_owned())
         };
@@ -158,7 +153,7 @@ impl<'k> Gathered<'k> {
         let mut seen: HashMap<AccountId, Origin> = HashMap::new();
         let mut grants = Vec::new();
         for section in section.sections("accounts") {
-            let Some(grant) = read_grant(&section) else { continue };
+            let Some(grant) = read_grant(&section, &self.shared) else { continue };
             if let Some(first) = seen.insert(grant.account, section.at_key("account_id")) {
                 let first = self.reader.place(first);
                 section.fault("account_id", &format!("stands at {first} already: put the two together"));
@@ -170,7 +165,7 @@ impl<'k> Gathered<'k> {
     }
 }
 
-fn read_grant(section: &Section<'_>) -> Option<AccountGrant> {
+fn read_grant(section: &Section<'_>, shared: &Shared) -> Option<AccountGrant> {
     let account: Option<AccountId> = section.required("account_id", "\"111122223333\"", value::parsed);
     let role: Option<RoleArn> =
         section.required("role_arn", "\"arn:aws:iam::111122223333:role/LogKeyAssociator\"", value::parsed);
@@ -198,7 +193,7 @@ fn read_grant(section: &Section<'_>) -> Option<AccountGrant> {
         account: account?,
         role: role?,
         external_id: external_id?,
-        regions: regions?,
+        regions: shared.regions(regions?),
         log_groups: log_groups?,
         kms_keys: kms_keys?,
         query_results,

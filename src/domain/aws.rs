@@ -1,6 +1,6 @@
 //! The names AWS gives to accounts, Regions, roles and what guards them.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
@@ -17,9 +17,9 @@ const MAX_REGION: usize = 32;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountId([u8; 12]);
 
-/// An AWS Region, such as `eu-west-1`.
+/// An AWS Region, such as `eu-west-1`. Cheap to clone: there are few, and many who name them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Region(Box<str>);
+pub struct Region(Arc<str>);
 
 /// A set of Regions with accounts of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -30,9 +30,9 @@ pub struct Tenant {
     /// The name.
     pub id: TenantId,
     /// The only issuers whose tokens may speak for it.
-    pub issuers: Vec<Box<str>>,
+    pub issuers: Vec<Arc<str>>,
     /// The values of the tenant claim that mean it.
-    pub claim_values: Vec<Box<str>>,
+    pub claim_values: Vec<Arc<str>>,
     /// Whether its calls are refused for now.
     pub suspended: bool,
     /// How much it may call.
@@ -51,7 +51,7 @@ pub struct AccountGrant {
     /// What the role's trust policy asks for.
     pub external_id: ExternalId,
     /// The Regions that are open.
-    pub regions: Vec<Region>,
+    pub regions: Arc<[Region]>,
     /// The names of log groups that are open.
     pub log_groups: Vec<Pattern>,
     /// The ARNs of keys that may be used.
@@ -75,7 +75,7 @@ pub struct Limits {
 #[derive(Clone, Debug, Default)]
 pub struct Tenants {
     by_id: HashMap<TenantId, Arc<Tenant>>,
-    by_claim: HashMap<Box<str>, HashMap<Box<str>, Arc<Tenant>>>,
+    by_claim: HashMap<Arc<str>, HashMap<Arc<str>, Arc<Tenant>>>,
 }
 
 /// The text was not a tenant id.
@@ -110,6 +110,12 @@ impl TenantId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The name as a claim value that means it, where no others are given.
+    #[must_use]
+    pub fn as_claim_value(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 }
 
@@ -193,13 +199,13 @@ impl Tenants {
                 Entry::Vacant(free) => drop(free.insert(Arc::clone(&tenant))),
             }
             for issuer in &tenant.issuers {
-                let values = all.by_claim.entry(issuer.clone()).or_default();
+                let values = all.by_claim.entry(Arc::clone(issuer)).or_default();
                 for value in &tenant.claim_values {
-                    match values.entry(value.clone()) {
+                    match values.entry(Arc::clone(value)) {
                         Entry::Vacant(free) => drop(free.insert(Arc::clone(&tenant))),
                         Entry::Occupied(taken) => faults.push(Ambiguous::Claim {
-                            issuer: issuer.clone(),
-                            value: value.clone(),
+                            issuer: (&**issuer).into(),
+                            value: (&**value).into(),
                             first: taken.get().id.clone(),
                             second: tenant.id.clone(),
                         }),

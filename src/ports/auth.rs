@@ -25,9 +25,7 @@ pub trait Authenticate: Send + Sync + 'static {
 
     /// Whether this very token was verified before, so that doing it again costs next to nothing.
     /// It says nothing of whether the token is still good.
-    fn knows(&self, _unverified_token: &str) -> bool {
-        false
-    }
+    fn knows(&self, unverified_token: &str) -> bool;
 
     /// Whether tokens can be verified at all: one entry for each issuer that cannot be asked now
     /// and whose keys are not known either.

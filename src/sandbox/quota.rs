@@ -9,7 +9,7 @@ use super::wire::Service;
 
 /// AWS's published quotas, per second. `DisassociateKmsKey` has no row: taken to be as
 /// `AssociateKmsKey`.
-const PUBLISHED: [(Service, &str, f64); 10] = [
+const PUBLISHED: [(Service, &str, f64); 11] = [
     (Service::Logs, "AssociateKmsKey", 5.0),
     (Service::Logs, "DisassociateKmsKey", 5.0),
     (Service::Logs, "DescribeLogGroups", 10.0),
@@ -20,6 +20,7 @@ const PUBLISHED: [(Service, &str, f64); 10] = [
     (Service::Kms, "DescribeKey", 2000.0),
     (Service::Kms, "GetKeyPolicy", 1000.0),
     (Service::Sts, "AssumeRole", 600.0),
+    (Service::Tagging, "GetResources", 15.0),
 ];
 
 /// One operation's rate.

@@ -71,6 +71,7 @@ impl Refusal {
     pub(crate) fn throttled(service: Service) -> Self {
         match service {
             Service::Logs => Self::new("ThrottlingException", "Rate exceeded"),
+            Service::Tagging => Self::new("ThrottledException", "Rate exceeded"),
             Service::Kms => Self::new(
                 "ThrottlingException",
                 "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.",
@@ -97,7 +98,7 @@ impl Refusal {
     /// A value that breaks a constraint of the model.
     pub(crate) fn constraint(service: Service, field: &str, value: &str, rule: &str) -> Self {
         let code = match service {
-            Service::Logs => "InvalidParameterException",
+            Service::Logs | Service::Tagging => "InvalidParameterException",
             Service::Kms => "ValidationException",
             Service::Sts | Service::Iam => "ValidationError",
         };

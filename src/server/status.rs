@@ -93,7 +93,27 @@ impl Refused {
 
 /// The status of a refusal at the edge.
 pub(super) fn refused(call: &Call, refusal: &Refused) -> Status {
+    refused_with(call, refusal, ErrorDetails::new(), HashMap::new())
+}
+
+/// The same, where the tenant is known.
+pub(super) fn refused_to(call: &Call, refusal: &Refused, tenant: &TenantId) -> Status {
+    let Refused::Quota(over) = refusal else { return refused(call, refusal) };
     let mut details = ErrorDetails::new();
+    let what = match over {
+        OverQuota::Rate { .. } => "calls a second",
+        OverQuota::InFlight { .. } => "calls under way",
+    };
+    details.add_quota_failure_violation(format!("tenant:{tenant}"), what);
+    refused_with(call, refusal, details, HashMap::from([("tenant_id".to_owned(), tenant.to_string())]))
+}
+
+fn refused_with(
+    call: &Call,
+    refusal: &Refused,
+    mut details: ErrorDetails,
+    metadata: HashMap<String, String>,
+) -> Status {
     let message = match refusal {
         Refused::TokenMissing => {
             "a bearer token is required: send it in the metadata as 'authorization: Bearer TOKEN'".into()
@@ -128,27 +148,7 @@ pub(super) fn refused(call: &Call, refusal: &Refused) -> Status {
             listed.join("; ")
         }
     };
-    status(refusal.reason(), message, details, HashMap::new(), call)
-}
-
-/// The same, where the tenant is known.
-pub(super) fn refused_to(call: &Call, refusal: &Refused, tenant: &TenantId) -> Status {
-    let mut status = refused(call, refusal);
-    if let Refused::Quota(over) = refusal {
-        let mut details = status.get_error_details();
-        let what = match over {
-            OverQuota::Rate { .. } => "calls a second",
-            OverQuota::InFlight { .. } => "calls under way",
-        };
-        details.add_quota_failure_violation(format!("tenant:{tenant}"), what);
-        details.set_error_info(
-            refusal.reason().as_str(),
-            DOMAIN,
-            HashMap::from([("tenant_id".to_owned(), tenant.to_string())]),
-        );
-        status = Status::with_error_details(status.code(), status.message().to_owned(), details);
-    }
-    status
+    status(refusal.reason(), message, details, metadata, call)
 }
 
 /// The status of a use case that did not succeed.
@@ -178,10 +178,11 @@ pub(super) fn in_our_form(
     call: &Call,
     path: &str,
 ) -> (Response<Body>, Option<Reason>) {
-    let Some(theirs) = Status::from_header_map(response.headers()) else { return (response, None) };
-    if theirs.code() == Code::Ok || !theirs.details().is_empty() || path.starts_with("/grpc.") {
+    let ours = response.headers().contains_key(Status::GRPC_STATUS_DETAILS);
+    if ours || code_in(response.headers()) == Code::Ok || path.starts_with("/grpc.") {
         return (response, None);
     }
+    let Some(theirs) = Status::from_header_map(response.headers()) else { return (response, None) };
     let (reason, message) = match theirs.code() {
         Code::Unimplemented if theirs.message().is_empty() => {
             (Reason::MethodUnknown, format!("there is no method {path}: list them by server reflection"))
@@ -213,7 +214,7 @@ pub(super) fn in_our_form(
 
 /// The name of the status code in a response's head, for logs and metrics.
 pub(super) fn code_name(headers: &HeaderMap) -> &'static str {
-    match Status::from_header_map(headers).map_or(Code::Ok, |status| status.code()) {
+    match code_in(headers) {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",
         Code::Unknown => "UNKNOWN",
@@ -232,6 +233,11 @@ pub(super) fn code_name(headers: &HeaderMap) -> &'static str {
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
     }
+}
+
+/// The code alone: to read a whole status out of a head is to copy all of it.
+fn code_in(headers: &HeaderMap) -> Code {
+    headers.get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
 }
 
 fn status(

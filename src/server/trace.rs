@@ -1,6 +1,8 @@
 //! Outermost of our layers: gives each call its id, circumstances, span, log line and metrics, and
 //! answers where a handler panicked.
 
+mod lines;
+
 use std::{
     panic::AssertUnwindSafe,
     sync::Arc,
@@ -13,6 +15,8 @@ use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tracing::Instrument as _;
 
+use self::lines::Line;
+pub(super) use self::lines::Lines;
 use super::{
     peer::Peer,
     source::TrustedProxies,
@@ -39,6 +43,8 @@ pub(super) struct Trace {
     pub(super) trusted_proxies: TrustedProxies,
     /// The calls under way, which a stop waits for.
     pub(super) calls: TaskTracker,
+    /// Which of them have a line in the log.
+    pub(super) lines: Arc<Lines>,
 }
 
 // === impl Trace ===
@@ -47,6 +53,7 @@ impl Step for Trace {
     async fn run<S: Next>(self, mut request: Request<Body>, mut next: S) -> Result<Response<Body>, S::Error> {
         let _under_way = self.calls.token();
         let call = Arc::new(describe(&request, &self));
+        let lines = self.lines;
         request.extensions_mut().insert(Arc::clone(&call));
         let path: Box<str> = request.uri().path().into();
         // At the level of errors, so that these name their call where nothing below them is logged.
@@ -63,7 +70,7 @@ impl Step for Trace {
             if let Ok(id) = HeaderValue::from_str(call.request_id.as_str()) {
                 response.headers_mut().insert(REQUEST_ID, id);
             }
-            told(&call, &path, response.headers());
+            told(&call, &path, response.headers(), &lines);
             Ok(response)
         };
         answer.instrument(span).await
@@ -120,8 +127,9 @@ fn client_timeout(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// Says how the call ended: a log line and metrics. Health probes and reflection are not told.
-fn told(call: &Call, path: &str, headers: &HeaderMap) {
-    let latency = call.received.elapsed();
+fn told(call: &Call, path: &str, headers: &HeaderMap, lines: &Lines) {
+    let now = Instant::now();
+    let latency = now - call.received;
     let code = status::code_name(headers);
     if call.action == Action::Unknown && (code == "OK" || path.starts_with("/grpc.")) {
         return;
@@ -129,7 +137,16 @@ fn told(call: &Call, path: &str, headers: &HeaderMap) {
     metrics::counter!("logkey_requests_total", "rpc" => call.action.as_str(), "code" => code).increment(1);
     metrics::histogram!("logkey_request_seconds", "rpc" => call.action.as_str())
         .record(latency.as_secs_f64());
-    tracing::info!(grpc.code = code, latency_ms = latency.as_secs_f64() * 1e3, "call ended");
+    match lines.of(code, now) {
+        Line::Own => tracing::info!(grpc.code = code, latency_ms = latency.as_secs_f64() * 1e3, "call ended"),
+        Line::Last => {
+            tracing::warn!(
+                grpc.code = code,
+                "too many calls end so for a line each: see logkey_requests_total"
+            );
+        }
+        Line::None => {}
+    }
 }
 
 #[cfg(test)]

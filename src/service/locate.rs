@@ -28,7 +28,7 @@ pub(super) fn place(tenant: &Tenant, said: &UnresolvedPlace) -> Result<Place, Er
             problem: "is required: more than one of the tenant's accounts fits".into(),
         });
     }
-    let region = match (&said.region, grant.regions.as_slice()) {
+    let region = match (&said.region, &*grant.regions) {
         (Some(region), _) => region.clone(),
         (None, [only]) => only.clone(),
         (None, _) => {

@@ -40,7 +40,7 @@ pub fn tenant(id: &str) -> Tenant {
             account: ACCOUNT.parse().unwrap(),
             role: format!("arn:aws:iam::{ACCOUNT}:role/LogKey").parse().unwrap(),
             external_id: "external-id".parse().unwrap(),
-            regions: vec![REGION.parse().unwrap()],
+            regions: [REGION.parse().unwrap()].into(),
             log_groups: vec!["/app/*".parse().unwrap()],
             kms_keys: vec![format!("arn:aws:kms:*:{ACCOUNT}:key/*").parse().unwrap()],
             query_results: true,

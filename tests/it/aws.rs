@@ -70,7 +70,7 @@ fn tenant(id: &str, external_id: &str) -> Arc<Tenant> {
         account: ACCOUNT.parse().unwrap(),
         role: format!("arn:aws:iam::{ACCOUNT}:role/Associator").parse().unwrap(),
         external_id: external_id.parse().unwrap(),
-        regions: vec![REGION.parse().unwrap()],
+        regions: [REGION.parse().unwrap()].into(),
         log_groups: vec!["*".parse().unwrap()],
         kms_keys: vec!["*".parse().unwrap()],
         query_results: true,

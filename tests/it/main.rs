@@ -27,5 +27,6 @@ mod repeating;
 mod sandbox;
 mod secrets;
 mod sinks;
+mod strangers;
 mod tls;
 mod tokens;

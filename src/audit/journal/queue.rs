@@ -107,15 +107,20 @@ impl Queue {
     pub(super) fn note(&self, event: Event) {
         let now = Instant::now();
         let mut inner = self.lock();
+        let begins = inner.flood.ends().is_none();
         let event = match event.kind {
             Kind::Refusal => inner.flood.admit(event, &self.config, now),
             Kind::Intent | Kind::Outcome | Kind::Settled(_) | Kind::Read | Kind::Lifecycle => Some(event),
         };
+        // One more of many that are counted gives the writer nothing to do: it waits for the window's end.
+        let idle = event.is_none() && !begins && !inner.closed;
         if let Some(event) = event {
             inner.take_note(event, self.config.notes);
         }
         drop(inner);
-        self.filled.notify_one();
+        if !idle {
+            self.filled.notify_one();
+        }
     }
 
     pub(super) fn unready(&self) -> Option<String> {

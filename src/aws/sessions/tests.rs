@@ -59,7 +59,7 @@ fn grant() -> AccountGrant {
         account: "111122223333".parse().unwrap(),
         role: "arn:aws:iam::111122223333:role/Associator".parse().unwrap(),
         external_id: "the-external-id".parse().unwrap(),
-        regions: vec!["eu-west-1".parse().unwrap()],
+        regions: ["eu-west-1".parse().unwrap()].into(),
         log_groups: vec!["/payments/*".parse().unwrap()],
         kms_keys: vec!["*".parse().unwrap()],
         query_results: false,

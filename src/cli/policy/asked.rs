@@ -265,7 +265,7 @@ impl Asked {
 
     fn place(&self, tenant: &Tenant) -> Result<Place, String> {
         let account = self.account(tenant)?;
-        let regions = tenant.grant(account).map_or(&[][..], |grant| &grant.regions);
+        let regions = tenant.grant(account).map_or(&[][..], |grant| &*grant.regions);
         let region: Region = match (&self.region, regions) {
             (Some(text), _) => text.parse().map_err(|why| format!("region: {why}"))?,
             (None, [only]) => only.clone(),

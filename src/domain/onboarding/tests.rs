@@ -11,7 +11,7 @@ fn grant() -> AccountGrant {
         account: "111122223333".parse().unwrap(),
         role: "arn:aws:iam::111122223333:role/security/LogKeyAssociator".parse().unwrap(),
         external_id: "the-external-id".parse().unwrap(),
-        regions: vec!["eu-west-1".parse().unwrap(), "us-east-1".parse().unwrap()],
+        regions: ["eu-west-1".parse().unwrap(), "us-east-1".parse().unwrap()].into(),
         log_groups: vec!["/payments/*".parse().unwrap()],
         kms_keys: vec!["arn:aws:kms:*:111122223333:key/*".parse().unwrap()],
         query_results: true,

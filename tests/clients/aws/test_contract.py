@@ -107,6 +107,7 @@ STEPS = [
     step("it keeps events for ever", "logs", "delete_retention_policy", group()),
     step("it is tagged", "logs", "tag_resource", lambda kept: {"resourceArn": f"arn:aws:logs:{REGION}:{kept['account']}:log-group:/contract/one", "tags": {"a": "b"}}),
     step("its tags", "logs", "list_tags_for_resource", lambda kept: {"resourceArn": f"arn:aws:logs:{REGION}:{kept['account']}:log-group:/contract/one"}, value=lambda answer: answer["tags"]),
+    step("its tags, as of any resource", "resourcegroupstaggingapi", "get_resources", lambda kept: {"ResourceARNList": [f"arn:aws:logs:{REGION}:{kept['account']}:log-group:/contract/one"]}, value=lambda answer: [each["Tags"] for each in answer["ResourceTagMappingList"]]),
     step("tags of none", "logs", "list_tags_for_resource", lambda kept: {"resourceArn": f"arn:aws:logs:{REGION}:{kept['account']}:log-group:/none"}),
     step("a stream is made", "logs", "create_log_stream", stream()),
     step("the stream is made again", "logs", "create_log_stream", stream()),
@@ -205,8 +206,8 @@ def asked(running, moto):
         return boto3.client(service, region_name=REGION, endpoint_url=moto, config=ONE_TRY, **keys)
 
     admin = f"AKIAADMIN{ACCOUNT}"
-    ours = {service: running.client(service, admin) for service in ("logs", "kms")} | {"sts": running.hub("sts")}
-    moto_clients = {service: theirs(service) for service in ("logs", "kms", "sts")}
+    ours = {service: running.client(service, admin) for service in ("logs", "kms", "resourcegroupstaggingapi")} | {"sts": running.hub("sts")}
+    moto_clients = {service: theirs(service) for service in ("logs", "kms", "resourcegroupstaggingapi", "sts")}
     now = time.time_ns() // 1_000_000
     account = moto_clients["sts"].get_caller_identity()["Account"]
     sides = Side(ours, ACCOUNT, now), Side(moto_clients, account, now)
@@ -224,8 +225,9 @@ def test_both_answer_alike_or_as_the_table_says(asked, name):
 
 def served():
     """The operations that docs/sandbox.md names, by service."""
-    rows = re.findall(r"^\| (STS|IAM|KMS|Logs) \| ([A-Za-z, ]+) \|$", DOCS.read_text(), re.MULTILINE)
-    return {service.lower(): operations.split(", ") for service, operations in rows}
+    rows = re.findall(r"^\| (STS|IAM|KMS|Logs|Tagging) \| ([A-Za-z, ]+) \|$", DOCS.read_text(), re.MULTILINE)
+    names = {"Tagging": "resourcegroupstaggingapi"}
+    return {names.get(service, service.lower()): operations.split(", ") for service, operations in rows}
 
 
 def test_every_operation_is_held_against_moto_or_unknown_to_it(moto):

@@ -43,7 +43,7 @@ pub(super) fn grant(account: &str) -> AccountGrant {
         account: account.parse().unwrap(),
         role: format!("arn:aws:iam::{account}:role/LogKey").parse().unwrap(),
         external_id: "external".parse().unwrap(),
-        regions: vec!["eu-west-1".parse().unwrap(), "us-east-1".parse().unwrap()],
+        regions: ["eu-west-1".parse().unwrap(), "us-east-1".parse().unwrap()].into(),
         log_groups: vec!["/payments/*".parse().unwrap(), "/shared/audit".parse().unwrap()],
         kms_keys: vec![format!("arn:aws:kms:*:{account}:key/*").parse().unwrap()],
         query_results: false,

@@ -6,7 +6,7 @@ fn grant(log_groups: &[&str], kms_keys: &[&str]) -> AccountGrant {
         account: "111122223333".parse().unwrap(),
         role: "arn:aws-cn:iam::111122223333:role/R".parse().unwrap(),
         external_id: "the-external-id".parse().unwrap(),
-        regions: vec!["cn-north-1".parse().unwrap()],
+        regions: ["cn-north-1".parse().unwrap()].into(),
         log_groups: patterns(log_groups),
         kms_keys: patterns(kms_keys),
         query_results: true,

@@ -1,0 +1,89 @@
+//! `cargo bench --bench bulk -- --custodian PATH/TO/c7n-org`: row 9 of the goals. The same job by cloud-custodian
+//! and by concurrent callers of the service, each before an embedded AWS of its own with AWS's quotas, in real
+//! time, one after the other: so many log groups in so many accounts get a key.
+#![expect(clippy::print_stdout, reason = "a bench prints figures")]
+
+mod callers;
+mod custodian;
+mod process;
+mod seen;
+mod world;
+
+use std::{env, error::Error, path::PathBuf, time::Duration};
+
+use self::{process::Sandbox, seen::Seen, world::World};
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Calls of `AssociateKmsKey` a second that AWS takes in an account and Region, and at once.
+const PER_SECOND: u32 = 5;
+const USAGE: &str = "usage: bulk [--accounts N] [--groups N] [--custodian PATH]";
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    let (mut accounts, mut groups, mut custodian) = (40, 20, None);
+    // Cargo adds `--bench`.
+    let mut arguments = env::args().skip(1).filter(|a| a != "--bench");
+    while let Some(argument) = arguments.next() {
+        let value = arguments.next().ok_or(USAGE)?;
+        match argument.as_str() {
+            "--accounts" => accounts = value.parse()?,
+            "--groups" => groups = value.parse()?,
+            "--custodian" => custodian = Some(PathBuf::from(value)),
+            _ => return Err(USAGE.into()),
+        }
+    }
+    let world = World::new(accounts, groups)?;
+    let ideal = Duration::from_secs(1) * groups.saturating_sub(PER_SECOND) / PER_SECOND;
+    println!(
+        "{accounts} accounts of {groups} log groups at {PER_SECOND} a second; ideal {:.1} s",
+        ideal.as_secs_f64()
+    );
+
+    let aws = Sandbox::start(&world).await?;
+    let failed = callers::run(&world, &aws).await?;
+    let service = aws.seen().await?;
+    service.told("the service", ideal);
+    println!("    {failed} calls failed");
+    service.is_whole(&world)?;
+    drop(aws);
+
+    let Some(custodian) = custodian else {
+        println!("cloud-custodian was not measured: name its c7n-org with --custodian");
+        return Ok(());
+    };
+    let aws = Sandbox::start(&world).await?;
+    let runs = custodian::run(&custodian, &world, &aws).await?;
+    let other = aws.seen().await?;
+    other.told("c7n-org", ideal);
+    println!("    {} runs until all was done: {}", runs.len(), runs.join("; "));
+    other.is_whole(&world)?;
+    println!("c7n-org took {:.1} times as long", other.lasted()?.div_duration_f64(service.lasted()?));
+    Ok(())
+}
+
+// === impl Seen ===
+
+impl Seen {
+    fn told(&self, who: &str, ideal: Duration) {
+        let lasted = self.lasted().unwrap_or_default();
+        println!(
+            "{who}: {:.1} s from the first call to the last, {:.3} of the ideal; {} set, {} throttled, {} refused otherwise",
+            lasted.as_secs_f64(),
+            lasted.div_duration_f64(ideal),
+            self.set,
+            self.throttled,
+            self.refused,
+        );
+    }
+
+    /// A time counts only where the job was done.
+    fn is_whole(&self, world: &World) -> Outcome<()> {
+        let wanted = world.accounts.len() * world.groups;
+        if self.with_key == wanted {
+            Ok(())
+        } else {
+            Err(format!("{} of {wanted} were done", self.with_key).into())
+        }
+    }
+}

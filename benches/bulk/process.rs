@@ -1,0 +1,105 @@
+//! The processes: the embedded AWS and the service. Each ends with its value.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    net::{SocketAddr, TcpListener},
+    process::{Child, ChildStdout, Command, Stdio},
+    time::Duration,
+};
+
+use crate::{Outcome, world::World};
+
+/// The program that has both.
+const LOGKEY: &str = env!("CARGO_BIN_EXE_logkey");
+/// How often it is looked whether the service answers, and how many times.
+const PATIENCE: (Duration, u32) = (Duration::from_millis(100), 300);
+
+/// An embedded AWS.
+pub(crate) struct Sandbox {
+    _child: Ended,
+    /// Kept open, for what it may say yet.
+    _said: BufReader<ChildStdout>,
+    pub(crate) endpoint: String,
+}
+
+/// The service.
+pub(crate) struct Service {
+    _child: Ended,
+    pub(crate) address: SocketAddr,
+}
+
+struct Ended(Child);
+
+/// What a caller of AWS finds its first credentials by.
+pub(crate) fn hub() -> [(&'static str, &'static str); 4] {
+    [
+        ("AWS_ACCESS_KEY_ID", "AKIASANDBOXHUB"),
+        ("AWS_SECRET_ACCESS_KEY", "anything"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_DEFAULT_REGION", crate::world::REGION),
+    ]
+}
+
+// === impl Sandbox ===
+
+impl Sandbox {
+    /// A new one, in which nothing was done yet.
+    pub(crate) async fn start(world: &World) -> Outcome<Self> {
+        let mut child = Command::new(LOGKEY)
+            .args(["sandbox", "--listen", "127.0.0.1:0", "--seed"])
+            .arg(world.seed()?)
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let said = child.stdout.take().ok_or("no standard output")?;
+        let (child, mut said) = (Ended(child), BufReader::new(said));
+        let mut line = String::new();
+        while said.read_line(&mut line)? > 0 {
+            let address = line.split_whitespace().find(|word| word.starts_with("http://"));
+            if let Some(endpoint) = address.map(str::to_owned) {
+                reqwest::get(format!("{endpoint}/_sandbox/health")).await?.error_for_status()?;
+                return Ok(Self { _child: child, _said: said, endpoint });
+            }
+            line.clear();
+        }
+        Err("the embedded AWS does not start".into())
+    }
+}
+
+// === impl Service ===
+
+impl Service {
+    pub(crate) async fn start(world: &World, aws: &Sandbox) -> Outcome<Self> {
+        let free = || -> Outcome<SocketAddr> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?) };
+        let (address, admin) = (free()?, free()?);
+        let child = Command::new(LOGKEY)
+            .args(["serve", "--config"])
+            .arg(world.settings(&aws.endpoint, [address, admin])?)
+            .envs(hub())
+            .spawn()?;
+        let service = Self { _child: Ended(child), address };
+        for _ in 0..PATIENCE.1 {
+            let ready = reqwest::get(format!("http://{admin}/readyz")).await;
+            if ready.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(service);
+            }
+            tokio::time::sleep(PATIENCE.0).await;
+        }
+        Err("the service does not start".into())
+    }
+}
+
+/// Runs the program to its end, and gives what it said.
+pub(crate) fn logkey(words: &[&str]) -> Outcome<String> {
+    let output = Command::new(LOGKEY).args(words).stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err(format!("logkey {words:?} failed").into());
+    }
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}

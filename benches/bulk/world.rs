@@ -1,0 +1,144 @@
+//! What there is to do, in the words of each side: the embedded AWS's seed, the service's settings,
+//! cloud-custodian's accounts and policy.
+
+use std::{fmt::Write as _, fs, net::SocketAddr, path::PathBuf};
+
+use tempfile::TempDir;
+
+use crate::{Outcome, PER_SECOND};
+
+pub(crate) const REGION: &str = "us-east-1";
+pub(crate) const ISSUER: &str = "http://127.0.0.1";
+pub(crate) const TENANT: &str = "bulk";
+const ROLE: &str = "LogKeyAssociator";
+const EXTERNAL_ID: &str = "external-bulk";
+const KEY_ID: &str = "0a1b2c3d-0000-4000-8000-000000000001";
+/// Calls that the embedded AWS remembers.
+const JOURNAL: usize = 1_000_000;
+
+/// The job.
+pub(crate) struct World {
+    folder: TempDir,
+    pub(crate) accounts: Vec<String>,
+    /// In each account.
+    pub(crate) groups: usize,
+}
+
+// === impl World ===
+
+impl World {
+    pub(crate) fn new(accounts: usize, groups: u32) -> Outcome<Self> {
+        let accounts = (0..accounts).map(|n| format!("{:012}", 100_000_000_000 + n)).collect();
+        Ok(Self { folder: tempfile::tempdir()?, accounts, groups: usize::try_from(groups)? })
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Outcome<PathBuf> {
+        let path = self.path(name);
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+
+    pub(crate) fn group(number: usize) -> String {
+        format!("/bulk/{number}")
+    }
+
+    pub(crate) fn key(account: &str) -> String {
+        format!("arn:aws:kms:{REGION}:{account}:key/{KEY_ID}")
+    }
+
+    pub(crate) fn seed(&self) -> Outcome<PathBuf> {
+        let mut seed = format!(
+            "[journal]\nlimit = {JOURNAL}\n[quotas]\nAssociateKmsKey = {{ per_second = {PER_SECOND}, burst = {PER_SECOND} }}\n"
+        );
+        for account in &self.accounts {
+            write!(
+                seed,
+                r#"
+                [[accounts]]
+                account_id = "{account}"
+                regions = ["{REGION}"]
+                [[accounts.roles]]
+                name = "{ROLE}"
+                external_id = "{EXTERNAL_ID}"
+                [[accounts.keys]]
+                id = "{KEY_ID}"
+                region = "{REGION}"
+                policy = "allow-logs"
+                [[accounts.log_groups]]
+                name = "/bulk/{{n}}"
+                region = "{REGION}"
+                count = {}
+                "#,
+                self.groups
+            )?;
+        }
+        self.write("seed.toml", &seed)
+    }
+
+    /// The service's settings; its keys are beside them, in `keys`.
+    pub(crate) fn settings(&self, aws: &str, listen: [SocketAddr; 2]) -> Outcome<PathBuf> {
+        let (here, [grpc, admin]) = (self.folder.path().display(), listen);
+        let mut settings = format!(
+            r#"
+            [server]
+            listen = "{grpc}"
+            admin_listen = "{admin}"
+            request_timeout = "5m"
+            [store]
+            url = "sqlite://{here}/logkey.db"
+            [telemetry]
+            log_level = "warn"
+            [[auth.issuers]]
+            issuer = "{ISSUER}"
+            audiences = ["logkey"]
+            jwks_file = "{here}/keys/jwks.json"
+            [limits.tenant]
+            per_second = 100000
+            burst = 100000
+            max_in_flight = 100000
+            [aws]
+            region = "{REGION}"
+            endpoint_url = "{aws}"
+            [[tenants]]
+            id = "{TENANT}"
+            issuers = ["{ISSUER}"]
+            "#
+        );
+        for account in &self.accounts {
+            write!(
+                settings,
+                r#"
+                [[tenants.accounts]]
+                account_id = "{account}"
+                role_arn = "arn:aws:iam::{account}:role/{ROLE}"
+                external_id = "{EXTERNAL_ID}"
+                regions = ["{REGION}"]
+                log_groups = ["/bulk/*"]
+                kms_keys = ["{}"]
+                "#,
+                Self::key(account)
+            )?;
+        }
+        self.write("logkey.toml", &settings)
+    }
+
+    /// What cloud-custodian calls accounts and policies.
+    pub(crate) fn custodian(&self) -> Outcome<[PathBuf; 2]> {
+        let mut accounts = String::from("accounts:\n");
+        for account in &self.accounts {
+            write!(
+                accounts,
+                "- name: a{account}\n  account_id: '{account}'\n  role: arn:aws:iam::{account}:role/{ROLE}\n  external_id: {EXTERNAL_ID}\n  regions: [{REGION}]\n"
+            )?;
+        }
+        let policy = format!(
+            "policies:\n- name: set-keys\n  resource: aws.log-group\n  filters:\n  - kmsKeyId: absent\n  actions:\n  - type: set-encryption\n    kms-key: '{}'\n    state: true\n",
+            Self::key("{account_id}")
+        );
+        Ok([self.write("accounts.yml", &accounts)?, self.write("policy.yml", &policy)?])
+    }
+}
