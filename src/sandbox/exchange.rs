@@ -21,7 +21,7 @@ use super::{
     journal::{self, Entry, Outcome},
     kms, logs,
     refusal::Refusal,
-    signature, sts, validate,
+    servicequotas, signature, sts, validate,
     wire::{self, Answer, Body, Call, Service},
     world::{Account, Region, Role},
 };
@@ -136,6 +136,7 @@ fn execute(inner: &Inner, call: &Call, caller: Caller, twist: &Twist) -> Result<
         Service::Kms => kms::execute(&context),
         Service::Sts => sts::execute(&context),
         Service::Iam => iam::execute(&context),
+        Service::ServiceQuotas => servicequotas::execute(&context),
     }
 }
 

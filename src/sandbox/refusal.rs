@@ -76,6 +76,7 @@ impl Refusal {
                 "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.",
             ),
             Service::Sts | Service::Iam => Self::new("Throttling", "Rate exceeded"),
+            Service::ServiceQuotas => Self::new("TooManyRequestsException", "Rate exceeded"),
         }
     }
 
@@ -99,6 +100,7 @@ impl Refusal {
         let code = match service {
             Service::Logs => "InvalidParameterException",
             Service::Kms => "ValidationException",
+            Service::ServiceQuotas => "IllegalArgumentException",
             Service::Sts | Service::Iam => "ValidationError",
         };
         Self::new(

@@ -1,5 +1,5 @@
 //! What stands on the wire: one signed request in, one answer out, in AWS JSON 1.1 for
-//! `CloudWatch` Logs and KMS and in the query protocol with XML for STS and IAM.
+//! `CloudWatch` Logs, KMS and Service Quotas and in the query protocol with XML for STS and IAM.
 
 mod answer;
 mod scope;
@@ -28,6 +28,8 @@ pub enum Service {
     Sts,
     /// Identity and Access Management.
     Iam,
+    /// Service Quotas.
+    ServiceQuotas,
 }
 
 /// One request, read but not yet authenticated.
@@ -49,7 +51,7 @@ impl Service {
     /// Whether it speaks AWS JSON 1.1.
     pub(crate) fn is_json(self) -> bool {
         match self {
-            Self::Logs | Self::Kms => true,
+            Self::Logs | Self::Kms | Self::ServiceQuotas => true,
             Self::Sts | Self::Iam => false,
         }
     }
@@ -62,6 +64,7 @@ impl Service {
             Self::Kms => "kms",
             Self::Sts => "sts",
             Self::Iam => "iam",
+            Self::ServiceQuotas => "servicequotas",
         }
     }
 
@@ -74,7 +77,7 @@ impl Service {
     pub(crate) fn version(self) -> &'static str {
         match self {
             Self::Iam => "2010-05-08",
-            Self::Logs | Self::Kms | Self::Sts => "2011-06-15",
+            Self::Logs | Self::Kms | Self::Sts | Self::ServiceQuotas => "2011-06-15",
         }
     }
 
@@ -82,6 +85,7 @@ impl Service {
         match prefix {
             "Logs_20140328" => Some(Self::Logs),
             "TrentService" => Some(Self::Kms),
+            "ServiceQuotasV20190624" => Some(Self::ServiceQuotas),
             _ => None,
         }
     }

@@ -41,6 +41,7 @@ regions = {regions}
 log_groups = ["/payments/*", "/aws/lambda/payments-*", "exact#1"]
 kms_keys = ["arn:{partition}:kms:*:111122223333:key/*", "arn:{partition}:kms:*:444455556666:key/mrk-*"]
 query_results = {str(query_results).lower()}
+verify_query_results = {str(query_results).lower()}
 """
 
 
