@@ -14,7 +14,7 @@ use crate::sandbox::{
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Start {
+struct Asked {
     log_group_name: Option<String>,
     #[serde(default)]
     log_group_names: Vec<String>,
@@ -32,7 +32,7 @@ struct Results {
 }
 
 pub(super) fn start(context: &Context<'_>) -> Result<Answer, Refusal> {
-    let input: Start = context.call.input()?;
+    let input: Asked = context.call.input()?;
     if input.query_string.trim().is_empty() {
         let text = "The query is empty";
         return Err(Refusal::new("MalformedQueryException", text));
