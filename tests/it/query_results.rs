@@ -74,8 +74,8 @@ async fn detail(service: &Service, caller: &Caller) -> String {
     // A change is kept after the reads before it.
     caller.associate(GROUP, &key("good")).await.unwrap();
     let events = service.events().await;
-    let reads = events.iter().filter(|event| event.action == "GetKeyAssociation");
-    reads.last().unwrap().detail.clone().unwrap_or_default()
+    let mut reads = events.iter().filter(|event| event.action == "GetKeyAssociation");
+    reads.next_back().unwrap().detail.clone().unwrap_or_default()
 }
 
 #[tokio::test]
