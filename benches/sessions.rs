@@ -55,6 +55,7 @@ fn trial() -> Arc<SessionTrial> {
         log_groups: vec!["/app/*".parse().unwrap()],
         kms_keys: vec!["*".parse().unwrap()],
         query_results: false,
+        verify_query_results: false,
     };
     Arc::new(SessionTrial::new((0..ROLES).map(grant).collect(), LIFETIME, ASSUME))
 }

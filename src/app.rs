@@ -10,6 +10,7 @@ mod limits;
 pub mod reload;
 mod sinks;
 pub mod telemetry;
+mod upstream;
 pub mod watch;
 
 use std::{fmt, future::Future, io, mem, path::Path, sync::Arc, time::Duration};
@@ -19,7 +20,7 @@ use thiserror::Error;
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::task::TaskTracker;
 
-pub use self::{clock::SystemClock, reload::Reloader, sinks::SinksError};
+pub use self::{clock::SystemClock, reload::Reloader, sinks::SinksError, upstream::Upstream};
 use self::{current::Current, generation::GenerationError, limits::Counted};
 use crate::{
     audit::{
@@ -33,11 +34,12 @@ use crate::{
     config::{Fault, Settings},
     domain::{audit::Act, time::Timestamp},
     limit::{
-        LocalPace, LocalQuota,
+        LocalPace, LocalQuota, QuotaLearner,
         redis::{InvalidRedisUrl, Link},
     },
     ports::{
-        AuditLog, AuditUnavailable, Clock, EventReader, KeyAssociations, Keys, LogGroups, Roles, TenantQuota,
+        AuditLog, AuditUnavailable, Clock, EventReader, TenantQuota,
+        quotas::{LearnQuotas, NotAsked},
     },
     server::{
         self, ServeError,
@@ -66,25 +68,13 @@ pub struct App {
     quota: Arc<dyn TenantQuota>,
     own: Arc<LocalQuota>,
     pace: Arc<LocalPace>,
+    learner: Option<QuotaLearner>,
     link: Option<Arc<Link>>,
     broker: KeyBroker,
     reads: AuditReads,
     tasks: TaskTracker,
     tls: Option<Arc<Tls>>,
     metrics: Option<PrometheusHandle>,
-}
-
-/// The ports to AWS, where they are to be others than the adapter of [`crate::aws`].
-#[derive(Clone)]
-pub struct Upstream {
-    /// Sets keys and takes them away.
-    pub associations: Arc<dyn KeyAssociations>,
-    /// Reads log groups.
-    pub log_groups: Arc<dyn LogGroups>,
-    /// Reads keys.
-    pub keys: Arc<dyn Keys>,
-    /// Knows the roles themselves.
-    pub roles: Arc<dyn Roles>,
 }
 
 /// Where the service listens.
@@ -176,15 +166,11 @@ impl App {
         } else {
             // Boxed: the SDK's own start is large.
             let aws = Arc::new(Box::pin(Aws::connect(settings.aws.clone(), Arc::clone(&clock))).await);
-            let ports = Upstream {
-                associations: aws.clone(),
-                log_groups: aws.clone(),
-                keys: aws.clone(),
-                roles: aws.clone(),
-            };
-            (Some(aws), ports)
+            (Some(Arc::clone(&aws)), Upstream::from(aws))
         };
         let Counted { quota, own, pace, link } = Counted::start(&settings.limits)?;
+        let learner =
+            settings.limits.service_quotas.then(|| QuotaLearner::new(upstream.quotas, Arc::clone(&pace)));
         let tasks = TaskTracker::new();
         let broker = KeyBroker::new(service::Ports {
             tenants: current.clone(),
@@ -192,7 +178,9 @@ impl App {
             associations: upstream.associations,
             log_groups: upstream.log_groups,
             keys: upstream.keys,
+            queries: upstream.queries,
             roles: upstream.roles,
+            quotas: learner.clone().map_or_else(not_asked, |learner| Arc::new(learner)),
             pace: pace.clone(),
             quota: quota.clone(),
             audit: journal.clone(),
@@ -225,6 +213,7 @@ impl App {
             quota,
             own,
             pace,
+            learner,
             link,
             broker,
             reads,
@@ -274,6 +263,7 @@ impl App {
         let housekeeping = tokio::spawn(lifecycle::keep_house(
             Arc::clone(&self.own),
             Arc::clone(&self.pace),
+            self.learner.clone(),
             self.aws.clone(),
             HOUSEKEEPING,
         ));
@@ -360,16 +350,14 @@ impl fmt::Debug for App {
     }
 }
 
-impl fmt::Debug for Upstream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upstream").finish_non_exhaustive()
-    }
-}
-
 impl From<GenerationError> for StartError {
     fn from(error: GenerationError) -> Self {
         Self::Settings(error.0)
     }
+}
+
+fn not_asked() -> Arc<dyn LearnQuotas> {
+    Arc::new(NotAsked)
 }
 
 fn listed(faults: &[String]) -> String {

@@ -11,6 +11,8 @@ mod iam;
 mod kms;
 mod log_stream;
 mod logs;
+mod queries;
+mod quotas;
 mod roles;
 mod session_name;
 mod session_policy;

@@ -4,6 +4,7 @@
 //! call, so that a reload holds at once.
 
 pub mod gcra;
+pub mod learn;
 pub mod pace;
 pub mod quota;
 pub mod redis;
@@ -15,10 +16,13 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-pub use self::{pace::LocalPace, quota::LocalQuota, redis::SharedQuota};
+pub use self::{learn::QuotaLearner, pace::LocalPace, quota::LocalQuota, redis::SharedQuota};
 use crate::{
     domain::aws::AccountId,
-    ports::limit::{Cost, Lane, Operation},
+    ports::{
+        limit::{Cost, Lane, Operation},
+        quotas::Granted,
+    },
 };
 
 /// Settings of this module. A tenant's own limits come with the tenant.
@@ -41,7 +45,7 @@ pub struct Costs {
     pub change: NonZeroU32,
 }
 
-/// What AWS grants accounts.
+/// What AWS grants accounts, as far as it is configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Upstreams {
     /// Where nothing else is said.
@@ -50,15 +54,30 @@ pub struct Upstreams {
     pub accounts: HashMap<AccountId, Upstream>,
 }
 
-/// What AWS grants an account in a Region, in calls a second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What AWS grants an account in a Region, in calls a second, as far as it is configured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Upstream {
-    /// `AssociateKmsKey`: 5, not adjustable (Service Quotas of `CloudWatch` Logs).
-    pub associate_per_second: NonZeroU32,
-    /// `DisassociateKmsKey`: not documented, taken to be 5.
-    pub disassociate_per_second: NonZeroU32,
-    /// `DescribeLogGroups`: 10, adjustable.
-    pub describe_per_second: NonZeroU32,
+    /// Of `AssociateKmsKey`.
+    pub associate_per_second: Option<NonZeroU32>,
+    /// Of `DisassociateKmsKey`.
+    pub disassociate_per_second: Option<NonZeroU32>,
+    /// Of `DescribeLogGroups`.
+    pub describe_per_second: Option<NonZeroU32>,
+    /// Of `StartQuery`.
+    pub start_query_per_second: Option<NonZeroU32>,
+    /// Of `GetQueryResults`.
+    pub get_query_results_per_second: Option<NonZeroU32>,
+}
+
+/// Where it is known from how much AWS grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuotaFrom {
+    /// The configuration, which wins.
+    Configured,
+    /// Service Quotas, which was asked.
+    ServiceQuotas,
+    /// AWS's documentation.
+    Default,
 }
 
 /// How many calls may wait for a turn toward AWS.
@@ -92,10 +111,14 @@ impl Default for Costs {
 // === impl Upstreams ===
 
 impl Upstreams {
-    /// Calls a second of this lane.
+    /// Calls a second of this lane, and where that is known from; `granted` is what Service Quotas says
+    /// of its place.
     #[must_use]
-    pub fn of(&self, lane: &Lane) -> NonZeroU32 {
-        self.accounts.get(&lane.place.account).unwrap_or(&self.default).of(lane.operation)
+    pub fn of(&self, lane: &Lane, granted: Option<&Granted>) -> (NonZeroU32, QuotaFrom) {
+        let own = self.accounts.get(&lane.place.account).unwrap_or(&self.default);
+        let configured = own.of(lane.operation).map(|quota| (quota, QuotaFrom::Configured));
+        let told = || granted?.of(lane.operation).map(|quota| (quota, QuotaFrom::ServiceQuotas));
+        configured.or_else(told).unwrap_or((published(lane.operation), QuotaFrom::Default))
     }
 }
 
@@ -108,22 +131,41 @@ impl From<Upstream> for Upstreams {
 // === impl Upstream ===
 
 impl Upstream {
-    /// Calls a second of this operation.
+    /// Calls a second of this operation, where they are configured.
     #[must_use]
-    pub fn of(self, operation: Operation) -> NonZeroU32 {
+    pub fn of(self, operation: Operation) -> Option<NonZeroU32> {
         match operation {
             Operation::AssociateKmsKey => self.associate_per_second,
             Operation::DisassociateKmsKey => self.disassociate_per_second,
             Operation::DescribeLogGroups => self.describe_per_second,
+            Operation::StartQuery => self.start_query_per_second,
+            Operation::GetQueryResults => self.get_query_results_per_second,
         }
     }
 }
 
-impl Default for Upstream {
-    fn default() -> Self {
-        const FIVE: NonZeroU32 = NonZeroU32::MIN.saturating_add(4);
-        const TEN: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
-        Self { associate_per_second: FIVE, disassociate_per_second: FIVE, describe_per_second: TEN }
+/// Calls a second of an account that has AWS's default quotas (Service Quotas of `CloudWatch` Logs).
+/// `DisassociateKmsKey` is not listed there, and taken to be as `AssociateKmsKey`.
+fn published(operation: Operation) -> NonZeroU32 {
+    const FIVE: NonZeroU32 = NonZeroU32::MIN.saturating_add(4);
+    const TEN: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
+    match operation {
+        Operation::AssociateKmsKey | Operation::DisassociateKmsKey => FIVE,
+        Operation::DescribeLogGroups | Operation::StartQuery | Operation::GetQueryResults => TEN,
+    }
+}
+
+// === impl QuotaFrom ===
+
+impl QuotaFrom {
+    /// In words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Configured => "configured",
+            Self::ServiceQuotas => "service quotas",
+            Self::Default => "default",
+        }
     }
 }
 

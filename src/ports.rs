@@ -8,6 +8,8 @@ pub mod auth;
 pub mod aws;
 pub mod history;
 pub mod limit;
+pub mod queries;
+pub mod quotas;
 pub mod sink;
 pub mod store;
 
@@ -19,6 +21,8 @@ pub use self::{
     },
     history::{KeepHistory, KeyHistory, RequestRecords},
     limit::{Admission, NoTurn, OverQuota, Pace, QuotaState, TenantQuota, Turn},
+    queries::{Queries, QueryId, QueryRun},
+    quotas::{LearnQuotas, Quotas},
     sink::{Line, Sink, SinkError, SinkPosition, SinkStore},
     store::{
         AppendError, ArchivedEvents, Batch, EventFilter, EventReader, EventStore, Indexed, Labelled,

@@ -1,5 +1,5 @@
-//! The embedded AWS: STS, IAM, `CloudWatch` Logs, KMS and tags over a real socket, for tests, the demo and
-//! trying things out. A stand-in and no more: nothing is encrypted, nothing is kept.
+//! The embedded AWS: STS, IAM, `CloudWatch` Logs, KMS, Service Quotas and tags over a real socket, for tests,
+//! the demo and trying things out. A stand-in and no more: nothing is encrypted, nothing is kept.
 //! `docs/sandbox.md` says what it holds to.
 
 mod access;
@@ -19,6 +19,7 @@ mod policy;
 pub mod quota;
 mod refusal;
 pub mod seed;
+mod servicequotas;
 mod signature;
 mod sts;
 mod tagging;

@@ -26,6 +26,7 @@ mod settle;
 mod trail;
 mod usage;
 mod validate;
+mod verify;
 mod warn;
 
 use std::sync::Arc;
@@ -54,8 +55,8 @@ use crate::{
         tenant::Tenant,
     },
     ports::{
-        AuditLog, Authorize, Clock, KeepHistory, KeyAssociations, KeyHistory, Keys, LogGroups, OpenChanges,
-        Pace, RequestRecords, Roles, TenantDirectory, TenantQuota,
+        AuditLog, Authorize, Clock, KeepHistory, KeyAssociations, KeyHistory, Keys, LearnQuotas, LogGroups,
+        OpenChanges, Pace, Queries, RequestRecords, Roles, TenantDirectory, TenantQuota,
     },
     service::{history::Seen, serial::Serial, trail::Trail, usage::Surveys},
 };
@@ -73,8 +74,12 @@ pub struct Ports {
     pub log_groups: Arc<dyn LogGroups>,
     /// Reads keys.
     pub keys: Arc<dyn Keys>,
+    /// Runs queries.
+    pub queries: Arc<dyn Queries>,
     /// Knows the roles themselves.
     pub roles: Arc<dyn Roles>,
+    /// Learns what AWS grants the places that are called.
+    pub quotas: Arc<dyn LearnQuotas>,
     /// Gives out turns toward AWS.
     pub pace: Arc<dyn Pace>,
     /// Knows what is left of a tenant's limits.
@@ -177,6 +182,7 @@ impl KeyBroker {
         match Authorized::decide_knowing(facts, policy, call, who, tenant, command) {
             Ok(permit) => {
                 trail.allowed(permit.policies());
+                self.ports.quotas.learn(permit.access());
                 Ok(permit)
             }
             Err(denial) => {

@@ -6,6 +6,8 @@ mod edge;
 mod fixture;
 mod history;
 mod log;
+mod queries;
+mod quotas;
 
 pub use self::{
     aws::{FakeAws, Seen},
@@ -13,4 +15,6 @@ pub use self::{
     fixture::{ACCOUNT, KEY, OTHER_KEY, REGION, call, principal, tenant},
     history::FakeHistory,
     log::FakeLog,
+    queries::FakeQueries,
+    quotas::FakeQuotas,
 };

@@ -28,7 +28,14 @@ pub(crate) async fn serve(folder: &str, stubbed: bool) -> Outcome<()> {
     let metrics = telemetry::init(&settings.telemetry)?;
     let upstream = stubbed.then(|| {
         let aws = Arc::new(StubbedAws);
-        Upstream { associations: aws.clone(), log_groups: aws.clone(), keys: aws.clone(), roles: aws }
+        Upstream {
+            associations: aws.clone(),
+            log_groups: aws.clone(),
+            keys: aws.clone(),
+            queries: aws.clone(),
+            roles: aws.clone(),
+            quotas: aws,
+        }
     });
     let app = App::start(settings, upstream, Some(metrics)).await?;
     let free = || TcpListener::bind("127.0.0.1:0");

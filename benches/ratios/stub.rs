@@ -11,9 +11,11 @@ use logkey::{
         authorization::{Access, Authorized},
         key::{KeyMetadata, KeyTags},
         simulation::{Simulated, Trial},
+        time::Timestamp,
     },
     ports::{
-        Accepted, Answered, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Roles, UpstreamError,
+        Accepted, Answered, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Queries, QueryId,
+        QueryRun, Quotas, Roles, UpstreamError, quotas::Granted,
     },
 };
 
@@ -76,6 +78,30 @@ impl Roles for StubbedAws {
 
     async fn simulate(&self, _: &Access, _: &Trial, _: Instant) -> Answered<Vec<Simulated>> {
         said(Vec::new())
+    }
+}
+
+#[async_trait]
+impl Queries for StubbedAws {
+    async fn start(
+        &self,
+        _: &Access,
+        _: &LogGroupName,
+        _: Timestamp,
+        _: Instant,
+    ) -> Answered<Option<QueryId>> {
+        said(None)
+    }
+
+    async fn look(&self, _: &Access, _: &QueryId, _: Instant) -> Answered<QueryRun> {
+        said(QueryRun::Running)
+    }
+}
+
+#[async_trait]
+impl Quotas for StubbedAws {
+    async fn granted(&self, _: &Access, _: Instant) -> Answered<Granted> {
+        said(Granted::default())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
         reason::Reason,
         time::Timestamp,
     },
-    limit::{LocalPace, LocalQuota},
+    limit::{LocalPace, LocalQuota, QuotaLearner},
     ports::{AuditLog, AuditUnavailable, Clock, OpenChanges},
     service::KeyBroker,
 };
@@ -57,16 +57,20 @@ pub(super) async fn settle(
     }
 }
 
-/// Brings gauges up to date for as long as the service runs.
+/// Forgets quotas of places at rest and brings gauges up to date, for as long as the service runs.
 pub(super) async fn keep_house(
     quota: Arc<LocalQuota>,
     pace: Arc<LocalPace>,
+    learner: Option<QuotaLearner>,
     aws: Option<Arc<Aws>>,
     every: Duration,
 ) {
     let mut rounds = tokio::time::interval(every);
     loop {
         rounds.tick().await;
+        if let Some(learner) = &learner {
+            learner.forget_idle();
+        }
         gauge("logkey_tenant_budgets", quota.tracked());
         gauge("logkey_pace_lanes", pace.tracked());
         if let Some(aws) = &aws {

@@ -40,6 +40,7 @@ pub(super) struct Regional {
     pub(super) kms: aws_sdk_kms::Client,
     /// One for the whole partition, found by any of its Regions.
     pub(super) iam: aws_sdk_iam::Client,
+    pub(super) quotas: aws_sdk_servicequotas::Client,
 }
 
 // === impl Clients ===
@@ -82,6 +83,7 @@ impl Clients {
             logs: client!(aws_sdk_cloudwatchlogs, self.endpoints.logs()),
             kms: client!(aws_sdk_kms, self.endpoints.kms()),
             iam: client!(aws_sdk_iam, self.endpoints.iam()),
+            quotas: client!(aws_sdk_servicequotas, self.endpoints.service_quotas()),
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct Endpoints {
     pub kms: Option<Box<str>>,
     /// Of Identity and Access Management.
     pub iam: Option<Box<str>>,
+    /// Of Service Quotas.
+    pub service_quotas: Option<Box<str>>,
 }
 
 /// Whose name a session bears in the tenant's `CloudTrail`.
@@ -92,6 +94,10 @@ impl Endpoints {
 
     pub(super) fn iam(&self) -> Option<&str> {
         self.iam.as_deref().or(self.all.as_deref())
+    }
+
+    pub(super) fn service_quotas(&self) -> Option<&str> {
+        self.service_quotas.as_deref().or(self.all.as_deref())
     }
 }
 

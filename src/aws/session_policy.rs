@@ -8,7 +8,7 @@ use crate::domain::{aws::Partition, pattern::Pattern, tenant::AccountGrant};
 /// Longest inline session policy (`Policy` in the STS API reference, `AssumeRole`).
 const MAX_POLICY: usize = 2048;
 /// Characters of a policy beside its patterns, at most, the role's ARN left out.
-const FRAME: usize = 700;
+const FRAME: usize = 800;
 /// Characters that a pattern costs beside itself, at most: the ARN before it, quotes and a comma.
 const AROUND: usize = 64;
 /// Longest role ARN that is named in a policy: a path has 512 characters at most, a name 64.
@@ -54,35 +54,40 @@ impl SessionPolicy {
             Reach::QueryResults => groups.clone(),
         };
         let all_keys = vec!["*".to_owned()];
-        let exact = document(grant, &groups, &keys);
+        let exact = document(grant, reach, &groups, &keys);
         if exact.len() <= MAX_POLICY {
             return Self { json: exact, exact: true };
         }
         [(&groups, &all_keys), (&all_groups, &keys)]
             .into_iter()
-            .map(|(groups, keys)| document(grant, groups, keys))
+            .map(|(groups, keys)| document(grant, reach, groups, keys))
             .find(|json| json.len() <= MAX_POLICY)
             .map_or_else(
-                || Self { json: document(grant, &all_groups, &all_keys), exact: false },
+                || Self { json: document(grant, reach, &all_groups, &all_keys), exact: false },
                 |json| Self { json, exact: false },
             )
     }
 }
 
-fn document(grant: &AccountGrant, groups: &[String], keys: &[String]) -> String {
-    let mut statements = vec![json!({
-        "Effect": "Allow",
-        // Not bound to patterns: IAM cannot for the first, and a key is looked at before it is known
-        // whether it is granted.
-        "Action": ["logs:DescribeLogGroups", "kms:DescribeKey", "kms:GetKeyPolicy", "kms:ListResourceTags"],
-        "Resource": "*",
-    })];
+fn document(grant: &AccountGrant, reach: Reach, groups: &[String], keys: &[String]) -> String {
+    let verifies = grant.query_results && grant.verify_query_results && reach == Reach::LogGroups;
+    // Not bound to patterns: IAM cannot for most, and a key is looked at before it is known whether it
+    // is granted.
+    let mut reads = vec![
+        "logs:DescribeLogGroups",
+        "kms:DescribeKey",
+        "kms:GetKeyPolicy",
+        "kms:ListResourceTags",
+        "servicequotas:ListServiceQuotas",
+    ];
+    let mut on_groups = vec!["logs:AssociateKmsKey", "logs:DisassociateKmsKey"];
+    if verifies {
+        reads.push("logs:GetQueryResults");
+        on_groups.push("logs:StartQuery");
+    }
+    let mut statements = vec![json!({ "Effect": "Allow", "Action": reads, "Resource": "*" })];
     if !groups.is_empty() {
-        statements.push(json!({
-            "Effect": "Allow",
-            "Action": ["logs:AssociateKmsKey", "logs:DisassociateKmsKey"],
-            "Resource": groups,
-        }));
+        statements.push(json!({ "Effect": "Allow", "Action": on_groups, "Resource": groups }));
     }
     if !keys.is_empty() {
         statements.push(json!({
@@ -162,6 +167,7 @@ mod tests {
             log_groups: patterns(log_groups),
             kms_keys: patterns(kms_keys),
             query_results: true,
+            verify_query_results: true,
         }
     }
 
@@ -182,6 +188,21 @@ mod tests {
         assert_eq!(resources(&grant, Reach::LogGroups, 2), ["arn:aws:kms:*:111122223333:key/*"]);
         assert_eq!(resources(&grant, Reach::QueryResults, 1), ["*"]);
         assert!(grant_fits_session_policy(&grant));
+    }
+
+    #[test]
+    fn a_session_runs_queries_only_to_verify_query_results_and_only_in_granted_log_groups() {
+        let verifies = grant(&["/payments/*"], &["*"]);
+        let text = |grant: &AccountGrant, reach| SessionPolicy::of(grant, reach).json;
+        let policy: Value = serde_json::from_str(&text(&verifies, Reach::LogGroups)).unwrap();
+        let groups = &policy["Statement"][1];
+        assert_eq!(groups["Action"][2], "logs:StartQuery");
+        assert_eq!(groups["Resource"], json!(["arn:aws:logs:*:111122223333:log-group:/payments/*"]));
+        assert!(!text(&verifies, Reach::QueryResults).contains("Query\""));
+        for (query_results, verify_query_results) in [(true, false), (false, true)] {
+            let silent = AccountGrant { query_results, verify_query_results, ..verifies.clone() };
+            assert!(!text(&silent, Reach::LogGroups).contains("Query"), "{silent:?}");
+        }
     }
 
     #[test]

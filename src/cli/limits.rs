@@ -66,6 +66,7 @@ fn tables(view: &LimitsView) -> String {
         "REGION",
         "OPERATION",
         "QUOTA",
+        "FROM",
         "BELIEVED",
         "WAITING",
         "UNDER WAY",
@@ -76,6 +77,7 @@ fn tables(view: &LimitsView) -> String {
             lane.region.clone(),
             lane.operation.clone(),
             format!("{}/s", lane.quota),
+            lane.quota_from.clone(),
             format!("{:.2}/s", lane.believed),
             lane.waiting.to_string(),
             lane.under_way.to_string(),
@@ -99,6 +101,7 @@ mod tests {
                 region: "eu-west-1".into(),
                 operation: "AssociateKmsKey".into(),
                 quota: 5.0,
+                quota_from: "default".into(),
                 believed: 3.104,
                 waiting: 7,
                 under_way: 1,
@@ -108,7 +111,10 @@ mod tests {
         let text = tables(&view);
         let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(rows[1], ["acme", "9", "100", "ms", "2"]);
-        assert_eq!(rows[4], ["111122223333", "eu-west-1", "AssociateKmsKey", "5/s", "3.10/s", "7", "1"]);
+        assert_eq!(
+            rows[4],
+            ["111122223333", "eu-west-1", "AssociateKmsKey", "5/s", "default", "3.10/s", "7", "1"]
+        );
         assert_eq!(tables(&LimitsView::default()), "nothing is in use");
         let shared = LimitsView { backend: Some("redis is up".into()), ..view };
         assert_eq!(tables(&shared).lines().next(), Some("counted: redis is up"));

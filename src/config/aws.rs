@@ -53,6 +53,7 @@ fn read_endpoints(section: &Section<'_>) -> Endpoints {
         logs: endpoint(&each, "logs"),
         kms: endpoint(&each, "kms"),
         iam: endpoint(&each, "iam"),
+        service_quotas: endpoint(&each, "service_quotas"),
     }
 }
 

@@ -28,6 +28,8 @@ pub struct LimitSettings {
     pub tenant: Limits,
     /// Of all tenants together, and toward AWS.
     pub shared: Config,
+    /// Whether quotas that are not configured are read from Service Quotas.
+    pub service_quotas: bool,
 }
 
 /// Who counts.
@@ -53,6 +55,7 @@ pub(super) fn read(section: &Section<'_>) -> LimitSettings {
             upstream: read_upstreams(section),
             waiting: read_waiting(&section.section("waiting")),
         },
+        service_quotas: section.or("service_quotas", false, value::boolean),
     }
 }
 
@@ -120,11 +123,16 @@ fn read_upstreams(section: &Section<'_>) -> Upstreams {
 }
 
 fn read_upstream(section: &Section<'_>, default: Upstream) -> Upstream {
-    let count = |key, default| section.or(key, default, value::count);
+    let count = |key, default: Option<NonZeroU32>| section.optional(key, value::count).or(default);
     Upstream {
         associate_per_second: count("associate_per_second", default.associate_per_second),
         disassociate_per_second: count("disassociate_per_second", default.disassociate_per_second),
         describe_per_second: count("describe_per_second", default.describe_per_second),
+        start_query_per_second: count("start_query_per_second", default.start_query_per_second),
+        get_query_results_per_second: count(
+            "get_query_results_per_second",
+            default.get_query_results_per_second,
+        ),
     }
 }
 

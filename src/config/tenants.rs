@@ -175,6 +175,13 @@ fn read_grant(section: &Section<'_>, shared: &Shared) -> Option<AccountGrant> {
     let log_groups = section.required_list("log_groups", "[\"/payments/*\"]", value::parsed);
     let kms_keys = section.required_list("kms_keys", "[\"arn:aws:kms:*:111122223333:key/*\"]", value::parsed);
     let query_results = section.or("query_results", false, value::boolean);
+    let verify_query_results = section.or("verify_query_results", false, value::boolean);
+    if verify_query_results && !query_results {
+        section.warn(
+            "verify_query_results",
+            "has no use without query_results = true: the tenant cannot read the key of query results",
+        );
+    }
     if let (Some(account), Some(role)) = (account, &role)
         && role.account() != account
     {
@@ -197,6 +204,7 @@ fn read_grant(section: &Section<'_>, shared: &Shared) -> Option<AccountGrant> {
         log_groups: log_groups?,
         kms_keys: kms_keys?,
         query_results,
+        verify_query_results,
     };
     if !grant_fits_session_policy(&grant) {
         section.warn(

@@ -69,8 +69,8 @@ fn an_issuer_and_a_tenant_are_enough_and_the_rest_has_its_defaults() {
     assert_eq!(issuer.audiences, ["logkey"].map(Box::from));
     assert_eq!(issuer.keys, crate::auth::KeySource::Discovery);
     assert_eq!(issuer.leeway, Duration::from_secs(30));
-    assert_eq!(settings.limits.shared.upstream.default.associate_per_second.get(), 5);
-    assert_eq!(settings.limits.shared.upstream.default.describe_per_second.get(), 10);
+    assert_eq!(settings.limits.shared.upstream, crate::limit::Upstreams::default());
+    assert!(!settings.limits.service_quotas);
     assert_eq!(settings.aws.region.as_str(), "us-east-1");
     assert_eq!(settings.aws.session_duration, Duration::from_hours(1));
     assert!(settings.audit.journal.reads);

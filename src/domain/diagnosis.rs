@@ -258,6 +258,16 @@ pub fn tenant_policy(decision: Result<(), &Denial>, resource: &Resource, key: &K
     }
 }
 
+/// The key of query results, as a query that was run for that shows it.
+#[must_use]
+pub fn query_results(key: Option<&KmsKeyArn>) -> Check {
+    let detail = match key {
+        Some(key) => format!("the key of query results is {key}, as a query shows"),
+        None => "query results are under the AWS-owned default encryption, as a query shows".to_owned(),
+    };
+    Check::passed(Name::CurrentAssociation, detail)
+}
+
 /// The key of query results by this service's own record, where it has one: AWS has no call that tells.
 #[must_use]
 pub fn recorded(known: Option<Option<KmsKeyArn>>) -> Check {

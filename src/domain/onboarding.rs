@@ -29,7 +29,13 @@ pub const SET_KEY_OF_QUERY_RESULTS: &str = "SetKeyOfQueryResults";
 pub const USE_KEYS: &str = "UseKeysThroughCloudWatchLogs";
 /// The one for looking at keys, to say what is wrong with them.
 pub const LOOK_AT_KEYS: &str = "LookAtKeys";
-/// The one that may be left away: without it, what the role lacks shows only when a key is set.
+/// The one for running the query that verifies the key of query results.
+pub const RUN_QUERY: &str = "RunQueryInLogGroups";
+/// The one for reading what that query came to.
+pub const READ_QUERY: &str = "ReadQueryResults";
+/// One that may be left away: without it, AWS's default quotas are kept.
+pub const READ_QUOTAS: &str = "ReadServiceQuotas";
+/// One that may be left away: without it, what the role lacks shows only when a key is set.
 pub const CHECK_OWN_PERMISSIONS: &str = "CheckOwnPermissions";
 
 /// Everything to install.
@@ -123,6 +129,20 @@ fn role_policy(grant: &AccountGrant) -> Value {
             "Resource": groups,
         }));
     }
+    if grant.query_results && grant.verify_query_results && !groups.is_empty() {
+        statements.push(json!({
+            "Sid": RUN_QUERY,
+            "Effect": "Allow",
+            "Action": "logs:StartQuery",
+            "Resource": groups,
+        }));
+        statements.push(json!({
+            "Sid": READ_QUERY,
+            "Effect": "Allow",
+            "Action": "logs:GetQueryResults",
+            "Resource": "*",
+        }));
+    }
     if grant.query_results {
         // IAM has no resource type for query results.
         statements.push(json!({
@@ -147,6 +167,12 @@ fn role_policy(grant: &AccountGrant) -> Value {
             "Resource": keys,
         }));
     }
+    statements.push(json!({
+        "Sid": READ_QUOTAS,
+        "Effect": "Allow",
+        "Action": "servicequotas:ListServiceQuotas",
+        "Resource": "*",
+    }));
     statements.push(json!({
         "Sid": CHECK_OWN_PERMISSIONS,
         "Effect": "Allow",

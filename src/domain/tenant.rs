@@ -58,6 +58,8 @@ pub struct AccountGrant {
     pub kms_keys: Vec<Pattern>,
     /// Whether the key of the account's query results may be set.
     pub query_results: bool,
+    /// Whether that key is verified by running a query, where it is read.
+    pub verify_query_results: bool,
 }
 
 /// How much a tenant may call.

@@ -10,6 +10,7 @@ mod tests;
 
 use std::{
     collections::HashMap,
+    num::NonZeroU32,
     sync::{Arc, Mutex},
     time::Instant as StdInstant,
 };
@@ -18,10 +19,13 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use self::lane::{Asker, LaneState};
-use super::{Upstreams, Waiting, locked, redis::Link, view::LaneView};
+use super::{QuotaFrom, Upstreams, Waiting, locked, redis::Link, view::LaneView};
 use crate::{
-    domain::tenant::TenantId,
-    ports::limit::{Lane, NoTurn, Pace, Turn, Urgency},
+    domain::{association::Place, tenant::TenantId},
+    ports::{
+        limit::{Lane, NoTurn, Operation, Pace, Turn, Urgency},
+        quotas::Granted,
+    },
 };
 
 /// Lanes kept before those at rest are looked for.
@@ -38,6 +42,8 @@ pub struct LocalPace {
 #[derive(Debug)]
 struct Known {
     upstream: Upstreams,
+    /// What Service Quotas says; whoever gives it here also takes it back.
+    granted: HashMap<Place, Granted>,
     lanes: HashMap<Lane, Arc<LaneState>>,
     sweep_at: usize,
 }
@@ -48,7 +54,12 @@ impl LocalPace {
     /// With nothing sent yet.
     #[must_use]
     pub fn new(upstream: impl Into<Upstreams>, waiting: Waiting) -> Self {
-        let known = Known { upstream: upstream.into(), lanes: HashMap::new(), sweep_at: FIRST_SWEEP };
+        let known = Known {
+            upstream: upstream.into(),
+            granted: HashMap::new(),
+            lanes: HashMap::new(),
+            sweep_at: FIRST_SWEEP,
+        };
         Self { waiting, shared: None, known: Mutex::new(known) }
     }
 
@@ -63,7 +74,23 @@ impl LocalPace {
         let mut known = locked(&self.known);
         known.upstream = upstream.into();
         for (lane, state) in &known.lanes {
-            state.set_quota(known.upstream.of(lane));
+            state.set_quota(known.quota(lane).0);
+        }
+    }
+
+    /// Takes over what Service Quotas says of a place, or forgets it. Calls that wait stay where they
+    /// are.
+    pub fn set_granted(&self, place: &Place, granted: Option<Granted>) {
+        let mut known = locked(&self.known);
+        match granted {
+            Some(granted) => drop(known.granted.insert(place.clone(), granted)),
+            None => drop(known.granted.remove(place)),
+        }
+        for operation in Operation::ALL {
+            let lane = Lane { place: place.clone(), operation };
+            if let Some(state) = known.lanes.get(&lane) {
+                state.set_quota(known.quota(&lane).0);
+            }
         }
     }
 
@@ -76,8 +103,11 @@ impl LocalPace {
     /// Every lane that is remembered, by account, Region and operation.
     #[must_use]
     pub fn view(&self) -> Vec<LaneView> {
-        let lanes: Vec<_> = locked(&self.known).lanes.values().map(Arc::clone).collect();
-        let mut views: Vec<_> = lanes.iter().map(|lane| lane.view()).collect();
+        let lanes: Vec<_> = {
+            let known = locked(&self.known);
+            known.lanes.iter().map(|(lane, state)| (known.quota(lane).1, Arc::clone(state))).collect()
+        };
+        let mut views: Vec<_> = lanes.iter().map(|(from, lane)| lane.view(*from)).collect();
         views.sort_unstable_by(|one, other| {
             let key = |view: &LaneView| (view.account.clone(), view.region.clone(), view.operation.clone());
             key(one).cmp(&key(other))
@@ -105,7 +135,7 @@ impl LocalPace {
         if known.lanes.len() >= known.sweep_at {
             known.forget_idle(now);
         }
-        let per_second = known.upstream.of(lane);
+        let per_second = known.quota(lane).0;
         let state =
             Arc::new(LaneState::new(lane.clone(), per_second, self.waiting, self.shared.clone(), now));
         known.lanes.insert(lane.clone(), Arc::clone(&state));
@@ -127,6 +157,11 @@ impl Pace for LocalPace {
 // === impl Known ===
 
 impl Known {
+    /// Calls a second of this lane, and where that is known from.
+    fn quota(&self, lane: &Lane) -> (NonZeroU32, QuotaFrom) {
+        self.upstream.of(lane, self.granted.get(&lane.place))
+    }
+
     /// Runs again only once as many more have come, so that its cost is spread over them.
     fn forget_idle(&mut self, now: Instant) {
         self.lanes.retain(|_, lane| Arc::strong_count(lane) > 1 || !lane.is_idle(now));

@@ -36,8 +36,11 @@ pub struct LaneView {
     pub region: String,
     /// The operation.
     pub operation: String,
-    /// Calls a second that are configured.
+    /// Calls a second that AWS is taken to grant.
     pub quota: f64,
+    /// Where that is known from: `configured`, `service quotas` or `default`.
+    #[serde(default)]
+    pub quota_from: String,
     /// Calls a second that AWS is believed to take from this process.
     pub believed: f64,
     /// Calls that wait for a turn.

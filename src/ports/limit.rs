@@ -84,6 +84,10 @@ pub enum Operation {
     DisassociateKmsKey,
     /// `DescribeLogGroups`: 10 a second.
     DescribeLogGroups,
+    /// `StartQuery`: 10 a second.
+    StartQuery,
+    /// `GetQueryResults`: 10 a second.
+    GetQueryResults,
 }
 
 /// A call that may go on.
@@ -157,6 +161,15 @@ pub struct NoTurn {
 // === impl Operation ===
 
 impl Operation {
+    /// Every one.
+    pub const ALL: [Self; 5] = [
+        Self::AssociateKmsKey,
+        Self::DisassociateKmsKey,
+        Self::DescribeLogGroups,
+        Self::StartQuery,
+        Self::GetQueryResults,
+    ];
+
     /// AWS's name for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -164,6 +177,8 @@ impl Operation {
             Self::AssociateKmsKey => "AssociateKmsKey",
             Self::DisassociateKmsKey => "DisassociateKmsKey",
             Self::DescribeLogGroups => "DescribeLogGroups",
+            Self::StartQuery => "StartQuery",
+            Self::GetQueryResults => "GetQueryResults",
         }
     }
 }

@@ -5,7 +5,9 @@ use super::{
     clock::Clock,
     fault::Fault,
     quota::Rate,
-    seed::{AccountSeed, Hub, KeySeed, LogGroupSeed, PolicyText, QuotaSeed, RoleSeed, Seed, SeedFaults},
+    seed::{
+        AccountSeed, Hub, KeySeed, LogGroupSeed, PolicyText, QueryPlan, QuotaSeed, RoleSeed, Seed, SeedFaults,
+    },
 };
 
 /// Describes an embedded AWS.
@@ -93,6 +95,13 @@ impl AccountSeed {
     #[must_use]
     pub fn region(mut self, region: &str) -> Self {
         self.regions.push(region.to_owned());
+        self
+    }
+
+    /// Queries that so many looks find running before they come to this end.
+    #[must_use]
+    pub fn queries(mut self, running: u32, end: &str) -> Self {
+        self.queries = Some(QueryPlan { running, end: end.to_owned() });
         self
     }
 

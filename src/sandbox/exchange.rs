@@ -21,7 +21,7 @@ use super::{
     journal::{self, Entry, Outcome},
     kms, logs,
     refusal::Refusal,
-    signature, sts, tagging, validate,
+    servicequotas, signature, sts, tagging, validate,
     wire::{self, Answer, Body, Call, Service},
     world::{Account, Region, Role},
 };
@@ -137,6 +137,7 @@ fn execute(inner: &Inner, call: &Call, caller: Caller, twist: &Twist) -> Result<
         Service::Sts => sts::execute(&context),
         Service::Iam => iam::execute(&context),
         Service::Tagging => tagging::execute(&context),
+        Service::ServiceQuotas => servicequotas::execute(&context),
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) use self::armed::{Faults, Plan, Sight, Twist};
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Only calls of this service: `logs`, `kms` or `sts`.
+    /// Only calls of this service: `logs`, `kms`, `sts`, `iam` or `servicequotas`.
     pub service: Option<String>,
     /// Only this operation, such as `AssociateKmsKey`.
     pub operation: Option<String>,

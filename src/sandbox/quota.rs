@@ -23,6 +23,31 @@ const PUBLISHED: [(Service, &str, f64); 11] = [
     (Service::Tagging, "GetResources", 15.0),
 ];
 
+/// One quota of `CloudWatch` Logs as Service Quotas lists it. AWS publishes the codes of those alone that
+/// can be raised; the others here are made up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listed {
+    pub(crate) operation: &'static str,
+    pub(crate) code: &'static str,
+    /// AWS's default.
+    pub(crate) per_second: f64,
+    pub(crate) adjustable: bool,
+}
+
+/// The quotas that are listed, in the order of their names. `DisassociateKmsKey` has none there.
+pub(crate) const LISTED: [Listed; 6] = [
+    listed("AssociateKmsKey", "L-00000001", 5.0, false),
+    listed("CreateLogStream", "L-76507CEF", 50.0, true),
+    listed("DescribeLogGroups", "L-4284EEDE", 10.0, true),
+    listed("GetQueryResults", "L-00000002", 10.0, false),
+    listed("PutLogEvents", "L-7E1FAE88", 5000.0, true),
+    listed("StartQuery", "L-00000003", 10.0, false),
+];
+
+const fn listed(operation: &'static str, code: &'static str, per_second: f64, adjustable: bool) -> Listed {
+    Listed { operation, code, per_second, adjustable }
+}
+
 /// One operation's rate.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
@@ -62,6 +87,11 @@ impl Quotas {
     #[must_use]
     pub fn off() -> Self {
         Self(BTreeMap::new())
+    }
+
+    /// Calls a second of this operation, where it has a quota.
+    pub(crate) fn per_second(&self, operation: &str) -> Option<f64> {
+        self.0.get(operation).map(|rate| rate.per_second)
     }
 
     /// The same, with another rate for one operation.

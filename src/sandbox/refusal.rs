@@ -77,6 +77,7 @@ impl Refusal {
                 "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.",
             ),
             Service::Sts | Service::Iam => Self::new("Throttling", "Rate exceeded"),
+            Service::ServiceQuotas => Self::new("TooManyRequestsException", "Rate exceeded"),
         }
     }
 
@@ -100,6 +101,7 @@ impl Refusal {
         let code = match service {
             Service::Logs | Service::Tagging => "InvalidParameterException",
             Service::Kms => "ValidationException",
+            Service::ServiceQuotas => "IllegalArgumentException",
             Service::Sts | Service::Iam => "ValidationError",
         };
         Self::new(

@@ -76,12 +76,24 @@ pub struct AccountSeed {
     pub quotas: Option<QuotaSeed>,
     /// Region to the id or ARN of the key of its query results.
     pub query_results: BTreeMap<String, String>,
+    /// How its queries run; absent, as before.
+    pub queries: Option<QueryPlan>,
     /// Roles.
     pub roles: Vec<RoleSeed>,
     /// Keys.
     pub keys: Vec<KeySeed>,
     /// Log groups.
     pub log_groups: Vec<LogGroupSeed>,
+}
+
+/// How queries run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueryPlan {
+    /// How many looks find a query running before one finds its end.
+    pub running: u32,
+    /// `Complete`, `Failed`, `Cancelled` or `Timeout`.
+    pub end: String,
 }
 
 /// One role.
@@ -204,6 +216,14 @@ impl AccountSeed {
         let keys = self.keys.iter().map(|key| &key.region);
         let groups = self.log_groups.iter().map(|group| &group.region);
         named.chain(keys).chain(groups).map(String::as_str)
+    }
+}
+
+// === impl QueryPlan ===
+
+impl Default for QueryPlan {
+    fn default() -> Self {
+        Self { running: 0, end: "Complete".to_owned() }
     }
 }
 

@@ -1,5 +1,5 @@
 //! What stands on the wire: one signed request in, one answer out, in AWS JSON 1.1 for
-//! `CloudWatch` Logs, KMS and tags and in the query protocol with XML for STS and IAM.
+//! `CloudWatch` Logs, KMS, Service Quotas and tags and in the query protocol with XML for STS and IAM.
 
 mod answer;
 mod scope;
@@ -30,6 +30,8 @@ pub enum Service {
     Iam,
     /// Resource Groups Tagging API.
     Tagging,
+    /// Service Quotas.
+    ServiceQuotas,
 }
 
 /// One request, read but not yet authenticated.
@@ -51,7 +53,7 @@ impl Service {
     /// Whether it speaks AWS JSON 1.1.
     pub(crate) fn is_json(self) -> bool {
         match self {
-            Self::Logs | Self::Kms | Self::Tagging => true,
+            Self::Logs | Self::Kms | Self::ServiceQuotas | Self::Tagging => true,
             Self::Sts | Self::Iam => false,
         }
     }
@@ -65,6 +67,7 @@ impl Service {
             Self::Sts => "sts",
             Self::Iam => "iam",
             Self::Tagging => "tagging",
+            Self::ServiceQuotas => "servicequotas",
         }
     }
 
@@ -77,7 +80,7 @@ impl Service {
     pub(crate) fn version(self) -> &'static str {
         match self {
             Self::Iam => "2010-05-08",
-            Self::Logs | Self::Kms | Self::Sts | Self::Tagging => "2011-06-15",
+            Self::Logs | Self::Kms | Self::Sts | Self::ServiceQuotas | Self::Tagging => "2011-06-15",
         }
     }
 
@@ -86,6 +89,7 @@ impl Service {
             "Logs_20140328" => Some(Self::Logs),
             "TrentService" => Some(Self::Kms),
             "ResourceGroupsTaggingAPI_20170126" => Some(Self::Tagging),
+            "ServiceQuotasV20190624" => Some(Self::ServiceQuotas),
             _ => None,
         }
     }

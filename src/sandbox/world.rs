@@ -22,7 +22,7 @@ use super::{
     partition,
     policy::Policy,
     quota::{Buckets, Quotas},
-    seed::Hub,
+    seed::{Hub, QueryPlan},
     validate,
 };
 
@@ -51,6 +51,7 @@ pub(crate) struct Account {
     /// Where IAM is.
     home: Arc<Region>,
     quotas: ArcSwap<Quotas>,
+    queries: ArcSwap<QueryPlan>,
     every_region: AtomicBool,
     roles: Mutex<HashMap<String, Arc<Role>>>,
     regions: Mutex<HashMap<String, Arc<Region>>>,
@@ -133,6 +134,7 @@ impl Account {
             home: Arc::new(Region::new(partition::home(partition), &id)),
             id,
             quotas: ArcSwap::new(quotas),
+            queries: ArcSwap::default(),
             every_region: AtomicBool::new(false),
             roles: Mutex::default(),
             regions: Mutex::default(),
@@ -145,6 +147,15 @@ impl Account {
 
     pub(crate) fn set_quotas(&self, quotas: Quotas) {
         self.quotas.store(Arc::new(quotas));
+    }
+
+    /// How queries run.
+    pub(crate) fn queries(&self) -> arc_swap::Guard<Arc<QueryPlan>> {
+        self.queries.load()
+    }
+
+    pub(crate) fn set_queries(&self, plan: QueryPlan) {
+        self.queries.store(Arc::new(plan));
     }
 
     pub(crate) fn role(&self, name: &str) -> Option<Arc<Role>> {

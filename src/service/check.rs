@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Error, KeyBroker, diagnose, locate, require, role::RoleLook, trail::Trail};
+use super::{Error, KeyBroker, diagnose, locate, require, role::RoleLook, trail::Trail, verify::ResultsKey};
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
         ask::AskCheck,
-        association::{AssociateKmsKey, CheckKeyAssociation, Resource, Target},
+        association::{AssociateKmsKey, CheckKeyAssociation, Resource, Source, Target},
         authorization::{Access, Authorized, Question},
         aws::Region,
         call::Call,
@@ -106,9 +106,7 @@ impl KeyBroker {
         checks.extend(match &resource.target {
             Target::LogGroup(_) => diagnosis::log_group(resource, &group),
             Target::QueryResults => {
-                vec![diagnosis::recorded(
-                    self.known(std::slice::from_ref(resource)).await.pop().map(|known| known.key),
-                )]
+                vec![self.look_at_query_results(call, who, access, resource, trail).await]
             }
         });
         checks.extend(diagnosis::key_exists(requested, resource, &key));
@@ -143,6 +141,24 @@ impl KeyBroker {
             checks.extend(role.may_associate(&arn, &policy, trail).await);
         }
         Diagnosis { checks, key: Some(arn) }
+    }
+
+    /// The key of query results, as a query shows it or as our own record has it.
+    async fn look_at_query_results(
+        &self,
+        call: &Call,
+        who: &Principal,
+        access: &Access,
+        resource: &Resource,
+        trail: &mut Trail,
+    ) -> Check {
+        match self.results_key(call, who, access, resource, trail).await {
+            Ok(ResultsKey { known: Some(known), source: Source::Live }) => {
+                diagnosis::query_results(known.key.as_ref())
+            }
+            Ok(ResultsKey { known, .. }) => diagnosis::recorded(known.map(|known| known.key)),
+            Err(error) => Check::not_checked(Name::CurrentAssociation, error.to_string()),
+        }
     }
 
     /// The log group, or the words of STS where the role cannot be assumed.

@@ -1,10 +1,13 @@
-//! Tells what is in force: read from AWS for a log group, from our own record for query results.
+//! Tells what is in force: read from AWS for a log group; for query results from our own record, or as
+//! a query shows it.
 
 use std::{collections::HashMap, time::Instant};
 
 use futures_util::{StreamExt as _, stream};
 
-use super::{Error, KeyBroker, change::feedback, history::sighting, locate, require, trail::Trail};
+use super::{
+    Error, KeyBroker, change::feedback, history::sighting, locate, require, trail::Trail, verify::ResultsKey,
+};
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
@@ -66,7 +69,10 @@ impl KeyBroker {
         let permit = self.permit(call, who, &tenant, command, trail)?;
         let (access, resource) = (permit.access(), &permit.command().resource);
         let association = match &resource.target {
-            Target::QueryResults => self.recorded(resource).await?,
+            Target::QueryResults => {
+                let key = self.results_key(call, who, access, resource, trail).await;
+                of_query_results(resource, key.map_err(Error::RecordUnavailable)?, self.ports.clock.now())
+            }
             Target::LogGroup(name) => {
                 let group = self.find_log_group(access, name, call.deadline, trail).await?;
                 let known = self.known(std::slice::from_ref(resource)).await.pop();
@@ -104,34 +110,6 @@ impl KeyBroker {
                 Err(error) => Err(ended(error, deadline)),
             };
         }
-    }
-
-    /// What our own record says of query results, which AWS cannot be asked about.
-    async fn recorded(&self, resource: &Resource) -> Result<KeyAssociation, Error> {
-        let known = self.ports.history.known(std::slice::from_ref(resource)).await;
-        let known = known.map_err(Error::RecordUnavailable)?.into_iter().next();
-        let now = self.ports.clock.now();
-        let state = match &known {
-            None => State::Unknown,
-            Some(known) => state(known.key.as_ref(), known.accepted, now),
-        };
-        let former = known.as_ref().map(|known| known.former_keys(now)).unwrap_or_default();
-        let (key, previous_key, accepted) =
-            known.map_or((None, None, None), |known| (known.key, known.previous_key, known.accepted));
-        Ok(KeyAssociation {
-            resource: resource.clone(),
-            key,
-            requested_key: None,
-            previous_key,
-            state,
-            accepted,
-            health: KeyHealth::NotChecked,
-            key_deletion: None,
-            class: None,
-            retention: None,
-            former,
-            source: Source::Recorded,
-        })
     }
 
     /// The association with the health of its key and of its former keys, where the role may look.
@@ -190,6 +168,32 @@ impl KeyBroker {
             // That the key cannot be looked at takes nothing from the answer.
             Err(_) => (KeyHealth::NotChecked, None),
         }
+    }
+}
+
+/// The association of query results, as far as it is known.
+fn of_query_results(resource: &Resource, key: ResultsKey, now: Timestamp) -> KeyAssociation {
+    let ResultsKey { known, source } = key;
+    let state = match &known {
+        None => State::Unknown,
+        Some(known) => state(known.key.as_ref(), known.accepted, now),
+    };
+    let former = known.as_ref().map(|known| known.former_keys(now)).unwrap_or_default();
+    let (key, previous_key, accepted) =
+        known.map_or((None, None, None), |known| (known.key, known.previous_key, known.accepted));
+    KeyAssociation {
+        resource: resource.clone(),
+        key,
+        requested_key: None,
+        previous_key,
+        state,
+        accepted,
+        health: KeyHealth::NotChecked,
+        key_deletion: None,
+        class: None,
+        retention: None,
+        former,
+        source,
     }
 }
 

@@ -3,10 +3,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::{KeyBroker, change::feedback, history::sighting, replay::told};
+use super::{
+    KeyBroker,
+    change::feedback,
+    history::sighting,
+    replay::told,
+    trail::Trail,
+    verify::{Verified, Why},
+};
 use crate::{
     domain::{
-        association::{GetKeyAssociation, LogGroupName, RecordedAssociation, Resource, Target},
+        arn::KmsKeyArn,
+        association::{GetKeyAssociation, LogGroupName, RecordedAssociation, Resource, SETTLING, Target},
         audit::{Act, Actor, End, Entry, Event, EventId, Kind, Settlement},
         authorization::Authorized,
         call::{Action, Call, RequestId},
@@ -28,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 enum Found {
     /// This is so.
     Settled(Settlement),
+    /// A query does not show it, and AWS may take that long to use another key.
+    NotYet,
     /// AWS does not say now; to be asked again.
     NotNow,
 }
@@ -63,26 +73,28 @@ impl KeyBroker {
         for change in open {
             let intent = change.intent;
             let deadline = tokio::time::Instant::now().into_std() + PATIENCE;
-            if matches!(self.settle_one(change, deadline).await, Settled::NotNow) {
+            let settled = match self.look_back(&change.event, deadline).await {
+                Found::Settled(settlement) => self.record_settled(change, settlement).await,
+                Found::NotYet | Found::NotNow => Settled::NotNow,
+            };
+            if matches!(settled, Settled::NotNow) {
                 tracing::warn!(audit.intent = %intent, "how a change ended is not known yet; trying again");
             }
         }
     }
 
-    /// Settles one change, where AWS says by then what became of it.
+    /// Settles one change, where AWS says by then what became of it, for someone who would make it again:
+    /// that does no harm, so that nothing is waited for which only time can show.
     pub(super) async fn settle_one(&self, change: OpenChange, deadline: Instant) -> Settled {
         match self.look_back(&change.event, deadline).await {
             Found::Settled(settlement) => self.record_settled(change, settlement).await,
+            Found::NotYet => self.record_settled(change, Settlement::CannotTell).await,
             Found::NotNow => Settled::NotNow,
         }
     }
 
     async fn look_back(&self, intent: &Event, deadline: Instant) -> Found {
         let (Some(resource), Some(tenant)) = (&intent.resource, &intent.actor.tenant) else {
-            return Found::Settled(Settlement::CannotTell);
-        };
-        // AWS has no call that tells the key of query results.
-        let Target::LogGroup(name) = &resource.target else {
             return Found::Settled(Settlement::CannotTell);
         };
         let Some(tenant) = self.ports.tenants.find(tenant) else {
@@ -93,7 +105,10 @@ impl KeyBroker {
         let decided =
             Authorized::decide(|question| self.ports.policy.decide(question), &call, &who, &tenant, command);
         match decided {
-            Ok(permit) => self.compare(&permit, name, intent, &call).await,
+            Ok(permit) => match &resource.target {
+                Target::LogGroup(name) => self.compare(&permit, name, intent, &call).await,
+                Target::QueryResults => self.compare_results(&permit, intent, &call, &who).await,
+            },
             Err(_no_longer) => Found::Settled(Settlement::CannotTell),
         }
     }
@@ -116,14 +131,35 @@ impl KeyBroker {
         if let Ok(Some(group)) = &found {
             self.saw([sighting(access.place(), group, at)]);
         }
-        let sets = intent.act == Act::Rpc(Action::AssociateKmsKey);
-        let wanted = intent.keys.resolved.as_ref().filter(|_| sets);
         match found {
-            Ok(Some(group)) if group.key.as_ref() == wanted => Found::Settled(Settlement::InForce),
+            Ok(Some(group)) if group.key.as_ref() == wanted(intent) => Found::Settled(Settlement::InForce),
             Ok(Some(_)) => Found::Settled(Settlement::NotInForce),
             Ok(None) => Found::Settled(Settlement::CannotTell),
             Err(_) => Found::NotNow,
         }
+    }
+
+    /// The same for query results, as far as a query tells.
+    async fn compare_results(
+        &self,
+        permit: &Authorized<GetKeyAssociation>,
+        intent: &Event,
+        call: &Call,
+        who: &Principal,
+    ) -> Found {
+        let mut trail = Trail::new(&self.ports, call, who);
+        let sighting = match self.verified(call, who, permit.access(), &mut trail).await {
+            Verified::Shown(sighting) => sighting,
+            Verified::Unknown(Why { later: true, .. }) => return Found::NotNow,
+            // AWS has no call that tells the key of query results.
+            Verified::Off | Verified::Unknown(_) => return Found::Settled(Settlement::CannotTell),
+        };
+        let in_force = sighting.key.as_ref() == wanted(intent);
+        if !in_force && sighting.seen < intent.time.plus(SETTLING) {
+            return Found::NotYet;
+        }
+        self.saw([sighting]);
+        Found::Settled(if in_force { Settlement::InForce } else { Settlement::NotInForce })
     }
 
     async fn record_settled(&self, change: OpenChange, settlement: Settlement) -> Settled {
@@ -171,6 +207,12 @@ fn in_force(resource: &Resource, intent: &Event) -> RecordedAssociation {
         previous_key: intent.keys.previous.clone(),
         accepted: intent.time,
     }
+}
+
+/// The key that the change was to set; none where it was to take it away.
+fn wanted(intent: &Event) -> Option<&KmsKeyArn> {
+    let sets = intent.act == Act::Rpc(Action::AssociateKmsKey);
+    intent.keys.resolved.as_ref().filter(|_| sets)
 }
 
 /// A call of the service's own.

@@ -15,10 +15,11 @@ use crate::{
         LogGroup, UpstreamError,
         aws::{AwsAnswer, Refusal},
         limit::Feedback,
+        quotas::NotAsked,
     },
     testing::{
-        FakeAudit, FakeAws, FakeClock, FakePace, FakePolicy, FakeQuota, FakeTenants, KEY, OTHER_KEY, call,
-        principal, tenant,
+        FakeAudit, FakeAws, FakeClock, FakePace, FakePolicy, FakeQueries, FakeQuota, FakeTenants, KEY,
+        OTHER_KEY, call, principal, tenant,
     },
 };
 
@@ -28,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 struct World {
     broker: KeyBroker,
     aws: Arc<FakeAws>,
+    queries: Arc<FakeQueries>,
     audit: Arc<FakeAudit>,
     pace: Arc<FakePace>,
     clock: Arc<FakeClock>,
@@ -39,17 +41,23 @@ fn world() -> World {
 }
 
 fn world_with(policy: FakePolicy, pace: FakePace, groups: Vec<LogGroup>) -> World {
+    world_of(tenant("acme"), policy, pace, groups)
+}
+
+fn world_of(tenant: Tenant, policy: FakePolicy, pace: FakePace, groups: Vec<LogGroup>) -> World {
     let (aws, audit, pace) =
         (Arc::new(FakeAws::with(groups)), Arc::new(FakeAudit::default()), Arc::new(pace));
-    let clock = Arc::new(FakeClock::default());
+    let (clock, queries) = (Arc::new(FakeClock::default()), Arc::new(FakeQueries::default()));
     let tasks = TaskTracker::new();
     let broker = KeyBroker::new(Ports {
-        tenants: Arc::new(FakeTenants(vec![Arc::new(tenant("acme"))])),
+        tenants: Arc::new(FakeTenants(vec![Arc::new(tenant)])),
         policy: Arc::new(policy),
         associations: aws.clone(),
         log_groups: aws.clone(),
         keys: aws.clone(),
+        queries: queries.clone(),
         roles: aws.clone(),
+        quotas: Arc::new(NotAsked),
         pace: pace.clone(),
         quota: Arc::new(FakeQuota),
         audit: audit.clone(),
@@ -60,7 +68,7 @@ fn world_with(policy: FakePolicy, pace: FakePace, groups: Vec<LogGroup>) -> Worl
         clock: clock.clone(),
         tasks: tasks.clone(),
     });
-    World { broker, aws, audit, pace, clock, tasks }
+    World { broker, aws, queries, audit, pace, clock, tasks }
 }
 
 fn groups(names: &[&str]) -> Vec<LogGroup> {
@@ -338,3 +346,4 @@ mod logging;
 mod repeating;
 mod settling;
 mod usage;
+mod verifying;

@@ -66,6 +66,11 @@ impl Trail {
         self.event.via = Via { aws_request_ids: ids, ..via };
     }
 
+    /// What else is to be kept of it.
+    pub(super) fn detail(&mut self, said: &str) {
+        self.event.detail = Some(said.into());
+    }
+
     /// Whether a role was assumed.
     pub(super) fn assumed(&self) -> bool {
         self.event.via.session_name.is_some()
@@ -91,6 +96,7 @@ impl Trail {
         };
         let detail =
             answer.map(|answer| answer.message.clone()).or_else(|| failure.map(|error| chain(error).into()));
+        let detail = detail.or_else(|| self.event.detail.clone());
         Event { kind, time: ports.clock.now(), end: Some(end), detail, ..self.event.clone() }
     }
 

@@ -44,6 +44,7 @@ pub fn tenant(id: &str) -> Tenant {
             log_groups: vec!["/app/*".parse().unwrap()],
             kms_keys: vec![format!("arn:aws:kms:*:{ACCOUNT}:key/*").parse().unwrap()],
             query_results: true,
+            verify_query_results: false,
         })],
     }
 }

@@ -74,6 +74,7 @@ regions = {regions}
 log_groups = ["/{id}/*"]
 kms_keys = ["arn:aws:kms:*:{account}:key/*"]
 query_results = true
+{more}
 """
 
 # Account, Regions, calls a second, burst.
@@ -88,8 +89,10 @@ TENANTS = {
 class Service:
     """Everything that was started, and what a client needs to know of it."""
 
-    def __init__(self, binary, aws=None):
-        """`aws` is the address of another stand-in for AWS; without it, ours is started too."""
+    def __init__(self, binary, aws=None, more=""):
+        """`aws` is the address of another stand-in for AWS; without it, ours is started too. `more` is what
+        each tenant's account is granted beside the usual."""
+        self.more = more
         self.binary = binary
         self.own_aws = aws is None
         self.processes = []
@@ -137,6 +140,7 @@ class Service:
                 issuer=ISSUER,
                 account=account,
                 external_id=f"external-{name}",
+                more=self.more,
                 regions=json.dumps(regions),
                 per_second=per_second,
                 burst=burst,

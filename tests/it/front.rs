@@ -9,6 +9,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use logkey::{
     limit::{Costs, LocalQuota},
+    ports::quotas::NotAsked,
     proto::{
         AssociateKmsKeyRequest, GetCallerRequest, associate_kms_key_request::Target,
         key_association_service_client::KeyAssociationServiceClient,
@@ -20,8 +21,8 @@ use logkey::{
     },
     service::{self, AuditPorts, AuditReads, KeyBroker, StreamLimits},
     testing::{
-        FakeAudit, FakeAuthn, FakeAws, FakeClock, FakeLog, FakePace, FakePolicy, FakeTenants, KEY, principal,
-        tenant,
+        FakeAudit, FakeAuthn, FakeAws, FakeClock, FakeLog, FakePace, FakePolicy, FakeQueries, FakeTenants,
+        KEY, principal, tenant,
     },
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -105,7 +106,9 @@ async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)
         associations: aws.clone(),
         log_groups: aws.clone(),
         keys: aws.clone(),
+        queries: Arc::new(FakeQueries::default()),
         roles: aws.clone(),
+        quotas: Arc::new(NotAsked),
         pace: Arc::new(FakePace::default()),
         quota: quota.clone(),
         audit: audit.clone(),

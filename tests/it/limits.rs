@@ -1,6 +1,7 @@
 //! Limits as a caller meets them, with AWS's own quota behind.
 
 mod replicas;
+mod service_quotas;
 
 use std::{sync::Arc, time::Instant};
 

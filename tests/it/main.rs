@@ -21,6 +21,7 @@ mod limits;
 mod main_job;
 mod policies;
 mod process;
+mod query_results;
 mod reload;
 mod repeating;
 

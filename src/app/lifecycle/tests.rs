@@ -10,11 +10,11 @@ use crate::{
         audit::{Kind, Settlement},
         call::Action,
     },
-    ports::{LogGroup, UpstreamError},
+    ports::{LogGroup, UpstreamError, quotas::NotAsked},
     service::Ports,
     testing::{
-        FakeAudit, FakeAws, FakeClock, FakePace, FakePolicy, FakeQuota, FakeTenants, KEY, call, principal,
-        tenant,
+        FakeAudit, FakeAws, FakeClock, FakePace, FakePolicy, FakeQueries, FakeQuota, FakeTenants, KEY, call,
+        principal, tenant,
     },
 };
 
@@ -27,7 +27,9 @@ fn broker(aws: &Arc<FakeAws>, audit: &Arc<FakeAudit>, clock: &Arc<FakeClock>) ->
         associations: aws.clone(),
         log_groups: aws.clone(),
         keys: aws.clone(),
+        queries: Arc::new(FakeQueries::default()),
         roles: aws.clone(),
+        quotas: Arc::new(NotAsked),
         pace: Arc::new(FakePace::default()),
         quota: Arc::new(FakeQuota),
         audit: audit.clone(),

@@ -63,6 +63,7 @@ fn grant() -> AccountGrant {
         log_groups: vec!["/payments/*".parse().unwrap()],
         kms_keys: vec!["*".parse().unwrap()],
         query_results: false,
+        verify_query_results: false,
     }
 }
 

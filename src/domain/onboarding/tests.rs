@@ -15,6 +15,7 @@ fn grant() -> AccountGrant {
         log_groups: vec!["/payments/*".parse().unwrap()],
         kms_keys: vec!["arn:aws:kms:*:111122223333:key/*".parse().unwrap()],
         query_results: true,
+        verify_query_results: false,
     }
 }
 
@@ -53,6 +54,27 @@ fn without_query_results_nothing_is_said_of_them() {
     let onboarding = Onboarding::of(&narrow, HUB);
     assert_eq!(onboarding.key_policy_for_query_results, Vec::<Value>::new());
     assert!(!onboarding.role_policy.to_string().contains("SetKeyOfQueryResults"));
+}
+
+#[test]
+fn queries_are_run_only_to_verify_query_results_and_only_in_granted_log_groups() {
+    let verifies = AccountGrant { verify_query_results: true, ..grant() };
+    let policy = Onboarding::of(&verifies, HUB).role_policy;
+    let statements = policy["Statement"].as_array().unwrap();
+    let run = statements.iter().find(|statement| statement["Sid"] == RUN_QUERY).unwrap();
+    assert_eq!(run["Action"], "logs:StartQuery");
+    assert_eq!(
+        run["Resource"],
+        json!([
+            "arn:aws:logs:eu-west-1:111122223333:log-group:/payments/*",
+            "arn:aws:logs:us-east-1:111122223333:log-group:/payments/*"
+        ])
+    );
+    assert!(policy.to_string().contains("logs:GetQueryResults"));
+    for silent in [grant(), AccountGrant { query_results: false, ..verifies }] {
+        let text = Onboarding::of(&silent, HUB).role_policy.to_string();
+        assert!(!text.contains("StartQuery") && !text.contains("GetQueryResults"), "{text}");
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     domain::tenant::TenantId,
     limit::{
-        Waiting, locked,
+        QuotaFrom, Waiting, locked,
         redis::{Link, Slot},
         view::LaneView,
     },
@@ -116,13 +116,14 @@ impl LaneState {
     }
 
     /// Where it stands.
-    pub(super) fn view(&self) -> LaneView {
+    pub(super) fn view(&self, quota_from: QuotaFrom) -> LaneView {
         let state = locked(&self.state);
         LaneView {
             account: self.lane.place.account.to_string(),
             region: self.lane.place.region.to_string(),
             operation: self.lane.operation.as_str().to_owned(),
             quota: state.rhythm.quota(),
+            quota_from: quota_from.as_str().to_owned(),
             believed: state.rhythm.believed(),
             waiting: state.queue.len(),
             under_way: state.under_way,

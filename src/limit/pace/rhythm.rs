@@ -54,7 +54,7 @@ impl Rhythm {
         }
     }
 
-    /// Takes over a quota that was configured anew.
+    /// Takes over another quota.
     pub(super) fn set_quota(&mut self, per_second: NonZeroU32) {
         self.quota = f64::from(per_second.get());
     }
@@ -79,7 +79,7 @@ impl Rhythm {
         Duration::from_secs_f64(1.0 / self.believed())
     }
 
-    /// Calls a second that are configured.
+    /// Calls a second that AWS is taken to grant.
     pub(super) fn quota(&self) -> f64 {
         self.quota
     }

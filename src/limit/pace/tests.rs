@@ -186,7 +186,7 @@ async fn a_quota_that_is_raised_holds_for_those_who_wait() {
     let all = going(&pace, "a", 101, 60);
     tokio::task::yield_now().await;
     let fifty = std::num::NonZeroU32::new(50).unwrap();
-    pace.set_upstream(Upstream { associate_per_second: fifty, ..Upstream::default() });
+    pace.set_upstream(Upstream { associate_per_second: Some(fifty), ..Upstream::default() });
     let went = all.join_all().await.into_iter().map(Result::unwrap).max().unwrap();
     assert!((2_000..=2_400).contains(&went), "{went}");
 }
@@ -194,7 +194,7 @@ async fn a_quota_that_is_raised_holds_for_those_who_wait() {
 #[tokio::test(start_paused = true)]
 async fn an_account_can_have_a_quota_of_its_own() {
     let fifty = std::num::NonZeroU32::new(50).unwrap();
-    let raised = Upstream { associate_per_second: fifty, ..Upstream::default() };
+    let raised = Upstream { associate_per_second: Some(fifty), ..Upstream::default() };
     let accounts = [("111122223333".parse().unwrap(), raised)].into();
     let pace = LocalPace::new(crate::limit::Upstreams { accounts, ..Default::default() }, Waiting::default());
     let went = going(&Arc::new(pace), "a", 101, 60).join_all().await;

@@ -146,7 +146,7 @@ async fn a_server_that_hangs_is_not_waited_for() {
 async fn replicas_keep_one_pace_and_each_has_its_turns() {
     let server = Server::start();
     let links = server.links(3, OnBackendError::Share).await;
-    let upstream = Upstream { associate_per_second: n(50), ..Upstream::default() };
+    let upstream = Upstream { associate_per_second: Some(n(50)), ..Upstream::default() };
     let (mut calls, start) = (JoinSet::new(), Instant::now());
     // As many steps by this machine's clock alone, as busy as it is.
     let steps = tokio::spawn(async move {

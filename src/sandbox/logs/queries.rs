@@ -1,21 +1,28 @@
-//! Logs Insights, as far as it tells which key its results are stored under: every query is
-//! complete at once and finds nothing.
+//! Logs Insights, as far as it tells which key its results are stored under: a query finds nothing, and
+//! comes to its end as the account's seed says.
 
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{may_on_group, name_of};
-use crate::sandbox::{access::Context, refusal::Refusal, wire::Answer, world::groups::Query};
+use super::{may_on_group, name_of, service};
+use crate::sandbox::{
+    access::Context,
+    refusal::Refusal,
+    wire::{Answer, Service},
+    world::groups::Query,
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Start {
+struct Asked {
     log_group_name: Option<String>,
     #[serde(default)]
     log_group_names: Vec<String>,
     #[serde(default)]
     log_group_identifiers: Vec<String>,
     query_string: String,
+    start_time: Option<i64>,
+    end_time: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -25,10 +32,19 @@ struct Results {
 }
 
 pub(super) fn start(context: &Context<'_>) -> Result<Answer, Refusal> {
-    let input: Start = context.call.input()?;
+    let input: Asked = context.call.input()?;
     if input.query_string.trim().is_empty() {
         let text = "The query is empty";
         return Err(Refusal::new("MalformedQueryException", text));
+    }
+    for (field, value) in [("startTime", input.start_time), ("endTime", input.end_time)] {
+        if value.is_none() {
+            return Err(Refusal::constraint(Service::Logs, field, "null", "Member must not be null"));
+        }
+    }
+    if input.start_time > input.end_time {
+        // AWS's own wording is not known.
+        return Err(Refusal::new("MalformedQueryException", "The start of the query is after its end"));
     }
     let identifiers =
         input.log_group_name.iter().chain(&input.log_group_names).chain(&input.log_group_identifiers);
@@ -41,27 +57,41 @@ pub(super) fn start(context: &Context<'_>) -> Result<Answer, Refusal> {
     if names.is_empty() {
         return Err(Refusal::invalid_parameter("No log group is named"));
     }
+    let keys: Vec<String> = {
+        let logs = context.region.logs();
+        let groups = names.iter().map(|name| logs.groups.get(*name).ok_or_else(Refusal::log_group_not_found));
+        groups
+            .filter_map(|group| group.map(|group| group.kms_key.clone()).transpose())
+            .collect::<Result<_, _>>()?
+    };
+    keys.iter().try_for_each(|key| may_decrypt(context, key))?;
+    let plan = context.account.queries();
     let mut logs = context.region.logs();
-    if names.iter().any(|name| !logs.groups.contains_key(*name)) {
-        return Err(Refusal::log_group_not_found());
-    }
     let id = uuid::Uuid::new_v4().to_string();
     let encryption_key = logs.query_results_key.clone();
-    logs.put_query(id.clone(), Query { encryption_key });
+    let query = Query { encryption_key, running: plan.running, end: plan.end.clone() };
+    logs.put_query(id.clone(), query);
     Ok(Answer::Json(json!({ "queryId": id })))
 }
 
 pub(super) fn results(context: &Context<'_>) -> Result<Answer, Refusal> {
     let input: Results = context.call.input()?;
     context.may("logs:GetQueryResults", &["*"], &[])?;
-    let logs = context.region.logs();
-    let Some(query) = logs.query(&input.query_id) else {
+    let looked = context.region.logs().query(&input.query_id).map(|query| {
+        let running = query.running > 0;
+        query.running = query.running.saturating_sub(1);
+        (running, query.clone())
+    });
+    let Some((running, query)) = looked else {
         let text = "The specified query does not exist.";
         return Err(Refusal::new("ResourceNotFoundException", text));
     };
+    if let Some(key) = &query.encryption_key {
+        may_decrypt(context, key)?;
+    }
     let mut answer = json!({
         "queryLanguage": "CWLI",
-        "status": "Complete",
+        "status": if running { "Running" } else { query.end.as_str() },
         "results": [],
         "statistics": { "recordsMatched": 0.0, "recordsScanned": 0.0, "bytesScanned": 0.0 },
     });
@@ -69,4 +99,18 @@ pub(super) fn results(context: &Context<'_>) -> Result<Answer, Refusal> {
         fields.insert("encryptionKey".to_owned(), key.as_str().into());
     }
     Ok(Answer::Json(answer))
+}
+
+/// Whether the caller may have what is under the key decrypted for it; who may not is refused here, though
+/// it is not known whether AWS refuses at this point or at the results.
+fn may_decrypt(context: &Context<'_>, arn: &str) -> Result<(), Refusal> {
+    let mut parts = arn.splitn(6, ':').skip(4);
+    let (account, id) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let id = id.strip_prefix("key/").unwrap_or_default();
+    let region = context.world.account(account).and_then(|account| account.region(&context.region.name));
+    let Some(key) = region.and_then(|region| region.keys().key(id)) else {
+        return Err(context.out_of_reach("kms:Decrypt", arn));
+    };
+    let service = service::principal(&context.region.name);
+    context.may_use(&key, "kms:Decrypt", &[("kms:ViaService", service.as_str())])
 }

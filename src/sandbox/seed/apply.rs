@@ -44,6 +44,9 @@ pub(in crate::sandbox) fn apply(world: &World, seed: &Seed) -> Result<(), SeedFa
         if let Some(quotas) = quotas {
             target.set_quotas(quotas);
         }
+        if let Some(plan) = &account.queries {
+            target.set_queries(plan.clone());
+        }
         fill(world, &target, account, &defaults.hub)?;
         add_admin(world, &target);
         if is_new {

@@ -21,6 +21,7 @@ const STATES: [&str; 8] = [
     "Updating",
 ];
 const USAGES: [&str; 4] = ["ENCRYPT_DECRYPT", "SIGN_VERIFY", "GENERATE_VERIFY_MAC", "KEY_AGREEMENT"];
+const QUERY_ENDS: [&str; 4] = ["Complete", "Failed", "Cancelled", "Timeout"];
 const MANAGERS: [&str; 2] = ["CUSTOMER", "AWS"];
 /// Groups that one row may stand for.
 const MAX_COUNT: u32 = 100_000;
@@ -84,6 +85,8 @@ impl Checker<'_> {
         for (region, key) in &account.query_results {
             self.key_exists(&format!("{place}, query_results"), key, account, region);
         }
+        let end = account.queries.as_ref().map(|plan| plan.end.as_str());
+        self.one_of(&format!("{place}, queries"), "end", end, &QUERY_ENDS);
         for role in &account.roles {
             self.role(&format!("{place}, role {}", role.name), role);
         }

@@ -68,13 +68,14 @@ impl Reader {
                 "account_id" => account.account_id = self.read(value, &place).unwrap_or_default(),
                 "regions" => account.regions = self.read(value, &place).unwrap_or_default(),
                 "quotas" => account.quotas = self.read(value, &place),
+                "queries" => account.queries = self.read(value, &place),
                 "query_results" => account.query_results = self.read(value, &place).unwrap_or_default(),
                 "roles" => account.roles = self.list(value, &place),
                 "keys" => account.keys = self.list(value, &place),
                 "log_groups" => account.log_groups = self.list(value, &place),
                 _ => self.fault(
                     &place,
-                    "unknown; expected account_id, regions, quotas, query_results, roles, keys or log_groups",
+                    "unknown; expected account_id, regions, quotas, queries, query_results, roles, keys or log_groups",
                 ),
             }
         }

@@ -49,11 +49,15 @@ pub(crate) struct Event {
     pub(crate) message: String,
 }
 
-/// One query that has run.
+/// One query.
 #[derive(Clone, Debug)]
 pub(crate) struct Query {
-    /// The query-results key that was in force when it ran.
+    /// The query-results key that was in force when it began.
     pub(crate) encryption_key: Option<String>,
+    /// How many more looks find it running.
+    pub(crate) running: u32,
+    /// How it ends.
+    pub(crate) end: String,
 }
 
 // === impl LogGroups ===
@@ -71,8 +75,8 @@ impl LogGroups {
     }
 
     /// The query with this id.
-    pub(crate) fn query(&self, id: &str) -> Option<&Query> {
-        self.queries.get(id)
+    pub(crate) fn query(&mut self, id: &str) -> Option<&mut Query> {
+        self.queries.get_mut(id)
     }
 }
 

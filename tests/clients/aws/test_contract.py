@@ -25,6 +25,7 @@ OPEN = json.dumps({"Statement": [{"Effect": "Allow", "Principal": "*", "Action":
 UNKNOWN_TO_MOTO = {
     "logs": ["AssociateKmsKey", "DisassociateKmsKey"],
     "iam": ["SimulatePrincipalPolicy"],
+    "quotas": ["ListServiceQuotas"],
 }
 
 # By step: in what the two differ. The words stand in docs/sandbox.md too.
@@ -225,7 +226,7 @@ def test_both_answer_alike_or_as_the_table_says(asked, name):
 
 def served():
     """The operations that docs/sandbox.md names, by service."""
-    rows = re.findall(r"^\| (STS|IAM|KMS|Logs|Tagging) \| ([A-Za-z, ]+) \|$", DOCS.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| (STS|IAM|KMS|Logs|Quotas|Tagging) \| ([A-Za-z, ]+) \|$", DOCS.read_text(), re.MULTILINE)
     names = {"Tagging": "resourcegroupstaggingapi"}
     return {names.get(service, service.lower()): operations.split(", ") for service, operations in rows}
 

@@ -43,7 +43,8 @@ def tenant(moto):
 
 @pytest.fixture(scope="module")
 def payments(moto, tenant):
-    with Service(binary(), aws=moto) as service, grpc.insecure_channel(service.address) as channel:
+    verified = "verify_query_results = true"
+    with Service(binary(), aws=moto, more=verified) as service, grpc.insecure_channel(service.address) as channel:
         yield Caller(channel, service.token("payments"))
 
 
@@ -77,6 +78,15 @@ def test_a_key_in_force_is_told(payments, tenant):
     read = payments("GetKeyAssociation", fields)["association"]
     assert (read["kms_key_arn"], read["state"]) == (made, "STATE_IN_FORCE")
     logs.delete_log_group(logGroupName="/payments/keyed")
+
+
+def test_query_results_are_verified_by_a_query(payments):
+    # moto stores results under no key, and its queries run.
+    fields = {"account_id": ACCOUNT, "region": REGION}
+    fields["resource_identifier"] = f"arn:aws:logs:{REGION}:{ACCOUNT}:query-result:*"
+    read = payments("GetKeyAssociation", fields)["association"]
+    assert (read["source"], read["state"]) == ("SOURCE_LIVE", "STATE_DEFAULT_ENCRYPTION")
+    assert "kms_key_arn" not in read
 
 
 @pytest.mark.parametrize("name", ["alias/none", "00000000-0000-4000-8000-000000000000"])

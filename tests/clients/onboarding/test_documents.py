@@ -41,6 +41,7 @@ regions = {regions}
 log_groups = ["/payments/*", "/aws/lambda/payments-*", "exact#1"]
 kms_keys = ["arn:{partition}:kms:*:111122223333:key/*", "arn:{partition}:kms:*:444455556666:key/mrk-*"]
 query_results = {str(query_results).lower()}
+verify_query_results = {str(query_results).lower()}
 """
 
 
@@ -66,6 +67,8 @@ def printed(request, tmp_path):
 
 # IAM has no resource type for query results: their statement is for every log group too.
 STAR = {("RESOURCE_STAR", "['logs:AssociateKmsKey', 'logs:DisassociateKmsKey']")}
+# A query is read by its id, and nothing says which spelling of its log groups decides then.
+STAR |= {("RESOURCE_STAR", "['logs:GetQueryResults']")}
 
 
 def issues(policy):

@@ -47,6 +47,7 @@ pub(super) fn grant(account: &str) -> AccountGrant {
         log_groups: vec!["/payments/*".parse().unwrap(), "/shared/audit".parse().unwrap()],
         kms_keys: vec![format!("arn:aws:kms:*:{account}:key/*").parse().unwrap()],
         query_results: false,
+        verify_query_results: false,
     }
 }
 

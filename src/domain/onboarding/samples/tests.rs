@@ -10,6 +10,7 @@ fn grant(log_groups: &[&str], kms_keys: &[&str]) -> AccountGrant {
         log_groups: patterns(log_groups),
         kms_keys: patterns(kms_keys),
         query_results: true,
+        verify_query_results: false,
     }
 }
 

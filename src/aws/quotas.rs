@@ -1,0 +1,124 @@
+//! Service Quotas: what AWS grants an account in a Region.
+
+use std::{num::NonZeroU32, time::Instant};
+
+use async_trait::async_trait;
+use aws_sdk_servicequotas::{
+    config::Builder,
+    types::{PeriodUnit, ServiceQuota},
+};
+
+use super::Aws;
+use crate::{
+    domain::{audit::Via, authorization::Access},
+    ports::{
+        aws::Answered,
+        limit::Operation,
+        quotas::{Granted, Quotas},
+    },
+};
+
+/// The code of `CloudWatch` Logs there.
+const SERVICE: &str = "logs";
+/// Largest page (`ListServiceQuotas` in the API reference).
+const PAGE: i32 = 100;
+/// Most pages that are read: `CloudWatch` Logs has about a hundred quotas.
+const MOST_PAGES: usize = 10;
+/// What stands behind an operation in the name of its quota. Quotas go by their names, since AWS
+/// publishes the codes of those alone that can be raised.
+const NAME: &str = " throttle limit in transactions per second";
+
+#[async_trait]
+impl Quotas for Aws {
+    async fn granted(&self, access: &Access, deadline: Instant) -> Answered<Granted> {
+        let client = &self.clients.of(&access.place().region).quotas;
+        let (mut whole, mut told, mut token) = (Via::default(), Vec::new(), None);
+        for _ in 0..MOST_PAGES {
+            let call =
+                client.list_service_quotas().service_code(SERVICE).max_results(PAGE).set_next_token(token);
+            let answered = self.read(access, deadline, |credentials| {
+                call.clone()
+                    .customize()
+                    .config_override(Builder::new().credentials_provider(credentials))
+                    .send()
+            });
+            let Answered { via, result } = answered.await;
+            let mut ids = std::mem::take(&mut whole.aws_request_ids);
+            ids.extend(via.aws_request_ids);
+            whole = Via { aws_request_ids: ids, ..via };
+            match result {
+                Err(error) => return Answered { via: whole, result: Err(error) },
+                Ok(page) => {
+                    told.extend(page.quotas().iter().filter_map(per_second));
+                    token = page.next_token().map(str::to_owned);
+                }
+            }
+            if token.is_none() {
+                break;
+            }
+        }
+        Answered { via: whole, result: Ok(told.into_iter().collect()) }
+    }
+}
+
+/// The operation that a quota is about and its calls a second; none of any other quota, and of one that
+/// cannot be relied on.
+fn per_second(quota: &ServiceQuota) -> Option<(Operation, NonZeroU32)> {
+    let name = quota.quota_name()?.strip_suffix(NAME)?;
+    let operation = Operation::ALL.into_iter().find(|operation| operation.as_str() == name)?;
+    let by_the_second = quota.period().is_none_or(|period| {
+        period.period_unit() == Some(&PeriodUnit::Second) && period.period_value() == Some(1)
+    });
+    if quota.error_reason().is_some() || !by_the_second {
+        return None;
+    }
+    let value = quota.value().filter(|value| value.is_finite() && *value >= 1.0)?;
+    // What is over the bound is the bound: a pace that nobody reaches.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within both bounds")]
+    let value = value.min(f64::from(u16::MAX)) as u32;
+    Some((operation, NonZeroU32::new(value)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_servicequotas::types::{ErrorCode, ErrorReason, QuotaPeriod, builders::ServiceQuotaBuilder};
+
+    use super::*;
+
+    fn quota(name: &str, value: f64) -> ServiceQuotaBuilder {
+        ServiceQuota::builder().quota_name(name).value(value)
+    }
+
+    fn told(quota: ServiceQuotaBuilder) -> Option<(Operation, u32)> {
+        per_second(&quota.build()).map(|(operation, value)| (operation, value.get()))
+    }
+
+    #[test]
+    fn a_quota_is_known_by_its_exact_name() {
+        for operation in Operation::ALL {
+            let name = format!("{}{NAME}", operation.as_str());
+            assert_eq!(told(quota(&name, 40.0)), Some((operation, 40)));
+            assert_eq!(told(quota(&format!("{name} in a burst"), 40.0)), None);
+            assert_eq!(told(quota(operation.as_str(), 40.0)), None);
+        }
+        assert_eq!(told(quota(&format!("DescribeLogStreams{NAME}"), 40.0)), None);
+    }
+
+    #[test]
+    fn a_quota_that_cannot_be_relied_on_is_not_taken() {
+        let describe = |value| quota(&format!("DescribeLogGroups{NAME}"), value);
+        for value in [0.0, 0.9, -5.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(told(describe(value)), None, "{value}");
+        }
+        let period = |unit, value| QuotaPeriod::builder().period_unit(unit).period_value(value).build();
+        assert_eq!(told(describe(40.0).period(period(PeriodUnit::Minute, 1))), None);
+        assert_eq!(told(describe(40.0).period(period(PeriodUnit::Second, 5))), None);
+        assert_eq!(
+            told(describe(40.0).period(period(PeriodUnit::Second, 1))),
+            Some((Operation::DescribeLogGroups, 40))
+        );
+        let error = ErrorReason::builder().error_code(ErrorCode::DependencyServiceError).build();
+        assert_eq!(told(describe(40.0).error_reason(error)), None);
+        assert_eq!(told(describe(40.7)), Some((Operation::DescribeLogGroups, 40)));
+    }
+}

@@ -1,0 +1,92 @@
+//! Service Quotas, as far as it tells what an account may call of `CloudWatch` Logs: the very rates that
+//! are held here.
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    access::Context,
+    quota::LISTED,
+    refusal::Refusal,
+    wire::{Answer, Service},
+};
+
+/// Quotas a page, at most, and where nothing is said.
+const MAX_PAGE: usize = 100;
+/// The one service whose quotas are told.
+const LOGS: &str = "logs";
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Input {
+    service_code: Option<String>,
+    next_token: Option<String>,
+    max_results: Option<i64>,
+}
+
+/// Runs one operation.
+pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, Refusal> {
+    match context.call.operation.as_str() {
+        "ListServiceQuotas" => list(context),
+        other => Err(Refusal::unknown_operation(Service::ServiceQuotas, other)),
+    }
+}
+
+fn list(context: &Context<'_>) -> Result<Answer, Refusal> {
+    let input: Input = context.call.input()?;
+    context.may("servicequotas:ListServiceQuotas", &["*"], &[])?;
+    let Some(code) = &input.service_code else {
+        let rule = "Member must not be null";
+        return Err(Refusal::constraint(Service::ServiceQuotas, "serviceCode", "null", rule));
+    };
+    if code != LOGS {
+        // AWS's own wording is not known.
+        return Err(Refusal::new("NoSuchResourceException", format!("there is no service {code} here")));
+    }
+    let limit = match input.max_results.map(usize::try_from) {
+        None => MAX_PAGE,
+        Some(Ok(limit)) if (1..=MAX_PAGE).contains(&limit) => limit,
+        Some(_) => {
+            let text = input.max_results.unwrap_or_default().to_string();
+            let rule = "Member must have value between 1 and 100";
+            return Err(Refusal::constraint(Service::ServiceQuotas, "maxResults", &text, rule));
+        }
+    };
+    let from = input.next_token.as_deref().map_or(Some(0), read_token);
+    let from = from.ok_or_else(|| Refusal::new("InvalidPaginationTokenException", "Invalid NextToken."))?;
+    let quotas = context.account.quotas();
+    let all = LISTED.iter().map(|row| row.quota(context, quotas.per_second(row.operation)));
+    let page: Vec<Value> = all.skip(from).take(limit).collect();
+    let end = from.saturating_add(page.len());
+    let mut answer = json!({ "Quotas": page });
+    if let (true, Some(fields)) = (end < LISTED.len(), answer.as_object_mut()) {
+        fields.insert("NextToken".to_owned(), BASE64_URL_SAFE_NO_PAD.encode(end.to_string()).into());
+    }
+    Ok(Answer::Json(answer))
+}
+
+fn read_token(token: &str) -> Option<usize> {
+    String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(token).ok()?).ok()?.parse().ok()
+}
+
+// === impl Listed ===
+
+impl super::quota::Listed {
+    fn quota(&self, context: &Context<'_>, enforced: Option<f64>) -> Value {
+        let Self { operation, code, per_second, adjustable } = *self;
+        json!({
+            "ServiceCode": LOGS,
+            "ServiceName": "Amazon CloudWatch Logs",
+            "QuotaArn": context.region.arn("servicequotas", &format!("{LOGS}/{code}")),
+            "QuotaCode": code,
+            "QuotaName": format!("{operation} throttle limit in transactions per second"),
+            "Value": enforced.unwrap_or(per_second),
+            "Unit": "None",
+            "Adjustable": adjustable,
+            "GlobalQuota": false,
+            "Period": { "PeriodValue": 1, "PeriodUnit": "SECOND" },
+            "QuotaAppliedAtLevel": "ACCOUNT",
+        })
+    }
+}

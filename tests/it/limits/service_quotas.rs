@@ -1,0 +1,111 @@
+//! AWS's quotas as Service Quotas tells them, read by the real SDK.
+
+use std::time::{Duration, Instant};
+
+use logkey::{
+    limit::view::{LaneView, LimitsView},
+    sandbox::{
+        journal::{Entry, Outcome},
+        quota::Rate,
+        seed::RoleSeed,
+    },
+};
+
+use crate::harness::{ALL, GROUP, Plan, REGION, Service, tenant};
+
+const ACCOUNT: &str = "222233334444";
+const LIMITS: &str = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
+const ON: &str = "[limits]\nservice_quotas = true\n";
+
+/// An account whose quota of `DescribeLogGroups` was raised, and whose role may do these things.
+fn raised(permissions: &[&str]) -> Plan {
+    let role = RoleSeed {
+        name: "LogKeyAssociator".into(),
+        external_id: Some("payments-external-id".into()),
+        permissions: Some(permissions.iter().map(|it| (*it).to_owned()).collect()),
+        ..RoleSeed::default()
+    };
+    Plan::default().tenants(&tenant("payments", ACCOUNT, LIMITS)).aws(|aws| {
+        aws.quota("DescribeLogGroups", Rate::new(40.0, 40.0))
+            .account(ACCOUNT, |account| account.role_with(role).log_group(REGION, GROUP))
+    })
+}
+
+async fn lane(service: &Service) -> LaneView {
+    let answer = reqwest::get(format!("http://{}/limits", service.admin)).await.unwrap();
+    let view: LimitsView = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    view.lanes.into_iter().find(|lane| lane.operation == "DescribeLogGroups").unwrap()
+}
+
+async fn until<T>(mut found: impl AsyncFnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = found().await {
+            return found;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The readings of quotas that AWS has decided on.
+fn readings(service: &Service) -> Vec<Entry> {
+    let all = service.reached("ListServiceQuotas").into_iter();
+    all.filter(|entry| !matches!(entry.outcome, Outcome::Received)).collect()
+}
+
+#[tokio::test]
+async fn a_raised_quota_is_read_once_and_holds() {
+    let service = raised(&["*"]).settings(ON).start().await;
+    let caller = service.caller("payments", ALL);
+    caller.get(GROUP).await.unwrap();
+    let lane = until(async || Some(lane(&service).await).filter(|lane| lane.quota > 10.0)).await;
+    assert_eq!((lane.quota, lane.quota_from.as_str()), (40.0, "service quotas"));
+    for _ in 0..5 {
+        caller.get(GROUP).await.unwrap();
+    }
+    let [read] = &service.reached("ListServiceQuotas")[..] else { panic!() };
+    assert_eq!(read.role.as_deref(), Some("LogKeyAssociator"));
+    assert_eq!((&read.params["ServiceCode"], read.region.as_str()), (&"logs".into(), REGION));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_configured_quota_is_not_replaced() {
+    let own = "[limits]\nservice_quotas = true\n[[limits.accounts]]\naccount_id = \"222233334444\"\ndescribe_per_second = 20\n";
+    let service = raised(&["*"]).settings(own).start().await;
+    service.caller("payments", ALL).get(GROUP).await.unwrap();
+    until(async || readings(&service).pop()).await;
+    let lane = lane(&service).await;
+    assert_eq!((lane.quota, lane.quota_from.as_str()), (20.0, "configured"));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_read_quotas_loses_nothing_and_asks_once() {
+    let service = raised(&["logs:*", "kms:*"]).settings(ON).start().await;
+    let caller = service.caller("payments", ALL);
+    caller.get(GROUP).await.unwrap();
+    let refused = until(async || readings(&service).pop()).await;
+    let Outcome::Refused { code, .. } = &refused.outcome else { panic!("{refused:?}") };
+    assert_eq!(code, "AccessDeniedException");
+    for _ in 0..5 {
+        caller.get(GROUP).await.unwrap();
+    }
+    let lane = lane(&service).await;
+    assert_eq!((lane.quota, lane.quota_from.as_str()), (10.0, "default"));
+    assert_eq!(service.reached("ListServiceQuotas").len(), 1);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn unless_it_is_switched_on_nobody_asks() {
+    let service = raised(&["*"]).start().await;
+    let caller = service.caller("payments", ALL);
+    for _ in 0..3 {
+        caller.get(GROUP).await.unwrap();
+    }
+    assert_eq!(lane(&service).await.quota_from, "default");
+    assert_eq!(service.reached("ListServiceQuotas").len(), 0);
+    service.stop().await;
+}
