@@ -69,8 +69,15 @@ impl KeyBroker {
         }
     }
 
-    /// Settles one change, where AWS says by then what became of it.
+    /// Settles one change, where AWS says by then what became of it: once, also where whoever asks for
+    /// it again comes while it is looked back at after a crash.
     pub(super) async fn settle_one(&self, change: OpenChange, deadline: Instant) -> Settled {
+        let Some(_held) = self.settling.hold(&change.intent, deadline).await else { return Settled::NotNow };
+        match self.ports.open.settled(&change).await {
+            Ok(Some((settlement, event))) => return settled(&change.event, settlement, event),
+            Ok(None) => {}
+            Err(_unavailable) => return Settled::NotNow,
+        }
         match self.look_back(&change.event, deadline).await {
             Found::Settled(settlement) => self.record_settled(change, settlement).await,
             Found::NotNow => Settled::NotNow,
@@ -133,8 +140,7 @@ impl KeyBroker {
             (Settlement::InForce, Some(resource)) => Some(in_force(resource, &said)),
             _ => None,
         };
-        let sets = said.act == Act::Rpc(Action::AssociateKmsKey);
-        let answer = (settlement == Settlement::InForce).then(|| told::settled(&said, sets));
+        let answer = answer(&said, settlement);
         let end = answer.clone().map_or(RequestEnd::Open, RequestEnd::Done);
         let request = Some(RequestStep::Ended { intent, end });
         let end = End { failure: None, aws_error: None, latency: now.since(said.time) };
@@ -160,6 +166,17 @@ impl KeyBroker {
             }
         }
     }
+}
+
+/// What its caller is told; none where it is not in force.
+fn answer(intent: &Event, settlement: Settlement) -> Option<Answer> {
+    let sets = intent.act == Act::Rpc(Action::AssociateKmsKey);
+    (settlement == Settlement::InForce).then(|| told::settled(intent, sets))
+}
+
+/// What became of a change that was settled before.
+fn settled(intent: &Event, settlement: Settlement, event: EventId) -> Settled {
+    answer(intent, settlement).map_or(Settled::NotInForce, |answer| Settled::InForce { answer, event })
 }
 
 /// What the change made true, at the latest when it was asked for: AWS took it at some moment after.

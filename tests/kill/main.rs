@@ -14,6 +14,7 @@ mod join;
 mod lazyfs;
 mod load;
 mod log;
+mod own;
 mod points;
 mod process;
 mod rounds;
