@@ -11,6 +11,7 @@ mod disk;
 #[path = "../it/harness/issuer.rs"]
 mod issuer;
 mod join;
+mod keep;
 mod lazyfs;
 mod load;
 mod log;

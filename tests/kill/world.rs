@@ -161,9 +161,14 @@ impl World {
         self.path("logkey.toml")
     }
 
-    /// The folder that holds the store and nothing else.
+    /// The folder that holds the store, and in the end its archive.
     pub(crate) fn store(&self) -> PathBuf {
         self.path("store")
+    }
+
+    /// Where events are moved out to: on the same disk.
+    pub(crate) fn archive(&self) -> PathBuf {
+        self.store().join("archive")
     }
 
     pub(crate) fn url(&self) -> String {
