@@ -108,6 +108,8 @@ pub struct KeyBroker {
     serial: Arc<Serial<Resource>>,
     /// One request under an id at a time.
     requests: Arc<Serial<OwnId>>,
+    /// One look back at a change at a time.
+    settling: Arc<Serial<EventId>>,
     seen: Arc<Seen>,
     surveys: Arc<Surveys>,
 }
@@ -139,8 +141,8 @@ impl KeyBroker {
     /// A broker over these ports.
     #[must_use]
     pub fn new(ports: Ports) -> Self {
-        let (serial, requests) = (Arc::default(), Arc::default());
-        Self { ports, serial, requests, seen: Arc::default(), surveys: Arc::default() }
+        let (serial, requests, settling) = (Arc::default(), Arc::default(), Arc::default());
+        Self { ports, serial, requests, settling, seen: Arc::default(), surveys: Arc::default() }
     }
 
     /// Records that a request was refused before it became a command: fields that cannot be used, a

@@ -4,7 +4,7 @@
 
 mod folder;
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use thiserror::Error;
@@ -14,7 +14,7 @@ pub use self::folder::{Archive, NoArchive};
 use super::{
     checkpoint::SigningKey,
     export::{self, ExportError},
-    layout::Layout,
+    layout::{self, Layout},
     prove::{self, NoProof},
     rotation,
     tree::{self, Edge},
@@ -151,12 +151,12 @@ pub async fn archive(parts: Parts<'_>, before: Timestamp, folder: &Path) -> Resu
 
 /// How many events the folder holds already.
 async fn held(parts: Parts<'_>, folder: &Path, newest: &SignedTree) -> Result<u64, ArchiveError> {
-    fs::create_dir_all(folder)?;
+    layout::make(folder)?;
     if !Archive::is_in(folder) {
         return Ok(0);
     }
     let (archive, origin) = (Archive::open(folder)?, parts.key.origin());
-    let known = verify::trusted(parts.log, parts.tree, origin, &parts.key.verifiers()).await?;
+    let known = verify::trusted(parts.log, parts.tree, origin, &parts.key.verifiers(), None).await?;
     let signed = archive.signed(origin, &known)?;
     continues(parts, signed.size(), *signed.hash(), newest).await?;
     Ok(signed.size())

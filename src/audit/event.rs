@@ -9,6 +9,7 @@ mod plain;
 
 use serde::Serialize as _;
 
+pub(super) use self::names::settled_as;
 pub use self::plain::plain;
 use crate::{
     domain::{

@@ -19,6 +19,21 @@ pub(super) struct Layout<'p> {
     touched: BTreeSet<PathBuf>,
 }
 
+/// Makes a folder, with its name on disk and those of the folders above it: also where an earlier run
+/// made them and was cut off.
+pub(super) fn make(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for above in fs::canonicalize(folder)?.ancestors().skip(1) {
+        match File::open(above) {
+            Ok(above) => above.sync_all()?,
+            // One that is not for this user holds nothing that this user made.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 // === impl Layout ===
 
 impl<'p> Layout<'p> {

@@ -4,16 +4,21 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use async_trait::async_trait;
 
-use super::view::View;
+use super::{event::settled_as, view::View};
 use crate::{
     domain::{
         association::{Place, Resource, Target},
-        audit::{Act, Actor, Event, EventId, Keys, Kind},
+        audit::{Act, Actor, Event, EventId, Keys, Kind, Settlement},
         call::Action,
         time::Timestamp,
     },
-    ports::{EventReader, OpenChange, OpenChanges, StoredEvent, Unavailable},
+    ports::{EventFilter, EventReader, OpenChange, OpenChanges, StoredEvent, Unavailable},
 };
+
+/// `metadata.event_code` of what settles a change.
+const SETTLED: &str = "settled";
+/// Most events of one call among which it is looked for; a call has a handful.
+const MOST: u32 = 1000;
 
 /// Finds them in the log.
 pub struct Opened {
@@ -48,6 +53,20 @@ impl OpenChanges for Opened {
 
     async fn begun(&self, intent: EventId) -> Result<Option<OpenChange>, Unavailable> {
         Ok(self.log.find(intent).await?.as_ref().and_then(change))
+    }
+
+    async fn settled(&self, change: &OpenChange) -> Result<Option<(Settlement, EventId)>, Unavailable> {
+        let filter = EventFilter {
+            correlation: Some(change.event.correlation.as_str().to_owned()),
+            ..EventFilter::default()
+        };
+        let intent = change.intent.to_string();
+        let settles = |event: &StoredEvent| {
+            let view = View::try_from(event).ok().filter(|view| view.closes.as_ref() == Some(&intent))?;
+            let settlement = settled_as(view.outcome.as_deref()?).filter(|_| view.kind == SETTLED)?;
+            Some((settlement, event.id))
+        };
+        Ok(self.log.list(&filter, None, MOST).await?.iter().find_map(settles))
     }
 }
 

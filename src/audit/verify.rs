@@ -159,13 +159,13 @@ pub async fn verify(
 ) -> Result<Report, Unavailable> {
     let mut pass = Pass::begin(log, tree, against).await?;
     let mut last = pass.moved_out(log, &mut progress).await?;
-    loop {
-        let page = log.labelled(last, PAGE).await?;
-        let Some(newest) = page.last() else { break };
+    let mut page = log.labelled(last, PAGE).await?;
+    while let Some(newest) = page.last() {
         last = newest.event.seq;
-        for event in &page {
-            pass.take(event).await?;
-        }
+        // The store reads the next ones while these are checked.
+        let (next, taken) = tokio::join!(log.labelled(last, PAGE), pass.take(&page));
+        taken?;
+        page = next?;
         progress(last);
     }
     pass.finish(last).await
@@ -198,16 +198,18 @@ impl<'p> Pass<'p> {
         Ok(Self { tree, against, signed, handovers, claim, edge, leaves, found, report })
     }
 
-    async fn take(&mut self, labelled: &Labelled) -> Result<(), Unavailable> {
-        let event = &labelled.event;
-        let expected = self.edge.size() + 1;
-        if event.seq > expected {
-            self.removed(expected, event.seq - 1).await?;
-        }
-        if self.is_signed(event.seq, event.body.as_bytes()).await? {
-            let columns = labels::wrong(labelled);
-            if !columns.is_empty() {
-                self.tell(Finding::Mislabelled { seq: event.seq, columns });
+    async fn take(&mut self, page: &[Labelled]) -> Result<(), Unavailable> {
+        for labelled in page {
+            let event = &labelled.event;
+            let expected = self.edge.size() + 1;
+            if event.seq > expected {
+                self.removed(expected, event.seq - 1).await?;
+            }
+            if self.is_signed(event.seq, event.body.as_bytes()).await? {
+                let columns = labels::wrong(labelled);
+                if !columns.is_empty() {
+                    self.tell(Finding::Mislabelled { seq: event.seq, columns });
+                }
             }
         }
         Ok(())

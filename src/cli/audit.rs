@@ -18,6 +18,7 @@ use tlog_tiles::Checkpoint;
 
 use crate::{
     audit::{
+        archive::Archive,
         checkpoint::{self, SigningKey},
         verify,
     },
@@ -167,9 +168,15 @@ impl Log {
         Ok(path.ok_or("which key signs the log? Name it with --verifier")?)
     }
 
-    /// The keys that may sign, as far as the log itself leads there from those that are known.
-    async fn trusted(&self, open: &Readable, known: &[String]) -> Result<Vec<String>, Failure> {
-        Ok(verify::trusted(&*open.log, &*open.tree, &self.origin, known).await?)
+    /// The keys that may sign, as far as the log itself and its archive lead there from those that are
+    /// known.
+    async fn trusted(
+        &self,
+        open: &Readable,
+        known: &[String],
+        archive: Option<&Archive>,
+    ) -> Result<Vec<String>, Failure> {
+        Ok(verify::trusted(&*open.log, &*open.tree, &self.origin, known, archive).await?)
     }
 
     /// The newest checkpoint, as it was signed and as it reads.

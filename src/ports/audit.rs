@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::Unavailable;
 use crate::domain::{
-    audit::{Entry, Event, EventId},
+    audit::{Entry, Event, EventId, Settlement},
     time::Timestamp,
 };
 
@@ -86,6 +86,9 @@ pub trait OpenChanges: Send + Sync + 'static {
 
     /// The change that this intent began, open or not; none where the log has no such intent.
     async fn begun(&self, intent: EventId) -> Result<Option<OpenChange>, Unavailable>;
+
+    /// How a change was settled, and by which event; none where it was not.
+    async fn settled(&self, change: &OpenChange) -> Result<Option<(Settlement, EventId)>, Unavailable>;
 }
 
 /// The audit log cannot take the entry.

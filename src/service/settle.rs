@@ -73,11 +73,7 @@ impl KeyBroker {
         for change in open {
             let intent = change.intent;
             let deadline = tokio::time::Instant::now().into_std() + PATIENCE;
-            let settled = match self.look_back(&change.event, deadline).await {
-                Found::Settled(settlement) => self.record_settled(change, settlement).await,
-                Found::NotYet | Found::NotNow => Settled::NotNow,
-            };
-            if matches!(settled, Settled::NotNow) {
+            if matches!(self.settle_once(change, deadline, None).await, Settled::NotNow) {
                 tracing::warn!(audit.intent = %intent, "how a change ended is not known yet; trying again");
             }
         }
@@ -86,10 +82,26 @@ impl KeyBroker {
     /// Settles one change, where AWS says by then what became of it, for someone who would make it again:
     /// that does no harm, so that nothing is waited for which only time can show.
     pub(super) async fn settle_one(&self, change: OpenChange, deadline: Instant) -> Settled {
-        match self.look_back(&change.event, deadline).await {
-            Found::Settled(settlement) => self.record_settled(change, settlement).await,
-            Found::NotYet => self.record_settled(change, Settlement::CannotTell).await,
-            Found::NotNow => Settled::NotNow,
+        self.settle_once(change, deadline, Some(Settlement::CannotTell)).await
+    }
+
+    /// Settles one change once, also where whoever asks for it again comes while it is looked back at after
+    /// a crash. `early` is what is settled where only time can show; none to come back later.
+    async fn settle_once(&self, change: OpenChange, deadline: Instant, early: Option<Settlement>) -> Settled {
+        let Some(_held) = self.settling.hold(&change.intent, deadline).await else { return Settled::NotNow };
+        match self.ports.open.settled(&change).await {
+            Ok(Some((settlement, event))) => return settled(&change.event, settlement, event),
+            Ok(None) => {}
+            Err(_unavailable) => return Settled::NotNow,
+        }
+        let found = match self.look_back(&change.event, deadline).await {
+            Found::Settled(settlement) => Some(settlement),
+            Found::NotYet => early,
+            Found::NotNow => None,
+        };
+        match found {
+            Some(settlement) => self.record_settled(change, settlement).await,
+            None => Settled::NotNow,
         }
     }
 
@@ -169,8 +181,7 @@ impl KeyBroker {
             (Settlement::InForce, Some(resource)) => Some(in_force(resource, &said)),
             _ => None,
         };
-        let sets = said.act == Act::Rpc(Action::AssociateKmsKey);
-        let answer = (settlement == Settlement::InForce).then(|| told::settled(&said, sets));
+        let answer = answer(&said, settlement);
         let end = answer.clone().map_or(RequestEnd::Open, RequestEnd::Done);
         let request = Some(RequestStep::Ended { intent, end });
         let end = End { failure: None, aws_error: None, latency: now.since(said.time) };
@@ -196,6 +207,17 @@ impl KeyBroker {
             }
         }
     }
+}
+
+/// What its caller is told; none where it is not in force.
+fn answer(intent: &Event, settlement: Settlement) -> Option<Answer> {
+    let sets = intent.act == Act::Rpc(Action::AssociateKmsKey);
+    (settlement == Settlement::InForce).then(|| told::settled(intent, sets))
+}
+
+/// What became of a change that was settled before.
+fn settled(intent: &Event, settlement: Settlement, event: EventId) -> Settled {
+    answer(intent, settlement).map_or(Settled::NotInForce, |answer| Settled::InForce { answer, event })
 }
 
 /// What the change made true, at the latest when it was asked for: AWS took it at some moment after.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        audit::{Entry, Event, EventId, Kind},
+        audit::{Entry, Event, EventId, Kind, Settlement},
         authorization::{About, Decision, Denial, Question, Whose},
         principal::{CertificateThumbprint, Principal, Scope},
         reason::Reason,
@@ -297,6 +297,17 @@ impl OpenChanges for FakeAudit {
         let entries = self.entries.lock().unwrap();
         let found = entries.iter().find(|(id, _)| *id == intent);
         Ok(found.map(|(id, entry)| OpenChange { intent: *id, event: entry.event.clone() }))
+    }
+
+    async fn settled(&self, change: &OpenChange) -> Result<Option<(Settlement, EventId)>, Unavailable> {
+        let entries = self.entries.lock().unwrap();
+        let settles = |(id, entry): &(EventId, Entry)| match entry.event.kind {
+            Kind::Settled(settlement) => {
+                (entry.event.closes == Some(change.intent)).then_some((settlement, *id))
+            }
+            Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle => None,
+        };
+        Ok(entries.iter().find_map(settles))
     }
 }
 

@@ -202,7 +202,7 @@ async fn another_key_takes_over_and_whoever_knows_either_can_follow() {
     assert!(matches!(&log.check_with(&stranger, None).await.findings[..], [Finding::Checkpoint(_)]));
     // A checkpoint that the old key signed can be held against the log by whoever knows the new one.
     let open = store::open_reader(&log.config()).await.unwrap();
-    let trusted = verify::trusted(&*open.log, &*open.tree, ORIGIN, &new).await.unwrap();
+    let trusted = verify::trusted(&*open.log, &*open.tree, ORIGIN, &new, None).await.unwrap();
     let kept = checkpoint::read(kept.note.as_bytes(), ORIGIN, &trusted).unwrap();
     let against = Against { origin: ORIGIN, verifiers: &new, kept: Some(&kept), archive: None };
     let report = verify::verify(&*open.log, &*open.tree, &against, |_| {}).await.unwrap();

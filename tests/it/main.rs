@@ -2,6 +2,7 @@
 #![expect(clippy::panic, clippy::string_slice, clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod audit;
+mod audit_again;
 mod audit_keep;
 mod audit_service;
 mod audit_tree;

@@ -3,13 +3,15 @@
  * power is cut, the shadow is all there is (disk.rs).
  *
  *   SHADOW/NAME.data    what a sync of the file NAME made durable
- *   SHADOW/NAME.named   there once a sync of the folder made the name durable
+ *   SHADOW/NAME.named   there once a sync of the folder made the name durable, of a folder too
  *   SHADOW/NAME.lost    a byte for each block: 1 where a sync failed on it. As in Linux, the block then
  *                       counts as clean: a later sync succeeds and does not write it, unless it was
  *                       written anew.
  *   SHADOW/.control     what syncs do: `once` and `fail` give EIO (the former a single time), `hang`
  *                       waits until it says otherwise, `slow` takes 20 ms more, `ignore` says yes and
- *                       does nothing. Absent: they sync. */
+ *                       does nothing. Absent: they sync.
+ *
+ * NAME is the path under the folder, with `!` for each `/`. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -26,7 +28,7 @@
 #include <unistd.h>
 
 enum { BLOCK = 4096, CHUNK = 64 * BLOCK };
-enum what { ELSEWHERE, A_FILE, THE_FOLDER };
+enum what { ELSEWHERE, A_FILE, A_FOLDER };
 
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 
@@ -37,18 +39,31 @@ static void pause_ms(long ms) {
   nanosleep(&wait, NULL);
 }
 
-/* The last part of a path under the folder; the locks and the shared memory are no data. */
+static void swap(char *name, char from, char to) {
+  for (; (name = strchr(name, from)); name++) *name = to;
+}
+
+/* The name of a path under the folder; the locks and the shared memory are no data. */
 static enum what look(const char *path, char *name) {
   const char *folder = getenv("LOGKEY_DISK_FOLDER");
+  struct stat is;
   size_t length = folder ? strlen(folder) : 0;
   if (!length || strncmp(path, folder, length)) return ELSEWHERE;
-  if (!path[length]) return THE_FOLDER;
-  if (path[length] != '/' || strchr(path + length + 1, '/')) return ELSEWHERE;
+  if (path[length] && path[length] != '/') return ELSEWHERE;
   size_t end = strlen(path);
   if (end > 4 && !strcmp(path + end - 4, "-shm")) return ELSEWHERE;
   if (end > 5 && !strcmp(path + end - 5, ".lock")) return ELSEWHERE;
-  snprintf(name, NAME_MAX, "%s", path + length + 1);
-  return A_FILE;
+  snprintf(name, NAME_MAX, "%s", path[length] ? path + length + 1 : "");
+  swap(name, '/', '!');
+  return !stat(path, &is) && S_ISDIR(is.st_mode) ? A_FOLDER : A_FILE;
+}
+
+/* Where what has this name is. */
+static char *real(char *path, const char *name) {
+  int folder = snprintf(path, PATH_MAX, "%s/", getenv("LOGKEY_DISK_FOLDER"));
+  snprintf(path + folder, PATH_MAX - folder, "%s", name);
+  swap(path + folder, '!', '/');
+  return path;
 }
 
 static enum what look_fd(int fd, char *name) {
@@ -90,8 +105,7 @@ static void walk(const char *name, int lose) {
   static char now[CHUNK], then[CHUNK];
   char path[PATH_MAX];
   struct stat is;
-  snprintf(path, sizeof path, "%s/%s", getenv("LOGKEY_DISK_FOLDER"), name);
-  int from = open(path, O_RDONLY);
+  int from = open(real(path, name), O_RDONLY);
   int to = open(shadow(path, name, ".data"), O_RDWR | O_CREAT, 0600);
   int lost = open(shadow(path, name, ".lost"), O_RDONLY);
   if (from < 0 || to < 0 || fstat(from, &is)) goto out;
@@ -114,21 +128,21 @@ out:
   if (lost >= 0) close(lost);
 }
 
-/* Every name that is in the folder now is there for good. */
-static void keep_names(void) {
+/* Every name that is in this folder now is there for good. */
+static void keep_names(const char *in) {
   char path[PATH_MAX], name[NAME_MAX];
-  DIR *folder = opendir(getenv("LOGKEY_DISK_FOLDER"));
+  DIR *folder = opendir(real(path, in));
   for (struct dirent *entry; folder && (entry = readdir(folder));) {
-    snprintf(path, sizeof path, "%s/%s", getenv("LOGKEY_DISK_FOLDER"), entry->d_name);
-    if (entry->d_name[0] != '.' && look(path, name) == A_FILE) put(name, ".named", "", 0, 0);
+    if (snprintf(name, sizeof name, "%s%s%s", in, *in ? "!" : "", entry->d_name) >= NAME_MAX) abort();
+    if (entry->d_name[0] != '.' && look(real(path, name), name) != ELSEWHERE) put(name, ".named", "", 0, 0);
   }
   if (folder) closedir(folder);
 }
 
-static int synced(int fd, int (*real)(int)) {
+static int synced(int fd, int (*sync)(int)) {
   char name[NAME_MAX], word[16], control[PATH_MAX], spent[PATH_MAX];
   enum what what = look_fd(fd, name);
-  if (what == ELSEWHERE) return real(fd);
+  if (what == ELSEWHERE) return sync(fd);
   for (order(word); !strncmp(word, "hang", 4); order(word)) pause_ms(5);
   if (!strncmp(word, "slow", 4)) pause_ms(20);
   if (!strncmp(word, "ignore", 6)) return 0;
@@ -138,7 +152,7 @@ static int synced(int fd, int (*real)(int)) {
   int fails = once || !strncmp(word, "fail", 4);
   pthread_mutex_lock(&one_at_a_time);
   if (what == A_FILE) walk(name, fails);
-  if (what == THE_FOLDER && !fails) keep_names();
+  if (what == A_FOLDER && !fails) keep_names(name);
   pthread_mutex_unlock(&one_at_a_time);
   if (fails) errno = EIO;
   return fails ? -1 : 0;

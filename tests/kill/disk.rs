@@ -43,7 +43,7 @@ pub(crate) struct Disk {
 // === impl Disk ===
 
 impl Disk {
-    /// Under a folder that exists and is empty.
+    /// Under a folder that exists; the files in it are on the disk already.
     pub(crate) fn under(folder: &Path) -> Self {
         let beside = tempfile::tempdir().unwrap();
         let (source, library) =
@@ -54,6 +54,11 @@ impl Disk {
         assert!(built.expect("a C compiler is needed: apt-get install gcc libc6-dev").success());
         let shadow = beside.path().join("shadow");
         fs::create_dir(&shadow).unwrap();
+        for file in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let name = file.file_name().into_string().unwrap();
+            fs::copy(file.path(), shadow.join(format!("{name}.data"))).unwrap();
+            fs::write(shadow.join(format!("{name}.named")), "").unwrap();
+        }
         Self { folder: folder.canonicalize().unwrap(), shadow, beside }
     }
 
@@ -84,28 +89,49 @@ impl Disk {
 
     /// Leaves what was synced, and no process may have the files open.
     pub(crate) fn cut_power(&self, leaves: Leaves, rng: &mut StdRng) {
-        for entry in fs::read_dir(&self.folder).unwrap() {
+        self.cut(&self.folder, leaves, rng);
+    }
+
+    fn cut(&self, folder: &Path, leaves: Leaves, rng: &mut StdRng) {
+        for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            let synced = fs::read(self.shadow.join(format!("{name}.data"))).unwrap_or_default();
-            let named = self.shadow.join(format!("{name}.named")).exists();
-            let left = match leaves {
-                Leaves::Nothing => named.then_some(synced),
-                Leaves::Some => {
-                    (named || rng.random()).then(|| mixed(&synced, &fs::read(&path).unwrap(), rng))
-                }
-            };
+            let name = path.strip_prefix(&self.folder).unwrap().to_str().unwrap().replace('/', "!");
+            let shadow = |kind: &str| self.shadow.join(format!("{name}.{kind}"));
+            let stays = shadow("named").exists() || (matches!(leaves, Leaves::Some) && rng.random());
             let in_memory = name.ends_with("-shm") || path.extension().is_some_and(|end| end == "lock");
-            match left.filter(|_| !in_memory) {
-                // The process that comes next finds it on the disk, and nothing of it lost or pending.
-                Some(bytes) => {
-                    fs::write(&path, &bytes).unwrap();
-                    fs::write(self.shadow.join(format!("{name}.data")), bytes).unwrap();
-                    fs::write(self.shadow.join(format!("{name}.named")), "").unwrap();
-                }
-                None => fs::remove_file(&path).unwrap(),
+            if !stays || in_memory {
+                self.forget(&path, &name);
+                continue;
             }
-            drop(fs::remove_file(self.shadow.join(format!("{name}.lost"))));
+            // The process that comes next finds it on the disk, and nothing of it lost or pending.
+            fs::write(shadow("named"), "").unwrap();
+            if path.is_dir() {
+                self.cut(&path, leaves, rng);
+                continue;
+            }
+            let synced = fs::read(shadow("data")).unwrap_or_default();
+            let bytes = match leaves {
+                Leaves::Nothing => synced,
+                Leaves::Some => mixed(&synced, &fs::read(&path).unwrap(), rng),
+            };
+            fs::write(&path, &bytes).unwrap();
+            fs::write(shadow("data"), bytes).unwrap();
+            drop(fs::remove_file(shadow("lost")));
+        }
+    }
+
+    /// Nothing is left of a name, and of what is under it.
+    fn forget(&self, path: &Path, name: &str) {
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap();
+        } else {
+            fs::remove_file(path).unwrap();
+        }
+        for shadow in fs::read_dir(&self.shadow).unwrap().map(|entry| entry.unwrap().path()) {
+            let of = shadow.file_stem().unwrap().to_str().unwrap();
+            if of == name || of.strip_prefix(name).is_some_and(|rest| rest.starts_with('!')) {
+                fs::remove_file(&shadow).unwrap();
+            }
         }
     }
 }
@@ -157,6 +183,14 @@ fn the_disk_keeps_what_was_synced_and_nothing_else() {
     assert!(sh("printf four >>a; printf new >d; sync d"));
     cut();
     assert_eq!((read("a"), read("d")), (some("one"), None));
+
+    // A file is there if the way to it is.
+    assert!(sh("mkdir -p e/f g; printf deep >e/f/h; printf new >g/i; sync e/f/h e/f g/i; sync e; sync ."));
+    cut();
+    assert_eq!((read("e/f/h"), read("g/i")), (some("deep"), None));
+    assert!(sh("mkdir -p e/j; printf lost >e/j/k; sync e/j/k e/j"));
+    cut();
+    assert!(folder.path().join("e/f").exists() && !folder.path().join("e/j").exists());
 
     disk.syncs(Syncs::FailOnce);
     assert!(!sh("printf five >>a; sync a"));

@@ -7,6 +7,7 @@ use logkey::sandbox::journal::{Entry, Outcome};
 use crate::{
     load::{Answer, Change, Told},
     log::Event,
+    own,
 };
 
 /// Flaws that are told of one run.
@@ -31,6 +32,10 @@ pub(crate) enum Flaw {
     SentAllTheSame(String),
     /// An event, or an intent of a call, is there twice.
     Twice(String),
+    /// A request with an id of its own was made again when it had ended.
+    MadeTwice(String),
+    /// A request with an id of its own was answered in two ways.
+    ToldDifferently(String),
 }
 
 /// What was joined, so that a run which met nothing is seen.
@@ -51,13 +56,21 @@ pub(crate) struct Joined {
     pub(crate) cut_off_executed: usize,
     /// Intents with an outcome that is not known, and a settlement.
     pub(crate) unknown: usize,
+    /// Requests with an id of their own.
+    pub(crate) own_ids: usize,
+    /// How often one was told again what it was told before.
+    pub(crate) told_again: usize,
+    /// Of these, after the service had been started anew.
+    pub(crate) told_again_later: usize,
+    /// Answers to one that were read back.
+    pub(crate) read_back: usize,
 }
 
-struct Intent<'e> {
-    event: &'e Event,
+pub(crate) struct Intent<'e> {
+    pub(crate) event: &'e Event,
     change: Change,
     /// Events that close it, in the log's order.
-    ends: Vec<&'e Event>,
+    pub(crate) ends: Vec<&'e Event>,
 }
 
 struct Join<'e> {
@@ -74,6 +87,7 @@ pub(crate) fn join(events: &[Event], calls: &[Entry], answers: &[Answer]) -> Res
     let reached = join.calls(calls);
     join.settlements(calls);
     join.answers(events, calls, answers, &reached);
+    join.flaws.extend(own::check(&join.intents, calls, answers, &mut join.joined));
     join.joined.events = events.len();
     join.joined.aws_calls = calls.len();
     if join.flaws.is_empty() {
@@ -84,7 +98,7 @@ pub(crate) fn join(events: &[Event], calls: &[Entry], answers: &[Answer]) -> Res
 }
 
 /// A change as AWS was asked for it.
-fn asked(call: &Entry) -> Change {
+pub(crate) fn asked(call: &Entry) -> Change {
     let text = |name: &str| call.params.get(name).and_then(|value| value.as_str()).map(str::to_owned);
     let by_name = |name| format!("arn:aws:logs:{}:{}:log-group:{name}", call.region, call.account);
     let resource =
@@ -95,7 +109,7 @@ fn asked(call: &Entry) -> Change {
     }
 }
 
-fn executed(call: &Entry) -> bool {
+pub(crate) fn executed(call: &Entry) -> bool {
     call.outcome == Outcome::Executed
 }
 
@@ -186,12 +200,16 @@ impl<'e> Join<'e> {
             && call.decided.unwrap_or(call.time).as_microsecond() <= last
     }
 
-    /// What was read back of a resource that one caller alone changes is what AWS had done.
+    /// What was read back of a resource that one caller alone changes is what AWS had done by then.
     fn settlements(&mut self, calls: &[Entry]) {
-        let done: HashSet<Change> = calls.iter().filter(|call| executed(call)).map(asked).collect();
+        let done: HashMap<Change, i64> = calls
+            .iter()
+            .filter(|call| executed(call))
+            .map(|call| (asked(call), call.decided.unwrap_or(call.time).as_microsecond()))
+            .collect();
         for Intent { change, ends, .. } in self.intents.values().filter(|intent| intent.change.is_cold()) {
             let Some(end) = ends.last().filter(|end| end.kind == "settled") else { continue };
-            let executed = done.contains(change);
+            let executed = done.get(change).is_some_and(|time| *time <= end.time);
             self.joined.cut_off_executed += usize::from(executed && ends.len() == 1);
             if end.outcome.as_deref() != Some(if executed { "in force" } else { "not in force" }) {
                 self.flaws.push(Flaw::SettledWrongly(format!("executed: {executed}, {end:?}")));
@@ -217,7 +235,9 @@ impl<'e> Join<'e> {
                     self.joined.unanswered += 1;
                     None
                 }
-                Told::Made { event, aws_request_id } => {
+                // Held against all the answers to the same request.
+                Told::Made { .. } if answer.own.is_some() => None,
+                Told::Made { event, aws_request_id, whole: _ } => {
                     self.joined.made += 1;
                     let outcome = by_id.get(event.as_str()).filter(|event| {
                         event.kind == "outcome"

@@ -3,20 +3,31 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    net::unix::pipe::{OpenOptions, Receiver},
+    sync::Mutex,
+};
 
 use crate::process::until;
+
+/// By when an order is carried out.
+const DONE_WITHIN: Duration = Duration::from_secs(60);
 
 /// Mounted until this is dropped.
 pub(crate) struct LazyFs {
     child: Child,
     at: PathBuf,
     beside: TempDir,
+    /// Open as long as `LazyFS` runs: what it says while nobody has its pipe open is lost, and so is
+    /// whoever comes later to read it.
+    done: Mutex<BufReader<Receiver>>,
 }
 
 // === impl LazyFs ===
@@ -46,28 +57,31 @@ impl LazyFs {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let lazy = Self { child, at: at.to_owned(), beside };
+        let is_there = || path("orders").exists() && path("done").exists();
         until("LazyFS", async || {
-            fs::read_to_string("/proc/mounts").unwrap().contains(at.to_str().unwrap())
-                && lazy.beside.path().join("done").exists()
+            fs::read_to_string("/proc/mounts").unwrap().contains(at.to_str().unwrap()) && is_there()
         })
         .await;
-        lazy
+        // For writing too, so that opening it waits for nobody.
+        let done = OpenOptions::new().read_write(true).open_receiver(path("done")).unwrap();
+        Self { child, at: at.to_owned(), beside, done: Mutex::new(BufReader::new(done)) }
     }
 
     /// Forgets what was not synced, and waits until that is done.
-    pub(crate) fn cut_power(&self) {
+    pub(crate) async fn cut_power(&self) {
         fs::write(self.beside.path().join("orders"), "lazyfs::clear-cache\n").unwrap();
-        let mut told = String::new();
-        let done = fs::File::open(self.beside.path().join("done")).unwrap();
-        BufReader::new(done).read_line(&mut told).unwrap();
+        let (mut told, mut done) = (String::new(), self.done.lock().await);
+        let read = tokio::time::timeout(DONE_WITHIN, done.read_line(&mut told)).await;
+        read.expect("LazyFS says that it is done").unwrap();
         assert_eq!(told.trim(), "finished::clear-cache");
     }
 }
 
 impl Drop for LazyFs {
     fn drop(&mut self) {
-        drop(Command::new("fusermount3").arg("-u").arg(&self.at).status());
+        // Also where a test that failed left a file open.
+        drop(Command::new("fusermount3").args(["-u", "-z"]).arg(&self.at).status());
+        drop(self.child.kill());
         drop(self.child.wait());
     }
 }

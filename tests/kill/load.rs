@@ -3,6 +3,7 @@
 
 use std::{
     error::Error as _,
+    fmt::Debug,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -22,14 +23,16 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tonic_types::StatusExt as _;
+use uuid::Uuid;
 
 use crate::{
+    own::Requests,
     process::until,
     world::{ACCOUNTS, HOT, KEYS, REGION, World},
 };
 
 /// How long a caller rests where nobody answers.
-const REST: Duration = Duration::from_millis(5);
+pub(crate) const REST: Duration = Duration::from_millis(5);
 
 /// A change as a caller asked for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,13 +51,23 @@ pub(crate) struct Answer {
     pub(crate) id: String,
     pub(crate) change: Change,
     pub(crate) told: Told,
+    /// By which the caller may repeat the request.
+    pub(crate) own: Option<OwnId>,
+}
+
+/// The id of its own that a request has, and where it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwnId {
+    pub(crate) id: Uuid,
+    /// How often the service had been started when the answer came.
+    pub(crate) life: u64,
 }
 
 /// What a caller was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
-    /// It was made.
-    Made { event: String, aws_request_id: String },
+    /// It was made; with the answer whole.
+    Made { event: String, aws_request_id: String, whole: String },
     /// It was not, or nobody knows.
     Refused { reason: String, executed: bool },
     /// Nothing: the connection broke, or the caller hung up.
@@ -76,6 +89,7 @@ pub(crate) struct Caller {
     token: String,
     name: String,
     calls: u64,
+    lives: Arc<AtomicU64>,
 }
 
 /// How a call ends if it takes long.
@@ -114,6 +128,20 @@ pub(crate) fn group(account: usize, name: &str) -> String {
 pub(crate) fn key(account: usize, number: usize) -> String {
     let (_, account) = ACCOUNTS.get(account).unwrap();
     format!("arn:aws:kms:{REGION}:{account}:key/key-{number}")
+}
+
+// === impl Patience ===
+
+impl Patience {
+    /// Mostly all of it; now and then less than a call takes.
+    pub(crate) fn any(rng: &mut StdRng) -> Self {
+        let moment = Duration::from_millis(rng.random_range(1..60));
+        match rng.random_range(0..100) {
+            0..70 => Self::All,
+            70..85 => Self::Deadline(moment),
+            _ => Self::HangsUp(moment),
+        }
+    }
 }
 
 // === impl Load ===
@@ -158,7 +186,8 @@ impl Caller {
         let endpoint = Endpoint::from_shared(format!("http://{}", world.grpc)).unwrap();
         let client = KeyAssociationServiceClient::new(endpoint.connect_lazy());
         let (tenant, _) = ACCOUNTS.get(account).unwrap();
-        Self { client, token: world.token(tenant), name: name.into(), calls: 0 }
+        let lives = Arc::clone(&world.lives);
+        Self { client, token: world.token(tenant), name: name.into(), calls: 0, lives }
     }
 
     async fn work(
@@ -170,7 +199,9 @@ impl Caller {
         answered: &AtomicU64,
     ) -> Vec<Answer> {
         let (mut answers, mut cold) = (Vec::new(), world.cold(account));
+        let mut requests = Requests::default();
         while !stop.load(Ordering::Relaxed) {
+            answers.extend(requests.again(&mut self, &mut rng).await);
             let key = key(account, rng.random_range(0..KEYS));
             let hot = group(account, &format!("hot-{}", rng.random_range(0..HOT)));
             let results =
@@ -186,13 +217,16 @@ impl Caller {
                     continue;
                 }
             };
-            let moment = Duration::from_millis(rng.random_range(1..60));
-            let patience = match rng.random_range(0..100) {
-                0..70 => Patience::All,
-                70..85 => Patience::Deadline(moment),
-                _ => Patience::HangsUp(moment),
-            };
-            let answer = self.change(change.clone(), patience).await;
+            if rng.random_ratio(1, 4) {
+                let told = requests.make(&mut self, change.clone(), &mut rng, stop).await;
+                answered.fetch_add(u64::from(!told.is_empty()), Ordering::Relaxed);
+                answers.extend(told);
+                if change.is_cold() {
+                    cold = world.cold(account);
+                }
+                continue;
+            }
+            let answer = self.change(change.clone(), Patience::any(&mut rng)).await;
             let made = matches!(answer.told, Told::Made { .. });
             match answer.told {
                 Told::NobodyThere => {
@@ -215,28 +249,37 @@ impl Caller {
 
     /// Asks for a change.
     pub(crate) async fn change(&mut self, change: Change, patience: Patience) -> Answer {
-        self.calls += 1;
-        let id = format!("{}-{}", self.name, self.calls);
-        let told = if let Patience::HangsUp(after) = patience {
-            tokio::time::timeout(after, self.send(&change, patience, &id)).await.unwrap_or(Told::Nothing)
-        } else {
-            self.send(&change, patience, &id).await
-        };
-        Answer { id, change, told }
+        self.ask(change, patience, None).await
     }
 
-    async fn send(&mut self, change: &Change, patience: Patience, id: &str) -> Told {
+    /// The same, for the first time or again where it has an id of its own.
+    pub(crate) async fn ask(&mut self, change: Change, patience: Patience, own: Option<Uuid>) -> Answer {
+        self.calls += 1;
+        let id = format!("{}-{}", self.name, self.calls);
+        let sent = self.send(&change, patience, &id, own);
+        let told = if let Patience::HangsUp(after) = patience {
+            tokio::time::timeout(after, sent).await.unwrap_or(Told::Nothing)
+        } else {
+            sent.await
+        };
+        let own = own.map(|id| OwnId { id, life: self.lives.load(Ordering::Relaxed) });
+        Answer { id, change, told, own }
+    }
+
+    async fn send(&mut self, change: &Change, patience: Patience, id: &str, own: Option<Uuid>) -> Told {
         let resource = change.resource.clone();
+        let request_id = own.map(|own| own.to_string()).unwrap_or_default();
         if let Some(key) = &change.key {
             let target = Some(associate::Target::ResourceIdentifier(resource));
-            let message = AssociateKmsKeyRequest { target, kms_key_id: key.clone(), ..Default::default() };
+            let kms_key_id = key.clone();
+            let message = AssociateKmsKeyRequest { target, kms_key_id, request_id, ..Default::default() };
             let request = self.request(message, patience, id);
             told(self.client.associate_kms_key(request).await, |answer| {
                 (answer.audit_event_id, answer.aws_request_id)
             })
         } else {
             let target = Some(disassociate::Target::ResourceIdentifier(resource));
-            let message = DisassociateKmsKeyRequest { target, ..Default::default() };
+            let message = DisassociateKmsKeyRequest { target, request_id, ..Default::default() };
             let request = self.request(message, patience, id);
             told(self.client.disassociate_kms_key(request).await, |answer| {
                 (answer.audit_event_id, answer.aws_request_id)
@@ -264,11 +307,12 @@ impl Caller {
     }
 }
 
-fn told<T>(answer: Result<Response<T>, Status>, ids: impl FnOnce(T) -> (String, String)) -> Told {
+fn told<T: Debug>(answer: Result<Response<T>, Status>, ids: impl FnOnce(T) -> (String, String)) -> Told {
     match answer {
         Ok(answer) => {
+            let whole = format!("{:?}", answer.get_ref());
             let (event, aws_request_id) = ids(answer.into_inner());
-            Told::Made { event, aws_request_id }
+            Told::Made { event, aws_request_id, whole }
         }
         // A status without details is the client's own: nobody answered.
         Err(status) => match status.get_details_error_info() {

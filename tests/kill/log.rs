@@ -22,40 +22,56 @@ pub(crate) struct Event {
     /// `OK`, a reason, or what settling found.
     pub(crate) outcome: Option<String>,
     pub(crate) aws_request_ids: Vec<String>,
+    /// Of a change of keys: by which the log was signed until here, and by which from here on.
+    pub(crate) rotated: Option<(String, String)>,
 }
 
 /// Verifies the log against itself and every checkpoint that was kept; tells what is wrong.
 pub(crate) fn verify(world: &World, kept: &[String]) -> Result<(), String> {
-    let config = world.config();
-    let config = config.to_str().unwrap();
-    let path = world.path("kept");
+    let (archive, path) = (archived(world), world.path("kept"));
     let path = path.to_str().unwrap();
-    let mut runs = vec![vec!["audit", "verify", "--config", config]];
+    let plain: Vec<&str> = ["verify"].into_iter().chain(archive.iter().map(String::as_str)).collect();
+    let mut runs = vec![plain.clone()];
     if !kept.is_empty() {
-        runs =
-            kept.iter().map(|_| vec!["audit", "verify", "--config", config, "--checkpoint", path]).collect();
+        runs = kept.iter().map(|_| [&plain[..], &["--checkpoint", path]].concat()).collect();
     }
     for (number, arguments) in runs.iter().enumerate() {
         if let Some(note) = kept.get(number) {
             std::fs::write(path, note).unwrap();
         }
-        let done = logkey(arguments).output().unwrap();
-        if !done.status.success() {
-            let told = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+        let (code, told) = audit(world, arguments);
+        if code != Some(0) {
             return Err(format!("audit verify against checkpoint {number}: {told}"));
         }
     }
     Ok(())
 }
 
+/// Runs a verb of `audit`; tells its exit code and what it said.
+pub(crate) fn audit(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
+    let config = world.config();
+    let all = [&["audit"], arguments, &["--config", config.to_str().unwrap()]].concat();
+    let done = logkey(&all).output().unwrap();
+    (done.status.code(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+}
+
+/// Where events are that were moved out, if any were.
+fn archived(world: &World) -> Vec<String> {
+    let folder = world.archive();
+    let is_there = folder.join("checkpoint").exists();
+    let named = ["--archive".to_owned(), folder.to_str().unwrap().to_owned()];
+    if is_there { named.to_vec() } else { Vec::new() }
+}
+
 /// Exports the log and reads every event of it, in order.
 pub(crate) fn export(world: &World) -> Vec<Event> {
     let out = world.path("export");
     drop(std::fs::remove_dir_all(&out));
-    let (config, folder) = (world.config(), out.to_str().unwrap());
-    let arguments = ["audit", "export", "--config", config.to_str().unwrap(), "--out", folder];
-    let done = logkey(&arguments).output().unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let archive = archived(world);
+    let export = ["export", "--out", out.to_str().unwrap()];
+    let arguments: Vec<&str> = export.into_iter().chain(archive.iter().map(String::as_str)).collect();
+    let (code, told) = audit(world, &arguments);
+    assert_eq!(code, Some(0), "{told}");
     let mut bundles = Vec::new();
     find(&out.join("tile/entries"), "", &mut bundles);
     bundles.sort();
@@ -110,6 +126,7 @@ fn parse(event: &Value) -> Event {
         time: event.pointer("/unmapped/logkey/time_us").and_then(Value::as_i64).unwrap(),
         closes: text("/unmapped/logkey/closes"),
         outcome: outcome.or(is_ok.then(|| "OK".to_owned())),
+        rotated: text("/unmapped/logkey/old_verifier").zip(text("/unmapped/logkey/new_verifier")),
         aws_request_ids: ids.iter().flatten().filter_map(|id| id.as_str().map(str::to_owned)).collect(),
     }
 }

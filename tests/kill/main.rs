@@ -11,9 +11,11 @@ mod disk;
 #[path = "../it/harness/issuer.rs"]
 mod issuer;
 mod join;
+mod keep;
 mod lazyfs;
 mod load;
 mod log;
+mod own;
 mod points;
 mod process;
 mod rounds;

@@ -4,6 +4,7 @@ use std::{
     fs::OpenOptions,
     net::SocketAddr,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::Ordering,
     time::Duration,
 };
 
@@ -54,6 +55,7 @@ pub(crate) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
 impl Process {
     /// Starts the service; what it logs goes to a file of the world's.
     pub(crate) fn spawn(world: &World, more: &[(&str, String)]) -> Self {
+        world.lives.fetch_add(1, Ordering::Relaxed);
         let log = OpenOptions::new().create(true).append(true).open(world.path("stderr")).unwrap();
         let began = jiff::Timestamp::now().as_microsecond();
         let mut command = logkey(&["serve", "--config", world.config().to_str().unwrap()]);
@@ -106,9 +108,13 @@ impl Process {
 
     /// Asks it to end, and waits until it has.
     pub(crate) async fn terminate(self) -> ExitStatus {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("-TERM");
         self.ended().await
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 }
 

@@ -52,14 +52,14 @@ impl Storage {
     }
 
     /// What a kill leaves of the store.
-    fn lose(&self, rng: &mut StdRng) {
+    async fn lose(&self, rng: &mut StdRng) {
         match self {
             Self::Plain => {}
             Self::Drops(disk) => {
                 let leaves = if rng.random() { Leaves::Nothing } else { Leaves::Some };
                 disk.cut_power(leaves, rng);
             }
-            Self::Lazy(lazy) => lazy.cut_power(),
+            Self::Lazy(lazy) => lazy.cut_power().await,
         }
     }
 }
@@ -88,7 +88,12 @@ impl Run {
     pub(crate) async fn kill(&mut self, process: Process, after: Duration) {
         tokio::time::sleep(after).await;
         process.kill();
-        self.storage.lose(&mut self.rng);
+        self.lose().await;
+    }
+
+    /// What a kill leaves of the store, and of what is beside it, is left.
+    pub(crate) async fn lose(&mut self) {
+        self.storage.lose(&mut self.rng).await;
     }
 
     pub(crate) fn moment(&mut self, milliseconds: std::ops::Range<u64>) -> Duration {

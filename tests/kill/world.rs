@@ -4,7 +4,10 @@ use std::{
     fmt::Write as _,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 use logkey::sandbox::{
@@ -40,6 +43,8 @@ pub(crate) struct World {
     pub(crate) issuer: TestIssuer,
     pub(crate) grpc: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// How often the service was started.
+    pub(crate) lives: Arc<AtomicU64>,
     folder: TempDir,
     cold: [AtomicUsize; ACCOUNTS.len()],
 }
@@ -80,6 +85,7 @@ impl World {
             issuer: TestIssuer::new("key-1"),
             grpc: free(),
             admin: free(),
+            lives: Arc::default(),
             folder: tempfile::tempdir().unwrap(),
             cold: Default::default(),
         };
@@ -155,9 +161,14 @@ impl World {
         self.path("logkey.toml")
     }
 
-    /// The folder that holds the store and nothing else.
+    /// The folder that holds the store, and in the end its archive.
     pub(crate) fn store(&self) -> PathBuf {
         self.path("store")
+    }
+
+    /// Where events are moved out to: on the same disk.
+    pub(crate) fn archive(&self) -> PathBuf {
+        self.store().join("archive")
     }
 
     pub(crate) fn url(&self) -> String {

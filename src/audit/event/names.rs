@@ -39,6 +39,12 @@ pub(super) fn settlement(settlement: Settlement) -> &'static str {
     }
 }
 
+/// The settlement of this name.
+pub(in crate::audit) fn settled_as(name: &str) -> Option<Settlement> {
+    let all = [Settlement::InForce, Settlement::NotInForce, Settlement::CannotTell];
+    all.into_iter().find(|is| settlement(*is) == name)
+}
+
 pub(super) fn activity(act: Act) -> Activity {
     let Act::Rpc(action) = act else { return Activity::Other };
     match action {

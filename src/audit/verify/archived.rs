@@ -40,7 +40,10 @@ impl Pass<'_> {
     ) -> Result<u64, Unavailable> {
         let first = log.after(0, 1).await?.first().map_or(u64::MAX, |event| event.seq);
         let missing = first.saturating_sub(1);
-        let Some(claim) = self.claim(log, missing).await?.filter(|_| missing > 0) else { return Ok(0) };
+        if missing == 0 {
+            return Ok(0);
+        }
+        let Some(claim) = self.claim(log, missing).await? else { return Ok(0) };
         // What is missing beyond is missing for no reason.
         let missing = missing.min(claim.last);
         let mut moved_out =

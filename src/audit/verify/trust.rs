@@ -4,10 +4,10 @@
 use tlog_tiles::Checkpoint;
 
 use super::{
-    super::{checkpoint, view::View},
+    super::{archive::Archive, checkpoint, view::View},
     Against,
 };
-use crate::ports::{EventFilter, EventReader, StoredEvent, TreeStore, Unavailable};
+use crate::ports::{EventFilter, EventReader, SignedCheckpoint, StoredEvent, TreeStore, Unavailable};
 
 /// Most changes of keys that are followed.
 const MOST: u32 = 1000;
@@ -21,6 +21,12 @@ pub(super) struct Trust {
     pub(super) handovers: Vec<Checkpoint>,
 }
 
+/// The checkpoints that say who may sign.
+struct Signed {
+    handovers: Vec<SignedCheckpoint>,
+    newest: Option<SignedCheckpoint>,
+}
+
 /// A change of keys, as an event of the log says it.
 struct Rotated {
     seq: u64,
@@ -28,8 +34,8 @@ struct Rotated {
     to: String,
 }
 
-/// The keys that may sign, as far as the log leads there from those that are known. It is for a pass
-/// over the log to show that what this was taken from is what was signed.
+/// The keys that may sign, as far as the log and what was moved out of it lead there from those that are
+/// known. It is for a pass over both to show that what this was taken from is what was signed.
 ///
 /// # Errors
 ///
@@ -39,58 +45,81 @@ pub async fn trusted(
     tree: &dyn TreeStore,
     origin: &str,
     known: &[String],
+    archive: Option<&Archive>,
 ) -> Result<Vec<String>, Unavailable> {
-    let against = Against { origin, verifiers: known, kept: None, archive: None };
-    Ok(follow(log, tree, &against).await?.verifiers)
+    let signed = Signed::of(tree).await?;
+    let rotations = rotations(log, archive).await?;
+    Ok(signed.lead(origin, known, &rotations))
 }
 
+/// The same for a pass, which needs what it can read the log's own checkpoints with and no more. Events
+/// are found by their action alone, so that every one of them is looked at: only where that is needed.
 pub(super) async fn follow(
     log: &dyn EventReader,
     tree: &dyn TreeStore,
     against: &Against<'_>,
 ) -> Result<Trust, Unavailable> {
-    let origin = against.origin;
-    let mut rotations = rotations(log, against).await?;
-    let handovers = tree.handovers().await?;
-    let newest = tree.checkpoint().await?;
-    let mut verifiers = against.verifiers.to_vec();
-    loop {
-        let before = verifiers.len();
-        for note in handovers.iter().chain(&newest) {
-            let note = note.note.as_bytes();
-            for Rotated { seq, from, to } in &rotations {
-                let by = |key: &String| {
-                    let read = checkpoint::read(note, origin, std::slice::from_ref(key));
-                    verifiers.contains(key) && read.is_ok_and(|read| read.size() >= *seq)
-                };
-                // Forward: the old key signs the event that names the new one. Back: the new key does.
-                let more = if by(from) {
-                    to
-                } else if by(to) {
-                    from
-                } else {
-                    continue;
-                };
-                if !verifiers.contains(more) {
-                    verifiers.push(more.clone());
-                }
-            }
-        }
-        if verifiers.len() == before {
-            break;
-        }
-    }
-    rotations.clear();
-    let read = |note: &str| checkpoint::read(note.as_bytes(), origin, &verifiers).ok();
-    let handovers = handovers.iter().filter_map(|signed| read(&signed.note)).collect();
+    let Against { origin, verifiers, archive, kept: _ } = *against;
+    let signed = Signed::of(tree).await?;
+    let read =
+        |signed: &SignedCheckpoint, by: &[String]| checkpoint::read(signed.note.as_bytes(), origin, by).ok();
+    let verifiers = if signed.notes().all(|note| read(note, verifiers).is_some()) {
+        verifiers.to_vec()
+    } else {
+        signed.lead(origin, verifiers, &rotations(log, archive).await?)
+    };
+    let handovers = signed.handovers.iter().filter_map(|note| read(note, &verifiers)).collect();
     Ok(Trust { verifiers, handovers })
 }
 
+// === impl Signed ===
+
+impl Signed {
+    async fn of(tree: &dyn TreeStore) -> Result<Self, Unavailable> {
+        Ok(Self { handovers: tree.handovers().await?, newest: tree.checkpoint().await? })
+    }
+
+    fn notes(&self) -> impl Iterator<Item = &SignedCheckpoint> {
+        self.handovers.iter().chain(&self.newest)
+    }
+
+    /// The keys to which those that are known lead.
+    fn lead(&self, origin: &str, known: &[String], rotations: &[Rotated]) -> Vec<String> {
+        let mut verifiers = known.to_vec();
+        loop {
+            let before = verifiers.len();
+            for note in self.notes() {
+                let note = note.note.as_bytes();
+                for Rotated { seq, from, to } in rotations {
+                    let by = |key: &String| {
+                        let read = checkpoint::read(note, origin, std::slice::from_ref(key));
+                        verifiers.contains(key) && read.is_ok_and(|read| read.size() >= *seq)
+                    };
+                    // Forward: the old key signs the event that names the new one. Back: the new key does.
+                    let more = if by(from) {
+                        to
+                    } else if by(to) {
+                        from
+                    } else {
+                        continue;
+                    };
+                    if !verifiers.contains(more) {
+                        verifiers.push(more.clone());
+                    }
+                }
+            }
+            if verifiers.len() == before {
+                return verifiers;
+            }
+        }
+    }
+}
+
 /// Every change of keys, of the archive too.
-async fn rotations(log: &dyn EventReader, against: &Against<'_>) -> Result<Vec<Rotated>, Unavailable> {
+async fn rotations(log: &dyn EventReader, archive: Option<&Archive>) -> Result<Vec<Rotated>, Unavailable> {
     let filter = EventFilter { action: Some(ACTION.to_owned()), ..EventFilter::default() };
     let mut found: Vec<StoredEvent> = log.list(&filter, None, MOST).await?;
-    if let Some(archive) = against.archive {
+    if let Some(archive) = archive {
         found.extend(archive.with_action(ACTION).await?);
     }
     let rotated = |event: &StoredEvent| {

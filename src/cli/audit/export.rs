@@ -32,13 +32,13 @@ pub(super) struct ExportArgs {
 pub(super) async fn run(args: ExportArgs) -> Result<ExitCode, Failure> {
     let log = args.place.log()?;
     let open = store::open_reader(&log.store).await?;
-    let mut verifiers = log.trusted(&open, &log.verifiers(&args.trust)?).await?;
+    let archive = args.archive.as_deref().map(Archive::open).transpose()?;
+    let mut verifiers = log.trusted(&open, &log.verifiers(&args.trust)?, archive.as_ref()).await?;
     let (note, checkpoint) = log.newest(&open, &verifiers).await?;
     // The key that signs goes first: other tools know one alone.
     let signs =
         |key: &String| checkpoint::read(note.as_bytes(), &log.origin, std::slice::from_ref(key)).is_ok();
     verifiers.sort_by_key(|key| !signs(key));
-    let archive = args.archive.as_deref().map(Archive::open).transpose()?;
     let handovers = open.tree.handovers().await?;
     fs::create_dir_all(&args.out)?;
     let signed =

@@ -35,9 +35,9 @@ pub(super) async fn run(args: ProveArgs) -> Result<ExitCode, Failure> {
     let log = args.place.log()?;
     let known = log.verifiers(&args.trust)?;
     let open = store::open_reader(&log.store).await?;
-    let verifiers = log.trusted(&open, &known).await?;
-    let id = EventId(args.id);
     let archive = args.archive.as_deref().map(Archive::open).transpose()?;
+    let verifiers = log.trusted(&open, &known, archive.as_ref()).await?;
+    let id = EventId(args.id);
     // What the archive holds is proved by the archive alone.
     let (event, tree, (note, checkpoint)): (_, &dyn TreeStore, _) = match &archive {
         Some(archive) => {

@@ -5,9 +5,9 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::Args;
 
-use super::{Failure, Place, offline::Offline};
+use super::{Failure, Log, Place, offline::Offline};
 use crate::{
-    audit::checkpoint::{self, SigningKey},
+    audit::checkpoint::{self, KeyError, SigningKey},
     store::{self, OpenError},
 };
 
@@ -26,11 +26,9 @@ pub(super) async fn run(args: RotateKeyArgs) -> Result<ExitCode, Failure> {
     let path = log.key_file()?;
     let mut out = anstream::stdout();
     if args.end {
-        let open = store::open_reader(&log.store).await?;
-        let key = SigningKey::open(&path, &log.origin)?;
-        let signed = open.tree.checkpoint().await?.ok_or("the log has no checkpoint yet")?;
-        checkpoint::read(signed.note.as_bytes(), &log.origin, &[key.verifier().to_owned()])
-            .map_err(|_not_yet| "the new key does not sign yet: start the service, or send it SIGHUP")?;
+        if !signs(&log, &SigningKey::open(&path, &log.origin)?).await? {
+            return Err("the new key does not sign yet: start the service, or send it SIGHUP".into());
+        }
         let key = SigningKey::retire_old(&path, &log.origin)?;
         writeln!(
             out,
@@ -39,7 +37,13 @@ pub(super) async fn run(args: RotateKeyArgs) -> Result<ExitCode, Failure> {
         )?;
         return Ok(ExitCode::SUCCESS);
     }
-    let key = SigningKey::renew(&path, &log.origin)?;
+    let key = match SigningKey::renew(&path, &log.origin) {
+        // An earlier run was ended before the log took the new key up: this one goes on with it.
+        Err(KeyError::TakingOver { .. }) if !signs(&log, &SigningKey::open(&path, &log.origin)?).await? => {
+            SigningKey::open(&path, &log.origin)?
+        }
+        renewed => renewed?,
+    };
     writeln!(
         out,
         "the new key is in {}; its verifier key, for auditors to keep:\n{}",
@@ -60,4 +64,11 @@ pub(super) async fn run(args: RotateKeyArgs) -> Result<ExitCode, Failure> {
         Err(failure) => return Err(failure),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the newest checkpoint is signed by the first key of the file.
+async fn signs(log: &Log, key: &SigningKey) -> Result<bool, Failure> {
+    let open = store::open_reader(&log.store).await?;
+    let signed = open.tree.checkpoint().await?.ok_or("the log has no checkpoint yet")?;
+    Ok(checkpoint::read(signed.note.as_bytes(), &log.origin, &[key.verifier().to_owned()]).is_ok())
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::Args;
+use tlog_tiles::Checkpoint;
 
 use super::{Failure, Place, Trust, tell};
 use crate::{
@@ -39,18 +40,21 @@ pub(super) struct VerifyArgs {
 
 pub(super) async fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
     let log = args.place.log()?;
-    let verifiers = log.verifiers(&args.trust)?;
     let open = store::open_reader(&log.store).await?;
-    let trusted = log.trusted(&open, &verifiers).await?;
     let archive = args.archive.as_deref().map(Archive::open).transpose()?;
-    if let Some(archive) = &archive {
-        archive.signed(&log.origin, &trusted)?;
-    }
-    let kept = match &args.checkpoint {
-        Some(path) => Some(checkpoint::read(&fs::read(path)?, &log.origin, &trusted)?),
-        None => None,
+    let archive = archive.as_ref();
+    let note = args.checkpoint.as_deref().map(fs::read).transpose()?;
+    let given = |verifiers: &[String]| -> Result<Option<Checkpoint>, Failure> {
+        archive.map(|archive| archive.signed(&log.origin, verifiers)).transpose()?;
+        Ok(note.as_ref().map(|note| checkpoint::read(note, &log.origin, verifiers)).transpose()?)
     };
-    let (kept, archive) = (kept.as_ref(), archive.as_ref());
+    let mut verifiers = log.verifiers(&args.trust)?;
+    // Only where another key signed one of them is the log looked through for who that may be.
+    if given(&verifiers).is_err() {
+        verifiers = log.trusted(&open, &verifiers, archive).await?;
+    }
+    let kept = given(&verifiers)?;
+    let kept = kept.as_ref();
     let against = Against { origin: &log.origin, verifiers: &verifiers, kept, archive };
     let terminal = std::io::stderr().is_terminal();
     let mut next = WORD_EVERY;

@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     domain::{audit::Settlement, time::Timestamp},
     ports::{OpenChange, OpenChanges, Unavailable},
+    service::settle::Settled,
 };
 
 /// The open changes it was given, until they are closed.
@@ -20,6 +21,10 @@ impl OpenChanges for Open {
     }
 
     async fn begun(&self, _intent: EventId) -> Result<Option<OpenChange>, Unavailable> {
+        Ok(None)
+    }
+
+    async fn settled(&self, _change: &OpenChange) -> Result<Option<(Settlement, EventId)>, Unavailable> {
         Ok(None)
     }
 }
@@ -54,6 +59,35 @@ async fn what_became_of_an_unanswered_change_is_read_back_and_recorded() {
         assert_eq!(settled.event.closes, Some(open.0.lock().unwrap()[0].intent));
         assert_eq!(settled.event.correlation, entries[0].event.correlation);
         assert_eq!(settled.association.is_some(), settlement == Settlement::InForce);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_several_look_back_at_is_settled_once() {
+    for now_in_force in [Some(KEY), Some(OTHER_KEY)] {
+        let (world, open) = unanswered(now_in_force).await;
+        let change = open.0.lock().unwrap()[0].clone();
+        let now = world.broker.ports.clock.now();
+        let deadline = tokio::time::Instant::now().into_std() + PATIENCE;
+        let (_, first, second) = tokio::join!(
+            world.broker.settle(&open, now),
+            world.broker.settle_one(change.clone(), deadline),
+            world.broker.settle_one(change, deadline),
+        );
+        let settled: Vec<_> = world
+            .audit
+            .entries()
+            .into_iter()
+            .filter(|entry| matches!(entry.event.kind, Kind::Settled(_)))
+            .collect();
+        assert_eq!(settled.len(), 1);
+        match (first, second) {
+            (Settled::InForce { answer, event }, Settled::InForce { answer: again, event: same }) => {
+                assert_eq!((answer, event), (again, same));
+            }
+            (Settled::NotInForce, Settled::NotInForce) => assert_eq!(now_in_force, Some(OTHER_KEY)),
+            _ => panic!("they were told differently"),
+        }
     }
 }
 

@@ -1,0 +1,174 @@
+//! What checking a log costs: `cargo bench --bench verify [-- EVENTS [FOLDER]]`.
+//!
+//! Fills a store in the folder through the journal and the sequencer, to a tenth of the events and then to
+//! all of them, and has each checked by a process of its own, which tells its time and its most memory:
+//! that must not grow with the log. The default is a million events; ten million take 25 GB.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench prints, and one that fails has no result"
+)]
+
+use std::{
+    path::Path,
+    process::Command,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use logkey::{
+    app::SystemClock,
+    audit::{
+        self, Journal, Sequencer,
+        checkpoint::{self, SigningKey},
+        verify::{Against, verify},
+    },
+    domain::{
+        association::{Place, Resource, Target},
+        audit::{Act, Actor, DecisionRecord, End, Entry, Event, Keys, Kind, Via},
+        call::{Action, RequestId},
+    },
+    ports::{AuditLog as _, Clock},
+    store,
+};
+
+const ORIGIN: &str = "logkey";
+const EVENTS: u64 = 1_000_000;
+/// How many callers write at once.
+const CALLERS: u64 = 1024;
+/// What tells a process that it is the one that checks.
+const CHECK: &str = "--check-the-log-in";
+/// Of the times in `/proc/self/stat`.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    if let [check, folder] = &arguments[..]
+        && check == CHECK
+    {
+        return measured(Path::new(folder)).await;
+    }
+    let events = arguments.first().map_or(EVENTS, |count| count.parse().unwrap());
+    let base = arguments.get(1).map_or(".", String::as_str);
+    let folder = tempfile::tempdir_in(base).unwrap();
+    let mut there = 0;
+    for size in [events / 10, events] {
+        let began = Instant::now();
+        fill(folder.path(), (size - there) / 2).await;
+        println!("{} events written in {:.0?}", size - there, began.elapsed());
+        there = size;
+        let this = std::env::current_exe().unwrap();
+        assert!(Command::new(this).arg(CHECK).arg(folder.path()).status().unwrap().success());
+    }
+}
+
+/// Checks the log, and tells what that took of this process.
+async fn measured(folder: &Path) {
+    let file = folder.join("logkey.db");
+    let bytes = std::fs::metadata(&file).unwrap().len();
+    let key = SigningKey::open(&checkpoint::key_beside(&file), ORIGIN).unwrap();
+    let open =
+        store::open_reader(&store::Config { url: format!("sqlite://{}", file.display()) }).await.unwrap();
+    let verifiers = key.verifiers();
+    let against = Against { origin: ORIGIN, verifiers: &verifiers, kept: None, archive: None };
+    let began = Instant::now();
+    let report = verify(&*open.log, &*open.tree, &against, |_| {}).await.unwrap();
+    let took = began.elapsed().as_secs_f64();
+    assert_eq!(report.findings, []);
+    assert_eq!(report.events, report.signed);
+    let (cpu, memory) = (cpu(), peak());
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    let (events, gigabytes) = (report.events as f64, bytes as f64 / 1e9);
+    println!(
+        "{events:>10} events, {gigabytes:.1} GB: {took:.1} s, {:.0} events/s; {cpu:.1} s of CPU, {:.0} events \
+         per second of CPU; at most {memory:.1} MiB",
+        events / took,
+        events / cpu
+    );
+}
+
+/// The CPU time of this process, in seconds.
+fn cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // The name in brackets may hold spaces; user and system time are the 14th and 15th of all.
+    let (_, rest) = stat.rsplit_once(')').unwrap();
+    let times = rest.split_whitespace().skip(11).take(2);
+    times.map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / TICKS_PER_SECOND
+}
+
+/// The most memory that this process had at once, in MiB.
+fn peak() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+}
+
+/// Writes so many calls, each an intent and its outcome, and has them signed.
+async fn fill(folder: &Path, calls: u64) {
+    let file = folder.join("logkey.db");
+    let store = store::open(&store::Config { url: format!("sqlite://{}", file.display()) }).await.unwrap();
+    let key = SigningKey::open_or_make(&checkpoint::key_beside(&file), ORIGIN).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
+    let checked = Sequencer::check(log, tree, Arc::clone(&clock), key).await.unwrap();
+    let sequencer = checked.go_on().await.unwrap();
+    let journal = Arc::new(Journal::start(Arc::clone(&store.events), clock, audit::Config::default()));
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..CALLERS {
+        let journal = Arc::clone(&journal);
+        let calls = calls / CALLERS + u64::from(caller < calls % CALLERS);
+        callers.spawn(async move {
+            for call in 0..calls {
+                let intent = intent(call * CALLERS + caller);
+                let id = journal.commit(Entry::only(intent.clone())).await.unwrap();
+                journal.commit(Entry::only(outcome(Event { closes: Some(id), ..intent }))).await.unwrap();
+            }
+        });
+    }
+    callers.join_all().await;
+    journal.close().await;
+    sequencer.close().await;
+    // All of it is signed by whoever opens it next.
+    let key = SigningKey::open(&checkpoint::key_beside(&file), ORIGIN).unwrap();
+    let checked = Sequencer::check(store.log, store.tree, Arc::new(SystemClock), key).await.unwrap();
+    checked.go_on().await.unwrap().close().await;
+}
+
+fn intent(number: u64) -> Event {
+    let account = format!("{:012}", 111_122_223_333 + number % 7);
+    let place = Place { account: account.parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    let group = format!("/payments/service-{}", number % 5000);
+    let key = format!("arn:aws:kms:eu-west-1:{account}:key/1234abcd-12ab-34cd-56ef-1234567890ab");
+    Event {
+        kind: Kind::Intent,
+        act: Act::Rpc(Action::AssociateKmsKey),
+        correlation: RequestId::random(),
+        actor: Actor {
+            tenant: Some(format!("tenant-{}", number % 40).parse().unwrap()),
+            subject: Some(format!("someone-{}@example.com", number % 900).into()),
+            issuer: Some("https://idp.example.com".into()),
+            token_id: Some("d3c550fd-dbcc-4bbb-a232-57fd68e1bd82".into()),
+            source: Some("192.0.2.7".parse().unwrap()),
+            unverified_user_agent: Some("grpc-node-js/1.13.0".into()),
+        },
+        resource: Some(Resource { place, target: Target::LogGroup(group.parse().unwrap()) }),
+        keys: Keys { requested: Some((&*key).into()), resolved: key.parse().ok(), previous: None },
+        reason: Some("ticket 4711".into()),
+        decision: Some(DecisionRecord { allowed: true, policies: vec!["tenant/payments/0".into()] }),
+        ..Event::of_service(Act::Start, SystemClock.now())
+    }
+}
+
+fn outcome(intent: Event) -> Event {
+    Event {
+        kind: Kind::Outcome,
+        via: Via {
+            role_arn: Some("arn:aws:iam::111122223333:role/LogKeyAssociator".into()),
+            session_name: Some("payments".into()),
+            aws_request_ids: vec![RequestId::random().as_str().into()],
+        },
+        end: Some(End { failure: None, aws_error: None, latency: Duration::from_millis(12) }),
+        ..intent
+    }
+}

@@ -1,0 +1,94 @@
+//! What is done to a log that is kept for years can be done again where it was interrupted, and everyone
+//! who kept a key can still follow.
+
+use std::{path::Path, sync::Arc};
+
+use logkey::{
+    app::SystemClock,
+    audit::{
+        self, Journal, Sequencer,
+        checkpoint::{self, SigningKey},
+    },
+    domain::audit::{Act, Entry, Event},
+    ports::{AuditLog as _, Clock as _},
+    store,
+};
+
+use crate::process::logkey;
+
+const ORIGIN: &str = "logkey";
+
+/// Writes events and has them signed, as a process of its own would.
+async fn grow(folder: &Path, count: usize) {
+    let file = folder.join("logkey.db");
+    let store = store::open(&store::Config { url: format!("sqlite://{}", file.display()) }).await.unwrap();
+    let key = SigningKey::open_or_make(&checkpoint::key_beside(&file), ORIGIN).unwrap();
+    let checked = Sequencer::check(store.log, store.tree, Arc::new(SystemClock), key).await.unwrap();
+    let journal = Journal::start(store.events, Arc::new(SystemClock), audit::Config::default());
+    for _ in 0..count {
+        journal.commit(Entry::only(Event::of_service(Act::Start, SystemClock.now()))).await.unwrap();
+    }
+    journal.close().await;
+    checked.go_on().await.unwrap().close().await;
+}
+
+fn audit(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let store = format!("sqlite://{}/logkey.db", folder.display());
+    let done = logkey(&[&["audit"], arguments, &["--store", &store]].concat()).output().unwrap();
+    (done.status.code(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
+}
+
+fn keys(folder: &Path) -> Vec<String> {
+    SigningKey::open(&checkpoint::key_beside(&folder.join("logkey.db")), ORIGIN).unwrap().verifiers()
+}
+
+#[tokio::test]
+async fn a_rotation_that_was_interrupted_is_completed_and_makes_no_second_new_key() {
+    let dir = tempfile::tempdir().unwrap();
+    grow(dir.path(), 3).await;
+    // Interrupted when the key was in its file, and before the log took it up.
+    SigningKey::renew(&checkpoint::key_beside(&dir.path().join("logkey.db")), ORIGIN).unwrap();
+    let both = keys(dir.path());
+    let (code, told) = audit(dir.path(), &["rotate-key"]);
+    assert!(code == Some(0) && told.contains(&both[0]) && told.contains("it signs from here on"), "{told}");
+    assert_eq!(keys(dir.path()), both);
+    for key in &both {
+        let (code, told) = audit(dir.path(), &["verify", "--verifier", key]);
+        assert!(code == Some(0) && told.contains("whole: 4 events"), "{told}");
+    }
+    // It is complete now: another one is another one.
+    let (code, told) = audit(dir.path(), &["rotate-key"]);
+    assert!(code == Some(1) && told.contains("end that one first"), "{told}");
+}
+
+#[tokio::test]
+async fn the_event_that_names_both_keys_may_be_in_the_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    grow(dir.path(), 10).await;
+    let kept = dir.path().join("kept");
+    let url = format!("sqlite://{}/logkey.db", dir.path().display());
+    let note = store::open_reader(&store::Config { url }).await.unwrap().tree.checkpoint().await;
+    std::fs::write(&kept, note.unwrap().unwrap().note).unwrap();
+    let old = keys(dir.path())[0].clone();
+    for arguments in [&["rotate-key"][..], &["rotate-key", "--end"]] {
+        assert_eq!(audit(dir.path(), arguments).0, Some(0));
+    }
+    grow(dir.path(), 300).await;
+    let (archive, kept) = (dir.path().join("archive"), kept.to_str().unwrap());
+    let archive = archive.to_str().unwrap();
+    let (code, told) = audit(dir.path(), &["archive", "--older-than", "0s", "--out", archive]);
+    assert!(code == Some(0) && told.starts_with("256 events moved out"), "{told}");
+    for arguments in [
+        &["verify", "--archive", archive, "--verifier", &old][..],
+        &["verify", "--archive", archive, "--checkpoint", kept],
+        &["verify", "--archive", archive, "--checkpoint", kept, "--verifier", &old],
+    ] {
+        let (code, told) = audit(dir.path(), arguments);
+        assert!(code == Some(0) && told.contains("whole: 312 events"), "{arguments:?}: {told}");
+    }
+    let out = dir.path().join("out");
+    let export = ["export", "--archive", archive, "--out", out.to_str().unwrap()];
+    assert_eq!(audit(dir.path(), &export).0, Some(0));
+    let id = old.split('+').nth(1).unwrap();
+    assert_eq!(std::fs::read_to_string(out.join(format!("verifier-{id}.key"))).unwrap().trim(), old);
+}

@@ -1,0 +1,199 @@
+//! Requests with an id of their own: their callers repeat them until they have an answer, and once more
+//! later, when the service may have been killed in between. One id is one change, with one answer.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use logkey::sandbox::journal::Entry;
+use rand::{Rng as _, rngs::StdRng};
+use uuid::Uuid;
+
+use crate::{
+    join::{Flaw, Intent, Joined, asked, executed},
+    load::{Answer, Caller, Change, Patience, REST, Told},
+};
+
+/// How often a request is repeated that has no answer.
+const TRIES: usize = 30;
+/// Requests of a caller that may be repeated later.
+const LATER: usize = 64;
+/// A key that there is not.
+const MISSING: &str = "/key-99";
+
+/// Those of one caller that were answered.
+#[derive(Debug, Default)]
+pub(crate) struct Requests(Vec<(Uuid, Change)>);
+
+/// Every try of one request.
+struct Tries<'j, 'e> {
+    id: Uuid,
+    answers: Vec<&'j Answer>,
+    /// What was begun for it, in the log's order.
+    begun: Vec<&'j Intent<'e>>,
+}
+
+// === impl Requests ===
+
+impl Requests {
+    /// Makes a change, and repeats it until it is answered: now and then one that AWS refuses.
+    pub(crate) async fn make(
+        &mut self,
+        caller: &mut Caller,
+        mut change: Change,
+        rng: &mut StdRng,
+        stop: &AtomicBool,
+    ) -> Vec<Answer> {
+        let id = Uuid::new_v4();
+        if let Some(key) = change.key.as_mut().filter(|_| rng.random_ratio(1, 10)) {
+            let (account, _) = key.rsplit_once('/').unwrap();
+            *key = format!("{account}{MISSING}");
+        }
+        let mut answers = Vec::new();
+        while !stop.load(Ordering::Relaxed) && answers.len() < TRIES {
+            let answer = caller.ask(change.clone(), Patience::any(rng), Some(id)).await;
+            let refused = match &answer.told {
+                Told::Refused { reason, .. } => reason.as_str(),
+                Told::Made { .. } | Told::Nothing | Told::NobodyThere => "",
+            };
+            // It was not asked for at all, and will not be.
+            if refused == "LOG_GROUP_NOT_FOUND" || refused == "NOT_ALLOWED" {
+                break;
+            }
+            let is_over = is_final(refused) || matches!(answer.told, Told::Made { .. });
+            if answer.told != Told::NobodyThere {
+                answers.push(answer);
+            }
+            if is_over {
+                self.keep(id, change, rng);
+                break;
+            }
+            tokio::time::sleep(REST).await;
+        }
+        answers
+    }
+
+    fn keep(&mut self, id: Uuid, change: Change, rng: &mut StdRng) {
+        if self.0.len() >= LATER {
+            self.0.swap_remove(rng.random_range(0..LATER));
+        }
+        self.0.push((id, change));
+    }
+
+    /// Now and then repeats one that was answered.
+    pub(crate) async fn again(&mut self, caller: &mut Caller, rng: &mut StdRng) -> Option<Answer> {
+        if self.0.is_empty() || !rng.random_ratio(1, 8) {
+            return None;
+        }
+        let (id, change) = self.0[rng.random_range(0..self.0.len())].clone();
+        let answer = caller.ask(change, Patience::All, Some(id)).await;
+        (answer.told != Told::NobodyThere).then_some(answer)
+    }
+}
+
+/// Whether AWS said so, and will be told to have said so again.
+fn is_final(reason: &str) -> bool {
+    reason.starts_with("KEY_")
+}
+
+/// Holds the answers of each id against each other, against what was begun, and against AWS.
+pub(crate) fn check<'e>(
+    intents: &BTreeMap<&'e str, Intent<'e>>,
+    calls: &[Entry],
+    answers: &[Answer],
+    joined: &mut Joined,
+) -> Vec<Flaw> {
+    let begun: HashMap<&str, &Intent<'e>> =
+        intents.values().map(|intent| (intent.event.correlation.as_str(), intent)).collect();
+    let mut all: BTreeMap<Uuid, Tries<'_, 'e>> = BTreeMap::new();
+    for answer in answers {
+        let Some(own) = answer.own else { continue };
+        let tries =
+            all.entry(own.id).or_insert_with(|| Tries { id: own.id, answers: Vec::new(), begun: Vec::new() });
+        tries.answers.push(answer);
+        tries.begun.extend(begun.get(answer.id.as_str()));
+    }
+    let mut done: HashMap<Change, usize> = HashMap::new();
+    for call in calls.iter().filter(|call| executed(call)) {
+        *done.entry(asked(call)).or_default() += 1;
+    }
+    let by_request: HashMap<&str, &Entry> =
+        calls.iter().filter(|call| executed(call)).map(|call| (call.request_id.as_str(), call)).collect();
+    joined.own_ids = all.len();
+    let mut flaws = Vec::new();
+    for tries in all.values_mut() {
+        tries.begun.sort_by_key(|intent| intent.event.time);
+        flaws.extend(tries.told_differently(joined));
+        flaws.extend(tries.ended_twice());
+        flaws.extend(tries.not_made(&by_request, joined));
+        let change = &tries.answers[0].change;
+        if change.is_cold() && done.get(change).is_some_and(|times| *times > 1) {
+            flaws.push(Flaw::MadeTwice(format!("{} of {change:?}", tries.id)));
+        }
+    }
+    flaws
+}
+
+// === impl Tries ===
+
+impl<'e> Tries<'_, 'e> {
+    /// Whoever was told that it is made is told the same each time, in whichever life of the service.
+    fn told_differently(&self, joined: &mut Joined) -> Option<Flaw> {
+        let made = self.answers.iter().filter_map(|answer| match &answer.told {
+            Told::Made { whole, .. } => Some((whole, answer.own.map(|own| own.life))),
+            Told::Refused { .. } | Told::Nothing | Told::NobodyThere => None,
+        });
+        let made: Vec<_> = made.collect();
+        for pair in made.windows(2) {
+            let [(first, before), (second, after)] = pair else { continue };
+            if first != second {
+                return Some(Flaw::ToldDifferently(format!("{}: {first}, then {second}", self.id)));
+            }
+            joined.told_again += 1;
+            joined.told_again_later += usize::from(before != after);
+        }
+        None
+    }
+
+    /// Once it has ended for good nothing is begun for it any more.
+    fn ended_twice(&self) -> Option<Flaw> {
+        let over = self.begun.iter().position(|intent| {
+            let told = intent.ends.iter().filter(|end| end.kind == "outcome");
+            told.filter_map(|end| end.outcome.as_deref()).any(|end| end == "OK" || is_final(end))
+        });
+        let more = over.is_some_and(|over| over + 1 < self.begun.len());
+        more.then(|| Flaw::MadeTwice(format!("{}: {:?}", self.id, self.ends())))
+    }
+
+    /// What was told to be made is the end of the last that was begun, and AWS did it.
+    fn not_made(&self, done: &HashMap<&str, &Entry>, joined: &mut Joined) -> Option<Flaw> {
+        let said = |answer: &Answer| format!("{answer:?}, {:?}", self.ends());
+        for answer in &self.answers {
+            let Told::Made { event, aws_request_id, .. } = &answer.told else { continue };
+            joined.made += 1;
+            let end = self.begun.last().and_then(|last| last.ends.iter().find(|end| end.id == *event));
+            let Some(end) = end else { return Some(Flaw::AnswerNotInLog(said(answer))) };
+            let is_so = match (end.kind.as_str(), end.outcome.as_deref()) {
+                ("outcome", Some("OK")) => {
+                    let call = done.get(aws_request_id.as_str());
+                    end.aws_request_ids.contains(aws_request_id)
+                        && call.is_some_and(|call| asked(call) == answer.change)
+                }
+                ("settled", Some("in force")) => {
+                    joined.read_back += 1;
+                    aws_request_id.is_empty()
+                }
+                _ => false,
+            };
+            if !is_so {
+                return Some(Flaw::AnswerNotInAws(said(answer)));
+            }
+        }
+        None
+    }
+
+    fn ends(&self) -> Vec<&[&'e crate::log::Event]> {
+        self.begun.iter().map(|intent| &intent.ends[..]).collect()
+    }
+}
