@@ -37,7 +37,7 @@ fn access(role: &str, region: &str) -> Access {
     let usual = tenant("acme");
     let grant = AccountGrant {
         role: format!("arn:aws:iam::{ACCOUNT}:role/{role}").parse().unwrap(),
-        regions: vec![region.parse().unwrap()],
+        regions: [region.parse().unwrap()].into(),
         ..(*usual.accounts[0]).clone()
     };
     let tenant = Arc::new(Tenant { accounts: vec![Arc::new(grant)], ..usual });

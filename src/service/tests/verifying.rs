@@ -179,6 +179,10 @@ impl OpenChanges for Open {
     async fn begun(&self, _: EventId) -> Result<Option<OpenChange>, Unavailable> {
         Ok(Some(self.0.clone()))
     }
+
+    async fn settled(&self, _: &OpenChange) -> Result<Option<(Settlement, EventId)>, Unavailable> {
+        Ok(None)
+    }
 }
 
 async fn unanswered() -> (World, Open) {

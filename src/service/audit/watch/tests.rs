@@ -16,10 +16,11 @@ use crate::{
         reason::Reason,
         tenant::{Tenant, TenantId},
     },
-    ports::{Authorize, Clock as _, TenantDirectory},
+    ports::{Authorize, Clock as _, TenantDirectory, quotas::NotAsked},
     service::{self, AuditPorts, KeyBroker, StreamLimits},
     testing::{
-        FakeAudit, FakeAws, FakeClock, FakeLog, FakePace, FakePolicy, FakeQuota, call, principal, tenant,
+        FakeAudit, FakeAws, FakeClock, FakeLog, FakePace, FakePolicy, FakeQueries, FakeQuota, call,
+        principal, tenant,
     },
 };
 
@@ -80,6 +81,8 @@ impl World {
             log_groups: aws.clone(),
             keys: aws.clone(),
             roles: aws,
+            queries: Arc::new(FakeQueries::default()),
+            quotas: Arc::new(NotAsked),
             pace: Arc::new(FakePace::default()),
             quota: Arc::new(FakeQuota),
             audit: audit.clone(),
