@@ -37,7 +37,8 @@ use crate::{
         redis::{InvalidRedisUrl, Link},
     },
     ports::{
-        AuditLog, AuditUnavailable, Clock, EventReader, KeyAssociations, Keys, LogGroups, Roles, TenantQuota,
+        AuditLog, AuditUnavailable, Clock, EventReader, KeyAssociations, Keys, Leadership, LogGroups, Roles,
+        TenantQuota,
     },
     server::{
         self, ServeError,
@@ -59,6 +60,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     journal: Arc<Journal>,
     log: Arc<dyn EventReader>,
+    leadership: Arc<dyn Leadership>,
     sequencer: Sequencer,
     sinks: Sinks,
     current: Arc<Current>,
@@ -168,7 +170,13 @@ impl App {
         let checked = Sequencer::check(log, tree, Arc::clone(&clock), key).await.map_err(StartError::Log)?;
         let journal = Journal::start(store.events, Arc::clone(&clock), settings.audit.journal.clone());
         let journal = Arc::new(journal);
-        let source = Source { log: Arc::clone(&store.log), store: store.sinks, clock: Arc::clone(&clock) };
+        let (leadership, log) = (store.leadership, Arc::clone(&store.log));
+        let source = Source {
+            log,
+            store: store.sinks,
+            leadership: Arc::clone(&leadership),
+            clock: Arc::clone(&clock),
+        };
         let sinks = Box::pin(sinks::start(&settings, source)).await.map_err(StartError::Sinks)?;
 
         let (aws, upstream) = if let Some(upstream) = upstream {
@@ -218,6 +226,7 @@ impl App {
             clock,
             journal,
             log: store.log,
+            leadership,
             sequencer,
             sinks,
             current,
@@ -263,6 +272,7 @@ impl App {
         let settling = tokio::spawn(lifecycle::settle(
             self.broker.clone(),
             Arc::new(Opened::new(Arc::clone(&self.log))),
+            Arc::clone(&self.leadership),
             Arc::clone(&self.clock),
             self.started,
             self.settings.server.grpc.request_timeout,

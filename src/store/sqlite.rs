@@ -26,8 +26,8 @@ use super::OpenError;
 use crate::{
     domain::{audit::EventId, time::Timestamp},
     ports::{
-        AppendError, Batch, EventFilter, EventReader, EventStore, Labelled, SignedCheckpoint, SinkPosition,
-        SinkStore, StoredEvent, Tile, TreeStore, Unavailable,
+        AppendError, Batch, EventFilter, EventReader, EventStore, Labelled, Leadership, SignedCheckpoint,
+        SinkPosition, SinkStore, StoredEvent, Tile, TreeStore, Unavailable,
     },
 };
 
@@ -96,6 +96,17 @@ impl EventStore for Sqlite {
         let kept = write::recover(&mut open, doubtful).await?;
         *writer = Some(open);
         Ok(kept)
+    }
+}
+
+/// The lock sees to it.
+impl Leadership for Sqlite {
+    fn leads(&self) -> bool {
+        true
+    }
+
+    fn is_alone(&self) -> bool {
+        true
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     history, request,
 };
 use crate::{
-    domain::{association::Target, audit::EventId, aws::AccountId, tenant::TenantId},
+    domain::{audit::EventId, aws::AccountId, tenant::TenantId},
     ports::{AppendError, Batch, Unavailable},
 };
 
@@ -135,14 +135,6 @@ fn event_rows(batch: &Batch) -> Vec<EventRow<'_>> {
             )
         })
         .collect()
-}
-
-/// How a target stands in the table: query results have the empty name, which no log group has.
-pub(super) fn log_group(target: &Target) -> &str {
-    match target {
-        Target::LogGroup(name) => name.as_str(),
-        Target::QueryResults => "",
-    }
 }
 
 pub(super) fn hex(id: EventId) -> String {
