@@ -22,9 +22,11 @@ mod policies;
 mod process;
 mod reload;
 mod repeating;
+mod shared_log;
 
 mod sandbox;
 mod secrets;
 mod sinks;
+mod store;
 mod tls;
 mod tokens;
