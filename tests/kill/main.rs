@@ -15,8 +15,12 @@ mod lazyfs;
 mod load;
 mod log;
 mod points;
+#[expect(dead_code, reason = "the other tests use all of it")]
+#[path = "../it/harness/postgres.rs"]
+mod postgres;
 mod process;
 mod rounds;
+mod shared;
 mod starve;
 mod two;
 mod world;

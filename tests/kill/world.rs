@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) issuer: TestIssuer,
     pub(crate) grpc: SocketAddr,
     pub(crate) admin: SocketAddr,
+    /// Of the store, where that is a server.
+    server: Option<String>,
     folder: TempDir,
     cold: [AtomicUsize; ACCOUNTS.len()],
 }
@@ -54,6 +56,11 @@ impl World {
 
     /// The same, with more settings of the service.
     pub(crate) async fn with(settings: &str) -> Self {
+        Self::over(None, settings).await
+    }
+
+    /// The same, over a server's store.
+    pub(crate) async fn over(server: Option<String>, settings: &str) -> Self {
         let mut aws = Sandbox::builder()
             .without_quotas()
             .journal(2_000_000)
@@ -80,6 +87,7 @@ impl World {
             issuer: TestIssuer::new("key-1"),
             grpc: free(),
             admin: free(),
+            server,
             folder: tempfile::tempdir().unwrap(),
             cold: Default::default(),
         };
@@ -161,7 +169,12 @@ impl World {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("sqlite://{}/logkey.db", self.store().display())
+        let file = || format!("sqlite://{}/logkey.db", self.store().display());
+        self.server.clone().unwrap_or_else(file)
+    }
+
+    pub(crate) fn is_over_a_server(&self) -> bool {
+        self.server.is_some()
     }
 
     /// Every call that was to change something, in order.
