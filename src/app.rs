@@ -38,7 +38,7 @@ use crate::{
         redis::{InvalidRedisUrl, Link},
     },
     ports::{
-        AuditLog, AuditUnavailable, Clock, EventReader, TenantQuota,
+        AuditLog, AuditUnavailable, Clock, EventReader, Leadership, TenantQuota,
         quotas::{LearnQuotas, NotAsked},
     },
     server::{
@@ -61,6 +61,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     journal: Arc<Journal>,
     log: Arc<dyn EventReader>,
+    leadership: Arc<dyn Leadership>,
     sequencer: Sequencer,
     sinks: Sinks,
     current: Arc<Current>,
@@ -158,7 +159,13 @@ impl App {
         let checked = Sequencer::check(log, tree, Arc::clone(&clock), key).await.map_err(StartError::Log)?;
         let journal = Journal::start(store.events, Arc::clone(&clock), settings.audit.journal.clone());
         let journal = Arc::new(journal);
-        let source = Source { log: Arc::clone(&store.log), store: store.sinks, clock: Arc::clone(&clock) };
+        let (leadership, log) = (store.leadership, Arc::clone(&store.log));
+        let source = Source {
+            log,
+            store: store.sinks,
+            leadership: Arc::clone(&leadership),
+            clock: Arc::clone(&clock),
+        };
         let sinks = Box::pin(sinks::start(&settings, source)).await.map_err(StartError::Sinks)?;
 
         let (aws, upstream) = if let Some(upstream) = upstream {
@@ -206,6 +213,7 @@ impl App {
             clock,
             journal,
             log: store.log,
+            leadership,
             sequencer,
             sinks,
             current,
@@ -252,6 +260,7 @@ impl App {
         let settling = tokio::spawn(lifecycle::settle(
             self.broker.clone(),
             Arc::new(Opened::new(Arc::clone(&self.log))),
+            Arc::clone(&self.leadership),
             Arc::clone(&self.clock),
             self.started,
             self.settings.server.grpc.request_timeout,

@@ -93,11 +93,14 @@ impl Settings {
 /// Every part is read before one can end it all, so that every fault is found.
 fn read(root: &Section<'_>) -> Option<Settings> {
     let server = server::read(&root.section("server"));
-    let store = store::read(&root.section("store"));
+    let store_section = root.section("store");
+    let store = store::read(&store_section);
     let auth = auth::read(&root.section("auth"));
     let limits = limits::read(&root.section("limits"));
     let aws = aws::read(&root.section("aws"));
-    let audit = audit::read(&root.section("audit"));
+    let audit_section = root.section("audit");
+    store::check(&store_section, store.as_ref(), &audit_section);
+    let audit = audit::read(&audit_section);
     let policy = policy::read(&root.section("policy"));
     let telemetry = telemetry::read(&root.section("telemetry"));
     let files = tenants::files(root);

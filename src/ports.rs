@@ -19,14 +19,14 @@ pub use self::{
     aws::{
         Accepted, Answered, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Roles, UpstreamError,
     },
-    history::{KeepHistory, KeyHistory, RequestRecords},
+    history::{HeldRequest, Keep, KeepHistory, KeyHistory, RequestRecords},
     limit::{Admission, NoTurn, OverQuota, Pace, QuotaState, TenantQuota, Turn},
     queries::{Queries, QueryId, QueryRun},
     quotas::{LearnQuotas, Quotas},
     sink::{Line, Sink, SinkError, SinkPosition, SinkStore},
     store::{
-        AppendError, ArchivedEvents, Batch, EventFilter, EventReader, EventStore, Indexed, Labelled,
-        SignedCheckpoint, StoredEvent, Tile, TreeStore,
+        AppendError, ArchivedEvents, Batch, EventFilter, EventReader, EventStore, Indexed, Labelled, Lead,
+        Leadership, SignedCheckpoint, StoredEvent, Tile, TreeStore,
     },
 };
 

@@ -1,6 +1,10 @@
 //! The durable state: what happened, and what became true with it. Opened once by the composition;
 //! [`open`] returns only a store that can be written.
 
+mod columns;
+mod known;
+mod postgres;
+mod requests;
 pub mod sqlite;
 mod together;
 
@@ -10,13 +14,14 @@ use thiserror::Error;
 
 use self::together::Together;
 use crate::ports::{
-    ArchivedEvents, EventReader, EventStore, KeepHistory, KeyHistory, RequestRecords, SinkStore, TreeStore,
+    ArchivedEvents, EventReader, EventStore, KeepHistory, KeyHistory, Leadership, RequestRecords, SinkStore,
+    TreeStore,
 };
 
 /// Where the store is.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `sqlite://PATH`; it may hold a password, so it does not print itself.
+    /// `sqlite://PATH` or `postgres://…`; it may hold a password, so it does not print itself.
     pub url: String,
 }
 
@@ -48,20 +53,38 @@ pub struct Store {
     pub sinks: Arc<dyn SinkStore>,
     /// Lets go of what was archived.
     pub archived: Arc<dyn ArchivedEvents>,
+    /// Says which process does what only one may do.
+    pub leadership: Arc<dyn Leadership>,
+}
+
+/// All ports of a store at once.
+trait Keeps:
+    EventStore
+    + EventReader
+    + TreeStore
+    + KeyHistory
+    + KeepHistory
+    + RequestRecords
+    + SinkStore
+    + ArchivedEvents
+    + Leadership
+{
 }
 
 /// Why the store cannot be used, and what to do about it.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Not a URL of a store that we know.
-    #[error("[store] url: {0}: write sqlite://PATH, such as sqlite://logkey.db")]
+    #[error(
+        "[store] url: {0}: write sqlite://PATH, such as sqlite://logkey.db, or postgres://USER@HOST/DATABASE"
+    )]
     Url(&'static str),
     /// Another process has it.
     #[error(
         "the store {path} is in use by another process: stop that one first, or give this one a [store] url of its own"
     )]
     InUse {
-        /// The database file.
+        /// The database file, or where the server is.
         path: PathBuf,
     },
     /// The file or its folder cannot be read or written.
@@ -69,7 +92,7 @@ pub enum OpenError {
         "the store {path} cannot be written: give this user the right to write the file and its folder, or set [store] url"
     )]
     NotWritable {
-        /// The database file.
+        /// The database file, or where the server is.
         path: PathBuf,
         /// What the system said.
         #[source]
@@ -78,7 +101,7 @@ pub enum OpenError {
     /// There is none, and none is to be made.
     #[error("there is no store at {path}: `logkey serve` makes it at its first start")]
     Missing {
-        /// The database file.
+        /// The database file, or where the server is.
         path: PathBuf,
     },
     /// Not a database, or a damaged one.
@@ -86,18 +109,26 @@ pub enum OpenError {
         "the store {path} is not a database of logkey, or is damaged: restore it from a backup, or set [store] url to a new file and keep this one for examination"
     )]
     Damaged {
-        /// The database file.
+        /// The database file, or where the server is.
         path: PathBuf,
         /// What the database said.
         #[source]
         source: sqlx::Error,
+    },
+    /// The server does not keep what it is told, or is another than it should be.
+    #[error("the store {path} cannot be used: the server {why}")]
+    Unfit {
+        /// Where the server is.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        why: &'static str,
     },
     /// Written by a newer release.
     #[error(
         "the store {path} was written by a newer release (its schema is number {version}): run that release or a later one"
     )]
     Newer {
-        /// The database file.
+        /// The database file, or where the server is.
         path: PathBuf,
         /// The number of a migration that is not known here.
         version: i64,
@@ -105,7 +136,7 @@ pub enum OpenError {
     /// Anything else.
     #[error("the store {path} cannot be opened")]
     Failed {
-        /// The database file.
+        /// The database file, or where the server is.
         path: PathBuf,
         /// What the database said.
         #[source]
@@ -113,33 +144,44 @@ pub enum OpenError {
     },
 }
 
-/// Opens the store for this process alone, and makes it if there is none.
+/// Opens the store, and makes it if there is none: SQLite for this process alone, PostgreSQL as one of those
+/// that share it.
 ///
 /// # Errors
 ///
 /// [`OpenError`], with what to do.
 pub async fn open(config: &Config) -> Result<Store, OpenError> {
-    let store = Arc::new(sqlite::Sqlite::open(&config.url).await?);
-    let also = || Arc::clone(&store);
-    let (log, tree, seen) = (also(), also(), also());
-    let history = Arc::new(Together::new(also()));
-    Ok(Store { log, tree, history, seen, requests: also(), sinks: also(), archived: also(), events: store })
+    if config.is_shared() {
+        Ok(Store::kept_by(&Arc::new(postgres::Postgres::open(&config.url).await?)))
+    } else {
+        Ok(Store::kept_by(&Arc::new(sqlite::Sqlite::open(&config.url).await?)))
+    }
 }
 
-/// Opens an existing store for reading, also while another process writes it.
+/// Opens an existing store for reading, also while other processes write it.
 ///
 /// # Errors
 ///
 /// [`OpenError`], with what to do.
 pub async fn open_reader(config: &Config) -> Result<Readable, OpenError> {
-    let reader = Arc::new(sqlite::Reader::open(&config.url).await?);
-    let log = Arc::clone(&reader);
-    Ok(Readable { log, tree: reader })
+    if config.is_shared() {
+        let reader = Arc::new(postgres::Reader::open(&config.url).await?);
+        Ok(Readable { log: reader.clone(), tree: reader })
+    } else {
+        let reader = Arc::new(sqlite::Reader::open(&config.url).await?);
+        Ok(Readable { log: reader.clone(), tree: reader })
+    }
 }
 
 // === impl Config ===
 
 impl Config {
+    /// Whether several processes can share it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        ["postgres:", "postgresql:"].iter().any(|scheme| self.url.starts_with(scheme))
+    }
+
     /// The database file, beside which other files of the log are kept; none for a server.
     #[must_use]
     pub fn file(&self) -> Option<PathBuf> {
@@ -163,6 +205,25 @@ impl fmt::Debug for Readable {
 }
 
 // === impl Store ===
+
+impl Keeps for sqlite::Sqlite {}
+impl Keeps for postgres::Postgres {}
+
+impl Store {
+    fn kept_by<S: Keeps>(store: &Arc<S>) -> Self {
+        Self {
+            events: store.clone(),
+            log: store.clone(),
+            tree: store.clone(),
+            history: Arc::new(Together::new(store.clone())),
+            seen: store.clone(),
+            requests: store.clone(),
+            sinks: store.clone(),
+            archived: store.clone(),
+            leadership: store.clone(),
+        }
+    }
+}
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,13 +15,14 @@ use crate::{
         time::Timestamp,
     },
     limit::{LocalPace, LocalQuota, QuotaLearner},
-    ports::{AuditLog, AuditUnavailable, Clock, OpenChanges},
+    ports::{AuditLog, AuditUnavailable, Clock, Leadership, OpenChanges},
     service::KeyBroker,
 };
 
 /// How often changes are looked for whose answer never came.
-const SETTLE_EVERY: Duration = Duration::from_secs(30);
-/// How long after the longest deadline of a call it cannot be under way any more.
+const SETTLE_EVERY: Duration = Duration::from_secs(10);
+/// How long after the longest deadline of a call it cannot be under way any more, in whichever process: its
+/// last seconds, and as much again for clocks that differ.
 const SETTLE_AFTER: Duration = Duration::from_secs(30);
 
 /// How often samples of latencies are put into their histograms.
@@ -40,19 +41,25 @@ pub(super) async fn record(
     audit.commit(Entry::only(event)).await.map(drop)
 }
 
-/// Settles changes whose end is not known: at once those that an earlier run of the service left open,
-/// later those whose answer never came and that no call can still be at.
+/// Settles changes whose end is not known: at once those that an earlier run of the service left open, where no
+/// other process can be at them; later those that no call can still be at. One process does that.
 pub(super) async fn settle(
     broker: KeyBroker,
     changes: Arc<impl OpenChanges>,
+    leadership: Arc<dyn Leadership>,
     clock: Arc<dyn Clock>,
     started: Timestamp,
     request_timeout: Duration,
 ) {
-    broker.settle(&*changes, started).await;
+    if leadership.is_alone() {
+        broker.settle(&*changes, started).await;
+    }
     let mut rounds = tokio::time::interval(SETTLE_EVERY);
     loop {
         rounds.tick().await;
+        if !leadership.leads() {
+            continue;
+        }
         broker.settle(&*changes, clock.now().minus(request_timeout + SETTLE_AFTER)).await;
     }
 }

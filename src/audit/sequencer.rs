@@ -1,5 +1,6 @@
 //! Puts events into the tree and signs a checkpoint over them: apart from the calls, at most a second
-//! behind, by one task. A log that does not match its last checkpoint is not continued.
+//! behind, by one task of one process. Other processes follow what that one signs. A log that does not match
+//! its last checkpoint is not continued.
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
@@ -17,12 +18,14 @@ use super::{
     tail::Tail,
     tree::{self, Edge},
 };
-use crate::ports::{Clock, EventReader, SignedCheckpoint, StoredEvent, Tile, TreeStore, Unavailable};
+use crate::ports::{Clock, EventReader, Lead, SignedCheckpoint, StoredEvent, Tile, TreeStore, Unavailable};
 
 /// How often it is looked for events.
 const EVERY: Duration = Duration::from_millis(500);
 /// Most events of one step.
 const STEP: u32 = 2048;
+/// How often another process's first checkpoint is looked for before this one serves without.
+const FIRST_LOOKS: u32 = 50;
 /// How long closing waits for a last step.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -162,6 +165,7 @@ impl Checked {
     /// [`Broken`], where that cannot be done.
     pub async fn go_on(mut self) -> Result<Sequencer, Broken> {
         self.0.catch_up().await?;
+        self.0.first_checkpoint().await?;
         let stop = Arc::new(Notify::new());
         let (keys, changes) = mpsc::channel(1);
         let steps = self.0;
@@ -218,6 +222,12 @@ impl Steps {
     }
 
     async fn catch_up(&mut self) -> Result<(), Broken> {
+        match self.tree.lead().await.map_err(Broken::Unavailable)? {
+            Lead::Other => return self.follow().await,
+            // Others have signed since this process last looked, or the store is another copy.
+            Lead::Anew => self.edge = None,
+            Lead::Still => {}
+        }
         let mut grown = false;
         while self.step().await? {
             grown = true;
@@ -236,6 +246,29 @@ impl Steps {
         Ok(())
     }
 
+    /// Tells what another process has signed.
+    async fn follow(&mut self) -> Result<(), Broken> {
+        self.edge = None;
+        let signed = self.tree.checkpoint().await.map_err(Broken::Unavailable)?;
+        let Some(signed) = signed else { return Ok(()) };
+        let (note, origin) = (signed.note.as_bytes(), self.key.origin());
+        let read = checkpoint::read(note, origin, &self.key.verifiers()).map_err(Broken::Checkpoint)?;
+        self.tell(read.size());
+        Ok(())
+    }
+
+    /// Waits for another process's first checkpoint: whoever serves can be verified.
+    async fn first_checkpoint(&mut self) -> Result<(), Broken> {
+        for _ in 0..FIRST_LOOKS {
+            if self.edge.is_some() || self.published.borrow().size > 0 {
+                break;
+            }
+            time::sleep(EVERY / 5).await;
+            self.catch_up().await?;
+        }
+        Ok(())
+    }
+
     /// Signs the next checkpoint by both keys, and those after it by the new one.
     fn hand_over(&mut self, key: SigningKey) {
         self.key = key.beside(&self.key);
@@ -244,7 +277,10 @@ impl Steps {
 
     /// Tells those who wait how far the tree goes now.
     fn publish(&self) {
-        let size = self.edge.as_ref().map_or(0, Edge::size);
+        self.tell(self.edge.as_ref().map_or(0, Edge::size));
+    }
+
+    fn tell(&self, size: u64) {
         self.published.send_if_modified(|published| {
             let verifiers = self.key.verifiers();
             let news = published.size != size || *published.verifiers != *verifiers;

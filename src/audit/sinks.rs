@@ -1,5 +1,6 @@
 //! Gives the whole log to places beside the store, in order and at least once: each [`Sink`] by a task
-//! of its own, from where it stopped. No call ever waits for one. Started by the composition.
+//! of its own, from where it stopped, in one process at a time. No call ever waits for one. Started by the
+//! composition.
 
 mod feed;
 pub mod file;
@@ -13,7 +14,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle, time};
 
 use self::feed::Feed;
-use crate::ports::{Clock, EventReader, Sink, SinkStore, Unavailable};
+use crate::ports::{Clock, EventReader, Leadership, Sink, SinkStore, Unavailable};
 
 /// A sink, and its name in the store, in metrics and in log lines.
 #[derive(Clone)]
@@ -31,6 +32,8 @@ pub struct Source {
     pub log: Arc<dyn EventReader>,
     /// The checkpoints, and how far the sinks are.
     pub store: Arc<dyn SinkStore>,
+    /// Which process feeds the sinks.
+    pub leadership: Arc<dyn Leadership>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
 }
@@ -67,13 +70,14 @@ impl Sinks {
     ///
     /// [`Unavailable`] where the store does not tell how far they are.
     pub async fn start(sinks: Vec<Named>, source: Source, pace: Pace) -> Result<Self, Unavailable> {
-        let names: Vec<Box<str>> = sinks.iter().map(|sink| sink.name.clone()).collect();
+        let names: Arc<[Box<str>]> = sinks.iter().map(|sink| sink.name.clone()).collect();
         let positions = source.store.enlist(&names).await?;
         let (stop, stopped) = watch::channel(false);
         let feeds = sinks.into_iter().zip(positions);
         let tasks = feeds
             .map(|(named, position)| {
-                tokio::spawn(Feed::new(named, position, source.clone(), pace).run(stopped.clone()))
+                let feed = Feed::new(named, Arc::clone(&names), position, source.clone(), pace);
+                tokio::spawn(feed.run(stopped.clone()))
             })
             .collect();
         Ok(Self { stop, tasks, close_within: pace.close_within })

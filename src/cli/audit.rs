@@ -49,7 +49,7 @@ enum Verb {
     Export(export::ExportArgs),
     /// Write a proof that an event is in the log.
     Prove(prove::ProveArgs),
-    /// Move old events out to an archive. The service must be stopped.
+    /// Move old events out to an archive. With SQLite the service must be stopped.
     Archive(archive::ArchiveArgs),
     /// Have another key sign the log's checkpoints.
     RotateKey(rotate_key::RotateKeyArgs),
@@ -61,7 +61,7 @@ struct Place {
     /// The service's configuration.
     #[arg(long, value_name = "FILE", required_unless_present = "store", conflicts_with = "store")]
     config: Option<PathBuf>,
-    /// The store itself, such as `sqlite://logkey.db`.
+    /// The store itself, such as `sqlite://logkey.db` or `postgres://logkey@db.example.com/logkey`.
     #[arg(long, value_name = "URL")]
     store: Option<String>,
 }

@@ -2,7 +2,11 @@
 
 use std::str::FromStr as _;
 
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{
+    postgres::{PgConnectOptions, PgSslMode},
+    sqlite::SqliteConnectOptions,
+};
+use url::Url;
 
 use super::{section::Section, tree::Node, value, value::Wrong};
 use crate::store::Config;
@@ -17,26 +21,71 @@ pub struct Store {
     pub config: Config,
 }
 
+/// What the URL of a server may say behind its question mark.
+const PARAMETERS: &[&str] = &[
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "user",
+];
+
 /// Reads `[store]`.
 pub(super) fn read(section: &Section<'_>) -> Option<Store> {
     let found = section.secret("url", "url_file", parse);
+    let password = section.secret_text("password_file");
     let default = Store { config: Config { url: URL.to_owned() } };
-    if section.has("url") || section.has("url_file") { found } else { Some(default) }
+    let store = if section.has("url") || section.has("url_file") { found? } else { default };
+    Some(with_password(section, store, password))
+}
+
+/// The password that stands in a file of its own.
+fn with_password(section: &Section<'_>, store: Store, password: Option<String>) -> Store {
+    let Some(password) = password else {
+        return store;
+    };
+    let Some(mut url) = server(&store.config.url) else {
+        section.fault("password_file", "has no use where url leads to no server: leave it away");
+        return store;
+    };
+    if url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password") {
+        section.fault("password_file", "and a password in url both stand here: keep one of them");
+        return store;
+    }
+    url.query_pairs_mut().append_pair("password", &password);
+    Store { config: Config { url: url.into() } }
+}
+
+/// The URL, where it is that of a server.
+fn server(url: &str) -> Option<Url> {
+    Url::parse(url).ok().filter(|url| ["postgres", "postgresql"].contains(&url.scheme()))
 }
 
 fn parse(node: &Node) -> Result<Store, Wrong> {
     let url = value::text(node)?;
     match url.split_once(':') {
-        Some(("sqlite", _)) => {}
-        Some(("postgres" | "postgresql", _)) => {
-            return Err("is a PostgreSQL server, and this release keeps its state in SQLite only: write \
-                        \"sqlite://logkey.db\""
+        Some(("sqlite", _)) => file(&url)?,
+        Some(("postgres" | "postgresql", _)) => shared(&url)?,
+        _ => {
+            return Err("is not the URL of a store: write \"sqlite://logkey.db\", or \
+                        \"postgres://logkey@db.example.com/logkey?sslmode=verify-full\""
                 .to_owned());
         }
-        _ => return Err("is not the URL of a store: write \"sqlite://logkey.db\"".to_owned()),
     }
+    Ok(Store { config: Config { url } })
+}
+
+/// A file of this machine.
+fn file(url: &str) -> Result<(), Wrong> {
     let in_memory = url.contains(":memory:") || url.contains("mode=memory");
-    let file = SqliteConnectOptions::from_str(&url).ok().map(|options| options.get_filename().to_owned());
+    let file = SqliteConnectOptions::from_str(url).ok().map(|options| options.get_filename().to_owned());
     if in_memory || file.is_none_or(|file| file.as_os_str().is_empty()) {
         return Err(
             "names no file, and the audit log has to outlast the process: write \"sqlite://logkey.db\" or \
@@ -44,5 +93,47 @@ fn parse(node: &Node) -> Result<Store, Wrong> {
                 .to_owned(),
         );
     }
-    Ok(Store { config: Config { url } })
+    Ok(())
+}
+
+/// A server that processes share.
+fn shared(url: &str) -> Result<(), Wrong> {
+    let example = "write for example \"postgres://logkey@db.example.com/logkey?sslmode=verify-full\"";
+    let Some(parsed) = server(url) else {
+        return Err(format!("is not the URL of a PostgreSQL server: {example}"));
+    };
+    let known = |name: &str| PARAMETERS.contains(&name) || name.starts_with("options[");
+    if parsed.query_pairs().any(|(name, _)| !known(&name)) {
+        return Err(format!(
+            "says something behind its question mark that is not known: {} are",
+            PARAMETERS.join(", ")
+        ));
+    }
+    match PgConnectOptions::from_str(url) {
+        Ok(_) => Ok(()),
+        Err(_unreadable) => Err(format!("is not a URL that a PostgreSQL client understands: {example}")),
+    }
+}
+
+/// Warns of what works and should not be left so, and tells what a shared store needs beside itself.
+pub(super) fn check(section: &Section<'_>, store: Option<&Store>, audit: &Section<'_>) {
+    let Some(store) = store.filter(|store| store.config.is_shared()) else { return };
+    if !audit.has("checkpoint_key_file") {
+        audit.missing(
+            "checkpoint_key_file",
+            "\"/etc/logkey/checkpoint.pem\": with PostgreSQL every replica signs with the same key, made by \
+             openssl genpkey -algorithm ed25519",
+        );
+    }
+    let Ok(options) = PgConnectOptions::from_str(&store.config.url) else { return };
+    let local = options.get_socket().is_some()
+        || ["localhost", "127.0.0.1", "::1", "[::1]"].contains(&options.get_host());
+    if !local && !matches!(options.get_ssl_mode(), PgSslMode::VerifyFull | PgSslMode::VerifyCa) {
+        let key = if section.has("url_file") { "url_file" } else { "url" };
+        section.warn(
+            key,
+            "leads to another machine whose certificate is not checked: add ?sslmode=verify-full, and \
+             &sslrootcert=FILE for an authority of your own",
+        );
+    }
 }

@@ -347,7 +347,23 @@ fn a_certificate_and_another_ones_key_do_not_pass() {
 #[test]
 fn what_must_agree_is_checked_across_keys() {
     let cases = [
-        ("[store]\nurl = \"postgres://localhost/logkey\"\n", "store.url is a PostgreSQL server"),
+        ("[store]\nurl = \"postgres://localhost/logkey\"\n", "audit.checkpoint_key_file is required"),
+        (
+            "[store]\nurl = \"postgres://a/b?sslmode=never\"\n",
+            "store.url is not a URL that a PostgreSQL client",
+        ),
+        (
+            "[store]\nurl = \"postgres://a/b?passwrd=secret\"\n",
+            "store.url says something behind its question mark",
+        ),
+        (
+            "[store]\npassword_file = \"logkey.toml\"\n",
+            "store.password_file has no use where url leads to no server",
+        ),
+        (
+            "[store]\nurl = \"postgres://a:secret@b/c\"\npassword_file = \"logkey.toml\"\n",
+            "store.password_file and a password in url both stand here",
+        ),
         ("[store]\nurl = \"mysql://localhost/logkey\"\n", "store.url is not the URL of a store"),
         ("[server.tls]\nclient_auth = \"required\"\n", "server.tls.client_ca_file is required"),
         (
@@ -418,6 +434,37 @@ fn what_must_agree_is_checked_across_keys() {
         let faults = faults_with(text);
         assert!(faults.iter().any(|fault| fault.contains(expected)), "{expected}\n{faults:#?}");
     }
+}
+
+/// A key as openssl makes it.
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
+    MC4CAQAwBQYDK2VwBCIEIAkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJ\n-----END PRIVATE KEY-----\n";
+
+#[test]
+fn a_shared_store_needs_a_key_of_its_own_and_its_password_may_stand_in_a_file() {
+    let store = |url: &str| format!("[store]\nurl = \"{url}\"\npassword_file = \"password\"\n");
+    let url = "postgres://logkey@db.example.com/logkey?sslmode=verify-full";
+    let files = |text: &str| folder(&[("logkey.toml", text), ("password", "p@ss word\n"), ("key.pem", KEY)]);
+    let without = files(&format!("{}[audit]\nreads = true\n{SMALL}", store(url)));
+    let faults = load_in(without.path(), &[]).unwrap_err();
+    assert_eq!(faults.len(), 1, "{faults:#?}");
+    assert!(faults[0].starts_with("logkey.toml:4:"), "{faults:#?}");
+    assert!(faults[0].contains("openssl genpkey -algorithm ed25519"), "{faults:#?}");
+
+    let with = |url| files(&format!("{}[audit]\ncheckpoint_key_file = \"key.pem\"\n{SMALL}", store(url)));
+    let folder = with(url);
+    let settings = load_in(folder.path(), &[]).unwrap();
+    assert!(settings.store.config.is_shared() && settings.store.config.file().is_none());
+    assert_eq!(settings.store.config.url, format!("{url}&password=p%40ss+word"));
+    assert!(!format!("{settings:?}").contains("p%40ss"), "the password is printed");
+    let warned = |settings: &Settings| {
+        settings.warnings.iter().any(|it| it.to_string().contains("sslmode=verify-full"))
+    };
+    assert!(!warned(&settings));
+    let open = load_in(with("postgres://logkey@db.example.com/logkey").path(), &[]).unwrap();
+    assert!(warned(&open), "it goes to another machine without looking who that is");
+    let socket = load_in(with("postgres://logkey@localhost/logkey").path(), &[]).unwrap();
+    assert!(!warned(&socket));
 }
 
 #[test]

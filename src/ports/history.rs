@@ -1,5 +1,7 @@
 //! What the store knows of keys and of requests beside the log itself.
 
+use std::fmt;
+
 use async_trait::async_trait;
 
 use super::Unavailable;
@@ -43,12 +45,35 @@ pub trait KeepHistory: Send + Sync + 'static {
     async fn surveyed(&self, survey: &Survey) -> Result<(), Unavailable>;
 }
 
+/// Held while a request is this process's own.
+#[derive(Debug, Default)]
+pub struct HeldRequest(#[expect(dead_code, reason = "held for its drop")] Option<Box<dyn Keep>>);
+
+/// What is held: let go of when it is dropped.
+pub trait Keep: fmt::Debug + Send + Sync {}
+
+// === impl HeldRequest ===
+
+impl HeldRequest {
+    /// By this.
+    #[must_use]
+    pub fn by(keep: impl Keep + 'static) -> Self {
+        Self(Some(Box::new(keep)))
+    }
+}
+
 /// Remembers requests that came with an id of their own.
 ///
 /// They are written through [`super::Batch`]. Whoever begins one has looked here first and lets nobody
-/// else begin it meanwhile: within one process the use cases see to that.
+/// else begin it meanwhile: within one process the use cases see to that, among several this does.
 #[async_trait]
 pub trait RequestRecords: Send + Sync + 'static {
+    /// Keeps other processes from the request until what is returned is dropped; none while another one
+    /// has it. Where there can be no other process, there is nothing to do.
+    async fn hold(&self, _id: &OwnId) -> Result<Option<HeldRequest>, Unavailable> {
+        Ok(Some(HeldRequest::default()))
+    }
+
     /// The request with this id; none where there was none, or where it is forgotten by `now`.
     async fn find(&self, id: &OwnId, now: Timestamp) -> Result<Option<KeptRequest>, Unavailable>;
 }

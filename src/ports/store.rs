@@ -187,9 +187,35 @@ pub struct SignedCheckpoint {
     pub handover: bool,
 }
 
+/// Whether this process is the one that makes the tree grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lead {
+    /// Another one does.
+    Other,
+    /// This one, from now on: what it knew of the tree may be old.
+    Anew,
+    /// This one, as before.
+    Still,
+}
+
+/// Which of the processes on one store does what only one may do.
+pub trait Leadership: Send + Sync + 'static {
+    /// Whether it is this one.
+    fn leads(&self) -> bool;
+
+    /// Whether there can be no other: then nobody is at what was begun before this process was.
+    fn is_alone(&self) -> bool;
+}
+
 /// The tree over the log. One process at a time makes it grow.
 #[async_trait]
 pub trait TreeStore: Send + Sync + 'static {
+    /// Asks to be the process that makes it grow; to be asked before each time, and often enough. Where
+    /// there can be no other, it is this one.
+    async fn lead(&self) -> Result<Lead, Unavailable> {
+        Ok(Lead::Still)
+    }
+
     /// The newest checkpoint, if there is one.
     async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable>;
 

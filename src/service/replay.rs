@@ -13,15 +13,18 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 
 use super::{Changed, Error, KeyBroker, locate, serial::Held, settle::Settled, trail::Trail};
-use crate::domain::{
-    ask::ExpectedKey,
-    association::{GetKeyAssociation, Reason, Resource},
-    audit::EventId,
-    call::{Action, Call},
-    principal::Principal,
-    request::{Answer, Fingerprint, KeptRequest, OwnId, RequestEnd, RequestStep},
-    tenant::Tenant,
-    time::Timestamp,
+use crate::{
+    domain::{
+        ask::ExpectedKey,
+        association::{GetKeyAssociation, Reason, Resource},
+        audit::EventId,
+        call::{Action, Call},
+        principal::Principal,
+        request::{Answer, Fingerprint, KeptRequest, OwnId, RequestEnd, RequestStep},
+        tenant::Tenant,
+        time::Timestamp,
+    },
+    ports::HeldRequest,
 };
 
 /// How often the record of a request is looked at that another process has under way.
@@ -43,6 +46,8 @@ pub(super) struct Claimed {
     fingerprint: Fingerprint,
     #[expect(dead_code, reason = "held for its drop")]
     held: Held,
+    #[expect(dead_code, reason = "held for its drop")]
+    among_processes: HeldRequest,
 }
 
 /// How a request was answered before.
@@ -102,8 +107,11 @@ impl KeyBroker {
             self.kept(&id, &fingerprint).await?;
             self.requests.hold(&id, call.deadline).await.ok_or(Error::StillRunning)?
         };
-        let make =
-            |held| Claim::Make(Some(Claimed { id: id.clone(), fingerprint: fingerprint.clone(), held }));
+        let among_processes = self.hold_among_processes(call, &id, &fingerprint).await?;
+        let make = |held| {
+            let (id, fingerprint) = (id.clone(), fingerprint.clone());
+            Claim::Make(Some(Claimed { id, fingerprint, held, among_processes }))
+        };
         let Some(kept) = self.ended(call, &id, &fingerprint).await? else { return Ok(make(held)) };
         match (&kept.end, kept.outcome) {
             (Some(RequestEnd::Done(answer) | RequestEnd::Refused(answer)), Some(event)) => {
@@ -114,6 +122,23 @@ impl KeyBroker {
                 None => Ok(make(held)),
             },
             (Some(RequestEnd::Open | RequestEnd::Done(_) | RequestEnd::Refused(_)), _) => Ok(make(held)),
+        }
+    }
+
+    /// Waits until no other process has the request, at most until the deadline; another request under this id
+    /// need not wait.
+    async fn hold_among_processes(
+        &self,
+        call: &Call,
+        id: &OwnId,
+        fingerprint: &Fingerprint,
+    ) -> Result<HeldRequest, Error> {
+        loop {
+            if let Some(held) = self.ports.requests.hold(id).await.map_err(Error::RecordUnavailable)? {
+                return Ok(held);
+            }
+            self.kept(id, fingerprint).await?;
+            look_again(call).await?;
         }
     }
 
@@ -186,11 +211,7 @@ impl KeyBroker {
             if kept.end.is_some() || self.ports.clock.now() >= kept.running_until {
                 return Ok(Some(kept));
             }
-            let next = tokio::time::Instant::now() + LOOK_EVERY;
-            if next.into_std() >= call.deadline {
-                return Err(Error::StillRunning);
-            }
-            tokio::time::sleep_until(next).await;
+            look_again(call).await?;
         }
     }
 
@@ -205,6 +226,16 @@ impl KeyBroker {
             Settled::NotNow => Err(Error::OutcomeUnknown { event: kept.outcome, source: None }),
         }
     }
+}
+
+/// Waits until it is looked again at what another process has under way.
+async fn look_again(call: &Call) -> Result<(), Error> {
+    let next = tokio::time::Instant::now() + LOOK_EVERY;
+    if next.into_std() >= call.deadline {
+        return Err(Error::StillRunning);
+    }
+    tokio::time::sleep_until(next).await;
+    Ok(())
 }
 
 /// Boxed, since few calls take this way and its future is large.

@@ -1,6 +1,6 @@
 //! One at a time within this process: changes of a resource, so that a look before a change still holds
 //! when the change is made, and requests under the same id. Other processes, and AWS's own tools, are
-//! beyond it.
+//! beyond it; the store keeps requests apart among those that share it.
 
 use std::{
     collections::HashMap,

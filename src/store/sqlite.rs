@@ -32,8 +32,8 @@ use super::OpenError;
 use crate::{
     domain::{audit::EventId, time::Timestamp},
     ports::{
-        AppendError, Batch, EventFilter, EventReader, EventStore, Labelled, SignedCheckpoint, SinkPosition,
-        SinkStore, StoredEvent, Tile, TreeStore, Unavailable,
+        AppendError, Batch, EventFilter, EventReader, EventStore, Labelled, Leadership, SignedCheckpoint,
+        SinkPosition, SinkStore, StoredEvent, Tile, TreeStore, Unavailable,
     },
 };
 
@@ -109,6 +109,17 @@ impl EventStore for Sqlite {
         self.next.store(next, Ordering::Relaxed);
         *writer = Some(open);
         Ok(kept)
+    }
+}
+
+/// The lock sees to it.
+impl Leadership for Sqlite {
+    fn leads(&self) -> bool {
+        true
+    }
+
+    fn is_alone(&self) -> bool {
+        true
     }
 }
 

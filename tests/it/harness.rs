@@ -2,6 +2,7 @@
 
 mod caller;
 mod issuer;
+mod postgres;
 
 use std::{fmt::Write as _, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -25,6 +26,7 @@ use tonic::transport::{Channel, Endpoint};
 pub(crate) use self::{
     caller::{Caller, on_group, reason},
     issuer::{ISSUER, TestIssuer},
+    postgres::Postgres,
 };
 
 /// The account of the tenant `payments`.
@@ -43,6 +45,7 @@ pub(crate) struct Plan {
     jwks: Option<String>,
     issuer: String,
     policies: String,
+    store: Option<String>,
 }
 
 /// A running service.
@@ -110,6 +113,7 @@ impl Default for Plan {
             jwks: None,
             issuer: String::new(),
             policies: String::new(),
+            store: None,
         }
     }
 }
@@ -162,6 +166,18 @@ impl Plan {
         self
     }
 
+    /// Over this server, which replicas share, in place of a file.
+    pub(crate) fn over(mut self, postgres: &Postgres) -> Self {
+        self.store = Some(postgres.settings());
+        self
+    }
+
+    /// The same with more settings of the audit log.
+    pub(crate) fn over_with(mut self, postgres: &Postgres, audit: &str) -> Self {
+        self.store = Some(postgres.settings() + audit);
+        self
+    }
+
     pub(crate) async fn start(self) -> Service {
         let folder = tempfile::tempdir().unwrap();
         let issuer = TestIssuer::new("key-1");
@@ -174,10 +190,11 @@ impl Plan {
             std::fs::write(policies.join("operator.cedar"), &self.policies).unwrap();
             writeln!(toml, "[policy]\ndir = \"{}\"", policies.display()).unwrap();
         }
+        let file = || format!("url = \"sqlite://{}\"\n", folder.path().join("logkey.db").display());
         write!(
             toml,
-            "[store]\nurl = \"sqlite://{store}\"\n[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\njwks_file = \"{jwks}\"\n{issuer}\n[aws]\nendpoint_url = \"{aws}\"\n",
-            store = folder.path().join("logkey.db").display(),
+            "[store]\n{store}[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\njwks_file = \"{jwks}\"\n{issuer}\n[aws]\nendpoint_url = \"{aws}\"\n",
+            store = self.store.unwrap_or_else(file),
             jwks = folder.path().join("jwks.json").display(),
             issuer = self.issuer,
             aws = sandbox.endpoint(),
@@ -214,7 +231,7 @@ impl Service {
         Self { sandbox, issuer, address, admin, reloader, folder, channel, log, stop, running }
     }
 
-    /// Another replica with the same settings and a store of its own, over the same AWS.
+    /// Another replica with the same settings over the same AWS; with a store of its own where that is a file.
     pub(crate) async fn replica(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = |folder: &TempDir| folder.path().join("logkey.db").display().to_string();

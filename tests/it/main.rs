@@ -25,10 +25,12 @@ mod process;
 mod query_results;
 mod reload;
 mod repeating;
+mod shared_log;
 
 mod sandbox;
 mod secrets;
 mod sinks;
+mod store;
 mod strangers;
 mod tls;
 mod tokens;

@@ -138,6 +138,7 @@ impl Log {
         let source = Source {
             log: Arc::clone(&self.store.log),
             store: Arc::clone(&self.store.sinks),
+            leadership: Arc::clone(&self.store.leadership),
             clock: self.clock.clone(),
         };
         Sinks::start(named.collect(), source, PACE).await.unwrap()

@@ -260,7 +260,10 @@ impl<'e> Join<'e> {
                     let unavailable = reason == "AUDIT_UNAVAILABLE";
                     self.joined.unavailable += usize::from(unavailable);
                     let outcome = intent.and_then(|intent| intent.ends.first());
-                    let as_told = outcome.is_some_and(|end| end.outcome.as_ref() == Some(reason));
+                    // That it is not known may be told before it is kept; a kill in between leaves the settling.
+                    let late = |end: &Event| end.kind == "settled" && reason == "OUTCOME_UNKNOWN";
+                    let as_told =
+                        outcome.is_some_and(|end| end.outcome.as_ref() == Some(reason) || late(end));
                     match (unavailable, sent) {
                         (true, true) => Some(Flaw::SentAllTheSame(said())),
                         (false, true) if !as_told => Some(Flaw::AnswerNotInLog(said())),

@@ -17,8 +17,12 @@ mod load;
 mod log;
 mod own;
 mod points;
+#[expect(dead_code, reason = "the other tests use all of it")]
+#[path = "../it/harness/postgres.rs"]
+mod postgres;
 mod process;
 mod rounds;
+mod shared;
 mod starve;
 mod two;
 mod world;

@@ -10,7 +10,7 @@ use std::{
 
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, sqlite::SqliteConnectOptions};
 
-use crate::world::World;
+use crate::{shared, world::World};
 
 /// How often something is looked at before it counts as failed, 10 ms apart.
 const LOOKS: u32 = 6_000;
@@ -128,6 +128,9 @@ impl Drop for Process {
 /// How many intents are open, and the newest event before that moment. The connection is closed before
 /// this returns, so that a service that is killed was alone with its file.
 async fn open(world: &World, floor: i64, before: i64) -> (i64, i64) {
+    if world.is_over_a_server() {
+        return shared::open(world, before).await;
+    }
     let file = world.store().join("logkey.db");
     let options = SqliteConnectOptions::new().filename(file).read_only(true);
     let Ok(mut connection) = options.connect().await else { return (1, floor) };

@@ -12,7 +12,7 @@ use crate::{
     load::{Answer, Load},
     log,
     process::Process,
-    rounds, seed,
+    rounds, seed, shared,
     world::World,
 };
 
@@ -129,6 +129,9 @@ impl Run {
 
     /// The newest checkpoint that anyone can see now.
     async fn checkpoint(&self) -> Option<String> {
+        if self.world.is_over_a_server() {
+            return shared::checkpoint(&self.world).await;
+        }
         let options =
             SqliteConnectOptions::new().filename(self.world.store().join("logkey.db")).read_only(true);
         let mut connection = options.connect().await.ok()?;

@@ -45,6 +45,8 @@ pub(crate) struct World {
     pub(crate) admin: SocketAddr,
     /// How often the service was started.
     pub(crate) lives: Arc<AtomicU64>,
+    /// Of the store, where that is a server.
+    server: Option<String>,
     folder: TempDir,
     cold: [AtomicUsize; ACCOUNTS.len()],
 }
@@ -59,6 +61,11 @@ impl World {
 
     /// The same, with more settings of the service.
     pub(crate) async fn with(settings: &str) -> Self {
+        Self::over(None, settings).await
+    }
+
+    /// The same, over a server's store.
+    pub(crate) async fn over(server: Option<String>, settings: &str) -> Self {
         let mut aws = Sandbox::builder()
             .without_quotas()
             .journal(2_000_000)
@@ -86,6 +93,7 @@ impl World {
             grpc: free(),
             admin: free(),
             lives: Arc::default(),
+            server,
             folder: tempfile::tempdir().unwrap(),
             cold: Default::default(),
         };
@@ -172,7 +180,12 @@ impl World {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("sqlite://{}/logkey.db", self.store().display())
+        let file = || format!("sqlite://{}/logkey.db", self.store().display());
+        self.server.clone().unwrap_or_else(file)
+    }
+
+    pub(crate) fn is_over_a_server(&self) -> bool {
+        self.server.is_some()
     }
 
     /// Every call that was to change something, in order.

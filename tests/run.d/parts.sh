@@ -44,11 +44,19 @@ part_doc() { RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps; }
 
 part_test() {
   command -v redis-server >/dev/null || debian_package redis-server || return
+  postgresql || return
   cargo test --locked --all-features --no-fail-fast
+}
+
+# The server's programs; the tests start servers of their own.
+postgresql() {
+  compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || command -v initdb >/dev/null ||
+    debian_package postgresql
 }
 
 # A few rounds; tests/kill/main.rs says how to run many. LazyFS is not installed by this.
 part_kill() {
+  postgresql || return
   cargo test --locked --all-features --test kill -- --ignored --skip lazyfs --test-threads 2
 }
 

@@ -1,4 +1,7 @@
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio_util::task::TaskTracker;
 
@@ -10,7 +13,7 @@ use crate::{
         audit::{Kind, Settlement},
         call::Action,
     },
-    ports::{LogGroup, UpstreamError, quotas::NotAsked},
+    ports::{Leadership, LogGroup, UpstreamError, quotas::NotAsked},
     service::Ports,
     testing::{
         FakeAudit, FakeAws, FakeClock, FakePace, FakePolicy, FakeQueries, FakeQuota, FakeTenants, KEY, call,
@@ -19,6 +22,23 @@ use crate::{
 };
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Whether this process is the one that settles, of several.
+#[derive(Default)]
+struct FakeLeadership {
+    leads: AtomicBool,
+    alone: bool,
+}
+
+impl Leadership for FakeLeadership {
+    fn leads(&self) -> bool {
+        self.leads.load(Ordering::SeqCst)
+    }
+
+    fn is_alone(&self) -> bool {
+        self.alone
+    }
+}
 
 fn broker(aws: &Arc<FakeAws>, audit: &Arc<FakeAudit>, clock: &Arc<FakeClock>) -> KeyBroker {
     KeyBroker::new(Ports {
@@ -63,16 +83,8 @@ fn settled(audit: &FakeAudit) -> Vec<Settlement> {
         .collect()
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_change_that_was_reset_is_settled_in_the_background_while_the_service_runs() {
-    let (aws, audit) = (Arc::new(FakeAws::with(vec![group()])), Arc::new(FakeAudit::default()));
-    let clock = Arc::new(FakeClock::default());
-    let broker = broker(&aws, &audit, &clock);
-    let (started, shared) = (clock.now(), Arc::clone(&clock) as Arc<dyn Clock>);
-    let open = Arc::clone(&audit);
-    let background = tokio::spawn(settle(broker.clone(), open, shared, started, REQUEST_TIMEOUT));
-
-    clock.advance(Duration::from_secs(1));
+/// A change that AWS never answers.
+async fn lose_an_answer(broker: &KeyBroker, aws: &FakeAws) {
     for _ in 0..100 {
         aws.answer(UpstreamError::Unanswered("reset".into()));
     }
@@ -91,6 +103,20 @@ async fn a_change_that_was_reset_is_settled_in_the_background_while_the_service_
     let who = principal("acme", &["logkey:read", "logkey:associate"]);
     let error = broker.associate(&call, &who, ask).await.unwrap_err();
     assert_eq!(error.reason(), Reason::OutcomeUnknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_was_reset_is_settled_in_the_background_while_the_service_runs() {
+    let (aws, audit) = (Arc::new(FakeAws::with(vec![group()])), Arc::new(FakeAudit::default()));
+    let clock = Arc::new(FakeClock::default());
+    let broker = broker(&aws, &audit, &clock);
+    let (started, shared) = (clock.now(), Arc::clone(&clock) as Arc<dyn Clock>);
+    let open = Arc::clone(&audit);
+    let alone = Arc::new(FakeLeadership { leads: true.into(), alone: true });
+    let background = tokio::spawn(settle(broker.clone(), open, alone, shared, started, REQUEST_TIMEOUT));
+
+    clock.advance(Duration::from_secs(1));
+    lose_an_answer(&broker, &aws).await;
 
     // While a call with the longest deadline could still be at it, it is left alone.
     let pass = async |seconds| {
@@ -103,5 +129,31 @@ async fn a_change_that_was_reset_is_settled_in_the_background_while_the_service_
     assert_eq!(settled(&audit), [Settlement::InForce]);
     pass(120).await;
     assert_eq!(settled(&audit).len(), 1, "once");
+    background.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_processes_the_one_that_leads_settles_and_none_what_another_may_be_at() {
+    let (aws, audit) = (Arc::new(FakeAws::with(vec![group()])), Arc::new(FakeAudit::default()));
+    let clock = Arc::new(FakeClock::default());
+    let broker = broker(&aws, &audit, &clock);
+    lose_an_answer(&broker, &aws).await;
+    // Another process begins while the change may still be under way in the first one.
+    clock.advance(Duration::from_secs(3));
+    let (started, shared) = (clock.now(), Arc::clone(&clock) as Arc<dyn Clock>);
+    let leadership = Arc::new(FakeLeadership::default());
+    let (open, lead) = (Arc::clone(&audit), Arc::clone(&leadership));
+    let background = tokio::spawn(settle(broker.clone(), open, lead, shared, started, REQUEST_TIMEOUT));
+    let pass = async |seconds| {
+        clock.advance(Duration::from_secs(seconds));
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    };
+    pass(10).await;
+    assert_eq!(settled(&audit), [], "a new process takes it for one of its own past");
+    pass(120).await;
+    assert_eq!(settled(&audit), [], "it settles though another process leads");
+    leadership.leads.store(true, Ordering::SeqCst);
+    pass(20).await;
+    assert_eq!(settled(&audit), [Settlement::InForce]);
     background.abort();
 }

@@ -1,7 +1,7 @@
 //! One sink's task: reads what comes next, gives it, remembers how far that went. A sink that fails is
 //! asked again with the same lines; the store is what waits for it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -23,6 +23,8 @@ const STORE: &str = "store";
 
 pub(super) struct Feed {
     named: Named,
+    /// All sinks of this process.
+    all: Arc<[Box<str>]>,
     source: Source,
     pace: Pace,
     state: State,
@@ -32,6 +34,8 @@ pub(super) struct Feed {
     remembered_at: Instant,
     /// When the first event that it does not have happened.
     next: Option<Timestamp>,
+    /// Whether this process fed it the last time.
+    fed: bool,
 }
 
 /// How a round ended.
@@ -45,9 +49,16 @@ enum Round {
 // === impl Feed ===
 
 impl Feed {
-    pub(super) fn new(named: Named, at: SinkPosition, source: Source, pace: Pace) -> Self {
-        let state = State::new(named.name.clone());
-        Self { named, source, pace, state, at, remembered: at, remembered_at: Instant::now(), next: None }
+    pub(super) fn new(
+        named: Named,
+        all: Arc<[Box<str>]>,
+        at: SinkPosition,
+        source: Source,
+        pace: Pace,
+    ) -> Self {
+        let (state, fed) = (State::new(named.name.clone()), source.leadership.leads());
+        let (remembered, remembered_at) = (at, Instant::now());
+        Self { named, all, source, pace, state, at, remembered, remembered_at, next: None, fed }
     }
 
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
@@ -78,6 +89,10 @@ impl Feed {
 
     /// Gives the sink whatever it does not have.
     async fn round(&mut self) -> Round {
+        if !self.source.leadership.leads() {
+            self.fed = false;
+            return Round::Done;
+        }
         match self.give_all().await {
             Ok(round) => round,
             Err(error) => {
@@ -88,6 +103,7 @@ impl Feed {
     }
 
     async fn give_all(&mut self) -> Result<Round, Unavailable> {
+        self.take_over().await?;
         self.stay_within_the_log().await?;
         loop {
             let page = pages::after(&self.source, self.at).await?;
@@ -100,12 +116,25 @@ impl Feed {
                 self.remember().await?;
                 return Ok(Round::Failed);
             }
-            if !page.is_full {
+            if !page.is_full || !self.source.leadership.leads() {
                 self.next = None;
                 self.remember().await?;
                 return Ok(Round::Done);
             }
         }
+    }
+
+    /// Where another process fed the sink, it goes on from there.
+    async fn take_over(&mut self) -> Result<(), Unavailable> {
+        if !self.fed {
+            let positions = self.source.store.enlist(&self.all).await?;
+            let own = self.all.iter().zip(positions).find(|(name, _)| **name == self.named.name);
+            if let Some((_, at)) = own {
+                (self.at, self.remembered) = (at, at);
+            }
+            self.fed = true;
+        }
+        Ok(())
     }
 
     async fn give(&mut self, page: &Page) -> Result<Round, Unavailable> {
@@ -150,7 +179,10 @@ impl Feed {
 
     async fn remember(&mut self) -> Result<(), Unavailable> {
         if self.at != self.remembered {
-            self.source.store.reached(&self.named.name, self.remembered, self.at).await?;
+            let reached = self.source.store.reached(&self.named.name, self.remembered, self.at).await;
+            // Another process may have fed it meanwhile: then that one's position counts.
+            self.fed = reached.is_ok() || self.source.leadership.is_alone();
+            reached?;
             self.remembered = self.at;
         }
         self.remembered_at = Instant::now();
@@ -173,6 +205,10 @@ impl Feed {
     }
 
     async fn measure(&self) {
+        if !self.fed {
+            // Whoever feeds it tells how far it is behind.
+            return self.state.behind(0, Duration::ZERO);
+        }
         // Where the store cannot be read, the round says so.
         let Ok(newest) = pages::newest(&self.source).await else { return };
         let behind = newest.saturating_sub(self.at.event);

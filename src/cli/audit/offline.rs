@@ -1,4 +1,5 @@
-//! The log, opened for writing by this process alone: what a running service does for itself.
+//! The log, opened for writing: what a running service does for itself. A file is this process's alone; on a
+//! server, the services that share it may go on, and one of them signs.
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use super::{Failure, Log};
 use crate::{
     app::SystemClock,
     audit::{self, Journal, Sequencer, archive::Parts, checkpoint::SigningKey, rotation},
-    ports::{AuditTree, Clock},
+    ports::{AuditTree, Clock, Lead},
     store::{self, Store},
 };
 
@@ -17,6 +18,7 @@ pub(super) struct Offline {
     sequencer: Sequencer,
     signed: Arc<dyn AuditTree>,
     key: SigningKey,
+    signs: bool,
 }
 
 // === impl Offline ===
@@ -30,12 +32,18 @@ impl Offline {
         let (events, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
         let checked = Sequencer::check(events, tree, Arc::clone(&clock), key.clone()).await?;
         let journal = Journal::start(Arc::clone(&store.events), clock, audit::Config::default());
-        if let Some(rotation) = checked.rotation() {
+        let signs = store.tree.lead().await? != Lead::Other;
+        if let Some(rotation) = checked.rotation().filter(|_| signs) {
             rotation::record(&journal, &SystemClock, rotation).await?;
         }
         let sequencer = checked.go_on().await?;
         let signed = Arc::new(sequencer.prover());
-        Ok(Self { store, journal, sequencer, signed, key })
+        Ok(Self { store, journal, sequencer, signed, key, signs })
+    }
+
+    /// Whether this process signs; otherwise a service does that runs meanwhile.
+    pub(super) fn signs(&self) -> bool {
+        self.signs
     }
 
     /// What archiving needs.

@@ -52,8 +52,17 @@ pub(super) async fn run(args: RotateKeyArgs) -> Result<ExitCode, Failure> {
     )?;
     match Offline::open(&log).await {
         Ok(open) => {
+            let signs = open.signs();
             open.close().await;
-            writeln!(out, "it signs from here on, and the old key beside it until rotate-key --end")?;
+            if signs {
+                writeln!(out, "it signs from here on, and the old key beside it until rotate-key --end")?;
+            } else {
+                writeln!(
+                    out,
+                    "services run: give each of them this file and send it SIGHUP, and they sign by both keys \
+                     until rotate-key --end"
+                )?;
+            }
         }
         Err(Failure::Other(error)) if matches!(error.downcast_ref(), Some(OpenError::InUse { .. })) => {
             writeln!(

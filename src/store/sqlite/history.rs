@@ -1,22 +1,22 @@
 //! Which key was when on what: written with the changes, and beside them by what reads have seen.
 
 use async_trait::async_trait;
-use serde::Serialize;
-use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::SqliteConnection;
 
 use super::{
+    super::known::{Row, asked, gathered, log_group, sighted, survey},
     Sqlite,
     read::{Reader, failed, garbled},
-    write::{self, log_group},
+    write,
 };
+pub(super) use crate::store::known::rows;
 use crate::{
     domain::{
         arn::KmsKeyArn,
-        association::{Place, RecordedAssociation, Resource, Target},
-        history::{Former, Known, Retention, Sighting, Survey},
-        time::Timestamp,
+        association::{Place, Resource},
+        history::{Known, Sighting, Survey},
     },
-    ports::{Batch, KeepHistory, KeyHistory, Unavailable},
+    ports::{KeepHistory, KeyHistory, Unavailable},
 };
 
 /// Brings what is known up to date, in the order of the rows. What is not said stays as it was; a key
@@ -76,62 +76,6 @@ UPDATE association SET gone = $4
 WHERE account = $1 AND region = $2 AND log_group <> '' AND seen < $4 AND gone IS NULL;
 COMMIT";
 
-/// One row of [`KNOWN`].
-#[derive(Serialize)]
-pub(super) struct Row<'a>(
-    &'a str,
-    &'a str,
-    &'a str,
-    Option<&'a str>,
-    Option<&'a str>,
-    Option<i64>,
-    i64,
-    Option<i64>,
-    Option<u64>,
-);
-
-/// Everything that a batch says of keys, oldest first.
-pub(super) fn rows(batch: &Batch) -> Vec<Row<'_>> {
-    let mut rows: Vec<Row<'_>> =
-        batch.sightings.iter().map(sighted).chain(batch.associations.iter().map(recorded)).collect();
-    rows.sort_by_key(|row| row.6);
-    rows
-}
-
-fn sighted(sighting: &Sighting) -> Row<'_> {
-    let Sighting { resource: Resource { place, target }, key, seen, created, retention } = sighting;
-    Row(
-        place.account.as_str(),
-        place.region.as_str(),
-        log_group(target),
-        key.as_ref().map(KmsKeyArn::as_str),
-        None,
-        None,
-        seen.as_micros(),
-        created.map(Timestamp::as_micros),
-        match retention {
-            Retention::NotKnown => None,
-            Retention::Forever => Some(0),
-            Retention::For(length) => Some(length.as_secs()),
-        },
-    )
-}
-
-fn recorded(record: &RecordedAssociation) -> Row<'_> {
-    let RecordedAssociation { resource: Resource { place, target }, key, previous_key, accepted } = record;
-    Row(
-        place.account.as_str(),
-        place.region.as_str(),
-        log_group(target),
-        key.as_ref().map(KmsKeyArn::as_str),
-        previous_key.as_ref().map(KmsKeyArn::as_str),
-        Some(accepted.as_micros()),
-        accepted.as_micros(),
-        None,
-        None,
-    )
-}
-
 #[async_trait]
 impl KeyHistory for Sqlite {
     async fn known(&self, resources: &[Resource]) -> Result<Vec<Known>, Unavailable> {
@@ -182,13 +126,7 @@ impl KeepHistory for Sqlite {
 
 impl Reader {
     async fn known(&self, resources: &[Resource]) -> Result<Vec<Known>, Unavailable> {
-        let asked: Vec<_> = resources
-            .iter()
-            .map(|Resource { place, target }| {
-                (place.account.as_str(), place.region.as_str(), log_group(target))
-            })
-            .collect();
-        let asked = serde_json::to_string(&asked).map_err(garbled)?;
+        let asked = serde_json::to_string(&asked(resources)).map_err(garbled)?;
         let rows = sqlx::query(KNOWN_OF).bind(asked).fetch_all(&self.pool).await.map_err(failed)?;
         gathered(&rows)
     }
@@ -219,80 +157,8 @@ impl Reader {
             places.iter().map(|place| (place.account.as_str(), place.region.as_str())).collect();
         let asked = serde_json::to_string(&asked).map_err(garbled)?;
         let rows = sqlx::query(SURVEYS).bind(asked).fetch_all(&self.pool).await.map_err(failed)?;
-        let survey = |row: &SqliteRow| {
-            Ok(Survey {
-                place: place(row)?,
-                first: Timestamp::from_micros(row.try_get(2).map_err(failed)?),
-                last: Timestamp::from_micros(row.try_get(3).map_err(failed)?),
-                log_groups: u64::try_from(row.try_get::<i64, _>(4).map_err(failed)?).map_err(garbled)?,
-            })
-        };
         rows.iter().map(survey).collect()
     }
-}
-
-/// The rows of one resource stand together, one for each of its former keys.
-fn gathered(rows: &[SqliteRow]) -> Result<Vec<Known>, Unavailable> {
-    let mut all: Vec<Known> = Vec::new();
-    for row in rows {
-        let resource = resource(row)?;
-        if all.last().is_none_or(|known| known.resource != resource) {
-            all.push(known(row, resource)?);
-        }
-        if let (Some(known), Some(former)) = (all.last_mut(), former(row)?) {
-            known.former.push(former);
-        }
-    }
-    Ok(all)
-}
-
-fn place(row: &SqliteRow) -> Result<Place, Unavailable> {
-    let text = |at: usize| row.try_get::<&str, _>(at).map_err(failed);
-    Ok(Place { account: text(0)?.parse().map_err(garbled)?, region: text(1)?.parse().map_err(garbled)? })
-}
-
-fn resource(row: &SqliteRow) -> Result<Resource, Unavailable> {
-    let target = match row.try_get::<&str, _>(2).map_err(failed)? {
-        "" => Target::QueryResults,
-        name => Target::LogGroup(name.parse().map_err(garbled)?),
-    };
-    Ok(Resource { place: place(row)?, target })
-}
-
-fn known(row: &SqliteRow, resource: Resource) -> Result<Known, Unavailable> {
-    let retention = row.try_get::<Option<i64>, _>(9).map_err(failed)?;
-    let retention = match retention.map(u64::try_from).transpose().map_err(garbled)? {
-        None => Retention::NotKnown,
-        Some(0) => Retention::Forever,
-        Some(secs) => Retention::For(std::time::Duration::from_secs(secs)),
-    };
-    Ok(Known {
-        resource,
-        key: key(row, 3)?,
-        previous_key: key(row, 4)?,
-        accepted: time(row, 5)?,
-        since: Timestamp::from_micros(row.try_get(6).map_err(failed)?),
-        seen: Timestamp::from_micros(row.try_get(7).map_err(failed)?),
-        created: time(row, 8)?,
-        retention,
-        gone: time(row, 10)?,
-        former: Vec::new(),
-    })
-}
-
-fn former(row: &SqliteRow) -> Result<Option<Former>, Unavailable> {
-    let Some(key) = key(row, 11)? else { return Ok(None) };
-    let at = |at: usize| row.try_get(at).map(Timestamp::from_micros).map_err(failed);
-    Ok(Some(Former { key, since: at(12)?, seen: at(13)?, until: at(14)? }))
-}
-
-fn key(row: &SqliteRow, at: usize) -> Result<Option<KmsKeyArn>, Unavailable> {
-    let text = row.try_get::<Option<&str>, _>(at).map_err(failed)?;
-    text.map(str::parse).transpose().map_err(garbled)
-}
-
-fn time(row: &SqliteRow, at: usize) -> Result<Option<Timestamp>, Unavailable> {
-    Ok(row.try_get::<Option<i64>, _>(at).map_err(failed)?.map(Timestamp::from_micros))
 }
 
 // === impl Sqlite ===

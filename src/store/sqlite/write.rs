@@ -11,7 +11,7 @@ use super::{
     history, request,
 };
 use crate::{
-    domain::{association::Target, audit::EventId, aws::AccountId, tenant::TenantId},
+    domain::{audit::EventId, aws::AccountId, tenant::TenantId},
     ports::{AppendError, Batch, Indexed, Unavailable},
 };
 
@@ -167,20 +167,8 @@ fn failure(error: sqlx::Error) -> AppendError {
     }
 }
 
-/// How a target stands in the table: query results have the empty name, which no log group has.
-pub(super) fn log_group(target: &Target) -> &str {
-    match target {
-        Target::LogGroup(name) => name.as_str(),
-        Target::QueryResults => "",
-    }
-}
-
 fn blob(id: EventId) -> Vec<u8> {
     id.0.as_bytes().to_vec()
-}
-
-pub(super) fn hex(id: EventId) -> String {
-    id.0.as_simple().to_string()
 }
 
 fn json<T: Serialize>(rows: &T) -> Result<String, AppendError> {

@@ -1,16 +1,18 @@
 use std::{sync::Arc, time::Duration};
 
-use sqlx::Connection as _;
+use sqlx::{Connection as _, Row as _};
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
     domain::{
+        association::{RecordedAssociation, Target},
         audit::EventId,
-        history::Protection,
+        history::{Former, Protection, Retention},
         request::{Answer, Fingerprint, OwnId, REMEMBERED, RequestEnd, RequestStep},
+        time::Timestamp,
     },
-    ports::{EventStore as _, RequestRecords as _},
+    ports::{Batch, EventStore as _, RequestRecords as _},
 };
 
 async fn store() -> (TempDir, Sqlite) {

@@ -1,0 +1,159 @@
+//! The store in a PostgreSQL database that several processes share: each appends for itself, one at a time
+//! sequences. Nothing waits for a server without an end.
+
+mod archive;
+mod claims;
+mod code;
+mod history;
+mod leader;
+mod read;
+mod schema;
+mod server;
+mod tree;
+mod write;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use sqlx::Connection as _;
+use tokio::{sync::Mutex, time};
+use uuid::Uuid;
+
+pub(super) use self::read::Reader;
+use self::{
+    claims::Claims,
+    leader::Leader,
+    server::{Purpose, Server, timed_out},
+    write::{Session, unavailable},
+};
+use super::OpenError;
+use crate::{
+    domain::{audit::EventId, time::Timestamp},
+    ports::{
+        AppendError, Batch, EventFilter, EventReader, EventStore, Labelled, Leadership, StoredEvent,
+        Unavailable,
+    },
+};
+
+/// How long a commit is waited for before it is given up; the server itself ends it before.
+const APPEND_WITHIN: Duration = Duration::from_secs(10);
+/// Processes that have not begun anew for so long, and are gone.
+const FORGET: &str = "DELETE FROM writer WHERE since < now() - interval '90 days'";
+
+/// The store, as one of the processes that share it.
+#[derive(Debug)]
+pub(super) struct Postgres {
+    server: Server,
+    process: Uuid,
+    /// None after an error, until it is opened anew.
+    writer: Mutex<Option<Session>>,
+    reader: Reader,
+    leader: Leader,
+    claims: Claims,
+}
+
+// === impl Postgres ===
+
+impl Postgres {
+    /// Brings the schema up to date, and begins to write. Needs a runtime.
+    pub(super) async fn open(url: &str) -> Result<Self, OpenError> {
+        let server = Server::new(url)?;
+        let session = server.session(Purpose::Migrate).await;
+        let mut session = session.map_err(|error| server.refused(error))?;
+        schema::migrate(&mut session, &server).await?;
+        let failed = |source| OpenError::Failed { path: server.name(), source };
+        sqlx::query(FORGET).execute(&mut session).await.map_err(failed)?;
+        session.close().await.map_err(failed)?;
+        let (reader, claims) = (Reader::beside(&server), Claims::new(server.clone()));
+        let (process, leader) = (Uuid::new_v4(), Leader::default());
+        let store = Self { server, process, writer: Mutex::default(), reader, leader, claims };
+        match store.begin(None).await {
+            Ok(_) => Ok(store),
+            Err(error) => Err(store.server.refused(error)),
+        }
+    }
+
+    /// Begins a session whose commits count, in place of every earlier one of this process.
+    async fn begin(&self, doubtful: Option<EventId>) -> Result<bool, server::NoSession> {
+        let mut writer = self.writer.lock().await;
+        drop(writer.take());
+        let connection = self.server.session(Purpose::Write).await?;
+        let mut session = Session { connection, process: self.process, id: Uuid::new_v4() };
+        let kept = write::recover(&mut session, doubtful).await?;
+        *writer = Some(session);
+        Ok(kept)
+    }
+}
+
+#[async_trait]
+impl EventStore for Postgres {
+    async fn append(&self, batch: Arc<Batch>) -> Result<Option<u64>, AppendError> {
+        let mut writer = self.writer.lock().await;
+        let Some(mut session) = writer.take() else {
+            return Err(AppendError::NotKept(unavailable("there is no connection")));
+        };
+        match time::timeout(APPEND_WITHIN, write::append(&mut session, &batch)).await {
+            Ok(Ok(())) => {
+                *writer = Some(session);
+                // Other replicas append too: the sequencer reads.
+                Ok(None)
+            }
+            // The session is not used again: recovery begins another.
+            Ok(Err(error)) => Err(error),
+            Err(_elapsed) => Err(AppendError::Doubtful(unavailable(timed_out()))),
+        }
+    }
+
+    async fn recover(&self, doubtful: Option<EventId>) -> Result<bool, Unavailable> {
+        self.begin(doubtful).await.map_err(unavailable)
+    }
+}
+
+impl Leadership for Postgres {
+    fn leads(&self) -> bool {
+        self.leader.leads()
+    }
+
+    fn is_alone(&self) -> bool {
+        false
+    }
+}
+
+#[async_trait]
+impl EventReader for Postgres {
+    async fn list(
+        &self,
+        filter: &EventFilter,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, Unavailable> {
+        self.reader.list(filter, before, limit).await
+    }
+
+    async fn next(
+        &self,
+        filter: &EventFilter,
+        through: u64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, Unavailable> {
+        self.reader.next(filter, through, limit).await
+    }
+
+    async fn after(&self, seq: u64, limit: u32) -> Result<Vec<StoredEvent>, Unavailable> {
+        self.reader.after(seq, limit).await
+    }
+
+    async fn labelled(&self, seq: u64, limit: u32) -> Result<Vec<Labelled>, Unavailable> {
+        self.reader.labelled(seq, limit).await
+    }
+
+    async fn unsettled(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
+        let found = self.reader.unsettled(before).await?;
+        self.remember_settled().await;
+        Ok(found)
+    }
+
+    async fn find(&self, id: EventId) -> Result<Option<StoredEvent>, Unavailable> {
+        self.reader.find(id).await
+    }
+}

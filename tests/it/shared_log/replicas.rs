@@ -1,0 +1,162 @@
+//! Whole services that share a log.
+
+use std::collections::BTreeSet;
+
+use logkey::{
+    audit::view::View,
+    ports::EventFilter,
+    sandbox::fault::{Effect, Fault},
+    store,
+};
+use tonic::transport::Endpoint;
+
+use super::{Replica, leader, newest, until, whole};
+use crate::{
+    harness::{ALL, Caller, GROUP, PAYMENTS, Plan, Postgres, REGION, Service, key},
+    process::logkey,
+};
+
+/// Runs the command with the service's settings, and gives back what it says.
+async fn run(service: &Service, verb: &[&str]) -> String {
+    let config = service.settings().display().to_string();
+    let arguments: Vec<String> =
+        verb.iter().map(|&part| part.to_owned()).chain(["--config".to_owned(), config]).collect();
+    let run = move || logkey(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).output().unwrap();
+    let done = tokio::task::spawn_blocking(run).await.unwrap();
+    let told = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+    assert!(done.status.success(), "{verb:?}: {told}");
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_services_over_one_database_make_one_log_that_every_verb_reads_while_they_run() {
+    let (postgres, files) = (Postgres::start().await, tempfile::tempdir().unwrap());
+    let sink = files.path().join("sink.jsonl");
+    let sinks = format!("[[audit.sinks]]\ntype = \"file\"\npath = \"{}\"\n", sink.display());
+    let first = Plan::default().over_with(&postgres, &sinks).start().await;
+    let second = first.replica().await;
+    let mut made = BTreeSet::new();
+    for n in 0..6 {
+        let (service, key) = if n % 2 == 0 { (&first, key("good")) } else { (&second, key("next")) };
+        let answer = service.caller("payments", ALL).associate(GROUP, &key).await.unwrap();
+        made.insert(answer.audit_event_id);
+    }
+    whole(&first, &postgres).await;
+    let events = first.events().await;
+    assert_eq!(events.iter().filter(|event| event.action == "Start").count(), 2);
+    let outcomes: BTreeSet<String> =
+        events.iter().filter(|event| event.kind == "outcome").map(|event| event.id.clone()).collect();
+    assert_eq!(outcomes, made, "the calls of both are in it, once");
+    let same = second.events().await;
+    assert_eq!(
+        same.iter().map(|event| &event.id).collect::<Vec<_>>(),
+        events.iter().map(|event| &event.id).collect::<Vec<_>>()
+    );
+
+    let id = made.first().unwrap();
+    assert!(run(&first, &["audit", "list"]).await.contains("AssociateKmsKey"));
+    assert!(run(&first, &["audit", "show", id]).await.contains(id));
+    assert!(run(&first, &["audit", "prove", id]).await.contains("logkey"));
+    let out = files.path().join("export").display().to_string();
+    run(&first, &["audit", "export", "--out", &out]).await;
+    let kept = format!("{out}/checkpoint");
+    second.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
+    assert!(run(&first, &["audit", "verify", "--checkpoint", &kept]).await.contains("whole: "));
+
+    // One of them feeds the sink: each event stands there once, in its order.
+    let open = store::open_reader(&store::Config { url: postgres.url() }).await.unwrap();
+    let bodies = async || {
+        let all = open.log.after(0, 1_000).await.unwrap();
+        all.into_iter().map(|event| event.body).collect::<Vec<_>>()
+    };
+    let taken = || {
+        let text = std::fs::read_to_string(&sink).unwrap_or_default();
+        text.lines().filter(|line| line.contains("class_uid")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    until("the sink", async || taken().len() >= bodies().await.len()).await;
+    assert_eq!(taken(), bodies().await);
+
+    // Old events go while both run.
+    for _ in 0..130 {
+        first.caller("payments", ALL).get(GROUP).await.unwrap();
+        second.caller("payments", ALL).get(GROUP).await.unwrap();
+    }
+    until("the last reads", async || newest(&*open.log).await > 270).await;
+    whole(&first, &postgres).await;
+    until("the sink's position", async || {
+        let mut session = postgres.session("logkey").await;
+        let at = sqlx::query_scalar("SELECT event FROM sink").fetch_one(&mut session).await;
+        at.unwrap_or(0_i64) > 270
+    })
+    .await;
+    let archive = files.path().join("archive").display().to_string();
+    let told = run(&first, &["audit", "archive", "--older-than", "1ms", "--out", &archive]).await;
+    assert!(told.starts_with("256 events moved out"), "{told}");
+    assert!(run(&first, &["audit", "verify", "--archive", &archive]).await.contains("whole: "));
+    second.stop().await;
+    first.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_process_that_sequences_is_killed_another_goes_on() {
+    let postgres = Postgres::start().await;
+    let first = Plan::default().over(&postgres).start().await;
+    assert_eq!(leader(&postgres).await.unwrap().0, "logkey");
+    let second = Replica::spawn(&first, &postgres).await;
+    assert_eq!(leader(&postgres).await.unwrap().0, "logkey", "one at a time");
+    // Until it is the other one's turn.
+    until("the second one's turn", async || {
+        let Some((name, pid)) = leader(&postgres).await else { return false };
+        if name == "logkey" {
+            let mut session = postgres.session("logkey").await;
+            sqlx::query("SELECT pg_terminate_backend($1)").bind(pid).execute(&mut session).await.unwrap();
+        }
+        name == "second"
+    })
+    .await;
+    first.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
+    whole(&first, &postgres).await;
+    second.kill();
+    first.caller("payments", ALL).associate(GROUP, &key("next")).await.unwrap();
+    whole(&first, &postgres).await;
+    assert_eq!(leader(&postgres).await.unwrap().0, "logkey");
+    first.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_intent_of_a_replica_that_was_killed_is_settled_once_while_others_go_on() {
+    let postgres = Postgres::start().await;
+    let first =
+        Plan::default().settings("[server]\nrequest_timeout = \"2s\"\n").over(&postgres).start().await;
+    let second = Replica::spawn(&first, &postgres).await;
+    // AWS takes the change, and its answer does not come before the process is gone.
+    first.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", Effect::Hang).after().times(1));
+    let channel = Endpoint::from_shared(format!("http://{}", second.grpc)).unwrap().connect().await.unwrap();
+    let caller = Caller::new(channel, &first.issuer.token("payments", ALL));
+    let lost = tokio::spawn(async move { caller.associate(GROUP, &key("good")).await });
+    until("the call to AWS", async || first.reached("AssociateKmsKey").len() == 1).await;
+    second.kill();
+    assert!(lost.await.unwrap().is_err());
+    assert_eq!(first.sandbox.sandbox().log_group_key(PAYMENTS, REGION, GROUP), Some(key("good")));
+
+    let settled = async || {
+        let events = first.events().await;
+        events.into_iter().filter(|event| event.kind == "settled").collect::<Vec<View>>()
+    };
+    let other = "/payments/hash#1";
+    until("the settling", async || {
+        first.caller("payments", ALL).associate(other, &key("next")).await.unwrap();
+        !settled().await.is_empty()
+    })
+    .await;
+    let found = settled().await;
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].resource.as_ref().unwrap().contains(GROUP), "{found:#?}");
+    let store = store::open_reader(&store::Config { url: postgres.url() }).await.unwrap();
+    let all = store.log.list(&EventFilter::default(), None, 10_000).await.unwrap();
+    let views: Vec<View> = all.iter().map(|event| View::try_from(event).unwrap()).collect();
+    let intent = found[0].closes.clone();
+    assert_eq!(views.iter().filter(|view| view.closes == intent).count(), 1, "nothing else closes it");
+    whole(&first, &postgres).await;
+    first.stop().await;
+}
