@@ -260,8 +260,12 @@ impl<'e> Join<'e> {
                     let unavailable = reason == "AUDIT_UNAVAILABLE";
                     self.joined.unavailable += usize::from(unavailable);
                     let outcome = intent.and_then(|intent| intent.ends.first());
-                    // That it is not known may be told before it is kept; a kill in between leaves the settling.
-                    let late = |end: &Event| end.kind == "settled" && reason == "OUTCOME_UNKNOWN";
+                    // That it is not known, or that AWS refused, may be told before it is kept, where the store
+                    // is late; a kill in between leaves the settling, which says the same.
+                    let late = |end: &Event| {
+                        let not_made = end.outcome.as_deref() == Some("not in force");
+                        end.kind == "settled" && (reason == "OUTCOME_UNKNOWN" || not_made)
+                    };
                     let as_told =
                         outcome.is_some_and(|end| end.outcome.as_ref() == Some(reason) || late(end));
                     match (unavailable, sent) {

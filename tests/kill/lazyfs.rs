@@ -18,7 +18,7 @@ use tokio::{
 use crate::process::until;
 
 /// By when an order is carried out.
-const DONE_WITHIN: Duration = Duration::from_secs(60);
+const DONE_WITHIN: Duration = Duration::from_mins(1);
 
 /// Mounted until this is dropped.
 pub(crate) struct LazyFs {

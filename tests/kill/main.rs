@@ -3,7 +3,13 @@
 //!
 //! `tests/run kill` runs a few rounds. The long form, with the seed of a run that failed:
 //! `LOGKEY_KILL_ROUNDS=200 LOGKEY_KILL_SEED=7 cargo test --test kill -- --ignored --nocapture --test-threads 1`
-#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that panics has failed")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that panics has failed"
+)]
 #![expect(clippy::print_stderr, reason = "a run tells its seed and what it saw")]
 
 mod disk;

@@ -114,9 +114,11 @@ pub(crate) fn check<'e>(
         tries.answers.push(answer);
         tries.begun.extend(begun.get(answer.id.as_str()));
     }
-    let mut done: HashMap<Change, usize> = HashMap::new();
+    // A call that was cut off may be made again, by the same try or the next: the last one counts.
+    let mut last: HashMap<Change, i64> = HashMap::new();
     for call in calls.iter().filter(|call| executed(call)) {
-        *done.entry(asked(call)).or_default() += 1;
+        let time = last.entry(asked(call)).or_default();
+        *time = call.time.as_microsecond().max(*time);
     }
     let by_request: HashMap<&str, &Entry> =
         calls.iter().filter(|call| executed(call)).map(|call| (call.request_id.as_str(), call)).collect();
@@ -128,11 +130,19 @@ pub(crate) fn check<'e>(
         flaws.extend(tries.ended_twice());
         flaws.extend(tries.not_made(&by_request, joined));
         let change = &tries.answers[0].change;
-        if change.is_cold() && done.get(change).is_some_and(|times| *times > 1) {
-            flaws.push(Flaw::MadeTwice(format!("{} of {change:?}", tries.id)));
+        let ended = tries.ended_at();
+        if change.is_cold() && last.get(change).is_some_and(|last| ended.is_some_and(|ended| *last > ended)) {
+            flaws.push(Flaw::MadeTwice(format!("{} of {change:?}: {:?}", tries.id, tries.ends())));
         }
     }
     flaws
+}
+
+/// The outcome that ends it for good, if it has one.
+fn ended<'e>(intent: &Intent<'e>) -> Option<&'e crate::log::Event> {
+    let is_over = |end: &str| end == "OK" || is_final(end);
+    let mut outcomes = intent.ends.iter().filter(|end| end.kind == "outcome");
+    outcomes.find(|end| end.outcome.as_deref().is_some_and(is_over)).copied()
 }
 
 // === impl Tries ===
@@ -156,12 +166,15 @@ impl<'e> Tries<'_, 'e> {
         None
     }
 
+    /// When it ended for good: AWS answered, and that is recorded.
+    fn ended_at(&self) -> Option<i64> {
+        let ends = self.begun.iter().filter_map(|intent| ended(intent));
+        ends.map(|end| end.time).min()
+    }
+
     /// Once it has ended for good nothing is begun for it any more.
     fn ended_twice(&self) -> Option<Flaw> {
-        let over = self.begun.iter().position(|intent| {
-            let told = intent.ends.iter().filter(|end| end.kind == "outcome");
-            told.filter_map(|end| end.outcome.as_deref()).any(|end| end == "OK" || is_final(end))
-        });
+        let over = self.begun.iter().position(|intent| ended(intent).is_some());
         let more = over.is_some_and(|over| over + 1 < self.begun.len());
         more.then(|| Flaw::MadeTwice(format!("{}: {:?}", self.id, self.ends())))
     }

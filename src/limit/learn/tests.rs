@@ -124,7 +124,7 @@ async fn a_place_is_asked_about_once_at_a_time_and_again_after_hours() {
     assert_eq!((world.aws.asked().len(), world.aws.under_way()), (1, 1));
     world.aws.hold(false);
     world.settle().await;
-    tokio::time::advance(REMEMBERED - Duration::from_secs(1)).await;
+    tokio::time::advance(REMEMBERED.saturating_sub(Duration::from_secs(1))).await;
     world.learn(&access).await;
     assert_eq!(world.aws.asked().len(), 1);
     tokio::time::advance(REMEMBERED / 4 + Duration::from_secs(1)).await;

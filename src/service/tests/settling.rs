@@ -69,7 +69,7 @@ async fn a_change_that_several_look_back_at_is_settled_once() {
         let change = open.0.lock().unwrap()[0].clone();
         let now = world.broker.ports.clock.now();
         let deadline = tokio::time::Instant::now().into_std() + PATIENCE;
-        let (_, first, second) = tokio::join!(
+        let ((), first, second) = tokio::join!(
             world.broker.settle(&open, now),
             world.broker.settle_one(change.clone(), deadline),
             world.broker.settle_one(change, deadline),
