@@ -55,7 +55,7 @@ async fn until(so: impl Fn() -> bool) {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(Duration::from_mins(2), waiting).await.expect("it never came");
+    timeout(Duration::from_mins(2), waiting).await.unwrap();
 }
 
 /// What the admin port says of readiness.

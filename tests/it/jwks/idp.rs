@@ -9,7 +9,7 @@ use axum::{
     Router,
     extract::State,
     http::{StatusCode, Uri, header::LOCATION},
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse, Response},
 };
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -127,7 +127,10 @@ async fn answered(State(told): State<Arc<Told>>, uri: Uri) -> Response {
     }
     if path == ".well-known/openid-configuration" {
         let document = told.discovery.lock().unwrap().clone();
-        return document.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |text| text.into_response());
+        return document.map_or_else(
+            || StatusCode::NOT_FOUND.into_response(),
+            axum::response::IntoResponse::into_response,
+        );
     }
     let _under_way = UnderWay::begin(&told);
     told.asked.lock().unwrap().push(Instant::now());

@@ -18,8 +18,8 @@ async fn two() -> (Stage, Forge, TempDir) {
     let (one, other) = (Forge::new(), Forge::new());
     let mut keys = other.jwks();
     let mut more = other.public();
-    more["kid"] = json!("theirs");
-    keys["keys"].as_array_mut().unwrap().push(more);
+    more.as_object_mut().unwrap().insert("kid".into(), json!("theirs"));
+    keys.get_mut("keys").unwrap().as_array_mut().unwrap().push(more);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("other.json");
     std::fs::write(&file, keys.to_string()).unwrap();
