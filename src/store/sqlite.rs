@@ -66,6 +66,7 @@ impl Sqlite {
             .filename(&path)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
+            .statement_cache_capacity(write::PREPARED)
             // 16 MiB of pages at hand: the right-hand side of every index.
             .pragma("cache_size", "-16384");
         let mut writer = connect(&options, &path).await?;

@@ -127,13 +127,13 @@ impl Writer {
         let Prepared { batch, entries } = prepared;
         match self.append(&batch).await {
             Ok(first) => {
+                metrics::histogram!("logkey_audit_commit_seconds").record(began.elapsed());
+                metrics::counter!("logkey_audit_events_total").increment(entries.len() as u64);
+                answer(entries);
                 if let Some(first) = first {
                     let leaves = batch.events.iter().map(|event| tree::leaf(batch.body(event)));
                     self.tail.push(first, leaves);
                 }
-                metrics::histogram!("logkey_audit_commit_seconds").record(began.elapsed());
-                metrics::counter!("logkey_audit_events_total").increment(entries.len() as u64);
-                answer(entries);
                 Ok(())
             }
             Err(AppendError::NotKept(cause)) => {

@@ -16,7 +16,10 @@ use crate::{
 };
 
 /// Most events of one statement; a larger batch takes several.
-const MOST: usize = 64;
+const MOST: usize = 32;
+/// How many statements are kept prepared: one for each number of events and for what may stand beside them,
+/// and the store's others.
+pub(super) const PREPARED: usize = 4 * (MOST + 1) + 32;
 /// Events. Parameters have no names: SQLite looks one up by its name in a list of all.
 const EVENTS: &str = "INSERT INTO event (seq, id, time, tenant, kind, action, account, correlation, outcome, closes, body) VALUES ";
 const EVENT: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
