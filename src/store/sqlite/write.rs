@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Most events of one statement; a larger batch takes several.
-const MOST: usize = 32;
+const MOST: usize = 64;
 /// How many statements are kept prepared: one for each number of events and for what may stand beside them,
 /// and the store's others.
 pub(super) const PREPARED: usize = 4 * (MOST + 1) + 32;
