@@ -57,6 +57,8 @@ pub enum Name {
     RoleReadPermission,
     /// The role may look at keys and their policies.
     RoleKeyReadPermission,
+    /// The role may run the query that tells the key of query results, and read what it came to.
+    RoleQueryPermission,
     /// The role cannot be assumed without the external id.
     RoleNeedsExternalId,
 }
@@ -131,7 +133,7 @@ pub struct GroupSeen {
 
 impl Name {
     /// Every check.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::RoleKeyReadPermission,
         Self::TenantPolicy,
         Self::RoleAssumable,
@@ -149,6 +151,7 @@ impl Name {
         Self::RoleLogsPermission,
         Self::CurrentAssociation,
         Self::RoleReadPermission,
+        Self::RoleQueryPermission,
         Self::RoleNeedsExternalId,
     ];
 
@@ -173,6 +176,7 @@ impl Name {
             Self::CurrentAssociation => "CURRENT_ASSOCIATION",
             Self::RoleReadPermission => "ROLE_READ_PERMISSION",
             Self::RoleKeyReadPermission => "ROLE_KEY_READ_PERMISSION",
+            Self::RoleQueryPermission => "ROLE_QUERY_PERMISSION",
             Self::RoleNeedsExternalId => "ROLE_NEEDS_EXTERNAL_ID",
         }
     }

@@ -1,7 +1,11 @@
 //! Whether what is installed in an account works: the role with its external id and without, each read
 //! tried for real, and each change as IAM simulates it, since a try would change something.
 
-use super::{Error, KeyBroker, diagnose, locate, require, role, trail::Trail};
+use super::{
+    Error, KeyBroker, diagnose, locate, require, role,
+    trail::Trail,
+    verify::{Helps, Verified, Why},
+};
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
@@ -9,7 +13,9 @@ use crate::{
         authorization::{Access, Authorized},
         call::Call,
         diagnosis::{self, Check, Diagnosis, Name},
-        onboarding::{self, LOOK_AT_KEYS, SET_KEY_OF_QUERY_RESULTS, SET_KEYS, USE_KEYS},
+        onboarding::{
+            self, LOOK_AT_KEYS, READ_QUERY, RUN_QUERY, SET_KEY_OF_QUERY_RESULTS, SET_KEYS, USE_KEYS,
+        },
         principal::{Principal, Scope},
         reason::Reason,
         remedy,
@@ -65,11 +71,18 @@ impl KeyBroker {
                 checks.push(assumed(trail, &error));
                 checks.push(unreadable(&error));
                 checks.extend(self.try_keys_and_changes(access, &[], call, trail).await);
+                if verifies(access) {
+                    let detail = "no log group to query could be found";
+                    checks.push(Check::not_checked(Name::RoleQueryPermission, detail));
+                }
             }
             Ok(page) => {
                 checks.push(Check::passed(Name::RoleAssumable, ASSUMED));
                 checks.push(Check::passed(Name::RoleReadPermission, "the role may list log groups"));
                 checks.extend(self.try_keys_and_changes(access, &page.groups, call, trail).await);
+                if verifies(access) {
+                    checks.push(self.try_query(call, who, access, trail).await);
+                }
             }
         }
         checks.push(self.try_without_external_id(access, call, trail).await);
@@ -142,6 +155,26 @@ impl KeyBroker {
         }
     }
 
+    /// Runs the query that tells the key of query results.
+    async fn try_query(&self, call: &Call, who: &Principal, access: &Access, trail: &mut Trail) -> Check {
+        let name = Name::RoleQueryPermission;
+        match self.verified(call, who, access, trail).await {
+            Verified::Shown(_) => Check::passed(name, "a query tells the key of query results"),
+            Verified::Unknown(Why { said, helps: Helps::Permission }) => {
+                let detail = format!("the role may not tell the key of query results by a query: {said}");
+                let remedy = "let the role have these statements, and the policies of the keys of the results and of the queried log group let it decrypt through CloudWatch Logs";
+                let document =
+                    onboarding::role_statements(access.grant(), &[RUN_QUERY, READ_QUERY, USE_KEYS]);
+                Check::failed(name, Reason::RoleLacksLogsPermission, detail, remedy)
+                    .with_document(remedy, &document)
+            }
+            Verified::Unknown(Why { said, helps: Helps::Time | Helps::Nothing }) => {
+                Check::not_checked(name, said)
+            }
+            Verified::Off => Check::not_checked(name, "the account's grant does not ask for queries"),
+        }
+    }
+
     #[expect(
         clippy::too_many_arguments,
         reason = "each is another thing, and they are named where it is called"
@@ -179,6 +212,11 @@ impl KeyBroker {
             Err(error) => Check::not_checked(Name::RoleNeedsExternalId, diagnose::why(&error)),
         }
     }
+}
+
+/// Whether the key of query results is to be told by queries.
+fn verifies(access: &Access) -> bool {
+    access.grant().query_results && access.grant().verify_query_results
 }
 
 fn assumed(trail: &Trail, error: &UpstreamError) -> Check {

@@ -56,7 +56,7 @@ impl KeyBroker {
         };
         let prepared = match self.permit_association(call, who, &tenant, resource, ask, &mut trail).await {
             Ok(permitted) => {
-                self.prepare(call, permitted, expected.as_ref(), validate_only, &mut trail).await
+                self.prepare((call, who), permitted, expected.as_ref(), validate_only, &mut trail).await
             }
             Err(error) => Err(error),
         };
@@ -133,7 +133,7 @@ impl KeyBroker {
     /// Waits for the resource, and finds out what is in force.
     async fn prepare(
         &self,
-        call: &Call,
+        (call, who): (&Call, &Principal),
         (permit, held): (Authorized<AssociateKmsKey>, Option<Held>),
         expected: Option<&ExpectedKey>,
         validate_only: bool,
@@ -143,7 +143,7 @@ impl KeyBroker {
         let access = permit.access();
         let held = self.held(held, resource, call).await?;
         let need = if expected.is_some() { Need::Certain } else { Need::Helpful };
-        let before = self.before(call, access, resource, need, trail).await?;
+        let before = self.before((call, who), access, resource, need, trail).await?;
         if let Some(expected) = expected {
             self.expected(call, access, expected, before.key(), trail).await?;
         }

@@ -17,6 +17,7 @@ use crate::{
         call::Call,
         history::{FormerKey, Known, Retention, Sighting},
         key::KeyHealth,
+        principal::Principal,
         time::Timestamp,
     },
     ports::LogGroup,
@@ -54,7 +55,7 @@ impl KeyBroker {
     /// Finds out what is known. Whoever calls it holds the resource.
     pub(super) async fn before(
         &self,
-        call: &Call,
+        (call, who): (&Call, &Principal),
         access: &Access,
         resource: &Resource,
         need: Need,
@@ -85,7 +86,14 @@ impl KeyBroker {
             }
             (Need::Helpful, _) => None,
         };
-        let sighting = group.as_ref().map(|group| sighting(access.place(), group, now));
+        let sighting = match (need, &resource.target) {
+            (Need::Certain, Target::QueryResults) => {
+                self.results_before(call, who, access, known.as_ref(), trail).await
+            }
+            (Need::Certain | Need::Helpful, _) => {
+                group.as_ref().map(|group| sighting(access.place(), group, now))
+            }
+        };
         if let Some(sighting) = &sighting {
             known = Some(Known::with(known, sighting));
         }

@@ -62,7 +62,7 @@ impl KeyBroker {
         let permitted = self.permit_informed(call, who, &tenant, (command, &resource), &mut trail).await;
         let prepared = match permitted {
             Ok(permitted) => {
-                self.prepare_disassociation(call, permitted, expected.as_ref(), &mut trail).await
+                self.prepare_disassociation((call, who), permitted, expected.as_ref(), &mut trail).await
             }
             Err(error) => Err(error),
         };
@@ -142,14 +142,14 @@ impl KeyBroker {
     /// and AWS forgets former keys.
     async fn prepare_disassociation(
         &self,
-        call: &Call,
+        (call, who): (&Call, &Principal),
         (permit, held): (Authorized<DisassociateKmsKey>, Option<Held>),
         expected: Option<&ExpectedKey>,
         trail: &mut Trail,
     ) -> Result<Prepared, Error> {
         let (access, resource) = (permit.access(), &permit.command().resource);
         let held = self.held(held, resource, call).await?;
-        let before = self.before(call, access, resource, Need::Certain, trail).await?;
+        let before = self.before((call, who), access, resource, Need::Certain, trail).await?;
         if let Some(expected) = expected {
             self.expected(call, access, expected, before.key(), trail).await?;
         }

@@ -9,7 +9,7 @@ use super::{
     history::sighting,
     replay::told,
     trail::Trail,
-    verify::{Verified, Why},
+    verify::{Helps, Verified, Why},
 };
 use crate::{
     domain::{
@@ -162,7 +162,7 @@ impl KeyBroker {
         let mut trail = Trail::new(&self.ports, call, who);
         let sighting = match self.verified(call, who, permit.access(), &mut trail).await {
             Verified::Shown(sighting) => sighting,
-            Verified::Unknown(Why { later: true, .. }) => return Found::NotNow,
+            Verified::Unknown(Why { helps: Helps::Time, .. }) => return Found::NotNow,
             // AWS has no call that tells the key of query results.
             Verified::Off | Verified::Unknown(_) => return Found::Settled(Settlement::CannotTell),
         };

@@ -50,9 +50,23 @@ pub(super) enum Verified {
 pub(super) struct Why {
     /// In words.
     pub(super) said: String,
-    /// Whether it may tell later.
-    pub(super) later: bool,
+    /// What would help.
+    pub(super) helps: Helps,
 }
+
+/// What would make a query tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Helps {
+    /// Another try, later.
+    Time,
+    /// A permission that the role lacks.
+    Permission,
+    /// Nothing that is known.
+    Nothing,
+}
+
+/// What is said where a query shows what may be out of date.
+const TOO_EARLY: &str = "a query still shows another key, as AWS may for five minutes after a change";
 
 /// What is known of the key of query results.
 pub(super) struct ResultsKey {
@@ -94,13 +108,37 @@ impl KeyBroker {
                     self.saw([sighting]);
                     return Ok(ResultsKey { known, source: Source::Live });
                 }
-                Some("a query still shows another key, as AWS may for five minutes after a change".to_owned())
+                Some(TOO_EARLY.to_owned())
             }
         };
         if let Some(why) = why {
-            trail.detail(&format!("the key of query results was not verified: {why}"));
+            tell(&why, trail);
         }
         Ok(ResultsKey { known: known?, source: Source::Recorded })
+    }
+
+    /// What a query shows of the key of query results that is about to be replaced; none where the record
+    /// is all there is. Whoever calls it holds them.
+    pub(super) async fn results_before(
+        &self,
+        call: &Call,
+        who: &Principal,
+        access: &Access,
+        known: Option<&Known>,
+        trail: &mut Trail,
+    ) -> Option<Sighting> {
+        match self.verified(call, who, access, trail).await {
+            Verified::Off => None,
+            Verified::Unknown(why) => {
+                tell(&why.said, trail);
+                None
+            }
+            Verified::Shown(sighting) if known.is_some_and(|known| is_too_early(known, &sighting)) => {
+                tell(TOO_EARLY, trail);
+                None
+            }
+            Verified::Shown(sighting) => Some(sighting),
+        }
     }
 
     /// Runs a query, where the grant asks for it, and tells the key that its results are stored under.
@@ -127,6 +165,10 @@ impl KeyBroker {
         metrics::counter!("logkey_query_results_verified_total", "outcome" => outcome).increment(1);
         verified
     }
+}
+
+fn tell(why: &str, trail: &mut Trail) {
+    trail.detail(&format!("the key of query results was not verified: {why}"));
 }
 
 /// AWS may use another key than the one that was set, for a while after that was done: then a look says
@@ -246,20 +288,21 @@ impl Run<'_> {
 
 impl Why {
     fn for_now(said: impl Into<String>) -> Self {
-        Self { said: said.into(), later: true }
+        Self { said: said.into(), helps: Helps::Time }
     }
 
     fn for_good(said: impl Into<String>) -> Self {
-        Self { said: said.into(), later: false }
+        Self { said: said.into(), helps: Helps::Nothing }
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "it is handled here and nowhere else")]
     fn of(error: Error) -> Self {
-        let later = !matches!(error, Error::Refused { .. });
+        let refused = matches!(error, Error::Refused { .. });
+        let helps = if refused { Helps::Permission } else { Helps::Time };
         let said = match error.aws_answer() {
             Some(answer) => format!("{error}: {}", super::diagnose::words(answer)),
             None => error.to_string(),
         };
-        Self { said, later }
+        Self { said, helps }
     }
 }

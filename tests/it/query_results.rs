@@ -13,6 +13,8 @@ use logkey::{
     },
 };
 
+mod change;
+
 use crate::harness::{ALL, Caller, Plan, REGION, Service, tenant};
 
 const ACCOUNT: &str = "222233334444";
