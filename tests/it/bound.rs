@@ -24,6 +24,13 @@ pub(crate) struct Client {
     thumbprint: String,
 }
 
+impl Client {
+    /// Certificate and key, in PEM.
+    pub(crate) fn pair(&self) -> (&str, &str) {
+        (&self.pem, &self.key)
+    }
+}
+
 impl Authority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -56,7 +63,12 @@ impl Authority {
         )
     }
 
-    /// The authority's own certificate.
+    /// The authority's own certificate, in PEM.
+    pub(crate) fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// The same in DER.
     pub(crate) fn der(&self) -> CertificateDer<'static> {
         CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()
     }

@@ -167,14 +167,18 @@ impl Plan {
     }
 
     /// Over this server, which replicas share, in place of a file.
-    pub(crate) fn over(mut self, postgres: &Postgres) -> Self {
-        self.store = Some(postgres.settings());
-        self
+    pub(crate) fn over(self, postgres: &Postgres) -> Self {
+        self.over_with(postgres, "")
     }
 
     /// The same with more settings of the audit log.
-    pub(crate) fn over_with(mut self, postgres: &Postgres, audit: &str) -> Self {
-        self.store = Some(postgres.settings() + audit);
+    pub(crate) fn over_with(self, postgres: &Postgres, audit: &str) -> Self {
+        self.store(&(postgres.settings() + audit))
+    }
+
+    /// Over what these settings lead to, which begin behind `[store]`.
+    pub(crate) fn store(mut self, toml: &str) -> Self {
+        self.store = Some(toml.to_owned());
         self
     }
 

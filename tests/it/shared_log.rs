@@ -2,12 +2,14 @@
 //! them, or the server, goes.
 
 mod faults;
+mod handing_over;
 mod replicas;
 mod requests;
+mod secured;
 mod writers;
 
 use std::{
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -42,6 +44,31 @@ async fn leader(postgres: &Postgres) -> Option<(String, i32)> {
     found.map(|row| (row.get(0), row.get(1)))
 }
 
+/// Takes the lead from the first one until the replica that is known as `second` has it.
+async fn second_leads(postgres: &Postgres) {
+    until("the second one's turn", async || {
+        let Some((name, pid)) = leader(postgres).await else { return false };
+        if name == "logkey" {
+            let mut session = postgres.session("logkey").await;
+            sqlx::query("SELECT pg_terminate_backend($1)").bind(pid).execute(&mut session).await.unwrap();
+        }
+        name == "second"
+    })
+    .await;
+}
+
+/// Runs the command with the service's settings, and gives back what it says.
+async fn run(service: &Service, verb: &[&str]) -> String {
+    let config = service.settings().display().to_string();
+    let arguments: Vec<String> =
+        verb.iter().map(|&part| part.to_owned()).chain(["--config".to_owned(), config]).collect();
+    let run = move || logkey(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).output().unwrap();
+    let done = tokio::task::spawn_blocking(run).await.unwrap();
+    let told = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+    assert!(done.status.success(), "{verb:?}: {told}");
+    told
+}
+
 /// A replica as a process of its own, with the settings and the AWS of a service in this one.
 struct Replica {
     child: Child,
@@ -67,6 +94,12 @@ impl Replica {
         let replica = Self { child, grpc, admin };
         until("a replica's readiness", async || ready(replica.admin).await == 200).await;
         replica
+    }
+
+    /// Has it take over changed settings and keys.
+    fn hang_up(&self) {
+        let sent = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
     }
 
     /// `kill -9`.

@@ -5,7 +5,7 @@ use std::{
     fs,
     io::Read as _,
     net::TcpListener,
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -25,6 +25,8 @@ const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAkJCQkJCQkJ
 pub(crate) struct Postgres {
     folder: TempDir,
     port: u16,
+    /// What URLs say behind their question mark.
+    ssl: String,
     keeper: Option<Child>,
 }
 
@@ -38,10 +40,9 @@ impl Postgres {
         fs::write(folder.path().join("checkpoint.pem"), KEY).unwrap();
         let data = folder.path().join("server");
         fs::create_dir(&data).unwrap();
-        let mut postgres = Self { folder, port, keeper: None };
+        let mut postgres = Self { folder, port, ssl: "sslmode=disable".to_owned(), keeper: None };
         if is_root() {
-            // The server refuses to run as root.
-            assert!(Command::new("chown").args(["postgres:"]).arg(&data).status().unwrap().success());
+            hand_over(&data);
             let open = Command::new("chmod").arg("a+x").arg(postgres.folder.path()).status();
             assert!(open.unwrap().success());
         }
@@ -96,6 +97,30 @@ impl Postgres {
         panic!("PostgreSQL does not start: {told}");
     }
 
+    /// Has the server, which is started anew, take TLS alone, by this certificate and its key, from whoever
+    /// knows the password.
+    pub(crate) async fn secure(&mut self, password: &str, (certificate, key): (&str, &str), ca: &str) {
+        let mut session = self.session("logkey").await;
+        let role = format!("ALTER ROLE logkey PASSWORD '{password}'");
+        sqlx::query(sqlx::AssertSqlSafe(role)).execute(&mut session).await.unwrap();
+        drop(session);
+        self.crash();
+        let data = self.folder.path().join("server/data");
+        for (name, text) in [
+            ("server.crt", certificate),
+            ("server.key", key),
+            ("pg_hba.conf", "hostssl all all 127.0.0.1/32 scram-sha-256\n"),
+        ] {
+            fs::write(data.join(name), text).unwrap();
+            fs::set_permissions(data.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+            if is_root() {
+                hand_over(&data.join(name));
+            }
+        }
+        self.ssl = format!("password={password}&sslmode=verify-full&sslrootcert={ca}");
+        self.up_with(&["ssl=on"]).await;
+    }
+
     /// Ends the server at once, as a crash would: nothing is written that was not.
     pub(crate) fn crash(&mut self) {
         let Some(mut keeper) = self.keeper.take() else { return };
@@ -125,7 +150,12 @@ impl Postgres {
 
     /// The URL of the database, as settings name it.
     pub(crate) fn url(&self) -> String {
-        format!("postgres://logkey@127.0.0.1:{}/logkey?sslmode=disable", self.port)
+        self.url_with(&self.ssl)
+    }
+
+    /// The same with other words behind the question mark.
+    pub(crate) fn url_with(&self, ssl: &str) -> String {
+        format!("postgres://logkey@127.0.0.1:{}/logkey?{ssl}", self.port)
     }
 
     /// The key that signs, in its file.
@@ -148,8 +178,8 @@ impl Postgres {
     }
 
     fn options(&self, database: &str) -> PgConnectOptions {
-        let url = format!("postgres://logkey@127.0.0.1:{}/{database}?sslmode=disable", self.port);
-        url.parse::<PgConnectOptions>().unwrap().application_name("test")
+        let options = self.url().parse::<PgConnectOptions>().unwrap();
+        options.database(database).application_name("test")
     }
 }
 
@@ -157,6 +187,11 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         self.crash();
     }
+}
+
+/// Makes a file or folder the server's, which refuses to run as root.
+fn hand_over(path: &Path) {
+    assert!(Command::new("chown").arg("postgres:").arg(path).status().unwrap().success());
 }
 
 /// A program of PostgreSQL's, as a user that it agrees to run as.

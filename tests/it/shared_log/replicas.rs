@@ -10,23 +10,8 @@ use logkey::{
 };
 use tonic::transport::Endpoint;
 
-use super::{Replica, leader, newest, until, whole};
-use crate::{
-    harness::{ALL, Caller, GROUP, PAYMENTS, Plan, Postgres, REGION, Service, key},
-    process::logkey,
-};
-
-/// Runs the command with the service's settings, and gives back what it says.
-async fn run(service: &Service, verb: &[&str]) -> String {
-    let config = service.settings().display().to_string();
-    let arguments: Vec<String> =
-        verb.iter().map(|&part| part.to_owned()).chain(["--config".to_owned(), config]).collect();
-    let run = move || logkey(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).output().unwrap();
-    let done = tokio::task::spawn_blocking(run).await.unwrap();
-    let told = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
-    assert!(done.status.success(), "{verb:?}: {told}");
-    told
-}
+use super::{Replica, leader, newest, run, second_leads, until, whole};
+use crate::harness::{ALL, Caller, GROUP, PAYMENTS, Plan, Postgres, REGION, key};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_services_over_one_database_make_one_log_that_every_verb_reads_while_they_run() {
@@ -104,16 +89,7 @@ async fn when_the_process_that_sequences_is_killed_another_goes_on() {
     assert_eq!(leader(&postgres).await.unwrap().0, "logkey");
     let second = Replica::spawn(&first, &postgres).await;
     assert_eq!(leader(&postgres).await.unwrap().0, "logkey", "one at a time");
-    // Until it is the other one's turn.
-    until("the second one's turn", async || {
-        let Some((name, pid)) = leader(&postgres).await else { return false };
-        if name == "logkey" {
-            let mut session = postgres.session("logkey").await;
-            sqlx::query("SELECT pg_terminate_backend($1)").bind(pid).execute(&mut session).await.unwrap();
-        }
-        name == "second"
-    })
-    .await;
+    second_leads(&postgres).await;
     first.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
     whole(&first, &postgres).await;
     second.kill();

@@ -1,0 +1,59 @@
+//! A server that is reached over TLS alone, and by a password.
+
+use std::fs;
+
+use logkey::store;
+
+use super::whole;
+use crate::{
+    bound::Authority,
+    harness::{ALL, GROUP, Plan, Postgres, key},
+};
+
+const PASSWORD: &str = "correct-horse-battery";
+
+/// Tries to open the store, and gives back what is said where that fails.
+async fn refused(url: &str) -> String {
+    let error = store::open(&store::Config { url: url.to_owned() }).await.map(drop).unwrap_err();
+    logkey::domain::chain::chain(&error)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_tls_and_a_password_is_used_and_one_that_nobody_vouches_for_is_not() {
+    let (mut postgres, folder) = (Postgres::start().await, tempfile::tempdir().unwrap());
+    let (ours, other) = (Authority::new(), Authority::new());
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let (ca, wrong_ca) = (file("ca.pem", ours.pem()), file("other.pem", other.pem()));
+    postgres.secure(PASSWORD, ours.client("127.0.0.1").pair(), &ca).await;
+    let url = |mode: &str, ca: &str, password: &str| {
+        postgres.url_with(&format!("sslmode={mode}&sslrootcert={ca}&password={password}"))
+    };
+
+    let told = refused(&url("verify-full", &wrong_ca, PASSWORD)).await;
+    assert!(told.contains("certificate") && !told.contains(PASSWORD), "{told}");
+    let told = refused(&url("disable", &ca, PASSWORD)).await;
+    assert!(told.contains("no encryption") && !told.contains(PASSWORD), "{told}");
+    let told = refused(&url("verify-full", &ca, "battery-horse-staple")).await;
+    assert!(told.contains("password authentication failed"), "{told}");
+    assert!(!told.contains("battery-horse-staple"), "{told}");
+
+    // The password in a file of its own, as the settings of a whole service have it.
+    let password = file("password", &format!("{PASSWORD}\n"));
+    let url = postgres.url_with(&format!("sslmode=verify-full&sslrootcert={ca}"));
+    let (password_file, key_file) = (format!("password_file = \"{password}\""), postgres.key_file());
+    let settings = format!(
+        "url = \"{url}\"\n{password_file}\n[audit]\ncheckpoint_key_file = \"{}\"\n",
+        key_file.display()
+    );
+    let service = Plan::default().store(&settings).start().await;
+    service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
+    let mut session = postgres.session("logkey").await;
+    let plain = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'logkey' AND NOT ssl";
+    assert_eq!(sqlx::query_scalar::<_, i64>(plain).fetch_one(&mut session).await.unwrap(), 0);
+    whole(&service, &postgres).await;
+    service.stop().await;
+}
