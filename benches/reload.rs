@@ -2,7 +2,9 @@
 //! service with none, and the 99th percentile of a read while they are taken over again, beside the same
 //! service at rest: `cargo bench --bench reload`.
 //!
-//! Service and load stand on one core each. Windows alternate, and the median of five ratios counts. A
+//! Service and load stand on one core each. Windows alternate, and the median of five ratios counts. What
+//! calls take beside another process that reads the same settings on that core says how much of it comes
+//! from sharing the core and its caches. A
 //! faulty set is put in between: it is kept out, and told.
 #![expect(
     clippy::print_stdout,
@@ -14,13 +16,15 @@ use std::{
     error::Error,
     fmt::Write as _,
     fs,
+    io::{BufRead as _, BufReader, Read},
     net::{SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, Stdio},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -29,6 +33,7 @@ use jsonwebtoken::{
     jwk::{Jwk, JwkSet},
 };
 use logkey::proto::{GetCallerRequest, tenant_service_client::TenantServiceClient};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tonic::{Request, transport::Channel};
 
@@ -42,6 +47,8 @@ const CALLERS: usize = 2;
 /// Between two calls of one caller: the load is that of a service at work, not at its limit.
 const REST: Duration = Duration::from_millis(2);
 const ROUNDS: usize = 5;
+/// Reloads in one window.
+const RELOADS: usize = 3;
 
 /// A service in a process of its own; ended when it is dropped.
 struct Service {
@@ -50,6 +57,8 @@ struct Service {
     admin: SocketAddr,
     /// How many tenants it has.
     tenants: usize,
+    /// How many sets of settings it said that it took over, and refused.
+    told: Arc<[AtomicU64; 2]>,
 }
 
 impl Service {
@@ -62,17 +71,23 @@ impl Service {
         fs::create_dir(folder.join("tenants.d"))?;
         fs::write(folder.join("tenants.d/all.toml"), tenants(count))?;
         let config = format!(
-            "tenants_dir = \"tenants.d\"\n[server]\nlisten = \"{grpc}\"\nadmin_listen = \"{admin}\"\n[store]\nurl = \"sqlite://{folder}/logkey.db\"\n[audit]\nreads = false\n[telemetry]\nlog_level = \"warn\"\n[limits.tenant]\nper_second = 100000\nburst = 100000\n[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\njwks_file = \"jwks.json\"\n",
+            "tenants_dir = \"tenants.d\"\n[server]\nlisten = \"{grpc}\"\nadmin_listen = \"{admin}\"\n[store]\nurl = \"sqlite://{folder}/logkey.db\"\n[audit]\nreads = false\n[telemetry]\nlog_level = \"warn,logkey::app::reload=info\"\n[limits.tenant]\nper_second = 100000\nburst = 100000\n[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\njwks_file = \"jwks.json\"\n",
             folder = folder.display(),
         );
         let path = folder.join("logkey.toml");
         fs::write(&path, config)?;
-        let child = Command::new("taskset")
+        let mut child = Command::new("taskset")
             .args(["--cpu-list", "0", env!("CARGO_BIN_EXE_logkey"), "serve", "--config"])
             .arg(&path)
             .stdout(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()?;
-        let service = Self { child, grpc, admin, tenants: count };
+        let told = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        if let Some(log) = child.stderr.take() {
+            let told = Arc::clone(&told);
+            thread::spawn(move || heard(log, &told));
+        }
+        let service = Self { child, grpc, admin, tenants: count, told };
         for _ in 0..600 {
             if let Ok(told) = service.metrics().await
                 && !told.is_empty()
@@ -88,20 +103,15 @@ impl Service {
         Ok(reqwest::get(format!("http://{}/metrics", self.admin)).await?.text().await?)
     }
 
-    /// How many sets of settings were taken over, or refused.
-    async fn reloads(&self, outcome: &str) -> Outcome<u64> {
-        let told = self.metrics().await?;
-        let wanted = format!("logkey_reloads_total{{outcome=\"{outcome}\"}} ");
-        let line = told.lines().find_map(|line| line.strip_prefix(&wanted));
-        Ok(line.map_or(Ok(0), str::parse)?)
-    }
-
-    /// Asks for the settings to be read again, and waits until they were: how long that took.
-    async fn reload(&self, outcome: &str) -> Outcome<Duration> {
-        let (before, began) = (self.reloads(outcome).await?, Instant::now());
-        Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status()?;
-        while self.reloads(outcome).await? == before {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    /// Asks for the settings to be read again, and waits until it says that they were taken over, or
+    /// refused: how long that took. It is not asked meanwhile, since that would cost it something.
+    async fn reload(&self, taken: bool) -> Outcome<Duration> {
+        let told = || self.told.get(usize::from(!taken)).map_or(0, |count| count.load(Ordering::Relaxed));
+        let (before, began) = (told(), Instant::now());
+        // By no other process, whose start the calls of this one would wait for.
+        kill_process(Pid::from_child(&self.child), Signal::HUP)?;
+        while told() == before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         Ok(began.elapsed())
     }
@@ -118,6 +128,19 @@ impl Drop for Service {
     fn drop(&mut self) {
         let _gone = self.child.kill();
         let _reaped = self.child.wait();
+    }
+}
+
+/// Counts what the log says of reloads.
+fn heard(log: impl Read, told: &[AtomicU64; 2]) {
+    let [taken, refused] = told;
+    for line in BufReader::new(log).lines().map_while(Result::ok) {
+        if line.contains("settings were taken over") {
+            taken.fetch_add(1, Ordering::Relaxed);
+        }
+        if line.contains("settings were not taken over") {
+            refused.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -166,12 +189,40 @@ async fn call(grpc: SocketAddr, token: String, stop: Arc<AtomicBool>) -> Vec<Dur
     took
 }
 
-/// The 99th percentile of calls while `doing` goes on, and how many there were.
-async fn p99<T>(
+/// Another process on the service's core, and as far behind it as a reload, reads the same settings.
+async fn checks(folder: &Path) -> Outcome<()> {
+    for _ in 0..RELOADS {
+        let check =
+            ["--cpu-list", "0", "nice", "-n", "10", env!("CARGO_BIN_EXE_logkey"), "check", "--config"];
+        let config = folder.join("logkey.toml");
+        let done = tokio::task::spawn_blocking(move || {
+            Command::new("taskset")
+                .args(check)
+                .arg(config)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+        });
+        if !done.await??.success() {
+            return Err("the check failed".into());
+        }
+    }
+    Ok(())
+}
+
+/// How long calls took.
+struct Times {
+    p50: Duration,
+    p99: Duration,
+    calls: usize,
+}
+
+/// How long calls take while `doing` goes on.
+async fn times(
     service: &Service,
     key: &EncodingKey,
-    doing: impl Future<Output = Outcome<T>>,
-) -> Outcome<(Duration, usize)> {
+    doing: impl Future<Output = Outcome<()>>,
+) -> Outcome<Times> {
     let stop = Arc::new(AtomicBool::new(false));
     let calls = (0..CALLERS)
         .map(|n| Ok(tokio::spawn(call(service.grpc, token(key, n % service.tenants)?, Arc::clone(&stop)))))
@@ -184,8 +235,8 @@ async fn p99<T>(
     }
     done?;
     took.sort_unstable();
-    let at = took.len() * 99 / 100;
-    Ok((*took.get(at).ok_or("no call was made")?, took.len()))
+    let at = |part: usize| took.get(took.len() * part / 100).copied().ok_or("no call was made");
+    Ok(Times { p50: at(50)?, p99: at(99)?, calls: took.len() })
 }
 
 fn median(mut ratios: Vec<f64>) -> f64 {
@@ -207,7 +258,7 @@ async fn main() -> Outcome<()> {
     let all = Service::start(full.path(), TENANTS, &key).await?;
     println!("start with {TENANTS} tenants: {:.0} ms", began.elapsed().as_secs_f64() * 1e3);
     let warm = async |service: &Service| {
-        p99(service, &key, async {
+        times(service, &key, async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             Ok(())
         })
@@ -219,56 +270,58 @@ async fn main() -> Outcome<()> {
         |line| -> Outcome<f64> { Ok((all.memory(line)? as f64 - none.memory(line)? as f64) / 1024.0) };
     println!("memory above none: {:.1} MiB (at most so far {:.1})", above("VmRSS:")?, above("VmHWM:")?);
 
-    let mut ratios = Vec::new();
+    let (mut ratios, mut beside) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        let mut steady = Vec::new();
-        let mut changing = Vec::new();
-        // A-B-B-A.
-        for reloading in [false, true, true, false] {
-            if reloading {
-                let reloads = async {
-                    let began = Instant::now();
-                    for _ in 0..3 {
-                        all.reload("taken").await?;
-                    }
-                    Ok(began.elapsed())
-                };
-                changing.push(p99(&all, &key, reloads).await?);
-            } else {
-                let rest = async {
-                    // As often asked for metrics as while a reload is waited for.
-                    let until = Instant::now() + Duration::from_secs(3);
-                    while Instant::now() < until {
-                        all.reloads("taken").await?;
-                        tokio::time::sleep(Duration::from_millis(5)).await;
-                    }
-                    Ok(())
-                };
-                steady.push(p99(&all, &key, rest).await?);
+        let (mut steady, mut changing, mut checking) = (Vec::new(), Vec::new(), Vec::new());
+        // A-B-C-C-B-A.
+        for window in ["rest", "reload", "check", "check", "reload", "rest"] {
+            match window {
+                "reload" => {
+                    let reloads = async {
+                        for _ in 0..RELOADS {
+                            all.reload(true).await?;
+                        }
+                        Ok(())
+                    };
+                    changing.push(times(&all, &key, reloads).await?);
+                }
+                "check" => checking.push(times(&all, &key, checks(full.path())).await?),
+                _ => {
+                    let rest = async {
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        Ok(())
+                    };
+                    steady.push(times(&all, &key, rest).await?);
+                }
             }
         }
-        let mean = |of: &[(Duration, usize)]| {
-            of.iter().map(|(p99, _)| p99.as_secs_f64()).sum::<f64>() / of.len() as f64
+        let mean = |of: &[Times], which: fn(&Times) -> Duration| {
+            1e3 * of.iter().map(|times| which(times).as_secs_f64()).sum::<f64>() / of.len() as f64
         };
-        let ratio = mean(&changing) / mean(&steady);
+        let told = |of| (mean(of, |times| times.p50), mean(of, |times| times.p99));
+        let ((s50, s99), (r50, r99), (c50, c99)) = (told(&steady), told(&changing), told(&checking));
         println!(
-            "round {round}: p99 at rest {:.2} ms, during reloads {:.2} ms ({} calls), ratio {ratio:.2}",
-            mean(&steady) * 1e3,
-            mean(&changing) * 1e3,
-            changing.iter().map(|(_, calls)| calls).sum::<usize>(),
+            "round {round}: at rest p50 {s50:.2} ms p99 {s99:.2} ms, during reloads {r50:.2} and {r99:.2} ({} calls), \
+             beside checks {c50:.2} and {c99:.2}",
+            changing.iter().map(|times| times.calls).sum::<usize>(),
         );
-        ratios.push(ratio);
+        ratios.push(r99 / s99);
+        beside.push(r99 / c99);
     }
     println!("p99 while reloading, against at rest: {:.2} (median of {ROUNDS})", median(ratios));
+    println!(
+        "p99 while reloading, against beside another process that reads the same: {:.2} (median of {ROUNDS})",
+        median(beside)
+    );
     println!(
         "memory above none after all of these: {:.1} MiB (at most so far {:.1})",
         above("VmRSS:")?,
         above("VmHWM:")?
     );
-    println!("one reload takes {:.0} ms", all.reload("taken").await?.as_secs_f64() * 1e3);
+    println!("one reload takes {:.0} ms", all.reload(true).await?.as_secs_f64() * 1e3);
 
     fs::write(full.path().join("tenants.d/faulty.toml"), "id = \"Not An Id\"\n")?;
-    all.reload("refused").await?;
+    all.reload(false).await?;
     warm(&all).await?;
     println!("a faulty set was kept out and told, and calls went on");
     println!("resident at the end {:.1} MiB", all.memory("VmRSS:")? as f64 / 1024.0);

@@ -42,6 +42,8 @@ pub(crate) struct Plan<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sample {
     pub(crate) sent: f64,
+    /// Meant to be sent, but there was no room: a client keeps such calls waiting.
+    pub(crate) kept: f64,
     pub(crate) good: f64,
     pub(crate) refused: f64,
     /// Under way still when the window was over.
@@ -57,6 +59,7 @@ pub(crate) struct Sample {
 #[derive(Default)]
 struct Seen {
     sent: usize,
+    kept: f64,
     micros: Vec<u64>,
     refused: usize,
     waited: Vec<u64>,
@@ -79,6 +82,7 @@ pub(crate) async fn run(plan: &Plan<'_>) -> Outcome<()> {
     while let Some(seen) = connections.join_next().await {
         let seen = seen??;
         all.sent += seen.sent;
+        all.kept += seen.kept;
         all.refused += seen.refused;
         all.micros.extend(seen.micros);
         all.waited.extend(seen.waited);
@@ -89,7 +93,7 @@ pub(crate) async fn run(plan: &Plan<'_>) -> Outcome<()> {
     all.micros.extend(all.waited);
     all.micros.sort_unstable();
     let p99 = all.micros.get(all.micros.len() * 99 / 100).copied().unwrap_or(0);
-    println!("{} {good} {} {unanswered} {seconds} {p99} {busy}", all.sent, all.refused);
+    println!("{} {} {good} {} {unanswered} {seconds} {p99} {busy}", all.sent, all.kept, all.refused);
     Ok(())
 }
 
@@ -118,7 +122,10 @@ async fn loaded(stream: TcpStream, call: Call, rate: f64, most: usize, end: Inst
             (stream, owed, seen.sent) = (stream + 2, owed - 1.0, seen.sent + 1);
         }
         // What found no room is not sent later.
-        owed = owed.min(1.0);
+        if rate > 0.0 && owed >= 1.0 {
+            seen.kept += owed;
+            owed = 0.0;
+        }
         if !unsent.is_empty() {
             to.write_all(&unsent).await?;
             unsent.clear();
@@ -159,10 +166,10 @@ fn micros(time: Duration) -> u64 {
 impl Sample {
     pub(crate) fn read(line: &str) -> Outcome<Self> {
         let numbers: Vec<f64> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-        let &[sent, good, refused, unanswered, seconds, p99, busy] = numbers.as_slice() else {
+        let &[sent, kept, good, refused, unanswered, seconds, p99, busy] = numbers.as_slice() else {
             return Err(format!("a load generator said: {line}").into());
         };
-        let sample = Self { sent, good, refused, unanswered, seconds, p99, busy };
+        let sample = Self { sent, kept, good, refused, unanswered, seconds, p99, busy };
         if good + refused < 1.0 {
             return Err(format!("nothing was answered, so nothing was measured: {sample:?}").into());
         }

@@ -15,6 +15,10 @@ mod token;
 
 use std::{env, error::Error, time::Duration};
 
+/// That of the command; of E too.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// How long one window lasts, unless the command line says otherwise.
@@ -25,8 +29,9 @@ fn main() -> Outcome<()> {
     let arguments: Vec<String> = env::args().skip(1).filter(|a| a != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [] => rows::all(WINDOW),
-        ["--window", seconds] => rows::all(Duration::try_from_secs_f64(seconds.parse()?)?),
+        [] => rows::run(None, WINDOW),
+        ["--row", row @ ("10" | "11" | "12")] => rows::run(Some(row), WINDOW),
+        ["--window", seconds] => rows::run(None, Duration::try_from_secs_f64(seconds.parse()?)?),
         ["echo"] => told(servers::echo()),
         ["service", folder] => told(servers::service(folder)),
         ["load", server, rate, most, seconds, token] => {
@@ -39,7 +44,7 @@ fn main() -> Outcome<()> {
             };
             load::run(&plan)
         }
-        _ => Err("usage: crowd [--window SECONDS]".into()),
+        _ => Err("usage: crowd [--row 10|11|12 | --window SECONDS]".into()),
     }
 }
 

@@ -31,18 +31,31 @@ use logkey::{
     store::{self, Store},
 };
 use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use tokio::task::JoinSet;
 
 use self::sync::{Probe, percentiles};
 
 const ROUNDS: usize = 5;
 const CALLS: usize = 200;
+/// How long as many records are kept as can be.
+const LONG: Duration = Duration::from_secs(2);
+
+/// As in the service.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
 async fn main() {
+    // On the runtime's own thread, as calls are in the service.
+    tokio::spawn(measured()).await.unwrap();
+}
+
+async fn measured() {
     let base = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_else(|| ".".into());
+    let base: &'static str = base.leak();
     let (mut sync, mut pair) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let dir = tempfile::tempdir_in(&base).unwrap();
+        let dir = tempfile::tempdir_in(base).unwrap();
         let (store, journal) = open(dir.path()).await;
         // Interleaved, so that both meet the same disk.
         let mut probe = Probe::new(dir.path()).unwrap();
@@ -61,13 +74,13 @@ async fn main() {
     let rest = p.0.saturating_sub(Duration::from_micros(200)).as_secs_f64() / s.0.as_secs_f64();
     println!("beyond 0.2 ms:             {rest:.2} fdatasync  (at most 2.2)");
 
-    let alone = median(ROUNDS, async || commit_per_record(&base).await).await;
-    let group = median(ROUNDS, async || many_callers(&base).await).await;
+    let alone = median(ROUNDS, || commit_per_record(base)).await;
+    let group = median(ROUNDS, || many_callers(base)).await;
     println!("commit per record:         {alone:>9.0} records/s");
     println!("64 callers:                {group:>9.0} records/s  = {:.1} x (at least 8)", group / alone);
 
-    let plain = median(ROUNDS, async || hundred_rows(&base).await).await;
-    let whole = median(ROUNDS, async || sustained(&base).await).await;
+    let plain = median(ROUNDS, || hundred_rows(base)).await;
+    let whole = median(ROUNDS, || sustained(base)).await;
     println!("100 rows a commit:         {plain:>9.0} records/s");
     println!("sustained, with the tree:  {whole:>9.0} records/s  = {:.2} x (at least 1)", whole / plain);
 }
@@ -132,17 +145,19 @@ async fn many_callers(base: &str) -> f64 {
     let dir = tempfile::tempdir_in(base).unwrap();
     let (_store, journal) = open(dir.path()).await;
     let began = Instant::now();
+    let mut callers = JoinSet::new();
     for _ in 0..64 {
         let journal = Arc::clone(&journal);
-        tokio::spawn(async move {
-            loop {
+        callers.spawn(async move {
+            while began.elapsed() < LONG {
                 call(&journal).await;
             }
         });
     }
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let (count, took) = (count(dir.path()).await, began.elapsed());
-    per_second(count, took)
+    callers.join_all().await;
+    let took = began.elapsed();
+    journal.close().await;
+    per_second(count(dir.path()).await, took)
 }
 
 async fn sustained(base: &str) -> f64 {
@@ -150,10 +165,10 @@ async fn sustained(base: &str) -> f64 {
     let (store, journal) = open(dir.path()).await;
     let key = SigningKey::open_or_make(&dir.path().join("key.pem"), "logkey").unwrap();
     let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
-    let sequencer =
-        Sequencer::check(log, tree, Arc::new(SystemClock), key).await.unwrap().go_on().await.unwrap();
+    let checked = Sequencer::check(log, tree, Arc::new(SystemClock), key).await.unwrap();
+    let sequencer = checked.following(journal.tail()).go_on().await.unwrap();
     let began = Instant::now();
-    let mut callers = tokio::task::JoinSet::new();
+    let mut callers = JoinSet::new();
     for _ in 0..256 {
         let journal = Arc::clone(&journal);
         callers.spawn(async move {
@@ -204,7 +219,7 @@ async fn commit_per_record(base: &str) -> f64 {
     let dir = tempfile::tempdir_in(base).unwrap();
     let (mut file, body) = (plain(dir.path()).await, "x".repeat(1500));
     let (began, mut done) = (Instant::now(), 0);
-    while began.elapsed() < Duration::from_secs(2) {
+    while began.elapsed() < LONG {
         insert(&mut file, &body).await;
         done += 1;
     }
@@ -230,7 +245,7 @@ fn per_second(count: i64, took: Duration) -> f64 {
     count as f64 / took.as_secs_f64()
 }
 
-async fn median(rounds: usize, mut run: impl AsyncFnMut() -> f64) -> f64 {
+async fn median<F: Future<Output = f64>>(rounds: usize, mut run: impl FnMut() -> F) -> f64 {
     let mut all = Vec::new();
     for _ in 0..rounds {
         all.push(run().await);
