@@ -166,6 +166,11 @@ impl Queue {
         }
     }
 
+    /// How many entries wait.
+    pub(super) fn len(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
     /// What is waiting, at most `most` entries.
     pub(super) fn take(&self, most: usize) -> Taken {
         let mut inner = self.lock();

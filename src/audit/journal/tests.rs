@@ -176,6 +176,45 @@ async fn whoever_a_commit_lets_go_on_is_in_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_are_kept_in_two_groups_so_that_one_is_answered_while_the_store_is_at_the_other() {
+    let store = FakeStore::new();
+    store.gate.forget_permits(1 << 20);
+    let journal = journal(&store);
+    let all: Vec<_> = (0..64).map(|_| commit(&journal, Kind::Intent)).collect();
+    settle().await;
+    store.gate.add_permits(1);
+    settle().await;
+    assert_eq!(all.iter().filter(|waiting| waiting.is_finished()).count(), 32);
+    store.gate.add_permits(1);
+    for waiting in all {
+        waiting.await.unwrap().unwrap();
+    }
+    assert_eq!(store.kinds().iter().map(Vec::len).collect::<Vec<_>>(), [32, 32]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_ready_behind_a_commit_that_failed_is_refused_or_comes_after_it() {
+    let store = FakeStore::new();
+    store.gate.forget_permits(1 << 20);
+    let journal = journal(&store);
+    let first = commit(&journal, Kind::Outcome);
+    settle().await;
+    let behind: Vec<_> =
+        (0..20).map(|n| commit(&journal, if n % 2 == 0 { Kind::Intent } else { Kind::Outcome })).collect();
+    settle().await;
+    store.fails([Next::Refused]);
+    store.gate.add_permits(8);
+    let mut ids = vec![first.await.unwrap().unwrap()];
+    for (n, waiting) in behind.into_iter().enumerate() {
+        let ended = waiting.await.unwrap();
+        assert_eq!(ended.is_ok(), n % 2 == 1, "{n}");
+        ids.extend(ended);
+    }
+    let kept = store.kept.lock().unwrap().concat();
+    assert_eq!(kept.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ids, "each once, in its order");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_write_is_told_and_the_next_one_succeeds() {
     let store = FakeStore::new();
     store.fails([Next::Refused]);

@@ -1,9 +1,14 @@
-//! The one writer: takes what is waiting, commits it, answers, and does so again. After an error it
-//! begins anew with the store until that is whole, and answers only what it knows.
+//! The one writer: takes what is waiting, commits it, answers, and does so again. While the store is at a
+//! commit, those before it are answered and the next one is made ready. After an error it begins anew with
+//! the store until that is whole, and answers only what it knows.
 
-use std::{error::Error, pin::pin, sync::Arc};
+use std::{error::Error, pin::pin, sync::Arc, task::Poll};
 
-use tokio::time::{self, Instant};
+use futures_util::poll;
+use tokio::{
+    task,
+    time::{self, Instant},
+};
 use uuid::{ContextV7, Uuid};
 
 use super::{
@@ -19,6 +24,11 @@ use crate::{
     ports::{AppendError, Batch, Clock, EventStore},
 };
 
+/// Fewer entries than this go into one commit with whatever those who are answered have next: one commit
+/// after the other is the least that each of them waits. More are kept in two groups by turns, so that the
+/// callers of one go on while the store is at the other.
+const SPLIT: usize = 16;
+
 /// Owns the order of events: there is one for each store.
 pub(super) struct Writer {
     queue: Arc<Queue>,
@@ -29,14 +39,27 @@ pub(super) struct Writer {
     ids: ContextV7,
     /// Known not to be kept, and to be written first.
     left: Vec<Waiting>,
+    /// Made ready while the store was at another commit.
+    ready: Prepared,
+    /// Durable, and not yet answered.
+    kept: Option<Kept>,
     /// How many events were lost and not yet told of.
     lost: u32,
 }
 
-/// What one commit holds, beside the batch itself.
+/// What one commit holds.
+#[derive(Default)]
 struct Prepared {
+    batch: Batch,
+    entries: Vec<(EventId, Waiting)>,
+}
+
+/// A commit that was made.
+struct Kept {
     batch: Arc<Batch>,
     entries: Vec<(EventId, Waiting)>,
+    /// The place of its first event in the log, where the store tells it.
+    first: Option<u64>,
 }
 
 // === impl Writer ===
@@ -49,31 +72,56 @@ impl Writer {
         clock: Arc<dyn Clock>,
         config: Config,
     ) -> Self {
-        Self { queue, store, tail, clock, config, ids: ContextV7::new(), left: Vec::new(), lost: 0 }
+        let ids = ContextV7::new();
+        let (left, ready, kept, lost) = (Vec::new(), Prepared::default(), None, 0);
+        Self { queue, store, tail, clock, config, ids, left, ready, kept, lost }
     }
 
     pub(super) async fn run(mut self) {
         loop {
-            self.queue.gathered(self.config.batch).await;
-            let Taken { waiting, lost, closed, again } = self.queue.take(self.config.batch);
-            self.lost = self.lost.saturating_add(lost);
-            let mut all = std::mem::take(&mut self.left);
-            all.extend(waiting);
-            if self.lost > 0 {
-                all.push(self.lost_note());
-            }
-            if all.is_empty() {
-                if closed {
-                    return;
+            if self.ready.entries.len() < SPLIT / 2 {
+                self.finish();
+                self.queue.gathered(self.config.batch).await;
+                let waiting = self.queue.len();
+                let most = if waiting < SPLIT { self.config.batch } else { waiting.div_ceil(2) };
+                let (found, closed, again) = self.take(most);
+                if !found && self.ready.entries.is_empty() {
+                    if closed {
+                        return;
+                    }
+                    self.rest(again).await;
+                    continue;
                 }
-                self.rest(again).await;
-                continue;
             }
-            let prepared = self.prepare(all);
+            let prepared = self.still_wanted();
             if !prepared.entries.is_empty() && self.keep(prepared).await.is_err() {
                 return;
             }
         }
+    }
+
+    /// What was made ready, without what was given up since.
+    fn still_wanted(&mut self) -> Prepared {
+        if self.ready.entries.iter().any(|(_, waiting)| waiting.is_given_up()) {
+            let ready = std::mem::take(&mut self.ready);
+            self.prepare(ready.entries.into_iter().map(|(_, waiting)| waiting).collect());
+        }
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Makes ready what is waiting, at most `most` entries. Tells whether there was anything, whether the
+    /// queue is closed, and when to look again although nothing came.
+    fn take(&mut self, most: usize) -> (bool, bool, Option<Instant>) {
+        let Taken { waiting, lost, closed, again } = self.queue.take(most.min(self.config.batch));
+        self.lost = self.lost.saturating_add(lost);
+        let mut all = std::mem::take(&mut self.left);
+        all.extend(waiting);
+        if self.lost > 0 {
+            all.push(self.lost_note());
+        }
+        let found = !all.is_empty();
+        self.prepare(all);
+        (found, closed, again)
     }
 
     async fn rest(&mut self, until: Option<Instant>) {
@@ -94,9 +142,8 @@ impl Writer {
     }
 
     /// Numbers the entries and writes them one after the other.
-    fn prepare(&self, all: Vec<Waiting>) -> Prepared {
-        let mut batch = Batch::default();
-        let mut entries = Vec::with_capacity(all.len());
+    fn prepare(&mut self, all: Vec<Waiting>) {
+        let Prepared { mut batch, mut entries } = std::mem::take(&mut self.ready);
         for waiting in all.into_iter().filter(|waiting| !waiting.is_given_up()) {
             let id = self.next_id(waiting.entry.event.time);
             match event::write(&waiting.entry.event, id, &mut batch.bytes) {
@@ -112,7 +159,7 @@ impl Writer {
             batch.requests.extend(waiting.entry.request.clone().map(|step| (id, step)));
             entries.push((id, waiting));
         }
-        Prepared { batch: Arc::new(batch), entries }
+        self.ready = Prepared { batch, entries };
     }
 
     fn next_id(&self, time: Timestamp) -> EventId {
@@ -125,24 +172,22 @@ impl Writer {
     async fn keep(&mut self, prepared: Prepared) -> Result<(), ()> {
         let began = Instant::now();
         let Prepared { batch, entries } = prepared;
+        let batch = Arc::new(batch);
         match self.append(&batch).await {
             Ok(first) => {
                 metrics::histogram!("logkey_audit_commit_seconds").record(began.elapsed());
                 metrics::counter!("logkey_audit_events_total").increment(entries.len() as u64);
-                answer(entries);
-                if let Some(first) = first {
-                    let leaves = batch.events.iter().map(|event| tree::leaf(batch.body(event)));
-                    self.tail.push(first, leaves);
-                }
+                self.kept = Some(Kept { batch, entries, first });
                 Ok(())
             }
             Err(AppendError::NotKept(cause)) => {
-                self.fail(&cause);
+                let behind = self.fail(&cause);
                 self.set_aside(entries);
+                self.left.extend(behind);
                 self.recover(None).await.map(drop)
             }
             Err(AppendError::Doubtful(cause)) => {
-                self.fail(&cause);
+                let behind = self.fail(&cause);
                 let first = entries.first().map(|(id, _)| *id);
                 match self.recover(first).await {
                     Ok(true) => answer(entries),
@@ -150,21 +195,39 @@ impl Writer {
                     // Nobody knows: the callers have long been told so by their deadlines.
                     Err(()) => return Err(()),
                 }
+                self.left.extend(behind);
                 Ok(())
             }
         }
     }
 
+    /// Answers those of the last commit, and hands over their leaf hashes.
+    fn finish(&mut self) {
+        let Some(Kept { batch, entries, first }) = self.kept.take() else { return };
+        answer(entries);
+        if let Some(first) = first {
+            let leaves = batch.events.iter().map(|event| tree::leaf(batch.body(event)));
+            self.tail.push(first, leaves);
+        }
+    }
+
     /// One commit; a store that does not answer makes the journal unready until it does.
     async fn append(&mut self, batch: &Arc<Batch>) -> Result<Option<u64>, AppendError> {
-        let mut commit = pin!(self.store.append(Arc::clone(batch)));
-        if let Ok(done) = time::timeout(self.config.stall, &mut commit).await {
+        let store = Arc::clone(&self.store);
+        let mut commit = pin!(store.append(Arc::clone(batch)));
+        // The store is at work before anything else is done.
+        let begun = poll!(&mut commit);
+        self.finish();
+        if let Poll::Ready(done) = begun {
+            return done;
+        }
+        if let Ok(done) = time::timeout(self.config.stall, self.beside(&mut commit)).await {
             return done;
         }
         tracing::error!(stall_seconds = self.config.stall.as_secs_f64(), "the store does not answer");
         metrics::counter!("logkey_audit_stalls_total").increment(1);
         self.queue.set_unready(Some("the store does not answer".into()));
-        self.queue.refuse_waiting();
+        self.refuse_waiting();
         let done = commit.await;
         if done.is_ok() {
             tracing::info!("the store answers again");
@@ -173,11 +236,36 @@ impl Writer {
         done
     }
 
-    fn fail(&self, cause: &(dyn Error + 'static)) {
+    /// Waits for a commit, and makes ready what comes meanwhile.
+    async fn beside<C: Future + Unpin>(&mut self, mut commit: C) -> C::Output {
+        loop {
+            let room = self.config.batch.saturating_sub(self.ready.entries.len());
+            if room > 0 {
+                self.take(room);
+            }
+            tokio::select! {
+                biased;
+                done = &mut commit => return done,
+                // Whoever can go on at this moment does so before the next look.
+                () = async { self.queue.filled().await; task::yield_now().await }, if room > 0 => {}
+            }
+        }
+    }
+
+    /// Tells of a failure. What stays of that which was to come after it is given back.
+    fn fail(&mut self, cause: &(dyn Error + 'static)) -> Vec<Waiting> {
         let cause = event::plain(&chain(cause), 300).into_owned();
         tracing::error!(error = cause, "the audit log cannot be written");
         metrics::counter!("logkey_audit_failures_total").increment(1);
         self.queue.set_unready(Some(cause));
+        self.refuse_waiting();
+        std::mem::take(&mut self.left)
+    }
+
+    /// While nothing can be kept: refuses what need not stay.
+    fn refuse_waiting(&mut self) {
+        let ready = std::mem::take(&mut self.ready);
+        self.set_aside(ready.entries);
         self.queue.refuse_waiting();
     }
 
