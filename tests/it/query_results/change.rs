@@ -45,8 +45,8 @@ async fn right_after_a_change_the_record_counts() {
     // AWS may still use another key than the one that was set here.
     drift(&service, "other");
     associate(&caller, "other", &key("good")).await.unwrap();
-    let outcome = service.events().await.into_iter().filter(|event| event.action == "AssociateKmsKey");
-    let detail = outcome.last().unwrap().detail.unwrap_or_default();
+    let mut outcome = service.events().await.into_iter().filter(|event| event.action == "AssociateKmsKey");
+    let detail = outcome.next_back().unwrap().detail.unwrap_or_default();
     assert!(detail.contains("five minutes after a change"), "{detail}");
     service.stop().await;
 }
