@@ -14,7 +14,6 @@ use self::{archived::Claim, trust::Trust};
 pub use self::{archived::MovedOut, trust::trusted};
 use super::{
     archive::Archive,
-    checkpoint::{self, BadCheckpoint},
     tree::{Edge, HASH, WHOLE},
 };
 use crate::ports::{EventReader, Labelled, Tile, TreeStore, Unavailable};
@@ -180,8 +179,8 @@ impl<'p> Pass<'p> {
         against: &'p Against<'p>,
     ) -> Result<Self, Unavailable> {
         let mut report = Report::default();
-        let Trust { verifiers, handovers } = trust::follow(log, tree, against).await?;
-        let signed = match read(tree, against.origin, &verifiers).await? {
+        let Trust { handovers, newest } = trust::follow(log, tree, against).await?;
+        let signed = match newest {
             Ok(signed) => Some(signed),
             Err(why) => {
                 report.findings.push(Finding::Checkpoint(why));
@@ -320,16 +319,4 @@ impl<'p> Pass<'p> {
             self.report.findings.push(finding);
         }
     }
-}
-
-async fn read(
-    tree: &dyn TreeStore,
-    origin: &str,
-    verifiers: &[String],
-) -> Result<Result<Checkpoint, String>, Unavailable> {
-    let Some(signed) = tree.checkpoint().await? else {
-        return Ok(Err("there is none".to_owned()));
-    };
-    let read: Result<Checkpoint, BadCheckpoint> = checkpoint::read(signed.note.as_bytes(), origin, verifiers);
-    Ok(read.map_err(|error| error.to_string()))
 }

@@ -1,16 +1,24 @@
 //! What is done to a log that is kept for years can be done again where it was interrupted, and everyone
 //! who kept a key can still follow.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
+use async_trait::async_trait;
 use logkey::{
     app::SystemClock,
     audit::{
         self, Journal, Sequencer,
         checkpoint::{self, SigningKey},
+        verify::{self, Against},
     },
     domain::audit::{Act, Entry, Event},
-    ports::{AuditLog as _, Clock as _},
+    ports::{AuditLog as _, Clock as _, SignedCheckpoint, Tile, TreeStore, Unavailable},
     store,
 };
 
@@ -40,6 +48,54 @@ fn audit(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
 
 fn keys(folder: &Path) -> Vec<String> {
     SigningKey::open(&checkpoint::key_beside(&folder.join("logkey.db")), ORIGIN).unwrap().verifiers()
+}
+
+/// The tree of a log whose key is another one right behind the first look at its newest checkpoint.
+struct Meanwhile {
+    tree: Arc<dyn TreeStore>,
+    folder: PathBuf,
+    looked: AtomicBool,
+}
+
+#[async_trait]
+impl TreeStore for Meanwhile {
+    async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
+        let signed = self.tree.checkpoint().await;
+        if !self.looked.swap(true, Ordering::SeqCst) {
+            for arguments in [&["rotate-key"][..], &["rotate-key", "--end"]] {
+                let (code, told) = audit(&self.folder, arguments);
+                assert_eq!(code, Some(0), "{told}");
+            }
+            grow(&self.folder, 1).await;
+        }
+        signed
+    }
+
+    async fn handovers(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        self.tree.handovers().await
+    }
+
+    async fn tiles(&self, wanted: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
+        self.tree.tiles(wanted).await
+    }
+
+    async fn grow(&self, tiles: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), Unavailable> {
+        self.tree.grow(tiles, checkpoint).await
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_changes_while_the_log_is_checked_is_no_finding() {
+    let dir = tempfile::tempdir().unwrap();
+    grow(dir.path(), 3).await;
+    let known = keys(dir.path());
+    let url = format!("sqlite://{}/logkey.db", dir.path().display());
+    let open = store::open_reader(&store::Config { url }).await.unwrap();
+    let tree = Meanwhile { tree: open.tree, folder: dir.path().to_owned(), looked: AtomicBool::new(false) };
+    let against = Against { origin: ORIGIN, verifiers: &known, kept: None, archive: None };
+    let report = verify::verify(&*open.log, &tree, &against, |_| {}).await.unwrap();
+    assert_eq!((report.findings, report.signed), (Vec::new(), 3));
+    assert_ne!(keys(dir.path()), known);
 }
 
 #[tokio::test]

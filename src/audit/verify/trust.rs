@@ -14,11 +14,13 @@ const MOST: u32 = 1000;
 /// `api.operation` of the event that names both keys.
 const ACTION: &str = "RotateKey";
 
-/// The keys that may sign, and where one handed over to the next.
+/// Where one key handed over to the next, and the newest checkpoint by the keys that may sign: all as of one
+/// moment, whoever signs meanwhile.
 #[derive(Debug)]
 pub(super) struct Trust {
-    pub(super) verifiers: Vec<String>,
     pub(super) handovers: Vec<Checkpoint>,
+    /// Why it cannot be relied on, where it cannot.
+    pub(super) newest: Result<Checkpoint, String>,
 }
 
 /// The checkpoints that say who may sign.
@@ -62,21 +64,25 @@ pub(super) async fn follow(
     let Against { origin, verifiers, archive, kept: _ } = *against;
     let signed = Signed::of(tree).await?;
     let read =
-        |signed: &SignedCheckpoint, by: &[String]| checkpoint::read(signed.note.as_bytes(), origin, by).ok();
-    let verifiers = if signed.notes().all(|note| read(note, verifiers).is_some()) {
+        |signed: &SignedCheckpoint, by: &[String]| checkpoint::read(signed.note.as_bytes(), origin, by);
+    let verifiers = if signed.notes().all(|note| read(note, verifiers).is_ok()) {
         verifiers.to_vec()
     } else {
         signed.lead(origin, verifiers, &rotations(log, archive).await?)
     };
-    let handovers = signed.handovers.iter().filter_map(|note| read(note, &verifiers)).collect();
-    Ok(Trust { verifiers, handovers })
+    let handovers = signed.handovers.iter().filter_map(|note| read(note, &verifiers).ok()).collect();
+    let newest = signed.newest.as_ref().ok_or_else(|| "there is none".to_owned());
+    let newest = newest.and_then(|note| read(note, &verifiers).map_err(|error| error.to_string()));
+    Ok(Trust { handovers, newest })
 }
 
 // === impl Signed ===
 
 impl Signed {
     async fn of(tree: &dyn TreeStore) -> Result<Self, Unavailable> {
-        Ok(Self { handovers: tree.handovers().await?, newest: tree.checkpoint().await? })
+        // In this order, so that every handover on the way to the newest one is among them.
+        let newest = tree.checkpoint().await?;
+        Ok(Self { handovers: tree.handovers().await?, newest })
     }
 
     fn notes(&self) -> impl Iterator<Item = &SignedCheckpoint> {
