@@ -179,11 +179,15 @@ impl Log {
         Ok(verify::trusted(&*open.log, &*open.tree, &self.origin, known, archive).await?)
     }
 
-    /// The newest checkpoint, as it was signed and as it reads.
-    async fn newest(&self, open: &Readable, trusted: &[String]) -> Result<(String, Checkpoint), Failure> {
+    /// The newest checkpoint. To be taken before it is asked who may sign, since the key may change.
+    async fn newest(open: &Readable) -> Result<String, Failure> {
         let signed = open.tree.checkpoint().await?.ok_or("the log has no checkpoint yet")?;
-        let read = checkpoint::read(signed.note.as_bytes(), &self.origin, trusted)?;
-        Ok((signed.note, read))
+        Ok(signed.note)
+    }
+
+    /// What a checkpoint says that is signed by one of these.
+    fn read(&self, note: &str, trusted: &[String]) -> Result<Checkpoint, Failure> {
+        Ok(checkpoint::read(note.as_bytes(), &self.origin, trusted)?)
     }
 }
 

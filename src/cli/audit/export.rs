@@ -4,7 +4,7 @@ use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
-use super::{Failure, Place, Trust};
+use super::{Failure, Log, Place, Trust};
 use crate::{
     audit::{
         archive::Archive,
@@ -33,8 +33,9 @@ pub(super) async fn run(args: ExportArgs) -> Result<ExitCode, Failure> {
     let log = args.place.log()?;
     let open = store::open_reader(&log.store).await?;
     let archive = args.archive.as_deref().map(Archive::open).transpose()?;
+    let note = Log::newest(&open).await?;
     let mut verifiers = log.trusted(&open, &log.verifiers(&args.trust)?, archive.as_ref()).await?;
-    let (note, checkpoint) = log.newest(&open, &verifiers).await?;
+    let checkpoint = log.read(&note, &verifiers)?;
     // The key that signs goes first: other tools know one alone.
     let signs =
         |key: &String| checkpoint::read(note.as_bytes(), &log.origin, std::slice::from_ref(key)).is_ok();

@@ -6,7 +6,7 @@ use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
 use clap::Args;
 use uuid::Uuid;
 
-use super::{Failure, Place, Trust};
+use super::{Failure, Log, Place, Trust};
 use crate::{
     audit::{archive::Archive, prove},
     domain::audit::EventId,
@@ -36,15 +36,16 @@ pub(super) async fn run(args: ProveArgs) -> Result<ExitCode, Failure> {
     let known = log.verifiers(&args.trust)?;
     let open = store::open_reader(&log.store).await?;
     let archive = args.archive.as_deref().map(Archive::open).transpose()?;
+    // What the archive holds is proved by the archive alone. Taken before it is asked who may sign.
+    let note = match &archive {
+        Some(archive) => archive.note().to_owned(),
+        None => Log::newest(&open).await?,
+    };
     let verifiers = log.trusted(&open, &known, archive.as_ref()).await?;
     let id = EventId(args.id);
-    // What the archive holds is proved by the archive alone.
-    let (event, tree, (note, checkpoint)): (_, &dyn TreeStore, _) = match &archive {
-        Some(archive) => {
-            let signed = archive.signed(&log.origin, &verifiers)?;
-            (archive.find(id).await?, archive, (archive.note().to_owned(), signed))
-        }
-        None => (open.log.find(id).await?, &*open.tree, log.newest(&open, &verifiers).await?),
+    let (event, tree, checkpoint): (_, &dyn TreeStore, _) = match &archive {
+        Some(archive) => (archive.find(id).await?, archive, archive.signed(&log.origin, &verifiers)?),
+        None => (open.log.find(id).await?, &*open.tree, log.read(&note, &verifiers)?),
     };
     let event = event.ok_or_else(|| {
         format!("the log has no event {id}; one that was moved out is looked for in --archive")
