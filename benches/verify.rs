@@ -36,6 +36,8 @@ const ORIGIN: &str = "logkey";
 const EVENTS: u64 = 1_000_000;
 /// How many callers write at once.
 const CALLERS: u64 = 1024;
+/// How long a caller whose intent was refused lets the store be.
+const PAUSE: Duration = Duration::from_millis(100);
 /// What tells a process that it is the one that checks.
 const CHECK: &str = "--check-the-log-in";
 /// Of the times in `/proc/self/stat`.
@@ -112,8 +114,8 @@ async fn fill(folder: &Path, calls: u64) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
     let checked = Sequencer::check(log, tree, Arc::clone(&clock), key).await.unwrap();
-    let sequencer = checked.go_on().await.unwrap();
     let journal = Arc::new(Journal::start(Arc::clone(&store.events), clock, audit::Config::default()));
+    let sequencer = checked.following(journal.tail()).go_on().await.unwrap();
     let mut callers = tokio::task::JoinSet::new();
     for caller in 0..CALLERS {
         let journal = Arc::clone(&journal);
@@ -121,7 +123,13 @@ async fn fill(folder: &Path, calls: u64) {
         callers.spawn(async move {
             for call in 0..calls {
                 let intent = intent(call * CALLERS + caller);
-                let id = journal.commit(Entry::only(intent.clone())).await.unwrap();
+                let id = loop {
+                    // Refused where the disk falls behind: so much is written.
+                    match journal.commit(Entry::only(intent.clone())).await {
+                        Ok(id) => break id,
+                        Err(_refused) => tokio::time::sleep(PAUSE).await,
+                    }
+                };
                 journal.commit(Entry::only(outcome(Event { closes: Some(id), ..intent }))).await.unwrap();
             }
         });
