@@ -63,8 +63,9 @@ struct Service {
 
 impl Service {
     async fn start(folder: &Path, count: usize, key: &EncodingKey) -> Outcome<Self> {
-        let free = || -> Outcome<SocketAddr> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?) };
-        let (grpc, admin) = (free()?, free()?);
+        let (one, other) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+        let (grpc, admin) = (one.local_addr()?, other.local_addr()?);
+        drop((one, other));
         let mut jwk = Jwk::from_encoding_key(key, Algorithm::ES256)?;
         jwk.common.key_id = Some("k".into());
         fs::write(folder.join("jwks.json"), serde_json::to_string(&JwkSet { keys: vec![jwk] })?)?;

@@ -32,9 +32,11 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// An address that was free a moment ago.
-pub(crate) fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// Addresses that were free a moment ago, each another one.
+pub(crate) fn free<const N: usize>() -> [SocketAddr; N] {
+    // All are taken before one is given back.
+    let taken: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    taken.map(|listener| listener.local_addr().unwrap())
 }
 
 fn settings(folder: &Path, grpc: SocketAddr, admin: SocketAddr) -> String {
@@ -65,7 +67,7 @@ impl Process {
 
     /// A service with more settings, above and below the usual ones.
     async fn serve_in(folder: TempDir, above: &str, below: &str) -> Self {
-        let (grpc, admin) = (free(), free());
+        let [grpc, admin] = free();
         let config = settings(folder.path(), grpc, admin);
         let usual = std::fs::read_to_string(&config).unwrap();
         std::fs::write(&config, format!("{above}{usual}{below}")).unwrap();
@@ -200,7 +202,8 @@ fn settings_that_cannot_be_read_are_told_in_one_line() {
 fn a_port_in_use_is_told_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = settings(folder.path(), taken.local_addr().unwrap(), free());
+    let [admin] = free();
+    let config = settings(folder.path(), taken.local_addr().unwrap(), admin);
     let done = output(&["serve", "--config", &config]);
     assert_eq!(done.status.code(), Some(1));
     let told = text(&done.stderr);
@@ -210,7 +213,8 @@ fn a_port_in_use_is_told_in_one_line() {
 #[test]
 fn a_store_that_cannot_be_written_is_told_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
-    let config = settings(folder.path(), free(), free());
+    let [grpc, admin] = free();
+    let config = settings(folder.path(), grpc, admin);
     std::fs::create_dir(folder.path().join("logkey.db")).unwrap();
     let done = output(&["serve", "--config", &config]);
     assert_eq!(done.status.code(), Some(1));
@@ -222,10 +226,10 @@ fn a_store_that_cannot_be_written_is_told_in_one_line() {
 async fn a_second_process_on_the_same_store_does_not_start_and_the_first_goes_on() {
     let first = Process::serve().await;
     let text_of = std::fs::read_to_string(&first.config).unwrap();
-    let other = text_of
-        .replace(&first.grpc.to_string(), &free().to_string())
-        .replace("admin_listen", "# admin_listen");
-    let other = other.replace("[store]", &format!("admin_listen = \"{}\"\n[store]", free()));
+    let [grpc, admin] = free();
+    let other =
+        text_of.replace(&first.grpc.to_string(), &grpc.to_string()).replace("admin_listen", "# admin_listen");
+    let other = other.replace("[store]", &format!("admin_listen = \"{admin}\"\n[store]"));
     let path = format!("{}.second.toml", first.config);
     std::fs::write(&path, other).unwrap();
     let done = output(&["serve", "--config", &path]);

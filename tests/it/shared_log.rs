@@ -79,7 +79,7 @@ struct Replica {
 impl Replica {
     /// Known to the server as `second`.
     async fn spawn(service: &Service, postgres: &Postgres) -> Self {
-        let (grpc, admin) = (free(), free());
+        let [grpc, admin] = free();
         let url = format!("{}&application_name=second", postgres.url());
         let child = logkey(&["serve", "--config", service.settings().to_str().unwrap()])
             .env("LOGKEY__SERVER__LISTEN", grpc.to_string())

@@ -41,10 +41,9 @@ async fn replicas_and_their_server_killed_at_any_instant_leave_one_log_that_join
     let world = World::over(Some(server.url()), &key).await.troubled();
     let mut run = Run::new(world, Storage::Plain, seed);
     // This one takes no calls and goes on: it sequences where the other one does not.
-    let elsewhere = [
-        ("LOGKEY__SERVER__LISTEN", free().to_string()),
-        ("LOGKEY__SERVER__ADMIN_LISTEN", free().to_string()),
-    ];
+    let [grpc, admin] = free();
+    let elsewhere =
+        [("LOGKEY__SERVER__LISTEN", grpc.to_string()), ("LOGKEY__SERVER__ADMIN_LISTEN", admin.to_string())];
     let mut beside = Process::spawn(&run.world, &elsewhere);
     beside.ready_at(&run.world, elsewhere[1].1.parse().unwrap()).await;
     let load = Load::start(&run.world, 16, seed);

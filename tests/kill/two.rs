@@ -18,7 +18,7 @@ async fn a_second_process_is_refused_until_the_first_is_killed() {
     let first = run.start().await;
     let load = Load::start(&run.world, 4, seed);
     load.goes_on(10).await;
-    let (grpc, admin) = (free(), free());
+    let [grpc, admin] = free();
     let elsewhere =
         [("LOGKEY__SERVER__LISTEN", grpc.to_string()), ("LOGKEY__SERVER__ADMIN_LISTEN", admin.to_string())];
     let refused = Process::spawn(&run.world, &elsewhere).ended().await;

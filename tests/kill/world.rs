@@ -87,11 +87,12 @@ impl World {
             });
         }
         let aws = aws.build().unwrap().start().await.unwrap();
+        let [grpc, admin] = free();
         let world = Self {
             aws,
             issuer: TestIssuer::new("key-1"),
-            grpc: free(),
-            admin: free(),
+            grpc,
+            admin,
             lives: Arc::default(),
             server,
             folder: tempfile::tempdir().unwrap(),
@@ -196,7 +197,9 @@ impl World {
     }
 }
 
-/// An address that was free a moment ago.
-pub(crate) fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// Addresses that were free a moment ago, each another one.
+pub(crate) fn free<const N: usize>() -> [SocketAddr; N] {
+    // All are taken before one is given back.
+    let taken: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    taken.map(|listener| listener.local_addr().unwrap())
 }

@@ -90,7 +90,8 @@ impl Stage {
     pub(super) async fn start() -> Self {
         let mut aws = Sandbox::builder().without_quotas();
         let folder = tempfile::tempdir().unwrap();
-        let (grpc, admin, redis_port) = (free(), free(), free().port());
+        let [grpc, admin, third] = free();
+        let redis_port = third.port();
         let (redis_password, hub_secret) = (secret(), secret());
         let mut below = String::new();
         for tenant in tenants() {
