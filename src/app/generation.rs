@@ -35,7 +35,6 @@ pub(super) fn next(
     clock: Arc<dyn Clock>,
 ) -> Result<Generation, GenerationError> {
     let (tenants, policy) = rules(tenants, policy, clock)?;
-    policy.warm_up(&before.policy);
     let authn = before.authn.reconfigured(auth, tenants.clone()).map_err(|faults| faulty(&faults))?;
     Ok(Generation { tenants, policy, authn })
 }

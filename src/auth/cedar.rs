@@ -42,10 +42,6 @@ use crate::{
 /// of resource. Others are made ready when they are asked for, in a fraction of a millisecond.
 const READY: usize = 4096;
 
-/// How many of those that were in use before a change are made ready before it is in force: a fraction of a
-/// second's work, which is not on a call's way.
-const WARM: usize = 1024;
-
 /// Decides by Cedar policies.
 pub struct CedarPolicy {
     tenants: Arc<Tenants>,
@@ -121,22 +117,12 @@ impl CedarPolicy {
             About::AuditLog(_) | About::Tenant => None,
         };
         let key = (question.tenant.id.clone(), account, kind);
-        self.ready.find(&key).or_else(|| self.make_ready(key))
-    }
-
-    /// Makes ready what was lately in use before, so that no call has to wait for it.
-    pub fn warm_up(&self, before: &Self) {
-        for key in before.ready.keys().into_iter().take(WARM) {
-            // A tenant or account that is gone has nothing to be made ready.
-            drop(self.make_ready(key));
+        if let Some(ready) = self.ready.find(&key) {
+            return Some(ready);
         }
-    }
-
-    fn make_ready(&self, key: (TenantId, Option<AccountId>, Kind)) -> Option<Arc<Slice>> {
-        let (tenant, account, kind) = &key;
-        let (tenant, kind) = (self.tenants.find(tenant)?, *kind);
+        let tenant = self.tenants.find(&question.tenant.id)?;
         let own = match account {
-            Some(account) => Vec::from_iter(grants::of_kind(tenant, tenant.grant(*account)?, kind)),
+            Some(account) => Vec::from_iter(grants::of_kind(tenant, tenant.grant(account)?, kind)),
             None => grants::of_tenant(tenant, kind),
         };
         let slice = Arc::new(Slice::new(&self.validator, &self.shared, own));

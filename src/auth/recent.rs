@@ -59,21 +59,6 @@ impl<K: Hash + Eq, V: Clone> Recent<K, V> {
         halves.old.remove(key);
     }
 
-    /// The keys of all entries, those used last first.
-    pub(super) fn keys(&self) -> Vec<K>
-    where
-        K: Clone,
-    {
-        let (mut young, mut old) = (Vec::new(), Vec::new());
-        for shard in &self.shards {
-            let halves = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            young.extend(halves.young.keys().cloned());
-            old.extend(halves.old.keys().cloned());
-        }
-        young.append(&mut old);
-        young
-    }
-
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
         let len = |halves: MutexGuard<'_, Halves<K, V>>| halves.young.len() + halves.old.len();

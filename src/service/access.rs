@@ -71,7 +71,7 @@ impl KeyBroker {
                 checks.push(assumed(trail, &error));
                 checks.push(unreadable(&error));
                 checks.extend(self.try_keys_and_changes(access, &[], call, trail).await);
-                if verifies(access) {
+                if access.grant().verify_query_results {
                     let detail = "no log group to query could be found";
                     checks.push(Check::not_checked(Name::RoleQueryPermission, detail));
                 }
@@ -80,7 +80,7 @@ impl KeyBroker {
                 checks.push(Check::passed(Name::RoleAssumable, ASSUMED));
                 checks.push(Check::passed(Name::RoleReadPermission, "the role may list log groups"));
                 checks.extend(self.try_keys_and_changes(access, &page.groups, call, trail).await);
-                if verifies(access) {
+                if access.grant().verify_query_results {
                     checks.push(self.try_query(call, who, access, trail).await);
                 }
             }
@@ -212,11 +212,6 @@ impl KeyBroker {
             Err(error) => Check::not_checked(Name::RoleNeedsExternalId, diagnose::why(&error)),
         }
     }
-}
-
-/// Whether the key of query results is to be told by queries.
-fn verifies(access: &Access) -> bool {
-    access.grant().query_results && access.grant().verify_query_results
 }
 
 fn assumed(trail: &Trail, error: &UpstreamError) -> Check {

@@ -65,9 +65,6 @@ pub(super) enum Helps {
     Nothing,
 }
 
-/// What is said where a query shows what may be out of date.
-const TOO_EARLY: &str = "a query still shows another key, as AWS may for five minutes after a change";
-
 /// What is known of the key of query results.
 pub(super) struct ResultsKey {
     /// Nothing, where there is neither a record nor a query that told.
@@ -95,24 +92,16 @@ impl KeyBroker {
             }
             Verified::Off | Verified::Unknown(_) => None,
         };
+        let shown = match shown {
+            Verified::Shown(_) if held.is_none() => Verified::Unknown(Why::for_now("a change is under way")),
+            shown @ (Verified::Off | Verified::Shown(_) | Verified::Unknown(_)) => shown,
+        };
         let known = self.ports.history.known(std::slice::from_ref(resource)).await;
         let known = known.map(|known| known.into_iter().next());
-        let why = match shown {
-            Verified::Off => None,
-            Verified::Unknown(why) => Some(why.said),
-            Verified::Shown(_) if held.is_none() => Some("a change is under way".to_owned()),
-            Verified::Shown(sighting) => {
-                let known = known.as_ref().ok().cloned().flatten();
-                if !known.as_ref().is_some_and(|known| is_too_early(known, &sighting)) {
-                    let known = Some(Known::with(known, &sighting));
-                    self.saw([sighting]);
-                    return Ok(ResultsKey { known, source: Source::Live });
-                }
-                Some(TOO_EARLY.to_owned())
-            }
-        };
-        if let Some(why) = why {
-            tell(&why, trail);
+        if let Some(sighting) = news(shown, known.as_ref().ok().and_then(Option::as_ref), trail) {
+            let known = Some(Known::with(known.ok().flatten(), &sighting));
+            self.saw([sighting]);
+            return Ok(ResultsKey { known, source: Source::Live });
         }
         Ok(ResultsKey { known: known?, source: Source::Recorded })
     }
@@ -127,18 +116,7 @@ impl KeyBroker {
         known: Option<&Known>,
         trail: &mut Trail,
     ) -> Option<Sighting> {
-        match self.verified(call, who, access, trail).await {
-            Verified::Off => None,
-            Verified::Unknown(why) => {
-                tell(&why.said, trail);
-                None
-            }
-            Verified::Shown(sighting) if known.is_some_and(|known| is_too_early(known, &sighting)) => {
-                tell(TOO_EARLY, trail);
-                None
-            }
-            Verified::Shown(sighting) => Some(sighting),
-        }
+        news(self.verified(call, who, access, trail).await, known, trail)
     }
 
     /// Runs a query, where the grant asks for it, and tells the key that its results are stored under.
@@ -167,8 +145,18 @@ impl KeyBroker {
     }
 }
 
-fn tell(why: &str, trail: &mut Trail) {
+/// What a query showed, where that counts beside the record; the trail tells why it does not.
+fn news(shown: Verified, known: Option<&Known>, trail: &mut Trail) -> Option<Sighting> {
+    let why = match shown {
+        Verified::Off => return None,
+        Verified::Unknown(why) => why.said,
+        Verified::Shown(sighting) if known.is_some_and(|known| is_too_early(known, &sighting)) => {
+            "a query still shows another key, as AWS may for five minutes after a change".to_owned()
+        }
+        Verified::Shown(sighting) => return Some(sighting),
+    };
     trail.detail(&format!("the key of query results was not verified: {why}"));
+    None
 }
 
 /// AWS may use another key than the one that was set, for a while after that was done: then a look says

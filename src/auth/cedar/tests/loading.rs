@@ -100,16 +100,3 @@ fn templates_are_refused() {
     let told = faults(&[("a.cedar", "permit (principal == ?principal, action, resource);")]);
     assert!(told[0].starts_with("a.cedar:1:22: is a template"), "{told:#?}");
 }
-
-#[test]
-fn what_was_in_use_is_ready_after_a_change_before_anyone_asks() {
-    let before = Ground::new("");
-    assert!(before.says(&READ).starts_with("allow"));
-    let changed = Ground::new("forbid (principal, action, resource);");
-    changed.policy.warm_up(&before.policy);
-    assert_eq!((before.policy.ready.len(), changed.policy.ready.len()), (1, 1));
-    assert_eq!(changed.says(&READ), "forbid operators#1");
-    let gone = Ground::with(vec![tenant("search", vec![grant(ACCOUNT)])], "");
-    gone.policy.warm_up(&before.policy);
-    assert_eq!(gone.policy.ready.len(), 0);
-}
