@@ -67,12 +67,31 @@ impl KeyBroker {
             Err(error) => Err(error),
         };
         match prepared {
-            Ok(Prepared { before, .. }) if validate_only => {
-                trail.read(&self.ports);
-                let changed = before.changed(resource, None, None, self.ports.clock.now(), Box::default());
-                Ok(validate::unchanged(changed, Vec::new()))
-            }
+            Ok(prepared) if validate_only => self.validate_taking(call, prepared, trail).await,
             Ok(prepared) => self.take(call, prepared, claimed, trail).await,
+            Err(error) => {
+                trail.refused(&self.ports, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Everything but the change.
+    async fn validate_taking(
+        &self,
+        call: &Call,
+        prepared: Prepared,
+        mut trail: Trail,
+    ) -> Result<Changed, Error> {
+        let Prepared { permit, before, .. } = prepared;
+        let resource = &permit.command().resource;
+        match self.validated_disassociation(call, permit.access(), resource, &mut trail).await {
+            Ok(unchecked) => {
+                trail.read(&self.ports);
+                let now = self.ports.clock.now();
+                let changed = before.changed(resource.clone(), None, None, now, Box::default());
+                Ok(validate::unchanged(changed, unchecked))
+            }
             Err(error) => {
                 trail.refused(&self.ports, &error);
                 Err(error)

@@ -1,12 +1,12 @@
 //! `validate_only`: what a change would meet, with nothing changed.
 
-use super::{Changed, Error, KeyBroker, trail::Trail};
+use super::{Changed, Error, KeyBroker, role::RoleLook, trail::Trail};
 use crate::{
     domain::{
         arn::KmsKeyId,
         association::{CheckKeyAssociation, Resource, Warning},
         authorization::Access,
-        call::Call,
+        call::{Action, Call},
         diagnosis::{Diagnosis, Outcome},
         principal::Principal,
     },
@@ -26,13 +26,20 @@ impl KeyBroker {
     ) -> Result<Vec<Warning>, Error> {
         let look = CheckKeyAssociation { resource: resource.clone() };
         let permit = self.permit(call, who, access.tenant(), look, trail)?;
-        let diagnosis = self.examine(call, who, access.tenant(), &permit, requested, trail).await;
-        match diagnosis.cause() {
-            Some(cause) => {
-                Err(Error::Diagnosed { cause: Box::new(cause.clone()), answer: AwsAnswer::default() })
-            }
-            None => Ok(unchecked(&diagnosis)),
-        }
+        unchecked(&self.examine(call, who, access.tenant(), &permit, requested, trail).await)
+    }
+
+    /// The same for a disassociation of what was looked at and found before.
+    pub(super) async fn validated_disassociation(
+        &self,
+        call: &Call,
+        access: &Access,
+        resource: &Resource,
+        trail: &mut Trail,
+    ) -> Result<Vec<Warning>, Error> {
+        let role = RoleLook { ports: &self.ports, access, resource, deadline: call.deadline };
+        let checks = vec![role.logs(Action::DisassociateKmsKey, trail).await];
+        unchecked(&Diagnosis { checks, key: None })
     }
 }
 
@@ -46,12 +53,15 @@ pub(super) fn unchanged(changed: Changed, unchecked: Vec<Warning>) -> Changed {
     Changed { warnings, ..changed }
 }
 
-fn unchecked(diagnosis: &Diagnosis) -> Vec<Warning> {
+/// What could not be checked; an error where a check failed.
+fn unchecked(diagnosis: &Diagnosis) -> Result<Vec<Warning>, Error> {
+    if let Some(cause) = diagnosis.cause() {
+        return Err(Error::Diagnosed { cause: Box::new(cause.clone()), answer: AwsAnswer::default() });
+    }
     let unchecked = diagnosis.checks.iter().filter(|check| check.outcome == Outcome::NotChecked);
-    unchecked
-        .map(|check| Warning {
-            code: "NOT_CHECKED".into(),
-            message: format!("{}: {}", check.name.as_str(), check.detail),
-        })
-        .collect()
+    let warnings = unchecked.map(|check| Warning {
+        code: "NOT_CHECKED".into(),
+        message: format!("{}: {}", check.name.as_str(), check.detail),
+    });
+    Ok(warnings.collect())
 }

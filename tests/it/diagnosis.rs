@@ -2,6 +2,7 @@
 //! it.
 
 mod places;
+mod refusals;
 
 use logkey::{
     proto::{
@@ -21,7 +22,11 @@ use tonic_types::StatusExt as _;
 use crate::harness::{ALL, Caller, GROUP, PAYMENTS, REGION, Service, key, on_group, reason};
 
 async fn check(caller: &Caller, key: &str) -> CheckKeyAssociationResponse {
-    let target = Some(Target::LogGroupName(GROUP.into()));
+    check_on(caller, Target::LogGroupName(GROUP.into()), key).await
+}
+
+async fn check_on(caller: &Caller, target: Target, key: &str) -> CheckKeyAssociationResponse {
+    let target = Some(target);
     let message = CheckKeyAssociationRequest {
         target,
         kms_key_id: key.into(),
@@ -54,6 +59,7 @@ async fn a_check_tells_what_a_call_would_meet_and_changes_nothing() {
     let good = check(&caller, &key("good")).await;
     assert_eq!(good.verdict(), Verdict::Ok, "{good:#?}");
     assert!(good.checks.iter().all(|check| check.outcome() == Outcome::Passed), "{good:#?}");
+    assert!(good.checks.iter().all(|check| !check.detail.is_empty()), "{good:#?}");
     assert_eq!(good.resolved_kms_key_arn, key("good"));
     let closed = check(&caller, &key("closed")).await;
     assert_eq!(closed.verdict(), Verdict::WouldFail);
@@ -132,6 +138,14 @@ async fn what_onboarding_says_to_install_is_enough() {
     let status = tenants.get_onboarding(caller.request(denied)).await.unwrap_err();
     assert_eq!(reason(&status), "ACCOUNT_NOT_FOUND");
 
+    assert!(
+        told.terraform.contains("resource \"aws_iam_role\"")
+            && told.terraform.contains("payments-external-id")
+    );
+    let template: Value = serde_json::from_str(&told.cloudformation).unwrap();
+    let types: Vec<&str> =
+        template["Resources"].as_object().unwrap().values().filter_map(|it| it["Type"].as_str()).collect();
+    assert!(types.contains(&"AWS::IAM::Role"), "{types:?}");
     let statements: Vec<Value> = told
         .log_group_key_statements
         .iter()
@@ -269,7 +283,11 @@ async fn each_permission_that_is_missing_is_found_by_the_test_of_access() {
     for (denied, name) in [
         ("logs:DescribeLogGroups", "ROLE_READ_PERMISSION"),
         ("kms:GetKeyPolicy", "ROLE_KEY_READ_PERMISSION"),
+        ("kms:Encrypt", "ROLE_KMS_PERMISSION"),
         ("kms:Decrypt", "ROLE_KMS_PERMISSION"),
+        ("kms:ReEncrypt*", "ROLE_KMS_PERMISSION"),
+        ("kms:GenerateDataKey*", "ROLE_KMS_PERMISSION"),
+        ("logs:AssociateKmsKey", "ROLE_LOGS_PERMISSION"),
         ("logs:DisassociateKmsKey", "ROLE_LOGS_PERMISSION"),
     ] {
         let all_but = json!([{ "Effect": "Allow", "NotAction": denied, "Resource": "*" }]);

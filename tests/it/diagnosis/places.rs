@@ -25,16 +25,6 @@ async fn in_partition(partition: &str, region: &str) -> Service {
     Plan::default().aws(|_| aws).tenants(&tenants).start().await
 }
 
-async fn check_on(caller: &Caller, target: Target, key: &str) -> CheckKeyAssociationResponse {
-    let target = Some(target);
-    let message = CheckKeyAssociationRequest {
-        target,
-        kms_key_id: key.into(),
-        ..CheckKeyAssociationRequest::default()
-    };
-    caller.keys().check_key_association(caller.request(message)).await.unwrap().into_inner()
-}
-
 fn query_results() -> Target {
     Target::ResourceIdentifier(format!("arn:aws:logs:{REGION}:{PAYMENTS}:query-result:*"))
 }
