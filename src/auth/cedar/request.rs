@@ -77,9 +77,9 @@ struct Moment {
     weekday: SmolStr,
 }
 
-/// The types of the schema.
+/// What of the schema no question changes: its types, and its actions.
 struct Types {
-    action: EntityType,
+    actions: Vec<(Action, Arc<Entity>)>,
     caller: EntityType,
     tenant: EntityType,
     account: EntityType,
@@ -117,7 +117,8 @@ impl Asked {
             Some(context),
         );
         let schema: Option<&NoEntitiesSchema> = None;
-        let all = [caller, action, resource].into_iter().chain(key).map(Arc::new);
+        let own = [caller, resource].into_iter().chain(key).map(Arc::new);
+        let all = own.chain([action]);
         let extensions = Extensions::all_available();
         // None of them has anything above its parent, so that there is nothing to work out.
         let closure = TCComputation::AssumeAlreadyComputed;
@@ -200,8 +201,11 @@ impl Types {
             let name: Name = format!("LogKey::{name}").parse().ok()?;
             Some(EntityType::from(name))
         };
+        let action = named("Action")?;
+        let actions =
+            Action::ALL.into_iter().filter_map(|one| Some((one, Arc::new(entity_of(&action, one)?))));
         Some(Self {
-            action: named("Action")?,
+            actions: actions.collect(),
             caller: named("Caller")?,
             tenant: named("Tenant")?,
             account: named("Account")?,
@@ -213,23 +217,8 @@ impl Types {
         })
     }
 
-    fn action(&self, action: Action) -> Option<Entity> {
-        let group = match action {
-            Action::AssociateKmsKey | Action::DisassociateKmsKey => "Change",
-            Action::GetKeyAssociation
-            | Action::CheckKeyAssociation
-            | Action::ListKeyAssociations
-            | Action::GetKeyUsage => "Read",
-            Action::ListAuditEvents
-            | Action::WatchAuditEvents
-            | Action::GetCheckpoint
-            | Action::GetInclusionProof
-            | Action::GetConsistencyProof => "Audit",
-            Action::GetOnboarding | Action::TestAccess => "Setup",
-            Action::GetCaller => "Self",
-            Action::Unknown => return None,
-        };
-        Some(entity(uid(&self.action, action.as_str()), [], Some(uid(&self.action, group))))
+    fn action(&self, action: Action) -> Option<Arc<Entity>> {
+        self.actions.iter().find(|(one, _)| *one == action).map(|(_, entity)| Arc::clone(entity))
     }
 
     fn caller(&self, who: &Principal) -> Entity {
@@ -296,6 +285,26 @@ impl Types {
             }
         }
     }
+}
+
+/// An action of the schema, under its group.
+fn entity_of(of: &EntityType, action: Action) -> Option<Entity> {
+    let group = match action {
+        Action::AssociateKmsKey | Action::DisassociateKmsKey => "Change",
+        Action::GetKeyAssociation
+        | Action::CheckKeyAssociation
+        | Action::ListKeyAssociations
+        | Action::GetKeyUsage => "Read",
+        Action::ListAuditEvents
+        | Action::WatchAuditEvents
+        | Action::GetCheckpoint
+        | Action::GetInclusionProof
+        | Action::GetConsistencyProof => "Audit",
+        Action::GetOnboarding | Action::TestAccess => "Setup",
+        Action::GetCaller => "Self",
+        Action::Unknown => return None,
+    };
+    Some(entity(uid(of, action.as_str()), [], Some(uid(of, group))))
 }
 
 fn text(value: &str) -> Value {
