@@ -282,3 +282,15 @@ async fn log_groups_whose_key_is_in_danger_are_found_by_the_list() {
     assert_eq!(read.warnings[0].code, "KEY_PENDING_DELETION");
     service.stop().await;
 }
+
+#[tokio::test]
+async fn a_key_of_query_results_is_in_use_as_far_as_the_record_goes() {
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+    let results = format!("arn:aws:logs:{REGION}:{PAYMENTS}:query-result:*");
+    caller.associate_arn(&results, &key("good")).await.unwrap();
+    let used = usage(&caller, &key("good")).await;
+    assert_eq!((used.verdict(), used.uses.len()), (DeletionVerdict::InUse, 1));
+    assert_eq!((used.uses[0].resource_arn.as_str(), used.uses[0].source()), (&*results, Source::Recorded));
+    service.stop().await;
+}

@@ -220,13 +220,23 @@ async fn errors_of_aws_come_back_as_their_code_and_reason() {
 async fn throttles_conflicts_and_faults_of_aws_are_waited_out() {
     let service = Service::start().await;
     let aws = service.sandbox.sandbox();
-    aws.fault(Fault::on("AssociateKmsKey", Effect::Throttle).times(1));
-    aws.fault(
-        Fault::on("AssociateKmsKey", aws_error("OperationAbortedException", "A conflicting operation"))
-            .times(1),
-    );
+    let fault = |code: &str, status| Effect::Error { code: code.into(), message: None, status: Some(status) };
+    let one = |effect| Fault::on("AssociateKmsKey", effect).times(1);
+    let faults = [
+        one(Effect::Throttle),
+        one(aws_error("OperationAbortedException", "A conflicting operation")),
+        one(fault("ServiceUnavailableException", 503)),
+        one(fault("InternalFailure", 500)),
+        // AWS has taken this one, and not the next.
+        one(Effect::Reset).after(),
+        one(Effect::Reset),
+    ];
+    for (skip, fault) in (0..).zip(faults) {
+        aws.fault(Fault { skip, ..fault });
+    }
     service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
     assert_eq!(aws.log_group_key(PAYMENTS, REGION, GROUP), Some(key("good")));
+    assert_eq!(service.reached("AssociateKmsKey").len(), 7);
     service.stop().await;
 }
 

@@ -139,3 +139,33 @@ fn log_groups_are_told_with_what_is_in_force() {
     assert_eq!(reasons(&log_group(&group(), &Look::Absent)), [Reason::LogGroupNotFound]);
     assert_eq!(log_group(&queries(), &Look::Absent)[0].outcome, Outcome::NotChecked);
 }
+
+#[test]
+fn the_names_of_checks_are_those_that_callers_know() {
+    let mut names = Name::ALL.map(Name::as_str);
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "CURRENT_ASSOCIATION",
+            "KEY_EXISTS",
+            "KEY_MANAGER",
+            "KEY_POLICY",
+            "KEY_REGION",
+            "KEY_SPEC",
+            "KEY_STATE",
+            "KEY_USAGE",
+            "LOG_GROUP_CLASS",
+            "LOG_GROUP_EXISTS",
+            "LOG_GROUP_NOT_RESERVED",
+            "ROLE_ASSUMABLE",
+            "ROLE_KEY_READ_PERMISSION",
+            "ROLE_KMS_PERMISSION",
+            "ROLE_LOGS_PERMISSION",
+            "ROLE_NEEDS_EXTERNAL_ID",
+            "ROLE_QUERY_PERMISSION",
+            "ROLE_READ_PERMISSION",
+            "TENANT_POLICY",
+        ]
+    );
+}

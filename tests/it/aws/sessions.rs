@@ -81,6 +81,10 @@ async fn with_attribution_by_subject_the_caller_is_the_source_identity() {
     world.associate(group(GROUP), "good").await.result.unwrap();
     let names: Vec<_> = world.calls("AssumeRole").into_iter().map(|entry| entry.source_identity).collect();
     assert_eq!(names[0].as_deref(), Some("payments=alice"));
+    for entry in world.calls("AssumeRole") {
+        assert_eq!((&entry.session_name, entry.external_id), (&entry.source_identity, Some(true)));
+        assert_eq!(entry.params["Tags.member.1.Value"], "payments");
+    }
     assert!(names[1].as_deref().unwrap().starts_with("payments=auth0-bob,"), "{names:?}");
 }
 
