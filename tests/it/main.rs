@@ -25,6 +25,7 @@ mod process;
 mod query_results;
 mod reload;
 mod repeating;
+mod roles;
 mod shared_log;
 
 mod sandbox;

@@ -82,6 +82,29 @@ async fn an_answer_that_does_not_come_in_time_leaves_the_outcome_open() {
 }
 
 #[tokio::test]
+async fn a_connection_that_does_not_come_about_in_time_is_told_before_an_attempt_would_be_over() {
+    // Takes connections, and says nothing to whoever wants TLS.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("https://{}", silent.local_addr().unwrap());
+    let short = |config| Config {
+        endpoints: Endpoints::at(endpoint.as_str()),
+        timeouts: Timeouts {
+            connect: Duration::from_millis(300),
+            attempt: Duration::from_secs(60),
+            assume: Duration::from_secs(60),
+            ..Timeouts::default()
+        },
+        ..config
+    };
+    let world = World::of(one_account(), short).await;
+    let began = Instant::now();
+    let error = failure(world.associate(group(GROUP), "good").await);
+    assert!(matches!(error, UpstreamError::NotSent(_)), "{error:?}");
+    // The calls' own deadline is later.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn past_the_deadline_nothing_is_sent() {
     let world = World::new().await;
     world.associate(group(GROUP), "good").await.result.unwrap();
