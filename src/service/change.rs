@@ -295,3 +295,19 @@ pub(super) fn feedback<T>(result: &Result<T, UpstreamError>) -> Feedback {
 fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repetitions_of_callers_who_met_are_spread_over_half_a_wait() {
+        let waits: Vec<_> = (0..1_000).map(|_| jittered(Duration::from_secs(1))).collect();
+        let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+        assert!(
+            *least >= Duration::from_millis(500) && *most <= Duration::from_secs(1),
+            "{least:?} {most:?}"
+        );
+        assert!(*most - *least > Duration::from_millis(400), "{least:?} {most:?}");
+    }
+}

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::{Target, check_on, install, key_with, outcomes, role_with};
+use super::{Outcome, Target, check_on, install, key_with, outcomes, role_with};
 use crate::harness::{ALL, Caller, GROUP, PAYMENTS, Plan, REGION, Service, key, on_group, reason, tenant};
 
 const ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -133,6 +133,16 @@ async fn a_key_is_set_by_every_form_of_its_name_and_the_log_says_what_was_asked_
         assert_eq!(outcome.requested_key.as_ref(), Some(&asked));
         assert_eq!(outcome.resolved_key, Some(key(ID)));
     }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_log_group_that_is_not_there_is_told_by_a_check() {
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+    let answer = check_on(&caller, Target::LogGroupName("/payments/nowhere".into()), &key("good")).await;
+    let failed = outcomes(&answer).into_iter().filter(|(_, outcome)| *outcome == Outcome::Failed);
+    assert_eq!(failed.map(|(name, _)| name).collect::<Vec<_>>(), ["LOG_GROUP_EXISTS"], "{answer:#?}");
     service.stop().await;
 }
 
