@@ -11,7 +11,7 @@ use std::{
 use reqwest::{
     Client, StatusCode,
     dns::{Addrs, Name, Resolve, Resolving},
-    redirect::{Attempt, Policy},
+    redirect::Policy,
 };
 use thiserror::Error;
 use tokio::sync::OnceCell;
@@ -105,7 +105,7 @@ fn client() -> Result<Client, reqwest::Error> {
         .user_agent(concat!("logkey/", env!("CARGO_PKG_VERSION")))
         .no_proxy()
         .referer(false)
-        .redirect(Policy::custom(|attempt| match refusal(&attempt) {
+        .redirect(Policy::custom(|attempt| match refusal(attempt.previous(), attempt.url()) {
             Some(why) => attempt.error(why),
             None => attempt.follow(),
         }))
@@ -114,10 +114,10 @@ fn client() -> Result<Client, reqwest::Error> {
         .build()
 }
 
-fn refusal(attempt: &Attempt<'_>) -> Option<&'static str> {
-    let from = attempt.previous().first()?;
-    let to = attempt.url();
-    if attempt.previous().len() > MAX_REDIRECTS {
+/// Why a redirect is not followed, behind those before it.
+pub(super) fn refusal(previous: &[Url], to: &Url) -> Option<&'static str> {
+    let from = previous.first()?;
+    if previous.len() > MAX_REDIRECTS {
         Some("redirected too often")
     } else if to.scheme() != from.scheme() {
         Some("redirected to another scheme")

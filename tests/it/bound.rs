@@ -118,3 +118,32 @@ async fn a_certificate_of_another_authority_is_not_taken() {
     assert_eq!(reason(&status), "", "the connection itself is refused: {status:?}");
     service.stop().await;
 }
+
+#[tokio::test]
+async fn a_token_without_binding_is_refused_of_an_issuer_that_has_to_bind() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    let plan = Plan::default().settings(&authority.settings(folder.path(), "optional"));
+    let service = Box::pin(plan.issuer("require_bound = true\n").start()).await;
+    let ours = authority.client("ours.test");
+    let bound = service.issuer.token_with("payments", ALL, &[("cnf", json!({"x5t#S256": ours.thumbprint}))]);
+    let free = service.issuer.token("payments", ALL);
+    for client in [Some(&ours), None] {
+        let refused = Caller::new(authority.channel(&service, client), &free).who_am_i().await.unwrap_err();
+        assert_eq!(reason(&refused), "TOKEN_INVALID");
+    }
+    Caller::new(authority.channel(&service, Some(&ours)), &bound).who_am_i().await.unwrap();
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn where_clients_have_to_show_a_certificate_no_connection_is_made_without_one() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    let plan = Plan::default().settings(&authority.settings(folder.path(), "required"));
+    let service = Box::pin(plan.start()).await;
+    let token = service.issuer.token("payments", ALL);
+    let status = Caller::new(authority.channel(&service, None), &token).who_am_i().await.unwrap_err();
+    assert_eq!(reason(&status), "", "the connection itself is refused: {status:?}");
+    let ours = authority.client("ours.test");
+    Caller::new(authority.channel(&service, Some(&ours)), &token).who_am_i().await.unwrap();
+    service.stop().await;
+}

@@ -1,16 +1,24 @@
-//! An operator's policies through the whole service: by the tags of a key, the claims of a token and the
-//! key before.
+//! An operator's policies through the whole service: by the tags of a key, the claims of a token, the key
+//! before, who calls and from where.
 
 use std::collections::BTreeMap;
 
 use logkey::{
-    proto::{CheckKeyAssociationRequest, GetKeyUsageRequest, Outcome, check_key_association_request::Target},
+    proto::{
+        AuditEventFilter, CheckKeyAssociationRequest, GetCheckpointRequest, GetConsistencyProofRequest,
+        GetInclusionProofRequest, GetKeyUsageRequest, GetOnboardingRequest, ListAuditEventsRequest,
+        ListKeyAssociationsRequest, Outcome, TestAccessRequest, WatchAuditEventsRequest,
+        audit_service_client::AuditServiceClient, check_key_association_request::Target,
+        tenant_service_client::TenantServiceClient,
+    },
     sandbox::seed::{AccountSeed, KeySeed, PolicyText},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tonic::{Code, Status};
 
-use crate::harness::{ALL, Caller, GROUP, PAYMENTS, Plan, REGION, Service, key, reason, tenant};
+use crate::harness::{
+    ALL, Caller, GROUP, ISSUER, PAYMENTS, Plan, REGION, Service, TestIssuer, key, on_group, reason, tenant,
+};
 
 /// The account of a tenant whose keys have tags, and its log group.
 const CARDS: &str = "777788889999";
@@ -229,5 +237,157 @@ async fn a_policy_can_forbid_what_needs_no_aws_too() {
     service.caller("payments", ALL).who_am_i().await.unwrap();
     let refused = service.caller("orders", ALL).who_am_i().await.unwrap_err();
     assert_eq!(reason(&refused), "NOT_ALLOWED");
+    service.stop().await;
+}
+
+/// `OK`, or the reason of a refusal and all that it says.
+fn told<T>(answer: Result<T, Status>) -> String {
+    answer.map_or_else(|status| format!("{} {status:?}", reason(&status)), |_| "OK".to_owned())
+}
+
+/// Calls that read, or help to install a role.
+const QUIET: [&str; 9] = [
+    "GetKeyAssociation",
+    "ListKeyAssociations",
+    "GetOnboarding",
+    "TestAccess",
+    "ListAuditEvents",
+    "WatchAuditEvents",
+    "GetCheckpoint",
+    "GetInclusionProof",
+    "GetConsistencyProof",
+];
+
+/// How each of them is answered.
+async fn quiet(caller: &Caller) -> [String; 9] {
+    let mut tenants = TenantServiceClient::new(caller.channel());
+    let mut audit = AuditServiceClient::new(caller.channel());
+    let onboarding = GetOnboardingRequest { account_id: PAYMENTS.into() };
+    let inclusion = GetInclusionProofRequest { event_id: uuid::Uuid::now_v7().to_string(), tree_size: 0 };
+    let consistency = GetConsistencyProofRequest { old_tree_size: 1, new_tree_size: 0 };
+    [
+        told(caller.get(GROUP).await),
+        told(caller.list(ListKeyAssociationsRequest::default()).await),
+        told(tenants.get_onboarding(caller.request(onboarding)).await),
+        told(tenants.test_access(caller.request(TestAccessRequest::default())).await),
+        told(audit.list_audit_events(caller.request(ListAuditEventsRequest::default())).await),
+        told(audit.watch_audit_events(caller.request(WatchAuditEventsRequest::default())).await),
+        told(audit.get_checkpoint(caller.request(GetCheckpointRequest {})).await),
+        told(audit.get_inclusion_proof(caller.request(inclusion)).await),
+        told(audit.get_consistency_proof(caller.request(consistency)).await),
+    ]
+}
+
+#[tokio::test]
+async fn a_forbid_stops_each_call_that_it_names_and_is_named_in_turn() {
+    let policies = QUIET.map(|rpc| {
+        format!(
+            "@id(\"no-{rpc}\") forbid (principal, action == LogKey::Action::\"{rpc}\", resource)
+             when {{ principal.subject == \"mallory\" }};\n"
+        )
+    });
+    let service = Plan::default().policies(&policies.concat()).start().await;
+    let scopes = format!("{ALL} logkey:audit");
+    let mallory = service.issuer.token_with("payments", &scopes, &[("sub", json!("mallory"))]);
+    let mallory = Caller::new(service.channel(), &mallory);
+    for (rpc, answer) in QUIET.into_iter().zip(Box::pin(quiet(&mallory)).await) {
+        assert!(answer.starts_with("NOT_ALLOWED"), "{rpc}: {answer}");
+        assert!(answer.contains(&format!("no-{rpc}")), "{rpc}: {answer}");
+    }
+    assert_eq!(service.sandbox.sandbox().journal().len(), 0, "nothing reached AWS");
+    let someone = service.caller("payments", &scopes);
+    for (rpc, answer) in QUIET.into_iter().zip(Box::pin(quiet(&someone)).await) {
+        assert!(!answer.starts_with("NOT_ALLOWED"), "{rpc}: {answer}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_policy_goes_by_where_the_call_comes_from() {
+    let policy = r#"@id("inside") forbid (principal, action, resource)
+        unless { context has source && context.source.isInRange(ip("10.0.0.0/8")) };"#;
+    let behind_a_proxy = "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
+    let service = Plan::default().policies(policy).settings(behind_a_proxy).start().await;
+    let caller = service.caller("payments", ALL);
+    let from = async |source: &str| {
+        let mut request = caller.request(on_group(GROUP, &key("good")));
+        request.metadata_mut().insert("x-forwarded-for", source.parse().unwrap());
+        told(caller.keys().associate_kms_key(request).await)
+    };
+    assert_eq!(from("10.1.2.3").await, "OK");
+    let refused = from("192.0.2.1").await;
+    assert!(refused.starts_with("NOT_ALLOWED") && refused.contains("inside"), "{refused}");
+    assert_eq!(service.reached("AssociateKmsKey").len(), 1);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_policy_goes_by_the_subject_of_the_token_and_by_its_issuer() {
+    const OTHER: &str = "https://other.test";
+    let policy = format!(
+        r#"@id("not-mallory") forbid (principal, action in LogKey::Action::"Change", resource)
+           when {{ principal.subject == "mallory" }};
+           @id("not-theirs") forbid (principal, action in LogKey::Action::"Change", resource)
+           when {{ principal.issuer == "{OTHER}" }};"#
+    );
+    let (other, folder) = (TestIssuer::new("key-2"), tempfile::tempdir().unwrap());
+    let file = folder.path().join("other.json");
+    std::fs::write(&file, other.jwks()).unwrap();
+    let second = format!(
+        "[[auth.issuers]]\nissuer = \"{OTHER}\"\naudiences = [\"logkey\"]\njwks_file = \"{}\"\n",
+        file.display()
+    );
+    let both = tenant("payments", PAYMENTS, LIMITS)
+        .replace(&format!("[\"{ISSUER}\"]"), &format!("[\"{ISSUER}\", \"{OTHER}\"]"));
+    let service = Plan::default().policies(&policy).issuer(&second).tenants(&both).start().await;
+    let ask =
+        async |token: &str| told(Caller::new(service.channel(), token).associate(GROUP, &key("good")).await);
+    assert_eq!(ask(&service.issuer.token("payments", ALL)).await, "OK");
+    let mallory = service.issuer.token_with("payments", ALL, &[("sub", json!("mallory"))]);
+    let theirs = other.token_with("payments", ALL, &[("iss", json!(OTHER))]);
+    for (token, policy) in [(mallory, "not-mallory"), (theirs, "not-theirs")] {
+        let refused = ask(&token).await;
+        assert!(refused.starts_with("NOT_ALLOWED") && refused.contains(policy), "{refused}");
+    }
+    assert_eq!(service.reached("AssociateKmsKey").len(), 1);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn the_event_of_a_call_names_the_policy_that_decided() {
+    let policy = r#"@id("frozen") forbid (principal, action in LogKey::Action::"Change",
+        resource == LogKey::LogGroup::"arn:aws:logs:eu-west-1:111122223333:log-group:/payments/hash#1");"#;
+    let service = Plan::default().policies(policy).start().await;
+    let caller = service.caller("payments", ALL);
+    caller.associate("/payments/hash#1", &key("good")).await.unwrap_err();
+    // What was noted before a change that is waited for is written.
+    caller.associate(GROUP, &key("good")).await.unwrap();
+
+    let reader = service.caller("payments", "logkey:audit");
+    let filter = AuditEventFilter { action: "AssociateKmsKey".into(), ..AuditEventFilter::default() };
+    let message = ListAuditEventsRequest { filter: Some(filter), ..ListAuditEventsRequest::default() };
+    let page = AuditServiceClient::new(reader.channel()).list_audit_events(reader.request(message)).await;
+    let decided: Vec<(String, Value)> = page
+        .unwrap()
+        .into_inner()
+        .events
+        .into_iter()
+        .map(|event| {
+            let body: Value = serde_json::from_str(&event.json).unwrap();
+            (event.kind, body["actor"]["authorizations"].clone())
+        })
+        .collect();
+    let by = |kind: &str, decision: &str, policy: &str| {
+        (kind.to_owned(), json!([{"decision": decision, "policy": {"uid": policy}}]))
+    };
+    let granted = "tenant/payments/111122223333/log-groups";
+    assert_eq!(
+        decided,
+        [
+            by("outcome", "Allowed", granted),
+            by("intent", "Allowed", granted),
+            by("refusal", "Denied", "frozen"),
+        ]
+    );
     service.stop().await;
 }

@@ -1,6 +1,6 @@
 //! Settings change while the service runs.
 
-use crate::harness::{ALL, GROUP, ORDERS, PAYMENTS, Service, key, reason, tenant};
+use crate::harness::{ALL, GROUP, ORDERS, PAYMENTS, Plan, Service, key, reason, tenant};
 
 const LIMITS: &str = "{ per_second = 100, burst = 100, max_in_flight = 10 }";
 
@@ -39,5 +39,46 @@ async fn faulty_settings_keep_what_was_in_force() {
     let events = service.events().await;
     let reload = events.iter().find(|event| event.action == "Reload").unwrap();
     assert_eq!(reload.outcome.as_deref(), Some("FIELD_INVALID"));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn changed_policies_hold_from_the_reload_on_and_faulty_ones_do_not() {
+    let usual = tenant("payments", PAYMENTS, LIMITS) + &tenant("orders", ORDERS, LIMITS);
+    let against = |tenant: &str| {
+        format!("@id(\"{tenant}\") forbid (principal in LogKey::Tenant::\"{tenant}\", action, resource);")
+    };
+    let service = Plan::default().policies(&against("orders")).start().await;
+    let file = service.settings().with_file_name("policies").join("operator.cedar");
+    let (payments, orders) = (service.caller("payments", ALL), service.caller("orders", ALL));
+    payments.who_am_i().await.unwrap();
+    assert_eq!(reason(&orders.who_am_i().await.unwrap_err()), "NOT_ALLOWED");
+
+    for policies in [against("payments"), "forbid (".to_owned()] {
+        std::fs::write(&file, policies).unwrap();
+        service.reload(&usual).await;
+        assert_eq!(reason(&payments.who_am_i().await.unwrap_err()), "NOT_ALLOWED");
+        orders.who_am_i().await.unwrap();
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn changed_limits_of_a_tenant_hold_from_the_reload_on() {
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+    for _ in 0..20 {
+        caller.who_am_i().await.unwrap();
+    }
+    let few = "{ per_second = 1, burst = 1, max_in_flight = 10 }";
+    service.reload(&tenant("payments", PAYMENTS, few)).await;
+    let mut refused = 0;
+    for _ in 0..20 {
+        if let Err(status) = caller.who_am_i().await {
+            assert_eq!(reason(&status), "TENANT_RATE_LIMITED");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
     service.stop().await;
 }

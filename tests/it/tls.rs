@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     bound::Authority,
-    harness::{ALL, Caller, ORDERS, PAYMENTS, Plan, Service, tenant},
+    harness::{ALL, Caller, ORDERS, PAYMENTS, Plan, Service, reason, tenant},
 };
 
 const LIMITS: &str = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
@@ -100,5 +100,25 @@ async fn certificates_and_authorities_change_under_connections_that_stand() {
     std::fs::write(folder.path().join("server.key"), "no key").unwrap();
     service.reload(&tenant("payments", PAYMENTS, LIMITS)).await;
     Caller::new(after.channel(&service, Some(&new)), &token).who_am_i().await.unwrap();
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_without_its_key_keeps_the_tenants_that_were_in_force_too() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    let settings = authority.settings(folder.path(), "optional");
+    let service = Box::pin(Plan::default().settings(&settings).start()).await;
+    let channel = authority.channel(&service, None);
+    let orders = Caller::new(channel, &service.issuer.token("orders", ALL));
+    orders.who_am_i().await.unwrap();
+
+    std::fs::write(folder.path().join("server.key"), "no key").unwrap();
+    service.reload(&tenant("payments", PAYMENTS, LIMITS)).await;
+    orders.who_am_i().await.unwrap();
+
+    // With a good one the same tenants are taken over.
+    authority.settings(folder.path(), "optional");
+    service.reload(&tenant("payments", PAYMENTS, LIMITS)).await;
+    assert_eq!(reason(&orders.who_am_i().await.unwrap_err()), "TOKEN_INVALID");
     service.stop().await;
 }

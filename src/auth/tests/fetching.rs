@@ -22,7 +22,7 @@ use url::Url;
 use super::{
     super::{
         Config, ConfigFault, FetchError, IssuerConfig, JwtAuthn, KeySource, Refresh, discovery,
-        fetch::{Http, may_be_asked},
+        fetch::{Http, may_be_asked, refusal},
     },
     mint::*,
 };
@@ -271,4 +271,21 @@ async fn a_verifier_is_not_built_on_unsafe_settings() {
         Arc::clone(&bench.clock) as _,
     );
     assert_eq!(built.unwrap_err().len(), 1);
+}
+
+#[test]
+fn no_redirect_leads_to_another_scheme_a_link_local_address_or_too_far() {
+    let url = |text: &str| text.parse().unwrap();
+    let from = [url("https://idp.example.com/jwks.json")];
+    assert_eq!(refusal(&from, &url("https://keys.example.com/jwks.json")), None);
+    for to in
+        ["https://169.254.169.254/", "https://[fe80::1]/", "https://[fd00:ec2::254]/", "https://127.0.0.1/"]
+    {
+        assert_eq!(refusal(&from, &url(to)), Some("redirected to an address that no issuer has"), "{to}");
+    }
+    assert_eq!(refusal(&from, &url("http://127.0.0.1/")), Some("redirected to another scheme"));
+    let five = vec![url("https://idp.example.com/"); 5];
+    assert_eq!(refusal(&five, &url("https://idp.example.com/")), None);
+    let six = vec![url("https://idp.example.com/"); 6];
+    assert_eq!(refusal(&six, &url("https://idp.example.com/")), Some("redirected too often"));
 }

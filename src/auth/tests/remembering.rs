@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 
 use super::{
-    super::{Config, IssuerConfig, KeySource},
+    super::{Config, IssuerConfig, KeySource, Refresh},
     mint::*,
 };
 use crate::{domain::tenant::Tenants, ports::Authenticate};
@@ -109,4 +109,22 @@ async fn tokens_stay_remembered_over_a_reload_only_while_their_issuers_settings_
     assert_eq!(reason(other.authenticate(&good, None).await), "meant for another audience");
     let none = bench.authn.reconfigured(Config::new(Vec::new()), Arc::clone(&bench.directory) as _).unwrap();
     assert_eq!(reason(none.authenticate(&good, None).await), "issuer unknown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_seen_before_is_unavailable_once_the_keys_of_its_issuer_are_too_old() {
+    let bench = Bench::with(&all_keys(), |issuer| {
+        issuer.refresh = Refresh { max_staleness: Duration::from_mins(10), ..Refresh::default() };
+    });
+    let good = token(json!({}), json!({}));
+    assert_eq!(bench.why(&good).await, "accepted");
+    std::fs::remove_file(&bench.file).unwrap();
+    tokio::time::sleep(Duration::from_mins(9)).await;
+    assert!(bench.authn.knows(&good));
+    assert_eq!(bench.why(&good).await, "accepted");
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(bench.why(&good).await, "unavailable");
+    std::fs::write(&bench.file, all_keys().to_string()).unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(bench.why(&good).await, "accepted");
 }

@@ -38,6 +38,13 @@ async fn an_algorithm_other_than_the_keys_own_finds_no_key() {
 }
 
 #[tokio::test]
+async fn a_signature_by_a_key_of_another_curve_is_refused_whichever_key_it_names() {
+    let bench = Bench::new();
+    assert_eq!(bench.why(&by(&P384, "ES256", "p256")).await, "signature does not verify");
+    assert_eq!(bench.why(&by(&P384, "ES256", "p384")).await, "key unknown");
+}
+
+#[tokio::test]
 async fn a_signature_by_another_key_or_over_other_bytes_is_refused() {
     let bench = Bench::new();
     let other = Signer::Ec(
@@ -57,23 +64,51 @@ async fn a_signature_by_another_key_or_over_other_bytes_is_refused() {
     assert_eq!(bench.why(&format!("{head}.{body}.{signature}")).await, "signature does not verify");
 }
 
-#[tokio::test]
-async fn signatures_of_zeros_of_a_wrong_length_and_in_der_are_refused() {
+/// A signature of so many zeros is refused.
+async fn zeros_are_refused(alg: &str, kid: &str, lengths: &[usize]) {
     let bench = Bench::new();
-    for (alg, kid, lengths) in [
-        ("ES256", "p256", vec![0, 1, 32, 63, 64, 65, 70, 96]),
-        ("ES384", "p384", vec![64, 96]),
-        ("EdDSA", "ed", vec![0, 64]),
-        ("RS256", "rsa", vec![0, 255, 256, 257]),
-    ] {
-        let signed = by(&P256, alg, kid);
-        let (message, _) = signed.rsplit_once('.').unwrap();
-        for len in lengths {
-            let zeros = b64(vec![0; len]);
-            let why = bench.why(&format!("{message}.{zeros}")).await;
-            assert_eq!(why, "signature does not verify", "{alg} {len}");
-        }
+    let signed = by(&P256, alg, kid);
+    let (message, _) = signed.rsplit_once('.').unwrap();
+    for len in lengths {
+        let zeros = b64(vec![0; *len]);
+        assert_eq!(
+            bench.why(&format!("{message}.{zeros}")).await,
+            "signature does not verify",
+            "{alg} {len}"
+        );
     }
+}
+
+#[tokio::test]
+async fn an_es256_signature_of_r_and_s_zero_is_refused() {
+    zeros_are_refused("ES256", "p256", &[64]).await;
+}
+
+#[tokio::test]
+async fn an_es384_signature_of_r_and_s_zero_is_refused() {
+    zeros_are_refused("ES384", "p384", &[96]).await;
+}
+
+#[tokio::test]
+async fn an_ed25519_signature_of_zeros_is_refused() {
+    zeros_are_refused("EdDSA", "ed", &[64]).await;
+}
+
+#[tokio::test]
+async fn an_rsa_signature_of_zeros_is_refused() {
+    zeros_are_refused("RS256", "rsa", &[256]).await;
+}
+
+#[tokio::test]
+async fn a_signature_of_a_wrong_length_or_none_is_refused() {
+    zeros_are_refused("ES256", "p256", &[0, 1, 32, 63, 65, 70, 96]).await;
+    zeros_are_refused("ES384", "p384", &[64]).await;
+    zeros_are_refused("EdDSA", "ed", &[0]).await;
+    zeros_are_refused("RS256", "rsa", &[0, 255, 257]).await;
+}
+
+#[tokio::test]
+async fn a_signature_in_der_is_refused() {
     let Signer::Ec(key, ..) = &*P256 else { panic!() };
     let der = aws_lc_rs::signature::EcdsaKeyPair::from_private_key_der(
         &aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING,
@@ -83,7 +118,8 @@ async fn signatures_of_zeros_of_a_wrong_length_and_in_der_are_refused() {
     let good = by(&P256, "ES256", "p256");
     let (message, _) = good.rsplit_once('.').unwrap();
     let signature = der.sign(&aws_lc_rs::rand::SystemRandom::new(), message.as_bytes()).unwrap();
-    assert_eq!(bench.why(&format!("{message}.{}", b64(signature))).await, "signature does not verify");
+    let text = format!("{message}.{}", b64(signature));
+    assert_eq!(Bench::new().why(&text).await, "signature does not verify");
 }
 
 #[tokio::test]

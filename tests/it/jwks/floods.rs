@@ -75,12 +75,17 @@ async fn an_issuer_that_answers_too_much_is_asked_once() {
 /// Under a flood without end such an issuer is asked again after each cool-down, and not before: counted
 /// from before each attempt, there were no more of them than seconds.
 async fn is_asked_once_a_second(answer: Answer) {
+    is_asked_once_per_cool_down(answer, 1, EACH_SECOND).await;
+}
+
+/// The same of an issuer whose cool-down takes so many seconds.
+async fn is_asked_once_per_cool_down(answer: Answer, cool_down: u64, refresh: &str) {
     let (idp, start) = (Idp::start(answer).await, Instant::now());
-    let service = service_at(&idp, "keys", EACH_SECOND).await;
+    let service = service_at(&idp, "keys", refresh).await;
     while idp.asked() < 3 {
         flood(&service, 50).await;
         let (asked, seconds) = (idp.asked() as u64, start.elapsed().as_secs());
-        assert!(asked <= 1 + seconds, "{asked} times in {seconds} whole seconds");
+        assert!(asked <= 1 + seconds / cool_down, "{asked} times in {seconds} whole seconds");
     }
     assert_eq!(idp.most_at_once(), 1);
     service.stop().await;
@@ -99,6 +104,17 @@ async fn after_each_cool_down_one_without_any_key_is_asked_once_more() {
 #[tokio::test]
 async fn after_each_cool_down_one_that_fails_is_asked_once_more() {
     is_asked_once_a_second(Answer::Fails).await;
+}
+
+#[tokio::test]
+async fn after_each_cool_down_one_that_answers_too_much_is_asked_once_more() {
+    is_asked_once_a_second(Answer::Text(" ".repeat(2 * 1024 * 1024))).await;
+}
+
+#[tokio::test]
+async fn after_each_cool_down_one_that_does_not_answer_in_time_is_asked_once_more() {
+    let refresh = "every = \"1h\"\ncool_down = \"3s\"\nmax_staleness = \"1h\"\ntimeout = \"1s\"\n";
+    is_asked_once_per_cool_down(Answer::Hangs, 3, refresh).await;
 }
 
 #[tokio::test]

@@ -111,10 +111,15 @@ impl Forge {
     }
 
     /// The same, signed with ES384 by `p384`.
-    pub(crate) fn signed_by_p384(&self, more: Value) -> String {
-        let message = message(&header(&more).to_string(), &claims(&json!({})).to_string());
+    pub(crate) fn signed_with_p384(&self, header: &str, claims: &str) -> String {
+        let message = message(header, claims);
         let signature = self.p384.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
         format!("{message}.{}", b64(signature))
+    }
+
+    /// A good token but for its header, signed with ES384 by `p384`.
+    pub(crate) fn signed_by_p384(&self, more: Value) -> String {
+        self.signed_with_p384(&header(&more).to_string(), &claims(&json!({})).to_string())
     }
 
     /// The same, signed by `rsa` as `alg` says.

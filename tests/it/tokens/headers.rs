@@ -150,3 +150,24 @@ async fn an_algorithm_that_stands_twice_is_refused_rather_than_the_last_one_take
     let token = stage.forge.signed(twice, &claims(&json!({})).to_string());
     stage.refuses(&token, "header malformed").await;
 }
+
+#[tokio::test]
+async fn a_list_of_algorithms_is_refused_though_the_right_one_is_in_it() {
+    let stage = Stage::usual().await;
+    let token = stage.forge.headed(json!({"alg": ["ES256"]}));
+    stage.refuses(&token, "header malformed").await;
+}
+
+#[tokio::test]
+async fn a_list_of_key_ids_is_refused_though_the_right_one_is_in_it() {
+    let stage = Stage::usual().await;
+    let token = stage.forge.headed(json!({"kid": ["p256"]}));
+    stage.refuses(&token, "header malformed").await;
+}
+
+#[tokio::test]
+async fn a_list_of_types_is_refused_though_the_right_one_is_in_it() {
+    let stage = Stage::usual().await;
+    let token = stage.forge.headed(json!({"typ": ["JWT"]}));
+    stage.refuses(&token, "header malformed").await;
+}

@@ -7,7 +7,7 @@ use super::{
     forge::{Forge, claims, header},
     stage::Stage,
 };
-use crate::harness::{Caller, ISSUER, ORDERS, PAYMENTS, Plan, tenant};
+use crate::harness::{ALL, Caller, ISSUER, ORDERS, PAYMENTS, Plan, reason, tenant};
 
 const OTHER: &str = "https://other.test";
 const LIMITS: &str = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
@@ -61,4 +61,47 @@ async fn an_issuer_does_not_speak_for_a_tenant_that_does_not_name_it() {
     let (stage, other, _folder) = two().await;
     let foreign = token(&other, &json!({}), &json!({"iss": OTHER, "tenant": "payments"}));
     stage.refuses(&foreign, "no tenant for the tenant claim").await;
+}
+
+#[tokio::test]
+async fn each_issuers_tokens_are_held_to_its_own_audience_algorithms_and_claims() {
+    let (one, other, folder) = (Forge::new(), Forge::new(), tempfile::tempdir().unwrap());
+    let file = folder.path().join("other.json");
+    std::fs::write(&file, other.jwks().to_string()).unwrap();
+    let second = format!(
+        "[[auth.issuers]]\nissuer = \"{OTHER}\"\naudiences = [\"broker\"]\nalgorithms = [\"ES384\"]\ntenant_claim = \"team\"\nscope_claim = \"rights\"\njwks_file = \"{}\"\n",
+        file.display()
+    );
+    let tenants =
+        tenant("payments", PAYMENTS, LIMITS) + &tenant("orders", ORDERS, LIMITS).replace(ISSUER, OTHER);
+    let plan = Plan::default().issuer(&second).tenants(&tenants).jwks(&one.jwks().to_string());
+    let service = Box::pin(plan.start()).await;
+    let ask = async |token: String| {
+        let told = Caller::new(service.channel(), &token).who_am_i().await;
+        told.map_or_else(|status| reason(&status), |who| format!("{} {}", who.tenant_id, who.scopes.len()))
+    };
+    let es256 = |forge: &Forge, body: Value| token(forge, &json!({}), &body);
+    let es384 = |forge: &Forge, body: Value| {
+        let head = header(&json!({"alg": "ES384", "kid": "p384"})).to_string();
+        forge.signed_with_p384(&head, &claims(&body).to_string())
+    };
+    let theirs = |aud: &str, team: &str, scope: &str| {
+        let mut body = json!({"iss": OTHER, "aud": aud, "tenant": null, "scope": null});
+        body[team] = json!("orders");
+        body[scope] = json!(ALL);
+        body
+    };
+
+    assert_eq!(ask(es256(&one, json!({}))).await, "payments 4");
+    assert_eq!(ask(es384(&one, json!({}))).await, "TOKEN_INVALID");
+    assert_eq!(ask(es256(&one, json!({"aud": "broker"}))).await, "TOKEN_INVALID");
+    assert_eq!(ask(es256(&one, json!({"tenant": null, "team": "payments"}))).await, "TOKEN_INVALID");
+    assert_eq!(ask(es256(&one, json!({"scope": null, "rights": ALL}))).await, "payments 0");
+
+    assert_eq!(ask(es384(&other, theirs("broker", "team", "rights"))).await, "orders 4");
+    assert_eq!(ask(es256(&other, theirs("broker", "team", "rights"))).await, "TOKEN_INVALID");
+    assert_eq!(ask(es384(&other, theirs("logkey", "team", "rights"))).await, "TOKEN_INVALID");
+    assert_eq!(ask(es384(&other, theirs("broker", "tenant", "rights"))).await, "TOKEN_INVALID");
+    assert_eq!(ask(es384(&other, theirs("broker", "team", "scope"))).await, "orders 0");
+    service.stop().await;
 }

@@ -1,9 +1,10 @@
 //! Signatures that prove nothing, and keys that may not have made them.
 
-use serde_json::json;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use serde_json::{Value, json};
 
 use super::{
-    forge::{Forge, b64, claims, header},
+    forge::{Forge, b64, claims, header, message},
     stage::Stage,
 };
 use crate::harness::{Caller, Plan};
@@ -90,4 +91,38 @@ async fn an_rsa_key_below_2048_bits_is_no_key() {
     let head = header(&json!({"alg": "RS256", "kid": "weak"})).to_string();
     let token = stage.forge.signed(&head, &claims(&json!({})).to_string());
     stage.refuses(&token, "key unknown").await;
+}
+
+/// A token is good, of an issuer that has these keys and may use this algorithm beside ES256.
+async fn accepts(alg: &str, jwks: &Value, token: &str) {
+    let plan = Plan::default().issuer(&format!("algorithms = [\"ES256\", \"{alg}\"]\n"));
+    let service = Box::pin(plan.jwks(&jwks.to_string()).start()).await;
+    let who = Caller::new(service.channel(), token).who_am_i().await.unwrap();
+    assert_eq!(who.tenant_id, "payments");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn ps256_is_accepted_of_an_issuer_that_may_use_it() {
+    let mut jwks = Forge::new().jwks();
+    let keys = jwks["keys"].as_array_mut().unwrap();
+    keys.retain(|key| key["kid"] == "rsa");
+    keys[0]["alg"] = json!("PS256");
+    accepts("PS256", &jwks, &Forge::signed_by_rsa("PS256")).await;
+}
+
+#[tokio::test]
+async fn es384_is_accepted_of_an_issuer_that_may_use_it() {
+    let forge = Forge::new();
+    accepts("ES384", &forge.jwks(), &forge.signed_by_p384(json!({"alg": "ES384", "kid": "p384"}))).await;
+}
+
+#[tokio::test]
+async fn eddsa_is_accepted_of_an_issuer_that_may_use_it() {
+    let key = Ed25519KeyPair::generate().unwrap();
+    let public = json!({"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": b64(key.public_key().as_ref())});
+    let head = header(&json!({"alg": "EdDSA", "kid": "ed"})).to_string();
+    let message = message(&head, &claims(&json!({})).to_string());
+    let token = format!("{message}.{}", b64(key.sign(message.as_bytes())));
+    accepts("EdDSA", &json!({"keys": [public]}), &token).await;
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use tonic::{Code, Request, transport::Endpoint};
 
 use super::stage::Stage;
-use crate::harness::reason;
+use crate::harness::{Caller, reason};
 
 #[tokio::test]
 async fn a_token_over_its_limit_is_refused() {
@@ -47,4 +47,18 @@ async fn two_authorization_entries_are_refused_rather_than_one_of_them_chosen() 
     assert_eq!((status.code(), &*reason(&status)), (Code::Unauthenticated, "TOKEN_INVALID"));
     assert_eq!(status.message(), "the token was not accepted");
     stage.refused_for(&["more than one authorization entry"]).await;
+}
+
+#[tokio::test]
+async fn by_default_a_token_may_be_as_long_as_16_kib_and_no_longer() {
+    let stage = Stage::usual().await;
+    let bare = stage.forge.claiming(json!({"x": ""})).len();
+    // Three bytes of claims are four of a token.
+    let room = (16 * 1024 - bare) * 3 / 4;
+    let below = stage.forge.claiming(json!({"x": "y".repeat(room)}));
+    assert!((16 * 1024 - 4..=16 * 1024).contains(&below.len()), "{}", below.len());
+    Caller::new(stage.service.channel(), &below).who_am_i().await.unwrap();
+    let above = stage.forge.claiming(json!({"x": "y".repeat(room + 2)}));
+    assert!((16 * 1024 + 1..=16 * 1024 + 4).contains(&above.len()), "{}", above.len());
+    stage.refuses(&above, "too long").await;
 }
