@@ -2,15 +2,28 @@
 
 use std::time::Duration;
 
-use logkey::proto::{GetCallerRequest, tenant_service_client::TenantServiceClient};
+use logkey::{
+    proto::{
+        GetCallerRequest, GetKeyAssociationRequest, get_key_association_request,
+        tenant_service_client::TenantServiceClient,
+    },
+    sandbox::fault::{Effect, Fault},
+};
+use prost::Message as _;
 use reqwest::{Client, Response, header::HeaderMap};
+use tokio::time::{sleep, timeout};
 use tonic::{Code, Request};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest,
+};
 use tonic_types::StatusExt as _;
 
-use crate::harness::{ALL, Plan, Service, on_group, reason};
+use crate::harness::{ALL, GROUP, ORDERS, PAYMENTS, Plan, Service, on_group, reason, tenant};
 
 const GET_CALLER: &str = "/keyassociation.v1.TenantService/GetCaller";
+const GET: &str = "/keyassociation.v1.KeyAssociationService/GetKeyAssociation";
 
 /// A client that speaks HTTP/2 and knows nothing of gRPC.
 fn http2() -> Client {
@@ -41,6 +54,16 @@ fn status(response: &Response) -> (String, String) {
         response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
     };
     (text("grpc-status"), text("grpc-message"))
+}
+
+/// Waits until this account's log groups are asked for at AWS.
+async fn until_asked(service: &Service, account: &str) {
+    let reached = async {
+        while !service.reached("DescribeLogGroups").iter().any(|entry| entry.account == account) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), reached).await.unwrap();
 }
 
 /// Whether it still answers a good call.
@@ -78,6 +101,96 @@ async fn a_message_of_five_mebibytes_is_refused_and_the_server_goes_on() {
     assert_eq!((refused.code(), reason(&refused)), (Code::InvalidArgument, "FIELD_INVALID".into()));
     assert!(refused.message().contains("limit"), "{refused:?}");
     goes_on(&service).await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_of_one_mebibyte_is_taken_and_a_byte_more_is_refused() {
+    let service = Service::start().await;
+    let bearer = format!("Bearer {}", service.issuer.token("payments", ALL));
+    for (length, expected) in [(1 << 20, ""), ((1 << 20) + 1, "3")] {
+        // A field that nobody knows is passed over: its head, a length in three bytes, and itself.
+        let content = length - 4;
+        let mut message = vec![15_u8 << 3 | 2];
+        prost::encoding::encode_varint(content, &mut message);
+        message.resize(usize::try_from(length).unwrap(), b'x');
+        let response = post(&service, GET_CALLER, &[&bearer], framed(&message)).await;
+        let (code, said) = status(&response);
+        assert_eq!(code, expected, "{length}: {said}");
+        let body = response.bytes().await.unwrap();
+        assert_eq!(body.is_empty(), !code.is_empty(), "{length}: an answer, or a refusal alone");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn answers_and_refusals_say_what_is_left_of_the_limits() {
+    let limits = tenant("payments", PAYMENTS, "{ per_second = 1, burst = 4, max_in_flight = 9 }")
+        + &tenant("orders", ORDERS, "{ per_second = 100, burst = 100, max_in_flight = 1 }");
+    let service = Plan::default().tenants(&limits).start().await;
+    service.sandbox.sandbox().fault(Fault::on("DescribeLogGroups", Effect::Hang).in_account(ORDERS));
+    let left = |response: &Response| {
+        ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"].map(|name| {
+            let value = response.headers().get(name).unwrap_or_else(|| panic!("no {name}: {response:?}"));
+            value.to_str().unwrap().parse::<u32>().unwrap()
+        })
+    };
+    let bearer = format!("Bearer {}", service.issuer.token("payments", ALL));
+    let done = post(&service, GET_CALLER, &[&bearer], framed(b"")).await;
+    assert_eq!((status(&done).0.as_str(), left(&done)), ("", [4, 3, 1]));
+    let target = Some(get_key_association_request::Target::LogGroupName("/payments/missing".into()));
+    let missing = GetKeyAssociationRequest { target, ..GetKeyAssociationRequest::default() };
+    let failed = post(&service, GET, &[&bearer], framed(&missing.encode_to_vec())).await;
+    let garbled = post(&service, GET, &[&bearer], b"no frame at all".to_vec()).await;
+    for (response, expected) in [(failed, "5"), (garbled, "3")] {
+        assert_eq!(status(&response).0, expected);
+        let [limit, remaining, reset] = left(&response);
+        assert!(limit == 4 && remaining <= 3 && (1..=4).contains(&reset), "{response:?}");
+    }
+    let over = loop {
+        let response = post(&service, GET_CALLER, &[&bearer], framed(b"")).await;
+        if status(&response).0 == "8" {
+            break response;
+        }
+    };
+    assert_eq!(left(&over), [4, 0, 4]);
+
+    let orders = service.caller("orders", ALL);
+    let hung = tokio::spawn(async move { orders.get("/orders/api").await });
+    until_asked(&service, ORDERS).await;
+    let bearer = format!("Bearer {}", service.issuer.token("orders", ALL));
+    let crowded = post(&service, GET_CALLER, &[&bearer], framed(b"")).await;
+    assert_eq!(status(&crowded).0, "8");
+    let [limit, remaining, reset] = left(&crowded);
+    assert!(limit == 100 && remaining >= 99 && reset <= 1, "a refusal in flight takes nothing");
+    hung.abort();
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_full_still_tells_how_it_is_and_what_it_speaks() {
+    let service = Plan::default().settings("[server]\nmax_in_flight = 1\n").start().await;
+    service.sandbox.sandbox().fault(Fault::on("DescribeLogGroups", Effect::Hang));
+    let caller = service.caller("payments", ALL);
+    let hanging = caller.clone();
+    let hung = tokio::spawn(async move { hanging.get(GROUP).await });
+    until_asked(&service, PAYMENTS).await;
+    let refused = caller.who_am_i().await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused)), (Code::Unavailable, "OVERLOADED".into()));
+    assert!(refused.get_details_retry_info().is_some());
+    for path in ["livez", "readyz", "metrics", "limits"] {
+        let url = format!("http://{}/{path}", service.admin);
+        assert_eq!(reqwest::get(url).await.unwrap().status(), 200, "{path}");
+    }
+    let list = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut reflection = ServerReflectionClient::new(service.channel());
+    let asked = reflection.server_reflection_info(tokio_stream::once(list)).await.unwrap();
+    assert!(asked.into_inner().message().await.unwrap().is_some());
+    assert_eq!(reason(&caller.who_am_i().await.unwrap_err()), "OVERLOADED", "it was full all the time");
+    hung.abort();
     service.stop().await;
 }
 

@@ -5,9 +5,10 @@ mod connections;
 mod floods;
 mod wire;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use logkey::{
+    domain::tenant::Limits,
     limit::{Costs, LocalQuota},
     ports::quotas::NotAsked,
     proto::{
@@ -57,8 +58,19 @@ fn config() -> server::Config {
     }
 }
 
+/// So many calls a second, at once, and under way.
+fn limits(calls: u32) -> Limits {
+    let calls = NonZeroU32::new(calls).unwrap();
+    Limits { per_second: calls, burst: calls, max_in_flight: calls }
+}
+
 async fn front(config: server::Config) -> Front {
-    front_over(config, None).await
+    front_over(config, None, limits(1_000_000)).await
+}
+
+/// One whose tenant has these limits.
+async fn front_within(limits: Limits) -> Front {
+    front_over(config(), None, limits).await
 }
 
 /// One that speaks TLS, with a certificate of its own.
@@ -86,18 +98,17 @@ async fn front_over_tls(config: server::Config) -> Front {
         .with_no_client_auth();
     client.alpn_protocols = vec![b"h2".to_vec()];
     let connector = TlsConnector::from(Arc::new(client));
-    front_over(config, Some((Arc::new(tls.unwrap()), connector))).await
+    front_over(config, Some((Arc::new(tls.unwrap()), connector)), limits(1_000_000)).await
 }
 
-async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)>) -> Front {
+async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)>, limits: Limits) -> Front {
     let (tls, connector) = tls.unzip();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (aws, audit, clock) = (Arc::new(FakeAws::default()), Arc::default(), Arc::new(FakeClock::default()));
     let audit: Arc<FakeAudit> = audit;
     let mut tenant = tenant("acme");
-    let plenty = std::num::NonZeroU32::new(1_000_000).unwrap();
-    (tenant.limits.per_second, tenant.limits.burst, tenant.limits.max_in_flight) = (plenty, plenty, plenty);
+    tenant.limits = limits;
     let tenants = Arc::new(FakeTenants(vec![Arc::new(tenant)]));
     let quota = Arc::new(LocalQuota::new(Costs::default()));
     let broker = KeyBroker::new(service::Ports {

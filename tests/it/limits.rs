@@ -1,5 +1,7 @@
 //! Limits as a caller meets them, with AWS's own quota behind.
 
+mod answers;
+mod live;
 mod replicas;
 mod service_quotas;
 

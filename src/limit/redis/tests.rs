@@ -1,3 +1,4 @@
+mod alone;
 mod elsewhere;
 mod leases;
 mod server;

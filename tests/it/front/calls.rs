@@ -3,14 +3,20 @@
 use std::time::{Duration, Instant};
 
 use logkey::{
+    domain::reason::Reason,
     proto::{GetKeyAssociationRequest, get_key_association_request},
     server,
 };
 use prost::Message as _;
+use tokio::time::timeout;
 use tonic::{Code, Status, codec::CompressionEncoding};
 use tonic_types::StatusExt as _;
 
-use super::{TOKEN, associate, config, front, get_caller, with_token};
+use super::{
+    TOKEN, associate, config, front, front_within, get_caller, limits,
+    wire::{END_HEADERS, END_STREAM, Frame, HEADERS, Wire, call, frame, head},
+    with_token,
+};
 
 fn reason(status: &Status) -> String {
     status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default()
@@ -162,4 +168,20 @@ async fn only_a_trusted_proxy_is_believed_where_a_call_comes_from() {
         assert_eq!(notes.first().unwrap().actor.source.unwrap().to_string(), source);
         front.end().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_over_the_rate_is_refused_although_its_body_never_comes() {
+    let front = front_within(limits(1)).await;
+    let mut wire = Wire::open(front.address).await;
+    assert!(wire.write(&call(1)).await);
+    let ended = |stream: u32| move |frame: &Frame| frame.stream == stream && frame.flags & END_STREAM != 0;
+    assert!(wire.until(ended(1)).await.is_some(), "the one call of the burst");
+    assert!(wire.write(&frame(HEADERS, END_HEADERS, 3, &head())).await);
+    let refused = timeout(Duration::from_secs(5), wire.until(ended(3))).await;
+    assert_eq!(refused.unwrap().map(|frame| frame.kind), Some(HEADERS));
+    let failures: Vec<_> = front.audit.notes().into_iter().filter_map(|note| note.end?.failure).collect();
+    assert_eq!(failures, [Reason::TenantRateLimited]);
+    drop(wire);
+    front.end().await;
 }

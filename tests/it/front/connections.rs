@@ -9,7 +9,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{config, front, get_caller, wire::Wire};
+use super::{
+    config, front, front_over_tls, get_caller,
+    wire::{END_STREAM, Wire, call},
+};
 
 async fn connect(address: SocketAddr) -> TcpStream {
     TcpStream::connect(address).await.unwrap()
@@ -57,6 +60,24 @@ async fn whoever_does_not_say_what_it_speaks_is_put_out() {
         stream.write_all(said).await.unwrap();
         assert!(is_closed(&mut stream).await, "after {said:?}");
     }
+    front.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_that_is_never_finished_is_cut_off() {
+    let connections = Connections { opening: Duration::from_secs(1), ..Connections::default() };
+    let front = front_over_tls(logkey::server::Config { connections, ..config() }).await;
+    // Nothing at all, and the beginning of a ClientHello of 512 bytes.
+    for said in [b"".as_slice(), &[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]] {
+        let mut stream = connect(front.address).await;
+        stream.write_all(said).await.unwrap();
+        assert!(is_closed(&mut stream).await, "after {said:?}");
+    }
+    let mut wire = Wire::over(front.address, front.tls.as_ref()).await;
+    assert!(wire.write(&call(1)).await);
+    let answered = wire.until(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0).await;
+    assert!(answered.is_some(), "good calls go on");
+    drop(wire);
     front.end().await;
 }
 

@@ -19,13 +19,13 @@ use crate::harness::{ALL, GROUP, PAYMENTS, Plan, Service, key, reason, tenant};
 const PER_SECOND: u32 = 20;
 
 /// A real server, ended with the test.
-struct Redis {
+pub(super) struct Redis {
     process: Child,
-    port: u16,
+    pub(super) port: u16,
 }
 
 impl Redis {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let process = Command::new("redis-server")
             .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"])
@@ -35,7 +35,7 @@ impl Redis {
         Self { process, port }
     }
 
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         drop(self.process.kill());
         drop(self.process.wait());
     }

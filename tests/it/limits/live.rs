@@ -1,0 +1,196 @@
+//! The binary under load: what its metrics say of each limit.
+
+use std::{
+    path::Path,
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+
+use logkey::{
+    proto::{GetKeyAssociationRequest, get_key_association_request},
+    sandbox::fault::{Effect, Fault},
+};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tonic::transport::{Channel, Endpoint};
+
+use super::replicas::Redis;
+use crate::{
+    harness::{ALL, Caller, GROUP, ORDERS, PAYMENTS, Plan, Service, key, reason, tenant},
+    process::{free, logkey},
+};
+
+const PLENTY: &str = "{ per_second = 100000, burst = 100000, max_in_flight = 100 }";
+
+/// A process of its own with the settings of a service in this one, over the same AWS; ended with the test.
+struct Live<'a> {
+    beside: &'a Service,
+    process: Child,
+    _folder: TempDir,
+    admin: String,
+    channel: Channel,
+}
+
+impl<'a> Live<'a> {
+    async fn start(beside: &'a Service) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let [grpc, admin] = free();
+        let store = |folder: &Path| folder.join("logkey.db").display().to_string();
+        let settings = std::fs::read_to_string(beside.settings()).unwrap();
+        let settings = settings.replace(&store(beside.settings().parent().unwrap()), &store(folder.path()));
+        let path = folder.path().join("logkey.toml");
+        let server = format!("[server]\nlisten = \"{grpc}\"\nadmin_listen = \"{admin}\"\n");
+        std::fs::write(&path, server + &settings).unwrap();
+        let process = logkey(&["serve", "--config", path.to_str().unwrap()])
+            .env("AWS_ACCESS_KEY_ID", "AKIASANDBOXHUB")
+            .env("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let channel = Endpoint::from_shared(format!("http://{grpc}")).unwrap().connect_lazy();
+        let live = Self { beside, process, _folder: folder, admin: format!("http://{admin}"), channel };
+        until(async || live.get("readyz").await.is_some()).await;
+        live
+    }
+
+    /// What the admin port answers, where it does.
+    async fn get(&self, path: &str) -> Option<String> {
+        let answer = reqwest::get(format!("{}/{path}", self.admin)).await.ok()?;
+        answer.error_for_status().ok()?.text().await.ok()
+    }
+
+    /// The value of a series; what was never told is nothing.
+    async fn metric(&self, series: &str) -> f64 {
+        let told = self.get("metrics").await.unwrap();
+        let value = told.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    async fn refused(&self, cause: &str) -> f64 {
+        self.metric(&format!("logkey_limit_refused_total{{cause=\"{cause}\"}}")).await
+    }
+
+    fn caller(&self, tenant: &str) -> Caller {
+        Caller::new(self.channel.clone(), &self.beside.issuer.token(tenant, ALL))
+    }
+}
+
+impl Drop for Live<'_> {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+async fn until(mut so: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !so().await {
+        assert!(start.elapsed() < Duration::from_mins(1), "it never came");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Asks until it is refused, and says why.
+async fn refusal(caller: &Caller) -> String {
+    loop {
+        if let Err(status) = caller.who_am_i().await {
+            return reason(&status);
+        }
+    }
+}
+
+fn is(value: f64, expected: f64) -> bool {
+    (value - expected).abs() < 0.001
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_what_tenants_and_strangers_are_refused() {
+    let limits = "{ per_second = 1, burst = 3, max_in_flight = 1 }";
+    let tenants = tenant("payments", PAYMENTS, PLENTY) + &tenant("orders", ORDERS, limits);
+    let service = Box::pin(Plan::default().tenants(&tenants).start()).await;
+    let live = Box::pin(Live::start(&service)).await;
+    for cause in ["tenant_rate", "tenant_in_flight", "failed_authentications"] {
+        assert!(is(live.refused(cause).await, 0.0), "{cause}");
+    }
+    service.sandbox.sandbox().fault(Fault::on("DescribeLogGroups", Effect::Hang).in_account(ORDERS));
+    let orders = live.caller("orders");
+    let hanging = orders.clone();
+    let hung = tokio::spawn(async move { hanging.get("/orders/api").await });
+    until(async || !service.reached("DescribeLogGroups").is_empty()).await;
+    assert_eq!(refusal(&orders).await, "TENANT_CONCURRENCY_LIMITED");
+    assert!(is(live.refused("tenant_in_flight").await, 1.0));
+    hung.abort();
+    until(async || refusal(&orders).await == "TENANT_RATE_LIMITED").await;
+    assert!(is(live.refused("tenant_rate").await, 1.0));
+
+    let stranger = Caller::new(live.channel.clone(), "no.good.token");
+    while refusal(&stranger).await != "OVERLOADED" {}
+    assert!(is(live.refused("failed_authentications").await, 1.0));
+    live.caller("payments").who_am_i().await.unwrap();
+    drop(live);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_tell_what_waits_for_aws_what_gets_no_turn_and_what_is_believed() {
+    let slow = "[limits.upstream]\ndescribe_per_second = 1\n";
+    let service = Box::pin(Plan::default().settings(slow).start()).await;
+    let live = Box::pin(Live::start(&service)).await;
+    let caller = live.caller("payments");
+    let throttled = "logkey_pace_throttled_total{operation=\"AssociateKmsKey\"}";
+    service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", Effect::Throttle).times(1));
+    caller.associate(GROUP, &key("good")).await.unwrap();
+    assert!(is(live.metric(throttled).await, 1.0));
+    let told = live.get("metrics").await.unwrap();
+    let series = "logkey_pace_believed_per_second{";
+    let believed = told.lines().find(|line| line.starts_with(series)).unwrap();
+    assert!(believed.contains(PAYMENTS) && believed.contains("AssociateKmsKey"), "{believed}");
+    let believed: f64 = believed.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!((4.0..5.0).contains(&believed), "{believed} of 5 a second");
+
+    let waiting = "logkey_pace_waiting{operation=\"DescribeLogGroups\"}";
+    let mut calls = JoinSet::new();
+    for _ in 0..6 {
+        let caller = caller.clone();
+        calls.spawn(async move { caller.get(GROUP).await });
+    }
+    until(async || live.metric(waiting).await >= 3.0).await;
+    let target = Some(get_key_association_request::Target::LogGroupName(GROUP.into()));
+    let mut hurried = caller.request(GetKeyAssociationRequest { target, ..Default::default() });
+    hurried.set_timeout(Duration::from_millis(500));
+    let status = caller.keys().get_key_association(hurried).await.unwrap_err();
+    assert_eq!(reason(&status), "ACCOUNT_BUDGET_EXHAUSTED");
+    assert!(is(live.refused("account_budget").await, 1.0));
+    for ended in calls.join_all().await {
+        ended.unwrap();
+    }
+    assert!(is(live.metric(waiting).await, 0.0));
+    let waits = "logkey_pace_wait_seconds_count{operation=\"DescribeLogGroups\"}";
+    assert!(live.metric(waits).await >= 6.0);
+    drop(live);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_tell_whether_redis_answers() {
+    let mut redis = Redis::start();
+    let backend = format!("[limits]\nbackend = \"redis://127.0.0.1:{}\"\n", redis.port);
+    let service = Box::pin(Plan::default().settings(&backend).start()).await;
+    let live = Box::pin(Live::start(&service)).await;
+    until(async || is(live.metric("logkey_limit_backend_up").await, 1.0)).await;
+    until(async || is(live.metric("logkey_limit_replicas").await, 2.0)).await;
+    let caller = live.caller("payments");
+    until(async || {
+        caller.who_am_i().await.unwrap();
+        live.metric("logkey_limit_backend_seconds_count").await >= 1.0
+    })
+    .await;
+    let before = live.metric("logkey_limit_backend_errors_total").await;
+    redis.end();
+    until(async || is(live.metric("logkey_limit_backend_up").await, 0.0)).await;
+    assert!(live.metric("logkey_limit_backend_errors_total").await > before);
+    caller.who_am_i().await.unwrap();
+    drop(live);
+    service.stop().await;
+}
