@@ -11,6 +11,7 @@ mod listen;
 mod load;
 mod peer;
 pub mod quota;
+mod serve;
 pub mod source;
 pub mod stack;
 mod status;
@@ -22,18 +23,15 @@ mod trace;
 use std::{future::Future, sync::Arc, time::Duration};
 
 use thiserror::Error;
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
     codec::CompressionEncoding,
-    service::LayerExt as _,
-    transport::{Server, server::Router},
+    service::{LayerExt as _, Routes},
 };
-use tonic_web::GrpcWebLayer;
-use tower::layer::util::{Identity, Stack};
 
-pub use self::status::DOMAIN;
-use self::{doorway::Doorway, grpc::Handler, load::Load, step::StepLayer, tls::Tls, trace::Trace};
+use self::{doorway::Doorway, grpc::Handler, load::Load, tls::Tls, trace::Trace};
+pub use self::{serve::Lifetime, status::DOMAIN};
 use crate::{
     proto::{
         DESCRIPTORS, audit_service_server::AuditServiceServer,
@@ -45,28 +43,6 @@ use crate::{
 
 /// Longest message read, in bytes, after decompression.
 const MAX_MESSAGE: usize = 1024 * 1024;
-/// Calls that one connection may have under way.
-const MAX_STREAMS: u32 = 256;
-/// Longest block of metadata read, in bytes, as HTTP/2 counts it. A block over what is taken
-/// ([`authn`]) is read all the same up to here, so that its sender is told in words.
-const MAX_METADATA: u32 = 96 * 1024;
-/// Streams that a client may reset before they were looked at (CVE-2023-44487).
-const MAX_PENDING_RESETS: usize = 64;
-/// Streams that may be reset for faults of the client's before the connection is closed.
-const MAX_LOCAL_RESETS: usize = 1024;
-/// How often a silent connection is asked whether it lives.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-/// How long it may take to say so.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How much of a stream may come unasked: a message.
-const STREAM_WINDOW: u32 = 1024 * 1024;
-/// How much of a connection may come unasked.
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-/// Longest frame that may come.
-const MAX_FRAME: u32 = 16 * 1024;
-/// How old a connection gets, so that callers spread over replicas that came later; each process adds
-/// up to a fifth, so that not all say goodbye at once.
-const AGE: Duration = Duration::from_mins(30);
 
 /// How long connections without calls may take to close.
 const LAST_BYTES: Duration = Duration::from_millis(500);
@@ -84,6 +60,8 @@ pub struct Config {
     pub max_in_flight: usize,
     /// How many connections may stand.
     pub connections: doorway::Connections,
+    /// How long each of them stands.
+    pub lifetime: Lifetime,
     /// Networks whose `x-forwarded-for` is believed.
     pub trusted_proxies: source::TrustedProxies,
 }
@@ -107,15 +85,10 @@ pub enum ServeError {
     /// The reflection service could not be built from our own descriptors.
     #[error("server reflection cannot be built")]
     Reflection(#[source] tonic_reflection::server::Error),
-    /// The transport stopped before it was asked to.
-    #[error("the gRPC transport failed")]
-    Transport(#[source] tonic::transport::Error),
     /// Calls were still under way when `drain_timeout` was over.
     #[error("calls were still under way after drain_timeout; their connections were cut")]
     NotDrained,
 }
-
-type Layered = Stack<StepLayer<Trace>, Stack<GrpcWebLayer, Identity>>;
 
 /// Serves on `listener` until `shutdown` resolves, then drains: no new connection is taken, and calls
 /// under way may end within `drain_timeout`.
@@ -133,23 +106,25 @@ pub async fn run(
     let calls = TaskTracker::new();
     let streams_end = CancellationToken::new();
     let handler = Handler::new(parts.broker.clone(), parts.audit.clone(), streams_end.clone());
-    let router = router(&config, &parts.ports, handler, &calls, health)?;
+    let routes = routes(&config, &parts.ports, handler, health)?;
     let doorway = Doorway::new(config.connections, config.trusted_proxies.clone());
     let incoming = listen::connections(listener, parts.tls, doorway);
-    let (stopping, stopped) = oneshot::channel();
-    let serving = router.serve_with_incoming_shutdown(incoming, async {
+    let trace = Trace {
+        request_timeout: config.request_timeout,
+        trusted_proxies: config.trusted_proxies.clone(),
+        calls: calls.clone(),
+        lines: Arc::default(),
+    };
+    let stop = CancellationToken::new();
+    let serving = serve::connections(incoming, trace, routes, config.lifetime, stop.clone());
+    let drained = async {
         shutdown.await;
         reporter.set_not_serving::<KeyAssociationServiceServer<Handler>>().await;
         reporter.set_not_serving::<TenantServiceServer<Handler>>().await;
         reporter.set_not_serving::<AuditServiceServer<Handler>>().await;
         reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
         streams_end.cancel();
-        let _ = stopping.send(());
-    });
-    let drained = async {
-        if stopped.await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        stop.cancel();
         calls.close();
         let ended = tokio::time::timeout(config.drain_timeout, calls.wait()).await;
         // Clients who keep a connection without calls do not keep the service.
@@ -157,18 +132,12 @@ pub async fn run(
         ended.map_err(|_elapsed| ServeError::NotDrained)
     };
     tokio::select! {
-        served = serving => served.map_err(ServeError::Transport),
+        () = serving => Ok(()),
         drained = drained => drained,
     }
 }
 
-fn router<H>(
-    config: &Config,
-    ports: &stack::Ports,
-    handler: Handler,
-    calls: &TaskTracker,
-    health: H,
-) -> Result<Router<Layered>, ServeError>
+fn routes<H>(config: &Config, ports: &stack::Ports, handler: Handler, health: H) -> Result<Routes, ServeError>
 where
     H: tower::Service<
             http::Request<tonic::body::Body>,
@@ -194,28 +163,8 @@ where
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
     let guard = stack::guard(ports, Load::new(config.max_in_flight));
-    let mut router = Server::builder()
-        .accept_http1(true)
-        .max_concurrent_streams(MAX_STREAMS)
-        .http2_max_header_list_size(MAX_METADATA)
-        .http2_max_pending_accept_reset_streams(Some(MAX_PENDING_RESETS))
-        .http2_max_local_error_reset_streams(Some(MAX_LOCAL_RESETS))
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_frame_size(MAX_FRAME)
-        .max_connection_age(AGE.mul_f64(1.0 + 0.2 * rand::random::<f64>()))
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        // Outermost, so that everything after it sees gRPC only.
-        .layer(GrpcWebLayer::new())
-        .layer(StepLayer(Trace {
-            request_timeout: config.request_timeout,
-            trusted_proxies: config.trusted_proxies.clone(),
-            calls: calls.clone(),
-            lines: Arc::default(),
-        }))
-        // Outside the guard: a probe has no token.
-        .add_service(health)
+    // Outside the guard: a probe has no token.
+    let mut routes = Routes::new(health)
         .add_service(guard.named_layer(associations))
         .add_service(guard.named_layer(audit))
         .add_service(guard.named_layer(tenants));
@@ -227,11 +176,11 @@ where
                 // For clients that decode the details of errors by reflection.
                 .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         };
-        router = router
+        routes = routes
             .add_service(reflection().build_v1().map_err(ServeError::Reflection)?)
             .add_service(reflection().build_v1alpha().map_err(ServeError::Reflection)?);
     }
-    Ok(router)
+    Ok(routes)
 }
 
 async fn health() -> (

@@ -16,7 +16,7 @@ use super::{
     value::{self, Wrong},
 };
 use crate::server::{
-    self,
+    self, Lifetime,
     doorway::Connections,
     tls::{ClientAuth, Tls, TlsConfig, TlsError},
 };
@@ -67,6 +67,7 @@ pub(super) fn read(section: &Section<'_>) -> Server {
             reflection: section.or("reflection", true, value::boolean),
             max_in_flight: size(section, "max_in_flight", MAX_IN_FLIGHT),
             connections: read_connections(section),
+            lifetime: Lifetime::default(),
             trusted_proxies: section
                 .any("trusted_proxies", network)
                 .unwrap_or_default()

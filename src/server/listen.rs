@@ -30,7 +30,7 @@ pub(super) fn connections(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     doorway: Doorway,
-) -> ReceiverStream<io::Result<Connection>> {
+) -> ReceiverStream<Connection> {
     let (ready, taken) = mpsc::channel(READY);
     tokio::spawn(accept(listener, tls, doorway, ready));
     ReceiverStream::new(taken)
@@ -40,7 +40,7 @@ async fn accept(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
     doorway: Doorway,
-    ready: mpsc::Sender<io::Result<Connection>>,
+    ready: mpsc::Sender<Connection>,
 ) {
     loop {
         let accepted = tokio::select! {
@@ -73,7 +73,7 @@ async fn usher(
     tls: Option<Arc<Tls>>,
     mut silent: Silent,
     opening: Duration,
-    ready: mpsc::Sender<io::Result<Connection>>,
+    ready: mpsc::Sender<Connection>,
 ) {
     without_delay(&stream);
     let opened = tokio::select! {
@@ -92,7 +92,7 @@ async fn usher(
             Opened::Plain(stream) => Connection::plain(stream, address, inside, opening),
             Opened::Tls(stream) => Connection::tls(*stream, address, inside, opening),
         };
-        drop(ready.send(Ok(connection)).await);
+        drop(ready.send(connection).await);
     }
 }
 

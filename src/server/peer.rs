@@ -16,6 +16,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::DropGuard;
 use tonic::transport::server::Connected;
 
 use super::{
@@ -48,7 +49,13 @@ pub(super) struct Connection {
     ending: Option<usize>,
     /// Our side is closed.
     closed: bool,
+    /// How long the peer may take nothing of what we send.
+    patience: Duration,
+    /// Until then it has to take something.
+    stalled: Option<Pin<Box<Sleep>>>,
     _inside: Inside,
+    /// Tells that the connection is no more.
+    _gone: Option<DropGuard>,
 }
 
 #[derive(Debug)]
@@ -86,8 +93,17 @@ impl Connection {
             limit: Some(Box::pin(sleep(opening))),
             ending: None,
             closed: false,
+            patience: opening,
+            stalled: None,
             _inside: inside,
+            _gone: None,
         }
+    }
+
+    /// From now on it is served: `gone` is told when it is no more, and a peer that takes nothing of what
+    /// we send is put out after this long.
+    pub(super) fn served(self, gone: DropGuard, patience: Duration) -> Self {
+        Self { _gone: Some(gone), patience, ..self }
     }
 
     /// Hands on the frame that ends the connection, and then nothing.
@@ -98,6 +114,17 @@ impl Connection {
         buf.put_slice(left);
         self.ending = Some(from + left.len());
         Poll::Ready(Ok(()))
+    }
+
+    /// What came of handing something to the peer, unless it has taken nothing for too long.
+    fn in_time<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if done.is_ready() {
+            self.stalled = None;
+            return done;
+        }
+        let patience = self.patience;
+        ready!(self.stalled.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn timed_out(&mut self, cx: &mut Context<'_>) -> bool {
@@ -145,29 +172,32 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(match &mut self.stream {
+        let done = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        })?;
+        };
+        let written = ready!(self.in_time(cx, done))?;
         self.frames.sent(written);
         Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let done = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        };
+        self.in_time(cx, done)
     }
 
     /// Closes our side, and hears the peer out for a moment.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.closed {
-            ready!(match &mut this.stream {
+            let done = match &mut this.stream {
                 Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
                 Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-            })?;
+            };
+            ready!(this.in_time(cx, done))?;
             this.closed = true;
             this.limit = Some(Box::pin(sleep(LINGER)));
         }
@@ -189,10 +219,11 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(match &mut self.stream {
+        let done = match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        })?;
+        };
+        let written = ready!(self.in_time(cx, done))?;
         self.frames.sent(written);
         Poll::Ready(Ok(written))
     }

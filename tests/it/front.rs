@@ -3,6 +3,7 @@
 mod calls;
 mod connections;
 mod floods;
+mod lifetime;
 mod wire;
 
 use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
@@ -54,6 +55,7 @@ fn config() -> server::Config {
         reflection: true,
         max_in_flight: 1_000,
         connections: server::doorway::Connections::default(),
+        lifetime: server::Lifetime::default(),
         trusted_proxies: server::source::TrustedProxies::default(),
     }
 }

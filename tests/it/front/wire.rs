@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split},
-    net::TcpStream,
+    net::TcpSocket,
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
@@ -54,12 +54,17 @@ pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     bytes
 }
 
-/// The head of a call of `GetCaller`, in HPACK without indexing.
+/// The head of a call of `GetCaller`.
 pub(super) fn head() -> Vec<u8> {
+    head_of("/keyassociation.v1.TenantService/GetCaller")
+}
+
+/// The head of a call, in HPACK without indexing.
+fn head_of(path: &str) -> Vec<u8> {
     let fields = [
         (":method", "POST"),
         (":scheme", "http"),
-        (":path", "/keyassociation.v1.TenantService/GetCaller"),
+        (":path", path),
         (":authority", "localhost"),
         ("content-type", "application/grpc"),
         ("te", "trailers"),
@@ -83,6 +88,19 @@ pub(super) fn call(stream: u32) -> Vec<u8> {
     bytes
 }
 
+/// A call that asks reflection for the same file this often, and does not end.
+pub(super) fn reflected(stream: u32, times: usize) -> Vec<u8> {
+    let symbol = "keyassociation.v1.KeyAssociationService";
+    let length = u8::try_from(symbol.len()).unwrap();
+    // `file_containing_symbol`, behind gRPC's prefix.
+    let mut message = vec![0, 0, 0, 0, length + 2, 0x22, length];
+    message.extend(symbol.as_bytes());
+    let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let mut bytes = frame(HEADERS, END_HEADERS, stream, &head_of(path));
+    bytes.extend(frame(DATA, 0, stream, &message.repeat(times)));
+    bytes
+}
+
 impl Wire {
     pub(super) async fn open(address: SocketAddr) -> Self {
         Self::over(address, None).await
@@ -90,19 +108,27 @@ impl Wire {
 
     /// Over TLS, where a connector says so.
     pub(super) async fn over(address: SocketAddr, tls: Option<&TlsConnector>) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::try_over(address, tls).await.unwrap()
+    }
+
+    /// The same; none where the server hung up.
+    pub(super) async fn try_over(address: SocketAddr, tls: Option<&TlsConnector>) -> Option<Self> {
+        let socket = TcpSocket::new_v4().unwrap();
+        // What is not read here soon waits at the server.
+        socket.set_recv_buffer_size(16 * 1024).unwrap();
+        let stream = socket.connect(address).await.ok()?;
         stream.set_nodelay(true).unwrap();
         let mut stream: Box<dyn Duplex> = match tls {
             Some(tls) => {
                 let name = ServerName::try_from("localhost").unwrap();
-                Box::new(tls.connect(name, stream).await.unwrap())
+                Box::new(tls.connect(name, stream).await.ok()?)
             }
             None => Box::new(stream),
         };
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
-        stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.ok()?;
+        stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.ok()?;
         let mut wire = Self { stream, settings: Vec::new() };
-        let first = wire.read().await.unwrap();
+        let first = wire.read().await?;
         assert_eq!(first.kind, SETTINGS);
         wire.settings = first
             .payload
@@ -114,7 +140,7 @@ impl Wire {
         wire.write(&frame(SETTINGS, ACK, 0, &[])).await;
         // Room for all answers.
         wire.write(&frame(WINDOW_UPDATE, 0, 0, &0x3FFF_FFFF_u32.to_be_bytes())).await;
-        wire
+        Some(wire)
     }
 
     /// Writes, unless the server hung up.
