@@ -1,30 +1,69 @@
 //! Frames that ask for work without being a request.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+mod beside;
 
-use tokio::sync::oneshot;
+use std::time::{Duration, Instant};
 
-use super::{Front, config, front, front_over_tls, get_caller, wire::*};
+use super::{Front, config, front, front_over_tls, wire::*};
 
-/// The middle of how long calls of another connection take, one after the other.
-async fn usual(front: &Front, calls: usize) -> Duration {
-    let mut caller = front.caller().await;
-    let mut times = Vec::new();
-    for _ in 0..calls {
-        let start = Instant::now();
-        caller.get_caller(get_caller("good")).await.unwrap();
-        times.push(start.elapsed());
-    }
-    times.sort_unstable();
-    times.into_iter().nth(calls / 2).unwrap()
+/// What a flooder writes next.
+type Flooding = Box<dyn FnMut() -> Vec<u8> + Send>;
+
+fn pings() -> Flooding {
+    Box::new(|| frame(PING, 0, 0, &[7; 8]).repeat(100))
+}
+
+fn settings() -> Flooding {
+    Box::new(|| frame(SETTINGS, 0, 0, &[]).repeat(100))
+}
+
+fn empty_data() -> Flooding {
+    let mut open = Some(frame(HEADERS, END_HEADERS, 1, &head()));
+    Box::new(move || {
+        let mut bytes = open.take().unwrap_or_default();
+        bytes.extend(frame(DATA, 0, 1, &[]).repeat(100));
+        bytes
+    })
+}
+
+fn endless_headers() -> Flooding {
+    let mut open = Some(frame(HEADERS, 0, 1, &head()));
+    let mut more = vec![0, 100];
+    more.extend([b'x'; 100]);
+    more.push(100);
+    more.extend([b'y'; 100]);
+    Box::new(move || {
+        let mut bytes = open.take().unwrap_or_default();
+        bytes.extend(frame(CONTINUATION, 0, 1, &more).repeat(10));
+        bytes
+    })
+}
+
+fn rapid_resets() -> Flooding {
+    let mut stream = 1;
+    Box::new(move || {
+        let mut bytes = Vec::new();
+        for _ in 0..100 {
+            bytes.extend(frame(HEADERS, END_HEADERS, stream, &head()));
+            bytes.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+            stream += 2;
+        }
+        bytes
+    })
+}
+
+/// CVE-2025-8671: the client makes the server reset.
+fn provoked_resets() -> Flooding {
+    let mut stream = 1;
+    Box::new(move || {
+        let mut bytes = Vec::new();
+        for _ in 0..20 {
+            bytes.extend(frame(HEADERS, END_HEADERS, stream, &head()));
+            bytes.extend(frame(WINDOW_UPDATE, 0, stream, &[0; 4]));
+            stream += 2;
+        }
+        bytes
+    })
 }
 
 async fn is_ended(front: &Front, next: impl FnMut() -> Vec<u8> + Send + 'static) {
@@ -51,8 +90,8 @@ async fn settings_carry_the_limits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_of_pings_settings_and_priorities_are_ended() {
     let front = front(config()).await;
-    is_ended(&front, || frame(PING, 0, 0, &[7; 8]).repeat(100)).await;
-    is_ended(&front, || frame(SETTINGS, 0, 0, &[]).repeat(100)).await;
+    is_ended(&front, pings()).await;
+    is_ended(&front, settings()).await;
     is_ended(&front, || frame(2, 0, 1, &[0; 5]).repeat(100)).await;
     front.end().await;
 }
@@ -60,23 +99,10 @@ async fn floods_of_pings_settings_and_priorities_are_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_are_ended_over_tls_too() {
     let front = front_over_tls(config()).await;
-    is_ended(&front, || frame(PING, 0, 0, &[7; 8]).repeat(100)).await;
-    is_ended(&front, || frame(SETTINGS, 0, 0, &[]).repeat(100)).await;
-    let mut stream = 1;
-    is_ended(&front, move || {
-        stream += 2;
-        let mut bytes = frame(HEADERS, END_HEADERS, stream, &head());
-        bytes.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
-        bytes
-    })
-    .await;
-    let mut open = Some(frame(HEADERS, END_HEADERS, 1, &head()));
-    is_ended(&front, move || {
-        let mut bytes = open.take().unwrap_or_default();
-        bytes.extend(frame(DATA, 0, 1, &[]).repeat(100));
-        bytes
-    })
-    .await;
+    is_ended(&front, pings()).await;
+    is_ended(&front, settings()).await;
+    is_ended(&front, rapid_resets()).await;
+    is_ended(&front, empty_data()).await;
     let mut wire = Wire::over(front.address, front.tls.as_ref()).await;
     assert!(wire.write(&call(1)).await);
     let answered = wire.until(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0).await;
@@ -88,141 +114,33 @@ async fn floods_are_ended_over_tls_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_empty_data_is_ended() {
     let front = front(config()).await;
-    let mut open = Some(frame(HEADERS, END_HEADERS, 1, &head()));
-    is_ended(&front, move || {
-        let mut bytes = open.take().unwrap_or_default();
-        bytes.extend(frame(DATA, 0, 1, &[]).repeat(100));
-        bytes
-    })
-    .await;
+    is_ended(&front, empty_data()).await;
     front.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_block_without_end_is_ended() {
     let front = front(config()).await;
-    let mut open = Some(frame(HEADERS, 0, 1, &head()));
-    let mut more = vec![0, 100];
-    more.extend([b'x'; 100]);
-    more.push(100);
-    more.extend([b'y'; 100]);
-    is_ended(&front, move || {
-        let mut bytes = open.take().unwrap_or_default();
-        bytes.extend(frame(CONTINUATION, 0, 1, &more).repeat(10));
-        bytes
-    })
-    .await;
+    is_ended(&front, endless_headers()).await;
     front.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rapid_resets_are_ended() {
     let front = front(config()).await;
-    let mut stream = 1;
-    is_ended(&front, move || {
-        let mut bytes = Vec::new();
-        for _ in 0..100 {
-            bytes.extend(frame(HEADERS, END_HEADERS, stream, &head()));
-            bytes.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
-            stream += 2;
-        }
-        bytes
-    })
-    .await;
+    is_ended(&front, rapid_resets()).await;
     front.end().await;
 }
 
-/// CVE-2025-8671: the client makes the server reset.
 #[tokio::test(flavor = "multi_thread")]
 async fn resets_that_the_client_provokes_are_ended() {
     let front = front(config()).await;
-    let mut stream = 1;
-    is_ended(&front, move || {
-        let mut bytes = Vec::new();
-        for _ in 0..20 {
-            bytes.extend(frame(HEADERS, END_HEADERS, stream, &head()));
-            bytes.extend(frame(WINDOW_UPDATE, 0, stream, &[0; 4]));
-            stream += 2;
-        }
-        bytes
-    })
-    .await;
+    is_ended(&front, provoked_resets()).await;
     front.end().await;
 }
 
-/// A flood from a thread of its own, as a stranger's would be: what it costs to make does not hold up the
-/// server's own tasks. It lasts until it is dropped.
-struct Flood {
-    sent: Arc<AtomicUsize>,
-    end: Option<oneshot::Sender<()>>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl Flood {
-    fn begin(address: SocketAddr) -> Self {
-        let (end, ended) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let sent = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&sent);
-        let flood = async move {
-            loop {
-                let count = Arc::clone(&count);
-                let pings = move || {
-                    count.fetch_add(100, SeqCst);
-                    frame(PING, 0, 0, &[7; 8]).repeat(100)
-                };
-                Wire::open(address).await.flood(pings).await;
-            }
-        };
-        let until_ended = async {
-            tokio::select! {
-                _ = ended => {}
-                () = flood => {}
-            }
-        };
-        let thread = thread::spawn(move || runtime.block_on(until_ended));
-        Self { sent, end: Some(end), thread: Some(thread) }
-    }
-}
-
-impl Drop for Flood {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        // The runtime goes with its thread, and all that writes in it.
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
-    }
-}
-
-/// How often it may seem that a flood holds others up: noise passes, and a flood does not.
+/// How often it may seem that a flood holds others up, or that the machine is too slow: noise passes.
 const SERIES: usize = 5;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn other_connections_go_on_beside_floods() {
-    let front = front(config()).await;
-    let beside = async || {
-        let flood = Flood::begin(front.address);
-        while flood.sent.load(SeqCst) < 1_000 {
-            tokio::task::yield_now().await;
-        }
-        let took = usual(&front, 100).await;
-        drop(flood);
-        took
-    };
-    let mut seen = Vec::new();
-    for _ in 0..SERIES {
-        // Without a flood, with one, with one, without: neither is always measured on the busier machine.
-        let (first, with) = (usual(&front, 100).await, beside().await + beside().await);
-        let (with, alone) = (with / 2, (first + usual(&front, 100).await) / 2);
-        // The flooder takes a core of the same machine; a call that waited for the flood would take seconds.
-        if with <= 2 * alone + Duration::from_millis(5) {
-            return front.end().await;
-        }
-        seen.push((alone, with));
-    }
-    panic!("alone and beside a flood: {seen:?}");
-}
 
 /// Two thousand calls, twenty each hundredth of a second, of which the client cancels every other one.
 async fn cancel_half_of_two_thousand(wire: &mut Wire, stream: &mut u32) {
