@@ -2,6 +2,7 @@
 
 mod answers;
 mod live;
+mod paused;
 mod replicas;
 mod service_quotas;
 

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::harness::{ALL, GROUP, PAYMENTS, Plan, Service, key, reason, tenant};
 
 /// AWS's quota in these tests, raised so that they need not last long.
-const PER_SECOND: u32 = 20;
+pub(super) const PER_SECOND: u32 = 20;
 
 /// A real server, ended with the test.
 pub(super) struct Redis {
@@ -39,6 +39,12 @@ impl Redis {
         drop(self.process.kill());
         drop(self.process.wait());
     }
+
+    /// `-STOP` lets it hang as it is, `-CONT` lets it go on.
+    pub(super) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
 }
 
 impl Drop for Redis {
@@ -52,7 +58,7 @@ async fn ready(service: &Service) -> (u16, String) {
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
-async fn until_ready_says(service: &Service, text: &str) -> u16 {
+pub(super) async fn until_ready_says(service: &Service, text: &str) -> u16 {
     let start = Instant::now();
     loop {
         let (code, told) = ready(service).await;
@@ -65,7 +71,7 @@ async fn until_ready_says(service: &Service, text: &str) -> u16 {
 }
 
 /// Three services that share a Redis.
-async fn three(redis: &Redis, on_error: &str, limits: &str) -> [Service; 3] {
+pub(super) async fn three(redis: &Redis, on_error: &str, limits: &str) -> [Service; 3] {
     let rate = Rate::new(f64::from(PER_SECOND), 5.0);
     let settings = format!(
         "[limits]\nbackend = \"redis://127.0.0.1:{}\"\non_backend_error = \"{on_error}\"\n\
@@ -83,7 +89,7 @@ async fn three(redis: &Redis, on_error: &str, limits: &str) -> [Service; 3] {
 }
 
 /// Keeps the longest time, in milliseconds, for which the runtime did not get to a task that was due.
-async fn watched(longest: Arc<AtomicU64>) {
+pub(super) async fn watched(longest: Arc<AtomicU64>) {
     loop {
         let due = Instant::now() + Duration::from_millis(5);
         tokio::time::sleep_until(due.into()).await;
@@ -91,7 +97,7 @@ async fn watched(longest: Arc<AtomicU64>) {
     }
 }
 
-async fn end(services: [Service; 3]) {
+pub(super) async fn end(services: [Service; 3]) {
     for service in services {
         service.stop().await;
     }
