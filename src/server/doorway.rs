@@ -187,4 +187,13 @@ mod tests {
         assert!(door.state().by_address.is_empty());
         assert!(door.knock().enter(A).is_some());
     }
+
+    #[test]
+    fn a_trusted_proxy_stands_for_many_callers() {
+        let limits = Connections { most: 5, most_per_address: 2, ..Connections::default() };
+        let door = Doorway::new(limits, ["192.0.2.1/32".parse().unwrap()].into_iter().collect());
+        let held: Vec<_> = (0..5).map(|_| door.knock().enter(A)).collect();
+        assert!(held.iter().all(Option::is_some));
+        assert!(door.knock().enter(A).is_none(), "it has no more places than there are");
+    }
 }

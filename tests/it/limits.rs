@@ -3,6 +3,7 @@
 mod answers;
 mod live;
 mod paused;
+mod refused;
 mod replicas;
 mod service_quotas;
 

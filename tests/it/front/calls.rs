@@ -156,6 +156,30 @@ async fn a_flood_of_bad_tokens_is_refused_unverified() {
     front.end().await;
 }
 
+/// Behind a proxy that is trusted, each caller answers for itself; else all that come from it for each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_tokens_count_against_whom_a_trusted_proxy_names() {
+    for (trusted, apart) in [(Some("127.0.0.0/8"), true), (None, false)] {
+        let trusted_proxies = trusted.iter().map(|network| network.parse().unwrap()).collect();
+        let front = front(server::Config { trusted_proxies, ..config() }).await;
+        let mut caller = front.caller().await;
+        let mut refused = async |source: &str| {
+            let mut request = get_caller("bad");
+            request.metadata_mut().insert("x-forwarded-for", source.parse().unwrap());
+            reason(&caller.get_caller(request).await.unwrap_err())
+        };
+        while refused("198.51.100.7").await != "OVERLOADED" {}
+        let mut others = Vec::new();
+        for _ in 0..200 {
+            others.push(refused("198.51.100.8").await);
+        }
+        let verified = others.iter().all(|reason| reason == "TOKEN_INVALID");
+        assert_eq!(verified, apart, "{trusted:?}: {others:?}");
+        drop(caller);
+        front.end().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_trusted_proxy_is_believed_where_a_call_comes_from() {
     for (trusted, source) in [(None, "127.0.0.1"), (Some("127.0.0.0/8"), "198.51.100.7")] {

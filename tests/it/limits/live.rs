@@ -1,6 +1,7 @@
 //! The binary under load: what its metrics say of each limit.
 
 use std::{
+    net::SocketAddr,
     path::Path,
     process::{Child, Stdio},
     time::{Duration, Instant},
@@ -23,23 +24,29 @@ use crate::{
 const PLENTY: &str = "{ per_second = 100000, burst = 100000, max_in_flight = 100 }";
 
 /// A process of its own with the settings of a service in this one, over the same AWS; ended with the test.
-struct Live<'a> {
+pub(super) struct Live<'a> {
     beside: &'a Service,
     process: Child,
     _folder: TempDir,
     admin: String,
+    pub(super) grpc: SocketAddr,
     channel: Channel,
 }
 
 impl<'a> Live<'a> {
     async fn start(beside: &'a Service) -> Self {
+        Self::start_with(beside, "").await
+    }
+
+    /// With more settings of `[server]`.
+    pub(super) async fn start_with(beside: &'a Service, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [grpc, admin] = free();
         let store = |folder: &Path| folder.join("logkey.db").display().to_string();
         let settings = std::fs::read_to_string(beside.settings()).unwrap();
         let settings = settings.replace(&store(beside.settings().parent().unwrap()), &store(folder.path()));
         let path = folder.path().join("logkey.toml");
-        let server = format!("[server]\nlisten = \"{grpc}\"\nadmin_listen = \"{admin}\"\n");
+        let server = format!("[server]\nlisten = \"{grpc}\"\nadmin_listen = \"{admin}\"\n{more}");
         std::fs::write(&path, server + &settings).unwrap();
         let process = logkey(&["serve", "--config", path.to_str().unwrap()])
             .env("AWS_ACCESS_KEY_ID", "AKIASANDBOXHUB")
@@ -49,7 +56,7 @@ impl<'a> Live<'a> {
             .spawn()
             .unwrap();
         let channel = Endpoint::from_shared(format!("http://{grpc}")).unwrap().connect_lazy();
-        let live = Self { beside, process, _folder: folder, admin: format!("http://{admin}"), channel };
+        let live = Self { beside, process, _folder: folder, admin: format!("http://{admin}"), grpc, channel };
         until(async || live.get("readyz").await.is_some()).await;
         live
     }
@@ -61,7 +68,7 @@ impl<'a> Live<'a> {
     }
 
     /// The value of a series; what was never told is nothing.
-    async fn metric(&self, series: &str) -> f64 {
+    pub(super) async fn metric(&self, series: &str) -> f64 {
         let told = self.get("metrics").await.unwrap();
         let value = told.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         value.map_or(0.0, |value| value.parse().unwrap())
@@ -83,7 +90,7 @@ impl Drop for Live<'_> {
     }
 }
 
-async fn until(mut so: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(mut so: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while !so().await {
         assert!(start.elapsed() < Duration::from_mins(1), "it never came");
@@ -100,7 +107,7 @@ async fn refusal(caller: &Caller) -> String {
     }
 }
 
-fn is(value: f64, expected: f64) -> bool {
+pub(super) fn is(value: f64, expected: f64) -> bool {
     (value - expected).abs() < 0.001
 }
 
