@@ -52,6 +52,19 @@ debian_package() {
   as_root "${apt[@]}" update && as_root "${apt[@]}" install --no-install-recommends "$1" >/dev/null
 }
 
+# The same from the backports of this release, for what the release itself lacks. Only this command sees them.
+debian_backport() {
+  local list="$cache/backports.list"
+  local keys=/usr/share/keyrings/debian-archive-keyring.gpg
+  echo "installing $1 from the backports"
+  apt-get indextargets --format "deb [signed-by=$keys] \$(REPO_URI) \$(CODENAME) main" \
+    'Created-By: Packages' "Codename: $(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)" |
+    sort --unique | sed 'p; s/ main$/-backports main/' >"$list"
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Retries=3
+    -o "Dir::Etc::SourceList=$list" -o Dir::Etc::SourceParts=-)
+  as_root "${apt[@]}" update && as_root "${apt[@]}" install --no-install-recommends "$1" >/dev/null
+}
+
 # go_tool NAME MODULE VERSION: builds a command from source, once a version.
 go_tool() {
   local kept="$cache/bin/$1-$3"

@@ -9,6 +9,7 @@ declare -A about=(
   [clippy]="clippy over every target and over the release features, warnings denied"
   [doc]="the documentation builds, warnings denied"
   [test]="unit and integration tests"
+  [valkey]="the tests of limits that replicas share, over Valkey in place of Redis"
   [kill]="kill -9, power cuts and disks that fail under load; the log joined with what AWS was asked"
   [grpcurl]="grpcurl against the service, by reflection alone"
   [python]="Python's grpcio against the service, by reflection alone"
@@ -46,6 +47,14 @@ part_test() {
   command -v redis-server >/dev/null || debian_package redis-server || return
   postgresql || return
   cargo test --locked --all-features --no-fail-fast
+}
+
+part_valkey() {
+  command -v redis-cli >/dev/null || debian_package redis-tools || return
+  command -v valkey-server >/dev/null || debian_package valkey-server || debian_backport valkey-server || return
+  LOGKEY_REDIS_SERVER=valkey-server \
+    cargo test --locked --all-features --no-fail-fast --lib --test it -- \
+    limit::redis:: limits::replicas:: limits::paused::
 }
 
 # The server's programs; the tests start servers of their own.

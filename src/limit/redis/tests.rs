@@ -1,6 +1,7 @@
 mod alone;
 mod elsewhere;
 mod leases;
+mod secured;
 mod server;
 
 use std::num::NonZeroU32;

@@ -26,9 +26,16 @@ pub(super) struct Redis {
 
 impl Redis {
     pub(super) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// With more settings, as `--name value`.
+    pub(super) fn with(more: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Command::new("redis-server")
+        let program = std::env::var_os("LOGKEY_REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
+        let process = Command::new(program)
             .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"])
+            .args(more)
             .stdout(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("redis-server is needed (apt-get install redis-server): {error}"));
@@ -180,4 +187,23 @@ async fn replicas_that_are_to_refuse_without_redis_say_so_and_are_not_ready() {
     let status = caller.who_am_i().await.unwrap_err();
     assert_eq!(reason(&status), "TENANT_RATE_LIMITED");
     end(services).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_of_redis_with_the_password_of_a_file_is_who_asks_it() {
+    let user = ["--user", "logkey", "on", ">s3cret", "~logkey:*", "+@all"];
+    let redis = Redis::with(&[&["--user", "default", "off"], &user[..]].concat());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "s3cret\n").unwrap();
+    let settings = format!(
+        "[limits]\nbackend = \"redis://logkey@127.0.0.1:{}\"\nbackend_password_file = \"{}\"\n\
+         on_backend_error = \"refuse\"\n",
+        redis.port,
+        file.display()
+    );
+    let service = Box::pin(Plan::default().settings(&settings).start()).await;
+    assert_eq!(until_ready_says(&service, "redis is up").await, 200);
+    service.caller("payments", ALL).who_am_i().await.unwrap();
+    service.stop().await;
 }

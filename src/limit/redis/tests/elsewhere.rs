@@ -1,6 +1,6 @@
-//! Servers that are found in other ways: by Sentinels, in a Cluster, over TLS with a password.
+//! Servers that are found in other ways: by Sentinels, in a Cluster.
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use std::path::Path;
 
 use super::{
     server::{Server, free_port, links, links_with, until},
@@ -61,41 +61,35 @@ async fn sentinels_that_ask_for_a_password_of_their_own_get_it_and_the_server_ge
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn in_a_cluster_tenants_are_counted_where_their_keys_are_and_the_rest_outlives_a_part() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut nodes: Vec<_> = (0..3)
-        .map(|nth| {
-            let (port, bus) = (free_port(), free_port());
-            let dir = folder.path().join(nth.to_string());
-            std::fs::create_dir(&dir).unwrap();
-            let node = Server::with(
-                port,
-                &[
-                    "--cluster-enabled",
-                    "yes",
-                    "--cluster-port",
-                    &bus.to_string(),
-                    "--cluster-node-timeout",
-                    "1000",
-                    "--cluster-require-full-coverage",
-                    "no",
-                    "--dir",
-                    &dir.display().to_string(),
-                ],
-            );
-            (node, bus)
-        })
-        .collect();
-    for (node, _) in &nodes {
+/// A Cluster of three, each with a third of the slots. The servers get a folder, a port of their own for
+/// each other, and further settings.
+pub(super) async fn cluster(folder: &Path, start: impl Fn(&[&str]) -> Server) -> [Server; 3] {
+    let buses = [(); 3].map(|()| free_port().to_string());
+    let node = |nth: usize| {
+        let dir = folder.join(nth.to_string());
+        std::fs::create_dir(&dir).unwrap();
+        start(&[
+            "--cluster-enabled",
+            "yes",
+            "--cluster-port",
+            &buses[nth],
+            "--cluster-node-timeout",
+            "1000",
+            "--cluster-require-full-coverage",
+            "no",
+            "--dir",
+            &dir.display().to_string(),
+        ])
+    };
+    let nodes = [node(0), node(1), node(2)];
+    for node in &nodes {
         until(|| node.cli(&["ping"]) == "PONG").await;
     }
-    for (nth, (node, _)) in nodes.iter().enumerate() {
+    for (nth, node) in nodes.iter().enumerate() {
         let (from, to) = [("0", "5461"), ("5462", "10922"), ("10923", "16383")][nth];
         assert_eq!(node.cli(&["cluster", "addslotsrange", from, to]), "OK");
-        for (other, bus) in &nodes {
-            let (port, bus) = (other.port.to_string(), bus.to_string());
-            assert_eq!(node.cli(&["cluster", "meet", "127.0.0.1", &port, &bus]), "OK");
+        for (other, bus) in nodes.iter().zip(&buses) {
+            assert_eq!(node.cli(&["cluster", "meet", "127.0.0.1", &other.port.to_string(), bus]), "OK");
         }
     }
     let whole = |node: &Server| {
@@ -104,15 +98,22 @@ async fn in_a_cluster_tenants_are_counted_where_their_keys_are_and_the_rest_outl
             && info.contains("cluster_slots_ok:16384")
             && info.contains("cluster_known_nodes:3")
     };
-    for (node, _) in &nodes {
+    for node in &nodes {
         until(|| whole(node)).await;
     }
-    let url = format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", nodes[0].0.port, nodes[1].0.port);
+    nodes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_cluster_tenants_are_counted_where_their_keys_are_and_the_rest_outlives_a_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut nodes = cluster(folder.path(), |more| Server::with(free_port(), more)).await;
+    let url = format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", nodes[0].port, nodes[1].port);
     let links = links_with(&url.parse().unwrap(), 2, OnBackendError::Share, LONG).await;
     let quotas = quotas(&links);
 
     let place = |key: &str| {
-        let slot: usize = nodes[0].0.cli(&["cluster", "keyslot", key]).parse().unwrap();
+        let slot: usize = nodes[0].cli(&["cluster", "keyslot", key]).parse().unwrap();
         [5462, 10923, 16384].iter().position(|end| slot < *end).unwrap()
     };
     let beats = place("logkey:replicas");
@@ -128,7 +129,7 @@ async fn in_a_cluster_tenants_are_counted_where_their_keys_are_and_the_rest_outl
     let counted = Instant::now();
 
     let gone = (beats + 1) % 3;
-    nodes[gone].0.kill();
+    nodes[gone].kill();
     let (lost, kept) = (of_node[gone].clone().unwrap(), of_node[(gone + 1) % 3].clone().unwrap());
     let one = |id: &str| Tenant { id: id.parse().unwrap(), ..tenant(1, 30, 1_000) };
     let start = Instant::now();
@@ -139,59 +140,4 @@ async fn in_a_cluster_tenants_are_counted_where_their_keys_are_and_the_rest_outl
     let given = admitted(&quotas, &one(&kept), 60).await;
     let most = 20.max(2 * (1 + earned(&one(&kept), counted.elapsed())));
     assert!(given <= most, "{given} in {:?}: the others are counted as before", counted.elapsed());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_with_tls_and_a_password_is_reached_with_its_authority_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let authority = || {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        (params.self_signed(&key).unwrap().pem(), Issuer::new(params, key))
-    };
-    let (ca, issuer) = authority();
-    let key = KeyPair::generate().unwrap();
-    let certificate =
-        CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.display().to_string()
-    };
-    let (ca_file, cert, key) =
-        (file("ca.pem", &ca), file("cert.pem", &certificate.pem()), file("key.pem", &key.serialize_pem()));
-    let port = free_port();
-    let _server = Server::with(
-        port,
-        &[
-            "--port",
-            "0",
-            "--tls-port",
-            &port.to_string(),
-            "--tls-cert-file",
-            &cert,
-            "--tls-key-file",
-            &key,
-            "--tls-ca-cert-file",
-            &ca_file,
-            "--tls-auth-clients",
-            "no",
-            "--requirepass",
-            "s3cret",
-        ],
-    );
-    let url: RedisUrl = format!("rediss://127.0.0.1:{port}").parse().unwrap();
-    let good = url.clone().with_ca(ca.clone().into_bytes()).with_password("s3cret".into());
-    let links = links(&good, 2, OnBackendError::Share).await;
-    give_one_burst(&quotas(&links), &tenant(1, 30, 1_000), 60).await;
-
-    let other = url.clone().with_ca(authority().0.into_bytes()).with_password("s3cret".into());
-    let wrong = url.with_ca(ca.into_bytes()).with_password("guess".into());
-    for refused in [other, wrong] {
-        let link = Link::start(&refused, OnBackendError::Refuse, LONG).unwrap();
-        until(|| link.attempts.load(SeqCst) >= 3).await;
-        assert!(!link.is_up());
-        assert!(!link.state().serves);
-    }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use rand::Rng as _;
 
-use super::*;
+use super::{secured::Papers, *};
 
 /// A real server, ended with the test.
 pub(super) struct Server {
@@ -19,6 +19,8 @@ pub(super) struct Server {
     arguments: Vec<String>,
     /// What it asks an operator for.
     pub(super) password: &'static str,
+    /// How an operator reaches it.
+    way: Vec<String>,
     /// Where it leaves what it writes.
     folder: tempfile::TempDir,
 }
@@ -42,14 +44,25 @@ impl Server {
 
     /// With more settings, as `--name value`.
     pub(super) fn with(port: u16, more: &[&str]) -> Self {
+        let port_too = ["--port", &port.to_string()].map(ToOwned::to_owned);
+        Self::listening(port, port_too.into(), Vec::new(), more)
+    }
+
+    /// Over TLS alone, with more settings.
+    pub(super) fn over_tls(port: u16, papers: &Papers, more: &[&str]) -> Self {
+        let settings = papers.settings(port).into_iter();
+        let listens = settings.flat_map(|(name, value)| [format!("--{name}"), value]).collect();
+        Self::listening(port, listens, papers.way(), more)
+    }
+
+    fn listening(port: u16, listens: Vec<String>, way: Vec<String>, more: &[&str]) -> Self {
         let mut arguments: Vec<_> =
             ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"].map(Into::into).into();
-        if !more.contains(&"--tls-port") {
-            arguments.extend(["--port".to_owned(), port.to_string()]);
-        }
+        arguments.extend(listens);
         arguments.extend(more.iter().map(ToString::to_string));
         let folder = tempfile::tempdir().unwrap();
-        Self { process: Self::spawn(&arguments, folder.path()), port, arguments, password: "", folder }
+        let process = Self::spawn(&arguments, folder.path());
+        Self { process, port, arguments, password: "", way, folder }
     }
 
     /// A Sentinel that watches over the server at `master`.
@@ -59,23 +72,40 @@ impl Server {
 
     /// One that asks for a password of its own, with more settings.
     pub(super) fn sentinel_with(folder: &Path, master: u16, password: &'static str, more: &str) -> Self {
+        let asks = if password.is_empty() { String::new() } else { format!("requirepass {password}\n") };
         let port = free_port();
+        let listens = format!("port {port}\n");
+        let mut sentinel = Self::sentinel_listening(folder, port, master, &(listens + &asks), more);
+        sentinel.password = password;
+        sentinel
+    }
+
+    /// One that listens over TLS alone, and finds the server so.
+    pub(super) fn sentinel_over_tls(folder: &Path, master: u16, papers: &Papers) -> Self {
+        let port = free_port();
+        let lines = papers.settings(port).map(|(name, value)| format!("{name} {value}\n"));
+        let listens = lines.concat() + "tls-replication yes\n";
+        let mut sentinel = Self::sentinel_listening(folder, port, master, &listens, "");
+        sentinel.way = papers.way();
+        sentinel
+    }
+
+    fn sentinel_listening(folder: &Path, port: u16, master: u16, listens: &str, more: &str) -> Self {
         let file = folder.join("sentinel.conf");
         let text = format!(
-            "bind 127.0.0.1\nport {port}\ndir {}\nsentinel monitor main 127.0.0.1 {master} 1\n\
-             sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n",
+            "bind 127.0.0.1\n{listens}dir {}\nsentinel monitor main 127.0.0.1 {master} 1\n\
+             sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 2000\n{more}",
             folder.display()
         );
-        let asks = if password.is_empty() { String::new() } else { format!("requirepass {password}\n") };
-        let text = text + &asks + more;
         std::fs::write(&file, text).unwrap();
         let arguments = vec![file.display().to_string(), "--sentinel".to_owned()];
         let folder = tempfile::tempdir().unwrap();
-        Self { process: Self::spawn(&arguments, folder.path()), port, arguments, password, folder }
+        let process = Self::spawn(&arguments, folder.path());
+        Self { process, port, arguments, password: "", way: Vec::new(), folder }
     }
 
     fn spawn(arguments: &[String], folder: &Path) -> Child {
-        Command::new("redis-server")
+        Command::new(std::env::var_os("LOGKEY_REDIS_SERVER").unwrap_or_else(|| "redis-server".into()))
             .args(arguments)
             .current_dir(folder)
             .stdout(Stdio::null())
@@ -103,7 +133,8 @@ impl Server {
         if !self.password.is_empty() {
             command.env("REDISCLI_AUTH", self.password);
         }
-        let answer = command.args(["-p", &self.port.to_string()]).args(words).output().unwrap();
+        let answer =
+            command.args(["-p", &self.port.to_string()]).args(&self.way).args(words).output().unwrap();
         String::from_utf8(answer.stdout).unwrap().trim().to_owned()
     }
 
