@@ -95,12 +95,12 @@ impl KeyBroker {
             targets.iter().map(|resource| {
                 let (requested_key, key) = (KmsKeyId::Arn((*key).clone()), (*key).clone());
                 let would = AssociateKmsKey { resource: resource.clone(), key, requested_key, reason: None };
-                Authorized::wants(|question| self.ports.policy.wants(question), call, who, tenant, &would)
+                Authorized::wants(|question| self.wants(question), call, who, tenant, &would)
             })
         });
         let looks = keys.iter().map(|key| {
             let would = GetKeyUsage { place: place.clone(), key: Some((*key).clone()) };
-            Authorized::wants(|question| self.ports.policy.wants(question), call, who, tenant, &would)
+            Authorized::wants(|question| self.wants(question), call, who, tenant, &would)
         });
         sets.chain(looks).map(|wants| wants.key_tags).find(|policies| !policies.is_empty())
     }
