@@ -119,6 +119,13 @@ impl<C: Command + Send + Sync + 'static> Change<C> {
     /// Makes the intent durable. Gives the answer back where the change may go on; otherwise the
     /// caller was told, and an intent that was kept after all got its outcome.
     async fn intend(&mut self, answer: Answer) -> Option<Answer> {
+        if now() >= self.deadline {
+            // What was looked at before took all the time. The log is as good as ever.
+            let error = Error::DeadlineBeforeAws;
+            self.trail.refused(&self.ports, &error);
+            drop(answer.send(Err(error)));
+            return None;
+        }
         let entry = Entry {
             sighting: self.sighting.take(),
             request: self.begun(),
