@@ -125,3 +125,49 @@ async fn a_call_that_a_reload_overtakes_ends_by_what_was_in_force_when_it_began(
     caller.associate(GROUP, &key("tagged")).await.unwrap();
     service.stop().await;
 }
+
+#[tokio::test]
+async fn issuers_and_what_they_are_held_to_change_from_the_reload_on() {
+    let service = Service::start().await;
+    let (caller, tenants) = (
+        service.caller("payments", ALL),
+        tenant("payments", PAYMENTS, LIMITS) + &tenant("orders", ORDERS, LIMITS),
+    );
+    caller.who_am_i().await.unwrap();
+    let head = service.settings().with_file_name("head.toml");
+    let usual = std::fs::read_to_string(&head).unwrap();
+    // A token that was seen before is held to the new rules like any other.
+    for (changed, expected) in [
+        (usual.replace("audiences = [\"logkey\"]", "audiences = [\"another\"]"), Some("TOKEN_INVALID")),
+        (usual.clone(), None),
+        (usual.replace("audiences = ", "algorithms = [\"RS256\"]\naudiences = "), Some("TOKEN_INVALID")),
+        (usual.replace("audiences = ", "max_lifetime = \"1m\"\naudiences = "), Some("TOKEN_INVALID")),
+        (usual.clone(), None),
+    ] {
+        std::fs::write(&head, changed).unwrap();
+        service.reload(&tenants).await;
+        let answer = caller.who_am_i().await.map_err(|status| reason(&status));
+        assert_eq!(answer.err().as_deref(), expected);
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_changed_quota_of_aws_holds_from_the_reload_on() {
+    let service = Plan::default().settings("[limits.upstream]\ndescribe_per_second = 7\n").start().await;
+    let caller = service.caller("payments", ALL);
+    let quota = async || {
+        caller.get(GROUP).await.unwrap();
+        let view = reqwest::get(format!("http://{}/limits", service.admin)).await.unwrap();
+        let view: serde_json::Value = serde_json::from_str(&view.text().await.unwrap()).unwrap();
+        let lanes = view["lanes"].as_array().unwrap().iter();
+        lanes.filter(|lane| lane["operation"] == "DescribeLogGroups").map(|lane| lane["quota"].clone()).next()
+    };
+    assert_eq!(quota().await, Some(7.0.into()));
+    let head = service.settings().with_file_name("head.toml");
+    let text = std::fs::read_to_string(&head).unwrap();
+    std::fs::write(&head, text.replace("describe_per_second = 7", "describe_per_second = 21")).unwrap();
+    service.reload(&tenant("payments", PAYMENTS, LIMITS)).await;
+    assert_eq!(quota().await, Some(21.0.into()));
+    service.stop().await;
+}
