@@ -180,8 +180,7 @@ impl App {
             settings.limits.service_quotas.then(|| QuotaLearner::new(upstream.quotas, Arc::clone(&pace)));
         let tasks = TaskTracker::new();
         let broker = KeyBroker::new(service::Ports {
-            tenants: current.clone(),
-            policy: current.clone(),
+            rules: current.clone(),
             associations: upstream.associations,
             log_groups: upstream.log_groups,
             keys: upstream.keys,
@@ -315,11 +314,11 @@ impl App {
         let quota = Arc::clone(&self.quota);
         stack::Ports {
             authn: authn::Ports {
-                authn: self.current.clone(),
+                rules: self.current.clone(),
                 audit: Arc::clone(&audit),
                 clock: Arc::clone(clock),
             },
-            quota: quota::Ports { tenants: self.current.clone(), quota, audit, clock: Arc::clone(clock) },
+            quota: quota::Ports { quota, audit, clock: Arc::clone(clock) },
         }
     }
 
@@ -328,7 +327,7 @@ impl App {
         let (own, pace, link) = (Arc::clone(&self.own), Arc::clone(&self.pace), self.link.clone());
         let shown = self.link.clone();
         Admin {
-            authn: self.current.clone(),
+            rules: self.current.clone(),
             audit: self.journal.clone(),
             limits: Arc::new(move || limits::told(&own, &pace, shown.as_deref())),
             backend: Arc::new(move || limits::backend(link.as_deref())),

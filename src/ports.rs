@@ -15,7 +15,7 @@ pub mod store;
 
 pub use self::{
     audit::{AuditLog, AuditTree, AuditUnavailable, LeafHash, OpenChange, OpenChanges, SignedTree},
-    auth::{Authenticate, AuthnError, Authorize, TenantDirectory},
+    auth::{Authenticate, AuthnError, Authorize, InForce, Rules, TenantDirectory},
     aws::{
         Accepted, Answered, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Roles, UpstreamError,
     },

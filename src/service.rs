@@ -48,15 +48,15 @@ use crate::{
     domain::{
         association::{KeyAssociation, Resource, Warning},
         audit::EventId,
-        authorization::{About, Authorized, Command, Denial, Facts, Question},
+        authorization::{About, Authorized, Command, Decision, Denial, Facts, Question, Wants},
         call::Call,
         principal::{Principal, Scope},
         request::OwnId,
         tenant::Tenant,
     },
     ports::{
-        AuditLog, Authorize, Clock, KeepHistory, KeyAssociations, KeyHistory, Keys, LearnQuotas, LogGroups,
-        OpenChanges, Pace, Queries, RequestRecords, Roles, TenantDirectory, TenantQuota,
+        AuditLog, Clock, InForce, KeepHistory, KeyAssociations, KeyHistory, Keys, LearnQuotas, LogGroups,
+        OpenChanges, Pace, Queries, RequestRecords, Roles, Rules, TenantQuota,
     },
     service::{history::Seen, serial::Serial, trail::Trail, usage::Surveys},
 };
@@ -64,10 +64,8 @@ use crate::{
 /// Everything the use cases need from the world.
 #[derive(Clone)]
 pub struct Ports {
-    /// Finds tenants.
-    pub tenants: Arc<dyn TenantDirectory>,
-    /// Decides.
-    pub policy: Arc<dyn Authorize>,
+    /// Knows which tenants there are, and decides.
+    pub rules: Arc<dyn Rules>,
     /// Sets keys and takes them away.
     pub associations: Arc<dyn KeyAssociations>,
     /// Reads log groups.
@@ -101,9 +99,11 @@ pub struct Ports {
 }
 
 /// Sets, removes and reads keys on behalf of tenants.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct KeyBroker {
-    ports: Ports,
+    ports: Arc<Ports>,
+    /// What the calls keep to; without it, what is in force when one looks.
+    kept: Option<Arc<dyn InForce>>,
     /// One change of a resource at a time.
     serial: Arc<Serial<Resource>>,
     /// One request under an id at a time.
@@ -135,6 +135,12 @@ impl std::fmt::Debug for Ports {
     }
 }
 
+impl std::fmt::Debug for KeyBroker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyBroker").finish_non_exhaustive()
+    }
+}
+
 // === impl KeyBroker ===
 
 impl KeyBroker {
@@ -142,7 +148,28 @@ impl KeyBroker {
     #[must_use]
     pub fn new(ports: Ports) -> Self {
         let (serial, requests, settling) = (Arc::default(), Arc::default(), Arc::default());
-        Self { ports, serial, requests, settling, seen: Arc::default(), surveys: Arc::default() }
+        let (ports, kept) = (Arc::new(ports), None);
+        Self { ports, kept, serial, requests, settling, seen: Arc::default(), surveys: Arc::default() }
+    }
+
+    /// The same, keeping to this: a call that looks twice sees the same, whatever is taken over in between.
+    #[must_use]
+    pub fn under(&self, in_force: &Arc<dyn InForce>) -> Self {
+        Self { kept: Some(Arc::clone(in_force)), ..self.clone() }
+    }
+
+    fn in_force(&self) -> Arc<dyn InForce> {
+        self.kept.clone().unwrap_or_else(|| self.ports.rules.in_force())
+    }
+
+    /// Policy's answer.
+    fn decide(&self, question: &Question<'_>) -> Decision {
+        self.in_force().decide(question)
+    }
+
+    /// What policy has to be told first.
+    fn wants(&self, question: &Question<'_>) -> Wants {
+        self.in_force().wants(question)
     }
 
     /// Records that a request was refused before it became a command: fields that cannot be used, a
@@ -153,8 +180,10 @@ impl KeyBroker {
 
     /// The caller's tenant, if it may act at all.
     fn tenant(&self, who: &Principal) -> Result<Arc<Tenant>, Error> {
-        let tenant = self.ports.tenants.find(&who.tenant).ok_or(Error::TenantGone)?;
-        if tenant.suspended { Err(Error::TenantSuspended) } else { Ok(tenant) }
+        let tenant = self.in_force().find(&who.tenant).ok_or(Error::TenantGone)?;
+        // Also where that changed while the call's body came in, which its sender may draw out.
+        let now = self.ports.rules.tenant_now(&who.tenant).ok_or(Error::TenantGone)?;
+        if tenant.suspended || now.suspended { Err(Error::TenantSuspended) } else { Ok(tenant) }
     }
 
     /// Asks policy, and takes a no for what the caller may know of it.
@@ -180,7 +209,7 @@ impl KeyBroker {
         trail: &mut Trail,
     ) -> Result<Authorized<C>, Error> {
         let asked = command.clone();
-        let policy = |question: &Question<'_>| self.ports.policy.decide(question);
+        let policy = |question: &Question<'_>| self.decide(question);
         match Authorized::decide_knowing(facts, policy, call, who, tenant, command) {
             Ok(permit) => {
                 trail.allowed(permit.policies());
@@ -207,7 +236,7 @@ impl KeyBroker {
     ) -> Result<(), Error> {
         let (action, facts) = (call.action, &Facts::default());
         let question = Question { call, principal: who, tenant, action, about, key: None, facts };
-        match self.ports.policy.decide(&question).allowed() {
+        match self.decide(&question).allowed() {
             Ok(policies) => {
                 trail.allowed(&policies);
                 Ok(())

@@ -8,6 +8,7 @@ mod history;
 mod log;
 mod queries;
 mod quotas;
+mod rules;
 
 pub use self::{
     aws::{FakeAws, Seen},
@@ -17,4 +18,5 @@ pub use self::{
     log::FakeLog,
     queries::FakeQueries,
     quotas::FakeQuotas,
+    rules::FakeRules,
 };

@@ -12,7 +12,7 @@ use crate::{
         principal::{CertificateThumbprint, Principal},
         tenant::{Tenant, TenantId, Tenants},
     },
-    ports::{Authenticate, AuthnError, Authorize, TenantDirectory},
+    ports::{Authenticate, AuthnError, Authorize, InForce, Rules, TenantDirectory},
 };
 
 /// What belongs together: rules made for other tenants, or tenants whose issuers are not known, would
@@ -60,41 +60,55 @@ impl Current {
     }
 }
 
-impl TenantDirectory for Current {
-    fn find(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+impl Rules for Current {
+    fn in_force(&self) -> Arc<dyn InForce> {
+        self.load()
+    }
+
+    fn tenant_now(&self, id: &TenantId) -> Option<Arc<Tenant>> {
         self.0.load().tenants.find(id)
+    }
+}
+
+// === impl Generation ===
+
+impl InForce for Generation {}
+
+impl TenantDirectory for Generation {
+    fn find(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.tenants.find(id)
     }
 
     fn spoken_for(&self, issuer: &str, unverified_claim_value: &str) -> Option<Arc<Tenant>> {
-        self.0.load().tenants.spoken_for(issuer, unverified_claim_value)
+        self.tenants.spoken_for(issuer, unverified_claim_value)
     }
 }
 
 #[async_trait]
-impl Authenticate for Current {
+impl Authenticate for Generation {
     async fn authenticate(
         &self,
         unverified_token: &str,
         certificate: Option<&CertificateThumbprint>,
     ) -> Result<Arc<Principal>, AuthnError> {
-        self.0.load_full().authn.authenticate(unverified_token, certificate).await
+        self.authn.authenticate(unverified_token, certificate).await
     }
 
     fn knows(&self, unverified_token: &str) -> bool {
-        self.0.load().authn.knows(unverified_token)
+        self.authn.knows(unverified_token)
     }
 
     fn unready(&self) -> Vec<String> {
-        self.0.load().authn.unready()
+        self.authn.unready()
     }
 }
 
-impl Authorize for Current {
+impl Authorize for Generation {
     fn decide(&self, question: &Question<'_>) -> Decision {
-        self.0.load().policy.decide(question)
+        self.policy.decide(question)
     }
 
     fn wants(&self, question: &Question<'_>) -> Wants {
-        self.0.load().policy.wants(question)
+        self.policy.wants(question)
     }
 }

@@ -1,8 +1,11 @@
 //! Sees that settings changed: by SIGHUP, or because a file they were read from did. Run by
 //! `logkey serve` beside the service.
 
+mod marks;
+
 use std::{
     collections::BTreeSet,
+    mem,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -11,6 +14,7 @@ use std::{
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::{signal::unix::Signal, sync::mpsc};
 
+pub use self::marks::Marks;
 use super::{Reloader, aside::aside};
 use crate::config::{Env, Settings};
 
@@ -29,20 +33,27 @@ struct Watch {
     changes: mpsc::Receiver<()>,
 }
 
-/// Takes settings over whenever they changed, until it is dropped.
+/// Takes settings over whenever they changed, until it is dropped. `read` is what their files were like when they
+/// were read.
 pub async fn reload_on_change(
     reloader: Reloader,
     config: PathBuf,
     env: Arc<dyn Env + Send + Sync>,
-    files: Vec<PathBuf>,
+    read: Marks,
     mut hangup: Signal,
 ) {
     let mut watch = Watch::new();
-    watch.follow(&files);
+    watch.follow(read.files());
+    // A start takes its time, and nobody watched meanwhile.
+    let mut overtaken = aside(move || read.differ()).await.unwrap_or(true);
     loop {
-        tokio::select! {
-            received = hangup.recv() => if received.is_none() { return },
-            () = watch.changed() => tracing::info!("files of the settings changed"),
+        if mem::take(&mut overtaken) {
+            tracing::info!("files of the settings changed while the service started");
+        } else {
+            tokio::select! {
+                received = hangup.recv() => if received.is_none() { return },
+                () = watch.changed() => tracing::info!("files of the settings changed"),
+            }
         }
         let (path, variables) = (config.clone(), Arc::clone(&env));
         let Some(settings) = aside(move || Settings::load(&path, &*variables)).await else {

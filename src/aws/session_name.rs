@@ -67,9 +67,23 @@ fn looks_changed(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Ids of tenants, among them such as begin like names of sessions.
+    const TENANT: &str = "[a-z0-9]{1,2}|logkey-[a-z]{1,2}|[a-z0-9-]{50,63}";
+
+    /// Subjects: legal ones, long ones, ones that look as if they had been changed, and any others.
+    fn subjects() -> impl Strategy<Value = String> {
+        prop_oneof!["[a=,-]{0,3}", "[A-Za-z0-9_+=,.@-]{0,90}", "[a-z]{0,5},[A-Za-z0-9_-]{22}", ".{0,80}"]
+    }
+
+    fn name((tenant, subject): &(String, Option<String>)) -> SessionName {
+        SessionName::of(&tenant.parse().unwrap(), subject.as_deref())
+    }
 
     fn of(subject: &str) -> SessionName {
         SessionName::of(&"payments".parse().unwrap(), Some(subject))
@@ -102,6 +116,25 @@ mod tests {
             prop_assert!((2..=MAX_NAME).contains(&one.as_str().len()));
             prop_assert!(one.as_str().chars().all(known));
             prop_assert_eq!(a == b, one == two);
+        }
+
+        #[test]
+        fn no_two_of_many_callers_and_tenants_share_a_name(
+            callers in prop::collection::hash_set((TENANT, prop::option::of(subjects())), 1..60),
+        ) {
+            let mut pairs = callers;
+            // Whoever may choose a subject chooses what another is called: whole, and behind each tenant's mark.
+            let names: Vec<String> = pairs.iter().map(|pair| name(pair).to_string()).collect();
+            let tenants: HashSet<String> = pairs.iter().map(|(tenant, _)| tenant.clone()).collect();
+            for called in names {
+                let ends = tenants.iter().filter_map(|tenant| called.strip_prefix(&format!("{tenant}=")));
+                let forged: Vec<String> = ends.chain([&*called]).map(str::to_owned).collect();
+                pairs.extend(forged.into_iter().flat_map(|subject| {
+                    tenants.iter().map(move |tenant| (tenant.clone(), Some(subject.clone())))
+                }));
+            }
+            let named: HashSet<SessionName> = pairs.iter().map(name).collect();
+            prop_assert_eq!(named.len(), pairs.len());
         }
     }
 }

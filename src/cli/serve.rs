@@ -9,7 +9,10 @@ use tokio::{
 };
 
 use crate::{
-    app::{App, Listeners, telemetry, told, watch},
+    app::{
+        App, Listeners, telemetry, told,
+        watch::{self, Marks},
+    },
     config::{ProcessEnv, Settings},
     domain::chain::chain,
 };
@@ -43,6 +46,7 @@ pub(super) async fn run(args: ServeArgs) -> ExitCode {
 }
 
 async fn serve(settings: Settings, config: PathBuf) -> Result<(), Box<dyn Error>> {
+    let read = Marks::of(settings.files.clone());
     let metrics = telemetry::init(&settings.telemetry)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
@@ -55,10 +59,9 @@ async fn serve(settings: Settings, config: PathBuf) -> Result<(), Box<dyn Error>
         admin: bind(settings.server.admin_listen, "server.admin_listen").await?,
     };
     let (grpc, admin) = (listeners.grpc.local_addr()?, listeners.admin.local_addr()?);
-    let files = settings.files.clone();
     let app = Box::pin(App::start(settings, None, Some(metrics))).await?;
     let reloading =
-        tokio::spawn(watch::reload_on_change(app.reloader(), config, Arc::new(ProcessEnv), files, hangup));
+        tokio::spawn(watch::reload_on_change(app.reloader(), config, Arc::new(ProcessEnv), read, hangup));
     tracing::info!(grpc = %grpc, admin = %admin, "serving");
     let shutdown = async move {
         tokio::select! {

@@ -57,8 +57,12 @@ pub enum Name {
     RoleReadPermission,
     /// The role may look at keys and their policies.
     RoleKeyReadPermission,
+    /// The role may read the tags of keys, which a policy of this service goes by.
+    RoleKeyTagsPermission,
     /// The role may run the query that tells the key of query results, and read what it came to.
     RoleQueryPermission,
+    /// The role may read the account's quotas.
+    RoleQuotasPermission,
     /// The role cannot be assumed without the external id.
     RoleNeedsExternalId,
 }
@@ -133,7 +137,7 @@ pub struct GroupSeen {
 
 impl Name {
     /// Every check.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::RoleKeyReadPermission,
         Self::TenantPolicy,
         Self::RoleAssumable,
@@ -151,7 +155,9 @@ impl Name {
         Self::RoleLogsPermission,
         Self::CurrentAssociation,
         Self::RoleReadPermission,
+        Self::RoleKeyTagsPermission,
         Self::RoleQueryPermission,
+        Self::RoleQuotasPermission,
         Self::RoleNeedsExternalId,
     ];
 
@@ -176,7 +182,9 @@ impl Name {
             Self::CurrentAssociation => "CURRENT_ASSOCIATION",
             Self::RoleReadPermission => "ROLE_READ_PERMISSION",
             Self::RoleKeyReadPermission => "ROLE_KEY_READ_PERMISSION",
+            Self::RoleKeyTagsPermission => "ROLE_KEY_TAGS_PERMISSION",
             Self::RoleQueryPermission => "ROLE_QUERY_PERMISSION",
+            Self::RoleQuotasPermission => "ROLE_QUOTAS_PERMISSION",
             Self::RoleNeedsExternalId => "ROLE_NEEDS_EXTERNAL_ID",
         }
     }

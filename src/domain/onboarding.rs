@@ -10,14 +10,16 @@ use serde_json::{Value, json};
 
 pub use self::samples::{exact_keys, sample_keys, sample_targets};
 use super::{
-    association::Place, aws::Region, key_policy::service_principal, simulation::LOOKS, tenant::AccountGrant,
+    association::Place,
+    aws::Region,
+    key_policy::service_principal,
+    simulation::{LOOKS, READ_TAGS},
+    tenant::AccountGrant,
 };
 
 /// What the role does with keys, through `CloudWatch` Logs only.
 const KMS_USE: [&str; 5] =
     ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"];
-/// Read where one of the operator's policies goes by the tags of keys.
-const READ_TAGS: &str = "kms:ListResourceTags";
 
 /// The statement of the role's policy for finding log groups.
 pub const FIND_LOG_GROUPS: &str = "FindLogGroups";

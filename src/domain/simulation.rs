@@ -12,6 +12,8 @@ pub const ASSOCIATE: &str = "logs:AssociateKmsKey";
 pub const DISASSOCIATE: &str = "logs:DisassociateKmsKey";
 /// Actions by which this service looks at keys.
 pub const LOOKS: [&str; 2] = ["kms:DescribeKey", "kms:GetKeyPolicy"];
+/// Reads the tags of a key, which policies of this service's operator may go by.
+pub const READ_TAGS: &str = "kms:ListResourceTags";
 
 /// One question to the simulator: may the role do each of these actions with each of these resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,9 +74,19 @@ impl Trial {
     /// Looking at these keys, as this service does itself.
     #[must_use]
     pub fn key_looks(place: &Place, keys: Vec<String>) -> Self {
+        Self::key_reads(&LOOKS, place, keys)
+    }
+
+    /// Reading the tags of these keys.
+    #[must_use]
+    pub fn key_tags(place: &Place, keys: Vec<String>) -> Self {
+        Self::key_reads(&[READ_TAGS], place, keys)
+    }
+
+    fn key_reads(actions: &[&'static str], place: &Place, keys: Vec<String>) -> Self {
         let mut context = circumstances(place, false);
         context.push(("kms:CallerAccount", place.account.to_string()));
-        Self { actions: LOOKS.to_vec(), resources: keys, context }
+        Self { actions: actions.to_vec(), resources: keys, context }
     }
 
     /// Changing the keys of these targets.

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use metrics::counter;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -21,8 +22,8 @@ use super::{LocalPace, locked};
 use crate::{
     domain::{association::Place, authorization::Access, aws::RoleArn},
     ports::{
-        UpstreamError,
-        quotas::{LearnQuotas, Quotas},
+        Answered, UpstreamError,
+        quotas::{Granted, LearnQuotas, Quotas},
     },
 };
 
@@ -93,12 +94,18 @@ impl QuotaLearner {
     }
 }
 
+#[async_trait]
 impl LearnQuotas for QuotaLearner {
     fn learn(&self, access: &Access) {
         if let Some(asking) = self.0.begin(access, Instant::now()) {
             let access = access.clone();
             tokio::spawn(async move { asking.ask(&access).await });
         }
+    }
+
+    async fn learn_now(&self, access: &Access, deadline: std::time::Instant) -> Option<Answered<()>> {
+        let Answered { via, result } = self.0.aws.granted(access, deadline).await;
+        Some(Answered { via, result: self.0.take_in(access, result) })
     }
 }
 
@@ -136,6 +143,41 @@ impl Inner {
             change(asked);
         }
     }
+
+    /// Has what AWS told count, and tells whether it told.
+    fn take_in(&self, access: &Access, told: Result<Granted, UpstreamError>) -> Result<(), UpstreamError> {
+        let now = Instant::now();
+        let remembered = now + REMEMBERED.mul_f64(rand::random_range(1.0..1.25));
+        let (place, role) = (access.place(), &access.grant().role);
+        let (outcome, done) = match told {
+            Ok(granted) => {
+                tracing::debug!(aws.account = %place.account, aws.region = %place.region, ?granted, "quotas were read");
+                self.pace.set_granted(place, Some(granted));
+                self.with(place, |asked| asked.answered(role, remembered));
+                ("read", Ok(()))
+            }
+            Err(UpstreamError::Refused { refusal, answer }) => {
+                let mut news = false;
+                self.with(place, |asked| news = asked.refuse(role, remembered));
+                if news {
+                    tracing::info!(
+                        aws.account = %place.account,
+                        aws.region = %place.region,
+                        aws.role = %role,
+                        aws.code = %answer.code,
+                        "the role may not read Service Quotas: AWS's defaults are kept where nothing is configured"
+                    );
+                }
+                ("refused", Err(UpstreamError::Refused { refusal, answer }))
+            }
+            Err(error) => {
+                self.with(place, |asked| asked.due = asked.due.max(now + AGAIN));
+                ("failed", Err(error))
+            }
+        };
+        counter!("logkey_service_quotas_total", "outcome" => outcome).increment(1);
+        done
+    }
 }
 
 // === impl Asked ===
@@ -144,6 +186,11 @@ impl Asked {
     fn is_due(&self, role: &RoleArn, now: Instant) -> bool {
         let refused = self.refused.iter().any(|(it, until)| it == role && *until > now);
         !self.asking && self.due <= now && !refused
+    }
+
+    fn answered(&mut self, role: &RoleArn, due: Instant) {
+        self.due = due;
+        self.refused.retain(|(it, _)| it != role);
     }
 
     /// Whether that is news.
@@ -165,38 +212,10 @@ impl Asking {
     async fn ask(self, access: &Access) {
         let deadline = (Instant::now() + PATIENCE).into_std();
         let told = self.of.aws.granted(access, deadline).await;
-        let now = Instant::now();
-        let remembered = now + REMEMBERED.mul_f64(rand::random_range(1.0..1.25));
-        let (place, role) = (access.place(), &access.grant().role);
-        let outcome = match told.result {
-            Ok(granted) => {
-                tracing::debug!(aws.account = %place.account, aws.region = %place.region, ?granted, "quotas were read");
-                self.of.pace.set_granted(place, Some(granted));
-                self.of.with(place, |asked| asked.due = remembered);
-                "read"
-            }
-            Err(UpstreamError::Refused { answer, .. }) => {
-                let mut news = false;
-                self.of.with(place, |asked| news = asked.refuse(role, remembered));
-                if news {
-                    tracing::info!(
-                        aws.account = %place.account,
-                        aws.region = %place.region,
-                        aws.role = %role,
-                        aws.code = %answer.code,
-                        "the role may not read Service Quotas: AWS's defaults are kept where nothing is configured"
-                    );
-                }
-                "refused"
-            }
-            Err(error) => {
-                self.of.with(place, |asked| asked.due = now + AGAIN);
-                let error = &error as &dyn std::error::Error;
-                tracing::debug!(aws.account = %place.account, aws.region = %place.region, error, "quotas could not be read");
-                "failed"
-            }
-        };
-        counter!("logkey_service_quotas_total", "outcome" => outcome).increment(1);
+        if let Err(error) = self.of.take_in(access, told.result) {
+            let (place, error) = (access.place(), &error as &dyn std::error::Error);
+            tracing::debug!(aws.account = %place.account, aws.region = %place.region, error, "quotas could not be read");
+        }
     }
 }
 

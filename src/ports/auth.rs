@@ -53,6 +53,19 @@ pub trait Authorize: Send + Sync + 'static {
     }
 }
 
+/// Issuers, tenants and policies that belong together: what was made of one reading of the settings. A call keeps
+/// to one of them from its start to its end, whatever is taken over meanwhile.
+pub trait InForce: Authenticate + TenantDirectory + Authorize {}
+
+/// Knows what is in force.
+pub trait Rules: Send + Sync + 'static {
+    /// What is in force now.
+    fn in_force(&self) -> Arc<dyn InForce>;
+
+    /// The tenant as it is now: that it is gone or suspended stops calls too which began before.
+    fn tenant_now(&self, id: &TenantId) -> Option<Arc<Tenant>>;
+}
+
 /// Why a token was not accepted.
 #[derive(Debug, Error)]
 pub enum AuthnError {

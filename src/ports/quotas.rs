@@ -14,10 +14,14 @@ pub trait Quotas: Send + Sync + 'static {
     async fn granted(&self, access: &Access, deadline: Instant) -> Answered<Granted>;
 }
 
-/// Learns aside what AWS grants the places that are called.
+/// Learns what AWS grants the places that are called.
+#[async_trait]
 pub trait LearnQuotas: Send + Sync + 'static {
-    /// AWS is about to be called with this. Comes back at once.
+    /// AWS is about to be called with this. Comes back at once, and learns aside.
     fn learn(&self, access: &Access);
+
+    /// Learns now, whatever is remembered, and tells how that went; none where quotas are not asked for.
+    async fn learn_now(&self, access: &Access, deadline: Instant) -> Option<Answered<()>>;
 }
 
 /// Calls a second that AWS grants, by operation. What it does not tell is not in it.
@@ -46,6 +50,11 @@ impl FromIterator<(Operation, NonZeroU32)> for Granted {
 
 // === impl NotAsked ===
 
+#[async_trait]
 impl LearnQuotas for NotAsked {
     fn learn(&self, _: &Access) {}
+
+    async fn learn_now(&self, _: &Access, _: Instant) -> Option<Answered<()>> {
+        None
+    }
 }

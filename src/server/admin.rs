@@ -5,13 +5,13 @@ use std::{fmt, future::Future, io, sync::Arc};
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use tokio::net::TcpListener;
 
-use crate::ports::{AuditLog, Authenticate};
+use crate::ports::{AuditLog, Rules};
 
 /// What the admin port tells of.
 #[derive(Clone)]
 pub struct Admin {
     /// Whether tokens can be verified.
-    pub authn: Arc<dyn Authenticate>,
+    pub rules: Arc<dyn Rules>,
     /// Whether the audit log can be written.
     pub audit: Arc<dyn AuditLog>,
     /// The metrics, in the text form of Prometheus.
@@ -46,7 +46,7 @@ pub async fn run(
 /// counted. How they are is told in any case where replicas share them.
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     let store = admin.audit.unready().map(|why| format!("store: {why}"));
-    let issuers = admin.authn.unready().into_iter().map(|why| format!("issuer: {why}"));
+    let issuers = admin.rules.in_force().unready().into_iter().map(|why| format!("issuer: {why}"));
     let (serves, backend) = (admin.backend)().unzip();
     let backend = backend.map(|told| format!("limits: {told}\n"));
     let limits = backend.as_ref().filter(|_| serves == Some(false)).map(|told| told.trim_end().to_owned());

@@ -1,4 +1,5 @@
-//! Requires a bearer token and leaves a [`Principal`] in its place.
+//! Requires a bearer token and leaves a [`Principal`] in its place, with what was in force for it: to that the
+//! whole call keeps.
 //!
 //! [`Principal`]: crate::domain::principal::Principal
 
@@ -19,7 +20,7 @@ use crate::{
         call::Call,
         principal::{CertificateThumbprint, Principal},
     },
-    ports::{AuditLog, Authenticate, AuthnError, Clock},
+    ports::{AuditLog, AuthnError, Clock, InForce, Rules},
 };
 
 /// Longest block of metadata taken, in bytes, as HTTP/2 counts it: tokens go up to 16 KiB.
@@ -30,8 +31,8 @@ const ENTRY: usize = 32;
 /// What the layer needs.
 #[derive(Clone)]
 pub struct Ports {
-    /// Verifies tokens.
-    pub authn: Arc<dyn Authenticate>,
+    /// Verifies tokens, by what is in force when a call begins.
+    pub rules: Arc<dyn Rules>,
     /// Records refusals.
     pub audit: Arc<dyn AuditLog>,
     /// Tells the time.
@@ -69,17 +70,21 @@ impl Step for Authn {
         let Some(call) = request.extensions().get::<Arc<Call>>().cloned() else {
             return Ok(status::misassembled().into_http());
         };
+        let in_force = self.ports.rules.in_force();
         let certificate = request.extensions().get::<Peer>().and_then(|peer| peer.certificate);
         let refusal = match bearer(request.headers()) {
             _ if weight(request.headers()) > MAX_METADATA => oversized(),
-            Ok(unverified) => match self.authenticate(&call, unverified, certificate.as_ref()).await {
-                Ok(principal) => {
-                    request.headers_mut().remove(AUTHORIZATION);
-                    request.extensions_mut().insert(principal);
-                    return next.call(request).await;
+            Ok(unverified) => {
+                match self.authenticate(&*in_force, &call, unverified, certificate.as_ref()).await {
+                    Ok(principal) => {
+                        request.headers_mut().remove(AUTHORIZATION);
+                        request.extensions_mut().insert(principal);
+                        request.extensions_mut().insert(in_force);
+                        return next.call(request).await;
+                    }
+                    Err(refusal) => refusal,
                 }
-                Err(refusal) => refusal,
-            },
+            }
             Err(NoToken::Missing) => Refused::TokenMissing,
             Err(NoToken::Unusable(why)) => Refused::Token { why, token_id: None },
         };
@@ -91,11 +96,11 @@ impl Step for Authn {
 impl Authn {
     async fn authenticate(
         &self,
+        authn: &dyn InForce,
         call: &Call,
         unverified: &str,
         certificate: Option<&CertificateThumbprint>,
     ) -> Result<Arc<Principal>, Refused> {
-        let authn = &self.ports.authn;
         if let Some(Err(retry_after)) = call.source.map(|source| self.strangers.may_try(source))
             && !authn.knows(unverified)
         {

@@ -12,6 +12,7 @@ use tonic::{Request, Status};
 use super::{convert::Unusable, status};
 use crate::{
     domain::{call::Call, principal::Principal},
+    ports::InForce,
     service::{self, AuditReads, KeyBroker},
 };
 
@@ -28,6 +29,7 @@ pub(super) struct Handler {
 struct Caller {
     call: Arc<Call>,
     who: Arc<Principal>,
+    in_force: Arc<dyn InForce>,
 }
 
 // === impl Handler ===
@@ -40,15 +42,29 @@ impl Handler {
     /// The request's own caller and message; a request that no layer has seen is a defect.
     fn open<T>(request: Request<T>) -> Result<(Caller, T), Status> {
         let (_, extensions, message) = request.into_parts();
-        match (extensions.get::<Arc<Call>>(), extensions.get::<Arc<Principal>>()) {
-            (Some(call), Some(who)) => Ok((Caller { call: Arc::clone(call), who: Arc::clone(who) }, message)),
-            _ => Err(status::misassembled()),
-        }
+        let (Some(call), Some(who), Some(in_force)) = (
+            extensions.get::<Arc<Call>>().cloned(),
+            extensions.get::<Arc<Principal>>().cloned(),
+            extensions.get::<Arc<dyn InForce>>().cloned(),
+        ) else {
+            return Err(status::misassembled());
+        };
+        Ok((Caller { call, who, in_force }, message))
+    }
+
+    /// The use cases by what was in force when the call began.
+    fn broker(&self, caller: &Caller) -> KeyBroker {
+        self.broker.under(&caller.in_force)
+    }
+
+    /// The same for reading the audit log.
+    fn audit(&self, caller: &Caller) -> AuditReads {
+        self.audit.under(&caller.in_force)
     }
 
     /// Takes what a request says, or records why it cannot be used.
     fn parsed<T>(&self, caller: &Caller, parsed: Result<T, Unusable>) -> Result<T, Status> {
-        let Caller { call, who } = caller;
+        let Caller { call, who, .. } = caller;
         parsed.map_err(|unusable| match unusable {
             Unusable::Fields(refused) => {
                 // Only the field names are recorded: a value could be anything.

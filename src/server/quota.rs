@@ -17,7 +17,7 @@ use crate::{
         principal::Principal,
         tenant::Tenant,
     },
-    ports::{Admission, AuditLog, Clock, OverQuota, QuotaState, TenantDirectory, TenantQuota, limit::Cost},
+    ports::{Admission, AuditLog, Clock, InForce, OverQuota, QuotaState, TenantQuota, limit::Cost},
 };
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
@@ -27,8 +27,6 @@ const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 /// What the layer needs.
 #[derive(Clone)]
 pub struct Ports {
-    /// Finds tenants.
-    pub tenants: Arc<dyn TenantDirectory>,
     /// Keeps them to their limits.
     pub quota: Arc<dyn TenantQuota>,
     /// Records refusals.
@@ -66,13 +64,15 @@ impl Step for Quota {
     async fn run<S: Next>(self, request: Request<Body>, mut next: S) -> Result<Response<Body>, S::Error> {
         let ports = self.ports;
         let extensions = request.extensions();
-        let (Some(call), Some(who)) =
-            (extensions.get::<Arc<Call>>().cloned(), extensions.get::<Arc<Principal>>().cloned())
-        else {
+        let (Some(call), Some(who), Some(in_force)) = (
+            extensions.get::<Arc<Call>>().cloned(),
+            extensions.get::<Arc<Principal>>().cloned(),
+            extensions.get::<Arc<dyn InForce>>(),
+        ) else {
             return Ok(status::misassembled().into_http());
         };
-        let Some(tenant) = ports.tenants.find(&who.tenant) else {
-            // Gone since the token was verified: the use case says so.
+        let Some(tenant) = in_force.find(&who.tenant) else {
+            // Not there, though the token was verified: the use case says so.
             return next.call(request).await;
         };
         let cost = if call.action.changes() { Cost::Change } else { Cost::Read };

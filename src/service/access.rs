@@ -1,6 +1,8 @@
 //! Whether what is installed in an account works: the role with its external id and without, each read
 //! tried for real, and each change as IAM simulates it, since a try would change something.
 
+mod wanted;
+
 use super::{
     Error, KeyBroker, diagnose, locate, require, role,
     trail::Trail,
@@ -70,7 +72,7 @@ impl KeyBroker {
             Err(error) => {
                 checks.push(assumed(trail, &error));
                 checks.push(unreadable(&error));
-                checks.extend(self.try_keys_and_changes(access, &[], call, trail).await);
+                checks.extend(self.try_keys_and_changes(call, who, access, &[], trail).await);
                 if access.grant().verify_query_results {
                     let detail = "no log group to query could be found";
                     checks.push(Check::not_checked(Name::RoleQueryPermission, detail));
@@ -79,11 +81,14 @@ impl KeyBroker {
             Ok(page) => {
                 checks.push(Check::passed(Name::RoleAssumable, ASSUMED));
                 checks.push(Check::passed(Name::RoleReadPermission, "the role may list log groups"));
-                checks.extend(self.try_keys_and_changes(access, &page.groups, call, trail).await);
+                checks.extend(self.try_keys_and_changes(call, who, access, &page.groups, trail).await);
                 if access.grant().verify_query_results {
                     checks.push(self.try_query(call, who, access, trail).await);
                 }
             }
+        }
+        if trail.assumed() {
+            checks.extend(self.try_quotas(access, call, trail).await);
         }
         checks.push(self.try_without_external_id(access, call, trail).await);
         Ok(Diagnosis { checks, key: None })
@@ -91,22 +96,26 @@ impl KeyBroker {
 
     async fn try_keys_and_changes(
         &self,
+        call: &Call,
+        who: &Principal,
         access: &Access,
         groups: &[LogGroup],
-        call: &Call,
         trail: &mut Trail,
     ) -> Vec<Check> {
         let (grant, place) = (access.grant(), access.place());
         let mut checks = Vec::new();
         let keys = onboarding::sample_keys(grant, place);
+        let targets = onboarding::sample_targets(grant, place);
         if !keys.is_empty() {
-            checks.push(self.try_key_reads(access, &keys, groups, call, trail).await);
+            let known = known_key(access, groups);
+            checks.push(self.try_key_reads(access, &keys, known.as_ref(), call, trail).await);
+            let asked = wanted::Asked { keys: &keys, targets: &targets, groups, known: known.as_ref() };
+            checks.extend(self.try_key_tags(call, who, access, &asked, trail).await);
             let trial = Trial::key_use(place, keys.iter().map(ToString::to_string).collect());
             let what = "use the granted keys through CloudWatch Logs";
             let name = Name::RoleKmsPermission;
             checks.push(self.simulated(access, name, &trial, what, USE_KEYS, call, trail).await);
         }
-        let targets = onboarding::sample_targets(grant, place);
         if !targets.is_empty() {
             let actions = [ASSOCIATE, DISASSOCIATE];
             let trial = Trial::changes(place, &actions, &targets);
@@ -124,23 +133,19 @@ impl KeyBroker {
         &self,
         access: &Access,
         samples: &[KmsKeyArn],
-        groups: &[LogGroup],
+        known: Option<&KmsKeyArn>,
         call: &Call,
         trail: &mut Trail,
     ) -> Check {
-        let (grant, place) = (access.grant(), access.place());
-        let home = |key: &KmsKeyArn| key.account() == place.account && grant.opens_key(key);
-        let in_use = groups.iter().filter_map(|group| group.key.clone());
-        let known = onboarding::exact_keys(grant, place).into_iter().chain(in_use).find(home);
         let name = Name::RoleKeyReadPermission;
         let Some(key) = known else {
-            let trial = Trial::key_looks(place, samples.iter().map(ToString::to_string).collect());
+            let trial = Trial::key_looks(access.place(), samples.iter().map(ToString::to_string).collect());
             let what = "look at the granted keys and their policies";
             return self.simulated(access, name, &trial, what, LOOK_AT_KEYS, call, trail).await;
         };
         let described = self.ports.keys.describe(access, &KmsKeyId::Arn(key.clone()), call.deadline).await;
         trail.via(described.via);
-        let policy = self.ports.keys.policy(access, &key, call.deadline).await;
+        let policy = self.ports.keys.policy(access, key, call.deadline).await;
         trail.via(policy.via);
         match described.result.map(drop).and(policy.result.map(drop)) {
             Ok(()) => Check::passed(name, format!("the role may look at {key} and its policy")),
@@ -148,7 +153,7 @@ impl KeyBroker {
                 let detail = format!("the role may not look at {key}: AWS said {}", diagnose::words(&answer));
                 Check::failed(name, Reason::RoleLacksKmsPermission, detail, "").with_document(
                     "add this statement to the role's policy; the key's policy must let the account's own policies decide",
-                    &remedy::role_look_statement(&key),
+                    &remedy::role_look_statement(key),
                 )
             }
             Err(error) => Check::not_checked(name, diagnose::why(&error)),
@@ -212,6 +217,14 @@ impl KeyBroker {
             Err(error) => Check::not_checked(Name::RoleNeedsExternalId, diagnose::why(&error)),
         }
     }
+}
+
+/// A key that the tenant may use and that is there for all that is known.
+fn known_key(access: &Access, groups: &[LogGroup]) -> Option<KmsKeyArn> {
+    let (grant, place) = (access.grant(), access.place());
+    let home = |key: &KmsKeyArn| key.account() == place.account && grant.opens_key(key);
+    let in_use = groups.iter().filter_map(|group| group.key.clone());
+    onboarding::exact_keys(grant, place).into_iter().chain(in_use).find(home)
 }
 
 fn assumed(trail: &Trail, error: &UpstreamError) -> Check {

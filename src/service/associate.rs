@@ -81,7 +81,7 @@ impl KeyBroker {
         let Prepared { permit, held, mut before } = prepared;
         let AssociateKmsKey { resource, key, requested_key, reason: _ } = permit.command().clone();
         let change = Change {
-            ports: self.ports.clone(),
+            ports: Arc::clone(&self.ports),
             permit,
             operation: Operation::AssociateKmsKey,
             trail,

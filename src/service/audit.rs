@@ -26,7 +26,7 @@ use crate::{
         call::Call,
         principal::{Principal, Scope},
     },
-    ports::{AuditTree, EventFilter, EventReader, StoredEvent},
+    ports::{AuditTree, EventFilter, EventReader, InForce, StoredEvent},
 };
 
 /// How many looks into the log run at once, so that calls find the store free.
@@ -64,16 +64,22 @@ impl AuditReads {
         Self { broker, ports, streams, looks }
     }
 
+    /// The same, keeping to this as [`KeyBroker::under`] does.
+    #[must_use]
+    pub fn under(&self, in_force: &Arc<dyn InForce>) -> Self {
+        Self { broker: self.broker.under(in_force), ..self.clone() }
+    }
+
     /// Whose events the caller may do this with.
     fn access(&self, call: &Call, who: &Principal, trail: &mut Trail) -> Result<AuditAccess, Error> {
         let admin = who.scopes.contains(Scope::Admin);
         if !admin {
             require(who, Scope::Audit)?;
         }
-        let tenant = self.broker.tenant(who)?;
-        let policy = &self.broker.ports.policy;
+        let broker = self.broker.under(&self.broker.in_force());
+        let tenant = broker.tenant(who)?;
         let decide =
-            |whose| AuditAccess::decide(|question| policy.decide(question), call, who, &tenant, whose);
+            |whose| AuditAccess::decide(|question| broker.decide(question), call, who, &tenant, whose);
         let mut decided = decide(if admin { Whose::All } else { Whose::Own });
         if admin && decided.is_err() && who.scopes.contains(Scope::Audit) {
             decided = decide(Whose::Own);

@@ -51,7 +51,7 @@ const AFTER_THROTTLE: Duration = Duration::from_secs(1);
 
 /// Everything one change needs.
 pub(super) struct Change<C> {
-    pub(super) ports: Ports,
+    pub(super) ports: Arc<Ports>,
     pub(super) permit: Arc<Authorized<C>>,
     pub(super) operation: Operation,
     pub(super) trail: Trail,
@@ -78,7 +78,7 @@ impl<C: Command + Send + Sync + 'static> Change<C> {
         attempt: A,
     ) -> Result<Changed, Error>
     where
-        A: Fn(Ports, Arc<Authorized<C>>, Instant) -> F + Send + Sync + 'static,
+        A: Fn(Arc<Ports>, Arc<Authorized<C>>, Instant) -> F + Send + Sync + 'static,
         F: Future<Output = Answered<Accepted>> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
@@ -93,7 +93,7 @@ impl<C: Command + Send + Sync + 'static> Change<C> {
         attempt: A,
         answer: Answer,
     ) where
-        A: Fn(Ports, Arc<Authorized<C>>, Instant) -> F,
+        A: Fn(Arc<Ports>, Arc<Authorized<C>>, Instant) -> F,
         F: Future<Output = Answered<Accepted>>,
     {
         let Some(answer) = self.intend(answer).await else { return };
@@ -119,6 +119,13 @@ impl<C: Command + Send + Sync + 'static> Change<C> {
     /// Makes the intent durable. Gives the answer back where the change may go on; otherwise the
     /// caller was told, and an intent that was kept after all got its outcome.
     async fn intend(&mut self, answer: Answer) -> Option<Answer> {
+        if now() >= self.deadline {
+            // What was looked at before took all the time. The log is as good as ever.
+            let error = Error::DeadlineBeforeAws;
+            self.trail.refused(&self.ports, &error);
+            drop(answer.send(Err(error)));
+            return None;
+        }
         let entry = Entry {
             sighting: self.sighting.take(),
             request: self.begun(),
@@ -153,7 +160,7 @@ impl<C: Command + Send + Sync + 'static> Change<C> {
     /// Waits for a turn and sends, again where a repetition can help, until the deadline.
     async fn act<A, F>(&mut self, attempt: &A) -> Result<Accepted, Error>
     where
-        A: Fn(Ports, Arc<Authorized<C>>, Instant) -> F,
+        A: Fn(Arc<Ports>, Arc<Authorized<C>>, Instant) -> F,
         F: Future<Output = Answered<Accepted>>,
     {
         let mut backoff = FIRST_BACKOFF;
@@ -163,7 +170,7 @@ impl<C: Command + Send + Sync + 'static> Change<C> {
                 Ok(turn) => turn,
                 Err(no_turn) => return Err(before.map_or(no_turn, |error| ended(error, self.deadline))),
             };
-            let sending = attempt(self.ports.clone(), Arc::clone(&self.permit), self.deadline);
+            let sending = attempt(Arc::clone(&self.ports), Arc::clone(&self.permit), self.deadline);
             let last_moment = self.deadline + ADAPTER_GRACE;
             let Ok(answered) = tokio::time::timeout_at(last_moment.into(), sending).await else {
                 turn.used(Feedback::Unanswered);

@@ -119,13 +119,12 @@ impl KeyBroker {
             requested_key: requested.clone(),
             reason: None,
         };
-        let wants =
-            Authorized::wants(|question| self.ports.policy.wants(question), call, who, tenant, &would);
+        let wants = Authorized::wants(|question| self.wants(question), call, who, tenant, &would);
         checks.insert(
             0,
             match self.look_up(&wants, access, (Some(&arn), resource), call, trail).await {
                 Ok(facts) => {
-                    let policy = |question: &Question<'_>| self.ports.policy.decide(question);
+                    let policy = |question: &Question<'_>| self.decide(question);
                     let decided = Authorized::decide_knowing(&facts, policy, call, who, tenant, would);
                     diagnosis::tenant_policy(decided.as_ref().map(|_| ()), resource, &arn)
                 }

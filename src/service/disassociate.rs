@@ -110,7 +110,7 @@ impl KeyBroker {
         let Prepared { permit, held, mut before } = prepared;
         let resource = permit.command().resource.clone();
         let change = Change {
-            ports: self.ports.clone(),
+            ports: Arc::clone(&self.ports),
             permit,
             operation: Operation::DisassociateKmsKey,
             trail,

@@ -32,8 +32,7 @@ impl KeyBroker {
         trail: &mut Trail,
     ) -> Result<(Authorized<C>, Option<Held>), Error> {
         let (command, resource) = command;
-        let wants =
-            Authorized::wants(|question| self.ports.policy.wants(question), call, who, tenant, &command);
+        let wants = Authorized::wants(|question| self.wants(question), call, who, tenant, &command);
         if wants.is_empty() {
             return Ok((self.permit(call, who, tenant, command, trail)?, None));
         }

@@ -143,7 +143,7 @@ impl KeyBroker {
         resource: &Resource,
     ) -> bool {
         let command = GetKeyAssociation { resource: resource.clone() };
-        Authorized::decide(|question| self.ports.policy.decide(question), call, who, tenant, command).is_ok()
+        Authorized::decide(|question| self.decide(question), call, who, tenant, command).is_ok()
     }
 
     /// The groups as associations, with our record and their keys' health beside.

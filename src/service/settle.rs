@@ -106,16 +106,19 @@ impl KeyBroker {
     }
 
     async fn look_back(&self, intent: &Event, deadline: Instant) -> Found {
+        self.under(&self.in_force()).look_back_at(intent, deadline).await
+    }
+
+    async fn look_back_at(&self, intent: &Event, deadline: Instant) -> Found {
         let (Some(resource), Some(tenant)) = (&intent.resource, &intent.actor.tenant) else {
             return Found::Settled(Settlement::CannotTell);
         };
-        let Some(tenant) = self.ports.tenants.find(tenant) else {
+        let Some(tenant) = self.in_force().find(tenant) else {
             return Found::Settled(Settlement::CannotTell);
         };
         let (call, who) = (call(deadline), caller(intent, &tenant.id, self.ports.clock.now()));
         let command = GetKeyAssociation { resource: resource.clone() };
-        let decided =
-            Authorized::decide(|question| self.ports.policy.decide(question), &call, &who, &tenant, command);
+        let decided = Authorized::decide(|question| self.decide(question), &call, &who, &tenant, command);
         match decided {
             Ok(permit) => match &resource.target {
                 Target::LogGroup(name) => self.compare(&permit, name, intent, &call).await,

@@ -18,8 +18,8 @@ use crate::{
         quotas::NotAsked,
     },
     testing::{
-        FakeAudit, FakeAws, FakeClock, FakePace, FakePolicy, FakeQueries, FakeQuota, FakeTenants, KEY,
-        OTHER_KEY, call, principal, tenant,
+        FakeAudit, FakeAws, FakeClock, FakePace, FakePolicy, FakeQueries, FakeQuota, FakeRules, FakeTenants,
+        KEY, OTHER_KEY, call, principal, tenant,
     },
 };
 
@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 struct World {
     broker: KeyBroker,
+    rules: Arc<FakeRules>,
     aws: Arc<FakeAws>,
     queries: Arc<FakeQueries>,
     audit: Arc<FakeAudit>,
@@ -49,9 +50,10 @@ fn world_of(tenant: Tenant, policy: FakePolicy, pace: FakePace, groups: Vec<LogG
         (Arc::new(FakeAws::with(groups)), Arc::new(FakeAudit::default()), Arc::new(pace));
     let (clock, queries) = (Arc::new(FakeClock::default()), Arc::new(FakeQueries::default()));
     let tasks = TaskTracker::new();
+    let tenants = Arc::new(FakeTenants(vec![Arc::new(tenant)]));
+    let rules = Arc::new(FakeRules::of(tenants, Arc::new(policy)));
     let broker = KeyBroker::new(Ports {
-        tenants: Arc::new(FakeTenants(vec![Arc::new(tenant)])),
-        policy: Arc::new(policy),
+        rules: rules.clone(),
         associations: aws.clone(),
         log_groups: aws.clone(),
         keys: aws.clone(),
@@ -68,7 +70,7 @@ fn world_of(tenant: Tenant, policy: FakePolicy, pace: FakePace, groups: Vec<LogG
         clock: clock.clone(),
         tasks: tasks.clone(),
     });
-    World { broker, aws, queries, audit, pace, clock, tasks }
+    World { broker, rules, aws, queries, audit, pace, clock, tasks }
 }
 
 fn groups(names: &[&str]) -> Vec<LogGroup> {
@@ -342,6 +344,7 @@ async fn a_list_shows_only_what_the_tenant_may_see_page_by_page() {
 mod careful;
 mod diagnosis;
 mod former;
+mod keeping;
 mod logging;
 mod repeating;
 mod settling;

@@ -1,6 +1,6 @@
 //! Tokens bound to a client certificate (RFC 8705), over real TLS.
 
-use std::path::Path;
+use std::{net::SocketAddr, path::Path};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -74,13 +74,17 @@ impl Authority {
     }
 
     pub(crate) fn channel(&self, service: &Service, client: Option<&Client>) -> Channel {
+        self.channel_to(service.address, client)
+    }
+
+    pub(crate) fn channel_to(&self, address: SocketAddr, client: Option<&Client>) -> Channel {
         let tls =
             ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&self.pem)).domain_name("localhost");
         let tls = match client {
             Some(Client { pem, key, .. }) => tls.identity(Identity::from_pem(pem, key)),
             None => tls,
         };
-        let endpoint = Endpoint::from_shared(format!("https://{}", service.address)).unwrap();
+        let endpoint = Endpoint::from_shared(format!("https://{address}")).unwrap();
         endpoint.tls_config(tls).unwrap().connect_lazy()
     }
 }

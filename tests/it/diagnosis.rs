@@ -1,6 +1,7 @@
 //! Diagnosis and onboarding through the whole service: what is wrong, and whether what is offered mends
 //! it.
 
+mod optional;
 mod places;
 mod refusals;
 

@@ -1,5 +1,7 @@
 //! What the documents say is so: reasons, links, and what is to be installed in AWS.
 
+mod tokens;
+
 use std::{
     collections::BTreeSet,
     fs,

@@ -3,6 +3,7 @@
 mod calls;
 mod connections;
 mod floods;
+mod keeping;
 mod lifetime;
 mod wire;
 
@@ -23,8 +24,8 @@ use logkey::{
     },
     service::{self, AuditPorts, AuditReads, KeyBroker, StreamLimits},
     testing::{
-        FakeAudit, FakeAuthn, FakeAws, FakeClock, FakeLog, FakePace, FakePolicy, FakeQueries, FakeTenants,
-        KEY, principal, tenant,
+        FakeAudit, FakeAuthn, FakeAws, FakeClock, FakeLog, FakePace, FakePolicy, FakeQueries, FakeRules,
+        FakeTenants, KEY, principal, tenant,
     },
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -40,6 +41,7 @@ const TOKEN: &str = "good";
 /// A server that a test stands before.
 struct Front {
     address: SocketAddr,
+    rules: Arc<FakeRules>,
     aws: Arc<FakeAws>,
     audit: Arc<FakeAudit>,
     stop: oneshot::Sender<()>,
@@ -113,9 +115,11 @@ async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)
     tenant.limits = limits;
     let tenants = Arc::new(FakeTenants(vec![Arc::new(tenant)]));
     let quota = Arc::new(LocalQuota::new(Costs::default()));
+    let who = principal("acme", &["logkey:read", "logkey:associate"]);
+    let authn = Arc::new(FakeAuthn::accepting(TOKEN, who));
+    let rules = Arc::new(FakeRules::with(authn, tenants, Arc::new(FakePolicy::default())));
     let broker = KeyBroker::new(service::Ports {
-        tenants: tenants.clone(),
-        policy: Arc::new(FakePolicy::default()),
+        rules: rules.clone(),
         associations: aws.clone(),
         log_groups: aws.clone(),
         keys: aws.clone(),
@@ -132,11 +136,9 @@ async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)
         clock: clock.clone(),
         tasks: TaskTracker::new(),
     });
-    let who = principal("acme", &["logkey:read", "logkey:associate"]);
-    let authn = Arc::new(FakeAuthn::accepting(TOKEN, who));
     let layers = stack::Ports {
-        authn: authn::Ports { authn, audit: audit.clone(), clock: clock.clone() },
-        quota: quota::Ports { tenants, quota, audit: audit.clone(), clock },
+        authn: authn::Ports { rules: rules.clone(), audit: audit.clone(), clock: clock.clone() },
+        quota: quota::Ports { quota, audit: audit.clone(), clock },
     };
     let (stop, stopped) = oneshot::channel();
     let log = AuditPorts { log: Arc::new(FakeLog::default()), tree: Arc::new(FakeLog::default()) };
@@ -145,7 +147,7 @@ async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)
     let served = tokio::spawn(server::run(listener, config, parts, async {
         drop(stopped.await);
     }));
-    Front { address, aws, audit, stop, served, tls: connector }
+    Front { address, rules, aws, audit, stop, served, tls: connector }
 }
 
 impl Front {

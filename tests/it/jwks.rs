@@ -4,6 +4,7 @@
 mod answers;
 mod discovery;
 mod floods;
+mod https;
 mod idp;
 mod outages;
 

@@ -20,6 +20,7 @@ mod key_usage;
 mod layering;
 mod limits;
 mod main_job;
+mod onboarding;
 mod policies;
 mod process;
 mod query_results;

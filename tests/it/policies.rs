@@ -1,6 +1,8 @@
 //! An operator's policies through the whole service: by the tags of a key, the claims of a token, the key
 //! before, who calls and from where.
 
+mod named;
+
 use std::collections::BTreeMap;
 
 use logkey::{

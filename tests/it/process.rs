@@ -1,5 +1,7 @@
 //! The binary itself: how it starts, what it says when it cannot, how it ends.
 
+mod watching;
+
 use std::{
     io::Read as _,
     net::{SocketAddr, TcpListener},
@@ -40,7 +42,12 @@ pub(crate) fn free<const N: usize>() -> [SocketAddr; N] {
 }
 
 fn settings(folder: &Path, grpc: SocketAddr, admin: SocketAddr) -> String {
-    std::fs::write(folder.join("jwks.json"), TestIssuer::new("k").jwks()).unwrap();
+    settings_with(folder, &TestIssuer::new("k"), grpc, admin)
+}
+
+/// The usual settings with this issuer's keys.
+fn settings_with(folder: &Path, issuer: &TestIssuer, grpc: SocketAddr, admin: SocketAddr) -> String {
+    std::fs::write(folder.join("jwks.json"), issuer.jwks()).unwrap();
     let toml = format!(
         "[server]\nlisten = \"{grpc}\"\nadmin_listen = \"{admin}\"\n[store]\nurl = \"sqlite://{store}\"\n[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\njwks_file = \"{jwks}\"\n",
         store = folder.join("logkey.db").display(),
@@ -52,12 +59,13 @@ fn settings(folder: &Path, grpc: SocketAddr, admin: SocketAddr) -> String {
 }
 
 /// A service of its own process; killed when it is dropped.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     folder: TempDir,
     config: String,
-    grpc: SocketAddr,
-    admin: SocketAddr,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    issuer: TestIssuer,
 }
 
 impl Process {
@@ -67,24 +75,38 @@ impl Process {
 
     /// A service with more settings, above and below the usual ones.
     async fn serve_in(folder: TempDir, above: &str, below: &str) -> Self {
+        Self::serve_with(folder, above, below, &[]).await
+    }
+
+    /// The same in this environment.
+    pub(crate) async fn serve_with(
+        folder: TempDir,
+        above: &str,
+        below: &str,
+        environment: &[(&str, &Path)],
+    ) -> Self {
         let [grpc, admin] = free();
-        let config = settings(folder.path(), grpc, admin);
+        let issuer = TestIssuer::new("k");
+        let config = settings_with(folder.path(), &issuer, grpc, admin);
         let usual = std::fs::read_to_string(&config).unwrap();
         std::fs::write(&config, format!("{above}{usual}{below}")).unwrap();
         let mut command = logkey(&["serve", "--config", &config]);
+        command.envs(environment.iter().copied());
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let process = Self { child, folder, config, grpc, admin };
-        let endpoint = Endpoint::from_shared(format!("http://{grpc}")).unwrap();
+        let process = Self { child, folder, config, grpc, admin, issuer };
+        let url = format!("http://{admin}/livez");
         for _ in 0..LOOKS {
-            if let Ok(channel) = endpoint.connect().await {
-                let request = HealthCheckRequest { service: String::new() };
-                if HealthClient::new(channel).check(request).await.is_ok() {
-                    return process;
-                }
+            if reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
+                return process;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         panic!("the service does not answer");
+    }
+
+    /// A connection in plain text.
+    pub(crate) fn channel(&self) -> Channel {
+        Endpoint::from_shared(format!("http://{}", self.grpc)).unwrap().connect_lazy()
     }
 
     /// Waits until the metric is there: settings were looked at, for one.
@@ -265,76 +287,6 @@ async fn the_audit_log_goes_to_standard_output_and_the_services_own_to_standard_
     assert!(told.contains("stopped") && !told.contains("class_uid"), "{told}");
 }
 
-#[tokio::test]
-async fn a_changed_file_is_taken_over_without_being_asked() {
-    let process = Process::serve().await;
-    let good = std::fs::read_to_string(&process.config).unwrap();
-    std::fs::write(&process.config, good + "# the same, with a comment\n").unwrap();
-    process.until_metric("logkey_reloads_total{outcome=\"taken\"}").await;
-    process.signal("-TERM");
-    assert_eq!(process.end().0, Some(0));
-}
-
-#[tokio::test]
-async fn a_new_tenant_in_an_emptyfolder_and_a_changed_secret_are_taken_over_too() {
-    let folder = tempfile::tempdir().unwrap();
-    let secret = folder.path().join("payments.external-id");
-    std::fs::write(&secret, "first").unwrap();
-    let tenants = folder.path().join("tenants.d");
-    std::fs::create_dir(&tenants).unwrap();
-    let below = format!(
-        "[[tenants]]\nid = \"payments\"\nissuers = [\"{ISSUER}\"]\n[[tenants.accounts]]\naccount_id = \"111122223333\"\nrole_arn = \"arn:aws:iam::111122223333:role/R\"\nexternal_id_file = \"payments.external-id\"\nregions = [\"eu-west-1\"]\nlog_groups = [\"*\"]\nkms_keys = [\"*\"]\n"
-    );
-    let process = Process::serve_in(folder, "tenants_dir = \"tenants.d\"\n", &below).await;
-    std::fs::write(tenants.join("orders.toml"), format!("id = \"orders\"\nissuers = [\"{ISSUER}\"]\n"))
-        .unwrap();
-    process.until_metric("logkey_reloads_total{outcome=\"taken\"} 1").await;
-    std::fs::write(&secret, "second").unwrap();
-    process.until_metric("logkey_reloads_total{outcome=\"taken\"} 2").await;
-    process.signal("-TERM");
-    assert_eq!(process.end().0, Some(0));
-}
-
-#[tokio::test]
-async fn a_hangup_takes_the_settings_over_and_a_faulty_set_is_told() {
-    let process = Process::serve().await;
-    let good = std::fs::read_to_string(&process.config).unwrap();
-    std::fs::write(&process.config, good + "[[tenants]]\nid = \"Not An Id\"\n").unwrap();
-    process.signal("-HUP");
-    process.until_metric("logkey_reloads_total{outcome=\"refused\"}").await;
-    process.signal("-TERM");
-    let (code, told) = process.end();
-    assert_eq!(code, Some(0), "{told}");
-    assert!(told.contains("not taken over"), "{told}");
-}
-
-#[tokio::test]
-async fn kubernetes_turning_a_link_is_a_change_too() {
-    // As a mounted ConfigMap looks: the file is a link into ..data, which is a link that is exchanged.
-    let folder = tempfile::tempdir().unwrap();
-    let tenants = folder.path().join("tenants.d");
-    let version = |name: &str, suspended: bool| {
-        let data = tenants.join(name);
-        std::fs::create_dir_all(&data).unwrap();
-        let tenant = format!("id = \"payments\"\nissuers = [\"{ISSUER}\"]\nsuspended = {suspended}\n");
-        std::fs::write(data.join("payments.toml"), tenant).unwrap();
-    };
-    version("..first", false);
-    std::os::unix::fs::symlink("..first", tenants.join("..data")).unwrap();
-    std::os::unix::fs::symlink("..data/payments.toml", tenants.join("payments.toml")).unwrap();
-    let above = format!("tenants_dir = \"{}\"\n", tenants.display());
-    let process = Process::serve_in(folder, &above, "").await;
-    version("..second", true);
-    std::os::unix::fs::symlink("..second", tenants.join("..data_tmp")).unwrap();
-    std::fs::rename(tenants.join("..data_tmp"), tenants.join("..data")).unwrap();
-    process.until_metric("logkey_reloads_total{outcome=\"taken\"}").await;
-    // Checked by the command, which reads the same files.
-    let shown = output(&["policy", "show", "payments", "--config", &process.config]);
-    assert!(text(&shown.stdout).contains("suspended"), "{}", text(&shown.stdout));
-    process.signal("-TERM");
-    assert_eq!(process.end().0, Some(0));
-}
-
 /// What the command writes to a terminal.
 fn on_a_terminal(arguments: &str, no_color: Option<&str>) -> Vec<u8> {
     let mut command = Command::new("script");
@@ -361,7 +313,7 @@ fn no_color_keeps_colours_away_from_a_terminal() {
 async fn every_line_about_a_call_names_its_request() {
     let tenant = format!("[[tenants]]\nid = \"payments\"\nissuers = [\"{ISSUER}\"]\n");
     let process = Process::serve_in(tempfile::tempdir().unwrap(), "", &tenant).await;
-    let channel = Endpoint::from_shared(format!("http://{}", process.grpc)).unwrap().connect_lazy();
+    let channel = process.channel();
     let mut ids = Vec::new();
     for n in 0..5 {
         let mut request = tonic::Request::new(logkey::proto::GetCallerRequest {});

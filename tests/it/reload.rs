@@ -1,6 +1,13 @@
 //! Settings change while the service runs.
 
-use crate::harness::{ALL, GROUP, ORDERS, PAYMENTS, Plan, Service, key, reason, tenant};
+use std::collections::BTreeMap;
+
+use logkey::sandbox::{
+    fault::{Effect, Fault},
+    seed::KeySeed,
+};
+
+use crate::harness::{ALL, GROUP, ORDERS, PAYMENTS, Plan, REGION, Service, key, reason, tenant};
 
 const LIMITS: &str = "{ per_second = 100, burst = 100, max_in_flight = 10 }";
 
@@ -80,5 +87,87 @@ async fn changed_limits_of_a_tenant_hold_from_the_reload_on() {
         }
     }
     assert!(refused > 0);
+    service.stop().await;
+}
+
+/// Whether a call that began before the reload is judged by what was in force then, to its end, with the tenant
+/// as it was and with the policies as they were: here the reload comes while AWS is asked for what a policy wants
+/// to know.
+#[tokio::test]
+async fn a_call_that_a_reload_overtakes_ends_by_what_was_in_force_when_it_began() {
+    let no_pci = r#"@id("no-pci") forbid (principal, action == LogKey::Action::"AssociateKmsKey", resource)
+        when { context has key && context.key.hasTag("data-class") && context.key.getTag("data-class") == "pci" };"#;
+    let tagged = KeySeed {
+        id: "tagged".to_owned(),
+        region: REGION.to_owned(),
+        tags: BTreeMap::from([("data-class".to_owned(), "pci".to_owned())]),
+        ..KeySeed::default()
+    };
+    let service = Plan::furnished_with(vec![tagged]).policies(no_pci).start().await;
+    let caller = service.caller("payments", ALL);
+    let wait = Effect::Latency { ms: 2_000, jitter_ms: 0 };
+    service.sandbox.sandbox().fault(Fault::on("ListResourceTags", wait).times(1));
+    let call = tokio::spawn({
+        let caller = caller.clone();
+        async move { caller.associate(GROUP, &key("tagged")).await }
+    });
+    while service.reached("ListResourceTags").is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let file = service.settings().with_file_name("policies").join("operator.cedar");
+    std::fs::write(file, "").unwrap();
+    service.reload(&tenant("payments", PAYMENTS, LIMITS)).await;
+    let refused = call.await.unwrap().unwrap_err();
+    assert_eq!(reason(&refused), "NOT_ALLOWED", "{refused:?}");
+    assert!(format!("{refused:?}").contains("no-pci"), "{refused:?}");
+    assert_eq!(service.reached("AssociateKmsKey").len(), 0);
+    // The next one goes by what is in force now.
+    caller.associate(GROUP, &key("tagged")).await.unwrap();
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn issuers_and_what_they_are_held_to_change_from_the_reload_on() {
+    let service = Service::start().await;
+    let (caller, tenants) = (
+        service.caller("payments", ALL),
+        tenant("payments", PAYMENTS, LIMITS) + &tenant("orders", ORDERS, LIMITS),
+    );
+    caller.who_am_i().await.unwrap();
+    let head = service.settings().with_file_name("head.toml");
+    let usual = std::fs::read_to_string(&head).unwrap();
+    // A token that was seen before is held to the new rules like any other.
+    for (changed, expected) in [
+        (usual.replace("audiences = [\"logkey\"]", "audiences = [\"another\"]"), Some("TOKEN_INVALID")),
+        (usual.clone(), None),
+        (usual.replace("audiences = ", "algorithms = [\"RS256\"]\naudiences = "), Some("TOKEN_INVALID")),
+        (usual.replace("audiences = ", "max_lifetime = \"1m\"\naudiences = "), Some("TOKEN_INVALID")),
+        (usual.clone(), None),
+    ] {
+        std::fs::write(&head, changed).unwrap();
+        service.reload(&tenants).await;
+        let answer = caller.who_am_i().await.map_err(|status| reason(&status));
+        assert_eq!(answer.err().as_deref(), expected);
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_changed_quota_of_aws_holds_from_the_reload_on() {
+    let service = Plan::default().settings("[limits.upstream]\ndescribe_per_second = 7\n").start().await;
+    let caller = service.caller("payments", ALL);
+    let quota = async || {
+        caller.get(GROUP).await.unwrap();
+        let view = reqwest::get(format!("http://{}/limits", service.admin)).await.unwrap();
+        let view: serde_json::Value = serde_json::from_str(&view.text().await.unwrap()).unwrap();
+        let lanes = view["lanes"].as_array().unwrap().iter();
+        lanes.filter(|lane| lane["operation"] == "DescribeLogGroups").map(|lane| lane["quota"].clone()).next()
+    };
+    assert_eq!(quota().await, Some(7.0.into()));
+    let head = service.settings().with_file_name("head.toml");
+    let text = std::fs::read_to_string(&head).unwrap();
+    std::fs::write(&head, text.replace("describe_per_second = 7", "describe_per_second = 21")).unwrap();
+    service.reload(&tenant("payments", PAYMENTS, LIMITS)).await;
+    assert_eq!(quota().await, Some(21.0.into()));
     service.stop().await;
 }

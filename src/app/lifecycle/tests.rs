@@ -16,8 +16,8 @@ use crate::{
     ports::{Leadership, LogGroup, UpstreamError, quotas::NotAsked},
     service::Ports,
     testing::{
-        FakeAudit, FakeAws, FakeClock, FakePace, FakePolicy, FakeQueries, FakeQuota, FakeTenants, KEY, call,
-        principal, tenant,
+        FakeAudit, FakeAws, FakeClock, FakePace, FakePolicy, FakeQueries, FakeQuota, FakeRules, FakeTenants,
+        KEY, call, principal, tenant,
     },
 };
 
@@ -42,8 +42,10 @@ impl Leadership for FakeLeadership {
 
 fn broker(aws: &Arc<FakeAws>, audit: &Arc<FakeAudit>, clock: &Arc<FakeClock>) -> KeyBroker {
     KeyBroker::new(Ports {
-        tenants: Arc::new(FakeTenants(vec![Arc::new(tenant("acme"))])),
-        policy: Arc::new(FakePolicy::default()),
+        rules: Arc::new(FakeRules::of(
+            Arc::new(FakeTenants(vec![Arc::new(tenant("acme"))])),
+            Arc::new(FakePolicy::default()),
+        )),
         associations: aws.clone(),
         log_groups: aws.clone(),
         keys: aws.clone(),

@@ -62,3 +62,16 @@ fn a_warning_does_not_make_a_configuration_unusable() {
     assert!(out.ends_with("0 tenants, 0 accounts, 1 issuer\n"), "{out}");
     assert!(err.starts_with("warning: logkey.toml:1:1: tenants is empty"), "{err}");
 }
+
+#[test]
+fn patterns_that_do_not_fit_into_a_session_policy_are_told_where_they_stand() {
+    let text = include_str!("../../../deploy/logkey.example.toml");
+    let line = text.lines().find(|line| line.starts_with("log_groups = ")).unwrap();
+    let many: Vec<String> = (0..40).map(|n| format!("\"/team-{n}/a-rather-long-name/*\"")).collect();
+    let text = text.replace(line, &format!("log_groups = [{}]", many.join(", ")));
+    let (code, out, err) = checked(&text);
+    assert_eq!(code, ExitCode::SUCCESS, "{out}{err}");
+    let at = text.lines().position(|line| line.starts_with("log_groups = ")).unwrap() + 1;
+    assert!(err.starts_with(&format!("warning: logkey.toml:{at}:")), "{err}");
+    assert!(err.contains("into the 2,048 characters of a session policy"), "{err}");
+}

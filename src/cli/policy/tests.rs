@@ -13,7 +13,11 @@ struct Line {
 
 /// The exit code and what was printed, with the policies of deploy/policies.
 fn policy(line: &[&str]) -> (ExitCode, String) {
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/policies/logkey.toml");
+    policy_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/policies/logkey.toml"), line)
+}
+
+/// The same with this configuration.
+fn policy_of(config: &Path, line: &[&str]) -> (ExitCode, String) {
     let line = ["policy"].iter().chain(line).map(|word| (*word).to_owned());
     let line = Line::parse_from(line.chain(["--config".into(), config.display().to_string()]));
     let mut out = Vec::new();
@@ -129,4 +133,34 @@ fn explain_says_of_every_policy_whether_it_applies_and_why_not() {
         "us-east-1",
     ]);
     assert!(out.starts_with("not permitted: the tenant has no grant"), "{out}");
+}
+
+#[test]
+fn explain_tells_of_a_policy_that_cannot_be_evaluated_which_denies() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/policies");
+    let folder = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(&examples).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.is_file() {
+            std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
+        }
+    }
+    let asked = ["explain", "--tenant", "payments", "--action", "GetKeyAssociation"];
+    let asked = [&asked[..], &["--log-group", "/payments/x", "--at", "2026-11-24T10:00:00Z"]].concat();
+    let config = folder.path().join("logkey.toml");
+    let (_, out) = policy_of(&config, &asked);
+    assert!(out.starts_with("allow: tenant/payments/111122223333/log-groups\n"), "{out}");
+    // It is well formed by the schema, and too large only once there is an hour.
+    for effect in ["forbid", "permit"] {
+        let broken = format!(
+            "@id(\"broken\") {effect} (principal, action, resource) when {{ 9223372036854775807 + context.hour == 0 }};"
+        );
+        std::fs::write(folder.path().join("broken.cedar"), broken).unwrap();
+        let (code, out) = policy_of(&config, &asked);
+        assert_eq!(code, ExitCode::SUCCESS, "{out}");
+        let lines: Vec<_> = out.lines().collect();
+        assert_eq!(lines[0], "undecided: broken", "{out}");
+        let line = lines.iter().find(|line| line.trim_start().starts_with("broken ")).unwrap();
+        assert!(line.starts_with("  broken cannot be evaluated, which denies: "), "{out}");
+        assert!(line.contains("overflow"), "it says why: {out}");
+    }
 }

@@ -160,10 +160,12 @@ fn the_names_of_checks_are_those_that_callers_know() {
             "LOG_GROUP_NOT_RESERVED",
             "ROLE_ASSUMABLE",
             "ROLE_KEY_READ_PERMISSION",
+            "ROLE_KEY_TAGS_PERMISSION",
             "ROLE_KMS_PERMISSION",
             "ROLE_LOGS_PERMISSION",
             "ROLE_NEEDS_EXTERNAL_ID",
             "ROLE_QUERY_PERMISSION",
+            "ROLE_QUOTAS_PERMISSION",
             "ROLE_READ_PERMISSION",
             "TENANT_POLICY",
         ]

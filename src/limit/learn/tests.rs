@@ -193,3 +193,22 @@ async fn places_that_nobody_calls_are_forgotten() {
     assert_eq!(world.quota("us-east-1").await, (30.0, "service quotas".into()));
     assert_eq!(locked(&world.learner.0.places).len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_learned_now_counts_at_once_also_for_a_role_that_was_refused() {
+    let world = world(Upstreams::default());
+    let access = access("Associator", "eu-west-1");
+    world.aws.answer(Err(denied()));
+    world.learn(&access).await;
+    world.learn(&access).await;
+    assert_eq!(world.aws.asked().len(), 1, "a role that was refused is not asked through again");
+    let deadline = Instant::now().into_std() + PATIENCE;
+    world.aws.answer(Err(denied()));
+    let told = world.learner.learn_now(&access, deadline).await.unwrap();
+    assert!(matches!(told.result, Err(UpstreamError::Refused { .. })), "{told:?}");
+    world.aws.answer(Ok(granted(40)));
+    world.learner.learn_now(&access, deadline).await.unwrap().result.unwrap();
+    assert_eq!(world.quota("eu-west-1").await, (40.0, "service quotas".to_owned()));
+    world.learn(&access).await;
+    assert_eq!(world.aws.asked().len(), 3, "what was learned now is remembered like the rest");
+}

@@ -22,7 +22,7 @@ impl KeyAssociationService for Handler {
     ) -> Result<Response<AssociateKmsKeyResponse>, Status> {
         let (caller, message) = Self::open(request)?;
         let ask = self.parsed(&caller, convert::associate(message))?;
-        let changed = self.broker.associate(&caller.call, &caller.who, ask).await;
+        let changed = self.broker(&caller).associate(&caller.call, &caller.who, ask).await;
         let changed = changed.map_err(caller.status())?;
         Ok(Response::new(convert::associate_response(changed)))
     }
@@ -33,7 +33,7 @@ impl KeyAssociationService for Handler {
     ) -> Result<Response<DisassociateKmsKeyResponse>, Status> {
         let (caller, message) = Self::open(request)?;
         let ask = self.parsed(&caller, convert::disassociate(message))?;
-        let changed = self.broker.disassociate(&caller.call, &caller.who, ask).await;
+        let changed = self.broker(&caller).disassociate(&caller.call, &caller.who, ask).await;
         let changed = changed.map_err(caller.status())?;
         Ok(Response::new(convert::disassociate_response(changed)))
     }
@@ -44,7 +44,8 @@ impl KeyAssociationService for Handler {
     ) -> Result<Response<GetKeyAssociationResponse>, Status> {
         let (caller, message) = Self::open(request)?;
         let ask = self.parsed(&caller, convert::get(message))?;
-        let found = self.broker.get(&caller.call, &caller.who, ask).await.map_err(caller.status())?;
+        let found =
+            self.broker(&caller).get(&caller.call, &caller.who, ask).await.map_err(caller.status())?;
         Ok(Response::new(convert::get_response(found)))
     }
 
@@ -54,7 +55,8 @@ impl KeyAssociationService for Handler {
     ) -> Result<Response<ListKeyAssociationsResponse>, Status> {
         let (caller, message) = Self::open(request)?;
         let ask = self.parsed(&caller, convert::list(message))?;
-        let page = self.broker.list(&caller.call, &caller.who, ask).await.map_err(caller.status())?;
+        let page =
+            self.broker(&caller).list(&caller.call, &caller.who, ask).await.map_err(caller.status())?;
         Ok(Response::new(ListKeyAssociationsResponse {
             associations: page.associations.into_iter().map(convert::key_association).collect(),
             next_page_token: page.next_page_token.into(),
@@ -67,7 +69,8 @@ impl KeyAssociationService for Handler {
     ) -> Result<Response<CheckKeyAssociationResponse>, Status> {
         let (caller, message) = Self::open(request)?;
         let ask = self.parsed(&caller, convert::check(message))?;
-        let diagnosis = self.broker.check(&caller.call, &caller.who, ask).await.map_err(caller.status())?;
+        let diagnosis =
+            self.broker(&caller).check(&caller.call, &caller.who, ask).await.map_err(caller.status())?;
         Ok(Response::new(convert::check_response(diagnosis)))
     }
 
@@ -77,7 +80,8 @@ impl KeyAssociationService for Handler {
     ) -> Result<Response<GetKeyUsageResponse>, Status> {
         let (caller, message) = Self::open(request)?;
         let ask = self.parsed(&caller, convert::usage(message))?;
-        let usage = self.broker.usage(&caller.call, &caller.who, ask).await.map_err(caller.status())?;
+        let usage =
+            self.broker(&caller).usage(&caller.call, &caller.who, ask).await.map_err(caller.status())?;
         Ok(Response::new(convert::usage_response(usage)))
     }
 }

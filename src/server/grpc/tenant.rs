@@ -18,7 +18,7 @@ impl TenantService for Handler {
         request: Request<GetCallerRequest>,
     ) -> Result<Response<GetCallerResponse>, Status> {
         let (caller, GetCallerRequest {}) = Self::open(request)?;
-        let view = self.broker.caller(&caller.call, &caller.who).map_err(caller.status())?;
+        let view = self.broker(&caller).caller(&caller.call, &caller.who).map_err(caller.status())?;
         Ok(Response::new(convert::caller(&caller.who, &view)))
     }
 
@@ -28,7 +28,7 @@ impl TenantService for Handler {
     ) -> Result<Response<GetOnboardingResponse>, Status> {
         let (caller, message) = Self::open(request)?;
         let account = self.parsed(&caller, convert::onboarding(&message))?;
-        let found = self.broker.onboarding(&caller.call, &caller.who, account).await;
+        let found = self.broker(&caller).onboarding(&caller.call, &caller.who, account).await;
         Ok(Response::new(convert::onboarding_response(&found.map_err(caller.status())?)))
     }
 
@@ -38,7 +38,7 @@ impl TenantService for Handler {
     ) -> Result<Response<TestAccessResponse>, Status> {
         let (caller, message) = Self::open(request)?;
         let place = self.parsed(&caller, convert::test_access(&message))?;
-        let tried = self.broker.test_access(&caller.call, &caller.who, place).await;
+        let tried = self.broker(&caller).test_access(&caller.call, &caller.who, place).await;
         Ok(Response::new(convert::test_access_response(tried.map_err(caller.status())?)))
     }
 }

@@ -70,7 +70,7 @@ async fn what_was_read_before_a_restart_is_known_after_it_and_the_reading_begins
     world.pace.has_left(3);
     assert_eq!(world.usage().await.uses.len(), 150);
     world.clock.advance(Duration::from_mins(1));
-    let restarted = KeyBroker::new(world.broker.ports.clone());
+    let restarted = KeyBroker::new((*world.broker.ports).clone());
     world.pace.has_left(1);
     let part = usage_by(&restarted).await;
     assert!(part.coverage.contains("50 log groups were read from AWS since"), "{}", part.coverage);

@@ -48,7 +48,7 @@ impl KeyBroker {
         let facts = self.usage_facts(call, who, tenant, (key, &commands), trail).await?;
         let (mut permits, mut refusal) = (Permits::new(), None);
         for command in commands {
-            let policy = |question: &Question<'_>| self.ports.policy.decide(question);
+            let policy = |question: &Question<'_>| self.decide(question);
             match Authorized::decide_knowing(&facts, policy, call, who, tenant, command) {
                 Ok(permit) => permits.push(permit),
                 Err(Denial::NotPermitted) => {}
@@ -80,7 +80,7 @@ impl KeyBroker {
         place: &Place,
         trail: &mut Trail,
     ) -> Result<Access, Error> {
-        let policy = |question: &Question<'_>| self.ports.policy.decide(question);
+        let policy = |question: &Question<'_>| self.decide(question);
         let any = GetKeyUsage { place: place.clone(), key: None };
         // A policy that goes by the key refuses a question without one.
         if let Ok(permit) = Authorized::decide(policy, call, who, tenant, any) {
@@ -101,8 +101,7 @@ impl KeyBroker {
     ) -> Result<Facts, Error> {
         let (key, commands) = about;
         let wanted = |command: &GetKeyUsage| {
-            Authorized::wants(|question| self.ports.policy.wants(question), call, who, tenant, command)
-                .key_tags
+            Authorized::wants(|question| self.wants(question), call, who, tenant, command).key_tags
         };
         let mut asked = commands.iter().map(|command| (&command.place, wanted(command)));
         let Some((place, policies)) = asked.find(|(_, policies)| !policies.is_empty()) else {

@@ -53,12 +53,19 @@ test('many tokens of known keys cost no further fetch', async () => {
 });
 
 test('new keys are found by the first token they sign, and removed ones stop within one refresh', async () => {
-  const old = await idp.token('payments-RS256');
-  await service.caller(old);
+  const algorithms = ['RS256', 'ES256'];
+  const tokens = () => Promise.all(algorithms.map((algorithm) => idp.token(`payments-${algorithm}`)));
+  const old = await tokens();
+  for (const token of old) await service.caller(token);
   idp.rotate([await key('rsa-2', 'RS256'), await key('ec-2', 'ES256')]);
-  const fresh = await idp.token('payments-RS256');
-  await service.until(() => service.caller(fresh));
-  await assert.rejects(service.caller(old), refused, 'the old key is gone with the set it was in');
+  const fresh = await tokens();
+  for (const [nth, token] of fresh.entries()) {
+    await service.until(() => service.caller(token));
+    assert.equal((await service.caller(token)).subject, `payments-${algorithms[nth]}`);
+  }
+  for (const token of old) {
+    await assert.rejects(service.caller(token), refused, 'the old key is gone with the set it was in');
+  }
 });
 
 test('known keys go on while the provider is away', async () => {

@@ -10,7 +10,9 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::{Outcome, Target, check_on, install, key_with, outcomes, role_with};
-use crate::harness::{ALL, Caller, GROUP, PAYMENTS, Plan, REGION, Service, key, on_group, reason, tenant};
+use crate::harness::{
+    ALL, Caller, GROUP, ORDERS, PAYMENTS, Plan, REGION, Service, key, on_group, reason, tenant,
+};
 
 const ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
 
@@ -179,11 +181,14 @@ async fn validating_a_disassociation_runs_its_check_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_aws_throttles_or_aborts_until_the_deadline_is_told_as_that() {
+async fn what_aws_throttles_aborts_or_fails_until_the_deadline_is_told_as_that() {
     let aborted = || Effect::Error { code: "OperationAbortedException".into(), message: None, status: None };
+    let failing =
+        || Effect::Error { code: "ServiceUnavailableException".into(), message: None, status: Some(500) };
     for (effect, code, expected) in [
         (Effect::Throttle, Code::ResourceExhausted, "AWS_THROTTLED"),
         (aborted(), Code::Aborted, "CONFLICTING_CHANGE"),
+        (failing(), Code::Unavailable, "AWS_UNAVAILABLE"),
     ] {
         let service = Service::start().await;
         service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", effect));
@@ -195,6 +200,28 @@ async fn what_aws_throttles_or_aborts_until_the_deadline_is_told_as_that() {
         assert!(service.reached("AssociateKmsKey").len() > 1, "made again before that");
         service.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_deadline_that_passes_while_the_role_is_assumed_is_told_as_before_aws() {
+    let service = Service::start().await;
+    service.sandbox.sandbox().fault(Fault::on("AssumeRole", Effect::Hang));
+    let caller = service.caller("payments", ALL);
+    let mut request = caller.request(on_group(GROUP, &key("good")));
+    request.set_timeout(std::time::Duration::from_secs(1));
+    let status = caller.keys().associate_kms_key(request).await.unwrap_err();
+    let told = (status.code(), reason(&status));
+    assert_eq!(told, (Code::DeadlineExceeded, "DEADLINE_BEFORE_AWS".to_owned()), "{status:?}");
+    assert_eq!(service.reached("AssociateKmsKey").len(), 0);
+    // One that is waited for is written after the note of the refusal.
+    service.sandbox.sandbox().clear_faults();
+    let theirs = format!("arn:aws:kms:{REGION}:{ORDERS}:key/good");
+    service.caller("orders", ALL).associate("/orders/api", &theirs).await.unwrap();
+    let events = service.events().await;
+    let refused =
+        events.iter().find(|event| event.outcome.as_deref() == Some("DEADLINE_BEFORE_AWS")).unwrap();
+    assert_eq!(refused.kind, "refusal", "{refused:?}");
+    service.stop().await;
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! An issuer's own server: answers as it is told, and remembers when it was asked.
 
 use std::{
+    fmt::Debug,
+    io,
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -10,9 +13,15 @@ use axum::{
     extract::State,
     http::{StatusCode, Uri, header::LOCATION},
     response::{IntoResponse, Response},
+    serve::Listener,
 };
+use rustls::ServerConfig;
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 /// What it answers under `/keys`.
 #[derive(Clone)]
@@ -46,6 +55,17 @@ impl Idp {
     pub(super) async fn start(answer: Answer) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
+        Self::serving(listener, base, answer)
+    }
+
+    /// As `https://localhost`, by these settings of TLS.
+    pub(super) async fn start_over_tls(answer: Answer, tls: ServerConfig) -> Self {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("https://localhost:{}", tcp.local_addr().unwrap().port());
+        Self::serving(Secured { tcp, tls: Arc::new(tls).into() }, base, answer)
+    }
+
+    fn serving<L: Listener<Addr: Debug>>(listener: L, base: String, answer: Answer) -> Self {
         let told = Arc::new(Told {
             base: base.clone(),
             answer: Mutex::new(answer),
@@ -84,6 +104,30 @@ impl Idp {
     /// The most requests for them that were under way at once.
     pub(super) fn most_at_once(&self) -> usize {
         self.told.at_once.lock().unwrap().1
+    }
+}
+
+/// Takes connections whose handshake comes about.
+struct Secured {
+    tcp: TcpListener,
+    tls: TlsAcceptor,
+}
+
+impl Listener for Secured {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            let (stream, from) = self.tcp.accept().await.unwrap();
+            if let Ok(stream) = self.tls.accept(stream).await {
+                return (stream, from);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
     }
 }
 

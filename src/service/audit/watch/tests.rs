@@ -19,8 +19,8 @@ use crate::{
     ports::{Authorize, Clock as _, TenantDirectory, quotas::NotAsked},
     service::{self, AuditPorts, KeyBroker, StreamLimits},
     testing::{
-        FakeAudit, FakeAws, FakeClock, FakeLog, FakePace, FakePolicy, FakeQueries, FakeQuota, call,
-        principal, tenant,
+        FakeAudit, FakeAws, FakeClock, FakeLog, FakePace, FakePolicy, FakeQueries, FakeQuota, FakeRules,
+        call, principal, tenant,
     },
 };
 
@@ -75,8 +75,7 @@ impl World {
             (Arc::new(FakeClock::default()), Arc::new(FakeLog::default()), Arc::new(Switch::default()));
         let tasks = TaskTracker::new();
         let broker = KeyBroker::new(service::Ports {
-            tenants: switch.clone(),
-            policy: switch.clone(),
+            rules: Arc::new(FakeRules::of(switch.clone(), switch.clone())),
             associations: aws.clone(),
             log_groups: aws.clone(),
             keys: aws.clone(),

@@ -1,0 +1,147 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn grant(log_groups: &[&str], kms_keys: &[&str]) -> AccountGrant {
+    let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    AccountGrant {
+        account: "111122223333".parse().unwrap(),
+        role: "arn:aws:iam::111122223333:role/Associator".parse().unwrap(),
+        external_id: "the-external-id".parse().unwrap(),
+        regions: ["eu-west-1".parse().unwrap()].into(),
+        log_groups: patterns(log_groups),
+        kms_keys: patterns(kms_keys),
+        query_results: true,
+        verify_query_results: true,
+    }
+}
+
+fn resources(grant: &AccountGrant, reach: Reach, statement: usize) -> Vec<String> {
+    let policy: Value = serde_json::from_str(&SessionPolicy::of(grant, reach).json).unwrap();
+    serde_json::from_value(policy["Statement"][statement]["Resource"].clone()).unwrap()
+}
+
+/// Which actions a session may do, on what, and on which condition: pinned as a whole, so that nothing is added
+/// that nobody meant to.
+#[test]
+fn what_a_session_may_do_is_this_and_nothing_more() {
+    let grant = grant(&["/payments/*", "/one"], &["arn:aws:kms:*:111122223333:key/*"]);
+    let reads = ["logs:DescribeLogGroups", "kms:DescribeKey", "kms:GetKeyPolicy", "kms:ListResourceTags"];
+    let reads = [&reads[..], &["servicequotas:ListServiceQuotas"]].concat();
+    let changes = ["logs:AssociateKmsKey", "logs:DisassociateKmsKey"];
+    let through_logs = json!({
+        "Effect": "Allow",
+        "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
+        "Resource": ["arn:aws:kms:*:111122223333:key/*"],
+        "Condition": { "StringLike": { "kms:ViaService": "logs.*.amazonaws.com*" } },
+    });
+    let own = json!({
+        "Effect": "Allow",
+        "Action": "iam:SimulatePrincipalPolicy",
+        "Resource": "arn:aws:iam::111122223333:role/Associator",
+    });
+    let groups =
+        ["/payments/*", "/one", "/one:*"].map(|name| format!("arn:aws:logs:*:111122223333:log-group:{name}"));
+    let policy = |reads: &[&str], changes: &[&str], of: &[String]| {
+        json!({ "Version": "2012-10-17", "Statement": [
+            { "Effect": "Allow", "Action": reads, "Resource": "*" },
+            { "Effect": "Allow", "Action": changes, "Resource": of },
+            through_logs,
+            own,
+        ] })
+    };
+    let of = |grant: &AccountGrant, reach| -> Value {
+        serde_json::from_str(&SessionPolicy::of(grant, reach).json).unwrap()
+    };
+    let verifies = policy(
+        &[&reads[..], &["logs:GetQueryResults"]].concat(),
+        &[&changes[..], &["logs:StartQuery"]].concat(),
+        &groups,
+    );
+    assert_eq!(of(&grant, Reach::LogGroups), verifies);
+    let plain = AccountGrant { verify_query_results: false, ..grant.clone() };
+    assert_eq!(of(&plain, Reach::LogGroups), policy(&reads, &changes, &groups));
+    assert_eq!(of(&grant, Reach::QueryResults), policy(&reads, &changes, &["*".to_owned()]));
+}
+
+#[test]
+fn a_session_reaches_the_granted_log_groups_and_keys_only() {
+    let grant = grant(&["/payments/*", "/payments/api/*", "/one"], &["arn:aws:kms:*:111122223333:key/*"]);
+    let groups = resources(&grant, Reach::LogGroups, 1);
+    assert_eq!(
+        groups,
+        ["/payments/*", "/one", "/one:*"].map(|name| format!("arn:aws:logs:*:111122223333:log-group:{name}"))
+    );
+    assert_eq!(resources(&grant, Reach::LogGroups, 2), ["arn:aws:kms:*:111122223333:key/*"]);
+    assert_eq!(resources(&grant, Reach::QueryResults, 1), ["*"]);
+    assert!(grant_fits_session_policy(&grant));
+}
+
+#[test]
+fn a_session_runs_queries_only_to_verify_query_results_and_only_in_granted_log_groups() {
+    let verifies = grant(&["/payments/*"], &["*"]);
+    let text = |grant: &AccountGrant, reach| SessionPolicy::of(grant, reach).json;
+    let policy: Value = serde_json::from_str(&text(&verifies, Reach::LogGroups)).unwrap();
+    let groups = &policy["Statement"][1];
+    assert_eq!(groups["Action"][2], "logs:StartQuery");
+    assert_eq!(groups["Resource"], json!(["arn:aws:logs:*:111122223333:log-group:/payments/*"]));
+    assert!(!text(&verifies, Reach::QueryResults).contains("Query\""));
+    for (query_results, verify_query_results) in [(true, false), (false, true)] {
+        let silent = AccountGrant { query_results, verify_query_results, ..verifies.clone() };
+        assert!(!text(&silent, Reach::LogGroups).contains("Query"), "{silent:?}");
+    }
+}
+
+#[test]
+fn the_same_pattern_twice_stands_there_once() {
+    assert_eq!(resources(&grant(&["/a/*", "/a/*"], &["*"]), Reach::LogGroups, 1).len(), 1);
+}
+
+#[test]
+fn a_pattern_over_keys_that_iam_would_not_take_is_widened() {
+    for pattern in ["*:key/abc", "arn:aws:kms:*", "*"] {
+        assert_eq!(resources(&grant(&["/a"], &[pattern]), Reach::LogGroups, 2), ["*"], "{pattern}");
+    }
+}
+
+#[test]
+fn patterns_that_do_not_fit_give_way_and_are_told() {
+    let many: Vec<String> = (0..40).map(|n| format!("/team-{n}/a-rather-long-name/*")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let wide = grant(&many, &["arn:aws:kms:*:111122223333:key/*"]);
+    assert!(!grant_fits_session_policy(&wide));
+    assert_eq!(resources(&wide, Reach::LogGroups, 1), ["arn:aws:logs:*:111122223333:log-group:*"]);
+    assert_eq!(resources(&wide, Reach::LogGroups, 2), ["arn:aws:kms:*:111122223333:key/*"]);
+}
+
+#[test]
+fn the_longest_role_leaves_room_for_a_policy() {
+    let role = format!("arn:aws:iam::111122223333:role/{}/{}", "p".repeat(1_900), "n".repeat(64));
+    let grant = AccountGrant { role: role.parse().unwrap(), ..grant(&["/a"], &["*"]) };
+    assert!(SessionPolicy::of(&grant, Reach::LogGroups).exact);
+}
+
+proptest! {
+    #[test]
+    fn what_is_said_to_fit_does(groups in prop::collection::vec("/[a-z]{1,60}", 0..20)) {
+        let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+        let grant = grant(&groups, &["arn:aws:kms:*:111122223333:key/*"]);
+        let exact = [Reach::LogGroups, Reach::QueryResults]
+            .iter()
+            .all(|reach| SessionPolicy::of(&grant, *reach).exact);
+        prop_assert_eq!(grant_fits_session_policy(&grant), exact);
+    }
+
+    #[test]
+    fn no_policy_is_longer_than_sts_takes(
+        groups in prop::collection::vec("[a-z/*]{1,300}", 0..30),
+        keys in prop::collection::vec("arn:aws:kms:[a-z*]{1,20}:[0-9*]{1,12}:key/[a-f0-9*-]{1,200}", 0..20),
+    ) {
+        let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        for reach in [Reach::LogGroups, Reach::QueryResults] {
+            let policy = SessionPolicy::of(&grant(&groups, &keys), reach);
+            prop_assert!(policy.json.len() <= MAX_POLICY);
+        }
+    }
+}

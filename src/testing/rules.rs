@@ -1,0 +1,129 @@
+//! What is in force, put together of parts: exchanged by hand, and counted when it is asked for.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
+use async_trait::async_trait;
+
+use super::{FakeAuthn, principal};
+use crate::{
+    domain::{
+        authorization::{Decision, Question, Wants},
+        principal::{CertificateThumbprint, Principal},
+        tenant::{Tenant, TenantId},
+    },
+    ports::{Authenticate, AuthnError, Authorize, InForce, Rules, TenantDirectory},
+};
+
+/// Gives out what it was last told to.
+#[derive(Debug)]
+pub struct FakeRules {
+    now: Mutex<Arc<Parts>>,
+    asked: AtomicUsize,
+}
+
+/// Three ports as one.
+struct Parts {
+    authn: Arc<dyn Authenticate>,
+    tenants: Arc<dyn TenantDirectory>,
+    policy: Arc<dyn Authorize>,
+}
+
+// === impl FakeRules ===
+
+impl FakeRules {
+    /// These tenants and this policy, and nobody with a token.
+    #[must_use]
+    pub fn of(tenants: Arc<dyn TenantDirectory>, policy: Arc<dyn Authorize>) -> Self {
+        let nobody = Arc::new(FakeAuthn::accepting("a token of nobody", principal("nobody", &[])));
+        Self::with(nobody, tenants, policy)
+    }
+
+    /// The same with callers.
+    #[must_use]
+    pub fn with(
+        authn: Arc<dyn Authenticate>,
+        tenants: Arc<dyn TenantDirectory>,
+        policy: Arc<dyn Authorize>,
+    ) -> Self {
+        let now = Mutex::new(Arc::new(Parts { authn, tenants, policy }));
+        Self { now, asked: AtomicUsize::new(0) }
+    }
+
+    /// Has these tenants and this policy in force from now on.
+    ///
+    /// # Panics
+    ///
+    /// If a test panicked while it was told.
+    pub fn replace(&self, tenants: Arc<dyn TenantDirectory>, policy: Arc<dyn Authorize>) {
+        let mut now = self.now.lock().unwrap();
+        *now = Arc::new(Parts { authn: Arc::clone(&now.authn), tenants, policy });
+    }
+
+    /// How often it was asked what is in force.
+    pub fn asked(&self) -> usize {
+        self.asked.load(SeqCst)
+    }
+}
+
+impl Rules for FakeRules {
+    fn in_force(&self) -> Arc<dyn InForce> {
+        self.asked.fetch_add(1, SeqCst);
+        Arc::clone(&*self.now.lock().unwrap()) as Arc<dyn InForce>
+    }
+
+    fn tenant_now(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.now.lock().unwrap().find(id)
+    }
+}
+
+// === impl Parts ===
+
+impl InForce for Parts {}
+
+#[async_trait]
+impl Authenticate for Parts {
+    async fn authenticate(
+        &self,
+        unverified_token: &str,
+        certificate: Option<&CertificateThumbprint>,
+    ) -> Result<Arc<Principal>, AuthnError> {
+        self.authn.authenticate(unverified_token, certificate).await
+    }
+
+    fn knows(&self, unverified_token: &str) -> bool {
+        self.authn.knows(unverified_token)
+    }
+
+    fn unready(&self) -> Vec<String> {
+        self.authn.unready()
+    }
+}
+
+impl TenantDirectory for Parts {
+    fn find(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.tenants.find(id)
+    }
+
+    fn spoken_for(&self, issuer: &str, unverified_claim_value: &str) -> Option<Arc<Tenant>> {
+        self.tenants.spoken_for(issuer, unverified_claim_value)
+    }
+}
+
+impl Authorize for Parts {
+    fn decide(&self, question: &Question<'_>) -> Decision {
+        self.policy.decide(question)
+    }
+
+    fn wants(&self, question: &Question<'_>) -> Wants {
+        self.policy.wants(question)
+    }
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}

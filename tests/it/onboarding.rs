@@ -1,0 +1,80 @@
+//! `logkey onboarding`: what it prints is what the service itself would answer.
+
+use std::{path::Path, process::Output};
+
+use logkey::{
+    proto::{GetOnboardingRequest, tenant_service_client::TenantServiceClient},
+    sandbox::fault::{Effect, Fault},
+};
+use serde_json::Value;
+use tokio::task::spawn_blocking;
+
+use crate::{
+    harness::{ALL, PAYMENTS, Service},
+    process::logkey,
+};
+
+/// The verb's answer, with the service's own credentials in the environment.
+async fn onboarding(config: &Path, account: &str, more: &[&str]) -> Output {
+    let mut command = logkey(&["onboarding", "payments", account, "--config", config.to_str().unwrap()]);
+    command
+        .args(more)
+        .env("AWS_ACCESS_KEY_ID", "AKIASANDBOXHUB")
+        .env("AWS_SECRET_ACCESS_KEY", "not-a-secret");
+    spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn without_a_hub_sts_is_asked_whose_the_credentials_are_and_the_service_would_say_the_same() {
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+    let message = GetOnboardingRequest { account_id: PAYMENTS.into() };
+    let mut tenants = TenantServiceClient::new(caller.channel());
+    let told = tenants.get_onboarding(caller.request(message)).await.unwrap().into_inner();
+
+    let before = service.reached("GetCallerIdentity").len();
+    let printed = onboarding(&service.settings(), PAYMENTS, &[]).await;
+    assert!(printed.status.success(), "{}", text(&printed.stderr));
+    assert_eq!(service.reached("GetCallerIdentity").len(), before + 1);
+    let json: Value = serde_json::from_slice(&printed.stdout).unwrap();
+    let parsed = |text: &String| serde_json::from_str::<Value>(text).unwrap();
+    let all = |texts: &[String]| texts.iter().map(parsed).collect::<Value>();
+    assert_eq!(json["trust_policy"], parsed(&told.trust_policy));
+    assert_eq!(json["role_policy"], parsed(&told.role_policy));
+    assert_eq!(json["log_group_key_statements"], all(&told.log_group_key_statements));
+    assert_eq!(json["query_results_key_statements"], all(&told.query_results_key_statements));
+    let hub = json["trust_policy"]["Statement"][0]["Principal"]["AWS"].as_str().unwrap();
+    assert!(
+        hub.starts_with("arn:aws:iam::") && hub.contains(":role/"),
+        "a role rather than its session: {hub}"
+    );
+    for (format, whole) in [("terraform", &told.terraform), ("cloudformation", &told.cloudformation)] {
+        let printed = onboarding(&service.settings(), PAYMENTS, &["--format", format]).await;
+        assert_eq!(text(&printed.stdout).trim_end(), whole.trim_end(), "{format}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn where_sts_does_not_say_the_way_out_is_told_and_nothing_is_printed() {
+    let service = Service::start().await;
+    service.sandbox.sandbox().fault(Fault::on("GetCallerIdentity", Effect::Throttle));
+    let failed = onboarding(&service.settings(), PAYMENTS, &[]).await;
+    assert_eq!((failed.status.code(), text(&failed.stdout)), (Some(2), ""));
+    assert!(
+        text(&failed.stderr).contains("name the service's role by --hub ARN"),
+        "{}",
+        text(&failed.stderr)
+    );
+    let named =
+        onboarding(&service.settings(), PAYMENTS, &["--hub", "arn:aws:iam::999999999999:role/Hub"]).await;
+    assert!(named.status.success() && text(&named.stdout).contains("999999999999:role/Hub"), "{named:?}");
+    let elsewhere = onboarding(&service.settings(), "999999999999", &[]).await;
+    assert_eq!((elsewhere.status.code(), text(&elsewhere.stdout)), (Some(2), ""));
+    assert!(text(&elsewhere.stderr).contains("has no account 999999999999"), "{}", text(&elsewhere.stderr));
+    service.stop().await;
+}
