@@ -39,8 +39,9 @@ fn main() -> Outcome<()> {
     let arguments: Vec<String> = env::args().skip(1).filter(|a| a != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        [] => rows::all(WINDOW),
-        ["--window", seconds] => rows::all(Duration::try_from_secs_f64(seconds.parse()?)?),
+        [] => rows::run(None, WINDOW),
+        ["--row", row @ ("1" | "2" | "3" | "4" | "5" | "13")] => rows::run(Some(row), WINDOW),
+        ["--window", seconds] => rows::run(None, Duration::try_from_secs_f64(seconds.parse()?)?),
         ["aws"] => told(aws::serve()),
         ["service", aws, folder] => told(service::serve(folder, *aws == "stubbed")),
         ["serve", role, rpc, settings @ ..] => told(anchors::serve(role, Rpc::named(rpc)?, settings)),
@@ -49,7 +50,7 @@ fn main() -> Outcome<()> {
             let rate = rate.first().map(|rate| rate.parse()).transpose()?;
             load::run(server.parse()?, Rpc::named(rpc)?, window, Path::new(tokens), rate)
         }
-        _ => Err("usage: ratios [--window SECONDS]".into()),
+        _ => Err("usage: ratios [--row 1|2|3|4|5|13 | --window SECONDS]".into()),
     }
 }
 

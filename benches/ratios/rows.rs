@@ -15,11 +15,20 @@ use crate::{
 /// How long a server is asked before it is measured beside another, to see what it answers.
 const GLANCE: Duration = Duration::from_millis(500);
 
-/// Measures every row and prints the tables.
-pub(crate) fn all(window: Duration) -> Outcome<()> {
+/// Measures every row, or one, and prints the tables.
+pub(crate) fn run(only: Option<&str>, window: Duration) -> Outcome<()> {
     let bench = Bench::new()?;
     let mut report = Report::new(&bench.cores, window);
-    bench.rows(&mut report, window)?;
+    let asked = |row| only.is_none_or(|only| only == row);
+    if asked("1") || asked("2") {
+        bench.stubbed(&mut report, only)?;
+    }
+    if ["3", "4", "5"].into_iter().any(asked) {
+        bench.whole(&mut report, only, window)?;
+    }
+    if asked("13") {
+        report.line(start::measured(bench.started.path())?);
+    }
     report.print();
     Ok(())
 }
@@ -51,36 +60,53 @@ impl Bench {
         Ok(Self { cores, issuer, aws, whole, stubbed, started })
     }
 
-    fn rows(&self, report: &mut Report<'_>, window: Duration) -> Outcome<()> {
+    /// Rows 1 and 2, without the AWS hop.
+    fn stubbed(&self, report: &mut Report<'_>, only: Option<&str>) -> Outcome<()> {
+        let asked = |row| only.is_none_or(|only| only == row);
         let associate = Rpc::AssociateKmsKey;
         let stubbed = self.server(&["service", "stubbed", &path(&self.stubbed)])?;
         let answer = self.answer(&stubbed, associate)?;
         let echo = || self.server(&["serve", "echo", associate.name(), &answer]);
         let (e, another) = (echo()?, echo()?);
         let (e, service) = (self.side("E", &e), self.side("service", &stubbed));
-        report.row(&row("0: E beside E", associate, e, self.side("E", &another)))?;
+        if only.is_none() {
+            report.row(&row("0: E beside E", associate, e, self.side("E", &another)))?;
+        }
         drop(another);
-        report.row(&row("1: AWS stubbed", associate, e, service))?;
-        let new = Side { name: "new tokens", tokens: Tokens::New(&self.issuer), ..service };
-        report.row(&row("2: a new token each", associate, service, new))?;
-        drop(stubbed);
+        if asked("1") {
+            report.row(&row("1: AWS stubbed", associate, e, service))?;
+        }
+        if asked("2") {
+            let new = Side { name: "new tokens", tokens: Tokens::New(&self.issuer), ..service };
+            report.row(&row("2: a new token each", associate, service, new))?;
+        }
+        Ok(())
+    }
 
+    /// Rows 3 to 5, in front of the AWS stand-in.
+    fn whole(&self, report: &mut Report<'_>, only: Option<&str>, window: Duration) -> Outcome<()> {
+        let asked = |row| only.is_none_or(|only| only == row);
+        let associate = Rpc::AssociateKmsKey;
         let whole = self.server(&["service", "whole", &path(&self.whole)])?;
+        let service = self.side("service", &whole);
+        if asked("5") {
+            let caller = Rpc::GetCaller;
+            let answer = self.answer(&whole, caller)?;
+            let e = self.server(&["serve", "echo", caller.name(), &answer])?;
+            report.row(&row("5: GetCaller", caller, self.side("E", &e), service))?;
+        }
+        if !asked("3") && !asked("4") {
+            return Ok(());
+        }
         let answer = self.answer(&whole, associate)?;
         let f = self.server(&["serve", "forward", associate.name(), &answer, &self.aws.address])?;
-        let service = self.side("service", &whole);
+        // Row 4 is at half of what row 3 reached.
         let reached = report.row(&row("3: with the AWS hop", associate, self.side("F", &f), service))?;
         let half = latency::AtRate { cores: &self.cores, window, rate: reached / 2.0 };
         let folder = self.whole.path();
-        report.line(half.added(self.side("F", &f), service, folder)?);
-        drop(f);
-
-        let caller = Rpc::GetCaller;
-        let answer = self.answer(&whole, caller)?;
-        let e = self.server(&["serve", "echo", caller.name(), &answer])?;
-        report.row(&row("5: GetCaller", caller, self.side("E", &e), service))?;
-        drop((e, whole));
-        report.line(start::measured(self.started.path())?);
+        if asked("4") {
+            report.line(half.added(self.side("F", &f), service, folder)?);
+        }
         Ok(())
     }
 
