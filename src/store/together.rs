@@ -1,4 +1,4 @@
-//! Questions about one resource each, put to the store as one: whoever asks while an answer is on its way
+//! Questions about a few resources each, put to the store as one: whoever asks while an answer is on its way
 //! is in the next question. So the way to the database's own thread and back serves many calls at once.
 
 use std::{
@@ -23,8 +23,11 @@ use crate::{
     ports::{KeyHistory, Unavailable},
 };
 
-/// Most resources of one question; as many wait for the next, and others wait to wait.
+/// Most who are answered by one question; as many wait for the next, and others wait to wait.
 const MOST: usize = 256;
+/// Most resources of one who asks together with others: a change looks at its own, and at the account's
+/// query results. A page of a list asks by itself.
+const FEW: usize = 2;
 
 /// Keeps the port over a store.
 pub(super) struct Together {
@@ -32,10 +35,10 @@ pub(super) struct Together {
     ask: mpsc::Sender<Asked>,
 }
 
-/// A resource, and who wants to know of it.
+/// Resources, and who wants to know of them.
 struct Asked {
-    resource: Resource,
-    reply: oneshot::Sender<Result<Option<Known>, Unavailable>>,
+    resources: Vec<Resource>,
+    reply: oneshot::Sender<Result<Vec<Known>, Unavailable>>,
 }
 
 // === impl Together ===
@@ -48,12 +51,11 @@ impl Together {
         Self { history, ask }
     }
 
-    async fn one(&self, resource: &Resource) -> Result<Vec<Known>, Unavailable> {
+    async fn few(&self, resources: &[Resource]) -> Result<Vec<Known>, Unavailable> {
         let (reply, answered) = oneshot::channel();
-        let asked = Asked { resource: resource.clone(), reply };
+        let asked = Asked { resources: resources.to_vec(), reply };
         self.ask.send(asked).await.map_err(|_ended| ended())?;
-        let known = answered.await.unwrap_or_else(|_ended| Err(ended()))?;
-        Ok(known.into_iter().collect())
+        answered.await.unwrap_or_else(|_ended| Err(ended()))
     }
 }
 
@@ -69,7 +71,7 @@ async fn answer(history: Weak<dyn KeyHistory>, mut asked: mpsc::Receiver<Asked>)
             all.push(more);
         }
         let Some(history) = history.upgrade() else { return };
-        let resources: HashSet<&Resource> = all.iter().map(|asked| &asked.resource).collect();
+        let resources: HashSet<&Resource> = all.iter().flat_map(|asked| &asked.resources).collect();
         let resources: Vec<Resource> = resources.into_iter().cloned().collect();
         let known = history.known(&resources).await;
         drop(history);
@@ -81,9 +83,9 @@ fn tell(known: Result<Vec<Known>, Unavailable>, all: impl Iterator<Item = Asked>
     let known = known.map(|known| {
         known.into_iter().map(|known| (known.resource.clone(), known)).collect::<HashMap<_, _>>()
     });
-    for Asked { resource, reply } in all {
+    for Asked { resources, reply } in all {
         let own = match &known {
-            Ok(known) => Ok(known.get(&resource).cloned()),
+            Ok(known) => Ok(resources.iter().filter_map(|resource| known.get(resource)).cloned().collect()),
             Err(error) => {
                 Err(Unavailable { dependency: error.dependency, source: Some(chain(error).into()) })
             }
@@ -100,10 +102,7 @@ fn ended() -> Unavailable {
 #[async_trait]
 impl KeyHistory for Together {
     async fn known(&self, resources: &[Resource]) -> Result<Vec<Known>, Unavailable> {
-        match resources {
-            [resource] => self.one(resource).await,
-            many => self.history.known(many).await,
-        }
+        if resources.len() <= FEW { self.few(resources).await } else { self.history.known(resources).await }
     }
 
     async fn touched(

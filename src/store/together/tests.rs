@@ -77,6 +77,18 @@ async fn who_asks_at_the_same_time_is_answered_by_one_question_each_with_its_own
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_resources_of_one_who_asks_are_in_the_question_of_all_and_a_page_is_not() {
+    let (store, together) = together(10).await;
+    let all = ["/a", "/b", "/none"].map(resource);
+    let [few, one, page] = [&all[..2], &all[1..2], &all[..]].map(|resources| together.known(resources));
+    let (few, one, page) = futures_util::future::join3(few, one, page).await;
+    assert_eq!([few.unwrap().len(), one.unwrap().len(), page.unwrap().len()], [2, 1, 2]);
+    let mut asked = store.asked.lock().unwrap().clone();
+    asked.sort_unstable();
+    assert_eq!(asked, [2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_asks_while_an_answer_is_on_its_way_is_in_the_next_question() {
     let (store, together) = together(0).await;
     let asker = |name: &'static str| {
