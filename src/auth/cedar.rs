@@ -5,6 +5,7 @@ mod explain;
 mod fault;
 mod grants;
 mod load;
+mod made;
 mod request;
 mod slice;
 #[cfg(test)]
@@ -25,7 +26,8 @@ pub use self::{
     grants::GrantPolicy,
 };
 use self::{
-    request::{Asked, Kind, Moments},
+    made::Made,
+    request::{Asked, Kind},
     slice::Slice,
 };
 use super::recent::Recent;
@@ -49,7 +51,7 @@ pub struct CedarPolicy {
     validator: Validator,
     authorizer: Authorizer,
     ready: Recent<(TenantId, Option<AccountId>, Kind), Arc<Slice>>,
-    moments: Moments,
+    made: Made,
 }
 
 // === impl CedarPolicy ===
@@ -73,7 +75,7 @@ impl CedarPolicy {
             validator,
             authorizer: Authorizer::new(),
             ready: Recent::new(READY),
-            moments: Moments::new(clock),
+            made: Made::new(clock),
         })
     }
 
@@ -134,7 +136,7 @@ impl CedarPolicy {
 impl Authorize for CedarPolicy {
     fn decide(&self, question: &Question<'_>) -> Decision {
         let undecided = |policies| Decision::Deny(Denial::Undecided { policies });
-        let Some(asked) = Asked::of(question, &self.moments) else { return undecided(Vec::new()) };
+        let Some(asked) = Asked::of(question, &self.made) else { return undecided(Vec::new()) };
         let Some(slice) = self.slice(question, asked.kind) else {
             return Decision::Deny(Denial::NotPermitted);
         };
@@ -162,7 +164,7 @@ impl Authorize for CedarPolicy {
     fn wants(&self, question: &Question<'_>) -> Wants {
         let slice = request::kind(question).and_then(|kind| self.slice(question, kind));
         let Some(slice) = slice.filter(|slice| !slice.askers.is_empty()) else { return Wants::default() };
-        let Some(asked) = Asked::of(question, &self.moments) else { return Wants::default() };
+        let Some(asked) = Asked::of(question, &self.made) else { return Wants::default() };
         let untold = slice.askers.untold(question, &asked);
         let in_vain = untold.is_empty() || !self.may_permit(&slice, &asked, &untold);
         if in_vain { Wants::default() } else { untold }

@@ -48,14 +48,14 @@ pub enum Scope {
 
 /// The claims that the configuration lets policies see, by the paths it lists them under: each with its
 /// texts, of which a claim that is no list has one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PolicyClaims(Arc<[Shown]>);
 
 /// A claim's path, and its texts.
 type Shown = (Box<str>, Box<[Box<str>]>);
 
 /// The scopes of a token, sorted and without repetition; unknown ones are kept for the record.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Scopes(Arc<[Box<str>]>);
 
 // === impl Scope ===

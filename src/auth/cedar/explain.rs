@@ -56,7 +56,7 @@ impl CedarPolicy {
             .chain(grants::every_tenants(question.tenant))
             .filter_map(|grant| Policy::parse(Some(cedar_policy::PolicyId::new(grant.id)), grant.text).ok())
             .collect();
-        let policies = match Asked::of(question, &self.moments) {
+        let policies = match Asked::of(question, &self.made) {
             Some(asked) => self.shared.iter().chain(&own).map(|policy| opinion(policy, &asked)).collect(),
             None => Vec::new(),
         };

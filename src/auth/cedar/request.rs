@@ -2,37 +2,29 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    net::IpAddr,
     sync::{Arc, LazyLock},
 };
 
-use arc_swap::ArcSwapOption;
-use cedar_policy::RestrictedExpression;
 use cedar_policy_core::{
     ast::{
         Context, Eid, Entity, EntityType, EntityUID, EntityUIDEntry, Literal, Name, PartialValue, Request,
-        RestrictedExpr, Value,
+        Value,
     },
     entities::{Entities, NoEntitiesSchema, TCComputation},
-    evaluator::RestrictedEvaluator,
     extensions::Extensions,
 };
 use smol_str::SmolStr;
 
-use super::wants::PREVIOUS;
-use crate::{
-    domain::{
-        arn::{KmsKeyArn, ResourceArn},
-        association::{Place, Target},
-        authorization::{About, PreviousKey, Question, Whose},
-        aws::{AccountId, Partition},
-        call::Action,
-        key::KeyTags,
-        principal::Principal,
-        tenant::Tenant,
-        time::Timestamp,
-    },
-    ports::Clock,
+use super::{made::Made, wants::PREVIOUS};
+use crate::domain::{
+    arn::{KmsKeyArn, ResourceArn},
+    association::{Place, Target},
+    authorization::{About, PreviousKey, Question, Whose},
+    aws::{AccountId, Partition},
+    call::Action,
+    key::KeyTags,
+    principal::Principal,
+    tenant::Tenant,
 };
 
 /// The id of the audit log as a whole; no tenant's.
@@ -63,20 +55,6 @@ pub(super) struct Asked {
     pub(super) entities: Entities,
 }
 
-/// The time of day in Cedar's terms, worked out once a second.
-pub(super) struct Moments {
-    clock: Arc<dyn Clock>,
-    last: ArcSwapOption<Moment>,
-}
-
-#[derive(Clone, Debug)]
-struct Moment {
-    at: i64,
-    now: Value,
-    hour: i64,
-    weekday: SmolStr,
-}
-
 /// What of the schema no question changes: its types, and its actions.
 struct Types {
     actions: Vec<(Action, Arc<Entity>)>,
@@ -97,11 +75,11 @@ static TYPES: LazyLock<Option<Types>> = LazyLock::new(Types::read);
 impl Asked {
     /// None where the action and what it is about do not go together, or the action is none that
     /// policy knows.
-    pub(super) fn of(question: &Question<'_>, moments: &Moments) -> Option<Self> {
+    pub(super) fn of(question: &Question<'_>, made: &Made) -> Option<Self> {
         let types = TYPES.as_ref()?;
         let kind = kind(question)?;
         let action = types.action(question.action)?;
-        let caller = types.caller(question.principal);
+        let caller = made.caller(question.principal, |who| types.caller(who));
         let resource = match question.about {
             About::Aws { place, target, .. } => types.resource(kind, place, target),
             About::AuditLog(whose) => types.audit_log(question.tenant, whose),
@@ -109,7 +87,7 @@ impl Asked {
             About::Account(grant) => types.account(grant.account),
         };
         let key = question.key.map(|key| types.key(key, question.facts.key_tags.as_ref()));
-        let context = context(question, key.as_ref(), &*moments.now()?)?;
+        let context = context(question, key.as_ref(), made)?;
         let request = Request::new_unchecked(
             EntityUIDEntry::known(caller.uid().clone(), None),
             EntityUIDEntry::known(action.uid().clone(), None),
@@ -117,8 +95,8 @@ impl Asked {
             Some(context),
         );
         let schema: Option<&NoEntitiesSchema> = None;
-        let own = [caller, resource].into_iter().chain(key).map(Arc::new);
-        let all = own.chain([action]);
+        let all =
+            [Some(Arc::new(resource)), key.map(Arc::new), Some(action), Some(caller)].into_iter().flatten();
         let extensions = Extensions::all_available();
         // None of them has anything above its parent, so that there is nothing to work out.
         let closure = TCComputation::AssumeAlreadyComputed;
@@ -155,7 +133,8 @@ pub(super) fn kind(question: &Question<'_>) -> Option<Kind> {
     fits.then_some(kind)
 }
 
-fn context(question: &Question<'_>, key: Option<&Entity>, moment: &Moment) -> Option<Context> {
+fn context(question: &Question<'_>, key: Option<&Entity>, made: &Made) -> Option<Context> {
+    let moment = made.now()?;
     let mut members: BTreeMap<SmolStr, Value> = BTreeMap::from([
         ("now".into(), moment.now.clone()),
         ("hour".into(), moment.hour.into()),
@@ -168,7 +147,7 @@ fn context(question: &Question<'_>, key: Option<&Entity>, moment: &Moment) -> Op
         members.insert(SmolStr::new_static(PREVIOUS), Value::record(key_members(key), None));
     }
     if let Some(source) = question.call.source {
-        members.insert("source".into(), address(source)?);
+        members.insert("source".into(), made.address(source)?);
     }
     Some(Context::Value(Arc::new(members)))
 }
@@ -179,18 +158,6 @@ fn key_members(key: &KmsKeyArn) -> [(&'static str, Value); 3] {
         ("account", text(key.account().as_str())),
         ("region", text(key.region().as_str())),
     ]
-}
-
-fn address(source: IpAddr) -> Option<Value> {
-    /// Read once: Cedar's public way reads it with its parser for each address.
-    static IP: LazyLock<Option<Name>> = LazyLock::new(|| "ip".parse().ok());
-    let text = RestrictedExpr::val(source.to_canonical().to_string());
-    evaluated(&RestrictedExpr::call_extension_fn(IP.clone()?, [text]))
-}
-
-fn evaluated(expression: &RestrictedExpr) -> Option<Value> {
-    let evaluator = RestrictedEvaluator::new(Extensions::all_available());
-    evaluator.interpret(expression.as_borrowed()).ok()
 }
 
 // === impl Types ===
@@ -332,40 +299,4 @@ fn tagged<const N: usize>(
     let attributes = attributes.map(|(name, value)| (SmolStr::from(name), PartialValue::from(value)));
     let tags = tags.into_iter().map(|(name, value)| (name, PartialValue::from(value)));
     Entity::new_with_attr_partial_value(uid, attributes, HashSet::new(), parent.into_iter().collect(), tags)
-}
-
-// === impl Moments ===
-
-impl Moments {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, last: ArcSwapOption::empty() }
-    }
-
-    fn now(&self) -> Option<Arc<Moment>> {
-        let now = self.clock.now().as_secs();
-        if let Some(last) = &*self.last.load()
-            && last.at == now
-        {
-            return Some(Arc::clone(last));
-        }
-        let moment = Arc::new(Moment::at(now)?);
-        self.last.store(Some(Arc::clone(&moment)));
-        Some(moment)
-    }
-}
-
-impl Moment {
-    fn at(secs: i64) -> Option<Self> {
-        const DAYS: [&str; 7] =
-            ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
-        let now = Timestamp::from_secs(secs).to_string();
-        let (seconds, _) = now.split_once('.')?;
-        let day = usize::try_from(secs.div_euclid(86_400).rem_euclid(7)).ok()?;
-        Some(Self {
-            at: secs,
-            now: evaluated(RestrictedExpression::new_datetime(format!("{seconds}Z")).as_ref())?,
-            hour: secs.rem_euclid(86_400).div_euclid(3_600),
-            weekday: SmolStr::new_static(DAYS.get(day)?),
-        })
-    }
 }
