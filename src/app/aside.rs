@@ -29,16 +29,19 @@ pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
     awaited.await.ok()
 }
 
-/// Takes apart what was in force, which takes long for many tenants, aside. Whoever lets go of it last would
-/// do that where calls are served; so this one is the last.
-pub(super) async fn put_away<T: Send + Sync + 'static>(old: Arc<T>) {
+/// Has what was in force taken apart, which takes long for many tenants, aside. Whoever lets go of it last
+/// would do that where calls are served; so this one is the last.
+pub(super) async fn put_away<T: Send + Sync + 'static>(
+    old: Arc<T>,
+    take_apart: impl FnOnce(Arc<T>) + Send + 'static,
+) {
     for _ in 0..LOOKS.1 {
         if Arc::strong_count(&old) == 1 {
             break;
         }
         sleep(LOOKS.0).await;
     }
-    aside(move || drop(old)).await;
+    aside(move || take_apart(old)).await;
 }
 
 #[cfg(test)]
@@ -60,7 +63,7 @@ mod tests {
         let (dropped, seen) = mpsc::channel();
         let old = Arc::new(Old(dropped));
         let held = Arc::clone(&old);
-        let away = tokio::spawn(put_away(old));
+        let away = tokio::spawn(put_away(old, drop));
         tokio::task::yield_now().await;
         assert!(seen.try_recv().is_err());
         drop(held);

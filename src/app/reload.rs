@@ -85,7 +85,7 @@ impl Reloader {
         });
         let taken = taken.await.unwrap_or_else(|| Err("putting them in force panicked".to_owned()));
         let (told, before, key) = taken?;
-        tokio::spawn(put_away(before));
+        tokio::spawn(put_away(before, generation::take_apart));
         Ok(told + &self.use_key(key).await?)
     }
 

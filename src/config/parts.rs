@@ -3,8 +3,11 @@
 
 use std::ops::Range;
 
-/// Length that a part has at least, in bytes, unless it is the last.
-const PART: usize = 64 * 1024;
+use memchr::memmem;
+
+/// Length that a part has at least, in bytes, unless it is the last: read in a fraction of a millisecond, as
+/// long as a call may have to wait for it.
+const PART: usize = 2 * 1024;
 /// Where a part may begin: at the head of a line.
 const HEAD: &str = "[[tenants]]";
 
@@ -18,7 +21,7 @@ pub(super) fn split(text: &str) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let mut begin = 0;
     if text.get(..first).is_some_and(|before| before.lines().all(means_nothing))
-        && !["\"\"\"", "'''"].iter().any(|quotes| text.contains(quotes))
+        && !["\"\"\"", "'''"].iter().any(|quotes| memmem::find(text.as_bytes(), quotes.as_bytes()).is_some())
     {
         for head in heads {
             if head - begin >= PART {
@@ -33,7 +36,7 @@ pub(super) fn split(text: &str) -> Vec<Range<usize>> {
 
 fn heads(text: &str) -> impl Iterator<Item = usize> {
     let at_head = |at: &usize| *at == 0 || text.as_bytes().get(at - 1) == Some(&b'\n');
-    text.match_indices(HEAD).map(|(at, _)| at).filter(at_head)
+    memmem::find_iter(text.as_bytes(), HEAD).filter(at_head)
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 
 use std::{
     cell::RefCell,
-    fs, io,
+    fs::File,
+    io::{self, Read as _},
     ops::Range,
     path::{Path, PathBuf},
     rc::Rc,
+    thread,
 };
 
 use toml::de::DeTable;
@@ -38,6 +40,18 @@ struct Document {
     text: Rc<String>,
 }
 
+/// How much of a file is read at once: as with its parts, a call is not to wait for all of a long one.
+const AT_ONCE: usize = 64 * 1024;
+
+/// A file's text, read bit by bit.
+fn read(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata().map_or(0, |known| known.len());
+    let mut text = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    while (&mut file).take(AT_ONCE as u64).read_to_end(&mut text)? > 0 {}
+    String::from_utf8(text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
 // === impl Reader ===
 
 impl Reader {
@@ -50,17 +64,21 @@ impl Reader {
     /// Reads a TOML file of tenants, and hands it on in parts of some tenants: the whole of a large one
     /// would take many times its length while it is read. Faults of syntax are told, and their part is
     /// left out.
+    ///
+    /// Gives way after each part: some kernels let a thread that only computes go on until their next tick,
+    /// milliseconds after a call has come for a thread of this core that serves.
     pub(super) fn parts(&self, path: &Path, mut each: impl FnMut(Origin, &Table)) {
         let Some((document, text)) = self.text(path) else { return };
         for part in parts::split(&text) {
             if let Some((at, table)) = self.parsed(document, &text, part) {
                 each(at, &table);
             }
+            thread::yield_now();
         }
     }
 
     fn text(&self, path: &Path) -> Option<(usize, Rc<String>)> {
-        let text = match fs::read_to_string(path) {
+        let text = match read(path) {
             Ok(text) => Rc::new(text),
             Err(error) => {
                 self.file_fault(path, format!("cannot be read: {}", reason(&error)));
