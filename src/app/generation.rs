@@ -6,7 +6,7 @@ use super::current::{Directory, Generation};
 use crate::{
     auth::{CedarPolicy, Config, JwtAuthn},
     config::Policy,
-    domain::tenant::{Tenant, Tenants},
+    domain::tenant::Tenants,
     ports::Clock,
 };
 
@@ -48,16 +48,19 @@ fn rules(
     Ok((Arc::new(Directory(tenants)), policy.map_err(|faults| faulty(&faults))?))
 }
 
-/// Tenants that are taken apart at once, in a small part of a millisecond.
+/// Entries that are taken apart at once, in a small part of a millisecond.
 const AT_ONCE: usize = 64;
 
 /// Takes apart what is not in force any more, some tenants at a time, and gives way after these.
 pub(super) fn take_apart(old: Arc<Generation>) {
-    let mut tenants: Vec<Arc<Tenant>> = old.tenants.0.iter().cloned().collect();
-    drop(old);
-    while !tenants.is_empty() {
-        tenants.truncate(tenants.len().saturating_sub(AT_ONCE));
-        thread::yield_now();
+    let Some(Generation { tenants, policy, authn }) = Arc::into_inner(old) else { return };
+    drop((policy, authn));
+    let tenants = Arc::into_inner(tenants).and_then(|directory| Arc::into_inner(directory.0));
+    for (nth, tenant) in tenants.into_iter().flat_map(Tenants::take_apart).enumerate() {
+        drop(tenant);
+        if nth.is_multiple_of(AT_ONCE) {
+            thread::yield_now();
+        }
     }
 }
 

@@ -1,37 +1,42 @@
 //! Where a document of many `[[tenants]]` can be cut, so that each part means by itself what it means in
 //! the whole.
 
-use std::ops::Range;
+use std::{iter, ops::Range, thread};
 
 use memchr::memmem;
 
 /// Length that a part has at least, in bytes, unless it is the last: read in a fraction of a millisecond, as
 /// long as a call may have to wait for it.
 const PART: usize = 2 * 1024;
+/// How much is looked through at once.
+const AT_ONCE: usize = 64 * 1024;
 /// Where a part may begin: at the head of a line.
 const HEAD: &str = "[[tenants]]";
 
 /// The parts, in order; one where the document is short or cannot be cut for sure. A line that begins
 /// with [`HEAD`] begins a tenant unless it stands in a text of several lines, and before the first one
 /// there must be nothing that could mean anything.
-pub(super) fn split(text: &str) -> Vec<Range<usize>> {
+pub(super) fn split(text: &str) -> impl Iterator<Item = Range<usize>> {
     let mut heads = heads(text);
     let first = heads.next().unwrap_or_default();
     let means_nothing = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
-    let mut parts = Vec::new();
-    let mut begin = 0;
-    if text.get(..first).is_some_and(|before| before.lines().all(means_nothing))
-        && !["\"\"\"", "'''"].iter().any(|quotes| memmem::find(text.as_bytes(), quotes.as_bytes()).is_some())
-    {
-        for head in heads {
-            if head - begin >= PART {
-                parts.push(begin..head);
-                begin = head;
-            }
-        }
-    }
-    parts.push(begin..text.len());
-    parts
+    let cut = text.get(..first).is_some_and(|before| before.lines().all(means_nothing))
+        && !["\"\"\"", "'''"].iter().any(|quotes| holds(text, quotes));
+    let mut next = Some(0);
+    iter::from_fn(move || {
+        let begin = next?;
+        next = heads.find(|head| cut && head - begin >= PART);
+        Some(begin..next.unwrap_or(text.len()))
+    })
+}
+
+/// Whether the text holds some quotes, looked for bit by bit.
+fn holds(text: &str, quotes: &str) -> bool {
+    (0..text.len()).step_by(AT_ONCE).any(|begin| {
+        thread::yield_now();
+        let end = text.len().min(begin + AT_ONCE + quotes.len() - 1);
+        text.as_bytes().get(begin..end).is_some_and(|bit| memmem::find(bit, quotes.as_bytes()).is_some())
+    })
 }
 
 fn heads(text: &str) -> impl Iterator<Item = usize> {
@@ -51,11 +56,20 @@ mod tests {
     #[test]
     fn the_parts_are_the_whole_and_each_begins_with_a_tenant() {
         let text = format!("# Ours.\n\n{}", tenants(10_000));
-        let parts: Vec<&str> = split(&text).into_iter().map(|part| text.get(part).unwrap()).collect();
+        let parts: Vec<&str> = split(&text).map(|part| text.get(part).unwrap()).collect();
         assert!(parts.len() > 3, "{}", parts.len());
         assert_eq!(parts.concat(), text);
         assert!(parts.iter().skip(1).all(|part| part.starts_with(HEAD)));
         assert!(parts.iter().all(|part| part.len() < PART + 200));
+    }
+
+    #[test]
+    fn quotes_are_found_wherever_they_stand() {
+        for before in [0, AT_ONCE - 3, AT_ONCE - 2, AT_ONCE - 1, AT_ONCE, 3 * AT_ONCE - 1] {
+            let quotes = "'".repeat(3);
+            assert!(holds(&format!("{}{quotes}", "a".repeat(before)), &quotes), "{before}");
+            assert!(!holds(&format!("{}''a'", "a".repeat(before)), &quotes), "{before}");
+        }
     }
 
     #[test]
@@ -68,7 +82,7 @@ mod tests {
             many.replace("[[tenants]]", " [[tenants]]"),
             String::new(),
         ] {
-            let parts = split(&text);
+            let parts: Vec<_> = split(&text).collect();
             assert_eq!((parts.len(), parts.first()), (1, Some(&(0..text.len()))));
         }
     }

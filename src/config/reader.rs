@@ -4,7 +4,7 @@
 use std::{
     cell::RefCell,
     fs::File,
-    io::{self, Read as _},
+    io::{self, BufRead as _, BufReader},
     ops::Range,
     path::{Path, PathBuf},
     rc::Rc,
@@ -45,11 +45,12 @@ const AT_ONCE: usize = 64 * 1024;
 
 /// A file's text, read bit by bit.
 fn read(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    let file = File::open(path)?;
     let length = file.metadata().map_or(0, |known| known.len());
-    let mut text = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    while (&mut file).take(AT_ONCE as u64).read_to_end(&mut text)? > 0 {}
-    String::from_utf8(text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    let mut text = String::with_capacity(usize::try_from(length).unwrap_or_default());
+    let mut lines = BufReader::with_capacity(AT_ONCE, file);
+    while lines.read_line(&mut text)? > 0 {}
+    Ok(text)
 }
 
 // === impl Reader ===

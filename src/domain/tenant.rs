@@ -235,6 +235,11 @@ impl Tenants {
         self.by_id.values()
     }
 
+    /// Every tenant as often as it is found here, so that whoever has many can let go of them bit by bit.
+    pub fn take_apart(self) -> impl Iterator<Item = Arc<Tenant>> {
+        self.by_claim.into_values().flat_map(HashMap::into_values).chain(self.by_id.into_values())
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
