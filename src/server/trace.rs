@@ -12,7 +12,7 @@ use std::{
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio_util::task::TaskTracker;
-use tonic::body::Body;
+use tonic::{Status, body::Body};
 use tracing::Instrument as _;
 
 use self::lines::Line;
@@ -70,10 +70,21 @@ impl Step for Trace {
             if let Ok(id) = HeaderValue::from_str(call.request_id.as_str()) {
                 response.headers_mut().insert(REQUEST_ID, id);
             }
+            keep_apart(response.headers_mut());
             told(&call, &path, response.headers(), &lines);
             Ok(response)
         };
         answer.instrument(span).await
+    }
+}
+
+/// Values that hold for one call alone would push out of the connection's HPACK table what comes again, so
+/// they are sent as literals that are never indexed (RFC 7541, section 6.2.3).
+fn keep_apart(headers: &mut HeaderMap) {
+    for name in [REQUEST_ID, Status::GRPC_STATUS_DETAILS] {
+        if let Some(value) = headers.get_mut(name) {
+            value.set_sensitive(true);
+        }
     }
 }
 
@@ -166,6 +177,18 @@ mod tests {
         for noise in ["", "S", "1", "123456789S", "-1S", "1.5S", "1 S", "1h"] {
             assert_eq!(limit(noise), None, "{noise:?}");
         }
+    }
+
+    #[test]
+    fn what_holds_for_one_call_alone_is_never_indexed() {
+        let mut headers = HeaderMap::new();
+        for name in ["x-request-id", "grpc-status-details-bin", "grpc-status"] {
+            headers.insert(name, HeaderValue::from_static("1"));
+        }
+        keep_apart(&mut headers);
+        let apart: Vec<&str> =
+            headers.iter().filter(|(_, value)| value.is_sensitive()).map(|(name, _)| name.as_str()).collect();
+        assert_eq!(apart, ["x-request-id", "grpc-status-details-bin"]);
     }
 
     #[test]

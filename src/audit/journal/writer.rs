@@ -43,6 +43,8 @@ pub(super) struct Writer {
     ready: Prepared,
     /// Durable, and not yet answered.
     kept: Option<Kept>,
+    /// Answered, and their hashes not yet handed over.
+    unhashed: Option<(u64, Arc<Batch>)>,
     /// How many events were lost and not yet told of.
     lost: u32,
 }
@@ -73,19 +75,20 @@ impl Writer {
         config: Config,
     ) -> Self {
         let ids = ContextV7::new();
-        let (left, ready, kept, lost) = (Vec::new(), Prepared::default(), None, 0);
-        Self { queue, store, tail, clock, config, ids, left, ready, kept, lost }
+        let (left, ready, kept, unhashed, lost) = (Vec::new(), Prepared::default(), None, None, 0);
+        Self { queue, store, tail, clock, config, ids, left, ready, kept, unhashed, lost }
     }
 
     pub(super) async fn run(mut self) {
         loop {
             if self.ready.entries.len() < SPLIT / 2 {
-                self.finish();
+                self.answer_kept();
                 self.queue.gathered(self.config.batch).await;
                 let waiting = self.queue.len();
                 let most = if waiting < SPLIT { self.config.batch } else { waiting.div_ceil(2) };
                 let (found, closed, again) = self.take(most);
                 if !found && self.ready.entries.is_empty() {
+                    self.hand_over();
                     if closed {
                         return;
                     }
@@ -201,14 +204,18 @@ impl Writer {
         }
     }
 
-    /// Answers those of the last commit, and hands over their leaf hashes.
-    fn finish(&mut self) {
+    /// Answers those of the last commit.
+    fn answer_kept(&mut self) {
         let Some(Kept { batch, entries, first }) = self.kept.take() else { return };
         answer(entries);
-        if let Some(first) = first {
-            let leaves = batch.events.iter().map(|event| tree::leaf(batch.body(event)));
-            self.tail.push(first, leaves);
-        }
+        self.hand_over();
+        self.unhashed = first.map(|first| (first, batch));
+    }
+
+    /// Hands over the leaf hashes of those who are answered: nobody waits for these.
+    fn hand_over(&mut self) {
+        let Some((first, batch)) = self.unhashed.take() else { return };
+        self.tail.push(first, batch.events.iter().map(|event| tree::leaf(batch.body(event))));
     }
 
     /// One commit; a store that does not answer makes the journal unready until it does.
@@ -217,7 +224,8 @@ impl Writer {
         let mut commit = pin!(store.append(Arc::clone(batch)));
         // The store is at work before anything else is done.
         let begun = poll!(&mut commit);
-        self.finish();
+        self.answer_kept();
+        self.hand_over();
         if let Poll::Ready(done) = begun {
             return done;
         }
