@@ -164,12 +164,12 @@ impl KeyBroker {
 
     /// Policy's answer.
     fn decide(&self, question: &Question<'_>) -> Decision {
-        self.in_force().decide(question)
+        self.in_force().policy().decide(question)
     }
 
     /// What policy has to be told first.
     fn wants(&self, question: &Question<'_>) -> Wants {
-        self.in_force().wants(question)
+        self.in_force().policy().wants(question)
     }
 
     /// Records that a request was refused before it became a command: fields that cannot be used, a
@@ -180,7 +180,7 @@ impl KeyBroker {
 
     /// The caller's tenant, if it may act at all.
     fn tenant(&self, who: &Principal) -> Result<Arc<Tenant>, Error> {
-        let tenant = self.in_force().find(&who.tenant).ok_or(Error::TenantGone)?;
+        let tenant = self.in_force().tenants().find(&who.tenant).ok_or(Error::TenantGone)?;
         // Also where that changed while the call's body came in, which its sender may draw out.
         let now = self.ports.rules.tenant_now(&who.tenant).ok_or(Error::TenantGone)?;
         if tenant.suspended || now.suspended { Err(Error::TenantSuspended) } else { Ok(tenant) }

@@ -3,16 +3,11 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
 
 use crate::{
     auth::{CedarPolicy, JwtAuthn},
-    domain::{
-        authorization::{Decision, Question, Wants},
-        principal::{CertificateThumbprint, Principal},
-        tenant::{Tenant, TenantId, Tenants},
-    },
-    ports::{Authenticate, AuthnError, Authorize, InForce, Rules, TenantDirectory},
+    domain::tenant::{Tenant, TenantId, Tenants},
+    ports::{Authenticate, Authorize, InForce, Rules, TenantDirectory},
 };
 
 /// What belongs together: rules made for other tenants, or tenants whose issuers are not known, would
@@ -72,43 +67,16 @@ impl Rules for Current {
 
 // === impl Generation ===
 
-impl InForce for Generation {}
-
-impl TenantDirectory for Generation {
-    fn find(&self, id: &TenantId) -> Option<Arc<Tenant>> {
-        self.tenants.find(id)
+impl InForce for Generation {
+    fn authn(&self) -> &dyn Authenticate {
+        &self.authn
     }
 
-    fn spoken_for(&self, issuer: &str, unverified_claim_value: &str) -> Option<Arc<Tenant>> {
-        self.tenants.spoken_for(issuer, unverified_claim_value)
-    }
-}
-
-#[async_trait]
-impl Authenticate for Generation {
-    async fn authenticate(
-        &self,
-        unverified_token: &str,
-        certificate: Option<&CertificateThumbprint>,
-    ) -> Result<Arc<Principal>, AuthnError> {
-        self.authn.authenticate(unverified_token, certificate).await
+    fn tenants(&self) -> &dyn TenantDirectory {
+        &*self.tenants
     }
 
-    fn knows(&self, unverified_token: &str) -> bool {
-        self.authn.knows(unverified_token)
-    }
-
-    fn unready(&self) -> Vec<String> {
-        self.authn.unready()
-    }
-}
-
-impl Authorize for Generation {
-    fn decide(&self, question: &Question<'_>) -> Decision {
-        self.policy.decide(question)
-    }
-
-    fn wants(&self, question: &Question<'_>) -> Wants {
-        self.policy.wants(question)
+    fn policy(&self) -> &dyn Authorize {
+        &self.policy
     }
 }

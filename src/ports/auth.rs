@@ -55,7 +55,16 @@ pub trait Authorize: Send + Sync + 'static {
 
 /// Issuers, tenants and policies that belong together: what was made of one reading of the settings. A call keeps
 /// to one of them from its start to its end, whatever is taken over meanwhile.
-pub trait InForce: Authenticate + TenantDirectory + Authorize {}
+pub trait InForce: Send + Sync + 'static {
+    /// Verifies tokens by its issuers.
+    fn authn(&self) -> &dyn Authenticate;
+
+    /// Its tenants.
+    fn tenants(&self) -> &dyn TenantDirectory;
+
+    /// Decides by its policies.
+    fn policy(&self) -> &dyn Authorize;
+}
 
 /// Knows what is in force.
 pub trait Rules: Send + Sync + 'static {

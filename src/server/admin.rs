@@ -46,7 +46,7 @@ pub async fn run(
 /// counted. How they are is told in any case where replicas share them.
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     let store = admin.audit.unready().map(|why| format!("store: {why}"));
-    let issuers = admin.rules.in_force().unready().into_iter().map(|why| format!("issuer: {why}"));
+    let issuers = admin.rules.in_force().authn().unready().into_iter().map(|why| format!("issuer: {why}"));
     let (serves, backend) = (admin.backend)().unzip();
     let backend = backend.map(|told| format!("limits: {told}\n"));
     let limits = backend.as_ref().filter(|_| serves == Some(false)).map(|told| told.trim_end().to_owned());

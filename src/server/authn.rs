@@ -20,7 +20,7 @@ use crate::{
         call::Call,
         principal::{CertificateThumbprint, Principal},
     },
-    ports::{AuditLog, AuthnError, Clock, InForce, Rules},
+    ports::{AuditLog, Authenticate, AuthnError, Clock, Rules},
 };
 
 /// Longest block of metadata taken, in bytes, as HTTP/2 counts it: tokens go up to 16 KiB.
@@ -75,7 +75,7 @@ impl Step for Authn {
         let refusal = match bearer(request.headers()) {
             _ if weight(request.headers()) > MAX_METADATA => oversized(),
             Ok(unverified) => {
-                match self.authenticate(&*in_force, &call, unverified, certificate.as_ref()).await {
+                match self.authenticate(in_force.authn(), &call, unverified, certificate.as_ref()).await {
                     Ok(principal) => {
                         request.headers_mut().remove(AUTHORIZATION);
                         request.extensions_mut().insert(principal);
@@ -96,7 +96,7 @@ impl Step for Authn {
 impl Authn {
     async fn authenticate(
         &self,
-        authn: &dyn InForce,
+        authn: &dyn Authenticate,
         call: &Call,
         unverified: &str,
         certificate: Option<&CertificateThumbprint>,

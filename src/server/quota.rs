@@ -71,7 +71,7 @@ impl Step for Quota {
         ) else {
             return Ok(status::misassembled().into_http());
         };
-        let Some(tenant) = in_force.find(&who.tenant) else {
+        let Some(tenant) = in_force.tenants().find(&who.tenant) else {
             // Not there, though the token was verified: the use case says so.
             return next.call(request).await;
         };

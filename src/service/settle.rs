@@ -113,7 +113,7 @@ impl KeyBroker {
         let (Some(resource), Some(tenant)) = (&intent.resource, &intent.actor.tenant) else {
             return Found::Settled(Settlement::CannotTell);
         };
-        let Some(tenant) = self.in_force().find(tenant) else {
+        let Some(tenant) = self.in_force().tenants().find(tenant) else {
             return Found::Settled(Settlement::CannotTell);
         };
         let (call, who) = (call(deadline), caller(intent, &tenant.id, self.ports.clock.now()));

@@ -5,16 +5,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
-use async_trait::async_trait;
-
 use super::{FakeAuthn, principal};
 use crate::{
-    domain::{
-        authorization::{Decision, Question, Wants},
-        principal::{CertificateThumbprint, Principal},
-        tenant::{Tenant, TenantId},
-    },
-    ports::{Authenticate, AuthnError, Authorize, InForce, Rules, TenantDirectory},
+    domain::tenant::{Tenant, TenantId},
+    ports::{Authenticate, Authorize, InForce, Rules, TenantDirectory},
 };
 
 /// Gives out what it was last told to.
@@ -75,50 +69,23 @@ impl Rules for FakeRules {
     }
 
     fn tenant_now(&self, id: &TenantId) -> Option<Arc<Tenant>> {
-        self.now.lock().unwrap().find(id)
+        self.now.lock().unwrap().tenants.find(id)
     }
 }
 
 // === impl Parts ===
 
-impl InForce for Parts {}
-
-#[async_trait]
-impl Authenticate for Parts {
-    async fn authenticate(
-        &self,
-        unverified_token: &str,
-        certificate: Option<&CertificateThumbprint>,
-    ) -> Result<Arc<Principal>, AuthnError> {
-        self.authn.authenticate(unverified_token, certificate).await
+impl InForce for Parts {
+    fn authn(&self) -> &dyn Authenticate {
+        &*self.authn
     }
 
-    fn knows(&self, unverified_token: &str) -> bool {
-        self.authn.knows(unverified_token)
+    fn tenants(&self) -> &dyn TenantDirectory {
+        &*self.tenants
     }
 
-    fn unready(&self) -> Vec<String> {
-        self.authn.unready()
-    }
-}
-
-impl TenantDirectory for Parts {
-    fn find(&self, id: &TenantId) -> Option<Arc<Tenant>> {
-        self.tenants.find(id)
-    }
-
-    fn spoken_for(&self, issuer: &str, unverified_claim_value: &str) -> Option<Arc<Tenant>> {
-        self.tenants.spoken_for(issuer, unverified_claim_value)
-    }
-}
-
-impl Authorize for Parts {
-    fn decide(&self, question: &Question<'_>) -> Decision {
-        self.policy.decide(question)
-    }
-
-    fn wants(&self, question: &Question<'_>) -> Wants {
-        self.policy.wants(question)
+    fn policy(&self) -> &dyn Authorize {
+        &*self.policy
     }
 }
 

@@ -36,6 +36,8 @@ use tokio_rustls::{
 use tokio_util::task::TaskTracker;
 use tonic::{Request, transport::Channel};
 
+use self::wire::{END_STREAM, Wire, call};
+
 const TOKEN: &str = "good";
 
 /// A server that a test stands before.
@@ -60,6 +62,14 @@ fn config() -> server::Config {
         lifetime: server::Lifetime::default(),
         trusted_proxies: server::source::TrustedProxies::default(),
     }
+}
+
+/// A call over a connection of its own is answered.
+async fn good_calls_go_on(front: &Front) {
+    let mut wire = Wire::over(front.address, front.tls.as_ref()).await;
+    assert!(wire.write(&call(1)).await);
+    let answered = wire.until(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0).await;
+    assert!(answered.is_some(), "good calls go on");
 }
 
 /// So many calls a second, at once, and under way.

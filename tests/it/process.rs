@@ -20,6 +20,17 @@ use crate::harness::{ISSUER, TestIssuer};
 /// How often a start is looked at before it counts as failed: a tenth of a second each.
 const LOOKS: u32 = 300;
 
+/// The service as a process of its own by these settings, as the embedded AWS's hub; it says nothing here.
+pub(crate) fn serving(settings: &Path) -> Command {
+    let mut command = logkey(&["serve", "--config", settings.to_str().unwrap()]);
+    command
+        .env("AWS_ACCESS_KEY_ID", "AKIASANDBOXHUB")
+        .env("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
 pub(crate) fn logkey(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logkey"));
     command.args(arguments).stdin(Stdio::null()).env("AWS_EC2_METADATA_DISABLED", "true");

@@ -9,7 +9,7 @@ mod secured;
 mod writers;
 
 use std::{
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use sqlx::Row as _;
 
 use crate::{
     harness::{Postgres, Service},
-    process::{free, logkey},
+    process::{free, logkey, serving},
 };
 
 /// How often something is looked at before it counts as failed, 50 ms apart.
@@ -81,14 +81,10 @@ impl Replica {
     async fn spawn(service: &Service, postgres: &Postgres) -> Self {
         let [grpc, admin] = free();
         let url = format!("{}&application_name=second", postgres.url());
-        let child = logkey(&["serve", "--config", service.settings().to_str().unwrap()])
+        let child = serving(&service.settings())
             .env("LOGKEY__SERVER__LISTEN", grpc.to_string())
             .env("LOGKEY__SERVER__ADMIN_LISTEN", admin.to_string())
             .env("LOGKEY__STORE__URL", url)
-            .env("AWS_ACCESS_KEY_ID", "AKIASANDBOXHUB")
-            .env("AWS_SECRET_ACCESS_KEY", "not-a-secret")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let replica = Self { child, grpc, admin };

@@ -9,10 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    config, front, front_over_tls, get_caller,
-    wire::{END_STREAM, Wire, call},
-};
+use super::{config, front, front_over_tls, get_caller, good_calls_go_on, wire::Wire};
 
 async fn connect(address: SocketAddr) -> TcpStream {
     TcpStream::connect(address).await.unwrap()
@@ -73,11 +70,7 @@ async fn a_handshake_that_is_never_finished_is_cut_off() {
         stream.write_all(said).await.unwrap();
         assert!(is_closed(&mut stream).await, "after {said:?}");
     }
-    let mut wire = Wire::over(front.address, front.tls.as_ref()).await;
-    assert!(wire.write(&call(1)).await);
-    let answered = wire.until(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0).await;
-    assert!(answered.is_some(), "good calls go on");
-    drop(wire);
+    good_calls_go_on(&front).await;
     front.end().await;
 }
 

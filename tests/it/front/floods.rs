@@ -4,7 +4,7 @@ mod beside;
 
 use std::time::{Duration, Instant};
 
-use super::{Front, config, front, front_over_tls, wire::*};
+use super::{Front, config, front, front_over_tls, good_calls_go_on, wire::*};
 
 /// What a flooder writes next.
 type Flooding = Box<dyn FnMut() -> Vec<u8> + Send>;
@@ -103,11 +103,7 @@ async fn floods_are_ended_over_tls_too() {
     is_ended(&front, settings()).await;
     is_ended(&front, rapid_resets()).await;
     is_ended(&front, empty_data()).await;
-    let mut wire = Wire::over(front.address, front.tls.as_ref()).await;
-    assert!(wire.write(&call(1)).await);
-    let answered = wire.until(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0).await;
-    assert!(answered.is_some(), "good calls go on");
-    drop(wire);
+    good_calls_go_on(&front).await;
     front.end().await;
 }
 

@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     path::Path,
-    process::{Child, Stdio},
+    process::Child,
     time::{Duration, Instant},
 };
 
@@ -18,7 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::replicas::Redis;
 use crate::{
     harness::{ALL, Caller, GROUP, ORDERS, PAYMENTS, Plan, Service, key, reason, tenant},
-    process::{free, logkey},
+    process::{free, serving},
 };
 
 const PLENTY: &str = "{ per_second = 100000, burst = 100000, max_in_flight = 100 }";
@@ -48,13 +48,7 @@ impl<'a> Live<'a> {
         let path = folder.path().join("logkey.toml");
         let server = format!("[server]\nlisten = \"{grpc}\"\nadmin_listen = \"{admin}\"\n{more}");
         std::fs::write(&path, server + &settings).unwrap();
-        let process = logkey(&["serve", "--config", path.to_str().unwrap()])
-            .env("AWS_ACCESS_KEY_ID", "AKIASANDBOXHUB")
-            .env("AWS_SECRET_ACCESS_KEY", "not-a-secret")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let process = serving(&path).spawn().unwrap();
         let channel = Endpoint::from_shared(format!("http://{grpc}")).unwrap().connect_lazy();
         let live = Self { beside, process, _folder: folder, admin: format!("http://{admin}"), grpc, channel };
         until(async || live.get("readyz").await.is_some()).await;
