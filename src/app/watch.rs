@@ -33,8 +33,8 @@ struct Watch {
     changes: mpsc::Receiver<()>,
 }
 
-/// Takes settings over whenever they changed, until it is dropped. `read` is what their files were like when they
-/// were read.
+/// Takes settings over whenever they changed, until it is dropped. `read` is what their files were like just
+/// after they were read.
 pub async fn reload_on_change(
     reloader: Reloader,
     config: PathBuf,

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use metrics::counter;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
+    time::{Instant, timeout_at},
 };
 
 use super::{LocalPace, locked};
@@ -104,6 +104,8 @@ impl LearnQuotas for QuotaLearner {
     }
 
     async fn learn_now(&self, access: &Access, deadline: std::time::Instant) -> Option<Answered<()>> {
+        // Whoever waits in vain asks with no time left, and is told so.
+        let _one_of_few = timeout_at(deadline.into(), self.0.at_once.acquire()).await;
         let Answered { via, result } = self.0.aws.granted(access, deadline).await;
         Some(Answered { via, result: self.0.take_in(access, result) })
     }
@@ -138,10 +140,9 @@ impl Inner {
         Some(Asking { of: Arc::clone(self), place: access.place().clone(), _one_of_few: permit })
     }
 
-    fn with(&self, place: &Place, change: impl FnOnce(&mut Asked)) {
-        if let Some(asked) = locked(&self.places).get_mut(place) {
-            change(asked);
-        }
+    /// Whether the place is one that is kept.
+    fn with(&self, place: &Place, change: impl FnOnce(&mut Asked)) -> bool {
+        locked(&self.places).get_mut(place).map(change).is_some()
     }
 
     /// Has what AWS told count, and tells whether it told.
@@ -152,8 +153,10 @@ impl Inner {
         let (outcome, done) = match told {
             Ok(granted) => {
                 tracing::debug!(aws.account = %place.account, aws.region = %place.region, ?granted, "quotas were read");
-                self.pace.set_granted(place, Some(granted));
-                self.with(place, |asked| asked.answered(role, remembered));
+                // What is not kept would never be forgotten.
+                if self.with(place, |asked| asked.answered(role, remembered)) {
+                    self.pace.set_granted(place, Some(granted));
+                }
                 ("read", Ok(()))
             }
             Err(UpstreamError::Refused { refusal, answer }) => {

@@ -102,7 +102,11 @@ fn ended() -> Unavailable {
 #[async_trait]
 impl KeyHistory for Together {
     async fn known(&self, resources: &[Resource]) -> Result<Vec<Known>, Unavailable> {
-        if resources.len() <= FEW { self.few(resources).await } else { self.history.known(resources).await }
+        if (1..=FEW).contains(&resources.len()) {
+            self.few(resources).await
+        } else {
+            self.history.known(resources).await
+        }
     }
 
     async fn touched(

@@ -208,7 +208,6 @@ impl Writer {
     fn answer_kept(&mut self) {
         let Some(Kept { batch, entries, first }) = self.kept.take() else { return };
         answer(entries);
-        self.hand_over();
         self.unhashed = first.map(|first| (first, batch));
     }
 

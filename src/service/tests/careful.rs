@@ -90,6 +90,24 @@ async fn validating_a_disassociation_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_is_taken_away_only_where_it_is_the_expected_one() {
+    for (expected, goes) in [(OTHER_KEY, true), (KEY, false)] {
+        let world = with_key(Some(OTHER_KEY));
+        let ask = AskDisassociate {
+            resource: on("/app/web"),
+            reason: None,
+            expected: Some(ExpectedKey::Key(expected.parse().unwrap())),
+            validate_only: false,
+            request_id: None,
+        };
+        let call = call(Action::DisassociateKmsKey, PATIENCE);
+        let done = world.broker.disassociate(&call, &principal("acme", ALL), ask).await;
+        assert_eq!(done.as_ref().err().map(Error::reason), (!goes).then_some(Reason::ExpectedKeyMismatch));
+        assert_eq!(world.aws.seen().len(), usize::from(goes), "{expected}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn changes_of_one_resource_take_turns_and_others_do_not_wait() {
     let world = world_with(FakePolicy::default(), FakePace::default(), groups(&["/app/web", "/app/api"]));
     world.aws.dawdle(Duration::from_secs(2));

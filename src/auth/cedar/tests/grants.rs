@@ -1,9 +1,11 @@
 //! What grants become.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::{
-    super::{CedarPolicy, load},
+    super::{CedarPolicy, load, request::Kind},
     ground::*,
 };
 use crate::domain::{pattern::Pattern, tenant::AccountGrant};
@@ -46,6 +48,20 @@ fn a_grant_that_opens_nothing_makes_no_policy() {
     let ground = Ground::with(vec![tenant("payments", vec![keyless])], "");
     assert_eq!(ground.says(&ASSOCIATE), "not permitted");
     assert_eq!(ground.says(&READ), "allow tenant/payments/111122223333/log-groups");
+}
+
+#[test]
+fn a_call_is_judged_by_no_more_policies_beside_ten_thousand_tenants_than_beside_none() {
+    let judged_beside = |others: usize| {
+        let others = (0..others).map(|nth| tenant(&format!("other-{nth}"), vec![grant("444455556666")]));
+        let all = [tenant("payments", vec![grant(ACCOUNT)])].into_iter().chain(others).collect();
+        let ground = Ground::with(all, "forbid (principal, action, resource) when { context.hour > 23 };");
+        let slice = ground.put(&ASSOCIATE, |policy, question| policy.slice(question, Kind::LogGroup));
+        slice.unwrap().all.policies().map(|policy| policy.id().to_string()).collect::<BTreeSet<_>>()
+    };
+    let alone = judged_beside(0);
+    assert_eq!(alone.len(), 2, "{alone:?}");
+    assert_eq!(judged_beside(10_000), alone);
 }
 
 fn patterns() -> impl Strategy<Value = Vec<Pattern>> {

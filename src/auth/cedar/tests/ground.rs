@@ -137,7 +137,7 @@ impl Ground {
         format!("{} / {}", key_tags.join(" "), previous_key.join(" "))
     }
 
-    fn put<T>(&self, ask: &Ask, to: impl FnOnce(&CedarPolicy, &Question<'_>) -> T) -> T {
+    pub(super) fn put<T>(&self, ask: &Ask, to: impl FnOnce(&CedarPolicy, &Question<'_>) -> T) -> T {
         let tenant = self.tenants.find(&ask.tenant.parse().unwrap()).unwrap();
         let place = Place { account: ask.account.parse().unwrap(), region: ask.region.parse().unwrap() };
         let elsewhere = grant(ask.account);
