@@ -25,7 +25,7 @@ pub use self::{
     quotas::{LearnQuotas, Quotas},
     sink::{Line, Sink, SinkError, SinkPosition, SinkStore},
     store::{
-        AppendError, ArchivedEvents, Batch, EventFilter, EventReader, EventStore, Indexed, Labelled, Lead,
+        AppendError, ArchivedEvents, Batch, Checked, EventFilter, EventReader, EventStore, Indexed, Lead,
         Leadership, SignedCheckpoint, StoredEvent, Tile, TreeStore,
     },
 };

@@ -5,6 +5,7 @@ mod columns;
 mod known;
 mod postgres;
 mod requests;
+mod said;
 pub mod sqlite;
 mod together;
 

@@ -2,7 +2,6 @@
 //! over the events in bounded memory; says at which event, and in what way, the log was changed.
 
 mod archived;
-mod labels;
 mod trust;
 
 use std::collections::HashMap;
@@ -16,7 +15,7 @@ use super::{
     archive::Archive,
     tree::{Edge, HASH, WHOLE},
 };
-use crate::ports::{EventReader, Labelled, Tile, TreeStore, Unavailable};
+use crate::ports::{Checked, EventReader, Tile, TreeStore, Unavailable};
 
 /// How many events are read at once.
 const PAGE: u32 = 1024;
@@ -158,11 +157,11 @@ pub async fn verify(
 ) -> Result<Report, Unavailable> {
     let mut pass = Pass::begin(log, tree, against).await?;
     let mut last = pass.moved_out(log, &mut progress).await?;
-    let mut page = log.labelled(last, PAGE).await?;
+    let mut page = log.checked(last, PAGE).await?;
     while let Some(newest) = page.last() {
         last = newest.event.seq;
         // The store reads the next ones while these are checked.
-        let (next, taken) = tokio::join!(log.labelled(last, PAGE), pass.take(&page));
+        let (next, taken) = tokio::join!(log.checked(last, PAGE), pass.take(&page));
         taken?;
         page = next?;
         progress(last);
@@ -197,18 +196,14 @@ impl<'p> Pass<'p> {
         Ok(Self { tree, against, signed, handovers, claim, edge, leaves, found, report })
     }
 
-    async fn take(&mut self, page: &[Labelled]) -> Result<(), Unavailable> {
-        for labelled in page {
-            let event = &labelled.event;
+    async fn take(&mut self, page: &[Checked]) -> Result<(), Unavailable> {
+        for Checked { event, wrong } in page {
             let expected = self.edge.size() + 1;
             if event.seq > expected {
                 self.removed(expected, event.seq - 1).await?;
             }
-            if self.is_signed(event.seq, event.body.as_bytes()).await? {
-                let columns = labels::wrong(labelled);
-                if !columns.is_empty() {
-                    self.tell(Finding::Mislabelled { seq: event.seq, columns });
-                }
+            if self.is_signed(event.seq, event.body.as_bytes()).await? && !wrong.is_empty() {
+                self.tell(Finding::Mislabelled { seq: event.seq, columns: wrong.join(", ") });
             }
         }
         Ok(())

@@ -66,25 +66,13 @@ pub struct StoredEvent {
     pub body: String,
 }
 
-/// An event with everything that the store finds it by, for whoever checks that against its bytes.
+/// An event, and what of that by which the store finds it says something else than its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Labelled {
+pub struct Checked {
     /// The event.
     pub event: StoredEvent,
-    /// When it happened.
-    pub time: Timestamp,
-    /// Which part of a call it records.
-    pub kind: String,
-    /// What was done.
-    pub action: String,
-    /// In which account.
-    pub account: Option<String>,
-    /// What ties the events of one call together.
-    pub correlation: String,
-    /// `OK`, or the reason of a failure.
-    pub outcome: Option<String>,
-    /// The intent that it closes.
-    pub closes: Option<EventId>,
+    /// What differs; empty where all agrees.
+    pub wrong: Vec<&'static str>,
 }
 
 /// Which events to read; what is none is not asked for.
@@ -152,8 +140,8 @@ pub trait EventReader: Send + Sync + 'static {
     /// Events after a place in the log, oldest first, at most `limit`.
     async fn after(&self, seq: u64, limit: u32) -> Result<Vec<StoredEvent>, Unavailable>;
 
-    /// The same with their labels.
-    async fn labelled(&self, seq: u64, limit: u32) -> Result<Vec<Labelled>, Unavailable>;
+    /// The same, each held against that by which the store finds it.
+    async fn checked(&self, seq: u64, limit: u32) -> Result<Vec<Checked>, Unavailable>;
 
     /// The intents from before a time whose end is not known: without an outcome, or with one that
     /// says so, and not settled. Oldest first.

@@ -30,7 +30,7 @@ use super::OpenError;
 use crate::{
     domain::{audit::EventId, time::Timestamp},
     ports::{
-        AppendError, Batch, EventFilter, EventReader, EventStore, Labelled, Leadership, StoredEvent,
+        AppendError, Batch, Checked, EventFilter, EventReader, EventStore, Leadership, StoredEvent,
         Unavailable,
     },
 };
@@ -143,8 +143,8 @@ impl EventReader for Postgres {
         self.reader.after(seq, limit).await
     }
 
-    async fn labelled(&self, seq: u64, limit: u32) -> Result<Vec<Labelled>, Unavailable> {
-        self.reader.labelled(seq, limit).await
+    async fn checked(&self, seq: u64, limit: u32) -> Result<Vec<Checked>, Unavailable> {
+        self.reader.checked(seq, limit).await
     }
 
     async fn unsettled(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {

@@ -6,6 +6,7 @@ mod file;
 mod history;
 mod read;
 mod request;
+mod select;
 mod sinks;
 mod tree;
 mod write;
@@ -32,7 +33,7 @@ use super::OpenError;
 use crate::{
     domain::{audit::EventId, time::Timestamp},
     ports::{
-        AppendError, Batch, EventFilter, EventReader, EventStore, Labelled, Leadership, SignedCheckpoint,
+        AppendError, Batch, Checked, EventFilter, EventReader, EventStore, Leadership, SignedCheckpoint,
         SinkPosition, SinkStore, StoredEvent, Tile, TreeStore, Unavailable,
     },
 };
@@ -148,8 +149,8 @@ impl EventReader for Sqlite {
         self.reader.after(seq, limit).await
     }
 
-    async fn labelled(&self, seq: u64, limit: u32) -> Result<Vec<Labelled>, Unavailable> {
-        self.reader.labelled(seq, limit).await
+    async fn checked(&self, seq: u64, limit: u32) -> Result<Vec<Checked>, Unavailable> {
+        self.reader.checked(seq, limit).await
     }
 
     async fn unsettled(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{audit::EventId, time::Timestamp},
-    ports::{AuditTree, EventFilter, EventReader, Labelled, LeafHash, SignedTree, StoredEvent, Unavailable},
+    ports::{AuditTree, Checked, EventFilter, EventReader, LeafHash, SignedTree, StoredEvent, Unavailable},
 };
 
 /// A log without a checkpoint, empty at first.
@@ -73,7 +73,7 @@ impl EventReader for FakeLog {
         self.events(after, u64::MAX, most)
     }
 
-    async fn labelled(&self, _: u64, _: u32) -> Result<Vec<Labelled>, Unavailable> {
+    async fn checked(&self, _: u64, _: u32) -> Result<Vec<Checked>, Unavailable> {
         Ok(Vec::new())
     }
 

@@ -293,7 +293,7 @@ async fn who_removes_events_and_says_that_they_were_archived_is_found() {
     assert_eq!(more.check(Some(out.path())).await.findings, [Finding::Removed { first: 513, last: 530 }]);
     // Said in the store alone: another event is made to look like the one that says so.
     let said = Log { dir: copied(log.dir.path()), clock: log.clock.clone() };
-    said.tamper("UPDATE event SET body = replace(body, '\"archived_last\":512', '\"archived_last\":530') WHERE action = 'Archive'; DELETE FROM event WHERE seq <= 530").await;
+    said.tamper("UPDATE event SET body = replace(body, '\"archived_last\":512', '\"archived_last\":530') WHERE body ->> '$.api.operation' = 'Archive'; DELETE FROM event WHERE seq <= 530").await;
     let found = said.check(Some(out.path())).await.findings;
     assert!(found.contains(&Finding::Altered { seq: 601 }), "{found:?}");
     // Never moved out at all.
@@ -345,7 +345,11 @@ async fn archiving_that_was_interrupted_anywhere_goes_on_and_loses_nothing() {
     halfway.archive(halfway.clock.now(), folder.path()).await.unwrap();
     // Its rows come back from the copy, but for the first hundred.
     let sql = format!(
-        "ATTACH '{}/logkey.db' AS whole; INSERT INTO event SELECT * FROM whole.event WHERE seq BETWEEN 101 AND 512",
+        "ATTACH '{}/logkey.db' AS whole; \
+         INSERT INTO event SELECT * FROM whole.event WHERE seq BETWEEN 101 AND 512; \
+         DELETE FROM batch WHERE first <= 600; DELETE FROM batch_of_call WHERE first <= 600; \
+         INSERT INTO batch SELECT * FROM whole.batch; \
+         INSERT INTO batch_of_call SELECT * FROM whole.batch_of_call",
         whole.path().display()
     );
     let mut file = sqlx::SqliteConnection::connect(&halfway.config().url).await.unwrap();
@@ -355,7 +359,7 @@ async fn archiving_that_was_interrupted_anywhere_goes_on_and_loses_nothing() {
     assert_eq!((report.findings, report.moved_out.unwrap().last), (Vec::new(), 100));
     let moved = halfway.archive(Timestamp::from_micros(0), folder.path()).await.unwrap();
     assert_eq!(moved, Moved { last: 512, count: 412 });
-    assert_eq!(halfway.value("SELECT count(*) FROM event WHERE action = 'Archive'").await, 1, "said once");
+    assert_eq!(halfway.value("SELECT count(*) FROM event WHERE body ->> '$.api.operation' = 'Archive'").await, 1, "said once");
     assert_eq!(halfway.check(Some(folder.path())).await.findings, []);
 }
 

@@ -8,10 +8,11 @@ mod tree;
 use std::sync::Arc;
 
 use logkey::{
-    domain::{audit::EventId, time::Timestamp},
+    domain::{audit::EventId, tenant::TenantId, time::Timestamp},
     ports::{Batch, Indexed},
     store::{self, Store},
 };
+use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -39,7 +40,52 @@ impl Place {
         };
         store::open(&store::Config { url }).await.unwrap()
     }
+
+    /// Puts an event of another writer's at a place of the log, behind the store's back.
+    pub(crate) async fn obstruct(&self, seq: i64) {
+        match self {
+            Self::File(_) => self.execute("INSERT INTO event (seq, body) VALUES ($1, '{}')", seq).await,
+            Self::Server(_) => self.execute(OBSTRUCT, seq).await,
+        }
+    }
+
+    /// Takes it away again.
+    pub(crate) async fn clear(&self, seq: i64) {
+        self.execute("DELETE FROM event WHERE seq = $1", seq).await;
+    }
+
+    /// How much is left that leads to batches which are not there any more.
+    pub(crate) async fn without_batch(&self) -> i64 {
+        let Self::File(folder) = self else { return 0 };
+        let options = SqliteConnectOptions::new().filename(folder.path().join("logkey.db"));
+        let mut file = options.connect().await.unwrap();
+        let left = sqlx::query_scalar(WITHOUT_BATCH).fetch_one(&mut file).await.unwrap();
+        file.close().await.unwrap();
+        left
+    }
+
+    async fn execute(&self, sql: &'static str, seq: i64) {
+        match self {
+            Self::File(folder) => {
+                let options = SqliteConnectOptions::new().filename(folder.path().join("logkey.db"));
+                let mut file = options.connect().await.unwrap();
+                sqlx::query(sql).bind(seq).execute(&mut file).await.unwrap();
+                file.close().await.unwrap();
+            }
+            Self::Server(postgres) => {
+                let mut session = sqlx::PgConnection::connect(&postgres.url()).await.unwrap();
+                sqlx::query(sql).bind(seq).execute(&mut session).await.unwrap();
+            }
+        }
+    }
 }
+
+const WITHOUT_BATCH: &str = "\
+SELECT count(*) FROM (SELECT first FROM batch_of_tenant UNION ALL SELECT first FROM batch_of_call)
+WHERE first NOT IN (SELECT first FROM batch)";
+const OBSTRUCT: &str = "\
+INSERT INTO event (seq, id, time, kind, action, correlation, body)
+VALUES ($1, gen_random_uuid(), 0, 'lifecycle', 'Start', 'call', '{}')";
 
 macro_rules! on_both {
     ($($file:ident::$claim:ident),+ $(,)?) => {
@@ -105,7 +151,34 @@ pub(crate) async fn append(store: &Store, batch: Batch) {
     store.events.append(Arc::new(batch)).await.unwrap();
 }
 
+/// What the bytes of such an event say of that by which it is found.
+pub(crate) fn said(event: &Indexed) -> serde_json::Value {
+    serde_json::json!({
+        "time": event.time.as_millis(),
+        "status_id": if event.outcome == Some("OK") { 1 } else { 2 },
+        "status_code": event.outcome.filter(|outcome| *outcome != "OK"),
+        "metadata": {
+            "uid": event.id.to_string(),
+            "tenant_uid": event.tenant.as_ref().map(TenantId::as_str),
+            "correlation_uid": event.correlation.as_str(),
+            "event_code": event.kind,
+        },
+        "api": { "operation": event.action },
+        "cloud": { "account": event.account.as_ref().map(|account| serde_json::json!({ "uid": account.as_str() })) },
+        "unmapped": { "logkey": {
+            "time_us": event.time.as_micros(),
+            "closes": event.closes.map(|intent| intent.to_string()),
+        } },
+    })
+}
+
+/// An event, and bytes that say so.
+pub(crate) fn whole(event: Indexed) -> (Indexed, String) {
+    let body = said(&event).to_string();
+    (event, body)
+}
+
 /// Appends plain events with these numbers.
 pub(crate) async fn plain(store: &Store, numbers: std::ops::RangeInclusive<u128>) {
-    append(store, batch(numbers.map(|number| (indexed(number), format!("{{\"n\":{number}}}"))))).await;
+    append(store, batch(numbers.map(|number| whole(indexed(number))))).await;
 }

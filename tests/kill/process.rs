@@ -16,10 +16,15 @@ use crate::{shared, world::World};
 const LOOKS: u32 = 6_000;
 /// Intents before this moment whose end nobody knows, after the event up to which all are settled.
 const OPEN: &str = "\
-WITH closed AS (SELECT closes FROM event
-    WHERE seq > $1 AND closes IS NOT NULL AND (kind = 'settled' OR outcome IS NOT 'OUTCOME_UNKNOWN'))
-SELECT count(*), (SELECT max(seq) FROM event WHERE time < $2) FROM event
-WHERE seq > $1 AND kind = 'intent' AND time < $2 AND id NOT IN closed";
+WITH said AS MATERIALIZED (
+    SELECT seq, body ->> '$.metadata.event_code' AS kind, body ->> '$.metadata.uid' AS id,
+           body ->> '$.unmapped.logkey.closes' AS closes, body ->> '$.status_code' AS status,
+           body ->> '$.unmapped.logkey.time_us' AS time
+    FROM event WHERE seq > $1),
+closed AS (SELECT closes FROM said
+    WHERE closes IS NOT NULL AND (kind = 'settled' OR status IS NOT 'OUTCOME_UNKNOWN'))
+SELECT count(*), (SELECT max(seq) FROM said WHERE time < $2) FROM said
+WHERE kind = 'intent' AND time < $2 AND id NOT IN closed";
 
 /// A running service; killed when it is dropped.
 pub(crate) struct Process {

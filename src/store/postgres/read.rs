@@ -23,6 +23,7 @@ use super::{
     super::{
         OpenError,
         columns::{Columns as _, garbled},
+        said::{self, Said, UNREADABLE},
     },
     code,
     server::{NoSession, Purpose, Server, timed_out},
@@ -30,7 +31,7 @@ use super::{
 };
 use crate::{
     domain::{audit::EventId, time::Timestamp},
-    ports::{EventFilter, EventReader, Labelled, StoredEvent, Unavailable},
+    ports::{Checked, EventFilter, EventReader, StoredEvent, Unavailable},
 };
 
 /// How many questions are asked at once.
@@ -55,7 +56,7 @@ ORDER BY event.seq";
 /// not about. What is committed later stands behind it.
 const NOT_ASKED_FOR: &str =
     "SELECT coalesce((SELECT min(seq) FROM event WHERE time >= $1), (SELECT max(seq) FROM event), 0)";
-const LABELLED: &str = "\
+const CHECKED: &str = "\
 SELECT seq, id::text, tenant, body, time, kind, action, account, correlation, outcome, closes::text
 FROM event WHERE seq > $1 ORDER BY seq LIMIT $2";
 const EVENT: &str = "SELECT seq, id::text, tenant, body FROM event ";
@@ -168,9 +169,9 @@ impl EventReader for Reader {
         self.events(query.bind(signed(seq)).bind(i64::from(limit))).await
     }
 
-    async fn labelled(&self, seq: u64, limit: u32) -> Result<Vec<Labelled>, Unavailable> {
-        let query = sqlx::query(LABELLED).bind(signed(seq)).bind(i64::from(limit));
-        self.rows(query).await?.iter().map(labelled).collect()
+    async fn checked(&self, seq: u64, limit: u32) -> Result<Vec<Checked>, Unavailable> {
+        let query = sqlx::query(CHECKED).bind(signed(seq)).bind(i64::from(limit));
+        self.rows(query).await?.iter().map(checked).collect()
     }
 
     async fn unsettled(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
@@ -227,18 +228,21 @@ fn stored(row: &PgRow) -> Result<StoredEvent, Unavailable> {
     })
 }
 
-fn labelled(row: &PgRow) -> Result<Labelled, Unavailable> {
-    let owned = |at| row.text(at).map(|text| text.map(str::to_owned));
-    Ok(Labelled {
-        event: stored(row)?,
-        time: Timestamp::from_micros(row.some_number(4)?),
-        kind: row.some_text(5)?.to_owned(),
-        action: row.some_text(6)?.to_owned(),
-        account: owned(7)?,
-        correlation: row.some_text(8)?.to_owned(),
-        outcome: owned(9)?,
-        closes: row.text(10)?.map(event_id).transpose()?,
-    })
+fn checked(row: &PgRow) -> Result<Checked, Unavailable> {
+    let event = stored(row)?;
+    let Some(said) = Said::of(&event.body) else { return Ok(Checked { event, wrong: vec![UNREADABLE] }) };
+    let wrong = said::wrong([
+        ("id", said.id() != Some(event.id)),
+        ("tenant", said.tenant() != event.tenant.as_deref()),
+        ("time", said.time().as_micros() != row.some_number(4)?),
+        ("kind", said.kind() != row.some_text(5)?),
+        ("action", said.action() != row.some_text(6)?),
+        ("account", said.account() != row.text(7)?),
+        ("correlation", said.correlation() != row.some_text(8)?),
+        ("outcome", said.outcome() != row.text(9)?),
+        ("closes", said.closes() != row.text(10)?),
+    ]);
+    Ok(Checked { event, wrong })
 }
 
 pub(super) fn event_id(text: &str) -> Result<EventId, Unavailable> {

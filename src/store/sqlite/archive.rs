@@ -16,6 +16,27 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// How far the place before which all is settled moves before it is written down.
 const SETTLED_STEP: i64 = 1024;
 
+/// A batch of which a part stays begins behind it from then on, for the tenants and calls of what stays.
+const REMOVE: &str = "\
+BEGIN IMMEDIATE;
+INSERT INTO batch (first, last, since, until, least, most)
+SELECT $1 + 1, last, since, until, least, most FROM batch WHERE first <= $1 AND last > $1;
+INSERT OR IGNORE INTO batch_of_tenant (tenant, first)
+SELECT body ->> '$.metadata.tenant_uid', first FROM batch JOIN event ON seq BETWEEN first AND last
+WHERE first = $1 + 1 AND json_valid(body) AND body ->> '$.metadata.tenant_uid' IS NOT NULL;
+INSERT OR IGNORE INTO batch_of_call (correlation, first)
+SELECT body ->> '$.metadata.correlation_uid', first FROM batch JOIN event ON seq BETWEEN first AND last
+WHERE first = $1 + 1 AND json_valid(body);
+DELETE FROM batch_of_tenant WHERE first <= $1 AND tenant IN (
+    SELECT body ->> '$.metadata.tenant_uid' FROM batch JOIN event ON seq BETWEEN first AND last
+    WHERE first <= $1 AND json_valid(body));
+DELETE FROM batch_of_call WHERE first <= $1 AND correlation IN (
+    SELECT body ->> '$.metadata.correlation_uid' FROM batch JOIN event ON seq BETWEEN first AND last
+    WHERE first <= $1 AND json_valid(body));
+DELETE FROM batch WHERE first <= $1;
+DELETE FROM event WHERE seq <= $1;
+COMMIT";
+
 #[async_trait]
 impl ArchivedEvents for Sqlite {
     async fn read_through(&self) -> Result<Option<u64>, Unavailable> {
@@ -37,7 +58,7 @@ impl ArchivedEvents for Sqlite {
             through = through.saturating_add(STEP).min(last);
             let mut writer = self.writer.lock().await;
             let Some(open) = writer.as_mut() else { return Err(write::unavailable(None)) };
-            let removed = sqlx::query("DELETE FROM event WHERE seq <= $1").bind(through).execute(open).await;
+            let removed = sqlx::query(REMOVE).bind(through).execute(open).await;
             if let Err(error) = removed {
                 // The next append finds no connection, and begins anew.
                 writer.take();

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "history", include_str!("../migrations/sqlite/0002_history.sql")),
     (3, "handover", include_str!("../migrations/sqlite/0003_handover.sql")),
     (4, "sinks", include_str!("../migrations/sqlite/0004_sinks.sql")),
+    (5, "batches", include_str!("../migrations/sqlite/0005_batches.sql")),
 ];
 
 /// Result codes of SQLite (<https://www.sqlite.org/rescode.html>).
@@ -88,10 +89,7 @@ pub(super) async fn writable(writer: &mut SqliteConnection, path: &Path) -> Resu
 
 /// Brings the schema up to date.
 pub(super) async fn migrate(writer: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
-    let migrations = MIGRATIONS.iter().map(|(number, name, sql)| {
-        Migration::new(*number, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
-    });
-    let migrator = Migrator::with_migrations(migrations.collect());
+    let migrator = migrator(MIGRATIONS);
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "one of the variants is deprecated and cannot be named"
@@ -101,6 +99,13 @@ pub(super) async fn migrate(writer: &mut SqliteConnection, path: &Path) -> Resul
         MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => classify(path, source),
         other => OpenError::Damaged { path: path.to_owned(), source: sqlx::Error::Migrate(Box::new(other)) },
     })
+}
+
+fn migrator(steps: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let migrations = steps.iter().map(|(number, name, sql)| {
+        Migration::new(*number, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect())
 }
 
 /// What an error of the database means for whoever runs the service.
@@ -141,3 +146,6 @@ impl Lock {
 fn absolute(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_missing| path.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,30 +19,7 @@ use crate::{
     ports::{KeepHistory, KeyHistory, Unavailable},
 };
 
-/// Brings what is known up to date, in the order of the rows. What is not said stays as it was; a key
-/// that is replaced goes to the former ones by a trigger.
-pub(super) const KNOWN: &str = "\
-INSERT INTO association AS old (account, region, log_group, key_arn, previous_key, accepted, since, seen, created, retention)
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 6, value ->> 7, value ->> 8
-FROM jsonb_each(?) WHERE true
-ON CONFLICT (account, region, log_group) DO UPDATE SET
-    key_arn = excluded.key_arn,
-    previous_key = CASE
-        WHEN excluded.previous_key IS NOT NULL THEN excluded.previous_key
-        WHEN excluded.key_arn IS DISTINCT FROM old.key_arn THEN old.key_arn
-        ELSE old.previous_key END,
-    accepted = CASE
-        WHEN excluded.accepted IS NOT NULL THEN excluded.accepted
-        WHEN excluded.key_arn IS DISTINCT FROM old.key_arn OR excluded.created > old.seen THEN NULL
-        ELSE old.accepted END,
-    since = CASE
-        WHEN excluded.key_arn IS DISTINCT FROM old.key_arn OR excluded.created > old.seen THEN excluded.seen
-        ELSE old.since END,
-    seen = excluded.seen,
-    created = coalesce(excluded.created, old.created),
-    retention = coalesce(excluded.retention, old.retention),
-    gone = NULL
-WHERE excluded.seen >= old.seen";
+const KNOWN: &str = "INSERT INTO append (known) VALUES (?)";
 
 const KNOWN_OF: &str = "\
 SELECT k.account, k.region, k.log_group, k.key_arn, k.previous_key, k.accepted, k.since, k.seen, k.created,

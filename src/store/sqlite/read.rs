@@ -10,15 +10,24 @@ use std::{
 
 use async_trait::async_trait;
 use sqlx::{
-    QueryBuilder, Row as _, Sqlite, SqlitePool,
-    sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteRow},
+    Row as _, Sqlite, SqlitePool,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteConnectOptions, SqlitePoolOptions, SqliteRow},
 };
-use uuid::Uuid;
 
-use super::{super::OpenError, file, write};
+use super::{
+    super::{
+        OpenError,
+        columns::Columns as _,
+        said::{self, Said, UNREADABLE},
+    },
+    file,
+    select::{self, Order},
+    write,
+};
 use crate::{
     domain::{audit::EventId, time::Timestamp},
-    ports::{EventFilter, EventReader, Labelled, StoredEvent, Unavailable},
+    ports::{Checked, EventFilter, EventReader, StoredEvent, Unavailable},
 };
 
 /// How many reads run at once.
@@ -28,22 +37,39 @@ const ROWS_AHEAD: usize = 1024;
 /// What closes an intent is looked for among the events since the one before which all are settled.
 const UNSETTLED: &str = "\
 WITH recent AS (SELECT max(value, $2) AS first FROM fact WHERE name = 'settled_before'),
+said AS MATERIALIZED (
+    SELECT seq, body ->> '$.metadata.event_code' AS kind, body ->> '$.metadata.uid' AS id,
+           body ->> '$.unmapped.logkey.closes' AS closes, body ->> '$.status_code' AS status,
+           coalesce(body ->> '$.unmapped.logkey.time_us', (body ->> '$.time') * 1000) AS time
+    FROM event, recent WHERE seq >= first AND json_valid(body)),
 closed AS MATERIALIZED (
-    SELECT closes FROM event, recent
-    WHERE seq >= first AND closes IS NOT NULL AND (kind = 'settled' OR outcome IS NOT 'OUTCOME_UNKNOWN'))
-SELECT seq, id, tenant, body FROM event, recent
-WHERE seq >= first AND kind = 'intent' AND time < $1 AND id NOT IN (SELECT closes FROM closed)
-ORDER BY seq";
+    SELECT closes FROM said
+    WHERE closes IS NOT NULL AND (kind = 'settled' OR status IS NOT 'OUTCOME_UNKNOWN'))
+SELECT event.seq, event.body FROM said JOIN event ON event.seq = said.seq
+WHERE said.kind = 'intent' AND said.time < $1 AND said.id NOT IN (SELECT closes FROM closed)
+ORDER BY event.seq";
 
-/// Events with every column by which they are found.
-const LABELLED: &str = "\
-SELECT seq, id, tenant, body, time, kind, action, account, correlation, outcome, closes
-FROM event WHERE seq > $1 ORDER BY seq LIMIT $2";
+/// Where the next such look can begin where this one found nothing open: at the first events that it was
+/// not all about. An intent is committed long before it is asked for, so that none comes in before those.
+const NOT_ASKED_FOR: &str = "\
+SELECT coalesce(
+    (SELECT first FROM batch
+     WHERE first >= coalesce((SELECT max(first) FROM batch WHERE first <= $2), 0) AND until >= $1
+     ORDER BY first LIMIT 1),
+    (SELECT max(seq) FROM event), 0)";
 
-/// Where the next such look can begin where this one found nothing open: at the first event that it was
-/// not about. An intent is committed long before it is asked for, so that none comes in before that one.
-const NOT_ASKED_FOR: &str =
-    "SELECT coalesce((SELECT min(seq) FROM event WHERE time >= $1), (SELECT max(seq) FROM event), 0)";
+/// Each event with its batch, and whether that leads to it.
+const CHECKED: &str = "\
+SELECT event.seq, event.body, since, until, least, most,
+    json_valid(body) AND EXISTS (
+        SELECT 1 FROM batch_of_tenant AS of
+        WHERE of.tenant = body ->> '$.metadata.tenant_uid' AND of.first = batch.first),
+    json_valid(body) AND EXISTS (
+        SELECT 1 FROM batch_of_call AS of
+        WHERE of.correlation = body ->> '$.metadata.correlation_uid' AND of.first = batch.first)
+FROM event LEFT JOIN batch
+    ON batch.first = (SELECT max(first) FROM batch WHERE first <= event.seq) AND batch.last >= event.seq
+WHERE event.seq > $1 ORDER BY event.seq LIMIT $2";
 
 /// Reads the store, also while another process writes it.
 #[derive(Clone)]
@@ -81,6 +107,10 @@ impl Reader {
         Self { pool, settled_before: Arc::default() }
     }
 
+    async fn events(&self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<Vec<StoredEvent>, Unavailable> {
+        query.fetch_all(&self.pool).await.map_err(failed)?.iter().map(stored).collect()
+    }
+
     /// The place before which nothing was open when this process looked.
     pub(super) fn settled(&self) -> i64 {
         self.settled_before.load(Ordering::Relaxed)
@@ -95,12 +125,8 @@ impl EventReader for Reader {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<StoredEvent>, Unavailable> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT seq, id, tenant, body FROM event WHERE seq < ");
-        query.push_bind(before.and_then(|seq| i64::try_from(seq).ok()).unwrap_or(i64::MAX));
-        narrow(&mut query, filter);
-        query.push(" ORDER BY seq DESC LIMIT ").push_bind(i64::from(limit));
-        let rows = query.build().fetch_all(&self.pool).await.map_err(failed)?;
-        rows.iter().map(stored).collect()
+        let order = Order::NewestFirst { before: before.unwrap_or(u64::MAX) };
+        self.events(select::events(filter, order, limit).build()).await
     }
 
     async fn next(
@@ -109,116 +135,63 @@ impl EventReader for Reader {
         through: u64,
         limit: u32,
     ) -> Result<Vec<StoredEvent>, Unavailable> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT seq, id, tenant, body FROM event WHERE seq <= ");
-        query.push_bind(i64::try_from(through).unwrap_or(i64::MAX));
-        narrow(&mut query, filter);
-        query.push(" ORDER BY seq LIMIT ").push_bind(i64::from(limit));
-        let rows = query.build().fetch_all(&self.pool).await.map_err(failed)?;
-        rows.iter().map(stored).collect()
+        self.events(select::events(filter, Order::OldestFirst { through }, limit).build()).await
     }
 
     async fn after(&self, seq: u64, limit: u32) -> Result<Vec<StoredEvent>, Unavailable> {
-        let rows =
-            sqlx::query("SELECT seq, id, tenant, body FROM event WHERE seq > $1 ORDER BY seq LIMIT $2")
-                .bind(i64::try_from(seq).unwrap_or(i64::MAX))
-                .bind(i64::from(limit))
-                .fetch_all(&self.pool)
-                .await
-                .map_err(failed)?;
-        rows.iter().map(stored).collect()
+        let query = sqlx::query("SELECT seq, body FROM event WHERE seq > $1 ORDER BY seq LIMIT $2");
+        self.events(query.bind(signed(seq)).bind(i64::from(limit))).await
     }
 
-    async fn labelled(&self, seq: u64, limit: u32) -> Result<Vec<Labelled>, Unavailable> {
-        let rows = sqlx::query(LABELLED)
-            .bind(i64::try_from(seq).unwrap_or(i64::MAX))
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed)?;
-        rows.iter().map(labelled).collect()
+    async fn checked(&self, seq: u64, limit: u32) -> Result<Vec<Checked>, Unavailable> {
+        let query = sqlx::query(CHECKED).bind(signed(seq)).bind(i64::from(limit));
+        query.fetch_all(&self.pool).await.map_err(failed)?.iter().map(checked).collect()
     }
 
     async fn unsettled(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
-        let from = self.settled_before.load(Ordering::Relaxed);
+        let from = self.settled();
         let next: i64 = sqlx::query_scalar(NOT_ASKED_FOR)
             .bind(before.as_micros())
+            .bind(from)
             .fetch_one(&self.pool)
             .await
             .map_err(failed)?;
-        let rows = sqlx::query(UNSETTLED)
-            .bind(before.as_micros())
-            .bind(from)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(failed)?;
-        let oldest_open = rows.first().map(|row| row.try_get("seq")).transpose().map_err(failed)?;
-        self.settled_before.fetch_max(oldest_open.unwrap_or(next), Ordering::Relaxed);
-        rows.iter().map(stored).collect()
+        let open = self.events(sqlx::query(UNSETTLED).bind(before.as_micros()).bind(from)).await?;
+        let settled = open.first().map_or(next, |oldest| signed(oldest.seq));
+        self.settled_before.fetch_max(settled, Ordering::Relaxed);
+        Ok(open)
     }
 
     async fn find(&self, id: EventId) -> Result<Option<StoredEvent>, Unavailable> {
-        let row = sqlx::query("SELECT seq, id, tenant, body FROM event WHERE id = $1")
-            .bind(id.0.as_bytes().as_slice())
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed)?;
-        row.as_ref().map(stored).transpose()
-    }
-}
-
-/// Adds a condition for each part of the filter that is there.
-fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &EventFilter) {
-    let EventFilter { tenant, since, until, action, outcome, correlation, subject, resource, after } = filter;
-    if let Some(after) = after {
-        query.push(" AND seq > ").push_bind(i64::try_from(*after).unwrap_or(i64::MAX));
-    }
-    if let Some(tenant) = tenant {
-        query.push(" AND tenant = ").push_bind(tenant.as_str().to_owned());
-    }
-    if let Some(since) = since {
-        query.push(" AND time >= ").push_bind(since.as_micros());
-    }
-    if let Some(until) = until {
-        query.push(" AND time < ").push_bind(until.as_micros());
-    }
-    let texts = [
-        (" AND action = ", action),
-        (" AND outcome = ", outcome),
-        (" AND correlation = ", correlation),
-        (" AND body ->> '$.actor.user.uid' = ", subject),
-        (" AND body ->> '$.resources[0].uid' = ", resource),
-    ];
-    for (condition, text) in texts {
-        if let Some(text) = text {
-            query.push(condition).push_bind(text.clone());
-        }
+        Ok(self.events(write::find(id)).await?.pop())
     }
 }
 
 fn stored(row: &SqliteRow) -> Result<StoredEvent, Unavailable> {
-    let seq: i64 = row.try_get(0).map_err(failed)?;
-    let id: &[u8] = row.try_get(1).map_err(failed)?;
-    Ok(StoredEvent {
-        seq: u64::try_from(seq).map_err(garbled)?,
-        id: EventId(Uuid::from_slice(id).map_err(garbled)?),
-        tenant: row.try_get(2).map_err(failed)?,
-        body: row.try_get(3).map_err(failed)?,
-    })
+    let body = row.some_text(1)?.to_owned();
+    let (id, tenant) = said::whose(&body);
+    Ok(StoredEvent { seq: u64::try_from(row.some_number(0)?).map_err(garbled)?, id, tenant, body })
 }
 
-fn labelled(row: &SqliteRow) -> Result<Labelled, Unavailable> {
-    let closes: Option<&[u8]> = row.try_get(10).map_err(failed)?;
-    let closes = closes.map(Uuid::from_slice).transpose().map_err(garbled)?;
-    Ok(Labelled {
-        event: stored(row)?,
-        time: Timestamp::from_micros(row.try_get(4).map_err(failed)?),
-        kind: row.try_get(5).map_err(failed)?,
-        action: row.try_get(6).map_err(failed)?,
-        account: row.try_get(7).map_err(failed)?,
-        correlation: row.try_get(8).map_err(failed)?,
-        outcome: row.try_get(9).map_err(failed)?,
-        closes: closes.map(EventId),
-    })
+fn checked(row: &SqliteRow) -> Result<Checked, Unavailable> {
+    let event = stored(row)?;
+    let Some(said) = Said::of(&event.body) else { return Ok(Checked { event, wrong: vec![UNREADABLE] }) };
+    let between = |value: i64| Ok((row.number(2)?..=row.number(3)?).contains(&Some(value)));
+    let id = said.id().map(write::blob).unwrap_or_default();
+    let (least, most): (Option<&[u8]>, Option<&[u8]>) =
+        (row.try_get(4).map_err(failed)?, row.try_get(5).map_err(failed)?);
+    let wrong = said::wrong([
+        ("id", !(least..=most).contains(&Some(&*id))),
+        ("tenant", said.tenant().is_some() && row.some_number(6)? == 0),
+        ("time", !between(said.time().as_micros())?),
+        ("correlation", row.some_number(7)? == 0),
+    ]);
+    Ok(Checked { event, wrong })
+}
+
+/// As SQLite counts; what is beyond is nowhere.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 pub(super) fn failed(source: sqlx::Error) -> Unavailable {

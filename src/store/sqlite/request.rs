@@ -19,21 +19,6 @@ use crate::{
     ports::{RequestRecords, Unavailable},
 };
 
-/// Forgets what is old, and begins requests: for the first time, or once more.
-pub(super) const BEGUN: &str = "\
-DELETE FROM request WHERE expires <= ?;
-INSERT INTO request (tenant, id, fingerprint, intent, running_until, expires, state)
-SELECT value ->> 0, value ->> 1, value ->> 2, unhex(value ->> 3), value ->> 4, value ->> 5, 'running'
-FROM json_each(?) WHERE true
-ON CONFLICT (tenant, id) DO UPDATE SET
-    fingerprint = excluded.fingerprint, intent = excluded.intent, outcome = NULL,
-    running_until = excluded.running_until, expires = excluded.expires, state = 'running', answer = NULL";
-
-/// Says how requests ended, where there are such with these intents.
-pub(super) const ENDED: &str = "\
-UPDATE request SET outcome = unhex(ended.value ->> 1), state = ended.value ->> 2, answer = ended.value ->> 3
-FROM json_each(?) AS ended WHERE intent = unhex(ended.value ->> 0)";
-
 const FIND: &str = "\
 SELECT fingerprint, intent, outcome, running_until, state, answer FROM request
 WHERE tenant = $1 AND id = $2 AND expires > $3";

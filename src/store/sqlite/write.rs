@@ -1,6 +1,6 @@
 //! Appending a batch, and beginning anew after an error.
 
-use std::{borrow::Cow, sync::OnceLock};
+use std::{borrow::Cow, collections::BTreeSet, sync::OnceLock};
 
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, sqlite::SqliteArguments};
@@ -11,28 +11,29 @@ use super::{
     history, request,
 };
 use crate::{
-    domain::{audit::EventId, aws::AccountId, tenant::TenantId},
+    domain::{audit::EventId, tenant::TenantId},
     ports::{AppendError, Batch, Indexed, Unavailable},
 };
 
 /// Most events of one statement; a larger batch takes several.
 const MOST: usize = 64;
-/// How many statements are kept prepared: one for each number of events and for what may stand beside them,
-/// and the store's others.
-pub(super) const PREPARED: usize = 4 * (MOST + 1) + 32;
+/// How many statements are kept prepared: one for each number of events, and the store's others.
+pub(super) const PREPARED: usize = MOST + 32;
 /// Events. Parameters have no names: SQLite looks one up by its name in a list of all.
-const EVENTS: &str = "INSERT INTO event (seq, id, time, tenant, kind, action, account, correlation, outcome, closes, body) VALUES ";
-const EVENT: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const EVENTS: &str = "INSERT INTO event (seq, body) VALUES ";
+const EVENT: &str = "(?, ?)";
+/// What stands beside them; of a single event, it too.
+const APPEND: &str = "\
+INSERT INTO append (seq, last, since, until, least, most, tenants, calls, known, forgotten, begun, ended, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+/// The ids of a batch lie close together, so that few batches are looked into.
+const FIND: &str = "\
+SELECT event.seq, event.body FROM batch CROSS JOIN event ON event.seq BETWEEN batch.first AND batch.last
+WHERE $1 BETWEEN batch.least AND batch.most AND json_valid(event.body)
+AND event.body ->> '$.metadata.uid' = $2 LIMIT 1";
 
 type Prepared = Query<'static, Sqlite, SqliteArguments>;
-
-/// What a statement is about: how many events, and what beside them.
-#[derive(Clone, Copy)]
-struct Shape {
-    events: usize,
-    known: bool,
-    requests: bool,
-}
 
 /// Keeps a batch in one transaction. Its first event gets the place `first`, the others those that follow.
 pub(super) async fn append(
@@ -40,19 +41,22 @@ pub(super) async fn append(
     batch: &Batch,
     first: i64,
 ) -> Result<(), AppendError> {
-    let known = !(batch.associations.is_empty() && batch.sightings.is_empty());
-    let shape = Shape { events: batch.events.len(), known, requests: !batch.requests.is_empty() };
-    if shape.events <= MOST {
-        let whole = bound(sqlx::query(shape.transaction()), batch, &batch.events, first);
-        return execute(writer, beside(whole, batch, shape)?).await;
+    let events = &batch.events;
+    if let [] | [_] = events.as_slice() {
+        let body = events.first().map(|event| text(batch, event));
+        return execute(writer, beside(sqlx::query(APPEND), batch, first)?.bind(body)).await;
+    }
+    let none = None::<&str>;
+    if events.len() <= MOST {
+        let whole = bound(sqlx::query(transaction(events.len())), batch, events, first);
+        return execute(writer, beside(whole, batch, first)?.bind(none)).await;
     }
     execute(writer, sqlx::query("BEGIN IMMEDIATE")).await?;
-    for (events, first) in batch.events.chunks(MOST).zip((first..).step_by(MOST)) {
-        let alone = Shape { events: events.len(), known: false, requests: false };
-        execute(writer, bound(sqlx::query(alone.transaction()), batch, events, first)).await?;
+    for (events, first) in events.chunks(MOST).zip((first..).step_by(MOST)) {
+        let insert = sqlx::query(AssertSqlSafe(inserted(events.len())));
+        execute(writer, bound(insert, batch, events, first)).await?;
     }
-    let rest = sqlx::query(AssertSqlSafe(Shape { events: 0, ..shape }.statements().join(";\n")));
-    execute(writer, beside(rest, batch, shape)?).await?;
+    execute(writer, beside(sqlx::query(APPEND), batch, first)?.bind(none)).await?;
     execute(writer, sqlx::query("COMMIT")).await
 }
 
@@ -60,68 +64,53 @@ async fn execute(writer: &mut SqliteConnection, query: Prepared) -> Result<(), A
     query.execute(writer).await.map(drop).map_err(failure)
 }
 
-// === impl Shape ===
+/// So many events and what stands beside them as one transaction. Made once for each number.
+fn transaction(events: usize) -> &'static str {
+    static MADE: [OnceLock<String>; MOST + 1] = [const { OnceLock::new() }; MOST + 1];
+    let made = MADE.get(events);
+    made.map_or("", |made| {
+        made.get_or_init(|| format!("BEGIN IMMEDIATE;\n{};\n{APPEND};\nCOMMIT", inserted(events)))
+    })
+}
 
-impl Shape {
-    /// The whole of it as one transaction, which events alone are by themselves. Made once for each shape.
-    fn transaction(self) -> &'static str {
-        static MADE: [[OnceLock<String>; 4]; MOST + 1] = [const { [const { OnceLock::new() }; 4] }; MOST + 1];
-        let kind = usize::from(self.known) + 2 * usize::from(self.requests);
-        let made = MADE.get(self.events).and_then(|kinds| kinds.get(kind));
-        made.map_or("", |made| {
-            made.get_or_init(|| match self.statements().as_slice() {
-                [events] => events.clone(),
-                statements => format!("BEGIN IMMEDIATE;\n{};\nCOMMIT", statements.join(";\n")),
-            })
-        })
-    }
-
-    fn statements(self) -> Vec<String> {
-        let mut statements = Vec::new();
-        if self.events > 0 {
-            statements.push(format!("{EVENTS}{}", vec![EVENT; self.events].join(", ")));
-        }
-        if self.known {
-            statements.push(history::KNOWN.to_owned());
-        }
-        if self.requests {
-            statements.extend([request::BEGUN.to_owned(), request::ENDED.to_owned()]);
-        }
-        statements
-    }
+fn inserted(events: usize) -> String {
+    format!("{EVENTS}{}", vec![EVENT; events].join(", "))
 }
 
 /// Binds events in the order of their parameters.
 fn bound(mut query: Prepared, batch: &Batch, events: &[Indexed], first: i64) -> Prepared {
     for (seq, event) in (first..).zip(events) {
-        let body = batch.body(event);
-        query = query
-            .bind(seq)
-            .bind(blob(event.id))
-            .bind(event.time.as_micros())
-            .bind(event.tenant.as_ref().map(TenantId::as_str))
-            .bind(event.kind)
-            .bind(event.action)
-            .bind(event.account.as_ref().map(AccountId::as_str))
-            .bind(event.correlation.as_str())
-            .bind(event.outcome)
-            .bind(event.closes.map(blob))
-            // JSON is UTF-8; to be sure of that is quicker than to look for what would have to be replaced.
-            .bind(std::str::from_utf8(body).map_or_else(|_bad| String::from_utf8_lossy(body), Cow::Borrowed));
+        query = query.bind(seq).bind(text(batch, event));
     }
     query
 }
 
-/// Binds what stands beside the events, in the order of its statements.
-fn beside(mut query: Prepared, batch: &Batch, shape: Shape) -> Result<Prepared, AppendError> {
-    if shape.known {
-        query = query.bind(json(&history::rows(batch))?);
+/// JSON is UTF-8; to be sure of that is quicker than to look for what would have to be replaced.
+fn text<'b>(batch: &'b Batch, event: &Indexed) -> Cow<'b, str> {
+    let body = batch.body(event);
+    std::str::from_utf8(body).map_or_else(|_bad| String::from_utf8_lossy(body), Cow::Borrowed)
+}
+
+/// Binds what stands beside the events, but for the body of a single one.
+fn beside(query: Prepared, batch: &Batch, first: i64) -> Result<Prepared, AppendError> {
+    let events = &batch.events;
+    let last = first.saturating_add(i64::try_from(events.len()).unwrap_or(i64::MAX)) - 1;
+    let times = || events.iter().map(|event| event.time.as_micros());
+    let ids = || events.iter().map(|event| event.id);
+    let tenants: BTreeSet<&str> =
+        events.iter().filter_map(|event| event.tenant.as_ref()).map(TenantId::as_str).collect();
+    let calls: BTreeSet<&str> = events.iter().map(|event| event.correlation.as_str()).collect();
+    let query = query.bind((!events.is_empty()).then_some(first)).bind(last);
+    let query = query.bind(times().min()).bind(times().max());
+    let query = query.bind(ids().min().map(blob)).bind(ids().max().map(blob));
+    let query = query.bind(json(&tenants)?).bind(json(&calls)?);
+    let known = history::rows(batch);
+    let query = query.bind((!known.is_empty()).then(|| json(&known)).transpose()?);
+    if batch.requests.is_empty() {
+        return Ok(query.bind(None::<i64>).bind(None::<&str>).bind(None::<&str>));
     }
-    if shape.requests {
-        let rows = request::rows(&batch.requests);
-        query = query.bind(rows.forgotten).bind(json(&rows.begun)?).bind(json(&rows.ended)?);
-    }
-    Ok(query)
+    let rows = request::rows(&batch.requests);
+    Ok(query.bind(rows.forgotten).bind(json(&rows.begun)?).bind(json(&rows.ended)?))
 }
 
 /// Makes durable what can be read, tries a write, and tells whether an event is there.
@@ -145,12 +134,13 @@ pub(super) async fn recover(
         .await
         .map_err(|source| unavailable(Some(source)))?;
     let Some(id) = doubtful else { return Ok(false) };
-    let found = sqlx::query("SELECT 1 FROM event WHERE id = $1")
-        .bind(id.0.as_bytes().as_slice())
-        .fetch_optional(writer)
-        .await
-        .map_err(|source| unavailable(Some(source)))?;
+    let found = find(id).fetch_optional(writer).await.map_err(|source| unavailable(Some(source)))?;
     Ok(found.is_some())
+}
+
+/// The event with this id.
+pub(super) fn find(id: EventId) -> Query<'static, Sqlite, SqliteArguments> {
+    sqlx::query(FIND).bind(blob(id)).bind(id.to_string())
 }
 
 /// The place in the log of the event to come.
@@ -172,7 +162,7 @@ fn failure(error: sqlx::Error) -> AppendError {
     }
 }
 
-fn blob(id: EventId) -> Vec<u8> {
+pub(super) fn blob(id: EventId) -> Vec<u8> {
     id.0.as_bytes().to_vec()
 }
 

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use logkey::ports::{AppendError, EventFilter, Indexed, StoredEvent};
+use logkey::{
+    ports::{AppendError, EventFilter, Indexed, StoredEvent},
+    store::Store,
+};
+use serde_json::json;
 
-use super::{Place, append, at, batch, id, indexed, plain};
+use super::{Place, append, at, batch, id, indexed, plain, said, whole};
 
 fn seqs(events: &[StoredEvent]) -> Vec<u64> {
     events.iter().map(|event| event.seq).collect()
@@ -12,11 +16,6 @@ fn seqs(events: &[StoredEvent]) -> Vec<u64> {
 
 pub(super) async fn what_is_appended_is_read_in_its_order_by_place_by_id_and_by_every_filter(place: Place) {
     let store = place.open().await;
-    let body = |subject: &str, resource: &str| {
-        format!(
-            "{{\"actor\":{{\"user\":{{\"uid\":\"{subject}\"}}}},\"resources\":[{{\"uid\":\"{resource}\"}}],\"text\":\"é \\\\u0000 '\"}}"
-        )
-    };
     let first = Indexed {
         tenant: Some("acme".parse().unwrap()),
         kind: "outcome",
@@ -27,13 +26,21 @@ pub(super) async fn what_is_appended_is_read_in_its_order_by_place_by_id_and_by_
         ..indexed(1)
     };
     let second = Indexed { outcome: None, kind: "intent", ..indexed(2) };
-    append(&store, batch([(first, body("alice", "arn:a")), (second, body("bob", "arn:b"))])).await;
+    let body = |event: &Indexed, subject: &str, resource: &str| {
+        let mut body = said(event);
+        body["actor"] = json!({ "user": { "uid": subject } });
+        body["resources"] = json!([{ "uid": resource }]);
+        body["text"] = json!("é \\u0000 '");
+        body.to_string()
+    };
+    let (alice, bob) = (body(&first, "alice", "arn:a"), body(&second, "bob", "arn:b"));
+    append(&store, batch([(first, alice.clone()), (second, bob)])).await;
     plain(&store, 3..=5).await;
 
     let log = &store.log;
     let all = log.after(0, 100).await.unwrap();
     assert_eq!(seqs(&all), [1, 2, 3, 4, 5]);
-    assert_eq!(all[0].body, body("alice", "arn:a"), "the bytes are those that were written");
+    assert_eq!(all[0].body, alice, "the bytes are those that were written");
     assert_eq!((all[0].id, all[0].tenant.as_deref()), (id(1), Some("acme")));
     assert_eq!(seqs(&log.after(2, 2).await.unwrap()), [3, 4]);
     assert_eq!(log.find(id(2)).await.unwrap().unwrap(), all[1]);
@@ -56,22 +63,21 @@ pub(super) async fn what_is_appended_is_read_in_its_order_by_place_by_id_and_by_
     ] {
         assert_eq!(seqs(&log.list(&filter, None, 10).await.unwrap()), expected, "{filter:?}");
     }
-    let labelled = log.labelled(0, 2).await.unwrap();
-    let label = &labelled[0];
-    assert_eq!((label.event.clone(), label.time), (all[0].clone(), at(1)));
-    assert_eq!((&*label.kind, &*label.action, &*label.correlation), ("outcome", "AssociateKmsKey", "one"));
-    assert_eq!((label.account.as_deref(), label.outcome.as_deref()), (Some("111122223333"), Some("OK")));
-    assert_eq!((label.closes, labelled[1].outcome.as_deref()), (Some(id(9)), None));
+    let checked = log.checked(1, 3).await.unwrap();
+    assert_eq!(checked.iter().map(|checked| checked.event.clone()).collect::<Vec<_>>(), all[1..4]);
+    assert!(checked.iter().all(|checked| checked.wrong.is_empty()), "{checked:?}");
 }
 
 pub(super) async fn an_intent_is_open_until_its_outcome_is_known_or_it_is_settled(place: Place) {
     let store = place.open().await;
-    let intent = |number| (Indexed { kind: "intent", outcome: None, ..indexed(number) }, "{}".to_owned());
+    let intent = |number| Indexed { kind: "intent", outcome: None, ..indexed(number) };
     let closing = |number, kind, outcome, closes| {
-        let closes = Some(id(closes));
-        (Indexed { kind, outcome: Some(outcome), closes, ..indexed(number) }, "{}".to_owned())
+        Indexed { kind, outcome: Some(outcome), closes: Some(id(closes)), ..indexed(number) }
     };
-    append(&store, batch((1..=5).map(intent))).await;
+    let keep = async |store: &Store, events: &[Indexed]| {
+        append(store, batch(events.iter().cloned().map(whole))).await;
+    };
+    keep(&store, &[1, 2, 3, 4, 5].map(intent)).await;
     let open = async |before| {
         let open = store.log.unsettled(at(before)).await.unwrap();
         open.iter().map(|event| event.id).collect::<Vec<_>>()
@@ -83,12 +89,12 @@ pub(super) async fn an_intent_is_open_until_its_outcome_is_known_or_it_is_settle
         closing(8, "outcome", "OUTCOME_UNKNOWN", 3),
         closing(9, "settled", "OK", 3),
     ];
-    append(&store, batch(ends)).await;
+    keep(&store, &ends).await;
     assert_eq!(open(100).await, [id(2), id(4), id(5)]);
-    append(&store, batch([2, 4, 5].map(|of| closing(of + 20, "settled", "OK", of)))).await;
+    keep(&store, &[2, 4, 5].map(|of| closing(of + 20, "settled", "OK", of))).await;
     assert_eq!(open(100).await, []);
     // One that comes in late is not overlooked.
-    append(&store, batch([intent(3_000), (Indexed { time: at(50), ..intent(3_001).0 }, "{}".into())])).await;
+    keep(&store, &[intent(3_000), Indexed { time: at(50), ..intent(3_001) }]).await;
     assert_eq!(open(100).await, [id(3_001)]);
     drop(store);
     let store = place.open().await;
@@ -98,11 +104,13 @@ pub(super) async fn an_intent_is_open_until_its_outcome_is_known_or_it_is_settle
 pub(super) async fn after_an_error_it_is_known_what_was_kept(place: Place) {
     let store = place.open().await;
     plain(&store, 1..=2).await;
-    // An id that is there already: nothing of the batch is kept.
-    let twice = batch([(indexed(3), "{}".to_owned()), (indexed(2), "{}".to_owned())]);
-    let refused = store.events.append(Arc::new(twice)).await;
+    // Something stands in the way of its last row: nothing of the batch is kept.
+    place.obstruct(4).await;
+    let two = [indexed(3), indexed(4)].map(whole);
+    let refused = store.events.append(Arc::new(batch(two))).await;
     assert!(matches!(refused, Err(AppendError::NotKept(_))), "{refused:?}");
-    let waits = store.events.append(Arc::new(batch([(indexed(3), "{}".to_owned())]))).await;
+    place.clear(4).await;
+    let waits = store.events.append(Arc::new(batch([whole(indexed(3))]))).await;
     assert!(matches!(waits, Err(AppendError::NotKept(_))), "before it began anew");
     assert!(!store.events.recover(Some(id(3))).await.unwrap());
     assert!(store.events.recover(Some(id(2))).await.unwrap());
@@ -114,9 +122,23 @@ pub(super) async fn after_an_error_it_is_known_what_was_kept(place: Place) {
 pub(super) async fn places_go_on_behind_events_that_were_moved_out(place: Place) {
     let store = place.open().await;
     assert_eq!(store.archived.read_through().await.unwrap(), None);
-    plain(&store, 1..=10).await;
+    let acme = |number| {
+        let correlation = format!("call-{}", number / 3).parse().unwrap();
+        whole(Indexed { tenant: Some("acme".parse().unwrap()), correlation, ..indexed(number) })
+    };
+    append(&store, batch((1..=10).map(acme))).await;
     store.archived.remove_through(7).await.unwrap();
     assert_eq!(seqs(&store.log.after(0, 100).await.unwrap()), [8, 9, 10]);
-    plain(&store, 11..=11).await;
+    append(&store, batch([acme(11)])).await;
     assert_eq!(store.log.after(10, 1).await.unwrap()[0].seq, 11);
+    // What stays of a batch is found as before.
+    let of_acme = EventFilter { tenant: Some("acme".parse().unwrap()), ..EventFilter::default() };
+    let of_call = EventFilter { correlation: Some("call-2".into()), ..EventFilter::default() };
+    assert_eq!(seqs(&store.log.list(&of_acme, None, 10).await.unwrap()), [11, 10, 9, 8]);
+    assert_eq!(seqs(&store.log.list(&of_call, None, 10).await.unwrap()), [8]);
+    assert_eq!(store.log.find(id(7)).await.unwrap(), None);
+    assert_eq!(store.log.find(id(8)).await.unwrap().unwrap().seq, 8);
+    let checked = store.log.checked(0, 10).await.unwrap();
+    assert!(checked.iter().all(|checked| checked.wrong.is_empty()), "{checked:?}");
+    assert_eq!(place.without_batch().await, 0, "nothing is left of what was moved out");
 }

@@ -1,0 +1,69 @@
+use sqlx::{ConnectOptions as _, Connection as _};
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    domain::{audit::EventId, time::Timestamp},
+    ports::{EventFilter, EventReader as _},
+    store::sqlite::Sqlite,
+};
+
+/// How many events there were before.
+const EVENTS: u32 = 150;
+
+const EVENT: &str = "\
+INSERT INTO event (seq, id, time, tenant, kind, action, account, correlation, outcome, closes, body)
+VALUES ($1, $2, $1 * 1000000, $3, 'intent', 'Start', NULL, $4, NULL, NULL, $5)";
+
+fn id(number: u32) -> EventId {
+    EventId(Uuid::from_u128(number.into()))
+}
+
+/// As it was before events were found by their batches.
+async fn old(path: &Path) {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    let mut file = options.connect().await.unwrap();
+    let before: Vec<_> = MIGRATIONS.iter().copied().filter(|(number, ..)| *number < 5).collect();
+    migrator(&before).run_direct(None, &mut file, false).await.unwrap();
+    for number in 1..=EVENTS {
+        let tenant = (number % 50 == 7).then_some("payments");
+        let body = serde_json::json!({
+            "time": i64::from(number) * 1000,
+            "status_id": 0,
+            "metadata": {
+                "uid": id(number).to_string(), "tenant_uid": tenant,
+                "correlation_uid": format!("call-{}", number / 2), "event_code": "intent",
+            },
+            "api": { "operation": "Start" }, "cloud": {},
+            "unmapped": { "logkey": { "time_us": i64::from(number) * 1_000_000 } },
+        });
+        let (number, bytes) = (i64::from(number), id(number).0.as_bytes().to_vec());
+        let (call, body) = (format!("call-{}", number / 2), body.to_string());
+        let insert = sqlx::query(EVENT).bind(number).bind(bytes).bind(tenant).bind(call).bind(body);
+        insert.execute(&mut file).await.unwrap();
+    }
+    file.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_log_that_was_kept_before_is_found_by_all_that_finds_events_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("logkey.db");
+    old(&path).await;
+    let store = Sqlite::open(&format!("sqlite://{}", path.display())).await.unwrap();
+    let checked = store.checked(0, 1000).await.unwrap();
+    assert_eq!(checked.len(), 150);
+    assert!(checked.iter().all(|checked| checked.wrong.is_empty()), "{checked:?}");
+    let none = EventFilter::default();
+    let at = |secs| Some(Timestamp::from_secs(secs));
+    for (filter, expected) in [
+        (EventFilter { tenant: Some("payments".parse().unwrap()), ..none.clone() }, vec![107, 57, 7]),
+        (EventFilter { correlation: Some("call-64".into()), ..none.clone() }, vec![129, 128]),
+        (EventFilter { since: at(64), until: at(66), ..none }, vec![65, 64]),
+    ] {
+        let listed = store.list(&filter, None, 10).await.unwrap();
+        assert_eq!(listed.iter().map(|event| event.seq).collect::<Vec<_>>(), expected, "{filter:?}");
+    }
+    assert_eq!(store.find(id(128)).await.unwrap().unwrap().seq, 128);
+    assert_eq!(store.unsettled(Timestamp::from_secs(11)).await.unwrap().len(), 10);
+}

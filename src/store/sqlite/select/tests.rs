@@ -1,0 +1,30 @@
+use sqlx::{Connection as _, Row as _, SqliteConnection};
+
+use super::*;
+use crate::{domain::time::Timestamp, store::sqlite::Sqlite};
+
+#[tokio::test]
+async fn whatever_is_asked_for_neither_all_events_are_looked_at_nor_sorted() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/logkey.db", dir.path().display());
+    drop(Sqlite::open(&url).await.unwrap());
+    let mut file = SqliteConnection::connect(&url).await.unwrap();
+    let none = EventFilter::default();
+    let tenant = EventFilter { tenant: Some("payments".parse().unwrap()), ..none.clone() };
+    let call = EventFilter { correlation: Some("call".into()), ..none.clone() };
+    let time = Some(Timestamp::from_secs(1));
+    for filter in [none, tenant, call] {
+        let within = EventFilter { since: time, until: time, after: Some(7), ..filter.clone() };
+        for filter in [filter, within] {
+            for order in [Order::NewestFirst { before: 9 }, Order::OldestFirst { through: 9 }] {
+                let query = events(&filter, order, 10);
+                let sql = format!("EXPLAIN QUERY PLAN {}", query.sql().as_str());
+                for row in sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&mut file).await.unwrap() {
+                    let step: String = row.get("detail");
+                    assert!(!["SCAN event", "SCAN of"].contains(&&*step), "{step} for {filter:?}");
+                    assert!(!step.contains("TEMP B-TREE"), "{step} for {filter:?}");
+                }
+            }
+        }
+    }
+}
