@@ -30,17 +30,25 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let key = SigningKey::open_or_make(&checkpoint::key_beside(&file), "logkey")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let sequencer = Sequencer::check(store.log, store.tree, Arc::clone(&clock), key).await?.go_on().await?;
-    let journal = Arc::new(Journal::start(store.events, Arc::clone(&clock), audit::Config::default()));
+    let events = store.events;
+    let config = audit::Config::default();
+    let journal = Arc::new(Journal::start(Arc::clone(&events), Arc::clone(&clock), config));
     let samples = samples(&*clock)?;
     for event in &samples {
-        journal.commit(Entry::only(event.clone())).await?;
+        let id = journal.commit(Entry::only(event.clone())).await?;
+        if event.kind == Kind::Intent {
+            // Closed, so that nothing of the log is open.
+            let end = Some(End { failure: None, aws_error: None, latency: Duration::ZERO });
+            let outcome = Event { kind: Kind::Outcome, closes: Some(id), end, ..event.clone() };
+            journal.commit(Entry::only(outcome)).await?;
+        }
     }
     // What is told only by the journal itself: a flood, counted.
     for event in samples.iter().filter(|event| event.kind == Kind::Refusal).take(1) {
         (0..100).for_each(|_| journal.note(event.clone()));
     }
     let mut calls = tokio::task::JoinSet::new();
-    for event in samples.iter().cycle().take(count).cloned() {
+    for event in samples.iter().filter(|event| event.kind != Kind::Intent).cycle().take(count).cloned() {
         let journal = Arc::clone(&journal);
         calls.spawn(async move { journal.commit(Entry::only(event)).await });
         if calls.len() >= 256 {
@@ -48,6 +56,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     calls.join_all().await;
+    journal.close().await;
+    // Nor is this: a journal without room for what nobody waits for.
+    let full = audit::Config { notes: 0, ..audit::Config::default() };
+    let journal = Journal::start(events, Arc::clone(&clock), full);
+    for event in samples.iter().filter(|event| event.kind == Kind::Read) {
+        journal.note(event.clone());
+    }
     journal.close().await;
     sequencer.close().await;
     Ok(())
@@ -83,15 +98,12 @@ fn samples(clock: &dyn Clock) -> Result<Vec<Event>, Box<dyn Error>> {
         aws_error: failure.map(|_| "AccessDeniedException".into()),
         latency: Duration::from_micros(1234),
     };
-    let mut all: Vec<Event> = [Act::Start, Act::Stop, Act::Reload, Act::Lost, Act::Archive, Act::RotateKey]
-        .map(|act| Event { end: Some(end(None)), ..Event::of_service(act, clock.now()) })
-        .into();
-    for log in [
-        LogChange::Archived { last: 256, root: "cm9vdA==".into() },
-        LogChange::Rotated { from: "old".into(), to: "new".into() },
-    ] {
-        all.push(Event { log: Some(log), ..Event::of_service(Act::Start, clock.now()) });
-    }
+    let own = |act, log| Event { end: Some(end(None)), log, ..Event::of_service(act, clock.now()) };
+    let mut all: Vec<Event> = [Act::Start, Act::Stop, Act::Reload].map(|act| own(act, None)).into();
+    let refused = Some(end(Some(Reason::FieldInvalid)));
+    all.push(Event { end: refused, detail: Some("a fault".into()), ..own(Act::Reload, None) });
+    all.push(own(Act::Archive, Some(LogChange::Archived { last: 256, root: "cm9vdA==".into() })));
+    all.push(own(Act::RotateKey, Some(LogChange::Rotated { from: "old".into(), to: "new".into() })));
     let intent = EventId(uuid::Uuid::from_u128(1));
     for action in Action::ALL.into_iter().chain([Action::Unknown]) {
         all.push(Event { act: Act::Rpc(action), kind: Kind::Read, end: Some(end(None)), ..call.clone() });

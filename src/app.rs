@@ -24,7 +24,7 @@ pub use self::{clock::SystemClock, reload::Reloader, sinks::SinksError, upstream
 use self::{current::Current, generation::GenerationError, limits::Counted};
 use crate::{
     audit::{
-        Journal, Opened, Sequencer, Sinks,
+        Heard, Journal, Opened, Sequencer, Sinks,
         checkpoint::{self, KeyError, SigningKey},
         rotation,
         sequencer::Broken,
@@ -61,6 +61,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     journal: Arc<Journal>,
     log: Arc<dyn EventReader>,
+    heard: Arc<Heard>,
     leadership: Arc<dyn Leadership>,
     sequencer: Sequencer,
     sinks: Sinks,
@@ -155,8 +156,9 @@ impl App {
         let current = Arc::new(Current::new(first));
         let store = store::open(&settings.store.config).await.map_err(StartError::Store)?;
         let key = signing_key(&settings, true).map_err(StartError::Key)?;
-        let (log, tree) = (Arc::clone(&store.log), store.tree);
-        let checked = Sequencer::check(log, tree, Arc::clone(&clock), key).await.map_err(StartError::Log)?;
+        let (log, heard) = (Arc::clone(&store.log), Arc::new(Heard::new(store.tree)));
+        let checked = Sequencer::check(log, heard.clone(), Arc::clone(&clock), key).await;
+        let checked = checked.map_err(StartError::Log)?;
         let journal = Journal::start(store.events, Arc::clone(&clock), settings.audit.journal.clone());
         let journal = Arc::new(journal);
         let (leadership, log) = (store.leadership, Arc::clone(&store.log));
@@ -212,6 +214,7 @@ impl App {
             clock,
             journal,
             log: store.log,
+            heard,
             leadership,
             sequencer,
             sinks,
@@ -325,10 +328,11 @@ impl App {
     fn admin(&self) -> Admin {
         let metrics = self.metrics.clone();
         let (own, pace, link) = (Arc::clone(&self.own), Arc::clone(&self.pace), self.link.clone());
-        let shown = self.link.clone();
+        let (shown, heard) = (self.link.clone(), Arc::clone(&self.heard));
         Admin {
             rules: self.current.clone(),
             audit: self.journal.clone(),
+            store: Arc::new(move || heard.unready()),
             limits: Arc::new(move || limits::told(&own, &pace, shown.as_deref())),
             backend: Arc::new(move || limits::backend(link.as_deref())),
             metrics: Arc::new(move || metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default()),

@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod event;
 pub mod export;
 mod flood;
+mod heard;
 mod journal;
 mod layout;
 mod open;
@@ -24,7 +25,8 @@ pub mod view;
 use std::time::Duration;
 
 pub use self::{
-    journal::Journal, open::Opened, prover::Prover, sequencer::Sequencer, sinks::Sinks, tail::Tail,
+    heard::Heard, journal::Journal, open::Opened, prover::Prover, sequencer::Sequencer, sinks::Sinks,
+    tail::Tail,
 };
 
 /// How much the journal holds, and how patient it is.
@@ -50,7 +52,7 @@ pub struct Config {
     pub window: Duration,
     /// How many equal refusals of a window are recorded whole.
     pub whole: u32,
-    /// How many refusals of a window are recorded whole, over all kinds.
+    /// How many refusals of a window are recorded whole, over all kinds; the first of each kind is beyond it too.
     pub whole_in_all: u32,
     /// How many kinds of refusals are told apart in a window.
     pub kinds: usize,

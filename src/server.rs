@@ -162,7 +162,7 @@ where
         .max_decoding_message_size(MAX_MESSAGE)
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
-    let guard = stack::guard(ports, Load::new(config.max_in_flight));
+    let guard = stack::guard(ports, Load::new(config.max_in_flight, ports.authn.clone()));
     // Outside the guard: a probe has no token.
     let mut routes = Routes::new(health)
         .add_service(guard.named_layer(associations))

@@ -1,7 +1,9 @@
 //! Takes over changed settings while the service runs: built aside, swapped whole, a fault keeps what
 //! was in force.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::timeout;
 
 use super::{
     App,
@@ -20,9 +22,12 @@ use crate::{
     config::{Fault, Settings},
     domain::{audit::Act, chain::chain, reason::Reason},
     limit::LocalPace,
-    ports::Clock,
+    ports::{AuditUnavailable, Clock},
     server::tls::Tls,
 };
+
+/// How long a reload waits for its record.
+const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Takes over tenants, policies, issuers, quotas, certificates and the key that signs the log. Other settings need a restart.
 #[derive(Clone)]
@@ -69,10 +74,21 @@ impl Reloader {
         };
         let outcome = if failure.is_none() { "taken" } else { "refused" };
         metrics::counter!("logkey_reloads_total", "outcome" => outcome).increment(1);
-        let recorded =
-            lifecycle::record(&*self.journal, &*self.clock, Act::Reload, failure, Some(detail.into())).await;
-        if let Err(error) = recorded {
-            tracing::error!(error = &error as &dyn std::error::Error, "the reload is not recorded");
+        self.record(failure, detail.into()).await;
+    }
+
+    /// Records it, and waits for that, though not for a store that does not answer: the next reload may be
+    /// the one that suspends a tenant.
+    async fn record(&self, failure: Option<Reason>, detail: Box<str>) {
+        let (journal, clock) = (Arc::clone(&self.journal), Arc::clone(&self.clock));
+        let recording = tokio::spawn(async move {
+            let kept = lifecycle::record(&*journal, &*clock, Act::Reload, failure, Some(detail)).await;
+            if let Err(error) = kept {
+                tracing::error!(error = &error as &dyn std::error::Error, "the reload is not recorded");
+            }
+        });
+        if timeout(RECORDED_WITHIN, recording).await.is_err() {
+            tracing::error!("the store does not answer: the reload is not recorded yet");
         }
     }
 
@@ -97,7 +113,8 @@ impl Reloader {
         }
         if let Some(from) = before.into_iter().next().filter(|from| from != key.verifier()) {
             let rotation = Rotation { from, to: key.verifier().to_owned() };
-            let said = rotation::record(&*self.journal, &*self.clock, &rotation).await;
+            let said = timeout(RECORDED_WITHIN, rotation::record(&*self.journal, &*self.clock, &rotation));
+            let said = said.await.unwrap_or(Err(AuditUnavailable(None)));
             said.map_err(|error| format!("the new key cannot be named in the log: {}", chain(&error)))?;
         }
         let signers = key.verifiers().join(" and ");

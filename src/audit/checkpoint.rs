@@ -77,6 +77,12 @@ pub fn key_beside(database: &Path) -> PathBuf {
     path.into()
 }
 
+/// Whether this is the verifier key of a signed note.
+#[must_use]
+pub fn is_verifier(key: &str) -> bool {
+    StandardVerifier::new(key).is_ok()
+}
+
 /// Reads a signed checkpoint, and tells its size and root if one of the keys signed it.
 ///
 /// # Errors

@@ -51,7 +51,8 @@ impl Flood {
             alike.source = None;
         }
         let tally = self.tallies.entry(alike).or_default();
-        if tally.whole < config.whole && self.whole < config.whole_in_all {
+        // The first of each kind in any case: kinds have a bound of their own.
+        if tally.whole == 0 || tally.whole < config.whole && self.whole < config.whole_in_all {
             tally.whole += 1;
             self.whole += 1;
             return Some(event);
@@ -91,3 +92,6 @@ impl Alike {
         Self { cause: event.end.as_ref().and_then(|end| end.failure), source }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -387,3 +387,6 @@ impl Steps {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,7 +158,12 @@ impl Log {
             let kept = fs::read_to_string(told).unwrap_or_else(|_not_a_file| told.clone());
             kept.trim().to_owned()
         };
-        Ok(trust.verifier.iter().map(kept).collect())
+        let kept: Vec<String> = trust.verifier.iter().map(kept).collect();
+        if kept.iter().all(|key| checkpoint::is_verifier(key)) {
+            Ok(kept)
+        } else {
+            Err("--verifier is neither a verifier key nor the file of one".into())
+        }
     }
 
     /// Where the signing key is.

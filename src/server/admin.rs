@@ -14,6 +14,8 @@ pub struct Admin {
     pub rules: Arc<dyn Rules>,
     /// Whether the audit log can be written.
     pub audit: Arc<dyn AuditLog>,
+    /// Why the store counts as gone although nothing was to be written, where it does.
+    pub store: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// The metrics, in the text form of Prometheus.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Where limits stand, as JSON.
@@ -45,7 +47,7 @@ pub async fn run(
 /// Ready when calls can be answered: the store writes, every issuer's keys are known, and limits are
 /// counted. How they are is told in any case where replicas share them.
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
-    let store = admin.audit.unready().map(|why| format!("store: {why}"));
+    let store = admin.audit.unready().or_else(|| (admin.store)()).map(|why| format!("store: {why}"));
     let issuers = admin.rules.in_force().authn().unready().into_iter().map(|why| format!("issuer: {why}"));
     let (serves, backend) = (admin.backend)().unzip();
     let backend = backend.map(|told| format!("limits: {told}\n"));

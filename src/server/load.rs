@@ -13,10 +13,18 @@ use tokio::sync::Semaphore;
 use tonic::body::Body;
 
 use super::{
+    authn,
     status::{self, Refused},
     step::{Next, Step},
 };
-use crate::{domain::call::Call, service};
+use crate::{
+    domain::{
+        audit::{End, Event, Kind},
+        call::Call,
+        reason::Reason,
+    },
+    service,
+};
 
 /// Callers that are shed are sent away for this long, and at random for up to as long again.
 const AWAY: Duration = Duration::from_millis(500);
@@ -25,13 +33,21 @@ const AWAY: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub(super) struct Load {
     places: Arc<Semaphore>,
+    ports: authn::Ports,
 }
 
 // === impl Load ===
 
 impl Load {
-    pub(super) fn new(max_in_flight: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))) }
+    pub(super) fn new(max_in_flight: usize, ports: authn::Ports) -> Self {
+        Self { places: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))), ports }
+    }
+
+    /// Records a refusal of somebody whom nobody has looked at: many of them are counted.
+    fn note(&self, call: &Call, reason: Reason) {
+        let mut event = Event::about(call, None, Kind::Refusal, self.ports.clock.now());
+        event.end = Some(End { failure: Some(reason), aws_error: None, latency: call.received.elapsed() });
+        self.ports.audit.note(event);
     }
 }
 
@@ -42,11 +58,14 @@ impl Step for Load {
         };
         // At once, before the transport's own timer says less about it.
         if Instant::now() >= call.deadline {
-            return Ok(status::of(call, &service::Error::DeadlineBeforeAws).into_http());
+            let error = service::Error::DeadlineBeforeAws;
+            self.note(call, error.reason());
+            return Ok(status::of(call, &error).into_http());
         }
         let Ok(_place) = self.places.try_acquire() else {
             counter!("logkey_limit_refused_total", "cause" => "overloaded").increment(1);
             let refusal = Refused::Overloaded { retry_after: AWAY + AWAY.mul_f64(rand::random()) };
+            self.note(call, refusal.reason());
             return Ok(status::refused(call, &refusal).into_http());
         };
         next.call(request).await

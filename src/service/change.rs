@@ -249,7 +249,14 @@ impl<C: Command + Send + Sync + 'static> Change<C> {
             (Err(Error::OutcomeUnknown { source, .. }), Ok(Ok(event))) => {
                 Err(Error::OutcomeUnknown { event: Some(event), source })
             }
-            (Err(error), _) => Err(error),
+            (Err(error), Ok(Ok(_))) => Err(error),
+            (Err(error), Ok(Err(_)) | Err(_)) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a change ended otherwise than in success, and that is not in the audit log yet"
+                );
+                Err(Error::Unrecorded { error: Box::new(error) })
+            }
         };
         // A caller who went away is no fault: what was done is recorded.
         drop(answer.send(done));

@@ -151,6 +151,13 @@ pub enum Error {
         /// AWS's id of the call, where it answered.
         aws_request_id: Option<Box<str>>,
     },
+    /// The change ended in this way after its intent was recorded, and that could not be written yet.
+    #[error("how the change ended is not in the audit log yet")]
+    Unrecorded {
+        /// How it ended.
+        #[source]
+        error: Box<Self>,
+    },
     /// Our own record could not be read.
     #[error("the record of associations cannot be read")]
     RecordUnavailable(#[source] Unavailable),
@@ -211,7 +218,7 @@ impl Error {
             Self::RoleNotAssumable { .. } => Reason::RoleNotAssumable,
             Self::Conflict { .. } | Self::Busy | Self::StillRunning => Reason::ConflictingChange,
             Self::RequestIdReused => Reason::RequestIdReused,
-            Self::Repeated { error, .. } => error.reason(),
+            Self::Repeated { error, .. } | Self::Unrecorded { error } => error.reason(),
             Self::ExpectedKeyMismatch { .. } => Reason::ExpectedKeyMismatch,
             Self::BudgetExhausted { .. } => Reason::AccountBudgetExhausted,
             Self::Throttled { .. } => Reason::AwsThrottled,
@@ -236,7 +243,7 @@ impl Error {
             | Self::Conflict { answer }
             | Self::Throttled { answer, .. } => Some(answer),
             Self::AwsUnavailable { answer, .. } => answer.as_ref(),
-            Self::Repeated { error, .. } => error.aws_answer(),
+            Self::Repeated { error, .. } | Self::Unrecorded { error } => error.aws_answer(),
             Self::TenantGone
             | Self::TenantSuspended
             | Self::ScopeMissing(_)

@@ -69,6 +69,7 @@ pub(super) fn absent(error: Error, resource: &Resource) -> Error {
         (Error::Refused { refusal: Refusal::LogGroupNotFound, .. }, Target::LogGroup(name)) => {
             Error::LogGroupNotFound { name: name.clone(), place: resource.place.clone() }
         }
+        (Error::Unrecorded { error }, _) => Error::Unrecorded { error: Box::new(absent(*error, resource)) },
         (error, _) => error,
     }
 }

@@ -203,6 +203,31 @@ async fn a_change_whose_outcome_cannot_be_written_is_never_a_bare_success() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_that_failed_and_whose_outcome_cannot_be_written_says_both() {
+    let refused = |refusal| UpstreamError::Refused { refusal, answer: AwsAnswer::default() };
+    for (answer, reason) in [
+        (refused(Refusal::KeyDisabled), Reason::KeyDisabled),
+        (refused(Refusal::LogGroupNotFound), Reason::LogGroupNotFound),
+        (UpstreamError::RoleNotAssumable { answer: AwsAnswer::default() }, Reason::RoleNotAssumable),
+    ] {
+        let world = world();
+        world.audit.hang_after(1);
+        world.aws.answer(answer);
+        let error = world.associate(ALL, ask("/app/web")).await.unwrap_err();
+        assert_eq!(error.reason(), reason);
+        let Error::Unrecorded { error } = error else { panic!("{error:?}") };
+        assert!(reason != Reason::LogGroupNotFound || matches!(*error, Error::LogGroupNotFound { .. }));
+        assert_eq!(world.aws.seen().len(), 1);
+    }
+    let unanswered = world();
+    unanswered.audit.hang_after(1);
+    unanswered.aws.dawdle(Duration::from_mins(1));
+    let error = unanswered.associate(ALL, ask("/app/web")).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::OutcomeUnknown);
+    assert!(matches!(error, Error::Unrecorded { .. }), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_who_goes_away_takes_nothing_along() {
     let world = world();
     world.aws.dawdle(Duration::from_secs(2));

@@ -242,6 +242,7 @@ class Service:
         return {
             "LOGKEY_ADDRESS": self.address,
             "LOGKEY_ADMIN": f"http://{self.admin}",
+            "LOGKEY_CONFIG": str(self.folder / "logkey.toml"),
             "LOGKEY_SANDBOX": self.sandbox,
             "LOGKEY_TOKEN_EXPIRED": self.token("payments", exp=int(time.time()) - 3600),
             "LOGKEY_TOKEN_COMMAND": self.token_by_command("payments"),

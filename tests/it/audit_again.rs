@@ -27,7 +27,7 @@ use crate::process::logkey;
 const ORIGIN: &str = "logkey";
 
 /// Writes events and has them signed, as a process of its own would.
-async fn grow(folder: &Path, count: usize) {
+pub(crate) async fn grow(folder: &Path, count: usize) {
     let file = folder.join("logkey.db");
     let store = store::open(&store::Config { url: format!("sqlite://{}", file.display()) }).await.unwrap();
     let key = SigningKey::open_or_make(&checkpoint::key_beside(&file), ORIGIN).unwrap();
@@ -40,7 +40,7 @@ async fn grow(folder: &Path, count: usize) {
     checked.go_on().await.unwrap().close().await;
 }
 
-fn audit(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn audit(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let store = format!("sqlite://{}/logkey.db", folder.display());
     let done = logkey(&[&["audit"], arguments, &["--store", &store]].concat()).output().unwrap();
     (done.status.code(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())

@@ -18,7 +18,7 @@ use logkey::{
         call::Action,
         time::Timestamp,
     },
-    ports::{AuditLog as _, Clock},
+    ports::{AuditLog as _, Clock, SinkPosition},
     store::{self, Store},
 };
 use sqlx::Connection as _;
@@ -415,6 +415,28 @@ async fn nothing_goes_that_is_not_signed_not_settled_or_not_where_the_rest_is() 
     assert!(matches!(refused, ArchiveError::NotCovered { last: 310, size: 10 }), "{refused:?}");
     assert!(!Archive::is_in(folder.path()));
     journal.close().await;
+}
+
+#[tokio::test]
+async fn nothing_goes_that_a_sink_does_not_have_yet() {
+    let (log, out) = (Log::new(), tempfile::tempdir().unwrap());
+    log.grow(600).await;
+    let open = log.start().await.unwrap();
+    let sinks = &open.store.sinks;
+    let names: [Box<str>; 2] = ["slow".into(), "quick".into()];
+    sinks.enlist(&names).await.unwrap();
+    let to = |event| SinkPosition { event, checkpoint: 0 };
+    sinks.reached("quick", to(0), to(600)).await.unwrap();
+    assert_eq!(open.archive(log.clock.now(), out.path()).await.unwrap(), Moved::default());
+    sinks.reached("slow", to(0), to(300)).await.unwrap();
+    let moved = open.archive(log.clock.now(), out.path()).await.unwrap();
+    assert_eq!(moved, Moved { last: 256, count: 256 });
+    // One that is not in the settings any more holds nothing back.
+    sinks.enlist(&names[1..]).await.unwrap();
+    let moved = open.archive(log.clock.now(), out.path()).await.unwrap();
+    assert_eq!(moved, Moved { last: 512, count: 256 });
+    open.close().await;
+    assert_eq!(log.check(Some(out.path())).await.findings, []);
 }
 
 #[tokio::test]

@@ -3,9 +3,11 @@
 
 mod audit;
 mod audit_again;
+mod audit_events;
 mod audit_keep;
 mod audit_service;
 mod audit_tree;
+mod audit_verbs;
 mod aws;
 mod bound;
 mod corpus;

@@ -1,5 +1,6 @@
 //! The binary itself: how it starts, what it says when it cannot, how it ends.
 
+mod audited;
 mod watching;
 
 use std::{

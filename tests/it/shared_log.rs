@@ -3,6 +3,9 @@
 
 mod faults;
 mod handing_over;
+mod idle;
+mod pending;
+mod reading;
 mod replicas;
 mod requests;
 mod secured;

@@ -113,7 +113,10 @@ part_audit() {
   need go
   python_env audit tests/clients/audit/requirements.txt || return
   go_tool fsck github.com/transparency-dev/tessera/cmd/fsck "$tessera_version" || return
-  tests/clients/audit/run.sh "$venv/bin/python" "$cache/bin/fsck-$tessera_version"
+  go_tool grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl "$grpcurl_version" || return
+  local python=$venv/bin/python
+  tests/clients/audit/run.sh "$python" "$cache/bin/fsck-$tessera_version" &&
+    with_service env GRPCURL="$cache/bin/grpcurl-$grpcurl_version" tests/clients/audit/served.sh "$python"
 }
 
 part_demo() { built && "$LOGKEY_BINARY" demo; }

@@ -100,7 +100,7 @@ impl SigningKey {
     }
 
     #[cfg(test)]
-    pub(super) fn from_seed(seed: &[u8; 32], origin: &str) -> Option<Self> {
+    pub(in crate::audit) fn from_seed(seed: &[u8; 32], origin: &str) -> Option<Self> {
         let part = Arc::new(Part::from_seed(seed, origin)?);
         Some(Self { origin: origin.into(), parts: vec![part] })
     }

@@ -87,6 +87,29 @@ fn only_a_known_key_that_really_signed_counts() {
     assert!(check(many.as_bytes()).is_err(), "more signatures than anyone needs");
 }
 
+#[test]
+fn a_root_is_one_hash_in_base64_and_lines_may_follow_it() {
+    let root = |root: &str| check(&checkpoint(&format!("{ORIGIN}\n12\n{root}\n"), &[&key(1)]));
+    let whole = BASE64_STANDARD.encode([7; 32]);
+    assert_eq!(root(&whole).unwrap(), 12);
+    let bare = whole.trim_end_matches('=');
+    for bad in [&BASE64_STANDARD.encode([7; 31]), &BASE64_STANDARD.encode([7; 33]), bare, "", "not base64"] {
+        assert!(root(bad).is_err(), "{bad:?}");
+    }
+    assert_eq!(root(&format!("{whole}\nan extension\nanother one")).unwrap(), 12);
+    assert!(check(&checkpoint(&format!("{ORIGIN}\n12\n"), &[&key(1)])).is_err(), "without a root");
+}
+
+#[test]
+fn a_known_keys_bad_signature_counts_although_another_known_key_signed() {
+    let both = [key(1).verifier().to_owned(), key(2).verifier().to_owned()];
+    let good = checkpoint(&text("12"), &[&key(2)]);
+    assert!(read(&good, ORIGIN, &both).is_ok());
+    let other = String::from_utf8(checkpoint(&text("13"), &[&key(1)])).unwrap();
+    let spoiled = format!("{}{}\n", String::from_utf8(good).unwrap(), other.lines().last().unwrap());
+    assert!(matches!(read(spoiled.as_bytes(), ORIGIN, &both), Err(BadCheckpoint::Signature(_))));
+}
+
 fn generate_key_of(fill: u8) -> (SigningKey, String) {
     let key = key(fill);
     let note = String::from_utf8(checkpoint(&text("12"), &[&key])).unwrap();

@@ -21,6 +21,10 @@ use crate::domain::{
 
 /// Longest name, id or user agent, in characters.
 const SHORT: usize = 512;
+/// Longest id of AWS's, in characters; they have 36.
+const ID: usize = 128;
+/// Longest name of a policy, in characters.
+const NAME: usize = 256;
 /// Longest message or ARN, in characters.
 const LONG: usize = 2048;
 /// Most entries of a list.
@@ -141,7 +145,7 @@ fn authorizations(event: &Event) -> Vec<Authorization<'_>> {
         .policies
         .iter()
         .take(MOST)
-        .map(|policy| Authorization { decision: said, policy: Some(Uid { uid: plain(policy, SHORT) }) })
+        .map(|policy| Authorization { decision: said, policy: Some(Uid { uid: plain(policy, NAME) }) })
         .collect()
 }
 
@@ -205,7 +209,7 @@ fn own(event: &Event) -> Own<'_> {
         previous_key: event.keys.previous.as_ref().map(KmsKeyArn::as_str),
         role_arn: via.role_arn.as_deref().map(|text| plain(text, LONG)),
         session_name: via.session_name.as_deref().map(|text| plain(text, SHORT)),
-        aws_request_ids: via.aws_request_ids.iter().take(MOST).map(|id| plain(id, SHORT)).collect(),
+        aws_request_ids: via.aws_request_ids.iter().take(MOST).map(|id| plain(id, ID)).collect(),
         archived_last: archived.map(|(last, _)| last),
         archived_root: archived.map(|(_, root)| root),
         old_verifier: rotated.map(|(from, _)| from),

@@ -2,16 +2,17 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-/// The text, at most `most` characters, with everything that could steer a terminal or reorder what a
-/// reader sees written out as `\u{…}`. Mostly it is the text itself.
+/// The text, at most `most` characters and three times as many bytes, with everything that could steer a
+/// terminal or reorder what a reader sees written out as `\u{…}`. Mostly it is the text itself.
 #[must_use]
 pub fn plain(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most && text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len().min(most.saturating_mul(4)));
-    let mut chars = text.chars();
-    for c in chars.by_ref().take(most) {
+    let mut chars = text.chars().peekable();
+    for _ in 0..most {
+        let Some(c) = chars.next_if(|_| out.len() < most.saturating_mul(3)) else { break };
         if is_unsafe(c) {
             // Writing to a String does not fail.
             let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
@@ -55,6 +56,9 @@ mod tests {
     fn long_text_is_cut_and_says_so() {
         assert_eq!(plain("abcdef", 3), "abc…");
         assert_eq!(plain("äöü", 3), "äöü");
-        assert_eq!(plain(&"\u{202e}".repeat(1000), 10).len(), 10 * 8 + '…'.len_utf8());
+        assert_eq!(plain("äöü", 4), "äöü");
+        // What is written out becomes longer: four of these are more than thirty bytes.
+        assert_eq!(plain(&"\u{202e}".repeat(1000), 10), "\\u{202e}".repeat(4) + "…");
+        assert_eq!(plain(&"日".repeat(10), 10), "日".repeat(10));
     }
 }

@@ -83,6 +83,34 @@ fn text_from_outside_cannot_steer_a_terminal() {
 }
 
 #[test]
+fn whatever_is_said_an_event_fits_into_an_entry_of_an_export() {
+    let text = |of: &str| of.repeat(10_000);
+    for of in ["x", "\"", "\\", "\u{1b}", "\u{202e}", "\u{e0041}", "é", "日", "😀"] {
+        let long = || Some(text(of).into());
+        let event = Event {
+            actor: Actor {
+                subject: Some(text(of).into()),
+                issuer: Some(text(of).into()),
+                token_id: Some(text(of).into()),
+                unverified_user_agent: long(),
+                ..outcome().actor
+            },
+            keys: Keys { requested: long(), ..outcome().keys },
+            reason: long(),
+            detail: long(),
+            decision: Some(DecisionRecord { allowed: false, policies: vec![text(of).into(); 100] }),
+            via: Via { role_arn: long(), session_name: long(), aws_request_ids: vec![text(of).into(); 100] },
+            end: Some(End { failure: None, aws_error: long(), latency: Duration::MAX }),
+            ..outcome()
+        };
+        let (_, body) = written(&event);
+        assert!(u16::try_from(body.len()).is_ok(), "{of:?}: {} bytes", body.len());
+        let json: Value = serde_json::from_str(&body).unwrap();
+        assert!(json["unmapped"]["logkey"]["reason"].as_str().unwrap().ends_with('…'), "{of:?}");
+    }
+}
+
+#[test]
 fn an_intent_has_no_end_and_a_settlement_says_what_was_found() {
     let (indexed, body) = written(&Event { kind: Kind::Intent, end: None, ..outcome() });
     assert_eq!(indexed.outcome, None);

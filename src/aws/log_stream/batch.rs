@@ -18,6 +18,9 @@ const OVERHEAD: usize = 26;
 /// and a batch may span a day. An older event's own time stands in its text.
 const OLDEST: Duration = Duration::from_hours(23);
 
+/// How far ahead of this clock the last time may be, where the clock was put back: AWS takes two hours.
+const AHEAD: Duration = Duration::from_hours(1);
+
 /// The times that events bear: never before that of the event before, so that a stream, which is read
 /// in the order of times, is read in the order of the log.
 #[derive(Debug, Default)]
@@ -28,8 +31,9 @@ pub(super) struct Times(AtomicI64);
 impl Times {
     /// The first of the lines, as many as one batch holds; at least one where there is one.
     pub(super) fn batch(&self, lines: &[Line], now: Timestamp) -> Vec<InputLogEvent> {
-        let (oldest, newest) = (now.minus(OLDEST).as_millis(), now.as_millis());
         let mut least = self.0.load(Ordering::Relaxed);
+        let (oldest, ahead) = (now.minus(OLDEST).as_millis(), now.plus(AHEAD).as_millis());
+        let newest = now.as_millis().max(least.min(ahead));
         let mut events = Vec::new();
         let mut bytes = 0;
         for line in lines.iter().take(MAX_EVENTS) {
@@ -79,5 +83,15 @@ mod tests {
         assert_eq!(times(&all.batch(&lines, NOW)), [first, now - 10, now - 10, now]);
         let next = all.batch(&[line(now - 5, 1)], NOW.plus(Duration::from_secs(1)));
         assert_eq!(times(&next), [now], "also from one batch to the next");
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_takes_no_time_back_that_aws_still_takes() {
+        let (now, all) = (1_000_000_000, Times::default());
+        assert_eq!(times(&all.batch(&[line(now, 1)], NOW)), [now]);
+        let earlier = |minutes: u64| NOW.minus(Duration::from_secs(60 * minutes));
+        assert_eq!(times(&all.batch(&[line(now - 3000, 1), line(now - 2900, 1)], earlier(50))), [now, now]);
+        let far = all.batch(&[line(now - 9000, 1), line(now - 8000, 1)], earlier(150));
+        assert_eq!(times(&far), [now - 9000 + 3600; 2], "an hour ahead of the clock and no more");
     }
 }

@@ -1,7 +1,10 @@
 use std::time::Instant;
 
 use super::*;
-use crate::domain::call::{Action, RequestId};
+use crate::{
+    domain::call::{Action, RequestId},
+    ports::aws::AwsAnswer,
+};
 
 fn call() -> Call {
     Call {
@@ -45,6 +48,21 @@ fn a_body_that_tonic_could_not_read_is_the_callers_fault_in_our_form() {
     let (ours, reason) = in_our_form(theirs, &call(), "/keyassociation.v1.TenantService/GetCaller");
     assert_eq!(reason, Some(Reason::FieldInvalid));
     assert_eq!(code_name(ours.headers()), "INVALID_ARGUMENT");
+}
+
+#[test]
+fn a_refusal_whose_record_is_late_is_told_as_that_refusal_and_says_so() {
+    let answer = || AwsAnswer { code: "X".into(), ..AwsAnswer::default() };
+    let bare = service::Error::Conflict { answer: answer() };
+    let late = service::Error::Unrecorded { error: Box::new(service::Error::Conflict { answer: answer() }) };
+    let (bare, late) = (of(&call(), &bare), of(&call(), &late));
+    assert_eq!(bare.code(), late.code());
+    assert!(late.message().starts_with(bare.message()) && late.message().contains("pending"), "{late}");
+    let (bare, late) = (bare.get_error_details(), late.get_error_details());
+    assert_eq!(format!("{:?}", late.retry_info()), format!("{:?}", bare.retry_info()));
+    let (mut metadata, bare) = (late.error_info().unwrap().metadata.clone(), bare.error_info().unwrap());
+    assert_eq!(metadata.remove("audit_record").as_deref(), Some("pending"));
+    assert_eq!((&metadata, &late.error_info().unwrap().reason), (&bare.metadata, &bare.reason));
 }
 
 #[test]

@@ -112,6 +112,11 @@ pub(super) fn told(error: &Error) -> Told {
             told.message.push_str("; this is the answer to the first request with this request_id: once its cause is mended, use a new one");
             told.with("first_audit_event_id", event)
         }
+        Error::Unrecorded { error } => {
+            let mut told = told(error);
+            told.message.push_str("; the record of this in the audit log is still pending");
+            told.with("audit_record", "pending")
+        }
         Error::Reading(error) => reading(error),
     }
 }
@@ -172,7 +177,8 @@ fn circumstances(error: &Error) -> Told {
                 "AWS took the change, and its record in the audit log is still pending: read the association back before you repeat the call",
             )
             .with("sent", "true")
-            .with("executed", "true");
+            .with("executed", "true")
+            .with("audit_record", "pending");
             aws_request_id.iter().fold(told, |told, id| told.with("aws_request_id", id))
         }
         Error::RecordUnavailable(_) => {
@@ -204,6 +210,7 @@ fn circumstances(error: &Error) -> Told {
         | Error::Diagnosed { .. }
         | Error::RequestIdReused
         | Error::Repeated { .. }
+        | Error::Unrecorded { .. }
         | Error::Internal(_) => Told::new("internal error"),
     }
 }

@@ -24,13 +24,16 @@ claim() {
 }
 refused() { ! "$@"; }
 logkey() { "$bin/logkey" audit "$@" --store "sqlite://$work/log/logkey.db"; }
-valid() { logkey list --limit 100000 --json | "$python" validate.py; }
+valid() { logkey list --limit 100000 --json | "$python" validate.py "$@"; }
 tlog() { "$work/tlog" "$@"; }
 # With one worker, fsck waits for ever for the rest of a log that it found to be unsound.
 sound() { timeout 60 "$fsck" -N 4 --storage_url="file://$1/" --public_key="$1/verifier.key" --ui=false; }
 unsound() { sound "$1" 2>&1 | grep -q 'fsck failed'; }
-# Every step of the proof as sumdb would take it stands in the text that `prove` writes.
-proved() { logkey prove "$1" | head -1 | grep -qx 'c2sp.org/tlog-proof@v1'; }
+# proved ID VERIFIER-KEY OF: the proof of an event leads from the bytes of OF to the root that is signed.
+proved() {
+  logkey prove "$1" --out "$work/proof" && logkey show --raw "$3" >"$work/event" &&
+    tlog -proof "$work/proof" "$work/event" "$2"
+}
 
 cargo build --quiet --locked --bin logkey --example audit_log --example audit_full_disk || exit 1
 bin=${CARGO_TARGET_DIR:-$PWD/../../../target}/debug
@@ -41,12 +44,15 @@ mkdir "$work/log"
 logkey export --out "$work/older" >/dev/null || exit 1
 "$bin/examples/audit_log" "$work/log" 1000 || exit 1
 logkey export --out "$work/out" >/dev/null || exit 1
-id=$(logkey list --limit 1 --json | "$python" -c 'import json, sys; print(json.load(sys.stdin)["metadata"]["uid"])')
+newest() { logkey list --limit "$1" --json | tail -1 | "$python" -c 'import json, sys; print(json.load(sys.stdin)["metadata"]["uid"])'; }
+id=$(newest 1)
+other=$(newest 500)
 
-claim "every event fits OCSF 1.8.0, and every kind is there" valid
+claim "every event fits OCSF 1.8.0, and every kind is there" valid all
 claim "the log is whole" logkey verify
 claim "the log is what the older checkpoint says" logkey verify --checkpoint "$work/older/checkpoint"
-claim "an event is proved to be in the log" proved "$id"
+claim "sumdb finds an event proved to be in the log" proved "$other" "$work/out/verifier.key" "$other"
+claim "sumdb finds another event not to be the one that is proved" refused proved "$other" "$work/out/verifier.key" "$id"
 claim "sumdb finds the entries, the tiles and a proof of each under the signed root" tlog "$work/out"
 claim "sumdb finds the log to continue the older one" tlog "$work/out" "$work/older/checkpoint"
 claim "tessera's fsck finds the export sound" sound "$work/out"
@@ -60,6 +66,13 @@ logkey export --out "$work/rotated" >/dev/null || exit 1
 claim "the old key leads to the new one" logkey verify --verifier "$work/older/verifier.key"
 claim "sumdb finds everything under the root that the new key signed" tlog "$work/rotated"
 claim "tessera's fsck finds the export sound" sound "$work/rotated"
+
+claim "old events are moved out" logkey archive --older-than 0s --out "$work/archive"
+claim "sumdb finds the archive to be the log's beginning" tlog "$work/archive"
+claim "tessera's fsck finds the archive sound" sound "$work/archive"
+claim "what is done to the log itself fits OCSF 1.8.0 too" valid Archive RotateKey
+logkey export --archive "$work/archive" --out "$work/both" >/dev/null || exit 1
+claim "sumdb finds log and archive together to continue what was exported before" tlog "$work/both" "$work/rotated/checkpoint"
 
 cp -r "$work/out" "$work/changed"
 bundle=$(find "$work/changed/tile/entries" -type f | sort | head -1)

@@ -62,11 +62,11 @@ pub(super) fn key(tenant: &str) -> String {
 }
 
 /// Letters and digits, so that no form of writing changes it, and no two alike.
-fn secret() -> String {
+pub(super) fn secret() -> String {
     format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }
 
-fn redis(port: u16, password: &str) -> Child {
+pub(super) fn redis(port: u16, password: &str) -> Child {
     Command::new("redis-server")
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--requirepass", password])
         .stdout(Stdio::null())
@@ -74,7 +74,7 @@ fn redis(port: u16, password: &str) -> Child {
         .unwrap_or_else(|error| panic!("redis-server is needed ({error}): apt-get install redis-server"))
 }
 
-async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
     for _ in 0..LOOKS {
         if done().await {
             return;

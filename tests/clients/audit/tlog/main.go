@@ -7,6 +7,11 @@
 // GetCheckpoint, event.json of ListAuditEvents, inclusion.json and consistency.json.
 //
 //	tlog -grpc DIR
+//
+// With -proof it checks a proof that was written for somebody who has one event and the verifier key
+// (https://c2sp.org/tlog-proof).
+//
+//	tlog -proof PROOF EVENT VERIFIER-KEY
 package main
 
 import (
@@ -224,7 +229,50 @@ func checkAnswers(dir string) error {
 	return nil
 }
 
+func checkProof(args []string) error {
+	text, err0 := os.ReadFile(args[0])
+	event, err1 := os.ReadFile(args[1])
+	key, err2 := os.ReadFile(args[2])
+	if err := errors.Join(err0, err1, err2); err != nil {
+		return err
+	}
+	verifier, err := note.NewVerifier(strings.TrimSpace(string(key)))
+	if err != nil {
+		return err
+	}
+	head, checkpoint, found := strings.Cut(string(text), "\n\n")
+	lines := strings.Split(head, "\n")
+	if !found || len(lines) < 2 || lines[0] != "c2sp.org/tlog-proof@v1" {
+		return errors.New("this is no proof")
+	}
+	index, err := strconv.ParseInt(strings.TrimPrefix(lines[1], "index "), 10, 64)
+	if err != nil {
+		return err
+	}
+	var proof tlog.RecordProof
+	for _, line := range lines[2:] {
+		hash, err := tlog.ParseHash(line)
+		if err != nil {
+			return err
+		}
+		proof = append(proof, hash)
+	}
+	signed, err := tree(checkpoint, note.VerifierList(verifier))
+	if err != nil {
+		return err
+	}
+	leaf := tlog.RecordHash([]byte(strings.TrimSuffix(string(event), "\n")))
+	return tlog.CheckRecord(proof, signed.N, signed.Hash, index, leaf)
+}
+
 func main() {
+	if len(os.Args) == 5 && os.Args[1] == "-proof" {
+		if err := checkProof(os.Args[2:]); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		return
+	}
 	if len(os.Args) == 3 && os.Args[1] == "-grpc" {
 		if err := checkAnswers(os.Args[2]); err != nil {
 			fmt.Println(err)

@@ -1,0 +1,126 @@
+//! The tree's store, with word of when it was last heard of: the sequencer asks it twice a second, so that a
+//! service at rest learns of a server that is gone before the next call does. Wired by the composition.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use tokio::time::{Duration, Instant};
+
+use crate::ports::{Lead, SignedCheckpoint, Tile, TreeStore, Unavailable};
+
+/// How long nothing may be heard of a store that is asked twice a second.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// Passes everything on, and remembers when the store last did what it was asked.
+pub struct Heard {
+    store: Arc<dyn TreeStore>,
+    last: Mutex<Instant>,
+}
+
+// === impl Heard ===
+
+impl Heard {
+    /// Over this store, of which something was heard just now.
+    #[must_use]
+    pub fn new(store: Arc<dyn TreeStore>) -> Self {
+        Self { store, last: Mutex::new(Instant::now()) }
+    }
+
+    /// Why the store counts as gone, where it does.
+    pub fn unready(&self) -> Option<String> {
+        let silent = self.last.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        (silent > SILENCE).then(|| format!("nothing was heard of it for {} s", silent.as_secs()))
+    }
+
+    fn hears<T>(&self, answer: Result<T, Unavailable>) -> Result<T, Unavailable> {
+        if answer.is_ok() {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
+        answer
+    }
+}
+
+#[async_trait]
+impl TreeStore for Heard {
+    async fn lead(&self) -> Result<Lead, Unavailable> {
+        self.hears(self.store.lead().await)
+    }
+
+    async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
+        self.hears(self.store.checkpoint().await)
+    }
+
+    async fn handovers(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        self.hears(self.store.handovers().await)
+    }
+
+    async fn tiles(&self, wanted: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
+        self.hears(self.store.tiles(wanted).await)
+    }
+
+    async fn grow(&self, tiles: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), Unavailable> {
+        self.hears(self.store.grow(tiles, checkpoint).await)
+    }
+}
+
+impl std::fmt::Debug for Heard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Heard")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Gone(AtomicBool);
+
+    #[async_trait]
+    impl TreeStore for Gone {
+        async fn lead(&self) -> Result<Lead, Unavailable> {
+            self.checkpoint().await.map(|_none| Lead::Still)
+        }
+
+        async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
+            let gone = Unavailable { dependency: "store", source: None };
+            if self.0.load(SeqCst) { Err(gone) } else { Ok(None) }
+        }
+
+        async fn handovers(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+            Ok(Vec::new())
+        }
+
+        async fn tiles(&self, _: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
+            Ok(Vec::new())
+        }
+
+        async fn grow(&self, _: &[Tile], _: &SignedCheckpoint) -> Result<(), Unavailable> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_fails_for_a_moment_is_there_and_one_that_says_nothing_for_long_is_gone() {
+        let store = Arc::new(Gone::default());
+        let heard = Heard::new(store.clone());
+        store.0.store(true, SeqCst);
+        for _ in 0..2 {
+            sleep(SILENCE / 2).await;
+            heard.lead().await.unwrap_err();
+            assert_eq!(heard.unready(), None);
+        }
+        sleep(SILENCE / 2).await;
+        assert!(heard.unready().is_some());
+        store.0.store(false, SeqCst);
+        heard.lead().await.unwrap();
+        assert_eq!(heard.unready(), None);
+        // One that hangs is no other.
+        sleep(SILENCE * 2).await;
+        assert!(heard.unready().is_some());
+    }
+}

@@ -1,0 +1,224 @@
+//! A refusal of every cause, as callers meet it: each is told in the log as it was told to them.
+
+use std::time::Duration;
+
+use logkey::{
+    proto::ListKeyAssociationsRequest,
+    sandbox::{
+        builder::Builder,
+        fault::{Effect, Fault},
+        seed::{AccountSeed, KeySeed, PolicyText},
+    },
+};
+use serde_json::json;
+use tonic::Status;
+
+use super::*;
+use crate::harness::{ORDERS, reason, tenant};
+
+/// The account of a tenant whose calls are few, and of one whose role asks for another external id.
+const METERED: &str = "777788889999";
+const MISTAKEN: &str = "888899990000";
+
+/// Who is refused, and what it was told.
+struct Refused(Vec<(String, String)>);
+
+impl Refused {
+    fn hear<T>(&mut self, answer: Result<T, Status>) {
+        let Err(status) = answer else { panic!("it was not refused, behind {:?}", self.0.last()) };
+        let call = status.metadata().get("x-request-id").unwrap().to_str().unwrap().to_owned();
+        self.0.push((call, reason(&status)));
+    }
+}
+
+fn furnished(aws: Builder) -> Builder {
+    let metered = |account: AccountSeed| {
+        account.role("LogKeyAssociator", "metered-external-id").log_group(REGION, "/metered/api")
+    };
+    let mistaken = |account: AccountSeed| {
+        account.role("LogKeyAssociator", "another-external-id").log_group(REGION, "/mistaken/api")
+    };
+    aws.account(METERED, metered).account(MISTAKEN, mistaken)
+}
+
+fn key_with(id: &str, with: impl FnOnce(KeySeed) -> KeySeed) -> KeySeed {
+    with(KeySeed { id: id.into(), region: REGION.into(), ..KeySeed::default() })
+}
+
+async fn service() -> Service {
+    let keys = vec![
+        key_with("disabled", |key| KeySeed { state: Some("Disabled".into()), ..key }),
+        key_with("doomed", |key| KeySeed { state: Some("PendingDeletion".into()), ..key }),
+        key_with("silent", |key| {
+            let root = json!({ "AWS": format!("arn:aws:iam::{PAYMENTS}:root") });
+            let policy = json!({ "Version": "2012-10-17", "Statement": [
+                { "Effect": "Allow", "Principal": root, "Action": "kms:*", "Resource": "*" }] });
+            KeySeed { policy: Some(PolicyText::Document(policy)), ..key }
+        }),
+    ];
+    let generous = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
+    let tenants = tenant("payments", PAYMENTS, generous)
+        + &tenant("orders", ORDERS, generous).replace("id = \"orders\"", "id = \"orders\"\nsuspended = true")
+        + &tenant("metered", METERED, "{ per_second = 1, burst = 1, max_in_flight = 1 }")
+        + &tenant("mistaken", MISTAKEN, generous);
+    let policy = r#"@id("frozen") forbid (principal, action in LogKey::Action::"Change",
+        resource == LogKey::LogGroup::"arn:aws:logs:eu-west-1:111122223333:log-group:/payments/hash#1");"#;
+    let settings =
+        "[server]\nrequest_timeout = \"1500ms\"\nmax_in_flight = 3\n[audit]\nstreams_per_tenant = 1\n";
+    let plan = Plan::furnished_with(keys).aws(furnished).tenants(&tenants).policies(policy);
+    plan.settings(settings).start().await
+}
+
+async fn unauthenticated(service: &Service, told: &mut Refused) {
+    let mut bare = TenantServiceClient::new(service.channel());
+    told.hear(bare.get_caller(logkey::proto::GetCallerRequest {}).await);
+    told.hear(Caller::new(service.channel(), "nonsense").who_am_i().await);
+    let over = service.issuer.token_with("payments", ALL, &[("exp", json!(1_000_000_000))]);
+    told.hear(Caller::new(service.channel(), &over).who_am_i().await);
+    let nobody = service.issuer.token("nobody", ALL);
+    told.hear(Caller::new(service.channel(), &nobody).who_am_i().await);
+}
+
+async fn asked_for_wrongly(service: &Service, told: &mut Refused) {
+    let caller = service.caller("payments", ALL);
+    told.hear(service.caller("payments", "logkey:read").associate(GROUP, &key("good")).await);
+    told.hear(service.caller("orders", ALL).who_am_i().await);
+    told.hear(caller.associate("/payments/hash#1", &key("good")).await);
+    told.hear(caller.associate("no name", &key("good")).await);
+    told.hear(
+        caller
+            .list(ListKeyAssociationsRequest { page_token: "of nobody".into(), ..Default::default() })
+            .await,
+    );
+    let far = format!("arn:aws:kms:us-east-1:{PAYMENTS}:key/good");
+    told.hear(caller.associate(GROUP, &far).await);
+    told.hear(caller.associate("aws/spans", &key("good")).await);
+    told.hear(caller.associate("/elsewhere", &key("good")).await);
+    told.hear(caller.get("/payments/none").await);
+    told.hear(caller.associate_arn("arn:aws:logs:eu-west-1:999999999999:log-group:x", &key("good")).await);
+    told.hear(caller.associate(GROUP, &format!("arn:aws:kms:{REGION}:{ORDERS}:key/good")).await);
+    let mut audit = AuditServiceClient::new(caller.channel());
+    let reader = service.caller("payments", "logkey:audit");
+    let none = GetInclusionProofRequest { event_id: uuid::Uuid::now_v7().to_string(), tree_size: 0 };
+    told.hear(audit.get_inclusion_proof(reader.request(none)).await);
+    let expecting =
+        AssociateKmsKeyRequest { expected_kms_key_id: Some(key("next")), ..on_group(GROUP, &key("good")) };
+    told.hear(caller.send(expecting).await);
+    let with_id = |group: &str, id: &str| AssociateKmsKeyRequest {
+        request_id: "6f1c8f0e-9d0b-4f0e-8a51-0c4c1b0c6d11".into(),
+        ..on_group(group, &key(id))
+    };
+    caller.send(with_id(GROUP, "good")).await.unwrap();
+    told.hear(caller.send(with_id(GROUP, "next")).await);
+}
+
+async fn refused_by_aws(service: &Service, told: &mut Refused) {
+    let caller = service.caller("payments", ALL);
+    for id in ["closed", "silent", "disabled", "doomed"] {
+        told.hear(caller.associate(GROUP, &key(id)).await);
+    }
+    told.hear(service.caller("mistaken", ALL).get("/mistaken/api").await);
+    let fault = |effect| service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", effect));
+    let error = |code: &str, message: &str| Effect::Error {
+        code: code.into(),
+        message: Some(message.into()),
+        status: None,
+    };
+    for effect in [
+        Effect::Throttle,
+        error("OperationAbortedException", "A previous operation is in progress"),
+        error(
+            "AccessDeniedException",
+            "User: arn:aws:sts::111122223333:assumed-role/LogKeyAssociator/x is not authorized to perform: logs:AssociateKmsKey on resource: arn because no identity-based policy allows the logs:AssociateKmsKey action",
+        ),
+        error(
+            "AccessDeniedException",
+            "User: arn:aws:sts::111122223333:assumed-role/LogKeyAssociator/x is not authorized to perform: logs:AssociateKmsKey on resource: arn with an explicit deny in a service control policy",
+        ),
+        error("ServiceUnavailableException", "try again"),
+        Effect::Hang,
+    ] {
+        fault(effect);
+        told.hear(caller.associate(GROUP, &key("good")).await);
+        service.sandbox.sandbox().clear_faults();
+    }
+}
+
+async fn too_much(service: &Service, told: &mut Refused) {
+    let metered = service.caller("metered", ALL);
+    metered.who_am_i().await.unwrap();
+    told.hear(metered.who_am_i().await);
+    let reader = service.caller("payments", "logkey:audit");
+    let watch = || WatchAuditEventsRequest { after_position: None, filter: None };
+    let mut audit = AuditServiceClient::new(service.channel());
+    let first = audit.watch_audit_events(reader.request(watch())).await.unwrap();
+    told.hear(audit.watch_audit_events(reader.request(watch())).await);
+    drop(first);
+
+    // No place is left; and a time limit that is over when the call comes.
+    let latency = Effect::Latency { ms: 700, jitter_ms: 0 };
+    service.sandbox.sandbox().fault(Fault::on("DescribeLogGroups", latency));
+    let caller = service.caller("payments", ALL);
+    let slow: Vec<_> = (0..3)
+        .map(|_| {
+            let caller = caller.clone();
+            tokio::spawn(async move { caller.get(GROUP).await })
+        })
+        .collect();
+    let asked = service.reached("DescribeLogGroups").len();
+    while service.reached("DescribeLogGroups").len() < asked + 3 {
+        tokio::task::yield_now().await;
+    }
+    told.hear(caller.who_am_i().await);
+    for call in slow {
+        call.await.unwrap().unwrap();
+    }
+    service.sandbox.sandbox().clear_faults();
+    raw(service, "TenantService/GetCaller", "0m", "DEADLINE_BEFORE_AWS", told).await;
+    raw(service, "TenantService/Guess", "1S", "METHOD_UNKNOWN", told).await;
+}
+
+/// A call that no client makes: to this path, with this time limit; it is told this.
+async fn raw(service: &Service, path: &str, limit: &str, cause: &str, told: &mut Refused) {
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let call = format!("raw-{cause}");
+    let answer = client
+        .post(format!("http://{}/keyassociation.v1.{path}", service.address))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-timeout", limit)
+        .header("x-request-id", &call)
+        .bearer_auth(service.issuer.token("payments", ALL))
+        .body(vec![0; 5])
+        .send()
+        .await
+        .unwrap();
+    assert_ne!(answer.headers().get("grpc-status").unwrap(), "0", "{cause}");
+    told.0.push((call, cause.to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_of_every_cause_is_in_the_log_under_the_call_that_was_refused() {
+    let service = service().await;
+    let mut told = Refused(Vec::new());
+    unauthenticated(&service, &mut told).await;
+    asked_for_wrongly(&service, &mut told).await;
+    refused_by_aws(&service, &mut told).await;
+    too_much(&service, &mut told).await;
+    let events = tokio::time::timeout(Duration::from_mins(1), recorded(service)).await.unwrap();
+    let causes: BTreeSet<&str> = told.0.iter().map(|(_, cause)| &**cause).collect();
+    assert!(causes.len() >= 28, "{} causes: {causes:?}", causes.len());
+    for (call, cause) in &told.0 {
+        let of_call = |event: &&Value| event["metadata"]["correlation_uid"] == **call;
+        let ends: Vec<_> = events
+            .iter()
+            .filter(of_call)
+            .filter(|event| event["metadata"]["event_code"] != "intent")
+            .map(|event| {
+                (event["status"].as_str().unwrap(), event["status_code"].as_str().unwrap_or_default())
+            })
+            .collect();
+        // A change whose answer never came is settled besides.
+        assert_eq!(ends.first(), Some(&("Failure", &**cause)), "{call} was told {cause}: {ends:?}");
+    }
+}

@@ -1,0 +1,200 @@
+//! The same over PostgreSQL behind TLS and a password, with a sink in `CloudWatch` Logs: the password stands
+//! in a file of its own or in the URL, is refused, and the server goes away.
+
+use std::{fs, process::Child};
+
+use logkey::{
+    proto::{ListAuditEventsRequest, audit_service_client::AuditServiceClient},
+    sandbox::{Running, Sandbox, seed::AccountSeed},
+};
+use sqlx::{Connection as _, Row as _};
+use tonic::transport::Endpoint;
+
+use super::{
+    Told, found_in,
+    stage::{redis, secret, until},
+};
+use crate::{
+    bound::Authority,
+    harness::{ALL, Caller, GROUP, ISSUER, PAYMENTS, Postgres, REGION, TestIssuer, key, reason},
+    process::{free, logkey},
+};
+
+const OPERATOR: &str = "999999999999";
+
+/// A process that ends with the test, however that ends.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// The settings of a service whose store is behind this.
+fn settings(store: &str, aws: &str, redis: &str, key_file: &str, sink_secret: &str) -> String {
+    let [grpc, admin] = free();
+    format!(
+        "[telemetry]\nlog_level = \"trace\"\nlog_format = \"json\"\n[server]\nlisten = \"{grpc}\"\nadmin_listen = \"{admin}\"\nrequest_timeout = \"2s\"\n[store]\n{store}\n[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\njwks_file = \"jwks.json\"\n[limits]\nbackend = \"{redis}\"\nbackend_password_file = \"redis-password\"\n[aws]\nendpoint_url = \"{aws}\"\nattempt_timeout = \"500ms\"\n[audit]\ncheckpoint_key_file = \"{key_file}\"\n[[audit.sinks]]\ntype = \"cloudwatch_logs\"\nrole_arn = \"arn:aws:iam::{OPERATOR}:role/LogKeyAuditSink\"\nexternal_id = \"{sink_secret}\"\nregion = \"{REGION}\"\nlog_group = \"/logkey/audit\"\n[[tenants]]\nid = \"payments\"\nissuers = [\"{ISSUER}\"]\n[[tenants.accounts]]\naccount_id = \"{PAYMENTS}\"\nrole_arn = \"arn:aws:iam::{PAYMENTS}:role/LogKeyAssociator\"\nexternal_id = \"payments-external-id\"\nregions = [\"{REGION}\"]\nlog_groups = [\"/payments/*\"]\nkms_keys = [\"*\"]\n"
+    )
+}
+
+/// What the settings lead to, and an operator's account with this external id.
+async fn aws(sink_secret: &str) -> Running {
+    let furnished = |account: AccountSeed| {
+        let account = account.role("LogKeyAssociator", "payments-external-id");
+        account.key(REGION, "good", "allow-both").log_group(REGION, GROUP)
+    };
+    let operators = |account: AccountSeed| {
+        account.role("LogKeyAuditSink", sink_secret).log_group(REGION, "/logkey/audit")
+    };
+    let aws = Sandbox::builder().without_quotas().account(PAYMENTS, furnished).account(OPERATOR, operators);
+    aws.build().unwrap().start().await.unwrap()
+}
+
+/// What a command prints.
+fn printed(arguments: &[&str]) -> String {
+    let done = logkey(arguments).env("RUST_LOG", "trace").output().unwrap();
+    String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned()
+}
+
+/// What commands print, of good URLs and of bad ones; `bad` makes settings with such a URL.
+fn commands(
+    (url, password): (&str, &str),
+    config: &str,
+    bad: impl Fn(&str) -> String,
+) -> Vec<(&'static str, String)> {
+    let closed = format!("postgres://logkey:{password}@127.0.0.1:1/logkey");
+    let mut said: Vec<(&str, String)> = [
+        ("audit list", &["audit", "list", "--store", url][..]),
+        ("audit list of nobody", &["audit", "list", "--store", &closed]),
+        ("audit verify", &["audit", "verify", "--config", config]),
+        ("check", &["check", "--config", config]),
+    ]
+    .map(|(verb, arguments)| (verb, printed(arguments)))
+    .into();
+    assert!(said.iter().any(|(verb, text)| *verb == "audit list" && text.contains("AssociateKmsKey")));
+    for (name, url) in [
+        ("no port", format!("postgres://logkey:{password}@127.0.0.1:port/logkey")),
+        ("no mode", format!("{url}&sslmode=perhaps")),
+        ("no scheme", format!("postgras://logkey:{password}@127.0.0.1/logkey")),
+        ("no host", format!("postgres://logkey:{password}@[/logkey")),
+    ] {
+        let path = bad(&url);
+        for verb in ["check", "serve"] {
+            let told = printed(&[verb, "--config", &path]);
+            assert!(told.contains("store"), "{name}: {told}");
+            said.push((name, told));
+        }
+    }
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_passwords_of_a_server_and_the_external_id_of_a_sink_are_said_nowhere() {
+    let (mut postgres, folder) = (Postgres::start().await, tempfile::tempdir().unwrap());
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (password, other, redis_password, sink_secret) = (secret(), secret(), secret(), secret());
+    let authority = Authority::new();
+    fs::write(file("ca.pem"), authority.pem()).unwrap();
+    postgres.secure(&password, authority.client("127.0.0.1").pair(), &file("ca.pem")).await;
+    let [at] = free();
+    let redis = Ending(redis(at.port(), &redis_password));
+    let issuer = TestIssuer::new("key-1");
+    let aws = aws(&sink_secret).await;
+    fs::write(file("jwks.json"), issuer.jwks()).unwrap();
+    fs::write(file("redis-password"), &redis_password).unwrap();
+    // The URL with the password in it, in a file.
+    let url = postgres.url();
+    assert!(url.contains(&password));
+    fs::write(file("store-url"), &url).unwrap();
+    let key_file = postgres.key_file().display().to_string();
+    let redis_url = format!("redis://127.0.0.1:{}", at.port());
+    let text = settings("url_file = \"store-url\"", &aws.endpoint(), &redis_url, &key_file, &sink_secret);
+    let config = file("logkey.toml");
+    fs::write(&config, &text).unwrap();
+    let address = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim_matches(|c: char| " =\"".contains(c)).to_owned()
+    };
+    let (grpc, admin) = (address("listen"), address("admin_listen"));
+
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let service = logkey(&["serve", "--config", &config])
+        .env("RUST_LOG", "trace")
+        .env("AWS_ACCESS_KEY_ID", "AKIASANDBOXHUB")
+        .env("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+        .stderr(log.reopen().unwrap())
+        .spawn()
+        .unwrap();
+    let service = Ending(service);
+    let get = async |path: &str| match reqwest::get(format!("http://{admin}/{path}")).await {
+        Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap_or_default()),
+        Err(_) => (0, String::new()),
+    };
+    until("readiness", async || get("readyz").await.0 == 200).await;
+    let channel = Endpoint::from_shared(format!("http://{grpc}")).unwrap().connect_lazy();
+    let caller = Caller::new(channel.clone(), &issuer.token("payments", ALL));
+    let mut told = Told::default();
+    caller.associate(GROUP, &key("good")).await.unwrap();
+    told.hear(caller.associate(GROUP, &key("none")).await);
+    let auditor = Caller::new(channel.clone(), &issuer.token("payments", "logkey:audit"));
+    let mut reading = AuditServiceClient::new(channel.clone());
+    told.hear(reading.list_audit_events(auditor.request(ListAuditEventsRequest::default())).await);
+    let logged = || String::from_utf8_lossy(&fs::read(log.path()).unwrap()).into_owned();
+    until("the sink's role", async || logged().contains("LogKeyAuditSink")).await;
+
+    // The server takes another password, and every session ends.
+    let mut session = postgres.session("logkey").await;
+    let change = |to: &str| sqlx::AssertSqlSafe(format!("ALTER ROLE logkey PASSWORD '{to}'"));
+    sqlx::query(change(&other)).execute(&mut session).await.unwrap();
+    let end =
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'logkey'";
+    let ended: i64 = sqlx::query(end).fetch_one(&mut session).await.unwrap().get(0);
+    assert!(ended > 0);
+    let refused = caller.associate(GROUP, &key("good")).await.unwrap_err();
+    assert_eq!(reason(&refused), "AUDIT_UNAVAILABLE");
+    told.hear::<()>(Err(refused));
+    told.hear(reading.list_audit_events(auditor.request(ListAuditEventsRequest::default())).await);
+    until("unreadiness", async || get("readyz").await.0 == 503).await;
+    until("the server's no", async || logged().contains("password authentication failed")).await;
+    let mut said = vec![("readyz", get("readyz").await.1), ("metrics", get("metrics").await.1)];
+    said.push(("a refused password", printed(&["audit", "verify", "--config", &config])));
+    sqlx::query(change(&password)).execute(&mut session).await.unwrap();
+    session.close().await.unwrap();
+    until("readiness", async || get("readyz").await.0 == 200).await;
+
+    said.extend(commands((&url, &password), &config, |bad| {
+        let store = format!("url = \"{bad}\"");
+        let path = file("bad.toml");
+        fs::write(&path, settings(&store, &aws.endpoint(), &redis_url, &key_file, &sink_secret)).unwrap();
+        path
+    }));
+
+    // The server goes, and so does Redis; then settings with a fault come.
+    postgres.crash();
+    drop(redis);
+    told.hear(caller.associate(GROUP, &key("good")).await);
+    until("unreadiness", async || get("readyz").await.0 == 503).await;
+    said.push(("readyz", get("readyz").await.1));
+    fs::write(&config, text.replace("[store]", "[store]\nurlx = 1")).unwrap();
+    until("the refusal", async || logged().contains("not taken over")).await;
+    drop(service);
+    said.push(("the log", logged()));
+    said.push(("errors", String::from_utf8_lossy(&told.0).into_owned()));
+
+    let log = &said.iter().find(|(place, _)| *place == "the log").unwrap().1;
+    for sign in ["\"TRACE\"", "sqlx", "redis", "AKIASANDBOXHUB"] {
+        assert!(log.contains(sign), "nothing says {sign}");
+    }
+    let mut secrets = vec![
+        ("the server's password", password),
+        ("its other password", other),
+        ("Redis's password", redis_password),
+        ("the sink's external id", sink_secret),
+    ];
+    secrets.extend(aws.sandbox().session_secrets().into_iter().map(|it| ("a session's secret", it)));
+    let found = found_in(&said, &secrets);
+    assert!(found.is_empty(), "{}, such as {:#?}", found.len(), &found[..found.len().min(12)]);
+}

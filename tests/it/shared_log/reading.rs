@@ -1,0 +1,105 @@
+//! Reading the log where another replica sequences it, and finding a change of the server's tables.
+
+use std::time::Duration;
+
+use logkey::{
+    audit::checkpoint,
+    proto::{
+        GetCheckpointRequest, GetInclusionProofRequest, WatchAuditEventsRequest,
+        audit_service_client::AuditServiceClient,
+    },
+};
+use tlog_tiles::Hash;
+use tokio::time::timeout;
+
+use super::{run, whole};
+use crate::{
+    harness::{ALL, GROUP, Plan, Postgres, key},
+    process::logkey,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_does_not_sequence_shows_and_proves_what_another_one_recorded() {
+    let postgres = Postgres::start().await;
+    let first = Plan::default().over(&postgres).start().await;
+    let second = first.replica().await;
+    let reader = second.caller("payments", "logkey:audit");
+    let mut audit = AuditServiceClient::new(reader.channel());
+    let watch = WatchAuditEventsRequest { after_position: Some(0), filter: None };
+    let mut stream = audit.watch_audit_events(reader.request(watch)).await.unwrap().into_inner();
+    let mut made = Vec::new();
+    for n in 0..4 {
+        let service = if n % 2 == 0 { &first } else { &second };
+        let answer = service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
+        made.push(answer.audit_event_id);
+    }
+    let mut seen = Vec::new();
+    let all = async {
+        while seen.len() < 4 {
+            let batch = stream.message().await.unwrap().unwrap();
+            seen.extend(batch.events.into_iter().filter(|event| event.kind == "outcome"));
+        }
+    };
+    timeout(Duration::from_mins(1), all).await.unwrap();
+    assert!(seen.is_sorted_by(|one, other| one.position < other.position));
+    assert_eq!(seen.iter().map(|event| &event.id).collect::<Vec<_>>(), made.iter().collect::<Vec<_>>());
+    drop(stream);
+
+    let head = audit.get_checkpoint(reader.request(GetCheckpointRequest {})).await.unwrap().into_inner();
+    for event in &seen {
+        let message = GetInclusionProofRequest { event_id: event.id.clone(), tree_size: 0 };
+        let proof = audit.get_inclusion_proof(reader.request(message)).await.unwrap().into_inner();
+        let signed = checkpoint::read(proof.checkpoint.as_bytes(), "logkey", &head.verifier_keys).unwrap();
+        let hashes: Vec<Hash> = proof.hashes.iter().map(|hash| Hash(hash[..].try_into().unwrap())).collect();
+        let leaf = tlog_tiles::record_hash(event.json.as_bytes());
+        let index = u64::try_from(proof.leaf_index).unwrap();
+        tlog_tiles::check_record(&hashes, signed.size(), *signed.hash(), index, leaf).unwrap();
+    }
+    second.stop().await;
+    first.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_changes_the_servers_tables_is_found_by_the_command() {
+    let postgres = Postgres::start().await;
+    let service = Plan::default().over(&postgres).start().await;
+    for id in ["good", "next", "good"] {
+        service.caller("payments", ALL).associate(GROUP, &key(id)).await.unwrap();
+    }
+    whole(&service, &postgres).await;
+    let out = tempfile::tempdir().unwrap();
+    run(&service, &["audit", "export", "--out", out.path().to_str().unwrap()]).await;
+    let kept = out.path().join("checkpoint").display().to_string();
+    let mut session = postgres.session("logkey").await;
+    // Each one is taken back before the next.
+    for (change, back, words) in [
+        (
+            "UPDATE event SET body = replace(body, 'payments', 'orders') WHERE seq = 2",
+            "UPDATE event SET body = replace(body, 'orders', 'payments') WHERE seq = 2",
+            "event 2 was altered",
+        ),
+        (
+            "UPDATE event SET tenant = 'orders' WHERE seq = 3",
+            "UPDATE event SET tenant = 'payments' WHERE seq = 3",
+            "event 3 is indexed as something else than it says: tenant",
+        ),
+        (
+            "CREATE TABLE away AS SELECT * FROM event WHERE seq = 4; DELETE FROM event WHERE seq = 4",
+            "INSERT INTO event SELECT * FROM away; DROP TABLE away",
+            "events 4 to 4 were removed",
+        ),
+    ] {
+        sqlx::raw_sql(change).execute(&mut session).await.unwrap();
+        let config = service.settings().display().to_string();
+        let kept = kept.clone();
+        let verify = move || {
+            logkey(&["audit", "verify", "--config", &config, "--checkpoint", &kept]).output().unwrap()
+        };
+        let done = tokio::task::spawn_blocking(verify).await.unwrap();
+        let told = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+        assert!(done.status.code() == Some(1) && told.starts_with(words), "{change}: {told}");
+        sqlx::raw_sql(back).execute(&mut session).await.unwrap();
+    }
+    whole(&service, &postgres).await;
+    service.stop().await;
+}
