@@ -28,7 +28,7 @@ struct Inner {
 
 impl Tail {
     /// Adds the hashes of events that are durable, the first of them at this place.
-    pub(super) fn push(&self, first: u64, hashes: impl IntoIterator<Item = Hash>) {
+    pub(super) fn push(&self, first: u64, hashes: Vec<Hash>) {
         let mut inner = self.lock();
         if inner.next() != first || inner.hashes.len() >= MOST {
             // What is missing in between, or was waited for too long, is read from the store.

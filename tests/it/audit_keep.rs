@@ -359,7 +359,11 @@ async fn archiving_that_was_interrupted_anywhere_goes_on_and_loses_nothing() {
     assert_eq!((report.findings, report.moved_out.unwrap().last), (Vec::new(), 100));
     let moved = halfway.archive(Timestamp::from_micros(0), folder.path()).await.unwrap();
     assert_eq!(moved, Moved { last: 512, count: 412 });
-    assert_eq!(halfway.value("SELECT count(*) FROM event WHERE body ->> '$.api.operation' = 'Archive'").await, 1, "said once");
+    assert_eq!(
+        halfway.value("SELECT count(*) FROM event WHERE body ->> '$.api.operation' = 'Archive'").await,
+        1,
+        "said once"
+    );
     assert_eq!(halfway.check(Some(folder.path())).await.findings, []);
 }
 

@@ -29,6 +29,9 @@ use crate::{
 /// callers of one go on while the store is at the other.
 const SPLIT: usize = 16;
 
+/// About as many bytes as an event has.
+const EVENT: usize = 1700;
+
 /// Owns the order of events: there is one for each store.
 pub(super) struct Writer {
     queue: Arc<Queue>,
@@ -147,6 +150,7 @@ impl Writer {
     /// Numbers the entries and writes them one after the other.
     fn prepare(&mut self, all: Vec<Waiting>) {
         let Prepared { mut batch, mut entries } = std::mem::take(&mut self.ready);
+        batch.bytes.reserve(all.len() * EVENT);
         for waiting in all.into_iter().filter(|waiting| !waiting.is_given_up()) {
             let id = self.next_id(waiting.entry.event.time);
             match event::write(&waiting.entry.event, id, &mut batch.bytes) {
@@ -214,7 +218,7 @@ impl Writer {
     /// Hands over the leaf hashes of those who are answered: nobody waits for these.
     fn hand_over(&mut self) {
         let Some((first, batch)) = self.unhashed.take() else { return };
-        self.tail.push(first, batch.events.iter().map(|event| tree::leaf(batch.body(event))));
+        self.tail.push(first, batch.events.iter().map(|event| tree::leaf(batch.body(event))).collect());
     }
 
     /// One commit; a store that does not answer makes the journal unready until it does.

@@ -107,7 +107,10 @@ impl Reader {
         Self { pool, settled_before: Arc::default() }
     }
 
-    async fn events(&self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<Vec<StoredEvent>, Unavailable> {
+    async fn events(
+        &self,
+        query: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<Vec<StoredEvent>, Unavailable> {
         query.fetch_all(&self.pool).await.map_err(failed)?.iter().map(stored).collect()
     }
 

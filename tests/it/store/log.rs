@@ -71,8 +71,11 @@ pub(super) async fn what_is_appended_is_read_in_its_order_by_place_by_id_and_by_
 pub(super) async fn an_intent_is_open_until_its_outcome_is_known_or_it_is_settled(place: Place) {
     let store = place.open().await;
     let intent = |number| Indexed { kind: "intent", outcome: None, ..indexed(number) };
-    let closing = |number, kind, outcome, closes| {
-        Indexed { kind, outcome: Some(outcome), closes: Some(id(closes)), ..indexed(number) }
+    let closing = |number, kind, outcome, closes| Indexed {
+        kind,
+        outcome: Some(outcome),
+        closes: Some(id(closes)),
+        ..indexed(number)
     };
     let keep = async |store: &Store, events: &[Indexed]| {
         append(store, batch(events.iter().cloned().map(whole))).await;
