@@ -134,6 +134,14 @@ pub enum OpenError {
         /// The number of a migration that is not known here.
         version: i64,
     },
+    /// Written by an older release, and only to be read.
+    #[error(
+        "the store {path} was written by an older release: start `logkey serve` on it once, which brings it up to date"
+    )]
+    Older {
+        /// The database file.
+        path: PathBuf,
+    },
     /// Anything else.
     #[error("the store {path} cannot be opened")]
     Failed {

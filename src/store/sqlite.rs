@@ -10,6 +10,7 @@ mod select;
 mod sinks;
 mod tree;
 mod write;
+mod writer;
 
 use std::{
     path::Path,
@@ -24,11 +25,10 @@ use sqlx::{
     Connection as _, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
-use tokio::sync::Mutex;
 
-use self::file::Lock;
 pub(super) use self::file::path;
 pub use self::read::Reader;
+use self::{file::Lock, writer::Writer};
 use super::OpenError;
 use crate::{
     domain::{audit::EventId, time::Timestamp},
@@ -42,8 +42,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Sqlite {
     options: SqliteConnectOptions,
-    /// None after an error, until it is opened anew.
-    writer: Mutex<Option<SqliteConnection>>,
+    writer: Arc<Writer>,
     /// The place of the event to come; changed by whoever has the writer.
     next: AtomicI64,
     reader: Reader,
@@ -75,7 +74,7 @@ impl Sqlite {
         file::migrate(&mut writer, &path).await?;
         let next = write::next(&mut writer).await.map_err(|source| file::classify(&path, source))?.into();
         let reader = Reader::over(SqliteConnectOptions::new().filename(&path).read_only(true));
-        Ok(Self { options, writer: Mutex::new(Some(writer)), next, reader, _lock: lock })
+        Ok(Self { options, writer: Arc::new(Writer::new(writer)), next, reader, _lock: lock })
     }
 }
 
@@ -86,23 +85,20 @@ async fn connect(options: &SqliteConnectOptions, path: &Path) -> Result<SqliteCo
 #[async_trait]
 impl EventStore for Sqlite {
     async fn append(&self, batch: Arc<Batch>) -> Result<Option<u64>, AppendError> {
-        let mut writer = self.writer.lock().await;
-        let Some(open) = writer.as_mut() else {
-            return Err(AppendError::NotKept(write::unavailable(None)));
+        let none = || AppendError::NotKept(write::unavailable(None));
+        let append = async |open: &mut SqliteConnection| {
+            let first = self.next.load(Ordering::Relaxed);
+            write::append(open, &batch, first).await?;
+            let events = i64::try_from(batch.events.len()).unwrap_or(i64::MAX);
+            self.next.fetch_add(events, Ordering::Relaxed);
+            Ok(first)
         };
-        let first = self.next.load(Ordering::Relaxed);
-        if let Err(error) = write::append(open, &batch, first).await {
-            // A connection on which a write or a sync has failed is not trusted again.
-            writer.take();
-            return Err(error);
-        }
-        self.next.fetch_add(i64::try_from(batch.events.len()).unwrap_or(i64::MAX), Ordering::Relaxed);
+        let first = self.writer.lend(none, append).await?;
         Ok(u64::try_from(first).ok())
     }
 
     async fn recover(&self, doubtful: Option<EventId>) -> Result<bool, Unavailable> {
-        let mut writer = self.writer.lock().await;
-        drop(writer.take());
+        let mut writer = self.writer.renew().await;
         let mut open = SqliteConnection::connect_with(&self.options)
             .await
             .map_err(|source| write::unavailable(Some(source)))?;
@@ -179,27 +175,14 @@ impl TreeStore for Sqlite {
     }
 
     async fn grow(&self, tiles: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), Unavailable> {
-        let mut writer = self.writer.lock().await;
-        let Some(open) = writer.as_mut() else { return Err(write::unavailable(None)) };
-        let grown = tree::grow(open, tiles, checkpoint).await;
-        if grown.is_err() {
-            // The next append finds no connection, and begins anew.
-            writer.take();
-        }
-        grown
+        self.lent(async |open| tree::grow(open, tiles, checkpoint).await).await
     }
 }
 
 #[async_trait]
 impl SinkStore for Sqlite {
     async fn enlist(&self, sinks: &[Box<str>]) -> Result<Vec<SinkPosition>, Unavailable> {
-        let mut writer = self.writer.lock().await;
-        let Some(open) = writer.as_mut() else { return Err(write::unavailable(None)) };
-        let enlisted = sinks::enlist(open, sinks).await;
-        if enlisted.is_err() {
-            writer.take();
-        }
-        enlisted
+        self.lent(async |open| sinks::enlist(open, sinks).await).await
     }
 
     async fn checkpoints(&self, after: u64, limit: u32) -> Result<Vec<SignedCheckpoint>, Unavailable> {
@@ -207,12 +190,18 @@ impl SinkStore for Sqlite {
     }
 
     async fn reached(&self, sink: &str, from: SinkPosition, to: SinkPosition) -> Result<(), Unavailable> {
-        let mut writer = self.writer.lock().await;
-        let Some(open) = writer.as_mut() else { return Err(write::unavailable(None)) };
-        let kept = sinks::reached(open, sink, from, to).await;
-        if kept.is_err() {
-            writer.take();
-        }
-        kept
+        self.lent(async |open| sinks::reached(open, sink, from, to).await).await
+    }
+}
+
+// === impl Sqlite ===
+
+impl Sqlite {
+    /// Has something written beside the log.
+    async fn lent<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Unavailable>,
+    ) -> Result<T, Unavailable> {
+        self.writer.lend(|| write::unavailable(None), work).await
     }
 }

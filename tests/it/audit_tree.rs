@@ -169,8 +169,10 @@ async fn everything_by_which_an_event_is_found_is_held_against_its_bytes() {
         ("tenant", "UPDATE batch_of_tenant SET first = first + 1"),
         ("correlation", "DELETE FROM batch_of_call"),
         ("id, tenant, time, correlation", "DELETE FROM batch"),
-        ("id, tenant, time, correlation", "UPDATE batch SET first = first + 1"),
+        ("id, tenant, time, correlation, place", "UPDATE batch SET first = first + 1"),
         ("id, tenant, time, correlation", "UPDATE batch SET last = first - 1"),
+        ("place", "INSERT INTO batch VALUES (1 << 62, 0, 0, 0, x'', x'')"),
+        ("place", "INSERT INTO batch VALUES (0, 1, 0, 0, x'', x'')"),
     ];
     for (names, sql) in changes {
         let copy = copy(&dir);

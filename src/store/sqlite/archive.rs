@@ -6,11 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::{Connection as _, SqliteConnection};
 
-use super::{Sqlite, read::failed, write};
+use super::{Sqlite, read::failed};
 use crate::ports::{ArchivedEvents, Unavailable};
 
 /// Events removed at once: a few milliseconds of the writer's time.
-const STEP: i64 = 2048;
+const STEP: i64 = 512;
 /// What is left to the writer between two steps.
 const PAUSE: Duration = Duration::from_millis(5);
 /// How far the place before which all is settled moves before it is written down.
@@ -19,7 +19,7 @@ const SETTLED_STEP: i64 = 1024;
 /// A batch of which a part stays begins behind it from then on, for the tenants and calls of what stays.
 const REMOVE: &str = "\
 BEGIN IMMEDIATE;
-INSERT INTO batch (first, last, since, until, least, most)
+INSERT OR IGNORE INTO batch (first, last, since, until, least, most)
 SELECT $1 + 1, last, since, until, least, most FROM batch WHERE first <= $1 AND last > $1;
 INSERT OR IGNORE INTO batch_of_tenant (tenant, first)
 SELECT body ->> '$.metadata.tenant_uid', first FROM batch JOIN event ON seq BETWEEN first AND last
@@ -56,15 +56,10 @@ impl ArchivedEvents for Sqlite {
         let mut through = first.unwrap_or(i64::MAX).saturating_sub(1);
         while through < last {
             through = through.saturating_add(STEP).min(last);
-            let mut writer = self.writer.lock().await;
-            let Some(open) = writer.as_mut() else { return Err(write::unavailable(None)) };
-            let removed = sqlx::query(REMOVE).bind(through).execute(open).await;
-            if let Err(error) = removed {
-                // The next append finds no connection, and begins anew.
-                writer.take();
-                return Err(failed(error));
-            }
-            drop(writer);
+            let remove = async |open: &mut SqliteConnection| {
+                sqlx::query(REMOVE).bind(through).execute(open).await.map_err(failed)
+            };
+            self.lent(remove).await?;
             tokio::time::sleep(PAUSE).await;
         }
         Ok(())
@@ -76,11 +71,9 @@ impl Sqlite {
     /// beginning. Where that cannot be done it is done later.
     pub(super) async fn remember_settled(&self) {
         let settled = self.reader.settled();
-        let mut writer = self.writer.lock().await;
-        let Some(open) = writer.as_mut() else { return };
-        if let Err(error) = remember(open, settled).await {
-            writer.take();
-            tracing::warn!(%error, "what is settled is not written down");
+        let remembered = self.lent(async |open| remember(open, settled).await.map_err(failed)).await;
+        if let Err(error) = remembered {
+            tracing::warn!(error = &error as &dyn std::error::Error, "what is settled is not written down");
         }
     }
 }

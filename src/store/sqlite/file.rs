@@ -9,7 +9,7 @@ use std::{
 };
 
 use sqlx::{
-    SqlSafeStr as _, SqliteConnection,
+    SqlSafeStr as _, SqliteConnection, SqlitePool,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
     sqlite::SqliteConnectOptions,
 };
@@ -85,6 +85,17 @@ pub(super) async fn writable(writer: &mut SqliteConnection, path: &Path) -> Resu
         .await
         .map(drop)
         .map_err(|source| classify(path, source))
+}
+
+/// Looks whether it can be read, and is of this release.
+pub(super) async fn readable(pool: &SqlitePool, path: &Path) -> Result<(), OpenError> {
+    let read = async |sql: &'static str| sqlx::query(sql).fetch_optional(pool).await;
+    read("SELECT seq FROM event LIMIT 1").await.map_err(|source| classify(path, source))?;
+    let newest = read("SELECT 1 FROM sqlite_schema WHERE name = 'batch'").await;
+    match newest.map_err(|source| classify(path, source))? {
+        Some(_row) => Ok(()),
+        None => Err(OpenError::Older { path: path.to_owned() }),
+    }
 }
 
 /// Brings the schema up to date.

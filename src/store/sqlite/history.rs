@@ -1,7 +1,9 @@
 //! Which key was when on what: written with the changes, and beside them by what reads have seen.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use sqlx::SqliteConnection;
+use sqlx::{SqliteConnection, query::Query, sqlite::SqliteArguments};
 
 use super::{
     super::known::{Row, asked, gathered, log_group, sighted, survey},
@@ -78,24 +80,19 @@ impl KeepHistory for Sqlite {
     async fn keep(&self, seen: &[Sighting]) -> Result<(), Unavailable> {
         let rows: Vec<Row<'_>> = seen.iter().map(sighted).collect();
         let rows = serde_json::to_string(&rows).map_err(garbled)?;
-        self.write(async |writer: &mut SqliteConnection| sqlx::query(KNOWN).bind(rows).execute(writer).await)
-            .await
+        self.write(sqlx::query(KNOWN).bind(rows)).await
     }
 
     async fn surveyed(&self, survey: &Survey) -> Result<(), Unavailable> {
         let Survey { place, first, last, log_groups } = survey;
         let log_groups = i64::try_from(*log_groups).map_err(garbled)?;
-        self.write(async |writer: &mut SqliteConnection| {
-            sqlx::query(SURVEYED)
-                .bind(place.account.as_str())
-                .bind(place.region.as_str())
-                .bind(first.as_micros())
-                .bind(last.as_micros())
-                .bind(log_groups)
-                .execute(writer)
-                .await
-        })
-        .await
+        let survey = sqlx::query(SURVEYED)
+            .bind(place.account.as_str().to_owned())
+            .bind(place.region.as_str().to_owned())
+            .bind(first.as_micros())
+            .bind(last.as_micros())
+            .bind(log_groups);
+        self.write(survey).await
     }
 }
 
@@ -141,18 +138,15 @@ impl Reader {
 // === impl Sqlite ===
 
 impl Sqlite {
-    /// One write beside the log; an error makes the next append begin anew.
-    async fn write<T>(
-        &self,
-        write: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
-    ) -> Result<(), Unavailable> {
-        let mut writer = self.writer.lock().await;
-        let Some(open) = writer.as_mut() else { return Err(write::unavailable(None)) };
-        let written = write(open).await;
-        if written.is_err() {
-            writer.take();
-        }
-        written.map(drop).map_err(failed)
+    /// One write beside the log, on a task of its own: a call that nobody waits for any more does not cost
+    /// the log its connection.
+    async fn write(&self, query: Query<'static, sqlx::Sqlite, SqliteArguments>) -> Result<(), Unavailable> {
+        let writer = Arc::clone(&self.writer);
+        let written = tokio::spawn(async move {
+            let write = async |open: &mut SqliteConnection| query.execute(open).await.map_err(failed);
+            writer.lend(|| write::unavailable(None), write).await
+        });
+        written.await.map_err(garbled)?.map(drop)
     }
 }
 

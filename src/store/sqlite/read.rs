@@ -41,7 +41,7 @@ said AS MATERIALIZED (
     SELECT seq, body ->> '$.metadata.event_code' AS kind, body ->> '$.metadata.uid' AS id,
            body ->> '$.unmapped.logkey.closes' AS closes, body ->> '$.status_code' AS status,
            coalesce(body ->> '$.unmapped.logkey.time_us', (body ->> '$.time') * 1000) AS time
-    FROM event, recent WHERE seq >= first AND json_valid(body)),
+    FROM event, recent WHERE seq >= first AND json_valid(body) AND (kind = 'intent' OR closes IS NOT NULL)),
 closed AS MATERIALIZED (
     SELECT closes FROM said
     WHERE closes IS NOT NULL AND (kind = 'settled' OR status IS NOT 'OUTCOME_UNKNOWN'))
@@ -58,7 +58,8 @@ SELECT coalesce(
      ORDER BY first LIMIT 1),
     (SELECT max(seq) FROM event), 0)";
 
-/// Each event with its batch, and whether that leads to it.
+/// Each event with its batch, and whether that leads to it; whether another batch reaches into that one, and
+/// of the newest event, whether one begins behind it and behind all that is signed.
 const CHECKED: &str = "\
 SELECT event.seq, event.body, since, until, least, most,
     json_valid(body) AND EXISTS (
@@ -66,7 +67,13 @@ SELECT event.seq, event.body, since, until, least, most,
         WHERE of.tenant = body ->> '$.metadata.tenant_uid' AND of.first = batch.first),
     json_valid(body) AND EXISTS (
         SELECT 1 FROM batch_of_call AS of
-        WHERE of.correlation = body ->> '$.metadata.correlation_uid' AND of.first = batch.first)
+        WHERE of.correlation = body ->> '$.metadata.correlation_uid' AND of.first = batch.first),
+    EXISTS (
+        SELECT 1 FROM batch AS before
+        WHERE before.first = (SELECT max(first) FROM batch AS b WHERE b.first < batch.first)
+        AND before.last >= batch.first)
+    OR event.seq = (SELECT max(seq) FROM event)
+        AND EXISTS (SELECT 1 FROM batch WHERE first > max(event.seq, (SELECT coalesce(max(size), 0) FROM checkpoint)))
 FROM event LEFT JOIN batch
     ON batch.first = (SELECT max(first) FROM batch WHERE first <= event.seq) AND batch.last >= event.seq
 WHERE event.seq > $1 ORDER BY event.seq LIMIT $2";
@@ -94,10 +101,7 @@ impl Reader {
             return Err(OpenError::Missing { path });
         }
         let reader = Self::over(SqliteConnectOptions::new().filename(&path).read_only(true));
-        sqlx::query("SELECT seq FROM event LIMIT 1")
-            .fetch_optional(&reader.pool)
-            .await
-            .map_err(|source| file::classify(&path, source))?;
+        file::readable(&reader.pool, &path).await?;
         Ok(reader)
     }
 
@@ -188,6 +192,7 @@ fn checked(row: &SqliteRow) -> Result<Checked, Unavailable> {
         ("tenant", said.tenant().is_some() && row.some_number(6)? == 0),
         ("time", !between(said.time().as_micros())?),
         ("correlation", row.some_number(7)? == 0),
+        ("place", row.some_number(8)? != 0),
     ]);
     Ok(Checked { event, wrong })
 }

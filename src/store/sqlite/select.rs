@@ -33,7 +33,10 @@ pub(super) fn events(filter: &EventFilter, order: Order, limit: u32) -> QueryBui
     }
     query.push(", 1), min(").push_bind(signed(last));
     if let Some(until) = until {
-        query.push(", coalesce((SELECT last FROM batch WHERE since < ").push_bind(until.as_micros());
+        // Not before it begins, whatever the row says.
+        query
+            .push(", coalesce((SELECT max(first, last) FROM batch WHERE since < ")
+            .push_bind(until.as_micros());
         query.push(" ORDER BY first DESC LIMIT 1), 0)");
     }
     query.push(", 9223372036854775807)) SELECT event.seq, event.body FROM ");

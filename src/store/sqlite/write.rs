@@ -17,8 +17,9 @@ use crate::{
 
 /// Most events of one statement; a larger batch takes several.
 const MOST: usize = 64;
-/// How many statements are kept prepared: one for each number of events, and the store's others.
-pub(super) const PREPARED: usize = MOST + 32;
+/// How many statements are kept prepared: for each number of events one that is a whole batch, and one that is
+/// the rest of a larger one, and the store's others.
+pub(super) const PREPARED: usize = 2 * MOST + 32;
 /// Events. Parameters have no names: SQLite looks one up by its name in a list of all.
 const EVENTS: &str = "INSERT INTO event (seq, body) VALUES ";
 const EVENT: &str = "(?, ?)";
@@ -31,7 +32,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const FIND: &str = "\
 SELECT event.seq, event.body FROM batch CROSS JOIN event ON event.seq BETWEEN batch.first AND batch.last
 WHERE $1 BETWEEN batch.least AND batch.most AND json_valid(event.body)
-AND event.body ->> '$.metadata.uid' = $2 LIMIT 1";
+AND event.body ->> '$.metadata.uid' = $2 ORDER BY batch.first DESC LIMIT 1";
 
 type Prepared = Query<'static, Sqlite, SqliteArguments>;
 

@@ -34,10 +34,10 @@ INSERT INTO batch (first, last, since, until, least, most)
 SELECT min(seq), max(seq), min(time), max(time), min(id), max(id) FROM event GROUP BY (seq - 1) / 64;
 
 INSERT INTO batch_of_tenant (tenant, first)
-SELECT DISTINCT tenant, first FROM event JOIN batch ON seq BETWEEN first AND last WHERE tenant IS NOT NULL;
+SELECT DISTINCT tenant, first FROM batch CROSS JOIN event NOT INDEXED ON seq BETWEEN first AND last WHERE tenant IS NOT NULL;
 
 INSERT INTO batch_of_call (correlation, first)
-SELECT DISTINCT correlation, first FROM event JOIN batch ON seq BETWEEN first AND last;
+SELECT DISTINCT correlation, first FROM batch CROSS JOIN event NOT INDEXED ON seq BETWEEN first AND last;
 
 DROP TABLE event;
 ALTER TABLE kept RENAME TO event;

@@ -1,11 +1,11 @@
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use uuid::Uuid;
 
 use super::*;
 use crate::{
     domain::{audit::EventId, time::Timestamp},
     ports::{EventFilter, EventReader as _},
-    store::sqlite::Sqlite,
+    store::sqlite::{Reader, Sqlite},
 };
 
 /// How many events there were before.
@@ -50,7 +50,11 @@ async fn a_log_that_was_kept_before_is_found_by_all_that_finds_events_now() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("logkey.db");
     old(&path).await;
-    let store = Sqlite::open(&format!("sqlite://{}", path.display())).await.unwrap();
+    let url = format!("sqlite://{}", path.display());
+    let refused = Reader::open(&url).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Older { .. }), "{refused}");
+    let store = Sqlite::open(&url).await.unwrap();
+    Reader::open(&url).await.unwrap();
     let checked = store.checked(0, 1000).await.unwrap();
     assert_eq!(checked.len(), 150);
     assert!(checked.iter().all(|checked| checked.wrong.is_empty()), "{checked:?}");
@@ -66,4 +70,26 @@ async fn a_log_that_was_kept_before_is_found_by_all_that_finds_events_now() {
     }
     assert_eq!(store.find(id(128)).await.unwrap().unwrap().seq, 128);
     assert_eq!(store.unsettled(Timestamp::from_secs(11)).await.unwrap().len(), 10);
+}
+
+#[tokio::test]
+async fn bringing_a_large_log_up_to_date_does_not_go_over_all_events_for_each_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("logkey.db");
+    old(&path).await;
+    let mut file = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    let (_, _, sql) = MIGRATIONS.last().unwrap();
+    let (tables, rows) = sql.split_once("INSERT INTO kept").unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(tables.to_owned())).execute(&mut file).await.unwrap();
+    let mut looked = 0;
+    for step in rows.split("INSERT INTO batch_of").skip(1).take(2) {
+        let (step, _rest) = step.split_once(';').unwrap();
+        let plan = format!("EXPLAIN QUERY PLAN INSERT INTO batch_of{step}");
+        for row in sqlx::query(sqlx::AssertSqlSafe(plan)).fetch_all(&mut file).await.unwrap() {
+            let step: String = row.get("detail");
+            assert!(!step.contains("event") || step.contains("INTEGER PRIMARY KEY"), "{step}");
+            looked += usize::from(step.contains("event"));
+        }
+    }
+    assert_eq!(looked, 2);
 }

@@ -12,7 +12,7 @@ use crate::{
         request::{Answer, Fingerprint, OwnId, REMEMBERED, RequestEnd, RequestStep},
         time::Timestamp,
     },
-    ports::{Batch, EventStore as _, RequestRecords as _},
+    ports::{Batch, EventStore as _, Indexed, RequestRecords as _},
 };
 
 async fn store() -> (TempDir, Sqlite) {
@@ -217,4 +217,33 @@ async fn nothing_is_searched_from_end_to_end() {
             assert!(!scan || step == "SCAN touched", "{step} in {sql}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_write_that_nobody_waits_for_any_more_leaves_nothing_open_in_which_an_event_would_be_lost() {
+    let (dir, store) = store().await;
+    let place = group("/a").place;
+    let survey = Survey { place, first: at(1), last: at(2), log_groups: 1 };
+    // Broken off at its first step.
+    let mut broken_off = Box::pin(store.surveyed(&survey));
+    assert!(futures_util::poll!(&mut broken_off).is_pending());
+    drop(broken_off);
+    let event = Indexed {
+        id: EventId(uuid::Uuid::from_u128(1)),
+        time: at(3),
+        tenant: None,
+        kind: "lifecycle",
+        action: "Start",
+        account: None,
+        correlation: "call".parse().unwrap(),
+        outcome: None,
+        closes: None,
+        start: 0,
+        len: 2,
+    };
+    change(&store, Batch { events: vec![event], bytes: b"{}".to_vec(), ..Batch::default() }).await;
+    let url = format!("sqlite://{}/logkey.db", dir.path().display());
+    let mut another = SqliteConnection::connect(&url).await.unwrap();
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM event").fetch_one(&mut another).await.unwrap();
+    assert_eq!(kept, 1, "seen by whoever else reads the file");
 }
