@@ -107,7 +107,9 @@ impl Reader {
 
     pub(super) fn over(options: SqliteConnectOptions) -> Self {
         let options = options.pragma("query_only", "ON").row_buffer_size(ROWS_AHEAD);
-        let pool = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options);
+        // A file is not gone while nobody looks: no question is asked twice for fear of that.
+        let pool = SqlitePoolOptions::new().max_connections(READERS).test_before_acquire(false);
+        let pool = pool.connect_lazy_with(options);
         Self { pool, settled_before: Arc::default() }
     }
 
