@@ -255,16 +255,16 @@ impl<'e> Join<'e> {
                     self.joined.refused += 1;
                     (!sent).then(|| Flaw::AnswerNotInLog(said()))
                 }
-                Told::Refused { reason, executed: false } => {
+                Told::Refused { reason, executed: false, pending } => {
                     self.joined.refused += 1;
                     let unavailable = reason == "AUDIT_UNAVAILABLE";
                     self.joined.unavailable += usize::from(unavailable);
                     let outcome = intent.and_then(|intent| intent.ends.first());
-                    // That it is not known, or that AWS refused, may be told before it is kept, where the store
-                    // is late; a kill in between leaves the settling, which says the same.
+                    // How it ended is told before it is kept where the store is late, and then said to be pending;
+                    // a kill in between leaves the settling, which says the same or that it cannot tell.
                     let late = |end: &Event| {
-                        let not_made = end.outcome.as_deref() == Some("not in force");
-                        end.kind == "settled" && (reason == "OUTCOME_UNKNOWN" || not_made)
+                        let in_force = end.outcome.as_deref() == Some("in force");
+                        *pending && end.kind == "settled" && (reason == "OUTCOME_UNKNOWN" || !in_force)
                     };
                     let as_told =
                         outcome.is_some_and(|end| end.outcome.as_ref() == Some(reason) || late(end));

@@ -68,8 +68,8 @@ pub(crate) struct OwnId {
 pub(crate) enum Told {
     /// It was made; with the answer whole.
     Made { event: String, aws_request_id: String, whole: String },
-    /// It was not, or nobody knows.
-    Refused { reason: String, executed: bool },
+    /// It was not, or nobody knows; perhaps with its record still pending.
+    Refused { reason: String, executed: bool, pending: bool },
     /// Nothing: the connection broke, or the caller hung up.
     Nothing,
     /// Nobody was there to be asked.
@@ -318,6 +318,7 @@ fn told<T: Debug>(answer: Result<Response<T>, Status>, ids: impl FnOnce(T) -> (S
         Err(status) => match status.get_details_error_info() {
             Some(info) => Told::Refused {
                 executed: info.metadata.get("executed").is_some_and(|text| text == "true"),
+                pending: info.metadata.get("audit_record").is_some_and(|text| text == "pending"),
                 reason: info.reason,
             },
             None if was_refused(&status) => Told::NobodyThere,

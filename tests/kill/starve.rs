@@ -91,7 +91,7 @@ fn as_root(command: &[&str]) -> bool {
 }
 
 fn is_unavailable(answer: &Answer) -> bool {
-    matches!(&answer.told, Told::Refused { reason, executed: false } if reason == "AUDIT_UNAVAILABLE")
+    matches!(&answer.told, Told::Refused { reason, executed: false, .. } if reason == "AUDIT_UNAVAILABLE")
 }
 
 async fn readiness(world: &World) -> u16 {
