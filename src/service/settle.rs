@@ -1,13 +1,17 @@
 //! Settles changes whose end is not known, by reading back what AWS now says: after a crash, and after
 //! an answer that never came. Run beside the calls; a change that cannot be looked at yet stays open.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
-    KeyBroker,
+    KeyBroker, Ports,
     change::feedback,
     history::sighting,
     replay::told,
+    serial::Held,
     trail::Trail,
     verify::{Helps, Verified, Why},
 };
@@ -88,7 +92,7 @@ impl KeyBroker {
     /// Settles one change once, also where whoever asks for it again comes while it is looked back at after
     /// a crash. `early` is what is settled where only time can show; none to come back later.
     async fn settle_once(&self, change: OpenChange, deadline: Instant, early: Option<Settlement>) -> Settled {
-        let Some(_held) = self.settling.hold(&change.intent, deadline).await else { return Settled::NotNow };
+        let Some(held) = self.settling.hold(&change.intent, deadline).await else { return Settled::NotNow };
         match self.ports.open.settled(&change).await {
             Ok(Some((settlement, event))) => return settled(&change.event, settlement, event),
             Ok(None) => {}
@@ -100,7 +104,7 @@ impl KeyBroker {
             Found::NotNow => None,
         };
         match found {
-            Some(settlement) => self.record_settled(change, settlement).await,
+            Some(settlement) => self.record_settled(change, settlement, held).await,
             None => Settled::NotNow,
         }
     }
@@ -177,37 +181,44 @@ impl KeyBroker {
         Found::Settled(if in_force { Settlement::InForce } else { Settlement::NotInForce })
     }
 
-    async fn record_settled(&self, change: OpenChange, settlement: Settlement) -> Settled {
-        let OpenChange { intent, event: said } = change;
-        let now = self.ports.clock.now();
-        let association = match (settlement, &said.resource) {
-            (Settlement::InForce, Some(resource)) => Some(in_force(resource, &said)),
-            _ => None,
-        };
-        let answer = answer(&said, settlement);
-        let end = answer.clone().map_or(RequestEnd::Open, RequestEnd::Done);
-        let request = Some(RequestStep::Ended { intent, end });
-        let end = End { failure: None, aws_error: None, latency: now.since(said.time) };
-        let event = Event {
-            kind: Kind::Settled(settlement),
-            time: now,
-            closes: Some(intent),
-            end: Some(end),
-            ..said
-        };
-        match self.ports.audit.commit(Entry { association, request, ..Entry::only(event) }).await {
-            Ok(event) => {
-                tracing::info!(audit.intent = %intent, ?settlement, "an open change was settled");
-                answer.map_or(Settled::NotInForce, |answer| Settled::InForce { answer, event })
-            }
-            Err(error) => {
-                tracing::warn!(
-                    audit.intent = %intent,
-                    error = &error as &dyn std::error::Error,
-                    "what was found of an open change is not recorded; trying again"
-                );
-                Settled::NotNow
-            }
+    /// Records it on a task of its own: whoever asked may go away, and until it is recorded nobody else is to
+    /// find the change open.
+    async fn record_settled(&self, change: OpenChange, settlement: Settlement, held: Held) -> Settled {
+        let ports = Arc::clone(&self.ports);
+        let recording = self.ports.tasks.spawn(async move {
+            let recorded = record(&ports, change, settlement).await;
+            drop(held);
+            recorded
+        });
+        recording.await.unwrap_or(Settled::NotNow)
+    }
+}
+
+async fn record(ports: &Ports, change: OpenChange, settlement: Settlement) -> Settled {
+    let OpenChange { intent, event: said } = change;
+    let now = ports.clock.now();
+    let association = match (settlement, &said.resource) {
+        (Settlement::InForce, Some(resource)) => Some(in_force(resource, &said)),
+        _ => None,
+    };
+    let answer = answer(&said, settlement);
+    let end = answer.clone().map_or(RequestEnd::Open, RequestEnd::Done);
+    let request = Some(RequestStep::Ended { intent, end });
+    let end = End { failure: None, aws_error: None, latency: now.since(said.time) };
+    let event =
+        Event { kind: Kind::Settled(settlement), time: now, closes: Some(intent), end: Some(end), ..said };
+    match ports.audit.commit(Entry { association, request, ..Entry::only(event) }).await {
+        Ok(event) => {
+            tracing::info!(audit.intent = %intent, ?settlement, "an open change was settled");
+            answer.map_or(Settled::NotInForce, |answer| Settled::InForce { answer, event })
+        }
+        Err(error) => {
+            tracing::warn!(
+                audit.intent = %intent,
+                error = &error as &dyn std::error::Error,
+                "what was found of an open change is not recorded; trying again"
+            );
+            Settled::NotNow
         }
     }
 }

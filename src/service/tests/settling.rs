@@ -92,6 +92,20 @@ async fn a_change_that_several_look_back_at_is_settled_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_goes_away_while_it_is_recorded_leaves_it_to_nobody_else() {
+    let (world, open) = unanswered(Some(OTHER_KEY)).await;
+    let change = open.0.lock().unwrap()[0].clone();
+    let soon = |secs| tokio::time::Instant::now().into_std() + Duration::from_secs(secs);
+    world.audit.hang_after(0);
+    let gone = world.broker.settle_one(change.clone(), soon(60));
+    assert!(tokio::time::timeout(Duration::from_secs(1), gone).await.is_err());
+    // The store may still keep it: so that another one does not record it beside.
+    let second =
+        tokio::time::timeout(Duration::from_secs(10), world.broker.settle_one(change, soon(2))).await;
+    assert!(matches!(second, Ok(Settled::NotNow)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_open_change_stays_open_while_aws_has_no_turn() {
     let (world, open) = unanswered(Some(KEY)).await;
     let before = world.audit.entries().len();
