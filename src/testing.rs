@@ -9,6 +9,7 @@ mod log;
 mod queries;
 mod quotas;
 mod rules;
+mod tree;
 
 pub use self::{
     aws::{FakeAws, Seen},
@@ -19,4 +20,5 @@ pub use self::{
     queries::FakeQueries,
     quotas::FakeQuotas,
     rules::FakeRules,
+    tree::FakeTree,
 };

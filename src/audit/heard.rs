@@ -71,44 +71,16 @@ impl std::fmt::Debug for Heard {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-
     use tokio::time::sleep;
 
     use super::*;
-
-    #[derive(Default)]
-    struct Gone(AtomicBool);
-
-    #[async_trait]
-    impl TreeStore for Gone {
-        async fn lead(&self) -> Result<Lead, Unavailable> {
-            self.checkpoint().await.map(|_none| Lead::Still)
-        }
-
-        async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
-            let gone = Unavailable { dependency: "store", source: None };
-            if self.0.load(SeqCst) { Err(gone) } else { Ok(None) }
-        }
-
-        async fn handovers(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-            Ok(Vec::new())
-        }
-
-        async fn tiles(&self, _: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
-            Ok(Vec::new())
-        }
-
-        async fn grow(&self, _: &[Tile], _: &SignedCheckpoint) -> Result<(), Unavailable> {
-            Ok(())
-        }
-    }
+    use crate::testing::FakeTree;
 
     #[tokio::test(start_paused = true)]
     async fn a_store_that_fails_for_a_moment_is_there_and_one_that_says_nothing_for_long_is_gone() {
-        let store = Arc::new(Gone::default());
+        let store = Arc::new(FakeTree::default());
         let heard = Heard::new(store.clone());
-        store.0.store(true, SeqCst);
+        store.fail(true);
         for _ in 0..2 {
             sleep(SILENCE / 2).await;
             heard.lead().await.unwrap_err();
@@ -116,7 +88,7 @@ mod tests {
         }
         sleep(SILENCE / 2).await;
         assert!(heard.unready().is_some());
-        store.0.store(false, SeqCst);
+        store.fail(false);
         heard.lead().await.unwrap();
         assert_eq!(heard.unready(), None);
         // One that hangs is no other.

@@ -275,6 +275,32 @@ async fn a_store_that_hangs_turns_readiness_and_refuses_what_is_not_in_it_yet() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_has_a_bound_and_what_aws_has_done_is_taken_beyond_it() {
+    let store = FakeStore::new();
+    store.gate.forget_permits(1 << 20);
+    let config = Config { queue: 4, batch: 2, ..Config::default() };
+    let events: Arc<dyn EventStore> = Arc::clone(&store) as _;
+    let journal = Arc::new(Journal::start(events, Arc::new(Noon), config));
+    let mut intents = Vec::new();
+    for _ in 0..3 {
+        intents.extend((0..100).map(|_| commit(&journal, Kind::Intent)));
+        settle().await;
+    }
+    // Two at the store, two made ready, four in the queue; all others were told at once.
+    assert_eq!(intents.iter().filter(|intent| !intent.is_finished()).count(), 8);
+    let outcome = commit(&journal, Kind::Outcome);
+    settle().await;
+    assert!(!outcome.is_finished());
+    store.gate.add_permits(1 << 20);
+    outcome.await.unwrap().unwrap();
+    let mut kept = 0;
+    for intent in intents {
+        kept += usize::from(intent.await.unwrap().is_ok());
+    }
+    assert_eq!((kept, store.kinds().concat().len()), (8, 9));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_intent_that_nobody_waits_for_any_more_is_not_written() {
     let store = FakeStore::new();
     store.gate.forget_permits(1 << 20);

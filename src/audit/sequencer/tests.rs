@@ -1,41 +1,14 @@
-use std::sync::Mutex;
-
-use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::*;
 use crate::{
     ports::AuditTree as _,
-    testing::{FakeClock, FakeLog},
+    testing::{FakeClock, FakeLog, FakeTree},
 };
-
-/// Keeps the newest of what it is given.
-#[derive(Default)]
-struct Kept(Mutex<Option<SignedCheckpoint>>);
-
-#[async_trait]
-impl TreeStore for Kept {
-    async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
-        Ok(self.0.lock().unwrap().clone())
-    }
-
-    async fn handovers(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        Ok(Vec::new())
-    }
-
-    async fn tiles(&self, _: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
-        Ok(Vec::new())
-    }
-
-    async fn grow(&self, _: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), Unavailable> {
-        *self.0.lock().unwrap() = Some(checkpoint.clone());
-        Ok(())
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn whenever_events_come_a_checkpoint_covers_them_within_a_second() {
-    let (log, tree) = (Arc::new(FakeLog::default()), Arc::new(Kept::default()));
+    let (log, tree) = (Arc::new(FakeLog::default()), Arc::new(FakeTree::default()));
     let key = SigningKey::from_seed(&[1; 32], "logkey.test").unwrap();
     let checked = Sequencer::check(log.clone(), tree.clone(), Arc::new(FakeClock::default()), key).await;
     log.grow_to(1);

@@ -183,20 +183,25 @@ fn stored(row: &SqliteRow) -> Result<StoredEvent, Unavailable> {
 }
 
 fn checked(row: &SqliteRow) -> Result<Checked, Unavailable> {
-    let event = stored(row)?;
-    let Some(said) = Said::of(&event.body) else { return Ok(Checked { event, wrong: vec![UNREADABLE] }) };
-    let between = |value: i64| Ok((row.number(2)?..=row.number(3)?).contains(&Some(value)));
-    let id = said.id().map(write::blob).unwrap_or_default();
+    let (seq, body) = (u64::try_from(row.some_number(0)?).map_err(garbled)?, row.some_text(1)?.to_owned());
+    let Some(said) = Said::of(&body) else {
+        return Ok(Checked { event: stored(row)?, wrong: vec![UNREADABLE] });
+    };
+    let id = said.id();
+    let bytes = id.map(write::blob).unwrap_or_default();
     let (least, most): (Option<&[u8]>, Option<&[u8]>) =
         (row.try_get(4).map_err(failed)?, row.try_get(5).map_err(failed)?);
+    let within = (row.number(2)?..=row.number(3)?).contains(&Some(said.time().as_micros()));
     let wrong = said::wrong([
-        ("id", !(least..=most).contains(&Some(&*id))),
+        ("id", !(least..=most).contains(&Some(&*bytes))),
         ("tenant", said.tenant().is_some() && row.some_number(6)? == 0),
-        ("time", !between(said.time().as_micros())?),
+        ("time", !within),
         ("correlation", row.some_number(7)? == 0),
         ("place", row.some_number(8)? != 0),
     ]);
-    Ok(Checked { event, wrong })
+    let tenant = said.tenant().map(str::to_owned);
+    let id = id.unwrap_or(EventId(uuid::Uuid::nil()));
+    Ok(Checked { event: StoredEvent { seq, id, tenant, body }, wrong })
 }
 
 /// As SQLite counts; what is beyond is nowhere.

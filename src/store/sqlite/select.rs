@@ -25,6 +25,8 @@ pub(super) fn events(filter: &EventFilter, order: Order, limit: u32) -> QueryBui
         Order::NewestFirst { before } => (before.saturating_sub(1), " DESC"),
         Order::OldestFirst { through } => (through, ""),
     };
+    // The greatest and the least number there are stand for what is not asked; with one value alone, max and
+    // min would look at rows.
     let mut query = QueryBuilder::new("WITH edge(low, high) AS (SELECT max(");
     query.push_bind(signed(after.unwrap_or_default().saturating_add(1)));
     if let Some(since) = since {
