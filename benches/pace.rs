@@ -18,9 +18,9 @@ use std::{
 };
 
 use logkey::{
-    domain::association::Place,
-    limit::{LocalPace, Upstream, Waiting},
-    ports::limit::{Feedback, Lane, Operation, Pace as _},
+    domain::association::Location,
+    limit::{AwsQuota, LocalUpstreamLimiter, QueueBounds},
+    ports::limit::{Operation, QuotaKey, UpstreamLimiter as _, UpstreamOutcome},
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
@@ -32,7 +32,7 @@ const QUOTA: f64 = 5.0;
 const CALLS: usize = 500;
 const WORKERS: usize = 8;
 /// Account-Regions of a bulk job, and log groups in each.
-const PLACES: u32 = 200;
+const LOCATIONS: u32 = 200;
 const GROUPS: u32 = 200;
 /// Calls that each of boto3's cases makes, unless the command line says otherwise: it takes real time.
 const BOTO3_CALLS: &str = "100";
@@ -75,17 +75,22 @@ async fn run(world: World, seed: u64) -> (f64, usize) {
     let bucket =
         Arc::new(Mutex::new(Bucket { depth: world.burst, tokens: world.burst, filled: Instant::now() }));
     let rng = Arc::new(Mutex::new(StdRng::seed_from_u64(seed)));
-    let pace = Arc::new(LocalPace::new(Upstream::default(), Waiting::default()));
-    let at = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
-    let lane = Lane { place: at, operation: Operation::AssociateKmsKey };
+    let limiter = Arc::new(LocalUpstreamLimiter::new(AwsQuota::default(), QueueBounds::default()));
+    let at = Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    let quota_key = QuotaKey { location: at, operation: Operation::AssociateKmsKey };
     let unseen =
         (world.unseen > 0.0).then(|| tokio::spawn(unseen(world, Arc::clone(&bucket), Arc::clone(&rng))));
     let start = Instant::now();
     let left = Arc::new(Mutex::new((CALLS, 0)));
     let mut workers = JoinSet::new();
     for _ in 0..WORKERS {
-        let (pace, lane, bucket, rng, left) =
-            (Arc::clone(&pace), lane.clone(), Arc::clone(&bucket), Arc::clone(&rng), Arc::clone(&left));
+        let (limiter, quota_key, bucket, rng, left) = (
+            Arc::clone(&limiter),
+            quota_key.clone(),
+            Arc::clone(&bucket),
+            Arc::clone(&rng),
+            Arc::clone(&left),
+        );
         workers.spawn(async move {
             loop {
                 {
@@ -97,16 +102,17 @@ async fn run(world: World, seed: u64) -> (f64, usize) {
                 }
                 loop {
                     let deadline = (Instant::now() + Duration::from_mins(1)).into_std();
-                    let turn = pace.turn(&lane, &"acme".parse().unwrap(), deadline).await.unwrap();
+                    let permit =
+                        limiter.acquire(&quota_key, &"acme".parse().unwrap(), deadline).await.unwrap();
                     let latency = rng.lock().unwrap().random_range(world.latency.0..world.latency.1);
                     sleep(Duration::from_secs_f64(latency * world.on_the_way)).await;
                     let accepted = bucket.lock().unwrap().take();
                     sleep(Duration::from_secs_f64(latency * (1.0 - world.on_the_way))).await;
                     if accepted {
-                        turn.used(Feedback::Counted);
+                        permit.used(UpstreamOutcome::Counted);
                         break;
                     }
-                    turn.used(Feedback::Throttled);
+                    permit.used(UpstreamOutcome::Throttled);
                     left.lock().unwrap().1 += 1;
                 }
             }
@@ -134,20 +140,20 @@ async fn unseen(world: World, bucket: Arc<Mutex<Bucket>>, rng: Arc<Mutex<StdRng>
 /// Seconds that a bulk job takes over many accounts, each with a bucket of its own, and its throttles.
 async fn bulk() -> (f64, usize) {
     let rng = Arc::new(Mutex::new(StdRng::seed_from_u64(9)));
-    let pace = Arc::new(LocalPace::new(Upstream::default(), Waiting::default()));
+    let limiter = Arc::new(LocalUpstreamLimiter::new(AwsQuota::default(), QueueBounds::default()));
     let start = Instant::now();
     let mut workers = JoinSet::new();
-    for place in 0..PLACES {
-        let account = format!("{:012}", 100_000_000_000 + u64::from(place)).parse().unwrap();
-        let at = Place { account, region: "eu-west-1".parse().unwrap() };
-        let lane = Lane { place: at, operation: Operation::AssociateKmsKey };
+    for location in 0..LOCATIONS {
+        let account = format!("{:012}", 100_000_000_000 + u64::from(location)).parse().unwrap();
+        let at = Location { account, region: "eu-west-1".parse().unwrap() };
+        let quota_key = QuotaKey { location: at, operation: Operation::AssociateKmsKey };
         let bucket = Arc::new(Mutex::new(Bucket { depth: QUOTA, tokens: QUOTA, filled: start }));
         let left = Arc::new(Mutex::new(GROUPS));
         for _ in 0..2 {
-            let (pace, lane, rng) = (Arc::clone(&pace), lane.clone(), Arc::clone(&rng));
+            let (limiter, quota_key, rng) = (Arc::clone(&limiter), quota_key.clone(), Arc::clone(&rng));
             let (bucket, left) = (Arc::clone(&bucket), Arc::clone(&left));
             workers.spawn(async move {
-                let (who, mut throttled) = ("acme".parse().unwrap(), 0);
+                let (principal, mut throttled) = ("acme".parse().unwrap(), 0);
                 loop {
                     {
                         let mut left = left.lock().unwrap();
@@ -158,15 +164,15 @@ async fn bulk() -> (f64, usize) {
                     }
                     loop {
                         let deadline = (Instant::now() + Duration::from_mins(1)).into_std();
-                        let turn = pace.bulk_turn(&lane, &who, deadline).await.unwrap();
+                        let permit = limiter.acquire_bulk(&quota_key, &principal, deadline).await.unwrap();
                         let latency = rng.lock().unwrap().random_range(0.010..0.050);
                         let accepted = bucket.lock().unwrap().take();
                         sleep(Duration::from_secs_f64(latency)).await;
                         if accepted {
-                            turn.used(Feedback::Counted);
+                            permit.used(UpstreamOutcome::Counted);
                             break;
                         }
-                        turn.used(Feedback::Throttled);
+                        permit.used(UpstreamOutcome::Throttled);
                         throttled += 1;
                     }
                 }
@@ -216,7 +222,7 @@ fn main() {
         best: QUOTA,
     };
     let one = World { burst: 1.0, ..quiet };
-    let worlds = [
+    let envs = [
         quiet,
         World { name: "burst of 1, 10-50 ms at AWS", ..one },
         World { name: "burst of 1, 1-3 ms on the way", latency: (0.001, 0.003), on_the_way: 1.0, ..one },
@@ -226,7 +232,7 @@ fn main() {
         World { name: "unseen 40 %, at random", unseen: 2.0, at_random: true, best: 3.0, ..quiet },
     ];
     println!("{CALLS} calls, median of five runs; failures: 0 (a throttled call goes again)");
-    for world in worlds {
+    for world in envs {
         let mut runs: Vec<_> = (0..5).map(|seed| virtually(run(world, seed))).collect();
         runs.sort_by(|one, other| one.0.total_cmp(&other.0));
         let Some(&(seconds, throttled)) = runs.get(2) else { continue };
@@ -243,7 +249,7 @@ fn main() {
     let (seconds, throttled) = virtually(bulk());
     let ideal = f64::from(GROUPS) / QUOTA;
     println!(
-        "bulk, {PLACES} account-Regions of {GROUPS} log groups: {seconds:.1} s, {:.3}x of the ideal {ideal:.1} s; {throttled} throttles",
+        "bulk, {LOCATIONS} account-Regions of {GROUPS} log groups: {seconds:.1} s, {:.3}x of the ideal {ideal:.1} s; {throttled} throttles",
         seconds / ideal
     );
     if calls_of_boto3 != "0" {

@@ -58,7 +58,7 @@ struct Service {
     /// How many tenants it has.
     tenants: usize,
     /// How many sets of settings it said that it took over, and refused.
-    told: Arc<[AtomicU64; 2]>,
+    metrics_seen: Arc<[AtomicU64; 2]>,
 }
 
 impl Service {
@@ -83,15 +83,15 @@ impl Service {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()?;
-        let told = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let metrics_seen = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
         if let Some(log) = child.stderr.take() {
-            let told = Arc::clone(&told);
-            thread::spawn(move || heard(log, &told));
+            let metrics_seen = Arc::clone(&metrics_seen);
+            thread::spawn(move || monitored(log, &metrics_seen));
         }
-        let service = Self { child, grpc, admin, tenants: count, told };
+        let service = Self { child, grpc, admin, tenants: count, metrics_seen };
         for _ in 0..600 {
-            if let Ok(told) = service.metrics().await
-                && !told.is_empty()
+            if let Ok(text) = service.metrics().await
+                && !text.is_empty()
             {
                 return Ok(service);
             }
@@ -107,21 +107,22 @@ impl Service {
     /// Asks for the settings to be read again, and waits until it says that they were taken over, or
     /// refused: how long that took. It is not asked meanwhile, since that would cost it something.
     async fn reload(&self, taken: bool) -> Outcome<Duration> {
-        let told = || self.told.get(usize::from(!taken)).map_or(0, |count| count.load(Ordering::Relaxed));
-        let (before, began) = (told(), Instant::now());
+        let sample =
+            || self.metrics_seen.get(usize::from(!taken)).map_or(0, |count| count.load(Ordering::Relaxed));
+        let (start_value, started) = (sample(), Instant::now());
         // By no other process, whose start the calls of this one would wait for.
         kill_process(Pid::from_child(&self.child), Signal::HUP)?;
-        while told() == before {
+        while sample() == start_value {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        Ok(began.elapsed())
+        Ok(started.elapsed())
     }
 
     /// Memory of the process in KiB: now, or the most so far.
     fn memory(&self, line: &str) -> Outcome<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let told = status.lines().find_map(|l| l.strip_prefix(line)).ok_or("no such line")?;
-        Ok(told.trim().trim_end_matches(" kB").parse()?)
+        let value = status.lines().find_map(|l| l.strip_prefix(line)).ok_or("no such line")?;
+        Ok(value.trim().trim_end_matches(" kB").parse()?)
     }
 }
 
@@ -133,8 +134,8 @@ impl Drop for Service {
 }
 
 /// Counts what the log says of reloads.
-fn heard(log: impl Read, told: &[AtomicU64; 2]) {
-    let [taken, refused] = told;
+fn monitored(log: impl Read, metrics_seen: &[AtomicU64; 2]) {
+    let [taken, refused] = metrics_seen;
     for line in BufReader::new(log).lines().map_while(Result::ok) {
         if line.contains("settings were taken over") {
             taken.fetch_add(1, Ordering::Relaxed);
@@ -182,9 +183,9 @@ async fn call(grpc: SocketAddr, token: String, stop: Arc<AtomicBool>) -> Vec<Dur
         if let Ok(bearer) = bearer.parse() {
             request.metadata_mut().insert("authorization", bearer);
         }
-        let began = Instant::now();
+        let started = Instant::now();
         assert!(client.get_caller(request).await.is_ok(), "a call failed");
-        took.push(began.elapsed());
+        took.push(started.elapsed());
         tokio::time::sleep(REST).await;
     }
     took
@@ -255,9 +256,9 @@ async fn main() -> Outcome<()> {
     let key = EncodingKey::from_ec_der(&rcgen::KeyPair::generate()?.serialize_der());
     let (empty, full) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let none = Service::start(empty.path(), 1, &key).await?;
-    let began = Instant::now();
+    let started = Instant::now();
     let all = Service::start(full.path(), TENANTS, &key).await?;
-    println!("start with {TENANTS} tenants: {:.0} ms", began.elapsed().as_secs_f64() * 1e3);
+    println!("start with {TENANTS} tenants: {:.0} ms", started.elapsed().as_secs_f64() * 1e3);
     let warm = async |service: &Service| {
         times(service, &key, async {
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -299,8 +300,9 @@ async fn main() -> Outcome<()> {
         let mean = |of: &[Times], which: fn(&Times) -> Duration| {
             1e3 * of.iter().map(|times| which(times).as_secs_f64()).sum::<f64>() / of.len() as f64
         };
-        let told = |of| (mean(of, |times| times.p50), mean(of, |times| times.p99));
-        let ((s50, s99), (r50, r99), (c50, c99)) = (told(&steady), told(&changing), told(&checking));
+        let summarize = |of| (mean(of, |times| times.p50), mean(of, |times| times.p99));
+        let ((s50, s99), (r50, r99), (c50, c99)) =
+            (summarize(&steady), summarize(&changing), summarize(&checking));
         println!(
             "round {round}: at rest p50 {s50:.2} ms p99 {s99:.2} ms, during reloads {r50:.2} and {r99:.2} ({} calls), \
              beside checks {c50:.2} and {c99:.2}",

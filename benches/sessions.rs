@@ -11,7 +11,7 @@
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use logkey::{aws::SessionTrial, domain::tenant::AccountGrant};
+use logkey::{aws::SessionBench, domain::tenant::AccountGrant};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
     task::JoinSet,
@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     if calls <= CALLS_GOAL.0 && wait <= WAIT_GOAL.0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn trial() -> Arc<SessionTrial> {
+fn bench() -> Arc<SessionBench> {
     let grant = |n: usize| AccountGrant {
         account: format!("{:012}", 100_000_000_000 + n).parse().unwrap(),
         role: format!("arn:aws:iam::{:012}:role/LogKey", 100_000_000_000 + n).parse().unwrap(),
@@ -57,68 +57,68 @@ fn trial() -> Arc<SessionTrial> {
         query_results: false,
         verify_query_results: false,
     };
-    Arc::new(SessionTrial::new((0..ROLES).map(grant).collect(), LIFETIME, ASSUME))
+    Arc::new(SessionBench::new((0..ROLES).map(grant).collect(), LIFETIME, ASSUME))
 }
 
 /// Every role is in use all the time, each since a moment of its own in the first hour: how often STS is
 /// asked in the two hours after that, against two times a role.
 async fn calls() -> f64 {
-    let (trial, begin) = (trial(), Instant::now());
+    let (bench, begin) = (bench(), Instant::now());
     let mut roles = JoinSet::new();
     for role in 0..ROLES {
-        let trial = Arc::clone(&trial);
+        let bench = Arc::clone(&bench);
         let first = begin + LIFETIME.mul_f64(role as f64 / ROLES as f64);
         roles.spawn(async move {
             sleep_until(first).await;
             while begin.elapsed() < LIFETIME + WINDOW {
-                trial.get(role).await.unwrap();
+                bench.get(role).await.unwrap();
                 sleep(BETWEEN).await;
             }
         });
     }
     sleep_until(begin + LIFETIME).await;
-    let before = trial.asked();
+    let before = bench.assume_calls();
     roles.join_all().await;
     let ideal = ROLES as f64 * WINDOW.as_secs_f64() / LIFETIME.as_secs_f64();
-    (trial.asked() - before) as f64 / ideal
+    (bench.assume_calls() - before) as f64 / ideal
 }
 
 /// The p99 of calls, session and all: in a minute in which no session ends, and in one in which those of a
 /// tenth of the roles do.
 async fn waits() -> (Duration, Duration) {
-    let (trial, begin) = (trial(), Instant::now());
+    let (bench, begin) = (bench(), Instant::now());
     // A tenth began a quarter of an hour before the others.
     for role in 0..ROLES / 10 {
-        trial.get(role).await.unwrap();
+        bench.get(role).await.unwrap();
     }
     sleep(Duration::from_mins(15)).await;
     for role in ROLES / 10..ROLES {
-        trial.get(role).await.unwrap();
+        bench.get(role).await.unwrap();
     }
     // Everyone stays in use, so that nothing is forgotten.
     let mut random = StdRng::seed_from_u64(7);
-    let steady = minute(&trial, &mut random).await;
-    let before = trial.asked();
+    let steady = minute(&bench, &mut random).await;
+    let before = bench.assume_calls();
     sleep_until(begin + LIFETIME - Duration::from_secs(50)).await;
-    let rolling = minute(&trial, &mut random).await;
-    assert!(trial.asked() - before >= ROLES / 10, "no session rolled over");
+    let rolling = minute(&bench, &mut random).await;
+    assert!(bench.assume_calls() - before >= ROLES / 10, "no session rolled over");
     (p99(steady), p99(rolling))
 }
 
 /// Every role calls each second for a minute.
-async fn minute(trial: &Arc<SessionTrial>, random: &mut StdRng) -> Vec<Duration> {
+async fn minute(bench: &Arc<SessionBench>, random: &mut StdRng) -> Vec<Duration> {
     let mut calls = JoinSet::new();
     let begin = Instant::now();
     for role in 0..ROLES {
         let offset = random.random_range(0.0..1.0);
         let takes: Vec<f64> = (0..60).map(|_| random.random_range(CALL)).collect();
-        let trial = Arc::clone(trial);
+        let bench = Arc::clone(bench);
         calls.spawn(async move {
             let mut waits = Vec::new();
             for (second, takes) in takes.into_iter().enumerate() {
                 sleep_until(begin + Duration::from_secs_f64(second as f64 + offset)).await;
                 let start = Instant::now();
-                trial.get(role).await.unwrap();
+                bench.get(role).await.unwrap();
                 sleep(Duration::from_secs_f64(takes)).await;
                 waits.push(start.elapsed());
             }

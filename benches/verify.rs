@@ -21,11 +21,13 @@ use logkey::{
     audit::{
         self, Journal, Sequencer,
         checkpoint::{self, SigningKey},
-        verify::{Against, verify},
+        verify::{TrustAnchor, verify},
     },
     domain::{
-        association::{Place, Resource, Target},
-        audit::{Act, Actor, DecisionRecord, End, Entry, Event, Keys, Kind, Via},
+        association::{Location, Resource, Target},
+        audit::{
+            Actor, AuditOperation, AwsCallRecord, Completion, DecisionRecord, Event, JournalEntry, Keys, Kind,
+        },
         call::{Action, RequestId},
     },
     ports::{AuditLog as _, Clock},
@@ -56,9 +58,9 @@ async fn main() {
     let folder = tempfile::tempdir_in(base).unwrap();
     let mut there = 0;
     for size in [events / 10, events] {
-        let began = Instant::now();
+        let started = Instant::now();
         fill(folder.path(), (size - there) / 2).await;
-        println!("{} events written in {:.0?}", size - there, began.elapsed());
+        println!("{} events written in {:.0?}", size - there, started.elapsed());
         there = size;
         let this = std::env::current_exe().unwrap();
         assert!(Command::new(this).arg(CHECK).arg(folder.path()).status().unwrap().success());
@@ -69,14 +71,14 @@ async fn main() {
 async fn measured(folder: &Path) {
     let file = folder.join("logkey.db");
     let bytes = std::fs::metadata(&file).unwrap().len();
-    let key = SigningKey::open(&checkpoint::key_beside(&file), ORIGIN).unwrap();
+    let key = SigningKey::open(&checkpoint::default_key_path(&file), ORIGIN).unwrap();
     let open =
         store::open_reader(&store::Config { url: format!("sqlite://{}", file.display()) }).await.unwrap();
     let verifiers = key.verifiers();
-    let against = Against { origin: ORIGIN, verifiers: &verifiers, kept: None, archive: None };
-    let began = Instant::now();
+    let against = TrustAnchor { origin: ORIGIN, verifiers: &verifiers, kept_checkpoint: None, archive: None };
+    let started = Instant::now();
     let report = verify(&*open.log, &*open.tree, &against, |_| {}).await.unwrap();
-    let took = began.elapsed().as_secs_f64();
+    let took = started.elapsed().as_secs_f64();
     assert_eq!(report.findings, []);
     assert_eq!(report.events, report.signed);
     let (cpu, memory) = (cpu(), peak());
@@ -110,12 +112,12 @@ fn peak() -> f64 {
 async fn fill(folder: &Path, calls: u64) {
     let file = folder.join("logkey.db");
     let store = store::open(&store::Config { url: format!("sqlite://{}", file.display()) }).await.unwrap();
-    let key = SigningKey::open_or_make(&checkpoint::key_beside(&file), ORIGIN).unwrap();
+    let key = SigningKey::open_or_create(&checkpoint::default_key_path(&file), ORIGIN).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
     let checked = Sequencer::check(log, tree, Arc::clone(&clock), key).await.unwrap();
     let journal = Arc::new(Journal::start(Arc::clone(&store.events), clock, audit::Config::default()));
-    let sequencer = checked.following(journal.tail()).go_on().await.unwrap();
+    let sequencer = checked.with_leaf_cache(journal.tail()).start().await.unwrap();
     let mut callers = tokio::task::JoinSet::new();
     for caller in 0..CALLERS {
         let journal = Arc::clone(&journal);
@@ -125,12 +127,15 @@ async fn fill(folder: &Path, calls: u64) {
                 let intent = intent(call * CALLERS + caller);
                 let id = loop {
                     // Refused where the disk falls behind: so much is written.
-                    match journal.commit(Entry::only(intent.clone())).await {
+                    match journal.commit(JournalEntry::event_only(intent.clone())).await {
                         Ok(id) => break id,
                         Err(_refused) => tokio::time::sleep(PAUSE).await,
                     }
                 };
-                journal.commit(Entry::only(outcome(Event { closes: Some(id), ..intent }))).await.unwrap();
+                journal
+                    .commit(JournalEntry::event_only(outcome(Event { closes: Some(id), ..intent })))
+                    .await
+                    .unwrap();
             }
         });
     }
@@ -138,20 +143,20 @@ async fn fill(folder: &Path, calls: u64) {
     journal.close().await;
     sequencer.close().await;
     // All of it is signed by whoever opens it next.
-    let key = SigningKey::open(&checkpoint::key_beside(&file), ORIGIN).unwrap();
+    let key = SigningKey::open(&checkpoint::default_key_path(&file), ORIGIN).unwrap();
     let checked = Sequencer::check(store.log, store.tree, Arc::new(SystemClock), key).await.unwrap();
-    checked.go_on().await.unwrap().close().await;
+    checked.start().await.unwrap().close().await;
 }
 
 fn intent(number: u64) -> Event {
     let account = format!("{:012}", 111_122_223_333 + number % 7);
-    let place = Place { account: account.parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    let location = Location { account: account.parse().unwrap(), region: "eu-west-1".parse().unwrap() };
     let group = format!("/payments/service-{}", number % 5000);
     let key = format!("arn:aws:kms:eu-west-1:{account}:key/1234abcd-12ab-34cd-56ef-1234567890ab");
     Event {
         kind: Kind::Intent,
-        act: Act::Rpc(Action::AssociateKmsKey),
-        correlation: RequestId::random(),
+        act: AuditOperation::Rpc(Action::AssociateKmsKey),
+        correlation: RequestId::new_v7(),
         actor: Actor {
             tenant: Some(format!("tenant-{}", number % 40).parse().unwrap()),
             subject: Some(format!("someone-{}@example.com", number % 900).into()),
@@ -160,23 +165,23 @@ fn intent(number: u64) -> Event {
             source: Some("192.0.2.7".parse().unwrap()),
             unverified_user_agent: Some("grpc-node-js/1.13.0".into()),
         },
-        resource: Some(Resource { place, target: Target::LogGroup(group.parse().unwrap()) }),
+        resource: Some(Resource { location, target: Target::LogGroup(group.parse().unwrap()) }),
         keys: Keys { requested: Some((&*key).into()), resolved: key.parse().ok(), previous: None },
         reason: Some("ticket 4711".into()),
         decision: Some(DecisionRecord { allowed: true, policies: vec!["tenant/payments/0".into()] }),
-        ..Event::of_service(Act::Start, SystemClock.now())
+        ..Event::for_service(AuditOperation::Start, SystemClock.now())
     }
 }
 
 fn outcome(intent: Event) -> Event {
     Event {
         kind: Kind::Outcome,
-        via: Via {
+        via: AwsCallRecord {
             role_arn: Some("arn:aws:iam::111122223333:role/LogKeyAssociator".into()),
             session_name: Some("payments".into()),
-            aws_request_ids: vec![RequestId::random().as_str().into()],
+            aws_request_ids: vec![RequestId::new_v7().as_str().into()],
         },
-        end: Some(End { failure: None, aws_error: None, latency: Duration::from_millis(12) }),
+        end: Some(Completion { failure: None, aws_error: None, latency: Duration::from_millis(12) }),
         ..intent
     }
 }

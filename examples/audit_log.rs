@@ -7,9 +7,10 @@ use logkey::{
     app::SystemClock,
     audit::{self, Journal, Sequencer, checkpoint, checkpoint::SigningKey},
     domain::{
-        association::{Place, Resource, Target},
+        association::{Location, Resource, Target},
         audit::{
-            Act, Actor, DecisionRecord, End, Entry, Event, EventId, Keys, Kind, LogChange, Settlement, Via,
+            Actor, AuditOperation, AwsCallRecord, Completion, DecisionRecord, Event, EventId, JournalEntry,
+            Keys, Kind, LogEvent, Settlement,
         },
         call::Action,
         reason::Reason,
@@ -27,30 +28,30 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let count: usize = args.next().and_then(|count| count.into_string().ok()).map_or(Ok(0), |n| n.parse())?;
     let file = folder.join("logkey.db");
     let store = store::open(&store::Config { url: format!("sqlite://{}", file.display()) }).await?;
-    let key = SigningKey::open_or_make(&checkpoint::key_beside(&file), "logkey")?;
+    let key = SigningKey::open_or_create(&checkpoint::default_key_path(&file), "logkey")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let sequencer = Sequencer::check(store.log, store.tree, Arc::clone(&clock), key).await?.go_on().await?;
+    let sequencer = Sequencer::check(store.log, store.tree, Arc::clone(&clock), key).await?.start().await?;
     let events = store.events;
     let config = audit::Config::default();
     let journal = Arc::new(Journal::start(Arc::clone(&events), Arc::clone(&clock), config));
     let samples = samples(&*clock)?;
     for event in &samples {
-        let id = journal.commit(Entry::only(event.clone())).await?;
+        let id = journal.commit(JournalEntry::event_only(event.clone())).await?;
         if event.kind == Kind::Intent {
             // Closed, so that nothing of the log is open.
-            let end = Some(End { failure: None, aws_error: None, latency: Duration::ZERO });
+            let end = Some(Completion { failure: None, aws_error: None, latency: Duration::ZERO });
             let outcome = Event { kind: Kind::Outcome, closes: Some(id), end, ..event.clone() };
-            journal.commit(Entry::only(outcome)).await?;
+            journal.commit(JournalEntry::event_only(outcome)).await?;
         }
     }
     // What is told only by the journal itself: a flood, counted.
     for event in samples.iter().filter(|event| event.kind == Kind::Refusal).take(1) {
-        (0..100).for_each(|_| journal.note(event.clone()));
+        (0..100).for_each(|_| journal.record_best_effort(event.clone()));
     }
     let mut calls = tokio::task::JoinSet::new();
     for event in samples.iter().filter(|event| event.kind != Kind::Intent).cycle().take(count).cloned() {
         let journal = Arc::clone(&journal);
-        calls.spawn(async move { journal.commit(Entry::only(event)).await });
+        calls.spawn(async move { journal.commit(JournalEntry::event_only(event)).await });
         if calls.len() >= 256 {
             calls.join_next().await;
         }
@@ -61,7 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let full = audit::Config { notes: 0, ..audit::Config::default() };
     let journal = Journal::start(events, Arc::clone(&clock), full);
     for event in samples.iter().filter(|event| event.kind == Kind::Read) {
-        journal.note(event.clone());
+        journal.record_best_effort(event.clone());
     }
     journal.close().await;
     sequencer.close().await;
@@ -70,10 +71,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// An event of every kind, act, resource and end.
 fn samples(clock: &dyn Clock) -> Result<Vec<Event>, Box<dyn Error>> {
-    let place = Place { account: "111122223333".parse()?, region: "eu-west-1".parse()? };
+    let location = Location { account: "111122223333".parse()?, region: "eu-west-1".parse()? };
     let call = Event {
         kind: Kind::Intent,
-        act: Act::Rpc(Action::AssociateKmsKey),
+        act: AuditOperation::Rpc(Action::AssociateKmsKey),
         actor: Actor {
             tenant: Some("payments".parse()?),
             subject: Some("Ünïcödé \u{202e}\u{1b}[31m\u{0}\"quoted\"\\".into()),
@@ -82,37 +83,50 @@ fn samples(clock: &dyn Clock) -> Result<Vec<Event>, Box<dyn Error>> {
             source: Some("2001:db8::1".parse()?),
             unverified_user_agent: Some("grpc-node/1.9 \u{200b}".repeat(100).into()),
         },
-        resource: Some(Resource { place: place.clone(), target: Target::LogGroup("/app/web#1".parse()?) }),
+        resource: Some(Resource {
+            location: location.clone(),
+            target: Target::LogGroup("/app/web#1".parse()?),
+        }),
         keys: Keys { requested: Some("alias/x".into()), resolved: Some(KEY.parse()?), previous: None },
         reason: Some("ticket 42".into()),
         decision: Some(DecisionRecord { allowed: true, policies: vec!["grants".into(), "extra".into()] }),
-        via: Via {
+        via: AwsCallRecord {
             role_arn: Some("arn:aws:iam::111122223333:role/LogKey".into()),
             session_name: Some("payments".into()),
             aws_request_ids: vec!["aws-1".into(), "aws-2".into()],
         },
-        ..Event::of_service(Act::Start, clock.now())
+        ..Event::for_service(AuditOperation::Start, clock.now())
     };
-    let end = |failure| End {
+    let end = |failure| Completion {
         failure,
         aws_error: failure.map(|_| "AccessDeniedException".into()),
         latency: Duration::from_micros(1234),
     };
-    let own = |act, log| Event { end: Some(end(None)), log, ..Event::of_service(act, clock.now()) };
-    let mut all: Vec<Event> = [Act::Start, Act::Stop, Act::Reload].map(|act| own(act, None)).into();
+    let own = |act, log| Event { end: Some(end(None)), log, ..Event::for_service(act, clock.now()) };
+    let mut all: Vec<Event> = [AuditOperation::Start, AuditOperation::Stop, AuditOperation::Reload]
+        .map(|act| own(act, None))
+        .into();
     let refused = Some(end(Some(Reason::FieldInvalid)));
-    all.push(Event { end: refused, detail: Some("a fault".into()), ..own(Act::Reload, None) });
-    all.push(own(Act::Archive, Some(LogChange::Archived { last: 256, root: "cm9vdA==".into() })));
-    all.push(own(Act::RotateKey, Some(LogChange::Rotated { from: "old".into(), to: "new".into() })));
+    all.push(Event { end: refused, detail: Some("a fault".into()), ..own(AuditOperation::Reload, None) });
+    all.push(own(AuditOperation::Archive, Some(LogEvent::Archived { last: 256, root: "cm9vdA==".into() })));
+    all.push(own(
+        AuditOperation::RotateKey,
+        Some(LogEvent::Rotated { from: "old".into(), to: "new".into() }),
+    ));
     let intent = EventId(uuid::Uuid::from_u128(1));
     for action in Action::ALL.into_iter().chain([Action::Unknown]) {
-        all.push(Event { act: Act::Rpc(action), kind: Kind::Read, end: Some(end(None)), ..call.clone() });
+        all.push(Event {
+            act: AuditOperation::Rpc(action),
+            kind: Kind::Read,
+            end: Some(end(None)),
+            ..call.clone()
+        });
     }
     for target in [Target::LogGroup("/app/web".parse()?), Target::QueryResults] {
-        all.push(Event { resource: Some(Resource { place: place.clone(), target }), ..call.clone() });
+        all.push(Event { resource: Some(Resource { location: location.clone(), target }), ..call.clone() });
     }
-    for settled in [Settlement::InForce, Settlement::NotInForce, Settlement::CannotTell] {
-        all.push(Event { kind: Kind::Settled(settled), closes: Some(intent), ..call.clone() });
+    for reconciled in [Settlement::InForce, Settlement::NotInForce, Settlement::CannotTell] {
+        all.push(Event { kind: Kind::Reconciled(reconciled), closes: Some(intent), ..call.clone() });
     }
     all.push(Event { kind: Kind::Outcome, closes: Some(intent), end: Some(end(None)), ..call.clone() });
     for reason in Reason::ALL {

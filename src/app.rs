@@ -1,14 +1,14 @@
 //! Composition: the one file that names every adapter. It builds them, wires them to the ports, runs the
 //! service and ends it in order.
 
-mod aside;
+mod background;
+mod build_snapshot;
 mod clock;
-mod current;
-mod generation;
-mod lifecycle;
 mod limits;
+mod maintenance;
 pub mod reload;
 mod sinks;
+mod snapshot;
 pub mod telemetry;
 mod upstream;
 pub mod watch;
@@ -20,26 +20,26 @@ use thiserror::Error;
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::task::TaskTracker;
 
-pub use self::{clock::SystemClock, reload::Reloader, sinks::SinksError, upstream::Upstream};
-use self::{current::Current, generation::GenerationError, limits::Counted};
+use self::{build_snapshot::GenerationError, limits::LimitComponents, snapshot::SnapshotHolder};
+pub use self::{clock::SystemClock, reload::Reloader, sinks::SinksError, upstream::AwsPorts};
 use crate::{
     audit::{
-        Heard, Journal, Opened, Sequencer, Sinks,
+        Journal, MonitoredTreeStore, PendingChangeReader, Sequencer, Sinks,
         checkpoint::{self, KeyError, SigningKey},
         rotation,
-        sequencer::Broken,
-        sinks::Source,
+        sequencer::Corruption,
+        sinks::EventSource,
     },
     aws::Aws,
-    config::{Fault, Settings},
-    domain::{audit::Act, time::Timestamp},
+    config::{Diagnostic, Settings},
+    domain::{audit::AuditOperation, time::Timestamp},
     limit::{
-        LocalPace, LocalQuota, QuotaLearner,
-        redis::{InvalidRedisUrl, Link},
+        LocalQuota, LocalUpstreamLimiter, QuotaDiscoverer,
+        redis::{InvalidRedisUrl, RedisBackend},
     },
     ports::{
         AuditLog, AuditUnavailable, Clock, EventReader, Leadership, TenantQuota,
-        quotas::{LearnQuotas, NotAsked},
+        quotas::{QuotaDiscovery, QuotaDiscoveryDisabled},
     },
     server::{
         self, ServeError,
@@ -47,12 +47,12 @@ use crate::{
         authn, quota, stack,
         tls::{Tls, TlsError},
     },
-    service::{self, AuditPorts, AuditReads, KeyBroker},
+    service::{self, AuditPorts, AuditQueries, KeyBroker},
     store::{self, OpenError},
 };
 
 /// How often budgets of idle tenants are forgotten, and gauges brought up to date.
-const HOUSEKEEPING: Duration = Duration::from_secs(15);
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The service, ready to be run.
 pub struct App {
@@ -61,19 +61,19 @@ pub struct App {
     clock: Arc<dyn Clock>,
     journal: Arc<Journal>,
     log: Arc<dyn EventReader>,
-    heard: Arc<Heard>,
+    monitored: Arc<MonitoredTreeStore>,
     leadership: Arc<dyn Leadership>,
     sequencer: Sequencer,
     sinks: Sinks,
-    current: Arc<Current>,
+    current: Arc<SnapshotHolder>,
     aws: Option<Arc<Aws>>,
     quota: Arc<dyn TenantQuota>,
     own: Arc<LocalQuota>,
-    pace: Arc<LocalPace>,
-    learner: Option<QuotaLearner>,
-    link: Option<Arc<Link>>,
+    limiter: Arc<LocalUpstreamLimiter>,
+    learner: Option<QuotaDiscoverer>,
+    link: Option<Arc<RedisBackend>>,
     broker: KeyBroker,
-    reads: AuditReads,
+    reads: AuditQueries,
     tasks: TaskTracker,
     tls: Option<Arc<Tls>>,
     metrics: Option<PrometheusHandle>,
@@ -98,7 +98,7 @@ pub enum StartError {
     #[error("[server.tls] cannot be used")]
     Tls(#[source] TlsError),
     /// Settings that only show to be wrong when they are put to use.
-    #[error("the settings cannot be used:\n{}", listed(.0))]
+    #[error("the settings cannot be used:\n{}", list_names(.0))]
     Settings(Vec<String>),
     /// The key that signs the audit log's checkpoints cannot be used.
     #[error("the audit log's checkpoints cannot be signed")]
@@ -111,7 +111,7 @@ pub enum StartError {
     Sinks(#[source] SinksError),
     /// The audit log is not what was signed.
     #[error("the audit log cannot be continued")]
-    Log(#[source] Broken),
+    Log(#[source] Corruption),
     /// The first event could not be written.
     #[error("the audit log cannot be written")]
     Audit(#[source] AuditUnavailable),
@@ -142,7 +142,7 @@ impl App {
     /// [`StartError`].
     pub async fn start(
         mut settings: Settings,
-        upstream: Option<Upstream>,
+        upstream: Option<AwsPorts>,
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -152,17 +152,17 @@ impl App {
         let policy = mem::take(&mut settings.policy);
         let auth = settings.auth.clone();
         let first =
-            generation::first(auth, tenants, &policy, Arc::clone(&clock)).map_err(StartError::from)?;
-        let current = Arc::new(Current::new(first));
+            build_snapshot::build(auth, tenants, &policy, Arc::clone(&clock)).map_err(StartError::from)?;
+        let current = Arc::new(SnapshotHolder::new(first));
         let store = store::open(&settings.store.config).await.map_err(StartError::Store)?;
         let key = signing_key(&settings, true).map_err(StartError::Key)?;
-        let (log, heard) = (Arc::clone(&store.log), Arc::new(Heard::new(store.tree)));
-        let checked = Sequencer::check(log, heard.clone(), Arc::clone(&clock), key).await;
+        let (log, monitored) = (Arc::clone(&store.log), Arc::new(MonitoredTreeStore::new(store.tree)));
+        let checked = Sequencer::check(log, monitored.clone(), Arc::clone(&clock), key).await;
         let checked = checked.map_err(StartError::Log)?;
         let journal = Journal::start(store.events, Arc::clone(&clock), settings.audit.journal.clone());
         let journal = Arc::new(journal);
         let (leadership, log) = (store.leadership, Arc::clone(&store.log));
-        let source = Source {
+        let source = EventSource {
             log,
             store: store.sinks,
             leadership: Arc::clone(&leadership),
@@ -175,46 +175,50 @@ impl App {
         } else {
             // Boxed: the SDK's own start is large.
             let aws = Arc::new(Box::pin(Aws::connect(settings.aws.clone(), Arc::clone(&clock))).await);
-            (Some(Arc::clone(&aws)), Upstream::from(aws))
+            (Some(Arc::clone(&aws)), AwsPorts::from(aws))
         };
-        let Counted { quota, own, pace, link } = Counted::start(&settings.limits)?;
-        let learner =
-            settings.limits.service_quotas.then(|| QuotaLearner::new(upstream.quotas, Arc::clone(&pace)));
+        let LimitComponents { quota, own, limiter, link } = LimitComponents::start(&settings.limits)?;
+        let learner = settings
+            .limits
+            .service_quotas
+            .then(|| QuotaDiscoverer::new(upstream.quotas, Arc::clone(&limiter)));
         let tasks = TaskTracker::new();
-        let broker = KeyBroker::new(service::Ports {
+        let broker = KeyBroker::new(service::Dependencies {
             rules: current.clone(),
             associations: upstream.associations,
             log_groups: upstream.log_groups,
             keys: upstream.keys,
             queries: upstream.queries,
             roles: upstream.roles,
-            quotas: learner.clone().map_or_else(not_asked, |learner| Arc::new(learner)),
-            pace: pace.clone(),
+            quotas: learner.clone().map_or_else(no_quota_discovery, |learner| Arc::new(learner)),
+            limiter: limiter.clone(),
             quota: quota.clone(),
             audit: journal.clone(),
             history: store.history,
-            seen: store.seen,
+            observations: store.observations,
             requests: store.requests,
-            open: Arc::new(Opened::new(Arc::clone(&store.log))),
+            open: Arc::new(PendingChangeReader::new(Arc::clone(&store.log))),
             clock: Arc::clone(&clock),
             tasks: tasks.clone(),
         });
         let started = clock.now();
-        lifecycle::record(&*journal, &*clock, Act::Start, None, None).await.map_err(StartError::Audit)?;
+        maintenance::record(&*journal, &*clock, AuditOperation::Start, None, None)
+            .await
+            .map_err(StartError::Audit)?;
         if let Some(rotation) = checked.rotation() {
             rotation::record(&*journal, &*clock, rotation).await.map_err(StartError::Audit)?;
         }
         // From here on there is a signed checkpoint: whoever serves can be verified.
-        let sequencer = checked.following(journal.tail()).go_on().await.map_err(StartError::Log)?;
+        let sequencer = checked.with_leaf_cache(journal.tail()).start().await.map_err(StartError::Log)?;
         let audit = AuditPorts { log: Arc::clone(&store.log), tree: Arc::new(sequencer.prover()) };
-        let reads = AuditReads::new(broker.clone(), audit, settings.audit.streams);
+        let reads = AuditQueries::new(broker.clone(), audit, settings.audit.streams);
         Ok(Self {
             settings,
             started,
             clock,
             journal,
             log: store.log,
-            heard,
+            monitored,
             leadership,
             sequencer,
             sinks,
@@ -222,7 +226,7 @@ impl App {
             aws,
             quota,
             own,
-            pace,
+            limiter,
             learner,
             link,
             broker,
@@ -259,9 +263,9 @@ impl App {
         let admin = tokio::spawn(admin::run(listeners.admin, self.admin(), async move {
             let _ = admin_ends.await;
         }));
-        let settling = tokio::spawn(lifecycle::settle(
+        let reconciler = tokio::spawn(maintenance::run_reconciler(
             self.broker.clone(),
-            Arc::new(Opened::new(Arc::clone(&self.log))),
+            Arc::new(PendingChangeReader::new(Arc::clone(&self.log))),
             Arc::clone(&self.leadership),
             Arc::clone(&self.clock),
             self.started,
@@ -269,18 +273,18 @@ impl App {
         ));
         let history = tokio::spawn({
             let broker = self.broker.clone();
-            async move { broker.keep_history().await }
+            async move { broker.run_observation_flusher().await }
         });
-        let housekeeping = tokio::spawn(lifecycle::keep_house(
+        let housekeeping = tokio::spawn(maintenance::run_maintenance(
             Arc::clone(&self.own),
-            Arc::clone(&self.pace),
+            Arc::clone(&self.limiter),
             self.learner.clone(),
             self.aws.clone(),
-            HOUSEKEEPING,
+            MAINTENANCE_INTERVAL,
         ));
-        let folding = tokio::spawn(lifecycle::fold_metrics(self.metrics.clone()));
-        let parts = server::Parts {
-            ports: self.stack(),
+        let folding = tokio::spawn(maintenance::run_metrics_upkeep(self.metrics.clone()));
+        let parts = server::Services {
+            ports: self.request_stack(),
             broker: self.broker.clone(),
             audit: self.reads.clone(),
             tls: self.tls.clone(),
@@ -294,11 +298,11 @@ impl App {
             tracing::warn!(changes = self.tasks.len(), "changes were still under way at the end");
         }
         history.abort();
-        if let Err(error) = self.broker.flush_history().await {
+        if let Err(error) = self.broker.flush_observations().await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "what was last seen of keys is not kept");
         }
-        if let Err(error) = self.record(Act::Stop, None).await {
+        if let Err(error) = self.record_service_event(AuditOperation::Stop, None).await {
             tracing::error!(error = &error as &dyn std::error::Error, "the stop is not recorded");
         }
         self.journal.close().await;
@@ -306,13 +310,13 @@ impl App {
         self.sinks.close().await;
         housekeeping.abort();
         folding.abort();
-        settling.abort();
+        reconciler.abort();
         let _ = end_admin.send(());
         let admin = admin.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
         served.map_err(RunError::Grpc).and(admin.map_err(RunError::Admin))
     }
 
-    fn stack(&self) -> stack::Ports {
+    fn request_stack(&self) -> stack::Ports {
         let (audit, clock): (Arc<dyn AuditLog>, _) = (self.journal.clone(), &self.clock);
         let quota = Arc::clone(&self.quota);
         stack::Ports {
@@ -327,20 +331,24 @@ impl App {
 
     fn admin(&self) -> Admin {
         let metrics = self.metrics.clone();
-        let (own, pace, link) = (Arc::clone(&self.own), Arc::clone(&self.pace), self.link.clone());
-        let (shown, heard) = (self.link.clone(), Arc::clone(&self.heard));
+        let (own, limiter, link) = (Arc::clone(&self.own), Arc::clone(&self.limiter), self.link.clone());
+        let (shown, monitored) = (self.link.clone(), Arc::clone(&self.monitored));
         Admin {
             rules: self.current.clone(),
             audit: self.journal.clone(),
-            store: Arc::new(move || heard.unready()),
-            limits: Arc::new(move || limits::told(&own, &pace, shown.as_deref())),
+            store: Arc::new(move || monitored.unready()),
+            limits: Arc::new(move || limits::to_json(&own, &limiter, shown.as_deref())),
             backend: Arc::new(move || limits::backend(link.as_deref())),
             metrics: Arc::new(move || metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default()),
         }
     }
 
-    async fn record(&self, act: Act, detail: Option<Box<str>>) -> Result<(), AuditUnavailable> {
-        lifecycle::record(&*self.journal, &*self.clock, act, None, detail).await
+    async fn record_service_event(
+        &self,
+        act: AuditOperation,
+        detail: Option<Box<str>>,
+    ) -> Result<(), AuditUnavailable> {
+        maintenance::record(&*self.journal, &*self.clock, act, None, detail).await
     }
 }
 
@@ -350,8 +358,10 @@ fn signing_key(settings: &Settings, first: bool) -> Result<SigningKey, KeyError>
     let origin = &settings.audit.checkpoint_origin;
     match (&settings.audit.checkpoint_key_file, settings.store.config.file()) {
         (Some(path), _) => SigningKey::open(path, origin),
-        (None, Some(file)) if first => SigningKey::open_or_make(&checkpoint::key_beside(&file), origin),
-        (None, Some(file)) => SigningKey::open(&checkpoint::key_beside(&file), origin),
+        (None, Some(file)) if first => {
+            SigningKey::open_or_create(&checkpoint::default_key_path(&file), origin)
+        }
+        (None, Some(file)) => SigningKey::open(&checkpoint::default_key_path(&file), origin),
         (None, None) => SigningKey::open(Path::new("checkpoint_key_file"), origin),
     }
 }
@@ -368,17 +378,17 @@ impl From<GenerationError> for StartError {
     }
 }
 
-fn not_asked() -> Arc<dyn LearnQuotas> {
-    Arc::new(NotAsked)
+fn no_quota_discovery() -> Arc<dyn QuotaDiscovery> {
+    Arc::new(QuotaDiscoveryDisabled)
 }
 
-fn listed(faults: &[String]) -> String {
-    faults.join("\n")
+fn list_names(diagnostics: &[String]) -> String {
+    diagnostics.join("\n")
 }
 
 /// Faults of settings, one a line, for people.
 #[must_use]
-pub fn told(faults: &[Fault]) -> String {
-    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+pub fn join_faults(diagnostics: &[Diagnostic]) -> String {
+    let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
     lines.join("\n")
 }

@@ -4,29 +4,29 @@
 //! [`crate::ports::EventStore`].
 
 pub mod archive;
+mod c2sp_layout;
 pub mod checkpoint;
 pub mod event;
 pub mod export;
-mod flood;
-mod heard;
 mod journal;
-mod layout;
-mod open;
+mod leaf_cache;
+mod monitored_store;
+pub mod parsed_event;
+mod pending_changes;
 pub mod prove;
 mod prover;
+mod refusal_dedup;
 pub mod rotation;
 pub mod sequencer;
 pub mod sinks;
-mod tail;
 mod tree;
 pub mod verify;
-pub mod view;
 
 use std::time::Duration;
 
 pub use self::{
-    heard::Heard, journal::Journal, open::Opened, prover::Prover, sequencer::Sequencer, sinks::Sinks,
-    tail::Tail,
+    journal::Journal, leaf_cache::LeafCache, monitored_store::MonitoredTreeStore,
+    pending_changes::PendingChangeReader, prover::ProofService, sequencer::Sequencer, sinks::Sinks,
 };
 
 /// How much the journal holds, and how patient it is.
@@ -45,7 +45,7 @@ pub struct Config {
     /// The first wait before a failed store is tried again; each further one is twice as long.
     pub first_retry: Duration,
     /// The longest such wait.
-    pub longest_retry: Duration,
+    pub max_retry: Duration,
     /// How long closing tries to write what is left while the store fails.
     pub close_within: Duration,
     /// Over how long equal refusals are counted together.
@@ -69,7 +69,7 @@ impl Default for Config {
             batch: 1024,
             stall: Duration::from_secs(2),
             first_retry: Duration::from_millis(50),
-            longest_retry: Duration::from_secs(2),
+            max_retry: Duration::from_secs(2),
             close_within: Duration::from_secs(5),
             window: Duration::from_secs(10),
             whole: 5,

@@ -12,28 +12,28 @@ mod config;
 mod discovery;
 mod fetch;
 mod file;
-mod flaw;
 mod header;
 mod issuer;
-mod json;
 mod jwks;
 mod jwt;
 mod keys;
 mod policy_claims;
-mod recent;
-mod remembered;
+mod strict_json;
 #[cfg(test)]
 mod tests;
+mod token_cache;
+mod token_error;
+mod two_gen_cache;
 mod value_pattern;
 
 pub use self::{
     algorithm::{Algorithm, UnknownAlgorithm},
-    cedar::{Applies, CedarPolicy, Explanation, GrantPolicy, Opinion, PolicyFault},
+    cedar::{Applicability, CedarPolicy, Explanation, GrantPolicy, PolicyExplanation, PolicyFault},
     claim_path::{ClaimPath, InvalidClaimPath},
     config::{Config, ConfigFault, IssuerConfig, KeySource, Refresh},
     fetch::FetchError,
-    flaw::Flaw,
     jwt::JwtAuthn,
-    keys::{KeySet, NotAKeySet, Unusable},
+    keys::{KeySet, KeySetError, SkippedKey},
+    token_error::TokenError,
     value_pattern::{InvalidValuePattern, ValuePattern},
 };

@@ -3,7 +3,6 @@
 //! Sessions of roles are kept here and nowhere else, and are found by what a permit opens: no code
 //! outside can pair one tenant's credentials with another's command.
 
-mod call;
 mod clients;
 mod config;
 mod error;
@@ -11,6 +10,7 @@ mod iam;
 mod kms;
 mod log_stream;
 mod logs;
+mod operation;
 mod queries;
 mod quotas;
 mod roles;
@@ -18,22 +18,22 @@ mod session_name;
 mod session_policy;
 mod sessions;
 mod sts;
-mod tags;
+mod tag_cache;
 
 use std::{fmt, sync::Arc};
 
 use aws_config::{BehaviorVersion, retry::RetryConfig};
 
 #[cfg(any(test, feature = "testing"))]
-pub use self::sessions::trial::SessionTrial;
+pub use self::sessions::bench_support::SessionBench;
 use self::{
     clients::Clients,
-    sessions::{Bounds, Sessions},
+    sessions::{CacheLimits, Sessions},
     sts::Sts,
-    tags::Tags,
+    tag_cache::TagCache,
 };
 pub use self::{
-    config::{Attribution, Config, Endpoints, HubCredentials, Timeouts},
+    config::{Config, Endpoints, ServiceCredentials, SessionTagging, Timeouts},
     log_stream::{LogStream, StreamConfig},
     session_policy::grant_fits_session_policy,
 };
@@ -47,7 +47,7 @@ pub struct Aws {
     clients: Clients,
     sessions: Sessions,
     sts: aws_sdk_sts::Client,
-    tags: Tags,
+    tags: TagCache,
 }
 
 // === impl Aws ===
@@ -56,34 +56,34 @@ impl Aws {
     /// Makes ready to call AWS; nothing is called yet. Where no hub credentials are handed in, they
     /// come from the SDK's default chain, when they are first needed.
     pub async fn connect(config: Config, clock: Arc<dyn Clock>) -> Self {
-        let Config { region, endpoints, session_duration, attribution, timeouts, hub } = config;
+        let Config { region, endpoints, session_duration, attribution, timeouts, service_principal } = config;
         let http = clients::http_client();
         let mut sdk = aws_config::defaults(BehaviorVersion::latest())
             .region(aws_config::Region::new(region.as_str().to_owned()))
             .http_client(http.clone())
             .retry_config(RetryConfig::disabled())
             .timeout_config(clients::timeouts(&timeouts));
-        if let Some(hub) = hub {
-            sdk = sdk.credentials_provider(hub.provider());
+        if let Some(service_principal) = service_principal {
+            sdk = sdk.credentials_provider(service_principal.provider());
         }
         let sdk = sdk.load().await;
         let mut sts = aws_sdk_sts::config::Builder::from(&sdk);
         sts.set_endpoint_url(endpoints.sts().map(str::to_owned));
         let client = aws_sdk_sts::Client::from_conf(sts.build());
         let assume = Arc::new(Sts::new(client.clone(), clock, session_duration, timeouts.assume));
-        let bounds = Bounds { sessions: MAX_SESSIONS, idle: session_duration };
+        let bounds = CacheLimits { sessions: MAX_SESSIONS, idle: session_duration };
         Self {
             clients: Clients::new(http, endpoints, timeouts),
             sessions: Sessions::new(assume, attribution, bounds),
             sts: client,
-            tags: Tags::default(),
+            tags: TagCache::default(),
         }
     }
 
     /// Forgets every session that no grant of these tenants asks for: to be called when the tenants
     /// have changed.
     pub fn retain_sessions(&self, tenants: &Tenants) {
-        self.sessions.retain(tenants);
+        self.sessions.retain_tenants(tenants);
     }
 
     /// How many sessions are kept, for the metrics.

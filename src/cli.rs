@@ -29,11 +29,11 @@ use self::runtime::block_on;
 )]
 struct Cli {
     #[command(subcommand)]
-    verb: Verb,
+    verb: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum Command {
     /// Run the service
     Serve(serve::ServeArgs),
     /// Say everything that is wrong with a configuration, without starting anything
@@ -60,16 +60,16 @@ enum Verb {
 #[must_use]
 pub fn run() -> ExitCode {
     match Cli::parse().verb {
-        Verb::Serve(args) => block_on(serve::run(args)),
-        Verb::Check(args) => check::run(&args),
+        Command::Serve(args) => block_on(serve::run(args)),
+        Command::Check(args) => check::run(&args),
         #[cfg(feature = "sandbox")]
-        Verb::Demo(args) => block_on(demo::run(args)),
+        Command::Demo(args) => block_on(demo::run(args)),
         #[cfg(feature = "sandbox")]
-        Verb::Sandbox(args) => block_on(sandbox::run(args)),
-        Verb::Token(args) => token::run(&args),
-        Verb::Policy(args) => policy::run(&args),
-        Verb::Onboarding(args) => block_on(onboarding::run(args)),
-        Verb::Audit(args) => block_on(audit::run(args)),
-        Verb::Limits(args) => block_on(limits::run(args)),
+        Command::Sandbox(args) => block_on(sandbox::run(args)),
+        Command::Token(args) => token::run(&args),
+        Command::Policy(args) => policy::run(&args),
+        Command::Onboarding(args) => block_on(onboarding::run(args)),
+        Command::Audit(args) => block_on(audit::run(args)),
+        Command::Limits(args) => block_on(limits::run(args)),
     }
 }

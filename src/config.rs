@@ -6,18 +6,18 @@
 mod audit;
 mod auth;
 mod aws;
+mod diagnostic;
 mod env;
-mod fault;
+mod env_overlay;
+mod interner;
 mod limits;
-mod overlay;
-mod parts;
 mod policy;
 mod reader;
 mod secret;
 mod section;
 mod server;
-mod shared;
 mod sinks;
+mod split_document;
 mod store;
 mod telemetry;
 mod tenants;
@@ -28,10 +28,10 @@ use std::path::{Path, PathBuf};
 
 pub use self::{
     audit::{ArchiveSettings, Audit},
+    diagnostic::{Diagnostic, SourceLocation},
     env::{EmptyEnv, Env, ProcessEnv},
-    fault::{Fault, Place},
+    env_overlay::PREFIX,
     limits::{LimitBackend, LimitSettings},
-    overlay::PREFIX,
     policy::Policy,
     server::Server,
     sinks::{SinkSettings, SinkTarget},
@@ -64,7 +64,7 @@ pub struct Settings {
     /// Who the tenants are.
     pub tenants: Tenants,
     /// What works and should not be left so.
-    pub warnings: Vec<Fault>,
+    pub warnings: Vec<Diagnostic>,
     /// Every file that was read, the main one first: a change of one is a change of settings.
     pub files: Vec<PathBuf>,
 }
@@ -77,16 +77,16 @@ impl Settings {
     /// # Errors
     ///
     /// Every [`Fault`] found, in the order of files and lines.
-    pub fn load(path: &Path, env: &dyn Env) -> Result<Self, Vec<Fault>> {
+    pub fn load(path: &Path, env: &dyn Env) -> Result<Self, Vec<Diagnostic>> {
         let reader = Reader::default();
-        let Some((at, mut table)) = reader.document(path) else { return Err(reader.faults()) };
-        overlay::lay_over(&mut table, env, &reader);
+        let Some((at, mut table)) = reader.document(path) else { return Err(reader.diagnostics()) };
+        env_overlay::apply_env(&mut table, env, &reader);
         let read = read(&Section::root(at, &table, &reader));
-        if !reader.is_content() {
-            return Err(reader.faults());
+        if !reader.is_text() {
+            return Err(reader.diagnostics());
         }
         let (warnings, files) = (reader.warnings(), reader.files());
-        read.map(|settings| Self { warnings, files, ..settings }).ok_or_else(|| reader.faults())
+        read.map(|settings| Self { warnings, files, ..settings }).ok_or_else(|| reader.diagnostics())
     }
 }
 
@@ -104,8 +104,8 @@ fn read(root: &Section<'_>) -> Option<Settings> {
     let policy = policy::read(&root.section("policy"));
     let telemetry = telemetry::read(&root.section("telemetry"));
     let files = tenants::files(root);
-    let known = tenants::Known { limits: limits.tenant, issuers: &auth.issuers };
-    let tenants = tenants::read(root, &files, &known);
+    let issuers = tenants::RegisteredIssuers { limits: limits.tenant, issuers: &auth.issuers };
+    let tenants = tenants::read(root, &files, &issuers);
     if tenants.as_ref().is_some_and(Tenants::is_empty) {
         root.warn("tenants", "is empty: every call is refused until there is a tenant");
     }

@@ -4,10 +4,10 @@
 //! call, so that a reload holds at once.
 
 pub mod gcra;
-pub mod learn;
-pub mod pace;
-pub mod quota;
+pub mod quota_discovery;
 pub mod redis;
+pub mod tenant_quota;
+pub mod upstream_limiter;
 pub mod view;
 
 use std::{
@@ -16,12 +16,15 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-pub use self::{learn::QuotaLearner, pace::LocalPace, quota::LocalQuota, redis::SharedQuota};
+pub use self::{
+    quota_discovery::QuotaDiscoverer, redis::SharedQuota, tenant_quota::LocalQuota,
+    upstream_limiter::LocalUpstreamLimiter,
+};
 use crate::{
     domain::aws::AccountId,
     ports::{
-        limit::{Cost, Lane, Operation},
-        quotas::Granted,
+        limit::{Cost, Operation, QuotaKey},
+        quotas::ServiceQuotas,
     },
 };
 
@@ -31,9 +34,9 @@ pub struct Config {
     /// What a call takes from its tenant's budget.
     pub costs: Costs,
     /// What AWS grants accounts.
-    pub upstream: Upstreams,
+    pub upstream: AwsQuotas,
     /// How many calls may wait for a turn toward AWS.
-    pub waiting: Waiting,
+    pub waiting: QueueBounds,
 }
 
 /// What a call takes from its tenant's budget.
@@ -47,16 +50,16 @@ pub struct Costs {
 
 /// What AWS grants accounts, as far as it is configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Upstreams {
+pub struct AwsQuotas {
     /// Where nothing else is said.
-    pub default: Upstream,
+    pub default: AwsQuota,
     /// Of accounts whose quotas were raised, or are used by others too.
-    pub accounts: HashMap<AccountId, Upstream>,
+    pub accounts: HashMap<AccountId, AwsQuota>,
 }
 
 /// What AWS grants an account in a Region, in calls a second, as far as it is configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Upstream {
+pub struct AwsQuota {
     /// Of `AssociateKmsKey`.
     pub associate_per_second: Option<NonZeroU32>,
     /// Of `DisassociateKmsKey`.
@@ -71,7 +74,7 @@ pub struct Upstream {
 
 /// Where it is known from how much AWS grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QuotaFrom {
+pub enum QuotaSource {
     /// The configuration, which wins.
     Configured,
     /// Service Quotas, which was asked.
@@ -82,9 +85,9 @@ pub enum QuotaFrom {
 
 /// How many calls may wait for a turn toward AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiting {
+pub struct QueueBounds {
     /// For one operation in one account and Region.
-    pub per_lane: NonZeroUsize,
+    pub per_quota_key: NonZeroUsize,
     /// Of these, from one tenant.
     pub per_tenant: NonZeroUsize,
 }
@@ -110,27 +113,27 @@ impl Default for Costs {
 
 // === impl Upstreams ===
 
-impl Upstreams {
+impl AwsQuotas {
     /// Calls a second of this lane, and where that is known from; `granted` is what Service Quotas says
     /// of its place.
     #[must_use]
-    pub fn of(&self, lane: &Lane, granted: Option<&Granted>) -> (NonZeroU32, QuotaFrom) {
-        let own = self.accounts.get(&lane.place.account).unwrap_or(&self.default);
-        let configured = own.of(lane.operation).map(|quota| (quota, QuotaFrom::Configured));
-        let told = || granted?.of(lane.operation).map(|quota| (quota, QuotaFrom::ServiceQuotas));
-        configured.or_else(told).unwrap_or((published(lane.operation), QuotaFrom::Default))
+    pub fn of(&self, quota_key: &QuotaKey, granted: Option<&ServiceQuotas>) -> (NonZeroU32, QuotaSource) {
+        let own = self.accounts.get(&quota_key.location.account).unwrap_or(&self.default);
+        let configured = own.of(quota_key.operation).map(|quota| (quota, QuotaSource::Configured));
+        let discovered = || granted?.of(quota_key.operation).map(|quota| (quota, QuotaSource::ServiceQuotas));
+        configured.or_else(discovered).unwrap_or((default_quota(quota_key.operation), QuotaSource::Default))
     }
 }
 
-impl From<Upstream> for Upstreams {
-    fn from(default: Upstream) -> Self {
+impl From<AwsQuota> for AwsQuotas {
+    fn from(default: AwsQuota) -> Self {
         Self { default, accounts: HashMap::new() }
     }
 }
 
 // === impl Upstream ===
 
-impl Upstream {
+impl AwsQuota {
     /// Calls a second of this operation, where they are configured.
     #[must_use]
     pub fn of(self, operation: Operation) -> Option<NonZeroU32> {
@@ -146,7 +149,7 @@ impl Upstream {
 
 /// Calls a second of an account that has AWS's default quotas (Service Quotas of `CloudWatch` Logs).
 /// `DisassociateKmsKey` is not listed there, and taken to be as `AssociateKmsKey`.
-fn published(operation: Operation) -> NonZeroU32 {
+fn default_quota(operation: Operation) -> NonZeroU32 {
     const FIVE: NonZeroU32 = NonZeroU32::MIN.saturating_add(4);
     const TEN: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
     match operation {
@@ -157,7 +160,7 @@ fn published(operation: Operation) -> NonZeroU32 {
 
 // === impl QuotaFrom ===
 
-impl QuotaFrom {
+impl QuotaSource {
     /// In words.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -171,15 +174,15 @@ impl QuotaFrom {
 
 // === impl Waiting ===
 
-impl Default for Waiting {
+impl Default for QueueBounds {
     fn default() -> Self {
         const LANE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1_023);
         const TENANT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
-        Self { per_lane: LANE, per_tenant: TENANT }
+        Self { per_quota_key: LANE, per_tenant: TENANT }
     }
 }
 
 /// Nothing here is left half done when a thread panics, so a poisoned lock is as good as another.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -14,19 +14,20 @@ pub mod sink;
 pub mod store;
 
 pub use self::{
-    audit::{AuditLog, AuditTree, AuditUnavailable, LeafHash, OpenChange, OpenChanges, SignedTree},
-    auth::{Authenticate, AuthnError, Authorize, InForce, Rules, TenantDirectory},
+    audit::{AuditLog, AuditTree, AuditUnavailable, LeafHash, PendingChange, PendingChanges, SignedTree},
+    auth::{Authenticate, AuthnError, Authorize, ConfigSnapshot, SnapshotSource, TenantDirectory},
     aws::{
-        Accepted, Answered, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Roles, UpstreamError,
+        Acknowledgement, AwsResponse, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Roles,
+        UpstreamError,
     },
-    history::{HeldRequest, Keep, KeepHistory, KeyHistory, RequestRecords},
-    limit::{Admission, NoTurn, OverQuota, Pace, QuotaState, TenantQuota, Turn},
-    queries::{Queries, QueryId, QueryRun},
-    quotas::{LearnQuotas, Quotas},
-    sink::{Line, Sink, SinkError, SinkPosition, SinkStore},
+    history::{IdempotencyStore, KeyHistoryReader, KeyHistoryWriter, LockGuard, RequestLock},
+    limit::{AcquireError, Admission, OverQuota, QuotaState, TenantQuota, UpstreamLimiter, UpstreamPermit},
+    queries::{Queries, QueryId, QueryState},
+    quotas::{QuotaDiscovery, Quotas},
+    sink::{Sink, SinkError, SinkPosition, SinkRecord, SinkStore},
     store::{
-        AppendError, ArchivedEvents, Batch, Checked, EventFilter, EventReader, EventStore, Indexed, Lead,
-        Leadership, SignedCheckpoint, StoredEvent, Tile, TreeStore,
+        AppendError, ArchivedEvents, Batch, EventFilter, EventIndexFields, EventReader, EventStore,
+        IndexCheckedEvent, Leadership, LeadershipStatus, SignedCheckpoint, StoredEvent, Tile, TreeStore,
     },
 };
 

@@ -2,30 +2,30 @@
 //! the demo and trying things out. A stand-in and no more: nothing is encrypted, nothing is kept.
 //! `docs/sandbox.md` says what it holds to.
 
-mod access;
+mod api_error;
+mod authorizer;
 pub mod builder;
+pub mod call_log;
 pub mod clock;
 mod control;
-mod exchange;
 pub mod fault;
+mod handler;
 mod http;
 mod iam;
 mod identity;
-pub mod journal;
 mod kms;
 mod logs;
 mod partition;
 mod policy;
 pub mod quota;
-mod refusal;
 pub mod seed;
 mod servicequotas;
-mod signature;
+mod sigv4;
+mod state;
 mod sts;
 mod tagging;
 mod validate;
 mod wire;
-mod world;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc};
 
@@ -33,11 +33,11 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use self::{
     builder::Builder,
+    call_log::{CallLog, Entry},
     clock::Clock,
-    fault::{Armed, Fault, Faults},
-    journal::{Entry, Journal},
+    fault::{ActiveFault, Fault, Faults},
     seed::{Seed, SeedFaults},
-    world::World,
+    state::AwsState,
 };
 
 pub use self::{policy::InvalidPolicy, wire::Service};
@@ -56,9 +56,9 @@ pub struct Running {
 
 #[derive(Debug)]
 struct Inner {
-    world: World,
+    state: AwsState,
     faults: Faults,
-    journal: Journal,
+    journal: CallLog,
     verify_signatures: bool,
 }
 
@@ -78,9 +78,9 @@ impl Sandbox {
     /// Everything that is wrong with the seed.
     pub fn new(seed: &Seed, clock: Clock) -> Result<Self, SeedFaults> {
         let inner = Inner {
-            world: World::new(clock),
+            state: AwsState::new(clock),
             faults: Faults::default(),
-            journal: Journal::new(seed.journal.limit),
+            journal: CallLog::new(seed.journal.limit),
             verify_signatures: seed.verify_signatures.unwrap_or(true),
         };
         inner.apply(seed)?;
@@ -127,7 +127,7 @@ impl Sandbox {
 
     /// All faults that are set, and how they have fared.
     #[must_use]
-    pub fn faults(&self) -> Vec<Armed> {
+    pub fn faults(&self) -> Vec<ActiveFault> {
         self.0.faults.list()
     }
 
@@ -151,20 +151,20 @@ impl Sandbox {
     /// where they must not be.
     #[must_use]
     pub fn session_secrets(&self) -> Vec<String> {
-        self.0.world.credentials.secrets()
+        self.0.state.credentials.secrets()
     }
 
     /// The ARN of the key on a log group, where there are both.
     #[must_use]
     pub fn log_group_key(&self, account: &str, region: &str, name: &str) -> Option<String> {
-        let region = self.0.world.account(account)?.region(region)?;
+        let region = self.0.state.account(account)?.region(region)?;
         region.logs().groups.get(name)?.kms_key.clone()
     }
 
     /// The ARN of the key of an account's query results, where there is one.
     #[must_use]
     pub fn query_results_key(&self, account: &str, region: &str) -> Option<String> {
-        let region = self.0.world.account(account)?.region(region)?;
+        let region = self.0.state.account(account)?.region(region)?;
         region.logs().query_results_key.clone()
     }
 }
@@ -195,7 +195,7 @@ impl Drop for Running {
 
 impl Inner {
     fn apply(&self, seed: &Seed) -> Result<(), SeedFaults> {
-        seed::apply(&self.world, seed)?;
+        seed::apply(&self.state, seed)?;
         for fault in &seed.faults {
             self.faults.add(fault.clone());
         }

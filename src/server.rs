@@ -1,22 +1,22 @@
 //! The gRPC face: accepts connections, runs the stack, drains on request.
 
+mod acceptor;
 pub mod admin;
+mod auth_throttle;
 pub mod authn;
-mod body;
+mod connection;
+mod connection_driver;
+pub mod connection_limits;
 mod convert;
-pub mod doorway;
-mod frames;
+mod error_normalizer;
+mod flood_guard;
 mod grpc;
-mod listen;
-mod load;
-mod peer;
+mod load_shed;
+mod middleware;
 pub mod quota;
-mod serve;
 pub mod source;
 pub mod stack;
 mod status;
-mod step;
-mod strangers;
 pub mod tls;
 mod trace;
 
@@ -30,22 +30,24 @@ use tonic::{
     service::{LayerExt as _, Routes},
 };
 
-use self::{doorway::Doorway, grpc::Handler, load::Load, tls::Tls, trace::Trace};
-pub use self::{serve::Lifetime, status::DOMAIN};
+pub use self::{connection_driver::ConnectionLifetime, status::DOMAIN};
+use self::{
+    connection_limits::ConnectionLimiter, grpc::GrpcHandler, load_shed::LoadShed, tls::Tls, trace::Trace,
+};
 use crate::{
     proto::{
         DESCRIPTORS, audit_service_server::AuditServiceServer,
         key_association_service_server::KeyAssociationServiceServer,
         tenant_service_server::TenantServiceServer,
     },
-    service::{AuditReads, KeyBroker},
+    service::{AuditQueries, KeyBroker},
 };
 
 /// Longest message read, in bytes, after decompression.
 const MAX_MESSAGE: usize = 1024 * 1024;
 
 /// How long connections without calls may take to close.
-const LAST_BYTES: Duration = Duration::from_millis(500);
+const FLUSH_GRACE: Duration = Duration::from_millis(500);
 
 /// Settings of the gRPC face.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,22 +61,22 @@ pub struct Config {
     /// Calls that may be under way at once, of all tenants.
     pub max_in_flight: usize,
     /// How many connections may stand.
-    pub connections: doorway::Connections,
+    pub connections: connection_limits::ConnectionLimits,
     /// How long each of them stands.
-    pub lifetime: Lifetime,
+    pub lifetime: ConnectionLifetime,
     /// Networks whose `x-forwarded-for` is believed.
     pub trusted_proxies: source::TrustedProxies,
 }
 
 /// What the gRPC face stands on.
 #[derive(Clone, Debug)]
-pub struct Parts {
+pub struct Services {
     /// What the layers need.
     pub ports: stack::Ports,
     /// The use cases.
     pub broker: KeyBroker,
     /// The audit log, for reading.
-    pub audit: AuditReads,
+    pub audit: AuditQueries,
     /// Certificates; none is plain text.
     pub tls: Option<Arc<Tls>>,
 }
@@ -99,16 +101,16 @@ pub enum ServeError {
 pub async fn run(
     listener: TcpListener,
     config: Config,
-    parts: Parts,
+    parts: Services,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let (health, reporter) = health().await;
     let calls = TaskTracker::new();
     let streams_end = CancellationToken::new();
-    let handler = Handler::new(parts.broker.clone(), parts.audit.clone(), streams_end.clone());
-    let routes = routes(&config, &parts.ports, handler, health)?;
-    let doorway = Doorway::new(config.connections, config.trusted_proxies.clone());
-    let incoming = listen::connections(listener, parts.tls, doorway);
+    let handler = GrpcHandler::new(parts.broker.clone(), parts.audit.clone(), streams_end.clone());
+    let routes = router(&config, &parts.ports, handler, health)?;
+    let connection_limits = ConnectionLimiter::new(config.connections, config.trusted_proxies.clone());
+    let incoming = acceptor::connections(listener, parts.tls, connection_limits);
     let trace = Trace {
         request_timeout: config.request_timeout,
         trusted_proxies: config.trusted_proxies.clone(),
@@ -116,20 +118,20 @@ pub async fn run(
         lines: Arc::default(),
     };
     let stop = CancellationToken::new();
-    let serving = serve::connections(incoming, trace, routes, config.lifetime, stop.clone());
+    let serving = connection_driver::connections(incoming, trace, routes, config.lifetime, stop.clone());
     let drained = async {
         shutdown.await;
-        reporter.set_not_serving::<KeyAssociationServiceServer<Handler>>().await;
-        reporter.set_not_serving::<TenantServiceServer<Handler>>().await;
-        reporter.set_not_serving::<AuditServiceServer<Handler>>().await;
+        reporter.set_not_serving::<KeyAssociationServiceServer<GrpcHandler>>().await;
+        reporter.set_not_serving::<TenantServiceServer<GrpcHandler>>().await;
+        reporter.set_not_serving::<AuditServiceServer<GrpcHandler>>().await;
         reporter.set_service_status("", tonic_health::ServingStatus::NotServing).await;
         streams_end.cancel();
         stop.cancel();
         calls.close();
-        let ended = tokio::time::timeout(config.drain_timeout, calls.wait()).await;
+        let drained = tokio::time::timeout(config.drain_timeout, calls.wait()).await;
         // Clients who keep a connection without calls do not keep the service.
-        tokio::time::sleep(LAST_BYTES).await;
-        ended.map_err(|_elapsed| ServeError::NotDrained)
+        tokio::time::sleep(FLUSH_GRACE).await;
+        drained.map_err(|_elapsed| ServeError::NotDrained)
     };
     tokio::select! {
         () = serving => Ok(()),
@@ -137,7 +139,12 @@ pub async fn run(
     }
 }
 
-fn routes<H>(config: &Config, ports: &stack::Ports, handler: Handler, health: H) -> Result<Routes, ServeError>
+fn router<H>(
+    config: &Config,
+    ports: &stack::Ports,
+    handler: GrpcHandler,
+    health: H,
+) -> Result<Routes, ServeError>
 where
     H: tower::Service<
             http::Request<tonic::body::Body>,
@@ -162,7 +169,7 @@ where
         .max_decoding_message_size(MAX_MESSAGE)
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
-    let guard = stack::guard(ports, Load::new(config.max_in_flight, ports.authn.clone()));
+    let guard = stack::request_stack(ports, LoadShed::new(config.max_in_flight, ports.authn.clone()));
     // Outside the guard: a probe has no token.
     let mut routes = Routes::new(health)
         .add_service(guard.named_layer(associations))
@@ -188,8 +195,8 @@ async fn health() -> (
     tonic_health::server::HealthReporter,
 ) {
     let (reporter, service) = tonic_health::server::health_reporter();
-    reporter.set_serving::<KeyAssociationServiceServer<Handler>>().await;
-    reporter.set_serving::<TenantServiceServer<Handler>>().await;
-    reporter.set_serving::<AuditServiceServer<Handler>>().await;
+    reporter.set_serving::<KeyAssociationServiceServer<GrpcHandler>>().await;
+    reporter.set_serving::<TenantServiceServer<GrpcHandler>>().await;
+    reporter.set_serving::<AuditServiceServer<GrpcHandler>>().await;
     (service, reporter)
 }

@@ -1,71 +1,77 @@
 //! The use cases, each a screen or two: find, decide, record the intent, wait for a turn, act, record
 //! the outcome. They know the world only through [`Ports`].
 
-mod access;
+mod access_test;
 mod associate;
-mod audit;
-mod before;
-mod caller;
-mod change;
+mod audit_context;
+mod audit_query;
 mod check;
-mod diagnose;
 mod disassociate;
+mod dry_run;
 mod error;
-mod expect;
-mod facts;
-mod history;
+mod execute_change;
+mod explain;
+mod idempotency;
+mod keyed_mutex;
 mod list;
-mod locate;
+mod observation_buffer;
 mod onboarding;
-mod page;
+mod page_token;
+mod policy_facts;
+mod precondition;
+mod prior_state;
+mod query_results_probe;
 mod read;
-mod replay;
-mod role;
-mod serial;
-mod settle;
-mod trail;
+mod reconcile;
+mod resolve;
+mod role_check;
 mod usage;
-mod validate;
-mod verify;
-mod warn;
+mod warnings;
+mod whoami;
 
 use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
 pub use self::{
-    audit::{
-        AuditHead, AuditPorts, AuditReads, ConsistencyProof, EventBatch, EventPage, InclusionProof,
-        ReadError, StreamLimits, Watched,
+    audit_query::{
+        AuditHead, AuditPorts, AuditQueries, ConsistencyProof, EventBatch, EventPage, EventStream,
+        InclusionProof, ReadError, StreamLimits,
     },
-    caller::CallerView,
     error::Error,
     list::Page,
     usage::{Usage, Verdict},
-    warn::standing as warnings,
+    warnings::current_warnings as warnings,
+    whoami::Whoami,
 };
 use crate::{
     domain::{
         association::{KeyAssociation, Resource, Warning},
         audit::EventId,
-        authorization::{About, Authorized, Command, Decision, Denial, Facts, Question, Wants},
+        authorization::{
+            Authorized, AuthzRequest, Command, Decision, Denial, PolicyFacts, RequiredFacts, ResourceScope,
+        },
         call::Call,
+        idempotency::IdempotencyKey,
         principal::{Principal, Scope},
-        request::OwnId,
         tenant::Tenant,
     },
     ports::{
-        AuditLog, Clock, InForce, KeepHistory, KeyAssociations, KeyHistory, Keys, LearnQuotas, LogGroups,
-        OpenChanges, Pace, Queries, RequestRecords, Roles, Rules, TenantQuota,
+        AuditLog, Clock, ConfigSnapshot, IdempotencyStore, KeyAssociations, KeyHistoryReader,
+        KeyHistoryWriter, Keys, LogGroups, PendingChanges, Queries, QuotaDiscovery, Roles, SnapshotSource,
+        TenantQuota, UpstreamLimiter,
     },
-    service::{history::Seen, serial::Serial, trail::Trail, usage::Surveys},
+    service::{
+        audit_context::AuditContext, keyed_mutex::KeyedMutex, observation_buffer::ObservationBuffer,
+        usage::ScanRegistry,
+    },
 };
 
 /// Everything the use cases need from the world.
 #[derive(Clone)]
-pub struct Ports {
+pub struct Dependencies {
     /// Knows which tenants there are, and decides.
-    pub rules: Arc<dyn Rules>,
+    pub rules: Arc<dyn SnapshotSource>,
     /// Sets keys and takes them away.
     pub associations: Arc<dyn KeyAssociations>,
     /// Reads log groups.
@@ -77,21 +83,21 @@ pub struct Ports {
     /// Knows the roles themselves.
     pub roles: Arc<dyn Roles>,
     /// Learns what AWS grants the places that are called.
-    pub quotas: Arc<dyn LearnQuotas>,
+    pub quotas: Arc<dyn QuotaDiscovery>,
     /// Gives out turns toward AWS.
-    pub pace: Arc<dyn Pace>,
+    pub limiter: Arc<dyn UpstreamLimiter>,
     /// Knows what is left of a tenant's limits.
     pub quota: Arc<dyn TenantQuota>,
     /// Keeps what happened.
     pub audit: Arc<dyn AuditLog>,
     /// Knows which key was when on what.
-    pub history: Arc<dyn KeyHistory>,
+    pub history: Arc<dyn KeyHistoryReader>,
     /// Keeps what was seen outside of a change.
-    pub seen: Arc<dyn KeepHistory>,
+    pub observations: Arc<dyn KeyHistoryWriter>,
     /// Remembers requests that came with an id of their own.
-    pub requests: Arc<dyn RequestRecords>,
+    pub requests: Arc<dyn IdempotencyStore>,
     /// Finds the changes whose end is not known.
-    pub open: Arc<dyn OpenChanges>,
+    pub open: Arc<dyn PendingChanges>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// The changes under way, which outlive their callers; whoever stops the service waits for them.
@@ -101,17 +107,17 @@ pub struct Ports {
 /// Sets, removes and reads keys on behalf of tenants.
 #[derive(Clone)]
 pub struct KeyBroker {
-    ports: Arc<Ports>,
+    ports: Arc<Dependencies>,
     /// What the calls keep to; without it, what is in force when one looks.
-    kept: Option<Arc<dyn InForce>>,
+    pinned: Option<Arc<dyn ConfigSnapshot>>,
     /// One change of a resource at a time.
-    serial: Arc<Serial<Resource>>,
+    serial: Arc<KeyedMutex<Resource>>,
     /// One request under an id at a time.
-    requests: Arc<Serial<OwnId>>,
+    requests: Arc<KeyedMutex<IdempotencyKey>>,
     /// One look back at a change at a time.
-    settling: Arc<Serial<EventId>>,
-    seen: Arc<Seen>,
-    surveys: Arc<Surveys>,
+    reconciling: Arc<KeyedMutex<EventId>>,
+    observations: Arc<ObservationBuffer>,
+    scans: Arc<ScanRegistry>,
 }
 
 /// A change that was made.
@@ -129,7 +135,7 @@ pub struct Changed {
 
 // === impl Ports ===
 
-impl std::fmt::Debug for Ports {
+impl std::fmt::Debug for Dependencies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ports").finish_non_exhaustive()
     }
@@ -146,79 +152,87 @@ impl std::fmt::Debug for KeyBroker {
 impl KeyBroker {
     /// A broker over these ports.
     #[must_use]
-    pub fn new(ports: Ports) -> Self {
-        let (serial, requests, settling) = (Arc::default(), Arc::default(), Arc::default());
-        let (ports, kept) = (Arc::new(ports), None);
-        Self { ports, kept, serial, requests, settling, seen: Arc::default(), surveys: Arc::default() }
+    pub fn new(ports: Dependencies) -> Self {
+        let (serial, requests, reconciling) = (Arc::default(), Arc::default(), Arc::default());
+        let (ports, pinned) = (Arc::new(ports), None);
+        Self {
+            ports,
+            pinned,
+            serial,
+            requests,
+            reconciling,
+            observations: Arc::default(),
+            scans: Arc::default(),
+        }
     }
 
     /// The same, keeping to this: a call that looks twice sees the same, whatever is taken over in between.
     #[must_use]
-    pub fn under(&self, in_force: &Arc<dyn InForce>) -> Self {
-        Self { kept: Some(Arc::clone(in_force)), ..self.clone() }
+    pub fn pinned_to(&self, in_force: &Arc<dyn ConfigSnapshot>) -> Self {
+        Self { pinned: Some(Arc::clone(in_force)), ..self.clone() }
     }
 
-    fn in_force(&self) -> Arc<dyn InForce> {
-        self.kept.clone().unwrap_or_else(|| self.ports.rules.in_force())
+    fn snapshot(&self) -> Arc<dyn ConfigSnapshot> {
+        self.pinned.clone().unwrap_or_else(|| self.ports.rules.current())
     }
 
     /// Policy's answer.
-    fn decide(&self, question: &Question<'_>) -> Decision {
-        self.in_force().policy().decide(question)
+    fn decide(&self, question: &AuthzRequest<'_>) -> Decision {
+        self.snapshot().policy().decide(question)
     }
 
     /// What policy has to be told first.
-    fn wants(&self, question: &Question<'_>) -> Wants {
-        self.in_force().policy().wants(question)
+    fn required_facts(&self, question: &AuthzRequest<'_>) -> RequiredFacts {
+        self.snapshot().policy().required_facts(question)
     }
 
     /// Records that a request was refused before it became a command: fields that cannot be used, a
     /// body that cannot be read.
-    pub fn refused_at_the_edge(&self, call: &Call, who: &Principal, error: &Error) {
-        Trail::new(&self.ports, call, who).refused(&self.ports, error);
+    pub fn record_rejected(&self, call: &Call, principal: &Principal, error: &Error) {
+        AuditContext::new(&self.ports, call, principal).record_refusal(&self.ports, error);
     }
 
     /// The caller's tenant, if it may act at all.
-    fn tenant(&self, who: &Principal) -> Result<Arc<Tenant>, Error> {
-        let tenant = self.in_force().tenants().find(&who.tenant).ok_or(Error::TenantGone)?;
+    fn tenant(&self, principal: &Principal) -> Result<Arc<Tenant>, Error> {
+        let tenant = self.snapshot().tenants().find(&principal.tenant).ok_or(Error::TenantRemoved)?;
         // Also where that changed while the call's body came in, which its sender may draw out.
-        let now = self.ports.rules.tenant_now(&who.tenant).ok_or(Error::TenantGone)?;
+        let now = self.ports.rules.current_tenant(&principal.tenant).ok_or(Error::TenantRemoved)?;
         if tenant.suspended || now.suspended { Err(Error::TenantSuspended) } else { Ok(tenant) }
     }
 
     /// Asks policy, and takes a no for what the caller may know of it.
-    fn permit<C: Command + Clone>(
+    fn authorize<C: Command + Clone>(
         &self,
         call: &Call,
-        who: &Principal,
+        principal: &Principal,
         tenant: &Arc<Tenant>,
         command: C,
-        trail: &mut Trail,
+        audit: &mut AuditContext,
     ) -> Result<Authorized<C>, Error> {
-        self.permit_knowing(&Facts::default(), call, who, tenant, command, trail)
+        self.authorize_with(&PolicyFacts::default(), call, principal, tenant, command, audit)
     }
 
     /// As `permit`, with what policy wanted to be told.
-    fn permit_knowing<C: Command + Clone>(
+    fn authorize_with<C: Command + Clone>(
         &self,
-        facts: &Facts,
+        facts: &PolicyFacts,
         call: &Call,
-        who: &Principal,
+        principal: &Principal,
         tenant: &Arc<Tenant>,
         command: C,
-        trail: &mut Trail,
+        audit: &mut AuditContext,
     ) -> Result<Authorized<C>, Error> {
-        let asked = command.clone();
-        let policy = |question: &Question<'_>| self.decide(question);
-        match Authorized::decide_knowing(facts, policy, call, who, tenant, command) {
+        let requested = command.clone();
+        let policy = |question: &AuthzRequest<'_>| self.decide(question);
+        match Authorized::decide_with(facts, policy, call, principal, tenant, command) {
             Ok(permit) => {
-                trail.allowed(permit.policies());
-                self.ports.quotas.learn(permit.access());
+                audit.allowed(permit.policies());
+                self.ports.quotas.refresh_in_background(permit.access());
                 Ok(permit)
             }
             Err(denial) => {
-                trail.denied(&denial);
-                Err(denied(denial, tenant, &asked))
+                audit.denied(&denial);
+                Err(denial_error(denial, tenant, &requested))
             }
         }
     }
@@ -226,36 +240,36 @@ impl KeyBroker {
 
 impl KeyBroker {
     /// Asks policy about something that needs no permit, since nothing is done with it in AWS.
-    fn allow(
+    fn authorize_scope(
         &self,
         call: &Call,
-        who: &Principal,
+        principal: &Principal,
         tenant: &Tenant,
-        about: About<'_>,
-        trail: &mut Trail,
+        about: ResourceScope<'_>,
+        audit: &mut AuditContext,
     ) -> Result<(), Error> {
-        let (action, facts) = (call.action, &Facts::default());
-        let question = Question { call, principal: who, tenant, action, about, key: None, facts };
+        let (action, facts) = (call.action, &PolicyFacts::default());
+        let question = AuthzRequest { call, principal, tenant, action, about, key: None, facts };
         match self.decide(&question).allowed() {
             Ok(policies) => {
-                trail.allowed(&policies);
+                audit.allowed(&policies);
                 Ok(())
             }
             Err(denial) => {
-                trail.denied(&denial);
-                Err(locate::withheld(denial, about))
+                audit.denied(&denial);
+                Err(resolve::mask_denial(denial, about))
             }
         }
     }
 }
 
-fn denied<C: Command>(denial: Denial, tenant: &Tenant, asked: &C) -> Error {
-    locate::denied(denial, tenant, asked.place(), asked.target(), asked.key())
+fn denial_error<C: Command>(denial: Denial, tenant: &Tenant, command: &C) -> Error {
+    resolve::mask_command_denial(denial, tenant, command.location(), command.target(), command.key())
 }
 
 /// Whether the token allows this kind of act.
-fn require(who: &Principal, scope: Scope) -> Result<(), Error> {
-    if who.scopes.contains(scope) { Ok(()) } else { Err(Error::ScopeMissing(scope)) }
+fn require_scope(principal: &Principal, scope: Scope) -> Result<(), Error> {
+    if principal.scopes.contains(scope) { Ok(()) } else { Err(Error::ScopeMissing(scope)) }
 }
 
 #[cfg(test)]

@@ -1,22 +1,22 @@
 //! The durable state: what happened, and what became true with it. Opened once by the composition;
 //! [`open`] returns only a store that can be written.
 
+mod batch_loader;
 mod columns;
-mod known;
+mod event_fields;
+mod key_rows;
 mod postgres;
 mod requests;
-mod said;
 pub mod sqlite;
-mod together;
 
 use std::{fmt, io, path::PathBuf, sync::Arc};
 
 use thiserror::Error;
 
-use self::together::Together;
+use self::batch_loader::BatchedKeyHistory;
 use crate::ports::{
-    ArchivedEvents, EventReader, EventStore, KeepHistory, KeyHistory, Leadership, RequestRecords, SinkStore,
-    TreeStore,
+    ArchivedEvents, EventReader, EventStore, IdempotencyStore, KeyHistoryReader, KeyHistoryWriter,
+    Leadership, SinkStore, TreeStore,
 };
 
 /// Where the store is.
@@ -28,7 +28,7 @@ pub struct Config {
 
 /// A store that is open for reading only.
 #[derive(Clone)]
-pub struct Readable {
+pub struct ReadOnlyStore {
     /// The events.
     pub log: Arc<dyn EventReader>,
     /// The tree over them; it cannot be made to grow.
@@ -45,11 +45,11 @@ pub struct Store {
     /// Holds the tree over them.
     pub tree: Arc<dyn TreeStore>,
     /// Tells which key was when on what.
-    pub history: Arc<dyn KeyHistory>,
+    pub history: Arc<dyn KeyHistoryReader>,
     /// Keeps what was seen outside of a change.
-    pub seen: Arc<dyn KeepHistory>,
+    pub observations: Arc<dyn KeyHistoryWriter>,
     /// Remembers requests that came with an id of their own.
-    pub requests: Arc<dyn RequestRecords>,
+    pub requests: Arc<dyn IdempotencyStore>,
     /// How far the sinks have come.
     pub sinks: Arc<dyn SinkStore>,
     /// Lets go of what was archived.
@@ -59,13 +59,13 @@ pub struct Store {
 }
 
 /// All ports of a store at once.
-trait Keeps:
+trait Backend:
     EventStore
     + EventReader
     + TreeStore
-    + KeyHistory
-    + KeepHistory
-    + RequestRecords
+    + KeyHistoryReader
+    + KeyHistoryWriter
+    + IdempotencyStore
     + SinkStore
     + ArchivedEvents
     + Leadership
@@ -117,12 +117,12 @@ pub enum OpenError {
         source: sqlx::Error,
     },
     /// The server does not keep what it is told, or is another than it should be.
-    #[error("the store {path} cannot be used: the server {why}")]
+    #[error("the store {path} cannot be used: the server {reason}")]
     Unfit {
         /// Where the server is.
         path: PathBuf,
         /// What is wrong with it, and what to do.
-        why: &'static str,
+        reason: &'static str,
     },
     /// Written by a newer release.
     #[error(
@@ -161,9 +161,9 @@ pub enum OpenError {
 /// [`OpenError`], with what to do.
 pub async fn open(config: &Config) -> Result<Store, OpenError> {
     if config.is_shared() {
-        Ok(Store::kept_by(&Arc::new(postgres::Postgres::open(&config.url).await?)))
+        Ok(Store::from_backend(&Arc::new(postgres::Postgres::open(&config.url).await?)))
     } else {
-        Ok(Store::kept_by(&Arc::new(sqlite::Sqlite::open(&config.url).await?)))
+        Ok(Store::from_backend(&Arc::new(sqlite::Sqlite::open(&config.url).await?)))
     }
 }
 
@@ -172,13 +172,13 @@ pub async fn open(config: &Config) -> Result<Store, OpenError> {
 /// # Errors
 ///
 /// [`OpenError`], with what to do.
-pub async fn open_reader(config: &Config) -> Result<Readable, OpenError> {
+pub async fn open_reader(config: &Config) -> Result<ReadOnlyStore, OpenError> {
     if config.is_shared() {
         let reader = Arc::new(postgres::Reader::open(&config.url).await?);
-        Ok(Readable { log: reader.clone(), tree: reader })
+        Ok(ReadOnlyStore { log: reader.clone(), tree: reader })
     } else {
         let reader = Arc::new(sqlite::Reader::open(&config.url).await?);
-        Ok(Readable { log: reader.clone(), tree: reader })
+        Ok(ReadOnlyStore { log: reader.clone(), tree: reader })
     }
 }
 
@@ -207,7 +207,7 @@ impl fmt::Debug for Config {
 
 // === impl Readable ===
 
-impl fmt::Debug for Readable {
+impl fmt::Debug for ReadOnlyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Readable")
     }
@@ -215,17 +215,17 @@ impl fmt::Debug for Readable {
 
 // === impl Store ===
 
-impl Keeps for sqlite::Sqlite {}
-impl Keeps for postgres::Postgres {}
+impl Backend for sqlite::Sqlite {}
+impl Backend for postgres::Postgres {}
 
 impl Store {
-    fn kept_by<S: Keeps>(store: &Arc<S>) -> Self {
+    fn from_backend<S: Backend>(store: &Arc<S>) -> Self {
         Self {
             events: store.clone(),
             log: store.clone(),
             tree: store.clone(),
-            history: Arc::new(Together::new(store.clone())),
-            seen: store.clone(),
+            history: Arc::new(BatchedKeyHistory::new(store.clone())),
+            observations: store.clone(),
             requests: store.clone(),
             sinks: store.clone(),
             archived: store.clone(),

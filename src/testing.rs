@@ -12,8 +12,8 @@ mod rules;
 mod tree;
 
 pub use self::{
-    aws::{FakeAws, Seen},
-    edge::{FakeAudit, FakeAuthn, FakeClock, FakePace, FakePolicy, FakeQuota, FakeTenants},
+    aws::{FakeAws, RecordedCall},
+    edge::{FakeAudit, FakeAuthn, FakeClock, FakePolicy, FakeQuota, FakeTenants, FakeUpstreamLimiter},
     fixture::{ACCOUNT, KEY, OTHER_KEY, REGION, call, principal, tenant},
     history::FakeHistory,
     log::FakeLog,

@@ -7,46 +7,46 @@ use tokio::process::Command;
 
 use crate::{
     Outcome,
-    process::{Sandbox, hub},
+    process::{Sandbox, service_principal},
     world::World,
 };
 
 /// Runs after which it is given up.
-const MOST_RUNS: usize = 10;
+const MAX_RUNS: usize = 10;
 
 /// What came of each run.
 pub(crate) async fn run(program: &Path, world: &World, aws: &Sandbox) -> Outcome<Vec<String>> {
     let [accounts, policy] = world.custodian()?;
-    let wanted = world.accounts.len() * world.groups;
+    let expected = world.accounts.len() * world.groups;
     let (mut runs, mut done) = (Vec::new(), 0);
-    while done < wanted && runs.len() < MOST_RUNS {
-        let log = world.path("custodian.log");
-        let (said, began) = (File::create(&log)?, Instant::now());
-        let ended = Command::new(program)
+    while done < expected && runs.len() < MAX_RUNS {
+        let log_path = world.path("custodian.log");
+        let (log, started) = (File::create(&log_path)?, Instant::now());
+        let finished = Command::new(program)
             .args(["run", "--cache-period", "0", "-c"])
             .arg(&accounts)
             .arg("-u")
             .arg(&policy)
             .arg("-s")
             .arg(world.path("custodian"))
-            .envs(hub())
+            .envs(service_principal())
             .env("AWS_ENDPOINT_URL", &aws.endpoint)
-            .stdout(said.try_clone()?)
-            .stderr(said)
+            .stdout(log.try_clone()?)
+            .stderr(log)
             .status()
             .await?;
-        let seen = aws.seen().await?;
+        let progress = aws.progress().await?;
         runs.push(format!(
             "{:.1} s, {} more set, {}",
-            began.elapsed().as_secs_f64(),
-            seen.with_key - done,
-            if ended.success() { "no failure told" } else { "failures told" }
+            started.elapsed().as_secs_f64(),
+            progress.with_key - done,
+            if finished.success() { "no failure told" } else { "failures told" }
         ));
-        if seen.with_key == done {
-            let said = std::fs::read_to_string(&log)?;
-            return Err(format!("c7n-org does nothing:\n{said}").into());
+        if progress.with_key == done {
+            let log = std::fs::read_to_string(&log_path)?;
+            return Err(format!("c7n-org does nothing:\n{log}").into());
         }
-        done = seen.with_key;
+        done = progress.with_key;
     }
     Ok(runs)
 }

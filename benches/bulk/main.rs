@@ -6,12 +6,12 @@
 mod callers;
 mod custodian;
 mod process;
-mod seen;
+mod progress;
 mod world;
 
 use std::{env, error::Error, path::PathBuf, time::Duration};
 
-use self::{process::Sandbox, seen::Seen, world::World};
+use self::{process::Sandbox, progress::Progress, world::World};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -42,8 +42,8 @@ async fn main() -> Outcome<()> {
 
     let aws = Sandbox::start(&world).await?;
     let failed = callers::run(&world, &aws).await?;
-    let service = aws.seen().await?;
-    service.told("the service", ideal);
+    let service = aws.progress().await?;
+    service.report("the service", ideal);
     println!("    {failed} calls failed");
     service.is_whole(&world)?;
     drop(aws);
@@ -54,8 +54,8 @@ async fn main() -> Outcome<()> {
     };
     let aws = Sandbox::start(&world).await?;
     let runs = custodian::run(&custodian, &world, &aws).await?;
-    let other = aws.seen().await?;
-    other.told("c7n-org", ideal);
+    let other = aws.progress().await?;
+    other.report("c7n-org", ideal);
     println!("    {} runs until all was done: {}", runs.len(), runs.join("; "));
     other.is_whole(&world)?;
     println!("c7n-org took {:.1} times as long", other.lasted()?.div_duration_f64(service.lasted()?));
@@ -64,11 +64,11 @@ async fn main() -> Outcome<()> {
 
 // === impl Seen ===
 
-impl Seen {
-    fn told(&self, who: &str, ideal: Duration) {
+impl Progress {
+    fn report(&self, principal: &str, ideal: Duration) {
         let lasted = self.lasted().unwrap_or_default();
         println!(
-            "{who}: {:.1} s from the first call to the last, {:.3} of the ideal; {} set, {} throttled, {} refused otherwise",
+            "{principal}: {:.1} s from the first call to the last, {:.3} of the ideal; {} set, {} throttled, {} refused otherwise",
             lasted.as_secs_f64(),
             lasted.div_duration_f64(ideal),
             self.set,
@@ -79,11 +79,11 @@ impl Seen {
 
     /// A time counts only where the job was done.
     fn is_whole(&self, world: &World) -> Outcome<()> {
-        let wanted = world.accounts.len() * world.groups;
-        if self.with_key == wanted {
+        let expected = world.accounts.len() * world.groups;
+        if self.with_key == expected {
             Ok(())
         } else {
-            Err(format!("{} of {wanted} were done", self.with_key).into())
+            Err(format!("{} of {expected} were done", self.with_key).into())
         }
     }
 }

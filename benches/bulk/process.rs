@@ -12,7 +12,7 @@ use crate::{Outcome, world::World};
 /// The program that has both.
 const LOGKEY: &str = env!("CARGO_BIN_EXE_logkey");
 /// How often it is looked whether the service answers, and how many times.
-const PATIENCE: (Duration, u32) = (Duration::from_millis(100), 300);
+const TIMEOUT: (Duration, u32) = (Duration::from_millis(100), 300);
 
 /// An embedded AWS.
 pub(crate) struct Sandbox {
@@ -31,7 +31,7 @@ pub(crate) struct Service {
 struct Ended(Child);
 
 /// What a caller of AWS finds its first credentials by.
-pub(crate) fn hub() -> [(&'static str, &'static str); 4] {
+pub(crate) fn service_principal() -> [(&'static str, &'static str); 4] {
     [
         ("AWS_ACCESS_KEY_ID", "AKIASANDBOXHUB"),
         ("AWS_SECRET_ACCESS_KEY", "anything"),
@@ -50,14 +50,14 @@ impl Sandbox {
             .arg(world.seed()?)
             .stdout(Stdio::piped())
             .spawn()?;
-        let said = child.stdout.take().ok_or("no standard output")?;
-        let (child, mut said) = (Ended(child), BufReader::new(said));
+        let stdout = child.stdout.take().ok_or("no standard output")?;
+        let (child, mut stdout) = (Ended(child), BufReader::new(stdout));
         let mut line = String::new();
-        while said.read_line(&mut line)? > 0 {
+        while stdout.read_line(&mut line)? > 0 {
             let address = line.split_whitespace().find(|word| word.starts_with("http://"));
             if let Some(endpoint) = address.map(str::to_owned) {
                 reqwest::get(format!("{endpoint}/_sandbox/health")).await?.error_for_status()?;
-                return Ok(Self { _child: child, _said: said, endpoint });
+                return Ok(Self { _child: child, _said: stdout, endpoint });
             }
             line.clear();
         }
@@ -74,15 +74,15 @@ impl Service {
         let child = Command::new(LOGKEY)
             .args(["serve", "--config"])
             .arg(world.settings(&aws.endpoint, [address, admin])?)
-            .envs(hub())
+            .envs(service_principal())
             .spawn()?;
         let service = Self { _child: Ended(child), address };
-        for _ in 0..PATIENCE.1 {
+        for _ in 0..TIMEOUT.1 {
             let ready = reqwest::get(format!("http://{admin}/readyz")).await;
             if ready.is_ok_and(|answer| answer.status().is_success()) {
                 return Ok(service);
             }
-            tokio::time::sleep(PATIENCE.0).await;
+            tokio::time::sleep(TIMEOUT.0).await;
         }
         Err("the service does not start".into())
     }

@@ -25,7 +25,7 @@ pub(crate) struct Call {
 
 /// What came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Came {
+pub(crate) enum Arrival {
     /// A message on this stream: the call is answered with OK.
     Message(u32),
     /// The end of this stream.
@@ -102,7 +102,7 @@ fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// An answer to SETTINGS.
-pub(crate) fn settled() -> Vec<u8> {
+pub(crate) fn settings_ack() -> Vec<u8> {
     frame(SETTINGS, ACK, &[])
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn pong(payload: [u8; 8]) -> Vec<u8> {
 }
 
 /// Reads whole frames from the front, and says how many bytes they were.
-pub(crate) fn read(bytes: &[u8], mut came: impl FnMut(Came)) -> usize {
+pub(crate) fn read(bytes: &[u8], mut arrived: impl FnMut(Arrival)) -> usize {
     let mut at = 0;
     while let Some(&[a, b, c, kind, flags, s0, s1, s2, s3]) =
         bytes.get(at..at + HEAD).and_then(|head| <&[u8; HEAD]>::try_from(head).ok())
@@ -122,14 +122,14 @@ pub(crate) fn read(bytes: &[u8], mut came: impl FnMut(Came)) -> usize {
         at += HEAD + length;
         let stream = u32::from_be_bytes([s0, s1, s2, s3]);
         match kind {
-            DATA if length > 0 => came(Came::Message(stream)),
-            SETTINGS if flags & ACK == 0 => came(Came::Settings),
-            PING if flags & ACK == 0 => came(Came::Ping(payload.try_into().unwrap_or_default())),
-            GOAWAY => came(Came::Goodbye),
+            DATA if length > 0 => arrived(Arrival::Message(stream)),
+            SETTINGS if flags & ACK == 0 => arrived(Arrival::Settings),
+            PING if flags & ACK == 0 => arrived(Arrival::Ping(payload.try_into().unwrap_or_default())),
+            GOAWAY => arrived(Arrival::Goodbye),
             _ => {}
         }
         if matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0 {
-            came(Came::End(stream));
+            arrived(Arrival::End(stream));
         }
     }
     at

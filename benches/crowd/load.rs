@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     Outcome,
-    frames::{Call, Came, OPENING, pong, read, settled},
+    frames::{Arrival, Call, OPENING, pong, read, settings_ack},
     process::cpu_seconds,
 };
 
@@ -25,7 +25,7 @@ const CONNECTIONS: usize = 8;
 /// How often calls are sent, where a rate is to be kept.
 const TICK: Duration = Duration::from_millis(1);
 /// How much of its core a generator may use before it counts as the limit.
-const MOST_BUSY: f64 = 0.9;
+const MAX_BUSY: f64 = 0.9;
 
 /// What to send.
 pub(crate) struct Plan<'a> {
@@ -33,7 +33,7 @@ pub(crate) struct Plan<'a> {
     /// Calls a second; 0 is as many as are answered.
     pub(crate) per_second: f64,
     /// Calls under way at once, at most 250 for each connection.
-    pub(crate) most: usize,
+    pub(crate) max: usize,
     pub(crate) window: Duration,
     pub(crate) token: &'a str,
 }
@@ -43,7 +43,7 @@ pub(crate) struct Plan<'a> {
 pub(crate) struct Sample {
     pub(crate) sent: f64,
     /// Meant to be sent, but there was no room: a client keeps such calls waiting.
-    pub(crate) kept: f64,
+    pub(crate) unsent: f64,
     pub(crate) good: f64,
     pub(crate) refused: f64,
     /// Under way still when the window was over.
@@ -57,9 +57,9 @@ pub(crate) struct Sample {
 }
 
 #[derive(Default)]
-struct Seen {
+struct ConnectionSample {
     sent: usize,
-    kept: f64,
+    unsent: f64,
     micros: Vec<u64>,
     refused: usize,
     waited: Vec<u64>,
@@ -68,63 +68,69 @@ struct Seen {
 /// Loads the server for a window and prints what it saw.
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run(plan: &Plan<'_>) -> Outcome<()> {
-    let began = Instant::now();
+    let started = Instant::now();
     let mut connections = JoinSet::new();
     for _ in 0..CONNECTIONS {
         let mut stream = TcpStream::connect(plan.server).await?;
         stream.set_nodelay(true)?;
         stream.write_all(OPENING).await?;
         let rate = plan.per_second / f64::from(u32::try_from(CONNECTIONS)?);
-        let most = (plan.most / CONNECTIONS).clamp(1, 250);
-        connections.spawn(loaded(stream, Call::new(plan.token), rate, most, began + plan.window));
+        let max = (plan.max / CONNECTIONS).clamp(1, 250);
+        connections.spawn(loaded(stream, Call::new(plan.token), rate, max, started + plan.window));
     }
-    let mut all = Seen::default();
-    while let Some(seen) = connections.join_next().await {
-        let seen = seen??;
-        all.sent += seen.sent;
-        all.kept += seen.kept;
-        all.refused += seen.refused;
-        all.micros.extend(seen.micros);
-        all.waited.extend(seen.waited);
+    let mut all = ConnectionSample::default();
+    while let Some(sample) = connections.join_next().await {
+        let sample = sample??;
+        all.sent += sample.sent;
+        all.unsent += sample.unsent;
+        all.refused += sample.refused;
+        all.micros.extend(sample.micros);
+        all.waited.extend(sample.waited);
     }
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = started.elapsed().as_secs_f64();
     let busy = cpu_seconds("self")? / seconds;
     let (good, unanswered) = (all.micros.len(), all.waited.len());
     all.micros.extend(all.waited);
     all.micros.sort_unstable();
     let p99 = all.micros.get(all.micros.len() * 99 / 100).copied().unwrap_or(0);
-    println!("{} {} {good} {} {unanswered} {seconds} {p99} {busy}", all.sent, all.kept, all.refused);
+    println!("{} {} {good} {} {unanswered} {seconds} {p99} {busy}", all.sent, all.unsent, all.refused);
     Ok(())
 }
 
-async fn loaded(stream: TcpStream, call: Call, rate: f64, most: usize, end: Instant) -> Outcome<Seen> {
+async fn loaded(
+    stream: TcpStream,
+    call: Call,
+    rate: f64,
+    max: usize,
+    end: Instant,
+) -> Outcome<ConnectionSample> {
     let (mut from, mut to) = stream.into_split();
-    let (mut seen, mut under_way) = (Seen::default(), HashMap::<u32, (Instant, bool)>::new());
-    let (mut stream, mut owed, mut ticked) = (1_u32, 0.0, Instant::now());
+    let (mut sample, mut in_flight) = (ConnectionSample::default(), HashMap::<u32, (Instant, bool)>::new());
+    let (mut stream, mut unreported, mut ticked) = (1_u32, 0.0, Instant::now());
     let (mut unread, mut unsent) = (Vec::with_capacity(1 << 16), Vec::new());
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         let now = Instant::now();
         if now >= end {
-            seen.waited = under_way.values().map(|(sent, _)| micros(now - *sent)).collect();
-            return Ok(seen);
+            sample.waited = in_flight.values().map(|(sent, _)| micros(now - *sent)).collect();
+            return Ok(sample);
         }
         if rate > 0.0 {
-            owed += (now - ticked).as_secs_f64() * rate;
+            unreported += (now - ticked).as_secs_f64() * rate;
             ticked = now;
         } else {
-            owed = f64::INFINITY;
+            unreported = f64::INFINITY;
         }
-        while owed >= 1.0 && under_way.len() < most {
+        while unreported >= 1.0 && in_flight.len() < max {
             call.write(stream, &mut unsent);
-            under_way.insert(stream, (now, false));
-            (stream, owed, seen.sent) = (stream + 2, owed - 1.0, seen.sent + 1);
+            in_flight.insert(stream, (now, false));
+            (stream, unreported, sample.sent) = (stream + 2, unreported - 1.0, sample.sent + 1);
         }
         // What found no room is not sent later.
-        if rate > 0.0 && owed >= 1.0 {
-            seen.kept += owed;
-            owed = 0.0;
+        if rate > 0.0 && unreported >= 1.0 {
+            sample.unsent += unreported;
+            unreported = 0.0;
         }
         if !unsent.is_empty() {
             to.write_all(&unsent).await?;
@@ -135,20 +141,20 @@ async fn loaded(stream: TcpStream, call: Call, rate: f64, most: usize, end: Inst
             _ = ticks.tick() => continue,
         }
         let (now, mut goodbye) = (Instant::now(), false);
-        let used = read(&unread, |came| match came {
-            Came::Message(stream) => {
-                if let Some((_, good)) = under_way.get_mut(&stream) {
+        let used = read(&unread, |arrived| match arrived {
+            Arrival::Message(stream) => {
+                if let Some((_, good)) = in_flight.get_mut(&stream) {
                     *good = true;
                 }
             }
-            Came::End(stream) => match under_way.remove(&stream) {
-                Some((sent, true)) => seen.micros.push(micros(now - sent)),
-                Some((_, false)) => seen.refused += 1,
+            Arrival::End(stream) => match in_flight.remove(&stream) {
+                Some((sent, true)) => sample.micros.push(micros(now - sent)),
+                Some((_, false)) => sample.refused += 1,
                 None => {}
             },
-            Came::Settings => unsent.extend(settled()),
-            Came::Ping(payload) => unsent.extend(pong(payload)),
-            Came::Goodbye => goodbye = true,
+            Arrival::Settings => unsent.extend(settings_ack()),
+            Arrival::Ping(payload) => unsent.extend(pong(payload)),
+            Arrival::Goodbye => goodbye = true,
         });
         if goodbye {
             return Err("the server said GOAWAY".into());
@@ -166,10 +172,10 @@ fn micros(time: Duration) -> u64 {
 impl Sample {
     pub(crate) fn read(line: &str) -> Outcome<Self> {
         let numbers: Vec<f64> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-        let &[sent, kept, good, refused, unanswered, seconds, p99, busy] = numbers.as_slice() else {
+        let &[sent, unsent, good, refused, unanswered, seconds, p99, busy] = numbers.as_slice() else {
             return Err(format!("a load generator said: {line}").into());
         };
-        let sample = Self { sent, kept, good, refused, unanswered, seconds, p99, busy };
+        let sample = Self { sent, unsent, good, refused, unanswered, seconds, p99, busy };
         if good + refused < 1.0 {
             return Err(format!("nothing was answered, so nothing was measured: {sample:?}").into());
         }
@@ -186,7 +192,7 @@ impl Sample {
 
     /// The same, where the generator was not what was full.
     pub(crate) fn by_an_idle_generator(self) -> Outcome<Self> {
-        if self.busy > MOST_BUSY {
+        if self.busy > MAX_BUSY {
             return Err(format!("the load generator is the limit: {self:?}").into());
         }
         Ok(self)

@@ -32,13 +32,13 @@ fn main() -> Outcome<()> {
         [] => rows::run(None, WINDOW),
         ["--row", row @ ("10" | "11" | "12")] => rows::run(Some(row), WINDOW),
         ["--window", seconds] => rows::run(None, Duration::try_from_secs_f64(seconds.parse()?)?),
-        ["echo"] => told(servers::echo()),
-        ["service", folder] => told(servers::service(folder)),
-        ["load", server, rate, most, seconds, token] => {
+        ["echo"] => report_error(servers::echo()),
+        ["service", folder] => report_error(servers::service(folder)),
+        ["load", server, rate, max, seconds, token] => {
             let plan = load::Plan {
                 server: server.parse()?,
                 per_second: rate.parse()?,
-                most: most.parse()?,
+                max: max.parse()?,
                 window: Duration::try_from_secs_f64(seconds.parse()?)?,
                 token,
             };
@@ -49,7 +49,7 @@ fn main() -> Outcome<()> {
 }
 
 /// Tells the parent what went wrong, where it waits for an address.
-fn told(served: Outcome<()>) -> Outcome<()> {
+fn report_error(served: Outcome<()>) -> Outcome<()> {
     if let Err(error) = &served {
         println!("{}", error.to_string().replace('\n', "; "));
     }

@@ -84,9 +84,9 @@ impl Server {
     }
 
     /// Begins to load it: so many calls a second (0: as many as are answered), so many under way.
-    pub(crate) fn loading(&self, rate: f64, most: usize, window: Duration, token: &str) -> Outcome<Loading> {
+    pub(crate) fn loading(&self, rate: f64, max: usize, window: Duration, token: &str) -> Outcome<Loading> {
         let child = pinned(&self.generator)?
-            .args(["load", &self.address, &rate.to_string(), &most.to_string()])
+            .args(["load", &self.address, &rate.to_string(), &max.to_string()])
             .args([&window.as_secs_f64().to_string(), token])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -95,8 +95,8 @@ impl Server {
     }
 
     /// The same, and waits until it is done.
-    pub(crate) fn load(&self, rate: f64, most: usize, window: Duration, token: &str) -> Outcome<Sample> {
-        self.loading(rate, most, window, token)?.done()
+    pub(crate) fn load(&self, rate: f64, max: usize, window: Duration, token: &str) -> Outcome<Sample> {
+        self.loading(rate, max, window, token)?.done()
     }
 }
 

@@ -37,14 +37,14 @@ pub(crate) fn run(row: Option<&str>, window: Duration) -> Outcome<()> {
         cores.server, cores.generator
     );
     let (good, greedy) = (issuer.token("good")?, issuer.token("greedy")?);
-    let wanted = |one| row.is_none_or(|row| row == one);
-    if wanted("10") {
+    let is_selected = |one| row.is_none_or(|row| row == one);
+    if is_selected("10") {
         bench.greed(&good, &greedy)?;
     }
-    if wanted("11") {
+    if is_selected("11") {
         bench.too_much(&good)?;
     }
-    if !wanted("12") {
+    if !is_selected("12") {
         return Ok(());
     }
     let echo = cores.serve(&["echo"])?;
@@ -115,9 +115,9 @@ impl Bench {
             ratios.push(of(b1, b2) / of(a1, a2));
             let against_peak = |calls: f64| calls / (b1.seconds + b2.seconds) / of(a1, a2);
             sent.push(against_peak(b1.sent + b2.sent));
-            offered.push(against_peak(b1.sent + b1.kept + b2.sent + b2.kept));
+            offered.push(against_peak(b1.sent + b1.unsent + b2.sent + b2.unsent));
         }
-        let (_, most) = self.service.memory()?;
+        let (_, max) = self.service.memory()?;
         if median(offered.clone()) < MEANT * TOO_MUCH {
             return Err(format!("less than meant was offered: {offered:?} times the peak").into());
         }
@@ -126,7 +126,7 @@ impl Bench {
             median(offered),
             median(sent),
             100.0 * median(ratios),
-            (most - before) / 1024.0
+            (max - before) / 1024.0
         );
         Ok(())
     }

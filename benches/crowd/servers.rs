@@ -4,7 +4,7 @@
 use std::{fs, io::Write as _, path::Path, thread};
 
 use logkey::{
-    app::{App, Listeners, telemetry, told},
+    app::{App, Listeners, join_faults, telemetry},
     config::{EmptyEnv, Settings},
     proto::{
         GetCallerRequest, GetCallerResponse, GetOnboardingRequest, GetOnboardingResponse, TestAccessRequest,
@@ -72,7 +72,7 @@ pub(crate) async fn echo() -> Outcome<()> {
 #[tokio::main]
 pub(crate) async fn service(folder: &str) -> Outcome<()> {
     let settings = Settings::load(&Path::new(folder).join("logkey.toml"), &EmptyEnv);
-    let settings = settings.map_err(|faults| told(&faults))?;
+    let settings = settings.map_err(|faults| join_faults(&faults))?;
     let metrics = telemetry::init(&settings.telemetry)?;
     let app = App::start(settings, None, Some(metrics)).await?;
     let free = || TcpListener::bind("127.0.0.1:0");
@@ -109,10 +109,10 @@ fn ready(listener: &TcpListener) -> Outcome<()> {
 /// Ends when the parent closes this process's standard input, however the parent ends. Not by
 /// tokio's stdin: a read of that cannot be abandoned, and the runtime would wait for it.
 async fn parent_is_gone() {
-    let (gone, seen) = tokio::sync::oneshot::channel::<()>();
+    let (gone, stop_signal) = tokio::sync::oneshot::channel::<()>();
     thread::spawn(move || {
         let _ends = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         drop(gone);
     });
-    let _closed = seen.await;
+    let _closed = stop_signal.await;
 }

@@ -46,9 +46,9 @@ impl Issuer {
     /// One whose signature belongs to another.
     pub(crate) fn badly_signed(&self, tenant: &str) -> Outcome<String> {
         let (good, other) = (self.token(tenant)?, self.token("somebody-else")?);
-        let (said, _) = good.rsplit_once('.').ok_or("no token")?;
+        let (claims_part, _) = good.rsplit_once('.').ok_or("no token")?;
         let (_, signature) = other.rsplit_once('.').ok_or("no token")?;
-        Ok(format!("{said}.{signature}"))
+        Ok(format!("{claims_part}.{signature}"))
     }
 
     fn signed(&self, tenant: &str, key: &str) -> Outcome<String> {

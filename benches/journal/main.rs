@@ -24,8 +24,10 @@ use logkey::{
     app::SystemClock,
     audit::{self, Journal, Sequencer, checkpoint::SigningKey},
     domain::{
-        association::{Place, RecordedAssociation, Resource, Target},
-        audit::{Act, Actor, DecisionRecord, End, Entry, Event, Keys, Kind, Via},
+        association::{Location, RecordedAssociation, Resource, Target},
+        audit::{
+            Actor, AuditOperation, AwsCallRecord, Completion, DecisionRecord, Event, JournalEntry, Keys, Kind,
+        },
         call::{Action, RequestId},
     },
     ports::{AuditLog as _, Clock},
@@ -62,9 +64,9 @@ async fn measured() {
         let mut probe = Probe::new(dir.path()).unwrap();
         for _ in 0..CALLS {
             sync.push(probe.sync().unwrap());
-            let began = Instant::now();
+            let started = Instant::now();
             call(&journal).await;
-            pair.push(began.elapsed());
+            pair.push(started.elapsed());
         }
         journal.close().await;
         drop(store);
@@ -102,17 +104,18 @@ async fn call(journal: &Journal) {
     let (intent, outcome) = records();
     let id = journal.commit(intent).await.unwrap();
     let event = Event { closes: Some(id), ..outcome.event };
-    journal.commit(Entry { event, ..outcome }).await.unwrap();
+    journal.commit(JournalEntry { event, ..outcome }).await.unwrap();
 }
 
-fn records() -> (Entry, Entry) {
-    let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
-    let resource = Resource { place, target: Target::LogGroup("/payments/api".parse().unwrap()) };
+fn records() -> (JournalEntry, JournalEntry) {
+    let location =
+        Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    let resource = Resource { location, target: Target::LogGroup("/payments/api".parse().unwrap()) };
     let key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
     let event = Event {
         kind: Kind::Intent,
-        act: Act::Rpc(Action::AssociateKmsKey),
-        correlation: RequestId::random(),
+        act: AuditOperation::Rpc(Action::AssociateKmsKey),
+        correlation: RequestId::new_v7(),
         actor: Actor {
             tenant: Some("payments".parse().unwrap()),
             subject: Some("someone@example.com".into()),
@@ -125,16 +128,16 @@ fn records() -> (Entry, Entry) {
         keys: Keys { requested: Some(key.into()), resolved: key.parse().ok(), previous: None },
         reason: Some("ticket 4711".into()),
         decision: Some(DecisionRecord { allowed: true, policies: vec!["tenant/payments/0".into()] }),
-        ..Event::of_service(Act::Start, SystemClock.now())
+        ..Event::for_service(AuditOperation::Start, SystemClock.now())
     };
     let outcome = Event {
         kind: Kind::Outcome,
-        via: Via {
+        via: AwsCallRecord {
             role_arn: Some("arn:aws:iam::111122223333:role/LogKeyAssociator".into()),
             session_name: Some("payments".into()),
             aws_request_ids: vec!["8ba0b1f0-3b1f-4c5e-9f0a-8f3f6f0a1b2c".into()],
         },
-        end: Some(End { failure: None, aws_error: None, latency: Duration::from_millis(12) }),
+        end: Some(Completion { failure: None, aws_error: None, latency: Duration::from_millis(12) }),
         ..event.clone()
     };
     let association = RecordedAssociation {
@@ -143,24 +146,27 @@ fn records() -> (Entry, Entry) {
         previous_key: None,
         accepted: SystemClock.now(),
     };
-    (Entry::only(event), Entry { association: Some(association), ..Entry::only(outcome) })
+    (
+        JournalEntry::event_only(event),
+        JournalEntry { association: Some(association), ..JournalEntry::event_only(outcome) },
+    )
 }
 
 async fn many_callers(base: &str) -> f64 {
     let dir = tempfile::tempdir_in(base).unwrap();
     let (_store, journal) = open(dir.path()).await;
-    let began = Instant::now();
+    let started = Instant::now();
     let mut callers = JoinSet::new();
     for _ in 0..64 {
         let journal = Arc::clone(&journal);
         callers.spawn(async move {
-            while began.elapsed() < LONG {
+            while started.elapsed() < LONG {
                 call(&journal).await;
             }
         });
     }
     callers.join_all().await;
-    let took = began.elapsed();
+    let took = started.elapsed();
     journal.close().await;
     per_second(count(dir.path()).await, took)
 }
@@ -168,11 +174,11 @@ async fn many_callers(base: &str) -> f64 {
 async fn sustained(base: &str) -> f64 {
     let dir = tempfile::tempdir_in(base).unwrap();
     let (store, journal) = open(dir.path()).await;
-    let key = SigningKey::open_or_make(&dir.path().join("key.pem"), "logkey").unwrap();
+    let key = SigningKey::open_or_create(&dir.path().join("key.pem"), "logkey").unwrap();
     let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
     let checked = Sequencer::check(log, tree, Arc::new(SystemClock), key).await.unwrap();
-    let sequencer = checked.following(journal.tail()).go_on().await.unwrap();
-    let began = Instant::now();
+    let sequencer = checked.with_leaf_cache(journal.tail()).start().await.unwrap();
+    let started = Instant::now();
     let mut callers = JoinSet::new();
     for _ in 0..256 {
         let journal = Arc::clone(&journal);
@@ -186,7 +192,7 @@ async fn sustained(base: &str) -> f64 {
     journal.close().await;
     // The last checkpoint is part of the work.
     sequencer.close().await;
-    let took = began.elapsed();
+    let took = started.elapsed();
     per_second(count(dir.path()).await, took)
 }
 
@@ -235,18 +241,18 @@ async fn insert(file: &mut SqliteConnection, table: Table, body: &str) {
 async fn commit_per_record(base: &str, table: Table) -> f64 {
     let dir = tempfile::tempdir_in(base).unwrap();
     let (mut file, body) = (plain(dir.path(), table).await, "x".repeat(1500));
-    let (began, mut done) = (Instant::now(), 0);
-    while began.elapsed() < LONG {
+    let (started, mut done) = (Instant::now(), 0);
+    while started.elapsed() < LONG {
         insert(&mut file, table, &body).await;
         done += 1;
     }
-    per_second(done, began.elapsed())
+    per_second(done, started.elapsed())
 }
 
 async fn hundred_rows(base: &str, table: Table) -> f64 {
     let dir = tempfile::tempdir_in(base).unwrap();
     let (mut file, body) = (plain(dir.path(), table).await, "x".repeat(1500));
-    let began = Instant::now();
+    let started = Instant::now();
     for _ in 0..200 {
         sqlx::raw_sql("BEGIN").execute(&mut file).await.unwrap();
         for _ in 0..100 {
@@ -254,7 +260,7 @@ async fn hundred_rows(base: &str, table: Table) -> f64 {
         }
         sqlx::raw_sql("COMMIT").execute(&mut file).await.unwrap();
     }
-    per_second(200 * 100, began.elapsed())
+    per_second(200 * 100, started.elapsed())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a bench counts less than 2^52")]

@@ -48,12 +48,12 @@ pub(crate) fn ready(address: &str) -> Outcome<()> {
 /// Ends when the parent closes this process's standard input, however the parent ends. Not by
 /// tokio's stdin: a read of that cannot be abandoned, and the runtime would wait for it.
 pub(crate) async fn parent_is_gone() {
-    let (gone, seen) = tokio::sync::oneshot::channel::<()>();
+    let (gone, stop_signal) = tokio::sync::oneshot::channel::<()>();
     thread::spawn(move || {
         let _ends = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         drop(gone);
     });
-    let _closed = seen.await;
+    let _closed = stop_signal.await;
 }
 
 fn decode<M: Unary>(answer: &str) -> Outcome<M::Answer> {

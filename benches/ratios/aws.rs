@@ -7,16 +7,17 @@ use crate::{
     Outcome,
     anchors::{parent_is_gone, ready},
     load::CALLERS,
-    method::{EXTERNAL_ID, HUB_KEY, KEY_ID, REGION, ROLE, account, log_group},
+    method::{EXTERNAL_ID, KEY_ID, REGION, ROLE, SERVICE_KEY, account, log_group},
 };
 
 /// Who the service is, before it assumes a role.
-const HUB: &str = "arn:aws:iam::999999999999:role/LogKeyHub";
+const SERVICE_ROLE: &str = "arn:aws:iam::999999999999:role/LogKeyHub";
 
 /// Serves until standard input ends.
 #[tokio::main]
 pub(crate) async fn serve() -> Outcome<()> {
-    let mut sandbox = Sandbox::builder().without_quotas().journal(0).hub(HUB, HUB_KEY);
+    let mut sandbox =
+        Sandbox::builder().without_quotas().journal(0).service_principal(SERVICE_ROLE, SERVICE_KEY);
     for n in 0..CALLERS {
         sandbox = sandbox.account(&account(n), |account| {
             let account = account.role(ROLE, EXTERNAL_ID).key(REGION, KEY_ID, "allow-logs");

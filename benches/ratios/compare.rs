@@ -48,8 +48,8 @@ struct Window {
 #[derive(Debug)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
-    pub(crate) least: f64,
-    pub(crate) most: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
 }
 
 /// What was measured, as two tables: ratios, and the numbers that they were made of.
@@ -98,9 +98,9 @@ impl<'a> Report<'a> {
         self.ratios.add_row([
             row.name.to_owned(),
             format!("{:.1} %", throughput.median * 100.0),
-            format!("{:.1} to {:.1}", throughput.least * 100.0, throughput.most * 100.0),
+            format!("{:.1} to {:.1}", throughput.min * 100.0, throughput.max * 100.0),
             format!("{:.2}x", cpu.median),
-            format!("{:.2} to {:.2}", cpu.least, cpu.most),
+            format!("{:.2} to {:.2}", cpu.min, cpu.max),
         ]);
         let reached = Spread::of(subject.iter().map(|window| window.throughput)).median;
         for (name, windows) in [(row.anchor.name, anchor), (row.subject.name, subject)] {
@@ -173,6 +173,6 @@ impl Spread {
         let mut sorted: Vec<f64> = values.into_iter().collect();
         sorted.sort_unstable_by(f64::total_cmp);
         let at = |n: usize| sorted.get(n).copied().unwrap_or(f64::NAN);
-        Self { median: at(sorted.len() / 2), least: at(0), most: at(sorted.len().saturating_sub(1)) }
+        Self { median: at(sorted.len() / 2), min: at(0), max: at(sorted.len().saturating_sub(1)) }
     }
 }

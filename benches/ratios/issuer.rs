@@ -28,7 +28,7 @@ pub(crate) struct Issuer {
     jwks: String,
     folder: tempfile::TempDir,
     signed: Cell<u64>,
-    wanted: Cell<u64>,
+    next_token: Cell<u64>,
 }
 
 /// What the calls of a window carry.
@@ -57,7 +57,7 @@ impl Issuer {
             jwks: jwks.to_string(),
             folder: tempfile::tempdir()?,
             signed: Cell::new(0),
-            wanted: Cell::new(FIRST),
+            next_token: Cell::new(FIRST),
         };
         fs::write(issuer.same(), issuer.token()?)?;
         Ok(issuer)
@@ -94,7 +94,7 @@ impl Tokens<'_> {
             Self::Same(issuer) => return Ok(issuer.same()),
             Self::New(issuer) => issuer,
         };
-        let tokens: Outcome<Vec<String>> = (0..issuer.wanted.get()).map(|_| issuer.token()).collect();
+        let tokens: Outcome<Vec<String>> = (0..issuer.next_token.get()).map(|_| issuer.token()).collect();
         let path = issuer.folder.path().join("new");
         fs::write(&path, tokens?.join("\n"))?;
         Ok(path)
@@ -103,7 +103,7 @@ impl Tokens<'_> {
     /// How many a window used.
     pub(crate) fn used(self, calls: u64) {
         if let Self::New(issuer) = self {
-            issuer.wanted.set(calls + calls / 2);
+            issuer.next_token.set(calls + calls / 2);
         }
     }
 }

@@ -54,12 +54,12 @@ impl AtRate<'_> {
             anchor.name,
             self.rate,
             p50.median,
-            p50.least,
-            p50.most,
+            p50.min,
+            p50.max,
             3.0 * s50 + 300.0,
             p99.median,
-            p99.least,
-            p99.most,
+            p99.min,
+            p99.max,
             4.4 * s99 + 1000.0,
         ))
     }

@@ -46,7 +46,7 @@ pub(crate) struct Sample {
 }
 
 #[derive(Default)]
-struct Seen {
+struct CallerSample {
     micros: Vec<u64>,
     refused: u64,
     refusal: String,
@@ -79,13 +79,13 @@ pub(crate) async fn run(
     rate: Option<f64>,
 ) -> Outcome<()> {
     let callers = callers(server, rpc, tokens).await?;
-    let began = Instant::now();
-    let seen = match rate {
-        None => in_turn(callers, began + window).await?,
-        Some(rate) => at_rate(&callers, rate, began, window).await?,
+    let started = Instant::now();
+    let sample = match rate {
+        None => sequential(callers, started + window).await?,
+        Some(rate) => at_rate(&callers, rate, started, window).await?,
     };
-    let seconds = began.elapsed().as_secs_f64();
-    let Seen { mut micros, refused, refusal, answer } = seen;
+    let seconds = started.elapsed().as_secs_f64();
+    let CallerSample { mut micros, refused, refusal, answer } = sample;
     if refused > 0 {
         return Err(format!("{refused} calls were refused: {refusal}").into());
     }
@@ -118,25 +118,25 @@ async fn callers(server: SocketAddr, rpc: Rpc, tokens: &Path) -> Outcome<Vec<Cal
 }
 
 /// Each caller has one call under way until the window ends.
-async fn in_turn(callers: Vec<Caller>, end: Instant) -> Outcome<Seen> {
+async fn sequential(callers: Vec<Caller>, end: Instant) -> Outcome<CallerSample> {
     let mut running = JoinSet::new();
     for mut caller in callers {
         running.spawn(async move {
-            let mut seen = Seen::default();
-            while Instant::now() < end && caller.call(Instant::now(), &mut seen).await? {}
-            Ok(seen)
+            let mut sample = CallerSample::default();
+            while Instant::now() < end && caller.call(Instant::now(), &mut sample).await? {}
+            Ok(sample)
         });
     }
     gathered(running).await
 }
 
 /// Calls begin at random moments, so many a second, and are timed from the moment they should begin.
-async fn at_rate(callers: &[Caller], rate: f64, began: Instant, window: Duration) -> Outcome<Seen> {
+async fn at_rate(callers: &[Caller], rate: f64, started: Instant, window: Duration) -> Outcome<CallerSample> {
     let (send, mut moments) = mpsc::unbounded_channel();
     // A thread of its own: the runtime's timers tell whole milliseconds.
     thread::spawn(move || {
-        let mut next = began;
-        while next < began + window {
+        let mut next = started;
+        while next < started + window {
             while let Some(wait) = next.checked_duration_since(Instant::now()).filter(|wait| !wait.is_zero())
             {
                 thread::park_timeout(wait);
@@ -149,26 +149,26 @@ async fn at_rate(callers: &[Caller], rate: f64, began: Instant, window: Duration
         }
     });
     let (mut running, mut idle) = (JoinSet::new(), callers.iter().cycle());
-    while let Some(moment) = moments.recv().await {
+    while let Some(now) = moments.recv().await {
         let Some(mut caller) = idle.next().cloned() else { break };
         running.spawn(async move {
-            let mut seen = Seen::default();
-            caller.call(moment, &mut seen).await?;
-            Ok(seen)
+            let mut sample = CallerSample::default();
+            caller.call(now, &mut sample).await?;
+            Ok(sample)
         });
     }
     gathered(running).await
 }
 
-async fn gathered(mut running: JoinSet<Outcome<Seen>>) -> Outcome<Seen> {
-    let mut all = Seen::default();
-    while let Some(seen) = running.join_next().await {
-        let seen = seen??;
-        all.micros.extend(seen.micros);
-        all.refused += seen.refused;
-        all.answer = seen.answer;
-        if !seen.refusal.is_empty() {
-            all.refusal = seen.refusal;
+async fn gathered(mut running: JoinSet<Outcome<CallerSample>>) -> Outcome<CallerSample> {
+    let mut all = CallerSample::default();
+    while let Some(sample) = running.join_next().await {
+        let sample = sample??;
+        all.micros.extend(sample.micros);
+        all.refused += sample.refused;
+        all.answer = sample.answer;
+        if !sample.refusal.is_empty() {
+            all.refusal = sample.refusal;
         }
     }
     Ok(all)
@@ -178,7 +178,7 @@ async fn gathered(mut running: JoinSet<Outcome<Seen>>) -> Outcome<Seen> {
 
 impl Caller {
     /// One call, timed from `began`; false where there is no token left for it.
-    async fn call(&mut self, began: Instant, seen: &mut Seen) -> Outcome<bool> {
+    async fn call(&mut self, started: Instant, sample: &mut CallerSample) -> Outcome<bool> {
         let Some(token) = self.tokens.next() else { return Ok(false) };
         let mut head = self.head.clone();
         head.headers_mut().insert(AUTHORIZATION, token);
@@ -195,12 +195,12 @@ impl Caller {
         let trailers = response.body_mut().trailers().await?;
         let trailers = trailers.as_ref().unwrap_or_else(|| response.headers());
         if trailers.get("grpc-status").is_some_and(|status| status == "0") {
-            seen.micros.push(u64::try_from(began.elapsed().as_micros())?);
+            sample.micros.push(u64::try_from(started.elapsed().as_micros())?);
             // Behind the five bytes that a gRPC message begins with.
-            seen.answer = answer.freeze().split_off(5);
+            sample.answer = answer.freeze().split_off(5);
         } else {
-            seen.refused += 1;
-            seen.refusal = format!("{trailers:?}");
+            sample.refused += 1;
+            sample.refusal = format!("{trailers:?}");
         }
         Ok(true)
     }

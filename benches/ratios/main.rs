@@ -42,9 +42,9 @@ fn main() -> Outcome<()> {
         [] => rows::run(None, WINDOW),
         ["--row", row @ ("1" | "2" | "3" | "4" | "5" | "13")] => rows::run(Some(row), WINDOW),
         ["--window", seconds] => rows::run(None, Duration::try_from_secs_f64(seconds.parse()?)?),
-        ["aws"] => told(aws::serve()),
-        ["service", aws, folder] => told(service::serve(folder, *aws == "stubbed")),
-        ["serve", role, rpc, settings @ ..] => told(anchors::serve(role, Rpc::named(rpc)?, settings)),
+        ["aws"] => report_error(aws::serve()),
+        ["service", aws, folder] => report_error(service::serve(folder, *aws == "stubbed")),
+        ["serve", role, rpc, settings @ ..] => report_error(anchors::serve(role, Rpc::named(rpc)?, settings)),
         ["load", server, rpc, seconds, tokens, rate @ ..] => {
             let window = Duration::try_from_secs_f64(seconds.parse()?)?;
             let rate = rate.first().map(|rate| rate.parse()).transpose()?;
@@ -55,7 +55,7 @@ fn main() -> Outcome<()> {
 }
 
 /// Tells the parent what went wrong, where it waits for an address.
-fn told(served: Outcome<()>) -> Outcome<()> {
+fn report_error(served: Outcome<()>) -> Outcome<()> {
     if let Err(error) = &served {
         println!("{}", error.to_string().replace('\n', "; "));
     }

@@ -30,7 +30,7 @@ pub(crate) const ROLE: &str = "LogKeyAssociator";
 /// What the role's trust policy asks for.
 pub(crate) const EXTERNAL_ID: &str = "external-bench";
 /// The access key of the service itself. The stand-in verifies no signature.
-pub(crate) const HUB_KEY: &str = "AKIABENCHHUB";
+pub(crate) const SERVICE_KEY: &str = "AKIABENCHHUB";
 /// The key in each account.
 pub(crate) const KEY_ID: &str = "0a1b2c3d-0000-4000-8000-000000000001";
 

@@ -19,14 +19,14 @@ const GLANCE: Duration = Duration::from_millis(500);
 pub(crate) fn run(only: Option<&str>, window: Duration) -> Outcome<()> {
     let bench = Bench::new()?;
     let mut report = Report::new(&bench.cores, window);
-    let asked = |row| only.is_none_or(|only| only == row);
-    if asked("1") || asked("2") {
+    let is_selected = |row| only.is_none_or(|only| only == row);
+    if is_selected("1") || is_selected("2") {
         bench.stubbed(&mut report, only)?;
     }
-    if ["3", "4", "5"].into_iter().any(asked) {
+    if ["3", "4", "5"].into_iter().any(is_selected) {
         bench.whole(&mut report, only, window)?;
     }
-    if asked("13") {
+    if is_selected("13") {
         report.line(start::measured(bench.started.path())?);
     }
     report.print();
@@ -62,7 +62,7 @@ impl Bench {
 
     /// Rows 1 and 2, without the AWS hop.
     fn stubbed(&self, report: &mut Report<'_>, only: Option<&str>) -> Outcome<()> {
-        let asked = |row| only.is_none_or(|only| only == row);
+        let is_selected = |row| only.is_none_or(|only| only == row);
         let associate = Rpc::AssociateKmsKey;
         let stubbed = self.server(&["service", "stubbed", &path(&self.stubbed)])?;
         let answer = self.answer(&stubbed, associate)?;
@@ -73,10 +73,10 @@ impl Bench {
             report.row(&row("0: E beside E", associate, e, self.side("E", &another)))?;
         }
         drop(another);
-        if asked("1") {
+        if is_selected("1") {
             report.row(&row("1: AWS stubbed", associate, e, service))?;
         }
-        if asked("2") {
+        if is_selected("2") {
             let new = Side { name: "new tokens", tokens: Tokens::New(&self.issuer), ..service };
             report.row(&row("2: a new token each", associate, service, new))?;
         }
@@ -85,17 +85,17 @@ impl Bench {
 
     /// Rows 3 to 5, in front of the AWS stand-in.
     fn whole(&self, report: &mut Report<'_>, only: Option<&str>, window: Duration) -> Outcome<()> {
-        let asked = |row| only.is_none_or(|only| only == row);
+        let is_selected = |row| only.is_none_or(|only| only == row);
         let associate = Rpc::AssociateKmsKey;
         let whole = self.server(&["service", "whole", &path(&self.whole)])?;
         let service = self.side("service", &whole);
-        if asked("5") {
+        if is_selected("5") {
             let caller = Rpc::GetCaller;
             let answer = self.answer(&whole, caller)?;
             let e = self.server(&["serve", "echo", caller.name(), &answer])?;
             report.row(&row("5: GetCaller", caller, self.side("E", &e), service))?;
         }
-        if !asked("3") && !asked("4") {
+        if !is_selected("3") && !is_selected("4") {
             return Ok(());
         }
         let answer = self.answer(&whole, associate)?;
@@ -104,7 +104,7 @@ impl Bench {
         let reached = report.row(&row("3: with the AWS hop", associate, self.side("F", &f), service))?;
         let half = latency::AtRate { cores: &self.cores, window, rate: reached / 2.0 };
         let folder = self.whole.path();
-        if asked("4") {
+        if is_selected("4") {
             report.line(half.added(self.side("F", &f), service, folder)?);
         }
         Ok(())

@@ -4,7 +4,7 @@
 use std::{fmt::Write as _, fs, net::SocketAddr, path::Path, sync::Arc};
 
 use logkey::{
-    app::{App, Listeners, Upstream, telemetry, told},
+    app::{App, AwsPorts, Listeners, join_faults, telemetry},
     config::{EmptyEnv, Settings},
 };
 use tokio::net::TcpListener;
@@ -13,7 +13,7 @@ use crate::{
     Outcome,
     anchors::{parent_is_gone, ready},
     load::CALLERS,
-    method::{EXTERNAL_ID, HUB_KEY, REGION, ROLE, account},
+    method::{EXTERNAL_ID, REGION, ROLE, SERVICE_KEY, account},
     stub::StubbedAws,
 };
 
@@ -24,11 +24,11 @@ const NO_LIMIT: u32 = 1_000_000;
 #[tokio::main]
 pub(crate) async fn serve(folder: &str, stubbed: bool) -> Outcome<()> {
     let settings = Settings::load(&Path::new(folder).join("logkey.toml"), &EmptyEnv);
-    let settings = settings.map_err(|faults| told(&faults))?;
+    let settings = settings.map_err(|faults| join_faults(&faults))?;
     let metrics = telemetry::init(&settings.telemetry)?;
     let upstream = stubbed.then(|| {
         let aws = Arc::new(StubbedAws);
-        Upstream {
+        AwsPorts {
             associations: aws.clone(),
             log_groups: aws.clone(),
             keys: aws.clone(),
@@ -93,7 +93,7 @@ pub(crate) fn write_settings(folder: &Path, issuer: &str, aws: &str, listen: [So
 /// What the service finds its own AWS credentials by.
 pub(crate) fn credentials() -> [(&'static str, &'static str); 3] {
     [
-        ("AWS_ACCESS_KEY_ID", HUB_KEY),
+        ("AWS_ACCESS_KEY_ID", SERVICE_KEY),
         ("AWS_SECRET_ACCESS_KEY", "not looked at"),
         ("AWS_EC2_METADATA_DISABLED", "true"),
     ]

@@ -42,8 +42,8 @@ pub(crate) async fn measured(folder: &Path) -> Outcome<String> {
     Ok(format!(
         "13: start to SERVING {:.1} ms ({:.1} to {:.1}), with a new store {:.1} ms; the command has {:.1} MB",
         again.median,
-        again.least,
-        again.most,
+        again.min,
+        again.max,
         first.as_secs_f64() * 1e3,
         f64::from(bytes) / 1e6,
     ))
@@ -53,7 +53,7 @@ async fn started(settings: &Path) -> Outcome<Duration> {
     let text: toml::Table = fs::read_to_string(settings)?.parse()?;
     let listen = text.get("server").and_then(|server| server.get("listen")).and_then(|at| at.as_str());
     let endpoint = Endpoint::from_shared(format!("http://{}", listen.ok_or("no address")?))?;
-    let began = Instant::now();
+    let started = Instant::now();
     let child = Command::new(COMMAND)
         .args(["serve", "--config"])
         .arg(settings)
@@ -63,11 +63,11 @@ async fn started(settings: &Path) -> Outcome<Duration> {
         .stderr(Stdio::null())
         .spawn()?;
     let mut running = Running(child);
-    while began.elapsed() < TOO_LONG {
+    while started.elapsed() < TOO_LONG {
         if let Ok(channel) = endpoint.connect().await {
-            let asked = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
-            if asked.is_ok_and(|answer| answer.into_inner().status == SERVING) {
-                return Ok(began.elapsed());
+            let response = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
+            if response.is_ok_and(|answer| answer.into_inner().status == SERVING) {
+                return Ok(started.elapsed());
             }
         }
         if let Some(status) = running.0.try_wait()? {

@@ -7,15 +7,15 @@ use logkey::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
         association::{AssociateKmsKey, DisassociateKmsKey, LogGroupName},
-        audit::Via,
+        audit::AwsCallRecord,
         authorization::{Access, Authorized},
         key::{KeyMetadata, KeyTags},
-        simulation::{Simulated, Trial},
+        policy_simulation::{SimulationRequest, SimulationResult},
         time::Timestamp,
     },
     ports::{
-        Accepted, Answered, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Queries, QueryId,
-        QueryRun, Quotas, Roles, UpstreamError, quotas::Granted,
+        Acknowledgement, AwsResponse, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Queries,
+        QueryId, QueryState, Quotas, Roles, UpstreamError, quotas::ServiceQuotas,
     },
 };
 
@@ -31,53 +31,68 @@ pub(crate) struct StubbedAws;
 
 #[async_trait]
 impl KeyAssociations for StubbedAws {
-    async fn associate(&self, _: &Authorized<AssociateKmsKey>, _: Instant) -> Answered<Accepted> {
-        said(Accepted { aws_request_id: REQUEST_ID.into() })
+    async fn associate(&self, _: &Authorized<AssociateKmsKey>, _: Instant) -> AwsResponse<Acknowledgement> {
+        respond(Acknowledgement { aws_request_id: REQUEST_ID.into() })
     }
 
-    async fn disassociate(&self, _: &Authorized<DisassociateKmsKey>, _: Instant) -> Answered<Accepted> {
-        said(Accepted { aws_request_id: REQUEST_ID.into() })
+    async fn disassociate(
+        &self,
+        _: &Authorized<DisassociateKmsKey>,
+        _: Instant,
+    ) -> AwsResponse<Acknowledgement> {
+        respond(Acknowledgement { aws_request_id: REQUEST_ID.into() })
     }
 }
 
 #[async_trait]
 impl LogGroups for StubbedAws {
-    async fn find(&self, _: &Access, _: &LogGroupName, _: Instant) -> Answered<Option<LogGroup>> {
-        said(None)
+    async fn find(&self, _: &Access, _: &LogGroupName, _: Instant) -> AwsResponse<Option<LogGroup>> {
+        respond(None)
     }
 
-    async fn page(&self, _: &Access, _: Option<&str>, _: Option<&str>, _: Instant) -> Answered<LogGroupPage> {
-        said(LogGroupPage::default())
+    async fn page(
+        &self,
+        _: &Access,
+        _: Option<&str>,
+        _: Option<&str>,
+        _: Instant,
+    ) -> AwsResponse<LogGroupPage> {
+        respond(LogGroupPage::default())
     }
 }
 
 #[async_trait]
 impl Keys for StubbedAws {
-    async fn describe(&self, _: &Access, _: &KmsKeyId, _: Instant) -> Answered<Option<KeyMetadata>> {
-        said(None)
+    async fn describe(&self, _: &Access, _: &KmsKeyId, _: Instant) -> AwsResponse<Option<KeyMetadata>> {
+        respond(None)
     }
 
-    async fn policy(&self, _: &Access, _: &KmsKeyArn, _: Instant) -> Answered<Option<Box<str>>> {
-        said(None)
+    async fn policy(&self, _: &Access, _: &KmsKeyArn, _: Instant) -> AwsResponse<Option<Box<str>>> {
+        respond(None)
     }
 
-    async fn tags(&self, _: &Access, _: &KmsKeyArn, _: Instant) -> Answered<Option<KeyTags>> {
-        said(None)
+    async fn tags(&self, _: &Access, _: &KmsKeyArn, _: Instant) -> AwsResponse<Option<KeyTags>> {
+        respond(None)
     }
 }
 
 #[async_trait]
 impl Roles for StubbedAws {
-    async fn hub(&self, _: Instant) -> Result<Box<str>, UpstreamError> {
+    async fn service_principal(&self, _: Instant) -> Result<Box<str>, UpstreamError> {
         Ok(ROLE.into())
     }
 
-    async fn opens_without_external_id(&self, _: &Access, _: Instant) -> Answered<bool> {
-        said(false)
+    async fn trusts_without_external_id(&self, _: &Access, _: Instant) -> AwsResponse<bool> {
+        respond(false)
     }
 
-    async fn simulate(&self, _: &Access, _: &Trial, _: Instant) -> Answered<Vec<Simulated>> {
-        said(Vec::new())
+    async fn simulate(
+        &self,
+        _: &Access,
+        _: &SimulationRequest,
+        _: Instant,
+    ) -> AwsResponse<Vec<SimulationResult>> {
+        respond(Vec::new())
     }
 }
 
@@ -89,28 +104,28 @@ impl Queries for StubbedAws {
         _: &LogGroupName,
         _: Timestamp,
         _: Instant,
-    ) -> Answered<Option<QueryId>> {
-        said(None)
+    ) -> AwsResponse<Option<QueryId>> {
+        respond(None)
     }
 
-    async fn look(&self, _: &Access, _: &QueryId, _: Instant) -> Answered<QueryRun> {
-        said(QueryRun::Running)
+    async fn poll(&self, _: &Access, _: &QueryId, _: Instant) -> AwsResponse<QueryState> {
+        respond(QueryState::Running)
     }
 }
 
 #[async_trait]
 impl Quotas for StubbedAws {
-    async fn granted(&self, _: &Access, _: Instant) -> Answered<Granted> {
-        said(Granted::default())
+    async fn fetch(&self, _: &Access, _: Instant) -> AwsResponse<ServiceQuotas> {
+        respond(ServiceQuotas::default())
     }
 }
 
 /// An answer, with what an answer of AWS's leaves behind for the audit log.
-fn said<T>(result: T) -> Answered<T> {
-    let via = Via {
+fn respond<T>(result: T) -> AwsResponse<T> {
+    let via = AwsCallRecord {
         role_arn: Some(format!("arn:aws:iam::{}:role/{ROLE}", account(0)).into()),
         session_name: Some("bench-0a1b2c3d4e5f".into()),
         aws_request_ids: vec![REQUEST_ID.into()],
     };
-    Answered { via, result: Ok(result) }
+    AwsResponse { via, result: Ok(result) }
 }

@@ -39,10 +39,10 @@ impl Probe {
         }
         self.at += COMMIT_BYTES;
         let bytes = vec![7; COMMIT_BYTES];
-        let began = Instant::now();
+        let started = Instant::now();
         self.file.write_all(&bytes)?;
         self.file.sync_data()?;
-        Ok(began.elapsed())
+        Ok(started.elapsed())
     }
 }
 

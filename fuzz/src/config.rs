@@ -2,7 +2,7 @@
 
 use std::{fs, sync::OnceLock};
 
-use logkey::config::{EmptyEnv, Place, Settings};
+use logkey::config::{EmptyEnv, Settings, SourceLocation};
 use tempfile::TempDir;
 
 /// Whether the input was taken.
@@ -21,7 +21,7 @@ pub fn run(data: &[u8]) -> bool {
     let lines = data.split(|byte| *byte == b'\n').count();
     for fault in faults {
         assert!(!fault.message.is_empty());
-        if let Place::Line { file, line, column } = fault.place {
+        if let SourceLocation::Line { file, line, column } = fault.location {
             assert!(file != path || (1..=lines).contains(&line), "line {line} of {lines}");
             assert!(column >= 1);
         }

@@ -13,7 +13,7 @@ pub fn run(data: &[u8]) -> bool {
     // JSON has numbers that no value of ours holds.
     let keys: Vec<Option<Value>> = keys.iter().map(|key| serde_json::from_str(key.get()).ok()).collect();
     assert_eq!(set.len() + set.unusable.len(), keys.len());
-    assert!(set.unusable.iter().all(|key| key.position < keys.len() && !key.why.is_empty()));
+    assert!(set.unusable.iter().all(|key| key.position < keys.len() && !key.reason.is_empty()));
     let shared = |key: &&Value| key["kty"] == "oct" || key["use"].as_str().is_some_and(|it| it != "sig");
     assert!(keys.iter().flatten().filter(shared).count() <= set.unusable.len());
     !set.is_empty()

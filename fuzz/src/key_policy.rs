@@ -1,21 +1,21 @@
 //! A key's policy: a statement that denies everything is never overruled, whatever else it says.
 
 use logkey::domain::{
-    association::{Place, Resource, Target},
-    key_policy::{Judgement, KeyPolicy},
+    association::{Location, Resource, Target},
+    key_policy::{KeyPolicy, PolicyEvaluation},
 };
 use serde_json::{Value, json};
 
 /// Whether the input was taken.
 pub fn run(data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else { return false };
-    let Ok(policy) = KeyPolicy::read(text) else { return false };
+    let Ok(policy) = KeyPolicy::parse(text) else { return false };
     let key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab".parse().unwrap();
-    let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    let place = Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
     let mut allows = false;
     for target in [Target::LogGroup("/payments/api".parse().unwrap()), Target::QueryResults] {
-        let resource = Resource { place: place.clone(), target };
-        allows |= policy.judge(&key, &resource) == Judgement::Allows;
+        let resource = Resource { location: place.clone(), target };
+        allows |= policy.evaluate(&key, &resource) == PolicyEvaluation::Allows;
         let Ok(mut written) = serde_json::from_str::<Value>(text) else { return false };
         let deny = json!({"Effect": "Deny", "Principal": "*", "Action": "kms:*", "Resource": "*"});
         let mut statements = match written["Statement"].take() {
@@ -26,9 +26,9 @@ pub fn run(data: &[u8]) -> bool {
         };
         statements.push(deny);
         written["Statement"] = statements.into();
-        let Ok(denied) = KeyPolicy::read(&written.to_string()) else { return false };
-        let judged = denied.judge(&key, &resource);
-        assert!(matches!(judged, Judgement::Denied { .. }), "{judged:?}");
+        let Ok(denied) = KeyPolicy::parse(&written.to_string()) else { return false };
+        let judged = denied.evaluate(&key, &resource);
+        assert!(matches!(judged, PolicyEvaluation::Denied { .. }), "{judged:?}");
     }
     allows
 }

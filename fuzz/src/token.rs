@@ -111,8 +111,8 @@ impl TenantDirectory for Directory {
         self.0.find(id).cloned()
     }
 
-    fn spoken_for(&self, issuer: &str, value: &str) -> Option<Arc<Tenant>> {
-        self.0.spoken_for(issuer, value).cloned()
+    fn by_claim(&self, issuer: &str, value: &str) -> Option<Arc<Tenant>> {
+        self.0.by_claim(issuer, value).cloned()
     }
 }
 

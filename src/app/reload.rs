@@ -7,9 +7,9 @@ use tokio::time::timeout;
 
 use super::{
     App,
-    aside::{aside, put_away},
-    current::{Current, Generation},
-    generation, lifecycle, signing_key, told,
+    background::{drop_in_background, run_in_background},
+    build_snapshot, join_faults, maintenance, signing_key,
+    snapshot::{Snapshot, SnapshotHolder},
 };
 use crate::{
     audit::{
@@ -19,9 +19,9 @@ use crate::{
         sequencer::{KeyChange, Rotation},
     },
     aws::Aws,
-    config::{Fault, Settings},
-    domain::{audit::Act, chain::chain, reason::Reason},
-    limit::LocalPace,
+    config::{Diagnostic, Settings},
+    domain::{audit::AuditOperation, error_chain::error_chain, reason::Reason},
+    limit::LocalUpstreamLimiter,
     ports::{AuditUnavailable, Clock},
     server::tls::Tls,
 };
@@ -32,10 +32,10 @@ const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 /// Takes over tenants, policies, issuers, quotas, certificates and the key that signs the log. Other settings need a restart.
 #[derive(Clone)]
 pub struct Reloader {
-    current: Arc<Current>,
+    current: Arc<SnapshotHolder>,
     tls: Option<Arc<Tls>>,
     aws: Option<Arc<Aws>>,
-    pace: Arc<LocalPace>,
+    limiter: Arc<LocalUpstreamLimiter>,
     journal: Arc<Journal>,
     keys: KeyChange,
     clock: Arc<dyn Clock>,
@@ -49,7 +49,7 @@ impl Reloader {
             current: Arc::clone(&app.current),
             tls: app.tls.clone(),
             aws: app.aws.clone(),
-            pace: Arc::clone(&app.pace),
+            limiter: Arc::clone(&app.limiter),
             journal: Arc::clone(&app.journal),
             keys: app.sequencer.key_change(),
             clock: Arc::clone(&app.clock),
@@ -57,19 +57,19 @@ impl Reloader {
     }
 
     /// Puts `settings` in force, or tells why not.
-    pub async fn reload(&self, settings: Result<Settings, Vec<Fault>>) {
+    pub async fn reload(&self, settings: Result<Settings, Vec<Diagnostic>>) {
         let done = match settings {
-            Ok(settings) => self.all(settings).await,
-            Err(faults) => Err(told(&faults)),
+            Ok(settings) => self.reload_all(settings).await,
+            Err(diagnostics) => Err(join_faults(&diagnostics)),
         };
         let (failure, detail) = match done {
-            Ok(told) => {
-                tracing::info!("{told}");
-                (None, told)
+            Ok(summary) => {
+                tracing::info!("{summary}");
+                (None, summary)
             }
-            Err(faults) => {
-                tracing::error!(%faults, "the settings were not taken over; what was in force stays so");
-                (Some(Reason::FieldInvalid), faults)
+            Err(diagnostics) => {
+                tracing::error!(%diagnostics, "the settings were not taken over; what was in force stays so");
+                (Some(Reason::FieldInvalid), diagnostics)
             }
         };
         let outcome = if failure.is_none() { "taken" } else { "refused" };
@@ -82,8 +82,9 @@ impl Reloader {
     async fn record(&self, failure: Option<Reason>, detail: Box<str>) {
         let (journal, clock) = (Arc::clone(&self.journal), Arc::clone(&self.clock));
         let recording = tokio::spawn(async move {
-            let kept = lifecycle::record(&*journal, &*clock, Act::Reload, failure, Some(detail)).await;
-            if let Err(error) = kept {
+            let recorded =
+                maintenance::record(&*journal, &*clock, AuditOperation::Reload, failure, Some(detail)).await;
+            if let Err(error) = recorded {
                 tracing::error!(error = &error as &dyn std::error::Error, "the reload is not recorded");
             }
         });
@@ -92,30 +93,33 @@ impl Reloader {
         }
     }
 
-    async fn all(&self, settings: Settings) -> Result<String, String> {
+    async fn reload_all(&self, settings: Settings) -> Result<String, String> {
         let this = self.clone();
-        let taken = aside(move || {
+        let taken = run_in_background(move || {
             // Read before anything is taken over: a key that cannot be used changes nothing.
-            let key = signing_key(&settings, false).map_err(|error| chain(&error))?;
-            this.take_over(settings).map(|(told, before)| (told, before, key))
+            let key = signing_key(&settings, false).map_err(|error| error_chain(&error))?;
+            this.activate(settings).map(|(summary, previous)| (summary, previous, key))
         });
         let taken = taken.await.unwrap_or_else(|| Err("putting them in force panicked".to_owned()));
-        let (told, before, key) = taken?;
-        tokio::spawn(put_away(before, generation::take_apart));
-        Ok(told + &self.use_key(key).await?)
+        let (summary, previous, key) = taken?;
+        tokio::spawn(drop_in_background(previous, build_snapshot::drop_incrementally));
+        Ok(summary + &self.install_key(key).await?)
     }
 
     /// Has the log signed by the key in its file, where that is another than before.
-    async fn use_key(&self, key: SigningKey) -> Result<String, String> {
-        let before = self.keys.verifiers();
-        if key.verifiers() == before {
+    async fn install_key(&self, key: SigningKey) -> Result<String, String> {
+        let previous_keys = self.keys.verifiers();
+        if key.verifiers() == previous_keys {
             return Ok(String::new());
         }
-        if let Some(from) = before.into_iter().next().filter(|from| from != key.verifier()) {
+        if let Some(from) = previous_keys.into_iter().next().filter(|from| from != key.verifier()) {
             let rotation = Rotation { from, to: key.verifier().to_owned() };
-            let said = timeout(RECORDED_WITHIN, rotation::record(&*self.journal, &*self.clock, &rotation));
-            let said = said.await.unwrap_or(Err(AuditUnavailable(None)));
-            said.map_err(|error| format!("the new key cannot be named in the log: {}", chain(&error)))?;
+            let recorded =
+                timeout(RECORDED_WITHIN, rotation::record(&*self.journal, &*self.clock, &rotation));
+            let recorded = recorded.await.unwrap_or(Err(AuditUnavailable(None)));
+            recorded.map_err(|error| {
+                format!("the new key cannot be named in the log: {}", error_chain(&error))
+            })?;
         }
         let signers = key.verifiers().join(" and ");
         self.keys.use_key(key).await;
@@ -123,21 +127,22 @@ impl Reloader {
     }
 
     /// What to tell, and what was in force before.
-    fn take_over(&self, settings: Settings) -> Result<(String, Arc<Generation>), String> {
-        let before = self.current.load();
+    fn activate(&self, settings: Settings) -> Result<(String, Arc<Snapshot>), String> {
+        let previous = self.current.load();
         let Settings { auth, tenants, policy, limits, .. } = settings;
         let tenants = Arc::new(tenants);
-        let next = generation::next(auth, Arc::clone(&tenants), &policy, &before, Arc::clone(&self.clock))
-            .map_err(|faults| faults.0.join("\n"))?;
+        let next =
+            build_snapshot::rebuild(auth, Arc::clone(&tenants), &policy, &previous, Arc::clone(&self.clock))
+                .map_err(|diagnostics| diagnostics.0.join("\n"))?;
         if let Some(tls) = &self.tls {
             tls.reload().map_err(|error| error.to_string())?;
         }
         self.current.replace(next);
-        self.pace.set_upstream(limits.shared.upstream);
+        self.limiter.set_upstream(limits.shared.upstream);
         if let Some(aws) = &self.aws {
             aws.retain_sessions(&tenants);
         }
-        Ok((format!("the settings were taken over: {} tenants", tenants.len()), before))
+        Ok((format!("the settings were taken over: {} tenants", tenants.len()), previous))
     }
 }
 

@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::{
     audit::{
         Sinks,
-        sinks::{Named, Pace, Source, file::RotatingFile, stdout::Stdout},
+        sinks::{EventSource, NamedSink, SinkTiming, file::RotatingFile, stdout::Stdout},
     },
     aws::{LogStream, StreamConfig},
     config::{Settings, SinkTarget},
@@ -26,7 +26,7 @@ pub enum SinksError {
 }
 
 /// Starts every sink that the settings name.
-pub(super) async fn start(settings: &Settings, source: Source) -> Result<Sinks, SinksError> {
+pub(super) async fn start(settings: &Settings, source: EventSource) -> Result<Sinks, SinksError> {
     let mut named = Vec::with_capacity(settings.audit.sinks.len());
     for sink in &settings.audit.sinks {
         let to: Arc<dyn Sink> = match &sink.to {
@@ -39,7 +39,7 @@ pub(super) async fn start(settings: &Settings, source: Source) -> Result<Sinks, 
                 Arc::new(LogStream::connect(&settings.aws, StreamConfig::clone(config), clock).await)
             }
         };
-        named.push(Named { name: sink.name.clone(), sink: to });
+        named.push(NamedSink { name: sink.name.clone(), sink: to });
     }
-    Sinks::start(named, source, Pace::default()).await.map_err(SinksError::Store)
+    Sinks::start(named, source, SinkTiming::default()).await.map_err(SinksError::Store)
 }

@@ -9,7 +9,7 @@ use crate::{
 
 /// The ports to AWS, where they are to be others than the adapter of [`crate::aws`].
 #[derive(Clone)]
-pub struct Upstream {
+pub struct AwsPorts {
     /// Sets keys and takes them away.
     pub associations: Arc<dyn KeyAssociations>,
     /// Reads log groups.
@@ -26,7 +26,7 @@ pub struct Upstream {
 
 // === impl Upstream ===
 
-impl From<Arc<Aws>> for Upstream {
+impl From<Arc<Aws>> for AwsPorts {
     fn from(aws: Arc<Aws>) -> Self {
         Self {
             associations: aws.clone(),
@@ -39,7 +39,7 @@ impl From<Arc<Aws>> for Upstream {
     }
 }
 
-impl fmt::Debug for Upstream {
+impl fmt::Debug for AwsPorts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upstream").finish_non_exhaustive()
     }

@@ -1,7 +1,7 @@
 //! Sees that settings changed: by SIGHUP, or because a file they were read from did. Run by
 //! `logkey serve` beside the service.
 
-mod marks;
+mod fingerprint;
 
 use std::{
     collections::BTreeSet,
@@ -14,16 +14,16 @@ use std::{
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::{signal::unix::Signal, sync::mpsc};
 
-pub use self::marks::Marks;
-use super::{Reloader, aside::aside};
+pub use self::fingerprint::Fingerprints;
+use super::{Reloader, background::run_in_background};
 use crate::config::{Env, Settings};
 
 /// How long files must have been left alone: an editor or Kubernetes writes several at once.
-const QUIET: Duration = Duration::from_millis(250);
+const DEBOUNCE: Duration = Duration::from_millis(250);
 /// The link that Kubernetes turns when it changes mounted files.
 const KUBERNETES_LINK: &str = "..data";
 /// Endings of the files that settings may be spread over.
-const ENDINGS: [&str; 2] = ["toml", "cedar"];
+const SETTINGS_EXTENSIONS: [&str; 2] = ["toml", "cedar"];
 
 /// What was seen, and whether more follows.
 struct Watch {
@@ -39,13 +39,13 @@ pub async fn reload_on_change(
     reloader: Reloader,
     config: PathBuf,
     env: Arc<dyn Env + Send + Sync>,
-    read: Marks,
+    read: Fingerprints,
     mut hangup: Signal,
 ) {
     let mut watch = Watch::new();
-    watch.follow(read.files());
+    watch.watch_folders(read.files());
     // A start takes its time, and nobody watched meanwhile.
-    let mut overtaken = aside(move || read.differ()).await.unwrap_or(true);
+    let mut overtaken = run_in_background(move || read.changed()).await.unwrap_or(true);
     loop {
         if mem::take(&mut overtaken) {
             tracing::info!("files of the settings changed while the service started");
@@ -56,12 +56,12 @@ pub async fn reload_on_change(
             }
         }
         let (path, variables) = (config.clone(), Arc::clone(&env));
-        let Some(settings) = aside(move || Settings::load(&path, &*variables)).await else {
+        let Some(settings) = run_in_background(move || Settings::load(&path, &*variables)).await else {
             tracing::error!("the settings could not be read; what was in force stays so");
             continue;
         };
         if let Ok(Settings { files, .. }) = &settings {
-            watch.follow(files);
+            watch.watch_folders(files);
         }
         reloader.reload(settings).await;
     }
@@ -71,32 +71,32 @@ pub async fn reload_on_change(
 
 impl Watch {
     fn new() -> Self {
-        let (seen, changes) = mpsc::channel(1);
+        let (change_sender, changes) = mpsc::channel(1);
         let files = Arc::new(Mutex::new(BTreeSet::new()));
-        let known = Arc::clone(&files);
-        let told = move |event: notify::Result<Event>| {
-            let known = known.lock().unwrap_or_else(PoisonError::into_inner);
-            if event.is_ok_and(|event| concerns_settings(&event, &known)) {
+        let tracked = Arc::clone(&files);
+        let on_event = move |event: notify::Result<Event>| {
+            let tracked = tracked.lock().unwrap_or_else(PoisonError::into_inner);
+            if event.is_ok_and(|event| is_relevant(&event, &tracked)) {
                 // One that is not yet looked at stands for this one too.
-                let _ = seen.try_send(());
+                let _ = change_sender.try_send(());
             }
         };
-        let watcher = notify::recommended_watcher(told)
+        let watcher = notify::recommended_watcher(on_event)
             .inspect_err(|error| tracing::warn!(%error, "files are not watched: send SIGHUP after a change"));
         Self { watcher: watcher.ok(), folders: BTreeSet::new(), files, changes }
     }
 
     /// Watches the folders of these files: a file that is replaced is another one, its folder is not.
-    /// Folders among them are watched themselves.
-    fn follow(&mut self, files: &[PathBuf]) {
+    /// Folders among them are folders themselves.
+    fn watch_folders(&mut self, files: &[PathBuf]) {
         let Some(watcher) = &mut self.watcher else { return };
-        let mut known = BTreeSet::new();
+        let mut names = BTreeSet::new();
         for file in files {
             let folder = if file.is_dir() { Some(file.as_path()) } else { file.parent() };
             let Some(folder) = folder else { continue };
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             // As the watcher will name it.
-            known.extend(file.file_name().map(|name| folder.join(name)));
+            names.extend(file.file_name().map(|name| folder.join(name)));
             if self.folders.contains(folder) {
                 continue;
             }
@@ -108,7 +108,7 @@ impl Watch {
                 ),
             }
         }
-        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
     /// Returns once files changed and were then left alone.
@@ -116,13 +116,13 @@ impl Watch {
         if self.changes.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
-        while let Ok(Some(())) = tokio::time::timeout(QUIET, self.changes.recv()).await {}
+        while let Ok(Some(())) = tokio::time::timeout(DEBOUNCE, self.changes.recv()).await {}
     }
 }
 
 /// Whether the event is about a file that settings were read from, or may stand in; the store is often
 /// in the same folder.
-fn concerns_settings(event: &Event, known: &BTreeSet<PathBuf>) -> bool {
+fn is_relevant(event: &Event, watched: &BTreeSet<PathBuf>) -> bool {
     let written = match event.kind {
         EventKind::Access(_) => false,
         EventKind::Any
@@ -133,8 +133,8 @@ fn concerns_settings(event: &Event, known: &BTreeSet<PathBuf>) -> bool {
     };
     let settings = |path: &PathBuf| {
         let ending = path.extension().and_then(|ending| ending.to_str());
-        known.contains(path)
-            || ending.is_some_and(|ending| ENDINGS.contains(&ending))
+        watched.contains(path)
+            || ending.is_some_and(|ending| SETTINGS_EXTENSIONS.contains(&ending))
             || path.file_name().is_some_and(|name| name == KUBERNETES_LINK)
     };
     written && event.paths.iter().any(settings)

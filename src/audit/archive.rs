@@ -2,7 +2,7 @@
 //! The tree stays whole. The archive is on disk, read again, and named by a signed event of the log
 //! before anything is removed.
 
-mod folder;
+mod archive_reader;
 
 use std::{io, path::Path, time::Duration};
 
@@ -10,20 +10,20 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use thiserror::Error;
 use tlog_tiles::Hash;
 
-pub use self::folder::{Archive, NoArchive};
+pub use self::archive_reader::{ArchiveReadError, ArchiveReader};
 use super::{
+    c2sp_layout::{self, TileDirectory},
     checkpoint::SigningKey,
     export::{self, ExportError},
-    layout::{self, Layout},
-    prove::{self, NoProof},
+    parsed_event::ParsedEvent,
+    prove::{self, ProofError},
     rotation,
     tree::{self, Edge},
     verify,
-    view::View,
 };
 use crate::{
     domain::{
-        audit::{Act, LogChange},
+        audit::{AuditOperation, LogEvent},
         time::Timestamp,
     },
     ports::{
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// How long it is waited for the checkpoint that covers what was said.
-const SIGNED_WITHIN: Duration = Duration::from_secs(30);
+const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many events are read again at once.
 const PAGE: u32 = 1024;
 /// `api.operation` of the event that names what was moved out.
@@ -41,7 +41,7 @@ const ACTION: &str = "Archive";
 
 /// What archiving needs.
 #[derive(Clone, Copy)]
-pub struct Parts<'p> {
+pub struct ArchiveInputs<'p> {
     /// The events.
     pub log: &'p dyn EventReader,
     /// The tree over them.
@@ -75,14 +75,14 @@ pub enum ArchiveError {
     Folder(#[from] io::Error),
     /// What is in the folder is no archive of this log.
     #[error("the folder holds something else than the archive of this log")]
-    Other(#[from] NoArchive),
+    Other(#[from] ArchiveReadError),
     /// Earlier events were moved out to another folder.
     #[error(
-        "the folder holds the events up to {held}, and the log begins at {first}: name the folder to which the others were moved"
+        "the folder holds the events up to {archived}, and the log begins at {first}: name the folder to which the others were moved"
     )]
     Elsewhere {
         /// The last event in the folder.
-        held: u64,
+        archived: u64,
         /// The first event in the log.
         first: u64,
     },
@@ -104,7 +104,7 @@ pub enum ArchiveError {
     Sign,
     /// No proof of the tree can be had.
     #[error("the log's tree cannot be read")]
-    Tree(#[from] NoProof),
+    Tree(#[from] ProofError),
     /// What was said in the log was not signed in time.
     #[error("what was said in the log is not signed yet: do it again")]
     NotSigned,
@@ -112,7 +112,7 @@ pub enum ArchiveError {
 
 /// What was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Moved {
+pub struct ArchiveReport {
     /// How many events the archive holds: the first ones of the log.
     pub last: u64,
     /// How many of them were moved now.
@@ -125,48 +125,56 @@ pub struct Moved {
 /// # Errors
 ///
 /// [`ArchiveError`].
-pub async fn archive(parts: Parts<'_>, before: Timestamp, folder: &Path) -> Result<Moved, ArchiveError> {
+pub async fn archive(
+    parts: ArchiveInputs<'_>,
+    before: Timestamp,
+    folder: &Path,
+) -> Result<ArchiveReport, ArchiveError> {
     let newest = parts.signed.newest().await?;
     let first = parts.log.after(0, 1).await?.first().map_or(1, |event| event.seq);
-    let held = held(parts, folder, &newest).await?;
-    if first > held + 1 {
-        return Err(ArchiveError::Elsewhere { held, first });
+    let archived = archived_count(parts, folder, &newest).await?;
+    if first > archived + 1 {
+        return Err(ArchiveError::Elsewhere { archived, first });
     }
-    let last = old_enough(parts, before, held).await?;
+    let last = cutoff(parts, before, archived).await?;
     if last > newest.size {
         return Err(ArchiveError::NotCovered { last, size: newest.size });
     }
-    let last = (last & !0xff).max(held);
+    let last = (last & !0xff).max(archived);
     if last == 0 {
-        return Ok(Moved::default());
+        return Ok(ArchiveReport::default());
     }
-    if last > held {
-        write(parts, held, last, &newest, folder).await?;
+    if last > archived {
+        write(parts, archived, last, &newest, folder).await?;
     }
-    let root = root(parts, &Archive::open(folder)?, first - 1, last).await?;
-    say(parts, last, root).await?;
+    let root = root(parts, &ArchiveReader::open(folder)?, first - 1, last).await?;
+    record_move(parts, last, root).await?;
     parts.events.remove_through(last).await?;
-    Ok(Moved { last, count: (last + 1).saturating_sub(first) })
+    Ok(ArchiveReport { last, count: (last + 1).saturating_sub(first) })
 }
 
 /// How many events the folder holds already.
-async fn held(parts: Parts<'_>, folder: &Path, newest: &SignedTree) -> Result<u64, ArchiveError> {
-    layout::make(folder)?;
-    if !Archive::is_in(folder) {
+async fn archived_count(
+    parts: ArchiveInputs<'_>,
+    folder: &Path,
+    newest: &SignedTree,
+) -> Result<u64, ArchiveError> {
+    c2sp_layout::make(folder)?;
+    if !ArchiveReader::is_in(folder) {
         return Ok(0);
     }
-    let (archive, origin) = (Archive::open(folder)?, parts.key.origin());
-    let known = verify::trusted(parts.log, parts.tree, origin, &parts.key.verifiers(), None).await?;
-    let signed = archive.signed(origin, &known)?;
-    continues(parts, signed.size(), *signed.hash(), newest).await?;
+    let (archive, origin) = (ArchiveReader::open(folder)?, parts.key.origin());
+    let trusted = verify::trusted(parts.log, parts.tree, origin, &parts.key.verifiers(), None).await?;
+    let signed = archive.signed(origin, &trusted)?;
+    check_contiguous(parts, signed.size(), *signed.hash(), newest).await?;
     Ok(signed.size())
 }
 
 /// The last event from before the time, with all before it.
-async fn old_enough(parts: Parts<'_>, before: Timestamp, held: u64) -> Result<u64, ArchiveError> {
-    let young = EventFilter { since: Some(before), after: Some(held), ..EventFilter::default() };
+async fn cutoff(parts: ArchiveInputs<'_>, before: Timestamp, archived: u64) -> Result<u64, ArchiveError> {
+    let young = EventFilter { since: Some(before), after: Some(archived), ..EventFilter::default() };
     let young = parts.log.next(&young, u64::MAX, 1).await?.first().map(|event| event.seq);
-    let open = parts.log.unsettled(before).await?.first().map(|event| event.seq);
+    let open = parts.log.open_intents(before).await?.first().map(|event| event.seq);
     let end = parts.log.list(&EventFilter::default(), None, 1).await?.first().map_or(0, |event| event.seq);
     // What a sink does not have yet stays.
     let unread = parts.events.read_through().await?.map(|last| last + 1);
@@ -175,31 +183,41 @@ async fn old_enough(parts: Parts<'_>, before: Timestamp, held: u64) -> Result<u6
 }
 
 async fn write(
-    parts: Parts<'_>,
-    held: u64,
+    parts: ArchiveInputs<'_>,
+    archived: u64,
     last: u64,
     newest: &SignedTree,
     folder: &Path,
 ) -> Result<(), ArchiveError> {
-    let mut layout = Layout::new(folder, true);
-    let mut edge = Edge::load(parts.tree, held).await?.ok_or(ArchiveError::Root)?;
+    let mut layout = TileDirectory::new(folder, true);
+    let mut edge = Edge::load(parts.tree, archived).await?.ok_or(ArchiveError::Root)?;
     export::events(parts.log, None, &mut edge, last, &mut layout).await?;
     let root = edge.root().ok_or(ArchiveError::Root)?;
-    continues(parts, last, root, newest).await?;
+    check_contiguous(parts, last, root, newest).await?;
     let note = parts.key.sign(last, root).ok_or(ArchiveError::Sign)?;
     export::keys(&mut layout, &parts.key.verifiers())?;
     Ok(layout.replace("checkpoint", note.as_bytes())?)
 }
 
 /// Whether what was signed begins with the tree of this size and root.
-async fn continues(parts: Parts<'_>, size: u64, root: Hash, newest: &SignedTree) -> Result<(), ArchiveError> {
+async fn check_contiguous(
+    parts: ArchiveInputs<'_>,
+    size: u64,
+    root: Hash,
+    newest: &SignedTree,
+) -> Result<(), ArchiveError> {
     let proof = prove::consistency(parts.tree, size, newest.size).await?;
     tlog_tiles::check_tree(&proof, newest.size, Hash(newest.root), size, root)
         .map_err(|_differs| ArchiveError::Root)
 }
 
 /// The root over what the archive holds, with everything from `from` on read again.
-async fn root(parts: Parts<'_>, archive: &Archive, from: u64, last: u64) -> Result<Hash, ArchiveError> {
+async fn root(
+    parts: ArchiveInputs<'_>,
+    archive: &ArchiveReader,
+    from: u64,
+    last: u64,
+) -> Result<Hash, ArchiveError> {
     let mut edge = Edge::load(parts.tree, from & !0xff).await?.ok_or(ArchiveError::Root)?;
     let mut whole = Vec::new();
     while edge.size() < last {
@@ -214,29 +232,33 @@ async fn root(parts: Parts<'_>, archive: &Archive, from: u64, last: u64) -> Resu
     }
     let root = edge.root().filter(|_| edge.size() == last).ok_or(ArchiveError::Root)?;
     let signed = parts.signed.newest().await?;
-    continues(parts, last, root, &signed).await?;
+    check_contiguous(parts, last, root, &signed).await?;
     Ok(root)
 }
 
 /// Says in the log what was moved out, unless it says so already; returns when that is signed.
-async fn say(parts: Parts<'_>, last: u64, root: Hash) -> Result<(), ArchiveError> {
+async fn record_move(parts: ArchiveInputs<'_>, last: u64, root: Hash) -> Result<(), ArchiveError> {
     let root: Box<str> = BASE64_STANDARD.encode(root.0).into();
     let filter = EventFilter { action: Some(ACTION.to_owned()), ..EventFilter::default() };
-    let said = parts.log.list(&filter, None, 1).await?;
-    let same = |view: View| view.archived.is_some_and(|(at, over)| at == last && *over == *root);
-    let said = said.iter().find(|event| View::try_from(*event).is_ok_and(same)).map(|event| event.seq);
-    let said = if let Some(said) = said {
-        said
+    let archive_event = parts.log.list(&filter, None, 1).await?;
+    let same = |view: ParsedEvent| view.archived.is_some_and(|(at, over)| at == last && *over == *root);
+    let archive_event = archive_event
+        .iter()
+        .find(|event| ParsedEvent::try_from(*event).is_ok_and(same))
+        .map(|event| event.seq);
+    let archive_event = if let Some(archive_event) = archive_event {
+        archive_event
     } else {
-        let log = LogChange::Archived { last, root };
-        let id = rotation::say(parts.audit, parts.clock, Act::Archive, log).await?;
+        let log = LogEvent::Archived { last, root };
+        let id = rotation::append_log_event(parts.audit, parts.clock, AuditOperation::Archive, log).await?;
         parts.log.find(id).await?.ok_or(ArchiveError::NotSigned)?.seq
     };
-    let signed = tokio::time::timeout(SIGNED_WITHIN, parts.signed.grown(said - 1)).await;
+    let signed =
+        tokio::time::timeout(CHECKPOINT_TIMEOUT, parts.signed.wait_for_size(archive_event - 1)).await;
     signed.map(drop).map_err(|_elapsed| ArchiveError::NotSigned)
 }
 
-impl std::fmt::Debug for Parts<'_> {
+impl std::fmt::Debug for ArchiveInputs<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Parts")
     }

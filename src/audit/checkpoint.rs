@@ -51,7 +51,7 @@ pub enum KeyError {
 
 /// A note is no checkpoint of this log, or not signed by a key that is known.
 #[derive(Debug, Error)]
-pub enum BadCheckpoint {
+pub enum CheckpointError {
     /// Not a signed note.
     #[error("this is not a signed note")]
     Note(#[source] signed_note::NoteError),
@@ -71,7 +71,7 @@ pub enum BadCheckpoint {
 
 /// Where the key is when the configuration does not say: beside the database file.
 #[must_use]
-pub fn key_beside(database: &Path) -> PathBuf {
+pub fn default_key_path(database: &Path) -> PathBuf {
     let mut path = database.to_owned().into_os_string();
     path.push(".checkpoint-key.pem");
     path.into()
@@ -88,20 +88,21 @@ pub fn is_verifier(key: &str) -> bool {
 /// # Errors
 ///
 /// [`BadCheckpoint`].
-pub fn read(note: &[u8], origin: &str, verifiers: &[String]) -> Result<Checkpoint, BadCheckpoint> {
+pub fn read(note: &[u8], origin: &str, verifiers: &[String]) -> Result<Checkpoint, CheckpointError> {
     if note.len() > MAX_NOTE {
-        return Err(BadCheckpoint::Text);
+        return Err(CheckpointError::Text);
     }
-    let known = verifiers.iter().map(|key| StandardVerifier::new(key));
-    let known: Vec<_> = known.collect::<Result<_, _>>().map_err(|_bad| BadCheckpoint::Verifier)?;
-    let known = VerifierList::new(known.into_iter().map(|key| Box::new(key) as _).collect());
-    let note = Note::from_bytes(note).map_err(BadCheckpoint::Note)?;
-    note.verify(&known).map_err(BadCheckpoint::Signature)?;
-    let checkpoint = Checkpoint::from_bytes(note.text()).map_err(|_malformed| BadCheckpoint::Text)?;
+    let trusted_keys = verifiers.iter().map(|key| StandardVerifier::new(key));
+    let trusted_keys: Vec<_> =
+        trusted_keys.collect::<Result<_, _>>().map_err(|_bad| CheckpointError::Verifier)?;
+    let trusted_keys = VerifierList::new(trusted_keys.into_iter().map(|key| Box::new(key) as _).collect());
+    let note = Note::from_bytes(note).map_err(CheckpointError::Note)?;
+    note.verify(&trusted_keys).map_err(CheckpointError::Signature)?;
+    let checkpoint = Checkpoint::from_bytes(note.text()).map_err(|_malformed| CheckpointError::Text)?;
     if checkpoint.origin() == origin {
         Ok(checkpoint)
     } else {
-        Err(BadCheckpoint::Origin(checkpoint.origin().to_owned()))
+        Err(CheckpointError::Origin(checkpoint.origin().to_owned()))
     }
 }
 

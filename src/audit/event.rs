@@ -5,19 +5,19 @@
 mod map;
 mod names;
 mod ocsf;
-mod plain;
+mod sanitize;
 
 use serde::Serialize as _;
 
-pub(super) use self::names::settled_as;
-pub use self::plain::plain;
+pub(super) use self::names::settlement_outcome;
+pub use self::sanitize::sanitize;
 use crate::{
     domain::{
         association::Resource,
         audit::{Event, EventId},
         reason::Reason,
     },
-    ports::Indexed,
+    ports::EventIndexFields,
 };
 
 /// Writes an event at the end of `bytes`, and tells where it is and by what it is found.
@@ -25,7 +25,7 @@ use crate::{
 /// # Errors
 ///
 /// What serde says; then `bytes` is as it was.
-pub fn write(event: &Event, id: EventId, bytes: &mut Vec<u8>) -> Result<Indexed, serde_json::Error> {
+pub fn write(event: &Event, id: EventId, bytes: &mut Vec<u8>) -> Result<EventIndexFields, serde_json::Error> {
     let start = bytes.len();
     let arn = event.resource.as_ref().map(Resource::arn);
     let arn = arn.as_ref().map(|arn| arn as &dyn std::fmt::Display);
@@ -34,13 +34,13 @@ pub fn write(event: &Event, id: EventId, bytes: &mut Vec<u8>) -> Result<Indexed,
         bytes.truncate(start);
         return Err(error);
     }
-    Ok(Indexed {
+    Ok(EventIndexFields {
         id,
         time: event.time,
         tenant: event.actor.tenant.clone(),
         kind: names::kind(event.kind),
-        action: names::act(event.act),
-        account: event.resource.as_ref().map(|resource| resource.place.account),
+        action: names::operation_name(event.act),
+        account: event.resource.as_ref().map(|resource| resource.location.account),
         correlation: event.correlation.clone(),
         outcome: event.end.as_ref().map(|end| end.failure.map_or("OK", Reason::as_str)),
         closes: event.closes,

@@ -7,8 +7,8 @@ use thiserror::Error;
 use tlog_tiles::Checkpoint;
 
 use super::{
-    archive::Archive,
-    layout::Layout,
+    archive::ArchiveReader,
+    c2sp_layout::TileDirectory,
     tree::{self, Edge, WHOLE},
 };
 use crate::ports::{EventReader, SignedCheckpoint, Tile, Unavailable};
@@ -58,12 +58,12 @@ pub struct Signed<'e> {
 /// [`ExportError`]; then there is no new `checkpoint` in the folder.
 pub async fn export(
     log: &dyn EventReader,
-    archive: Option<&Archive>,
+    archive: Option<&ArchiveReader>,
     signed: &Signed<'_>,
     folder: &Path,
 ) -> Result<(), ExportError> {
     let Signed { checkpoint, note, verifiers, handovers } = *signed;
-    let mut layout = Layout::new(folder, false);
+    let mut layout = TileDirectory::new(folder, false);
     let mut edge = Edge::default();
     events(log, archive, &mut edge, checkpoint.size(), &mut layout).await?;
     if edge.root() != Some(*checkpoint.hash()) {
@@ -78,7 +78,7 @@ pub async fn export(
 }
 
 /// Writes `verifier.key`, and beside it those of keys that signed before, or sign too.
-pub(super) fn keys(layout: &mut Layout<'_>, verifiers: &[String]) -> io::Result<()> {
+pub(super) fn keys(layout: &mut TileDirectory<'_>, verifiers: &[String]) -> io::Result<()> {
     for (at, verifier) in verifiers.iter().enumerate() {
         let id = verifier.split('+').nth(1).filter(|_| at > 0);
         let name = id.map_or_else(|| "verifier.key".to_owned(), |id| format!("verifier-{id}.key"));
@@ -90,10 +90,10 @@ pub(super) fn keys(layout: &mut Layout<'_>, verifiers: &[String]) -> io::Result<
 /// Writes the events from the edge on, up to and with `through`, and the tiles over them.
 pub(super) async fn events(
     log: &dyn EventReader,
-    archive: Option<&Archive>,
+    archive: Option<&ArchiveReader>,
     edge: &mut Edge,
     through: u64,
-    layout: &mut Layout<'_>,
+    layout: &mut TileDirectory<'_>,
 ) -> Result<(), ExportError> {
     let mut bundle = Vec::new();
     let mut whole: Vec<Tile> = Vec::new();
@@ -133,5 +133,5 @@ pub(super) async fn events(
     for tile in edge.partial() {
         layout.tile(&tile)?;
     }
-    Ok(layout.settle()?)
+    Ok(layout.fsync()?)
 }

@@ -14,21 +14,21 @@ use tokio::{
 };
 
 use self::{
-    queue::{Queue, Waiting},
+    queue::{PendingEvent, Queue},
     writer::Writer,
 };
-use super::{Config, Tail};
+use super::{Config, LeafCache};
 use crate::{
-    domain::audit::{Entry, Event, EventId, Kind},
+    domain::audit::{Event, EventId, JournalEntry, Kind},
     ports::{AuditLog, AuditUnavailable, Clock, EventStore},
 };
 
 /// Takes entries and events, and keeps them in the store.
 pub struct Journal {
     queue: Arc<Queue>,
-    tail: Arc<Tail>,
+    tail: Arc<LeafCache>,
     reads: bool,
-    patience: Duration,
+    timeout: Duration,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -38,17 +38,17 @@ impl Journal {
     /// Starts the writer. Nothing else may append to the same store.
     #[must_use]
     pub fn start(store: Arc<dyn EventStore>, clock: Arc<dyn Clock>, config: Config) -> Self {
-        let (reads, patience) = (config.reads, config.close_within + config.stall);
+        let (reads, timeout) = (config.reads, config.close_within + config.stall);
         let queue = Arc::new(Queue::new(config.clone()));
-        let tail = Arc::new(Tail::default());
+        let tail = Arc::new(LeafCache::default());
         let writer = Writer::new(Arc::clone(&queue), store, Arc::clone(&tail), clock, config);
         let writer = Mutex::new(Some(tokio::spawn(writer.run())));
-        Self { queue, tail, reads, patience, writer }
+        Self { queue, tail, reads, timeout, writer }
     }
 
     /// The leaf hashes of what is kept, for the sequencer of the same log.
     #[must_use]
-    pub fn tail(&self) -> Arc<Tail> {
+    pub fn tail(&self) -> Arc<LeafCache> {
         Arc::clone(&self.tail)
     }
 
@@ -56,7 +56,7 @@ impl Journal {
     pub async fn close(&self) {
         self.queue.close();
         let Some(mut writer) = self.writer.lock().await.take() else { return };
-        match tokio::time::timeout(self.patience, &mut writer).await {
+        match tokio::time::timeout(self.timeout, &mut writer).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::error!(
@@ -74,20 +74,20 @@ impl Journal {
 
 #[async_trait]
 impl AuditLog for Journal {
-    async fn commit(&self, entry: Entry) -> Result<EventId, AuditUnavailable> {
-        let (reply, kept) = oneshot::channel();
-        self.queue.push(Waiting { entry, reply: Some(reply) })?;
+    async fn commit(&self, entry: JournalEntry) -> Result<EventId, AuditUnavailable> {
+        let (reply, committed) = oneshot::channel();
+        self.queue.push(PendingEvent { entry, reply: Some(reply) })?;
         // The writer answers every entry; without a writer nothing is kept.
-        kept.await.unwrap_or(Err(AuditUnavailable(None)))
+        committed.await.unwrap_or(Err(AuditUnavailable(None)))
     }
 
-    fn note(&self, event: Event) {
+    fn record_best_effort(&self, event: Event) {
         if event.kind != Kind::Read || self.reads {
             self.queue.note(event);
         }
     }
 
-    fn unready(&self) -> Option<String> {
+    fn not_ready_reason(&self) -> Option<String> {
         self.queue.unready()
     }
 }

@@ -9,7 +9,7 @@ use crate::ports::{TreeStore, Unavailable};
 
 /// Why there is no proof.
 #[derive(Debug, Error)]
-pub enum NoProof {
+pub enum ProofError {
     /// The store does not answer.
     #[error("the audit log cannot be read")]
     Unavailable(#[from] Unavailable),
@@ -29,15 +29,15 @@ pub enum NoProof {
 /// # Errors
 ///
 /// [`NoProof`].
-pub async fn inclusion(tree: &dyn TreeStore, seq: u64, size: u64) -> Result<Vec<Hash>, NoProof> {
+pub async fn inclusion(tree: &dyn TreeStore, seq: u64, size: u64) -> Result<Vec<Hash>, ProofError> {
     let Some(index) = seq.checked_sub(1).filter(|index| *index < size) else {
-        return Err(NoProof::NotCovered { size });
+        return Err(ProofError::NotCovered { size });
     };
-    let wanted = Wanted::default();
+    let tile_requests = Wanted::default();
     // What comes out means nothing: it is run for what it asks.
-    drop(tlog_tiles::prove_record(size, index, &wanted));
-    let tiles = Tiles::with(tree, &wanted.0.into_inner()).await?;
-    tlog_tiles::prove_record(size, index, &tiles).map_err(|_missing| NoProof::Damaged)
+    drop(tlog_tiles::prove_record(size, index, &tile_requests));
+    let tiles = Tiles::with(tree, &tile_requests.0.into_inner()).await?;
+    tlog_tiles::prove_record(size, index, &tiles).map_err(|_missing| ProofError::Damaged)
 }
 
 /// The hashes that show the tree of size `from` to be the beginning of the one of size `to`.
@@ -45,17 +45,17 @@ pub async fn inclusion(tree: &dyn TreeStore, seq: u64, size: u64) -> Result<Vec<
 /// # Errors
 ///
 /// [`NoProof`].
-pub async fn consistency(tree: &dyn TreeStore, from: u64, to: u64) -> Result<Vec<Hash>, NoProof> {
+pub async fn consistency(tree: &dyn TreeStore, from: u64, to: u64) -> Result<Vec<Hash>, ProofError> {
     if from > to {
-        return Err(NoProof::NotCovered { size: to });
+        return Err(ProofError::NotCovered { size: to });
     }
     if from == 0 || from == to {
         return Ok(Vec::new());
     }
-    let wanted = Wanted::default();
-    drop(tlog_tiles::prove_tree(to, from, &wanted));
-    let tiles = Tiles::with(tree, &wanted.0.into_inner()).await?;
-    tlog_tiles::prove_tree(to, from, &tiles).map_err(|_missing| NoProof::Damaged)
+    let tile_requests = Wanted::default();
+    drop(tlog_tiles::prove_tree(to, from, &tile_requests));
+    let tiles = Tiles::with(tree, &tile_requests.0.into_inner()).await?;
+    tlog_tiles::prove_tree(to, from, &tiles).map_err(|_missing| ProofError::Damaged)
 }
 
 /// An inclusion proof with its checkpoint, as one text that can be kept (C2SP tlog-proof).

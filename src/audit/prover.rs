@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::{
     checkpoint,
-    prove::{self, NoProof},
+    prove::{self, ProofError},
 };
 use crate::ports::{AuditTree, LeafHash, SignedTree, TreeStore, Unavailable};
 
@@ -21,7 +21,7 @@ pub(super) struct Published {
 
 /// Answers from the stored tree what the sequencer signed.
 #[derive(Clone)]
-pub struct Prover {
+pub struct ProofService {
     tree: Arc<dyn TreeStore>,
     origin: Box<str>,
     published: watch::Receiver<Published>,
@@ -29,7 +29,7 @@ pub struct Prover {
 
 // === impl Prover ===
 
-impl Prover {
+impl ProofService {
     pub(super) fn new(
         tree: Arc<dyn TreeStore>,
         origin: Box<str>,
@@ -40,7 +40,7 @@ impl Prover {
 }
 
 #[async_trait]
-impl AuditTree for Prover {
+impl AuditTree for ProofService {
     async fn newest(&self) -> Result<SignedTree, Unavailable> {
         let signed = self.tree.checkpoint().await?.ok_or_else(|| unavailable("there is no checkpoint"))?;
         let read = checkpoint::read(signed.note.as_bytes(), &self.origin, &self.verifiers());
@@ -49,11 +49,11 @@ impl AuditTree for Prover {
     }
 
     async fn inclusion(&self, seq: u64, size: u64) -> Result<Vec<LeafHash>, Unavailable> {
-        prove::inclusion(&*self.tree, seq, size).await.map(plain).map_err(told)
+        prove::inclusion(&*self.tree, seq, size).await.map(strip_signature).map_err(map_proof_error)
     }
 
     async fn consistency(&self, from: u64, to: u64) -> Result<Vec<LeafHash>, Unavailable> {
-        prove::consistency(&*self.tree, from, to).await.map(plain).map_err(told)
+        prove::consistency(&*self.tree, from, to).await.map(strip_signature).map_err(map_proof_error)
     }
 
     fn leaf(&self, body: &[u8]) -> LeafHash {
@@ -64,7 +64,7 @@ impl AuditTree for Prover {
         self.published.borrow().verifiers.to_vec()
     }
 
-    async fn grown(&self, beyond: u64) -> u64 {
+    async fn wait_for_size(&self, beyond: u64) -> u64 {
         let mut published = self.published.clone();
         let grown = published.wait_for(|published| published.size > beyond).await.map(|it| it.size);
         match grown {
@@ -75,22 +75,22 @@ impl AuditTree for Prover {
     }
 }
 
-fn plain(hashes: Vec<Hash>) -> Vec<LeafHash> {
+fn strip_signature(hashes: Vec<Hash>) -> Vec<LeafHash> {
     hashes.into_iter().map(|hash| hash.0).collect()
 }
 
-fn told(error: NoProof) -> Unavailable {
+fn map_proof_error(error: ProofError) -> Unavailable {
     match error {
-        NoProof::Unavailable(error) => error,
-        NoProof::NotCovered { .. } | NoProof::Damaged => unavailable(error),
+        ProofError::Unavailable(error) => error,
+        ProofError::NotCovered { .. } | ProofError::Damaged => unavailable(error),
     }
 }
 
-fn unavailable(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unavailable {
-    Unavailable { dependency: "audit tree", source: Some(why.into()) }
+fn unavailable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unavailable {
+    Unavailable { dependency: "audit tree", source: Some(reason.into()) }
 }
 
-impl std::fmt::Debug for Prover {
+impl std::fmt::Debug for ProofService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Prover")
     }

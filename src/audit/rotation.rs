@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::sequencer::Rotation;
 use crate::{
-    domain::audit::{Act, End, Entry, Event, EventId, LogChange},
+    domain::audit::{AuditOperation, Completion, Event, EventId, JournalEntry, LogEvent},
     ports::{AuditLog, AuditUnavailable, Clock},
 };
 
@@ -19,18 +19,18 @@ pub async fn record(
     rotation: &Rotation,
 ) -> Result<EventId, AuditUnavailable> {
     let Rotation { from, to } = rotation;
-    let log = LogChange::Rotated { from: from.as_str().into(), to: to.as_str().into() };
-    say(audit, clock, Act::RotateKey, log).await
+    let log = LogEvent::Rotated { from: from.as_str().into(), to: to.as_str().into() };
+    append_log_event(audit, clock, AuditOperation::RotateKey, log).await
 }
 
 /// Says in the log what is done to it.
-pub(super) async fn say(
+pub(super) async fn append_log_event(
     audit: &dyn AuditLog,
     clock: &dyn Clock,
-    act: Act,
-    log: LogChange,
+    act: AuditOperation,
+    log: LogEvent,
 ) -> Result<EventId, AuditUnavailable> {
-    let end = Some(End { failure: None, aws_error: None, latency: Duration::ZERO });
-    let event = Event { end, log: Some(log), ..Event::of_service(act, clock.now()) };
-    audit.commit(Entry::only(event)).await
+    let end = Some(Completion { failure: None, aws_error: None, latency: Duration::ZERO });
+    let event = Event { end, log: Some(log), ..Event::for_service(act, clock.now()) };
+    audit.commit(JournalEntry::event_only(event)).await
 }

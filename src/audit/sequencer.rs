@@ -13,31 +13,33 @@ use tokio::{
 };
 
 use super::{
-    checkpoint::{self, BadCheckpoint, SigningKey},
-    prover::{Prover, Published},
-    tail::Tail,
+    checkpoint::{self, CheckpointError, SigningKey},
+    leaf_cache::LeafCache,
+    prover::{ProofService, Published},
     tree::{self, Edge},
 };
-use crate::ports::{Clock, EventReader, Lead, SignedCheckpoint, StoredEvent, Tile, TreeStore, Unavailable};
+use crate::ports::{
+    Clock, EventReader, LeadershipStatus, SignedCheckpoint, StoredEvent, Tile, TreeStore, Unavailable,
+};
 
 /// How often it is looked for events.
 const EVERY: Duration = Duration::from_millis(500);
 /// Most events of one step.
-const STEP: u32 = 2048;
+const MAX_LEAVES: u32 = 2048;
 /// How often another process's first checkpoint is looked for before this one serves without.
-const FIRST_LOOKS: u32 = 50;
+const STARTUP_RETRIES: u32 = 50;
 /// How long closing waits for a last step.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// The log is not what its last checkpoint says, so nothing is added to it.
 #[derive(Debug, Error)]
-pub enum Broken {
+pub enum Corruption {
     /// The store does not answer.
     #[error("the audit log cannot be read")]
     Unavailable(#[source] Unavailable),
     /// The newest checkpoint cannot be relied on.
     #[error("the audit log's newest checkpoint cannot be relied on")]
-    Checkpoint(#[source] BadCheckpoint),
+    Checkpoint(#[source] CheckpointError),
     /// Tiles are missing, or do not give the root that was signed.
     #[error("the audit log's tree does not match its checkpoint of {size} events: run `logkey audit verify`")]
     Tree {
@@ -56,7 +58,7 @@ pub enum Broken {
 }
 
 /// A log that was found to be what its last checkpoint says, and to which nothing is added yet.
-pub struct Checked(Steps);
+pub struct VerifiedSequencer(SequencerState);
 
 /// That another key is to sign from now on. Both are to be named in the log before it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,11 +81,11 @@ pub struct KeyChange {
 pub struct Sequencer {
     stop: Arc<Notify>,
     keys: KeyChange,
-    prover: Prover,
+    prover: ProofService,
     task: JoinHandle<()>,
 }
 
-struct Steps {
+struct SequencerState {
     log: Arc<dyn EventReader>,
     tree: Arc<dyn TreeStore>,
     clock: Arc<dyn Clock>,
@@ -95,7 +97,7 @@ struct Steps {
     /// None after an error, until it is loaded anew.
     edge: Option<Edge>,
     /// What the journal kept a moment ago, where it tells.
-    tail: Option<Arc<Tail>>,
+    tail: Option<Arc<LeafCache>>,
 }
 
 // === impl Sequencer ===
@@ -111,12 +113,13 @@ impl Sequencer {
         tree: Arc<dyn TreeStore>,
         clock: Arc<dyn Clock>,
         key: SigningKey,
-    ) -> Result<Checked, Broken> {
+    ) -> Result<VerifiedSequencer, Corruption> {
         let published = watch::Sender::default();
         let (next, rotation) = (None, None);
-        let mut steps = Steps { log, tree, clock, key, next, rotation, published, edge: None, tail: None };
+        let mut steps =
+            SequencerState { log, tree, clock, key, next, rotation, published, edge: None, tail: None };
         steps.load().await?;
-        Ok(Checked(steps))
+        Ok(VerifiedSequencer(steps))
     }
 
     /// The way to another key.
@@ -127,7 +130,7 @@ impl Sequencer {
 
     /// What tells others of the tree.
     #[must_use]
-    pub fn prover(&self) -> Prover {
+    pub fn prover(&self) -> ProofService {
         self.prover.clone()
     }
 
@@ -143,7 +146,7 @@ impl Sequencer {
 
 // === impl Checked ===
 
-impl Checked {
+impl VerifiedSequencer {
     /// Whether another key than the newest checkpoint's is to sign: then an event has to say so before
     /// [`Checked::go_on`].
     #[must_use]
@@ -153,7 +156,7 @@ impl Checked {
 
     /// Takes what the journal of this log hands over, instead of reading it back.
     #[must_use]
-    pub fn following(mut self, tail: Arc<Tail>) -> Self {
+    pub fn with_leaf_cache(mut self, tail: Arc<LeafCache>) -> Self {
         self.0.tail = Some(tail);
         self
     }
@@ -163,20 +166,20 @@ impl Checked {
     /// # Errors
     ///
     /// [`Broken`], where that cannot be done.
-    pub async fn go_on(mut self) -> Result<Sequencer, Broken> {
+    pub async fn start(mut self) -> Result<Sequencer, Corruption> {
         self.0.catch_up().await?;
         self.0.first_checkpoint().await?;
         let stop = Arc::new(Notify::new());
         let (keys, changes) = mpsc::channel(1);
         let steps = self.0;
         let published = steps.published.subscribe();
-        let prover = Prover::new(Arc::clone(&steps.tree), steps.key.origin().into(), published.clone());
+        let prover = ProofService::new(Arc::clone(&steps.tree), steps.key.origin().into(), published.clone());
         let task = tokio::spawn(steps.run(Arc::clone(&stop), changes));
         Ok(Sequencer { stop, keys: KeyChange { keys, published }, prover, task })
     }
 }
 
-impl fmt::Debug for Checked {
+impl fmt::Debug for VerifiedSequencer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Checked")
     }
@@ -201,7 +204,7 @@ impl KeyChange {
 
 // === impl Steps ===
 
-impl Steps {
+impl SequencerState {
     async fn run(mut self, stop: Arc<Notify>, mut changes: mpsc::Receiver<SigningKey>) {
         let mut ticks = time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -210,7 +213,7 @@ impl Steps {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = stop.notified() => last = true,
-                Some(key) = changes.recv() => self.hand_over(key),
+                Some(key) = changes.recv() => self.rotate_key(key),
             }
             if let Err(error) = self.catch_up().await {
                 self.edge = None;
@@ -221,12 +224,12 @@ impl Steps {
         }
     }
 
-    async fn catch_up(&mut self) -> Result<(), Broken> {
-        match self.tree.lead().await.map_err(Broken::Unavailable)? {
-            Lead::Other => return self.follow().await,
+    async fn catch_up(&mut self) -> Result<(), Corruption> {
+        match self.tree.lead().await.map_err(Corruption::Unavailable)? {
+            LeadershipStatus::Follower => return self.follow().await,
             // Others have signed since this process last looked, or the store is another copy.
-            Lead::Anew => self.edge = None,
-            Lead::Still => {}
+            LeadershipStatus::Acquired => self.edge = None,
+            LeadershipStatus::Held => {}
         }
         let mut grown = false;
         while self.step().await? {
@@ -247,19 +250,19 @@ impl Steps {
     }
 
     /// Tells what another process has signed.
-    async fn follow(&mut self) -> Result<(), Broken> {
+    async fn follow(&mut self) -> Result<(), Corruption> {
         self.edge = None;
-        let signed = self.tree.checkpoint().await.map_err(Broken::Unavailable)?;
+        let signed = self.tree.checkpoint().await.map_err(Corruption::Unavailable)?;
         let Some(signed) = signed else { return Ok(()) };
         let (note, origin) = (signed.note.as_bytes(), self.key.origin());
-        let read = checkpoint::read(note, origin, &self.key.verifiers()).map_err(Broken::Checkpoint)?;
-        self.tell(read.size());
+        let read = checkpoint::read(note, origin, &self.key.verifiers()).map_err(Corruption::Checkpoint)?;
+        self.publish_if_changed(read.size());
         Ok(())
     }
 
     /// Waits for another process's first checkpoint: whoever serves can be verified.
-    async fn first_checkpoint(&mut self) -> Result<(), Broken> {
-        for _ in 0..FIRST_LOOKS {
+    async fn first_checkpoint(&mut self) -> Result<(), Corruption> {
+        for _ in 0..STARTUP_RETRIES {
             if self.edge.is_some() || self.published.borrow().size > 0 {
                 break;
             }
@@ -270,34 +273,34 @@ impl Steps {
     }
 
     /// Signs the next checkpoint by both keys, and those after it by the new one.
-    fn hand_over(&mut self, key: SigningKey) {
-        self.key = key.beside(&self.key);
+    fn rotate_key(&mut self, key: SigningKey) {
+        self.key = key.with_cosigner(&self.key);
         self.next = Some(key);
     }
 
     /// Tells those who wait how far the tree goes now.
     fn publish(&self) {
-        self.tell(self.edge.as_ref().map_or(0, Edge::size));
+        self.publish_if_changed(self.edge.as_ref().map_or(0, Edge::size));
     }
 
-    fn tell(&self, size: u64) {
+    fn publish_if_changed(&self, size: u64) {
         self.published.send_if_modified(|published| {
             let verifiers = self.key.verifiers();
-            let news = published.size != size || *published.verifiers != *verifiers;
-            if news {
+            let changed = published.size != size || *published.verifiers != *verifiers;
+            if changed {
                 *published = Published { size, verifiers: verifiers.into() };
             }
-            news
+            changed
         });
     }
 
     /// Takes a number of events into the tree; whether there were any.
-    async fn step(&mut self) -> Result<bool, Broken> {
+    async fn step(&mut self) -> Result<bool, Corruption> {
         if self.edge.is_none() {
             self.load().await?;
         }
         let Some(mut edge) = self.edge.clone() else { return Ok(false) };
-        let leaves = self.leaves(edge.size()).await?;
+        let leaves = self.read_leaves(edge.size()).await?;
         if leaves.is_empty() {
             return Ok(false);
         }
@@ -311,42 +314,46 @@ impl Steps {
     }
 
     /// The leaf hashes of the next events: as the journal wrote them, or as they can be read.
-    async fn leaves(&self, size: u64) -> Result<Vec<Hash>, Broken> {
-        let handed = self.tail.as_ref().map(|tail| tail.after(size, STEP as usize)).unwrap_or_default();
+    async fn read_leaves(&self, size: u64) -> Result<Vec<Hash>, Corruption> {
+        let handed = self.tail.as_ref().map(|tail| tail.after(size, MAX_LEAVES as usize)).unwrap_or_default();
         if !handed.is_empty() {
             return Ok(handed);
         }
-        let events = self.log.after(size, STEP).await.map_err(Broken::Unavailable)?;
-        let place = |(seq, event): (u64, StoredEvent)| {
-            if event.seq == seq { Ok(tree::leaf(event.body.as_bytes())) } else { Err(Broken::Event { seq }) }
+        let events = self.log.after(size, MAX_LEAVES).await.map_err(Corruption::Unavailable)?;
+        let position = |(seq, event): (u64, StoredEvent)| {
+            if event.seq == seq {
+                Ok(tree::leaf(event.body.as_bytes()))
+            } else {
+                Err(Corruption::Event { seq })
+            }
         };
-        (size + 1..).zip(events).map(place).collect()
+        (size + 1..).zip(events).map(position).collect()
     }
 
-    async fn sign(&mut self, tiles: Vec<Tile>, edge: Edge) -> Result<(), Broken> {
-        let note = edge.root().and_then(|root| self.key.sign(edge.size(), root)).ok_or(Broken::Sign)?;
+    async fn sign(&mut self, tiles: Vec<Tile>, edge: Edge) -> Result<(), Corruption> {
+        let note = edge.root().and_then(|root| self.key.sign(edge.size(), root)).ok_or(Corruption::Sign)?;
         let checkpoint = SignedCheckpoint {
             size: edge.size(),
             time: self.clock.now(),
             note,
             handover: self.next.is_some(),
         };
-        self.tree.grow(&tiles, &checkpoint).await.map_err(Broken::Unavailable)?;
+        self.tree.grow(&tiles, &checkpoint).await.map_err(Corruption::Unavailable)?;
         self.edge = Some(edge);
         Ok(())
     }
 
     /// Takes up the tree where its last checkpoint left it.
-    async fn load(&mut self) -> Result<(), Broken> {
-        let signed = self.tree.checkpoint().await.map_err(Broken::Unavailable)?;
+    async fn load(&mut self) -> Result<(), Corruption> {
+        let signed = self.tree.checkpoint().await.map_err(Corruption::Unavailable)?;
         let Some(signed) = signed else {
             self.edge = Some(Edge::default());
             return Ok(());
         };
         let checkpoint = self.read(signed.note.as_bytes())?;
         let size = checkpoint.size();
-        let broken = Broken::Tree { size };
-        let edge = Edge::load(&*self.tree, size).await.map_err(Broken::Unavailable)?;
+        let broken = Corruption::Tree { size };
+        let edge = Edge::load(&*self.tree, size).await.map_err(Corruption::Unavailable)?;
         let edge = edge.filter(|edge| edge.root() == Some(*checkpoint.hash())).ok_or(broken)?;
         self.check_tail(&edge).await?;
         self.edge = Some(edge);
@@ -355,10 +362,10 @@ impl Steps {
 
     /// Reads the newest checkpoint, and sees whether another key than the first one signed it: then the
     /// first one takes over.
-    fn read(&mut self, note: &[u8]) -> Result<Checkpoint, Broken> {
+    fn read(&mut self, note: &[u8]) -> Result<Checkpoint, Corruption> {
         let origin = self.key.origin();
         let all = self.key.verifiers();
-        let checkpoint = checkpoint::read(note, origin, &all).map_err(Broken::Checkpoint)?;
+        let checkpoint = checkpoint::read(note, origin, &all).map_err(Corruption::Checkpoint)?;
         let signed = |key: &&String| checkpoint::read(note, origin, std::slice::from_ref(*key)).is_ok();
         if self.next.is_none()
             && let Some(to) = all.first()
@@ -372,16 +379,16 @@ impl Steps {
     }
 
     /// The events of the last tile are those that were signed. All of them: `audit verify`.
-    async fn check_tail(&self, edge: &Edge) -> Result<(), Broken> {
+    async fn check_tail(&self, edge: &Edge) -> Result<(), Corruption> {
         let first = edge.size() & !0xff;
-        let tail = self.log.after(first, 256).await.map_err(Broken::Unavailable)?;
+        let tail = self.log.after(first, 256).await.map_err(Corruption::Unavailable)?;
         let signed = edge.partial().into_iter().find(|tile| tile.level == 0);
         let signed = signed.map(|tile| tile.hashes).unwrap_or_default();
         let mut found = tail.into_iter();
         for (seq, hash) in (first + 1..).zip(signed.chunks(32)) {
             let same = |event: StoredEvent| event.seq == seq && tree::leaf(event.body.as_bytes()).0 == hash;
             if !found.next().is_some_and(same) {
-                return Err(Broken::Event { seq });
+                return Err(Corruption::Event { seq });
             }
         }
         Ok(())

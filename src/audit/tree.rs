@@ -32,9 +32,9 @@ impl Edge {
     /// The edge of the stored tree of this size; none where tiles are missing or too short.
     pub(super) async fn load(store: &dyn TreeStore, size: u64) -> Result<Option<Self>, Unavailable> {
         let parts: Vec<(u8, u64, usize)> = parts(size);
-        let wanted: Vec<(u8, u64)> = parts.iter().map(|(level, index, _)| (*level, *index)).collect();
+        let tile_ids: Vec<(u8, u64)> = parts.iter().map(|(level, index, _)| (*level, *index)).collect();
         let mut tiles: HashMap<(u8, u64), Vec<u8>> = HashMap::new();
-        for tile in store.tiles(&wanted).await? {
+        for tile in store.tiles(&tile_ids).await? {
             tiles.insert((tile.level, tile.index), tile.hashes);
         }
         let mut levels = Vec::with_capacity(parts.len());
@@ -137,14 +137,14 @@ pub(super) fn path(kind: &str, index: u64, count: usize) -> String {
 impl Tiles {
     /// Reads the tiles that hold these hashes of a tree.
     pub(super) async fn with(store: &dyn TreeStore, hashes: &[u64]) -> Result<Self, Unavailable> {
-        let mut wanted: Vec<(u8, u64)> = hashes.iter().map(|hash| place(*hash)).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        Ok(store.tiles(&wanted).await?.into_iter().collect())
+        let mut tile_ids: Vec<(u8, u64)> = hashes.iter().map(|hash| position(*hash)).collect();
+        tile_ids.sort_unstable();
+        tile_ids.dedup();
+        Ok(store.tiles(&tile_ids).await?.into_iter().collect())
     }
 }
 
-fn place(hash: u64) -> (u8, u64) {
+fn position(hash: u64) -> (u8, u64) {
     let tile = tlog_tiles::Tile::from_index(HEIGHT, hash);
     (tile.level(), tile.level_index())
 }
@@ -158,7 +158,7 @@ impl FromIterator<Tile> for Tiles {
 impl HashReader for Tiles {
     fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, Error> {
         let read = |index: &u64| {
-            let (level, at) = place(*index);
+            let (level, at) = position(*index);
             let hashes = self.0.get(&(level, at)).ok_or(Error::InvalidTile)?;
             let count = hashes.len() / HASH;
             let width = u32::try_from(count).ok().filter(|width| (1..=256).contains(width));

@@ -9,32 +9,32 @@ use std::collections::HashMap;
 use thiserror::Error;
 use tlog_tiles::{Checkpoint, Hash};
 
-use self::{archived::Claim, trust::Trust};
-pub use self::{archived::MovedOut, trust::trusted};
+use self::{archived::ArchiveClaim, trust::TrustedKeys};
+pub use self::{archived::ArchivedRanges, trust::trusted};
 use super::{
-    archive::Archive,
+    archive::ArchiveReader,
     tree::{Edge, HASH, WHOLE},
 };
-use crate::ports::{Checked, EventReader, Tile, TreeStore, Unavailable};
+use crate::ports::{EventReader, IndexCheckedEvent, Tile, TreeStore, Unavailable};
 
 /// How many events are read at once.
 const PAGE: u32 = 1024;
 /// Most findings that are told; a log with more is changed all the same.
-const MOST: usize = 100;
+const MAX_FINDINGS: usize = 100;
 /// Most altered events among which it is looked for what was reordered.
-const MOST_COMPARED: usize = 4096;
+const MAX_COMPARED: usize = 4096;
 
 /// What a log is checked against.
 #[derive(Clone, Debug)]
-pub struct Against<'k> {
+pub struct TrustAnchor<'k> {
     /// The log's name.
     pub origin: &'k str,
     /// The verifier keys of the log.
     pub verifiers: &'k [String],
     /// A checkpoint that was kept elsewhere.
-    pub kept: Option<&'k Checkpoint>,
+    pub kept_checkpoint: Option<&'k Checkpoint>,
     /// Where events are that were moved out.
-    pub archive: Option<&'k Archive>,
+    pub archive: Option<&'k ArchiveReader>,
 }
 
 /// How a log was changed.
@@ -72,13 +72,13 @@ pub enum Finding {
     },
     /// The archive, or what the log says of it, is of other events.
     #[error(
-        "events 1 to {last} were moved out, and their hashes are not those that the log's event {said} names"
+        "events 1 to {last} were moved out, and their hashes are not those that the log's event {claimed} names"
     )]
     Archived {
         /// The last one's place.
         last: u64,
         /// The event that says so.
-        said: u64,
+        claimed: u64,
     },
     /// Events and the hashes over them were changed together.
     #[error("events {first} to {last} were altered, together with the hashes over them")]
@@ -98,10 +98,12 @@ pub enum Finding {
     #[error("the log's newest checkpoint cannot be relied on: {0}")]
     Checkpoint(String),
     /// The log is shorter than it was.
-    #[error("the log was rolled back: it has a checkpoint of {now} events, and one of {kept} was kept")]
+    #[error(
+        "the log was rolled back: it has a checkpoint of {now} events, and one of {stored_size} was kept"
+    )]
     RolledBack {
         /// The size that was kept.
-        kept: u64,
+        stored_size: u64,
         /// The size that it has.
         now: u64,
     },
@@ -123,18 +125,18 @@ pub struct Report {
     /// In what way it was changed; empty where it is whole.
     pub findings: Vec<Finding>,
     /// The events that were moved out to an archive, as the log itself says.
-    pub moved_out: Option<MovedOut>,
+    pub moved_out: Option<ArchivedRanges>,
 }
 
 /// One pass over a log.
-struct Pass<'p> {
+struct Verifier<'p> {
     tree: &'p dyn TreeStore,
-    against: &'p Against<'p>,
+    against: &'p TrustAnchor<'p>,
     signed: Option<Checkpoint>,
     /// Checkpoints at which one key handed over to the next.
     handovers: Vec<Checkpoint>,
     /// What the log says was moved out.
-    claim: Option<Claim>,
+    claim: Option<ArchiveClaim>,
     /// The tree as its stored leaf hashes make it.
     edge: Edge,
     /// The stored leaf hashes from the tile in which the edge stands.
@@ -152,16 +154,16 @@ struct Pass<'p> {
 pub async fn verify(
     log: &dyn EventReader,
     tree: &dyn TreeStore,
-    against: &Against<'_>,
+    against: &TrustAnchor<'_>,
     mut progress: impl FnMut(u64),
 ) -> Result<Report, Unavailable> {
-    let mut pass = Pass::begin(log, tree, against).await?;
-    let mut last = pass.moved_out(log, &mut progress).await?;
-    let mut page = log.checked(last, PAGE).await?;
+    let mut pass = Verifier::begin(log, tree, against).await?;
+    let mut last = pass.archived_ranges(log, &mut progress).await?;
+    let mut page = log.index_check(last, PAGE).await?;
     while let Some(newest) = page.last() {
         last = newest.event.seq;
         // The store reads the next ones while these are checked.
-        let (next, taken) = tokio::join!(log.checked(last, PAGE), pass.take(&page));
+        let (next, taken) = tokio::join!(log.index_check(last, PAGE), pass.check_event(&page));
         taken?;
         page = next?;
         progress(last);
@@ -171,39 +173,41 @@ pub async fn verify(
 
 // === impl Pass ===
 
-impl<'p> Pass<'p> {
+impl<'p> Verifier<'p> {
     async fn begin(
         log: &dyn EventReader,
         tree: &'p dyn TreeStore,
-        against: &'p Against<'p>,
+        against: &'p TrustAnchor<'p>,
     ) -> Result<Self, Unavailable> {
         let mut report = Report::default();
-        let Trust { handovers, newest } = trust::follow(log, tree, against).await?;
+        let TrustedKeys { handovers, newest } = trust::apply_rotation(log, tree, against).await?;
         let signed = match newest {
             Ok(signed) => Some(signed),
-            Err(why) => {
-                report.findings.push(Finding::Checkpoint(why));
+            Err(reason) => {
+                report.findings.push(Finding::Checkpoint(reason));
                 None
             }
         };
         report.signed = signed.as_ref().map_or(0, Checkpoint::size);
-        if let Some(kept) = against.kept
-            && kept.size() > report.signed
+        if let Some(kept_checkpoint) = against.kept_checkpoint
+            && kept_checkpoint.size() > report.signed
         {
-            report.findings.push(Finding::RolledBack { kept: kept.size(), now: report.signed });
+            report
+                .findings
+                .push(Finding::RolledBack { stored_size: kept_checkpoint.size(), now: report.signed });
         }
         let (edge, leaves, found, claim) = (Edge::default(), Vec::new(), Vec::new(), None);
         Ok(Self { tree, against, signed, handovers, claim, edge, leaves, found, report })
     }
 
-    async fn take(&mut self, page: &[Checked]) -> Result<(), Unavailable> {
-        for Checked { event, wrong } in page {
+    async fn check_event(&mut self, page: &[IndexCheckedEvent]) -> Result<(), Unavailable> {
+        for IndexCheckedEvent { event, mismatches: wrong } in page {
             let expected = self.edge.size() + 1;
             if event.seq > expected {
-                self.removed(expected, event.seq - 1).await?;
+                self.skip_removed_range(expected, event.seq - 1).await?;
             }
             if self.is_signed(event.seq, event.body.as_bytes()).await? && !wrong.is_empty() {
-                self.tell(Finding::Mislabelled { seq: event.seq, columns: wrong.join(", ") });
+                self.add_finding(Finding::Mislabelled { seq: event.seq, columns: wrong.join(", ") });
             }
         }
         Ok(())
@@ -212,28 +216,28 @@ impl<'p> Pass<'p> {
     /// Adds the leaf that was signed at this place, and tells whether it is that of these bytes.
     async fn is_signed(&mut self, seq: u64, body: &[u8]) -> Result<bool, Unavailable> {
         let leaf = tlog_tiles::record_hash(body);
-        let signed = self.stored_leaf().await?.unwrap_or(leaf);
+        let signed = self.leaf_from_tiles().await?.unwrap_or(leaf);
         let same = leaf == signed;
-        if !same && self.found.len() < MOST_COMPARED {
+        if !same && self.found.len() < MAX_COMPARED {
             self.found.push((seq, leaf, signed));
         } else if !same {
-            self.tell(Finding::Altered { seq });
+            self.add_finding(Finding::Altered { seq });
         }
-        self.push(signed).await?;
+        self.add_leaf(signed).await?;
         Ok(same)
     }
 
-    async fn removed(&mut self, first: u64, last: u64) -> Result<(), Unavailable> {
-        self.tell(Finding::Removed { first, last });
+    async fn skip_removed_range(&mut self, first: u64, last: u64) -> Result<(), Unavailable> {
+        self.add_finding(Finding::Removed { first, last });
         while self.edge.size() < last {
-            let Some(leaf) = self.stored_leaf().await? else { break };
-            self.push(leaf).await?;
+            let Some(leaf) = self.leaf_from_tiles().await? else { break };
+            self.add_leaf(leaf).await?;
         }
         Ok(())
     }
 
     /// The leaf hash that was stored for the next place, as far as the checkpoint goes.
-    async fn stored_leaf(&mut self) -> Result<Option<Hash>, Unavailable> {
+    async fn leaf_from_tiles(&mut self) -> Result<Option<Hash>, Unavailable> {
         let next = self.edge.size();
         if next >= self.report.signed {
             return Ok(None);
@@ -247,7 +251,7 @@ impl<'p> Pass<'p> {
         Ok(hash.map(Hash))
     }
 
-    async fn push(&mut self, leaf: Hash) -> Result<(), Unavailable> {
+    async fn add_leaf(&mut self, leaf: Hash) -> Result<(), Unavailable> {
         let mut whole = Vec::new();
         self.edge.push(leaf, &mut whole);
         for tile in whole.iter().filter(|tile| tile.level > 0) {
@@ -258,7 +262,7 @@ impl<'p> Pass<'p> {
             checkpoint.size() == size && root().is_none_or(|root| root != *checkpoint.hash())
         };
         let unsigned = self.signed.as_ref().is_some_and(differs) || self.handovers.iter().any(differs);
-        let forked = self.against.kept.is_some_and(differs);
+        let forked = self.against.kept_checkpoint.is_some_and(differs);
         self.compare_claim();
         if unsigned || size == self.report.signed {
             for tile in self.edge.partial().iter().filter(|tile| tile.level > 0) {
@@ -266,10 +270,10 @@ impl<'p> Pass<'p> {
             }
         }
         if unsigned {
-            self.tell(Finding::Root { size });
+            self.add_finding(Finding::Root { size });
         }
         if forked {
-            self.tell(Finding::Forked { size });
+            self.add_finding(Finding::Forked { size });
         }
         Ok(())
     }
@@ -284,7 +288,7 @@ impl<'p> Pass<'p> {
             let theirs = stored.chunks_exact(HASH).nth(at);
             let first = first + under * at as u64 + 1;
             if theirs != Some(ours) && first + under - 1 <= self.report.signed {
-                self.tell(Finding::Rehashed { first, last: first + under - 1 });
+                self.add_finding(Finding::Rehashed { first, last: first + under - 1 });
             }
         }
         Ok(())
@@ -295,22 +299,22 @@ impl<'p> Pass<'p> {
         let signed = self.report.signed;
         if self.edge.size() < signed {
             let first = self.edge.size() + 1;
-            self.removed(first, signed).await?;
+            self.skip_removed_range(first, signed).await?;
         }
         let found = std::mem::take(&mut self.found);
         let signed_at: HashMap<[u8; HASH], u64> =
             found.iter().map(|(seq, _, signed)| (signed.0, *seq)).collect();
         for (seq, leaf, _) in found {
             match signed_at.get(&leaf.0) {
-                Some(signed_at) => self.tell(Finding::Reordered { seq, signed_at: *signed_at }),
-                None => self.tell(Finding::Altered { seq }),
+                Some(signed_at) => self.add_finding(Finding::Reordered { seq, signed_at: *signed_at }),
+                None => self.add_finding(Finding::Altered { seq }),
             }
         }
         Ok(self.report)
     }
 
-    fn tell(&mut self, finding: Finding) {
-        if self.report.findings.len() < MOST {
+    fn add_finding(&mut self, finding: Finding) {
+        if self.report.findings.len() < MAX_FINDINGS {
             self.report.findings.push(finding);
         }
     }

@@ -71,7 +71,7 @@ impl FromStr for Algorithm {
 
     /// Exact, as RFC 7515 has it: `none` in no case and no `HS256` will ever be found here.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|known| known.as_str() == text).ok_or(UnknownAlgorithm)
+        Self::ALL.into_iter().find(|candidate| candidate.as_str() == text).ok_or(UnknownAlgorithm)
     }
 }
 

@@ -1,16 +1,16 @@
 //! Policy, as Cedar decides it: the shared policies and those of one tenant's grants, judged once for
 //! every call. Built whole by [`CedarPolicy::load`], then only read; a change builds another one.
 
+mod entity_cache;
 mod explain;
+mod fact_requirements;
 mod fault;
-mod grants;
+mod grant_policies;
 mod load;
-mod made;
+mod policy_bundle;
 mod request;
-mod slice;
 #[cfg(test)]
 mod tests;
-mod wants;
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
@@ -20,20 +20,20 @@ use cedar_policy_core::{
     authorizer::{AuthorizationError, Authorizer, Decision as Verdict},
 };
 
-pub use self::{
-    explain::{Applies, Explanation, Opinion},
-    fault::PolicyFault,
-    grants::GrantPolicy,
-};
 use self::{
-    made::Made,
-    request::{Asked, Kind},
-    slice::Slice,
+    entity_cache::EntityCache,
+    policy_bundle::PolicyBundle,
+    request::{CedarRequest, ResourceKind},
 };
-use super::recent::Recent;
+pub use self::{
+    explain::{Applicability, Explanation, PolicyExplanation},
+    fault::PolicyFault,
+    grant_policies::GrantPolicy,
+};
+use super::two_gen_cache::TwoGenCache;
 use crate::{
     domain::{
-        authorization::{About, Decision, Denial, Question, Wants},
+        authorization::{AuthzRequest, Decision, Denial, RequiredFacts, ResourceScope},
         aws::AccountId,
         tenant::{Tenant, TenantId, Tenants},
     },
@@ -42,7 +42,7 @@ use crate::{
 
 /// How many accounts of tenants, and tenants themselves, are kept ready to be judged, each once per kind
 /// of resource. Others are made ready when they are asked for, in a fraction of a millisecond.
-const READY: usize = 4096;
+const CACHED_BUNDLES: usize = 4096;
 
 /// Decides by Cedar policies.
 pub struct CedarPolicy {
@@ -50,8 +50,8 @@ pub struct CedarPolicy {
     shared: Vec<Policy>,
     validator: Validator,
     authorizer: Authorizer,
-    ready: Recent<(TenantId, Option<AccountId>, Kind), Arc<Slice>>,
-    made: Made,
+    ready: TwoGenCache<(TenantId, Option<AccountId>, ResourceKind), Arc<PolicyBundle>>,
+    entities: EntityCache,
 }
 
 // === impl CedarPolicy ===
@@ -67,15 +67,15 @@ impl CedarPolicy {
         operator_policies: &[(String, String)],
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Vec<PolicyFault>> {
-        let validator = Validator::new(load::schema().map_err(|fault| vec![fault])?);
+        let validator = Validator::new(load::schema().map_err(|diagnostic| vec![diagnostic])?);
         let shared = load::operator_policies(&validator, operator_policies)?;
         Ok(Self {
             tenants,
             shared,
             validator,
             authorizer: Authorizer::new(),
-            ready: Recent::new(READY),
-            made: Made::new(clock),
+            ready: TwoGenCache::new(CACHED_BUNDLES),
+            entities: EntityCache::new(clock),
         })
     }
 
@@ -83,7 +83,7 @@ impl CedarPolicy {
     #[must_use]
     pub fn check(operator_policies: &[(String, String)]) -> Vec<PolicyFault> {
         let checked = load::schema()
-            .map_err(|fault| vec![fault])
+            .map_err(|diagnostic| vec![diagnostic])
             .and_then(|schema| load::operator_policies(&Validator::new(schema), operator_policies).map(drop));
         checked.err().unwrap_or_default()
     }
@@ -97,26 +97,26 @@ impl CedarPolicy {
     /// The policies that a tenant's grants become.
     #[must_use]
     pub fn grants_of(tenant: &Tenant) -> Vec<GrantPolicy> {
-        grants::policies(tenant)
+        grant_policies::policies(tenant)
     }
 
     /// The policies that every tenant has, whatever it was granted: to know itself and its part of the
     /// audit log.
     #[must_use]
-    pub fn every_tenants(tenant: &Tenant) -> Vec<GrantPolicy> {
-        grants::every_tenants(tenant)
+    pub fn global_policies(tenant: &Tenant) -> Vec<GrantPolicy> {
+        grant_policies::global_policies(tenant)
     }
 
     /// The operators' policies that hold for every tenant, by their ids and in Cedar.
-    pub fn shared(&self) -> impl Iterator<Item = (&str, String)> {
+    pub fn policy_bundle(&self) -> impl Iterator<Item = (&str, String)> {
         self.shared.iter().map(|policy| (policy.id().as_ref(), policy.to_string()))
     }
 
-    fn slice(&self, question: &Question<'_>, kind: Kind) -> Option<Arc<Slice>> {
+    fn policies_for(&self, question: &AuthzRequest<'_>, kind: ResourceKind) -> Option<Arc<PolicyBundle>> {
         let account = match question.about {
-            About::Aws { place, .. } => Some(place.account),
-            About::Account(grant) => Some(grant.account),
-            About::AuditLog(_) | About::Tenant => None,
+            ResourceScope::Aws { location, .. } => Some(location.account),
+            ResourceScope::Account(grant) => Some(grant.account),
+            ResourceScope::AuditLog(_) | ResourceScope::Tenant => None,
         };
         let key = (question.tenant.id.clone(), account, kind);
         if let Some(ready) = self.ready.find(&key) {
@@ -124,70 +124,82 @@ impl CedarPolicy {
         }
         let tenant = self.tenants.find(&question.tenant.id)?;
         let own = match account {
-            Some(account) => Vec::from_iter(grants::of_kind(tenant, tenant.grant(account)?, kind)),
-            None => grants::of_tenant(tenant, kind),
+            Some(account) => Vec::from_iter(grant_policies::of_kind(tenant, tenant.grant(account)?, kind)),
+            None => grant_policies::of_tenant(tenant, kind),
         };
-        let slice = Arc::new(Slice::new(&self.validator, &self.shared, own));
+        let slice = Arc::new(PolicyBundle::new(&self.validator, &self.shared, own));
         self.ready.insert(key, Arc::clone(&slice));
         Some(slice)
     }
 }
 
 impl Authorize for CedarPolicy {
-    fn decide(&self, question: &Question<'_>) -> Decision {
+    fn decide(&self, question: &AuthzRequest<'_>) -> Decision {
         let undecided = |policies| Decision::Deny(Denial::Undecided { policies });
-        let Some(asked) = Asked::of(question, &self.made) else { return undecided(Vec::new()) };
-        let Some(slice) = self.slice(question, asked.kind) else {
+        let Some(request) = CedarRequest::of(question, &self.entities) else { return undecided(Vec::new()) };
+        let Some(slice) = self.policies_for(question, request.kind) else {
             return Decision::Deny(Denial::NotPermitted);
         };
         if let Some(broken) = &slice.broken {
             return undecided(vec![Arc::clone(broken)]);
         }
-        let untold = slice.askers.untold(question, &asked);
-        if !untold.is_empty() && self.may_permit(&slice, &asked, &untold) {
-            return undecided([untold.key_tags, untold.previous_key].concat());
+        let missing_facts = slice.askers.missing_facts(question, &request);
+        if !missing_facts.is_empty() && self.is_possibly_authorized(&slice, &request, &missing_facts) {
+            return undecided([missing_facts.key_tags, missing_facts.previous_key].concat());
         }
-        let said = self.authorizer.is_authorized(asked.request.clone(), &slice.all, &asked.entities);
+        let response = self.authorizer.is_authorized(request.request.clone(), &slice.all, &request.entities);
         // Cedar leaves out a policy that fails: a broken forbid would then permit what it forbids.
-        if !said.diagnostics.errors.is_empty() {
-            return undecided(said.diagnostics.errors.iter().map(failed).collect());
+        if !response.diagnostics.errors.is_empty() {
+            return undecided(response.diagnostics.errors.iter().map(deny_on_error).collect());
         }
-        match said.decision {
-            Verdict::Allow => Decision::Allow { policies: sorted(&said.diagnostics.reason) },
-            Verdict::Deny if self.permits(&slice, &asked) => {
-                Decision::Deny(Denial::Forbidden { policies: sorted(&said.diagnostics.reason) })
+        match response.decision {
+            Verdict::Allow => Decision::Allow { policies: sorted(&response.diagnostics.reason) },
+            Verdict::Deny if self.is_authorized(&slice, &request) => {
+                Decision::Deny(Denial::Forbidden { policies: sorted(&response.diagnostics.reason) })
             }
             Verdict::Deny => Decision::Deny(Denial::NotPermitted),
         }
     }
 
-    fn wants(&self, question: &Question<'_>) -> Wants {
-        let slice = request::kind(question).and_then(|kind| self.slice(question, kind));
-        let Some(slice) = slice.filter(|slice| !slice.askers.is_empty()) else { return Wants::default() };
-        let Some(asked) = Asked::of(question, &self.made) else { return Wants::default() };
-        let untold = slice.askers.untold(question, &asked);
-        let in_vain = untold.is_empty() || !self.may_permit(&slice, &asked, &untold);
-        if in_vain { Wants::default() } else { untold }
+    fn required_facts(&self, question: &AuthzRequest<'_>) -> RequiredFacts {
+        let slice = request::kind(question).and_then(|kind| self.policies_for(question, kind));
+        let Some(slice) = slice.filter(|slice| !slice.askers.is_empty()) else {
+            return RequiredFacts::default();
+        };
+        let Some(request) = CedarRequest::of(question, &self.entities) else {
+            return RequiredFacts::default();
+        };
+        let missing_facts = slice.askers.missing_facts(question, &request);
+        let in_vain =
+            missing_facts.is_empty() || !self.is_possibly_authorized(&slice, &request, &missing_facts);
+        if in_vain { RequiredFacts::default() } else { missing_facts }
     }
 }
 
 impl CedarPolicy {
     /// Whether the call would be permitted but for what forbids it: otherwise its object is as if it
     /// did not exist, and a forbid must not tell that it does.
-    fn permits(&self, slice: &Slice, asked: &Asked) -> bool {
-        let said = self.authorizer.is_authorized(asked.request.clone(), &slice.permits, &asked.entities);
-        said.decision == Verdict::Allow
+    fn is_authorized(&self, slice: &PolicyBundle, request: &CedarRequest) -> bool {
+        let response =
+            self.authorizer.is_authorized(request.request.clone(), &slice.permits, &request.entities);
+        response.decision == Verdict::Allow
     }
 
     /// Whether the call is permitted, or would be by a policy that was not told all it asks for: nothing
     /// is looked up for what is as if absent.
-    fn may_permit(&self, slice: &Slice, asked: &Asked, untold: &Wants) -> bool {
+    fn is_possibly_authorized(
+        &self,
+        slice: &PolicyBundle,
+        request: &CedarRequest,
+        missing_facts: &RequiredFacts,
+    ) -> bool {
         let permit = |id: &Arc<str>| slice.permits.get(&PolicyID::from_string(&**id)).is_some();
-        self.permits(slice, asked) || untold.key_tags.iter().chain(&untold.previous_key).any(permit)
+        self.is_authorized(slice, request)
+            || missing_facts.key_tags.iter().chain(&missing_facts.previous_key).any(permit)
     }
 }
 
-fn failed(error: &AuthorizationError) -> Arc<str> {
+fn deny_on_error(error: &AuthorizationError) -> Arc<str> {
     let AuthorizationError::PolicyEvaluationError { id, .. } = error;
     Arc::from(id.as_ref())
 }

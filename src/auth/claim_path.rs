@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde_json::Value;
 use thiserror::Error;
 
-use super::json::Members;
+use super::strict_json::Members;
 
 /// Deepest path taken.
 const MAX_DEPTH: usize = 8;
@@ -97,9 +97,10 @@ mod tests {
 
     #[test]
     fn a_path_goes_inward_and_quotes_keep_dots_in_a_name() {
-        let claims =
-            super::super::json::object(br#"{"tenant":"a","x":{"y":"b"},"kubernetes.io":{"namespace":"c"}}"#)
-                .unwrap();
+        let claims = super::super::strict_json::object(
+            br#"{"tenant":"a","x":{"y":"b"},"kubernetes.io":{"namespace":"c"}}"#,
+        )
+        .unwrap();
         let at = |path: &str| {
             path.parse::<ClaimPath>().unwrap().find(&claims).and_then(Value::as_str).map(str::to_owned)
         };
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn what_is_no_path_is_refused_with_the_reason() {
         use InvalidClaimPath::{EmptyName, Quote, TooDeep};
-        for (text, why) in [
+        for (text, reason) in [
             ("", EmptyName),
             (".a", EmptyName),
             ("a.", EmptyName),
@@ -126,7 +127,7 @@ mod tests {
             (r#"a"b"#, Quote),
             ("a.a.a.a.a.a.a.a.a", TooDeep),
         ] {
-            assert_eq!(text.parse::<ClaimPath>(), Err(why), "{text}");
+            assert_eq!(text.parse::<ClaimPath>(), Err(reason), "{text}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use super::{Flaw, IssuerConfig, json::Members, policy_claims};
+use super::{IssuerConfig, TokenError, policy_claims, strict_json::Members};
 use crate::domain::{
     principal::{CertificateThumbprint, PolicyClaims, Scopes},
     time::Timestamp,
@@ -50,23 +50,23 @@ pub(super) struct Claims {
 
 impl Claims {
     /// Judges the claims of a token of this issuer at this time, but for the tenant and the binding.
-    pub(super) fn check(claims: &Members, issuer: &IssuerConfig, now: Timestamp) -> Result<Self, Flaw> {
+    pub(super) fn check(claims: &Members, issuer: &IssuerConfig, now: Timestamp) -> Result<Self, TokenError> {
         check_kind(claims, issuer)?;
         check_audience(claims, issuer)?;
-        let expires = time(claims, "exp", Flaw::ExpiryMissing)?.ok_or(Flaw::ExpiryMissing)?;
-        let not_before = time(claims, "nbf", Flaw::NotBeforeMissing)?;
-        let made = time(claims, "iat", Flaw::IssuedAtMissing)?;
+        let expires = time(claims, "exp", TokenError::ExpiryMissing)?.ok_or(TokenError::ExpiryMissing)?;
+        let not_before = time(claims, "nbf", TokenError::NotBeforeMissing)?;
+        let issued_at = time(claims, "iat", TokenError::IssuedAtMissing)?;
         if not_before.is_none() && issuer.require_nbf {
-            return Err(Flaw::NotBeforeMissing);
+            return Err(TokenError::NotBeforeMissing);
         }
         check_now(expires, not_before, issuer.leeway, now)?;
-        if made.is_some_and(|at| at > now.plus(issuer.leeway)) {
-            return Err(Flaw::IssuedInFuture);
+        if issued_at.is_some_and(|at| at > now.plus(issuer.leeway)) {
+            return Err(TokenError::IssuedInFuture);
         }
         if let Some(limit) = issuer.max_lifetime {
-            let made = made.ok_or(Flaw::IssuedAtMissing)?;
-            if expires > made.plus(limit) {
-                return Err(Flaw::LivesTooLong);
+            let issued_at = issued_at.ok_or(TokenError::IssuedAtMissing)?;
+            if expires > issued_at.plus(limit) {
+                return Err(TokenError::LivesTooLong);
             }
         }
         Ok(Self {
@@ -77,7 +77,7 @@ impl Claims {
             id: token_id(claims)?,
             expires,
             not_before,
-            bound_to: bound_to(claims)?,
+            bound_to: confirmation(claims)?,
         })
     }
 }
@@ -88,17 +88,17 @@ pub(super) fn check_now(
     not_before: Option<Timestamp>,
     leeway: Duration,
     now: Timestamp,
-) -> Result<(), Flaw> {
+) -> Result<(), TokenError> {
     if now >= expires.plus(leeway) {
-        return Err(Flaw::Expired);
+        return Err(TokenError::Expired);
     }
     if not_before.is_some_and(|from| from > now.plus(leeway)) {
-        return Err(Flaw::NotYetValid);
+        return Err(TokenError::NotYetValid);
     }
     Ok(())
 }
 
-fn check_kind(claims: &Members, issuer: &IssuerConfig) -> Result<(), Flaw> {
+fn check_kind(claims: &Members, issuer: &IssuerConfig) -> Result<(), TokenError> {
     let other = |(name, access): &(&str, &str)| {
         claims
             .get(*name)
@@ -106,89 +106,90 @@ fn check_kind(claims: &Members, issuer: &IssuerConfig) -> Result<(), Flaw> {
     };
     let identity = IDENTITY.iter().any(|name| claims.contains_key(*name)) || KINDS.iter().any(other);
     if claims.contains_key(EVENTS) || (identity && !issuer.accept_id_tokens) {
-        return Err(Flaw::IdentityToken);
+        return Err(TokenError::IdentityToken);
     }
     Ok(())
 }
 
-fn check_audience(claims: &Members, issuer: &IssuerConfig) -> Result<(), Flaw> {
-    let named = texts(claims.get("aud").ok_or(Flaw::AudienceMissing)?).ok_or(Flaw::AudienceMissing)?;
-    let ours = |aud: &&str| issuer.audiences.iter().any(|known| &**known == *aud);
+fn check_audience(claims: &Members, issuer: &IssuerConfig) -> Result<(), TokenError> {
+    let named =
+        strings(claims.get("aud").ok_or(TokenError::AudienceMissing)?).ok_or(TokenError::AudienceMissing)?;
+    let ours = |aud: &&str| issuer.audiences.iter().any(|candidate| &**candidate == *aud);
     if !named.iter().any(ours) {
-        return Err(Flaw::AudienceOther);
+        return Err(TokenError::AudienceOther);
     }
     if issuer.only_audience && !named.iter().all(ours) {
-        return Err(Flaw::AudienceShared);
+        return Err(TokenError::AudienceShared);
     }
     Ok(())
 }
 
-fn subject(claims: &Members) -> Result<Arc<str>, Flaw> {
-    let subject = claims.get("sub").and_then(Value::as_str).ok_or(Flaw::SubjectMissing)?;
+fn subject(claims: &Members) -> Result<Arc<str>, TokenError> {
+    let subject = claims.get("sub").and_then(Value::as_str).ok_or(TokenError::SubjectMissing)?;
     if (1..=MAX_SUBJECT).contains(&subject.len()) && !subject.chars().any(char::is_control) {
         Ok(subject.into())
     } else {
-        Err(Flaw::SubjectMissing)
+        Err(TokenError::SubjectMissing)
     }
 }
 
-fn tenant(claims: &Members, issuer: &IssuerConfig) -> Result<Box<str>, Flaw> {
+fn tenant(claims: &Members, issuer: &IssuerConfig) -> Result<Box<str>, TokenError> {
     let value = issuer.tenant_claim.find(claims).and_then(Value::as_str);
     let part = value.and_then(|value| match &issuer.tenant_claim_pattern {
         Some(pattern) => pattern.extract(value),
         None => Some(value),
     });
-    part.map(Into::into).ok_or(Flaw::TenantClaimMissing)
+    part.map(Into::into).ok_or(TokenError::TenantClaimMissing)
 }
 
-fn scopes(claims: &Members, issuer: &IssuerConfig) -> Result<Scopes, Flaw> {
+fn scopes(claims: &Members, issuer: &IssuerConfig) -> Result<Scopes, TokenError> {
     match issuer.scope_claim.find(claims) {
         None => Ok(issuer.default_scopes.iter().map(AsRef::as_ref).collect()),
         Some(Value::String(text)) => Ok(text.split(' ').filter(|scope| !scope.is_empty()).collect()),
-        Some(list) => Ok(texts(list).ok_or(Flaw::ScopesMalformed)?.into_iter().collect()),
+        Some(list) => Ok(strings(list).ok_or(TokenError::ScopesMalformed)?.into_iter().collect()),
     }
 }
 
 /// `jti`, where it can be shown as it is.
-pub(super) fn token_id(claims: &Members) -> Result<Option<Arc<str>>, Flaw> {
+pub(super) fn token_id(claims: &Members) -> Result<Option<Arc<str>>, TokenError> {
     let Some(id) = claims.get("jti") else {
         return Ok(None);
     };
-    let id = id.as_str().ok_or(Flaw::IdMalformed)?;
+    let id = id.as_str().ok_or(TokenError::IdMalformed)?;
     let shown = (1..=MAX_TOKEN_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
     Ok(shown.then(|| id.into()))
 }
 
 /// `cnf` (RFC 7800) with `x5t#S256` (RFC 8705, section 3.1) and nothing else: another member would ask
 /// for a proof that nobody checks here.
-fn bound_to(claims: &Members) -> Result<Option<CertificateThumbprint>, Flaw> {
+fn confirmation(claims: &Members) -> Result<Option<CertificateThumbprint>, TokenError> {
     let Some(cnf) = claims.get("cnf") else {
         return Ok(None);
     };
     let members = cnf.as_object().filter(|members| members.len() == 1);
     let thumbprint = members.and_then(|members| members.get("x5t#S256")?.as_str());
     let bytes = thumbprint.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
-    let sha256 = bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(Flaw::BindingUnsupported)?;
+    let sha256 = bytes.and_then(|bytes| bytes.try_into().ok()).ok_or(TokenError::BindingUnsupported)?;
     Ok(Some(CertificateThumbprint(sha256)))
 }
 
 /// A `NumericDate` (RFC 7519, section 2), rounded down to whole seconds.
-fn time(claims: &Members, name: &str, flaw: Flaw) -> Result<Option<Timestamp>, Flaw> {
+fn time(claims: &Members, name: &str, error: TokenError) -> Result<Option<Timestamp>, TokenError> {
     let Some(value) = claims.get(name) else {
         return Ok(None);
     };
-    let secs = value.as_i64().or_else(|| value.as_f64().and_then(whole)).ok_or(flaw)?;
-    if (0..=MAX_TIME).contains(&secs) { Ok(Some(Timestamp::from_secs(secs))) } else { Err(flaw) }
+    let secs = value.as_i64().or_else(|| value.as_f64().and_then(as_integer)).ok_or(error)?;
+    if (0..=MAX_TIME).contains(&secs) { Ok(Some(Timestamp::from_secs(secs))) } else { Err(error) }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked first")]
 #[expect(clippy::cast_precision_loss, reason = "MAX_TIME is far below 2^53")]
-fn whole(secs: f64) -> Option<i64> {
+fn as_integer(secs: f64) -> Option<i64> {
     (0.0..=MAX_TIME as f64).contains(&secs).then_some(secs as i64)
 }
 
 /// A text, or a list that holds at least one and nothing but texts.
-fn texts(value: &Value) -> Option<Vec<&str>> {
+fn strings(value: &Value) -> Option<Vec<&str>> {
     match value {
         Value::String(text) => Some(vec![text]),
         Value::Array(list) if !list.is_empty() => list.iter().map(Value::as_str).collect(),

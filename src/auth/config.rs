@@ -119,19 +119,16 @@ impl Config {
 
     /// Everything that is wrong with the issuers.
     #[must_use]
-    pub fn faults(&self) -> Vec<ConfigFault> {
-        let mut known = HashSet::new();
-        let mut faults = Vec::new();
+    pub fn validate(&self) -> Vec<ConfigFault> {
+        let mut names = HashSet::new();
+        let mut diagnostics = Vec::new();
         for (index, issuer) in self.issuers.iter().enumerate() {
-            let twice = (!known.insert(&issuer.issuer)).then_some(("issuer", "stands here twice"));
-            faults.extend(issuer.faults().into_iter().chain(twice).map(|(field, message)| ConfigFault {
-                index,
-                issuer: issuer.issuer.clone(),
-                field,
-                message,
+            let twice = (!names.insert(&issuer.issuer)).then_some(("issuer", "stands here twice"));
+            diagnostics.extend(issuer.diagnostics().into_iter().chain(twice).map(|(field, message)| {
+                ConfigFault { index, issuer: issuer.issuer.clone(), field, message }
             }));
         }
-        faults
+        diagnostics
     }
 }
 
@@ -182,12 +179,12 @@ impl IssuerConfig {
         format!("{base}/.well-known/openid-configuration").parse().ok()
     }
 
-    fn faults(&self) -> Vec<(&'static str, &'static str)> {
+    fn diagnostics(&self) -> Vec<(&'static str, &'static str)> {
         let insecure = "must be https, or http to a loopback address";
-        let mut faults = Vec::new();
+        let mut diagnostics = Vec::new();
         let mut check = |fine: bool, field, message| {
             if !fine {
-                faults.push((field, message));
+                diagnostics.push((field, message));
             }
         };
         check(!self.issuer.is_empty(), "issuer", "is empty");
@@ -221,7 +218,7 @@ impl IssuerConfig {
         check(!cool_down.is_zero() && !timeout.is_zero(), "refresh", "holds a zero");
         check(cool_down <= every, "refresh", "has a cool_down longer than the refresh itself");
         check(every <= max_staleness, "refresh", "has a max_staleness shorter than the refresh itself");
-        faults
+        diagnostics
     }
 }
 
@@ -229,9 +226,9 @@ impl IssuerConfig {
 
 impl Refresh {
     /// Default of `every`.
-    pub const EVERY: Duration = Duration::from_mins(5);
+    pub const REFRESH_INTERVAL: Duration = Duration::from_mins(5);
     /// Default of `cool_down`.
-    pub const COOL_DOWN: Duration = Duration::from_secs(30);
+    pub const MIN_RETRY: Duration = Duration::from_secs(30);
     /// Default of `max_staleness`.
     pub const MAX_STALENESS: Duration = Duration::from_hours(6);
     /// Default of `timeout`.
@@ -241,8 +238,8 @@ impl Refresh {
 impl Default for Refresh {
     fn default() -> Self {
         Self {
-            every: Self::EVERY,
-            cool_down: Self::COOL_DOWN,
+            every: Self::REFRESH_INTERVAL,
+            cool_down: Self::MIN_RETRY,
             max_staleness: Self::MAX_STALENESS,
             timeout: Self::TIMEOUT,
         }

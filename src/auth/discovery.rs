@@ -5,7 +5,7 @@ use url::Url;
 
 use super::{
     config::is_loopback,
-    fetch::{FetchError, Http, may_be_asked},
+    fetch::{FetchError, Http, is_allowed_url},
 };
 
 /// The part of the document (`OpenID` Connect Discovery 1.0, section 3) that matters here.
@@ -20,12 +20,12 @@ struct Document {
 pub(super) async fn keys(http: &Http, issuer: &str, url: &Url) -> Result<Vec<u8>, FetchError> {
     let body = http.get(url).await?;
     let document: Document =
-        serde_json::from_slice(&body).map_err(|why| FetchError::NotDiscovery(Some(why)))?;
+        serde_json::from_slice(&body).map_err(|reason| FetchError::NotDiscovery(Some(reason)))?;
     if document.issuer != issuer {
         return Err(FetchError::OtherIssuer);
     }
     let jwks_uri: Url = document.jwks_uri.parse().map_err(|_invalid| FetchError::NotDiscovery(None))?;
-    if !may_be_asked(&jwks_uri) || (is_loopback(&jwks_uri) && !is_loopback(url)) {
+    if !is_allowed_url(&jwks_uri) || (is_loopback(&jwks_uri) && !is_loopback(url)) {
         return Err(FetchError::Address(jwks_uri));
     }
     http.get(&jwks_uri).await

@@ -19,11 +19,11 @@ use url::{Host, Url};
 
 use super::{
     config::{is_loopback, is_secure},
-    keys::NotAKeySet,
+    keys::KeySetError,
 };
 
 /// Longest answer taken, in bytes.
-pub(super) const MAX_ANSWER: usize = 1024 * 1024;
+pub(super) const MAX_BODY: usize = 1024 * 1024;
 /// Most redirects followed.
 const MAX_REDIRECTS: usize = 5;
 /// Where EC2 answers instance metadata over IPv6; over IPv4 it is link-local anyway.
@@ -42,7 +42,7 @@ pub enum FetchError {
     #[error("the issuer answered {0}")]
     Status(StatusCode),
     /// It answered with more than 1 MiB.
-    #[error("the answer is longer than {MAX_ANSWER} bytes")]
+    #[error("the answer is longer than {MAX_BODY} bytes")]
     TooLong,
     /// It took longer than allowed.
     #[error("the answer took longer than {0:?}")]
@@ -61,7 +61,7 @@ pub enum FetchError {
     File(#[from] io::Error),
     /// What came is no set of keys.
     #[error("what came is no set of keys")]
-    Keys(#[from] NotAKeySet),
+    Keys(#[from] KeySetError),
 }
 
 /// Asks issuers.
@@ -69,14 +69,14 @@ pub enum FetchError {
 pub(super) struct Http(OnceCell<Client>);
 
 /// Finds addresses as the system does, and leaves out those that no issuer has.
-pub(super) struct NoLinkLocal;
+pub(super) struct LinkLocalFilter;
 
 // === impl Http ===
 
 impl Http {
     /// The whole answer to a GET, if it is a good one.
     pub(super) async fn get(&self, url: &Url) -> Result<Vec<u8>, FetchError> {
-        if !may_be_asked(url) {
+        if !is_allowed_url(url) {
             return Err(FetchError::Address(url.clone()));
         }
         // Made at the first call, so that a start does not wait for the root certificates.
@@ -85,12 +85,12 @@ impl Http {
         if answer.status() != StatusCode::OK {
             return Err(FetchError::Status(answer.status()));
         }
-        if answer.content_length().is_some_and(|len| len > MAX_ANSWER as u64) {
+        if answer.content_length().is_some_and(|len| len > MAX_BODY as u64) {
             return Err(FetchError::TooLong);
         }
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await? {
-            if body.len() + chunk.len() > MAX_ANSWER {
+            if body.len() + chunk.len() > MAX_BODY {
                 return Err(FetchError::TooLong);
             }
             body.extend_from_slice(&chunk);
@@ -105,23 +105,23 @@ fn client() -> Result<Client, reqwest::Error> {
         .user_agent(concat!("logkey/", env!("CARGO_PKG_VERSION")))
         .no_proxy()
         .referer(false)
-        .redirect(Policy::custom(|attempt| match refusal(attempt.previous(), attempt.url()) {
-            Some(why) => attempt.error(why),
+        .redirect(Policy::custom(|attempt| match redirect_error(attempt.previous(), attempt.url()) {
+            Some(reason) => attempt.error(reason),
             None => attempt.follow(),
         }))
-        .dns_resolver(Arc::new(NoLinkLocal))
+        .dns_resolver(Arc::new(LinkLocalFilter))
         .pool_max_idle_per_host(0)
         .build()
 }
 
 /// Why a redirect is not followed, behind those before it.
-pub(super) fn refusal(previous: &[Url], to: &Url) -> Option<&'static str> {
+pub(super) fn redirect_error(previous: &[Url], to: &Url) -> Option<&'static str> {
     let from = previous.first()?;
     if previous.len() > MAX_REDIRECTS {
         Some("redirected too often")
     } else if to.scheme() != from.scheme() {
         Some("redirected to another scheme")
-    } else if !may_be_asked(to) || (is_loopback(to) && !is_loopback(from)) {
+    } else if !is_allowed_url(to) || (is_loopback(to) && !is_loopback(from)) {
         Some("redirected to an address that no issuer has")
     } else {
         None
@@ -129,7 +129,7 @@ pub(super) fn refusal(previous: &[Url], to: &Url) -> Option<&'static str> {
 }
 
 /// Whether an issuer may be at this address, as far as the address tells.
-pub(super) fn may_be_asked(url: &Url) -> bool {
+pub(super) fn is_allowed_url(url: &Url) -> bool {
     is_secure(url)
         && match url.host() {
             Some(Host::Ipv4(ip)) => !is_forbidden(ip.into()),
@@ -150,7 +150,7 @@ fn is_forbidden(ip: IpAddr) -> bool {
 
 // === impl NoLinkLocal ===
 
-impl Resolve for NoLinkLocal {
+impl Resolve for LinkLocalFilter {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;

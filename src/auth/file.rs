@@ -4,11 +4,11 @@ use std::path::Path;
 
 use tokio::{fs::File, io::AsyncReadExt};
 
-use super::fetch::{FetchError, MAX_ANSWER};
+use super::fetch::{FetchError, MAX_BODY};
 
 /// The file's content, if it is no longer than an issuer's answer may be.
 pub(super) async fn keys(path: &Path) -> Result<Vec<u8>, FetchError> {
     let mut body = Vec::new();
-    File::open(path).await?.take(MAX_ANSWER as u64 + 1).read_to_end(&mut body).await?;
-    if body.len() > MAX_ANSWER { Err(FetchError::TooLong) } else { Ok(body) }
+    File::open(path).await?.take(MAX_BODY as u64 + 1).read_to_end(&mut body).await?;
+    if body.len() > MAX_BODY { Err(FetchError::TooLong) } else { Ok(body) }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Algorithm, Flaw, json};
+use super::{Algorithm, TokenError, strict_json};
 
 /// A token's header, read but not verified.
 #[derive(Debug)]
@@ -25,22 +25,22 @@ const OPTIONS: [&str; 4] = ["enc", "zip", "cty", "b64"];
 
 impl Header {
     /// Reads a header.
-    pub(super) fn parse(unverified_json: &[u8]) -> Result<Self, Flaw> {
-        let members = json::object(unverified_json).ok_or(Flaw::HeaderMalformed)?;
+    pub(super) fn parse(unverified_json: &[u8]) -> Result<Self, TokenError> {
+        let members = strict_json::object(unverified_json).ok_or(TokenError::HeaderMalformed)?;
         let holds = |names: &[&str]| names.iter().any(|name| members.contains_key(*name));
         if holds(&["crit"]) {
-            return Err(Flaw::Critical);
+            return Err(TokenError::Critical);
         }
         if holds(&KEYS) {
-            return Err(Flaw::HeaderCarriesKey);
+            return Err(TokenError::HeaderCarriesKey);
         }
         if holds(&OPTIONS) {
-            return Err(Flaw::HeaderOption);
+            return Err(TokenError::HeaderOption);
         }
-        let text = |name| members.get(name).map(|value| value.as_str().ok_or(Flaw::HeaderMalformed));
-        let algorithm = text("alg").ok_or(Flaw::HeaderMalformed)??;
+        let text = |name| members.get(name).map(|value| value.as_str().ok_or(TokenError::HeaderMalformed));
+        let algorithm = text("alg").ok_or(TokenError::HeaderMalformed)??;
         Ok(Self {
-            algorithm: algorithm.parse().map_err(|_unknown| Flaw::AlgorithmUnknown)?,
+            algorithm: algorithm.parse().map_err(|_unknown| TokenError::AlgorithmUnknown)?,
             kid: text("kid").transpose()?.map(Into::into),
             at_jwt: members.get("typ").map(is_access_token).transpose()?.unwrap_or(false),
         })
@@ -50,11 +50,11 @@ impl Header {
 /// `typ` as RFC 7515, section 4.1.9, has it: a media type without regard to case, of which
 /// `application/` may be left away. A type that is none of a plain or an access token is refused, so
 /// that no other kind of token of the same issuer is taken for one (RFC 8725, section 3.11).
-fn is_access_token(typ: &Value) -> Result<bool, Flaw> {
-    let typ = typ.as_str().ok_or(Flaw::HeaderMalformed)?.to_ascii_lowercase();
+fn is_access_token(typ: &Value) -> Result<bool, TokenError> {
+    let typ = typ.as_str().ok_or(TokenError::HeaderMalformed)?.to_ascii_lowercase();
     match typ.strip_prefix("application/").unwrap_or(&typ) {
         "at+jwt" => Ok(true),
         "jwt" | "jose" => Ok(false),
-        _ => Err(Flaw::WrongType),
+        _ => Err(TokenError::WrongType),
     }
 }

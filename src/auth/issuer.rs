@@ -13,7 +13,7 @@ use super::{
 };
 
 /// How often a file of keys is looked at, at the least.
-const FILE_EVERY: Duration = Duration::from_secs(5);
+const FILE_POLL: Duration = Duration::from_secs(5);
 /// Least time between two looks at a file of keys.
 const FILE_COOL_DOWN: Duration = Duration::from_secs(1);
 
@@ -40,13 +40,13 @@ enum Source {
 
 impl Issuer {
     /// Starts to fetch its keys, or goes on with those of `before`.
-    pub(super) fn new(config: IssuerConfig, before: Option<&Self>) -> Self {
-        let same = before.filter(|old| {
+    pub(super) fn new(config: IssuerConfig, previous: Option<&Self>) -> Self {
+        let same = previous.filter(|old| {
             (&old.config.issuer, &old.config.keys, old.config.refresh)
                 == (&config.issuer, &config.keys, config.refresh)
         });
         let keys = same.map_or_else(
-            || Arc::new(Jwks::start(&config.issuer, pace(&config), Source::of(&config))),
+            || Arc::new(Jwks::start(&config.issuer, refresh_interval(&config), Source::of(&config))),
             |old| Arc::clone(&old.keys),
         );
         Self { name: Arc::from(&*config.issuer), keys, config }
@@ -54,14 +54,14 @@ impl Issuer {
 }
 
 // A file is at hand: looking at it costs nobody anything.
-fn pace(config: &IssuerConfig) -> Refresh {
-    let asked = config.refresh;
+fn refresh_interval(config: &IssuerConfig) -> Refresh {
+    let refresh = config.refresh;
     match &config.keys {
-        KeySource::JwksUri(_) | KeySource::Discovery => asked,
+        KeySource::JwksUri(_) | KeySource::Discovery => refresh,
         KeySource::JwksFile(_) => Refresh {
-            every: asked.every.min(FILE_EVERY),
-            cool_down: asked.cool_down.min(FILE_COOL_DOWN),
-            ..asked
+            every: refresh.every.min(FILE_POLL),
+            cool_down: refresh.cool_down.min(FILE_COOL_DOWN),
+            ..refresh
         },
     }
 }

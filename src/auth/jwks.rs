@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{FetchError, KeySet, Refresh};
 
 /// Most callers who wait for one fetch; the others are answered from what is known.
-const MAX_WAITING: usize = 256;
+const MAX_WAITERS: usize = 256;
 
 /// Has a key set somewhere.
 #[async_trait]
@@ -31,25 +31,25 @@ pub(super) trait FetchKeys: Send + Sync + 'static {
 #[derive(Debug)]
 pub(super) struct Jwks {
     refresh: Refresh,
-    known: Arc<ArcSwap<Known>>,
-    wanted: Arc<Notify>,
-    attempts: watch::Receiver<Attempts>,
+    key_set: Arc<ArcSwap<KeySetState>>,
+    refresh_requested: Arc<Notify>,
+    attempts: watch::Receiver<RetryState>,
     waiting: Semaphore,
     _task: AbortOnDropHandle<()>,
 }
 
 /// What is known of an issuer's keys at one time.
 #[derive(Clone, Debug)]
-pub(super) struct Known {
+pub(super) struct KeySetState {
     /// The keys, where they were ever had.
-    pub(super) keys: Option<Fetched>,
+    pub(super) keys: Option<FetchedKeys>,
     /// Why the last attempt failed, if it did.
     pub(super) failure: Option<Arc<FetchError>>,
 }
 
 /// Keys, and when they were had.
 #[derive(Clone, Debug)]
-pub(super) struct Fetched {
+pub(super) struct FetchedKeys {
     /// The set.
     pub(super) keys: Arc<KeySet>,
     /// When it was asked for last.
@@ -58,20 +58,20 @@ pub(super) struct Fetched {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Attempts {
+struct RetryState {
     started: Option<Instant>,
-    under_way: bool,
-    ended: u64,
+    in_flight: bool,
+    completed: u64,
 }
 
 /// What the task has to itself.
-struct Keeper<S> {
+struct RefreshTask<S> {
     issuer: Box<str>,
     source: S,
     refresh: Refresh,
-    known: Arc<ArcSwap<Known>>,
-    wanted: Arc<Notify>,
-    attempts: watch::Sender<Attempts>,
+    key_set: Arc<ArcSwap<KeySetState>>,
+    refresh_requested: Arc<Notify>,
+    attempts: watch::Sender<RetryState>,
 }
 
 // === impl Jwks ===
@@ -79,26 +79,33 @@ struct Keeper<S> {
 impl Jwks {
     /// Starts to fetch at once, and does not wait for it. Needs a runtime.
     pub(super) fn start(issuer: &str, refresh: Refresh, source: impl FetchKeys) -> Self {
-        let nothing = Known { keys: None, failure: Some(Arc::new(FetchError::NotYet)) };
-        let known = Arc::new(ArcSwap::from_pointee(nothing));
-        let wanted = Arc::new(Notify::new());
-        let (attempts, seen) = watch::channel(Attempts::default());
-        let keeper = Keeper {
+        let nothing = KeySetState { keys: None, failure: Some(Arc::new(FetchError::NotYet)) };
+        let key_set = Arc::new(ArcSwap::from_pointee(nothing));
+        let refresh_requested = Arc::new(Notify::new());
+        let (attempts, attempts_receiver) = watch::channel(RetryState::default());
+        let refresh_task = RefreshTask {
             issuer: issuer.into(),
             source,
             refresh,
-            known: Arc::clone(&known),
-            wanted: Arc::clone(&wanted),
+            key_set: Arc::clone(&key_set),
+            refresh_requested: Arc::clone(&refresh_requested),
             attempts,
         };
-        let task = AbortOnDropHandle::new(tokio::spawn(keeper.run()));
-        Self { refresh, known, wanted, attempts: seen, waiting: Semaphore::new(MAX_WAITING), _task: task }
+        let task = AbortOnDropHandle::new(tokio::spawn(refresh_task.run()));
+        Self {
+            refresh,
+            key_set,
+            refresh_requested,
+            attempts: attempts_receiver,
+            waiting: Semaphore::new(MAX_WAITERS),
+            _task: task,
+        }
     }
 
     /// The keys, if they are fresh enough to be relied on; otherwise why there are none.
-    pub(super) fn fresh(&self) -> Result<Arc<KeySet>, Arc<FetchError>> {
-        let known = self.known.load();
-        match &known.keys {
+    pub(super) fn current(&self) -> Result<Arc<KeySet>, Arc<FetchError>> {
+        let key_set = self.key_set.load();
+        match &key_set.keys {
             Some(fetched) if fetched.at.elapsed() <= self.refresh.max_staleness => {
                 Ok(Arc::clone(&fetched.keys))
             }
@@ -107,28 +114,28 @@ impl Jwks {
     }
 
     /// Whether these very keys are still in use and fresh.
-    pub(super) fn still(&self, generation: u64) -> bool {
-        self.known.load().keys.as_ref().is_some_and(|fetched| {
+    pub(super) fn is_generation(&self, generation: u64) -> bool {
+        self.key_set.load().keys.as_ref().is_some_and(|fetched| {
             fetched.keys.generation == generation && fetched.at.elapsed() <= self.refresh.max_staleness
         })
     }
 
     /// Why the last attempt failed, if it did.
     pub(super) fn failure(&self) -> Option<Arc<FetchError>> {
-        self.known.load().failure.clone()
+        self.key_set.load().failure.clone()
     }
 
     /// Waits for a fetch if one is under way, or may be started now; tells whether one ended.
-    pub(super) async fn renewed(&self) -> bool {
+    pub(super) async fn refresh(&self) -> bool {
         let mut attempts = self.attempts.clone();
         let before = *attempts.borrow();
         let due = before.started.is_none_or(|at| at.elapsed() >= self.refresh.cool_down);
-        let Ok(_place) = self.waiting.try_acquire() else { return false };
-        if !before.under_way && !due {
+        let Ok(_permit) = self.waiting.try_acquire() else { return false };
+        if !before.in_flight && !due {
             return false;
         }
-        self.wanted.notify_one();
-        attempts.wait_for(|now| now.ended != before.ended).await.is_ok()
+        self.refresh_requested.notify_one();
+        attempts.wait_for(|now| now.completed != before.completed).await.is_ok()
     }
 
     /// How long until a fetch may be started.
@@ -140,31 +147,31 @@ impl Jwks {
 
 // === impl Keeper ===
 
-impl<S: FetchKeys> Keeper<S> {
+impl<S: FetchKeys> RefreshTask<S> {
     async fn run(self) {
         loop {
             let started = Instant::now();
             self.attempts.send_modify(|now| {
                 now.started = Some(started);
-                now.under_way = true;
+                now.in_flight = true;
             });
             let good = self.attempt(started).await;
             self.attempts.send_modify(|now| {
-                now.under_way = false;
-                now.ended = now.ended.wrapping_add(1);
+                now.in_flight = false;
+                now.completed = now.completed.wrapping_add(1);
             });
             let Refresh { every, cool_down, .. } = self.refresh;
             let pause = if good { jittered(every).max(cool_down) } else { cool_down };
-            self.pause(started + pause, started + cool_down).await;
+            self.sleep_until_due(started + pause, started + cool_down).await;
         }
     }
 
     /// Until `due`, or until someone asks after `earliest`.
-    async fn pause(&self, due: Instant, earliest: Instant) {
+    async fn sleep_until_due(&self, due: Instant, earliest: Instant) {
         loop {
             tokio::select! {
                 () = sleep_until(due) => return,
-                () = self.wanted.notified() => if Instant::now() >= earliest { return },
+                () = self.refresh_requested.notified() => if Instant::now() >= earliest { return },
             }
         }
     }
@@ -178,15 +185,15 @@ impl<S: FetchKeys> Keeper<S> {
         let issuer = &*self.issuer;
         let good = match fetched.and_then(|body| self.read(&body, started)) {
             Ok(keys) => {
-                self.known.store(Arc::new(Known { keys: Some(keys), failure: None }));
+                self.key_set.store(Arc::new(KeySetState { keys: Some(keys), failure: None }));
                 true
             }
-            Err(why) => {
-                let why = Arc::new(why);
-                let error: &dyn std::error::Error = &*why;
+            Err(reason) => {
+                let reason = Arc::new(reason);
+                let error: &dyn std::error::Error = &*reason;
                 tracing::warn!(auth.issuer = issuer, error, "keys could not be fetched");
-                let keys = self.known.load().keys.clone();
-                self.known.store(Arc::new(Known { keys, failure: Some(why) }));
+                let keys = self.key_set.load().keys.clone();
+                self.key_set.store(Arc::new(KeySetState { keys, failure: Some(reason) }));
                 false
             }
         };
@@ -198,18 +205,18 @@ impl<S: FetchKeys> Keeper<S> {
 
     /// The set in these bytes: the one in use where it is the same, so that tokens verified before are
     /// still remembered.
-    fn read(&self, body: &[u8], at: Instant) -> Result<Fetched, FetchError> {
+    fn read(&self, body: &[u8], at: Instant) -> Result<FetchedKeys, FetchError> {
         let mut new = [0; 32];
         new.copy_from_slice(digest(&SHA256, body).as_ref());
-        if let Some(known) = self.known.load().keys.as_ref().filter(|known| known.digest == new) {
-            return Ok(Fetched { keys: Arc::clone(&known.keys), at, digest: new });
+        if let Some(key_set) = self.key_set.load().keys.as_ref().filter(|key_set| key_set.digest == new) {
+            return Ok(FetchedKeys { keys: Arc::clone(&key_set.keys), at, digest: new });
         }
         let keys = Arc::new(KeySet::decode(body)?);
         tracing::info!(auth.issuer = &*self.issuer, auth.keys = keys.len(), "keys of the issuer changed");
         for unusable in &keys.unusable {
             tracing::warn!(auth.issuer = &*self.issuer, auth.key = %unusable, "a key cannot be used");
         }
-        Ok(Fetched { keys, at, digest: new })
+        Ok(FetchedKeys { keys, at, digest: new })
     }
 }
 
@@ -218,7 +225,7 @@ fn jittered(every: Duration) -> Duration {
     every.mul_f64(rand::rng().random_range(0.9..=1.0))
 }
 
-impl<S> fmt::Debug for Keeper<S> {
+impl<S> fmt::Debug for RefreshTask<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keeper").field("issuer", &self.issuer).finish_non_exhaustive()
     }

@@ -12,8 +12,8 @@ use serde_json::{Value, value::RawValue};
 use thiserror::Error;
 
 use super::{
-    Algorithm, Flaw,
-    json::{self, Members},
+    Algorithm, TokenError,
+    strict_json::{self, Members},
 };
 
 /// Most keys in a set.
@@ -31,7 +31,7 @@ pub struct KeySet {
     by_id: HashMap<Box<str>, Vec<Key>>,
     without_id: Vec<Key>,
     /// The keys that could not be used, for whoever looks after the issuer.
-    pub unusable: Vec<Unusable>,
+    pub unusable: Vec<SkippedKey>,
 }
 
 /// A key, ready for each of the algorithms it may verify.
@@ -40,19 +40,19 @@ pub(super) struct Key(Vec<(Algorithm, ParsedPublicKey)>);
 
 /// A key of a set that was left aside.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("key {} (kid {}): {why}", .position, .kid.as_deref().unwrap_or("none"))]
-pub struct Unusable {
+#[error("key {} (kid {}): {reason}", .position, .kid.as_deref().unwrap_or("none"))]
+pub struct SkippedKey {
     /// Its place in the set, from 0.
     pub position: usize,
     /// Its `kid`, where it has one that can be shown.
     pub kid: Option<Box<str>>,
     /// What is wrong with it.
-    pub why: &'static str,
+    pub reason: &'static str,
 }
 
 /// Not a set of keys at all.
 #[derive(Debug, Error)]
-pub enum NotAKeySet {
+pub enum KeySetError {
     /// Not `{"keys": [...]}`.
     #[error("not a JSON Web Key Set")]
     Malformed(#[from] serde_json::Error),
@@ -75,13 +75,13 @@ impl KeySet {
     /// # Errors
     ///
     /// [`NotAKeySet`]
-    pub fn decode(json: &[u8]) -> Result<Self, NotAKeySet> {
+    pub fn decode(json: &[u8]) -> Result<Self, KeySetError> {
         // As a map first: an array would do for a struct.
         let members: HashMap<String, &RawValue> = serde_json::from_slice(json)?;
         drop(members);
         let Jwks { keys } = serde_json::from_slice(json)?;
         if keys.len() > MAX_KEYS {
-            return Err(NotAKeySet::TooMany);
+            return Err(KeySetError::TooMany);
         }
         let mut set = Self {
             generation: GENERATION.fetch_add(1, Relaxed),
@@ -90,14 +90,14 @@ impl KeySet {
             unusable: Vec::new(),
         };
         for (position, json) in keys.iter().enumerate() {
-            let jwk = json::object(json.get().as_bytes()).unwrap_or_default();
+            let jwk = strict_json::object(json.get().as_bytes()).unwrap_or_default();
             let kid = jwk.get("kid").and_then(Value::as_str);
             match (Key::decode(&jwk), kid) {
                 (Ok(key), Some(kid)) => set.by_id.entry(kid.into()).or_default().push(key),
                 (Ok(key), None) => set.without_id.push(key),
-                (Err(why), kid) => {
+                (Err(reason), kid) => {
                     let kid = kid.filter(|kid| kid.len() <= 128 && kid.bytes().all(|b| b.is_ascii_graphic()));
-                    set.unusable.push(Unusable { position, kid: kid.map(Into::into), why });
+                    set.unusable.push(SkippedKey { position, kid: kid.map(Into::into), reason });
                 }
             }
         }
@@ -118,7 +118,11 @@ impl KeySet {
 
     /// The one key that a token with this header may have been signed with: the one with its id and
     /// for its algorithm; without an id, the only one for its algorithm.
-    pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&ParsedPublicKey, Flaw> {
+    pub(super) fn find(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<&ParsedPublicKey, TokenError> {
         let fits = Key::for_algorithm(algorithm);
         let mut fitting: Vec<_> = if let Some(kid) = kid {
             self.by_id.get(kid).into_iter().flatten().filter_map(fits).collect()
@@ -127,8 +131,8 @@ impl KeySet {
         };
         match (fitting.pop(), fitting.is_empty()) {
             (Some(key), true) => Ok(key),
-            (None, _) if kid.is_some() => Err(Flaw::KeyUnknown),
-            (Some(_) | None, _) => Err(Flaw::KeyAmbiguous),
+            (None, _) if kid.is_some() => Err(TokenError::KeyUnknown),
+            (Some(_) | None, _) => Err(TokenError::KeyAmbiguous),
         }
     }
 }
@@ -137,7 +141,7 @@ impl KeySet {
 
 impl Key {
     fn for_algorithm(algorithm: Algorithm) -> impl Fn(&Self) -> Option<&ParsedPublicKey> {
-        move |key| key.0.iter().find(|(known, _)| *known == algorithm).map(|(_, key)| key)
+        move |key| key.0.iter().find(|(key_algorithm, _)| *key_algorithm == algorithm).map(|(_, key)| key)
     }
 
     fn decode(jwk: &Members) -> Result<Self, &'static str> {
@@ -180,7 +184,7 @@ impl Key {
 
 fn public_key(jwk: &Members, algorithm: Algorithm) -> Result<ParsedPublicKey, &'static str> {
     if let Some(parameters) = algorithm.rsa() {
-        let (n, e) = (unsigned(jwk, "n")?, unsigned(jwk, "e")?);
+        let (n, e) = (integer(jwk, "n")?, integer(jwk, "e")?);
         let leading = n.first().map_or(0, |byte| byte.leading_zeros() as usize);
         if !RSA_BITS.contains(&(n.len() * 8).saturating_sub(leading)) {
             return Err("an RSA modulus of less than 2048 or more than 8192 bits");
@@ -195,21 +199,21 @@ fn public_key(jwk: &Members, algorithm: Algorithm) -> Result<ParsedPublicKey, &'
     }
     let curve = algorithm.curve().ok_or("of another type")?;
     let point = match algorithm {
-        Algorithm::Es256 => [vec![4], coordinate(jwk, "x", 32)?, coordinate(jwk, "y", 32)?].concat(),
-        Algorithm::Es384 => [vec![4], coordinate(jwk, "x", 48)?, coordinate(jwk, "y", 48)?].concat(),
-        Algorithm::EdDsa => coordinate(jwk, "x", 32)?,
+        Algorithm::Es256 => [vec![4], ec_coordinate(jwk, "x", 32)?, ec_coordinate(jwk, "y", 32)?].concat(),
+        Algorithm::Es384 => [vec![4], ec_coordinate(jwk, "x", 48)?, ec_coordinate(jwk, "y", 48)?].concat(),
+        Algorithm::EdDsa => ec_coordinate(jwk, "x", 32)?,
         Algorithm::Rs256 | Algorithm::Ps256 => return Err("of another type"),
     };
     ParsedPublicKey::new(curve, point).map_err(|_rejected| "not a point on its curve")
 }
 
 /// A `Base64urlUInt` (RFC 7518, section 2); the leading zeros that some issuers send are left away.
-fn unsigned(jwk: &Members, name: &str) -> Result<Vec<u8>, &'static str> {
+fn integer(jwk: &Members, name: &str) -> Result<Vec<u8>, &'static str> {
     let bytes = decoded(jwk, name)?;
     Ok(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
 }
 
-fn coordinate(jwk: &Members, name: &str, len: usize) -> Result<Vec<u8>, &'static str> {
+fn ec_coordinate(jwk: &Members, name: &str, len: usize) -> Result<Vec<u8>, &'static str> {
     let bytes = decoded(jwk, name)?;
     if bytes.len() == len { Ok(bytes) } else { Err("a coordinate of another length than its curve's") }
 }

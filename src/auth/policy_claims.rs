@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{ClaimPath, Flaw, json::Members};
+use super::{ClaimPath, TokenError, strict_json::Members};
 use crate::domain::principal::PolicyClaims;
 
 /// Most texts of one claim.
@@ -14,10 +14,11 @@ const MAX_TEXTS: usize = 64;
 const MAX_TEXT: usize = 256;
 
 /// The claims at these paths, where the token has them.
-pub(super) fn read(claims: &Members, paths: &[ClaimPath]) -> Result<PolicyClaims, Flaw> {
+pub(super) fn read(claims: &Members, paths: &[ClaimPath]) -> Result<PolicyClaims, TokenError> {
     let found = paths.iter().filter_map(|path| Some((path, path.find(claims)?)));
-    let read = found
-        .map(|(path, value)| Ok((path.to_string().into(), texts(value).ok_or(Flaw::PolicyClaimMalformed)?)));
+    let read = found.map(|(path, value)| {
+        Ok((path.to_string().into(), texts(value).ok_or(TokenError::PolicyClaimMalformed)?))
+    });
     read.collect()
 }
 
@@ -45,8 +46,8 @@ fn text(value: &Value) -> Option<Box<str>> {
 mod tests {
     use super::*;
 
-    fn seen(json: &str, path: &str) -> Result<Vec<String>, Flaw> {
-        let claims = super::super::json::object(json.as_bytes()).unwrap();
+    fn claim_strings(json: &str, path: &str) -> Result<Vec<String>, TokenError> {
+        let claims = super::super::strict_json::object(json.as_bytes()).unwrap();
         let read = read(&claims, &[path.parse().unwrap()])?;
         let one: Vec<_> = read.iter().flat_map(|(_, texts)| texts.iter().map(ToString::to_string)).collect();
         Ok(one)
@@ -62,7 +63,7 @@ mod tests {
             (r#"{"a":[]}"#, "a", vec![]),
             (r#"{"a":"x"}"#, "b", vec![]),
         ] {
-            assert_eq!(seen(json, path).unwrap(), texts, "{json}");
+            assert_eq!(claim_strings(json, path).unwrap(), texts, "{json}");
         }
     }
 
@@ -73,7 +74,7 @@ mod tests {
         for json in
             [r#"{"a":null}"#, r#"{"a":{"b":1}}"#, r#"{"a":["x",null]}"#, r#"{"a":[["x"]]}"#, &long, &many]
         {
-            assert_eq!(seen(json, "a"), Err(Flaw::PolicyClaimMalformed), "{json}");
+            assert_eq!(claim_strings(json, "a"), Err(TokenError::PolicyClaimMalformed), "{json}");
         }
     }
 }

@@ -1,16 +1,16 @@
 //! Tokens and key sets made by hand, so that each can be wrong in one way.
 #![expect(clippy::needless_pass_by_value, reason = "json! is written in place")]
 
+mod arbitrary_input;
 mod binding;
 mod claims;
 mod fetching;
 mod headers;
+mod issuer_isolation;
 mod keys;
-mod mint;
-mod mixing;
-mod noise;
-mod remembering;
 mod rotation;
 mod signatures;
+mod token_builder;
+mod token_cache;
 mod workloads;
 mod wycheproof;

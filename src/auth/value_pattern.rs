@@ -38,7 +38,7 @@ impl ValuePattern {
     /// The tenant's part of the value; none if the value does not fit.
     pub(super) fn extract<'v>(&self, value: &'v str) -> Option<&'v str> {
         let rest = value.strip_prefix(&*self.before)?;
-        let (tenant, rest) = match rest.find(|c| !is_name(c)) {
+        let (tenant, rest) = match rest.find(|c| !is_valid_name(c)) {
             Some(end) => rest.split_at_checked(end)?,
             None => (rest, ""),
         };
@@ -59,7 +59,7 @@ impl FromStr for ValuePattern {
         if before.contains('*') || after.contains('*') {
             return Err(InvalidValuePattern::Star);
         }
-        if after.starts_with(is_name) {
+        if after.starts_with(is_valid_name) {
             return Err(InvalidValuePattern::NoEnd);
         }
         Ok(Self { text: text.into(), before: before.into(), after: after.into(), open })
@@ -72,7 +72,7 @@ impl fmt::Display for ValuePattern {
     }
 }
 
-fn is_name(c: char) -> bool {
+fn is_valid_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
@@ -103,14 +103,14 @@ mod tests {
     #[test]
     fn patterns_that_could_be_fooled_are_refused() {
         use InvalidValuePattern::{NoEnd, Star, Tenant};
-        for (text, why) in [
+        for (text, reason) in [
             ("spiffe://x/", Tenant),
             ("{tenant}/{tenant}", Tenant),
             ("*/{tenant}", Star),
             ("a/{tenant}/*/b", Star),
             ("{tenant}-svc", NoEnd),
         ] {
-            assert_eq!(text.parse::<ValuePattern>(), Err(why), "{text}");
+            assert_eq!(text.parse::<ValuePattern>(), Err(reason), "{text}");
         }
     }
 }

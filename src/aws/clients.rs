@@ -59,9 +59,9 @@ impl Clients {
         if regional.len() >= MAX_REGIONS {
             regional.clear();
         }
-        let made = Arc::new(self.make(region));
-        regional.insert(region.clone(), Arc::clone(&made));
-        made
+        let client = Arc::new(self.make(region));
+        regional.insert(region.clone(), Arc::clone(&client));
+        client
     }
 
     fn make(&self, region: &Region) -> Regional {

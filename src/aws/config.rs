@@ -17,11 +17,11 @@ pub struct Config {
     /// the hub credentials are a role's themselves.
     pub session_duration: Duration,
     /// Whose name a session bears.
-    pub attribution: Attribution,
+    pub attribution: SessionTagging,
     /// How long to wait for AWS.
     pub timeouts: Timeouts,
     /// The credentials that assume roles; none for the SDK's default chain.
-    pub hub: Option<HubCredentials>,
+    pub service_principal: Option<ServiceCredentials>,
 }
 
 /// Where the services are, as URLs; what is absent is found by Region as AWS documents it.
@@ -43,7 +43,7 @@ pub struct Endpoints {
 
 /// Whose name a session bears in the tenant's `CloudTrail`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Attribution {
+pub enum SessionTagging {
     /// The tenant's: one session for all its callers.
     #[default]
     Tenant,
@@ -64,7 +64,7 @@ pub struct Timeouts {
 
 /// Long-lived credentials that are handed in: for the sandbox and for tests.
 #[derive(Clone)]
-pub struct HubCredentials {
+pub struct ServiceCredentials {
     /// The access key id.
     pub access_key_id: Box<str>,
     /// The secret of that.
@@ -76,7 +76,7 @@ pub struct HubCredentials {
 impl Endpoints {
     /// Every service at one place.
     #[must_use]
-    pub fn at(url: impl Into<Box<str>>) -> Self {
+    pub fn from_endpoints(url: impl Into<Box<str>>) -> Self {
         Self { all: Some(url.into()), ..Self::default() }
     }
 
@@ -115,7 +115,7 @@ impl Default for Timeouts {
 
 // === impl HubCredentials ===
 
-impl HubCredentials {
+impl ServiceCredentials {
     /// As the SDK takes them.
     pub(super) fn provider(&self) -> SharedCredentialsProvider {
         let (id, secret) = (&*self.access_key_id, &*self.secret_access_key);
@@ -123,7 +123,7 @@ impl HubCredentials {
     }
 }
 
-impl fmt::Debug for HubCredentials {
+impl fmt::Debug for ServiceCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HubCredentials(…)")
     }

@@ -14,7 +14,7 @@ use aws_sdk_sts::{
     operation::RequestId,
 };
 
-use crate::ports::aws::{AwsAnswer, UpstreamError};
+use crate::ports::aws::{AwsErrorDetails, UpstreamError};
 
 pub(super) use self::refusal::refusal;
 
@@ -39,7 +39,7 @@ const THROTTLING: &[&str] = &[
 const CONFLICT: &[&str] =
     &["OperationAbortedException", "ConflictException", "ConcurrentModificationException"];
 /// Codes of a fault on AWS's side, also where the HTTP status says otherwise.
-const FAULT: &[&str] = &[
+const SERVER_FAULT: &[&str] = &[
     "ServiceUnavailable",
     "ServiceUnavailableException",
     "InternalFailure",
@@ -53,7 +53,7 @@ const FAULT: &[&str] = &[
     "RequestTimeoutException",
 ];
 /// Codes of a session that is over before its time.
-const OVER: &[&str] = &["ExpiredToken", "ExpiredTokenException"];
+const EXPIRED_CODES: &[&str] = &["ExpiredToken", "ExpiredTokenException"];
 
 /// What the failure of a call means.
 pub(super) fn upstream<E>(error: SdkError<E, HttpResponse>) -> UpstreamError
@@ -63,12 +63,12 @@ where
     match &error {
         SdkError::ConstructionFailure(_) => UpstreamError::NotSent(error.into()),
         SdkError::DispatchFailure(_) if never_connected(&error) => UpstreamError::NotSent(error.into()),
-        SdkError::ServiceError(said) => {
-            let status = said.raw().status().as_u16();
-            meaning(status, answer(&error))
+        SdkError::ServiceError(service_error) => {
+            let status = service_error.raw().status().as_u16();
+            classify(status, trace_of(&error))
         }
-        SdkError::ResponseError(said) if said.raw().status().is_server_error() => {
-            UpstreamError::Fault { answer: answer(&error) }
+        SdkError::ResponseError(service_error) if service_error.raw().status().is_server_error() => {
+            UpstreamError::Fault { answer: trace_of(&error) }
         }
         SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) | _ => {
             UpstreamError::Unanswered(error.into())
@@ -77,12 +77,12 @@ where
 }
 
 /// AWS's words in an error.
-pub(super) fn answer<E>(error: &SdkError<E, HttpResponse>) -> AwsAnswer
+pub(super) fn trace_of<E>(error: &SdkError<E, HttpResponse>) -> AwsErrorDetails
 where
     E: ProvideErrorMetadata,
 {
     let status = error.raw_response().map(|raw| format!("HTTP {}", raw.status().as_u16()));
-    AwsAnswer {
+    AwsErrorDetails {
         code: error.code().map_or_else(|| status.unwrap_or_default().into(), Into::into),
         message: error.message().unwrap_or_default().into(),
         request_id: error.request_id().map(Into::into),
@@ -90,8 +90,8 @@ where
 }
 
 /// Whether the session that was used is over.
-pub(super) fn session_is_over(error: &UpstreamError) -> bool {
-    matches!(error, UpstreamError::Refused { answer, .. } if OVER.contains(&&*answer.code))
+pub(super) fn is_session_expired(error: &UpstreamError) -> bool {
+    matches!(error, UpstreamError::Refused { answer, .. } if EXPIRED_CODES.contains(&&*answer.code))
 }
 
 /// AWS's id of a call that failed, where it said one.
@@ -108,13 +108,13 @@ pub(super) fn request_id(error: &UpstreamError) -> Option<&str> {
 
 /// What an error with this status and these words means: the code is asked first, the status after
 /// it, the message last.
-fn meaning(status: u16, answer: AwsAnswer) -> UpstreamError {
+fn classify(status: u16, answer: AwsErrorDetails) -> UpstreamError {
     let code = &*answer.code;
     if THROTTLING.contains(&code) || status == 429 {
         UpstreamError::Throttled { answer }
     } else if CONFLICT.contains(&code) {
         UpstreamError::Conflict { answer }
-    } else if FAULT.contains(&code) || status >= 500 || status == 408 {
+    } else if SERVER_FAULT.contains(&code) || status >= 500 || status == 408 {
         UpstreamError::Fault { answer }
     } else {
         UpstreamError::Refused { refusal: refusal(code, &answer.message), answer }
@@ -136,6 +136,7 @@ pub(super) fn never_connected(error: &(dyn Error + 'static)) -> bool {
 /// An answer that says nothing that can be used.
 pub(super) fn unreadable(operation: &str) -> UpstreamError {
     let message = format!("the answer to {operation} cannot be read");
-    let answer = AwsAnswer { code: "UnreadableAnswer".into(), message: message.into(), request_id: None };
+    let answer =
+        AwsErrorDetails { code: "UnreadableAnswer".into(), message: message.into(), request_id: None };
     UpstreamError::Fault { answer }
 }

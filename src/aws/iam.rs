@@ -12,37 +12,37 @@ use super::{Aws, error::unreadable};
 use crate::{
     domain::{
         authorization::Access,
-        simulation::{Ruling, Simulated, Trial},
+        policy_simulation::{SimulationDecision, SimulationRequest, SimulationResult},
     },
-    ports::aws::{Answered, UpstreamError},
+    ports::aws::{AwsResponse, UpstreamError},
 };
 
 /// How long IAM may take: what it says is worth knowing, and nothing depends on it.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Aws {
     /// Asks the simulator of the partition, through the role itself.
     pub(super) async fn simulated(
         &self,
         access: &Access,
-        trial: &Trial,
+        simulation: &SimulationRequest,
         deadline: Instant,
-    ) -> Answered<Vec<Simulated>> {
+    ) -> AwsResponse<Vec<SimulationResult>> {
         let call = self
             .clients
-            .of(&access.place().region)
+            .of(&access.location().region)
             .iam
             .simulate_principal_policy()
             .policy_source_arn(access.grant().role.as_str())
-            .set_action_names(Some(trial.actions.iter().map(|action| (*action).to_owned()).collect()))
-            .set_resource_arns(Some(trial.resources.clone()))
-            .set_context_entries(Some(trial.context.iter().map(entry).collect()));
-        let deadline = deadline.min(Instant::now() + PATIENCE);
-        let answered = self.read(access, deadline, |credentials| {
+            .set_action_names(Some(simulation.actions.iter().map(|action| (*action).to_owned()).collect()))
+            .set_resource_arns(Some(simulation.resources.clone()))
+            .set_context_entries(Some(simulation.context.iter().map(entry).collect()));
+        let deadline = deadline.min(Instant::now() + TIMEOUT);
+        let response = self.read(access, deadline, |credentials| {
             call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
         });
-        let Answered { via, result } = answered.await;
-        Answered { via, result: result.and_then(|answer| whole(&answer)) }
+        let AwsResponse { via, result } = response.await;
+        AwsResponse { via, result: result.and_then(|answer| has_all_pages(&answer)) }
     }
 }
 
@@ -55,45 +55,45 @@ fn entry((key, value): &(&'static str, String)) -> ContextEntry {
 }
 
 /// Every result, if they are all there: 100 are told at once, which is more than is ever asked.
-fn whole(answer: &SimulatePrincipalPolicyOutput) -> Result<Vec<Simulated>, UpstreamError> {
+fn has_all_pages(answer: &SimulatePrincipalPolicyOutput) -> Result<Vec<SimulationResult>, UpstreamError> {
     if answer.is_truncated() {
         return Err(unreadable("SimulatePrincipalPolicy"));
     }
-    Ok(answer.evaluation_results().iter().flat_map(of_one_action).collect())
+    Ok(answer.evaluation_results().iter().flat_map(single_action).collect())
 }
 
 /// One result an action, with those of each resource inside; or, as IAM answered formerly, one result for
 /// each pair.
-fn of_one_action(result: &EvaluationResult) -> Vec<Simulated> {
+fn single_action(result: &EvaluationResult) -> Vec<SimulationResult> {
     let by_organization =
         result.organizations_decision_detail().is_some_and(|detail| !detail.allowed_by_organizations());
-    let told = |resource: &str, decision: &Decision, missing: &[String]| {
-        Some(Simulated {
+    let result_for = |resource: &str, decision: &Decision, missing: &[String]| {
+        Some(SimulationResult {
             action: result.eval_action_name().into(),
             resource: resource.into(),
-            ruling: ruling(decision, by_organization)?,
+            decision: parse_decision(decision, by_organization)?,
             missing: missing.iter().map(|key| key.as_str().into()).collect(),
         })
     };
     let each = result.resource_specific_results();
     if each.is_empty() {
         let resource = result.eval_resource_name().unwrap_or_default();
-        let one = told(resource, result.eval_decision(), result.missing_context_values());
+        let one = result_for(resource, result.eval_decision(), result.missing_context_values());
         return one.into_iter().collect();
     }
-    let told = each.iter().map(|one| {
-        told(one.eval_resource_name(), one.eval_resource_decision(), one.missing_context_values())
+    let results = each.iter().map(|one| {
+        result_for(one.eval_resource_name(), one.eval_resource_decision(), one.missing_context_values())
     });
-    told.flatten().collect()
+    results.flatten().collect()
 }
 
 /// None for a decision that is not known.
-fn ruling(decision: &Decision, by_organization: bool) -> Option<Ruling> {
+fn parse_decision(decision: &Decision, by_organization: bool) -> Option<SimulationDecision> {
     match decision.as_str() {
-        "allowed" => Some(Ruling::Allowed),
-        "explicitDeny" | "implicitDeny" if by_organization => Some(Ruling::DeniedByOrganization),
-        "explicitDeny" => Some(Ruling::Denied),
-        "implicitDeny" => Some(Ruling::NotAllowed),
+        "allowed" => Some(SimulationDecision::Allowed),
+        "explicitDeny" | "implicitDeny" if by_organization => Some(SimulationDecision::DeniedByOrganization),
+        "explicitDeny" => Some(SimulationDecision::Denied),
+        "implicitDeny" => Some(SimulationDecision::NotAllowed),
         _ => None,
     }
 }

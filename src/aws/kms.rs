@@ -13,16 +13,16 @@ use aws_sdk_kms::{
     types::{self, KeyManagerType, KeySpec, KeyUsageType},
 };
 
-use super::{Aws, error::unreadable, session_policy::Reach, sessions::SessionKey};
+use super::{Aws, error::unreadable, session_policy::SessionScope, sessions::SessionKey};
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
-        audit::Via,
+        audit::AwsCallRecord,
         authorization::Access,
         key::{KeyMetadata, KeyState, KeyTags},
         time::Timestamp,
     },
-    ports::aws::{Answered, Keys, Refusal, UpstreamError},
+    ports::aws::{AwsResponse, Keys, Refusal, UpstreamError},
 };
 
 /// How often a read that failed on AWS's side is repeated.
@@ -30,7 +30,7 @@ const REPETITIONS: u32 = 2;
 /// Longest wait before the first repetition; twice that before the second.
 const BACKOFF: Duration = Duration::from_millis(100);
 /// Most tags of a key (KMS quotas, "Tags per KMS key"), and of one answer.
-const MOST_TAGS: i32 = 50;
+const MAX_TAGS: i32 = 50;
 
 #[async_trait]
 impl Keys for Aws {
@@ -39,17 +39,17 @@ impl Keys for Aws {
         access: &Access,
         key: &KmsKeyId,
         deadline: Instant,
-    ) -> Answered<Option<KeyMetadata>> {
-        let client = &self.clients.of(&access.place().region).kms;
+    ) -> AwsResponse<Option<KeyMetadata>> {
+        let client = &self.clients.of(&access.location().region).kms;
         let call = client.describe_key().key_id(key.to_string());
-        let answered = self.read(access, deadline, |credentials| {
+        let response = self.read(access, deadline, |credentials| {
             call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
         });
-        let Answered { via, result } = answered.await;
+        let AwsResponse { via, result } = response.await;
         let read = |answer: DescribeKeyOutput| {
             answer.key_metadata().and_then(metadata).ok_or_else(|| unreadable("DescribeKey"))
         };
-        Answered { via, result: absent(result.and_then(read)) }
+        AwsResponse { via, result: not_found(result.and_then(read)) }
     }
 
     async fn policy(
@@ -57,35 +57,40 @@ impl Keys for Aws {
         access: &Access,
         key: &KmsKeyArn,
         deadline: Instant,
-    ) -> Answered<Option<Box<str>>> {
-        let client = &self.clients.of(&access.place().region).kms;
+    ) -> AwsResponse<Option<Box<str>>> {
+        let client = &self.clients.of(&access.location().region).kms;
         let call = client.get_key_policy().key_id(key.as_str()).policy_name("default");
-        let answered = self.read(access, deadline, |credentials| {
+        let response = self.read(access, deadline, |credentials| {
             call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
         });
-        let Answered { via, result } = answered.await;
+        let AwsResponse { via, result } = response.await;
         let read = |answer: GetKeyPolicyOutput| {
             answer.policy().map(Into::into).ok_or_else(|| unreadable("GetKeyPolicy"))
         };
-        Answered { via, result: absent(result.and_then(read)) }
+        AwsResponse { via, result: not_found(result.and_then(read)) }
     }
 
-    async fn tags(&self, access: &Access, key: &KmsKeyArn, deadline: Instant) -> Answered<Option<KeyTags>> {
-        let by = SessionKey::of(access, Reach::LogGroups, self.sessions.attribution());
+    async fn tags(
+        &self,
+        access: &Access,
+        key: &KmsKeyArn,
+        deadline: Instant,
+    ) -> AwsResponse<Option<KeyTags>> {
+        let by = SessionKey::of(access, SessionScope::LogGroups, self.sessions.attribution());
         if let Some(tags) = self.tags.find(&by, key) {
-            return Answered { via: Via::default(), result: Ok(Some(tags)) };
+            return AwsResponse { via: AwsCallRecord::default(), result: Ok(Some(tags)) };
         }
-        let client = &self.clients.of(&access.place().region).kms;
-        let call = client.list_resource_tags().key_id(key.as_str()).limit(MOST_TAGS);
-        let answered = self.read(access, deadline, |credentials| {
+        let client = &self.clients.of(&access.location().region).kms;
+        let call = client.list_resource_tags().key_id(key.as_str()).limit(MAX_TAGS);
+        let response = self.read(access, deadline, |credentials| {
             call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
         });
-        let Answered { via, result } = answered.await;
-        let tags = absent(result.and_then(|answer| tags(&answer)));
+        let AwsResponse { via, result } = response.await;
+        let tags = not_found(result.and_then(|answer| tags(&answer)));
         if let Ok(Some(tags)) = &tags {
-            self.tags.keep(by, key.clone(), tags.clone());
+            self.tags.insert(by, key.clone(), tags.clone());
         }
-        Answered { via, result: tags }
+        AwsResponse { via, result: tags }
     }
 }
 
@@ -96,7 +101,7 @@ impl Aws {
         access: &Access,
         deadline: Instant,
         send: impl Fn(SharedCredentialsProvider) -> F + Send + Sync,
-    ) -> Answered<T>
+    ) -> AwsResponse<T>
     where
         T: RequestId + Send,
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -105,13 +110,14 @@ impl Aws {
         let mut request_ids = Vec::new();
         let mut repetition = 0;
         loop {
-            let Answered { mut via, result } = self.ask(access, Reach::LogGroups, deadline, &send).await;
+            let AwsResponse { mut via, result } =
+                self.execute(access, SessionScope::LogGroups, deadline, &send).await;
             request_ids.append(&mut via.aws_request_ids);
             let wait = BACKOFF.saturating_mul(1 << repetition).mul_f64(rand::random());
-            let again = repetition < REPETITIONS && result.as_ref().is_err_and(passing);
+            let again = repetition < REPETITIONS && result.as_ref().is_err_and(is_transient);
             if !again || Instant::now() + wait >= deadline {
                 via.aws_request_ids = request_ids;
-                return Answered { via, result };
+                return AwsResponse { via, result };
             }
             repetition += 1;
             tokio::time::sleep(wait).await;
@@ -120,7 +126,7 @@ impl Aws {
 }
 
 /// None where KMS knows no such key.
-fn absent<T>(result: Result<T, UpstreamError>) -> Result<Option<T>, UpstreamError> {
+fn not_found<T>(result: Result<T, UpstreamError>) -> Result<Option<T>, UpstreamError> {
     match result {
         Ok(found) => Ok(Some(found)),
         Err(UpstreamError::Refused { refusal: Refusal::KeyNotFound, .. }) => Ok(None),
@@ -129,7 +135,7 @@ fn absent<T>(result: Result<T, UpstreamError>) -> Result<Option<T>, UpstreamErro
 }
 
 /// Whether the failure may be gone in a moment. A role that cannot be assumed is not asked again.
-fn passing(error: &UpstreamError) -> bool {
+fn is_transient(error: &UpstreamError) -> bool {
     matches!(
         error,
         UpstreamError::Throttled { .. } | UpstreamError::Fault { .. } | UpstreamError::Unanswered(_)

@@ -16,19 +16,19 @@ use aws_sdk_sts::{
 use serde_json::json;
 use thiserror::Error;
 
-use self::batch::Times;
+use self::batch::MonotonicTimes;
 use super::{Config, clients, error};
 use crate::{
     domain::{
         association::LogGroupName,
         aws::{AccountId, ExternalId, Region, RoleArn},
-        chain::chain,
+        error_chain::error_chain,
     },
-    ports::{Clock, Line, Sink, SinkError, UpstreamError, aws::AwsAnswer},
+    ports::{Clock, Sink, SinkError, SinkRecord, UpstreamError, aws::AwsErrorDetails},
 };
 
 /// The session's name in the operator's `CloudTrail`.
-const SESSION: &str = "logkey-audit";
+const SESSION_NAME: &str = "logkey-audit";
 /// A log group or a stream is not there.
 const NOT_FOUND: &str = "ResourceNotFoundException";
 /// The stream is there.
@@ -54,7 +54,7 @@ pub struct LogStream {
     client: Client,
     config: StreamConfig,
     clock: Arc<dyn Clock>,
-    times: Times,
+    times: MonotonicTimes,
 }
 
 /// The role's credentials, without a word of what it takes to have them: the SDK prints its providers at the
@@ -64,15 +64,15 @@ struct Role(AssumeRoleProvider);
 /// What AWS said.
 #[derive(Debug, Error)]
 #[error("AWS answered {operation} with {}: {}", .answer.code, .answer.message)]
-struct Said {
+struct ServiceMessage {
     operation: &'static str,
-    answer: AwsAnswer,
+    answer: AwsErrorDetails,
 }
 
 /// AWS took the batch, but not all that was in it.
 #[derive(Debug, Error)]
 #[error("AWS rejected events for their time: is this machine's clock right?")]
-struct Untimely;
+struct RejectedEvents;
 
 // === impl LogStream ===
 
@@ -82,7 +82,7 @@ impl LogStream {
     pub async fn connect(config: &Config, to: StreamConfig, clock: Arc<dyn Clock>) -> Self {
         let http = clients::http_client();
         let role = AssumeRoleProvider::builder(to.role.as_str())
-            .session_name(SESSION)
+            .session_name(SESSION_NAME)
             .policy(policy(&to))
             .configure(&sdk(config, http.clone()).await);
         let role = match &to.external_id {
@@ -98,10 +98,10 @@ impl LogStream {
             .timeout_config(clients::timeouts(&config.timeouts));
         logs.set_endpoint_url(config.endpoints.logs().map(str::to_owned));
         let client = Client::from_conf(logs.build());
-        Self { client, config: to, clock, times: Times::default() }
+        Self { client, config: to, clock, times: MonotonicTimes::default() }
     }
 
-    async fn put(&self, events: Vec<InputLogEvent>) -> Result<(), SinkError> {
+    async fn put_events(&self, events: Vec<InputLogEvent>) -> Result<(), SinkError> {
         let sent = self
             .client
             .put_log_events()
@@ -112,20 +112,20 @@ impl LogStream {
             .await;
         match sent {
             Ok(answer) if answer.rejected_log_events_info().is_none() => Ok(()),
-            Ok(_rejected) => Err(SinkError::Failed(Untimely.into())),
+            Ok(_rejected) => Err(SinkError::Failed(RejectedEvents.into())),
             Err(error) => Err(failure("PutLogEvents", error)),
         }
     }
 
     async fn create(&self) -> Result<(), SinkError> {
-        let made = self
+        let created = self
             .client
             .create_log_stream()
             .log_group_name(self.config.log_group.as_str())
             .log_stream_name(&*self.config.log_stream)
             .send()
             .await;
-        match made {
+        match created {
             Ok(_made) => {
                 tracing::info!(
                     log_group = %self.config.log_group,
@@ -142,13 +142,13 @@ impl LogStream {
 
 #[async_trait]
 impl Sink for LogStream {
-    async fn take(&self, lines: &[Line]) -> Result<usize, SinkError> {
+    async fn write(&self, lines: &[SinkRecord]) -> Result<usize, SinkError> {
         let events = self.times.batch(lines, self.clock.now());
         let count = events.len();
-        match self.put(events.clone()).await {
+        match self.put_events(events.clone()).await {
             Err(SinkError::Missing(_)) => {
                 self.create().await?;
-                self.put(events).await?;
+                self.put_events(events).await?;
             }
             done => done?,
         }
@@ -180,8 +180,8 @@ async fn sdk(config: &Config, http: SharedHttpClient) -> aws_config::SdkConfig {
     if let Some(url) = config.endpoints.sts() {
         sdk = sdk.endpoint_url(url);
     }
-    if let Some(hub) = &config.hub {
-        sdk = sdk.credentials_provider(hub.provider());
+    if let Some(service_principal) = &config.service_principal {
+        sdk = sdk.credentials_provider(service_principal.provider());
     }
     sdk.load().await
 }
@@ -209,19 +209,21 @@ where
 {
     let missing = error.code() == Some(NOT_FOUND);
     match error::upstream(error) {
-        UpstreamError::Throttled { answer } => SinkError::Throttled(Said { operation, answer }.into()),
+        UpstreamError::Throttled { answer } => {
+            SinkError::Throttled(ServiceMessage { operation, answer }.into())
+        }
         UpstreamError::Refused { answer, .. } if missing => {
-            SinkError::Missing(Said { operation, answer }.into())
+            SinkError::Missing(ServiceMessage { operation, answer }.into())
         }
         UpstreamError::Refused { answer, .. } | UpstreamError::RoleNotAssumable { answer } => {
-            SinkError::Refused(Said { operation, answer }.into())
+            SinkError::Refused(ServiceMessage { operation, answer }.into())
         }
         UpstreamError::Conflict { answer } | UpstreamError::Fault { answer } => {
-            SinkError::Failed(Said { operation, answer }.into())
+            SinkError::Failed(ServiceMessage { operation, answer }.into())
         }
         // The SDK's errors hold requests: their texts alone go on.
         UpstreamError::NotSent(source) | UpstreamError::Unanswered(source) => {
-            SinkError::Failed(chain(&*source).into())
+            SinkError::Failed(error_chain(&*source).into())
         }
     }
 }

@@ -7,27 +7,27 @@ use std::time::Instant;
 use async_trait::async_trait;
 use aws_sdk_cloudwatchlogs::{Client, config::Builder, operation::RequestId};
 
-use super::{Aws, session_policy::Reach};
+use super::{Aws, session_policy::SessionScope};
 use crate::{
     domain::{
         association::{AssociateKmsKey, DisassociateKmsKey, LogGroupName, Resource, Target},
         authorization::{Access, Authorized},
     },
-    ports::aws::{Accepted, Answered, KeyAssociations, LogGroup, LogGroupPage, LogGroups},
+    ports::aws::{Acknowledgement, AwsResponse, KeyAssociations, LogGroup, LogGroupPage, LogGroups},
 };
 
 /// Largest page (`DescribeLogGroups` in the API reference).
 const PAGE: i32 = 50;
 
 /// How the request names what it is about: one of the two, as AWS asks for.
-struct Naming {
+struct TargetParams {
     log_group_name: Option<String>,
     resource_identifier: Option<String>,
 }
 
 // === impl Naming ===
 
-impl Naming {
+impl TargetParams {
     /// A log group goes by its name, which may hold `#`; query results have an ARN only.
     fn of(resource: &Resource) -> Self {
         match &resource.target {
@@ -45,37 +45,41 @@ impl Naming {
 
 #[async_trait]
 impl KeyAssociations for Aws {
-    async fn associate(&self, permit: &Authorized<AssociateKmsKey>, deadline: Instant) -> Answered<Accepted> {
-        let AssociateKmsKey { resource, key, .. } = permit.command();
-        let Naming { log_group_name, resource_identifier } = Naming::of(resource);
+    async fn associate(
+        &self,
+        authorized: &Authorized<AssociateKmsKey>,
+        deadline: Instant,
+    ) -> AwsResponse<Acknowledgement> {
+        let AssociateKmsKey { resource, key, .. } = authorized.command();
+        let TargetParams { log_group_name, resource_identifier } = TargetParams::of(resource);
         let call = self
-            .logs(permit.access())
+            .logs(authorized.access())
             .associate_kms_key()
             .set_log_group_name(log_group_name)
             .set_resource_identifier(resource_identifier)
             .kms_key_id(key.as_str());
-        let answered = self.ask(permit.access(), reach(resource), deadline, |credentials| {
+        let response = self.execute(authorized.access(), session_scope(resource), deadline, |credentials| {
             call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
         });
-        accepted(answered.await)
+        to_acknowledgement(response.await)
     }
 
     async fn disassociate(
         &self,
-        permit: &Authorized<DisassociateKmsKey>,
+        authorized: &Authorized<DisassociateKmsKey>,
         deadline: Instant,
-    ) -> Answered<Accepted> {
-        let resource = &permit.command().resource;
-        let Naming { log_group_name, resource_identifier } = Naming::of(resource);
+    ) -> AwsResponse<Acknowledgement> {
+        let resource = &authorized.command().resource;
+        let TargetParams { log_group_name, resource_identifier } = TargetParams::of(resource);
         let call = self
-            .logs(permit.access())
+            .logs(authorized.access())
             .disassociate_kms_key()
             .set_log_group_name(log_group_name)
             .set_resource_identifier(resource_identifier);
-        let answered = self.ask(permit.access(), reach(resource), deadline, |credentials| {
+        let response = self.execute(authorized.access(), session_scope(resource), deadline, |credentials| {
             call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
         });
-        accepted(answered.await)
+        to_acknowledgement(response.await)
     }
 }
 
@@ -88,17 +92,17 @@ impl LogGroups for Aws {
         access: &Access,
         name: &LogGroupName,
         deadline: Instant,
-    ) -> Answered<Option<LogGroup>> {
+    ) -> AwsResponse<Option<LogGroup>> {
         let call = self.logs(access).describe_log_groups().log_group_name_prefix(name.as_str()).limit(PAGE);
-        let Answered { via, result } = self
-            .ask(access, Reach::LogGroups, deadline, |credentials| {
+        let AwsResponse { via, result } = self
+            .execute(access, SessionScope::LogGroups, deadline, |credentials| {
                 call.clone()
                     .customize()
                     .config_override(Builder::new().credentials_provider(credentials))
                     .send()
             })
             .await;
-        Answered { via, result: result.and_then(|answer| read::the_one(answer.log_groups(), name)) }
+        AwsResponse { via, result: result.and_then(|answer| read::exact_match(answer.log_groups(), name)) }
     }
 
     async fn page(
@@ -107,41 +111,41 @@ impl LogGroups for Aws {
         prefix: Option<&str>,
         token: Option<&str>,
         deadline: Instant,
-    ) -> Answered<LogGroupPage> {
+    ) -> AwsResponse<LogGroupPage> {
         let call = self
             .logs(access)
             .describe_log_groups()
             .set_log_group_name_prefix(prefix.filter(|prefix| !prefix.is_empty()).map(str::to_owned))
             .set_next_token(token.map(str::to_owned))
             .limit(PAGE);
-        let Answered { via, result } = self
-            .ask(access, Reach::LogGroups, deadline, |credentials| {
+        let AwsResponse { via, result } = self
+            .execute(access, SessionScope::LogGroups, deadline, |credentials| {
                 call.clone()
                     .customize()
                     .config_override(Builder::new().credentials_provider(credentials))
                     .send()
             })
             .await;
-        Answered { via, result: result.map(|answer| read::page(&answer)) }
+        AwsResponse { via, result: result.map(|answer| read::page(&answer)) }
     }
 }
 
 impl Aws {
     fn logs(&self, access: &Access) -> Client {
-        self.clients.of(&access.place().region).logs.clone()
+        self.clients.of(&access.location().region).logs.clone()
     }
 }
 
-fn reach(resource: &Resource) -> Reach {
+fn session_scope(resource: &Resource) -> SessionScope {
     match resource.target {
-        Target::LogGroup(_) => Reach::LogGroups,
-        Target::QueryResults => Reach::QueryResults,
+        Target::LogGroup(_) => SessionScope::LogGroups,
+        Target::QueryResults => SessionScope::QueryResults,
     }
 }
 
-fn accepted<T: RequestId>(answered: Answered<T>) -> Answered<Accepted> {
-    let Answered { via, result } = answered;
-    let accepted =
-        result.map(|answer| Accepted { aws_request_id: answer.request_id().unwrap_or_default().into() });
-    Answered { via, result: accepted }
+fn to_acknowledgement<T: RequestId>(response: AwsResponse<T>) -> AwsResponse<Acknowledgement> {
+    let AwsResponse { via, result } = response;
+    let acknowledged = result
+        .map(|answer| Acknowledgement { aws_request_id: answer.request_id().unwrap_or_default().into() });
+    AwsResponse { via, result: acknowledged }
 }

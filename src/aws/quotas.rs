@@ -10,11 +10,11 @@ use aws_sdk_servicequotas::{
 
 use super::Aws;
 use crate::{
-    domain::{audit::Via, authorization::Access},
+    domain::{audit::AwsCallRecord, authorization::Access},
     ports::{
-        aws::Answered,
+        aws::AwsResponse,
         limit::Operation,
-        quotas::{Granted, Quotas},
+        quotas::{Quotas, ServiceQuotas},
     },
 };
 
@@ -23,33 +23,33 @@ const SERVICE: &str = "logs";
 /// Largest page (`ListServiceQuotas` in the API reference).
 const PAGE: i32 = 100;
 /// Most pages that are read: `CloudWatch` Logs has about a hundred quotas.
-const MOST_PAGES: usize = 10;
+const MAX_PAGES: usize = 10;
 /// What stands behind an operation in the name of its quota. Quotas go by their names, since AWS
 /// publishes the codes of those alone that can be raised.
 const NAME: &str = " throttle limit in transactions per second";
 
 #[async_trait]
 impl Quotas for Aws {
-    async fn granted(&self, access: &Access, deadline: Instant) -> Answered<Granted> {
-        let client = &self.clients.of(&access.place().region).quotas;
-        let (mut whole, mut told, mut token) = (Via::default(), Vec::new(), None);
-        for _ in 0..MOST_PAGES {
+    async fn fetch(&self, access: &Access, deadline: Instant) -> AwsResponse<ServiceQuotas> {
+        let client = &self.clients.of(&access.location().region).quotas;
+        let (mut whole, mut quotas, mut token) = (AwsCallRecord::default(), Vec::new(), None);
+        for _ in 0..MAX_PAGES {
             let call =
                 client.list_service_quotas().service_code(SERVICE).max_results(PAGE).set_next_token(token);
-            let answered = self.read(access, deadline, |credentials| {
+            let response = self.read(access, deadline, |credentials| {
                 call.clone()
                     .customize()
                     .config_override(Builder::new().credentials_provider(credentials))
                     .send()
             });
-            let Answered { via, result } = answered.await;
+            let AwsResponse { via, result } = response.await;
             let mut ids = std::mem::take(&mut whole.aws_request_ids);
             ids.extend(via.aws_request_ids);
-            whole = Via { aws_request_ids: ids, ..via };
+            whole = AwsCallRecord { aws_request_ids: ids, ..via };
             match result {
-                Err(error) => return Answered { via: whole, result: Err(error) },
+                Err(error) => return AwsResponse { via: whole, result: Err(error) },
                 Ok(page) => {
-                    told.extend(page.quotas().iter().filter_map(per_second));
+                    quotas.extend(page.quotas().iter().filter_map(per_second));
                     token = page.next_token().map(str::to_owned);
                 }
             }
@@ -57,7 +57,7 @@ impl Quotas for Aws {
                 break;
             }
         }
-        Answered { via: whole, result: Ok(told.into_iter().collect()) }
+        AwsResponse { via: whole, result: Ok(quotas.into_iter().collect()) }
     }
 }
 
@@ -89,7 +89,7 @@ mod tests {
         ServiceQuota::builder().quota_name(name).value(value)
     }
 
-    fn told(quota: ServiceQuotaBuilder) -> Option<(Operation, u32)> {
+    fn parse_quota(quota: ServiceQuotaBuilder) -> Option<(Operation, u32)> {
         per_second(&quota.build()).map(|(operation, value)| (operation, value.get()))
     }
 
@@ -97,28 +97,28 @@ mod tests {
     fn a_quota_is_known_by_its_exact_name() {
         for operation in Operation::ALL {
             let name = format!("{}{NAME}", operation.as_str());
-            assert_eq!(told(quota(&name, 40.0)), Some((operation, 40)));
-            assert_eq!(told(quota(&format!("{name} in a burst"), 40.0)), None);
-            assert_eq!(told(quota(operation.as_str(), 40.0)), None);
+            assert_eq!(parse_quota(quota(&name, 40.0)), Some((operation, 40)));
+            assert_eq!(parse_quota(quota(&format!("{name} in a burst"), 40.0)), None);
+            assert_eq!(parse_quota(quota(operation.as_str(), 40.0)), None);
         }
-        assert_eq!(told(quota(&format!("DescribeLogStreams{NAME}"), 40.0)), None);
+        assert_eq!(parse_quota(quota(&format!("DescribeLogStreams{NAME}"), 40.0)), None);
     }
 
     #[test]
     fn a_quota_that_cannot_be_relied_on_is_not_taken() {
         let describe = |value| quota(&format!("DescribeLogGroups{NAME}"), value);
         for value in [0.0, 0.9, -5.0, f64::NAN, f64::INFINITY] {
-            assert_eq!(told(describe(value)), None, "{value}");
+            assert_eq!(parse_quota(describe(value)), None, "{value}");
         }
         let period = |unit, value| QuotaPeriod::builder().period_unit(unit).period_value(value).build();
-        assert_eq!(told(describe(40.0).period(period(PeriodUnit::Minute, 1))), None);
-        assert_eq!(told(describe(40.0).period(period(PeriodUnit::Second, 5))), None);
+        assert_eq!(parse_quota(describe(40.0).period(period(PeriodUnit::Minute, 1))), None);
+        assert_eq!(parse_quota(describe(40.0).period(period(PeriodUnit::Second, 5))), None);
         assert_eq!(
-            told(describe(40.0).period(period(PeriodUnit::Second, 1))),
+            parse_quota(describe(40.0).period(period(PeriodUnit::Second, 1))),
             Some((Operation::DescribeLogGroups, 40))
         );
         let error = ErrorReason::builder().error_code(ErrorCode::DependencyServiceError).build();
-        assert_eq!(told(describe(40.0).error_reason(error)), None);
-        assert_eq!(told(describe(40.7)), Some((Operation::DescribeLogGroups, 40)));
+        assert_eq!(parse_quota(describe(40.0).error_reason(error)), None);
+        assert_eq!(parse_quota(describe(40.7)), Some((Operation::DescribeLogGroups, 40)));
     }
 }

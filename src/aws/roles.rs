@@ -9,19 +9,19 @@ use tokio::time::timeout_at;
 use super::{Aws, error, session_name::SessionName};
 use crate::{
     domain::{
-        audit::Via,
+        audit::AwsCallRecord,
         authorization::Access,
-        simulation::{Simulated, Trial},
+        policy_simulation::{SimulationRequest, SimulationResult},
     },
-    ports::aws::{Answered, Roles, UpstreamError},
+    ports::aws::{AwsResponse, Roles, UpstreamError},
 };
 
 /// Shortest session (`DurationSeconds` of `AssumeRole` in the STS API reference).
-const SHORTEST: i32 = 900;
+const MIN_SESSION: i32 = 900;
 
 #[async_trait]
 impl Roles for Aws {
-    async fn hub(&self, deadline: Instant) -> Result<Box<str>, UpstreamError> {
+    async fn service_principal(&self, deadline: Instant) -> Result<Box<str>, UpstreamError> {
         let call = self.sts.get_caller_identity().send();
         let answer = match timeout_at(deadline.into(), call).await {
             Ok(answer) => answer.map_err(error::upstream)?,
@@ -33,12 +33,12 @@ impl Roles for Aws {
 
     /// The one `AssumeRole` without an external id: it is meant to fail, and what it might give is
     /// dropped at once.
-    async fn opens_without_external_id(&self, access: &Access, deadline: Instant) -> Answered<bool> {
+    async fn trusts_without_external_id(&self, access: &Access, deadline: Instant) -> AwsResponse<bool> {
         let role = &access.grant().role;
         let name = SessionName::of(&access.tenant().id, None);
         let call = self.sts.assume_role().role_arn(role.as_str()).role_session_name(name.as_str());
-        let answer = timeout_at(deadline.into(), call.duration_seconds(SHORTEST).send()).await;
-        let mut via = Via { role_arn: Some(role.as_str().into()), ..Via::default() };
+        let answer = timeout_at(deadline.into(), call.duration_seconds(MIN_SESSION).send()).await;
+        let mut via = AwsCallRecord { role_arn: Some(role.as_str().into()), ..AwsCallRecord::default() };
         let result = match answer {
             Ok(Ok(open)) => {
                 via.aws_request_ids.extend(open.request_id().map(Into::into));
@@ -51,11 +51,16 @@ impl Roles for Aws {
             Ok(Err(failed)) => Err(error::upstream(failed)),
             Err(elapsed) => Err(UpstreamError::Unanswered(elapsed.into())),
         };
-        Answered { via, result }
+        AwsResponse { via, result }
     }
 
-    async fn simulate(&self, access: &Access, trial: &Trial, deadline: Instant) -> Answered<Vec<Simulated>> {
-        self.simulated(access, trial, deadline).await
+    async fn simulate(
+        &self,
+        access: &Access,
+        simulation: &SimulationRequest,
+        deadline: Instant,
+    ) -> AwsResponse<Vec<SimulationResult>> {
+        self.simulated(access, simulation, deadline).await
     }
 }
 

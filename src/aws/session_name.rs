@@ -13,7 +13,7 @@ const DIGEST: usize = 16;
 /// Those bytes in base64.
 const DIGEST_TEXT: usize = 22;
 /// Stands before the digest, and before nothing else that looks like one.
-const MARK: char = ',';
+const DIGEST_MARK: char = ',';
 
 /// A `RoleSessionName` or `SourceIdentity`: 2 to 64 of `A-Za-z0-9_+=,.@-`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,8 +27,8 @@ impl SessionName {
     /// A tenant id holds no `=`, so that no tenant can pass for another's caller.
     pub(super) fn of(tenant: &TenantId, subject: Option<&str>) -> Self {
         match subject {
-            None => Self::legal(&format!("logkey-{tenant}")),
-            Some(subject) => Self::legal(&format!("{tenant}={subject}")),
+            None => Self::sanitize(&format!("logkey-{tenant}")),
+            Some(subject) => Self::sanitize(&format!("{tenant}={subject}")),
         }
     }
 
@@ -39,15 +39,18 @@ impl SessionName {
     /// The text itself where STS takes it. Otherwise its legal characters, the mark and a digest of
     /// the whole; a text that already looks like that is changed too, so that none can be made up to
     /// meet another's name.
-    fn legal(text: &str) -> Self {
-        if text.len() <= MAX_NAME && text.chars().all(known) && !looks_changed(text) {
+    fn sanitize(text: &str) -> Self {
+        if text.len() <= MAX_NAME && text.chars().all(is_allowed) && !looks_digested(text) {
             return Self(text.into());
         }
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
         let digest = URL_SAFE_NO_PAD.encode(hash.as_ref().get(..DIGEST).unwrap_or_default());
-        let start: String =
-            text.chars().take(MAX_NAME - DIGEST_TEXT - 1).map(|c| if known(c) { c } else { '-' }).collect();
-        Self(format!("{start}{MARK}{digest}").into())
+        let start: String = text
+            .chars()
+            .take(MAX_NAME - DIGEST_TEXT - 1)
+            .map(|c| if is_allowed(c) { c } else { '-' })
+            .collect();
+        Self(format!("{start}{DIGEST_MARK}{digest}").into())
     }
 }
 
@@ -57,12 +60,12 @@ impl fmt::Display for SessionName {
     }
 }
 
-fn known(c: char) -> bool {
+fn is_allowed(c: char) -> bool {
     c.is_ascii_alphanumeric() || "_+=,.@-".contains(c)
 }
 
-fn looks_changed(text: &str) -> bool {
-    text.rsplit_once(MARK).is_some_and(|(_, end)| end.len() == DIGEST_TEXT)
+fn looks_digested(text: &str) -> bool {
+    text.rsplit_once(DIGEST_MARK).is_some_and(|(_, end)| end.len() == DIGEST_TEXT)
 }
 
 #[cfg(test)]
@@ -114,7 +117,7 @@ mod tests {
         fn every_name_is_legal_and_no_two_subjects_share_one(a in ".{0,80}", b in ".{0,80}") {
             let (one, two) = (of(&a), of(&b));
             prop_assert!((2..=MAX_NAME).contains(&one.as_str().len()));
-            prop_assert!(one.as_str().chars().all(known));
+            prop_assert!(one.as_str().chars().all(is_allowed));
             prop_assert_eq!(a == b, one == two);
         }
 

@@ -11,15 +11,15 @@ use crate::domain::{aws::Partition, pattern::Pattern, tenant::AccountGrant};
 /// Longest inline session policy (`Policy` in the STS API reference, `AssumeRole`).
 const MAX_POLICY: usize = 2048;
 /// Characters of a policy beside its patterns, at most, the role's ARN left out.
-const FRAME: usize = 800;
+const DOCUMENT_OVERHEAD: usize = 800;
 /// Characters that a pattern costs beside itself, at most: the ARN before it, quotes and a comma.
-const AROUND: usize = 64;
+const STATEMENT_OVERHEAD: usize = 64;
 /// Longest role ARN that is named in a policy: a path has 512 characters at most, a name 64.
 const MAX_ROLE: usize = 640;
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Reach {
+pub(super) enum SessionScope {
     /// Log groups: setting their keys, and everything that is read.
     LogGroups,
     /// The key of the account's query results. IAM has no resource type for them, so that such a
@@ -39,22 +39,22 @@ pub(super) struct SessionPolicy {
 #[must_use]
 pub fn grant_fits_session_policy(grant: &AccountGrant) -> bool {
     // A few patterns fit whatever they say; settings may hold many thousand grants.
-    let cost = |pattern: &Pattern| 2 * (pattern.as_str().len() + AROUND);
+    let cost = |pattern: &Pattern| 2 * (pattern.as_str().len() + STATEMENT_OVERHEAD);
     let patterns = grant.log_groups.iter().chain(&grant.kms_keys).map(cost).sum::<usize>();
-    FRAME + grant.role.as_str().len() + patterns <= MAX_POLICY
-        || SessionPolicy::of(grant, Reach::LogGroups).exact
-            && SessionPolicy::of(grant, Reach::QueryResults).exact
+    DOCUMENT_OVERHEAD + grant.role.as_str().len() + patterns <= MAX_POLICY
+        || SessionPolicy::of(grant, SessionScope::LogGroups).exact
+            && SessionPolicy::of(grant, SessionScope::QueryResults).exact
 }
 
 // === impl SessionPolicy ===
 
 impl SessionPolicy {
     /// The narrowest policy that fits.
-    pub(super) fn of(grant: &AccountGrant, reach: Reach) -> Self {
+    pub(super) fn of(grant: &AccountGrant, reach: SessionScope) -> Self {
         let (groups, keys) = (log_groups(grant, reach), keys(grant));
         let all_groups = match reach {
-            Reach::LogGroups => vec![group_arn(grant, "*")],
-            Reach::QueryResults => groups.clone(),
+            SessionScope::LogGroups => vec![group_arn(grant, "*")],
+            SessionScope::QueryResults => groups.clone(),
         };
         let all_keys = vec!["*".to_owned()];
         let exact = document(grant, reach, &groups, &keys);
@@ -72,8 +72,8 @@ impl SessionPolicy {
     }
 }
 
-fn document(grant: &AccountGrant, reach: Reach, groups: &[String], keys: &[String]) -> String {
-    let verifies = grant.query_results && grant.verify_query_results && reach == Reach::LogGroups;
+fn document(grant: &AccountGrant, reach: SessionScope, groups: &[String], keys: &[String]) -> String {
+    let verifies = grant.query_results && grant.verify_query_results && reach == SessionScope::LogGroups;
     // Not bound to patterns: IAM cannot for most, and a key is looked at before it is known whether it
     // is granted.
     let mut reads = vec![
@@ -111,11 +111,11 @@ fn document(grant: &AccountGrant, reach: Reach, groups: &[String], keys: &[Strin
     policy.to_string()
 }
 
-fn log_groups(grant: &AccountGrant, reach: Reach) -> Vec<String> {
+fn log_groups(grant: &AccountGrant, reach: SessionScope) -> Vec<String> {
     match reach {
-        Reach::QueryResults if grant.query_results => vec!["*".to_owned()],
-        Reach::QueryResults => Vec::new(),
-        Reach::LogGroups => widest(&grant.log_groups)
+        SessionScope::QueryResults if grant.query_results => vec!["*".to_owned()],
+        SessionScope::QueryResults => Vec::new(),
+        SessionScope::LogGroups => widest_scope(&grant.log_groups)
             .flat_map(|pattern| {
                 let arn = group_arn(grant, pattern);
                 // AWS asks about some actions with `:log-stream:` behind the name.
@@ -129,7 +129,7 @@ fn log_groups(grant: &AccountGrant, reach: Reach) -> Vec<String> {
 /// The patterns over keys. IAM takes whole ARNs or `*`; a pattern of another shape is widened.
 fn keys(grant: &AccountGrant) -> Vec<String> {
     let whole = |pattern: &&str| pattern.starts_with("arn:") && pattern.splitn(6, ':').count() == 6;
-    let patterns: Vec<&str> = widest(&grant.kms_keys).collect();
+    let patterns: Vec<&str> = widest_scope(&grant.kms_keys).collect();
     if patterns.iter().all(whole) {
         patterns.into_iter().map(str::to_owned).collect()
     } else {
@@ -138,7 +138,7 @@ fn keys(grant: &AccountGrant) -> Vec<String> {
 }
 
 /// The patterns that no other one of them covers.
-fn widest(patterns: &[Pattern]) -> impl Iterator<Item = &str> {
+fn widest_scope(patterns: &[Pattern]) -> impl Iterator<Item = &str> {
     let covered = move |at: usize, pattern: &Pattern| {
         let covers = |(by, other): (usize, &Pattern)| {
             other.matches(pattern.as_str()) && (other != pattern || by < at) && by != at

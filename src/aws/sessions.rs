@@ -3,12 +3,12 @@
 //!
 //! Nothing runs by a timer: a session is renewed because someone uses it near its end.
 
+#[cfg(any(test, feature = "testing"))]
+pub(super) mod bench_support;
 mod entry;
 mod key;
 #[cfg(test)]
 mod tests;
-#[cfg(any(test, feature = "testing"))]
-pub(super) mod trial;
 
 use std::{
     collections::HashMap,
@@ -20,12 +20,12 @@ use std::{
 use aws_sdk_sts::config::SharedCredentialsProvider;
 use tokio::time::{Instant, timeout_at};
 
-use self::entry::{Entry, Flight, Found};
+use self::entry::{Entry, Lookup, SharedResult};
 pub(super) use self::key::SessionKey;
 use super::{
-    config::Attribution,
+    config::SessionTagging,
     session_name::SessionName,
-    sts::{AssumeRole, Granted, SessionError},
+    sts::{AssumeRole, AssumedSession, SessionError},
 };
 use crate::domain::{aws::RoleArn, tenant::Tenants};
 
@@ -33,11 +33,11 @@ use crate::domain::{aws::RoleArn, tenant::Tenants};
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
 /// How long before its end a short session is renewed, at most.
-const SOONEST: Duration = Duration::from_secs(20);
+const MIN_LIFETIME: Duration = Duration::from_secs(20);
 
 /// How many sessions are kept, and for how long one that nobody uses.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(super) struct CacheLimits {
     pub(super) sessions: usize,
     pub(super) idle: Duration,
 }
@@ -54,12 +54,12 @@ pub(super) struct Session {
 /// The sessions.
 pub(super) struct Sessions {
     sts: Arc<dyn AssumeRole>,
-    attribution: Attribution,
-    bounds: Bounds,
-    table: Mutex<Table>,
+    attribution: SessionTagging,
+    bounds: CacheLimits,
+    table: Mutex<SessionTable>,
 }
 
-struct Table {
+struct SessionTable {
     entries: HashMap<SessionKey, Arc<Entry>>,
     swept: Instant,
 }
@@ -67,13 +67,13 @@ struct Table {
 // === impl Sessions ===
 
 impl Sessions {
-    pub(super) fn new(sts: Arc<dyn AssumeRole>, attribution: Attribution, bounds: Bounds) -> Self {
-        let table = Mutex::new(Table { entries: HashMap::new(), swept: Instant::now() });
+    pub(super) fn new(sts: Arc<dyn AssumeRole>, attribution: SessionTagging, bounds: CacheLimits) -> Self {
+        let table = Mutex::new(SessionTable { entries: HashMap::new(), swept: Instant::now() });
         Self { sts, attribution, bounds, table }
     }
 
     /// Whose name sessions bear.
-    pub(super) fn attribution(&self) -> Attribution {
+    pub(super) fn attribution(&self) -> SessionTagging {
         self.attribution
     }
 
@@ -83,10 +83,10 @@ impl Sessions {
         key: &SessionKey,
         deadline: Instant,
     ) -> Result<Arc<Session>, Arc<SessionError>> {
-        let mut flight: Flight = match self.entry(key).find(&self.sts) {
-            Found::Session(session) => return Ok(session),
-            Found::Failure(error) => return Err(error),
-            Found::Flight(flight) => flight,
+        let mut flight: SharedResult = match self.entry(key).find(&self.sts) {
+            Lookup::Session(session) => return Ok(session),
+            Lookup::Failure(error) => return Err(error),
+            Lookup::Flight(flight) => flight,
         };
         match timeout_at(deadline, flight.wait_for(Option::is_some)).await {
             Ok(Ok(landed)) => match &*landed {
@@ -106,8 +106,8 @@ impl Sessions {
     }
 
     /// Forgets every session that no tenant's grant asks for any longer.
-    pub(super) fn retain(&self, tenants: &Tenants) {
-        self.table().entries.retain(|key, _| key.stands_in(tenants));
+    pub(super) fn retain_tenants(&self, tenants: &Tenants) {
+        self.table().entries.retain(|key, _| key.is_valid_in(tenants));
     }
 
     /// How many sessions are kept.
@@ -122,13 +122,13 @@ impl Sessions {
             entry.used(now);
             return Arc::clone(entry);
         }
-        table.make_room(now, &self.bounds);
-        let entry = Arc::new(Entry::new(key.wanted(), now));
+        table.evict(now, &self.bounds);
+        let entry = Arc::new(Entry::new(key.assume_role_input(), now));
         table.entries.insert(key.clone(), Arc::clone(&entry));
         entry
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, SessionTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -141,9 +141,9 @@ impl fmt::Debug for Sessions {
 
 // === impl Table ===
 
-impl Table {
+impl SessionTable {
     /// Drops what is idle and, where that is not enough, the quarter that was used longest ago.
-    fn make_room(&mut self, now: Instant, bounds: &Bounds) {
+    fn evict(&mut self, now: Instant, bounds: &CacheLimits) {
         let full = self.entries.len() >= bounds.sessions;
         if full || now >= self.swept + SWEEP_EVERY {
             self.swept = now;
@@ -154,21 +154,21 @@ impl Table {
         }
         let mut uses: Vec<Instant> = self.entries.values().map(|entry| entry.last_used()).collect();
         let quarter = uses.len() / 4;
-        let (_, oldest_kept, _) = uses.select_nth_unstable(quarter);
-        let oldest_kept = *oldest_kept;
-        self.entries.retain(|_, entry| entry.last_used() > oldest_kept);
+        let (_, oldest_stored, _) = uses.select_nth_unstable(quarter);
+        let oldest_stored = *oldest_stored;
+        self.entries.retain(|_, entry| entry.last_used() > oldest_stored);
     }
 }
 
 // === impl Session ===
 
 impl Session {
-    fn new(role: RoleArn, name: SessionName, granted: Granted, now: Instant) -> Self {
+    fn new(role: RoleArn, name: SessionName, granted: AssumedSession, now: Instant) -> Self {
         // For an hour, 18 to 45 seconds before its end: early enough for a few attempts, each time another
         // moment, so that sessions that began together are not renewed together, and late enough that
         // hardly more are asked for than their lifetimes need.
         let share = granted.lifetime.mul_f64(rand::random_range(0.005..0.0125));
-        let ahead = share.max(SOONEST.mul_f64(rand::random_range(0.5..1.0)));
+        let ahead = share.max(MIN_LIFETIME.mul_f64(rand::random_range(0.5..1.0)));
         let end = now + granted.lifetime;
         Self {
             role,

@@ -24,7 +24,7 @@ use crate::{
     },
     ports::{
         Clock,
-        aws::{AwsAnswer, UpstreamError},
+        aws::{AwsErrorDetails, UpstreamError},
     },
 };
 
@@ -34,7 +34,7 @@ const ATTEMPTS: u32 = 3;
 const BACKOFF: Duration = Duration::from_millis(200);
 
 /// Codes that tell of the hub's own credentials rather than of the role.
-const HUB: &[&str] = &[
+const SERVICE_CREDENTIAL_CODES: &[&str] = &[
     "ExpiredToken",
     "ExpiredTokenException",
     "IncompleteSignature",
@@ -48,12 +48,12 @@ const HUB: &[&str] = &[
 #[async_trait]
 pub(super) trait AssumeRole: Send + Sync + 'static {
     /// Asks for one session, within bounds of its own.
-    async fn assume(&self, wanted: &Wanted) -> Result<Granted, SessionError>;
+    async fn assume(&self, input: &AssumeRoleInput) -> Result<AssumedSession, SessionError>;
 }
 
 /// The session to ask for.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct AssumeRoleInput {
     pub(super) tenant: TenantId,
     pub(super) role: RoleArn,
     pub(super) external_id: ExternalId,
@@ -65,7 +65,7 @@ pub(super) struct Wanted {
 }
 
 /// A session that STS gave.
-pub(super) struct Granted {
+pub(super) struct AssumedSession {
     pub(super) credentials: Credentials,
     /// How long it lasts from now.
     pub(super) lifetime: Duration,
@@ -76,16 +76,16 @@ pub(super) struct Granted {
 pub(super) enum SessionError {
     /// STS said no.
     #[error("STS refused the role")]
-    Refused(AwsAnswer),
+    Refused(AwsErrorDetails),
     /// STS throttled us.
     #[error("STS throttled the call")]
-    Throttled(AwsAnswer),
+    Throttled(AwsErrorDetails),
     /// STS failed.
     #[error("STS answered with a fault")]
-    Fault(AwsAnswer),
+    Fault(AwsErrorDetails),
     /// The credentials that assume roles are not valid themselves.
     #[error("the hub credentials were refused with {}", .0.code)]
-    Hub(AwsAnswer),
+    ServiceIdentity(AwsErrorDetails),
     /// The session is of another account than the role.
     #[error("STS answered with a session of account {0}")]
     WrongAccount(AccountId),
@@ -108,7 +108,7 @@ pub(super) struct Sts {
     client: Client,
     clock: Arc<dyn Clock>,
     duration: Duration,
-    patience: Duration,
+    timeout: Duration,
 }
 
 // === impl Sts ===
@@ -116,16 +116,16 @@ pub(super) struct Sts {
 impl Sts {
     /// Over a client that repeats nothing itself. A session lasts `duration`, and is waited for no
     /// longer than `patience`, repetitions included.
-    pub(super) fn new(client: Client, clock: Arc<dyn Clock>, duration: Duration, patience: Duration) -> Self {
-        Self { client, clock, duration, patience }
+    pub(super) fn new(client: Client, clock: Arc<dyn Clock>, duration: Duration, timeout: Duration) -> Self {
+        Self { client, clock, duration, timeout }
     }
 
     /// Asks again where the failure may be gone in a moment. How often that has helped or not is
     /// nobody else's matter: one account that fails uses up no other's repetitions.
-    async fn ask_again(&self, wanted: &Wanted) -> Result<Granted, SessionError> {
+    async fn retry(&self, input: &AssumeRoleInput) -> Result<AssumedSession, SessionError> {
         let mut attempt = 1;
         loop {
-            let answer = self.ask(wanted).await;
+            let answer = self.send(input).await;
             let passing = matches!(
                 answer,
                 Err(SessionError::Throttled(_) | SessionError::Fault(_) | SessionError::Unreachable(_))
@@ -139,10 +139,14 @@ impl Sts {
         }
     }
 
-    fn read(&self, wanted: &Wanted, answer: &AssumeRoleOutput) -> Result<Granted, SessionError> {
+    fn read(
+        &self,
+        input: &AssumeRoleInput,
+        answer: &AssumeRoleOutput,
+    ) -> Result<AssumedSession, SessionError> {
         let user = answer.assumed_role_user().ok_or(SessionError::Incomplete("AssumedRoleUser"))?;
         let account = account_of(user.arn()).ok_or(SessionError::Incomplete("an account in the ARN"))?;
-        if account != wanted.role.account() {
+        if account != input.role.account() {
             return Err(SessionError::WrongAccount(account));
         }
         let given = answer.credentials().ok_or(SessionError::Incomplete("Credentials"))?;
@@ -159,14 +163,14 @@ impl Sts {
             None,
             "logkey",
         );
-        Ok(Granted { credentials, lifetime })
+        Ok(AssumedSession { credentials, lifetime })
     }
 }
 
 #[async_trait]
 impl AssumeRole for Sts {
-    async fn assume(&self, wanted: &Wanted) -> Result<Granted, SessionError> {
-        match timeout(self.patience, self.ask_again(wanted)).await {
+    async fn assume(&self, input: &AssumeRoleInput) -> Result<AssumedSession, SessionError> {
+        match timeout(self.timeout, self.retry(input)).await {
             Ok(answer) => answer,
             Err(elapsed) => Err(SessionError::Unreachable(Arc::new(elapsed))),
         }
@@ -174,38 +178,38 @@ impl AssumeRole for Sts {
 }
 
 impl Sts {
-    async fn ask(&self, wanted: &Wanted) -> Result<Granted, SessionError> {
-        let tag = Tag::builder().key("tenant").value(wanted.tenant.as_str()).build();
+    async fn send(&self, input: &AssumeRoleInput) -> Result<AssumedSession, SessionError> {
+        let tag = Tag::builder().key("tenant").value(input.tenant.as_str()).build();
         let tag = tag.map_err(|invalid| SessionError::Unreachable(Arc::new(invalid)))?;
         let answer = self
             .client
             .assume_role()
-            .role_arn(wanted.role.as_str())
-            .external_id(wanted.external_id.expose())
-            .role_session_name(wanted.name.as_str())
-            .set_source_identity(wanted.attributed.then(|| wanted.name.as_str().to_owned()))
-            .policy(&*wanted.policy)
+            .role_arn(input.role.as_str())
+            .external_id(input.external_id.expose())
+            .role_session_name(input.name.as_str())
+            .set_source_identity(input.attributed.then(|| input.name.as_str().to_owned()))
+            .policy(&*input.policy)
             .duration_seconds(i32::try_from(self.duration.as_secs()).unwrap_or(i32::MAX))
             .tags(tag)
             .send()
             .await
             .map_err(failure)?;
         tracing::debug!(
-            tenant = %wanted.tenant,
-            aws.role = %wanted.role,
-            aws.session = %wanted.name,
+            tenant = %input.tenant,
+            aws.role = %input.role,
+            aws.session = %input.name,
             aws.request_id = answer.request_id().unwrap_or_default(),
             "assumed a role",
         );
-        self.read(wanted, &answer)
+        self.read(input, &answer)
     }
 }
 
 /// What a failed `AssumeRole` means.
 fn failure(error: SdkError<AssumeRoleError, HttpResponse>) -> SessionError {
     let code = error.code().unwrap_or_default();
-    if HUB.contains(&code) {
-        return SessionError::Hub(error::answer(&error));
+    if SERVICE_CREDENTIAL_CODES.contains(&code) {
+        return SessionError::ServiceIdentity(error::trace_of(&error));
     }
     match error::upstream(error) {
         UpstreamError::Throttled { answer } => SessionError::Throttled(answer),
@@ -232,9 +236,10 @@ impl SessionError {
     /// AWS's code, where AWS said no.
     pub(super) fn code(&self) -> Option<&str> {
         match self {
-            Self::Refused(answer) | Self::Throttled(answer) | Self::Fault(answer) | Self::Hub(answer) => {
-                Some(&answer.code)
-            }
+            Self::Refused(answer)
+            | Self::Throttled(answer)
+            | Self::Fault(answer)
+            | Self::ServiceIdentity(answer) => Some(&answer.code),
             Self::WrongAccount(_)
             | Self::Expired
             | Self::Incomplete(_)
@@ -249,7 +254,7 @@ impl SessionError {
             Self::Refused(answer) => UpstreamError::RoleNotAssumable { answer: answer.clone() },
             Self::Throttled(answer) => UpstreamError::Throttled { answer: answer.clone() },
             Self::Fault(answer) => UpstreamError::Fault { answer: answer.clone() },
-            Self::Hub(_)
+            Self::ServiceIdentity(_)
             | Self::WrongAccount(_)
             | Self::Expired
             | Self::Incomplete(_)
@@ -261,7 +266,7 @@ impl SessionError {
 
 // === impl Granted ===
 
-impl fmt::Debug for Granted {
+impl fmt::Debug for AssumedSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Granted").field("lifetime", &self.lifetime).finish_non_exhaustive()
     }

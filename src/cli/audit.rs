@@ -9,7 +9,7 @@ mod prove;
 mod rotate_key;
 mod show;
 pub mod table;
-mod whole;
+mod verify;
 
 use std::{error::Error, fs, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -18,13 +18,13 @@ use tlog_tiles::Checkpoint;
 
 use crate::{
     audit::{
-        archive::Archive,
+        archive::ArchiveReader,
         checkpoint::{self, SigningKey},
-        verify,
+        verify as log_verification,
     },
     config::{ArchiveSettings, ProcessEnv, Settings},
-    domain::chain::chain,
-    store::{self, Readable},
+    domain::error_chain::error_chain,
+    store::{self, ReadOnlyStore},
 };
 
 /// Where the log's name is not told.
@@ -44,7 +44,7 @@ enum Verb {
     /// Show one event whole.
     Show(show::ShowArgs),
     /// Check that the log is whole: 0 if it is, 1 if it was changed, 2 if that cannot be told.
-    Verify(whole::VerifyArgs),
+    Verify(verify::VerifyArgs),
     /// Write the log as files that other people's tools can check.
     Export(export::ExportArgs),
     /// Write a proof that an event is in the log.
@@ -57,7 +57,7 @@ enum Verb {
 
 /// Where the log is.
 #[derive(Debug, Args)]
-struct Place {
+struct LogLocation {
     /// The service's configuration.
     #[arg(long, value_name = "FILE", required_unless_present = "store", conflicts_with = "store")]
     config: Option<PathBuf>,
@@ -68,7 +68,7 @@ struct Place {
 
 /// Whose signature the log's checkpoints carry.
 #[derive(Debug, Args)]
-struct Trust {
+struct TrustArgs {
     /// A verifier key that was kept, or the file that holds it; otherwise it is taken from the log's
     /// signing key. May be given several times.
     #[arg(long, value_name = "KEY")]
@@ -76,7 +76,7 @@ struct Trust {
 }
 
 /// The log as the command line names it.
-struct Log {
+struct OpenLog {
     store: store::Config,
     origin: Box<str>,
     key_file: Option<PathBuf>,
@@ -99,7 +99,7 @@ pub async fn run(args: AuditArgs) -> ExitCode {
     let done = match args.verb {
         Verb::List(args) => list::run(args).await,
         Verb::Show(args) => show::run(args).await,
-        Verb::Verify(args) => whole::run(args).await,
+        Verb::Verify(args) => verify::run(args).await,
         Verb::Export(args) => export::run(args).await,
         Verb::Prove(args) => prove::run(args).await,
         Verb::Archive(args) => archive::run(args).await,
@@ -108,29 +108,29 @@ pub async fn run(args: AuditArgs) -> ExitCode {
     match done {
         Ok(code) => code,
         Err(Failure::Settings(faults)) => {
-            tell(&faults);
+            print(&faults);
             ExitCode::from(2)
         }
         Err(Failure::Other(error)) => {
-            tell(&format!("logkey: {}", chain(&*error)));
+            print(&format!("logkey: {}", error_chain(&*error)));
             ExitCode::from(if checks { 2 } else { 1 })
         }
     }
 }
 
 /// A line for people; whoever closed the stream does not want it.
-fn tell(line: &str) {
+fn print(line: &str) {
     drop(writeln!(anstream::stderr(), "{line}"));
 }
 
 // === impl Place ===
 
-impl Place {
-    fn log(&self) -> Result<Log, Failure> {
+impl LogLocation {
+    fn log(&self) -> Result<OpenLog, Failure> {
         let Some(path) = &self.config else {
             let store = store::Config { url: self.store.clone().unwrap_or_default() };
             let archive = ArchiveSettings::default();
-            return Ok(Log { store, origin: ORIGIN.into(), key_file: None, archive });
+            return Ok(OpenLog { store, origin: ORIGIN.into(), key_file: None, archive });
         };
         let settings = Settings::load(path, &ProcessEnv).map_err(|faults| {
             let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -138,29 +138,29 @@ impl Place {
         })?;
         let store = settings.store.config;
         let (origin, key_file) = (settings.audit.checkpoint_origin, settings.audit.checkpoint_key_file);
-        Ok(Log { store, origin, key_file, archive: settings.audit.archive })
+        Ok(OpenLog { store, origin, key_file, archive: settings.audit.archive })
     }
 
-    async fn open(&self) -> Result<Readable, Failure> {
+    async fn open(&self) -> Result<ReadOnlyStore, Failure> {
         Ok(store::open_reader(&self.log()?.store).await?)
     }
 }
 
 // === impl Log ===
 
-impl Log {
+impl OpenLog {
     /// The verifier keys to begin with.
-    fn verifiers(&self, trust: &Trust) -> Result<Vec<String>, Failure> {
+    fn verifiers(&self, trust: &TrustArgs) -> Result<Vec<String>, Failure> {
         if trust.verifier.is_empty() {
             return Ok(SigningKey::open(&self.key_file()?, &self.origin)?.verifiers());
         }
-        let kept = |told: &String| {
-            let kept = fs::read_to_string(told).unwrap_or_else(|_not_a_file| told.clone());
-            kept.trim().to_owned()
+        let verifier = |path: &String| {
+            let verifier = fs::read_to_string(path).unwrap_or_else(|_not_a_file| path.clone());
+            verifier.trim().to_owned()
         };
-        let kept: Vec<String> = trust.verifier.iter().map(kept).collect();
-        if kept.iter().all(|key| checkpoint::is_verifier(key)) {
-            Ok(kept)
+        let verifier: Vec<String> = trust.verifier.iter().map(verifier).collect();
+        if verifier.iter().all(|key| checkpoint::is_verifier(key)) {
+            Ok(verifier)
         } else {
             Err("--verifier is neither a verifier key nor the file of one".into())
         }
@@ -168,7 +168,7 @@ impl Log {
 
     /// Where the signing key is.
     fn key_file(&self) -> Result<PathBuf, Failure> {
-        let beside = || self.store.file().map(|file| checkpoint::key_beside(&file));
+        let beside = || self.store.file().map(|file| checkpoint::default_key_path(&file));
         let path = self.key_file.clone().or_else(beside);
         Ok(path.ok_or("which key signs the log? Name it with --verifier")?)
     }
@@ -177,15 +177,15 @@ impl Log {
     /// known.
     async fn trusted(
         &self,
-        open: &Readable,
-        known: &[String],
-        archive: Option<&Archive>,
+        open: &ReadOnlyStore,
+        trusted_keys: &[String],
+        archive: Option<&ArchiveReader>,
     ) -> Result<Vec<String>, Failure> {
-        Ok(verify::trusted(&*open.log, &*open.tree, &self.origin, known, archive).await?)
+        Ok(log_verification::trusted(&*open.log, &*open.tree, &self.origin, trusted_keys, archive).await?)
     }
 
     /// The newest checkpoint. To be taken before it is asked who may sign, since the key may change.
-    async fn newest(open: &Readable) -> Result<String, Failure> {
+    async fn latest_checkpoint(open: &ReadOnlyStore) -> Result<String, Failure> {
         let signed = open.tree.checkpoint().await?.ok_or("the log has no checkpoint yet")?;
         Ok(signed.note)
     }

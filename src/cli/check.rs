@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 
-use crate::config::{Env, Fault, ProcessEnv, Settings};
+use crate::config::{Diagnostic, Env, ProcessEnv, Settings};
 
 /// The exit code of a configuration that cannot be used.
 const UNUSABLE: u8 = 2;
@@ -36,31 +36,31 @@ fn check(args: &CheckArgs, env: &dyn Env, out: &mut dyn Write, err: &mut dyn Wri
             writeln!(out, "{} can be used: {}", args.config.display(), summary(&settings))?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(faults) => {
-            tell(&faults, err)?;
+        Err(diagnostics) => {
+            print(&diagnostics, err)?;
             Ok(ExitCode::from(UNUSABLE))
         }
     }
 }
 
 /// Writes each fault on a line, and how many there are.
-pub(crate) fn tell(faults: &[Fault], err: &mut dyn Write) -> io::Result<()> {
-    for fault in faults {
-        writeln!(err, "{fault}")?;
+pub(crate) fn print(diagnostics: &[Diagnostic], err: &mut dyn Write) -> io::Result<()> {
+    for diagnostic in diagnostics {
+        writeln!(err, "{diagnostic}")?;
     }
-    writeln!(err, "{}", count(faults.len(), "fault"))
+    writeln!(err, "{}", plural(diagnostics.len(), "fault"))
 }
 
 fn summary(settings: &Settings) -> String {
     let accounts = settings.tenants.iter().map(|tenant| tenant.accounts.len()).sum();
     let suspended = settings.tenants.iter().filter(|tenant| tenant.suspended).count();
     let mut parts = vec![
-        count(settings.tenants.len(), "tenant"),
-        count(accounts, "account"),
-        count(settings.auth.issuers.len(), "issuer"),
+        plural(settings.tenants.len(), "tenant"),
+        plural(accounts, "account"),
+        plural(settings.auth.issuers.len(), "issuer"),
     ];
     if !settings.policy.files.is_empty() {
-        parts.push(count(settings.policy.files.len(), "file of policies"));
+        parts.push(plural(settings.policy.files.len(), "file of policies"));
     }
     if suspended > 0 {
         parts.push(format!("{suspended} suspended"));
@@ -68,7 +68,7 @@ fn summary(settings: &Settings) -> String {
     parts.join(", ")
 }
 
-fn count(number: usize, of: &str) -> String {
+fn plural(number: usize, of: &str) -> String {
     match (number, of.split_once(' ')) {
         (1, _) => format!("1 {of}"),
         (_, Some((first, rest))) => format!("{number} {first}s {rest}"),

@@ -11,8 +11,8 @@ use std::{error::Error, process::ExitCode};
 
 use clap::Args;
 
-use self::{show::Show, world::World};
-use crate::domain::chain::chain;
+use self::{show::Printer, world::DemoEnvironment};
+use crate::domain::error_chain::error_chain;
 
 /// What `logkey demo` takes.
 #[derive(Args, Debug)]
@@ -33,7 +33,7 @@ pub(super) async fn run(args: DemoArgs) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            anstream::eprintln!("logkey demo: {}", chain(&*error));
+            anstream::eprintln!("logkey demo: {}", error_chain(&*error));
             ExitCode::FAILURE
         }
     }
@@ -41,17 +41,17 @@ pub(super) async fn run(args: DemoArgs) -> ExitCode {
 
 /// Whether each step answered as expected.
 async fn demo(args: &DemoArgs) -> Result<bool, Box<dyn Error>> {
-    let mut show = Show::default();
-    let world = World::start(args.port, args.verbose).await?;
-    show.opening(&world);
-    steps::all(&world, &mut show).await?;
-    show.trail(&world.events().await?);
-    show.by_hand(&world)?;
+    let mut show = Printer::default();
+    let demo = DemoEnvironment::start(args.port, args.verbose).await?;
+    show.opening(&demo);
+    steps::all(&demo, &mut show).await?;
+    show.print_audit(&demo.events().await?);
+    show.manual_steps(&demo)?;
     let good = show.closing();
     if args.keep_running {
-        show.running(&world);
+        show.running(&demo);
         tokio::signal::ctrl_c().await?;
     }
-    world.stop().await?;
+    demo.stop().await?;
     Ok(good)
 }

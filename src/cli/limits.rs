@@ -8,7 +8,7 @@ use comfy_table::{Table, presets};
 use crate::limit::view::LimitsView;
 
 /// How long the service may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// See where limits stand now.
 #[derive(Args, Clone, Debug)]
@@ -23,7 +23,7 @@ pub(super) struct LimitsArgs {
 
 /// Runs the verb.
 pub(super) async fn run(args: LimitsArgs) -> ExitCode {
-    match told(&args).await {
+    match fetch_tables(&args).await {
         Ok(text) => {
             anstream::println!("{text}");
             ExitCode::SUCCESS
@@ -36,8 +36,8 @@ pub(super) async fn run(args: LimitsArgs) -> ExitCode {
     }
 }
 
-async fn told(args: &LimitsArgs) -> Result<String, Box<dyn Error>> {
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+async fn fetch_tables(args: &LimitsArgs) -> Result<String, Box<dyn Error>> {
+    let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
     let answer = client.get(args.admin.join("limits")?).send().await?.error_for_status()?.text().await?;
     if args.json {
         return Ok(answer.trim_end().to_owned());
@@ -46,8 +46,8 @@ async fn told(args: &LimitsArgs) -> Result<String, Box<dyn Error>> {
 }
 
 fn tables(view: &LimitsView) -> String {
-    let counted = view.backend.iter().map(|told| format!("counted: {told}"));
-    if view.tenants.is_empty() && view.lanes.is_empty() {
+    let counted = view.backend.iter().map(|state| format!("counted: {state}"));
+    if view.tenants.is_empty() && view.quota_keys.is_empty() {
         return counted.chain(["nothing is in use".to_owned()]).collect::<Vec<_>>().join("\n");
     }
     let mut tenants = Table::new();
@@ -60,8 +60,8 @@ fn tables(view: &LimitsView) -> String {
             tenant.in_flight.to_string(),
         ]);
     }
-    let mut lanes = Table::new();
-    lanes.load_preset(presets::NOTHING).set_header([
+    let mut quota_keys = Table::new();
+    quota_keys.load_preset(presets::NOTHING).set_header([
         "ACCOUNT",
         "REGION",
         "OPERATION",
@@ -71,40 +71,40 @@ fn tables(view: &LimitsView) -> String {
         "WAITING",
         "UNDER WAY",
     ]);
-    for lane in &view.lanes {
-        lanes.add_row([
-            lane.account.clone(),
-            lane.region.clone(),
-            lane.operation.clone(),
-            format!("{}/s", lane.quota),
-            lane.quota_from.clone(),
-            format!("{:.2}/s", lane.believed),
-            lane.waiting.to_string(),
-            lane.under_way.to_string(),
+    for quota_key in &view.quota_keys {
+        quota_keys.add_row([
+            quota_key.account.clone(),
+            quota_key.region.clone(),
+            quota_key.operation.clone(),
+            format!("{}/s", quota_key.quota),
+            quota_key.quota_from.clone(),
+            format!("{:.2}/s", quota_key.effective_rate),
+            quota_key.waiting.to_string(),
+            quota_key.in_flight.to_string(),
         ]);
     }
-    let both = counted.chain(tenants.lines()).chain([String::new()]).chain(lanes.lines());
+    let both = counted.chain(tenants.lines()).chain([String::new()]).chain(quota_keys.lines());
     both.map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limit::view::{LaneView, TenantView};
+    use crate::limit::view::{QuotaKeyView, TenantView};
 
     #[test]
     fn tenants_and_lanes_are_a_row_each() {
         let view = LimitsView {
             tenants: vec![TenantView { tenant: "acme".into(), remaining: 9, reset_ms: 100, in_flight: 2 }],
-            lanes: vec![LaneView {
+            quota_keys: vec![QuotaKeyView {
                 account: "111122223333".into(),
                 region: "eu-west-1".into(),
                 operation: "AssociateKmsKey".into(),
                 quota: 5.0,
                 quota_from: "default".into(),
-                believed: 3.104,
+                effective_rate: 3.104,
                 waiting: 7,
-                under_way: 1,
+                in_flight: 1,
             }],
             backend: None,
         };

@@ -17,7 +17,7 @@ use crate::{
     config::{Env, ProcessEnv, Settings},
     domain::{
         aws::AccountId,
-        chain::chain,
+        error_chain::error_chain,
         onboarding::Onboarding,
         tenant::{AccountGrant, TenantId},
     },
@@ -27,7 +27,7 @@ use crate::{
 /// Exit code where the answer cannot be given.
 const UNUSABLE: u8 = 2;
 /// How long STS may take to say whose credentials these are.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What `logkey onboarding` takes.
 #[derive(Args, Debug)]
@@ -41,8 +41,8 @@ pub(super) struct OnboardingArgs {
     config: PathBuf,
     /// The service's own role or user, which the tenant's role is to trust; without it, STS is asked
     /// whose the credentials at hand are
-    #[arg(long, value_name = "ARN")]
-    hub: Option<String>,
+    #[arg(long = "service-role", alias = "hub", value_name = "ARN")]
+    service_principal: Option<String>,
     /// In which form
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -61,39 +61,39 @@ enum Format {
 
 /// Runs the verb. What it prints holds the external id.
 pub(super) async fn run(args: OnboardingArgs) -> ExitCode {
-    let told = match answer(&args, &ProcessEnv).await {
+    let rendered = match fetch(&args, &ProcessEnv).await {
         Ok(text) => writeln!(io::stdout(), "{text}"),
-        Err(why) => {
-            drop(writeln!(io::stderr(), "{why}"));
+        Err(reason) => {
+            drop(writeln!(io::stderr(), "{reason}"));
             return ExitCode::from(UNUSABLE);
         }
     };
-    told.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+    rendered.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
 }
 
-async fn answer(args: &OnboardingArgs, env: &dyn Env) -> Result<String, String> {
+async fn fetch(args: &OnboardingArgs, env: &dyn Env) -> Result<String, String> {
     let settings = Settings::load(&args.config, env).map_err(|faults| {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
         lines.join("\n")
     })?;
-    let grant = granted(&settings, &args.tenant, args.account)?;
-    let hub = match &args.hub {
+    let grant = load_grant(&settings, &args.tenant, args.account)?;
+    let service_principal = match &args.service_principal {
         Some(arn) if is_principal(arn) => arn.clone(),
         Some(arn) => {
             return Err(format!(
-                "--hub {arn} is no ARN of a role or user: write arn:aws:iam::ACCOUNT:role/NAME"
+                "--service-role {arn} is no ARN of a role or user: write arn:aws:iam::ACCOUNT:role/NAME"
             ));
         }
-        None => asked(settings).await?,
+        None => fetch_service_role(settings).await?,
     };
-    Ok(shown(&Onboarding::of(&grant, &hub), args.format))
+    Ok(render(&Onboarding::of(&grant, &service_principal), args.format))
 }
 
-fn granted(settings: &Settings, tenant: &TenantId, account: AccountId) -> Result<AccountGrant, String> {
+fn load_grant(settings: &Settings, tenant: &TenantId, account: AccountId) -> Result<AccountGrant, String> {
     let found = settings.tenants.find(tenant).ok_or_else(|| format!("there is no tenant {tenant}"))?;
     let grant = found.grant(account).ok_or_else(|| {
-        let known: Vec<String> = found.accounts.iter().map(|grant| grant.account.to_string()).collect();
-        format!("tenant {tenant} has no account {account}; it has {}", known.join(", "))
+        let accounts: Vec<String> = found.accounts.iter().map(|grant| grant.account.to_string()).collect();
+        format!("tenant {tenant} has no account {account}; it has {}", accounts.join(", "))
     })?;
     Ok(AccountGrant::clone(grant))
 }
@@ -109,30 +109,30 @@ fn is_principal(arn: &str) -> bool {
         && (name.starts_with("role/") || name.starts_with("user/"))
 }
 
-async fn asked(settings: Settings) -> Result<String, String> {
+async fn fetch_service_role(settings: Settings) -> Result<String, String> {
     let aws = Aws::connect(settings.aws, Arc::new(SystemClock)).await;
-    let hub = aws.hub(Instant::now() + PATIENCE).await;
-    let why = |error| {
+    let service_principal = aws.service_principal(Instant::now() + TIMEOUT).await;
+    let reason = |error| {
         format!(
-            "STS does not say whose credentials these are ({}): name the service's role by --hub ARN",
-            chain(&error)
+            "STS does not say whose credentials these are ({}): name the service's role by --service-role ARN",
+            error_chain(&error)
         )
     };
-    Ok(hub.map_err(why)?.into_string())
+    Ok(service_principal.map_err(reason)?.into_string())
 }
 
-fn shown(onboarding: &Onboarding, format: Format) -> String {
+fn render(onboarding: &Onboarding, format: Format) -> String {
     match format {
         Format::Terraform => onboarding.terraform.trim_end().to_owned(),
         Format::Cloudformation => format!("{:#}", onboarding.cloudformation),
         Format::Json => {
-            let told = json!({
+            let document = json!({
                 "trust_policy": onboarding.trust_policy,
                 "role_policy": onboarding.role_policy,
                 "log_group_key_statements": onboarding.key_policy_for_log_groups,
                 "query_results_key_statements": onboarding.key_policy_for_query_results,
             });
-            format!("{told:#}")
+            format!("{document:#}")
         }
     }
 }

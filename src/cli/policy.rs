@@ -1,7 +1,7 @@
 //! `logkey policy`: what is in force for a tenant, why a call is judged as it is, and whether policies
 //! still decide as an operator expects.
 
-mod asked;
+mod call_args;
 mod explain;
 mod show;
 mod table;
@@ -35,7 +35,7 @@ enum Verb {
     /// Run a table of expected decisions: 0 if all are met, 1 if not, 2 if it cannot be run
     Test(table::TestArgs),
     /// Judge one call, and say of every policy whether it permits, forbids or does not apply, and why
-    Explain(Box<asked::Asked>),
+    Explain(Box<call_args::CallArgs>),
 }
 
 /// Why a verb could not do what it should.
@@ -52,8 +52,8 @@ enum Failure {
 pub fn run(args: &PolicyArgs) -> ExitCode {
     match answer(args, &ProcessEnv, &mut io::stdout().lock()) {
         Ok(code) => code,
-        Err(Failure::Unusable(why)) => {
-            drop(writeln!(io::stderr(), "{why}"));
+        Err(Failure::Unusable(reason)) => {
+            drop(writeln!(io::stderr(), "{reason}"));
             ExitCode::from(2)
         }
         Err(Failure::Output(_closed)) => ExitCode::FAILURE,
@@ -61,16 +61,17 @@ pub fn run(args: &PolicyArgs) -> ExitCode {
 }
 
 fn answer(args: &PolicyArgs, env: &dyn Env, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let settings = Settings::load(&args.config, env).map_err(|faults| Failure::Unusable(lines(&faults)))?;
+    let settings =
+        Settings::load(&args.config, env).map_err(|diagnostics| Failure::Unusable(lines(&diagnostics)))?;
     match &args.verb {
         Verb::Show(args) => show::run(args, &settings, out),
         Verb::Test(args) => table::run(args, &settings, out),
-        Verb::Explain(asked) => explain::run(asked, &settings, out),
+        Verb::Explain(args) => explain::run(args, &settings, out),
     }
 }
 
-fn lines<F: ToString>(faults: &[F]) -> String {
-    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+fn lines<F: ToString>(diagnostics: &[F]) -> String {
+    let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
     lines.join("\n")
 }
 

@@ -49,16 +49,16 @@ enum SandboxError {
 
 /// Serves until it is interrupted or terminated.
 pub async fn run(args: SandboxArgs) -> ExitCode {
-    let served = match told_to_end() {
+    let served = match shutdown_signal() {
         Ok(shutdown) => serve(&args, shutdown).await,
         Err(error) => Err(SandboxError::Signals(error)),
     };
     match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(SandboxError::Seed(SeedFaults(faults))) => {
+        Err(SandboxError::Seed(SeedFaults(diagnostics))) => {
             let file = args.seed.map_or_else(String::new, |file| format!("{}: ", file.display()));
-            for fault in faults {
-                eprintln!("{file}{}: {}", fault.place, fault.what);
+            for fault in diagnostics {
+                eprintln!("{file}{}: {}", fault.location, fault.what);
             }
             ExitCode::from(BAD_SEED)
         }
@@ -90,12 +90,15 @@ async fn serve(args: &SandboxArgs, shutdown: impl Future<Output = ()>) -> Result
 
 /// What this is and is not, and how to reach it.
 fn banner(address: SocketAddr, seed: &Seed) -> String {
-    let hub = seed.hub.clone().unwrap_or_default();
+    let service_principal = seed.service_principal.clone().unwrap_or_default();
     let mut lines = vec![
         "This is a stand-in for AWS, for tests and trying out. Nothing in it is encrypted or kept."
             .to_owned(),
         format!("endpoint      http://{address}"),
-        format!("credentials   AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY=anything", hub.access_key_id),
+        format!(
+            "credentials   AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY=anything",
+            service_principal.access_key_id
+        ),
     ];
     for account in seed.accounts.iter().take(ACCOUNTS_SHOWN) {
         let id = &account.account_id;
@@ -109,7 +112,7 @@ fn banner(address: SocketAddr, seed: &Seed) -> String {
 }
 
 /// Resolves when the process is told to end. Listens from now on, not from when it is waited for.
-fn told_to_end() -> io::Result<impl Future<Output = ()>> {
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
@@ -137,9 +140,9 @@ mod tests {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let args = SandboxArgs { listen, seed: Some(file) };
         let error = serve(&args, std::future::pending()).await.unwrap_err();
-        let SandboxError::Seed(SeedFaults(faults)) = error else {
+        let SandboxError::Seed(SeedFaults(diagnostics)) = error else {
             panic!("{error}");
         };
-        assert_eq!(faults.len(), 2);
+        assert_eq!(diagnostics.len(), 2);
     }
 }

@@ -10,15 +10,15 @@ use tokio::{
 
 use crate::{
     app::{
-        App, Listeners, telemetry, told,
-        watch::{self, Marks},
+        App, Listeners, join_faults, telemetry,
+        watch::{self, Fingerprints},
     },
     config::{ProcessEnv, Settings},
-    domain::chain::chain,
+    domain::error_chain::error_chain,
 };
 
 /// Exit code where the settings cannot be used.
-const UNUSABLE: u8 = 2;
+const EXIT_USAGE: u8 = 2;
 
 /// What `logkey serve` takes.
 #[derive(Args, Debug)]
@@ -32,21 +32,21 @@ pub(super) async fn run(args: ServeArgs) -> ExitCode {
     let settings = match Settings::load(&args.config, &ProcessEnv) {
         Ok(settings) => settings,
         Err(faults) => {
-            anstream::eprintln!("{}", told(&faults));
-            return ExitCode::from(UNUSABLE);
+            anstream::eprintln!("{}", join_faults(&faults));
+            return ExitCode::from(EXIT_USAGE);
         }
     };
     match Box::pin(serve(settings, args.config)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            anstream::eprintln!("logkey: {}", chain(&*error));
+            anstream::eprintln!("logkey: {}", error_chain(&*error));
             ExitCode::FAILURE
         }
     }
 }
 
 async fn serve(settings: Settings, config: PathBuf) -> Result<(), Box<dyn Error>> {
-    let read = Marks::of(settings.files.clone());
+    let read = Fingerprints::of(settings.files.clone());
     let metrics = telemetry::init(&settings.telemetry)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");

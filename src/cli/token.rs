@@ -104,10 +104,10 @@ pub(super) enum TokenError {
 pub fn run(args: &TokenArgs) -> ExitCode {
     let now = SystemClock.now();
     let done = match &args.new_key {
-        Some(folder) => {
-            keys::make(folder).map_err(TokenError::from).and_then(|made| Ok(say(&made.to_string())?))
-        }
-        None => sign(args, now).and_then(|token| Ok(say(&token)?)),
+        Some(folder) => keys::generate(folder)
+            .map_err(TokenError::from)
+            .and_then(|signed| Ok(print(&signed.to_string())?)),
+        None => sign(args, now).and_then(|token| Ok(print(&token)?)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -137,10 +137,10 @@ pub(super) fn sign(args: &TokenArgs, now: Timestamp) -> Result<String, TokenErro
 /// Makes keys and their set in `folder`.
 #[cfg(feature = "sandbox")]
 pub(super) fn make_keys(folder: &std::path::Path) -> Result<(), TokenError> {
-    Ok(keys::make(folder).map(drop)?)
+    Ok(keys::generate(folder).map(drop)?)
 }
 
-fn say(text: &str) -> io::Result<()> {
+fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;
     out.flush()

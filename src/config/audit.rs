@@ -7,7 +7,7 @@ use super::{
     sinks::{self, SinkSettings},
     tree::Node,
     value,
-    value::Wrong,
+    value::ValueError,
 };
 use crate::{
     audit::{Config, checkpoint::SigningKey},
@@ -19,7 +19,7 @@ const ORIGIN: &str = "logkey";
 /// The least age of events that are moved out.
 const DAY: Duration = Duration::from_hours(24);
 /// The largest such age: a hundred years.
-const LONGEST: Duration = Duration::from_hours(24 * 36_525);
+const MAX_WAIT: Duration = Duration::from_hours(24 * 36_525);
 
 /// How the audit log is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,16 +51,16 @@ pub struct ArchiveSettings {
 pub(super) fn read(section: &Section<'_>) -> Audit {
     let (default, streams) = (Config::default(), StreamLimits::default());
     let audit = Audit {
-        journal: Config { reads: section.or("reads", default.reads, value::boolean), ..default },
+        journal: Config { reads: section.or_default("reads", default.reads, value::boolean), ..default },
         streams: StreamLimits {
-            per_tenant: section.or("streams_per_tenant", streams.per_tenant, value::count),
-            in_all: section.or("streams", streams.in_all, value::count),
+            per_tenant: section.or_default("streams_per_tenant", streams.per_tenant, value::count),
+            in_all: section.or_default("streams", streams.in_all, value::count),
         },
         archive: ArchiveSettings {
-            after: section.optional("archive_after", value::duration_within(DAY, LONGEST)),
+            after: section.optional("archive_after", value::duration_within(DAY, MAX_WAIT)),
             dir: section.path("archive_dir"),
         },
-        checkpoint_origin: section.or("checkpoint_origin", ORIGIN.into(), origin),
+        checkpoint_origin: section.or_default("checkpoint_origin", ORIGIN.into(), origin),
         checkpoint_key_file: section.secret_file("checkpoint_key_file"),
         sinks: sinks::read(section),
     };
@@ -68,13 +68,13 @@ pub(super) fn read(section: &Section<'_>) -> Audit {
         && let Err(error) = SigningKey::open(file, &audit.checkpoint_origin)
     {
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-        section.fault("checkpoint_key_file", &format!("cannot be used: {error}{cause}"));
+        section.report("checkpoint_key_file", &format!("cannot be used: {error}{cause}"));
     }
     audit
 }
 
 /// A name that a signed note can carry (C2SP signed-note: no Unicode space and no plus).
-fn origin(node: &Node) -> Result<Box<str>, Wrong> {
+fn origin(node: &Node) -> Result<Box<str>, ValueError> {
     let text = value::text(node)?;
     if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+') {
         return Err("holds a space or a plus, which a checkpoint's name cannot: write for example \

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fs, time::Duration};
 
 use url::Url;
 
-use super::{section::Section, tree::Node, value, value::Wrong};
+use super::{section::Section, tree::Node, value, value::ValueError};
 use crate::auth::{Algorithm, ClaimPath, Config, IssuerConfig, KeySet, KeySource, Refresh};
 
 /// Default of `audiences`.
@@ -12,15 +12,15 @@ const AUDIENCE: &str = "logkey";
 /// Least and most of `max_token_bytes`: fewer hold no token, more do not fit into the metadata of a call.
 const TOKEN_BYTES: (usize, usize) = (1024, 24 * 1024);
 /// Least of every length of time here but `leeway`.
-const MOMENT: Duration = Duration::from_secs(1);
+const SHORT_WAIT: Duration = Duration::from_secs(1);
 /// Most of them.
-const LONGEST: Duration = Duration::from_hours(24 * 366);
+const MAX_WAIT: Duration = Duration::from_hours(24 * 366);
 
 /// Reads `[auth]`.
 pub(super) fn read(section: &Section<'_>) -> Config {
     let sections = section.sections("issuers");
     if sections.is_empty() {
-        section.fault(
+        section.report(
             "issuers",
             "is required, since nobody could call without: write [[auth.issuers]] with issuer = \
              \"https://idp.example.com\"",
@@ -34,10 +34,10 @@ pub(super) fn read(section: &Section<'_>) -> Config {
         config.remembered_tokens = tokens.get();
     }
     // Whatever the reader of tokens finds beyond what is told here with its place.
-    if section.reader().is_content() {
-        for fault in config.faults() {
-            if let Some(issuer) = sections.get(fault.index) {
-                issuer.fault(fault.field, fault.message);
+    if section.reader().is_text() {
+        for diagnostic in config.validate() {
+            if let Some(issuer) = sections.get(diagnostic.index) {
+                issuer.report(diagnostic.field, diagnostic.message);
             }
         }
     }
@@ -45,13 +45,13 @@ pub(super) fn read(section: &Section<'_>) -> Config {
 }
 
 fn read_issuers(sections: &[Section<'_>]) -> Vec<IssuerConfig> {
-    let mut seen = HashMap::new();
+    let mut first_locations = HashMap::new();
     let mut issuers = Vec::new();
     for section in sections {
         let Some(issuer) = read_issuer(section) else { continue };
-        if let Some(first) = seen.insert(issuer.issuer.clone(), section.at_key("issuer")) {
-            let first = section.reader().place(first);
-            section.fault("issuer", &format!("stands at {first} already: keep one of the two"));
+        if let Some(first) = first_locations.insert(issuer.issuer.clone(), section.location_of("issuer")) {
+            let first = section.reader().location(first);
+            section.report("issuer", &format!("stands at {first} already: keep one of the two"));
         }
         issuers.push(issuer);
     }
@@ -67,13 +67,13 @@ fn read_issuer(section: &Section<'_>) -> Option<IssuerConfig> {
     let audiences = section.list("audiences", text);
     let algorithms = section.list("algorithms", algorithm);
     let tenant_claim_pattern = section.optional("tenant_claim_pattern", value::parsed);
-    let default_scopes = section.any("default_scopes", text);
-    let policy_claims = section.any("policy_claims", value::parsed);
+    let default_scopes = section.list_of("default_scopes", text);
+    let policy_claims = section.list_of("policy_claims", value::parsed);
     let leeway = value::duration_within(Duration::ZERO, IssuerConfig::MAX_LEEWAY);
     let leeway = section.optional("leeway", leeway);
-    let max_lifetime = section.optional("max_lifetime", value::duration_within(MOMENT, LONGEST));
+    let max_lifetime = section.optional("max_lifetime", value::duration_within(SHORT_WAIT, MAX_WAIT));
     let refresh = read_refresh(&section.section("refresh"));
-    let flag = |key, default| section.or(key, default, value::boolean);
+    let flag = |key, default| section.or_default(key, default, value::boolean);
     let [only_audience, require_nbf, require_at_jwt, accept_id_tokens, require_bound] = [
         flag("only_audience", false),
         flag("require_nbf", true),
@@ -104,7 +104,7 @@ fn read_issuer(section: &Section<'_>) -> Option<IssuerConfig> {
 
 fn read_refresh(section: &Section<'_>) -> Refresh {
     let default = Refresh::default();
-    let time = |key, default| section.or(key, default, value::duration_within(MOMENT, LONGEST));
+    let time = |key, default| section.or_default(key, default, value::duration_within(SHORT_WAIT, MAX_WAIT));
     let refresh = Refresh {
         every: time("every", default.every),
         cool_down: time("cool_down", default.cool_down),
@@ -112,10 +112,10 @@ fn read_refresh(section: &Section<'_>) -> Refresh {
         timeout: time("timeout", default.timeout),
     };
     if refresh.cool_down > refresh.every {
-        section.fault("cool_down", "is longer than every: no fetch would be due when it is allowed");
+        section.report("cool_down", "is longer than every: no fetch would be due when it is allowed");
     }
     if refresh.max_staleness < refresh.every {
-        section.fault(
+        section.report(
             "max_staleness",
             "is shorter than every: keys would be forgotten before they are fetched again",
         );
@@ -127,11 +127,11 @@ fn read_keys(section: &Section<'_>, issuer: Option<&str>) -> KeySource {
     let uri = section.optional("jwks_uri", value::http_url);
     let file = section.readable_file("jwks_file");
     if section.has("jwks_uri") && section.has("jwks_file") {
-        section.fault("jwks_file", "and jwks_uri both stand here: keep one of them");
+        section.report("jwks_file", "and jwks_uri both stand here: keep one of them");
     }
     if let Some(uri) = uri {
         if uri.scheme() != "https" && !value::is_loopback(&uri) {
-            section.fault(
+            section.report(
                 "jwks_uri",
                 "is not an https URL: whoever can change keys on their way can make tokens",
             );
@@ -144,7 +144,7 @@ fn read_keys(section: &Section<'_>, issuer: Option<&str>) -> KeySource {
                 section.warn("jwks_file", "leads to a key set without a usable key");
             }
             Ok(Ok(_)) | Err(_) => {}
-            Ok(Err(error)) => section.fault(
+            Ok(Err(error)) => section.report(
                 "jwks_file",
                 &format!(
                     "leads to {}, which is no use: {error}; {{\"keys\": [...]}} is expected",
@@ -158,7 +158,7 @@ fn read_keys(section: &Section<'_>, issuer: Option<&str>) -> KeySource {
         let secure =
             |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && value::is_loopback(url));
         if issuer.is_some_and(|issuer| !Url::parse(issuer).is_ok_and(|url| secure(&url))) {
-            section.fault(
+            section.report(
                 "issuer",
                 "is not an https URL, so its keys cannot be discovered: add jwks_uri or jwks_file",
             );
@@ -171,7 +171,7 @@ fn claim(section: &Section<'_>, key: &'static str, default: &str) -> Option<Clai
     if section.has(key) { section.optional(key, value::parsed) } else { default.parse().ok() }
 }
 
-fn algorithm(node: &Node) -> Result<Algorithm, Wrong> {
+fn algorithm(node: &Node) -> Result<Algorithm, ValueError> {
     let text = value::text(node)?;
     if text.to_ascii_uppercase().starts_with("HS") {
         return Err(
@@ -185,11 +185,11 @@ fn algorithm(node: &Node) -> Result<Algorithm, Wrong> {
     value::parsed(node)
 }
 
-fn token_bytes(node: &Node) -> Result<usize, Wrong> {
-    let (least, most) = TOKEN_BYTES;
+fn token_bytes(node: &Node) -> Result<usize, ValueError> {
+    let (min, max) = TOKEN_BYTES;
     let bytes = value::size(node)?.get();
-    if (least..=most).contains(&bytes) {
+    if (min..=max).contains(&bytes) {
         return Ok(bytes);
     }
-    Err(format!("is out of range: write a number of bytes from {least} to {most}"))
+    Err(format!("is out of range: write a number of bytes from {min} to {max}"))
 }

@@ -3,26 +3,27 @@
 use std::time::Duration;
 
 use super::{section::Section, value};
-use crate::aws::{Attribution, Config, Endpoints, Timeouts};
+use crate::aws::{Config, Endpoints, SessionTagging, Timeouts};
 
 /// Default of `aws.region`.
 const REGION: &str = "us-east-1";
 /// Default of `aws.session_duration`.
 const SESSION: Duration = Duration::from_hours(1);
 /// Shortest session (`DurationSeconds` of `AssumeRole` in the STS API reference).
-const SHORTEST: Duration = Duration::from_mins(15);
+const MIN_SESSION: Duration = Duration::from_mins(15);
 /// Longest session (same source).
-const LONGEST: Duration = Duration::from_hours(12);
+const MAX_SESSION: Duration = Duration::from_hours(12);
 /// Shortest wait that makes sense.
-const MOMENT: Duration = Duration::from_millis(10);
+const MIN_TIMEOUT: Duration = Duration::from_millis(10);
 /// Longest wait for AWS.
-const LONGEST_WAIT: Duration = Duration::from_mins(10);
+const MAX_TIMEOUT: Duration = Duration::from_mins(10);
 /// Longest session of a role that was assumed by a role (same source, "role chaining").
 const CHAINED: Duration = Duration::from_hours(1);
 
 /// Reads `[aws]`.
 pub(super) fn read(section: &Section<'_>) -> Option<Config> {
-    let session_duration = section.or("session_duration", SESSION, value::duration_within(SHORTEST, LONGEST));
+    let session_duration =
+        section.or_default("session_duration", SESSION, value::duration_within(MIN_SESSION, MAX_SESSION));
     if session_duration > CHAINED {
         section.warn(
             "session_duration",
@@ -32,8 +33,8 @@ pub(super) fn read(section: &Section<'_>) -> Option<Config> {
     let region = section.optional("region", value::parsed);
     let default = if section.has("region") { None } else { REGION.parse().ok() };
     let endpoints = read_endpoints(section);
-    let words = [("tenant", Attribution::Tenant), ("subject", Attribution::Subject)];
-    let attribution = section.or("attribution", Attribution::Tenant, value::one_of(&words));
+    let values = [("tenant", SessionTagging::Tenant), ("subject", SessionTagging::Subject)];
+    let attribution = section.or_default("attribution", SessionTagging::Tenant, value::one_of(&values));
     let timeouts = read_timeouts(section);
     Some(Config {
         region: region.or(default)?,
@@ -41,7 +42,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Config> {
         session_duration,
         attribution,
         timeouts,
-        hub: None,
+        service_principal: None,
     })
 }
 
@@ -59,7 +60,8 @@ fn read_endpoints(section: &Section<'_>) -> Endpoints {
 
 fn read_timeouts(section: &Section<'_>) -> Timeouts {
     let default = Timeouts::default();
-    let timeout = |key, default| section.or(key, default, value::duration_within(MOMENT, LONGEST_WAIT));
+    let timeout =
+        |key, default| section.or_default(key, default, value::duration_within(MIN_TIMEOUT, MAX_TIMEOUT));
     Timeouts {
         connect: timeout("connect_timeout", default.connect),
         attempt: timeout("attempt_timeout", default.attempt),

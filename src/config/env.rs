@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ffi::OsString};
 /// Where variables come from.
 pub trait Env {
     /// Every variable whose name begins with `prefix`, in any case; sorted by name.
-    fn starting_with(&self, prefix: &str) -> Vec<(String, String)>;
+    fn with_prefix(&self, prefix: &str) -> Vec<(String, String)>;
 
     /// The value of one variable.
     fn get(&self, name: &str) -> Option<String>;
@@ -23,10 +23,10 @@ pub struct EmptyEnv;
 
 impl Env for ProcessEnv {
     /// What is not UTF-8 in them is replaced: no setting takes that, so that each is told as a fault.
-    fn starting_with(&self, prefix: &str) -> Vec<(String, String)> {
+    fn with_prefix(&self, prefix: &str) -> Vec<(String, String)> {
         let text = |text: OsString| text.to_string_lossy().into_owned();
         let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
-        let mut found: Vec<_> = variables.filter(|(name, _)| begins(name, prefix)).collect();
+        let mut found: Vec<_> = variables.filter(|(name, _)| has_prefix(name, prefix)).collect();
         found.sort_unstable();
         found
     }
@@ -37,7 +37,7 @@ impl Env for ProcessEnv {
 }
 
 impl Env for EmptyEnv {
-    fn starting_with(&self, _prefix: &str) -> Vec<(String, String)> {
+    fn with_prefix(&self, _prefix: &str) -> Vec<(String, String)> {
         Vec::new()
     }
 
@@ -47,8 +47,8 @@ impl Env for EmptyEnv {
 }
 
 impl Env for BTreeMap<String, String> {
-    fn starting_with(&self, prefix: &str) -> Vec<(String, String)> {
-        let found = self.iter().filter(|(name, _)| begins(name, prefix));
+    fn with_prefix(&self, prefix: &str) -> Vec<(String, String)> {
+        let found = self.iter().filter(|(name, _)| has_prefix(name, prefix));
         found.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
@@ -57,6 +57,6 @@ impl Env for BTreeMap<String, String> {
     }
 }
 
-fn begins(name: &str, prefix: &str) -> bool {
+fn has_prefix(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }

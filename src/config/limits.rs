@@ -5,12 +5,12 @@ use std::{collections::HashMap, num::NonZeroU32};
 use super::{
     section::Section,
     tree::Node,
-    value::{self, Wrong},
+    value::{self, ValueError},
 };
 use crate::{
     domain::tenant::Limits,
     limit::{
-        Config, Costs, Upstream, Upstreams, Waiting,
+        AwsQuota, AwsQuotas, Config, Costs, QueueBounds,
         redis::{OnBackendError, RedisUrl},
     },
 };
@@ -48,14 +48,18 @@ pub(super) fn read(section: &Section<'_>) -> LimitSettings {
     let backend = with_credentials(section, found.unwrap_or(LimitBackend::Local));
     LimitSettings {
         backend,
-        on_backend_error: section.or("on_backend_error", OnBackendError::Share, value::one_of(&on_error)),
+        on_backend_error: section.or_default(
+            "on_backend_error",
+            OnBackendError::Share,
+            value::one_of(&on_error),
+        ),
         tenant: read_tenant(&section.section("tenant"), TENANT),
         shared: Config {
             costs: read_costs(&section.section("costs")),
             upstream: read_upstreams(section),
-            waiting: read_waiting(&section.section("waiting")),
+            waiting: read_queue(&section.section("waiting")),
         },
-        service_quotas: section.or("service_quotas", false, value::boolean),
+        service_quotas: section.or_default("service_quotas", false, value::boolean),
     }
 }
 
@@ -71,22 +75,24 @@ fn with_credentials(section: &Section<'_>, backend: LimitBackend) -> LimitBacken
             ("backend_ca_file", ca.is_some()),
         ] {
             if there {
-                section.fault(key, "has no use where backend leads to no server: leave it away");
+                section.report(key, "has no use where backend leads to no server: leave it away");
             }
         }
         return backend;
     };
     if password.is_some() && url.has_password() {
-        section.fault("backend_password_file", "and a password in backend both stand here: keep one of them");
+        section
+            .report("backend_password_file", "and a password in backend both stand here: keep one of them");
     }
     if sentinel_password.is_some() && !url.has_sentinels() {
-        section.fault(
+        section.report(
             "backend_sentinel_password_file",
             "has no use without Sentinels: write redis+sentinel://HOST:26379/NAME in backend",
         );
     }
     if ca.is_some() && !url.is_encrypted() {
-        section.fault("backend_ca_file", "has no use without TLS: write rediss in place of redis in backend");
+        section
+            .report("backend_ca_file", "has no use without TLS: write rediss in place of redis in backend");
     }
     if let Some(password) = password {
         url = url.with_password(password);
@@ -103,28 +109,28 @@ fn with_credentials(section: &Section<'_>, backend: LimitBackend) -> LimitBacken
 fn read_costs(section: &Section<'_>) -> Costs {
     let default = Costs::default();
     Costs {
-        read: section.or("read", default.read, value::count),
-        change: section.or("change", default.change, value::count),
+        read: section.or_default("read", default.read, value::count),
+        change: section.or_default("change", default.change, value::count),
     }
 }
 
-fn read_upstreams(section: &Section<'_>) -> Upstreams {
-    let default = read_upstream(&section.section("upstream"), Upstream::default());
+fn read_upstreams(section: &Section<'_>) -> AwsQuotas {
+    let default = read_upstream(&section.section("upstream"), AwsQuota::default());
     let mut accounts = HashMap::new();
     for account in section.sections("accounts") {
         let own = read_upstream(&account, default);
         if let Some(id) = account.required("account_id", "\"111122223333\"", value::parsed)
             && accounts.insert(id, own).is_some()
         {
-            account.fault("account_id", "stands here twice: keep one of them");
+            account.report("account_id", "stands here twice: keep one of them");
         }
     }
-    Upstreams { default, accounts }
+    AwsQuotas { default, accounts }
 }
 
-fn read_upstream(section: &Section<'_>, default: Upstream) -> Upstream {
+fn read_upstream(section: &Section<'_>, default: AwsQuota) -> AwsQuota {
     let count = |key, default: Option<NonZeroU32>| section.optional(key, value::count).or(default);
-    Upstream {
+    AwsQuota {
         associate_per_second: count("associate_per_second", default.associate_per_second),
         disassociate_per_second: count("disassociate_per_second", default.disassociate_per_second),
         describe_per_second: count("describe_per_second", default.describe_per_second),
@@ -136,24 +142,24 @@ fn read_upstream(section: &Section<'_>, default: Upstream) -> Upstream {
     }
 }
 
-fn read_waiting(section: &Section<'_>) -> Waiting {
-    let default = Waiting::default();
-    Waiting {
-        per_lane: section.or("per_lane", default.per_lane, value::size),
-        per_tenant: section.or("per_tenant", default.per_tenant, value::size),
+fn read_queue(section: &Section<'_>) -> QueueBounds {
+    let default = QueueBounds::default();
+    QueueBounds {
+        per_quota_key: section.or_default("per_lane", default.per_quota_key, value::size),
+        per_tenant: section.or_default("per_tenant", default.per_tenant, value::size),
     }
 }
 
 /// Reads a tenant's limits; what is absent is the default's.
 pub(super) fn read_tenant(section: &Section<'_>, default: Limits) -> Limits {
     Limits {
-        per_second: section.or("per_second", default.per_second, value::count),
-        burst: section.or("burst", default.burst, value::count),
-        max_in_flight: section.or("max_in_flight", default.max_in_flight, value::count),
+        per_second: section.or_default("per_second", default.per_second, value::count),
+        burst: section.or_default("burst", default.burst, value::count),
+        max_in_flight: section.or_default("max_in_flight", default.max_in_flight, value::count),
     }
 }
 
-fn backend(node: &Node) -> Result<LimitBackend, Wrong> {
+fn backend(node: &Node) -> Result<LimitBackend, ValueError> {
     if value::text(node)? == "local" {
         return Ok(LimitBackend::Local);
     }

@@ -27,22 +27,22 @@ pub(super) fn read(section: &Section<'_>) -> Policy {
                 match fs::read_to_string(&path) {
                     Ok(text) => files.push((path.display().to_string(), text)),
                     Err(error) => {
-                        let reason = reader::reason(&error);
+                        let reason = reader::toml_message(&error);
                         section.reader().file_fault(&path, format!("cannot be read: {reason}"));
                     }
                 }
-                section.reader().read_also(path);
+                section.reader().track_file(path);
             }
         }
         Err(error) => {
-            section.fault("dir", &format!("leads to {}: {}", dir.display(), reader::reason(&error)));
+            section.report("dir", &format!("leads to {}: {}", dir.display(), reader::toml_message(&error)));
         }
     }
-    for fault in CedarPolicy::check(&files) {
-        let file = PathBuf::from(&*fault.file);
-        section.reader().line_fault(file, fault.line, fault.column, fault.message);
+    for diagnostic in CedarPolicy::check(&files) {
+        let file = PathBuf::from(&*diagnostic.file);
+        section.reader().line_fault(file, diagnostic.line, diagnostic.column, diagnostic.message);
     }
-    section.reader().read_also(dir.clone());
+    section.reader().track_file(dir.clone());
     Policy { dir: Some(dir), files }
 }
 

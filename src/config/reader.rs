@@ -14,9 +14,9 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    fault::{Fault, Place},
-    parts,
-    tree::{self, Origin, Table},
+    diagnostic::{Diagnostic, SourceLocation},
+    split_document,
+    tree::{self, Source, Table},
 };
 
 /// The documents read so far, and what is wrong with them.
@@ -24,14 +24,14 @@ use super::{
 pub(super) struct Reader {
     documents: RefCell<Vec<Document>>,
     variables: RefCell<Vec<String>>,
-    faults: RefCell<Vec<(Origin, String)>>,
-    whole: RefCell<Vec<Fault>>,
-    warnings: RefCell<Vec<(Origin, String)>>,
+    diagnostics: RefCell<Vec<(Source, String)>>,
+    whole: RefCell<Vec<Diagnostic>>,
+    warnings: RefCell<Vec<(Source, String)>>,
     /// Files that settings were read from besides the documents: secrets, certificates.
     others: RefCell<Vec<PathBuf>>,
     /// Every key that was asked for.
     #[cfg(test)]
-    pub(super) asked: RefCell<std::collections::BTreeSet<String>>,
+    pub(super) requested_keys: RefCell<std::collections::BTreeSet<String>>,
 }
 
 #[derive(Debug)]
@@ -41,14 +41,14 @@ struct Document {
 }
 
 /// How much of a file is read at once: as with its parts, a call is not to wait for all of a long one.
-const AT_ONCE: usize = 64 * 1024;
+const READ_CHUNK: usize = 64 * 1024;
 
 /// A file's text, read bit by bit.
 fn read(path: &Path) -> io::Result<String> {
     let file = File::open(path)?;
-    let length = file.metadata().map_or(0, |known| known.len());
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
     let mut text = String::with_capacity(usize::try_from(length).unwrap_or_default());
-    let mut lines = BufReader::with_capacity(AT_ONCE, file);
+    let mut lines = BufReader::with_capacity(READ_CHUNK, file);
     while lines.read_line(&mut text)? > 0 {}
     Ok(text)
 }
@@ -57,7 +57,7 @@ fn read(path: &Path) -> io::Result<String> {
 
 impl Reader {
     /// Reads a TOML file. Tells every fault of its syntax, and answers nothing then.
-    pub(super) fn document(&self, path: &Path) -> Option<(Origin, Table)> {
+    pub(super) fn document(&self, path: &Path) -> Option<(Source, Table)> {
         let (document, text) = self.text(path)?;
         self.parsed(document, &text, 0..text.len())
     }
@@ -68,9 +68,9 @@ impl Reader {
     ///
     /// Gives way after each part: some kernels let a thread that only computes go on until their next tick,
     /// milliseconds after a call has come for a thread of this core that serves.
-    pub(super) fn parts(&self, path: &Path, mut each: impl FnMut(Origin, &Table)) {
+    pub(super) fn parts(&self, path: &Path, mut each: impl FnMut(Source, &Table)) {
         let Some((document, text)) = self.text(path) else { return };
-        for part in parts::split(&text) {
+        for part in split_document::chunk_ranges(&text) {
             if let Some((at, table)) = self.parsed(document, &text, part) {
                 each(at, &table);
             }
@@ -82,7 +82,7 @@ impl Reader {
         let text = match read(path) {
             Ok(text) => Rc::new(text),
             Err(error) => {
-                self.file_fault(path, format!("cannot be read: {}", reason(&error)));
+                self.file_fault(path, format!("cannot be read: {}", toml_message(&error)));
                 return None;
             }
         };
@@ -91,14 +91,14 @@ impl Reader {
         Some((documents.len() - 1, text))
     }
 
-    fn parsed(&self, document: usize, text: &str, part: Range<usize>) -> Option<(Origin, Table)> {
+    fn parsed(&self, document: usize, text: &str, part: Range<usize>) -> Option<(Source, Table)> {
         let begin = part.start;
-        let at = |offset| Origin::File { document, offset: begin + offset };
+        let at = |offset| Source::File { document, offset: begin + offset };
         let (table, errors) = DeTable::parse_recoverable(text.get(part).unwrap_or_default());
         for error in &errors {
             // The message names what was expected and never what stood there.
             let offset = error.span().map_or(0, |span| span.start);
-            self.fault(
+            self.diagnostic(
                 at(offset),
                 format!("is not TOML: {}", error.message().trim_end().replace('\n', ", ")),
             );
@@ -108,43 +108,45 @@ impl Reader {
     }
 
     /// Remembers a variable's name.
-    pub(super) fn variable(&self, name: &str) -> Origin {
+    pub(super) fn variable(&self, name: &str) -> Source {
         let mut variables = self.variables.borrow_mut();
         variables.push(name.to_owned());
-        Origin::Variable(variables.len() - 1)
+        Source::Variable(variables.len() - 1)
     }
 
     /// Remembers a fault.
-    pub(super) fn fault(&self, at: Origin, message: impl Into<String>) {
-        self.faults.borrow_mut().push((at, message.into()));
+    pub(super) fn diagnostic(&self, at: Source, message: impl Into<String>) {
+        self.diagnostics.borrow_mut().push((at, message.into()));
     }
 
     /// Remembers a fault of a file as a whole.
     pub(super) fn file_fault(&self, path: &Path, message: String) {
-        self.whole.borrow_mut().push(Fault { place: Place::File(path.to_owned()), message });
+        self.whole.borrow_mut().push(Diagnostic { location: SourceLocation::File(path.to_owned()), message });
     }
 
     /// Remembers a fault in a file that is no document of its own.
     pub(super) fn line_fault(&self, file: PathBuf, line: usize, column: usize, message: String) {
-        self.whole.borrow_mut().push(Fault { place: Place::Line { file, line, column }, message });
+        self.whole
+            .borrow_mut()
+            .push(Diagnostic { location: SourceLocation::Line { file, line, column }, message });
     }
 
     /// Remembers something that works and should not be left so.
-    pub(super) fn warn(&self, at: Origin, message: impl Into<String>) {
+    pub(super) fn warn(&self, at: Source, message: impl Into<String>) {
         self.warnings.borrow_mut().push((at, message.into()));
     }
 
     /// Remembers a file that a setting was read from.
-    pub(super) fn read_also(&self, path: PathBuf) {
+    pub(super) fn track_file(&self, path: PathBuf) {
         self.others.borrow_mut().push(path);
     }
 
     /// A path as it stands at `at`: relative ones begin where the document lies; those of variables
     /// where the first document lies.
-    pub(super) fn resolve(&self, at: Origin, path: &str) -> PathBuf {
+    pub(super) fn resolve(&self, at: Source, path: &str) -> PathBuf {
         let document = match at {
-            Origin::File { document, .. } => document,
-            Origin::Variable(_) => 0,
+            Source::File { document, .. } => document,
+            Source::Variable(_) => 0,
         };
         let documents = self.documents.borrow();
         let folder = documents.get(document).and_then(|document| document.path.parent());
@@ -152,45 +154,45 @@ impl Reader {
     }
 
     /// Where that is, for people.
-    pub(super) fn place(&self, at: Origin) -> Place {
+    pub(super) fn location(&self, at: Source) -> SourceLocation {
         match at {
-            Origin::File { document, offset } => match self.documents.borrow().get(document) {
+            Source::File { document, offset } => match self.documents.borrow().get(document) {
                 Some(Document { path, text }) => {
                     let before = text.get(..offset).unwrap_or(text);
                     let line = before.matches('\n').count() + 1;
                     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-                    Place::Line { file: path.clone(), line, column }
+                    SourceLocation::Line { file: path.clone(), line, column }
                 }
-                None => Place::File(PathBuf::new()),
+                None => SourceLocation::File(PathBuf::new()),
             },
-            Origin::Variable(number) => {
-                Place::Variable(self.variables.borrow().get(number).cloned().unwrap_or_default())
+            Source::Variable(number) => {
+                SourceLocation::Variable(self.variables.borrow().get(number).cloned().unwrap_or_default())
             }
         }
     }
 
     /// Remembers that a key was asked for, with `[]` for each index.
     #[cfg(test)]
-    pub(super) fn asked(&self, name: &str) {
+    pub(super) fn mark_known(&self, name: &str) {
         let parts = name.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest));
-        self.asked.borrow_mut().insert(parts.collect::<Vec<_>>().join("[]"));
+        self.requested_keys.borrow_mut().insert(parts.collect::<Vec<_>>().join("[]"));
     }
 
     /// Whether nothing is wrong so far.
-    pub(super) fn is_content(&self) -> bool {
-        self.faults.borrow().is_empty() && self.whole.borrow().is_empty()
+    pub(super) fn is_text(&self) -> bool {
+        self.diagnostics.borrow().is_empty() && self.whole.borrow().is_empty()
     }
 
     /// Every fault, in the order of files and lines.
-    pub(super) fn faults(&self) -> Vec<Fault> {
-        let mut all = self.told(&self.faults);
+    pub(super) fn diagnostics(&self) -> Vec<Diagnostic> {
+        let mut all = self.sorted_faults(&self.diagnostics);
         all.extend(self.whole.borrow().clone());
         all
     }
 
     /// Every warning, in the same order.
-    pub(super) fn warnings(&self) -> Vec<Fault> {
-        self.told(&self.warnings)
+    pub(super) fn warnings(&self) -> Vec<Diagnostic> {
+        self.sorted_faults(&self.warnings)
     }
 
     /// Every file that was read.
@@ -199,24 +201,24 @@ impl Reader {
         documents.iter().map(|document| document.path.clone()).chain(self.others.borrow().clone()).collect()
     }
 
-    fn told(&self, gathered: &RefCell<Vec<(Origin, String)>>) -> Vec<Fault> {
+    fn sorted_faults(&self, gathered: &RefCell<Vec<(Source, String)>>) -> Vec<Diagnostic> {
         let mut gathered = gathered.borrow().clone();
         gathered.sort();
         gathered.dedup();
-        let told = |(at, message)| Fault { place: self.place(at), message };
-        gathered.into_iter().map(told).collect()
+        let to_diagnostic = |(at, message)| Diagnostic { location: self.location(at), message };
+        gathered.into_iter().map(to_diagnostic).collect()
     }
 }
 
 /// Why a file could not be read, without the number of the system's error.
-pub(super) fn reason(error: &io::Error) -> String {
-    let known = [
+pub(super) fn toml_message(error: &io::Error) -> String {
+    let messages = [
         (io::ErrorKind::NotFound, "there is no such file or folder"),
         (io::ErrorKind::PermissionDenied, "permission denied"),
         (io::ErrorKind::IsADirectory, "it is a folder"),
         (io::ErrorKind::NotADirectory, "it is not a folder"),
         (io::ErrorKind::InvalidData, "it is not UTF-8 text"),
     ];
-    let known = known.iter().find(|(kind, _)| *kind == error.kind());
-    known.map_or_else(|| error.to_string(), |(_, reason)| (*reason).to_owned())
+    let messages = messages.iter().find(|(kind, _)| *kind == error.kind());
+    messages.map_or_else(|| error.to_string(), |(_, reason)| (*reason).to_owned())
 }

@@ -6,8 +6,8 @@ use std::{fs, path::Path};
 use super::{
     reader::{self, Reader},
     section::Section,
-    tree::{Node, Origin, Value},
-    value::Wrong,
+    tree::{Node, Source, Value},
+    value::ValueError,
 };
 
 // === impl Section ===
@@ -18,33 +18,32 @@ impl Section<'_> {
         &self,
         key: &'static str,
         file_key: &'static str,
-        parse: impl FnOnce(&Node) -> Result<T, Wrong>,
+        parse: impl FnOnce(&Node) -> Result<T, ValueError>,
     ) -> Option<T> {
         let file = self.path(file_key);
         match (self.has(key), file) {
             (true, Some(_)) => {
-                self.fault(file_key, &format!("and {key} both stand here: keep one of them"));
+                self.report(file_key, &format!("and {key} both stand here: keep one of them"));
                 None
             }
             (_, None) => self.optional(key, parse),
             (false, Some(file)) => {
-                let at = self.at_key(file_key);
+                let at = self.location_of(file_key);
                 let text = match fs::read_to_string(&file) {
                     Ok(text) => text,
                     Err(error) => {
-                        let reason = reader::reason(&error);
-                        self.fault(file_key, &format!("leads to {}: {reason}", file.display()));
+                        let reason = reader::toml_message(&error);
+                        self.report(file_key, &format!("leads to {}: {reason}", file.display()));
                         return None;
                     }
                 };
-                warn_if_open(&file, at, self.reader());
-                let node =
-                    Node { name: at, origin: at, value: Value::Text(without_newline(&text).to_owned()) };
+                warn_if_world_readable(&file, at, self.reader());
+                let node = Node { name: at, origin: at, value: Value::Text(trim_newline(&text).to_owned()) };
                 let wrong = |wrong| {
-                    self.fault(file_key, &format!("leads to {}, whose content {wrong}", file.display()));
+                    self.report(file_key, &format!("leads to {}, whose content {wrong}", file.display()));
                 };
                 let found = parse(&node).map_err(wrong).ok();
-                self.reader().read_also(file);
+                self.reader().track_file(file);
                 found
             }
         }
@@ -56,7 +55,7 @@ impl Section<'_> {
         key: &'static str,
         file_key: &'static str,
         example: &str,
-        parse: impl FnOnce(&Node) -> Result<T, Wrong>,
+        parse: impl FnOnce(&Node) -> Result<T, ValueError>,
     ) -> Option<T> {
         if !self.has(key) && !self.has(file_key) {
             self.missing(file_key, &format!("{example}, or give {key} itself"));
@@ -68,9 +67,9 @@ impl Section<'_> {
     pub(super) fn secret_text(&self, key: &'static str) -> Option<String> {
         let file = self.secret_file(key)?;
         let text = self.content(key, &file)?;
-        let text = without_newline(&text);
+        let text = trim_newline(&text);
         if text.is_empty() {
-            self.fault(key, &format!("leads to {}, which is empty", file.display()));
+            self.report(key, &format!("leads to {}, which is empty", file.display()));
             return None;
         }
         Some(text.to_owned())
@@ -82,22 +81,23 @@ impl Section<'_> {
         let text = self.content(key, &file)?;
         let blocks = pem::parse_many(&text).unwrap_or_default();
         if !blocks.iter().any(|block| block.tag() == "CERTIFICATE") {
-            self.fault(key, &format!("leads to {}, which holds no certificate in PEM", file.display()));
+            self.report(key, &format!("leads to {}, which holds no certificate in PEM", file.display()));
             return None;
         }
         Some(text.into_bytes())
     }
 
     fn content(&self, key: &'static str, file: &Path) -> Option<String> {
-        let wrong =
-            |error| self.fault(key, &format!("leads to {}: {}", file.display(), reader::reason(&error)));
+        let wrong = |error| {
+            self.report(key, &format!("leads to {}: {}", file.display(), reader::toml_message(&error)));
+        };
         fs::read_to_string(file).map_err(wrong).ok()
     }
 
     /// A file that holds a secret and is read by someone else: it must be there.
     pub(super) fn secret_file(&self, key: &'static str) -> Option<std::path::PathBuf> {
         let file = self.readable_file(key)?;
-        warn_if_open(&file, self.at_key(key), self.reader());
+        warn_if_world_readable(&file, self.location_of(key), self.reader());
         Some(file)
     }
 
@@ -107,30 +107,30 @@ impl Section<'_> {
         if let Err(error) = fs::File::open(&file).and_then(|file| file.metadata()).and_then(|found| {
             if found.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(()) }
         }) {
-            self.fault(key, &format!("leads to {}: {}", file.display(), reader::reason(&error)));
+            self.report(key, &format!("leads to {}: {}", file.display(), reader::toml_message(&error)));
             return None;
         }
-        self.reader().read_also(file.clone());
+        self.reader().track_file(file.clone());
         Some(file)
     }
 }
 
 /// Editors and `echo` end a file with a newline that belongs to nobody.
-fn without_newline(text: &str) -> &str {
+fn trim_newline(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
 }
 
 #[cfg(unix)]
-fn warn_if_open(file: &Path, at: Origin, reader: &Reader) {
+fn warn_if_world_readable(file: &Path, at: Source, reader: &Reader) {
     use std::os::unix::fs::PermissionsExt;
 
     /// The right of everyone to read.
-    const OTHERS_READ: u32 = 0o004;
-    if fs::metadata(file).is_ok_and(|found| found.permissions().mode() & OTHERS_READ != 0) {
+    const OTHERS_MODE: u32 = 0o004;
+    if fs::metadata(file).is_ok_and(|found| found.permissions().mode() & OTHERS_MODE != 0) {
         reader.warn(at, format!("{} holds a secret and everyone may read it: chmod 600 it", file.display()));
     }
 }
 
 #[cfg(not(unix))]
-fn warn_if_open(_file: &Path, _at: Origin, _reader: &Reader) {}
+fn warn_if_open(_file: &Path, _at: Source, _reader: &Reader) {}

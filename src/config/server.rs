@@ -13,11 +13,11 @@ use ipnet::IpNet;
 use super::{
     section::Section,
     tree::Node,
-    value::{self, Wrong},
+    value::{self, ValueError},
 };
 use crate::server::{
-    self, Lifetime,
-    doorway::Connections,
+    self, ConnectionLifetime,
+    connection_limits::ConnectionLimits,
     tls::{ClientAuth, Tls, TlsConfig, TlsError},
 };
 
@@ -32,7 +32,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// Default of `server.max_in_flight`.
 const MAX_IN_FLIGHT: usize = 4_096;
 /// Longest time a call may take, and a drain.
-const LONGEST: Duration = Duration::from_hours(1);
+const MAX_WAIT: Duration = Duration::from_hours(1);
 
 /// Where to listen, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,52 +49,52 @@ pub struct Server {
 
 /// Reads `[server]`.
 pub(super) fn read(section: &Section<'_>) -> Server {
-    let moment = Duration::from_millis(1);
+    let now = Duration::from_millis(1);
     let server = Server {
-        listen: section.or("listen", LISTEN, value::address),
-        admin_listen: section.or("admin_listen", ADMIN_LISTEN, value::address),
+        listen: section.or_default("listen", LISTEN, value::address),
+        admin_listen: section.or_default("admin_listen", ADMIN_LISTEN, value::address),
         grpc: server::Config {
-            request_timeout: section.or(
+            request_timeout: section.or_default(
                 "request_timeout",
                 REQUEST_TIMEOUT,
-                value::duration_within(moment, LONGEST),
+                value::duration_within(now, MAX_WAIT),
             ),
-            drain_timeout: section.or(
+            drain_timeout: section.or_default(
                 "drain_timeout",
                 DRAIN_TIMEOUT,
-                value::duration_within(Duration::ZERO, LONGEST),
+                value::duration_within(Duration::ZERO, MAX_WAIT),
             ),
-            reflection: section.or("reflection", true, value::boolean),
+            reflection: section.or_default("reflection", true, value::boolean),
             max_in_flight: size(section, "max_in_flight", MAX_IN_FLIGHT),
             connections: read_connections(section),
-            lifetime: Lifetime::default(),
+            lifetime: ConnectionLifetime::default(),
             trusted_proxies: section
-                .any("trusted_proxies", network)
+                .list_of("trusted_proxies", network)
                 .unwrap_or_default()
                 .into_iter()
                 .collect(),
         },
-        tls: section.present("tls").and_then(|tls| read_tls(&tls)),
+        tls: section.is_set("tls").and_then(|tls| read_tls(&tls)),
     };
-    let allow_plaintext = section.or("allow_plaintext", false, value::boolean);
+    let allow_plaintext = section.or_default("allow_plaintext", false, value::boolean);
     if !section.has("tls") && !allow_plaintext && !server.listen.ip().is_loopback() {
-        section.fault(
+        section.report(
             "listen",
             "is not a loopback address, and tokens would pass in plain text: add [server.tls], or write \
              allow_plaintext = true where something in front of the service ends TLS",
         );
     }
     if server.listen == server.admin_listen && server.listen.port() != 0 {
-        section.fault("admin_listen", "is the address of server.listen: give each a port of its own");
+        section.report("admin_listen", "is the address of server.listen: give each a port of its own");
     }
     server
 }
 
-fn read_connections(section: &Section<'_>) -> Connections {
-    let default = Connections::default();
-    Connections {
-        most: size(section, "max_connections", default.most),
-        most_per_address: size(section, "max_connections_per_address", default.most_per_address),
+fn read_connections(section: &Section<'_>) -> ConnectionLimits {
+    let default = ConnectionLimits::default();
+    ConnectionLimits {
+        max: size(section, "max_connections", default.max),
+        max_per_address: size(section, "max_connections_per_address", default.max_per_address),
         ..default
     }
 }
@@ -104,7 +104,7 @@ fn size(section: &Section<'_>, key: &'static str, default: usize) -> usize {
 }
 
 /// `10.0.0.0/8`, or one address.
-fn network(node: &Node) -> Result<IpNet, Wrong> {
+fn network(node: &Node) -> Result<IpNet, ValueError> {
     let text = value::text(node)?;
     let network = text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| address.into()));
     network.ok_or_else(|| "is neither a network nor an address: write for example \"10.0.0.0/8\"".to_owned())
@@ -120,10 +120,10 @@ fn read_tls(section: &Section<'_>) -> Option<TlsConfig> {
     }
     let words =
         [("none", ClientAuth::None), ("optional", ClientAuth::Optional), ("required", ClientAuth::Required)];
-    let client_auth = section.or("client_auth", ClientAuth::None, value::one_of(&words));
+    let client_auth = section.or_default("client_auth", ClientAuth::None, value::one_of(&words));
     let client_ca_file = section.readable_file("client_ca_file");
     match (client_auth, section.has("client_ca_file")) {
-        (ClientAuth::None, true) => section.fault(
+        (ClientAuth::None, true) => section.report(
             "client_ca_file",
             "is of no use while client_auth is \"none\": write client_auth = \"required\", or leave it away",
         ),
@@ -139,13 +139,13 @@ fn read_tls(section: &Section<'_>) -> Option<TlsConfig> {
     // What is missing was told above; here it is what the files hold.
     match Tls::load(tls.clone()) {
         Ok(_) | Err(TlsError::NoClientCa) => {}
-        Err(error) => section.fault("cert_file", &format!("cannot be used: {}", whole(&error))),
+        Err(error) => section.report("cert_file", &format!("cannot be used: {}", error_chain(&error))),
     }
     Some(tls)
 }
 
 /// An error with everything that led to it.
-fn whole(error: &(dyn Error + 'static)) -> String {
+fn error_chain(error: &(dyn Error + 'static)) -> String {
     let chain: Vec<_> =
         successors(Some(error), |error: &&dyn Error| (*error).source()).map(ToString::to_string).collect();
     chain.join(": ")

@@ -3,28 +3,28 @@
 use std::collections::HashMap;
 
 use super::{
-    fault::Place,
+    diagnostic::SourceLocation,
     section::Section,
     tree::Node,
-    value::{self, Wrong},
+    value::{self, ValueError},
 };
 use crate::{audit::sinks::file, aws::StreamConfig, domain::aws::Partition};
 
 /// Default of `audit.sinks[].max_bytes`.
 const MAX_BYTES: u32 = 100 << 20;
 /// Default of `audit.sinks[].keep`.
-const KEEP: u32 = 10;
+const DEFAULT_FILES: u32 = 10;
 /// Most older files: each turn renames them all.
-const MOST_KEPT: u32 = 1000;
+const MAX_FILES: u32 = 1000;
 /// Smallest file: it holds the longest event.
-const LEAST_BYTES: u32 = 64 << 10;
+const MIN_BYTES: u32 = 64 << 10;
 /// Longest name of a log stream (`LogStreamName` in the API reference).
 const STREAM: usize = 512;
 /// Default of `audit.sinks[].log_stream`.
 const DEFAULT_STREAM: &str = "logkey";
 
 /// Keys that not every kind has.
-const OF_ONE_KIND: [&str; 9] = [
+const PER_KIND_KEYS: [&str; 9] = [
     "path",
     "max_bytes",
     "keep",
@@ -65,14 +65,14 @@ enum Kind {
 
 /// Reads `[[audit.sinks]]`.
 pub(super) fn read(audit: &Section<'_>) -> Vec<SinkSettings> {
-    let mut names: HashMap<Box<str>, Place> = HashMap::new();
+    let mut names: HashMap<Box<str>, SourceLocation> = HashMap::new();
     let mut sinks = Vec::new();
     for section in audit.sections("sinks") {
         let Some(sink) = read_sink(&section) else { continue };
         let key = if section.has("name") { "name" } else { "type" };
-        let here = section.reader().place(section.at_key(key));
+        let here = section.reader().location(section.location_of(key));
         if let Some(first) = names.insert(sink.name.clone(), here) {
-            section.fault(
+            section.report(
                 key,
                 &format!("makes it bear the name of the sink at {first}: give each a name of its own"),
             );
@@ -82,7 +82,7 @@ pub(super) fn read(audit: &Section<'_>) -> Vec<SinkSettings> {
     }
     let to_stdout = sinks.iter().filter(|sink| sink.to == SinkTarget::Stdout).count();
     if to_stdout > 1 {
-        audit.fault("sinks", "write to standard output more than once: keep one of them");
+        audit.report("sinks", "write to standard output more than once: keep one of them");
     }
     sinks
 }
@@ -93,7 +93,7 @@ fn read_sink(section: &Section<'_>) -> Option<SinkSettings> {
     let given = section.optional("name", name);
     let Some(kind) = kind else {
         // Whose the other keys are is not known.
-        for key in OF_ONE_KIND {
+        for key in PER_KIND_KEYS {
             section.has(key);
         }
         return None;
@@ -115,8 +115,8 @@ fn read_file(section: &Section<'_>) -> Option<SinkTarget> {
     if !section.has("path") {
         section.missing("path", "\"/var/log/logkey/audit.jsonl\"");
     }
-    let max_bytes = section.or("max_bytes", MAX_BYTES, bytes);
-    let keep = section.or("keep", KEEP, kept);
+    let max_bytes = section.or_default("max_bytes", MAX_BYTES, bytes);
+    let keep = section.or_default("keep", DEFAULT_FILES, file_count);
     Some(SinkTarget::File(file::Config { path: path?, max_bytes: max_bytes.into(), keep }))
 }
 
@@ -124,7 +124,7 @@ fn read_stream(section: &Section<'_>) -> Option<SinkTarget> {
     let role = section.required("role_arn", "\"arn:aws:iam::111122223333:role/LogKeyAudit\"", value::parsed);
     let region = section.required("region", "\"eu-west-1\"", value::parsed);
     let log_group = section.required("log_group", "\"/logkey/audit\"", value::parsed);
-    let log_stream = section.or("log_stream", DEFAULT_STREAM.into(), stream);
+    let log_stream = section.or_default("log_stream", DEFAULT_STREAM.into(), stream);
     let has_id = section.has("external_id") || section.has("external_id_file");
     let external_id = section.secret("external_id", "external_id_file", value::parsed);
     if has_id && external_id.is_none() {
@@ -133,13 +133,13 @@ fn read_stream(section: &Section<'_>) -> Option<SinkTarget> {
     let config =
         StreamConfig { region: region?, role: role?, external_id, log_group: log_group?, log_stream };
     if Partition::of(&config.region) != config.role.partition() {
-        section.fault("region", "is of another AWS partition than role_arn: name one of the same");
+        section.report("region", "is of another AWS partition than role_arn: name one of the same");
         return None;
     }
     Some(SinkTarget::LogStream(Box::new(config)))
 }
 
-fn name(node: &Node) -> Result<Box<str>, Wrong> {
+fn name(node: &Node) -> Result<Box<str>, ValueError> {
     let text = value::text(node)?;
     let fits = text.len() <= 63 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     if fits {
@@ -149,7 +149,7 @@ fn name(node: &Node) -> Result<Box<str>, Wrong> {
     }
 }
 
-fn stream(node: &Node) -> Result<Box<str>, Wrong> {
+fn stream(node: &Node) -> Result<Box<str>, ValueError> {
     let text = value::text(node)?;
     if text.len() <= STREAM && !text.contains([':', '*']) && !text.contains(char::is_control) {
         Ok(text.into())
@@ -159,12 +159,12 @@ fn stream(node: &Node) -> Result<Box<str>, Wrong> {
     }
 }
 
-fn bytes(node: &Node) -> Result<u32, Wrong> {
+fn bytes(node: &Node) -> Result<u32, ValueError> {
     let number = value::count(node)?.get();
-    if number >= LEAST_BYTES { Ok(number) } else { Err(format!("is under {LEAST_BYTES}: write more")) }
+    if number >= MIN_BYTES { Ok(number) } else { Err(format!("is under {MIN_BYTES}: write more")) }
 }
 
-fn kept(node: &Node) -> Result<u32, Wrong> {
+fn file_count(node: &Node) -> Result<u32, ValueError> {
     let number = value::count(node)?.get();
-    if number <= MOST_KEPT { Ok(number) } else { Err(format!("is over {MOST_KEPT}: write less")) }
+    if number <= MAX_FILES { Ok(number) } else { Err(format!("is over {MAX_FILES}: write less")) }
 }

@@ -8,7 +8,7 @@ use sqlx::{
 };
 use url::Url;
 
-use super::{section::Section, tree::Node, value, value::Wrong};
+use super::{section::Section, tree::Node, value, value::ValueError};
 use crate::store::Config;
 
 /// Default of `store.url`.
@@ -52,11 +52,11 @@ fn with_password(section: &Section<'_>, store: Store, password: Option<String>) 
         return store;
     };
     let Some(mut url) = server(&store.config.url) else {
-        section.fault("password_file", "has no use where url leads to no server: leave it away");
+        section.report("password_file", "has no use where url leads to no server: leave it away");
         return store;
     };
     if url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password") {
-        section.fault("password_file", "and a password in url both stand here: keep one of them");
+        section.report("password_file", "and a password in url both stand here: keep one of them");
         return store;
     }
     url.query_pairs_mut().append_pair("password", &password);
@@ -68,7 +68,7 @@ fn server(url: &str) -> Option<Url> {
     Url::parse(url).ok().filter(|url| ["postgres", "postgresql"].contains(&url.scheme()))
 }
 
-fn parse(node: &Node) -> Result<Store, Wrong> {
+fn parse(node: &Node) -> Result<Store, ValueError> {
     let url = value::text(node)?;
     match url.split_once(':') {
         Some(("sqlite", _)) => file(&url)?,
@@ -83,7 +83,7 @@ fn parse(node: &Node) -> Result<Store, Wrong> {
 }
 
 /// A file of this machine.
-fn file(url: &str) -> Result<(), Wrong> {
+fn file(url: &str) -> Result<(), ValueError> {
     let in_memory = url.contains(":memory:") || url.contains("mode=memory");
     let file = SqliteConnectOptions::from_str(url).ok().map(|options| options.get_filename().to_owned());
     if in_memory || file.is_none_or(|file| file.as_os_str().is_empty()) {
@@ -97,13 +97,13 @@ fn file(url: &str) -> Result<(), Wrong> {
 }
 
 /// A server that processes share.
-fn shared(url: &str) -> Result<(), Wrong> {
+fn shared(url: &str) -> Result<(), ValueError> {
     let example = "write for example \"postgres://logkey@db.example.com/logkey?sslmode=verify-full\"";
     let Some(parsed) = server(url) else {
         return Err(format!("is not the URL of a PostgreSQL server: {example}"));
     };
-    let known = |name: &str| PARAMETERS.contains(&name) || name.starts_with("options[");
-    if parsed.query_pairs().any(|(name, _)| !known(&name)) {
+    let is_known = |name: &str| PARAMETERS.contains(&name) || name.starts_with("options[");
+    if parsed.query_pairs().any(|(name, _)| !is_known(&name)) {
         return Err(format!(
             "says something behind its question mark that is not known: {} are",
             PARAMETERS.join(", ")

@@ -2,7 +2,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::{section::Section, tree::Node, value, value::Wrong};
+use super::{section::Section, tree::Node, value, value::ValueError};
 
 /// Default of `telemetry.log_level`.
 const LEVEL: &str = "info";
@@ -31,12 +31,12 @@ pub enum LogFormat {
 pub(super) fn read(section: &Section<'_>) -> Telemetry {
     let words = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("human", LogFormat::Human)];
     Telemetry {
-        log_format: section.or("log_format", LogFormat::Auto, value::one_of(&words)),
-        log_level: section.or("log_level", LEVEL.into(), filter),
+        log_format: section.or_default("log_format", LogFormat::Auto, value::one_of(&words)),
+        log_level: section.or_default("log_level", LEVEL.into(), filter),
     }
 }
 
-fn filter(node: &Node) -> Result<Box<str>, Wrong> {
+fn filter(node: &Node) -> Result<Box<str>, ValueError> {
     let text = value::text(node)?;
     match EnvFilter::try_new(&text) {
         Ok(_) => Ok(text.into()),

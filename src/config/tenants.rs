@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{limits, reader, reader::Reader, section::Section, shared::Shared, tree::Origin, value};
+use super::{interner::Interner, limits, reader, reader::Reader, section::Section, tree::Source, value};
 use crate::{
     auth::IssuerConfig,
     aws::grant_fits_session_policy,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What tenants are held against.
-pub(super) struct Known<'k> {
+pub(super) struct RegisteredIssuers<'k> {
     /// Limits of a tenant that has none of its own.
     pub(super) limits: Limits,
     /// Issuers that tenants may name.
@@ -31,11 +31,14 @@ pub(super) fn files(root: &Section<'_>) -> Vec<PathBuf> {
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) => {
-            root.fault("tenants_dir", &format!("leads to {}: {}", folder.display(), reader::reason(&error)));
+            root.report(
+                "tenants_dir",
+                &format!("leads to {}: {}", folder.display(), reader::toml_message(&error)),
+            );
             return Vec::new();
         }
     };
-    root.reader().read_also(folder.clone());
+    root.reader().track_file(folder.clone());
     // Names that begin with a dot are editors' and Kubernetes' own.
     let is_tenant = |path: &PathBuf| {
         path.extension().is_some_and(|extension| extension == "toml")
@@ -47,8 +50,12 @@ pub(super) fn files(root: &Section<'_>) -> Vec<PathBuf> {
 }
 
 /// Reads the tenants of the main document and of the folder's files.
-pub(super) fn read(root: &Section<'_>, files: &[PathBuf], known: &Known<'_>) -> Option<Tenants> {
-    let mut gathered = Gathered::new(root.reader(), known);
+pub(super) fn read(
+    root: &Section<'_>,
+    files: &[PathBuf],
+    registered: &RegisteredIssuers<'_>,
+) -> Option<Tenants> {
+    let mut gathered = TenantSet::new(root.reader(), registered);
     for section in root.sections("tenants") {
         gathered.add(&section);
     }
@@ -71,62 +78,62 @@ pub(super) fn read(root: &Section<'_>, files: &[PathBuf], known: &Known<'_>) -> 
 }
 
 /// The tenants so far, and where each of their names was first said.
-struct Gathered<'k> {
+struct TenantSet<'k> {
     reader: &'k Reader,
-    known: &'k Known<'k>,
+    registered: &'k RegisteredIssuers<'k>,
     issuers: HashSet<&'k str>,
-    ids: HashMap<TenantId, Origin>,
-    claims: HashMap<(Arc<str>, Arc<str>), Origin>,
-    shared: Shared,
+    ids: HashMap<TenantId, Source>,
+    claims: HashMap<(Arc<str>, Arc<str>), Source>,
+    shared: Interner,
     tenants: Vec<Tenant>,
 }
 
 // === impl Gathered ===
 
-impl<'k> Gathered<'k> {
-    fn new(reader: &'k Reader, known: &'k Known<'k>) -> Self {
-        let issuers = known.issuers.iter().map(|issuer| issuer.issuer.as_ref()).collect();
+impl<'k> TenantSet<'k> {
+    fn new(reader: &'k Reader, registered: &'k RegisteredIssuers<'k>) -> Self {
+        let issuers = registered.issuers.iter().map(|issuer| issuer.issuer.as_ref()).collect();
         let (ids, claims, shared, tenants) = Default::default();
-        Self { reader, known, issuers, ids, claims, shared, tenants }
+        Self { reader, registered, issuers, ids, claims, shared, tenants }
     }
 
     fn add(&mut self, section: &Section<'_>) {
         let id: Option<TenantId> = section.required("id", "\"payments\"", value::parsed);
         let issuers = self.read_issuers(section);
         let claim_values = section.list("claim_values", value::text);
-        let limits = limits::read_tenant(&section.section("limits"), self.known.limits);
-        let suspended = section.or("suspended", false, value::boolean);
+        let limits = limits::read_tenant(&section.section("limits"), self.registered.limits);
+        let suspended = section.or_default("suspended", false, value::boolean);
         let accounts = self.read_accounts(section);
         let Some(id) = id else { return };
 
-        if self.taken(id.clone(), section) {
+        if self.check_unique(id.clone(), section) {
             return;
         }
         let claim_values = claim_values
             .map_or_else(|| vec![id.as_claim_value()], |values| values.into_iter().map(Arc::from).collect());
-        self.claim(&issuers, &claim_values, section);
+        self.parse_claim(&issuers, &claim_values, section);
         self.tenants.push(Tenant { id, issuers, claim_values, suspended, limits, accounts });
     }
 
-    fn taken(&mut self, id: TenantId, section: &Section<'_>) -> bool {
-        let at = section.at_key("id");
+    fn check_unique(&mut self, id: TenantId, section: &Section<'_>) -> bool {
+        let at = section.location_of("id");
         let Some(first) = self.ids.insert(id, at) else { return false };
-        section.fault(
+        section.report(
             "id",
-            &format!("is taken by {}: give each tenant a name of its own", self.reader.place(first)),
+            &format!("is taken by {}: give each tenant a name of its own", self.reader.location(first)),
         );
         true
     }
 
     /// A value of the tenant claim means one tenant, for each issuer.
-    fn claim(&mut self, issuers: &[Arc<str>], values: &[Arc<str>], section: &Section<'_>) {
+    fn parse_claim(&mut self, issuers: &[Arc<str>], values: &[Arc<str>], section: &Section<'_>) {
         let key = if section.has("claim_values") { "claim_values" } else { "id" };
-        let at = section.at_key(key);
+        let at = section.location_of(key);
         for issuer in issuers {
             for value in values {
                 if let Some(first) = self.claims.insert((Arc::clone(issuer), Arc::clone(value)), at) {
-                    let first = self.reader.place(first);
-                    section.fault(
+                    let first = self.reader.location(first);
+                    section.report(
                         key,
                         &format!(
                             "holds a value that means the tenant at {first} already, for the same issuer: \
@@ -139,24 +146,24 @@ impl<'k> Gathered<'k> {
     }
 
     fn read_issuers(&self, section: &Section<'_>) -> Vec<Arc<str>> {
-        let known = |node: &_| {
+        let is_registered = |node: &_| {
             let issuer = value::text(node)?;
             if self.issuers.contains(issuer.as_str()) {
                 return Ok(self.shared.text(issuer));
             }
             Err("is the issuer of no [[auth.issuers]]: write it exactly as it stands there".to_owned())
         };
-        section.required_list("issuers", "[\"https://idp.example.com\"]", known).unwrap_or_default()
+        section.required_list("issuers", "[\"https://idp.example.com\"]", is_registered).unwrap_or_default()
     }
 
     fn read_accounts(&self, section: &Section<'_>) -> Vec<Arc<AccountGrant>> {
-        let mut seen: HashMap<AccountId, Origin> = HashMap::new();
+        let mut first_locations: HashMap<AccountId, Source> = HashMap::new();
         let mut grants = Vec::new();
         for section in section.sections("accounts") {
             let Some(grant) = read_grant(&section, &self.shared) else { continue };
-            if let Some(first) = seen.insert(grant.account, section.at_key("account_id")) {
-                let first = self.reader.place(first);
-                section.fault("account_id", &format!("stands at {first} already: put the two together"));
+            if let Some(first) = first_locations.insert(grant.account, section.location_of("account_id")) {
+                let first = self.reader.location(first);
+                section.report("account_id", &format!("stands at {first} already: put the two together"));
                 continue;
             }
             grants.push(Arc::new(grant));
@@ -165,7 +172,7 @@ impl<'k> Gathered<'k> {
     }
 }
 
-fn read_grant(section: &Section<'_>, shared: &Shared) -> Option<AccountGrant> {
+fn read_grant(section: &Section<'_>, shared: &Interner) -> Option<AccountGrant> {
     let account: Option<AccountId> = section.required("account_id", "\"111122223333\"", value::parsed);
     let role: Option<RoleArn> =
         section.required("role_arn", "\"arn:aws:iam::111122223333:role/LogKeyAssociator\"", value::parsed);
@@ -174,8 +181,8 @@ fn read_grant(section: &Section<'_>, shared: &Shared) -> Option<AccountGrant> {
     let regions: Option<Vec<Region>> = section.required_list("regions", "[\"eu-west-1\"]", value::parsed);
     let log_groups = section.required_list("log_groups", "[\"/payments/*\"]", value::parsed);
     let kms_keys = section.required_list("kms_keys", "[\"arn:aws:kms:*:111122223333:key/*\"]", value::parsed);
-    let query_results = section.or("query_results", false, value::boolean);
-    let verify_query_results = section.or("verify_query_results", false, value::boolean);
+    let query_results = section.or_default("query_results", false, value::boolean);
+    let verify_query_results = section.or_default("verify_query_results", false, value::boolean);
     if verify_query_results && !query_results {
         section.warn(
             "verify_query_results",
@@ -186,12 +193,12 @@ fn read_grant(section: &Section<'_>, shared: &Shared) -> Option<AccountGrant> {
         && role.account() != account
     {
         section
-            .fault("role_arn", "is a role of another account than account_id: name a role of that account");
+            .report("role_arn", "is a role of another account than account_id: name a role of that account");
     }
     if let (Some(role), Some(regions)) = (&role, &regions)
         && regions.iter().any(|region| Partition::of(region) != role.partition())
     {
-        section.fault(
+        section.report(
             "regions",
             "holds a Region of another AWS partition than role_arn: give it an account entry of its own",
         );

@@ -42,8 +42,9 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 fn load_in(folder: &Path, env: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
     let env: BTreeMap<String, String> = env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
     let prefix = format!("{}/", folder.display());
-    Settings::load(&folder.join("logkey.toml"), &env)
-        .map_err(|faults| faults.iter().map(|fault| fault.to_string().replace(&prefix, "")).collect())
+    Settings::load(&folder.join("logkey.toml"), &env).map_err(|diagnostics| {
+        diagnostics.iter().map(|diagnostic| diagnostic.to_string().replace(&prefix, "")).collect()
+    })
 }
 
 fn load(text: &str, env: &[(&str, &str)]) -> Result<Settings, Vec<String>> {
@@ -69,13 +70,13 @@ fn an_issuer_and_a_tenant_are_enough_and_the_rest_has_its_defaults() {
     assert_eq!(issuer.audiences, ["logkey"].map(Box::from));
     assert_eq!(issuer.keys, crate::auth::KeySource::Discovery);
     assert_eq!(issuer.leeway, Duration::from_secs(30));
-    assert_eq!(settings.limits.shared.upstream, crate::limit::Upstreams::default());
+    assert_eq!(settings.limits.shared.upstream, crate::limit::AwsQuotas::default());
     assert!(!settings.limits.service_quotas);
     assert_eq!(settings.aws.region.as_str(), "us-east-1");
     assert_eq!(settings.aws.session_duration, Duration::from_hours(1));
     assert!(settings.audit.journal.reads);
     assert_eq!(&*settings.audit.checkpoint_origin, "logkey");
-    let tenant = settings.tenants.spoken_for("https://idp.example.com", "payments").unwrap();
+    let tenant = settings.tenants.by_claim("https://idp.example.com", "payments").unwrap();
     assert_eq!(tenant.limits.burst.get(), 100);
     assert_eq!(tenant.accounts[0].external_id.expose(), "kept-between-us");
     assert!(!tenant.accounts[0].query_results);
@@ -104,11 +105,13 @@ account_id = "hunter2"
 regions = ["hunter2"]
 external_id = "hunter 2"
 "#;
-    let faults = load(text, &[]).unwrap_err();
-    let told: Vec<_> =
-        faults.iter().map(|fault| fault.split(": ").take(2).collect::<Vec<_>>().join(": ")).collect();
+    let diagnostics = load(text, &[]).unwrap_err();
+    let messages: Vec<_> = diagnostics
+        .iter()
+        .map(|diagnostic| diagnostic.split(": ").take(2).collect::<Vec<_>>().join(": "))
+        .collect();
     assert_eq!(
-        told,
+        messages,
         [
             "logkey.toml:3:10: server.listen is not an address and port",
             "logkey.toml:4:17: server.drain_timeout is not a length of time",
@@ -129,23 +132,29 @@ external_id = "hunter 2"
             "logkey.toml:19:15: tenants[0].accounts[0].external_id is not an external id",
         ]
     );
-    assert!(!faults.iter().any(|fault| fault.to_lowercase().contains("hunter")), "{faults:#?}");
-    assert!(faults.iter().all(|fault| fault.split(": ").count() > 2), "each says what to write: {faults:#?}");
+    assert!(
+        !diagnostics.iter().any(|diagnostic| diagnostic.to_lowercase().contains("hunter")),
+        "{diagnostics:#?}"
+    );
+    assert!(
+        diagnostics.iter().all(|diagnostic| diagnostic.split(": ").count() > 2),
+        "each says what to write: {diagnostics:#?}"
+    );
 }
 
 #[test]
 fn unknown_keys_are_faults_and_the_nearest_known_one_is_suggested() {
-    let faults = faults_with("[server]\nlistn = 1\nzzz = 2\n[serber]\n[policy]\ntenants_dir = \"x\"\n");
-    assert_eq!(faults[0], "logkey.toml:2:1: server.listn is not a setting: did you mean server.listen?");
+    let diagnostics = faults_with("[server]\nlistn = 1\nzzz = 2\n[serber]\n[policy]\ntenants_dir = \"x\"\n");
+    assert_eq!(diagnostics[0], "logkey.toml:2:1: server.listn is not a setting: did you mean server.listen?");
     assert_eq!(
-        faults[1],
+        diagnostics[1],
         "logkey.toml:3:1: server.zzz is not a setting: known here: admin_listen, allow_plaintext, drain_timeout, \
          listen, max_connections, max_connections_per_address, max_in_flight, reflection, request_timeout, tls, \
          trusted_proxies"
     );
-    assert_eq!(faults[2], "logkey.toml:4:2: serber is not a setting: did you mean server?");
+    assert_eq!(diagnostics[2], "logkey.toml:4:2: serber is not a setting: did you mean server?");
     assert_eq!(
-        faults[3],
+        diagnostics[3],
         "logkey.toml:6:1: policy.tenants_dir is not a setting: it belongs at the top of the file, above the \
          first [table]"
     );
@@ -153,10 +162,10 @@ fn unknown_keys_are_faults_and_the_nearest_known_one_is_suggested() {
 
 #[test]
 fn faults_of_syntax_are_told_without_the_text_around_them() {
-    let faults = load("[server]\nlisten = hunter2\nreflection = tru\n[server\n", &[]).unwrap_err();
-    assert!(faults.len() >= 3, "{faults:#?}");
-    assert!(faults[0].starts_with("logkey.toml:2:10: is not TOML: "), "{faults:#?}");
-    assert!(!faults.iter().any(|fault| fault.contains("hunter")), "{faults:#?}");
+    let diagnostics = load("[server]\nlisten = hunter2\nreflection = tru\n[server\n", &[]).unwrap_err();
+    assert!(diagnostics.len() >= 3, "{diagnostics:#?}");
+    assert!(diagnostics[0].starts_with("logkey.toml:2:10: is not TOML: "), "{diagnostics:#?}");
+    assert!(!diagnostics.iter().any(|diagnostic| diagnostic.contains("hunter")), "{diagnostics:#?}");
     let missing = load_in(folder(&[]).path(), &[]).unwrap_err();
     assert_eq!(missing, ["logkey.toml: cannot be read: there is no such file or folder"]);
 }
@@ -184,14 +193,14 @@ fn a_variable_stands_above_the_file() {
     assert_eq!(settings.limits.tenant.per_second.get(), 7);
     assert_eq!(settings.auth.issuers[0].audiences, ["one", "two"].map(Box::from));
     assert_eq!(settings.auth.issuers[0].algorithms, [crate::auth::Algorithm::Es256]);
-    let tenant = settings.tenants.spoken_for("https://other.example.com", "payments").unwrap();
+    let tenant = settings.tenants.by_claim("https://other.example.com", "payments").unwrap();
     assert_eq!((tenant.limits.per_second.get(), tenant.limits.burst.get()), (7, 9));
     assert_eq!(tenant.accounts[0].external_id.expose(), "from-outside");
 }
 
 #[test]
 fn a_variable_that_sets_nothing_is_a_fault() {
-    let faults = load(
+    let diagnostics = load(
         SMALL,
         &[
             ("LOGKEY__SERVER__LISTN", "hunter2"),
@@ -211,10 +220,13 @@ fn a_variable_that_sets_nothing_is_a_fault() {
         "LOGKEY__SERVER__REFLECTION: server.reflection is neither true nor false: ",
         "LOGKEY__SERVER__REFLECTION__DEEPER: goes into a setting that has no parts",
     ] {
-        assert!(faults.iter().any(|fault| fault.starts_with(begin)), "{begin}\n{faults:#?}");
+        assert!(
+            diagnostics.iter().any(|diagnostic| diagnostic.starts_with(begin)),
+            "{begin}\n{diagnostics:#?}"
+        );
     }
-    assert_eq!(faults.len(), 6, "{faults:#?}");
-    assert!(!faults.iter().any(|fault| fault.contains("hunter")), "{faults:#?}");
+    assert_eq!(diagnostics.len(), 6, "{diagnostics:#?}");
+    assert!(!diagnostics.iter().any(|diagnostic| diagnostic.contains("hunter")), "{diagnostics:#?}");
 }
 
 #[test]
@@ -228,7 +240,7 @@ fn secrets_come_from_files_beside_the_one_that_names_them() {
     ];
     let folder = folder(&files);
     let settings = load_in(folder.path(), &[]).unwrap();
-    let tenant = settings.tenants.spoken_for("https://idp.example.com", "payments").unwrap();
+    let tenant = settings.tenants.by_claim("https://idp.example.com", "payments").unwrap();
     assert_eq!(tenant.accounts[0].external_id.expose(), "kept-between-us");
     assert_eq!(settings.tenants.len(), 2);
     let names: Vec<_> =
@@ -319,9 +331,12 @@ fn a_secret_that_cannot_be_had_or_used_is_a_fault_that_names_its_file() {
 
 #[test]
 fn plain_text_stays_on_this_machine_unless_it_is_allowed() {
-    let faults = faults_with("[server]\nlisten = \"0.0.0.0:50051\"\n");
-    assert_eq!(faults.len(), 1);
-    assert!(faults[0].starts_with("logkey.toml:2:10: server.listen is not a loopback address"), "{faults:?}");
+    let diagnostics = faults_with("[server]\nlisten = \"0.0.0.0:50051\"\n");
+    assert_eq!(diagnostics.len(), 1);
+    assert!(
+        diagnostics[0].starts_with("logkey.toml:2:10: server.listen is not a loopback address"),
+        "{diagnostics:?}"
+    );
     assert!(load(&format!("[server]\nlisten = \"0.0.0.0:1\"\nallow_plaintext = true\n{SMALL}"), &[]).is_ok());
     assert!(load(&format!("[server]\nlisten = \"[::1]:1\"\n{SMALL}"), &[]).is_ok());
 }
@@ -335,10 +350,10 @@ fn a_certificate_and_another_ones_key_do_not_pass() {
         let files = [("logkey.toml", &*text), ("tls.crt", &one.cert.pem()), ("tls.key", &key)];
         let loaded = load_in(folder(&files).path(), &[]);
         assert_eq!(loaded.is_ok(), fine, "{loaded:?}");
-        if let Err(faults) = loaded {
+        if let Err(diagnostics) = loaded {
             assert!(
-                faults[0].starts_with("logkey.toml:2:13: server.tls.cert_file cannot be used: "),
-                "{faults:?}"
+                diagnostics[0].starts_with("logkey.toml:2:13: server.tls.cert_file cannot be used: "),
+                "{diagnostics:?}"
             );
         }
     }
@@ -431,8 +446,11 @@ fn what_must_agree_is_checked_across_keys() {
         ("tenants_dir = \"nowhere\"\n", "tenants_dir leads to nowhere"),
     ];
     for (text, expected) in cases {
-        let faults = faults_with(text);
-        assert!(faults.iter().any(|fault| fault.contains(expected)), "{expected}\n{faults:#?}");
+        let diagnostics = faults_with(text);
+        assert!(
+            diagnostics.iter().any(|diagnostic| diagnostic.contains(expected)),
+            "{expected}\n{diagnostics:#?}"
+        );
     }
 }
 
@@ -446,10 +464,10 @@ fn a_shared_store_needs_a_key_of_its_own_and_its_password_may_stand_in_a_file() 
     let url = "postgres://logkey@db.example.com/logkey?sslmode=verify-full";
     let files = |text: &str| folder(&[("logkey.toml", text), ("password", "p@ss word\n"), ("key.pem", KEY)]);
     let without = files(&format!("{}[audit]\nreads = true\n{SMALL}", store(url)));
-    let faults = load_in(without.path(), &[]).unwrap_err();
-    assert_eq!(faults.len(), 1, "{faults:#?}");
-    assert!(faults[0].starts_with("logkey.toml:4:"), "{faults:#?}");
-    assert!(faults[0].contains("openssl genpkey -algorithm ed25519"), "{faults:#?}");
+    let diagnostics = load_in(without.path(), &[]).unwrap_err();
+    assert_eq!(diagnostics.len(), 1, "{diagnostics:#?}");
+    assert!(diagnostics[0].starts_with("logkey.toml:4:"), "{diagnostics:#?}");
+    assert!(diagnostics[0].contains("openssl genpkey -algorithm ed25519"), "{diagnostics:#?}");
 
     let with = |url| files(&format!("{}[audit]\ncheckpoint_key_file = \"key.pem\"\n{SMALL}", store(url)));
     let folder = with(url);
@@ -475,10 +493,10 @@ fn every_fault_of_a_policy_is_told_at_its_line() {
         ("rules/b.cedar", "@id(\"tenant/a\") permit (principal, action, resource);\n\nforbid (principal"),
         ("rules/notes.txt", "not a policy"),
     ]);
-    let faults = load_in(folder.path(), &[]).unwrap_err();
-    assert!(faults[0].contains("rules/a.cedar:2:8: "), "{faults:#?}");
-    assert!(faults.iter().any(|fault| fault.contains("rules/b.cedar:3:")), "{faults:#?}");
-    assert!(!faults.iter().any(|fault| fault.contains("notes")), "{faults:#?}");
+    let diagnostics = load_in(folder.path(), &[]).unwrap_err();
+    assert!(diagnostics[0].contains("rules/a.cedar:2:8: "), "{diagnostics:#?}");
+    assert!(diagnostics.iter().any(|diagnostic| diagnostic.contains("rules/b.cedar:3:")), "{diagnostics:#?}");
+    assert!(!diagnostics.iter().any(|diagnostic| diagnostic.contains("notes")), "{diagnostics:#?}");
 }
 
 #[test]
@@ -489,40 +507,46 @@ fn keys_are_fetched_over_https_or_on_this_machine() {
     };
     assert!(with("jwks_uri = \"https://idp.example.com/keys\"").is_ok());
     assert!(with("jwks_uri = \"http://127.0.0.1:8080/keys\"").is_ok());
-    let faults = with("jwks_uri = \"http://idp.example.com/keys\"").unwrap_err();
-    assert!(faults[0].contains("jwks_uri is not an https URL"), "{faults:?}");
-    let faults = with("refresh = { every = \"1m\", cool_down = \"2m\" }").unwrap_err();
-    assert!(faults[0].contains("refresh.cool_down is longer than every"), "{faults:?}");
-    let faults = with("tenant_claim_pattern = \"spiffe://x/*/y\"").unwrap_err();
-    assert!(faults[0].contains("tenant_claim_pattern must hold {tenant}"), "{faults:?}");
-    let faults = with("jwks_file = \"logkey.toml\"").unwrap_err();
-    assert!(faults[0].contains("jwks_file leads to logkey.toml, which is no use"), "{faults:?}");
-    let faults = with("jwks_file = \"nowhere\"").unwrap_err();
-    assert!(faults[0].contains("jwks_file leads to nowhere"), "{faults:?}");
-    let faults = load(&SMALL.replace("https://idp.example.com", "idp"), &[]).unwrap_err();
-    assert!(faults[0].contains("its keys cannot be discovered: add jwks_uri or jwks_file"), "{faults:?}");
+    let diagnostics = with("jwks_uri = \"http://idp.example.com/keys\"").unwrap_err();
+    assert!(diagnostics[0].contains("jwks_uri is not an https URL"), "{diagnostics:?}");
+    let diagnostics = with("refresh = { every = \"1m\", cool_down = \"2m\" }").unwrap_err();
+    assert!(diagnostics[0].contains("refresh.cool_down is longer than every"), "{diagnostics:?}");
+    let diagnostics = with("tenant_claim_pattern = \"spiffe://x/*/y\"").unwrap_err();
+    assert!(diagnostics[0].contains("tenant_claim_pattern must hold {tenant}"), "{diagnostics:?}");
+    let diagnostics = with("jwks_file = \"logkey.toml\"").unwrap_err();
+    assert!(diagnostics[0].contains("jwks_file leads to logkey.toml, which is no use"), "{diagnostics:?}");
+    let diagnostics = with("jwks_file = \"nowhere\"").unwrap_err();
+    assert!(diagnostics[0].contains("jwks_file leads to nowhere"), "{diagnostics:?}");
+    let diagnostics = load(&SMALL.replace("https://idp.example.com", "idp"), &[]).unwrap_err();
+    assert!(
+        diagnostics[0].contains("its keys cannot be discovered: add jwks_uri or jwks_file"),
+        "{diagnostics:?}"
+    );
 }
 
 #[test]
 fn a_role_belongs_to_its_account() {
-    let faults = load(&SMALL.replace("iam::111122223333", "iam::999922223333"), &[]).unwrap_err();
-    assert_eq!(faults.len(), 1);
-    assert!(faults[0].contains("role_arn is a role of another account than account_id"), "{faults:?}");
+    let diagnostics = load(&SMALL.replace("iam::111122223333", "iam::999922223333"), &[]).unwrap_err();
+    assert_eq!(diagnostics.len(), 1);
+    assert!(
+        diagnostics[0].contains("role_arn is a role of another account than account_id"),
+        "{diagnostics:?}"
+    );
 }
 
 #[test]
 fn a_role_and_its_regions_are_of_one_partition() {
-    let faults = load(&SMALL.replace("eu-west-1", "cn-north-1"), &[]).unwrap_err();
-    assert_eq!(faults.len(), 1);
-    assert!(faults[0].contains("regions holds a Region of another AWS partition"), "{faults:?}");
+    let diagnostics = load(&SMALL.replace("eu-west-1", "cn-north-1"), &[]).unwrap_err();
+    assert_eq!(diagnostics.len(), 1);
+    assert!(diagnostics[0].contains("regions holds a Region of another AWS partition"), "{diagnostics:?}");
 }
 
 #[test]
 fn lists_that_decide_who_may_do_something_are_not_empty() {
     for key in ["log_groups", "kms_keys", "regions"] {
         let line = SMALL.lines().find(|line| line.starts_with(key)).unwrap();
-        let faults = load(&SMALL.replace(line, &format!("{key} = []")), &[]).unwrap_err();
-        assert!(faults[0].contains("is an empty list: name at least one"), "{faults:?}");
+        let diagnostics = load(&SMALL.replace(line, &format!("{key} = []")), &[]).unwrap_err();
+        assert!(diagnostics[0].contains("is an empty list: name at least one"), "{diagnostics:?}");
     }
     assert!(load(&format!("[server]\ntrusted_proxies = []\n{SMALL}"), &[]).is_ok());
 }
@@ -549,10 +573,10 @@ proptest::proptest! {
             let (key, _) = line.split_once(" = ").unwrap();
             *line = format!("{key} = {}", values[value]);
         }
-        if let Err(faults) = load(&lines.join("\n"), &[]) {
+        if let Err(diagnostics) = load(&lines.join("\n"), &[]) {
             // Paths are told: nothing else would say which file is missing.
-            let repeats = |fault: &String| fault.contains("hunter") && !fault.contains(" leads to ");
-            proptest::prop_assert!(!faults.iter().any(repeats), "{:#?}", faults);
+            let repeats = |diagnostic: &String| diagnostic.contains("hunter") && !diagnostic.contains(" leads to ");
+            proptest::prop_assert!(!diagnostics.iter().any(repeats), "{:#?}", diagnostics);
         }
     }
 }
@@ -561,19 +585,22 @@ proptest::proptest! {
 fn what_stands_twice_is_told_with_both_places() {
     let tenant = SMALL.split_once("[[tenants]]").unwrap().1;
     let text = format!("{SMALL}[[tenants]]{tenant}");
-    let faults = load(&text, &[]).unwrap_err();
-    assert_eq!(faults.len(), 1, "{faults:?}");
-    assert!(faults[0].starts_with("logkey.toml:16:6: tenants[1].id is taken by "), "{faults:?}");
-    assert!(faults[0].contains("logkey.toml:6:6: give each"), "{faults:?}");
+    let diagnostics = load(&text, &[]).unwrap_err();
+    assert_eq!(diagnostics.len(), 1, "{diagnostics:?}");
+    assert!(diagnostics[0].starts_with("logkey.toml:16:6: tenants[1].id is taken by "), "{diagnostics:?}");
+    assert!(diagnostics[0].contains("logkey.toml:6:6: give each"), "{diagnostics:?}");
 
     let other =
         "[[tenants]]\nid = \"b\"\nissuers = [\"https://idp.example.com\"]\nclaim_values = [\"payments\"]\n";
-    let faults = load(&format!("{SMALL}{other}"), &[]).unwrap_err();
-    assert!(faults[0].contains("claim_values holds a value that means the tenant at "), "{faults:?}");
+    let diagnostics = load(&format!("{SMALL}{other}"), &[]).unwrap_err();
+    assert!(
+        diagnostics[0].contains("claim_values holds a value that means the tenant at "),
+        "{diagnostics:?}"
+    );
 
     let issuer = "[[auth.issuers]]\nissuer = \"https://idp.example.com\"\n";
-    let faults = load(&format!("{issuer}{SMALL}"), &[]).unwrap_err();
-    assert!(faults[0].contains("auth.issuers[1].issuer stands at "), "{faults:?}");
+    let diagnostics = load(&format!("{issuer}{SMALL}"), &[]).unwrap_err();
+    assert!(diagnostics[0].contains("auth.issuers[1].issuer stands at "), "{diagnostics:?}");
 }
 
 #[test]
@@ -596,8 +623,9 @@ fn a_file_of_the_folder_holds_one_tenant_or_a_list_and_its_faults_name_it() {
         ("tenants.d/one.toml", "id = 1\nname = \"x\"\n"),
         ("tenants.d/two.toml", "id =\n"),
     ];
-    let faults = load_in(folder(&bad).path(), &[]).unwrap_err();
-    let begins: Vec<_> = faults.iter().map(|fault| fault.split(": ").next().unwrap()).collect();
+    let diagnostics = load_in(folder(&bad).path(), &[]).unwrap_err();
+    let begins: Vec<_> =
+        diagnostics.iter().map(|diagnostic| diagnostic.split(": ").next().unwrap()).collect();
     assert_eq!(
         begins,
         [
@@ -628,13 +656,13 @@ type = "cloudwatch_logs"
     let (at, table) = reader.document(&folder.path().join("logkey.toml")).unwrap();
     read(&Section::root(at, &table, &reader));
     // Tables are no settings of their own.
-    let asked = reader.asked.borrow();
+    let requested_keys = reader.requested_keys.borrow();
     let is_table = |key: &String| {
-        asked
+        requested_keys
             .iter()
             .any(|other| other.starts_with(&format!("{key}.")) || other.starts_with(&format!("{key}[]")))
     };
-    let known: Vec<_> = asked.iter().filter(|key| !is_table(key)).map(String::as_str).collect();
+    let read: Vec<_> = requested_keys.iter().filter(|key| !is_table(key)).map(String::as_str).collect();
 
     let documented = include_str!("../../docs/configuration.md").lines();
     let mut documented: Vec<_> = documented
@@ -643,7 +671,7 @@ type = "cloudwatch_logs"
         .collect();
     documented.sort_unstable();
     documented.dedup();
-    assert_eq!(documented, known);
+    assert_eq!(read, documented);
 }
 
 #[test]
@@ -656,10 +684,13 @@ fn the_example_can_be_used_and_whatever_is_commented_out_is_known() {
         .lines()
         .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line))
         .collect();
-    let faults = load(&whole.join("\n"), &[]).unwrap_err();
-    assert!(!faults.iter().any(|fault| fault.contains("is not")), "{faults:#?}");
-    let missing = faults.iter().filter(|fault| fault.contains("there is no such file or folder")).count();
-    assert_eq!(missing, faults.len(), "only files are missing: {faults:#?}");
+    let diagnostics = load(&whole.join("\n"), &[]).unwrap_err();
+    assert!(!diagnostics.iter().any(|diagnostic| diagnostic.contains("is not")), "{diagnostics:#?}");
+    let missing = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.contains("there is no such file or folder"))
+        .count();
+    assert_eq!(missing, diagnostics.len(), "only files are missing: {diagnostics:#?}");
 }
 
 #[test]
@@ -674,12 +705,12 @@ fn reading_ten_thousand_tenants_costs_little_more_than_parsing_their_text() {
             write!(text, "[[tenants.accounts]]{}", account.replace("111122223333", more)).unwrap();
         }
     }
-    let began = Instant::now();
+    let started = Instant::now();
     toml::de::DeTable::parse(&text).unwrap();
-    let parsed = began.elapsed();
-    let began = Instant::now();
+    let parsed = started.elapsed();
+    let started = Instant::now();
     let settings = load(&text, &[]).unwrap();
-    let loaded = began.elapsed();
+    let loaded = started.elapsed();
     assert_eq!(settings.tenants.len(), 10_000);
     assert!(loaded < 10 * parsed, "{loaded:?} against {parsed:?}");
 }

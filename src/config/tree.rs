@@ -10,7 +10,7 @@ use toml::{
 
 /// Where something stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Origin {
+pub(super) enum Source {
     /// In a file, so many bytes from its beginning.
     File {
         /// Which document, in the order in which they were read.
@@ -26,9 +26,9 @@ pub(super) enum Origin {
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     /// Where its name stands; where it has none, where it stands itself.
-    pub(super) name: Origin,
+    pub(super) name: Source,
     /// Where it stands.
-    pub(super) origin: Origin,
+    pub(super) origin: Source,
     /// What it is.
     pub(super) value: Value,
 }
@@ -59,7 +59,7 @@ pub(super) type Table = BTreeMap<Box<str>, Node>;
 
 impl Node {
     /// From a parsed document, or from a value in one.
-    pub(super) fn from_toml(value: Spanned<DeValue<'_>>, at: impl Fn(usize) -> Origin + Copy) -> Self {
+    pub(super) fn from_toml(value: Spanned<DeValue<'_>>, at: impl Fn(usize) -> Source + Copy) -> Self {
         let origin = at(value.span().start);
         let value = match value.into_inner() {
             DeValue::String(text) => Value::Text(text.into_owned()),
@@ -78,7 +78,7 @@ impl Node {
 }
 
 /// From a parsed table.
-pub(super) fn from_toml(table: DeTable<'_>, at: impl Fn(usize) -> Origin + Copy) -> Table {
+pub(super) fn from_toml(table: DeTable<'_>, at: impl Fn(usize) -> Source + Copy) -> Table {
     let named = |(name, value): (Spanned<DeString<'_>>, _)| {
         let mut node = Node::from_toml(value, at);
         node.name = at(name.span().start);

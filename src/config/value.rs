@@ -15,10 +15,10 @@ use url::{Host, Url};
 use super::tree::{Node, Value};
 
 /// What is wrong with a value: the rest of a sentence that begins with the name of its key.
-pub(super) type Wrong = String;
+pub(super) type ValueError = String;
 
 /// Text that is not empty.
-pub(super) fn text(node: &Node) -> Result<String, Wrong> {
+pub(super) fn text(node: &Node) -> Result<String, ValueError> {
     match &node.value {
         Value::Text(text) | Value::Untyped(text) if !text.trim().is_empty() => Ok(text.clone()),
         Value::Text(_) | Value::Untyped(_) => {
@@ -31,7 +31,7 @@ pub(super) fn text(node: &Node) -> Result<String, Wrong> {
 }
 
 /// True or false.
-pub(super) fn boolean(node: &Node) -> Result<bool, Wrong> {
+pub(super) fn boolean(node: &Node) -> Result<bool, ValueError> {
     if let Value::Boolean(yes) = node.value {
         return Ok(yes);
     }
@@ -39,7 +39,7 @@ pub(super) fn boolean(node: &Node) -> Result<bool, Wrong> {
 }
 
 /// A whole number above zero.
-pub(super) fn count(node: &Node) -> Result<NonZeroU32, Wrong> {
+pub(super) fn count(node: &Node) -> Result<NonZeroU32, ValueError> {
     let number = if let Value::Integer(number) = node.value { number } else { untyped(node) };
     number
         .and_then(|number| u32::try_from(number).ok())
@@ -48,7 +48,7 @@ pub(super) fn count(node: &Node) -> Result<NonZeroU32, Wrong> {
 }
 
 /// As [`count`], for what is kept in memory.
-pub(super) fn size(node: &Node) -> Result<NonZeroUsize, Wrong> {
+pub(super) fn size(node: &Node) -> Result<NonZeroUsize, ValueError> {
     let size = usize::try_from(count(node)?.get()).ok().and_then(NonZeroUsize::new);
     size.ok_or_else(|| "is more than this machine can hold".to_owned())
 }
@@ -61,7 +61,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// A length of time: a number with a unit.
-pub(super) fn duration(node: &Node) -> Result<Duration, Wrong> {
+pub(super) fn duration(node: &Node) -> Result<Duration, ValueError> {
     text(node).ok().and_then(|text| parse_duration(&text)).ok_or_else(|| {
         "is not a length of time: write a number and its unit in quotes, such as \"500ms\", \"30s\", \"15m\", \"1h\" or \"2d\""
             .to_owned()
@@ -69,26 +69,33 @@ pub(super) fn duration(node: &Node) -> Result<Duration, Wrong> {
 }
 
 /// A length of time with bounds, both of which are allowed.
-pub(super) fn duration_within(least: Duration, most: Duration) -> impl Fn(&Node) -> Result<Duration, Wrong> {
+pub(super) fn duration_within(
+    min: Duration,
+    max: Duration,
+) -> impl Fn(&Node) -> Result<Duration, ValueError> {
     move |node| {
         let found = duration(node)?;
-        if (least..=most).contains(&found) {
+        if (min..=max).contains(&found) {
             Ok(found)
         } else {
-            Err(format!("is out of range: write a length of time from {} to {}", Short(least), Short(most)))
+            Err(format!(
+                "is out of range: write a length of time from {} to {}",
+                HumanDuration(min),
+                HumanDuration(max)
+            ))
         }
     }
 }
 
 /// An address and port.
-pub(super) fn address(node: &Node) -> Result<SocketAddr, Wrong> {
+pub(super) fn address(node: &Node) -> Result<SocketAddr, ValueError> {
     let wrong =
         |_| "is not an address and port: write for example \"127.0.0.1:50051\" or \"[::]:50051\"".to_owned();
     text(node)?.parse::<SocketAddr>().map_err(wrong)
 }
 
 /// An http or https URL.
-pub(super) fn http_url(node: &Node) -> Result<Url, Wrong> {
+pub(super) fn http_url(node: &Node) -> Result<Url, ValueError> {
     let url = Url::parse(&text(node)?)
         .ok()
         .filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
@@ -98,7 +105,7 @@ pub(super) fn http_url(node: &Node) -> Result<Url, Wrong> {
 }
 
 /// Whatever says itself what was expected.
-pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(node: &Node) -> Result<T, Wrong> {
+pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(node: &Node) -> Result<T, ValueError> {
     text(node)?.parse().map_err(|error: T::Err| {
         let error = error.to_string();
         if error.starts_with("not ") { format!("is {error}") } else { error }
@@ -106,7 +113,7 @@ pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(node: &Node) -> Result<T, Wr
 }
 
 /// One of some words.
-pub(super) fn one_of<T: Copy>(words: &[(&str, T)]) -> impl Fn(&Node) -> Result<T, Wrong> {
+pub(super) fn one_of<T: Copy>(words: &[(&str, T)]) -> impl Fn(&Node) -> Result<T, ValueError> {
     move |node| {
         let text = text(node)?;
         words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
@@ -133,9 +140,9 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 }
 
 /// A length of time in one unit.
-struct Short(Duration);
+struct HumanDuration(Duration);
 
-impl fmt::Display for Short {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
         let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];

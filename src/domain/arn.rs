@@ -168,8 +168,8 @@ impl FromStr for KmsKeyId {
         let id =
             |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let alias = |text: &str| {
-            let known = |b: u8| b.is_ascii_alphanumeric() || b"/_-".contains(&b);
-            text.strip_prefix("alias/").is_some_and(|name| !name.is_empty() && name.bytes().all(known))
+            let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"/_-".contains(&b);
+            text.strip_prefix("alias/").is_some_and(|name| !name.is_empty() && name.bytes().all(is_allowed))
         };
         if text.is_empty() {
             return Err(InvalidKmsKeyId::Empty);
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn what_names_no_key_is_refused_with_the_reason() {
         use InvalidKmsKeyId::{Empty, Malformed, NotAKeyArn, TooLong};
-        for (text, why) in [
+        for (text, reason) in [
             ("", Empty),
             (&*"a".repeat(257), TooLong),
             ("arn:aws:kms:eu-west-1:111122223333", NotAKeyArn),
@@ -303,7 +303,7 @@ mod tests {
             ("alias/", Malformed),
             ("two words", Malformed),
         ] {
-            assert_eq!(text.parse::<KmsKeyId>(), Err(why), "{text:?}");
+            assert_eq!(text.parse::<KmsKeyId>(), Err(reason), "{text:?}");
         }
     }
 
@@ -322,7 +322,7 @@ mod tests {
     fn resource_identifiers_that_aws_would_refuse_are_refused_first() {
         use InvalidResourceArn::{Empty, HashInArn, Malformed, TooLong, TrailingStar};
         let at = |rest: &str| format!("arn:aws:logs:eu-west-1:111122223333:{rest}");
-        for (text, why) in [
+        for (text, reason) in [
             (String::new(), Empty),
             (at(&"x".repeat(2100)), TooLong),
             (at("log-group:/app/web:*"), TrailingStar),
@@ -333,7 +333,7 @@ mod tests {
             ("arn:aws:kms:eu-west-1:111122223333:log-group:x".into(), Malformed),
             ("/app/web".into(), Malformed),
         ] {
-            assert_eq!(text.parse::<ResourceArn>(), Err(why), "{text:?}");
+            assert_eq!(text.parse::<ResourceArn>(), Err(reason), "{text:?}");
         }
     }
 

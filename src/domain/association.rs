@@ -17,7 +17,7 @@ pub const MAX_LOG_GROUP_NAME: usize = 512;
 /// Longest `reason`, in characters.
 pub const MAX_REASON: usize = 512;
 /// How long AWS may take to put a change into effect (`AssociateKmsKey` in the API reference).
-pub const SETTLING: Duration = Duration::from_mins(5);
+pub const PROPAGATION_DELAY: Duration = Duration::from_mins(5);
 
 /// A log group name: 1 to 512 of `.-_/#A-Za-z0-9`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,7 +34,7 @@ pub enum Target {
 
 /// Where something is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct Location {
     /// The account.
     pub account: AccountId,
     /// The Region.
@@ -45,14 +45,14 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Resource {
     /// Where.
-    pub place: Place,
+    pub location: Location,
     /// What.
     pub target: Target,
 }
 
 /// Where a caller says that something is; what is left away is found from the tenant's grants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UnresolvedPlace {
+pub struct UnresolvedLocation {
     /// The account, if it was said.
     pub account: Option<AccountId>,
     /// The Region, if it was said.
@@ -61,7 +61,7 @@ pub struct UnresolvedPlace {
 
 /// Why a change is made, in the caller's words: at most 512 characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason(Box<str>);
+pub struct Justification(Box<str>);
 
 /// Set this key on this resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub struct AssociateKmsKey {
     /// The key as the caller named it.
     pub requested_key: KmsKeyId,
     /// Why.
-    pub reason: Option<Reason>,
+    pub reason: Option<Justification>,
 }
 
 /// Take the key of this resource away.
@@ -82,7 +82,7 @@ pub struct DisassociateKmsKey {
     /// What to set back to the default.
     pub resource: Resource,
     /// Why.
-    pub reason: Option<Reason>,
+    pub reason: Option<Justification>,
 }
 
 /// Diagnose whether a key could be set on this resource.
@@ -103,21 +103,21 @@ pub struct GetKeyAssociation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListKeyAssociations {
     /// Where to look.
-    pub place: Place,
+    pub location: Location,
 }
 
 /// Try what is installed for this place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestAccess {
     /// Where to try.
-    pub place: Place,
+    pub location: Location,
 }
 
 /// Tell where a key matters in this place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GetKeyUsage {
     /// Where to look.
-    pub place: Place,
+    pub location: Location,
     /// The key; none where it has to be looked up first.
     pub key: Option<KmsKeyArn>,
 }
@@ -134,7 +134,7 @@ pub struct KeyAssociation {
     /// The key before, where it is known.
     pub previous_key: Option<KmsKeyArn>,
     /// Whether it is in effect.
-    pub state: State,
+    pub state: AssociationState,
     /// When AWS accepted it, where it was made through this service.
     pub accepted: Option<Timestamp>,
     /// Whether the key can be used.
@@ -153,7 +153,7 @@ pub struct KeyAssociation {
 
 /// Whether an association is in effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum AssociationState {
     /// Accepted less than [`SETTLING`] ago.
     Settling,
     /// In force for what is written from now on.
@@ -254,7 +254,7 @@ impl LogGroupName {
 
     /// Whether the name can stand in a `resourceIdentifier`; AWS takes no `#` there.
     #[must_use]
-    pub fn fits_arn(&self) -> bool {
+    pub fn is_valid_arn(&self) -> bool {
         !self.0.contains('#')
     }
 }
@@ -263,14 +263,14 @@ impl FromStr for LogGroupName {
     type Err = InvalidLogGroupName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = |b: u8| b.is_ascii_alphanumeric() || b".-_/#".contains(&b);
+        let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b".-_/#".contains(&b);
         if text.is_empty() {
             Err(InvalidLogGroupName::Empty)
         } else if text.starts_with("arn:") {
             Err(InvalidLogGroupName::Arn)
         } else if text.len() > MAX_LOG_GROUP_NAME {
             Err(InvalidLogGroupName::TooLong)
-        } else if text.bytes().all(known) {
+        } else if text.bytes().all(is_allowed) {
             Ok(Self(text.into()))
         } else {
             Err(InvalidLogGroupName::Character)
@@ -291,9 +291,9 @@ impl Resource {
     #[must_use]
     pub fn arn(&self) -> ResourceArn {
         ResourceArn {
-            partition: Partition::of(&self.place.region),
-            region: self.place.region.clone(),
-            account: self.place.account,
+            partition: Partition::of(&self.location.region),
+            region: self.location.region.clone(),
+            account: self.location.account,
             target: self.target.clone(),
         }
     }
@@ -307,7 +307,7 @@ impl fmt::Display for Resource {
 
 // === impl Reason ===
 
-impl Reason {
+impl Justification {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -315,7 +315,7 @@ impl Reason {
     }
 }
 
-impl FromStr for Reason {
+impl FromStr for Justification {
     type Err = InvalidReason;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -339,7 +339,7 @@ mod tests {
         for text in ["/app/web", "a", "with#hash", "A.b-c_d", &"x".repeat(512)] {
             assert!(text.parse::<LogGroupName>().is_ok(), "{text}");
         }
-        for (text, why) in [
+        for (text, reason) in [
             ("", Empty),
             ("a b", Character),
             ("ü", Character),
@@ -347,7 +347,7 @@ mod tests {
             ("arn:aws:logs:eu-west-1:111122223333:log-group:x", Arn),
             (&*"x".repeat(513), TooLong),
         ] {
-            assert_eq!(text.parse::<LogGroupName>(), Err(why), "{text:?}");
+            assert_eq!(text.parse::<LogGroupName>(), Err(reason), "{text:?}");
         }
     }
 

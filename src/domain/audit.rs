@@ -8,10 +8,10 @@ use super::{
     arn::KmsKeyArn,
     association::{RecordedAssociation, Resource},
     call::{Action, Call, RequestId},
-    history::Sighting,
+    history::Observation,
+    idempotency::RecordedStep,
     principal::Principal,
     reason::Reason,
-    request::RequestStep,
     tenant::TenantId,
     time::Timestamp,
 };
@@ -28,7 +28,7 @@ pub struct Event {
     /// Which part of a call it records.
     pub kind: Kind,
     /// What was done, or asked for.
-    pub act: Act,
+    pub act: AuditOperation,
     /// Ties the events of one call together.
     pub correlation: RequestId,
     /// The intent that it closes, for an outcome and a settlement.
@@ -44,13 +44,13 @@ pub struct Event {
     /// What policy said.
     pub decision: Option<DecisionRecord>,
     /// Through what AWS was called.
-    pub via: Via,
+    pub via: AwsCallRecord,
     /// How it ended; none where it has not.
-    pub end: Option<End>,
+    pub end: Option<Completion>,
     /// More that is known, for people: bounded and escaped where it is kept.
     pub detail: Option<Box<str>>,
     /// What was done to the log itself.
-    pub log: Option<LogChange>,
+    pub log: Option<LogEvent>,
     /// How many equal events this one stands for.
     pub count: u32,
 }
@@ -63,7 +63,7 @@ pub enum Kind {
     /// A change ended.
     Outcome,
     /// A change's end is settled after the fact.
-    Settled(Settlement),
+    Reconciled(Settlement),
     /// Something was read.
     Read,
     /// A call was refused before anything was sent to AWS.
@@ -85,7 +85,7 @@ pub enum Settlement {
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
+pub enum AuditOperation {
     /// An RPC.
     Rpc(Action),
     /// The service started.
@@ -104,7 +104,7 @@ pub enum Act {
 
 /// What was done to the log itself, so that whoever checks it knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LogChange {
+pub enum LogEvent {
     /// Its first events were moved out to an archive.
     Archived {
         /// The last one's place; the first one's is 1.
@@ -160,7 +160,7 @@ pub struct DecisionRecord {
 
 /// Through what AWS was called, so that an event joins `CloudTrail`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Via {
+pub struct AwsCallRecord {
     /// The assumed role.
     pub role_arn: Option<Box<str>>,
     /// The name of the role's session.
@@ -171,7 +171,7 @@ pub struct Via {
 
 /// How something ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct End {
+pub struct Completion {
     /// Why it did not succeed; none is success.
     pub failure: Option<Reason>,
     /// AWS's own error code.
@@ -182,15 +182,15 @@ pub struct End {
 
 /// An event, and what becomes true with it: both are kept, or neither.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct JournalEntry {
     /// The event.
     pub event: Event,
     /// The association that the event's success means.
     pub association: Option<RecordedAssociation>,
     /// What was seen of the resource before the change that the event is about.
-    pub sighting: Option<Sighting>,
+    pub observation: Option<Observation>,
     /// What becomes of the request, where it came with an id of its own.
-    pub request: Option<RequestStep>,
+    pub request: Option<RecordedStep>,
 }
 
 // === impl EventId ===
@@ -203,11 +203,11 @@ impl fmt::Display for EventId {
 
 // === impl Entry ===
 
-impl Entry {
+impl JournalEntry {
     /// An event with which nothing becomes true.
     #[must_use]
-    pub fn only(event: Event) -> Self {
-        Self { event, association: None, sighting: None, request: None }
+    pub fn event_only(event: Event) -> Self {
+        Self { event, association: None, observation: None, request: None }
     }
 }
 
@@ -216,12 +216,12 @@ impl Entry {
 impl Actor {
     /// What a call and a verified token tell.
     #[must_use]
-    pub fn of(call: &Call, principal: Option<&Principal>) -> Self {
+    pub fn from_call(call: &Call, principal: Option<&Principal>) -> Self {
         Self {
-            tenant: principal.map(|who| who.tenant.clone()),
-            subject: principal.map(|who| Arc::clone(&who.subject)),
-            issuer: principal.map(|who| Arc::clone(&who.issuer)),
-            token_id: principal.map(|who| Arc::clone(&who.token_id)),
+            tenant: principal.map(|principal| principal.tenant.clone()),
+            subject: principal.map(|principal| Arc::clone(&principal.subject)),
+            issuer: principal.map(|principal| Arc::clone(&principal.issuer)),
+            token_id: principal.map(|principal| Arc::clone(&principal.token_id)),
             source: call.source,
             unverified_user_agent: call.unverified_user_agent.clone(),
         }
@@ -233,19 +233,19 @@ impl Actor {
 impl Event {
     /// An event about a call, with nothing said yet but who and when.
     #[must_use]
-    pub fn about(call: &Call, principal: Option<&Principal>, kind: Kind, time: Timestamp) -> Self {
+    pub fn for_call(call: &Call, principal: Option<&Principal>, kind: Kind, time: Timestamp) -> Self {
         Self {
             time,
             kind,
-            act: Act::Rpc(call.action),
+            act: AuditOperation::Rpc(call.action),
             correlation: call.request_id.clone(),
             closes: None,
-            actor: Actor::of(call, principal),
+            actor: Actor::from_call(call, principal),
             resource: None,
             keys: Keys::default(),
             reason: None,
             decision: None,
-            via: Via::default(),
+            via: AwsCallRecord::default(),
             end: None,
             detail: None,
             log: None,
@@ -255,19 +255,19 @@ impl Event {
 
     /// An event of the service itself, with nothing said yet but what and when.
     #[must_use]
-    pub fn of_service(act: Act, time: Timestamp) -> Self {
+    pub fn for_service(act: AuditOperation, time: Timestamp) -> Self {
         Self {
             time,
             kind: Kind::Lifecycle,
             act,
-            correlation: RequestId::random(),
+            correlation: RequestId::new_v7(),
             closes: None,
             actor: Actor::default(),
             resource: None,
             keys: Keys::default(),
             reason: None,
             decision: None,
-            via: Via::default(),
+            via: AwsCallRecord::default(),
             end: None,
             detail: None,
             log: None,

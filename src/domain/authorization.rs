@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use self::facts::{Facts, PreviousKey, Wants};
+pub use self::facts::{PolicyFacts, PreviousKey, RequiredFacts};
 use super::{
     arn::KmsKeyArn,
-    association::{Place, Target},
+    association::{Location, Target},
     call::{Action, Call},
     principal::Principal,
     tenant::{AccountGrant, Tenant, TenantId},
@@ -18,7 +18,7 @@ use super::{
 
 /// What policy is asked.
 #[derive(Clone, Copy, Debug)]
-pub struct Question<'q> {
+pub struct AuthzRequest<'q> {
     /// The circumstances of the call.
     pub call: &'q Call,
     /// Who.
@@ -28,27 +28,27 @@ pub struct Question<'q> {
     /// Does what.
     pub action: Action,
     /// With what.
-    pub about: About<'q>,
+    pub about: ResourceScope<'q>,
     /// With which key.
     pub key: Option<&'q KmsKeyArn>,
     /// What else is known.
-    pub facts: &'q Facts,
+    pub facts: &'q PolicyFacts,
 }
 
 /// What a question is about.
 #[derive(Clone, Copy, Debug)]
-pub enum About<'q> {
+pub enum ResourceScope<'q> {
     /// An account and Region, or something in it.
     Aws {
         /// What the tenant was granted in the account.
         grant: &'q AccountGrant,
         /// Where.
-        place: &'q Place,
+        location: &'q Location,
         /// To what; none where the whole place is meant.
         target: Option<&'q Target>,
     },
     /// The audit log.
-    AuditLog(Whose),
+    AuditLog(LogScope),
     /// The caller's own tenant.
     Tenant,
     /// A whole account, whatever the Region.
@@ -57,7 +57,7 @@ pub enum About<'q> {
 
 /// Whose events of the audit log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Whose {
+pub enum LogScope {
     /// The tenant's own.
     Own,
     /// Those of all tenants, and of none.
@@ -101,7 +101,7 @@ pub trait Command {
     /// Which RPC.
     fn action(&self) -> Action;
     /// Where.
-    fn place(&self) -> &Place;
+    fn location(&self) -> &Location;
     /// To what.
     fn target(&self) -> Option<&Target>;
     /// With which key.
@@ -123,7 +123,7 @@ pub struct Authorized<C> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditAccess {
     tenant: TenantId,
-    whose: Whose,
+    log_scope: LogScope,
     policies: Vec<Arc<str>>,
 }
 
@@ -132,13 +132,13 @@ pub struct AuditAccess {
 pub struct Access {
     tenant: Arc<Tenant>,
     grant: Arc<AccountGrant>,
-    place: Place,
+    location: Location,
     subject: Arc<str>,
 }
 
 // === impl Question ===
 
-impl<'q> Question<'q> {
+impl<'q> AuthzRequest<'q> {
     /// The question about a command; none where the tenant is not the caller's own, or has no grant
     /// for the command's place.
     fn about<C: Command>(
@@ -146,13 +146,13 @@ impl<'q> Question<'q> {
         call: &'q Call,
         principal: &'q Principal,
         tenant: &'q Tenant,
-        facts: &'q Facts,
+        facts: &'q PolicyFacts,
     ) -> Option<Self> {
-        let place = command.place();
+        let location = command.location();
         let grant = tenant
-            .grant(place.account)
-            .filter(|grant| grant.opens_region(&place.region) && tenant.id == principal.tenant)?;
-        let about = About::Aws { grant, place, target: command.target() };
+            .grant(location.account)
+            .filter(|grant| grant.allows_region(&location.region) && tenant.id == principal.tenant)?;
+        let about = ResourceScope::Aws { grant, location, target: command.target() };
         Some(Self { call, principal, tenant, action: command.action(), about, key: command.key(), facts })
     }
 }
@@ -183,27 +183,27 @@ impl<C: Command> Authorized<C> {
     /// [`Denial`] for every other answer, and where the grant is not the tenant's own or does not
     /// cover the command's place.
     pub fn decide(
-        policy: impl FnOnce(&Question<'_>) -> Decision,
+        policy: impl FnOnce(&AuthzRequest<'_>) -> Decision,
         call: &Call,
         principal: &Principal,
         tenant: &Arc<Tenant>,
         command: C,
     ) -> Result<Self, Denial> {
-        Self::decide_knowing(&Facts::default(), policy, call, principal, tenant, command)
+        Self::decide_with(&PolicyFacts::default(), policy, call, principal, tenant, command)
     }
 
     /// What policy wants to be told before it is asked about this command; nothing where the answer is
     /// no whatever it is told.
     #[must_use]
-    pub fn wants(
-        policy: impl FnOnce(&Question<'_>) -> Wants,
+    pub fn required_facts(
+        policy: impl FnOnce(&AuthzRequest<'_>) -> RequiredFacts,
         call: &Call,
         principal: &Principal,
         tenant: &Tenant,
         command: &C,
-    ) -> Wants {
-        let facts = Facts::default();
-        Question::about(command, call, principal, tenant, &facts)
+    ) -> RequiredFacts {
+        let facts = PolicyFacts::default();
+        AuthzRequest::about(command, call, principal, tenant, &facts)
             .map(|question| policy(&question))
             .unwrap_or_default()
     }
@@ -213,23 +213,23 @@ impl<C: Command> Authorized<C> {
     /// # Errors
     ///
     /// As [`Authorized::decide`].
-    pub fn decide_knowing(
-        facts: &Facts,
-        policy: impl FnOnce(&Question<'_>) -> Decision,
+    pub fn decide_with(
+        facts: &PolicyFacts,
+        policy: impl FnOnce(&AuthzRequest<'_>) -> Decision,
         call: &Call,
         principal: &Principal,
         tenant: &Arc<Tenant>,
         command: C,
     ) -> Result<Self, Denial> {
-        let place = command.place();
+        let location = command.location();
         let question =
-            Question::about(&command, call, principal, tenant, facts).ok_or(Denial::NotPermitted)?;
-        let grant = tenant.grant(place.account).ok_or(Denial::NotPermitted)?;
+            AuthzRequest::about(&command, call, principal, tenant, facts).ok_or(Denial::NotPermitted)?;
+        let grant = tenant.grant(location.account).ok_or(Denial::NotPermitted)?;
         let policies = policy(&question).allowed()?;
         let access = Access {
             tenant: Arc::clone(tenant),
             grant: Arc::clone(grant),
-            place: place.clone(),
+            location: location.clone(),
             subject: Arc::clone(&principal.subject),
         };
         Ok(Self { access, command, policies })
@@ -264,27 +264,27 @@ impl AuditAccess {
     ///
     /// [`Denial`] for every other answer, and where the tenant is not the caller's own.
     pub fn decide(
-        policy: impl FnOnce(&Question<'_>) -> Decision,
+        policy: impl FnOnce(&AuthzRequest<'_>) -> Decision,
         call: &Call,
         principal: &Principal,
         tenant: &Tenant,
-        whose: Whose,
+        log_scope: LogScope,
     ) -> Result<Self, Denial> {
         if tenant.id != principal.tenant {
             return Err(Denial::NotPermitted);
         }
-        let about = About::AuditLog(whose);
-        let question = Question {
+        let about = ResourceScope::AuditLog(log_scope);
+        let question = AuthzRequest {
             call,
             principal,
             tenant,
             action: call.action,
             about,
             key: None,
-            facts: &Facts::default(),
+            facts: &PolicyFacts::default(),
         };
         match policy(&question) {
-            Decision::Allow { policies } => Ok(Self { tenant: tenant.id.clone(), whose, policies }),
+            Decision::Allow { policies } => Ok(Self { tenant: tenant.id.clone(), log_scope, policies }),
             Decision::Deny(denial) => Err(denial),
         }
     }
@@ -292,9 +292,9 @@ impl AuditAccess {
     /// The one tenant whose events stand open; none where all do.
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {
-        match self.whose {
-            Whose::Own => Some(&self.tenant),
-            Whose::All => None,
+        match self.log_scope {
+            LogScope::Own => Some(&self.tenant),
+            LogScope::All => None,
         }
     }
 
@@ -322,8 +322,8 @@ impl Access {
 
     /// Where.
     #[must_use]
-    pub fn place(&self) -> &Place {
-        &self.place
+    pub fn location(&self) -> &Location {
+        &self.location
     }
 
     /// On whose behalf.

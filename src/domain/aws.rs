@@ -121,9 +121,9 @@ impl FromStr for Region {
     /// Letters, digits and dashes with at least two dashes and a digit at the end: the shape of
     /// every Region so far, so that a new one needs no release.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         let shaped = text.len() <= MAX_REGION
-            && text.bytes().all(known)
+            && text.bytes().all(is_allowed)
             && text.starts_with(|c: char| c.is_ascii_lowercase())
             && text.ends_with(|c: char| c.is_ascii_digit())
             && text.bytes().filter(|b| *b == b'-').count() >= 2;
@@ -211,8 +211,8 @@ impl FromStr for RoleArn {
         let parsed = || {
             let (partition, rest) = text.strip_prefix("arn:")?.split_once(":iam::")?;
             let (account, role) = rest.split_once(":role/")?;
-            let known = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@_/-".contains(&b);
-            (text.len() <= MAX_ROLE_ARN && !role.is_empty() && role.bytes().all(known)).then_some(())?;
+            let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@_/-".contains(&b);
+            (text.len() <= MAX_ROLE_ARN && !role.is_empty() && role.bytes().all(is_allowed)).then_some(())?;
             Some(Self {
                 text: text.into(),
                 account: account.parse().ok()?,
@@ -243,8 +243,8 @@ impl FromStr for ExternalId {
     type Err = InvalidExternalId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b);
-        if (MIN_EXTERNAL_ID..=MAX_EXTERNAL_ID).contains(&text.len()) && text.bytes().all(known) {
+        let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@:/-".contains(&b);
+        if (MIN_EXTERNAL_ID..=MAX_EXTERNAL_ID).contains(&text.len()) && text.bytes().all(is_allowed) {
             Ok(Self(text.into()))
         } else {
             Err(InvalidExternalId)

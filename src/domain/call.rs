@@ -75,7 +75,7 @@ impl RequestId {
     /// A new one, unlike every other. They ascend, so that an index of them grows at one end only: with
     /// ids from all over, finding its place was a third of the cost of keeping an event.
     #[must_use]
-    pub fn random() -> Self {
+    pub fn new_v7() -> Self {
         let mut text = Uuid::encode_buffer();
         Self(Arc::from(&*Uuid::now_v7().as_hyphenated().encode_lower(&mut text)))
     }
@@ -91,8 +91,8 @@ impl FromStr for RequestId {
     type Err = InvalidRequestId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-        if (1..=MAX_REQUEST_ID).contains(&text.len()) && text.bytes().all(known) {
+        let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        if (1..=MAX_REQUEST_ID).contains(&text.len()) && text.bytes().all(is_allowed) {
             Ok(Self(text.into()))
         } else {
             Err(InvalidRequestId)
@@ -151,7 +151,7 @@ impl Action {
 
     /// The RPC with this name, or [`Action::Unknown`].
     #[must_use]
-    pub fn named(name: &str) -> Self {
+    pub fn from_grpc_name(name: &str) -> Self {
         Self::ALL.into_iter().find(|action| action.as_str() == name).unwrap_or(Self::Unknown)
     }
 
@@ -170,7 +170,7 @@ impl Action {
 
     /// Whether it changes something in AWS.
     #[must_use]
-    pub fn changes(self) -> bool {
+    pub fn is_mutation(self) -> bool {
         matches!(self, Self::AssociateKmsKey | Self::DisassociateKmsKey)
     }
 }
@@ -188,9 +188,9 @@ mod tests {
     #[test]
     fn every_action_is_found_by_its_name() {
         for action in Action::ALL {
-            assert_eq!(Action::named(action.as_str()), action);
+            assert_eq!(Action::from_grpc_name(action.as_str()), action);
         }
-        assert_eq!(Action::named("DropEverything"), Action::Unknown);
+        assert_eq!(Action::from_grpc_name("DropEverything"), Action::Unknown);
     }
 
     #[test]
@@ -198,12 +198,12 @@ mod tests {
         for text in ["", "a b", "a\nb", "ü", &"x".repeat(65)] {
             assert_eq!(text.parse::<RequestId>(), Err(InvalidRequestId), "{text:?}");
         }
-        assert!(RequestId::random().as_str().parse::<RequestId>().is_ok());
+        assert!(RequestId::new_v7().as_str().parse::<RequestId>().is_ok());
     }
 
     #[test]
     fn request_ids_of_our_own_ascend() {
-        let ids: Vec<_> = (0..1000).map(|_| RequestId::random()).collect();
+        let ids: Vec<_> = (0..1000).map(|_| RequestId::new_v7()).collect();
         assert!(ids.is_sorted_by(|one, next| one.as_str() < next.as_str()));
     }
 }

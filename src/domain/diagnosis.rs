@@ -17,12 +17,12 @@ use super::{
     key::KeyMetadata,
     reason::Reason,
 };
-pub use key::{key_policy, key_refused, key_usable};
-pub use role::{Kms, changes_allowed, role_kms, role_logs, trial_allowed};
+pub use key::{key_policy, key_usable, refusal_check};
+pub use role::{Kms, changes_allowed, role_kms, role_logs, simulation_allowed};
 
 /// One check. Its name is part of the contract with callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Name {
+pub enum CheckName {
     /// The tenant's grants and policy allow the association.
     TenantPolicy,
     /// The account's role can be assumed.
@@ -93,7 +93,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// Which.
-    pub name: Name,
+    pub name: CheckName,
     /// How it ended.
     pub outcome: Outcome,
     /// A sentence that says what was found.
@@ -115,7 +115,7 @@ pub struct Diagnosis {
 
 /// What a look at something in AWS showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Look<T> {
+pub enum Lookup<T> {
     /// It is there.
     Found(T),
     /// There is none.
@@ -126,7 +126,7 @@ pub enum Look<T> {
 
 /// What a look at a log group shows, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupSeen {
+pub struct GroupLookup {
     /// Its key.
     pub key: Option<KmsKeyArn>,
     /// Its class, in AWS's own word.
@@ -135,7 +135,7 @@ pub struct GroupSeen {
 
 // === impl Name ===
 
-impl Name {
+impl CheckName {
     /// Every check.
     pub const ALL: [Self; 21] = [
         Self::RoleKeyReadPermission,
@@ -195,20 +195,25 @@ impl Name {
 impl Check {
     /// A check that found what it should.
     #[must_use]
-    pub fn passed(name: Name, detail: impl Into<String>) -> Self {
+    pub fn passed(name: CheckName, detail: impl Into<String>) -> Self {
         Self { name, outcome: Outcome::Passed, detail: detail.into(), remedy: String::new(), document: None }
     }
 
     /// A check on which the association would fail.
     #[must_use]
-    pub fn failed(name: Name, reason: Reason, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub fn failed(
+        name: CheckName,
+        reason: Reason,
+        detail: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
         let outcome = Outcome::Failed(reason);
         Self { name, outcome, detail: detail.into(), remedy: remedy.into(), document: None }
     }
 
     /// A check that could not be made.
     #[must_use]
-    pub fn not_checked(name: Name, detail: impl Into<String>) -> Self {
+    pub fn not_checked(name: CheckName, detail: impl Into<String>) -> Self {
         Self {
             name,
             outcome: Outcome::NotChecked,
@@ -260,9 +265,11 @@ impl Diagnosis {
 #[must_use]
 pub fn tenant_policy(decision: Result<(), &Denial>, resource: &Resource, key: &KmsKeyArn) -> Check {
     match decision {
-        Ok(()) => Check::passed(Name::TenantPolicy, "the tenant's grants and policies allow the association"),
+        Ok(()) => {
+            Check::passed(CheckName::TenantPolicy, "the tenant's grants and policies allow the association")
+        }
         Err(_) => Check::failed(
-            Name::TenantPolicy,
+            CheckName::TenantPolicy,
             Reason::NotAllowed,
             format!("neither the tenant's grants nor any policy allow {key} on {resource}"),
             "ask whoever runs this service to grant the log group and the key",
@@ -272,19 +279,19 @@ pub fn tenant_policy(decision: Result<(), &Denial>, resource: &Resource, key: &K
 
 /// The key of query results, as a query that was run for that shows it.
 #[must_use]
-pub fn query_results(key: Option<&KmsKeyArn>) -> Check {
+pub fn check_query_results(key: Option<&KmsKeyArn>) -> Check {
     let detail = match key {
         Some(key) => format!("the key of query results is {key}, as a query shows"),
         None => "query results are under the AWS-owned default encryption, as a query shows".to_owned(),
     };
-    Check::passed(Name::CurrentAssociation, detail)
+    Check::passed(CheckName::CurrentAssociation, detail)
 }
 
 /// The key of query results by this service's own record, where it has one: AWS has no call that tells.
 #[must_use]
-pub fn recorded(known: Option<Option<KmsKeyArn>>) -> Check {
-    let name = Name::CurrentAssociation;
-    match known {
+pub fn check_recorded(record: Option<Option<KmsKeyArn>>) -> Check {
+    let name = CheckName::CurrentAssociation;
+    match record {
         None => Check::not_checked(
             name,
             "query results have no read interface at AWS, and nothing was set through this service: their key cannot be told from here",
@@ -301,36 +308,36 @@ pub fn recorded(known: Option<Option<KmsKeyArn>>) -> Check {
 
 /// Whether the log group is there, takes a key, and which key it has.
 #[must_use]
-pub fn log_group(resource: &Resource, look: &Look<GroupSeen>) -> Vec<Check> {
+pub fn log_group(resource: &Resource, lookup: &Lookup<GroupLookup>) -> Vec<Check> {
     let name = match &resource.target {
         Target::LogGroup(name) => name,
-        Target::QueryResults => return vec![recorded(None)],
+        Target::QueryResults => return vec![check_recorded(None)],
     };
-    match look {
-        Look::Found(GroupSeen { key, class }) => {
+    match lookup {
+        Lookup::Found(GroupLookup { key, class }) => {
             let current = match key {
                 Some(key) => format!("the log group's key is {key}"),
                 None => "the log group is under the AWS-owned default encryption".to_owned(),
             };
             vec![
-                Check::passed(Name::LogGroupExists, format!("the log group {name} exists")),
+                Check::passed(CheckName::LogGroupExists, format!("the log group {name} exists")),
                 log_group_class(class.as_deref()),
-                Check::passed(Name::CurrentAssociation, current),
+                Check::passed(CheckName::CurrentAssociation, current),
             ]
         }
-        Look::Absent => vec![Check::failed(
-            Name::LogGroupExists,
+        Lookup::Absent => vec![Check::failed(
+            CheckName::LogGroupExists,
             Reason::LogGroupNotFound,
             format!(
                 "there is no log group {name} in {} and {}",
-                resource.place.account, resource.place.region
+                resource.location.account, resource.location.region
             ),
             "create the log group first, or correct its name, account or Region",
         )],
-        Look::Unknown(why) => {
+        Lookup::Unknown(reason) => {
             vec![Check::not_checked(
-                Name::LogGroupExists,
-                format!("the log group was not looked at, since {why}"),
+                CheckName::LogGroupExists,
+                format!("the log group was not looked at, since {reason}"),
             )]
         }
     }
@@ -339,11 +346,11 @@ pub fn log_group(resource: &Resource, look: &Look<GroupSeen>) -> Vec<Check> {
 fn log_group_class(class: Option<&str>) -> Check {
     match class {
         None | Some("STANDARD" | "INFREQUENT_ACCESS") => Check::passed(
-            Name::LogGroupClass,
+            CheckName::LogGroupClass,
             format!("log groups of class {} take a key", class.unwrap_or("STANDARD")),
         ),
         Some(other) => Check::not_checked(
-            Name::LogGroupClass,
+            CheckName::LogGroupClass,
             format!("AWS does not document whether log groups of class {other} take a key"),
         ),
     }
@@ -351,35 +358,38 @@ fn log_group_class(class: Option<&str>) -> Check {
 
 /// Whether the key is there, and in the right Region.
 #[must_use]
-pub fn key_exists(requested: &KmsKeyId, resource: &Resource, look: &Look<KeyMetadata>) -> Vec<Check> {
-    let region = &resource.place.region;
-    match look {
-        Look::Found(key) if key.arn.region() == region => vec![
-            Check::passed(Name::KeyExists, format!("{requested} is {}", key.arn)),
-            Check::passed(Name::KeyRegion, format!("the key is in {region}")),
+pub fn key_exists(requested: &KmsKeyId, resource: &Resource, lookup: &Lookup<KeyMetadata>) -> Vec<Check> {
+    let region = &resource.location.region;
+    match lookup {
+        Lookup::Found(key) if key.arn.region() == region => vec![
+            Check::passed(CheckName::KeyExists, format!("{requested} is {}", key.arn)),
+            Check::passed(CheckName::KeyRegion, format!("the key is in {region}")),
         ],
-        Look::Found(key) => vec![
-            Check::passed(Name::KeyExists, format!("{requested} is {}", key.arn)),
-            key_elsewhere(key.arn.region(), resource),
+        Lookup::Found(key) => vec![
+            Check::passed(CheckName::KeyExists, format!("{requested} is {}", key.arn)),
+            check_foreign_key(key.arn.region(), resource),
         ],
-        Look::Absent => vec![Check::failed(
-            Name::KeyExists,
+        Lookup::Absent => vec![Check::failed(
+            CheckName::KeyExists,
             Reason::KeyNotFound,
-            format!("KMS knows no key {requested} in {} and {region}", resource.place.account),
+            format!("KMS knows no key {requested} in {} and {region}", resource.location.account),
             "correct the key's name, or name it by its ARN",
         )],
-        Look::Unknown(why) => {
-            vec![Check::not_checked(Name::KeyExists, format!("the key was not looked at, since {why}"))]
+        Lookup::Unknown(reason) => {
+            vec![Check::not_checked(
+                CheckName::KeyExists,
+                format!("the key was not looked at, since {reason}"),
+            )]
         }
     }
 }
 
 /// The key is in another Region than the target.
 #[must_use]
-pub fn key_elsewhere(key: &Region, resource: &Resource) -> Check {
-    let region = &resource.place.region;
+pub fn check_foreign_key(key: &Region, resource: &Resource) -> Check {
+    let region = &resource.location.region;
     Check::failed(
-        Name::KeyRegion,
+        CheckName::KeyRegion,
         Reason::KeyRegionMismatch,
         format!("the key is in {key}, the target in {region}"),
         format!("name a key of {region}; a multi-Region key by its replica there"),

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::{
     arn::KmsKeyArn,
-    association::{Place, Resource, SETTLING, Source, Target},
+    association::{Location, PROPAGATION_DELAY, Resource, Source, Target},
     key::KeyHealth,
     time::Timestamp,
 };
 
 /// How long AWS keeps the stored results of a query ("Results from a query are retrievable for 7 days",
 /// `CloudWatch` Logs quotas).
-pub const QUERY_RESULTS_KEPT: Duration = Duration::from_hours(7 * 24);
+pub const QUERY_RESULTS_TTL: Duration = Duration::from_hours(7 * 24);
 
 /// How long a log group keeps its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,13 +26,13 @@ pub enum Retention {
 
 /// What was seen of a resource at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sighting {
+pub struct Observation {
     /// What was looked at.
     pub resource: Resource,
     /// Its key; none is the AWS-owned default.
     pub key: Option<KmsKeyArn>,
     /// When: the moment before AWS was asked.
-    pub seen: Timestamp,
+    pub observed_at: Timestamp,
     /// When AWS made the log group, where that is known.
     pub created: Option<Timestamp>,
     /// How long it keeps its events.
@@ -41,7 +41,7 @@ pub struct Sighting {
 
 /// All that is known of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct KeyRecord {
     /// What.
     pub resource: Resource,
     /// Its key as it was last known; none is the AWS-owned default.
@@ -53,26 +53,26 @@ pub struct Known {
     /// When the key was first known to be set.
     pub since: Timestamp,
     /// When it was last known to be set.
-    pub seen: Timestamp,
+    pub observed_at: Timestamp,
     /// When AWS made the log group, where that is known.
     pub created: Option<Timestamp>,
     /// How long it keeps its events.
     pub retention: Retention,
     /// When the log group was found to be deleted.
-    pub gone: Option<Timestamp>,
+    pub deleted_at: Option<Timestamp>,
     /// The keys it had before, in no order.
-    pub former: Vec<Former>,
+    pub former: Vec<PastKey>,
 }
 
 /// A key that a resource had before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Former {
+pub struct PastKey {
     /// The key.
     pub key: KmsKeyArn,
     /// When it was first known to be set.
     pub since: Timestamp,
     /// When it was last known to be set.
-    pub seen: Timestamp,
+    pub observed_at: Timestamp,
     /// When another key, or none, was first known in its place.
     pub until: Timestamp,
 }
@@ -89,7 +89,7 @@ pub enum Protection {
     /// Data was written under it, and it is not known how long that is kept.
     NotKnown,
     /// What was written under it is gone.
-    Over,
+    Expired,
 }
 
 /// A former key that data still needs.
@@ -100,7 +100,7 @@ pub struct FormerKey {
     /// When it was first known to be set.
     pub since: Timestamp,
     /// When it was last known to be set.
-    pub seen: Timestamp,
+    pub observed_at: Timestamp,
     /// How long data needs it.
     pub protection: Protection,
     /// Whether it can be used.
@@ -117,7 +117,7 @@ pub struct KeyUse {
     /// When the key was first known to be set.
     pub since: Timestamp,
     /// When it was last known to be set.
-    pub seen: Timestamp,
+    pub observed_at: Timestamp,
     /// How long it is needed.
     pub protection: Protection,
     /// What this is based on.
@@ -126,9 +126,9 @@ pub struct KeyUse {
 
 /// One reading of every log group of a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Survey {
+pub struct Scan {
     /// Which place.
-    pub place: Place,
+    pub location: Location,
     /// When the first such reading began; as it is kept, the earliest counts.
     pub first: Timestamp,
     /// When the last one began.
@@ -142,7 +142,7 @@ pub struct Survey {
 impl Retention {
     /// From what AWS shows of a log group: none is for ever.
     #[must_use]
-    pub fn shown(retention: Option<Duration>) -> Self {
+    pub fn displayed(retention: Option<Duration>) -> Self {
         retention.map_or(Self::Forever, Self::For)
     }
 
@@ -158,16 +158,16 @@ impl Retention {
 
 // === impl Former ===
 
-impl Former {
+impl PastKey {
     /// Whether data that was written under the key on `known` still needs it.
     #[must_use]
-    pub fn protection(&self, known: &Known, now: Timestamp) -> Protection {
+    pub fn protection(&self, record: &KeyRecord, now: Timestamp) -> Protection {
         // A log group that was deleted took its data along, also where one of the same name came after.
-        let recreated = known.created.is_some_and(|created| created > self.seen);
-        if known.gone.is_some() || recreated {
-            return Protection::Over;
+        let recreated = record.created.is_some_and(|created| created > self.observed_at);
+        if record.deleted_at.is_some() || recreated {
+            return Protection::Expired;
         }
-        protection(&known.resource.target, known.retention, self.until, now)
+        protection(&record.resource.target, record.retention, self.until, now)
     }
 }
 
@@ -176,98 +176,103 @@ impl Former {
 pub fn protection(target: &Target, retention: Retention, replaced: Timestamp, now: Timestamp) -> Protection {
     let retention = match target {
         Target::LogGroup(_) => retention,
-        Target::QueryResults => Retention::For(QUERY_RESULTS_KEPT),
+        Target::QueryResults => Retention::For(QUERY_RESULTS_TTL),
     };
     match retention {
         Retention::NotKnown => Protection::NotKnown,
         Retention::Forever => Protection::Forever,
         Retention::For(length) => {
             // AWS may take that long to use the new key.
-            let until = replaced.plus(SETTLING).plus(length);
-            if until > now { Protection::Until(until) } else { Protection::Over }
+            let until = replaced.plus(PROPAGATION_DELAY).plus(length);
+            if until > now { Protection::Until(until) } else { Protection::Expired }
         }
     }
 }
 
 // === impl Known ===
 
-impl Known {
+impl KeyRecord {
     /// What is known once this was seen too; one that is older changes nothing.
     #[must_use]
-    pub fn with(before: Option<Self>, sighting: &Sighting) -> Self {
-        let Sighting { resource, key, seen, created, retention } = sighting.clone();
-        let Some(mut known) = before else {
+    pub fn observe(prior: Option<Self>, observation: &Observation) -> Self {
+        let Observation { resource, key, observed_at, created, retention } = observation.clone();
+        let Some(mut prior) = prior else {
             return Self {
                 resource,
                 key,
                 previous_key: None,
                 accepted: None,
-                since: seen,
-                seen,
+                since: observed_at,
+                observed_at,
                 created,
                 retention,
-                gone: None,
+                deleted_at: None,
                 former: Vec::new(),
             };
         };
-        if seen < known.seen {
-            return known;
+        if observed_at < prior.observed_at {
+            return prior;
         }
-        let made_anew = created.is_some_and(|created| created > known.seen);
-        if known.key != key {
-            let old = std::mem::replace(&mut known.key, key);
+        let recreated = created.is_some_and(|created| created > prior.observed_at);
+        if prior.key != key {
+            let old = std::mem::replace(&mut prior.key, key);
             if let Some(old) = &old {
-                let earlier = known.former.iter().position(|former| former.key == *old);
-                let earlier = earlier.map(|at| known.former.swap_remove(at));
-                let since = earlier.map_or(known.since, |former| former.since.min(known.since));
-                known.former.push(Former { key: old.clone(), since, seen: known.seen, until: seen });
+                let earlier = prior.former.iter().position(|former| former.key == *old);
+                let earlier = earlier.map(|at| prior.former.swap_remove(at));
+                let since = earlier.map_or(prior.since, |former| former.since.min(prior.since));
+                prior.former.push(PastKey {
+                    key: old.clone(),
+                    since,
+                    observed_at: prior.observed_at,
+                    until: observed_at,
+                });
             }
-            (known.previous_key, known.accepted, known.since) = (old, None, seen);
-        } else if made_anew {
-            (known.accepted, known.since) = (None, seen);
+            (prior.previous_key, prior.accepted, prior.since) = (old, None, observed_at);
+        } else if recreated {
+            (prior.accepted, prior.since) = (None, observed_at);
         }
-        known.seen = seen;
-        known.created = created.or(known.created);
-        known.gone = None;
+        prior.observed_at = observed_at;
+        prior.created = created.or(prior.created);
+        prior.deleted_at = None;
         if retention != Retention::NotKnown {
-            known.retention = retention;
+            prior.retention = retention;
         }
-        known
+        prior
     }
 
     /// The former keys that data still needs, as an answer shows them.
     #[must_use]
     pub fn former_keys(&self, now: Timestamp) -> Vec<FormerKey> {
-        let shown = |(former, protection): (&Former, Protection)| FormerKey {
+        let shown = |(former, protection): (&PastKey, Protection)| FormerKey {
             key: former.key.clone(),
             since: former.since,
-            seen: former.seen,
+            observed_at: former.observed_at,
             protection,
             health: KeyHealth::NotChecked,
             deletion: None,
         };
-        self.still_protecting(now).into_iter().map(shown).collect()
+        self.active(now).into_iter().map(shown).collect()
     }
 
     /// Whether data on this resource needs the key.
     #[must_use]
-    pub fn protection_by(&self, key: &KmsKeyArn, now: Timestamp) -> Protection {
-        if self.gone.is_none() && self.key.as_ref() == Some(key) {
+    pub fn protection_from(&self, key: &KmsKeyArn, now: Timestamp) -> Protection {
+        if self.deleted_at.is_none() && self.key.as_ref() == Some(key) {
             return Protection::InUse;
         }
         let former = self.former.iter().find(|former| former.key == *key);
-        former.map_or(Protection::Over, |former| former.protection(self, now))
+        former.map_or(Protection::Expired, |former| former.protection(self, now))
     }
 
     /// The former keys that data still needs, with how long, the one that is needed longest first.
-    fn still_protecting(&self, now: Timestamp) -> Vec<(&Former, Protection)> {
-        let current = |former: &&Former| self.key.as_ref() == Some(&former.key);
-        let mut found: Vec<(&Former, Protection)> = self
+    fn active(&self, now: Timestamp) -> Vec<(&PastKey, Protection)> {
+        let current = |former: &&PastKey| self.key.as_ref() == Some(&former.key);
+        let mut found: Vec<(&PastKey, Protection)> = self
             .former
             .iter()
             .filter(|former| !current(former))
             .map(|former| (former, former.protection(self, now)))
-            .filter(|(_, protection)| *protection != Protection::Over)
+            .filter(|(_, protection)| *protection != Protection::Expired)
             .collect();
         found.sort_by(|(one, _), (other, _)| {
             other.until.cmp(&one.until).then_with(|| one.key.as_str().cmp(other.key.as_str()))
@@ -290,30 +295,31 @@ mod tests {
         format!("arn:aws:kms:eu-west-1:111122223333:key/{id}").parse().unwrap()
     }
 
-    fn known(retention: Retention) -> Known {
-        let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
-        Known {
-            resource: Resource { place, target: Target::LogGroup("/app".parse().unwrap()) },
+    fn record(retention: Retention) -> KeyRecord {
+        let location =
+            Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+        KeyRecord {
+            resource: Resource { location, target: Target::LogGroup("/app".parse().unwrap()) },
             key: Some(key("new")),
             previous_key: None,
             accepted: None,
             since: at(1_000),
-            seen: at(2_000),
+            observed_at: at(2_000),
             created: Some(at(10)),
             retention,
-            gone: None,
-            former: vec![Former { key: key("old"), since: at(100), seen: at(900), until: at(1_000) }],
+            deleted_at: None,
+            former: vec![PastKey { key: key("old"), since: at(100), observed_at: at(900), until: at(1_000) }],
         }
     }
 
     #[test]
     fn a_former_key_protects_data_until_the_last_that_could_be_written_under_it_expires() {
-        let group = known(Retention::For(DAY));
+        let group = record(Retention::For(DAY));
         let until = at(1_000 + 300 + 86_400);
-        assert_eq!(group.protection_by(&key("old"), at(2_000)), Protection::Until(until));
-        assert_eq!(group.protection_by(&key("old"), until), Protection::Over);
-        assert_eq!(group.protection_by(&key("new"), until), Protection::InUse);
-        assert_eq!(group.protection_by(&key("none"), at(2_000)), Protection::Over);
+        assert_eq!(group.protection_from(&key("old"), at(2_000)), Protection::Until(until));
+        assert_eq!(group.protection_from(&key("old"), until), Protection::Expired);
+        assert_eq!(group.protection_from(&key("new"), until), Protection::InUse);
+        assert_eq!(group.protection_from(&key("none"), at(2_000)), Protection::Expired);
     }
 
     #[test]
@@ -321,33 +327,33 @@ mod tests {
         for (retention, protection) in
             [(Retention::Forever, Protection::Forever), (Retention::NotKnown, Protection::NotKnown)]
         {
-            assert_eq!(known(retention).protection_by(&key("old"), at(i64::MAX / 2_000_000)), protection);
+            assert_eq!(record(retention).protection_from(&key("old"), at(i64::MAX / 2_000_000)), protection);
         }
     }
 
     #[test]
     fn a_log_group_that_was_deleted_took_its_data_along() {
-        let gone = Known { gone: Some(at(3_000)), ..known(Retention::Forever) };
-        assert_eq!(gone.protection_by(&key("old"), at(3_000)), Protection::Over);
-        assert_eq!(gone.protection_by(&key("new"), at(3_000)), Protection::Over);
-        let made_anew = Known { created: Some(at(901)), ..known(Retention::Forever) };
-        assert_eq!(made_anew.protection_by(&key("old"), at(3_000)), Protection::Over);
-        assert_eq!(made_anew.protection_by(&key("new"), at(3_000)), Protection::InUse);
+        let gone = KeyRecord { deleted_at: Some(at(3_000)), ..record(Retention::Forever) };
+        assert_eq!(gone.protection_from(&key("old"), at(3_000)), Protection::Expired);
+        assert_eq!(gone.protection_from(&key("new"), at(3_000)), Protection::Expired);
+        let recreated = KeyRecord { created: Some(at(901)), ..record(Retention::Forever) };
+        assert_eq!(recreated.protection_from(&key("old"), at(3_000)), Protection::Expired);
+        assert_eq!(recreated.protection_from(&key("new"), at(3_000)), Protection::InUse);
     }
 
     #[test]
     fn results_of_queries_are_kept_for_a_week() {
-        let known = known(Retention::NotKnown);
-        let resource = Resource { target: Target::QueryResults, ..known.resource.clone() };
-        let results = Known { resource, ..known };
+        let record = record(Retention::NotKnown);
+        let resource = Resource { target: Target::QueryResults, ..record.resource.clone() };
+        let results = KeyRecord { resource, ..record };
         let until = at(1_000 + 300 + 7 * 86_400);
-        assert_eq!(results.protection_by(&key("old"), at(2_000)), Protection::Until(until));
+        assert_eq!(results.protection_from(&key("old"), at(2_000)), Protection::Until(until));
     }
 
     #[test]
     fn a_key_that_came_back_is_in_use_and_not_a_former_one() {
-        let mut group = known(Retention::Forever);
+        let mut group = record(Retention::Forever);
         group.key = Some(key("old"));
-        assert_eq!(group.still_protecting(at(2_000)), []);
+        assert_eq!(group.active(at(2_000)), []);
     }
 }

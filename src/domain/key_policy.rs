@@ -9,28 +9,28 @@ mod document;
 mod glob;
 mod principals;
 mod role;
+mod ternary;
 #[cfg(test)]
 mod tests;
-mod tri;
 
 use thiserror::Error;
 
-pub use self::role::Standing;
+pub use self::role::PrincipalAccess;
 use self::{
     condition::Facts,
     document::{Effect, Statement},
-    principals::Who,
-    tri::Tri,
+    principals::PrincipalKind,
+    ternary::Ternary,
 };
 use super::{
     arn::KmsKeyArn,
-    association::{Place, Resource},
+    association::{Location, Resource},
     aws::Partition,
 };
 
 /// What `CloudWatch` Logs does with a key ("Encrypt log data in `CloudWatch` Logs using AWS KMS",
 /// user guide): one action for each that the documented statement names.
-pub const NEEDED: [&str; 6] = [
+pub const REQUIRED_ACTIONS: [&str; 6] = [
     "kms:Encrypt",
     "kms:Decrypt",
     "kms:ReEncryptFrom",
@@ -47,7 +47,7 @@ pub struct KeyPolicy {
 
 /// What a key policy says of one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Judgement {
+pub enum PolicyEvaluation {
     /// `CloudWatch` Logs may do everything it has to.
     Allows,
     /// No statement lets `CloudWatch` Logs do these.
@@ -70,7 +70,7 @@ pub enum Judgement {
     /// It depends on something that cannot be known from here.
     Unclear {
         /// On what.
-        why: String,
+        reason: String,
     },
 }
 
@@ -90,12 +90,12 @@ pub enum UnreadablePolicy {
 
 /// The service's name for itself in the Region of a place.
 #[must_use]
-pub fn service_principal(place: &Place) -> String {
-    let suffix = match Partition::of(&place.region) {
+pub fn service_principal(location: &Location) -> String {
+    let suffix = match Partition::of(&location.region) {
         Partition::Aws | Partition::AwsUsGov => "amazonaws.com",
         Partition::AwsCn => "amazonaws.com.cn",
     };
-    format!("logs.{}.{suffix}", place.region)
+    format!("logs.{}.{suffix}", location.region)
 }
 
 // === impl KeyPolicy ===
@@ -106,85 +106,88 @@ impl KeyPolicy {
     /// # Errors
     ///
     /// [`UnreadablePolicy`] where it cannot be judged at all.
-    pub fn read(text: &str) -> Result<Self, UnreadablePolicy> {
+    pub fn parse(text: &str) -> Result<Self, UnreadablePolicy> {
         Ok(Self { statements: document::read(text)? })
     }
 
     /// What it says about `CloudWatch` Logs using `key` for `resource`.
     #[must_use]
-    pub fn judge(&self, key: &KmsKeyArn, resource: &Resource) -> Judgement {
-        let service = service_principal(&resource.place);
-        let service = Who::Service(&service);
-        let facts = Facts::of(resource);
+    pub fn evaluate(&self, key: &KmsKeyArn, resource: &Resource) -> PolicyEvaluation {
+        let service = service_principal(&resource.location);
+        let service = PrincipalKind::Service(&service);
+        let facts = Facts::for_service(resource);
         let mut missing = Vec::new();
         let mut unclear = None;
-        for action in NEEDED {
+        for action in REQUIRED_ACTIONS {
             let (denied, by) = self.any(Effect::Deny, service, action, key, &facts);
             match (denied, by) {
-                (Tri::Yes, Some(statement)) => return Judgement::Denied { statement: statement.name() },
-                (Tri::Unknown, Some(statement)) => {
-                    unclear.get_or_insert_with(|| statement.doubt(&facts));
+                (Ternary::Yes, Some(statement)) => {
+                    return PolicyEvaluation::Denied { statement: statement.name() };
+                }
+                (Ternary::Unknown, Some(statement)) => {
+                    unclear.get_or_insert_with(|| statement.why_indeterminate(&facts));
                 }
                 _ => {}
             }
             let (allowed, by) = self.any(Effect::Allow, service, action, key, &facts);
             match (allowed, by) {
-                (Tri::Unknown, Some(statement)) => {
-                    unclear.get_or_insert_with(|| statement.doubt(&facts));
+                (Ternary::Unknown, Some(statement)) => {
+                    unclear.get_or_insert_with(|| statement.why_indeterminate(&facts));
                 }
-                (Tri::No, _) => missing.push(action),
+                (Ternary::No, _) => missing.push(action),
                 _ => {}
             }
         }
         if !missing.is_empty() {
-            return self.what_is_missing(missing, service, key, &facts);
+            return self.missing_actions(missing, service, key, &facts);
         }
-        unclear.map_or(Judgement::Allows, |why| Judgement::Unclear { why })
+        unclear.map_or(PolicyEvaluation::Allows, |reason| PolicyEvaluation::Unclear { reason })
     }
 
     /// Whether any statement with this effect applies, and the one that decides it.
     fn any(
         &self,
         effect: Effect,
-        who: Who<'_>,
+        principal: PrincipalKind<'_>,
         action: &str,
         key: &KmsKeyArn,
         facts: &Facts,
-    ) -> (Tri, Option<&Statement>) {
-        let mut found = (Tri::No, None);
+    ) -> (Ternary, Option<&Statement>) {
+        let mut found = (Ternary::No, None);
         for statement in self.statements.iter().filter(|statement| statement.effect == effect) {
             let applies = statement
-                .covers(who, action, key)
-                .and(|| condition::hold(&statement.conditions, effect, facts));
+                .covers(principal, action, key)
+                .and(|| condition::all_hold(&statement.conditions, effect, facts));
             match applies {
-                Tri::Yes => return (Tri::Yes, Some(statement)),
-                Tri::Unknown => found = (Tri::Unknown, found.1.or(Some(statement))),
-                Tri::No => {}
+                Ternary::Yes => return (Ternary::Yes, Some(statement)),
+                Ternary::Unknown => found = (Ternary::Unknown, found.1.or(Some(statement))),
+                Ternary::No => {}
             }
         }
         found
     }
 
     /// Whether a statement would do if its condition were another.
-    fn what_is_missing(
+    fn missing_actions(
         &self,
         missing: Vec<&'static str>,
-        service: Who<'_>,
+        service: PrincipalKind<'_>,
         key: &KmsKeyArn,
         facts: &Facts,
-    ) -> Judgement {
+    ) -> PolicyEvaluation {
         let would_do = self.statements.iter().find(|statement| {
-            let covers = |action: &&&str| statement.covers(service, action, key) == Tri::Yes;
+            let covers = |action: &&&str| statement.covers(service, action, key) == Ternary::Yes;
             statement.effect == Effect::Allow && missing.iter().any(|action| covers(&action))
         });
         let failing = would_do.and_then(|statement| {
-            Some((statement, condition::first(&statement.conditions, Effect::Allow, facts, Tri::No)?))
+            Some((statement, condition::first(&statement.conditions, Effect::Allow, facts, Ternary::No)?))
         });
         match failing {
-            Some((statement, condition)) => {
-                Judgement::ConditionMismatch { statement: statement.name(), condition: condition.to_string() }
-            }
-            None => Judgement::LacksService { missing },
+            Some((statement, condition)) => PolicyEvaluation::ConditionMismatch {
+                statement: statement.name(),
+                condition: condition.to_string(),
+            },
+            None => PolicyEvaluation::LacksService { missing },
         }
     }
 }

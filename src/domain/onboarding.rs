@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 pub use self::samples::{exact_keys, sample_keys, sample_targets};
 use super::{
-    association::Place,
+    association::Location,
     aws::Region,
     key_policy::service_principal,
-    simulation::{LOOKS, READ_TAGS},
+    policy_simulation::{DESCRIBE_ACTIONS, READ_TAGS},
     tenant::AccountGrant,
 };
 
@@ -63,11 +63,11 @@ pub struct Onboarding {
 impl Onboarding {
     /// What this grant needs, with `hub` as the ARN of this service's own role or user.
     #[must_use]
-    pub fn of(grant: &AccountGrant, hub: &str) -> Self {
-        let (trust_policy, role_policy) = (trust_policy(grant, hub), role_policy(grant));
+    pub fn of(grant: &AccountGrant, service_principal: &str) -> Self {
+        let (trust_policy, role_policy) = (trust_policy(grant, service_principal), role_policy(grant));
         let for_groups = grant.regions.iter().map(|region| for_log_groups(grant, region)).collect();
         let results = grant.regions.iter().filter(|_| grant.query_results);
-        let mut told = Self {
+        let mut onboarding = Self {
             key_policy_for_log_groups: for_groups,
             key_policy_for_query_results: results.map(|region| for_query_results(grant, region)).collect(),
             terraform: String::new(),
@@ -75,27 +75,27 @@ impl Onboarding {
             trust_policy,
             role_policy,
         };
-        told.terraform = templates::terraform(grant, &told);
-        told.cloudformation = templates::cloudformation(grant, &told);
-        told
+        onboarding.terraform = templates::terraform(grant, &onboarding);
+        onboarding.cloudformation = templates::cloudformation(grant, &onboarding);
+        onboarding
     }
 }
 
-fn trust_policy(grant: &AccountGrant, hub: &str) -> Value {
+fn trust_policy(grant: &AccountGrant, service_principal: &str) -> Value {
     json!({
         "Version": "2012-10-17",
         "Statement": [
             {
                 "Sid": "AssumeWithExternalId",
                 "Effect": "Allow",
-                "Principal": { "AWS": hub },
+                "Principal": { "AWS": service_principal },
                 "Action": "sts:AssumeRole",
                 "Condition": { "StringEquals": { "sts:ExternalId": grant.external_id.expose() } },
             },
             {
                 "Sid": "SayOnWhoseBehalf",
                 "Effect": "Allow",
-                "Principal": { "AWS": hub },
+                "Principal": { "AWS": service_principal },
                 "Action": ["sts:TagSession", "sts:SetSourceIdentity"],
             },
         ],
@@ -114,9 +114,9 @@ fn role_policy(grant: &AccountGrant) -> Value {
             std::iter::once(arn).chain(inside)
         })
         .collect();
-    let keys: Vec<&str> = grant.kms_keys.iter().map(|pattern| iam(pattern.as_str())).collect();
+    let keys: Vec<&str> = grant.kms_keys.iter().map(|pattern| iam_pattern(pattern.as_str())).collect();
     let services: Vec<String> =
-        grant.regions.iter().map(|region| service_principal(&place(grant, region))).collect();
+        grant.regions.iter().map(|region| service_principal(&location(grant, region))).collect();
     let mut statements = vec![json!({
         "Sid": FIND_LOG_GROUPS,
         "Effect": "Allow",
@@ -165,7 +165,7 @@ fn role_policy(grant: &AccountGrant) -> Value {
         statements.push(json!({
             "Sid": LOOK_AT_KEYS,
             "Effect": "Allow",
-            "Action": LOOKS.iter().chain(&[READ_TAGS]).collect::<Vec<_>>(),
+            "Action": DESCRIBE_ACTIONS.iter().chain(&[READ_TAGS]).collect::<Vec<_>>(),
             "Resource": keys,
         }));
     }
@@ -201,7 +201,7 @@ fn for_log_groups(grant: &AccountGrant, region: &Region) -> Value {
     json!({
         "Sid": sid("AllowLogGroups", region),
         "Effect": "Allow",
-        "Principal": { "Service": service_principal(&place(grant, region)) },
+        "Principal": { "Service": service_principal(&location(grant, region)) },
         "Action": KMS_USE,
         "Resource": "*",
         "Condition": { "ArnLike": { "kms:EncryptionContext:aws:logs:arn": groups } },
@@ -214,7 +214,7 @@ fn for_query_results(grant: &AccountGrant, region: &Region) -> Value {
     json!({
         "Sid": sid("AllowQueryResults", region),
         "Effect": "Allow",
-        "Principal": { "Service": service_principal(&place(grant, region)) },
+        "Principal": { "Service": service_principal(&location(grant, region)) },
         "Action": KMS_USE,
         "Resource": "*",
         "Condition": {
@@ -228,12 +228,12 @@ fn group_arn(grant: &AccountGrant, region: &Region, pattern: &str) -> String {
     format!("arn:{}:logs:{region}:{}:log-group:{pattern}", grant.role.partition(), grant.account)
 }
 
-fn place(grant: &AccountGrant, region: &Region) -> Place {
-    Place { account: grant.account, region: region.clone() }
+fn location(grant: &AccountGrant, region: &Region) -> Location {
+    Location { account: grant.account, region: region.clone() }
 }
 
 /// A pattern over key ARNs as IAM takes it: whole ARNs, or everything.
-fn iam(pattern: &str) -> &str {
+fn iam_pattern(pattern: &str) -> &str {
     if pattern.starts_with("arn:") && pattern.splitn(6, ':').count() == 6 { pattern } else { "*" }
 }
 

@@ -66,8 +66,8 @@ impl FromStr for Pattern {
         if text.len() > MAX_PATTERN {
             return Err(InvalidPattern::TooLong);
         }
-        let known = |c: char| c.is_ascii_alphanumeric() || "*.-_/#:+=,@".contains(c);
-        match text.chars().find(|c| !known(*c)) {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "*.-_/#:+=,@".contains(c);
+        match text.chars().find(|c| !is_allowed(*c)) {
             Some(other) => Err(InvalidPattern::Character(other)),
             None => Ok(Self(text.into())),
         }

@@ -88,7 +88,7 @@ impl Scopes {
     /// Whether the scope is among them.
     #[must_use]
     pub fn contains(&self, scope: Scope) -> bool {
-        self.iter().any(|held| held == scope.as_str())
+        self.iter().any(|granted| granted == scope.as_str())
     }
 
     /// Each scope as text.

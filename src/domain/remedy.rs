@@ -26,14 +26,14 @@ pub fn key_policy_statement(resource: &Resource) -> Value {
             "AllowCloudWatchLogsForQueryResults",
             json!({
                 "ArnEquals": { "aws:SourceArn": arn },
-                "StringEquals": { "aws:SourceAccount": resource.place.account.as_str() },
+                "StringEquals": { "aws:SourceAccount": resource.location.account.as_str() },
             }),
         ),
     };
     json!({
         "Sid": sid,
         "Effect": "Allow",
-        "Principal": { "Service": service_principal(&resource.place) },
+        "Principal": { "Service": service_principal(&resource.location) },
         "Action": KMS_ACTIONS,
         "Resource": "*",
         "Condition": condition,
@@ -48,7 +48,7 @@ pub fn role_kms_statement(key: &KmsKeyArn, resource: &Resource) -> Value {
         "Effect": "Allow",
         "Action": KMS_ACTIONS,
         "Resource": key.as_str(),
-        "Condition": { "StringEquals": { "kms:ViaService": service_principal(&resource.place) } },
+        "Condition": { "StringEquals": { "kms:ViaService": service_principal(&resource.location) } },
     })
 }
 
@@ -71,7 +71,7 @@ pub fn role_logs_statement(resource: &Resource) -> Value {
 
 /// For the role's policy: lets the role look at the key before it is used.
 #[must_use]
-pub fn role_look_statement(key: &KmsKeyArn) -> Value {
+pub fn role_read_statement(key: &KmsKeyArn) -> Value {
     json!({
         "Sid": "LookAtKey",
         "Effect": "Allow",
@@ -89,7 +89,7 @@ pub fn key_policy_role_statement(role: &RoleArn, resource: &Resource) -> Value {
         "Principal": { "AWS": role.as_str() },
         "Action": KMS_ACTIONS,
         "Resource": "*",
-        "Condition": { "StringEquals": { "kms:ViaService": service_principal(&resource.place) } },
+        "Condition": { "StringEquals": { "kms:ViaService": service_principal(&resource.location) } },
     })
 }
 

@@ -1,84 +1,95 @@
-//! Requests that came with an id of their own, so that repeating them is safe (AIP-155).
-
-use std::{fmt, time::Duration};
+//! What a caller asks for, before it is known which account, Region and key are meant.
 
 use uuid::Uuid;
 
-use super::{audit::EventId, tenant::TenantId, time::Timestamp};
+use super::{
+    arn::KmsKeyId,
+    association::{Justification, KeyFilter, Target, UnresolvedLocation},
+};
 
-/// How long a request is remembered.
-pub const REMEMBERED: Duration = Duration::from_hours(24);
-
-/// The id that a caller gave to a request; it belongs to the caller's tenant.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct OwnId {
-    /// Whose it is.
-    pub tenant: TenantId,
-    /// The id.
-    pub id: Uuid,
+/// A target, and as much of its place as the caller said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnresolvedResource {
+    /// Where.
+    pub location: UnresolvedLocation,
+    /// What.
+    pub target: Target,
 }
 
-/// What was asked for, as a hash: equal for equal requests only.
+/// Which key a caller expects to be in force before its change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fingerprint(pub Box<str>);
-
-/// What becomes of a request, to be kept together with the event that says so.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RequestStep {
-    /// The event is the intent under which it is begun.
-    Begun {
-        /// Its id.
-        id: OwnId,
-        /// What was asked for.
-        fingerprint: Fingerprint,
-        /// When it was begun; what is older than [`REMEMBERED`] then is forgotten.
-        at: Timestamp,
-        /// When it cannot be under way any more, whatever happened.
-        running_until: Timestamp,
-    },
-    /// The event says how it ended.
-    Ended {
-        /// The intent under which it was begun.
-        intent: EventId,
-        /// How.
-        end: RequestEnd,
-    },
+pub enum ExpectedKey {
+    /// None: the AWS-owned default.
+    Nothing,
+    /// This one.
+    Key(KmsKeyId),
 }
 
-/// How a request ended.
+/// Set a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RequestEnd {
-    /// With success: it is answered in the same way again.
-    Done(Answer),
-    /// AWS refused it: it is answered in the same way again.
-    Refused(Answer),
-    /// It was sent and no answer came: what became of it is read back before it is sent again.
-    Unknown,
-    /// It did not reach AWS, or AWS did not take it up: it may be tried again.
-    Open,
+pub struct AssociateRequest {
+    /// What to encrypt.
+    pub resource: UnresolvedResource,
+    /// With which key.
+    pub key: KmsKeyId,
+    /// Why.
+    pub reason: Option<Justification>,
+    /// Only where this is in force; none for whatever is.
+    pub expected: Option<ExpectedKey>,
+    /// Make every check and change nothing.
+    pub validate_only: bool,
+    /// The id that makes it safe to repeat.
+    pub request_id: Option<Uuid>,
 }
 
-/// What a caller was told, in a form that only the use cases read.
+/// Take a key away.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer(pub Box<str>);
-
-/// A request as it is remembered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptRequest {
-    /// What was asked for.
-    pub fingerprint: Fingerprint,
-    /// The intent under which it was begun.
-    pub intent: EventId,
-    /// The event that says how it ended.
-    pub outcome: Option<EventId>,
-    /// When it cannot be under way any more.
-    pub running_until: Timestamp,
-    /// How it ended; none where that is not recorded.
-    pub end: Option<RequestEnd>,
+pub struct DisassociateRequest {
+    /// What to set back to the default.
+    pub resource: UnresolvedResource,
+    /// Why.
+    pub reason: Option<Justification>,
+    /// Only where this is in force; none for whatever is.
+    pub expected: Option<ExpectedKey>,
+    /// Make every check and change nothing.
+    pub validate_only: bool,
+    /// The id that makes it safe to repeat.
+    pub request_id: Option<Uuid>,
 }
 
-impl fmt::Display for OwnId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.id.as_hyphenated().fmt(f)
-    }
+/// Diagnose a would-be association.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckRequest {
+    /// What would be encrypted.
+    pub resource: UnresolvedResource,
+    /// With which key.
+    pub key: KmsKeyId,
+}
+
+/// Tell where a key matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageRequest {
+    /// Which key.
+    pub key: KmsKeyId,
+    /// Where to look; what is left away is everywhere that the key can be used.
+    pub location: UnresolvedLocation,
+    /// How many at most; 1 to 500.
+    pub page_size: usize,
+    /// The token of the page before, unverified; empty for the first.
+    pub unverified_page_token: Box<str>,
+}
+
+/// List log groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListRequest {
+    /// Where.
+    pub location: UnresolvedLocation,
+    /// How many at most; 1 to 500.
+    pub page_size: usize,
+    /// The token of the page before, unverified; empty for the first.
+    pub unverified_page_token: Box<str>,
+    /// Only names that begin with this; empty for all.
+    pub prefix: Box<str>,
+    /// Only those in this state.
+    pub filter: KeyFilter,
 }

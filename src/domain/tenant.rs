@@ -87,7 +87,7 @@ pub struct InvalidTenantId;
 
 /// Two tenants that cannot be told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Ambiguous {
+pub enum DuplicateTenant {
     /// The same id twice.
     #[error("tenant {0} stands here twice")]
     Id(TenantId),
@@ -125,8 +125,8 @@ impl FromStr for TenantId {
     type Err = InvalidTenantId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if (1..=MAX_TENANT_ID).contains(&text.len()) && text.bytes().all(known) {
+        let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if (1..=MAX_TENANT_ID).contains(&text.len()) && text.bytes().all(is_allowed) {
             Ok(Self(text.into()))
         } else {
             Err(InvalidTenantId)
@@ -155,28 +155,28 @@ impl Tenant {
 impl AccountGrant {
     /// Whether the Region is open.
     #[must_use]
-    pub fn opens_region(&self, region: &Region) -> bool {
+    pub fn allows_region(&self, region: &Region) -> bool {
         self.regions.contains(region)
     }
 
     /// Whether the log group's name fits one of the patterns.
     #[must_use]
-    pub fn opens_log_group(&self, name: &LogGroupName) -> bool {
+    pub fn allows_log_group(&self, name: &LogGroupName) -> bool {
         self.log_groups.iter().any(|pattern| pattern.matches(name.as_str()))
     }
 
     /// Whether the target is open.
     #[must_use]
-    pub fn opens(&self, target: &Target) -> bool {
+    pub fn allows(&self, target: &Target) -> bool {
         match target {
-            Target::LogGroup(name) => self.opens_log_group(name),
+            Target::LogGroup(name) => self.allows_log_group(name),
             Target::QueryResults => self.query_results,
         }
     }
 
     /// Whether the key's ARN fits one of the patterns.
     #[must_use]
-    pub fn opens_key(&self, key: &KmsKeyArn) -> bool {
+    pub fn allows_key(&self, key: &KmsKeyArn) -> bool {
         self.kms_keys.iter().any(|pattern| pattern.matches(key.as_str()))
     }
 }
@@ -189,13 +189,13 @@ impl Tenants {
     /// # Errors
     ///
     /// Every [`Ambiguous`] pair.
-    pub fn new(tenants: impl IntoIterator<Item = Tenant>) -> Result<Self, Vec<Ambiguous>> {
+    pub fn new(tenants: impl IntoIterator<Item = Tenant>) -> Result<Self, Vec<DuplicateTenant>> {
         let mut all = Self::default();
         let mut faults = Vec::new();
         for tenant in tenants.into_iter().map(Arc::new) {
             match all.by_id.entry(tenant.id.clone()) {
                 Entry::Occupied(taken) => {
-                    faults.push(Ambiguous::Id(taken.key().clone()));
+                    faults.push(DuplicateTenant::Id(taken.key().clone()));
                     continue;
                 }
                 Entry::Vacant(free) => drop(free.insert(Arc::clone(&tenant))),
@@ -205,7 +205,7 @@ impl Tenants {
                 for value in &tenant.claim_values {
                     match values.entry(Arc::clone(value)) {
                         Entry::Vacant(free) => drop(free.insert(Arc::clone(&tenant))),
-                        Entry::Occupied(taken) => faults.push(Ambiguous::Claim {
+                        Entry::Occupied(taken) => faults.push(DuplicateTenant::Claim {
                             issuer: (&**issuer).into(),
                             value: (&**value).into(),
                             first: taken.get().id.clone(),
@@ -226,7 +226,7 @@ impl Tenants {
 
     /// The tenant that a token of `issuer` with this value of the tenant claim speaks for.
     #[must_use]
-    pub fn spoken_for(&self, issuer: &str, claim_value: &str) -> Option<&Arc<Tenant>> {
+    pub fn by_claim(&self, issuer: &str, claim_value: &str) -> Option<&Arc<Tenant>> {
         self.by_claim.get(issuer)?.get(claim_value)
     }
 
@@ -236,7 +236,7 @@ impl Tenants {
     }
 
     /// Every tenant as often as it is found here, so that whoever has many can let go of them bit by bit.
-    pub fn take_apart(self) -> impl Iterator<Item = Arc<Tenant>> {
+    pub fn drain(self) -> impl Iterator<Item = Arc<Tenant>> {
         self.by_claim.into_values().flat_map(HashMap::into_values).chain(self.by_id.into_values())
     }
 
@@ -272,10 +272,10 @@ mod tests {
     #[test]
     fn a_claim_value_means_a_tenant_only_from_an_issuer_the_tenant_names() {
         let all = Tenants::new([tenant("a", "https://one", "x"), tenant("b", "https://two", "x")]).unwrap();
-        assert_eq!(all.spoken_for("https://one", "x").unwrap().id.as_str(), "a");
-        assert_eq!(all.spoken_for("https://two", "x").unwrap().id.as_str(), "b");
-        assert!(all.spoken_for("https://three", "x").is_none());
-        assert!(all.spoken_for("https://one", "a").is_none());
+        assert_eq!(all.by_claim("https://one", "x").unwrap().id.as_str(), "a");
+        assert_eq!(all.by_claim("https://two", "x").unwrap().id.as_str(), "b");
+        assert!(all.by_claim("https://three", "x").is_none());
+        assert!(all.by_claim("https://one", "a").is_none());
     }
 
     #[test]

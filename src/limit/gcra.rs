@@ -8,9 +8,9 @@ use std::{num::NonZeroU32, time::Duration};
 use tokio::time::Instant;
 
 /// How much later than strictly needed a refused caller may be sent, so that not all come back at once.
-const SPREAD: Duration = Duration::from_secs(1);
+const MAX_BURST_SPREAD: Duration = Duration::from_secs(1);
 /// The shortest wait that is told.
-const LEAST_WAIT: Duration = Duration::from_millis(1);
+const MIN_WAIT: Duration = Duration::from_millis(1);
 
 /// A rate and how far it may be run ahead of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Gcra {
     /// When all that was taken will have been earned (the "theoretical arrival time").
     earned: Instant,
     /// The same, with all that refused callers were told to come back for.
-    told: Instant,
+    retry_at: Instant,
     /// At which rate it was taken.
     rate: Option<Rate>,
 }
@@ -50,7 +50,7 @@ impl Gcra {
     /// With the whole burst at hand.
     #[must_use]
     pub fn full(now: Instant) -> Self {
-        Self { earned: now, told: now, rate: None }
+        Self { earned: now, retry_at: now, rate: None }
     }
 
     /// Takes `cost`, which counts as the whole burst where it is more than that.
@@ -59,21 +59,21 @@ impl Gcra {
     ///
     /// The wait after which the same can be taken. Callers refused one after the other are told later
     /// and later waits, up to a second more than the least, so that each finds what it waited for.
-    pub fn take(&mut self, now: Instant, rate: Rate, cost: NonZeroU32) -> Result<(), Duration> {
+    pub fn try_acquire(&mut self, now: Instant, rate: Rate, cost: NonZeroU32) -> Result<(), Duration> {
         let price = rate.interval.saturating_mul(cost.get().min(rate.burst));
         if self.rate != Some(rate) {
-            *self = self.converted(now, rate);
+            *self = self.rescale(now, rate);
         }
         self.earned = self.earned.max(now);
-        self.told = self.told.clamp(self.earned, self.earned + SPREAD);
-        let least = wait(now, self.earned + price, rate);
-        if least.is_zero() {
+        self.retry_at = self.retry_at.clamp(self.earned, self.earned + MAX_BURST_SPREAD);
+        let min = wait(now, self.earned + price, rate);
+        if min.is_zero() {
             self.earned += price;
             return Ok(());
         }
-        let fair = wait(now, self.told + price, rate).min(least + SPREAD);
-        self.told += price;
-        Err(fair.max(LEAST_WAIT))
+        let fair = wait(now, self.retry_at + price, rate).min(min + MAX_BURST_SPREAD);
+        self.retry_at += price;
+        Err(fair.max(MIN_WAIT))
     }
 
     /// How much could be taken now.
@@ -87,12 +87,12 @@ impl Gcra {
     /// How long until the whole burst is at hand.
     #[must_use]
     pub fn reset(&self, now: Instant, rate: Rate) -> Duration {
-        self.converted(now, rate).earned.saturating_duration_since(now)
+        self.rescale(now, rate).earned.saturating_duration_since(now)
     }
 
     /// How much could be taken now, and how long until all is at hand, at the rate of the last time.
     #[must_use]
-    pub fn as_before(&self, now: Instant) -> (u32, Duration) {
+    pub fn state_at_last_rate(&self, now: Instant) -> (u32, Duration) {
         self.rate.map_or((0, Duration::ZERO), |rate| (self.remaining(now, rate), self.reset(now, rate)))
     }
 
@@ -103,7 +103,7 @@ impl Gcra {
     }
 
     /// The same under another rate: what was taken stays taken, up to the new burst.
-    fn converted(&self, now: Instant, rate: Rate) -> Self {
+    fn rescale(&self, now: Instant, rate: Rate) -> Self {
         let ahead = self.earned.saturating_duration_since(now);
         let ahead = match self.rate {
             Some(old) if old != rate => {
@@ -111,7 +111,7 @@ impl Gcra {
             }
             _ => ahead,
         };
-        Self { earned: now + ahead, told: now + ahead, rate: Some(rate) }
+        Self { earned: now + ahead, retry_at: now + ahead, rate: Some(rate) }
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
         let mut gcra = Gcra::full(start);
         for later in [Duration::ZERO, Duration::from_hours(1)] {
             let now = start + later;
-            let taken = (0..10).filter(|_| gcra.take(now, rate, n(1)).is_ok()).count();
+            let taken = (0..10).filter(|_| gcra.try_acquire(now, rate, n(1)).is_ok()).count();
             assert_eq!(taken, 3);
             assert_eq!(gcra.remaining(now, rate), 0);
             assert_eq!(gcra.reset(now, rate), Duration::from_millis(300));
@@ -149,16 +149,16 @@ mod tests {
         let rate = Rate::new(n(1), n(2));
         let now = Instant::now();
         let mut gcra = Gcra::full(now);
-        assert_eq!(gcra.take(now, rate, n(5)), Ok(()));
-        assert_eq!(gcra.take(now, rate, n(5)), Err(Duration::from_secs(2)));
+        assert_eq!(gcra.try_acquire(now, rate, n(5)), Ok(()));
+        assert_eq!(gcra.try_acquire(now, rate, n(5)), Err(Duration::from_secs(2)));
     }
 
     #[test]
     fn a_debt_under_old_limits_is_no_debt_under_new_ones() {
         let now = Instant::now();
         let mut gcra = Gcra::full(now);
-        while gcra.take(now, Rate::new(n(1), n(100)), n(1)).is_ok() {}
-        let wait = gcra.take(now, Rate::new(n(100), n(10)), n(1)).unwrap_err();
+        while gcra.try_acquire(now, Rate::new(n(1), n(100)), n(1)).is_ok() {}
+        let wait = gcra.try_acquire(now, Rate::new(n(100), n(10)), n(1)).unwrap_err();
         assert!(wait <= Duration::from_millis(10), "{wait:?}");
     }
 
@@ -173,25 +173,25 @@ mod tests {
             let mut gcra = Gcra::full(now);
             for pause in pauses {
                 now += Duration::from_millis(pause);
-                if let Err(wait) = gcra.take(now, rate, n(cost)) {
+                if let Err(wait) = gcra.try_acquire(now, rate, n(cost)) {
                     let mut later = gcra;
-                    prop_assert_eq!(later.take(now + wait, rate, n(cost)), Ok(()));
+                    prop_assert_eq!(later.try_acquire(now + wait, rate, n(cost)), Ok(()));
                 }
             }
         }
 
         #[test]
         fn every_refused_caller_finds_what_it_was_told_to_wait_for(
-            per_second in 10..2_000u32, burst in 1..50u32, refused in 1..10usize,
+            per_second in 10..2_000u32, burst in 1..50u32, refusals in 1..10usize,
         ) {
             let rate = Rate::new(n(per_second), n(burst));
             let now = Instant::now();
             let mut gcra = Gcra::full(now);
-            while gcra.take(now, rate, n(1)).is_ok() {}
-            let mut waits: Vec<_> = (0..refused).filter_map(|_| gcra.take(now, rate, n(1)).err()).collect();
+            while gcra.try_acquire(now, rate, n(1)).is_ok() {}
+            let mut waits: Vec<_> = (0..refusals).filter_map(|_| gcra.try_acquire(now, rate, n(1)).err()).collect();
             waits.sort();
             for wait in waits {
-                prop_assert_eq!(gcra.take(now + wait, rate, n(1)), Ok(()));
+                prop_assert_eq!(gcra.try_acquire(now + wait, rate, n(1)), Ok(()));
             }
         }
 
@@ -205,7 +205,7 @@ mod tests {
             let (mut now, mut gcra, mut given) = (start, Gcra::full(start), 0u32);
             for pause in pauses {
                 now += Duration::from_millis(pause);
-                given += u32::from(gcra.take(now, rate, n(1)).is_ok());
+                given += u32::from(gcra.try_acquire(now, rate, n(1)).is_ok());
             }
             let earned = (now - start).as_secs_f64() * f64::from(per_second);
             prop_assert!(f64::from(given) <= f64::from(burst) + earned + 1e-3);

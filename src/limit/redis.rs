@@ -5,11 +5,11 @@
 //! alone with its share, or refuses, as configured.
 
 mod address;
-mod lease;
+mod client;
 mod quota;
 #[cfg(test)]
 mod tests;
-mod wire;
+mod token_lease;
 
 use std::{
     fmt,
@@ -31,25 +31,25 @@ use uuid::Uuid;
 
 use self::{
     address::Address,
-    wire::{Run, Wire},
+    client::{RedisConn, ScriptCall},
 };
 pub use self::{
     address::{InvalidRedisUrl, RedisUrl},
     quota::SharedQuota,
 };
-use crate::ports::limit::Lane;
+use crate::ports::limit::QuotaKey;
 
 /// The longest a decision should wait for the server.
-pub const PATIENCE: Duration = Duration::from_millis(5);
+pub const TIMEOUT: Duration = Duration::from_millis(5);
 /// How often a replica gives a sign of life.
 const HEARTBEAT: Duration = Duration::from_millis(500);
 /// How long it counts.
-const LIVES: Duration = Duration::from_secs(3);
+const LIVENESS_TTL: Duration = Duration::from_secs(3);
 /// How long connecting may take.
 const CONNECTING: Duration = Duration::from_secs(1);
 
 const QUOTA: &str = include_str!("redis/quota.lua");
-const PLACES: &str = include_str!("redis/places.lua");
+const CONCURRENCY_SCRIPT: &str = include_str!("redis/places.lua");
 const SLOT: &str = include_str!("redis/slot.lua");
 const REPLICAS: &str = include_str!("redis/replicas.lua");
 
@@ -64,11 +64,11 @@ pub enum OnBackendError {
 }
 
 /// The way to the server that replicas share.
-pub struct Link {
+pub struct RedisBackend {
     address: Address,
-    wire: ArcSwapOption<Wire>,
+    wire: ArcSwapOption<RedisConn>,
     on_error: OnBackendError,
-    patience: Duration,
+    timeout: Duration,
     scripts: Scripts,
     /// This replica.
     name: String,
@@ -78,13 +78,13 @@ pub struct Link {
     replicas: AtomicU32,
     attempts: AtomicUsize,
     /// Decisions that the server was asked for.
-    asked: AtomicU64,
+    requests_sent: AtomicU64,
     pulse: std::sync::OnceLock<AbortHandle>,
 }
 
 struct Scripts {
     quota: Script,
-    places: Script,
+    locations: Script,
     slot: Script,
     replicas: Script,
 }
@@ -95,25 +95,25 @@ pub struct LinkState {
     /// Whether calls can be admitted as things are.
     pub serves: bool,
     /// For people.
-    pub told: String,
+    pub status: String,
 }
 
 /// Where a turn of a lane comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Slot {
+pub(super) enum SlotReply {
     /// From the server: so long from now.
     In(Duration),
     /// From the server, and later than was wanted.
-    TooLate,
+    PastDeadline,
     /// From this replica alone, which has this part of the quota: one in so many.
-    Own(u32),
+    UseLocal(u32),
     /// From nowhere.
-    None,
+    Unreachable,
 }
 
 // === impl Link ===
 
-impl Link {
+impl RedisBackend {
     /// Starts to connect, and does not wait for it. Needs a runtime.
     ///
     /// # Errors
@@ -122,16 +122,16 @@ impl Link {
     pub fn start(
         url: &RedisUrl,
         on_error: OnBackendError,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Arc<Self>, InvalidRedisUrl> {
         let link = Arc::new(Self {
             address: url.address()?,
             wire: ArcSwapOption::empty(),
             on_error,
-            patience,
+            timeout,
             scripts: Scripts {
                 quota: Script::new(QUOTA),
-                places: Script::new(PLACES),
+                locations: Script::new(CONCURRENCY_SCRIPT),
                 slot: Script::new(SLOT),
                 replicas: Script::new(REPLICAS),
             },
@@ -140,7 +140,7 @@ impl Link {
             returns: AtomicU64::new(0),
             replicas: AtomicU32::new(1),
             attempts: AtomicUsize::new(0),
-            asked: AtomicU64::new(0),
+            requests_sent: AtomicU64::new(0),
             pulse: std::sync::OnceLock::new(),
         });
         let weak = Arc::downgrade(&link);
@@ -149,7 +149,7 @@ impl Link {
             loop {
                 beats.tick().await;
                 let Some(link) = weak.upgrade() else { return };
-                link.beat().await;
+                link.heartbeat().await;
             }
         });
         drop(link.pulse.set(pulse.abort_handle()));
@@ -170,15 +170,15 @@ impl Link {
 
     /// How many decisions the server was asked for.
     #[must_use]
-    pub fn asked(&self) -> u64 {
-        self.asked.load(SeqCst)
+    pub fn requests_sent(&self) -> u64 {
+        self.requests_sent.load(SeqCst)
     }
 
     /// How it stands with the server, for whoever runs the service.
     #[must_use]
     pub fn state(&self) -> LinkState {
         let replicas = self.replicas();
-        let (serves, told) = match (self.is_up(), self.on_error) {
+        let (serves, status) = match (self.is_up(), self.on_error) {
             (true, _) => (true, format!("shared by {replicas} replicas, redis is up")),
             (false, OnBackendError::Share) => {
                 (true, format!("redis is away: each of {replicas} replicas goes on with its share"))
@@ -187,65 +187,68 @@ impl Link {
                 (false, "redis is away: calls are refused, as on_backend_error says".to_owned())
             }
         };
-        LinkState { serves, told }
+        LinkState { serves, status }
     }
 
     /// The next turn of a lane, taken if it comes within `most`.
-    pub(super) async fn slot(&self, lane: &Lane, spacing: Duration, most: Duration) -> Slot {
-        let key =
-            format!("logkey:lane:{}:{}:{}", lane.place.account, lane.place.region, lane.operation.as_str());
-        let run = Run::new(&self.scripts.slot, SLOT, vec![key]).arg(micros(spacing)).arg(micros(most));
+    pub(super) async fn slot(&self, quota_key: &QuotaKey, spacing: Duration, max: Duration) -> SlotReply {
+        let key = format!(
+            "logkey:lane:{}:{}:{}",
+            quota_key.location.account,
+            quota_key.location.region,
+            quota_key.operation.as_str()
+        );
+        let run = ScriptCall::new(&self.scripts.slot, SLOT, vec![key]).arg(micros(spacing)).arg(micros(max));
         match self.decide::<i64>(&run).await {
-            Some(wait) => {
-                u64::try_from(wait).map_or(Slot::TooLate, |wait| Slot::In(Duration::from_micros(wait)))
-            }
+            Some(wait) => u64::try_from(wait)
+                .map_or(SlotReply::PastDeadline, |wait| SlotReply::In(Duration::from_micros(wait))),
             None => match self.on_error {
-                OnBackendError::Share => Slot::Own(self.replicas()),
-                OnBackendError::Refuse => Slot::None,
+                OnBackendError::Share => SlotReply::UseLocal(self.replicas()),
+                OnBackendError::Refuse => SlotReply::Unreachable,
             },
         }
     }
 
     /// The answer, if it comes in time and the server is not known to be gone.
-    async fn decide<T: FromRedisValue>(&self, run: &Run<'_>) -> Option<T> {
+    async fn decide<T: FromRedisValue>(&self, run: &ScriptCall<'_>) -> Option<T> {
         if !self.is_up() {
             return None;
         }
         let wire = self.wire.load_full()?;
         let start = Instant::now();
-        self.asked.fetch_add(1, SeqCst);
-        let answer = timeout(self.patience, wire.run(run)).await;
+        self.requests_sent.fetch_add(1, SeqCst);
+        let answer = timeout(self.timeout, wire.eval(run)).await;
         histogram!("logkey_limit_backend_seconds").record(start.elapsed());
         match answer {
             Ok(Ok(answer)) => Some(answer),
             Ok(Err(error)) => {
-                self.lost(&error.to_string());
+                self.mark_down(&error.to_string());
                 None
             }
             Err(_elapsed) => {
-                self.lost("no answer in time");
+                self.mark_down("no answer in time");
                 None
             }
         }
     }
 
-    async fn beat(&self) {
-        let sign = Run::new(&self.scripts.replicas, REPLICAS, vec!["logkey:replicas".to_owned()])
+    async fn heartbeat(&self) {
+        let sign = ScriptCall::new(&self.scripts.replicas, REPLICAS, vec!["logkey:replicas".to_owned()])
             .arg(&self.name)
-            .arg(micros(LIVES));
+            .arg(micros(LIVENESS_TTL));
         let mut answer = Err("not connected".to_owned());
         if let Some(wire) = self.wire.load_full() {
-            answer = self.signed(&wire, &sign).await;
+            answer = self.register_replica(&wire, &sign).await;
         }
-        if let Err(why) = &answer {
+        if let Err(reason) = &answer {
             // Of a connection that fails nothing is expected any more: a server may have moved.
             self.wire.store(None);
             if self.is_up() {
-                self.lost(why);
+                self.mark_down(reason);
             }
             answer = match self.connected().await {
-                Ok(wire) => self.signed(&wire, &sign).await,
-                Err(why) => Err(why),
+                Ok(wire) => self.register_replica(&wire, &sign).await,
+                Err(reason) => Err(reason),
             };
         }
         match answer {
@@ -256,23 +259,24 @@ impl Link {
                     tracing::info!(replicas, "limits are shared through their server");
                 }
             }
-            Err(why) => {
+            Err(reason) => {
                 self.wire.store(None);
-                self.lost(&why);
+                self.mark_down(&reason);
             }
         }
         gauge!("logkey_limit_backend_up").set(if self.is_up() { 1.0 } else { 0.0 });
         gauge!("logkey_limit_replicas").set(f64::from(self.replicas()));
     }
 
-    async fn signed(&self, wire: &Wire, sign: &Run<'_>) -> Result<u32, String> {
-        flat(timeout(self.answers_within(), wire.run(sign)).await)
+    async fn register_replica(&self, wire: &RedisConn, sign: &ScriptCall<'_>) -> Result<u32, String> {
+        flatten_reply(timeout(self.answers_within(), wire.eval(sign)).await)
     }
 
-    async fn connected(&self) -> Result<Arc<Wire>, String> {
+    async fn connected(&self) -> Result<Arc<RedisConn>, String> {
         let attempt = self.attempts.fetch_add(1, SeqCst);
-        let wire =
-            flat(timeout(CONNECTING, Wire::connect(&self.address, attempt, self.answers_within())).await)?;
+        let wire = flatten_reply(
+            timeout(CONNECTING, RedisConn::connect(&self.address, attempt, self.answers_within())).await,
+        )?;
         let wire = Arc::new(wire);
         self.wire.store(Some(Arc::clone(&wire)));
         Ok(wire)
@@ -280,26 +284,26 @@ impl Link {
 
     /// How long any answer may take: at least as long as a decision waits for one.
     fn answers_within(&self) -> Duration {
-        HEARTBEAT.max(self.patience)
+        HEARTBEAT.max(self.timeout)
     }
 
-    fn lost(&self, why: &str) {
+    fn mark_down(&self, reason: &str) {
         counter!("logkey_limit_backend_errors_total").increment(1);
         if self.up.swap(false, SeqCst) {
             gauge!("logkey_limit_backend_up").set(0.0);
-            tracing::warn!(%why, replicas = self.replicas(), "limits are not shared: their server does not answer");
+            tracing::warn!(%reason, replicas = self.replicas(), "limits are not shared: their server does not answer");
         }
     }
 }
 
-fn flat<T>(answer: Result<Result<T, RedisError>, tokio::time::error::Elapsed>) -> Result<T, String> {
+fn flatten_reply<T>(answer: Result<Result<T, RedisError>, tokio::time::error::Elapsed>) -> Result<T, String> {
     match answer {
         Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(_elapsed) => Err("no answer in time".to_owned()),
     }
 }
 
-impl Drop for Link {
+impl Drop for RedisBackend {
     fn drop(&mut self) {
         if let Some(pulse) = self.pulse.get() {
             pulse.abort();
@@ -307,7 +311,7 @@ impl Drop for Link {
     }
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for RedisBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").field("up", &self.up).field("replicas", &self.replicas).finish_non_exhaustive()
     }

@@ -8,7 +8,7 @@ pub struct LimitsView {
     /// Tenants that called lately, by name.
     pub tenants: Vec<TenantView>,
     /// Quotas toward AWS that were used lately, by account, Region and operation.
-    pub lanes: Vec<LaneView>,
+    pub quota_keys: Vec<QuotaKeyView>,
     /// How it stands with the server that replicas share, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
@@ -29,7 +29,7 @@ pub struct TenantView {
 
 /// One operation of an account and Region.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LaneView {
+pub struct QuotaKeyView {
     /// The account.
     pub account: String,
     /// The Region.
@@ -42,9 +42,9 @@ pub struct LaneView {
     #[serde(default)]
     pub quota_from: String,
     /// Calls a second that AWS is believed to take from this process.
-    pub believed: f64,
+    pub effective_rate: f64,
     /// Calls that wait for a turn.
     pub waiting: usize,
     /// Calls that have their turn and no answer yet.
-    pub under_way: u32,
+    pub in_flight: u32,
 }

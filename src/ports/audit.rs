@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::Unavailable;
 use crate::domain::{
-    audit::{Entry, Event, EventId, Settlement},
+    audit::{Event, EventId, JournalEntry, Settlement},
     time::Timestamp,
 };
 
@@ -18,14 +18,14 @@ pub trait AuditLog: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`AuditUnavailable`] where it is certain that the entry was not kept.
-    async fn commit(&self, entry: Entry) -> Result<EventId, AuditUnavailable>;
+    async fn commit(&self, entry: JournalEntry) -> Result<EventId, AuditUnavailable>;
 
     /// Keeps an event that nobody waits for: a read or a refusal. Bounded: beyond a rate, equal
     /// refusals are counted.
-    fn note(&self, event: Event);
+    fn record_best_effort(&self, event: Event);
 
     /// Whether events can be kept now; otherwise why not.
-    fn unready(&self) -> Option<String>;
+    fn not_ready_reason(&self) -> Option<String>;
 }
 
 /// The tree over the log, as far as it is signed: what anyone can hold it against.
@@ -49,7 +49,7 @@ pub trait AuditTree: Send + Sync + 'static {
     fn verifiers(&self) -> Vec<String>;
 
     /// Waits until the newest checkpoint covers more than this many events, and tells how many.
-    async fn grown(&self, beyond: u64) -> u64;
+    async fn wait_for_size(&self, beyond: u64) -> u64;
 }
 
 /// A hash in the log's tree: SHA-256.
@@ -70,7 +70,7 @@ pub struct SignedTree {
 
 /// A change whose end is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenChange {
+pub struct PendingChange {
     /// Its intent, which the settlement closes.
     pub intent: EventId,
     /// What the intent said: a settlement is this event with another kind, time and `closes`.
@@ -79,16 +79,19 @@ pub struct OpenChange {
 
 /// The changes that a crash, or an answer that never came, left open.
 #[async_trait]
-pub trait OpenChanges: Send + Sync + 'static {
+pub trait PendingChanges: Send + Sync + 'static {
     /// Those whose intent is from before a time: at the start, the start; later, long enough ago that
     /// no call can still be under way.
-    async fn open(&self, before: Timestamp) -> Result<Vec<OpenChange>, Unavailable>;
+    async fn list_pending(&self, before: Timestamp) -> Result<Vec<PendingChange>, Unavailable>;
 
     /// The change that this intent began, open or not; none where the log has no such intent.
-    async fn begun(&self, intent: EventId) -> Result<Option<OpenChange>, Unavailable>;
+    async fn find(&self, intent: EventId) -> Result<Option<PendingChange>, Unavailable>;
 
     /// How a change was settled, and by which event; none where it was not.
-    async fn settled(&self, change: &OpenChange) -> Result<Option<(Settlement, EventId)>, Unavailable>;
+    async fn reconciliation_of(
+        &self,
+        change: &PendingChange,
+    ) -> Result<Option<(Settlement, EventId)>, Unavailable>;
 }
 
 /// The audit log cannot take the entry.

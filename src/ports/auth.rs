@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::Unavailable;
 use crate::domain::{
-    authorization::{Decision, Question, Wants},
+    authorization::{AuthzRequest, Decision, RequiredFacts},
     principal::{CertificateThumbprint, Principal},
     tenant::{Tenant, TenantId},
 };
@@ -25,7 +25,7 @@ pub trait Authenticate: Send + Sync + 'static {
 
     /// Whether this very token was verified before, so that doing it again costs next to nothing.
     /// It says nothing of whether the token is still good.
-    fn knows(&self, unverified_token: &str) -> bool;
+    fn is_cached(&self, unverified_token: &str) -> bool;
 
     /// Whether tokens can be verified at all: one entry for each issuer that cannot be asked now
     /// and whose keys are not known either.
@@ -38,24 +38,24 @@ pub trait TenantDirectory: Send + Sync + 'static {
     fn find(&self, id: &TenantId) -> Option<Arc<Tenant>>;
 
     /// The tenant that a token of `issuer` with this value of the tenant claim speaks for.
-    fn spoken_for(&self, issuer: &str, unverified_claim_value: &str) -> Option<Arc<Tenant>>;
+    fn by_claim(&self, issuer: &str, unverified_claim_value: &str) -> Option<Arc<Tenant>>;
 }
 
 /// Decides what a caller may do.
 pub trait Authorize: Send + Sync + 'static {
     /// Policy's answer to one question. What it wants and was not told counts as no.
-    fn decide(&self, question: &Question<'_>) -> Decision;
+    fn decide(&self, question: &AuthzRequest<'_>) -> Decision;
 
     /// What policy has to be told before it can answer; nothing where no policy in force asks, or where
     /// the answer would be no all the same.
-    fn wants(&self, _question: &Question<'_>) -> Wants {
-        Wants::default()
+    fn required_facts(&self, _question: &AuthzRequest<'_>) -> RequiredFacts {
+        RequiredFacts::default()
     }
 }
 
 /// Issuers, tenants and policies that belong together: what was made of one reading of the settings. A call keeps
 /// to one of them from its start to its end, whatever is taken over meanwhile.
-pub trait InForce: Send + Sync + 'static {
+pub trait ConfigSnapshot: Send + Sync + 'static {
     /// Verifies tokens by its issuers.
     fn authn(&self) -> &dyn Authenticate;
 
@@ -67,22 +67,22 @@ pub trait InForce: Send + Sync + 'static {
 }
 
 /// Knows what is in force.
-pub trait Rules: Send + Sync + 'static {
+pub trait SnapshotSource: Send + Sync + 'static {
     /// What is in force now.
-    fn in_force(&self) -> Arc<dyn InForce>;
+    fn current(&self) -> Arc<dyn ConfigSnapshot>;
 
     /// The tenant as it is now: that it is gone or suspended stops calls too which began before.
-    fn tenant_now(&self, id: &TenantId) -> Option<Arc<Tenant>>;
+    fn current_tenant(&self, id: &TenantId) -> Option<Arc<Tenant>>;
 }
 
 /// Why a token was not accepted.
 #[derive(Debug, Error)]
 pub enum AuthnError {
     /// It does not verify. Why is for the audit log alone.
-    #[error("token refused: {why}")]
+    #[error("token refused: {reason}")]
     Refused {
         /// What is wrong with it, in a few words that hold nothing of the token.
-        why: &'static str,
+        reason: &'static str,
         /// Its `jti`, where it has one, or a hash of it.
         token_id: Arc<str>,
     },

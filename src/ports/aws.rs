@@ -8,10 +8,10 @@ use thiserror::Error;
 use crate::domain::{
     arn::{KmsKeyArn, KmsKeyId},
     association::{AssociateKmsKey, DisassociateKmsKey, LogGroupName},
-    audit::Via,
+    audit::AwsCallRecord,
     authorization::{Access, Authorized},
     key::{KeyMetadata, KeyTags},
-    simulation::{Simulated, Trial},
+    policy_simulation::{SimulationRequest, SimulationResult},
     time::Timestamp,
 };
 
@@ -19,14 +19,18 @@ use crate::domain::{
 #[async_trait]
 pub trait KeyAssociations: Send + Sync + 'static {
     /// Sets a key, by one attempt that ends by `deadline`.
-    async fn associate(&self, permit: &Authorized<AssociateKmsKey>, deadline: Instant) -> Answered<Accepted>;
+    async fn associate(
+        &self,
+        authorized: &Authorized<AssociateKmsKey>,
+        deadline: Instant,
+    ) -> AwsResponse<Acknowledgement>;
 
     /// Takes a key away, by one attempt that ends by `deadline`.
     async fn disassociate(
         &self,
-        permit: &Authorized<DisassociateKmsKey>,
+        authorized: &Authorized<DisassociateKmsKey>,
         deadline: Instant,
-    ) -> Answered<Accepted>;
+    ) -> AwsResponse<Acknowledgement>;
 }
 
 /// Reads log groups.
@@ -38,7 +42,7 @@ pub trait LogGroups: Send + Sync + 'static {
         access: &Access,
         name: &LogGroupName,
         deadline: Instant,
-    ) -> Answered<Option<LogGroup>>;
+    ) -> AwsResponse<Option<LogGroup>>;
 
     /// A page of the log groups whose names begin with `prefix`, in the order of their names.
     async fn page(
@@ -47,7 +51,7 @@ pub trait LogGroups: Send + Sync + 'static {
         prefix: Option<&str>,
         token: Option<&str>,
         deadline: Instant,
-    ) -> Answered<LogGroupPage>;
+    ) -> AwsResponse<LogGroupPage>;
 }
 
 /// Reads keys.
@@ -59,16 +63,21 @@ pub trait Keys: Send + Sync + 'static {
         access: &Access,
         key: &KmsKeyId,
         deadline: Instant,
-    ) -> Answered<Option<KeyMetadata>>;
+    ) -> AwsResponse<Option<KeyMetadata>>;
 
     /// The key's policy, as JSON; none where there is no such key. KMS shows it within the key's own
     /// account only.
-    async fn policy(&self, access: &Access, key: &KmsKeyArn, deadline: Instant)
-    -> Answered<Option<Box<str>>>;
+    async fn policy(
+        &self,
+        access: &Access,
+        key: &KmsKeyArn,
+        deadline: Instant,
+    ) -> AwsResponse<Option<Box<str>>>;
 
     /// The key's tags, as they were a moment ago at the earliest; none where there is no such key. KMS
     /// shows them within the key's own account only.
-    async fn tags(&self, access: &Access, key: &KmsKeyArn, deadline: Instant) -> Answered<Option<KeyTags>>;
+    async fn tags(&self, access: &Access, key: &KmsKeyArn, deadline: Instant)
+    -> AwsResponse<Option<KeyTags>>;
 }
 
 /// Knows the roles themselves, for whoever installs them.
@@ -79,27 +88,32 @@ pub trait Roles: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`UpstreamError`] where AWS does not tell.
-    async fn hub(&self, deadline: Instant) -> Result<Box<str>, UpstreamError>;
+    async fn service_principal(&self, deadline: Instant) -> Result<Box<str>, UpstreamError>;
 
     /// Whether the role can be assumed without its external id, which it must not.
-    async fn opens_without_external_id(&self, access: &Access, deadline: Instant) -> Answered<bool>;
+    async fn trusts_without_external_id(&self, access: &Access, deadline: Instant) -> AwsResponse<bool>;
 
     /// What the role's own policies say of this, where the role may have them simulated.
-    async fn simulate(&self, access: &Access, trial: &Trial, deadline: Instant) -> Answered<Vec<Simulated>>;
+    async fn simulate(
+        &self,
+        access: &Access,
+        simulation: &SimulationRequest,
+        deadline: Instant,
+    ) -> AwsResponse<Vec<SimulationResult>>;
 }
 
 /// What AWS said, and through what it was asked.
 #[derive(Debug)]
-pub struct Answered<T> {
+pub struct AwsResponse<T> {
     /// Role, session and request ids, for the audit log.
-    pub via: Via,
+    pub via: AwsCallRecord,
     /// What it said.
     pub result: Result<T, UpstreamError>,
 }
 
 /// AWS took a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub struct Acknowledgement {
     /// AWS's id of the call.
     pub aws_request_id: Box<str>,
 }
@@ -130,7 +144,7 @@ pub struct LogGroupPage {
 
 /// AWS's own words about a refusal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AwsAnswer {
+pub struct AwsErrorDetails {
     /// Its error code, such as `AccessDeniedException`.
     pub code: Box<str>,
     /// Its message, unbounded and unescaped: for whoever shows or keeps it to bound.
@@ -178,32 +192,32 @@ pub enum UpstreamError {
         /// What that means.
         refusal: Refusal,
         /// AWS's words.
-        answer: AwsAnswer,
+        answer: AwsErrorDetails,
     },
     /// The role cannot be assumed; the call itself was not sent.
     #[error("the role cannot be assumed")]
     RoleNotAssumable {
         /// The words of STS.
-        answer: AwsAnswer,
+        answer: AwsErrorDetails,
     },
     /// Another change of the same resource is under way; nothing was changed.
     #[error("a conflicting operation is in progress")]
     Conflict {
         /// AWS's words.
-        answer: AwsAnswer,
+        answer: AwsErrorDetails,
     },
     /// AWS throttled us; nothing was changed.
     #[error("throttled by AWS")]
     Throttled {
         /// AWS's words.
-        answer: AwsAnswer,
+        answer: AwsErrorDetails,
     },
     /// AWS answered with a fault of its own (5xx). Nothing is known to have changed; a repetition is
     /// harmless.
     #[error("AWS answered with a fault")]
     Fault {
         /// AWS's words.
-        answer: AwsAnswer,
+        answer: AwsErrorDetails,
     },
     /// The call was not sent: no connection, no credentials in time.
     #[error("the call could not be sent")]

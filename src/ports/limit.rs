@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::domain::{
-    association::Place,
+    association::Location,
     tenant::{Tenant, TenantId},
 };
 
@@ -29,13 +29,18 @@ pub trait TenantQuota: Send + Sync + 'static {
 
 /// Gives out turns toward AWS, so that no account's quota is overrun.
 #[async_trait]
-pub trait Pace: Send + Sync + 'static {
+pub trait UpstreamLimiter: Send + Sync + 'static {
     /// Waits for a turn, at most until `deadline`.
     ///
     /// # Errors
     ///
     /// [`NoTurn`] as soon as it is known that none comes in time.
-    async fn turn(&self, lane: &Lane, tenant: &TenantId, deadline: Instant) -> Result<Turn, NoTurn>;
+    async fn acquire(
+        &self,
+        quota_key: &QuotaKey,
+        tenant: &TenantId,
+        deadline: Instant,
+    ) -> Result<UpstreamPermit, AcquireError>;
 
     /// The same for a call of a bulk job: it goes after the calls that someone waits for, and is sure
     /// of a share.
@@ -43,14 +48,19 @@ pub trait Pace: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`NoTurn`] as soon as it is known that none comes in time.
-    async fn bulk_turn(&self, lane: &Lane, tenant: &TenantId, deadline: Instant) -> Result<Turn, NoTurn> {
-        self.turn(lane, tenant, deadline).await
+    async fn acquire_bulk(
+        &self,
+        quota_key: &QuotaKey,
+        tenant: &TenantId,
+        deadline: Instant,
+    ) -> Result<UpstreamPermit, AcquireError> {
+        self.acquire(quota_key, tenant, deadline).await
     }
 }
 
 /// Whether someone waits for the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Urgency {
+pub enum Priority {
     /// A call of a caller's own.
     Interactive,
     /// A call of a bulk job.
@@ -68,9 +78,9 @@ pub enum Cost {
 
 /// One quota of AWS's: an operation of an account and Region.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Lane {
+pub struct QuotaKey {
     /// The account and Region.
-    pub place: Place,
+    pub location: Location,
     /// The operation.
     pub operation: Operation,
 }
@@ -96,11 +106,11 @@ pub struct Admission {
     /// What is left after it.
     pub state: QuotaState,
     /// Its place among the calls under way, given back on drop.
-    pub place: Held,
+    pub location: DropGuard,
 }
 
 /// Something that is given back on drop.
-pub struct Held(Option<Box<dyn FnOnce() + Send + Sync>>);
+pub struct DropGuard(Option<Box<dyn FnOnce() + Send + Sync>>);
 
 /// A tenant's limits and what is left of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,11 +145,11 @@ pub enum OverQuota {
 }
 
 /// Leave to make one call to AWS. Whoever holds it says how AWS answered, so that the pace follows.
-pub struct Turn(Option<Box<dyn FnOnce(Feedback) + Send + Sync>>);
+pub struct UpstreamPermit(Option<Box<dyn FnOnce(UpstreamOutcome) + Send + Sync>>);
 
 /// How AWS answered, as far as the pace is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Feedback {
+pub enum UpstreamOutcome {
     /// It took the call, or refused it for a reason of its own: the call counted.
     Counted,
     /// It throttled the call.
@@ -153,7 +163,7 @@ pub enum Feedback {
 /// No turn comes before the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("no turn within the deadline")]
-pub struct NoTurn {
+pub struct AcquireError {
     /// When a repetition could have one.
     pub retry_after: Duration,
 }
@@ -185,7 +195,7 @@ impl Operation {
 
 // === impl Held ===
 
-impl Held {
+impl DropGuard {
     /// Runs `release` when dropped.
     #[must_use]
     pub fn new(release: impl FnOnce() + Send + Sync + 'static) -> Self {
@@ -194,12 +204,12 @@ impl Held {
 
     /// Nothing to give back.
     #[must_use]
-    pub fn nothing() -> Self {
+    pub fn noop() -> Self {
         Self(None)
     }
 }
 
-impl Drop for Held {
+impl Drop for DropGuard {
     fn drop(&mut self) {
         if let Some(release) = self.0.take() {
             release();
@@ -207,7 +217,7 @@ impl Drop for Held {
     }
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for DropGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Held").finish_non_exhaustive()
     }
@@ -215,32 +225,32 @@ impl fmt::Debug for Held {
 
 // === impl Turn ===
 
-impl Turn {
+impl UpstreamPermit {
     /// A turn whose use is told to `report`; one that is dropped unused is told as not sent.
     #[must_use]
-    pub fn new(report: impl FnOnce(Feedback) + Send + Sync + 'static) -> Self {
+    pub fn new(report: impl FnOnce(UpstreamOutcome) + Send + Sync + 'static) -> Self {
         Self(Some(Box::new(report)))
     }
 
     /// Says how AWS answered.
-    pub fn used(mut self, feedback: Feedback) {
+    pub fn used(mut self, feedback: UpstreamOutcome) {
         self.report(feedback);
     }
 
-    fn report(&mut self, feedback: Feedback) {
+    fn report(&mut self, feedback: UpstreamOutcome) {
         if let Some(report) = self.0.take() {
             report(feedback);
         }
     }
 }
 
-impl Drop for Turn {
+impl Drop for UpstreamPermit {
     fn drop(&mut self) {
-        self.report(Feedback::NotSent);
+        self.report(UpstreamOutcome::NotSent);
     }
 }
 
-impl fmt::Debug for Turn {
+impl fmt::Debug for UpstreamPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Turn").finish_non_exhaustive()
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 
-use super::aws::Answered;
+use super::aws::AwsResponse;
 use crate::domain::{arn::KmsKeyArn, association::LogGroupName, authorization::Access, time::Timestamp};
 
 /// Runs queries.
@@ -19,10 +19,10 @@ pub trait Queries: Send + Sync + 'static {
         name: &LogGroupName,
         now: Timestamp,
         deadline: Instant,
-    ) -> Answered<Option<QueryId>>;
+    ) -> AwsResponse<Option<QueryId>>;
 
     /// How a query fares, by one attempt that ends by `deadline`.
-    async fn look(&self, access: &Access, query: &QueryId, deadline: Instant) -> Answered<QueryRun>;
+    async fn poll(&self, access: &Access, query: &QueryId, deadline: Instant) -> AwsResponse<QueryState>;
 }
 
 /// AWS's name for a query.
@@ -31,7 +31,7 @@ pub struct QueryId(pub Box<str>);
 
 /// How a query fares.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum QueryRun {
+pub enum QueryState {
     /// It has not come to its end.
     Running,
     /// Its results are stored.

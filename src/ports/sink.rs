@@ -8,7 +8,7 @@ use crate::domain::time::Timestamp;
 
 /// What a sink receives: an event as it is kept, or a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct SinkRecord {
     /// When it happened.
     pub time: Timestamp,
     /// One JSON object, without a newline.
@@ -24,7 +24,7 @@ pub trait Sink: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`SinkError`]: none of them are certain to be there, and the same are to be given again.
-    async fn take(&self, lines: &[Line]) -> Result<usize, SinkError>;
+    async fn write(&self, lines: &[SinkRecord]) -> Result<usize, SinkError>;
 }
 
 /// How much of the log a sink has.
@@ -40,13 +40,13 @@ pub struct SinkPosition {
 #[async_trait]
 pub trait SinkStore: Send + Sync + 'static {
     /// Says which sinks there are, and tells how far they are. Others hold nothing back any more.
-    async fn enlist(&self, sinks: &[Box<str>]) -> Result<Vec<SinkPosition>, Unavailable>;
+    async fn register(&self, sinks: &[Box<str>]) -> Result<Vec<SinkPosition>, Unavailable>;
 
     /// The kept checkpoints of more than this size, smallest first, at most `limit`.
     async fn checkpoints(&self, after: u64, limit: u32) -> Result<Vec<SignedCheckpoint>, Unavailable>;
 
     /// Remembers that a sink came from one position to another.
-    async fn reached(&self, sink: &str, from: SinkPosition, to: SinkPosition) -> Result<(), Unavailable>;
+    async fn advance(&self, sink: &str, from: SinkPosition, to: SinkPosition) -> Result<(), Unavailable>;
 }
 
 /// Why a sink takes nothing.

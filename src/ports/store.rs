@@ -7,28 +7,28 @@ use thiserror::Error;
 
 use super::Unavailable;
 use crate::domain::{
-    association::RecordedAssociation, audit::EventId, aws::AccountId, call::RequestId, history::Sighting,
-    request::RequestStep, tenant::TenantId, time::Timestamp,
+    association::RecordedAssociation, audit::EventId, aws::AccountId, call::RequestId, history::Observation,
+    idempotency::RecordedStep, tenant::TenantId, time::Timestamp,
 };
 
 /// What is kept together, or not at all.
 #[derive(Clone, Default)]
 pub struct Batch {
     /// The events, in order.
-    pub events: Vec<Indexed>,
+    pub events: Vec<EventIndexFields>,
     /// The bytes of all events, one after the other.
     pub bytes: Vec<u8>,
     /// The associations that became true with them, in order.
     pub associations: Vec<RecordedAssociation>,
     /// What was seen before changes, in order.
-    pub sightings: Vec<Sighting>,
+    pub observations: Vec<Observation>,
     /// What becomes of requests with an id of their own, in order, each with its event.
-    pub requests: Vec<(EventId, RequestStep)>,
+    pub requests: Vec<(EventId, RecordedStep)>,
 }
 
 /// By what one event is found, and where its bytes are.
 #[derive(Clone, Debug)]
-pub struct Indexed {
+pub struct EventIndexFields {
     /// Its id.
     pub id: EventId,
     /// When it happened.
@@ -68,11 +68,11 @@ pub struct StoredEvent {
 
 /// An event, and what of that by which the store finds it says something else than its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checked {
+pub struct IndexCheckedEvent {
     /// The event.
     pub event: StoredEvent,
     /// What differs; empty where all agrees.
-    pub wrong: Vec<&'static str>,
+    pub mismatches: Vec<&'static str>,
 }
 
 /// Which events to read; what is none is not asked for.
@@ -141,11 +141,11 @@ pub trait EventReader: Send + Sync + 'static {
     async fn after(&self, seq: u64, limit: u32) -> Result<Vec<StoredEvent>, Unavailable>;
 
     /// The same, each held against that by which the store finds it.
-    async fn checked(&self, seq: u64, limit: u32) -> Result<Vec<Checked>, Unavailable>;
+    async fn index_check(&self, seq: u64, limit: u32) -> Result<Vec<IndexCheckedEvent>, Unavailable>;
 
     /// The intents from before a time whose end is not known: without an outcome, or with one that
     /// says so, and not settled. Oldest first.
-    async fn unsettled(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable>;
+    async fn open_intents(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable>;
 
     /// The event with this id.
     async fn find(&self, id: EventId) -> Result<Option<StoredEvent>, Unavailable>;
@@ -177,22 +177,22 @@ pub struct SignedCheckpoint {
 
 /// Whether this process is the one that makes the tree grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lead {
+pub enum LeadershipStatus {
     /// Another one does.
-    Other,
+    Follower,
     /// This one, from now on: what it knew of the tree may be old.
-    Anew,
+    Acquired,
     /// This one, as before.
-    Still,
+    Held,
 }
 
 /// Which of the processes on one store does what only one may do.
 pub trait Leadership: Send + Sync + 'static {
     /// Whether it is this one.
-    fn leads(&self) -> bool;
+    fn is_leader(&self) -> bool;
 
     /// Whether there can be no other: then nobody is at what was begun before this process was.
-    fn is_alone(&self) -> bool;
+    fn is_single_node(&self) -> bool;
 }
 
 /// The tree over the log. One process at a time makes it grow.
@@ -200,18 +200,18 @@ pub trait Leadership: Send + Sync + 'static {
 pub trait TreeStore: Send + Sync + 'static {
     /// Asks to be the process that makes it grow; to be asked before each time, and often enough. Where
     /// there can be no other, it is this one.
-    async fn lead(&self) -> Result<Lead, Unavailable> {
-        Ok(Lead::Still)
+    async fn lead(&self) -> Result<LeadershipStatus, Unavailable> {
+        Ok(LeadershipStatus::Held)
     }
 
     /// The newest checkpoint, if there is one.
     async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable>;
 
     /// The checkpoints that hand over from one key to the next, the smallest first.
-    async fn handovers(&self) -> Result<Vec<SignedCheckpoint>, Unavailable>;
+    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable>;
 
     /// The tiles with these levels and places, as far as they are there.
-    async fn tiles(&self, wanted: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable>;
+    async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable>;
 
     /// Keeps new and longer tiles together with the checkpoint that covers them.
     async fn grow(&self, tiles: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), Unavailable>;
@@ -233,10 +233,10 @@ pub trait ArchivedEvents: Send + Sync + 'static {
 pub enum AppendError {
     /// It is certain that nothing of it was kept.
     #[error("nothing was written")]
-    NotKept(#[source] Unavailable),
+    NotWritten(#[source] Unavailable),
     /// It may have been kept.
     #[error("it is not known what was written")]
-    Doubtful(#[source] Unavailable),
+    Indeterminate(#[source] Unavailable),
 }
 
 // === impl Batch ===
@@ -244,7 +244,7 @@ pub enum AppendError {
 impl Batch {
     /// The bytes of one event.
     #[must_use]
-    pub fn body(&self, event: &Indexed) -> &[u8] {
+    pub fn body(&self, event: &EventIndexFields) -> &[u8] {
         self.bytes.get(event.start..event.start.saturating_add(event.len)).unwrap_or_default()
     }
 }

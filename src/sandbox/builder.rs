@@ -6,7 +6,8 @@ use super::{
     fault::Fault,
     quota::Rate,
     seed::{
-        AccountSeed, Hub, KeySeed, LogGroupSeed, PolicyText, QueryPlan, QuotaSeed, RoleSeed, Seed, SeedFaults,
+        AccountSeed, KeySeed, LogGroupSeed, PolicyText, QueryPlan, QuotaSeed, RoleSeed, Seed, SeedFaults,
+        ServiceIdentity,
     },
 };
 
@@ -29,8 +30,9 @@ impl Builder {
 
     /// Whose credentials the service has.
     #[must_use]
-    pub fn hub(mut self, arn: &str, access_key_id: &str) -> Self {
-        self.seed.hub = Some(Hub { arn: arn.to_owned(), access_key_id: access_key_id.to_owned() });
+    pub fn service_principal(mut self, arn: &str, access_key_id: &str) -> Self {
+        self.seed.service_principal =
+            Some(ServiceIdentity { arn: arn.to_owned(), access_key_id: access_key_id.to_owned() });
         self
     }
 

@@ -22,9 +22,9 @@ impl Clock {
     /// Starts at `start` and goes on with tokio's time.
     #[must_use]
     pub fn starting_at(start: Timestamp) -> Self {
-        let began = Instant::now();
+        let started = Instant::now();
         Self::from_fn(move || {
-            SignedDuration::try_from(began.elapsed())
+            SignedDuration::try_from(started.elapsed())
                 .ok()
                 .and_then(|elapsed| start.checked_add(elapsed).ok())
                 .unwrap_or(Timestamp::MAX)

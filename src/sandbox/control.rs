@@ -11,8 +11,8 @@ use super::{
     Inner,
     fault::Fault,
     seed::{Seed, SeedFaults},
+    state::AwsState,
     wire::{self, Body},
-    world::World,
 };
 
 /// Where every path of the control port starts.
@@ -35,7 +35,7 @@ pub(super) fn answer(inner: &Inner, parts: &Parts, path: &str, body: &Bytes) -> 
         (&Method::GET, "faults") => Ok(json!({ "faults": inner.faults.list() })),
         (&Method::POST, "faults") => add_fault(inner, body),
         (&Method::DELETE, "faults") => remove_faults(inner, rest),
-        (&Method::GET, "state") => Ok(state(&inner.world, queried(parts).get("account"))),
+        (&Method::GET, "state") => Ok(state(&inner.state, queried(parts).get("account"))),
         (&Method::POST, "seed") => apply_seed(inner, body),
         _ => Err((StatusCode::NOT_FOUND, "no such control path".to_owned())),
     };
@@ -93,17 +93,17 @@ fn remove_faults(inner: &Inner, id: &str) -> Reply {
 fn apply_seed(inner: &Inner, body: &Bytes) -> Reply {
     let bad = |text: String| (StatusCode::BAD_REQUEST, text);
     let text = std::str::from_utf8(body).map_err(|error| bad(error.to_string()))?;
-    let faults = |error: SeedFaults| bad(error.to_string());
-    let seed: Seed = text.parse().map_err(faults)?;
-    inner.apply(&seed).map_err(faults)?;
+    let diagnostics = |error: SeedFaults| bad(error.to_string());
+    let seed: Seed = text.parse().map_err(diagnostics)?;
+    inner.apply(&seed).map_err(diagnostics)?;
     Ok(json!({}))
 }
 
 /// Which key is on what, by account and Region; of one account, or of all.
-fn state(world: &World, only: Option<&String>) -> Value {
+fn state(state: &AwsState, only: Option<&String>) -> Value {
     let mut accounts = serde_json::Map::new();
-    let wanted = world.accounts().into_iter().filter(|account| only.is_none_or(|only| *only == account.id));
-    for account in wanted {
+    let selected = state.accounts().into_iter().filter(|account| only.is_none_or(|only| *only == account.id));
+    for account in selected {
         let mut regions = serde_json::Map::new();
         for region in account.regions() {
             let logs = region.logs();

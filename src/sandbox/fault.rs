@@ -1,13 +1,13 @@
 //! Faults on demand: which calls they meet, how often, and what then happens.
 
-mod armed;
+mod active;
 #[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::armed::Armed;
-pub(crate) use self::armed::{Faults, Plan, Sight, Twist};
+pub use self::active::ActiveFault;
+pub(crate) use self::active::{FaultPlan, Faults, RequestAttrs, ResponseMutation};
 
 /// One fault. What is not named is met by everything; see the module's documentation for seeds
 /// and the control port, which take the same fields.
@@ -126,17 +126,18 @@ impl Fault {
         Self { when: When::After, ..self }
     }
 
-    fn fits(&self, sight: &Sight<'_>) -> bool {
-        let is =
-            |wanted: &Option<String>, actual: &str| wanted.as_deref().is_none_or(|wanted| wanted == actual);
-        is(&self.service, sight.service.name())
-            && is(&self.operation, sight.operation)
-            && is(&self.account, sight.account)
-            && is(&self.region, sight.region)
-            && is(&self.role, sight.role)
-            && self.parameter.as_deref().is_none_or(|wanted| {
-                let mut values = sight.params.values();
-                values.any(|value| value.as_str() == Some(wanted))
+    fn fits(&self, attrs: &RequestAttrs<'_>) -> bool {
+        let is = |expected: &Option<String>, actual: &str| {
+            expected.as_deref().is_none_or(|expected| expected == actual)
+        };
+        is(&self.service, attrs.service.name())
+            && is(&self.operation, attrs.operation)
+            && is(&self.account, attrs.account)
+            && is(&self.region, attrs.region)
+            && is(&self.role, attrs.role)
+            && self.parameter.as_deref().is_none_or(|expected| {
+                let mut values = attrs.params.values();
+                values.any(|value| value.as_str() == Some(expected))
             })
     }
 }

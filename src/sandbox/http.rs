@@ -11,7 +11,7 @@ use tokio::{
     time,
 };
 
-use super::{Inner, exchange};
+use super::{Inner, handler};
 
 /// Wait after a connection could not be accepted, as when files run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -19,7 +19,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// The connection ends here, without an answer or in the middle of one.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("connection cut by a fault")]
-pub(crate) struct Cut;
+pub(crate) struct ConnectionReset;
 
 /// Serves until `shutdown` resolves; then ends every connection at once.
 pub(super) async fn serve(inner: Arc<Inner>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
@@ -45,32 +45,32 @@ pub(super) async fn serve(inner: Arc<Inner>, listener: TcpListener, shutdown: im
 
 async fn connection(inner: Arc<Inner>, stream: TcpStream) {
     // Boxed, since only a future that can be moved lets one have the stream back after an error.
-    let service = service_fn(move |request| Box::pin(exchange::answer(Arc::clone(&inner), request)));
+    let service = service_fn(move |request| Box::pin(handler::handle(Arc::clone(&inner), request)));
     // Answers are small and waited for.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = %error, "sandbox: TCP_NODELAY could not be set");
     }
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    let ended = std::future::poll_fn(|context| connection.poll_without_shutdown(context)).await;
+    let result = std::future::poll_fn(|context| connection.poll_without_shutdown(context)).await;
     let stream = connection.into_parts().io.into_inner();
-    if ended.is_err_and(|error| was_cut(&error)) {
+    if result.is_err_and(|error| is_reset(&error)) {
         // Closed with a reset rather than an orderly end.
         if let Err(error) = stream.set_zero_linger() {
             tracing::debug!(error = %error, "sandbox: the connection could not be reset");
         }
     } else {
-        drop(shut(stream).await);
+        drop(reset(stream).await);
     }
 }
 
-async fn shut(mut stream: TcpStream) -> io::Result<()> {
+async fn reset(mut stream: TcpStream) -> io::Result<()> {
     tokio::io::AsyncWriteExt::shutdown(&mut stream).await
 }
 
-fn was_cut(error: &hyper::Error) -> bool {
+fn is_reset(error: &hyper::Error) -> bool {
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {
-        if error.is::<Cut>() {
+        if error.is::<ConnectionReset>() {
             return true;
         }
         source = error.source();

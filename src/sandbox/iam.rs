@@ -3,19 +3,19 @@
 use std::collections::BTreeSet;
 
 use super::{
-    access::{Context, Facts},
-    policy::{Question, Verdict, Who},
-    refusal::Refusal,
+    api_error::ApiError,
+    authorizer::{Context, Facts},
+    policy::{EvalRequest, Verdict, Who},
+    state::Role,
     validate,
     wire::{Answer, Service, escape},
-    world::Role,
 };
 
 /// Results on a page where nothing is said.
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 1000;
 /// What AWS knows of the simulated principal itself, so that nobody has to say it.
-const OWN_KEYS: [&str; 3] = ["aws:PrincipalAccount", "aws:PrincipalArn", "aws:PrincipalType"];
+const CONTEXT_KEYS: [&str; 3] = ["aws:PrincipalAccount", "aws:PrincipalArn", "aws:PrincipalType"];
 
 /// What one action with one resource comes to.
 struct Outcome {
@@ -27,46 +27,47 @@ struct Outcome {
 }
 
 /// Runs one operation.
-pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, ApiError> {
     match context.call.operation.as_str() {
         "SimulatePrincipalPolicy" => simulate(context),
-        other => Err(Refusal::unknown_operation(Service::Iam, other)),
+        other => Err(ApiError::unknown_operation(Service::Iam, other)),
     }
 }
 
-fn simulate(context: &Context<'_>) -> Result<Answer, Refusal> {
+fn simulate(context: &Context<'_>) -> Result<Answer, ApiError> {
     let call = context.call;
     let Some(source) = call.param("PolicySourceArn") else {
         let rule = "Member must not be null";
-        return Err(Refusal::constraint(Service::Iam, "policySourceArn", "null", rule));
+        return Err(ApiError::constraint(Service::Iam, "policySourceArn", "null", rule));
     };
-    context.may("iam:SimulatePrincipalPolicy", &[source], &[])?;
+    context.is_allowed("iam:SimulatePrincipalPolicy", &[source], &[])?;
     let unsupported =
         ["PolicyInputList.member.1", "PermissionsBoundaryPolicyInputList.member.1", "ResourcePolicy"];
     if let Some(name) = unsupported.into_iter().find(|name| call.param(name).is_some()) {
         let text = format!("{name} is not known to the sandbox");
-        return Err(Refusal::new("InvalidInput", text));
+        return Err(ApiError::new("InvalidInput", text));
     }
     let (account, name) = validate::role_arn(source)?;
     let role = (account == context.account.id).then(|| context.account.role(name)).flatten();
     let role =
-        role.ok_or_else(|| Refusal::no_such_entity(format!("The role with name {name} cannot be found.")))?;
+        role.ok_or_else(|| ApiError::no_such_entity(format!("The role with name {name} cannot be found.")))?;
     let actions = call.members("ActionNames");
     if actions.is_empty() {
         let at_least = "Member must have length greater than or equal to 1";
-        return Err(Refusal::constraint(Service::Iam, "actionNames", "[]", at_least));
+        return Err(ApiError::constraint(Service::Iam, "actionNames", "[]", at_least));
     }
     if let Some(bad) = actions.iter().find(|action| !action.contains(':')) {
-        return Err(Refusal::new("InvalidInput", format!("Invalid Action Name: {bad}")));
+        return Err(ApiError::new("InvalidInput", format!("Invalid Action Name: {bad}")));
     }
     let mut resources = call.members("ResourceArns");
     if resources.is_empty() {
         resources.push("*");
     }
-    let said = entries(context);
+    let context_entries = entries(context);
     let results = actions.iter().map(|action| {
-        let each = resources.iter().map(|resource| one(context, &role, action, resource, &said));
-        of_action(action, &each.collect::<Vec<_>>())
+        let each =
+            resources.iter().map(|resource| simulate_one(context, &role, action, resource, &context_entries));
+        evaluate_action(action, &each.collect::<Vec<_>>())
     });
     page(context, &results.collect::<Vec<_>>())
 }
@@ -85,38 +86,44 @@ fn entries<'a>(context: &'a Context<'_>) -> Vec<(&'a str, &'a str)> {
 
 /// By the role's own policy and the organization's, and by nothing else: resources' policies are not
 /// simulated for roles.
-fn one(context: &Context<'_>, role: &Role, action: &str, resource: &str, said: &[(&str, &str)]) -> Outcome {
+fn simulate_one(
+    context: &Context<'_>,
+    role: &Role,
+    action: &str,
+    resource: &str,
+    context_entries: &[(&str, &str)],
+) -> Outcome {
     let mut facts: Facts<'_> = vec![
         ("aws:PrincipalAccount", &context.account.id),
         ("aws:PrincipalArn", &role.arn),
         ("aws:PrincipalType", "AssumedRole"),
     ];
-    facts.extend(said);
-    let known = |key: &str| facts.iter().any(|(name, _)| name.eq_ignore_ascii_case(key));
-    let missing = role.identity.condition_keys().filter(|key| !known(key) && !OWN_KEYS.contains(key));
+    facts.extend(context_entries);
+    let has_fact = |key: &str| facts.iter().any(|(name, _)| name.eq_ignore_ascii_case(key));
+    let missing = role.identity.condition_keys().filter(|key| !has_fact(key) && !CONTEXT_KEYS.contains(key));
     let missing = missing.map(str::to_owned).collect();
-    let who = Who::Iam { account: &context.account.id, arn: &role.arn, role_arn: Some(&role.arn) };
-    let question = Question { who, action, resources: &[resource], context: &facts };
-    let own = role.identity.verdict(&question);
+    let principal = Who::Iam { account: &context.account.id, arn: &role.arn, role_arn: Some(&role.arn) };
+    let request = EvalRequest { principal, action, resources: &[resource], context: &facts };
+    let own = role.identity.verdict(&request);
     let by_organization =
-        role.service_control.as_ref().is_some_and(|policy| policy.verdict(&question) == Verdict::Denied);
+        role.service_control.as_ref().is_some_and(|policy| policy.verdict(&request) == Verdict::Denied);
     let decision = match own {
         Verdict::Denied => "explicitDeny",
         _ if by_organization => "explicitDeny",
         Verdict::Allows | Verdict::AllowsAccount => "allowed",
-        Verdict::Silent => "implicitDeny",
+        Verdict::NoMatch => "implicitDeny",
     };
     Outcome {
         resource: resource.to_owned(),
         decision,
         by_organization,
-        matched: !by_organization && own != Verdict::Silent,
+        matched: !by_organization && own != Verdict::NoMatch,
         missing,
     }
 }
 
 /// One result for an action: the worst of its resources, and each of them.
-fn of_action(action: &str, each: &[Outcome]) -> String {
+fn evaluate_action(action: &str, each: &[Outcome]) -> String {
     let severity = |one: &&Outcome| match one.decision {
         "allowed" => 0,
         "implicitDeny" => 1,
@@ -168,16 +175,16 @@ fn values(missing: &BTreeSet<String>) -> String {
     format!("<MissingContextValues>{members}</MissingContextValues>")
 }
 
-fn page(context: &Context<'_>, results: &[String]) -> Result<Answer, Refusal> {
+fn page(context: &Context<'_>, results: &[String]) -> Result<Answer, ApiError> {
     let number = |name: &str, default: usize| match context.call.param(name) {
         None => Ok(default),
         Some(text) => {
-            text.parse().map_err(|_no_number| Refusal::malformed(Service::Iam, format!("{name}: {text}")))
+            text.parse().map_err(|_no_number| ApiError::malformed(Service::Iam, format!("{name}: {text}")))
         }
     };
-    let (most, from) = (number("MaxItems", PAGE)?.clamp(1, MAX_PAGE), number("Marker", 0)?);
-    let inside: String = results.iter().skip(from).take(most).map(String::as_str).collect();
-    let end = from.saturating_add(most);
+    let (max, from) = (number("MaxItems", PAGE)?.clamp(1, MAX_PAGE), number("Marker", 0)?);
+    let inside: String = results.iter().skip(from).take(max).map(String::as_str).collect();
+    let end = from.saturating_add(max);
     let rest = if end < results.len() {
         format!("<IsTruncated>true</IsTruncated><Marker>{end}</Marker>")
     } else {

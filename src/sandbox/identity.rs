@@ -10,8 +10,8 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
+    api_error::ApiError,
     policy::{Policy, Who},
-    refusal::Refusal,
     wire::Service,
 };
 
@@ -45,10 +45,10 @@ pub(crate) struct Session {
 
 /// All credentials that are good now.
 #[derive(Debug, Default)]
-pub(crate) struct Credentials(Mutex<Known>);
+pub(crate) struct Credentials(Mutex<CredentialStore>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct CredentialStore {
     by_access_key: HashMap<String, Arc<Principal>>,
     sessions: VecDeque<String>,
 }
@@ -57,7 +57,7 @@ struct Known {
 
 impl Principal {
     /// The principal as policies see it.
-    pub(crate) fn who(&self) -> Who<'_> {
+    pub(crate) fn principal_arn(&self) -> Who<'_> {
         Who::Iam { account: &self.account, arn: &self.arn, role_arn: self.role_arn.as_deref() }
     }
 }
@@ -86,16 +86,16 @@ impl Credentials {
         access_key: &str,
         token: Option<&str>,
         now: Timestamp,
-    ) -> Result<Arc<Principal>, Refusal> {
+    ) -> Result<Arc<Principal>, ApiError> {
         let found = self.locked().by_access_key.get(access_key).cloned();
-        let unknown = || Refusal::unknown_credentials(service);
+        let unknown = || ApiError::unknown_credentials(service);
         let principal = found.ok_or_else(unknown)?;
         if let Some(session) = &principal.session {
             if token != Some(session.token.as_str()) {
                 return Err(unknown());
             }
             if session.expires <= now {
-                return Err(Refusal::expired(service));
+                return Err(ApiError::expired(service));
             }
         }
         Ok(principal)
@@ -103,30 +103,30 @@ impl Credentials {
 
     /// Adds credentials of the seed, which do not expire.
     pub(crate) fn add_static(&self, access_key: String, principal: Principal) {
-        let mut known = self.locked();
-        known.by_access_key.insert(access_key, Arc::new(principal));
+        let mut credentials = self.locked();
+        credentials.by_access_key.insert(access_key, Arc::new(principal));
     }
 
     /// Adds a session.
     pub(crate) fn add_session(&self, access_key: String, principal: Principal) {
-        let mut known = self.locked();
-        while known.sessions.len() >= MAX_SESSIONS {
-            if let Some(oldest) = known.sessions.pop_front() {
-                known.by_access_key.remove(&oldest);
+        let mut credentials = self.locked();
+        while credentials.sessions.len() >= MAX_SESSIONS {
+            if let Some(oldest) = credentials.sessions.pop_front() {
+                credentials.by_access_key.remove(&oldest);
             }
         }
-        known.sessions.push_back(access_key.clone());
-        known.by_access_key.insert(access_key, Arc::new(principal));
+        credentials.sessions.push_back(access_key.clone());
+        credentials.by_access_key.insert(access_key, Arc::new(principal));
     }
 
     /// What must be kept secret of every session.
     pub(crate) fn secrets(&self) -> Vec<String> {
-        let known = self.locked();
-        let sessions = known.by_access_key.values().filter_map(|principal| principal.session.as_ref());
+        let credentials = self.locked();
+        let sessions = credentials.by_access_key.values().filter_map(|principal| principal.session.as_ref());
         sessions.flat_map(|session| [session.secret.clone(), session.token.clone()]).collect()
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, Known> {
+    fn locked(&self) -> std::sync::MutexGuard<'_, CredentialStore> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,14 +7,14 @@ mod tags;
 use std::sync::Arc;
 
 use super::{
-    access::Context,
-    refusal::Refusal,
+    api_error::ApiError,
+    authorizer::Context,
+    state::keys::Key,
     wire::{Answer, Service},
-    world::keys::Key,
 };
 
 /// Runs one operation.
-pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, ApiError> {
     match context.call.operation.as_str() {
         "DescribeKey" => read::describe_key(context),
         "GetKeyPolicy" => read::key_policy(context),
@@ -30,7 +30,7 @@ pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, Refusal> {
         "DisableKey" => change::set_state(context, "Disabled"),
         "ScheduleKeyDeletion" => change::schedule_deletion(context),
         "CancelKeyDeletion" => change::cancel_deletion(context),
-        other => Err(Refusal::unknown_operation(Service::Kms, other)),
+        other => Err(ApiError::unknown_operation(Service::Kms, other)),
     }
 }
 
@@ -40,17 +40,17 @@ pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, Refusal> {
 /// # Errors
 ///
 /// As KMS refuses what does not exist, and another account's keys that are out of reach.
-pub(crate) fn resolve(context: &Context<'_>, action: &str, name: &str) -> Result<Arc<Key>, Refusal> {
+pub(crate) fn resolve(context: &Context<'_>, action: &str, name: &str) -> Result<Arc<Key>, ApiError> {
     let here = &context.region;
     if let Some(rest) = name.strip_prefix("arn:") {
         let mut parts = rest.splitn(5, ':');
         let mut next = || parts.next().unwrap_or_default();
         let (_partition, service, region, account, resource) = (next(), next(), next(), next(), next());
         if service != "kms" || region != here.name {
-            return Err(Refusal::key_not_found(format!("Invalid arn {region}")));
+            return Err(ApiError::key_not_found(format!("Invalid arn {region}")));
         }
         let key = context
-            .world
+            .state
             .account(account)
             .and_then(|account| account.region(region))
             .and_then(|region| find(&region.keys(), resource));
@@ -58,7 +58,7 @@ pub(crate) fn resolve(context: &Context<'_>, action: &str, name: &str) -> Result
             if account == here.account_id {
                 not_found(name, resource)
             } else {
-                context.out_of_reach(action, name)
+                context.cross_account_denial(action, name)
             }
         });
     }
@@ -69,16 +69,16 @@ pub(crate) fn resolve(context: &Context<'_>, action: &str, name: &str) -> Result
     })
 }
 
-fn find(keys: &super::world::keys::KeyRing, resource: &str) -> Option<Arc<Key>> {
+fn find(keys: &super::state::keys::KeyRing, resource: &str) -> Option<Arc<Key>> {
     match resource.strip_prefix("key/") {
         Some(id) => keys.key(id),
         None => keys.aliased(resource),
     }
 }
 
-fn not_found(arn: &str, resource: &str) -> Refusal {
+fn not_found(arn: &str, resource: &str) -> ApiError {
     if resource.starts_with("alias/") {
-        return Refusal::key_not_found(format!("Alias {arn} is not found."));
+        return ApiError::key_not_found(format!("Alias {arn} is not found."));
     }
-    Refusal::key_not_found(format!("Key '{arn}' does not exist"))
+    ApiError::key_not_found(format!("Key '{arn}' does not exist"))
 }

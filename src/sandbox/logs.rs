@@ -10,15 +10,15 @@ mod queries;
 mod service;
 
 use super::{
-    access::Context,
-    refusal::Refusal,
+    api_error::ApiError,
+    authorizer::Context,
+    state::Region,
     validate,
     wire::{Answer, Service},
-    world::Region,
 };
 
 /// Runs one operation.
-pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, ApiError> {
     match context.call.operation.as_str() {
         "AssociateKmsKey" => associate::associate(context),
         "DisassociateKmsKey" => associate::disassociate(context),
@@ -34,7 +34,7 @@ pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, Refusal> {
         "DescribeLogStreams" => events::streams(context),
         "StartQuery" => queries::start(context),
         "GetQueryResults" => queries::results(context),
-        other => Err(Refusal::unknown_operation(Service::Logs, other)),
+        other => Err(ApiError::unknown_operation(Service::Logs, other)),
     }
 }
 
@@ -45,31 +45,31 @@ fn group_arn(region: &Region, name: &str) -> String {
 
 /// Whether the caller may do the operation at hand to a group. Policies name a group with and
 /// without what follows it; AWS's error shows it with the log stream.
-fn may_on_group(context: &Context<'_>, name: &str) -> Result<(), Refusal> {
+fn may_on_group(context: &Context<'_>, name: &str) -> Result<(), ApiError> {
     let arn = group_arn(&context.region, name);
     let (shown, all) = (format!("{arn}:log-stream:"), format!("{arn}:*"));
     let action = format!("logs:{}", context.call.operation);
-    context.may(&action, &[&shown, &arn, &all], &[])
+    context.is_allowed(&action, &[&shown, &arn, &all], &[])
 }
 
 /// The same for a log stream, which policies may also name by itself.
-fn may_on_stream(context: &Context<'_>, name: &str, stream: &str) -> Result<(), Refusal> {
+fn may_on_stream(context: &Context<'_>, name: &str, stream: &str) -> Result<(), ApiError> {
     let arn = group_arn(&context.region, name);
     let shown = format!("{arn}:log-stream:{stream}");
     let all = format!("{arn}:*");
     let action = format!("logs:{}", context.call.operation);
-    context.may(&action, &[&shown, &arn, &all], &[])
+    context.is_allowed(&action, &[&shown, &arn, &all], &[])
 }
 
 /// The name in a group's name or ARN, which must be of the caller's account and Region.
-fn name_of<'a>(context: &Context<'_>, identifier: &'a str) -> Result<&'a str, Refusal> {
+fn name_of<'a>(context: &Context<'_>, identifier: &'a str) -> Result<&'a str, ApiError> {
     if !identifier.starts_with("arn:") {
         validate::log_group_name(identifier)?;
         return Ok(identifier);
     }
     let own = group_arn(&context.region, "");
     // Another account's or Region's group is as if it did not exist.
-    let name = identifier.strip_prefix(&own).ok_or_else(Refusal::log_group_not_found)?;
+    let name = identifier.strip_prefix(&own).ok_or_else(ApiError::log_group_not_found)?;
     let name = name.strip_suffix(":*").unwrap_or(name);
     validate::log_group_name(name)?;
     Ok(name)

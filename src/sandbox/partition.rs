@@ -23,7 +23,7 @@ pub(crate) fn suffix(partition: &str) -> &'static str {
 }
 
 /// The Region in which IAM is, for the whole partition.
-pub(crate) fn home(partition: &str) -> &'static str {
+pub(crate) fn default_region(partition: &str) -> &'static str {
     match partition {
         "aws-cn" => "cn-north-1",
         "aws-us-gov" => "us-gov-west-1",

@@ -37,9 +37,9 @@ pub enum InvalidPolicy {
 
 /// One request as policies see it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Question<'a> {
+pub(crate) struct EvalRequest<'a> {
     /// Who asks.
-    pub(crate) who: Who<'a>,
+    pub(crate) principal: Who<'a>,
     /// `service:Action`.
     pub(crate) action: &'a str,
     /// The resource, in every spelling that a policy may use for it.
@@ -70,7 +70,7 @@ pub(crate) enum Verdict {
     /// A statement denies.
     Denied,
     /// No statement fits.
-    Silent,
+    NoMatch,
     /// A statement allows the whole account, which may hand it on by identity policies.
     AllowsAccount,
     /// A statement allows this very principal.
@@ -103,17 +103,17 @@ struct Patterns {
 
 impl Policy {
     /// What this policy says; an explicit deny wins.
-    pub(crate) fn verdict(&self, question: &Question<'_>) -> Verdict {
-        let action = question.action.to_ascii_lowercase();
-        let mut best = Verdict::Silent;
+    pub(crate) fn verdict(&self, request: &EvalRequest<'_>) -> Verdict {
+        let action = request.action.to_ascii_lowercase();
+        let mut best = Verdict::NoMatch;
         for statement in &self.statements {
-            let Some(reach) = statement.reach(question, &action) else {
+            let Some(reach) = statement.verdict_for(request, &action) else {
                 continue;
             };
             match (statement.allow, reach) {
                 (false, _) => return Verdict::Denied,
                 (true, Verdict::Allows) => best = Verdict::Allows,
-                (true, _) if best == Verdict::Silent => best = Verdict::AllowsAccount,
+                (true, _) if best == Verdict::NoMatch => best = Verdict::AllowsAccount,
                 (true, _) => {}
             }
         }
@@ -135,14 +135,14 @@ impl Policy {
 
 impl Statement {
     /// Whether the statement speaks about this question, and how directly.
-    fn reach(&self, question: &Question<'_>, action: &str) -> Option<Verdict> {
+    fn verdict_for(&self, request: &EvalRequest<'_>, action: &str) -> Option<Verdict> {
         let reach = match &self.principals {
             None => Verdict::Allows,
-            Some(principals) => principals.reach(&question.who)?,
+            Some(principals) => principals.reach(&request.principal)?,
         };
         let fits = self.actions.matches(&[action])
-            && self.resources.matches(question.resources)
-            && self.conditions.iter().all(|c| c.holds(question.context));
+            && self.resources.matches(request.resources)
+            && self.conditions.iter().all(|c| c.holds(request.context));
         fits.then_some(reach)
     }
 }
@@ -150,11 +150,11 @@ impl Statement {
 // === impl Principals ===
 
 impl Principals {
-    fn reach(&self, who: &Who<'_>) -> Option<Verdict> {
+    fn reach(&self, principal: &Who<'_>) -> Option<Verdict> {
         if self.anyone {
             return Some(Verdict::Allows);
         }
-        match who {
+        match principal {
             Who::Service(name) => {
                 let named = self.services.iter().any(|service| service == name);
                 named.then_some(Verdict::Allows)

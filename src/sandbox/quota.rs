@@ -26,7 +26,7 @@ const PUBLISHED: [(Service, &str, f64); 11] = [
 /// One quota of `CloudWatch` Logs as Service Quotas lists it. AWS publishes the codes of those alone that
 /// can be raised; the others here are made up.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Listed {
+pub(crate) struct QuotaEntry {
     pub(crate) operation: &'static str,
     pub(crate) code: &'static str,
     /// AWS's default.
@@ -35,7 +35,7 @@ pub(crate) struct Listed {
 }
 
 /// The quotas that are listed, in the order of their names. `DisassociateKmsKey` has none there.
-pub(crate) const LISTED: [Listed; 6] = [
+pub(crate) const LISTED: [QuotaEntry; 6] = [
     listed("AssociateKmsKey", "L-00000001", 5.0, false),
     listed("CreateLogStream", "L-76507CEF", 50.0, true),
     listed("DescribeLogGroups", "L-4284EEDE", 10.0, true),
@@ -44,8 +44,13 @@ pub(crate) const LISTED: [Listed; 6] = [
     listed("StartQuery", "L-00000003", 10.0, false),
 ];
 
-const fn listed(operation: &'static str, code: &'static str, per_second: f64, adjustable: bool) -> Listed {
-    Listed { operation, code, per_second, adjustable }
+const fn listed(
+    operation: &'static str,
+    code: &'static str,
+    per_second: f64,
+    adjustable: bool,
+) -> QuotaEntry {
+    QuotaEntry { operation, code, per_second, adjustable }
 }
 
 /// One operation's rate.
@@ -64,7 +69,7 @@ pub struct Quotas(BTreeMap<String, Rate>);
 
 /// What is left of them in one Region.
 #[derive(Debug, Default)]
-pub(crate) struct Buckets(HashMap<String, Bucket>);
+pub(crate) struct TokenBuckets(HashMap<String, Bucket>);
 
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
@@ -77,7 +82,7 @@ struct Bucket {
 impl Quotas {
     /// AWS's own.
     #[must_use]
-    pub fn published() -> Self {
+    pub fn published_defaults() -> Self {
         let rate = |per_second| Rate { per_second, burst: None };
         let rows = PUBLISHED.iter();
         Self(rows.map(|(_, operation, per_second)| ((*operation).to_owned(), rate(*per_second))).collect())
@@ -104,7 +109,7 @@ impl Quotas {
 
 impl Default for Quotas {
     fn default() -> Self {
-        Self::published()
+        Self::published_defaults()
     }
 }
 
@@ -124,7 +129,7 @@ impl Rate {
 
 // === impl Buckets ===
 
-impl Buckets {
+impl TokenBuckets {
     /// Takes one call of `operation`; `false` where the quota is used up.
     pub(crate) fn take(&mut self, quotas: &Quotas, operation: &str, now: Timestamp) -> bool {
         let Some(rate) = quotas.0.get(operation) else {
@@ -159,7 +164,7 @@ mod tests {
 
     #[test]
     fn five_at_once_and_then_five_a_second() {
-        let (quotas, mut buckets) = (Quotas::published(), Buckets::default());
+        let (quotas, mut buckets) = (Quotas::published_defaults(), TokenBuckets::default());
         let mut take = |ms| buckets.take(&quotas, "AssociateKmsKey", at(ms));
         assert!((0..5).all(|_| take(0)));
         assert!(!take(0));
@@ -173,7 +178,7 @@ mod tests {
     #[test]
     fn a_clock_that_goes_back_gives_nothing_and_takes_nothing() {
         let quotas = Quotas::off().with("X", Rate::new(1.0, 1.0));
-        let mut buckets = Buckets::default();
+        let mut buckets = TokenBuckets::default();
         assert!(buckets.take(&quotas, "X", at(10_000)));
         assert!(!buckets.take(&quotas, "X", at(0)));
         assert!(buckets.take(&quotas, "X", at(1_000)));
@@ -181,8 +186,8 @@ mod tests {
 
     #[test]
     fn what_has_no_quota_is_never_refused() {
-        let mut buckets = Buckets::default();
-        assert!((0..1_000).all(|_| buckets.take(&Quotas::published(), "CreateLogGroup", at(0))));
+        let mut buckets = TokenBuckets::default();
+        assert!((0..1_000).all(|_| buckets.take(&Quotas::published_defaults(), "CreateLogGroup", at(0))));
         assert!((0..1_000).all(|_| buckets.take(&Quotas::off(), "AssociateKmsKey", at(0))));
     }
 }

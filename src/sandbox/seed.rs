@@ -23,7 +23,7 @@ pub(super) use self::apply::apply;
 #[derive(Clone, Debug, Default)]
 pub struct Seed {
     /// Who may assume the roles; absent, as before.
-    pub hub: Option<Hub>,
+    pub service_principal: Option<ServiceIdentity>,
     /// Quotas of every account that has none of its own; absent, as before.
     pub quotas: Option<QuotaSeed>,
     /// Whether the signatures of sessions are verified; absent, they are. Looked at once, at the start.
@@ -39,7 +39,7 @@ pub struct Seed {
 /// The principal whose credentials the service has.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Hub {
+pub struct ServiceIdentity {
     /// Its ARN. A session's, as in production: so sessions last an hour at most.
     pub arn: String,
     /// Its access key id. With these credentials any secret will do.
@@ -191,14 +191,14 @@ pub struct SeedFaults(pub Vec<SeedFault>);
 pub struct SeedFault {
     /// Where: by its place in the file if it could not be read, such as `accounts[0].keys[2]`; else by
     /// its name, such as `account 111122223333, key k1 in us-east-1`.
-    pub place: String,
+    pub location: String,
     /// What, and what to write instead.
     pub what: String,
 }
 
 // === impl Hub ===
 
-impl Default for Hub {
+impl Default for ServiceIdentity {
     fn default() -> Self {
         Self {
             arn: "arn:aws:sts::999999999999:assumed-role/LogKeyHub/logkey".to_owned(),
@@ -239,7 +239,7 @@ impl Default for JournalSeed {
 
 impl fmt::Display for SeedFaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, SeedFault { place, what }) in self.0.iter().enumerate() {
+        for (at, SeedFault { location: place, what }) in self.0.iter().enumerate() {
             let line = if at == 0 { "" } else { "\n" };
             write!(f, "{line}{place}: {what}")?;
         }
@@ -251,7 +251,7 @@ impl std::error::Error for SeedFaults {}
 
 impl From<InvalidPolicy> for SeedFaults {
     fn from(error: InvalidPolicy) -> Self {
-        Self(vec![SeedFault { place: "policy".to_owned(), what: error.to_string() }])
+        Self(vec![SeedFault { location: "policy".to_owned(), what: error.to_string() }])
     }
 }
 
@@ -259,7 +259,7 @@ impl From<InvalidPolicy> for SeedFaults {
 
 impl QuotaSeed {
     fn quotas(&self) -> Quotas {
-        let base = if self.off { Quotas::off() } else { Quotas::published() };
+        let base = if self.off { Quotas::off() } else { Quotas::published_defaults() };
         let rates = self.rates.iter();
         rates.fold(base, |quotas, (operation, rate)| quotas.with(operation, *rate))
     }

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    access::Context,
+    api_error::ApiError,
+    authorizer::Context,
     quota::LISTED,
-    refusal::Refusal,
     wire::{Answer, Service},
 };
 
@@ -26,23 +26,23 @@ struct Input {
 }
 
 /// Runs one operation.
-pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, ApiError> {
     match context.call.operation.as_str() {
         "ListServiceQuotas" => list(context),
-        other => Err(Refusal::unknown_operation(Service::ServiceQuotas, other)),
+        other => Err(ApiError::unknown_operation(Service::ServiceQuotas, other)),
     }
 }
 
-fn list(context: &Context<'_>) -> Result<Answer, Refusal> {
+fn list(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: Input = context.call.input()?;
-    context.may("servicequotas:ListServiceQuotas", &["*"], &[])?;
+    context.is_allowed("servicequotas:ListServiceQuotas", &["*"], &[])?;
     let Some(code) = &input.service_code else {
         let rule = "Member must not be null";
-        return Err(Refusal::constraint(Service::ServiceQuotas, "serviceCode", "null", rule));
+        return Err(ApiError::constraint(Service::ServiceQuotas, "serviceCode", "null", rule));
     };
     if code != LOGS {
         // AWS's own wording is not known.
-        return Err(Refusal::new("NoSuchResourceException", format!("there is no service {code} here")));
+        return Err(ApiError::new("NoSuchResourceException", format!("there is no service {code} here")));
     }
     let limit = match input.max_results.map(usize::try_from) {
         None => MAX_PAGE,
@@ -50,11 +50,11 @@ fn list(context: &Context<'_>) -> Result<Answer, Refusal> {
         Some(_) => {
             let text = input.max_results.unwrap_or_default().to_string();
             let rule = "Member must have value between 1 and 100";
-            return Err(Refusal::constraint(Service::ServiceQuotas, "maxResults", &text, rule));
+            return Err(ApiError::constraint(Service::ServiceQuotas, "maxResults", &text, rule));
         }
     };
     let from = input.next_token.as_deref().map_or(Some(0), read_token);
-    let from = from.ok_or_else(|| Refusal::new("InvalidPaginationTokenException", "Invalid NextToken."))?;
+    let from = from.ok_or_else(|| ApiError::new("InvalidPaginationTokenException", "Invalid NextToken."))?;
     let quotas = context.account.quotas();
     let all = LISTED.iter().map(|row| row.quota(context, quotas.per_second(row.operation)));
     let page: Vec<Value> = all.skip(from).take(limit).collect();
@@ -72,7 +72,7 @@ fn read_token(token: &str) -> Option<usize> {
 
 // === impl Listed ===
 
-impl super::quota::Listed {
+impl super::quota::QuotaEntry {
     fn quota(&self, context: &Context<'_>, enforced: Option<f64>) -> Value {
         let Self { operation, code, per_second, adjustable } = *self;
         json!({

@@ -4,15 +4,15 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 
 use super::{
-    access::Context,
-    fault::Twist,
+    api_error::ApiError,
+    authorizer::Context,
+    fault::ResponseMutation,
     identity::{Principal, Session},
     partition,
-    policy::{Policy, Question, Verdict},
-    refusal::Refusal,
+    policy::{EvalRequest, Policy, Verdict},
+    state::Role,
     validate,
     wire::{Answer, Service, escape},
-    world::Role,
 };
 
 /// AWS's cap on a session that was assumed with a session's credentials.
@@ -33,11 +33,11 @@ struct AssumeRole {
 }
 
 /// Runs one operation.
-pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, ApiError> {
     match context.call.operation.as_str() {
         "AssumeRole" => assume_role(context),
         "GetCallerIdentity" => Ok(caller_identity(&context.principal)),
-        other => Err(Refusal::unknown_operation(Service::Sts, other)),
+        other => Err(ApiError::unknown_operation(Service::Sts, other)),
     }
 }
 
@@ -50,24 +50,24 @@ fn caller_identity(principal: &Principal) -> Answer {
     ))
 }
 
-fn assume_role(context: &Context<'_>) -> Result<Answer, Refusal> {
+fn assume_role(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: AssumeRole = context.call.input()?;
     let duration = checked_duration(context, &input)?;
     let policy = session_policy(input.policy.as_deref())?;
     let role = trusted_role(context, &input)?;
     if duration > role.max_session_duration {
         let text = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.";
-        return Err(Refusal::new("ValidationError", text));
+        return Err(ApiError::new("ValidationError", text));
     }
-    let duration = match context.twist {
-        Twist::ExpiredCredentials => SignedDuration::from_secs(-60),
-        Twist::None | Twist::WrongAccount(_) => SignedDuration::from_secs(duration),
+    let duration = match context.mutation {
+        ResponseMutation::ExpiredCredentials => SignedDuration::from_secs(-60),
+        ResponseMutation::None | ResponseMutation::WrongAccount(_) => SignedDuration::from_secs(duration),
     };
     let expires = context.now.saturating_add(duration).unwrap_or(context.now);
     Ok(issue(context, &role, input, policy, expires))
 }
 
-fn checked_duration(context: &Context<'_>, input: &AssumeRole) -> Result<i64, Refusal> {
+fn checked_duration(context: &Context<'_>, input: &AssumeRole) -> Result<i64, ApiError> {
     validate::session_text("roleSessionName", &input.role_session_name)?;
     if let Some(identity) = &input.source_identity {
         validate::session_text("sourceIdentity", identity)?;
@@ -78,43 +78,43 @@ fn checked_duration(context: &Context<'_>, input: &AssumeRole) -> Result<i64, Re
     let text = input.duration_seconds.as_deref().unwrap_or("3600");
     let seconds = text.parse().ok().filter(|seconds| (900..=43_200).contains(seconds)).ok_or_else(|| {
         let rule = "Member must have value between 900 and 43200";
-        Refusal::constraint(Service::Sts, "durationSeconds", text, rule)
+        ApiError::constraint(Service::Sts, "durationSeconds", text, rule)
     })?;
     if context.principal.chained && seconds > CHAINED_SECONDS {
         let text = "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining";
-        return Err(Refusal::new("ValidationError", text));
+        return Err(ApiError::new("ValidationError", text));
     }
     Ok(seconds)
 }
 
-fn session_policy(text: Option<&str>) -> Result<Option<Policy>, Refusal> {
+fn session_policy(text: Option<&str>) -> Result<Option<Policy>, ApiError> {
     let Some(text) = text else {
         return Ok(None);
     };
     if text.len() > MAX_SESSION_POLICY {
         let rule = "Member must have length less than or equal to 2048";
-        return Err(Refusal::constraint(Service::Sts, "policy", "...", rule));
+        return Err(ApiError::constraint(Service::Sts, "policy", "...", rule));
     }
     let policy = text.parse().map_err(|_error| {
         let text = "This policy contains invalid Json";
-        Refusal::new("MalformedPolicyDocument", text)
+        ApiError::new("MalformedPolicyDocument", text)
     })?;
     Ok(Some(policy))
 }
 
 /// The role, if it trusts the caller and the caller's own policies let it ask. Why not is never
 /// told, nor whether there is such a role.
-fn trusted_role(context: &Context<'_>, input: &AssumeRole) -> Result<std::sync::Arc<Role>, Refusal> {
+fn trusted_role(context: &Context<'_>, input: &AssumeRole) -> Result<std::sync::Arc<Role>, ApiError> {
     let denied = |action: &str| {
         let text = format!(
             "User: {} is not authorized to perform: {action} on resource: {}",
             context.principal.arn, input.role_arn
         );
-        Refusal::access_denied(Service::Sts, &text)
+        ApiError::access_denied(Service::Sts, &text)
     };
     let (account, name) = validate::role_arn(&input.role_arn)?;
     let role = context
-        .world
+        .state
         .account(account)
         .and_then(|account| account.role(name))
         .filter(|role| partition::of_arn(&role.arn) == partition::of_arn(&input.role_arn))
@@ -126,21 +126,21 @@ fn trusted_role(context: &Context<'_>, input: &AssumeRole) -> Result<std::sync::
     {
         facts.extend(value.as_deref().map(|value| (key, value)));
     }
-    let wanted = [
+    let conditions = [
         ("sts:AssumeRole", true),
         ("sts:SetSourceIdentity", input.source_identity.is_some()),
         ("sts:TagSession", input.first_tag.is_some()),
     ];
-    for (action, _) in wanted.into_iter().filter(|(_, asked)| *asked) {
-        let trust = role.trust.verdict(&Question {
-            who: context.principal.who(),
+    for (action, _) in conditions.into_iter().filter(|(_, condition)| *condition) {
+        let trust = role.trust.verdict(&EvalRequest {
+            principal: context.principal.principal_arn(),
             action,
             resources: &[&role.arn],
             context: &facts,
         });
         let direct = trust == Verdict::Allows && account == context.account.id;
         let trusted = matches!(trust, Verdict::Allows | Verdict::AllowsAccount);
-        let own = || context.may(action, &[&role.arn], &[]).is_ok();
+        let own = || context.is_allowed(action, &[&role.arn], &[]).is_ok();
         if !trusted || !(direct || own()) {
             return Err(denied(action));
         }
@@ -166,9 +166,9 @@ fn issue(
     let access_key = format!("ASIA{key}");
     let token = format!("sandbox{}{}", random(), random());
     let secret = random();
-    let shown = match &context.twist {
-        Twist::WrongAccount(other) => other,
-        Twist::None | Twist::ExpiredCredentials => &account,
+    let shown = match &context.mutation {
+        ResponseMutation::WrongAccount(other) => other,
+        ResponseMutation::None | ResponseMutation::ExpiredCredentials => &account,
     };
     // In percent; told only where there is one.
     let packed = input.policy.as_ref().map_or(String::new(), |text| {
@@ -202,6 +202,6 @@ fn issue(
             source_identity: input.source_identity,
         }),
     };
-    context.world.credentials.add_session(access_key, principal);
+    context.state.credentials.add_session(access_key, principal);
     Answer::Xml(answer)
 }

@@ -4,13 +4,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    access::Context,
-    refusal::Refusal,
+    api_error::ApiError,
+    authorizer::Context,
     wire::{Answer, Service},
 };
 
 /// Most ARNs in one question (`GetResources` in the API reference).
-const MOST: usize = 100;
+const MAX: usize = 100;
 
 /// Other ways to say which resources are meant are not served, and refused rather than passed over.
 #[derive(Debug, Deserialize)]
@@ -21,20 +21,20 @@ struct Input {
 }
 
 /// Runs one operation.
-pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, ApiError> {
     match context.call.operation.as_str() {
         "GetResources" => get_resources(context),
-        other => Err(Refusal::unknown_operation(Service::Tagging, other)),
+        other => Err(ApiError::unknown_operation(Service::Tagging, other)),
     }
 }
 
 /// Of the log groups that are named those that have tags; what does not exist is left out.
-fn get_resources(context: &Context<'_>) -> Result<Answer, Refusal> {
-    context.may("tag:GetResources", &["*"], &[])?;
+fn get_resources(context: &Context<'_>) -> Result<Answer, ApiError> {
+    context.is_allowed("tag:GetResources", &["*"], &[])?;
     let Input { resource_arn_list } = context.call.input()?;
-    if !(1..=MOST).contains(&resource_arn_list.len()) {
-        let rule = format!("Member must have length between 1 and {MOST}");
-        return Err(Refusal::constraint(Service::Tagging, "resourceARNList", "…", &rule));
+    if !(1..=MAX).contains(&resource_arn_list.len()) {
+        let rule = format!("Member must have length between 1 and {MAX}");
+        return Err(ApiError::constraint(Service::Tagging, "resourceARNList", "…", &rule));
     }
     let own = context.region.arn("logs", "log-group:");
     let logs = context.region.logs();

@@ -1,23 +1,23 @@
 //! The constraints of the service models, as far as the served operations have them.
 
-use super::{refusal::Refusal, wire::Service};
+use super::{api_error::ApiError, wire::Service};
 
 /// `RoleSessionName` and `SourceIdentity`: 2-64 of `[\w+=,.@-]*`.
-pub(crate) fn session_text(field: &str, text: &str) -> Result<(), Refusal> {
+pub(crate) fn session_text(field: &str, text: &str) -> Result<(), ApiError> {
     let fits = (2..=64).contains(&text.len()) && text.chars().all(|c| is_word(c) || "+=,.@-".contains(c));
     let rule = "Member must satisfy regular expression pattern: [\\w+=,.@-]*";
-    keep(fits, Service::Sts, field, text, rule)
+    require(fits, Service::Sts, field, text, rule)
 }
 
 /// `ExternalId`: 2-1224 of `[\w+=,.@:\/-]*`. The value is not repeated: it is a secret of sorts.
-pub(crate) fn external_id(text: &str) -> Result<(), Refusal> {
+pub(crate) fn external_id(text: &str) -> Result<(), ApiError> {
     let fits = (2..=1224).contains(&text.len()) && text.chars().all(|c| is_word(c) || "+=,.@:/-".contains(c));
     let rule = "Member must satisfy regular expression pattern: [\\w+=,.@:\\/-]*";
-    keep(fits, Service::Sts, "externalId", "***", rule)
+    require(fits, Service::Sts, "externalId", "***", rule)
 }
 
 /// The account and the name in the ARN of a role.
-pub(crate) fn role_arn(arn: &str) -> Result<(&str, &str), Refusal> {
+pub(crate) fn role_arn(arn: &str) -> Result<(&str, &str), ApiError> {
     arn.strip_prefix("arn:aws")
         .and_then(|rest| rest.split_once(":iam::"))
         .filter(|(partition, _)| ["", "-cn", "-us-gov"].contains(partition))
@@ -26,36 +26,36 @@ pub(crate) fn role_arn(arn: &str) -> Result<(&str, &str), Refusal> {
         // A path is part of the ARN and not of the name.
         .map(|(account, name)| (account, name.rsplit('/').next().unwrap_or(name)))
         .filter(|(_, name)| !name.is_empty())
-        .ok_or_else(|| Refusal::new("ValidationError", format!("{arn} is invalid")))
+        .ok_or_else(|| ApiError::new("ValidationError", format!("{arn} is invalid")))
 }
 
 /// `LogGroupName`: 1-512 of `[\.\-_/#A-Za-z0-9]+`.
-pub(crate) fn log_group_name(name: &str) -> Result<(), Refusal> {
+pub(crate) fn log_group_name(name: &str) -> Result<(), ApiError> {
     let fits = (1..=512).contains(&name.len()) && name.chars().all(is_group_char);
     let rule = "Member must satisfy regular expression pattern: [\\.\\-_/#A-Za-z0-9]+";
-    keep(fits, Service::Logs, "logGroupName", name, rule)
+    require(fits, Service::Logs, "logGroupName", name, rule)
 }
 
 /// `LogStreamName`: 1-512 of `[^:*]*`.
-pub(crate) fn log_stream_name(name: &str) -> Result<(), Refusal> {
+pub(crate) fn log_stream_name(name: &str) -> Result<(), ApiError> {
     let fits = (1..=512).contains(&name.chars().count()) && !name.contains([':', '*']);
     let rule = "Member must satisfy regular expression pattern: [^:*]*";
-    keep(fits, Service::Logs, "logStreamName", name, rule)
+    require(fits, Service::Logs, "logStreamName", name, rule)
 }
 
 /// `ResourceIdentifier`: 1-2048 of `[\w+=/:,.@\-\*]*`.
-pub(crate) fn resource_identifier(text: &str) -> Result<(), Refusal> {
+pub(crate) fn resource_identifier(text: &str) -> Result<(), ApiError> {
     let fits =
         (1..=2048).contains(&text.len()) && text.chars().all(|c| is_word(c) || "+=/:,.@-*".contains(c));
     let rule = "Member must satisfy regular expression pattern: [\\w+=/:,.@\\-\\*]*";
-    keep(fits, Service::Logs, "resourceIdentifier", text, rule)
+    require(fits, Service::Logs, "resourceIdentifier", text, rule)
 }
 
 /// A text of at most so many characters, and at least one.
-pub(crate) fn length(service: Service, field: &str, text: &str, longest: usize) -> Result<(), Refusal> {
-    let fits = (1..=longest).contains(&text.chars().count());
-    let rule = format!("Member must have length between 1 and {longest}");
-    keep(fits, service, field, text, &rule)
+pub(crate) fn length(service: Service, field: &str, text: &str, max: usize) -> Result<(), ApiError> {
+    let fits = (1..=max).contains(&text.chars().count());
+    let rule = format!("Member must have length between 1 and {max}");
+    require(fits, service, field, text, &rule)
 }
 
 /// Twelve digits.
@@ -80,9 +80,9 @@ fn is_group_char(c: char) -> bool {
     is_word(c) || ".-/#".contains(c)
 }
 
-fn keep(fits: bool, service: Service, field: &str, value: &str, rule: &str) -> Result<(), Refusal> {
+fn require(fits: bool, service: Service, field: &str, value: &str, rule: &str) -> Result<(), ApiError> {
     if fits {
         return Ok(());
     }
-    Err(Refusal::constraint(service, field, value, rule))
+    Err(ApiError::constraint(service, field, value, rule))
 }

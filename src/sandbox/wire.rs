@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use self::scope::Scope;
-use super::refusal::Refusal;
+use super::api_error::ApiError;
 
 pub(crate) use self::answer::{Answer, Body, error, escape, response, success};
 
@@ -100,7 +100,7 @@ impl Service {
 impl Call {
     /// Reads a request. The service and the operation come from `X-Amz-Target`, or from the signature
     /// and `Action` in a form; the Region from the credential scope of the signature.
-    pub(crate) fn read(parts: &Parts, body: &Bytes) -> Result<Self, (Service, Refusal)> {
+    pub(crate) fn read(parts: &Parts, body: &Bytes) -> Result<Self, (Service, ApiError)> {
         let scope = text(&parts.headers, "authorization").and_then(Scope::read);
         let (service, operation, params) = if let Some(target) = text(&parts.headers, "x-amz-target") {
             json(target, body)?
@@ -110,10 +110,10 @@ impl Call {
             let (operation, params) = form(parts, body).map_err(|refusal| (service, refusal))?;
             (service, operation, params)
         };
-        let scope = scope.ok_or_else(|| (service, Refusal::unsigned(service)))?;
+        let scope = scope.ok_or_else(|| (service, ApiError::unsigned(service)))?;
         if scope.service != service.name() {
             let text = format!("Credential should be scoped to correct service: '{}'.", service.name());
-            let refusal = Refusal::new("InvalidSignatureException", text);
+            let refusal = ApiError::new("InvalidSignatureException", text);
             return Err((service, refusal));
         }
         Ok(Self {
@@ -128,8 +128,8 @@ impl Call {
     }
 
     /// The parameters as the operation's own type.
-    pub(crate) fn input<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
-        T::deserialize(&self.params).map_err(|error| Refusal::malformed(self.service, error.to_string()))
+    pub(crate) fn input<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        T::deserialize(&self.params).map_err(|error| ApiError::malformed(self.service, error.to_string()))
     }
 
     /// A list of the query protocol, in order.
@@ -146,20 +146,20 @@ impl Call {
 
 type Read = (Service, String, Map<String, Value>);
 
-fn json(target: &str, body: &Bytes) -> Result<Read, (Service, Refusal)> {
+fn json(target: &str, body: &Bytes) -> Result<Read, (Service, ApiError)> {
     let (prefix, operation) = target.split_once('.').unwrap_or((target, ""));
     let Some(service) = Service::of_target(prefix) else {
-        let refusal = Refusal::unknown_operation(Service::Logs, operation);
+        let refusal = ApiError::unknown_operation(Service::Logs, operation);
         return Err((Service::Logs, refusal));
     };
     let params = if body.is_empty() { Ok(Map::new()) } else { serde_json::from_slice(body) };
     match params {
         Ok(params) => Ok((service, operation.to_owned(), params)),
-        Err(error) => Err((service, Refusal::malformed(service, error.to_string()))),
+        Err(error) => Err((service, ApiError::malformed(service, error.to_string()))),
     }
 }
 
-fn form(parts: &Parts, body: &Bytes) -> Result<(String, Map<String, Value>), Refusal> {
+fn form(parts: &Parts, body: &Bytes) -> Result<(String, Map<String, Value>), ApiError> {
     let query = parts.uri.query().unwrap_or_default().as_bytes();
     let params: Map<String, Value> = url::form_urlencoded::parse(query)
         .chain(url::form_urlencoded::parse(body))
@@ -167,7 +167,7 @@ fn form(parts: &Parts, body: &Bytes) -> Result<(String, Map<String, Value>), Ref
         .collect();
     let Some(operation) = params.get("Action").and_then(Value::as_str) else {
         let text = "The request must contain the parameter Action";
-        return Err(Refusal::new("MissingAction", text));
+        return Err(ApiError::new("MissingAction", text));
     };
     let operation = operation.to_owned();
     let params = params.into_iter().filter(|(name, _)| name != "Action" && name != "Version").collect();

@@ -5,13 +5,13 @@ use std::{fmt, future::Future, io, sync::Arc};
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use tokio::net::TcpListener;
 
-use crate::ports::{AuditLog, Rules};
+use crate::ports::{AuditLog, SnapshotSource};
 
 /// What the admin port tells of.
 #[derive(Clone)]
 pub struct Admin {
     /// Whether tokens can be verified.
-    pub rules: Arc<dyn Rules>,
+    pub rules: Arc<dyn SnapshotSource>,
     /// Whether the audit log can be written.
     pub audit: Arc<dyn AuditLog>,
     /// Why the store counts as gone although nothing was to be written, where it does.
@@ -47,11 +47,14 @@ pub async fn run(
 /// Ready when calls can be answered: the store writes, every issuer's keys are known, and limits are
 /// counted. How they are is told in any case where replicas share them.
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
-    let store = admin.audit.unready().or_else(|| (admin.store)()).map(|why| format!("store: {why}"));
-    let issuers = admin.rules.in_force().authn().unready().into_iter().map(|why| format!("issuer: {why}"));
+    let store =
+        admin.audit.not_ready_reason().or_else(|| (admin.store)()).map(|reason| format!("store: {reason}"));
+    let issuers =
+        admin.rules.current().authn().unready().into_iter().map(|reason| format!("issuer: {reason}"));
     let (serves, backend) = (admin.backend)().unzip();
-    let backend = backend.map(|told| format!("limits: {told}\n"));
-    let limits = backend.as_ref().filter(|_| serves == Some(false)).map(|told| told.trim_end().to_owned());
+    let backend = backend.map(|status| format!("limits: {status}\n"));
+    let limits =
+        backend.as_ref().filter(|_| serves == Some(false)).map(|status| status.trim_end().to_owned());
     let faults: Vec<String> = store.into_iter().chain(issuers).chain(limits).collect();
     if faults.is_empty() {
         (StatusCode::OK, "ok\n".to_owned() + &backend.unwrap_or_default())

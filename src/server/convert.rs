@@ -20,13 +20,18 @@ pub(super) use self::{
     onboarding::{onboarding, onboarding_response, test_access, test_access_response},
     usage::usage_response,
 };
-use super::status::Refused;
+use super::status::EdgeRefusal;
 use crate::{
     domain::{
         arn::{KmsKeyId, ResourceArn},
-        ask::{AskAssociate, AskCheck, AskDisassociate, AskList, AskUsage, ExpectedKey, UnresolvedResource},
-        association::{KeyFilter, LogGroupName, MAX_LOG_GROUP_NAME, Reason, Target, UnresolvedPlace},
+        association::{
+            Justification, KeyFilter, LogGroupName, MAX_LOG_GROUP_NAME, Target, UnresolvedLocation,
+        },
         aws::Partition,
+        request::{
+            AssociateRequest, CheckRequest, DisassociateRequest, ExpectedKey, ListRequest,
+            UnresolvedResource, UsageRequest,
+        },
     },
     proto, service,
 };
@@ -40,9 +45,9 @@ const MAX_PAGE_TOKEN: usize = 8192;
 
 /// A request that cannot become a command.
 #[derive(Debug)]
-pub(super) enum Unusable {
+pub(super) enum InvalidField {
     /// Fields that cannot be used.
-    Fields(Refused),
+    Fields(EdgeRefusal),
     /// It asks for something that this release does not do.
     Feature(service::Error),
 }
@@ -54,7 +59,7 @@ struct Fields {
 }
 
 /// A target as it stands in a request.
-enum Wire {
+enum WireTarget {
     Name(String),
     Arn(String),
     Nothing,
@@ -64,14 +69,14 @@ enum Wire {
 macro_rules! wire_target {
     ($target:expr, $module:ident) => {
         match $target {
-            Some(proto::$module::Target::LogGroupName(name)) => Wire::Name(name),
-            Some(proto::$module::Target::ResourceIdentifier(arn)) => Wire::Arn(arn),
-            None => Wire::Nothing,
+            Some(proto::$module::Target::LogGroupName(name)) => WireTarget::Name(name),
+            Some(proto::$module::Target::ResourceIdentifier(arn)) => WireTarget::Arn(arn),
+            None => WireTarget::Nothing,
         }
     };
 }
 
-pub(super) fn associate(wire: proto::AssociateKmsKeyRequest) -> Result<AskAssociate, Unusable> {
+pub(super) fn associate(wire: proto::AssociateKmsKeyRequest) -> Result<AssociateRequest, InvalidField> {
     let mut fields = Fields::default();
     let target = wire_target!(wire.target, associate_kms_key_request);
     let resource = fields.resource(&wire.account_id, &wire.region, target);
@@ -79,44 +84,46 @@ pub(super) fn associate(wire: proto::AssociateKmsKeyRequest) -> Result<AskAssoci
     let reason = fields.reason(&wire.reason);
     let request_id = fields.request_id(&wire.request_id);
     let expected = fields.expected_key(wire.expected_kms_key_id.as_deref());
-    fields.all()?;
-    let (Some(resource), Some(key)) = (resource, key) else { return Err(Unusable::nothing_said()) };
-    Ok(AskAssociate { resource, key, reason, expected, validate_only: wire.validate_only, request_id })
+    fields.finish()?;
+    let (Some(resource), Some(key)) = (resource, key) else { return Err(InvalidField::missing_request()) };
+    Ok(AssociateRequest { resource, key, reason, expected, validate_only: wire.validate_only, request_id })
 }
 
-pub(super) fn disassociate(wire: proto::DisassociateKmsKeyRequest) -> Result<AskDisassociate, Unusable> {
+pub(super) fn disassociate(
+    wire: proto::DisassociateKmsKeyRequest,
+) -> Result<DisassociateRequest, InvalidField> {
     let mut fields = Fields::default();
     let target = wire_target!(wire.target, disassociate_kms_key_request);
     let resource = fields.resource(&wire.account_id, &wire.region, target);
     let reason = fields.reason(&wire.reason);
     let request_id = fields.request_id(&wire.request_id);
     let expected = fields.expected_key(wire.expected_kms_key_id.as_deref());
-    fields.all()?;
-    let Some(resource) = resource else { return Err(Unusable::nothing_said()) };
-    Ok(AskDisassociate { resource, reason, expected, validate_only: wire.validate_only, request_id })
+    fields.finish()?;
+    let Some(resource) = resource else { return Err(InvalidField::missing_request()) };
+    Ok(DisassociateRequest { resource, reason, expected, validate_only: wire.validate_only, request_id })
 }
 
-pub(super) fn get(wire: proto::GetKeyAssociationRequest) -> Result<UnresolvedResource, Unusable> {
+pub(super) fn get(wire: proto::GetKeyAssociationRequest) -> Result<UnresolvedResource, InvalidField> {
     let mut fields = Fields::default();
     let target = wire_target!(wire.target, get_key_association_request);
     let resource = fields.resource(&wire.account_id, &wire.region, target);
-    fields.all()?;
-    resource.ok_or_else(Unusable::nothing_said)
+    fields.finish()?;
+    resource.ok_or_else(InvalidField::missing_request)
 }
 
-pub(super) fn check(wire: proto::CheckKeyAssociationRequest) -> Result<AskCheck, Unusable> {
+pub(super) fn check(wire: proto::CheckKeyAssociationRequest) -> Result<CheckRequest, InvalidField> {
     let mut fields = Fields::default();
     let target = wire_target!(wire.target, check_key_association_request);
     let resource = fields.resource(&wire.account_id, &wire.region, target);
     let key = fields.parse::<KmsKeyId>("kms_key_id", &wire.kms_key_id);
-    fields.all()?;
-    let (Some(resource), Some(key)) = (resource, key) else { return Err(Unusable::nothing_said()) };
-    Ok(AskCheck { resource, key })
+    fields.finish()?;
+    let (Some(resource), Some(key)) = (resource, key) else { return Err(InvalidField::missing_request()) };
+    Ok(CheckRequest { resource, key })
 }
 
-pub(super) fn list(wire: proto::ListKeyAssociationsRequest) -> Result<AskList, Unusable> {
+pub(super) fn list(wire: proto::ListKeyAssociationsRequest) -> Result<ListRequest, InvalidField> {
     let mut fields = Fields::default();
-    let place = fields.place(&wire.account_id, &wire.region);
+    let location = fields.location(&wire.account_id, &wire.region);
     let page_size = fields.page(wire.page_size, &wire.page_token);
     if !wire.log_group_name_prefix.is_empty() && wire.log_group_name_prefix.parse::<LogGroupName>().is_err() {
         fields.violation(
@@ -136,9 +143,9 @@ pub(super) fn list(wire: proto::ListKeyAssociationsRequest) -> Result<AskList, U
             KeyFilter::Any
         }
     };
-    fields.all()?;
-    Ok(AskList {
-        place,
+    fields.finish()?;
+    Ok(ListRequest {
+        location,
         page_size,
         unverified_page_token: wire.page_token.into(),
         prefix: wire.log_group_name_prefix.into(),
@@ -146,21 +153,21 @@ pub(super) fn list(wire: proto::ListKeyAssociationsRequest) -> Result<AskList, U
     })
 }
 
-pub(super) fn usage(wire: proto::GetKeyUsageRequest) -> Result<AskUsage, Unusable> {
+pub(super) fn usage(wire: proto::GetKeyUsageRequest) -> Result<UsageRequest, InvalidField> {
     let mut fields = Fields::default();
     let key = fields.parse::<KmsKeyId>("kms_key_id", &wire.kms_key_id);
-    let place = fields.place(&wire.account_id, &wire.region);
+    let location = fields.location(&wire.account_id, &wire.region);
     let page_size = fields.page(wire.page_size, &wire.page_token);
-    fields.all()?;
-    let Some(key) = key else { return Err(Unusable::nothing_said()) };
-    Ok(AskUsage { key, place, page_size, unverified_page_token: wire.page_token.into() })
+    fields.finish()?;
+    let Some(key) = key else { return Err(InvalidField::missing_request()) };
+    Ok(UsageRequest { key, location, page_size, unverified_page_token: wire.page_token.into() })
 }
 
 // === impl Unusable ===
 
-impl Unusable {
+impl InvalidField {
     /// For what [`Fields::all`] has excluded: a part is missing and no violation says so.
-    fn nothing_said() -> Self {
+    fn missing_request() -> Self {
         Self::Feature(service::Error::Internal("a field is missing and no violation says so"))
     }
 }
@@ -172,16 +179,16 @@ impl Fields {
         self.violations.push((field.to_owned(), problem.to_string()));
     }
 
-    fn all(self) -> Result<(), Unusable> {
+    fn finish(self) -> Result<(), InvalidField> {
         if self.violations.is_empty() {
             Ok(())
         } else {
-            Err(Unusable::Fields(Refused::Body { violations: self.violations }))
+            Err(InvalidField::Fields(EdgeRefusal::Body { violations: self.violations }))
         }
     }
 
     fn parse<T: FromStr<Err: Display>>(&mut self, field: &str, text: &str) -> Option<T> {
-        text.parse().map_err(|problem| self.violation(field, Worded(&problem))).ok()
+        text.parse().map_err(|problem| self.violation(field, DisplayReason(&problem))).ok()
     }
 
     /// The size of a page, and whether the token could be one.
@@ -199,39 +206,39 @@ impl Fields {
         }
     }
 
-    fn place(&mut self, account: &str, region: &str) -> UnresolvedPlace {
-        UnresolvedPlace {
+    fn location(&mut self, account: &str, region: &str) -> UnresolvedLocation {
+        UnresolvedLocation {
             account: (!account.is_empty()).then(|| self.parse("account_id", account)).flatten(),
             region: (!region.is_empty()).then(|| self.parse("region", region)).flatten(),
         }
     }
 
-    fn resource(&mut self, account: &str, region: &str, target: Wire) -> Option<UnresolvedResource> {
-        let place = self.place(account, region);
+    fn resource(&mut self, account: &str, region: &str, target: WireTarget) -> Option<UnresolvedResource> {
+        let location = self.location(account, region);
         match target {
-            Wire::Nothing => {
+            WireTarget::Nothing => {
                 self.violation("target", "is required: one of log_group_name and resource_identifier");
                 None
             }
-            Wire::Name(name) => {
+            WireTarget::Name(name) => {
                 let target = Target::LogGroup(self.parse("log_group_name", &name)?);
-                Some(UnresolvedResource { place, target })
+                Some(UnresolvedResource { location, target })
             }
-            Wire::Arn(arn) => {
+            WireTarget::Arn(arn) => {
                 let arn = self.parse::<ResourceArn>("resource_identifier", &arn)?;
-                self.agrees(&place, &arn);
-                let place = UnresolvedPlace { account: Some(arn.account), region: Some(arn.region) };
-                Some(UnresolvedResource { place, target: arn.target })
+                self.check_consistent(&location, &arn);
+                let location = UnresolvedLocation { account: Some(arn.account), region: Some(arn.region) };
+                Some(UnresolvedResource { location, target: arn.target })
             }
         }
     }
 
     /// An ARN and a field that disagree leave it open what is meant.
-    fn agrees(&mut self, said: &UnresolvedPlace, arn: &ResourceArn) {
-        if said.account.is_some_and(|account| account != arn.account) {
+    fn check_consistent(&mut self, target: &UnresolvedLocation, arn: &ResourceArn) {
+        if target.account.is_some_and(|account| account != arn.account) {
             self.violation("account_id", "is another account than the one in resource_identifier");
         }
-        if said.region.as_ref().is_some_and(|region| *region != arn.region) {
+        if target.region.as_ref().is_some_and(|region| *region != arn.region) {
             self.violation("region", "is another Region than the one in resource_identifier");
         }
         if arn.partition != Partition::of(&arn.region) {
@@ -243,7 +250,7 @@ impl Fields {
         }
     }
 
-    fn reason(&mut self, text: &str) -> Option<Reason> {
+    fn reason(&mut self, text: &str) -> Option<Justification> {
         (!text.is_empty()).then(|| self.parse("reason", text)).flatten()
     }
 
@@ -267,9 +274,9 @@ impl Fields {
 }
 
 /// An error's text, to be read after the field's name.
-struct Worded<'e, E>(&'e E);
+struct DisplayReason<'e, E>(&'e E);
 
-impl<E: Display> Display for Worded<'_, E> {
+impl<E: Display> Display for DisplayReason<'_, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = self.0.to_string();
         match text.strip_prefix("not ") {

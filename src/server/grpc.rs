@@ -9,18 +9,18 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 
-use super::{convert::Unusable, status};
+use super::{convert::InvalidField, status};
 use crate::{
     domain::{call::Call, principal::Principal},
-    ports::InForce,
-    service::{self, AuditReads, KeyBroker},
+    ports::ConfigSnapshot,
+    service::{self, AuditQueries, KeyBroker},
 };
 
 /// Answers RPCs by the use cases.
 #[derive(Clone, Debug)]
-pub(super) struct Handler {
+pub(super) struct GrpcHandler {
     broker: KeyBroker,
-    audit: AuditReads,
+    audit: AuditQueries,
     /// Ends streams.
     stopping: CancellationToken,
 }
@@ -28,53 +28,53 @@ pub(super) struct Handler {
 /// Who calls, and in which circumstances: what the layers before have found out.
 struct Caller {
     call: Arc<Call>,
-    who: Arc<Principal>,
-    in_force: Arc<dyn InForce>,
+    principal: Arc<Principal>,
+    in_force: Arc<dyn ConfigSnapshot>,
 }
 
 // === impl Handler ===
 
-impl Handler {
-    pub(super) fn new(broker: KeyBroker, audit: AuditReads, stopping: CancellationToken) -> Self {
+impl GrpcHandler {
+    pub(super) fn new(broker: KeyBroker, audit: AuditQueries, stopping: CancellationToken) -> Self {
         Self { broker, audit, stopping }
     }
 
     /// The request's own caller and message; a request that no layer has seen is a defect.
-    fn open<T>(request: Request<T>) -> Result<(Caller, T), Status> {
+    fn begin<T>(request: Request<T>) -> Result<(Caller, T), Status> {
         let (_, extensions, message) = request.into_parts();
-        let (Some(call), Some(who), Some(in_force)) = (
+        let (Some(call), Some(principal), Some(in_force)) = (
             extensions.get::<Arc<Call>>().cloned(),
             extensions.get::<Arc<Principal>>().cloned(),
-            extensions.get::<Arc<dyn InForce>>().cloned(),
+            extensions.get::<Arc<dyn ConfigSnapshot>>().cloned(),
         ) else {
-            return Err(status::misassembled());
+            return Err(status::missing_extension());
         };
-        Ok((Caller { call, who, in_force }, message))
+        Ok((Caller { call, principal, in_force }, message))
     }
 
     /// The use cases by what was in force when the call began.
     fn broker(&self, caller: &Caller) -> KeyBroker {
-        self.broker.under(&caller.in_force)
+        self.broker.pinned_to(&caller.in_force)
     }
 
     /// The same for reading the audit log.
-    fn audit(&self, caller: &Caller) -> AuditReads {
-        self.audit.under(&caller.in_force)
+    fn audit(&self, caller: &Caller) -> AuditQueries {
+        self.audit.pinned_to(&caller.in_force)
     }
 
     /// Takes what a request says, or records why it cannot be used.
-    fn parsed<T>(&self, caller: &Caller, parsed: Result<T, Unusable>) -> Result<T, Status> {
-        let Caller { call, who, .. } = caller;
+    fn parse_request<T>(&self, caller: &Caller, parsed: Result<T, InvalidField>) -> Result<T, Status> {
+        let Caller { call, principal, .. } = caller;
         parsed.map_err(|unusable| match unusable {
-            Unusable::Fields(refused) => {
+            InvalidField::Fields(fields) => {
                 // Only the field names are recorded: a value could be anything.
-                let error = service::Error::Invalid { field: "request", problem: refused.fields() };
-                self.broker.refused_at_the_edge(call, who, &error);
-                status::refused(call, &refused)
+                let error = service::Error::Invalid { field: "request", problem: fields.fields() };
+                self.broker.record_rejected(call, principal, &error);
+                status::fields(call, &fields)
             }
-            Unusable::Feature(error) => {
-                self.broker.refused_at_the_edge(call, who, &error);
-                status::of(call, &error)
+            InvalidField::Feature(error) => {
+                self.broker.record_rejected(call, principal, &error);
+                status::from_error(call, &error)
             }
         })
     }
@@ -84,6 +84,6 @@ impl Handler {
 
 impl Caller {
     fn status(&self) -> impl Fn(service::Error) -> Status {
-        |error| status::of(&self.call, &error)
+        |error| status::from_error(&self.call, &error)
     }
 }

@@ -7,17 +7,17 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use tonic::body::Body;
 
 use super::{
-    status::{self, Refused},
-    step::{Next, Step},
+    middleware::{Middleware, Next},
+    status::{self, EdgeRefusal},
 };
 use crate::{
     domain::{
-        audit::{End, Event, Kind},
+        audit::{Completion, Event, Kind},
         call::Call,
         principal::Principal,
         tenant::Tenant,
     },
-    ports::{Admission, AuditLog, Clock, InForce, OverQuota, QuotaState, TenantQuota, limit::Cost},
+    ports::{Admission, AuditLog, Clock, ConfigSnapshot, OverQuota, QuotaState, TenantQuota, limit::Cost},
 };
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
@@ -50,49 +50,52 @@ impl std::fmt::Debug for Ports {
 }
 
 impl Ports {
-    fn note(&self, call: &Call, who: &Principal, refusal: &Refused) {
-        let mut event = Event::about(call, Some(who), Kind::Refusal, self.clock.now());
-        event.end =
-            Some(End { failure: Some(refusal.reason()), aws_error: None, latency: call.received.elapsed() });
-        self.audit.note(event);
+    fn audit_rejection(&self, call: &Call, principal: &Principal, refusal: &EdgeRefusal) {
+        let mut event = Event::for_call(call, Some(principal), Kind::Refusal, self.clock.now());
+        event.end = Some(Completion {
+            failure: Some(refusal.reason()),
+            aws_error: None,
+            latency: call.received.elapsed(),
+        });
+        self.audit.record_best_effort(event);
     }
 }
 
 // === impl Quota ===
 
-impl Step for Quota {
+impl Middleware for Quota {
     async fn run<S: Next>(self, request: Request<Body>, mut next: S) -> Result<Response<Body>, S::Error> {
         let ports = self.ports;
         let extensions = request.extensions();
-        let (Some(call), Some(who), Some(in_force)) = (
+        let (Some(call), Some(principal), Some(in_force)) = (
             extensions.get::<Arc<Call>>().cloned(),
             extensions.get::<Arc<Principal>>().cloned(),
-            extensions.get::<Arc<dyn InForce>>(),
+            extensions.get::<Arc<dyn ConfigSnapshot>>(),
         ) else {
-            return Ok(status::misassembled().into_http());
+            return Ok(status::missing_extension().into_http());
         };
-        let Some(tenant) = in_force.tenants().find(&who.tenant) else {
+        let Some(tenant) = in_force.tenants().find(&principal.tenant) else {
             // Not there, though the token was verified: the use case says so.
             return next.call(request).await;
         };
-        let cost = if call.action.changes() { Cost::Change } else { Cost::Read };
+        let cost = if call.action.is_mutation() { Cost::Change } else { Cost::Read };
         let (mut response, state) = match ports.quota.admit(&tenant, cost).await {
-            Ok(Admission { state, place: _held }) => (next.call(request).await?, state),
+            Ok(Admission { state, location: _held }) => (next.call(request).await?, state),
             Err(over) => {
                 let (OverQuota::Rate { state, .. } | OverQuota::InFlight { state, .. }) = over;
-                let refusal = Refused::Quota(over);
-                ports.note(&call, &who, &refusal);
-                (status::refused_to(&call, &refusal, &tenant.id).into_http(), state)
+                let refusal = EdgeRefusal::Quota(over);
+                ports.audit_rejection(&call, &principal, &refusal);
+                (status::refusal_for(&call, &refusal, &tenant.id).into_http(), state)
             }
         };
-        told(&mut response, &tenant, &state);
+        set_rate_limit_headers(&mut response, &tenant, &state);
         Ok(response)
     }
 }
 
 /// The header fields of the IETF draft on rate limits: calls in a burst, calls left, seconds until the
 /// burst is whole again.
-fn told(response: &mut Response<Body>, tenant: &Tenant, state: &QuotaState) {
+fn set_rate_limit_headers(response: &mut Response<Body>, tenant: &Tenant, state: &QuotaState) {
     let reset = state.reset.as_secs() + u64::from(state.reset.subsec_nanos() > 0);
     let headers = response.headers_mut();
     headers.insert(LIMIT, HeaderValue::from(tenant.limits.burst.get()));

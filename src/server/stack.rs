@@ -6,12 +6,12 @@ use tower::{
 };
 
 use super::{
+    auth_throttle::AuthFailureThrottle,
     authn::{self, Authn},
-    body::Bodies,
-    load::Load,
+    error_normalizer::NormalizeErrors,
+    load_shed::LoadShed,
+    middleware::MiddlewareLayer,
     quota::{self, Quota},
-    step::StepLayer,
-    strangers::Strangers,
 };
 
 /// What the stack needs from the world.
@@ -24,24 +24,30 @@ pub struct Ports {
 }
 
 /// The stack, innermost type first.
-pub(super) type Guard = ServiceBuilder<
+pub(super) type RequestStack = ServiceBuilder<
     Stack<
-        StepLayer<Bodies>,
-        Stack<StepLayer<Quota>, Stack<StepLayer<Authn>, Stack<StepLayer<Load>, Identity>>>,
+        MiddlewareLayer<NormalizeErrors>,
+        Stack<
+            MiddlewareLayer<Quota>,
+            Stack<MiddlewareLayer<Authn>, Stack<MiddlewareLayer<LoadShed>, Identity>>,
+        >,
     >,
 >;
 
 /// Builds the stack. Each line says why it stands where it stands.
-pub(super) fn guard(ports: &Ports, load: Load) -> Guard {
+pub(super) fn request_stack(ports: &Ports, load: LoadShed) -> RequestStack {
     ServiceBuilder::new()
         // Before everything that costs: what is too much is refused for next to nothing.
-        .layer(StepLayer(load))
+        .layer(MiddlewareLayer(load))
         // Before anything that is kept per tenant: nobody has a budget until a signature says who
         // they are.
-        .layer(StepLayer(Authn { ports: ports.authn.clone(), strangers: Strangers::default() }))
+        .layer(MiddlewareLayer(Authn {
+            ports: ports.authn.clone(),
+            auth_throttle: AuthFailureThrottle::default(),
+        }))
         // After authentication, so that a stranger cannot spend a tenant's budget; before the body is
         // read, so that refusing is cheap.
-        .layer(StepLayer(Quota { ports: ports.quota.clone() }))
+        .layer(MiddlewareLayer(Quota { ports: ports.quota.clone() }))
         // Next to the handlers, since it is tonic's reading of the body that it looks at.
-        .layer(StepLayer(Bodies { ports: ports.authn.clone() }))
+        .layer(MiddlewareLayer(NormalizeErrors { ports: ports.authn.clone() }))
 }

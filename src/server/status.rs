@@ -3,7 +3,7 @@
 //! Each status carries `ErrorInfo` with a stable reason, and the request id. What is sent is worded here
 //! and in [`text`]; what went wrong underneath is logged and recorded, never sent.
 
-mod text;
+mod messages;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -22,13 +22,13 @@ pub const DOMAIN: &str = "keyassociation.v1";
 
 /// Why the edge itself refused a call, before a use case saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum EdgeRefusal {
     /// No token came.
     TokenMissing,
     /// The token does not verify; why is for the audit log alone.
     Token {
         /// In a few words that hold nothing of the token.
-        why: &'static str,
+        reason: &'static str,
         /// Its `jti`, or a hash of it.
         token_id: Option<Arc<str>>,
     },
@@ -58,7 +58,7 @@ pub(super) enum Refused {
 
 // === impl Refused ===
 
-impl Refused {
+impl EdgeRefusal {
     pub(super) fn reason(&self) -> Reason {
         match self {
             Self::TokenMissing => Reason::TokenMissing,
@@ -73,7 +73,7 @@ impl Refused {
     }
 }
 
-impl Refused {
+impl EdgeRefusal {
     /// The names of the fields that cannot be used.
     pub(super) fn fields(&self) -> String {
         match self {
@@ -92,13 +92,13 @@ impl Refused {
 }
 
 /// The status of a refusal at the edge.
-pub(super) fn refused(call: &Call, refusal: &Refused) -> Status {
+pub(super) fn fields(call: &Call, refusal: &EdgeRefusal) -> Status {
     refused_with(call, refusal, ErrorDetails::new(), HashMap::new())
 }
 
 /// The same, where the tenant is known.
-pub(super) fn refused_to(call: &Call, refusal: &Refused, tenant: &TenantId) -> Status {
-    let Refused::Quota(over) = refusal else { return refused(call, refusal) };
+pub(super) fn refusal_for(call: &Call, refusal: &EdgeRefusal, tenant: &TenantId) -> Status {
+    let EdgeRefusal::Quota(over) = refusal else { return fields(call, refusal) };
     let mut details = ErrorDetails::new();
     let what = match over {
         OverQuota::Rate { .. } => "calls a second",
@@ -110,36 +110,36 @@ pub(super) fn refused_to(call: &Call, refusal: &Refused, tenant: &TenantId) -> S
 
 fn refused_with(
     call: &Call,
-    refusal: &Refused,
+    refusal: &EdgeRefusal,
     mut details: ErrorDetails,
     metadata: HashMap<String, String>,
 ) -> Status {
     let message = match refusal {
-        Refused::TokenMissing => {
+        EdgeRefusal::TokenMissing => {
             "a bearer token is required: send it in the metadata as 'authorization: Bearer TOKEN'".into()
         }
-        Refused::Token { .. } => "the token was not accepted".into(),
-        Refused::TokenExpired { .. } => "the token has expired: get a new one from your issuer".into(),
-        Refused::IssuerUnavailable { retry_after } => {
+        EdgeRefusal::Token { .. } => "the token was not accepted".into(),
+        EdgeRefusal::TokenExpired { .. } => "the token has expired: get a new one from your issuer".into(),
+        EdgeRefusal::IssuerUnavailable { retry_after } => {
             details.set_retry_info(Some(*retry_after));
             "tokens cannot be verified now, since the issuer's keys cannot be had: try again".into()
         }
-        Refused::Overloaded { retry_after } => {
+        EdgeRefusal::Overloaded { retry_after } => {
             details.set_retry_info(Some(*retry_after));
             "the service cannot take this call now: try again later".into()
         }
-        Refused::Quota(OverQuota::Rate { retry_after, .. }) => {
+        EdgeRefusal::Quota(OverQuota::Rate { retry_after, .. }) => {
             details.set_retry_info(Some(*retry_after));
             format!(
                 "your tenant calls more often than it may: try again in {} ms",
                 retry_after.as_millis().max(1)
             )
         }
-        Refused::Quota(OverQuota::InFlight { retry_after, .. }) => {
+        EdgeRefusal::Quota(OverQuota::InFlight { retry_after, .. }) => {
             details.set_retry_info(Some(*retry_after));
             "your tenant has more calls under way than it may: wait for some of them to end".into()
         }
-        Refused::Body { violations } => {
+        EdgeRefusal::Body { violations } => {
             let listed: Vec<String> =
                 violations.iter().map(|(field, problem)| format!("{field} {problem}")).collect();
             for (field, problem) in violations {
@@ -152,12 +152,12 @@ fn refused_with(
 }
 
 /// The status of a use case that did not succeed.
-pub(super) fn of(call: &Call, error: &service::Error) -> Status {
+pub(super) fn from_error(call: &Call, error: &service::Error) -> Status {
     if error.reason() == Reason::Internal {
         tracing::error!(error = error as &dyn std::error::Error, "a defect");
         return internal(call);
     }
-    let text::Told { message, details, metadata } = text::told(error);
+    let messages::StatusDetails { message, details, metadata } = messages::status_details(error);
     status(error.reason(), message, details, metadata, call)
 }
 
@@ -168,12 +168,12 @@ pub(super) fn internal(call: &Call) -> Status {
 }
 
 /// A layer is missing or out of order: our defect, not the caller's.
-pub(super) fn misassembled() -> Status {
+pub(super) fn missing_extension() -> Status {
     Status::new(Code::Internal, "internal error")
 }
 
 /// What tonic refused by itself, in the form of every other refusal; with the reason where it was one.
-pub(super) fn in_our_form(
+pub(super) fn normalize(
     response: Response<Body>,
     call: &Call,
     path: &str,

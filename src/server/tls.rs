@@ -108,13 +108,13 @@ fn read(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
     let builder = match (config.client_auth, &config.client_ca_file) {
         (ClientAuth::None, _) => builder.with_no_client_auth(),
         (ClientAuth::Optional | ClientAuth::Required, None) => return Err(TlsError::NoClientCa),
-        (wanted, Some(path)) => {
+        (requirement, Some(path)) => {
             let mut roots = RootCertStore::empty();
             for authority in certificates(path)? {
                 roots.add(authority).map_err(|error| unusable(path, "certificate authority", error))?;
             }
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-            let verifier = match wanted {
+            let verifier = match requirement {
                 ClientAuth::Optional => verifier.allow_unauthenticated(),
                 ClientAuth::None | ClientAuth::Required => verifier,
             };

@@ -1,7 +1,7 @@
 //! Outermost of our layers: gives each call its id, circumstances, span, log line and metrics, and
 //! answers where a handler panicked.
 
-mod lines;
+mod log_sampler;
 
 use std::{
     panic::AssertUnwindSafe,
@@ -15,13 +15,13 @@ use tokio_util::task::TaskTracker;
 use tonic::{Status, body::Body};
 use tracing::Instrument as _;
 
-use self::lines::Line;
-pub(super) use self::lines::Lines;
+pub(super) use self::log_sampler::LogSampler;
+use self::log_sampler::Sampled;
 use super::{
-    peer::Peer,
+    connection::Peer,
+    middleware::{Middleware, Next},
     source::TrustedProxies,
     status,
-    step::{Next, Step},
 };
 use crate::domain::call::{Action, Call, RequestId};
 
@@ -30,7 +30,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a client's `user-agent` may be before it is cut.
 const MAX_USER_AGENT: usize = 256;
 /// How much of a client's own time limit is kept back, so that our answer reaches it in time.
-const MARGIN: u32 = 20;
+const CLOCK_MARGIN: u32 = 20;
 /// The longest time kept back.
 const MAX_MARGIN: Duration = Duration::from_millis(100);
 
@@ -44,24 +44,24 @@ pub(super) struct Trace {
     /// The calls under way, which a stop waits for.
     pub(super) calls: TaskTracker,
     /// Which of them have a line in the log.
-    pub(super) lines: Arc<Lines>,
+    pub(super) lines: Arc<LogSampler>,
 }
 
 // === impl Trace ===
 
-impl Step for Trace {
+impl Middleware for Trace {
     async fn run<S: Next>(self, mut request: Request<Body>, mut next: S) -> Result<Response<Body>, S::Error> {
-        let _under_way = self.calls.token();
-        let call = Arc::new(describe(&request, &self));
+        let _in_flight = self.calls.token();
+        let call = Arc::new(annotate_span(&request, &self));
         let lines = self.lines;
         request.extensions_mut().insert(Arc::clone(&call));
         let path: Box<str> = request.uri().path().into();
         // At the level of errors, so that these name their call where nothing below them is logged.
         let span = tracing::error_span!("call", request_id = %call.request_id, rpc = %call.action);
         let answer = async move {
-            let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await;
-            let mut response = match answered {
-                Ok(response) => status::in_our_form(response?, &call, &path).0,
+            let response = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+            let mut response = match response {
+                Ok(response) => status::normalize(response?, &call, &path).0,
                 Err(_panic) => {
                     tracing::error!("a handler panicked");
                     status::internal(&call).into_http()
@@ -70,8 +70,8 @@ impl Step for Trace {
             if let Ok(id) = HeaderValue::from_str(call.request_id.as_str()) {
                 response.headers_mut().insert(REQUEST_ID, id);
             }
-            keep_apart(response.headers_mut());
-            told(&call, &path, response.headers(), &lines);
+            mark_never_indexed(response.headers_mut());
+            log_and_count(&call, &path, response.headers(), &lines);
             Ok(response)
         };
         answer.instrument(span).await
@@ -80,7 +80,7 @@ impl Step for Trace {
 
 /// Values that hold for one call alone would push out of the connection's HPACK table what comes again, so
 /// they are sent as literals that are never indexed (RFC 7541, section 6.2.3).
-fn keep_apart(headers: &mut HeaderMap) {
+fn mark_never_indexed(headers: &mut HeaderMap) {
     for name in [REQUEST_ID, Status::GRPC_STATUS_DETAILS] {
         if let Some(value) = headers.get_mut(name) {
             value.set_sensitive(true);
@@ -88,7 +88,7 @@ fn keep_apart(headers: &mut HeaderMap) {
     }
 }
 
-fn describe(request: &Request<Body>, trace: &Trace) -> Call {
+fn annotate_span(request: &Request<Body>, trace: &Trace) -> Call {
     let request_timeout = trace.request_timeout;
     let headers = request.headers();
     let received = Instant::now();
@@ -96,10 +96,10 @@ fn describe(request: &Request<Body>, trace: &Trace) -> Call {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let request_id = text(&REQUEST_ID).and_then(|id| id.parse().ok());
     let limit = client_timeout(headers).map_or(request_timeout, |limit| {
-        limit.saturating_sub((limit / MARGIN).min(MAX_MARGIN)).min(request_timeout)
+        limit.saturating_sub((limit / CLOCK_MARGIN).min(MAX_MARGIN)).min(request_timeout)
     });
     Call {
-        request_id: request_id.unwrap_or_else(RequestId::random),
+        request_id: request_id.unwrap_or_else(RequestId::new_v7),
         action: action(request.uri().path()),
         source: peer.map(|peer| trace.trusted_proxies.source(peer.address.ip(), headers)),
         unverified_user_agent: text(&http::header::USER_AGENT)
@@ -112,7 +112,7 @@ fn describe(request: &Request<Body>, trace: &Trace) -> Call {
 /// The RPC that a path names: `/package.Service/Method`.
 fn action(path: &str) -> Action {
     match path.strip_prefix("/keyassociation.v1.").and_then(|rest| rest.split_once('/')) {
-        Some((_service, method)) => Action::named(method),
+        Some((_service, method)) => Action::from_grpc_name(method),
         None => Action::Unknown,
     }
 }
@@ -138,7 +138,7 @@ fn client_timeout(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// Says how the call ended: a log line and metrics. Health probes and reflection are not told.
-fn told(call: &Call, path: &str, headers: &HeaderMap, lines: &Lines) {
+fn log_and_count(call: &Call, path: &str, headers: &HeaderMap, lines: &LogSampler) {
     let now = Instant::now();
     let latency = now - call.received;
     let code = status::code_name(headers);
@@ -148,15 +148,17 @@ fn told(call: &Call, path: &str, headers: &HeaderMap, lines: &Lines) {
     metrics::counter!("logkey_requests_total", "rpc" => call.action.as_str(), "code" => code).increment(1);
     metrics::histogram!("logkey_request_seconds", "rpc" => call.action.as_str())
         .record(latency.as_secs_f64());
-    match lines.of(code, now) {
-        Line::Own => tracing::info!(grpc.code = code, latency_ms = latency.as_secs_f64() * 1e3, "call ended"),
-        Line::Last => {
+    match lines.sample(code, now) {
+        Sampled::Own => {
+            tracing::info!(grpc.code = code, latency_ms = latency.as_secs_f64() * 1e3, "call ended");
+        }
+        Sampled::Last => {
             tracing::warn!(
                 grpc.code = code,
                 "too many calls end so for a line each: see logkey_requests_total"
             );
         }
-        Line::None => {}
+        Sampled::None => {}
     }
 }
 
@@ -185,10 +187,10 @@ mod tests {
         for name in ["x-request-id", "grpc-status-details-bin", "grpc-status"] {
             headers.insert(name, HeaderValue::from_static("1"));
         }
-        keep_apart(&mut headers);
-        let apart: Vec<&str> =
+        mark_never_indexed(&mut headers);
+        let separate: Vec<&str> =
             headers.iter().filter(|(_, value)| value.is_sensitive()).map(|(name, _)| name.as_str()).collect();
-        assert_eq!(apart, ["x-request-id", "grpc-status-details-bin"]);
+        assert_eq!(separate, ["x-request-id", "grpc-status-details-bin"]);
     }
 
     #[test]

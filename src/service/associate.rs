@@ -4,34 +4,33 @@ use std::sync::Arc;
 
 use super::{
     Changed, Error, KeyBroker,
-    before::{Before, Need},
-    change::Change,
-    locate,
-    replay::{self, Claim, Claimed},
-    require,
-    serial::Held,
-    trail::Trail,
-    validate,
+    audit_context::AuditContext,
+    dry_run,
+    execute_change::Change,
+    idempotency::{self, Admission, Reservation},
+    keyed_mutex::KeyGuard,
+    prior_state::{PriorState, Requirement},
+    require_scope, resolve,
 };
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
-        ask::{AskAssociate, ExpectedKey},
         association::{AssociateKmsKey, GetKeyAssociation, Resource, Target},
         authorization::Authorized,
         call::{Action, Call},
+        idempotency::IdempotencyKey,
         principal::{Principal, Scope},
-        request::OwnId,
+        request::{AssociateRequest, ExpectedKey},
         tenant::Tenant,
     },
     ports::limit::Operation,
 };
 
 /// An association that is about to be made.
-struct Prepared {
-    permit: Arc<Authorized<AssociateKmsKey>>,
-    held: Held,
-    before: Before,
+struct PreparedChange {
+    authorized: Arc<Authorized<AssociateKmsKey>>,
+    guard: KeyGuard,
+    prior: PriorState,
 }
 
 impl KeyBroker {
@@ -40,163 +39,175 @@ impl KeyBroker {
     /// # Errors
     ///
     /// [`Error`], whose variants are every way this can end but success.
-    pub async fn associate(&self, call: &Call, who: &Principal, ask: AskAssociate) -> Result<Changed, Error> {
-        let mut trail = Trail::new(&self.ports, call, who);
-        let (expected, validate_only) = (ask.expected.clone(), ask.validate_only);
-        let begun = self.begin_association(call, who, &ask, &mut trail).await;
-        let (tenant, resource, claimed) = match begun {
-            Ok((tenant, resource, Claim::Make(claimed))) => (tenant, resource, claimed),
-            Ok((tenant, resource, Claim::Repeat(before))) => {
-                return self.repeat(call, who, &tenant, &resource, &before, trail);
+    pub async fn associate(
+        &self,
+        call: &Call,
+        principal: &Principal,
+        request: AssociateRequest,
+    ) -> Result<Changed, Error> {
+        let mut audit = AuditContext::new(&self.ports, call, principal);
+        let (expected, validate_only) = (request.expected.clone(), request.validate_only);
+        let started = self.resolve_and_claim_association(call, principal, &request, &mut audit).await;
+        let (tenant, resource, reservation) = match started {
+            Ok((tenant, resource, Admission::Make(reservation))) => (tenant, resource, reservation),
+            Ok((tenant, resource, Admission::Repeat(recorded))) => {
+                return self.replay(call, principal, &tenant, &resource, &recorded, audit);
             }
             Err(error) => {
-                trail.refused(&self.ports, &error);
+                audit.record_refusal(&self.ports, &error);
                 return Err(error);
             }
         };
-        let prepared = match self.permit_association(call, who, &tenant, resource, ask, &mut trail).await {
-            Ok(permitted) => {
-                self.prepare((call, who), permitted, expected.as_ref(), validate_only, &mut trail).await
-            }
-            Err(error) => Err(error),
-        };
+        let prepared =
+            match self.authorize_association(call, principal, &tenant, resource, request, &mut audit).await {
+                Ok(permitted) => {
+                    self.prepare_association(
+                        (call, principal),
+                        permitted,
+                        expected.as_ref(),
+                        validate_only,
+                        &mut audit,
+                    )
+                    .await
+                }
+                Err(error) => Err(error),
+            };
         match prepared {
-            Ok(prepared) if validate_only => self.validate(call, who, prepared, trail).await,
-            Ok(prepared) => self.set(call, prepared, claimed, trail).await,
+            Ok(prepared) if validate_only => self.dry_run_association(call, principal, prepared, audit).await,
+            Ok(prepared) => self.apply_association(call, prepared, reservation, audit).await,
             Err(error) => {
-                trail.refused(&self.ports, &error);
+                audit.record_refusal(&self.ports, &error);
                 Err(error)
             }
         }
     }
 
     /// Makes the change.
-    async fn set(
+    async fn apply_association(
         &self,
         call: &Call,
-        prepared: Prepared,
-        claimed: Option<Claimed>,
-        trail: Trail,
+        prepared: PreparedChange,
+        reservation: Option<Reservation>,
+        audit: AuditContext,
     ) -> Result<Changed, Error> {
-        let Prepared { permit, held, mut before } = prepared;
-        let AssociateKmsKey { resource, key, requested_key, reason: _ } = permit.command().clone();
+        let PreparedChange { authorized, guard, mut prior } = prepared;
+        let AssociateKmsKey { resource, key, requested_key, reason: _ } = authorized.command().clone();
         let change = Change {
             ports: Arc::clone(&self.ports),
-            permit,
+            authorized,
             operation: Operation::AssociateKmsKey,
-            trail,
+            audit,
             deadline: call.deadline,
-            held,
-            sighting: before.sighting.take(),
-            claimed,
+            guard,
+            observation: prior.observation.take(),
+            reservation,
         };
-        let place = resource.clone();
+        let location = resource.clone();
         let tell = move |aws_request_id, accepted| {
-            before.changed(place, Some((key, requested_key)), Some(accepted), accepted, aws_request_id)
+            prior.into_changed(location, Some((key, requested_key)), Some(accepted), accepted, aws_request_id)
         };
         change
-            .make(tell, |ports, permit, deadline| async move {
-                ports.associations.associate(&permit, deadline).await
+            .execute(tell, |ports, authorized, deadline| async move {
+                ports.associations.associate(&authorized, deadline).await
             })
             .await
-            .map_err(|error| locate::absent(error, &resource))
+            .map_err(|error| resolve::mask_as_not_found(error, &resource))
     }
 
     /// Whether the caller may make such a change at all, where, and whether it was made before.
-    async fn begin_association(
+    async fn resolve_and_claim_association(
         &self,
         call: &Call,
-        who: &Principal,
-        ask: &AskAssociate,
-        trail: &mut Trail,
-    ) -> Result<(Arc<Tenant>, Resource, Claim), Error> {
-        trail.requested(&ask.key);
-        trail.reason(ask.reason.as_ref());
-        require(who, Scope::Associate)?;
-        if ask.resource.target == Target::QueryResults {
-            require(who, Scope::QueryResults)?;
+        principal: &Principal,
+        request: &AssociateRequest,
+        audit: &mut AuditContext,
+    ) -> Result<(Arc<Tenant>, Resource, Admission), Error> {
+        audit.requested(&request.key);
+        audit.reason(request.reason.as_ref());
+        require_scope(principal, Scope::Associate)?;
+        if request.resource.target == Target::QueryResults {
+            require_scope(principal, Scope::QueryResults)?;
         }
-        let tenant = self.tenant(who)?;
-        let resource = locate::resource(&tenant, ask.resource.clone())?;
-        trail.resource(&resource);
-        let Some(id) = ask.request_id.filter(|_| !ask.validate_only) else {
-            return Ok((tenant, resource, Claim::Make(None)));
+        let tenant = self.tenant(principal)?;
+        let resource = resolve::resolve_resource(&tenant, request.resource.clone())?;
+        audit.resource(&resource);
+        let Some(id) = request.request_id.filter(|_| !request.validate_only) else {
+            return Ok((tenant, resource, Admission::Make(None)));
         };
-        let id = OwnId { tenant: tenant.id.clone(), id };
-        let key = ask.key.to_string();
-        let (reason, expected) = (ask.reason.as_ref(), ask.expected.as_ref());
-        let asked = replay::fingerprint(Action::AssociateKmsKey, &resource, Some(&key), reason, expected);
-        let claim = replay::seldom(self.claim(call, id, asked)).await?;
+        let id = IdempotencyKey { tenant: tenant.id.clone(), id };
+        let key = request.key.to_string();
+        let (reason, expected) = (request.reason.as_ref(), request.expected.as_ref());
+        let fingerprint =
+            idempotency::fingerprint(Action::AssociateKmsKey, &resource, Some(&key), reason, expected);
+        let claim = idempotency::boxed(self.claim(call, id, fingerprint)).await?;
         Ok((tenant, resource, claim))
     }
 
     /// Waits for the resource, and finds out what is in force.
-    async fn prepare(
+    async fn prepare_association(
         &self,
-        (call, who): (&Call, &Principal),
-        (permit, held): (Authorized<AssociateKmsKey>, Option<Held>),
+        (call, principal): (&Call, &Principal),
+        (authorized, guard): (Authorized<AssociateKmsKey>, Option<KeyGuard>),
         expected: Option<&ExpectedKey>,
         validate_only: bool,
-        trail: &mut Trail,
-    ) -> Result<Prepared, Error> {
-        let AssociateKmsKey { resource, key, .. } = permit.command();
-        let access = permit.access();
-        let held = self.held(held, resource, call).await?;
-        let need = if expected.is_some() { Need::Certain } else { Need::Helpful };
-        let before = self.before((call, who), access, resource, need, trail).await?;
+        audit: &mut AuditContext,
+    ) -> Result<PreparedChange, Error> {
+        let AssociateKmsKey { resource, key, .. } = authorized.command();
+        let access = authorized.access();
+        let guard = self.lock_resource(guard, resource, call).await?;
+        let need = if expected.is_some() { Requirement::Required } else { Requirement::BestEffort };
+        let prior = self.load_prior_state((call, principal), access, resource, need, audit).await?;
         if let Some(expected) = expected {
-            self.expected(call, access, expected, before.key(), trail).await?;
+            self.check_precondition(call, access, expected, prior.key(), audit).await?;
         }
-        let before = if validate_only {
-            before
-        } else {
-            self.with_former_health(call, access, before, Some(key)).await
-        };
-        Ok(Prepared { permit: Arc::new(permit), held, before })
+        let prior =
+            if validate_only { prior } else { self.with_former_health(call, access, prior, Some(key)).await };
+        Ok(PreparedChange { authorized: Arc::new(authorized), guard, prior })
     }
 
     /// Everything but the change.
-    async fn validate(
+    async fn dry_run_association(
         &self,
         call: &Call,
-        who: &Principal,
-        prepared: Prepared,
-        mut trail: Trail,
+        principal: &Principal,
+        prepared: PreparedChange,
+        mut audit: AuditContext,
     ) -> Result<Changed, Error> {
-        let Prepared { permit, before, .. } = prepared;
-        let AssociateKmsKey { resource, key, requested_key, reason: _ } = permit.command().clone();
-        let access = permit.access();
-        match self.validated(call, who, access, &resource, &requested_key, &mut trail).await {
+        let PreparedChange { authorized, prior, .. } = prepared;
+        let AssociateKmsKey { resource, key, requested_key, reason: _ } = authorized.command().clone();
+        let access = authorized.access();
+        match self.run_dry_checks(call, principal, access, &resource, &requested_key, &mut audit).await {
             Ok(unchecked) => {
-                trail.read(&self.ports);
+                audit.read(&self.ports);
                 let now = self.ports.clock.now();
-                let changed = before.changed(resource, Some((key, requested_key)), None, now, Box::default());
-                Ok(validate::unchanged(changed, unchecked))
+                let changed =
+                    prior.into_changed(resource, Some((key, requested_key)), None, now, Box::default());
+                Ok(dry_run::as_dry_run(changed, unchecked))
             }
             Err(error) => {
-                trail.refused(&self.ports, &error);
+                audit.record_refusal(&self.ports, &error);
                 Err(error)
             }
         }
     }
 
-    async fn permit_association(
+    async fn authorize_association(
         &self,
         call: &Call,
-        who: &Principal,
+        principal: &Principal,
         tenant: &Arc<Tenant>,
         resource: Resource,
-        ask: AskAssociate,
-        trail: &mut Trail,
-    ) -> Result<(Authorized<AssociateKmsKey>, Option<Held>), Error> {
-        let AskAssociate { key: requested_key, reason, .. } = ask;
-        let key = self.resolve(call, who, tenant, &resource, &requested_key, trail).await?;
-        locate::same_region(&key, &resource)?;
-        trail.resolved(&key);
+        request: AssociateRequest,
+        audit: &mut AuditContext,
+    ) -> Result<(Authorized<AssociateKmsKey>, Option<KeyGuard>), Error> {
+        let AssociateRequest { key: requested_key, reason, .. } = request;
+        let key = self.resolve(call, principal, tenant, &resource, &requested_key, audit).await?;
+        resolve::check_region(&key, &resource)?;
+        audit.resolved(&key);
         let requested = requested_key.clone();
         let command = AssociateKmsKey { resource: resource.clone(), key, requested_key, reason };
-        let permitted = self.permit_informed(call, who, tenant, (command, &resource), trail).await;
-        permitted.map_err(|error| locate::as_asked(error, &requested))
+        let permitted = self.authorize_with_facts(call, principal, tenant, (command, &resource), audit).await;
+        permitted.map_err(|error| resolve::redact_resolved_key(error, &requested))
     }
 
     /// The ARN of the key that is meant. Only an alias or a bare id has to be looked up, by whoever
@@ -204,22 +215,24 @@ impl KeyBroker {
     async fn resolve(
         &self,
         call: &Call,
-        who: &Principal,
+        principal: &Principal,
         tenant: &Arc<Tenant>,
         resource: &Resource,
         requested: &KmsKeyId,
-        trail: &mut Trail,
+        audit: &mut AuditContext,
     ) -> Result<KmsKeyArn, Error> {
         if let KmsKeyId::Arn(arn) = requested {
             return Ok(arn.clone());
         }
-        let look = GetKeyAssociation { resource: resource.clone() };
-        let permit = self.permit(call, who, tenant, look, trail)?;
+        let read = GetKeyAssociation { resource: resource.clone() };
+        let permit = self.authorize(call, principal, tenant, read, audit)?;
         let described = self.ports.keys.describe(permit.access(), requested, call.deadline).await;
-        trail.via(described.via);
-        let found = described.result.map_err(|error| super::read::ended(error, call.deadline))?;
-        let key = found
-            .ok_or_else(|| Error::KeyNotFound { key: requested.clone(), place: resource.place.clone() })?;
+        audit.record_aws_call(described.via);
+        let found = described.result.map_err(|error| super::read::read_error(error, call.deadline))?;
+        let key = found.ok_or_else(|| Error::KeyNotFound {
+            key: requested.clone(),
+            location: resource.location.clone(),
+        })?;
         Ok(key.arn)
     }
 }

@@ -4,33 +4,32 @@ use std::sync::Arc;
 
 use super::{
     Changed, Error, KeyBroker,
-    before::{Before, Need},
-    change::Change,
-    locate,
-    replay::{self, Claim, Claimed},
-    require,
-    serial::Held,
-    trail::Trail,
-    validate,
+    audit_context::AuditContext,
+    dry_run,
+    execute_change::Change,
+    idempotency::{self, Admission, Reservation},
+    keyed_mutex::KeyGuard,
+    prior_state::{PriorState, Requirement},
+    require_scope, resolve,
 };
 use crate::{
     domain::{
-        ask::{AskDisassociate, ExpectedKey},
         association::{DisassociateKmsKey, Resource, Target},
         authorization::Authorized,
         call::{Action, Call},
+        idempotency::IdempotencyKey,
         principal::{Principal, Scope},
-        request::OwnId,
+        request::{DisassociateRequest, ExpectedKey},
         tenant::Tenant,
     },
     ports::limit::Operation,
 };
 
 /// A disassociation that is about to be made.
-struct Prepared {
-    permit: Arc<Authorized<DisassociateKmsKey>>,
-    held: Held,
-    before: Before,
+struct PreparedChange {
+    authorized: Arc<Authorized<DisassociateKmsKey>>,
+    guard: KeyGuard,
+    prior: PriorState,
 }
 
 impl KeyBroker {
@@ -42,118 +41,120 @@ impl KeyBroker {
     pub async fn disassociate(
         &self,
         call: &Call,
-        who: &Principal,
-        ask: AskDisassociate,
+        principal: &Principal,
+        request: DisassociateRequest,
     ) -> Result<Changed, Error> {
-        let mut trail = Trail::new(&self.ports, call, who);
-        let (expected, validate_only) = (ask.expected.clone(), ask.validate_only);
-        let begun = self.begin_disassociation(call, who, &ask, &mut trail).await;
-        let (tenant, resource, claimed) = match begun {
-            Ok((tenant, resource, Claim::Make(claimed))) => (tenant, resource, claimed),
-            Ok((tenant, resource, Claim::Repeat(before))) => {
-                return self.repeat(call, who, &tenant, &resource, &before, trail);
+        let mut audit = AuditContext::new(&self.ports, call, principal);
+        let (expected, validate_only) = (request.expected.clone(), request.validate_only);
+        let started = self.resolve_and_claim_disassociation(call, principal, &request, &mut audit).await;
+        let (tenant, resource, reservation) = match started {
+            Ok((tenant, resource, Admission::Make(reservation))) => (tenant, resource, reservation),
+            Ok((tenant, resource, Admission::Repeat(recorded))) => {
+                return self.replay(call, principal, &tenant, &resource, &recorded, audit);
             }
             Err(error) => {
-                trail.refused(&self.ports, &error);
+                audit.record_refusal(&self.ports, &error);
                 return Err(error);
             }
         };
-        let command = DisassociateKmsKey { resource: resource.clone(), reason: ask.reason };
-        let permitted = self.permit_informed(call, who, &tenant, (command, &resource), &mut trail).await;
+        let command = DisassociateKmsKey { resource: resource.clone(), reason: request.reason };
+        let permitted =
+            self.authorize_with_facts(call, principal, &tenant, (command, &resource), &mut audit).await;
         let prepared = match permitted {
             Ok(permitted) => {
-                self.prepare_disassociation((call, who), permitted, expected.as_ref(), &mut trail).await
+                self.prepare_disassociation((call, principal), permitted, expected.as_ref(), &mut audit).await
             }
             Err(error) => Err(error),
         };
         match prepared {
-            Ok(prepared) if validate_only => self.validate_taking(call, prepared, trail).await,
-            Ok(prepared) => self.take(call, prepared, claimed, trail).await,
+            Ok(prepared) if validate_only => self.dry_run_disassociation(call, prepared, audit).await,
+            Ok(prepared) => self.apply_disassociation(call, prepared, reservation, audit).await,
             Err(error) => {
-                trail.refused(&self.ports, &error);
+                audit.record_refusal(&self.ports, &error);
                 Err(error)
             }
         }
     }
 
     /// Everything but the change.
-    async fn validate_taking(
+    async fn dry_run_disassociation(
         &self,
         call: &Call,
-        prepared: Prepared,
-        mut trail: Trail,
+        prepared: PreparedChange,
+        mut audit: AuditContext,
     ) -> Result<Changed, Error> {
-        let Prepared { permit, before, .. } = prepared;
-        let resource = &permit.command().resource;
-        match self.validated_disassociation(call, permit.access(), resource, &mut trail).await {
+        let PreparedChange { authorized, prior, .. } = prepared;
+        let resource = &authorized.command().resource;
+        match self.validated_disassociation(call, authorized.access(), resource, &mut audit).await {
             Ok(unchecked) => {
-                trail.read(&self.ports);
+                audit.read(&self.ports);
                 let now = self.ports.clock.now();
-                let changed = before.changed(resource.clone(), None, None, now, Box::default());
-                Ok(validate::unchanged(changed, unchecked))
+                let changed = prior.into_changed(resource.clone(), None, None, now, Box::default());
+                Ok(dry_run::as_dry_run(changed, unchecked))
             }
             Err(error) => {
-                trail.refused(&self.ports, &error);
+                audit.record_refusal(&self.ports, &error);
                 Err(error)
             }
         }
     }
 
     /// Makes the change.
-    async fn take(
+    async fn apply_disassociation(
         &self,
         call: &Call,
-        prepared: Prepared,
-        claimed: Option<Claimed>,
-        trail: Trail,
+        prepared: PreparedChange,
+        reservation: Option<Reservation>,
+        audit: AuditContext,
     ) -> Result<Changed, Error> {
-        let Prepared { permit, held, mut before } = prepared;
-        let resource = permit.command().resource.clone();
+        let PreparedChange { authorized, guard: held, mut prior } = prepared;
+        let resource = authorized.command().resource.clone();
         let change = Change {
             ports: Arc::clone(&self.ports),
-            permit,
+            authorized,
             operation: Operation::DisassociateKmsKey,
-            trail,
+            audit,
             deadline: call.deadline,
-            held,
-            sighting: before.sighting.take(),
-            claimed,
+            guard: held,
+            observation: prior.observation.take(),
+            reservation,
         };
-        let place = resource.clone();
+        let location = resource.clone();
         let tell = move |aws_request_id, accepted| {
-            before.changed(place, None, Some(accepted), accepted, aws_request_id)
+            prior.into_changed(location, None, Some(accepted), accepted, aws_request_id)
         };
         change
-            .make(tell, |ports, permit, deadline| async move {
-                ports.associations.disassociate(&permit, deadline).await
+            .execute(tell, |ports, authorized, deadline| async move {
+                ports.associations.disassociate(&authorized, deadline).await
             })
             .await
-            .map_err(|error| locate::absent(error, &resource))
+            .map_err(|error| resolve::mask_as_not_found(error, &resource))
     }
 
     /// Whether the caller may make such a change at all, where, and whether it was made before.
-    async fn begin_disassociation(
+    async fn resolve_and_claim_disassociation(
         &self,
         call: &Call,
-        who: &Principal,
-        ask: &AskDisassociate,
-        trail: &mut Trail,
-    ) -> Result<(Arc<Tenant>, Resource, Claim), Error> {
-        trail.reason(ask.reason.as_ref());
-        require(who, Scope::Disassociate)?;
-        if ask.resource.target == Target::QueryResults {
-            require(who, Scope::QueryResults)?;
+        principal: &Principal,
+        request: &DisassociateRequest,
+        audit: &mut AuditContext,
+    ) -> Result<(Arc<Tenant>, Resource, Admission), Error> {
+        audit.reason(request.reason.as_ref());
+        require_scope(principal, Scope::Disassociate)?;
+        if request.resource.target == Target::QueryResults {
+            require_scope(principal, Scope::QueryResults)?;
         }
-        let tenant = self.tenant(who)?;
-        let resource = locate::resource(&tenant, ask.resource.clone())?;
-        trail.resource(&resource);
-        let Some(id) = ask.request_id.filter(|_| !ask.validate_only) else {
-            return Ok((tenant, resource, Claim::Make(None)));
+        let tenant = self.tenant(principal)?;
+        let resource = resolve::resolve_resource(&tenant, request.resource.clone())?;
+        audit.resource(&resource);
+        let Some(id) = request.request_id.filter(|_| !request.validate_only) else {
+            return Ok((tenant, resource, Admission::Make(None)));
         };
-        let id = OwnId { tenant: tenant.id.clone(), id };
-        let (reason, expected) = (ask.reason.as_ref(), ask.expected.as_ref());
-        let asked = replay::fingerprint(Action::DisassociateKmsKey, &resource, None, reason, expected);
-        let claim = replay::seldom(self.claim(call, id, asked)).await?;
+        let id = IdempotencyKey { tenant: tenant.id.clone(), id };
+        let (reason, expected) = (request.reason.as_ref(), request.expected.as_ref());
+        let fingerprint =
+            idempotency::fingerprint(Action::DisassociateKmsKey, &resource, None, reason, expected);
+        let claim = idempotency::boxed(self.claim(call, id, fingerprint)).await?;
         Ok((tenant, resource, claim))
     }
 
@@ -161,18 +162,19 @@ impl KeyBroker {
     /// and AWS forgets former keys.
     async fn prepare_disassociation(
         &self,
-        (call, who): (&Call, &Principal),
-        (permit, held): (Authorized<DisassociateKmsKey>, Option<Held>),
+        (call, principal): (&Call, &Principal),
+        (authorized, guard): (Authorized<DisassociateKmsKey>, Option<KeyGuard>),
         expected: Option<&ExpectedKey>,
-        trail: &mut Trail,
-    ) -> Result<Prepared, Error> {
-        let (access, resource) = (permit.access(), &permit.command().resource);
-        let held = self.held(held, resource, call).await?;
-        let before = self.before((call, who), access, resource, Need::Certain, trail).await?;
+        audit: &mut AuditContext,
+    ) -> Result<PreparedChange, Error> {
+        let (access, resource) = (authorized.access(), &authorized.command().resource);
+        let guard = self.lock_resource(guard, resource, call).await?;
+        let prior =
+            self.load_prior_state((call, principal), access, resource, Requirement::Required, audit).await?;
         if let Some(expected) = expected {
-            self.expected(call, access, expected, before.key(), trail).await?;
+            self.check_precondition(call, access, expected, prior.key(), audit).await?;
         }
-        let before = self.with_former_health(call, access, before, None).await;
-        Ok(Prepared { permit: Arc::new(permit), held, before })
+        let prior = self.with_former_health(call, access, prior, None).await;
+        Ok(PreparedChange { authorized: Arc::new(authorized), guard, prior })
     }
 }

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use thiserror::Error as ThisError;
 
-use super::audit::ReadError;
+use super::audit_query::ReadError;
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
-        association::{LogGroupName, Place, UnresolvedPlace},
+        association::{Location, LogGroupName, UnresolvedLocation},
         audit::EventId,
         aws::Region,
         diagnosis::Check,
@@ -17,7 +17,7 @@ use crate::{
     },
     ports::{
         AuditUnavailable, Unavailable,
-        aws::{AwsAnswer, Refusal},
+        aws::{AwsErrorDetails, Refusal},
     },
 };
 
@@ -30,7 +30,7 @@ use crate::{
 pub enum Error {
     /// The tenant that the token speaks for is gone.
     #[error("the tenant of the token is not known")]
-    TenantGone,
+    TenantRemoved,
     /// The tenant is suspended.
     #[error("the tenant is suspended")]
     TenantSuspended,
@@ -58,14 +58,14 @@ pub enum Error {
     LogGroupReserved(LogGroupName),
     /// No account and Region like this stands open to the tenant.
     #[error("no such account or Region")]
-    AccountNotFound(UnresolvedPlace),
+    AccountNotFound(UnresolvedLocation),
     /// No log group like this, or none that the tenant may see.
     #[error("no log group {name}")]
     LogGroupNotFound {
         /// Its name.
         name: LogGroupName,
         /// Where it was looked for.
-        place: Place,
+        location: Location,
     },
     /// No key like this, or none that the tenant may use.
     #[error("no key {key}")]
@@ -73,7 +73,7 @@ pub enum Error {
         /// As it was named.
         key: KmsKeyId,
         /// Where it was looked for.
-        place: Place,
+        location: Location,
     },
     /// Policy says no.
     #[error("not allowed by policy")]
@@ -87,7 +87,7 @@ pub enum Error {
         /// What that means.
         refusal: Refusal,
         /// AWS's words.
-        answer: AwsAnswer,
+        answer: AwsErrorDetails,
     },
     /// AWS said no, and a look showed why.
     #[error("AWS refused the call, for a cause that was found")]
@@ -95,19 +95,19 @@ pub enum Error {
         /// The check that failed.
         cause: Box<Check>,
         /// AWS's words.
-        answer: AwsAnswer,
+        answer: AwsErrorDetails,
     },
     /// The tenant's role cannot be assumed.
     #[error("the role cannot be assumed")]
     RoleNotAssumable {
         /// The words of STS.
-        answer: AwsAnswer,
+        answer: AwsErrorDetails,
     },
     /// Another change of the resource was under way until the deadline.
     #[error("a conflicting operation is in progress")]
     Conflict {
         /// AWS's words.
-        answer: AwsAnswer,
+        answer: AwsErrorDetails,
     },
     /// The key in force is another than the caller expects; nothing was sent.
     #[error("the key in force is another than expected")]
@@ -118,7 +118,7 @@ pub enum Error {
     /// Another change of the resource through this service was under way until the deadline; nothing
     /// was sent.
     #[error("another change of the resource is under way")]
-    Busy,
+    ResourceLocked,
     /// The account's quota leaves no turn within the deadline.
     #[error("no turn toward AWS within the deadline")]
     BudgetExhausted {
@@ -131,13 +131,13 @@ pub enum Error {
         /// When a repetition makes sense.
         retry_after: Duration,
         /// AWS's words.
-        answer: AwsAnswer,
+        answer: AwsErrorDetails,
     },
     /// AWS could not be reached, or answered with a fault of its own.
     #[error("AWS unavailable")]
     AwsUnavailable {
         /// AWS's words, where it said any.
-        answer: Option<AwsAnswer>,
+        answer: Option<AwsErrorDetails>,
         /// What went wrong, where no answer came.
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -147,13 +147,13 @@ pub enum Error {
     AuditUnavailable(#[source] Option<AuditUnavailable>),
     /// AWS took the change, and its outcome could not be written yet.
     #[error("the change was made; its outcome is not in the audit log yet")]
-    OutcomePending {
+    OutcomeNotRecorded {
         /// AWS's id of the call, where it answered.
         aws_request_id: Option<Box<str>>,
     },
     /// The change ended in this way after its intent was recorded, and that could not be written yet.
     #[error("how the change ended is not in the audit log yet")]
-    Unrecorded {
+    FailureNotRecorded {
         /// How it ended.
         #[source]
         error: Box<Self>,
@@ -169,10 +169,10 @@ pub enum Error {
     RequestIdReused,
     /// The first request with this id was under way until the deadline.
     #[error("the first request with this id is under way")]
-    StillRunning,
+    RequestInFlight,
     /// AWS refused the first request with this id, and what it said then is told again.
     #[error("the first request with this id was refused")]
-    Repeated {
+    ReplayedFailure {
         /// How the first one ended.
         #[source]
         error: Box<Self>,
@@ -190,7 +190,7 @@ pub enum Error {
     },
     /// Reading the audit log ended otherwise than in what was asked for.
     #[error(transparent)]
-    Reading(#[from] ReadError),
+    AuditRead(#[from] ReadError),
     /// A defect of ours.
     #[error("internal error: {0}")]
     Internal(&'static str),
@@ -203,7 +203,7 @@ impl Error {
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
-            Self::TenantGone => Reason::TokenInvalid,
+            Self::TenantRemoved => Reason::TokenInvalid,
             Self::TenantSuspended => Reason::TenantSuspended,
             Self::ScopeMissing(_) => Reason::ScopeMissing,
             Self::Invalid { .. } => Reason::FieldInvalid,
@@ -213,20 +213,20 @@ impl Error {
             Self::LogGroupNotFound { .. } => Reason::LogGroupNotFound,
             Self::KeyNotFound { .. } => Reason::KeyNotFound,
             Self::NotAllowed { .. } => Reason::NotAllowed,
-            Self::Refused { refusal, .. } => refused(*refusal),
+            Self::Refused { refusal, .. } => refusal_reason(*refusal),
             Self::Diagnosed { cause, .. } => cause.reason().unwrap_or(Reason::KeyNotUsable),
             Self::RoleNotAssumable { .. } => Reason::RoleNotAssumable,
-            Self::Conflict { .. } | Self::Busy | Self::StillRunning => Reason::ConflictingChange,
+            Self::Conflict { .. } | Self::ResourceLocked | Self::RequestInFlight => Reason::ConflictingChange,
             Self::RequestIdReused => Reason::RequestIdReused,
-            Self::Repeated { error, .. } | Self::Unrecorded { error } => error.reason(),
+            Self::ReplayedFailure { error, .. } | Self::FailureNotRecorded { error } => error.reason(),
             Self::ExpectedKeyMismatch { .. } => Reason::ExpectedKeyMismatch,
             Self::BudgetExhausted { .. } => Reason::AccountBudgetExhausted,
             Self::Throttled { .. } => Reason::AwsThrottled,
             Self::AwsUnavailable { .. } => Reason::AwsUnavailable,
-            Self::AuditUnavailable(_) | Self::OutcomePending { .. } | Self::RecordUnavailable(_) => {
+            Self::AuditUnavailable(_) | Self::OutcomeNotRecorded { .. } | Self::RecordUnavailable(_) => {
                 Reason::AuditUnavailable
             }
-            Self::Reading(error) => error.reason(),
+            Self::AuditRead(error) => error.reason(),
             Self::DeadlineBeforeAws => Reason::DeadlineBeforeAws,
             Self::OutcomeUnknown { .. } => Reason::OutcomeUnknown,
             Self::Internal(_) => Reason::Internal,
@@ -235,7 +235,7 @@ impl Error {
 
     /// AWS's own words, where the error comes from an answer of AWS.
     #[must_use]
-    pub fn aws_answer(&self) -> Option<&AwsAnswer> {
+    pub fn aws_answer(&self) -> Option<&AwsErrorDetails> {
         match self {
             Self::Refused { answer, .. }
             | Self::Diagnosed { answer, .. }
@@ -243,8 +243,8 @@ impl Error {
             | Self::Conflict { answer }
             | Self::Throttled { answer, .. } => Some(answer),
             Self::AwsUnavailable { answer, .. } => answer.as_ref(),
-            Self::Repeated { error, .. } | Self::Unrecorded { error } => error.aws_answer(),
-            Self::TenantGone
+            Self::ReplayedFailure { error, .. } | Self::FailureNotRecorded { error } => error.aws_answer(),
+            Self::TenantRemoved
             | Self::TenantSuspended
             | Self::ScopeMissing(_)
             | Self::Invalid { .. }
@@ -255,22 +255,22 @@ impl Error {
             | Self::KeyNotFound { .. }
             | Self::NotAllowed { .. }
             | Self::ExpectedKeyMismatch { .. }
-            | Self::Busy
-            | Self::StillRunning
+            | Self::ResourceLocked
+            | Self::RequestInFlight
             | Self::RequestIdReused
             | Self::BudgetExhausted { .. }
             | Self::AuditUnavailable(_)
-            | Self::OutcomePending { .. }
+            | Self::OutcomeNotRecorded { .. }
             | Self::RecordUnavailable(_)
             | Self::DeadlineBeforeAws
             | Self::OutcomeUnknown { .. }
-            | Self::Reading(_)
+            | Self::AuditRead(_)
             | Self::Internal(_) => None,
         }
     }
 }
 
-fn refused(refusal: Refusal) -> Reason {
+fn refusal_reason(refusal: Refusal) -> Reason {
     match refusal {
         Refusal::LogGroupNotFound => Reason::LogGroupNotFound,
         Refusal::LogGroupReserved => Reason::LogGroupReserved,

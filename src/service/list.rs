@@ -4,27 +4,26 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use super::{
     Error, KeyBroker,
-    change::feedback,
-    history::sighting,
-    locate,
-    page::{Bound, Cursor},
-    read, require,
-    trail::Trail,
+    audit_context::AuditContext,
+    execute_change::upstream_outcome,
+    observation_buffer::observation,
+    page_token::{PageCursor, TokenScope},
+    read, require_scope, resolve,
 };
 use crate::{
     domain::{
-        ask::AskList,
         association::{GetKeyAssociation, KeyAssociation, KeyFilter, ListKeyAssociations, Resource, Target},
         authorization::{Access, Authorized},
         call::Call,
-        history::Known,
+        history::KeyRecord,
         key::KeyHealth,
         principal::{Principal, Scope},
+        request::ListRequest,
         tenant::Tenant,
     },
     ports::{
         LogGroup, LogGroupPage, UpstreamError,
-        limit::{Lane, Operation},
+        limit::{Operation, QuotaKey},
     },
 };
 
@@ -46,12 +45,17 @@ impl KeyBroker {
     /// # Errors
     ///
     /// [`Error`], whose variants are every way this can end but success.
-    pub async fn list(&self, call: &Call, who: &Principal, ask: AskList) -> Result<Page, Error> {
-        let mut trail = Trail::new(&self.ports, call, who);
-        let result = self.page(call, who, &ask, &mut trail).await;
+    pub async fn list(
+        &self,
+        call: &Call,
+        principal: &Principal,
+        request: ListRequest,
+    ) -> Result<Page, Error> {
+        let mut audit = AuditContext::new(&self.ports, call, principal);
+        let result = self.page(call, principal, &request, &mut audit).await;
         match &result {
-            Ok(_) => trail.read(&self.ports),
-            Err(error) => trail.refused(&self.ports, error),
+            Ok(_) => audit.read(&self.ports),
+            Err(error) => audit.record_refusal(&self.ports, error),
         }
         result
     }
@@ -59,108 +63,118 @@ impl KeyBroker {
     async fn page(
         &self,
         call: &Call,
-        who: &Principal,
-        ask: &AskList,
-        trail: &mut Trail,
+        principal: &Principal,
+        request: &ListRequest,
+        audit: &mut AuditContext,
     ) -> Result<Page, Error> {
-        require(who, Scope::Read)?;
-        let tenant = self.tenant(who)?;
-        let place = locate::place(&tenant, &ask.place)?;
-        let asked = format!("{}\n{}\n{}\n{:?}", place.account, place.region, ask.prefix, ask.filter);
-        let bound = Bound { tenant: &tenant.id, asked: &asked };
-        let mut cursor = Cursor::open(&ask.unverified_page_token, bound)?;
-        let prefix = (!ask.prefix.is_empty()).then_some(&*ask.prefix);
-        let command = ListKeyAssociations { place: place.clone() };
-        let permit = self.permit(call, who, &tenant, command, trail)?;
+        require_scope(principal, Scope::Read)?;
+        let tenant = self.tenant(principal)?;
+        let location = resolve::resolve_place(&tenant, &request.location)?;
+        let scope =
+            format!("{}\n{}\n{}\n{:?}", location.account, location.region, request.prefix, request.filter);
+        let bound = TokenScope { tenant: &tenant.id, scope: &scope };
+        let mut cursor = PageCursor::decode(&request.unverified_page_token, bound)?;
+        let prefix = (!request.prefix.is_empty()).then_some(&*request.prefix);
+        let command = ListKeyAssociations { location: location.clone() };
+        let permit = self.authorize(call, principal, &tenant, command, audit)?;
 
         let mut associations = Vec::new();
         for _ in 0..MAX_AWS_PAGES {
             let at = self.ports.clock.now();
             let (access, token) = (permit.access(), cursor.aws.as_deref());
-            let page = self.aws_page(access, prefix, token, call.deadline, trail).await?;
-            self.saw(page.groups.iter().map(|group| sighting(&place, group, at)));
+            let page = self.fetch_page(access, prefix, token, call.deadline, audit).await?;
+            self.observe(page.groups.iter().map(|group| observation(&location, group, at)));
             let after = cursor.after.take();
-            let seen = |group: &LogGroup| after.as_deref().is_some_and(|after| group.name.as_str() <= after);
-            let groups: Vec<LogGroup> = page.groups.into_iter().filter(|group| !seen(group)).collect();
+            let is_after =
+                |group: &LogGroup| after.as_deref().is_some_and(|after| group.name.as_str() <= after);
+            let groups: Vec<LogGroup> = page.groups.into_iter().filter(|group| !is_after(group)).collect();
             let visible = groups.into_iter().filter(|group| {
                 let target = Target::LogGroup(group.name.clone());
-                self.may_see(call, who, &tenant, &Resource { place: place.clone(), target })
+                self.can_read(call, principal, &tenant, &Resource { location: location.clone(), target })
             });
-            let page_of_ours = self.look(permit.access(), call, visible.collect()).await;
-            let mut fitting =
-                page_of_ours.into_iter().filter(|association| fits(ask.filter, association)).peekable();
-            while associations.len() < ask.page_size
+            let page_of_ours = self.to_associations(permit.access(), call, visible.collect()).await;
+            let mut fitting = page_of_ours
+                .into_iter()
+                .filter(|association| matches(request.filter, association))
+                .peekable();
+            while associations.len() < request.page_size
                 && let Some(association) = fitting.next()
             {
-                cursor.after = Some(name(&association).into());
+                cursor.after = Some(sort_key(&association).into());
                 associations.push(association);
             }
             if fitting.peek().is_some() {
                 // The caller's page is full in the middle of this page of AWS's.
-                return Ok(Page { associations, next_page_token: cursor.seal(bound) });
+                return Ok(Page { associations, next_page_token: cursor.encode(bound) });
             }
-            cursor = Cursor { aws: page.next, after: None };
+            cursor = PageCursor { aws: page.next, after: None };
             if cursor.aws.is_none() {
                 return Ok(Page { associations, next_page_token: Box::default() });
             }
-            if associations.len() >= ask.page_size {
+            if associations.len() >= request.page_size {
                 break;
             }
         }
-        Ok(Page { associations, next_page_token: cursor.seal(bound) })
+        Ok(Page { associations, next_page_token: cursor.encode(bound) })
     }
 
     /// One page of AWS's, whoever may see what stands on it.
-    pub(super) async fn aws_page(
+    pub(super) async fn fetch_page(
         &self,
         access: &Access,
         prefix: Option<&str>,
         token: Option<&str>,
         deadline: Instant,
-        trail: &mut Trail,
+        audit: &mut AuditContext,
     ) -> Result<LogGroupPage, Error> {
-        let lane = Lane { place: access.place().clone(), operation: Operation::DescribeLogGroups };
+        let quota_key =
+            QuotaKey { location: access.location().clone(), operation: Operation::DescribeLogGroups };
         loop {
-            let turn = self.ports.pace.turn(&lane, &access.tenant().id, deadline).await;
-            let turn = turn.map_err(|none| Error::BudgetExhausted { retry_after: none.retry_after })?;
+            let permit = self.ports.limiter.acquire(&quota_key, &access.tenant().id, deadline).await;
+            let permit = permit.map_err(|none| Error::BudgetExhausted { retry_after: none.retry_after })?;
             let page = self.ports.log_groups.page(access, prefix, token, deadline).await;
-            turn.used(feedback(&page.result));
-            trail.via(page.via);
+            permit.used(upstream_outcome(&page.result));
+            audit.record_aws_call(page.via);
             match page.result {
                 Ok(page) => return Ok(page),
                 Err(UpstreamError::Throttled { .. }) => {}
-                Err(error) => return Err(read::ended(error, deadline)),
+                Err(error) => return Err(read::read_error(error, deadline)),
             }
         }
     }
 
     /// Whether policy lets the caller read this: AWS cannot confine a list to names.
-    pub(super) fn may_see(
+    pub(super) fn can_read(
         &self,
         call: &Call,
-        who: &Principal,
+        principal: &Principal,
         tenant: &Arc<Tenant>,
         resource: &Resource,
     ) -> bool {
         let command = GetKeyAssociation { resource: resource.clone() };
-        Authorized::decide(|question| self.decide(question), call, who, tenant, command).is_ok()
+        Authorized::decide(|question| self.decide(question), call, principal, tenant, command).is_ok()
     }
 
     /// The groups as associations, with our record and their keys' health beside.
-    async fn look(&self, access: &Access, call: &Call, groups: Vec<LogGroup>) -> Vec<KeyAssociation> {
+    async fn to_associations(
+        &self,
+        access: &Access,
+        call: &Call,
+        groups: Vec<LogGroup>,
+    ) -> Vec<KeyAssociation> {
         let resource = |group: &LogGroup| Resource {
-            place: access.place().clone(),
+            location: access.location().clone(),
             target: Target::LogGroup(group.name.clone()),
         };
         let resources: Vec<Resource> = groups.iter().map(resource).collect();
-        let known = self.known(&resources).await.into_iter();
-        let mut known: HashMap<Resource, Known> = known.map(|it| (it.resource.clone(), it)).collect();
+        let record = self.load_records(&resources).await.into_iter();
+        let mut record: HashMap<Resource, KeyRecord> = record.map(|it| (it.resource.clone(), it)).collect();
         let keys = groups.iter().filter_map(|group| group.key.clone()).collect();
-        let health = self.healths(access, keys, call.deadline).await;
+        let health = self.key_healths(access, keys, call.deadline).await;
         let now = self.ports.clock.now();
         let associations = groups.into_iter().zip(resources).map(|(group, resource)| {
-            let known = known.remove(&resource);
-            let association = read::live(resource, group, known, now);
+            let record = record.remove(&resource);
+            let association = read::live_association(resource, group, record, now);
             let (health, key_deletion) = association
                 .key
                 .as_ref()
@@ -172,7 +186,7 @@ impl KeyBroker {
     }
 }
 
-fn fits(filter: KeyFilter, association: &KeyAssociation) -> bool {
+fn matches(filter: KeyFilter, association: &KeyAssociation) -> bool {
     match filter {
         KeyFilter::Any => true,
         KeyFilter::WithoutKey => association.key.is_none(),
@@ -184,7 +198,7 @@ fn fits(filter: KeyFilter, association: &KeyAssociation) -> bool {
     }
 }
 
-fn name(association: &KeyAssociation) -> &str {
+fn sort_key(association: &KeyAssociation) -> &str {
     match &association.resource.target {
         Target::LogGroup(name) => name.as_str(),
         Target::QueryResults => "",

@@ -1,9 +1,9 @@
 //! What to install in an account.
 
-use super::{Error, KeyBroker, read::ended, require, trail::Trail};
+use super::{Error, KeyBroker, audit_context::AuditContext, read::read_error, require_scope};
 use crate::domain::{
-    association::UnresolvedPlace,
-    authorization::About,
+    association::UnresolvedLocation,
+    authorization::ResourceScope,
     aws::AccountId,
     call::Call,
     onboarding::Onboarding,
@@ -20,36 +20,38 @@ impl KeyBroker {
     pub async fn onboarding(
         &self,
         call: &Call,
-        who: &Principal,
+        principal: &Principal,
         account: AccountId,
     ) -> Result<Onboarding, Error> {
-        let mut trail = Trail::new(&self.ports, call, who);
-        let result = match self.granted(call, who, account, &mut trail) {
+        let mut audit = AuditContext::new(&self.ports, call, principal);
+        let result = match self.granted_keys(call, principal, account, &mut audit) {
             Ok(grant) => {
-                let hub = self.ports.roles.hub(call.deadline).await;
-                hub.map(|hub| Onboarding::of(&grant, &hub)).map_err(|error| ended(error, call.deadline))
+                let service_principal = self.ports.roles.service_principal(call.deadline).await;
+                service_principal
+                    .map(|service_principal| Onboarding::of(&grant, &service_principal))
+                    .map_err(|error| read_error(error, call.deadline))
             }
             Err(error) => Err(error),
         };
         match &result {
-            Ok(_) => trail.read(&self.ports),
-            Err(error) => trail.refused(&self.ports, error),
+            Ok(_) => audit.read(&self.ports),
+            Err(error) => audit.record_refusal(&self.ports, error),
         }
         result
     }
 
-    fn granted(
+    fn granted_keys(
         &self,
         call: &Call,
-        who: &Principal,
+        principal: &Principal,
         account: AccountId,
-        trail: &mut Trail,
+        audit: &mut AuditContext,
     ) -> Result<AccountGrant, Error> {
-        require(who, Scope::Read)?;
-        let tenant = self.tenant(who)?;
-        let said = UnresolvedPlace { account: Some(account), region: None };
-        let grant = tenant.grant(account).ok_or(Error::AccountNotFound(said))?;
-        self.allow(call, who, &tenant, About::Account(grant), trail)?;
+        require_scope(principal, Scope::Read)?;
+        let tenant = self.tenant(principal)?;
+        let unresolved = UnresolvedLocation { account: Some(account), region: None };
+        let grant = tenant.grant(account).ok_or(Error::AccountNotFound(unresolved))?;
+        self.authorize_scope(call, principal, &tenant, ResourceScope::Account(grant), audit)?;
         Ok((**grant).clone())
     }
 }

@@ -6,25 +6,27 @@ use std::{collections::HashMap, time::Instant};
 use futures_util::{StreamExt as _, stream};
 
 use super::{
-    Error, KeyBroker, change::feedback, history::sighting, locate, require, trail::Trail, verify::ResultsKey,
+    Error, KeyBroker, audit_context::AuditContext, execute_change::upstream_outcome,
+    observation_buffer::observation, query_results_probe::ObservedKey, require_scope, resolve,
 };
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
-        ask::UnresolvedResource,
         association::{
-            GetKeyAssociation, KeyAssociation, LogGroupName, Resource, SETTLING, Source, State, Target,
+            AssociationState, GetKeyAssociation, KeyAssociation, LogGroupName, PROPAGATION_DELAY, Resource,
+            Source, Target,
         },
         authorization::Access,
         call::Call,
-        history::Known,
+        history::KeyRecord,
         key::{KeyHealth, KeyMetadata},
         principal::{Principal, Scope},
+        request::UnresolvedResource,
         time::Timestamp,
     },
     ports::{
         LogGroup, UpstreamError,
-        limit::{Lane, Operation},
+        limit::{Operation, QuotaKey},
     },
 };
 
@@ -42,41 +44,45 @@ impl KeyBroker {
     pub async fn get(
         &self,
         call: &Call,
-        who: &Principal,
-        ask: UnresolvedResource,
+        principal: &Principal,
+        request: UnresolvedResource,
     ) -> Result<KeyAssociation, Error> {
-        let mut trail = Trail::new(&self.ports, call, who);
-        let result = self.read(call, who, ask, &mut trail).await;
+        let mut audit = AuditContext::new(&self.ports, call, principal);
+        let result = self.fetch(call, principal, request, &mut audit).await;
         match &result {
-            Ok(_) => trail.read(&self.ports),
-            Err(error) => trail.refused(&self.ports, error),
+            Ok(_) => audit.read(&self.ports),
+            Err(error) => audit.record_refusal(&self.ports, error),
         }
         result
     }
 
-    async fn read(
+    async fn fetch(
         &self,
         call: &Call,
-        who: &Principal,
-        ask: UnresolvedResource,
-        trail: &mut Trail,
+        principal: &Principal,
+        request: UnresolvedResource,
+        audit: &mut AuditContext,
     ) -> Result<KeyAssociation, Error> {
-        require(who, Scope::Read)?;
-        let tenant = self.tenant(who)?;
-        let resource = locate::resource(&tenant, ask)?;
-        trail.resource(&resource);
+        require_scope(principal, Scope::Read)?;
+        let tenant = self.tenant(principal)?;
+        let resource = resolve::resolve_resource(&tenant, request)?;
+        audit.resource(&resource);
         let command = GetKeyAssociation { resource };
-        let permit = self.permit(call, who, &tenant, command, trail)?;
+        let permit = self.authorize(call, principal, &tenant, command, audit)?;
         let (access, resource) = (permit.access(), &permit.command().resource);
         let association = match &resource.target {
             Target::QueryResults => {
-                let key = self.results_key(call, who, access, resource, trail).await;
-                of_query_results(resource, key.map_err(Error::RecordUnavailable)?, self.ports.clock.now())
+                let key = self.results_key(call, principal, access, resource, audit).await;
+                query_results_association(
+                    resource,
+                    key.map_err(Error::RecordUnavailable)?,
+                    self.ports.clock.now(),
+                )
             }
             Target::LogGroup(name) => {
-                let group = self.find_log_group(access, name, call.deadline, trail).await?;
-                let known = self.known(std::slice::from_ref(resource)).await.pop();
-                live(resource.clone(), group, known, self.ports.clock.now())
+                let group = self.find_log_group(access, name, call.deadline, audit).await?;
+                let record = self.load_records(std::slice::from_ref(resource)).await.pop();
+                live_association(resource.clone(), group, record, self.ports.clock.now())
             }
         };
         Ok(self.with_health(access, association, call.deadline).await)
@@ -88,26 +94,27 @@ impl KeyBroker {
         access: &Access,
         name: &LogGroupName,
         deadline: Instant,
-        trail: &mut Trail,
+        audit: &mut AuditContext,
     ) -> Result<LogGroup, Error> {
-        let lane = Lane { place: access.place().clone(), operation: Operation::DescribeLogGroups };
+        let quota_key =
+            QuotaKey { location: access.location().clone(), operation: Operation::DescribeLogGroups };
         loop {
-            let turn = self.ports.pace.turn(&lane, &access.tenant().id, deadline).await;
-            let turn = turn.map_err(|none| Error::BudgetExhausted { retry_after: none.retry_after })?;
+            let permit = self.ports.limiter.acquire(&quota_key, &access.tenant().id, deadline).await;
+            let permit = permit.map_err(|none| Error::BudgetExhausted { retry_after: none.retry_after })?;
             let at = self.ports.clock.now();
             let found = self.ports.log_groups.find(access, name, deadline).await;
-            turn.used(feedback(&found.result));
-            trail.via(found.via);
+            permit.used(upstream_outcome(&found.result));
+            audit.record_aws_call(found.via);
             return match found.result {
                 Ok(Some(group)) => {
-                    self.saw([sighting(access.place(), &group, at)]);
+                    self.observe([observation(access.location(), &group, at)]);
                     Ok(group)
                 }
                 Ok(None) => {
-                    Err(Error::LogGroupNotFound { name: name.clone(), place: access.place().clone() })
+                    Err(Error::LogGroupNotFound { name: name.clone(), location: access.location().clone() })
                 }
                 Err(UpstreamError::Throttled { .. }) => continue,
-                Err(error) => Err(ended(error, deadline)),
+                Err(error) => Err(read_error(error, deadline)),
             };
         }
     }
@@ -122,7 +129,7 @@ impl KeyBroker {
         let mut association = association;
         let former = association.former.iter().map(|former| &former.key);
         let keys = association.key.iter().chain(former).cloned().collect();
-        let found = self.healths(access, keys, deadline).await;
+        let found = self.key_healths(access, keys, deadline).await;
         if let Some(found) = association.key.as_ref().and_then(|key| found.get(key)) {
             (association.health, association.key_deletion) = *found;
         }
@@ -135,7 +142,7 @@ impl KeyBroker {
     }
 
     /// The health of these keys, as many of them as one answer looks at; the rest is not checked.
-    pub(super) async fn healths(
+    pub(super) async fn key_healths(
         &self,
         access: &Access,
         mut keys: Vec<KmsKeyArn>,
@@ -172,15 +179,15 @@ impl KeyBroker {
 }
 
 /// The association of query results, as far as it is known.
-fn of_query_results(resource: &Resource, key: ResultsKey, now: Timestamp) -> KeyAssociation {
-    let ResultsKey { known, source } = key;
-    let state = match &known {
-        None => State::Unknown,
-        Some(known) => state(known.key.as_ref(), known.accepted, now),
+fn query_results_association(resource: &Resource, key: ObservedKey, now: Timestamp) -> KeyAssociation {
+    let ObservedKey { record, source } = key;
+    let state = match &record {
+        None => AssociationState::Unknown,
+        Some(record) => derive_state(record.key.as_ref(), record.accepted, now),
     };
-    let former = known.as_ref().map(|known| known.former_keys(now)).unwrap_or_default();
+    let former = record.as_ref().map(|record| record.former_keys(now)).unwrap_or_default();
     let (key, previous_key, accepted) =
-        known.map_or((None, None, None), |known| (known.key, known.previous_key, known.accepted));
+        record.map_or((None, None, None), |record| (record.key, record.previous_key, record.accepted));
     KeyAssociation {
         resource: resource.clone(),
         key,
@@ -198,20 +205,20 @@ fn of_query_results(resource: &Resource, key: ResultsKey, now: Timestamp) -> Key
 }
 
 /// A log group's association as AWS has it, with what our record knows beside.
-pub(super) fn live(
+pub(super) fn live_association(
     resource: Resource,
     group: LogGroup,
-    known: Option<Known>,
+    record: Option<KeyRecord>,
     now: Timestamp,
 ) -> KeyAssociation {
-    let seen = sighting(&resource.place, &group, now);
-    let known = Known::with(known, &seen);
+    let observation = observation(&resource.location, &group, now);
+    let record = KeyRecord::observe(record, &observation);
     // Where AWS shows another key, someone else has set it since: our record says nothing of that.
-    let former = known.former_keys(now);
-    let Known { key, previous_key, accepted, .. } = known;
+    let former = record.former_keys(now);
+    let KeyRecord { key, previous_key, accepted, .. } = record;
     KeyAssociation {
         resource,
-        state: state(key.as_ref(), accepted, now),
+        state: derive_state(key.as_ref(), accepted, now),
         key,
         requested_key: None,
         previous_key,
@@ -225,16 +232,16 @@ pub(super) fn live(
     }
 }
 
-fn state(key: Option<&KmsKeyArn>, accepted: Option<Timestamp>, now: Timestamp) -> State {
+fn derive_state(key: Option<&KmsKeyArn>, accepted: Option<Timestamp>, now: Timestamp) -> AssociationState {
     match (key, accepted) {
-        (_, Some(accepted)) if now < accepted.plus(SETTLING) => State::Settling,
-        (Some(_), _) => State::InForce,
-        (None, _) => State::DefaultEncryption,
+        (_, Some(accepted)) if now < accepted.plus(PROPAGATION_DELAY) => AssociationState::Settling,
+        (Some(_), _) => AssociationState::InForce,
+        (None, _) => AssociationState::DefaultEncryption,
     }
 }
 
 /// How a read ends that AWS did not answer with success.
-pub(super) fn ended(error: UpstreamError, deadline: Instant) -> Error {
+pub(super) fn read_error(error: UpstreamError, deadline: Instant) -> Error {
     match error {
         UpstreamError::Refused { refusal, answer } => Error::Refused { refusal, answer },
         UpstreamError::RoleNotAssumable { answer } => Error::RoleNotAssumable { answer },

@@ -4,28 +4,28 @@
 //! our own record knows. The answer says in words how much that is.
 
 mod coverage;
-mod permits;
-mod survey;
+mod scan;
+mod visibility;
 
 use std::sync::Arc;
 
-pub(super) use self::survey::Surveys;
-use self::{coverage::Coverage, survey::Surveyed};
+pub(super) use self::scan::ScanRegistry;
+use self::{coverage::Coverage, scan::ScanResult};
 use super::{
-    Error, KeyBroker, locate,
-    page::{Bound, Cursor},
-    require,
-    trail::Trail,
+    Error, KeyBroker,
+    audit_context::AuditContext,
+    page_token::{PageCursor, TokenScope},
+    require_scope, resolve,
 };
 use crate::domain::{
     arn::{KmsKeyArn, KmsKeyId},
-    ask::AskUsage,
-    association::{GetKeyUsage, Place, Source, Target, UnresolvedPlace},
+    association::{GetKeyUsage, Location, Source, Target, UnresolvedLocation},
     authorization::Authorized,
     call::Call,
-    history::{KeyUse, Known, Protection},
+    history::{KeyRecord, KeyUse, Protection},
     key::{KeyHealth, KeyMetadata},
     principal::{Principal, Scope},
+    request::UsageRequest,
     tenant::Tenant,
     time::Timestamp,
 };
@@ -33,7 +33,7 @@ use crate::domain::{
 /// Most resources that one answer looks at; where there are more, it says so.
 const MAX_USES: usize = 20_000;
 /// How many the store gives at once.
-const AT_ONCE: u32 = 1_000;
+const STORE_PAGE: u32 = 1_000;
 
 /// Where a key matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,93 +77,101 @@ impl KeyBroker {
     /// # Errors
     ///
     /// [`Error`], whose variants are every way this can end but success.
-    pub async fn usage(&self, call: &Call, who: &Principal, ask: AskUsage) -> Result<Usage, Error> {
-        let mut trail = Trail::new(&self.ports, call, who);
-        trail.requested(&ask.key);
-        let result = self.used(call, who, ask, &mut trail).await;
+    pub async fn usage(
+        &self,
+        call: &Call,
+        principal: &Principal,
+        request: UsageRequest,
+    ) -> Result<Usage, Error> {
+        let mut audit = AuditContext::new(&self.ports, call, principal);
+        audit.requested(&request.key);
+        let result = self.compute_usage(call, principal, request, &mut audit).await;
         match &result {
-            Ok(_) => trail.read(&self.ports),
-            Err(error) => trail.refused(&self.ports, error),
+            Ok(_) => audit.read(&self.ports),
+            Err(error) => audit.record_refusal(&self.ports, error),
         }
         result
     }
 
-    async fn used(
+    async fn compute_usage(
         &self,
         call: &Call,
-        who: &Principal,
-        ask: AskUsage,
-        trail: &mut Trail,
+        principal: &Principal,
+        request: UsageRequest,
+        audit: &mut AuditContext,
     ) -> Result<Usage, Error> {
-        require(who, Scope::Read)?;
-        let tenant = self.tenant(who)?;
-        let key = self.meant(call, who, &tenant, &ask, trail).await?;
-        trail.resolved(&key);
-        let permits = self.usage_permits(call, who, &tenant, (&key, &ask), trail).await?;
-        let places: Vec<Place> = permits.iter().map(|permit| permit.command().place.clone()).collect();
-        let asked = format!("{key}\n{places:?}");
-        let bound = Bound { tenant: &tenant.id, asked: &asked };
-        let cursor = Cursor::open(&ask.unverified_page_token, bound)?;
+        require_scope(principal, Scope::Read)?;
+        let tenant = self.tenant(principal)?;
+        let key = self.resolve_key(call, principal, &tenant, &request, audit).await?;
+        audit.resolved(&key);
+        let permits = self.authorized_locations(call, principal, &tenant, (&key, &request), audit).await?;
+        let locations: Vec<Location> =
+            permits.iter().map(|authorized| authorized.command().location.clone()).collect();
+        let scope = format!("{key}\n{locations:?}");
+        let bound = TokenScope { tenant: &tenant.id, scope: &scope };
+        let cursor = PageCursor::decode(&request.unverified_page_token, bound)?;
 
         let first_page = cursor.after.is_none();
-        let surveyed = self.survey_all(call, &permits, first_page, trail).await?;
-        let (health, deletion) = self.key_itself(call, &permits, &key, trail).await;
+        let scanned = self.scan_all(call, &permits, first_page, audit).await?;
+        let (health, deletion) = self.key_health(call, &permits, &key, audit).await;
         let now = self.ports.clock.now();
-        let (known, truncated) = self.touched(call, who, &tenant, &places, &key).await?;
-        let mut uses: Vec<KeyUse> = known.iter().filter_map(|it| used_by(it, &key, &surveyed, now)).collect();
+        let (records, truncated) =
+            self.resources_with_key(call, principal, &tenant, &locations, &key).await?;
+        let mut uses: Vec<KeyUse> =
+            records.iter().filter_map(|it| key_use_of(it, &key, &scanned, now)).collect();
         uses.sort_by_cached_key(|it| it.resource.to_string());
-        if known.is_empty() && health == KeyHealth::NotFound {
-            let place = Place { account: key.account(), region: key.region().clone() };
-            return Err(Error::KeyNotFound { key: ask.key, place });
+        if records.is_empty() && health == KeyHealth::NotFound {
+            let location = Location { account: key.account(), region: key.region().clone() };
+            return Err(Error::KeyNotFound { key: request.key, location });
         }
 
         let verdict = verdict(&uses);
-        let known_as_of = surveyed.iter().map(|it| it.known_as_of).min().flatten();
-        let coverage = Coverage { tenant: &tenant.id, surveyed: &surveyed, truncated, uses: &uses };
-        let safe_after = if truncated { None } else { safe_after(verdict, &uses, known_as_of) };
+        let known_as_of = scanned.iter().map(|it| it.known_as_of).min().flatten();
+        let coverage = Coverage { tenant: &tenant.id, scanned: &scanned, truncated, uses: &uses };
+        let safe_after = if truncated { None } else { deletable_after(verdict, &uses, known_as_of) };
         let coverage = coverage.to_string();
-        let (uses, next_page_token) = page(uses, &cursor, ask.page_size, bound);
+        let (uses, next_page_token) = page(uses, &cursor, request.page_size, bound);
         Ok(Usage { key, uses, next_page_token, verdict, safe_after, known_as_of, coverage, health, deletion })
     }
 
     /// The key that is meant; an alias or a bare id is looked up in the one place that fits.
-    async fn meant(
+    async fn resolve_key(
         &self,
         call: &Call,
-        who: &Principal,
+        principal: &Principal,
         tenant: &Arc<Tenant>,
-        ask: &AskUsage,
-        trail: &mut Trail,
+        request: &UsageRequest,
+        audit: &mut AuditContext,
     ) -> Result<KmsKeyArn, Error> {
-        let said = match &ask.key {
+        let key = match &request.key {
             KmsKeyId::Arn(arn) => return Ok(arn.clone()),
-            KmsKeyId::AliasArn { account, region, .. } => UnresolvedPlace {
-                account: ask.place.account.or(Some(*account)),
-                region: ask.place.region.clone().or_else(|| Some(region.clone())),
+            KmsKeyId::AliasArn { account, region, .. } => UnresolvedLocation {
+                account: request.location.account.or(Some(*account)),
+                region: request.location.region.clone().or_else(|| Some(region.clone())),
             },
-            KmsKeyId::Alias(_) | KmsKeyId::KeyId(_) => ask.place.clone(),
+            KmsKeyId::Alias(_) | KmsKeyId::KeyId(_) => request.location.clone(),
         };
-        let place = locate::place(tenant, &said)?;
-        let access = self.usage_look(call, who, tenant, &place, trail)?;
-        let described = self.ports.keys.describe(&access, &ask.key, call.deadline).await;
-        trail.via(described.via);
-        let found = described.result.map_err(|error| super::read::ended(error, call.deadline))?;
-        found.map(|key| key.arn).ok_or_else(|| Error::KeyNotFound { key: ask.key.clone(), place })
+        let location = resolve::resolve_place(tenant, &key)?;
+        let access = self.authorize_location_read(call, principal, tenant, &location, audit)?;
+        let described = self.ports.keys.describe(&access, &request.key, call.deadline).await;
+        audit.record_aws_call(described.via);
+        let found = described.result.map_err(|error| super::read::read_error(error, call.deadline))?;
+        found.map(|key| key.arn).ok_or_else(|| Error::KeyNotFound { key: request.key.clone(), location })
     }
 
     /// The key's own health, asked in its own account where that is one of the places.
-    async fn key_itself(
+    async fn key_health(
         &self,
         call: &Call,
         permits: &Permits,
         key: &KmsKeyArn,
-        trail: &mut Trail,
+        audit: &mut AuditContext,
     ) -> (KeyHealth, Option<Timestamp>) {
-        let own = permits.iter().find(|permit| permit.command().place.account == key.account());
+        let own = permits.iter().find(|authorized| authorized.command().location.account == key.account());
         let Some(permit) = own.or(permits.first()) else { return (KeyHealth::NotChecked, None) };
         let named = KmsKeyId::Arn(key.clone());
         let described = self.ports.keys.describe(permit.access(), &named, call.deadline).await;
-        trail.via(described.via);
+        audit.record_aws_call(described.via);
         match described.result {
             Ok(Some(KeyMetadata { state, deletion, .. })) => (state.health(), deletion),
             Ok(None) => (KeyHealth::NotFound, None),
@@ -172,24 +180,25 @@ impl KeyBroker {
     }
 
     /// What has the key or had it, as far as the caller may see it; and whether that is not all.
-    async fn touched(
+    async fn resources_with_key(
         &self,
         call: &Call,
-        who: &Principal,
+        principal: &Principal,
         tenant: &Arc<Tenant>,
-        places: &[Place],
+        locations: &[Location],
         key: &KmsKeyArn,
-    ) -> Result<(Vec<Known>, bool), Error> {
-        self.flush_history().await.map_err(Error::RecordUnavailable)?;
-        let mut all: Vec<Known> = Vec::new();
+    ) -> Result<(Vec<KeyRecord>, bool), Error> {
+        self.flush_observations().await.map_err(Error::RecordUnavailable)?;
+        let mut all: Vec<KeyRecord> = Vec::new();
         let mut after = None;
         loop {
-            let found = self.ports.history.touched(key, after.as_ref(), AT_ONCE).await;
+            let found = self.ports.history.resources_with_key(key, after.as_ref(), STORE_PAGE).await;
             let found = found.map_err(Error::RecordUnavailable)?;
             after = found.last().map(|last| last.resource.clone());
-            let whole = found.len() < usize::try_from(AT_ONCE).unwrap_or(usize::MAX);
+            let whole = found.len() < usize::try_from(STORE_PAGE).unwrap_or(usize::MAX);
             all.extend(found.into_iter().filter(|it| {
-                places.contains(&it.resource.place) && self.may_see(call, who, tenant, &it.resource)
+                locations.contains(&it.resource.location)
+                    && self.can_read(call, principal, tenant, &it.resource)
             }));
             if whole || all.len() >= MAX_USES {
                 return Ok((all, !whole));
@@ -199,20 +208,24 @@ impl KeyBroker {
 }
 
 /// The use of the key by what is known of a resource; none where nothing needs it any more.
-fn used_by(known: &Known, key: &KmsKeyArn, surveyed: &[Surveyed], now: Timestamp) -> Option<KeyUse> {
-    let protection = known.protection_by(key, now);
-    let former = known.former.iter().find(|former| former.key == *key);
+fn key_use_of(record: &KeyRecord, key: &KmsKeyArn, scanned: &[ScanResult], now: Timestamp) -> Option<KeyUse> {
+    let protection = record.protection_from(key, now);
+    let former = record.former.iter().find(|former| former.key == *key);
     let in_use = protection == Protection::InUse;
-    let (since, seen) = match (in_use, former) {
-        (true, former) => (former.map_or(known.since, |former| former.since.min(known.since)), known.seen),
-        (false, Some(former)) => (former.since, former.seen),
+    let (since, observed_at) = match (in_use, former) {
+        (true, former) => {
+            (former.map_or(record.since, |former| former.since.min(record.since)), record.observed_at)
+        }
+        (false, Some(former)) => (former.since, former.observed_at),
         (false, None) => return None,
     };
-    let read = surveyed.iter().any(|it| it.place == known.resource.place && it.read_for_this(known.seen));
-    let is_group = matches!(known.resource.target, Target::LogGroup(_));
+    let read = scanned
+        .iter()
+        .any(|it| it.location == record.resource.location && it.seen_by_this_scan(record.observed_at));
+    let is_group = matches!(record.resource.target, Target::LogGroup(_));
     let source = if in_use && read && is_group { Source::Live } else { Source::Recorded };
-    let used = KeyUse { resource: known.resource.clone(), since, seen, protection, source };
-    (protection != Protection::Over).then_some(used)
+    let used = KeyUse { resource: record.resource.clone(), since, observed_at, protection, source };
+    (protection != Protection::Expired).then_some(used)
 }
 
 fn verdict(uses: &[KeyUse]) -> Verdict {
@@ -225,10 +238,10 @@ fn verdict(uses: &[KeyUse]) -> Verdict {
     }
 }
 
-fn safe_after(verdict: Verdict, uses: &[KeyUse], known_as_of: Option<Timestamp>) -> Option<Timestamp> {
+fn deletable_after(verdict: Verdict, uses: &[KeyUse], known_as_of: Option<Timestamp>) -> Option<Timestamp> {
     let until = |it: &KeyUse| match it.protection {
         Protection::Until(until) => Some(until),
-        Protection::InUse | Protection::Forever | Protection::NotKnown | Protection::Over => None,
+        Protection::InUse | Protection::Forever | Protection::NotKnown | Protection::Expired => None,
     };
     match verdict {
         Verdict::InUse => None,
@@ -242,14 +255,19 @@ fn safe_after(verdict: Verdict, uses: &[KeyUse], known_as_of: Option<Timestamp>)
 
 /// The page after the cursor; `uses` stand in the order of their ARNs, also where one of them is over
 /// since the page before was made.
-fn page(uses: Vec<KeyUse>, cursor: &Cursor, size: usize, bound: Bound<'_>) -> (Vec<KeyUse>, Box<str>) {
+fn page(
+    uses: Vec<KeyUse>,
+    cursor: &PageCursor,
+    size: usize,
+    bound: TokenScope<'_>,
+) -> (Vec<KeyUse>, Box<str>) {
     let after = cursor.after.as_deref().unwrap_or_default();
     let begin = uses.partition_point(|it| it.resource.to_string().as_str() <= after);
     let rest = uses.len().saturating_sub(begin);
     let page: Vec<KeyUse> = uses.into_iter().skip(begin).take(size).collect();
     let next = match page.last() {
         Some(last) if rest > size => {
-            Cursor { aws: None, after: Some(last.resource.to_string().into()) }.seal(bound)
+            PageCursor { aws: None, after: Some(last.resource.to_string().into()) }.encode(bound)
         }
         _ => Box::default(),
     };

@@ -16,23 +16,23 @@ pub(super) trait Columns {
     fn number(&self, at: usize) -> Result<Option<i64>, Unavailable>;
 
     /// A text that is always there.
-    fn some_text(&self, at: usize) -> Result<&str, Unavailable> {
-        self.text(at)?.ok_or_else(|| garbled::<Self>(Empty))
+    fn required_text(&self, at: usize) -> Result<&str, Unavailable> {
+        self.text(at)?.ok_or_else(|| corrupt_row::<Self>(MissingColumn))
     }
 
     /// A number that is always there.
-    fn some_number(&self, at: usize) -> Result<i64, Unavailable> {
-        self.number(at)?.ok_or_else(|| garbled::<Self>(Empty))
+    fn required_number(&self, at: usize) -> Result<i64, Unavailable> {
+        self.number(at)?.ok_or_else(|| corrupt_row::<Self>(MissingColumn))
     }
 }
 
 /// A column that is never empty is.
 #[derive(Debug, thiserror::Error)]
 #[error("a column is empty")]
-struct Empty;
+struct MissingColumn;
 
 /// What is in the row is not what was written there.
-pub(super) fn garbled<R: Columns + ?Sized>(
+pub(super) fn corrupt_row<R: Columns + ?Sized>(
     source: impl std::error::Error + Send + Sync + 'static,
 ) -> Unavailable {
     Unavailable { dependency: R::DEPENDENCY, source: Some(Box::new(source)) }
@@ -42,11 +42,11 @@ impl Columns for SqliteRow {
     const DEPENDENCY: &'static str = "sqlite";
 
     fn text(&self, at: usize) -> Result<Option<&str>, Unavailable> {
-        self.try_get(at).map_err(garbled::<Self>)
+        self.try_get(at).map_err(corrupt_row::<Self>)
     }
 
     fn number(&self, at: usize) -> Result<Option<i64>, Unavailable> {
-        self.try_get(at).map_err(garbled::<Self>)
+        self.try_get(at).map_err(corrupt_row::<Self>)
     }
 }
 
@@ -54,10 +54,10 @@ impl Columns for PgRow {
     const DEPENDENCY: &'static str = "postgres";
 
     fn text(&self, at: usize) -> Result<Option<&str>, Unavailable> {
-        self.try_get(at).map_err(garbled::<Self>)
+        self.try_get(at).map_err(corrupt_row::<Self>)
     }
 
     fn number(&self, at: usize) -> Result<Option<i64>, Unavailable> {
-        self.try_get(at).map_err(garbled::<Self>)
+        self.try_get(at).map_err(corrupt_row::<Self>)
     }
 }

@@ -1,8 +1,8 @@
 //! The store in a PostgreSQL database that several processes share: each appends for itself, one at a time
 //! sequences. Nothing waits for a server without an end.
 
+mod advisory_locks;
 mod archive;
-mod claims;
 mod code;
 mod history;
 mod leader;
@@ -21,16 +21,16 @@ use uuid::Uuid;
 
 pub(super) use self::read::Reader;
 use self::{
-    claims::Claims,
-    leader::Leader,
-    server::{Purpose, Server, timed_out},
+    advisory_locks::AdvisoryLocks,
+    leader::LeaderLease,
+    server::{PoolKind, Server, timed_out},
     write::{Session, unavailable},
 };
 use super::OpenError;
 use crate::{
     domain::{audit::EventId, time::Timestamp},
     ports::{
-        AppendError, Batch, Checked, EventFilter, EventReader, EventStore, Leadership, StoredEvent,
+        AppendError, Batch, EventFilter, EventReader, EventStore, IndexCheckedEvent, Leadership, StoredEvent,
         Unavailable,
     },
 };
@@ -48,8 +48,8 @@ pub(super) struct Postgres {
     /// None after an error, until it is opened anew.
     writer: Mutex<Option<Session>>,
     reader: Reader,
-    leader: Leader,
-    claims: Claims,
+    leader: LeaderLease,
+    claims: AdvisoryLocks,
 }
 
 // === impl Postgres ===
@@ -58,30 +58,30 @@ impl Postgres {
     /// Brings the schema up to date, and begins to write. Needs a runtime.
     pub(super) async fn open(url: &str) -> Result<Self, OpenError> {
         let server = Server::new(url)?;
-        let session = server.session(Purpose::Migrate).await;
-        let mut session = session.map_err(|error| server.refused(error))?;
+        let session = server.session(PoolKind::Migrate).await;
+        let mut session = session.map_err(|error| server.error_for(error))?;
         schema::migrate(&mut session, &server).await?;
         let failed = |source| OpenError::Failed { path: server.name(), source };
         sqlx::query(FORGET).execute(&mut session).await.map_err(failed)?;
         session.close().await.map_err(failed)?;
-        let (reader, claims) = (Reader::beside(&server), Claims::new(server.clone()));
-        let (process, leader) = (Uuid::new_v4(), Leader::default());
+        let (reader, claims) = (Reader::from_server(&server), AdvisoryLocks::new(server.clone()));
+        let (process, leader) = (Uuid::new_v4(), LeaderLease::default());
         let store = Self { server, process, writer: Mutex::default(), reader, leader, claims };
         match store.begin(None).await {
             Ok(_) => Ok(store),
-            Err(error) => Err(store.server.refused(error)),
+            Err(error) => Err(store.server.error_for(error)),
         }
     }
 
     /// Begins a session whose commits count, in place of every earlier one of this process.
-    async fn begin(&self, doubtful: Option<EventId>) -> Result<bool, server::NoSession> {
+    async fn begin(&self, doubtful: Option<EventId>) -> Result<bool, server::ConnectError> {
         let mut writer = self.writer.lock().await;
         drop(writer.take());
-        let connection = self.server.session(Purpose::Write).await?;
+        let connection = self.server.session(PoolKind::Write).await?;
         let mut session = Session { connection, process: self.process, id: Uuid::new_v4() };
-        let kept = write::recover(&mut session, doubtful).await?;
+        let stored = write::recover(&mut session, doubtful).await?;
         *writer = Some(session);
-        Ok(kept)
+        Ok(stored)
     }
 }
 
@@ -90,7 +90,7 @@ impl EventStore for Postgres {
     async fn append(&self, batch: Arc<Batch>) -> Result<Option<u64>, AppendError> {
         let mut writer = self.writer.lock().await;
         let Some(mut session) = writer.take() else {
-            return Err(AppendError::NotKept(unavailable("there is no connection")));
+            return Err(AppendError::NotWritten(unavailable("there is no connection")));
         };
         match time::timeout(APPEND_WITHIN, write::append(&mut session, &batch)).await {
             Ok(Ok(())) => {
@@ -100,7 +100,7 @@ impl EventStore for Postgres {
             }
             // The session is not used again: recovery begins another.
             Ok(Err(error)) => Err(error),
-            Err(_elapsed) => Err(AppendError::Doubtful(unavailable(timed_out()))),
+            Err(_elapsed) => Err(AppendError::Indeterminate(unavailable(timed_out()))),
         }
     }
 
@@ -110,11 +110,11 @@ impl EventStore for Postgres {
 }
 
 impl Leadership for Postgres {
-    fn leads(&self) -> bool {
+    fn is_leader(&self) -> bool {
         self.leader.leads()
     }
 
-    fn is_alone(&self) -> bool {
+    fn is_single_node(&self) -> bool {
         false
     }
 }
@@ -143,13 +143,13 @@ impl EventReader for Postgres {
         self.reader.after(seq, limit).await
     }
 
-    async fn checked(&self, seq: u64, limit: u32) -> Result<Vec<Checked>, Unavailable> {
-        self.reader.checked(seq, limit).await
+    async fn index_check(&self, seq: u64, limit: u32) -> Result<Vec<IndexCheckedEvent>, Unavailable> {
+        self.reader.index_check(seq, limit).await
     }
 
-    async fn unsettled(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
-        let found = self.reader.unsettled(before).await?;
-        self.remember_settled().await;
+    async fn open_intents(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
+        let found = self.reader.open_intents(before).await?;
+        self.remember_reconciled().await;
         Ok(found)
     }
 

@@ -33,8 +33,8 @@ use super::OpenError;
 use crate::{
     domain::{audit::EventId, time::Timestamp},
     ports::{
-        AppendError, Batch, Checked, EventFilter, EventReader, EventStore, Leadership, SignedCheckpoint,
-        SinkPosition, SinkStore, StoredEvent, Tile, TreeStore, Unavailable,
+        AppendError, Batch, EventFilter, EventReader, EventStore, IndexCheckedEvent, Leadership,
+        SignedCheckpoint, SinkPosition, SinkStore, StoredEvent, Tile, TreeStore, Unavailable,
     },
 };
 
@@ -73,7 +73,7 @@ impl Sqlite {
         file::writable(&mut writer, &path).await?;
         file::migrate(&mut writer, &path).await?;
         let next = write::next(&mut writer).await.map_err(|source| file::classify(&path, source))?.into();
-        let reader = Reader::over(SqliteConnectOptions::new().filename(&path).read_only(true));
+        let reader = Reader::from_options(SqliteConnectOptions::new().filename(&path).read_only(true));
         Ok(Self { options, writer: Arc::new(Writer::new(writer)), next, reader, _lock: lock })
     }
 }
@@ -85,7 +85,7 @@ async fn connect(options: &SqliteConnectOptions, path: &Path) -> Result<SqliteCo
 #[async_trait]
 impl EventStore for Sqlite {
     async fn append(&self, batch: Arc<Batch>) -> Result<Option<u64>, AppendError> {
-        let none = || AppendError::NotKept(write::unavailable(None));
+        let none = || AppendError::NotWritten(write::unavailable(None));
         let append = async |open: &mut SqliteConnection| {
             let first = self.next.load(Ordering::Relaxed);
             write::append(open, &batch, first).await?;
@@ -93,30 +93,30 @@ impl EventStore for Sqlite {
             self.next.fetch_add(events, Ordering::Relaxed);
             Ok(first)
         };
-        let first = self.writer.lend(none, append).await?;
+        let first = self.writer.checkout(none, append).await?;
         Ok(u64::try_from(first).ok())
     }
 
     async fn recover(&self, doubtful: Option<EventId>) -> Result<bool, Unavailable> {
-        let mut writer = self.writer.renew().await;
+        let mut writer = self.writer.reopen().await;
         let mut open = SqliteConnection::connect_with(&self.options)
             .await
             .map_err(|source| write::unavailable(Some(source)))?;
-        let kept = write::recover(&mut open, doubtful).await?;
+        let stored = write::recover(&mut open, doubtful).await?;
         let next = write::next(&mut open).await.map_err(|source| write::unavailable(Some(source)))?;
         self.next.store(next, Ordering::Relaxed);
         *writer = Some(open);
-        Ok(kept)
+        Ok(stored)
     }
 }
 
 /// The lock sees to it.
 impl Leadership for Sqlite {
-    fn leads(&self) -> bool {
+    fn is_leader(&self) -> bool {
         true
     }
 
-    fn is_alone(&self) -> bool {
+    fn is_single_node(&self) -> bool {
         true
     }
 }
@@ -145,13 +145,13 @@ impl EventReader for Sqlite {
         self.reader.after(seq, limit).await
     }
 
-    async fn checked(&self, seq: u64, limit: u32) -> Result<Vec<Checked>, Unavailable> {
-        self.reader.checked(seq, limit).await
+    async fn index_check(&self, seq: u64, limit: u32) -> Result<Vec<IndexCheckedEvent>, Unavailable> {
+        self.reader.index_check(seq, limit).await
     }
 
-    async fn unsettled(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
-        let found = self.reader.unsettled(before).await?;
-        self.remember_settled().await;
+    async fn open_intents(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
+        let found = self.reader.open_intents(before).await?;
+        self.remember_reconciled().await;
         Ok(found)
     }
 
@@ -166,31 +166,31 @@ impl TreeStore for Sqlite {
         self.reader.checkpoint().await
     }
 
-    async fn handovers(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        self.reader.handovers().await
+    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        self.reader.key_rotations().await
     }
 
-    async fn tiles(&self, wanted: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
-        self.reader.tiles(wanted).await
+    async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
+        self.reader.tiles(tile_ids).await
     }
 
     async fn grow(&self, tiles: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), Unavailable> {
-        self.lent(async |open| tree::grow(open, tiles, checkpoint).await).await
+        self.with_writer(async |open| tree::grow(open, tiles, checkpoint).await).await
     }
 }
 
 #[async_trait]
 impl SinkStore for Sqlite {
-    async fn enlist(&self, sinks: &[Box<str>]) -> Result<Vec<SinkPosition>, Unavailable> {
-        self.lent(async |open| sinks::enlist(open, sinks).await).await
+    async fn register(&self, sinks: &[Box<str>]) -> Result<Vec<SinkPosition>, Unavailable> {
+        self.with_writer(async |open| sinks::enlist(open, sinks).await).await
     }
 
     async fn checkpoints(&self, after: u64, limit: u32) -> Result<Vec<SignedCheckpoint>, Unavailable> {
         self.reader.checkpoints(after, limit).await
     }
 
-    async fn reached(&self, sink: &str, from: SinkPosition, to: SinkPosition) -> Result<(), Unavailable> {
-        self.lent(async |open| sinks::reached(open, sink, from, to).await).await
+    async fn advance(&self, sink: &str, from: SinkPosition, to: SinkPosition) -> Result<(), Unavailable> {
+        self.with_writer(async |open| sinks::reached(open, sink, from, to).await).await
     }
 }
 
@@ -198,10 +198,10 @@ impl SinkStore for Sqlite {
 
 impl Sqlite {
     /// Has something written beside the log.
-    async fn lent<T>(
+    async fn with_writer<T>(
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Unavailable>,
     ) -> Result<T, Unavailable> {
-        self.writer.lend(|| write::unavailable(None), work).await
+        self.writer.checkout(|| write::unavailable(None), work).await
     }
 }

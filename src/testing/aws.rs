@@ -12,15 +12,16 @@ use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
         association::{AssociateKmsKey, DisassociateKmsKey, LogGroupName, Resource},
-        audit::Via,
+        audit::AwsCallRecord,
         authorization::{Access, Authorized},
         key::{KeyMetadata, KeyState, KeyTags},
-        simulation::{Ruling, Simulated, Trial},
+        policy_simulation::{SimulationDecision, SimulationRequest, SimulationResult},
         tenant::TenantId,
     },
     ports::{
-        Accepted, Answered, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Roles, UpstreamError,
-        aws::{AwsAnswer, Refusal},
+        Acknowledgement, AwsResponse, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Roles,
+        UpstreamError,
+        aws::{AwsErrorDetails, Refusal},
     },
 };
 
@@ -35,15 +36,15 @@ pub struct FakeAws {
     delay: Mutex<Duration>,
     key_state: Mutex<Option<KeyState>>,
     key_policy: Mutex<Option<Box<str>>>,
-    ruling: Mutex<Option<(String, Ruling)>>,
+    decision: Mutex<Option<(String, SimulationDecision)>>,
     panics: Mutex<bool>,
     key_tags: Mutex<Option<KeyTags>>,
-    seen: Mutex<Vec<Seen>>,
+    calls: Mutex<Vec<RecordedCall>>,
 }
 
 /// One change that reached AWS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct RecordedCall {
     /// Whose credentials it came with.
     pub tenant: TenantId,
     /// What was changed.
@@ -76,7 +77,7 @@ impl FakeAws {
     /// # Panics
     ///
     /// If a test panicked while it was told.
-    pub fn dawdle(&self, delay: Duration) {
+    pub fn delay(&self, delay: Duration) {
         *self.delay.lock().unwrap() = delay;
     }
 
@@ -89,9 +90,9 @@ impl FakeAws {
         *self.panics.lock().unwrap() = true;
     }
 
-    fn panic_as_told(&self) {
-        let told = *self.panics.lock().unwrap();
-        if told {
+    fn maybe_panic(&self) {
+        let panics = *self.panics.lock().unwrap();
+        if panics {
             std::panic::resume_unwind(Box::new("as it was told"));
         }
     }
@@ -101,7 +102,7 @@ impl FakeAws {
     /// # Panics
     ///
     /// If a test panicked while it was told.
-    pub fn keys_are(&self, state: KeyState) {
+    pub fn set_keys(&self, state: KeyState) {
         *self.key_state.lock().unwrap() = Some(state);
     }
 
@@ -110,7 +111,7 @@ impl FakeAws {
     /// # Panics
     ///
     /// If a test panicked while it was told.
-    pub fn key_policies_are(&self, policy: &str) {
+    pub fn set_key_policies(&self, policy: &str) {
         *self.key_policy.lock().unwrap() = Some(policy.into());
     }
 
@@ -120,8 +121,8 @@ impl FakeAws {
     /// # Panics
     ///
     /// If a test panicked while it was told.
-    pub fn simulates(&self, actions: &str, ruling: Ruling) {
-        *self.ruling.lock().unwrap() = Some((actions.to_owned(), ruling));
+    pub fn set_simulation(&self, actions: &str, decision: SimulationDecision) {
+        *self.decision.lock().unwrap() = Some((actions.to_owned(), decision));
     }
 
     /// Has this tag on every key from now on; without it, the role may not read tags.
@@ -129,7 +130,7 @@ impl FakeAws {
     /// # Panics
     ///
     /// If a test panicked while it was told.
-    pub fn keys_are_tagged(&self, tag: &str, value: &str) {
+    pub fn set_key_tags(&self, tag: &str, value: &str) {
         *self.key_tags.lock().unwrap() = Some([(tag.into(), value.into())].into_iter().collect());
     }
 
@@ -138,20 +139,20 @@ impl FakeAws {
     /// # Panics
     ///
     /// If a test panicked while it was told.
-    pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+    pub fn calls(&self) -> Vec<RecordedCall> {
+        self.calls.lock().unwrap().clone()
     }
 
-    async fn change(&self, seen: Seen) -> Answered<Accepted> {
-        self.seen.lock().unwrap().push(seen);
+    async fn change(&self, call: RecordedCall) -> AwsResponse<Acknowledgement> {
+        self.calls.lock().unwrap().push(call);
         let delay = *self.delay.lock().unwrap();
         tokio::time::sleep(delay).await;
-        self.panic_as_told();
+        self.maybe_panic();
         let result = match self.answers.lock().unwrap().pop_front() {
             Some(error) => Err(error),
-            None => Ok(Accepted { aws_request_id: "aws-1".into() }),
+            None => Ok(Acknowledgement { aws_request_id: "aws-1".into() }),
         };
-        Answered { via: via(), result }
+        AwsResponse { via: trace(), result }
     }
 }
 
@@ -159,25 +160,25 @@ impl FakeAws {
 impl KeyAssociations for FakeAws {
     async fn associate(
         &self,
-        permit: &Authorized<AssociateKmsKey>,
+        authorized: &Authorized<AssociateKmsKey>,
         _deadline: Instant,
-    ) -> Answered<Accepted> {
-        self.change(Seen {
-            tenant: permit.access().tenant().id.clone(),
-            resource: permit.command().resource.clone(),
-            key: Some(permit.command().key.to_string()),
+    ) -> AwsResponse<Acknowledgement> {
+        self.change(RecordedCall {
+            tenant: authorized.access().tenant().id.clone(),
+            resource: authorized.command().resource.clone(),
+            key: Some(authorized.command().key.to_string()),
         })
         .await
     }
 
     async fn disassociate(
         &self,
-        permit: &Authorized<DisassociateKmsKey>,
+        authorized: &Authorized<DisassociateKmsKey>,
         _deadline: Instant,
-    ) -> Answered<Accepted> {
-        self.change(Seen {
-            tenant: permit.access().tenant().id.clone(),
-            resource: permit.command().resource.clone(),
+    ) -> AwsResponse<Acknowledgement> {
+        self.change(RecordedCall {
+            tenant: authorized.access().tenant().id.clone(),
+            resource: authorized.command().resource.clone(),
             key: None,
         })
         .await
@@ -186,10 +187,10 @@ impl KeyAssociations for FakeAws {
 
 #[async_trait]
 impl LogGroups for FakeAws {
-    async fn find(&self, _: &Access, name: &LogGroupName, _: Instant) -> Answered<Option<LogGroup>> {
-        self.panic_as_told();
+    async fn find(&self, _: &Access, name: &LogGroupName, _: Instant) -> AwsResponse<Option<LogGroup>> {
+        self.maybe_panic();
         let found = self.groups.lock().unwrap().iter().find(|group| group.name == *name).cloned();
-        Answered { via: via(), result: Ok(found) }
+        AwsResponse { via: trace(), result: Ok(found) }
     }
 
     async fn page(
@@ -198,7 +199,7 @@ impl LogGroups for FakeAws {
         prefix: Option<&str>,
         token: Option<&str>,
         _: Instant,
-    ) -> Answered<LogGroupPage> {
+    ) -> AwsResponse<LogGroupPage> {
         let from: usize = token.map_or(0, |token| token.parse().unwrap());
         let groups = self.groups.lock().unwrap();
         let fitting: Vec<LogGroup> = groups
@@ -208,22 +209,27 @@ impl LogGroups for FakeAws {
             .collect();
         let next = (from + PAGE < fitting.len()).then(|| (from + PAGE).to_string().into());
         let page = LogGroupPage { groups: fitting.into_iter().skip(from).take(PAGE).collect(), next };
-        Answered { via: via(), result: Ok(page) }
+        AwsResponse { via: trace(), result: Ok(page) }
     }
 }
 
 #[async_trait]
 impl Keys for FakeAws {
-    async fn describe(&self, access: &Access, key: &KmsKeyId, _: Instant) -> Answered<Option<KeyMetadata>> {
+    async fn describe(
+        &self,
+        access: &Access,
+        key: &KmsKeyId,
+        _: Instant,
+    ) -> AwsResponse<Option<KeyMetadata>> {
         let arn = match key {
             KmsKeyId::Arn(arn) => Some(arn.clone()),
             KmsKeyId::KeyId(id) => {
-                let place = access.place();
-                format!("arn:aws:kms:{}:{}:key/{id}", place.region, place.account).parse().ok()
+                let location = access.location();
+                format!("arn:aws:kms:{}:{}:key/{id}", location.region, location.account).parse().ok()
             }
             KmsKeyId::Alias(_) | KmsKeyId::AliasArn { .. } => None,
         };
-        let known = arn.map(|arn| KeyMetadata {
+        let metadata = arn.map(|arn| KeyMetadata {
             arn,
             state: self.key_state.lock().unwrap().clone().unwrap_or(KeyState::Enabled),
             symmetric: true,
@@ -231,59 +237,66 @@ impl Keys for FakeAws {
             customer_managed: true,
             deletion: None,
         });
-        Answered { via: via(), result: Ok(known) }
+        AwsResponse { via: trace(), result: Ok(metadata) }
     }
 
-    async fn policy(&self, _: &Access, _: &KmsKeyArn, _: Instant) -> Answered<Option<Box<str>>> {
-        let result = self.key_policy.lock().unwrap().clone().map(Some).ok_or_else(lacks_kms);
-        Answered { via: via(), result }
+    async fn policy(&self, _: &Access, _: &KmsKeyArn, _: Instant) -> AwsResponse<Option<Box<str>>> {
+        let result = self.key_policy.lock().unwrap().clone().map(Some).ok_or_else(denied_kms);
+        AwsResponse { via: trace(), result }
     }
 
-    async fn tags(&self, _: &Access, _: &KmsKeyArn, _: Instant) -> Answered<Option<KeyTags>> {
-        let result = self.key_tags.lock().unwrap().clone().map(Some).ok_or_else(lacks_kms);
-        Answered { via: via(), result }
+    async fn tags(&self, _: &Access, _: &KmsKeyArn, _: Instant) -> AwsResponse<Option<KeyTags>> {
+        let result = self.key_tags.lock().unwrap().clone().map(Some).ok_or_else(denied_kms);
+        AwsResponse { via: trace(), result }
     }
 }
 
 #[async_trait]
 impl Roles for FakeAws {
-    async fn hub(&self, _: Instant) -> Result<Box<str>, UpstreamError> {
+    async fn service_principal(&self, _: Instant) -> Result<Box<str>, UpstreamError> {
         Ok("arn:aws:iam::999999999999:role/LogKeyHub".into())
     }
 
-    async fn opens_without_external_id(&self, _: &Access, _: Instant) -> Answered<bool> {
-        Answered { via: via(), result: Ok(false) }
+    async fn trusts_without_external_id(&self, _: &Access, _: Instant) -> AwsResponse<bool> {
+        AwsResponse { via: trace(), result: Ok(false) }
     }
 
-    async fn simulate(&self, _: &Access, trial: &Trial, _: Instant) -> Answered<Vec<Simulated>> {
-        let Some((actions, ruling)) = self.ruling.lock().unwrap().clone() else {
-            let answer = AwsAnswer { code: "AccessDenied".into(), ..AwsAnswer::default() };
-            return Answered {
-                via: via(),
+    async fn simulate(
+        &self,
+        _: &Access,
+        simulation: &SimulationRequest,
+        _: Instant,
+    ) -> AwsResponse<Vec<SimulationResult>> {
+        let Some((actions, decision)) = self.decision.lock().unwrap().clone() else {
+            let answer = AwsErrorDetails { code: "AccessDenied".into(), ..AwsErrorDetails::default() };
+            return AwsResponse {
+                via: trace(),
                 result: Err(UpstreamError::Refused { refusal: Refusal::Other, answer }),
             };
         };
-        let told = |action: &str, resource: &String| Simulated {
+        let allow = |action: &str, resource: &String| SimulationResult {
             action: action.into(),
             resource: resource.as_str().into(),
-            ruling: if action.starts_with(&actions) { ruling } else { Ruling::Allowed },
+            decision: if action.starts_with(&actions) { decision } else { SimulationDecision::Allowed },
             missing: Vec::new(),
         };
-        let pairs =
-            trial.actions.iter().flat_map(|action| trial.resources.iter().map(|each| told(action, each)));
-        Answered { via: via(), result: Ok(pairs.collect()) }
+        let pairs = simulation
+            .actions
+            .iter()
+            .flat_map(|action| simulation.resources.iter().map(|each| allow(action, each)));
+        AwsResponse { via: trace(), result: Ok(pairs.collect()) }
     }
 }
 
-fn lacks_kms() -> UpstreamError {
+fn denied_kms() -> UpstreamError {
     UpstreamError::Refused {
         refusal: Refusal::RoleLacksKms,
-        answer: AwsAnswer { code: "AccessDeniedException".into(), ..AwsAnswer::default() },
+        answer: AwsErrorDetails { code: "AccessDeniedException".into(), ..AwsErrorDetails::default() },
     }
 }
 
-fn via() -> Via {
-    Via {
+fn trace() -> AwsCallRecord {
+    AwsCallRecord {
         role_arn: Some("arn:aws:iam::111122223333:role/LogKey".into()),
         session_name: Some("session".into()),
         aws_request_ids: vec!["aws-1".into()],

@@ -13,18 +13,18 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        audit::{Entry, Event, EventId, Kind, Settlement},
-        authorization::{About, Decision, Denial, Question, Whose},
+        audit::{Event, EventId, JournalEntry, Kind, Settlement},
+        authorization::{AuthzRequest, Decision, Denial, LogScope, ResourceScope},
         principal::{CertificateThumbprint, Principal, Scope},
         reason::Reason,
         tenant::{Tenant, TenantId},
         time::Timestamp,
     },
     ports::{
-        Admission, AuditLog, AuditUnavailable, Authenticate, AuthnError, Authorize, Clock, NoTurn,
-        OpenChange, OpenChanges, OverQuota, Pace, QuotaState, TenantDirectory, TenantQuota, Turn,
-        Unavailable,
-        limit::{Cost, Feedback, Held, Lane},
+        AcquireError, Admission, AuditLog, AuditUnavailable, Authenticate, AuthnError, Authorize, Clock,
+        OverQuota, PendingChange, PendingChanges, QuotaState, TenantDirectory, TenantQuota, Unavailable,
+        UpstreamLimiter, UpstreamPermit,
+        limit::{Cost, DropGuard, QuotaKey, UpstreamOutcome},
     },
     testing::FakeHistory,
 };
@@ -53,25 +53,25 @@ pub struct FakeQuota;
 
 /// Gives every turn at once, or none, or so many, and remembers how each was used.
 #[derive(Debug, Default)]
-pub struct FakePace {
+pub struct FakeUpstreamLimiter {
     none_before: Option<Duration>,
     left: Mutex<Option<u32>>,
-    used: Arc<Mutex<Vec<Feedback>>>,
+    used: Arc<Mutex<Vec<UpstreamOutcome>>>,
 }
 
 /// Keeps entries in memory; fails or hangs when told so.
 #[derive(Debug, Default)]
 pub struct FakeAudit {
-    entries: Mutex<Vec<(EventId, Entry)>>,
+    entries: Mutex<Vec<(EventId, JournalEntry)>>,
     notes: Mutex<Vec<Event>>,
-    behaviour: Mutex<Behaviour>,
+    behaviour: Mutex<FakeMode>,
     /// What the entries made true.
     pub history: Arc<FakeHistory>,
 }
 
 /// What [`FakeAudit`] does with the next entries.
 #[derive(Clone, Copy, Debug, Default)]
-enum Behaviour {
+enum FakeMode {
     #[default]
     Keep,
     Fail,
@@ -104,11 +104,11 @@ impl Authenticate for FakeAuthn {
         if unverified_token == self.token {
             Ok(Arc::clone(&self.principal))
         } else {
-            Err(AuthnError::Refused { why: "another token", token_id: "hash".into() })
+            Err(AuthnError::Refused { reason: "another token", token_id: "hash".into() })
         }
     }
 
-    fn knows(&self, unverified_token: &str) -> bool {
+    fn is_cached(&self, unverified_token: &str) -> bool {
         unverified_token == self.token
     }
 
@@ -124,7 +124,7 @@ impl TenantDirectory for FakeTenants {
         self.0.iter().find(|tenant| tenant.id == *id).cloned()
     }
 
-    fn spoken_for(&self, _issuer: &str, unverified_claim_value: &str) -> Option<Arc<Tenant>> {
+    fn by_claim(&self, _issuer: &str, unverified_claim_value: &str) -> Option<Arc<Tenant>> {
         let means =
             |tenant: &&Arc<Tenant>| tenant.claim_values.iter().any(|v| **v == *unverified_claim_value);
         self.0.iter().find(means).cloned()
@@ -134,14 +134,16 @@ impl TenantDirectory for FakeTenants {
 // === impl FakePolicy ===
 
 impl Authorize for FakePolicy {
-    fn decide(&self, question: &Question<'_>) -> Decision {
+    fn decide(&self, question: &AuthzRequest<'_>) -> Decision {
         let opened = match question.about {
-            About::Aws { grant, place: _, target } => {
-                target.is_none_or(|target| grant.opens(target))
-                    && question.key.is_none_or(|key| grant.opens_key(key))
+            ResourceScope::Aws { grant, location: _, target } => {
+                target.is_none_or(|target| grant.allows(target))
+                    && question.key.is_none_or(|key| grant.allows_key(key))
             }
-            About::AuditLog(Whose::Own) | About::Tenant | About::Account(_) => true,
-            About::AuditLog(Whose::All) => question.principal.scopes.contains(Scope::Admin),
+            ResourceScope::AuditLog(LogScope::Own) | ResourceScope::Tenant | ResourceScope::Account(_) => {
+                true
+            }
+            ResourceScope::AuditLog(LogScope::All) => question.principal.scopes.contains(Scope::Admin),
         };
         if self.forbids {
             Decision::Deny(Denial::Forbidden { policies: vec!["forbidden".into()] })
@@ -158,7 +160,7 @@ impl Authorize for FakePolicy {
 #[async_trait]
 impl TenantQuota for FakeQuota {
     async fn admit(&self, tenant: &Tenant, _cost: Cost) -> Result<Admission, OverQuota> {
-        Ok(Admission { state: self.state(tenant), place: Held::nothing() })
+        Ok(Admission { state: self.state(tenant), location: DropGuard::noop() })
     }
 
     fn state(&self, tenant: &Tenant) -> QuotaState {
@@ -168,10 +170,10 @@ impl TenantQuota for FakeQuota {
 
 // === impl FakePace ===
 
-impl FakePace {
+impl FakeUpstreamLimiter {
     /// One that has no turn before this long.
     #[must_use]
-    pub fn without_turns(before: Duration) -> Self {
+    pub fn exhausted(before: Duration) -> Self {
         Self { none_before: Some(before), ..Self::default() }
     }
 
@@ -180,8 +182,8 @@ impl FakePace {
     /// # Panics
     ///
     /// If a test panicked while it was told.
-    pub fn has_left(&self, turns: u32) {
-        *self.left.lock().unwrap() = Some(turns);
+    pub fn with_remaining(&self, permits: u32) {
+        *self.left.lock().unwrap() = Some(permits);
     }
 
     /// How each turn was used.
@@ -190,22 +192,22 @@ impl FakePace {
     ///
     /// If a test panicked while it was told.
     #[must_use]
-    pub fn used(&self) -> Vec<Feedback> {
+    pub fn used(&self) -> Vec<UpstreamOutcome> {
         self.used.lock().unwrap().clone()
     }
 }
 
 #[async_trait]
-impl Pace for FakePace {
-    async fn turn(&self, _: &Lane, _: &TenantId, _: Instant) -> Result<Turn, NoTurn> {
+impl UpstreamLimiter for FakeUpstreamLimiter {
+    async fn acquire(&self, _: &QuotaKey, _: &TenantId, _: Instant) -> Result<UpstreamPermit, AcquireError> {
         if let Some(retry_after) = self.none_before {
-            return Err(NoTurn { retry_after });
+            return Err(AcquireError { retry_after });
         }
         if let Some(left) = &mut *self.left.lock().unwrap() {
-            *left = left.checked_sub(1).ok_or(NoTurn { retry_after: Duration::from_secs(1) })?;
+            *left = left.checked_sub(1).ok_or(AcquireError { retry_after: Duration::from_secs(1) })?;
         }
         let used = Arc::clone(&self.used);
-        Ok(Turn::new(move |feedback| used.lock().unwrap().push(feedback)))
+        Ok(UpstreamPermit::new(move |feedback| used.lock().unwrap().push(feedback)))
     }
 }
 
@@ -218,7 +220,7 @@ impl FakeAudit {
     ///
     /// If a test panicked while it was told.
     pub fn fail(&self) {
-        *self.behaviour.lock().unwrap() = Behaviour::Fail;
+        *self.behaviour.lock().unwrap() = FakeMode::Fail;
     }
 
     /// Keeps `after` more entries and answers to none after them.
@@ -226,9 +228,9 @@ impl FakeAudit {
     /// # Panics
     ///
     /// If a test panicked while it was told.
-    pub fn hang_after(&self, after: usize) {
-        let kept = self.entries.lock().unwrap().len();
-        *self.behaviour.lock().unwrap() = Behaviour::Hang { after: kept + after };
+    pub fn block_after(&self, after: usize) {
+        let recorded = self.entries.lock().unwrap().len();
+        *self.behaviour.lock().unwrap() = FakeMode::Hang { after: recorded + after };
     }
 
     /// Every entry that was kept.
@@ -236,7 +238,7 @@ impl FakeAudit {
     /// # Panics
     ///
     /// If a test panicked while it was told.
-    pub fn entries(&self) -> Vec<Entry> {
+    pub fn entries(&self) -> Vec<JournalEntry> {
         self.entries.lock().unwrap().iter().map(|(_, entry)| entry.clone()).collect()
     }
 
@@ -252,57 +254,60 @@ impl FakeAudit {
 
 #[async_trait]
 impl AuditLog for FakeAudit {
-    async fn commit(&self, entry: Entry) -> Result<EventId, AuditUnavailable> {
+    async fn commit(&self, entry: JournalEntry) -> Result<EventId, AuditUnavailable> {
         let behaviour = *self.behaviour.lock().unwrap();
-        let kept = self.entries.lock().unwrap().len();
+        let recorded = self.entries.lock().unwrap().len();
         match behaviour {
-            Behaviour::Fail => return Err(AuditUnavailable(None)),
-            Behaviour::Hang { after } if kept >= after => std::future::pending::<()>().await,
-            Behaviour::Keep | Behaviour::Hang { .. } => {}
+            FakeMode::Fail => return Err(AuditUnavailable(None)),
+            FakeMode::Hang { after } if recorded >= after => std::future::pending::<()>().await,
+            FakeMode::Keep | FakeMode::Hang { .. } => {}
         }
         let id = EventId(Uuid::now_v7());
-        self.history.take(id, &entry);
+        self.history.drain(id, &entry);
         self.entries.lock().unwrap().push((id, entry));
         Ok(id)
     }
 
-    fn note(&self, event: Event) {
+    fn record_best_effort(&self, event: Event) {
         self.notes.lock().unwrap().push(event);
     }
 
-    fn unready(&self) -> Option<String> {
+    fn not_ready_reason(&self) -> Option<String> {
         None
     }
 }
 
 #[async_trait]
-impl OpenChanges for FakeAudit {
-    async fn open(&self, before: Timestamp) -> Result<Vec<OpenChange>, Unavailable> {
+impl PendingChanges for FakeAudit {
+    async fn list_pending(&self, before: Timestamp) -> Result<Vec<PendingChange>, Unavailable> {
         let entries = self.entries.lock().unwrap();
-        let ends = |entry: &Entry| match entry.event.kind {
+        let ends = |entry: &JournalEntry| match entry.event.kind {
             Kind::Outcome => {
                 entry.event.end.as_ref().and_then(|end| end.failure) != Some(Reason::OutcomeUnknown)
             }
-            Kind::Settled(_) => true,
+            Kind::Reconciled(_) => true,
             Kind::Intent | Kind::Read | Kind::Refusal | Kind::Lifecycle => false,
         };
         let closed = |id| entries.iter().any(|(_, entry)| ends(entry) && entry.event.closes == Some(id));
         let open = entries.iter().filter(|(id, entry)| {
             entry.event.kind == Kind::Intent && entry.event.time < before && !closed(*id)
         });
-        Ok(open.map(|(id, entry)| OpenChange { intent: *id, event: entry.event.clone() }).collect())
+        Ok(open.map(|(id, entry)| PendingChange { intent: *id, event: entry.event.clone() }).collect())
     }
 
-    async fn begun(&self, intent: EventId) -> Result<Option<OpenChange>, Unavailable> {
+    async fn find(&self, intent: EventId) -> Result<Option<PendingChange>, Unavailable> {
         let entries = self.entries.lock().unwrap();
         let found = entries.iter().find(|(id, _)| *id == intent);
-        Ok(found.map(|(id, entry)| OpenChange { intent: *id, event: entry.event.clone() }))
+        Ok(found.map(|(id, entry)| PendingChange { intent: *id, event: entry.event.clone() }))
     }
 
-    async fn settled(&self, change: &OpenChange) -> Result<Option<(Settlement, EventId)>, Unavailable> {
+    async fn reconciliation_of(
+        &self,
+        change: &PendingChange,
+    ) -> Result<Option<(Settlement, EventId)>, Unavailable> {
         let entries = self.entries.lock().unwrap();
-        let settles = |(id, entry): &(EventId, Entry)| match entry.event.kind {
-            Kind::Settled(settlement) => {
+        let settles = |(id, entry): &(EventId, JournalEntry)| match entry.event.kind {
+            Kind::Reconciled(settlement) => {
                 (entry.event.closes == Some(change.intent)).then_some((settlement, *id))
             }
             Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle => None,

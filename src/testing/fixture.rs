@@ -69,14 +69,14 @@ pub fn principal(tenant: &str, scopes: &[&str]) -> Principal {
 
 /// A call that began just now and may take `patience`.
 #[must_use]
-pub fn call(action: Action, patience: Duration) -> Call {
+pub fn call(action: Action, timeout: Duration) -> Call {
     let received: Instant = tokio::time::Instant::now().into_std();
     Call {
-        request_id: RequestId::random(),
+        request_id: RequestId::new_v7(),
         action,
         source: None,
         unverified_user_agent: None,
         received,
-        deadline: received + patience,
+        deadline: received + timeout,
     }
 }

@@ -7,21 +7,21 @@ use async_trait::async_trait;
 use crate::{
     domain::{
         arn::KmsKeyArn,
-        association::{Place, Resource},
-        audit::{Entry, EventId},
-        history::{Known, Retention, Sighting, Survey},
-        request::{KeptRequest, OwnId, REMEMBERED, RequestStep},
+        association::{Location, Resource},
+        audit::{EventId, JournalEntry},
+        history::{KeyRecord, Observation, Retention, Scan},
+        idempotency::{IDEMPOTENCY_WINDOW, IdempotencyKey, RecordedStep, RequestRecord},
         time::Timestamp,
     },
-    ports::{KeepHistory, KeyHistory, RequestRecords, Unavailable},
+    ports::{IdempotencyStore, KeyHistoryReader, KeyHistoryWriter, Unavailable},
 };
 
 /// Keeps what it is told in memory.
 #[derive(Debug, Default)]
 pub struct FakeHistory {
-    known: Mutex<Vec<Known>>,
-    surveys: Mutex<Vec<Survey>>,
-    requests: Mutex<Vec<(OwnId, Timestamp, KeptRequest)>>,
+    record: Mutex<Vec<KeyRecord>>,
+    scans: Mutex<Vec<Scan>>,
+    requests: Mutex<Vec<(IdempotencyKey, Timestamp, RequestRecord)>>,
     fails: Mutex<bool>,
 }
 
@@ -43,24 +43,24 @@ impl FakeHistory {
     }
 
     /// What an entry makes true.
-    pub(super) fn take(&self, event: EventId, entry: &Entry) {
-        if let Some(sighting) = &entry.sighting {
-            self.see(sighting, None);
+    pub(super) fn drain(&self, event: EventId, entry: &JournalEntry) {
+        if let Some(observation) = &entry.observation {
+            self.apply(observation, None);
         }
         if let Some(record) = &entry.association {
-            let sighting = Sighting {
+            let observation = Observation {
                 resource: record.resource.clone(),
                 key: record.key.clone(),
-                seen: record.accepted,
+                observed_at: record.accepted,
                 created: None,
                 retention: Retention::NotKnown,
             };
-            self.see(&sighting, Some(record.accepted));
+            self.apply(&observation, Some(record.accepted));
         }
         match &entry.request {
             None => {}
-            Some(RequestStep::Begun { id, fingerprint, at, running_until }) => {
-                let kept = KeptRequest {
+            Some(RecordedStep::Intent { id, fingerprint, at, running_until }) => {
+                let record = RequestRecord {
                     fingerprint: fingerprint.clone(),
                     intent: event,
                     outcome: None,
@@ -68,93 +68,95 @@ impl FakeHistory {
                     end: None,
                 };
                 let mut all = self.requests.lock().unwrap();
-                all.retain(|(known, expires, _)| known != id && expires > at);
-                all.push((id.clone(), at.plus(REMEMBERED), kept));
+                all.retain(|(entry_id, expires, _)| entry_id != id && expires > at);
+                all.push((id.clone(), at.plus(IDEMPOTENCY_WINDOW), record));
             }
-            Some(RequestStep::Ended { intent, end }) => {
+            Some(RecordedStep::Outcome { intent, end }) => {
                 let mut all = self.requests.lock().unwrap();
-                if let Some((_, _, kept)) = all.iter_mut().find(|(_, _, kept)| kept.intent == *intent) {
-                    kept.end = Some(end.clone());
-                    kept.outcome = Some(event);
+                if let Some((_, _, record)) = all.iter_mut().find(|(_, _, record)| record.intent == *intent) {
+                    record.end = Some(end.clone());
+                    record.outcome = Some(event);
                 }
             }
         }
     }
 
-    fn see(&self, sighting: &Sighting, accepted: Option<Timestamp>) {
-        let mut all = self.known.lock().unwrap();
-        let at = all.iter().position(|known| known.resource == sighting.resource);
+    fn apply(&self, observation: &Observation, acknowledged: Option<Timestamp>) {
+        let mut all = self.record.lock().unwrap();
+        let at = all.iter().position(|record| record.resource == observation.resource);
         let before = at.map(|at| all.remove(at));
-        let mut known = Known::with(before, sighting);
-        if known.seen == sighting.seen {
-            known.accepted = accepted.or(known.accepted);
+        let mut record = KeyRecord::observe(before, observation);
+        if record.observed_at == observation.observed_at {
+            record.accepted = acknowledged.or(record.accepted);
         }
-        all.push(known);
-        all.sort_by_key(|known| known.resource.to_string());
+        all.push(record);
+        all.sort_by_key(|record| record.resource.to_string());
     }
 }
 
 #[async_trait]
-impl KeyHistory for FakeHistory {
-    async fn known(&self, resources: &[Resource]) -> Result<Vec<Known>, Unavailable> {
+impl KeyHistoryReader for FakeHistory {
+    async fn records(&self, resources: &[Resource]) -> Result<Vec<KeyRecord>, Unavailable> {
         self.answers()?;
-        let all = self.known.lock().unwrap();
-        Ok(all.iter().filter(|known| resources.contains(&known.resource)).cloned().collect())
+        let all = self.record.lock().unwrap();
+        Ok(all.iter().filter(|record| resources.contains(&record.resource)).cloned().collect())
     }
 
-    async fn touched(
+    async fn resources_with_key(
         &self,
         key: &KmsKeyArn,
         after: Option<&Resource>,
         limit: u32,
-    ) -> Result<Vec<Known>, Unavailable> {
+    ) -> Result<Vec<KeyRecord>, Unavailable> {
         self.answers()?;
         let after = after.map(ToString::to_string).unwrap_or_default();
-        let all = self.known.lock().unwrap();
-        let touched = all.iter().filter(|known| {
-            known.key.as_ref() == Some(key) || known.former.iter().any(|former| former.key == *key)
+        let all = self.record.lock().unwrap();
+        let touched = all.iter().filter(|record| {
+            record.key.as_ref() == Some(key) || record.former.iter().any(|former| former.key == *key)
         });
-        let rest = touched.filter(|known| known.resource.to_string() > after);
+        let rest = touched.filter(|record| record.resource.to_string() > after);
         Ok(rest.take(usize::try_from(limit).unwrap()).cloned().collect())
     }
 
-    async fn surveys(&self, places: &[Place]) -> Result<Vec<Survey>, Unavailable> {
+    async fn scans(&self, locations: &[Location]) -> Result<Vec<Scan>, Unavailable> {
         self.answers()?;
-        let all = self.surveys.lock().unwrap();
-        Ok(all.iter().filter(|survey| places.contains(&survey.place)).cloned().collect())
+        let all = self.scans.lock().unwrap();
+        Ok(all.iter().filter(|scan| locations.contains(&scan.location)).cloned().collect())
     }
 }
 
 #[async_trait]
-impl KeepHistory for FakeHistory {
-    async fn keep(&self, seen: &[Sighting]) -> Result<(), Unavailable> {
+impl KeyHistoryWriter for FakeHistory {
+    async fn upsert(&self, observations: &[Observation]) -> Result<(), Unavailable> {
         self.answers()?;
-        for sighting in seen {
-            self.see(sighting, None);
+        for observation in observations {
+            self.apply(observation, None);
         }
         Ok(())
     }
 
-    async fn surveyed(&self, survey: &Survey) -> Result<(), Unavailable> {
+    async fn record_scan(&self, scan: &Scan) -> Result<(), Unavailable> {
         self.answers()?;
-        let mut all = self.surveys.lock().unwrap();
-        let first = all.iter().find(|it| it.place == survey.place).map_or(survey.first, |it| it.first);
-        all.retain(|it| it.place != survey.place);
-        all.push(Survey { first, ..survey.clone() });
-        let mut known = self.known.lock().unwrap();
-        for it in known.iter_mut().filter(|it| it.resource.place == survey.place && it.seen < survey.last) {
-            it.gone = it.gone.or(Some(survey.last));
+        let mut all = self.scans.lock().unwrap();
+        let first = all.iter().find(|it| it.location == scan.location).map_or(scan.first, |it| it.first);
+        all.retain(|it| it.location != scan.location);
+        all.push(Scan { first, ..scan.clone() });
+        let mut record = self.record.lock().unwrap();
+        for it in
+            record.iter_mut().filter(|it| it.resource.location == scan.location && it.observed_at < scan.last)
+        {
+            it.deleted_at = it.deleted_at.or(Some(scan.last));
         }
         Ok(())
     }
 }
 
 #[async_trait]
-impl RequestRecords for FakeHistory {
-    async fn find(&self, id: &OwnId, now: Timestamp) -> Result<Option<KeptRequest>, Unavailable> {
+impl IdempotencyStore for FakeHistory {
+    async fn find(&self, id: &IdempotencyKey, now: Timestamp) -> Result<Option<RequestRecord>, Unavailable> {
         self.answers()?;
         let all = self.requests.lock().unwrap();
-        let found = all.iter().find(|(known, expires, _)| known == id && *expires > now);
-        Ok(found.map(|(_, _, kept)| kept.clone()))
+        let found = all.iter().find(|(entry_id, expires, _)| entry_id == id && *expires > now);
+        Ok(found.map(|(_, _, record)| record.clone()))
     }
 }

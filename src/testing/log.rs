@@ -8,7 +8,10 @@ use uuid::Uuid;
 
 use crate::{
     domain::{audit::EventId, time::Timestamp},
-    ports::{AuditTree, Checked, EventFilter, EventReader, LeafHash, SignedTree, StoredEvent, Unavailable},
+    ports::{
+        AuditTree, EventFilter, EventReader, IndexCheckedEvent, LeafHash, SignedTree, StoredEvent,
+        Unavailable,
+    },
 };
 
 /// A log without a checkpoint, empty at first.
@@ -31,7 +34,7 @@ impl FakeLog {
         self.fails.store(true, SeqCst);
     }
 
-    fn events(&self, after: u64, through: u64, most: u32) -> Result<Vec<StoredEvent>, Unavailable> {
+    fn events(&self, after: u64, through: u64, max: u32) -> Result<Vec<StoredEvent>, Unavailable> {
         if self.fails.load(SeqCst) {
             return Err(Unavailable { dependency: "audit log", source: None });
         }
@@ -42,7 +45,7 @@ impl FakeLog {
             body: format!("{{\"seq\":{seq}}}"),
         };
         let all = after + 1..=through.min(*self.size.borrow());
-        Ok(all.take(usize::try_from(most).unwrap()).map(event).collect())
+        Ok(all.take(usize::try_from(max).unwrap()).map(event).collect())
     }
 }
 
@@ -52,10 +55,10 @@ impl EventReader for FakeLog {
         &self,
         _: &EventFilter,
         before: Option<u64>,
-        most: u32,
+        max: u32,
     ) -> Result<Vec<StoredEvent>, Unavailable> {
         let end = before.map_or(*self.size.borrow(), |before| before.saturating_sub(1));
-        let mut newest = self.events(end.saturating_sub(most.into()), end, most)?;
+        let mut newest = self.events(end.saturating_sub(max.into()), end, max)?;
         newest.reverse();
         Ok(newest)
     }
@@ -64,20 +67,20 @@ impl EventReader for FakeLog {
         &self,
         filter: &EventFilter,
         through: u64,
-        most: u32,
+        max: u32,
     ) -> Result<Vec<StoredEvent>, Unavailable> {
-        self.events(filter.after.unwrap_or_default(), through, most)
+        self.events(filter.after.unwrap_or_default(), through, max)
     }
 
-    async fn after(&self, after: u64, most: u32) -> Result<Vec<StoredEvent>, Unavailable> {
-        self.events(after, u64::MAX, most)
+    async fn after(&self, after: u64, max: u32) -> Result<Vec<StoredEvent>, Unavailable> {
+        self.events(after, u64::MAX, max)
     }
 
-    async fn checked(&self, _: u64, _: u32) -> Result<Vec<Checked>, Unavailable> {
+    async fn index_check(&self, _: u64, _: u32) -> Result<Vec<IndexCheckedEvent>, Unavailable> {
         Ok(Vec::new())
     }
 
-    async fn unsettled(&self, _: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
+    async fn open_intents(&self, _: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
         Ok(Vec::new())
     }
 
@@ -108,7 +111,7 @@ impl AuditTree for FakeLog {
         Vec::new()
     }
 
-    async fn grown(&self, beyond: u64) -> u64 {
+    async fn wait_for_size(&self, beyond: u64) -> u64 {
         let mut size = self.size.subscribe();
         let grown = size.wait_for(|size| *size > beyond).await.unwrap();
         *grown

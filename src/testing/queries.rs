@@ -5,18 +5,21 @@ use std::{sync::Mutex, time::Instant};
 use async_trait::async_trait;
 
 use crate::{
-    domain::{arn::KmsKeyArn, association::LogGroupName, audit::Via, authorization::Access, time::Timestamp},
+    domain::{
+        arn::KmsKeyArn, association::LogGroupName, audit::AwsCallRecord, authorization::Access,
+        time::Timestamp,
+    },
     ports::{
-        Answered, UpstreamError,
-        aws::{AwsAnswer, Refusal},
-        queries::{Queries, QueryId, QueryRun},
+        AwsResponse, UpstreamError,
+        aws::{AwsErrorDetails, Refusal},
+        queries::{Queries, QueryId, QueryState},
     },
 };
 
 /// Refuses every query until it is told what they come to.
 #[derive(Debug, Default)]
 pub struct FakeQueries {
-    plan: Mutex<Option<(u32, QueryRun)>>,
+    plan: Mutex<Option<(u32, QueryState)>>,
     left: Mutex<u32>,
     throttles: Mutex<u32>,
     queried: Mutex<Vec<LogGroupName>>,
@@ -30,9 +33,9 @@ impl FakeQueries {
     /// # Panics
     ///
     /// If `key` is no key's ARN, or a test panicked while it was told.
-    pub fn show(&self, key: Option<&str>, running: u32) {
+    pub fn set_result(&self, key: Option<&str>, running: u32) {
         let key: Option<KmsKeyArn> = key.map(|key| key.parse().unwrap());
-        *self.plan.lock().unwrap() = Some((running, QueryRun::Complete { key }));
+        *self.plan.lock().unwrap() = Some((running, QueryState::Complete { key }));
     }
 
     /// Ends queries in this way from now on.
@@ -40,8 +43,8 @@ impl FakeQueries {
     /// # Panics
     ///
     /// If a test panicked while it was told.
-    pub fn end_as(&self, status: &str) {
-        *self.plan.lock().unwrap() = Some((0, QueryRun::Ended { status: status.into() }));
+    pub fn set_status(&self, status: &str) {
+        *self.plan.lock().unwrap() = Some((0, QueryState::Ended { status: status.into() }));
     }
 
     /// Throttles the next calls.
@@ -78,12 +81,12 @@ impl Queries for FakeQueries {
         name: &LogGroupName,
         _: Timestamp,
         _: Instant,
-    ) -> Answered<Option<QueryId>> {
+    ) -> AwsResponse<Option<QueryId>> {
         if self.throttled() {
-            return said(Err(UpstreamError::Throttled { answer: AwsAnswer::default() }));
+            return respond(Err(UpstreamError::Throttled { answer: AwsErrorDetails::default() }));
         }
         let plan = self.plan.lock().unwrap().clone();
-        said(match plan {
+        respond(match plan {
             Some((running, _)) => {
                 self.queried.lock().unwrap().push(name.clone());
                 *self.left.lock().unwrap() = running;
@@ -91,30 +94,33 @@ impl Queries for FakeQueries {
             }
             None => Err(UpstreamError::Refused {
                 refusal: Refusal::RoleLacksLogs,
-                answer: AwsAnswer { code: "AccessDeniedException".into(), ..AwsAnswer::default() },
+                answer: AwsErrorDetails {
+                    code: "AccessDeniedException".into(),
+                    ..AwsErrorDetails::default()
+                },
             }),
         })
     }
 
-    async fn look(&self, _: &Access, _: &QueryId, _: Instant) -> Answered<QueryRun> {
+    async fn poll(&self, _: &Access, _: &QueryId, _: Instant) -> AwsResponse<QueryState> {
         if self.throttled() {
-            return said(Err(UpstreamError::Throttled { answer: AwsAnswer::default() }));
+            return respond(Err(UpstreamError::Throttled { answer: AwsErrorDetails::default() }));
         }
         let mut left = self.left.lock().unwrap();
         if *left > 0 {
             *left -= 1;
-            return said(Ok(QueryRun::Running));
+            return respond(Ok(QueryState::Running));
         }
         let plan = self.plan.lock().unwrap().clone();
-        said(Ok(plan.map_or(QueryRun::Running, |(_, end)| end)))
+        respond(Ok(plan.map_or(QueryState::Running, |(_, end)| end)))
     }
 }
 
-fn said<T>(result: Result<T, UpstreamError>) -> Answered<T> {
-    let via = Via {
+fn respond<T>(result: Result<T, UpstreamError>) -> AwsResponse<T> {
+    let via = AwsCallRecord {
         role_arn: Some("arn:aws:iam::111122223333:role/LogKey".into()),
         session_name: Some("session".into()),
         aws_request_ids: vec!["aws-query".into()],
     };
-    Answered { via, result }
+    AwsResponse { via, result }
 }

@@ -13,21 +13,21 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use crate::{
-    domain::{audit::Via, authorization::Access},
+    domain::{audit::AwsCallRecord, authorization::Access},
     ports::{
-        Answered, UpstreamError,
-        quotas::{Granted, Quotas},
+        AwsResponse, UpstreamError,
+        quotas::{Quotas, ServiceQuotas},
     },
 };
 
 /// Answers what it was told to, in this order, and grants nothing after that.
 #[derive(Debug, Default)]
 pub struct FakeQuotas {
-    answers: Mutex<VecDeque<Result<Granted, UpstreamError>>>,
-    asked: Mutex<Vec<String>>,
-    held: Mutex<bool>,
+    answers: Mutex<VecDeque<Result<ServiceQuotas, UpstreamError>>>,
+    requests: Mutex<Vec<String>>,
+    blocked: Mutex<bool>,
     released: Notify,
-    under_way: AtomicUsize,
+    in_flight: AtomicUsize,
 }
 
 // === impl FakeQuotas ===
@@ -38,7 +38,7 @@ impl FakeQuotas {
     /// # Panics
     ///
     /// If a test panicked while it was told.
-    pub fn answer(&self, answer: Result<Granted, UpstreamError>) {
+    pub fn answer(&self, answer: Result<ServiceQuotas, UpstreamError>) {
         self.answers.lock().unwrap().push_back(answer);
     }
 
@@ -47,8 +47,8 @@ impl FakeQuotas {
     /// # Panics
     ///
     /// If a test panicked while it was told.
-    pub fn hold(&self, held: bool) {
-        *self.held.lock().unwrap() = held;
+    pub fn block(&self, blocked: bool) {
+        *self.blocked.lock().unwrap() = blocked;
         self.released.notify_waiters();
     }
 
@@ -57,32 +57,32 @@ impl FakeQuotas {
     /// # Panics
     ///
     /// If a test panicked while it was told.
-    pub fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+    pub fn calls(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
     }
 
     /// Questions without an answer yet.
-    pub fn under_way(&self) -> usize {
-        self.under_way.load(SeqCst)
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.load(SeqCst)
     }
 }
 
 #[async_trait]
 impl Quotas for FakeQuotas {
-    async fn granted(&self, access: &Access, _: Instant) -> Answered<Granted> {
-        let who = format!("{} in {}", access.grant().role, access.place().region);
-        self.asked.lock().unwrap().push(who);
-        self.under_way.fetch_add(1, SeqCst);
+    async fn fetch(&self, access: &Access, _: Instant) -> AwsResponse<ServiceQuotas> {
+        let principal = format!("{} in {}", access.grant().role, access.location().region);
+        self.requests.lock().unwrap().push(principal);
+        self.in_flight.fetch_add(1, SeqCst);
         loop {
             let released = self.released.notified();
-            let held = *self.held.lock().unwrap();
-            if !held {
+            let blocked = *self.blocked.lock().unwrap();
+            if !blocked {
                 break;
             }
             released.await;
         }
-        self.under_way.fetch_sub(1, SeqCst);
-        let result = self.answers.lock().unwrap().pop_front().unwrap_or_else(|| Ok(Granted::default()));
-        Answered { via: Via::default(), result }
+        self.in_flight.fetch_sub(1, SeqCst);
+        let result = self.answers.lock().unwrap().pop_front().unwrap_or_else(|| Ok(ServiceQuotas::default()));
+        AwsResponse { via: AwsCallRecord::default(), result }
     }
 }

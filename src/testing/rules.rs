@@ -8,14 +8,14 @@ use std::sync::{
 use super::{FakeAuthn, principal};
 use crate::{
     domain::tenant::{Tenant, TenantId},
-    ports::{Authenticate, Authorize, InForce, Rules, TenantDirectory},
+    ports::{Authenticate, Authorize, ConfigSnapshot, SnapshotSource, TenantDirectory},
 };
 
 /// Gives out what it was last told to.
 #[derive(Debug)]
 pub struct FakeRules {
     now: Mutex<Arc<Parts>>,
-    asked: AtomicUsize,
+    requests: AtomicUsize,
 }
 
 /// Three ports as one.
@@ -43,7 +43,7 @@ impl FakeRules {
         policy: Arc<dyn Authorize>,
     ) -> Self {
         let now = Mutex::new(Arc::new(Parts { authn, tenants, policy }));
-        Self { now, asked: AtomicUsize::new(0) }
+        Self { now, requests: AtomicUsize::new(0) }
     }
 
     /// Has these tenants and this policy in force from now on.
@@ -57,25 +57,25 @@ impl FakeRules {
     }
 
     /// How often it was asked what is in force.
-    pub fn asked(&self) -> usize {
-        self.asked.load(SeqCst)
+    pub fn reads(&self) -> usize {
+        self.requests.load(SeqCst)
     }
 }
 
-impl Rules for FakeRules {
-    fn in_force(&self) -> Arc<dyn InForce> {
-        self.asked.fetch_add(1, SeqCst);
-        Arc::clone(&*self.now.lock().unwrap()) as Arc<dyn InForce>
+impl SnapshotSource for FakeRules {
+    fn current(&self) -> Arc<dyn ConfigSnapshot> {
+        self.requests.fetch_add(1, SeqCst);
+        Arc::clone(&*self.now.lock().unwrap()) as Arc<dyn ConfigSnapshot>
     }
 
-    fn tenant_now(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+    fn current_tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
         self.now.lock().unwrap().tenants.find(id)
     }
 }
 
 // === impl Parts ===
 
-impl InForce for Parts {
+impl ConfigSnapshot for Parts {
     fn authn(&self) -> &dyn Authenticate {
         &*self.authn
     }

@@ -7,7 +7,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 
-use crate::ports::{Lead, SignedCheckpoint, Tile, TreeStore, Unavailable};
+use crate::ports::{LeadershipStatus, SignedCheckpoint, Tile, TreeStore, Unavailable};
 
 /// A tree of which only the checkpoint is kept.
 #[derive(Debug, Default)]
@@ -34,15 +34,15 @@ impl FakeTree {
 
 #[async_trait]
 impl TreeStore for FakeTree {
-    async fn lead(&self) -> Result<Lead, Unavailable> {
-        self.answers(Lead::Still)
+    async fn lead(&self) -> Result<LeadershipStatus, Unavailable> {
+        self.answers(LeadershipStatus::Held)
     }
 
     async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
         self.answers(self.newest.lock().unwrap().clone())
     }
 
-    async fn handovers(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
         self.answers(Vec::new())
     }
 

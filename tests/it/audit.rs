@@ -7,8 +7,8 @@ use sqlx::Connection as _;
 use logkey::{
     audit::{self, Journal, event},
     domain::{
-        association::{Place, RecordedAssociation, Resource, Target},
-        audit::{Act, Entry, Event, EventId, Kind},
+        association::{Location, RecordedAssociation, Resource, Target},
+        audit::{AuditOperation, Event, EventId, JournalEntry, Kind},
         time::Timestamp,
     },
     ports::{AppendError, AuditLog as _, Batch, Clock, EventFilter, EventStore, Unavailable},
@@ -31,8 +31,8 @@ fn config(dir: &tempfile::TempDir) -> store::Config {
     store::Config { url: format!("sqlite://{}/logkey.db", dir.path().display()) }
 }
 
-fn entry(kind: Kind, clock: &Counting) -> Entry {
-    Entry::only(Event { kind, ..Event::of_service(Act::Start, clock.now()) })
+fn entry(kind: Kind, clock: &Counting) -> JournalEntry {
+    JournalEntry::event_only(Event { kind, ..Event::for_service(AuditOperation::Start, clock.now()) })
 }
 
 async fn ids(store: &Store) -> Vec<EventId> {
@@ -90,13 +90,13 @@ async fn what_was_committed_is_there_after_opening_anew_in_order_and_without_gap
             [intent, outcome]
         });
     }
-    let mut told: Vec<EventId> = callers.join_all().await.concat();
+    let mut output: Vec<EventId> = callers.join_all().await.concat();
     journal.close().await;
     drop((journal, store));
 
     let store = store::open(&config(&dir)).await.unwrap();
-    told.sort();
-    assert_eq!(ids(&store).await, told);
+    output.sort();
+    assert_eq!(ids(&store).await, output);
     let events = store.log.after(0, 10_000).await.unwrap();
     assert!(events.iter().map(|event| event.seq).eq(1..=128));
 }
@@ -180,9 +180,11 @@ async fn an_association_is_recorded_with_the_event_that_made_it_true() {
     let clock = clock();
     let store = store::open(&config(&dir)).await.unwrap();
     let journal = Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default());
-    let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
-    let group = Resource { place: place.clone(), target: Target::LogGroup("/app/web#1".parse().unwrap()) };
-    let results = Resource { place, target: Target::QueryResults };
+    let location =
+        Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    let group =
+        Resource { location: location.clone(), target: Target::LogGroup("/app/web#1".parse().unwrap()) };
+    let results = Resource { location, target: Target::QueryResults };
     let key = |n: u8| {
         format!("arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-12345678900{n}").parse().ok()
     };
@@ -199,12 +201,12 @@ async fn an_association_is_recorded_with_the_event_that_made_it_true() {
         (Some(record(&group, 3, 200)), Kind::Outcome),
         (None, Kind::Intent),
     ] {
-        journal.commit(Entry { association, ..entry(kind, &clock) }).await.unwrap();
+        journal.commit(JournalEntry { association, ..entry(kind, &clock) }).await.unwrap();
     }
-    let known = store.history.known(&[group.clone(), results]).await.unwrap();
-    let [known] = known.as_slice() else { panic!("{known:?}") };
-    assert_eq!((&known.resource, &known.key), (&group, &key(2)));
-    assert_eq!(known.accepted, Some(Timestamp::from_secs(300)));
+    let record = store.history.records(&[group.clone(), results]).await.unwrap();
+    let [record] = record.as_slice() else { panic!("{record:?}") };
+    assert_eq!((&record.resource, &record.key), (&group, &key(2)));
+    assert_eq!(record.accepted, Some(Timestamp::from_secs(300)));
     assert_eq!(ids(&store).await.len(), 4);
 }
 
@@ -214,20 +216,20 @@ async fn events_are_found_by_what_they_say_newest_first() {
     let clock = clock();
     let store = store::open(&config(&dir)).await.unwrap();
     let journal = Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default());
-    let mut wanted = Vec::new();
+    let mut expected = Vec::new();
     for n in 0..10 {
         let mut entry = entry(Kind::Intent, &clock);
         entry.event.correlation = format!("call-{}", n % 2).parse().unwrap();
         entry.event.actor.tenant = (n < 5).then(|| "payments".parse().unwrap());
         entry.event.actor.subject = Some(format!("user-{n}").into());
-        wanted.push(journal.commit(entry).await.unwrap());
+        expected.push(journal.commit(entry).await.unwrap());
     }
     let reader = store::open_reader(&config(&dir)).await.unwrap().log;
     let find = async |filter: EventFilter| {
         let found = reader.list(&filter, None, 100).await.unwrap();
         found
             .into_iter()
-            .map(|event| wanted.iter().position(|id| *id == event.id).unwrap())
+            .map(|event| expected.iter().position(|id| *id == event.id).unwrap())
             .collect::<Vec<_>>()
     };
     let all = EventFilter::default;
@@ -238,7 +240,7 @@ async fn events_are_found_by_what_they_say_newest_first() {
     assert_eq!(find(EventFilter { outcome: Some("OK".into()), ..all() }).await, [0_usize; 0]);
     let page = reader.list(&all(), Some(4), 2).await.unwrap();
     assert_eq!(page.iter().map(|event| event.seq).collect::<Vec<_>>(), [3, 2]);
-    assert_eq!(reader.find(wanted[6]).await.unwrap().unwrap().seq, 7);
+    assert_eq!(reader.find(expected[6]).await.unwrap().unwrap().seq, 7);
 }
 
 #[tokio::test]
@@ -247,11 +249,11 @@ async fn the_store_goes_on_after_it_was_told_to_begin_anew() {
     let clock = clock();
     let store = store::open(&config(&dir)).await.unwrap();
     let journal = Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default());
-    let kept = journal.commit(entry(Kind::Intent, &clock)).await.unwrap();
-    assert!(store.events.recover(Some(kept)).await.unwrap());
+    let committed = journal.commit(entry(Kind::Intent, &clock)).await.unwrap();
+    assert!(store.events.recover(Some(committed)).await.unwrap());
     let unknown = EventId(uuid::Uuid::from_u128(1));
     assert!(!store.events.recover(Some(unknown)).await.unwrap());
     let after = tokio::time::timeout(Duration::from_secs(10), journal.commit(entry(Kind::Outcome, &clock)));
     let after = after.await.unwrap().unwrap();
-    assert_eq!(ids(&store).await, [kept, after]);
+    assert_eq!(ids(&store).await, [committed, after]);
 }

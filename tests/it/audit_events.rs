@@ -26,7 +26,7 @@ const EVERYTHING: &str =
     "logkey:read logkey:associate logkey:disassociate logkey:query-results logkey:audit logkey:admin";
 
 /// Every event of the service that was just stopped or goes on, oldest first, as it is kept.
-async fn kept(log: &dyn EventReader) -> Vec<Value> {
+async fn stored_events(log: &dyn EventReader) -> Vec<Value> {
     let all = log.after(0, 10_000).await.unwrap();
     all.iter().map(|event| serde_json::from_str(&event.body).unwrap()).collect()
 }
@@ -36,7 +36,7 @@ async fn recorded(service: Service) -> Vec<Value> {
     let service = service.restart().await;
     let settings = Settings::load(&service.settings(), &EmptyEnv).unwrap();
     let open = store::open_reader(&settings.store.config).await.unwrap();
-    let events = kept(&*open.log).await;
+    let events = stored_events(&*open.log).await;
     service.stop().await;
     events
 }
@@ -131,7 +131,7 @@ async fn an_outcome_says_who_did_what_why_through_what_and_how_it_ended() {
 /// Every RPC once, so that it succeeds.
 async fn each_rpc(service: &Service) {
     let caller = service.caller("payments", EVERYTHING);
-    let made = caller.associate(GROUP, &key("good")).await.unwrap();
+    let associated = caller.associate(GROUP, &key("good")).await.unwrap();
     caller.get(GROUP).await.unwrap();
     caller.list(ListKeyAssociationsRequest::default()).await.unwrap();
     let check = CheckKeyAssociationRequest {
@@ -153,7 +153,7 @@ async fn each_rpc(service: &Service) {
     let mut audit = AuditServiceClient::new(caller.channel());
     audit.list_audit_events(caller.request(ListAuditEventsRequest::default())).await.unwrap();
     audit.get_checkpoint(caller.request(GetCheckpointRequest {})).await.unwrap();
-    let proof = GetInclusionProofRequest { event_id: made.audit_event_id, tree_size: 0 };
+    let proof = GetInclusionProofRequest { event_id: associated.audit_event_id, tree_size: 0 };
     audit.get_inclusion_proof(caller.request(proof)).await.unwrap();
     let proof = GetConsistencyProofRequest { old_tree_size: 1, new_tree_size: 2 };
     audit.get_consistency_proof(caller.request(proof)).await.unwrap();
@@ -233,10 +233,10 @@ async fn without_reads_changes_and_refusals_are_recorded_all_the_same() {
 async fn a_flood_of_refusals_is_counted_to_the_last_one_and_its_first_is_whole() {
     let service = Service::start().await;
     let stranger = Caller::new(service.channel(), "no-token-at-all");
-    let known = service.caller("payments", "logkey:read");
+    let caller = service.caller("payments", "logkey:read");
     for _ in 0..60 {
         stranger.who_am_i().await.unwrap_err();
-        known.associate(GROUP, &key("good")).await.unwrap_err();
+        caller.associate(GROUP, &key("good")).await.unwrap_err();
     }
     let events = recorded(service).await;
     let refusals: Vec<&Value> =

@@ -159,8 +159,10 @@ async fn pages_hold_every_event_once_whatever_their_size_and_a_token_fits_its_re
     };
     let token = reader.events(one(&action, "")).await.unwrap().next_page_token;
     let operator = service.caller("payments", EVERYTHING);
-    for (who, filter) in [(&reader, &gone), (&service.caller("orders", OWN), &action), (&operator, &action)] {
-        let refused = who.events(one(filter, &token)).await.unwrap_err();
+    for (principal, filter) in
+        [(&reader, &gone), (&service.caller("orders", OWN), &action), (&operator, &action)]
+    {
+        let refused = principal.events(one(filter, &token)).await.unwrap_err();
         assert_eq!(reason(&refused), "FIELD_INVALID");
         assert!(refused.message().starts_with("page_token"), "{refused}");
     }
@@ -277,10 +279,10 @@ async fn a_watcher_gets_everything_in_order_from_where_it_was_and_new_things_as_
     let past = next(&mut stream, 6).await;
     assert!(past.is_sorted_by(|one, other| one.position < other.position));
     caller.associate(GROUP, &key("next")).await.unwrap();
-    let came = next(&mut stream, 1).await;
-    let last = came.last().unwrap();
-    assert!(last.json.contains("key/next"), "{came:#?}");
-    assert!(came[0].position > past.last().unwrap().position);
+    let arrived = next(&mut stream, 1).await;
+    let last = arrived.last().unwrap();
+    assert!(last.json.contains("key/next"), "{arrived:#?}");
+    assert!(arrived[0].position > past.last().unwrap().position);
     drop(stream);
 
     // From the middle, the rest; from now on, nothing of what was.
@@ -306,13 +308,13 @@ async fn watching_does_not_feed_itself() {
     let watches = AuditEventFilter { action: "WatchAuditEvents".into(), ..AuditEventFilter::default() };
     let mut stream = operator.watch(Some(0), AuditEventFilter::default()).await.unwrap();
     // It sees its own opening, and that makes no further event.
-    let mut seen = next(&mut stream, 2).await;
+    let mut received = next(&mut stream, 2).await;
     service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
-    while !seen.iter().any(|event| event.kind == "outcome") {
-        seen.extend(next(&mut stream, 1).await);
+    while !received.iter().any(|event| event.kind == "outcome") {
+        received.extend(next(&mut stream, 1).await);
     }
-    let opened = seen.iter().filter(|event| event.action == "WatchAuditEvents").count();
-    assert_eq!(opened, 1, "{seen:#?}");
+    let opened = received.iter().filter(|event| event.action == "WatchAuditEvents").count();
+    assert_eq!(opened, 1, "{received:#?}");
     drop(stream);
     // Its end is one more.
     loop {
@@ -333,11 +335,11 @@ async fn a_stop_ends_streams_with_a_word_and_records_it() {
     let mut stream = reader.watch(Some(0), AuditEventFilter::default()).await.unwrap();
     next(&mut stream, 1).await;
     drop(reader);
-    let (ended, service) = tokio::join!(end(stream), service.restart());
-    assert_eq!((reason(&ended), ended.code()), ("SHUTTING_DOWN".into(), Code::Unavailable));
+    let (finished, service) = tokio::join!(end(stream), service.restart());
+    assert_eq!((reason(&finished), finished.code()), ("SHUTTING_DOWN".into(), Code::Unavailable));
     let events = service.events().await;
-    let told = |event: &&logkey::audit::view::View| event.action == "WatchAuditEvents";
-    let details: Vec<_> = events.iter().filter(told).filter_map(|event| event.detail.clone()).collect();
+    let is_watch = |event: &&logkey::audit::parsed_event::ParsedEvent| event.action == "WatchAuditEvents";
+    let details: Vec<_> = events.iter().filter(is_watch).filter_map(|event| event.detail.clone()).collect();
     assert!(details.iter().any(|detail| detail.contains("the service is stopping")), "{details:?}");
     service.stop().await;
 }
@@ -349,8 +351,8 @@ async fn a_stream_ends_when_its_token_does() {
     let token = service.issuer.token_with("payments", OWN, &[("exp", soon.into())]);
     let caller = Caller::new(service.channel(), &token);
     let stream = caller.watch(Some(0), AuditEventFilter::default()).await.unwrap();
-    let ended = end(stream).await;
-    assert_eq!((reason(&ended), ended.code()), ("TOKEN_EXPIRED".into(), Code::Unauthenticated));
+    let finished = end(stream).await;
+    assert_eq!((reason(&finished), finished.code()), ("TOKEN_EXPIRED".into(), Code::Unauthenticated));
     service.stop().await;
 }
 
@@ -406,13 +408,13 @@ async fn a_client_that_reads_nothing_costs_no_memory_and_gets_the_rest_when_it_d
     let filter = AuditEventFilter { action: "AssociateKmsKey".into(), ..AuditEventFilter::default() };
     let whole = reader.all_events(filter, 500).await;
     assert_eq!(whole.len(), 80);
-    let mut came = Vec::new();
-    while came.len() < 80 {
+    let mut arrived = Vec::new();
+    while arrived.len() < 80 {
         let events = slow.message().await.unwrap().unwrap().events;
-        came.extend(events.into_iter().filter(|event| event.action == "AssociateKmsKey"));
+        arrived.extend(events.into_iter().filter(|event| event.action == "AssociateKmsKey"));
     }
-    came.reverse();
-    assert_eq!(came, whole);
+    arrived.reverse();
+    assert_eq!(arrived, whole);
     assert!(slow.next().now_or_never().is_none(), "and then it waits");
     drop(slow);
     service.stop().await;

@@ -4,21 +4,21 @@ use std::sync::Arc;
 
 use logkey::{
     audit::{
-        self, Journal, Opened, Sequencer, checkpoint,
+        self, Journal, PendingChangeReader, Sequencer, checkpoint,
         checkpoint::SigningKey,
         export::{self, Signed},
         prove, sequencer,
-        verify::{Against, Finding, Report, verify},
+        verify::{Finding, Report, TrustAnchor, verify},
     },
     config::{EmptyEnv, Settings},
     domain::{
-        association::{Place, Resource, Target},
-        audit::{Act, Actor, End, Entry, Event, EventId, Kind, Settlement},
+        association::{Location, Resource, Target},
+        audit::{Actor, AuditOperation, Completion, Event, EventId, JournalEntry, Kind, Settlement},
         call::Action,
         reason::Reason,
         time::Timestamp,
     },
-    ports::{AuditLog as _, Clock, OpenChanges as _},
+    ports::{AuditLog as _, Clock, PendingChanges as _},
     store::{self, Store},
 };
 use sqlx::Connection as _;
@@ -45,15 +45,15 @@ fn config(dir: &TempDir) -> store::Config {
 }
 
 fn key(dir: &TempDir) -> SigningKey {
-    SigningKey::open_or_make(&checkpoint::key_beside(&dir.path().join("logkey.db")), ORIGIN).unwrap()
+    SigningKey::open_or_create(&checkpoint::default_key_path(&dir.path().join("logkey.db")), ORIGIN).unwrap()
 }
 
 /// Whether it is told why.
-type IsTold = fn(&sequencer::Broken) -> bool;
+type ErrorText = fn(&sequencer::Corruption) -> bool;
 
-async fn sequence(store: &Store, key: SigningKey) -> Result<(), sequencer::Broken> {
+async fn sequence(store: &Store, key: SigningKey) -> Result<(), sequencer::Corruption> {
     let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
-    Sequencer::check(log, tree, clock(), key).await?.go_on().await?.close().await;
+    Sequencer::check(log, tree, clock(), key).await?.start().await?.close().await;
     Ok(())
 }
 
@@ -67,8 +67,8 @@ async fn grow(dir: &TempDir, count: usize, correlation: &str) -> Vec<EventId> {
         let mut callers = tokio::task::JoinSet::new();
         for _ in 0..count.min(100) {
             let (journal, correlation) = (Arc::clone(&journal), correlation.parse().unwrap());
-            let event = Event { correlation, ..Event::of_service(Act::Start, clock.now()) };
-            callers.spawn(async move { journal.commit(Entry::only(event)).await.unwrap() });
+            let event = Event { correlation, ..Event::for_service(AuditOperation::Start, clock.now()) };
+            callers.spawn(async move { journal.commit(JournalEntry::event_only(event)).await.unwrap() });
         }
         ids.extend(callers.join_all().await);
     }
@@ -78,11 +78,17 @@ async fn grow(dir: &TempDir, count: usize, correlation: &str) -> Vec<EventId> {
     ids
 }
 
-async fn check(dir: &TempDir, kept: Option<&str>) -> Report {
+async fn check(dir: &TempDir, kept_checkpoint: Option<&str>) -> Report {
     let open = store::open_reader(&config(dir)).await.unwrap();
     let verifiers = [key(dir).verifier().to_owned()];
-    let kept = kept.map(|note| checkpoint::read(note.as_bytes(), ORIGIN, &verifiers).unwrap());
-    let against = Against { origin: ORIGIN, verifiers: &verifiers, kept: kept.as_ref(), archive: None };
+    let kept_checkpoint =
+        kept_checkpoint.map(|note| checkpoint::read(note.as_bytes(), ORIGIN, &verifiers).unwrap());
+    let against = TrustAnchor {
+        origin: ORIGIN,
+        verifiers: &verifiers,
+        kept_checkpoint: kept_checkpoint.as_ref(),
+        archive: None,
+    };
     verify(&*open.log, &*open.tree, &against, |_| {}).await.unwrap()
 }
 
@@ -110,14 +116,14 @@ fn copy(from: &TempDir) -> TempDir {
 #[tokio::test]
 async fn a_whole_log_is_called_whole_also_against_every_checkpoint_that_was_kept() {
     let dir = tempfile::tempdir().unwrap();
-    let mut kept = Vec::new();
+    let mut kept_notes = Vec::new();
     for count in [1, 100, 100, 500] {
         grow(&dir, count, "call").await;
-        kept.push(newest(&dir).await);
+        kept_notes.push(newest(&dir).await);
     }
     let whole = Report { events: 701, signed: 701, ..Report::default() };
     assert_eq!(check(&dir, None).await, whole);
-    for note in &kept {
+    for note in &kept_notes {
         assert_eq!(check(&dir, Some(note)).await, whole);
     }
 }
@@ -154,8 +160,8 @@ async fn everything_by_which_an_event_is_found_is_held_against_its_bytes() {
     let (store, clock) = (store::open(&config(&dir)).await.unwrap(), clock());
     let journal = Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default());
     let actor = Actor { tenant: Some("payments".parse().unwrap()), ..Actor::default() };
-    let event = Event { actor, ..Event::of_service(Act::Start, clock.now()) };
-    journal.commit(Entry::only(event)).await.unwrap();
+    let event = Event { actor, ..Event::for_service(AuditOperation::Start, clock.now()) };
+    journal.commit(JournalEntry::event_only(event)).await.unwrap();
     journal.close().await;
     sequence(&store, key(&dir)).await.unwrap();
     drop(store);
@@ -221,12 +227,12 @@ async fn a_log_put_back_to_an_older_copy_or_continued_otherwise_is_found_by_a_ke
     grow(&dir, 300, "call").await;
     let old = copy(&dir);
     grow(&dir, 100, "what-happened").await;
-    let kept = newest(&dir).await;
+    let kept_checkpoint = newest(&dir).await;
     assert_eq!(check(&old, None).await.findings, [], "by itself an older copy is whole");
-    let rolled_back = Finding::RolledBack { kept: 400, now: 300 };
-    assert_eq!(check(&old, Some(&kept)).await.findings, [rolled_back]);
+    let rolled_back = Finding::RolledBack { stored_size: 400, now: 300 };
+    assert_eq!(check(&old, Some(&kept_checkpoint)).await.findings, [rolled_back]);
     grow(&old, 200, "what-did-not").await;
-    assert_eq!(check(&old, Some(&kept)).await.findings, [Finding::Forked { size: 400 }]);
+    assert_eq!(check(&old, Some(&kept_checkpoint)).await.findings, [Finding::Forked { size: 400 }]);
 }
 
 #[tokio::test]
@@ -244,22 +250,26 @@ async fn a_checkpoint_that_someone_else_signed_is_not_believed() {
 async fn a_log_that_does_not_match_its_checkpoint_is_not_continued() {
     let dir = tempfile::tempdir().unwrap();
     grow(&dir, 300, "call").await;
-    let changes: [(&str, IsTold); 4] = [
-        ("DELETE FROM tile WHERE level = 0 AND place = 1", |why| {
-            matches!(why, sequencer::Broken::Tree { size: 300 })
+    let changes: [(&str, ErrorText); 4] = [
+        ("DELETE FROM tile WHERE level = 0 AND place = 1", |reason| {
+            matches!(reason, sequencer::Corruption::Tree { size: 300 })
         }),
-        ("UPDATE event SET body = '{}' WHERE seq = 299", |why| {
-            matches!(why, sequencer::Broken::Event { seq: 299 })
+        ("UPDATE event SET body = '{}' WHERE seq = 299", |reason| {
+            matches!(reason, sequencer::Corruption::Event { seq: 299 })
         }),
-        ("DELETE FROM event WHERE seq = 300", |why| matches!(why, sequencer::Broken::Event { seq: 300 })),
-        ("UPDATE checkpoint SET note = note || 'x'", |why| matches!(why, sequencer::Broken::Checkpoint(_))),
+        ("DELETE FROM event WHERE seq = 300", |reason| {
+            matches!(reason, sequencer::Corruption::Event { seq: 300 })
+        }),
+        ("UPDATE checkpoint SET note = note || 'x'", |reason| {
+            matches!(reason, sequencer::Corruption::Checkpoint(_))
+        }),
     ];
-    for (sql, is_told) in changes {
+    for (sql, error_text) in changes {
         let copy = copy(&dir);
         tamper(&copy, sql).await;
         let store = store::open(&config(&copy)).await.unwrap();
         let broken = sequence(&store, key(&copy)).await.unwrap_err();
-        assert!(is_told(&broken), "{sql}: {broken:?}");
+        assert!(error_text(&broken), "{sql}: {broken:?}");
     }
 }
 
@@ -322,38 +332,43 @@ async fn changes_whose_end_is_not_known_are_found_after_a_crash_until_they_are_s
     let dir = tempfile::tempdir().unwrap();
     let (store, clock) = (store::open(&config(&dir)).await.unwrap(), clock());
     let journal = Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default());
-    let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
-    let resource = Resource { place, target: Target::LogGroup("/app/web#1".parse().unwrap()) };
+    let location =
+        Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    let resource = Resource { location, target: Target::LogGroup("/app/web#1".parse().unwrap()) };
     let change = |kind| Event {
         kind,
-        act: Act::Rpc(Action::AssociateKmsKey),
+        act: AuditOperation::Rpc(Action::AssociateKmsKey),
         resource: Some(resource.clone()),
-        ..Event::of_service(Act::Start, clock.now())
+        ..Event::for_service(AuditOperation::Start, clock.now())
     };
-    let commit = async |event| journal.commit(Entry::only(event)).await.unwrap();
-    let ended = |failure| End { failure, aws_error: None, latency: std::time::Duration::ZERO };
+    let commit = async |event| journal.commit(JournalEntry::event_only(event)).await.unwrap();
+    let finished = |failure| Completion { failure, aws_error: None, latency: std::time::Duration::ZERO };
 
     let done = commit(change(Kind::Intent)).await;
     let crashed = commit(change(Kind::Intent)).await;
     let unanswered = commit(change(Kind::Intent)).await;
-    let outcome =
-        |intent, failure| Event { closes: Some(intent), end: Some(ended(failure)), ..change(Kind::Outcome) };
+    let outcome = |intent, failure| Event {
+        closes: Some(intent),
+        end: Some(finished(failure)),
+        ..change(Kind::Outcome)
+    };
     commit(outcome(done, None)).await;
     commit(outcome(unanswered, Some(Reason::OutcomeUnknown))).await;
 
     let open = async |before| {
-        let found = Opened::new(Arc::clone(&store.log)).open(before).await.unwrap();
+        let found = PendingChangeReader::new(Arc::clone(&store.log)).list_pending(before).await.unwrap();
         found.into_iter().map(|change| change.intent).collect::<Vec<_>>()
     };
     assert_eq!(open(clock.now()).await, [crashed, unanswered]);
     assert_eq!(open(Timestamp::from_secs(1)).await, []);
-    let found = Opened::new(Arc::clone(&store.log)).open(clock.now()).await.unwrap().remove(0);
+    let found =
+        PendingChangeReader::new(Arc::clone(&store.log)).list_pending(clock.now()).await.unwrap().remove(0);
     assert_eq!(found.event.resource, Some(resource.clone()));
-    assert_eq!(found.event.act, Act::Rpc(Action::AssociateKmsKey));
+    assert_eq!(found.event.act, AuditOperation::Rpc(Action::AssociateKmsKey));
 
     for intent in [crashed, unanswered] {
-        let settled = Event { closes: Some(intent), ..change(Kind::Settled(Settlement::CannotTell)) };
-        commit(settled).await;
+        let reconciled = Event { closes: Some(intent), ..change(Kind::Reconciled(Settlement::CannotTell)) };
+        commit(reconciled).await;
     }
     assert_eq!(open(clock.now()).await, []);
 
@@ -361,7 +376,7 @@ async fn changes_whose_end_is_not_known_are_found_after_a_crash_until_they_are_s
     let late = commit(change(Kind::Intent)).await;
     assert_eq!(open(clock.now()).await, [late]);
     assert_eq!(open(clock.now()).await, [late]);
-    commit(Event { closes: Some(late), ..change(Kind::Settled(Settlement::InForce)) }).await;
+    commit(Event { closes: Some(late), ..change(Kind::Reconciled(Settlement::InForce)) }).await;
     assert_eq!(open(clock.now()).await, []);
 }
 
@@ -372,9 +387,9 @@ async fn a_service_that_has_just_started_can_be_verified() {
     let open = store::open_reader(&settings.store.config).await.unwrap();
     let file = settings.store.config.file().unwrap();
     let origin = &settings.audit.checkpoint_origin;
-    let key = SigningKey::open(&checkpoint::key_beside(&file), origin).unwrap();
+    let key = SigningKey::open(&checkpoint::default_key_path(&file), origin).unwrap();
     let verifiers = [key.verifier().to_owned()];
-    let against = Against { origin, verifiers: &verifiers, kept: None, archive: None };
+    let against = TrustAnchor { origin, verifiers: &verifiers, kept_checkpoint: None, archive: None };
     let report = verify(&*open.log, &*open.tree, &against, |_| {}).await.unwrap();
     assert!(report.findings.is_empty() && report.signed >= 1, "{report:?}");
     service.stop().await;

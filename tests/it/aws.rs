@@ -11,11 +11,11 @@ use std::{
 };
 
 use logkey::{
-    aws::{Attribution, Aws, Config, Endpoints, HubCredentials, Timeouts},
+    aws::{Aws, Config, Endpoints, ServiceCredentials, SessionTagging, Timeouts},
     domain::{
         arn::KmsKeyArn,
-        association::{AssociateKmsKey, DisassociateKmsKey, ListKeyAssociations, Place, Resource, Target},
-        authorization::{Authorized, Command, Decision, Question},
+        association::{AssociateKmsKey, DisassociateKmsKey, ListKeyAssociations, Location, Resource, Target},
+        authorization::{Authorized, AuthzRequest, Command, Decision},
         call::{Action, Call, RequestId},
         principal::{PolicyClaims, Principal, Scopes},
         tenant::{AccountGrant, Limits, Tenant},
@@ -23,9 +23,9 @@ use logkey::{
     },
     ports::{
         Clock,
-        aws::{Accepted, Answered, KeyAssociations, UpstreamError},
+        aws::{Acknowledgement, AwsResponse, KeyAssociations, UpstreamError},
     },
-    sandbox::{Running, Sandbox, builder::Builder, journal, seed::AccountSeed},
+    sandbox::{Running, Sandbox, builder::Builder, call_log, seed::AccountSeed},
 };
 
 const ACCOUNT: &str = "111122223333";
@@ -44,7 +44,7 @@ impl Clock for WallClock {
 }
 
 /// An embedded AWS and the way to it.
-struct World {
+struct TestEnv {
     running: Running,
     aws: Aws,
     tenant: Arc<Tenant>,
@@ -89,18 +89,18 @@ fn tenant(id: &str, external_id: &str) -> Arc<Tenant> {
 fn config(endpoint: &str) -> Config {
     Config {
         region: "us-east-1".parse().unwrap(),
-        endpoints: Endpoints::at(endpoint),
+        endpoints: Endpoints::from_endpoints(endpoint),
         session_duration: Duration::from_hours(1),
-        attribution: Attribution::Tenant,
+        attribution: SessionTagging::Tenant,
         timeouts: Timeouts::default(),
-        hub: Some(HubCredentials {
+        service_principal: Some(ServiceCredentials {
             access_key_id: "AKIASANDBOXHUB".into(),
             secret_access_key: "secret".into(),
         }),
     }
 }
 
-impl World {
+impl TestEnv {
     async fn new() -> Self {
         Self::of(one_account(), |config| config).await
     }
@@ -111,10 +111,10 @@ impl World {
         Self { running, aws, tenant: tenant("payments", EXTERNAL_ID), subject: "alice" }
     }
 
-    fn permit<C: Command>(&self, command: C) -> Authorized<C> {
+    fn authorized<C: Command>(&self, command: C) -> Authorized<C> {
         let now = Instant::now();
         let call = Call {
-            request_id: RequestId::random(),
+            request_id: RequestId::new_v7(),
             action: Action::Unknown,
             source: None,
             unverified_user_agent: None,
@@ -130,18 +130,18 @@ impl World {
             token_id: "t".into(),
             expires: Timestamp::from_secs(0),
         };
-        let yes = |_: &Question<'_>| Decision::Allow { policies: Vec::new() };
+        let yes = |_: &AuthzRequest<'_>| Decision::Allow { policies: Vec::new() };
         Authorized::decide(yes, &call, &principal, &self.tenant, command).unwrap()
     }
 
     fn list(&self) -> Authorized<ListKeyAssociations> {
-        self.permit(ListKeyAssociations { place: place() })
+        self.authorized(ListKeyAssociations { location: location() })
     }
 
-    async fn associate(&self, target: Target, key: &str) -> Answered<Accepted> {
+    async fn associate(&self, target: Target, key: &str) -> AwsResponse<Acknowledgement> {
         let key = key_arn(key);
-        let permit = self.permit(AssociateKmsKey {
-            resource: Resource { place: place(), target },
+        let permit = self.authorized(AssociateKmsKey {
+            resource: Resource { location: location(), target },
             requested_key: logkey::domain::arn::KmsKeyId::Arn(key.clone()),
             key,
             reason: None,
@@ -149,20 +149,20 @@ impl World {
         self.aws.associate(&permit, soon()).await
     }
 
-    async fn disassociate(&self, target: Target) -> Answered<Accepted> {
-        let resource = Resource { place: place(), target };
-        self.aws.disassociate(&self.permit(DisassociateKmsKey { resource, reason: None }), soon()).await
+    async fn disassociate(&self, target: Target) -> AwsResponse<Acknowledgement> {
+        let resource = Resource { location: location(), target };
+        self.aws.disassociate(&self.authorized(DisassociateKmsKey { resource, reason: None }), soon()).await
     }
 
     /// The calls of this operation that came in.
-    fn calls(&self, operation: &str) -> Vec<journal::Entry> {
+    fn calls(&self, operation: &str) -> Vec<call_log::Entry> {
         let all = self.running.sandbox().journal().into_iter();
         all.filter(|entry| entry.operation == operation).collect()
     }
 }
 
-fn place() -> Place {
-    Place { account: ACCOUNT.parse().unwrap(), region: REGION.parse().unwrap() }
+fn location() -> Location {
+    Location { account: ACCOUNT.parse().unwrap(), region: REGION.parse().unwrap() }
 }
 
 fn group(name: &str) -> Target {
@@ -177,6 +177,6 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(10)
 }
 
-fn failure<T: std::fmt::Debug>(answered: Answered<T>) -> UpstreamError {
-    answered.result.unwrap_err()
+fn failure<T: std::fmt::Debug>(response: AwsResponse<T>) -> UpstreamError {
+    response.result.unwrap_err()
 }

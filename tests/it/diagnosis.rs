@@ -1,8 +1,8 @@
 //! Diagnosis and onboarding through the whole service: what is wrong, and whether what is offered mends
 //! it.
 
+mod locations;
 mod optional;
-mod places;
 mod refusals;
 
 use logkey::{
@@ -90,7 +90,7 @@ async fn the_statement_in_a_refusal_mends_it_when_it_is_pasted() {
 
 #[tokio::test]
 async fn a_key_for_another_log_group_is_told_as_such() {
-    let elsewhere = json!({
+    let other = json!({
         "Effect": "Allow",
         "Principal": { "Service": format!("logs.{REGION}.amazonaws.com") },
         "Action": "kms:*",
@@ -100,7 +100,7 @@ async fn a_key_for_another_log_group_is_told_as_such() {
         } },
     });
     let service = Service::start().await;
-    install(&service, |account| account.key_with(key_with("elsewhere", &[elsewhere])));
+    install(&service, |account| account.key_with(key_with("elsewhere", &[other])));
     let status = service.caller("payments", ALL).associate(GROUP, &key("elsewhere")).await.unwrap_err();
     assert_eq!(
         (status.code(), reason(&status)),
@@ -134,29 +134,29 @@ async fn what_onboarding_says_to_install_is_enough() {
     let caller = service.caller("payments", ALL);
     let mut tenants = TenantServiceClient::new(caller.channel());
     let message = GetOnboardingRequest { account_id: PAYMENTS.into() };
-    let told = tenants.get_onboarding(caller.request(message)).await.unwrap().into_inner();
+    let response = tenants.get_onboarding(caller.request(message)).await.unwrap().into_inner();
     let denied = GetOnboardingRequest { account_id: "444455556666".into() };
     let status = tenants.get_onboarding(caller.request(denied)).await.unwrap_err();
     assert_eq!(reason(&status), "ACCOUNT_NOT_FOUND");
 
     assert!(
-        told.terraform.contains("resource \"aws_iam_role\"")
-            && told.terraform.contains("payments-external-id")
+        response.terraform.contains("resource \"aws_iam_role\"")
+            && response.terraform.contains("payments-external-id")
     );
-    let template: Value = serde_json::from_str(&told.cloudformation).unwrap();
+    let template: Value = serde_json::from_str(&response.cloudformation).unwrap();
     let types: Vec<&str> =
         template["Resources"].as_object().unwrap().values().filter_map(|it| it["Type"].as_str()).collect();
     assert!(types.contains(&"AWS::IAM::Role"), "{types:?}");
-    let statements: Vec<Value> = told
+    let statements: Vec<Value> = response
         .log_group_key_statements
         .iter()
-        .chain(&told.query_results_key_statements)
+        .chain(&response.query_results_key_statements)
         .map(|text| serde_json::from_str(text).unwrap())
         .collect();
     let role = RoleSeed {
         name: "LogKeyAssociator".to_owned(),
-        trust_policy: Some(PolicyText::Text(told.trust_policy)),
-        policy: Some(PolicyText::Text(told.role_policy)),
+        trust_policy: Some(PolicyText::Text(response.trust_policy)),
+        policy: Some(PolicyText::Text(response.role_policy)),
         ..RoleSeed::default()
     };
     install(&service, |account| account.role_with(role).key_with(key_with("onboarded", &statements)));
@@ -190,11 +190,11 @@ fn role_with(statements: &Value) -> RoleSeed {
 }
 
 fn outcomes(answer: &CheckKeyAssociationResponse) -> Vec<(&str, Outcome)> {
-    let ended = |check: &logkey::proto::Check| check.outcome() != Outcome::Passed;
+    let finished = |check: &logkey::proto::Check| check.outcome() != Outcome::Passed;
     answer
         .checks
         .iter()
-        .filter(|check| ended(check))
+        .filter(|check| finished(check))
         .map(|check| (check.name.as_str(), check.outcome()))
         .collect()
 }

@@ -35,14 +35,14 @@ fn every_reason_is_explained_under_its_code() {
         }
         let mut quoted = line.split('`').skip(1).step_by(2);
         if let (true, Some(reason)) = (line.starts_with("| `"), quoted.next())
-            && Reason::ALL.iter().any(|known| known.as_str() == reason)
+            && Reason::ALL.iter().any(|candidate| candidate.as_str() == reason)
         {
             let code = if heading.is_empty() { quoted.next().unwrap() } else { heading };
             explained.insert((reason, code));
         }
     }
-    let known: BTreeSet<_> = Reason::ALL.iter().map(|it| (it.as_str(), it.code_name())).collect();
-    assert_eq!(explained, known);
+    let reasons: BTreeSet<_> = Reason::ALL.iter().map(|it| (it.as_str(), it.code_name())).collect();
+    assert_eq!(explained, reasons);
 }
 
 #[test]
@@ -207,11 +207,15 @@ fn metrics(folder: &Path, ending: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_metric_is_documented_and_no_alert_or_panel_asks_for_another() {
-    let told = metrics(&root().join("src"), "rs");
-    assert!(told.len() > 15, "{told:?}");
-    assert_eq!(metrics(&root().join("docs"), "md"), told);
+    let in_code = metrics(&root().join("src"), "rs");
+    assert!(in_code.len() > 15, "{in_code:?}");
+    assert_eq!(metrics(&root().join("docs"), "md"), in_code);
     for (folder, ending) in [("deploy/prometheus", "yaml"), ("deploy/grafana", "json")] {
-        let asked = metrics(&root().join(folder), ending);
-        assert!(!asked.is_empty() && asked.is_subset(&told), "{folder}: {:?}", asked.difference(&told));
+        let in_folder = metrics(&root().join(folder), ending);
+        assert!(
+            !in_folder.is_empty() && in_folder.is_subset(&in_code),
+            "{folder}: {:?}",
+            in_folder.difference(&in_code)
+        );
     }
 }

@@ -115,8 +115,8 @@ async fn a_message_of_one_mebibyte_is_taken_and_a_byte_more_is_refused() {
         prost::encoding::encode_varint(content, &mut message);
         message.resize(usize::try_from(length).unwrap(), b'x');
         let response = post(&service, GET_CALLER, &[&bearer], framed(&message)).await;
-        let (code, said) = status(&response);
-        assert_eq!(code, expected, "{length}: {said}");
+        let (code, message) = status(&response);
+        assert_eq!(code, expected, "{length}: {message}");
         let body = response.bytes().await.unwrap();
         assert_eq!(body.is_empty(), !code.is_empty(), "{length}: an answer, or a refusal alone");
     }
@@ -187,8 +187,8 @@ async fn a_service_that_is_full_still_tells_how_it_is_and_what_it_speaks() {
         message_request: Some(MessageRequest::ListServices(String::new())),
     };
     let mut reflection = ServerReflectionClient::new(service.channel());
-    let asked = reflection.server_reflection_info(tokio_stream::once(list)).await.unwrap();
-    assert!(asked.into_inner().message().await.unwrap().is_some());
+    let reply = reflection.server_reflection_info(tokio_stream::once(list)).await.unwrap();
+    assert!(reply.into_inner().message().await.unwrap().is_some());
     assert_eq!(reason(&caller.who_am_i().await.unwrap_err()), "OVERLOADED", "it was full all the time");
     hung.abort();
     service.stop().await;

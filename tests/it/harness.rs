@@ -8,14 +8,14 @@ use std::{fmt::Write as _, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use logkey::{
     app::{App, Listeners, Reloader, RunError},
-    audit::view::View,
-    aws::HubCredentials,
+    audit::parsed_event::ParsedEvent,
+    aws::ServiceCredentials,
     config::{EmptyEnv, Settings},
     ports::{EventReader, store::EventFilter},
     sandbox::{
         Running, Sandbox,
         builder::Builder,
-        journal::Entry,
+        call_log::Entry,
         seed::{AccountSeed, KeySeed},
     },
 };
@@ -284,10 +284,10 @@ impl Service {
 
     /// Every event so far, oldest first. Notes are written without anyone waiting: a change that is
     /// waited for afterwards is written after them, so one is made by restarting or asked for here.
-    pub(crate) async fn events(&self) -> Vec<View> {
+    pub(crate) async fn events(&self) -> Vec<ParsedEvent> {
         let mut stored = self.log.list(&EventFilter::default(), None, 1000).await.unwrap();
         stored.reverse();
-        stored.iter().map(|event| View::try_from(event).unwrap()).collect()
+        stored.iter().map(|event| ParsedEvent::try_from(event).unwrap()).collect()
     }
 
     /// The calls of this operation that reached AWS.
@@ -300,7 +300,7 @@ impl Service {
 fn read(folder: &TempDir) -> Settings {
     let path = folder.path().join("logkey.toml");
     let mut settings = Settings::load(&path, &EmptyEnv).unwrap_or_else(|faults| panic!("{faults:?}"));
-    settings.aws.hub = Some(HubCredentials {
+    settings.aws.service_principal = Some(ServiceCredentials {
         access_key_id: "AKIASANDBOXHUB".into(),
         secret_access_key: "not-a-secret".into(),
     });

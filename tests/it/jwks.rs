@@ -40,12 +40,12 @@ async fn service_at(idp: &Idp, path: &str, refresh: &str) -> Service {
 
 /// How a call with this token is answered: `OK`, or the reason of the refusal.
 async fn answer(service: &Service, token: &str) -> String {
-    let answered = Caller::new(service.channel(), token).who_am_i().await;
-    answered.map_or_else(|status| reason(&status), |_| "OK".to_owned())
+    let response = Caller::new(service.channel(), token).who_am_i().await;
+    response.map_or_else(|status| reason(&status), |_| "OK".to_owned())
 }
 
 /// How a call with a good token of the issuer is answered, which nobody saw before.
-async fn asked(service: &Service, forge: &Forge) -> String {
+async fn request_counts(service: &Service, forge: &Forge) -> String {
     answer(service, &forge.claiming(serde_json::json!({"iss": ASKED}))).await
 }
 

@@ -24,7 +24,7 @@ fn group(name: &str, key: Option<&str>, days: Option<i64>) -> LogGroupSeed {
 }
 
 /// What someone does in the account without this service.
-fn elsewhere(service: &Service, with: impl FnOnce(AccountSeed) -> AccountSeed) {
+fn other(service: &Service, with: impl FnOnce(AccountSeed) -> AccountSeed) {
     let account = AccountSeed { account_id: PAYMENTS.to_owned(), ..AccountSeed::default() };
     let seed = Seed { accounts: vec![with(account)], ..Seed::default() };
     service.sandbox.sandbox().apply(&seed).unwrap();
@@ -33,16 +33,16 @@ fn elsewhere(service: &Service, with: impl FnOnce(AccountSeed) -> AccountSeed) {
 /// The usual service, over an account with more in it.
 async fn furnished(with: impl FnOnce(AccountSeed) -> AccountSeed) -> Service {
     let service = Service::start().await;
-    elsewhere(&service, with);
+    other(&service, with);
     service
 }
 
-async fn ask(caller: &Caller, message: GetKeyUsageRequest) -> Result<GetKeyUsageResponse, Status> {
+async fn send(caller: &Caller, message: GetKeyUsageRequest) -> Result<GetKeyUsageResponse, Status> {
     caller.keys().get_key_usage(caller.request(message)).await.map(tonic::Response::into_inner)
 }
 
 async fn usage(caller: &Caller, key: &str) -> GetKeyUsageResponse {
-    ask(caller, GetKeyUsageRequest { kms_key_id: key.into(), ..Default::default() }).await.unwrap()
+    send(caller, GetKeyUsageRequest { kms_key_id: key.into(), ..Default::default() }).await.unwrap()
 }
 
 fn names(usage: &GetKeyUsageResponse) -> Vec<&str> {
@@ -117,9 +117,9 @@ async fn what_is_set_elsewhere_is_found_by_reading_and_a_group_made_anew_needs_n
         page_token: page_token.into(),
         ..Default::default()
     };
-    let before = ask(&caller, message("")).await.unwrap();
+    let before = send(&caller, message("")).await.unwrap();
     assert_eq!((before.verdict(), names(&before)), (DeletionVerdict::InUse, vec!["/payments/theirs"]));
-    elsewhere(&service, theirs("next"));
+    other(&service, theirs("next"));
     caller.get("/payments/theirs").await.unwrap();
     assert_eq!(names(&usage(&caller, &key("next")).await), ["/payments/theirs"]);
     let after = usage(&caller, &key("good")).await;
@@ -136,23 +136,23 @@ async fn pages_hold_every_use_once_and_a_token_is_bound_to_its_tenant_and_key() 
     };
     let service = furnished(groups).await;
     let caller = service.caller("payments", ALL);
-    let (mut seen, mut page_token) = (Vec::new(), String::new());
+    let (mut received, mut page_token) = (Vec::new(), String::new());
     let mut tokens = Vec::new();
     loop {
         let message =
             GetKeyUsageRequest { kms_key_id: key("good"), page_size: 3, page_token, ..Default::default() };
-        let page = ask(&caller, message).await.unwrap();
+        let page = send(&caller, message).await.unwrap();
         assert_eq!(page.verdict(), DeletionVerdict::InUse);
         assert!(page.uses.len() <= 3);
-        seen.extend(page.uses.into_iter().map(|it| it.resource_arn));
+        received.extend(page.uses.into_iter().map(|it| it.resource_arn));
         page_token = page.next_page_token;
         if page_token.is_empty() {
             break;
         }
         tokens.push(page_token.clone());
     }
-    assert_eq!(seen.len(), 7);
-    assert!(seen.is_sorted() && seen.windows(2).all(|pair| pair[0] != pair[1]));
+    assert_eq!(received.len(), 7);
+    assert!(received.is_sorted() && received.windows(2).all(|pair| pair[0] != pair[1]));
     let with = |kms_key_id: &str| GetKeyUsageRequest {
         kms_key_id: kms_key_id.into(),
         page_token: tokens[0].clone(),
@@ -160,7 +160,7 @@ async fn pages_hold_every_use_once_and_a_token_is_bound_to_its_tenant_and_key() 
     };
     let theirs = key("good").replace(PAYMENTS, ORDERS);
     let orders = service.caller("orders", ALL);
-    for refused in [ask(&caller, with(&key("next"))).await, ask(&orders, with(&theirs)).await] {
+    for refused in [send(&caller, with(&key("next"))).await, send(&orders, with(&theirs)).await] {
         let status = refused.unwrap_err();
         assert_eq!((status.code(), reason(&status)), (Code::InvalidArgument, "FIELD_INVALID".into()));
     }
@@ -182,26 +182,26 @@ async fn a_tenant_learns_nothing_of_what_it_may_not_see() {
     assert_eq!(names(&used), ["/payments/two"]);
 
     // A key of another tenant, and one that is not there, are told in the same words.
-    let told =
+    let described =
         |status: &Status, key: &str| (status.code(), reason(status), status.message().replace(key, "KEY"));
     let refused = async |key: &str| {
         let message = GetKeyUsageRequest { kms_key_id: key.into(), ..Default::default() };
-        ask(&caller, message).await.unwrap_err()
+        send(&caller, message).await.unwrap_err()
     };
     let foreign = key("good").replace(PAYMENTS, ORDERS);
     let nowhere = key("good").replace(PAYMENTS, "999999999999");
     let absent = key("00000000-0000-4000-8000-000000000000");
-    let theirs = told(&refused(&foreign).await, &foreign);
+    let theirs = described(&refused(&foreign).await, &foreign);
     assert_eq!(theirs.1, "KEY_NOT_FOUND");
     let words = |(code, reason, message): (Code, String, String), account: &str| {
         (code, reason, message.replace(account, "ACCOUNT"))
     };
     let theirs = words(theirs, ORDERS);
-    assert_eq!(words(told(&refused(&nowhere).await, &nowhere), "999999999999"), theirs);
-    assert_eq!(words(told(&refused(&absent).await, &absent), PAYMENTS), theirs);
+    assert_eq!(words(described(&refused(&nowhere).await, &nowhere), "999999999999"), theirs);
+    assert_eq!(words(described(&refused(&absent).await, &absent), PAYMENTS), theirs);
     let reader = service.caller("payments", "logkey:associate");
     let message = GetKeyUsageRequest { kms_key_id: key("good"), ..Default::default() };
-    assert_eq!(reason(&ask(&reader, message).await.unwrap_err()), "SCOPE_MISSING");
+    assert_eq!(reason(&send(&reader, message).await.unwrap_err()), "SCOPE_MISSING");
     service.stop().await;
 }
 
@@ -222,9 +222,9 @@ async fn an_alias_and_a_bare_id_mean_their_key_and_the_audit_log_says_so() {
     }
     let service = service.restart().await;
     let events = service.events().await;
-    let told: Vec<_> = events.iter().filter(|event| event.action == "GetKeyUsage").collect();
-    assert_eq!(told.len(), 3);
-    assert!(told.iter().all(|event| event.kind == "read" && event.resolved_key == Some(key("named"))));
+    let described: Vec<_> = events.iter().filter(|event| event.action == "GetKeyUsage").collect();
+    assert_eq!(described.len(), 3);
+    assert!(described.iter().all(|event| event.kind == "read" && event.resolved_key == Some(key("named"))));
     service.stop().await;
 }
 
@@ -245,7 +245,7 @@ async fn an_account_of_many_log_groups_is_read_whole() {
     let caller = service.caller("many", ALL);
     let arn = key("good").replace(PAYMENTS, "777788889999");
     let message = GetKeyUsageRequest { kms_key_id: arn, page_size: 500, ..Default::default() };
-    let first = ask(&caller, message).await.unwrap();
+    let first = send(&caller, message).await.unwrap();
     assert_eq!((first.uses.len(), first.verdict()), (500, DeletionVerdict::InUse));
     assert!(first.coverage.contains("all 1200 log groups were read"), "{}", first.coverage);
     service.stop().await;
@@ -272,9 +272,9 @@ async fn log_groups_whose_key_is_in_danger_are_found_by_the_list() {
     let message =
         ListKeyAssociationsRequest { key_filter: KeyFilter::KeyUnhealthy.into(), ..Default::default() };
     let found = caller.list(message).await.unwrap().associations;
-    let told: Vec<(&str, KeyHealth)> =
+    let described: Vec<(&str, KeyHealth)> =
         found.iter().map(|it| (it.resource_arn.rsplit('/').next().unwrap(), it.key_health())).collect();
-    assert_eq!(told, [("going", KeyHealth::PendingDeletion), ("off", KeyHealth::Disabled)]);
+    assert_eq!(described, [("going", KeyHealth::PendingDeletion), ("off", KeyHealth::Disabled)]);
     assert!(found[0].key_deletion_time.is_some());
     let target = get_key_association_request::Target::LogGroupName("/payments/going".into());
     let message = GetKeyAssociationRequest { target: Some(target), ..Default::default() };

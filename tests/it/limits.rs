@@ -26,8 +26,8 @@ async fn no_call_is_lost_to_awss_quota_and_none_is_throttled() {
         let caller = Arc::clone(&caller);
         calls.spawn(async move { caller.associate(GROUP, &key("good")).await });
     }
-    for ended in calls.join_all().await {
-        ended.unwrap();
+    for finished in calls.join_all().await {
+        finished.unwrap();
     }
     let took = start.elapsed().as_secs_f64();
     assert!((2.8..10.0).contains(&took), "15 calls at 5 a second took {took} s");
@@ -36,9 +36,13 @@ async fn no_call_is_lost_to_awss_quota_and_none_is_throttled() {
     let answer =
         reqwest::get(format!("http://{}/limits", service.admin)).await.unwrap().text().await.unwrap();
     let view: LimitsView = serde_json::from_str(&answer).unwrap();
-    let lane = view.lanes.iter().find(|lane| lane.operation == "AssociateKmsKey").unwrap();
-    assert_eq!((lane.account.as_str(), lane.region.as_str(), lane.waiting), (PAYMENTS, REGION, 0));
-    assert!(lane.believed > 4.5, "{lane:?}");
+    let quota_key =
+        view.quota_keys.iter().find(|quota_key| quota_key.operation == "AssociateKmsKey").unwrap();
+    assert_eq!(
+        (quota_key.account.as_str(), quota_key.region.as_str(), quota_key.waiting),
+        (PAYMENTS, REGION, 0)
+    );
+    assert!(quota_key.effective_rate > 4.5, "{quota_key:?}");
     assert_eq!(view.tenants.first().unwrap().tenant, "payments");
     drop(caller);
     service.stop().await;

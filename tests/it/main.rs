@@ -2,21 +2,20 @@
 #![expect(clippy::panic, clippy::string_slice, clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod audit;
-mod audit_again;
+mod audit_archive;
+mod audit_commands;
+mod audit_commands_offline;
 mod audit_events;
-mod audit_keep;
 mod audit_service;
 mod audit_tree;
-mod audit_verbs;
 mod aws;
-mod bound;
+mod bound_tokens;
 mod corpus;
 mod diagnosis;
 mod docs;
 mod edge;
-mod front;
 mod harness;
-mod hidden;
+mod idempotency;
 mod jwks;
 mod key_usage;
 mod layering;
@@ -27,14 +26,15 @@ mod policies;
 mod process;
 mod query_results;
 mod reload;
-mod repeating;
 mod roles;
 mod shared_log;
+mod tenant_isolation;
+mod transport;
 
+mod auth_throttle;
 mod sandbox;
 mod secrets;
 mod sinks;
 mod store;
-mod strangers;
 mod tls;
 mod tokens;

@@ -69,8 +69,8 @@ async fn what_was_set_on_query_results_is_known_after_a_restart() {
     caller.associate_arn(&results, &key("good")).await.unwrap();
 
     let service = service.restart().await;
-    let told = service.caller("payments", ALL).get_arn(&results).await.unwrap();
-    assert_eq!((told.kms_key_arn.clone(), told.source()), (key("good"), Source::Recorded));
+    let response = service.caller("payments", ALL).get_arn(&results).await.unwrap();
+    assert_eq!((response.kms_key_arn.clone(), response.source()), (key("good"), Source::Recorded));
     service.stop().await;
 }
 
@@ -86,7 +86,7 @@ async fn a_list_shows_only_the_tenants_own_groups() {
     let limits = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
     let service = Plan::default().aws(many).tenants(&tenant("many", "777788889999", limits)).start().await;
     let caller = service.caller("many", ALL);
-    let mut seen = Vec::new();
+    let mut received = Vec::new();
     let mut page_token = String::new();
     loop {
         let page = caller
@@ -94,14 +94,14 @@ async fn a_list_shows_only_the_tenants_own_groups() {
             .await
             .unwrap();
         assert!(page.associations.len() <= 7);
-        seen.extend(page.associations.into_iter().map(|it| it.resource_arn));
+        received.extend(page.associations.into_iter().map(|it| it.resource_arn));
         page_token = page.next_page_token;
         if page_token.is_empty() {
             break;
         }
     }
-    assert_eq!(seen.len(), 40);
-    assert!(seen.iter().all(|arn| arn.contains(":log-group:/many/")) && seen.is_sorted());
+    assert_eq!(received.len(), 40);
+    assert!(received.iter().all(|arn| arn.contains(":log-group:/many/")) && received.is_sorted());
     service.stop().await;
 }
 
@@ -134,19 +134,19 @@ async fn another_tenants_things_are_as_if_absent() {
     let caller = service.caller("payments", ALL);
     let foreign = format!("arn:aws:logs:{REGION}:{ORDERS}:log-group:/orders/api");
     let absent = format!("arn:aws:logs:{REGION}:999999999999:log-group:/orders/api");
-    let told = |status: tonic::Status, account: &str| {
+    let masked = |status: tonic::Status, account: &str| {
         (status.code(), reason(&status), status.message().replace(account, "ACCOUNT"))
     };
-    let one = told(caller.associate_arn(&foreign, &key("good")).await.unwrap_err(), ORDERS);
-    let other = told(caller.associate_arn(&absent, &key("good")).await.unwrap_err(), "999999999999");
+    let one = masked(caller.associate_arn(&foreign, &key("good")).await.unwrap_err(), ORDERS);
+    let other = masked(caller.associate_arn(&absent, &key("good")).await.unwrap_err(), "999999999999");
     assert_eq!(one, other);
     assert_eq!(one.1, "ACCOUNT_NOT_FOUND");
 
-    let told = |status: tonic::Status, name: &str| {
+    let masked = |status: tonic::Status, name: &str| {
         (status.code(), reason(&status), status.message().replace(name, "NAME"))
     };
-    let hidden = told(caller.get("/shared/by-nobody").await.unwrap_err(), "/shared/by-nobody");
-    let missing = told(caller.get("/payments/missing").await.unwrap_err(), "/payments/missing");
+    let hidden = masked(caller.get("/shared/by-nobody").await.unwrap_err(), "/shared/by-nobody");
+    let missing = masked(caller.get("/payments/missing").await.unwrap_err(), "/payments/missing");
     assert_eq!(hidden, missing);
     assert_eq!(hidden.1, "LOG_GROUP_NOT_FOUND");
 
@@ -249,13 +249,13 @@ async fn a_call_without_an_answer_is_told_as_unknown_by_its_deadline() {
 
     let service = service.restart().await;
     let mut looks = tokio::time::interval(Duration::from_millis(50));
-    let settled = loop {
+    let reconciled = loop {
         looks.tick().await;
         if let Some(event) = service.events().await.into_iter().find(|event| event.kind == "settled") {
             break event;
         }
     };
-    assert_eq!(settled.outcome.as_deref(), Some("not in force"));
+    assert_eq!(reconciled.outcome.as_deref(), Some("not in force"));
     service.stop().await;
 }
 
@@ -270,13 +270,13 @@ async fn a_change_that_took_effect_before_its_connection_broke_is_found_in_force
 
     let service = service.restart().await;
     let mut looks = tokio::time::interval(Duration::from_millis(50));
-    let settled = loop {
+    let reconciled = loop {
         looks.tick().await;
         if let Some(event) = service.events().await.into_iter().find(|event| event.kind == "settled") {
             break event;
         }
     };
-    assert_eq!(settled.outcome.as_deref(), Some("in force"));
+    assert_eq!(reconciled.outcome.as_deref(), Some("in force"));
     service.stop().await;
 }
 
@@ -286,15 +286,15 @@ async fn a_stop_lets_a_call_under_way_end_and_records_it() {
     let aws = service.sandbox.sandbox().clone();
     aws.fault(Fault::on("AssociateKmsKey", Effect::Latency { ms: 800, jitter_ms: 0 }));
     let caller = service.caller("payments", ALL);
-    let under_way = tokio::spawn(async move { caller.associate(GROUP, &key("good")).await });
+    let in_flight = tokio::spawn(async move { caller.associate(GROUP, &key("good")).await });
     let mut looks = tokio::time::interval(Duration::from_millis(20));
     while service.reached("AssociateKmsKey").is_empty() {
         looks.tick().await;
     }
     let service = service.restart().await;
-    let answered = under_way.await.unwrap().unwrap();
+    let response = in_flight.await.unwrap().unwrap();
     let events = service.events().await;
-    assert!(events.iter().any(|event| event.id == answered.audit_event_id));
+    assert!(events.iter().any(|event| event.id == response.audit_event_id));
     service.stop().await;
 }
 
@@ -307,7 +307,7 @@ async fn every_change_has_an_intent_and_an_outcome_and_refusals_are_recorded() {
     caller.associate(GROUP, &key("good")).await.unwrap();
     // What nobody waits for is on disk once the service has stopped.
     let service = service.restart().await;
-    let told: Vec<(String, Option<String>)> = service
+    let output: Vec<(String, Option<String>)> = service
         .events()
         .await
         .into_iter()
@@ -316,7 +316,7 @@ async fn every_change_has_an_intent_and_an_outcome_and_refusals_are_recorded() {
         .collect();
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(
-        told,
+        output,
         [
             ("refusal".to_owned(), some("SCOPE_MISSING")),
             ("intent".to_owned(), None),
@@ -349,12 +349,12 @@ async fn over_the_rate_waiting_as_told_is_enough() {
 #[tokio::test]
 async fn a_caller_is_told_who_it_is_and_what_is_open_to_it() {
     let service = Service::start().await;
-    let told = service.caller("payments", "logkey:read logkey:associate").who_am_i().await.unwrap();
-    assert_eq!((told.tenant_id.as_str(), told.subject.as_str()), ("payments", "someone"));
-    assert_eq!(told.scopes, ["logkey:associate", "logkey:read"]);
-    let [account] = told.accounts.as_slice() else { panic!("{told:?}") };
+    let response = service.caller("payments", "logkey:read logkey:associate").who_am_i().await.unwrap();
+    assert_eq!((response.tenant_id.as_str(), response.subject.as_str()), ("payments", "someone"));
+    assert_eq!(response.scopes, ["logkey:associate", "logkey:read"]);
+    let [account] = response.accounts.as_slice() else { panic!("{response:?}") };
     assert_eq!(account.account_id, PAYMENTS);
     assert_eq!(account.log_group_patterns, ["/payments/*"]);
-    assert_eq!(told.limits.unwrap().in_flight, 1);
+    assert_eq!(response.limits.unwrap().in_flight, 1);
     service.stop().await;
 }

@@ -34,7 +34,7 @@ async fn without_a_hub_sts_is_asked_whose_the_credentials_are_and_the_service_wo
     let caller = service.caller("payments", ALL);
     let message = GetOnboardingRequest { account_id: PAYMENTS.into() };
     let mut tenants = TenantServiceClient::new(caller.channel());
-    let told = tenants.get_onboarding(caller.request(message)).await.unwrap().into_inner();
+    let response = tenants.get_onboarding(caller.request(message)).await.unwrap().into_inner();
 
     let before = service.reached("GetCallerIdentity").len();
     let printed = onboarding(&service.settings(), PAYMENTS, &[]).await;
@@ -43,16 +43,17 @@ async fn without_a_hub_sts_is_asked_whose_the_credentials_are_and_the_service_wo
     let json: Value = serde_json::from_slice(&printed.stdout).unwrap();
     let parsed = |text: &String| serde_json::from_str::<Value>(text).unwrap();
     let all = |texts: &[String]| texts.iter().map(parsed).collect::<Value>();
-    assert_eq!(json["trust_policy"], parsed(&told.trust_policy));
-    assert_eq!(json["role_policy"], parsed(&told.role_policy));
-    assert_eq!(json["log_group_key_statements"], all(&told.log_group_key_statements));
-    assert_eq!(json["query_results_key_statements"], all(&told.query_results_key_statements));
-    let hub = json["trust_policy"]["Statement"][0]["Principal"]["AWS"].as_str().unwrap();
+    assert_eq!(json["trust_policy"], parsed(&response.trust_policy));
+    assert_eq!(json["role_policy"], parsed(&response.role_policy));
+    assert_eq!(json["log_group_key_statements"], all(&response.log_group_key_statements));
+    assert_eq!(json["query_results_key_statements"], all(&response.query_results_key_statements));
+    let service_principal = json["trust_policy"]["Statement"][0]["Principal"]["AWS"].as_str().unwrap();
     assert!(
-        hub.starts_with("arn:aws:iam::") && hub.contains(":role/"),
-        "a role rather than its session: {hub}"
+        service_principal.starts_with("arn:aws:iam::") && service_principal.contains(":role/"),
+        "a role rather than its session: {service_principal}"
     );
-    for (format, whole) in [("terraform", &told.terraform), ("cloudformation", &told.cloudformation)] {
+    for (format, whole) in [("terraform", &response.terraform), ("cloudformation", &response.cloudformation)]
+    {
         let printed = onboarding(&service.settings(), PAYMENTS, &["--format", format]).await;
         assert_eq!(text(&printed.stdout).trim_end(), whole.trim_end(), "{format}");
     }
@@ -66,15 +67,16 @@ async fn where_sts_does_not_say_the_way_out_is_told_and_nothing_is_printed() {
     let failed = onboarding(&service.settings(), PAYMENTS, &[]).await;
     assert_eq!((failed.status.code(), text(&failed.stdout)), (Some(2), ""));
     assert!(
-        text(&failed.stderr).contains("name the service's role by --hub ARN"),
+        text(&failed.stderr).contains("name the service's role by --service-role ARN"),
         "{}",
         text(&failed.stderr)
     );
     let named =
-        onboarding(&service.settings(), PAYMENTS, &["--hub", "arn:aws:iam::999999999999:role/Hub"]).await;
+        onboarding(&service.settings(), PAYMENTS, &["--service-role", "arn:aws:iam::999999999999:role/Hub"])
+            .await;
     assert!(named.status.success() && text(&named.stdout).contains("999999999999:role/Hub"), "{named:?}");
-    let elsewhere = onboarding(&service.settings(), "999999999999", &[]).await;
-    assert_eq!((elsewhere.status.code(), text(&elsewhere.stdout)), (Some(2), ""));
-    assert!(text(&elsewhere.stderr).contains("has no account 999999999999"), "{}", text(&elsewhere.stderr));
+    let other = onboarding(&service.settings(), "999999999999", &[]).await;
+    assert_eq!((other.status.code(), text(&other.stdout)), (Some(2), ""));
+    assert!(text(&other.stderr).contains("has no account 999999999999"), "{}", text(&other.stderr));
     service.stop().await;
 }

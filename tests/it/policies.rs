@@ -78,8 +78,9 @@ fn card_key(id: &str) -> String {
 async fn check(caller: &Caller, key: &str) -> Vec<(String, Outcome, String)> {
     let target = Some(Target::LogGroupName(CARD_GROUP.into()));
     let message = CheckKeyAssociationRequest { target, kms_key_id: key.into(), ..Default::default() };
-    let told = caller.keys().check_key_association(caller.request(message)).await.unwrap().into_inner();
-    told.checks
+    let response = caller.keys().check_key_association(caller.request(message)).await.unwrap().into_inner();
+    response
+        .checks
         .into_iter()
         .map(|check| (check.name.clone(), check.outcome(), check.remedy_document))
         .collect()
@@ -110,8 +111,8 @@ async fn tags_that_cannot_be_read_refuse_the_change_and_say_why() {
     assert_eq!(reason(&refused), "ROLE_LACKS_KMS_PERMISSION", "{refused:?}");
     assert!(refused.message().contains("only-pci"), "{refused:?}");
     assert!(service.reached("AssociateKmsKey").is_empty());
-    let told = check(&caller, &card_key("silent")).await;
-    let (name, outcome, document) = &told[0];
+    let output = check(&caller, &card_key("silent")).await;
+    let (name, outcome, document) = &output[0];
     assert_eq!((&**name, *outcome), ("TENANT_POLICY", Outcome::Failed));
     assert!(document.contains("kms:ListResourceTags"), "{document}");
     assert_eq!(check(&caller, &card_key("pci")).await[0].1, Outcome::Passed);
@@ -243,7 +244,7 @@ async fn a_policy_can_forbid_what_needs_no_aws_too() {
 }
 
 /// `OK`, or the reason of a refusal and all that it says.
-fn told<T>(answer: Result<T, Status>) -> String {
+fn outcome_text<T>(answer: Result<T, Status>) -> String {
     answer.map_or_else(|status| format!("{} {status:?}", reason(&status)), |_| "OK".to_owned())
 }
 
@@ -268,15 +269,15 @@ async fn quiet(caller: &Caller) -> [String; 9] {
     let inclusion = GetInclusionProofRequest { event_id: uuid::Uuid::now_v7().to_string(), tree_size: 0 };
     let consistency = GetConsistencyProofRequest { old_tree_size: 1, new_tree_size: 0 };
     [
-        told(caller.get(GROUP).await),
-        told(caller.list(ListKeyAssociationsRequest::default()).await),
-        told(tenants.get_onboarding(caller.request(onboarding)).await),
-        told(tenants.test_access(caller.request(TestAccessRequest::default())).await),
-        told(audit.list_audit_events(caller.request(ListAuditEventsRequest::default())).await),
-        told(audit.watch_audit_events(caller.request(WatchAuditEventsRequest::default())).await),
-        told(audit.get_checkpoint(caller.request(GetCheckpointRequest {})).await),
-        told(audit.get_inclusion_proof(caller.request(inclusion)).await),
-        told(audit.get_consistency_proof(caller.request(consistency)).await),
+        outcome_text(caller.get(GROUP).await),
+        outcome_text(caller.list(ListKeyAssociationsRequest::default()).await),
+        outcome_text(tenants.get_onboarding(caller.request(onboarding)).await),
+        outcome_text(tenants.test_access(caller.request(TestAccessRequest::default())).await),
+        outcome_text(audit.list_audit_events(caller.request(ListAuditEventsRequest::default())).await),
+        outcome_text(audit.watch_audit_events(caller.request(WatchAuditEventsRequest::default())).await),
+        outcome_text(audit.get_checkpoint(caller.request(GetCheckpointRequest {})).await),
+        outcome_text(audit.get_inclusion_proof(caller.request(inclusion)).await),
+        outcome_text(audit.get_consistency_proof(caller.request(consistency)).await),
     ]
 }
 
@@ -314,7 +315,7 @@ async fn a_policy_goes_by_where_the_call_comes_from() {
     let from = async |source: &str| {
         let mut request = caller.request(on_group(GROUP, &key("good")));
         request.metadata_mut().insert("x-forwarded-for", source.parse().unwrap());
-        told(caller.keys().associate_kms_key(request).await)
+        outcome_text(caller.keys().associate_kms_key(request).await)
     };
     assert_eq!(from("10.1.2.3").await, "OK");
     let refused = from("192.0.2.1").await;
@@ -342,13 +343,14 @@ async fn a_policy_goes_by_the_subject_of_the_token_and_by_its_issuer() {
     let both = tenant("payments", PAYMENTS, LIMITS)
         .replace(&format!("[\"{ISSUER}\"]"), &format!("[\"{ISSUER}\", \"{OTHER}\"]"));
     let service = Plan::default().policies(&policy).issuer(&second).tenants(&both).start().await;
-    let ask =
-        async |token: &str| told(Caller::new(service.channel(), token).associate(GROUP, &key("good")).await);
-    assert_eq!(ask(&service.issuer.token("payments", ALL)).await, "OK");
+    let send = async |token: &str| {
+        outcome_text(Caller::new(service.channel(), token).associate(GROUP, &key("good")).await)
+    };
+    assert_eq!(send(&service.issuer.token("payments", ALL)).await, "OK");
     let mallory = service.issuer.token_with("payments", ALL, &[("sub", json!("mallory"))]);
     let theirs = other.token_with("payments", ALL, &[("iss", json!(OTHER))]);
     for (token, policy) in [(mallory, "not-mallory"), (theirs, "not-theirs")] {
-        let refused = ask(&token).await;
+        let refused = send(&token).await;
         assert!(refused.starts_with("NOT_ALLOWED") && refused.contains(policy), "{refused}");
     }
     assert_eq!(service.reached("AssociateKmsKey").len(), 1);

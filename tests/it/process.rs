@@ -151,9 +151,9 @@ impl Process {
 
     fn end(mut self) -> (Option<i32>, String) {
         let status = self.child.wait().unwrap();
-        let mut told = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
-        (status.code(), told)
+        let mut output = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut output).unwrap();
+        (status.code(), output)
     }
 }
 
@@ -179,14 +179,14 @@ async fn a_service_that_ran_out_of_file_descriptors_goes_on_when_it_has_some() {
     let endpoint = Endpoint::from_shared(format!("http://{}", process.grpc)).unwrap();
     let standing = endpoint.connect().await.unwrap();
     let (client, metrics) = (reqwest::Client::new(), format!("http://{}/metrics", process.admin));
-    let told = async || client.get(&metrics).send().await.unwrap().text().await.unwrap();
-    told().await;
+    let metrics = async || client.get(&metrics).send().await.unwrap().text().await.unwrap();
+    metrics().await;
     files("8");
-    let kept_waiting = std::net::TcpStream::connect(process.grpc).unwrap();
+    let blocked = std::net::TcpStream::connect(process.grpc).unwrap();
     let refused = "logkey_connections_refused_total{cause=\"no_file_descriptors\"}";
     for look in 0.. {
         assert!(look < LOOKS, "it accepts all the same");
-        if told().await.contains(refused) {
+        if metrics().await.contains(refused) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -194,16 +194,19 @@ async fn a_service_that_ran_out_of_file_descriptors_goes_on_when_it_has_some() {
     assert!(healthy(standing.clone()).await, "connections that stand are served");
     files("1024");
     assert!(healthy(endpoint.connect().await.unwrap()).await, "and new ones again");
-    drop(kept_waiting);
+    drop(blocked);
 }
 
 #[test]
 fn the_demo_answers_as_expected() {
     let done = output(&["demo"]);
-    let told = text(&done.stdout);
-    assert!(done.status.success(), "{told}{}", text(&done.stderr));
-    assert!(told.contains("steps answered as expected") && told.contains("grpcurl -plaintext"), "{told}");
-    assert!(!told.contains('\u{1b}'), "colours are for terminals");
+    let output = text(&done.stdout);
+    assert!(done.status.success(), "{output}{}", text(&done.stderr));
+    assert!(
+        output.contains("steps answered as expected") && output.contains("grpcurl -plaintext"),
+        "{output}"
+    );
+    assert!(!output.contains('\u{1b}'), "colours are for terminals");
 }
 
 #[test]
@@ -215,11 +218,11 @@ fn settings_that_cannot_be_used_are_told_all_at_once_and_nothing_starts() {
     for verb in ["serve", "check"] {
         let done = output(&[verb, "--config", path.to_str().unwrap()]);
         assert_eq!(done.status.code(), Some(2));
-        let told = text(&done.stderr);
+        let output = text(&done.stderr);
         for expected in ["bad.toml:2:", "bad.toml:3:", "bad.toml:5:"] {
-            assert!(told.contains(expected), "{verb}: {told}");
+            assert!(output.contains(expected), "{verb}: {output}");
         }
-        assert!(!told.contains("nowhere"), "{told}");
+        assert!(!output.contains("nowhere"), "{output}");
     }
     assert!(!folder.path().join("logkey.db").exists());
 }
@@ -228,8 +231,8 @@ fn settings_that_cannot_be_used_are_told_all_at_once_and_nothing_starts() {
 fn settings_that_cannot_be_read_are_told_in_one_line() {
     let done = output(&["serve", "--config", "/nonexistent/logkey.toml"]);
     assert_eq!(done.status.code(), Some(2));
-    let told = text(&done.stderr);
-    assert!(told.contains("/nonexistent/logkey.toml") && told.trim().lines().count() == 1, "{told}");
+    let output = text(&done.stderr);
+    assert!(output.contains("/nonexistent/logkey.toml") && output.trim().lines().count() == 1, "{output}");
 }
 
 #[test]
@@ -240,8 +243,8 @@ fn a_port_in_use_is_told_in_one_line() {
     let config = settings(folder.path(), taken.local_addr().unwrap(), admin);
     let done = output(&["serve", "--config", &config]);
     assert_eq!(done.status.code(), Some(1));
-    let told = text(&done.stderr);
-    assert!(told.contains("cannot listen on") && told.contains("server.listen"), "{told}");
+    let output = text(&done.stderr);
+    assert!(output.contains("cannot listen on") && output.contains("server.listen"), "{output}");
 }
 
 #[test]
@@ -252,8 +255,8 @@ fn a_store_that_cannot_be_written_is_told_in_one_line() {
     std::fs::create_dir(folder.path().join("logkey.db")).unwrap();
     let done = output(&["serve", "--config", &config]);
     assert_eq!(done.status.code(), Some(1));
-    let told = text(&done.stderr);
-    assert!(told.contains("logkey.db"), "{told}");
+    let output = text(&done.stderr);
+    assert!(output.contains("logkey.db"), "{output}");
 }
 
 #[tokio::test]
@@ -277,9 +280,9 @@ async fn a_second_process_on_the_same_store_does_not_start_and_the_first_goes_on
 async fn a_termination_ends_it_in_order() {
     let process = Process::serve().await;
     process.signal("-TERM");
-    let (code, told) = process.end();
-    assert_eq!(code, Some(0), "{told}");
-    assert!(told.contains("stopped"), "{told}");
+    let (code, output) = process.end();
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("stopped"), "{output}");
 }
 
 #[tokio::test]
@@ -289,14 +292,14 @@ async fn the_audit_log_goes_to_standard_output_and_the_services_own_to_standard_
     process.until_metric("logkey_audit_sink_waiting{sink=\"stdout\"} 0").await;
     process.signal("-TERM");
     let written = process.written();
-    let (code, told) = process.end();
-    assert_eq!(code, Some(0), "{told}");
+    let (code, output) = process.end();
+    assert_eq!(code, Some(0), "{output}");
     let lines: Vec<serde_json::Value> =
         written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let events = lines.iter().filter_map(|line| line["api"]["operation"].as_str());
     assert_eq!(events.collect::<Vec<_>>(), ["Start", "Stop"], "{written}");
     assert_eq!(lines.last().unwrap()["checkpoint"]["size"], 2, "{written}");
-    assert!(told.contains("stopped") && !told.contains("class_uid"), "{told}");
+    assert!(output.contains("stopped") && !output.contains("class_uid"), "{output}");
 }
 
 /// What the command writes to a terminal.
@@ -337,56 +340,56 @@ async fn every_line_about_a_call_names_its_request() {
         ids.push(id);
     }
     process.signal("-TERM");
-    let (code, told) = process.end();
-    assert_eq!(code, Some(0), "{told}");
+    let (code, output) = process.end();
+    assert_eq!(code, Some(0), "{output}");
     let lines: Vec<serde_json::Value> =
-        told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of_calls: Vec<_> = lines.iter().filter(|line| line.get("span").is_some()).collect();
     for id in ids {
-        assert!(of_calls.iter().any(|line| line["span"]["request_id"] == id.as_str()), "{id}: {told}");
+        assert!(of_calls.iter().any(|line| line["span"]["request_id"] == id.as_str()), "{id}: {output}");
     }
     let nameless = |line: &&serde_json::Value| {
         line.get("grpc.code").is_some() && line["span"]["request_id"].as_str().is_none_or(str::is_empty)
     };
-    assert!(!lines.iter().any(|line| nameless(&line)), "{told}");
+    assert!(!lines.iter().any(|line| nameless(&line)), "{output}");
 }
 
 #[tokio::test]
 async fn a_running_service_takes_another_key_and_is_not_archived_under_its_feet() {
     let process = Process::serve().await;
-    let key = checkpoint::key_beside(&process.folder().join("logkey.db"));
+    let key = checkpoint::default_key_path(&process.folder().join("logkey.db"));
     let old = SigningKey::open(&key, "logkey").unwrap().verifier().to_owned();
     let audit = |arguments: &[&str]| {
         let done = output(&[&["audit"], arguments, &["--config", &process.config]].concat());
         (done.status.code(), text(&done.stdout) + &text(&done.stderr))
     };
-    let (code, told) = audit(&["rotate-key"]);
-    assert!(code == Some(0) && told.contains("the service runs: send it SIGHUP"), "{told}");
-    let (code, told) = audit(&["rotate-key", "--end"]);
-    assert!(code == Some(1) && told.contains("does not sign yet"), "{told}");
+    let (code, output) = audit(&["rotate-key"]);
+    assert!(code == Some(0) && output.contains("the service runs: send it SIGHUP"), "{output}");
+    let (code, output) = audit(&["rotate-key", "--end"]);
+    assert!(code == Some(1) && output.contains("does not sign yet"), "{output}");
     process.signal("-HUP");
-    let mut ended = false;
+    let mut finished = false;
     for _ in 0..LOOKS {
-        ended = audit(&["rotate-key", "--end"]).0 == Some(0);
-        if ended {
+        finished = audit(&["rotate-key", "--end"]).0 == Some(0);
+        if finished {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(ended, "the new key does not sign");
+    assert!(finished, "the new key does not sign");
     let archive = process.folder().join("archive");
-    let (code, told) = audit(&["archive", "--older-than", "1d", "--out", archive.to_str().unwrap()]);
-    assert!(code == Some(1) && told.contains("in use by another process"), "{told}");
+    let (code, output) = audit(&["archive", "--older-than", "1d", "--out", archive.to_str().unwrap()]);
+    assert!(code == Some(1) && output.contains("in use by another process"), "{output}");
     process.signal("-HUP");
     process.until_metric("logkey_reloads_total{outcome=\"taken\"} 2").await;
     let new = SigningKey::open(&key, "logkey").unwrap().verifier().to_owned();
     assert_ne!(old, new);
-    for known in [&old, &new] {
-        let (code, told) = audit(&["verify", "--verifier", known]);
-        assert!(code == Some(0) && told.starts_with("whole: "), "{told}");
+    for trusted_keys in [&old, &new] {
+        let (code, output) = audit(&["verify", "--verifier", trusted_keys]);
+        assert!(code == Some(0) && output.starts_with("whole: "), "{output}");
     }
-    let (_, told) = audit(&["list", "--action", "RotateKey", "--json"]);
-    assert!(told.lines().count() == 1 && told.contains(&old) && told.contains(&new), "{told}");
+    let (_, output) = audit(&["list", "--action", "RotateKey", "--json"]);
+    assert!(output.lines().count() == 1 && output.contains(&old) && output.contains(&new), "{output}");
     process.signal("-TERM");
     assert_eq!(process.end().0, Some(0));
 }

@@ -109,8 +109,8 @@ async fn a_key_that_was_set_here_is_verified_and_a_check_tells_it_too() {
         kms_key_id: key("good"),
         ..CheckKeyAssociationRequest::default()
     };
-    let told = caller.keys().check_key_association(caller.request(message)).await.unwrap().into_inner();
-    let current = told.checks.iter().find(|check| check.name == "CURRENT_ASSOCIATION").unwrap();
+    let response = caller.keys().check_key_association(caller.request(message)).await.unwrap().into_inner();
+    let current = response.checks.iter().find(|check| check.name == "CURRENT_ASSOCIATION").unwrap();
     assert!(current.detail.contains("as a query shows"), "{current:?}");
     // Right after a change AWS may still use another key: that is no news.
     drift(&service, "other");
@@ -136,8 +136,8 @@ async fn a_role_that_may_not_query_answers_from_the_record() {
         let found = get(&caller, LONG).await;
         assert_eq!((found.source(), found.kms_key_arn.as_str()), (Source::Recorded, ""), "{permissions:?}");
         assert_eq!(service.reached("GetQueryResults").len(), reached);
-        let why = detail(&service, &caller).await;
-        assert!(why.contains("AccessDeniedException"), "{why}");
+        let reason = detail(&service, &caller).await;
+        assert!(reason.contains("AccessDeniedException"), "{reason}");
         service.stop().await;
     }
 }
@@ -145,20 +145,19 @@ async fn a_role_that_may_not_query_answers_from_the_record() {
 #[tokio::test]
 async fn a_key_that_the_role_may_not_use_hides_the_results() {
     // Set by someone else, and not one of those that the tenant may use.
-    let elsewhere = |account: AccountSeed| account.key(REGION, "theirs", "allow-both");
+    let other = |account: AccountSeed| account.key(REGION, "theirs", "allow-both");
     let tenants = tenant("payments", ACCOUNT, LIMITS)
         .replace("query_results = true", "query_results = true\nverify_query_results = true")
         .replace("key/*", "key/good");
     let plan = Plan::default().tenants(&tenants);
-    let plan = plan.aws(|aws| {
-        aws.account(ACCOUNT, |account| usual(elsewhere(account.key(REGION, "good", "allow-both"))))
-    });
+    let plan = plan
+        .aws(|aws| aws.account(ACCOUNT, |account| usual(other(account.key(REGION, "good", "allow-both")))));
     let service = plan.start().await;
     drift(&service, "theirs");
     let caller = service.caller("payments", ALL);
     assert_eq!(get(&caller, LONG).await.source(), Source::Recorded);
-    let why = detail(&service, &caller).await;
-    assert!(why.contains("kms:Decrypt"), "{why}");
+    let reason = detail(&service, &caller).await;
+    assert!(reason.contains("kms:Decrypt"), "{reason}");
     service.stop().await;
 }
 
@@ -178,13 +177,13 @@ async fn without_a_log_group_that_the_tenant_may_see_nothing_is_queried() {
 async fn a_query_that_does_not_come_to_its_end_leaves_time_for_the_answer() {
     let service = start(|account| usual(account).queries(u32::MAX, "Complete")).await;
     let caller = service.caller("payments", ALL);
-    let began = Instant::now();
+    let started = Instant::now();
     let within = Duration::from_secs(2);
     assert_eq!(get(&caller, within).await.source(), Source::Recorded);
-    assert!(began.elapsed() < within);
+    assert!(started.elapsed() < within);
     assert!(service.reached("GetQueryResults").len() > 1);
-    let why = detail(&service, &caller).await;
-    assert!(why.contains("did not come to its end in time"), "{why}");
+    let reason = detail(&service, &caller).await;
+    assert!(reason.contains("did not come to its end in time"), "{reason}");
     service.stop().await;
 }
 
@@ -193,8 +192,8 @@ async fn a_query_that_fails_is_no_answer() {
     let service = start(|account| usual(account).queries(1, "Failed")).await;
     let caller = service.caller("payments", ALL);
     assert_eq!(get(&caller, LONG).await.source(), Source::Recorded);
-    let why = detail(&service, &caller).await;
-    assert!(why.contains("Failed"), "{why}");
+    let reason = detail(&service, &caller).await;
+    assert!(reason.contains("Failed"), "{reason}");
     service.stop().await;
 }
 

@@ -160,8 +160,11 @@ async fn a_changed_quota_of_aws_holds_from_the_reload_on() {
         caller.get(GROUP).await.unwrap();
         let view = reqwest::get(format!("http://{}/limits", service.admin)).await.unwrap();
         let view: serde_json::Value = serde_json::from_str(&view.text().await.unwrap()).unwrap();
-        let lanes = view["lanes"].as_array().unwrap().iter();
-        lanes.filter(|lane| lane["operation"] == "DescribeLogGroups").map(|lane| lane["quota"].clone()).next()
+        let quota_keys = view["quota_keys"].as_array().unwrap().iter();
+        quota_keys
+            .filter(|quota_key| quota_key["operation"] == "DescribeLogGroups")
+            .map(|quota_key| quota_key["quota"].clone())
+            .next()
     };
     assert_eq!(quota().await, Some(7.0.into()));
     let head = service.settings().with_file_name("head.toml");

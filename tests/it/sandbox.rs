@@ -1,11 +1,11 @@
 //! The embedded AWS, seen by the AWS SDK.
 
+mod command;
 mod control;
 mod faults;
 mod keys;
 mod roles;
 mod simulation;
-mod verb;
 
 use aws_credential_types::Credentials;
 use aws_sdk_cloudwatchlogs::config::{BehaviorVersion, Region, retry::RetryConfig};
@@ -52,7 +52,7 @@ fn issued_credentials(issued: &aws_sdk_sts::types::Credentials) -> Credentials {
     Credentials::new(&issued.access_key_id, &issued.secret_access_key, token, None, "test")
 }
 
-fn hub() -> Credentials {
+fn service_principal() -> Credentials {
     credentials("AKIASANDBOXHUB", None)
 }
 
@@ -78,7 +78,7 @@ use client;
 
 /// Credentials of a session of [`ROLE`].
 async fn session(running: &Running) -> Credentials {
-    let answer = client!(aws_sdk_sts, running, hub())
+    let answer = client!(aws_sdk_sts, running, service_principal())
         .assume_role()
         .role_arn(ROLE)
         .role_session_name("payments")
@@ -95,7 +95,7 @@ async fn logs(running: &Running) -> aws_sdk_cloudwatchlogs::Client {
 }
 
 /// The error's code and text.
-fn told<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug>(
+fn result_text<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug>(
     result: Result<T, SdkError<E, HttpResponse>>,
 ) -> (String, String) {
     let error = result.unwrap_err();

@@ -24,10 +24,10 @@ const TELLING: usize = 16;
 
 /// What callers were told of errors.
 #[derive(Default)]
-struct Told(Vec<u8>);
+struct Answered(Vec<u8>);
 
-impl Told {
-    fn hear<T>(&mut self, answer: Result<T, Status>) {
+impl Answered {
+    fn receive<T>(&mut self, answer: Result<T, Status>) {
         if let Err(status) = answer {
             self.0.extend(format!("{status:?} {status}\n").bytes());
             self.0.extend(status.details());
@@ -36,38 +36,38 @@ impl Told {
 }
 
 /// Everything that goes well.
-async fn main_job(stage: &Stage, told: &mut Told) {
+async fn main_job(stage: &Stage, output: &mut Answered) {
     let caller = stage.caller(MAIN, ALL);
     let name = group(MAIN);
     for answer in [caller.associate(&name, &key(MAIN)).await, caller.associate(&name, "alias/none").await] {
-        told.hear(answer);
+        output.receive(answer);
     }
-    told.hear(
+    output.receive(
         caller
             .associate_arn(&format!("arn:aws:logs:{REGION}:{}:query-result:*", account(MAIN)), &key(MAIN))
             .await,
     );
-    told.hear(caller.get(&name).await);
-    told.hear(caller.list(ListKeyAssociationsRequest::default()).await);
+    output.receive(caller.get(&name).await);
+    output.receive(caller.list(ListKeyAssociationsRequest::default()).await);
     let check = CheckKeyAssociationRequest {
         target: Some(Target::LogGroupName(name.clone())),
         kms_key_id: key(MAIN),
         ..Default::default()
     };
-    told.hear(caller.keys().check_key_association(caller.request(check)).await);
-    told.hear(caller.who_am_i().await);
+    output.receive(caller.keys().check_key_association(caller.request(check)).await);
+    output.receive(caller.who_am_i().await);
     let mut tenants = TenantServiceClient::new(caller.channel());
-    told.hear(
+    output.receive(
         tenants.get_onboarding(caller.request(GetOnboardingRequest { account_id: account(MAIN) })).await,
     );
-    told.hear(tenants.test_access(caller.request(TestAccessRequest::default())).await);
-    told.hear(caller.disassociate(&name).await);
+    output.receive(tenants.test_access(caller.request(TestAccessRequest::default())).await);
+    output.receive(caller.disassociate(&name).await);
     let mut audit = AuditServiceClient::new(caller.channel());
-    told.hear(audit.list_audit_events(caller.request(ListAuditEventsRequest::default())).await);
+    output.receive(audit.list_audit_events(caller.request(ListAuditEventsRequest::default())).await);
 }
 
 /// Tokens that are refused, and calls that are.
-async fn refusals(stage: &Stage, told: &mut Told) {
+async fn refusals(stage: &Stage, output: &mut Answered) {
     let issuer = &stage.issuer;
     let good = stage.token(MAIN, ALL);
     let (head, signature) = good.rsplit_once('.').unwrap();
@@ -87,18 +87,18 @@ async fn refusals(stage: &Stage, told: &mut Told) {
         format!("{}{}", "x".repeat(20_000), good),
     ] {
         stage.remember_token(&token);
-        told.hear(Caller::new(stage.channel.clone(), &token).associate(&group(MAIN), &key(MAIN)).await);
+        output.receive(Caller::new(stage.channel.clone(), &token).associate(&group(MAIN), &key(MAIN)).await);
     }
     let caller = stage.caller(MAIN, ALL);
-    told.hear(caller.associate("/elsewhere", &key(MAIN)).await);
-    told.hear(caller.associate("bad name", "bad key").await);
-    told.hear(
+    output.receive(caller.associate("/elsewhere", &key(MAIN)).await);
+    output.receive(caller.associate("bad name", "bad key").await);
+    output.receive(
         caller.associate_arn(&format!("arn:aws:logs:{REGION}:999999999999:log-group:x"), &key(MAIN)).await,
     );
 }
 
 /// Each fault meets a tenant whose role was not assumed before.
-async fn faults(stage: &Stage, told: &mut Told) {
+async fn faults(stage: &Stage, output: &mut Answered) {
     let denied = || Effect::Error {
         code: "AccessDenied".into(),
         message: Some("is not authorized to perform: sts:AssumeRole".into()),
@@ -121,38 +121,40 @@ async fn faults(stage: &Stage, told: &mut Told) {
             ..Fault::on(operation, effect.clone())
         };
         stage.aws.sandbox().fault(fault("AssumeRole"));
-        told.hear(caller.associate(&group(tenant), &key(tenant)).await);
+        output.receive(caller.associate(&group(tenant), &key(tenant)).await);
         stage.aws.sandbox().fault(fault("AssociateKmsKey"));
-        told.hear(caller.associate(&group(tenant), &key(tenant)).await);
+        output.receive(caller.associate(&group(tenant), &key(tenant)).await);
         stage.aws.sandbox().fault(fault("DescribeLogGroups"));
-        told.hear(caller.get(&group(tenant)).await);
+        output.receive(caller.get(&group(tenant)).await);
     }
     // Its external id is not the one that AWS asks for.
     let caller = stage.caller("mistaken", ALL);
-    told.hear(caller.associate(&group("mistaken"), &key("mistaken")).await);
+    output.receive(caller.associate(&group("mistaken"), &key("mistaken")).await);
     let mut tenants = TenantServiceClient::new(caller.channel());
-    told.hear(tenants.test_access(caller.request(TestAccessRequest::default())).await);
+    output.receive(tenants.test_access(caller.request(TestAccessRequest::default())).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_in_logs_events_metrics_errors_or_what_commands_print() {
     let mut stage = Stage::start().await;
-    let mut told = Told::default();
-    main_job(&stage, &mut told).await;
-    refusals(&stage, &mut told).await;
-    faults(&stage, &mut told).await;
+    let mut output = Answered::default();
+    main_job(&stage, &mut output).await;
+    refusals(&stage, &mut output).await;
+    faults(&stage, &mut output).await;
     stage.redis_takes_another_password().await;
-    told.hear(stage.caller(MAIN, ALL).associate(&group(MAIN), &key(MAIN)).await);
+    output.receive(stage.caller(MAIN, ALL).associate(&group(MAIN), &key(MAIN)).await);
 
-    let mut said = vec![("errors", told.0)];
-    said.extend(stage.admin_port().await);
+    let mut texts = vec![("errors", output.0)];
+    texts.extend(stage.admin_port().await);
     stage.reload_with_a_fault().await;
-    said.extend(stage.commands());
-    said.extend(stage.end());
+    texts.extend(stage.commands());
+    texts.extend(stage.end());
 
     // Texts are searched much faster than bytes.
-    let said: Vec<(&str, String)> =
-        said.iter().map(|(place, bytes)| (*place, String::from_utf8_lossy(bytes).into_owned())).collect();
+    let texts: Vec<(&str, String)> = texts
+        .iter()
+        .map(|(location, bytes)| (*location, String::from_utf8_lossy(bytes).into_owned()))
+        .collect();
     // It was not quiet, and what is looked for was really in use.
     for sign in [
         "\"TRACE\"",
@@ -164,22 +166,24 @@ async fn no_secret_is_in_logs_events_metrics_errors_or_what_commands_print() {
         "ROLE_NOT_ASSUMABLE",
         "TOKEN_INVALID",
     ] {
-        assert!(said.iter().any(|(_, text)| text.contains(sign)), "nothing says {sign}");
+        assert!(texts.iter().any(|(_, text)| text.contains(sign)), "nothing says {sign}");
     }
     let secrets = stage.secrets();
     assert!(secrets.len() > 30, "{} secrets", secrets.len());
-    let found = found_in(&said, &secrets);
+    let found = found_in(&texts, &secrets);
     assert!(found.is_empty(), "{}, such as {:#?}", found.len(), &found[..found.len().min(12)]);
 }
 
 /// Which secret stands where.
-fn found_in(said: &[(&str, String)], secrets: &[(&str, String)]) -> Vec<String> {
+fn found_in(texts: &[(&str, String)], secrets: &[(&str, String)]) -> Vec<String> {
     let mut found = Vec::new();
     for (what, secret) in secrets {
         for needle in needles(secret) {
-            let holding = said.iter().filter_map(|(place, text)| Some((place, text, text.find(&needle)?)));
-            found
-                .extend(holding.map(|(place, text, at)| format!("{what} is in {place}: {}", line(text, at))));
+            let holding =
+                texts.iter().filter_map(|(location, text)| Some((location, text, text.find(&needle)?)));
+            found.extend(
+                holding.map(|(location, text, at)| format!("{what} is in {location}: {}", line(text, at))),
+            );
         }
     }
     found

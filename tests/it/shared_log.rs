@@ -2,8 +2,8 @@
 //! them, or the server, goes.
 
 mod faults;
-mod handing_over;
 mod idle;
+mod key_rotation;
 mod pending;
 mod reading;
 mod replicas;
@@ -67,9 +67,9 @@ async fn run(service: &Service, verb: &[&str]) -> String {
         verb.iter().map(|&part| part.to_owned()).chain(["--config".to_owned(), config]).collect();
     let run = move || logkey(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).output().unwrap();
     let done = tokio::task::spawn_blocking(run).await.unwrap();
-    let told = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
-    assert!(done.status.success(), "{verb:?}: {told}");
-    told
+    let output = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+    assert!(done.status.success(), "{verb:?}: {output}");
+    output
 }
 
 /// A replica as a process of its own, with the settings and the AWS of a service in this one.
@@ -133,8 +133,8 @@ async fn whole(service: &Service, postgres: &Postgres) {
     let config = service.settings();
     let verify = move || logkey(&["audit", "verify", "--config", config.to_str().unwrap()]).output().unwrap();
     let done = tokio::task::spawn_blocking(verify).await.unwrap();
-    let told = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
-    assert!(done.status.success() && told.contains("whole: "), "{told}");
+    let output = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+    assert!(done.status.success() && output.contains("whole: "), "{output}");
 }
 
 async fn newest(log: &dyn EventReader) -> u64 {

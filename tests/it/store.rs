@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use logkey::{
     domain::{audit::EventId, tenant::TenantId, time::Timestamp},
-    ports::{Batch, Indexed},
+    ports::{Batch, EventIndexFields},
     store::{self, Store},
 };
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
@@ -19,12 +19,12 @@ use uuid::Uuid;
 use crate::harness::Postgres;
 
 /// Where a store is.
-pub(crate) enum Place {
+pub(crate) enum Backend {
     File(TempDir),
     Server(Postgres),
 }
 
-impl Place {
+impl Backend {
     fn file() -> Self {
         Self::File(tempfile::tempdir().unwrap())
     }
@@ -90,10 +90,10 @@ VALUES ($1, gen_random_uuid(), 0, 'lifecycle', 'Start', 'call', '{}')";
 macro_rules! on_both {
     ($($file:ident::$claim:ident),+ $(,)?) => {
         mod sqlite {
-            $(#[tokio::test] async fn $claim() { super::$file::$claim(super::Place::file()).await; })+
+            $(#[tokio::test] async fn $claim() { super::$file::$claim(super::Backend::file()).await; })+
         }
         mod postgres {
-            $(#[tokio::test] async fn $claim() { super::$file::$claim(super::Place::server().await).await; })+
+            $(#[tokio::test] async fn $claim() { super::$file::$claim(super::Backend::server().await).await; })+
         }
     };
 }
@@ -120,8 +120,8 @@ pub(crate) fn id(number: u128) -> EventId {
 }
 
 /// An event by its number, at that second.
-pub(crate) fn indexed(number: u128) -> Indexed {
-    Indexed {
+pub(crate) fn indexed(number: u128) -> EventIndexFields {
+    EventIndexFields {
         id: id(number),
         time: at(i64::try_from(number).unwrap()),
         tenant: None,
@@ -137,12 +137,12 @@ pub(crate) fn indexed(number: u128) -> Indexed {
 }
 
 /// A batch of these events, with bodies.
-pub(crate) fn batch(events: impl IntoIterator<Item = (Indexed, String)>) -> Batch {
+pub(crate) fn batch(events: impl IntoIterator<Item = (EventIndexFields, String)>) -> Batch {
     let mut batch = Batch::default();
     for (event, body) in events {
         let (start, len) = (batch.bytes.len(), body.len());
         batch.bytes.extend(body.as_bytes());
-        batch.events.push(Indexed { start, len, ..event });
+        batch.events.push(EventIndexFields { start, len, ..event });
     }
     batch
 }
@@ -152,7 +152,7 @@ pub(crate) async fn append(store: &Store, batch: Batch) {
 }
 
 /// What the bytes of such an event say of that by which it is found.
-pub(crate) fn said(event: &Indexed) -> serde_json::Value {
+pub(crate) fn body_of(event: &EventIndexFields) -> serde_json::Value {
     serde_json::json!({
         "time": event.time.as_millis(),
         "status_id": if event.outcome == Some("OK") { 1 } else { 2 },
@@ -173,8 +173,8 @@ pub(crate) fn said(event: &Indexed) -> serde_json::Value {
 }
 
 /// An event, and bytes that say so.
-pub(crate) fn whole(event: Indexed) -> (Indexed, String) {
-    let body = said(&event).to_string();
+pub(crate) fn whole(event: EventIndexFields) -> (EventIndexFields, String) {
+    let body = body_of(&event).to_string();
     (event, body)
 }
 

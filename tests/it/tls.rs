@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    bound::Authority,
+    bound_tokens::Authority,
     harness::{ALL, Caller, ORDERS, PAYMENTS, Plan, Service, reason, tenant},
 };
 
@@ -59,13 +59,13 @@ async fn tls_1_2_and_1_3_are_spoken_and_nothing_older() {
     ] {
         assert_eq!(handshake(&service, &authority, spoken).await.unwrap(), agreed);
     }
-    for (minor, answered) in [(3, None), (2, Some([2, 70])), (1, Some([2, 70]))] {
+    for (minor, response) in [(3, None), (2, Some([2, 70])), (1, Some([2, 70]))] {
         let mut stream = TcpStream::connect(service.address).await.unwrap();
         stream.write_all(&hello(minor)).await.unwrap();
         let mut answer = [0; 7];
         stream.read_exact(&mut answer).await.unwrap();
         let [kind, _, _, _, _, level, what] = answer;
-        match answered {
+        match response {
             // The same hello in TLS 1.2 goes on with a handshake (22).
             None => assert_eq!(kind, 22, "3.{minor}: {answer:?}"),
             // An alert (21), fatal (2): protocol_version (70), by RFC 8446, section 6.2.

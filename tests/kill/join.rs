@@ -2,20 +2,20 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use logkey::sandbox::journal::{Entry, Outcome};
+use logkey::sandbox::call_log::{Entry, Outcome};
 
 use crate::{
-    load::{Answer, Change, Told},
+    load::{Answer, Answered, Change},
     log::Event,
-    own,
+    request_ids,
 };
 
 /// Flaws that are told of one run.
-const MOST: usize = 20;
+const MAX: usize = 20;
 
 /// What is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Flaw {
+pub(crate) enum Defect {
     /// AWS was asked, and no durable intent stands before it.
     NoIntent(String),
     /// AWS was asked once, and several intents fit.
@@ -23,7 +23,7 @@ pub(crate) enum Flaw {
     /// An intent without an outcome or settlement, or with two.
     Ends(String),
     /// An intent was settled as something else than AWS did.
-    SettledWrongly(String),
+    ReconciledWrongly(String),
     /// A caller was told of a change that is not in the log, or not as it was told.
     AnswerNotInLog(String),
     /// A caller was told that a change was made, and AWS did not.
@@ -35,7 +35,7 @@ pub(crate) enum Flaw {
     /// A request with an id of its own was made again when it had ended.
     MadeTwice(String),
     /// A request with an id of its own was answered in two ways.
-    ToldDifferently(String),
+    AnsweredDifferently(String),
 }
 
 /// What was joined, so that a run which met nothing is seen.
@@ -44,7 +44,7 @@ pub(crate) struct Joined {
     pub(crate) events: usize,
     pub(crate) intents: usize,
     pub(crate) aws_calls: usize,
-    pub(crate) made: usize,
+    pub(crate) changed: usize,
     pub(crate) refused: usize,
     /// Answers that say that the audit log cannot be written.
     pub(crate) unavailable: usize,
@@ -59,9 +59,9 @@ pub(crate) struct Joined {
     /// Requests with an id of their own.
     pub(crate) own_ids: usize,
     /// How often one was told again what it was told before.
-    pub(crate) told_again: usize,
+    pub(crate) replayed: usize,
     /// Of these, after the service had been started anew.
-    pub(crate) told_again_later: usize,
+    pub(crate) replayed_later: usize,
     /// Answers to one that were read back.
     pub(crate) read_back: usize,
 }
@@ -76,29 +76,29 @@ pub(crate) struct Intent<'e> {
 struct Join<'e> {
     intents: BTreeMap<&'e str, Intent<'e>>,
     by_change: HashMap<Change, Vec<&'e str>>,
-    flaws: Vec<Flaw>,
+    defects: Vec<Defect>,
     joined: Joined,
 }
 
 /// Joins the three.
-pub(crate) fn join(events: &[Event], calls: &[Entry], answers: &[Answer]) -> Result<Joined, Vec<Flaw>> {
+pub(crate) fn join(events: &[Event], calls: &[Entry], answers: &[Answer]) -> Result<Joined, Vec<Defect>> {
     let mut join = Join::of(events);
     join.ends();
     let reached = join.calls(calls);
     join.settlements(calls);
     join.answers(events, calls, answers, &reached);
-    join.flaws.extend(own::check(&join.intents, calls, answers, &mut join.joined));
+    join.defects.extend(request_ids::check(&join.intents, calls, answers, &mut join.joined));
     join.joined.events = events.len();
     join.joined.aws_calls = calls.len();
-    if join.flaws.is_empty() {
+    if join.defects.is_empty() {
         return Ok(join.joined);
     }
-    join.flaws.truncate(MOST);
-    Err(join.flaws)
+    join.defects.truncate(MAX);
+    Err(join.defects)
 }
 
 /// A change as AWS was asked for it.
-pub(crate) fn asked(call: &Entry) -> Change {
+pub(crate) fn change_of(call: &Entry) -> Change {
     let text = |name: &str| call.params.get(name).and_then(|value| value.as_str()).map(str::to_owned);
     let by_name = |name| format!("arn:aws:logs:{}:{}:log-group:{name}", call.region, call.account);
     let resource =
@@ -120,17 +120,17 @@ impl<'e> Join<'e> {
         let mut join = Self {
             intents: BTreeMap::new(),
             by_change: HashMap::new(),
-            flaws: Vec::new(),
+            defects: Vec::new(),
             joined: Joined::default(),
         };
         let (mut ids, mut correlations) = (HashSet::new(), HashSet::new());
         for event in events {
             if !ids.insert(&event.id) {
-                join.flaws.push(Flaw::Twice(format!("{event:?}")));
+                join.defects.push(Defect::Twice(format!("{event:?}")));
             }
             if event.kind == "intent" {
                 if !correlations.insert(&event.correlation) {
-                    join.flaws.push(Flaw::Twice(format!("{event:?}")));
+                    join.defects.push(Defect::Twice(format!("{event:?}")));
                 }
                 let resource = event.resource.clone().unwrap_or_default();
                 let change = match event.operation.as_str() {
@@ -143,7 +143,7 @@ impl<'e> Join<'e> {
             if let Some(closed) = &event.closes {
                 match join.intents.get_mut(closed.as_str()) {
                     Some(intent) => intent.ends.push(event),
-                    None => join.flaws.push(Flaw::Ends(format!("closes nothing before it: {event:?}"))),
+                    None => join.defects.push(Defect::Ends(format!("closes nothing before it: {event:?}"))),
                 }
             }
         }
@@ -154,12 +154,13 @@ impl<'e> Join<'e> {
     /// Each intent has one outcome, or a settlement, or an unknown outcome and then a settlement.
     fn ends(&mut self) {
         for Intent { event, ends, .. } in self.intents.values() {
-            let told: Vec<_> = ends.iter().map(|end| (end.kind.as_str(), end.outcome.as_deref())).collect();
-            match told.as_slice() {
+            let outcomes: Vec<_> =
+                ends.iter().map(|end| (end.kind.as_str(), end.outcome.as_deref())).collect();
+            match outcomes.as_slice() {
                 [("outcome", outcome)] if *outcome != Some("OUTCOME_UNKNOWN") => {}
                 [("settled", _)] => self.joined.cut_off += 1,
                 [("outcome", Some("OUTCOME_UNKNOWN")), ("settled", _)] => self.joined.unknown += 1,
-                _ => self.flaws.push(Flaw::Ends(format!("{told:?} end {event:?}"))),
+                _ => self.defects.push(Defect::Ends(format!("{outcomes:?} end {event:?}"))),
             }
         }
     }
@@ -173,7 +174,7 @@ impl<'e> Join<'e> {
             .collect();
         let mut reached = HashSet::new();
         for call in calls {
-            let change = asked(call);
+            let change = change_of(call);
             let fitting: Vec<&str> = match by_request.get(&call.request_id) {
                 Some(intent) => vec![*intent],
                 None => self.by_change.get(&change).cloned().unwrap_or_default(),
@@ -181,12 +182,12 @@ impl<'e> Join<'e> {
             let fitting: Vec<&str> = fitting.into_iter().filter(|id| self.fits(id, &change, call)).collect();
             match fitting.as_slice() {
                 [] => self
-                    .flaws
-                    .push(Flaw::NoIntent(format!("{change:?} at {} ({:?})", call.time, call.outcome))),
+                    .defects
+                    .push(Defect::NoIntent(format!("{change:?} at {} ({:?})", call.time, call.outcome))),
                 [one] => drop(reached.insert(*one)),
                 // Of a resource that all callers change, one may be open since a kill beside another.
                 several if !change.is_cold() => reached.extend(several),
-                several => self.flaws.push(Flaw::ManyIntents(format!("{several:?} before {change:?}"))),
+                several => self.defects.push(Defect::ManyIntents(format!("{several:?} before {change:?}"))),
             }
         }
         reached
@@ -205,21 +206,21 @@ impl<'e> Join<'e> {
         let done: HashMap<Change, i64> = calls
             .iter()
             .filter(|call| executed(call))
-            .map(|call| (asked(call), call.decided.unwrap_or(call.time).as_microsecond()))
+            .map(|call| (change_of(call), call.decided.unwrap_or(call.time).as_microsecond()))
             .collect();
         for Intent { change, ends, .. } in self.intents.values().filter(|intent| intent.change.is_cold()) {
             let Some(end) = ends.last().filter(|end| end.kind == "settled") else { continue };
             let executed = done.get(change).is_some_and(|time| *time <= end.time);
             self.joined.cut_off_executed += usize::from(executed && ends.len() == 1);
             if end.outcome.as_deref() != Some(if executed { "in force" } else { "not in force" }) {
-                self.flaws.push(Flaw::SettledWrongly(format!("executed: {executed}, {end:?}")));
+                self.defects.push(Defect::ReconciledWrongly(format!("executed: {executed}, {end:?}")));
             }
         }
     }
 
     fn answers(&mut self, events: &[Event], calls: &[Entry], answers: &[Answer], reached: &HashSet<&str>) {
         let by_id: HashMap<&str, &Event> = events.iter().map(|event| (event.id.as_str(), event)).collect();
-        let made: HashMap<&str, &Entry> =
+        let changed: HashMap<&str, &Entry> =
             calls.iter().filter(|call| executed(call)).map(|call| (call.request_id.as_str(), call)).collect();
         let intents: HashMap<String, String> = self
             .intents
@@ -229,33 +230,34 @@ impl<'e> Join<'e> {
         for answer in answers {
             let intent = intents.get(&answer.id).and_then(|id| self.intents.get(id.as_str()));
             let sent = intent.is_some_and(|intent| reached.contains(intent.event.id.as_str()));
-            let said = || format!("{answer:?}, {:?}", intent.map(|intent| &intent.ends));
-            let flaw = match &answer.told {
-                Told::Nothing | Told::NobodyThere => {
+            let describe_answer = || format!("{answer:?}, {:?}", intent.map(|intent| &intent.ends));
+            let defect = match &answer.result {
+                Answered::Nothing | Answered::NobodyThere => {
                     self.joined.unanswered += 1;
                     None
                 }
                 // Held against all the answers to the same request.
-                Told::Made { .. } if answer.own.is_some() => None,
-                Told::Made { event, aws_request_id, whole: _ } => {
-                    self.joined.made += 1;
+                Answered::Made { .. } if answer.own.is_some() => None,
+                Answered::Made { event, aws_request_id, whole: _ } => {
+                    self.joined.changed += 1;
                     let outcome = by_id.get(event.as_str()).filter(|event| {
                         event.kind == "outcome"
                             && event.outcome.as_deref() == Some("OK")
                             && event.correlation == answer.id
                             && event.aws_request_ids.contains(aws_request_id)
                     });
-                    let done = made.get(aws_request_id.as_str()).filter(|call| asked(call) == answer.change);
-                    let (is_kept, is_done) = (outcome.is_some() && intent.is_some(), done.is_some());
-                    let lost = (!is_kept).then(|| Flaw::AnswerNotInLog(said()));
-                    lost.or_else(|| (!is_done).then(|| Flaw::AnswerNotInAws(said())))
+                    let done =
+                        changed.get(aws_request_id.as_str()).filter(|call| change_of(call) == answer.change);
+                    let (is_stored, is_done) = (outcome.is_some() && intent.is_some(), done.is_some());
+                    let lost = (!is_stored).then(|| Defect::AnswerNotInLog(describe_answer()));
+                    lost.or_else(|| (!is_done).then(|| Defect::AnswerNotInAws(describe_answer())))
                 }
                 // It was made, and its record was late: it is there now.
-                Told::Refused { executed: true, .. } => {
+                Answered::Refused { executed: true, .. } => {
                     self.joined.refused += 1;
-                    (!sent).then(|| Flaw::AnswerNotInLog(said()))
+                    (!sent).then(|| Defect::AnswerNotInLog(describe_answer()))
                 }
-                Told::Refused { reason, executed: false, pending } => {
+                Answered::Refused { reason, executed: false, pending } => {
                     self.joined.refused += 1;
                     let unavailable = reason == "AUDIT_UNAVAILABLE";
                     self.joined.unavailable += usize::from(unavailable);
@@ -266,16 +268,16 @@ impl<'e> Join<'e> {
                         let in_force = end.outcome.as_deref() == Some("in force");
                         *pending && end.kind == "settled" && (reason == "OUTCOME_UNKNOWN" || !in_force)
                     };
-                    let as_told =
+                    let as_answered =
                         outcome.is_some_and(|end| end.outcome.as_ref() == Some(reason) || late(end));
                     match (unavailable, sent) {
-                        (true, true) => Some(Flaw::SentAllTheSame(said())),
-                        (false, true) if !as_told => Some(Flaw::AnswerNotInLog(said())),
+                        (true, true) => Some(Defect::SentAllTheSame(describe_answer())),
+                        (false, true) if !as_answered => Some(Defect::AnswerNotInLog(describe_answer())),
                         (_, _) => None,
                     }
                 }
             };
-            self.flaws.extend(flaw);
+            self.defects.extend(defect);
         }
     }
 }

@@ -70,10 +70,10 @@ impl LazyFs {
     /// Forgets what was not synced, and waits until that is done.
     pub(crate) async fn cut_power(&self) {
         fs::write(self.beside.path().join("orders"), "lazyfs::clear-cache\n").unwrap();
-        let (mut told, mut done) = (String::new(), self.done.lock().await);
-        let read = tokio::time::timeout(DONE_WITHIN, done.read_line(&mut told)).await;
+        let (mut output, mut done) = (String::new(), self.done.lock().await);
+        let read = tokio::time::timeout(DONE_WITHIN, done.read_line(&mut output)).await;
         read.expect("LazyFS says that it is done").unwrap();
-        assert_eq!(told.trim(), "finished::clear-cache");
+        assert_eq!(output.trim(), "finished::clear-cache");
     }
 }
 

@@ -26,9 +26,9 @@ use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 use crate::{
-    own::Requests,
     process::until,
-    world::{ACCOUNTS, HOT, KEYS, REGION, World},
+    request_ids::Requests,
+    world::{ACCOUNTS, HOT, KEYS, REGION, TestEnv},
 };
 
 /// How long a caller rests where nobody answers.
@@ -50,7 +50,7 @@ pub(crate) struct Answer {
     /// The request id that the caller gave it.
     pub(crate) id: String,
     pub(crate) change: Change,
-    pub(crate) told: Told,
+    pub(crate) result: Answered,
     /// By which the caller may repeat the request.
     pub(crate) own: Option<OwnId>,
 }
@@ -65,7 +65,7 @@ pub(crate) struct OwnId {
 
 /// What a caller was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum Answered {
     /// It was made; with the answer whole.
     Made { event: String, aws_request_id: String, whole: String },
     /// It was not, or nobody knows; perhaps with its record still pending.
@@ -94,7 +94,7 @@ pub(crate) struct Caller {
 
 /// How a call ends if it takes long.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Patience {
+pub(crate) enum CallerTimeout {
     /// It waits as long as the service lets it.
     All,
     /// It has this deadline, and tells the service.
@@ -132,14 +132,14 @@ pub(crate) fn key(account: usize, number: usize) -> String {
 
 // === impl Patience ===
 
-impl Patience {
+impl CallerTimeout {
     /// Mostly all of it; now and then less than a call takes.
     pub(crate) fn any(rng: &mut StdRng) -> Self {
-        let moment = Duration::from_millis(rng.random_range(1..60));
+        let now = Duration::from_millis(rng.random_range(1..60));
         match rng.random_range(0..100) {
             0..70 => Self::All,
-            70..85 => Self::Deadline(moment),
-            _ => Self::HangsUp(moment),
+            70..85 => Self::Deadline(now),
+            _ => Self::HangsUp(now),
         }
     }
 }
@@ -148,15 +148,15 @@ impl Patience {
 
 impl Load {
     /// So many callers, from now until they are told to stop.
-    pub(crate) fn start(world: &Arc<World>, callers: u64, seed: u64) -> Self {
+    pub(crate) fn start(env: &Arc<TestEnv>, callers: u64, seed: u64) -> Self {
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let mut all = JoinSet::new();
         for number in 0..callers {
-            let (world, stop, answered) = (Arc::clone(world), Arc::clone(&stop), Arc::clone(&answered));
+            let (env, stop, answered) = (Arc::clone(env), Arc::clone(&stop), Arc::clone(&answered));
             let account = usize::try_from(number).unwrap() % ACCOUNTS.len();
             let rng = StdRng::seed_from_u64(seed.wrapping_mul(1000) + number);
-            let caller = Caller::new(&world, account, &format!("{seed}-{number}"));
-            all.spawn(async move { caller.work(&world, account, rng, &stop, &answered).await });
+            let caller = Caller::new(&env, account, &format!("{seed}-{number}"));
+            all.spawn(async move { caller.work(&env, account, rng, &stop, &answered).await });
         }
         Self { stop, answered, callers: all }
     }
@@ -182,23 +182,23 @@ impl Load {
 // === impl Caller ===
 
 impl Caller {
-    pub(crate) fn new(world: &World, account: usize, name: &str) -> Self {
-        let endpoint = Endpoint::from_shared(format!("http://{}", world.grpc)).unwrap();
+    pub(crate) fn new(env: &TestEnv, account: usize, name: &str) -> Self {
+        let endpoint = Endpoint::from_shared(format!("http://{}", env.grpc)).unwrap();
         let client = KeyAssociationServiceClient::new(endpoint.connect_lazy());
         let (tenant, _) = ACCOUNTS.get(account).unwrap();
-        let lives = Arc::clone(&world.lives);
-        Self { client, token: world.token(tenant), name: name.into(), calls: 0, lives }
+        let lives = Arc::clone(&env.lives);
+        Self { client, token: env.token(tenant), name: name.into(), calls: 0, lives }
     }
 
     async fn work(
         mut self,
-        world: &World,
+        env: &TestEnv,
         account: usize,
         mut rng: StdRng,
         stop: &AtomicBool,
         answered: &AtomicU64,
     ) -> Vec<Answer> {
-        let (mut answers, mut cold) = (Vec::new(), world.cold(account));
+        let (mut answers, mut cold) = (Vec::new(), env.cold(account));
         let mut requests = Requests::default();
         while !stop.load(Ordering::Relaxed) {
             answers.extend(requests.again(&mut self, &mut rng).await);
@@ -218,70 +218,83 @@ impl Caller {
                 }
             };
             if rng.random_ratio(1, 4) {
-                let told = requests.make(&mut self, change.clone(), &mut rng, stop).await;
-                answered.fetch_add(u64::from(!told.is_empty()), Ordering::Relaxed);
-                answers.extend(told);
+                let result = requests.make(&mut self, change.clone(), &mut rng, stop).await;
+                answered.fetch_add(u64::from(!result.is_empty()), Ordering::Relaxed);
+                answers.extend(result);
                 if change.is_cold() {
-                    cold = world.cold(account);
+                    cold = env.cold(account);
                 }
                 continue;
             }
-            let answer = self.change(change.clone(), Patience::any(&mut rng)).await;
-            let made = matches!(answer.told, Told::Made { .. });
-            match answer.told {
-                Told::NobodyThere => {
+            let answer = self.change(change.clone(), CallerTimeout::any(&mut rng)).await;
+            let changed = matches!(answer.result, Answered::Made { .. });
+            match answer.result {
+                Answered::NobodyThere => {
                     tokio::time::sleep(REST).await;
                     continue;
                 }
-                Told::Nothing => {}
-                Told::Made { .. } | Told::Refused { .. } => drop(answered.fetch_add(1, Ordering::Relaxed)),
+                Answered::Nothing => {}
+                Answered::Made { .. } | Answered::Refused { .. } => {
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
             }
             if change.is_cold() {
-                cold = world.cold(account);
+                cold = env.cold(account);
             }
             answers.push(answer);
-            if made && change.is_cold() && rng.random_ratio(1, 3) {
-                answers.push(self.change(Change::take_away(&change.resource), Patience::All).await);
+            if changed && change.is_cold() && rng.random_ratio(1, 3) {
+                answers.push(self.change(Change::take_away(&change.resource), CallerTimeout::All).await);
             }
         }
         answers
     }
 
     /// Asks for a change.
-    pub(crate) async fn change(&mut self, change: Change, patience: Patience) -> Answer {
-        self.ask(change, patience, None).await
+    pub(crate) async fn change(&mut self, change: Change, timeout: CallerTimeout) -> Answer {
+        self.request(change, timeout, None).await
     }
 
     /// The same, for the first time or again where it has an id of its own.
-    pub(crate) async fn ask(&mut self, change: Change, patience: Patience, own: Option<Uuid>) -> Answer {
+    pub(crate) async fn request(
+        &mut self,
+        change: Change,
+        timeout: CallerTimeout,
+        own: Option<Uuid>,
+    ) -> Answer {
         self.calls += 1;
         let id = format!("{}-{}", self.name, self.calls);
-        let sent = self.send(&change, patience, &id, own);
-        let told = if let Patience::HangsUp(after) = patience {
-            tokio::time::timeout(after, sent).await.unwrap_or(Told::Nothing)
+        let sent = self.send(&change, timeout, &id, own);
+        let result = if let CallerTimeout::HangsUp(after) = timeout {
+            tokio::time::timeout(after, sent).await.unwrap_or(Answered::Nothing)
         } else {
             sent.await
         };
         let own = own.map(|id| OwnId { id, life: self.lives.load(Ordering::Relaxed) });
-        Answer { id, change, told, own }
+        Answer { id, change, result, own }
     }
 
-    async fn send(&mut self, change: &Change, patience: Patience, id: &str, own: Option<Uuid>) -> Told {
+    async fn send(
+        &mut self,
+        change: &Change,
+        timeout: CallerTimeout,
+        id: &str,
+        own: Option<Uuid>,
+    ) -> Answered {
         let resource = change.resource.clone();
         let request_id = own.map(|own| own.to_string()).unwrap_or_default();
         if let Some(key) = &change.key {
             let target = Some(associate::Target::ResourceIdentifier(resource));
             let kms_key_id = key.clone();
             let message = AssociateKmsKeyRequest { target, kms_key_id, request_id, ..Default::default() };
-            let request = self.request(message, patience, id);
-            told(self.client.associate_kms_key(request).await, |answer| {
+            let request = self.to_request(message, timeout, id);
+            classify(self.client.associate_kms_key(request).await, |answer| {
                 (answer.audit_event_id, answer.aws_request_id)
             })
         } else {
             let target = Some(disassociate::Target::ResourceIdentifier(resource));
             let message = DisassociateKmsKeyRequest { target, request_id, ..Default::default() };
-            let request = self.request(message, patience, id);
-            told(self.client.disassociate_kms_key(request).await, |answer| {
+            let request = self.to_request(message, timeout, id);
+            classify(self.client.disassociate_kms_key(request).await, |answer| {
                 (answer.audit_event_id, answer.aws_request_id)
             })
         }
@@ -289,40 +302,46 @@ impl Caller {
 
     async fn read(&mut self, resource: &str) {
         let target = Some(get::Target::ResourceIdentifier(resource.into()));
-        let request =
-            self.request(GetKeyAssociationRequest { target, ..Default::default() }, Patience::All, "read");
+        let request = self.to_request(
+            GetKeyAssociationRequest { target, ..Default::default() },
+            CallerTimeout::All,
+            "read",
+        );
         if self.client.get_key_association(request).await.is_err() {
             tokio::time::sleep(REST).await;
         }
     }
 
-    fn request<T>(&self, message: T, patience: Patience, id: &str) -> Request<T> {
+    fn to_request<T>(&self, message: T, timeout: CallerTimeout, id: &str) -> Request<T> {
         let mut request = Request::new(message);
         request.metadata_mut().insert("authorization", format!("Bearer {}", self.token).parse().unwrap());
         request.metadata_mut().insert("x-request-id", id.parse().unwrap());
-        if let Patience::Deadline(deadline) = patience {
+        if let CallerTimeout::Deadline(deadline) = timeout {
             request.set_timeout(deadline);
         }
         request
     }
 }
 
-fn told<T: Debug>(answer: Result<Response<T>, Status>, ids: impl FnOnce(T) -> (String, String)) -> Told {
+fn classify<T: Debug>(
+    answer: Result<Response<T>, Status>,
+    ids: impl FnOnce(T) -> (String, String),
+) -> Answered {
     match answer {
         Ok(answer) => {
             let whole = format!("{:?}", answer.get_ref());
             let (event, aws_request_id) = ids(answer.into_inner());
-            Told::Made { event, aws_request_id, whole }
+            Answered::Made { event, aws_request_id, whole }
         }
         // A status without details is the client's own: nobody answered.
         Err(status) => match status.get_details_error_info() {
-            Some(info) => Told::Refused {
+            Some(info) => Answered::Refused {
                 executed: info.metadata.get("executed").is_some_and(|text| text == "true"),
                 pending: info.metadata.get("audit_record").is_some_and(|text| text == "pending"),
                 reason: info.reason,
             },
-            None if was_refused(&status) => Told::NobodyThere,
-            None => Told::Nothing,
+            None if was_refused(&status) => Answered::NobodyThere,
+            None => Answered::Nothing,
         },
     }
 }

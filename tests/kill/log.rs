@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::{process::logkey, world::World};
+use crate::{process::logkey, world::TestEnv};
 
 /// An event, as far as it is joined.
 #[derive(Clone, Debug)]
@@ -27,51 +27,51 @@ pub(crate) struct Event {
 }
 
 /// Verifies the log against itself and every checkpoint that was kept; tells what is wrong.
-pub(crate) fn verify(world: &World, kept: &[String]) -> Result<(), String> {
-    let (archive, path) = (archived(world), world.path("kept"));
+pub(crate) fn verify(env: &TestEnv, kept_checkpoint: &[String]) -> Result<(), String> {
+    let (archive, path) = (archived(env), env.path("kept"));
     let path = path.to_str().unwrap();
     let plain: Vec<&str> = ["verify"].into_iter().chain(archive.iter().map(String::as_str)).collect();
     let mut runs = vec![plain.clone()];
-    if !kept.is_empty() {
-        runs = kept.iter().map(|_| [&plain[..], &["--checkpoint", path]].concat()).collect();
+    if !kept_checkpoint.is_empty() {
+        runs = kept_checkpoint.iter().map(|_| [&plain[..], &["--checkpoint", path]].concat()).collect();
     }
     for (number, arguments) in runs.iter().enumerate() {
-        if let Some(note) = kept.get(number) {
+        if let Some(note) = kept_checkpoint.get(number) {
             std::fs::write(path, note).unwrap();
         }
-        let (code, told) = audit(world, arguments);
+        let (code, output) = audit(env, arguments);
         if code != Some(0) {
-            return Err(format!("audit verify against checkpoint {number}: {told}"));
+            return Err(format!("audit verify against checkpoint {number}: {output}"));
         }
     }
     Ok(())
 }
 
 /// Runs a verb of `audit`; tells its exit code and what it said.
-pub(crate) fn audit(world: &World, arguments: &[&str]) -> (Option<i32>, String) {
-    let config = world.config();
+pub(crate) fn audit(env: &TestEnv, arguments: &[&str]) -> (Option<i32>, String) {
+    let config = env.config();
     let all = [&["audit"], arguments, &["--config", config.to_str().unwrap()]].concat();
     let done = logkey(&all).output().unwrap();
     (done.status.code(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
 }
 
 /// Where events are that were moved out, if any were.
-fn archived(world: &World) -> Vec<String> {
-    let folder = world.archive();
+fn archived(env: &TestEnv) -> Vec<String> {
+    let folder = env.archive();
     let is_there = folder.join("checkpoint").exists();
     let named = ["--archive".to_owned(), folder.to_str().unwrap().to_owned()];
     if is_there { named.to_vec() } else { Vec::new() }
 }
 
 /// Exports the log and reads every event of it, in order.
-pub(crate) fn export(world: &World) -> Vec<Event> {
-    let out = world.path("export");
+pub(crate) fn export(env: &TestEnv) -> Vec<Event> {
+    let out = env.path("export");
     drop(std::fs::remove_dir_all(&out));
-    let archive = archived(world);
+    let archive = archived(env);
     let export = ["export", "--out", out.to_str().unwrap()];
     let arguments: Vec<&str> = export.into_iter().chain(archive.iter().map(String::as_str)).collect();
-    let (code, told) = audit(world, &arguments);
-    assert_eq!(code, Some(0), "{told}");
+    let (code, output) = audit(env, &arguments);
+    assert_eq!(code, Some(0), "{output}");
     let mut bundles = Vec::new();
     find(&out.join("tile/entries"), "", &mut bundles);
     bundles.sort();

@@ -12,25 +12,25 @@
 )]
 #![expect(clippy::print_stderr, reason = "a run tells its seed and what it saw")]
 
+mod archive;
 mod disk;
+mod disk_full;
 #[expect(dead_code, reason = "the other tests use all of it")]
 #[path = "../it/harness/issuer.rs"]
 mod issuer;
 mod join;
-mod keep;
 mod lazyfs;
 mod load;
 mod log;
-mod own;
 mod points;
 #[expect(dead_code, reason = "the other tests use all of it")]
 #[path = "../it/harness/postgres.rs"]
 mod postgres;
 mod process;
+mod request_ids;
 mod rounds;
 mod shared;
-mod starve;
-mod two;
+mod two_processes;
 mod world;
 
 use rand::Rng as _;

@@ -10,7 +10,7 @@ use std::{
 
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, sqlite::SqliteConnectOptions};
 
-use crate::{shared, world::World};
+use crate::{shared, world::TestEnv};
 
 /// How often something is looked at before it counts as failed, 10 ms apart.
 const LOOKS: u32 = 6_000;
@@ -30,7 +30,7 @@ WHERE kind = 'intent' AND time < $2 AND id NOT IN closed";
 pub(crate) struct Process {
     child: Child,
     /// In microseconds since 1970, from before it was started.
-    began: i64,
+    started: i64,
 }
 
 /// The binary, with these arguments.
@@ -59,22 +59,22 @@ pub(crate) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
 
 impl Process {
     /// Starts the service; what it logs goes to a file of the world's.
-    pub(crate) fn spawn(world: &World, more: &[(&str, String)]) -> Self {
-        world.lives.fetch_add(1, Ordering::Relaxed);
-        let log = OpenOptions::new().create(true).append(true).open(world.path("stderr")).unwrap();
-        let began = jiff::Timestamp::now().as_microsecond();
-        let mut command = logkey(&["serve", "--config", world.config().to_str().unwrap()]);
+    pub(crate) fn spawn(env: &TestEnv, more: &[(&str, String)]) -> Self {
+        env.lives.fetch_add(1, Ordering::Relaxed);
+        let log = OpenOptions::new().create(true).append(true).open(env.path("stderr")).unwrap();
+        let started = jiff::Timestamp::now().as_microsecond();
+        let mut command = logkey(&["serve", "--config", env.config().to_str().unwrap()]);
         let child = command.envs(more.iter().cloned()).stderr(log).spawn().unwrap();
-        Self { child, began }
+        Self { child, started }
     }
 
     /// Waits until it is ready, and every change that an earlier process left open is settled. Tells up
     /// to which event that is so.
-    pub(crate) async fn settled(&mut self, world: &World, floor: i64) -> i64 {
-        self.ready(world).await;
+    pub(crate) async fn reconciled(&mut self, env: &TestEnv, floor: i64) -> i64 {
+        self.ready(env).await;
         let mut last = floor;
         until("the end of what was open", async || {
-            let (open, newest) = open(world, floor, self.began).await;
+            let (open, newest) = open(env, floor, self.started).await;
             last = newest;
             open == 0
         })
@@ -82,17 +82,17 @@ impl Process {
         last
     }
 
-    pub(crate) async fn ready(&mut self, world: &World) {
-        self.ready_at(world, world.admin).await;
+    pub(crate) async fn ready(&mut self, env: &TestEnv) {
+        self.ready_at(env, env.admin).await;
     }
 
     /// The same, where it was told to listen elsewhere.
-    pub(crate) async fn ready_at(&mut self, world: &World, admin: SocketAddr) {
+    pub(crate) async fn ready_at(&mut self, env: &TestEnv, admin: SocketAddr) {
         let url = format!("http://{admin}/readyz");
         until("readiness", async || {
             if let Some(status) = self.child.try_wait().unwrap() {
-                let told = std::fs::read_to_string(world.path("stderr")).unwrap();
-                let last: Vec<&str> = told.lines().rev().take(8).collect();
+                let output = std::fs::read_to_string(env.path("stderr")).unwrap();
+                let last: Vec<&str> = output.lines().rev().take(8).collect();
                 panic!("the service ended by itself ({status}): {last:#?}");
             }
             reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success())
@@ -101,7 +101,7 @@ impl Process {
     }
 
     /// Waits until it has ended by itself.
-    pub(crate) async fn ended(mut self) -> ExitStatus {
+    pub(crate) async fn finished(mut self) -> ExitStatus {
         tokio::task::spawn_blocking(move || self.child.wait().unwrap()).await.unwrap()
     }
 
@@ -114,7 +114,7 @@ impl Process {
     /// Asks it to end, and waits until it has.
     pub(crate) async fn terminate(self) -> ExitStatus {
         self.signal("-TERM");
-        self.ended().await
+        self.finished().await
     }
 
     pub(crate) fn signal(&self, signal: &str) {
@@ -132,11 +132,11 @@ impl Drop for Process {
 
 /// How many intents are open, and the newest event before that moment. The connection is closed before
 /// this returns, so that a service that is killed was alone with its file.
-async fn open(world: &World, floor: i64, before: i64) -> (i64, i64) {
-    if world.is_over_a_server() {
-        return shared::open(world, before).await;
+async fn open(env: &TestEnv, floor: i64, before: i64) -> (i64, i64) {
+    if env.is_over_a_server() {
+        return shared::open(env, before).await;
     }
-    let file = world.store().join("logkey.db");
+    let file = env.store().join("logkey.db");
     let options = SqliteConnectOptions::new().filename(file).read_only(true);
     let Ok(mut connection) = options.connect().await else { return (1, floor) };
     let row = sqlx::query(OPEN).bind(floor).bind(before).fetch_one(&mut connection).await;

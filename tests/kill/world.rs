@@ -12,9 +12,9 @@ use std::{
 
 use logkey::sandbox::{
     Running, Sandbox,
+    call_log::Entry,
     clock::Clock,
     fault::{Effect, Fault, When},
-    journal::Entry,
     seed::LogGroupSeed,
 };
 use tempfile::TempDir;
@@ -38,7 +38,7 @@ const COLD: usize = 20_000;
 const SCOPES: &str = "logkey:read logkey:associate logkey:disassociate logkey:query-results";
 
 /// Everything but the service.
-pub(crate) struct World {
+pub(crate) struct TestEnv {
     pub(crate) aws: Running,
     pub(crate) issuer: TestIssuer,
     pub(crate) grpc: SocketAddr,
@@ -53,7 +53,7 @@ pub(crate) struct World {
 
 // === impl World ===
 
-impl World {
+impl TestEnv {
     /// An AWS in which calls take a while, and now and then go wrong.
     pub(crate) async fn new() -> Self {
         Self::with("").await
@@ -88,7 +88,7 @@ impl World {
         }
         let aws = aws.build().unwrap().start().await.unwrap();
         let [grpc, admin] = free();
-        let world = Self {
+        let env = Self {
             aws,
             issuer: TestIssuer::new("key-1"),
             grpc,
@@ -98,10 +98,10 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
             cold: Default::default(),
         };
-        std::fs::create_dir(world.store()).unwrap();
-        std::fs::write(world.path("jwks.json"), world.issuer.jwks()).unwrap();
-        std::fs::write(world.config(), world.settings(settings)).unwrap();
-        world
+        std::fs::create_dir(env.store()).unwrap();
+        std::fs::write(env.path("jwks.json"), env.issuer.jwks()).unwrap();
+        std::fs::write(env.config(), env.settings(settings)).unwrap();
+        env
     }
 
     /// Calls take some milliseconds before and after they take effect, some answers never come, and

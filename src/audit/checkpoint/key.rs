@@ -25,7 +25,7 @@ const ED25519: u8 = 1;
 /// What a file of keys is made of.
 const PEM: &str = "PRIVATE KEY";
 /// Most keys in a file: the one that signs, and the one it takes over from.
-const MOST: usize = 2;
+const MAX: usize = 2;
 
 /// Signs checkpoints. It has no printing `Debug`: it is the secret on which the log stands.
 #[derive(Clone)]
@@ -48,9 +48,9 @@ impl SigningKey {
     /// # Errors
     ///
     /// [`KeyError`], with what to do.
-    pub fn open_or_make(path: &Path, origin: &str) -> Result<Self, KeyError> {
+    pub fn open_or_create(path: &Path, origin: &str) -> Result<Self, KeyError> {
         match fs::read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make(path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create(path)?,
             Ok(_) | Err(_) => {}
         }
         Self::open(path, origin)
@@ -67,7 +67,7 @@ impl SigningKey {
         let parts = seeds.iter().map(|seed| Part::from_seed(seed, origin).map(Arc::new));
         let parts: Option<Vec<_>> = parts.collect();
         let parts = parts.ok_or(KeyError::Origin)?;
-        if parts.is_empty() || parts.len() > MOST {
+        if parts.is_empty() || parts.len() > MAX {
             Err(form())
         } else {
             Ok(Self { origin: origin.into(), parts })
@@ -80,7 +80,7 @@ impl SigningKey {
     /// # Errors
     ///
     /// [`KeyError`]; then the file is as it was.
-    pub fn renew(path: &Path, origin: &str) -> Result<Self, KeyError> {
+    pub fn rotate(path: &Path, origin: &str) -> Result<Self, KeyError> {
         let seeds = seeds(path)?;
         let [old] = &seeds[..] else { return Err(KeyError::TakingOver { path: path.to_owned() }) };
         replace(path, &[seed(), *old])?;
@@ -92,7 +92,7 @@ impl SigningKey {
     /// # Errors
     ///
     /// [`KeyError`]; then the file is as it was.
-    pub fn retire_old(path: &Path, origin: &str) -> Result<Self, KeyError> {
+    pub fn drop_previous(path: &Path, origin: &str) -> Result<Self, KeyError> {
         let seeds = seeds(path)?;
         let first = seeds.first().ok_or_else(|| KeyError::Form { path: path.to_owned() })?;
         replace(path, &[*first])?;
@@ -129,9 +129,9 @@ impl SigningKey {
     }
 
     /// This key, and beside it those of another one that it does not hold.
-    pub(in crate::audit) fn beside(&self, other: &Self) -> Self {
-        let known = self.verifiers();
-        let more = other.parts.iter().filter(|part| !known.contains(&part.verifier));
+    pub(in crate::audit) fn with_cosigner(&self, other: &Self) -> Self {
+        let trusted_keys = self.verifiers();
+        let more = other.parts.iter().filter(|part| !trusted_keys.contains(&part.verifier));
         let parts = self.parts.iter().chain(more).cloned().collect();
         Self { origin: self.origin.clone(), parts }
     }
@@ -193,22 +193,22 @@ fn text(seeds: &[[u8; 32]]) -> String {
 
 /// Puts a new key there whole or not at all, and for good: a log that was signed with a key which a crash
 /// then took away could not be continued.
-fn make(path: &Path) -> Result<(), KeyError> {
+fn create(path: &Path) -> Result<(), KeyError> {
     replace(path, &[seed()])
 }
 
 /// The new file is whole and on disk before it takes the place of the old one.
 fn replace(path: &Path, seeds: &[[u8; 32]]) -> Result<(), KeyError> {
     let file = |source| KeyError::File { path: path.to_owned(), source };
-    let mut aside = path.to_owned().into_os_string();
-    aside.push(".new");
-    let aside = PathBuf::from(aside);
-    match fs::remove_file(&aside) {
+    let mut temporary = path.to_owned().into_os_string();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(file(error)),
         Ok(()) | Err(_) => {}
     }
-    write_new(&aside, seeds).map_err(file)?;
-    fs::rename(&aside, path).map_err(file)?;
+    write_new(&temporary, seeds).map_err(file)?;
+    fs::rename(&temporary, path).map_err(file)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()).map_err(file)
 }

@@ -22,7 +22,7 @@ fn text(size: &str) -> String {
     format!("{ORIGIN}\n{size}\n{}\n", BASE64_STANDARD.encode([7; 32]))
 }
 
-fn check(note: &[u8]) -> Result<u64, BadCheckpoint> {
+fn check(note: &[u8]) -> Result<u64, CheckpointError> {
     read(note, ORIGIN, &[key(1).verifier().to_owned()]).map(|checkpoint| checkpoint.size())
 }
 
@@ -37,13 +37,13 @@ fn what_is_signed_is_read_again() {
 fn a_key_is_made_once_for_its_owner_alone_and_read_again() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
-    let path = key_beside(&dir.path().join("logkey.db"));
-    let made = SigningKey::open_or_make(&path, ORIGIN).unwrap();
-    let again = SigningKey::open_or_make(&path, ORIGIN).unwrap();
-    assert_eq!(made.verifier(), again.verifier());
+    let path = default_key_path(&dir.path().join("logkey.db"));
+    let created = SigningKey::open_or_create(&path, ORIGIN).unwrap();
+    let again = SigningKey::open_or_create(&path, ORIGIN).unwrap();
+    assert_eq!(created.verifier(), again.verifier());
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     fs::write(&path, "nonsense").unwrap();
-    assert!(matches!(SigningKey::open_or_make(&path, ORIGIN), Err(KeyError::Form { .. })));
+    assert!(matches!(SigningKey::open_or_create(&path, ORIGIN), Err(KeyError::Form { .. })));
     assert!(matches!(SigningKey::open(&dir.path().join("none"), ORIGIN), Err(KeyError::File { .. })));
     assert!(SigningKey::from_seed(&[1; 32], "two words").is_none());
 }
@@ -78,7 +78,7 @@ fn only_a_known_key_that_really_signed_counts() {
     let other = String::from_utf8(checkpoint(&text.replace("12", "13"), &[&key(1)])).unwrap();
     let bad = other.lines().last().unwrap();
     let spoiled = format!("{}{bad}\n", String::from_utf8(checkpoint(&text, &[&key(2)])).unwrap());
-    assert!(matches!(check(spoiled.as_bytes()), Err(BadCheckpoint::Signature(_))));
+    assert!(matches!(check(spoiled.as_bytes()), Err(CheckpointError::Signature(_))));
     let mut many = String::from_utf8(both).unwrap();
     for _ in 0..200 {
         let (_, unknown) = generate_key_of(3);
@@ -107,7 +107,7 @@ fn a_known_keys_bad_signature_counts_although_another_known_key_signed() {
     assert!(read(&good, ORIGIN, &both).is_ok());
     let other = String::from_utf8(checkpoint(&text("13"), &[&key(1)])).unwrap();
     let spoiled = format!("{}{}\n", String::from_utf8(good).unwrap(), other.lines().last().unwrap());
-    assert!(matches!(read(spoiled.as_bytes(), ORIGIN, &both), Err(BadCheckpoint::Signature(_))));
+    assert!(matches!(read(spoiled.as_bytes(), ORIGIN, &both), Err(CheckpointError::Signature(_))));
 }
 
 fn generate_key_of(fill: u8) -> (SigningKey, String) {
@@ -123,15 +123,15 @@ fn another_logs_checkpoint_is_told_apart() {
     let theirs = SigningKey::from_seed(&[1; 32], other).unwrap();
     let note = theirs.sign(5, Hash([1; 32])).unwrap();
     let read = read(note.as_bytes(), ORIGIN, &[theirs.verifier().to_owned()]);
-    assert!(matches!(read, Err(BadCheckpoint::Origin(name)) if name == other));
+    assert!(matches!(read, Err(CheckpointError::Origin(name)) if name == other));
 }
 
 #[test]
 fn what_a_crash_left_of_a_key_that_was_being_made_is_not_taken_for_one() {
     let dir = tempfile::tempdir().unwrap();
-    let path = key_beside(&dir.path().join("logkey.db"));
+    let path = default_key_path(&dir.path().join("logkey.db"));
     fs::write(format!("{}.new", path.display()), "-----BEGIN PRIV").unwrap();
-    SigningKey::open_or_make(&path, ORIGIN).unwrap();
+    SigningKey::open_or_create(&path, ORIGIN).unwrap();
     let names = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
     assert_eq!(names.collect::<Vec<_>>(), [path]);
 }
@@ -141,8 +141,8 @@ fn a_new_key_signs_beside_the_old_one_until_that_is_ended() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key.pem");
-    let old = SigningKey::open_or_make(&path, ORIGIN).unwrap();
-    let both = SigningKey::renew(&path, ORIGIN).unwrap();
+    let old = SigningKey::open_or_create(&path, ORIGIN).unwrap();
+    let both = SigningKey::rotate(&path, ORIGIN).unwrap();
     assert_ne!(both.verifier(), old.verifier());
     assert_eq!(both.verifiers()[1], old.verifier());
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -150,8 +150,8 @@ fn a_new_key_signs_beside_the_old_one_until_that_is_ended() {
     for verifier in both.verifiers() {
         assert_eq!(read(note.as_bytes(), ORIGIN, &[verifier]).unwrap().size(), 3);
     }
-    assert!(matches!(SigningKey::renew(&path, ORIGIN), Err(KeyError::TakingOver { .. })));
-    let new = SigningKey::retire_old(&path, ORIGIN).unwrap();
+    assert!(matches!(SigningKey::rotate(&path, ORIGIN), Err(KeyError::TakingOver { .. })));
+    let new = SigningKey::drop_previous(&path, ORIGIN).unwrap();
     assert_eq!(new.verifiers(), [both.verifier()]);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");

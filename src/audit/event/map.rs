@@ -6,21 +6,22 @@ use super::{
     names,
     ocsf::{
         Account, Activity, Actor, Api, ApiActivity, Authorization, CloudProfile, Detail, Endpoint,
-        HttpRequest, Metadata, Named, Own, Product, Request, Response, Session, Shown, Uid, Unmapped,
+        HttpRequest, LogkeyFields, Metadata, NamedObject, Product, Request, Response, Sanitized, Session,
+        Uid, Unmapped,
     },
-    plain,
+    sanitize,
 };
 use crate::domain::{
     arn::KmsKeyArn,
     association::Target,
-    audit::{Act, End, Event, EventId, Kind, LogChange},
+    audit::{AuditOperation, Completion, Event, EventId, Kind, LogEvent},
     aws::Partition,
     reason::Reason,
     tenant::TenantId,
 };
 
 /// Longest name, id or user agent, in characters.
-const SHORT: usize = 512;
+const MAX_SHORT: usize = 512;
 /// Longest id of AWS's, in characters; they have 36.
 const ID: usize = 128;
 /// Longest name of a policy, in characters.
@@ -28,7 +29,7 @@ const NAME: usize = 256;
 /// Longest message or ARN, in characters.
 const LONG: usize = 2048;
 /// Most entries of a list.
-const MOST: usize = 16;
+const MAX_LIST: usize = 16;
 /// `class_uid` of API Activity.
 const CLASS: u32 = 6003;
 /// `account.type_id` of an AWS account.
@@ -57,7 +58,7 @@ pub(super) fn class<'e>(event: &'e Event, id: EventId, arn: Option<&'e dyn Displ
         status_id,
         status,
         status_code: failure.map(Reason::as_str),
-        status_detail: event.detail.as_deref().map(|text| plain(text, LONG)),
+        status_detail: event.detail.as_deref().map(|text| sanitize(text, LONG)),
         duration: event.end.as_ref().map(|end| millis(end.latency)),
         count: (event.count != 1).then_some(event.count),
         metadata: metadata(event, id),
@@ -73,34 +74,34 @@ pub(super) fn class<'e>(event: &'e Event, id: EventId, arn: Option<&'e dyn Displ
             .actor
             .unverified_user_agent
             .as_deref()
-            .map(|agent| HttpRequest { user_agent: plain(agent, SHORT) }),
-        unmapped: Unmapped { logkey: own(event) },
+            .map(|agent| HttpRequest { user_agent: sanitize(agent, MAX_SHORT) }),
+        unmapped: Unmapped { logkey: logkey_fields(event) },
     }
 }
 
-fn activity_name(activity: Activity, act: Act) -> &'static str {
+fn activity_name(activity: Activity, act: AuditOperation) -> &'static str {
     match activity {
         Activity::Unknown => "Unknown",
         Activity::Read => "Read",
         Activity::Update => "Update",
         Activity::Delete => "Delete",
-        Activity::Other => names::act(act),
+        Activity::Other => names::operation_name(act),
     }
 }
 
 fn status(event: &Event) -> (u8, &'static str) {
     match &event.end {
         None => (0, "Unknown"),
-        Some(End { failure: None, .. }) => (1, "Success"),
-        Some(End { failure: Some(_), .. }) => (2, "Failure"),
+        Some(Completion { failure: None, .. }) => (1, "Success"),
+        Some(Completion { failure: Some(_), .. }) => (2, "Failure"),
     }
 }
 
 fn severity(event: &Event) -> (u8, &'static str) {
     let failed = event.end.as_ref().is_some_and(|end| end.failure.is_some());
     match event.kind {
-        _ if event.act == Act::Lost => (4, "High"),
-        Kind::Settled(_) => (3, "Medium"),
+        _ if event.act == AuditOperation::Lost => (4, "High"),
+        Kind::Reconciled(_) => (3, "Medium"),
         Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle if failed => (2, "Low"),
         Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle => (1, "Informational"),
     }
@@ -109,7 +110,7 @@ fn severity(event: &Event) -> (u8, &'static str) {
 fn metadata(event: &Event, id: EventId) -> Metadata<'_> {
     Metadata {
         version: "1.8.0",
-        uid: Shown(id.0.hyphenated()),
+        uid: Sanitized(id.0.hyphenated()),
         tenant_uid: event.actor.tenant.as_ref().map(TenantId::as_str),
         correlation_uid: event.correlation.as_str(),
         event_code: names::kind(event.kind),
@@ -119,59 +120,62 @@ fn metadata(event: &Event, id: EventId) -> Metadata<'_> {
 }
 
 fn actor(event: &Event) -> Actor<'_> {
-    let who = &event.actor;
-    let user = who.subject.as_deref().map(|subject| Uid { uid: plain(subject, SHORT) });
+    let principal = &event.actor;
+    let user = principal.subject.as_deref().map(|subject| Uid { uid: sanitize(subject, MAX_SHORT) });
     let session = Session {
-        uid: who.token_id.as_deref().map(|id| plain(id, SHORT)),
-        issuer: who.issuer.as_deref().map(|issuer| plain(issuer, LONG)),
+        uid: principal.token_id.as_deref().map(|id| sanitize(id, MAX_SHORT)),
+        issuer: principal.issuer.as_deref().map(|issuer| sanitize(issuer, LONG)),
     };
-    let known = session.uid.is_some() || session.issuer.is_some();
+    let has_session = session.uid.is_some() || session.issuer.is_some();
     let nobody = if event.kind == Kind::Lifecycle { "logkey" } else { "unauthenticated" };
     Actor {
-        app_name: (user.is_none() && !known).then_some(nobody),
+        app_name: (user.is_none() && !has_session).then_some(nobody),
         user,
-        session: known.then_some(session),
+        session: has_session.then_some(session),
         authorizations: authorizations(event),
     }
 }
 
 fn authorizations(event: &Event) -> Vec<Authorization<'_>> {
     let Some(decision) = &event.decision else { return Vec::new() };
-    let said = if decision.allowed { "Allowed" } else { "Denied" };
+    let decision_name = if decision.allowed { "Allowed" } else { "Denied" };
     if decision.policies.is_empty() {
-        return vec![Authorization { decision: said, policy: None }];
+        return vec![Authorization { decision: decision_name, policy: None }];
     }
     decision
         .policies
         .iter()
-        .take(MOST)
-        .map(|policy| Authorization { decision: said, policy: Some(Uid { uid: plain(policy, NAME) }) })
+        .take(MAX_LIST)
+        .map(|policy| Authorization {
+            decision: decision_name,
+            policy: Some(Uid { uid: sanitize(policy, NAME) }),
+        })
         .collect()
 }
 
 fn api(event: &Event) -> Api<'_> {
     Api {
-        operation: names::act(event.act),
-        service: Named { name: SERVICE },
+        operation: names::operation_name(event.act),
+        service: NamedObject { name: SERVICE },
         request: Request { uid: event.correlation.as_str() },
         response: event.end.as_ref().map(|end| Response {
             code: names::grpc_number(end.failure.map_or("OK", Reason::code_name)),
-            error: end.aws_error.as_deref().map(|code| plain(code, SHORT)),
+            error: end.aws_error.as_deref().map(|code| sanitize(code, MAX_SHORT)),
         }),
     }
 }
 
 fn cloud(event: &Event) -> CloudProfile<'_> {
-    let place = event.resource.as_ref().map(|resource| &resource.place);
+    let location = event.resource.as_ref().map(|resource| &resource.location);
     CloudProfile {
         provider: "AWS",
-        account: place.map(|place| Account {
-            uid: place.account.as_str(),
+        account: location.map(|location| Account {
+            uid: location.account.as_str(),
             type_id: AWS_ACCOUNT,
             r#type: "AWS Account",
         }),
-        region: place.map(|place| place.region.as_str()),
-        cloud_partition: place.map(|place| Partition::of(&place.region).as_str()),
+        region: location.map(|location| location.region.as_str()),
+        cloud_partition: location.map(|location| Partition::of(&location.region).as_str()),
     }
 }
 
@@ -179,37 +183,37 @@ fn resources<'e>(event: &'e Event, arn: Option<&'e dyn Display>) -> Vec<Detail<'
     let target = event.resource.as_ref().map(|resource| &resource.target);
     let about = arn.zip(target).map(|(arn, target)| match target {
         Target::LogGroup(name) => {
-            Detail { uid: Shown(arn), name: Some(name.as_str()), r#type: "AWS::Logs::LogGroup" }
+            Detail { uid: Sanitized(arn), name: Some(name.as_str()), r#type: "AWS::Logs::LogGroup" }
         }
-        Target::QueryResults => Detail { uid: Shown(arn), name: None, r#type: "AWS::Logs::QueryResult" },
+        Target::QueryResults => Detail { uid: Sanitized(arn), name: None, r#type: "AWS::Logs::QueryResult" },
     });
     let key = event.keys.resolved.as_ref();
-    let key = key.map(|key| Detail { uid: Shown(key), name: None, r#type: "AWS::KMS::Key" });
+    let key = key.map(|key| Detail { uid: Sanitized(key), name: None, r#type: "AWS::KMS::Key" });
     about.into_iter().chain(key).collect()
 }
 
-fn own(event: &Event) -> Own<'_> {
+fn logkey_fields(event: &Event) -> LogkeyFields<'_> {
     let via = &event.via;
     let (archived, rotated) = match &event.log {
-        Some(LogChange::Archived { last, root }) => (Some((*last, &**root)), None),
-        Some(LogChange::Rotated { from, to }) => (None, Some((&**from, &**to))),
+        Some(LogEvent::Archived { last, root }) => (Some((*last, &**root)), None),
+        Some(LogEvent::Rotated { from, to }) => (None, Some((&**from, &**to))),
         None => (None, None),
     };
-    Own {
+    LogkeyFields {
         time_us: event.time.as_micros(),
-        closes: event.closes.map(|intent| Shown(intent.0.hyphenated())),
+        closes: event.closes.map(|intent| Sanitized(intent.0.hyphenated())),
         grpc_code: event.end.as_ref().map(|end| end.failure.map_or("OK", Reason::code_name)),
-        settled: match event.kind {
-            Kind::Settled(settlement) => Some(names::settlement(settlement)),
+        reconciled: match event.kind {
+            Kind::Reconciled(settlement) => Some(names::settlement(settlement)),
             Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle => None,
         },
-        reason: event.reason.as_deref().map(|text| plain(text, SHORT)),
-        requested_key: event.keys.requested.as_deref().map(|text| plain(text, SHORT)),
+        reason: event.reason.as_deref().map(|text| sanitize(text, MAX_SHORT)),
+        requested_key: event.keys.requested.as_deref().map(|text| sanitize(text, MAX_SHORT)),
         resolved_key: event.keys.resolved.as_ref().map(KmsKeyArn::as_str),
         previous_key: event.keys.previous.as_ref().map(KmsKeyArn::as_str),
-        role_arn: via.role_arn.as_deref().map(|text| plain(text, LONG)),
-        session_name: via.session_name.as_deref().map(|text| plain(text, SHORT)),
-        aws_request_ids: via.aws_request_ids.iter().take(MOST).map(|id| plain(id, ID)).collect(),
+        role_arn: via.role_arn.as_deref().map(|text| sanitize(text, LONG)),
+        session_name: via.session_name.as_deref().map(|text| sanitize(text, MAX_SHORT)),
+        aws_request_ids: via.aws_request_ids.iter().take(MAX_LIST).map(|id| sanitize(id, ID)).collect(),
         archived_last: archived.map(|(last, _)| last),
         archived_root: archived.map(|(_, root)| root),
         old_verifier: rotated.map(|(from, _)| from),

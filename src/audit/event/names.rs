@@ -2,7 +2,7 @@
 
 use super::ocsf::Activity;
 use crate::domain::{
-    audit::{Act, Kind, Settlement},
+    audit::{AuditOperation, Kind, Settlement},
     call::Action,
 };
 
@@ -11,7 +11,7 @@ pub(super) fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Intent => "intent",
         Kind::Outcome => "outcome",
-        Kind::Settled(_) => "settled",
+        Kind::Reconciled(_) => "settled",
         Kind::Read => "read",
         Kind::Refusal => "refusal",
         Kind::Lifecycle => "lifecycle",
@@ -19,15 +19,15 @@ pub(super) fn kind(kind: Kind) -> &'static str {
 }
 
 /// `api.operation`, and what the store finds events by.
-pub(super) fn act(act: Act) -> &'static str {
+pub(super) fn operation_name(act: AuditOperation) -> &'static str {
     match act {
-        Act::Rpc(action) => action.as_str(),
-        Act::Start => "Start",
-        Act::Stop => "Stop",
-        Act::Reload => "Reload",
-        Act::Lost => "Lost",
-        Act::Archive => "Archive",
-        Act::RotateKey => "RotateKey",
+        AuditOperation::Rpc(action) => action.as_str(),
+        AuditOperation::Start => "Start",
+        AuditOperation::Stop => "Stop",
+        AuditOperation::Reload => "Reload",
+        AuditOperation::Lost => "Lost",
+        AuditOperation::Archive => "Archive",
+        AuditOperation::RotateKey => "RotateKey",
     }
 }
 
@@ -40,13 +40,13 @@ pub(super) fn settlement(settlement: Settlement) -> &'static str {
 }
 
 /// The settlement of this name.
-pub(in crate::audit) fn settled_as(name: &str) -> Option<Settlement> {
+pub(in crate::audit) fn settlement_outcome(name: &str) -> Option<Settlement> {
     let all = [Settlement::InForce, Settlement::NotInForce, Settlement::CannotTell];
     all.into_iter().find(|is| settlement(*is) == name)
 }
 
-pub(super) fn activity(act: Act) -> Activity {
-    let Act::Rpc(action) = act else { return Activity::Other };
+pub(super) fn activity(act: AuditOperation) -> Activity {
+    let AuditOperation::Rpc(action) = act else { return Activity::Other };
     match action {
         Action::AssociateKmsKey => Activity::Update,
         Action::DisassociateKmsKey => Activity::Delete,
@@ -87,5 +87,5 @@ pub(super) fn grpc_number(name: &str) -> u8 {
         "DATA_LOSS",
         "UNAUTHENTICATED",
     ];
-    NAMES.iter().position(|known| *known == name).and_then(|at| u8::try_from(at).ok()).unwrap_or(2)
+    NAMES.iter().position(|candidate| *candidate == name).and_then(|at| u8::try_from(at).ok()).unwrap_or(2)
 }

@@ -53,7 +53,7 @@ pub(super) struct ApiActivity<'e> {
 #[derive(Serialize)]
 pub(super) struct Metadata<'e> {
     pub(super) version: &'static str,
-    pub(super) uid: Shown<uuid::fmt::Hyphenated>,
+    pub(super) uid: Sanitized<uuid::fmt::Hyphenated>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) tenant_uid: Option<&'e str>,
     pub(super) correlation_uid: &'e str,
@@ -104,14 +104,14 @@ pub(super) struct Authorization<'e> {
 #[derive(Serialize)]
 pub(super) struct Api<'e> {
     pub(super) operation: &'static str,
-    pub(super) service: Named,
+    pub(super) service: NamedObject,
     pub(super) request: Request<'e>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) response: Option<Response<'e>>,
 }
 
 #[derive(Serialize)]
-pub(super) struct Named {
+pub(super) struct NamedObject {
     pub(super) name: &'static str,
 }
 
@@ -155,7 +155,7 @@ pub(super) struct Account<'e> {
 
 #[derive(Serialize)]
 pub(super) struct Detail<'e> {
-    pub(super) uid: Shown<&'e dyn Display>,
+    pub(super) uid: Sanitized<&'e dyn Display>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<&'e str>,
     pub(super) r#type: &'static str,
@@ -168,19 +168,20 @@ pub(super) struct HttpRequest<'e> {
 
 #[derive(Serialize)]
 pub(super) struct Unmapped<'e> {
-    pub(super) logkey: Own<'e>,
+    pub(super) logkey: LogkeyFields<'e>,
 }
 
 /// What OCSF has no place for.
 #[derive(Serialize)]
-pub(super) struct Own<'e> {
+pub(super) struct LogkeyFields<'e> {
     pub(super) time_us: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) closes: Option<Shown<uuid::fmt::Hyphenated>>,
+    pub(super) closes: Option<Sanitized<uuid::fmt::Hyphenated>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) grpc_code: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) settled: Option<&'static str>,
+    #[serde(rename = "settled")]
+    pub(super) reconciled: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<Cow<'e, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -208,11 +209,11 @@ pub(super) struct Own<'e> {
 }
 
 /// Something whose `Display` needs no bound and nothing written out.
-pub(super) struct Shown<T>(pub(super) T);
+pub(super) struct Sanitized<T>(pub(super) T);
 
 // === impl Shown ===
 
-impl<T: Display> Serialize for Shown<T> {
+impl<T: Display> Serialize for Sanitized<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }

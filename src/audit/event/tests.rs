@@ -5,18 +5,19 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::{
-    association::{Place, Resource, Target},
-    audit::{Act, Actor, DecisionRecord, End, Keys, Kind, Settlement, Via},
+    association::{Location, Resource, Target},
+    audit::{Actor, AuditOperation, AwsCallRecord, Completion, DecisionRecord, Keys, Kind, Settlement},
     call::Action,
     time::Timestamp,
 };
 
 fn outcome() -> Event {
-    let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    let location =
+        Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
     let key = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
     Event {
         kind: Kind::Outcome,
-        act: Act::Rpc(Action::AssociateKmsKey),
+        act: AuditOperation::Rpc(Action::AssociateKmsKey),
         correlation: "call-1".parse().unwrap(),
         closes: Some(EventId(Uuid::from_u128(7))),
         actor: Actor {
@@ -27,7 +28,7 @@ fn outcome() -> Event {
             source: Some("192.0.2.7".parse().unwrap()),
             unverified_user_agent: Some("grpc-\u{202e}rust".into()),
         },
-        resource: Some(Resource { place, target: Target::LogGroup("/app/web".parse().unwrap()) }),
+        resource: Some(Resource { location, target: Target::LogGroup("/app/web".parse().unwrap()) }),
         keys: Keys {
             requested: Some("alias/x".into()),
             resolved: Some(key.parse().unwrap()),
@@ -35,17 +36,17 @@ fn outcome() -> Event {
         },
         reason: Some("ticket \"42\"".into()),
         decision: Some(DecisionRecord { allowed: true, policies: vec!["grants".into()] }),
-        via: Via {
+        via: AwsCallRecord {
             role_arn: Some("arn:aws:iam::111122223333:role/LogKey".into()),
             session_name: Some("payments".into()),
             aws_request_ids: vec!["aws-1".into()],
         },
-        end: Some(End { failure: None, aws_error: None, latency: Duration::from_micros(12_345) }),
-        ..Event::of_service(Act::Start, Timestamp::from_micros(1_700_000_000_123_456))
+        end: Some(Completion { failure: None, aws_error: None, latency: Duration::from_micros(12_345) }),
+        ..Event::for_service(AuditOperation::Start, Timestamp::from_micros(1_700_000_000_123_456))
     }
 }
 
-fn written(event: &Event) -> (Indexed, String) {
+fn written(event: &Event) -> (EventIndexFields, String) {
     let mut bytes = b"before".to_vec();
     let indexed = write(event, EventId(Uuid::from_u128(1)), &mut bytes).unwrap();
     let body = String::from_utf8(bytes[indexed.start..indexed.start + indexed.len].to_vec()).unwrap();
@@ -99,8 +100,12 @@ fn whatever_is_said_an_event_fits_into_an_entry_of_an_export() {
             reason: long(),
             detail: long(),
             decision: Some(DecisionRecord { allowed: false, policies: vec![text(of).into(); 100] }),
-            via: Via { role_arn: long(), session_name: long(), aws_request_ids: vec![text(of).into(); 100] },
-            end: Some(End { failure: None, aws_error: long(), latency: Duration::MAX }),
+            via: AwsCallRecord {
+                role_arn: long(),
+                session_name: long(),
+                aws_request_ids: vec![text(of).into(); 100],
+            },
+            end: Some(Completion { failure: None, aws_error: long(), latency: Duration::MAX }),
             ..outcome()
         };
         let (_, body) = written(&event);
@@ -115,7 +120,7 @@ fn an_intent_has_no_end_and_a_settlement_says_what_was_found() {
     let (indexed, body) = written(&Event { kind: Kind::Intent, end: None, ..outcome() });
     assert_eq!(indexed.outcome, None);
     assert!(body.contains(r#""status":"Unknown""#), "{body}");
-    let (_, body) = written(&Event { kind: Kind::Settled(Settlement::NotInForce), ..outcome() });
+    let (_, body) = written(&Event { kind: Kind::Reconciled(Settlement::NotInForce), ..outcome() });
     assert!(body.contains(r#""settled":"not in force""#), "{body}");
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::{
     domain::{
-        audit::{Act, Actor, End},
+        audit::{Actor, AuditOperation, Completion},
         reason::Reason,
         time::Timestamp,
     },
@@ -37,7 +37,7 @@ enum Next {
 
 /// Keeps batches in memory, and fails as it is told.
 struct FakeStore {
-    kept: Shared<Vec<Vec<(EventId, &'static str)>>>,
+    stored: Shared<Vec<Vec<(EventId, &'static str)>>>,
     next: Shared<VecDeque<Next>>,
     /// One permit an append, so that a test can hold them.
     gate: Semaphore,
@@ -49,7 +49,7 @@ struct FakeStore {
 impl FakeStore {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            kept: Shared::default(),
+            stored: Shared::default(),
             next: Shared::default(),
             gate: Semaphore::new(1 << 20),
             broken: AtomicUsize::new(0),
@@ -62,8 +62,8 @@ impl FakeStore {
     }
 
     fn kinds(&self) -> Vec<Vec<&'static str>> {
-        let kept = self.kept.lock().unwrap();
-        kept.iter().map(|batch| batch.iter().map(|(_, kind)| *kind).collect()).collect()
+        let stored = self.stored.lock().unwrap();
+        stored.iter().map(|batch| batch.iter().map(|(_, kind)| *kind).collect()).collect()
     }
 }
 
@@ -76,20 +76,20 @@ impl EventStore for FakeStore {
     async fn append(&self, batch: Arc<Batch>) -> Result<Option<u64>, AppendError> {
         self.gate.acquire().await.unwrap().forget();
         let next = self.next.lock().unwrap().pop_front();
-        let keep = || {
+        let commit = || {
             let batch = batch.events.iter().map(|event| (event.id, event.kind)).collect();
-            self.kept.lock().unwrap().push(batch);
+            self.stored.lock().unwrap().push(batch);
         };
         match next {
             None => {
-                keep();
+                commit();
                 Ok(None)
             }
-            Some(Next::Refused) => Err(AppendError::NotKept(broken())),
-            Some(Next::Vanished) => Err(AppendError::Doubtful(broken())),
+            Some(Next::Refused) => Err(AppendError::NotWritten(broken())),
+            Some(Next::Vanished) => Err(AppendError::Indeterminate(broken())),
             Some(Next::Unsure) => {
-                keep();
-                Err(AppendError::Doubtful(broken()))
+                commit();
+                Err(AppendError::Indeterminate(broken()))
             }
         }
     }
@@ -101,8 +101,8 @@ impl EventStore for FakeStore {
             self.broken.store(left - 1, Ordering::SeqCst);
             return Err(broken());
         }
-        let kept = self.kept.lock().unwrap();
-        Ok(kept.iter().flatten().any(|(id, _)| Some(*id) == doubtful))
+        let stored = self.stored.lock().unwrap();
+        Ok(stored.iter().flatten().any(|(id, _)| Some(*id) == doubtful))
     }
 }
 
@@ -111,18 +111,18 @@ fn journal(store: &Arc<FakeStore>) -> Arc<Journal> {
     Arc::new(Journal::start(store, Arc::new(Noon), Config::default()))
 }
 
-fn entry(kind: Kind) -> Entry {
-    let event = Event { kind, ..Event::of_service(Act::Start, Noon.now()) };
-    Entry::only(event)
+fn entry(kind: Kind) -> JournalEntry {
+    let event = Event { kind, ..Event::for_service(AuditOperation::Start, Noon.now()) };
+    JournalEntry::event_only(event)
 }
 
 fn refusal(last: u8) -> Event {
-    let end = End { failure: Some(Reason::TokenInvalid), aws_error: None, latency: Duration::ZERO };
+    let end = Completion { failure: Some(Reason::TokenInvalid), aws_error: None, latency: Duration::ZERO };
     Event {
         kind: Kind::Refusal,
         actor: Actor { source: Some([192, 0, 2, last].into()), ..Actor::default() },
         end: Some(end),
-        ..Event::of_service(Act::Start, Noon.now())
+        ..Event::for_service(AuditOperation::Start, Noon.now())
     }
 }
 
@@ -132,7 +132,7 @@ fn commit(journal: &Arc<Journal>, kind: Kind) -> tokio::task::JoinHandle<Result<
 }
 
 /// Lets every task run until it waits.
-async fn settle() {
+async fn run_pending_tasks() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
@@ -142,9 +142,9 @@ async fn what_waits_while_a_commit_runs_goes_into_the_next_one() {
     store.gate.forget_permits(1 << 20);
     let journal = journal(&store);
     let first = commit(&journal, Kind::Intent);
-    settle().await;
+    run_pending_tasks().await;
     let rest: Vec<_> = (0..64).map(|_| commit(&journal, Kind::Intent)).collect();
-    settle().await;
+    run_pending_tasks().await;
     store.gate.add_permits(2);
     let mut ids = vec![first.await.unwrap().unwrap()];
     for waiting in rest {
@@ -166,9 +166,9 @@ async fn whoever_a_commit_lets_go_on_is_in_the_next_one() {
             journal.commit(entry(Kind::Outcome)).await.unwrap();
         })
     };
-    settle().await;
+    run_pending_tasks().await;
     let other = commit(&journal, Kind::Intent);
-    settle().await;
+    run_pending_tasks().await;
     store.gate.add_permits(3);
     both.await.unwrap();
     other.await.unwrap().unwrap();
@@ -181,9 +181,9 @@ async fn many_are_kept_in_two_groups_so_that_one_is_answered_while_the_store_is_
     store.gate.forget_permits(1 << 20);
     let journal = journal(&store);
     let all: Vec<_> = (0..64).map(|_| commit(&journal, Kind::Intent)).collect();
-    settle().await;
+    run_pending_tasks().await;
     store.gate.add_permits(1);
-    settle().await;
+    run_pending_tasks().await;
     assert_eq!(all.iter().filter(|waiting| waiting.is_finished()).count(), 32);
     store.gate.add_permits(1);
     for waiting in all {
@@ -198,20 +198,20 @@ async fn what_was_ready_behind_a_commit_that_failed_is_refused_or_comes_after_it
     store.gate.forget_permits(1 << 20);
     let journal = journal(&store);
     let first = commit(&journal, Kind::Outcome);
-    settle().await;
+    run_pending_tasks().await;
     let behind: Vec<_> =
         (0..20).map(|n| commit(&journal, if n % 2 == 0 { Kind::Intent } else { Kind::Outcome })).collect();
-    settle().await;
+    run_pending_tasks().await;
     store.fails([Next::Refused]);
     store.gate.add_permits(8);
     let mut ids = vec![first.await.unwrap().unwrap()];
     for (n, waiting) in behind.into_iter().enumerate() {
-        let ended = waiting.await.unwrap();
-        assert_eq!(ended.is_ok(), n % 2 == 1, "{n}");
-        ids.extend(ended);
+        let outcome = waiting.await.unwrap();
+        assert_eq!(outcome.is_ok(), n % 2 == 1, "{n}");
+        ids.extend(outcome);
     }
-    let kept = store.kept.lock().unwrap().concat();
-    assert_eq!(kept.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ids, "each once, in its order");
+    let stored = store.stored.lock().unwrap().concat();
+    assert_eq!(stored.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ids, "each once, in its order");
 }
 
 #[tokio::test(start_paused = true)]
@@ -221,11 +221,11 @@ async fn a_failed_write_is_told_and_the_next_one_succeeds() {
     store.broken.store(3, Ordering::SeqCst);
     let journal = journal(&store);
     assert!(commit(&journal, Kind::Intent).await.unwrap().is_err());
-    settle().await;
-    assert!(journal.unready().is_some());
+    run_pending_tasks().await;
+    assert!(journal.not_ready_reason().is_some());
     assert!(journal.commit(entry(Kind::Intent)).await.is_err(), "refused at once while the store fails");
     tokio::time::sleep(Duration::from_secs(10)).await;
-    assert_eq!(journal.unready(), None);
+    assert_eq!(journal.not_ready_reason(), None);
     assert!(commit(&journal, Kind::Intent).await.unwrap().is_ok());
     assert_eq!(store.kinds(), [["intent"]]);
     assert_eq!(store.tried.load(Ordering::SeqCst), 4);
@@ -237,7 +237,7 @@ async fn an_outcome_stays_until_it_is_written_also_when_nobody_waits_any_more() 
     store.fails([Next::Refused, Next::Vanished]);
     let journal = journal(&store);
     let waiting = commit(&journal, Kind::Outcome);
-    settle().await;
+    run_pending_tasks().await;
     waiting.abort();
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(store.kinds(), [["outcome"]]);
@@ -259,18 +259,18 @@ async fn a_store_that_hangs_turns_readiness_and_refuses_what_is_not_in_it_yet() 
     let store = FakeStore::new();
     store.gate.forget_permits(1 << 20);
     let journal = journal(&store);
-    let held = commit(&journal, Kind::Intent);
-    settle().await;
+    let blocked = commit(&journal, Kind::Intent);
+    run_pending_tasks().await;
     let queued = commit(&journal, Kind::Intent);
     let outcome = commit(&journal, Kind::Outcome);
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert!(journal.unready().is_some());
+    assert!(journal.not_ready_reason().is_some());
     assert!(queued.await.unwrap().is_err());
     assert!(journal.commit(entry(Kind::Intent)).await.is_err());
     store.gate.add_permits(8);
-    assert!(held.await.unwrap().is_ok());
+    assert!(blocked.await.unwrap().is_ok());
     assert!(outcome.await.unwrap().is_ok());
-    assert_eq!(journal.unready(), None);
+    assert_eq!(journal.not_ready_reason(), None);
     assert_eq!(store.kinds().concat(), ["intent", "outcome"]);
 }
 
@@ -284,20 +284,20 @@ async fn what_waits_has_a_bound_and_what_aws_has_done_is_taken_beyond_it() {
     let mut intents = Vec::new();
     for _ in 0..3 {
         intents.extend((0..100).map(|_| commit(&journal, Kind::Intent)));
-        settle().await;
+        run_pending_tasks().await;
     }
     // Two at the store, two made ready, four in the queue; all others were told at once.
     assert_eq!(intents.iter().filter(|intent| !intent.is_finished()).count(), 8);
     let outcome = commit(&journal, Kind::Outcome);
-    settle().await;
+    run_pending_tasks().await;
     assert!(!outcome.is_finished());
     store.gate.add_permits(1 << 20);
     outcome.await.unwrap().unwrap();
-    let mut kept = 0;
+    let mut stored_count = 0;
     for intent in intents {
-        kept += usize::from(intent.await.unwrap().is_ok());
+        stored_count += usize::from(intent.await.unwrap().is_ok());
     }
-    assert_eq!((kept, store.kinds().concat().len()), (8, 9));
+    assert_eq!((stored_count, store.kinds().concat().len()), (8, 9));
 }
 
 #[tokio::test(start_paused = true)]
@@ -305,14 +305,14 @@ async fn an_intent_that_nobody_waits_for_any_more_is_not_written() {
     let store = FakeStore::new();
     store.gate.forget_permits(1 << 20);
     let journal = journal(&store);
-    let held = commit(&journal, Kind::Read);
-    settle().await;
+    let blocked = commit(&journal, Kind::Read);
+    run_pending_tasks().await;
     let gone = commit(&journal, Kind::Intent);
-    settle().await;
+    run_pending_tasks().await;
     gone.abort();
-    settle().await;
+    run_pending_tasks().await;
     store.gate.add_permits(8);
-    held.await.unwrap().unwrap();
+    blocked.await.unwrap().unwrap();
     journal.close().await;
     assert_eq!(store.kinds().concat(), ["read"]);
 }
@@ -322,13 +322,13 @@ async fn a_flood_of_equal_refusals_becomes_a_few_events_and_a_count() {
     let store = FakeStore::new();
     let journal = journal(&store);
     for _ in 0..10_000 {
-        journal.note(refusal(1));
+        journal.record_best_effort(refusal(1));
     }
-    journal.note(refusal(2));
+    journal.record_best_effort(refusal(2));
     tokio::time::sleep(Duration::from_secs(11)).await;
     let whole = Config::default().whole as usize;
     assert_eq!(store.kinds().concat().len(), whole + 1 + 1);
-    journal.note(refusal(1));
+    journal.record_best_effort(refusal(1));
     journal.close().await;
     assert_eq!(store.kinds().concat().len(), whole + 3, "a new window begins whole");
 }
@@ -338,12 +338,12 @@ async fn closing_writes_what_waits_and_takes_nothing_more() {
     let store = FakeStore::new();
     let journal = journal(&store);
     for _ in 0..20 {
-        journal.note(refusal(1));
+        journal.record_best_effort(refusal(1));
     }
     journal.close().await;
     assert_eq!(store.kinds().concat().len(), Config::default().whole as usize + 1);
     assert!(journal.commit(entry(Kind::Outcome)).await.is_err());
-    assert!(journal.unready().is_some());
+    assert!(journal.not_ready_reason().is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -353,7 +353,7 @@ async fn closing_does_not_wait_for_ever_for_a_store_that_fails() {
     store.broken.store(usize::MAX, Ordering::SeqCst);
     let journal = journal(&store);
     let waiting = commit(&journal, Kind::Outcome);
-    settle().await;
+    run_pending_tasks().await;
     journal.close().await;
     assert!(waiting.await.unwrap().is_err());
 }
@@ -365,7 +365,7 @@ async fn notes_beyond_the_bound_are_counted_and_told() {
     let small = Config { notes: 10, ..Config::default() };
     let journal = Journal::start(Arc::clone(&store) as _, Arc::new(Noon), small);
     for _ in 0..100 {
-        journal.note(entry(Kind::Read).event);
+        journal.record_best_effort(entry(Kind::Read).event);
     }
     store.gate.add_permits(1 << 20);
     journal.close().await;

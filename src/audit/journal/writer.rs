@@ -12,13 +12,13 @@ use tokio::{
 use uuid::{ContextV7, Uuid};
 
 use super::{
-    super::{Config, Tail, event, tree},
-    queue::{Queue, Taken, Waiting},
+    super::{Config, LeafCache, event, tree},
+    queue::{PendingEvent, Queue, QueueBatch},
 };
 use crate::{
     domain::{
-        audit::{Act, Entry, Event, EventId},
-        chain::chain,
+        audit::{AuditOperation, Event, EventId, JournalEntry},
+        error_chain::error_chain,
         time::Timestamp,
     },
     ports::{AppendError, Batch, Clock, EventStore},
@@ -30,22 +30,22 @@ use crate::{
 const SPLIT: usize = 16;
 
 /// About as many bytes as an event has.
-const EVENT: usize = 1700;
+const EVENT_OVERHEAD: usize = 1700;
 
 /// Owns the order of events: there is one for each store.
 pub(super) struct Writer {
     queue: Arc<Queue>,
     store: Arc<dyn EventStore>,
-    tail: Arc<Tail>,
+    tail: Arc<LeafCache>,
     clock: Arc<dyn Clock>,
     config: Config,
     ids: ContextV7,
     /// Known not to be kept, and to be written first.
-    left: Vec<Waiting>,
+    left: Vec<PendingEvent>,
     /// Made ready while the store was at another commit.
     ready: Prepared,
     /// Durable, and not yet answered.
-    kept: Option<Kept>,
+    committed: Option<Committed>,
     /// Answered, and their hashes not yet handed over.
     unhashed: Option<(u64, Arc<Batch>)>,
     /// How many events were lost and not yet told of.
@@ -56,13 +56,13 @@ pub(super) struct Writer {
 #[derive(Default)]
 struct Prepared {
     batch: Batch,
-    entries: Vec<(EventId, Waiting)>,
+    entries: Vec<(EventId, PendingEvent)>,
 }
 
 /// A commit that was made.
-struct Kept {
+struct Committed {
     batch: Arc<Batch>,
-    entries: Vec<(EventId, Waiting)>,
+    entries: Vec<(EventId, PendingEvent)>,
     /// The place of its first event in the log, where the store tells it.
     first: Option<u64>,
 }
@@ -73,42 +73,42 @@ impl Writer {
     pub(super) fn new(
         queue: Arc<Queue>,
         store: Arc<dyn EventStore>,
-        tail: Arc<Tail>,
+        tail: Arc<LeafCache>,
         clock: Arc<dyn Clock>,
         config: Config,
     ) -> Self {
         let ids = ContextV7::new();
-        let (left, ready, kept, unhashed, lost) = (Vec::new(), Prepared::default(), None, None, 0);
-        Self { queue, store, tail, clock, config, ids, left, ready, kept, unhashed, lost }
+        let (left, ready, committed, unhashed, lost) = (Vec::new(), Prepared::default(), None, None, 0);
+        Self { queue, store, tail, clock, config, ids, left, ready, committed, unhashed, lost }
     }
 
     pub(super) async fn run(mut self) {
         loop {
             if self.ready.entries.len() < SPLIT / 2 {
-                self.answer_kept();
-                self.queue.gathered(self.config.batch).await;
+                self.ack_committed();
+                self.queue.wait_for_batch(self.config.batch).await;
                 let waiting = self.queue.len();
-                let most = if waiting < SPLIT { self.config.batch } else { waiting.div_ceil(2) };
-                let (found, closed, again) = self.take(most);
+                let max = if waiting < SPLIT { self.config.batch } else { waiting.div_ceil(2) };
+                let (found, closed, again) = self.take(max);
                 if !found && self.ready.entries.is_empty() {
-                    self.hand_over();
+                    self.publish_leaves();
                     if closed {
                         return;
                     }
-                    self.rest(again).await;
+                    self.wait_until(again).await;
                     continue;
                 }
             }
-            let prepared = self.still_wanted();
-            if !prepared.entries.is_empty() && self.keep(prepared).await.is_err() {
+            let prepared = self.drop_abandoned();
+            if !prepared.entries.is_empty() && self.commit(prepared).await.is_err() {
                 return;
             }
         }
     }
 
     /// What was made ready, without what was given up since.
-    fn still_wanted(&mut self) -> Prepared {
-        if self.ready.entries.iter().any(|(_, waiting)| waiting.is_given_up()) {
+    fn drop_abandoned(&mut self) -> Prepared {
+        if self.ready.entries.iter().any(|(_, waiting)| waiting.is_abandoned()) {
             let ready = std::mem::take(&mut self.ready);
             self.prepare(ready.entries.into_iter().map(|(_, waiting)| waiting).collect());
         }
@@ -117,41 +117,41 @@ impl Writer {
 
     /// Makes ready what is waiting, at most `most` entries. Tells whether there was anything, whether the
     /// queue is closed, and when to look again although nothing came.
-    fn take(&mut self, most: usize) -> (bool, bool, Option<Instant>) {
-        let Taken { waiting, lost, closed, again } = self.queue.take(most.min(self.config.batch));
+    fn take(&mut self, max: usize) -> (bool, bool, Option<Instant>) {
+        let QueueBatch { waiting, lost, closed, again } = self.queue.take(max.min(self.config.batch));
         self.lost = self.lost.saturating_add(lost);
         let mut all = std::mem::take(&mut self.left);
         all.extend(waiting);
         if self.lost > 0 {
-            all.push(self.lost_note());
+            all.push(self.dropped_events_entry());
         }
         let found = !all.is_empty();
         self.prepare(all);
         (found, closed, again)
     }
 
-    async fn rest(&mut self, until: Option<Instant>) {
+    async fn wait_until(&mut self, until: Option<Instant>) {
         match until {
-            None => self.queue.filled().await,
+            None => self.queue.wait_for_work().await,
             // Elapsed or filled: look again.
-            Some(until) => drop(time::timeout_at(until, self.queue.filled()).await),
+            Some(until) => drop(time::timeout_at(until, self.queue.wait_for_work()).await),
         }
     }
 
-    fn lost_note(&mut self) -> Waiting {
+    fn dropped_events_entry(&mut self) -> PendingEvent {
         let event = Event {
             count: std::mem::take(&mut self.lost),
             detail: Some("events that nobody waited for could not be kept".into()),
-            ..Event::of_service(Act::Lost, self.clock.now())
+            ..Event::for_service(AuditOperation::Lost, self.clock.now())
         };
-        Waiting { entry: Entry::only(event), reply: None }
+        PendingEvent { entry: JournalEntry::event_only(event), reply: None }
     }
 
     /// Numbers the entries and writes them one after the other.
-    fn prepare(&mut self, all: Vec<Waiting>) {
+    fn prepare(&mut self, all: Vec<PendingEvent>) {
         let Prepared { mut batch, mut entries } = std::mem::take(&mut self.ready);
-        batch.bytes.reserve(all.len() * EVENT);
-        for waiting in all.into_iter().filter(|waiting| !waiting.is_given_up()) {
+        batch.bytes.reserve(all.len() * EVENT_OVERHEAD);
+        for waiting in all.into_iter().filter(|waiting| !waiting.is_abandoned()) {
             let id = self.next_id(waiting.entry.event.time);
             match event::write(&waiting.entry.event, id, &mut batch.bytes) {
                 Ok(indexed) => batch.events.push(indexed),
@@ -162,7 +162,7 @@ impl Writer {
                 }
             }
             batch.associations.extend(waiting.entry.association.clone());
-            batch.sightings.extend(waiting.entry.sighting.clone());
+            batch.observations.extend(waiting.entry.observation.clone());
             batch.requests.extend(waiting.entry.request.clone().map(|step| (id, step)));
             entries.push((id, waiting));
         }
@@ -176,29 +176,29 @@ impl Writer {
     }
 
     /// Commits, and answers all who wait. Fails only where closing ran out of patience.
-    async fn keep(&mut self, prepared: Prepared) -> Result<(), ()> {
-        let began = Instant::now();
+    async fn commit(&mut self, prepared: Prepared) -> Result<(), ()> {
+        let started = Instant::now();
         let Prepared { batch, entries } = prepared;
         let batch = Arc::new(batch);
         match self.append(&batch).await {
             Ok(first) => {
-                metrics::histogram!("logkey_audit_commit_seconds").record(began.elapsed());
+                metrics::histogram!("logkey_audit_commit_seconds").record(started.elapsed());
                 metrics::counter!("logkey_audit_events_total").increment(entries.len() as u64);
-                self.kept = Some(Kept { batch, entries, first });
+                self.committed = Some(Committed { batch, entries, first });
                 Ok(())
             }
-            Err(AppendError::NotKept(cause)) => {
+            Err(AppendError::NotWritten(cause)) => {
                 let behind = self.fail(&cause);
-                self.set_aside(entries);
+                self.requeue_or_fail(entries);
                 self.left.extend(behind);
                 self.recover(None).await.map(drop)
             }
-            Err(AppendError::Doubtful(cause)) => {
+            Err(AppendError::Indeterminate(cause)) => {
                 let behind = self.fail(&cause);
                 let first = entries.first().map(|(id, _)| *id);
                 match self.recover(first).await {
                     Ok(true) => answer(entries),
-                    Ok(false) => self.set_aside(entries),
+                    Ok(false) => self.requeue_or_fail(entries),
                     // Nobody knows: the callers have long been told so by their deadlines.
                     Err(()) => return Err(()),
                 }
@@ -209,14 +209,14 @@ impl Writer {
     }
 
     /// Answers those of the last commit.
-    fn answer_kept(&mut self) {
-        let Some(Kept { batch, entries, first }) = self.kept.take() else { return };
+    fn ack_committed(&mut self) {
+        let Some(Committed { batch, entries, first }) = self.committed.take() else { return };
         answer(entries);
         self.unhashed = first.map(|first| (first, batch));
     }
 
     /// Hands over the leaf hashes of those who are answered: nobody waits for these.
-    fn hand_over(&mut self) {
+    fn publish_leaves(&mut self) {
         let Some((first, batch)) = self.unhashed.take() else { return };
         self.tail.push(first, batch.events.iter().map(|event| tree::leaf(batch.body(event))).collect());
     }
@@ -226,13 +226,13 @@ impl Writer {
         let store = Arc::clone(&self.store);
         let mut commit = pin!(store.append(Arc::clone(batch)));
         // The store is at work before anything else is done.
-        let begun = poll!(&mut commit);
-        self.answer_kept();
-        self.hand_over();
-        if let Poll::Ready(done) = begun {
+        let started = poll!(&mut commit);
+        self.ack_committed();
+        self.publish_leaves();
+        if let Poll::Ready(done) = started {
             return done;
         }
-        if let Ok(done) = time::timeout(self.config.stall, self.beside(&mut commit)).await {
+        if let Ok(done) = time::timeout(self.config.stall, self.prepare_while(&mut commit)).await {
             return done;
         }
         tracing::error!(stall_seconds = self.config.stall.as_secs_f64(), "the store does not answer");
@@ -248,7 +248,7 @@ impl Writer {
     }
 
     /// Waits for a commit, and makes ready what comes meanwhile.
-    async fn beside<C: Future + Unpin>(&mut self, mut commit: C) -> C::Output {
+    async fn prepare_while<C: Future + Unpin>(&mut self, mut commit: C) -> C::Output {
         loop {
             let room = self.config.batch.saturating_sub(self.ready.entries.len());
             if room > 0 {
@@ -258,14 +258,14 @@ impl Writer {
                 biased;
                 done = &mut commit => return done,
                 // Whoever can go on at this moment does so before the next look.
-                () = async { self.queue.filled().await; task::yield_now().await }, if room > 0 => {}
+                () = async { self.queue.wait_for_work().await; task::yield_now().await }, if room > 0 => {}
             }
         }
     }
 
     /// Tells of a failure. What stays of that which was to come after it is given back.
-    fn fail(&mut self, cause: &(dyn Error + 'static)) -> Vec<Waiting> {
-        let cause = event::plain(&chain(cause), 300).into_owned();
+    fn fail(&mut self, cause: &(dyn Error + 'static)) -> Vec<PendingEvent> {
+        let cause = event::sanitize(&error_chain(cause), 300).into_owned();
         tracing::error!(error = cause, "the audit log cannot be written");
         metrics::counter!("logkey_audit_failures_total").increment(1);
         self.queue.set_unready(Some(cause));
@@ -276,14 +276,14 @@ impl Writer {
     /// While nothing can be kept: refuses what need not stay.
     fn refuse_waiting(&mut self) {
         let ready = std::mem::take(&mut self.ready);
-        self.set_aside(ready.entries);
-        self.queue.refuse_waiting();
+        self.requeue_or_fail(ready.entries);
+        self.queue.fail_all();
     }
 
     /// What is known not to be kept: stays to be written, or its caller is told.
-    fn set_aside(&mut self, entries: Vec<(EventId, Waiting)>) {
+    fn requeue_or_fail(&mut self, entries: Vec<(EventId, PendingEvent)>) {
         for (_, waiting) in entries {
-            if waiting.stays() { self.left.push(waiting) } else { waiting.refuse() }
+            if waiting.is_awaited() { self.left.push(waiting) } else { waiting.refuse() }
         }
     }
 
@@ -293,12 +293,12 @@ impl Writer {
         let mut give_up = None;
         loop {
             match time::timeout(self.config.stall, self.store.recover(doubtful)).await {
-                Ok(Ok(kept)) => {
+                Ok(Ok(committed)) => {
                     tracing::info!("the audit log can be written again");
                     self.queue.set_unready(None);
-                    return Ok(kept);
+                    return Ok(committed);
                 }
-                Ok(Err(error)) => tracing::warn!(error = chain(&error), "the store is not whole yet"),
+                Ok(Err(error)) => tracing::warn!(error = error_chain(&error), "the store is not whole yet"),
                 Err(_elapsed) => tracing::warn!("the store does not answer"),
             }
             if self.queue.is_closed()
@@ -311,7 +311,7 @@ impl Writer {
                 return Err(());
             }
             time::sleep(wait).await;
-            wait = (wait * 2).min(self.config.longest_retry);
+            wait = (wait * 2).min(self.config.max_retry);
         }
     }
 }
@@ -321,11 +321,11 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.queue.close();
         self.queue.set_unready(Some("the audit log is closed".into()));
-        self.queue.abandon();
+        self.queue.close_with_error();
     }
 }
 
-fn answer(entries: Vec<(EventId, Waiting)>) {
+fn answer(entries: Vec<(EventId, PendingEvent)>) {
     for (id, waiting) in entries {
         if let Some(reply) = waiting.reply {
             // Whoever went away finds it in the log.

@@ -12,16 +12,16 @@ async fn whenever_events_come_a_checkpoint_covers_them_within_a_second() {
     let key = SigningKey::from_seed(&[1; 32], "logkey.test").unwrap();
     let checked = Sequencer::check(log.clone(), tree.clone(), Arc::new(FakeClock::default()), key).await;
     log.grow_to(1);
-    let sequencer = checked.unwrap().go_on().await.unwrap();
+    let sequencer = checked.unwrap().start().await.unwrap();
     let prover = sequencer.prover();
-    assert_eq!(prover.grown(0).await, 1, "at once at the start");
+    assert_eq!(prover.wait_for_size(0).await, 1, "at once at the start");
     // At any moment between two looks, few and many.
     for (size, pause) in [(2, 0), (3, 1), (10, 499), (5_000, 501), (5_001, 250), (20_000, 3_777)] {
         time::sleep(Duration::from_millis(pause)).await;
-        let began = Instant::now();
+        let started = Instant::now();
         log.grow_to(size);
-        assert_eq!(prover.grown(size - 1).await, size);
-        assert!(began.elapsed() <= Duration::from_secs(1), "{size}: {:?}", began.elapsed());
+        assert_eq!(prover.wait_for_size(size - 1).await, size);
+        assert!(started.elapsed() <= Duration::from_secs(1), "{size}: {:?}", started.elapsed());
         let signed = tree.checkpoint().await.unwrap().unwrap();
         assert_eq!(prover.newest().await.unwrap().size, size, "{}", signed.note);
     }

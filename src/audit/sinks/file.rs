@@ -11,8 +11,8 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::scribe::{Scribe, WriteLines};
-use crate::ports::{Line, Sink, SinkError};
+use super::writer_thread::{WriteLines, WriterThread};
+use crate::ports::{Sink, SinkError, SinkRecord};
 
 /// Read and written by its owner only: the log names people.
 const MODE: u32 = 0o600;
@@ -32,17 +32,17 @@ pub struct Config {
 
 /// Writes to a file and the files that come after it.
 #[derive(Debug)]
-pub struct RotatingFile(Scribe);
+pub struct RotatingFile(WriterThread);
 
 #[derive(Debug)]
 struct Rotating {
     config: Config,
     /// None at first, and after an error.
-    open: Option<Open>,
+    open: Option<OpenFile>,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenFile {
     file: File,
     size: u64,
     /// Device and inode.
@@ -58,13 +58,13 @@ impl RotatingFile {
     ///
     /// Where there is no thread to be had.
     pub fn new(config: Config) -> io::Result<Self> {
-        Scribe::start("audit-file", Rotating { config, open: None }).map(Self)
+        WriterThread::start("audit-file", Rotating { config, open: None }).map(Self)
     }
 }
 
 #[async_trait]
 impl Sink for RotatingFile {
-    async fn take(&self, lines: &[Line]) -> Result<usize, SinkError> {
+    async fn write(&self, lines: &[SinkRecord]) -> Result<usize, SinkError> {
         self.0.write(lines).await
     }
 }
@@ -91,8 +91,8 @@ impl Rotating {
             if holds > 0 && holds + line.len() as u64 > self.config.max_bytes {
                 open.append(lines.get(from..to).unwrap_or_default())?;
                 from = to;
-                self.turn_over()?;
-                open = Open::at(&self.config.path)?;
+                self.rotate()?;
+                open = OpenFile::open_after_last_line(&self.config.path)?;
             }
             to += line.len();
         }
@@ -102,20 +102,20 @@ impl Rotating {
     }
 
     /// The file under its name, also where that is another one than before.
-    fn take_open(&mut self) -> io::Result<Open> {
+    fn take_open(&mut self) -> io::Result<OpenFile> {
         let there = fs::metadata(&self.config.path).map(|found| id(&found)).ok();
         match self.open.take() {
             Some(open) if there == Some(open.id) => Ok(open),
-            _ => Open::at(&self.config.path),
+            _ => OpenFile::open_after_last_line(&self.config.path),
         }
     }
 
     /// Gives the file and the older ones their next names; the oldest makes room.
-    fn turn_over(&self) -> io::Result<()> {
+    fn rotate(&self) -> io::Result<()> {
         let path = &self.config.path;
         for number in (0..self.config.keep).rev() {
-            let from = if number == 0 { path.clone() } else { older(path, number) };
-            match fs::rename(from, older(path, number + 1)) {
+            let from = if number == 0 { path.clone() } else { rotated_path(path, number) };
+            match fs::rename(from, rotated_path(path, number + 1)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}
             }
@@ -124,7 +124,7 @@ impl Rotating {
     }
 }
 
-fn older(path: &Path, number: u32) -> PathBuf {
+fn rotated_path(path: &Path, number: u32) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(format!(".{number}"));
     name.into()
@@ -141,9 +141,9 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 
 // === impl Open ===
 
-impl Open {
+impl OpenFile {
     /// Opens the file behind its last whole line, or makes it.
-    fn at(path: &Path) -> io::Result<Self> {
+    fn open_after_last_line(path: &Path) -> io::Result<Self> {
         // A pipe would make the opening wait.
         if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
             return Err(io::Error::other("it is not a file"));

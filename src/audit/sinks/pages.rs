@@ -3,10 +3,10 @@
 
 use serde_json::json;
 
-use super::Source;
+use super::EventSource;
 use crate::{
     domain::{audit::EventId, time::Timestamp},
-    ports::{EventFilter, Line, SignedCheckpoint, SinkPosition, StoredEvent, Unavailable},
+    ports::{EventFilter, SignedCheckpoint, SinkPosition, SinkRecord, StoredEvent, Unavailable},
 };
 
 /// Most events of one page.
@@ -17,14 +17,14 @@ const CHECKPOINTS: u32 = 128;
 /// Lines in their order, and where a sink is that has taken each of them.
 #[derive(Debug, Default)]
 pub(super) struct Page {
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<SinkRecord>,
     pub(super) reaches: Vec<SinkPosition>,
     /// Whether there may be more.
     pub(super) is_full: bool,
 }
 
 /// Reads what comes after a position.
-pub(super) async fn after(source: &Source, position: SinkPosition) -> Result<Page, Unavailable> {
+pub(super) async fn after(source: &EventSource, position: SinkPosition) -> Result<Page, Unavailable> {
     let events = source.log.after(position.event, EVENTS).await?;
     let checkpoints = source.store.checkpoints(position.checkpoint, CHECKPOINTS).await?;
     let is_full =
@@ -34,33 +34,33 @@ pub(super) async fn after(source: &Source, position: SinkPosition) -> Result<Pag
     for event in events {
         while let Some(checkpoint) = checkpoints.next_if(|checkpoint| checkpoint.size < event.seq) {
             at.checkpoint = checkpoint.size;
-            page.push(checkpoint_line(&checkpoint), at);
+            page.append_json(checkpoint_line(&checkpoint), at);
         }
         at.event = event.seq;
-        page.push(event_line(event), at);
+        page.append_json(event_line(event), at);
     }
     while let Some(checkpoint) = checkpoints.next_if(|checkpoint| checkpoint.size <= at.event) {
         at.checkpoint = checkpoint.size;
-        page.push(checkpoint_line(&checkpoint), at);
+        page.append_json(checkpoint_line(&checkpoint), at);
     }
     Ok(page)
 }
 
 /// The newest event's place, where there is one.
-pub(super) async fn newest(source: &Source) -> Result<u64, Unavailable> {
+pub(super) async fn newest(source: &EventSource) -> Result<u64, Unavailable> {
     let newest = source.log.list(&EventFilter::default(), None, 1).await?;
     Ok(newest.first().map_or(0, |event| event.seq))
 }
 
-fn event_line(event: StoredEvent) -> Line {
-    Line { time: time(event.id), text: event.body }
+fn event_line(event: StoredEvent) -> SinkRecord {
+    SinkRecord { time: time(event.id), text: event.body }
 }
 
 /// A checkpoint as a line of its own kind, which no event looks like.
-fn checkpoint_line(checkpoint: &SignedCheckpoint) -> Line {
+fn checkpoint_line(checkpoint: &SignedCheckpoint) -> SinkRecord {
     let SignedCheckpoint { size, time, note, handover: _ } = checkpoint;
     let text = json!({ "checkpoint": { "size": size, "time": time.as_millis(), "note": note } });
-    Line { time: *time, text: text.to_string() }
+    SinkRecord { time: *time, text: text.to_string() }
 }
 
 /// When it happened, as the id of an event says to the millisecond.
@@ -73,7 +73,7 @@ fn time(id: EventId) -> Timestamp {
 // === impl Page ===
 
 impl Page {
-    fn push(&mut self, line: Line, reaches: SinkPosition) {
+    fn append_json(&mut self, line: SinkRecord, reaches: SinkPosition) {
         self.lines.push(line);
         self.reaches.push(reaches);
     }

@@ -26,8 +26,8 @@ impl State {
         let sink = self.name.to_string();
         metrics::counter!("logkey_audit_sink_failures_total", "sink" => sink, "cause" => cause).increment(1);
         let since = self.failing.map_or_else(Instant::now, |(_, since)| since);
-        if self.failing.is_none_or(|(before, _)| before != cause) {
-            let error = &*event::plain(error, 500);
+        if self.failing.is_none_or(|(previous_cause, _)| previous_cause != cause) {
+            let error = &*event::sanitize(error, 500);
             tracing::error!(
                 sink = &*self.name,
                 cause,
@@ -39,7 +39,7 @@ impl State {
     }
 
     /// It took something; told where it did not before.
-    pub(super) fn took(&mut self) {
+    pub(super) fn on_success(&mut self) {
         if let Some((_, since)) = self.failing.take() {
             let failed_seconds = since.elapsed().as_secs_f64();
             tracing::info!(
@@ -51,7 +51,7 @@ impl State {
     }
 
     /// How many events it does not have yet, and how old the oldest of them is.
-    pub(super) fn behind(&self, events: u64, by: Duration) {
+    pub(super) fn lag(&self, events: u64, by: Duration) {
         let sink = || self.name.to_string();
         let events = f64::from(u32::try_from(events).unwrap_or(u32::MAX));
         metrics::gauge!("logkey_audit_sink_waiting", "sink" => sink()).set(events);

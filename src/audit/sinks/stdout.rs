@@ -5,12 +5,12 @@ use std::io;
 
 use async_trait::async_trait;
 
-use super::scribe::{Scribe, WriteLines};
-use crate::ports::{Line, Sink, SinkError};
+use super::writer_thread::{WriteLines, WriterThread};
+use crate::ports::{Sink, SinkError, SinkRecord};
 
 /// Writes to standard output, or to whatever stands for it.
 #[derive(Debug)]
-pub struct Stdout(Scribe);
+pub struct Stdout(WriterThread);
 
 struct Stream<W> {
     to: W,
@@ -36,13 +36,13 @@ impl Stdout {
     ///
     /// Where there is no thread to be had.
     pub fn over(to: impl io::Write + Send + 'static) -> io::Result<Self> {
-        Scribe::start("audit-stdout", Stream { to, torn: false }).map(Self)
+        WriterThread::start("audit-stdout", Stream { to, torn: false }).map(Self)
     }
 }
 
 #[async_trait]
 impl Sink for Stdout {
-    async fn take(&self, lines: &[Line]) -> Result<usize, SinkError> {
+    async fn write(&self, lines: &[SinkRecord]) -> Result<usize, SinkError> {
         self.0.write(lines).await
     }
 }

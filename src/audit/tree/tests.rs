@@ -15,14 +15,14 @@ impl TreeStore for Kept {
         Ok(None)
     }
 
-    async fn handovers(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
         Ok(Vec::new())
     }
 
-    async fn tiles(&self, wanted: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
-        let kept = self.0.lock().unwrap();
-        let tile = |at: &(u8, u64)| Some(Tile { level: at.0, index: at.1, hashes: kept.get(at)?.clone() });
-        Ok(wanted.iter().filter_map(tile).collect())
+    async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
+        let stored = self.0.lock().unwrap();
+        let tile = |at: &(u8, u64)| Some(Tile { level: at.0, index: at.1, hashes: stored.get(at)?.clone() });
+        Ok(tile_ids.iter().filter_map(tile).collect())
     }
 
     async fn grow(&self, tiles: &[Tile], _: &SignedCheckpoint) -> Result<(), Unavailable> {
@@ -33,8 +33,8 @@ impl TreeStore for Kept {
 
 impl Kept {
     fn keep(&self, tiles: Vec<Tile>) {
-        let kept = tiles.into_iter().map(|tile| ((tile.level, tile.index), tile.hashes));
-        self.0.lock().unwrap().extend(kept);
+        let stored = tiles.into_iter().map(|tile| ((tile.level, tile.index), tile.hashes));
+        self.0.lock().unwrap().extend(stored);
     }
 }
 

@@ -3,37 +3,37 @@
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use super::{super::view::View, Finding, PAGE, Pass};
+use super::{super::parsed_event::ParsedEvent, Finding, PAGE, Verifier};
 use crate::ports::{EventFilter, EventReader, Unavailable};
 
 /// Most such events that are looked through.
-const MOST: u32 = 1000;
+const MAX: u32 = 1000;
 /// `api.operation` of the event that says so.
 const ACTION: &str = "Archive";
 
 /// Events that were moved out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MovedOut {
+pub struct ArchivedRanges {
     /// The last one's place; the first one's is 1.
     pub last: u64,
     /// The event that says so.
-    pub said: u64,
+    pub claimed: u64,
     /// Whether an archive was looked through that holds them all.
     pub checked: bool,
 }
 
 /// What an event says was moved out.
 #[derive(Clone, Debug)]
-pub(super) struct Claim {
+pub(super) struct ArchiveClaim {
     last: u64,
     root: String,
-    said: u64,
+    claimed: u64,
 }
 
-impl Pass<'_> {
+impl Verifier<'_> {
     /// Goes over what is missing at the beginning, if the log itself says that it was moved out; tells up
     /// to which place.
-    pub(super) async fn moved_out(
+    pub(super) async fn archived_ranges(
         &mut self,
         log: &dyn EventReader,
         progress: &mut impl FnMut(u64),
@@ -43,11 +43,11 @@ impl Pass<'_> {
         if missing == 0 {
             return Ok(0);
         }
-        let Some(claim) = self.claim(log, missing).await? else { return Ok(0) };
+        let Some(claim) = self.parse_claim(log, missing).await? else { return Ok(0) };
         // What is missing beyond is missing for no reason.
         let missing = missing.min(claim.last);
         let mut moved_out =
-            MovedOut { last: missing, said: claim.said, checked: self.against.archive.is_some() };
+            ArchivedRanges { last: missing, claimed: claim.claimed, checked: self.against.archive.is_some() };
         self.claim = Some(claim);
         while self.edge.size() < missing {
             let page = match self.against.archive {
@@ -56,8 +56,8 @@ impl Pass<'_> {
             };
             if page.is_empty() {
                 moved_out.checked = false;
-                let Some(leaf) = self.stored_leaf().await? else { break };
-                self.push(leaf).await?;
+                let Some(leaf) = self.leaf_from_tiles().await? else { break };
+                self.add_leaf(leaf).await?;
             }
             for event in page.iter().take_while(|event| event.seq <= missing) {
                 self.is_signed(event.seq, event.body.as_bytes()).await?;
@@ -71,12 +71,16 @@ impl Pass<'_> {
     }
 
     /// The signed event by which as many events as are missing were moved out, or else the most.
-    async fn claim(&self, log: &dyn EventReader, missing: u64) -> Result<Option<Claim>, Unavailable> {
+    async fn parse_claim(
+        &self,
+        log: &dyn EventReader,
+        missing: u64,
+    ) -> Result<Option<ArchiveClaim>, Unavailable> {
         let filter = EventFilter { action: Some(ACTION.to_owned()), ..EventFilter::default() };
-        let found = log.next(&filter, self.report.signed, MOST).await?;
+        let found = log.next(&filter, self.report.signed, MAX).await?;
         let claims = found.iter().filter_map(|event| {
-            let (last, root) = View::try_from(event).ok()?.archived?;
-            Some(Claim { last, root, said: event.seq })
+            let (last, root) = ParsedEvent::try_from(event).ok()?.archived?;
+            Some(ArchiveClaim { last, root, claimed: event.seq })
         });
         Ok(claims.min_by_key(|claim| (claim.last < missing, claim.last.abs_diff(missing))))
     }
@@ -86,7 +90,7 @@ impl Pass<'_> {
         let Some(claim) = self.claim.take_if(|claim| claim.last == self.edge.size()) else { return };
         let root = self.edge.root().map(|root| BASE64_STANDARD.encode(root.0));
         if root.as_deref() != Some(&*claim.root) {
-            self.tell(Finding::Archived { last: claim.last, said: claim.said });
+            self.add_finding(Finding::Archived { last: claim.last, claimed: claim.claimed });
         }
     }
 }

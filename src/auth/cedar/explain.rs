@@ -7,9 +7,9 @@ use cedar_policy_core::{
     extensions::Extensions,
 };
 
-use super::{CedarPolicy, grants, request::Asked, wants::is_true};
+use super::{CedarPolicy, fact_requirements::is_literal_true, grant_policies, request::CedarRequest};
 use crate::{
-    domain::authorization::{Decision, Question},
+    domain::authorization::{AuthzRequest, Decision},
     ports::Authorize,
 };
 
@@ -19,23 +19,23 @@ pub struct Explanation {
     /// What was decided.
     pub decision: Decision,
     /// The operators' policies, then those of the tenant's grants.
-    pub policies: Vec<Opinion>,
+    pub policies: Vec<PolicyExplanation>,
 }
 
 /// What one policy has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opinion {
+pub struct PolicyExplanation {
     /// Its id.
     pub id: String,
     /// What it does where it applies.
     pub forbids: bool,
     /// Whether it applies.
-    pub applies: Applies,
+    pub applies: Applicability,
 }
 
 /// Whether a policy applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Applies {
+pub enum Applicability {
     /// It does.
     Yes,
     /// It does not: this part of it is false.
@@ -49,42 +49,48 @@ pub enum Applies {
 impl CedarPolicy {
     /// Judges a call and says why. Slower than [`Authorize::decide`], which it asks for the decision.
     #[must_use]
-    pub fn explain(&self, question: &Question<'_>) -> Explanation {
+    pub fn explain(&self, question: &AuthzRequest<'_>) -> Explanation {
         let decision = self.decide(question);
-        let own: Vec<Policy> = grants::policies(question.tenant)
+        let own: Vec<Policy> = grant_policies::policies(question.tenant)
             .into_iter()
-            .chain(grants::every_tenants(question.tenant))
+            .chain(grant_policies::global_policies(question.tenant))
             .filter_map(|grant| Policy::parse(Some(cedar_policy::PolicyId::new(grant.id)), grant.text).ok())
             .collect();
-        let policies = match Asked::of(question, &self.made) {
-            Some(asked) => self.shared.iter().chain(&own).map(|policy| opinion(policy, &asked)).collect(),
+        let policies = match CedarRequest::of(question, &self.entities) {
+            Some(request) => {
+                self.shared.iter().chain(&own).map(|policy| explain_policy(policy, &request)).collect()
+            }
             None => Vec::new(),
         };
         Explanation { decision, policies }
     }
 }
 
-fn opinion(policy: &Policy, asked: &Asked) -> Opinion {
+fn explain_policy(policy: &Policy, request: &CedarRequest) -> PolicyExplanation {
     let policy: &ast::Policy = policy.as_ref();
-    let evaluator = Evaluator::new(asked.request.clone(), &asked.entities, Extensions::all_available());
+    let evaluator = Evaluator::new(request.request.clone(), &request.entities, Extensions::all_available());
     let scope = [
         policy.principal_constraint().as_expr(),
         policy.action_constraint().as_expr(),
         policy.resource_constraint().as_expr(),
     ];
     let conditions = policy.non_scope_constraints().into_iter().flat_map(conjuncts);
-    let mut applies = Applies::Yes;
+    let mut applies = Applicability::Yes;
     for part in scope.iter().chain(conditions) {
         match evaluator.interpret(part, policy.env()) {
-            Ok(value) if is_true(&value) => {}
-            Ok(_) => applies = Applies::No(part.to_string()),
-            Err(why) => applies = Applies::Fails(why.to_string()),
+            Ok(value) if is_literal_true(&value) => {}
+            Ok(_) => applies = Applicability::No(part.to_string()),
+            Err(reason) => applies = Applicability::Fails(reason.to_string()),
         }
-        if applies != Applies::Yes {
+        if applies != Applicability::Yes {
             break;
         }
     }
-    Opinion { id: policy.id().as_ref().to_owned(), forbids: policy.effect() == Effect::Forbid, applies }
+    PolicyExplanation {
+        id: policy.id().as_ref().to_owned(),
+        forbids: policy.effect() == Effect::Forbid,
+        applies,
+    }
 }
 
 /// The conditions that all have to hold, one by one.

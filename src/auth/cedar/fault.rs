@@ -23,9 +23,10 @@ pub struct PolicyFault {
 
 impl PolicyFault {
     /// What Cedar says of a file with this text.
-    pub(super) fn of(file: &str, text: &str, said: &(impl Diagnostic + ?Sized)) -> Self {
-        let offset = said.labels().and_then(|mut labels| labels.next()).map_or(0, |label| label.offset());
-        let message = Said(said).to_string();
+    pub(super) fn of(file: &str, text: &str, diagnostic: &(impl Diagnostic + ?Sized)) -> Self {
+        let offset =
+            diagnostic.labels().and_then(|mut labels| labels.next()).map_or(0, |label| label.offset());
+        let message = FaultMessage(diagnostic).to_string();
         Self::at(file, text, offset, message)
     }
 
@@ -39,28 +40,28 @@ impl PolicyFault {
 }
 
 /// A message in one line, with its causes, its label and its advice.
-struct Said<'d, D: ?Sized>(&'d D);
+struct FaultMessage<'d, D: ?Sized>(&'d D);
 
-impl<D: Diagnostic + ?Sized> fmt::Display for Said<'_, D> {
+impl<D: Diagnostic + ?Sized> fmt::Display for FaultMessage<'_, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let said = self.0;
-        write!(f, "{said}")?;
-        let mut told = said.to_string();
-        let mut cause: Option<&dyn Error> = said.source();
-        while let Some(why) = cause {
-            let why_text = why.to_string();
-            if !told.contains(&why_text) {
-                write!(f, ": {why_text}")?;
-                told.push_str(&why_text);
+        let diagnostic = self.0;
+        write!(f, "{diagnostic}")?;
+        let mut message = diagnostic.to_string();
+        let mut cause: Option<&dyn Error> = diagnostic.source();
+        while let Some(reason) = cause {
+            let reason_text = reason.to_string();
+            if !message.contains(&reason_text) {
+                write!(f, ": {reason_text}")?;
+                message.push_str(&reason_text);
             }
-            cause = why.source();
+            cause = reason.source();
         }
-        if let Some(label) = said.labels().and_then(|mut labels| labels.next())
+        if let Some(label) = diagnostic.labels().and_then(|mut labels| labels.next())
             && let Some(label) = label.label()
         {
             write!(f, " ({label})")?;
         }
-        match said.help() {
+        match diagnostic.help() {
             Some(help) => write!(f, "; {help}"),
             None => Ok(()),
         }

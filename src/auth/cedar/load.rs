@@ -4,14 +4,14 @@ use std::{collections::HashSet, ffi::OsStr, path::Path, str::FromStr};
 
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 
-use super::{fault::PolicyFault, grants::PREFIX};
+use super::{fault::PolicyFault, grant_policies::PREFIX};
 
 /// The schema's text, for whoever writes policies.
 pub(super) const SCHEMA: &str = include_str!("schema.cedarschema");
 
 /// The schema.
 pub(super) fn schema() -> Result<Schema, PolicyFault> {
-    Schema::from_str(SCHEMA).map_err(|why| PolicyFault::of("schema.cedarschema", SCHEMA, &why))
+    Schema::from_str(SCHEMA).map_err(|reason| PolicyFault::of("schema.cedarschema", SCHEMA, &reason))
 }
 
 /// Every policy of every file.
@@ -20,7 +20,7 @@ pub(super) fn operator_policies(
     files: &[(String, String)],
 ) -> Result<Vec<Policy>, Vec<PolicyFault>> {
     let mut all = Vec::new();
-    let mut faults = Vec::new();
+    let mut diagnostics = Vec::new();
     let mut ids = HashSet::new();
     for (file, text) in files {
         match read(file, text) {
@@ -29,20 +29,20 @@ pub(super) fn operator_policies(
                     if AsRef::<str>::as_ref(policy.id()).starts_with(PREFIX) {
                         let message =
                             format!("@id begins with {PREFIX}, as only those of tenants' grants may");
-                        faults.push(PolicyFault::at(file, text, at, message));
+                        diagnostics.push(PolicyFault::at(file, text, at, message));
                     } else if !ids.insert(policy.id().clone()) {
                         let message = format!("@id(\"{}\") stands here a second time", policy.id());
-                        faults.push(PolicyFault::at(file, text, at, message));
+                        diagnostics.push(PolicyFault::at(file, text, at, message));
                     } else {
-                        faults.extend(invalid(validator, file, text, &policy));
+                        diagnostics.extend(invalid(validator, file, text, &policy));
                         all.push(policy);
                     }
                 }
             }
-            Err(more) => faults.extend(more),
+            Err(more) => diagnostics.extend(more),
         }
     }
-    if faults.is_empty() { Ok(all) } else { Err(faults) }
+    if diagnostics.is_empty() { Ok(all) } else { Err(diagnostics) }
 }
 
 /// The policies of one file with their ids, which are their `@id` or made of the file's name and their
@@ -50,7 +50,7 @@ pub(super) fn operator_policies(
 fn read(file: &str, text: &str) -> Result<Vec<(usize, Policy)>, Vec<PolicyFault>> {
     let set = match PolicySet::from_str(text) {
         Ok(set) => set,
-        Err(all) => return Err(all.iter().map(|why| PolicyFault::of(file, text, why)).collect()),
+        Err(all) => return Err(all.iter().map(|reason| PolicyFault::of(file, text, reason)).collect()),
     };
     if let Some(template) = set.templates().next() {
         let message = "is a template: write the principal and the resource in place of the slots".to_owned();
@@ -59,13 +59,13 @@ fn read(file: &str, text: &str) -> Result<Vec<(usize, Policy)>, Vec<PolicyFault>
         return Err(vec![PolicyFault::at(file, text, at, message)]);
     }
     let mut policies: Vec<(usize, Policy)> =
-        set.policies().map(|policy| (start(policy), policy.clone())).collect();
+        set.policies().map(|policy| (line_of(policy), policy.clone())).collect();
     policies.sort_by_key(|(at, _)| *at);
     let stem = Path::new(file).file_stem().and_then(OsStr::to_str).unwrap_or(file);
-    let named = policies.into_iter().enumerate().map(|(place, (at, policy))| {
+    let named = policies.into_iter().enumerate().map(|(location, (at, policy))| {
         let id = match policy.annotation("id") {
             Some(id) if !id.is_empty() => id.to_owned(),
-            Some(_) | None => format!("{stem}#{}", place + 1),
+            Some(_) | None => format!("{stem}#{}", location + 1),
         };
         (at, policy.new_id(PolicyId::new(id)))
     });
@@ -73,7 +73,7 @@ fn read(file: &str, text: &str) -> Result<Vec<(usize, Policy)>, Vec<PolicyFault>
 }
 
 /// Where a policy begins in its text.
-fn start(policy: &Policy) -> usize {
+fn line_of(policy: &Policy) -> usize {
     let policy: &cedar_policy_core::ast::Policy = policy.as_ref();
     policy.loc().map_or(0, |loc| loc.span.offset())
 }
@@ -83,10 +83,10 @@ fn start(policy: &Policy) -> usize {
 pub(super) fn invalid(validator: &Validator, file: &str, text: &str, policy: &Policy) -> Vec<PolicyFault> {
     let set = match PolicySet::from_policies([policy.clone()]) {
         Ok(set) => set,
-        Err(why) => return vec![PolicyFault::of(file, text, &why)],
+        Err(reason) => return vec![PolicyFault::of(file, text, &reason)],
     };
     let found = validator.validate(&set, ValidationMode::Strict);
-    let errors = found.validation_errors().map(|why| PolicyFault::of(file, text, why));
-    let warnings = found.validation_warnings().map(|why| PolicyFault::of(file, text, why));
+    let errors = found.validation_errors().map(|reason| PolicyFault::of(file, text, reason));
+    let warnings = found.validation_warnings().map(|reason| PolicyFault::of(file, text, reason));
     errors.chain(warnings).collect()
 }

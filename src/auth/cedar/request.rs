@@ -15,11 +15,11 @@ use cedar_policy_core::{
 };
 use smol_str::SmolStr;
 
-use super::{made::Made, wants::PREVIOUS};
+use super::{entity_cache::EntityCache, fact_requirements::PREVIOUS};
 use crate::domain::{
     arn::{KmsKeyArn, ResourceArn},
-    association::{Place, Target},
-    authorization::{About, PreviousKey, Question, Whose},
+    association::{Location, Target},
+    authorization::{AuthzRequest, LogScope, PreviousKey, ResourceScope},
     aws::{AccountId, Partition},
     call::Action,
     key::KeyTags,
@@ -32,13 +32,13 @@ pub(super) const WHOLE_LOG: &str = "*";
 
 /// What a policy can be about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(super) enum ResourceKind {
     /// A log group.
     LogGroup,
     /// Stored query results.
     QueryResults,
     /// A whole account and Region.
-    Place,
+    Position,
     /// The audit log, of one tenant or whole.
     AuditLog,
     /// The caller's own tenant.
@@ -49,8 +49,8 @@ pub(super) enum Kind {
 
 /// A question, ready for Cedar.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) kind: Kind,
+pub(super) struct CedarRequest {
+    pub(super) kind: ResourceKind,
     pub(super) request: Request,
     pub(super) entities: Entities,
 }
@@ -63,31 +63,31 @@ struct Types {
     account: EntityType,
     log_group: EntityType,
     query_results: EntityType,
-    place: EntityType,
+    location: EntityType,
     audit_log: EntityType,
     key: EntityType,
 }
 
-static TYPES: LazyLock<Option<Types>> = LazyLock::new(Types::read);
+static TYPES: LazyLock<Option<Types>> = LazyLock::new(Types::load_types);
 
 // === impl Asked ===
 
-impl Asked {
+impl CedarRequest {
     /// None where the action and what it is about do not go together, or the action is none that
     /// policy knows.
-    pub(super) fn of(question: &Question<'_>, made: &Made) -> Option<Self> {
+    pub(super) fn of(question: &AuthzRequest<'_>, entities: &EntityCache) -> Option<Self> {
         let types = TYPES.as_ref()?;
         let kind = kind(question)?;
         let action = types.action(question.action)?;
-        let caller = made.caller(question.principal, |who| types.caller(who));
+        let caller = entities.caller(question.principal, |principal| types.caller(principal));
         let resource = match question.about {
-            About::Aws { place, target, .. } => types.resource(kind, place, target),
-            About::AuditLog(whose) => types.audit_log(question.tenant, whose),
-            About::Tenant => entity(uid(&types.tenant, question.tenant.id.as_str()), [], None),
-            About::Account(grant) => types.account(grant.account),
+            ResourceScope::Aws { location, target, .. } => types.resource(kind, location, target),
+            ResourceScope::AuditLog(log_scope) => types.audit_log(question.tenant, log_scope),
+            ResourceScope::Tenant => entity(uid(&types.tenant, question.tenant.id.as_str()), [], None),
+            ResourceScope::Account(grant) => types.account(grant.account),
         };
         let key = question.key.map(|key| types.key(key, question.facts.key_tags.as_ref()));
-        let context = context(question, key.as_ref(), made)?;
+        let context = context(question, key.as_ref(), entities)?;
         let request = Request::new_unchecked(
             EntityUIDEntry::known(caller.uid().clone(), None),
             EntityUIDEntry::known(action.uid().clone(), None),
@@ -105,40 +105,42 @@ impl Asked {
     }
 }
 
-pub(super) fn kind(question: &Question<'_>) -> Option<Kind> {
+pub(super) fn kind(question: &AuthzRequest<'_>) -> Option<ResourceKind> {
     let kind = match question.about {
-        About::Aws { target: Some(Target::LogGroup(_)), .. } => Kind::LogGroup,
-        About::Aws { target: Some(Target::QueryResults), .. } => Kind::QueryResults,
-        About::Aws { target: None, .. } => Kind::Place,
-        About::AuditLog(_) => Kind::AuditLog,
-        About::Tenant => Kind::Tenant,
-        About::Account(_) => Kind::Account,
+        ResourceScope::Aws { target: Some(Target::LogGroup(_)), .. } => ResourceKind::LogGroup,
+        ResourceScope::Aws { target: Some(Target::QueryResults), .. } => ResourceKind::QueryResults,
+        ResourceScope::Aws { target: None, .. } => ResourceKind::Position,
+        ResourceScope::AuditLog(_) => ResourceKind::AuditLog,
+        ResourceScope::Tenant => ResourceKind::Tenant,
+        ResourceScope::Account(_) => ResourceKind::Account,
     };
-    let is_target = matches!(kind, Kind::LogGroup | Kind::QueryResults);
+    let is_target = matches!(kind, ResourceKind::LogGroup | ResourceKind::QueryResults);
     let fits = match question.action {
         // Without a key the policies about keys would have nothing to say.
         Action::AssociateKmsKey => is_target && question.key.is_some(),
         Action::DisassociateKmsKey => is_target && question.key.is_none(),
         Action::GetKeyAssociation | Action::CheckKeyAssociation => is_target,
-        Action::ListKeyAssociations | Action::GetKeyUsage | Action::TestAccess => kind == Kind::Place,
+        Action::ListKeyAssociations | Action::GetKeyUsage | Action::TestAccess => {
+            kind == ResourceKind::Position
+        }
         Action::ListAuditEvents
         | Action::WatchAuditEvents
         | Action::GetCheckpoint
         | Action::GetInclusionProof
-        | Action::GetConsistencyProof => kind == Kind::AuditLog,
-        Action::GetCaller => kind == Kind::Tenant,
-        Action::GetOnboarding => kind == Kind::Account,
+        | Action::GetConsistencyProof => kind == ResourceKind::AuditLog,
+        Action::GetCaller => kind == ResourceKind::Tenant,
+        Action::GetOnboarding => kind == ResourceKind::Account,
         Action::Unknown => false,
     };
     fits.then_some(kind)
 }
 
-fn context(question: &Question<'_>, key: Option<&Entity>, made: &Made) -> Option<Context> {
-    let moment = made.now()?;
+fn context(question: &AuthzRequest<'_>, key: Option<&Entity>, entities: &EntityCache) -> Option<Context> {
+    let now = entities.now()?;
     let mut members: BTreeMap<SmolStr, Value> = BTreeMap::from([
-        ("now".into(), moment.now.clone()),
-        ("hour".into(), moment.hour.into()),
-        ("weekday".into(), moment.weekday.clone().into()),
+        ("now".into(), now.now.clone()),
+        ("hour".into(), now.hour.into()),
+        ("weekday".into(), now.weekday.clone().into()),
     ]);
     if let Some(key) = key {
         members.insert("key".into(), Literal::EntityUID(Arc::new(key.uid().clone())).into());
@@ -147,23 +149,23 @@ fn context(question: &Question<'_>, key: Option<&Entity>, made: &Made) -> Option
         members.insert(SmolStr::new_static(PREVIOUS), Value::record(key_members(key), None));
     }
     if let Some(source) = question.call.source {
-        members.insert("source".into(), made.address(source)?);
+        members.insert("source".into(), entities.address(source)?);
     }
     Some(Context::Value(Arc::new(members)))
 }
 
 fn key_members(key: &KmsKeyArn) -> [(&'static str, Value); 3] {
     [
-        ("arn", text(key.as_str())),
-        ("account", text(key.account().as_str())),
-        ("region", text(key.region().as_str())),
+        ("arn", string_value(key.as_str())),
+        ("account", string_value(key.account().as_str())),
+        ("region", string_value(key.region().as_str())),
     ]
 }
 
 // === impl Types ===
 
 impl Types {
-    fn read() -> Option<Self> {
+    fn load_types() -> Option<Self> {
         let named = |name: &str| {
             let name: Name = format!("LogKey::{name}").parse().ok()?;
             Some(EntityType::from(name))
@@ -178,7 +180,7 @@ impl Types {
             account: named("Account")?,
             log_group: named("LogGroup")?,
             query_results: named("QueryResults")?,
-            place: named("Place")?,
+            location: named("Place")?,
             audit_log: named("AuditLog")?,
             key: named("Key")?,
         })
@@ -188,17 +190,17 @@ impl Types {
         self.actions.iter().find(|(one, _)| *one == action).map(|(_, entity)| Arc::clone(entity))
     }
 
-    fn caller(&self, who: &Principal) -> Entity {
-        let Principal { subject, issuer, tenant, scopes, claims, .. } = who;
+    fn caller(&self, principal: &Principal) -> Entity {
+        let Principal { subject, issuer, tenant, scopes, claims, .. } = principal;
         let claims = claims.iter().map(|(path, texts)| {
             let texts = texts.iter().map(|text| Literal::from(SmolStr::from(&**text)));
             (SmolStr::from(path), Value::set_of_lits(texts, None))
         });
         let scopes = scopes.iter().map(|scope| Literal::from(SmolStr::from(scope)));
         let attributes = [
-            ("subject", text(subject)),
-            ("issuer", text(issuer)),
-            ("tenant", text(tenant.as_str())),
+            ("subject", string_value(subject)),
+            ("issuer", string_value(issuer)),
+            ("tenant", string_value(tenant.as_str())),
             ("scopes", Value::set_of_lits(scopes, None)),
         ];
         let id = uid(&self.caller, &format!("{issuer}|{subject}"));
@@ -207,48 +209,49 @@ impl Types {
 
     fn account(&self, account: AccountId) -> Entity {
         let account = account.as_str();
-        entity(uid(&self.account, account), [("account", text(account))], None)
+        entity(uid(&self.account, account), [("account", string_value(account))], None)
     }
 
     fn key(&self, key: &KmsKeyArn, tags: Option<&KeyTags>) -> Entity {
         let account = uid(&self.account, key.account().as_str());
         let tags = tags.into_iter().flat_map(KeyTags::iter);
-        let tags = tags.map(|(tag, value)| (SmolStr::from(tag), text(value)));
+        let tags = tags.map(|(tag, value)| (SmolStr::from(tag), string_value(value)));
         tagged(uid(&self.key, key.as_str()), key_members(key), Some(account), tags)
     }
 
-    fn audit_log(&self, tenant: &Tenant, whose: Whose) -> Entity {
-        match whose {
-            Whose::Own => {
+    fn audit_log(&self, tenant: &Tenant, log_scope: LogScope) -> Entity {
+        match log_scope {
+            LogScope::Own => {
                 let id = tenant.id.as_str();
                 let parent = uid(&self.tenant, id);
-                entity(uid(&self.audit_log, id), [("tenant", text(id))], Some(parent))
+                entity(uid(&self.audit_log, id), [("tenant", string_value(id))], Some(parent))
             }
-            Whose::All => entity(uid(&self.audit_log, WHOLE_LOG), [], None),
+            LogScope::All => entity(uid(&self.audit_log, WHOLE_LOG), [], None),
         }
     }
 
-    fn resource(&self, kind: Kind, place: &Place, target: Option<&Target>) -> Entity {
-        let Place { account, region } = place;
+    fn resource(&self, kind: ResourceKind, location: &Location, target: Option<&Target>) -> Entity {
+        let Location { account, region } = location;
         let arn = |target: &Target| {
             let partition = Partition::of(region);
             ResourceArn { partition, region: region.clone(), account: *account, target: target.clone() }
                 .to_string()
         };
         let parent = Some(uid(&self.account, account.as_str()));
-        let (account, region) = (("account", text(account.as_str())), ("region", text(region.as_str())));
+        let (account, region) =
+            (("account", string_value(account.as_str())), ("region", string_value(region.as_str())));
         match (kind, target) {
-            (Kind::LogGroup, Some(target @ Target::LogGroup(name))) => entity(
+            (ResourceKind::LogGroup, Some(target @ Target::LogGroup(name))) => entity(
                 uid(&self.log_group, &arn(target)),
-                [("name", text(name.as_str())), account, region],
+                [("name", string_value(name.as_str())), account, region],
                 parent,
             ),
-            (Kind::QueryResults, Some(target)) => {
+            (ResourceKind::QueryResults, Some(target)) => {
                 entity(uid(&self.query_results, &arn(target)), [account, region], parent)
             }
             (_, _) => {
-                let id = format!("{}/{}", place.account, place.region);
-                entity(uid(&self.place, &id), [account, region], parent)
+                let id = format!("{}/{}", location.account, location.region);
+                entity(uid(&self.location, &id), [account, region], parent)
             }
         }
     }
@@ -274,7 +277,7 @@ fn entity_of(of: &EntityType, action: Action) -> Option<Entity> {
     Some(entity(uid(of, action.as_str()), [], Some(uid(of, group))))
 }
 
-fn text(value: &str) -> Value {
+fn string_value(value: &str) -> Value {
     value.into()
 }
 

@@ -2,6 +2,6 @@
 
 mod decisions;
 mod facts;
+mod fixture;
 mod grants;
-mod ground;
 mod loading;

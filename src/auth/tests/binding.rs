@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::mint::*;
+use super::token_builder::*;
 
 const OURS: [u8; 32] = [7; 32];
 
@@ -13,7 +13,7 @@ async fn a_bound_token_is_good_beside_its_certificate_alone() {
     for _seen_before in [false, true] {
         assert_eq!(reason(bench.ask_over(&bound, OURS).await), "accepted");
         assert_eq!(reason(bench.ask_over(&bound, [8; 32]).await), "bound to another certificate");
-        assert_eq!(bench.why(&bound).await, "bound to another certificate");
+        assert_eq!(bench.reason(&bound).await, "bound to another certificate");
     }
 }
 
@@ -21,10 +21,10 @@ async fn a_bound_token_is_good_beside_its_certificate_alone() {
 async fn a_token_without_binding_is_good_with_and_without_a_certificate_unless_the_issuer_has_to_bind() {
     let free = token(json!({}), json!({}));
     let bench = Bench::new();
-    assert_eq!(bench.why(&free).await, "accepted");
+    assert_eq!(bench.reason(&free).await, "accepted");
     assert_eq!(reason(bench.ask_over(&free, OURS).await), "accepted");
     let strict = Bench::with(&all_keys(), |issuer| issuer.require_bound = true);
-    assert_eq!(strict.why(&free).await, "not bound to a certificate");
+    assert_eq!(strict.reason(&free).await, "not bound to a certificate");
     assert_eq!(reason(strict.ask_over(&free, OURS).await), "not bound to a certificate");
     let bound = token(json!({}), json!({"cnf": {"x5t#S256": b64(OURS)}}));
     assert_eq!(reason(strict.ask_over(&bound, OURS).await), "accepted");
@@ -46,7 +46,7 @@ async fn a_binding_that_cannot_be_checked_is_refused() {
         json!({"x5t#S256": b64(OURS), "jkt": "x"}),
     ] {
         let token = token(json!({}), json!({"cnf": cnf}));
-        let why = reason(bench.ask_over(&token, OURS).await);
-        assert_eq!(why, "bound in a way that is not supported", "{cnf}");
+        let reason = reason(bench.ask_over(&token, OURS).await);
+        assert_eq!(reason, "bound in a way that is not supported", "{cnf}");
     }
 }

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::mint::*;
+use super::token_builder::*;
 
-async fn why(change: Value) -> &'static str {
-    Bench::new().why(&token(json!({}), change)).await
+async fn reason(change: Value) -> &'static str {
+    Bench::new().reason(&token(json!({}), change)).await
 }
 
 #[tokio::test]
@@ -13,7 +13,7 @@ async fn a_missing_or_mistyped_issuer_is_refused_and_so_is_a_list_of_issuers() {
     for iss in
         [json!(null), json!(1), json!([ISSUER]), json!([ISSUER, "https://evil.test"]), json!({"a": ISSUER})]
     {
-        assert_eq!(why(json!({"iss": iss})).await, "iss missing or not a text", "{iss}");
+        assert_eq!(reason(json!({"iss": iss})).await, "iss missing or not a text", "{iss}");
     }
 }
 
@@ -27,7 +27,7 @@ async fn an_issuer_is_known_byte_for_byte() {
         "",
         "https://idp.test ",
     ] {
-        assert_eq!(why(json!({"iss": iss})).await, "issuer unknown", "{iss}");
+        assert_eq!(reason(json!({"iss": iss})).await, "issuer unknown", "{iss}");
     }
 }
 
@@ -43,7 +43,7 @@ async fn a_missing_or_mistyped_audience_is_refused() {
         json!([[AUDIENCE]]),
         json!(true),
     ] {
-        assert_eq!(why(json!({"aud": aud})).await, "aud missing or malformed", "{aud}");
+        assert_eq!(reason(json!({"aud": aud})).await, "aud missing or malformed", "{aud}");
     }
 }
 
@@ -57,17 +57,17 @@ async fn a_token_for_somebody_else_is_refused() {
         json!("logkey other"),
         json!(""),
     ] {
-        assert_eq!(why(json!({"aud": aud})).await, "meant for another audience", "{aud}");
+        assert_eq!(reason(json!({"aud": aud})).await, "meant for another audience", "{aud}");
     }
 }
 
 #[tokio::test]
 async fn several_audiences_are_accepted_unless_the_issuer_is_held_to_one() {
     let shared = token(json!({}), json!({"aud": ["other", AUDIENCE]}));
-    assert_eq!(Bench::new().why(&shared).await, "accepted");
+    assert_eq!(Bench::new().reason(&shared).await, "accepted");
     let strict = Bench::with(&all_keys(), |issuer| issuer.only_audience = true);
-    assert_eq!(strict.why(&shared).await, "meant for other audiences too");
-    assert_eq!(strict.why(&token(json!({}), json!({"aud": [AUDIENCE]}))).await, "accepted");
+    assert_eq!(strict.reason(&shared).await, "meant for other audiences too");
+    assert_eq!(strict.reason(&token(json!({}), json!({"aud": [AUDIENCE]}))).await, "accepted");
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn a_missing_or_mistyped_subject_is_refused() {
         json!("a\u{0}"),
         json!(long),
     ] {
-        assert_eq!(why(json!({"sub": sub})).await, "sub missing or malformed", "{sub}");
+        assert_eq!(reason(json!({"sub": sub})).await, "sub missing or malformed", "{sub}");
     }
 }
 
@@ -99,36 +99,36 @@ async fn a_missing_or_mistyped_expiry_is_refused() {
         json!(i64::MAX),
         json!(u64::MAX),
     ] {
-        assert_eq!(why(json!({"exp": exp})).await, "exp missing or malformed", "{exp}");
+        assert_eq!(reason(json!({"exp": exp})).await, "exp missing or malformed", "{exp}");
     }
 }
 
 #[tokio::test]
 async fn a_missing_or_mistyped_not_before_is_refused() {
     for nbf in [json!(null), json!("0"), json!([0]), json!(-1), json!(1e300), json!(false)] {
-        assert_eq!(why(json!({"nbf": nbf})).await, "nbf missing or malformed", "{nbf}");
+        assert_eq!(reason(json!({"nbf": nbf})).await, "nbf missing or malformed", "{nbf}");
     }
 }
 
 #[tokio::test]
 async fn an_issuer_without_not_before_can_be_allowed_and_is_still_held_to_it_where_it_is() {
     let bench = Bench::with(&all_keys(), |issuer| issuer.require_nbf = false);
-    assert_eq!(bench.why(&token(json!({}), json!({"nbf": null}))).await, "accepted");
-    assert_eq!(bench.why(&token(json!({}), json!({"nbf": NOW + 31}))).await, "not valid yet");
-    assert_eq!(bench.why(&token(json!({}), json!({"nbf": "0"}))).await, "nbf missing or malformed");
+    assert_eq!(bench.reason(&token(json!({}), json!({"nbf": null}))).await, "accepted");
+    assert_eq!(bench.reason(&token(json!({}), json!({"nbf": NOW + 31}))).await, "not valid yet");
+    assert_eq!(bench.reason(&token(json!({}), json!({"nbf": "0"}))).await, "nbf missing or malformed");
 }
 
 #[tokio::test]
 async fn times_count_to_the_second_with_the_leeway_and_no_further() {
-    assert_eq!(why(json!({"exp": NOW - 29})).await, "accepted");
-    assert_eq!(why(json!({"exp": NOW - 30})).await, "expired");
-    assert_eq!(why(json!({"exp": 0})).await, "expired");
-    assert_eq!(why(json!({"nbf": NOW + 30})).await, "accepted");
-    assert_eq!(why(json!({"nbf": NOW + 31})).await, "not valid yet");
-    assert_eq!(why(json!({"iat": NOW + 30})).await, "accepted");
-    assert_eq!(why(json!({"iat": NOW + 31})).await, "issued in the future");
-    assert_eq!(why(json!({"iat": "now"})).await, "iat missing or malformed");
-    assert_eq!(why(json!({"exp": 1_000_600.75, "nbf": 999_990.5, "iat": null})).await, "accepted");
+    assert_eq!(reason(json!({"exp": NOW - 29})).await, "accepted");
+    assert_eq!(reason(json!({"exp": NOW - 30})).await, "expired");
+    assert_eq!(reason(json!({"exp": 0})).await, "expired");
+    assert_eq!(reason(json!({"nbf": NOW + 30})).await, "accepted");
+    assert_eq!(reason(json!({"nbf": NOW + 31})).await, "not valid yet");
+    assert_eq!(reason(json!({"iat": NOW + 30})).await, "accepted");
+    assert_eq!(reason(json!({"iat": NOW + 31})).await, "issued in the future");
+    assert_eq!(reason(json!({"iat": "now"})).await, "iat missing or malformed");
+    assert_eq!(reason(json!({"exp": 1_000_600.75, "nbf": 999_990.5, "iat": null})).await, "accepted");
 }
 
 #[tokio::test]
@@ -136,9 +136,9 @@ async fn a_token_that_lives_longer_than_its_issuer_may_let_it_is_refused() {
     let bench =
         Bench::with(&all_keys(), |issuer| issuer.max_lifetime = Some(std::time::Duration::from_mins(10)));
     let lives = |secs: i64| token(json!({}), json!({"iat": NOW, "exp": NOW + secs}));
-    assert_eq!(bench.why(&lives(600)).await, "accepted");
-    assert_eq!(bench.why(&lives(601)).await, "lives longer than the issuer may let it");
-    assert_eq!(bench.why(&token(json!({}), json!({"iat": null}))).await, "iat missing or malformed");
+    assert_eq!(bench.reason(&lives(600)).await, "accepted");
+    assert_eq!(bench.reason(&lives(601)).await, "lives longer than the issuer may let it");
+    assert_eq!(bench.reason(&token(json!({}), json!({"iat": null}))).await, "iat missing or malformed");
 }
 
 #[tokio::test]
@@ -153,10 +153,10 @@ async fn claims_that_stand_twice_are_refused_rather_than_the_last_one_winning() 
         good.replacen('{', "{\"\\u0069ss\":\"https://evil.test\",", 1),
         good.replacen('{', "{\"x\":{\"a\":1,\"a\":2},", 1),
     ] {
-        assert_eq!(bench.why(&signed(&P256, &head, &twice)).await, "claims malformed", "{twice}");
+        assert_eq!(bench.reason(&signed(&P256, &head, &twice)).await, "claims malformed", "{twice}");
     }
     for text in ["", "[]", "null", "{", "1", "{}{}"] {
-        assert_eq!(bench.why(&signed(&P256, &head, text)).await, "claims malformed", "{text}");
+        assert_eq!(bench.reason(&signed(&P256, &head, text)).await, "claims malformed", "{text}");
     }
 }
 
@@ -171,36 +171,36 @@ async fn identity_and_logout_tokens_are_not_access_tokens() {
         json!({"typ": 1}),
         json!({"token_use": "id"}),
     ] {
-        assert_eq!(why(change.clone()).await, "an identity or logout token", "{change}");
+        assert_eq!(reason(change.clone()).await, "an identity or logout token", "{change}");
     }
-    assert_eq!(why(json!({"typ": "Bearer", "token_use": "access"})).await, "accepted");
+    assert_eq!(reason(json!({"typ": "Bearer", "token_use": "access"})).await, "accepted");
 }
 
 #[tokio::test]
 async fn the_tenant_is_what_the_claim_says_and_only_for_an_issuer_the_tenant_names() {
     for value in [json!(null), json!(1), json!(["payments"]), json!({"payments": 1})] {
-        assert_eq!(why(json!({"tenant": value})).await, "tenant claim missing or malformed", "{value}");
+        assert_eq!(reason(json!({"tenant": value})).await, "tenant claim missing or malformed", "{value}");
     }
     for value in ["search", "nobody", "", "PAYMENTS", "payments "] {
-        assert_eq!(why(json!({"tenant": value})).await, "no tenant for the tenant claim", "{value}");
+        assert_eq!(reason(json!({"tenant": value})).await, "no tenant for the tenant claim", "{value}");
     }
 }
 
 #[tokio::test]
 async fn scopes_are_a_text_or_a_list_of_texts() {
     let bench = Bench::new();
-    for (scope, held) in [
+    for (scope, granted) in [
         (json!("logkey:read  logkey:bulk"), vec!["logkey:bulk", "logkey:read"]),
         (json!(["logkey:read"]), vec!["logkey:read"]),
         (json!(["logkey:read logkey:bulk"]), vec!["logkey:read logkey:bulk"]),
         (json!(""), vec![]),
         (json!(null), vec![]),
     ] {
-        let who = bench.ask(&token(json!({}), json!({"scope": scope}))).await.unwrap();
-        assert_eq!(who.scopes.iter().collect::<Vec<_>>(), held, "{scope}");
+        let principal = bench.authenticate(&token(json!({}), json!({"scope": scope}))).await.unwrap();
+        assert_eq!(principal.scopes.iter().collect::<Vec<_>>(), granted, "{scope}");
     }
     for scope in [json!(1), json!({"a": 1}), json!(["a", 1]), json!([["a"]]), json!(true)] {
-        assert_eq!(why(json!({"scope": scope})).await, "scope claim malformed", "{scope}");
+        assert_eq!(reason(json!({"scope": scope})).await, "scope claim malformed", "{scope}");
     }
 }
 
@@ -208,8 +208,12 @@ async fn scopes_are_a_text_or_a_list_of_texts() {
 async fn a_token_id_that_could_not_be_shown_is_replaced_by_a_hash() {
     let bench = Bench::new();
     for jti in [json!(null), json!(""), json!("a b"), json!("x".repeat(129)), json!("a\u{1b}[0m")] {
-        let who = bench.ask(&token(json!({}), json!({"jti": jti}))).await.unwrap();
-        assert!(who.token_id.starts_with("sha256:") && who.token_id.len() == 39, "{}", who.token_id);
+        let principal = bench.authenticate(&token(json!({}), json!({"jti": jti}))).await.unwrap();
+        assert!(
+            principal.token_id.starts_with("sha256:") && principal.token_id.len() == 39,
+            "{}",
+            principal.token_id
+        );
     }
-    assert_eq!(why(json!({"jti": 1})).await, "jti malformed");
+    assert_eq!(reason(json!({"jti": 1})).await, "jti malformed");
 }

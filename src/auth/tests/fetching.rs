@@ -22,15 +22,15 @@ use url::Url;
 use super::{
     super::{
         Config, ConfigFault, FetchError, IssuerConfig, JwtAuthn, KeySource, Refresh, discovery,
-        fetch::{Http, may_be_asked, refusal},
+        fetch::{Http, is_allowed_url, redirect_error},
     },
-    mint::*,
+    token_builder::*,
 };
 use crate::ports::Authenticate;
 
 struct Idp {
     base: String,
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -44,11 +44,11 @@ impl Idp {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::new(AtomicUsize::new(0));
-        let state = (base.clone(), Arc::clone(&asked));
+        let requests = Arc::new(AtomicUsize::new(0));
+        let state = (base.clone(), Arc::clone(&requests));
         let app = Router::new().route("/{*what}", get(answer)).with_state(state);
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { base, asked, task }
+        Self { base, requests, task }
     }
 
     fn url(&self, path: &str) -> Url {
@@ -61,10 +61,10 @@ impl Idp {
 }
 
 async fn answer(
-    State((base, asked)): State<(String, Arc<AtomicUsize>)>,
+    State((base, requests)): State<(String, Arc<AtomicUsize>)>,
     Path(what): Path<String>,
 ) -> Response {
-    asked.fetch_add(1, SeqCst);
+    requests.fetch_add(1, SeqCst);
     let to = |url: String| (StatusCode::FOUND, [(LOCATION, url)]).into_response();
     let document = |issuer: String, keys: String| {
         json!({"issuer": issuer, "jwks_uri": keys}).to_string().into_response()
@@ -120,14 +120,14 @@ async fn five_redirects_are_followed_and_no_sixth() {
 async fn nobody_is_led_to_another_scheme_a_link_local_address_or_plain_http_outside() {
     let idp = Idp::start().await;
     for path in ["to-scheme", "to-https", "to-link-local", "to-outside"] {
-        let why = idp.get(path).await.unwrap_err();
-        assert!(matches!(&why, FetchError::Http(why) if why.is_redirect()), "{path}: {why:?}");
+        let reason = idp.get(path).await.unwrap_err();
+        assert!(matches!(&reason, FetchError::Http(reason) if reason.is_redirect()), "{path}: {reason:?}");
     }
 }
 
 #[test]
 fn only_addresses_an_issuer_can_have_are_asked() {
-    let may = |url: &str| may_be_asked(&url.parse().unwrap());
+    let may = |url: &str| is_allowed_url(&url.parse().unwrap());
     for url in [
         "https://idp.test/keys",
         "https://10.0.0.1/",
@@ -158,7 +158,7 @@ fn only_addresses_an_issuer_can_have_are_asked() {
 #[tokio::test]
 async fn a_name_that_means_a_link_local_address_is_not_asked() {
     use reqwest::dns::Resolve;
-    let resolve = super::super::fetch::NoLinkLocal;
+    let resolve = super::super::fetch::LinkLocalFilter;
     assert!(resolve.resolve("127.0.0.1".parse().unwrap()).await.is_ok());
     assert!(resolve.resolve("169.254.169.254".parse().unwrap()).await.is_err());
 }
@@ -186,14 +186,14 @@ async fn keys_are_found_by_address_and_by_discovery_and_fetched_once_for_many_to
         let bench = Bench::new();
         *bench.directory.0.lock().unwrap() =
             crate::domain::tenant::Tenants::new([tenant("payments", &name, "payments")]).unwrap();
-        let before = idp.asked.load(SeqCst);
+        let before = idp.requests.load(SeqCst);
         let config = Config::new(vec![IssuerConfig { keys, ..issuer(&name) }]);
-        let authn = bench.authn.reconfigured(config, Arc::clone(&bench.directory) as _).unwrap();
+        let authn = bench.authn.with_config(config, Arc::clone(&bench.directory) as _).unwrap();
         for n in 0..50 {
             let token = token(json!({}), json!({"iss": name, "jti": n.to_string()}));
             assert_eq!(reason(authn.authenticate(&token, None).await), "accepted");
         }
-        assert_eq!(idp.asked.load(SeqCst) - before, fetches);
+        assert_eq!(idp.requests.load(SeqCst) - before, fetches);
     }
 }
 
@@ -204,14 +204,14 @@ async fn junk_ids_cause_one_fetch(path: &str, tokens: usize, expected: &str) {
         Refresh { every: Duration::from_hours(1), cool_down: Duration::from_hours(1), ..Refresh::default() };
     let settings = IssuerConfig { keys: KeySource::JwksUri(idp.url(path)), refresh, ..issuer(ISSUER) };
     let authn =
-        bench.authn.reconfigured(Config::new(vec![settings]), Arc::clone(&bench.directory) as _).unwrap();
+        bench.authn.with_config(Config::new(vec![settings]), Arc::clone(&bench.directory) as _).unwrap();
     let (claims, signature) = (b64(claims(json!({})).to_string()), b64([7; 64]));
     for nth in 0..tokens {
         let head = b64(format!("{{\"alg\":\"ES256\",\"kid\":\"junk-{nth}\"}}"));
         let answer = authn.authenticate(&format!("{head}.{claims}.{signature}"), None).await;
         assert_eq!(reason(answer), expected);
     }
-    assert_eq!(idp.asked.load(SeqCst), 1);
+    assert_eq!(idp.requests.load(SeqCst), 1);
 }
 
 #[tokio::test]
@@ -239,7 +239,7 @@ fn settings_that_would_not_be_safe_are_refused_each_by_its_name() {
     let faults = |change: fn(&mut IssuerConfig)| -> Vec<&'static str> {
         let mut settings = issuer(ISSUER);
         change(&mut settings);
-        Config::new(vec![settings]).faults().into_iter().map(|fault: ConfigFault| fault.field).collect()
+        Config::new(vec![settings]).validate().into_iter().map(|fault: ConfigFault| fault.field).collect()
     };
     assert!(faults(|_| {}).is_empty());
     assert_eq!(
@@ -255,7 +255,7 @@ fn settings_that_would_not_be_safe_are_refused_each_by_its_name() {
     assert_eq!(faults(|i| i.max_lifetime = Some(Duration::ZERO)), ["max_lifetime"]);
     assert_eq!(faults(|i| i.refresh = Refresh { cool_down: Duration::ZERO, ..i.refresh }), ["refresh"]);
     assert_eq!(faults(|i| i.refresh = Refresh { every: Duration::from_hours(7), ..i.refresh }), ["refresh"]);
-    let twice = Config::new(vec![issuer(ISSUER), issuer(ISSUER)]).faults();
+    let twice = Config::new(vec![issuer(ISSUER), issuer(ISSUER)]).validate();
     assert_eq!(twice.len(), 1);
     assert_eq!((twice[0].index, twice[0].field), (1, "issuer"));
 }
@@ -277,15 +277,19 @@ async fn a_verifier_is_not_built_on_unsafe_settings() {
 fn no_redirect_leads_to_another_scheme_a_link_local_address_or_too_far() {
     let url = |text: &str| text.parse().unwrap();
     let from = [url("https://idp.example.com/jwks.json")];
-    assert_eq!(refusal(&from, &url("https://keys.example.com/jwks.json")), None);
+    assert_eq!(redirect_error(&from, &url("https://keys.example.com/jwks.json")), None);
     for to in
         ["https://169.254.169.254/", "https://[fe80::1]/", "https://[fd00:ec2::254]/", "https://127.0.0.1/"]
     {
-        assert_eq!(refusal(&from, &url(to)), Some("redirected to an address that no issuer has"), "{to}");
+        assert_eq!(
+            redirect_error(&from, &url(to)),
+            Some("redirected to an address that no issuer has"),
+            "{to}"
+        );
     }
-    assert_eq!(refusal(&from, &url("http://127.0.0.1/")), Some("redirected to another scheme"));
+    assert_eq!(redirect_error(&from, &url("http://127.0.0.1/")), Some("redirected to another scheme"));
     let five = vec![url("https://idp.example.com/"); 5];
-    assert_eq!(refusal(&five, &url("https://idp.example.com/")), None);
+    assert_eq!(redirect_error(&five, &url("https://idp.example.com/")), None);
     let six = vec![url("https://idp.example.com/"); 6];
-    assert_eq!(refusal(&six, &url("https://idp.example.com/")), Some("redirected too often"));
+    assert_eq!(redirect_error(&six, &url("https://idp.example.com/")), Some("redirected too often"));
 }

@@ -6,18 +6,18 @@ use aws_lc_rs::{
 };
 use serde_json::{Value, json};
 
-use super::mint::*;
+use super::token_builder::*;
 
 #[tokio::test]
 async fn a_good_token_is_accepted_and_says_who_calls() {
     let bench = Bench::new();
-    let who = bench.ask(&token(json!({}), json!({}))).await.unwrap();
-    assert_eq!(who.tenant.as_str(), "payments");
-    assert_eq!(&*who.subject, "alice");
-    assert_eq!(&*who.issuer, ISSUER);
-    assert_eq!(&*who.token_id, "t-1");
-    assert_eq!(who.expires.as_secs(), NOW + 600);
-    assert_eq!(who.scopes.iter().collect::<Vec<_>>(), ["logkey:associate", "logkey:read"]);
+    let principal = bench.authenticate(&token(json!({}), json!({}))).await.unwrap();
+    assert_eq!(principal.tenant.as_str(), "payments");
+    assert_eq!(&*principal.subject, "alice");
+    assert_eq!(&*principal.issuer, ISSUER);
+    assert_eq!(&*principal.token_id, "t-1");
+    assert_eq!(principal.expires.as_secs(), NOW + 600);
+    assert_eq!(principal.scopes.iter().collect::<Vec<_>>(), ["logkey:associate", "logkey:read"]);
 }
 
 #[tokio::test]
@@ -26,8 +26,8 @@ async fn none_is_no_algorithm_in_any_case_with_or_without_a_signature() {
     for alg in ["none", "None", "NONE", "nOnE", ""] {
         let head = b64(header(json!({"alg": alg})).to_string());
         let body = b64(claims(json!({})).to_string());
-        assert_eq!(bench.why(&format!("{head}.{body}.")).await, "algorithm unknown", "{alg}");
-        assert_eq!(bench.why(&format!("{head}.{body}.AAAA")).await, "algorithm unknown", "{alg}");
+        assert_eq!(bench.reason(&format!("{head}.{body}.")).await, "algorithm unknown", "{alg}");
+        assert_eq!(bench.reason(&format!("{head}.{body}.AAAA")).await, "algorithm unknown", "{alg}");
     }
 }
 
@@ -43,7 +43,7 @@ async fn a_shared_secret_never_verifies_not_even_the_public_key_taken_for_one() 
             b64(claims(json!({})).to_string())
         );
         let tag = aws_lc_rs::hmac::sign(&secret, message.as_bytes());
-        assert_eq!(bench.why(&format!("{message}.{}", b64(tag))).await, "algorithm unknown", "{alg}");
+        assert_eq!(bench.reason(&format!("{message}.{}", b64(tag))).await, "algorithm unknown", "{alg}");
     }
 }
 
@@ -61,7 +61,7 @@ async fn is_no_shared_secret(secret: &[u8]) {
     let secret = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
     let tag = aws_lc_rs::hmac::sign(&secret, message.as_bytes());
     let token = format!("{message}.{}", b64(tag));
-    assert_eq!(Bench::new().why(&token).await, "algorithm unknown");
+    assert_eq!(Bench::new().reason(&token).await, "algorithm unknown");
 }
 
 #[tokio::test]
@@ -80,20 +80,20 @@ async fn algorithms_in_another_spelling_are_unknown() {
     let bench = Bench::new();
     for alg in ["es256", "ES256 ", "ES512", "RS384", "RS512", "PS384", "ES256K", "Ed25519", "RSA-OAEP", "dir"]
     {
-        assert_eq!(bench.why(&token(json!({"alg": alg}), json!({}))).await, "algorithm unknown", "{alg}");
+        assert_eq!(bench.reason(&token(json!({"alg": alg}), json!({}))).await, "algorithm unknown", "{alg}");
     }
 }
 
 #[tokio::test]
 async fn an_algorithm_the_issuer_does_not_use_is_refused_although_its_key_would_verify() {
     let bench = Bench::with(&all_keys(), |issuer| issuer.algorithms = vec![super::super::Algorithm::Rs256]);
-    assert_eq!(bench.why(&token(json!({}), json!({}))).await, "algorithm not allowed for the issuer");
+    assert_eq!(bench.reason(&token(json!({}), json!({}))).await, "algorithm not allowed for the issuer");
 }
 
 /// A header with this in it is refused, and this is why.
 async fn is_refused(change: Value, expected: &str) {
-    let why = Bench::new().why(&token(change.clone(), json!({}))).await;
-    assert_eq!(why, expected, "{change}");
+    let reason = Bench::new().reason(&token(change.clone(), json!({}))).await;
+    assert_eq!(reason, expected, "{change}");
 }
 
 const CRITICAL: &str = "header has crit";
@@ -116,7 +116,7 @@ async fn a_crit_that_is_no_list_is_refused() {
     }
     let null = header(json!({})).to_string().replacen('{', "{\"crit\":null,", 1);
     let text = signed(&P256, &null, &claims(json!({})).to_string());
-    assert_eq!(Bench::new().why(&text).await, CRITICAL);
+    assert_eq!(Bench::new().reason(&text).await, CRITICAL);
 }
 
 const OWN_KEY: &str = "header brings its own key";
@@ -126,8 +126,9 @@ async fn asks_nobody(name: &str) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
     is_refused(json!({name: url}), OWN_KEY).await;
-    let asked = std::future::poll_fn(|cx| std::task::Poll::Ready(listener.poll_accept(cx).is_ready())).await;
-    assert!(!asked, "someone connected");
+    let accepted_connection =
+        std::future::poll_fn(|cx| std::task::Poll::Ready(listener.poll_accept(cx).is_ready())).await;
+    assert!(!accepted_connection, "someone connected");
 }
 
 #[tokio::test]
@@ -179,7 +180,7 @@ async fn a_header_that_speaks_of_encryption_is_refused() {
 async fn a_token_of_five_parts_is_refused() {
     let good = token(json!({}), json!({}));
     let (head, _) = good.split_once('.').unwrap();
-    assert_eq!(Bench::new().why(&format!("{head}.a.b.c.d")).await, "encrypted");
+    assert_eq!(Bench::new().reason(&format!("{head}.a.b.c.d")).await, "encrypted");
 }
 
 #[tokio::test]
@@ -205,8 +206,8 @@ async fn only_the_compact_form_is_read() {
         format!(r#"{{"protected":"{head}","payload":"{body}","signature":"{signature}"}}"#),
         "é.é.é".into(),
     ] {
-        let why = bench.why(&text).await;
-        assert!(why == "not a compact signed token" || why == "header malformed", "{text}: {why}");
+        let reason = bench.reason(&text).await;
+        assert!(reason == "not a compact signed token" || reason == "header malformed", "{text}: {reason}");
     }
 }
 
@@ -215,7 +216,7 @@ async fn base64_that_can_be_written_in_two_ways_is_read_in_one() {
     let bench = Bench::new();
     // 64 bytes end in a character of which only two bits count: another one with the same bits is refused.
     let good = token(json!({}), json!({}));
-    assert_eq!(bench.why(&good).await, "accepted");
+    assert_eq!(bench.reason(&good).await, "accepted");
     let (rest, last) = good.split_at(good.len() - 1);
     let twin = match last {
         "A" => "B",
@@ -224,7 +225,7 @@ async fn base64_that_can_be_written_in_two_ways_is_read_in_one() {
         "w" => "x",
         other => panic!("{other} is not canonical"),
     };
-    assert_eq!(bench.why(&format!("{rest}{twin}")).await, "not a compact signed token");
+    assert_eq!(bench.reason(&format!("{rest}{twin}")).await, "not a compact signed token");
 }
 
 #[tokio::test]
@@ -237,7 +238,7 @@ async fn header_members_that_stand_twice_are_refused() {
         r#"{"alg":"ES256","kid":"p256","\u0061lg":"ES256"}"#,
     ] {
         let token = signed(&P256, twice, &claims(json!({})).to_string());
-        assert_eq!(bench.why(&token).await, "header malformed", "{twice}");
+        assert_eq!(bench.reason(&token).await, "header malformed", "{twice}");
     }
 }
 
@@ -253,10 +254,10 @@ async fn header_members_of_another_type_are_refused() {
         json!({"typ": ["JWT"]}),
         json!({"alg": null}),
     ] {
-        assert_eq!(bench.why(&token(change.clone(), json!({}))).await, "header malformed", "{change}");
+        assert_eq!(bench.reason(&token(change.clone(), json!({}))).await, "header malformed", "{change}");
     }
     for text in ["", "[]", "null", "{", "\"ES256\"", "{}garbage"] {
-        assert_eq!(bench.why(&signed(&P256, text, "{}")).await, "header malformed", "{text}");
+        assert_eq!(bench.reason(&signed(&P256, text, "{}")).await, "header malformed", "{text}");
     }
 }
 
@@ -266,22 +267,22 @@ async fn another_kind_of_token_of_the_same_issuer_is_not_taken_for_an_access_tok
     for typ in
         ["logout+jwt", "secevent+jwt", "dpop+jwt", "id_token+jwt", "application/logout+jwt", "", "at+jwt2"]
     {
-        let why = bench.why(&token(json!({"typ": typ}), json!({}))).await;
-        assert_eq!(why, "typ is not that of an access token", "{typ}");
+        let reason = bench.reason(&token(json!({"typ": typ}), json!({}))).await;
+        assert_eq!(reason, "typ is not that of an access token", "{typ}");
     }
     for typ in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "JOSE"] {
-        assert_eq!(bench.why(&token(json!({"typ": typ}), json!({}))).await, "accepted", "{typ}");
+        assert_eq!(bench.reason(&token(json!({"typ": typ}), json!({}))).await, "accepted", "{typ}");
     }
-    assert_eq!(bench.why(&token(json!({"typ": null}), json!({}))).await, "accepted");
+    assert_eq!(bench.reason(&token(json!({"typ": null}), json!({}))).await, "accepted");
 }
 
 #[tokio::test]
 async fn an_issuer_can_be_held_to_typ_at_jwt() {
     let bench = Bench::with(&all_keys(), |issuer| issuer.require_at_jwt = true);
     for typ in [json!("JWT"), json!(null)] {
-        assert_eq!(bench.why(&token(json!({"typ": typ}), json!({}))).await, "typ is not at+jwt", "{typ}");
+        assert_eq!(bench.reason(&token(json!({"typ": typ}), json!({}))).await, "typ is not at+jwt", "{typ}");
     }
-    assert_eq!(bench.why(&token(json!({"typ": "application/AT+jwt"}), json!({}))).await, "accepted");
+    assert_eq!(bench.reason(&token(json!({"typ": "application/AT+jwt"}), json!({}))).await, "accepted");
 }
 
 #[tokio::test]
@@ -292,7 +293,7 @@ async fn a_token_over_the_limit_is_refused_unread() {
         "a.".repeat(1024 * 1024),
         token(json!({}), json!({"x": "y".repeat(1024 * 1024)})),
     ] {
-        assert_eq!(bench.why(&long).await, "too long");
+        assert_eq!(bench.reason(&long).await, "too long");
     }
-    assert_eq!(bench.why(&token(json!({}), json!({"x": "y".repeat(8 * 1024)}))).await, "accepted");
+    assert_eq!(bench.reason(&token(json!({}), json!({"x": "y".repeat(8 * 1024)}))).await, "accepted");
 }

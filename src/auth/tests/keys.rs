@@ -3,15 +3,15 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::{Algorithm, KeySet, NotAKeySet},
-    mint::*,
+    super::{Algorithm, KeySet, KeySetError},
+    token_builder::*,
 };
 
 fn unusable(key: Value) -> String {
     let set = KeySet::decode(json!({"keys": [key, P256.jwk()]}).to_string().as_bytes()).unwrap();
     assert_eq!(set.len(), 1, "the other key is lost");
     assert!(set.find(None, Algorithm::Es256).is_ok(), "the other key is lost");
-    set.unusable[0].why.to_owned()
+    set.unusable[0].reason.to_owned()
 }
 
 #[test]
@@ -59,9 +59,9 @@ fn a_key_whose_members_stand_twice_is_left_aside() {
 #[test]
 fn what_is_no_set_of_keys_is_refused() {
     for text in ["", "{}", "[]", "{\"keys\":1}", "{\"keys\":[],\"keys\":[]}", "{\"keys\":[}", "<html>"] {
-        assert!(matches!(KeySet::decode(text.as_bytes()), Err(NotAKeySet::Malformed(_))), "{text}");
+        assert!(matches!(KeySet::decode(text.as_bytes()), Err(KeySetError::Malformed(_))), "{text}");
     }
     let many = json!({"keys": vec![json!({}); 513]}).to_string();
-    assert!(matches!(KeySet::decode(many.as_bytes()), Err(NotAKeySet::TooMany)));
+    assert!(matches!(KeySet::decode(many.as_bytes()), Err(KeySetError::TooMany)));
     assert!(KeySet::decode(b"{\"keys\":[]}").unwrap().is_empty());
 }

@@ -17,7 +17,7 @@ use super::{
         Algorithm, FetchError, Refresh,
         jwks::{FetchKeys, Jwks},
     },
-    mint::*,
+    token_builder::*,
 };
 use crate::ports::Authenticate;
 
@@ -32,29 +32,33 @@ enum Answer {
 /// An issuer that answers as told, and counts.
 #[derive(Clone)]
 struct Issuer {
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
     at_once: Arc<AtomicUsize>,
     answer: Arc<watch::Sender<Answer>>,
 }
 
 impl Issuer {
     fn new(answer: Answer) -> Self {
-        Self { asked: Arc::default(), at_once: Arc::default(), answer: Arc::new(watch::Sender::new(answer)) }
+        Self {
+            requests: Arc::default(),
+            at_once: Arc::default(),
+            answer: Arc::new(watch::Sender::new(answer)),
+        }
     }
 
     fn says(&self, answer: Answer) {
         self.answer.send_replace(answer);
     }
 
-    fn asked(&self) -> usize {
-        self.asked.load(SeqCst)
+    fn request_count(&self) -> usize {
+        self.requests.load(SeqCst)
     }
 }
 
 #[async_trait]
 impl FetchKeys for Issuer {
     async fn fetch(&self) -> Result<Vec<u8>, FetchError> {
-        self.asked.fetch_add(1, SeqCst);
+        self.requests.fetch_add(1, SeqCst);
         assert_eq!(self.at_once.fetch_add(1, SeqCst), 0, "two at once");
         let counted = Counted(Arc::clone(&self.at_once));
         let answer = self.answer.borrow().clone();
@@ -86,11 +90,11 @@ fn start(issuer: &Issuer) -> Arc<Jwks> {
 }
 
 fn has(keys: &Jwks, kid: &str) -> bool {
-    keys.fresh().is_ok_and(|keys| keys.find(Some(kid), Algorithm::Es256).is_ok())
+    keys.current().is_ok_and(|keys| keys.find(Some(kid), Algorithm::Es256).is_ok())
 }
 
 async fn until_started(issuer: &Issuer) {
-    while issuer.asked() == 0 {
+    while issuer.request_count() == 0 {
         tokio::task::yield_now().await;
     }
     tokio::task::yield_now().await;
@@ -109,14 +113,14 @@ async fn a_flood_of_unknown_ids_costs_one_fetch_per_cool_down_however_it_ends() 
         let keys = start(&issuer);
         until_started(&issuer).await;
         for _ in 0..100_000 {
-            keys.renewed().await;
+            keys.refresh().await;
         }
-        assert_eq!(issuer.asked(), 1);
-        tokio::time::advance(Refresh::COOL_DOWN).await;
+        assert_eq!(issuer.request_count(), 1);
+        tokio::time::advance(Refresh::MIN_RETRY).await;
         for _ in 0..1000 {
-            keys.renewed().await;
+            keys.refresh().await;
         }
-        assert_eq!(issuer.asked(), 2);
+        assert_eq!(issuer.request_count(), 2);
     }
 }
 
@@ -127,27 +131,27 @@ async fn an_issuer_that_hangs_is_asked_once_per_cool_down_and_one_at_a_time() {
     until_started(&issuer).await;
     let all = (0..1000).map(|_| {
         let keys = Arc::clone(&keys);
-        tokio::spawn(async move { keys.renewed().await })
+        tokio::spawn(async move { keys.refresh().await })
     });
     let mut waited = 0;
     for one in all.collect::<Vec<_>>() {
         waited += usize::from(one.await.unwrap());
     }
-    assert_eq!(issuer.asked(), 1);
+    assert_eq!(issuer.request_count(), 1);
     assert_eq!(waited, 256, "the others are answered from what is known");
     assert!(
-        keys.next_attempt() + Refresh::TIMEOUT <= Refresh::COOL_DOWN,
+        keys.next_attempt() + Refresh::TIMEOUT <= Refresh::MIN_RETRY,
         "it counts from before the attempt"
     );
-    sleep(Refresh::COOL_DOWN).await;
-    assert_eq!(issuer.asked(), 2);
+    sleep(Refresh::MIN_RETRY).await;
+    assert_eq!(issuer.request_count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn readers_of_known_keys_do_not_wait_for_a_fetch() {
     let issuer = Issuer::new(good());
     let keys = start(&issuer);
-    keys.renewed().await;
+    keys.refresh().await;
     issuer.says(Answer::Hangs);
     while issuer.at_once.load(SeqCst) == 0 {
         sleep(Duration::from_secs(1)).await;
@@ -161,14 +165,14 @@ async fn readers_of_known_keys_do_not_wait_for_a_fetch() {
 async fn known_keys_outlive_an_issuer_that_is_down_to_a_stated_age_and_no_longer() {
     let issuer = Issuer::new(good());
     let keys = start(&issuer);
-    keys.renewed().await;
+    keys.refresh().await;
     issuer.says(Answer::Fails);
     sleep(Refresh::MAX_STALENESS.saturating_sub(Duration::from_secs(1))).await;
     assert!(has(&keys, "p256"));
     sleep(Duration::from_secs(2)).await;
-    assert!(keys.fresh().is_err());
+    assert!(keys.current().is_err());
     issuer.says(good());
-    sleep(Refresh::COOL_DOWN).await;
+    sleep(Refresh::MIN_RETRY).await;
     assert!(has(&keys, "p256"), "and it comes back by itself");
 }
 
@@ -176,13 +180,13 @@ async fn known_keys_outlive_an_issuer_that_is_down_to_a_stated_age_and_no_longer
 async fn keys_are_swapped_whole_in_the_background() {
     let issuer = Issuer::new(good());
     let keys = start(&issuer);
-    keys.renewed().await;
-    let before = keys.fresh().unwrap();
+    keys.refresh().await;
+    let before = keys.current().unwrap();
     issuer.says(Answer::Keys(json!({"keys": [P256.jwk_with(json!({"kid": "next"}))]})));
-    sleep(Refresh::EVERY).await;
+    sleep(Refresh::REFRESH_INTERVAL).await;
     assert!(has(&keys, "next") && !has(&keys, "p256"));
     assert!(before.find(Some("p256"), Algorithm::Es256).is_ok(), "who reads the old set goes on reading it");
-    assert_eq!(issuer.asked(), 2);
+    assert_eq!(issuer.request_count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,7 +195,7 @@ async fn a_caller_who_goes_away_does_not_end_the_fetch() {
     let keys = start(&issuer);
     until_started(&issuer).await;
     let caller = Arc::clone(&keys);
-    let task = tokio::spawn(async move { caller.renewed().await });
+    let task = tokio::spawn(async move { caller.refresh().await });
     tokio::task::yield_now().await;
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
@@ -201,10 +205,10 @@ async fn a_caller_who_goes_away_does_not_end_the_fetch() {
 #[tokio::test(start_paused = true)]
 async fn a_key_made_a_moment_ago_is_found_by_the_first_token_it_signs() {
     let bench = Bench::with(&json!({"keys": [RSA.jwk_with(json!({"kid": "rsa"}))]}), |_| {});
-    assert_eq!(bench.why(&token(json!({}), json!({}))).await, "key unknown");
+    assert_eq!(bench.reason(&token(json!({}), json!({}))).await, "key unknown");
     sleep(Duration::from_secs(1)).await;
     std::fs::write(&bench.file, all_keys().to_string()).unwrap();
-    assert_eq!(bench.why(&token(json!({}), json!({}))).await, "accepted");
+    assert_eq!(bench.reason(&token(json!({}), json!({}))).await, "accepted");
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,43 +216,43 @@ async fn a_start_without_the_keys_works_and_readiness_says_so() {
     let bench = Bench::with(&all_keys(), |issuer| {
         issuer.keys = super::super::KeySource::JwksFile("/nonexistent/jwks.json".into());
     });
-    assert_eq!(bench.why(&token(json!({}), json!({}))).await, "unavailable");
+    assert_eq!(bench.reason(&token(json!({}), json!({}))).await, "unavailable");
     assert_eq!(bench.authn.unready(), [format!("{ISSUER}: the file of keys cannot be read")]);
     let bench = Bench::new();
-    bench.ask(&token(json!({}), json!({}))).await.unwrap();
+    bench.authenticate(&token(json!({}), json!({}))).await.unwrap();
     assert!(bench.authn.unready().is_empty());
     let bench = Bench::with(&json!({"keys": []}), |_| {});
-    assert_eq!(bench.why(&token(json!({}), json!({}))).await, "key unknown");
+    assert_eq!(bench.reason(&token(json!({}), json!({}))).await, "key unknown");
     assert_eq!(bench.authn.unready(), [format!("{ISSUER}: publishes no key that can be used")]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unknown_key_is_unavailable_rather_than_refused_while_the_issuer_cannot_be_asked() {
     let bench = Bench::with(&json!({"keys": [RSA.jwk_with(json!({"kid": "rsa"}))]}), |_| {});
-    assert_eq!(bench.why(&token(json!({}), json!({}))).await, "key unknown");
+    assert_eq!(bench.reason(&token(json!({}), json!({}))).await, "key unknown");
     std::fs::remove_file(&bench.file).unwrap();
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(bench.why(&token(json!({}), json!({}))).await, "unavailable");
-    let known = signed(
+    assert_eq!(bench.reason(&token(json!({}), json!({}))).await, "unavailable");
+    let key_set = signed(
         &RSA,
         &header(json!({"alg": "RS256", "kid": "rsa"})).to_string(),
         &claims(json!({})).to_string(),
     );
-    assert_eq!(bench.why(&known).await, "accepted");
+    assert_eq!(bench.reason(&key_set).await, "accepted");
 }
 
 #[tokio::test(start_paused = true)]
 async fn keys_stay_in_use_over_a_change_of_other_settings() {
     let bench = Bench::new();
-    bench.ask(&token(json!({}), json!({}))).await.unwrap();
+    bench.authenticate(&token(json!({}), json!({}))).await.unwrap();
     let mut settings = issuer(ISSUER);
     settings.keys = super::super::KeySource::JwksFile(bench.file.clone());
     settings.audiences = vec!["another".into()];
     std::fs::remove_file(&bench.file).unwrap();
     let config = super::super::Config::new(vec![settings]);
-    let authn = bench.authn.reconfigured(config, Arc::clone(&bench.directory) as _).unwrap();
-    let ask =
+    let authn = bench.authn.with_config(config, Arc::clone(&bench.directory) as _).unwrap();
+    let authenticate =
         async |aud: &str| reason(authn.authenticate(&token(json!({}), json!({"aud": aud})), None).await);
-    assert_eq!(ask("another").await, "accepted");
-    assert_eq!(ask(AUDIENCE).await, "meant for another audience");
+    assert_eq!(authenticate("another").await, "accepted");
+    assert_eq!(authenticate(AUDIENCE).await, "meant for another audience");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::mint::*;
+use super::token_builder::*;
 
 fn by(key: &Signer, alg: &str, kid: &str) -> String {
     signed(key, &header(json!({"alg": alg, "kid": kid})).to_string(), &claims(json!({})).to_string())
@@ -18,7 +18,7 @@ async fn each_algorithm_verifies_with_a_key_of_its_own_kind() {
         (&*P384, "ES384", "p384"),
         (&*ED, "EdDSA", "ed"),
     ] {
-        assert_eq!(bench.why(&by(key, alg, kid)).await, "accepted", "{alg}");
+        assert_eq!(bench.reason(&by(key, alg, kid)).await, "accepted", "{alg}");
     }
 }
 
@@ -26,22 +26,22 @@ async fn each_algorithm_verifies_with_a_key_of_its_own_kind() {
 async fn an_algorithm_other_than_the_keys_own_finds_no_key() {
     let bench = Bench::new();
     for alg in ["RS256", "PS256", "ES384", "EdDSA"] {
-        assert_eq!(bench.why(&by(&P256, alg, "p256")).await, "key unknown", "{alg}");
+        assert_eq!(bench.reason(&by(&P256, alg, "p256")).await, "key unknown", "{alg}");
     }
     for alg in ["ES256", "ES384", "EdDSA"] {
-        assert_eq!(bench.why(&by(&RSA, alg, "rsa")).await, "key unknown", "{alg}");
+        assert_eq!(bench.reason(&by(&RSA, alg, "rsa")).await, "key unknown", "{alg}");
     }
     let bound = json!({"keys": [RSA.jwk_with(json!({"kid": "rsa", "alg": "PS256"}))]});
     let bench = Bench::with(&bound, |_| {});
-    assert_eq!(bench.why(&by(&RSA, "RS256", "rsa")).await, "key unknown");
-    assert_eq!(bench.why(&by(&RSA, "PS256", "rsa")).await, "accepted");
+    assert_eq!(bench.reason(&by(&RSA, "RS256", "rsa")).await, "key unknown");
+    assert_eq!(bench.reason(&by(&RSA, "PS256", "rsa")).await, "accepted");
 }
 
 #[tokio::test]
 async fn a_signature_by_a_key_of_another_curve_is_refused_whichever_key_it_names() {
     let bench = Bench::new();
-    assert_eq!(bench.why(&by(&P384, "ES256", "p256")).await, "signature does not verify");
-    assert_eq!(bench.why(&by(&P384, "ES256", "p384")).await, "key unknown");
+    assert_eq!(bench.reason(&by(&P384, "ES256", "p256")).await, "signature does not verify");
+    assert_eq!(bench.reason(&by(&P384, "ES256", "p384")).await, "key unknown");
 }
 
 #[tokio::test]
@@ -53,15 +53,15 @@ async fn a_signature_by_another_key_or_over_other_bytes_is_refused() {
         "P-256",
         32,
     );
-    assert_eq!(bench.why(&by(&other, "ES256", "p256")).await, "signature does not verify");
+    assert_eq!(bench.reason(&by(&other, "ES256", "p256")).await, "signature does not verify");
     let good = by(&P256, "ES256", "p256");
     let (signed, signature) = good.rsplit_once('.').unwrap();
     let (head, _) = signed.split_once('.').unwrap();
     let forged = b64(claims(json!({"sub": "mallory"})).to_string());
-    assert_eq!(bench.why(&format!("{head}.{forged}.{signature}")).await, "signature does not verify");
+    assert_eq!(bench.reason(&format!("{head}.{forged}.{signature}")).await, "signature does not verify");
     let head = b64(header(json!({"x": 1})).to_string());
     let body = signed.split_once('.').unwrap().1;
-    assert_eq!(bench.why(&format!("{head}.{body}.{signature}")).await, "signature does not verify");
+    assert_eq!(bench.reason(&format!("{head}.{body}.{signature}")).await, "signature does not verify");
 }
 
 /// A signature of so many zeros is refused.
@@ -72,7 +72,7 @@ async fn zeros_are_refused(alg: &str, kid: &str, lengths: &[usize]) {
     for len in lengths {
         let zeros = b64(vec![0; *len]);
         assert_eq!(
-            bench.why(&format!("{message}.{zeros}")).await,
+            bench.reason(&format!("{message}.{zeros}")).await,
             "signature does not verify",
             "{alg} {len}"
         );
@@ -119,7 +119,7 @@ async fn a_signature_in_der_is_refused() {
     let (message, _) = good.rsplit_once('.').unwrap();
     let signature = der.sign(&aws_lc_rs::rand::SystemRandom::new(), message.as_bytes()).unwrap();
     let text = format!("{message}.{}", b64(signature));
-    assert_eq!(Bench::new().why(&text).await, "signature does not verify");
+    assert_eq!(Bench::new().reason(&text).await, "signature does not verify");
 }
 
 #[tokio::test]
@@ -128,26 +128,26 @@ async fn without_a_key_id_exactly_one_key_has_to_fit() {
         signed(key, &header(json!({"alg": alg, "kid": null})).to_string(), &claims(json!({})).to_string())
     };
     let bench = Bench::new();
-    assert_eq!(bench.why(&none(&P256, "ES256")).await, "accepted");
+    assert_eq!(bench.reason(&none(&P256, "ES256")).await, "accepted");
     let two = json!({"keys": [P256.jwk_with(json!({"kid": "a"})), P256.jwk_with(json!({"kid": "b"}))]});
     let bench = Bench::with(&two, |_| {});
-    assert_eq!(bench.why(&none(&P256, "ES256")).await, "no key id, and not just one key fits");
-    assert_eq!(bench.why(&none(&RSA, "RS256")).await, "no key id, and not just one key fits");
+    assert_eq!(bench.reason(&none(&P256, "ES256")).await, "no key id, and not just one key fits");
+    assert_eq!(bench.reason(&none(&RSA, "RS256")).await, "no key id, and not just one key fits");
     let nameless = json!({"keys": [P256.jwk()]});
     let bench = Bench::with(&nameless, |_| {});
-    assert_eq!(bench.why(&none(&P256, "ES256")).await, "accepted");
-    assert_eq!(bench.why(&by(&P256, "ES256", "p256")).await, "key unknown");
+    assert_eq!(bench.reason(&none(&P256, "ES256")).await, "accepted");
+    assert_eq!(bench.reason(&by(&P256, "ES256", "p256")).await, "key unknown");
 }
 
 #[tokio::test]
 async fn two_keys_with_one_id_are_told_apart_by_their_algorithm_or_not_at_all() {
-    let apart = json!({"keys": [P256.jwk_with(json!({"kid": "k"})), P384.jwk_with(json!({"kid": "k"}))]});
-    let bench = Bench::with(&apart, |_| {});
-    assert_eq!(bench.why(&by(&P256, "ES256", "k")).await, "accepted");
-    assert_eq!(bench.why(&by(&P384, "ES384", "k")).await, "accepted");
+    let separate = json!({"keys": [P256.jwk_with(json!({"kid": "k"})), P384.jwk_with(json!({"kid": "k"}))]});
+    let bench = Bench::with(&separate, |_| {});
+    assert_eq!(bench.reason(&by(&P256, "ES256", "k")).await, "accepted");
+    assert_eq!(bench.reason(&by(&P384, "ES384", "k")).await, "accepted");
     let same = json!({"keys": [P256.jwk_with(json!({"kid": "k"})), P256.jwk_with(json!({"kid": "k"}))]});
     assert_eq!(
-        Bench::with(&same, |_| {}).why(&by(&P256, "ES256", "k")).await,
+        Bench::with(&same, |_| {}).reason(&by(&P256, "ES256", "k")).await,
         "no key id, and not just one key fits"
     );
 }

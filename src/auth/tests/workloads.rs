@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::mint::*;
+use super::token_builder::*;
 use crate::domain::tenant::Tenants;
 
 fn token_of(claims: Value) -> String {
@@ -40,11 +40,14 @@ async fn a_kubernetes_service_account_speaks_for_the_tenant_of_its_namespace() {
         issuer.tenant_claim = r#""kubernetes.io".namespace"#.parse().unwrap();
         issuer.default_scopes = vec!["logkey:read".into(), "logkey:associate".into()];
     });
-    let who = bench.ask(&token_of(service_account("payments"))).await.unwrap();
-    assert_eq!(who.tenant.as_str(), "payments");
-    assert_eq!(&*who.subject, "system:serviceaccount:payments:deployer");
-    assert_eq!(who.scopes.iter().count(), 2);
-    assert_eq!(bench.why(&token_of(service_account("kube-system"))).await, "no tenant for the tenant claim");
+    let principal = bench.authenticate(&token_of(service_account("payments"))).await.unwrap();
+    assert_eq!(principal.tenant.as_str(), "payments");
+    assert_eq!(&*principal.subject, "system:serviceaccount:payments:deployer");
+    assert_eq!(principal.scopes.iter().count(), 2);
+    assert_eq!(
+        bench.reason(&token_of(service_account("kube-system"))).await,
+        "no tenant for the tenant claim"
+    );
 }
 
 #[tokio::test]
@@ -53,9 +56,9 @@ async fn a_kubernetes_service_account_can_be_told_by_its_subject_too() {
         issuer.tenant_claim = "sub".parse().unwrap();
         issuer.tenant_claim_pattern = Some("system:serviceaccount:{tenant}:deployer".parse().unwrap());
     });
-    assert_eq!(bench.why(&token_of(service_account("payments"))).await, "accepted");
+    assert_eq!(bench.reason(&token_of(service_account("payments"))).await, "accepted");
     let other = with(service_account("payments"), json!({"sub": "system:serviceaccount:payments:default"}));
-    assert_eq!(bench.why(&token_of(other)).await, "tenant claim missing or malformed");
+    assert_eq!(bench.reason(&token_of(other)).await, "tenant claim missing or malformed");
 }
 
 #[tokio::test]
@@ -67,12 +70,17 @@ async fn a_spiffe_id_speaks_for_the_tenant_in_its_path() {
         issuer.tenant_claim_pattern = Some("spiffe://prod.test/tenant/{tenant}/*".parse().unwrap());
         issuer.require_nbf = false;
     });
-    let who = bench.ask(&token_of(svid("spiffe://prod.test/tenant/payments/api"))).await.unwrap();
-    assert_eq!(who.tenant.as_str(), "payments");
-    assert!(who.scopes.iter().next().is_none(), "no scope but those that the settings give");
+    let principal =
+        bench.authenticate(&token_of(svid("spiffe://prod.test/tenant/payments/api"))).await.unwrap();
+    assert_eq!(principal.tenant.as_str(), "payments");
+    assert!(principal.scopes.iter().next().is_none(), "no scope but those that the settings give");
     for other in ["spiffe://other.test/tenant/payments/api", "spiffe://prod.test/tenant/payments", "payments"]
     {
-        assert_eq!(bench.why(&token_of(svid(other))).await, "tenant claim missing or malformed", "{other}");
+        assert_eq!(
+            bench.reason(&token_of(svid(other))).await,
+            "tenant claim missing or malformed",
+            "{other}"
+        );
     }
 }
 
@@ -80,15 +88,15 @@ async fn a_spiffe_id_speaks_for_the_tenant_in_its_path() {
 async fn a_spiffe_key_for_x509_does_not_verify_tokens() {
     let bundle = json!({"keys": [RSA.jwk_with(json!({"kid": "rsa", "use": "x509-svid"}))]});
     let bench = Bench::with(&bundle, |issuer| issuer.require_nbf = false);
-    assert_eq!(bench.why(&token_of(svid("spiffe://prod.test/tenant/payments/api"))).await, "key unknown");
+    assert_eq!(bench.reason(&token_of(svid("spiffe://prod.test/tenant/payments/api"))).await, "key unknown");
 }
 
 #[tokio::test]
 async fn a_scope_claim_that_is_there_is_not_widened_by_the_default() {
     let bench = Bench::with(&all_keys(), |issuer| issuer.default_scopes = vec!["logkey:read".into()]);
-    let empty = bench.ask(&token(json!({}), json!({"scope": ""}))).await.unwrap();
+    let empty = bench.authenticate(&token(json!({}), json!({"scope": ""}))).await.unwrap();
     assert!(empty.scopes.iter().next().is_none());
-    let absent = bench.ask(&token(json!({}), json!({"scope": null}))).await.unwrap();
+    let absent = bench.authenticate(&token(json!({}), json!({"scope": null}))).await.unwrap();
     assert_eq!(absent.scopes.iter().collect::<Vec<_>>(), ["logkey:read"]);
 }
 
@@ -107,19 +115,22 @@ async fn two_issuers_with_one_key_id_never_mix() {
     let mut one = issuer(ISSUER);
     one.keys = super::super::KeySource::JwksFile(bench.file.clone());
     let config = super::super::Config::new(vec![one, two]);
-    let authn = bench.authn.reconfigured(config, std::sync::Arc::clone(&bench.directory) as _).unwrap();
-    let ask =
+    let authn = bench.authn.with_config(config, std::sync::Arc::clone(&bench.directory) as _).unwrap();
+    let authenticate =
         async |token: String| reason(crate::ports::Authenticate::authenticate(&authn, &token, None).await);
     let claims_of_two =
         |more| with(claims(json!({"iss": "https://two.test", "tenant": "search"})), more).to_string();
     let es384 = header(json!({"alg": "ES384"})).to_string();
-    assert_eq!(ask(token(json!({}), json!({}))).await, "accepted");
-    assert_eq!(ask(signed(&P384, &es384, &claims_of_two(json!({})))).await, "accepted");
-    assert_eq!(ask(signed(&P384, &es384, &claims_of_two(json!({"iss": ISSUER})))).await, "key unknown");
+    assert_eq!(authenticate(token(json!({}), json!({}))).await, "accepted");
+    assert_eq!(authenticate(signed(&P384, &es384, &claims_of_two(json!({})))).await, "accepted");
     assert_eq!(
-        ask(signed(&P256, &header(json!({})).to_string(), &claims_of_two(json!({})))).await,
+        authenticate(signed(&P384, &es384, &claims_of_two(json!({"iss": ISSUER})))).await,
+        "key unknown"
+    );
+    assert_eq!(
+        authenticate(signed(&P256, &header(json!({})).to_string(), &claims_of_two(json!({})))).await,
         "key unknown"
     );
     let claims_other = claims_of_two(json!({"tenant": "payments"}));
-    assert_eq!(ask(signed(&P384, &es384, &claims_other)).await, "no tenant for the tenant claim");
+    assert_eq!(authenticate(signed(&P384, &es384, &claims_other)).await, "no tenant for the tenant claim");
 }

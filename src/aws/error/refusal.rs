@@ -26,7 +26,7 @@ pub(in crate::aws) fn refusal(code: &str, message: &str) -> Refusal {
 }
 
 fn denied(message: &str) -> Refusal {
-    let says = |words: &str| message.contains(words);
+    let says = |text: &str| message.contains(text);
     if says("does not exist or is not allowed to be used") {
         Refusal::KeyMissingOrNotAllowed
     } else if says("service control policy") || says("resource control policy") {
@@ -54,7 +54,7 @@ fn parameter(message: &str) -> Refusal {
 /// What is wrong with a key, where the words can mean nothing else.
 fn key_words(message: &str) -> Option<Refusal> {
     let lower = message.to_ascii_lowercase();
-    let says = |words: &str| lower.contains(words);
+    let says = |message: &str| lower.contains(message);
     if !says("key") && !says(":kms:") {
         None
     } else if says("pending deletion") || says("pendingdeletion") {

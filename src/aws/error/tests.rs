@@ -27,12 +27,12 @@ async fn answering(bytes: Vec<u8>) -> String {
 
 /// Reads one request, headers and body.
 async fn read_request(stream: &mut TcpStream) {
-    let mut seen = Vec::new();
+    let mut codes = Vec::new();
     loop {
         let mut buffer = [0; 4096];
         let count = stream.read(&mut buffer).await.unwrap_or(0);
-        seen.extend_from_slice(&buffer[..count]);
-        let text = String::from_utf8_lossy(&seen);
+        codes.extend_from_slice(&buffer[..count]);
+        let text = String::from_utf8_lossy(&codes);
         let length = text
             .to_ascii_lowercase()
             .split_once("content-length: ")
@@ -157,25 +157,29 @@ async fn every_refusal_that_was_seen_is_known_by_its_code_and_its_words() {
 
 #[tokio::test]
 async fn throttling_conflicts_and_faults_are_known_by_code_before_status() {
-    let told = async |status, code| associate(&answering(json(status, code, "words")).await).await;
+    let status_of = async |status, code| associate(&answering(json(status, code, "words")).await).await;
     for (status, code) in [(400, "ThrottlingException"), (400, "LimitExceededException"), (429, "Other")] {
-        assert!(matches!(told(status, code).await, UpstreamError::Throttled { .. }), "{status} {code}");
+        assert!(matches!(status_of(status, code).await, UpstreamError::Throttled { .. }), "{status} {code}");
     }
-    assert!(matches!(told(400, "OperationAbortedException").await, UpstreamError::Conflict { .. }));
+    assert!(matches!(status_of(400, "OperationAbortedException").await, UpstreamError::Conflict { .. }));
     for (status, code) in [
         (500, "ServiceUnavailableException"),
         (400, "ServiceUnavailableException"),
         (503, "Whatever"),
         (500, "AccessDeniedException"),
     ] {
-        assert!(matches!(told(status, code).await, UpstreamError::Fault { .. }), "{status} {code}");
+        assert!(matches!(status_of(status, code).await, UpstreamError::Fault { .. }), "{status} {code}");
     }
 }
 
 #[tokio::test]
 async fn a_session_that_is_over_is_told_from_other_refusals() {
-    assert!(session_is_over(&associate(&answering(json(400, "ExpiredTokenException", "over")).await).await));
-    assert!(!session_is_over(&associate(&answering(json(400, "AccessDeniedException", "no")).await).await));
+    assert!(is_session_expired(
+        &associate(&answering(json(400, "ExpiredTokenException", "over")).await).await
+    ));
+    assert!(!is_session_expired(
+        &associate(&answering(json(400, "AccessDeniedException", "no")).await).await
+    ));
 }
 
 #[tokio::test]
@@ -232,7 +236,7 @@ async fn the_words_of_sts_are_read_from_its_xml() {
     let call =
         Client::from_conf(config).assume_role().role_arn("arn:aws:iam::1:role/x").role_session_name("xx");
     let error = call.send().await.unwrap_err();
-    let AwsAnswer { code, message, request_id } = answer(&error);
+    let AwsErrorDetails { code, message, request_id } = trace_of(&error);
     assert_eq!((&*code, &*message), ("AccessDenied", "not authorized to perform: sts:AssumeRole"));
     assert_eq!(request_id.as_deref(), Some("id-2"));
 }

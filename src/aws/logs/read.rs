@@ -13,7 +13,7 @@ use crate::{
 const DAY: Duration = Duration::from_hours(24);
 
 /// The log group with exactly this name among those whose names begin with it.
-pub(super) fn the_one(
+pub(super) fn exact_match(
     groups: &[types::LogGroup],
     name: &LogGroupName,
 ) -> Result<Option<LogGroup>, UpstreamError> {

@@ -16,7 +16,7 @@ fn grant(log_groups: &[&str], kms_keys: &[&str]) -> AccountGrant {
     }
 }
 
-fn resources(grant: &AccountGrant, reach: Reach, statement: usize) -> Vec<String> {
+fn resources(grant: &AccountGrant, reach: SessionScope, statement: usize) -> Vec<String> {
     let policy: Value = serde_json::from_str(&SessionPolicy::of(grant, reach).json).unwrap();
     serde_json::from_value(policy["Statement"][statement]["Resource"].clone()).unwrap()
 }
@@ -58,22 +58,22 @@ fn what_a_session_may_do_is_this_and_nothing_more() {
         &[&changes[..], &["logs:StartQuery"]].concat(),
         &groups,
     );
-    assert_eq!(of(&grant, Reach::LogGroups), verifies);
+    assert_eq!(of(&grant, SessionScope::LogGroups), verifies);
     let plain = AccountGrant { verify_query_results: false, ..grant.clone() };
-    assert_eq!(of(&plain, Reach::LogGroups), policy(&reads, &changes, &groups));
-    assert_eq!(of(&grant, Reach::QueryResults), policy(&reads, &changes, &["*".to_owned()]));
+    assert_eq!(of(&plain, SessionScope::LogGroups), policy(&reads, &changes, &groups));
+    assert_eq!(of(&grant, SessionScope::QueryResults), policy(&reads, &changes, &["*".to_owned()]));
 }
 
 #[test]
 fn a_session_reaches_the_granted_log_groups_and_keys_only() {
     let grant = grant(&["/payments/*", "/payments/api/*", "/one"], &["arn:aws:kms:*:111122223333:key/*"]);
-    let groups = resources(&grant, Reach::LogGroups, 1);
+    let groups = resources(&grant, SessionScope::LogGroups, 1);
     assert_eq!(
         groups,
         ["/payments/*", "/one", "/one:*"].map(|name| format!("arn:aws:logs:*:111122223333:log-group:{name}"))
     );
-    assert_eq!(resources(&grant, Reach::LogGroups, 2), ["arn:aws:kms:*:111122223333:key/*"]);
-    assert_eq!(resources(&grant, Reach::QueryResults, 1), ["*"]);
+    assert_eq!(resources(&grant, SessionScope::LogGroups, 2), ["arn:aws:kms:*:111122223333:key/*"]);
+    assert_eq!(resources(&grant, SessionScope::QueryResults, 1), ["*"]);
     assert!(grant_fits_session_policy(&grant));
 }
 
@@ -81,26 +81,26 @@ fn a_session_reaches_the_granted_log_groups_and_keys_only() {
 fn a_session_runs_queries_only_to_verify_query_results_and_only_in_granted_log_groups() {
     let verifies = grant(&["/payments/*"], &["*"]);
     let text = |grant: &AccountGrant, reach| SessionPolicy::of(grant, reach).json;
-    let policy: Value = serde_json::from_str(&text(&verifies, Reach::LogGroups)).unwrap();
+    let policy: Value = serde_json::from_str(&text(&verifies, SessionScope::LogGroups)).unwrap();
     let groups = &policy["Statement"][1];
     assert_eq!(groups["Action"][2], "logs:StartQuery");
     assert_eq!(groups["Resource"], json!(["arn:aws:logs:*:111122223333:log-group:/payments/*"]));
-    assert!(!text(&verifies, Reach::QueryResults).contains("Query\""));
+    assert!(!text(&verifies, SessionScope::QueryResults).contains("Query\""));
     for (query_results, verify_query_results) in [(true, false), (false, true)] {
         let silent = AccountGrant { query_results, verify_query_results, ..verifies.clone() };
-        assert!(!text(&silent, Reach::LogGroups).contains("Query"), "{silent:?}");
+        assert!(!text(&silent, SessionScope::LogGroups).contains("Query"), "{silent:?}");
     }
 }
 
 #[test]
 fn the_same_pattern_twice_stands_there_once() {
-    assert_eq!(resources(&grant(&["/a/*", "/a/*"], &["*"]), Reach::LogGroups, 1).len(), 1);
+    assert_eq!(resources(&grant(&["/a/*", "/a/*"], &["*"]), SessionScope::LogGroups, 1).len(), 1);
 }
 
 #[test]
 fn a_pattern_over_keys_that_iam_would_not_take_is_widened() {
     for pattern in ["*:key/abc", "arn:aws:kms:*", "*"] {
-        assert_eq!(resources(&grant(&["/a"], &[pattern]), Reach::LogGroups, 2), ["*"], "{pattern}");
+        assert_eq!(resources(&grant(&["/a"], &[pattern]), SessionScope::LogGroups, 2), ["*"], "{pattern}");
     }
 }
 
@@ -110,15 +110,15 @@ fn patterns_that_do_not_fit_give_way_and_are_told() {
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let wide = grant(&many, &["arn:aws:kms:*:111122223333:key/*"]);
     assert!(!grant_fits_session_policy(&wide));
-    assert_eq!(resources(&wide, Reach::LogGroups, 1), ["arn:aws:logs:*:111122223333:log-group:*"]);
-    assert_eq!(resources(&wide, Reach::LogGroups, 2), ["arn:aws:kms:*:111122223333:key/*"]);
+    assert_eq!(resources(&wide, SessionScope::LogGroups, 1), ["arn:aws:logs:*:111122223333:log-group:*"]);
+    assert_eq!(resources(&wide, SessionScope::LogGroups, 2), ["arn:aws:kms:*:111122223333:key/*"]);
 }
 
 #[test]
 fn the_longest_role_leaves_room_for_a_policy() {
     let role = format!("arn:aws:iam::111122223333:role/{}/{}", "p".repeat(1_900), "n".repeat(64));
     let grant = AccountGrant { role: role.parse().unwrap(), ..grant(&["/a"], &["*"]) };
-    assert!(SessionPolicy::of(&grant, Reach::LogGroups).exact);
+    assert!(SessionPolicy::of(&grant, SessionScope::LogGroups).exact);
 }
 
 proptest! {
@@ -126,7 +126,7 @@ proptest! {
     fn what_is_said_to_fit_does(groups in prop::collection::vec("/[a-z]{1,60}", 0..20)) {
         let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
         let grant = grant(&groups, &["arn:aws:kms:*:111122223333:key/*"]);
-        let exact = [Reach::LogGroups, Reach::QueryResults]
+        let exact = [SessionScope::LogGroups, SessionScope::QueryResults]
             .iter()
             .all(|reach| SessionPolicy::of(&grant, *reach).exact);
         prop_assert_eq!(grant_fits_session_policy(&grant), exact);
@@ -139,7 +139,7 @@ proptest! {
     ) {
         let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        for reach in [Reach::LogGroups, Reach::QueryResults] {
+        for reach in [SessionScope::LogGroups, SessionScope::QueryResults] {
             let policy = SessionPolicy::of(&grant(&groups, &keys), reach);
             prop_assert!(policy.json.len() <= MAX_POLICY);
         }

@@ -9,7 +9,7 @@ use tokio::{sync::watch, time::Instant};
 use tracing::Instrument as _;
 
 use super::Session;
-use crate::aws::sts::{AssumeRole, Granted, SessionError, Wanted};
+use crate::aws::sts::{AssumeRole, AssumeRoleInput, AssumedSession, SessionError};
 
 /// How long a refusal by STS is believed.
 const REFUSAL_MEMORY: Duration = Duration::from_secs(5);
@@ -19,39 +19,40 @@ const FAILURE_MEMORY: Duration = Duration::from_millis(250);
 const MAX_DOUBLINGS: u32 = 5;
 
 /// What everyone who waits for one `AssumeRole` gets to see.
-pub(super) type Flight = watch::Receiver<Option<Landed>>;
-type Landed = Result<Arc<Session>, Arc<SessionError>>;
+pub(super) type SharedResult = watch::Receiver<Option<FlightResult>>;
+type FlightResult = Result<Arc<Session>, Arc<SessionError>>;
 
 /// One session and how to get it.
 pub(super) struct Entry {
-    wanted: Wanted,
-    slot: Mutex<Slot>,
+    input: AssumeRoleInput,
+    slot: Mutex<EntryState>,
     last_used: Mutex<Instant>,
 }
 
-struct Slot {
+struct EntryState {
     session: Option<Arc<Session>>,
     failure: Option<(Instant, Arc<SessionError>)>,
     failures_in_a_row: u32,
-    flight: Option<Flight>,
+    flight: Option<SharedResult>,
 }
 
 /// What there is for whoever asks.
-pub(super) enum Found {
+pub(super) enum Lookup {
     /// A session that can be used.
     Session(Arc<Session>),
     /// It failed a moment ago.
     Failure(Arc<SessionError>),
     /// It is being asked for.
-    Flight(Flight),
+    Flight(SharedResult),
 }
 
 // === impl Entry ===
 
 impl Entry {
-    pub(super) fn new(wanted: Wanted, now: Instant) -> Self {
-        let slot = Mutex::new(Slot { session: None, failure: None, failures_in_a_row: 0, flight: None });
-        Self { wanted, slot, last_used: Mutex::new(now) }
+    pub(super) fn new(input: AssumeRoleInput, now: Instant) -> Self {
+        let slot =
+            Mutex::new(EntryState { session: None, failure: None, failures_in_a_row: 0, flight: None });
+        Self { input, slot, last_used: Mutex::new(now) }
     }
 
     pub(super) fn used(&self, now: Instant) {
@@ -63,9 +64,9 @@ impl Entry {
     }
 
     /// The session, or what is known instead; asks STS where that is due and nobody does yet.
-    pub(super) fn find(self: &Arc<Self>, sts: &Arc<dyn AssumeRole>) -> Found {
+    pub(super) fn find(self: &Arc<Self>, sts: &Arc<dyn AssumeRole>) -> Lookup {
         let now = Instant::now();
-        let mut slot = self.slot();
+        let mut slot = self.lock_state();
         let session = slot.session.clone().filter(|session| now < session.end);
         let due = session.as_ref().is_none_or(|session| now >= session.renew);
         let failure = slot.failure.clone().filter(|(until, _)| now < *until);
@@ -73,35 +74,35 @@ impl Entry {
         match (session, flight, failure) {
             (Some(session), flight, failure) => {
                 if due && flight.is_none() && failure.is_none() {
-                    slot.flight = Some(self.ask(sts));
+                    slot.flight = Some(self.start_flight(sts));
                 }
-                Found::Session(session)
+                Lookup::Session(session)
             }
-            (None, Some(flight), _) => Found::Flight(flight),
-            (None, None, Some((_, error))) => Found::Failure(error),
+            (None, Some(flight), _) => Lookup::Flight(flight),
+            (None, None, Some((_, error))) => Lookup::Failure(error),
             (None, None, None) => {
-                let flight = self.ask(sts);
+                let flight = self.start_flight(sts);
                 slot.flight = Some(flight.clone());
-                Found::Flight(flight)
+                Lookup::Flight(flight)
             }
         }
     }
 
     /// Drops this session, if it is still the one kept.
     pub(super) fn forget(&self, over: &Arc<Session>) {
-        let mut slot = self.slot();
-        if slot.session.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, over)) {
+        let mut slot = self.lock_state();
+        if slot.session.as_ref().is_some_and(|session| Arc::ptr_eq(session, over)) {
             slot.session = None;
         }
     }
 
     /// Asks STS apart from whoever needs it, so that one who gives up spoils nothing for the rest.
-    fn ask(self: &Arc<Self>, sts: &Arc<dyn AssumeRole>) -> Flight {
+    fn start_flight(self: &Arc<Self>, sts: &Arc<dyn AssumeRole>) -> SharedResult {
         let (sender, flight) = watch::channel(None);
         let (entry, sts) = (Arc::clone(self), Arc::clone(sts));
         let asking = async move {
-            let answer = sts.assume(&entry.wanted).await;
-            let landed = entry.land(answer);
+            let answer = sts.assume(&entry.input).await;
+            let landed = entry.complete(answer);
             sender.send_replace(Some(landed));
         };
         // Its log lines are those of the call that needed it first.
@@ -109,10 +110,10 @@ impl Entry {
         flight
     }
 
-    fn land(&self, answer: Result<Granted, SessionError>) -> Landed {
+    fn complete(&self, answer: Result<AssumedSession, SessionError>) -> FlightResult {
         let now = Instant::now();
-        let Wanted { role, name, .. } = &self.wanted;
-        let mut slot = self.slot();
+        let AssumeRoleInput { role, name, .. } = &self.input;
+        let mut slot = self.lock_state();
         slot.flight = None;
         match answer {
             Ok(granted) => {
@@ -124,14 +125,14 @@ impl Entry {
             }
             Err(error) => {
                 tracing::warn!(
-                    tenant = %self.wanted.tenant,
+                    tenant = %self.input.tenant,
                     aws.role = %role,
                     aws.code = error.code(),
                     error = &error as &dyn std::error::Error,
                     "a role could not be assumed",
                 );
                 let error = Arc::new(error);
-                let memory = memory(&error, slot.failures_in_a_row);
+                let memory = negative_ttl(&error, slot.failures_in_a_row);
                 slot.failures_in_a_row = slot.failures_in_a_row.saturating_add(1);
                 slot.failure = Some((now + memory, Arc::clone(&error)));
                 Err(error)
@@ -139,24 +140,24 @@ impl Entry {
         }
     }
 
-    fn slot(&self) -> MutexGuard<'_, Slot> {
+    fn lock_state(&self) -> MutexGuard<'_, EntryState> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// How long this failure is believed.
-fn memory(error: &SessionError, failures_before: u32) -> Duration {
+fn negative_ttl(error: &SessionError, failures_before: u32) -> Duration {
     match error {
         SessionError::Refused(_) | SessionError::WrongAccount(_) => REFUSAL_MEMORY,
         SessionError::Throttled(_)
         | SessionError::Fault(_)
-        | SessionError::Hub(_)
+        | SessionError::ServiceIdentity(_)
         | SessionError::Expired
         | SessionError::Incomplete(_)
         | SessionError::Unreachable(_)
         | SessionError::TooLate => {
-            let longest = FAILURE_MEMORY * 2_u32.pow(failures_before.min(MAX_DOUBLINGS));
-            longest.mul_f64(rand::random_range(0.75..1.0))
+            let max = FAILURE_MEMORY * 2_u32.pow(failures_before.min(MAX_DOUBLINGS));
+            max.mul_f64(rand::random_range(0.75..1.0))
         }
     }
 }

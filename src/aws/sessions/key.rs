@@ -7,10 +7,10 @@ use std::{
 
 use crate::{
     aws::{
-        config::Attribution,
+        config::SessionTagging,
         session_name::SessionName,
-        session_policy::{Reach, SessionPolicy},
-        sts::Wanted,
+        session_policy::{SessionPolicy, SessionScope},
+        sts::AssumeRoleInput,
     },
     domain::{
         authorization::Access,
@@ -25,7 +25,7 @@ use crate::{
 pub(in crate::aws) struct SessionKey {
     pub(super) tenant: TenantId,
     pub(super) grant: Arc<AccountGrant>,
-    pub(super) reach: Reach,
+    pub(super) reach: SessionScope,
     pub(super) subject: Option<Arc<str>>,
 }
 
@@ -33,15 +33,15 @@ pub(in crate::aws) struct SessionKey {
 
 impl SessionKey {
     /// The key of the session that this permit opens.
-    pub(in crate::aws) fn of(access: &Access, reach: Reach, attribution: Attribution) -> Self {
+    pub(in crate::aws) fn of(access: &Access, reach: SessionScope, attribution: SessionTagging) -> Self {
         let subject = match attribution {
-            Attribution::Tenant => None,
-            Attribution::Subject => Some(Arc::clone(access.subject())),
+            SessionTagging::Tenant => None,
+            SessionTagging::Subject => Some(Arc::clone(access.subject())),
         };
         Self { tenant: access.tenant().id.clone(), grant: Arc::clone(access.grant()), reach, subject }
     }
 
-    pub(super) fn wanted(&self) -> Wanted {
+    pub(super) fn assume_role_input(&self) -> AssumeRoleInput {
         let policy = SessionPolicy::of(&self.grant, self.reach);
         if !policy.exact {
             tracing::warn!(
@@ -50,7 +50,7 @@ impl SessionKey {
                 "the granted patterns do not fit into a session policy: the session is narrowed less",
             );
         }
-        Wanted {
+        AssumeRoleInput {
             tenant: self.tenant.clone(),
             role: self.grant.role.clone(),
             external_id: self.grant.external_id.clone(),
@@ -61,7 +61,7 @@ impl SessionKey {
     }
 
     /// Whether the tenant still has this very grant.
-    pub(super) fn stands_in(&self, tenants: &Tenants) -> bool {
+    pub(super) fn is_valid_in(&self, tenants: &Tenants) -> bool {
         let tenant = tenants.find(&self.tenant).filter(|tenant| !tenant.suspended);
         tenant.and_then(|tenant| tenant.grant(self.grant.account)).is_some_and(|grant| *grant == self.grant)
     }

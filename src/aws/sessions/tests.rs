@@ -6,9 +6,9 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::{
-    aws::{session_policy::Reach, sts::Wanted},
+    aws::{session_policy::SessionScope, sts::AssumeRoleInput},
     domain::tenant::{AccountGrant, Limits, Tenant},
-    ports::aws::AwsAnswer,
+    ports::aws::AwsErrorDetails,
 };
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -16,7 +16,7 @@ const HOUR: Duration = Duration::from_hours(1);
 /// An STS that says yes, unless it was told otherwise, and remembers who asked.
 #[derive(Default)]
 struct FakeSts {
-    seen: Mutex<Vec<String>>,
+    requested_roles: Mutex<Vec<String>>,
     failures: Mutex<VecDeque<SessionError>>,
     takes: Duration,
     lifetime: Option<Duration>,
@@ -24,24 +24,24 @@ struct FakeSts {
 
 #[async_trait]
 impl AssumeRole for FakeSts {
-    async fn assume(&self, wanted: &Wanted) -> Result<Granted, SessionError> {
+    async fn assume(&self, input: &AssumeRoleInput) -> Result<AssumedSession, SessionError> {
         let number = {
-            let mut seen = self.seen.lock().unwrap();
-            seen.push(wanted.name.to_string());
-            seen.len()
+            let mut requested_roles = self.requested_roles.lock().unwrap();
+            requested_roles.push(input.name.to_string());
+            requested_roles.len()
         };
         sleep(self.takes).await;
         if let Some(failure) = self.failures.lock().unwrap().pop_front() {
             return Err(failure);
         }
         let credentials = Credentials::new(format!("key-{number}"), "secret", None, None, "fake");
-        Ok(Granted { credentials, lifetime: self.lifetime.unwrap_or(HOUR) })
+        Ok(AssumedSession { credentials, lifetime: self.lifetime.unwrap_or(HOUR) })
     }
 }
 
 impl FakeSts {
-    fn asked(&self) -> usize {
-        self.seen.lock().unwrap().len()
+    fn request_count(&self) -> usize {
+        self.requested_roles.lock().unwrap().len()
     }
 
     fn fail_with(&self, failures: impl IntoIterator<Item = SessionError>) {
@@ -50,8 +50,8 @@ impl FakeSts {
 }
 
 fn sessions(sts: &Arc<FakeSts>) -> Sessions {
-    let bounds = Bounds { sessions: 8, idle: HOUR };
-    Sessions::new(Arc::clone(sts) as Arc<dyn AssumeRole>, Attribution::Tenant, bounds)
+    let bounds = CacheLimits { sessions: 8, idle: HOUR };
+    Sessions::new(Arc::clone(sts) as Arc<dyn AssumeRole>, SessionTagging::Tenant, bounds)
 }
 
 fn grant() -> AccountGrant {
@@ -71,7 +71,7 @@ fn key_of(tenant: &str, grant: AccountGrant) -> SessionKey {
     SessionKey {
         tenant: tenant.parse().unwrap(),
         grant: Arc::new(grant),
-        reach: Reach::LogGroups,
+        reach: SessionScope::LogGroups,
         subject: None,
     }
 }
@@ -89,12 +89,12 @@ async fn access_key(session: &Session) -> String {
 }
 
 /// Lets what was spawned run.
-async fn settle() {
+async fn run_pending_tasks() {
     sleep(Duration::from_millis(1)).await;
 }
 
-fn refused() -> SessionError {
-    SessionError::Refused(AwsAnswer { code: "AccessDenied".into(), ..AwsAnswer::default() })
+fn refused_error() -> SessionError {
+    SessionError::Refused(AwsErrorDetails { code: "AccessDenied".into(), ..AwsErrorDetails::default() })
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,7 +110,7 @@ async fn however_many_ask_at_once_sts_is_asked_once() {
     for one in waiting {
         assert_eq!(access_key(&one.await.unwrap()).await, "key-1");
     }
-    assert_eq!(sts.asked(), 1);
+    assert_eq!(sts.request_count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,7 +120,7 @@ async fn who_gives_up_spoils_nothing_for_the_rest() {
     let early = sessions.get(&key(), Instant::now() + Duration::from_secs(1)).await;
     assert!(matches!(&*early.unwrap_err(), SessionError::TooLate));
     assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-1");
-    assert_eq!(sts.asked(), 1);
+    assert_eq!(sts.request_count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,15 +130,15 @@ async fn a_session_is_renewed_ahead_while_the_old_one_serves() {
     sessions.get(&key(), soon()).await.unwrap();
     advance(Duration::from_secs(3_554)).await;
     sessions.get(&key(), soon()).await.unwrap();
-    settle().await;
-    assert_eq!(sts.asked(), 1, "too early");
+    run_pending_tasks().await;
+    assert_eq!(sts.request_count(), 1, "too early");
     advance(Duration::from_secs(29)).await;
     let before = Instant::now();
     assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-1");
     assert_eq!(Instant::now(), before, "nobody waited");
     sleep(Duration::from_secs(2)).await;
     assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-2");
-    assert_eq!(sts.asked(), 2);
+    assert_eq!(sts.request_count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,13 +146,13 @@ async fn a_renewal_that_fails_leaves_the_old_session_to_its_end() {
     let sts = Arc::new(FakeSts::default());
     let sessions = sessions(&sts);
     sessions.get(&key(), soon()).await.unwrap();
-    sts.fail_with([refused()]);
+    sts.fail_with([refused_error()]);
     advance(Duration::from_secs(3_583)).await;
     for _ in 0..3 {
         assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-1");
-        settle().await;
+        run_pending_tasks().await;
     }
-    assert_eq!(sts.asked(), 2, "a failed renewal is not tried again at once");
+    assert_eq!(sts.request_count(), 2, "a failed renewal is not tried again at once");
     advance(Duration::from_secs(31)).await;
     assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-3");
 }
@@ -160,25 +160,25 @@ async fn a_renewal_that_fails_leaves_the_old_session_to_its_end() {
 #[tokio::test(start_paused = true)]
 async fn sessions_that_began_together_are_not_renewed_together() {
     let sts = Arc::new(FakeSts::default());
-    let bounds = Bounds { sessions: 1_000, idle: HOUR * 2 };
-    let sessions = Sessions::new(Arc::clone(&sts) as Arc<dyn AssumeRole>, Attribution::Tenant, bounds);
+    let bounds = CacheLimits { sessions: 1_000, idle: HOUR * 2 };
+    let sessions = Sessions::new(Arc::clone(&sts) as Arc<dyn AssumeRole>, SessionTagging::Tenant, bounds);
     let keys: Vec<_> = (0..200).map(|n| key_of(&format!("t-{n}"), grant())).collect();
     for key in &keys {
         sessions.get(key, soon()).await.unwrap();
     }
     advance(Duration::from_secs(3_550)).await;
-    let mut most = 0;
+    let mut max = 0;
     for _ in 0..50 {
-        let before = sts.asked();
+        let before = sts.request_count();
         for key in &keys {
             sessions.get(key, soon()).await.unwrap();
         }
-        settle().await;
-        most = most.max(sts.asked() - before);
+        run_pending_tasks().await;
+        max = max.max(sts.request_count() - before);
         advance(Duration::from_secs(1)).await;
     }
-    assert_eq!(sts.asked(), 400, "each once more");
-    assert!(most < 40, "{most} of 200 in one second");
+    assert_eq!(sts.request_count(), 400, "each once more");
+    assert!(max < 40, "{max} of 200 in one second");
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,24 +188,24 @@ async fn a_short_session_is_renewed_in_time_too() {
     sessions.get(&key(), soon()).await.unwrap();
     advance(Duration::from_secs(900 - 10)).await;
     sessions.get(&key(), soon()).await.unwrap();
-    settle().await;
-    assert_eq!(sts.asked(), 2);
+    run_pending_tasks().await;
+    assert_eq!(sts.request_count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_role_that_was_refused_is_left_alone_for_a_while() {
     let sts = Arc::new(FakeSts::default());
-    sts.fail_with([refused()]);
+    sts.fail_with([refused_error()]);
     let sessions = sessions(&sts);
     for _ in 0..50 {
         let error = sessions.get(&key(), soon()).await.unwrap_err();
         assert!(matches!(&*error, SessionError::Refused(_)));
         advance(Duration::from_millis(90)).await;
     }
-    assert_eq!(sts.asked(), 1);
+    assert_eq!(sts.request_count(), 1);
     advance(Duration::from_secs(1)).await;
     sessions.get(&key(), soon()).await.unwrap();
-    assert_eq!(sts.asked(), 2);
+    assert_eq!(sts.request_count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,7 +217,7 @@ async fn an_sts_that_keeps_failing_is_asked_ever_less_often() {
         sessions.get(&key(), soon()).await.unwrap_err();
         advance(Duration::from_millis(100)).await;
     }
-    assert!((8..=16).contains(&sts.asked()), "{} in a minute", sts.asked());
+    assert!((8..=16).contains(&sts.request_count()), "{} in a minute", sts.request_count());
 }
 
 #[tokio::test(start_paused = true)]
@@ -235,7 +235,7 @@ async fn sessions_are_shared_only_where_everything_is_the_same() {
         key_of("payroll", grant()),
         subject("alice"),
         subject("bob"),
-        SessionKey { reach: Reach::QueryResults, ..key() },
+        SessionKey { reach: SessionScope::QueryResults, ..key() },
         changed(|grant| grant.external_id = "another-external-id".parse().unwrap()),
         changed(|grant| grant.role = "arn:aws:iam::111122223333:role/Other".parse().unwrap()),
         changed(|grant| grant.log_groups = vec!["/payroll/*".parse().unwrap()]),
@@ -243,11 +243,11 @@ async fn sessions_are_shared_only_where_everything_is_the_same() {
     for key in &keys {
         sessions.get(key, soon()).await.unwrap();
     }
-    assert_eq!(sts.asked(), keys.len());
+    assert_eq!(sts.request_count(), keys.len());
     for key in &keys {
         sessions.get(&key.clone(), soon()).await.unwrap();
     }
-    assert_eq!(sts.asked(), keys.len());
+    assert_eq!(sts.request_count(), keys.len());
 }
 
 #[tokio::test(start_paused = true)]
@@ -260,7 +260,7 @@ async fn no_more_sessions_are_kept_than_the_bound_and_the_oldest_go_first() {
         assert!(sessions.len() <= 8);
     }
     sessions.get(&key_of("t-49", grant()), soon()).await.unwrap();
-    assert_eq!(sts.asked(), 50, "the latest is still there");
+    assert_eq!(sts.request_count(), 50, "the latest is still there");
 }
 
 #[tokio::test(start_paused = true)]
@@ -290,10 +290,10 @@ async fn a_session_is_forgotten_when_the_tenants_grant_changes() {
         };
         Tenants::new([tenant]).unwrap()
     };
-    sessions.retain(&with(grant()));
+    sessions.retain_tenants(&with(grant()));
     assert_eq!(sessions.len(), 1);
     let narrowed = AccountGrant { log_groups: Vec::new(), ..grant() };
-    sessions.retain(&with(narrowed));
+    sessions.retain_tenants(&with(narrowed));
     assert_eq!(sessions.len(), 0);
 }
 
@@ -312,8 +312,8 @@ async fn a_session_that_aws_calls_over_is_asked_for_anew() {
 #[tokio::test(start_paused = true)]
 async fn a_thousand_roles_in_steady_use_cost_hardly_more_than_their_lifetimes_ask_for() {
     let sts = Arc::new(FakeSts { lifetime: Some(HOUR), ..FakeSts::default() });
-    let bounds = Bounds { sessions: 10_000, idle: HOUR };
-    let sessions = Sessions::new(Arc::clone(&sts) as Arc<dyn AssumeRole>, Attribution::Tenant, bounds);
+    let bounds = CacheLimits { sessions: 10_000, idle: HOUR };
+    let sessions = Sessions::new(Arc::clone(&sts) as Arc<dyn AssumeRole>, SessionTagging::Tenant, bounds);
     let keys: Vec<_> = (0..1_000).map(|n| key_of(&format!("t-{n}"), grant())).collect();
     // Everyone starts somewhere in the first hour, and then calls every ten seconds for two hours.
     for step in 0..1_080_usize {
@@ -323,10 +323,10 @@ async fn a_thousand_roles_in_steady_use_cost_hardly_more_than_their_lifetimes_as
                 sessions.get(key, soon()).await.unwrap();
             }
         }
-        settle().await;
+        run_pending_tasks().await;
         advance(Duration::from_secs(10)).await;
     }
     // Two lifetimes fill two hours; renewals ahead shift a third into them only at the very end.
-    let within_two_hours = sts.asked() - keys.len();
+    let within_two_hours = sts.request_count() - keys.len();
     assert!((2 * keys.len()..=2 * keys.len() + 100).contains(&within_two_hours), "{within_two_hours}");
 }

@@ -4,10 +4,10 @@ use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
-use super::{Failure, Log, Place, Trust};
+use super::{Failure, LogLocation, OpenLog, TrustArgs};
 use crate::{
     audit::{
-        archive::Archive,
+        archive::ArchiveReader,
         checkpoint,
         export::{Signed, export},
     },
@@ -18,9 +18,9 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
     #[command(flatten)]
-    place: Place,
+    location: LogLocation,
     #[command(flatten)]
-    trust: Trust,
+    trust: TrustArgs,
     /// The folder to write; it is made if there is none.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -30,17 +30,17 @@ pub(super) struct ExportArgs {
 }
 
 pub(super) async fn run(args: ExportArgs) -> Result<ExitCode, Failure> {
-    let log = args.place.log()?;
+    let log = args.location.log()?;
     let open = store::open_reader(&log.store).await?;
-    let archive = args.archive.as_deref().map(Archive::open).transpose()?;
-    let note = Log::newest(&open).await?;
+    let archive = args.archive.as_deref().map(ArchiveReader::open).transpose()?;
+    let note = OpenLog::latest_checkpoint(&open).await?;
     let mut verifiers = log.trusted(&open, &log.verifiers(&args.trust)?, archive.as_ref()).await?;
     let checkpoint = log.read(&note, &verifiers)?;
     // The key that signs goes first: other tools know one alone.
     let signs =
         |key: &String| checkpoint::read(note.as_bytes(), &log.origin, std::slice::from_ref(key)).is_ok();
     verifiers.sort_by_key(|key| !signs(key));
-    let handovers = open.tree.handovers().await?;
+    let handovers = open.tree.key_rotations().await?;
     fs::create_dir_all(&args.out)?;
     let signed =
         Signed { checkpoint: &checkpoint, note: &note, verifiers: &verifiers, handovers: &handovers };

@@ -4,9 +4,9 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::Args;
 
-use super::{Failure, Place, table};
+use super::{Failure, LogLocation, table};
 use crate::{
-    audit::view::View,
+    audit::parsed_event::ParsedEvent,
     config::parse_duration,
     domain::{tenant::TenantId, time::Timestamp},
     ports::EventFilter,
@@ -19,7 +19,7 @@ const PAGE: u32 = 500;
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     #[command(flatten)]
-    place: Place,
+    location: LogLocation,
     /// Only of this tenant.
     #[arg(long)]
     tenant: Option<TenantId>,
@@ -53,7 +53,7 @@ pub(super) struct ListArgs {
 }
 
 pub(super) async fn run(args: ListArgs) -> Result<ExitCode, Failure> {
-    let reader = args.place.open().await?.log;
+    let reader = args.location.open().await?.log;
     let filter = EventFilter {
         tenant: args.tenant,
         since: args.since,
@@ -80,7 +80,7 @@ pub(super) async fn run(args: ListArgs) -> Result<ExitCode, Failure> {
             writeln!(out, "{}", event.body)?;
         }
     } else {
-        let views: Vec<View> = found.iter().map(View::try_from).collect::<Result<_, _>>()?;
+        let views: Vec<ParsedEvent> = found.iter().map(ParsedEvent::try_from).collect::<Result<_, _>>()?;
         writeln!(out, "{}", table::table(&views))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use super::{Failure, Log};
+use super::{Failure, OpenLog};
 use crate::{
     app::SystemClock,
-    audit::{self, Journal, Sequencer, archive::Parts, checkpoint::SigningKey, rotation},
-    ports::{AuditTree, Clock, Lead},
+    audit::{self, Journal, Sequencer, archive::ArchiveInputs, checkpoint::SigningKey, rotation},
+    ports::{AuditTree, Clock, LeadershipStatus},
     store::{self, Store},
 };
 
 /// An open log that takes events and signs them.
-pub(super) struct Offline {
+pub(super) struct StandaloneSequencer {
     store: Store,
     journal: Journal,
     sequencer: Sequencer,
@@ -23,20 +23,20 @@ pub(super) struct Offline {
 
 // === impl Offline ===
 
-impl Offline {
+impl StandaloneSequencer {
     /// Opens it, and says in it where another key is to sign.
-    pub(super) async fn open(log: &Log) -> Result<Self, Failure> {
+    pub(super) async fn open(log: &OpenLog) -> Result<Self, Failure> {
         let key = SigningKey::open(&log.key_file()?, &log.origin)?;
         let store = store::open(&log.store).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (events, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
         let checked = Sequencer::check(events, tree, Arc::clone(&clock), key.clone()).await?;
         let journal = Journal::start(Arc::clone(&store.events), clock, audit::Config::default());
-        let signs = store.tree.lead().await? != Lead::Other;
+        let signs = store.tree.lead().await? != LeadershipStatus::Follower;
         if let Some(rotation) = checked.rotation().filter(|_| signs) {
             rotation::record(&journal, &SystemClock, rotation).await?;
         }
-        let sequencer = checked.go_on().await?;
+        let sequencer = checked.start().await?;
         let signed = Arc::new(sequencer.prover());
         Ok(Self { store, journal, sequencer, signed, key, signs })
     }
@@ -47,8 +47,8 @@ impl Offline {
     }
 
     /// What archiving needs.
-    pub(super) fn parts(&self) -> Parts<'_> {
-        Parts {
+    pub(super) fn parts(&self) -> ArchiveInputs<'_> {
+        ArchiveInputs {
             log: &*self.store.log,
             tree: &*self.store.tree,
             events: &*self.store.archived,

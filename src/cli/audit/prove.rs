@@ -6,9 +6,9 @@ use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
 use clap::Args;
 use uuid::Uuid;
 
-use super::{Failure, Log, Place, Trust};
+use super::{Failure, LogLocation, OpenLog, TrustArgs};
 use crate::{
-    audit::{archive::Archive, prove},
+    audit::{archive::ArchiveReader, prove},
     domain::audit::EventId,
     ports::TreeStore,
     store,
@@ -18,9 +18,9 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct ProveArgs {
     #[command(flatten)]
-    place: Place,
+    location: LogLocation,
     #[command(flatten)]
-    trust: Trust,
+    trust: TrustArgs,
     /// The event's id.
     id: Uuid,
     /// The archive to which the event was moved out.
@@ -32,16 +32,16 @@ pub(super) struct ProveArgs {
 }
 
 pub(super) async fn run(args: ProveArgs) -> Result<ExitCode, Failure> {
-    let log = args.place.log()?;
-    let known = log.verifiers(&args.trust)?;
+    let log = args.location.log()?;
+    let trusted_keys = log.verifiers(&args.trust)?;
     let open = store::open_reader(&log.store).await?;
-    let archive = args.archive.as_deref().map(Archive::open).transpose()?;
+    let archive = args.archive.as_deref().map(ArchiveReader::open).transpose()?;
     // What the archive holds is proved by the archive alone. Taken before it is asked who may sign.
     let note = match &archive {
-        Some(archive) => archive.note().to_owned(),
-        None => Log::newest(&open).await?,
+        Some(archive) => archive.signed_note().to_owned(),
+        None => OpenLog::latest_checkpoint(&open).await?,
     };
-    let verifiers = log.trusted(&open, &known, archive.as_ref()).await?;
+    let verifiers = log.trusted(&open, &trusted_keys, archive.as_ref()).await?;
     let id = EventId(args.id);
     let (event, tree, checkpoint): (_, &dyn TreeStore, _) = match &archive {
         Some(archive) => (archive.find(id).await?, archive, archive.signed(&log.origin, &verifiers)?),

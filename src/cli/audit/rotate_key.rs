@@ -5,7 +5,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::Args;
 
-use super::{Failure, Log, Place, offline::Offline};
+use super::{Failure, LogLocation, OpenLog, offline::StandaloneSequencer};
 use crate::{
     audit::checkpoint::{self, KeyError, SigningKey},
     store::{self, OpenError},
@@ -15,21 +15,21 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct RotateKeyArgs {
     #[command(flatten)]
-    place: Place,
+    location: LogLocation,
     /// Have the old key sign no more, once the new one does.
     #[arg(long)]
     end: bool,
 }
 
 pub(super) async fn run(args: RotateKeyArgs) -> Result<ExitCode, Failure> {
-    let log = args.place.log()?;
+    let log = args.location.log()?;
     let path = log.key_file()?;
     let mut out = anstream::stdout();
     if args.end {
         if !signs(&log, &SigningKey::open(&path, &log.origin)?).await? {
             return Err("the new key does not sign yet: start the service, or send it SIGHUP".into());
         }
-        let key = SigningKey::retire_old(&path, &log.origin)?;
+        let key = SigningKey::drop_previous(&path, &log.origin)?;
         writeln!(
             out,
             "from the next start or SIGHUP of the service on, this key signs alone:\n{}",
@@ -37,7 +37,7 @@ pub(super) async fn run(args: RotateKeyArgs) -> Result<ExitCode, Failure> {
         )?;
         return Ok(ExitCode::SUCCESS);
     }
-    let key = match SigningKey::renew(&path, &log.origin) {
+    let key = match SigningKey::rotate(&path, &log.origin) {
         // An earlier run was ended before the log took the new key up: this one goes on with it.
         Err(KeyError::TakingOver { .. }) if !signs(&log, &SigningKey::open(&path, &log.origin)?).await? => {
             SigningKey::open(&path, &log.origin)?
@@ -50,7 +50,7 @@ pub(super) async fn run(args: RotateKeyArgs) -> Result<ExitCode, Failure> {
         path.display(),
         key.verifier()
     )?;
-    match Offline::open(&log).await {
+    match StandaloneSequencer::open(&log).await {
         Ok(open) => {
             let signs = open.signs();
             open.close().await;
@@ -76,7 +76,7 @@ pub(super) async fn run(args: RotateKeyArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Whether the newest checkpoint is signed by the first key of the file.
-async fn signs(log: &Log, key: &SigningKey) -> Result<bool, Failure> {
+async fn signs(log: &OpenLog, key: &SigningKey) -> Result<bool, Failure> {
     let open = store::open_reader(&log.store).await?;
     let signed = open.tree.checkpoint().await?.ok_or("the log has no checkpoint yet")?;
     Ok(checkpoint::read(signed.note.as_bytes(), &log.origin, &[key.verifier().to_owned()]).is_ok())

@@ -5,14 +5,14 @@ use std::{io::Write as _, process::ExitCode};
 use clap::Args;
 use uuid::Uuid;
 
-use super::{Failure, Place};
+use super::{Failure, LogLocation};
 use crate::domain::audit::EventId;
 
 /// Which event.
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     #[command(flatten)]
-    place: Place,
+    location: LogLocation,
     /// The event's id, as answers and `logkey audit list --json` give it.
     id: Uuid,
     /// Print the bytes that are in the log, on one line.
@@ -21,7 +21,7 @@ pub(super) struct ShowArgs {
 }
 
 pub(super) async fn run(args: ShowArgs) -> Result<ExitCode, Failure> {
-    let open = args.place.open().await?;
+    let open = args.location.open().await?;
     let found = open.log.find(EventId(args.id)).await?;
     let event = found.ok_or_else(|| format!("the log has no event {}", args.id))?;
     let mut out = anstream::stdout().lock();

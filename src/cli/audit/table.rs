@@ -2,11 +2,11 @@
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
-use crate::audit::view::View;
+use crate::audit::parsed_event::ParsedEvent;
 
 /// The events, one row each, in the order given.
 #[must_use]
-pub fn table(events: &[View]) -> String {
+pub fn table(events: &[ParsedEvent]) -> String {
     if events.is_empty() {
         return "no events".to_owned();
     }
@@ -15,19 +15,20 @@ pub fn table(events: &[View]) -> String {
         .load_preset(presets::NOTHING)
         .set_header(["TIME", "TENANT", "SUBJECT", "KIND", "ACTION", "RESOURCE", "KEY", "OUTCOME", "REQUEST"]);
     for event in events {
-        let text = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), shown);
+        let text =
+            |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), escape_control_chars);
         table.add_row([
             Cell::new(time(event)),
             Cell::new(text(&event.tenant)),
             Cell::new(text(&event.subject)),
-            Cell::new(shown(&event.kind)),
-            Cell::new(shown(&event.action)),
-            Cell::new(shown(event.resource.as_deref().map_or("-", short))),
-            Cell::new(shown(
-                event.resolved_key.as_deref().or(event.requested_key.as_deref()).map_or("-", short),
+            Cell::new(escape_control_chars(&event.kind)),
+            Cell::new(escape_control_chars(&event.action)),
+            Cell::new(escape_control_chars(event.resource.as_deref().map_or("-", abbreviate))),
+            Cell::new(escape_control_chars(
+                event.resolved_key.as_deref().or(event.requested_key.as_deref()).map_or("-", abbreviate),
             )),
-            Cell::new(shown(&outcome(event))),
-            Cell::new(shown(&event.correlation)).set_alignment(CellAlignment::Left),
+            Cell::new(escape_control_chars(&outcome(event))),
+            Cell::new(escape_control_chars(&event.correlation)).set_alignment(CellAlignment::Left),
         ]);
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
@@ -35,7 +36,7 @@ pub fn table(events: &[View]) -> String {
 
 /// Text as it was kept, with what a terminal would take as a command made visible: the service writes
 /// none, but a log that was changed may hold anything.
-fn shown(text: &str) -> String {
+fn escape_control_chars(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut shown, it| {
         if it.is_control() {
             shown.extend(it.escape_unicode());
@@ -47,18 +48,18 @@ fn shown(text: &str) -> String {
 }
 
 /// To the millisecond: whole microseconds are in the event.
-fn time(event: &View) -> String {
+fn time(event: &ParsedEvent) -> String {
     let text = event.time.to_string();
     text.strip_suffix('Z').and_then(|text| text.get(..23)).map_or(text.clone(), |text| format!("{text}Z"))
 }
 
 /// What is left of an ARN without its partition and service.
-fn short(arn: &str) -> &str {
+fn abbreviate(arn: &str) -> &str {
     let rest = arn.strip_prefix("arn:").and_then(|rest| rest.split_once(':'));
     rest.and_then(|(_partition, rest)| rest.split_once(':')).map_or(arn, |(_service, rest)| rest)
 }
 
-fn outcome(event: &View) -> String {
+fn outcome(event: &ParsedEvent) -> String {
     let outcome = event.outcome.as_deref().unwrap_or("-");
     if event.count == 1 { outcome.to_owned() } else { format!("{outcome} (x{})", event.count) }
 }
@@ -68,8 +69,8 @@ mod tests {
     use super::*;
     use crate::domain::time::Timestamp;
 
-    fn view() -> View {
-        View {
+    fn view() -> ParsedEvent {
+        ParsedEvent {
             seq: 1,
             id: "0".into(),
             time: Timestamp::from_micros(1_700_000_000_123_456),

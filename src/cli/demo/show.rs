@@ -5,8 +5,8 @@ use std::{error::Error, time::Duration};
 use anstream::println;
 use anstyle::{AnsiColor, Style};
 
-use super::world::{GOOD_KEY, PAYMENTS, REGION, World};
-use crate::{audit::view::View, cli::audit::table::table};
+use super::world::{DemoEnvironment, GOOD_KEY, PAYMENTS, REGION};
+use crate::{audit::parsed_event::ParsedEvent, cli::audit::table::table};
 
 const TITLE: Style = Style::new().bold();
 const QUIET: Style = Style::new().dimmed();
@@ -15,7 +15,7 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// What was shown so far.
 #[derive(Debug, Default)]
-pub(super) struct Show {
+pub(super) struct Printer {
     steps: usize,
     failed: usize,
 }
@@ -26,7 +26,7 @@ pub(super) struct Step {
     /// What it is for.
     pub(super) title: &'static str,
     /// What was asked.
-    pub(super) asked: String,
+    pub(super) request: String,
     /// What came back.
     pub(super) answer: String,
     /// How long that took.
@@ -37,21 +37,21 @@ pub(super) struct Step {
 
 // === impl Show ===
 
-impl Show {
-    pub(super) fn opening(&self, world: &World) {
+impl Printer {
+    pub(super) fn opening(&self, demo: &DemoEnvironment) {
         let Self { .. } = self;
         println!("{TITLE}logkey demo{TITLE:#}");
-        println!("  an embedded stand-in for AWS   {}", world.aws());
-        println!("  the service, gRPC              {}", world.address());
-        println!("  its admin port                 http://{}", world.admin());
-        println!("  its settings                   {}", world.settings().display());
+        println!("  an embedded stand-in for AWS   {}", demo.aws());
+        println!("  the service, gRPC              {}", demo.address());
+        println!("  its admin port                 http://{}", demo.admin());
+        println!("  its settings                   {}", demo.settings().display());
         println!();
         println!("Two tenants, each with an account, a role and an external id: payments and orders.");
         println!();
     }
 
     pub(super) fn step(&mut self, step: &Step) {
-        let Step { title, asked, answer, took, wrong } = step;
+        let Step { title, request: asked, answer, took, wrong } = step;
         self.steps += 1;
         let (style, mark) = if wrong.is_none() { (GOOD, "✓") } else { (BAD, "✗") };
         let number = self.steps;
@@ -69,7 +69,7 @@ impl Show {
         println!();
     }
 
-    pub(super) fn trail(&self, events: &[View]) {
+    pub(super) fn print_audit(&self, events: &[ParsedEvent]) {
         let Self { .. } = self;
         println!("{TITLE}What the audit log holds of this{TITLE:#}, oldest first:");
         println!();
@@ -77,9 +77,9 @@ impl Show {
         println!();
     }
 
-    pub(super) fn by_hand(&self, world: &World) -> Result<(), Box<dyn Error>> {
+    pub(super) fn manual_steps(&self, demo: &DemoEnvironment) -> Result<(), Box<dyn Error>> {
         let Self { .. } = self;
-        let token = world.token("payments", super::world::ALL_SCOPES)?;
+        let token = demo.token("payments", super::world::ALL_SCOPES)?;
         let key = format!("arn:aws:kms:{REGION}:{PAYMENTS}:key/{GOOD_KEY}");
         println!("{TITLE}By hand{TITLE:#}, while it runs (start it with --keep-running):");
         println!();
@@ -87,7 +87,7 @@ impl Show {
         println!(
             "  -d '{{\"log_group_name\": \"/payments/api\", \"kms_key_id\": \"{key}\", \"reason\": \"by hand\"}}' \\"
         );
-        println!("  {} keyassociation.v1.KeyAssociationService/AssociateKmsKey", world.address());
+        println!("  {} keyassociation.v1.KeyAssociationService/AssociateKmsKey", demo.address());
         println!();
         Ok(())
     }
@@ -100,8 +100,8 @@ impl Show {
         *failed == 0
     }
 
-    pub(super) fn running(&self, world: &World) {
+    pub(super) fn running(&self, demo: &DemoEnvironment) {
         let Self { .. } = self;
-        println!("still serving on {}; interrupt (Ctrl-C) to end", world.address());
+        println!("still serving on {}; interrupt (Ctrl-C) to end", demo.address());
     }
 }

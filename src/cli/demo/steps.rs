@@ -10,8 +10,8 @@ use tonic::{Response, Status};
 use tonic_types::StatusExt as _;
 
 use super::{
-    show::{Show, Step},
-    world::{ALL_SCOPES, GOOD_KEY, LOCKED_KEY, NEXT_KEY, ORDERS, PAYMENTS, REGION, World},
+    show::{Printer, Step},
+    world::{ALL_SCOPES, DemoEnvironment, GOOD_KEY, LOCKED_KEY, NEXT_KEY, ORDERS, PAYMENTS, REGION},
 };
 use crate::proto::{
     self, AssociateKmsKeyRequest, DisassociateKmsKeyRequest, GetCallerRequest, GetKeyAssociationRequest,
@@ -25,32 +25,32 @@ type Done = Result<(), Box<dyn Error>>;
 /// Calls that are sent at once to go over a rate of three.
 const TOO_MANY: usize = 6;
 
-pub(super) async fn all(world: &World, show: &mut Show) -> Done {
-    who_am_i(world, show).await?;
-    associate(world, show).await?;
-    read_back(world, show).await?;
-    list(world, show).await?;
-    disassociate(world, show).await?;
-    query_results(world, show).await?;
-    refusals(world, show).await?;
-    over_the_rate(world, show).await
+pub(super) async fn all(demo: &DemoEnvironment, show: &mut Printer) -> Done {
+    whoami(demo, show).await?;
+    associate(demo, show).await?;
+    read_back(demo, show).await?;
+    list(demo, show).await?;
+    disassociate(demo, show).await?;
+    query_results(demo, show).await?;
+    refusals(demo, show).await?;
+    exceed_rate(demo, show).await
 }
 
-async fn who_am_i(world: &World, show: &mut Show) -> Done {
-    let request = world.request(GetCallerRequest {}, "payments", ALL_SCOPES)?;
-    let began = Instant::now();
-    let answer = TenantServiceClient::new(world.channel()).get_caller(request).await;
-    let told = |it: &proto::GetCallerResponse| {
+async fn whoami(demo: &DemoEnvironment, show: &mut Printer) -> Done {
+    let request = demo.request(GetCallerRequest {}, "payments", ALL_SCOPES)?;
+    let started = Instant::now();
+    let answer = TenantServiceClient::new(demo.channel()).get_caller(request).await;
+    let describe = |it: &proto::GetCallerResponse| {
         let account = it.accounts.first().map(|account| account.account_id.as_str()).unwrap_or_default();
         format!("tenant {}, subject {}, account {account}", it.tenant_id, it.subject)
     };
-    show.step(&good("Who does the service take me for?", "GetCaller {}", began, &answer, told, |it| {
+    show.step(&good("Who does the service take me for?", "GetCaller {}", started, &answer, describe, |it| {
         it.tenant_id == "payments" && it.accounts.len() == 1
     }));
     Ok(())
 }
 
-async fn associate(world: &World, show: &mut Show) -> Done {
+async fn associate(demo: &DemoEnvironment, show: &mut Printer) -> Done {
     let by_arn = format!("arn:aws:logs:{REGION}:{PAYMENTS}:log-group:/payments/web");
     for (title, target, id) in [
         ("Set a key on a log group, by its name", name("/payments/api"), GOOD_KEY),
@@ -59,11 +59,11 @@ async fn associate(world: &World, show: &mut Show) -> Done {
         ("… and another key over the first", name("/payments/api"), NEXT_KEY),
     ] {
         let message = associate_request(target, id);
-        let asked = told_associate(&message);
-        let request = world.request(message, "payments", ALL_SCOPES)?;
-        let began = Instant::now();
-        let answer = KeyAssociationServiceClient::new(world.channel()).associate_kms_key(request).await;
-        show.step(&good(title, &asked, began, &answer, told_changed, |it| {
+        let command = associate_summary(&message);
+        let request = demo.request(message, "payments", ALL_SCOPES)?;
+        let started = Instant::now();
+        let answer = KeyAssociationServiceClient::new(demo.channel()).associate_kms_key(request).await;
+        show.step(&good(title, &command, started, &answer, change_summary, |it| {
             it.association.as_ref().is_some_and(|it| it.kms_key_arn == arn(PAYMENTS, id))
                 && !it.audit_event_id.is_empty()
                 && !it.aws_request_id.is_empty()
@@ -72,15 +72,16 @@ async fn associate(world: &World, show: &mut Show) -> Done {
     Ok(())
 }
 
-async fn read_back(world: &World, show: &mut Show) -> Done {
+async fn read_back(demo: &DemoEnvironment, show: &mut Printer) -> Done {
     let target = Some(get_key_association_request::Target::LogGroupName("/payments/api".into()));
     let message = GetKeyAssociationRequest { target, ..Default::default() };
-    let request = world.request(message, "payments", ALL_SCOPES)?;
-    let began = Instant::now();
-    let answer = KeyAssociationServiceClient::new(world.channel()).get_key_association(request).await;
-    let told = |it: &proto::GetKeyAssociationResponse| it.association.as_ref().map(told).unwrap_or_default();
-    let asked = "GetKeyAssociation { log_group_name: /payments/api }";
-    show.step(&good("Read it back, from AWS itself", asked, began, &answer, told, |it| {
+    let request = demo.request(message, "payments", ALL_SCOPES)?;
+    let started = Instant::now();
+    let answer = KeyAssociationServiceClient::new(demo.channel()).get_key_association(request).await;
+    let describe =
+        |it: &proto::GetKeyAssociationResponse| it.association.as_ref().map(summary).unwrap_or_default();
+    let request = "GetKeyAssociation { log_group_name: /payments/api }";
+    show.step(&good("Read it back, from AWS itself", request, started, &answer, describe, |it| {
         it.association.as_ref().is_some_and(|it| {
             it.kms_key_arn == arn(PAYMENTS, NEXT_KEY)
                 && it.previous_kms_key_arn == arn(PAYMENTS, GOOD_KEY)
@@ -91,59 +92,60 @@ async fn read_back(world: &World, show: &mut Show) -> Done {
     Ok(())
 }
 
-async fn list(world: &World, show: &mut Show) -> Done {
-    let request = world.request(ListKeyAssociationsRequest::default(), "payments", ALL_SCOPES)?;
-    let began = Instant::now();
-    let answer = KeyAssociationServiceClient::new(world.channel()).list_key_associations(request).await;
-    let told = |it: &proto::ListKeyAssociationsResponse| {
-        it.associations.iter().map(told).collect::<Vec<_>>().join("\n")
+async fn list(demo: &DemoEnvironment, show: &mut Printer) -> Done {
+    let request = demo.request(ListKeyAssociationsRequest::default(), "payments", ALL_SCOPES)?;
+    let started = Instant::now();
+    let answer = KeyAssociationServiceClient::new(demo.channel()).list_key_associations(request).await;
+    let describe = |it: &proto::ListKeyAssociationsResponse| {
+        it.associations.iter().map(summary).collect::<Vec<_>>().join("\n")
     };
     let title = "List what I may see: the account's other log groups stay hidden";
-    show.step(&good(title, "ListKeyAssociations {}", began, &answer, told, |it| {
+    show.step(&good(title, "ListKeyAssociations {}", started, &answer, describe, |it| {
         it.associations.len() == 3 && it.associations.iter().all(|it| it.resource_arn.contains(":/payments/"))
     }));
     Ok(())
 }
 
-async fn disassociate(world: &World, show: &mut Show) -> Done {
+async fn disassociate(demo: &DemoEnvironment, show: &mut Printer) -> Done {
     let target = Some(disassociate_kms_key_request::Target::LogGroupName("/payments/api".into()));
     let message = DisassociateKmsKeyRequest { target, reason: "DEMO-2".into(), ..Default::default() };
-    let request = world.request(message, "payments", ALL_SCOPES)?;
-    let began = Instant::now();
-    let answer = KeyAssociationServiceClient::new(world.channel()).disassociate_kms_key(request).await;
-    let asked = "DisassociateKmsKey { log_group_name: /payments/api, reason: DEMO-2 }";
-    let told = |it: &proto::DisassociateKmsKeyResponse| {
-        with_warnings(it.association.as_ref().map(told).unwrap_or_default(), &it.warnings)
+    let request = demo.request(message, "payments", ALL_SCOPES)?;
+    let started = Instant::now();
+    let answer = KeyAssociationServiceClient::new(demo.channel()).disassociate_kms_key(request).await;
+    let request = "DisassociateKmsKey { log_group_name: /payments/api, reason: DEMO-2 }";
+    let describe = |it: &proto::DisassociateKmsKeyResponse| {
+        with_warnings(it.association.as_ref().map(summary).unwrap_or_default(), &it.warnings)
     };
     let title = "Take the key away, and be told which former key still protects data";
-    show.step(&good(title, asked, began, &answer, told, |it| {
+    show.step(&good(title, request, started, &answer, describe, |it| {
         it.warnings.iter().any(|it| it.code == "FORMER_KEY_STILL_PROTECTS_DATA")
     }));
     Ok(())
 }
 
-async fn query_results(world: &World, show: &mut Show) -> Done {
+async fn query_results(demo: &DemoEnvironment, show: &mut Printer) -> Done {
     let target = format!("arn:aws:logs:{REGION}:{PAYMENTS}:query-result:*");
     let message = associate_request(Target::ResourceIdentifier(target.clone()), GOOD_KEY);
-    let asked = told_associate(&message);
-    let request = world.request(message, "payments", ALL_SCOPES)?;
-    let began = Instant::now();
-    let mut client = KeyAssociationServiceClient::new(world.channel());
+    let command = associate_summary(&message);
+    let request = demo.request(message, "payments", ALL_SCOPES)?;
+    let started = Instant::now();
+    let mut client = KeyAssociationServiceClient::new(demo.channel());
     let answer = client.associate_kms_key(request).await;
     let title = "Set the key of the account's stored query results";
-    show.step(&good(title, &asked, began, &answer, told_changed, |it| {
+    show.step(&good(title, &command, started, &answer, change_summary, |it| {
         it.association.as_ref().is_some_and(|it| it.resource_arn == target)
     }));
 
     let read = get_key_association_request::Target::ResourceIdentifier(target.clone());
     let message = GetKeyAssociationRequest { target: Some(read), ..Default::default() };
-    let request = world.request(message, "payments", ALL_SCOPES)?;
-    let began = Instant::now();
+    let request = demo.request(message, "payments", ALL_SCOPES)?;
+    let started = Instant::now();
     let answer = client.get_key_association(request).await;
-    let told = |it: &proto::GetKeyAssociationResponse| it.association.as_ref().map(told).unwrap_or_default();
-    let asked = format!("GetKeyAssociation {{ resource_identifier: {target} }}");
+    let describe =
+        |it: &proto::GetKeyAssociationResponse| it.association.as_ref().map(summary).unwrap_or_default();
+    let request = format!("GetKeyAssociation {{ resource_identifier: {target} }}");
     let title = "… and read it from our own record, since AWS has no call that tells";
-    show.step(&good(title, &asked, began, &answer, told, |it| {
+    show.step(&good(title, &request, started, &answer, describe, |it| {
         it.association.as_ref().is_some_and(|it| {
             it.source() == proto::Source::Recorded && it.kms_key_arn == arn(PAYMENTS, GOOD_KEY)
         })
@@ -151,7 +153,7 @@ async fn query_results(world: &World, show: &mut Show) -> Done {
     Ok(())
 }
 
-async fn refusals(world: &World, show: &mut Show) -> Done {
+async fn refusals(demo: &DemoEnvironment, show: &mut Printer) -> Done {
     let other = AssociateKmsKeyRequest {
         account_id: ORDERS.into(),
         ..associate_request(name("/orders/api"), GOOD_KEY)
@@ -182,41 +184,47 @@ async fn refusals(world: &World, show: &mut Show) -> Done {
         ),
         ("Refused: five bad fields, all told at once", five, ALL_SCOPES, "FIELD_INVALID"),
     ] {
-        let asked = told_associate(&message);
-        let request = world.request(message, "payments", scopes)?;
-        let began = Instant::now();
-        let answer = KeyAssociationServiceClient::new(world.channel()).associate_kms_key(request).await;
-        show.step(&refused(title, &asked, began, &answer, reason));
+        let command = associate_summary(&message);
+        let request = demo.request(message, "payments", scopes)?;
+        let started = Instant::now();
+        let answer = KeyAssociationServiceClient::new(demo.channel()).associate_kms_key(request).await;
+        show.step(&refusal_step(title, &command, started, &answer, reason));
     }
     Ok(())
 }
 
 /// The tenant `orders` may call twice a second, and three times at once.
-async fn over_the_rate(world: &World, show: &mut Show) -> Done {
-    let mut client = TenantServiceClient::new(world.channel());
-    let began = Instant::now();
+async fn exceed_rate(demo: &DemoEnvironment, show: &mut Printer) -> Done {
+    let mut client = TenantServiceClient::new(demo.channel());
+    let started = Instant::now();
     let mut answer = None;
     for _ in 0..TOO_MANY {
-        let request = world.request(GetCallerRequest {}, "orders", ALL_SCOPES)?;
+        let request = demo.request(GetCallerRequest {}, "orders", ALL_SCOPES)?;
         answer = Some(client.get_caller(request).await);
         if matches!(answer, Some(Err(_))) {
             break;
         }
     }
     let Some(answer) = answer else { return Err("no call was made".into()) };
-    let asked = format!("GetCaller {{}}, up to {TOO_MANY} times at once");
-    show.step(&refused("Refused: over the tenant's rate", &asked, began, &answer, "TENANT_RATE_LIMITED"));
+    let request = format!("GetCaller {{}}, up to {TOO_MANY} times at once");
+    show.step(&refusal_step(
+        "Refused: over the tenant's rate",
+        &request,
+        started,
+        &answer,
+        "TENANT_RATE_LIMITED",
+    ));
 
     let wait =
         answer.err().and_then(|status| status.get_details_retry_info()).and_then(|info| info.retry_delay);
     let wait = wait.unwrap_or(Duration::ZERO);
     tokio::time::sleep(wait).await;
-    let request = world.request(GetCallerRequest {}, "orders", ALL_SCOPES)?;
-    let began = Instant::now();
+    let request = demo.request(GetCallerRequest {}, "orders", ALL_SCOPES)?;
+    let started = Instant::now();
     let answer = client.get_caller(request).await;
-    let asked = format!("GetCaller {{}}, after the {} ms that RetryInfo told", wait.as_millis());
-    let told = |it: &proto::GetCallerResponse| format!("tenant {}", it.tenant_id);
-    show.step(&good("… and waiting as told is enough", &asked, began, &answer, told, |it| {
+    let request = format!("GetCaller {{}}, after the {} ms that RetryInfo told", wait.as_millis());
+    let describe = |it: &proto::GetCallerResponse| format!("tenant {}", it.tenant_id);
+    show.step(&good("… and waiting as told is enough", &request, started, &answer, describe, |it| {
         it.tenant_id == "orders"
     }));
     Ok(())
@@ -239,7 +247,7 @@ fn associate_request(target: Target, id: &str) -> AssociateKmsKeyRequest {
     }
 }
 
-fn told_associate(it: &AssociateKmsKeyRequest) -> String {
+fn associate_summary(it: &AssociateKmsKeyRequest) -> String {
     let target = match &it.target {
         Some(Target::LogGroupName(name)) => format!("log_group_name: {name}"),
         Some(Target::ResourceIdentifier(arn)) => format!("resource_identifier: {arn}"),
@@ -248,7 +256,7 @@ fn told_associate(it: &AssociateKmsKeyRequest) -> String {
     format!("AssociateKmsKey {{ {target}, kms_key_id: {} }}", it.kms_key_id)
 }
 
-fn told(it: &KeyAssociation) -> String {
+fn summary(it: &KeyAssociation) -> String {
     let key = if it.kms_key_arn.is_empty() { "the AWS-owned default" } else { &it.kms_key_arn };
     let state = it.state().as_str_name().trim_start_matches("STATE_");
     let source = it.source().as_str_name().trim_start_matches("SOURCE_");
@@ -256,8 +264,8 @@ fn told(it: &KeyAssociation) -> String {
     format!("{resource} → {key} ({state}, {source})")
 }
 
-fn told_changed(it: &proto::AssociateKmsKeyResponse) -> String {
-    let changed = it.association.as_ref().map(told).unwrap_or_default();
+fn change_summary(it: &proto::AssociateKmsKeyResponse) -> String {
+    let changed = it.association.as_ref().map(summary).unwrap_or_default();
     with_warnings(format!("{changed}\naudit event {}", it.audit_event_id), &it.warnings)
 }
 
@@ -268,44 +276,44 @@ fn with_warnings(text: String, warnings: &[proto::Warning]) -> String {
 /// A step that must succeed.
 fn good<T: Debug>(
     title: &'static str,
-    asked: &str,
-    began: Instant,
+    request: &str,
+    started: Instant,
     answer: &Result<Response<T>, Status>,
-    told: impl Fn(&T) -> String,
+    describe: impl Fn(&T) -> String,
     expected: impl Fn(&T) -> bool,
 ) -> Step {
-    let took = began.elapsed();
+    let took = started.elapsed();
     let (text, wrong) = match answer {
         Ok(response) => {
             let message = response.get_ref();
             let wrong = (!expected(message)).then(|| format!("{message:?}"));
-            (told(message), wrong)
+            (describe(message), wrong)
         }
-        Err(status) => (told_status(status), Some("a success was expected".into())),
+        Err(status) => (status_summary(status), Some("a success was expected".into())),
     };
-    Step { title, asked: asked.into(), answer: text, took, wrong }
+    Step { title, request: request.into(), answer: text, took, wrong }
 }
 
 /// A step that must be refused for this reason.
-fn refused<T: Debug>(
+fn refusal_step<T: Debug>(
     title: &'static str,
-    asked: &str,
-    began: Instant,
+    request: &str,
+    started: Instant,
     answer: &Result<Response<T>, Status>,
     reason: &str,
 ) -> Step {
-    let took = began.elapsed();
+    let took = started.elapsed();
     let (text, wrong) = match answer {
         Ok(response) => (format!("{:?}", response.get_ref()), Some(format!("{reason} was expected"))),
         Err(status) => {
             let named = status.get_details_error_info().is_some_and(|info| info.reason == reason);
-            (told_status(status), (!named).then(|| format!("{reason} was expected")))
+            (status_summary(status), (!named).then(|| format!("{reason} was expected")))
         }
     };
-    Step { title, asked: asked.into(), answer: text, took, wrong }
+    Step { title, request: request.into(), answer: text, took, wrong }
 }
 
-fn told_status(status: &Status) -> String {
+fn status_summary(status: &Status) -> String {
     let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
     let code = format!("{:?}", status.code());
     let mut text = format!("{code} {reason}: {}", status.message());

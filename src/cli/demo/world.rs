@@ -17,8 +17,8 @@ use tonic::{
 };
 
 use crate::{
-    app::{App, Listeners, RunError, SystemClock, telemetry, told},
-    audit::view::View,
+    app::{App, Listeners, RunError, SystemClock, join_faults, telemetry},
+    audit::parsed_event::ParsedEvent,
     cli::token::{self, TokenArgs},
     config::{EmptyEnv, LogFormat, Settings, Telemetry},
     ports::{Clock as _, EventReader, store::EventFilter},
@@ -45,10 +45,10 @@ const TOKEN_LIFETIME: Duration = Duration::from_hours(8);
 pub(super) const ALL_SCOPES: &str =
     "logkey:read logkey:associate logkey:disassociate logkey:query-results logkey:audit";
 /// Events read for the trail.
-const TRAIL: u32 = 200;
+const AUDIT_FILE: u32 = 200;
 
 /// The running demo.
-pub(super) struct World {
+pub(super) struct DemoEnvironment {
     folder: Folder,
     sandbox: Running,
     address: SocketAddr,
@@ -64,7 +64,7 @@ struct Folder(PathBuf);
 
 // === impl World ===
 
-impl World {
+impl DemoEnvironment {
     pub(super) async fn start(port: u16, verbose: bool) -> Result<Self, Box<dyn Error>> {
         let folder = Folder::make()?;
         let level = if verbose { "info" } else { "error" };
@@ -75,8 +75,8 @@ impl World {
         fs::write(folder.path("orders.external-id"), "orders-external-id\n")?;
         fs::write(folder.path("logkey.toml"), settings(&folder, &sandbox.endpoint()))?;
         let mut settings =
-            Settings::load(&folder.path("logkey.toml"), &EmptyEnv).map_err(|faults| told(&faults))?;
-        settings.aws.hub = Some(crate::aws::HubCredentials {
+            Settings::load(&folder.path("logkey.toml"), &EmptyEnv).map_err(|faults| join_faults(&faults))?;
+        settings.aws.service_principal = Some(crate::aws::ServiceCredentials {
             access_key_id: "AKIASANDBOXHUB".into(),
             secret_access_key: "not-a-secret".into(),
         });
@@ -133,10 +133,10 @@ impl World {
     }
 
     /// Every event of the service so far, oldest first.
-    pub(super) async fn events(&self) -> Result<Vec<View>, Box<dyn Error>> {
-        let mut stored = self.log.list(&EventFilter::default(), None, TRAIL).await?;
+    pub(super) async fn events(&self) -> Result<Vec<ParsedEvent>, Box<dyn Error>> {
+        let mut stored = self.log.list(&EventFilter::default(), None, AUDIT_FILE).await?;
         stored.reverse();
-        Ok(stored.iter().map(View::try_from).collect::<Result<_, _>>()?)
+        Ok(stored.iter().map(ParsedEvent::try_from).collect::<Result<_, _>>()?)
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -160,9 +160,9 @@ impl World {
         let Self { folder, sandbox, channel, stop, service, .. } = self;
         drop(channel);
         let _ = stop.send(());
-        let ended = service.await?;
+        let exit = service.await?;
         drop((sandbox, folder));
-        Ok(ended?)
+        Ok(exit?)
     }
 }
 

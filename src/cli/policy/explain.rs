@@ -4,23 +4,23 @@ use std::{io::Write, process::ExitCode};
 
 use super::{
     Failure,
-    asked::{Asked, in_words},
+    call_args::{CallArgs, describe},
 };
 use crate::{
-    auth::{Applies, CedarPolicy},
+    auth::{Applicability, CedarPolicy},
     config::Settings,
 };
 
-pub(super) fn run(asked: &Asked, settings: &Settings, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let ready = asked.ready(settings, None).map_err(Failure::Unusable)?;
-    let Some(explained) = ready.judge(CedarPolicy::explain) else {
+pub(super) fn run(args: &CallArgs, settings: &Settings, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let ready = args.build(settings, None).map_err(Failure::Unusable)?;
+    let Some(explained) = ready.evaluate(CedarPolicy::explain) else {
         writeln!(
             out,
             "not permitted: the tenant has no grant in this account and Region, so that no policy is asked"
         )?;
         return Ok(ExitCode::SUCCESS);
     };
-    let (word, ids) = in_words(Some(&explained.decision));
+    let (word, ids) = describe(Some(&explained.decision));
     writeln!(out, "{word}{}{}", if ids.is_empty() { "" } else { ": " }, ids.join(", "))?;
     if ready.tenant.suspended {
         writeln!(out, "  (but the tenant is suspended, and refused before policy is asked)")?;
@@ -31,13 +31,15 @@ pub(super) fn run(asked: &Asked, settings: &Settings, out: &mut dyn Write) -> Re
             "  the action and what it is about do not go together: AssociateKmsKey needs a key and a log group or query results, lists need neither"
         )?;
     }
-    for opinion in explained.policies {
-        let (does, would) = if opinion.forbids { ("forbids", "forbid") } else { ("permits", "permit") };
-        match opinion.applies {
-            Applies::Yes => writeln!(out, "  {} {does}", opinion.id)?,
-            Applies::No(part) => writeln!(out, "  {} would {would}, but this is false: {part}", opinion.id)?,
-            Applies::Fails(why) => {
-                writeln!(out, "  {} cannot be evaluated, which denies: {why}", opinion.id)?;
+    for explanation in explained.policies {
+        let (does, would) = if explanation.forbids { ("forbids", "forbid") } else { ("permits", "permit") };
+        match explanation.applies {
+            Applicability::Yes => writeln!(out, "  {} {does}", explanation.id)?,
+            Applicability::No(part) => {
+                writeln!(out, "  {} would {would}, but this is false: {part}", explanation.id)?;
+            }
+            Applicability::Fails(reason) => {
+                writeln!(out, "  {} cannot be evaluated, which denies: {reason}", explanation.id)?;
             }
         }
     }

@@ -28,14 +28,14 @@ pub(super) fn run(args: &ShowArgs, settings: &Settings, out: &mut dyn Write) -> 
     };
     let tenants = Arc::new(settings.tenants.clone());
     let policy = CedarPolicy::load(tenants, &settings.policy.files, Arc::new(SystemClock))
-        .map_err(|faults| Failure::Unusable(super::lines(&faults)))?;
-    for (id, text) in policy.shared() {
+        .map_err(|diagnostics| Failure::Unusable(super::lines(&diagnostics)))?;
+    for (id, text) in policy.policy_bundle() {
         writeln!(out, "// {id}: an operator's, for every tenant\n{}\n", text.trim_end())?;
     }
     for grant in CedarPolicy::grants_of(tenant) {
         writeln!(out, "// {}: granted in the configuration\n{}", grant.id, grant.text)?;
     }
-    for own in CedarPolicy::every_tenants(tenant) {
+    for own in CedarPolicy::global_policies(tenant) {
         writeln!(out, "// {}: every tenant's\n{}", own.id, own.text)?;
     }
     if tenant.suspended {

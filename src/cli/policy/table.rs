@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     Failure,
-    asked::{Asked, in_words},
+    call_args::{CallArgs, describe},
 };
 use crate::{config::Settings, ports::Authorize};
 
@@ -31,7 +31,7 @@ struct Table {
 #[serde(deny_unknown_fields)]
 struct Case {
     name: String,
-    call: Asked,
+    call: CallArgs,
     expect: Expected,
     /// The ids of the policies that have to decide; any, where none is named.
     #[serde(default)]
@@ -52,15 +52,15 @@ enum Expected {
 }
 
 pub(super) fn run(args: &TestArgs, settings: &Settings, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let unusable = |why: String| Failure::Unusable(format!("{}: {why}", args.file.display()));
-    let text = fs::read_to_string(&args.file).map_err(|why| unusable(why.to_string()))?;
-    let table: Table = toml::from_str(&text).map_err(|why| unusable(why.to_string()))?;
+    let unusable = |reason: String| Failure::Unusable(format!("{}: {reason}", args.file.display()));
+    let text = fs::read_to_string(&args.file).map_err(|reason| unusable(reason.to_string()))?;
+    let table: Table = toml::from_str(&text).map_err(|reason| unusable(reason.to_string()))?;
     let mut failed = 0;
     for case in &table.cases {
-        let ready = case.call.ready(settings, table.at.as_deref());
-        let ready = ready.map_err(|why| unusable(format!("{}: {why}", case.name)))?;
-        let decision = ready.judge(Authorize::decide);
-        let (word, ids) = in_words(decision.as_ref());
+        let ready = case.call.build(settings, table.at.as_deref());
+        let ready = ready.map_err(|reason| unusable(format!("{}: {reason}", case.name)))?;
+        let decision = ready.evaluate(Authorize::decide);
+        let (word, ids) = describe(decision.as_ref());
         if case.expect.is_met(word) && (case.policies.is_empty() || case.policies == ids) {
             writeln!(out, "ok      {}", case.name)?;
         } else {

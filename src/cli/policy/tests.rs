@@ -23,8 +23,8 @@ fn policy_of(config: &Path, line: &[&str]) -> (ExitCode, String) {
     let mut out = Vec::new();
     match answer(&line.args, &EmptyEnv, &mut out) {
         Ok(code) => (code, String::from_utf8(out).unwrap()),
-        Err(Failure::Unusable(why)) => (ExitCode::from(2), why),
-        Err(Failure::Output(why)) => panic!("{why}"),
+        Err(Failure::Unusable(reason)) => (ExitCode::from(2), reason),
+        Err(Failure::Output(reason)) => panic!("{reason}"),
     }
 }
 
@@ -69,9 +69,9 @@ fn a_table_that_cannot_be_read_is_no_failed_test() {
         "[[case]]\nname = \"a\"\nexpect = \"perhaps\"\ncall = { tenant = \"payments\", action = \"GetCaller\" }",
     ] {
         std::fs::write(&table, text).unwrap();
-        let (code, why) = policy(&["test", table.to_str().unwrap()]);
-        assert_eq!(code, ExitCode::from(2), "{why}");
-        assert!(why.contains("table.toml: "), "{why}");
+        let (code, reason) = policy(&["test", table.to_str().unwrap()]);
+        assert_eq!(code, ExitCode::from(2), "{reason}");
+        assert!(reason.contains("table.toml: "), "{reason}");
     }
     assert_eq!(policy(&["test", "/nonexistent.toml"]).0, ExitCode::from(2));
 }
@@ -144,10 +144,10 @@ fn explain_tells_of_a_policy_that_cannot_be_evaluated_which_denies() {
             std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
         }
     }
-    let asked = ["explain", "--tenant", "payments", "--action", "GetKeyAssociation"];
-    let asked = [&asked[..], &["--log-group", "/payments/x", "--at", "2026-11-24T10:00:00Z"]].concat();
+    let args = ["explain", "--tenant", "payments", "--action", "GetKeyAssociation"];
+    let args = [&args[..], &["--log-group", "/payments/x", "--at", "2026-11-24T10:00:00Z"]].concat();
     let config = folder.path().join("logkey.toml");
-    let (_, out) = policy_of(&config, &asked);
+    let (_, out) = policy_of(&config, &args);
     assert!(out.starts_with("allow: tenant/payments/111122223333/log-groups\n"), "{out}");
     // It is well formed by the schema, and too large only once there is an hour.
     for effect in ["forbid", "permit"] {
@@ -155,7 +155,7 @@ fn explain_tells_of_a_policy_that_cannot_be_evaluated_which_denies() {
             "@id(\"broken\") {effect} (principal, action, resource) when {{ 9223372036854775807 + context.hour == 0 }};"
         );
         std::fs::write(folder.path().join("broken.cedar"), broken).unwrap();
-        let (code, out) = policy_of(&config, &asked);
+        let (code, out) = policy_of(&config, &args);
         assert_eq!(code, ExitCode::SUCCESS, "{out}");
         let lines: Vec<_> = out.lines().collect();
         assert_eq!(lines[0], "undecided: broken", "{out}");

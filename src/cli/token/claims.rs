@@ -57,7 +57,7 @@ impl FromStr for Claim {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let expected = || "NAME=JSON is expected, such as groups='[\"a\"]' or name='\"text\"'".to_owned();
         let (name, value) = text.split_once('=').ok_or_else(expected)?;
-        let path = name.parse().map_err(|why| format!("the name {why}"))?;
+        let path = name.parse().map_err(|reason| format!("the name {reason}"))?;
         let value = serde_json::from_str(value).map_err(|_no_json| expected())?;
         Ok(Self { path, value })
     }

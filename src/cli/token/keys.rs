@@ -21,7 +21,7 @@ const OWNER_ONLY: u32 = 0o600;
 
 /// Keys that were made.
 #[derive(Debug)]
-pub(super) struct Made {
+pub(super) struct KeyPair {
     keys: Vec<(PathBuf, String)>,
     set: PathBuf,
 }
@@ -45,12 +45,12 @@ pub(in crate::cli) enum KeyError {
 
 /// Makes an ES256 and an RS256 key in `folder`, and the set of their public halves. Nothing that is
 /// there already is written over.
-pub(super) fn make(folder: &Path) -> Result<Made, KeyError> {
+pub(super) fn generate(folder: &Path) -> Result<KeyPair, KeyError> {
     fs::create_dir_all(folder).map_err(|error| KeyError::Write(folder.to_owned(), error))?;
-    let made = [("es256.pem", es256()?, Algorithm::ES256), ("rs256.pem", rs256()?, Algorithm::RS256)];
+    let key_pairs = [("es256.pem", es256()?, Algorithm::ES256), ("rs256.pem", rs256()?, Algorithm::RS256)];
     let mut keys = Vec::new();
     let mut set = JwkSet { keys: Vec::new() };
-    for (name, pem, algorithm) in made {
+    for (name, pem, algorithm) in key_pairs {
         let path = folder.join(name);
         let (key, _) = parse(pem.as_bytes(), Some(algorithm)).ok_or(KeyError::Make)?;
         let public = public(&key, algorithm)?;
@@ -61,7 +61,7 @@ pub(super) fn make(folder: &Path) -> Result<Made, KeyError> {
     let path = folder.join("jwks.json");
     let text = serde_json::to_string_pretty(&set).map_err(KeyError::Json)?;
     write_new(&path, &format!("{text}\n"))?;
-    Ok(Made { keys, set: path })
+    Ok(KeyPair { keys, set: path })
 }
 
 /// Reads a private key; tells what it signs with where that was not said.
@@ -124,7 +124,7 @@ fn write_new(path: &Path, text: &str) -> Result<(), KeyError> {
 
 // === impl Made ===
 
-impl fmt::Display for Made {
+impl fmt::Display for KeyPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (path, kid) in &self.keys {
             writeln!(f, "{}  kid {kid}", path.display())?;

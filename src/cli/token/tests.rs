@@ -36,7 +36,7 @@ fn verified(folder: &TempDir, token: &str) -> Value {
 #[test]
 fn a_token_signed_with_a_made_key_is_verified_by_the_set_made_beside_it() {
     let folder = TempDir::new().unwrap();
-    keys::make(folder.path()).unwrap();
+    keys::generate(folder.path()).unwrap();
     for key in ["es256.pem", "rs256.pem"] {
         let key = folder.path().join(key);
         let args = args(&[
@@ -75,9 +75,9 @@ fn a_token_signed_with_a_made_key_is_verified_by_the_set_made_beside_it() {
 #[test]
 fn a_key_is_never_written_over() {
     let folder = TempDir::new().unwrap();
-    keys::make(folder.path()).unwrap();
+    keys::generate(folder.path()).unwrap();
     let first = fs::read(folder.path().join("es256.pem")).unwrap();
-    assert!(matches!(keys::make(folder.path()), Err(KeyError::Write(..))));
+    assert!(matches!(keys::generate(folder.path()), Err(KeyError::Write(..))));
     assert_eq!(fs::read(folder.path().join("es256.pem")).unwrap(), first);
 }
 
@@ -87,7 +87,7 @@ fn only_the_owner_may_read_a_made_key() {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = TempDir::new().unwrap();
-    keys::make(folder.path()).unwrap();
+    keys::generate(folder.path()).unwrap();
     let mode = fs::metadata(folder.path().join("rs256.pem")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }

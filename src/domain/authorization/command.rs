@@ -5,7 +5,7 @@ use crate::domain::{
     arn::KmsKeyArn,
     association::{
         AssociateKmsKey, CheckKeyAssociation, DisassociateKmsKey, GetKeyAssociation, GetKeyUsage,
-        ListKeyAssociations, Place, Target, TestAccess,
+        ListKeyAssociations, Location, Target, TestAccess,
     },
     call::Action,
 };
@@ -14,8 +14,8 @@ impl Command for AssociateKmsKey {
     fn action(&self) -> Action {
         Action::AssociateKmsKey
     }
-    fn place(&self) -> &Place {
-        &self.resource.place
+    fn location(&self) -> &Location {
+        &self.resource.location
     }
     fn target(&self) -> Option<&Target> {
         Some(&self.resource.target)
@@ -29,8 +29,8 @@ impl Command for DisassociateKmsKey {
     fn action(&self) -> Action {
         Action::DisassociateKmsKey
     }
-    fn place(&self) -> &Place {
-        &self.resource.place
+    fn location(&self) -> &Location {
+        &self.resource.location
     }
     fn target(&self) -> Option<&Target> {
         Some(&self.resource.target)
@@ -44,8 +44,8 @@ impl Command for CheckKeyAssociation {
     fn action(&self) -> Action {
         Action::CheckKeyAssociation
     }
-    fn place(&self) -> &Place {
-        &self.resource.place
+    fn location(&self) -> &Location {
+        &self.resource.location
     }
     fn target(&self) -> Option<&Target> {
         Some(&self.resource.target)
@@ -59,8 +59,8 @@ impl Command for GetKeyAssociation {
     fn action(&self) -> Action {
         Action::GetKeyAssociation
     }
-    fn place(&self) -> &Place {
-        &self.resource.place
+    fn location(&self) -> &Location {
+        &self.resource.location
     }
     fn target(&self) -> Option<&Target> {
         Some(&self.resource.target)
@@ -74,8 +74,8 @@ impl Command for ListKeyAssociations {
     fn action(&self) -> Action {
         Action::ListKeyAssociations
     }
-    fn place(&self) -> &Place {
-        &self.place
+    fn location(&self) -> &Location {
+        &self.location
     }
     fn target(&self) -> Option<&Target> {
         None
@@ -89,8 +89,8 @@ impl Command for TestAccess {
     fn action(&self) -> Action {
         Action::TestAccess
     }
-    fn place(&self) -> &Place {
-        &self.place
+    fn location(&self) -> &Location {
+        &self.location
     }
     fn target(&self) -> Option<&Target> {
         None
@@ -104,8 +104,8 @@ impl Command for GetKeyUsage {
     fn action(&self) -> Action {
         Action::GetKeyUsage
     }
-    fn place(&self) -> &Place {
-        &self.place
+    fn location(&self) -> &Location {
+        &self.location
     }
     fn target(&self) -> Option<&Target> {
         None

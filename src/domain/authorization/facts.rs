@@ -6,7 +6,7 @@ use crate::domain::{arn::KmsKeyArn, key::KeyTags};
 
 /// What is known beyond the command itself: looked up only where a policy asks for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct PolicyFacts {
     /// The key's tags; none where they were not looked up.
     pub key_tags: Option<KeyTags>,
     /// The key in force before the change.
@@ -27,7 +27,7 @@ pub enum PreviousKey {
 
 /// What policy has to be told before it can answer: for each fact the policies that ask for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wants {
+pub struct RequiredFacts {
     /// The tags of the key.
     pub key_tags: Vec<Arc<str>>,
     /// The key in force before the change.
@@ -36,7 +36,7 @@ pub struct Wants {
 
 // === impl Wants ===
 
-impl Wants {
+impl RequiredFacts {
     /// Whether nothing is wanted.
     #[must_use]
     pub fn is_empty(&self) -> bool {

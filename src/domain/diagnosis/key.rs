@@ -1,38 +1,39 @@
 //! What is found on a key itself: its metadata and its policy.
 
-use super::{Check, Look, Name, Outcome};
+use super::{Check, CheckName, Lookup, Outcome};
 use crate::domain::{
     arn::KmsKeyArn,
     association::Resource,
     key::{KeyMetadata, KeyState},
-    key_policy::{Judgement, KeyPolicy, service_principal},
+    key_policy::{KeyPolicy, PolicyEvaluation, service_principal},
     reason::Reason,
     remedy,
 };
 
 /// How a statement gets into a key's policy.
-const ADD: &str = "add this statement to the key's policy (kms:PutKeyPolicy), beside those that are there";
+const ADD_STATEMENT: &str =
+    "add this statement to the key's policy (kms:PutKeyPolicy), beside those that are there";
 
 /// Whether the key is enabled, symmetric, for encryption and a customer's.
 #[must_use]
 pub fn key_usable(key: &KeyMetadata) -> Vec<Check> {
     let what_kind = [
         (
-            Name::KeySpec,
+            CheckName::KeySpec,
             key.symmetric,
             Reason::KeyNotSymmetric,
             "the key is symmetric (SYMMETRIC_DEFAULT)",
             "the key is not symmetric, and CloudWatch Logs takes no other",
         ),
         (
-            Name::KeyUsage,
+            CheckName::KeyUsage,
             key.encrypts,
             Reason::KeyNotSymmetric,
             "the key is for encryption (ENCRYPT_DECRYPT)",
             "the key is not for encryption (ENCRYPT_DECRYPT)",
         ),
         (
-            Name::KeyManager,
+            CheckName::KeyManager,
             key.customer_managed,
             Reason::KeyNotCustomerManaged,
             "the key is managed by a customer",
@@ -50,11 +51,11 @@ pub fn key_usable(key: &KeyMetadata) -> Vec<Check> {
 }
 
 fn state(key: &KeyMetadata) -> Check {
-    let failed = |reason, detail: String, remedy| Check::failed(Name::KeyState, reason, detail, remedy);
+    let failed = |reason, detail: String, remedy| Check::failed(CheckName::KeyState, reason, detail, remedy);
     match &key.state {
-        KeyState::Enabled => Check::passed(Name::KeyState, "the key is enabled"),
+        KeyState::Enabled => Check::passed(CheckName::KeyState, "the key is enabled"),
         KeyState::Other(word) if &**word == "Updating" => {
-            Check::passed(Name::KeyState, "the key is being updated, and can be used meanwhile")
+            Check::passed(CheckName::KeyState, "the key is being updated, and can be used meanwhile")
         }
         KeyState::Disabled => failed(
             Reason::KeyDisabled,
@@ -79,83 +80,83 @@ fn state(key: &KeyMetadata) -> Check {
 
 /// Whether the key's policy lets `CloudWatch` Logs use the key for this target.
 #[must_use]
-pub fn key_policy(key: &KmsKeyArn, resource: &Resource, look: &Look<Box<str>>) -> Check {
-    let name = Name::KeyPolicy;
-    let look_at_it = || remedy::role_look_statement(key);
-    let text = match look {
-        Look::Found(text) => text,
-        Look::Absent => return Check::not_checked(name, "KMS has no policy for the key"),
-        Look::Unknown(why) if key.account() != resource.place.account => {
+pub fn key_policy(key: &KmsKeyArn, resource: &Resource, lookup: &Lookup<Box<str>>) -> Check {
+    let name = CheckName::KeyPolicy;
+    let look_at_it = || remedy::role_read_statement(key);
+    let text = match lookup {
+        Lookup::Found(text) => text,
+        Lookup::Absent => return Check::not_checked(name, "KMS has no policy for the key"),
+        Lookup::Unknown(reason) if key.account() != resource.location.account => {
             return Check::not_checked(
                 name,
                 format!(
-                    "the key belongs to account {}, and KMS shows key policies to their own account only: {why}",
+                    "the key belongs to account {}, and KMS shows key policies to their own account only: {reason}",
                     key.account()
                 ),
             );
         }
-        Look::Unknown(why) => {
-            return Check::not_checked(name, format!("the key's policy was not read, since {why}"))
+        Lookup::Unknown(reason) => {
+            return Check::not_checked(name, format!("the key's policy was not read, since {reason}"))
                 .with_document("to have it checked, add this statement to the role's policy", &look_at_it());
         }
     };
-    let policy = match KeyPolicy::read(text) {
+    let policy = match KeyPolicy::parse(text) {
         Ok(policy) => policy,
         Err(unreadable) => return Check::not_checked(name, unreadable.to_string()),
     };
-    let service = service_principal(&resource.place);
+    let service = service_principal(&resource.location);
     let document = remedy::key_policy_statement(resource);
-    match policy.judge(key, resource) {
-        Judgement::Allows => {
+    match policy.evaluate(key, resource) {
+        PolicyEvaluation::Allows => {
             Check::passed(name, format!("the key's policy lets {service} use the key for {resource}"))
         }
-        Judgement::LacksService { missing } => Check::failed(
+        PolicyEvaluation::LacksService { missing } => Check::failed(
             name,
             Reason::KeyPolicyLacksLogsService,
             format!("the key's policy does not let {service} do {}", missing.join(", ")),
             "",
         )
-        .with_document(ADD, &document),
-        Judgement::ConditionMismatch { statement, condition } => Check::failed(
+        .with_document(ADD_STATEMENT, &document),
+        PolicyEvaluation::ConditionMismatch { statement, condition } => Check::failed(
             name,
             Reason::KeyPolicyConditionMismatch,
             format!("{statement} of the key's policy names {service}, and its condition {condition} does not fit {resource}"),
             "",
         )
-        .with_document(ADD, &document),
-        Judgement::Denied { statement } => Check::failed(
+        .with_document(ADD_STATEMENT, &document),
+        PolicyEvaluation::Denied { statement } => Check::failed(
             name,
             Reason::KeyPolicyLacksLogsService,
             format!("{statement} of the key's policy denies {service} the use of the key"),
             format!("except {service} from that statement: a denial wins over everything that allows"),
         ),
-        Judgement::Unclear { why } => {
-            Check::not_checked(name, format!("the key's policy cannot be judged from here: {why}"))
+        PolicyEvaluation::Unclear { reason } => {
+            Check::not_checked(name, format!("the key's policy cannot be judged from here: {reason}"))
         }
     }
 }
 
 /// AWS refused the key and nothing was found wrong with it, as far as its policy could be `judged`.
 #[must_use]
-pub fn key_refused(judged: &Check, resource: &Resource) -> Check {
-    match judged.outcome {
+pub fn refusal_check(evaluated: &Check, resource: &Resource) -> Check {
+    match evaluated.outcome {
         Outcome::Passed => Check::failed(
-            Name::KeyPolicy,
+            CheckName::KeyPolicy,
             Reason::KeyNotUsable,
             "AWS refused the key, and everything that could be looked at is as it should be".to_owned(),
             "AWS takes some minutes to know of a key or a key policy made moments ago: try again",
         ),
         // The key is there and can be used, which leaves its policy for what AWS's words mean.
         Outcome::NotChecked | Outcome::Failed(_) => Check::failed(
-            Name::KeyPolicy,
+            CheckName::KeyPolicy,
             Reason::KeyPolicyLacksLogsService,
             format!(
                 "AWS says that the key's policy does not let {} use the key for {resource}; {}",
-                service_principal(&resource.place),
-                judged.detail
+                service_principal(&resource.location),
+                evaluated.detail
             ),
             "",
         )
-        .with_document(ADD, &remedy::key_policy_statement(resource)),
+        .with_document(ADD_STATEMENT, &remedy::key_policy_statement(resource)),
     }
 }

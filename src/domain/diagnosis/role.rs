@@ -5,30 +5,30 @@ mod tests;
 
 use serde_json::Value;
 
-use super::{Check, Look, Name};
+use super::{Check, CheckName, Lookup};
 use crate::domain::{
     arn::KmsKeyArn,
     association::{Resource, Target},
     aws::RoleArn,
-    key_policy::{KeyPolicy, NEEDED, Standing},
+    key_policy::{KeyPolicy, PrincipalAccess, REQUIRED_ACTIONS},
+    policy_simulation::{SimulationDecision, SimulationRequest, SimulationResult, arn_forms},
     reason::Reason,
     remedy,
-    simulation::{Ruling, Simulated, Trial, spellings},
 };
 
 /// What is known of one action.
-enum Finding {
+enum AccessEvaluation {
     /// Nothing stands against it.
-    Good,
+    Allowed,
     /// It would be refused.
-    Bad(Flaw),
+    Denied(DenialCause),
     /// It cannot be told from here, because of this.
     Open(String),
 }
 
 /// Why an action would be refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Flaw {
+enum DenialCause {
     /// No policy of the role allows it.
     NotAllowed,
     /// A policy of the role denies it.
@@ -42,10 +42,10 @@ enum Flaw {
 }
 
 /// What the actions come to.
-enum Worst {
+enum Severity {
     Good,
     Open(String),
-    Bad(Flaw, Vec<&'static str>),
+    Bad(DenialCause, Vec<&'static str>),
 }
 
 /// A role, and the key that it is to use for a resource.
@@ -62,29 +62,29 @@ pub struct Kms<'k> {
 /// Whether the role may use the key through `CloudWatch` Logs: its own policies and the key's both have
 /// a say.
 #[must_use]
-pub fn role_kms(kms: Kms<'_>, policy: &Look<Box<str>>, simulated: &Look<Vec<Simulated>>) -> Check {
+pub fn role_kms(kms: Kms<'_>, policy: &Lookup<Box<str>>, simulated: &Lookup<Vec<SimulationResult>>) -> Check {
     let policy = Policy::read(policy);
-    let found = NEEDED.map(|action| {
-        let ruling = ruling(simulated, action, kms.key.as_str());
+    let found = REQUIRED_ACTIONS.map(|action| {
+        let decision = decision_for(simulated, action, kms.key.as_str());
         let finding = if kms.key.account() == kms.role.account() {
-            at_home(ruling, policy.of(kms, action))
+            same_account(decision, policy.classify(kms, action))
         } else {
-            abroad(ruling, kms.key)
+            cross_account(decision, kms.key)
         };
         (action, finding)
     });
-    let name = Name::RoleKmsPermission;
+    let name = CheckName::RoleKmsPermission;
     let what = "use the key through CloudWatch Logs";
     match worst(found) {
-        Worst::Good => Check::passed(name, format!("the role may {what}")),
-        Worst::Open(why) => open(name, what, &why, kms.role, simulated),
-        Worst::Bad(flaw, actions) => {
-            let document = match flaw {
-                Flaw::NotAllowed => Some(remedy::role_kms_statement(kms.key, kms.resource)),
-                Flaw::LeftOut => Some(remedy::key_policy_role_statement(kms.role, kms.resource)),
-                Flaw::Denied | Flaw::Organization | Flaw::DeniedByKey(_) => None,
+        Severity::Good => Check::passed(name, format!("the role may {what}")),
+        Severity::Open(reason) => inconclusive(name, what, &reason, kms.role, simulated),
+        Severity::Bad(cause, actions) => {
+            let document = match cause {
+                DenialCause::NotAllowed => Some(remedy::role_kms_statement(kms.key, kms.resource)),
+                DenialCause::LeftOut => Some(remedy::key_policy_role_statement(kms.role, kms.resource)),
+                DenialCause::Denied | DenialCause::Organization | DenialCause::DeniedByKey(_) => None,
             };
-            failed(name, Reason::RoleLacksKmsPermission, &flaw, &actions, document.as_ref())
+            failed(name, Reason::RoleLacksKmsPermission, &cause, &actions, document.as_ref())
         }
     }
 }
@@ -95,7 +95,7 @@ pub fn role_logs(
     role: &RoleArn,
     resource: &Resource,
     action: &'static str,
-    simulated: &Look<Vec<Simulated>>,
+    simulated: &Lookup<Vec<SimulationResult>>,
 ) -> Check {
     let what = match resource.target {
         Target::LogGroup(_) => "change the log group's key",
@@ -111,62 +111,66 @@ pub fn changes_allowed(
     role: &RoleArn,
     actions: &[&'static str],
     resources: &[Resource],
-    simulated: &Look<Vec<Simulated>>,
+    simulated: &Lookup<Vec<SimulationResult>>,
     what: &str,
     document: &Value,
 ) -> Check {
-    let name = Name::RoleLogsPermission;
+    let name = CheckName::RoleLogsPermission;
     let each = actions.iter().flat_map(|action| resources.iter().map(|resource| (*action, resource)));
     let found = each.map(|(action, resource)| {
-        let spelled = spellings(resource);
-        let rulings = spelled.iter().map(|spelling| ruling(simulated, action, spelling));
-        (action, any_spelling(rulings.collect()))
+        let spelled = arn_forms(resource);
+        let decisions = spelled.iter().map(|spelling| decision_for(simulated, action, spelling));
+        (action, any_arn_form(decisions.collect()))
     });
     match worst(found) {
-        Worst::Good => Check::passed(name, format!("the role may {what}")),
-        Worst::Open(why) => open(name, what, &why, role, simulated),
-        Worst::Bad(flaw, actions) => {
-            let document = (flaw == Flaw::NotAllowed).then_some(document);
-            failed(name, Reason::RoleLacksLogsPermission, &flaw, &actions, document)
+        Severity::Good => Check::passed(name, format!("the role may {what}")),
+        Severity::Open(reason) => inconclusive(name, what, &reason, role, simulated),
+        Severity::Bad(cause, actions) => {
+            let document = (cause == DenialCause::NotAllowed).then_some(document);
+            failed(name, Reason::RoleLacksLogsPermission, &cause, &actions, document)
         }
     }
 }
 
 /// Whether the role may do everything that `trial` asks about, as far as its own policies go.
 #[must_use]
-pub fn trial_allowed(
-    name: Name,
+pub fn simulation_allowed(
+    name: CheckName,
     role: &RoleArn,
-    trial: &Trial,
-    simulated: &Look<Vec<Simulated>>,
+    simulation: &SimulationRequest,
+    simulated: &Lookup<Vec<SimulationResult>>,
     what: &str,
     document: &Value,
 ) -> Check {
-    let each = trial
+    let each = simulation
         .actions
         .iter()
-        .flat_map(|action| trial.resources.iter().map(move |resource| (*action, resource)));
-    let found =
-        each.map(|(action, resource)| (action, any_spelling(vec![ruling(simulated, action, resource)])));
+        .flat_map(|action| simulation.resources.iter().map(move |resource| (*action, resource)));
+    let found = each
+        .map(|(action, resource)| (action, any_arn_form(vec![decision_for(simulated, action, resource)])));
     match worst(found) {
-        Worst::Good => Check::passed(name, format!("the role's own policies let it {what}")),
-        Worst::Open(why) => open(name, what, &why, role, simulated),
-        Worst::Bad(flaw, actions) => {
-            let document = (flaw == Flaw::NotAllowed).then_some(document);
-            failed(name, Reason::RoleLacksKmsPermission, &flaw, &actions, document)
+        Severity::Good => Check::passed(name, format!("the role's own policies let it {what}")),
+        Severity::Open(reason) => inconclusive(name, what, &reason, role, simulated),
+        Severity::Bad(cause, actions) => {
+            let document = (cause == DenialCause::NotAllowed).then_some(document);
+            failed(name, Reason::RoleLacksKmsPermission, &cause, &actions, document)
         }
     }
 }
 
 /// What the simulator said of this, or why that is not known.
-fn ruling(simulated: &Look<Vec<Simulated>>, action: &str, resource: &str) -> Result<Ruling, String> {
-    let Look::Found(all) = simulated else { return Err("it was not simulated".to_owned()) };
-    let one = all.iter().find(|one| one.is_about(action, resource));
+fn decision_for(
+    simulated: &Lookup<Vec<SimulationResult>>,
+    action: &str,
+    resource: &str,
+) -> Result<SimulationDecision, String> {
+    let Lookup::Found(all) = simulated else { return Err("it was not simulated".to_owned()) };
+    let one = all.iter().find(|one| one.concerns(action, resource));
     let one = one.ok_or_else(|| format!("IAM says nothing of {action}"))?;
     let missing: Vec<&str> =
-        one.missing.iter().map(|key| &**key).filter(|key| bears_on(key, action)).collect();
+        one.missing.iter().map(|key| &**key).filter(|key| is_relevant(key, action)).collect();
     if missing.is_empty() {
-        Ok(one.ruling)
+        Ok(one.decision)
     } else {
         Err(format!("it depends on {}, which is known only when the call is made", missing.join(", ")))
     }
@@ -174,115 +178,145 @@ fn ruling(simulated: &Look<Vec<Simulated>>, action: &str, resource: &str) -> Res
 
 /// Whether a call of `action` can have this condition key at all: IAM names every key of the role's
 /// policies, and those of other services are absent from a real call too.
-fn bears_on(key: &str, action: &str) -> bool {
+fn is_relevant(key: &str, action: &str) -> bool {
     let service = |text: &str| text.split(':').next().unwrap_or_default().to_ascii_lowercase();
     let service = (service(key), service(action));
     service.0 == "aws" || service.0 == service.1
 }
 
 /// A key of the role's own account.
-fn at_home(ruling: Result<Ruling, String>, standing: Standing) -> Finding {
-    match (standing, ruling) {
-        (Standing::Denied { statement }, _) => Finding::Bad(Flaw::DeniedByKey(statement)),
-        (Standing::LeftOut, _) => Finding::Bad(Flaw::LeftOut),
-        (_, Ok(Ruling::Denied)) => Finding::Bad(Flaw::Denied),
-        (_, Ok(Ruling::DeniedByOrganization)) => Finding::Bad(Flaw::Organization),
-        (Standing::Named | Standing::LeftToAccount | Standing::Unclear { .. }, Err(why))
-        | (Standing::Unclear { why }, Ok(Ruling::Allowed | Ruling::NotAllowed)) => Finding::Open(why),
-        (Standing::Named, Ok(Ruling::Allowed | Ruling::NotAllowed))
-        | (Standing::LeftToAccount, Ok(Ruling::Allowed)) => Finding::Good,
-        (Standing::LeftToAccount, Ok(Ruling::NotAllowed)) => Finding::Bad(Flaw::NotAllowed),
+fn same_account(decision: Result<SimulationDecision, String>, access: PrincipalAccess) -> AccessEvaluation {
+    match (access, decision) {
+        (PrincipalAccess::Denied { statement }, _) => {
+            AccessEvaluation::Denied(DenialCause::DeniedByKey(statement))
+        }
+        (PrincipalAccess::NotMentioned, _) => AccessEvaluation::Denied(DenialCause::LeftOut),
+        (_, Ok(SimulationDecision::Denied)) => AccessEvaluation::Denied(DenialCause::Denied),
+        (_, Ok(SimulationDecision::DeniedByOrganization)) => {
+            AccessEvaluation::Denied(DenialCause::Organization)
+        }
+        (
+            PrincipalAccess::Named | PrincipalAccess::Delegated | PrincipalAccess::Unclear { .. },
+            Err(reason),
+        )
+        | (
+            PrincipalAccess::Unclear { reason },
+            Ok(SimulationDecision::Allowed | SimulationDecision::NotAllowed),
+        ) => AccessEvaluation::Open(reason),
+        (PrincipalAccess::Named, Ok(SimulationDecision::Allowed | SimulationDecision::NotAllowed))
+        | (PrincipalAccess::Delegated, Ok(SimulationDecision::Allowed)) => AccessEvaluation::Allowed,
+        (PrincipalAccess::Delegated, Ok(SimulationDecision::NotAllowed)) => {
+            AccessEvaluation::Denied(DenialCause::NotAllowed)
+        }
     }
 }
 
 /// A key of another account: both accounts have to allow it, and one of them cannot be asked.
-fn abroad(ruling: Result<Ruling, String>, key: &KmsKeyArn) -> Finding {
-    match ruling {
-        Ok(Ruling::NotAllowed) => Finding::Bad(Flaw::NotAllowed),
-        Ok(Ruling::Denied) => Finding::Bad(Flaw::Denied),
-        Ok(Ruling::DeniedByOrganization) => Finding::Bad(Flaw::Organization),
-        Ok(Ruling::Allowed) => Finding::Open(format!(
+fn cross_account(decision: Result<SimulationDecision, String>, key: &KmsKeyArn) -> AccessEvaluation {
+    match decision {
+        Ok(SimulationDecision::NotAllowed) => AccessEvaluation::Denied(DenialCause::NotAllowed),
+        Ok(SimulationDecision::Denied) => AccessEvaluation::Denied(DenialCause::Denied),
+        Ok(SimulationDecision::DeniedByOrganization) => AccessEvaluation::Denied(DenialCause::Organization),
+        Ok(SimulationDecision::Allowed) => AccessEvaluation::Open(format!(
             "the key belongs to account {}, and KMS shows key policies to their own account only",
             key.account()
         )),
-        Err(why) => Finding::Open(why),
+        Err(reason) => AccessEvaluation::Open(reason),
     }
 }
 
 /// One resource in all its spellings, of which AWS asks for one.
-fn any_spelling(rulings: Vec<Result<Ruling, String>>) -> Finding {
+fn any_arn_form(decisions: Vec<Result<SimulationDecision, String>>) -> AccessEvaluation {
     let mut allowed = 0;
-    let all = rulings.len();
-    for ruling in rulings {
-        match ruling {
-            Ok(Ruling::Allowed) => allowed += 1,
-            Ok(Ruling::NotAllowed) => {}
-            Ok(Ruling::Denied) => return Finding::Bad(Flaw::Denied),
-            Ok(Ruling::DeniedByOrganization) => return Finding::Bad(Flaw::Organization),
-            Err(why) => return Finding::Open(why),
+    let all = decisions.len();
+    for decision in decisions {
+        match decision {
+            Ok(SimulationDecision::Allowed) => allowed += 1,
+            Ok(SimulationDecision::NotAllowed) => {}
+            Ok(SimulationDecision::Denied) => return AccessEvaluation::Denied(DenialCause::Denied),
+            Ok(SimulationDecision::DeniedByOrganization) => {
+                return AccessEvaluation::Denied(DenialCause::Organization);
+            }
+            Err(reason) => return AccessEvaluation::Open(reason),
         }
     }
     match allowed {
-        0 => Finding::Bad(Flaw::NotAllowed),
-        some if some == all => Finding::Good,
-        _ => Finding::Open(
+        0 => AccessEvaluation::Denied(DenialCause::NotAllowed),
+        some if some == all => AccessEvaluation::Allowed,
+        _ => AccessEvaluation::Open(
             "the role's policies name the log group in one of two ways, with something behind its name or without, and AWS does not document which it asks for".to_owned(),
         ),
     }
 }
 
 /// The worst finding, with the actions that share it.
-fn worst(found: impl IntoIterator<Item = (&'static str, Finding)>) -> Worst {
-    let mut worst = Worst::Good;
+fn worst(found: impl IntoIterator<Item = (&'static str, AccessEvaluation)>) -> Severity {
+    let mut worst = Severity::Good;
     for (action, finding) in found {
         match (finding, &mut worst) {
-            (Finding::Good, _) | (Finding::Open(_), Worst::Open(_) | Worst::Bad(..)) => {}
-            (Finding::Bad(flaw), Worst::Bad(same, actions)) => {
-                if flaw == *same && !actions.contains(&action) {
+            (AccessEvaluation::Allowed, _)
+            | (AccessEvaluation::Open(_), Severity::Open(_) | Severity::Bad(..)) => {}
+            (AccessEvaluation::Denied(cause), Severity::Bad(same, actions)) => {
+                if cause == *same && !actions.contains(&action) {
                     actions.push(action);
                 }
             }
-            (Finding::Bad(flaw), Worst::Good | Worst::Open(_)) => worst = Worst::Bad(flaw, vec![action]),
-            (Finding::Open(why), Worst::Good) => worst = Worst::Open(why),
+            (AccessEvaluation::Denied(cause), Severity::Good | Severity::Open(_)) => {
+                worst = Severity::Bad(cause, vec![action]);
+            }
+            (AccessEvaluation::Open(reason), Severity::Good) => worst = Severity::Open(reason),
         }
     }
     worst
 }
 
-fn open(name: Name, what: &str, why: &str, role: &RoleArn, simulated: &Look<Vec<Simulated>>) -> Check {
+fn inconclusive(
+    name: CheckName,
+    what: &str,
+    reason: &str,
+    role: &RoleArn,
+    simulated: &Lookup<Vec<SimulationResult>>,
+) -> Check {
     match simulated {
-        Look::Unknown(why) => {
-            Check::not_checked(name, format!("whether the role may {what} was not simulated, since {why}"))
+        Lookup::Unknown(reason) => {
+            Check::not_checked(name, format!("whether the role may {what} was not simulated, since {reason}"))
                 .with_document(
                     "to have it checked, add this statement to the role's policy",
                     &remedy::role_simulate_statement(role),
                 )
         }
-        Look::Found(_) | Look::Absent => {
-            Check::not_checked(name, format!("whether the role may {what} cannot be told from here: {why}"))
-        }
+        Lookup::Found(_) | Lookup::Absent => Check::not_checked(
+            name,
+            format!("whether the role may {what} cannot be told from here: {reason}"),
+        ),
     }
 }
 
-fn failed(name: Name, lacks: Reason, flaw: &Flaw, actions: &[&str], document: Option<&Value>) -> Check {
+fn failed(
+    name: CheckName,
+    lacks: Reason,
+    cause: &DenialCause,
+    actions: &[&str],
+    document: Option<&Value>,
+) -> Check {
     let actions = actions.join(", ");
-    let (reason, detail, remedy) = match flaw {
-        Flaw::NotAllowed => (
+    let (reason, detail, remedy) = match cause {
+        DenialCause::NotAllowed => (
             lacks,
             format!("no policy of the role allows it {actions}"),
             "add this statement to the role's policy".to_owned(),
         ),
-        Flaw::Denied => (
+        DenialCause::Denied => (
             lacks,
             format!("a policy of the role, or its permissions boundary, denies it {actions}"),
             "take the denial away: it wins over everything that allows".to_owned(),
         ),
-        Flaw::Organization => (
+        DenialCause::Organization => (
             Reason::DeniedByOrganization,
             format!("a policy of the AWS organization denies the role {actions}"),
             "ask whoever runs the organization to let the role through".to_owned(),
         ),
-        Flaw::LeftOut => (
+        DenialCause::LeftOut => (
             lacks,
             format!(
                 "the key's policy neither lets the role do {actions} nor leaves it to the account's own policies"
@@ -290,7 +324,7 @@ fn failed(name: Name, lacks: Reason, flaw: &Flaw, actions: &[&str], document: Op
             "add this statement to the key's policy (kms:PutKeyPolicy), beside those that are there"
                 .to_owned(),
         ),
-        Flaw::DeniedByKey(statement) => (
+        DenialCause::DeniedByKey(statement) => (
             lacks,
             format!("{statement} of the key's policy denies the role {actions}"),
             "except the role from that statement: a denial wins over everything that allows".to_owned(),
@@ -312,21 +346,25 @@ enum Policy {
 // === impl Policy ===
 
 impl Policy {
-    fn read(look: &Look<Box<str>>) -> Self {
-        match look {
-            Look::Found(text) => match KeyPolicy::read(text) {
+    fn read(lookup: &Lookup<Box<str>>) -> Self {
+        match lookup {
+            Lookup::Found(text) => match KeyPolicy::parse(text) {
                 Ok(policy) => Self::Readable(policy),
                 Err(unreadable) => Self::Unclear(unreadable.to_string()),
             },
-            Look::Absent => Self::Unclear("KMS has no policy for the key".to_owned()),
-            Look::Unknown(why) => Self::Unclear(format!("the key's policy was not read, since {why}")),
+            Lookup::Absent => Self::Unclear("KMS has no policy for the key".to_owned()),
+            Lookup::Unknown(reason) => {
+                Self::Unclear(format!("the key's policy was not read, since {reason}"))
+            }
         }
     }
 
-    fn of(&self, kms: Kms<'_>, action: &str) -> Standing {
+    fn classify(&self, kms: Kms<'_>, action: &str) -> PrincipalAccess {
         match self {
-            Self::Readable(policy) => policy.standing(kms.key, kms.role, &kms.resource.place, action),
-            Self::Unclear(why) => Standing::Unclear { why: why.clone() },
+            Self::Readable(policy) => {
+                policy.principal_access(kms.key, kms.role, &kms.resource.location, action)
+            }
+            Self::Unclear(reason) => PrincipalAccess::Unclear { reason: reason.clone() },
         }
     }
 }

@@ -2,23 +2,23 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::{
-    association::Place,
+    association::Location,
     key::KeyState,
-    key_policy::{Judgement, KeyPolicy},
+    key_policy::{KeyPolicy, PolicyEvaluation},
     remedy,
     time::Timestamp,
 };
 
-fn place() -> Place {
-    Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() }
+fn location() -> Location {
+    Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() }
 }
 
 fn group() -> Resource {
-    Resource { place: place(), target: Target::LogGroup("/app/web".parse().unwrap()) }
+    Resource { location: location(), target: Target::LogGroup("/app/web".parse().unwrap()) }
 }
 
 fn queries() -> Resource {
-    Resource { place: place(), target: Target::QueryResults }
+    Resource { location: location(), target: Target::QueryResults }
 }
 
 fn arn(account: &str) -> KmsKeyArn {
@@ -36,8 +36,8 @@ fn key() -> KeyMetadata {
     }
 }
 
-fn policy(statements: &Value) -> Look<Box<str>> {
-    Look::Found(json!({ "Statement": statements }).to_string().into())
+fn policy(statements: &Value) -> Lookup<Box<str>> {
+    Lookup::Found(json!({ "Statement": statements }).to_string().into())
 }
 
 fn reasons(checks: &[Check]) -> Vec<Reason> {
@@ -54,8 +54,8 @@ fn every_statement_that_is_offered_mends_what_it_is_offered_for_and_nothing_else
         let after = key_policy(&key().arn, &resource, &policy(&json!([own, offered])));
         assert_eq!(after.outcome, Outcome::Passed, "{after:?}");
         let other = Resource { target: Target::LogGroup("/other".parse().unwrap()), ..resource };
-        let judged = key_policy(&key().arn, &other, &policy(&json!([own, offered])));
-        assert_eq!(judged.reason(), Some(Reason::KeyPolicyConditionMismatch), "{judged:?}");
+        let evaluated = key_policy(&key().arn, &other, &policy(&json!([own, offered])));
+        assert_eq!(evaluated.reason(), Some(Reason::KeyPolicyConditionMismatch), "{evaluated:?}");
     }
 }
 
@@ -77,18 +77,18 @@ fn a_denial_is_told_with_the_statement_that_denies() {
 
 #[test]
 fn what_could_not_be_read_is_not_checked() {
-    let closed = Look::Unknown("the role may not read it".to_owned());
-    for (arn, look) in [
+    let closed = Lookup::Unknown("the role may not read it".to_owned());
+    for (arn, lookup) in [
         (arn("111122223333"), closed.clone()),
         (arn("444455556666"), closed),
-        (arn("111122223333"), Look::Found("no policy".into())),
-        (arn("111122223333"), Look::Absent),
+        (arn("111122223333"), Lookup::Found("no policy".into())),
+        (arn("111122223333"), Lookup::Absent),
     ] {
-        assert_eq!(key_policy(&arn, &group(), &look).outcome, Outcome::NotChecked, "{look:?}");
+        assert_eq!(key_policy(&arn, &group(), &lookup).outcome, Outcome::NotChecked, "{lookup:?}");
     }
     assert_eq!(
-        KeyPolicy::read("{}").map(|policy| policy.judge(&key().arn, &group())).ok(),
-        None::<Judgement>
+        KeyPolicy::parse("{}").map(|policy| policy.evaluate(&key().arn, &group())).ok(),
+        None::<PolicyEvaluation>
     );
 }
 
@@ -111,19 +111,19 @@ fn every_flaw_of_a_key_has_its_reason() {
 fn a_key_of_another_region_and_a_missing_one_are_told_apart() {
     let requested = KmsKeyId::Alias("alias/logs".into());
     let far = KeyMetadata { arn: "arn:aws:kms:us-east-1:111122223333:key/k".parse().unwrap(), ..key() };
-    let checks = |look| reasons(&key_exists(&requested, &group(), &look));
-    assert_eq!(checks(Look::Found(key())), []);
-    assert_eq!(checks(Look::Found(far)), [Reason::KeyRegionMismatch]);
-    assert_eq!(checks(Look::Absent), [Reason::KeyNotFound]);
-    assert_eq!(checks(Look::Unknown("KMS did not answer".to_owned())), []);
+    let checks = |lookup| reasons(&key_exists(&requested, &group(), &lookup));
+    assert_eq!(checks(Lookup::Found(key())), []);
+    assert_eq!(checks(Lookup::Found(far)), [Reason::KeyRegionMismatch]);
+    assert_eq!(checks(Lookup::Absent), [Reason::KeyNotFound]);
+    assert_eq!(checks(Lookup::Unknown("KMS did not answer".to_owned())), []);
 }
 
 #[test]
 fn a_verdict_is_ok_only_where_everything_passed() {
     let of = |checks| Diagnosis { checks, key: None }.verdict();
-    let passed = || Check::passed(Name::KeyState, "");
-    let unknown = || Check::not_checked(Name::KeyPolicy, "");
-    let failed = || Check::failed(Name::KeyState, Reason::KeyDisabled, "", "");
+    let passed = || Check::passed(CheckName::KeyState, "");
+    let unknown = || Check::not_checked(CheckName::KeyPolicy, "");
+    let failed = || Check::failed(CheckName::KeyState, Reason::KeyDisabled, "", "");
     assert_eq!(of(vec![passed(), passed()]), Verdict::Ok);
     assert_eq!(of(vec![passed(), unknown()]), Verdict::Uncertain);
     assert_eq!(of(vec![unknown(), passed(), failed()]), Verdict::WouldFail);
@@ -131,18 +131,19 @@ fn a_verdict_is_ok_only_where_everything_passed() {
 
 #[test]
 fn log_groups_are_told_with_what_is_in_force() {
-    let seen = |class: &str| Look::Found(GroupSeen { key: Some(key().arn), class: Some(class.into()) });
-    let checks = log_group(&group(), &seen("STANDARD"));
+    let found_group =
+        |class: &str| Lookup::Found(GroupLookup { key: Some(key().arn), class: Some(class.into()) });
+    let checks = log_group(&group(), &found_group("STANDARD"));
     assert!(checks.iter().all(|check| check.outcome == Outcome::Passed));
     assert!(checks[2].detail.contains(key().arn.as_str()));
-    assert_eq!(log_group(&group(), &seen("DELIVERY"))[1].outcome, Outcome::NotChecked);
-    assert_eq!(reasons(&log_group(&group(), &Look::Absent)), [Reason::LogGroupNotFound]);
-    assert_eq!(log_group(&queries(), &Look::Absent)[0].outcome, Outcome::NotChecked);
+    assert_eq!(log_group(&group(), &found_group("DELIVERY"))[1].outcome, Outcome::NotChecked);
+    assert_eq!(reasons(&log_group(&group(), &Lookup::Absent)), [Reason::LogGroupNotFound]);
+    assert_eq!(log_group(&queries(), &Lookup::Absent)[0].outcome, Outcome::NotChecked);
 }
 
 #[test]
 fn the_names_of_checks_are_those_that_callers_know() {
-    let mut names = Name::ALL.map(Name::as_str);
+    let mut names = CheckName::ALL.map(CheckName::as_str);
     names.sort_unstable();
     assert_eq!(
         names,

@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::{
     UnreadablePolicy,
-    document::{Effect, form, strings},
+    document::{Effect, malformed, strings},
     glob::{arn_fits, fits},
-    tri::Tri,
+    ternary::Ternary,
 };
 use crate::domain::{
-    association::{Place, Resource, Target},
+    association::{Location, Resource, Target},
     aws::RoleArn,
     key_policy::service_principal,
 };
@@ -56,7 +56,7 @@ enum Compare {
 impl Facts {
     /// What `CloudWatch` Logs says when it uses a key for this: for log groups the encryption context,
     /// for query results the source ("Encrypt log data" and "Encrypt query results", user guide).
-    pub(super) fn of(resource: &Resource) -> Self {
+    pub(super) fn for_service(resource: &Resource) -> Self {
         let arn = resource.arn().to_string();
         let mut facts = vec![("aws:principalisawsservice", Fact::OneOf(vec!["true".to_owned()]))];
         match &resource.target {
@@ -68,7 +68,7 @@ impl Facts {
             Target::QueryResults => {
                 // The documented condition has a star where a query's id may stand.
                 let one = format!("{}12345678-1234-1234-1234-123456789012", arn.trim_end_matches('*'));
-                let account = resource.place.account.to_string();
+                let account = resource.location.account.to_string();
                 facts.push((ENCRYPTION_CONTEXT, Fact::OtherKind));
                 facts.push((SOURCE_ARN, Fact::OneOf(vec![arn, one])));
                 facts.push((SOURCE_ACCOUNT, Fact::OneOf(vec![account])));
@@ -80,32 +80,32 @@ impl Facts {
     /// What is known of a role's call to KMS that `CloudWatch` Logs makes in its name ("Forward access
     /// sessions" and "AWS global condition context keys", IAM user guide). Whether it has the encryption
     /// context is not documented.
-    pub(super) fn of_role(role: &RoleArn, place: &Place) -> Self {
+    pub(super) fn of_role(role: &RoleArn, location: &Location) -> Self {
         let one = |value: String| Fact::OneOf(vec![value]);
         Self(vec![
-            ("kms:viaservice", one(service_principal(place))),
+            ("kms:viaservice", one(service_principal(location))),
             ("kms:calleraccount", one(role.account().to_string())),
             ("aws:principalaccount", one(role.account().to_string())),
             ("aws:principalarn", one(role.to_string())),
             ("aws:principalisawsservice", one("false".to_owned())),
             ("aws:principaltype", one("AssumedRole".to_owned())),
-            ("aws:requestedregion", one(place.region.to_string())),
+            ("aws:requestedregion", one(location.region.to_string())),
             ("aws:viaawsservice", one("true".to_owned())),
         ])
     }
 
-    fn about(&self, key: &str) -> Option<&Fact> {
-        self.0.iter().find(|(known, _)| known.eq_ignore_ascii_case(key)).map(|(_, fact)| fact)
+    fn fact_for(&self, key: &str) -> Option<&Fact> {
+        self.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, fact)| fact)
     }
 }
 
 /// Reads the `Condition` of a statement.
 pub(super) fn read(value: Option<&Value>) -> Result<Vec<Condition>, UnreadablePolicy> {
     let Some(value) = value else { return Ok(Vec::new()) };
-    let Value::Object(operators) = value else { return Err(form("a condition is no object")) };
+    let Value::Object(operators) = value else { return Err(malformed("a condition is no object")) };
     let mut conditions = Vec::new();
     for (operator, keys) in operators {
-        let Value::Object(keys) = keys else { return Err(form("an operator has no keys")) };
+        let Value::Object(keys) = keys else { return Err(malformed("an operator has no keys")) };
         for (key, values) in keys {
             let (operator, key) = (operator.clone(), key.clone());
             conditions.push(Condition { operator, key, values: strings(values)? });
@@ -115,8 +115,8 @@ pub(super) fn read(value: Option<&Value>) -> Result<Vec<Condition>, UnreadablePo
 }
 
 /// Whether all of them hold.
-pub(super) fn hold(conditions: &[Condition], effect: Effect, facts: &Facts) -> Tri {
-    conditions.iter().fold(Tri::Yes, |so_far, condition| so_far.and(|| condition.holds(effect, facts)))
+pub(super) fn all_hold(conditions: &[Condition], effect: Effect, facts: &Facts) -> Ternary {
+    conditions.iter().fold(Ternary::Yes, |so_far, condition| so_far.and(|| condition.holds(effect, facts)))
 }
 
 /// The first one that ends in this.
@@ -124,7 +124,7 @@ pub(super) fn first<'c>(
     conditions: &'c [Condition],
     effect: Effect,
     facts: &Facts,
-    end: Tri,
+    end: Ternary,
 ) -> Option<&'c Condition> {
     conditions.iter().find(|condition| condition.holds(effect, facts) == end)
 }
@@ -132,11 +132,13 @@ pub(super) fn first<'c>(
 // === impl Condition ===
 
 impl Condition {
-    fn holds(&self, effect: Effect, facts: &Facts) -> Tri {
-        let possible = match facts.about(&self.key) {
+    fn holds(&self, effect: Effect, facts: &Facts) -> Ternary {
+        let possible = match facts.fact_for(&self.key) {
             Some(Fact::OneOf(possible)) => possible,
-            Some(Fact::OtherKind) if effect == Effect::Allow && self.asks_for_presence() => return Tri::No,
-            Some(Fact::OtherKind) | None => return Tri::Unknown,
+            Some(Fact::OtherKind) if effect == Effect::Allow && self.is_null_operator() => {
+                return Ternary::No;
+            }
+            Some(Fact::OtherKind) | None => return Ternary::Unknown,
         };
         // A known key is there and has one value, so that "if it exists" and "for any" or "for all of
         // its values" change nothing.
@@ -144,7 +146,7 @@ impl Condition {
         let operator = operator.strip_prefix("ForAnyValue:").unwrap_or(operator);
         let operator = operator.strip_prefix("ForAllValues:").unwrap_or(operator);
         let operator = operator.strip_suffix("IfExists").unwrap_or(operator);
-        let any = |compare| Tri::agreed(possible.iter().map(|given| self.any_value(compare, given)));
+        let any = |compare| Ternary::consensus(possible.iter().map(|given| self.any_value(compare, given)));
         match operator {
             "StringEquals" => any(Compare::Exact),
             "StringNotEquals" => any(Compare::Exact).not(),
@@ -154,29 +156,29 @@ impl Condition {
             "StringNotLike" => any(Compare::Like).not(),
             "ArnEquals" | "ArnLike" => any(Compare::Arn),
             "ArnNotEquals" | "ArnNotLike" => any(Compare::Arn).not(),
-            "Null" => Tri::any(self.values.iter().map(|value| match value.as_str() {
-                "false" => Tri::Yes,
-                "true" => Tri::No,
-                _ => Tri::Unknown,
+            "Null" => Ternary::any(self.values.iter().map(|value| match value.as_str() {
+                "false" => Ternary::Yes,
+                "true" => Ternary::No,
+                _ => Ternary::Unknown,
             })),
-            _ => Tri::Unknown,
+            _ => Ternary::Unknown,
         }
     }
 
     /// Whether it can hold only where the key has a value.
-    fn asks_for_presence(&self) -> bool {
+    fn is_null_operator(&self) -> bool {
         let optional = ["IfExists", "Not", "Null", "ForAllValues"];
         !optional.iter().any(|word| self.operator.contains(word))
     }
 
-    fn any_value(&self, compare: Compare, given: &str) -> Tri {
-        Tri::any(self.values.iter().map(|value| match compare {
+    fn any_value(&self, compare: Compare, given: &str) -> Ternary {
+        Ternary::any(self.values.iter().map(|value| match compare {
             // A policy variable, which only AWS can fill in.
-            _ if value.contains("${") => Tri::Unknown,
+            _ if value.contains("${") => Ternary::Unknown,
             Compare::Exact => (value == given).into(),
             Compare::IgnoreCase => value.eq_ignore_ascii_case(given).into(),
             Compare::Like => fits(value, given).into(),
-            Compare::Arn => arn_fits(value, given).map_or(Tri::Unknown, Tri::from),
+            Compare::Arn => arn_fits(value, given).map_or(Ternary::Unknown, Ternary::from),
         }))
     }
 }

@@ -6,8 +6,8 @@ use super::{
     UnreadablePolicy,
     condition::{self, Condition, Facts},
     glob::fits,
-    principals::{Principals, Who},
-    tri::Tri,
+    principals::{PrincipalKind, Principals},
+    ternary::Ternary,
 };
 use crate::domain::arn::KmsKeyArn;
 
@@ -26,14 +26,14 @@ pub(super) struct Statement {
     name: String,
     pub(super) effect: Effect,
     principals: Principals,
-    actions: Listed,
-    resources: Listed,
+    actions: ActionList,
+    resources: ActionList,
     pub(super) conditions: Vec<Condition>,
 }
 
 /// `Action` or `NotAction`, `Resource` or `NotResource`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Listed {
+struct ActionList {
     but: bool,
     patterns: Vec<String>,
 }
@@ -49,7 +49,7 @@ pub(super) fn read(text: &str) -> Read<Vec<Statement>> {
     let statements = match policy.get("Statement") {
         Some(Value::Array(statements)) => statements.iter().collect(),
         Some(one @ Value::Object(_)) => vec![one],
-        _ => return Err(form("it has no Statement")),
+        _ => return Err(malformed("it has no Statement")),
     };
     statements.into_iter().enumerate().map(|(at, statement)| Statement::read(at + 1, statement)).collect()
 }
@@ -58,14 +58,14 @@ pub(super) fn read(text: &str) -> Read<Vec<Statement>> {
 
 impl Statement {
     fn read(number: usize, statement: &Value) -> Read<Self> {
-        let Value::Object(fields) = statement else { return Err(form("a statement is no object")) };
-        if let Some(unknown) = fields.keys().find(|key| !KNOWN.contains(&key.as_str())) {
-            return Err(form(&format!("a statement has {unknown:?}")));
+        let Value::Object(fields) = statement else { return Err(malformed("a statement is no object")) };
+        if let Some(unknown) = fields.keys().find(|key| !TRUSTED_KEYS.contains(&key.as_str())) {
+            return Err(malformed(&format!("a statement has {unknown:?}")));
         }
         let effect = match fields.get("Effect").and_then(Value::as_str) {
             Some("Allow") => Effect::Allow,
             Some("Deny") => Effect::Deny,
-            _ => return Err(form("a statement has no Effect")),
+            _ => return Err(malformed("a statement has no Effect")),
         };
         let name = match fields.get("Sid").and_then(Value::as_str) {
             Some(sid) if !sid.is_empty() => format!("statement {sid:?}"),
@@ -75,8 +75,8 @@ impl Statement {
             name,
             effect,
             principals: Principals::read(fields)?,
-            actions: Listed::read(fields, "Action", "NotAction")?,
-            resources: Listed::read(fields, "Resource", "NotResource")?,
+            actions: ActionList::read(fields, "Action", "NotAction")?,
+            resources: ActionList::read(fields, "Resource", "NotResource")?,
             conditions: condition::read(fields.get("Condition"))?,
         })
     }
@@ -87,20 +87,20 @@ impl Statement {
     }
 
     /// Whether it is about this principal doing this with this key, its conditions aside.
-    pub(super) fn covers(&self, who: Who<'_>, action: &str, key: &KmsKeyArn) -> Tri {
+    pub(super) fn covers(&self, principal: PrincipalKind<'_>, action: &str, key: &KmsKeyArn) -> Ternary {
         let action = || {
-            Tri::from(
+            Ternary::from(
                 self.actions
-                    .cover(|pattern| fits(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase())),
+                    .list_covers(|pattern| fits(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase())),
             )
         };
-        let resource = || Tri::from(self.resources.cover(|pattern| fits(pattern, key.as_str())));
-        self.principals.cover(who, self.effect).and(action).and(resource)
+        let resource = || Ternary::from(self.resources.list_covers(|pattern| fits(pattern, key.as_str())));
+        self.principals.matches(principal, self.effect).and(action).and(resource)
     }
 
     /// Why it cannot be judged.
-    pub(super) fn doubt(&self, facts: &Facts) -> String {
-        match condition::first(&self.conditions, self.effect, facts, Tri::Unknown) {
+    pub(super) fn why_indeterminate(&self, facts: &Facts) -> String {
+        match condition::first(&self.conditions, self.effect, facts, Ternary::Unknown) {
             Some(condition) => format!("{} depends on {condition}", self.name),
             None => format!("{} names its principals in a way that cannot be judged", self.name),
         }
@@ -108,7 +108,7 @@ impl Statement {
 }
 
 /// Everything a statement can hold (IAM user guide, "JSON policy elements").
-const KNOWN: &[&str] = &[
+const TRUSTED_KEYS: &[&str] = &[
     "Action",
     "Condition",
     "Effect",
@@ -122,19 +122,19 @@ const KNOWN: &[&str] = &[
 
 // === impl Listed ===
 
-impl Listed {
+impl ActionList {
     fn read(fields: &Map<String, Value>, these: &str, all_but: &str) -> Read<Self> {
-        let (but, value) = one_of(fields, these, all_but)?;
+        let (but, value) = exactly_one(fields, these, all_but)?;
         Ok(Self { but, patterns: strings(value)? })
     }
 
-    fn cover(&self, fits: impl Fn(&String) -> bool) -> bool {
+    fn list_covers(&self, fits: impl Fn(&String) -> bool) -> bool {
         self.patterns.iter().any(fits) != self.but
     }
 }
 
 /// The one of two elements that is there, and whether it is the second.
-pub(super) fn one_of<'f>(
+pub(super) fn exactly_one<'f>(
     fields: &'f Map<String, Value>,
     this: &str,
     not_this: &str,
@@ -142,7 +142,7 @@ pub(super) fn one_of<'f>(
     match (fields.get(this), fields.get(not_this)) {
         (Some(value), None) => Ok((false, value)),
         (None, Some(value)) => Ok((true, value)),
-        _ => Err(form(&format!("a statement needs one of {this} and {not_this}"))),
+        _ => Err(malformed(&format!("a statement needs one of {this} and {not_this}"))),
     }
 }
 
@@ -160,10 +160,12 @@ fn scalar(value: &Value) -> Read<String> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => Err(form("a value is neither text nor a number")),
+        Value::Null | Value::Array(_) | Value::Object(_) => {
+            Err(malformed("a value is neither text nor a number"))
+        }
     }
 }
 
-pub(super) fn form(what: &str) -> UnreadablePolicy {
+pub(super) fn malformed(what: &str) -> UnreadablePolicy {
     UnreadablePolicy::Form(what.to_owned())
 }

@@ -3,14 +3,14 @@
 use serde_json::{Map, Value};
 
 use super::{
-    document::{Effect, Read, form, one_of, strings},
-    tri::Tri,
+    document::{Effect, Read, exactly_one, malformed, strings},
+    ternary::Ternary,
 };
 use crate::domain::aws::RoleArn;
 
 /// Whom a statement is held against.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Who<'w> {
+pub(super) enum PrincipalKind<'w> {
     /// A service, by the name it has as a principal.
     Service(&'w str),
     /// A role.
@@ -32,7 +32,7 @@ pub(super) struct Principals {
 
 impl Principals {
     pub(super) fn read(fields: &Map<String, Value>) -> Read<Self> {
-        let (but, value) = one_of(fields, "Principal", "NotPrincipal")?;
+        let (but, value) = exactly_one(fields, "Principal", "NotPrincipal")?;
         let mut principals = Self { but, everyone: false, aws: Vec::new(), services: Vec::new() };
         match value {
             Value::String(all) if all == "*" => principals.everyone = true,
@@ -43,68 +43,72 @@ impl Principals {
                         "AWS" => principals.aws.extend(named),
                         "Service" => principals.services.extend(named),
                         "Federated" | "CanonicalUser" => {}
-                        other => return Err(form(&format!("a principal is of kind {other:?}"))),
+                        other => return Err(malformed(&format!("a principal is of kind {other:?}"))),
                     }
                 }
                 principals.everyone = principals.aws.iter().any(|name| name == "*");
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                return Err(form("a principal is neither * nor an object"));
+                return Err(malformed("a principal is neither * nor an object"));
             }
         }
         Ok(principals)
     }
 
     /// Whether this one is meant.
-    pub(super) fn cover(&self, who: Who<'_>, effect: Effect) -> Tri {
+    pub(super) fn matches(&self, principal: PrincipalKind<'_>, effect: Effect) -> Ternary {
         let named = if self.everyone {
-            Tri::Yes
+            Ternary::Yes
         } else {
-            match who {
-                Who::Service(service) => self.name_service(service),
-                Who::Role(role) => self.name_role(role, effect),
-                Who::AccountOf(role) => self.name_account(role).into(),
+            match principal {
+                PrincipalKind::Service(service) => self.name_service(service),
+                PrincipalKind::Role(role) => self.name_role(role, effect),
+                PrincipalKind::AccountOf(role) => self.name_account(role).into(),
             }
         };
-        match (self.but, effect, who) {
+        match (self.but, effect, principal) {
             (false, ..) => named,
-            (true, Effect::Deny, Who::Service(_)) => named.not(),
+            (true, Effect::Deny, PrincipalKind::Service(_)) => named.not(),
             // To leave a session out, its role, its account and itself have to be named.
-            (true, Effect::Deny, Who::Role(_) | Who::AccountOf(_)) if named == Tri::No => Tri::Yes,
+            (true, Effect::Deny, PrincipalKind::Role(_) | PrincipalKind::AccountOf(_))
+                if named == Ternary::No =>
+            {
+                Ternary::Yes
+            }
             // To allow everyone but some is discouraged, and not documented for services.
-            (true, Effect::Allow, _) if named == Tri::Yes => Tri::No,
-            (true, Effect::Deny | Effect::Allow, _) => Tri::Unknown,
+            (true, Effect::Allow, _) if named == Ternary::Yes => Ternary::No,
+            (true, Effect::Deny | Effect::Allow, _) => Ternary::Unknown,
         }
     }
 
-    fn name_service(&self, service: &str) -> Tri {
+    fn name_service(&self, service: &str) -> Ternary {
         // The name without a Region is accepted for some services; whether for this one is not
         // documented. Neither is the plain suffix in China.
         let doubtful = |named: &String| {
             named == "logs.amazonaws.com" || service.strip_suffix(".cn").is_some_and(|plain| named == plain)
         };
         if self.services.iter().any(|named| named == service) {
-            Tri::Yes
+            Ternary::Yes
         } else if self.services.iter().any(doubtful) {
-            Tri::Unknown
+            Ternary::Unknown
         } else {
-            Tri::No
+            Ternary::No
         }
     }
 
     /// To allow an account is no more than to leave it to the account; to deny it denies its roles.
-    fn name_role(&self, role: &RoleArn, effect: Effect) -> Tri {
+    fn name_role(&self, role: &RoleArn, effect: Effect) -> Ternary {
         let name = role.as_str().rsplit('/').next().unwrap_or_default();
         let session =
             format!("arn:{}:sts::{}:assumed-role/{name}/", role.partition(), role.account().as_str());
         if self.aws.iter().any(|named| named == role.as_str())
             || (effect == Effect::Deny && self.name_account(role))
         {
-            Tri::Yes
+            Ternary::Yes
         } else if self.aws.iter().any(|named| named.starts_with(&session)) {
-            Tri::Unknown
+            Ternary::Unknown
         } else {
-            Tri::No
+            Ternary::No
         }
     }
 

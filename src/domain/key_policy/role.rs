@@ -7,20 +7,20 @@ use super::{
     KeyPolicy,
     condition::Facts,
     document::{Effect, Statement},
-    principals::Who,
-    tri::Tri,
+    principals::PrincipalKind,
+    ternary::Ternary,
 };
-use crate::domain::{arn::KmsKeyArn, association::Place, aws::RoleArn};
+use crate::domain::{arn::KmsKeyArn, association::Location, aws::RoleArn};
 
 /// What a key's policy says of a role and one action.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum PrincipalAccess {
     /// It names the role: in the key's own account no policy of the role has to allow it too.
     Named,
     /// It leaves it to the policies of the role's account.
-    LeftToAccount,
+    Delegated,
     /// It does neither.
-    LeftOut,
+    NotMentioned,
     /// A statement denies it.
     Denied {
         /// The statement, by its `Sid` or its place.
@@ -29,7 +29,7 @@ pub enum Standing {
     /// It depends on something that cannot be known from here.
     Unclear {
         /// On what.
-        why: String,
+        reason: String,
     },
 }
 
@@ -38,26 +38,34 @@ pub enum Standing {
 impl KeyPolicy {
     /// What it says of `role` doing `action` with `key` through `CloudWatch` Logs in a place.
     #[must_use]
-    pub fn standing(&self, key: &KmsKeyArn, role: &RoleArn, place: &Place, action: &str) -> Standing {
-        let facts = Facts::of_role(role, place);
-        let ask = |effect, who| self.any(effect, who, action, key, &facts);
-        let unclear = |by: Option<&Statement>| Standing::Unclear {
-            why: by.map_or_else(String::new, |statement| statement.doubt(&facts)),
+    pub fn principal_access(
+        &self,
+        key: &KmsKeyArn,
+        role: &RoleArn,
+        location: &Location,
+        action: &str,
+    ) -> PrincipalAccess {
+        let facts = Facts::of_role(role, location);
+        let any_match = |effect, principal| self.any(effect, principal, action, key, &facts);
+        let unclear = |by: Option<&Statement>| PrincipalAccess::Unclear {
+            reason: by.map_or_else(String::new, |statement| statement.why_indeterminate(&facts)),
         };
-        match ask(Effect::Deny, Who::Role(role)) {
-            (Tri::Yes, by) => {
-                return Standing::Denied { statement: by.map_or_else(String::new, Statement::name) };
+        match any_match(Effect::Deny, PrincipalKind::Role(role)) {
+            (Ternary::Yes, by) => {
+                return PrincipalAccess::Denied { statement: by.map_or_else(String::new, Statement::name) };
             }
-            (Tri::Unknown, by) => return unclear(by),
-            (Tri::No, _) => {}
+            (Ternary::Unknown, by) => return unclear(by),
+            (Ternary::No, _) => {}
         }
-        let (named, account) =
-            (ask(Effect::Allow, Who::Role(role)), ask(Effect::Allow, Who::AccountOf(role)));
+        let (named, account) = (
+            any_match(Effect::Allow, PrincipalKind::Role(role)),
+            any_match(Effect::Allow, PrincipalKind::AccountOf(role)),
+        );
         match (named, account) {
-            ((Tri::Yes, _), _) => Standing::Named,
-            ((Tri::No, _), (Tri::Yes, _)) => Standing::LeftToAccount,
-            ((Tri::No, _), (Tri::No, _)) => Standing::LeftOut,
-            ((Tri::Unknown, by), _) | ((Tri::No, _), (Tri::Unknown, by)) => unclear(by),
+            ((Ternary::Yes, _), _) => PrincipalAccess::Named,
+            ((Ternary::No, _), (Ternary::Yes, _)) => PrincipalAccess::Delegated,
+            ((Ternary::No, _), (Ternary::No, _)) => PrincipalAccess::NotMentioned,
+            ((Ternary::Unknown, by), _) | ((Ternary::No, _), (Ternary::Unknown, by)) => unclear(by),
         }
     }
 }

@@ -9,8 +9,9 @@ const GROUP: &str = "arn:aws:logs:eu-west-1:111122223333:log-group:/app/web";
 const CONTEXT: &str = "kms:EncryptionContext:aws:logs:arn";
 
 fn resource(target: Target) -> Resource {
-    let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
-    Resource { place, target }
+    let location =
+        Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    Resource { location, target }
 }
 
 fn group() -> Resource {
@@ -21,9 +22,9 @@ fn queries() -> Resource {
     resource(Target::QueryResults)
 }
 
-fn judge(statements: &Value, resource: &Resource) -> Judgement {
+fn evaluate(statements: &Value, resource: &Resource) -> PolicyEvaluation {
     let policy = json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
-    KeyPolicy::read(&policy).unwrap().judge(&KEY.parse().unwrap(), resource)
+    KeyPolicy::parse(&policy).unwrap().evaluate(&KEY.parse().unwrap(), resource)
 }
 
 /// The documented statement for log groups, with parts replaced.
@@ -49,23 +50,23 @@ fn with_condition(operator: &str, key: &str, value: impl Into<Value>) -> Value {
     allow(&json!({ "Condition": { operator: { key: value.into() } } }))
 }
 
-fn is_unclear(judgement: &Judgement) -> bool {
-    matches!(judgement, Judgement::Unclear { .. })
+fn is_unclear(evaluation: &PolicyEvaluation) -> bool {
+    matches!(evaluation, PolicyEvaluation::Unclear { .. })
 }
 
 #[test]
 fn the_documented_statements_allow_what_they_are_for_and_nothing_else() {
-    assert_eq!(judge(&allow(&json!({})), &group()), Judgement::Allows);
+    assert_eq!(evaluate(&allow(&json!({})), &group()), PolicyEvaluation::Allows);
     let results = allow(&json!({ "Condition": {
         "ArnEquals": { "aws:SourceArn": "arn:aws:logs:eu-west-1:111122223333:query-result:*" },
         "StringEquals": { "aws:SourceAccount": "111122223333" }
     } }));
-    assert_eq!(judge(&results, &queries()), Judgement::Allows);
+    assert_eq!(evaluate(&results, &queries()), PolicyEvaluation::Allows);
     for (statement, other) in [(allow(&json!({})), queries()), (results.clone(), group())] {
-        let judged = judge(&statement, &other);
-        assert!(matches!(judged, Judgement::ConditionMismatch { .. }), "{judged:?}");
+        let evaluated = evaluate(&statement, &other);
+        assert!(matches!(evaluated, PolicyEvaluation::ConditionMismatch { .. }), "{evaluated:?}");
     }
-    assert_eq!(judge(&json!([allow(&json!({})), results]), &queries()), Judgement::Allows);
+    assert_eq!(evaluate(&json!([allow(&json!({})), results]), &queries()), PolicyEvaluation::Allows);
 }
 
 #[test]
@@ -85,8 +86,8 @@ fn every_operator_for_the_groups_arn_is_judged() {
         ("Null", json!("false")),
     ] {
         assert_eq!(
-            judge(&with_condition(operator, CONTEXT, value), &group()),
-            Judgement::Allows,
+            evaluate(&with_condition(operator, CONTEXT, value), &group()),
+            PolicyEvaluation::Allows,
             "{operator}"
         );
     }
@@ -98,9 +99,9 @@ fn every_operator_for_the_groups_arn_is_judged() {
         ("StringLike", "arn:aws:logs:eu-west-1:111122223333:log-group:/ap?".to_owned()),
         ("Null", "true".to_owned()),
     ] {
-        let judged = judge(&with_condition(operator, CONTEXT, value.clone()), &group());
-        let Judgement::ConditionMismatch { statement, condition } = judged else {
-            panic!("{operator}: {judged:?}")
+        let evaluated = evaluate(&with_condition(operator, CONTEXT, value.clone()), &group());
+        let PolicyEvaluation::ConditionMismatch { statement, condition } = evaluated else {
+            panic!("{operator}: {evaluated:?}")
         };
         assert_eq!(
             (statement.as_str(), condition),
@@ -121,8 +122,8 @@ fn what_cannot_be_known_from_here_is_never_a_yes() {
         allow(&json!({ "Principal": { "Service": "logs.amazonaws.com" } })),
         allow(&json!({ "Principal": null, "NotPrincipal": { "AWS": "arn:aws:iam::444455556666:root" } })),
     ] {
-        let judged = judge(&statement, &group());
-        assert!(is_unclear(&judged), "{statement}: {judged:?}");
+        let evaluated = evaluate(&statement, &group());
+        assert!(is_unclear(&evaluated), "{statement}: {evaluated:?}");
     }
 }
 
@@ -136,12 +137,16 @@ fn a_statement_for_others_or_for_less_leaves_the_service_out() {
         allow(&json!({ "Resource": "arn:aws:kms:eu-west-1:111122223333:key/other" })),
         allow(&json!({ "Action": null, "NotAction": "kms:*" })),
     ] {
-        let judged = judge(&statement, &group());
-        assert_eq!(judged, Judgement::LacksService { missing: NEEDED.to_vec() }, "{statement}");
+        let evaluated = evaluate(&statement, &group());
+        assert_eq!(
+            evaluated,
+            PolicyEvaluation::LacksService { missing: REQUIRED_ACTIONS.to_vec() },
+            "{statement}"
+        );
     }
     let less = allow(&json!({ "Action": ["kms:Encrypt", "kms:Decrypt", "KMS:DESCRIBEKEY"] }));
     let missing = vec!["kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey"];
-    assert_eq!(judge(&less, &group()), Judgement::LacksService { missing });
+    assert_eq!(evaluate(&less, &group()), PolicyEvaluation::LacksService { missing });
 }
 
 #[test]
@@ -157,7 +162,7 @@ fn principals_and_actions_are_read_in_all_their_forms() {
         json!({ "Resource": null, "NotResource": "arn:aws:kms:*:*:key/other" }),
         json!({ "Condition": null }),
     ] {
-        assert_eq!(judge(&allow(&changed), &group()), Judgement::Allows, "{changed}");
+        assert_eq!(evaluate(&allow(&changed), &group()), PolicyEvaluation::Allows, "{changed}");
     }
 }
 
@@ -168,34 +173,38 @@ fn a_deny_wins_and_a_doubtful_deny_makes_everything_doubtful() {
         statement.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
         statement
     };
-    let both = |deny: Value| judge(&json!([allow(&json!({})), deny]), &group());
-    let denied = Judgement::Denied { statement: "statement \"Keep out\"".to_owned() };
+    let both = |deny: Value| evaluate(&json!([allow(&json!({})), deny]), &group());
+    let denied = PolicyEvaluation::Denied { statement: "statement \"Keep out\"".to_owned() };
     assert_eq!(both(deny(json!({}))), denied);
     assert_eq!(both(deny(json!({ "Principal": "*", "Action": "kms:Decrypt" }))), denied);
-    assert_eq!(both(deny(json!({ "Principal": { "AWS": "arn:aws:iam::1:root" } }))), Judgement::Allows);
+    assert_eq!(
+        both(deny(json!({ "Principal": { "AWS": "arn:aws:iam::1:root" } }))),
+        PolicyEvaluation::Allows
+    );
     for key in ["aws:PrincipalOrgID", "aws:SourceAccount"] {
         let unless_ours = json!({ "Condition": { "StringNotEquals": { key: "o-1" } } });
         assert!(is_unclear(&both(deny(unless_ours))), "{key}");
     }
     let unless_a_service =
         json!({ "Principal": "*", "Condition": { "Bool": { "aws:PrincipalIsAWSService": "false" } } });
-    assert_eq!(both(deny(unless_a_service)), Judgement::Allows);
+    assert_eq!(both(deny(unless_a_service)), PolicyEvaluation::Allows);
 }
 
 #[test]
 fn china_has_a_suffix_of_its_own() {
-    let place = Place { account: "111122223333".parse().unwrap(), region: "cn-north-1".parse().unwrap() };
-    assert_eq!(service_principal(&place), "logs.cn-north-1.amazonaws.com.cn");
+    let location =
+        Location { account: "111122223333".parse().unwrap(), region: "cn-north-1".parse().unwrap() };
+    assert_eq!(service_principal(&location), "logs.cn-north-1.amazonaws.com.cn");
 }
 
 #[test]
 fn what_is_no_policy_is_said_to_be_none() {
     for text in ["", "x", "[]", "{}", r#"{"Statement":[1]}"#, r#"{"Statement":{"Effect":"Maybe"}}"#] {
-        assert!(KeyPolicy::read(text).is_err(), "{text}");
+        assert!(KeyPolicy::parse(text).is_err(), "{text}");
     }
-    assert_eq!(KeyPolicy::read(&" ".repeat(70_000)), Err(UnreadablePolicy::TooLong));
+    assert_eq!(KeyPolicy::parse(&" ".repeat(70_000)), Err(UnreadablePolicy::TooLong));
     let strange = json!({ "Statement": allow(&json!({ "Pricipal": "*" })) }).to_string();
-    assert!(KeyPolicy::read(&strange).is_err(), "a misspelled element must not be passed over");
+    assert!(KeyPolicy::parse(&strange).is_err(), "a misspelled element must not be passed over");
 }
 
 fn naive(pattern: &[char], text: &[char]) -> bool {
@@ -250,16 +259,16 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_reader_fall_over(text in "\\PC{0,200}") {
-        let _read = KeyPolicy::read(&text);
+        let _read = KeyPolicy::parse(&text);
     }
 
     #[test]
     fn no_document_allows_what_a_blanket_deny_forbids(document in json_value()) {
         let deny = json!({ "Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*" });
         let text = json!({ "Statement": [document, deny] }).to_string();
-        if let Ok(policy) = KeyPolicy::read(&text) {
-            let judged = policy.judge(&KEY.parse().unwrap(), &group());
-            prop_assert!(matches!(judged, Judgement::Denied { .. }), "{:?}", judged);
+        if let Ok(policy) = KeyPolicy::parse(&text) {
+            let evaluated = policy.evaluate(&KEY.parse().unwrap(), &group());
+            prop_assert!(matches!(evaluated, PolicyEvaluation::Denied { .. }), "{:?}", evaluated);
         }
     }
 
@@ -267,7 +276,7 @@ proptest! {
     fn a_pattern_over_names_is_judged_as_it_reads(prefix in "/[a-z]{1,6}", name in "/[a-z]{1,6}") {
         let pattern = format!("arn:aws:logs:eu-west-1:111122223333:log-group:{prefix}*");
         let target = resource(Target::LogGroup(name.parse().unwrap()));
-        let judged = judge(&with_condition("ArnLike", CONTEXT, pattern), &target);
-        prop_assert_eq!(judged == Judgement::Allows, name.starts_with(&prefix));
+        let evaluated = evaluate(&with_condition("ArnLike", CONTEXT, pattern), &target);
+        prop_assert_eq!(evaluated == PolicyEvaluation::Allows, name.starts_with(&prefix));
     }
 }

@@ -5,7 +5,7 @@ mod tests;
 
 use crate::domain::{
     arn::KmsKeyArn,
-    association::{LogGroupName, Place, Resource, Target},
+    association::{Location, LogGroupName, Resource, Target},
     pattern::Pattern,
     tenant::AccountGrant,
 };
@@ -15,50 +15,51 @@ const NAME: &str = "logkey-access-test";
 /// Stands for any key id.
 const KEY_ID: &str = "00000000-0000-0000-0000-000000000000";
 /// Most patterns of a kind that are asked about.
-const MOST: usize = 10;
+const MAX: usize = 10;
 
 /// One log group for each pattern, and query results where they are granted.
 #[must_use]
-pub fn sample_targets(grant: &AccountGrant, place: &Place) -> Vec<Resource> {
+pub fn sample_targets(grant: &AccountGrant, location: &Location) -> Vec<Resource> {
     let names = grant.log_groups.iter().filter_map(|pattern| {
         let name: LogGroupName = pattern.as_str().replace('*', NAME).parse().ok()?;
         (!name.is_reserved()).then_some(Target::LogGroup(name))
     });
     let results = grant.query_results.then_some(Target::QueryResults);
-    let targets = names.take(MOST).chain(results);
-    targets.map(|target| Resource { place: place.clone(), target }).collect()
+    let targets = names.take(MAX).chain(results);
+    targets.map(|target| Resource { location: location.clone(), target }).collect()
 }
 
 /// One key of the place for each pattern that has any there.
 #[must_use]
-pub fn sample_keys(grant: &AccountGrant, place: &Place) -> Vec<KmsKeyArn> {
-    grant.kms_keys.iter().filter_map(|pattern| sample_key(grant, place, pattern)).take(MOST).collect()
+pub fn sample_keys(grant: &AccountGrant, location: &Location) -> Vec<KmsKeyArn> {
+    grant.kms_keys.iter().filter_map(|pattern| sample_key(grant, location, pattern)).take(MAX).collect()
 }
 
 /// The granted keys that are named without a `*`.
 #[must_use]
-pub fn exact_keys(grant: &AccountGrant, place: &Place) -> Vec<KmsKeyArn> {
+pub fn exact_keys(grant: &AccountGrant, location: &Location) -> Vec<KmsKeyArn> {
     let exact = grant.kms_keys.iter().filter(|pattern| !pattern.as_str().contains('*'));
     let keys = exact.filter_map(|pattern| pattern.as_str().parse::<KmsKeyArn>().ok());
-    keys.filter(|key| *key.region() == place.region).collect()
+    keys.filter(|key| *key.region() == location.region).collect()
 }
 
-fn sample_key(grant: &AccountGrant, place: &Place, pattern: &Pattern) -> Option<KmsKeyArn> {
+fn sample_key(grant: &AccountGrant, location: &Location, pattern: &Pattern) -> Option<KmsKeyArn> {
     let filled = |text: &str, with: &str| if text.contains('*') { with.to_owned() } else { text.to_owned() };
-    let any =
-        || format!("arn:{}:kms:{}:{}:key/{KEY_ID}", grant.role.partition(), place.region, place.account);
+    let any = || {
+        format!("arn:{}:kms:{}:{}:key/{KEY_ID}", grant.role.partition(), location.region, location.account)
+    };
     let mut parts = pattern.as_str().splitn(6, ':');
     let mut next = || parts.next();
     let arn = match (next(), next(), next(), next(), next(), next()) {
         (Some(_), Some(_), Some(_), Some(region), Some(account), Some(resource)) => format!(
             "arn:{}:kms:{}:{}:{}",
             grant.role.partition(),
-            filled(region, place.region.as_str()),
-            filled(account, place.account.as_str()),
+            filled(region, location.region.as_str()),
+            filled(account, location.account.as_str()),
             if resource == "*" { format!("key/{KEY_ID}") } else { resource.replace('*', KEY_ID) },
         ),
         _ => any(),
     };
     let key: KmsKeyArn = arn.parse().ok()?;
-    (*key.region() == place.region && pattern.matches(key.as_str())).then_some(key)
+    (*key.region() == location.region && pattern.matches(key.as_str())).then_some(key)
 }

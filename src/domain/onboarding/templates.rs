@@ -7,10 +7,10 @@ use crate::domain::tenant::AccountGrant;
 
 /// A Terraform configuration: the role, its policy and what keys' policies need, each document as it
 /// stands.
-pub(super) fn terraform(grant: &AccountGrant, told: &Onboarding) -> String {
+pub(super) fn terraform(grant: &AccountGrant, onboarding: &Onboarding) -> String {
     let (path, name) = path_and_name(grant);
-    let for_groups = Value::from(told.key_policy_for_log_groups.clone());
-    let for_results = Value::from(told.key_policy_for_query_results.clone());
+    let for_groups = Value::from(onboarding.key_policy_for_log_groups.clone());
+    let for_results = Value::from(onboarding.key_policy_for_query_results.clone());
     // The documents hold no `${` or `%{`: accounts, Regions, ARNs and external ids have no such signs.
     format!(
         r#"resource "aws_iam_role" "logkey" {{
@@ -43,22 +43,22 @@ locals {{
   )
 }}
 "#,
-        indented(&told.trust_policy),
-        indented(&told.role_policy),
+        indented(&onboarding.trust_policy),
+        indented(&onboarding.role_policy),
         indented(&for_groups),
         indented(&for_results),
     )
 }
 
 /// A `CloudFormation` template.
-pub(super) fn cloudformation(grant: &AccountGrant, told: &Onboarding) -> Value {
+pub(super) fn cloudformation(grant: &AccountGrant, onboarding: &Onboarding) -> Value {
     let (path, name) = path_and_name(grant);
     json!({
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "The role through which keys are set on log groups",
         "Metadata": {
-            "LogGroupKeyStatements": told.key_policy_for_log_groups,
-            "QueryResultsKeyStatements": told.key_policy_for_query_results,
+            "LogGroupKeyStatements": onboarding.key_policy_for_log_groups,
+            "QueryResultsKeyStatements": onboarding.key_policy_for_query_results,
         },
         "Resources": {
             "LogKeyRole": {
@@ -66,8 +66,8 @@ pub(super) fn cloudformation(grant: &AccountGrant, told: &Onboarding) -> Value {
                 "Properties": {
                     "RoleName": name,
                     "Path": path,
-                    "AssumeRolePolicyDocument": told.trust_policy,
-                    "Policies": [{ "PolicyName": "logkey", "PolicyDocument": told.role_policy }],
+                    "AssumeRolePolicyDocument": onboarding.trust_policy,
+                    "Policies": [{ "PolicyName": "logkey", "PolicyDocument": onboarding.role_policy }],
                 },
             },
         },

@@ -1,10 +1,10 @@
 use super::*;
 use crate::domain::{
     association::{Resource, Target},
-    key_policy::{Judgement, KeyPolicy},
+    key_policy::{KeyPolicy, PolicyEvaluation},
 };
 
-const HUB: &str = "arn:aws:iam::999999999999:role/LogKeyHub";
+const SERVICE_ROLE: &str = "arn:aws:iam::999999999999:role/LogKeyHub";
 
 fn grant() -> AccountGrant {
     AccountGrant {
@@ -21,37 +21,45 @@ fn grant() -> AccountGrant {
 
 #[test]
 fn only_this_services_role_with_the_external_id_is_trusted() {
-    let trust = Onboarding::of(&grant(), HUB).trust_policy;
+    let trust = Onboarding::of(&grant(), SERVICE_ROLE).trust_policy;
     let assume = &trust["Statement"][0];
     assert_eq!(assume["Action"], "sts:AssumeRole");
-    assert_eq!(assume["Principal"]["AWS"], HUB);
+    assert_eq!(assume["Principal"]["AWS"], SERVICE_ROLE);
     assert_eq!(assume["Condition"]["StringEquals"]["sts:ExternalId"], "the-external-id");
     assert!(
-        trust["Statement"].as_array().unwrap().iter().all(|statement| statement["Principal"]["AWS"] == HUB)
+        trust["Statement"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|statement| statement["Principal"]["AWS"] == SERVICE_ROLE)
     );
 }
 
 #[test]
 fn the_statements_for_keys_let_in_what_is_granted_and_nothing_else() {
-    let onboarding = Onboarding::of(&grant(), HUB);
+    let onboarding = Onboarding::of(&grant(), SERVICE_ROLE);
     let key = "arn:aws:kms:eu-west-1:111122223333:key/k".parse().unwrap();
-    let judge = |statements: &[Value], target: Target| {
-        let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    let evaluate = |statements: &[Value], target: Target| {
+        let location =
+            Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
         let policy = json!({ "Statement": statements }).to_string();
-        KeyPolicy::read(&policy).unwrap().judge(&key, &Resource { place, target })
+        KeyPolicy::parse(&policy).unwrap().evaluate(&key, &Resource { location, target })
     };
     let group = |name: &str| Target::LogGroup(name.parse().unwrap());
     let for_groups = &onboarding.key_policy_for_log_groups;
-    assert_eq!(judge(for_groups, group("/payments/api")), Judgement::Allows);
-    assert_ne!(judge(for_groups, group("/payroll/api")), Judgement::Allows);
-    assert_ne!(judge(for_groups, Target::QueryResults), Judgement::Allows);
-    assert_eq!(judge(&onboarding.key_policy_for_query_results, Target::QueryResults), Judgement::Allows);
+    assert_eq!(evaluate(for_groups, group("/payments/api")), PolicyEvaluation::Allows);
+    assert_ne!(evaluate(for_groups, group("/payroll/api")), PolicyEvaluation::Allows);
+    assert_ne!(evaluate(for_groups, Target::QueryResults), PolicyEvaluation::Allows);
+    assert_eq!(
+        evaluate(&onboarding.key_policy_for_query_results, Target::QueryResults),
+        PolicyEvaluation::Allows
+    );
 }
 
 #[test]
 fn without_query_results_nothing_is_said_of_them() {
     let narrow = AccountGrant { query_results: false, ..grant() };
-    let onboarding = Onboarding::of(&narrow, HUB);
+    let onboarding = Onboarding::of(&narrow, SERVICE_ROLE);
     assert_eq!(onboarding.key_policy_for_query_results, Vec::<Value>::new());
     assert!(!onboarding.role_policy.to_string().contains("SetKeyOfQueryResults"));
 }
@@ -59,7 +67,7 @@ fn without_query_results_nothing_is_said_of_them() {
 #[test]
 fn queries_are_run_only_to_verify_query_results_and_only_in_granted_log_groups() {
     let verifies = AccountGrant { verify_query_results: true, ..grant() };
-    let policy = Onboarding::of(&verifies, HUB).role_policy;
+    let policy = Onboarding::of(&verifies, SERVICE_ROLE).role_policy;
     let statements = policy["Statement"].as_array().unwrap();
     let run = statements.iter().find(|statement| statement["Sid"] == RUN_QUERY).unwrap();
     assert_eq!(run["Action"], "logs:StartQuery");
@@ -72,14 +80,14 @@ fn queries_are_run_only_to_verify_query_results_and_only_in_granted_log_groups()
     );
     assert!(policy.to_string().contains("logs:GetQueryResults"));
     for silent in [grant(), AccountGrant { query_results: false, ..verifies }] {
-        let text = Onboarding::of(&silent, HUB).role_policy.to_string();
+        let text = Onboarding::of(&silent, SERVICE_ROLE).role_policy.to_string();
         assert!(!text.contains("StartQuery") && !text.contains("GetQueryResults"), "{text}");
     }
 }
 
 #[test]
 fn the_role_uses_keys_through_cloudwatch_logs_only() {
-    let policy = Onboarding::of(&grant(), HUB).role_policy;
+    let policy = Onboarding::of(&grant(), SERVICE_ROLE).role_policy;
     let statements = policy["Statement"].as_array().unwrap();
     let uses: Vec<&Value> = statements
         .iter()
@@ -94,7 +102,7 @@ fn the_role_uses_keys_through_cloudwatch_logs_only() {
 
 #[test]
 fn the_templates_hold_the_same_documents_and_the_roles_name_and_path() {
-    let onboarding = Onboarding::of(&grant(), HUB);
+    let onboarding = Onboarding::of(&grant(), SERVICE_ROLE);
     let role = &onboarding.cloudformation["Resources"]["LogKeyRole"]["Properties"];
     assert_eq!(role["AssumeRolePolicyDocument"], onboarding.trust_policy);
     assert_eq!((&role["RoleName"], &role["Path"]), (&json!("LogKeyAssociator"), &json!("/security/")));

@@ -97,7 +97,7 @@ impl RedisUrl {
             _ => return Err(InvalidRedisUrl),
         };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (who, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (principal, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (kind, database) = match kind {
             "" if !scheme.contains('+') && !hosts.contains(',') => (Kind::One, path),
             "cluster" if path.is_empty() => (Kind::Cluster, ""),
@@ -110,14 +110,14 @@ impl RedisUrl {
             }
             _ => return Err(InvalidRedisUrl),
         };
-        let (who, at) = if who.is_empty() { ("", "") } else { (who, "@") };
+        let (principal, at) = if principal.is_empty() { ("", "") } else { (principal, "@") };
         let scheme = if tls { "rediss" } else { "redis" };
         let node = |host: &str| {
             let port = match kind {
                 Kind::Sentinel(_) if !has_port(host) => format!(":{SENTINEL_PORT}"),
                 Kind::One | Kind::Sentinel(_) | Kind::Cluster => String::new(),
             };
-            let url = format!("{scheme}://{who}{at}{host}{port}/{database}");
+            let url = format!("{scheme}://{principal}{at}{host}{port}/{database}");
             let info = url.into_connection_info().map_err(|_error| InvalidRedisUrl)?;
             match (&self.password, info.addr()) {
                 (_, ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. })

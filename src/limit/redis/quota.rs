@@ -18,28 +18,28 @@ use tokio::{
 };
 
 use super::{
-    Link, OnBackendError, PLACES, QUOTA,
-    lease::{AWAY, LIFE, Stock},
+    CONCURRENCY_SCRIPT, OnBackendError, QUOTA, RedisBackend,
+    client::ScriptCall,
     micros,
-    wire::Run,
+    token_lease::{CONCURRENCY_RETRY_AFTER, LEASE_TTL, TokenLease},
 };
 use crate::{
     domain::tenant::{Limits, Tenant, TenantId},
-    limit::{Costs, LocalQuota, locked, quota::count},
-    ports::limit::{Admission, Cost, Held, OverQuota, QuotaState, TenantQuota},
+    limit::{Costs, LocalQuota, lock, tenant_quota::count},
+    ports::limit::{Admission, Cost, DropGuard, OverQuota, QuotaState, TenantQuota},
 };
 
 /// After this what a replica holds is taken for lost with it.
 const LEASE: Duration = Duration::from_mins(2);
 /// Of what is left all replicas together take at most one part in so many ahead.
-const AHEAD: u32 = 4;
+const PREFETCH_DIVISOR: u32 = 4;
 /// Tenants kept before those at rest are looked for.
 const FIRST_SWEEP: usize = 1_024;
 
 /// Keeps tenants to their limits, across replicas.
 #[derive(Debug)]
 pub struct SharedQuota {
-    link: Arc<Link>,
+    link: Arc<RedisBackend>,
     costs: Costs,
     /// What this replica gave by itself, so that it can go on alone, and can say what it gave.
     own: Arc<LocalQuota>,
@@ -58,18 +58,18 @@ struct Lease {
     /// The server is asked by one at a time, so that what we say we hold is what it counts.
     asking: TurnMutex<()>,
     waiting: AtomicU32,
-    stock: Mutex<Stock>,
+    tokens: Mutex<TokenLease>,
 }
 
 /// What the script answers: what, wait, left, reset, places of others, units and places taken ahead.
-type Answer = (u8, u64, u32, u64, u32, u32, u32);
+type LeaseReply = (u8, u64, u32, u64, u32, u32, u32);
 
 // === impl SharedQuota ===
 
 impl SharedQuota {
     /// Counted through `link`; `own` counts what this replica gives.
     #[must_use]
-    pub fn new(link: Arc<Link>, costs: Costs, own: Arc<LocalQuota>) -> Self {
+    pub fn new(link: Arc<RedisBackend>, costs: Costs, own: Arc<LocalQuota>) -> Self {
         let leases = Mutex::new(Leases { of: HashMap::new(), sweep_at: FIRST_SWEEP });
         Self { link, costs, own, leases }
     }
@@ -77,11 +77,11 @@ impl SharedQuota {
     /// How many tenants are remembered.
     #[must_use]
     pub fn tracked(&self) -> usize {
-        locked(&self.leases).of.len()
+        lock(&self.leases).of.len()
     }
 
     fn lease(&self, tenant: &TenantId, now: Instant) -> Arc<Lease> {
-        let mut leases = locked(&self.leases);
+        let mut leases = lock(&self.leases);
         if let Some(lease) = leases.of.get(tenant) {
             return Arc::clone(lease);
         }
@@ -91,7 +91,7 @@ impl SharedQuota {
         let lease = Lease {
             asking: TurnMutex::new(()),
             waiting: AtomicU32::new(0),
-            stock: Mutex::new(Stock::new(now)),
+            tokens: Mutex::new(TokenLease::new(now)),
         };
         let lease = Arc::new(lease);
         leases.of.insert(tenant.clone(), Arc::clone(&lease));
@@ -99,63 +99,72 @@ impl SharedQuota {
     }
 
     /// Asks the server, unless whoever asked before brought enough for this call too.
-    async fn ask(&self, lease: &Lease, tenant: &Tenant, price: u32) -> Option<Result<QuotaState, OverQuota>> {
+    async fn request_lease(
+        &self,
+        lease: &Lease,
+        tenant: &Tenant,
+        price: u32,
+    ) -> Option<Result<QuotaState, OverQuota>> {
         let limits = tenant.limits;
-        let waits = Waits::new(&lease.waiting);
-        let _turn = timeout(self.link.patience, lease.asking.lock()).await.ok()?;
+        let waits = WaitGuard::new(&lease.waiting);
+        let _permit = timeout(self.link.timeout, lease.asking.lock()).await.ok()?;
         let now = Instant::now();
         let wish = {
-            let mut stock = locked(&lease.stock);
-            if let Some(decided) = stock.decide(now, price, limits) {
+            let mut tokens = lock(&lease.tokens);
+            if let Some(decided) = tokens.decide(now, price, limits) {
                 return Some(decided);
             }
-            stock.wish(now, price, waits.all())
+            tokens.next_request(now, price, waits.all())
         };
-        let [rate, places] = keys(&tenant.id);
-        let run = Run::new(&self.link.scripts.quota, QUOTA, vec![rate, places])
+        let [rate, locations] = keys(&tenant.id);
+        let run = ScriptCall::new(&self.link.scripts.quota, QUOTA, vec![rate, locations])
             .arg(interval(limits))
             .arg(limits.burst)
             .arg(price)
             .arg(wish.more_units)
             .arg(limits.max_in_flight)
             .arg(&self.link.name)
-            .arg(wish.held)
-            .arg(wish.places)
-            .arg(wish.more_places)
+            .arg(wish.held_tokens)
+            .arg(wish.locations)
+            .arg(wish.more_locations)
             .arg(micros(LEASE))
-            .arg(self.own.owed(tenant, self.link.returns.load(SeqCst)))
+            .arg(self.own.unreported_usage(tenant, self.link.returns.load(SeqCst)))
             .arg(wish.back)
-            .arg(AHEAD.saturating_mul(self.link.replicas()));
-        let (what, wait, remaining, reset, others, units, places) = self.link.decide::<Answer>(&run).await?;
-        let told = QuotaState { remaining, reset: Duration::from_micros(reset), in_flight: others };
-        let mut stock = locked(&lease.stock);
+            .arg(PREFETCH_DIVISOR.saturating_mul(self.link.replicas()));
+        let (what, wait, remaining, reset, others, units, locations) =
+            self.link.decide::<LeaseReply>(&run).await?;
+        let state = QuotaState { remaining, reset: Duration::from_micros(reset), in_flight: others };
+        let mut tokens = lock(&lease.tokens);
         Some(match what {
             0 => {
-                stock.admitted(now, wish, units, places, told);
-                Ok(stock.state(Instant::now(), limits))
+                tokens.admitted(now, wish, units, locations, state);
+                Ok(tokens.state(Instant::now(), limits))
             }
             1 => {
                 let wait = Duration::from_micros(wait).max(Duration::from_millis(1));
-                stock.refused(Instant::now(), Some(wait), limits, told);
-                let state = stock.state(Instant::now(), limits);
+                tokens.record_denial(Instant::now(), Some(wait), limits, state);
+                let state = tokens.state(Instant::now(), limits);
                 Err(OverQuota::Rate { retry_after: wait, state })
             }
             _ => {
-                stock.refused(Instant::now(), None, limits, told);
-                Err(OverQuota::InFlight { retry_after: AWAY, state: stock.state(Instant::now(), limits) })
+                tokens.record_denial(Instant::now(), None, limits, state);
+                Err(OverQuota::InFlight {
+                    retry_after: CONCURRENCY_RETRY_AFTER,
+                    state: tokens.state(Instant::now(), limits),
+                })
             }
         })
     }
 
-    fn alone(&self, tenant: &Tenant, cost: Cost) -> Result<Admission, OverQuota> {
+    fn fallback_local(&self, tenant: &Tenant, cost: Cost) -> Result<Admission, OverQuota> {
         match self.link.on_error {
             OnBackendError::Share => {
-                let share = share(tenant.limits, self.link.replicas());
+                let share = per_replica(tenant.limits, self.link.replicas());
                 self.own.admit_within(&tenant.id, share, self.costs.of(cost))
             }
             OnBackendError::Refuse => {
-                let state = QuotaState { remaining: 0, reset: AWAY, in_flight: 0 };
-                Err(OverQuota::Rate { retry_after: AWAY, state }).inspect_err(count)
+                let state = QuotaState { remaining: 0, reset: CONCURRENCY_RETRY_AFTER, in_flight: 0 };
+                Err(OverQuota::Rate { retry_after: CONCURRENCY_RETRY_AFTER, state }).inspect_err(count)
             }
         }
     }
@@ -165,59 +174,64 @@ impl SharedQuota {
 impl TenantQuota for SharedQuota {
     async fn admit(&self, tenant: &Tenant, cost: Cost) -> Result<Admission, OverQuota> {
         if !self.link.is_up() {
-            return self.alone(tenant, cost);
+            return self.fallback_local(tenant, cost);
         }
         let (now, units) = (Instant::now(), self.costs.of(cost));
         let price = units.get().min(tenant.limits.burst.get());
         let lease = self.lease(&tenant.id, now);
-        let held = locked(&lease.stock).decide(now, price, tenant.limits);
-        let decided = match held {
+        let decision = lock(&lease.tokens).decide(now, price, tenant.limits);
+        let decided = match decision {
             Some(decided) => Some(decided),
-            None => self.ask(&lease, tenant, price).await,
+            None => self.request_lease(&lease, tenant, price).await,
         };
-        let Some(decided) = decided else { return self.alone(tenant, cost) };
+        let Some(decided) = decided else { return self.fallback_local(tenant, cost) };
         let state = decided.inspect_err(count)?;
-        let own = self.own.note(&tenant.id, tenant.limits, units, self.link.returns.load(SeqCst));
-        tend(&lease, &self.link, tenant);
+        let own = self.own.record_remote_admission(
+            &tenant.id,
+            tenant.limits,
+            units,
+            self.link.returns.load(SeqCst),
+        );
+        return_surplus_later(&lease, &self.link, tenant);
         let (link, tenant) = (Arc::clone(&self.link), tenant.clone());
-        let place = Held::new(move || {
+        let location = DropGuard::new(move || {
             drop(own);
-            locked(&lease.stock).ended();
-            tend(&lease, &link, &tenant);
+            lock(&lease.tokens).on_released();
+            return_surplus_later(&lease, &link, &tenant);
         });
-        Ok(Admission { state, place })
+        Ok(Admission { state, location })
     }
 
     /// As far as the server told this replica.
     fn state(&self, tenant: &Tenant) -> QuotaState {
-        let known = locked(&self.leases).of.get(&tenant.id).map(Arc::clone);
-        match known.filter(|_| self.link.is_up()) {
-            Some(lease) => locked(&lease.stock).state(Instant::now(), tenant.limits),
+        let lease = lock(&self.leases).of.get(&tenant.id).map(Arc::clone);
+        match lease.filter(|_| self.link.is_up()) {
+            Some(lease) => lock(&lease.tokens).state(Instant::now(), tenant.limits),
             None => self.own.state(tenant),
         }
     }
 }
 
 /// Sees to it that what is not used is given back, apart from the call.
-fn tend(lease: &Arc<Lease>, link: &Arc<Link>, tenant: &Tenant) {
+fn return_surplus_later(lease: &Arc<Lease>, link: &Arc<RedisBackend>, tenant: &Tenant) {
     {
-        let mut stock = locked(&lease.stock);
-        if stock.tended || !stock.is_loose() {
+        let mut tokens = lock(&lease.tokens);
+        if tokens.tended || !tokens.is_returnable() {
             return;
         }
-        stock.tended = true;
+        tokens.tended = true;
     }
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     let (lease, link) = (Arc::clone(lease), Arc::clone(link));
     let (id, limits) = (tenant.id.clone(), tenant.limits);
     runtime.spawn(async move {
         loop {
-            sleep(LIFE).await;
-            let _turn = lease.asking.lock().await;
-            let excess = locked(&lease.stock).excess(Instant::now());
-            if let Some((keep, back)) = excess {
-                let [rate, places] = keys(&id);
-                let run = Run::new(&link.scripts.places, PLACES, vec![rate, places])
+            sleep(LEASE_TTL).await;
+            let _permit = lease.asking.lock().await;
+            let surplus = lock(&lease.tokens).surplus(Instant::now());
+            if let Some((keep, back)) = surplus {
+                let [rate, locations] = keys(&id);
+                let run = ScriptCall::new(&link.scripts.locations, CONCURRENCY_SCRIPT, vec![rate, locations])
                     .arg(interval(limits))
                     .arg(&link.name)
                     .arg(keep)
@@ -226,9 +240,9 @@ fn tend(lease: &Arc<Lease>, link: &Arc<Link>, tenant: &Tenant) {
                 // Where this fails, the next that asks says again what we hold.
                 let _ = link.decide::<i64>(&run).await;
             }
-            let mut stock = locked(&lease.stock);
-            if !stock.is_loose() {
-                stock.tended = false;
+            let mut tokens = lock(&lease.tokens);
+            if !tokens.is_returnable() {
+                tokens.tended = false;
                 return;
             }
         }
@@ -245,7 +259,7 @@ fn interval(limits: Limits) -> u64 {
 }
 
 /// What one of so many replicas may give alone.
-fn share(limits: Limits, replicas: u32) -> Limits {
+fn per_replica(limits: Limits, replicas: u32) -> Limits {
     let part = |whole: NonZeroU32| NonZeroU32::new(whole.get() / replicas.max(1)).unwrap_or(NonZeroU32::MIN);
     Limits {
         per_second: part(limits.per_second),
@@ -259,16 +273,16 @@ fn share(limits: Limits, replicas: u32) -> Limits {
 impl Leases {
     /// Runs again only once as many more have come, so that its cost is spread over them.
     fn forget_idle(&mut self, now: Instant) {
-        self.of.retain(|_, lease| Arc::strong_count(lease) > 1 || !locked(&lease.stock).is_empty(now));
+        self.of.retain(|_, lease| Arc::strong_count(lease) > 1 || !lock(&lease.tokens).is_empty(now));
         self.of.shrink_to(FIRST_SWEEP);
         self.sweep_at = (2 * self.of.len()).max(FIRST_SWEEP);
     }
 }
 
 /// One that waits for the server, counted until it is let go.
-struct Waits<'a>(&'a AtomicU32);
+struct WaitGuard<'a>(&'a AtomicU32);
 
-impl<'a> Waits<'a> {
+impl<'a> WaitGuard<'a> {
     fn new(count: &'a AtomicU32) -> Self {
         count.fetch_add(1, SeqCst);
         Self(count)
@@ -279,7 +293,7 @@ impl<'a> Waits<'a> {
     }
 }
 
-impl Drop for Waits<'_> {
+impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, SeqCst);
     }

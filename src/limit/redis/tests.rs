@@ -1,8 +1,8 @@
-mod alone;
-mod elsewhere;
 mod leases;
 mod secured;
 mod server;
+mod topologies;
+mod unreachable;
 
 use std::num::NonZeroU32;
 
@@ -12,11 +12,11 @@ use self::server::{Server, links_with, until};
 use super::*;
 use crate::{
     domain::{
-        association::Place,
+        association::Location,
         tenant::{Limits, Tenant},
     },
-    limit::{Costs, LocalPace, LocalQuota, Upstream, Waiting},
-    ports::limit::{Cost, Feedback, OverQuota, Pace as _, QuotaState, TenantQuota as _},
+    limit::{AwsQuota, Costs, LocalQuota, LocalUpstreamLimiter, QueueBounds},
+    ports::limit::{Cost, OverQuota, QuotaState, TenantQuota as _, UpstreamLimiter as _, UpstreamOutcome},
 };
 
 /// How long a decision waits where that is what is tested: longer than in service, since the machine
@@ -40,8 +40,8 @@ fn tenant(per_second: u32, burst: u32, max_in_flight: u32) -> Tenant {
     }
 }
 
-fn quotas(links: &[Arc<Link>]) -> Vec<SharedQuota> {
-    let quota = |link: &Arc<Link>| {
+fn quotas(links: &[Arc<RedisBackend>]) -> Vec<SharedQuota> {
+    let quota = |link: &Arc<RedisBackend>| {
         let own = Arc::new(LocalQuota::new(Costs::default()));
         SharedQuota::new(Arc::clone(link), Costs::default(), own)
     };
@@ -68,8 +68,8 @@ async fn give_one_burst(quotas: &[SharedQuota], tenant: &Tenant, calls: usize) {
     let start = Instant::now();
     let given = admitted(quotas, tenant, calls).await;
     let burst = usize::try_from(tenant.limits.burst.get()).unwrap();
-    let most = burst + 1 + earned(tenant, start.elapsed());
-    assert!((burst..=most).contains(&given), "{given} in {:?}", start.elapsed());
+    let max = burst + 1 + earned(tenant, start.elapsed());
+    assert!((burst..=max).contains(&given), "{given} in {:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,9 +113,9 @@ async fn a_server_that_is_gone_costs_a_few_milliseconds_and_leaves_each_replica_
     let start = Instant::now();
     let given = admitted(&quotas, &tenant, 100).await;
     let state = links.first().unwrap().state();
-    assert!(state.serves && state.told.contains("each of 3 replicas"), "{state:?}");
-    let most = 33 + earned(&tenant, start.elapsed());
-    assert!((30..=most).contains(&given), "{given} of three shares of ten");
+    assert!(state.serves && state.status.contains("each of 3 replicas"), "{state:?}");
+    let max = 33 + earned(&tenant, start.elapsed());
+    assert!((30..=max).contains(&given), "{given} of three shares of ten");
     assert!(start.elapsed() < 10 * LONG, "{:?}", start.elapsed());
     // What was given meanwhile is told to the server when it is back: there is no second burst.
     server.start_again();
@@ -148,7 +148,7 @@ async fn a_server_that_hangs_is_not_waited_for() {
 async fn replicas_keep_one_pace_and_each_has_its_turns() {
     let server = Server::start();
     let links = server.links(3, OnBackendError::Share).await;
-    let upstream = Upstream { associate_per_second: Some(n(50)), ..Upstream::default() };
+    let upstream = AwsQuota { associate_per_second: Some(n(50)), ..AwsQuota::default() };
     let (mut calls, start) = (JoinSet::new(), Instant::now());
     // As many steps by this machine's clock alone, as busy as it is.
     let steps = tokio::spawn(async move {
@@ -158,16 +158,20 @@ async fn replicas_keep_one_pace_and_each_has_its_turns() {
         start.elapsed()
     });
     for (replica, link) in links.iter().enumerate() {
-        let pace = Arc::new(LocalPace::new(upstream, Waiting::default()).shared(Arc::clone(link)));
+        let limiter =
+            Arc::new(LocalUpstreamLimiter::new(upstream, QueueBounds::default()).shared(Arc::clone(link)));
         for _ in 0..30 {
-            let pace = Arc::clone(&pace);
+            let limiter = Arc::clone(&limiter);
             calls.spawn(async move {
-                let at =
-                    Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
-                let lane = Lane { place: at, operation: crate::ports::limit::Operation::AssociateKmsKey };
+                let at = Location {
+                    account: "111122223333".parse().unwrap(),
+                    region: "eu-west-1".parse().unwrap(),
+                };
+                let quota_key =
+                    QuotaKey { location: at, operation: crate::ports::limit::Operation::AssociateKmsKey };
                 let deadline = (Instant::now() + Duration::from_secs(30)).into_std();
-                let turn = pace.turn(&lane, &"acme".parse().unwrap(), deadline).await.unwrap();
-                turn.used(Feedback::Counted);
+                let permit = limiter.acquire(&quota_key, &"acme".parse().unwrap(), deadline).await.unwrap();
+                permit.used(UpstreamOutcome::Counted);
                 (start.elapsed(), replica)
             });
         }

@@ -2,25 +2,25 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{armed::MAX_FAULTS, *};
+use super::{active::MAX_FAULTS, *};
 use crate::sandbox::wire::Service;
 
-fn sight<'a>(operation: &'a str, account: &'a str, params: &'a Map<String, Value>) -> Sight<'a> {
-    Sight { service: Service::Logs, operation, account, region: "eu-west-1", role: "R", params }
+fn attrs<'a>(operation: &'a str, account: &'a str, params: &'a Map<String, Value>) -> RequestAttrs<'a> {
+    RequestAttrs { service: Service::Logs, operation, account, region: "eu-west-1", role: "R", params }
 }
 
 fn met(faults: &Faults, operation: &str, account: &str) -> bool {
-    !faults.plan(&sight(operation, account, &Map::new())).ids.is_empty()
+    !faults.plan(&attrs(operation, account, &Map::new())).ids.is_empty()
 }
 
 #[test]
 fn a_fault_lets_pass_what_it_should_and_then_meets_what_it_should() {
     let faults = Faults::default();
     faults.add(Fault { skip: 2, ..Fault::on("A", Effect::Throttle).times(1) });
-    let seen: Vec<bool> = (0..5).map(|_| met(&faults, "A", "1")).collect();
-    assert_eq!(seen, [false, false, true, false, false]);
-    let [armed] = faults.list().try_into().unwrap();
-    assert_eq!((armed.seen, armed.met), (5, 1));
+    let fired: Vec<bool> = (0..5).map(|_| met(&faults, "A", "1")).collect();
+    assert_eq!(fired, [false, false, true, false, false]);
+    let [active] = faults.list().try_into().unwrap();
+    assert_eq!((active.matches_seen, active.met), (5, 1));
 }
 
 #[test]
@@ -33,15 +33,15 @@ fn a_fault_meets_only_calls_that_fit_in_every_respect() {
     })));
     let params = |value: Value| value.as_object().unwrap().clone();
     let (fits, other) = (params(json!({ "logGroupName": "/a" })), params(json!({ "logGroupName": "/a/b" })));
-    let meets = |sight: &Sight<'_>| !faults.plan(sight).ids.is_empty();
-    let good = sight("A", "1", &fits);
+    let meets = |attrs: &RequestAttrs<'_>| !faults.plan(attrs).ids.is_empty();
+    let good = attrs("A", "1", &fits);
     assert!(meets(&good));
-    assert!(!meets(&sight("B", "1", &fits)));
-    assert!(!meets(&sight("A", "2", &fits)));
-    assert!(!meets(&sight("A", "1", &other)));
-    assert!(!meets(&Sight { region: "us-east-1", ..good }));
-    assert!(!meets(&Sight { role: "S", ..good }));
-    assert!(!meets(&Sight { service: Service::Kms, ..good }));
+    assert!(!meets(&attrs("B", "1", &fits)));
+    assert!(!meets(&attrs("A", "2", &fits)));
+    assert!(!meets(&attrs("A", "1", &other)));
+    assert!(!meets(&RequestAttrs { region: "us-east-1", ..good }));
+    assert!(!meets(&RequestAttrs { role: "S", ..good }));
+    assert!(!meets(&RequestAttrs { service: Service::Kms, ..good }));
 }
 
 #[test]
@@ -52,11 +52,11 @@ fn waits_add_up_and_of_other_effects_the_first_counts() {
         faults.add(Fault::on("A", effect));
     }
     faults.add(Fault::on("A", Effect::Garbage).after());
-    let plan = faults.plan(&sight("A", "1", &Map::new()));
+    let plan = faults.plan(&attrs("A", "1", &Map::new()));
     assert_eq!(plan.delay_before, Duration::from_millis(12));
     assert_eq!(plan.before, Some(Effect::Reset));
     assert_eq!(plan.after, Some(Effect::Garbage));
-    assert_eq!(plan.twist, Twist::ExpiredCredentials);
+    assert_eq!(plan.mutation, ResponseMutation::ExpiredCredentials);
     assert_eq!(plan.ids, [1, 2, 3, 4, 5, 6]);
 }
 

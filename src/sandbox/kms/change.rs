@@ -9,11 +9,11 @@ use super::{
     resolve, tags,
 };
 use crate::sandbox::{
-    access::Context,
+    api_error::ApiError,
+    authorizer::Context,
     policy::{Policy, shorthand},
-    refusal::Refusal,
+    state::keys::Key,
     wire::Answer,
-    world::keys::Key,
 };
 
 const SECONDS_A_DAY: i64 = 86_400;
@@ -47,9 +47,9 @@ struct PutAlias {
     target_key_id: String,
 }
 
-pub(super) fn create_key(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn create_key(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: CreateKey = context.call.input()?;
-    context.may("kms:CreateKey", &["*"], &[])?;
+    context.is_allowed("kms:CreateKey", &["*"], &[])?;
     let (account, region) = (&context.account.id, &context.region.name);
     let policy = match input.policy {
         Some(text) => text,
@@ -76,25 +76,25 @@ pub(super) fn create_key(context: &Context<'_>) -> Result<Answer, Refusal> {
     Ok(Answer::Json(json!({ "KeyMetadata": metadata(&key) })))
 }
 
-pub(super) fn put_alias(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn put_alias(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: PutAlias = context.call.input()?;
     let creating = context.call.operation == "CreateAlias";
     let action = format!("kms:{}", context.call.operation);
     let key = resolve(context, &action, &input.target_key_id)?;
-    context.may_use(&key, &action, &[])?;
+    context.key_usable(&key, &action, &[])?;
     if !input.alias_name.starts_with("alias/") || input.alias_name.starts_with("alias/aws/") {
         let text = "Alias must start with the prefix \"alias/\" and not \"alias/aws/\"";
-        return Err(Refusal::new("InvalidAliasNameException", text));
+        return Err(ApiError::new("InvalidAliasNameException", text));
     }
     let mut keys = context.region.keys();
     match (creating, keys.aliased(&input.alias_name)) {
         (true, Some(_)) => {
             let text = format!("An alias with the name {} already exists", input.alias_name);
-            Err(Refusal::new("AlreadyExistsException", text))
+            Err(ApiError::new("AlreadyExistsException", text))
         }
         (false, None) => {
             let text = format!("Alias {} is not found.", input.alias_name);
-            Err(Refusal::key_not_found(text))
+            Err(ApiError::key_not_found(text))
         }
         (true, None) | (false, Some(_)) => {
             keys.put_alias(&input.alias_name, &key.id);
@@ -103,25 +103,25 @@ pub(super) fn put_alias(context: &Context<'_>) -> Result<Answer, Refusal> {
     }
 }
 
-pub(super) fn put_key_policy(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn put_key_policy(context: &Context<'_>) -> Result<Answer, ApiError> {
     change(context, |key, input| {
         key.policy = read_policy(input.policy.as_deref().unwrap_or_default())?;
         Ok(Answer::Empty)
     })
 }
 
-pub(super) fn set_state(context: &Context<'_>, state: &str) -> Result<Answer, Refusal> {
+pub(super) fn set_state(context: &Context<'_>, state: &str) -> Result<Answer, ApiError> {
     change(context, |key, _| {
         if key.state == "PendingDeletion" {
             let text = format!("{} is pending deletion.", key.arn);
-            return Err(Refusal::new("KMSInvalidStateException", text));
+            return Err(ApiError::new("KMSInvalidStateException", text));
         }
         state.clone_into(&mut key.state);
         Ok(Answer::Empty)
     })
 }
 
-pub(super) fn schedule_deletion(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn schedule_deletion(context: &Context<'_>) -> Result<Answer, ApiError> {
     change(context, |key, input| {
         let days = input.pending_window_in_days.unwrap_or(30).clamp(7, 30);
         let wait = SignedDuration::from_secs(days * SECONDS_A_DAY);
@@ -137,7 +137,7 @@ pub(super) fn schedule_deletion(context: &Context<'_>) -> Result<Answer, Refusal
     })
 }
 
-pub(super) fn cancel_deletion(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn cancel_deletion(context: &Context<'_>) -> Result<Answer, ApiError> {
     change(context, |key, _| {
         key.deletion = None;
         "Disabled".clone_into(&mut key.state);
@@ -147,24 +147,24 @@ pub(super) fn cancel_deletion(context: &Context<'_>) -> Result<Answer, Refusal> 
 
 fn change(
     context: &Context<'_>,
-    how: impl FnOnce(&mut Key, &Change) -> Result<Answer, Refusal>,
-) -> Result<Answer, Refusal> {
+    how: impl FnOnce(&mut Key, &Change) -> Result<Answer, ApiError>,
+) -> Result<Answer, ApiError> {
     let input: Change = context.call.input()?;
     let action = format!("kms:{}", context.call.operation);
     let key = resolve(context, &action, &input.key_id)?;
-    context.may_use(&key, &action, &[])?;
+    context.key_usable(&key, &action, &[])?;
     let mut changed = Key::clone(&key);
     let answer = how(&mut changed, &input)?;
-    let owner = context.world.account(&key.account_id);
+    let owner = context.state.account(&key.account_id);
     if let Some(region) = owner.and_then(|account| account.region(&context.region.name)) {
         region.keys().put(changed);
     }
     Ok(answer)
 }
 
-fn read_policy(text: &str) -> Result<Policy, Refusal> {
+fn read_policy(text: &str) -> Result<Policy, ApiError> {
     text.parse().map_err(|_error| {
         let text = "The new key policy is not a policy document.";
-        Refusal::new("MalformedPolicyDocumentException", text)
+        ApiError::new("MalformedPolicyDocumentException", text)
     })
 }

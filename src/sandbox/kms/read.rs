@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::resolve;
 use crate::sandbox::{
-    access::Context,
-    refusal::Refusal,
+    api_error::ApiError,
+    authorizer::Context,
+    state::keys::Key,
     validate,
     wire::{Answer, Service},
-    world::keys::Key,
 };
 
 #[derive(Debug, Deserialize)]
@@ -26,33 +26,33 @@ struct Listing {
     marker: Option<String>,
 }
 
-pub(super) fn describe_key(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn describe_key(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: ByKey = context.call.input()?;
     validate::length(Service::Kms, "keyId", &input.key_id, 2048)?;
     let key = resolve(context, "kms:DescribeKey", &input.key_id)?;
-    context.may_use(&key, "kms:DescribeKey", &[])?;
+    context.key_usable(&key, "kms:DescribeKey", &[])?;
     Ok(Answer::Json(json!({ "KeyMetadata": metadata(&key) })))
 }
 
 /// Never across accounts, and never by alias.
-pub(super) fn key_policy(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn key_policy(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: ByKey = context.call.input()?;
     validate::length(Service::Kms, "keyId", &input.key_id, 2048)?;
     if input.key_id.starts_with("alias/") || input.key_id.contains(":alias/") {
         let text = format!("Invalid keyId {}", input.key_id);
-        return Err(Refusal::new("InvalidArnException", text));
+        return Err(ApiError::new("InvalidArnException", text));
     }
     let key = resolve(context, "kms:GetKeyPolicy", &input.key_id)?;
     if key.account_id != context.account.id {
-        return Err(context.out_of_reach("kms:GetKeyPolicy", &key.arn));
+        return Err(context.cross_account_denial("kms:GetKeyPolicy", &key.arn));
     }
-    context.may_use(&key, "kms:GetKeyPolicy", &[])?;
+    context.key_usable(&key, "kms:GetKeyPolicy", &[])?;
     Ok(Answer::Json(json!({ "Policy": key.policy.text(), "PolicyName": "default" })))
 }
 
-pub(super) fn list_aliases(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn list_aliases(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: Listing = context.call.input()?;
-    context.may("kms:ListAliases", &["*"], &[])?;
+    context.is_allowed("kms:ListAliases", &["*"], &[])?;
     let only = match &input.key_id {
         Some(name) => Some(resolve(context, "kms:ListAliases", name)?.id.clone()),
         None => None,
@@ -68,9 +68,9 @@ pub(super) fn list_aliases(context: &Context<'_>) -> Result<Answer, Refusal> {
     Ok(page("Aliases", rows.collect(), &input))
 }
 
-pub(super) fn list_keys(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn list_keys(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: Listing = context.call.input()?;
-    context.may("kms:ListKeys", &["*"], &[])?;
+    context.is_allowed("kms:ListKeys", &["*"], &[])?;
     let keys = context.region.keys();
     let mut rows: Vec<_> = keys
         .keys()

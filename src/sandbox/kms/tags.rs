@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 
 use super::resolve;
 use crate::sandbox::{
-    access::Context,
-    refusal::Refusal,
+    api_error::ApiError,
+    authorizer::Context,
+    state::keys::Key,
     validate,
     wire::{Answer, Service},
-    world::keys::Key,
 };
 
 /// Most tags of a key (KMS quotas, "Tags per KMS key").
-const MOST: usize = 50;
+const MAX: usize = 50;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -36,9 +36,9 @@ struct Input {
     tag_keys: Vec<String>,
 }
 
-pub(super) fn list(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn list(context: &Context<'_>) -> Result<Answer, ApiError> {
     let (input, key) = own(context, "kms:ListResourceTags")?;
-    let limit = input.limit.unwrap_or(MOST).clamp(1, MOST);
+    let limit = input.limit.unwrap_or(MAX).clamp(1, MAX);
     let after = input.marker.unwrap_or_default();
     let mut rest = key.tags.iter().filter(|(tag, _)| **tag > after);
     let page: Vec<_> = rest.by_ref().take(limit).collect();
@@ -52,18 +52,18 @@ pub(super) fn list(context: &Context<'_>) -> Result<Answer, Refusal> {
     Ok(Answer::Json(answer))
 }
 
-pub(super) fn put(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn put(context: &Context<'_>) -> Result<Answer, ApiError> {
     let (input, key) = own(context, "kms:TagResource")?;
     let mut changed = Key::clone(&key);
     changed.tags.extend(read(input.tags)?);
-    if changed.tags.len() > MOST {
-        return Err(Refusal::new("LimitExceededException", "The number of tags exceeds the limit"));
+    if changed.tags.len() > MAX {
+        return Err(ApiError::new("LimitExceededException", "The number of tags exceeds the limit"));
     }
     context.region.keys().put(changed);
     Ok(Answer::Empty)
 }
 
-pub(super) fn take(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn take(context: &Context<'_>) -> Result<Answer, ApiError> {
     let (input, key) = own(context, "kms:UntagResource")?;
     let mut changed = Key::clone(&key);
     changed.tags.retain(|tag, _| !input.tag_keys.contains(tag));
@@ -72,11 +72,11 @@ pub(super) fn take(context: &Context<'_>) -> Result<Answer, Refusal> {
 }
 
 /// Tags as they come with a call.
-pub(super) fn read(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, Refusal> {
+pub(super) fn read(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, ApiError> {
     let checked = tags.into_iter().map(|Tag { tag_key, tag_value }| {
         validate::length(Service::Kms, "tags.1.member.tagKey", &tag_key, 128)?;
         if tag_key.starts_with("aws:") {
-            return Err(Refusal::new("TagException", "Tags beginning with 'aws:' are reserved."));
+            return Err(ApiError::new("TagException", "Tags beginning with 'aws:' are reserved."));
         }
         Ok((tag_key, tag_value))
     });
@@ -84,16 +84,16 @@ pub(super) fn read(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, Refusal> 
 }
 
 /// The key that is meant: never another account's, and never by alias.
-fn own(context: &Context<'_>, action: &str) -> Result<(Input, std::sync::Arc<Key>), Refusal> {
+fn own(context: &Context<'_>, action: &str) -> Result<(Input, std::sync::Arc<Key>), ApiError> {
     let input: Input = context.call.input()?;
     validate::length(Service::Kms, "keyId", &input.key_id, 2048)?;
     if input.key_id.starts_with("alias/") || input.key_id.contains(":alias/") {
-        return Err(Refusal::new("InvalidArnException", format!("Invalid keyId {}", input.key_id)));
+        return Err(ApiError::new("InvalidArnException", format!("Invalid keyId {}", input.key_id)));
     }
     let key = resolve(context, action, &input.key_id)?;
     if key.account_id != context.account.id {
-        return Err(context.out_of_reach(action, &key.arn));
+        return Err(context.cross_account_denial(action, &key.arn));
     }
-    context.may_use(&key, action, &[])?;
+    context.key_usable(&key, action, &[])?;
     Ok((input, key))
 }

@@ -6,12 +6,12 @@ use serde::Deserialize;
 
 use super::{group_arn, may_on_group, service};
 use crate::sandbox::{
-    access::Context,
+    api_error::ApiError,
+    authorizer::Context,
     partition,
-    refusal::Refusal,
+    state::keys::Key,
     validate,
     wire::{Answer, Service},
-    world::keys::Key,
 };
 
 #[derive(Debug, Deserialize)]
@@ -29,11 +29,11 @@ enum Target {
     QueryResults,
 }
 
-pub(super) fn associate(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn associate(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: Input = context.call.input()?;
     let Some(key_id) = &input.kms_key_id else {
         let rule = "Member must not be null";
-        return Err(Refusal::constraint(Service::Logs, "kmsKeyId", "null", rule));
+        return Err(ApiError::constraint(Service::Logs, "kmsKeyId", "null", rule));
     };
     validate::length(Service::Logs, "kmsKeyId", key_id, 256)?;
     let target = target(context, &input)?;
@@ -43,7 +43,7 @@ pub(super) fn associate(context: &Context<'_>) -> Result<Answer, Refusal> {
     set(context, &target, Some(key.arn.clone()))
 }
 
-pub(super) fn disassociate(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn disassociate(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: Input = context.call.input()?;
     let target = target(context, &input)?;
     permitted(context, &target)?;
@@ -51,12 +51,12 @@ pub(super) fn disassociate(context: &Context<'_>) -> Result<Answer, Refusal> {
 }
 
 /// The key that `CloudWatch` Logs would use for `resource`, if everyone who has a say lets it.
-pub(super) fn usable_key(context: &Context<'_>, key_id: &str, resource: &str) -> Result<Arc<Key>, Refusal> {
+pub(super) fn usable_key(context: &Context<'_>, key_id: &str, resource: &str) -> Result<Arc<Key>, ApiError> {
     let unusable = || {
         let text = format!(
             "The specified KMS key does not exist or is not allowed to be used with Arn '{resource}'"
         );
-        Refusal::access_denied(Service::Logs, &text)
+        ApiError::access_denied(Service::Logs, &text)
     };
     let region = &context.region.name;
     let prefix = format!("arn:{}:kms:{region}:", partition::of_region(region));
@@ -64,9 +64,9 @@ pub(super) fn usable_key(context: &Context<'_>, key_id: &str, resource: &str) ->
     let (account, id) = key_id
         .strip_prefix(&prefix)
         .and_then(|rest| rest.split_once(":key/"))
-        .ok_or_else(|| Refusal::invalid_parameter("The specified KMS Key Id could not be found"))?;
+        .ok_or_else(|| ApiError::invalid_parameter("The specified KMS Key Id could not be found"))?;
     let key = context
-        .world
+        .state
         .account(account)
         .and_then(|account| account.region(&context.region.name))
         .and_then(|region| region.keys().key(id))
@@ -74,7 +74,7 @@ pub(super) fn usable_key(context: &Context<'_>, key_id: &str, resource: &str) ->
     let service = service::principal(&context.region.name);
     let via = [("kms:ViaService", service.as_str()), ("kms:EncryptionContext:aws:logs:arn", resource)];
     for action in service::ACTIONS {
-        context.may_use(&key, action, &via)?;
+        context.key_usable(&key, action, &via)?;
     }
     if !service::may_use(&key, &context.region, resource) {
         return Err(unusable());
@@ -82,17 +82,17 @@ pub(super) fn usable_key(context: &Context<'_>, key_id: &str, resource: &str) ->
     if !key.is_symmetric() {
         // AWS's own wording is not known.
         let text = format!("The specified KMS key '{}' is not symmetric", key.arn);
-        return Err(Refusal::invalid_parameter(text));
+        return Err(ApiError::invalid_parameter(text));
     }
     if !key.is_usable() {
         // AWS's own wording is not known.
         let text = format!("The specified KMS key '{}' is not enabled", key.arn);
-        return Err(Refusal::invalid_parameter(text));
+        return Err(ApiError::invalid_parameter(text));
     }
     Ok(key)
 }
 
-fn target(context: &Context<'_>, input: &Input) -> Result<Target, Refusal> {
+fn target(context: &Context<'_>, input: &Input) -> Result<Target, ApiError> {
     let name = match (&input.log_group_name, &input.resource_identifier) {
         (Some(name), None) => name.as_str(),
         (None, Some(identifier)) => {
@@ -105,28 +105,28 @@ fn target(context: &Context<'_>, input: &Input) -> Result<Target, Refusal> {
             identifier
                 .strip_prefix(&own)
                 .filter(|name| !name.contains(':'))
-                .ok_or_else(|| Refusal::invalid_parameter("Invalid resourceIdentifier"))?
+                .ok_or_else(|| ApiError::invalid_parameter("Invalid resourceIdentifier"))?
         }
         // AWS's own wording is not known.
         (Some(_), Some(_)) | (None, None) => {
             let text = "Exactly one of logGroupName and resourceIdentifier must be specified";
-            return Err(Refusal::invalid_parameter(text));
+            return Err(ApiError::invalid_parameter(text));
         }
     };
     validate::log_group_name(name)?;
     if name.to_ascii_lowercase().starts_with("aws/") {
         let text = "Log groups starting with AWS/ are reserved for AWS.";
-        return Err(Refusal::invalid_parameter(text));
+        return Err(ApiError::invalid_parameter(text));
     }
     Ok(Target::Group(name.to_owned()))
 }
 
-fn permitted(context: &Context<'_>, target: &Target) -> Result<(), Refusal> {
+fn permitted(context: &Context<'_>, target: &Target) -> Result<(), ApiError> {
     match target {
         Target::Group(name) => may_on_group(context, name),
         Target::QueryResults => {
             let action = format!("logs:{}", context.call.operation);
-            context.may(&action, &[&context.region.query_results_arn()], &[])
+            context.is_allowed(&action, &[&context.region.query_results_arn()], &[])
         }
     }
 }
@@ -138,22 +138,22 @@ fn resource_arn(context: &Context<'_>, target: &Target) -> String {
     }
 }
 
-fn exists(context: &Context<'_>, target: &Target) -> Result<(), Refusal> {
+fn exists(context: &Context<'_>, target: &Target) -> Result<(), ApiError> {
     match target {
         Target::Group(name) if !context.region.logs().groups.contains_key(name) => {
-            Err(Refusal::log_group_not_found())
+            Err(ApiError::log_group_not_found())
         }
         Target::Group(_) | Target::QueryResults => Ok(()),
     }
 }
 
-fn set(context: &Context<'_>, target: &Target, key: Option<String>) -> Result<Answer, Refusal> {
+fn set(context: &Context<'_>, target: &Target, key: Option<String>) -> Result<Answer, ApiError> {
     let mut logs = context.region.logs();
     match target {
         Target::QueryResults => logs.query_results_key = key,
         Target::Group(name) => {
             let group = logs.groups.get_mut(name);
-            group.ok_or_else(Refusal::log_group_not_found)?.kms_key = key;
+            group.ok_or_else(ApiError::log_group_not_found)?.kms_key = key;
         }
     }
     Ok(Answer::Empty)

@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::{group_arn, name_of};
 use crate::sandbox::{
-    access::Context,
-    refusal::Refusal,
+    api_error::ApiError,
+    authorizer::Context,
+    state::groups::LogGroup,
     wire::{Answer, Service},
-    world::groups::LogGroup,
 };
 
 /// Groups a page, and identifiers a request, at most.
@@ -26,12 +26,12 @@ struct Input {
     limit: Option<i64>,
 }
 
-pub(super) fn describe(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn describe(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: Input = context.call.input()?;
     // Has no resource of its own: a policy cannot confine it to a prefix.
     let all = group_arn(&context.region, "");
     let shown = format!("{all}:log-stream:");
-    context.may("logs:DescribeLogGroups", &[&shown, &all], &[])?;
+    context.is_allowed("logs:DescribeLogGroups", &[&shown, &all], &[])?;
     let limit = checked(&input)?;
     if let Some(identifiers) = &input.log_group_identifiers {
         return by_identifiers(context, identifiers);
@@ -44,11 +44,11 @@ pub(super) fn describe(context: &Context<'_>) -> Result<Answer, Refusal> {
     let mut found = logs
         .groups
         .range::<String, _>((std::ops::Bound::Excluded(&after), std::ops::Bound::Unbounded))
-        .filter(|(name, group)| input.wants(name, group));
+        .filter(|(name, group)| input.matches_filter(name, group));
     let brief = input.log_group_name_pattern.is_some();
     let page: Vec<(&String, &LogGroup)> = found.by_ref().take(limit).collect();
     let last = found.next().and(page.last()).map(|(name, _)| *name);
-    let rows: Vec<Value> = page.iter().map(|(name, group)| row(name, group, brief)).collect();
+    let rows: Vec<Value> = page.iter().map(|(name, group)| to_json(name, group, brief)).collect();
     let mut answer = json!({ "logGroups": rows });
     if let (Some(last), Some(fields)) = (last, answer.as_object_mut()) {
         fields.insert("nextToken".to_owned(), token(last, &input).into());
@@ -56,7 +56,7 @@ pub(super) fn describe(context: &Context<'_>) -> Result<Answer, Refusal> {
     Ok(Answer::Json(answer))
 }
 
-fn by_identifiers(context: &Context<'_>, identifiers: &[String]) -> Result<Answer, Refusal> {
+fn by_identifiers(context: &Context<'_>, identifiers: &[String]) -> Result<Answer, ApiError> {
     let names: Vec<&str> =
         identifiers.iter().map(|identifier| name_of(context, identifier)).collect::<Result<_, _>>()?;
     let logs = context.region.logs();
@@ -64,13 +64,13 @@ fn by_identifiers(context: &Context<'_>, identifiers: &[String]) -> Result<Answe
     let rows: Vec<Value> = names
         .into_iter()
         .filter_map(|name| logs.groups.get_key_value(name))
-        .map(|(name, group)| row(name, group, false))
+        .map(|(name, group)| to_json(name, group, false))
         .collect();
     Ok(Answer::Json(json!({ "logGroups": rows })))
 }
 
-fn checked(input: &Input) -> Result<usize, Refusal> {
-    let refuse = |text: &str| Err(Refusal::invalid_parameter(text));
+fn checked(input: &Input) -> Result<usize, ApiError> {
+    let refuse = |text: &str| Err(ApiError::invalid_parameter(text));
     if input.log_group_name_prefix.is_some() && input.log_group_name_pattern.is_some() {
         return refuse("LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters.");
     }
@@ -89,13 +89,13 @@ fn checked(input: &Input) -> Result<usize, Refusal> {
         Ok(_) | Err(_) => {
             let rule = "Member must have value between 1 and 50";
             let text = limit.to_string();
-            Err(Refusal::constraint(Service::Logs, "limit", &text, rule))
+            Err(ApiError::constraint(Service::Logs, "limit", &text, rule))
         }
     }
 }
 
 /// One group as it is told; in brief where it was found by a pattern.
-fn row(name: &str, group: &LogGroup, brief: bool) -> Value {
+fn to_json(name: &str, group: &LogGroup, brief: bool) -> Value {
     let mut row = Map::new();
     row.insert("logGroupName".to_owned(), name.into());
     row.insert("arn".to_owned(), format!("{}:*", group.arn).into());
@@ -121,7 +121,7 @@ fn row(name: &str, group: &LogGroup, brief: bool) -> Value {
 // === impl Input ===
 
 impl Input {
-    fn wants(&self, name: &str, group: &LogGroup) -> bool {
+    fn matches_filter(&self, name: &str, group: &LogGroup) -> bool {
         let prefix = self.log_group_name_prefix.as_deref().unwrap_or_default();
         let pattern = self.log_group_name_pattern.as_deref().unwrap_or_default();
         let class = self.log_group_class.as_ref();
@@ -140,7 +140,7 @@ fn token(last: &str, input: &Input) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(format!("{last}\n{}", input.filter()))
 }
 
-fn read_token(token: &str, input: &Input) -> Result<String, Refusal> {
+fn read_token(token: &str, input: &Input) -> Result<String, ApiError> {
     BASE64_URL_SAFE_NO_PAD
         .decode(token)
         .ok()
@@ -149,5 +149,5 @@ fn read_token(token: &str, input: &Input) -> Result<String, Refusal> {
             let (last, filter) = text.split_once('\n')?;
             (filter == input.filter()).then(|| last.to_owned())
         })
-        .ok_or_else(|| Refusal::invalid_parameter("The specified nextToken is invalid."))
+        .ok_or_else(|| ApiError::invalid_parameter("The specified nextToken is invalid."))
 }

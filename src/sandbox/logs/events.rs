@@ -4,11 +4,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{may_on_stream, name_of};
-use crate::sandbox::{access::Context, refusal::Refusal, validate, wire::Answer, world::groups::Stream};
+use crate::sandbox::{
+    api_error::ApiError, authorizer::Context, state::groups::Stream, validate, wire::Answer,
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct OnStream {
+struct StreamInput {
     log_group_name: Option<String>,
     log_group_identifier: Option<String>,
     #[serde(default)]
@@ -20,27 +22,27 @@ struct OnStream {
     log_stream_name_prefix: Option<String>,
 }
 
-pub(super) fn create_stream(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn create_stream(context: &Context<'_>) -> Result<Answer, ApiError> {
     let (input, group) = read(context)?;
     let name = &input.log_stream_name;
     validate::log_stream_name(name)?;
     let mut logs = context.region.logs();
     let group = logs.groups.get_mut(&group);
-    let streams = &mut group.ok_or_else(Refusal::log_group_not_found)?.streams;
+    let streams = &mut group.ok_or_else(ApiError::log_group_not_found)?.streams;
     if streams.contains_key(name) {
         let text = "The specified log stream already exists";
-        return Err(Refusal::new("ResourceAlreadyExistsException", text));
+        return Err(ApiError::new("ResourceAlreadyExistsException", text));
     }
     streams.insert(name.clone(), Stream::default());
     Ok(Answer::Empty)
 }
 
 /// One page, of which the token is the position behind it.
-pub(super) fn get(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn get(context: &Context<'_>) -> Result<Answer, ApiError> {
     let (input, group) = read(context)?;
     let logs = context.region.logs();
     let group = logs.groups.get(&group);
-    let group = group.ok_or_else(Refusal::log_group_not_found)?;
+    let group = group.ok_or_else(ApiError::log_group_not_found)?;
     let stream = group.streams.get(&input.log_stream_name);
     let events = &stream.ok_or_else(no_stream)?.events;
     let limit = input.limit.unwrap_or(10_000).clamp(1, 10_000);
@@ -67,11 +69,11 @@ pub(super) fn get(context: &Context<'_>) -> Result<Answer, Refusal> {
     })))
 }
 
-pub(super) fn streams(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn streams(context: &Context<'_>) -> Result<Answer, ApiError> {
     let (input, group) = read(context)?;
     let logs = context.region.logs();
     let group = logs.groups.get(&group);
-    let group = group.ok_or_else(Refusal::log_group_not_found)?;
+    let group = group.ok_or_else(ApiError::log_group_not_found)?;
     let prefix = input.log_stream_name_prefix.unwrap_or_default();
     let rows: Vec<Value> = group
         .streams
@@ -85,19 +87,19 @@ pub(super) fn streams(context: &Context<'_>) -> Result<Answer, Refusal> {
     Ok(Answer::Json(json!({ "logStreams": rows })))
 }
 
-fn read(context: &Context<'_>) -> Result<(OnStream, String), Refusal> {
-    let input: OnStream = context.call.input()?;
+fn read(context: &Context<'_>) -> Result<(StreamInput, String), ApiError> {
+    let input: StreamInput = context.call.input()?;
     let identifier = input
         .log_group_name
         .as_ref()
         .or(input.log_group_identifier.as_ref())
-        .ok_or_else(|| Refusal::invalid_parameter("No log group is named"))?;
+        .ok_or_else(|| ApiError::invalid_parameter("No log group is named"))?;
     let name = name_of(context, identifier)?.to_owned();
     may_on_stream(context, &name, &input.log_stream_name)?;
     Ok((input, name))
 }
 
-pub(super) fn no_stream() -> Refusal {
+pub(super) fn no_stream() -> ApiError {
     let text = "The specified log stream does not exist.";
-    Refusal::new("ResourceNotFoundException", text)
+    ApiError::new("ResourceNotFoundException", text)
 }

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{associate::usable_key, group_arn, may_on_group, name_of};
-use crate::sandbox::{access::Context, refusal::Refusal, validate, wire::Answer, world::groups::LogGroup};
+use crate::sandbox::{
+    api_error::ApiError, authorizer::Context, state::groups::LogGroup, validate, wire::Answer,
+};
 
 /// The retention periods that AWS takes, in days.
 pub(crate) const RETENTION_DAYS: [i64; 22] =
@@ -33,16 +35,16 @@ struct ByArn {
     tags: BTreeMap<String, String>,
 }
 
-pub(super) fn create(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn create(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input = read(context)?;
     let name = input.log_group_name;
     let class = input.log_group_class.unwrap_or_else(|| "STANDARD".to_owned());
     if name.to_ascii_lowercase().starts_with("aws/") {
         let text = "Log groups starting with AWS/ are reserved for AWS.";
-        return Err(Refusal::invalid_parameter(text));
+        return Err(ApiError::invalid_parameter(text));
     }
     if !CLASSES.contains(&class.as_str()) {
-        return Err(Refusal::invalid_parameter("Invalid logGroupClass"));
+        return Err(ApiError::invalid_parameter("Invalid logGroupClass"));
     }
     let arn = group_arn(&context.region, &name);
     let key = match &input.kms_key_id {
@@ -52,7 +54,7 @@ pub(super) fn create(context: &Context<'_>) -> Result<Answer, Refusal> {
     let mut logs = context.region.logs();
     if logs.groups.contains_key(&name) {
         let text = "The specified log group already exists";
-        return Err(Refusal::new("ResourceAlreadyExistsException", text));
+        return Err(ApiError::new("ResourceAlreadyExistsException", text));
     }
     let mut group = LogGroup::new(arn, class, context.now);
     group.kms_key = key;
@@ -61,47 +63,47 @@ pub(super) fn create(context: &Context<'_>) -> Result<Answer, Refusal> {
     Ok(Answer::Empty)
 }
 
-pub(super) fn delete(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn delete(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input = read(context)?;
     let removed = context.region.logs().groups.remove(&input.log_group_name);
-    removed.ok_or_else(Refusal::log_group_not_found)?;
+    removed.ok_or_else(ApiError::log_group_not_found)?;
     Ok(Answer::Empty)
 }
 
-pub(super) fn retention(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn retention(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input = read(context)?;
     let days = input.retention_in_days;
     if days.is_some_and(|days| !RETENTION_DAYS.contains(&days)) {
-        return Err(Refusal::invalid_parameter("Invalid retentionInDays"));
+        return Err(ApiError::invalid_parameter("Invalid retentionInDays"));
     }
     let mut logs = context.region.logs();
     let group = logs.groups.get_mut(&input.log_group_name);
-    group.ok_or_else(Refusal::log_group_not_found)?.retention_days = days;
+    group.ok_or_else(ApiError::log_group_not_found)?.retention_days = days;
     Ok(Answer::Empty)
 }
 
-pub(super) fn list_tags(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn list_tags(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: ByArn = context.call.input()?;
     let name = name_of(context, &input.resource_arn)?;
     may_on_group(context, name)?;
     let logs = context.region.logs();
     let group = logs.groups.get(name);
-    let tags = &group.ok_or_else(Refusal::log_group_not_found)?.tags;
+    let tags = &group.ok_or_else(ApiError::log_group_not_found)?.tags;
     Ok(Answer::Json(json!({ "tags": tags })))
 }
 
-pub(super) fn tag(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn tag(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: ByArn = context.call.input()?;
     let name = name_of(context, &input.resource_arn)?;
     may_on_group(context, name)?;
     let mut logs = context.region.logs();
     let group = logs.groups.get_mut(name);
-    let group = group.ok_or_else(Refusal::log_group_not_found)?;
+    let group = group.ok_or_else(ApiError::log_group_not_found)?;
     group.tags.extend(input.tags);
     Ok(Answer::Empty)
 }
 
-fn read(context: &Context<'_>) -> Result<Input, Refusal> {
+fn read(context: &Context<'_>) -> Result<Input, ApiError> {
     let input: Input = context.call.input()?;
     validate::log_group_name(&input.log_group_name)?;
     may_on_group(context, &input.log_group_name)?;

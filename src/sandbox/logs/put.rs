@@ -4,7 +4,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{events::no_stream, may_on_stream};
-use crate::sandbox::{access::Context, refusal::Refusal, validate, wire::Answer, world::groups::Event};
+use crate::sandbox::{
+    api_error::ApiError, authorizer::Context, state::groups::Event, validate, wire::Answer,
+};
 
 /// AWS's limits on one batch (`PutLogEvents` in the API reference): events, and bytes with 26 for each
 /// event. One event can be as large as the batch.
@@ -41,7 +43,7 @@ struct Rejected {
     too_new: usize,
 }
 
-pub(super) fn put(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn put(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: Input = context.call.input()?;
     validate::log_group_name(&input.group)?;
     validate::log_stream_name(&input.stream)?;
@@ -50,7 +52,7 @@ pub(super) fn put(context: &Context<'_>) -> Result<Answer, Refusal> {
 
     let mut logs = context.region.logs();
     let group = logs.groups.get_mut(&input.group);
-    let group = group.ok_or_else(Refusal::log_group_not_found)?;
+    let group = group.ok_or_else(ApiError::log_group_not_found)?;
     let now = context.now.as_millisecond();
     let rejected = Rejected::of(&input.events, now, group.retention_days);
     let stream = group.streams.get_mut(&input.stream).ok_or_else(no_stream)?;
@@ -61,7 +63,7 @@ pub(super) fn put(context: &Context<'_>) -> Result<Answer, Refusal> {
         && last.timestamp - first.timestamp > DAY_MS
     {
         let text = "The batch of log events in a single PutLogEvents request cannot span more than 24 hours.";
-        return Err(Refusal::invalid_parameter(text));
+        return Err(ApiError::invalid_parameter(text));
     }
     for InputEvent { timestamp, message } in good {
         stream.push(Event { timestamp: *timestamp, message: message.clone() });
@@ -69,27 +71,27 @@ pub(super) fn put(context: &Context<'_>) -> Result<Answer, Refusal> {
     Ok(Answer::Json(rejected.answer(total)))
 }
 
-fn check(events: &[InputEvent]) -> Result<(), Refusal> {
+fn check(events: &[InputEvent]) -> Result<(), ApiError> {
     if !(1..=MAX_EVENTS).contains(&events.len()) {
         let text = format!(
             "1 validation error detected: Value at 'logEvents' failed to satisfy constraint: Member must have \
              length between 1 and {MAX_EVENTS}"
         );
-        return Err(Refusal::invalid_parameter(text));
+        return Err(ApiError::invalid_parameter(text));
     }
     if events.iter().any(|event| event.message.is_empty() || event.timestamp < 0) {
         let text = "1 validation error detected: Value at 'logEvents' failed to satisfy constraint: messages have a \
                     length of at least 1, and timestamps a value of at least 0";
-        return Err(Refusal::invalid_parameter(text));
+        return Err(ApiError::invalid_parameter(text));
     }
     let bytes: usize = events.iter().map(|event| event.message.len() + OVERHEAD).sum();
     if bytes > MAX_BYTES {
         let text = format!("Upload too large: {bytes} bytes exceeds limit of {MAX_BYTES}");
-        return Err(Refusal::invalid_parameter(text));
+        return Err(ApiError::invalid_parameter(text));
     }
     if !events.is_sorted_by_key(|event| event.timestamp) {
         let text = "Log events in a single PutLogEvents request must be in chronological order.";
-        return Err(Refusal::invalid_parameter(text));
+        return Err(ApiError::invalid_parameter(text));
     }
     Ok(())
 }

@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::{may_on_group, name_of, service};
 use crate::sandbox::{
-    access::Context,
-    refusal::Refusal,
+    api_error::ApiError,
+    authorizer::Context,
+    state::groups::Query,
     wire::{Answer, Service},
-    world::groups::Query,
 };
 
 #[derive(Debug, Deserialize)]
@@ -31,20 +31,20 @@ struct Results {
     query_id: String,
 }
 
-pub(super) fn start(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn start(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: Asked = context.call.input()?;
     if input.query_string.trim().is_empty() {
         let text = "The query is empty";
-        return Err(Refusal::new("MalformedQueryException", text));
+        return Err(ApiError::new("MalformedQueryException", text));
     }
     for (field, value) in [("startTime", input.start_time), ("endTime", input.end_time)] {
         if value.is_none() {
-            return Err(Refusal::constraint(Service::Logs, field, "null", "Member must not be null"));
+            return Err(ApiError::constraint(Service::Logs, field, "null", "Member must not be null"));
         }
     }
     if input.start_time > input.end_time {
         // AWS's own wording is not known.
-        return Err(Refusal::new("MalformedQueryException", "The start of the query is after its end"));
+        return Err(ApiError::new("MalformedQueryException", "The start of the query is after its end"));
     }
     let identifiers =
         input.log_group_name.iter().chain(&input.log_group_names).chain(&input.log_group_identifiers);
@@ -55,11 +55,12 @@ pub(super) fn start(context: &Context<'_>) -> Result<Answer, Refusal> {
         names.push(name);
     }
     if names.is_empty() {
-        return Err(Refusal::invalid_parameter("No log group is named"));
+        return Err(ApiError::invalid_parameter("No log group is named"));
     }
     let keys: Vec<String> = {
         let logs = context.region.logs();
-        let groups = names.iter().map(|name| logs.groups.get(*name).ok_or_else(Refusal::log_group_not_found));
+        let groups =
+            names.iter().map(|name| logs.groups.get(*name).ok_or_else(ApiError::log_group_not_found));
         groups
             .filter_map(|group| group.map(|group| group.kms_key.clone()).transpose())
             .collect::<Result<_, _>>()?
@@ -74,9 +75,9 @@ pub(super) fn start(context: &Context<'_>) -> Result<Answer, Refusal> {
     Ok(Answer::Json(json!({ "queryId": id })))
 }
 
-pub(super) fn results(context: &Context<'_>) -> Result<Answer, Refusal> {
+pub(super) fn results(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: Results = context.call.input()?;
-    context.may("logs:GetQueryResults", &["*"], &[])?;
+    context.is_allowed("logs:GetQueryResults", &["*"], &[])?;
     let looked = context.region.logs().query(&input.query_id).map(|query| {
         let running = query.running > 0;
         query.running = query.running.saturating_sub(1);
@@ -84,7 +85,7 @@ pub(super) fn results(context: &Context<'_>) -> Result<Answer, Refusal> {
     });
     let Some((running, query)) = looked else {
         let text = "The specified query does not exist.";
-        return Err(Refusal::new("ResourceNotFoundException", text));
+        return Err(ApiError::new("ResourceNotFoundException", text));
     };
     if let Some(key) = &query.encryption_key {
         may_decrypt(context, key)?;
@@ -103,14 +104,14 @@ pub(super) fn results(context: &Context<'_>) -> Result<Answer, Refusal> {
 
 /// Whether the caller may have what is under the key decrypted for it; who may not is refused here, though
 /// it is not known whether AWS refuses at this point or at the results.
-fn may_decrypt(context: &Context<'_>, arn: &str) -> Result<(), Refusal> {
+fn may_decrypt(context: &Context<'_>, arn: &str) -> Result<(), ApiError> {
     let mut parts = arn.splitn(6, ':').skip(4);
     let (account, id) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let id = id.strip_prefix("key/").unwrap_or_default();
-    let region = context.world.account(account).and_then(|account| account.region(&context.region.name));
+    let region = context.state.account(account).and_then(|account| account.region(&context.region.name));
     let Some(key) = region.and_then(|region| region.keys().key(id)) else {
-        return Err(context.out_of_reach("kms:Decrypt", arn));
+        return Err(context.cross_account_denial("kms:Decrypt", arn));
     };
     let service = service::principal(&context.region.name);
-    context.may_use(&key, "kms:Decrypt", &[("kms:ViaService", service.as_str())])
+    context.key_usable(&key, "kms:Decrypt", &[("kms:ViaService", service.as_str())])
 }

@@ -5,8 +5,8 @@ mod tests;
 
 use crate::sandbox::{
     partition,
-    policy::{Question, Verdict, Who},
-    world::{Region, keys::Key},
+    policy::{EvalRequest, Verdict, Who},
+    state::{Region, keys::Key},
 };
 
 /// What it does with a key once it has it: one action for each that the documented statement names.
@@ -36,8 +36,12 @@ pub(in crate::sandbox) fn may_use(key: &Key, region: &Region, resource: &str) ->
     }
     let service = principal(&region.name);
     ACTIONS.iter().all(|action| {
-        let question =
-            Question { who: Who::Service(&service), action, resources: &[&key.arn], context: &facts };
-        key.policy.verdict(&question) == Verdict::Allows
+        let request = EvalRequest {
+            principal: Who::Service(&service),
+            action,
+            resources: &[&key.arn],
+            context: &facts,
+        };
+        key.policy.verdict(&request) == Verdict::Allows
     })
 }

@@ -14,12 +14,12 @@ pub(super) struct Condition {
     if_exists: bool,
     for_all: bool,
     key: String,
-    values: Vec<Wanted>,
+    values: Vec<ConditionValue>,
 }
 
 /// One value, compiled: a request is asked many times.
 #[derive(Clone, Debug)]
-struct Wanted {
+struct ConditionValue {
     text: String,
     /// For `Like` the whole, for `Arn` each of the six parts.
     patterns: Vec<WildMatch>,
@@ -56,7 +56,7 @@ impl Condition {
             "Null" => (Operator::Null, false),
             _ => return Err(InvalidPolicy::Operator(name.to_owned())),
         };
-        let values = values.into_iter().map(|text| Wanted::new(operator, text)).collect();
+        let values = values.into_iter().map(|text| ConditionValue::new(operator, text)).collect();
         Ok(Self { operator, negated, if_exists, for_all, key, values })
     }
 
@@ -77,17 +77,17 @@ impl Condition {
         if absent {
             return self.if_exists || self.negated;
         }
-        let mut matched =
-            found.map(|(_, actual)| self.values.iter().any(|value| self.fits(value, actual)) != self.negated);
+        let mut matched = found
+            .map(|(_, actual)| self.values.iter().any(|value| self.matches(value, actual)) != self.negated);
         if self.for_all { matched.all(|one| one) } else { matched.any(|one| one) }
     }
 
-    fn fits(&self, wanted: &Wanted, actual: &str) -> bool {
+    fn matches(&self, expected: &ConditionValue, actual: &str) -> bool {
         match self.operator {
-            Operator::Equals | Operator::Null => wanted.text == actual,
-            Operator::EqualsIgnoreCase => wanted.text.eq_ignore_ascii_case(actual),
-            Operator::Like => wanted.patterns.iter().all(|pattern| pattern.matches(actual)),
-            Operator::Arn => wanted.is_like_arn(actual),
+            Operator::Equals | Operator::Null => expected.text == actual,
+            Operator::EqualsIgnoreCase => expected.text.eq_ignore_ascii_case(actual),
+            Operator::Like => expected.patterns.iter().all(|pattern| pattern.matches(actual)),
+            Operator::Arn => expected.is_like_arn(actual),
         }
     }
 }
@@ -98,7 +98,7 @@ fn stripped<'a>(whole: &'a str, rest: Option<&'a str>) -> (&'a str, bool) {
 
 // === impl Wanted ===
 
-impl Wanted {
+impl ConditionValue {
     fn new(operator: Operator, text: String) -> Self {
         let patterns = match operator {
             Operator::Equals | Operator::EqualsIgnoreCase | Operator::Null => Vec::new(),

@@ -119,12 +119,12 @@ impl TryFrom<StatementText> for Statement {
 }
 
 fn patterns(
-    wanted: Option<OneOrMany<String>>,
+    values: Option<OneOrMany<String>>,
     unwanted: Option<OneOrMany<String>>,
     names: &'static str,
     spell: impl Fn(String) -> String,
 ) -> Result<Patterns, InvalidPolicy> {
-    let (texts, negated) = match (wanted, unwanted) {
+    let (texts, negated) = match (values, unwanted) {
         (Some(texts), None) => (texts, false),
         (None, Some(texts)) => (texts, true),
         (Some(_), Some(_)) | (None, None) => return Err(InvalidPolicy::Pair(names)),

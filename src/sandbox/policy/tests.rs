@@ -7,10 +7,10 @@ const SESSION: Who<'_> = Who::Iam {
     role_arn: Some("arn:aws:iam::111122223333:role/R"),
 };
 
-fn ask(policy: &str, who: Who<'_>, context: &[(&str, &str)]) -> Verdict {
+fn verdict(policy: &str, principal: Who<'_>, context: &[(&str, &str)]) -> Verdict {
     let policy: Policy = policy.parse().unwrap();
-    policy.verdict(&Question {
-        who,
+    policy.verdict(&EvalRequest {
+        principal,
         action: "kms:GenerateDataKeyWithoutPlaintext",
         resources: &["arn:aws:kms:eu-west-1:111122223333:key/k"],
         context,
@@ -26,13 +26,13 @@ fn the_documented_statement_lets_the_service_in_for_its_groups_only() {
     let logs = Who::Service("logs.eu-west-1.amazonaws.com");
     let key = "kms:EncryptionContext:aws:logs:arn";
     let policy = named("allow-logs");
-    assert_eq!(ask(&policy, logs, &[(key, GROUP)]), Verdict::Allows);
-    assert_eq!(ask(&policy, logs, &[]), Verdict::Silent);
+    assert_eq!(verdict(&policy, logs, &[(key, GROUP)]), Verdict::Allows);
+    assert_eq!(verdict(&policy, logs, &[]), Verdict::NoMatch);
     let other = GROUP.replace("1111", "9999");
-    assert_eq!(ask(&policy, logs, &[(key, &other)]), Verdict::Silent);
-    let elsewhere = Who::Service("logs.us-east-1.amazonaws.com");
-    assert_eq!(ask(&policy, elsewhere, &[(key, GROUP)]), Verdict::Silent);
-    assert_eq!(ask(&named("lacks-logs"), logs, &[(key, GROUP)]), Verdict::Silent);
+    assert_eq!(verdict(&policy, logs, &[(key, &other)]), Verdict::NoMatch);
+    let other = Who::Service("logs.us-east-1.amazonaws.com");
+    assert_eq!(verdict(&policy, other, &[(key, GROUP)]), Verdict::NoMatch);
+    assert_eq!(verdict(&named("lacks-logs"), logs, &[(key, GROUP)]), Verdict::NoMatch);
 }
 
 #[test]
@@ -40,21 +40,21 @@ fn a_key_for_log_groups_is_not_one_for_query_results() {
     let logs = Who::Service("logs.eu-west-1.amazonaws.com");
     let results = "arn:aws:logs:eu-west-1:111122223333:query-result:*";
     let context = [("aws:SourceArn", results), ("aws:SourceAccount", "111122223333")];
-    assert_eq!(ask(&named("allow-query-results"), logs, &context), Verdict::Allows);
-    assert_eq!(ask(&named("allow-logs"), logs, &context), Verdict::Silent);
+    assert_eq!(verdict(&named("allow-query-results"), logs, &context), Verdict::Allows);
+    assert_eq!(verdict(&named("allow-logs"), logs, &context), Verdict::NoMatch);
 }
 
 #[test]
 fn the_account_is_less_than_the_role_itself_and_a_deny_is_more_than_both() {
     let account = named("lacks-logs");
-    assert_eq!(ask(&account, SESSION, &[]), Verdict::AllowsAccount);
+    assert_eq!(verdict(&account, SESSION, &[]), Verdict::AllowsAccount);
     let role = account.replace(":root", ":role/R");
-    assert_eq!(ask(&role, SESSION, &[]), Verdict::Allows);
+    assert_eq!(verdict(&role, SESSION, &[]), Verdict::Allows);
     let stranger = account.replace("1111", "9999");
-    assert_eq!(ask(&stranger, SESSION, &[]), Verdict::Silent);
+    assert_eq!(verdict(&stranger, SESSION, &[]), Verdict::NoMatch);
     let deny = r#"{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},
         {"Effect":"Deny","NotAction":"kms:Describe*","Resource":"*"}]}"#;
-    assert_eq!(ask(deny, SESSION, &[]), Verdict::Denied);
+    assert_eq!(verdict(deny, SESSION, &[]), Verdict::Denied);
 }
 
 #[test]
@@ -65,21 +65,21 @@ fn a_star_in_an_arn_does_not_reach_across_a_colon() {
         )
     };
     let context = [("aws:SourceArn", GROUP)];
-    for (condition, verdict) in [
+    for (condition, expected) in [
         (
             r#"{"ArnLike":{"aws:SourceArn":"arn:aws:logs:*:111122223333:log-group:/payments/*"}}"#,
             Verdict::Allows,
         ),
-        (r#"{"ArnLike":{"aws:SourceArn":"arn:aws:logs:*:/payments/api"}}"#, Verdict::Silent),
+        (r#"{"ArnLike":{"aws:SourceArn":"arn:aws:logs:*:/payments/api"}}"#, Verdict::NoMatch),
         (r#"{"StringLike":{"aws:SourceArn":"arn:aws:logs:*:/payments/api"}}"#, Verdict::Allows),
-        (r#"{"StringEquals":{"aws:SourceArn":"arn:aws:logs:*"}}"#, Verdict::Silent),
+        (r#"{"StringEquals":{"aws:SourceArn":"arn:aws:logs:*"}}"#, Verdict::NoMatch),
         (r#"{"StringNotEquals":{"aws:absent":"x"}}"#, Verdict::Allows),
-        (r#"{"StringEquals":{"aws:absent":"x"}}"#, Verdict::Silent),
+        (r#"{"StringEquals":{"aws:absent":"x"}}"#, Verdict::NoMatch),
         (r#"{"StringEqualsIfExists":{"aws:absent":"x"}}"#, Verdict::Allows),
         (r#"{"Null":{"aws:SourceArn":"false"}}"#, Verdict::Allows),
-        (r#"{"Null":{"aws:SourceArn":true}}"#, Verdict::Silent),
+        (r#"{"Null":{"aws:SourceArn":true}}"#, Verdict::NoMatch),
     ] {
-        assert_eq!(ask(&with(condition), SESSION, &context), verdict, "{condition}");
+        assert_eq!(verdict(&with(condition), SESSION, &context), expected, "{condition}");
     }
 }
 

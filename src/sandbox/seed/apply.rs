@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::{
-    AccountSeed, Hub, KeySeed, LogGroupSeed, QuotaSeed, RoleSeed, Seed, SeedFaults,
+    AccountSeed, KeySeed, LogGroupSeed, QuotaSeed, RoleSeed, Seed, SeedFaults, ServiceIdentity,
     check::{check, key_arn, key_policy},
 };
 use crate::sandbox::{
     identity::Principal,
     partition,
     policy::{InvalidPolicy, Policy, shorthand},
-    world::{Account, Defaults, Region, Role, World, groups::LogGroup, keys::Key},
+    state::{Account, AwsState, Defaults, Region, Role, groups::LogGroup, keys::Key},
 };
 
 /// Adds what `seed` says to `world`; what has the same name is replaced.
@@ -18,25 +18,25 @@ use crate::sandbox::{
 /// # Errors
 ///
 /// Everything that is wrong with the seed; then nothing is added.
-pub(in crate::sandbox) fn apply(world: &World, seed: &Seed) -> Result<(), SeedFaults> {
-    let knows_key = |arn: &str| has_key(world, arn);
-    let faults = check(seed, knows_key);
-    if !faults.is_empty() {
-        return Err(SeedFaults(faults));
+pub(in crate::sandbox) fn apply(state: &AwsState, seed: &Seed) -> Result<(), SeedFaults> {
+    let knows_key = |arn: &str| has_key(state, arn);
+    let diagnostics = check(seed, knows_key);
+    if !diagnostics.is_empty() {
+        return Err(SeedFaults(diagnostics));
     }
-    let mut defaults = world.defaults();
-    if let Some(hub) = &seed.hub {
-        defaults.hub = hub.clone();
+    let mut defaults = state.defaults();
+    if let Some(service_identity) = &seed.service_principal {
+        defaults.service_identity = service_identity.clone();
     }
     if let Some(quotas) = &seed.quotas {
         defaults.quotas = Arc::new(quotas.quotas());
     }
     let mut fresh = Vec::new();
     for account in &seed.accounts {
-        let known = world.account(&account.account_id);
-        let is_new = known.is_none();
+        let existing = state.account(&account.account_id);
+        let is_new = existing.is_none();
         let quotas = account.quotas.as_ref().map(QuotaSeed::quotas);
-        let target = known.unwrap_or_else(|| {
+        let target = existing.unwrap_or_else(|| {
             let id = account.account_id.clone();
             let partition = account.every_region().next().map_or("aws", partition::of_region);
             Arc::new(Account::new(id, partition, Arc::clone(&defaults.quotas)))
@@ -47,38 +47,43 @@ pub(in crate::sandbox) fn apply(world: &World, seed: &Seed) -> Result<(), SeedFa
         if let Some(plan) = &account.queries {
             target.set_queries(plan.clone());
         }
-        fill(world, &target, account, &defaults.hub)?;
-        add_admin(world, &target);
+        fill(state, &target, account, &defaults.service_identity)?;
+        add_admin(state, &target);
         if is_new {
             fresh.push(target);
         }
     }
-    world.add_accounts(&fresh);
-    add_hub(world, &defaults);
-    world.set_defaults(defaults);
+    state.add_accounts(&fresh);
+    add_service_identity(state, &defaults);
+    state.set_defaults(defaults);
     Ok(())
 }
 
-fn has_key(world: &World, arn: &str) -> bool {
+fn has_key(state: &AwsState, arn: &str) -> bool {
     let mut parts = arn.splitn(6, ':').skip(3);
     let (Some(region), Some(account), Some(resource)) = (parts.next(), parts.next(), parts.next()) else {
         return false;
     };
-    let region = world.account(account).and_then(|a| a.region(region));
+    let region = state.account(account).and_then(|a| a.region(region));
     let id = resource.strip_prefix("key/").unwrap_or_default();
     region.is_some_and(|region| region.keys().key(id).is_some())
 }
 
-fn fill(world: &World, to: &Account, from: &AccountSeed, hub: &Hub) -> Result<(), InvalidPolicy> {
+fn fill(
+    state: &AwsState,
+    to: &Account,
+    from: &AccountSeed,
+    service_identity: &ServiceIdentity,
+) -> Result<(), InvalidPolicy> {
     for region in &from.regions {
         to.enable(region);
     }
     for role in &from.roles {
-        to.put_role(built_role(role, to, hub)?);
+        to.put_role(built_role(role, to, service_identity)?);
     }
     for seed in &from.keys {
         let region = to.enable(&seed.region);
-        let key = built_key(seed, &to.id, world)?;
+        let key = built_key(seed, &to.id, state)?;
         let mut keys = region.keys();
         for alias in &seed.aliases {
             keys.put_alias(alias, &key.id);
@@ -86,7 +91,7 @@ fn fill(world: &World, to: &Account, from: &AccountSeed, hub: &Hub) -> Result<()
         keys.put(key);
     }
     for seed in &from.log_groups {
-        add_groups(&to.enable(&seed.region), seed, world);
+        add_groups(&to.enable(&seed.region), seed, state);
     }
     for (region, key) in &from.query_results {
         let region = to.enable(region);
@@ -96,12 +101,16 @@ fn fill(world: &World, to: &Account, from: &AccountSeed, hub: &Hub) -> Result<()
     Ok(())
 }
 
-fn built_role(seed: &RoleSeed, account: &Account, hub: &Hub) -> Result<Role, InvalidPolicy> {
+fn built_role(
+    seed: &RoleSeed,
+    account: &Account,
+    service_identity: &ServiceIdentity,
+) -> Result<Role, InvalidPolicy> {
     let trust = if let Some(policy) = &seed.trust_policy {
         policy.text()
     } else {
         let trusted = seed.trusted.clone();
-        let trusted = trusted.unwrap_or_else(|| vec![role_of(&hub.arn)]);
+        let trusted = trusted.unwrap_or_else(|| vec![role_of(&service_identity.arn)]);
         shorthand::trust_policy(&trusted, seed.external_id.as_deref()).to_string()
     };
     let identity = if let Some(policy) = &seed.policy {
@@ -124,11 +133,11 @@ fn built_role(seed: &RoleSeed, account: &Account, hub: &Hub) -> Result<Role, Inv
     })
 }
 
-fn built_key(seed: &KeySeed, account: &str, world: &World) -> Result<Key, InvalidPolicy> {
+fn built_key(seed: &KeySeed, account: &str, aws: &AwsState) -> Result<Key, InvalidPolicy> {
     let or = |text: &Option<String>, default: &str| text.clone().unwrap_or_else(|| default.to_owned());
     let state = or(&seed.state, "Enabled");
     let month = jiff::SignedDuration::from_hours(30 * 24);
-    let deletion = (state == "PendingDeletion").then(|| world.now().saturating_add(month));
+    let deletion = (state == "PendingDeletion").then(|| aws.now().saturating_add(month));
     Ok(Key {
         id: seed.id.clone(),
         arn: key_arn(&seed.id, account, &seed.region),
@@ -139,21 +148,21 @@ fn built_key(seed: &KeySeed, account: &str, world: &World) -> Result<Key, Invali
         manager: or(&seed.manager, "CUSTOMER"),
         description: seed.description.clone(),
         multi_region: seed.multi_region,
-        created: world.now(),
+        created: aws.now(),
         deletion: deletion.and_then(Result::ok),
         policy: key_policy(seed, account)?,
         tags: seed.tags.clone(),
     })
 }
 
-fn add_groups(region: &Region, seed: &LogGroupSeed, world: &World) {
+fn add_groups(region: &Region, seed: &LogGroupSeed, state: &AwsState) {
     let account = &region.account_id;
     let class = seed.class.clone().unwrap_or_else(|| "STANDARD".to_owned());
     let mut logs = region.logs();
     for n in 0..seed.count.unwrap_or(1) {
         let name = seed.name.replace("{n}", &n.to_string());
         let arn = region.arn("logs", &format!("log-group:{name}"));
-        let mut group = LogGroup::new(arn, class.clone(), world.now());
+        let mut group = LogGroup::new(arn, class.clone(), state.now());
         group.retention_days = seed.retention_days;
         group.tags.clone_from(&seed.tags);
         let key = seed.key.as_ref();
@@ -162,32 +171,33 @@ fn add_groups(region: &Region, seed: &LogGroupSeed, world: &World) {
     }
 }
 
-fn add_hub(world: &World, defaults: &Defaults) {
-    let hub = &defaults.hub;
-    let account = hub.arn.split(':').nth(4).unwrap_or_default();
-    let known = world.account(account);
-    let home = known.unwrap_or_else(|| {
-        let partition = partition::of_region(partition::home(partition::of_arn(&hub.arn)));
+fn add_service_identity(state: &AwsState, defaults: &Defaults) {
+    let service_identity = &defaults.service_identity;
+    let account = service_identity.arn.split(':').nth(4).unwrap_or_default();
+    let existing = state.account(account);
+    let owner = existing.unwrap_or_else(|| {
+        let partition =
+            partition::of_region(partition::default_region(partition::of_arn(&service_identity.arn)));
         let quotas = Arc::clone(&defaults.quotas);
-        let home = Arc::new(Account::new(account.to_owned(), partition, quotas));
-        world.add_accounts(&[Arc::clone(&home)]);
-        home
+        let owner = Arc::new(Account::new(account.to_owned(), partition, quotas));
+        state.add_accounts(&[Arc::clone(&owner)]);
+        owner
     });
-    home.open_every_region();
+    owner.open_every_region();
     let principal = Principal {
         account: account.to_owned(),
         user_id: "AROASANDBOXHUB:logkey".to_owned(),
-        chained: hub.arn.contains(":assumed-role/"),
-        role_arn: Some(role_of(&hub.arn)),
-        arn: hub.arn.clone(),
+        chained: service_identity.arn.contains(":assumed-role/"),
+        role_arn: Some(role_of(&service_identity.arn)),
+        arn: service_identity.arn.clone(),
         session: None,
     };
-    let credentials = &world.credentials;
-    credentials.add_static(hub.access_key_id.clone(), principal);
+    let credentials = &state.credentials;
+    credentials.add_static(service_identity.access_key_id.clone(), principal);
 }
 
 /// An administrator in each account, for whoever changes things behind the service's back.
-fn add_admin(world: &World, of: &Account) {
+fn add_admin(state: &AwsState, of: &Account) {
     let (account, partition) = (of.id.as_str(), of.partition);
     let principal = Principal {
         account: account.to_owned(),
@@ -197,7 +207,7 @@ fn add_admin(world: &World, of: &Account) {
         arn: format!("arn:{partition}:iam::{account}:user/admin"),
         session: None,
     };
-    let credentials = &world.credentials;
+    let credentials = &state.credentials;
     credentials.add_static(format!("AKIAADMIN{account}"), principal);
 }
 

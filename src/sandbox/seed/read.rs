@@ -19,14 +19,17 @@ impl FromStr for Seed {
         let mut reader = Reader::default();
         let mut seed = Self::default();
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
-            let place = error
+            let location = error
                 .span()
                 .map_or(1, |span| text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1);
-            SeedFaults(vec![SeedFault { place: format!("line {place}"), what: error.message().to_owned() }])
+            SeedFaults(vec![SeedFault {
+                location: format!("line {location}"),
+                what: error.message().to_owned(),
+            }])
         })?;
         for (name, value) in table {
             match name.as_str() {
-                "hub" => seed.hub = reader.read(value, &name),
+                "hub" => seed.service_principal = reader.read(value, &name),
                 "quotas" => seed.quotas = reader.read(value, &name),
                 "verify_signatures" => seed.verify_signatures = reader.read(value, &name),
                 "journal" => seed.journal = reader.read(value, &name).unwrap_or_default(),
@@ -34,8 +37,8 @@ impl FromStr for Seed {
                 "accounts" => {
                     let tables: Vec<Value> = reader.read(value, &name).unwrap_or_default();
                     for (at, table) in tables.into_iter().enumerate() {
-                        let place = format!("accounts[{at}]");
-                        seed.accounts.extend(reader.account(table, &place));
+                        let location = format!("accounts[{at}]");
+                        seed.accounts.extend(reader.account(table, &location));
                     }
                 }
                 _ => reader.fault(
@@ -56,25 +59,25 @@ impl FromStr for Seed {
 // === impl Reader ===
 
 impl Reader {
-    fn account(&mut self, value: Value, place: &str) -> Option<AccountSeed> {
-        let table: Table = self.read(value, place)?;
+    fn account(&mut self, value: Value, location: &str) -> Option<AccountSeed> {
+        let table: Table = self.read(value, location)?;
         let mut account = AccountSeed::default();
         if !table.contains_key("account_id") {
-            self.fault(place, "account_id is missing");
+            self.fault(location, "account_id is missing");
         }
         for (name, value) in table {
-            let place = format!("{place}.{name}");
+            let location = format!("{location}.{name}");
             match name.as_str() {
-                "account_id" => account.account_id = self.read(value, &place).unwrap_or_default(),
-                "regions" => account.regions = self.read(value, &place).unwrap_or_default(),
-                "quotas" => account.quotas = self.read(value, &place),
-                "queries" => account.queries = self.read(value, &place),
-                "query_results" => account.query_results = self.read(value, &place).unwrap_or_default(),
-                "roles" => account.roles = self.list(value, &place),
-                "keys" => account.keys = self.list(value, &place),
-                "log_groups" => account.log_groups = self.list(value, &place),
+                "account_id" => account.account_id = self.read(value, &location).unwrap_or_default(),
+                "regions" => account.regions = self.read(value, &location).unwrap_or_default(),
+                "quotas" => account.quotas = self.read(value, &location),
+                "queries" => account.queries = self.read(value, &location),
+                "query_results" => account.query_results = self.read(value, &location).unwrap_or_default(),
+                "roles" => account.roles = self.list(value, &location),
+                "keys" => account.keys = self.list(value, &location),
+                "log_groups" => account.log_groups = self.list(value, &location),
                 _ => self.fault(
-                    &place,
+                    &location,
                     "unknown; expected account_id, regions, quotas, queries, query_results, roles, keys or log_groups",
                 ),
             }
@@ -82,26 +85,26 @@ impl Reader {
         Some(account)
     }
 
-    fn list<T: DeserializeOwned>(&mut self, value: Value, place: &str) -> Vec<T> {
-        let values: Vec<Value> = self.read(value, place).unwrap_or_default();
+    fn list<T: DeserializeOwned>(&mut self, value: Value, location: &str) -> Vec<T> {
+        let values: Vec<Value> = self.read(value, location).unwrap_or_default();
         let mut list = Vec::new();
         for (at, value) in values.into_iter().enumerate() {
-            list.extend(self.read(value, &format!("{place}[{at}]")));
+            list.extend(self.read(value, &format!("{location}[{at}]")));
         }
         list
     }
 
-    fn read<T: DeserializeOwned>(&mut self, value: Value, place: &str) -> Option<T> {
+    fn read<T: DeserializeOwned>(&mut self, value: Value, location: &str) -> Option<T> {
         match value.try_into() {
             Ok(read) => Some(read),
             Err(error) => {
-                self.fault(place, error.message());
+                self.fault(location, error.message());
                 None
             }
         }
     }
 
-    fn fault(&mut self, place: &str, what: &str) {
-        self.0.push(SeedFault { place: place.to_owned(), what: what.to_owned() });
+    fn fault(&mut self, location: &str, what: &str) {
+        self.0.push(SeedFault { location: location.to_owned(), what: what.to_owned() });
     }
 }

@@ -35,7 +35,7 @@ fn a_seed_becomes_accounts_roles_keys_and_groups() {
         let found = sandbox.log_group_key("111122223333", "eu-west-1", &name);
         assert_eq!(found.as_deref(), Some(key));
     }
-    let account = sandbox.0.world.account("111122223333").unwrap();
+    let account = sandbox.0.state.account("111122223333").unwrap();
     assert!(account.role("LogKeyAssociator").is_some());
     let region = account.region("eu-west-1").unwrap();
     assert_eq!(region.keys().aliased("alias/logs").unwrap().arn, key);
@@ -64,9 +64,9 @@ fn every_fault_is_told_at_once_with_its_place() {
         [[accounts]]
         regions = ["nowhere"]
         "#;
-    let SeedFaults(faults) = load(text).unwrap_err();
-    let mut places: Vec<&str> = faults.iter().map(|fault| fault.place.as_str()).collect();
-    places.sort_unstable();
+    let SeedFaults(diagnostics) = load(text).unwrap_err();
+    let mut locations: Vec<&str> = diagnostics.iter().map(|fault| fault.location.as_str()).collect();
+    locations.sort_unstable();
     let expected = [
         "account 111122223333, role a b",
         "accounts[0].keys[0]",
@@ -75,7 +75,7 @@ fn every_fault_is_told_at_once_with_its_place() {
         "accounts[1]",
         "surprise",
     ];
-    assert_eq!(places, expected);
+    assert_eq!(locations, expected);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn every_value_that_makes_no_sense_is_told_at_once() {
         count = 2
         key = "k2"
         "#;
-    let told = load(text).unwrap_err().to_string();
+    let message = load(text).unwrap_err().to_string();
     for part in [
         "twelve digits",
         "`nowhere` is not a Region",
@@ -118,15 +118,15 @@ fn every_value_that_makes_no_sense_is_told_at_once() {
         "must hold {n}",
         "there is no key arn:aws:kms:eu-west-1:1:key/k2",
     ] {
-        assert!(told.contains(part), "{part} in {told}");
+        assert!(message.contains(part), "{part} in {message}");
     }
 }
 
 #[test]
 fn a_text_that_is_not_toml_is_told_with_its_line() {
-    let SeedFaults(faults) = load("[hub]\narn =\n").unwrap_err();
-    assert_eq!(faults.len(), 1);
-    assert_eq!(faults[0].place, "line 2");
+    let SeedFaults(diagnostics) = load("[hub]\narn =\n").unwrap_err();
+    assert_eq!(diagnostics.len(), 1);
+    assert_eq!(diagnostics[0].location, "line 2");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_later_seed_replaces_what_has_the_same_name_and_leaves_the_rest() {
     sandbox.apply(&seed("k2").parse().unwrap()).unwrap();
     let found = sandbox.log_group_key("111122223333", "eu-west-1", "/a");
     assert!(found.unwrap().ends_with("/k2"));
-    let account = sandbox.0.world.account("111122223333").unwrap();
+    let account = sandbox.0.state.account("111122223333").unwrap();
     let region = account.region("eu-west-1").unwrap();
     assert!(region.keys().key("k1").is_some());
 }

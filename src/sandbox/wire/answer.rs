@@ -6,7 +6,7 @@ use http_body_util::{Either, Full, combinators::UnsyncBoxBody};
 use serde_json::{Value, json};
 
 use super::Service;
-use crate::sandbox::{http::Cut, refusal::Refusal};
+use crate::sandbox::{api_error::ApiError, http::ConnectionReset};
 
 /// The marker on every answer, so that nobody takes this for AWS.
 const MARKER: &str = "x-logkey-sandbox";
@@ -14,7 +14,7 @@ const JSON: &str = "application/x-amz-json-1.1";
 const XML: &str = "text/xml";
 
 /// A body: whole, or as a fault wants it.
-pub(crate) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Cut>>;
+pub(crate) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, ConnectionReset>>;
 
 /// What an operation answers when it succeeds.
 #[derive(Clone, Debug)]
@@ -43,8 +43,8 @@ pub(crate) fn success(service: Service, operation: &str, answer: Answer, request
 }
 
 /// An error of `service`.
-pub(crate) fn error(service: Service, refusal: &Refusal, request_id: &str) -> Response<Body> {
-    let Refusal { code, message, status } = refusal;
+pub(crate) fn error(service: Service, refusal: &ApiError, request_id: &str) -> Response<Body> {
+    let ApiError { code, message, status } = refusal;
     let bytes = if service.is_json() {
         // The layer that authorizes spells its field with a capital letter.
         let field = if code == "AccessDeniedException" { "Message" } else { "message" };

@@ -5,7 +5,7 @@ use super::*;
 const SIGNED: &str = "AWS4-HMAC-SHA256 Credential=ASIAX/20300101/eu-west-1/logs/aws4_request, \
                       SignedHeaders=host, Signature=00";
 
-fn read(request: http::request::Builder, body: &'static str) -> Result<Call, (Service, Refusal)> {
+fn read(request: http::request::Builder, body: &'static str) -> Result<Call, (Service, ApiError)> {
     let (parts, ()) = request.body(()).unwrap().into_parts();
     Call::read(&parts, &Bytes::from_static(body.as_bytes()))
 }

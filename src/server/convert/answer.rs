@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     domain::{
-        association::{KeyAssociation, SETTLING, Source, State, Target},
+        association::{AssociationState, KeyAssociation, PROPAGATION_DELAY, Source, Target},
         history::{FormerKey, Protection},
         key::KeyHealth,
         principal::Principal,
@@ -12,7 +12,7 @@ use crate::{
         time::Timestamp,
     },
     proto,
-    service::{self, CallerView, Changed},
+    service::{self, Changed, Whoami},
 };
 
 pub(in crate::server) fn associate_response(changed: Changed) -> proto::AssociateKmsKeyResponse {
@@ -46,8 +46,8 @@ pub(in crate::server) fn key_association(it: KeyAssociation) -> proto::KeyAssoci
         key.map_or_else(String::new, |key| key.as_str().to_owned())
     };
     proto::KeyAssociation {
-        account_id: it.resource.place.account.to_string(),
-        region: it.resource.place.region.to_string(),
+        account_id: it.resource.location.account.to_string(),
+        region: it.resource.location.region.to_string(),
         resource_arn: it.resource.to_string(),
         resource: Some(match it.resource.target {
             Target::LogGroup(name) => Resource::LogGroupName(name.to_string()),
@@ -57,14 +57,14 @@ pub(in crate::server) fn key_association(it: KeyAssociation) -> proto::KeyAssoci
         requested_kms_key_id: it.requested_key.map_or_else(String::new, |key| key.to_string()),
         previous_kms_key_arn: text(it.previous_key),
         state: match it.state {
-            State::Settling => proto::State::Settling,
-            State::InForce => proto::State::InForce,
-            State::DefaultEncryption => proto::State::DefaultEncryption,
-            State::Unknown => proto::State::Unknown,
+            AssociationState::Settling => proto::State::Settling,
+            AssociationState::InForce => proto::State::InForce,
+            AssociationState::DefaultEncryption => proto::State::DefaultEncryption,
+            AssociationState::Unknown => proto::State::Unknown,
         }
         .into(),
         accept_time: it.accepted.map(time),
-        settle_time: it.accepted.map(|accepted| time(accepted.plus(SETTLING))),
+        settle_time: it.accepted.map(|accepted| time(accepted.plus(PROPAGATION_DELAY))),
         key_health: health(it.health).into(),
         key_deletion_time: it.key_deletion.map(time),
         log_group_class: it.class.map_or_else(String::new, Into::into),
@@ -79,7 +79,7 @@ fn former_key(it: &FormerKey) -> proto::FormerKey {
     proto::FormerKey {
         kms_key_arn: it.key.to_string(),
         first_seen_time: Some(time(it.since)),
-        last_seen_time: Some(time(it.seen)),
+        last_seen_time: Some(time(it.observed_at)),
         protection: protection.into(),
         protects_until_time: until,
         key_health: health(it.health).into(),
@@ -110,17 +110,17 @@ pub(super) fn protection(it: Protection) -> (proto::Protection, Option<prost_typ
         Protection::Until(until) => (proto::Protection::Until, Some(time(until))),
         Protection::Forever => (proto::Protection::Forever, None),
         Protection::NotKnown => (proto::Protection::NotKnown, None),
-        Protection::Over => (proto::Protection::Unspecified, None),
+        Protection::Expired => (proto::Protection::Unspecified, None),
     }
 }
 
-pub(in crate::server) fn caller(who: &Principal, view: &CallerView) -> proto::GetCallerResponse {
-    let CallerView { tenant, quota } = view;
+pub(in crate::server) fn caller(principal: &Principal, view: &Whoami) -> proto::GetCallerResponse {
+    let Whoami { tenant, quota } = view;
     proto::GetCallerResponse {
         tenant_id: tenant.id.to_string(),
-        subject: who.subject.to_string(),
-        issuer: who.issuer.to_string(),
-        scopes: who.scopes.iter().map(str::to_owned).collect(),
+        subject: principal.subject.to_string(),
+        issuer: principal.issuer.to_string(),
+        scopes: principal.scopes.iter().map(str::to_owned).collect(),
         accounts: tenant.accounts.iter().map(|grant| account(grant)).collect(),
         limits: Some(proto::TenantLimits {
             per_second: tenant.limits.per_second.get(),
@@ -129,7 +129,7 @@ pub(in crate::server) fn caller(who: &Principal, view: &CallerView) -> proto::Ge
             remaining: quota.remaining,
             in_flight: quota.in_flight,
         }),
-        token_expire_time: Some(time(who.expires)),
+        token_expire_time: Some(time(principal.expires)),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use uuid::Uuid;
 
-use super::{Fields, Unusable, answer::time};
+use super::{Fields, InvalidField, answer::time};
 use crate::{
-    audit::view::View,
+    audit::parsed_event::ParsedEvent,
     domain::{audit::EventId, time::Timestamp},
     ports::{EventFilter, LeafHash, StoredEvent},
     proto,
@@ -17,11 +17,11 @@ const MAX_TEXT: usize = 2048;
 /// Which events, how many at most, and the page's token.
 pub(in crate::server) fn list_audit(
     wire: proto::ListAuditEventsRequest,
-) -> Result<(EventFilter, u32, String), Unusable> {
+) -> Result<(EventFilter, u32, String), InvalidField> {
     let mut fields = Fields::default();
     let size = fields.page(wire.page_size, &wire.page_token);
     let filter = fields.filter(wire.filter.unwrap_or_default());
-    fields.all()?;
+    fields.finish()?;
     Ok((filter, u32::try_from(size).unwrap_or(u32::MAX), wire.page_token))
 }
 
@@ -35,11 +35,11 @@ pub(in crate::server) fn list_audit_response(page: EventPage) -> proto::ListAudi
 /// Which events, and after which place; none is from now on.
 pub(in crate::server) fn watch_audit(
     wire: proto::WatchAuditEventsRequest,
-) -> Result<(EventFilter, Option<u64>), Unusable> {
+) -> Result<(EventFilter, Option<u64>), InvalidField> {
     let mut fields = Fields::default();
-    let after = wire.after_position.map(|position| fields.count("after_position", position));
+    let after = wire.after_position.map(|position| fields.non_negative("after_position", position));
     let filter = fields.filter(wire.filter.unwrap_or_default());
-    fields.all()?;
+    fields.finish()?;
     Ok((filter, after))
 }
 
@@ -47,7 +47,7 @@ pub(in crate::server) fn watch_audit_response(batch: EventBatch) -> proto::Watch
     let EventBatch { events, position } = batch;
     proto::WatchAuditEventsResponse {
         events: events.into_iter().map(event).collect(),
-        position: signed(position),
+        position: as_i64(position),
     }
 }
 
@@ -55,7 +55,7 @@ pub(in crate::server) fn checkpoint_response(head: AuditHead) -> proto::GetCheck
     let AuditHead { tree, verifiers } = head;
     proto::GetCheckpointResponse {
         checkpoint: tree.note,
-        tree_size: signed(tree.size),
+        tree_size: as_i64(tree.size),
         root_hash: tree.root.to_vec(),
         sign_time: Some(time(tree.time)),
         verifier_keys: verifiers,
@@ -65,24 +65,24 @@ pub(in crate::server) fn checkpoint_response(head: AuditHead) -> proto::GetCheck
 /// Which event, and in the tree of which size; none is the newest.
 pub(in crate::server) fn inclusion(
     wire: &proto::GetInclusionProofRequest,
-) -> Result<(EventId, Option<u64>), Unusable> {
+) -> Result<(EventId, Option<u64>), InvalidField> {
     let mut fields = Fields::default();
     let id = Uuid::try_parse(&wire.event_id).ok().map(EventId);
     if id.is_none() {
         fields.violation("event_id", "is not a UUID: 8-4-4-4-12 hexadecimal digits are expected");
     }
-    let size = fields.count("tree_size", wire.tree_size);
-    fields.all()?;
-    Ok((id.ok_or_else(Unusable::nothing_said)?, (size > 0).then_some(size)))
+    let size = fields.non_negative("tree_size", wire.tree_size);
+    fields.finish()?;
+    Ok((id.ok_or_else(InvalidField::missing_request)?, (size > 0).then_some(size)))
 }
 
 pub(in crate::server) fn inclusion_response(proof: InclusionProof) -> proto::GetInclusionProofResponse {
     let InclusionProof { seq, size, leaf, hashes, checkpoint } = proof;
     proto::GetInclusionProofResponse {
-        leaf_index: signed(seq.saturating_sub(1)),
-        tree_size: signed(size),
+        leaf_index: as_i64(seq.saturating_sub(1)),
+        tree_size: as_i64(size),
         leaf_hash: leaf.to_vec(),
-        hashes: bytes(hashes),
+        hashes: hash_bytes(hashes),
         checkpoint: checkpoint.unwrap_or_default(),
     }
 }
@@ -90,31 +90,31 @@ pub(in crate::server) fn inclusion_response(proof: InclusionProof) -> proto::Get
 /// The smaller size, and the larger one; none is the newest.
 pub(in crate::server) fn consistency(
     wire: &proto::GetConsistencyProofRequest,
-) -> Result<(u64, Option<u64>), Unusable> {
+) -> Result<(u64, Option<u64>), InvalidField> {
     let mut fields = Fields::default();
-    let from = fields.count("old_tree_size", wire.old_tree_size);
-    let to = fields.count("new_tree_size", wire.new_tree_size);
-    fields.all()?;
+    let from = fields.non_negative("old_tree_size", wire.old_tree_size);
+    let to = fields.non_negative("new_tree_size", wire.new_tree_size);
+    fields.finish()?;
     Ok((from, (to > 0).then_some(to)))
 }
 
 pub(in crate::server) fn consistency_response(proof: ConsistencyProof) -> proto::GetConsistencyProofResponse {
     let ConsistencyProof { from, to, hashes, checkpoint } = proof;
     proto::GetConsistencyProofResponse {
-        old_tree_size: signed(from),
-        new_tree_size: signed(to),
-        hashes: bytes(hashes),
+        old_tree_size: as_i64(from),
+        new_tree_size: as_i64(to),
+        hashes: hash_bytes(hashes),
         checkpoint: checkpoint.unwrap_or_default(),
     }
 }
 
 /// An event as it stands in its bytes. One that cannot be read is shown by its place and bytes alone.
 fn event(stored: StoredEvent) -> proto::AuditEvent {
-    let view = View::try_from(&stored);
+    let view = ParsedEvent::try_from(&stored);
     let StoredEvent { seq, id, tenant: _, body } = stored;
     let bare = proto::AuditEvent {
         id: id.to_string(),
-        position: signed(seq),
+        position: as_i64(seq),
         json: body,
         ..proto::AuditEvent::default()
     };
@@ -133,18 +133,18 @@ fn event(stored: StoredEvent) -> proto::AuditEvent {
     }
 }
 
-fn bytes(hashes: Vec<LeafHash>) -> Vec<Vec<u8>> {
+fn hash_bytes(hashes: Vec<LeafHash>) -> Vec<Vec<u8>> {
     hashes.into_iter().map(Vec::from).collect()
 }
 
-fn signed(count: u64) -> i64 {
+fn as_i64(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 // === impl Fields ===
 
 impl Fields {
-    fn count(&mut self, field: &str, count: i64) -> u64 {
+    fn non_negative(&mut self, field: &str, count: i64) -> u64 {
         u64::try_from(count).unwrap_or_else(|_negative| {
             self.violation(field, "is negative: 0 or more is expected");
             0
@@ -157,16 +157,16 @@ impl Fields {
             tenant: (!tenant.is_empty()).then(|| self.parse("filter.tenant_id", tenant)).flatten(),
             since: self.instant("filter.start_time", wire.start_time),
             until: self.instant("filter.end_time", wire.end_time),
-            action: self.text("filter.action", wire.action),
-            outcome: self.text("filter.outcome", wire.outcome),
-            correlation: self.text("filter.correlation_id", wire.correlation_id),
-            subject: self.text("filter.subject", wire.subject),
-            resource: self.text("filter.resource", wire.resource),
+            action: self.bounded_text("filter.action", wire.action),
+            outcome: self.bounded_text("filter.outcome", wire.outcome),
+            correlation: self.bounded_text("filter.correlation_id", wire.correlation_id),
+            subject: self.bounded_text("filter.subject", wire.subject),
+            resource: self.bounded_text("filter.resource", wire.resource),
             after: None,
         }
     }
 
-    fn text(&mut self, field: &str, text: String) -> Option<String> {
+    fn bounded_text(&mut self, field: &str, text: String) -> Option<String> {
         if text.len() > MAX_TEXT {
             self.violation(field, format!("is longer than {MAX_TEXT} bytes, which no event has"));
         }

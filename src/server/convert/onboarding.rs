@@ -1,9 +1,9 @@
 //! What to install, and whether it works, to messages.
 
-use super::{Fields, Unusable, check::check};
+use super::{Fields, InvalidField, check::check};
 use crate::{
     domain::{
-        association::UnresolvedPlace,
+        association::UnresolvedLocation,
         aws::AccountId,
         diagnosis::{Diagnosis, Verdict},
         onboarding::Onboarding,
@@ -11,11 +11,11 @@ use crate::{
     proto,
 };
 
-pub(in crate::server) fn onboarding(wire: &proto::GetOnboardingRequest) -> Result<AccountId, Unusable> {
+pub(in crate::server) fn onboarding(wire: &proto::GetOnboardingRequest) -> Result<AccountId, InvalidField> {
     let mut fields = Fields::default();
     let account = fields.parse("account_id", &wire.account_id);
-    fields.all()?;
-    account.ok_or_else(Unusable::nothing_said)
+    fields.finish()?;
+    account.ok_or_else(InvalidField::missing_request)
 }
 
 pub(in crate::server) fn onboarding_response(onboarding: &Onboarding) -> proto::GetOnboardingResponse {
@@ -32,11 +32,13 @@ pub(in crate::server) fn onboarding_response(onboarding: &Onboarding) -> proto::
     }
 }
 
-pub(in crate::server) fn test_access(wire: &proto::TestAccessRequest) -> Result<UnresolvedPlace, Unusable> {
+pub(in crate::server) fn test_access(
+    wire: &proto::TestAccessRequest,
+) -> Result<UnresolvedLocation, InvalidField> {
     let mut fields = Fields::default();
-    let place = fields.place(&wire.account_id, &wire.region);
-    fields.all()?;
-    Ok(place)
+    let location = fields.location(&wire.account_id, &wire.region);
+    fields.finish()?;
+    Ok(location)
 }
 
 pub(in crate::server) fn test_access_response(diagnosis: Diagnosis) -> proto::TestAccessResponse {

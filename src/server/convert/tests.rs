@@ -7,8 +7,10 @@ fn request(target: Option<proto::associate_kms_key_request::Target>) -> proto::A
     proto::AssociateKmsKeyRequest { target, kms_key_id: KEY.into(), ..Default::default() }
 }
 
-fn violations<T: std::fmt::Debug>(result: Result<T, Unusable>) -> Vec<String> {
-    let Unusable::Fields(Refused::Body { violations }) = result.unwrap_err() else { return Vec::new() };
+fn violations<T: std::fmt::Debug>(result: Result<T, InvalidField>) -> Vec<String> {
+    let InvalidField::Fields(EdgeRefusal::Body { violations }) = result.unwrap_err() else {
+        return Vec::new();
+    };
     violations.into_iter().map(|(field, _)| field).collect()
 }
 
@@ -32,8 +34,8 @@ fn five_bad_fields_give_five_violations() {
 fn an_arn_says_where_and_a_field_may_repeat_it_but_not_contradict() {
     use proto::associate_kms_key_request::Target::ResourceIdentifier;
     let arn = || request(Some(ResourceIdentifier(GROUP_ARN.into())));
-    let ask = associate(arn()).unwrap();
-    assert_eq!(ask.resource.place.account.unwrap().as_str(), "111122223333");
+    let request = associate(arn()).unwrap();
+    assert_eq!(request.resource.location.account.unwrap().as_str(), "111122223333");
     assert!(associate(proto::AssociateKmsKeyRequest { region: "eu-west-1".into(), ..arn() }).is_ok());
     let wire = proto::AssociateKmsKeyRequest {
         region: "us-east-1".into(),

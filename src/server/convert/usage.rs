@@ -30,8 +30,8 @@ fn key_use(it: KeyUse) -> proto::KeyUse {
     use proto::key_use::Resource;
     let (protection, protects_until_time) = protection(it.protection);
     proto::KeyUse {
-        account_id: it.resource.place.account.to_string(),
-        region: it.resource.place.region.to_string(),
+        account_id: it.resource.location.account.to_string(),
+        region: it.resource.location.region.to_string(),
         resource_arn: it.resource.to_string(),
         resource: Some(match it.resource.target {
             Target::LogGroup(name) => Resource::LogGroupName(name.to_string()),
@@ -39,7 +39,7 @@ fn key_use(it: KeyUse) -> proto::KeyUse {
         }),
         in_use: protection == proto::Protection::InUse,
         first_seen_time: Some(time(it.since)),
-        last_seen_time: Some(time(it.seen)),
+        last_seen_time: Some(time(it.observed_at)),
         protects_until_time,
         source: source(it.source).into(),
         protection: protection.into(),

@@ -5,7 +5,7 @@ use std::{pin::Pin, sync::Arc};
 use futures_util::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Caller, Handler};
+use super::{Caller, GrpcHandler};
 use crate::{
     proto::{
         GetCheckpointRequest, GetCheckpointResponse, GetConsistencyProofRequest, GetConsistencyProofResponse,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 #[async_trait]
-impl AuditService for Handler {
+impl AuditService for GrpcHandler {
     type WatchAuditEventsStream =
         Pin<Box<dyn Stream<Item = Result<WatchAuditEventsResponse, Status>> + Send>>;
 
@@ -24,9 +24,9 @@ impl AuditService for Handler {
         &self,
         request: Request<ListAuditEventsRequest>,
     ) -> Result<Response<ListAuditEventsResponse>, Status> {
-        let (caller, message) = Self::open(request)?;
-        let (filter, size, token) = self.parsed(&caller, convert::list_audit(message))?;
-        let page = self.audit(&caller).list(&caller.call, &caller.who, filter, size, &token).await;
+        let (caller, message) = Self::begin(request)?;
+        let (filter, size, token) = self.parse_request(&caller, convert::list_audit(message))?;
+        let page = self.audit(&caller).list(&caller.call, &caller.principal, filter, size, &token).await;
         Ok(Response::new(convert::list_audit_response(page.map_err(caller.status())?)))
     }
 
@@ -34,26 +34,26 @@ impl AuditService for Handler {
         &self,
         request: Request<WatchAuditEventsRequest>,
     ) -> Result<Response<Self::WatchAuditEventsStream>, Status> {
-        let (caller, message) = Self::open(request)?;
-        let (filter, after) = self.parsed(&caller, convert::watch_audit(message))?;
-        let Caller { call, who, .. } = &caller;
+        let (caller, message) = Self::begin(request)?;
+        let (filter, after) = self.parse_request(&caller, convert::watch_audit(message))?;
+        let Caller { call, principal, .. } = &caller;
         // Not by what was in force at its start: a stream goes on for long.
-        let watched = self.audit.watch(call, who, filter, after, self.stopping.clone()).await;
+        let watched = self.audit.watch(call, principal, filter, after, self.stopping.clone()).await;
         let (watched, call) = (watched.map_err(caller.status())?, Arc::clone(call));
-        let told = watched.map(move |batch| match batch {
+        let responses = watched.map(move |batch| match batch {
             Ok(batch) => Ok(convert::watch_audit_response(batch)),
-            Err(error) => Err(status::of(&call, &error)),
+            Err(error) => Err(status::from_error(&call, &error)),
         });
-        Ok(Response::new(Box::pin(told)))
+        Ok(Response::new(Box::pin(responses)))
     }
 
     async fn get_checkpoint(
         &self,
         request: Request<GetCheckpointRequest>,
     ) -> Result<Response<GetCheckpointResponse>, Status> {
-        let (caller, GetCheckpointRequest {}) = Self::open(request)?;
+        let (caller, GetCheckpointRequest {}) = Self::begin(request)?;
         let head =
-            self.audit(&caller).checkpoint(&caller.call, &caller.who).await.map_err(caller.status())?;
+            self.audit(&caller).checkpoint(&caller.call, &caller.principal).await.map_err(caller.status())?;
         Ok(Response::new(convert::checkpoint_response(head)))
     }
 
@@ -61,9 +61,9 @@ impl AuditService for Handler {
         &self,
         request: Request<GetInclusionProofRequest>,
     ) -> Result<Response<GetInclusionProofResponse>, Status> {
-        let (caller, message) = Self::open(request)?;
-        let (id, size) = self.parsed(&caller, convert::inclusion(&message))?;
-        let proof = self.audit(&caller).inclusion(&caller.call, &caller.who, id, size).await;
+        let (caller, message) = Self::begin(request)?;
+        let (id, size) = self.parse_request(&caller, convert::inclusion(&message))?;
+        let proof = self.audit(&caller).inclusion(&caller.call, &caller.principal, id, size).await;
         Ok(Response::new(convert::inclusion_response(proof.map_err(caller.status())?)))
     }
 
@@ -71,9 +71,9 @@ impl AuditService for Handler {
         &self,
         request: Request<GetConsistencyProofRequest>,
     ) -> Result<Response<GetConsistencyProofResponse>, Status> {
-        let (caller, message) = Self::open(request)?;
-        let (from, to) = self.parsed(&caller, convert::consistency(&message))?;
-        let proof = self.audit(&caller).consistency(&caller.call, &caller.who, from, to).await;
+        let (caller, message) = Self::begin(request)?;
+        let (from, to) = self.parse_request(&caller, convert::consistency(&message))?;
+        let proof = self.audit(&caller).consistency(&caller.call, &caller.principal, from, to).await;
         Ok(Response::new(convert::consistency_response(proof.map_err(caller.status())?)))
     }
 }

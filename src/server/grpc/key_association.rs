@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::Handler;
+use super::GrpcHandler;
 use crate::{
     proto::{
         AssociateKmsKeyRequest, AssociateKmsKeyResponse, CheckKeyAssociationRequest,
@@ -15,14 +15,14 @@ use crate::{
 };
 
 #[async_trait]
-impl KeyAssociationService for Handler {
+impl KeyAssociationService for GrpcHandler {
     async fn associate_kms_key(
         &self,
         request: Request<AssociateKmsKeyRequest>,
     ) -> Result<Response<AssociateKmsKeyResponse>, Status> {
-        let (caller, message) = Self::open(request)?;
-        let ask = self.parsed(&caller, convert::associate(message))?;
-        let changed = self.broker(&caller).associate(&caller.call, &caller.who, ask).await;
+        let (caller, message) = Self::begin(request)?;
+        let request = self.parse_request(&caller, convert::associate(message))?;
+        let changed = self.broker(&caller).associate(&caller.call, &caller.principal, request).await;
         let changed = changed.map_err(caller.status())?;
         Ok(Response::new(convert::associate_response(changed)))
     }
@@ -31,9 +31,9 @@ impl KeyAssociationService for Handler {
         &self,
         request: Request<DisassociateKmsKeyRequest>,
     ) -> Result<Response<DisassociateKmsKeyResponse>, Status> {
-        let (caller, message) = Self::open(request)?;
-        let ask = self.parsed(&caller, convert::disassociate(message))?;
-        let changed = self.broker(&caller).disassociate(&caller.call, &caller.who, ask).await;
+        let (caller, message) = Self::begin(request)?;
+        let request = self.parse_request(&caller, convert::disassociate(message))?;
+        let changed = self.broker(&caller).disassociate(&caller.call, &caller.principal, request).await;
         let changed = changed.map_err(caller.status())?;
         Ok(Response::new(convert::disassociate_response(changed)))
     }
@@ -42,10 +42,13 @@ impl KeyAssociationService for Handler {
         &self,
         request: Request<GetKeyAssociationRequest>,
     ) -> Result<Response<GetKeyAssociationResponse>, Status> {
-        let (caller, message) = Self::open(request)?;
-        let ask = self.parsed(&caller, convert::get(message))?;
-        let found =
-            self.broker(&caller).get(&caller.call, &caller.who, ask).await.map_err(caller.status())?;
+        let (caller, message) = Self::begin(request)?;
+        let request = self.parse_request(&caller, convert::get(message))?;
+        let found = self
+            .broker(&caller)
+            .get(&caller.call, &caller.principal, request)
+            .await
+            .map_err(caller.status())?;
         Ok(Response::new(convert::get_response(found)))
     }
 
@@ -53,10 +56,13 @@ impl KeyAssociationService for Handler {
         &self,
         request: Request<ListKeyAssociationsRequest>,
     ) -> Result<Response<ListKeyAssociationsResponse>, Status> {
-        let (caller, message) = Self::open(request)?;
-        let ask = self.parsed(&caller, convert::list(message))?;
-        let page =
-            self.broker(&caller).list(&caller.call, &caller.who, ask).await.map_err(caller.status())?;
+        let (caller, message) = Self::begin(request)?;
+        let request = self.parse_request(&caller, convert::list(message))?;
+        let page = self
+            .broker(&caller)
+            .list(&caller.call, &caller.principal, request)
+            .await
+            .map_err(caller.status())?;
         Ok(Response::new(ListKeyAssociationsResponse {
             associations: page.associations.into_iter().map(convert::key_association).collect(),
             next_page_token: page.next_page_token.into(),
@@ -67,10 +73,13 @@ impl KeyAssociationService for Handler {
         &self,
         request: Request<CheckKeyAssociationRequest>,
     ) -> Result<Response<CheckKeyAssociationResponse>, Status> {
-        let (caller, message) = Self::open(request)?;
-        let ask = self.parsed(&caller, convert::check(message))?;
-        let diagnosis =
-            self.broker(&caller).check(&caller.call, &caller.who, ask).await.map_err(caller.status())?;
+        let (caller, message) = Self::begin(request)?;
+        let request = self.parse_request(&caller, convert::check(message))?;
+        let diagnosis = self
+            .broker(&caller)
+            .check(&caller.call, &caller.principal, request)
+            .await
+            .map_err(caller.status())?;
         Ok(Response::new(convert::check_response(diagnosis)))
     }
 
@@ -78,10 +87,13 @@ impl KeyAssociationService for Handler {
         &self,
         request: Request<GetKeyUsageRequest>,
     ) -> Result<Response<GetKeyUsageResponse>, Status> {
-        let (caller, message) = Self::open(request)?;
-        let ask = self.parsed(&caller, convert::usage(message))?;
-        let usage =
-            self.broker(&caller).usage(&caller.call, &caller.who, ask).await.map_err(caller.status())?;
+        let (caller, message) = Self::begin(request)?;
+        let request = self.parse_request(&caller, convert::usage(message))?;
+        let usage = self
+            .broker(&caller)
+            .usage(&caller.call, &caller.principal, request)
+            .await
+            .map_err(caller.status())?;
         Ok(Response::new(convert::usage_response(usage)))
     }
 }

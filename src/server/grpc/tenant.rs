@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::Handler;
+use super::GrpcHandler;
 use crate::{
     proto::{
         GetCallerRequest, GetCallerResponse, GetOnboardingRequest, GetOnboardingResponse, TestAccessRequest,
@@ -12,23 +12,23 @@ use crate::{
 };
 
 #[async_trait]
-impl TenantService for Handler {
+impl TenantService for GrpcHandler {
     async fn get_caller(
         &self,
         request: Request<GetCallerRequest>,
     ) -> Result<Response<GetCallerResponse>, Status> {
-        let (caller, GetCallerRequest {}) = Self::open(request)?;
-        let view = self.broker(&caller).caller(&caller.call, &caller.who).map_err(caller.status())?;
-        Ok(Response::new(convert::caller(&caller.who, &view)))
+        let (caller, GetCallerRequest {}) = Self::begin(request)?;
+        let view = self.broker(&caller).whoami(&caller.call, &caller.principal).map_err(caller.status())?;
+        Ok(Response::new(convert::caller(&caller.principal, &view)))
     }
 
     async fn get_onboarding(
         &self,
         request: Request<GetOnboardingRequest>,
     ) -> Result<Response<GetOnboardingResponse>, Status> {
-        let (caller, message) = Self::open(request)?;
-        let account = self.parsed(&caller, convert::onboarding(&message))?;
-        let found = self.broker(&caller).onboarding(&caller.call, &caller.who, account).await;
+        let (caller, message) = Self::begin(request)?;
+        let account = self.parse_request(&caller, convert::onboarding(&message))?;
+        let found = self.broker(&caller).onboarding(&caller.call, &caller.principal, account).await;
         Ok(Response::new(convert::onboarding_response(&found.map_err(caller.status())?)))
     }
 
@@ -36,9 +36,9 @@ impl TenantService for Handler {
         &self,
         request: Request<TestAccessRequest>,
     ) -> Result<Response<TestAccessResponse>, Status> {
-        let (caller, message) = Self::open(request)?;
-        let place = self.parsed(&caller, convert::test_access(&message))?;
-        let tried = self.broker(&caller).test_access(&caller.call, &caller.who, place).await;
+        let (caller, message) = Self::begin(request)?;
+        let location = self.parse_request(&caller, convert::test_access(&message))?;
+        let tried = self.broker(&caller).test_access(&caller.call, &caller.principal, location).await;
         Ok(Response::new(convert::test_access_response(tried.map_err(caller.status())?)))
     }
 }

@@ -3,7 +3,7 @@ use std::time::Instant;
 use super::*;
 use crate::{
     domain::call::{Action, RequestId},
-    ports::aws::AwsAnswer,
+    ports::aws::AwsErrorDetails,
 };
 
 fn call() -> Call {
@@ -27,7 +27,7 @@ fn the_code_of_each_reason_is_the_one_the_audit_log_names() {
 
 #[test]
 fn every_status_names_its_reason_its_domain_and_the_request() {
-    let status = refused(&call(), &Refused::TokenMissing);
+    let status = fields(&call(), &EdgeRefusal::TokenMissing);
     let details = status.get_error_details();
     let info = details.error_info().unwrap();
     assert_eq!((info.reason.as_str(), info.domain.as_str()), ("TOKEN_MISSING", "keyassociation.v1"));
@@ -36,8 +36,8 @@ fn every_status_names_its_reason_its_domain_and_the_request() {
 
 #[test]
 fn what_is_wrong_with_a_token_stays_with_us() {
-    let why = "signature does not verify";
-    let status = refused(&call(), &Refused::Token { why, token_id: Some("jti-7".into()) });
+    let reason = "signature does not verify";
+    let status = fields(&call(), &EdgeRefusal::Token { reason, token_id: Some("jti-7".into()) });
     let all = format!("{} {:?}", status.message(), status.get_error_details());
     assert!(!all.contains("signature") && !all.contains("jti-7"), "{all}");
 }
@@ -45,17 +45,18 @@ fn what_is_wrong_with_a_token_stays_with_us() {
 #[test]
 fn a_body_that_tonic_could_not_read_is_the_callers_fault_in_our_form() {
     let theirs = Status::internal("failed to decode Protobuf message: invalid tag").into_http();
-    let (ours, reason) = in_our_form(theirs, &call(), "/keyassociation.v1.TenantService/GetCaller");
+    let (ours, reason) = normalize(theirs, &call(), "/keyassociation.v1.TenantService/GetCaller");
     assert_eq!(reason, Some(Reason::FieldInvalid));
     assert_eq!(code_name(ours.headers()), "INVALID_ARGUMENT");
 }
 
 #[test]
 fn a_refusal_whose_record_is_late_is_told_as_that_refusal_and_says_so() {
-    let answer = || AwsAnswer { code: "X".into(), ..AwsAnswer::default() };
+    let answer = || AwsErrorDetails { code: "X".into(), ..AwsErrorDetails::default() };
     let bare = service::Error::Conflict { answer: answer() };
-    let late = service::Error::Unrecorded { error: Box::new(service::Error::Conflict { answer: answer() }) };
-    let (bare, late) = (of(&call(), &bare), of(&call(), &late));
+    let late =
+        service::Error::FailureNotRecorded { error: Box::new(service::Error::Conflict { answer: answer() }) };
+    let (bare, late) = (from_error(&call(), &bare), from_error(&call(), &late));
     assert_eq!(bare.code(), late.code());
     assert!(late.message().starts_with(bare.message()) && late.message().contains("pending"), "{late}");
     let (bare, late) = (bare.get_error_details(), late.get_error_details());
@@ -67,6 +68,6 @@ fn a_refusal_whose_record_is_late_is_told_as_that_refusal_and_says_so() {
 
 #[test]
 fn an_internal_error_tells_the_request_id_and_nothing_else() {
-    let status = of(&call(), &service::Error::Internal("secret detail"));
+    let status = from_error(&call(), &service::Error::Internal("secret detail"));
     assert!(!status.message().contains("secret detail"));
 }

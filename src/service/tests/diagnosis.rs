@@ -3,11 +3,11 @@
 use super::*;
 use crate::{
     domain::{
-        ask::AskCheck,
-        association::UnresolvedPlace,
-        diagnosis::{Diagnosis, Name, Outcome, Verdict},
+        association::UnresolvedLocation,
+        diagnosis::{CheckName, Diagnosis, Outcome, Verdict},
         key::KeyState,
-        simulation::Ruling,
+        policy_simulation::SimulationDecision,
+        request::CheckRequest,
     },
     testing::{ACCOUNT, REGION},
 };
@@ -17,90 +17,101 @@ const OPEN: &str = r#"{"Statement":[{"Effect":"Allow","Principal":{"Service":"lo
 
 const BOTH: &str = r#"{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"kms:*","Resource":"*"},{"Effect":"Allow","Principal":{"Service":"logs.eu-west-1.amazonaws.com"},"Action":"kms:*","Resource":"*"}]}"#;
 
-impl World {
+impl TestEnv {
     async fn check(&self, group: &str, key: &str) -> Diagnosis {
-        let call = call(Action::CheckKeyAssociation, PATIENCE);
-        let ask = AskCheck { resource: on(group), key: key.parse().unwrap() };
-        self.broker.check(&call, &principal("acme", &["logkey:read"]), ask).await.unwrap()
+        let call = call(Action::CheckKeyAssociation, TIMEOUT);
+        let request = CheckRequest { resource: on(group), key: key.parse().unwrap() };
+        self.broker.check(&call, &principal("acme", &["logkey:read"]), request).await.unwrap()
     }
 }
 
-fn outcome(diagnosis: &Diagnosis, name: Name) -> Option<Outcome> {
+fn outcome(diagnosis: &Diagnosis, name: CheckName) -> Option<Outcome> {
     diagnosis.checks.iter().find(|check| check.name == name).map(|check| check.outcome)
 }
 
-fn refused(refusal: Refusal) -> UpstreamError {
-    let answer = AwsAnswer { code: "AccessDeniedException".into(), message: "no".into(), request_id: None };
+fn refused_with(refusal: Refusal) -> UpstreamError {
+    let answer =
+        AwsErrorDetails { code: "AccessDeniedException".into(), message: "no".into(), request_id: None };
     UpstreamError::Refused { refusal, answer }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_check_changes_nothing_and_names_what_it_could_not_see() {
-    let world = world();
-    world.aws.key_policies_are(BOTH);
-    let diagnosis = world.check("/app/web", KEY).await;
-    assert_eq!(world.aws.seen(), []);
+    let env = env();
+    env.aws.set_key_policies(BOTH);
+    let diagnosis = env.check("/app/web", KEY).await;
+    assert_eq!(env.aws.calls(), []);
     assert_eq!(diagnosis.verdict(), Verdict::Uncertain, "{diagnosis:#?}");
-    let unchecked: Vec<Name> = diagnosis
+    let unchecked: Vec<CheckName> = diagnosis
         .checks
         .iter()
         .filter(|check| check.outcome == Outcome::NotChecked)
         .map(|check| check.name)
         .collect();
-    assert_eq!(unchecked, [Name::RoleKmsPermission, Name::RoleLogsPermission]);
+    assert_eq!(unchecked, [CheckName::RoleKmsPermission, CheckName::RoleLogsPermission]);
     assert_eq!(diagnosis.key, Some(KEY.parse().unwrap()));
-    assert_eq!(world.kinds(), []);
+    assert_eq!(env.kinds(), []);
 }
 
 #[tokio::test(start_paused = true)]
 async fn where_the_role_may_have_itself_checked_a_good_check_ends_well() {
-    let world = world();
-    world.aws.key_policies_are(BOTH);
-    world.aws.simulates("", Ruling::Allowed);
-    let diagnosis = world.check("/app/web", KEY).await;
+    let env = env();
+    env.aws.set_key_policies(BOTH);
+    env.aws.set_simulation("", SimulationDecision::Allowed);
+    let diagnosis = env.check("/app/web", KEY).await;
     assert_eq!(diagnosis.verdict(), Verdict::Ok, "{diagnosis:#?}");
     for (actions, name, reason) in [
-        ("kms:GenerateDataKey", Name::RoleKmsPermission, Reason::RoleLacksKmsPermission),
-        ("logs:AssociateKmsKey", Name::RoleLogsPermission, Reason::RoleLacksLogsPermission),
+        ("kms:GenerateDataKey", CheckName::RoleKmsPermission, Reason::RoleLacksKmsPermission),
+        ("logs:AssociateKmsKey", CheckName::RoleLogsPermission, Reason::RoleLacksLogsPermission),
     ] {
-        world.aws.simulates(actions, Ruling::NotAllowed);
-        let diagnosis = world.check("/app/web", KEY).await;
+        env.aws.set_simulation(actions, SimulationDecision::NotAllowed);
+        let diagnosis = env.check("/app/web", KEY).await;
         assert_eq!(diagnosis.verdict(), Verdict::WouldFail);
         assert_eq!(outcome(&diagnosis, name), Some(Outcome::Failed(reason)), "{diagnosis:#?}");
-        world.aws.simulates(actions, Ruling::DeniedByOrganization);
-        let diagnosis = world.check("/app/web", KEY).await;
+        env.aws.set_simulation(actions, SimulationDecision::DeniedByOrganization);
+        let diagnosis = env.check("/app/web", KEY).await;
         assert_eq!(outcome(&diagnosis, name), Some(Outcome::Failed(Reason::DeniedByOrganization)));
     }
-    assert_eq!(world.aws.seen(), []);
+    assert_eq!(env.aws.calls(), []);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_aws_leaves_open_is_proved_by_the_roles_own_policies() {
-    for (refusal, actions, ruling, reason) in [
-        (Refusal::KeyMissingOrNotAllowed, "kms:", Ruling::NotAllowed, Reason::RoleLacksKmsPermission),
-        (Refusal::Other, "kms:", Ruling::Denied, Reason::RoleLacksKmsPermission),
-        (Refusal::Other, "logs:", Ruling::NotAllowed, Reason::RoleLacksLogsPermission),
-        (Refusal::Other, "logs:", Ruling::DeniedByOrganization, Reason::DeniedByOrganization),
-        (Refusal::RoleLacksKms, "kms:", Ruling::DeniedByOrganization, Reason::DeniedByOrganization),
-        (Refusal::RoleLacksLogs, "logs:", Ruling::Denied, Reason::RoleLacksLogsPermission),
-        (Refusal::KeyMissingOrNotAllowed, "kms:", Ruling::Allowed, Reason::KeyNotUsable),
+    for (refusal, actions, decision, reason) in [
+        (
+            Refusal::KeyMissingOrNotAllowed,
+            "kms:",
+            SimulationDecision::NotAllowed,
+            Reason::RoleLacksKmsPermission,
+        ),
+        (Refusal::Other, "kms:", SimulationDecision::Denied, Reason::RoleLacksKmsPermission),
+        (Refusal::Other, "logs:", SimulationDecision::NotAllowed, Reason::RoleLacksLogsPermission),
+        (Refusal::Other, "logs:", SimulationDecision::DeniedByOrganization, Reason::DeniedByOrganization),
+        (
+            Refusal::RoleLacksKms,
+            "kms:",
+            SimulationDecision::DeniedByOrganization,
+            Reason::DeniedByOrganization,
+        ),
+        (Refusal::RoleLacksLogs, "logs:", SimulationDecision::Denied, Reason::RoleLacksLogsPermission),
+        (Refusal::KeyMissingOrNotAllowed, "kms:", SimulationDecision::Allowed, Reason::KeyNotUsable),
     ] {
-        let world = world();
-        world.aws.key_policies_are(BOTH);
-        world.aws.simulates(actions, ruling);
-        world.aws.answer(refused(refusal));
-        let error = world.associate(ALL, ask("/app/web")).await.unwrap_err();
+        let env = env();
+        env.aws.set_key_policies(BOTH);
+        env.aws.set_simulation(actions, decision);
+        env.aws.answer(refused_with(refusal));
+        let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
         assert_eq!(error.reason(), reason, "{refusal:?} {actions} {error:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_key_policy_that_leaves_the_role_out_is_the_cause_of_what_the_role_lacks() {
-    let world = world();
-    world.aws.key_policies_are(OPEN);
-    world.aws.simulates("", Ruling::Allowed);
-    world.aws.answer(refused(Refusal::RoleLacksKms));
-    let error = world.associate(ALL, ask("/app/web")).await.unwrap_err();
+    let env = env();
+    env.aws.set_key_policies(OPEN);
+    env.aws.set_simulation("", SimulationDecision::Allowed);
+    env.aws.answer(refused_with(Refusal::RoleLacksKms));
+    let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
     assert_eq!(error.reason(), Reason::RoleLacksKmsPermission);
     let Error::Diagnosed { cause, .. } = error else { panic!("{error:?}") };
     assert!(cause.remedy.contains("kms:PutKeyPolicy"), "{cause:?}");
@@ -108,50 +119,50 @@ async fn a_key_policy_that_leaves_the_role_out_is_the_cause_of_what_the_role_lac
 
 #[tokio::test(start_paused = true)]
 async fn every_permission_is_tried_or_simulated() {
-    let world = world();
+    let env = env();
     let try_it = async || {
-        let call = call(Action::TestAccess, PATIENCE);
-        let who = principal("acme", &["logkey:read"]);
-        world.broker.test_access(&call, &who, UnresolvedPlace::default()).await.unwrap()
+        let call = call(Action::TestAccess, TIMEOUT);
+        let principal = principal("acme", &["logkey:read"]);
+        env.broker.test_access(&call, &principal, UnresolvedLocation::default()).await.unwrap()
     };
     let names = [
-        Name::RoleAssumable,
-        Name::RoleReadPermission,
-        Name::RoleKeyReadPermission,
-        Name::RoleKmsPermission,
-        Name::RoleLogsPermission,
-        Name::RoleNeedsExternalId,
+        CheckName::RoleAssumable,
+        CheckName::RoleReadPermission,
+        CheckName::RoleKeyReadPermission,
+        CheckName::RoleKmsPermission,
+        CheckName::RoleLogsPermission,
+        CheckName::RoleNeedsExternalId,
     ];
     let blind = try_it().await;
     assert_eq!(blind.checks.iter().map(|check| check.name).collect::<Vec<_>>(), names);
     assert_eq!(blind.verdict(), Verdict::Uncertain, "{blind:#?}");
-    world.aws.simulates("", Ruling::Allowed);
+    env.aws.set_simulation("", SimulationDecision::Allowed);
     assert_eq!(try_it().await.verdict(), Verdict::Ok);
     for (actions, name, statement) in [
-        ("kms:GetKeyPolicy", Name::RoleKeyReadPermission, "LookAtKeys"),
-        ("kms:Encrypt", Name::RoleKmsPermission, "UseKeysThroughCloudWatchLogs"),
-        ("logs:DisassociateKmsKey", Name::RoleLogsPermission, "SetKeysOfLogGroups"),
+        ("kms:GetKeyPolicy", CheckName::RoleKeyReadPermission, "LookAtKeys"),
+        ("kms:Encrypt", CheckName::RoleKmsPermission, "UseKeysThroughCloudWatchLogs"),
+        ("logs:DisassociateKmsKey", CheckName::RoleLogsPermission, "SetKeysOfLogGroups"),
     ] {
-        world.aws.simulates(actions, Ruling::NotAllowed);
+        env.aws.set_simulation(actions, SimulationDecision::NotAllowed);
         let diagnosis = try_it().await;
         let cause = diagnosis.cause().unwrap();
         assert_eq!(cause.name, name);
         assert!(cause.document.as_deref().unwrap().contains(statement), "{cause:?}");
     }
-    assert_eq!(world.aws.seen(), []);
+    assert_eq!(env.aws.calls(), []);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_check_tells_every_flaw_at_once() {
-    let world = world();
-    world.aws.key_policies_are(OWN_ACCOUNT);
-    world.aws.keys_are(KeyState::Disabled);
-    let diagnosis = world.check("/app/none", KEY).await;
+    let env = env();
+    env.aws.set_key_policies(OWN_ACCOUNT);
+    env.aws.set_keys(KeyState::Disabled);
+    let diagnosis = env.check("/app/none", KEY).await;
     assert_eq!(diagnosis.verdict(), Verdict::WouldFail);
     for (name, reason) in [
-        (Name::LogGroupExists, Reason::LogGroupNotFound),
-        (Name::KeyState, Reason::KeyDisabled),
-        (Name::KeyPolicy, Reason::KeyPolicyLacksLogsService),
+        (CheckName::LogGroupExists, Reason::LogGroupNotFound),
+        (CheckName::KeyState, Reason::KeyDisabled),
+        (CheckName::KeyPolicy, Reason::KeyPolicyLacksLogsService),
     ] {
         assert_eq!(outcome(&diagnosis, name), Some(Outcome::Failed(reason)));
     }
@@ -159,28 +170,32 @@ async fn a_check_tells_every_flaw_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_is_not_granted_looks_like_one_that_is_not_there() {
-    let world = world();
-    let missing = world.check("/app/web", "alias/none").await;
-    let foreign = world.check("/app/web", &format!("arn:aws:kms:{REGION}:444455556666:key/k")).await;
+    let env = env();
+    let missing = env.check("/app/web", "alias/none").await;
+    let foreign = env.check("/app/web", &format!("arn:aws:kms:{REGION}:444455556666:key/k")).await;
     for diagnosis in [missing, foreign] {
         let reason = Reason::KeyNotFound;
-        assert_eq!(outcome(&diagnosis, Name::KeyExists), Some(Outcome::Failed(reason)), "{diagnosis:#?}");
+        assert_eq!(
+            outcome(&diagnosis, CheckName::KeyExists),
+            Some(Outcome::Failed(reason)),
+            "{diagnosis:#?}"
+        );
         assert_eq!(diagnosis.key, None);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_key_of_another_region_is_told_without_asking() {
-    let diagnosis = world().check("/app/web", &format!("arn:aws:kms:us-east-1:{ACCOUNT}:key/k")).await;
-    assert_eq!(outcome(&diagnosis, Name::KeyRegion), Some(Outcome::Failed(Reason::KeyRegionMismatch)));
+    let diagnosis = env().check("/app/web", &format!("arn:aws:kms:us-east-1:{ACCOUNT}:key/k")).await;
+    assert_eq!(outcome(&diagnosis, CheckName::KeyRegion), Some(Outcome::Failed(Reason::KeyRegionMismatch)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_log_group_that_is_not_granted_cannot_be_asked_about() {
-    let world = world();
-    let call = call(Action::CheckKeyAssociation, PATIENCE);
-    let ask = AskCheck { resource: on("/other/x"), key: KEY.parse().unwrap() };
-    let error = world.broker.check(&call, &principal("acme", &["logkey:read"]), ask).await.unwrap_err();
+    let env = env();
+    let call = call(Action::CheckKeyAssociation, TIMEOUT);
+    let request = CheckRequest { resource: on("/other/x"), key: KEY.parse().unwrap() };
+    let error = env.broker.check(&call, &principal("acme", &["logkey:read"]), request).await.unwrap_err();
     assert_eq!(error.reason(), Reason::LogGroupNotFound);
 }
 
@@ -193,16 +208,16 @@ async fn a_refusal_is_told_and_recorded_with_its_cause() {
         (Some(BOTH), KeyState::Enabled, Reason::KeyNotUsable),
         (None, KeyState::Enabled, Reason::KeyPolicyLacksLogsService),
     ] {
-        let world = world();
-        world.aws.keys_are(state.clone());
+        let env = env();
+        env.aws.set_keys(state.clone());
         if let Some(policy) = policy {
-            world.aws.key_policies_are(policy);
+            env.aws.set_key_policies(policy);
         }
-        world.aws.answer(refused(Refusal::KeyMissingOrNotAllowed));
-        let error = world.associate(ALL, ask("/app/web")).await.unwrap_err();
+        env.aws.answer(refused_with(Refusal::KeyMissingOrNotAllowed));
+        let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
         assert_eq!(error.reason(), reason, "{state:?} {error:?}");
-        assert_eq!(world.kinds(), [(Kind::Intent, None), (Kind::Outcome, Some(reason))]);
-        assert_eq!(world.aws.seen().len(), 1);
+        assert_eq!(env.kinds(), [(Kind::Intent, None), (Kind::Outcome, Some(reason))]);
+        assert_eq!(env.aws.calls().len(), 1);
     }
 }
 
@@ -212,9 +227,9 @@ async fn a_role_that_lacks_rights_is_told_the_statement_it_lacks() {
         (Refusal::RoleLacksKms, Reason::RoleLacksKmsPermission, "kms:ViaService"),
         (Refusal::RoleLacksLogs, Reason::RoleLacksLogsPermission, "logs:AssociateKmsKey"),
     ] {
-        let world = world();
-        world.aws.answer(refused(refusal));
-        let error = world.associate(ALL, ask("/app/web")).await.unwrap_err();
+        let env = env();
+        env.aws.answer(refused_with(refusal));
+        let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
         assert_eq!(error.reason(), reason);
         let Error::Diagnosed { cause, .. } = error else { panic!("{error:?}") };
         assert!(cause.document.unwrap().contains(needle));

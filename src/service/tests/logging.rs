@@ -31,13 +31,13 @@ async fn a_line_of_a_change_on_its_own_task_names_the_request_too() {
     let subscriber =
         tracing_subscriber::fmt().json().with_span_list(false).with_writer(move || writer.clone()).finish();
     let _until_the_end = tracing::subscriber::set_default(subscriber);
-    let world = world();
-    world.audit.fail();
+    let env = env();
+    env.audit.fail();
     let span = tracing::error_span!("call", request_id = "the-request");
-    world.associate(ALL, ask("/app/web")).instrument(span).await.unwrap_err();
-    let told = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    assert!(told.contains("nothing was sent to AWS"), "{told}");
-    for line in told.lines() {
+    env.associate(ALL, request("/app/web")).instrument(span).await.unwrap_err();
+    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("nothing was sent to AWS"), "{log}");
+    for line in log.lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(line["span"]["request_id"], "the-request", "{line}");
     }

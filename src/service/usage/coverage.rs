@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::survey::{Extent, Surveyed};
+use super::scan::{Completeness, ScanResult};
 use crate::domain::{
     history::{KeyUse, Protection},
     tenant::TenantId,
@@ -11,7 +11,7 @@ use crate::domain::{
 /// Everything that the words are made from.
 pub(super) struct Coverage<'c> {
     pub(super) tenant: &'c TenantId,
-    pub(super) surveyed: &'c [Surveyed],
+    pub(super) scanned: &'c [ScanResult],
     /// Whether there are more uses than were looked at.
     pub(super) truncated: bool,
     pub(super) uses: &'c [KeyUse],
@@ -19,10 +19,11 @@ pub(super) struct Coverage<'c> {
 
 impl fmt::Display for Coverage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for place in self.surveyed {
-            place_read(f, place)?;
+        for location in self.scanned {
+            fmt_scan(f, location)?;
         }
-        let count = |wanted: Protection| self.uses.iter().filter(|it| it.protection == wanted).count();
+        let count =
+            |protection: Protection| self.uses.iter().filter(|it| it.protection == protection).count();
         match count(Protection::Forever) {
             0 => {}
             n => write!(f, "{n} of the uses have no end, since their log groups keep events for ever. ")?,
@@ -47,28 +48,31 @@ impl fmt::Display for Coverage<'_> {
     }
 }
 
-fn place_read(f: &mut fmt::Formatter<'_>, surveyed: &Surveyed) -> fmt::Result {
-    let Surveyed { place, first, known_as_of, now } = surveyed;
-    let (account, region) = (place.account, &place.region);
+fn fmt_scan(f: &mut fmt::Formatter<'_>, scanned: &ScanResult) -> fmt::Result {
+    let ScanResult { location, first, known_as_of, now } = scanned;
+    let (account, region) = (location.account, &location.region);
     match now {
-        Extent::Whole { began, read } => {
-            write!(f, "Account {account} in {region}: all {read} log groups were read from AWS at {began}")?;
-        }
-        Extent::Part { began, read } => {
+        Completeness::Whole { started, read } => {
             write!(
                 f,
-                "Account {account} in {region}: {read} log groups were read from AWS since {began}, and there are more than the deadline let be read; ask again, and the reading goes on"
+                "Account {account} in {region}: all {read} log groups were read from AWS at {started}"
             )?;
-            last_whole(f, surveyed)?;
         }
-        Extent::Failed(why) => {
+        Completeness::Part { started, read } => {
             write!(
                 f,
-                "Account {account} in {region}: the log groups could not be read from AWS, since {why}"
+                "Account {account} in {region}: {read} log groups were read from AWS since {started}, and there are more than the deadline let be read; ask again, and the reading goes on"
             )?;
-            last_whole(f, surveyed)?;
+            fmt_last_complete(f, scanned)?;
         }
-        Extent::None => match known_as_of {
+        Completeness::Failed(reason) => {
+            write!(
+                f,
+                "Account {account} in {region}: the log groups could not be read from AWS, since {reason}"
+            )?;
+            fmt_last_complete(f, scanned)?;
+        }
+        Completeness::None => match known_as_of {
             Some(at) => {
                 write!(f, "Account {account} in {region}: all log groups were last read from AWS at {at}")?;
             }
@@ -81,8 +85,8 @@ fn place_read(f: &mut fmt::Formatter<'_>, surveyed: &Surveyed) -> fmt::Result {
     }
 }
 
-fn last_whole(f: &mut fmt::Formatter<'_>, surveyed: &Surveyed) -> fmt::Result {
-    match surveyed.known_as_of {
+fn fmt_last_complete(f: &mut fmt::Formatter<'_>, scanned: &ScanResult) -> fmt::Result {
+    match scanned.known_as_of {
         Some(at) => write!(f, "; all of them were last read at {at}"),
         None => f.write_str("; never were all of them read"),
     }

@@ -13,13 +13,13 @@ const STEP: i64 = 2048;
 /// What is left to others between two steps.
 const PAUSE: Duration = Duration::from_millis(5);
 /// How far the place before which all is settled moves before it is written down.
-const SETTLED_STEP: i64 = 1024;
+const RECONCILED_STEP: i64 = 1024;
 
 #[async_trait]
 impl ArchivedEvents for Postgres {
     async fn read_through(&self) -> Result<Option<u64>, Unavailable> {
-        let least = self.number("SELECT min(event) FROM sink WHERE active").await?;
-        Ok(least.map(|least| u64::try_from(least).unwrap_or_default()))
+        let min = self.number("SELECT min(event) FROM sink WHERE active").await?;
+        Ok(min.map(|min| u64::try_from(min).unwrap_or_default()))
     }
 
     async fn remove_through(&self, seq: u64) -> Result<(), Unavailable> {
@@ -38,12 +38,12 @@ impl ArchivedEvents for Postgres {
 impl Postgres {
     /// Writes down before which place all is settled, so that the next look of another process need not read
     /// from the beginning. Where that cannot be done it is done later.
-    pub(super) async fn remember_settled(&self) {
-        let settled = self.reader.settled();
+    pub(super) async fn remember_reconciled(&self) {
+        let reconciled = self.reader.reconciled();
         let query = sqlx::query(
             "UPDATE fact SET value = greatest(value, $1) WHERE name = 'settled_before' AND value <= $1 - $2",
         );
-        if let Err(error) = self.reader.rows(query.bind(settled).bind(SETTLED_STEP)).await {
+        if let Err(error) = self.reader.rows(query.bind(reconciled).bind(RECONCILED_STEP)).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "what is settled is not written down");
         }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{
     super::{
         columns::Columns as _,
-        known::{Row, asked, gathered, log_group, sighted, survey},
+        key_rows::{KeyRow, log_group, lookup_rows, merge_rows, observation_rows, to_scan},
         requests,
     },
     Postgres,
@@ -17,18 +17,18 @@ use super::{
 use crate::{
     domain::{
         arn::KmsKeyArn,
-        association::{Place, Resource},
-        history::{Known, Sighting, Survey},
-        request::{KeptRequest, OwnId},
+        association::{Location, Resource},
+        history::{KeyRecord, Observation, Scan},
+        idempotency::{IdempotencyKey, RequestRecord},
         time::Timestamp,
     },
-    ports::{HeldRequest, KeepHistory, KeyHistory, RequestRecords, Unavailable},
+    ports::{IdempotencyStore, KeyHistoryReader, KeyHistoryWriter, RequestLock, Unavailable},
 };
 
 /// How long a change waits for what only helps it: the time is needed for its record.
-const HELPS_WITHIN: Duration = Duration::from_millis(500);
+const STATEMENT_TIMEOUT: Duration = Duration::from_millis(500);
 
-const KNOWN_OF: &str = "\
+const RECORDS_SQL: &str = "\
 SELECT k.account, k.region, k.log_group, k.key_arn, k.previous_key, k.accepted, k.since, k.seen, k.created,
        k.retention, k.gone, f.key_arn, f.since, f.seen, f.until
 FROM unnest($1::text[], $2::text[], $3::text[]) AS asked (account, region, log_group)
@@ -36,7 +36,7 @@ JOIN association AS k USING (account, region, log_group)
 LEFT JOIN former AS f ON f.account = k.account AND f.region = k.region AND f.log_group = k.log_group
 ORDER BY k.account, k.region, k.log_group";
 
-const TOUCHED: &str = "\
+const RESOURCES_SQL: &str = "\
 SELECT k.account, k.region, k.log_group, k.key_arn, k.previous_key, k.accepted, k.since, k.seen, k.created,
        k.retention, k.gone, f.key_arn, f.since, f.seen, f.until
 FROM (SELECT account, region, log_group FROM association WHERE key_arn = $1
@@ -48,7 +48,7 @@ LEFT JOIN former AS f
 WHERE (k.account, k.region, k.log_group) > ($2, $3, $4)
 ORDER BY k.account, k.region, k.log_group LIMIT $5";
 
-const SURVEYS: &str = "\
+const SCANS_SQL: &str = "\
 SELECT s.account, s.region, s.first, s.last, s.log_groups
 FROM unnest($1::text[], $2::text[]) AS asked (account, region) JOIN survey AS s USING (account, region)";
 
@@ -57,52 +57,52 @@ SELECT fingerprint, intent::text, outcome::text, running_until, state, answer FR
 WHERE tenant = $1 AND id = $2 AND expires > $3";
 
 #[async_trait]
-impl KeyHistory for Postgres {
-    async fn known(&self, resources: &[Resource]) -> Result<Vec<Known>, Unavailable> {
-        let asked = asked(resources);
-        let column = |of: fn(&(&str, &str, &str)) -> String| asked.iter().map(of).collect::<Vec<_>>();
-        let query = sqlx::query(KNOWN_OF)
+impl KeyHistoryReader for Postgres {
+    async fn records(&self, resources: &[Resource]) -> Result<Vec<KeyRecord>, Unavailable> {
+        let keys_json = lookup_rows(resources);
+        let column = |of: fn(&(&str, &str, &str)) -> String| keys_json.iter().map(of).collect::<Vec<_>>();
+        let query = sqlx::query(RECORDS_SQL)
             .bind(column(|(account, _, _)| (*account).to_owned()))
             .bind(column(|(_, region, _)| (*region).to_owned()))
             .bind(column(|(_, _, name)| (*name).to_owned()));
-        gathered(&self.reader.rows_within(HELPS_WITHIN, query).await?)
+        merge_rows(&self.reader.rows_within(STATEMENT_TIMEOUT, query).await?)
     }
 
-    async fn touched(
+    async fn resources_with_key(
         &self,
         key: &KmsKeyArn,
         after: Option<&Resource>,
         limit: u32,
-    ) -> Result<Vec<Known>, Unavailable> {
-        let (account, region, name) = after.map_or(("", "", ""), |Resource { place, target }| {
-            (place.account.as_str(), place.region.as_str(), log_group(target))
+    ) -> Result<Vec<KeyRecord>, Unavailable> {
+        let (account, region, name) = after.map_or(("", "", ""), |Resource { location, target }| {
+            (location.account.as_str(), location.region.as_str(), log_group(target))
         });
-        let query = sqlx::query(TOUCHED).bind(key.as_str()).bind(account).bind(region).bind(name);
-        gathered(&self.reader.rows(query.bind(i64::from(limit))).await?)
+        let query = sqlx::query(RESOURCES_SQL).bind(key.as_str()).bind(account).bind(region).bind(name);
+        merge_rows(&self.reader.rows(query.bind(i64::from(limit))).await?)
     }
 
-    async fn surveys(&self, places: &[Place]) -> Result<Vec<Survey>, Unavailable> {
-        let query = sqlx::query(SURVEYS)
-            .bind(places.iter().map(|place| place.account.as_str()).collect::<Vec<_>>())
-            .bind(places.iter().map(|place| place.region.as_str()).collect::<Vec<_>>());
-        self.reader.rows(query).await?.iter().map(survey).collect()
+    async fn scans(&self, locations: &[Location]) -> Result<Vec<Scan>, Unavailable> {
+        let query = sqlx::query(SCANS_SQL)
+            .bind(locations.iter().map(|location| location.account.as_str()).collect::<Vec<_>>())
+            .bind(locations.iter().map(|location| location.region.as_str()).collect::<Vec<_>>());
+        self.reader.rows(query).await?.iter().map(to_scan).collect()
     }
 }
 
 #[async_trait]
-impl KeepHistory for Postgres {
-    async fn keep(&self, seen: &[Sighting]) -> Result<(), Unavailable> {
-        let mut rows: Vec<Row<'_>> = seen.iter().map(sighted).collect();
-        rows.sort_by_key(Row::resource);
+impl KeyHistoryWriter for Postgres {
+    async fn upsert(&self, observations: &[Observation]) -> Result<(), Unavailable> {
+        let mut rows: Vec<KeyRow<'_>> = observations.iter().map(observation_rows).collect();
+        rows.sort_by_key(KeyRow::resource);
         let rows = serde_json::to_string(&rows).map_err(unavailable)?;
         self.reader.rows(sqlx::query("SELECT keep_known($1::jsonb)").bind(rows)).await.map(drop)
     }
 
-    async fn surveyed(&self, survey: &Survey) -> Result<(), Unavailable> {
-        let Survey { place, first, last, log_groups } = survey;
+    async fn record_scan(&self, scan: &Scan) -> Result<(), Unavailable> {
+        let Scan { location, first, last, log_groups } = scan;
         let query = sqlx::query("SELECT surveyed($1, $2, $3, $4, $5)")
-            .bind(place.account.as_str())
-            .bind(place.region.as_str())
+            .bind(location.account.as_str())
+            .bind(location.region.as_str())
             .bind(first.as_micros())
             .bind(last.as_micros())
             .bind(signed(*log_groups));
@@ -111,12 +111,12 @@ impl KeepHistory for Postgres {
 }
 
 #[async_trait]
-impl RequestRecords for Postgres {
-    async fn hold(&self, id: &OwnId) -> Result<Option<HeldRequest>, Unavailable> {
+impl IdempotencyStore for Postgres {
+    async fn lock(&self, id: &IdempotencyKey) -> Result<Option<RequestLock>, Unavailable> {
         self.claims.hold(id).await
     }
 
-    async fn find(&self, id: &OwnId, now: Timestamp) -> Result<Option<KeptRequest>, Unavailable> {
+    async fn find(&self, id: &IdempotencyKey, now: Timestamp) -> Result<Option<RequestRecord>, Unavailable> {
         self.reader.request(id, now).await
     }
 }
@@ -124,11 +124,15 @@ impl RequestRecords for Postgres {
 // === impl Reader ===
 
 impl Reader {
-    async fn request(&self, id: &OwnId, now: Timestamp) -> Result<Option<KeptRequest>, Unavailable> {
+    async fn request(
+        &self,
+        id: &IdempotencyKey,
+        now: Timestamp,
+    ) -> Result<Option<RequestRecord>, Unavailable> {
         let query = sqlx::query(FIND).bind(id.tenant.as_str()).bind(id.to_string()).bind(now.as_micros());
         let rows = self.rows(query).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let outcome = row.text(2)?.map(event_id).transpose()?;
-        requests::kept(row, event_id(row.some_text(1)?)?, outcome).map(Some)
+        requests::to_record(row, event_id(row.required_text(1)?)?, outcome).map(Some)
     }
 }

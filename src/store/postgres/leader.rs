@@ -13,10 +13,10 @@ use tokio::{
 };
 
 use super::{
-    server::{Purpose, Server, timed_out},
+    server::{PoolKind, Server, timed_out},
     write::unavailable,
 };
-use crate::ports::{Lead, SignedCheckpoint, Tile, Unavailable};
+use crate::ports::{LeadershipStatus, SignedCheckpoint, Tile, Unavailable};
 
 /// The lock is the log's own: others in the same database have others.
 const TRY: &str =
@@ -30,15 +30,15 @@ const LEASE: Duration = Duration::from_secs(5);
 
 /// Asks for the lock, and holds it.
 #[derive(Debug, Default)]
-pub(super) struct Leader {
-    session: Mutex<Option<Candidate>>,
+pub(super) struct LeaderLease {
+    session: Mutex<Option<CandidateState>>,
     /// When the server was last asked with success, while the lock is held.
-    heard: Shared<Option<Instant>>,
+    monitored: Shared<Option<Instant>>,
 }
 
 /// A session that has the lock, or asks for it.
 #[derive(Debug)]
-struct Candidate {
+struct CandidateState {
     connection: PgConnection,
     leads: bool,
     /// The checkpoint on which the next one builds.
@@ -47,31 +47,31 @@ struct Candidate {
 
 // === impl Leader ===
 
-impl Leader {
+impl LeaderLease {
     /// Whether this process has the lock, without asking.
     pub(super) fn leads(&self) -> bool {
-        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.is_some_and(|heard| heard.elapsed() < LEASE)
+        let monitored = *self.monitored.lock().unwrap_or_else(PoisonError::into_inner);
+        monitored.is_some_and(|monitored| monitored.elapsed() < LEASE)
     }
 
-    pub(super) async fn lead(&self, server: &Server) -> Result<Lead, Unavailable> {
-        let mut held = self.session.lock().await;
-        let asked = Instant::now();
-        let mut candidate = if let Some(candidate) = held.take() {
+    pub(super) async fn lead(&self, server: &Server) -> Result<LeadershipStatus, Unavailable> {
+        let mut session = self.session.lock().await;
+        let requested_at = Instant::now();
+        let mut candidate = if let Some(candidate) = session.take() {
             candidate
         } else {
-            self.hears(None);
-            let connection = server.session(Purpose::Lead).await.map_err(unavailable)?;
-            Candidate { connection, leads: false, base: None }
+            self.observe(None);
+            let connection = server.session(PoolKind::Lead).await.map_err(unavailable)?;
+            CandidateState { connection, leads: false, base: None }
         };
-        match timeout(WITHIN, candidate.ask()).await.unwrap_or_else(|_elapsed| Err(timed_out())) {
+        match timeout(WITHIN, candidate.try_acquire()).await.unwrap_or_else(|_elapsed| Err(timed_out())) {
             Ok(lead) => {
-                self.hears((lead != Lead::Other).then_some(asked));
-                *held = Some(candidate);
+                self.observe((lead != LeadershipStatus::Follower).then_some(requested_at));
+                *session = Some(candidate);
                 Ok(lead)
             }
             Err(error) => {
-                self.hears(None);
+                self.observe(None);
                 Err(unavailable(error))
             }
         }
@@ -83,54 +83,54 @@ impl Leader {
         tiles: &[Tile],
         checkpoint: &SignedCheckpoint,
     ) -> Result<(), Unavailable> {
-        let mut held = self.session.lock().await;
-        let Some(mut candidate) = held.take().filter(|candidate| candidate.leads) else {
+        let mut session = self.session.lock().await;
+        let Some(mut candidate) = session.take().filter(|candidate| candidate.leads) else {
             return Err(unavailable("another process sequences"));
         };
-        let asked = Instant::now();
+        let requested_at = Instant::now();
         let grown = timeout(WITHIN, candidate.grow(tiles, checkpoint)).await;
         match grown.unwrap_or_else(|_elapsed| Err(timed_out())) {
             Ok(()) => {
-                self.hears(Some(asked));
-                *held = Some(candidate);
+                self.observe(Some(requested_at));
+                *session = Some(candidate);
                 Ok(())
             }
             Err(error) => {
-                self.hears(None);
+                self.observe(None);
                 Err(unavailable(error))
             }
         }
     }
 
-    fn hears(&self, at: Option<Instant>) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    fn observe(&self, at: Option<Instant>) {
+        *self.monitored.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 }
 
 // === impl Candidate ===
 
-impl Candidate {
-    async fn ask(&mut self) -> Result<Lead, sqlx::Error> {
+impl CandidateState {
+    async fn try_acquire(&mut self) -> Result<LeadershipStatus, sqlx::Error> {
         if self.leads {
             sqlx::query("SELECT 1").execute(&mut self.connection).await?;
-            return Ok(Lead::Still);
+            return Ok(LeadershipStatus::Held);
         }
         let row = sqlx::query(TRY).fetch_one(&mut self.connection).await?;
         if !row.try_get::<bool, _>(0)? {
-            return Ok(Lead::Other);
+            return Ok(LeadershipStatus::Follower);
         }
         let newest = sqlx::query(NEWEST).fetch_optional(&mut self.connection).await?;
         self.base = newest.map(|row| row.try_get(0)).transpose()?;
         self.leads = true;
-        Ok(Lead::Anew)
+        Ok(LeadershipStatus::Acquired)
     }
 
     async fn grow(&mut self, tiles: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), sqlx::Error> {
         let number = |number: u64| i64::try_from(number).map_err(|error| sqlx::Error::Encode(error.into()));
-        let places: Result<Vec<i64>, _> = tiles.iter().map(|tile| number(tile.index)).collect();
+        let locations: Result<Vec<i64>, _> = tiles.iter().map(|tile| number(tile.index)).collect();
         sqlx::query(GROW)
             .bind(tiles.iter().map(|tile| i64::from(tile.level)).collect::<Vec<_>>())
-            .bind(places?)
+            .bind(locations?)
             .bind(tiles.iter().map(|tile| tile.hashes.as_slice()).collect::<Vec<_>>())
             .bind(number(checkpoint.size)?)
             .bind(checkpoint.time.as_micros())

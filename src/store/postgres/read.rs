@@ -22,24 +22,24 @@ use uuid::Uuid;
 use super::{
     super::{
         OpenError,
-        columns::{Columns as _, garbled},
-        said::{self, Said, UNREADABLE},
+        columns::{Columns as _, corrupt_row},
+        event_fields::{self, EventFields, PARSE_ERROR},
     },
     code,
-    server::{NoSession, Purpose, Server, timed_out},
+    server::{ConnectError, PoolKind, Server, timed_out},
     write::unavailable,
 };
 use crate::{
     domain::{audit::EventId, time::Timestamp},
-    ports::{Checked, EventFilter, EventReader, StoredEvent, Unavailable},
+    ports::{EventFilter, EventReader, IndexCheckedEvent, StoredEvent, Unavailable},
 };
 
 /// How many questions are asked at once.
 const READERS: u32 = 6;
 /// How long a call waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long someone waits who reads the whole log.
-const LONG_PATIENCE: Duration = Duration::from_mins(5);
+const LONG_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// What closes an intent is looked for among the events since the one before which all are settled.
 const UNSETTLED: &str = "\
@@ -54,7 +54,7 @@ WHERE intent.kind = 'intent' AND intent.time < $1 AND intent.id NOT IN (
 ORDER BY event.seq";
 /// Where the next such look can begin where this one found nothing open: at the first event that it was
 /// not about. What is committed later stands behind it.
-const NOT_ASKED_FOR: &str =
+const EXCLUDE_SQL: &str =
     "SELECT coalesce((SELECT min(seq) FROM event WHERE time >= $1), (SELECT max(seq) FROM event), 0)";
 const CHECKED: &str = "\
 SELECT seq, id::text, tenant, body, time, kind, action, account, correlation, outcome, closes::text
@@ -65,12 +65,12 @@ const EVENT: &str = "SELECT seq, id::text, tenant, body FROM event ";
 #[derive(Clone)]
 pub(in crate::store) struct Reader {
     pool: PgPool,
-    patience: Duration,
-    settled_before: Arc<AtomicI64>,
+    timeout: Duration,
+    reconciled_before: Arc<AtomicI64>,
 }
 
 /// A connection of the pool: ended where its question is not waited for to its end.
-struct Lent(Option<PoolConnection<Postgres>>);
+struct Checkout(Option<PoolConnection<Postgres>>);
 
 // === impl Reader ===
 
@@ -83,22 +83,22 @@ impl Reader {
     pub(in crate::store) async fn open(url: &str) -> Result<Self, OpenError> {
         let server = Server::new(url)?;
         // Tells at once what is wrong with the server.
-        drop(server.session(Purpose::Read).await.map_err(|error| server.refused(error))?);
-        let pool = server.pool(Purpose::Read, READERS);
-        let reader = Self { pool, patience: LONG_PATIENCE, settled_before: Arc::default() };
+        drop(server.session(PoolKind::Read).await.map_err(|error| server.error_for(error))?);
+        let pool = server.pool(PoolKind::Read, READERS);
+        let reader = Self { pool, timeout: LONG_TIMEOUT, reconciled_before: Arc::default() };
         let looked = sqlx::query("SELECT seq FROM event LIMIT 1").fetch_optional(&reader.pool).await;
         match looked {
             Ok(_) => Ok(reader),
             Err(error) if code::is(&error, code::UNDEFINED_TABLE) => {
                 Err(OpenError::Missing { path: server.name() })
             }
-            Err(error) => Err(server.refused(NoSession::Failed(error))),
+            Err(error) => Err(server.error_for(ConnectError::Failed(error))),
         }
     }
 
-    pub(super) fn beside(server: &Server) -> Self {
-        let pool = server.pool(Purpose::Beside, READERS);
-        Self { pool, patience: PATIENCE, settled_before: Arc::default() }
+    pub(super) fn from_server(server: &Server) -> Self {
+        let pool = server.pool(PoolKind::Beside, READERS);
+        Self { pool, timeout: TIMEOUT, reconciled_before: Arc::default() }
     }
 
     /// All rows of an answer; where a statement writes, it is durable when this returns.
@@ -106,23 +106,23 @@ impl Reader {
         &self,
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, Unavailable> {
-        self.rows_within(self.patience, query).await
+        self.rows_within(self.timeout, query).await
     }
 
     /// The same where a late answer is as good as none.
     pub(super) async fn rows_within(
         &self,
-        patience: Duration,
+        timeout: Duration,
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, Unavailable> {
-        let asked = time::timeout(patience, async {
-            let mut lent = Lent(Some(self.pool.acquire().await?));
-            let Some(connection) = lent.0.as_deref_mut() else { return Err(timed_out()) };
+        let read = time::timeout(timeout, async {
+            let mut checked_out = Checkout(Some(self.pool.acquire().await?));
+            let Some(connection) = checked_out.0.as_deref_mut() else { return Err(timed_out()) };
             let rows = query.fetch_all(connection).await;
-            drop(lent.0.take());
+            drop(checked_out.0.take());
             rows
         });
-        asked.await.unwrap_or_else(|_elapsed| Err(timed_out())).map_err(unavailable)
+        read.await.unwrap_or_else(|_elapsed| Err(timed_out())).map_err(unavailable)
     }
 
     async fn events(&self, query: Query<'_, Postgres, PgArguments>) -> Result<Vec<StoredEvent>, Unavailable> {
@@ -130,8 +130,8 @@ impl Reader {
     }
 
     /// The place before which nothing was open when this process looked.
-    pub(super) fn settled(&self) -> i64 {
-        self.settled_before.load(Ordering::Relaxed)
+    pub(super) fn reconciled(&self) -> i64 {
+        self.reconciled_before.load(Ordering::Relaxed)
     }
 }
 
@@ -145,7 +145,7 @@ impl EventReader for Reader {
     ) -> Result<Vec<StoredEvent>, Unavailable> {
         let mut query = QueryBuilder::<Postgres>::new(EVENT);
         query.push("WHERE seq < ").push_bind(before.map_or(i64::MAX, signed));
-        narrow(&mut query, filter);
+        push_filter(&mut query, filter);
         query.push(" ORDER BY seq DESC LIMIT ").push_bind(i64::from(limit));
         self.events(query.build()).await
     }
@@ -158,7 +158,7 @@ impl EventReader for Reader {
     ) -> Result<Vec<StoredEvent>, Unavailable> {
         let mut query = QueryBuilder::<Postgres>::new(EVENT);
         query.push("WHERE seq <= ").push_bind(signed(through));
-        narrow(&mut query, filter);
+        push_filter(&mut query, filter);
         query.push(" ORDER BY seq LIMIT ").push_bind(i64::from(limit));
         self.events(query.build()).await
     }
@@ -169,18 +169,18 @@ impl EventReader for Reader {
         self.events(query.bind(signed(seq)).bind(i64::from(limit))).await
     }
 
-    async fn checked(&self, seq: u64, limit: u32) -> Result<Vec<Checked>, Unavailable> {
+    async fn index_check(&self, seq: u64, limit: u32) -> Result<Vec<IndexCheckedEvent>, Unavailable> {
         let query = sqlx::query(CHECKED).bind(signed(seq)).bind(i64::from(limit));
         self.rows(query).await?.iter().map(checked).collect()
     }
 
-    async fn unsettled(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
-        let from = self.settled();
-        let next = self.rows(sqlx::query(NOT_ASKED_FOR).bind(before.as_micros())).await?;
-        let next = next.first().map(|row| row.some_number(0)).transpose()?.unwrap_or_default();
+    async fn open_intents(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
+        let from = self.reconciled();
+        let next = self.rows(sqlx::query(EXCLUDE_SQL).bind(before.as_micros())).await?;
+        let next = next.first().map(|row| row.required_number(0)).transpose()?.unwrap_or_default();
         let open = self.events(sqlx::query(UNSETTLED).bind(before.as_micros()).bind(from)).await?;
-        let settled = open.first().map_or(next, |oldest| signed(oldest.seq));
-        self.settled_before.fetch_max(settled, Ordering::Relaxed);
+        let reconciled = open.first().map_or(next, |oldest| signed(oldest.seq));
+        self.reconciled_before.fetch_max(reconciled, Ordering::Relaxed);
         Ok(open)
     }
 
@@ -191,7 +191,7 @@ impl EventReader for Reader {
 }
 
 /// Adds a condition for each part of the filter that is there.
-fn narrow(query: &mut QueryBuilder<Postgres>, filter: &EventFilter) {
+fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &EventFilter) {
     let EventFilter { tenant, since, until, action, outcome, correlation, subject, resource, after } = filter;
     if let Some(after) = after {
         query.push(" AND seq > ").push_bind(signed(*after));
@@ -221,32 +221,34 @@ fn narrow(query: &mut QueryBuilder<Postgres>, filter: &EventFilter) {
 
 fn stored(row: &PgRow) -> Result<StoredEvent, Unavailable> {
     Ok(StoredEvent {
-        seq: u64::try_from(row.some_number(0)?).map_err(garbled::<PgRow>)?,
-        id: event_id(row.some_text(1)?)?,
+        seq: u64::try_from(row.required_number(0)?).map_err(corrupt_row::<PgRow>)?,
+        id: event_id(row.required_text(1)?)?,
         tenant: row.text(2)?.map(str::to_owned),
-        body: row.some_text(3)?.to_owned(),
+        body: row.required_text(3)?.to_owned(),
     })
 }
 
-fn checked(row: &PgRow) -> Result<Checked, Unavailable> {
+fn checked(row: &PgRow) -> Result<IndexCheckedEvent, Unavailable> {
     let event = stored(row)?;
-    let Some(said) = Said::of(&event.body) else { return Ok(Checked { event, wrong: vec![UNREADABLE] }) };
-    let wrong = said::wrong([
-        ("id", said.id() != Some(event.id)),
-        ("tenant", said.tenant() != event.tenant.as_deref()),
-        ("time", said.time().as_micros() != row.some_number(4)?),
-        ("kind", said.kind() != row.some_text(5)?),
-        ("action", said.action() != row.some_text(6)?),
-        ("account", said.account() != row.text(7)?),
-        ("correlation", said.correlation() != row.some_text(8)?),
-        ("outcome", said.outcome() != row.text(9)?),
-        ("closes", said.closes() != row.text(10)?),
+    let Some(fields) = EventFields::parse(&event.body) else {
+        return Ok(IndexCheckedEvent { event, mismatches: vec![PARSE_ERROR] });
+    };
+    let wrong = event_fields::mismatches([
+        ("id", fields.id() != Some(event.id)),
+        ("tenant", fields.tenant() != event.tenant.as_deref()),
+        ("time", fields.time().as_micros() != row.required_number(4)?),
+        ("kind", fields.kind() != row.required_text(5)?),
+        ("action", fields.action() != row.required_text(6)?),
+        ("account", fields.account() != row.text(7)?),
+        ("correlation", fields.correlation() != row.required_text(8)?),
+        ("outcome", fields.outcome() != row.text(9)?),
+        ("closes", fields.closes() != row.text(10)?),
     ]);
-    Ok(Checked { event, wrong })
+    Ok(IndexCheckedEvent { event, mismatches: wrong })
 }
 
 pub(super) fn event_id(text: &str) -> Result<EventId, Unavailable> {
-    text.parse::<Uuid>().map(EventId).map_err(garbled::<PgRow>)
+    text.parse::<Uuid>().map(EventId).map_err(corrupt_row::<PgRow>)
 }
 
 /// As PostgreSQL counts; what is beyond is nowhere.
@@ -256,7 +258,7 @@ pub(super) fn signed(number: u64) -> i64 {
 
 // === impl Lent ===
 
-impl Drop for Lent {
+impl Drop for Checkout {
     fn drop(&mut self) {
         // An answer that nobody reads would be waited for by whoever has the connection next.
         if let Some(connection) = self.0.take() {

@@ -28,7 +28,7 @@ const SETTINGS: &[(&str, &str)] = &[
 ];
 
 /// What the server is, and that commits of this session are on its disk; what is stronger stays.
-const LOOK: &str = "\
+const PROBE_SQL: &str = "\
 SELECT current_setting('server_version_num')::bigint, current_setting('fsync') = 'on',
        current_setting('server_encoding') = 'UTF8', pg_is_in_recovery(),
        set_config('synchronous_commit',
@@ -37,7 +37,7 @@ SELECT current_setting('server_version_num')::bigint, current_setting('fsync') =
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum PoolKind {
     /// Brings the schema up to date, also behind another process that does.
     Migrate,
     /// Commits of the journal.
@@ -61,7 +61,7 @@ pub(super) struct Server {
 
 /// Why there is no session.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoSession {
+pub(super) enum ConnectError {
     /// What the client or the server said.
     #[error(transparent)]
     Failed(#[from] sqlx::Error),
@@ -97,23 +97,23 @@ impl Server {
     }
 
     /// A session of its own.
-    pub(super) async fn session(&self, purpose: Purpose) -> Result<PgConnection, NoSession> {
+    pub(super) async fn session(&self, purpose: PoolKind) -> Result<PgConnection, ConnectError> {
         let connected = time::timeout(CONNECT_WITHIN, async {
             let mut session = self.options(purpose).connect().await?;
-            look(&mut session).await?;
+            probe_server(&mut session).await?;
             Ok(session)
         });
-        connected.await.unwrap_or_else(|_elapsed| Err(NoSession::Failed(timed_out())))
+        connected.await.unwrap_or_else(|_elapsed| Err(ConnectError::Failed(timed_out())))
     }
 
     /// Sessions that are made as they are needed.
-    pub(super) fn pool(&self, purpose: Purpose, most: u32) -> PgPool {
-        let pool = PgPoolOptions::new().max_connections(most).acquire_timeout(CONNECT_WITHIN);
+    pub(super) fn pool(&self, purpose: PoolKind, max: u32) -> PgPool {
+        let pool = PgPoolOptions::new().max_connections(max).acquire_timeout(CONNECT_WITHIN);
         let looked = pool.after_connect(|session, _| {
             Box::pin(async move {
-                look(session).await.map_err(|none| match none {
-                    NoSession::Failed(error) => error,
-                    NoSession::Unfit(_) => sqlx::Error::Configuration(Box::new(none)),
+                probe_server(session).await.map_err(|none| match none {
+                    ConnectError::Failed(error) => error,
+                    ConnectError::Unfit(_) => sqlx::Error::Configuration(Box::new(none)),
                 })
             })
         });
@@ -121,30 +121,30 @@ impl Server {
     }
 
     /// What an error at the start means.
-    pub(super) fn refused(&self, why: NoSession) -> OpenError {
-        match why {
-            NoSession::Failed(source) => OpenError::Failed { path: self.name(), source },
-            NoSession::Unfit(why) => OpenError::Unfit { path: self.name(), why },
+    pub(super) fn error_for(&self, reason: ConnectError) -> OpenError {
+        match reason {
+            ConnectError::Failed(source) => OpenError::Failed { path: self.name(), source },
+            ConnectError::Unfit(reason) => OpenError::Unfit { path: self.name(), reason },
         }
     }
 
-    fn options(&self, purpose: Purpose) -> PgConnectOptions {
+    fn options(&self, purpose: PoolKind) -> PgConnectOptions {
         let of_purpose: &[(&str, &str)] = match purpose {
-            Purpose::Migrate => &[("statement_timeout", "0"), ("lock_timeout", "60s")],
-            Purpose::Write => &[("statement_timeout", "8s"), ("lock_timeout", "5s")],
-            Purpose::Lead => &[("statement_timeout", "8s"), ("idle_session_timeout", "10s")],
-            Purpose::Hold | Purpose::Beside => &[("statement_timeout", "30s"), ("lock_timeout", "5s")],
-            Purpose::Read => &[("statement_timeout", "300s")],
+            PoolKind::Migrate => &[("statement_timeout", "0"), ("lock_timeout", "60s")],
+            PoolKind::Write => &[("statement_timeout", "8s"), ("lock_timeout", "5s")],
+            PoolKind::Lead => &[("statement_timeout", "8s"), ("idle_session_timeout", "10s")],
+            PoolKind::Hold | PoolKind::Beside => &[("statement_timeout", "30s"), ("lock_timeout", "5s")],
+            PoolKind::Read => &[("statement_timeout", "300s")],
         };
-        let writes = if purpose == Purpose::Read { "on" } else { "off" };
+        let writes = if purpose == PoolKind::Read { "on" } else { "off" };
         let options =
             self.options.clone().options(SETTINGS.iter().copied()).options(of_purpose.iter().copied());
         options.options([("default_transaction_read_only", writes)])
     }
 }
 
-async fn look(session: &mut PgConnection) -> Result<(), NoSession> {
-    let row = sqlx::query(LOOK).fetch_one(session).await?;
+async fn probe_server(session: &mut PgConnection) -> Result<(), ConnectError> {
+    let row = sqlx::query(PROBE_SQL).fetch_one(session).await?;
     let is = |at: usize| row.try_get::<bool, _>(at);
     let unfit = if row.try_get::<i64, _>(0)? < OLDEST {
         "is older than PostgreSQL 14: run that or a later one"
@@ -157,7 +157,7 @@ async fn look(session: &mut PgConnection) -> Result<(), NoSession> {
     } else {
         return Ok(());
     };
-    Err(NoSession::Unfit(unfit))
+    Err(ConnectError::Unfit(unfit))
 }
 
 pub(super) fn timed_out() -> sqlx::Error {

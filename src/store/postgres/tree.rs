@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use sqlx::{Row as _, postgres::PgRow};
 
 use super::{
-    super::columns::{Columns as _, garbled},
+    super::columns::{Columns as _, corrupt_row},
     Postgres,
     read::{Reader, signed},
     write::unavailable,
 };
 use crate::{
     domain::time::Timestamp,
-    ports::{Lead, SignedCheckpoint, SinkPosition, SinkStore, Tile, TreeStore, Unavailable},
+    ports::{LeadershipStatus, SignedCheckpoint, SinkPosition, SinkStore, Tile, TreeStore, Unavailable},
 };
 
 const TILES: &str = "\
@@ -26,21 +26,21 @@ impl TreeStore for Reader {
         self.rows(newest).await?.first().map(checkpoint).transpose()
     }
 
-    async fn handovers(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
         let all =
             sqlx::query("SELECT size, time, note, handover FROM checkpoint WHERE handover ORDER BY size");
         self.rows(all).await?.iter().map(checkpoint).collect()
     }
 
-    async fn tiles(&self, wanted: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
+    async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
         let query = sqlx::query(TILES)
-            .bind(wanted.iter().map(|(level, _)| i64::from(*level)).collect::<Vec<_>>())
-            .bind(wanted.iter().map(|(_, place)| signed(*place)).collect::<Vec<_>>());
+            .bind(tile_ids.iter().map(|(level, _)| i64::from(*level)).collect::<Vec<_>>())
+            .bind(tile_ids.iter().map(|(_, position)| signed(*position)).collect::<Vec<_>>());
         let tile = |row: &PgRow| {
             Ok(Tile {
-                level: u8::try_from(row.some_number(0)?).map_err(garbled::<PgRow>)?,
+                level: u8::try_from(row.required_number(0)?).map_err(corrupt_row::<PgRow>)?,
                 index: unsigned(row, 1)?,
-                hashes: row.try_get(2).map_err(garbled::<PgRow>)?,
+                hashes: row.try_get(2).map_err(corrupt_row::<PgRow>)?,
             })
         };
         self.rows(query).await?.iter().map(tile).collect()
@@ -53,7 +53,7 @@ impl TreeStore for Reader {
 
 #[async_trait]
 impl TreeStore for Postgres {
-    async fn lead(&self) -> Result<Lead, Unavailable> {
+    async fn lead(&self) -> Result<LeadershipStatus, Unavailable> {
         self.leader.lead(&self.server).await
     }
 
@@ -61,12 +61,12 @@ impl TreeStore for Postgres {
         self.reader.checkpoint().await
     }
 
-    async fn handovers(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        self.reader.handovers().await
+    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        self.reader.key_rotations().await
     }
 
-    async fn tiles(&self, wanted: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
-        self.reader.tiles(wanted).await
+    async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
+        self.reader.tiles(tile_ids).await
     }
 
     async fn grow(&self, tiles: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), Unavailable> {
@@ -76,7 +76,7 @@ impl TreeStore for Postgres {
 
 #[async_trait]
 impl SinkStore for Postgres {
-    async fn enlist(&self, sinks: &[Box<str>]) -> Result<Vec<SinkPosition>, Unavailable> {
+    async fn register(&self, sinks: &[Box<str>]) -> Result<Vec<SinkPosition>, Unavailable> {
         let names: Vec<&str> = sinks.iter().map(|name| &**name).collect();
         self.reader.rows(sqlx::query("SELECT enlist($1)").bind(&names)).await?;
         let mut positions = Vec::with_capacity(names.len());
@@ -97,7 +97,7 @@ impl SinkStore for Postgres {
         self.reader.rows(query).await?.iter().map(checkpoint).collect()
     }
 
-    async fn reached(&self, sink: &str, from: SinkPosition, to: SinkPosition) -> Result<(), Unavailable> {
+    async fn advance(&self, sink: &str, from: SinkPosition, to: SinkPosition) -> Result<(), Unavailable> {
         let query = sqlx::query("SELECT reached($1, $2, $3, $4, $5)")
             .bind(sink)
             .bind(signed(from.event))
@@ -113,12 +113,12 @@ impl SinkStore for Postgres {
 fn checkpoint(row: &PgRow) -> Result<SignedCheckpoint, Unavailable> {
     Ok(SignedCheckpoint {
         size: unsigned(row, 0)?,
-        time: Timestamp::from_micros(row.some_number(1)?),
-        note: row.some_text(2)?.to_owned(),
-        handover: row.try_get(3).map_err(garbled::<PgRow>)?,
+        time: Timestamp::from_micros(row.required_number(1)?),
+        note: row.required_text(2)?.to_owned(),
+        handover: row.try_get(3).map_err(corrupt_row::<PgRow>)?,
     })
 }
 
 fn unsigned(row: &PgRow, at: usize) -> Result<u64, Unavailable> {
-    u64::try_from(row.some_number(at)?).map_err(garbled::<PgRow>)
+    u64::try_from(row.required_number(at)?).map_err(corrupt_row::<PgRow>)
 }

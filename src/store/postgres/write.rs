@@ -4,7 +4,7 @@ use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::{
-    super::{known, requests},
+    super::{key_rows, requests},
     code,
 };
 use crate::{
@@ -29,7 +29,7 @@ pub(super) struct Session {
 pub(super) async fn append(session: &mut Session, batch: &Batch) -> Result<(), AppendError> {
     let events = &batch.events;
     let bodies: Result<Vec<&str>, _> = events.iter().map(|event| str::from_utf8(batch.body(event))).collect();
-    let bodies = bodies.map_err(|source| AppendError::NotKept(unavailable(source)))?;
+    let bodies = bodies.map_err(|source| AppendError::NotWritten(unavailable(source)))?;
     let query = sqlx::query(APPEND)
         .bind(session.process.to_string())
         .bind(session.id.to_string())
@@ -43,15 +43,15 @@ pub(super) async fn append(session: &mut Session, batch: &Batch) -> Result<(), A
         .bind(events.iter().map(|event| event.outcome).collect::<Vec<_>>())
         .bind(events.iter().map(|event| event.closes.map(|id| id.to_string())).collect::<Vec<_>>())
         .bind(bodies);
-    let mut rows = known::rows(batch);
+    let mut rows = key_rows::rows(batch);
     // The order of each resource stays; all processes take resources in one order.
-    rows.sort_by_key(known::Row::resource);
+    rows.sort_by_key(key_rows::KeyRow::resource);
     let requests = requests::rows(&batch.requests);
     let query = query
-        .bind(some(&rows)?)
-        .bind(some(&requests.begun)?)
+        .bind(nullable(&rows)?)
+        .bind(nullable(&requests.started)?)
         .bind(requests.forgotten)
-        .bind(some(&requests.ended)?);
+        .bind(nullable(&requests.outcomes)?);
     // All of the answer is read: the transaction ends behind the row.
     query.execute(&mut session.connection).await.map(drop).map_err(failure)
 }
@@ -68,9 +68,9 @@ pub(super) async fn recover(session: &mut Session, doubtful: Option<EventId>) ->
 }
 
 /// As JSON, where there is anything.
-fn some<T: serde::Serialize>(rows: &[T]) -> Result<Option<String>, AppendError> {
+fn nullable<T: serde::Serialize>(rows: &[T]) -> Result<Option<String>, AppendError> {
     let json = (!rows.is_empty()).then(|| serde_json::to_string(rows)).transpose();
-    json.map_err(|source| AppendError::NotKept(unavailable(source)))
+    json.map_err(|source| AppendError::NotWritten(unavailable(source)))
 }
 
 /// What we say when PostgreSQL does not do what it should.
@@ -83,5 +83,9 @@ fn failure(error: sqlx::Error) -> AppendError {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     let certain =
         code.is_some_and(|code| code::BEFORE_A_COMMIT.iter().any(|before| code.starts_with(before)));
-    if certain { AppendError::NotKept(unavailable(error)) } else { AppendError::Doubtful(unavailable(error)) }
+    if certain {
+        AppendError::NotWritten(unavailable(error))
+    } else {
+        AppendError::Indeterminate(unavailable(error))
+    }
 }

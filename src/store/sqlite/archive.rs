@@ -14,7 +14,7 @@ const STEP: i64 = 512;
 /// What is left to the writer between two steps.
 const PAUSE: Duration = Duration::from_millis(5);
 /// How far the place before which all is settled moves before it is written down.
-const SETTLED_STEP: i64 = 1024;
+const RECONCILED_STEP: i64 = 1024;
 
 /// A batch of which a part stays begins behind it from then on, for the tenants and calls of what stays.
 const REMOVE: &str = "\
@@ -40,11 +40,11 @@ COMMIT";
 #[async_trait]
 impl ArchivedEvents for Sqlite {
     async fn read_through(&self) -> Result<Option<u64>, Unavailable> {
-        let least: Option<i64> = sqlx::query_scalar("SELECT min(event) FROM sink WHERE active")
+        let min: Option<i64> = sqlx::query_scalar("SELECT min(event) FROM sink WHERE active")
             .fetch_one(&self.reader.pool)
             .await
             .map_err(failed)?;
-        Ok(least.map(|least| u64::try_from(least).unwrap_or_default()))
+        Ok(min.map(|min| u64::try_from(min).unwrap_or_default()))
     }
 
     async fn remove_through(&self, seq: u64) -> Result<(), Unavailable> {
@@ -59,7 +59,7 @@ impl ArchivedEvents for Sqlite {
             let remove = async |open: &mut SqliteConnection| {
                 sqlx::query(REMOVE).bind(through).execute(open).await.map_err(failed)
             };
-            self.lent(remove).await?;
+            self.with_writer(remove).await?;
             tokio::time::sleep(PAUSE).await;
         }
         Ok(())
@@ -69,25 +69,25 @@ impl ArchivedEvents for Sqlite {
 impl Sqlite {
     /// Writes down before which place all is settled, so that the next start need not read from the
     /// beginning. Where that cannot be done it is done later.
-    pub(super) async fn remember_settled(&self) {
-        let settled = self.reader.settled();
-        let remembered = self.lent(async |open| remember(open, settled).await.map_err(failed)).await;
-        if let Err(error) = remembered {
+    pub(super) async fn remember_reconciled(&self) {
+        let reconciled = self.reader.reconciled();
+        let saved = self.with_writer(async |open| remember(open, reconciled).await.map_err(failed)).await;
+        if let Err(error) = saved {
             tracing::warn!(error = &error as &dyn std::error::Error, "what is settled is not written down");
         }
     }
 }
 
-async fn remember(writer: &mut SqliteConnection, settled: i64) -> Result<(), sqlx::Error> {
-    let known: i64 = sqlx::query_scalar("SELECT value FROM fact WHERE name = 'settled_before'")
+async fn remember(writer: &mut SqliteConnection, reconciled: i64) -> Result<(), sqlx::Error> {
+    let stored: i64 = sqlx::query_scalar("SELECT value FROM fact WHERE name = 'settled_before'")
         .fetch_one(&mut *writer)
         .await?;
-    if settled < known.saturating_add(SETTLED_STEP) {
+    if reconciled < stored.saturating_add(RECONCILED_STEP) {
         return Ok(());
     }
     let mut change = writer.begin().await?;
     sqlx::query("UPDATE fact SET value = max(value, $1) WHERE name = 'settled_before'")
-        .bind(settled)
+        .bind(reconciled)
         .execute(&mut *change)
         .await?;
     change.commit().await

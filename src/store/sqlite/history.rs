@@ -6,24 +6,24 @@ use async_trait::async_trait;
 use sqlx::{SqliteConnection, query::Query, sqlite::SqliteArguments};
 
 use super::{
-    super::known::{Row, asked, gathered, log_group, sighted, survey},
+    super::key_rows::{KeyRow, log_group, lookup_rows, merge_rows, observation_rows, to_scan},
     Sqlite,
     read::{Reader, failed, garbled},
     write,
 };
-pub(super) use crate::store::known::rows;
+pub(super) use crate::store::key_rows::rows;
 use crate::{
     domain::{
         arn::KmsKeyArn,
-        association::{Place, Resource},
-        history::{Known, Sighting, Survey},
+        association::{Location, Resource},
+        history::{KeyRecord, Observation, Scan},
     },
-    ports::{KeepHistory, KeyHistory, Unavailable},
+    ports::{KeyHistoryReader, KeyHistoryWriter, Unavailable},
 };
 
-const KNOWN: &str = "INSERT INTO append (known) VALUES (?)";
+const TRUSTED_KEYS: &str = "INSERT INTO append (known) VALUES (?)";
 
-const KNOWN_OF: &str = "\
+const RECORDS_SQL: &str = "\
 SELECT k.account, k.region, k.log_group, k.key_arn, k.previous_key, k.accepted, k.since, k.seen, k.created,
        k.retention, k.gone, f.key_arn, f.since, f.seen, f.until
 FROM json_each($1) AS asked
@@ -42,11 +42,11 @@ LEFT JOIN former AS f
 WHERE (k.account, k.region, k.log_group) > ($2, $3, $4)
 ORDER BY k.account, k.region, k.log_group LIMIT $5";
 
-const SURVEYS: &str = "\
+const SCANS_SQL: &str = "\
 SELECT account, region, first, last, log_groups FROM json_each($1) AS asked
 JOIN survey ON account = asked.value ->> 0 AND region = asked.value ->> 1";
 
-const SURVEYED: &str = "\
+const RECORD_SCAN_SQL: &str = "\
 BEGIN IMMEDIATE;
 INSERT INTO survey (account, region, first, last, log_groups) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (account, region) DO UPDATE SET last = excluded.last, log_groups = excluded.log_groups
@@ -56,53 +56,53 @@ WHERE account = $1 AND region = $2 AND log_group <> '' AND seen < $4 AND gone IS
 COMMIT";
 
 #[async_trait]
-impl KeyHistory for Sqlite {
-    async fn known(&self, resources: &[Resource]) -> Result<Vec<Known>, Unavailable> {
-        self.reader.known(resources).await
+impl KeyHistoryReader for Sqlite {
+    async fn records(&self, resources: &[Resource]) -> Result<Vec<KeyRecord>, Unavailable> {
+        self.reader.record(resources).await
     }
 
-    async fn touched(
+    async fn resources_with_key(
         &self,
         key: &KmsKeyArn,
         after: Option<&Resource>,
         limit: u32,
-    ) -> Result<Vec<Known>, Unavailable> {
+    ) -> Result<Vec<KeyRecord>, Unavailable> {
         self.reader.touched(key, after, limit).await
     }
 
-    async fn surveys(&self, places: &[Place]) -> Result<Vec<Survey>, Unavailable> {
-        self.reader.surveys(places).await
+    async fn scans(&self, locations: &[Location]) -> Result<Vec<Scan>, Unavailable> {
+        self.reader.scans(locations).await
     }
 }
 
 #[async_trait]
-impl KeepHistory for Sqlite {
-    async fn keep(&self, seen: &[Sighting]) -> Result<(), Unavailable> {
-        let rows: Vec<Row<'_>> = seen.iter().map(sighted).collect();
+impl KeyHistoryWriter for Sqlite {
+    async fn upsert(&self, observations: &[Observation]) -> Result<(), Unavailable> {
+        let rows: Vec<KeyRow<'_>> = observations.iter().map(observation_rows).collect();
         let rows = serde_json::to_string(&rows).map_err(garbled)?;
-        self.write(sqlx::query(KNOWN).bind(rows)).await
+        self.write(sqlx::query(TRUSTED_KEYS).bind(rows)).await
     }
 
-    async fn surveyed(&self, survey: &Survey) -> Result<(), Unavailable> {
-        let Survey { place, first, last, log_groups } = survey;
+    async fn record_scan(&self, scan: &Scan) -> Result<(), Unavailable> {
+        let Scan { location, first, last, log_groups } = scan;
         let log_groups = i64::try_from(*log_groups).map_err(garbled)?;
-        let survey = sqlx::query(SURVEYED)
-            .bind(place.account.as_str().to_owned())
-            .bind(place.region.as_str().to_owned())
+        let scan = sqlx::query(RECORD_SCAN_SQL)
+            .bind(location.account.as_str().to_owned())
+            .bind(location.region.as_str().to_owned())
             .bind(first.as_micros())
             .bind(last.as_micros())
             .bind(log_groups);
-        self.write(survey).await
+        self.write(scan).await
     }
 }
 
 // === impl Reader ===
 
 impl Reader {
-    async fn known(&self, resources: &[Resource]) -> Result<Vec<Known>, Unavailable> {
-        let asked = serde_json::to_string(&asked(resources)).map_err(garbled)?;
-        let rows = sqlx::query(KNOWN_OF).bind(asked).fetch_all(&self.pool).await.map_err(failed)?;
-        gathered(&rows)
+    async fn record(&self, resources: &[Resource]) -> Result<Vec<KeyRecord>, Unavailable> {
+        let keys_json = serde_json::to_string(&lookup_rows(resources)).map_err(garbled)?;
+        let rows = sqlx::query(RECORDS_SQL).bind(keys_json).fetch_all(&self.pool).await.map_err(failed)?;
+        merge_rows(&rows)
     }
 
     async fn touched(
@@ -110,9 +110,9 @@ impl Reader {
         key: &KmsKeyArn,
         after: Option<&Resource>,
         limit: u32,
-    ) -> Result<Vec<Known>, Unavailable> {
-        let (account, region, name) = after.map_or(("", "", ""), |Resource { place, target }| {
-            (place.account.as_str(), place.region.as_str(), log_group(target))
+    ) -> Result<Vec<KeyRecord>, Unavailable> {
+        let (account, region, name) = after.map_or(("", "", ""), |Resource { location, target }| {
+            (location.account.as_str(), location.region.as_str(), log_group(target))
         });
         let rows = sqlx::query(TOUCHED)
             .bind(key.as_str())
@@ -123,15 +123,15 @@ impl Reader {
             .fetch_all(&self.pool)
             .await
             .map_err(failed)?;
-        gathered(&rows)
+        merge_rows(&rows)
     }
 
-    async fn surveys(&self, places: &[Place]) -> Result<Vec<Survey>, Unavailable> {
-        let asked: Vec<_> =
-            places.iter().map(|place| (place.account.as_str(), place.region.as_str())).collect();
-        let asked = serde_json::to_string(&asked).map_err(garbled)?;
-        let rows = sqlx::query(SURVEYS).bind(asked).fetch_all(&self.pool).await.map_err(failed)?;
-        rows.iter().map(survey).collect()
+    async fn scans(&self, locations: &[Location]) -> Result<Vec<Scan>, Unavailable> {
+        let keys_json: Vec<_> =
+            locations.iter().map(|location| (location.account.as_str(), location.region.as_str())).collect();
+        let keys_json = serde_json::to_string(&keys_json).map_err(garbled)?;
+        let rows = sqlx::query(SCANS_SQL).bind(keys_json).fetch_all(&self.pool).await.map_err(failed)?;
+        rows.iter().map(to_scan).collect()
     }
 }
 
@@ -144,7 +144,7 @@ impl Sqlite {
         let writer = Arc::clone(&self.writer);
         let written = tokio::spawn(async move {
             let write = async |open: &mut SqliteConnection| query.execute(open).await.map_err(failed);
-            writer.lend(|| write::unavailable(None), write).await
+            writer.checkout(|| write::unavailable(None), write).await
         });
         written.await.map_err(garbled)?.map(drop)
     }

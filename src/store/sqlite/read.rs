@@ -19,7 +19,7 @@ use super::{
     super::{
         OpenError,
         columns::Columns as _,
-        said::{self, Said, UNREADABLE},
+        event_fields::{self, EventFields, PARSE_ERROR},
     },
     file,
     select::{self, Order},
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     domain::{audit::EventId, time::Timestamp},
-    ports::{Checked, EventFilter, EventReader, StoredEvent, Unavailable},
+    ports::{EventFilter, EventReader, IndexCheckedEvent, StoredEvent, Unavailable},
 };
 
 /// How many reads run at once.
@@ -35,7 +35,7 @@ const READERS: u32 = 4;
 /// How many rows SQLite's thread reads ahead of whoever takes them: so that the two change places seldom.
 const ROWS_AHEAD: usize = 1024;
 /// What closes an intent is looked for among the events since the one before which all are settled.
-const UNSETTLED: &str = "\
+const OPEN_INTENTS_SQL: &str = "\
 WITH recent AS (SELECT max(value, $2) AS first FROM fact WHERE name = 'settled_before'),
 said AS MATERIALIZED (
     SELECT seq, body ->> '$.metadata.event_code' AS kind, body ->> '$.metadata.uid' AS id,
@@ -51,7 +51,7 @@ ORDER BY event.seq";
 
 /// Where the next such look can begin where this one found nothing open: at the first events that it was
 /// not all about. An intent is committed long before it is asked for, so that none comes in before those.
-const NOT_ASKED_FOR: &str = "\
+const EXCLUDE_SQL: &str = "\
 SELECT coalesce(
     (SELECT first FROM batch
      WHERE first >= coalesce((SELECT max(first) FROM batch WHERE first <= $2), 0) AND until >= $1
@@ -60,7 +60,7 @@ SELECT coalesce(
 
 /// Each event with its batch, and whether that leads to it; whether another batch reaches into that one, and
 /// of the newest event, whether one begins behind it and behind all that is signed.
-const CHECKED: &str = "\
+const CHECK_SQL: &str = "\
 SELECT event.seq, event.body, since, until, least, most,
     json_valid(body) AND EXISTS (
         SELECT 1 FROM batch_of_tenant AS of
@@ -84,7 +84,7 @@ pub struct Reader {
     pub(super) pool: SqlitePool,
     /// The place in the log before which nothing was open when this process looked: the whole log is
     /// read for that once, and not again at each look.
-    settled_before: Arc<AtomicI64>,
+    reconciled_before: Arc<AtomicI64>,
 }
 
 // === impl Reader ===
@@ -100,17 +100,17 @@ impl Reader {
         if !path.exists() {
             return Err(OpenError::Missing { path });
         }
-        let reader = Self::over(SqliteConnectOptions::new().filename(&path).read_only(true));
+        let reader = Self::from_options(SqliteConnectOptions::new().filename(&path).read_only(true));
         file::readable(&reader.pool, &path).await?;
         Ok(reader)
     }
 
-    pub(super) fn over(options: SqliteConnectOptions) -> Self {
+    pub(super) fn from_options(options: SqliteConnectOptions) -> Self {
         let options = options.pragma("query_only", "ON").row_buffer_size(ROWS_AHEAD);
         // A file is not gone while nobody looks: no question is asked twice for fear of that.
         let pool = SqlitePoolOptions::new().max_connections(READERS).test_before_acquire(false);
         let pool = pool.connect_lazy_with(options);
-        Self { pool, settled_before: Arc::default() }
+        Self { pool, reconciled_before: Arc::default() }
     }
 
     async fn events(
@@ -121,8 +121,8 @@ impl Reader {
     }
 
     /// The place before which nothing was open when this process looked.
-    pub(super) fn settled(&self) -> i64 {
-        self.settled_before.load(Ordering::Relaxed)
+    pub(super) fn reconciled(&self) -> i64 {
+        self.reconciled_before.load(Ordering::Relaxed)
     }
 }
 
@@ -149,25 +149,25 @@ impl EventReader for Reader {
 
     async fn after(&self, seq: u64, limit: u32) -> Result<Vec<StoredEvent>, Unavailable> {
         let query = sqlx::query("SELECT seq, body FROM event WHERE seq > $1 ORDER BY seq LIMIT $2");
-        self.events(query.bind(signed(seq)).bind(i64::from(limit))).await
+        self.events(query.bind(to_i64(seq)).bind(i64::from(limit))).await
     }
 
-    async fn checked(&self, seq: u64, limit: u32) -> Result<Vec<Checked>, Unavailable> {
-        let query = sqlx::query(CHECKED).bind(signed(seq)).bind(i64::from(limit));
+    async fn index_check(&self, seq: u64, limit: u32) -> Result<Vec<IndexCheckedEvent>, Unavailable> {
+        let query = sqlx::query(CHECK_SQL).bind(to_i64(seq)).bind(i64::from(limit));
         query.fetch_all(&self.pool).await.map_err(failed)?.iter().map(checked).collect()
     }
 
-    async fn unsettled(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
-        let from = self.settled();
-        let next: i64 = sqlx::query_scalar(NOT_ASKED_FOR)
+    async fn open_intents(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
+        let from = self.reconciled();
+        let next: i64 = sqlx::query_scalar(EXCLUDE_SQL)
             .bind(before.as_micros())
             .bind(from)
             .fetch_one(&self.pool)
             .await
             .map_err(failed)?;
-        let open = self.events(sqlx::query(UNSETTLED).bind(before.as_micros()).bind(from)).await?;
-        let settled = open.first().map_or(next, |oldest| signed(oldest.seq));
-        self.settled_before.fetch_max(settled, Ordering::Relaxed);
+        let open = self.events(sqlx::query(OPEN_INTENTS_SQL).bind(before.as_micros()).bind(from)).await?;
+        let reconciled = open.first().map_or(next, |oldest| to_i64(oldest.seq));
+        self.reconciled_before.fetch_max(reconciled, Ordering::Relaxed);
         Ok(open)
     }
 
@@ -177,35 +177,36 @@ impl EventReader for Reader {
 }
 
 fn stored(row: &SqliteRow) -> Result<StoredEvent, Unavailable> {
-    let body = row.some_text(1)?.to_owned();
-    let (id, tenant) = said::whose(&body);
-    Ok(StoredEvent { seq: u64::try_from(row.some_number(0)?).map_err(garbled)?, id, tenant, body })
+    let body = row.required_text(1)?.to_owned();
+    let (id, tenant) = event_fields::tenant_of(&body);
+    Ok(StoredEvent { seq: u64::try_from(row.required_number(0)?).map_err(garbled)?, id, tenant, body })
 }
 
-fn checked(row: &SqliteRow) -> Result<Checked, Unavailable> {
-    let (seq, body) = (u64::try_from(row.some_number(0)?).map_err(garbled)?, row.some_text(1)?.to_owned());
-    let Some(said) = Said::of(&body) else {
-        return Ok(Checked { event: stored(row)?, wrong: vec![UNREADABLE] });
+fn checked(row: &SqliteRow) -> Result<IndexCheckedEvent, Unavailable> {
+    let (seq, body) =
+        (u64::try_from(row.required_number(0)?).map_err(garbled)?, row.required_text(1)?.to_owned());
+    let Some(fields) = EventFields::parse(&body) else {
+        return Ok(IndexCheckedEvent { event: stored(row)?, mismatches: vec![PARSE_ERROR] });
     };
-    let id = said.id();
+    let id = fields.id();
     let bytes = id.map(write::blob).unwrap_or_default();
-    let (least, most): (Option<&[u8]>, Option<&[u8]>) =
+    let (min, max): (Option<&[u8]>, Option<&[u8]>) =
         (row.try_get(4).map_err(failed)?, row.try_get(5).map_err(failed)?);
-    let within = (row.number(2)?..=row.number(3)?).contains(&Some(said.time().as_micros()));
-    let wrong = said::wrong([
-        ("id", !(least..=most).contains(&Some(&*bytes))),
-        ("tenant", said.tenant().is_some() && row.some_number(6)? == 0),
+    let within = (row.number(2)?..=row.number(3)?).contains(&Some(fields.time().as_micros()));
+    let wrong = event_fields::mismatches([
+        ("id", !(min..=max).contains(&Some(&*bytes))),
+        ("tenant", fields.tenant().is_some() && row.required_number(6)? == 0),
         ("time", !within),
-        ("correlation", row.some_number(7)? == 0),
-        ("place", row.some_number(8)? != 0),
+        ("correlation", row.required_number(7)? == 0),
+        ("place", row.required_number(8)? != 0),
     ]);
-    let tenant = said.tenant().map(str::to_owned);
+    let tenant = fields.tenant().map(str::to_owned);
     let id = id.unwrap_or(EventId(uuid::Uuid::nil()));
-    Ok(Checked { event: StoredEvent { seq, id, tenant, body }, wrong })
+    Ok(IndexCheckedEvent { event: StoredEvent { seq, id, tenant, body }, mismatches: wrong })
 }
 
 /// As SQLite counts; what is beyond is nowhere.
-pub(super) fn signed(number: u64) -> i64 {
+pub(super) fn to_i64(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

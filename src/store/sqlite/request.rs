@@ -13,10 +13,10 @@ pub(super) use crate::store::requests::rows;
 use crate::{
     domain::{
         audit::EventId,
-        request::{KeptRequest, OwnId},
+        idempotency::{IdempotencyKey, RequestRecord},
         time::Timestamp,
     },
-    ports::{RequestRecords, Unavailable},
+    ports::{IdempotencyStore, Unavailable},
 };
 
 const FIND: &str = "\
@@ -24,8 +24,8 @@ SELECT fingerprint, intent, outcome, running_until, state, answer FROM request
 WHERE tenant = $1 AND id = $2 AND expires > $3";
 
 #[async_trait]
-impl RequestRecords for Sqlite {
-    async fn find(&self, id: &OwnId, now: Timestamp) -> Result<Option<KeptRequest>, Unavailable> {
+impl IdempotencyStore for Sqlite {
+    async fn find(&self, id: &IdempotencyKey, now: Timestamp) -> Result<Option<RequestRecord>, Unavailable> {
         self.reader.request(id, now).await
     }
 }
@@ -33,7 +33,11 @@ impl RequestRecords for Sqlite {
 // === impl Reader ===
 
 impl Reader {
-    async fn request(&self, id: &OwnId, now: Timestamp) -> Result<Option<KeptRequest>, Unavailable> {
+    async fn request(
+        &self,
+        id: &IdempotencyKey,
+        now: Timestamp,
+    ) -> Result<Option<RequestRecord>, Unavailable> {
         let row = sqlx::query(FIND)
             .bind(id.tenant.as_str())
             .bind(id.to_string())
@@ -41,13 +45,13 @@ impl Reader {
             .fetch_optional(&self.pool)
             .await
             .map_err(failed)?;
-        row.as_ref().map(kept).transpose()
+        row.as_ref().map(to_record).transpose()
     }
 }
 
-fn kept(row: &SqliteRow) -> Result<KeptRequest, Unavailable> {
+fn to_record(row: &SqliteRow) -> Result<RequestRecord, Unavailable> {
     let event = |bytes: &[u8]| Uuid::from_slice(bytes).map(EventId).map_err(garbled);
     let intent = event(row.try_get(1).map_err(failed)?)?;
     let outcome = row.try_get::<Option<&[u8]>, _>(2).map_err(failed)?.map(event).transpose()?;
-    requests::kept(row, intent, outcome)
+    requests::to_record(row, intent, outcome)
 }

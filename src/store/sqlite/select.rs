@@ -2,7 +2,7 @@
 
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::read::signed;
+use super::read::to_i64;
 use crate::ports::EventFilter;
 
 /// When an event happened, in microseconds since 1970. What cannot be read fits nothing, and keeps nothing
@@ -28,12 +28,12 @@ pub(super) fn events(filter: &EventFilter, order: Order, limit: u32) -> QueryBui
     // The greatest and the least number there are stand for what is not asked; with one value alone, max and
     // min would look at rows.
     let mut query = QueryBuilder::new("WITH edge(low, high) AS (SELECT max(");
-    query.push_bind(signed(after.unwrap_or_default().saturating_add(1)));
+    query.push_bind(to_i64(after.unwrap_or_default().saturating_add(1)));
     if let Some(since) = since {
         query.push(", coalesce((SELECT first FROM batch WHERE until >= ").push_bind(since.as_micros());
         query.push(" ORDER BY first LIMIT 1), 9223372036854775807)");
     }
-    query.push(", 1), min(").push_bind(signed(last));
+    query.push(", 1), min(").push_bind(to_i64(last));
     if let Some(until) = until {
         // Not before it begins, whatever the row says.
         query
@@ -43,8 +43,8 @@ pub(super) fn events(filter: &EventFilter, order: Order, limit: u32) -> QueryBui
     }
     query.push(", 9223372036854775807)) SELECT event.seq, event.body FROM ");
     let first = match (correlation, &tenant) {
-        (Some(correlation), _) => batches(&mut query, "batch_of_call", "correlation", correlation),
-        (None, Some(tenant)) => batches(&mut query, "batch_of_tenant", "tenant", tenant),
+        (Some(correlation), _) => batch_ranges(&mut query, "batch_of_call", "correlation", correlation),
+        (None, Some(tenant)) => batch_ranges(&mut query, "batch_of_tenant", "tenant", tenant),
         (None, None) => {
             query.push("event WHERE true");
             "event.seq"
@@ -66,9 +66,9 @@ pub(super) fn events(filter: &EventFilter, order: Order, limit: u32) -> QueryBui
         ("body ->> '$.actor.user.uid'", subject),
         ("body ->> '$.resources[0].uid'", resource),
     ];
-    for (said, text) in texts {
+    for (filter_value, text) in texts {
         if let Some(text) = text {
-            query.push(" AND json_valid(body) AND ").push(said).push(" = ").push_bind(text.clone());
+            query.push(" AND json_valid(body) AND ").push(filter_value).push(" = ").push_bind(text.clone());
         }
     }
     query.push(" ORDER BY ").push(first).push(direction).push(", event.seq").push(direction);
@@ -78,7 +78,7 @@ pub(super) fn events(filter: &EventFilter, order: Order, limit: u32) -> QueryBui
 
 /// The events of the batches that this table names; tells where one begins. In this order: SQLite has no
 /// statistics, and would begin with all events.
-fn batches(
+fn batch_ranges(
     query: &mut QueryBuilder<Sqlite>,
     table: &'static str,
     column: &'static str,

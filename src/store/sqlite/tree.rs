@@ -35,13 +35,13 @@ pub(super) async fn grow(
     checkpoint: &SignedCheckpoint,
 ) -> Result<(), Unavailable> {
     let mut bytes: Vec<u8> = Vec::new();
-    let mut places = Vec::with_capacity(tiles.len());
+    let mut locations = Vec::with_capacity(tiles.len());
     for tile in tiles {
-        places.push((tile.level, tile.index, bytes.len() + 1, tile.hashes.len()));
+        locations.push((tile.level, tile.index, bytes.len() + 1, tile.hashes.len()));
         bytes.extend(&tile.hashes);
     }
     sqlx::query(GROW)
-        .bind(serde_json::to_string(&places).map_err(garbled)?)
+        .bind(serde_json::to_string(&locations).map_err(garbled)?)
         .bind(bytes)
         .bind(i64::try_from(checkpoint.size).map_err(garbled)?)
         .bind(checkpoint.time.as_micros())
@@ -63,7 +63,7 @@ impl TreeStore for Reader {
         row.as_ref().map(signed).transpose()
     }
 
-    async fn handovers(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
         let rows = sqlx::query(
             "SELECT size, time, note, handover FROM checkpoint WHERE handover != 0 ORDER BY size",
         )
@@ -73,9 +73,9 @@ impl TreeStore for Reader {
         rows.iter().map(signed).collect()
     }
 
-    async fn tiles(&self, wanted: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
-        let wanted = serde_json::to_string(wanted).map_err(garbled)?;
-        let rows = sqlx::query(TILES).bind(wanted).fetch_all(&self.pool).await.map_err(failed)?;
+    async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
+        let tile_ids = serde_json::to_string(tile_ids).map_err(garbled)?;
+        let rows = sqlx::query(TILES).bind(tile_ids).fetch_all(&self.pool).await.map_err(failed)?;
         let tile = |row: &SqliteRow| {
             Ok(Tile {
                 level: u8::try_from(unsigned(row, 0)?).map_err(garbled)?,

@@ -12,14 +12,14 @@ use super::{
 };
 use crate::{
     domain::{audit::EventId, tenant::TenantId},
-    ports::{AppendError, Batch, Indexed, Unavailable},
+    ports::{AppendError, Batch, EventIndexFields, Unavailable},
 };
 
 /// Most events of one statement; a larger batch takes several.
-const MOST: usize = 64;
+const MAX: usize = 64;
 /// How many statements are kept prepared: for each number of events one that is a whole batch, and one that is
 /// the rest of a larger one, and the store's others.
-pub(super) const PREPARED: usize = 2 * MOST + 32;
+pub(super) const PREPARED: usize = 2 * MAX + 32;
 /// Events. Parameters have no names: SQLite looks one up by its name in a list of all.
 const EVENTS: &str = "INSERT INTO event (seq, body) VALUES ";
 const EVENT: &str = "(?, ?)";
@@ -34,7 +34,7 @@ SELECT event.seq, event.body FROM batch CROSS JOIN event ON event.seq BETWEEN ba
 WHERE $1 BETWEEN batch.least AND batch.most AND json_valid(event.body)
 AND event.body ->> '$.metadata.uid' = $2 ORDER BY batch.first DESC LIMIT 1";
 
-type Prepared = Query<'static, Sqlite, SqliteArguments>;
+type InsertQuery = Query<'static, Sqlite, SqliteArguments>;
 
 /// Keeps a batch in one transaction. Its first event gets the place `first`, the others those that follow.
 pub(super) async fn append(
@@ -45,41 +45,41 @@ pub(super) async fn append(
     let events = &batch.events;
     if let [] | [_] = events.as_slice() {
         let body = events.first().map(|event| text(batch, event));
-        return execute(writer, beside(sqlx::query(APPEND), batch, first)?.bind(body)).await;
+        return execute(writer, bind_index(sqlx::query(APPEND), batch, first)?.bind(body)).await;
     }
     let none = None::<&str>;
-    if events.len() <= MOST {
-        let whole = bound(sqlx::query(transaction(events.len())), batch, events, first);
-        return execute(writer, beside(whole, batch, first)?.bind(none)).await;
+    if events.len() <= MAX {
+        let whole = bind_event(sqlx::query(transaction(events.len())), batch, events, first);
+        return execute(writer, bind_index(whole, batch, first)?.bind(none)).await;
     }
     execute(writer, sqlx::query("BEGIN IMMEDIATE")).await?;
-    for (events, first) in events.chunks(MOST).zip((first..).step_by(MOST)) {
-        let insert = sqlx::query(AssertSqlSafe(inserted(events.len())));
-        execute(writer, bound(insert, batch, events, first)).await?;
+    for (events, first) in events.chunks(MAX).zip((first..).step_by(MAX)) {
+        let insert = sqlx::query(AssertSqlSafe(insert_sql(events.len())));
+        execute(writer, bind_event(insert, batch, events, first)).await?;
     }
-    execute(writer, beside(sqlx::query(APPEND), batch, first)?.bind(none)).await?;
+    execute(writer, bind_index(sqlx::query(APPEND), batch, first)?.bind(none)).await?;
     execute(writer, sqlx::query("COMMIT")).await
 }
 
-async fn execute(writer: &mut SqliteConnection, query: Prepared) -> Result<(), AppendError> {
+async fn execute(writer: &mut SqliteConnection, query: InsertQuery) -> Result<(), AppendError> {
     query.execute(writer).await.map(drop).map_err(failure)
 }
 
 /// So many events and what stands beside them as one transaction. Made once for each number.
 fn transaction(events: usize) -> &'static str {
-    static MADE: [OnceLock<String>; MOST + 1] = [const { OnceLock::new() }; MOST + 1];
-    let made = MADE.get(events);
-    made.map_or("", |made| {
-        made.get_or_init(|| format!("BEGIN IMMEDIATE;\n{};\n{APPEND};\nCOMMIT", inserted(events)))
+    static SQL_CACHE: [OnceLock<String>; MAX + 1] = [const { OnceLock::new() }; MAX + 1];
+    let cached_sql = SQL_CACHE.get(events);
+    cached_sql.map_or("", |cached_sql| {
+        cached_sql.get_or_init(|| format!("BEGIN IMMEDIATE;\n{};\n{APPEND};\nCOMMIT", insert_sql(events)))
     })
 }
 
-fn inserted(events: usize) -> String {
+fn insert_sql(events: usize) -> String {
     format!("{EVENTS}{}", vec![EVENT; events].join(", "))
 }
 
 /// Binds events in the order of their parameters.
-fn bound(mut query: Prepared, batch: &Batch, events: &[Indexed], first: i64) -> Prepared {
+fn bind_event(mut query: InsertQuery, batch: &Batch, events: &[EventIndexFields], first: i64) -> InsertQuery {
     for (seq, event) in (first..).zip(events) {
         query = query.bind(seq).bind(text(batch, event));
     }
@@ -87,13 +87,13 @@ fn bound(mut query: Prepared, batch: &Batch, events: &[Indexed], first: i64) -> 
 }
 
 /// JSON is UTF-8; to be sure of that is quicker than to look for what would have to be replaced.
-fn text<'b>(batch: &'b Batch, event: &Indexed) -> Cow<'b, str> {
+fn text<'b>(batch: &'b Batch, event: &EventIndexFields) -> Cow<'b, str> {
     let body = batch.body(event);
     std::str::from_utf8(body).map_or_else(|_bad| String::from_utf8_lossy(body), Cow::Borrowed)
 }
 
 /// Binds what stands beside the events, but for the body of a single one.
-fn beside(query: Prepared, batch: &Batch, first: i64) -> Result<Prepared, AppendError> {
+fn bind_index(query: InsertQuery, batch: &Batch, first: i64) -> Result<InsertQuery, AppendError> {
     let events = &batch.events;
     let last = first.saturating_add(i64::try_from(events.len()).unwrap_or(i64::MAX)) - 1;
     let times = || events.iter().map(|event| event.time.as_micros());
@@ -105,13 +105,13 @@ fn beside(query: Prepared, batch: &Batch, first: i64) -> Result<Prepared, Append
     let query = query.bind(times().min()).bind(times().max());
     let query = query.bind(ids().min().map(blob)).bind(ids().max().map(blob));
     let query = query.bind(json(&tenants)?).bind(json(&calls)?);
-    let known = history::rows(batch);
-    let query = query.bind((!known.is_empty()).then(|| json(&known)).transpose()?);
+    let key_rows = history::rows(batch);
+    let query = query.bind((!key_rows.is_empty()).then(|| json(&key_rows)).transpose()?);
     if batch.requests.is_empty() {
         return Ok(query.bind(None::<i64>).bind(None::<&str>).bind(None::<&str>));
     }
     let rows = request::rows(&batch.requests);
-    Ok(query.bind(rows.forgotten).bind(json(&rows.begun)?).bind(json(&rows.ended)?))
+    Ok(query.bind(rows.forgotten).bind(json(&rows.started)?).bind(json(&rows.outcomes)?))
 }
 
 /// Makes durable what can be read, tries a write, and tells whether an event is there.
@@ -157,9 +157,9 @@ pub(super) fn unavailable(source: Option<sqlx::Error>) -> Unavailable {
 fn failure(error: sqlx::Error) -> AppendError {
     match file::result_code(&error) {
         Some(code::FULL | code::READONLY | code::CANTOPEN | code::BUSY | code::CONSTRAINT) => {
-            AppendError::NotKept(unavailable(Some(error)))
+            AppendError::NotWritten(unavailable(Some(error)))
         }
-        _ => AppendError::Doubtful(unavailable(Some(error))),
+        _ => AppendError::Indeterminate(unavailable(Some(error))),
     }
 }
 
@@ -169,6 +169,6 @@ pub(super) fn blob(id: EventId) -> Vec<u8> {
 
 fn json<T: Serialize>(rows: &T) -> Result<String, AppendError> {
     serde_json::to_string(rows).map_err(|source| {
-        AppendError::NotKept(Unavailable { dependency: "sqlite", source: Some(source.into()) })
+        AppendError::NotWritten(Unavailable { dependency: "sqlite", source: Some(source.into()) })
     })
 }

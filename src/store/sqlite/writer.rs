@@ -16,24 +16,24 @@ impl Writer {
     }
 
     /// Has something done; fails with `none` where the connection was given up.
-    pub(super) async fn lend<T, E>(
+    pub(super) async fn checkout<T, E>(
         &self,
         none: impl FnOnce() -> E,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut place = self.0.lock().await;
-        let Some(mut open) = place.take() else { return Err(none()) };
+        let mut position = self.0.lock().await;
+        let Some(mut open) = position.take() else { return Err(none()) };
         let done = work(&mut open).await;
         if done.is_ok() {
-            *place = Some(open);
+            *position = Some(open);
         }
         done
     }
 
     /// Gives up the connection, and keeps others waiting for the next one.
-    pub(super) async fn renew(&self) -> MutexGuard<'_, Option<SqliteConnection>> {
-        let mut place = self.0.lock().await;
-        drop(place.take());
-        place
+    pub(super) async fn reopen(&self) -> MutexGuard<'_, Option<SqliteConnection>> {
+        let mut position = self.0.lock().await;
+        drop(position.take());
+        position
     }
 }

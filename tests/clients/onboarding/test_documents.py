@@ -1,4 +1,4 @@
-"""What `logkey onboarding` prints, by validators that others wrote: parliament for IAM policies, cfn-lint
+"""Checks the output of `logkey onboarding` with third-party validators: parliament for IAM policies, cfn-lint
 for the CloudFormation template, and an HCL parser for the Terraform configuration."""
 
 import json
@@ -14,7 +14,7 @@ from cfnlint import api
 ROOT = pathlib.Path(__file__).parents[3]
 HUB = "arn:aws:iam::999999999999:role/LogKeyHub"
 EXTERNAL_ID = "an-external-id.of:this/tenant"
-PLACES = {
+REGIONS = {
     "aws": ["us-east-1", "eu-west-1"],
     "aws-cn": ["cn-north-1"],
     "aws-us-gov": ["us-gov-west-1"],
@@ -22,7 +22,7 @@ PLACES = {
 
 
 def settings(partition, query_results):
-    regions = json.dumps(PLACES[partition])
+    regions = json.dumps(REGIONS[partition])
     return f"""
 [[auth.issuers]]
 issuer = "https://idp.example.com"
@@ -50,41 +50,41 @@ def run(*arguments):
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
 
 
-@pytest.fixture(params=[(partition, results) for partition in PLACES for results in (True, False)], ids=str)
-def printed(request, tmp_path):
-    """Prints in one form, for one partition, with and without query results."""
+@pytest.fixture(params=[(partition, results) for partition in REGIONS for results in (True, False)], ids=str)
+def onboarding(request, tmp_path):
+    """Returns a function that runs `logkey onboarding` for one output format."""
     partition, query_results = request.param
     config = tmp_path / "logkey.toml"
     config.write_text(settings(partition, query_results))
 
-    def in_form(form):
-        done = run("payments", "111122223333", "--config", config, "--hub", HUB, "--format", form)
+    def in_format(output_format):
+        done = run("payments", "111122223333", "--config", config, "--service-role", HUB, "--format", output_format)
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
-    return in_form
+    return in_format
 
 
-# IAM has no resource type for query results: their statement is for every log group too.
+# IAM has no resource type for query results, so their statement must use the resource *.
 CHANGES = {("RESOURCE_STAR", "['logs:AssociateKmsKey', 'logs:DisassociateKmsKey']")}
-# A query is read by its id, and nothing says which spelling of its log groups decides then.
+# GetQueryResults names a query by its id only, so its statement must use the resource *.
 QUERIES = {("RESOURCE_STAR", "['logs:GetQueryResults']")}
 STAR = CHANGES | QUERIES
-# What parliament has against the files that are shipped: each what is argued above, and nothing else.
-ARGUED = {
+# The accepted parliament findings for the files in deploy/iam. The comments above give the reasons.
+ACCEPTED = {
     "tenant-role-policy-query-results.json": CHANGES,
     "tenant-role-policy-verify-query-results.json": QUERIES,
 }
 
 
 def issues(policy):
-    """What parliament has against a policy."""
+    """The findings of parliament for a policy."""
     found = parliament.analyze_policy_string(json.dumps(policy)).findings
     return {(each.issue, str(each.detail)) for each in found}
 
 
 def without_principals(statements, resource):
-    """A policy of a role or key as parliament takes it, which knows policies of identities only."""
+    """Turns statements of a trust or key policy into an identity policy, the only kind that parliament supports."""
     changed = [
         {name: value for name, value in statement.items() if name != "Principal"} | {"Resource": resource}
         for statement in statements
@@ -92,8 +92,8 @@ def without_principals(statements, resource):
     return {"Version": "2012-10-17", "Statement": changed}
 
 
-def documented(condition):
-    """The statement for a key that AWS documents, which parliament has things against too."""
+def documented_statement(condition):
+    """The key policy statement from the AWS documentation. parliament has findings for it too."""
     actions = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
     return {"Effect": "Allow", "Action": actions, "Condition": condition}
 
@@ -103,80 +103,80 @@ KEY = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890
 GROUPS = "arn:aws:logs:us-east-1:111122223333:*"
 
 
-def test_the_policies_are_good_ones(printed):
-    told = json.loads(printed("json"))
-    results = told["query_results_key_statements"]
-    assert issues(told["role_policy"]) == (STAR if results else set())
-    assert issues(without_principals(told["trust_policy"]["Statement"], ROLE)) == set()
-    (assume, *_) = told["trust_policy"]["Statement"]
+def test_the_role_policies_have_no_unexpected_findings(onboarding):
+    documents = json.loads(onboarding("json"))
+    results = documents["query_results_key_statements"]
+    assert issues(documents["role_policy"]) == (STAR if results else set())
+    assert issues(without_principals(documents["trust_policy"]["Statement"], ROLE)) == set()
+    (assume, *_) = documents["trust_policy"]["Statement"]
     assert assume["Condition"] == {"StringEquals": {"sts:ExternalId": EXTERNAL_ID}}
 
 
-def test_the_statements_for_keys_are_good_ones(printed):
-    told = json.loads(printed("json"))
-    known = issues(without_principals([documented({"ArnLike": {"kms:EncryptionContext:aws:logs:arn": GROUPS}})], KEY))
-    for statement in told["log_group_key_statements"] + told["query_results_key_statements"]:
+def test_the_key_statements_have_no_unexpected_findings(onboarding):
+    documents = json.loads(onboarding("json"))
+    known = issues(without_principals([documented_statement({"ArnLike": {"kms:EncryptionContext:aws:logs:arn": GROUPS}})], KEY))
+    for statement in documents["log_group_key_statements"] + documents["query_results_key_statements"]:
         found = issues(without_principals([statement], KEY))
-        assert found <= (known if statement in told["log_group_key_statements"] else set())
+        assert found <= (known if statement in documents["log_group_key_statements"] else set())
         (service,) = statement["Principal"].values()
         assert service.startswith("logs.")
 
 
-def test_a_bad_policy_is_found_by_the_same_means(printed):
-    """So that no finding above means something."""
-    policy = json.loads(printed("json"))["role_policy"]
+def test_parliament_finds_errors_in_a_bad_policy(onboarding):
+    """Without this, the tests above could pass because parliament finds nothing at all."""
+    policy = json.loads(onboarding("json"))["role_policy"]
     policy["Statement"][0]["Action"] = "logs:DescribeLogGrups"
     assert {issue for issue, _ in issues(policy) - STAR} == {"UNKNOWN_ACTION"}
     policy["Statement"][0] |= {"Action": "logs:DescribeLogGroups", "Resource": "log-group:x"}
     assert {issue for issue, _ in issues(policy)} >= {"INVALID_ARN"}
 
 
-def test_the_template_is_a_good_one(printed):
-    matches = api.lint_all(printed("cloudformation"))
-    # Errors and warnings; what is for information only asks for things that are matters of taste.
+def test_the_cloudformation_template_has_no_findings(onboarding):
+    matches = api.lint_all(onboarding("cloudformation"))
+    # Ignore informational findings, which are about style.
     assert [str(match) for match in matches if match.rule.id[0] != "I"] == []
-    template = json.loads(printed("cloudformation"))
+    template = json.loads(onboarding("cloudformation"))
     template["Resources"]["LogKeyRole"]["Properties"]["RolName"] = "x"
     assert any("RolName" in str(match) for match in api.lint_all(json.dumps(template)))
 
 
 def heredoc(text):
-    """The document in a heredoc, which the parser hands on with its marks or without."""
+    """The JSON document in a heredoc. The parser may or may not keep the heredoc markers."""
     return json.loads(text.split("<<-JSON")[1].rsplit("JSON", 1)[0])
 
 
-def test_the_terraform_configuration_holds_the_same_documents(printed):
-    told = json.loads(printed("json"))
-    parsed = hcl2.loads(printed("terraform"))
+def test_the_terraform_configuration_holds_the_same_documents(onboarding):
+    documents = json.loads(onboarding("json"))
+    parsed = hcl2.loads(onboarding("terraform"))
     resources = {kind.strip('"'): inner for each in parsed["resource"] for kind, inner in each.items()}
     (role,) = resources["aws_iam_role"].values()
     assert (role["name"].strip('"'), role["path"].strip('"')) == ("LogKeyAssociator", "/security/")
-    assert heredoc(role["assume_role_policy"]) == told["trust_policy"]
+    assert heredoc(role["assume_role_policy"]) == documents["trust_policy"]
     (policy,) = resources["aws_iam_role_policy"].values()
-    assert heredoc(policy["policy"]) == told["role_policy"]
+    assert heredoc(policy["policy"]) == documents["role_policy"]
     (local,) = parsed["locals"]
-    assert heredoc(local["logkey_log_group_key_statements"]) == told["log_group_key_statements"]
+    assert heredoc(local["logkey_log_group_key_statements"]) == documents["log_group_key_statements"]
     with pytest.raises(Exception):
-        hcl2.loads(printed("terraform").replace("locals {", "locals {{"))
+        hcl2.loads(onboarding("terraform").replace("locals {", "locals {{"))
 
 
-@pytest.mark.parametrize("name", ["tenant-role-policy.json", "hub-role-policy.json", *ARGUED])
-def test_what_is_shipped_to_be_installed_is_good_too(name):
+@pytest.mark.parametrize("name", ["tenant-role-policy.json", "hub-role-policy.json", *ACCEPTED])
+def test_the_files_in_deploy_iam_have_no_unexpected_findings(name):
     policy = json.loads((ROOT / "deploy/iam" / name).read_text())
-    assert issues(policy) == ARGUED.get(name, set())
+    assert issues(policy) == ACCEPTED.get(name, set())
 
 
 @pytest.mark.parametrize(
-    "arguments, told",
+    "arguments, message",
     [
         (["other", "111122223333"], "there is no tenant other"),
         (["payments", "444455556666"], "tenant payments has no account 444455556666; it has 111122223333"),
-        (["payments", "111122223333", "--hub", "LogKeyHub"], "--hub LogKeyHub is no ARN of a role or user"),
+        (["payments", "111122223333", "--service-role", "LogKeyHub"], "--service-role LogKeyHub is no ARN of a role or user"),
     ],
 )
-def test_what_cannot_be_said_is_told(tmp_path, arguments, told):
+def test_wrong_arguments_are_reported(tmp_path, arguments, message):
     config = tmp_path / "logkey.toml"
     config.write_text(settings("aws", True))
-    done = run(*arguments[:2], "--config", config, *(arguments[2:] or ["--hub", HUB]))
+    done = run(*arguments[:2], "--config", config, *(arguments[2:] or ["--service-role", HUB]))
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(told)
+    assert done.stderr.startswith(message)

@@ -24,7 +24,7 @@ const MISTAKEN: &str = "888899990000";
 struct Refused(Vec<(String, String)>);
 
 impl Refused {
-    fn hear<T>(&mut self, answer: Result<T, Status>) {
+    fn receive<T>(&mut self, answer: Result<T, Status>) {
         let Err(status) = answer else { panic!("it was not refused, behind {:?}", self.0.last()) };
         let call = status.metadata().get("x-request-id").unwrap().to_str().unwrap().to_owned();
         self.0.push((call, reason(&status)));
@@ -69,55 +69,56 @@ async fn service() -> Service {
     plan.settings(settings).start().await
 }
 
-async fn unauthenticated(service: &Service, told: &mut Refused) {
+async fn unauthenticated(service: &Service, refusals: &mut Refused) {
     let mut bare = TenantServiceClient::new(service.channel());
-    told.hear(bare.get_caller(logkey::proto::GetCallerRequest {}).await);
-    told.hear(Caller::new(service.channel(), "nonsense").who_am_i().await);
+    refusals.receive(bare.get_caller(logkey::proto::GetCallerRequest {}).await);
+    refusals.receive(Caller::new(service.channel(), "nonsense").who_am_i().await);
     let over = service.issuer.token_with("payments", ALL, &[("exp", json!(1_000_000_000))]);
-    told.hear(Caller::new(service.channel(), &over).who_am_i().await);
+    refusals.receive(Caller::new(service.channel(), &over).who_am_i().await);
     let nobody = service.issuer.token("nobody", ALL);
-    told.hear(Caller::new(service.channel(), &nobody).who_am_i().await);
+    refusals.receive(Caller::new(service.channel(), &nobody).who_am_i().await);
 }
 
-async fn asked_for_wrongly(service: &Service, told: &mut Refused) {
+async fn asked_for_wrongly(service: &Service, refusals: &mut Refused) {
     let caller = service.caller("payments", ALL);
-    told.hear(service.caller("payments", "logkey:read").associate(GROUP, &key("good")).await);
-    told.hear(service.caller("orders", ALL).who_am_i().await);
-    told.hear(caller.associate("/payments/hash#1", &key("good")).await);
-    told.hear(caller.associate("no name", &key("good")).await);
-    told.hear(
+    refusals.receive(service.caller("payments", "logkey:read").associate(GROUP, &key("good")).await);
+    refusals.receive(service.caller("orders", ALL).who_am_i().await);
+    refusals.receive(caller.associate("/payments/hash#1", &key("good")).await);
+    refusals.receive(caller.associate("no name", &key("good")).await);
+    refusals.receive(
         caller
             .list(ListKeyAssociationsRequest { page_token: "of nobody".into(), ..Default::default() })
             .await,
     );
     let far = format!("arn:aws:kms:us-east-1:{PAYMENTS}:key/good");
-    told.hear(caller.associate(GROUP, &far).await);
-    told.hear(caller.associate("aws/spans", &key("good")).await);
-    told.hear(caller.associate("/elsewhere", &key("good")).await);
-    told.hear(caller.get("/payments/none").await);
-    told.hear(caller.associate_arn("arn:aws:logs:eu-west-1:999999999999:log-group:x", &key("good")).await);
-    told.hear(caller.associate(GROUP, &format!("arn:aws:kms:{REGION}:{ORDERS}:key/good")).await);
+    refusals.receive(caller.associate(GROUP, &far).await);
+    refusals.receive(caller.associate("aws/spans", &key("good")).await);
+    refusals.receive(caller.associate("/elsewhere", &key("good")).await);
+    refusals.receive(caller.get("/payments/none").await);
+    refusals
+        .receive(caller.associate_arn("arn:aws:logs:eu-west-1:999999999999:log-group:x", &key("good")).await);
+    refusals.receive(caller.associate(GROUP, &format!("arn:aws:kms:{REGION}:{ORDERS}:key/good")).await);
     let mut audit = AuditServiceClient::new(caller.channel());
     let reader = service.caller("payments", "logkey:audit");
     let none = GetInclusionProofRequest { event_id: uuid::Uuid::now_v7().to_string(), tree_size: 0 };
-    told.hear(audit.get_inclusion_proof(reader.request(none)).await);
+    refusals.receive(audit.get_inclusion_proof(reader.request(none)).await);
     let expecting =
         AssociateKmsKeyRequest { expected_kms_key_id: Some(key("next")), ..on_group(GROUP, &key("good")) };
-    told.hear(caller.send(expecting).await);
+    refusals.receive(caller.send(expecting).await);
     let with_id = |group: &str, id: &str| AssociateKmsKeyRequest {
         request_id: "6f1c8f0e-9d0b-4f0e-8a51-0c4c1b0c6d11".into(),
         ..on_group(group, &key(id))
     };
     caller.send(with_id(GROUP, "good")).await.unwrap();
-    told.hear(caller.send(with_id(GROUP, "next")).await);
+    refusals.receive(caller.send(with_id(GROUP, "next")).await);
 }
 
-async fn refused_by_aws(service: &Service, told: &mut Refused) {
+async fn refused_by_aws(service: &Service, refusals: &mut Refused) {
     let caller = service.caller("payments", ALL);
     for id in ["closed", "silent", "disabled", "doomed"] {
-        told.hear(caller.associate(GROUP, &key(id)).await);
+        refusals.receive(caller.associate(GROUP, &key(id)).await);
     }
-    told.hear(service.caller("mistaken", ALL).get("/mistaken/api").await);
+    refusals.receive(service.caller("mistaken", ALL).get("/mistaken/api").await);
     let fault = |effect| service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", effect));
     let error = |code: &str, message: &str| Effect::Error {
         code: code.into(),
@@ -139,20 +140,20 @@ async fn refused_by_aws(service: &Service, told: &mut Refused) {
         Effect::Hang,
     ] {
         fault(effect);
-        told.hear(caller.associate(GROUP, &key("good")).await);
+        refusals.receive(caller.associate(GROUP, &key("good")).await);
         service.sandbox.sandbox().clear_faults();
     }
 }
 
-async fn too_much(service: &Service, told: &mut Refused) {
+async fn too_much(service: &Service, refusals: &mut Refused) {
     let metered = service.caller("metered", ALL);
     metered.who_am_i().await.unwrap();
-    told.hear(metered.who_am_i().await);
+    refusals.receive(metered.who_am_i().await);
     let reader = service.caller("payments", "logkey:audit");
     let watch = || WatchAuditEventsRequest { after_position: None, filter: None };
     let mut audit = AuditServiceClient::new(service.channel());
     let first = audit.watch_audit_events(reader.request(watch())).await.unwrap();
-    told.hear(audit.watch_audit_events(reader.request(watch())).await);
+    refusals.receive(audit.watch_audit_events(reader.request(watch())).await);
     drop(first);
 
     // No place is left; and a time limit that is over when the call comes.
@@ -165,21 +166,21 @@ async fn too_much(service: &Service, told: &mut Refused) {
             tokio::spawn(async move { caller.get(GROUP).await })
         })
         .collect();
-    let asked = service.reached("DescribeLogGroups").len();
-    while service.reached("DescribeLogGroups").len() < asked + 3 {
+    let request_count = service.reached("DescribeLogGroups").len();
+    while service.reached("DescribeLogGroups").len() < request_count + 3 {
         tokio::task::yield_now().await;
     }
-    told.hear(caller.who_am_i().await);
+    refusals.receive(caller.who_am_i().await);
     for call in slow {
         call.await.unwrap().unwrap();
     }
     service.sandbox.sandbox().clear_faults();
-    raw(service, "TenantService/GetCaller", "0m", "DEADLINE_BEFORE_AWS", told).await;
-    raw(service, "TenantService/Guess", "1S", "METHOD_UNKNOWN", told).await;
+    raw(service, "TenantService/GetCaller", "0m", "DEADLINE_BEFORE_AWS", refusals).await;
+    raw(service, "TenantService/Guess", "1S", "METHOD_UNKNOWN", refusals).await;
 }
 
 /// A call that no client makes: to this path, with this time limit; it is told this.
-async fn raw(service: &Service, path: &str, limit: &str, cause: &str, told: &mut Refused) {
+async fn raw(service: &Service, path: &str, limit: &str, cause: &str, refusals: &mut Refused) {
     let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let call = format!("raw-{cause}");
     let answer = client
@@ -194,21 +195,21 @@ async fn raw(service: &Service, path: &str, limit: &str, cause: &str, told: &mut
         .await
         .unwrap();
     assert_ne!(answer.headers().get("grpc-status").unwrap(), "0", "{cause}");
-    told.0.push((call, cause.to_owned()));
+    refusals.0.push((call, cause.to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_of_every_cause_is_in_the_log_under_the_call_that_was_refused() {
     let service = service().await;
-    let mut told = Refused(Vec::new());
-    unauthenticated(&service, &mut told).await;
-    asked_for_wrongly(&service, &mut told).await;
-    refused_by_aws(&service, &mut told).await;
-    too_much(&service, &mut told).await;
+    let mut refusals = Refused(Vec::new());
+    unauthenticated(&service, &mut refusals).await;
+    asked_for_wrongly(&service, &mut refusals).await;
+    refused_by_aws(&service, &mut refusals).await;
+    too_much(&service, &mut refusals).await;
     let events = tokio::time::timeout(Duration::from_mins(1), recorded(service)).await.unwrap();
-    let causes: BTreeSet<&str> = told.0.iter().map(|(_, cause)| &**cause).collect();
+    let causes: BTreeSet<&str> = refusals.0.iter().map(|(_, cause)| &**cause).collect();
     assert!(causes.len() >= 28, "{} causes: {causes:?}", causes.len());
-    for (call, cause) in &told.0 {
+    for (call, cause) in &refusals.0 {
         let of_call = |event: &&Value| event["metadata"]["correlation_uid"] == **call;
         let ends: Vec<_> = events
             .iter()

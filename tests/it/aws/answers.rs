@@ -9,41 +9,41 @@ use super::*;
 
 #[tokio::test]
 async fn a_key_is_set_and_taken_away() {
-    let world = World::new().await;
-    let at_aws = |name: &str| world.running.sandbox().log_group_key(ACCOUNT, REGION, name);
+    let env = TestEnv::new().await;
+    let at_aws = |name: &str| env.running.sandbox().log_group_key(ACCOUNT, REGION, name);
     for name in [GROUP, "/payments/api#2"] {
-        world.associate(group(name), "good").await.result.unwrap();
+        env.associate(group(name), "good").await.result.unwrap();
         assert_eq!(at_aws(name).as_deref(), Some(key_arn("good").as_str()));
-        world.disassociate(group(name)).await.result.unwrap();
+        env.disassociate(group(name)).await.result.unwrap();
         assert_eq!(at_aws(name), None);
     }
-    let [first, ..] = &world.calls("AssociateKmsKey")[..] else { panic!() };
+    let [first, ..] = &env.calls("AssociateKmsKey")[..] else { panic!() };
     assert_eq!(first.params["logGroupName"], GROUP);
     assert!(!first.params.contains_key("resourceIdentifier"));
 }
 
 #[tokio::test]
 async fn query_results_go_by_their_arn() {
-    let world = World::new().await;
-    world.associate(Target::QueryResults, "good").await.result.unwrap();
-    let [first] = &world.calls("AssociateKmsKey")[..] else { panic!() };
+    let env = TestEnv::new().await;
+    env.associate(Target::QueryResults, "good").await.result.unwrap();
+    let [first] = &env.calls("AssociateKmsKey")[..] else { panic!() };
     assert_eq!(first.params["resourceIdentifier"], format!("arn:aws:logs:{REGION}:{ACCOUNT}:query-result:*"));
     assert!(!first.params.contains_key("logGroupName"));
-    world.disassociate(Target::QueryResults).await.result.unwrap();
+    env.disassociate(Target::QueryResults).await.result.unwrap();
 }
 
 #[tokio::test]
 async fn what_aws_refuses_is_told_by_its_meaning_and_never_repeated() {
-    let world = World::new().await;
+    let env = TestEnv::new().await;
     for (name, key, meaning) in
         [(GROUP, "closed", Refusal::KeyMissingOrNotAllowed), ("/no/such", "good", Refusal::LogGroupNotFound)]
     {
-        world.running.sandbox().clear_journal();
-        let error = failure(world.associate(group(name), key).await);
+        env.running.sandbox().clear_journal();
+        let error = failure(env.associate(group(name), key).await);
         let UpstreamError::Refused { refusal, answer } = error else { panic!("{error:?}") };
         assert_eq!(refusal, meaning, "{name} {key}: {answer:?}");
         assert!(answer.request_id.is_some());
-        assert_eq!(world.calls("AssociateKmsKey").len(), 1);
+        assert_eq!(env.calls("AssociateKmsKey").len(), 1);
     }
 }
 
@@ -57,11 +57,11 @@ async fn a_fault_of_one_call_is_told_by_its_kind_and_not_repeated() {
         (error("InternalFailure", 500), "AWS answered with a fault"),
         (Effect::Reset, "the call was sent and no answer came"),
     ] {
-        let world = World::new().await;
-        world.running.sandbox().fault(Fault::on("AssociateKmsKey", effect.clone()));
-        let error = failure(world.associate(group(GROUP), "good").await);
+        let env = TestEnv::new().await;
+        env.running.sandbox().fault(Fault::on("AssociateKmsKey", effect.clone()));
+        let error = failure(env.associate(group(GROUP), "good").await);
         assert_eq!(error.to_string(), kind, "{effect:?}");
-        assert_eq!(world.calls("AssociateKmsKey").len(), 1, "{effect:?}");
+        assert_eq!(env.calls("AssociateKmsKey").len(), 1, "{effect:?}");
     }
 }
 
@@ -72,11 +72,11 @@ async fn an_answer_that_does_not_come_in_time_leaves_the_outcome_open() {
         ..config
     };
     for effect in [Effect::Hang, Effect::Drip { bytes: 1, every_ms: 100 }] {
-        let world = World::of(one_account(), short).await;
-        world.running.sandbox().fault(Fault::on("AssociateKmsKey", effect.clone()).after());
-        let answered = world.associate(group(GROUP), "closed").await;
-        assert!(answered.via.session_name.is_some());
-        let error = failure(answered);
+        let env = TestEnv::of(one_account(), short).await;
+        env.running.sandbox().fault(Fault::on("AssociateKmsKey", effect.clone()).after());
+        let response = env.associate(group(GROUP), "closed").await;
+        assert!(response.via.session_name.is_some());
+        let error = failure(response);
         assert!(matches!(error, UpstreamError::Unanswered(_)), "{effect:?}: {error:?}");
     }
 }
@@ -87,7 +87,7 @@ async fn a_connection_that_does_not_come_about_in_time_is_told_before_an_attempt
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("https://{}", silent.local_addr().unwrap());
     let short = |config| Config {
-        endpoints: Endpoints::at(endpoint.as_str()),
+        endpoints: Endpoints::from_endpoints(endpoint.as_str()),
         timeouts: Timeouts {
             connect: Duration::from_millis(300),
             attempt: Duration::from_mins(1),
@@ -95,22 +95,22 @@ async fn a_connection_that_does_not_come_about_in_time_is_told_before_an_attempt
         },
         ..config
     };
-    let world = World::of(one_account(), short).await;
-    let began = Instant::now();
-    let error = failure(world.associate(group(GROUP), "good").await);
+    let env = TestEnv::of(one_account(), short).await;
+    let started = Instant::now();
+    let error = failure(env.associate(group(GROUP), "good").await);
     assert!(matches!(error, UpstreamError::NotSent(_)), "{error:?}");
     // The calls' own deadline is later.
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
 async fn past_the_deadline_nothing_is_sent() {
-    let world = World::new().await;
-    world.associate(group(GROUP), "good").await.result.unwrap();
-    world.running.sandbox().clear_journal();
-    let resource = Resource { place: place(), target: group(GROUP) };
-    let permit = world.permit(DisassociateKmsKey { resource, reason: None });
-    let error = failure(world.aws.disassociate(&permit, Instant::now()).await);
+    let env = TestEnv::new().await;
+    env.associate(group(GROUP), "good").await.result.unwrap();
+    env.running.sandbox().clear_journal();
+    let resource = Resource { location: location(), target: group(GROUP) };
+    let permit = env.authorized(DisassociateKmsKey { resource, reason: None });
+    let error = failure(env.aws.disassociate(&permit, Instant::now()).await);
     assert!(matches!(error, UpstreamError::NotSent(_)), "{error:?}");
-    assert_eq!(world.running.sandbox().journal().len(), 0);
+    assert_eq!(env.running.sandbox().journal().len(), 0);
 }

@@ -13,11 +13,11 @@ use super::*;
 
 #[tokio::test]
 async fn a_log_group_is_found_by_its_exact_name_only() {
-    let world = World::new().await;
-    let list = world.list();
+    let env = TestEnv::new().await;
+    let list = env.list();
     let find = async |name: &str| {
         let name = name.parse().unwrap();
-        world.aws.find(list.access(), &name, soon()).await.result.unwrap()
+        env.aws.find(list.access(), &name, soon()).await.result.unwrap()
     };
     assert_eq!(find(GROUP).await.unwrap().name.as_str(), GROUP);
     assert_eq!(find("/payments/api#2").await.unwrap().name.as_str(), "/payments/api#2");
@@ -38,15 +38,14 @@ async fn a_log_group_tells_its_key_retention_and_class() {
     let sandbox = Sandbox::builder()
         .without_quotas()
         .account(ACCOUNT, |account| furnished(account).log_group_with(group));
-    let world = World::of(sandbox, |config| config).await;
-    let list = world.list();
-    let found =
-        world.aws.find(list.access(), &"/kept".parse().unwrap(), soon()).await.result.unwrap().unwrap();
+    let env = TestEnv::of(sandbox, |config| config).await;
+    let list = env.list();
+    let found = env.aws.find(list.access(), &"/kept".parse().unwrap(), soon()).await.result.unwrap().unwrap();
     assert_eq!(found.key, Some(key_arn("good")));
     assert_eq!(found.retention, Some(Duration::from_hours(30 * 24)));
     assert_eq!(found.class.as_deref(), Some("INFREQUENT_ACCESS"));
     assert!(found.created.is_some());
-    let bare = world.aws.find(list.access(), &GROUP.parse().unwrap(), soon()).await.result.unwrap().unwrap();
+    let bare = env.aws.find(list.access(), &GROUP.parse().unwrap(), soon()).await.result.unwrap().unwrap();
     assert_eq!((bare.key, bare.retention), (None, None));
 }
 
@@ -61,12 +60,12 @@ async fn pages_hold_every_log_group_of_a_prefix_once_and_in_order() {
     let sandbox = Sandbox::builder()
         .without_quotas()
         .account(ACCOUNT, |account| furnished(account).log_group_with(many));
-    let world = World::of(sandbox, |config| config).await;
-    let list = world.list();
+    let env = TestEnv::of(sandbox, |config| config).await;
+    let list = env.list();
     let (mut names, mut token, mut pages) = (Vec::new(), None, 0);
     loop {
-        let answered = world.aws.page(list.access(), Some("/many/"), token.as_deref(), soon()).await;
-        let page = answered.result.unwrap();
+        let response = env.aws.page(list.access(), Some("/many/"), token.as_deref(), soon()).await;
+        let page = response.result.unwrap();
         names.extend(page.groups.into_iter().map(|group| group.name));
         pages += 1;
         token = page.next;
@@ -76,7 +75,7 @@ async fn pages_hold_every_log_group_of_a_prefix_once_and_in_order() {
     }
     assert_eq!((names.len(), pages), (120, 3));
     assert!(names.is_sorted());
-    let all = world.aws.page(list.access(), None, None, soon()).await.result.unwrap();
+    let all = env.aws.page(list.access(), None, None, soon()).await.result.unwrap();
     assert_eq!(all.groups.len(), 50);
 }
 
@@ -90,8 +89,8 @@ async fn a_key_is_found_by_every_form_of_its_name() {
     };
     let sandbox =
         Sandbox::builder().without_quotas().account(ACCOUNT, |account| furnished(account).key_with(named));
-    let world = World::of(sandbox, |config| config).await;
-    let list = world.list();
+    let env = TestEnv::of(sandbox, |config| config).await;
+    let list = env.list();
     let arn = key_arn("1234abcd-12ab-34cd-56ef-1234567890ab");
     for form in [
         arn.as_str(),
@@ -99,25 +98,25 @@ async fn a_key_is_found_by_every_form_of_its_name() {
         "alias/logs",
         &format!("arn:aws:kms:{REGION}:{ACCOUNT}:alias/logs"),
     ] {
-        let answered = world.aws.describe(list.access(), &form.parse().unwrap(), soon()).await;
-        let key = answered.result.unwrap().unwrap();
+        let response = env.aws.describe(list.access(), &form.parse().unwrap(), soon()).await;
+        let key = response.result.unwrap().unwrap();
         assert_eq!(key.arn, arn, "{form}");
         assert!(key.symmetric && key.encrypts && key.customer_managed);
         assert_eq!((key.state, key.deletion), (KeyState::Enabled, None));
     }
-    let none = world.aws.describe(list.access(), &"alias/none".parse().unwrap(), soon()).await;
+    let none = env.aws.describe(list.access(), &"alias/none".parse().unwrap(), soon()).await;
     assert_eq!(none.result.unwrap(), None);
 }
 
 #[tokio::test]
 async fn a_read_of_a_key_is_repeated_where_kms_fails_for_a_moment() {
-    let world = World::new().await;
-    let list = world.list();
-    world.running.sandbox().fault(Fault::on("DescribeKey", Effect::Throttle).times(2));
-    let answered = world.aws.describe(list.access(), &"good".parse().unwrap(), soon()).await;
-    assert_eq!(answered.result.unwrap().unwrap().arn, key_arn("good"));
-    assert_eq!(answered.via.aws_request_ids.len(), 3);
-    world.running.sandbox().fault(Fault::on("DescribeKey", Effect::Throttle));
-    let error = failure(world.aws.describe(list.access(), &"good".parse().unwrap(), soon()).await);
+    let env = TestEnv::new().await;
+    let list = env.list();
+    env.running.sandbox().fault(Fault::on("DescribeKey", Effect::Throttle).times(2));
+    let response = env.aws.describe(list.access(), &"good".parse().unwrap(), soon()).await;
+    assert_eq!(response.result.unwrap().unwrap().arn, key_arn("good"));
+    assert_eq!(response.via.aws_request_ids.len(), 3);
+    env.running.sandbox().fault(Fault::on("DescribeKey", Effect::Throttle));
+    let error = failure(env.aws.describe(list.access(), &"good".parse().unwrap(), soon()).await);
     assert!(matches!(error, UpstreamError::Throttled { .. }), "{error:?}");
 }

@@ -9,79 +9,79 @@ use super::*;
 
 #[tokio::test]
 async fn a_call_goes_through_the_tenants_role_with_its_external_id() {
-    let world = World::new().await;
-    let answered = world.associate(group(GROUP), "good").await;
-    let [assumed] = &world.calls("AssumeRole")[..] else { panic!() };
+    let env = TestEnv::new().await;
+    let response = env.associate(group(GROUP), "good").await;
+    let [assumed] = &env.calls("AssumeRole")[..] else { panic!() };
     assert_eq!(assumed.external_id, Some(true));
     assert_eq!(assumed.session_name.as_deref(), Some("logkey-payments"));
     assert_eq!(assumed.source_identity, None);
     assert_eq!(assumed.params["Tags.member.1.Key"], "tenant");
     assert_eq!(assumed.params["Tags.member.1.Value"], "payments");
-    let [associated] = &world.calls("AssociateKmsKey")[..] else { panic!() };
+    let [associated] = &env.calls("AssociateKmsKey")[..] else { panic!() };
     assert_eq!(associated.role.as_deref(), Some("Associator"));
-    assert_eq!(answered.via.role_arn.as_deref(), Some(world.tenant.accounts[0].role.as_str()));
-    assert_eq!(answered.via.session_name.as_deref(), associated.session_name.as_deref());
-    assert_eq!(answered.via.aws_request_ids, [associated.request_id.clone().into_boxed_str()]);
-    assert_eq!(*answered.result.unwrap().aws_request_id, associated.request_id);
+    assert_eq!(response.via.role_arn.as_deref(), Some(env.tenant.accounts[0].role.as_str()));
+    assert_eq!(response.via.session_name.as_deref(), associated.session_name.as_deref());
+    assert_eq!(response.via.aws_request_ids, [associated.request_id.clone().into_boxed_str()]);
+    assert_eq!(*response.result.unwrap().aws_request_id, associated.request_id);
 }
 
 #[tokio::test]
 async fn a_wrong_external_id_opens_nothing_and_is_not_tried_again_at_once() {
-    let world = World { tenant: tenant("payments", "wrong-external-id"), ..World::new().await };
+    let env = TestEnv { tenant: tenant("payments", "wrong-external-id"), ..TestEnv::new().await };
     for _ in 0..5 {
-        let error = failure(world.associate(group(GROUP), "good").await);
+        let error = failure(env.associate(group(GROUP), "good").await);
         let UpstreamError::RoleNotAssumable { answer } = error else { panic!("{error:?}") };
         assert_eq!(&*answer.code, "AccessDenied");
         assert!(answer.message.contains("sts:AssumeRole"), "{}", answer.message);
     }
-    assert_eq!(world.calls("AssumeRole").len(), 1);
-    assert_eq!(world.calls("AssociateKmsKey").len(), 0);
+    assert_eq!(env.calls("AssumeRole").len(), 1);
+    assert_eq!(env.calls("AssociateKmsKey").len(), 0);
 }
 
 #[tokio::test]
 async fn a_session_reaches_nothing_that_was_not_granted() {
-    let mut world = World::new().await;
-    let mut narrow = (*world.tenant.accounts[0]).clone();
+    let mut env = TestEnv::new().await;
+    let mut narrow = (*env.tenant.accounts[0]).clone();
     narrow.log_groups = vec!["/payments/other/*".parse().unwrap()];
-    world.tenant = Arc::new(Tenant { accounts: vec![Arc::new(narrow)], ..(*world.tenant).clone() });
-    let error = failure(world.associate(group(GROUP), "good").await);
+    env.tenant = Arc::new(Tenant { accounts: vec![Arc::new(narrow)], ..(*env.tenant).clone() });
+    let error = failure(env.associate(group(GROUP), "good").await);
     let UpstreamError::Refused { refusal, answer } = error else { panic!("{error:?}") };
     assert_eq!(refusal, logkey::ports::aws::Refusal::RoleLacksLogs, "{answer:?}");
-    world.associate(Target::QueryResults, "good").await.result.unwrap();
-    assert_eq!(world.calls("AssumeRole").len(), 2);
+    env.associate(Target::QueryResults, "good").await.result.unwrap();
+    assert_eq!(env.calls("AssumeRole").len(), 2);
 }
 
 #[tokio::test]
 async fn one_session_serves_many_calls_at_once() {
-    let world = World::new().await;
-    let calls = (0..20).map(|_| world.associate(group(GROUP), "good"));
-    for answered in futures_util::future::join_all(calls).await {
-        answered.result.unwrap();
+    let env = TestEnv::new().await;
+    let calls = (0..20).map(|_| env.associate(group(GROUP), "good"));
+    for response in futures_util::future::join_all(calls).await {
+        response.result.unwrap();
     }
-    assert_eq!(world.calls("AssumeRole").len(), 1);
-    assert_eq!(world.calls("AssociateKmsKey").len(), 20);
+    assert_eq!(env.calls("AssumeRole").len(), 1);
+    assert_eq!(env.calls("AssociateKmsKey").len(), 20);
 }
 
 #[tokio::test]
 async fn two_tenants_with_one_role_have_each_their_own_session() {
-    let mut world = World::new().await;
-    world.associate(group(GROUP), "good").await.result.unwrap();
-    world.tenant = tenant("payroll", EXTERNAL_ID);
-    let answered = world.associate(group(GROUP), "good").await;
-    assert_eq!(answered.via.session_name.as_deref(), Some("logkey-payroll"));
-    assert_eq!(world.calls("AssumeRole").len(), 2);
+    let mut env = TestEnv::new().await;
+    env.associate(group(GROUP), "good").await.result.unwrap();
+    env.tenant = tenant("payroll", EXTERNAL_ID);
+    let response = env.associate(group(GROUP), "good").await;
+    assert_eq!(response.via.session_name.as_deref(), Some("logkey-payroll"));
+    assert_eq!(env.calls("AssumeRole").len(), 2);
 }
 
 #[tokio::test]
 async fn with_attribution_by_subject_the_caller_is_the_source_identity() {
-    let by_subject = |config| Config { attribution: Attribution::Subject, ..config };
-    let mut world = World::of(one_account(), by_subject).await;
-    world.associate(group(GROUP), "good").await.result.unwrap();
-    world.subject = "auth0|bob";
-    world.associate(group(GROUP), "good").await.result.unwrap();
-    let names: Vec<_> = world.calls("AssumeRole").into_iter().map(|entry| entry.source_identity).collect();
+    let by_subject = |config| Config { attribution: SessionTagging::Subject, ..config };
+    let mut env = TestEnv::of(one_account(), by_subject).await;
+    env.associate(group(GROUP), "good").await.result.unwrap();
+    env.subject = "auth0|bob";
+    env.associate(group(GROUP), "good").await.result.unwrap();
+    let names: Vec<_> = env.calls("AssumeRole").into_iter().map(|entry| entry.source_identity).collect();
     assert_eq!(names[0].as_deref(), Some("payments=alice"));
-    for entry in world.calls("AssumeRole") {
+    for entry in env.calls("AssumeRole") {
         assert_eq!((&entry.session_name, entry.external_id), (&entry.source_identity, Some(true)));
         assert_eq!(entry.params["Tags.member.1.Value"], "payments");
     }
@@ -90,64 +90,64 @@ async fn with_attribution_by_subject_the_caller_is_the_source_identity() {
 
 #[tokio::test]
 async fn a_session_of_another_account_is_not_used() {
-    let world = World::new().await;
-    world.running.sandbox().fault(Fault::on("AssumeRole", Effect::WrongAccount("999999999999".into())));
-    let error = failure(world.associate(group(GROUP), "good").await);
+    let env = TestEnv::new().await;
+    env.running.sandbox().fault(Fault::on("AssumeRole", Effect::WrongAccount("999999999999".into())));
+    let error = failure(env.associate(group(GROUP), "good").await);
     assert!(matches!(error, UpstreamError::NotSent(_)), "{error:?}");
-    assert_eq!(world.calls("AssociateKmsKey").len(), 0);
+    assert_eq!(env.calls("AssociateKmsKey").len(), 0);
 }
 
 #[tokio::test]
 async fn credentials_that_are_over_on_arrival_are_not_used() {
-    let world = World::new().await;
-    world.running.sandbox().fault(Fault::on("AssumeRole", Effect::ExpiredCredentials));
-    let error = failure(world.associate(group(GROUP), "good").await);
+    let env = TestEnv::new().await;
+    env.running.sandbox().fault(Fault::on("AssumeRole", Effect::ExpiredCredentials));
+    let error = failure(env.associate(group(GROUP), "good").await);
     assert!(matches!(error, UpstreamError::NotSent(_)), "{error:?}");
-    assert_eq!(world.calls("AssociateKmsKey").len(), 0);
+    assert_eq!(env.calls("AssociateKmsKey").len(), 0);
 }
 
 #[tokio::test]
 async fn a_session_that_aws_calls_over_is_renewed_and_the_call_goes_through() {
-    let world = World::new().await;
-    world.associate(group(GROUP), "good").await.result.unwrap();
+    let env = TestEnv::new().await;
+    env.associate(group(GROUP), "good").await.result.unwrap();
     let over = Effect::Error { code: "ExpiredTokenException".into(), message: None, status: None };
-    world.running.sandbox().fault(Fault::on("AssociateKmsKey", over).times(1));
-    let answered = world.associate(group(GROUP), "good").await;
-    answered.result.unwrap();
-    assert_eq!(answered.via.aws_request_ids.len(), 2);
-    assert_eq!(world.calls("AssumeRole").len(), 2);
+    env.running.sandbox().fault(Fault::on("AssociateKmsKey", over).times(1));
+    let response = env.associate(group(GROUP), "good").await;
+    response.result.unwrap();
+    assert_eq!(response.via.aws_request_ids.len(), 2);
+    assert_eq!(env.calls("AssumeRole").len(), 2);
 }
 
 #[tokio::test]
 async fn an_sts_that_throttles_for_a_moment_is_waited_for() {
-    let world = World::new().await;
-    world.running.sandbox().fault(Fault::on("AssumeRole", Effect::Throttle).times(1));
-    world.associate(group(GROUP), "good").await.result.unwrap();
-    assert_eq!(world.calls("AssumeRole").len(), 2);
+    let env = TestEnv::new().await;
+    env.running.sandbox().fault(Fault::on("AssumeRole", Effect::Throttle).times(1));
+    env.associate(group(GROUP), "good").await.result.unwrap();
+    assert_eq!(env.calls("AssumeRole").len(), 2);
 }
 
 #[tokio::test]
 async fn an_sts_that_keeps_throttling_is_told_as_throttling() {
-    let world = World::new().await;
-    world.running.sandbox().fault(Fault::on("AssumeRole", Effect::Throttle));
-    let error = failure(world.associate(group(GROUP), "good").await);
+    let env = TestEnv::new().await;
+    env.running.sandbox().fault(Fault::on("AssumeRole", Effect::Throttle));
+    let error = failure(env.associate(group(GROUP), "good").await);
     assert!(matches!(error, UpstreamError::Throttled { .. }), "{error:?}");
 }
 
 #[tokio::test]
 async fn an_sts_that_hangs_holds_a_call_no_longer_than_its_deadline() {
-    let world = World::new().await;
-    world.running.sandbox().fault(Fault::on("AssumeRole", Effect::Hang));
+    let env = TestEnv::new().await;
+    env.running.sandbox().fault(Fault::on("AssumeRole", Effect::Hang));
     let start = Instant::now();
-    let list = world.list();
+    let list = env.list();
     let deadline = start + Duration::from_millis(200);
-    let answered = world.aws.page(list.access(), None, None, deadline).await;
-    assert!(matches!(failure(answered), UpstreamError::NotSent(_)));
+    let response = env.aws.page(list.access(), None, None, deadline).await;
+    assert!(matches!(failure(response), UpstreamError::NotSent(_)));
     assert!(start.elapsed() < Duration::from_secs(2));
 }
 
 /// A tenant of the same name in the other account.
-fn elsewhere() -> (Arc<Tenant>, Place) {
+fn other() -> (Arc<Tenant>, Location) {
     let here = tenant("elsewhere", EXTERNAL_ID);
     let [granted] = &here.accounts[..] else { panic!() };
     let grant = AccountGrant {
@@ -156,28 +156,28 @@ fn elsewhere() -> (Arc<Tenant>, Place) {
         ..(**granted).clone()
     };
     let tenant = Tenant { accounts: vec![Arc::new(grant)], ..(*here).clone() };
-    (Arc::new(tenant), Place { account: OTHER.parse().unwrap(), region: REGION.parse().unwrap() })
+    (Arc::new(tenant), Location { account: OTHER.parse().unwrap(), region: REGION.parse().unwrap() })
 }
 
 #[tokio::test]
 async fn one_accounts_failures_use_up_no_others_repetitions() {
-    let mut world = World::of(one_account().account(OTHER, furnished), |config| config).await;
+    let mut env = TestEnv::of(one_account().account(OTHER, furnished), |config| config).await;
     let fault = |account: &str| Fault::on("AssumeRole", Effect::Throttle).in_account(account);
-    world.running.sandbox().fault(fault(ACCOUNT));
+    env.running.sandbox().fault(fault(ACCOUNT));
     let mut lists = Vec::new();
     for n in 0..200 {
-        world.tenant = tenant(&format!("throttled-{n}"), EXTERNAL_ID);
-        lists.push(world.list());
+        env.tenant = tenant(&format!("throttled-{n}"), EXTERNAL_ID);
+        lists.push(env.list());
     }
-    let calls = lists.iter().map(|list| world.aws.page(list.access(), None, None, soon()));
-    for answered in futures_util::future::join_all(calls).await {
-        assert!(matches!(failure(answered), UpstreamError::Throttled { .. }));
+    let calls = lists.iter().map(|list| env.aws.page(list.access(), None, None, soon()));
+    for response in futures_util::future::join_all(calls).await {
+        assert!(matches!(failure(response), UpstreamError::Throttled { .. }));
     }
-    world.running.sandbox().fault(fault(OTHER).times(2));
-    let (tenant, place) = elsewhere();
-    world.tenant = tenant;
-    let list = world.permit(ListKeyAssociations { place });
-    world.aws.page(list.access(), None, None, soon()).await.result.unwrap();
+    env.running.sandbox().fault(fault(OTHER).times(2));
+    let (tenant, location) = other();
+    env.tenant = tenant;
+    let list = env.authorized(ListKeyAssociations { location });
+    env.aws.page(list.access(), None, None, soon()).await.result.unwrap();
 }
 
 #[tokio::test]
@@ -186,23 +186,23 @@ async fn one_account_that_hangs_keeps_no_other_waiting_and_is_left_alone_afterwa
         timeouts: Timeouts { assume: Duration::from_millis(300), ..Timeouts::default() },
         ..config
     };
-    let mut world = World::of(one_account().account(OTHER, furnished), quick).await;
-    world.running.sandbox().fault(Fault::on("AssumeRole", Effect::Hang).in_account(ACCOUNT));
-    let hanging = world.list();
-    let (tenant, place) = elsewhere();
-    world.tenant = tenant;
-    let list = world.permit(ListKeyAssociations { place });
-    let hangs = world.aws.page(hanging.access(), None, None, soon());
-    let passes = world.aws.page(list.access(), None, None, soon());
+    let mut env = TestEnv::of(one_account().account(OTHER, furnished), quick).await;
+    env.running.sandbox().fault(Fault::on("AssumeRole", Effect::Hang).in_account(ACCOUNT));
+    let hanging = env.list();
+    let (tenant, location) = other();
+    env.tenant = tenant;
+    let list = env.authorized(ListKeyAssociations { location });
+    let hangs = env.aws.page(hanging.access(), None, None, soon());
+    let passes = env.aws.page(list.access(), None, None, soon());
     tokio::pin!(hangs);
     tokio::select! {
         biased;
         _ = &mut hangs => panic!("it does not hang"),
-        answered = passes => drop(answered.result.unwrap()),
+        response = passes => drop(response.result.unwrap()),
     }
     assert!(matches!(failure(hangs.await), UpstreamError::NotSent(_)));
-    let asked = world.calls("AssumeRole").len();
-    let again = world.aws.page(hanging.access(), None, None, soon()).await;
+    let request_count = env.calls("AssumeRole").len();
+    let again = env.aws.page(hanging.access(), None, None, soon()).await;
     assert!(matches!(failure(again), UpstreamError::NotSent(_)));
-    assert_eq!(world.calls("AssumeRole").len(), asked, "it is remembered for a moment");
+    assert_eq!(env.calls("AssumeRole").len(), request_count, "it is remembered for a moment");
 }

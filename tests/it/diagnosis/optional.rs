@@ -79,8 +79,8 @@ async fn with_a_key_in_use_its_tags_are_read_for_real() {
     install(&service, |account| account.role_with(role_with(&has)));
     let (lacking, _) = one(&caller, TAGS).await;
     assert_eq!(lacking.outcome(), Outcome::Failed, "{lacking:#?}");
-    for told in ["no-usage-of-pci", &key("good"), "AccessDenied"] {
-        assert!(lacking.detail.contains(told), "{lacking:#?}");
+    for expected in ["no-usage-of-pci", &key("good"), "AccessDenied"] {
+        assert!(lacking.detail.contains(expected), "{lacking:#?}");
     }
     mend(&service, &has, &lacking);
     assert_eq!(one(&caller, TAGS).await.0.outcome(), Outcome::Passed);
@@ -106,9 +106,13 @@ async fn quotas_that_cannot_be_read_are_told_and_once_they_can_they_count_at_onc
     caller.get(GROUP).await.unwrap();
     let view = reqwest::get(format!("http://{}/limits", service.admin)).await.unwrap().text().await.unwrap();
     let view: Value = serde_json::from_str(&view).unwrap();
-    let lanes = view["lanes"].as_array().unwrap();
-    let lane = lanes.iter().find(|lane| lane["operation"] == "DescribeLogGroups").unwrap();
-    assert_eq!((&lane["account"], &lane["quota_from"]), (&json!(PAYMENTS), &json!("service quotas")));
+    let quota_keys = view["quota_keys"].as_array().unwrap();
+    let quota_key =
+        quota_keys.iter().find(|quota_key| quota_key["operation"] == "DescribeLogGroups").unwrap();
+    assert_eq!(
+        (&quota_key["account"], &quota_key["quota_from"]),
+        (&json!(PAYMENTS), &json!("service quotas"))
+    );
     service.stop().await;
 }
 

@@ -127,12 +127,12 @@ async fn a_key_is_set_by_every_form_of_its_name_and_the_log_says_what_was_asked_
     install(&service, |account| account.key_with(named));
     let caller = service.caller("payments", ALL);
     let alias_arn = format!("arn:aws:kms:{REGION}:{PAYMENTS}:alias/main");
-    for asked in [key(ID), alias_arn, "alias/main".to_owned(), ID.to_owned()] {
-        let set = caller.associate(GROUP, &asked).await.unwrap().association.unwrap();
-        assert_eq!((set.kms_key_arn, set.requested_kms_key_id), (key(ID), asked.clone()));
+    for reference in [key(ID), alias_arn, "alias/main".to_owned(), ID.to_owned()] {
+        let set = caller.associate(GROUP, &reference).await.unwrap().association.unwrap();
+        assert_eq!((set.kms_key_arn, set.requested_kms_key_id), (key(ID), reference.clone()));
         let events = service.events().await;
         let outcome = events.iter().rfind(|event| event.kind == "outcome").unwrap();
-        assert_eq!(outcome.requested_key.as_ref(), Some(&asked));
+        assert_eq!(outcome.requested_key.as_ref(), Some(&reference));
         assert_eq!(outcome.resolved_key, Some(key(ID)));
     }
     service.stop().await;
@@ -163,13 +163,13 @@ async fn validating_a_disassociation_runs_its_check_and_changes_nothing() {
     let codes = |answer: DisassociateKmsKeyResponse| -> Vec<String> {
         answer.warnings.into_iter().map(|warning| warning.code).collect()
     };
-    let told = codes(validate_taking(&caller).await.unwrap());
-    assert_eq!(told[0], "VALIDATED_ONLY");
-    assert!(!told.contains(&"NOT_CHECKED".to_owned()), "{told:?}");
+    let output = codes(validate_taking(&caller).await.unwrap());
+    assert_eq!(output[0], "VALIDATED_ONLY");
+    assert!(!output.contains(&"NOT_CHECKED".to_owned()), "{output:?}");
 
     install(&service, |account| account.role_with(role_with(&all_but(&["iam:SimulatePrincipalPolicy"]))));
-    let told = codes(validate_taking(&caller).await.unwrap());
-    assert!(told.contains(&"NOT_CHECKED".to_owned()), "{told:?}");
+    let output = codes(validate_taking(&caller).await.unwrap());
+    assert!(output.contains(&"NOT_CHECKED".to_owned()), "{output:?}");
 
     install(&service, |account| account.role_with(role_with(&all_but(&["logs:DisassociateKmsKey"]))));
     let status = validate_taking(&caller).await.unwrap_err();
@@ -210,8 +210,8 @@ async fn a_deadline_that_passes_while_the_role_is_assumed_is_told_as_before_aws(
     let mut request = caller.request(on_group(GROUP, &key("good")));
     request.set_timeout(std::time::Duration::from_secs(1));
     let status = caller.keys().associate_kms_key(request).await.unwrap_err();
-    let told = (status.code(), reason(&status));
-    assert_eq!(told, (Code::DeadlineExceeded, "DEADLINE_BEFORE_AWS".to_owned()), "{status:?}");
+    let output = (status.code(), reason(&status));
+    assert_eq!(output, (Code::DeadlineExceeded, "DEADLINE_BEFORE_AWS".to_owned()), "{status:?}");
     assert_eq!(service.reached("AssociateKmsKey").len(), 0);
     // One that is waited for is written after the note of the refusal.
     service.sandbox.sandbox().clear_faults();

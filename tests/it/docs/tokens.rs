@@ -46,7 +46,8 @@ async fn answers(settings: &str, jwks: &Value, forge: &Forge, tokens: &[Value]) 
         let mut claims = claims.clone();
         claims.as_object_mut().unwrap().insert("iss".to_owned(), json!(issuer));
         let answer = Caller::new(service.channel(), &forge.claiming(claims)).who_am_i().await;
-        let shown = answer.map(|who| format!("{}: {}", who.tenant_id, who.scopes.join(" ")));
+        let shown =
+            answer.map(|principal| format!("{}: {}", principal.tenant_id, principal.scopes.join(" ")));
         answers.push(shown.unwrap_or_else(|status| reason(&status)));
     }
     service.stop().await;
@@ -57,8 +58,8 @@ async fn answers(settings: &str, jwks: &Value, forge: &Forge, tokens: &[Value]) 
 async fn the_settings_for_the_usual_issuers_are_good() {
     let forge = Forge::new();
     let plain = json!({"nbf": null, "scope": "logkey:read"});
-    let told = answers(&settings("Keycloak, Auth0, Okta, Entra ID"), &forge.jwks(), &forge, &[plain]).await;
-    assert_eq!(told, ["payments: logkey:read"]);
+    let output = answers(&settings("Keycloak, Auth0, Okta, Entra ID"), &forge.jwks(), &forge, &[plain]).await;
+    assert_eq!(output, ["payments: logkey:read"]);
 }
 
 /// As `kubectl create token` makes it.
@@ -84,9 +85,9 @@ async fn the_settings_for_kubernetes_take_service_accounts_by_namespace_or_by_su
         .map(|(namespace, name)| service_account(namespace, name));
     let heading = "Kubernetes service accounts";
     let by_namespace = settings(heading);
-    let told = answers(&by_namespace, &forge.jwks(), &forge, &tokens).await;
+    let output = answers(&by_namespace, &forge.jwks(), &forge, &tokens).await;
     let good = "payments: logkey:associate logkey:read";
-    assert_eq!(told, [good, good, "TOKEN_INVALID"]);
+    assert_eq!(output, [good, good, "TOKEN_INVALID"]);
 
     // What the page says of a single account.
     let section = section(heading);
@@ -95,8 +96,8 @@ async fn the_settings_for_kubernetes_take_service_accounts_by_namespace_or_by_su
     let other = |line: &str| !line.starts_with("tenant_claim");
     let by_subject = by_namespace.lines().filter(|line| other(line)).chain([claim, pattern]);
     let by_subject = by_subject.collect::<Vec<_>>().join("\n") + "\n";
-    let told = answers(&by_subject, &forge.jwks(), &forge, &tokens).await;
-    assert_eq!(told, [good, "TOKEN_INVALID", "TOKEN_INVALID"]);
+    let output = answers(&by_subject, &forge.jwks(), &forge, &tokens).await;
+    assert_eq!(output, [good, "TOKEN_INVALID", "TOKEN_INVALID"]);
 }
 
 #[tokio::test]
@@ -111,6 +112,6 @@ async fn the_settings_for_spiffe_take_ids_of_a_tenants_path() {
         svid("spiffe://other.example.org/tenant/payments/api"),
         svid("spiffe://prod.example.org/tenant/payments"),
     ];
-    let told = answers(&settings("SPIFFE"), &bundle, &forge, &tokens).await;
-    assert_eq!(told, ["payments: logkey:associate logkey:read", "TOKEN_INVALID", "TOKEN_INVALID"]);
+    let output = answers(&settings("SPIFFE"), &bundle, &forge, &tokens).await;
+    assert_eq!(output, ["payments: logkey:associate logkey:read", "TOKEN_INVALID", "TOKEN_INVALID"]);
 }

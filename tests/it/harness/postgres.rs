@@ -17,7 +17,8 @@ use tempfile::TempDir;
 /// How often a start is looked at before it counts as failed, 20 ms apart.
 const LOOKS: u32 = 3_000;
 /// Runs the server until standard input is closed: by the test, or by its end.
-const KEEPER: &str = "\"$@\" & server=$!; read -r _; kill -QUIT $server; kill -CONT $server; wait $server";
+const REFRESH_TASK: &str =
+    "\"$@\" & server=$!; read -r _; kill -QUIT $server; kill -CONT $server; wait $server";
 /// A key that signs checkpoints, as `openssl genpkey -algorithm ed25519` writes it.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJ\n-----END PRIVATE KEY-----\n";
 
@@ -27,7 +28,7 @@ pub(crate) struct Postgres {
     port: u16,
     /// What URLs say behind their question mark.
     ssl: String,
-    keeper: Option<Child>,
+    refresh_task: Option<Child>,
 }
 
 // === impl Postgres ===
@@ -40,19 +41,19 @@ impl Postgres {
         fs::write(folder.path().join("checkpoint.pem"), KEY).unwrap();
         let data = folder.path().join("server");
         fs::create_dir(&data).unwrap();
-        let mut postgres = Self { folder, port, ssl: "sslmode=disable".to_owned(), keeper: None };
+        let mut postgres = Self { folder, port, ssl: "sslmode=disable".to_owned(), refresh_task: None };
         if is_root() {
             hand_over(&data);
             let open = Command::new("chmod").arg("a+x").arg(postgres.folder.path()).status();
             assert!(open.unwrap().success());
         }
-        let made = program("initdb")
+        let initdb = program("initdb")
             .args(["--username=logkey", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"])
             .arg("--pgdata")
             .arg(data.join("data"))
             .output()
             .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        assert!(initdb.status.success(), "{}", String::from_utf8_lossy(&initdb.stderr));
         postgres.up().await;
         let mut session = postgres.session("postgres").await;
         sqlx::query("CREATE DATABASE logkey").execute(&mut session).await.unwrap();
@@ -68,9 +69,12 @@ impl Postgres {
     pub(crate) async fn up_with(&mut self, settings: &[&str]) {
         let server = program("postgres");
         let log = fs::File::create(self.folder.path().join("server.log")).unwrap();
-        let mut keeper = Command::new("sh");
-        keeper.args(["-c", KEEPER, "sh"]).arg(server.get_program()).args(server.get_args());
-        keeper.arg("-D").arg(self.folder.path().join("server/data")).args(["-p", &self.port.to_string()]);
+        let mut refresh_task = Command::new("sh");
+        refresh_task.args(["-c", REFRESH_TASK, "sh"]).arg(server.get_program()).args(server.get_args());
+        refresh_task
+            .arg("-D")
+            .arg(self.folder.path().join("server/data"))
+            .args(["-p", &self.port.to_string()]);
         for setting in [
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
@@ -81,10 +85,11 @@ impl Postgres {
         .iter()
         .chain(settings)
         {
-            keeper.args(["-c", setting]);
+            refresh_task.args(["-c", setting]);
         }
-        keeper.current_dir(self.folder.path().join("server"));
-        self.keeper = Some(keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        refresh_task.current_dir(self.folder.path().join("server"));
+        self.refresh_task =
+            Some(refresh_task.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
         for _ in 0..LOOKS {
             if let Ok(session) = self.options("postgres").connect().await {
                 session.close().await.unwrap();
@@ -92,9 +97,9 @@ impl Postgres {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let mut told = String::new();
-        fs::File::open(self.folder.path().join("server.log")).unwrap().read_to_string(&mut told).unwrap();
-        panic!("PostgreSQL does not start: {told}");
+        let mut output = String::new();
+        fs::File::open(self.folder.path().join("server.log")).unwrap().read_to_string(&mut output).unwrap();
+        panic!("PostgreSQL does not start: {output}");
     }
 
     /// Has the server, which is started anew, take TLS alone, by this certificate and its key, from whoever
@@ -123,9 +128,9 @@ impl Postgres {
 
     /// Ends the server at once, as a crash would: nothing is written that was not.
     pub(crate) fn crash(&mut self) {
-        let Some(mut keeper) = self.keeper.take() else { return };
-        drop(keeper.stdin.take());
-        keeper.wait().unwrap();
+        let Some(mut refresh_task) = self.refresh_task.take() else { return };
+        drop(refresh_task.stdin.take());
+        refresh_task.wait().unwrap();
     }
 
     /// Stops every process of the server where it is.

@@ -5,7 +5,7 @@ use std::{future::poll_fn, task::Poll};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::{ONCE, asked, idp::*, readiness, service_at};
+use super::{ONCE, idp::*, readiness, request_counts, service_at};
 use crate::tokens::forge::Forge;
 
 const MEBIBYTE: usize = 1024 * 1024;
@@ -16,7 +16,7 @@ async fn text_is(text: impl FnOnce(String) -> String, expected: &str) {
     let forge = Forge::new();
     let idp = Idp::start(Answer::Text(text(forge.jwks().to_string()))).await;
     let service = service_at(&idp, "keys", ONCE).await;
-    assert_eq!(asked(&service, &forge).await, expected);
+    assert_eq!(request_counts(&service, &forge).await, expected);
     service.stop().await;
 }
 
@@ -25,8 +25,8 @@ async fn path_is(path: &str, expected: &str) {
     let forge = Forge::new();
     let idp = Idp::start(Answer::Keys(forge.jwks())).await;
     let service = service_at(&idp, path, ONCE).await;
-    assert_eq!(asked(&service, &forge).await, expected);
-    assert_eq!(idp.asked(), usize::from(expected == "OK"));
+    assert_eq!(request_counts(&service, &forge).await, expected);
+    assert_eq!(idp.request_count(), usize::from(expected == "OK"));
     service.stop().await;
 }
 
@@ -86,16 +86,16 @@ async fn nobody_is_led_to_plain_http_outside_of_this_machine() {
 async fn nobody_is_led_to_another_scheme() {
     let trap = TcpListener::bind("127.0.0.1:0").await.unwrap();
     path_is(&format!("to/https://{}/keys", trap.local_addr().unwrap()), UNAVAILABLE).await;
-    let came = poll_fn(|cx| Poll::Ready(trap.poll_accept(cx).is_ready())).await;
-    assert!(!came, "someone connected");
+    let arrived = poll_fn(|cx| Poll::Ready(trap.poll_accept(cx).is_ready())).await;
+    assert!(!arrived, "someone connected");
 }
 
 #[tokio::test]
 async fn readiness_says_what_is_wrong_with_the_keys() {
     let idp = Idp::start(Answer::Fails).await;
     let service = service_at(&idp, "keys", ONCE).await;
-    assert_eq!(asked(&service, &Forge::new()).await, UNAVAILABLE);
-    let told = readiness(&service).await;
-    assert!(told.contains("issuer: https://idp.test: the issuer answered 500"), "{told}");
+    assert_eq!(request_counts(&service, &Forge::new()).await, UNAVAILABLE);
+    let output = readiness(&service).await;
+    assert!(output.contains("issuer: https://idp.test: the issuer answered 500"), "{output}");
     service.stop().await;
 }

@@ -13,10 +13,10 @@ async fn described(document: impl FnOnce(&Idp) -> Value) -> (String, String, usi
     idp.is_discovered_by(&document(&idp));
     let issuer = idp.url("").trim_end_matches('/').to_owned();
     let service = service_of(&issuer, "", ONCE).await;
-    let told = answer(&service, &forge.claiming(json!({"iss": issuer}))).await;
+    let output = answer(&service, &forge.claiming(json!({"iss": issuer}))).await;
     let ready = readiness(&service).await;
     service.stop().await;
-    (told, ready, idp.asked())
+    (output, ready, idp.request_count())
 }
 
 fn own(idp: &Idp) -> String {
@@ -25,23 +25,23 @@ fn own(idp: &Idp) -> String {
 
 #[tokio::test]
 async fn the_issuers_own_document_leads_to_its_keys() {
-    let (told, ready, asked) =
+    let (output, ready, request_count) =
         described(|idp| json!({"issuer": own(idp), "jwks_uri": idp.url("keys")})).await;
-    assert_eq!((&*told, &*ready, asked), ("OK", "ok\n", 1));
+    assert_eq!((&*output, &*ready, request_count), ("OK", "ok\n", 1));
 }
 
 #[tokio::test]
 async fn a_document_of_another_issuer_is_not_believed_and_its_keys_are_not_asked_for() {
-    let (told, ready, asked) =
+    let (output, ready, request_count) =
         described(|idp| json!({"issuer": format!("{}/", own(idp)), "jwks_uri": idp.url("keys")})).await;
-    assert_eq!((&*told, asked), ("IDENTITY_PROVIDER_UNAVAILABLE", 0));
+    assert_eq!((&*output, request_count), ("IDENTITY_PROVIDER_UNAVAILABLE", 0));
     assert!(ready.contains("the discovery document is that of another issuer"), "{ready}");
 }
 
 #[tokio::test]
 async fn a_document_that_leads_to_a_link_local_address_is_not_followed() {
-    let (told, ready, asked) =
+    let (output, ready, request_count) =
         described(|idp| json!({"issuer": own(idp), "jwks_uri": "https://169.254.169.254/keys"})).await;
-    assert_eq!((&*told, asked), ("IDENTITY_PROVIDER_UNAVAILABLE", 0));
+    assert_eq!((&*output, request_count), ("IDENTITY_PROVIDER_UNAVAILABLE", 0));
     assert!(ready.contains("may not be asked"), "{ready}");
 }

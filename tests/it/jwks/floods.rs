@@ -28,9 +28,9 @@ fn junk(nth: usize) -> String {
 async fn flood(service: &Service, calls: usize) -> BTreeMap<String, usize> {
     let all = (0..calls).map(|nth| async move { answer(service, &junk(nth)).await });
     let answers: Vec<String> = stream::iter(all).buffer_unordered(64).collect().await;
-    answers.into_iter().fold(BTreeMap::new(), |mut told, answer| {
-        *told.entry(answer).or_default() += 1;
-        told
+    answers.into_iter().fold(BTreeMap::new(), |mut output, answer| {
+        *output.entry(answer).or_default() += 1;
+        output
     })
 }
 
@@ -38,11 +38,11 @@ async fn flood(service: &Service, calls: usize) -> BTreeMap<String, usize> {
 async fn is_asked_once(answer: Answer, refresh: &str, calls: usize, expected: &str) {
     let idp = Idp::start(answer).await;
     let service = service_at(&idp, "keys", refresh).await;
-    let mut told = flood(&service, calls).await;
+    let mut output = flood(&service, calls).await;
     // Of an address whose tokens keep failing not all are looked at.
-    told.remove("OVERLOADED");
-    assert_eq!(told.keys().collect::<Vec<_>>(), [expected]);
-    assert_eq!(idp.asked(), 1);
+    output.remove("OVERLOADED");
+    assert_eq!(output.keys().collect::<Vec<_>>(), [expected]);
+    assert_eq!(idp.request_count(), 1);
     service.stop().await;
 }
 
@@ -82,12 +82,12 @@ async fn is_asked_once_a_second(answer: Answer) {
 async fn is_asked_once_per_cool_down(answer: Answer, cool_down: u64, refresh: &str) {
     let (idp, start) = (Idp::start(answer).await, Instant::now());
     let service = service_at(&idp, "keys", refresh).await;
-    while idp.asked() < 3 {
+    while idp.request_count() < 3 {
         flood(&service, 50).await;
-        let (asked, seconds) = (idp.asked() as u64, start.elapsed().as_secs());
-        assert!(asked <= 1 + seconds / cool_down, "{asked} times in {seconds} whole seconds");
+        let (request_count, seconds) = (idp.request_count() as u64, start.elapsed().as_secs());
+        assert!(request_count <= 1 + seconds / cool_down, "{request_count} times in {seconds} whole seconds");
     }
-    assert_eq!(idp.most_at_once(), 1);
+    assert_eq!(idp.max_concurrent(), 1);
     service.stop().await;
 }
 
@@ -122,25 +122,25 @@ async fn one_fetch_is_under_way_at_a_time_however_long_it_takes_and_known_keys_g
     let forge = Forge::new();
     let idp = Idp::start(Answer::Keys(forge.jwks())).await;
     let service = service_at(&idp, "keys", &format!("{EACH_SECOND}timeout = \"1h\"\n")).await;
-    let seen = forge.claiming(json!({"iss": ASKED}));
-    assert_eq!(answer(&service, &seen).await, "OK");
+    let known_token = forge.claiming(json!({"iss": ASKED}));
+    assert_eq!(answer(&service, &known_token).await, "OK");
     idp.says(Answer::Hangs);
     let (service, idp) = (&service, &idp);
     let waiting = async {
         let all = (0..1_000_000).map(|nth| async move { answer(service, &junk(nth)).await });
         stream::iter(all).buffer_unordered(100).for_each(async |_| {}).await;
     };
-    let held = async {
-        until(|| idp.asked() == 2).await;
+    let blocked_calls = async {
+        until(|| idp.request_count() == 2).await;
         // Another one would be due twice over meanwhile.
-        let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(3) {
-            assert_eq!(answer(service, &seen).await, "OK");
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(3) {
+            assert_eq!(answer(service, &known_token).await, "OK");
         }
     };
     tokio::select! {
         () = waiting => panic!("they did not wait"),
-        () = held => {}
+        () = blocked_calls => {}
     }
-    assert_eq!((idp.asked(), idp.most_at_once()), (2, 1));
+    assert_eq!((idp.request_count(), idp.max_concurrent()), (2, 1));
 }

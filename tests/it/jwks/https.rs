@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::idp::*;
 use crate::{
-    bound::Authority,
+    bound_tokens::Authority,
     harness::{Caller, reason},
     process::Process,
     tokens::forge::Forge,
@@ -36,7 +36,7 @@ fn tls(authority: &Authority, name: &str) -> ServerConfig {
 
 /// An issuer with a certificate of `authority` for `name`, and how a service answers its tokens that trusts
 /// `trusted`: once with its keys by their address, once by discovery. Also how often it was asked.
-async fn answered(authority: &Authority, name: &str, trusted: Option<&Authority>) -> (Vec<String>, usize) {
+async fn response(authority: &Authority, name: &str, trusted: Option<&Authority>) -> (Vec<String>, usize) {
     let forge = Forge::new();
     let idp = Idp::start_over_tls(Answer::Keys(forge.jwks()), tls(authority, name)).await;
     let own = idp.url("").trim_end_matches('/').to_owned();
@@ -57,32 +57,32 @@ async fn answered(authority: &Authority, name: &str, trusted: Option<&Authority>
     .unwrap();
     let environment: [(&str, &Path); 1] = [("SSL_CERT_FILE", &roots)];
     let process = Process::serve_with(folder, "", &below, &environment).await;
-    let mut told = Vec::new();
+    let mut output = Vec::new();
     for (issuer, tenant, _) in issuers {
         let token = forge.claiming(json!({"iss": issuer, "tenant": tenant}));
         let answer = Caller::new(process.channel(), &token).who_am_i().await;
-        told.push(answer.map_or_else(|status| reason(&status), |who| who.tenant_id));
+        output.push(answer.map_or_else(|status| reason(&status), |principal| principal.tenant_id));
     }
-    (told, idp.asked())
+    (output, idp.request_count())
 }
 
 #[tokio::test]
 async fn keys_come_over_https_from_an_issuer_whose_authority_is_trusted() {
     let authority = Authority::new();
-    let (told, asked) = answered(&authority, "localhost", Some(&authority)).await;
-    assert_eq!(told, ["named", "discovered"]);
-    assert_eq!(asked, 2, "once for each issuer");
+    let (output, request_count) = response(&authority, "localhost", Some(&authority)).await;
+    assert_eq!(output, ["named", "discovered"]);
+    assert_eq!(request_count, 2, "once for each issuer");
 }
 
 #[tokio::test]
 async fn an_issuer_of_another_authority_is_not_asked() {
-    let (told, asked) = answered(&Authority::new(), "localhost", None).await;
-    assert_eq!((told, asked), (vec![UNAVAILABLE.to_owned(); 2], 0));
+    let (output, request_count) = response(&Authority::new(), "localhost", None).await;
+    assert_eq!((output, request_count), (vec![UNAVAILABLE.to_owned(); 2], 0));
 }
 
 #[tokio::test]
 async fn an_issuer_with_a_certificate_of_another_name_is_not_asked() {
     let authority = Authority::new();
-    let (told, asked) = answered(&authority, "elsewhere.test", Some(&authority)).await;
-    assert_eq!((told, asked), (vec![UNAVAILABLE.to_owned(); 2], 0));
+    let (output, request_count) = response(&authority, "elsewhere.test", Some(&authority)).await;
+    assert_eq!((output, request_count), (vec![UNAVAILABLE.to_owned(); 2], 0));
 }

@@ -35,21 +35,21 @@ pub(super) enum Answer {
 /// The server, which ends with its test.
 pub(super) struct Idp {
     base: String,
-    told: Arc<Told>,
+    request_log: Arc<RequestLog>,
     task: JoinHandle<()>,
 }
 
-struct Told {
+struct RequestLog {
     base: String,
     answer: Mutex<Answer>,
     discovery: Mutex<Option<String>>,
-    asked: Mutex<Vec<Instant>>,
+    request_times: Mutex<Vec<Instant>>,
     /// How many are under way, and the most that were.
     at_once: Mutex<(usize, usize)>,
 }
 
 /// One request under way, until it is answered or its client went away.
-struct UnderWay(Arc<Told>);
+struct InFlight(Arc<RequestLog>);
 
 impl Idp {
     pub(super) async fn start(answer: Answer) -> Self {
@@ -66,16 +66,16 @@ impl Idp {
     }
 
     fn serving<L: Listener<Addr: Debug>>(listener: L, base: String, answer: Answer) -> Self {
-        let told = Arc::new(Told {
+        let request_log = Arc::new(RequestLog {
             base: base.clone(),
             answer: Mutex::new(answer),
             discovery: Mutex::default(),
-            asked: Mutex::default(),
+            request_times: Mutex::default(),
             at_once: Mutex::default(),
         });
-        let app = Router::new().fallback(answered).with_state(Arc::clone(&told));
+        let app = Router::new().fallback(response).with_state(Arc::clone(&request_log));
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { base, told, task }
+        Self { base, request_log, task }
     }
 
     pub(super) fn url(&self, path: &str) -> String {
@@ -83,27 +83,27 @@ impl Idp {
     }
 
     pub(super) fn says(&self, answer: Answer) {
-        *self.told.answer.lock().unwrap() = answer;
+        *self.request_log.answer.lock().unwrap() = answer;
     }
 
     /// What its discovery document is.
     pub(super) fn is_discovered_by(&self, document: &Value) {
-        *self.told.discovery.lock().unwrap() = Some(document.to_string());
+        *self.request_log.discovery.lock().unwrap() = Some(document.to_string());
     }
 
     /// How often it was asked for its keys.
-    pub(super) fn asked(&self) -> usize {
-        self.told.asked.lock().unwrap().len()
+    pub(super) fn request_count(&self) -> usize {
+        self.request_log.request_times.lock().unwrap().len()
     }
 
     /// When it was asked for them.
     pub(super) fn times(&self) -> Vec<Instant> {
-        self.told.asked.lock().unwrap().clone()
+        self.request_log.request_times.lock().unwrap().clone()
     }
 
     /// The most requests for them that were under way at once.
-    pub(super) fn most_at_once(&self) -> usize {
-        self.told.at_once.lock().unwrap().1
+    pub(super) fn max_concurrent(&self) -> usize {
+        self.request_log.at_once.lock().unwrap().1
     }
 }
 
@@ -137,16 +137,16 @@ impl Drop for Idp {
     }
 }
 
-impl UnderWay {
-    fn begin(told: &Arc<Told>) -> Self {
-        let mut at_once = told.at_once.lock().unwrap();
+impl InFlight {
+    fn begin(request_log: &Arc<RequestLog>) -> Self {
+        let mut at_once = request_log.at_once.lock().unwrap();
         at_once.0 += 1;
         at_once.1 = at_once.1.max(at_once.0);
-        Self(Arc::clone(told))
+        Self(Arc::clone(request_log))
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.at_once.lock().unwrap().0 -= 1;
     }
@@ -158,27 +158,27 @@ fn to(url: &str) -> Response {
 
 /// `/keys`, `/.well-known/openid-configuration`, `/hops/N` that leads to `/keys` by so many and one more
 /// redirects, and `/to/URL` that leads there.
-async fn answered(State(told): State<Arc<Told>>, uri: Uri) -> Response {
+async fn response(State(request_log): State<Arc<RequestLog>>, uri: Uri) -> Response {
     let path = uri.path().trim_start_matches('/');
     if let Some(url) = path.strip_prefix("to/") {
         return to(url);
     }
     if let Some(hops) = path.strip_prefix("hops/") {
         return match hops.parse::<u32>().unwrap().checked_sub(1) {
-            Some(fewer) => to(&format!("{}/hops/{fewer}", told.base)),
-            None => to(&format!("{}/keys", told.base)),
+            Some(fewer) => to(&format!("{}/hops/{fewer}", request_log.base)),
+            None => to(&format!("{}/keys", request_log.base)),
         };
     }
     if path == ".well-known/openid-configuration" {
-        let document = told.discovery.lock().unwrap().clone();
+        let document = request_log.discovery.lock().unwrap().clone();
         return document.map_or_else(
             || StatusCode::NOT_FOUND.into_response(),
             axum::response::IntoResponse::into_response,
         );
     }
-    let _under_way = UnderWay::begin(&told);
-    told.asked.lock().unwrap().push(Instant::now());
-    let answer = told.answer.lock().unwrap().clone();
+    let _in_flight = InFlight::begin(&request_log);
+    request_log.request_times.lock().unwrap().push(Instant::now());
+    let answer = request_log.answer.lock().unwrap().clone();
     match answer {
         Answer::Keys(keys) => keys.to_string().into_response(),
         Answer::Text(text) => text.into_response(),

@@ -26,8 +26,11 @@ async fn view(service: &Service) -> LimitsView {
 
 /// How many calls wait for a turn to read log groups.
 async fn waiting(service: &Service) -> usize {
-    let lanes = view(service).await.lanes;
-    lanes.iter().find(|lane| lane.operation == "DescribeLogGroups").map_or(0, |lane| lane.waiting)
+    let quota_keys = view(service).await.quota_keys;
+    quota_keys
+        .iter()
+        .find(|quota_key| quota_key.operation == "DescribeLogGroups")
+        .map_or(0, |quota_key| quota_key.waiting)
 }
 
 async fn until(mut so: impl AsyncFnMut() -> bool) {
@@ -132,8 +135,8 @@ async fn the_command_shows_a_live_services_tenant_and_its_account() {
     let of_tenant = rows.iter().find(|row| row.first() == Some(&"payments")).unwrap();
     let remaining: u32 = of_tenant[1].parse().unwrap();
     assert!((40..=50).contains(&remaining), "{text}");
-    let lane = [PAYMENTS, REGION, "AssociateKmsKey", "5/s", "default", "5.00/s", "0", "0"];
-    assert!(rows.iter().any(|row| *row == lane), "{text}");
+    let quota_key = [PAYMENTS, REGION, "AssociateKmsKey", "5/s", "default", "5.00/s", "0", "0"];
+    assert!(rows.iter().any(|row| *row == quota_key), "{text}");
 
     let shown = run(&["--json"]).await.unwrap().unwrap();
     let view: LimitsView = serde_json::from_slice(&shown.stdout).unwrap();

@@ -63,8 +63,8 @@ impl<'a> Live<'a> {
 
     /// The value of a series; what was never told is nothing.
     pub(super) async fn metric(&self, series: &str) -> f64 {
-        let told = self.get("metrics").await.unwrap();
-        let value = told.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        let output = self.get("metrics").await.unwrap();
+        let value = output.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         value.map_or(0.0, |value| value.parse().unwrap())
     }
 
@@ -139,18 +139,21 @@ async fn metrics_tell_what_waits_for_aws_what_gets_no_turn_and_what_is_believed(
     let service = Box::pin(Plan::default().settings(slow).start()).await;
     let live = Box::pin(Live::start(&service)).await;
     let caller = live.caller("payments");
-    let throttled = "logkey_pace_throttled_total{operation=\"AssociateKmsKey\"}";
+    let throttled = "logkey_upstream_throttled_total{operation=\"AssociateKmsKey\"}";
     service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", Effect::Throttle).times(1));
     caller.associate(GROUP, &key("good")).await.unwrap();
     assert!(is(live.metric(throttled).await, 1.0));
-    let told = live.get("metrics").await.unwrap();
-    let series = "logkey_pace_believed_per_second{";
-    let believed = told.lines().find(|line| line.starts_with(series)).unwrap();
-    assert!(believed.contains(PAYMENTS) && believed.contains("AssociateKmsKey"), "{believed}");
-    let believed: f64 = believed.rsplit(' ').next().unwrap().parse().unwrap();
-    assert!((4.0..5.0).contains(&believed), "{believed} of 5 a second");
+    let output = live.get("metrics").await.unwrap();
+    let series = "logkey_upstream_rate_limit_per_second{";
+    let effective_rate = output.lines().find(|line| line.starts_with(series)).unwrap();
+    assert!(
+        effective_rate.contains(PAYMENTS) && effective_rate.contains("AssociateKmsKey"),
+        "{effective_rate}"
+    );
+    let effective_rate: f64 = effective_rate.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!((4.0..5.0).contains(&effective_rate), "{effective_rate} of 5 a second");
 
-    let waiting = "logkey_pace_waiting{operation=\"DescribeLogGroups\"}";
+    let waiting = "logkey_upstream_waiting{operation=\"DescribeLogGroups\"}";
     let mut calls = JoinSet::new();
     for _ in 0..6 {
         let caller = caller.clone();
@@ -163,11 +166,11 @@ async fn metrics_tell_what_waits_for_aws_what_gets_no_turn_and_what_is_believed(
     let status = caller.keys().get_key_association(hurried).await.unwrap_err();
     assert_eq!(reason(&status), "ACCOUNT_BUDGET_EXHAUSTED");
     assert!(is(live.refused("account_budget").await, 1.0));
-    for ended in calls.join_all().await {
-        ended.unwrap();
+    for finished in calls.join_all().await {
+        finished.unwrap();
     }
     assert!(is(live.metric(waiting).await, 0.0));
-    let waits = "logkey_pace_wait_seconds_count{operation=\"DescribeLogGroups\"}";
+    let waits = "logkey_upstream_wait_seconds_count{operation=\"DescribeLogGroups\"}";
     assert!(live.metric(waits).await >= 6.0);
     drop(live);
     service.stop().await;

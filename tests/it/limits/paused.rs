@@ -25,33 +25,33 @@ async fn all_say(services: &[Service; 3], text: &str) {
 /// Calls of each replica without pause, ten at a time, each of which has to succeed.
 struct Load {
     over: Arc<AtomicBool>,
-    ended: Arc<AtomicUsize>,
+    finished: Arc<AtomicUsize>,
     callers: JoinSet<()>,
 }
 
 impl Load {
     fn begin(services: &[Service; 3]) -> Self {
-        let (over, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (over, finished) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut callers = JoinSet::new();
         for service in services {
             for _ in 0..10 {
                 let caller = service.caller("payments", ALL);
-                let (over, ended) = (Arc::clone(&over), Arc::clone(&ended));
+                let (over, finished) = (Arc::clone(&over), Arc::clone(&finished));
                 callers.spawn(async move {
                     while !over.load(SeqCst) {
                         caller.associate(GROUP, &key("good")).await.unwrap();
-                        ended.fetch_add(1, SeqCst);
+                        finished.fetch_add(1, SeqCst);
                     }
                 });
             }
         }
-        Self { over, ended, callers }
+        Self { over, finished, callers }
     }
 
     /// Until so many more calls were answered.
     async fn go_on_for(&self, calls: usize) {
-        let (enough, start) = (self.ended.load(SeqCst) + calls, Instant::now());
-        while self.ended.load(SeqCst) < enough {
+        let (enough, start) = (self.finished.load(SeqCst) + calls, Instant::now());
+        while self.finished.load(SeqCst) < enough {
             assert!(start.elapsed() < Duration::from_mins(1), "calls are not decided");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -87,10 +87,10 @@ async fn replicas_keep_awss_quota_before_while_and_after_redis_hangs() {
     let stall = Duration::from_millis(stall.load(SeqCst));
     let times: Vec<_> = services[0].reached("AssociateKmsKey").iter().map(|entry| entry.time).collect();
     // A second's worth, AWS's burst, and for each replica one of its own, one early, and one on its way.
-    let most = usize::try_from(PER_SECOND).unwrap() + 5 + 9;
-    for window in times.windows(most + 1) {
-        let apart = window[most].duration_since(window[0]).unsigned_abs();
-        assert!(apart + stall >= Duration::from_millis(950), "{most} calls within {apart:?}, {stall:?}");
+    let max = usize::try_from(PER_SECOND).unwrap() + 5 + 9;
+    for window in times.windows(max + 1) {
+        let separate = window[max].duration_since(window[0]).unsigned_abs();
+        assert!(separate + stall >= Duration::from_millis(950), "{max} calls within {separate:?}, {stall:?}");
     }
     end(services).await;
 }
@@ -122,7 +122,7 @@ async fn a_tenant_has_one_budget_before_while_and_after_redis_hangs() {
     all_say(&services, UP).await;
     let after = spend().await;
     // What is earned, which is one a second and replica while it hangs, and no burst beside the first.
-    let most = 40 + 3 * start.elapsed().as_secs();
-    assert!(after <= most, "{before}, {meanwhile} and {after} in {:?}", start.elapsed());
+    let max = 40 + 3 * start.elapsed().as_secs();
+    assert!(after <= max, "{before}, {meanwhile} and {after} in {:?}", start.elapsed());
     end(services).await;
 }

@@ -24,8 +24,8 @@ async fn from(source: &str, to: SocketAddr) -> TcpStream {
 async fn let_in(source: &str, to: SocketAddr) -> Option<TcpStream> {
     let mut stream = from(source, to).await;
     stream.write_all(HELLO).await.ok()?;
-    let told = timeout(Duration::from_mins(1), stream.read_u8()).await.unwrap();
-    told.ok().map(|_| stream)
+    let output = timeout(Duration::from_mins(1), stream.read_u8()).await.unwrap();
+    output.ok().map(|_| stream)
 }
 
 #[tokio::test(flavor = "multi_thread")]

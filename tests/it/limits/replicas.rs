@@ -68,11 +68,11 @@ async fn ready(service: &Service) -> (u16, String) {
 pub(super) async fn until_ready_says(service: &Service, text: &str) -> u16 {
     let start = Instant::now();
     loop {
-        let (code, told) = ready(service).await;
-        if told.contains(text) {
+        let (code, output) = ready(service).await;
+        if output.contains(text) {
             return code;
         }
-        assert!(start.elapsed() < Duration::from_secs(20), "{told}");
+        assert!(start.elapsed() < Duration::from_secs(20), "{output}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -96,11 +96,11 @@ pub(super) async fn three(redis: &Redis, on_error: &str, limits: &str) -> [Servi
 }
 
 /// Keeps the longest time, in milliseconds, for which the runtime did not get to a task that was due.
-pub(super) async fn watched(longest: Arc<AtomicU64>) {
+pub(super) async fn watched(max: Arc<AtomicU64>) {
     loop {
         let due = Instant::now() + Duration::from_millis(5);
         tokio::time::sleep_until(due.into()).await;
-        longest.fetch_max(u64::try_from(due.elapsed().as_millis()).unwrap(), Ordering::Relaxed);
+        max.fetch_max(u64::try_from(due.elapsed().as_millis()).unwrap(), Ordering::Relaxed);
     }
 }
 
@@ -128,8 +128,8 @@ async fn three_replicas_keep_one_quota_toward_aws() {
             calls.spawn(async move { caller.associate(GROUP, &key("good")).await });
         }
     }
-    for ended in calls.join_all().await {
-        ended.unwrap();
+    for finished in calls.join_all().await {
+        finished.unwrap();
     }
     let took = start.elapsed().as_secs_f64();
     assert!((2.8..15.0).contains(&took), "60 calls at {PER_SECOND} a second took {took} s");
@@ -138,12 +138,15 @@ async fn three_replicas_keep_one_quota_toward_aws() {
     // A machine that does nothing for longer than a part of AWS's burst lasts sends together what had turns apart.
     let stall = Duration::from_millis(stall.load(Ordering::Relaxed));
     let throttled = if stall < Duration::from_secs(5) / PER_SECOND / 2 { 0 } else { 2 };
-    let made = journal.len();
-    assert!((63..=63 + throttled).contains(&made), "each call once: {made}, with a stall of {stall:?}");
+    let calls_before = journal.len();
+    assert!(
+        (63..=63 + throttled).contains(&calls_before),
+        "each call once: {calls_before}, with a stall of {stall:?}"
+    );
     let times: Vec<_> = journal.iter().map(|entry| entry.time).collect();
     for window in times.windows(26) {
-        let apart = window[25].duration_since(window[0]);
-        assert!(apart.as_secs_f64() >= 0.95, "26 calls within {apart:?}");
+        let separate = window[25].duration_since(window[0]);
+        assert!(separate.as_secs_f64() >= 0.95, "26 calls within {separate:?}");
     }
     end(services).await;
 }

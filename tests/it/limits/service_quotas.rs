@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use logkey::{
-    limit::view::{LaneView, LimitsView},
+    limit::view::{LimitsView, QuotaKeyView},
     sandbox::{
-        journal::{Entry, Outcome},
+        call_log::{Entry, Outcome},
         quota::Rate,
         seed::RoleSeed,
     },
@@ -31,10 +31,10 @@ fn raised(permissions: &[&str]) -> Plan {
     })
 }
 
-async fn lane(service: &Service) -> LaneView {
+async fn quota_key(service: &Service) -> QuotaKeyView {
     let answer = reqwest::get(format!("http://{}/limits", service.admin)).await.unwrap();
     let view: LimitsView = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-    view.lanes.into_iter().find(|lane| lane.operation == "DescribeLogGroups").unwrap()
+    view.quota_keys.into_iter().find(|quota_key| quota_key.operation == "DescribeLogGroups").unwrap()
 }
 
 async fn until<T>(mut found: impl AsyncFnMut() -> Option<T>) -> T {
@@ -59,8 +59,9 @@ async fn a_raised_quota_is_read_once_and_holds() {
     let service = raised(&["*"]).settings(ON).start().await;
     let caller = service.caller("payments", ALL);
     caller.get(GROUP).await.unwrap();
-    let lane = until(async || Some(lane(&service).await).filter(|lane| lane.quota > 10.0)).await;
-    assert_eq!((lane.quota, lane.quota_from.as_str()), (40.0, "service quotas"));
+    let quota_key =
+        until(async || Some(quota_key(&service).await).filter(|quota_key| quota_key.quota > 10.0)).await;
+    assert_eq!((quota_key.quota, quota_key.quota_from.as_str()), (40.0, "service quotas"));
     for _ in 0..5 {
         caller.get(GROUP).await.unwrap();
     }
@@ -76,8 +77,8 @@ async fn a_configured_quota_is_not_replaced() {
     let service = raised(&["*"]).settings(own).start().await;
     service.caller("payments", ALL).get(GROUP).await.unwrap();
     until(async || readings(&service).pop()).await;
-    let lane = lane(&service).await;
-    assert_eq!((lane.quota, lane.quota_from.as_str()), (20.0, "configured"));
+    let quota_key = quota_key(&service).await;
+    assert_eq!((quota_key.quota, quota_key.quota_from.as_str()), (20.0, "configured"));
     service.stop().await;
 }
 
@@ -92,8 +93,8 @@ async fn a_role_that_may_not_read_quotas_loses_nothing_and_asks_once() {
     for _ in 0..5 {
         caller.get(GROUP).await.unwrap();
     }
-    let lane = lane(&service).await;
-    assert_eq!((lane.quota, lane.quota_from.as_str()), (10.0, "default"));
+    let quota_key = quota_key(&service).await;
+    assert_eq!((quota_key.quota, quota_key.quota_from.as_str()), (10.0, "default"));
     assert_eq!(service.reached("ListServiceQuotas").len(), 1);
     service.stop().await;
 }
@@ -105,7 +106,7 @@ async fn unless_it_is_switched_on_nobody_asks() {
     for _ in 0..3 {
         caller.get(GROUP).await.unwrap();
     }
-    assert_eq!(lane(&service).await.quota_from, "default");
+    assert_eq!(quota_key(&service).await.quota_from, "default");
     assert_eq!(service.reached("ListServiceQuotas").len(), 0);
     service.stop().await;
 }

@@ -26,15 +26,15 @@ async fn an_event_names_the_policies_that_permitted_or_forbade() {
     // Refused first: the change that follows is waited for, and is written after it.
     caller.associate(CARD_GROUP, &card_key("open")).await.unwrap_err();
     caller.associate(CARD_GROUP, &card_key("pci")).await.unwrap();
-    let told = decided(&caller).await;
+    let output = decided(&caller).await;
     let grant = format!("tenant/cards/{CARDS}/log-groups");
-    let [(_, refused, forbade), (_, _, permitted), (_, done, permitted_too)] = &told[..] else {
-        panic!("{told:#?}")
+    let [(_, refused, forbade), (_, _, permitted), (_, done, permitted_too)] = &output[..] else {
+        panic!("{output:#?}")
     };
-    assert_eq!((refused.as_str(), done.as_str()), ("NOT_ALLOWED", "OK"), "{told:#?}");
+    assert_eq!((refused.as_str(), done.as_str()), ("NOT_ALLOWED", "OK"), "{output:#?}");
     let ids = |named: &[(String, String)]| named.iter().map(|(_, id)| id.clone()).collect::<Vec<_>>();
     assert_eq!(ids(forbade), ["only-pci"]);
     assert_eq!((ids(permitted), ids(permitted_too)), (vec![grant.clone()], vec![grant]));
-    assert_ne!(forbade[0].0, permitted[0].0, "and which of the two it was: {told:#?}");
+    assert_ne!(forbade[0].0, permitted[0].0, "and which of the two it was: {output:#?}");
     service.stop().await;
 }

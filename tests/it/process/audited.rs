@@ -3,9 +3,9 @@
 use sqlx::Connection as _;
 
 use super::*;
-use crate::audit_again::grow;
+use crate::audit_commands_offline::grow;
 
-/// The value of a metric; none where it is not told.
+/// The value of a metric; none where it is not output.
 async fn metric(process: &Process, name: &str) -> Option<f64> {
     let text = reqwest::get(format!("http://{}/metrics", process.admin)).await.unwrap().text().await.unwrap();
     text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
@@ -38,10 +38,10 @@ async fn a_sink_that_takes_nothing_is_told_with_how_far_it_is_behind_until_it_ha
     until(&process, "logkey_audit_sink_waiting{sink=\"copy\"}", |waiting| waiting == 0.0).await;
     until(&process, "logkey_audit_sink_lag_seconds{sink=\"copy\"}", |lag| lag == 0.0).await;
     process.signal("-TERM");
-    let (code, told) = process.end();
-    assert_eq!(code, Some(0), "{told}");
+    let (code, output) = process.end();
+    assert_eq!(code, Some(0), "{output}");
     for words in ["an audit sink takes nothing", "the audit sink takes again, from where it stopped"] {
-        assert_eq!(told.matches(words).count(), 1, "{words}: {told}");
+        assert_eq!(output.matches(words).count(), 1, "{words}: {output}");
     }
 }
 
@@ -64,8 +64,11 @@ async fn a_log_that_somebody_changed_is_not_gone_on_with_and_the_service_says_wh
         let serve = ["60", env!("CARGO_BIN_EXE_logkey"), "serve", "--config", &config];
         let done = Command::new("timeout").args(serve).stdin(Stdio::null()).output().unwrap();
         assert_eq!(done.status.code(), Some(1), "{sql}");
-        let told = text(&done.stderr);
-        assert!(told.contains("the audit log cannot be continued") && told.contains(words), "{sql}: {told}");
+        let output = text(&done.stderr);
+        assert!(
+            output.contains("the audit log cannot be continued") && output.contains(words),
+            "{sql}: {output}"
+        );
         let events: i64 =
             sqlx::query_scalar("SELECT count(*) FROM event").fetch_one(&mut file).await.unwrap();
         assert!(events <= 5, "nothing is added to it");

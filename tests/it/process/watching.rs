@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    bound::Authority,
+    bound_tokens::Authority,
     harness::{ALL, Caller, reason},
 };
 
@@ -44,9 +44,9 @@ async fn a_hangup_takes_the_settings_over_and_a_faulty_set_is_told() {
     process.signal("-HUP");
     process.until_metric("logkey_reloads_total{outcome=\"refused\"}").await;
     process.signal("-TERM");
-    let (code, told) = process.end();
-    assert_eq!(code, Some(0), "{told}");
-    assert!(told.contains("not taken over"), "{told}");
+    let (code, output) = process.end();
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("not taken over"), "{output}");
 }
 
 #[tokio::test]
@@ -106,8 +106,8 @@ async fn a_tenant_that_a_file_suspends_is_refused_by_the_first_call_after_the_re
 #[tokio::test]
 async fn a_hangup_has_a_tenant_suspended_where_files_are_not_watched() {
     // By its path through a link that nobody watches: the folder of the link does not change.
-    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let file = elsewhere.path().join("payments.toml");
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = other.path().join("payments.toml");
     std::fs::create_dir(folder.path().join("tenants.d")).unwrap();
     std::fs::write(&file, payments(false)).unwrap();
     std::os::unix::fs::symlink(&file, folder.path().join("tenants.d/payments.toml")).unwrap();
@@ -135,15 +135,15 @@ async fn certificates_that_change_in_their_files_are_taken_without_being_asked_a
     standing.who_am_i().await.unwrap();
 
     after.settings(process.folder(), "required");
-    let mut came = false;
+    let mut arrived = false;
     for _ in 0..LOOKS {
-        came = Caller::new(after.channel_to(process.grpc, Some(&new)), &token).who_am_i().await.is_ok();
-        if came {
+        arrived = Caller::new(after.channel_to(process.grpc, Some(&new)), &token).who_am_i().await.is_ok();
+        if arrived {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(came, "the new certificate does not come");
+    assert!(arrived, "the new certificate does not come");
     standing.who_am_i().await.unwrap();
     Caller::new(before.channel_to(process.grpc, Some(&old)), &token).who_am_i().await.unwrap_err();
     Caller::new(after.channel_to(process.grpc, Some(&old)), &token).who_am_i().await.unwrap_err();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-async fn ask(running: &Running, method: &str, path: &str, body: String) -> (u16, Value) {
+async fn send(running: &Running, method: &str, path: &str, body: String) -> (u16, Value) {
     let url = format!("{}/_sandbox/{path}", running.endpoint());
     let method = method.parse().unwrap();
     let answer = reqwest::Client::new().request(method, url).body(body).send().await.unwrap();
@@ -18,17 +18,17 @@ async fn faults_are_set_listed_and_taken_back() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let fault = json!({ "operation": "DescribeLogGroups", "effect": "throttle" });
     let set = json!([fault, fault]).to_string();
-    assert_eq!(ask(&running, "POST", "faults", set).await, (200, json!({ "ids": [1, 2] })));
+    assert_eq!(send(&running, "POST", "faults", set).await, (200, json!({ "ids": [1, 2] })));
     let logs = logs(&running).await;
-    assert_eq!(told(logs.describe_log_groups().send().await).0, "ThrottlingException");
-    let (_, listed) = ask(&running, "GET", "faults", String::new()).await;
+    assert_eq!(result_text(logs.describe_log_groups().send().await).0, "ThrottlingException");
+    let (_, listed) = send(&running, "GET", "faults", String::new()).await;
     assert_eq!(listed["faults"][0]["met"], 1);
-    ask(&running, "DELETE", "faults/1", String::new()).await;
-    ask(&running, "DELETE", "faults", String::new()).await;
+    send(&running, "DELETE", "faults/1", String::new()).await;
+    send(&running, "DELETE", "faults", String::new()).await;
     logs.describe_log_groups().send().await.unwrap();
-    let (status, _) = ask(&running, "POST", "faults", "{}".to_owned()).await;
+    let (status, _) = send(&running, "POST", "faults", "{}".to_owned()).await;
     assert_eq!(status, 400);
-    assert_eq!(ask(&running, "GET", "nothing", String::new()).await.0, 404);
+    assert_eq!(send(&running, "GET", "nothing", String::new()).await.0, 404);
 }
 
 #[tokio::test]
@@ -38,17 +38,17 @@ async fn a_later_seed_changes_a_roles_trust_at_once() {
     let seed = format!(
         "[[accounts]]\naccount_id = \"{ACCOUNT}\"\nroles = [{{ name = \"Associator\", external_id = \"changed\" }}]"
     );
-    assert_eq!(ask(&running, "POST", "seed", seed).await.0, 200);
-    let refused = client!(aws_sdk_sts, running, hub())
+    assert_eq!(send(&running, "POST", "seed", seed).await.0, 200);
+    let refused = client!(aws_sdk_sts, running, service_principal())
         .assume_role()
         .role_arn(ROLE)
         .role_session_name("payments")
         .external_id(EXTERNAL_ID)
         .send()
         .await;
-    assert_eq!(told(refused).0, "AccessDenied");
-    let (status, faults) = ask(&running, "POST", "seed", "surprise = 1\nwonder = 2".to_owned()).await;
-    let text = faults["error"].as_str().unwrap();
+    assert_eq!(result_text(refused).0, "AccessDenied");
+    let (status, diagnostics) = send(&running, "POST", "seed", "surprise = 1\nwonder = 2".to_owned()).await;
+    let text = diagnostics["error"].as_str().unwrap();
     assert!(status == 400 && text.contains("surprise") && text.contains("wonder"), "{text}");
 }
 
@@ -57,13 +57,13 @@ async fn the_state_shows_each_key_and_what_it_is_on() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
     logs.associate_kms_key().log_group_name(GROUP).kms_key_id(key("good")).send().await.unwrap();
-    let (_, state) = ask(&running, "GET", "state", String::new()).await;
+    let (_, state) = send(&running, "GET", "state", String::new()).await;
     let region = &state["accounts"][ACCOUNT][REGION];
     assert_eq!(region["log_groups"][GROUP]["kms_key"], key("good"));
     assert_eq!(region["log_groups"]["/payments/worker"]["kms_key"], Value::Null);
     assert_eq!(region["keys"][key("closed")]["state"], "Enabled");
     assert_eq!(state["accounts"][OTHER][REGION]["log_groups"][GROUP]["kms_key"], Value::Null);
-    let (_, state) = ask(&running, "GET", &format!("state?account={OTHER}"), String::new()).await;
+    let (_, state) = send(&running, "GET", &format!("state?account={OTHER}"), String::new()).await;
     assert_eq!(state["accounts"].as_object().unwrap().len(), 1);
 }
 
@@ -75,8 +75,8 @@ async fn a_client_that_speaks_no_aws_is_told_so() {
     assert_eq!(answer.status(), 403);
     let text = answer.text().await.unwrap();
     assert!(text.contains("<Code>MissingAuthenticationToken</Code>"), "{text}");
-    let ask = client.post(running.endpoint()).header("x-amz-target", "Logs_20140328.DescribeLogGroups");
-    let answer = ask.body("{").send().await.unwrap();
+    let send = client.post(running.endpoint()).header("x-amz-target", "Logs_20140328.DescribeLogGroups");
+    let answer = send.body("{").send().await.unwrap();
     assert_eq!(answer.headers()["content-type"], "application/x-amz-json-1.1");
     assert!(answer.headers().contains_key("x-amzn-requestid"));
     assert!(answer.text().await.unwrap().contains(r#""__type":"SerializationException""#));

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use logkey::sandbox::{
+    call_log::Outcome,
     fault::{Effect, Fault},
-    journal::Outcome,
 };
 
 use super::*;
 
 async fn associate(logs: &aws_sdk_cloudwatchlogs::Client) -> Result<(), (String, String)> {
-    let ask = logs.associate_kms_key().log_group_name(GROUP);
-    match ask.kms_key_id(key("good")).send().await {
+    let send = logs.associate_kms_key().log_group_name(GROUP);
+    match send.kms_key_id(key("good")).send().await {
         Err(error) if error.as_service_error().is_none() => Err(("no answer".to_owned(), String::new())),
-        Err(error) => Err(told(Err::<(), _>(error))),
+        Err(error) => Err(result_text(Err::<(), _>(error))),
         Ok(_) => Ok(()),
     }
 }
@@ -38,9 +38,9 @@ async fn the_sixth_association_of_a_second_is_throttled_in_that_account_alone() 
     let throttled = ("ThrottlingException", "Rate exceeded");
     assert_eq!((refused.0.as_str(), refused.1.as_str()), throttled);
     let other = client!(aws_sdk_cloudwatchlogs, running, admin(OTHER));
-    let ask = other.associate_kms_key().log_group_name(GROUP);
+    let send = other.associate_kms_key().log_group_name(GROUP);
     let arn = key("good").replace(ACCOUNT, OTHER);
-    ask.kms_key_id(arn).send().await.unwrap();
+    send.kms_key_id(arn).send().await.unwrap();
 }
 
 #[tokio::test]
@@ -52,14 +52,14 @@ async fn a_fault_meets_the_calls_it_is_for_and_as_many_as_it_should() {
     let fault = Fault::on("AssociateKmsKey", aborted);
     running.sandbox().fault(fault.times(2).in_account(ACCOUNT));
     for _ in 0..2 {
-        let ask = logs.associate_kms_key().log_group_name(GROUP);
-        let error = ask.kms_key_id(key("good")).send().await.unwrap_err();
+        let send = logs.associate_kms_key().log_group_name(GROUP);
+        let error = send.kms_key_id(key("good")).send().await.unwrap_err();
         assert!(error.into_service_error().is_operation_aborted_exception());
     }
     logs.describe_log_groups().send().await.unwrap();
     associate(&logs).await.unwrap();
-    let armed = running.sandbox().faults();
-    assert_eq!((armed[0].seen, armed[0].met), (3, 2));
+    let active = running.sandbox().faults();
+    assert_eq!((active[0].matches_seen, active[0].met), (3, 2));
 }
 
 #[tokio::test]
@@ -73,8 +73,8 @@ async fn a_call_that_is_cut_short_has_taken_effect_or_not_as_the_fault_says() {
             let fault = Fault::on("AssociateKmsKey", effect.clone()).times(1);
             sandbox.clear_faults();
             sandbox.fault(if after { fault.after() } else { fault });
-            let ask = logs.disassociate_kms_key().log_group_name(GROUP);
-            ask.send().await.unwrap();
+            let send = logs.disassociate_kms_key().log_group_name(GROUP);
+            send.send().await.unwrap();
             // An empty answer is all that the SDK expects: garbage passes unseen.
             let answer = associate(&logs).await;
             assert_eq!(answer.is_err(), effect != Effect::Garbage, "{effect:?}");
@@ -129,9 +129,9 @@ async fn credentials_can_be_over_on_arrival_or_of_another_account() {
     let sandbox = running.sandbox();
     sandbox.fault(Fault::on("AssumeRole", Effect::ExpiredCredentials).times(1));
     let expired = logs(&running).await.describe_log_groups().send().await;
-    assert_eq!(told(expired).0, "ExpiredTokenException");
+    assert_eq!(result_text(expired).0, "ExpiredTokenException");
     sandbox.fault(Fault::on("AssumeRole", Effect::WrongAccount(OTHER.to_owned())));
-    let answer = client!(aws_sdk_sts, running, hub())
+    let answer = client!(aws_sdk_sts, running, service_principal())
         .assume_role()
         .role_arn(ROLE)
         .role_session_name("payments")
@@ -147,8 +147,8 @@ async fn the_journal_tells_who_asked_what_and_keeps_no_external_id() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
     associate(&logs).await.unwrap();
-    let ask = logs.associate_kms_key().log_group_name("/none");
-    let refused = ask.kms_key_id(key("good")).send().await.unwrap_err();
+    let send = logs.associate_kms_key().log_group_name("/none");
+    let refused = send.kms_key_id(key("good")).send().await.unwrap_err();
     let shown = serde_json::to_string(&running.sandbox().journal()).unwrap();
     assert!(!shown.contains(EXTERNAL_ID), "{shown}");
 

@@ -11,14 +11,14 @@ async fn a_key_is_set_changed_set_again_and_taken_off_without_a_word() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
     for id in ["good", "groups-only", "groups-only"] {
-        let ask = logs.associate_kms_key().log_group_name(GROUP);
-        ask.kms_key_id(key(id)).send().await.unwrap();
+        let send = logs.associate_kms_key().log_group_name(GROUP);
+        send.kms_key_id(key(id)).send().await.unwrap();
         let found = running.sandbox().log_group_key(ACCOUNT, REGION, GROUP);
         assert_eq!(found, Some(key(id)));
     }
     for _ in 0..2 {
-        let ask = logs.disassociate_kms_key().log_group_name(GROUP);
-        ask.send().await.unwrap();
+        let send = logs.disassociate_kms_key().log_group_name(GROUP);
+        send.send().await.unwrap();
         assert_eq!(running.sandbox().log_group_key(ACCOUNT, REGION, GROUP), None);
     }
     assert_eq!(running.sandbox().log_group_key(OTHER, REGION, GROUP), None);
@@ -29,8 +29,8 @@ async fn a_key_that_the_service_may_not_use_is_refused_with_the_text_that_hides_
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
     for id in ["closed", "elsewhere", "results-only", "missing"] {
-        let ask = logs.associate_kms_key().log_group_name(GROUP);
-        let (code, message) = told(ask.kms_key_id(key(id)).send().await);
+        let send = logs.associate_kms_key().log_group_name(GROUP);
+        let (code, message) = result_text(send.kms_key_id(key(id)).send().await);
         assert_eq!(code, "AccessDeniedException", "{id}");
         let text = "The specified KMS key does not exist or is not allowed to be used with Arn \
                     'arn:aws:logs:eu-west-1:111122223333:log-group:/payments/api'";
@@ -62,8 +62,8 @@ async fn what_is_not_the_arn_of_an_enabled_symmetric_key_here_is_an_invalid_para
     let alias = "arn:aws:kms:eu-west-1:111122223333:alias/fine";
     let (off, dying, rsa) = (key("off"), key("dying"), key("rsa"));
     for name in ["good", "alias/fine", alias, far, &off, &dying, &rsa] {
-        let ask = logs.associate_kms_key().log_group_name(GROUP);
-        let (code, _) = told(ask.kms_key_id(name).send().await);
+        let send = logs.associate_kms_key().log_group_name(GROUP);
+        let (code, _) = result_text(send.kms_key_id(name).send().await);
         assert_eq!(code, "InvalidParameterException", "{name}");
     }
 }
@@ -74,27 +74,27 @@ async fn one_existing_group_must_be_named_and_not_a_reserved_one() {
     let logs = logs(&running).await;
     let arn = |name: &str| format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}");
     let (good, star, missing) = (arn(GROUP), arn("/payments/api:*"), arn("/none"));
-    let elsewhere = good.replace(REGION, "us-east-1");
+    let other = good.replace(REGION, "us-east-1");
     let (invalid, not_found) = ("InvalidParameterException", "ResourceNotFoundException");
     for (name, identifier, expected) in [
         (None, Some(good.as_str()), None),
         (None, None, Some(invalid)),
         (Some(GROUP), Some(good.as_str()), Some(invalid)),
         (None, Some(star.as_str()), Some(invalid)),
-        (None, Some(elsewhere.as_str()), Some(invalid)),
+        (None, Some(other.as_str()), Some(invalid)),
         (None, Some(missing.as_str()), Some(not_found)),
         (Some("/none"), None, Some(not_found)),
         (Some("aws/spans"), None, Some(invalid)),
         (Some("AWS/x"), None, Some(invalid)),
         (Some("a b"), None, Some(invalid)),
     ] {
-        let ask = logs.associate_kms_key().kms_key_id(key("good"));
-        let ask = ask.set_log_group_name(name.map(str::to_owned));
-        let ask = ask.set_resource_identifier(identifier.map(str::to_owned));
-        let result = ask.send().await;
+        let send = logs.associate_kms_key().kms_key_id(key("good"));
+        let send = send.set_log_group_name(name.map(str::to_owned));
+        let send = send.set_resource_identifier(identifier.map(str::to_owned));
+        let result = send.send().await;
         match expected {
             None => assert!(result.is_ok(), "{result:?}"),
-            Some(code) => assert_eq!(told(result).0, code, "{name:?} {identifier:?}"),
+            Some(code) => assert_eq!(result_text(result).0, code, "{name:?} {identifier:?}"),
         }
     }
 }
@@ -104,22 +104,22 @@ async fn the_key_of_query_results_shows_only_in_the_results_of_a_query() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
     let set = |id: &str| {
-        let ask = logs.associate_kms_key().resource_identifier(RESULTS);
-        ask.kms_key_id(key(id)).send()
+        let send = logs.associate_kms_key().resource_identifier(RESULTS);
+        send.kms_key_id(key(id)).send()
     };
-    assert_eq!(told(set("groups-only").await).0, "AccessDeniedException");
+    assert_eq!(result_text(set("groups-only").await).0, "AccessDeniedException");
     let query = || async {
-        let ask = logs.start_query().log_group_name(GROUP);
-        let ask = ask.start_time(0).end_time(1).query_string("fields @message");
-        let id = ask.send().await.unwrap().query_id.unwrap();
-        let ask = logs.get_query_results().query_id(id);
-        ask.send().await.unwrap().encryption_key
+        let send = logs.start_query().log_group_name(GROUP);
+        let send = send.start_time(0).end_time(1).query_string("fields @message");
+        let id = send.send().await.unwrap().query_id.unwrap();
+        let send = logs.get_query_results().query_id(id);
+        send.send().await.unwrap().encryption_key
     };
     assert_eq!(query().await, None);
     set("results-only").await.unwrap();
     assert_eq!(query().await, Some(key("results-only")));
-    let ask = logs.disassociate_kms_key().resource_identifier(RESULTS);
-    ask.send().await.unwrap();
+    let send = logs.disassociate_kms_key().resource_identifier(RESULTS);
+    send.send().await.unwrap();
     assert_eq!(query().await, None);
 }
 
@@ -137,8 +137,8 @@ async fn groups_are_listed_by_page_by_name_and_in_brief_by_pattern() {
     let running = sandbox.build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
 
-    let ask = logs.describe_log_groups().log_group_name_prefix("/many/");
-    let mut pages = ask.into_paginator().send();
+    let send = logs.describe_log_groups().log_group_name_prefix("/many/");
+    let mut pages = send.into_paginator().send();
     let mut sizes = Vec::new();
     let mut names = std::collections::BTreeSet::new();
     while let Some(page) = pages.next().await {
@@ -153,20 +153,20 @@ async fn groups_are_listed_by_page_by_name_and_in_brief_by_pattern() {
     }
     assert_eq!((sizes, names.len()), (vec![50, 50, 20], 120));
 
-    let ask = logs.describe_log_groups().log_group_identifiers("/many/7");
-    let ask = ask.log_group_identifiers("/none");
-    let groups = ask.send().await.unwrap().log_groups.unwrap();
+    let send = logs.describe_log_groups().log_group_identifiers("/many/7");
+    let send = send.log_group_identifiers("/none");
+    let groups = send.send().await.unwrap().log_groups.unwrap();
     assert_eq!(groups.len(), 1);
     assert_eq!(groups[0].kms_key_id, Some(key("good")));
 
-    let ask = logs.describe_log_groups().log_group_name_pattern("ny/11");
-    let groups = ask.send().await.unwrap().log_groups.unwrap();
+    let send = logs.describe_log_groups().log_group_name_pattern("ny/11");
+    let groups = send.send().await.unwrap().log_groups.unwrap();
     assert_eq!(groups.len(), 11);
     assert!(groups.iter().all(|group| group.kms_key_id.is_none()));
     assert!(groups.iter().all(|group| group.log_group_arn.is_none()));
 
-    let ask = logs.describe_log_groups().next_token("made up");
-    assert_eq!(told(ask.send().await).0, "InvalidParameterException");
+    let send = logs.describe_log_groups().next_token("made up");
+    assert_eq!(result_text(send.send().await).0, "InvalidParameterException");
 }
 
 #[tokio::test]
@@ -191,15 +191,15 @@ async fn a_key_is_described_by_each_of_its_names_and_across_accounts_by_its_poli
     }
     for name in ["none", "alias/none", "arn:aws:kms:us-east-1:777788889999:key/own"] {
         let result = kms.describe_key().key_id(name).send().await;
-        assert_eq!(told(result).0, "NotFoundException", "{name}");
+        assert_eq!(result_text(result).0, "NotFoundException", "{name}");
     }
     let kms = client!(aws_sdk_kms, running, session(&running).await);
     let shared = "arn:aws:kms:eu-west-1:777788889999:key/shared";
     let answer = kms.describe_key().key_id(shared).send().await.unwrap();
     assert_eq!(answer.key_metadata.unwrap().arn.as_deref(), Some(shared));
     for result in [
-        told(kms.describe_key().key_id(own).send().await),
-        told(kms.get_key_policy().key_id(shared).send().await),
+        result_text(kms.describe_key().key_id(own).send().await),
+        result_text(kms.get_key_policy().key_id(shared).send().await),
     ] {
         assert_eq!(result.0, "AccessDeniedException");
     }

@@ -16,7 +16,7 @@ async fn assume(
     aws_sdk_sts::operation::assume_role::AssumeRoleOutput,
     SdkError<aws_sdk_sts::operation::assume_role::AssumeRoleError, HttpResponse>,
 > {
-    client!(aws_sdk_sts, running, hub())
+    client!(aws_sdk_sts, running, service_principal())
         .assume_role()
         .role_arn(role)
         .role_session_name("payments")
@@ -36,7 +36,7 @@ async fn a_role_is_assumed_with_its_external_id_only() {
     assert_eq!(answer.source_identity.as_deref(), Some("alice"));
     let none = "arn:aws:iam::111122223333:role/None";
     for (role, external_id) in [(ROLE, None), (ROLE, Some("another-id")), (none, Some(EXTERNAL_ID))] {
-        let (code, message) = told(assume(&running, role, external_id).await);
+        let (code, message) = result_text(assume(&running, role, external_id).await);
         assert_eq!(code, "AccessDenied");
         assert_eq!(
             message,
@@ -62,9 +62,9 @@ async fn a_session_says_who_it_is() {
 async fn credentials_that_are_unknown_or_over_are_refused_in_each_services_words() {
     let start = jiff::Timestamp::UNIX_EPOCH;
     let hours = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(0));
-    let told_time = std::sync::Arc::clone(&hours);
+    let time_text = std::sync::Arc::clone(&hours);
     let clock = Clock::from_fn(move || {
-        let hours = told_time.load(std::sync::atomic::Ordering::SeqCst);
+        let hours = time_text.load(std::sync::atomic::Ordering::SeqCst);
         start + jiff::SignedDuration::from_hours(hours)
     });
     let running = two_accounts().clock(clock).build().unwrap();
@@ -74,50 +74,50 @@ async fn credentials_that_are_unknown_or_over_are_refused_in_each_services_words
     with(session.clone()).describe_log_groups().send().await.unwrap();
 
     let unknown = credentials("ASIAUNKNOWN", Some("token"));
-    let (code, _) = told(with(unknown.clone()).describe_log_groups().send().await);
+    let (code, _) = result_text(with(unknown.clone()).describe_log_groups().send().await);
     assert_eq!(code, "UnrecognizedClientException");
     let mixed = credentials(session.access_key_id(), Some("another's token"));
-    let (code, _) = told(with(mixed).describe_log_groups().send().await);
+    let (code, _) = result_text(with(mixed).describe_log_groups().send().await);
     assert_eq!(code, "UnrecognizedClientException");
     let sts = client!(aws_sdk_sts, running, unknown);
-    let (code, _) = told(sts.get_caller_identity().send().await);
+    let (code, _) = result_text(sts.get_caller_identity().send().await);
     assert_eq!(code, "InvalidClientTokenId");
 
     let token = session.session_token().map(str::to_owned);
     let forged = Credentials::new(session.access_key_id(), "another's secret", token, None, "test");
-    let (code, _) = told(with(forged.clone()).describe_log_groups().send().await);
+    let (code, _) = result_text(with(forged.clone()).describe_log_groups().send().await);
     assert_eq!(code, "InvalidSignatureException");
     let sts = client!(aws_sdk_sts, running, forged);
-    let (code, _) = told(sts.get_caller_identity().send().await);
+    let (code, _) = result_text(sts.get_caller_identity().send().await);
     assert_eq!(code, "SignatureDoesNotMatch");
 
     hours.store(1, std::sync::atomic::Ordering::SeqCst);
-    let (code, _) = told(with(session.clone()).describe_log_groups().send().await);
+    let (code, _) = result_text(with(session.clone()).describe_log_groups().send().await);
     assert_eq!(code, "ExpiredTokenException");
     let sts = client!(aws_sdk_sts, running, session);
-    let (code, _) = told(sts.get_caller_identity().send().await);
+    let (code, _) = result_text(sts.get_caller_identity().send().await);
     assert_eq!(code, "ExpiredToken");
 }
 
 #[tokio::test]
 async fn a_session_is_short_when_it_is_chained_and_its_policy_narrows_it() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
-    let sts = client!(aws_sdk_sts, running, hub());
-    let ask = || sts.assume_role().role_arn(ROLE).role_session_name("payments").external_id(EXTERNAL_ID);
-    let (code, message) = told(ask().duration_seconds(7200).send().await);
+    let sts = client!(aws_sdk_sts, running, service_principal());
+    let send = || sts.assume_role().role_arn(ROLE).role_session_name("payments").external_id(EXTERNAL_ID);
+    let (code, message) = result_text(send().duration_seconds(7200).send().await);
     assert_eq!(code, "ValidationError");
     assert!(message.contains("role chaining"), "{message}");
-    let (code, _) = told(ask().policy("{").send().await);
+    let (code, _) = result_text(send().policy("{").send().await);
     assert_eq!(code, "MalformedPolicyDocument");
 
     let policy = r#"{"Statement":{"Effect":"Allow","Action":"logs:Describe*","Resource":"*"}}"#;
-    let answer = ask().policy(policy).send().await.unwrap();
+    let answer = send().policy(policy).send().await.unwrap();
     let issued = answer.credentials.unwrap();
     let narrow = issued_credentials(&issued);
     let logs = client!(aws_sdk_cloudwatchlogs, running, narrow);
     logs.describe_log_groups().send().await.unwrap();
-    let ask = logs.associate_kms_key().log_group_name(GROUP);
-    let (code, message) = told(ask.kms_key_id(key("good")).send().await);
+    let send = logs.associate_kms_key().log_group_name(GROUP);
+    let (code, message) = result_text(send.kms_key_id(key("good")).send().await);
     assert_eq!(code, "AccessDeniedException");
     let end = "because no session policy allows the logs:AssociateKmsKey action";
     assert!(message.ends_with(end), "{message}");
@@ -165,9 +165,9 @@ async fn what_a_role_may_not_do_is_told_with_the_policy_that_was_in_the_way() {
             role(account, seed).key(REGION, "good", "allow-logs").log_group(REGION, GROUP)
         });
         let running = sandbox.build().unwrap().start().await.unwrap();
-        let ask = logs(&running).await.associate_kms_key();
-        let ask = ask.log_group_name(GROUP).kms_key_id(key("good"));
-        let (code, message) = told(ask.send().await);
+        let send = logs(&running).await.associate_kms_key();
+        let send = send.log_group_name(GROUP).kms_key_id(key("good"));
+        let (code, message) = result_text(send.send().await);
         assert_eq!(code, "AccessDeniedException");
         for part in parts {
             assert!(message.contains(part), "{part} in {message}");

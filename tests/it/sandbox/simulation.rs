@@ -25,7 +25,7 @@ fn simulate() -> Value {
     json!({ "Effect": "Allow", "Action": "iam:SimulatePrincipalPolicy", "Resource": ROLE })
 }
 
-fn told_of(key: &str, value: &str) -> ContextEntry {
+fn condition_entry(key: &str, value: &str) -> ContextEntry {
     let entry = ContextEntry::builder().context_key_name(key).context_key_values(value);
     entry.context_key_type(ContextKeyTypeEnum::String).build()
 }
@@ -43,13 +43,14 @@ async fn a_role_is_held_against_its_own_policy_with_what_is_said_of_the_call() {
     )
     .await;
     let iam = client!(aws_sdk_iam, running, session(&running).await);
-    let ask = iam
+    let send = iam
         .simulate_principal_policy()
         .policy_source_arn(ROLE)
         .set_action_names(Some(["kms:Encrypt", "kms:Decrypt"].map(str::to_owned).into()))
         .set_resource_arns(Some(vec![key("good"), key("other")]));
-    let said = ask.clone().context_entries(told_of("kms:ViaService", "logs.eu-west-1.amazonaws.com"));
-    let answer = said.send().await.unwrap();
+    let with_context =
+        send.clone().context_entries(condition_entry("kms:ViaService", "logs.eu-west-1.amazonaws.com"));
+    let answer = with_context.send().await.unwrap();
     let [encrypt, decrypt] = answer.evaluation_results() else { panic!("{answer:?}") };
     assert_eq!((encrypt.eval_action_name(), decrypt.eval_action_name()), ("kms:Encrypt", "kms:Decrypt"));
     let each: Vec<_> = encrypt
@@ -60,7 +61,7 @@ async fn a_role_is_held_against_its_own_policy_with_what_is_said_of_the_call() {
     assert_eq!(each, [(key("good"), Decision::Allowed), (key("other"), Decision::ImplicitDeny)]);
     assert_eq!(encrypt.eval_decision(), &Decision::ImplicitDeny, "the worst of the two");
     assert_eq!(decrypt.eval_decision(), &Decision::ExplicitDeny);
-    let answer = ask.send().await.unwrap();
+    let answer = send.send().await.unwrap();
     let [encrypt, _] = answer.evaluation_results() else { panic!("{answer:?}") };
     assert_eq!(encrypt.missing_context_values(), ["kms:ViaService"]);
     assert_eq!(encrypt.eval_decision(), &Decision::ImplicitDeny);
@@ -71,9 +72,9 @@ async fn the_organization_has_its_say_and_is_told_apart() {
     let all = json!([{ "Effect": "Allow", "Action": "*", "Resource": "*" }]);
     let running = with(all, &["logs:AssociateKmsKey"]).await;
     let iam = client!(aws_sdk_iam, running, session(&running).await);
-    let ask = iam.simulate_principal_policy().policy_source_arn(ROLE);
+    let send = iam.simulate_principal_policy().policy_source_arn(ROLE);
     let answer =
-        ask.action_names("logs:AssociateKmsKey").action_names("logs:DisassociateKmsKey").send().await;
+        send.action_names("logs:AssociateKmsKey").action_names("logs:DisassociateKmsKey").send().await;
     let answer = answer.unwrap();
     let by_organization: Vec<bool> = answer
         .evaluation_results()
@@ -88,8 +89,8 @@ async fn the_organization_has_its_say_and_is_told_apart() {
 async fn who_may_not_simulate_is_told_so_and_nothing_else() {
     let running = with(json!([{ "Effect": "Allow", "Action": "logs:*", "Resource": "*" }]), &[]).await;
     let iam = client!(aws_sdk_iam, running, session(&running).await);
-    let ask = iam.simulate_principal_policy().policy_source_arn(ROLE).action_names("kms:Encrypt");
-    let (code, message) = told(ask.send().await);
+    let send = iam.simulate_principal_policy().policy_source_arn(ROLE).action_names("kms:Encrypt");
+    let (code, message) = result_text(send.send().await);
     assert_eq!(code, "AccessDenied");
     assert!(message.contains("iam:SimulatePrincipalPolicy") && message.contains(ROLE), "{message}");
 }
@@ -100,11 +101,11 @@ async fn roles_that_are_not_there_and_questions_without_actions_are_refused() {
     let iam = client!(aws_sdk_iam, running, session(&running).await);
     let of = |role: &str| iam.simulate_principal_policy().policy_source_arn(role);
     let none = "arn:aws:iam::111122223333:role/None";
-    assert_eq!(told(of(none).action_names("kms:Encrypt").send().await).0, "NoSuchEntity");
-    assert_eq!(told(of(ROLE).send().await).0, "ValidationError");
-    assert_eq!(told(of(ROLE).action_names("Encrypt").send().await).0, "InvalidInput");
+    assert_eq!(result_text(of(none).action_names("kms:Encrypt").send().await).0, "NoSuchEntity");
+    assert_eq!(result_text(of(ROLE).send().await).0, "ValidationError");
+    assert_eq!(result_text(of(ROLE).action_names("Encrypt").send().await).0, "InvalidInput");
     let policy = of(ROLE).action_names("kms:Encrypt").resource_policy("{}");
-    assert_eq!(told(policy.send().await).0, "InvalidInput");
+    assert_eq!(result_text(policy.send().await).0, "InvalidInput");
 }
 
 #[tokio::test]
@@ -112,9 +113,9 @@ async fn results_come_by_page() {
     let running = with(json!([{ "Effect": "Allow", "Action": "*", "Resource": "*" }]), &[]).await;
     let iam = client!(aws_sdk_iam, running, session(&running).await);
     let actions = ["kms:Encrypt", "kms:Decrypt", "kms:DescribeKey"].map(str::to_owned);
-    let ask = iam.simulate_principal_policy().policy_source_arn(ROLE).set_action_names(Some(actions.into()));
+    let send = iam.simulate_principal_policy().policy_source_arn(ROLE).set_action_names(Some(actions.into()));
     let pages =
-        ask.max_items(2).into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.unwrap();
+        send.max_items(2).into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.unwrap();
     let names: Vec<&str> = pages.iter().map(aws_sdk_iam::types::EvaluationResult::eval_action_name).collect();
     assert_eq!(names, ["kms:Encrypt", "kms:Decrypt", "kms:DescribeKey"]);
 }

@@ -11,11 +11,11 @@ use sqlx::{Connection as _, Row as _};
 use tonic::transport::Endpoint;
 
 use super::{
-    Told, found_in,
+    Answered, found_in,
     stage::{redis, secret, until},
 };
 use crate::{
-    bound::Authority,
+    bound_tokens::Authority,
     harness::{ALL, Caller, GROUP, ISSUER, PAYMENTS, Postgres, REGION, TestIssuer, key, reason},
     process::{free, logkey},
 };
@@ -66,7 +66,7 @@ fn commands(
     bad: impl Fn(&str) -> String,
 ) -> Vec<(&'static str, String)> {
     let closed = format!("postgres://logkey:{password}@127.0.0.1:1/logkey");
-    let mut said: Vec<(&str, String)> = [
+    let mut texts: Vec<(&str, String)> = [
         ("audit list", &["audit", "list", "--store", url][..]),
         ("audit list of nobody", &["audit", "list", "--store", &closed]),
         ("audit verify", &["audit", "verify", "--config", config]),
@@ -74,7 +74,7 @@ fn commands(
     ]
     .map(|(verb, arguments)| (verb, printed(arguments)))
     .into();
-    assert!(said.iter().any(|(verb, text)| *verb == "audit list" && text.contains("AssociateKmsKey")));
+    assert!(texts.iter().any(|(verb, text)| *verb == "audit list" && text.contains("AssociateKmsKey")));
     for (name, url) in [
         ("no port", format!("postgres://logkey:{password}@127.0.0.1:port/logkey")),
         ("no mode", format!("{url}&sslmode=perhaps")),
@@ -83,12 +83,12 @@ fn commands(
     ] {
         let path = bad(&url);
         for verb in ["check", "serve"] {
-            let told = printed(&[verb, "--config", &path]);
-            assert!(told.contains("store"), "{name}: {told}");
-            said.push((name, told));
+            let output = printed(&[verb, "--config", &path]);
+            assert!(output.contains("store"), "{name}: {output}");
+            texts.push((name, output));
         }
     }
-    said
+    texts
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,12 +136,12 @@ async fn the_passwords_of_a_server_and_the_external_id_of_a_sink_are_said_nowher
     until("readiness", async || get("readyz").await.0 == 200).await;
     let channel = Endpoint::from_shared(format!("http://{grpc}")).unwrap().connect_lazy();
     let caller = Caller::new(channel.clone(), &issuer.token("payments", ALL));
-    let mut told = Told::default();
+    let mut output = Answered::default();
     caller.associate(GROUP, &key("good")).await.unwrap();
-    told.hear(caller.associate(GROUP, &key("none")).await);
+    output.receive(caller.associate(GROUP, &key("none")).await);
     let auditor = Caller::new(channel.clone(), &issuer.token("payments", "logkey:audit"));
     let mut reading = AuditServiceClient::new(channel.clone());
-    told.hear(reading.list_audit_events(auditor.request(ListAuditEventsRequest::default())).await);
+    output.receive(reading.list_audit_events(auditor.request(ListAuditEventsRequest::default())).await);
     let logged = || String::from_utf8_lossy(&fs::read(log.path()).unwrap()).into_owned();
     until("the sink's role", async || logged().contains("LogKeyAuditSink")).await;
 
@@ -151,21 +151,21 @@ async fn the_passwords_of_a_server_and_the_external_id_of_a_sink_are_said_nowher
     sqlx::query(change(&other)).execute(&mut session).await.unwrap();
     let end =
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'logkey'";
-    let ended: i64 = sqlx::query(end).fetch_one(&mut session).await.unwrap().get(0);
-    assert!(ended > 0);
+    let finished: i64 = sqlx::query(end).fetch_one(&mut session).await.unwrap().get(0);
+    assert!(finished > 0);
     let refused = caller.associate(GROUP, &key("good")).await.unwrap_err();
     assert_eq!(reason(&refused), "AUDIT_UNAVAILABLE");
-    told.hear::<()>(Err(refused));
-    told.hear(reading.list_audit_events(auditor.request(ListAuditEventsRequest::default())).await);
+    output.receive::<()>(Err(refused));
+    output.receive(reading.list_audit_events(auditor.request(ListAuditEventsRequest::default())).await);
     until("unreadiness", async || get("readyz").await.0 == 503).await;
     until("the server's no", async || logged().contains("password authentication failed")).await;
-    let mut said = vec![("readyz", get("readyz").await.1), ("metrics", get("metrics").await.1)];
-    said.push(("a refused password", printed(&["audit", "verify", "--config", &config])));
+    let mut texts = vec![("readyz", get("readyz").await.1), ("metrics", get("metrics").await.1)];
+    texts.push(("a refused password", printed(&["audit", "verify", "--config", &config])));
     sqlx::query(change(&password)).execute(&mut session).await.unwrap();
     session.close().await.unwrap();
     until("readiness", async || get("readyz").await.0 == 200).await;
 
-    said.extend(commands((&url, &password), &config, |bad| {
+    texts.extend(commands((&url, &password), &config, |bad| {
         let store = format!("url = \"{bad}\"");
         let path = file("bad.toml");
         fs::write(&path, settings(&store, &aws.endpoint(), &redis_url, &key_file, &sink_secret)).unwrap();
@@ -175,16 +175,16 @@ async fn the_passwords_of_a_server_and_the_external_id_of_a_sink_are_said_nowher
     // The server goes, and so does Redis; then settings with a fault come.
     postgres.crash();
     drop(redis);
-    told.hear(caller.associate(GROUP, &key("good")).await);
+    output.receive(caller.associate(GROUP, &key("good")).await);
     until("unreadiness", async || get("readyz").await.0 == 503).await;
-    said.push(("readyz", get("readyz").await.1));
+    texts.push(("readyz", get("readyz").await.1));
     fs::write(&config, text.replace("[store]", "[store]\nurlx = 1")).unwrap();
     until("the refusal", async || logged().contains("not taken over")).await;
     drop(service);
-    said.push(("the log", logged()));
-    said.push(("errors", String::from_utf8_lossy(&told.0).into_owned()));
+    texts.push(("the log", logged()));
+    texts.push(("errors", String::from_utf8_lossy(&output.0).into_owned()));
 
-    let log = &said.iter().find(|(place, _)| *place == "the log").unwrap().1;
+    let log = &texts.iter().find(|(location, _)| *location == "the log").unwrap().1;
     for sign in ["\"TRACE\"", "sqlx", "redis", "AKIASANDBOXHUB"] {
         assert!(log.contains(sign), "nothing says {sign}");
     }
@@ -195,6 +195,6 @@ async fn the_passwords_of_a_server_and_the_external_id_of_a_sink_are_said_nowher
         ("the sink's external id", sink_secret),
     ];
     secrets.extend(aws.sandbox().session_secrets().into_iter().map(|it| ("a session's secret", it)));
-    let found = found_in(&said, &secrets);
+    let found = found_in(&texts, &secrets);
     assert!(found.is_empty(), "{}, such as {:#?}", found.len(), &found[..found.len().min(12)]);
 }

@@ -38,7 +38,7 @@ pub(super) struct Stage {
     redis_port: u16,
     redis_password: String,
     admin: SocketAddr,
-    hub_secret: String,
+    service_secret: String,
     /// Tokens that were sent.
     tokens: Mutex<Vec<String>>,
 }
@@ -92,13 +92,13 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let [grpc, admin, third] = free();
         let redis_port = third.port();
-        let (redis_password, hub_secret) = (secret(), secret());
+        let (redis_password, service_secret) = (secret(), secret());
         let mut below = String::new();
         for tenant in tenants() {
             let (external_id, name) = (secret(), format!("{tenant}.external-id"));
-            let asked = if tenant == "mistaken" { "another" } else { external_id.as_str() };
+            let trusted_id = if tenant == "mistaken" { "another" } else { external_id.as_str() };
             aws = aws.account(&account(tenant), |seed| {
-                seed.role("LogKeyAssociator", asked)
+                seed.role("LogKeyAssociator", trusted_id)
                     .key(REGION, "good", "allow-both")
                     .log_group(REGION, &group(tenant))
             });
@@ -132,7 +132,7 @@ impl Stage {
         let service = logkey(&["serve", "--config", folder.path().join("logkey.toml").to_str().unwrap()])
             .env("RUST_LOG", "trace")
             .env("AWS_ACCESS_KEY_ID", "AKIASANDBOXHUB")
-            .env("AWS_SECRET_ACCESS_KEY", &hub_secret)
+            .env("AWS_SECRET_ACCESS_KEY", &service_secret)
             .stderr(log.reopen().unwrap())
             .spawn()
             .unwrap();
@@ -149,7 +149,7 @@ impl Stage {
             redis_port,
             redis_password,
             admin,
-            hub_secret,
+            service_secret,
             tokens,
         };
         until("readiness", async || stage.get("readyz").await.is_some()).await;
@@ -201,11 +201,11 @@ impl Stage {
     }
 
     pub(super) async fn admin_port(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let mut said = Vec::new();
+        let mut texts = Vec::new();
         for path in ["metrics", "limits", "readyz", "livez"] {
-            said.push((path, self.get(path).await.unwrap_or_default()));
+            texts.push((path, self.get(path).await.unwrap_or_default()));
         }
-        said
+        texts
     }
 
     /// What commands print, of good settings and of bad ones.
@@ -219,7 +219,7 @@ impl Stage {
             [done.stdout, done.stderr].concat()
         };
         let check = || run(&["check", "--config", config]);
-        let mut said = vec![("check of bad settings", check())];
+        let mut text = vec![("check of bad settings", check())];
         let bad = fs::read_to_string(config).unwrap();
         let good = bad.replace("no spaces, please: ", "").replace("\nunknown = 1", "");
         fs::write(config, good).unwrap();
@@ -240,7 +240,7 @@ impl Stage {
             "--log-group",
             "/payments/api",
         ];
-        said.extend([
+        text.extend([
             ("check", check()),
             ("limits", run(&["limits", "--admin", &admin])),
             ("limits --json", run(&["limits", "--json", "--admin", &admin])),
@@ -250,7 +250,7 @@ impl Stage {
             ("audit list --json", run(&["audit", "list", "--store", &store, "--limit", "10000", "--json"])),
             ("audit verify", run(&["audit", "verify", "--config", config])),
         ]);
-        said
+        text
     }
 
     /// Ends the service, and gives what it logged and what its store holds.
@@ -267,7 +267,7 @@ impl Stage {
     /// Every secret that was in use, with its name.
     pub(super) fn secrets(&self) -> Vec<(&'static str, String)> {
         let mut secrets = vec![
-            ("the hub's secret key", self.hub_secret.clone()),
+            ("the hub's secret key", self.service_secret.clone()),
             ("Redis's password", self.redis_password.clone()),
         ];
         for tenant in tenants() {

@@ -51,7 +51,7 @@ async fn while_the_server_is_gone_or_hangs_nothing_is_sent_and_both_ends_resume_
 }
 
 /// As many changes were made as are in the log, and no intent has two ends.
-async fn each_has_its_end(service: &Service, made: usize) {
+async fn each_has_its_end(service: &Service, changed: usize) {
     let events = service.events().await;
     let closes: Vec<&String> =
         events.iter().filter(|event| event.kind == "outcome").filter_map(|it| it.closes.as_ref()).collect();
@@ -63,7 +63,12 @@ async fn each_has_its_end(service: &Service, made: usize) {
     let of = |end: &str| {
         events.iter().filter(|it| it.kind == "outcome" && it.outcome.as_deref() == Some(end)).count()
     };
-    assert_eq!(of("OK"), made, "{:#?}", events.iter().map(|it| (&it.kind, &it.outcome)).collect::<Vec<_>>());
+    assert_eq!(
+        of("OK"),
+        changed,
+        "{:#?}",
+        events.iter().map(|it| (&it.kind, &it.outcome)).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,11 +81,11 @@ async fn a_server_process_killed_in_mid_commit_loses_nothing_and_doubles_nothing
     for group in [GROUP, OTHER] {
         let caller = caller.clone();
         load.spawn(async move {
-            let mut made = 0_usize;
-            while made < 60 {
-                let key = key(if made.is_multiple_of(2) { "next" } else { "good" });
+            let mut changed = 0_usize;
+            while changed < 60 {
+                let key = key(if changed.is_multiple_of(2) { "next" } else { "good" });
                 match caller.associate(group, &key).await {
-                    Ok(_) => made += 1,
+                    Ok(_) => changed += 1,
                     // While the server comes back.
                     Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
                 }

@@ -12,8 +12,9 @@ async fn a_service_at_rest_is_not_ready_while_its_server_is_gone_or_hangs() {
     assert_eq!(ready(service.admin).await, 200);
     postgres.crash();
     until("unreadiness without a call", async || ready(service.admin).await == 503).await;
-    let told = reqwest::get(format!("http://{}/readyz", service.admin)).await.unwrap().text().await.unwrap();
-    assert!(told.starts_with("store: "), "{told}");
+    let output =
+        reqwest::get(format!("http://{}/readyz", service.admin)).await.unwrap().text().await.unwrap();
+    assert!(output.starts_with("store: "), "{output}");
     postgres.up().await;
     until("readiness without a call", async || ready(service.admin).await == 200).await;
     postgres.hang();

@@ -2,7 +2,7 @@
 //! the record comes.
 
 use logkey::{
-    audit::view::View,
+    audit::parsed_event::ParsedEvent,
     proto::AssociateKmsKeyResponse,
     sandbox::fault::{Effect, Fault},
 };
@@ -29,7 +29,7 @@ async fn hung(
     answer
 }
 
-async fn outcomes(service: &Service) -> Vec<View> {
+async fn outcomes(service: &Service) -> Vec<ParsedEvent> {
     service.events().await.into_iter().filter(|event| event.kind == "outcome").collect()
 }
 
@@ -43,9 +43,9 @@ async fn an_outcome_that_cannot_be_written_is_told_as_late_kept_and_written_when
 
     let late = hung(&service, &postgres, "good").await.unwrap_err();
     assert_eq!(reason(&late), "AUDIT_UNAVAILABLE", "{late}");
-    let told = late.get_details_error_info().unwrap().metadata;
-    assert_eq!((&*told["executed"], &*told["audit_record"]), ("true", "pending"), "{told:?}");
-    assert!(told.contains_key("aws_request_id"), "{told:?}");
+    let output = late.get_details_error_info().unwrap().metadata;
+    assert_eq!((&*output["executed"], &*output["audit_record"]), ("true", "pending"), "{output:?}");
+    assert!(output.contains_key("aws_request_id"), "{output:?}");
     assert_eq!(aws.log_group_key(PAYMENTS, REGION, GROUP), Some(key("good")));
     until("the outcome", async || outcomes(&service).await.len() == 1).await;
 
@@ -62,8 +62,8 @@ async fn an_outcome_that_cannot_be_written_is_told_as_late_kept_and_written_when
     let ends = outcomes(&service).await;
     let closed: Vec<&String> = ends.iter().filter_map(|event| event.closes.as_ref()).collect();
     assert_eq!(closed, intents, "each intent has its one outcome");
-    let told: Vec<Option<&str>> = ends.iter().map(|event| event.outcome.as_deref()).collect();
-    assert_eq!(told, [Some("OK"), Some("KEY_POLICY_LACKS_LOGS_SERVICE")]);
+    let output: Vec<Option<&str>> = ends.iter().map(|event| event.outcome.as_deref()).collect();
+    assert_eq!(output, [Some("OK"), Some("KEY_POLICY_LACKS_LOGS_SERVICE")]);
     whole(&service, &postgres).await;
     service.stop().await;
 }

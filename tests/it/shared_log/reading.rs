@@ -27,26 +27,29 @@ async fn a_replica_that_does_not_sequence_shows_and_proves_what_another_one_reco
     let mut audit = AuditServiceClient::new(reader.channel());
     let watch = WatchAuditEventsRequest { after_position: Some(0), filter: None };
     let mut stream = audit.watch_audit_events(reader.request(watch)).await.unwrap().into_inner();
-    let mut made = Vec::new();
+    let mut changed = Vec::new();
     for n in 0..4 {
         let service = if n % 2 == 0 { &first } else { &second };
         let answer = service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
-        made.push(answer.audit_event_id);
+        changed.push(answer.audit_event_id);
     }
-    let mut seen = Vec::new();
+    let mut received = Vec::new();
     let all = async {
-        while seen.len() < 4 {
+        while received.len() < 4 {
             let batch = stream.message().await.unwrap().unwrap();
-            seen.extend(batch.events.into_iter().filter(|event| event.kind == "outcome"));
+            received.extend(batch.events.into_iter().filter(|event| event.kind == "outcome"));
         }
     };
     timeout(Duration::from_mins(1), all).await.unwrap();
-    assert!(seen.is_sorted_by(|one, other| one.position < other.position));
-    assert_eq!(seen.iter().map(|event| &event.id).collect::<Vec<_>>(), made.iter().collect::<Vec<_>>());
+    assert!(received.is_sorted_by(|one, other| one.position < other.position));
+    assert_eq!(
+        received.iter().map(|event| &event.id).collect::<Vec<_>>(),
+        changed.iter().collect::<Vec<_>>()
+    );
     drop(stream);
 
     let head = audit.get_checkpoint(reader.request(GetCheckpointRequest {})).await.unwrap().into_inner();
-    for event in &seen {
+    for event in &received {
         let message = GetInclusionProofRequest { event_id: event.id.clone(), tree_size: 0 };
         let proof = audit.get_inclusion_proof(reader.request(message)).await.unwrap().into_inner();
         let signed = checkpoint::read(proof.checkpoint.as_bytes(), "logkey", &head.verifier_keys).unwrap();
@@ -69,7 +72,7 @@ async fn whoever_changes_the_servers_tables_is_found_by_the_command() {
     whole(&service, &postgres).await;
     let out = tempfile::tempdir().unwrap();
     run(&service, &["audit", "export", "--out", out.path().to_str().unwrap()]).await;
-    let kept = out.path().join("checkpoint").display().to_string();
+    let kept_checkpoint = out.path().join("checkpoint").display().to_string();
     let mut session = postgres.session("logkey").await;
     // Each one is taken back before the next.
     for (change, back, words) in [
@@ -91,13 +94,15 @@ async fn whoever_changes_the_servers_tables_is_found_by_the_command() {
     ] {
         sqlx::raw_sql(change).execute(&mut session).await.unwrap();
         let config = service.settings().display().to_string();
-        let kept = kept.clone();
+        let kept_checkpoint = kept_checkpoint.clone();
         let verify = move || {
-            logkey(&["audit", "verify", "--config", &config, "--checkpoint", &kept]).output().unwrap()
+            logkey(&["audit", "verify", "--config", &config, "--checkpoint", &kept_checkpoint])
+                .output()
+                .unwrap()
         };
         let done = tokio::task::spawn_blocking(verify).await.unwrap();
-        let told = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
-        assert!(done.status.code() == Some(1) && told.starts_with(words), "{change}: {told}");
+        let output = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+        assert!(done.status.code() == Some(1) && output.starts_with(words), "{change}: {output}");
         sqlx::raw_sql(back).execute(&mut session).await.unwrap();
     }
     whole(&service, &postgres).await;

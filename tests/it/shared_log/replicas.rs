@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use logkey::{
-    audit::view::View,
+    audit::parsed_event::ParsedEvent,
     ports::EventFilter,
     sandbox::fault::{Effect, Fault},
     store,
@@ -20,33 +20,33 @@ async fn two_services_over_one_database_make_one_log_that_every_verb_reads_while
     let sinks = format!("[[audit.sinks]]\ntype = \"file\"\npath = \"{}\"\n", sink.display());
     let first = Plan::default().over_with(&postgres, &sinks).start().await;
     let second = first.replica().await;
-    let mut made = BTreeSet::new();
+    let mut changed = BTreeSet::new();
     for n in 0..6 {
         let (service, key) = if n % 2 == 0 { (&first, key("good")) } else { (&second, key("next")) };
         let answer = service.caller("payments", ALL).associate(GROUP, &key).await.unwrap();
-        made.insert(answer.audit_event_id);
+        changed.insert(answer.audit_event_id);
     }
     whole(&first, &postgres).await;
     let events = first.events().await;
     assert_eq!(events.iter().filter(|event| event.action == "Start").count(), 2);
     let outcomes: BTreeSet<String> =
         events.iter().filter(|event| event.kind == "outcome").map(|event| event.id.clone()).collect();
-    assert_eq!(outcomes, made, "the calls of both are in it, once");
+    assert_eq!(outcomes, changed, "the calls of both are in it, once");
     let same = second.events().await;
     assert_eq!(
         same.iter().map(|event| &event.id).collect::<Vec<_>>(),
         events.iter().map(|event| &event.id).collect::<Vec<_>>()
     );
 
-    let id = made.first().unwrap();
+    let id = changed.first().unwrap();
     assert!(run(&first, &["audit", "list"]).await.contains("AssociateKmsKey"));
     assert!(run(&first, &["audit", "show", id]).await.contains(id));
     assert!(run(&first, &["audit", "prove", id]).await.contains("logkey"));
     let out = files.path().join("export").display().to_string();
     run(&first, &["audit", "export", "--out", &out]).await;
-    let kept = format!("{out}/checkpoint");
+    let kept_checkpoint = format!("{out}/checkpoint");
     second.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
-    assert!(run(&first, &["audit", "verify", "--checkpoint", &kept]).await.contains("whole: "));
+    assert!(run(&first, &["audit", "verify", "--checkpoint", &kept_checkpoint]).await.contains("whole: "));
 
     // One of them feeds the sink: each event stands there once, in its order.
     let open = store::open_reader(&store::Config { url: postgres.url() }).await.unwrap();
@@ -75,8 +75,8 @@ async fn two_services_over_one_database_make_one_log_that_every_verb_reads_while
     })
     .await;
     let archive = files.path().join("archive").display().to_string();
-    let told = run(&first, &["audit", "archive", "--older-than", "1ms", "--out", &archive]).await;
-    assert!(told.starts_with("256 events moved out"), "{told}");
+    let output = run(&first, &["audit", "archive", "--older-than", "1ms", "--out", &archive]).await;
+    assert!(output.starts_with("256 events moved out"), "{output}");
     assert!(run(&first, &["audit", "verify", "--archive", &archive]).await.contains("whole: "));
     second.stop().await;
     first.stop().await;
@@ -115,22 +115,22 @@ async fn the_intent_of_a_replica_that_was_killed_is_settled_once_while_others_go
     assert!(lost.await.unwrap().is_err());
     assert_eq!(first.sandbox.sandbox().log_group_key(PAYMENTS, REGION, GROUP), Some(key("good")));
 
-    let settled = async || {
+    let reconciled = async || {
         let events = first.events().await;
-        events.into_iter().filter(|event| event.kind == "settled").collect::<Vec<View>>()
+        events.into_iter().filter(|event| event.kind == "settled").collect::<Vec<ParsedEvent>>()
     };
     let other = "/payments/hash#1";
     until("the settling", async || {
         first.caller("payments", ALL).associate(other, &key("next")).await.unwrap();
-        !settled().await.is_empty()
+        !reconciled().await.is_empty()
     })
     .await;
-    let found = settled().await;
+    let found = reconciled().await;
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].resource.as_ref().unwrap().contains(GROUP), "{found:#?}");
     let store = store::open_reader(&store::Config { url: postgres.url() }).await.unwrap();
     let all = store.log.list(&EventFilter::default(), None, 10_000).await.unwrap();
-    let views: Vec<View> = all.iter().map(|event| View::try_from(event).unwrap()).collect();
+    let views: Vec<ParsedEvent> = all.iter().map(|event| ParsedEvent::try_from(event).unwrap()).collect();
     let intent = found[0].closes.clone();
     assert_eq!(views.iter().filter(|view| view.closes == intent).count(), 1, "nothing else closes it");
     whole(&first, &postgres).await;

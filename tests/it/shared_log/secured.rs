@@ -6,7 +6,7 @@ use logkey::store;
 
 use super::whole;
 use crate::{
-    bound::Authority,
+    bound_tokens::Authority,
     harness::{ALL, GROUP, Plan, Postgres, key},
 };
 
@@ -15,7 +15,7 @@ const PASSWORD: &str = "correct-horse-battery";
 /// Tries to open the store, and gives back what is said where that fails.
 async fn refused(url: &str) -> String {
     let error = store::open(&store::Config { url: url.to_owned() }).await.map(drop).unwrap_err();
-    logkey::domain::chain::chain(&error)
+    logkey::domain::error_chain::error_chain(&error)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,13 +33,13 @@ async fn a_server_with_tls_and_a_password_is_used_and_one_that_nobody_vouches_fo
         postgres.url_with(&format!("sslmode={mode}&sslrootcert={ca}&password={password}"))
     };
 
-    let told = refused(&url("verify-full", &wrong_ca, PASSWORD)).await;
-    assert!(told.contains("certificate") && !told.contains(PASSWORD), "{told}");
-    let told = refused(&url("disable", &ca, PASSWORD)).await;
-    assert!(told.contains("no encryption") && !told.contains(PASSWORD), "{told}");
-    let told = refused(&url("verify-full", &ca, "battery-horse-staple")).await;
-    assert!(told.contains("password authentication failed"), "{told}");
-    assert!(!told.contains("battery-horse-staple"), "{told}");
+    let output = refused(&url("verify-full", &wrong_ca, PASSWORD)).await;
+    assert!(output.contains("certificate") && !output.contains(PASSWORD), "{output}");
+    let output = refused(&url("disable", &ca, PASSWORD)).await;
+    assert!(output.contains("no encryption") && !output.contains(PASSWORD), "{output}");
+    let output = refused(&url("verify-full", &ca, "battery-horse-staple")).await;
+    assert!(output.contains("password authentication failed"), "{output}");
+    assert!(!output.contains("battery-horse-staple"), "{output}");
 
     // The password in a file of its own, as the settings of a whole service have it.
     let password = file("password", &format!("{PASSWORD}\n"));

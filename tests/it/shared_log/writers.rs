@@ -9,8 +9,8 @@ use std::{
 };
 
 use logkey::{
-    domain::request::OwnId,
-    ports::{AppendError, Lead},
+    domain::idempotency::IdempotencyKey,
+    ports::{AppendError, LeadershipStatus},
     store::{self, OpenError},
 };
 use tokio::task::JoinSet;
@@ -46,9 +46,9 @@ async fn places_have_no_gap_and_none_is_seen_before_the_one_before_it() {
         async move {
             let (mut last, mut ids) = (0, HashSet::new());
             loop {
-                let ended = done.load(Ordering::SeqCst);
+                let finished = done.load(Ordering::SeqCst);
                 let page = reader.log.after(last, 7).await.unwrap();
-                if page.is_empty() && ended {
+                if page.is_empty() && finished {
                     return ids.len();
                 }
                 for event in page {
@@ -68,9 +68,9 @@ async fn places_have_no_gap_and_none_is_seen_before_the_one_before_it() {
 async fn one_process_leads_and_another_takes_over_when_its_session_ends() {
     let postgres = Postgres::start().await;
     let (first, second) = (open(&postgres).await, open(&postgres).await);
-    assert_eq!(first.tree.lead().await.unwrap(), Lead::Anew);
-    assert_eq!(second.tree.lead().await.unwrap(), Lead::Other);
-    assert!(first.leadership.leads() && !second.leadership.leads());
+    assert_eq!(first.tree.lead().await.unwrap(), LeadershipStatus::Acquired);
+    assert_eq!(second.tree.lead().await.unwrap(), LeadershipStatus::Follower);
+    assert!(first.leadership.is_leader() && !second.leadership.is_leader());
     let signed = |size| logkey::ports::SignedCheckpoint {
         size,
         time: logkey::domain::time::Timestamp::from_secs(1),
@@ -81,10 +81,11 @@ async fn one_process_leads_and_another_takes_over_when_its_session_ends() {
     first.tree.grow(&[], &signed(5)).await.unwrap();
     assert!(first.tree.grow(&[], &signed(4)).await.is_err(), "it shrinks");
     // After an error it asks anew, as everyone does: here the other one is faster.
-    until("the other's turn", async || second.tree.lead().await.unwrap() == Lead::Anew).await;
-    assert_eq!(first.tree.lead().await.unwrap(), Lead::Other);
+    until("the other's turn", async || second.tree.lead().await.unwrap() == LeadershipStatus::Acquired).await;
+    assert_eq!(first.tree.lead().await.unwrap(), LeadershipStatus::Follower);
     drop(second);
-    until("the first one's turn", async || first.tree.lead().await.unwrap() == Lead::Anew).await;
+    until("the first one's turn", async || first.tree.lead().await.unwrap() == LeadershipStatus::Acquired)
+        .await;
 }
 
 #[tokio::test]
@@ -95,7 +96,7 @@ async fn a_session_that_was_given_up_keeps_nothing_more() {
     // Another session takes this process's place, as its own recovery would while it hung.
     sqlx::query("UPDATE writer SET session = gen_random_uuid()").execute(&mut session).await.unwrap();
     let late = store.events.append(Arc::new(batch([(indexed(1), "{}".to_owned())]))).await;
-    assert!(matches!(late, Err(AppendError::NotKept(_))), "{late:?}");
+    assert!(matches!(late, Err(AppendError::NotWritten(_))), "{late:?}");
     assert!(!store.events.recover(Some(id(1))).await.unwrap());
     store.events.append(Arc::new(batch([(indexed(1), "{}".to_owned())]))).await.unwrap();
 }
@@ -104,31 +105,31 @@ async fn a_session_that_was_given_up_keeps_nothing_more() {
 async fn a_request_is_held_by_one_process_until_it_is_dropped_or_dies() {
     let postgres = Postgres::start().await;
     let (first, second) = (open(&postgres).await, open(&postgres).await);
-    let own = OwnId { tenant: "a".parse().unwrap(), id: Uuid::from_u128(1) };
-    let other = OwnId { tenant: "b".parse().unwrap(), ..own.clone() };
-    let held = first.requests.hold(&own).await.unwrap().unwrap();
-    assert!(second.requests.hold(&own).await.unwrap().is_none());
-    assert!(second.requests.hold(&other).await.unwrap().is_some());
-    drop(held);
-    until("what was dropped", async || second.requests.hold(&own).await.unwrap().is_some()).await;
-    let held = until_held(&first, &own).await;
+    let own = IdempotencyKey { tenant: "a".parse().unwrap(), id: Uuid::from_u128(1) };
+    let other = IdempotencyKey { tenant: "b".parse().unwrap(), ..own.clone() };
+    let lock = first.requests.lock(&own).await.unwrap().unwrap();
+    assert!(second.requests.lock(&own).await.unwrap().is_none());
+    assert!(second.requests.lock(&other).await.unwrap().is_some());
+    drop(lock);
+    until("what was dropped", async || second.requests.lock(&own).await.unwrap().is_some()).await;
+    let lock = until_held(&first, &own).await;
     // The whole process ends: its session goes with it, whoever still has the guard.
     drop(first);
     let mut session = postgres.session("logkey").await;
     let end = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'";
     sqlx::query(end).execute(&mut session).await.unwrap();
     drop(until_held(&second, &own).await);
-    drop(held);
+    drop(lock);
 }
 
-async fn until_held(store: &store::Store, own: &OwnId) -> logkey::ports::HeldRequest {
-    let mut held = None;
+async fn until_held(store: &store::Store, own: &IdempotencyKey) -> logkey::ports::RequestLock {
+    let mut lock = None;
     until("the request", async || {
-        held = store.requests.hold(own).await.unwrap();
-        held.is_some()
+        lock = store.requests.lock(own).await.unwrap();
+        lock.is_some()
     })
     .await;
-    held.unwrap()
+    lock.unwrap()
 }
 
 #[tokio::test]
@@ -146,9 +147,9 @@ async fn commits_are_durable_whatever_the_servers_default_and_a_server_without_f
     let store = open(&postgres).await;
     sqlx::raw_sql(trigger).execute(&mut session).await.unwrap();
     store.events.append(Arc::new(batch([(indexed(1), "{}".to_owned())]))).await.unwrap();
-    let told: Vec<String> =
+    let output: Vec<String> =
         sqlx::query_scalar("SELECT told FROM seen").fetch_all(&mut session).await.unwrap();
-    assert_eq!(told, ["on read committed"]);
+    assert_eq!(output, ["on read committed"]);
     drop((store, session));
 
     postgres.crash();

@@ -26,15 +26,15 @@ fn lines(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
-fn line(text: &str) -> Line {
-    Line { time: Timestamp::from_secs(0), text: text.to_owned() }
+fn line(text: &str) -> SinkRecord {
+    SinkRecord { time: Timestamp::from_secs(0), text: text.to_owned() }
 }
 
 #[tokio::test]
 async fn every_event_is_a_line_of_a_file_that_only_its_owner_can_read() {
     let log = Log::new().await;
     let path = log.dir.path().join("audit.jsonl");
-    let sinks = log.feed(&[("file", sink(config(&path)))]).await;
+    let sinks = log.worker(&[("file", sink(config(&path)))]).await;
     log.grow(300).await;
     sinks.close().await;
     assert!(log.is_whole(&lines(&path), &[300]).await);
@@ -48,8 +48,8 @@ async fn files_turn_over_by_size_and_the_oldest_go() {
     let sink = sink(file::Config { max_bytes: 30, ..config(&path) });
     for n in 0..11 {
         // Nine bytes each with the newline: three a file, one batch over the edge.
-        let batch: Vec<Line> = (0..2).map(|m| line(&format!("event-{:02}", n * 2 + m))).collect();
-        assert_eq!(sink.take(&batch).await.unwrap(), 2);
+        let batch: Vec<SinkRecord> = (0..2).map(|m| line(&format!("event-{:02}", n * 2 + m))).collect();
+        assert_eq!(sink.write(&batch).await.unwrap(), 2);
     }
     let at = |name: &str| lines(&dir.path().join(name));
     assert_eq!(at("audit.jsonl"), ["event-21"]);
@@ -70,7 +70,7 @@ async fn a_line_that_broke_off_is_taken_back_and_what_is_no_line_of_ours_is_left
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.jsonl");
         fs::write(&path, before).unwrap();
-        sink(config(&path)).take(&[line("{\"c\":3}")]).await.unwrap();
+        sink(config(&path)).write(&[line("{\"c\":3}")]).await.unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), after, "{before}");
     }
 }
@@ -80,9 +80,9 @@ async fn a_file_that_was_moved_away_is_made_anew() {
     let dir = tempfile::tempdir().unwrap();
     let (path, moved) = (dir.path().join("audit.jsonl"), dir.path().join("moved"));
     let sink = sink(config(&path));
-    sink.take(&[line("1")]).await.unwrap();
+    sink.write(&[line("1")]).await.unwrap();
     fs::rename(&path, &moved).unwrap();
-    sink.take(&[line("2")]).await.unwrap();
+    sink.write(&[line("2")]).await.unwrap();
     assert_eq!((lines(&moved), lines(&path)), (vec!["1".to_owned()], vec!["2".to_owned()]));
 }
 
@@ -91,12 +91,12 @@ async fn a_file_that_cannot_be_written_is_told_and_caught_up_with_once_it_can() 
     let log = Log::new().await;
     let folder = log.dir.path().join("not-there-yet");
     let path = folder.join("audit.jsonl");
-    let missing = sink(config(&path)).take(&[line("x")]).await.unwrap_err();
+    let missing = sink(config(&path)).write(&[line("x")]).await.unwrap_err();
     assert_eq!(missing.cause(), "missing");
-    let no_file = sink(config(log.dir.path())).take(&[line("x")]).await.unwrap_err();
+    let no_file = sink(config(log.dir.path())).write(&[line("x")]).await.unwrap_err();
     assert_eq!(no_file.cause(), "failed");
 
-    let sinks = log.feed(&[("file", sink(config(&path)))]).await;
+    let sinks = log.worker(&[("file", sink(config(&path)))]).await;
     log.grow(50).await;
     fs::create_dir(&folder).unwrap();
     log.grow(50).await;
@@ -107,9 +107,9 @@ async fn a_file_that_cannot_be_written_is_told_and_caught_up_with_once_it_can() 
 #[tokio::test]
 async fn a_device_without_space_is_told_and_nothing_is_called_taken() {
     let full = Stdout::over(fs::OpenOptions::new().write(true).open("/dev/full").unwrap()).unwrap();
-    let error = full.take(&[line("x")]).await.unwrap_err();
+    let error = full.write(&[line("x")]).await.unwrap_err();
     assert_eq!(error.cause(), "failed");
-    assert!(logkey::domain::chain::chain(&error).contains("No space left"), "{error:?}");
+    assert!(logkey::domain::error_chain::error_chain(&error).contains("No space left"), "{error:?}");
 }
 
 /// Takes some bytes, breaks off within a line, and goes on.
@@ -143,7 +143,7 @@ async fn a_stream_that_broke_off_within_a_line_begins_a_new_one() {
     let to = Breaking::default();
     let stdout = Stdout::over(to.clone()).unwrap();
     let batch = [line("{\"a\":1}"), line("{\"b\":2}")];
-    stdout.take(&batch).await.unwrap_err();
-    assert_eq!(stdout.take(&batch).await.unwrap(), 2);
+    stdout.write(&batch).await.unwrap_err();
+    assert_eq!(stdout.write(&batch).await.unwrap(), 2);
     assert_eq!(to.0.lock().unwrap().0, b"{\"a\":\n{\"a\":1}\n{\"b\":2}\n");
 }

@@ -23,8 +23,8 @@ async fn a_service_gives_its_calls_to_a_file_also_across_a_restart() {
         .iter()
         .filter(|line| line.get("checkpoint").is_none())
         .map(|line| {
-            let said = (&line["metadata"]["event_code"], &line["api"]["operation"]);
-            (said.0.as_str().unwrap(), said.1.as_str().unwrap())
+            let event = (&line["metadata"]["event_code"], &line["api"]["operation"]);
+            (event.0.as_str().unwrap(), event.1.as_str().unwrap())
         })
         .collect();
     let of = |operation| events.iter().filter(|(_, it)| *it == operation).map(|(kind, _)| *kind).collect();

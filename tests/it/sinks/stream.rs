@@ -6,11 +6,11 @@ use aws_sdk_cloudwatchlogs::{
 };
 use logkey::{
     app::SystemClock,
-    aws::{Attribution, Config, Endpoints, HubCredentials, LogStream, StreamConfig, Timeouts},
+    aws::{Config, Endpoints, LogStream, ServiceCredentials, SessionTagging, StreamConfig, Timeouts},
     sandbox::{
         Running, Sandbox,
+        call_log::Outcome,
         fault::{Effect, Fault},
-        journal::Outcome,
         seed::{PolicyText, RoleSeed},
     },
 };
@@ -38,13 +38,13 @@ async fn aws(group: bool) -> Running {
         policy: Some(installed("sink-role-policy.json")),
         ..RoleSeed::default()
     };
-    let hub = "arn:aws:iam::999999999999:role/LogKeyHub";
+    let service_principal = "arn:aws:iam::999999999999:role/LogKeyHub";
     let with = |account: logkey::sandbox::seed::AccountSeed| {
         let account = account.region(REGION).role_with(role);
         if group { account.log_group(REGION, GROUP) } else { account }
     };
     Sandbox::builder()
-        .hub(hub, "AKIASANDBOXHUB")
+        .service_principal(service_principal, "AKIASANDBOXHUB")
         .account(ACCOUNT, with)
         .build()
         .unwrap()
@@ -56,11 +56,11 @@ async fn aws(group: bool) -> Running {
 async fn sink(aws: &Running) -> Arc<dyn Sink> {
     let config = Config {
         region: "us-east-1".parse().unwrap(),
-        endpoints: Endpoints::at(aws.endpoint()),
+        endpoints: Endpoints::from_endpoints(aws.endpoint()),
         session_duration: Duration::from_hours(1),
-        attribution: Attribution::Tenant,
+        attribution: SessionTagging::Tenant,
         timeouts: Timeouts::default(),
-        hub: Some(HubCredentials {
+        service_principal: Some(ServiceCredentials {
             access_key_id: "AKIASANDBOXHUB".into(),
             secret_access_key: "not-a-secret".into(),
         }),
@@ -114,7 +114,7 @@ fn count(aws: &Running, operation: &str) -> usize {
 #[tokio::test]
 async fn the_log_comes_into_a_stream_that_is_made_and_through_one_session_of_the_operators_role() {
     let (log, aws) = (Log::new().await, aws(true).await);
-    let sinks = log.feed(&[("aws", sink(&aws).await)]).await;
+    let sinks = log.worker(&[("aws", sink(&aws).await)]).await;
     // The clock of this log stands years back: AWS takes the events all the same.
     for count in [300, 900] {
         log.grow(count).await;
@@ -148,7 +148,7 @@ async fn throttling_faults_and_resets_are_overcome_without_a_gap() {
         aws.sandbox().fault(if after { fault.after() } else { fault });
     }
     aws.sandbox().fault(Fault::on("AssumeRole", Effect::ExpiredCredentials).times(1));
-    let sinks = log.feed(&[("aws", sink(&aws).await)]).await;
+    let sinks = log.worker(&[("aws", sink(&aws).await)]).await;
     log.grow(200).await;
     log.grow(200).await;
     let client = admin(&aws);
@@ -158,11 +158,14 @@ async fn throttling_faults_and_resets_are_overcome_without_a_gap() {
 
 #[tokio::test]
 async fn what_aws_says_is_told_by_its_cause_and_without_secrets() {
-    let line = [Line { time: Timestamp::from_secs(0), text: "{}".into() }];
+    let line = [SinkRecord { time: Timestamp::from_secs(0), text: "{}".into() }];
     let bare = aws(false).await;
-    let missing = sink(&bare).await.take(&line).await.unwrap_err();
+    let missing = sink(&bare).await.write(&line).await.unwrap_err();
     assert_eq!(missing.cause(), "missing");
-    assert!(logkey::domain::chain::chain(&missing).contains("log group does not exist"), "{missing:?}");
+    assert!(
+        logkey::domain::error_chain::error_chain(&missing).contains("log group does not exist"),
+        "{missing:?}"
+    );
 
     let aws = aws(true).await;
     for (operation, effect, cause) in [
@@ -173,14 +176,14 @@ async fn what_aws_says_is_told_by_its_cause_and_without_secrets() {
         ("AssumeRole", error("AccessDenied"), "failed"),
     ] {
         aws.sandbox().fault(Fault::on(operation, effect));
-        let told = sink(&aws).await.take(&line).await.unwrap_err();
-        assert_eq!(told.cause(), cause, "{operation}: {told:?}");
-        for text in [logkey::domain::chain::chain(&told), format!("{told:?}")] {
+        let output = sink(&aws).await.write(&line).await.unwrap_err();
+        assert_eq!(output.cause(), cause, "{operation}: {output:?}");
+        for text in [logkey::domain::error_chain::error_chain(&output), format!("{output:?}")] {
             assert!(!text.contains(EXTERNAL_ID), "{text}");
         }
         aws.sandbox().clear_faults();
     }
-    assert_eq!(sink(&aws).await.take(&line).await.unwrap(), 1);
+    assert_eq!(sink(&aws).await.write(&line).await.unwrap(), 1);
 }
 
 fn error(code: &str) -> Effect {
@@ -191,13 +194,13 @@ fn error(code: &str) -> Effect {
 async fn a_log_group_that_was_taken_away_and_put_back_has_all_that_came_since() {
     let (log, aws) = (Log::new().await, aws(true).await);
     let client = admin(&aws);
-    let sinks = log.feed(&[("aws", sink(&aws).await)]).await;
+    let sinks = log.worker(&[("aws", sink(&aws).await)]).await;
     log.grow(10).await;
     until(async || lines(&client).await.len() == 11).await;
     client.delete_log_group().log_group_name(GROUP).send().await.unwrap();
     log.grow(10).await;
-    let asked = count(&aws, "CreateLogStream");
-    until(async || count(&aws, "CreateLogStream") > asked + 2).await;
+    let request_count = count(&aws, "CreateLogStream");
+    until(async || count(&aws, "CreateLogStream") > request_count + 2).await;
     client.create_log_group().log_group_name(GROUP).send().await.unwrap();
     until(async || lines(&client).await.len() >= 11).await;
     sinks.close().await;

@@ -3,20 +3,22 @@
 use std::sync::Arc;
 
 use logkey::{
-    ports::{AppendError, EventFilter, Indexed, StoredEvent},
+    ports::{AppendError, EventFilter, EventIndexFields, StoredEvent},
     store::Store,
 };
 use serde_json::json;
 
-use super::{Place, append, at, batch, id, indexed, plain, said, whole};
+use super::{Backend, append, at, batch, body_of, id, indexed, plain, whole};
 
 fn seqs(events: &[StoredEvent]) -> Vec<u64> {
     events.iter().map(|event| event.seq).collect()
 }
 
-pub(super) async fn what_is_appended_is_read_in_its_order_by_place_by_id_and_by_every_filter(place: Place) {
-    let store = place.open().await;
-    let first = Indexed {
+pub(super) async fn what_is_appended_is_read_in_its_order_by_place_by_id_and_by_every_filter(
+    backend: Backend,
+) {
+    let store = backend.open().await;
+    let first = EventIndexFields {
         tenant: Some("acme".parse().unwrap()),
         kind: "outcome",
         action: "AssociateKmsKey",
@@ -25,9 +27,9 @@ pub(super) async fn what_is_appended_is_read_in_its_order_by_place_by_id_and_by_
         closes: Some(id(9)),
         ..indexed(1)
     };
-    let second = Indexed { outcome: None, kind: "intent", ..indexed(2) };
-    let body = |event: &Indexed, subject: &str, resource: &str| {
-        let mut body = said(event);
+    let second = EventIndexFields { outcome: None, kind: "intent", ..indexed(2) };
+    let body = |event: &EventIndexFields, subject: &str, resource: &str| {
+        let mut body = body_of(event);
         body["actor"] = json!({ "user": { "uid": subject } });
         body["resources"] = json!([{ "uid": resource }]);
         body["text"] = json!("é \\u0000 '");
@@ -63,26 +65,26 @@ pub(super) async fn what_is_appended_is_read_in_its_order_by_place_by_id_and_by_
     ] {
         assert_eq!(seqs(&log.list(&filter, None, 10).await.unwrap()), expected, "{filter:?}");
     }
-    let checked = log.checked(1, 3).await.unwrap();
+    let checked = log.index_check(1, 3).await.unwrap();
     assert_eq!(checked.iter().map(|checked| checked.event.clone()).collect::<Vec<_>>(), all[1..4]);
-    assert!(checked.iter().all(|checked| checked.wrong.is_empty()), "{checked:?}");
+    assert!(checked.iter().all(|checked| checked.mismatches.is_empty()), "{checked:?}");
 }
 
-pub(super) async fn an_intent_is_open_until_its_outcome_is_known_or_it_is_settled(place: Place) {
-    let store = place.open().await;
-    let intent = |number| Indexed { kind: "intent", outcome: None, ..indexed(number) };
-    let closing = |number, kind, outcome, closes| Indexed {
+pub(super) async fn an_intent_is_open_until_its_outcome_is_known_or_it_is_settled(backend: Backend) {
+    let store = backend.open().await;
+    let intent = |number| EventIndexFields { kind: "intent", outcome: None, ..indexed(number) };
+    let closing = |number, kind, outcome, closes| EventIndexFields {
         kind,
         outcome: Some(outcome),
         closes: Some(id(closes)),
         ..indexed(number)
     };
-    let keep = async |store: &Store, events: &[Indexed]| {
+    let keep = async |store: &Store, events: &[EventIndexFields]| {
         append(store, batch(events.iter().cloned().map(whole))).await;
     };
     keep(&store, &[1, 2, 3, 4, 5].map(intent)).await;
     let open = async |before| {
-        let open = store.log.unsettled(at(before)).await.unwrap();
+        let open = store.log.open_intents(at(before)).await.unwrap();
         open.iter().map(|event| event.id).collect::<Vec<_>>()
     };
     assert_eq!(open(3).await, [id(1), id(2)], "only those from before");
@@ -97,24 +99,24 @@ pub(super) async fn an_intent_is_open_until_its_outcome_is_known_or_it_is_settle
     keep(&store, &[2, 4, 5].map(|of| closing(of + 20, "settled", "OK", of))).await;
     assert_eq!(open(100).await, []);
     // One that comes in late is not overlooked.
-    keep(&store, &[intent(3_000), Indexed { time: at(50), ..intent(3_001) }]).await;
+    keep(&store, &[intent(3_000), EventIndexFields { time: at(50), ..intent(3_001) }]).await;
     assert_eq!(open(100).await, [id(3_001)]);
     drop(store);
-    let store = place.open().await;
-    assert_eq!(store.log.unsettled(at(9_000)).await.unwrap().len(), 2, "also another process finds them");
+    let store = backend.open().await;
+    assert_eq!(store.log.open_intents(at(9_000)).await.unwrap().len(), 2, "also another process finds them");
 }
 
-pub(super) async fn after_an_error_it_is_known_what_was_kept(place: Place) {
-    let store = place.open().await;
+pub(super) async fn after_an_error_it_is_known_what_was_kept(backend: Backend) {
+    let store = backend.open().await;
     plain(&store, 1..=2).await;
     // Something stands in the way of its last row: nothing of the batch is kept.
-    place.obstruct(4).await;
+    backend.obstruct(4).await;
     let two = [indexed(3), indexed(4)].map(whole);
     let refused = store.events.append(Arc::new(batch(two))).await;
-    assert!(matches!(refused, Err(AppendError::NotKept(_))), "{refused:?}");
-    place.clear(4).await;
+    assert!(matches!(refused, Err(AppendError::NotWritten(_))), "{refused:?}");
+    backend.clear(4).await;
     let waits = store.events.append(Arc::new(batch([whole(indexed(3))]))).await;
-    assert!(matches!(waits, Err(AppendError::NotKept(_))), "before it began anew");
+    assert!(matches!(waits, Err(AppendError::NotWritten(_))), "before it began anew");
     assert!(!store.events.recover(Some(id(3))).await.unwrap());
     assert!(store.events.recover(Some(id(2))).await.unwrap());
     assert!(!store.events.recover(None).await.unwrap());
@@ -122,12 +124,12 @@ pub(super) async fn after_an_error_it_is_known_what_was_kept(place: Place) {
     assert_eq!(seqs(&store.log.after(0, 10).await.unwrap()), [1, 2, 3], "without a gap");
 }
 
-pub(super) async fn places_go_on_behind_events_that_were_moved_out(place: Place) {
-    let store = place.open().await;
+pub(super) async fn places_go_on_behind_events_that_were_moved_out(backend: Backend) {
+    let store = backend.open().await;
     assert_eq!(store.archived.read_through().await.unwrap(), None);
     let acme = |number| {
         let correlation = format!("call-{}", number / 3).parse().unwrap();
-        whole(Indexed { tenant: Some("acme".parse().unwrap()), correlation, ..indexed(number) })
+        whole(EventIndexFields { tenant: Some("acme".parse().unwrap()), correlation, ..indexed(number) })
     };
     append(&store, batch((1..=10).map(acme))).await;
     store.archived.remove_through(7).await.unwrap();
@@ -141,7 +143,7 @@ pub(super) async fn places_go_on_behind_events_that_were_moved_out(place: Place)
     assert_eq!(seqs(&store.log.list(&of_call, None, 10).await.unwrap()), [8]);
     assert_eq!(store.log.find(id(7)).await.unwrap(), None);
     assert_eq!(store.log.find(id(8)).await.unwrap().unwrap().seq, 8);
-    let checked = store.log.checked(0, 10).await.unwrap();
-    assert!(checked.iter().all(|checked| checked.wrong.is_empty()), "{checked:?}");
-    assert_eq!(place.without_batch().await, 0, "nothing is left of what was moved out");
+    let checked = store.log.index_check(0, 10).await.unwrap();
+    assert!(checked.iter().all(|checked| checked.mismatches.is_empty()), "{checked:?}");
+    assert_eq!(backend.without_batch().await, 0, "nothing is left of what was moved out");
 }

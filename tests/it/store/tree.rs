@@ -1,11 +1,11 @@
 //! The tree over the log, and the sinks that follow it.
 
 use logkey::{
-    ports::{Lead, SignedCheckpoint, SinkPosition, Tile},
+    ports::{LeadershipStatus, SignedCheckpoint, SinkPosition, Tile},
     store::Store,
 };
 
-use super::{Place, at};
+use super::{Backend, at};
 
 fn tile(level: u8, index: u64, hashes: usize) -> Tile {
     Tile { level, index, hashes: vec![u8::try_from(hashes).unwrap(); hashes * 32] }
@@ -18,15 +18,15 @@ async fn sign(store: &Store, size: u64, secs: i64, handover: bool) {
 }
 
 async fn sizes(store: &Store) -> Vec<u64> {
-    let kept = store.sinks.checkpoints(0, 100).await.unwrap();
-    kept.iter().map(|checkpoint| checkpoint.size).collect()
+    let positions = store.sinks.checkpoints(0, 100).await.unwrap();
+    positions.iter().map(|checkpoint| checkpoint.size).collect()
 }
 
-pub(super) async fn checkpoints_stay_one_an_hour_and_every_handover_and_tiles_grow(place: Place) {
-    let store = place.open().await;
-    assert_ne!(store.tree.lead().await.unwrap(), Lead::Other);
-    assert_eq!(store.tree.lead().await.unwrap(), Lead::Still);
-    assert!(store.leadership.leads());
+pub(super) async fn checkpoints_stay_one_an_hour_and_every_handover_and_tiles_grow(backend: Backend) {
+    let store = backend.open().await;
+    assert_ne!(store.tree.lead().await.unwrap(), LeadershipStatus::Follower);
+    assert_eq!(store.tree.lead().await.unwrap(), LeadershipStatus::Held);
+    assert!(store.leadership.is_leader());
     assert_eq!(store.tree.checkpoint().await.unwrap(), None);
     for (size, secs, handover) in
         [(1, 10, false), (2, 20, true), (3, 30, false), (4, 3_700, false), (5, 3_800, false)]
@@ -36,7 +36,7 @@ pub(super) async fn checkpoints_stay_one_an_hour_and_every_handover_and_tiles_gr
     assert_eq!(sizes(&store).await, [2, 3, 5]);
     let newest = store.tree.checkpoint().await.unwrap().unwrap();
     assert_eq!((newest.size, newest.time, &*newest.note, newest.handover), (5, at(3_800), "note 5", false));
-    let handovers = store.tree.handovers().await.unwrap();
+    let handovers = store.tree.key_rotations().await.unwrap();
     assert_eq!(handovers.iter().map(|checkpoint| checkpoint.size).collect::<Vec<_>>(), [2]);
     assert_eq!(store.tree.tiles(&[(0, 0), (1, 7)]).await.unwrap(), [tile(0, 0, 5)]);
     // The same size again, signed by two keys.
@@ -44,28 +44,28 @@ pub(super) async fn checkpoints_stay_one_an_hour_and_every_handover_and_tiles_gr
     assert!(store.tree.checkpoint().await.unwrap().unwrap().handover);
 }
 
-pub(super) async fn a_sink_goes_on_from_where_it_was_and_checkpoints_wait_for_it(place: Place) {
-    let store = place.open().await;
+pub(super) async fn a_sink_goes_on_from_where_it_was_and_checkpoints_wait_for_it(backend: Backend) {
+    let store = backend.open().await;
     store.tree.lead().await.unwrap();
     let (one, two): (Box<str>, Box<str>) = ("one".into(), "two".into());
     let start = SinkPosition::default();
-    assert_eq!(store.sinks.enlist(&[one.clone(), two.clone()]).await.unwrap(), [start, start]);
+    assert_eq!(store.sinks.register(&[one.clone(), two.clone()]).await.unwrap(), [start, start]);
     for size in 1..=4 {
         sign(&store, size, i64::try_from(size).unwrap(), false).await;
     }
     assert_eq!(sizes(&store).await, [1, 2, 3, 4], "no sink has them");
     let three = SinkPosition { event: 3, checkpoint: 3 };
-    store.sinks.reached("one", start, three).await.unwrap();
+    store.sinks.advance("one", start, three).await.unwrap();
     assert_eq!(sizes(&store).await, [1, 2, 3, 4], "one sink does not have them");
-    store.sinks.reached("two", start, SinkPosition { event: 4, checkpoint: 4 }).await.unwrap();
+    store.sinks.advance("two", start, SinkPosition { event: 4, checkpoint: 4 }).await.unwrap();
     assert_eq!(sizes(&store).await, [4], "all have those before, of the same hour");
     assert_eq!(store.archived.read_through().await.unwrap(), Some(3));
     // One that is not in the settings any more holds nothing back.
-    assert_eq!(store.sinks.enlist(std::slice::from_ref(&one)).await.unwrap(), [three]);
-    store.sinks.reached("one", three, SinkPosition { event: 4, checkpoint: 4 }).await.unwrap();
+    assert_eq!(store.sinks.register(std::slice::from_ref(&one)).await.unwrap(), [three]);
+    store.sinks.advance("one", three, SinkPosition { event: 4, checkpoint: 4 }).await.unwrap();
     assert_eq!(sizes(&store).await, [4]);
     drop(store);
-    let store = place.open().await;
-    let [one, two] = store.sinks.enlist(&[one, two]).await.unwrap().try_into().unwrap();
+    let store = backend.open().await;
+    let [one, two] = store.sinks.register(&[one, two]).await.unwrap().try_into().unwrap();
     assert_eq!((one.event, two.event), (4, 4));
 }

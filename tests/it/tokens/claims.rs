@@ -13,10 +13,10 @@ const NO_AUDIENCE: &str = "aud missing or malformed";
 const NO_SUBJECT: &str = "sub missing or malformed";
 
 /// A token with this change is refused for that.
-async fn refuses(change: Value, why: &str) {
+async fn refuses(change: Value, reason: &str) {
     let stage = Stage::usual().await;
     let token = stage.forge.claiming(change);
-    stage.refuses(&token, why).await;
+    stage.refuses(&token, reason).await;
 }
 
 /// A token whose claims are this text is refused.

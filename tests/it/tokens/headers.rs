@@ -33,8 +33,8 @@ impl Trap {
 
     /// Connections that were made wait here until they are accepted.
     async fn is_untouched(&self) {
-        let came = poll_fn(|cx| Poll::Ready(self.0.poll_accept(cx).is_ready())).await;
-        assert!(!came, "someone connected");
+        let arrived = poll_fn(|cx| Poll::Ready(self.0.poll_accept(cx).is_ready())).await;
+        assert!(!arrived, "someone connected");
     }
 }
 

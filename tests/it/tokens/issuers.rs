@@ -76,9 +76,12 @@ async fn each_issuers_tokens_are_held_to_its_own_audience_algorithms_and_claims(
         tenant("payments", PAYMENTS, LIMITS) + &tenant("orders", ORDERS, LIMITS).replace(ISSUER, OTHER);
     let plan = Plan::default().issuer(&second).tenants(&tenants).jwks(&one.jwks().to_string());
     let service = Box::pin(plan.start()).await;
-    let ask = async |token: String| {
-        let told = Caller::new(service.channel(), &token).who_am_i().await;
-        told.map_or_else(|status| reason(&status), |who| format!("{} {}", who.tenant_id, who.scopes.len()))
+    let send = async |token: String| {
+        let output = Caller::new(service.channel(), &token).who_am_i().await;
+        output.map_or_else(
+            |status| reason(&status),
+            |principal| format!("{} {}", principal.tenant_id, principal.scopes.len()),
+        )
     };
     let es256 = |forge: &Forge, body: Value| token(forge, &json!({}), &body);
     let es384 = |forge: &Forge, body: Value| {
@@ -92,16 +95,16 @@ async fn each_issuers_tokens_are_held_to_its_own_audience_algorithms_and_claims(
         body
     };
 
-    assert_eq!(ask(es256(&one, json!({}))).await, "payments 4");
-    assert_eq!(ask(es384(&one, json!({}))).await, "TOKEN_INVALID");
-    assert_eq!(ask(es256(&one, json!({"aud": "broker"}))).await, "TOKEN_INVALID");
-    assert_eq!(ask(es256(&one, json!({"tenant": null, "team": "payments"}))).await, "TOKEN_INVALID");
-    assert_eq!(ask(es256(&one, json!({"scope": null, "rights": ALL}))).await, "payments 0");
+    assert_eq!(send(es256(&one, json!({}))).await, "payments 4");
+    assert_eq!(send(es384(&one, json!({}))).await, "TOKEN_INVALID");
+    assert_eq!(send(es256(&one, json!({"aud": "broker"}))).await, "TOKEN_INVALID");
+    assert_eq!(send(es256(&one, json!({"tenant": null, "team": "payments"}))).await, "TOKEN_INVALID");
+    assert_eq!(send(es256(&one, json!({"scope": null, "rights": ALL}))).await, "payments 0");
 
-    assert_eq!(ask(es384(&other, theirs("broker", "team", "rights"))).await, "orders 4");
-    assert_eq!(ask(es256(&other, theirs("broker", "team", "rights"))).await, "TOKEN_INVALID");
-    assert_eq!(ask(es384(&other, theirs("logkey", "team", "rights"))).await, "TOKEN_INVALID");
-    assert_eq!(ask(es384(&other, theirs("broker", "tenant", "rights"))).await, "TOKEN_INVALID");
-    assert_eq!(ask(es384(&other, theirs("broker", "team", "scope"))).await, "orders 0");
+    assert_eq!(send(es384(&other, theirs("broker", "team", "rights"))).await, "orders 4");
+    assert_eq!(send(es256(&other, theirs("broker", "team", "rights"))).await, "TOKEN_INVALID");
+    assert_eq!(send(es384(&other, theirs("logkey", "team", "rights"))).await, "TOKEN_INVALID");
+    assert_eq!(send(es384(&other, theirs("broker", "tenant", "rights"))).await, "TOKEN_INVALID");
+    assert_eq!(send(es384(&other, theirs("broker", "team", "scope"))).await, "orders 0");
     service.stop().await;
 }

@@ -63,8 +63,8 @@ async fn any_other_type_is_refused_of_an_issuer_that_must_say_at_jwt() {
     let caller = Caller::new(stage.service.channel(), &good);
     caller.associate(crate::harness::GROUP, &crate::harness::key("good")).await.unwrap();
     let events = stage.service.events().await;
-    let told = events.iter().filter(|it| it.outcome.as_deref() == Some("TOKEN_INVALID"));
-    let why: Vec<_> = told.filter_map(|event| event.detail.as_deref()).collect();
-    assert_eq!(why, ["typ is not at+jwt"; 2]);
+    let output = events.iter().filter(|it| it.outcome.as_deref() == Some("TOKEN_INVALID"));
+    let reason: Vec<_> = output.filter_map(|event| event.detail.as_deref()).collect();
+    assert_eq!(reason, ["typ is not at+jwt"; 2]);
     stage.service.stop().await;
 }

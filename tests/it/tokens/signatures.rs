@@ -97,8 +97,8 @@ async fn an_rsa_key_below_2048_bits_is_no_key() {
 async fn accepts(alg: &str, jwks: &Value, token: &str) {
     let plan = Plan::default().issuer(&format!("algorithms = [\"ES256\", \"{alg}\"]\n"));
     let service = Box::pin(plan.jwks(&jwks.to_string()).start()).await;
-    let who = Caller::new(service.channel(), token).who_am_i().await.unwrap();
-    assert_eq!(who.tenant_id, "payments");
+    let principal = Caller::new(service.channel(), token).who_am_i().await.unwrap();
+    assert_eq!(principal.tenant_id, "payments");
     service.stop().await;
 }
 

@@ -9,10 +9,10 @@ const NO_START: &str = "nbf missing or malformed";
 /// In a hundred years or so.
 const FAR: u64 = 5_000_000_000;
 
-async fn refuses(change: Value, why: &str) {
+async fn refuses(change: Value, reason: &str) {
     let stage = Stage::usual().await;
     let token = stage.forge.claiming(change);
-    stage.refuses(&token, why).await;
+    stage.refuses(&token, reason).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::ground::*;
+use super::fixture::*;
 use crate::domain::call::Action;
 
 const GRANT: &str = "allow tenant/payments/111122223333/log-groups";
@@ -15,10 +15,10 @@ fn a_grant_permits_what_it_opens_and_the_answer_names_it() {
     for action in [Action::DisassociateKmsKey, Action::CheckKeyAssociation] {
         assert_eq!(ground.says(&Ask { action, ..READ }), GRANT, "{action}");
     }
-    let place = Ask { action: Action::ListKeyAssociations, target: None, ..READ };
-    assert_eq!(ground.says(&place), "allow tenant/payments/111122223333/places");
+    let location = Ask { action: Action::ListKeyAssociations, target: None, ..READ };
+    assert_eq!(ground.says(&location), "allow tenant/payments/111122223333/places");
     assert_eq!(
-        ground.says(&Ask { action: Action::GetKeyUsage, key: Some(KEY), ..place }),
+        ground.says(&Ask { action: Action::GetKeyUsage, key: Some(KEY), ..location }),
         "allow tenant/payments/111122223333/places"
     );
 }
@@ -27,7 +27,7 @@ fn a_grant_permits_what_it_opens_and_the_answer_names_it() {
 fn what_a_grant_does_not_open_is_not_permitted() {
     let ground = Ground::new("");
     let foreign = "arn:aws:kms:eu-west-1:444455556666:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-    for (what, ask) in [
+    for (what, call) in [
         ("another log group", Ask { target: Some("/search/api"), ..ASSOCIATE }),
         ("a name that only begins alike", Ask { target: Some("/payments"), ..ASSOCIATE }),
         ("another Region", Ask { region: "eu-west-2", ..ASSOCIATE }),
@@ -36,7 +36,7 @@ fn what_a_grant_does_not_open_is_not_permitted() {
         ("query results", Ask { target: Some("*"), ..ASSOCIATE }),
         ("another tenant", Ask { tenant: "search", ..ASSOCIATE }),
     ] {
-        assert_eq!(ground.says(&ask), "not permitted", "{what}");
+        assert_eq!(ground.says(&call), "not permitted", "{what}");
     }
 }
 
@@ -84,7 +84,7 @@ fn a_tenant_reads_its_own_audit_log_and_with_the_scope_for_it_that_of_all() {
 #[test]
 fn an_action_and_what_it_is_about_have_to_go_together() {
     let ground = Ground::new("");
-    for ask in [
+    for call in [
         Ask { key: None, ..ASSOCIATE },
         Ask { target: None, ..ASSOCIATE },
         Ask { action: Action::DisassociateKmsKey, ..ASSOCIATE },
@@ -93,7 +93,7 @@ fn an_action_and_what_it_is_about_have_to_go_together() {
         Ask { action: Action::GetCaller, ..READ },
         Ask { action: Action::Unknown, ..READ },
     ] {
-        assert_eq!(ground.says(&ask), "undecided ", "{}", ask.action);
+        assert_eq!(ground.says(&call), "undecided ", "{}", call.action);
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::{
-    super::{CedarPolicy, load, request::Kind},
-    ground::*,
+    super::{CedarPolicy, load, request::ResourceKind},
+    fixture::*,
 };
 use crate::domain::{pattern::Pattern, tenant::AccountGrant};
 
@@ -15,8 +15,8 @@ fn a_grant_reads_as_if_an_operator_had_written_it() {
     let mut grant = grant(ACCOUNT);
     grant.kms_keys.push("arn:aws:kms:*:999988887777:key/shared-*".parse().unwrap());
     let all = CedarPolicy::grants_of(&tenant("payments", vec![grant]));
-    let [groups, places, setup] = &*all else { panic!("{all:?}") };
-    assert_eq!(places.id, "tenant/payments/111122223333/places");
+    let [groups, locations, setup] = &*all else { panic!("{all:?}") };
+    assert_eq!(locations.id, "tenant/payments/111122223333/places");
     assert_eq!(setup.id, "tenant/payments/111122223333/setup");
     assert_eq!(
         groups.text,
@@ -52,16 +52,17 @@ fn a_grant_that_opens_nothing_makes_no_policy() {
 
 #[test]
 fn a_call_is_judged_by_no_more_policies_beside_ten_thousand_tenants_than_beside_none() {
-    let judged_beside = |others: usize| {
+    let policies_beside = |others: usize| {
         let others = (0..others).map(|nth| tenant(&format!("other-{nth}"), vec![grant("444455556666")]));
         let all = [tenant("payments", vec![grant(ACCOUNT)])].into_iter().chain(others).collect();
         let ground = Ground::with(all, "forbid (principal, action, resource) when { context.hour > 23 };");
-        let slice = ground.put(&ASSOCIATE, |policy, question| policy.slice(question, Kind::LogGroup));
+        let slice =
+            ground.put(&ASSOCIATE, |policy, question| policy.policies_for(question, ResourceKind::LogGroup));
         slice.unwrap().all.policies().map(|policy| policy.id().to_string()).collect::<BTreeSet<_>>()
     };
-    let alone = judged_beside(0);
+    let alone = policies_beside(0);
     assert_eq!(alone.len(), 2, "{alone:?}");
-    assert_eq!(judged_beside(10_000), alone);
+    assert_eq!(policies_beside(10_000), alone);
 }
 
 fn patterns() -> impl Strategy<Value = Vec<Pattern>> {
@@ -89,10 +90,10 @@ proptest! {
         };
         let validator = cedar_policy::Validator::new(load::schema().unwrap());
         let tenant = tenant(&id, vec![grant]);
-        for policy in CedarPolicy::grants_of(&tenant).into_iter().chain(CedarPolicy::every_tenants(&tenant)) {
+        for policy in CedarPolicy::grants_of(&tenant).into_iter().chain(CedarPolicy::global_policies(&tenant)) {
             let parsed = cedar_policy::Policy::parse(Some(cedar_policy::PolicyId::new(&policy.id)), &policy.text);
-            let faults = load::invalid(&validator, &policy.id, &policy.text, &parsed.unwrap());
-            prop_assert_eq!(faults, vec![], "{}", policy.text);
+            let diagnostics = load::invalid(&validator, &policy.id, &policy.text, &parsed.unwrap());
+            prop_assert_eq!(diagnostics, vec![], "{}", policy.text);
         }
     }
 
@@ -104,7 +105,7 @@ proptest! {
         query_results: bool,
     ) {
         let grant = AccountGrant { log_groups: groups, query_results, ..grant(ACCOUNT) };
-        let opened = grant.opens_log_group(&name.parse().unwrap());
+        let opened = grant.allows_log_group(&name.parse().unwrap());
         let ground = Ground::with(vec![tenant("payments", vec![grant])], "");
         let name: &'static str = name.leak();
         prop_assert_eq!(ground.says(&Ask { target: Some(name), ..ASSOCIATE }) != "not permitted", opened);

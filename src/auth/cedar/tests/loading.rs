@@ -4,16 +4,16 @@ use std::sync::{Arc, atomic::AtomicI64};
 
 use super::{
     super::{CedarPolicy, load},
-    ground::*,
+    fixture::*,
 };
 use crate::domain::call::Action;
 
-fn faults(files: &[(&str, &str)]) -> Vec<String> {
+fn diagnostics(files: &[(&str, &str)]) -> Vec<String> {
     let files: Vec<_> = files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
     let clock = Arc::new(TestClock(AtomicI64::new(MONDAY)));
     match CedarPolicy::load(Arc::default(), &files, clock) {
         Ok(_) => Vec::new(),
-        Err(faults) => faults.iter().map(ToString::to_string).collect(),
+        Err(diagnostics) => diagnostics.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -22,8 +22,8 @@ fn the_schema_is_whole_and_knows_every_action_that_is_asked_about() {
     let schema = load::schema().unwrap();
     for action in Action::ALL {
         let uid = format!("LogKey::Action::\"{action}\"").parse().unwrap();
-        assert!(schema.actions().any(|known| *known == uid), "{action}");
-        let group = match (action, action.changes(), action.reads_audit()) {
+        assert!(schema.actions().any(|candidate| *candidate == uid), "{action}");
+        let group = match (action, action.is_mutation(), action.reads_audit()) {
             (Action::GetCaller, ..) => "Self",
             (Action::GetOnboarding | Action::TestAccess, ..) => "Setup",
             (_, true, _) => "Change",
@@ -37,14 +37,14 @@ fn the_schema_is_whole_and_knows_every_action_that_is_asked_about() {
 
 #[test]
 fn every_fault_of_every_file_is_told_at_its_place() {
-    let told = faults(&[
+    let reported = diagnostics(&[
         ("a.cedar", "permit (principal, action, resource)\nwhen { resource.nam == \"x\" };"),
         ("b.cedar", "permit (principal, action, resource);\n\n  forbid (principal, action resource);"),
         ("c.cedar", "forbid (principal, action == LogKey::Action::\"Drop\", resource);"),
         ("d.cedar", "permit (principal, action, resource) when { context.key.arn == \"x\" };"),
         ("e.cedar", "permit (principal is User, action, resource);"),
     ]);
-    for (place, what) in [
+    for (location, what) in [
         ("a.cedar:2:8: ", "nam"),
         ("b.cedar:3:29: ", "unexpected token `resource`"),
         ("c.cedar:1:", "Drop"),
@@ -52,32 +52,32 @@ fn every_fault_of_every_file_is_told_at_its_place() {
         ("e.cedar:1:", "User"),
     ] {
         assert!(
-            told.iter().any(|one| one.starts_with(place) && one.contains(what)),
-            "{place} {what}: {told:#?}"
+            reported.iter().any(|one| one.starts_with(location) && one.contains(what)),
+            "{location} {what}: {reported:#?}"
         );
     }
-    assert!(told.iter().all(|one| !one.contains('\n')), "{told:#?}");
+    assert!(reported.iter().all(|one| !one.contains('\n')), "{reported:#?}");
 }
 
 #[test]
 fn a_policy_that_can_never_apply_is_a_fault() {
-    let told = faults(&[(
+    let reported = diagnostics(&[(
         "a.cedar",
         "forbid (principal, action == LogKey::Action::\"GetKeyUsage\", resource is LogKey::LogGroup);",
     )]);
-    assert!(told.iter().any(|one| one.contains("policy is impossible")), "{told:#?}");
+    assert!(reported.iter().any(|one| one.contains("policy is impossible")), "{reported:#?}");
 }
 
 #[test]
 fn ids_are_distinct_and_never_those_of_grants() {
     let all = "permit (principal, action, resource);";
-    let told = faults(&[
+    let reported = diagnostics(&[
         ("a.cedar", &format!("@id(\"x\") {all}\n@id(\"x\") {all}")),
         ("b.cedar", &format!("@id(\"x\") {all}")),
         ("c.cedar", &format!("@id(\"tenant/payments/111122223333/log-groups\") {all}")),
     ]);
     assert_eq!(
-        told,
+        reported,
         [
             "a.cedar:2:1: @id(\"x\") stands here a second time",
             "b.cedar:1:1: @id(\"x\") stands here a second time",
@@ -97,6 +97,6 @@ fn a_policy_without_an_id_is_named_by_its_file_and_place() {
 
 #[test]
 fn templates_are_refused() {
-    let told = faults(&[("a.cedar", "permit (principal == ?principal, action, resource);")]);
-    assert!(told[0].starts_with("a.cedar:1:22: is a template"), "{told:#?}");
+    let reported = diagnostics(&[("a.cedar", "permit (principal == ?principal, action, resource);")]);
+    assert!(reported[0].starts_with("a.cedar:1:22: is a template"), "{reported:#?}");
 }

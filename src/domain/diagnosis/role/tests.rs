@@ -1,47 +1,52 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::{association::Place, diagnosis::Outcome, simulation::ASSOCIATE};
+use crate::domain::{association::Location, diagnosis::Outcome, policy_simulation::ASSOCIATE};
 
 const ROLE: &str = "arn:aws:iam::111122223333:role/LogKeyAssociator";
 const ROOT: &str = "arn:aws:iam::111122223333:root";
 
 fn resource() -> Resource {
-    let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
-    Resource { place, target: Target::LogGroup("/app/web".parse().unwrap()) }
+    let location =
+        Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    Resource { location, target: Target::LogGroup("/app/web".parse().unwrap()) }
 }
 
 fn key(account: &str) -> KmsKeyArn {
     format!("arn:aws:kms:eu-west-1:{account}:key/k").parse().unwrap()
 }
 
-fn policy(principal: &str) -> Look<Box<str>> {
+fn policy(principal: &str) -> Lookup<Box<str>> {
     let statement =
         json!({ "Effect": "Allow", "Principal": { "AWS": principal }, "Action": "kms:*", "Resource": "*" });
-    Look::Found(json!({ "Statement": statement }).to_string().into())
+    Lookup::Found(json!({ "Statement": statement }).to_string().into())
 }
 
-fn closed() -> Look<Box<str>> {
-    Look::Unknown("the role may not read it".to_owned())
+fn closed() -> Lookup<Box<str>> {
+    Lookup::Unknown("the role may not read it".to_owned())
 }
 
 /// What IAM says of everything the role does with the key: `ruling`, with these context keys missing.
-fn simulated(key: &KmsKeyArn, ruling: Ruling, missing: &[&str]) -> Look<Vec<Simulated>> {
-    let told = NEEDED.map(|action| Simulated {
+fn simulated(
+    key: &KmsKeyArn,
+    decision: SimulationDecision,
+    missing: &[&str],
+) -> Lookup<Vec<SimulationResult>> {
+    let simulated = REQUIRED_ACTIONS.map(|action| SimulationResult {
         action: action.into(),
         resource: key.as_str().into(),
-        ruling,
+        decision,
         missing: missing.iter().map(|key| (*key).into()).collect(),
     });
-    Look::Found(told.into())
+    Lookup::Found(simulated.into())
 }
 
-fn kms(account: &str, policy: &Look<Box<str>>, ruling: Ruling) -> Check {
+fn kms(account: &str, policy: &Lookup<Box<str>>, decision: SimulationDecision) -> Check {
     let key = key(account);
-    kms_of(&key, policy, &simulated(&key, ruling, &[]))
+    kms_of(&key, policy, &simulated(&key, decision, &[]))
 }
 
-fn kms_of(key: &KmsKeyArn, policy: &Look<Box<str>>, simulated: &Look<Vec<Simulated>>) -> Check {
+fn kms_of(key: &KmsKeyArn, policy: &Lookup<Box<str>>, simulated: &Lookup<Vec<SimulationResult>>) -> Check {
     let (role, resource) = (ROLE.parse().unwrap(), resource());
     role_kms(Kms { role: &role, key, resource: &resource }, policy, simulated)
 }
@@ -51,54 +56,55 @@ fn a_key_of_ones_own_account_is_for_the_roles_policies_or_for_the_keys_to_give()
     let (own, lacks) = ("111122223333", Reason::RoleLacksKmsPermission);
     let organization = Outcome::Failed(Reason::DeniedByOrganization);
     let failed = Outcome::Failed(lacks);
-    for (policy, ruling, outcome) in [
-        (policy(ROOT), Ruling::Allowed, Outcome::Passed),
-        (policy(ROOT), Ruling::NotAllowed, failed),
-        (policy(ROOT), Ruling::Denied, failed),
-        (policy(ROOT), Ruling::DeniedByOrganization, organization),
-        (policy(ROLE), Ruling::NotAllowed, Outcome::Passed),
-        (policy(ROLE), Ruling::Denied, failed),
-        (policy("arn:aws:iam::444455556666:root"), Ruling::Allowed, failed),
-        (closed(), Ruling::Allowed, Outcome::NotChecked),
-        (closed(), Ruling::NotAllowed, Outcome::NotChecked),
-        (closed(), Ruling::Denied, failed),
-        (Look::Absent, Ruling::Allowed, Outcome::NotChecked),
-        (Look::Found("no policy".into()), Ruling::Allowed, Outcome::NotChecked),
+    for (policy, decision, outcome) in [
+        (policy(ROOT), SimulationDecision::Allowed, Outcome::Passed),
+        (policy(ROOT), SimulationDecision::NotAllowed, failed),
+        (policy(ROOT), SimulationDecision::Denied, failed),
+        (policy(ROOT), SimulationDecision::DeniedByOrganization, organization),
+        (policy(ROLE), SimulationDecision::NotAllowed, Outcome::Passed),
+        (policy(ROLE), SimulationDecision::Denied, failed),
+        (policy("arn:aws:iam::444455556666:root"), SimulationDecision::Allowed, failed),
+        (closed(), SimulationDecision::Allowed, Outcome::NotChecked),
+        (closed(), SimulationDecision::NotAllowed, Outcome::NotChecked),
+        (closed(), SimulationDecision::Denied, failed),
+        (Lookup::Absent, SimulationDecision::Allowed, Outcome::NotChecked),
+        (Lookup::Found("no policy".into()), SimulationDecision::Allowed, Outcome::NotChecked),
     ] {
-        let check = kms(own, &policy, ruling);
-        assert_eq!(check.outcome, outcome, "{ruling:?}: {check:?}");
+        let check = kms(own, &policy, decision);
+        assert_eq!(check.outcome, outcome, "{decision:?}: {check:?}");
     }
 }
 
 #[test]
 fn of_another_accounts_key_only_a_refusal_by_the_role_is_known() {
-    for (ruling, outcome) in [
-        (Ruling::Allowed, Outcome::NotChecked),
-        (Ruling::NotAllowed, Outcome::Failed(Reason::RoleLacksKmsPermission)),
-        (Ruling::Denied, Outcome::Failed(Reason::RoleLacksKmsPermission)),
+    for (decision, outcome) in [
+        (SimulationDecision::Allowed, Outcome::NotChecked),
+        (SimulationDecision::NotAllowed, Outcome::Failed(Reason::RoleLacksKmsPermission)),
+        (SimulationDecision::Denied, Outcome::Failed(Reason::RoleLacksKmsPermission)),
     ] {
-        assert_eq!(kms("444455556666", &closed(), ruling).outcome, outcome, "{ruling:?}");
+        assert_eq!(kms("444455556666", &closed(), decision).outcome, outcome, "{decision:?}");
     }
 }
 
 #[test]
 fn what_depends_on_the_call_itself_is_not_checked() {
     let key = key("111122223333");
-    for ruling in [Ruling::Allowed, Ruling::NotAllowed, Ruling::Denied] {
-        let check = kms_of(&key, &policy(ROOT), &simulated(&key, ruling, &["aws:SourceIp"]));
-        assert_eq!(check.outcome, Outcome::NotChecked, "{ruling:?}");
+    for decision in [SimulationDecision::Allowed, SimulationDecision::NotAllowed, SimulationDecision::Denied]
+    {
+        let check = kms_of(&key, &policy(ROOT), &simulated(&key, decision, &["aws:SourceIp"]));
+        assert_eq!(check.outcome, Outcome::NotChecked, "{decision:?}");
         assert!(check.detail.contains("aws:SourceIp"), "{check:?}");
     }
-    let elsewhere = kms_of(&key, &policy(ROOT), &simulated(&key, Ruling::Allowed, &["s3:prefix"]));
-    assert_eq!(elsewhere.outcome, Outcome::Passed, "no call of KMS has it");
-    let Look::Found(mut less) = simulated(&key, Ruling::Allowed, &[]) else { panic!() };
+    let other = kms_of(&key, &policy(ROOT), &simulated(&key, SimulationDecision::Allowed, &["s3:prefix"]));
+    assert_eq!(other.outcome, Outcome::Passed, "no call of KMS has it");
+    let Lookup::Found(mut less) = simulated(&key, SimulationDecision::Allowed, &[]) else { panic!() };
     less.pop();
-    assert_eq!(kms_of(&key, &policy(ROOT), &Look::Found(less)).outcome, Outcome::NotChecked);
+    assert_eq!(kms_of(&key, &policy(ROOT), &Lookup::Found(less)).outcome, Outcome::NotChecked);
 }
 
 #[test]
 fn a_role_that_may_not_ask_is_told_what_lets_it() {
-    let check = kms_of(&key("111122223333"), &policy(ROOT), &Look::Unknown("AWS said no".to_owned()));
+    let check = kms_of(&key("111122223333"), &policy(ROOT), &Lookup::Unknown("AWS said no".to_owned()));
     assert_eq!(check.outcome, Outcome::NotChecked);
     let offered: Value = serde_json::from_str(check.document.as_deref().unwrap()).unwrap();
     assert_eq!(
@@ -106,7 +112,7 @@ fn a_role_that_may_not_ask_is_told_what_lets_it() {
         (&json!("iam:SimulatePrincipalPolicy"), &json!(ROLE))
     );
     let left_out = policy("arn:aws:iam::444455556666:root");
-    let check = kms_of(&key("111122223333"), &left_out, &Look::Unknown("AWS said no".to_owned()));
+    let check = kms_of(&key("111122223333"), &left_out, &Lookup::Unknown("AWS said no".to_owned()));
     assert_eq!(check.reason(), Some(Reason::RoleLacksKmsPermission), "the key's policy alone proves it");
 }
 
@@ -114,42 +120,49 @@ fn a_role_that_may_not_ask_is_told_what_lets_it() {
 fn the_statement_for_a_keys_policy_lets_the_role_in() {
     let key = key("111122223333");
     let other = policy("arn:aws:iam::444455556666:root");
-    let before = kms_of(&key, &other, &simulated(&key, Ruling::NotAllowed, &[]));
+    let before = kms_of(&key, &other, &simulated(&key, SimulationDecision::NotAllowed, &[]));
     let offered: Value = serde_json::from_str(before.document.as_deref().unwrap()).unwrap();
-    let mended = Look::Found(json!({ "Statement": offered }).to_string().into());
-    assert_eq!(kms_of(&key, &mended, &simulated(&key, Ruling::NotAllowed, &[])).outcome, Outcome::Passed);
+    let mended = Lookup::Found(json!({ "Statement": offered }).to_string().into());
+    assert_eq!(
+        kms_of(&key, &mended, &simulated(&key, SimulationDecision::NotAllowed, &[])).outcome,
+        Outcome::Passed
+    );
 }
 
 #[test]
 fn every_action_that_is_missing_is_named() {
     let key = key("111122223333");
-    let Look::Found(mut told) = simulated(&key, Ruling::Allowed, &[]) else { panic!() };
-    told[0].ruling = Ruling::NotAllowed;
-    told[4].ruling = Ruling::NotAllowed;
-    let check = kms_of(&key, &policy(ROOT), &Look::Found(told));
+    let Lookup::Found(mut simulated) = simulated(&key, SimulationDecision::Allowed, &[]) else { panic!() };
+    simulated[0].decision = SimulationDecision::NotAllowed;
+    simulated[4].decision = SimulationDecision::NotAllowed;
+    let check = kms_of(&key, &policy(ROOT), &Lookup::Found(simulated));
     assert_eq!(check.detail, "no policy of the role allows it kms:Encrypt, kms:GenerateDataKey");
 }
 
 #[test]
 fn a_log_group_is_asked_about_in_both_its_spellings() {
     let (bare, inside) = (resource().arn().to_string(), format!("{}:log-stream:", resource().arn()));
-    let check = |rulings: [(&str, Ruling); 2]| {
-        let told = rulings.map(|(resource, ruling)| Simulated {
+    let check = |decisions: [(&str, SimulationDecision); 2]| {
+        let simulated = decisions.map(|(resource, decision)| SimulationResult {
             action: ASSOCIATE.into(),
             resource: resource.into(),
-            ruling,
+            decision,
             missing: Vec::new(),
         });
-        role_logs(&ROLE.parse().unwrap(), &resource(), ASSOCIATE, &Look::Found(told.into())).outcome
+        role_logs(&ROLE.parse().unwrap(), &resource(), ASSOCIATE, &Lookup::Found(simulated.into())).outcome
     };
     let failed = Outcome::Failed(Reason::RoleLacksLogsPermission);
     for (one, other, outcome) in [
-        (Ruling::Allowed, Ruling::Allowed, Outcome::Passed),
-        (Ruling::Allowed, Ruling::NotAllowed, Outcome::NotChecked),
-        (Ruling::NotAllowed, Ruling::Allowed, Outcome::NotChecked),
-        (Ruling::NotAllowed, Ruling::NotAllowed, failed),
-        (Ruling::Allowed, Ruling::Denied, failed),
-        (Ruling::DeniedByOrganization, Ruling::Allowed, Outcome::Failed(Reason::DeniedByOrganization)),
+        (SimulationDecision::Allowed, SimulationDecision::Allowed, Outcome::Passed),
+        (SimulationDecision::Allowed, SimulationDecision::NotAllowed, Outcome::NotChecked),
+        (SimulationDecision::NotAllowed, SimulationDecision::Allowed, Outcome::NotChecked),
+        (SimulationDecision::NotAllowed, SimulationDecision::NotAllowed, failed),
+        (SimulationDecision::Allowed, SimulationDecision::Denied, failed),
+        (
+            SimulationDecision::DeniedByOrganization,
+            SimulationDecision::Allowed,
+            Outcome::Failed(Reason::DeniedByOrganization),
+        ),
     ] {
         assert_eq!(check([(&bare, one), (&inside, other)]), outcome, "{one:?} {other:?}");
     }

@@ -5,11 +5,12 @@ use super::*;
 const ROLE: &str = "arn:aws:iam::111122223333:role/security/LogKeyAssociator";
 const ROOT: &str = "arn:aws:iam::111122223333:root";
 
-fn standing(statements: &Value) -> Standing {
-    let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+fn access(statements: &Value) -> PrincipalAccess {
+    let location =
+        Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
     let text = json!({ "Statement": statements }).to_string();
     let key = "arn:aws:kms:eu-west-1:111122223333:key/k".parse().unwrap();
-    KeyPolicy::read(&text).unwrap().standing(&key, &ROLE.parse().unwrap(), &place, "kms:Encrypt")
+    KeyPolicy::parse(&text).unwrap().principal_access(&key, &ROLE.parse().unwrap(), &location, "kms:Encrypt")
 }
 
 fn allow(principal: &Value) -> Value {
@@ -21,17 +22,17 @@ fn with(mut statement: Value, name: &str, value: Value) -> Value {
     statement
 }
 
-fn unclear(standing: &Standing) -> bool {
-    matches!(standing, Standing::Unclear { .. })
+fn unclear(access: &PrincipalAccess) -> bool {
+    matches!(access, PrincipalAccess::Unclear { .. })
 }
 
 #[test]
 fn the_account_is_less_than_the_role_itself_and_others_are_nothing() {
     for account in [json!({ "AWS": ROOT }), json!({ "AWS": ["111122223333"] })] {
-        assert_eq!(standing(&allow(&account)), Standing::LeftToAccount, "{account}");
+        assert_eq!(access(&allow(&account)), PrincipalAccess::Delegated, "{account}");
     }
     for role in [json!({ "AWS": [ROOT, ROLE] }), json!({ "AWS": ROLE }), json!("*"), json!({ "AWS": "*" })] {
-        assert_eq!(standing(&allow(&role)), Standing::Named, "{role}");
+        assert_eq!(access(&allow(&role)), PrincipalAccess::Named, "{role}");
     }
     for other in [
         json!({ "AWS": "arn:aws:iam::444455556666:root" }),
@@ -40,46 +41,46 @@ fn the_account_is_less_than_the_role_itself_and_others_are_nothing() {
         json!({ "Service": "logs.eu-west-1.amazonaws.com" }),
         json!({ "Federated": "cognito-identity.amazonaws.com" }),
     ] {
-        assert_eq!(standing(&allow(&other)), Standing::LeftOut, "{other}");
+        assert_eq!(access(&allow(&other)), PrincipalAccess::NotMentioned, "{other}");
     }
     let session = json!({ "AWS": "arn:aws:sts::111122223333:assumed-role/LogKeyAssociator/someone" });
-    assert!(unclear(&standing(&allow(&session))));
+    assert!(unclear(&access(&allow(&session))));
 }
 
 #[test]
 fn conditions_are_held_against_a_call_that_cloudwatch_logs_makes_for_the_role() {
     let everyone = allow(&json!({ "AWS": "*" }));
     for (operator, key, value, stands) in [
-        ("StringEquals", "kms:CallerAccount", "111122223333", Standing::Named),
-        ("StringEquals", "kms:ViaService", "logs.eu-west-1.amazonaws.com", Standing::Named),
-        ("StringLike", "kms:ViaService", "logs.*.amazonaws.com", Standing::Named),
-        ("ArnLike", "aws:PrincipalArn", "arn:aws:iam::111122223333:role/security/*", Standing::Named),
-        ("Bool", "aws:ViaAWSService", "true", Standing::Named),
-        ("StringEquals", "kms:CallerAccount", "444455556666", Standing::LeftOut),
-        ("StringEquals", "kms:ViaService", "ec2.eu-west-1.amazonaws.com", Standing::LeftOut),
-        ("Bool", "aws:PrincipalIsAWSService", "true", Standing::LeftOut),
+        ("StringEquals", "kms:CallerAccount", "111122223333", PrincipalAccess::Named),
+        ("StringEquals", "kms:ViaService", "logs.eu-west-1.amazonaws.com", PrincipalAccess::Named),
+        ("StringLike", "kms:ViaService", "logs.*.amazonaws.com", PrincipalAccess::Named),
+        ("ArnLike", "aws:PrincipalArn", "arn:aws:iam::111122223333:role/security/*", PrincipalAccess::Named),
+        ("Bool", "aws:ViaAWSService", "true", PrincipalAccess::Named),
+        ("StringEquals", "kms:CallerAccount", "444455556666", PrincipalAccess::NotMentioned),
+        ("StringEquals", "kms:ViaService", "ec2.eu-west-1.amazonaws.com", PrincipalAccess::NotMentioned),
+        ("Bool", "aws:PrincipalIsAWSService", "true", PrincipalAccess::NotMentioned),
     ] {
         let condition = json!({ operator: { key: value } });
-        assert_eq!(standing(&with(everyone.clone(), "Condition", condition)), stands, "{key} {value}");
+        assert_eq!(access(&with(everyone.clone(), "Condition", condition)), stands, "{key} {value}");
     }
     let by_tag = json!({ "StringEquals": { "aws:PrincipalTag/team": "payments" } });
-    assert!(unclear(&standing(&with(everyone, "Condition", by_tag))));
+    assert!(unclear(&access(&with(everyone, "Condition", by_tag))));
 }
 
 #[test]
 fn a_denial_of_the_account_denies_its_roles_and_a_doubtful_one_makes_it_unclear() {
     let deny = |principal: Value| {
         let denial = with(with(allow(&principal), "Effect", json!("Deny")), "Sid", json!("No"));
-        standing(&json!([allow(&json!({ "AWS": ROLE })), denial]))
+        access(&json!([allow(&json!({ "AWS": ROLE })), denial]))
     };
-    let denied = Standing::Denied { statement: "statement \"No\"".to_owned() };
+    let denied = PrincipalAccess::Denied { statement: "statement \"No\"".to_owned() };
     for principal in [json!("*"), json!({ "AWS": ROOT }), json!({ "AWS": ROLE })] {
         assert_eq!(deny(principal.clone()), denied, "{principal}");
     }
-    assert_eq!(deny(json!({ "AWS": "arn:aws:iam::444455556666:root" })), Standing::Named);
+    assert_eq!(deny(json!({ "AWS": "arn:aws:iam::444455556666:root" })), PrincipalAccess::Named);
     let but = |named: &[&str]| {
         let denial = json!({ "Sid": "No", "Effect": "Deny", "NotPrincipal": { "AWS": named }, "Action": "kms:*", "Resource": "*" });
-        standing(&json!([allow(&json!({ "AWS": ROLE })), denial]))
+        access(&json!([allow(&json!({ "AWS": ROLE })), denial]))
     };
     assert_eq!(but(&["arn:aws:iam::444455556666:root"]), denied);
     assert!(unclear(&but(&[ROLE, ROOT])));
@@ -89,10 +90,10 @@ fn a_denial_of_the_account_denies_its_roles_and_a_doubtful_one_makes_it_unclear(
 fn only_the_action_and_the_key_that_are_asked_about_count() {
     let root = json!({ "AWS": ROOT });
     let looks = with(allow(&root), "Action", json!(["kms:Describe*", "kms:Get*"]));
-    assert_eq!(standing(&looks), Standing::LeftOut);
+    assert_eq!(access(&looks), PrincipalAccess::NotMentioned);
     let other_key = with(allow(&root), "Resource", json!("arn:aws:kms:eu-west-1:111122223333:key/other"));
-    assert_eq!(standing(&other_key), Standing::LeftOut);
+    assert_eq!(access(&other_key), PrincipalAccess::NotMentioned);
     let all_but =
         json!({ "Effect": "Allow", "Principal": root, "NotAction": "kms:Delete*", "Resource": "*" });
-    assert_eq!(standing(&all_but), Standing::LeftToAccount);
+    assert_eq!(access(&all_but), PrincipalAccess::Delegated);
 }

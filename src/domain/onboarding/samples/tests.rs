@@ -14,8 +14,8 @@ fn grant(log_groups: &[&str], kms_keys: &[&str]) -> AccountGrant {
     }
 }
 
-fn place() -> Place {
-    Place { account: "111122223333".parse().unwrap(), region: "cn-north-1".parse().unwrap() }
+fn location() -> Location {
+    Location { account: "111122223333".parse().unwrap(), region: "cn-north-1".parse().unwrap() }
 }
 
 #[test]
@@ -28,19 +28,19 @@ fn every_sample_is_something_that_is_granted() {
         "*:key/abc",
     ];
     let grant = grant(&["/payments/*", "*", "/one"], &keys);
-    let samples = sample_keys(&grant, &place());
+    let samples = sample_keys(&grant, &location());
     assert_eq!(samples.len(), 4, "a pattern of another shape has no sample: {samples:?}");
-    assert!(samples.iter().all(|key| grant.opens_key(key) && *key.region() == place().region));
-    let targets = sample_targets(&grant, &place());
+    assert!(samples.iter().all(|key| grant.allows_key(key) && *key.region() == location().region));
+    let targets = sample_targets(&grant, &location());
     assert_eq!(targets.len(), 4);
-    assert!(targets.iter().all(|resource| grant.opens(&resource.target)));
+    assert!(targets.iter().all(|resource| grant.allows(&resource.target)));
 }
 
 #[test]
 fn keys_of_other_regions_and_what_belongs_to_aws_are_no_samples() {
     let grant = grant(&["aws/*"], &["arn:aws-cn:kms:cn-northwest-1:111122223333:key/*"]);
-    assert_eq!(sample_keys(&grant, &place()), []);
-    assert_eq!(sample_targets(&grant, &place()).len(), 1, "query results alone");
+    assert_eq!(sample_keys(&grant, &location()), []);
+    assert_eq!(sample_targets(&grant, &location()).len(), 1, "query results alone");
 }
 
 #[test]
@@ -50,5 +50,5 @@ fn a_key_that_is_named_in_full_is_found() {
         &["*"],
         &["arn:aws-cn:kms:*:*:key/*", exact, "arn:aws-cn:kms:cn-northwest-1:111122223333:key/k"],
     );
-    assert_eq!(exact_keys(&grant, &place()), [exact.parse::<KmsKeyArn>().unwrap()]);
+    assert_eq!(exact_keys(&grant, &location()), [exact.parse::<KmsKeyArn>().unwrap()]);
 }

@@ -10,21 +10,21 @@ async fn hammered(
     tasks: usize,
     time: Duration,
 ) -> (u32, u32, u32) {
-    let asked = Arc::new(AtomicU32::new(0));
-    let (admitted, (now, most)) =
+    let requests = Arc::new(AtomicU32::new(0));
+    let (admitted, (now, max)) =
         (Arc::new(AtomicU32::new(0)), (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0))));
     let (mut callers, end) = (JoinSet::new(), Instant::now() + time);
     for quota in quotas.into_iter().map(Arc::new) {
         for _ in 0..tasks {
             let (quota, tenant) = (Arc::clone(&quota), tenant.clone());
-            let (admitted, now, most) = (Arc::clone(&admitted), Arc::clone(&now), Arc::clone(&most));
-            let asked = Arc::clone(&asked);
+            let (admitted, now, max) = (Arc::clone(&admitted), Arc::clone(&now), Arc::clone(&max));
+            let requests = Arc::clone(&requests);
             callers.spawn(async move {
                 while Instant::now() < end {
-                    asked.fetch_add(1, SeqCst);
+                    requests.fetch_add(1, SeqCst);
                     if let Ok(admission) = quota.admit(&tenant, Cost::Read).await {
                         admitted.fetch_add(1, SeqCst);
-                        most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+                        max.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
                         tokio::task::yield_now().await;
                         now.fetch_sub(1, SeqCst);
                         drop(admission);
@@ -36,7 +36,7 @@ async fn hammered(
         }
     }
     callers.join_all().await;
-    (asked.load(SeqCst), admitted.load(SeqCst), most.load(SeqCst))
+    (requests.load(SeqCst), admitted.load(SeqCst), max.load(SeqCst))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,11 +46,11 @@ async fn a_busy_replica_asks_for_many_calls_at_once() {
     let quotas = quotas(&links);
     let (tenant, start) = (tenant(100_000, 100_000, 1_000), Instant::now());
     assert_eq!(admitted(&quotas, &tenant, 6_000).await, 6_000);
-    let asked: u64 = links.iter().map(|link| link.asked()).sum();
+    let requests: u64 = links.iter().map(|link| link.requests_sent()).sum();
     // What is taken ahead lasts for so long: whoever calls more slowly asks more often for a call.
-    let lives = start.elapsed().as_millis().div_ceil(lease::LIFE.as_millis());
-    let most = 1_500 + 3 * u64::try_from(lives).unwrap();
-    assert!(asked <= most, "{asked} round trips for 6,000 calls in {:?}", start.elapsed());
+    let lives = start.elapsed().as_millis().div_ceil(token_lease::LEASE_TTL.as_millis());
+    let max = 1_500 + 3 * u64::try_from(lives).unwrap();
+    assert!(requests <= max, "{requests} round trips for 6,000 calls in {:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,13 +59,13 @@ async fn what_is_taken_ahead_breaks_no_bound_by_more_than_is_said() {
     let links = server.links(3, OnBackendError::Refuse).await;
     let tenant = tenant(500, 200, 7);
     let start = Instant::now();
-    let (asked, admitted, most) = hammered(quotas(&links), &tenant, 4, Duration::from_secs(2)).await;
-    let earned = (start.elapsed() + lease::LIFE).as_secs_f64() * 500.0;
+    let (requests, admitted, max) = hammered(quotas(&links), &tenant, 4, Duration::from_secs(2)).await;
+    let earned = (start.elapsed() + token_lease::LEASE_TTL).as_secs_f64() * 500.0;
     assert!(f64::from(admitted) <= 200.0 + earned, "{admitted} in {:?}", start.elapsed());
     // A machine that is busy with other things may not even ask for as much as there is.
-    let due = (200.0 + earned).min(f64::from(asked));
-    assert!(f64::from(admitted) >= 0.7 * due, "{admitted} of {asked} in {:?}", start.elapsed());
-    assert!(most <= 7, "{most} under way");
+    let due = (200.0 + earned).min(f64::from(requests));
+    assert!(f64::from(admitted) >= 0.7 * due, "{admitted} of {requests} in {:?}", start.elapsed());
+    assert!(max <= 7, "{max} under way");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,20 +79,20 @@ async fn what_is_not_used_is_given_back_and_tenants_at_rest_are_forgotten() {
     server::until(|| server.cli(&["hlen", "logkey:{acme}:places"]) == "0").await;
     server::until(|| server.cli(&["exists", "logkey:{acme}:rate"]) == "0").await;
     assert_eq!(quotas[0].state(&tenant).remaining, 1_000);
-    let mut held = Vec::new();
+    let mut admissions = Vec::new();
     while let Ok(admission) = quotas[1].admit(&tenant, Cost::Read).await {
-        held.push(admission);
+        admissions.push(admission);
     }
-    assert_eq!(held.len(), 20, "one replica can have all places");
+    assert_eq!(admissions.len(), 20, "one replica can have all places");
 }
 
 #[test]
 fn refused_callers_are_told_later_and_later_and_new_limits_hold_at_once() {
     let (now, limits) = (Instant::now(), tenant(10, 10, 10).limits);
-    let mut stock = lease::Stock::new(now);
-    let told = QuotaState { remaining: 0, reset: Duration::from_secs(1), in_flight: 0 };
-    stock.refused(now, Some(Duration::from_millis(100)), limits, told);
-    let mut wait = |limits| match stock.decide(now, 1, limits) {
+    let mut tokens = token_lease::TokenLease::new(now);
+    let state = QuotaState { remaining: 0, reset: Duration::from_secs(1), in_flight: 0 };
+    tokens.record_denial(now, Some(Duration::from_millis(100)), limits, state);
+    let mut wait = |limits| match tokens.decide(now, 1, limits) {
         Some(Err(OverQuota::Rate { retry_after, .. })) => Some(retry_after.as_millis()),
         _ => None,
     };

@@ -3,8 +3,8 @@
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use super::{
-    elsewhere::cluster,
     server::{Server, free_port, links, until},
+    topologies::cluster,
     *,
 };
 
@@ -61,8 +61,8 @@ impl Papers {
 
 /// None of these gets an answer.
 async fn are_refused(urls: impl IntoIterator<Item = RedisUrl>) {
-    for (nth, refused) in urls.into_iter().enumerate() {
-        let link = Link::start(&refused, OnBackendError::Refuse, LONG).unwrap();
+    for (nth, bad_url) in urls.into_iter().enumerate() {
+        let link = RedisBackend::start(&bad_url, OnBackendError::Refuse, LONG).unwrap();
         until(|| link.attempts.load(SeqCst) >= 3).await;
         assert!(!link.is_up() && !link.state().serves, "{nth}");
     }
@@ -131,18 +131,20 @@ const RIGHTS: [&str; 7] =
 async fn a_user_who_may_touch_our_keys_alone_is_enough_and_another_password_is_not() {
     let user = ["--user", "default", "off", "--user", "logkey", "on", ">s3cret"];
     let server = Server::with(free_port(), &[&user[..], &RIGHTS].concat());
-    let at = |who: &str| format!("redis://{who}127.0.0.1:{}", server.port).parse::<RedisUrl>().unwrap();
+    let at = |principal: &str| {
+        format!("redis://{principal}127.0.0.1:{}", server.port).parse::<RedisUrl>().unwrap()
+    };
     let named = at("logkey@").with_password("s3cret".into());
     let links = links(&named, 2, OnBackendError::Share).await;
     let quotas = quotas(&links);
     give_one_burst(&quotas, &tenant(1, 30, 1_000), 60).await;
     // Places are given back as well, and turns toward AWS given.
-    let lane = Lane {
-        place: Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() },
+    let quota_key = QuotaKey {
+        location: Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() },
         operation: crate::ports::limit::Operation::AssociateKmsKey,
     };
-    let slot = links[0].slot(&lane, Duration::from_millis(10), Duration::from_secs(1)).await;
-    assert!(matches!(slot, Slot::In(_)), "{slot:?}");
+    let slot = links[0].slot(&quota_key, Duration::from_millis(10), Duration::from_secs(1)).await;
+    assert!(matches!(slot, SlotReply::In(_)), "{slot:?}");
     assert!(links.iter().all(|link| link.is_up()));
 
     let unnamed = at("").with_password("s3cret".into());

@@ -72,10 +72,10 @@ impl Server {
 
     /// One that asks for a password of its own, with more settings.
     pub(super) fn sentinel_with(folder: &Path, master: u16, password: &'static str, more: &str) -> Self {
-        let asks = if password.is_empty() { String::new() } else { format!("requirepass {password}\n") };
+        let requests = if password.is_empty() { String::new() } else { format!("requirepass {password}\n") };
         let port = free_port();
         let listens = format!("port {port}\n");
-        let mut sentinel = Self::sentinel_listening(folder, port, master, &(listens + &asks), more);
+        let mut sentinel = Self::sentinel_listening(folder, port, master, &(listens + &requests), more);
         sentinel.password = password;
         sentinel
     }
@@ -142,7 +142,7 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port).parse().unwrap()
     }
 
-    pub(super) async fn links(&self, count: u32, on_error: OnBackendError) -> Vec<Arc<Link>> {
+    pub(super) async fn links(&self, count: u32, on_error: OnBackendError) -> Vec<Arc<RedisBackend>> {
         links(&self.url(), count, on_error).await
     }
 }
@@ -155,7 +155,7 @@ impl Drop for Server {
 }
 
 /// So many replicas that know each other.
-pub(super) async fn links(url: &RedisUrl, count: u32, on_error: OnBackendError) -> Vec<Arc<Link>> {
+pub(super) async fn links(url: &RedisUrl, count: u32, on_error: OnBackendError) -> Vec<Arc<RedisBackend>> {
     links_with(url, count, on_error, PATIENT).await
 }
 
@@ -164,9 +164,9 @@ pub(super) async fn links_with(
     url: &RedisUrl,
     count: u32,
     on_error: OnBackendError,
-    patience: Duration,
-) -> Vec<Arc<Link>> {
-    let links: Vec<_> = (0..count).map(|_| Link::start(url, on_error, patience).unwrap()).collect();
+    timeout: Duration,
+) -> Vec<Arc<RedisBackend>> {
+    let links: Vec<_> = (0..count).map(|_| RedisBackend::start(url, on_error, timeout).unwrap()).collect();
     for link in &links {
         until(|| link.is_up() && link.replicas() == count).await;
     }

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     domain::{
-        association::{Place, Resource, Target},
-        key_policy::{Judgement, KeyPolicy},
+        association::{Location, Resource, Target},
+        key_policy::{KeyPolicy, PolicyEvaluation},
     },
-    sandbox::{clock::Clock, quota::Quotas, world::Account},
+    sandbox::{clock::Clock, quota::Quotas, state::Account},
 };
 
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -134,24 +134,24 @@ proptest! {
         query_results in any::<bool>(),
     ) {
         let text = json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
-        let place = Place { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+        let location = Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
         let target = if query_results {
             Target::QueryResults
         } else {
             Target::LogGroup("/payments/api".parse().unwrap())
         };
-        let resource = Resource { place, target };
-        let judged = KeyPolicy::read(&text).unwrap().judge(&KEY.parse().unwrap(), &resource);
+        let resource = Resource { location, target };
+        let evaluated = KeyPolicy::parse(&text).unwrap().evaluate(&KEY.parse().unwrap(), &resource);
 
         let account = Account::new("111122223333".to_owned(), "aws", Quotas::off().into());
         let region = account.enable("eu-west-1");
         let happens = may_use(&key(&text), &region, &resource.arn().to_string());
-        match judged {
-            Judgement::Allows => prop_assert!(happens, "{text}"),
-            Judgement::LacksService { .. } | Judgement::ConditionMismatch { .. } | Judgement::Denied { .. } => {
-                prop_assert!(!happens, "{judged:?} {text}");
+        match evaluated {
+            PolicyEvaluation::Allows => prop_assert!(happens, "{text}"),
+            PolicyEvaluation::LacksService { .. } | PolicyEvaluation::ConditionMismatch { .. } | PolicyEvaluation::Denied { .. } => {
+                prop_assert!(!happens, "{evaluated:?} {text}");
             }
-            Judgement::Unclear { .. } => {}
+            PolicyEvaluation::Unclear { .. } => {}
         }
     }
 }

@@ -55,9 +55,9 @@ async fn a_log_that_was_kept_before_is_found_by_all_that_finds_events_now() {
     assert!(matches!(refused, OpenError::Older { .. }), "{refused}");
     let store = Sqlite::open(&url).await.unwrap();
     Reader::open(&url).await.unwrap();
-    let checked = store.checked(0, 1000).await.unwrap();
+    let checked = store.index_check(0, 1000).await.unwrap();
     assert_eq!(checked.len(), 150);
-    assert!(checked.iter().all(|checked| checked.wrong.is_empty()), "{checked:?}");
+    assert!(checked.iter().all(|checked| checked.mismatches.is_empty()), "{checked:?}");
     let none = EventFilter::default();
     let at = |secs| Some(Timestamp::from_secs(secs));
     for (filter, expected) in [
@@ -69,7 +69,7 @@ async fn a_log_that_was_kept_before_is_found_by_all_that_finds_events_now() {
         assert_eq!(listed.iter().map(|event| event.seq).collect::<Vec<_>>(), expected, "{filter:?}");
     }
     assert_eq!(store.find(id(128)).await.unwrap().unwrap().seq, 128);
-    assert_eq!(store.unsettled(Timestamp::from_secs(11)).await.unwrap().len(), 10);
+    assert_eq!(store.open_intents(Timestamp::from_secs(11)).await.unwrap().len(), 10);
 }
 
 #[tokio::test]

@@ -1,0 +1,213 @@
+//! An archive, read again: its events, and its part of the tree.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use async_trait::async_trait;
+use signed_note::Note;
+use thiserror::Error;
+use tlog_tiles::Checkpoint;
+use uuid::Uuid;
+
+use super::super::{
+    checkpoint::{self, CheckpointError},
+    parsed_event::ParsedEvent,
+    tree::{self, WHOLE},
+};
+use crate::{
+    domain::{audit::EventId, time::Timestamp},
+    ports::{SignedCheckpoint, StoredEvent, Tile, TreeStore, Unavailable},
+};
+
+/// The file that says how much there is.
+const CHECKPOINT: &str = "checkpoint";
+
+/// A folder that holds the first events of a log, in the tlog-tiles layout.
+#[derive(Clone, Debug)]
+pub struct ArchiveReader {
+    folder: PathBuf,
+    note: String,
+    /// As the checkpoint says, whoever signed it.
+    unverified_size: u64,
+}
+
+/// The folder is no archive.
+#[derive(Debug, Error)]
+pub enum ArchiveReadError {
+    /// There is no checkpoint, or it cannot be read.
+    #[error("there is no checkpoint in {folder}")]
+    Missing {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// It is not this log's.
+    #[error("the archive's checkpoint cannot be relied on")]
+    Checkpoint(#[source] CheckpointError),
+}
+
+// === impl Archive ===
+
+impl ArchiveReader {
+    /// Whether there is one in the folder.
+    #[must_use]
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(CHECKPOINT).exists()
+    }
+
+    /// Opens it, believing nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`NoArchive`].
+    pub fn open(folder: &Path) -> Result<Self, ArchiveReadError> {
+        let missing = |source| ArchiveReadError::Missing { folder: folder.to_owned(), source };
+        let note = std::fs::read_to_string(folder.join(CHECKPOINT)).map_err(missing)?;
+        let bad = |_bad| ArchiveReadError::Checkpoint(CheckpointError::Text);
+        let opened = Note::from_bytes(note.as_bytes()).map_err(bad)?;
+        let checkpoint = Checkpoint::from_bytes(opened.text());
+        let checkpoint = checkpoint.map_err(|_bad| ArchiveReadError::Checkpoint(CheckpointError::Text))?;
+        Ok(Self { folder: folder.to_owned(), note, unverified_size: checkpoint.size() })
+    }
+
+    /// Its checkpoint, if one of the keys signed it.
+    ///
+    /// # Errors
+    ///
+    /// [`NoArchive::Checkpoint`].
+    pub fn signed(&self, origin: &str, verifiers: &[String]) -> Result<Checkpoint, ArchiveReadError> {
+        checkpoint::read(self.note.as_bytes(), origin, verifiers).map_err(ArchiveReadError::Checkpoint)
+    }
+
+    /// Its checkpoint as it was signed.
+    #[must_use]
+    pub fn signed_note(&self) -> &str {
+        &self.note
+    }
+
+    /// How many events it says that it holds.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.unverified_size
+    }
+
+    /// Its events after a place, oldest first, about `limit`; none where there are none, or their file is
+    /// gone. They are found by their place alone: id and tenant are left to whoever reads the bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] where a file cannot be read, or is none of the layout.
+    pub async fn after(&self, seq: u64, limit: u32) -> Result<Vec<StoredEvent>, Unavailable> {
+        let mut found = Vec::new();
+        let mut next = seq;
+        while next < self.unverified_size && found.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
+            let bundle = next / WHOLE as u64;
+            let count = (self.unverified_size - bundle * WHOLE as u64).min(WHOLE as u64);
+            let path = tree::path("entries", bundle, usize::try_from(count).unwrap_or(WHOLE));
+            let Some(bytes) = self.read(&path).await? else { break };
+            let bodies = entries(&bytes).filter(|all| all.len() as u64 == count).ok_or_else(corrupt)?;
+            let numbered = (bundle * WHOLE as u64 + 1..).zip(bodies);
+            let next_files = numbered.filter(|(at, _)| *at > next);
+            found.extend(next_files.map(|(seq, body)| event(seq, body)));
+            next = bundle * WHOLE as u64 + count;
+        }
+        Ok(found)
+    }
+
+    /// The event with this id: every event is looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`Archive::after`].
+    pub async fn find(&self, id: EventId) -> Result<Option<StoredEvent>, Unavailable> {
+        let text = id.to_string();
+        let found = self.search(&text, |view| view.id == text).await?;
+        Ok(found.into_iter().next().map(|event| StoredEvent { id, ..event }))
+    }
+
+    /// The events with this action: every event is looked at.
+    pub(in crate::audit) async fn with_action(&self, action: &str) -> Result<Vec<StoredEvent>, Unavailable> {
+        self.search(action, |view| view.action == action).await
+    }
+
+    async fn search(
+        &self,
+        text: &str,
+        fits: impl Fn(&ParsedEvent) -> bool,
+    ) -> Result<Vec<StoredEvent>, Unavailable> {
+        let (mut found, mut next) = (Vec::new(), 0);
+        loop {
+            let page = self.after(next, 256).await?;
+            let Some(last) = page.last() else { return Ok(found) };
+            next = last.seq;
+            let named = page.into_iter().filter(|event| event.body.contains(text));
+            found.extend(named.filter(|event| ParsedEvent::try_from(event).is_ok_and(|view| fits(&view))));
+        }
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Unavailable> {
+        match tokio::fs::read(self.folder.join("tile").join(path)).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+}
+
+#[async_trait]
+impl TreeStore for ArchiveReader {
+    async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
+        let (size, note) = (self.unverified_size, self.note.clone());
+        Ok(Some(SignedCheckpoint { size, time: Timestamp::from_micros(0), note, handover: false }))
+    }
+
+    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        Ok(Vec::new())
+    }
+
+    async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
+        let mut tiles = Vec::with_capacity(tile_ids.len());
+        for (level, index) in tile_ids {
+            let (level, index) = (*level, *index);
+            let hashes = self.unverified_size >> (8 * u32::from(level));
+            let count = hashes.saturating_sub(index * WHOLE as u64).min(WHOLE as u64);
+            let count = usize::try_from(count).unwrap_or(WHOLE);
+            if let Some(hashes) = self.read(&tree::path(&level.to_string(), index, count)).await? {
+                tiles.push(Tile { level, index, hashes });
+            }
+        }
+        Ok(tiles)
+    }
+
+    async fn grow(&self, _: &[Tile], _: &SignedCheckpoint) -> Result<(), Unavailable> {
+        Err(unavailable("an archive does not grow by itself"))
+    }
+}
+
+/// The entries of a bundle: each is its length in two bytes, and its bytes.
+fn entries(bytes: &[u8]) -> Option<Vec<String>> {
+    let mut found = Vec::with_capacity(WHOLE);
+    let mut rest = bytes;
+    while let [high, low, after @ ..] = rest {
+        let (body, next) = after.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))?;
+        found.push(String::from_utf8(body.to_vec()).ok()?);
+        rest = next;
+    }
+    rest.is_empty().then_some(found)
+}
+
+fn event(seq: u64, body: String) -> StoredEvent {
+    StoredEvent { seq, id: EventId(Uuid::nil()), tenant: None, body }
+}
+
+fn corrupt() -> Unavailable {
+    unavailable("a file of the archive is not in the form of tlog-tiles")
+}
+
+fn unavailable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unavailable {
+    Unavailable { dependency: "archive", source: Some(reason.into()) }
+}

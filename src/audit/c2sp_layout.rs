@@ -1,0 +1,84 @@
+//! Writes files in the tlog-tiles layout, for exports and archives.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use super::tree;
+use crate::ports::Tile;
+
+/// A folder in the layout.
+#[derive(Debug)]
+pub(super) struct TileDirectory<'p> {
+    folder: &'p Path,
+    /// Whether each file is on disk before the next step.
+    durable: bool,
+    touched: BTreeSet<PathBuf>,
+}
+
+/// Makes a folder, with its name on disk and those of the folders above it: also where an earlier run
+/// made them and was cut off.
+pub(super) fn make(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for above in fs::canonicalize(folder)?.ancestors().skip(1) {
+        match File::open(above) {
+            Ok(above) => above.sync_all()?,
+            // One that is not for this user holds nothing that this user made.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+// === impl Layout ===
+
+impl<'p> TileDirectory<'p> {
+    pub(super) fn new(folder: &'p Path, durable: bool) -> Self {
+        Self { folder, durable, touched: BTreeSet::new() }
+    }
+
+    pub(super) fn tile(&mut self, tile: &Tile) -> io::Result<()> {
+        let path = tree::path(&tile.level.to_string(), tile.index, tile.hashes.len() / tree::HASH);
+        self.write(&path, &tile.hashes)
+    }
+
+    /// Writes a file under `tile/`.
+    pub(super) fn write(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.folder.join("tile").join(path);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+            self.touched.extend(
+                parent.ancestors().take_while(|above| above.starts_with(self.folder)).map(Into::into),
+            );
+        }
+        let mut file = File::create(&path)?;
+        file.write_all(bytes)?;
+        if self.durable { file.sync_all() } else { Ok(()) }
+    }
+
+    /// Writes a file beside `tile/`, in place of what is there.
+    pub(super) fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let (path, temporary) = (self.folder.join(name), self.folder.join(format!("{name}.new")));
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        if self.durable {
+            file.sync_all()?;
+        }
+        fs::rename(temporary, path)?;
+        self.touched.insert(self.folder.to_owned());
+        self.fsync()
+    }
+
+    /// Has the names of what was written on disk too.
+    pub(super) fn fsync(&mut self) -> io::Result<()> {
+        let touched = std::mem::take(&mut self.touched);
+        if self.durable {
+            touched.iter().try_for_each(|folder| File::open(folder)?.sync_all())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! The changes whose end is not known, read back from the log so that they can be settled.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use async_trait::async_trait;
+
+use super::{event::settlement_outcome, parsed_event::ParsedEvent};
+use crate::{
+    domain::{
+        association::{Location, Resource, Target},
+        audit::{Actor, AuditOperation, Event, EventId, Keys, Kind, Settlement},
+        call::Action,
+        time::Timestamp,
+    },
+    ports::{EventFilter, EventReader, PendingChange, PendingChanges, StoredEvent, Unavailable},
+};
+
+/// `metadata.event_code` of what settles a change.
+const RECONCILED: &str = "settled";
+/// Most events of one call among which it is looked for; a call has a handful.
+const MAX_PER_CALL: u32 = 1000;
+
+/// Finds them in the log.
+pub struct PendingChangeReader {
+    log: Arc<dyn EventReader>,
+}
+
+// === impl Opened ===
+
+impl PendingChangeReader {
+    /// Over this log.
+    #[must_use]
+    pub fn new(log: Arc<dyn EventReader>) -> Self {
+        Self { log }
+    }
+}
+
+#[async_trait]
+impl PendingChanges for PendingChangeReader {
+    async fn list_pending(&self, before: Timestamp) -> Result<Vec<PendingChange>, Unavailable> {
+        let found = self.log.open_intents(before).await?;
+        let mut open = Vec::with_capacity(found.len());
+        for stored in &found {
+            match change(stored) {
+                Some(change) => open.push(change),
+                None => {
+                    tracing::error!(audit.seq = stored.seq, "an intent of the audit log cannot be read");
+                }
+            }
+        }
+        Ok(open)
+    }
+
+    async fn find(&self, intent: EventId) -> Result<Option<PendingChange>, Unavailable> {
+        Ok(self.log.find(intent).await?.as_ref().and_then(change))
+    }
+
+    async fn reconciliation_of(
+        &self,
+        change: &PendingChange,
+    ) -> Result<Option<(Settlement, EventId)>, Unavailable> {
+        let filter = EventFilter {
+            correlation: Some(change.event.correlation.as_str().to_owned()),
+            ..EventFilter::default()
+        };
+        let intent = change.intent.to_string();
+        let settles = |event: &StoredEvent| {
+            let view =
+                ParsedEvent::try_from(event).ok().filter(|view| view.closes.as_ref() == Some(&intent))?;
+            let settlement =
+                settlement_outcome(view.outcome.as_deref()?).filter(|_| view.kind == RECONCILED)?;
+            Some((settlement, event.id))
+        };
+        Ok(self.log.list(&filter, None, MAX_PER_CALL).await?.iter().find_map(settles))
+    }
+}
+
+/// The intent as it was recorded; none where its bytes are not those of one.
+fn change(stored: &StoredEvent) -> Option<PendingChange> {
+    let view = ParsedEvent::try_from(stored).ok()?;
+    let location = Location {
+        account: parse_intent(view.account.as_ref())?,
+        region: parse_intent(view.region.as_ref())?,
+    };
+    let target = match &view.log_group {
+        Some(name) => Target::LogGroup(name.parse().ok()?),
+        None => Target::QueryResults,
+    };
+    let text = |text: &Option<String>| text.as_deref().map(Arc::from);
+    let event = Event {
+        kind: Kind::Intent,
+        act: AuditOperation::Rpc(Action::from_grpc_name(&view.action)),
+        correlation: view.correlation.parse().ok()?,
+        actor: Actor {
+            tenant: parse_intent(view.tenant.as_ref()),
+            subject: text(&view.subject),
+            issuer: text(&view.issuer),
+            token_id: text(&view.token_id),
+            source: None,
+            unverified_user_agent: None,
+        },
+        resource: Some(Resource { location, target }),
+        keys: Keys {
+            requested: view.requested_key.map(Into::into),
+            resolved: parse_intent(view.resolved_key.as_ref()),
+            previous: parse_intent(view.previous_key.as_ref()),
+        },
+        ..Event::for_service(AuditOperation::Start, view.time)
+    };
+    Some(PendingChange { intent: EventId(view.id.parse().ok()?), event })
+}
+
+fn parse_intent<T: FromStr>(text: Option<&String>) -> Option<T> {
+    text?.parse().ok()
+}
+
+impl fmt::Debug for PendingChangeReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opened")
+    }
+}

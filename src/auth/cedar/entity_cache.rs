@@ -1,0 +1,138 @@
+//! What one question needs and the next is likely to need again: the caller, the source address and the time
+//! of day, in Cedar's terms.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+};
+
+use arc_swap::ArcSwapOption;
+use cedar_policy::RestrictedExpression;
+use cedar_policy_core::{
+    ast::{Entity, Name, RestrictedExpr, Value},
+    evaluator::RestrictedEvaluator,
+    extensions::Extensions,
+};
+use smol_str::SmolStr;
+
+use crate::{
+    auth::two_gen_cache::TwoGenCache,
+    domain::{
+        principal::{PolicyClaims, Principal, Scopes},
+        tenant::TenantId,
+        time::Timestamp,
+    },
+    ports::Clock,
+};
+
+/// How many callers are kept ready: one takes a few kilobytes.
+const CALLERS: usize = 2048;
+/// How many source addresses are kept ready.
+const ADDRESSES: usize = 1024;
+
+/// Kept from question to question.
+pub(super) struct EntityCache {
+    clock: Arc<dyn Clock>,
+    now: ArcSwapOption<CachedTime>,
+    callers: TwoGenCache<CallerKey, Arc<Entity>>,
+    addresses: TwoGenCache<IpAddr, Value>,
+}
+
+/// The time of day, worked out once a second.
+#[derive(Clone, Debug)]
+pub(super) struct CachedTime {
+    at: i64,
+    pub(super) now: Value,
+    pub(super) hour: i64,
+    pub(super) weekday: SmolStr,
+}
+
+/// All of a caller that policies can see.
+#[derive(PartialEq, Eq, Hash)]
+struct CallerKey {
+    tenant: TenantId,
+    subject: Arc<str>,
+    issuer: Arc<str>,
+    scopes: Scopes,
+    claims: PolicyClaims,
+}
+
+// === impl Made ===
+
+impl EntityCache {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            now: ArcSwapOption::empty(),
+            callers: TwoGenCache::new(CALLERS),
+            addresses: TwoGenCache::new(ADDRESSES),
+        }
+    }
+
+    /// The caller, made by `build` where it is not at hand.
+    pub(super) fn caller(
+        &self,
+        principal: &Principal,
+        build: impl FnOnce(&Principal) -> Entity,
+    ) -> Arc<Entity> {
+        let Principal { tenant, subject, issuer, scopes, claims, token_id: _, expires: _ } = principal;
+        let key = CallerKey {
+            tenant: tenant.clone(),
+            subject: Arc::clone(subject),
+            issuer: Arc::clone(issuer),
+            scopes: scopes.clone(),
+            claims: claims.clone(),
+        };
+        if let Some(found) = self.callers.find(&key) {
+            return found;
+        }
+        let entity = Arc::new(build(principal));
+        self.callers.insert(key, Arc::clone(&entity));
+        entity
+    }
+
+    pub(super) fn address(&self, source: IpAddr) -> Option<Value> {
+        /// Read once: Cedar's public way reads it with its parser for each address.
+        static IP: LazyLock<Option<Name>> = LazyLock::new(|| "ip".parse().ok());
+        if let Some(found) = self.addresses.find(&source) {
+            return Some(found);
+        }
+        let text = RestrictedExpr::val(source.to_canonical().to_string());
+        let entity = restricted_value(&RestrictedExpr::call_extension_fn(IP.clone()?, [text]))?;
+        self.addresses.insert(source, entity.clone());
+        Some(entity)
+    }
+
+    pub(super) fn now(&self) -> Option<Arc<CachedTime>> {
+        let now = self.clock.now().as_secs();
+        if let Some(last) = &*self.now.load()
+            && last.at == now
+        {
+            return Some(Arc::clone(last));
+        }
+        let now = Arc::new(CachedTime::at(now)?);
+        self.now.store(Some(Arc::clone(&now)));
+        Some(now)
+    }
+}
+
+impl CachedTime {
+    fn at(secs: i64) -> Option<Self> {
+        const DAYS: [&str; 7] =
+            ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
+        let now = Timestamp::from_secs(secs).to_string();
+        let (seconds, _) = now.split_once('.')?;
+        let day = usize::try_from(secs.div_euclid(86_400).rem_euclid(7)).ok()?;
+        Some(Self {
+            at: secs,
+            now: restricted_value(RestrictedExpression::new_datetime(format!("{seconds}Z")).as_ref())?,
+            hour: secs.rem_euclid(86_400).div_euclid(3_600),
+            weekday: SmolStr::new_static(DAYS.get(day)?),
+        })
+    }
+}
+
+fn restricted_value(expression: &RestrictedExpr) -> Option<Value> {
+    let evaluator = RestrictedEvaluator::new(Extensions::all_available());
+    evaluator.interpret(expression.as_borrowed()).ok()
+}

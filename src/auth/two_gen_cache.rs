@@ -1,0 +1,91 @@
+//! A bounded map from which what was not used lately falls out first.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, Hash, RandomState},
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Locks that share the entries among them, so that readers seldom meet.
+const SHARDS: usize = 16;
+
+/// At most about so many entries, in two halves: what is used stays in the young one or comes back to
+/// it; once that is full it becomes the old one, and what the old one held is forgotten.
+#[derive(Debug)]
+pub(super) struct TwoGenCache<K, V> {
+    shards: [Mutex<Generations<K, V>>; SHARDS],
+    half: usize,
+    hasher: RandomState,
+}
+
+#[derive(Debug)]
+struct Generations<K, V> {
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
+}
+
+// === impl Recent ===
+
+impl<K: Hash + Eq, V: Clone> TwoGenCache<K, V> {
+    /// For at most about this many entries; with 0, for none.
+    pub(super) fn new(capacity: usize) -> Self {
+        let shards = std::array::from_fn(|_| Mutex::default());
+        Self { shards, half: capacity.div_ceil(2 * SHARDS), hasher: RandomState::new() }
+    }
+
+    /// The entry, if it is still here.
+    pub(super) fn find(&self, key: &K) -> Option<V> {
+        let mut generations = self.shard(key);
+        if let Some(found) = generations.young.get(key) {
+            return Some(found.clone());
+        }
+        let (key, found) = generations.old.remove_entry(key)?;
+        generations.insert(key, found.clone(), self.half);
+        Some(found)
+    }
+
+    /// Adds an entry.
+    pub(super) fn insert(&self, key: K, value: V) {
+        if self.half > 0 {
+            self.shard(&key).insert(key, value, self.half);
+        }
+    }
+
+    /// Takes an entry away.
+    pub(super) fn forget(&self, key: &K) {
+        let mut generations = self.shard(key);
+        generations.young.remove(key);
+        generations.old.remove(key);
+    }
+
+    /// How many entries there are.
+    pub(super) fn len(&self) -> usize {
+        let len =
+            |generations: MutexGuard<'_, Generations<K, V>>| generations.young.len() + generations.old.len();
+        self.shards.iter().map(|shard| len(shard.lock().unwrap_or_else(PoisonError::into_inner))).sum()
+    }
+
+    fn shard(&self, key: &K) -> MutexGuard<'_, Generations<K, V>> {
+        let location = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or_default();
+        let [first, ..] = &self.shards;
+        self.shards.get(location).unwrap_or(first).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Halves ===
+
+impl<K: Hash + Eq, V> Generations<K, V> {
+    fn insert(&mut self, key: K, value: V, half: usize) {
+        if self.young.len() >= half {
+            self.old = mem::take(&mut self.young);
+        }
+        self.young.insert(key, value);
+    }
+}
+
+impl<K, V> Default for Generations<K, V> {
+    fn default() -> Self {
+        Self { young: HashMap::new(), old: HashMap::new() }
+    }
+}

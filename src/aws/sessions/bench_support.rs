@@ -1,0 +1,89 @@
+//! The sessions over a modelled STS, for `benches/sessions.rs`: how often it is asked, and who waits.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use aws_credential_types::Credentials;
+use tokio::time::{Instant, sleep};
+
+use super::{AssumedSession, CacheLimits, SessionError, SessionKey, SessionTagging, Sessions};
+use crate::{
+    aws::{
+        session_policy::SessionScope,
+        sts::{AssumeRole, AssumeRoleInput},
+    },
+    domain::tenant::AccountGrant,
+};
+
+/// Longest wait for a session.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// As many roles as wanted, each of a tenant of its own, and an STS that takes its time.
+pub struct SessionBench {
+    sessions: Sessions,
+    keys: Vec<SessionKey>,
+    sts: Arc<SlowSts>,
+}
+
+struct SlowSts {
+    takes: Duration,
+    lifetime: Duration,
+    request_count: AtomicUsize,
+}
+
+// === impl SessionTrial ===
+
+impl SessionBench {
+    /// For these grants, whose tenants are numbered, with sessions that last `lifetime` and an
+    /// `AssumeRole` that takes `takes`.
+    #[must_use]
+    pub fn new(grants: Vec<AccountGrant>, lifetime: Duration, takes: Duration) -> Self {
+        let sts = Arc::new(SlowSts { takes, lifetime, request_count: AtomicUsize::new(0) });
+        let keys = grants.into_iter().enumerate().filter_map(|(n, grant)| {
+            let tenant = format!("tenant-{n}").parse().ok()?;
+            Some(SessionKey { tenant, grant: Arc::new(grant), reach: SessionScope::LogGroups, subject: None })
+        });
+        let keys: Vec<SessionKey> = keys.collect();
+        let bounds = CacheLimits { sessions: keys.len() * 2, idle: lifetime };
+        let assume = Arc::clone(&sts) as Arc<dyn AssumeRole>;
+        Self { sessions: Sessions::new(assume, SessionTagging::Tenant, bounds), keys, sts }
+    }
+
+    /// Gets the session of one role, and says how long that took; none where there was none.
+    pub async fn get(&self, role: usize) -> Option<Duration> {
+        let start = Instant::now();
+        self.sessions.get(self.keys.get(role)?, start + TIMEOUT).await.ok()?;
+        Some(start.elapsed())
+    }
+
+    /// How often STS was asked so far.
+    #[must_use]
+    pub fn assume_calls(&self) -> usize {
+        self.sts.request_count.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for SessionBench {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionTrial").field("roles", &self.keys.len()).finish_non_exhaustive()
+    }
+}
+
+// === impl SlowSts ===
+
+#[async_trait]
+impl AssumeRole for SlowSts {
+    async fn assume(&self, _: &AssumeRoleInput) -> Result<AssumedSession, SessionError> {
+        self.request_count.fetch_add(1, Ordering::Relaxed);
+        sleep(self.takes.mul_f64(rand::random_range(0.5..1.5))).await;
+        let credentials = Credentials::new("key", "secret", None, None, "trial");
+        Ok(AssumedSession { credentials, lifetime: self.lifetime })
+    }
+}

@@ -1,0 +1,328 @@
+//! One call to be judged, as an operator writes it on the command line or in a table.
+
+use std::{collections::BTreeMap, net::IpAddr, str::FromStr, sync::Arc, time::Instant};
+
+use clap::Args;
+use serde::{Deserialize, Deserializer};
+
+use crate::{
+    app::SystemClock,
+    auth::CedarPolicy,
+    config::Settings,
+    domain::{
+        arn::KmsKeyArn,
+        association::{Location, Target},
+        authorization::{AuthzRequest, Decision, Denial, LogScope, PolicyFacts, PreviousKey, ResourceScope},
+        aws::{AccountId, Region},
+        call::{Action, Call, RequestId},
+        key::KeyTags,
+        principal::{PolicyClaims, Principal},
+        tenant::{AccountGrant, Tenant, TenantId},
+        time::Timestamp,
+    },
+    ports::Clock,
+};
+
+/// A call. What is left away is taken from the tenant where it has just one.
+#[derive(Args, Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CallArgs {
+    /// The caller's tenant
+    #[arg(long)]
+    tenant: String,
+    /// The token's sub
+    #[arg(long, default_value = "someone")]
+    #[serde(default = "default_principal")]
+    subject: String,
+    /// The token's iss; otherwise the tenant's first issuer
+    #[arg(long)]
+    issuer: Option<String>,
+    /// The token's scopes, for policies that look at them
+    #[arg(long, value_delimiter = ' ')]
+    #[serde(default)]
+    scopes: Vec<String>,
+    /// A claim that policies see, as PATH=TEXT; again for each claim, and for each text of a list
+    #[arg(long = "claim", value_name = "PATH=TEXT")]
+    #[serde(default, deserialize_with = "table")]
+    claims: Vec<Pair>,
+    /// The RPC, such as `AssociateKmsKey`
+    #[arg(long)]
+    action: String,
+    /// The AWS account
+    #[arg(long, value_name = "ACCOUNT")]
+    account_id: Option<String>,
+    /// The Region
+    #[arg(long)]
+    region: Option<String>,
+    /// The log group
+    #[arg(long, value_name = "NAME", conflicts_with = "query_results")]
+    log_group: Option<String>,
+    /// The stored query results, in place of a log group
+    #[arg(long)]
+    #[serde(default)]
+    query_results: bool,
+    /// The audit log of all tenants, in place of the tenant's own
+    #[arg(long)]
+    #[serde(default)]
+    all_tenants: bool,
+    /// The ARN of the key
+    #[arg(long, value_name = "ARN")]
+    kms_key: Option<String>,
+    /// A tag that the key has in KMS, as TAG=VALUE; again for each
+    #[arg(long = "key-tag", value_name = "TAG=VALUE")]
+    #[serde(default, deserialize_with = "table")]
+    key_tags: Vec<Pair>,
+    /// The ARN of the key that is in force before a change; otherwise the AWS-owned default is
+    #[arg(long, value_name = "ARN")]
+    previous_key: Option<String>,
+    /// Where the call comes from
+    #[arg(long, value_name = "IP")]
+    source: Option<IpAddr>,
+    /// When, such as 2026-01-31T08:00:00Z; otherwise now
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+}
+
+/// A name with a value.
+#[derive(Clone, Debug)]
+pub(super) struct Pair(Box<str>, Box<str>);
+
+/// One text or several, as a table has them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Texts {
+    One(Box<str>),
+    Many(Vec<Box<str>>),
+}
+
+/// A call that can be put to policy.
+pub(super) struct EvaluationInput {
+    pub(super) policy: CedarPolicy,
+    pub(super) tenant: Arc<Tenant>,
+    principal: Principal,
+    call: Call,
+    about: Subject,
+    key: Option<KmsKeyArn>,
+    facts: PolicyFacts,
+}
+
+/// What the call is about.
+enum Subject {
+    Aws { grant: Option<Arc<AccountGrant>>, location: Location, target: Option<Target> },
+    AuditLog(LogScope),
+    Tenant,
+    Account(Option<Arc<AccountGrant>>),
+}
+
+/// A clock that stands.
+struct FixedClock(Timestamp);
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+}
+
+fn default_principal() -> String {
+    "someone".into()
+}
+
+fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Pair>, D::Error> {
+    let table = BTreeMap::<Box<str>, Texts>::deserialize(deserializer)?;
+    let pairs = table.into_iter().flat_map(|(name, texts)| {
+        let texts = match texts {
+            Texts::One(text) => vec![text],
+            Texts::Many(texts) => texts,
+        };
+        texts.into_iter().map(move |text| Pair(name.clone(), text))
+    });
+    Ok(pairs.collect())
+}
+
+// === impl Pair ===
+
+impl FromStr for Pair {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, value) = text.split_once('=').ok_or("has no = between a name and its value")?;
+        Ok(Self(name.into(), value.into()))
+    }
+}
+
+// === impl Asked ===
+
+impl CallArgs {
+    /// Reads what is asked.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be understood, for people.
+    pub(super) fn build(
+        &self,
+        settings: &Settings,
+        default_time: Option<&str>,
+    ) -> Result<EvaluationInput, String> {
+        let id: TenantId = self.tenant.parse().map_err(|reason| format!("tenant: {reason}"))?;
+        let tenant = settings.tenants.find(&id).ok_or_else(|| format!("tenant: there is no tenant {id}"))?;
+        let action = Action::from_grpc_name(&self.action);
+        if action == Action::Unknown {
+            return Err(format!("action: {} is no RPC that policy is asked about", self.action));
+        }
+        let about = self.about(action, tenant)?;
+        let key = self.kms_key.as_deref().map(str::parse).transpose();
+        let at = match self.at.as_deref().or(default_time) {
+            Some(text) => {
+                let at: jiff::Timestamp = text.parse().map_err(|reason| format!("at: {reason}"))?;
+                Timestamp::from_micros(at.as_microsecond())
+            }
+            None => SystemClock.now(),
+        };
+        let policy = CedarPolicy::load(
+            Arc::new(settings.tenants.clone()),
+            &settings.policy.files,
+            Arc::new(FixedClock(at)),
+        );
+        let first = tenant.issuers.first().map_or("", |issuer| &**issuer);
+        let received = Instant::now();
+        Ok(EvaluationInput {
+            policy: policy.map_err(|diagnostics| super::lines(&diagnostics))?,
+            tenant: Arc::clone(tenant),
+            principal: Principal {
+                tenant: tenant.id.clone(),
+                subject: self.subject.as_str().into(),
+                issuer: self.issuer.as_deref().unwrap_or(first).into(),
+                scopes: self.scopes.iter().map(String::as_str).collect(),
+                claims: self.shown(),
+                token_id: "none".into(),
+                expires: at,
+            },
+            call: Call {
+                request_id: RequestId::new_v7(),
+                action,
+                source: self.source,
+                unverified_user_agent: None,
+                received,
+                deadline: received,
+            },
+            about,
+            key: key.map_err(|reason| format!("kms_key: {reason}"))?,
+            facts: self.facts()?,
+        })
+    }
+
+    fn shown(&self) -> PolicyClaims {
+        let mut claims: BTreeMap<Box<str>, Vec<Box<str>>> = BTreeMap::new();
+        for Pair(path, text) in &self.claims {
+            claims.entry(path.clone()).or_default().push(text.clone());
+        }
+        claims.into_iter().map(|(path, texts)| (path, texts.into())).collect()
+    }
+
+    fn facts(&self) -> Result<PolicyFacts, String> {
+        let tags: KeyTags =
+            self.key_tags.iter().map(|Pair(tag, value)| (tag.clone(), value.clone())).collect();
+        let previous_key = match &self.previous_key {
+            Some(arn) => PreviousKey::Key(arn.parse().map_err(|reason| format!("previous_key: {reason}"))?),
+            None => PreviousKey::Nothing,
+        };
+        Ok(PolicyFacts { key_tags: Some(tags), previous_key })
+    }
+
+    fn about(&self, action: Action, tenant: &Tenant) -> Result<Subject, String> {
+        if action.reads_audit() {
+            return self.audit_log();
+        }
+        if action == Action::GetCaller {
+            return Ok(Subject::Tenant);
+        }
+        if action == Action::GetOnboarding {
+            return Ok(Subject::Account(tenant.grant(self.account(tenant)?).cloned()));
+        }
+        self.aws(tenant)
+    }
+
+    fn aws(&self, tenant: &Tenant) -> Result<Subject, String> {
+        let location = self.location(tenant)?;
+        let target = match &self.log_group {
+            Some(_) if self.query_results => {
+                return Err("log_group and query_results: name one of them".into());
+            }
+            Some(name) => {
+                Some(Target::LogGroup(name.parse().map_err(|reason| format!("log_group: {reason}"))?))
+            }
+            None => self.query_results.then_some(Target::QueryResults),
+        };
+        let grant =
+            tenant.grant(location.account).filter(|grant| grant.allows_region(&location.region)).cloned();
+        Ok(Subject::Aws { grant, location, target })
+    }
+
+    fn audit_log(&self) -> Result<Subject, String> {
+        if self.log_group.is_some() || self.query_results {
+            return Err(format!("log_group, query_results: {} is about the audit log", self.action));
+        }
+        Ok(Subject::AuditLog(if self.all_tenants { LogScope::All } else { LogScope::Own }))
+    }
+
+    fn account(&self, tenant: &Tenant) -> Result<AccountId, String> {
+        match (&self.account_id, &*tenant.accounts) {
+            (Some(text), _) => text.parse().map_err(|reason| format!("account_id: {reason}")),
+            (None, [only]) => Ok(only.account),
+            (None, _) => Err("account_id: is required, since the tenant has not just one".into()),
+        }
+    }
+
+    fn location(&self, tenant: &Tenant) -> Result<Location, String> {
+        let account = self.account(tenant)?;
+        let regions = tenant.grant(account).map_or(&[][..], |grant| &*grant.regions);
+        let region: Region = match (&self.region, regions) {
+            (Some(text), _) => text.parse().map_err(|reason| format!("region: {reason}"))?,
+            (None, [only]) => only.clone(),
+            (None, _) => return Err("region: is required, since the tenant has not just one there".into()),
+        };
+        Ok(Location { account, region })
+    }
+}
+
+// === impl Ready ===
+
+impl EvaluationInput {
+    /// Puts the call to policy; none where the tenant has no grant there, so that policy is not asked.
+    pub(super) fn evaluate<T>(
+        &self,
+        evaluate: impl FnOnce(&CedarPolicy, &AuthzRequest<'_>) -> T,
+    ) -> Option<T> {
+        let question = AuthzRequest {
+            call: &self.call,
+            principal: &self.principal,
+            tenant: &self.tenant,
+            action: self.call.action,
+            about: match &self.about {
+                Subject::Aws { grant, location: place, target } => {
+                    ResourceScope::Aws { grant: grant.as_deref()?, location: place, target: target.as_ref() }
+                }
+                Subject::AuditLog(log_scope) => ResourceScope::AuditLog(*log_scope),
+                Subject::Tenant => ResourceScope::Tenant,
+                Subject::Account(grant) => ResourceScope::Account(grant.as_deref()?),
+            },
+            key: self.key.as_ref(),
+            facts: &self.facts,
+        };
+        Some(evaluate(&self.policy, &question))
+    }
+}
+
+/// A decision in one word, and the policies that made it.
+pub(super) fn describe(decision: Option<&Decision>) -> (&'static str, Vec<&str>) {
+    match decision {
+        Some(Decision::Allow { policies }) => ("allow", policies.iter().map(AsRef::as_ref).collect()),
+        Some(Decision::Deny(Denial::Forbidden { policies })) => {
+            ("forbid", policies.iter().map(AsRef::as_ref).collect())
+        }
+        Some(Decision::Deny(Denial::Undecided { policies })) => {
+            ("undecided", policies.iter().map(AsRef::as_ref).collect())
+        }
+        Some(Decision::Deny(Denial::NotPermitted)) | None => ("not permitted", Vec::new()),
+    }
+}

@@ -1,0 +1,231 @@
+//! [`TenantQuota`] kept in memory: rate, burst and calls in flight of each tenant.
+//!
+//! A tenant that is at rest is forgotten, so that memory follows the tenants that call.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    num::NonZeroU32,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use metrics::counter;
+use tokio::time::Instant;
+
+use super::{
+    Costs,
+    gcra::{Gcra, Rate},
+    lock,
+    view::TenantView,
+};
+use crate::{
+    domain::tenant::{Limits, Tenant, TenantId},
+    ports::limit::{Admission, Cost, DropGuard, OverQuota, QuotaState, TenantQuota},
+};
+
+/// Tenants kept before those at rest are looked for.
+const FIRST_SWEEP: usize = 1_024;
+/// What a call is taken to last until one has ended.
+const INITIAL_DURATION: Duration = Duration::from_millis(100);
+/// Bounds of the wait that is told where all places are taken.
+const CONCURRENCY_RETRY_BOUNDS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(5));
+
+/// Keeps tenants to their limits, within this process.
+#[derive(Debug)]
+pub struct LocalQuota {
+    costs: Costs,
+    tenants: Mutex<TenantState>,
+}
+
+#[derive(Debug)]
+struct TenantState {
+    usage: HashMap<TenantId, Arc<Mutex<TenantUsage>>>,
+    sweep_at: usize,
+}
+
+/// What one tenant has taken.
+#[derive(Debug)]
+struct TenantUsage {
+    gcra: Gcra,
+    in_flight: u32,
+    /// How long calls stay under way, as a moving average.
+    stay: Duration,
+    /// Up to which return of the server that replicas share it was told what was taken.
+    reconciled: u64,
+}
+
+// === impl LocalQuota ===
+
+impl LocalQuota {
+    /// With every budget full.
+    #[must_use]
+    pub fn new(costs: Costs) -> Self {
+        Self { costs, tenants: Mutex::new(TenantState { usage: HashMap::new(), sweep_at: FIRST_SWEEP }) }
+    }
+
+    /// How many tenants are remembered.
+    #[must_use]
+    pub fn tracked(&self) -> usize {
+        lock(&self.tenants).usage.len()
+    }
+
+    /// Every tenant that is remembered, by name.
+    #[must_use]
+    pub fn view(&self) -> Vec<TenantView> {
+        let now = Instant::now();
+        let tenants: Vec<_> =
+            lock(&self.tenants).usage.iter().map(|(id, usage)| (id.clone(), Arc::clone(usage))).collect();
+        let view = |(id, usage): (TenantId, Arc<Mutex<TenantUsage>>)| {
+            let usage = lock(&usage);
+            let (remaining, reset) = usage.gcra.state_at_last_rate(now);
+            let reset_ms = u64::try_from(reset.as_millis()).unwrap_or(u64::MAX);
+            TenantView { tenant: id.to_string(), remaining, reset_ms, in_flight: usage.in_flight }
+        };
+        let mut views: Vec<_> = tenants.into_iter().map(view).collect();
+        views.sort_unstable_by(|one, other| one.tenant.cmp(&other.tenant));
+        views
+    }
+
+    /// The same as [`TenantQuota::admit`], within limits that need not be the tenant's own.
+    pub(super) fn admit_within(
+        &self,
+        tenant: &TenantId,
+        limits: Limits,
+        cost: NonZeroU32,
+    ) -> Result<Admission, OverQuota> {
+        let now = Instant::now();
+        let usage = self.usage(tenant, now);
+        let state = lock(&usage).admit(now, limits, cost).inspect_err(count)?;
+        let location = DropGuard::new(move || lock(&usage).release(now.elapsed()));
+        Ok(Admission { state, location })
+    }
+
+    /// Notes a call that someone else admitted.
+    pub(super) fn record_remote_admission(
+        &self,
+        tenant: &TenantId,
+        limits: Limits,
+        cost: NonZeroU32,
+        returns: u64,
+    ) -> DropGuard {
+        let now = Instant::now();
+        let usage = self.usage(tenant, now);
+        {
+            let mut usage = lock(&usage);
+            let _ = usage.gcra.try_acquire(now, rate(limits), cost);
+            usage.in_flight += 1;
+            usage.reconciled = returns;
+        }
+        DropGuard::new(move || lock(&usage).release(now.elapsed()))
+    }
+
+    /// What was taken here and is not earned yet, told once for each return of the shared server.
+    pub(super) fn unreported_usage(&self, tenant: &Tenant, returns: u64) -> u32 {
+        let now = Instant::now();
+        let usage = lock(&self.tenants).usage.get(&tenant.id).map(Arc::clone);
+        let Some(usage) = usage else { return 0 };
+        let mut usage = lock(&usage);
+        if usage.reconciled == returns {
+            return 0;
+        }
+        usage.reconciled = returns;
+        tenant.limits.burst.get() - usage.gcra.remaining(now, rate(tenant.limits))
+    }
+
+    fn usage(&self, tenant: &TenantId, now: Instant) -> Arc<Mutex<TenantUsage>> {
+        let mut tenants = lock(&self.tenants);
+        if let Some(usage) = tenants.usage.get(tenant) {
+            return Arc::clone(usage);
+        }
+        if tenants.usage.len() >= tenants.sweep_at {
+            tenants.forget_idle(now);
+        }
+        let usage =
+            TenantUsage { gcra: Gcra::full(now), in_flight: 0, stay: INITIAL_DURATION, reconciled: 0 };
+        let usage = Arc::new(Mutex::new(usage));
+        tenants.usage.insert(tenant.clone(), Arc::clone(&usage));
+        usage
+    }
+}
+
+#[async_trait]
+impl TenantQuota for LocalQuota {
+    async fn admit(&self, tenant: &Tenant, cost: Cost) -> Result<Admission, OverQuota> {
+        self.admit_within(&tenant.id, tenant.limits, self.costs.of(cost))
+    }
+
+    fn state(&self, tenant: &Tenant) -> QuotaState {
+        let now = Instant::now();
+        let usage = lock(&self.tenants).usage.get(&tenant.id).map(Arc::clone);
+        match usage {
+            Some(usage) => lock(&usage).state(now, rate(tenant.limits)),
+            None => QuotaState { remaining: tenant.limits.burst.get(), reset: Duration::ZERO, in_flight: 0 },
+        }
+    }
+}
+
+fn rate(limits: Limits) -> Rate {
+    Rate::new(limits.per_second, limits.burst)
+}
+
+/// Counts a refusal.
+pub(super) fn count(refusal: &OverQuota) {
+    match refusal {
+        OverQuota::Rate { .. } => counter!("logkey_limit_refused_total", "cause" => "tenant_rate"),
+        OverQuota::InFlight { .. } => counter!("logkey_limit_refused_total", "cause" => "tenant_in_flight"),
+    }
+    .increment(1);
+}
+
+// === impl Tracked ===
+
+impl TenantState {
+    /// Runs again only once as many more have come, so that its cost is spread over them.
+    fn forget_idle(&mut self, now: Instant) {
+        self.usage.retain(|_, usage| Arc::strong_count(usage) > 1 || !lock(usage).is_idle(now));
+        self.usage.shrink_to(FIRST_SWEEP);
+        self.sweep_at = (2 * self.usage.len()).max(FIRST_SWEEP);
+    }
+}
+
+// === impl Usage ===
+
+impl TenantUsage {
+    fn admit(&mut self, now: Instant, limits: Limits, cost: NonZeroU32) -> Result<QuotaState, OverQuota> {
+        let rate = rate(limits);
+        // A place first: a call that finds none takes nothing from the rate.
+        if self.in_flight >= limits.max_in_flight.get() {
+            let state = self.state(now, rate);
+            return Err(OverQuota::InFlight {
+                retry_after: self.stay.clamp(CONCURRENCY_RETRY_BOUNDS.0, CONCURRENCY_RETRY_BOUNDS.1),
+                state,
+            });
+        }
+        if let Err(retry_after) = self.gcra.try_acquire(now, rate, cost) {
+            return Err(OverQuota::Rate { retry_after, state: self.state(now, rate) });
+        }
+        self.in_flight += 1;
+        Ok(self.state(now, rate))
+    }
+
+    fn release(&mut self, stayed: Duration) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.stay = (self.stay * 7 + stayed) / 8;
+    }
+
+    fn state(&self, now: Instant, rate: Rate) -> QuotaState {
+        QuotaState {
+            remaining: self.gcra.remaining(now, rate),
+            reset: self.gcra.reset(now, rate),
+            in_flight: self.in_flight,
+        }
+    }
+
+    fn is_idle(&self, now: Instant) -> bool {
+        self.in_flight == 0 && self.gcra.is_full(now)
+    }
+}

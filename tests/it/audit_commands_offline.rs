@@ -1,0 +1,157 @@
+//! What is done to a log that is kept for years can be done again where it was interrupted, and everyone
+//! who kept a key can still follow.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use logkey::{
+    app::SystemClock,
+    audit::{
+        self, Journal, Sequencer,
+        checkpoint::{self, SigningKey},
+        verify::{self, TrustAnchor},
+    },
+    domain::audit::{AuditOperation, Event, JournalEntry},
+    ports::{AuditLog as _, Clock as _, SignedCheckpoint, Tile, TreeStore, Unavailable},
+    store,
+};
+
+use crate::process::logkey;
+
+const ORIGIN: &str = "logkey";
+
+/// Writes events and has them signed, as a process of its own would.
+pub(crate) async fn grow(folder: &Path, count: usize) {
+    let file = folder.join("logkey.db");
+    let store = store::open(&store::Config { url: format!("sqlite://{}", file.display()) }).await.unwrap();
+    let key = SigningKey::open_or_create(&checkpoint::default_key_path(&file), ORIGIN).unwrap();
+    let checked = Sequencer::check(store.log, store.tree, Arc::new(SystemClock), key).await.unwrap();
+    let journal = Journal::start(store.events, Arc::new(SystemClock), audit::Config::default());
+    for _ in 0..count {
+        journal
+            .commit(JournalEntry::event_only(Event::for_service(AuditOperation::Start, SystemClock.now())))
+            .await
+            .unwrap();
+    }
+    journal.close().await;
+    checked.start().await.unwrap().close().await;
+}
+
+pub(crate) fn audit(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let store = format!("sqlite://{}/logkey.db", folder.display());
+    let done = logkey(&[&["audit"], arguments, &["--store", &store]].concat()).output().unwrap();
+    (done.status.code(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
+}
+
+fn keys(folder: &Path) -> Vec<String> {
+    SigningKey::open(&checkpoint::default_key_path(&folder.join("logkey.db")), ORIGIN).unwrap().verifiers()
+}
+
+/// The tree of a log whose key is another one right behind the first look at its newest checkpoint.
+struct Meanwhile {
+    tree: Arc<dyn TreeStore>,
+    folder: PathBuf,
+    looked: AtomicBool,
+}
+
+#[async_trait]
+impl TreeStore for Meanwhile {
+    async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
+        let signed = self.tree.checkpoint().await;
+        if !self.looked.swap(true, Ordering::SeqCst) {
+            for arguments in [&["rotate-key"][..], &["rotate-key", "--end"]] {
+                let (code, output) = audit(&self.folder, arguments);
+                assert_eq!(code, Some(0), "{output}");
+            }
+            grow(&self.folder, 1).await;
+        }
+        signed
+    }
+
+    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        self.tree.key_rotations().await
+    }
+
+    async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
+        self.tree.tiles(tile_ids).await
+    }
+
+    async fn grow(&self, tiles: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), Unavailable> {
+        self.tree.grow(tiles, checkpoint).await
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_changes_while_the_log_is_checked_is_no_finding() {
+    let dir = tempfile::tempdir().unwrap();
+    grow(dir.path(), 3).await;
+    let trusted_keys = keys(dir.path());
+    let url = format!("sqlite://{}/logkey.db", dir.path().display());
+    let open = store::open_reader(&store::Config { url }).await.unwrap();
+    let tree = Meanwhile { tree: open.tree, folder: dir.path().to_owned(), looked: AtomicBool::new(false) };
+    let against =
+        TrustAnchor { origin: ORIGIN, verifiers: &trusted_keys, kept_checkpoint: None, archive: None };
+    let report = verify::verify(&*open.log, &tree, &against, |_| {}).await.unwrap();
+    assert_eq!((report.findings, report.signed), (Vec::new(), 3));
+    assert_ne!(keys(dir.path()), trusted_keys);
+}
+
+#[tokio::test]
+async fn a_rotation_that_was_interrupted_is_completed_and_makes_no_second_new_key() {
+    let dir = tempfile::tempdir().unwrap();
+    grow(dir.path(), 3).await;
+    // Interrupted when the key was in its file, and before the log took it up.
+    SigningKey::rotate(&checkpoint::default_key_path(&dir.path().join("logkey.db")), ORIGIN).unwrap();
+    let both = keys(dir.path());
+    let (code, output) = audit(dir.path(), &["rotate-key"]);
+    assert!(
+        code == Some(0) && output.contains(&both[0]) && output.contains("it signs from here on"),
+        "{output}"
+    );
+    assert_eq!(keys(dir.path()), both);
+    for key in &both {
+        let (code, output) = audit(dir.path(), &["verify", "--verifier", key]);
+        assert!(code == Some(0) && output.contains("whole: 4 events"), "{output}");
+    }
+    // It is complete now: another one is another one.
+    let (code, output) = audit(dir.path(), &["rotate-key"]);
+    assert!(code == Some(1) && output.contains("end that one first"), "{output}");
+}
+
+#[tokio::test]
+async fn the_event_that_names_both_keys_may_be_in_the_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    grow(dir.path(), 10).await;
+    let kept_copy = dir.path().join("kept");
+    let url = format!("sqlite://{}/logkey.db", dir.path().display());
+    let note = store::open_reader(&store::Config { url }).await.unwrap().tree.checkpoint().await;
+    std::fs::write(&kept_copy, note.unwrap().unwrap().note).unwrap();
+    let old = keys(dir.path())[0].clone();
+    for arguments in [&["rotate-key"][..], &["rotate-key", "--end"]] {
+        assert_eq!(audit(dir.path(), arguments).0, Some(0));
+    }
+    grow(dir.path(), 300).await;
+    let (archive, kept_copy) = (dir.path().join("archive"), kept_copy.to_str().unwrap());
+    let archive = archive.to_str().unwrap();
+    let (code, output) = audit(dir.path(), &["archive", "--older-than", "0s", "--out", archive]);
+    assert!(code == Some(0) && output.starts_with("256 events moved out"), "{output}");
+    for arguments in [
+        &["verify", "--archive", archive, "--verifier", &old][..],
+        &["verify", "--archive", archive, "--checkpoint", kept_copy],
+        &["verify", "--archive", archive, "--checkpoint", kept_copy, "--verifier", &old],
+    ] {
+        let (code, output) = audit(dir.path(), arguments);
+        assert!(code == Some(0) && output.contains("whole: 312 events"), "{arguments:?}: {output}");
+    }
+    let out = dir.path().join("out");
+    let export = ["export", "--archive", archive, "--out", out.to_str().unwrap()];
+    assert_eq!(audit(dir.path(), &export).0, Some(0));
+    let id = old.split('+').nth(1).unwrap();
+    assert_eq!(std::fs::read_to_string(out.join(format!("verifier-{id}.key"))).unwrap().trim(), old);
+}

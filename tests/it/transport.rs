@@ -1,0 +1,202 @@
+//! The front: what strangers can do to it, and what good callers notice of that.
+
+mod calls;
+mod connections;
+mod floods;
+mod keeping;
+mod lifetime;
+mod wire;
+
+use std::{net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
+
+use logkey::{
+    domain::tenant::Limits,
+    limit::{Costs, LocalQuota},
+    ports::quotas::QuotaDiscoveryDisabled,
+    proto::{
+        AssociateKmsKeyRequest, GetCallerRequest, associate_kms_key_request::Target,
+        key_association_service_client::KeyAssociationServiceClient,
+        tenant_service_client::TenantServiceClient,
+    },
+    server::{
+        self, Services, authn, quota, stack,
+        tls::{ClientAuth, Tls, TlsConfig},
+    },
+    service::{self, AuditPorts, AuditQueries, KeyBroker, StreamLimits},
+    testing::{
+        FakeAudit, FakeAuthn, FakeAws, FakeClock, FakeLog, FakePolicy, FakeQueries, FakeRules, FakeTenants,
+        FakeUpstreamLimiter, KEY, principal, tenant,
+    },
+};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, RootCertStore},
+};
+use tokio_util::task::TaskTracker;
+use tonic::{Request, transport::Channel};
+
+use self::wire::{END_STREAM, Wire, call};
+
+const TOKEN: &str = "good";
+
+/// A server that a test stands before.
+struct Front {
+    address: SocketAddr,
+    rules: Arc<FakeRules>,
+    aws: Arc<FakeAws>,
+    audit: Arc<FakeAudit>,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<Result<(), server::ServeError>>,
+    /// How to reach it, where it speaks TLS.
+    tls: Option<TlsConnector>,
+}
+
+fn config() -> server::Config {
+    server::Config {
+        request_timeout: Duration::from_secs(15),
+        drain_timeout: Duration::from_secs(5),
+        reflection: true,
+        max_in_flight: 1_000,
+        connections: server::connection_limits::ConnectionLimits::default(),
+        lifetime: server::ConnectionLifetime::default(),
+        trusted_proxies: server::source::TrustedProxies::default(),
+    }
+}
+
+/// A call over a connection of its own is answered.
+async fn good_calls_go_on(front: &Front) {
+    let mut wire = Wire::over(front.address, front.tls.as_ref()).await;
+    assert!(wire.write(&call(1)).await);
+    let response = wire.until(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0).await;
+    assert!(response.is_some(), "good calls go on");
+}
+
+/// So many calls a second, at once, and under way.
+fn limits(calls: u32) -> Limits {
+    let calls = NonZeroU32::new(calls).unwrap();
+    Limits { per_second: calls, burst: calls, max_in_flight: calls }
+}
+
+async fn front(config: server::Config) -> Front {
+    front_over(config, None, limits(1_000_000)).await
+}
+
+/// One whose tenant has these limits.
+async fn front_within(limits: Limits) -> Front {
+    front_over(config(), None, limits).await
+}
+
+/// One that speaks TLS, with a certificate of its own.
+async fn front_over_tls(config: server::Config) -> Front {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let tls = Tls::load(TlsConfig {
+        cert_file: file("cert.pem", &pair.cert.pem()),
+        key_file: file("key.pem", &pair.signing_key.serialize_pem()),
+        client_ca_file: None,
+        client_auth: ClientAuth::None,
+    });
+    let mut roots = RootCertStore::empty();
+    roots.add(pair.cert.der().clone()).unwrap();
+    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
+    let mut client = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    client.alpn_protocols = vec![b"h2".to_vec()];
+    let connector = TlsConnector::from(Arc::new(client));
+    front_over(config, Some((Arc::new(tls.unwrap()), connector)), limits(1_000_000)).await
+}
+
+async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)>, limits: Limits) -> Front {
+    let (tls, connector) = tls.unzip();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (aws, audit, clock) = (Arc::new(FakeAws::default()), Arc::default(), Arc::new(FakeClock::default()));
+    let audit: Arc<FakeAudit> = audit;
+    let mut tenant = tenant("acme");
+    tenant.limits = limits;
+    let tenants = Arc::new(FakeTenants(vec![Arc::new(tenant)]));
+    let quota = Arc::new(LocalQuota::new(Costs::default()));
+    let principal = principal("acme", &["logkey:read", "logkey:associate"]);
+    let authn = Arc::new(FakeAuthn::accepting(TOKEN, principal));
+    let rules = Arc::new(FakeRules::with(authn, tenants, Arc::new(FakePolicy::default())));
+    let broker = KeyBroker::new(service::Dependencies {
+        rules: rules.clone(),
+        associations: aws.clone(),
+        log_groups: aws.clone(),
+        keys: aws.clone(),
+        queries: Arc::new(FakeQueries::default()),
+        roles: aws.clone(),
+        quotas: Arc::new(QuotaDiscoveryDisabled),
+        limiter: Arc::new(FakeUpstreamLimiter::default()),
+        quota: quota.clone(),
+        audit: audit.clone(),
+        history: audit.history.clone(),
+        observations: audit.history.clone(),
+        requests: audit.history.clone(),
+        open: audit.clone(),
+        clock: clock.clone(),
+        tasks: TaskTracker::new(),
+    });
+    let layers = stack::Ports {
+        authn: authn::Ports { rules: rules.clone(), audit: audit.clone(), clock: clock.clone() },
+        quota: quota::Ports { quota, audit: audit.clone(), clock },
+    };
+    let (stop, stopped) = oneshot::channel();
+    let log = AuditPorts { log: Arc::new(FakeLog::default()), tree: Arc::new(FakeLog::default()) };
+    let reads = AuditQueries::new(broker.clone(), log, StreamLimits::default());
+    let parts = Services { ports: layers, broker, audit: reads, tls };
+    let served = tokio::spawn(server::run(listener, config, parts, async {
+        drop(stopped.await);
+    }));
+    Front { address, rules, aws, audit, stop, served, tls: connector }
+}
+
+impl Front {
+    async fn channel(&self) -> Channel {
+        let endpoint = Channel::from_shared(format!("http://{}", self.address)).unwrap();
+        endpoint.connect().await.unwrap()
+    }
+
+    async fn caller(&self) -> TenantServiceClient<Channel> {
+        TenantServiceClient::new(self.channel().await)
+    }
+
+    async fn associator(&self) -> KeyAssociationServiceClient<Channel> {
+        KeyAssociationServiceClient::new(self.channel().await)
+    }
+
+    async fn end(self) {
+        self.stop.send(()).unwrap();
+        self.served.await.unwrap().unwrap();
+    }
+}
+
+fn with_token<T>(token: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request
+}
+
+fn get_caller(token: &str) -> Request<GetCallerRequest> {
+    with_token(token, GetCallerRequest::default())
+}
+
+fn associate() -> Request<AssociateKmsKeyRequest> {
+    with_token(
+        TOKEN,
+        AssociateKmsKeyRequest {
+            target: Some(Target::LogGroupName("/app/web".into())),
+            kms_key_id: KEY.into(),
+            ..AssociateKmsKeyRequest::default()
+        },
+    )
+}

@@ -1,0 +1,98 @@
+//! Connections that stand and do nothing.
+
+use std::{net::SocketAddr, time::Duration};
+
+use logkey::server::connection_limits::ConnectionLimits;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::{config, front, front_over_tls, get_caller, good_calls_go_on, wire::Wire};
+
+async fn connect(address: SocketAddr) -> TcpStream {
+    TcpStream::connect(address).await.unwrap()
+}
+
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    let read = timeout(Duration::from_secs(5), stream.read(&mut [0; 1024])).await;
+    read.is_ok_and(|read| matches!(read, Ok(0) | Err(_)))
+}
+
+/// So many connections, or as many as this process may have: both ends are here.
+fn room_for(connections: usize) -> usize {
+    let status = std::process::Command::new("prlimit")
+        .args(["--pid", &std::process::id().to_string(), "--nofile=16384:"])
+        .stderr(std::process::Stdio::null())
+        .status();
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let files: usize = files.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(files >= 4_096, "prlimit --nofile=16384 did not help: {status:?}");
+    connections.min(files - 1_500)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_that_say_nothing_keep_nobody_out() {
+    let front = front(config()).await;
+    let mut silent = Vec::new();
+    for _ in 0..room_for(5_000) {
+        silent.push(connect(front.address).await);
+    }
+    let mut caller = front.caller().await;
+    let answer = timeout(Duration::from_secs(5), caller.get_caller(get_caller("good"))).await;
+    assert!(answer.unwrap().is_ok());
+    assert!(is_closed(silent.first_mut().unwrap()).await, "the oldest made room");
+    drop((silent, caller));
+    front.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_does_not_say_what_it_speaks_is_put_out() {
+    let connections = ConnectionLimits { opening: Duration::from_millis(200), ..ConnectionLimits::default() };
+    let front = front(logkey::server::Config { connections, ..config() }).await;
+    for bytes in [b"".as_slice(), b"P", b"PRI * HTTP/2.0\r\n\r\nSM"] {
+        let mut stream = connect(front.address).await;
+        stream.write_all(bytes).await.unwrap();
+        assert!(is_closed(&mut stream).await, "after {bytes:?}");
+    }
+    front.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_that_is_never_finished_is_cut_off() {
+    let connections = ConnectionLimits { opening: Duration::from_secs(1), ..ConnectionLimits::default() };
+    let front = front_over_tls(logkey::server::Config { connections, ..config() }).await;
+    // Nothing at all, and the beginning of a ClientHello of 512 bytes.
+    for bytes in [b"".as_slice(), &[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]] {
+        let mut stream = connect(front.address).await;
+        stream.write_all(bytes).await.unwrap();
+        assert!(is_closed(&mut stream).await, "after {bytes:?}");
+    }
+    good_calls_go_on(&front).await;
+    front.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_has_a_bound_and_gives_back_what_it_took() {
+    let connections = ConnectionLimits { max_per_address: 2, ..ConnectionLimits::default() };
+    let front = front(logkey::server::Config { connections, ..config() }).await;
+    let (one, two) = (Wire::open(front.address).await, Wire::open(front.address).await);
+    let mut third = connect(front.address).await;
+    third.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    assert!(is_closed(&mut third).await);
+    drop(one);
+    // A connection is there before it is refused, as long as the first one is not given back.
+    let caller = loop {
+        let endpoint = tonic::transport::Channel::from_shared(format!("http://{}", front.address)).unwrap();
+        if let Ok(channel) = endpoint.connect().await {
+            let mut caller = logkey::proto::tenant_service_client::TenantServiceClient::new(channel);
+            if caller.get_caller(get_caller("good")).await.is_ok() {
+                break caller;
+            }
+        }
+    };
+    drop((two, third, caller));
+    front.end().await;
+}

@@ -1,0 +1,36 @@
+//! Two processes on one store.
+
+use std::time::Duration;
+
+use crate::{
+    load::Load,
+    process::Process,
+    rounds::{Run, Storage},
+    seed,
+    world::{TestEnv, free},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "tests/run kill"]
+async fn a_second_process_is_refused_until_the_first_is_killed() {
+    let seed = seed("two");
+    let mut run = Run::new(TestEnv::new().await.troubled(), Storage::Plain, seed);
+    let first = run.start().await;
+    let load = Load::start(&run.env, 4, seed);
+    load.goes_on(10).await;
+    let [grpc, admin] = free();
+    let other =
+        [("LOGKEY__SERVER__LISTEN", grpc.to_string()), ("LOGKEY__SERVER__ADMIN_LISTEN", admin.to_string())];
+    let refused = Process::spawn(&run.env, &other).finished().await;
+    assert_eq!(refused.code(), Some(1));
+    let output = std::fs::read_to_string(run.env.path("stderr")).unwrap();
+    assert!(output.contains("in use by another process"), "{output}");
+    // The first took no harm, and its end by force leaves nothing in the way.
+    load.goes_on(10).await;
+    run.kill(first, Duration::ZERO).await;
+    let mut second = Process::spawn(&run.env, &other);
+    second.ready_at(&run.env, admin).await;
+    second.kill();
+    run.answers = load.stop().await;
+    run.join().await.unwrap_or_else(|defects| panic!("{defects:#?}"));
+}
