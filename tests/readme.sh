@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs the commands of README.md under "Try it by hand", in their order, on free ports. LOGKEY_BINARY
-# and GRPCURL name the programs.
+# Runs the commands of README.md under "Try it by hand" in order, on free ports. LOGKEY_BINARY and
+# GRPCURL are the paths of the programs.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 readme=$PWD/README.md
 work=$(mktemp -d)
 script=$work/script
-# Everything that the commands start ends with them.
+# Stop everything that the commands started.
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$work"' EXIT
 
 free_port() {
@@ -30,24 +30,25 @@ PATH=$work/bin:$PATH timeout 60 bash "$script" >"$work/out" 2>"$work/err"
 code=$?
 
 passed=0 failed=0
+# claim TEXT PATTERN: the output of the commands matches the pattern.
 claim() {
   if grep -qE "$2" "$work/out"; then
     passed=$((passed + 1))
   else
     failed=$((failed + 1))
-    echo "FAILED: $1 (no $2)"
+    echo "FAILED: $1 (the output does not match $2)"
   fi
 }
-claim "the configuration is checked" 'can be used: 1 tenant, 1 account, 1 issuer'
-claim "the caller is told who it is" '"tenantId": "payments"'
-claim "an alias is resolved and set" '"kmsKeyArn": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"'
-claim "it is read back from AWS" '"source": "SOURCE_LIVE"'
-claim "the former key is warned about" 'FORMER_KEY_STILL_PROTECTS_DATA'
-claim "a key that would not do is told" 'VERDICT_WOULD_FAIL'
-claim "the audit log is listed" 'DisassociateKmsKey'
+claim "logkey check accepts the configuration" 'can be used: 1 tenant, 1 account, 1 issuer'
+claim "GetCaller returns the tenant" '"tenantId": "payments"'
+claim "an alias is resolved and its key is set" '"kmsKeyArn": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"'
+claim "the association is read from AWS" '"source": "SOURCE_LIVE"'
+claim "the response warns about the former key" 'FORMER_KEY_STILL_PROTECTS_DATA'
+claim "CheckKeyAssociation reports a key that would fail" 'VERDICT_WOULD_FAIL'
+claim "logkey audit list shows the change" 'DisassociateKmsKey'
 if ((code != 0)); then
   failed=$((failed + 1))
-  echo "FAILED: the commands ended with $code"
+  echo "FAILED: the commands ended with exit code $code"
 fi
 if ((failed > 0)); then sed 's/^/out: /' "$work/out" && sed 's/^/err: /' "$work/err"; fi
 echo "$passed passed, $failed failed"

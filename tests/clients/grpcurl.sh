@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# grpcurl against the service: everything it knows comes from reflection. Run by service.py, which
-# starts the service and sets LOGKEY_*; GRPCURL is the program.
+# Tests the service with grpcurl, using only reflection. service.py starts the service, sets LOGKEY_* and
+# runs this script. GRPCURL is the path of grpcurl.
 set -uo pipefail
 
 package=keyassociation.v1
@@ -13,7 +13,7 @@ group="arn:aws:logs:us-east-1:$account:log-group:/payments/grpcurl"
 passed=0
 failed=0
 
-# A call under a token: as TOKEN METHOD [REQUEST]. Errors come as JSON, with their details.
+# as TOKEN METHOD [REQUEST]: makes a call with a token. Errors are printed as JSON with their details.
 as() {
   local token=$1 method=$2 request=${3-}
   "$GRPCURL" -plaintext -max-time 30 -format-error -H "authorization: Bearer $token" \
@@ -22,17 +22,17 @@ as() {
 
 bare() { "$GRPCURL" -plaintext -max-time 30 "$@" 2>&1; }
 
-# shows CLAIM WANTED... -- COMMAND...: what the command prints holds every wanted text.
+# shows CLAIM TEXT... -- COMMAND...: the output of the command contains every text.
 shows() {
-  local claim=$1 wanted=() output text missing=()
+  local claim=$1 expected=() output text missing=()
   shift
   while [[ $1 != -- ]]; do
-    wanted+=("$1")
+    expected+=("$1")
     shift
   done
   shift
   output=$("$@")
-  for text in "${wanted[@]}"; do
+  for text in "${expected[@]}"; do
     [[ $output == *"$text"* ]] || missing+=("$text")
   done
   if ((${#missing[@]} == 0)); then
@@ -44,46 +44,46 @@ shows() {
   fi
 }
 
-shows "list finds the services" "$audit" "$keys" "$tenants" grpc.health.v1.Health -- bare "$LOGKEY_ADDRESS" list
-shows "list by reflection v1" "$keys" -- \
+shows "list shows the services" "$audit" "$keys" "$tenants" grpc.health.v1.Health -- bare "$LOGKEY_ADDRESS" list
+shows "reflection v1 lists the services" "$keys" -- \
   bare -d '{"list_services":"*"}' "$LOGKEY_ADDRESS" grpc.reflection.v1.ServerReflection/ServerReflectionInfo
 for rpc in AssociateKmsKey DisassociateKmsKey GetKeyAssociation ListKeyAssociations CheckKeyAssociation GetKeyUsage; do
-  shows "list finds $rpc" "$keys.$rpc" -- bare "$LOGKEY_ADDRESS" list "$keys"
-  shows "describe tells $rpc, comments included" "rpc $rpc (" "Needs the scope" -- bare "$LOGKEY_ADDRESS" describe "$keys.$rpc"
+  shows "list shows $rpc" "$keys.$rpc" -- bare "$LOGKEY_ADDRESS" list "$keys"
+  shows "describe shows $rpc with its comment" "rpc $rpc (" "Needs the scope" -- bare "$LOGKEY_ADDRESS" describe "$keys.$rpc"
 done
-shows "describe tells every field" "kms_key_id = 5" "optional string expected_kms_key_id = 9" "at most 512 characters" -- \
+shows "describe shows the fields with their comments" "kms_key_id = 5" "optional string expected_kms_key_id = 9" "at most 512 characters" -- \
   bare "$LOGKEY_ADDRESS" describe "$package.AssociateKmsKeyRequest"
 
 for service in "" "$audit" "$keys" "$tenants"; do
-  shows "health of '$service' without a token" SERVING -- \
+  shows "the health of '$service' needs no token" SERVING -- \
     bare -d "{\"service\":\"$service\"}" "$LOGKEY_ADDRESS" grpc.health.v1.Health/Check
 done
-shows "health with a token" SERVING -- as "$LOGKEY_TOKEN_READER" grpc.health.v1.Health/Check
+shows "a health check with a token succeeds" SERVING -- as "$LOGKEY_TOKEN_READER" grpc.health.v1.Health/Check
 
-shows "GetCaller" '"tenantId": "payments"' '"logkey:associate"' '"/payments/*"' -- as "$LOGKEY_TOKEN_PAYMENTS" "$tenants/GetCaller"
-shows "a token of logkey token" '"tenantId": "payments"' -- as "$LOGKEY_TOKEN_COMMAND" "$tenants/GetCaller"
-shows "AssociateKmsKey" "\"kmsKeyArn\": \"$key\"" STATE_SETTLING auditEventId awsRequestId -- \
+shows "GetCaller returns the tenant, scopes and grants" '"tenantId": "payments"' '"logkey:associate"' '"/payments/*"' -- as "$LOGKEY_TOKEN_PAYMENTS" "$tenants/GetCaller"
+shows "a token of logkey token is accepted" '"tenantId": "payments"' -- as "$LOGKEY_TOKEN_COMMAND" "$tenants/GetCaller"
+shows "AssociateKmsKey sets a key" "\"kmsKeyArn\": \"$key\"" STATE_SETTLING auditEventId awsRequestId -- \
   as "$LOGKEY_TOKEN_PAYMENTS" "$keys/AssociateKmsKey" "{\"resource_identifier\":\"$group\",\"kms_key_id\":\"$key\",\"reason\":\"TICKET-2\"}"
-shows "GetKeyAssociation" "\"kmsKeyArn\": \"$key\"" SOURCE_LIVE -- \
+shows "GetKeyAssociation reads the key from AWS" "\"kmsKeyArn\": \"$key\"" SOURCE_LIVE -- \
   as "$LOGKEY_TOKEN_READER" "$keys/GetKeyAssociation" "{\"resource_identifier\":\"$group\"}"
-shows "ListKeyAssociations" '"logGroupName": "/payments/grpcurl"' -- \
+shows "ListKeyAssociations finds the log group" '"logGroupName": "/payments/grpcurl"' -- \
   as "$LOGKEY_TOKEN_READER" "$keys/ListKeyAssociations" '{"log_group_name_prefix":"/payments/","key_filter":"KEY_FILTER_WITH_KEY"}'
-shows "DisassociateKmsKey" "\"previousKmsKeyArn\": \"$key\"" -- \
+shows "DisassociateKmsKey removes the key" "\"previousKmsKeyArn\": \"$key\"" -- \
   as "$LOGKEY_TOKEN_PAYMENTS" "$keys/DisassociateKmsKey" "{\"resource_identifier\":\"$group\"}"
-shows "query results" '"queryResults": true' -- as "$LOGKEY_TOKEN_PAYMENTS" "$keys/AssociateKmsKey" \
+shows "AssociateKmsKey sets the key of query results" '"queryResults": true' -- as "$LOGKEY_TOKEN_PAYMENTS" "$keys/AssociateKmsKey" \
   "{\"resource_identifier\":\"arn:aws:logs:us-east-1:$account:query-result:*\",\"kms_key_id\":\"$key\"}"
-shows "CheckKeyAssociation" '"verdict"' '"name": "KEY_STATE"' OUTCOME_PASSED -- \
+shows "CheckKeyAssociation reports its checks" '"verdict"' '"name": "KEY_STATE"' OUTCOME_PASSED -- \
   as "$LOGKEY_TOKEN_READER" "$keys/CheckKeyAssociation" "{\"resource_identifier\":\"$group\",\"kms_key_id\":\"$key\"}"
-shows "GetKeyUsage" DELETION_VERDICT_IN_USE '"coverage"' '"knownAsOf"' -- \
+shows "GetKeyUsage reports a key in use" DELETION_VERDICT_IN_USE '"coverage"' '"knownAsOf"' -- \
   as "$LOGKEY_TOKEN_READER" "$keys/GetKeyUsage" "{\"kms_key_id\":\"$key\"}"
-shows "GetKeyUsage of another tenant's key" '"code": 5' KEY_NOT_FOUND -- \
+shows "the usage of another tenant's key is not found" '"code": 5' KEY_NOT_FOUND -- \
   as "$LOGKEY_TOKEN_READER" "$keys/GetKeyUsage" '{"kms_key_id":"arn:aws:kms:us-east-1:444455556666:key/x"}'
 
 for rpc in ListAuditEvents WatchAuditEvents GetCheckpoint GetInclusionProof GetConsistencyProof; do
-  shows "describe tells $rpc, comments included" "rpc $rpc (" "Needs the scope" -- bare "$LOGKEY_ADDRESS" describe "$audit.$rpc"
+  shows "describe shows $rpc with its comment" "rpc $rpc (" "Needs the scope" -- bare "$LOGKEY_ADDRESS" describe "$audit.$rpc"
 done
 
-# Proofs, taken by grpcurl and checked by Go's sumdb, beginning with the checkpoint that was kept first.
+# grpcurl fetches the proofs and Go's sumdb checks them, from an older checkpoint on.
 proofs=$(mktemp -d)
 trap 'rm -rf "$proofs"' EXIT
 as "$LOGKEY_TOKEN_AUDITOR" "$audit/GetCheckpoint" >"$proofs/older.json"
@@ -95,27 +95,27 @@ number() { sed -n "s/.*\"$1\": \"\([0-9]*\)\".*/\1/p" "$2"; }
 as "$LOGKEY_TOKEN_AUDITOR" "$audit/GetConsistencyProof" \
   "{\"old_tree_size\":$(number treeSize "$proofs/older.json"),\"new_tree_size\":$(number treeSize "$proofs/inclusion.json")}" >"$proofs/consistency.json"
 tlog() { (cd "$(dirname "${BASH_SOURCE[0]}")/audit/tlog" && GOFLAGS=-modcacherw go run . -grpc "$1" 2>&1); }
-shows "ListAuditEvents" "$changed" '"kind": "outcome"' -- cat "$proofs/event.json"
-shows "sumdb follows both proofs to the signed root" "leads to the signed root" -- tlog "$proofs"
+shows "ListAuditEvents shows the change" "$changed" '"kind": "outcome"' -- cat "$proofs/event.json"
+shows "sumdb verifies both proofs" "leads to the signed root" -- tlog "$proofs"
 sed -i 's/TICKET\|outcome/0utcome/g' "$proofs/event.json"
-shows "sumdb finds an event that was changed" "not in the log" -- tlog "$proofs"
-shows "a tenant's own events only" SCOPE_MISSING -- as "$LOGKEY_TOKEN_READER" "$audit/ListAuditEvents"
-shows "an event of another tenant" '"code": 5' AUDIT_EVENT_NOT_FOUND -- \
+shows "sumdb detects a changed event" "not in the log" -- tlog "$proofs"
+shows "ListAuditEvents needs the audit scope" SCOPE_MISSING -- as "$LOGKEY_TOKEN_READER" "$audit/ListAuditEvents"
+shows "an unknown event is not found" '"code": 5' AUDIT_EVENT_NOT_FOUND -- \
   as "$LOGKEY_TOKEN_AUDITOR" "$audit/GetInclusionProof" '{"event_id":"019a0000-0000-7000-8000-000000000000"}'
 
-shows "no token" '"code": 16' TOKEN_MISSING google.rpc.RequestInfo -- \
+shows "a call without a token is refused" '"code": 16' TOKEN_MISSING google.rpc.RequestInfo -- \
   bare -format-error "$LOGKEY_ADDRESS" "$tenants/GetCaller"
-shows "an expired token" '"code": 16' TOKEN_EXPIRED -- as "$LOGKEY_TOKEN_EXPIRED" "$tenants/GetCaller"
-shows "a scope that lacks" '"code": 7' SCOPE_MISSING logkey:associate -- \
+shows "an expired token is refused" '"code": 16' TOKEN_EXPIRED -- as "$LOGKEY_TOKEN_EXPIRED" "$tenants/GetCaller"
+shows "the error names the missing scope" '"code": 7' SCOPE_MISSING logkey:associate -- \
   as "$LOGKEY_TOKEN_READER" "$keys/AssociateKmsKey" "{\"resource_identifier\":\"$group\",\"kms_key_id\":\"$key\"}"
-shows "bad fields, each named" '"code": 3' FIELD_INVALID google.rpc.BadRequest account_id region log_group_name kms_key_id request_id -- \
+shows "the error names every invalid field" '"code": 3' FIELD_INVALID google.rpc.BadRequest account_id region log_group_name kms_key_id request_id -- \
   as "$LOGKEY_TOKEN_PAYMENTS" "$keys/AssociateKmsKey" \
   '{"account_id":"12","region":"nowhere","log_group_name":"not a name","kms_key_id":"key id","request_id":"none"}'
-shows "a group of another tenant" '"code": 5' ACCOUNT_NOT_FOUND -- as "$LOGKEY_TOKEN_PAYMENTS" "$keys/GetKeyAssociation" \
+shows "an account of another tenant is not found" '"code": 5' ACCOUNT_NOT_FOUND -- as "$LOGKEY_TOKEN_PAYMENTS" "$keys/GetKeyAssociation" \
   '{"resource_identifier":"arn:aws:logs:us-east-1:444455556666:log-group:/orders/api"}'
 
 burst() { for _ in 1 2 3 4 5 6; do as "$LOGKEY_TOKEN_METERED" "$tenants/GetCaller"; done; }
-shows "over the rate" '"code": 8' TENANT_RATE_LIMITED google.rpc.RetryInfo -- burst
+shows "calls over the rate limit are refused" '"code": 8' TENANT_RATE_LIMITED google.rpc.RetryInfo -- burst
 
 echo "$passed passed, $failed failed"
 ((failed == 0))

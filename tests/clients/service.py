@@ -1,8 +1,7 @@
-"""The real binary for other people's clients: an embedded AWS, the service in front of it, tokens.
+"""Runs the real binary for the client tests: the embedded AWS, the service, and tokens.
 
-Used by pytest as a fixture, and by the other clients through the command line:
-`python service.py PROGRAM ARGUMENTS...` starts everything, runs the program with `LOGKEY_*` in its
-environment, and stops everything by its process id.
+pytest uses it as a fixture. Other clients use the command line: `python service.py PROGRAM ARGUMENTS...`
+starts everything, runs the program with `LOGKEY_*` in its environment, and stops everything.
 """
 
 import json
@@ -29,7 +28,7 @@ KEY_ID = "clients-1"
 SCOPES = "logkey:read logkey:associate logkey:disassociate logkey:query-results"
 START_SECONDS = 30
 
-# Who calls: the tenant and the scopes of each token.
+# The tenant and scopes of each caller's token.
 CALLERS = {
     "payments": ("payments", SCOPES),
     "reader": ("payments", "logkey:read"),
@@ -77,7 +76,7 @@ query_results = true
 {more}
 """
 
-# Account, Regions, calls a second, burst.
+# Account, Regions, calls per second, burst.
 TENANTS = {
     "payments": ("111122223333", ["us-east-1"], 1000, 1000),
     "orders": ("444455556666", ["us-east-1"], 1000, 1000),
@@ -87,14 +86,14 @@ TENANTS = {
 
 
 class Service:
-    """Everything that was started, and what a client needs to know of it."""
+    """The running processes, and what a client needs to use them."""
 
     def __init__(self, binary, aws=None, more=""):
-        """`aws` is the address of another stand-in for AWS; without it, ours is started too. `more` is what
-        each tenant's account is granted beside the usual."""
+        """`aws` is the address of another AWS emulator; without it, the embedded AWS is started. `more` is
+        extra TOML for each tenant's account."""
         self.more = more
         self.binary = binary
-        self.own_aws = aws is None
+        self.starts_sandbox = aws is None
         self.processes = []
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="logkey-clients-"))
         self.address = f"127.0.0.1:{free_port()}"
@@ -106,7 +105,7 @@ class Service:
     def __enter__(self):
         try:
             self.write_files()
-            if self.own_aws:
+            if self.starts_sandbox:
                 listen = self.sandbox.removeprefix("http://")
                 self.start("sandbox", "--listen", listen, "--seed", str(HERE / "seed.toml"))
                 self.wait_until("the embedded AWS answers", self.sandbox_answers)
@@ -159,11 +158,11 @@ class Service:
         (self.folder / "logkey.toml").write_text(config)
 
     def start(self, *arguments):
-        """Starts the binary. What it prints goes to a file, which is shown where it fails."""
+        """Starts the binary. Its output goes to a log file, which is shown on failure."""
         log = open(self.folder / f"{arguments[0]}.log", "wb")
         environment = os.environ | {
             "AWS_ACCESS_KEY_ID": "AKIACLIENTSHUB",
-            "AWS_SECRET_ACCESS_KEY": "not looked at",
+            "AWS_SECRET_ACCESS_KEY": "not checked",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
         self.processes.append(
@@ -177,12 +176,12 @@ class Service:
             )
         )
 
-    def wait_until(self, what, holds):
+    def wait_until(self, what, condition):
         deadline = time.monotonic() + START_SECONDS
-        while not holds():
+        while not condition():
             ended = [p.args[1] for p in self.processes if p.poll() is not None]
             if ended or time.monotonic() > deadline:
-                raise RuntimeError(f"not in time: {what}; ended: {ended}\n{self.logs()}")
+                raise RuntimeError(f"timed out waiting until {what}; ended processes: {ended}\n{self.logs()}")
             time.sleep(0.05)
 
     def sandbox_answers(self):
@@ -206,7 +205,7 @@ class Service:
         return "\n".join(parts)
 
     def token(self, caller, **claims):
-        """A token signed here, by a library that the service does not use. Claims can be changed."""
+        """A token signed by a library that the service does not use. `claims` override its claims."""
         tenant, scope = CALLERS[caller]
         now = int(time.time())
         payload = {
@@ -233,7 +232,7 @@ class Service:
         return done.stdout.strip()
 
     def journal(self):
-        """The calls that reached the embedded AWS."""
+        """The calls that the embedded AWS received."""
         with urllib.request.urlopen(f"{self.sandbox}/_sandbox/journal", timeout=5) as answer:
             return json.load(answer)["entries"]
 
@@ -250,14 +249,14 @@ class Service:
 
 
 def free_port():
-    """A port that is free now: the service is told its ports, it does not tell them."""
+    """A port that is free now. The service cannot report a port that it chose itself."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def binary():
-    """The binary under test, built by whoever runs the tests."""
+    """The binary under test."""
     return os.environ["LOGKEY_BINARY"]
 
 

@@ -1,17 +1,17 @@
 # shellcheck shell=bash
-# What the tests need and a bare machine lacks. Each is installed once, into the cache, by the part
-# that uses it.
+# Installs what the tests need. Each part installs its tools once, into the cache.
 
 : "${HOME:=$(getent passwd "$(id -u)" | cut -d: -f6)}"
 export HOME
 cache="$HOME/.cache/logkey"
 
-# From source, through the Go proxy.
+# Built from source, through the Go module proxy.
 buf_version=v1.75.0
 grpcurl_version=v1.9.3
 tessera_version=v1.0.4
 
-# Folders, and a toolchain that is found although HOME is not where it was installed.
+# Creates the cache directories and sets the environment. Also finds a Rust toolchain that was installed
+# under another HOME.
 prepare() {
   mkdir -p "$cache"/{bin,log,go,npm,pip}
   export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$cache/target}" CARGO_NET_RETRY=10
@@ -22,7 +22,7 @@ prepare() {
   need cargo
 }
 
-# rustup looks for its toolchains under HOME; they may stand beside the cargo in PATH instead.
+# rustup searches for toolchains under HOME. They can be beside the cargo in PATH instead.
 find_rustup() {
   local cargo home
   cargo=$(command -v cargo) || return 0
@@ -37,7 +37,7 @@ find_rustup() {
 
 need() {
   if ! "$1" --version >/dev/null 2>&1 && ! "$1" version >/dev/null 2>&1; then
-    echo "tests/run: $1 is missing or cannot start; install it first" >&2
+    echo "tests/run: $1 is missing or does not start: install it first" >&2
     exit 1
   fi
 }
@@ -52,7 +52,8 @@ debian_package() {
   as_root "${apt[@]}" update && as_root "${apt[@]}" install --no-install-recommends "$1" >/dev/null
 }
 
-# The same from the backports of this release, for what the release itself lacks. Only this command sees them.
+# Installs a package from the backports of this Debian release, for packages that the release does not have.
+# Only this command uses the backports.
 debian_backport() {
   local list="$cache/backports.list"
   local keys=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -65,7 +66,7 @@ debian_backport() {
   as_root "${apt[@]}" update && as_root "${apt[@]}" install --no-install-recommends "$1" >/dev/null
 }
 
-# go_tool NAME MODULE VERSION: builds a command from source, once a version.
+# go_tool NAME MODULE VERSION: builds a command from source, once per version.
 go_tool() {
   local kept="$cache/bin/$1-$3"
   [[ -x $kept ]] && return 0
@@ -75,8 +76,8 @@ go_tool() {
   mv "$cache/bin/$1" "$kept"
 }
 
-# python_env NAME REQUIREMENTS: a virtual environment, made anew where the requirements changed.
-# Leaves its folder in $venv.
+# python_env NAME REQUIREMENTS: creates a virtual environment, and creates it again if the requirements
+# change. Sets $venv to its directory.
 python_env() {
   venv="$cache/venv-$1"
   cmp -s "$2" "$venv/installed" && return 0
@@ -88,7 +89,7 @@ python_env() {
   "$venv/bin/pip" install --quiet --requirement "$2" && cp "$2" "$venv/installed"
 }
 
-# node_env FOLDER: the packages that its lock file names.
+# node_env DIRECTORY: installs the packages of its lock file.
 node_env() {
   cmp -s "$1/package-lock.json" "$1/node_modules/installed" && return 0
   echo "installing $1/package-lock.json"

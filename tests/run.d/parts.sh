@@ -1,25 +1,24 @@
 # shellcheck shell=bash
-# One function a part, and a line that says what it does. A part prints what it finds, and its exit
-# code says whether it passed.
+# One function per part, and one line that describes it. The exit code of a part says whether it passed.
 
 declare -A about=(
   [fmt]="the Rust sources are formatted"
-  [shell]="shellcheck over the shell scripts"
-  [proto]="buf lint and buf format over proto/"
-  [clippy]="clippy over every target and over the release features, warnings denied"
-  [doc]="the documentation builds, warnings denied"
+  [shell]="shellcheck on the shell scripts"
+  [proto]="buf lint and buf format on proto/"
+  [clippy]="clippy on all targets and on the release features, warnings denied"
+  [doc]="the API documentation builds, warnings denied"
   [test]="unit and integration tests"
-  [valkey]="the tests of limits that replicas share, over Valkey in place of Redis"
-  [kill]="kill -9, power cuts and disks that fail under load; the log joined with what AWS was asked"
-  [grpcurl]="grpcurl against the service, by reflection alone"
-  [python]="Python's grpcio against the service, by reflection alone"
+  [valkey]="the tests of shared limits, with Valkey instead of Redis"
+  [kill]="kill -9, power cuts and disk failures under load; compares the audit log with the calls to AWS"
+  [grpcurl]="grpcurl against the service, using only reflection"
+  [python]="Python's grpcio against the service, using only reflection"
   [node]="Node's @grpc/grpc-js and fetch against the service"
   [idp]="two real identity providers in front of the service"
   [aws]="boto3 and moto against the embedded AWS, and the service in front of moto"
-  [onboarding]="what onboarding prints, by parliament, cfn-lint and an HCL parser"
-  [demo]="the main job from end to end, as a newcomer sees it"
-  [readme]="the commands of README.md, as they stand there"
-  [audit]="the audit log, by OCSF's schema, Go's sumdb and tessera's fsck"
+  [onboarding]="the documents of logkey onboarding, checked by parliament, cfn-lint and an HCL parser"
+  [demo]="logkey demo from start to end"
+  [readme]="the commands of README.md, unchanged"
+  [audit]="the audit log, checked by the OCSF schema, Go's sumdb and tessera's fsck"
 )
 
 part_fmt() { cargo fmt --check; }
@@ -57,13 +56,13 @@ part_valkey() {
     limit::redis:: limits::replicas:: limits::paused::
 }
 
-# The server's programs; the tests start servers of their own.
+# Installs the PostgreSQL programs. The tests start their own servers.
 postgresql() {
   compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || command -v initdb >/dev/null ||
     debian_package postgresql
 }
 
-# A few rounds; tests/kill/main.rs says how to run many. LazyFS is not installed by this.
+# A few rounds only; tests/kill/main.rs explains how to run many. This does not install LazyFS.
 part_kill() {
   postgresql || return
   cargo test --locked --all-features --test kill -- --ignored --skip lazyfs --test-threads 2
@@ -88,8 +87,8 @@ part_idp() {
   node_env tests/clients/idp && dex && built && tests/clients/idp/run.sh
 }
 
-# Dex, by its own packages: see tests/clients/idp/dex/main.go. Leaves its path, and that of its pages, in
-# the environment.
+# Builds Dex from its packages: see tests/clients/idp/dex/main.go. Exports the paths of the program and of
+# its web directory.
 dex() {
   need go
   export DEX="$cache/bin/dex"
@@ -126,14 +125,14 @@ part_readme() {
   GRPCURL="$cache/bin/grpcurl-$grpcurl_version" tests/readme.sh
 }
 
-# with_service PROGRAM...: the program beside a running service, with what it needs to know of it
-# in its environment.
+# with_service PROGRAM...: starts the service and runs the program. The environment tells the program
+# where the service is.
 with_service() {
   python_env clients tests/clients/requirements.txt && built || return
   "$venv/bin/python" tests/clients/service.py "$@"
 }
 
-# The binary as users have it, for other people's clients. Leaves its path in the environment.
+# Builds the binary for the client tests and exports its path.
 built() {
   cargo build --locked --quiet && export LOGKEY_BINARY="$CARGO_TARGET_DIR/debug/logkey"
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# What a running service records of real calls, against OCSF's schema. Run by service.py, which starts the
-# service and sets LOGKEY_*; GRPCURL makes the calls.
+# Checks the events of real calls against the OCSF schema. service.py starts the service, sets LOGKEY_* and
+# runs this script. GRPCURL is the path of grpcurl, which makes the calls.
 #
 #   served.sh PYTHON
 #
-# PYTHON has what requirements.txt names. Ends with `N passed, N failed`.
+# PYTHON is an interpreter with the packages of requirements.txt. Ends with `N passed, N failed`.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
 ../grpcurl.sh >/dev/null || exit 1

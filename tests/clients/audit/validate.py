@@ -1,9 +1,10 @@
-"""Checks every event on standard input, one a line, against the schema of OCSF 1.8.0.
+"""Checks the events on standard input, one per line, against the schema of OCSF 1.8.0.
 
     validate.py [KIND...]
 
-The schema is made by ocsf-json-schema from OCSF's own definitions and applied by jsonschema. Ends with
-`N passed, N failed`; fails where an event does not fit, or where one of the kinds is missing: `all` is each.
+ocsf-json-schema builds the schema from OCSF's own definitions, and jsonschema applies it. Ends with
+`N passed, N failed`. Fails if an event does not conform, or if one of the given kinds does not occur. `all`
+stands for every kind.
 """
 
 import json
@@ -15,15 +16,15 @@ from jsonschema import Draft202012Validator
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 KINDS = {"intent", "outcome", "settled", "read", "refusal", "lifecycle"}
-# What a service records of itself.
-ACTS = {"Start", "Stop", "Reload", "Lost", "Archive", "RotateKey"}
+# Actions of the service itself.
+ACTIONS = {"Start", "Stop", "Reload", "Lost", "Archive", "RotateKey"}
 SETTLED = {"in force", "not in force", "cannot tell"}
-# Events that stand for several.
+# Events that stand for several identical ones.
 COUNTED = {"counted refusal", "counted lifecycle"}
 
 
 def captions(attributes, event):
-    """What stands beside a number has to be the name that OCSF gives it; "Other" may be any."""
+    """The text beside a number must be the caption that OCSF defines. Beside "Other" (99) any text is valid."""
     for name, attribute in attributes.items():
         beside, names = attribute.get("sibling"), attribute.get("enum")
         if not beside or not names or name not in event or beside not in event:
@@ -31,23 +32,23 @@ def captions(attributes, event):
         number = event[name]
         caption = names.get(str(number), {}).get("caption")
         if number != 99 and event[beside] != caption:
-            yield f"{beside} is {event[beside]!r}, and {name} {number} is {caption!r}"
+            yield f"{beside} is {event[beside]!r}, but {name} {number} means {caption!r}"
 
 
-def faults(event, line, validator, attributes):
-    yield from (f"{fault.json_path} {fault.message}" for fault in validator.iter_errors(event))
-    # jsonschema does not look at the names beside each number; OCSF fixes them all the same.
+def errors(event, line, validator, attributes):
+    yield from (f"{error.json_path} {error.message}" for error in validator.iter_errors(event))
+    # jsonschema does not check the captions beside the numbers.
     yield from captions(attributes, event)
     if event["type_uid"] != event["class_uid"] * 100 + event["activity_id"]:
         yield "type_uid is not class_uid * 100 + activity_id"
     if uuid.UUID(event["metadata"]["uid"]).version != 7:
-        yield "the id is no UUID of version 7"
+        yield "the id is not a version 7 UUID"
     if any(ord(c) < 0x20 or ord(c) == 0x7F for c in line.rstrip("\n")):
-        yield "a control character"
+        yield "the event contains a control character"
 
 
-def seen_in(event):
-    """What kinds of events this one is an example of."""
+def kinds_of(event):
+    """The kinds that this event is an example of."""
     kind = event["metadata"]["event_code"]
     yield kind
     if kind == "lifecycle":
@@ -66,15 +67,15 @@ def main() -> int:
     seen, count, failed = Counter(), 0, 0
     for count, line in enumerate(sys.stdin, 1):
         event = json.loads(line)
-        seen.update(seen_in(event))
-        found = list(faults(event, line, api_activity, attributes))
-        for fault in found:
-            print(f"line {count}: {fault}")
+        seen.update(kinds_of(event))
+        found = list(errors(event, line, api_activity, attributes))
+        for error in found:
+            print(f"line {count}: {error}")
         failed += bool(found)
-    wanted = set(sys.argv[1:])
-    missing = (KINDS | ACTS | SETTLED | COUNTED if wanted == {"all"} else wanted) - seen.keys()
+    expected = set(sys.argv[1:])
+    missing = (KINDS | ACTIONS | SETTLED | COUNTED if expected == {"all"} else expected) - seen.keys()
     if missing:
-        print(f"no event of the kinds {sorted(missing)}")
+        print(f"these kinds do not occur: {sorted(missing)}")
     print(dict(seen))
     print(f"{count - failed} passed, {failed + len(missing)} failed")
     return 1 if failed or missing else 0

@@ -1,4 +1,4 @@
-"""The embedded AWS from the real binary, and boto3's clients for it."""
+"""Runs the embedded AWS of the real binary, and creates boto3 clients for it."""
 
 import json
 import os
@@ -19,7 +19,7 @@ ONE_TRY = botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout
 
 
 class Sandbox:
-    """A running one, by its endpoint."""
+    """A running embedded AWS."""
 
     def __init__(self, endpoint):
         self.endpoint = endpoint
@@ -35,11 +35,11 @@ class Sandbox:
             config=config,
         )
 
-    def hub(self, service):
+    def service_identity(self, service):
         return self.client(service, "AKIASANDBOXHUB")
 
     def assume(self, role, external_id="external-1", account=ACCOUNT, **more):
-        return self.hub("sts").assume_role(
+        return self.service_identity("sts").assume_role(
             RoleArn=f"arn:aws:iam::{account}:role/{role}",
             RoleSessionName="tests",
             ExternalId=external_id,
@@ -66,7 +66,7 @@ class Sandbox:
 
 @pytest.fixture(scope="session")
 def running():
-    """Started on a free port, which its banner tells; ended by its process."""
+    """The embedded AWS on a free port. It prints its endpoint."""
     command = [os.environ["LOGKEY_BINARY"], "sandbox", "--listen", "127.0.0.1:0"]
     command += ["--seed", str(HERE / "seed.toml")]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
@@ -76,14 +76,14 @@ def running():
                     yield Sandbox(line.split()[1])
                     break
             else:
-                raise RuntimeError(f"it ended with {process.wait()}")
+                raise RuntimeError(f"logkey sandbox ended with exit code {process.wait()}")
         finally:
             process.terminate()
 
 
 @pytest.fixture(scope="session")
 def moto():
-    """Another stand-in for AWS, made by others."""
+    """moto, another AWS emulator."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -93,7 +93,7 @@ def moto():
 
 @pytest.fixture
 def sandbox(running):
-    """The same for all tests, without another test's faults."""
+    """One embedded AWS for all tests. Faults are removed after each test."""
     yield running
     running.control("DELETE", "faults")
 

@@ -1,4 +1,4 @@
-"""Faults on demand, the journal, and the state, over the control port."""
+"""Faults, the journal and the state of the embedded AWS, through its control API."""
 
 import pytest
 from botocore.config import Config
@@ -14,7 +14,7 @@ def groups(sandbox):
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_reset_strikes_before_or_after_the_effect(sandbox, logs, when):
+def test_a_reset_happens_before_or_after_the_effect(sandbox, logs, when):
     logs.disassociate_kms_key(logGroupName=GROUP)
     sandbox.fault(operation="AssociateKmsKey", effect="reset", when=when)
     with pytest.raises((ConnectionClosedError, EndpointConnectionError)):
@@ -23,7 +23,7 @@ def test_a_reset_strikes_before_or_after_the_effect(sandbox, logs, when):
     assert groups(sandbox)[GROUP]["kms_key"] == expected
 
 
-def test_a_hang_outlasts_the_caller(sandbox):
+def test_a_hanging_call_ends_at_the_callers_timeout(sandbox):
     issued = sandbox.assume("Associator")["Credentials"]
     config = Config(read_timeout=0.3, retries={"total_max_attempts": 1})
     logs = sandbox.session("logs", issued, config=config)
@@ -33,7 +33,7 @@ def test_a_hang_outlasts_the_caller(sandbox):
     logs.describe_log_groups()
 
 
-def test_retries_as_boto3_makes_them_get_through(sandbox):
+def test_boto3_retries_succeed_after_throttling(sandbox):
     issued = sandbox.assume("Associator")["Credentials"]
     config = Config(retries={"total_max_attempts": 4, "mode": "standard"})
     logs = sandbox.session("logs", issued, config=config)
@@ -44,7 +44,7 @@ def test_retries_as_boto3_makes_them_get_through(sandbox):
     assert (armed["seen"], armed["met"]) == (3, 2)
 
 
-def test_the_journal_joins_with_what_the_caller_saw(sandbox, logs):
+def test_journal_entries_match_the_callers_request_id(sandbox, logs):
     before = sandbox.control("GET", "journal")["last"]
     answer = logs.associate_kms_key(logGroupName=GROUP, kmsKeyId=key("good"))
     (entry,) = sandbox.control("GET", f"journal?since={before}")["entries"]
@@ -54,7 +54,7 @@ def test_the_journal_joins_with_what_the_caller_saw(sandbox, logs):
     assert entry["params"] == {"logGroupName": GROUP, "kmsKeyId": key("good")}
 
 
-def test_a_fault_that_makes_no_sense_is_refused(sandbox):
+def test_an_invalid_fault_is_refused(sandbox):
     import urllib.error
 
     for fault in [{"effect": "explode"}, {"effect": "hang", "colour": "red"}, {}]:

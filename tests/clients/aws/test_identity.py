@@ -1,4 +1,4 @@
-"""STS and KMS, as boto3 sees them."""
+"""STS and KMS of the embedded AWS, tested with boto3."""
 
 import datetime
 
@@ -14,7 +14,7 @@ def code(call, **arguments):
     return caught.value.response["Error"]["Code"]
 
 
-def test_a_role_is_assumed_and_says_who_it_is(sandbox):
+def test_an_assumed_role_reports_its_identity(sandbox):
     answer = sandbox.assume("Associator", SourceIdentity="alice", DurationSeconds=900)
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/Associator/tests"
     assert answer["AssumedRoleUser"]["Arn"] == arn
@@ -31,7 +31,7 @@ def test_a_role_is_assumed_and_says_who_it_is(sandbox):
 @pytest.mark.parametrize(
     "role, external_id", [("Associator", "external-2"), ("None", "external-1")]
 )
-def test_a_wrong_external_id_and_a_missing_role_are_refused_in_the_same_words(sandbox, role, external_id):
+def test_a_wrong_external_id_and_a_missing_role_give_the_same_error(sandbox, role, external_id):
     with pytest.raises(ClientError) as caught:
         sandbox.assume(role, external_id)
     error = caught.value.response
@@ -44,13 +44,13 @@ def test_a_wrong_external_id_and_a_missing_role_are_refused_in_the_same_words(sa
 
 
 def test_a_missing_external_id_is_refused(sandbox):
-    sts = sandbox.hub("sts")
+    sts = sandbox.service_identity("sts")
     role = {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/Associator", "RoleSessionName": "tests"}
     assert code(sts.assume_role, **role) == "AccessDenied"
 
 
-def test_what_the_model_forbids_is_refused(sandbox):
-    sts = sandbox.hub("sts")
+def test_invalid_assume_role_parameters_are_refused(sandbox):
+    sts = sandbox.service_identity("sts")
     with pytest.raises(sts.exceptions.MalformedPolicyDocumentException):
         sandbox.assume("Associator", Policy="{")
     for arguments in [{"SourceIdentity": "a b"}, {"DurationSeconds": 43_200}]:
@@ -61,7 +61,7 @@ def test_what_the_model_forbids_is_refused(sandbox):
         sandbox.assume("Associator", DurationSeconds=1)
 
 
-def test_credentials_that_are_no_good_are_refused_in_each_services_words(sandbox):
+def test_invalid_credentials_give_the_error_of_each_service(sandbox):
     assert code(sandbox.client("sts", "AKIANONE").get_caller_identity) == "InvalidClientTokenId"
     logs = sandbox.client("logs", "AKIANONE")
     assert code(logs.describe_log_groups) == "UnrecognizedClientException"
@@ -76,14 +76,14 @@ def test_credentials_that_are_no_good_are_refused_in_each_services_words(sandbox
 @pytest.mark.parametrize(
     "name", ["good", key("good"), "alias/good", f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/good"]
 )
-def test_a_key_is_described_by_each_of_its_names(kms, name):
+def test_a_key_is_described_by_id_arn_and_alias(kms, name):
     found = kms.describe_key(KeyId=name)["KeyMetadata"]
     assert found["Arn"] == key("good")
     assert (found["KeyState"], found["KeySpec"], found["KeyManager"]) == ("Enabled", "SYMMETRIC_DEFAULT", "CUSTOMER")
     assert isinstance(found["CreationDate"], datetime.datetime)
 
 
-def test_what_is_no_key_is_not_found(kms):
+def test_unknown_and_foreign_keys_are_refused(kms):
     for name in ["none", key("none"), "alias/none"]:
         with pytest.raises(kms.exceptions.NotFoundException):
             kms.describe_key(KeyId=name)
@@ -92,27 +92,27 @@ def test_what_is_no_key_is_not_found(kms):
         kms.get_key_policy(KeyId="alias/good")
 
 
-def test_a_key_lives_and_dies(sandbox):
+def test_a_key_goes_through_its_states(sandbox):
     kms = sandbox.client("kms", f"AKIAADMIN{ACCOUNT}")
-    made = kms.create_key(Description="for tests")["KeyMetadata"]["KeyId"]
+    key_id = kms.create_key(Description="for tests")["KeyMetadata"]["KeyId"]
 
     def state():
-        return kms.describe_key(KeyId=made)["KeyMetadata"]["KeyState"]
+        return kms.describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"]
 
-    kms.create_alias(AliasName="alias/made", TargetKeyId=made)
+    kms.create_alias(AliasName="alias/new", TargetKeyId=key_id)
     with pytest.raises(kms.exceptions.AlreadyExistsException):
-        kms.create_alias(AliasName="alias/made", TargetKeyId=made)
-    kms.disable_key(KeyId=made)
+        kms.create_alias(AliasName="alias/new", TargetKeyId=key_id)
+    kms.disable_key(KeyId=key_id)
     assert state() == "Disabled"
-    kms.enable_key(KeyId=made)
-    answer = kms.schedule_key_deletion(KeyId=made, PendingWindowInDays=7)
+    kms.enable_key(KeyId=key_id)
+    answer = kms.schedule_key_deletion(KeyId=key_id, PendingWindowInDays=7)
     assert answer["KeyState"] == state() == "PendingDeletion"
-    assert kms.describe_key(KeyId=made)["KeyMetadata"]["DeletionDate"] == answer["DeletionDate"]
+    assert kms.describe_key(KeyId=key_id)["KeyMetadata"]["DeletionDate"] == answer["DeletionDate"]
     with pytest.raises(kms.exceptions.KMSInvalidStateException):
-        kms.enable_key(KeyId=made)
-    kms.cancel_key_deletion(KeyId=made)
+        kms.enable_key(KeyId=key_id)
+    kms.cancel_key_deletion(KeyId=key_id)
     assert state() == "Disabled"
     with pytest.raises(kms.exceptions.MalformedPolicyDocumentException):
-        kms.put_key_policy(KeyId=made, Policy="{}")
+        kms.put_key_policy(KeyId=key_id, Policy="{}")
     aliases = kms.get_paginator("list_aliases").paginate(PaginationConfig={"PageSize": 1})
-    assert "alias/made" in [each["AliasName"] for each in aliases.build_full_result()["Aliases"]]
+    assert "alias/new" in [each["AliasName"] for each in aliases.build_full_result()["Aliases"]]

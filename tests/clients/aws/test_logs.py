@@ -1,4 +1,4 @@
-"""CloudWatch Logs, as boto3 sees it."""
+"""CloudWatch Logs of the embedded AWS, tested with boto3."""
 
 import pytest
 from botocore.exceptions import ClientError
@@ -23,7 +23,7 @@ def refused(call, **arguments):
     return error["Error"]["Code"], error["Error"]["Message"]
 
 
-def test_a_key_is_set_and_taken_off(logs):
+def test_a_key_is_set_and_removed(logs):
     answer = logs.associate_kms_key(logGroupName=GROUP, kmsKeyId=key("good"))
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
     assert group(logs)["kmsKeyId"] == key("good")
@@ -47,24 +47,24 @@ def test_errors_arrive_as_the_modelled_exceptions(sandbox, logs):
         ("OperationAbortedException", 400, logs.exceptions.OperationAbortedException),
         ("ServiceUnavailableException", 500, logs.exceptions.ServiceUnavailableException),
     ]:
-        effect = {"error": {"code": code, "message": "as told", "status": status}}
+        effect = {"error": {"code": code, "message": "a test message", "status": status}}
         sandbox.fault(operation="AssociateKmsKey", effect=effect, times=1)
         with pytest.raises(kind) as caught:
             logs.associate_kms_key(logGroupName=GROUP, kmsKeyId=key("good"))
-        assert caught.value.response["Error"]["Message"] == "as told"
+        assert caught.value.response["Error"]["Message"] == "a test message"
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
     assert "kmsKeyId" not in group(logs)
 
 
 @pytest.mark.parametrize("name", ["closed", "none"])
-def test_a_closed_key_and_none_are_refused_in_the_same_words(logs, name):
-    told = refused(logs.associate_kms_key, logGroupName=GROUP, kmsKeyId=key(name))
+def test_a_key_without_logs_access_and_a_missing_key_give_the_same_error(logs, name):
+    error = refused(logs.associate_kms_key, logGroupName=GROUP, kmsKeyId=key(name))
     text = f"The specified KMS key does not exist or is not allowed to be used with Arn '{ARN}'"
-    assert told == ("AccessDeniedException", text)
+    assert error == ("AccessDeniedException", text)
 
 
 @pytest.mark.parametrize("name", [key("off"), key("rsa"), "good", "alias/good"])
-def test_what_is_not_the_arn_of_a_usable_key_is_an_invalid_parameter(logs, name):
+def test_anything_but_the_arn_of_a_usable_key_is_an_invalid_parameter(logs, name):
     code, _ = refused(logs.associate_kms_key, logGroupName=GROUP, kmsKeyId=name)
     assert code == "InvalidParameterException"
 
@@ -77,7 +77,7 @@ def test_what_is_not_the_arn_of_a_usable_key_is_an_invalid_parameter(logs, name)
         ("Denied", "logs:AssociateKmsKey", "with an explicit deny in a service control policy"),
     ],
 )
-def test_what_a_role_lacks_is_told(sandbox, role, action, end):
+def test_the_error_names_the_missing_permission(sandbox, role, action, end):
     logs = sandbox.as_role("logs", role)
     code, text = refused(logs.associate_kms_key, logGroupName=GROUP, kmsKeyId=key("good"))
     assert code == "AccessDeniedException"
@@ -85,7 +85,7 @@ def test_what_a_role_lacks_is_told(sandbox, role, action, end):
     assert text.startswith(user) and text.endswith(end)
 
 
-def test_groups_come_by_page_and_each_once(logs):
+def test_the_pages_contain_each_log_group_once(logs):
     pages = list(logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix="/many/"))
     assert [len(page["logGroups"]) for page in pages] == [50, 50, 20]
     found = [found for page in pages for found in page["logGroups"]]
@@ -97,7 +97,7 @@ def test_groups_come_by_page_and_each_once(logs):
     assert len(small.build_full_result()["logGroups"]) == 20
 
 
-def test_a_pattern_tells_less_and_excludes_a_prefix(logs):
+def test_a_pattern_returns_fewer_fields_and_excludes_a_prefix(logs):
     found = logs.describe_log_groups(logGroupNamePattern="payments")["logGroups"]
     assert [set(each) for each in found] == [{"arn", "creationTime", "logGroupName"}]
     with pytest.raises(logs.exceptions.InvalidParameterException):
@@ -106,7 +106,7 @@ def test_a_pattern_tells_less_and_excludes_a_prefix(logs):
         logs.describe_log_groups(logGroupIdentifiers=[GROUP] * 51)
 
 
-def test_the_key_of_query_results_shows_in_the_results_of_a_query(logs):
+def test_a_query_shows_the_key_of_query_results(logs):
     def query():
         times = {"startTime": 0, "endTime": 1}
         started = logs.start_query(logGroupName=GROUP, queryString="fields @message", **times)
@@ -119,7 +119,7 @@ def test_the_key_of_query_results_shows_in_the_results_of_a_query(logs):
     logs.disassociate_kms_key(resourceIdentifier=RESULTS)
 
 
-def test_events_are_kept_in_order(sandbox):
+def test_events_are_stored_in_order(sandbox):
     logs = sandbox.client("logs", f"AKIAADMIN{ACCOUNT}")
     logs.create_log_group(logGroupName="audit")
     logs.create_log_stream(logGroupName="audit", logStreamName="one")
@@ -146,7 +146,7 @@ def test_events_are_kept_in_order(sandbox):
 
 @pytest.fixture
 def stream(sandbox):
-    """A log stream of a group of its own, the client of its account, and what time it is there."""
+    """An administrator client, a log stream in a new log group, and its creation time."""
     logs = sandbox.client("logs", f"AKIAADMIN{ACCOUNT}")
     logs.create_log_group(logGroupName="sink")
     logs.create_log_stream(logGroupName="sink", logStreamName="one")
@@ -158,7 +158,7 @@ def messages(logs, stream):
     return [each["message"] for each in logs.get_log_events(**stream, startFromHead=True)["events"]]
 
 
-def test_a_batch_holds_so_many_events_and_bytes_and_no_more(stream):
+def test_a_batch_is_limited_in_events_and_bytes(stream):
     logs, stream, now = stream
     event = {"timestamp": now, "message": "x"}
     logs.put_log_events(**stream, logEvents=[event] * 10_000)
@@ -175,7 +175,7 @@ def test_a_batch_holds_so_many_events_and_bytes_and_no_more(stream):
         assert code == "InvalidParameterException" and words in text
 
 
-def test_times_that_are_too_old_expired_or_too_new_are_told_and_the_rest_is_kept(stream):
+def test_too_old_expired_and_too_new_events_are_reported_and_the_rest_is_stored(stream):
     logs, stream, now = stream
     hour = 3_600_000
 
@@ -191,7 +191,7 @@ def test_times_that_are_too_old_expired_or_too_new_are_told_and_the_rest_is_kept
     assert put(23, 0) is None
 
 
-def test_a_batch_spans_a_day_at_most(stream):
+def test_a_batch_spans_at_most_one_day(stream):
     logs, stream, now = stream
     day = 86_400_000
     events = [{"timestamp": now - day, "message": "a"}, {"timestamp": now, "message": "b"}]
@@ -202,7 +202,7 @@ def test_a_batch_spans_a_day_at_most(stream):
     assert messages(logs, stream) == ["a", "b"]
 
 
-def test_a_policy_may_name_one_stream(sandbox, stream):
+def test_a_policy_can_allow_only_one_stream(sandbox, stream):
     _, stream, now = stream
     logs = sandbox.as_role("logs", "Writer")
     logs.create_log_stream(logGroupName="sink", logStreamName="mine")
@@ -214,13 +214,13 @@ def test_a_policy_may_name_one_stream(sandbox, stream):
     assert code in ("InvalidParameterException", "AccessDeniedException")
 
 
-def test_the_quota_is_an_accounts_own(sandbox, logs):
-    quick = sandbox.as_role("logs", external_id="external-2", account=OTHER)
+def test_each_account_has_its_own_quota(sandbox, logs):
+    orders = sandbox.as_role("logs", external_id="external-2", account=OTHER)
     arguments = {"logGroupName": "/orders/api", "kmsKeyId": key("good", OTHER)}
     codes = []
     for _ in range(20):
         try:
-            quick.associate_kms_key(**arguments)
+            orders.associate_kms_key(**arguments)
             codes.append(None)
         except ClientError as error:
             codes.append((error.response["Error"]["Code"], error.response["Error"]["Message"]))

@@ -1,6 +1,7 @@
-"""The embedded AWS beside moto, which other people made: boto3 asks both the same.
+"""Compares the embedded AWS with moto. boto3 makes the same calls to both.
 
-Whatever moto answers, ours answers in the same form; ours may tell more, as AWS does.
+The embedded AWS must return every field that moto returns, with the same type. It may return more fields, as
+AWS does.
 """
 
 import re
@@ -13,7 +14,7 @@ from conftest import ACCOUNT, ONE_TRY, REGION
 
 @pytest.fixture
 def both(sandbox, moto):
-    """Clients of a service for each of the two, with everything allowed."""
+    """Returns a function that creates an administrator client of a service for each emulator."""
 
     def clients(service):
         ours = sandbox.client(service, f"AKIAADMIN{ACCOUNT}")
@@ -31,7 +32,7 @@ def both(sandbox, moto):
 
 
 def form(value, path=""):
-    """The fields of an answer with the types of their values; of lists, those of their items."""
+    """The paths of all fields of a response with the types of their values."""
     if isinstance(value, dict):
         return set().union(*(form(inner, f"{path}.{name}") for name, inner in value.items()))
     if isinstance(value, list):
@@ -39,7 +40,7 @@ def form(value, path=""):
     return {(path, type(value).__name__)}
 
 
-def ask(client, operation, arguments):
+def call(client, operation, arguments):
     try:
         answer = getattr(client, operation)(**arguments)
         del answer["ResponseMetadata"]
@@ -48,35 +49,35 @@ def ask(client, operation, arguments):
         return error
 
 
-def alike(clients, operation, besides=(), **arguments):
-    """Asks both the same, and returns what ours answers, which has the form of moto's."""
-    ours, theirs = (ask(client, operation, arguments) for client in clients)
+def alike(clients, operation, ignored=(), **arguments):
+    """Makes the same call to both, compares the responses and returns that of the embedded AWS."""
+    ours, theirs = (call(client, operation, arguments) for client in clients)
     if isinstance(theirs, ClientError):
-        assert isinstance(ours, ClientError), f"ours answers {ours}, moto {theirs}"
+        assert isinstance(ours, ClientError), f"embedded AWS: {ours}, moto: {theirs}"
         assert type(ours).__name__ == type(theirs).__name__
         assert ours.response["Error"]["Code"] == theirs.response["Error"]["Code"]
         status = [each.response["ResponseMetadata"]["HTTPStatusCode"] for each in (ours, theirs)]
         assert status[0] == status[1]
-        return without_names(ours), without_names(theirs)
-    assert not isinstance(ours, ClientError), f"ours answers {ours}, moto {theirs}"
-    missing = {entry for entry in form(theirs) - form(ours) if entry[0] not in besides}
-    assert not missing, f"ours answers {ours}, moto {theirs}"
+        return without_account_ids(ours), without_account_ids(theirs)
+    assert not isinstance(ours, ClientError), f"embedded AWS: {ours}, moto: {theirs}"
+    missing = {entry for entry in form(theirs) - form(ours) if entry[0] not in ignored}
+    assert not missing, f"embedded AWS: {ours}, moto: {theirs}"
     return ours
 
 
-def without_names(error):
-    """An error's text, without what differs between two accounts."""
+def without_account_ids(error):
+    """The text of an error without account ids."""
     return re.sub(r"\d{12}", "ACCOUNT", error.response["Error"]["Message"])
 
 
-def test_a_session_has_the_same_form(sandbox, both):
-    ours = sandbox.hub("sts")
+def test_sessions_have_the_same_form(sandbox, both):
+    ours = sandbox.service_identity("sts")
     _, theirs = both("sts")
-    # AWS tells the size of a session policy only where there is one; moto always.
+    # AWS returns PackedPolicySize only if there is a session policy. moto always returns it.
     alike(
         (ours, theirs),
         "assume_role",
-        besides={".PackedPolicySize"},
+        ignored={".PackedPolicySize"},
         RoleArn=f"arn:aws:iam::{ACCOUNT}:role/Associator",
         RoleSessionName="tests",
         ExternalId="external-1",
@@ -84,7 +85,7 @@ def test_a_session_has_the_same_form(sandbox, both):
     alike((ours, theirs), "get_caller_identity")
 
 
-def test_log_groups_are_made_told_and_deleted_alike(both):
+def test_log_groups_are_created_described_and_deleted_alike(both):
     logs = both("logs")
     alike(logs, "create_log_group", logGroupName="/moto/one")
     ours, theirs = alike(logs, "create_log_group", logGroupName="/moto/one")
@@ -110,22 +111,22 @@ def test_log_groups_are_paged_alike(both):
     assert pages[0] == pages[1]
 
 
-def test_keys_are_made_and_told_alike(both):
+def test_keys_are_created_and_described_alike(both):
     kms = both("kms")
-    # moto has this for keys that cannot sign, too.
-    besides = {".KeyMetadata.SigningAlgorithms[]"}
-    alike(kms, "create_key", besides, Description="for tests")
-    made = [client.create_key()["KeyMetadata"]["KeyId"] for client in kms]
-    for client, key in zip(kms, made):
+    # moto also returns this field for keys that cannot sign.
+    ignored = {".KeyMetadata.SigningAlgorithms[]"}
+    alike(kms, "create_key", ignored, Description="for tests")
+    key_ids = [client.create_key()["KeyMetadata"]["KeyId"] for client in kms]
+    for client, key in zip(kms, key_ids):
         client.create_alias(AliasName="alias/moto", TargetKeyId=key)
-    alike(kms, "describe_key", besides, KeyId="alias/moto")
-    for client, key in zip(kms, made):
+    alike(kms, "describe_key", ignored, KeyId="alias/moto")
+    for client, key in zip(kms, key_ids):
         client.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)
-    told = alike(kms, "describe_key", besides, KeyId="alias/moto")
-    assert told["KeyMetadata"]["KeyState"] == "PendingDeletion"
-    told = [client.describe_key(KeyId="alias/moto")["KeyMetadata"] for client in kms]
+    described = alike(kms, "describe_key", ignored, KeyId="alias/moto")
+    assert described["KeyMetadata"]["KeyState"] == "PendingDeletion"
+    described = [client.describe_key(KeyId="alias/moto")["KeyMetadata"] for client in kms]
     values = ["Enabled", "KeyState", "KeyManager", "KeySpec", "Origin", "EncryptionAlgorithms"]
-    assert [told[0][name] for name in values] == [told[1][name] for name in values]
+    assert [described[0][name] for name in values] == [described[1][name] for name in values]
 
 
 @pytest.mark.parametrize("name", ["00000000-0000-4000-8000-000000000000", "alias/none"])

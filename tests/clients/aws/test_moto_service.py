@@ -1,5 +1,7 @@
-"""The service in front of moto: what moto does of STS, KMS and DescribeLogGroups is enough for every
-read, and for the checks before a change. moto does not know AssociateKmsKey."""
+"""Tests the service with moto instead of the embedded AWS.
+
+moto's STS, KMS and DescribeLogGroups are enough for every read and for the checks before a change. moto does
+not support AssociateKmsKey."""
 
 import pathlib
 import sys
@@ -22,13 +24,13 @@ GROUPS = [f"/payments/{n:02}" for n in range(70)]
 
 @pytest.fixture(scope="module")
 def tenant(moto):
-    """boto3 in the tenant's account, through the tenant's role, as moto gives it out."""
+    """boto3 clients with a session of the tenant's role in moto."""
 
     def client(service, **credentials):
         return boto3.client(service, region_name=REGION, endpoint_url=moto, **credentials)
 
-    hub = {"aws_access_key_id": "AKIACLIENTSHUB", "aws_secret_access_key": "any"}
-    issued = client("sts", **hub).assume_role(RoleArn=ROLE, RoleSessionName="tests")["Credentials"]
+    service_keys = {"aws_access_key_id": "AKIACLIENTSHUB", "aws_secret_access_key": "any"}
+    issued = client("sts", **service_keys).assume_role(RoleArn=ROLE, RoleSessionName="tests")["Credentials"]
     session = {
         "aws_access_key_id": issued["AccessKeyId"],
         "aws_secret_access_key": issued["SecretAccessKey"],
@@ -48,7 +50,7 @@ def payments(moto, tenant):
         yield Caller(channel, service.token("payments"))
 
 
-def test_one_group_is_read(payments):
+def test_a_log_group_is_read(payments):
     fields = {"account_id": ACCOUNT, "region": REGION, "log_group_name": GROUPS[0]}
     read = payments("GetKeyAssociation", fields)["association"]
     assert read["resource_arn"] == f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{GROUPS[0]}"
@@ -59,7 +61,7 @@ def test_one_group_is_read(payments):
     assert caught.value.reason == "LOG_GROUP_NOT_FOUND"
 
 
-def test_all_groups_are_listed_and_each_once(payments):
+def test_the_pages_contain_each_log_group_once(payments):
     fields = {"account_id": ACCOUNT, "region": REGION, "page_size": 30}
     names, token, pages = [], "", 0
     while pages == 0 or token:
@@ -70,18 +72,18 @@ def test_all_groups_are_listed_and_each_once(payments):
     assert pages >= 3
 
 
-def test_a_key_in_force_is_told(payments, tenant):
+def test_the_key_of_a_log_group_is_reported(payments, tenant):
     logs, kms = tenant
-    made = kms.create_key()["KeyMetadata"]["Arn"]
-    logs.create_log_group(logGroupName="/payments/keyed", kmsKeyId=made)
+    key_arn = kms.create_key()["KeyMetadata"]["Arn"]
+    logs.create_log_group(logGroupName="/payments/keyed", kmsKeyId=key_arn)
     fields = {"account_id": ACCOUNT, "region": REGION, "log_group_name": "/payments/keyed"}
     read = payments("GetKeyAssociation", fields)["association"]
-    assert (read["kms_key_arn"], read["state"]) == (made, "STATE_IN_FORCE")
+    assert (read["kms_key_arn"], read["state"]) == (key_arn, "STATE_IN_FORCE")
     logs.delete_log_group(logGroupName="/payments/keyed")
 
 
 def test_query_results_are_verified_by_a_query(payments):
-    # moto stores results under no key, and its queries run.
+    # moto runs queries and encrypts their results with no key.
     fields = {"account_id": ACCOUNT, "region": REGION}
     fields["resource_identifier"] = f"arn:aws:logs:{REGION}:{ACCOUNT}:query-result:*"
     read = payments("GetKeyAssociation", fields)["association"]
@@ -90,14 +92,14 @@ def test_query_results_are_verified_by_a_query(payments):
 
 
 @pytest.mark.parametrize("name", ["alias/none", "00000000-0000-4000-8000-000000000000"])
-def test_a_key_is_looked_up_before_anything_is_changed(payments, name):
+def test_the_key_is_looked_up_before_the_change(payments, name):
     fields = {"account_id": ACCOUNT, "region": REGION, "log_group_name": GROUPS[0], "kms_key_id": name}
     with pytest.raises(Refused) as caught:
         payments("AssociateKmsKey", fields)
     assert caught.value.reason == "KEY_NOT_FOUND"
 
 
-def test_what_moto_does_not_know_is_no_success(payments, tenant):
+def test_an_operation_that_moto_lacks_does_not_succeed(payments, tenant):
     logs, kms = tenant
     kms.create_alias(AliasName="alias/found", TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
     fields = {"account_id": ACCOUNT, "region": REGION, "log_group_name": GROUPS[1], "kms_key_id": "alias/found"}

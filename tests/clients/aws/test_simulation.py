@@ -1,4 +1,4 @@
-"""IAM's policy simulation, as boto3 sees it."""
+"""IAM's policy simulation of the embedded AWS, tested with boto3."""
 
 import pytest
 from botocore.exceptions import ClientError
@@ -34,32 +34,32 @@ def refused(call, **arguments):
     return caught.value.response
 
 
-def test_each_resource_has_its_decision_and_the_action_the_worst(sandbox):
-    told = simulate(sandbox, "Simulator", ["kms:Encrypt", "kms:Decrypt"], [key("good"), key("off")], [VIA])
-    encrypt = told["kms:Encrypt"]
+def test_an_action_gets_the_worst_decision_of_its_resources(sandbox):
+    results = simulate(sandbox, "Simulator", ["kms:Encrypt", "kms:Decrypt"], [key("good"), key("off")], [VIA])
+    encrypt = results["kms:Encrypt"]
     each = {one["EvalResourceName"]: one["EvalResourceDecision"] for one in encrypt["ResourceSpecificResults"]}
     assert each == {key("good"): "allowed", key("off"): "implicitDeny"}
     assert encrypt["EvalDecision"] == "implicitDeny"
-    assert told["kms:Decrypt"]["EvalDecision"] == "explicitDeny"
+    assert results["kms:Decrypt"]["EvalDecision"] == "explicitDeny"
 
 
-def test_a_condition_without_its_value_is_told_and_does_not_hold(sandbox):
-    told = simulate(sandbox, "Simulator", ["kms:Encrypt"], [key("good")])["kms:Encrypt"]
-    (one,) = told["ResourceSpecificResults"]
+def test_a_missing_condition_value_is_reported_and_denies(sandbox):
+    results = simulate(sandbox, "Simulator", ["kms:Encrypt"], [key("good")])["kms:Encrypt"]
+    (one,) = results["ResourceSpecificResults"]
     assert (one["EvalResourceDecision"], one["MissingContextValues"]) == ("implicitDeny", ["kms:ViaService"])
-    assert told["MissingContextValues"] == ["kms:ViaService"]
+    assert results["MissingContextValues"] == ["kms:ViaService"]
     wrong = VIA | {"ContextKeyValues": ["ec2.us-east-1.amazonaws.com"]}
-    told = simulate(sandbox, "Simulator", ["kms:Encrypt"], [key("good")], [wrong])["kms:Encrypt"]
-    assert (told["EvalDecision"], told["MissingContextValues"]) == ("implicitDeny", [])
+    results = simulate(sandbox, "Simulator", ["kms:Encrypt"], [key("good")], [wrong])["kms:Encrypt"]
+    assert (results["EvalDecision"], results["MissingContextValues"]) == ("implicitDeny", [])
 
 
-def test_the_organization_is_told_apart(sandbox):
-    told = simulate(sandbox, "Denied", ["logs:AssociateKmsKey", "logs:DisassociateKmsKey"])
-    allowed = {name: one["OrganizationsDecisionDetail"]["AllowedByOrganizations"] for name, one in told.items()}
+def test_denials_by_the_organization_are_reported(sandbox):
+    results = simulate(sandbox, "Denied", ["logs:AssociateKmsKey", "logs:DisassociateKmsKey"])
+    allowed = {name: one["OrganizationsDecisionDetail"]["AllowedByOrganizations"] for name, one in results.items()}
     assert allowed == {"logs:AssociateKmsKey": False, "logs:DisassociateKmsKey": True}
 
 
-def test_results_come_by_page(sandbox):
+def test_results_are_paged(sandbox):
     iam = sandbox.as_role("iam", "Associator")
     pages = iam.get_paginator("simulate_principal_policy").paginate(
         PolicySourceArn=role("Associator"),
@@ -79,24 +79,24 @@ def test_results_come_by_page(sandbox):
         (role("Associator"), {"ResourcePolicy": "{}"}, "InvalidInput", 400),
     ],
 )
-def test_what_cannot_be_simulated_is_refused(sandbox, source, arguments, code, status):
+def test_invalid_simulations_are_refused(sandbox, source, arguments, code, status):
     iam = sandbox.as_role("iam", "Associator")
     arguments = {"PolicySourceArn": source, "ActionNames": ["kms:Encrypt"]} | arguments
     error = refused(iam.simulate_principal_policy, **arguments)
     assert (error["Error"]["Code"], error["ResponseMetadata"]["HTTPStatusCode"]) == (code, status)
 
 
-def test_a_role_that_may_not_simulate_is_refused_in_awss_words(sandbox):
+def test_a_role_that_may_not_simulate_gets_the_error_text_of_aws(sandbox):
     iam = sandbox.as_role("iam", "WithoutKms")
     error = refused(iam.simulate_principal_policy, PolicySourceArn=role("WithoutKms"), ActionNames=["kms:Encrypt"])
     user = f"User: arn:aws:sts::{ACCOUNT}:assumed-role/WithoutKms/tests"
-    told = f"is not authorized to perform: iam:SimulatePrincipalPolicy on resource: {role('WithoutKms')}"
+    denial = f"is not authorized to perform: iam:SimulatePrincipalPolicy on resource: {role('WithoutKms')}"
     why = "because no identity-based policy allows the iam:SimulatePrincipalPolicy action"
-    assert error["Error"]["Message"] == f"{user} {told} {why}"
+    assert error["Error"]["Message"] == f"{user} {denial} {why}"
     assert (error["Error"]["Code"], error["ResponseMetadata"]["HTTPStatusCode"]) == ("AccessDenied", 403)
 
 
-def test_iam_can_be_made_to_fail(sandbox):
+def test_faults_apply_to_iam(sandbox):
     iam = sandbox.as_role("iam", "Associator")
     sandbox.fault(operation="SimulatePrincipalPolicy", effect="throttle", times=1)
     ask = {"PolicySourceArn": role("Associator"), "ActionNames": ["kms:Encrypt"]}

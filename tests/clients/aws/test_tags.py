@@ -1,4 +1,4 @@
-"""Tags of keys, as boto3 sees them, beside another stand-in's."""
+"""Tags of keys in the embedded AWS, tested with boto3 and compared with moto."""
 
 import boto3
 import pytest
@@ -19,7 +19,7 @@ def listed(client, key_id):
     return sorted(client.list_resource_tags(KeyId=key_id)["Tags"], key=lambda tag: tag["TagKey"])
 
 
-def test_tags_are_listed_as_another_stand_in_lists_them(kms, moto):
+def test_tags_are_listed_as_in_moto(kms, moto):
     other = boto3.client(
         "kms",
         region_name=REGION,
@@ -30,24 +30,24 @@ def test_tags_are_listed_as_another_stand_in_lists_them(kms, moto):
     )
     answers = []
     for client in (kms, other):
-        made = client.create_key(Tags=TAGS)["KeyMetadata"]
-        answers.append(listed(client, made["Arn"]))
-        client.tag_resource(KeyId=made["KeyId"], Tags=[{"TagKey": "team", "TagValue": "search"}])
-        client.untag_resource(KeyId=made["KeyId"], TagKeys=["data-class"])
-        answers.append(listed(client, made["KeyId"]))
+        created = client.create_key(Tags=TAGS)["KeyMetadata"]
+        answers.append(listed(client, created["Arn"]))
+        client.tag_resource(KeyId=created["KeyId"], Tags=[{"TagKey": "team", "TagValue": "search"}])
+        client.untag_resource(KeyId=created["KeyId"], TagKeys=["data-class"])
+        answers.append(listed(client, created["KeyId"]))
     assert answers[0] == TAGS
     assert answers[1] == [{"TagKey": "team", "TagValue": "search"}]
     assert answers[:2] == answers[2:]
 
 
-def test_tags_come_in_pages(kms):
+def test_tags_are_paged(kms):
     tags = [{"TagKey": f"tag-{n:02}", "TagValue": str(n)} for n in range(30)]
-    made = kms.create_key(Tags=tags)["KeyMetadata"]
-    pages = kms.get_paginator("list_resource_tags").paginate(KeyId=made["KeyId"], PaginationConfig={"PageSize": 7})
+    created = kms.create_key(Tags=tags)["KeyMetadata"]
+    pages = kms.get_paginator("list_resource_tags").paginate(KeyId=created["KeyId"], PaginationConfig={"PageSize": 7})
     assert [tag for page in pages for tag in page["Tags"]] == tags
 
 
-def test_tags_are_shown_within_the_keys_account_to_whoever_may_see_them(sandbox, kms):
+def test_tags_are_listed_only_in_the_account_with_permission(sandbox, kms):
     assert kms.list_resource_tags(KeyId=key("good"))["Truncated"] is False
     without = sandbox.as_role("kms", "WithoutKms")
     assert code(without.list_resource_tags, KeyId=key("good")) == "AccessDeniedException"

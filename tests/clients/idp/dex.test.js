@@ -1,5 +1,5 @@
-// Dex in front of the real binary. It makes ID tokens and no other signed ones: they are taken only where
-// the issuer's settings say so.
+// Tests the real binary with tokens of Dex. Dex issues ID tokens as its only signed tokens. The service accepts
+// them only if the issuer has accept_id_tokens.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -19,8 +19,8 @@ class Dex {
     const dex = new Dex();
     dex.port = port ?? await freePort();
     dex.issuer = `http://127.0.0.1:${dex.port}`;
-    const words = [`127.0.0.1:${dex.port}`, REDIRECT, process.env.DEX_WEB];
-    dex.process = spawn(process.env.DEX, words, { stdio: ['ignore', 'inherit', 'inherit'] });
+    const args = [`127.0.0.1:${dex.port}`, REDIRECT, process.env.DEX_WEB];
+    dex.process = spawn(process.env.DEX, args, { stdio: ['ignore', 'inherit', 'inherit'] });
     dex.ended = new Promise((ended) => { dex.process.once('exit', ended); });
     const end = Date.now() + 30_000;
     for (;;) {
@@ -32,7 +32,7 @@ class Dex {
     }
   }
 
-  /** An ID token by authorization code; the mock connector logs its one user in at once. */
+  /** An ID token from the authorization code flow. The mock connector logs its only user in without a prompt. */
   async token() {
     const query = new URLSearchParams({
       client_id: 'logkey', redirect_uri: REDIRECT, response_type: 'code', scope: 'openid email groups', state: 's',
@@ -74,14 +74,14 @@ after(async () => {
   await dex?.stop();
 });
 
-test('an ID token of Dex says who calls, where the issuer is let make no others', async () => {
+test('an ID token of Dex is accepted with accept_id_tokens', async () => {
   const caller = await service.caller(await dex.token());
   assert.equal(caller.tenant_id, 'payments');
   assert.equal(caller.issuer, dex.issuer);
   assert.deepEqual(caller.scopes, ['logkey:read']);
 });
 
-test('an ID token is no access token anywhere else', async () => {
+test('an ID token is refused without accept_id_tokens', async () => {
   const strict = await Service.start(dex.issuer, reads, { atJwt: false, tenant });
   try {
     const token = await dex.token();
@@ -92,7 +92,7 @@ test('an ID token is no access token anywhere else', async () => {
   }
 });
 
-test('the keys of a Dex that began anew are found, and those of before stop', async () => {
+test('after Dex restarts with new keys, new tokens are accepted and old ones refused', async () => {
   const old = await dex.token();
   await service.caller(old);
   const { port } = dex;

@@ -22,7 +22,7 @@ after(async () => {
 const refused = { code: grpc.status.UNAUTHENTICATED };
 
 for (const algorithm of ['RS256', 'ES256']) {
-  test(`an access token in ${algorithm} says who calls`, async () => {
+  test(`an access token signed with ${algorithm} is accepted`, async () => {
     const caller = await service.caller(await idp.token(`payments-${algorithm}`));
     assert.equal(caller.tenant_id, 'payments');
     assert.equal(caller.subject, `payments-${algorithm}`);
@@ -35,24 +35,24 @@ test('a token for another audience is refused', async () => {
   await assert.rejects(service.caller(await idp.token('payments-ES256', { resource: 'urn:other' })), refused);
 });
 
-test('a token for a tenant that is none is refused', async () => {
-  await assert.rejects(service.caller(await idp.token('stranger-ES256')), refused);
+test('a token for an unknown tenant is refused', async () => {
+  await assert.rejects(service.caller(await idp.token('unknown-ES256')), refused);
 });
 
-test('a token whose claims were changed is refused', async () => {
-  const [header, payload, signature] = (await idp.token('stranger-ES256')).split('.');
+test('a token with changed claims is refused', async () => {
+  const [header, payload, signature] = (await idp.token('unknown-ES256')).split('.');
   const claims = { ...JSON.parse(Buffer.from(payload, 'base64url')), tenant: 'payments' };
   const forged = Buffer.from(JSON.stringify(claims)).toString('base64url');
   await assert.rejects(service.caller([header, forged, signature].join('.')), refused);
 });
 
-test('many tokens of known keys cost no further fetch', async () => {
-  const earlier = idp.asked;
+test('tokens of known keys cause no further key fetch', async () => {
+  const earlier = idp.discoveryRequests;
   for (let n = 0; n < 20; n += 1) await service.caller(await idp.token('payments-ES256'));
-  assert.ok(idp.asked - earlier <= 1, `${idp.asked - earlier} fetches`);
+  assert.ok(idp.discoveryRequests - earlier <= 1, `${idp.discoveryRequests - earlier} fetches`);
 });
 
-test('new keys are found by the first token they sign, and removed ones stop within one refresh', async () => {
+test('after a key rotation, new tokens are accepted and old ones refused', async () => {
   const algorithms = ['RS256', 'ES256'];
   const tokens = () => Promise.all(algorithms.map((algorithm) => idp.token(`payments-${algorithm}`)));
   const old = await tokens();
@@ -64,35 +64,35 @@ test('new keys are found by the first token they sign, and removed ones stop wit
     assert.equal((await service.caller(token)).subject, `payments-${algorithms[nth]}`);
   }
   for (const token of old) {
-    await assert.rejects(service.caller(token), refused, 'the old key is gone with the set it was in');
+    await assert.rejects(service.caller(token), refused, 'the old key is no longer in the key set');
   }
 });
 
-test('known keys go on while the provider is away', async () => {
+test('known keys stay valid while the provider is unavailable', async () => {
   const token = await idp.token('payments-ES256');
   await service.caller(token);
   const { handle } = idp;
   idp.handle = (_request, response) => { response.writeHead(503).end(); };
-  const earlier = idp.asked;
-  await service.until(() => idp.asked > earlier);
+  const earlier = idp.discoveryRequests;
+  await service.until(() => idp.discoveryRequests > earlier);
   assert.equal((await service.caller(token)).tenant_id, 'payments');
   idp.handle = handle;
 });
 
-test('a start without the provider works, says so, and mends itself', async () => {
-  const away = await Idp.start([await key('late-rsa', 'RS256'), await key('late-ec', 'ES256')]);
-  const { handle } = away;
-  away.handle = (_request, response) => { response.writeHead(503).end(); };
-  const late = await Service.start(away.issuer);
+test('the service starts without the provider and becomes ready later', async () => {
+  const unavailable = await Idp.start([await key('late-rsa', 'RS256'), await key('late-ec', 'ES256')]);
+  const { handle } = unavailable;
+  unavailable.handle = (_request, response) => { response.writeHead(503).end(); };
+  const late = await Service.start(unavailable.issuer);
   try {
     const ready = await fetch(`${late.admin}/readyz`);
     assert.equal(ready.status, 503);
     assert.match(await ready.text(), /127\.0\.0\.1/);
-    away.handle = handle;
+    unavailable.handle = handle;
     await late.until(async () => (await fetch(`${late.admin}/readyz`)).ok);
-    assert.equal((await late.caller(await away.token('payments-ES256'))).tenant_id, 'payments');
+    assert.equal((await late.caller(await unavailable.token('payments-ES256'))).tenant_id, 'payments');
   } finally {
     await late.stop();
-    away.stop();
+    unavailable.stop();
   }
 });

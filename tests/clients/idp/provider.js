@@ -1,4 +1,4 @@
-// An identity provider whose keys can be exchanged while it runs.
+// An identity provider whose keys can be rotated while it runs.
 
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
@@ -24,12 +24,12 @@ export async function key(kid, alg) {
 }
 
 export class Idp {
-  /** Listens on a free port of this machine. */
+  /** Starts a provider on a free local port. */
   static async start(keys) {
     const idp = new Idp();
-    idp.asked = 0;
+    idp.discoveryRequests = 0;
     idp.server = http.createServer((request, response) => {
-      if (request.url.includes('.well-known/openid-configuration')) idp.asked += 1;
+      if (request.url.includes('.well-known/openid-configuration')) idp.discoveryRequests += 1;
       idp.handle(request, response);
     });
     await new Promise((listening) => { idp.server.listen(0, '127.0.0.1', listening); });
@@ -38,10 +38,10 @@ export class Idp {
     return idp;
   }
 
-  /** Signs with these keys from now on, and publishes no others. */
+  /** From now on, signs with these keys and publishes only them. */
   rotate(keys) {
     const provider = new Provider(this.issuer, {
-      clients: ['payments', 'stranger'].flatMap((tenant) => [client(tenant, 'RS256'), client(tenant, 'ES256')]),
+      clients: ['payments', 'unknown'].flatMap((tenant) => [client(tenant, 'RS256'), client(tenant, 'ES256')]),
       cookies: { keys: [randomUUID()] },
       jwks: { keys },
       scopes: ['logkey:read', 'logkey:associate'],
@@ -52,7 +52,7 @@ export class Idp {
           enabled: true,
           getResourceServerInfo: (_context, resource, { clientId }) => ({
             scope: 'logkey:read logkey:associate',
-            audience: resource === RESOURCE ? 'logkey' : 'somebody-else',
+            audience: resource === RESOURCE ? 'logkey' : 'another-service',
             accessTokenTTL: 300,
             accessTokenFormat: 'jwt',
             jwt: { sign: { alg: clientId.split('-')[1] } },
@@ -64,7 +64,7 @@ export class Idp {
     this.handle = provider.callback();
   }
 
-  /** An access token by client credentials. */
+  /** An access token from the client credentials flow. */
   async token(clientId, { resource = RESOURCE, scope = 'logkey:read' } = {}) {
     const answer = await fetch(`${this.issuer}/token`, {
       method: 'POST',

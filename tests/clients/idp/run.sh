@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Real identity providers in front of the real binary: npm's oidc-provider (discovery, access tokens in
-# RS256 and ES256, a rotation of keys) and Dex (ID tokens).
-# LOGKEY_BINARY (or LOGKEY_BIN) is the binary, DEX the one of dex/ and DEX_WEB Dex's own web folder; node
-# and npm have to be there.
+# Tests the real binary with two identity providers: npm's oidc-provider (discovery, access tokens signed with
+# RS256 and ES256, key rotation) and Dex (ID tokens). LOGKEY_BINARY (or LOGKEY_BIN) is the path of the binary,
+# DEX that of the program in dex/ and DEX_WEB that of Dex's web directory. Needs node and npm.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-export LOGKEY_BINARY=${LOGKEY_BINARY:-${LOGKEY_BIN:?is the path of the logkey binary}}
+export LOGKEY_BINARY=${LOGKEY_BINARY:-${LOGKEY_BIN:?must be the path of the logkey binary}}
 
 if ! cmp -s "$here/package-lock.json" "$here/node_modules/installed"; then
   npm ci --prefix "$here" --ignore-scripts --no-progress

@@ -1,4 +1,4 @@
-// The real binary, told of one issuer and nothing more.
+// Runs the real binary with one issuer.
 
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -59,21 +59,21 @@ export class Service {
     return service;
   }
 
-  /** Waits for something to become true, for 30 s at most. */
-  async until(isTrue) {
+  /** Waits until the condition is true, at most 30 s. */
+  async until(condition) {
     const end = Date.now() + 30_000;
     for (;;) {
       try {
-        if (await isTrue()) return;
+        if (await condition()) return;
       } catch (error) {
         if (Date.now() > end) throw error;
       }
-      if (Date.now() > end) throw new Error(`still not true: ${isTrue}`);
+      if (Date.now() > end) throw new Error(`timed out waiting for: ${condition}`);
       await wait(100);
     }
   }
 
-  /** What the service takes the bearer of the token for. */
+  /** The response of GetCaller for this token. */
   caller(token) {
     const metadata = new grpc.Metadata();
     metadata.set('authorization', `Bearer ${token}`);

@@ -1,5 +1,5 @@
-// What a portal's backend needs to call the service: promises, deadlines, decoded error details, and
-// a repetition where the service says when.
+// A client as the backend of a web portal would use it: promises, deadlines, decoded error details, and
+// retries after the delay that the service asks for.
 
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -19,7 +19,7 @@ const { keyassociation } = grpc.loadPackageDefinition(definition);
 const rpc = await protos.load(protos.getProtoPath('rpc/error_details.proto'));
 const Status = (await protos.load(protos.getProtoPath('rpc/status.proto'))).lookupType('google.rpc.Status');
 
-/** A refusal: `code`, `message`, and `details` by the short names of their types. */
+/** A status other than OK: `code`, `message`, and `details` by the short names of their types. */
 export class Refused extends Error {
   constructor(error) {
     super(error.details);
@@ -38,14 +38,14 @@ export class Refused extends Error {
     return this.details.ErrorInfo?.reason;
   }
 
-  /** How long to wait before a repetition, in milliseconds, where the service says so. */
+  /** How long to wait before a retry, in milliseconds. Undefined if the service gives no delay. */
   get retryMillis() {
     const delay = this.details.RetryInfo?.retryDelay;
     return delay && Math.ceil((delay.seconds ?? 0) * 1000 + (delay.nanos ?? 0) / 1e6);
   }
 }
 
-/** The service as one caller sees it. */
+/** Calls the service with one token. */
 export class Portal {
   constructor(address, token) {
     const credentials = grpc.credentials.createInsecure();
@@ -74,8 +74,8 @@ export class Portal {
     });
   }
 
-  /** As many attempts as the deadline allows, each after the wait that the service asked for. */
-  async patientCall(method, request, { millis = 20_000, onWait = () => {} } = {}) {
+  /** Retries until the deadline, each time after the delay that the service asked for. */
+  async callWithRetries(method, request, { millis = 20_000, onWait = () => {} } = {}) {
     const deadline = Date.now() + millis;
     for (;;) {
       try {

@@ -1,4 +1,4 @@
-// @grpc/grpc-js as a portal's backend uses it. Run by service.py, which sets LOGKEY_*.
+// Tests @grpc/grpc-js as the backend of a web portal would use it. service.py sets LOGKEY_* and runs this.
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
@@ -10,13 +10,13 @@ const key = 'arn:aws:kms:us-east-1:111122223333:key/11111111-1111-4111-8111-1111
 const payments = new Portal(env.LOGKEY_ADDRESS, env.LOGKEY_TOKEN_PAYMENTS);
 const reader = new Portal(env.LOGKEY_ADDRESS, env.LOGKEY_TOKEN_READER);
 const portal = new Portal(env.LOGKEY_ADDRESS, env.LOGKEY_TOKEN_PORTAL);
-const nobody = new Portal(env.LOGKEY_ADDRESS);
-after(() => [payments, reader, portal, nobody].forEach((p) => p.close()));
+const anonymousCaller = new Portal(env.LOGKEY_ADDRESS);
+after(() => [payments, reader, portal, anonymousCaller].forEach((p) => p.close()));
 
-/** The refusal that the call must meet; it carries what every refusal carries. */
+/** The error of the call, which must fail. Checks the details that every error must carry. */
 async function refused(call) {
   const refusal = await call.then(
-    (answer) => assert.fail(`not refused: ${JSON.stringify(answer)}`),
+    (answer) => assert.fail(`succeeded: ${JSON.stringify(answer)}`),
     (error) => error,
   );
   assert.ok(refusal instanceof Refused, refusal);
@@ -25,13 +25,13 @@ async function refused(call) {
   return refusal;
 }
 
-test('a caller learns who it is', async () => {
+test('GetCaller returns the tenant and its grants', async () => {
   const caller = await payments.call('GetCaller');
   assert.equal(caller.tenant_id, 'payments');
   assert.deepEqual(caller.accounts[0].log_group_patterns, ['/payments/*']);
 });
 
-test('a key is set, read back and taken away', async () => {
+test('a key is set, read and removed', async () => {
   const target = { log_group_name: '/payments/portal' };
   const set = await payments.call('AssociateKmsKey', {
     ...target,
@@ -42,11 +42,11 @@ test('a key is set, read back and taken away', async () => {
   assert.equal(set.association.resource, 'log_group_name');
   const read = await reader.call('GetKeyAssociation', target);
   assert.equal(read.association.kms_key_arn, key);
-  const taken = await payments.call('DisassociateKmsKey', target);
-  assert.equal(taken.association.previous_kms_key_arn, key);
+  const removed = await payments.call('DisassociateKmsKey', target);
+  assert.equal(removed.association.previous_kms_key_arn, key);
 });
 
-test('every page of a list can be had', async () => {
+test('the pages of a list contain each log group once', async () => {
   const names = [];
   let page_token = '';
   do {
@@ -58,7 +58,7 @@ test('every page of a list can be had', async () => {
   assert.equal(new Set(names).size, names.length);
 });
 
-test('bad fields come back decoded, all at once', async () => {
+test('an error names every invalid field', async () => {
   const request = { account_id: '12', log_group_name: 'not a name', kms_key_id: 'k'.repeat(300) };
   const refusal = await refused(payments.call('AssociateKmsKey', request));
   assert.equal(refusal.code, 'INVALID_ARGUMENT');
@@ -66,8 +66,8 @@ test('bad fields come back decoded, all at once', async () => {
   assert.deepEqual(fields.sort(), ['account_id', 'kms_key_id', 'log_group_name']);
 });
 
-test('a call without a token, and one without the scope, are told apart', async () => {
-  const anonymous = await refused(nobody.call('GetCaller'));
+test('a missing token and a missing scope have different errors', async () => {
+  const anonymous = await refused(anonymousCaller.call('GetCaller'));
   assert.deepEqual([anonymous.code, anonymous.reason], ['UNAUTHENTICATED', 'TOKEN_MISSING']);
   const unscoped = await refused(
     reader.call('AssociateKmsKey', { log_group_name: '/payments/portal', kms_key_id: key }),
@@ -75,14 +75,14 @@ test('a call without a token, and one without the scope, are told apart', async 
   assert.deepEqual([unscoped.code, unscoped.reason], ['PERMISSION_DENIED', 'SCOPE_MISSING']);
 });
 
-test('waiting as told gets every call of a burst through', async () => {
+test('every call of a burst succeeds after the retry delay', async () => {
   const waits = [];
   for (let n = 0; n < 6; n += 1) {
     const request = { log_group_name: `/portal/job-${n}` };
-    const answer = await portal.patientCall('GetKeyAssociation', request, { onWait: (e) => waits.push(e) });
+    const answer = await portal.callWithRetries('GetKeyAssociation', request, { onWait: (e) => waits.push(e) });
     assert.equal(answer.association.log_group_name, `/portal/job-${n}`);
   }
-  // One wait a call is enough: none was told to come back too early.
+  // One wait per call is enough: no retry delay was too short.
   assert.ok(waits.length > 0 && waits.length <= 6, `${waits.length} waits`);
   for (const wait of waits) {
     assert.deepEqual([wait.code, wait.reason], ['RESOURCE_EXHAUSTED', 'TENANT_RATE_LIMITED']);
@@ -90,7 +90,7 @@ test('waiting as told gets every call of a burst through', async () => {
   }
 });
 
-test('a deadline ends a call that AWS does not answer, and says whether it was sent', async () => {
+test('a deadline ends a call that AWS does not answer', async () => {
   const faults = `${env.LOGKEY_SANDBOX}/_sandbox/faults`;
   const hang = { operation: 'AssociateKmsKey', account: '111122223333', effect: 'hang' };
   const set = await fetch(faults, { method: 'POST', body: JSON.stringify(hang) });

@@ -1,4 +1,4 @@
-// gRPC-Web by nothing but fetch over HTTP/1.1, as a browser does it. Run by service.py.
+// Tests gRPC-Web with only fetch over HTTP/1.1, as in a browser. service.py runs this.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -6,7 +6,7 @@ import { test } from 'node:test';
 const base = `http://${process.env.LOGKEY_ADDRESS}`;
 const token = process.env.LOGKEY_TOKEN_READER;
 
-/** Calls a method with an empty message; gives the answer's messages and its trailers. */
+/** Calls a method with an empty message. Returns the messages and trailers of the response. */
 async function call(method, { type = 'application/grpc-web+proto', headers = {} } = {}) {
   const empty = new Uint8Array(5);
   const body = type.includes('text') ? Buffer.from(empty).toString('base64') : empty;
@@ -16,7 +16,7 @@ async function call(method, { type = 'application/grpc-web+proto', headers = {} 
     body,
   });
   let bytes = Buffer.from(await response.arrayBuffer());
-  if (type.includes('text')) bytes = unpacked(bytes.toString());
+  if (type.includes('text')) bytes = decodeBase64Chunks(bytes.toString());
   const messages = [];
   const trailers = Object.fromEntries(response.headers);
   while (bytes.length >= 5) {
@@ -35,8 +35,8 @@ async function call(method, { type = 'application/grpc-web+proto', headers = {} 
   return { response, messages, trailers };
 }
 
-/** Base64 in pieces, each padded by itself. */
-function unpacked(text) {
+/** Decodes consecutive base64 chunks, each with its own padding. */
+function decodeBase64Chunks(text) {
   const pieces = text.match(/[^=]+=*/g) ?? [];
   return Buffer.concat(pieces.map((piece) => Buffer.from(piece, 'base64')));
 }
@@ -55,7 +55,7 @@ for (const type of ['application/grpc-web+proto', 'application/grpc-web', 'appli
   });
 }
 
-test('a refusal comes with its status, its details and its request id', async () => {
+test('an error has its status, details and request id', async () => {
   const { response, messages, trailers } = await call(caller);
   assert.equal(response.status, 200);
   assert.equal(messages.length, 0);
@@ -71,7 +71,7 @@ test('health needs no token', async () => {
   assert.deepEqual([...messages[0]], [8, 1]);
 });
 
-test('an unknown method is told as one', async () => {
+test('an unknown method is unimplemented', async () => {
   const { trailers } = await call('keyassociation.v1.TenantService/Nothing', { headers: bearer });
   assert.equal(trailers['grpc-status'], '12');
 });

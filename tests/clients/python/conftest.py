@@ -1,4 +1,4 @@
-"""One service for all tests, and a caller for each token."""
+"""One service for all tests, and one caller per token."""
 
 import pathlib
 import sys
@@ -20,7 +20,7 @@ def service():
 
 @pytest.fixture(scope="session")
 def channel(service):
-    # gRPC's Python client takes 4 MiB and 16 KiB of metadata at most, unless told otherwise.
+    # By default, gRPC's Python client allows 4 MiB messages and 16 KiB of metadata.
     options = [("grpc.max_send_message_length", -1), ("grpc.max_metadata_size", 1 << 20)]
     with grpc.insecure_channel(service.address, options=options) as channel:
         yield channel
@@ -57,5 +57,5 @@ def metered(service, channel):
 
 
 @pytest.fixture
-def nobody(channel):
+def anonymous(channel):
     return Caller(channel)

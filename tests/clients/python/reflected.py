@@ -1,4 +1,4 @@
-"""A caller that knows nothing but the server's address: everything else comes from its reflection."""
+"""A caller that knows only the server's address and gets everything else from server reflection."""
 
 import grpc
 from google.protobuf import descriptor_pool, json_format, message_factory
@@ -23,7 +23,7 @@ DETAILS = {
 
 
 class Refused(Exception):
-    """An answer other than OK, with its details decoded."""
+    """A status other than OK, with its details decoded."""
 
     def __init__(self, error):
         self.code = error.code()
@@ -55,7 +55,7 @@ class Refused(Exception):
 
 
 class Caller:
-    """Calls methods by their names, with plain values, under one token or none."""
+    """Calls methods by name with plain values, with one token or without."""
 
     def __init__(self, channel, token=None):
         self.channel = channel
@@ -78,7 +78,7 @@ class Caller:
         return json_format.MessageToDict(message, preserving_proto_field_name=True)
 
     def raw(self, name, body, timeout=30, metadata=(), service=None):
-        """Sends bytes as they are."""
+        """Sends bytes unchanged."""
         path = f"/{service or self.method(name).containing_service.full_name}/{name}"
         authorization = [("authorization", f"Bearer {self.token}")] if self.token else []
         call = self.channel.unary_unary(path, _registered_method=False)
@@ -88,9 +88,9 @@ class Caller:
             raise Refused(error) from None
 
     def refused(self, name, fields=None, **options):
-        """The refusal that the call must meet."""
+        """Makes the call, which must fail, and returns its error."""
         try:
             answer = self(name, fields, **options)
         except Refused as refusal:
             return refusal
-        raise AssertionError(f"{name} {fields} was not refused: {answer}")
+        raise AssertionError(f"{name} {fields} succeeded: {answer}")

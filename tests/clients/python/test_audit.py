@@ -1,4 +1,4 @@
-"""The audit log as a tenant and an operator read it; a proof worked out from RFC 6962 alone."""
+"""Reads the audit log as a tenant and as an operator, and checks a proof with RFC 6962 only."""
 
 import base64
 import hashlib
@@ -35,7 +35,7 @@ def events(caller, **filter):
     return caller("ListAuditEvents", {"filter": filter}).get("events", [])
 
 
-def test_a_change_is_listed_and_proved_to_whoever_made_it(payments, auditor):
+def test_a_change_is_listed_and_proved_to_its_tenant(payments, auditor):
     changed = payments("AssociateKmsKey", GROUP | {"kms_key_id": KEY, "reason": "TICKET-9"})
     proof = auditor("GetInclusionProof", {"event_id": changed["audit_event_id"]})
     (event,) = [it for it in events(auditor, action="AssociateKmsKey") if it["id"] == changed["audit_event_id"]]
@@ -47,18 +47,18 @@ def test_a_change_is_listed_and_proved_to_whoever_made_it(payments, auditor):
     assert (int(size), base64.b64decode(signed)) == (int(proof["tree_size"]), root)
 
 
-def test_what_is_another_tenants_is_as_if_absent(payments, auditor, operator, orders):
+def test_events_of_another_tenant_appear_not_to_exist(payments, auditor, operator, orders):
     changed = payments("AssociateKmsKey", GROUP | {"kms_key_id": KEY})
     assert {event["tenant_id"] for event in events(auditor)} == {"payments"}
     assert events(auditor, tenant_id="orders") == []
     assert {event.get("tenant_id") for event in events(operator)} >= {None, "payments"}
     assert operator("GetInclusionProof", {"event_id": changed["audit_event_id"]})["tree_size"]
-    none = auditor.refused("GetInclusionProof", {"event_id": "019a0000-0000-7000-8000-000000000000"})
-    assert (none.reason, none.code) == ("AUDIT_EVENT_NOT_FOUND", grpc.StatusCode.NOT_FOUND)
+    missing = auditor.refused("GetInclusionProof", {"event_id": "019a0000-0000-7000-8000-000000000000"})
+    assert (missing.reason, missing.code) == ("AUDIT_EVENT_NOT_FOUND", grpc.StatusCode.NOT_FOUND)
     assert orders.refused("ListAuditEvents").reason == "SCOPE_MISSING"
 
 
-def test_a_watcher_gets_what_happens(channel, payments, auditor):
+def test_a_stream_sends_new_events_once(channel, payments, auditor):
     method = auditor.method("WatchAuditEvents")
     request = message_factory.GetMessageClass(method.input_type)()
     answer = message_factory.GetMessageClass(method.output_type)
@@ -69,7 +69,7 @@ def test_a_watcher_gets_what_happens(channel, payments, auditor):
         _registered_method=False,
     )
     stream = watch(request, timeout=60, metadata=[("authorization", f"Bearer {auditor.token}")])
-    # The stream stands before anything happens that it is to show.
+    # Wait until the stream is open before the change.
     stream.initial_metadata()
     changed = payments("AssociateKmsKey", GROUP | {"kms_key_id": KEY})
     seen = []

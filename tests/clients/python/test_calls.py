@@ -1,4 +1,4 @@
-"""Each call as it succeeds."""
+"""The success of each call."""
 
 import json
 import uuid
@@ -12,7 +12,7 @@ def group_arn(name):
     return f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}"
 
 
-def test_a_caller_learns_who_it_is(payments):
+def test_get_caller_returns_tenant_grants_and_limits(payments):
     caller = payments("GetCaller")
     assert caller["tenant_id"] == "payments"
     assert caller["subject"] == "payments@example.com"
@@ -24,12 +24,12 @@ def test_a_caller_learns_who_it_is(payments):
     assert caller["limits"]["burst"] == 1000
 
 
-def test_a_token_of_the_command_is_as_good(service, payments):
+def test_a_token_of_logkey_token_is_accepted(service, payments):
     payments.token = service.token_by_command("payments")
     assert payments("GetCaller")["tenant_id"] == "payments"
 
 
-def test_a_key_is_set_read_back_and_taken_away(payments, service):
+def test_a_key_is_set_read_and_removed(payments, service):
     group = {"account_id": ACCOUNT, "region": REGION, "log_group_name": "/payments/api"}
     set_ = payments("AssociateKmsKey", group | {"kms_key_id": KEY, "reason": "TICKET-1"})
     assert set_["association"]["kms_key_arn"] == KEY
@@ -41,43 +41,43 @@ def test_a_key_is_set_read_back_and_taken_away(payments, service):
     assert read["kms_key_arn"] == KEY
     assert read["source"] == "SOURCE_LIVE"
 
-    taken = payments("DisassociateKmsKey", group)["association"]
-    assert taken["previous_kms_key_arn"] == KEY
-    assert "kms_key_arn" not in taken
+    removed = payments("DisassociateKmsKey", group)["association"]
+    assert removed["previous_kms_key_arn"] == KEY
+    assert "kms_key_arn" not in removed
     assert payments("GetKeyAssociation", group)["association"].get("kms_key_arn", "") == ""
     assert {"AssociateKmsKey", "DisassociateKmsKey"} <= {entry["operation"] for entry in changes(service)}
 
 
-def test_an_arn_says_account_and_region_itself(payments):
+def test_an_arn_replaces_account_and_region(payments):
     fields = {"resource_identifier": group_arn("/payments/web"), "kms_key_id": KEY}
     assert payments("AssociateKmsKey", fields)["association"]["log_group_name"] == "/payments/web"
 
 
-def test_account_and_region_may_be_left_out_where_only_one_fits(payments):
+def test_account_and_region_are_optional_if_only_one_fits(payments):
     read = payments("GetKeyAssociation", {"log_group_name": "/payments/web"})
     assert read["association"]["account_id"] == ACCOUNT
     assert read["association"]["region"] == REGION
 
 
-def test_an_alias_stands_for_its_key(payments):
+def test_an_alias_is_resolved_to_its_key(payments):
     fields = {"log_group_name": "/payments/aliased", "kms_key_id": "alias/payments"}
     association = payments("AssociateKmsKey", fields)["association"]
     assert association["kms_key_arn"] == KEY
     assert association["requested_kms_key_id"] == "alias/payments"
 
 
-def test_a_name_with_a_hash_sign_works_by_name(payments):
+def test_a_name_with_a_hash_sign_works_as_log_group_name(payments):
     target = {"log_group_name": "/payments/hash#1"}
     association = payments("AssociateKmsKey", target | {"kms_key_id": KEY})["association"]
     assert association["log_group_name"] == "/payments/hash#1"
     assert payments("GetKeyAssociation", target)["association"]["kms_key_arn"] == KEY
-    # AWS takes no such name in an ARN, and the refusal says what to do instead.
+    # AWS does not accept such a name in an ARN. The error says what to use instead.
     by_arn = payments.refused("GetKeyAssociation", {"resource_identifier": group_arn("/payments/hash#1")})
     assert by_arn.fields == ["resource_identifier"]
     assert "log_group_name" in by_arn.message
 
 
-def test_query_results_have_a_key_of_their_own(payments):
+def test_query_results_have_their_own_key(payments):
     target = {"resource_identifier": f"arn:aws:logs:{REGION}:{ACCOUNT}:query-result:*"}
     association = payments("AssociateKmsKey", target | {"kms_key_id": KEY})["association"]
     assert association["query_results"] is True
@@ -95,14 +95,14 @@ def test_validate_only_changes_nothing(payments, service):
     assert "/payments/validated" not in [entry["params"].get("logGroupName") for entry in changes(service)]
 
 
-def test_a_key_is_set_where_the_expected_one_is_in_force(payments):
+def test_a_change_succeeds_if_the_expected_key_is_set(payments):
     target = {"log_group_name": "/payments/expected"}
     assert payments("AssociateKmsKey", target | {"kms_key_id": KEY, "expected_kms_key_id": ""})
     assert payments("DisassociateKmsKey", target | {"expected_kms_key_id": KEY})
     assert "kms_key_arn" not in payments("GetKeyAssociation", target)["association"]
 
 
-def test_a_repeated_request_has_the_same_answer(payments, service):
+def test_a_retry_with_the_same_request_id_gets_the_same_response(payments, service):
     fields = {"log_group_name": "/payments/repeated", "kms_key_id": KEY, "request_id": str(uuid.uuid4())}
     first = payments("AssociateKmsKey", fields)
     assert payments("AssociateKmsKey", fields) == first
@@ -110,7 +110,7 @@ def test_a_repeated_request_has_the_same_answer(payments, service):
     assert len(sent) == 1
 
 
-def test_a_key_is_in_use_and_then_protects_what_was_written_under_it(payments):
+def test_a_replaced_key_still_protects_older_data(payments):
     target = {"log_group_name": "/payments/usage"}
     former = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/22222222-2222-4222-8222-222222222222"
     payments("AssociateKmsKey", target | {"kms_key_id": "alias/former"})
@@ -126,7 +126,7 @@ def test_a_key_is_in_use_and_then_protects_what_was_written_under_it(payments):
     assert [key["kms_key_arn"] for key in read["former_keys"]] == [former]
 
 
-def test_pages_hold_every_group_of_the_tenant_once(payments):
+def test_the_pages_contain_each_visible_log_group_once(payments):
     names, token = [], ""
     for _ in range(100):
         page = payments("ListKeyAssociations", {"page_size": 3, "page_token": token})
@@ -139,14 +139,14 @@ def test_pages_hold_every_group_of_the_tenant_once(payments):
     assert all(name.startswith("/payments/") for name in names)
 
 
-def test_the_list_can_be_narrowed(payments):
+def test_lists_can_be_filtered_by_prefix_and_key(payments):
     page = payments("ListKeyAssociations", {"log_group_name_prefix": "/payments/keyed", "key_filter": "KEY_FILTER_WITH_KEY"})
     assert [association["log_group_name"] for association in page["associations"]] == ["/payments/keyed"]
     without = payments("ListKeyAssociations", {"log_group_name_prefix": "/payments/keyed", "key_filter": "KEY_FILTER_WITHOUT_KEY"})
     assert "associations" not in without
 
 
-def test_a_check_tells_all_that_an_association_would_meet(payments, service):
+def test_a_check_reports_what_would_fail_and_changes_nothing(payments, service):
     fields = {"log_group_name": "/payments/checked"}
     good = payments("CheckKeyAssociation", fields | {"kms_key_id": "alias/payments"})
     outcomes = {check["outcome"] for check in good["checks"]}

@@ -1,4 +1,4 @@
-"""What a caller learns without a token: services, their comments, and their health."""
+"""What a caller can read without a token: services, their comments and their health."""
 
 import grpc
 import pytest
@@ -19,21 +19,21 @@ METHODS = [
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
-def test_either_version_of_reflection_lists_the_services(channel, version):
-    # Both versions have the same messages.
-    ask = channel.stream_stream(
+def test_both_reflection_versions_list_the_services(channel, version):
+    # Both versions use the same messages.
+    reflect = channel.stream_stream(
         f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
         request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
         response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
     )
-    (answer,) = ask(iter([reflection_pb2.ServerReflectionRequest(list_services="*")]), timeout=10)
+    (answer,) = reflect(iter([reflection_pb2.ServerReflectionRequest(list_services="*")]), timeout=10)
     listed = {service.name for service in answer.list_services_response.service}
     assert {f"{PACKAGE}.{service}" for service in SERVICES} <= listed
     assert {"grpc.health.v1.Health", f"grpc.reflection.{version}.ServerReflection"} <= listed
 
 
-def test_reflection_describes_every_method(nobody):
-    service = nobody.pool.FindServiceByName(f"{PACKAGE}.KeyAssociationService")
+def test_reflection_describes_every_method(anonymous):
+    service = anonymous.pool.FindServiceByName(f"{PACKAGE}.KeyAssociationService")
     assert sorted(service.methods_by_name) == METHODS
 
 
@@ -44,8 +44,8 @@ def test_reflection_carries_the_comments(channel):
 
 
 @pytest.mark.parametrize("name", ["", *(f"{PACKAGE}.{service}" for service in SERVICES)])
-@pytest.mark.parametrize("caller", ["nobody", "reader"])
-def test_health_is_told_with_and_without_a_token(request, channel, name, caller):
+@pytest.mark.parametrize("caller", ["anonymous", "reader"])
+def test_health_needs_no_token(request, channel, name, caller):
     token = request.getfixturevalue(caller).token
     metadata = [("authorization", f"Bearer {token}")] if token else []
     question = health_pb2.HealthCheckRequest(service=name)
@@ -53,7 +53,7 @@ def test_health_is_told_with_and_without_a_token(request, channel, name, caller)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_the_health_of_an_unknown_service_is_not_found(channel):
+def test_health_of_an_unknown_service_is_not_found(channel):
     question = health_pb2.HealthCheckRequest(service="no.such.Service")
     with pytest.raises(grpc.RpcError) as refused:
         health_pb2_grpc.HealthStub(channel).Check(question, timeout=10)

@@ -1,4 +1,4 @@
-"""Each refusal with its code, its reason and what a program needs to act on it."""
+"""Each error has its code, its reason and the details that a program needs."""
 
 import time
 import uuid
@@ -10,16 +10,16 @@ from test_calls import ACCOUNT, KEY, REGION
 GROUP = {"log_group_name": "/payments/refused"}
 
 
-def told(refusal):
-    """Every refusal carries these two; the request id is in the trailer as well."""
+def code_and_reason(refusal):
+    """The code and reason. Checks the details that every error must carry."""
     assert refusal.details["ErrorInfo"].domain == "keyassociation.v1"
     assert refusal.details["RequestInfo"].request_id == refusal.trailers["x-request-id"]
     assert refusal.message
     return refusal.code.name, refusal.reason
 
 
-def test_no_token_is_unauthenticated(nobody):
-    assert told(nobody.refused("GetCaller")) == ("UNAUTHENTICATED", "TOKEN_MISSING")
+def test_a_missing_token_is_unauthenticated(anonymous):
+    assert code_and_reason(anonymous.refused("GetCaller")) == ("UNAUTHENTICATED", "TOKEN_MISSING")
 
 
 @pytest.mark.parametrize(
@@ -28,22 +28,22 @@ def test_no_token_is_unauthenticated(nobody):
         ({"exp": 1}, "TOKEN_EXPIRED"),
         ({"aud": "another-service"}, "TOKEN_INVALID"),
         ({"iss": "https://another.example.com"}, "TOKEN_INVALID"),
-        ({"tenant": "nobody-known"}, "TOKEN_INVALID"),
+        ({"tenant": "unknown-tenant"}, "TOKEN_INVALID"),
     ],
 )
-def test_a_token_that_is_not_good_is_unauthenticated(service, payments, claims, reason):
+def test_a_token_with_wrong_claims_is_unauthenticated(service, payments, claims, reason):
     payments.token = service.token("payments", **claims)
-    assert told(payments.refused("GetCaller")) == ("UNAUTHENTICATED", reason)
+    assert code_and_reason(payments.refused("GetCaller")) == ("UNAUTHENTICATED", reason)
 
 
-def test_a_token_that_is_none_is_unauthenticated(payments):
+def test_a_text_that_is_not_a_token_is_unauthenticated(payments):
     payments.token = "not.a.token"
-    assert told(payments.refused("GetCaller")) == ("UNAUTHENTICATED", "TOKEN_INVALID")
+    assert code_and_reason(payments.refused("GetCaller")) == ("UNAUTHENTICATED", "TOKEN_INVALID")
 
 
-def test_a_scope_that_lacks_is_named(reader):
+def test_the_error_names_the_missing_scope(reader):
     refusal = reader.refused("AssociateKmsKey", GROUP | {"kms_key_id": KEY})
-    assert told(refusal) == ("PERMISSION_DENIED", "SCOPE_MISSING")
+    assert code_and_reason(refusal) == ("PERMISSION_DENIED", "SCOPE_MISSING")
     assert "logkey:associate" in refusal.metadata.values()
 
 
@@ -56,20 +56,20 @@ def test_five_bad_fields_give_five_violations(payments):
         "request_id": "not-a-uuid",
     }
     refusal = payments.refused("AssociateKmsKey", fields)
-    assert told(refusal) == ("INVALID_ARGUMENT", "FIELD_INVALID")
+    assert code_and_reason(refusal) == ("INVALID_ARGUMENT", "FIELD_INVALID")
     assert refusal.fields == sorted(fields)
     assert all(violation.description for violation in refusal.details["BadRequest"].field_violations)
 
 
-def test_an_arn_and_a_field_that_disagree_are_refused(payments):
+def test_an_arn_that_contradicts_a_field_is_refused(payments):
     arn = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/payments/refused"
     refusal = payments.refused("GetKeyAssociation", {"resource_identifier": arn, "region": "eu-west-1"})
-    assert told(refusal) == ("INVALID_ARGUMENT", "FIELD_INVALID")
+    assert code_and_reason(refusal) == ("INVALID_ARGUMENT", "FIELD_INVALID")
 
 
 def test_a_target_is_required(payments):
     refusal = payments.refused("GetKeyAssociation", {"account_id": ACCOUNT, "region": REGION})
-    assert told(refusal) == ("INVALID_ARGUMENT", "FIELD_INVALID")
+    assert code_and_reason(refusal) == ("INVALID_ARGUMENT", "FIELD_INVALID")
 
 
 @pytest.mark.parametrize(
@@ -83,25 +83,25 @@ def test_a_target_is_required(payments):
         ("alias/closed", "FAILED_PRECONDITION", "KEY_POLICY_LACKS_LOGS_SERVICE"),
     ],
 )
-def test_a_key_that_will_not_do_is_refused_with_the_cause(payments, key, code, reason):
+def test_an_unusable_key_is_refused_with_the_cause(payments, key, code, reason):
     refusal = payments.refused("AssociateKmsKey", GROUP | {"kms_key_id": key})
-    assert told(refusal) == (code, reason)
+    assert code_and_reason(refusal) == (code, reason)
 
 
-def test_a_group_of_aws_is_refused(payments):
+def test_a_reserved_log_group_is_refused(payments):
     refusal = payments.refused("GetKeyAssociation", {"log_group_name": "aws/reserved"})
-    assert told(refusal) == ("INVALID_ARGUMENT", "LOG_GROUP_RESERVED")
+    assert code_and_reason(refusal) == ("INVALID_ARGUMENT", "LOG_GROUP_RESERVED")
 
 
 @pytest.mark.parametrize("expected", ["", "alias/former"])
-def test_another_key_than_expected_is_refused(payments, expected):
+def test_a_change_is_refused_if_another_key_than_expected_is_set(payments, expected):
     target = {"log_group_name": "/payments/keyed"}
     for name, fields in (("AssociateKmsKey", {"kms_key_id": KEY}), ("DisassociateKmsKey", {})):
         refusal = payments.refused(name, target | fields | {"expected_kms_key_id": expected})
-        assert told(refusal) == ("ABORTED", "EXPECTED_KEY_MISMATCH")
+        assert code_and_reason(refusal) == ("ABORTED", "EXPECTED_KEY_MISMATCH")
 
 
-def test_another_request_under_the_same_id_is_refused(payments, orders):
+def test_reuse_of_a_request_id_for_another_request_is_refused(payments, orders):
     request_id = {"request_id": str(uuid.uuid4())}
     payments("AssociateKmsKey", GROUP | {"kms_key_id": KEY} | request_id)
     for name, fields in (
@@ -109,17 +109,17 @@ def test_another_request_under_the_same_id_is_refused(payments, orders):
         ("DisassociateKmsKey", {}),
     ):
         refusal = payments.refused(name, GROUP | fields | request_id)
-        assert told(refusal) == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED")
-    # The same id of another tenant is another id: what is refused is the tenant's own lack of the log group.
+        assert code_and_reason(refusal) == ("INVALID_ARGUMENT", "REQUEST_ID_REUSED")
+    # Ids of different tenants are independent. The call fails because the tenant has no such log group.
     refusal = orders.refused("AssociateKmsKey", {"log_group_name": "/payments/refused", "kms_key_id": KEY} | request_id)
-    assert told(refusal)[1] != "REQUEST_ID_REUSED"
+    assert code_and_reason(refusal)[1] != "REQUEST_ID_REUSED"
 
 
-def test_a_key_of_another_tenant_has_no_use_to_be_seen(orders):
-    assert told(orders.refused("GetKeyUsage", {"kms_key_id": KEY})) == ("NOT_FOUND", "KEY_NOT_FOUND")
+def test_the_usage_of_another_tenants_key_is_not_found(orders):
+    assert code_and_reason(orders.refused("GetKeyUsage", {"kms_key_id": KEY})) == ("NOT_FOUND", "KEY_NOT_FOUND")
 
 
-def test_over_the_rate_waiting_as_told_is_enough(metered):
+def test_a_rate_limited_call_succeeds_after_the_retry_delay(metered):
     refusal = None
     for _ in range(10):
         try:
@@ -127,7 +127,7 @@ def test_over_the_rate_waiting_as_told_is_enough(metered):
         except Exception as error:
             refusal = error
             break
-    assert told(refusal) == ("RESOURCE_EXHAUSTED", "TENANT_RATE_LIMITED")
+    assert code_and_reason(refusal) == ("RESOURCE_EXHAUSTED", "TENANT_RATE_LIMITED")
     assert 0 < refusal.retry_seconds <= 5
     time.sleep(refusal.retry_seconds)
     assert metered("GetCaller")["tenant_id"] == "metered"

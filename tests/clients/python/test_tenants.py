@@ -1,4 +1,4 @@
-"""What a tenant may not see answers as if it did not exist."""
+"""What a tenant may not see is reported as if it did not exist."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from test_calls import KEY
 
 
 def without(refusal, *names):
-    """The whole refusal but the request id, with the names that the caller said itself taken out."""
+    """The whole error except the request id, with the names from the request replaced."""
     info = refusal.details["ErrorInfo"]
     text = repr((refusal.code, refusal.message, info.reason, sorted(info.metadata.items()), sorted(refusal.details)))
     for name in names:
@@ -22,7 +22,7 @@ def without(refusal, *names):
         ("DisassociateKmsKey", {}),
     ],
 )
-def test_a_group_outside_the_grant_answers_like_an_absent_one(payments, name, fields):
+def test_a_log_group_outside_the_grant_looks_absent(payments, name, fields):
     hidden, absent = "/hidden/api", "/absent/api"
     refusals = [payments.refused(name, fields | {"log_group_name": group}) for group in (hidden, absent)]
     assert refusals[0].reason == "LOG_GROUP_NOT_FOUND"
@@ -31,7 +31,7 @@ def test_a_group_outside_the_grant_answers_like_an_absent_one(payments, name, fi
     assert without(refusals[0], hidden) == without(within, "/payments/absent")
 
 
-def test_the_account_of_another_tenant_answers_like_an_absent_one(payments):
+def test_an_account_of_another_tenant_looks_absent(payments):
     theirs, absent = "444455556666", "999900001111"
     refusals = [
         payments.refused("GetKeyAssociation", {"account_id": account, "region": "us-east-1", "log_group_name": "/orders/api"})
@@ -41,7 +41,7 @@ def test_the_account_of_another_tenant_answers_like_an_absent_one(payments):
     assert without(refusals[0], theirs) == without(refusals[1], absent)
 
 
-def test_the_arn_of_another_tenants_group_answers_like_an_absent_one(payments, orders):
+def test_an_arn_in_another_tenants_account_looks_absent(payments, orders):
     fields = {"resource_identifier": "arn:aws:logs:us-east-1:444455556666:log-group:/orders/api"}
     assert orders("GetKeyAssociation", fields)["association"]["log_group_name"] == "/orders/api"
     assert payments.refused("GetKeyAssociation", fields).reason == "ACCOUNT_NOT_FOUND"
@@ -53,7 +53,7 @@ def test_another_tenants_page_token_is_refused(payments, orders):
     assert (refusal.code.name, refusal.fields) == ("INVALID_ARGUMENT", ["page_token"])
 
 
-def test_a_list_shows_only_what_is_granted(payments):
+def test_a_list_contains_only_granted_log_groups(payments):
     page = payments("ListKeyAssociations", {"page_size": 500})
     assert "/hidden/api" not in [association["log_group_name"] for association in page["associations"]]
     assert "associations" not in payments("ListKeyAssociations", {"log_group_name_prefix": "/hidden"})

@@ -1,15 +1,14 @@
-// Checks an exported audit log with golang.org/x/mod/sumdb: the checkpoint's signature, that the
-// entries give its root, that the tiles hold the same hashes, and a proof of every entry.
+// Checks an exported audit log with golang.org/x/mod/sumdb: the signature of the checkpoint, its root hash,
+// the hashes in the tiles, and an inclusion proof for every entry.
 //
 //	tlog DIR [OLDER-CHECKPOINT]
 //
-// With -grpc it checks proofs that came from AuditService: DIR holds the answers as JSON, older.json of
-// GetCheckpoint, event.json of ListAuditEvents, inclusion.json and consistency.json.
+// With -grpc it checks proofs from AuditService. DIR contains the responses as JSON: older.json
+// (GetCheckpoint), event.json (ListAuditEvents), inclusion.json and consistency.json.
 //
 //	tlog -grpc DIR
 //
-// With -proof it checks a proof that was written for somebody who has one event and the verifier key
-// (https://c2sp.org/tlog-proof).
+// With -proof it checks a proof file (https://c2sp.org/tlog-proof) against one event and a verifier key.
 //
 //	tlog -proof PROOF EVENT VERIFIER-KEY
 package main
@@ -38,7 +37,7 @@ func (h hashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	return found, nil
 }
 
-// tiles reads an export: its paths lack the height that sumdb's have, and partial tiles have their own.
+// tiles reads the tiles of an export. Unlike in sumdb, the paths do not contain the tile height.
 type tiles struct {
 	dir  string
 	size int64
@@ -46,9 +45,9 @@ type tiles struct {
 
 func (t tiles) Height() int                         { return 8 }
 func (t tiles) SaveTiles(_ []tlog.Tile, _ [][]byte) {}
-func (t tiles) ReadTiles(wanted []tlog.Tile) ([][]byte, error) {
+func (t tiles) ReadTiles(requested []tlog.Tile) ([][]byte, error) {
 	var read [][]byte
-	for _, tile := range wanted {
+	for _, tile := range requested {
 		whole := tile
 		whole.W = int(min(256, t.size>>(8*tile.L)-tile.N<<8))
 		path := strings.Replace(whole.Path(), "tile/8/", "tile/", 1)
@@ -117,7 +116,7 @@ func check(args []string) error {
 		return err
 	}
 	if int64(len(all)) != tree.N {
-		return fmt.Errorf("%d entries, but the checkpoint says %d", len(all), tree.N)
+		return fmt.Errorf("there are %d entries, but the checkpoint covers %d", len(all), tree.N)
 	}
 	var stored hashes
 	for n, entry := range all {
@@ -132,7 +131,7 @@ func check(args []string) error {
 		return err
 	}
 	if root != tree.Hash {
-		return fmt.Errorf("the entries give the root %v, but the checkpoint says %v", root, tree.Hash)
+		return fmt.Errorf("the entries have the root %v, but the checkpoint has %v", root, tree.Hash)
 	}
 	reader := tlog.TileHashReader(tree, tiles{dir, tree.N})
 	for n, entry := range all {
@@ -161,7 +160,7 @@ func check(args []string) error {
 	return nil
 }
 
-type answer struct {
+type response struct {
 	Checkpoint   string
 	TreeSize     int64 `json:",string"`
 	NewTreeSize  int64 `json:",string"`
@@ -171,7 +170,7 @@ type answer struct {
 	Events       []struct{ JSON string }
 }
 
-func answered(dir, name string) (found answer, err error) {
+func readResponse(dir, name string) (found response, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, name))
 	if err == nil {
 		err = json.Unmarshal(text, &found)
@@ -179,14 +178,14 @@ func answered(dir, name string) (found answer, err error) {
 	return found, err
 }
 
-func hashed(all [][]byte) (found []tlog.Hash) {
+func toHashes(all [][]byte) (found []tlog.Hash) {
 	for _, bytes := range all {
 		found = append(found, tlog.Hash(bytes))
 	}
 	return found
 }
 
-func tree(signed string, verifiers note.Verifiers) (tlog.Tree, error) {
+func parseTree(signed string, verifiers note.Verifiers) (tlog.Tree, error) {
 	opened, err := note.Open([]byte(signed), verifiers)
 	if err != nil {
 		return tlog.Tree{}, err
@@ -194,11 +193,11 @@ func tree(signed string, verifiers note.Verifiers) (tlog.Tree, error) {
 	return tlog.ParseTree([]byte("go.sum database tree\n" + strings.SplitN(opened.Text, "\n", 2)[1]))
 }
 
-func checkAnswers(dir string) error {
-	older, err0 := answered(dir, "older.json")
-	event, err1 := answered(dir, "event.json")
-	inclusion, err2 := answered(dir, "inclusion.json")
-	consistency, err3 := answered(dir, "consistency.json")
+func checkResponses(dir string) error {
+	older, err0 := readResponse(dir, "older.json")
+	event, err1 := readResponse(dir, "event.json")
+	inclusion, err2 := readResponse(dir, "inclusion.json")
+	consistency, err3 := readResponse(dir, "consistency.json")
 	if err := errors.Join(err0, err1, err2, err3); err != nil {
 		return err
 	}
@@ -207,25 +206,25 @@ func checkAnswers(dir string) error {
 		return err
 	}
 	verifiers := note.VerifierList(verifier)
-	kept, err := tree(older.Checkpoint, verifiers)
+	olderTree, err := parseTree(older.Checkpoint, verifiers)
 	if err != nil {
 		return err
 	}
-	signed, err := tree(inclusion.Checkpoint, verifiers)
+	signed, err := parseTree(inclusion.Checkpoint, verifiers)
 	if err != nil {
 		return err
 	}
-	if signed.N != inclusion.TreeSize || kept.N > signed.N {
-		return fmt.Errorf("the checkpoints are of %d and %d events, the proof is of %d", kept.N, signed.N, inclusion.TreeSize)
+	if signed.N != inclusion.TreeSize || olderTree.N > signed.N {
+		return fmt.Errorf("the checkpoints cover %d and %d events, but the proof is for %d", olderTree.N, signed.N, inclusion.TreeSize)
 	}
 	leaf := tlog.RecordHash([]byte(event.Events[0].JSON))
-	if err := tlog.CheckRecord(hashed(inclusion.Hashes), signed.N, signed.Hash, inclusion.LeafIndex, leaf); err != nil {
+	if err := tlog.CheckRecord(toHashes(inclusion.Hashes), signed.N, signed.Hash, inclusion.LeafIndex, leaf); err != nil {
 		return fmt.Errorf("the event is not in the log: %w", err)
 	}
-	if err := tlog.CheckTree(hashed(consistency.Hashes), signed.N, signed.Hash, kept.N, kept.Hash); err != nil {
-		return fmt.Errorf("the log did not only grow: %w", err)
+	if err := tlog.CheckTree(toHashes(consistency.Hashes), signed.N, signed.Hash, olderTree.N, olderTree.Hash); err != nil {
+		return fmt.Errorf("the log was not only appended to: %w", err)
 	}
-	fmt.Printf("event %d of %d leads to the signed root, and so does the tree of %d\n", inclusion.LeafIndex, signed.N, kept.N)
+	fmt.Printf("event %d of %d leads to the signed root, and the log extends the checkpoint of %d events\n", inclusion.LeafIndex, signed.N, olderTree.N)
 	return nil
 }
 
@@ -243,7 +242,7 @@ func checkProof(args []string) error {
 	head, checkpoint, found := strings.Cut(string(text), "\n\n")
 	lines := strings.Split(head, "\n")
 	if !found || len(lines) < 2 || lines[0] != "c2sp.org/tlog-proof@v1" {
-		return errors.New("this is no proof")
+		return errors.New("the file is not a c2sp.org/tlog-proof@v1 proof")
 	}
 	index, err := strconv.ParseInt(strings.TrimPrefix(lines[1], "index "), 10, 64)
 	if err != nil {
@@ -257,7 +256,7 @@ func checkProof(args []string) error {
 		}
 		proof = append(proof, hash)
 	}
-	signed, err := tree(checkpoint, note.VerifierList(verifier))
+	signed, err := parseTree(checkpoint, note.VerifierList(verifier))
 	if err != nil {
 		return err
 	}
@@ -274,7 +273,7 @@ func main() {
 		return
 	}
 	if len(os.Args) == 3 && os.Args[1] == "-grpc" {
-		if err := checkAnswers(os.Args[2]); err != nil {
+		if err := checkResponses(os.Args[2]); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}

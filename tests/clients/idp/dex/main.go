@@ -1,7 +1,7 @@
-// Dex's own server over its memory storage, with a mock connector that logs its one user in at once.
+// Runs Dex's server with in-memory storage and a mock connector that logs its only user in without a prompt.
 //
-// Dex is a program, but the Go proxy carries its releases only up to one whose `dex serve` needs
-// databases that no longer build; its server package does.
+// It uses Dex's server package instead of `dex serve`. The newest Dex release on the Go module proxy needs
+// database packages for `dex serve` that no longer build.
 package main
 
 import (
