@@ -1,4 +1,4 @@
-//! Compiles `proto/` without needing a system `protoc`.
+//! Compiles `proto/` without an installed `protoc`.
 
 use std::{env, fs, path::PathBuf};
 
@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=proto");
     let descriptors = protox::compile(FILES, ["proto"])?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
-    // What server reflection answers with: the comments stay in.
+    // The descriptors for server reflection; they keep the comments.
     fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure().compile_fds(descriptors)?;
     Ok(())

@@ -1,11 +1,11 @@
-//! Row 6 of the goals: ten thousand tenants of three accounts each. What they take of memory beside a
-//! service with none, and the 99th percentile of a read while they are taken over again, beside the same
+//! Row 6 of the goals: a configuration of ten thousand tenants with three accounts each. It measures the
+//! memory, relative to a service without tenants, and the p99 of a read during reloads, relative to the same
 //! service at rest: `cargo bench --bench reload`.
 //!
-//! Service and load stand on one core each. Windows alternate, and the median of five ratios counts. What
-//! calls take beside another process that reads the same settings on that core says how much of it comes
-//! from sharing the core and its caches. A
-//! faulty set is put in between: it is kept out, and told.
+//! The service and the load have one core each. Windows alternate, and the result is the median of five
+//! ratios. Another process that reads the same settings on the service's core shows how much of the effect
+//! comes from sharing the core and its caches. At the end, an invalid configuration must be rejected and
+//! reported.
 #![expect(
     clippy::print_stdout,
     clippy::cast_precision_loss,
@@ -42,23 +42,23 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 const TENANTS: usize = 10_000;
 const ACCOUNTS: usize = 3;
 const ISSUER: &str = "https://issuer.test";
-/// Calls under way at once: as many as keep a few tenths of a core busy.
+/// Calls in flight, enough to keep a few tenths of a core busy.
 const CALLERS: usize = 2;
-/// Between two calls of one caller: the load is that of a service at work, not at its limit.
-const REST: Duration = Duration::from_millis(2);
+/// The pause between two calls of one caller, so that the service is busy but not at its limit.
+const PAUSE: Duration = Duration::from_millis(2);
 const ROUNDS: usize = 5;
 /// Reloads in one window.
 const RELOADS: usize = 3;
 
-/// A service in a process of its own; ended when it is dropped.
+/// A service in a separate process; dropping it ends the process.
 struct Service {
     child: Child,
     grpc: SocketAddr,
     admin: SocketAddr,
     /// How many tenants it has.
     tenants: usize,
-    /// How many sets of settings it said that it took over, and refused.
-    metrics_seen: Arc<[AtomicU64; 2]>,
+    /// How many reloads its log reports as successful, and how many as rejected.
+    reload_counts: Arc<[AtomicU64; 2]>,
 }
 
 impl Service {
@@ -83,12 +83,12 @@ impl Service {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()?;
-        let metrics_seen = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let reload_counts = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
         if let Some(log) = child.stderr.take() {
-            let metrics_seen = Arc::clone(&metrics_seen);
-            thread::spawn(move || monitored(log, &metrics_seen));
+            let reload_counts = Arc::clone(&reload_counts);
+            thread::spawn(move || count_reloads(log, &reload_counts));
         }
-        let service = Self { child, grpc, admin, tenants: count, metrics_seen };
+        let service = Self { child, grpc, admin, tenants: count, reload_counts };
         for _ in 0..600 {
             if let Ok(text) = service.metrics().await
                 && !text.is_empty()
@@ -97,28 +97,31 @@ impl Service {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        Err("the service does not answer".into())
+        Err("the service does not respond".into())
     }
 
     async fn metrics(&self) -> Outcome<String> {
         Ok(reqwest::get(format!("http://{}/metrics", self.admin)).await?.text().await?)
     }
 
-    /// Asks for the settings to be read again, and waits until it says that they were taken over, or
-    /// refused: how long that took. It is not asked meanwhile, since that would cost it something.
-    async fn reload(&self, taken: bool) -> Outcome<Duration> {
-        let sample =
-            || self.metrics_seen.get(usize::from(!taken)).map_or(0, |count| count.load(Ordering::Relaxed));
-        let (start_value, started) = (sample(), Instant::now());
-        // By no other process, whose start the calls of this one would wait for.
+    /// Sends SIGHUP, and waits until the log reports a reload with the expected result. Returns how long that
+    /// took. It polls only the log counts, because requests would cost the service time.
+    async fn reload(&self, accepted: bool) -> Outcome<Duration> {
+        let count = || {
+            self.reload_counts
+                .get(usize::from(!accepted))
+                .map_or(0, |reloads| reloads.load(Ordering::Relaxed))
+        };
+        let (start_value, started) = (count(), Instant::now());
+        // Not with the `kill` command: the calls of this process would wait while it starts.
         kill_process(Pid::from_child(&self.child), Signal::HUP)?;
-        while sample() == start_value {
+        while count() == start_value {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         Ok(started.elapsed())
     }
 
-    /// Memory of the process in KiB: now, or the most so far.
+    /// The memory of the process in KiB: `VmRSS:` is the current one, `VmHWM:` the peak.
     fn memory(&self, line: &str) -> Outcome<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let value = status.lines().find_map(|l| l.strip_prefix(line)).ok_or("no such line")?;
@@ -133,15 +136,15 @@ impl Drop for Service {
     }
 }
 
-/// Counts what the log says of reloads.
-fn monitored(log: impl Read, metrics_seen: &[AtomicU64; 2]) {
-    let [taken, refused] = metrics_seen;
+/// Counts the reloads that the log reports.
+fn count_reloads(log: impl Read, reload_counts: &[AtomicU64; 2]) {
+    let [accepted, rejected] = reload_counts;
     for line in BufReader::new(log).lines().map_while(Result::ok) {
-        if line.contains("settings were taken over") {
-            taken.fetch_add(1, Ordering::Relaxed);
+        if line.contains("settings were reloaded") {
+            accepted.fetch_add(1, Ordering::Relaxed);
         }
-        if line.contains("settings were not taken over") {
-            refused.fetch_add(1, Ordering::Relaxed);
+        if line.contains("settings were not reloaded") {
+            rejected.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -171,7 +174,7 @@ fn token(key: &EncodingKey, tenant: usize) -> Outcome<String> {
     Ok(jsonwebtoken::encode(&header, &claims, key)?)
 }
 
-/// Calls until it is told to stop: how long each took.
+/// Calls until `stop` is set. Returns how long each call took.
 async fn call(grpc: SocketAddr, token: String, stop: Arc<AtomicBool>) -> Vec<Duration> {
     let Ok(endpoint) = Channel::from_shared(format!("http://{grpc}")) else { return Vec::new() };
     let Ok(channel) = endpoint.connect().await else { return Vec::new() };
@@ -186,12 +189,12 @@ async fn call(grpc: SocketAddr, token: String, stop: Arc<AtomicBool>) -> Vec<Dur
         let started = Instant::now();
         assert!(client.get_caller(request).await.is_ok(), "a call failed");
         took.push(started.elapsed());
-        tokio::time::sleep(REST).await;
+        tokio::time::sleep(PAUSE).await;
     }
     took
 }
 
-/// Another process on the service's core, and as far behind it as a reload, reads the same settings.
+/// Runs other processes on the service's core that read the same settings, with the niceness of a reload.
 async fn checks(folder: &Path) -> Outcome<()> {
     for _ in 0..RELOADS {
         let check =
@@ -212,24 +215,24 @@ async fn checks(folder: &Path) -> Outcome<()> {
     Ok(())
 }
 
-/// How long calls took.
+/// The durations of calls.
 struct Times {
     p50: Duration,
     p99: Duration,
     calls: usize,
 }
 
-/// How long calls take while `doing` goes on.
+/// Measures how long calls take while `work` runs.
 async fn times(
     service: &Service,
     key: &EncodingKey,
-    doing: impl Future<Output = Outcome<()>>,
+    work: impl Future<Output = Outcome<()>>,
 ) -> Outcome<Times> {
     let stop = Arc::new(AtomicBool::new(false));
     let calls = (0..CALLERS)
         .map(|n| Ok(tokio::spawn(call(service.grpc, token(key, n % service.tenants)?, Arc::clone(&stop)))))
         .collect::<Outcome<Vec<_>>>()?;
-    let done = doing.await;
+    let done = work.await;
     stop.store(true, Ordering::Relaxed);
     let mut took = Vec::new();
     for call in calls {
@@ -237,7 +240,7 @@ async fn times(
     }
     done?;
     took.sort_unstable();
-    let at = |part: usize| took.get(took.len() * part / 100).copied().ok_or("no call was made");
+    let at = |part: usize| took.get(took.len() * part / 100).copied().ok_or("no call was sent");
     Ok(Times { p50: at(50)?, p99: at(99)?, calls: took.len() })
 }
 
@@ -248,7 +251,7 @@ fn median(mut ratios: Vec<f64>) -> f64 {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Outcome<()> {
-    // The whole of the load stands beside the service, not on its core.
+    // All threads of the load run on another core than the service.
     let _pinned = Command::new("taskset")
         .args(["--all-tasks", "--cpu-list", "--pid", "1", &std::process::id().to_string()])
         .stdout(Stdio::null())
@@ -259,20 +262,20 @@ async fn main() -> Outcome<()> {
     let started = Instant::now();
     let all = Service::start(full.path(), TENANTS, &key).await?;
     println!("start with {TENANTS} tenants: {:.0} ms", started.elapsed().as_secs_f64() * 1e3);
-    let warm = async |service: &Service| {
+    let warm_up = async |service: &Service| {
         times(service, &key, async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             Ok(())
         })
         .await
     };
-    warm(&none).await?;
-    warm(&all).await?;
+    warm_up(&none).await?;
+    warm_up(&all).await?;
     let above =
         |line| -> Outcome<f64> { Ok((all.memory(line)? as f64 - none.memory(line)? as f64) / 1024.0) };
-    println!("memory above none: {:.1} MiB (at most so far {:.1})", above("VmRSS:")?, above("VmHWM:")?);
+    println!("memory of the tenants: {:.1} MiB (peak {:.1})", above("VmRSS:")?, above("VmHWM:")?);
 
-    let (mut ratios, mut beside) = (Vec::new(), Vec::new());
+    let (mut ratios, mut check_ratios) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let (mut steady, mut changing, mut checking) = (Vec::new(), Vec::new(), Vec::new());
         // A-B-C-C-B-A.
@@ -305,28 +308,28 @@ async fn main() -> Outcome<()> {
             (summarize(&steady), summarize(&changing), summarize(&checking));
         println!(
             "round {round}: at rest p50 {s50:.2} ms p99 {s99:.2} ms, during reloads {r50:.2} and {r99:.2} ({} calls), \
-             beside checks {c50:.2} and {c99:.2}",
+             next to checks {c50:.2} and {c99:.2}",
             changing.iter().map(|times| times.calls).sum::<usize>(),
         );
         ratios.push(r99 / s99);
-        beside.push(r99 / c99);
+        check_ratios.push(r99 / c99);
     }
-    println!("p99 while reloading, against at rest: {:.2} (median of {ROUNDS})", median(ratios));
+    println!("p99 during reloads, relative to at rest: {:.2} (median of {ROUNDS})", median(ratios));
     println!(
-        "p99 while reloading, against beside another process that reads the same: {:.2} (median of {ROUNDS})",
-        median(beside)
+        "p99 during reloads, relative to that next to a process that reads the same settings: {:.2} (median of {ROUNDS})",
+        median(check_ratios)
     );
     println!(
-        "memory above none after all of these: {:.1} MiB (at most so far {:.1})",
+        "memory of the tenants after all reloads: {:.1} MiB (peak {:.1})",
         above("VmRSS:")?,
         above("VmHWM:")?
     );
     println!("one reload takes {:.0} ms", all.reload(true).await?.as_secs_f64() * 1e3);
 
-    fs::write(full.path().join("tenants.d/faulty.toml"), "id = \"Not An Id\"\n")?;
+    fs::write(full.path().join("tenants.d/invalid.toml"), "id = \"Not An Id\"\n")?;
     all.reload(false).await?;
-    warm(&all).await?;
-    println!("a faulty set was kept out and told, and calls went on");
+    warm_up(&all).await?;
+    println!("an invalid configuration was rejected and reported, and calls continued");
     println!("resident at the end {:.1} MiB", all.memory("VmRSS:")? as f64 / 1024.0);
     Ok(())
 }

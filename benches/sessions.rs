@@ -1,12 +1,12 @@
-//! How often roles are assumed, and whether anyone waits for it (row 7 of the goals): the real session
-//! cache under virtual time, over a modelled STS. `cargo bench --bench sessions`.
+//! How often the service assumes roles, and whether calls wait for it (row 7 of the goals). It runs the real
+//! session cache under virtual time with a model of STS: `cargo bench --bench sessions`.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a bench prints figures, and ends where it cannot go on"
+    reason = "a bench prints figures, and panics if it cannot continue"
 )]
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
@@ -21,13 +21,13 @@ use tokio::{
 const ROLES: usize = 1_000;
 const LIFETIME: Duration = Duration::from_hours(1);
 const WINDOW: Duration = Duration::from_hours(2);
-/// How long an `AssumeRole` takes, give or take a half.
+/// How long an `AssumeRole` call takes on average; it varies by half.
 const ASSUME: Duration = Duration::from_millis(120);
-/// Between two calls of one role.
+/// The time between two calls of one role.
 const BETWEEN: Duration = Duration::from_secs(10);
-/// How long the call takes that a session is for.
+/// How long a call with a session takes, in seconds.
 const CALL: std::ops::Range<f64> = 0.015..0.030;
-/// At least, and the aim.
+/// The maximum ratio that passes, and the target.
 const CALLS_GOAL: (f64, f64) = (1.05, 1.01);
 const WAIT_GOAL: (f64, f64) = (1.10, 1.03);
 
@@ -60,8 +60,8 @@ fn bench() -> Arc<SessionBench> {
     Arc::new(SessionBench::new((0..ROLES).map(grant).collect(), LIFETIME, ASSUME))
 }
 
-/// Every role is in use all the time, each since a moment of its own in the first hour: how often STS is
-/// asked in the two hours after that, against two times a role.
+/// Every role is in use all the time, and starts at a different moment of the first hour. Returns the number
+/// of STS calls in the next two hours, relative to two for each role.
 async fn calls() -> f64 {
     let (bench, begin) = (bench(), Instant::now());
     let mut roles = JoinSet::new();
@@ -83,11 +83,11 @@ async fn calls() -> f64 {
     (bench.assume_calls() - before) as f64 / ideal
 }
 
-/// The p99 of calls, session and all: in a minute in which no session ends, and in one in which those of a
-/// tenth of the roles do.
+/// The p99 of calls including their session: in a minute in which no session expires, and in one in which the
+/// sessions of a tenth of the roles do.
 async fn waits() -> (Duration, Duration) {
     let (bench, begin) = (bench(), Instant::now());
-    // A tenth began a quarter of an hour before the others.
+    // A tenth of the sessions start a quarter of an hour before the others.
     for role in 0..ROLES / 10 {
         bench.get(role).await.unwrap();
     }
@@ -95,17 +95,17 @@ async fn waits() -> (Duration, Duration) {
     for role in ROLES / 10..ROLES {
         bench.get(role).await.unwrap();
     }
-    // Everyone stays in use, so that nothing is forgotten.
+    // All roles stay in use, so that the cache keeps their sessions.
     let mut random = StdRng::seed_from_u64(7);
     let steady = minute(&bench, &mut random).await;
     let before = bench.assume_calls();
     sleep_until(begin + LIFETIME - Duration::from_secs(50)).await;
     let rolling = minute(&bench, &mut random).await;
-    assert!(bench.assume_calls() - before >= ROLES / 10, "no session rolled over");
+    assert!(bench.assume_calls() - before >= ROLES / 10, "no session was renewed");
     (p99(steady), p99(rolling))
 }
 
-/// Every role calls each second for a minute.
+/// Every role makes one call each second for a minute.
 async fn minute(bench: &Arc<SessionBench>, random: &mut StdRng) -> Vec<Duration> {
     let mut calls = JoinSet::new();
     let begin = Instant::now();

@@ -1,8 +1,8 @@
-//! What checking a log costs: `cargo bench --bench verify [-- EVENTS [FOLDER]]`.
+//! The cost of verifying a log: `cargo bench --bench verify [-- EVENTS [FOLDER]]`.
 //!
-//! Fills a store in the folder through the journal and the sequencer, to a tenth of the events and then to
-//! all of them, and has each checked by a process of its own, which tells its time and its most memory:
-//! that must not grow with the log. The default is a million events; ten million take 25 GB.
+//! It fills a store in the folder through the journal and the sequencer: first a tenth of the events, then
+//! all of them. A separate process verifies each log and prints its time and its peak memory, which must not
+//! grow with the log. The default is a million events; ten million take 25 GB.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -36,13 +36,13 @@ use logkey::{
 
 const ORIGIN: &str = "logkey";
 const EVENTS: u64 = 1_000_000;
-/// How many callers write at once.
+/// How many callers write concurrently.
 const CALLERS: u64 = 1024;
-/// How long a caller whose intent was refused lets the store be.
+/// How long a caller waits after the journal refused its intent.
 const PAUSE: Duration = Duration::from_millis(100);
-/// What tells a process that it is the one that checks.
+/// The argument that makes a process verify the log.
 const CHECK: &str = "--check-the-log-in";
-/// Of the times in `/proc/self/stat`.
+/// The unit of the times in `/proc/self/stat`.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -51,24 +51,24 @@ async fn main() {
     if let [check, folder] = &arguments[..]
         && check == CHECK
     {
-        return measured(Path::new(folder)).await;
+        return measure(Path::new(folder)).await;
     }
     let events = arguments.first().map_or(EVENTS, |count| count.parse().unwrap());
     let base = arguments.get(1).map_or(".", String::as_str);
     let folder = tempfile::tempdir_in(base).unwrap();
-    let mut there = 0;
+    let mut written = 0;
     for size in [events / 10, events] {
         let started = Instant::now();
-        fill(folder.path(), (size - there) / 2).await;
-        println!("{} events written in {:.0?}", size - there, started.elapsed());
-        there = size;
+        fill(folder.path(), (size - written) / 2).await;
+        println!("{} events written in {:.0?}", size - written, started.elapsed());
+        written = size;
         let this = std::env::current_exe().unwrap();
         assert!(Command::new(this).arg(CHECK).arg(folder.path()).status().unwrap().success());
     }
 }
 
-/// Checks the log, and tells what that took of this process.
-async fn measured(folder: &Path) {
+/// Verifies the log, and prints the time and memory of this process.
+async fn measure(folder: &Path) {
     let file = folder.join("logkey.db");
     let bytes = std::fs::metadata(&file).unwrap().len();
     let key = SigningKey::open(&checkpoint::default_key_path(&file), ORIGIN).unwrap();
@@ -95,20 +95,20 @@ async fn measured(folder: &Path) {
 /// The CPU time of this process, in seconds.
 fn cpu() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    // The name in brackets may hold spaces; user and system time are the 14th and 15th of all.
+    // The name in brackets may contain spaces; user and system time are the fields 14 and 15.
     let (_, rest) = stat.rsplit_once(')').unwrap();
     let times = rest.split_whitespace().skip(11).take(2);
     times.map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / TICKS_PER_SECOND
 }
 
-/// The most memory that this process had at once, in MiB.
+/// The peak memory of this process in MiB.
 fn peak() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
 }
 
-/// Writes so many calls, each an intent and its outcome, and has them signed.
+/// Writes `calls` calls, each an intent and its outcome, and signs them.
 async fn fill(folder: &Path, calls: u64) {
     let file = folder.join("logkey.db");
     let store = store::open(&store::Config { url: format!("sqlite://{}", file.display()) }).await.unwrap();
@@ -117,7 +117,7 @@ async fn fill(folder: &Path, calls: u64) {
     let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
     let checked = Sequencer::check(log, tree, Arc::clone(&clock), key).await.unwrap();
     let journal = Arc::new(Journal::start(Arc::clone(&store.events), clock, audit::Config::default()));
-    let sequencer = checked.with_leaf_cache(journal.tail()).start().await.unwrap();
+    let sequencer = checked.with_leaf_cache(journal.leaf_cache()).start().await.unwrap();
     let mut callers = tokio::task::JoinSet::new();
     for caller in 0..CALLERS {
         let journal = Arc::clone(&journal);
@@ -126,7 +126,7 @@ async fn fill(folder: &Path, calls: u64) {
             for call in 0..calls {
                 let intent = intent(call * CALLERS + caller);
                 let id = loop {
-                    // Refused where the disk falls behind: so much is written.
+                    // The journal refuses intents while the disk cannot keep up.
                     match journal.commit(JournalEntry::event_only(intent.clone())).await {
                         Ok(id) => break id,
                         Err(_refused) => tokio::time::sleep(PAUSE).await,
@@ -142,7 +142,7 @@ async fn fill(folder: &Path, calls: u64) {
     callers.join_all().await;
     journal.close().await;
     sequencer.close().await;
-    // All of it is signed by whoever opens it next.
+    // Opening the log again signs the remaining events.
     let key = SigningKey::open(&checkpoint::default_key_path(&file), ORIGIN).unwrap();
     let checked = Sequencer::check(store.log, store.tree, Arc::new(SystemClock), key).await.unwrap();
     checked.start().await.unwrap().close().await;

@@ -1,7 +1,8 @@
-//! Fills the disk under an audit log and makes room again, and checks what was promised meanwhile:
-//! `cargo run --example audit_full_disk -- FOLDER`, where FOLDER is a small file system of its own.
+//! Fills the disk of an audit log and frees space again. Checks that the log then contains exactly the
+//! records that it acknowledged: `cargo run --example audit_full_disk -- FOLDER`, where FOLDER is a
+//! separate, small file system that contains a file `ballast`.
 
-#![expect(clippy::print_stdout, reason = "it tells what it found")]
+#![expect(clippy::print_stdout, reason = "it prints its results")]
 
 use std::{error::Error, fs, path::PathBuf, sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("which folder?")?);
+    let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: audit_full_disk FOLDER")?);
     let file = folder.join("logkey.db");
     let store = store::open(&store::Config { url: format!("sqlite://{}", file.display()) }).await?;
     let key = SigningKey::open_or_create(&checkpoint::default_key_path(&file), "logkey")?;
@@ -36,21 +37,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
 
     let mut written = Vec::new();
-    let refused = loop {
+    let error = loop {
         match timeout(TIMEOUT, journal.commit(entry(Kind::Intent))).await? {
             Ok(id) => written.push(id),
-            Err(refused) => break refused,
+            Err(error) => break error,
         }
     };
-    println!("after {} records: {refused}", written.len());
+    println!("after {} records: {error}", written.len());
     let started = Instant::now();
     while journal.not_ready_reason().is_none() {
         if started.elapsed() > TIMEOUT {
-            return Err("the disk is full and the journal says that it is ready".into());
+            return Err("the disk is full but the journal reports that it is ready".into());
         }
         sleep(Duration::from_millis(1)).await;
     }
-    // An outcome of a call that AWS has heard of stays until it can be written.
+    // The outcome of a call that was sent to AWS waits until it can be written.
     let outcome = tokio::spawn({
         let (journal, entry) = (Arc::clone(&journal), entry(Kind::Outcome));
         async move { journal.commit(entry).await }
@@ -59,14 +60,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     fs::remove_file(folder.join("ballast"))?;
     written.push(timeout(TIMEOUT, outcome).await???);
     let started = Instant::now();
-    let again = loop {
+    let later = loop {
         match journal.commit(entry(Kind::Intent)).await {
             Ok(id) => break id,
             Err(error) if started.elapsed() > TIMEOUT => return Err(error.into()),
             Err(_not_yet) => sleep(Duration::from_millis(10)).await,
         }
     };
-    written.push(again);
+    written.push(later);
     journal.close().await;
     sequencer.close().await;
 
@@ -78,10 +79,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         found.extend(next.into_iter().map(|event| event.id));
     }
     if found != written {
-        return Err(
-            format!("{} records were told to be kept, {} are there", written.len(), found.len()).into()
-        );
+        return Err(format!(
+            "the journal acknowledged {} records, but the log contains {}",
+            written.len(),
+            found.len()
+        )
+        .into());
     }
-    println!("every record that was told to be kept is there once, and no other");
+    println!("the log contains every acknowledged record once, and no other");
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Writes an audit log that holds an event of every kind, for tools that check the form of events and
-//! of the log: `cargo run --example audit_log -- FOLDER COUNT`.
+//! Writes an audit log with an event of every kind and COUNT further events. Tools use it to check the format
+//! of events and of the log: `cargo run --example audit_log -- FOLDER COUNT`.
 
 use std::{error::Error, path::PathBuf, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56e
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args_os().skip(1);
-    let folder = PathBuf::from(args.next().ok_or("which folder?")?);
+    let folder = PathBuf::from(args.next().ok_or("usage: audit_log FOLDER [COUNT]")?);
     let count: usize = args.next().and_then(|count| count.into_string().ok()).map_or(Ok(0), |n| n.parse())?;
     let file = folder.join("logkey.db");
     let store = store::open(&store::Config { url: format!("sqlite://{}", file.display()) }).await?;
@@ -38,13 +38,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for event in &samples {
         let id = journal.commit(JournalEntry::event_only(event.clone())).await?;
         if event.kind == Kind::Intent {
-            // Closed, so that nothing of the log is open.
+            // Close the intent, so that the log has no pending changes.
             let end = Some(Completion { failure: None, aws_error: None, latency: Duration::ZERO });
             let outcome = Event { kind: Kind::Outcome, closes: Some(id), end, ..event.clone() };
             journal.commit(JournalEntry::event_only(outcome)).await?;
         }
     }
-    // What is told only by the journal itself: a flood, counted.
+    // The journal itself writes this kind of event: many equal refusals become one event with a count.
     for event in samples.iter().filter(|event| event.kind == Kind::Refusal).take(1) {
         (0..100).for_each(|_| journal.record_best_effort(event.clone()));
     }
@@ -58,7 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     calls.join_all().await;
     journal.close().await;
-    // Nor is this: a journal without room for what nobody waits for.
+    // It also writes this kind: without room for events that nobody waits for, it counts the lost ones.
     let full = audit::Config { notes: 0, ..audit::Config::default() };
     let journal = Journal::start(events, Arc::clone(&clock), full);
     for event in samples.iter().filter(|event| event.kind == Kind::Read) {
@@ -69,7 +69,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// An event of every kind, act, resource and end.
+/// An event of every kind, operation, resource and completion.
 fn samples(clock: &dyn Clock) -> Result<Vec<Event>, Box<dyn Error>> {
     let location = Location { account: "111122223333".parse()?, region: "eu-west-1".parse()? };
     let call = Event {
@@ -107,7 +107,7 @@ fn samples(clock: &dyn Clock) -> Result<Vec<Event>, Box<dyn Error>> {
         .map(|act| own(act, None))
         .into();
     let refused = Some(end(Some(Reason::FieldInvalid)));
-    all.push(Event { end: refused, detail: Some("a fault".into()), ..own(AuditOperation::Reload, None) });
+    all.push(Event { end: refused, detail: Some("a problem".into()), ..own(AuditOperation::Reload, None) });
     all.push(own(AuditOperation::Archive, Some(LogEvent::Archived { last: 256, root: "cm9vdA==".into() })));
     all.push(own(
         AuditOperation::RotateKey,

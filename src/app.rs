@@ -1,5 +1,5 @@
-//! Composition: the one file that names every adapter. It builds them, wires them to the ports, runs the
-//! service and ends it in order.
+//! Composition: builds every adapter, connects the adapters to the ports, runs the service and shuts it down
+//! gracefully. `logkey serve` and the demo call it.
 
 mod background;
 mod build_snapshot;
@@ -20,7 +20,7 @@ use thiserror::Error;
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_util::task::TaskTracker;
 
-use self::{build_snapshot::GenerationError, limits::LimitComponents, snapshot::SnapshotHolder};
+use self::{build_snapshot::BuildError, limits::LimitComponents, snapshot::SnapshotHolder};
 pub use self::{clock::SystemClock, reload::Reloader, sinks::SinksError, upstream::AwsPorts};
 use crate::{
     audit::{
@@ -51,10 +51,10 @@ use crate::{
     store::{self, OpenError},
 };
 
-/// How often budgets of idle tenants are forgotten, and gauges brought up to date.
+/// How often the service forgets quotas of idle locations and updates gauges.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The service, ready to be run.
+/// The service, ready to run.
 pub struct App {
     settings: Settings,
     started: Timestamp,
@@ -68,10 +68,10 @@ pub struct App {
     current: Arc<SnapshotHolder>,
     aws: Option<Arc<Aws>>,
     quota: Arc<dyn TenantQuota>,
-    own: Arc<LocalQuota>,
+    local_quota: Arc<LocalQuota>,
     limiter: Arc<LocalUpstreamLimiter>,
-    learner: Option<QuotaDiscoverer>,
-    link: Option<Arc<RedisBackend>>,
+    quota_discoverer: Option<QuotaDiscoverer>,
+    backend: Option<Arc<RedisBackend>>,
     broker: KeyBroker,
     reads: AuditQueries,
     tasks: TaskTracker,
@@ -79,63 +79,61 @@ pub struct App {
     metrics: Option<PrometheusHandle>,
 }
 
-/// Where the service listens.
+/// The sockets that the service accepts connections from.
 #[derive(Debug)]
 pub struct Listeners {
-    /// gRPC.
+    /// For gRPC.
     pub grpc: TcpListener,
-    /// HTTP: metrics and probes.
+    /// For HTTP: metrics, probes and limits.
     pub admin: TcpListener,
 }
 
-/// Why the service does not start.
+/// Why the service did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The store cannot be used.
     #[error("the store cannot be used")]
     Store(#[source] OpenError),
-    /// The certificates cannot be used.
+    /// A certificate or its key is invalid.
     #[error("[server.tls] cannot be used")]
     Tls(#[source] TlsError),
-    /// Settings that only show to be wrong when they are put to use.
-    #[error("the settings cannot be used:\n{}", list_names(.0))]
+    /// Problems of the settings that appear only when the service uses them.
+    #[error("the settings cannot be used:\n{}", join_lines(.0))]
     Settings(Vec<String>),
     /// The key that signs the audit log's checkpoints cannot be used.
     #[error("the audit log's checkpoints cannot be signed")]
     Key(#[source] KeyError),
-    /// The server that replicas share their limits through cannot be used.
+    /// The URL of the server that shares limits between replicas is invalid.
     #[error("limits.backend cannot be used")]
     Limits(#[source] InvalidRedisUrl),
-    /// The audit log cannot be given to its sinks.
+    /// A sink of the audit log cannot be started.
     #[error("the sinks of the audit log cannot be used")]
     Sinks(#[source] SinksError),
-    /// The audit log is not what was signed.
+    /// The audit log does not match its signed checkpoint.
     #[error("the audit log cannot be continued")]
     Log(#[source] Corruption),
     /// The first event could not be written.
     #[error("the audit log cannot be written")]
     Audit(#[source] AuditUnavailable),
-    /// Something that the settings ask for is not in this release.
+    /// The settings use something that this release does not contain.
     #[error("{0} is not available in this release")]
     Missing(&'static str),
 }
 
-/// Why the service ended before it was asked to, or not in order.
+/// Why the service ended before its shutdown signal, or not gracefully.
 #[derive(Debug, Error)]
 pub enum RunError {
-    /// The gRPC face.
+    /// The gRPC server failed.
     #[error(transparent)]
     Grpc(ServeError),
-    /// The admin port.
+    /// The HTTP server of the admin port failed.
     #[error("the admin port failed")]
     Admin(#[source] io::Error),
 }
 
-// === impl App ===
-
 impl App {
-    /// Opens the store, starts to fetch the issuers' keys, and records that the service starts. No
-    /// store, no start.
+    /// Opens the store, starts to fetch the issuers' keys, and records the start. It fails without the store.
+    /// `upstream` replaces AWS, and `metrics` renders the metrics of the admin port.
     ///
     /// # Errors
     ///
@@ -147,7 +145,7 @@ impl App {
     ) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let tls = settings.server.tls.clone().map(Tls::load).transpose().map_err(StartError::Tls)?;
-        // What a reload exchanges is kept in the generation alone.
+        // Only the snapshot holds what a reload replaces.
         let tenants = Arc::new(mem::take(&mut settings.tenants));
         let policy = mem::take(&mut settings.policy);
         let auth = settings.auth.clone();
@@ -173,12 +171,13 @@ impl App {
         let (aws, upstream) = if let Some(upstream) = upstream {
             (None, upstream)
         } else {
-            // Boxed: the SDK's own start is large.
+            // Boxed, because the future of the SDK's start is large.
             let aws = Arc::new(Box::pin(Aws::connect(settings.aws.clone(), Arc::clone(&clock))).await);
             (Some(Arc::clone(&aws)), AwsPorts::from(aws))
         };
-        let LimitComponents { quota, own, limiter, link } = LimitComponents::start(&settings.limits)?;
-        let learner = settings
+        let LimitComponents { quota, local_quota, limiter, backend } =
+            LimitComponents::start(&settings.limits)?;
+        let quota_discoverer = settings
             .limits
             .service_quotas
             .then(|| QuotaDiscoverer::new(upstream.quotas, Arc::clone(&limiter)));
@@ -190,7 +189,9 @@ impl App {
             keys: upstream.keys,
             queries: upstream.queries,
             roles: upstream.roles,
-            quotas: learner.clone().map_or_else(no_quota_discovery, |learner| Arc::new(learner)),
+            quotas: quota_discoverer
+                .clone()
+                .map_or_else(no_quota_discovery, |discoverer| Arc::new(discoverer)),
             limiter: limiter.clone(),
             quota: quota.clone(),
             audit: journal.clone(),
@@ -208,8 +209,9 @@ impl App {
         if let Some(rotation) = checked.rotation() {
             rotation::record(&*journal, &*clock, rotation).await.map_err(StartError::Audit)?;
         }
-        // From here on there is a signed checkpoint: whoever serves can be verified.
-        let sequencer = checked.with_leaf_cache(journal.tail()).start().await.map_err(StartError::Log)?;
+        // Now a signed checkpoint exists, so auditors can verify the log before the first call.
+        let sequencer =
+            checked.with_leaf_cache(journal.leaf_cache()).start().await.map_err(StartError::Log)?;
         let audit = AuditPorts { log: Arc::clone(&store.log), tree: Arc::new(sequencer.prover()) };
         let reads = AuditQueries::new(broker.clone(), audit, settings.audit.streams);
         Ok(Self {
@@ -225,10 +227,10 @@ impl App {
             current,
             aws,
             quota,
-            own,
+            local_quota,
             limiter,
-            learner,
-            link,
+            quota_discoverer,
+            backend,
             broker,
             reads,
             tasks,
@@ -243,13 +245,13 @@ impl App {
         Arc::clone(&self.log)
     }
 
-    /// What takes over changed settings while the service runs.
+    /// Reloads changed settings while the service runs.
     #[must_use]
     pub fn reloader(&self) -> Reloader {
         Reloader::new(self)
     }
 
-    /// Serves until `shutdown` resolves, then ends in order: calls, changes under way, the journal.
+    /// Serves until `shutdown` resolves, then waits for calls and changes in flight and closes the journal.
     ///
     /// # Errors
     ///
@@ -275,15 +277,15 @@ impl App {
             let broker = self.broker.clone();
             async move { broker.run_observation_flusher().await }
         });
-        let housekeeping = tokio::spawn(maintenance::run_maintenance(
-            Arc::clone(&self.own),
+        let maintenance = tokio::spawn(maintenance::run_maintenance(
+            Arc::clone(&self.local_quota),
             Arc::clone(&self.limiter),
-            self.learner.clone(),
+            self.quota_discoverer.clone(),
             self.aws.clone(),
             MAINTENANCE_INTERVAL,
         ));
-        let folding = tokio::spawn(maintenance::run_metrics_upkeep(self.metrics.clone()));
-        let parts = server::Services {
+        let metrics_upkeep = tokio::spawn(maintenance::run_metrics_upkeep(self.metrics.clone()));
+        let services = server::Services {
             ports: self.request_stack(),
             broker: self.broker.clone(),
             audit: self.reads.clone(),
@@ -291,29 +293,32 @@ impl App {
         };
         let config = self.settings.server.grpc.clone();
         let drain = config.drain_timeout;
-        let served = server::run(listeners.grpc, config, parts, shutdown).await;
+        let result = server::run(listeners.grpc, config, services, shutdown).await;
 
         self.tasks.close();
         if tokio::time::timeout(drain, self.tasks.wait()).await.is_err() {
-            tracing::warn!(changes = self.tasks.len(), "changes were still under way at the end");
+            tracing::warn!(
+                changes = self.tasks.len(),
+                "changes were still in flight when the service stopped"
+            );
         }
         history.abort();
         if let Err(error) = self.broker.flush_observations().await {
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "what was last seen of keys is not kept");
+            tracing::warn!(error, "the last key observations could not be stored");
         }
         if let Err(error) = self.record_service_event(AuditOperation::Stop, None).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "the stop is not recorded");
+            tracing::error!(error = &error as &dyn std::error::Error, "the stop could not be recorded");
         }
         self.journal.close().await;
         self.sequencer.close().await;
         self.sinks.close().await;
-        housekeeping.abort();
-        folding.abort();
+        maintenance.abort();
+        metrics_upkeep.abort();
         reconciler.abort();
         let _ = end_admin.send(());
         let admin = admin.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-        served.map_err(RunError::Grpc).and(admin.map_err(RunError::Admin))
+        result.map_err(RunError::Grpc).and(admin.map_err(RunError::Admin))
     }
 
     fn request_stack(&self) -> stack::Ports {
@@ -331,29 +336,29 @@ impl App {
 
     fn admin(&self) -> Admin {
         let metrics = self.metrics.clone();
-        let (own, limiter, link) = (Arc::clone(&self.own), Arc::clone(&self.limiter), self.link.clone());
-        let (shown, monitored) = (self.link.clone(), Arc::clone(&self.monitored));
+        let (local_quota, limiter) = (Arc::clone(&self.local_quota), Arc::clone(&self.limiter));
+        let (backend, shown_backend) = (self.backend.clone(), self.backend.clone());
+        let monitored = Arc::clone(&self.monitored);
         Admin {
             rules: self.current.clone(),
             audit: self.journal.clone(),
             store: Arc::new(move || monitored.unready()),
-            limits: Arc::new(move || limits::to_json(&own, &limiter, shown.as_deref())),
-            backend: Arc::new(move || limits::backend(link.as_deref())),
+            limits: Arc::new(move || limits::to_json(&local_quota, &limiter, shown_backend.as_deref())),
+            backend: Arc::new(move || limits::backend(backend.as_deref())),
             metrics: Arc::new(move || metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default()),
         }
     }
 
     async fn record_service_event(
         &self,
-        act: AuditOperation,
+        operation: AuditOperation,
         detail: Option<Box<str>>,
     ) -> Result<(), AuditUnavailable> {
-        maintenance::record(&*self.journal, &*self.clock, act, None, detail).await
+        maintenance::record(&*self.journal, &*self.clock, operation, None, detail).await
     }
 }
 
-/// The key that signs checkpoints: the one that is configured, or one beside the store, which is made at
-/// the `first` start.
+/// The key that signs checkpoints: the configured one, or one next to the store, which `first` creates.
 fn signing_key(settings: &Settings, first: bool) -> Result<SigningKey, KeyError> {
     let origin = &settings.audit.checkpoint_origin;
     match (&settings.audit.checkpoint_key_file, settings.store.config.file()) {
@@ -372,8 +377,8 @@ impl fmt::Debug for App {
     }
 }
 
-impl From<GenerationError> for StartError {
-    fn from(error: GenerationError) -> Self {
+impl From<BuildError> for StartError {
+    fn from(error: BuildError) -> Self {
         Self::Settings(error.0)
     }
 }
@@ -382,13 +387,13 @@ fn no_quota_discovery() -> Arc<dyn QuotaDiscovery> {
     Arc::new(QuotaDiscoveryDisabled)
 }
 
-fn list_names(diagnostics: &[String]) -> String {
+fn join_lines(diagnostics: &[String]) -> String {
     diagnostics.join("\n")
 }
 
-/// Faults of settings, one a line, for people.
+/// Renders diagnostics for people, one on each line.
 #[must_use]
-pub fn join_faults(diagnostics: &[Diagnostic]) -> String {
+pub fn join_diagnostics(diagnostics: &[Diagnostic]) -> String {
     let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
     lines.join("\n")
 }

@@ -1,6 +1,6 @@
-//! The audit log: events in OCSF form, kept by group commit before anything else happens.
+//! The audit log: OCSF events, made durable by group commit before the service acts on them.
 //!
-//! The use cases know only [`crate::ports::AuditLog`]; [`Journal`] keeps it, over an
+//! The use cases use only [`crate::ports::AuditLog`]. [`Journal`] implements it over an
 //! [`crate::ports::EventStore`].
 
 pub mod archive;
@@ -29,32 +29,33 @@ pub use self::{
     pending_changes::PendingChangeReader, prover::ProofService, sequencer::Sequencer, sinks::Sinks,
 };
 
-/// How much the journal holds, and how patient it is.
+/// The journal's bounds and timeouts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Whether reads are recorded.
     pub reads: bool,
-    /// Most entries waiting; beyond, an intent is refused.
+    /// The largest number of queued entries. When the queue is full, the journal refuses intents.
     pub queue: usize,
-    /// Most events waiting that nobody waits for; beyond, they are counted as lost.
+    /// The largest number of queued events that no call waits for. Further ones count as lost.
     pub notes: usize,
-    /// Most events of one commit.
+    /// The largest number of events in one commit.
     pub batch: usize,
-    /// How long a commit may take before the journal counts as unready.
+    /// How long a commit may take before the journal reports that it is not ready.
     pub stall: Duration,
-    /// The first wait before a failed store is tried again; each further one is twice as long.
+    /// The delay before the first retry of a failed store. Each further delay is twice as long.
     pub first_retry: Duration,
-    /// The longest such wait.
+    /// The longest delay between two retries.
     pub max_retry: Duration,
-    /// How long closing tries to write what is left while the store fails.
+    /// How long closing keeps trying to write the remaining entries while the store fails.
     pub close_within: Duration,
-    /// Over how long equal refusals are counted together.
+    /// The length of the window in which equal refusals are counted together.
     pub window: Duration,
-    /// How many equal refusals of a window are recorded whole.
+    /// How many equal refusals in a window are recorded in full.
     pub whole: u32,
-    /// How many refusals of a window are recorded whole, over all kinds; the first of each kind is beyond it too.
+    /// How many refusals in a window are recorded in full, over all kinds. The first refusal of each kind is
+    /// recorded in full even beyond this limit.
     pub whole_in_all: u32,
-    /// How many kinds of refusals are told apart in a window.
+    /// How many kinds of refusals a window distinguishes.
     pub kinds: usize,
 }
 

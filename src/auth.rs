@@ -1,8 +1,7 @@
-//! Who is calling and what they may do: adapters of [`crate::ports::Authenticate`] and
+//! Authentication and authorization: implements [`crate::ports::Authenticate`] and
 //! [`crate::ports::Authorize`].
-//!
-//! A token is judged by [`JwtAuthn`]: RFC 7519 and RFC 9068 with everything that RFC 8725 asks for.
-//! A call is judged by [`CedarPolicy`]: what the configuration grants, and what operators add.
+//! [`JwtAuthn`] verifies tokens (RFC 7519 and RFC 9068, with all requirements of RFC 8725).
+//! [`CedarPolicy`] authorizes calls by the grants of the configuration and the operators' policies.
 
 mod algorithm;
 mod cedar;

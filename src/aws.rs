@@ -1,7 +1,7 @@
-//! The way to AWS: every call goes through the role of the tenant whose permit it has.
+//! Calls AWS. Every call uses a session of the role that its `Access` or `Authorized` command names.
 //!
-//! Sessions of roles are kept here and nowhere else, and are found by what a permit opens: no code
-//! outside can pair one tenant's credentials with another's command.
+//! Only this module holds sessions, and it finds them by the tenant and grant of that proof. Code outside
+//! cannot combine one tenant's credentials with another tenant's command.
 
 mod clients;
 mod config;
@@ -39,10 +39,10 @@ pub use self::{
 };
 use crate::{domain::tenant::Tenants, ports::Clock};
 
-/// Sessions kept at once. One takes about a kilobyte.
+/// The maximum number of cached sessions. A session takes about a kilobyte.
 const MAX_SESSIONS: usize = 65_536;
 
-/// AWS as this service calls it.
+/// The client of AWS that implements the AWS ports.
 pub struct Aws {
     clients: Clients,
     sessions: Sessions,
@@ -53,8 +53,8 @@ pub struct Aws {
 // === impl Aws ===
 
 impl Aws {
-    /// Makes ready to call AWS; nothing is called yet. Where no hub credentials are handed in, they
-    /// come from the SDK's default chain, when they are first needed.
+    /// Prepares the clients, without a call to AWS. If `config` has no service credentials, the SDK's default
+    /// chain provides them when they are first needed.
     pub async fn connect(config: Config, clock: Arc<dyn Clock>) -> Self {
         let Config { region, endpoints, session_duration, attribution, timeouts, service_principal } = config;
         let http = clients::http_client();
@@ -80,13 +80,12 @@ impl Aws {
         }
     }
 
-    /// Forgets every session that no grant of these tenants asks for: to be called when the tenants
-    /// have changed.
+    /// Removes every cached session that no grant of these tenants uses. Call it after the tenants change.
     pub fn retain_sessions(&self, tenants: &Tenants) {
         self.sessions.retain_tenants(tenants);
     }
 
-    /// How many sessions are kept, for the metrics.
+    /// The number of cached sessions, for the metrics.
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.sessions.len()

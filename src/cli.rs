@@ -1,4 +1,4 @@
-//! The verbs of the `logkey` command, one file each.
+//! The subcommands of the `logkey` command, one file each.
 
 pub mod audit;
 pub mod check;
@@ -19,7 +19,7 @@ use clap::{Parser, Subcommand};
 
 use self::runtime::block_on;
 
-/// The command line.
+/// The arguments of the process.
 #[derive(Debug, Parser)]
 #[command(
     name = "logkey",
@@ -29,37 +29,37 @@ use self::runtime::block_on;
 )]
 struct Cli {
     #[command(subcommand)]
-    verb: Command,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the service
     Serve(serve::ServeArgs),
-    /// Say everything that is wrong with a configuration, without starting anything
+    /// Report every problem in a configuration, without starting the service
     Check(check::CheckArgs),
-    /// Watch the whole main job on this machine, with nothing installed and no AWS account
+    /// Run the main job as a demonstration on this machine, without an AWS account
     #[cfg(feature = "sandbox")]
     Demo(demo::DemoArgs),
-    /// Run the embedded stand-in for AWS alone
+    /// Run the embedded AWS alone, for tests and trials
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::SandboxArgs),
-    /// Sign a token for trying things out, or make the keys for it
+    /// Sign a token for trials, or create keys for it
     Token(token::TokenArgs),
-    /// See what policy permits, and test it
+    /// Show what the policies permit, and test them
     Policy(policy::PolicyArgs),
-    /// Print what to install in an account of a tenant's: policies, Terraform or `CloudFormation`
+    /// Print what to install in a tenant's account: policies, Terraform or `CloudFormation`
     Onboarding(onboarding::OnboardingArgs),
-    /// Read the audit log
+    /// Read, verify and maintain the audit log
     Audit(audit::AuditArgs),
-    /// See where tenants' and accounts' limits stand now
+    /// Show the current state of tenant quotas and AWS quotas
     Limits(limits::LimitsArgs),
 }
 
-/// Reads the command line and does what it says.
+/// Parses the command line, runs the subcommand and returns its exit code.
 #[must_use]
 pub fn run() -> ExitCode {
-    match Cli::parse().verb {
+    match Cli::parse().command {
         Command::Serve(args) => block_on(serve::run(args)),
         Command::Check(args) => check::run(&args),
         #[cfg(feature = "sandbox")]

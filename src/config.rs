@@ -1,7 +1,6 @@
-//! Settings: text in, types out, every fault told at once. `cli` reads them at the start and
-//! `app::reload` again when they change; a value that cannot be used is described and never repeated.
-//!
-//! What each key means stands in `docs/configuration.md`.
+//! Reads the settings from TOML and the environment into types. `cli` calls it at the start, and
+//! `app::reload` when the settings change. It reports every problem at once. It never repeats an invalid
+//! value, which may be a secret. `docs/configuration.md` explains each key.
 
 mod audit;
 mod auth;
@@ -42,47 +41,47 @@ pub use self::{
 use self::{reader::Reader, section::Section};
 use crate::domain::tenant::Tenants;
 
-/// Everything the service is told before it starts.
+/// The effective configuration of the service.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where to listen, and how.
+    /// `[server]`: addresses, TLS and limits of the gRPC server.
     pub server: Server,
-    /// Where the durable state is kept.
+    /// `[store]`: the database of the audit log.
     pub store: Store,
-    /// Whose tokens are taken.
+    /// `[auth]`: the issuers whose tokens the service accepts.
     pub auth: crate::auth::Config,
-    /// How much may be called.
+    /// `[limits]`: tenant quotas and AWS quotas.
     pub limits: LimitSettings,
-    /// How AWS is reached.
+    /// `[aws]`: how the service calls AWS.
     pub aws: crate::aws::Config,
-    /// How the audit log is kept.
+    /// `[audit]`: what is recorded, signed, archived and copied to sinks.
     pub audit: Audit,
-    /// Rules beside those made from the tenants' grants.
+    /// `[policy]`: the operator's policies, in addition to the tenants' grants.
     pub policy: Policy,
-    /// How the service tells what it does.
+    /// `[telemetry]`: the log lines of the service.
     pub telemetry: Telemetry,
-    /// Who the tenants are.
+    /// `[[tenants]]` and `tenants_dir`: the tenants and their grants.
     pub tenants: Tenants,
-    /// What works and should not be left so.
+    /// Settings that are valid but unsafe or without effect.
     pub warnings: Vec<Diagnostic>,
-    /// Every file that was read, the main one first: a change of one is a change of settings.
+    /// Every file that was read, the main one first. A change of any of them changes the settings.
     pub files: Vec<PathBuf>,
 }
 
 // === impl Settings ===
 
 impl Settings {
-    /// Reads the file, what it leads to, and the variables that stand above it.
+    /// Reads the file, the files that it names, and the environment variables, which override the file.
     ///
     /// # Errors
     ///
-    /// Every [`Fault`] found, in the order of files and lines.
+    /// Every problem, in the order of files and lines.
     pub fn load(path: &Path, env: &dyn Env) -> Result<Self, Vec<Diagnostic>> {
         let reader = Reader::default();
-        let Some((at, mut table)) = reader.document(path) else { return Err(reader.diagnostics()) };
+        let Some((source, mut table)) = reader.document(path) else { return Err(reader.diagnostics()) };
         env_overlay::apply_env(&mut table, env, &reader);
-        let read = read(&Section::root(at, &table, &reader));
-        if !reader.is_text() {
+        let read = read(&Section::root(source, &table, &reader));
+        if !reader.is_clean() {
             return Err(reader.diagnostics());
         }
         let (warnings, files) = (reader.warnings(), reader.files());
@@ -90,7 +89,7 @@ impl Settings {
     }
 }
 
-/// Every part is read before one can end it all, so that every fault is found.
+/// Reads every section before it fails because of one, so that it finds every problem.
 fn read(root: &Section<'_>) -> Option<Settings> {
     let server = server::read(&root.section("server"));
     let store_section = root.section("store");
@@ -104,10 +103,10 @@ fn read(root: &Section<'_>) -> Option<Settings> {
     let policy = policy::read(&root.section("policy"));
     let telemetry = telemetry::read(&root.section("telemetry"));
     let files = tenants::files(root);
-    let issuers = tenants::RegisteredIssuers { limits: limits.tenant, issuers: &auth.issuers };
-    let tenants = tenants::read(root, &files, &issuers);
+    let context = tenants::TenantContext { limits: limits.tenant, issuers: &auth.issuers };
+    let tenants = tenants::read(root, &files, &context);
     if tenants.as_ref().is_some_and(Tenants::is_empty) {
-        root.warn("tenants", "is empty: every call is refused until there is a tenant");
+        root.warn("tenants", "is empty: the service rejects every call until you add a tenant");
     }
     Some(Settings {
         server,

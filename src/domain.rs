@@ -1,4 +1,5 @@
-//! Values that are true once built: no I/O, no async, no framework.
+//! The types and rules of the product. They check themselves when they are built, and use no I/O, no async
+//! and no framework. Every other module uses them; this module uses none of the others.
 
 pub mod arn;
 pub mod association;

@@ -1,25 +1,25 @@
-//! A gRPC broker through which a tenant sets KMS keys on its own `CloudWatch` Logs log groups and
-//! stored query results, and nothing else.
+//! A gRPC service that sets KMS keys on `CloudWatch` Logs log groups and stored query results for many
+//! tenants.
 //!
 //! # Reading order
 //!
-//! The modules stand in the order a request meets them. A file may use what stands below its line and
-//! nothing above or beside it; `tests/it/layering.rs` fails on an arrow that points up.
+//! The modules are listed in the order in which a request passes through them. A file may use only modules of
+//! a lower rank and its own; the test `tests/it/layering.rs` checks that.
 //!
-//! | rank | modules | what happens there |
+//! | rank | modules | responsibility |
 //! |---|---|---|
-//! | 8 | [`cli`] | the verbs of the command |
-//! | 7 | [`app`] | the one file that names every adapter: builds, wires, drains |
-//! | 6 | [`config`] | strings become typed settings, every fault told at once |
-//! | 5 | [`server`] | bytes become a command; an error becomes a status |
-//! | 4 | [`service`] | the use cases: find, decide, intent, pace, act, outcome |
-//! | 3 | [`limit`] | tenants' limits, and the pace toward AWS |
-//! | 3 | [`aws`] | the way to AWS: sessions of roles, the calls, what errors mean |
-//! | 3 | `sandbox` | the embedded AWS, where it is compiled in |
-//! | 3 | [`audit`], [`store`] | how each port is kept |
-//! | 3 | [`auth`] | who is calling, and what they may do |
-//! | 2 | [`ports`], [`proto`] | what the service needs from the world; what the wire says |
-//! | 1 | [`domain`] | what is true, with no I/O |
+//! | 8 | [`cli`] | the subcommands of `logkey` |
+//! | 7 | [`app`] | builds, wires and shuts down the service; the only module that names every adapter |
+//! | 6 | [`config`] | turns the settings into typed values and reports every problem at once |
+//! | 5 | [`server`] | turns gRPC messages into commands and errors into gRPC statuses |
+//! | 4 | [`service`] | the use cases: resolve, authorize, intent, permit, call, outcome |
+//! | 3 | [`limit`] | the tenant quotas and the upstream limiter |
+//! | 3 | [`aws`] | role sessions, the calls to AWS, and the classification of their errors |
+//! | 3 | `sandbox` | the embedded AWS, behind a feature |
+//! | 3 | [`audit`], [`store`] | the audit log and its durable store |
+//! | 3 | [`auth`] | verification of tokens and evaluation of policies |
+//! | 2 | [`ports`], [`proto`] | the traits that the adapters implement; the generated gRPC types |
+//! | 1 | [`domain`] | the types and rules of the product, without I/O |
 
 pub mod cli;
 

@@ -1,7 +1,7 @@
-//! How much may be called: each tenant to its own limits, and all of them together toward AWS.
+//! Limits calls: each tenant to its quota, and the calls to AWS to the quotas of each account and Region.
 //!
-//! Local to one process, or shared by replicas through [`redis`]. What is configured holds from the next
-//! call, so that a reload holds at once.
+//! The limits apply to one process, or replicas share them through [`redis`]. New settings apply from the
+//! next call after a reload.
 
 pub mod gcra;
 pub mod quota_discovery;
@@ -28,74 +28,74 @@ use crate::{
     },
 };
 
-/// Settings of this module. A tenant's own limits come with the tenant.
+/// The settings of this module. A tenant's own limits are part of the tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// What a call takes from its tenant's budget.
+    /// The cost of a call, in units of its tenant's quota.
     pub costs: Costs,
-    /// What AWS grants accounts.
+    /// The configured AWS quotas.
     pub upstream: AwsQuotas,
-    /// How many calls may wait for a turn toward AWS.
+    /// The maximum number of calls that wait for an upstream permit.
     pub waiting: QueueBounds,
 }
 
-/// What a call takes from its tenant's budget.
+/// The cost of a call, in units of its tenant's quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Costs {
-    /// A call that reads.
+    /// The cost of a read. The default is 1.
     pub read: NonZeroU32,
-    /// A call that changes something.
+    /// The cost of a change. The default is 1.
     pub change: NonZeroU32,
 }
 
-/// What AWS grants accounts, as far as it is configured.
+/// The configured AWS quotas of all accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AwsQuotas {
-    /// Where nothing else is said.
+    /// The quotas of every account without an entry in `accounts`.
     pub default: AwsQuota,
-    /// Of accounts whose quotas were raised, or are used by others too.
+    /// The quotas of accounts whose AWS quotas were raised, or are shared with other clients.
     pub accounts: HashMap<AccountId, AwsQuota>,
 }
 
-/// What AWS grants an account in a Region, in calls a second, as far as it is configured.
+/// The configured quotas of one account in each Region, in calls per second; `None` if not configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AwsQuota {
-    /// Of `AssociateKmsKey`.
+    /// The quota of `AssociateKmsKey`.
     pub associate_per_second: Option<NonZeroU32>,
-    /// Of `DisassociateKmsKey`.
+    /// The quota of `DisassociateKmsKey`.
     pub disassociate_per_second: Option<NonZeroU32>,
-    /// Of `DescribeLogGroups`.
+    /// The quota of `DescribeLogGroups`.
     pub describe_per_second: Option<NonZeroU32>,
-    /// Of `StartQuery`.
+    /// The quota of `StartQuery`.
     pub start_query_per_second: Option<NonZeroU32>,
-    /// Of `GetQueryResults`.
+    /// The quota of `GetQueryResults`.
     pub get_query_results_per_second: Option<NonZeroU32>,
 }
 
-/// Where it is known from how much AWS grants.
+/// The source of a quota, in order of precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuotaSource {
-    /// The configuration, which wins.
+    /// The configuration.
     Configured,
-    /// Service Quotas, which was asked.
+    /// AWS Service Quotas.
     ServiceQuotas,
-    /// AWS's documentation.
+    /// The default in AWS's documentation.
     Default,
 }
 
-/// How many calls may wait for a turn toward AWS.
+/// The maximum number of calls that wait for an upstream permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueBounds {
-    /// For one operation in one account and Region.
+    /// For one quota key. The default is 1,024.
     pub per_quota_key: NonZeroUsize,
-    /// Of these, from one tenant.
+    /// For one tenant within a quota key. The default is 512.
     pub per_tenant: NonZeroUsize,
 }
 
 // === impl Costs ===
 
 impl Costs {
-    /// What a call of this kind takes.
+    /// The cost of a call of this kind.
     #[must_use]
     pub fn of(self, cost: Cost) -> NonZeroU32 {
         match cost {
@@ -111,11 +111,11 @@ impl Default for Costs {
     }
 }
 
-// === impl Upstreams ===
+// === impl AwsQuotas ===
 
 impl AwsQuotas {
-    /// Calls a second of this lane, and where that is known from; `granted` is what Service Quotas says
-    /// of its place.
+    /// The calls per second of this quota key, and their source; `granted` holds the values of Service Quotas
+    /// for its location.
     #[must_use]
     pub fn of(&self, quota_key: &QuotaKey, granted: Option<&ServiceQuotas>) -> (NonZeroU32, QuotaSource) {
         let own = self.accounts.get(&quota_key.location.account).unwrap_or(&self.default);
@@ -131,10 +131,10 @@ impl From<AwsQuota> for AwsQuotas {
     }
 }
 
-// === impl Upstream ===
+// === impl AwsQuota ===
 
 impl AwsQuota {
-    /// Calls a second of this operation, where they are configured.
+    /// The configured calls per second of this operation, if any.
     #[must_use]
     pub fn of(self, operation: Operation) -> Option<NonZeroU32> {
         match operation {
@@ -147,8 +147,9 @@ impl AwsQuota {
     }
 }
 
-/// Calls a second of an account that has AWS's default quotas (Service Quotas of `CloudWatch` Logs).
-/// `DisassociateKmsKey` is not listed there, and taken to be as `AssociateKmsKey`.
+/// AWS's default quotas, in calls per second
+/// ([`CloudWatch` Logs quotas](https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html)).
+/// `DisassociateKmsKey` is not listed there; it gets the value of `AssociateKmsKey`.
 fn default_quota(operation: Operation) -> NonZeroU32 {
     const FIVE: NonZeroU32 = NonZeroU32::MIN.saturating_add(4);
     const TEN: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
@@ -158,10 +159,10 @@ fn default_quota(operation: Operation) -> NonZeroU32 {
     }
 }
 
-// === impl QuotaFrom ===
+// === impl QuotaSource ===
 
 impl QuotaSource {
-    /// In words.
+    /// The name of the source, as in [`view::QuotaKeyView::quota_from`].
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -172,17 +173,17 @@ impl QuotaSource {
     }
 }
 
-// === impl Waiting ===
+// === impl QueueBounds ===
 
 impl Default for QueueBounds {
     fn default() -> Self {
-        const LANE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1_023);
+        const QUOTA_KEY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1_023);
         const TENANT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(511);
-        Self { per_quota_key: LANE, per_tenant: TENANT }
+        Self { per_quota_key: QUOTA_KEY, per_tenant: TENANT }
     }
 }
 
-/// Nothing here is left half done when a thread panics, so a poisoned lock is as good as another.
+/// Locks a mutex, even a poisoned one: no code here can leave a partial update when it panics.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

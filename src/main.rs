@@ -1,4 +1,4 @@
-//! The `logkey` command.
+//! The entry point of the `logkey` command, which `logkey::cli` implements.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,6 @@
-//! What the service needs from the world, in the domain's own words: one capability a trait.
-//!
-//! A port that performs I/O is `async` and boxed: one allocation beside a network round trip. A port
-//! that only computes is a plain function.
+//! The traits through which the use cases reach the outside, one capability each. Adapters implement them;
+//! `crate::testing` has fakes. A port that performs I/O is `async` and boxed, which costs one allocation
+//! per network round trip. A port that only computes is a plain function.
 
 pub mod audit;
 pub mod auth;
@@ -35,19 +34,19 @@ use thiserror::Error;
 
 use crate::domain::time::Timestamp;
 
-/// Tells the time of day. Durations are measured by the runtime's own clock.
+/// The wall clock. Durations are measured with the runtime's clock instead.
 pub trait Clock: Send + Sync + 'static {
-    /// Now.
+    /// The current time.
     fn now(&self) -> Timestamp;
 }
 
-/// A dependency did not answer, or not usefully.
+/// A dependency did not respond, or responded with an error.
 #[derive(Debug, Error)]
 #[error("{dependency} unavailable")]
 pub struct Unavailable {
-    /// Which one, for logs and metrics.
+    /// The name of the dependency, for logs and metrics.
     pub dependency: &'static str,
-    /// What it said, if anything.
+    /// The error of the dependency, if there was one.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }

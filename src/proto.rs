@@ -1,4 +1,5 @@
-//! Generated from `proto/keyassociation/v1/`. Inside the crate, only `server` and `cli` may name it.
+//! The gRPC types generated from `proto/keyassociation/v1/`. Inside the crate, only `server` and `cli` may
+//! use them.
 #![expect(
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
@@ -8,5 +9,5 @@
 
 tonic::include_proto!("keyassociation.v1");
 
-/// The compiled descriptors, comments included, for server reflection.
+/// The compiled descriptors with their comments, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

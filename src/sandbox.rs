@@ -1,6 +1,6 @@
-//! The embedded AWS: STS, IAM, `CloudWatch` Logs, KMS, Service Quotas and tags over a real socket, for tests,
-//! the demo and trying things out. A stand-in and no more: nothing is encrypted, nothing is kept.
-//! `docs/sandbox.md` says what it holds to.
+//! The embedded AWS: STS, IAM, `CloudWatch` Logs, KMS, Service Quotas and tags over a real socket. Tests, the
+//! demo and `logkey sandbox` use it. It encrypts nothing and keeps its state in memory only.
+//! `docs/sandbox.md` lists which of AWS's rules it enforces.
 
 mod api_error;
 mod authorizer;
@@ -36,17 +36,17 @@ use self::{
     call_log::{CallLog, Entry},
     clock::Clock,
     fault::{ActiveFault, Fault, Faults},
-    seed::{Seed, SeedFaults},
+    seed::{Seed, SeedErrors},
     state::AwsState,
 };
 
 pub use self::{policy::InvalidPolicy, wire::Service};
 
-/// An embedded AWS; cheap to clone, and each clone is the same one.
+/// An embedded AWS. A clone is cheap and shares the state of the original.
 #[derive(Clone, Debug)]
 pub struct Sandbox(Arc<Inner>);
 
-/// An embedded AWS that serves on a port of its own, until this is dropped.
+/// An embedded AWS that serves on a free local port until this value is dropped.
 #[derive(Debug)]
 pub struct Running {
     sandbox: Sandbox,
@@ -65,18 +65,18 @@ struct Inner {
 // === impl Sandbox ===
 
 impl Sandbox {
-    /// Begins to describe one.
+    /// A builder without accounts, with AWS's published quotas.
     #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// One that holds what `seed` says.
+    /// Creates a sandbox with the contents of `seed`.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with the seed.
-    pub fn new(seed: &Seed, clock: Clock) -> Result<Self, SeedFaults> {
+    /// Every error in the seed.
+    pub fn new(seed: &Seed, clock: Clock) -> Result<Self, SeedErrors> {
         let inner = Inner {
             state: AwsState::new(clock),
             faults: Faults::default(),
@@ -87,22 +87,22 @@ impl Sandbox {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// Serves on `listener` until `shutdown` resolves; then ends every connection at once.
+    /// Serves on `listener` until `shutdown` resolves, then closes every connection at once.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         if let Ok(address) = listener.local_addr() {
             tracing::warn!(
                 net.address = %address,
-                "an embedded stand-in for AWS listens: for tests and trying out only"
+                "the embedded AWS is listening; use it only for tests and trials"
             );
         }
         http::serve(self.0, listener, shutdown).await;
     }
 
-    /// Serves on a free port of this machine, apart from the caller.
+    /// Serves on a free local port, in a separate task.
     ///
     /// # Errors
     ///
-    /// If there is no port to be had.
+    /// If no port is free.
     pub async fn start(self) -> io::Result<Running> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -110,58 +110,57 @@ impl Sandbox {
         Ok(Running { sandbox: self, address, task: tokio::spawn(serving) })
     }
 
-    /// Adds what `seed` says; what has the same name is replaced.
+    /// Adds the contents of `seed`. An object with the same name is replaced.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with the seed; then nothing is added.
-    pub fn apply(&self, seed: &Seed) -> Result<(), SeedFaults> {
+    /// Every error in the seed. On an error, nothing is added.
+    pub fn apply(&self, seed: &Seed) -> Result<(), SeedErrors> {
         self.0.apply(seed)
     }
 
-    /// Sets a fault and tells its number; `None` where there are too many.
-    #[expect(clippy::must_use_candidate, reason = "few take a fault back by its number")]
+    /// Adds a fault and returns its id, or `None` if 1,000 faults are already active.
+    #[expect(clippy::must_use_candidate, reason = "few callers remove a fault by its id")]
     pub fn fault(&self, fault: Fault) -> Option<u64> {
         self.0.faults.add(fault)
     }
 
-    /// All faults that are set, and how they have fared.
+    /// The active faults, with the number of calls that each has matched and affected.
     #[must_use]
     pub fn faults(&self) -> Vec<ActiveFault> {
         self.0.faults.list()
     }
 
-    /// Takes back all faults.
+    /// Removes all faults.
     pub fn clear_faults(&self) {
         self.0.faults.remove(None);
     }
 
-    /// Every call so far, the oldest first, as far as they are kept.
+    /// The recorded calls, oldest first. The seed's `journal.limit` bounds how many are kept.
     #[must_use]
     pub fn journal(&self) -> Vec<Entry> {
         self.0.journal.since(0, usize::MAX)
     }
 
-    /// Forgets the calls so far.
+    /// Deletes the recorded calls. The numbering continues.
     pub fn clear_journal(&self) {
         self.0.journal.clear();
     }
 
-    /// The secret keys and tokens of all sessions that were given out, for tests that look for them
-    /// where they must not be.
+    /// The secret keys and tokens of all sessions. Tests use them to check that no secret leaks.
     #[must_use]
     pub fn session_secrets(&self) -> Vec<String> {
         self.0.state.credentials.secrets()
     }
 
-    /// The ARN of the key on a log group, where there are both.
+    /// The ARN of the key on a log group; `None` if there is no such log group, or if it has no key.
     #[must_use]
     pub fn log_group_key(&self, account: &str, region: &str, name: &str) -> Option<String> {
         let region = self.0.state.account(account)?.region(region)?;
         region.logs().groups.get(name)?.kms_key.clone()
     }
 
-    /// The ARN of the key of an account's query results, where there is one.
+    /// The ARN of the key of an account's query results; `None` if no key is set.
     #[must_use]
     pub fn query_results_key(&self, account: &str, region: &str) -> Option<String> {
         let region = self.0.state.account(account)?.region(region)?;
@@ -172,13 +171,13 @@ impl Sandbox {
 // === impl Running ===
 
 impl Running {
-    /// Where it listens, as the AWS SDKs want it told.
+    /// The endpoint URL for an AWS SDK, such as `http://127.0.0.1:4566`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The one that serves.
+    /// The sandbox that serves, for faults and the journal.
     #[must_use]
     pub fn sandbox(&self) -> &Sandbox {
         &self.sandbox
@@ -194,7 +193,7 @@ impl Drop for Running {
 // === impl Inner ===
 
 impl Inner {
-    fn apply(&self, seed: &Seed) -> Result<(), SeedFaults> {
+    fn apply(&self, seed: &Seed) -> Result<(), SeedErrors> {
         seed::apply(&self.state, seed)?;
         for fault in &seed.faults {
             self.faults.add(fault.clone());

@@ -1,4 +1,4 @@
-//! The gRPC face: accepts connections, runs the stack, drains on request.
+//! The gRPC server: accepts connections, runs the middleware stack, and drains on shutdown.
 
 mod acceptor;
 pub mod admin;
@@ -43,61 +43,61 @@ use crate::{
     service::{AuditQueries, KeyBroker},
 };
 
-/// Longest message read, in bytes, after decompression.
+/// The longest message that is decoded, in bytes after decompression.
 const MAX_MESSAGE: usize = 1024 * 1024;
 
-/// How long connections without calls may take to close.
+/// The time that idle connections get to close.
 const FLUSH_GRACE: Duration = Duration::from_millis(500);
 
-/// Settings of the gRPC face.
+/// The settings of the gRPC server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The longest a call may take, where its client sets no shorter limit.
+    /// The longest time of a call, unless its client sets a shorter one.
     pub request_timeout: Duration,
-    /// How long calls under way may take to end once the service is asked to stop.
+    /// The time that calls in flight get to end after a shutdown begins.
     pub drain_timeout: Duration,
-    /// Whether server reflection answers.
+    /// Whether server reflection is enabled.
     pub reflection: bool,
-    /// Calls that may be under way at once, of all tenants.
+    /// The maximum number of calls in flight, over all tenants.
     pub max_in_flight: usize,
-    /// How many connections may stand.
+    /// The maximum numbers of connections.
     pub connections: connection_limits::ConnectionLimits,
-    /// How long each of them stands.
+    /// The keepalive and the maximum age of each connection.
     pub lifetime: ConnectionLifetime,
-    /// Networks whose `x-forwarded-for` is believed.
+    /// The networks whose `x-forwarded-for` is trusted.
     pub trusted_proxies: source::TrustedProxies,
 }
 
-/// What the gRPC face stands on.
+/// What the gRPC server depends on.
 #[derive(Clone, Debug)]
 pub struct Services {
-    /// What the layers need.
+    /// The dependencies of the middleware layers.
     pub ports: stack::Ports,
-    /// The use cases.
+    /// The use cases of associations and tenants.
     pub broker: KeyBroker,
-    /// The audit log, for reading.
+    /// The use cases that read the audit log.
     pub audit: AuditQueries,
-    /// Certificates; none is plain text.
+    /// The certificates; `None` serves without TLS.
     pub tls: Option<Arc<Tls>>,
 }
 
-/// Why serving ended.
+/// Why the server failed.
 #[derive(Debug, Error)]
 pub enum ServeError {
-    /// The reflection service could not be built from our own descriptors.
-    #[error("server reflection cannot be built")]
+    /// The reflection service cannot be built from the compiled descriptors.
+    #[error("server reflection cannot be built from the compiled descriptors")]
     Reflection(#[source] tonic_reflection::server::Error),
-    /// Calls were still under way when `drain_timeout` was over.
-    #[error("calls were still under way after drain_timeout; their connections were cut")]
+    /// Calls were still in flight when `drain_timeout` had passed.
+    #[error("calls were still in flight after drain_timeout, and their connections were closed")]
     NotDrained,
 }
 
-/// Serves on `listener` until `shutdown` resolves, then drains: no new connection is taken, and calls
-/// under way may end within `drain_timeout`.
+/// Serves on `listener` until `shutdown` resolves, then drains: the server accepts no new connection, and
+/// calls in flight get `drain_timeout` to end.
 ///
 /// # Errors
 ///
-/// [`ServeError`].
+/// [`ServeError::Reflection`] at start, [`ServeError::NotDrained`] if the drain takes too long.
 pub async fn run(
     listener: TcpListener,
     config: Config,
@@ -129,7 +129,7 @@ pub async fn run(
         stop.cancel();
         calls.close();
         let drained = tokio::time::timeout(config.drain_timeout, calls.wait()).await;
-        // Clients who keep a connection without calls do not keep the service.
+        // An idle connection that a client keeps open does not delay the shutdown further.
         tokio::time::sleep(FLUSH_GRACE).await;
         drained.map_err(|_elapsed| ServeError::NotDrained)
     };
@@ -170,7 +170,7 @@ where
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
     let guard = stack::request_stack(ports, LoadShed::new(config.max_in_flight, ports.authn.clone()));
-    // Outside the guard: a probe has no token.
+    // Outside the guarded stack: a probe has no token.
     let mut routes = Routes::new(health)
         .add_service(guard.named_layer(associations))
         .add_service(guard.named_layer(audit))
@@ -180,7 +180,7 @@ where
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-                // For clients that decode the details of errors by reflection.
+                // Some clients decode error details by reflection.
                 .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         };
         routes = routes

@@ -1,5 +1,5 @@
-//! The durable state: what happened, and what became true with it. Opened once by the composition;
-//! [`open`] returns only a store that can be written.
+//! The durable store of audit events, key records and requests, in SQLite or PostgreSQL. `app` opens it once
+//! at the start; [`open`] returns only a store that can be written.
 
 mod batch_loader;
 mod columns;
@@ -19,46 +19,46 @@ use crate::ports::{
     Leadership, SinkStore, TreeStore,
 };
 
-/// Where the store is.
+/// The location of the store.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `sqlite://PATH` or `postgres://…`; it may hold a password, so it does not print itself.
+    /// `sqlite://PATH` or `postgres://…`. It may contain a password, so `Debug` hides it.
     pub url: String,
 }
 
-/// A store that is open for reading only.
+/// A read-only store.
 #[derive(Clone)]
 pub struct ReadOnlyStore {
-    /// The events.
+    /// Reads events.
     pub log: Arc<dyn EventReader>,
-    /// The tree over them; it cannot be made to grow.
+    /// Reads the tree over the events. Extending the tree fails.
     pub tree: Arc<dyn TreeStore>,
 }
 
-/// An open store, as the ports it keeps.
+/// An open store, as the ports that it implements.
 #[derive(Clone)]
 pub struct Store {
-    /// Takes events.
+    /// Appends events.
     pub events: Arc<dyn EventStore>,
-    /// Gives them back.
+    /// Reads events.
     pub log: Arc<dyn EventReader>,
-    /// Holds the tree over them.
+    /// Stores the tree over the events.
     pub tree: Arc<dyn TreeStore>,
-    /// Tells which key was when on what.
+    /// Reads key records.
     pub history: Arc<dyn KeyHistoryReader>,
-    /// Keeps what was seen outside of a change.
+    /// Stores observations that do not belong to a change.
     pub observations: Arc<dyn KeyHistoryWriter>,
-    /// Remembers requests that came with an id of their own.
+    /// Finds requests with an idempotency key.
     pub requests: Arc<dyn IdempotencyStore>,
-    /// How far the sinks have come.
+    /// Stores the positions of the sinks.
     pub sinks: Arc<dyn SinkStore>,
-    /// Lets go of what was archived.
+    /// Removes archived events.
     pub archived: Arc<dyn ArchivedEvents>,
-    /// Says which process does what only one may do.
+    /// Whether this process is the leader.
     pub leadership: Arc<dyn Leadership>,
 }
 
-/// All ports of a store at once.
+/// All ports of a store combined.
 trait Backend:
     EventStore
     + EventReader
@@ -75,90 +75,90 @@ trait Backend:
 /// Why the store cannot be used, and what to do about it.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// Not a URL of a store that we know.
+    /// The URL does not name a supported store.
     #[error(
-        "[store] url: {0}: write sqlite://PATH, such as sqlite://logkey.db, or postgres://USER@HOST/DATABASE"
+        "[store] url: {0}; use sqlite://PATH, such as sqlite://logkey.db, or postgres://USER@HOST/DATABASE"
     )]
     Url(&'static str),
-    /// Another process has it.
+    /// Another process uses the store.
     #[error(
-        "the store {path} is in use by another process: stop that one first, or give this one a [store] url of its own"
+        "the store {path} is in use by another process; stop that process, or set another [store] url for this one"
     )]
     InUse {
-        /// The database file, or where the server is.
+        /// The database file, or the server and database.
         path: PathBuf,
     },
     /// The file or its folder cannot be read or written.
     #[error(
-        "the store {path} cannot be written: give this user the right to write the file and its folder, or set [store] url"
+        "the store {path} cannot be written; give this user write permission for the file and its folder, or set [store] url"
     )]
     NotWritable {
-        /// The database file, or where the server is.
+        /// The database file, or the server and database.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
-    /// There is none, and none is to be made.
-    #[error("there is no store at {path}: `logkey serve` makes it at its first start")]
+    /// The store does not exist, and this call does not create it.
+    #[error("there is no store at {path}; `logkey serve` creates it at its first start")]
     Missing {
-        /// The database file, or where the server is.
+        /// The database file, or the server and database.
         path: PathBuf,
     },
-    /// Not a database, or a damaged one.
+    /// The file is not a database, or it is damaged.
     #[error(
-        "the store {path} is not a database of logkey, or is damaged: restore it from a backup, or set [store] url to a new file and keep this one for examination"
+        "the store {path} is not a logkey database, or it is damaged; restore it from a backup, or set [store] url to a new file and keep this one for analysis"
     )]
     Damaged {
-        /// The database file, or where the server is.
+        /// The database file, or the server and database.
         path: PathBuf,
-        /// What the database said.
+        /// The error of the database.
         #[source]
         source: sqlx::Error,
     },
-    /// The server does not keep what it is told, or is another than it should be.
+    /// The server is not suitable, for example because its commits are not durable.
     #[error("the store {path} cannot be used: the server {reason}")]
     Unfit {
-        /// Where the server is.
+        /// The server and database.
         path: PathBuf,
         /// What is wrong with it, and what to do.
         reason: &'static str,
     },
-    /// Written by a newer release.
+    /// A newer release wrote the store.
     #[error(
-        "the store {path} was written by a newer release (its schema is number {version}): run that release or a later one"
+        "the store {path} was written by a newer release (schema version {version}); run that release or a later one"
     )]
     Newer {
-        /// The database file, or where the server is.
+        /// The database file, or the server and database.
         path: PathBuf,
-        /// The number of a migration that is not known here.
+        /// The number of a migration that this release does not have.
         version: i64,
     },
-    /// Written by an older release, and only to be read.
+    /// An older release wrote the store, and it is opened read-only.
     #[error(
-        "the store {path} was written by an older release: start `logkey serve` on it once, which brings it up to date"
+        "the store {path} was written by an older release; start `logkey serve` on it once to upgrade it"
     )]
     Older {
         /// The database file.
         path: PathBuf,
     },
-    /// Anything else.
+    /// The store cannot be opened for another reason.
     #[error("the store {path} cannot be opened")]
     Failed {
-        /// The database file, or where the server is.
+        /// The database file, or the server and database.
         path: PathBuf,
-        /// What the database said.
+        /// The error of the database.
         #[source]
         source: sqlx::Error,
     },
 }
 
-/// Opens the store, and makes it if there is none: SQLite for this process alone, PostgreSQL as one of those
-/// that share it.
+/// Opens the store and creates it if it does not exist. A SQLite store is exclusive to this process; several
+/// processes can share a PostgreSQL store.
 ///
 /// # Errors
 ///
-/// [`OpenError`], with what to do.
+/// [`OpenError`], whose message says what to do.
 pub async fn open(config: &Config) -> Result<Store, OpenError> {
     if config.is_shared() {
         Ok(Store::from_backend(&Arc::new(postgres::Postgres::open(&config.url).await?)))
@@ -167,11 +167,11 @@ pub async fn open(config: &Config) -> Result<Store, OpenError> {
     }
 }
 
-/// Opens an existing store for reading, also while other processes write it.
+/// Opens an existing store read-only, even while other processes write to it.
 ///
 /// # Errors
 ///
-/// [`OpenError`], with what to do.
+/// [`OpenError`], whose message says what to do.
 pub async fn open_reader(config: &Config) -> Result<ReadOnlyStore, OpenError> {
     if config.is_shared() {
         let reader = Arc::new(postgres::Reader::open(&config.url).await?);
@@ -185,13 +185,13 @@ pub async fn open_reader(config: &Config) -> Result<ReadOnlyStore, OpenError> {
 // === impl Config ===
 
 impl Config {
-    /// Whether several processes can share it.
+    /// Whether several processes can share the store.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         ["postgres:", "postgresql:"].iter().any(|scheme| self.url.starts_with(scheme))
     }
 
-    /// The database file, beside which other files of the log are kept; none for a server.
+    /// The database file, in whose folder the other files of the log are. `None` for a server.
     #[must_use]
     pub fn file(&self) -> Option<PathBuf> {
         sqlite::path(&self.url).ok()
@@ -205,11 +205,11 @@ impl fmt::Debug for Config {
     }
 }
 
-// === impl Readable ===
+// === impl ReadOnlyStore ===
 
 impl fmt::Debug for ReadOnlyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Readable")
+        f.write_str("ReadOnlyStore")
     }
 }
 

@@ -1,5 +1,6 @@
-//! Fakes, one a port: each keeps its port's promise in memory, and remembers what it saw.
-#![expect(clippy::unwrap_used, reason = "test support: a fake that cannot be used ends the test")]
+//! Fakes of the ports, for tests. Each fake keeps its port's contract in memory and records the calls that it
+//! got.
+#![expect(clippy::unwrap_used, reason = "test support: a panic in a fake fails the test")]
 
 mod aws;
 mod edge;

@@ -39,7 +39,7 @@ claim() {
     echo "FAILED: $1 (the output does not match $2)"
   fi
 }
-claim "logkey check accepts the configuration" 'can be used: 1 tenant, 1 account, 1 issuer'
+claim "logkey check accepts the configuration" 'is valid: 1 tenant, 1 account, 1 issuer'
 claim "GetCaller returns the tenant" '"tenantId": "payments"'
 claim "an alias is resolved and its key is set" '"kmsKeyArn": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"'
 claim "the association is read from AWS" '"source": "SOURCE_LIVE"'

@@ -1,4 +1,4 @@
-//! The job by concurrent callers of the service: some for each account, each call once.
+//! Does the job with concurrent callers of the service, several for each account. No call is repeated.
 
 use std::sync::{
     Arc,
@@ -18,12 +18,12 @@ use crate::{
     world::{ISSUER, REGION, TENANT, World},
 };
 
-/// Callers for each account.
+/// The number of callers for each account.
 const CALLERS: usize = 6;
-/// Accounts that share a connection.
+/// How many accounts share a connection.
 const ACCOUNTS: usize = 20;
 
-/// How many calls failed.
+/// Runs the job. Returns how many calls failed.
 pub(crate) async fn run(world: &World, aws: &Sandbox) -> Outcome<usize> {
     let keys = world.path("keys").display().to_string();
     logkey(&["token", "--new-key", &keys])?;
@@ -46,7 +46,7 @@ pub(crate) async fn run(world: &World, aws: &Sandbox) -> Outcome<usize> {
     Ok(callers.join_all().await.into_iter().sum())
 }
 
-/// One caller, who takes the next group that nobody took.
+/// One caller: it repeatedly takes the next log group of its account. Returns how many of its calls failed.
 async fn calls(
     mut client: KeyAssociationServiceClient<Channel>,
     bearer: AsciiMetadataValue,

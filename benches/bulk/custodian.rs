@@ -1,5 +1,5 @@
-//! The job by cloud-custodian: `c7n-org run` with the policy that its documentation gives for it, again
-//! until nothing is left to do. Settings of boto3 in the environment, such as `AWS_RETRY_MODE`, hold.
+//! Does the job with cloud-custodian. It repeats `c7n-org run` with the policy from its documentation until
+//! nothing is left to do. boto3 settings in the environment, such as `AWS_RETRY_MODE`, apply.
 
 use std::{fs::File, path::Path, time::Instant};
 
@@ -11,10 +11,10 @@ use crate::{
     world::World,
 };
 
-/// Runs after which it is given up.
+/// The maximum number of runs.
 const MAX_RUNS: usize = 10;
 
-/// What came of each run.
+/// Runs the job. Returns a summary of each run.
 pub(crate) async fn run(program: &Path, world: &World, aws: &Sandbox) -> Outcome<Vec<String>> {
     let [accounts, policy] = world.custodian()?;
     let expected = world.accounts.len() * world.groups;
@@ -40,11 +40,11 @@ pub(crate) async fn run(program: &Path, world: &World, aws: &Sandbox) -> Outcome
             "{:.1} s, {} more set, {}",
             started.elapsed().as_secs_f64(),
             progress.with_key - done,
-            if finished.success() { "no failure told" } else { "failures told" }
+            if finished.success() { "no failure reported" } else { "failures reported" }
         ));
         if progress.with_key == done {
             let log = std::fs::read_to_string(&log_path)?;
-            return Err(format!("c7n-org does nothing:\n{log}").into());
+            return Err(format!("c7n-org made no progress:\n{log}").into());
         }
         done = progress.with_key;
     }

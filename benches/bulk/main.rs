@@ -1,6 +1,6 @@
-//! `cargo bench --bench bulk -- --custodian PATH/TO/c7n-org`: row 9 of the goals. The same job by cloud-custodian
-//! and by concurrent callers of the service, each before an embedded AWS of its own with AWS's quotas, in real
-//! time, one after the other: so many log groups in so many accounts get a key.
+//! `cargo bench --bench bulk -- --custodian PATH/TO/c7n-org`: row 9 of the goals. Concurrent callers of the
+//! service, and then cloud-custodian, do the same job in real time: they set a key on many log groups in many
+//! accounts. Each uses a new embedded AWS with AWS's quotas.
 #![expect(clippy::print_stdout, reason = "a bench prints figures")]
 
 mod callers;
@@ -15,7 +15,7 @@ use self::{process::Sandbox, progress::Progress, world::World};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Calls of `AssociateKmsKey` a second that AWS takes in an account and Region, and at once.
+/// AWS's quota of `AssociateKmsKey` calls per second, and its burst, in an account and Region.
 const PER_SECOND: u32 = 5;
 const USAGE: &str = "usage: bulk [--accounts N] [--groups N] [--custodian PATH]";
 
@@ -36,7 +36,7 @@ async fn main() -> Outcome<()> {
     let world = World::new(accounts, groups)?;
     let ideal = Duration::from_secs(1) * groups.saturating_sub(PER_SECOND) / PER_SECOND;
     println!(
-        "{accounts} accounts of {groups} log groups at {PER_SECOND} a second; ideal {:.1} s",
+        "{accounts} accounts of {groups} log groups at {PER_SECOND} calls/s; ideal {:.1} s",
         ideal.as_secs_f64()
     );
 
@@ -45,7 +45,7 @@ async fn main() -> Outcome<()> {
     let service = aws.progress().await?;
     service.report("the service", ideal);
     println!("    {failed} calls failed");
-    service.is_whole(&world)?;
+    service.check_complete(&world)?;
     drop(aws);
 
     let Some(custodian) = custodian else {
@@ -56,19 +56,19 @@ async fn main() -> Outcome<()> {
     let runs = custodian::run(&custodian, &world, &aws).await?;
     let other = aws.progress().await?;
     other.report("c7n-org", ideal);
-    println!("    {} runs until all was done: {}", runs.len(), runs.join("; "));
-    other.is_whole(&world)?;
+    println!("    {} runs until the job was done: {}", runs.len(), runs.join("; "));
+    other.check_complete(&world)?;
     println!("c7n-org took {:.1} times as long", other.lasted()?.div_duration_f64(service.lasted()?));
     Ok(())
 }
 
-// === impl Seen ===
+// === impl Progress ===
 
 impl Progress {
-    fn report(&self, principal: &str, ideal: Duration) {
+    fn report(&self, name: &str, ideal: Duration) {
         let lasted = self.lasted().unwrap_or_default();
         println!(
-            "{principal}: {:.1} s from the first call to the last, {:.3} of the ideal; {} set, {} throttled, {} refused otherwise",
+            "{name}: {:.1} s from the first call to the last, {:.3} of the ideal; {} set, {} throttled, {} refused for other reasons",
             lasted.as_secs_f64(),
             lasted.div_duration_f64(ideal),
             self.set,
@@ -77,13 +77,13 @@ impl Progress {
         );
     }
 
-    /// A time counts only where the job was done.
-    fn is_whole(&self, world: &World) -> Outcome<()> {
+    /// Fails if a log group has no key: the time of an unfinished job does not count.
+    fn check_complete(&self, world: &World) -> Outcome<()> {
         let expected = world.accounts.len() * world.groups;
         if self.with_key == expected {
             Ok(())
         } else {
-            Err(format!("{} of {expected} were done", self.with_key).into())
+            Err(format!("only {} of {expected} log groups have a key", self.with_key).into())
         }
     }
 }

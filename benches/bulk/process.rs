@@ -1,4 +1,4 @@
-//! The processes: the embedded AWS and the service. Each ends with its value.
+//! The processes: the embedded AWS and the service. Dropping a value ends its process.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -9,28 +9,28 @@ use std::{
 
 use crate::{Outcome, world::World};
 
-/// The program that has both.
+/// The program that contains both.
 const LOGKEY: &str = env!("CARGO_BIN_EXE_logkey");
-/// How often it is looked whether the service answers, and how many times.
-const TIMEOUT: (Duration, u32) = (Duration::from_millis(100), 300);
+/// The interval and the maximum number of readiness checks.
+const READY_POLLS: (Duration, u32) = (Duration::from_millis(100), 300);
 
 /// An embedded AWS.
 pub(crate) struct Sandbox {
-    _child: Ended,
-    /// Kept open, for what it may say yet.
-    _said: BufReader<ChildStdout>,
+    _child: KillOnDrop,
+    /// Kept open, so that later output does not fail.
+    _stdout: BufReader<ChildStdout>,
     pub(crate) endpoint: String,
 }
 
 /// The service.
 pub(crate) struct Service {
-    _child: Ended,
+    _child: KillOnDrop,
     pub(crate) address: SocketAddr,
 }
 
-struct Ended(Child);
+struct KillOnDrop(Child);
 
-/// What a caller of AWS finds its first credentials by.
+/// The environment variables with the credentials of the service identity.
 pub(crate) fn service_principal() -> [(&'static str, &'static str); 4] {
     [
         ("AWS_ACCESS_KEY_ID", "AKIASANDBOXHUB"),
@@ -43,7 +43,7 @@ pub(crate) fn service_principal() -> [(&'static str, &'static str); 4] {
 // === impl Sandbox ===
 
 impl Sandbox {
-    /// A new one, in which nothing was done yet.
+    /// Starts a new embedded AWS with the seed of the job.
     pub(crate) async fn start(world: &World) -> Outcome<Self> {
         let mut child = Command::new(LOGKEY)
             .args(["sandbox", "--listen", "127.0.0.1:0", "--seed"])
@@ -51,17 +51,17 @@ impl Sandbox {
             .stdout(Stdio::piped())
             .spawn()?;
         let stdout = child.stdout.take().ok_or("no standard output")?;
-        let (child, mut stdout) = (Ended(child), BufReader::new(stdout));
+        let (child, mut stdout) = (KillOnDrop(child), BufReader::new(stdout));
         let mut line = String::new();
         while stdout.read_line(&mut line)? > 0 {
             let address = line.split_whitespace().find(|word| word.starts_with("http://"));
             if let Some(endpoint) = address.map(str::to_owned) {
                 reqwest::get(format!("{endpoint}/_sandbox/health")).await?.error_for_status()?;
-                return Ok(Self { _child: child, _said: stdout, endpoint });
+                return Ok(Self { _child: child, _stdout: stdout, endpoint });
             }
             line.clear();
         }
-        Err("the embedded AWS does not start".into())
+        Err("the embedded AWS did not start".into())
     }
 }
 
@@ -76,19 +76,19 @@ impl Service {
             .arg(world.settings(&aws.endpoint, [address, admin])?)
             .envs(service_principal())
             .spawn()?;
-        let service = Self { _child: Ended(child), address };
-        for _ in 0..TIMEOUT.1 {
+        let service = Self { _child: KillOnDrop(child), address };
+        for _ in 0..READY_POLLS.1 {
             let ready = reqwest::get(format!("http://{admin}/readyz")).await;
             if ready.is_ok_and(|answer| answer.status().is_success()) {
                 return Ok(service);
             }
-            tokio::time::sleep(TIMEOUT.0).await;
+            tokio::time::sleep(READY_POLLS.0).await;
         }
-        Err("the service does not start".into())
+        Err("the service did not start".into())
     }
 }
 
-/// Runs the program to its end, and gives what it said.
+/// Runs the program to its end, and returns its output.
 pub(crate) fn logkey(words: &[&str]) -> Outcome<String> {
     let output = Command::new(LOGKEY).args(words).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
@@ -97,7 +97,7 @@ pub(crate) fn logkey(words: &[&str]) -> Outcome<String> {
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
-impl Drop for Ended {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         let _gone = self.0.kill();
         let _reaped = self.0.wait();

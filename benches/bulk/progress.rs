@@ -1,4 +1,4 @@
-//! What the embedded AWS saw of a job: the one judge of both sides.
+//! The progress of a job as the journal and state of the embedded AWS show it, the same for both sides.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use crate::{Outcome, process::Sandbox};
 
-/// What came of the calls of `AssociateKmsKey`.
+/// The results of the `AssociateKmsKey` calls.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     pub(crate) set: usize,
     pub(crate) throttled: usize,
     pub(crate) refused: usize,
-    /// Log groups that have a key now.
+    /// The number of log groups that have a key now.
     pub(crate) with_key: usize,
     first: Option<Timestamp>,
     last: Option<Timestamp>,
@@ -65,7 +65,7 @@ impl Sandbox {
     }
 }
 
-// === impl Seen ===
+// === impl Progress ===
 
 impl Progress {
     fn add(&mut self, entry: &Entry) -> Outcome<()> {
@@ -81,7 +81,7 @@ impl Progress {
         Ok(())
     }
 
-    /// From the first call to the last.
+    /// The time from the first call to the last.
     pub(crate) fn lasted(&self) -> Outcome<Duration> {
         let (first, last) = self.first.zip(self.last).ok_or("AWS was not called")?;
         Ok(Duration::try_from(last.duration_since(first))?)

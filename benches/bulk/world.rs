@@ -1,5 +1,5 @@
-//! What there is to do, in the words of each side: the embedded AWS's seed, the service's settings,
-//! cloud-custodian's accounts and policy.
+//! The job, in the format of each side: the seed of the embedded AWS, the settings of the service, and the
+//! accounts and policy of cloud-custodian.
 
 use std::{fmt::Write as _, fs, net::SocketAddr, path::PathBuf};
 
@@ -13,14 +13,14 @@ pub(crate) const TENANT: &str = "bulk";
 const ROLE: &str = "LogKeyAssociator";
 const EXTERNAL_ID: &str = "external-bulk";
 const KEY_ID: &str = "0a1b2c3d-0000-4000-8000-000000000001";
-/// Calls that the embedded AWS remembers.
+/// How many calls the embedded AWS keeps in its journal.
 const JOURNAL: usize = 1_000_000;
 
 /// The job.
 pub(crate) struct World {
     folder: TempDir,
     pub(crate) accounts: Vec<String>,
-    /// In each account.
+    /// The number of log groups in each account.
     pub(crate) groups: usize,
 }
 
@@ -79,7 +79,7 @@ impl World {
         self.write("seed.toml", &seed)
     }
 
-    /// The service's settings; its keys are beside them, in `keys`.
+    /// Writes the settings of the service. Its keys are next to them, in `keys`.
     pub(crate) fn settings(&self, aws: &str, listen: [SocketAddr; 2]) -> Outcome<PathBuf> {
         let (here, [grpc, admin]) = (self.folder.path().display(), listen);
         let mut settings = format!(
@@ -126,7 +126,7 @@ impl World {
         self.write("logkey.toml", &settings)
     }
 
-    /// What cloud-custodian calls accounts and policies.
+    /// Writes the accounts and the policy of cloud-custodian.
     pub(crate) fn custodian(&self) -> Outcome<[PathBuf; 2]> {
         let mut accounts = String::from("accounts:\n");
         for account in &self.accounts {

@@ -1,11 +1,11 @@
-//! As much of HTTP/2 as a generator needs that is cheaper than the server: calls are bytes made once, of
-//! which only the stream's number changes, and of answers only the heads of the frames are read.
+//! A minimal HTTP/2 client that costs less than the server. It encodes a call once and changes only the
+//! stream id. Of responses it reads only the frame headers.
 
-/// What a client sends first, an empty SETTINGS, and room for all answers.
+/// The client preface, an empty SETTINGS frame, and a `WINDOW_UPDATE` that leaves room for all responses.
 pub(crate) const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
     \0\0\0\x04\0\0\0\0\0\0\0\x04\x08\0\0\0\0\0\x7f\xff\0\0";
-/// Length of a frame's head.
-const HEAD: usize = 9;
+/// The length of a frame header.
+const FRAME_HEADER: usize = 9;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -16,26 +16,26 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
 
-/// A call of `GetCaller`, to be sent on any stream.
+/// A call of `GetCaller` that can be sent on any stream.
 pub(crate) struct Call {
     bytes: Vec<u8>,
-    /// Where the second frame begins.
+    /// The offset of the second frame.
     data: usize,
 }
 
-/// What came.
+/// A frame from the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// A message on this stream: the call is answered with OK.
+    /// A message on this stream: the call succeeded.
     Message(u32),
     /// The end of this stream.
     End(u32),
-    /// SETTINGS that want an answer.
+    /// SETTINGS that must be acknowledged.
     Settings,
-    /// A PING that wants an answer.
+    /// A PING that must be answered.
     Ping([u8; 8]),
-    /// The server hangs up.
-    Goodbye,
+    /// The server closes the connection (GOAWAY).
+    GoAway,
 }
 
 // === impl Call ===
@@ -54,7 +54,7 @@ impl Call {
         ];
         let mut block = Vec::new();
         for (name, value) in fields {
-            // Literal, never to be remembered.
+            // A literal that the table must not index (RFC 7541, section 6.2.3).
             block.push(0x10);
             for text in [name, value] {
                 length(&mut block, text.len());
@@ -67,11 +67,11 @@ impl Call {
         Self { bytes, data }
     }
 
-    /// Writes it down for a stream.
+    /// Appends the frames of the call for a stream.
     pub(crate) fn write(&self, stream: u32, to: &mut Vec<u8>) {
         let (headers, data) = self.bytes.split_at(self.data);
         for part in [headers, data] {
-            let (head, rest) = part.split_at(HEAD - 4);
+            let (head, rest) = part.split_at(FRAME_HEADER - 4);
             to.extend_from_slice(head);
             to.extend_from_slice(&stream.to_be_bytes());
             to.extend_from_slice(rest.get(4..).unwrap_or_default());
@@ -79,7 +79,7 @@ impl Call {
     }
 }
 
-/// HPACK's integer with a prefix of seven bits (RFC 7541, 5.1).
+/// Encodes an HPACK integer with a prefix of seven bits (RFC 7541, section 5.1).
 fn length(block: &mut Vec<u8>, mut length: usize) {
     if length < 127 {
         block.push(u8::try_from(length).unwrap_or(0));
@@ -101,31 +101,31 @@ fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// An answer to SETTINGS.
+/// The acknowledgement of SETTINGS.
 pub(crate) fn settings_ack() -> Vec<u8> {
     frame(SETTINGS, ACK, &[])
 }
 
-/// An answer to a PING.
+/// The answer to a PING.
 pub(crate) fn pong(payload: [u8; 8]) -> Vec<u8> {
     frame(PING, ACK, &payload)
 }
 
-/// Reads whole frames from the front, and says how many bytes they were.
+/// Reads the complete frames at the front of `bytes`, and returns their length.
 pub(crate) fn read(bytes: &[u8], mut arrived: impl FnMut(Arrival)) -> usize {
     let mut at = 0;
     while let Some(&[a, b, c, kind, flags, s0, s1, s2, s3]) =
-        bytes.get(at..at + HEAD).and_then(|head| <&[u8; HEAD]>::try_from(head).ok())
+        bytes.get(at..at + FRAME_HEADER).and_then(|head| <&[u8; FRAME_HEADER]>::try_from(head).ok())
     {
         let length = u32::from_be_bytes([0, a, b, c]) as usize;
-        let Some(payload) = bytes.get(at + HEAD..at + HEAD + length) else { break };
-        at += HEAD + length;
+        let Some(payload) = bytes.get(at + FRAME_HEADER..at + FRAME_HEADER + length) else { break };
+        at += FRAME_HEADER + length;
         let stream = u32::from_be_bytes([s0, s1, s2, s3]);
         match kind {
             DATA if length > 0 => arrived(Arrival::Message(stream)),
             SETTINGS if flags & ACK == 0 => arrived(Arrival::Settings),
             PING if flags & ACK == 0 => arrived(Arrival::Ping(payload.try_into().unwrap_or_default())),
-            GOAWAY => arrived(Arrival::Goodbye),
+            GOAWAY => arrived(Arrival::GoAway),
             _ => {}
         }
         if matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0 {

@@ -1,9 +1,9 @@
-//! `cargo bench --bench crowd`: what many calls do to the service (rows 10 to 12 of the goals), beside a
-//! bare tonic server (E). The program is its own servers and load generators: it starts itself anew for
-//! each, servers on one core and load on another.
+//! `cargo bench --bench crowd`: how the service behaves under many calls (rows 10 to 12 of the goals),
+//! compared with a bare tonic server (E). The program starts itself again for each server and load
+//! generator; servers run on one core and load generators on another.
 #![expect(
     clippy::print_stdout,
-    reason = "a bench prints; its processes tell each other a line on standard output"
+    reason = "a bench prints; its processes communicate in lines on standard output"
 )]
 
 mod frames;
@@ -15,13 +15,13 @@ mod token;
 
 use std::{env, error::Error, time::Duration};
 
-/// That of the command; of E too.
+/// The allocator of the `logkey` command, also for E.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// How long one window lasts, unless the command line says otherwise.
+/// The default length of one window.
 const WINDOW: Duration = Duration::from_secs(1);
 
 fn main() -> Outcome<()> {
@@ -48,10 +48,10 @@ fn main() -> Outcome<()> {
     }
 }
 
-/// Tells the parent what went wrong, where it waits for an address.
-fn report_error(served: Outcome<()>) -> Outcome<()> {
-    if let Err(error) = &served {
+/// Prints an error where the parent process expects an address.
+fn report_error(result: Outcome<()>) -> Outcome<()> {
+    if let Err(error) = &result {
         println!("{}", error.to_string().replace('\n', "; "));
     }
-    served
+    result
 }

@@ -1,4 +1,4 @@
-//! Servers and load generators as processes of their own, each on one core.
+//! Runs servers and load generators as separate processes, each on one core.
 
 use std::{
     env, fs,
@@ -10,23 +10,23 @@ use std::{
 
 use crate::{Outcome, load::Sample};
 
-/// What the kernel counts CPU time in: always a hundredth of a second, towards programs.
+/// The unit of CPU time in `/proc`: the kernel always reports hundredths of a second to programs.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Where servers run, and where load is made.
+/// The cores of the servers and of the load generators.
 pub(crate) struct Cores {
     pub(crate) server: String,
     pub(crate) generator: String,
 }
 
-/// A server. Ends with this value.
+/// A running server; dropping it ends the process.
 pub(crate) struct Server {
     child: Child,
     address: String,
     generator: String,
 }
 
-/// A generator at work.
+/// A running load generator.
 pub(crate) struct Loading(Child);
 
 // === impl Cores ===
@@ -40,7 +40,9 @@ impl Cores {
             let (low, high) = range.split_once('-').unwrap_or((range, range));
             cores.extend(low.parse::<u32>()?..=high.parse()?);
         }
-        let [server, rest @ ..] = cores.as_slice() else { return Err("no core at all".into()) };
+        let [server, rest @ ..] = cores.as_slice() else {
+            return Err("this process may not use any core".into());
+        };
         let generator = rest.first().unwrap_or(server);
         Ok(Self { server: server.to_string(), generator: generator.to_string() })
     }
@@ -54,7 +56,7 @@ impl Cores {
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Log lines, which cost what they cost in production, for no one to read.
+            // The server writes its log lines, so that they cost as much as in production.
             .stderr(Stdio::null())
             .spawn()?;
         let mut address = String::new();
@@ -71,20 +73,27 @@ impl Cores {
 // === impl Server ===
 
 impl Server {
-    /// CPU time used so far by all of its threads, in seconds.
+    /// The CPU time of all its threads so far, in seconds.
     pub(crate) fn cpu_seconds(&self) -> Outcome<f64> {
         cpu_seconds(&self.child.id().to_string())
     }
 
-    /// Memory in use now, and the most that ever was, in KiB.
+    /// The current and the peak memory in KiB.
     pub(crate) fn memory(&self) -> Outcome<(f64, f64)> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let kib = |name| -> Outcome<f64> { Ok(field(&status, name)?.trim_end_matches("kB").trim().parse()?) };
         Ok((kib("VmRSS:")?, kib("VmHWM:")?))
     }
 
-    /// Begins to load it: so many calls a second (0: as many as are answered), so many under way.
-    pub(crate) fn loading(&self, rate: f64, max: usize, window: Duration, token: &str) -> Outcome<Loading> {
+    /// Starts a load generator: `rate` calls per second (0: as many as are answered), at most `max` in
+    /// flight.
+    pub(crate) fn start_load(
+        &self,
+        rate: f64,
+        max: usize,
+        window: Duration,
+        token: &str,
+    ) -> Outcome<Loading> {
         let child = pinned(&self.generator)?
             .args(["load", &self.address, &rate.to_string(), &max.to_string()])
             .args([&window.as_secs_f64().to_string(), token])
@@ -94,9 +103,9 @@ impl Server {
         Ok(Loading(child))
     }
 
-    /// The same, and waits until it is done.
+    /// Runs a load generator to its end.
     pub(crate) fn load(&self, rate: f64, max: usize, window: Duration, token: &str) -> Outcome<Sample> {
-        self.loading(rate, max, window, token)?.done()
+        self.start_load(rate, max, window, token)?.finish()
     }
 }
 
@@ -110,7 +119,7 @@ impl Drop for Server {
 // === impl Loading ===
 
 impl Loading {
-    pub(crate) fn done(mut self) -> Outcome<Sample> {
+    pub(crate) fn finish(mut self) -> Outcome<Sample> {
         let mut line = String::new();
         self.0.stdout.take().ok_or("no standard output")?.read_to_string(&mut line)?;
         if !self.0.wait()?.success() {
@@ -120,10 +129,10 @@ impl Loading {
     }
 }
 
-/// CPU time used so far by all threads of a process, in seconds.
+/// The CPU time of all threads of a process so far, in seconds.
 pub(crate) fn cpu_seconds(process: &str) -> Outcome<f64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // Behind the name, which is in brackets and may hold anything: fields 3 and on.
+    // The fields from number 3 on come after the name, which is in brackets and may contain anything.
     let (_, fields) = stat.rsplit_once(") ").ok_or("no process name")?;
     let fields: Vec<&str> = fields.split(' ').collect();
     let [user, system] = [11, 12].map(|n| fields.get(n).and_then(|f| f.parse::<f64>().ok()));
@@ -132,10 +141,10 @@ pub(crate) fn cpu_seconds(process: &str) -> Outcome<f64> {
 
 fn field<'a>(status: &'a str, name: &str) -> Outcome<&'a str> {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
-    Ok(line.ok_or("the kernel does not tell it")?.trim())
+    Ok(line.ok_or("a field is missing in /proc")?.trim())
 }
 
-/// This program again, on one core.
+/// A command that runs this program again on one core.
 fn pinned(core: &str) -> Outcome<Command> {
     let mut command = Command::new("taskset");
     command.args(["--cpu-list", core]).arg(env::current_exe()?);

@@ -1,4 +1,4 @@
-//! What is measured, in the order in which it is printed.
+//! The rows, in the order in which they are printed.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use crate::{
     token::Issuer,
 };
 
-/// Rounds of A-B-B-A; what counts is the median of their ratios.
+/// The number of A-B-B-A rounds; the result is the median of their ratios.
 const ROUNDS: usize = 5;
-/// Calls under way where as many are sent as are answered.
-const BUSY: usize = 64;
-/// Calls a second of those whose time is taken beside the greedy tenant.
+/// Calls in flight when the rate is not fixed.
+const CONCURRENCY: usize = 64;
+/// Calls per second of the measured tenant, next to the greedy tenant.
 const STEADY: f64 = 400.0;
-/// How many times its limit the greedy tenant calls.
+/// The rate of the greedy tenant, as a multiple of its limit.
 const GREED: f64 = 50.0;
-/// How many times the load that it can take the service gets.
-const TOO_MUCH: f64 = 3.0;
-/// How much of what is meant to be sent has to be sent for a figure to count.
-const MEANT: f64 = 0.9;
-/// How many windows one of row 10 lasts: a 99th percentile wants many calls.
-const LONGER: u32 = 3;
+/// The offered load in row 11, as a multiple of the peak.
+const OVERLOAD: f64 = 3.0;
+/// The minimum share of the intended load for a valid result.
+const MIN_OFFERED: f64 = 0.9;
+/// The length of a window of row 10 in normal windows, because a 99th percentile needs many calls.
+const LONG_WINDOW: u32 = 3;
 
-/// Measures a row, or all of them, and prints what came of it.
+/// Measures one row or all rows, and prints the results.
 pub(crate) fn run(row: Option<&str>, window: Duration) -> Outcome<()> {
     let (cores, folder) = (Cores::find()?, tempfile::tempdir()?);
     let issuer = Issuer::new(folder.path())?;
@@ -39,10 +39,10 @@ pub(crate) fn run(row: Option<&str>, window: Duration) -> Outcome<()> {
     let (good, greedy) = (issuer.token("good")?, issuer.token("greedy")?);
     let is_selected = |one| row.is_none_or(|row| row == one);
     if is_selected("10") {
-        bench.greed(&good, &greedy)?;
+        bench.greedy_tenant(&good, &greedy)?;
     }
     if is_selected("11") {
-        bench.too_much(&good)?;
+        bench.overload(&good)?;
     }
     if !is_selected("12") {
         return Ok(());
@@ -66,30 +66,32 @@ struct Bench {
 // === impl Bench ===
 
 impl Bench {
-    /// Row 10: others' p99 beside a tenant far over its limit, against alone.
-    fn greed(&self, good: &str, greedy: &str) -> Outcome<()> {
-        let window = LONGER * self.window;
-        let steady = || self.service.load(STEADY, BUSY, window, good)?.nearly_all_good();
-        let beside = || -> Outcome<(Sample, Sample)> {
+    /// Row 10: the p99 of other tenants next to a tenant far above its limit, relative to without it.
+    fn greedy_tenant(&self, good: &str, greedy: &str) -> Outcome<()> {
+        let window = LONG_WINDOW * self.window;
+        let steady = || self.service.load(STEADY, CONCURRENCY, window, good)?.nearly_all_good();
+        let with_greedy = || -> Outcome<(Sample, Sample)> {
             let rate = f64::from(LIMIT) * GREED;
-            let noise = self.service.loading(rate, 1_000, window + self.window / 4, greedy)?;
-            let (sample, noise) = (steady()?, noise.done()?);
-            if noise.refused < MEANT * rate * noise.seconds {
-                return Err(format!("the greedy tenant was not refused as often as meant: {noise:?}").into());
+            let noise = self.service.start_load(rate, 1_000, window + self.window / 4, greedy)?;
+            let (sample, noise) = (steady()?, noise.finish()?);
+            if noise.refused < MIN_OFFERED * rate * noise.seconds {
+                return Err(
+                    format!("the greedy tenant was not refused as often as intended: {noise:?}").into()
+                );
             }
             Ok((sample, noise))
         };
-        let (_warm, mut noise) = beside()?;
+        let (_warm_up, mut noise) = with_greedy()?;
         let (mut ratios, mut alone) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            let (a1, (b1, n1), (b2, n2), a2) = (steady()?, beside()?, beside()?, steady()?);
+            let (a1, (b1, n1), (b2, n2), a2) = (steady()?, with_greedy()?, with_greedy()?, steady()?);
             ratios.push((b1.p99 + b2.p99) / (a1.p99 + a2.p99));
             alone.push(f64::midpoint(a1.p99, a2.p99));
             noise.refused += n1.refused + n2.refused;
             noise.seconds += n1.seconds + n2.seconds;
         }
         println!(
-            "10: others' p99 beside one at {GREED} times its limit: {:.2}x of alone ({:.0} µs); {:.0} calls a second refused",
+            "10: p99 of others next to a tenant at {GREED} times its limit: {:.2}x of that without it ({:.0} µs); {:.0} calls/s refused",
             median(ratios),
             median(alone),
             noise.refused / noise.seconds
@@ -97,9 +99,9 @@ impl Bench {
         Ok(())
     }
 
-    /// Row 11: goodput under more than it can take, against the peak; and what memory grew by.
-    fn too_much(&self, good: &str) -> Outcome<()> {
-        let peak = || self.service.load(0.0, BUSY, self.window, good);
+    /// Row 11: the goodput under overload relative to the peak, and the growth of memory.
+    fn overload(&self, good: &str) -> Outcome<()> {
+        let peak = || self.service.load(0.0, CONCURRENCY, self.window, good);
         let mut rate = peak()?.goodput();
         let (before, _) = self.service.memory()?;
         let (mut ratios, mut offered, mut sent) = (Vec::new(), Vec::new(), Vec::new());
@@ -107,7 +109,7 @@ impl Bench {
             let a1 = peak()?;
             rate = rate.max(a1.goodput());
             let over = || {
-                let over = self.service.load(TOO_MUCH * rate, 8 * MAX_IN_FLIGHT, self.window, good);
+                let over = self.service.load(OVERLOAD * rate, 8 * MAX_IN_FLIGHT, self.window, good);
                 over?.by_an_idle_generator()
             };
             let (b1, b2, a2) = (over()?, over()?, peak()?);
@@ -118,11 +120,13 @@ impl Bench {
             offered.push(against_peak(b1.sent + b1.unsent + b2.sent + b2.unsent));
         }
         let (_, max) = self.service.memory()?;
-        if median(offered.clone()) < MEANT * TOO_MUCH {
-            return Err(format!("less than meant was offered: {offered:?} times the peak").into());
+        if median(offered.clone()) < MIN_OFFERED * OVERLOAD {
+            return Err(
+                format!("the load generator offered less than intended: {offered:?} times the peak").into()
+            );
         }
         println!(
-            "11: goodput under {:.1} times the load it can take, of which HTTP/2 let {:.1} be sent: {:.1} % of the peak ({rate:.0} a second); memory grew by {:.1} MiB",
+            "11: goodput at {:.1} times the peak load, of which HTTP/2 admitted {:.1}: {:.1} % of the peak ({rate:.0} calls/s); memory grew by {:.1} MiB",
             median(offered),
             median(sent),
             100.0 * median(ratios),
@@ -131,11 +135,11 @@ impl Bench {
         Ok(())
     }
 
-    /// Row 12: the server's CPU time for a refusal, against E's for an answer.
+    /// Row 12: the server's CPU time for a refusal, relative to that of E for a response.
     fn refusal(&self, row: &str, echo: &Server, good: &str, token: &str) -> Outcome<()> {
         let cost = |server: &Server, token: &str| -> Outcome<(f64, Sample)> {
             let before = server.cpu_seconds()?;
-            let sample = server.load(0.0, BUSY, self.window, token)?.by_an_idle_generator()?;
+            let sample = server.load(0.0, CONCURRENCY, self.window, token)?.by_an_idle_generator()?;
             let used = server.cpu_seconds()? - before;
             Ok((used / (sample.good + sample.refused), sample))
         };
@@ -150,7 +154,7 @@ impl Bench {
             of_echo.push(f64::midpoint(a1, a2) * 1e6);
         }
         println!(
-            "12: {row}: {:.2}x of E's CPU time ({:.1} µs); {:.2} % of the calls were let through",
+            "12: {row}: {:.2}x of E's CPU time ({:.1} µs); {:.2} % of the calls were admitted",
             median(ratios),
             median(of_echo),
             100.0 * sample.good / (sample.good + sample.refused)

@@ -1,10 +1,10 @@
-//! The servers: E, a bare tonic server that gives a ready-made answer, and the service as `logkey serve`
-//! runs it. Both answer `GetCaller`, which asks AWS nothing.
+//! The servers: E, a bare tonic server with a fixed response, and the service as `logkey serve` runs it. Both
+//! answer `GetCaller`, which does not call AWS.
 
 use std::{fs, io::Write as _, path::Path, thread};
 
 use logkey::{
-    app::{App, Listeners, join_faults, telemetry},
+    app::{App, Listeners, join_diagnostics, telemetry},
     config::{EmptyEnv, Settings},
     proto::{
         GetCallerRequest, GetCallerResponse, GetOnboardingRequest, GetOnboardingResponse, TestAccessRequest,
@@ -20,14 +20,14 @@ use tonic::{
 
 use crate::{Outcome, token::ISSUER};
 
-/// Calls that the service takes at once.
+/// The service's limit of calls in flight.
 pub(crate) const MAX_IN_FLIGHT: usize = 256;
-/// Calls a second of the tenant that has a limit.
+/// Calls per second of the tenant that has a limit.
 pub(crate) const LIMIT: u32 = 50;
-/// Limits so wide that they are checked and never met.
+/// Limits that are checked but never reached.
 const NO_LIMIT: u32 = 1_000_000;
 
-/// Answers every call with the same words.
+/// Answers every call with the same response.
 struct Echo(GetCallerResponse);
 
 #[tonic::async_trait]
@@ -40,14 +40,14 @@ impl TenantService for Echo {
         &self,
         _: Request<GetOnboardingRequest>,
     ) -> Result<Response<GetOnboardingResponse>, Status> {
-        Err(Status::unimplemented("an echo"))
+        Err(Status::unimplemented("the echo server does not implement this"))
     }
 
     async fn test_access(
         &self,
         _: Request<TestAccessRequest>,
     ) -> Result<Response<TestAccessResponse>, Status> {
-        Err(Status::unimplemented("an echo"))
+        Err(Status::unimplemented("the echo server does not implement this"))
     }
 }
 
@@ -65,23 +65,23 @@ pub(crate) async fn echo() -> Outcome<()> {
     ready(&listener)?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let router = Server::builder().add_service(TenantServiceServer::new(Echo(answer)));
-    Ok(router.serve_with_incoming_shutdown(incoming, parent_is_gone()).await?)
+    Ok(router.serve_with_incoming_shutdown(incoming, parent_exit()).await?)
 }
 
-/// Serves the service by the settings in `folder` until standard input ends.
+/// Runs the service with the settings in `folder` until standard input ends.
 #[tokio::main]
 pub(crate) async fn service(folder: &str) -> Outcome<()> {
     let settings = Settings::load(&Path::new(folder).join("logkey.toml"), &EmptyEnv);
-    let settings = settings.map_err(|faults| join_faults(&faults))?;
+    let settings = settings.map_err(|diagnostics| join_diagnostics(&diagnostics))?;
     let metrics = telemetry::init(&settings.telemetry)?;
     let app = App::start(settings, None, Some(metrics)).await?;
     let free = || TcpListener::bind("127.0.0.1:0");
     let listeners = Listeners { grpc: free().await?, admin: free().await? };
     ready(&listeners.grpc)?;
-    Ok(app.run(listeners, parent_is_gone()).await?)
+    Ok(app.run(listeners, parent_exit()).await?)
 }
 
-/// Writes the settings of the service into `folder`, beside `jwks.json`.
+/// Writes the settings of the service into `folder`, next to `jwks.json`.
 pub(crate) fn write_settings(folder: &Path) -> Outcome<()> {
     let here = folder.display();
     let tenant = |id: &str, per_second: u32| {
@@ -100,18 +100,18 @@ pub(crate) fn write_settings(folder: &Path) -> Outcome<()> {
     Ok(fs::write(folder.join("logkey.toml"), settings)?)
 }
 
-/// Tells the parent process where this one listens.
+/// Prints the address for the parent process.
 fn ready(listener: &TcpListener) -> Outcome<()> {
     println!("{}", listener.local_addr()?);
     Ok(std::io::stdout().flush()?)
 }
 
-/// Ends when the parent closes this process's standard input, however the parent ends. Not by
-/// tokio's stdin: a read of that cannot be abandoned, and the runtime would wait for it.
-async fn parent_is_gone() {
+/// Resolves when the parent process ends, which closes this process's standard input. It does not use tokio's
+/// stdin, because a read of that cannot be cancelled and the runtime would wait for it.
+async fn parent_exit() {
     let (gone, stop_signal) = tokio::sync::oneshot::channel::<()>();
     thread::spawn(move || {
-        let _ends = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _eof = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         drop(gone);
     });
     let _closed = stop_signal.await;

@@ -1,4 +1,4 @@
-//! An identity provider of the bench's own: its key set in a file, and tokens good and bad.
+//! An identity provider for the bench: it writes its key set to a file, and signs valid and invalid tokens.
 
 use std::{fs, path::Path};
 
@@ -12,17 +12,17 @@ use crate::Outcome;
 /// The `iss` of the tokens.
 pub(crate) const ISSUER: &str = "https://idp.example.com";
 const KEY_ID: &str = "bench-1";
-/// Seconds that a token lasts.
+/// The lifetime of a token in seconds.
 const TOKEN_SECONDS: i64 = 3600;
 
-/// Signs.
+/// Signs tokens.
 pub(crate) struct Issuer(EncodingKey);
 
 impl Issuer {
     /// Writes `jwks.json` into `folder`.
     pub(crate) fn new(folder: &Path) -> Outcome<Self> {
         let key = KeyPair::generate()?;
-        // An uncompressed point: a byte that says so, x, y.
+        // An uncompressed point: one byte for the format, then x and y.
         let [_, point @ ..] = key.public_key_raw() else { return Err("no public key".into()) };
         let (x, y) = point.split_at(point.len() / 2);
         let jwks = json!({ "keys": [{
@@ -33,25 +33,25 @@ impl Issuer {
         Ok(Self(EncodingKey::from_ec_pem(key.serialize_pem().as_bytes())?))
     }
 
-    /// A good token.
+    /// A valid token.
     pub(crate) fn token(&self, tenant: &str) -> Outcome<String> {
-        self.signed(tenant, KEY_ID)
+        self.sign(tenant, KEY_ID)
     }
 
-    /// One of a key that nobody knows.
+    /// A token with the id of an unknown key.
     pub(crate) fn of_unknown_key(&self, tenant: &str) -> Outcome<String> {
-        self.signed(tenant, "nobody-s-key")
+        self.sign(tenant, "unknown-key")
     }
 
-    /// One whose signature belongs to another.
+    /// A token with the signature of another token.
     pub(crate) fn badly_signed(&self, tenant: &str) -> Outcome<String> {
-        let (good, other) = (self.token(tenant)?, self.token("somebody-else")?);
-        let (claims_part, _) = good.rsplit_once('.').ok_or("no token")?;
-        let (_, signature) = other.rsplit_once('.').ok_or("no token")?;
+        let (good, other) = (self.token(tenant)?, self.token("other")?);
+        let (claims_part, _) = good.rsplit_once('.').ok_or("not a token")?;
+        let (_, signature) = other.rsplit_once('.').ok_or("not a token")?;
         Ok(format!("{claims_part}.{signature}"))
     }
 
-    fn signed(&self, tenant: &str, key: &str) -> Outcome<String> {
+    fn sign(&self, tenant: &str, key: &str) -> Outcome<String> {
         let now = jiff::Timestamp::now().as_second();
         let claims = json!({
             "iss": ISSUER, "aud": "logkey", "sub": "bench@example.com", "tenant": tenant,

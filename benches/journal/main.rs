@@ -1,10 +1,9 @@
-//! What the audit journal costs: `cargo bench --bench journal [-- FOLDER]`.
+//! The cost of the audit journal: `cargo bench --bench journal [-- FOLDER]`.
 //!
-//! Everything is a ratio, measured side by side on the same disk: the cost of two durable records with
-//! one caller against one fdatasync of the same size, the records of 64 callers a second against SQLite
-//! with a commit per record, and sustained appends with tree and checkpoints against SQLite inserts of
-//! 100 rows a commit. The table of SQLite's own is one as is usual, with the columns by which events are
-//! looked for and an index on each; what one without any gives is printed beside it.
+//! It measures three ratios on the same disk: two durable records of one caller to one fdatasync of the same
+//! size; the records per second of 64 callers to SQLite with one commit per record; and sustained appends
+//! with tree and checkpoints to SQLite with 100 rows per commit. The SQLite table has the same indexed
+//! columns as the event table. The result for a table without them is printed too.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -40,27 +39,27 @@ use self::sync::{Probe, percentiles};
 
 const ROUNDS: usize = 5;
 const CALLS: usize = 200;
-/// How long as many records are kept as can be.
-const LONG: Duration = Duration::from_secs(2);
+/// How long each throughput measurement runs.
+const WINDOW: Duration = Duration::from_secs(2);
 
-/// As in the service.
+/// The allocator of the service.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
 async fn main() {
-    // On the runtime's own thread, as calls are in the service.
-    tokio::spawn(measured()).await.unwrap();
+    // On a worker thread of the runtime, like the calls of the service.
+    tokio::spawn(measure()).await.unwrap();
 }
 
-async fn measured() {
+async fn measure() {
     let base = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_else(|| ".".into());
     let base: &'static str = base.leak();
     let (mut sync, mut pair) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let dir = tempfile::tempdir_in(base).unwrap();
         let (store, journal) = open(dir.path()).await;
-        // Interleaved, so that both meet the same disk.
+        // Interleaved, so that both measure the disk in the same state.
         let mut probe = Probe::new(dir.path()).unwrap();
         for _ in 0..CALLS {
             sync.push(probe.sync().unwrap());
@@ -77,19 +76,21 @@ async fn measured() {
     let rest = p.0.saturating_sub(Duration::from_micros(200)).as_secs_f64() / s.0.as_secs_f64();
     println!("beyond 0.2 ms:             {rest:.2} fdatasync  (at most 2.2)");
 
-    let alone = median(ROUNDS, || commit_per_record(base, USUAL)).await;
+    let alone = median(ROUNDS, || commit_per_record(base, INDEXED)).await;
     let lean = median(ROUNDS, || commit_per_record(base, BARE)).await;
     let group = median(ROUNDS, || many_callers(base)).await;
     println!("commit per record:         {alone:>9.0} records/s ({lean:.0} without columns and indexes)");
     let (times, lean) = (group / alone, group / lean);
     println!("64 callers:                {group:>9.0} records/s  = {times:.1} x (at least 8; {lean:.1} x)");
 
-    let plain = median(ROUNDS, || hundred_rows(base, USUAL)).await;
+    let plain = median(ROUNDS, || hundred_rows(base, INDEXED)).await;
     let lean = median(ROUNDS, || hundred_rows(base, BARE)).await;
-    let whole = median(ROUNDS, || sustained(base)).await;
-    println!("100 rows a commit:         {plain:>9.0} records/s ({lean:.0} without columns and indexes)");
-    let (times, lean) = (whole / plain, whole / lean);
-    println!("sustained, with the tree:  {whole:>9.0} records/s  = {times:.2} x (at least 1; {lean:.2} x)");
+    let with_tree = median(ROUNDS, || sustained(base)).await;
+    println!("100 rows per commit:       {plain:>9.0} records/s ({lean:.0} without columns and indexes)");
+    let (times, lean) = (with_tree / plain, with_tree / lean);
+    println!(
+        "sustained, with the tree:  {with_tree:>9.0} records/s  = {times:.2} x (at least 1; {lean:.2} x)"
+    );
 }
 
 async fn open(dir: &Path) -> (Store, Arc<Journal>) {
@@ -99,7 +100,7 @@ async fn open(dir: &Path) -> (Store, Arc<Journal>) {
     (store, Arc::new(journal))
 }
 
-/// An intent and its outcome, as the use case records them.
+/// Records an intent and its outcome, like a use case.
 async fn call(journal: &Journal) {
     let (intent, outcome) = records();
     let id = journal.commit(intent).await.unwrap();
@@ -160,7 +161,7 @@ async fn many_callers(base: &str) -> f64 {
     for _ in 0..64 {
         let journal = Arc::clone(&journal);
         callers.spawn(async move {
-            while started.elapsed() < LONG {
+            while started.elapsed() < WINDOW {
                 call(&journal).await;
             }
         });
@@ -177,7 +178,7 @@ async fn sustained(base: &str) -> f64 {
     let key = SigningKey::open_or_create(&dir.path().join("key.pem"), "logkey").unwrap();
     let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
     let checked = Sequencer::check(log, tree, Arc::new(SystemClock), key).await.unwrap();
-    let sequencer = checked.with_leaf_cache(journal.tail()).start().await.unwrap();
+    let sequencer = checked.with_leaf_cache(journal.leaf_cache()).start().await.unwrap();
     let started = Instant::now();
     let mut callers = JoinSet::new();
     for _ in 0..256 {
@@ -202,14 +203,14 @@ async fn count(dir: &Path) -> i64 {
     sqlx::query_scalar("SELECT count(*) FROM event").fetch_one(&mut file).await.unwrap()
 }
 
-/// A table, and how a row is put into it.
+/// A table, and the statement that inserts a row.
 #[derive(Clone, Copy)]
 struct Table {
     schema: &'static str,
     insert: &'static str,
 }
 
-const USUAL: Table = Table {
+const INDEXED: Table = Table {
     schema: include_str!("../../src/store/migrations/sqlite/0001_events.sql"),
     insert: "INSERT INTO event (body, id, time, correlation, tenant, kind, action, account, outcome) \
              VALUES ($1, $2, $3, $4, 'payments', 'intent', 'AssociateKmsKey', '111122223333', NULL)",
@@ -230,7 +231,7 @@ async fn plain(dir: &Path, table: Table) -> SqliteConnection {
 
 async fn insert(file: &mut SqliteConnection, table: Table, body: &str) {
     let mut query = sqlx::query(table.insert).bind(body);
-    if table.insert == USUAL.insert {
+    if table.insert == INDEXED.insert {
         let id = uuid::Uuid::now_v7();
         query = query.bind(id.as_bytes().to_vec()).bind(SystemClock.now().as_micros());
         query = query.bind(uuid::Uuid::new_v4().to_string());
@@ -242,7 +243,7 @@ async fn commit_per_record(base: &str, table: Table) -> f64 {
     let dir = tempfile::tempdir_in(base).unwrap();
     let (mut file, body) = (plain(dir.path(), table).await, "x".repeat(1500));
     let (started, mut done) = (Instant::now(), 0);
-    while started.elapsed() < LONG {
+    while started.elapsed() < WINDOW {
         insert(&mut file, table, &body).await;
         done += 1;
     }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The cases of benches/pace.rs with boto3's own retry modes, in real time, against a bucket like AWS's.
+"""Runs the cases of benches/pace.rs with boto3's retry modes, in real time, with a token bucket like AWS's.
 
     python3 -m venv VENV && VENV/bin/pip install boto3 && VENV/bin/python benches/pace/retry_modes.py [CALLS]
 """
@@ -22,7 +22,7 @@ CASES = [
     ("burst of 5", 5, 0.0, 0.0),
     ("burst of 1, 10-50 ms at AWS", 1, 0.0, 0.0),
     ("burst of 1, 10-50 ms on the way", 1, 1.0, 0.0),
-    ("unseen 40 %, regular", 5, 0.0, 2.0),
+    ("others use 40 %, regular", 5, 0.0, 2.0),
 ]
 
 
@@ -70,14 +70,14 @@ def serve(bucket, on_the_way):
     return server
 
 
-def run(mode, calls, depth, on_the_way, unseen):
+def run(mode, calls, depth, on_the_way, others_rate):
     bucket, over = Bucket(depth), threading.Event()
     server = serve(bucket, on_the_way)
-    if unseen:
-        def others():
-            while not over.wait(1 / unseen):
+    if others_rate:
+        def other_clients():
+            while not over.wait(1 / others_rate):
                 bucket.take(ours=False)
-        threading.Thread(target=others, daemon=True).start()
+        threading.Thread(target=other_clients, daemon=True).start()
     client = boto3.client(
         "logs", region_name="eu-west-1", endpoint_url=f"http://127.0.0.1:{server.server_port}",
         aws_access_key_id="x", aws_secret_access_key="x",
@@ -112,12 +112,12 @@ def run(mode, calls, depth, on_the_way, unseen):
 
 def main():
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else 500
-    for name, depth, on_the_way, unseen in CASES:
+    for name, depth, on_the_way, others_rate in CASES:
         for mode in ("adaptive", "standard"):
-            rate, throttles, lost = run(mode, calls, depth, on_the_way, unseen)
-            best = QUOTA - unseen
+            rate, throttles, lost = run(mode, calls, depth, on_the_way, others_rate)
+            best = QUOTA - others_rate
             print(f"{name:34} {mode:9} {rate:5.2f}/s, {100 * rate / best:5.1f} %; "
-                  f"{throttles:.3f} throttles a success; {lost} of {calls} lost", flush=True)
+                  f"{throttles:.3f} throttles per success; {lost} of {calls} lost", flush=True)
 
 
 if __name__ == "__main__":

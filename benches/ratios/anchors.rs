@@ -1,6 +1,5 @@
-//! The anchors: E, a bare tonic server that gives a ready-made answer, and F, which passes the call
-//! on through the AWS SDK and does nothing else. Both answer with a message that the service itself
-//! gave, so that the sizes are the same.
+//! The baselines: E, a bare tonic server with a fixed response, and F, which only forwards the call through
+//! the AWS SDK. Both respond with a message of the service, so that the sizes are equal.
 
 use std::{collections::HashMap, io::Write as _, sync::Arc, thread};
 
@@ -35,22 +34,22 @@ pub(crate) async fn serve(role: &str, rpc: Rpc, settings: &[&str]) -> Outcome<()
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     ready(&listener.local_addr()?.to_string())?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    router.serve_with_incoming_shutdown(incoming, parent_is_gone()).await?;
+    router.serve_with_incoming_shutdown(incoming, parent_exit()).await?;
     Ok(())
 }
 
-/// Tells the parent process where this one listens.
+/// Prints the address for the parent process.
 pub(crate) fn ready(address: &str) -> Outcome<()> {
     println!("{address}");
     Ok(std::io::stdout().flush()?)
 }
 
-/// Ends when the parent closes this process's standard input, however the parent ends. Not by
-/// tokio's stdin: a read of that cannot be abandoned, and the runtime would wait for it.
-pub(crate) async fn parent_is_gone() {
+/// Resolves when the parent process ends, which closes this process's standard input. It does not use tokio's
+/// stdin, because a read of that cannot be cancelled and the runtime would wait for it.
+pub(crate) async fn parent_exit() {
     let (gone, stop_signal) = tokio::sync::oneshot::channel::<()>();
     thread::spawn(move || {
-        let _ends = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _eof = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         drop(gone);
     });
     let _closed = stop_signal.await;
@@ -68,11 +67,11 @@ fn echo<M: Unary>(answer: &str) -> Outcome<Router> {
 
 fn forward(answer: &str, aws: &str) -> Outcome<Router> {
     let answer = decode::<Associate>(answer)?;
-    // One pool of connections, as the service has it.
+    // One connection pool, like the service.
     let provider = Provider::Rustls(CryptoMode::AwsLc);
     let http = aws_smithy_http_client::Builder::new().tls_provider(provider).build_https();
     let client = |account: String| {
-        // The account's administrator in the embedded AWS, which looks at no signature of theirs.
+        // The administrator of the account in the embedded AWS, which does not verify signatures.
         let credentials = Credentials::new(format!("AKIAADMIN{account}"), "secret", None, None, "bench");
         let config = Config::builder()
             .behavior_version(BehaviorVersion::latest())

@@ -1,16 +1,16 @@
-//! The AWS stand-in that F and the service both call: the embedded AWS, with its quotas off.
+//! The AWS stand-in that F and the service call: the embedded AWS without its quotas.
 
 use logkey::sandbox::Sandbox;
 use tokio::net::TcpListener;
 
 use crate::{
     Outcome,
-    anchors::{parent_is_gone, ready},
+    anchors::{parent_exit, ready},
     load::CALLERS,
     method::{EXTERNAL_ID, KEY_ID, REGION, ROLE, SERVICE_KEY, account, log_group},
 };
 
-/// Who the service is, before it assumes a role.
+/// The service identity.
 const SERVICE_ROLE: &str = "arn:aws:iam::999999999999:role/LogKeyHub";
 
 /// Serves until standard input ends.
@@ -27,6 +27,6 @@ pub(crate) async fn serve() -> Outcome<()> {
     let sandbox = sandbox.build()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     ready(&format!("http://{}", listener.local_addr()?))?;
-    sandbox.serve(listener, parent_is_gone()).await;
+    sandbox.serve(listener, parent_exit()).await;
     Ok(())
 }

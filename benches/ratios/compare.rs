@@ -1,4 +1,4 @@
-//! The rows: which server is set beside which, in what order, and what comes of it.
+//! The rows: which server is compared with which, in what order, and the results.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::{
     process::{Cores, Server},
 };
 
-/// Rounds of A-B-B-A; what counts is the median of their ratios.
+/// The number of A-B-B-A rounds; the result is the median of their ratios.
 pub(crate) const ROUNDS: usize = 5;
 
-/// Two servers under the same load, or one under two.
+/// Two servers under the same load, or one server under two loads.
 pub(crate) struct Row<'a> {
     pub(crate) name: &'static str,
     pub(crate) rpc: Rpc,
@@ -24,7 +24,7 @@ pub(crate) struct Row<'a> {
     pub(crate) subject: Side<'a>,
 }
 
-/// A server, and the tokens that it is called with.
+/// A server, and the tokens of its calls.
 #[derive(Clone, Copy)]
 pub(crate) struct Side<'a> {
     pub(crate) name: &'static str,
@@ -32,19 +32,19 @@ pub(crate) struct Side<'a> {
     pub(crate) tokens: Tokens<'a>,
 }
 
-/// One window.
+/// The result of one window.
 #[derive(Debug)]
 struct Window {
     sample: Sample,
-    /// Calls a second.
+    /// Calls per second.
     throughput: f64,
-    /// Microseconds of the server's CPU time a call.
+    /// The server's CPU time per call, in microseconds.
     cpu: f64,
     /// The share of its core that the server used, in percent.
     busy: f64,
 }
 
-/// The median of the rounds, the least and the most.
+/// The median, minimum and maximum of the rounds.
 #[derive(Debug)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -52,7 +52,7 @@ pub(crate) struct Spread {
     pub(crate) max: f64,
 }
 
-/// What was measured, as two tables: ratios, and the numbers that they were made of.
+/// The results as two tables: the ratios, and the numbers behind them.
 pub(crate) struct Report<'a> {
     cores: &'a Cores,
     window: Duration,
@@ -74,8 +74,8 @@ impl<'a> Report<'a> {
         Self { cores, window, ratios, numbers, lines: Vec::new() }
     }
 
-    /// Measures a row: the subject's figures over the anchor's. Gives back how many calls a second the
-    /// subject answered.
+    /// Measures a row: the figures of the subject relative to those of the anchor. Returns the calls per
+    /// second of the subject.
     pub(crate) fn row(&mut self, row: &Row<'_>) -> Outcome<f64> {
         let (mut anchor, mut subject) = (Vec::new(), Vec::new());
         let (mut throughput, mut cpu) = (Vec::new(), Vec::new());
@@ -114,11 +114,11 @@ impl<'a> Report<'a> {
         self.lines.push(line);
     }
 
-    /// Prints all of it.
+    /// Prints the tables and the lines.
     pub(crate) fn print(&self) {
         println!(
-            "{} cores: servers on core {}, load on core {}, AWS stand-in on core {}; {CALLERS} calls under \
-             way; windows of {:?}, A-B-B-A, median of {ROUNDS}\n\n{}\n\n{}\n\n{}",
+            "{} cores: servers on core {}, load on core {}, AWS stand-in on core {}; {CALLERS} calls in \
+             flight; windows of {:?}, A-B-B-A, median of {ROUNDS}\n\n{}\n\n{}\n\n{}",
             self.cores.count,
             self.cores.server,
             self.cores.generator,

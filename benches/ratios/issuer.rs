@@ -1,4 +1,5 @@
-//! An identity provider of the bench's own: its key set in a file, and tokens in files, one a line.
+//! An identity provider for the bench: it writes its key set to a file, and tokens to files, one on each
+//! line.
 
 use std::{
     cell::Cell,
@@ -16,10 +17,10 @@ use crate::Outcome;
 /// The `iss` of the tokens.
 pub(crate) const ISSUER: &str = "https://idp.example.com";
 const KEY_ID: &str = "bench-1";
-/// Seconds that a token lasts.
+/// The lifetime of a token in seconds.
 const TOKEN_SECONDS: i64 = 3600;
-/// New tokens for the first window; each further one has as many as the one before used, and half as many
-/// again.
+/// The number of new tokens for the first window. Each later window gets 1.5 times as many as the previous
+/// one used.
 const FIRST: u64 = 20_000;
 
 /// Signs tokens.
@@ -31,12 +32,12 @@ pub(crate) struct Issuer {
     next_token: Cell<u64>,
 }
 
-/// What the calls of a window carry.
+/// The tokens of the calls of a window.
 #[derive(Clone, Copy)]
 pub(crate) enum Tokens<'a> {
-    /// All the same token.
+    /// The same token for all calls.
     Same(&'a Issuer),
-    /// Each a new one.
+    /// A new token for each call.
     New(&'a Issuer),
 }
 
@@ -45,7 +46,7 @@ pub(crate) enum Tokens<'a> {
 impl Issuer {
     pub(crate) fn new() -> Outcome<Self> {
         let key = KeyPair::generate()?;
-        // An uncompressed point: a byte that says so, x, y.
+        // An uncompressed point: one byte for the format, then x and y.
         let [_, point @ ..] = key.public_key_raw() else { return Err("no public key".into()) };
         let (x, y) = point.split_at(point.len() / 2);
         let jwks = json!({ "keys": [{
@@ -88,7 +89,7 @@ impl Issuer {
 // === impl Tokens ===
 
 impl Tokens<'_> {
-    /// The file of tokens for a window.
+    /// Writes the tokens of a window, and returns their file.
     pub(crate) fn file(self) -> Outcome<PathBuf> {
         let issuer = match self {
             Self::Same(issuer) => return Ok(issuer.same()),
@@ -100,7 +101,7 @@ impl Tokens<'_> {
         Ok(path)
     }
 
-    /// How many a window used.
+    /// Records how many calls a window made.
     pub(crate) fn used(self, calls: u64) {
         if let Self::New(issuer) = self {
             issuer.next_token.set(calls + calls / 2);

@@ -1,4 +1,4 @@
-//! How much later than F the service answers, beside the time of one fdatasync.
+//! How much latency the service adds to that of F, compared with the time of one fdatasync.
 
 use std::{path::Path, time::Duration};
 
@@ -11,10 +11,10 @@ use crate::{
     sync::{Probe, percentiles},
 };
 
-/// How often a sync is timed between two windows.
+/// How many syncs it times between two windows.
 const SYNCS: usize = 100;
 
-/// A rate in calls a second, at which both are asked.
+/// A fixed rate in calls per second for both servers.
 #[derive(Debug)]
 pub(crate) struct AtRate<'a> {
     pub(crate) cores: &'a Cores,
@@ -25,7 +25,7 @@ pub(crate) struct AtRate<'a> {
 // === impl AtRate ===
 
 impl AtRate<'_> {
-    /// What the subject adds to the anchor's time; `folder` is where the subject has its store.
+    /// The latency that the subject adds to that of the anchor; `folder` contains the subject's store.
     pub(crate) fn added(&self, anchor: Side<'_>, subject: Side<'_>, folder: &Path) -> Outcome<String> {
         let mut probe = Probe::new(folder)?;
         let (mut syncs, mut p50, mut p99) = (Vec::new(), Vec::new(), Vec::new());

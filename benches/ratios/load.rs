@@ -1,6 +1,6 @@
-//! The load generator, over HTTP/2 frames of its own: one made of tonic's client would cost as much as
-//! E does, and the server would never be the one that is full. Either a fixed number of calls is under
-//! way, or calls begin at a fixed rate whether or not the ones before have ended.
+//! The load generator, directly on HTTP/2. One with tonic's client would cost as much as E, and the server
+//! would never be the bottleneck. Either a fixed number of calls is in flight, or calls start at a fixed
+//! rate without waiting for earlier ones.
 
 use std::{
     fs,
@@ -23,17 +23,17 @@ use tokio::{net::TcpStream, sync::mpsc, task::JoinSet};
 
 use crate::{Outcome, method::Rpc};
 
-/// HTTP/2 connections.
+/// The number of HTTP/2 connections.
 const CONNECTIONS: usize = 4;
-/// Calls under way at once on each.
+/// Calls in flight on each connection.
 const STREAMS: usize = 16;
-/// Calls under way at once, and log groups.
+/// Calls in flight, and log groups.
 pub(crate) const CALLERS: usize = CONNECTIONS * STREAMS;
 
-/// What one window showed; goes to the parent as one line.
+/// The result of one window; the parent process gets it as one line.
 #[derive(Debug)]
 pub(crate) struct Sample {
-    /// Calls answered, all with OK, inside the window.
+    /// Calls that succeeded in the window; no call failed.
     pub(crate) calls: u64,
     /// The window's length in seconds.
     pub(crate) seconds: f64,
@@ -41,7 +41,7 @@ pub(crate) struct Sample {
     pub(crate) p50: u64,
     /// The 99th percentile, in microseconds.
     pub(crate) p99: u64,
-    /// The last answer, as base64.
+    /// The last response, in base64.
     pub(crate) answer: String,
 }
 
@@ -53,13 +53,13 @@ struct CallerSample {
     answer: Bytes,
 }
 
-/// One token for every call, or a new one for each until there are no more.
+/// One token for every call, or a new one for each call until none is left.
 struct Tokens {
     all: Vec<HeaderValue>,
     used: AtomicUsize,
 }
 
-/// Whoever calls: on a connection, with a request.
+/// A caller with its connection and its request.
 #[derive(Clone)]
 struct Caller {
     sender: SendRequest<Bytes>,
@@ -68,8 +68,8 @@ struct Caller {
     tokens: Arc<Tokens>,
 }
 
-/// Loads `server` for `window` and prints what it saw. Without a `rate`, in calls a second, each caller
-/// calls again as soon as it has its answer.
+/// Loads `server` for `window` and prints the sample. `rate` is in calls per second; without it, each caller
+/// calls again as soon as it has its response.
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run(
     server: SocketAddr,
@@ -117,7 +117,7 @@ async fn callers(server: SocketAddr, rpc: Rpc, tokens: &Path) -> Outcome<Vec<Cal
     Ok(callers)
 }
 
-/// Each caller has one call under way until the window ends.
+/// Each caller has one call in flight until the window ends.
 async fn sequential(callers: Vec<Caller>, end: Instant) -> Outcome<CallerSample> {
     let mut running = JoinSet::new();
     for mut caller in callers {
@@ -127,13 +127,14 @@ async fn sequential(callers: Vec<Caller>, end: Instant) -> Outcome<CallerSample>
             Ok(sample)
         });
     }
-    gathered(running).await
+    collect(running).await
 }
 
-/// Calls begin at random moments, so many a second, and are timed from the moment they should begin.
+/// Calls start at random moments at an average of `rate` per second. Their time counts from the planned
+/// start.
 async fn at_rate(callers: &[Caller], rate: f64, started: Instant, window: Duration) -> Outcome<CallerSample> {
     let (send, mut moments) = mpsc::unbounded_channel();
-    // A thread of its own: the runtime's timers tell whole milliseconds.
+    // A separate thread, because the runtime's timers have a resolution of a millisecond.
     thread::spawn(move || {
         let mut next = started;
         while next < started + window {
@@ -157,10 +158,10 @@ async fn at_rate(callers: &[Caller], rate: f64, started: Instant, window: Durati
             Ok(sample)
         });
     }
-    gathered(running).await
+    collect(running).await
 }
 
-async fn gathered(mut running: JoinSet<Outcome<CallerSample>>) -> Outcome<CallerSample> {
+async fn collect(mut running: JoinSet<Outcome<CallerSample>>) -> Outcome<CallerSample> {
     let mut all = CallerSample::default();
     while let Some(sample) = running.join_next().await {
         let sample = sample??;
@@ -177,7 +178,7 @@ async fn gathered(mut running: JoinSet<Outcome<CallerSample>>) -> Outcome<Caller
 // === impl Caller ===
 
 impl Caller {
-    /// One call, timed from `began`; false where there is no token left for it.
+    /// Makes one call, timed from `started`. Returns false if no token is left.
     async fn call(&mut self, started: Instant, sample: &mut CallerSample) -> Outcome<bool> {
         let Some(token) = self.tokens.next() else { return Ok(false) };
         let mut head = self.head.clone();
@@ -196,7 +197,7 @@ impl Caller {
         let trailers = trailers.as_ref().unwrap_or_else(|| response.headers());
         if trailers.get("grpc-status").is_some_and(|status| status == "0") {
             sample.micros.push(u64::try_from(started.elapsed().as_micros())?);
-            // Behind the five bytes that a gRPC message begins with.
+            // Without the five bytes of the gRPC message prefix.
             sample.answer = answer.freeze().split_off(5);
         } else {
             sample.refused += 1;
@@ -206,7 +207,7 @@ impl Caller {
     }
 }
 
-/// A message as gRPC frames it: not compressed, its length, itself.
+/// A gRPC message frame: the flag "not compressed", the length, the message.
 fn frame(message: &[u8]) -> Bytes {
     let mut framed = BytesMut::with_capacity(message.len() + 5);
     framed.put_u8(0);
@@ -218,7 +219,7 @@ fn frame(message: &[u8]) -> Bytes {
 // === impl Tokens ===
 
 impl Tokens {
-    /// One token a line.
+    /// Reads a file with one token on each line.
     fn read(path: &Path) -> Outcome<Self> {
         let text = fs::read_to_string(path)?;
         let all: Result<_, _> = text.lines().map(|t| HeaderValue::try_from(format!("Bearer {t}"))).collect();
@@ -239,7 +240,7 @@ impl Sample {
     pub(crate) fn read(line: &str) -> Outcome<Self> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [calls, seconds, p50, p99, answer] = words.as_slice() else {
-            return Err(format!("a load generator said: {line}").into());
+            return Err(format!("a load generator printed an invalid line: {line}").into());
         };
         Ok(Self {
             calls: calls.parse()?,

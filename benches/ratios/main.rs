@@ -1,9 +1,9 @@
-//! `cargo bench --bench ratios`: the service beside a bare echo (E) and a plain forwarder (F), in
-//! one run, as ratios. The program is its own servers and load generators: it starts itself anew
-//! for each, so that every process has one core and its own CPU time.
+//! `cargo bench --bench ratios`: the service relative to a bare echo (E) and a plain forwarder (F), in one
+//! run. The program starts itself again for each server and load generator, so that each has one core and
+//! separate CPU time.
 #![expect(
     clippy::print_stdout,
-    reason = "a bench prints; its processes tell each other a line on standard output"
+    reason = "a bench prints; its processes communicate in lines on standard output"
 )]
 
 mod anchors;
@@ -25,13 +25,13 @@ use std::{env, error::Error, path::Path, time::Duration};
 
 use crate::method::Rpc;
 
-/// That of the command; of the anchors too.
+/// The allocator of the `logkey` command, also for the anchors.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// How long one window lasts, unless the command line says otherwise.
+/// The default length of one window.
 const WINDOW: Duration = Duration::from_millis(1500);
 
 fn main() -> Outcome<()> {
@@ -54,10 +54,10 @@ fn main() -> Outcome<()> {
     }
 }
 
-/// Tells the parent what went wrong, where it waits for an address.
-fn report_error(served: Outcome<()>) -> Outcome<()> {
-    if let Err(error) = &served {
+/// Prints an error where the parent process expects an address.
+fn report_error(result: Outcome<()>) -> Outcome<()> {
+    if let Err(error) = &result {
         println!("{}", error.to_string().replace('\n', "; "));
     }
-    served
+    result
 }

@@ -1,4 +1,4 @@
-//! The two calls that are measured, and a server that carries just one of them.
+//! The two measured calls, and a server with only one of them.
 
 use std::{
     convert::Infallible,
@@ -27,14 +27,14 @@ use crate::Outcome;
 pub(crate) const REGION: &str = "us-east-1";
 /// The tenant's role in each account.
 pub(crate) const ROLE: &str = "LogKeyAssociator";
-/// What the role's trust policy asks for.
+/// The external id that the role's trust policy requires.
 pub(crate) const EXTERNAL_ID: &str = "external-bench";
-/// The access key of the service itself. The stand-in verifies no signature.
+/// The access key of the service identity. The stand-in does not verify signatures.
 pub(crate) const SERVICE_KEY: &str = "AKIABENCHHUB";
 /// The key in each account.
 pub(crate) const KEY_ID: &str = "0a1b2c3d-0000-4000-8000-000000000001";
 
-/// Which call is measured.
+/// The measured call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rpc {
     AssociateKmsKey,
@@ -54,7 +54,7 @@ pub(crate) struct Associate;
 #[derive(Debug)]
 pub(crate) struct Caller;
 
-/// A service of one method, mounted as tonic's generated code mounts its own.
+/// A service with one method, mounted like the code that tonic generates.
 #[derive(Debug)]
 pub(crate) struct Only<M, F> {
     answer: F,
@@ -87,9 +87,9 @@ impl Rpc {
         format!("/{service}/{}", self.name())
     }
 
-    /// The request of the `n`th caller: each has a log group of its own, since AWS refuses
-    /// concurrent changes of one group, in an account of its own, since AWS takes five changes a second
-    /// in one account and Region and the service keeps to that.
+    /// The request of the `n`th caller. Each has a separate log group, because AWS refuses concurrent
+    /// changes of one group. Each has a separate account, because AWS accepts five changes per second in an
+    /// account and Region and the service stays within that.
     pub(crate) fn request(self, n: usize) -> Vec<u8> {
         match self {
             Self::AssociateKmsKey => AssociateKmsKeyRequest {

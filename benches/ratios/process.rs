@@ -1,5 +1,4 @@
-//! Servers and load generators as processes of their own, each on a core of its own where the
-//! machine has enough of them.
+//! Runs servers and load generators as separate processes, each on a separate core if the machine has enough.
 
 use std::{
     env, fs,
@@ -11,20 +10,20 @@ use std::{
 
 use crate::{Outcome, issuer::Tokens, load::Sample, method::Rpc, service};
 
-/// What the kernel counts CPU time in: always a hundredth of a second, towards programs.
+/// The unit of CPU time in `/proc`: the kernel always reports hundredths of a second to programs.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// The cores of this machine that the bench may use, by what runs on them.
+/// The cores that the bench uses, by what runs on them.
 #[derive(Clone, Debug)]
 pub(crate) struct Cores {
     pub(crate) server: String,
     pub(crate) generator: String,
-    /// The AWS stand-in's: the generator's, unless there is a third.
+    /// The core of the AWS stand-in: a third core, or else that of the generator.
     pub(crate) outside: String,
     pub(crate) count: usize,
 }
 
-/// A server of one role. Ends with this value.
+/// A running server; dropping it ends the process.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
@@ -39,14 +38,14 @@ impl Cores {
         let list = status
             .lines()
             .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
-            .ok_or("the kernel does not tell the cores")?;
+            .ok_or("Cpus_allowed_list is missing in /proc/self/status")?;
         let mut cores = Vec::new();
         for range in list.trim().split(',') {
             let (low, high) = range.split_once('-').unwrap_or((range, range));
             cores.extend(low.parse::<u32>()?..=high.parse()?);
         }
         let [server, rest @ ..] = cores.as_slice() else {
-            return Err("no core at all".into());
+            return Err("this process may not use any core".into());
         };
         let generator = rest.first().unwrap_or(server);
         Ok(Self {
@@ -68,7 +67,7 @@ impl Server {
             .envs(service::credentials())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Log lines, which cost what they cost in production, for no one to read.
+            // The server writes its log lines, so that they cost as much as in production.
             .stderr(Stdio::null())
             .spawn()?;
         let mut address = String::new();
@@ -83,17 +82,17 @@ impl Server {
         Ok(server)
     }
 
-    /// CPU time used so far by all of its threads, in seconds.
+    /// The CPU time of all its threads so far, in seconds.
     pub(crate) fn cpu_seconds(&self) -> Outcome<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // Behind the name, which is in brackets and may hold anything: fields 3 and on.
+        // The fields from number 3 on come after the name, which is in brackets and may contain anything.
         let (_, fields) = stat.rsplit_once(") ").ok_or("no process name")?;
         let fields: Vec<&str> = fields.split(' ').collect();
         let [user, system] = [11, 12].map(|n| fields.get(n).and_then(|f| f.parse::<f64>().ok()));
         Ok((user.ok_or("no user time")? + system.ok_or("no system time")?) / TICKS_PER_SECOND)
     }
 
-    /// Loads it for one window: with as much as it can take, or with a rate in calls a second.
+    /// Loads the server for one window: with as many calls as it answers, or at a rate in calls per second.
     pub(crate) fn load(
         &self,
         core: &str,
@@ -125,7 +124,7 @@ impl Drop for Server {
     }
 }
 
-/// This program again, on one core.
+/// A command that runs this program again on one core.
 fn pinned(core: &str) -> Outcome<Command> {
     let mut command = Command::new("taskset");
     command.args(["--cpu-list", core]).arg(env::current_exe()?);

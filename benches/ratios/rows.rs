@@ -1,4 +1,4 @@
-//! What is measured, in the order in which it is printed.
+//! The rows, in the order in which they are printed.
 
 use std::{net::TcpListener, time::Duration};
 
@@ -12,10 +12,10 @@ use crate::{
     service, start,
 };
 
-/// How long a server is asked before it is measured beside another, to see what it answers.
-const GLANCE: Duration = Duration::from_millis(500);
+/// The length of the window that fetches a response of the service, before the measurement.
+const SHORT_WINDOW: Duration = Duration::from_millis(500);
 
-/// Measures every row, or one, and prints the tables.
+/// Measures one row or all rows, and prints the tables.
 pub(crate) fn run(only: Option<&str>, window: Duration) -> Outcome<()> {
     let bench = Bench::new()?;
     let mut report = Report::new(&bench.cores, window);
@@ -24,23 +24,23 @@ pub(crate) fn run(only: Option<&str>, window: Duration) -> Outcome<()> {
         bench.stubbed(&mut report, only)?;
     }
     if ["3", "4", "5"].into_iter().any(is_selected) {
-        bench.whole(&mut report, only, window)?;
+        bench.with_aws(&mut report, only, window)?;
     }
     if is_selected("13") {
-        report.line(start::measured(bench.started.path())?);
+        report.line(start::measure(bench.started.path())?);
     }
     report.print();
     Ok(())
 }
 
-/// What the rows share.
+/// The processes and files that the rows share.
 struct Bench {
     cores: Cores,
     issuer: Issuer,
     aws: Server,
-    /// Settings and store of the service in front of the stand-in, of the one without, and of one that is
-    /// only started.
-    whole: tempfile::TempDir,
+    /// The folders with the settings and store of three services: one that calls the stand-in, one with AWS
+    /// stubbed in process, and one that is only started.
+    with_aws: tempfile::TempDir,
     stubbed: tempfile::TempDir,
     started: tempfile::TempDir,
 }
@@ -52,12 +52,12 @@ impl Bench {
         let cores = Cores::find()?;
         let aws = Server::start(&cores.outside, &["aws"])?;
         let issuer = Issuer::new()?;
-        let [whole, stubbed, started] = [tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?];
-        for folder in [&whole, &stubbed, &started] {
+        let [with_aws, stubbed, started] = [tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?];
+        for folder in [&with_aws, &stubbed, &started] {
             issuer.publish(folder.path())?;
             service::write_settings(folder.path(), issuer::ISSUER, &aws.address, free()?)?;
         }
-        Ok(Self { cores, issuer, aws, whole, stubbed, started })
+        Ok(Self { cores, issuer, aws, with_aws, stubbed, started })
     }
 
     /// Rows 1 and 2, without the AWS hop.
@@ -70,7 +70,7 @@ impl Bench {
         let (e, another) = (echo()?, echo()?);
         let (e, service) = (self.side("E", &e), self.side("service", &stubbed));
         if only.is_none() {
-            report.row(&row("0: E beside E", associate, e, self.side("E", &another)))?;
+            report.row(&row("0: E against E", associate, e, self.side("E", &another)))?;
         }
         drop(another);
         if is_selected("1") {
@@ -83,27 +83,27 @@ impl Bench {
         Ok(())
     }
 
-    /// Rows 3 to 5, in front of the AWS stand-in.
-    fn whole(&self, report: &mut Report<'_>, only: Option<&str>, window: Duration) -> Outcome<()> {
+    /// Rows 3 to 5, with the AWS stand-in.
+    fn with_aws(&self, report: &mut Report<'_>, only: Option<&str>, window: Duration) -> Outcome<()> {
         let is_selected = |row| only.is_none_or(|only| only == row);
         let associate = Rpc::AssociateKmsKey;
-        let whole = self.server(&["service", "whole", &path(&self.whole)])?;
-        let service = self.side("service", &whole);
+        let server = self.server(&["service", "with-aws", &path(&self.with_aws)])?;
+        let service = self.side("service", &server);
         if is_selected("5") {
             let caller = Rpc::GetCaller;
-            let answer = self.answer(&whole, caller)?;
+            let answer = self.answer(&server, caller)?;
             let e = self.server(&["serve", "echo", caller.name(), &answer])?;
             report.row(&row("5: GetCaller", caller, self.side("E", &e), service))?;
         }
         if !is_selected("3") && !is_selected("4") {
             return Ok(());
         }
-        let answer = self.answer(&whole, associate)?;
+        let answer = self.answer(&server, associate)?;
         let f = self.server(&["serve", "forward", associate.name(), &answer, &self.aws.address])?;
-        // Row 4 is at half of what row 3 reached.
+        // Row 4 runs at half of the rate that row 3 reached.
         let reached = report.row(&row("3: with the AWS hop", associate, self.side("F", &f), service))?;
         let half = latency::AtRate { cores: &self.cores, window, rate: reached / 2.0 };
-        let folder = self.whole.path();
+        let folder = self.with_aws.path();
         if is_selected("4") {
             report.line(half.added(self.side("F", &f), service, folder)?);
         }
@@ -114,10 +114,10 @@ impl Bench {
         Server::start(&self.cores.server, words)
     }
 
-    /// What the service says, so that the anchor can say the same.
+    /// A response of the service, so that the anchor can return the same.
     fn answer(&self, server: &Server, rpc: Rpc) -> Outcome<String> {
         let same = Tokens::Same(&self.issuer);
-        Ok(server.load(&self.cores.generator, rpc, GLANCE, same, None)?.answer)
+        Ok(server.load(&self.cores.generator, rpc, SHORT_WINDOW, same, None)?.answer)
     }
 
     fn side<'a>(&'a self, name: &'static str, server: &'a Server) -> Side<'a> {
@@ -129,7 +129,7 @@ fn row<'a>(name: &'static str, rpc: Rpc, anchor: Side<'a>, subject: Side<'a>) ->
     Row { name, rpc, anchor, subject }
 }
 
-/// Addresses that nobody listens on, for a server that cannot tell its own.
+/// Free addresses, for a server that cannot report the address that it chose.
 fn free() -> Outcome<[std::net::SocketAddr; 2]> {
     let [one, other] = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
     Ok([one.local_addr()?, other.local_addr()?])

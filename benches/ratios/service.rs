@@ -1,30 +1,29 @@
-//! The service under measurement: the whole of it as `logkey serve` runs it, in front of the AWS
-//! stand-in or with AWS stubbed in process.
+//! The measured service, as `logkey serve` runs it, with the AWS stand-in or with AWS stubbed in process.
 
 use std::{fmt::Write as _, fs, net::SocketAddr, path::Path, sync::Arc};
 
 use logkey::{
-    app::{App, AwsPorts, Listeners, join_faults, telemetry},
+    app::{App, AwsPorts, Listeners, join_diagnostics, telemetry},
     config::{EmptyEnv, Settings},
 };
 use tokio::net::TcpListener;
 
 use crate::{
     Outcome,
-    anchors::{parent_is_gone, ready},
+    anchors::{parent_exit, ready},
     load::CALLERS,
     method::{EXTERNAL_ID, REGION, ROLE, SERVICE_KEY, account},
     stub::StubbedAws,
 };
 
-/// Limits so wide that they are checked and never met.
+/// Limits that are checked but never reached.
 const NO_LIMIT: u32 = 1_000_000;
 
-/// Serves until standard input ends, by the settings in `folder`.
+/// Runs the service with the settings in `folder` until standard input ends.
 #[tokio::main]
 pub(crate) async fn serve(folder: &str, stubbed: bool) -> Outcome<()> {
     let settings = Settings::load(&Path::new(folder).join("logkey.toml"), &EmptyEnv);
-    let settings = settings.map_err(|faults| join_faults(&faults))?;
+    let settings = settings.map_err(|diagnostics| join_diagnostics(&diagnostics))?;
     let metrics = telemetry::init(&settings.telemetry)?;
     let upstream = stubbed.then(|| {
         let aws = Arc::new(StubbedAws);
@@ -41,10 +40,10 @@ pub(crate) async fn serve(folder: &str, stubbed: bool) -> Outcome<()> {
     let free = || TcpListener::bind("127.0.0.1:0");
     let listeners = Listeners { grpc: free().await?, admin: free().await? };
     ready(&listeners.grpc.local_addr()?.to_string())?;
-    Ok(app.run(listeners, parent_is_gone()).await?)
+    Ok(app.run(listeners, parent_exit()).await?)
 }
 
-/// Writes the settings of a service that calls AWS at `aws` into `folder`, beside `jwks.json`.
+/// Writes the settings of a service that calls AWS at `aws` into `folder`, next to `jwks.json`.
 pub(crate) fn write_settings(folder: &Path, issuer: &str, aws: &str, listen: [SocketAddr; 2]) -> Outcome<()> {
     let here = folder.display();
     let [grpc, admin] = listen;
@@ -90,11 +89,11 @@ pub(crate) fn write_settings(folder: &Path, issuer: &str, aws: &str, listen: [So
     Ok(fs::write(folder.join("logkey.toml"), settings)?)
 }
 
-/// What the service finds its own AWS credentials by.
+/// The environment variables with the service's AWS credentials.
 pub(crate) fn credentials() -> [(&'static str, &'static str); 3] {
     [
         ("AWS_ACCESS_KEY_ID", SERVICE_KEY),
-        ("AWS_SECRET_ACCESS_KEY", "not looked at"),
+        ("AWS_SECRET_ACCESS_KEY", "not-verified"),
         ("AWS_EC2_METADATA_DISABLED", "true"),
     ]
 }

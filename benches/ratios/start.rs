@@ -1,4 +1,4 @@
-//! How long the command takes from its start until it says that it serves, and how large it is.
+//! How long the command takes from its start until it reports SERVING, and how large it is.
 
 use std::{
     fs,
@@ -16,26 +16,26 @@ use crate::{
     service,
 };
 
-/// The command itself, built as this bench is.
+/// The command, built with the same profile as this bench.
 const COMMAND: &str = env!("CARGO_BIN_EXE_logkey");
-/// Between two questions.
-const AGAIN: Duration = Duration::from_micros(200);
-/// After so long it is not going to serve.
-const TOO_LONG: Duration = Duration::from_secs(30);
-/// `SERVING` of `grpc.health.v1`.
+/// The time between two health checks.
+const POLL_INTERVAL: Duration = Duration::from_micros(200);
+/// How long the command may take to start.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// The status `SERVING` of `grpc.health.v1`.
 const SERVING: i32 = 1;
 
-/// Ends with this value.
+/// A running command; dropping it ends the process.
 struct Running(Child);
 
-/// Starts the command by the settings in `folder`, the first time with a new store.
+/// Starts the command repeatedly with the settings in `folder`, the first time with a new store.
 #[tokio::main(flavor = "current_thread")]
-pub(crate) async fn measured(folder: &Path) -> Outcome<String> {
+pub(crate) async fn measure(folder: &Path) -> Outcome<String> {
     let settings = folder.join("logkey.toml");
-    let first = started(&settings).await?;
+    let first = start(&settings).await?;
     let mut again = Vec::new();
     for _ in 0..ROUNDS {
-        again.push(started(&settings).await?.as_secs_f64() * 1e3);
+        again.push(start(&settings).await?.as_secs_f64() * 1e3);
     }
     let again = Spread::of(again);
     let bytes = u32::try_from(fs::metadata(COMMAND)?.len())?;
@@ -49,7 +49,7 @@ pub(crate) async fn measured(folder: &Path) -> Outcome<String> {
     ))
 }
 
-async fn started(settings: &Path) -> Outcome<Duration> {
+async fn start(settings: &Path) -> Outcome<Duration> {
     let text: toml::Table = fs::read_to_string(settings)?.parse()?;
     let listen = text.get("server").and_then(|server| server.get("listen")).and_then(|at| at.as_str());
     let endpoint = Endpoint::from_shared(format!("http://{}", listen.ok_or("no address")?))?;
@@ -63,7 +63,7 @@ async fn started(settings: &Path) -> Outcome<Duration> {
         .stderr(Stdio::null())
         .spawn()?;
     let mut running = Running(child);
-    while started.elapsed() < TOO_LONG {
+    while started.elapsed() < START_TIMEOUT {
         if let Ok(channel) = endpoint.connect().await {
             let response = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
             if response.is_ok_and(|answer| answer.into_inner().status == SERVING) {
@@ -73,9 +73,9 @@ async fn started(settings: &Path) -> Outcome<Duration> {
         if let Some(status) = running.0.try_wait()? {
             return Err(format!("{COMMAND} ended with {status}").into());
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
-    Err("the command does not serve".into())
+    Err("the command did not report SERVING in time".into())
 }
 
 // === impl Running ===

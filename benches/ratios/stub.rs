@@ -21,7 +21,7 @@ use logkey::{
 
 use crate::method::{ROLE, account};
 
-/// What AWS's request ids look like.
+/// A request id in the format of AWS.
 const REQUEST_ID: &str = "0a1b2c3d-4e5f-4000-8000-0123456789ab";
 
 #[derive(Debug)]
@@ -120,7 +120,7 @@ impl Quotas for StubbedAws {
     }
 }
 
-/// An answer, with what an answer of AWS's leaves behind for the audit log.
+/// A response with the role, session and request id that the audit log records.
 fn respond<T>(result: T) -> AwsResponse<T> {
     let via = AwsCallRecord {
         role_arn: Some(format!("arn:aws:iam::{}:role/{ROLE}", account(0)).into()),

@@ -1,4 +1,4 @@
-//! S: a file that is written and synced as a write-ahead log is, without a database.
+//! S, the cost of one sync: writes and syncs a file like a write-ahead log, without a database.
 
 use std::{
     fs::File,
@@ -7,12 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What one commit of one record writes to the write-ahead log, roughly: five pages with their headers.
+/// About what one commit of one record writes to the write-ahead log: five pages with their headers.
 const COMMIT_BYTES: usize = 5 * 4120;
-/// Bytes of the file, which is written over from its beginning again.
+/// The size of the file in bytes. At its end, writing starts again at the beginning.
 const FILE_BYTES: usize = 4 << 20;
 
-/// Times one write and fdatasync after the other.
+/// Times single writes, each with an fdatasync.
 #[derive(Debug)]
 pub(crate) struct Probe {
     file: File,
@@ -22,7 +22,7 @@ pub(crate) struct Probe {
 // === impl Probe ===
 
 impl Probe {
-    /// A file in `folder`, which is to be on the disk that is meant.
+    /// Creates a file in `folder`, which must be on the disk to measure.
     pub(crate) fn new(folder: &Path) -> io::Result<Self> {
         let mut file = File::create(folder.join("probe"))?;
         file.write_all(&vec![0; FILE_BYTES])?;
@@ -31,7 +31,7 @@ impl Probe {
         Ok(Self { file, at: 0 })
     }
 
-    /// How long one takes.
+    /// How long one write with an fdatasync takes.
     pub(crate) fn sync(&mut self) -> io::Result<Duration> {
         if self.at + COMMIT_BYTES > FILE_BYTES {
             self.file.rewind()?;

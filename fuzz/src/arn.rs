@@ -1,4 +1,5 @@
-//! ARNs, key ids, names and patterns: what is read is written as it was, and read the same again.
+//! ARNs, key ids, names and patterns: a parsed value is written as the same text, and parses to the same
+//! value.
 
 use std::{fmt::Display, str::FromStr};
 
@@ -9,14 +10,14 @@ use logkey::domain::{
     pattern::Pattern,
 };
 
-/// Whether the input was taken.
+/// Returns whether the input was accepted.
 pub fn run(data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else { return false };
-    stays::<KmsKeyId>(text);
-    stays::<AccountId>(text);
-    stays::<Region>(text);
-    stays::<RoleArn>(text);
-    stays::<LogGroupName>(text);
+    round_trips::<KmsKeyId>(text);
+    round_trips::<AccountId>(text);
+    round_trips::<Region>(text);
+    round_trips::<RoleArn>(text);
+    round_trips::<LogGroupName>(text);
     if let Ok(arn) = text.parse::<KmsKeyArn>() {
         assert_eq!(arn.as_str(), text);
         let (partition, region) = (arn.partition().as_str(), arn.region());
@@ -27,18 +28,18 @@ pub fn run(data: &[u8]) -> bool {
         let again: ResourceArn = arn.to_string().parse().unwrap();
         assert_eq!(again, arn);
     }
-    let taken = text.parse::<ResourceArn>().is_ok() || text.parse::<KmsKeyId>().is_ok();
+    let accepted = text.parse::<ResourceArn>().is_ok() || text.parse::<KmsKeyId>().is_ok();
     if let Ok(pattern) = text.parse::<Pattern>() {
         assert_eq!(pattern.as_str(), text);
         let literal = !text.contains(['*', '?']);
         assert!(!literal || pattern.matches(text));
         assert!(!literal || !pattern.matches(&format!("{text}x")));
     }
-    taken
+    accepted
 }
 
-fn stays<T: FromStr + Display + PartialEq + std::fmt::Debug>(text: &str) {
-    let Ok(read) = text.parse::<T>() else { return };
-    let Ok(again) = read.to_string().parse::<T>() else { panic!("{read} is not read again") };
-    assert_eq!(again, read);
+fn round_trips<T: FromStr + Display + PartialEq + std::fmt::Debug>(text: &str) {
+    let Ok(parsed) = text.parse::<T>() else { return };
+    let Ok(again) = parsed.to_string().parse::<T>() else { panic!("{parsed} does not parse again") };
+    assert_eq!(again, parsed);
 }

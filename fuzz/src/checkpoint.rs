@@ -1,4 +1,5 @@
-//! A checkpoint: what is believed was signed by the log's key, and is in the form of C2SP tlog-checkpoint.
+//! A checkpoint: only one that the log's key signed is accepted, and only in the format of C2SP
+//! tlog-checkpoint.
 
 use std::sync::LazyLock;
 
@@ -7,7 +8,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use logkey::audit::checkpoint::read;
 
 const ORIGIN: &str = "logkey.test/audit";
-/// What Ed25519 is called in the keys of signed notes.
+/// The identifier of Ed25519 in the keys of signed notes.
 const ED25519: u8 = 1;
 
 static KEY: LazyLock<Ed25519KeyPair> =
@@ -17,26 +18,26 @@ static KEY_ID: LazyLock<u32> = LazyLock::new(|| signed_note::key_id(ORIGIN, &PUB
 static VERIFIERS: LazyLock<[String; 1]> =
     LazyLock::new(|| [format!("{ORIGIN}+{:08x}+{}", *KEY_ID, BASE64_STANDARD.encode(&*PUBLIC))]);
 
-/// Whether the input was taken.
+/// Returns whether the input was accepted.
 pub fn run(data: &[u8]) -> bool {
-    // As it comes: nobody else can make the log's signature, but for the notes that are kept as inputs.
-    if let Ok(believed) = read(data, ORIGIN, &*VERIFIERS) {
+    // The input as it is. Only the stored inputs contain a valid signature of the log.
+    if let Ok(checkpoint) = read(data, ORIGIN, &*VERIFIERS) {
         let text = data.split(|byte| *byte == b'\n').next().unwrap();
         assert_eq!(text, ORIGIN.as_bytes());
-        assert_eq!(believed.origin(), ORIGIN);
+        assert_eq!(checkpoint.origin(), ORIGIN);
     }
-    // Any text, signed by the log's own key: now the form alone decides.
+    // The input as the text of a note, signed with the log's key: now only the format decides.
     let Ok(text) = std::str::from_utf8(data) else { return false };
     let signature = KEY.sign(text.as_bytes());
     let signature = [&KEY_ID.to_be_bytes()[..], signature.as_ref()].concat();
     let note = format!("{text}\n\u{2014} {ORIGIN} {}\n", BASE64_STANDARD.encode(signature));
-    let Ok(believed) = read(note.as_bytes(), ORIGIN, &*VERIFIERS) else { return false };
+    let Ok(checkpoint) = read(note.as_bytes(), ORIGIN, &*VERIFIERS) else { return false };
     let mut lines = text.split('\n');
     assert_eq!(lines.next(), Some(ORIGIN));
-    assert_eq!(lines.next(), Some(&*believed.size().to_string()));
+    assert_eq!(lines.next(), Some(&*checkpoint.size().to_string()));
     let root = BASE64_STANDARD.decode(lines.next().unwrap()).unwrap();
-    assert_eq!(root, believed.hash().0);
-    // C2SP signed-note: no control character below U+0020 but the newline.
+    assert_eq!(root, checkpoint.hash().0);
+    // C2SP signed-note: no control character below U+0020 except the newline.
     assert!(text.ends_with('\n') && !text.contains(|it: char| it < ' ' && it != '\n'));
     true
 }

@@ -1,15 +1,15 @@
-//! A stored event: it is shown or refused, and nothing in it reaches the terminal as a command.
+//! A stored event: it is printed or rejected, and nothing in it reaches the terminal as a command.
 
 use logkey::{
     audit::parsed_event::ParsedEvent, cli::audit::table::table, domain::audit::EventId, ports::StoredEvent,
 };
 
-/// Whether the input was taken.
+/// Returns whether the input was accepted.
 pub fn run(data: &[u8]) -> bool {
     let Ok(body) = String::from_utf8(data.to_vec()) else { return false };
     let id: EventId = EventId(uuid::Uuid::nil());
     let stored = StoredEvent { seq: 1, id, tenant: None, body };
-    let Ok(view) = ParsedEvent::try_from(&stored) else { return false };
-    assert!(table(&[view]).split('\n').all(|line| !line.chars().any(char::is_control)));
+    let Ok(event) = ParsedEvent::try_from(&stored) else { return false };
+    assert!(table(&[event]).split('\n').all(|line| !line.chars().any(char::is_control)));
     true
 }

@@ -1,5 +1,5 @@
-//! What is done with the bytes of a fuzzer, and what must be true of it whatever they are. One module a
-//! reader of what comes from outside; `tests/it/corpus.rs` runs the same over the kept inputs.
+//! The fuzz targets, one module for each parser of outside input. Each takes the fuzzer's bytes and asserts
+//! what must hold for any input. `tests/it/corpus.rs` runs the same code over the stored inputs.
 
 pub mod arn;
 pub mod checkpoint;

@@ -1,5 +1,5 @@
-//! A bearer token: what is accepted was signed by the issuer's key, and says in the one right way all that
-//! it has to say, as a second reader of the same JSON sees it.
+//! A bearer token: an accepted token was signed with the issuer's key, and a second JSON parser reads every
+//! required claim with the required value.
 
 use std::{num::NonZeroU32, sync::Arc};
 
@@ -19,9 +19,9 @@ use tokio::runtime::Runtime;
 
 const ISSUER: &str = "https://idp.test";
 const AUDIENCE: &str = "logkey";
-/// What the clock says, in seconds.
+/// The time of the clock, in seconds.
 const NOW: u32 = 1_000_000;
-/// How far clocks may differ.
+/// How far clocks may differ, in seconds.
 const LEEWAY: f64 = 30.0;
 
 struct Bench {
@@ -33,39 +33,42 @@ struct Bench {
 
 struct Directory(Tenants);
 
-struct Stopped;
+struct FixedClock;
 
 thread_local! {
     static BENCH: Bench = Bench::new();
 }
 
-/// The input as a token; and, where it has two lines, its first line as a header and the rest as claims,
-/// signed by the issuer; whether that was accepted.
+/// Authenticates the input as a token, which must fail. If the input has two lines, it also signs the first
+/// one as a header and the rest as claims. Returns whether that token was accepted.
 pub fn run(data: &[u8]) -> bool {
     BENCH.with(|bench| {
         if let Ok(token) = std::str::from_utf8(data) {
-            assert!(bench.ask(token).is_none(), "the issuer signed nothing of this kind");
+            assert!(bench.authenticate(token).is_none(), "a token that the issuer did not sign was accepted");
         }
         let Some(end) = data.iter().position(|byte| *byte == b'\n') else { return false };
         let (header, claims) = (&data[..end], &data[end + 1..]);
         let signed = [URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims)].join(".");
         let signature = URL_SAFE_NO_PAD.encode(bench.key.sign(signed.as_bytes()));
-        let who = bench.ask(&format!("{signed}.{signature}"));
-        who.inspect(|who| check(who, header, claims)).is_some()
+        let principal = bench.authenticate(&format!("{signed}.{signature}"));
+        principal.inspect(|principal| check(principal, header, claims)).is_some()
     })
 }
 
-fn check(who: &Principal, header: &[u8], claims: &[u8]) {
+fn check(principal: &Principal, header: &[u8], claims: &[u8]) {
     let header: Value = serde_json::from_slice(header).unwrap();
     assert_eq!(header["alg"], "EdDSA");
     assert!(header.get("crit").is_none() && header.get("b64").is_none());
     let claims: Value = serde_json::from_slice(claims).unwrap();
     assert_eq!(claims["iss"], ISSUER);
-    let named = |one: &Value| one.as_str() == Some(AUDIENCE);
-    assert!(named(&claims["aud"]) || claims["aud"].as_array().is_some_and(|all| all.iter().any(named)));
-    assert_eq!(claims["sub"].as_str(), Some(&*who.subject));
+    let is_audience = |one: &Value| one.as_str() == Some(AUDIENCE);
+    assert!(
+        is_audience(&claims["aud"])
+            || claims["aud"].as_array().is_some_and(|all| all.iter().any(is_audience))
+    );
+    assert_eq!(claims["sub"].as_str(), Some(&*principal.subject));
     assert_eq!(claims["tenant"], "payments");
-    assert_eq!(who.tenant.as_str(), "payments");
+    assert_eq!(principal.tenant.as_str(), "payments");
     let now = f64::from(NOW);
     assert!(claims["exp"].as_f64().is_some_and(|exp| exp > now - LEEWAY));
     assert!(claims["nbf"].as_f64().is_some_and(|nbf| nbf <= now + LEEWAY));
@@ -95,13 +98,13 @@ impl Bench {
         let directory = Arc::new(Directory(Tenants::new([tenant]).unwrap()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let authn = {
-            let _inside = runtime.enter();
-            JwtAuthn::new(Config::new(vec![issuer]), directory, Arc::new(Stopped)).unwrap()
+            let _entered = runtime.enter();
+            JwtAuthn::new(Config::new(vec![issuer]), directory, Arc::new(FixedClock)).unwrap()
         };
         Self { key, authn, runtime, _folder: folder }
     }
 
-    fn ask(&self, token: &str) -> Option<Arc<Principal>> {
+    fn authenticate(&self, token: &str) -> Option<Arc<Principal>> {
         self.runtime.block_on(self.authn.authenticate(token, None)).ok()
     }
 }
@@ -116,7 +119,7 @@ impl TenantDirectory for Directory {
     }
 }
 
-impl Clock for Stopped {
+impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_secs(NOW.into())
     }

@@ -1,4 +1,5 @@
-//! Who counts: this process alone, or a server that replicas share.
+//! Builds the tenant quota and the upstream limiter, for this process alone or with a server that replicas
+//! share.
 
 use std::sync::Arc;
 
@@ -13,52 +14,55 @@ use crate::{
     ports::TenantQuota,
 };
 
-/// The limits, ready to be asked.
+/// The parts that enforce the limits.
 pub(super) struct LimitComponents {
     pub(super) quota: Arc<dyn TenantQuota>,
-    /// What this process itself gave.
-    pub(super) own: Arc<LocalQuota>,
+    /// The quota of this process alone.
+    pub(super) local_quota: Arc<LocalQuota>,
     pub(super) limiter: Arc<LocalUpstreamLimiter>,
-    /// The server that replicas share.
-    pub(super) link: Option<Arc<RedisBackend>>,
+    /// The server that replicas share; `None` if each process counts separately.
+    pub(super) backend: Option<Arc<RedisBackend>>,
 }
 
 impl LimitComponents {
     pub(super) fn start(settings: &LimitSettings) -> Result<Self, StartError> {
         let shared = &settings.shared;
-        let own = Arc::new(LocalQuota::new(shared.costs));
+        let local_quota = Arc::new(LocalQuota::new(shared.costs));
         let limiter = LocalUpstreamLimiter::new(shared.upstream.clone(), shared.waiting);
         match &settings.backend {
-            LimitBackend::Local => {
-                Ok(Self { quota: own.clone(), own, limiter: Arc::new(limiter), link: None })
-            }
+            LimitBackend::Local => Ok(Self {
+                quota: local_quota.clone(),
+                local_quota,
+                limiter: Arc::new(limiter),
+                backend: None,
+            }),
             LimitBackend::Redis(url) => {
-                let link = RedisBackend::start(url, settings.on_backend_error, TIMEOUT)
+                let backend = RedisBackend::start(url, settings.on_backend_error, TIMEOUT)
                     .map_err(StartError::Limits)?;
-                let quota = SharedQuota::new(Arc::clone(&link), shared.costs, Arc::clone(&own));
-                let limiter = Arc::new(limiter.shared(Arc::clone(&link)));
-                Ok(Self { quota: Arc::new(quota), own, limiter, link: Some(link) })
+                let quota = SharedQuota::new(Arc::clone(&backend), shared.costs, Arc::clone(&local_quota));
+                let limiter = Arc::new(limiter.shared(Arc::clone(&backend)));
+                Ok(Self { quota: Arc::new(quota), local_quota, limiter, backend: Some(backend) })
             }
         }
     }
 }
 
-/// How it stands with who counts, for the readiness probe: whether calls can be admitted, and in words.
-pub(super) fn backend(link: Option<&RedisBackend>) -> Option<(bool, String)> {
-    let LinkState { serves, status } = link?.state();
+/// The state of the shared server for the readiness probe: whether calls can be admitted, and a description.
+pub(super) fn backend(backend: Option<&RedisBackend>) -> Option<(bool, String)> {
+    let LinkState { serves, status } = backend?.state();
     Some((serves, status))
 }
 
-/// Where limits stand, as JSON.
+/// The current state of the limits, as JSON.
 pub(super) fn to_json(
-    own: &LocalQuota,
+    local_quota: &LocalQuota,
     limiter: &LocalUpstreamLimiter,
-    link: Option<&RedisBackend>,
+    backend: Option<&RedisBackend>,
 ) -> String {
     let view = LimitsView {
-        tenants: own.view(),
+        tenants: local_quota.view(),
         quota_keys: limiter.view(),
-        backend: link.map(|link| link.state().status),
+        backend: backend.map(|backend| backend.state().status),
     };
     serde_json::to_string(&view).unwrap_or_default() + "\n"
 }

@@ -1,4 +1,4 @@
-//! What the service records of itself, and what it does on the side while it runs.
+//! Records starts, stops and reloads, and runs the periodic work of the service.
 
 #[cfg(test)]
 mod tests;
@@ -19,30 +19,31 @@ use crate::{
     service::KeyBroker,
 };
 
-/// How often changes are looked for whose answer never came.
+/// How often it looks for changes whose outcome is unknown.
 const RECONCILE_INTERVAL: Duration = Duration::from_secs(10);
-/// How long after the longest deadline of a call it cannot be under way any more, in whichever process: its
-/// last seconds, and as much again for clocks that differ.
+/// How long after the latest deadline of a call no process can still be working on it. It covers the last
+/// seconds of the call, and as much again for clocks that differ.
 const RECONCILE_AFTER: Duration = Duration::from_secs(30);
 
-/// How often samples of latencies are put into their histograms.
-const FOLD_EVERY: Duration = Duration::from_secs(1);
+/// How often latency samples are moved into their histograms.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Records that the service started, stopped or took over settings; with a reason where it refused to.
+/// Records that the service started, stopped or reloaded its settings; with a reason if a reload failed.
 pub(super) async fn record(
     audit: &dyn AuditLog,
     clock: &dyn Clock,
-    act: AuditOperation,
+    operation: AuditOperation,
     failure: Option<Reason>,
     detail: Option<Box<str>>,
 ) -> Result<(), AuditUnavailable> {
     let end = Completion { failure, aws_error: None, latency: Duration::ZERO };
-    let event = Event { end: Some(end), detail, ..Event::for_service(act, clock.now()) };
+    let event = Event { end: Some(end), detail, ..Event::for_service(operation, clock.now()) };
     audit.commit(JournalEntry::event_only(event)).await.map(drop)
 }
 
-/// Settles changes whose end is not known: at once those that an earlier run of the service left open, where no
-/// other process can be at them; later those that no call can still be at. One process does that.
+/// Reconciles changes whose outcome is unknown. With a single process, it first reconciles those that an
+/// earlier run left open. Later it reconciles those that no call can still be working on. Only the leader
+/// does this.
 pub(super) async fn run_reconciler(
     broker: KeyBroker,
     changes: Arc<impl PendingChanges>,
@@ -54,9 +55,9 @@ pub(super) async fn run_reconciler(
     if leadership.is_single_node() {
         broker.reconcile(&*changes, started).await;
     }
-    let mut rounds = tokio::time::interval(RECONCILE_INTERVAL);
+    let mut ticks = tokio::time::interval(RECONCILE_INTERVAL);
     loop {
-        rounds.tick().await;
+        ticks.tick().await;
         if !leadership.is_leader() {
             continue;
         }
@@ -64,19 +65,19 @@ pub(super) async fn run_reconciler(
     }
 }
 
-/// Forgets quotas of places at rest and brings gauges up to date, for as long as the service runs.
+/// Forgets discovered quotas of idle locations and updates gauges, as long as the service runs.
 pub(super) async fn run_maintenance(
     quota: Arc<LocalQuota>,
     limiter: Arc<LocalUpstreamLimiter>,
-    learner: Option<QuotaDiscoverer>,
+    quota_discoverer: Option<QuotaDiscoverer>,
     aws: Option<Arc<Aws>>,
-    every: Duration,
+    interval: Duration,
 ) {
-    let mut rounds = tokio::time::interval(every);
+    let mut ticks = tokio::time::interval(interval);
     loop {
-        rounds.tick().await;
-        if let Some(learner) = &learner {
-            learner.forget_idle();
+        ticks.tick().await;
+        if let Some(discoverer) = &quota_discoverer {
+            discoverer.forget_idle();
         }
         gauge("logkey_tenant_budgets", quota.tracked());
         gauge("logkey_upstream_quota_keys", limiter.tracked());
@@ -86,13 +87,13 @@ pub(super) async fn run_maintenance(
     }
 }
 
-/// Puts samples of latencies into their histograms for as long as the service runs: each is kept by
-/// itself until then, which would be for ever where nobody asks for metrics.
+/// Moves latency samples into their histograms, as long as the service runs. Without this, the recorder keeps
+/// every sample until somebody reads the metrics, which may be never.
 pub(super) async fn run_metrics_upkeep(metrics: Option<PrometheusHandle>) {
     let Some(metrics) = metrics else { return };
-    let mut rounds = tokio::time::interval(FOLD_EVERY);
+    let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
-        rounds.tick().await;
+        ticks.tick().await;
         metrics.run_upkeep();
     }
 }

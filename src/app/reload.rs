@@ -1,5 +1,5 @@
-//! Takes over changed settings while the service runs: built aside, swapped whole, a fault keeps what
-//! was in force.
+//! Reloads changed settings while the service runs. It builds a new snapshot in the background and swaps it
+//! as a whole. If the settings have a problem, the current snapshot stays. `watch` calls it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::{
     App,
     background::{drop_in_background, run_in_background},
-    build_snapshot, join_faults, maintenance, signing_key,
+    build_snapshot, join_diagnostics, maintenance, signing_key,
     snapshot::{Snapshot, SnapshotHolder},
 };
 use crate::{
@@ -26,10 +26,11 @@ use crate::{
     server::tls::Tls,
 };
 
-/// How long a reload waits for its record.
-const RECORDED_WITHIN: Duration = Duration::from_secs(5);
+/// How long a reload waits until it is recorded.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Takes over tenants, policies, issuers, quotas, certificates and the key that signs the log. Other settings need a restart.
+/// Reloads tenants, policies, issuers, AWS's quotas, certificates and the key that signs the log. Other
+/// settings need a restart.
 #[derive(Clone)]
 pub struct Reloader {
     current: Arc<SnapshotHolder>,
@@ -56,19 +57,22 @@ impl Reloader {
         }
     }
 
-    /// Puts `settings` in force, or tells why not.
+    /// Activates `settings`, or logs and records why it cannot.
     pub async fn reload(&self, settings: Result<Settings, Vec<Diagnostic>>) {
-        let done = match settings {
+        let result = match settings {
             Ok(settings) => self.reload_all(settings).await,
-            Err(diagnostics) => Err(join_faults(&diagnostics)),
+            Err(diagnostics) => Err(join_diagnostics(&diagnostics)),
         };
-        let (failure, detail) = match done {
+        let (failure, detail) = match result {
             Ok(summary) => {
                 tracing::info!("{summary}");
                 (None, summary)
             }
             Err(diagnostics) => {
-                tracing::error!(%diagnostics, "the settings were not taken over; what was in force stays so");
+                tracing::error!(
+                    %diagnostics,
+                    "the settings were not reloaded; the service keeps the current snapshot"
+                );
                 (Some(Reason::FieldInvalid), diagnostics)
             }
         };
@@ -77,36 +81,36 @@ impl Reloader {
         self.record(failure, detail.into()).await;
     }
 
-    /// Records it, and waits for that, though not for a store that does not answer: the next reload may be
-    /// the one that suspends a tenant.
+    /// Records the reload. It does not wait longer than [`RECORD_TIMEOUT`] for the store, because the next
+    /// reload may be the one that suspends a tenant.
     async fn record(&self, failure: Option<Reason>, detail: Box<str>) {
         let (journal, clock) = (Arc::clone(&self.journal), Arc::clone(&self.clock));
         let recording = tokio::spawn(async move {
             let recorded =
                 maintenance::record(&*journal, &*clock, AuditOperation::Reload, failure, Some(detail)).await;
             if let Err(error) = recorded {
-                tracing::error!(error = &error as &dyn std::error::Error, "the reload is not recorded");
+                tracing::error!(error = &error as &dyn std::error::Error, "the reload could not be recorded");
             }
         });
-        if timeout(RECORDED_WITHIN, recording).await.is_err() {
-            tracing::error!("the store does not answer: the reload is not recorded yet");
+        if timeout(RECORD_TIMEOUT, recording).await.is_err() {
+            tracing::error!("the store does not respond: the reload is not recorded yet");
         }
     }
 
     async fn reload_all(&self, settings: Settings) -> Result<String, String> {
         let this = self.clone();
-        let taken = run_in_background(move || {
-            // Read before anything is taken over: a key that cannot be used changes nothing.
+        let activated = run_in_background(move || {
+            // Read the key before anything is activated, so that an invalid key changes nothing.
             let key = signing_key(&settings, false).map_err(|error| error_chain(&error))?;
             this.activate(settings).map(|(summary, previous)| (summary, previous, key))
         });
-        let taken = taken.await.unwrap_or_else(|| Err("putting them in force panicked".to_owned()));
-        let (summary, previous, key) = taken?;
+        let activated = activated.await.unwrap_or_else(|| Err("activating the settings panicked".to_owned()));
+        let (summary, previous, key) = activated?;
         tokio::spawn(drop_in_background(previous, build_snapshot::drop_incrementally));
         Ok(summary + &self.install_key(key).await?)
     }
 
-    /// Has the log signed by the key in its file, where that is another than before.
+    /// Makes the key of the key file sign the log, if the file changed.
     async fn install_key(&self, key: SigningKey) -> Result<String, String> {
         let previous_keys = self.keys.verifiers();
         if key.verifiers() == previous_keys {
@@ -114,11 +118,10 @@ impl Reloader {
         }
         if let Some(from) = previous_keys.into_iter().next().filter(|from| from != key.verifier()) {
             let rotation = Rotation { from, to: key.verifier().to_owned() };
-            let recorded =
-                timeout(RECORDED_WITHIN, rotation::record(&*self.journal, &*self.clock, &rotation));
+            let recorded = timeout(RECORD_TIMEOUT, rotation::record(&*self.journal, &*self.clock, &rotation));
             let recorded = recorded.await.unwrap_or(Err(AuditUnavailable(None)));
             recorded.map_err(|error| {
-                format!("the new key cannot be named in the log: {}", error_chain(&error))
+                format!("the new signing key cannot be recorded in the log: {}", error_chain(&error))
             })?;
         }
         let signers = key.verifiers().join(" and ");
@@ -126,7 +129,7 @@ impl Reloader {
         Ok(format!("; checkpoints are signed by {signers}"))
     }
 
-    /// What to tell, and what was in force before.
+    /// Replaces the current snapshot. Returns a summary and the previous snapshot.
     fn activate(&self, settings: Settings) -> Result<(String, Arc<Snapshot>), String> {
         let previous = self.current.load();
         let Settings { auth, tenants, policy, limits, .. } = settings;
@@ -142,7 +145,7 @@ impl Reloader {
         if let Some(aws) = &self.aws {
             aws.retain_sessions(&tenants);
         }
-        Ok((format!("the settings were taken over: {} tenants", tenants.len()), previous))
+        Ok((format!("the settings were reloaded: {} tenants", tenants.len()), previous))
     }
 }
 

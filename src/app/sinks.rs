@@ -1,4 +1,4 @@
-//! From settings to sinks of the audit log that run.
+//! Starts the sinks of the audit log that the settings name.
 
 use std::{io, sync::Arc};
 
@@ -14,14 +14,14 @@ use crate::{
     ports::{Sink, Unavailable},
 };
 
-/// Why the log cannot be given to its sinks. One that cannot be written is no reason: it is asked again.
+/// Why the sinks cannot start. A destination that cannot be written is not an error here: the sink retries.
 #[derive(Debug, Error)]
 pub enum SinksError {
-    /// The store does not tell how far they are.
-    #[error("the store does not tell how far they are")]
+    /// The store cannot read the positions of the sinks.
+    #[error("the store cannot read the positions of the sinks")]
     Store(#[source] Unavailable),
-    /// There is no thread to be had.
-    #[error("the system gives no thread")]
+    /// The operating system did not start a thread.
+    #[error("a thread of a sink cannot be started")]
     Thread(#[source] io::Error),
 }
 
@@ -29,7 +29,7 @@ pub enum SinksError {
 pub(super) async fn start(settings: &Settings, source: EventSource) -> Result<Sinks, SinksError> {
     let mut named = Vec::with_capacity(settings.audit.sinks.len());
     for sink in &settings.audit.sinks {
-        let to: Arc<dyn Sink> = match &sink.to {
+        let destination: Arc<dyn Sink> = match &sink.to {
             SinkTarget::Stdout => Arc::new(Stdout::open().map_err(SinksError::Thread)?),
             SinkTarget::File(config) => {
                 Arc::new(RotatingFile::new(config.clone()).map_err(SinksError::Thread)?)
@@ -39,7 +39,7 @@ pub(super) async fn start(settings: &Settings, source: EventSource) -> Result<Si
                 Arc::new(LogStream::connect(&settings.aws, StreamConfig::clone(config), clock).await)
             }
         };
-        named.push(NamedSink { name: sink.name.clone(), sink: to });
+        named.push(NamedSink { name: sink.name.clone(), sink: destination });
     }
     Sinks::start(named, source, SinkTiming::default()).await.map_err(SinksError::Store)
 }

@@ -1,4 +1,4 @@
-//! Tenants, policies and issuers that are in force: one generation, swapped whole by a reload.
+//! The current snapshot of tenants, policies and issuers. A reload replaces it as a whole.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::{
     ports::{Authenticate, Authorize, ConfigSnapshot, SnapshotSource, TenantDirectory},
 };
 
-/// What belongs together: rules made for other tenants, or tenants whose issuers are not known, would
-/// decide wrongly.
+/// Tenants, policies and issuers that belong together. Policies built for other tenants, or tenants whose
+/// issuers are missing, would decide wrongly.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) tenants: Arc<SnapshotTenants>,
@@ -19,15 +19,15 @@ pub(super) struct Snapshot {
     pub(super) authn: JwtAuthn,
 }
 
-/// The tenants of one generation, as a port.
+/// The tenants of one snapshot, as a port.
 #[derive(Debug)]
 pub(super) struct SnapshotTenants(pub(super) Arc<Tenants>);
 
-/// The generation that is in force.
+/// Holds the current snapshot.
 #[derive(Debug)]
 pub(super) struct SnapshotHolder(ArcSwap<Snapshot>);
 
-// === impl Directory ===
+// === impl SnapshotTenants ===
 
 impl TenantDirectory for SnapshotTenants {
     fn find(&self, id: &TenantId) -> Option<Arc<Tenant>> {
@@ -39,7 +39,7 @@ impl TenantDirectory for SnapshotTenants {
     }
 }
 
-// === impl Current ===
+// === impl SnapshotHolder ===
 
 impl SnapshotHolder {
     pub(super) fn new(first: Snapshot) -> Self {
@@ -65,7 +65,7 @@ impl SnapshotSource for SnapshotHolder {
     }
 }
 
-// === impl Generation ===
+// === impl Snapshot ===
 
 impl ConfigSnapshot for Snapshot {
     fn authn(&self) -> &dyn Authenticate {

@@ -1,4 +1,4 @@
-//! Log lines and metrics of this process, set up once.
+//! Sets up the log lines and metrics of this process, once.
 
 use std::io::{self, IsTerminal as _};
 
@@ -8,26 +8,26 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::Subscr
 
 use crate::config::{LogFormat, Telemetry};
 
-/// Upper bounds of the buckets of every latency, in seconds.
+/// The upper bounds of the buckets of every latency histogram, in seconds.
 const LATENCIES: [f64; 14] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0];
 
 /// Why telemetry cannot be set up.
 #[derive(Debug, Error)]
 pub enum TelemetryError {
-    /// Another part of this process set it up before.
-    #[error("the process has a recorder of metrics already")]
+    /// This process already has a metrics recorder.
+    #[error("the process already has a metrics recorder")]
     Metrics(#[source] metrics_exporter_prometheus::BuildError),
-    /// The same for log lines.
-    #[error("the process has a subscriber of log lines already")]
+    /// This process already has a log subscriber.
+    #[error("the process already has a log subscriber")]
     Log(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Sends log lines to standard error and keeps metrics.
+/// Sends log lines to standard error and records metrics. Returns the handle that renders the metrics.
 ///
 /// # Errors
 ///
-/// [`TelemetryError`] where this process did so before.
+/// [`TelemetryError`] if this process already did so.
 pub fn init(settings: &Telemetry) -> Result<PrometheusHandle, TelemetryError> {
     log_lines(settings)?;
     PrometheusBuilder::new()
@@ -37,7 +37,7 @@ pub fn init(settings: &Telemetry) -> Result<PrometheusHandle, TelemetryError> {
 }
 
 fn log_lines(settings: &Telemetry) -> Result<(), TelemetryError> {
-    // Checked when the settings were read.
+    // The filter is valid: `config` checked it.
     let filter = EnvFilter::try_new(&*settings.log_level).unwrap_or_else(|_checked| EnvFilter::new("info"));
     let human = match settings.log_format {
         LogFormat::Human => true,
@@ -45,17 +45,17 @@ fn log_lines(settings: &Telemetry) -> Result<(), TelemetryError> {
         LogFormat::Auto => io::stderr().is_terminal(),
     };
     let registry = tracing_subscriber::registry().with(filter);
-    let done = if human {
-        let colour = io::stderr().is_terminal() && colour_wanted();
+    let result = if human {
+        let colour = io::stderr().is_terminal() && colour_enabled();
         registry.with(fmt::layer().with_writer(io::stderr).with_ansi(colour)).try_init()
     } else {
         let lines = fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(io::stderr);
         registry.with(lines).try_init()
     };
-    done.map_err(TelemetryError::Log)
+    result.map_err(TelemetryError::Log)
 }
 
-/// Whether the terminal's owner wants colours (`NO_COLOR`, `CLICOLOR`).
-fn colour_wanted() -> bool {
+/// Whether `NO_COLOR` and `CLICOLOR` allow colours.
+fn colour_enabled() -> bool {
     !matches!(anstream::AutoStream::choice(&io::stderr()), anstream::ColorChoice::Never)
 }

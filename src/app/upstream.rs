@@ -1,4 +1,4 @@
-//! The ports to AWS.
+//! The ports to AWS, as one value that tests and benchmarks can replace.
 
 use std::{fmt, sync::Arc};
 
@@ -7,24 +7,24 @@ use crate::{
     ports::{KeyAssociations, Keys, LogGroups, Queries, Quotas, Roles},
 };
 
-/// The ports to AWS, where they are to be others than the adapter of [`crate::aws`].
+/// The ports to AWS. The default implementation of each is [`Aws`].
 #[derive(Clone)]
 pub struct AwsPorts {
-    /// Sets keys and takes them away.
+    /// Sets and removes keys.
     pub associations: Arc<dyn KeyAssociations>,
     /// Reads log groups.
     pub log_groups: Arc<dyn LogGroups>,
-    /// Reads keys.
+    /// Reads keys and their policies.
     pub keys: Arc<dyn Keys>,
-    /// Runs queries.
+    /// Runs queries of `CloudWatch` Logs Insights.
     pub queries: Arc<dyn Queries>,
-    /// Knows the roles themselves.
+    /// Reads the service identity, and tests the trust policy and permissions of roles.
     pub roles: Arc<dyn Roles>,
-    /// Reads quotas.
+    /// Reads quotas from Service Quotas.
     pub quotas: Arc<dyn Quotas>,
 }
 
-// === impl Upstream ===
+// === impl AwsPorts ===
 
 impl From<Arc<Aws>> for AwsPorts {
     fn from(aws: Arc<Aws>) -> Self {
@@ -41,6 +41,6 @@ impl From<Arc<Aws>> for AwsPorts {
 
 impl fmt::Debug for AwsPorts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upstream").finish_non_exhaustive()
+        f.debug_struct("AwsPorts").finish_non_exhaustive()
     }
 }

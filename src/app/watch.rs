@@ -1,5 +1,5 @@
-//! Sees that settings changed: by SIGHUP, or because a file they were read from did. Run by
-//! `logkey serve` beside the service.
+//! Reloads the settings on SIGHUP, and when a file that they came from changes. `logkey serve` runs it in a
+//! separate task.
 
 mod fingerprint;
 
@@ -18,14 +18,14 @@ pub use self::fingerprint::Fingerprints;
 use super::{Reloader, background::run_in_background};
 use crate::config::{Env, Settings};
 
-/// How long files must have been left alone: an editor or Kubernetes writes several at once.
+/// How long the files must stay unchanged before a reload. Editors and Kubernetes write several at once.
 const DEBOUNCE: Duration = Duration::from_millis(250);
-/// The link that Kubernetes turns when it changes mounted files.
+/// The symbolic link that Kubernetes replaces when it changes mounted files.
 const KUBERNETES_LINK: &str = "..data";
-/// Endings of the files that settings may be spread over.
+/// The extensions of files that may contain settings.
 const SETTINGS_EXTENSIONS: [&str; 2] = ["toml", "cedar"];
 
-/// What was seen, and whether more follows.
+/// Watches the folders of the settings files.
 struct Watch {
     watcher: Option<RecommendedWatcher>,
     folders: BTreeSet<PathBuf>,
@@ -33,31 +33,31 @@ struct Watch {
     changes: mpsc::Receiver<()>,
 }
 
-/// Takes settings over whenever they changed, until it is dropped. `read` is what their files were like just
-/// after they were read.
+/// Reloads the settings whenever they change, until it is dropped. `initial` are the fingerprints of their
+/// files just after the start read them.
 pub async fn reload_on_change(
     reloader: Reloader,
     config: PathBuf,
     env: Arc<dyn Env + Send + Sync>,
-    read: Fingerprints,
+    initial: Fingerprints,
     mut hangup: Signal,
 ) {
     let mut watch = Watch::new();
-    watch.watch_folders(read.files());
-    // A start takes its time, and nobody watched meanwhile.
-    let mut overtaken = run_in_background(move || read.changed()).await.unwrap_or(true);
+    watch.watch_folders(initial.files());
+    // The start takes time, and the files were not watched meanwhile.
+    let mut changed_during_start = run_in_background(move || initial.changed()).await.unwrap_or(true);
     loop {
-        if mem::take(&mut overtaken) {
-            tracing::info!("files of the settings changed while the service started");
+        if mem::take(&mut changed_during_start) {
+            tracing::info!("settings files changed while the service started");
         } else {
             tokio::select! {
-                received = hangup.recv() => if received.is_none() { return },
-                () = watch.changed() => tracing::info!("files of the settings changed"),
+                signal = hangup.recv() => if signal.is_none() { return },
+                () = watch.changed() => tracing::info!("settings files changed"),
             }
         }
         let (path, variables) = (config.clone(), Arc::clone(&env));
         let Some(settings) = run_in_background(move || Settings::load(&path, &*variables)).await else {
-            tracing::error!("the settings could not be read; what was in force stays so");
+            tracing::error!("the settings could not be read; the service keeps the current snapshot");
             continue;
         };
         if let Ok(Settings { files, .. }) = &settings {
@@ -77,17 +77,18 @@ impl Watch {
         let on_event = move |event: notify::Result<Event>| {
             let tracked = tracked.lock().unwrap_or_else(PoisonError::into_inner);
             if event.is_ok_and(|event| is_relevant(&event, &tracked)) {
-                // One that is not yet looked at stands for this one too.
+                // If the channel is full, the pending message covers this change too.
                 let _ = change_sender.try_send(());
             }
         };
-        let watcher = notify::recommended_watcher(on_event)
-            .inspect_err(|error| tracing::warn!(%error, "files are not watched: send SIGHUP after a change"));
+        let watcher = notify::recommended_watcher(on_event).inspect_err(
+            |error| tracing::warn!(%error, "settings files are not watched: send SIGHUP after a change"),
+        );
         Self { watcher: watcher.ok(), folders: BTreeSet::new(), files, changes }
     }
 
-    /// Watches the folders of these files: a file that is replaced is another one, its folder is not.
-    /// Folders among them are folders themselves.
+    /// Watches the folders of these files, because a watch on a file ends when the file is replaced. A path
+    /// that is a folder is watched itself.
     fn watch_folders(&mut self, files: &[PathBuf]) {
         let Some(watcher) = &mut self.watcher else { return };
         let mut names = BTreeSet::new();
@@ -95,7 +96,7 @@ impl Watch {
             let folder = if file.is_dir() { Some(file.as_path()) } else { file.parent() };
             let Some(folder) = folder else { continue };
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            // As the watcher will name it.
+            // The path in the form in which the watcher reports it.
             names.extend(file.file_name().map(|name| folder.join(name)));
             if self.folders.contains(folder) {
                 continue;
@@ -104,14 +105,14 @@ impl Watch {
                 Ok(()) => drop(self.folders.insert(folder.to_owned())),
                 Err(error) => tracing::warn!(
                     folder = %folder.display(), %error,
-                    "a folder of the settings is not watched: send SIGHUP after a change"
+                    "a folder of settings files is not watched: send SIGHUP after a change"
                 ),
             }
         }
         *self.files.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
-    /// Returns once files changed and were then left alone.
+    /// Returns after files changed and then stayed unchanged for [`DEBOUNCE`].
     async fn changed(&mut self) {
         if self.changes.recv().await.is_none() {
             std::future::pending::<()>().await;
@@ -120,10 +121,10 @@ impl Watch {
     }
 }
 
-/// Whether the event is about a file that settings were read from, or may stand in; the store is often
-/// in the same folder.
+/// Whether the event is about a file that settings came from, or that may contain settings. The store is
+/// often in the same folder, and its writes must not cause reloads.
 fn is_relevant(event: &Event, watched: &BTreeSet<PathBuf>) -> bool {
-    let written = match event.kind {
+    let is_change = match event.kind {
         EventKind::Access(_) => false,
         EventKind::Any
         | EventKind::Create(_)
@@ -131,11 +132,11 @@ fn is_relevant(event: &Event, watched: &BTreeSet<PathBuf>) -> bool {
         | EventKind::Remove(_)
         | EventKind::Other => true,
     };
-    let settings = |path: &PathBuf| {
-        let ending = path.extension().and_then(|ending| ending.to_str());
+    let may_hold_settings = |path: &PathBuf| {
+        let extension = path.extension().and_then(|extension| extension.to_str());
         watched.contains(path)
-            || ending.is_some_and(|ending| SETTINGS_EXTENSIONS.contains(&ending))
+            || extension.is_some_and(|extension| SETTINGS_EXTENSIONS.contains(&extension))
             || path.file_name().is_some_and(|name| name == KUBERNETES_LINK)
     };
-    written && event.paths.iter().any(settings)
+    is_change && event.paths.iter().any(may_hold_settings)
 }

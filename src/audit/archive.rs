@@ -1,6 +1,6 @@
-//! Moves the oldest events out to a folder in the tlog-tiles layout, and lets go of them in the store.
-//! The tree stays whole. The archive is on disk, read again, and named by a signed event of the log
-//! before anything is removed.
+//! Moves the oldest events to a folder in the tlog-tiles layout and removes them from the store. The tree
+//! stays complete. Nothing is removed before the archive is on disk, was read again, and is named by a
+//! signed event of the log.
 
 mod archive_reader;
 
@@ -32,53 +32,53 @@ use crate::{
     },
 };
 
-/// How long it is waited for the checkpoint that covers what was said.
+/// How long a run waits for the checkpoint that covers the `Archive` event.
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How many events are read again at once.
+/// How many archived events one read returns.
 const PAGE: u32 = 1024;
-/// `api.operation` of the event that names what was moved out.
+/// `api.operation` of the event that names the archived events.
 const ACTION: &str = "Archive";
 
-/// What archiving needs.
+/// The parts of the service that [`archive`] uses.
 #[derive(Clone, Copy)]
 pub struct ArchiveInputs<'p> {
-    /// The events.
+    /// Reads the events.
     pub log: &'p dyn EventReader,
-    /// The tree over them.
+    /// Reads the tree over the events.
     pub tree: &'p dyn TreeStore,
-    /// Lets go of them.
+    /// Removes archived events from the store.
     pub events: &'p dyn ArchivedEvents,
-    /// Takes the event that says so.
+    /// Records the `Archive` event.
     pub audit: &'p dyn AuditLog,
-    /// Knows what is signed.
+    /// Returns the newest checkpoint and waits for the next one.
     pub signed: &'p dyn AuditTree,
-    /// Tells the time.
+    /// The time of the `Archive` event.
     pub clock: &'p dyn Clock,
     /// Signs the archive's checkpoint.
     pub key: &'p SigningKey,
 }
 
-/// Why nothing was moved out, or not all: nothing is lost either way, and doing it again goes on.
+/// Why a run did not archive all it should. No event is lost, and the next run continues.
 #[derive(Debug, Error)]
 pub enum ArchiveError {
-    /// The store does not answer.
+    /// The store is not available.
     #[error("the audit log cannot be read or written")]
     Unavailable(#[from] Unavailable),
-    /// What is done cannot be said in the log.
+    /// The `Archive` event cannot be recorded.
     #[error("the audit log cannot be written")]
     Audit(#[from] AuditUnavailable),
-    /// The files cannot be written.
+    /// The archive's files cannot be written.
     #[error("the archive cannot be written")]
     Write(#[from] ExportError),
-    /// The folder cannot be used.
-    #[error("the archive's folder cannot be used")]
+    /// The folder cannot be created or written.
+    #[error("the archive folder cannot be used")]
     Folder(#[from] io::Error),
-    /// What is in the folder is no archive of this log.
-    #[error("the folder holds something else than the archive of this log")]
+    /// The folder holds an archive that is not one of this log.
+    #[error("the folder does not hold an archive of this log")]
     Other(#[from] ArchiveReadError),
-    /// Earlier events were moved out to another folder.
+    /// Earlier events were moved to another folder.
     #[error(
-        "the folder holds the events up to {archived}, and the log begins at {first}: name the folder to which the others were moved"
+        "the folder holds the events up to {archived}, but the log begins at {first}: name the folder to which the events between them were moved"
     )]
     Elsewhere {
         /// The last event in the folder.
@@ -86,9 +86,9 @@ pub enum ArchiveError {
         /// The first event in the log.
         first: u64,
     },
-    /// The newest checkpoint does not cover what is to be moved out.
+    /// The newest checkpoint does not cover the events to be archived.
     #[error(
-        "events up to {last} are old enough, and the newest checkpoint covers {size}: try again when it covers them"
+        "the events up to {last} are old enough, but the newest checkpoint covers only {size}: try again when a checkpoint covers them"
     )]
     NotCovered {
         /// The last event that is old enough.
@@ -96,31 +96,31 @@ pub enum ArchiveError {
         /// The checkpoint's size.
         size: u64,
     },
-    /// The events are not those that were signed.
-    #[error("the events are not those that the log's checkpoint signs: run `logkey audit verify`")]
+    /// The events are not the signed ones.
+    #[error("the events do not match the log's signed checkpoint: run `logkey audit verify`")]
     Root,
     /// The archive's checkpoint cannot be signed.
     #[error("the archive's checkpoint cannot be signed")]
     Sign,
-    /// No proof of the tree can be had.
+    /// The proof that the log continues the archive cannot be computed.
     #[error("the log's tree cannot be read")]
     Tree(#[from] ProofError),
-    /// What was said in the log was not signed in time.
-    #[error("what was said in the log is not signed yet: do it again")]
+    /// No checkpoint covered the `Archive` event in time.
+    #[error("no checkpoint covers the `Archive` event yet, so no event was removed: run the command again")]
     NotSigned,
 }
 
-/// What was done.
+/// The result of one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ArchiveReport {
-    /// How many events the archive holds: the first ones of the log.
+    /// How many events the archive holds, counted from the first event of the log.
     pub last: u64,
-    /// How many of them were moved now.
+    /// How many of them this run moved.
     pub count: u64,
 }
 
-/// Moves out the events from before a time: by whole tiles of 256, none behind which there is an
-/// intent whose end is not known, and none that a sink does not have yet.
+/// Archives the events before a time, in whole tiles of 256. It stops before the first intent that has no
+/// end yet, and before the first event that a sink has not received.
 ///
 /// # Errors
 ///
@@ -153,7 +153,7 @@ pub async fn archive(
     Ok(ArchiveReport { last, count: (last + 1).saturating_sub(first) })
 }
 
-/// How many events the folder holds already.
+/// How many events the folder already holds.
 async fn archived_count(
     parts: ArchiveInputs<'_>,
     folder: &Path,
@@ -170,16 +170,16 @@ async fn archived_count(
     Ok(signed.size())
 }
 
-/// The last event from before the time, with all before it.
+/// The last event that may be archived: it and all events before it are older than `before`.
 async fn cutoff(parts: ArchiveInputs<'_>, before: Timestamp, archived: u64) -> Result<u64, ArchiveError> {
     let young = EventFilter { since: Some(before), after: Some(archived), ..EventFilter::default() };
     let young = parts.log.next(&young, u64::MAX, 1).await?.first().map(|event| event.seq);
     let open = parts.log.open_intents(before).await?.first().map(|event| event.seq);
     let end = parts.log.list(&EventFilter::default(), None, 1).await?.first().map_or(0, |event| event.seq);
-    // What a sink does not have yet stays.
+    // Events that a sink has not received stay.
     let unread = parts.events.read_through().await?.map(|last| last + 1);
-    let stays = [young, open, unread, Some(end + 1)].into_iter().flatten().min().unwrap_or_default();
-    Ok(stays.saturating_sub(1))
+    let first_kept = [young, open, unread, Some(end + 1)].into_iter().flatten().min().unwrap_or_default();
+    Ok(first_kept.saturating_sub(1))
 }
 
 async fn write(
@@ -199,7 +199,7 @@ async fn write(
     Ok(layout.replace("checkpoint", note.as_bytes())?)
 }
 
-/// Whether what was signed begins with the tree of this size and root.
+/// Fails unless the newest signed tree continues the tree with this size and root.
 async fn check_contiguous(
     parts: ArchiveInputs<'_>,
     size: u64,
@@ -211,7 +211,7 @@ async fn check_contiguous(
         .map_err(|_differs| ArchiveError::Root)
 }
 
-/// The root over what the archive holds, with everything from `from` on read again.
+/// The root over the archived events. Reads the archive again from the tile that contains `from`.
 async fn root(
     parts: ArchiveInputs<'_>,
     archive: &ArchiveReader,
@@ -219,16 +219,16 @@ async fn root(
     last: u64,
 ) -> Result<Hash, ArchiveError> {
     let mut edge = Edge::load(parts.tree, from & !0xff).await?.ok_or(ArchiveError::Root)?;
-    let mut whole = Vec::new();
+    let mut full_tiles = Vec::new();
     while edge.size() < last {
         let page = archive.after(edge.size(), PAGE).await?;
         if page.is_empty() {
             return Err(ArchiveError::Root);
         }
         for event in page {
-            edge.push(tree::leaf(event.body.as_bytes()), &mut whole);
+            edge.push(tree::leaf(event.body.as_bytes()), &mut full_tiles);
         }
-        whole.clear();
+        full_tiles.clear();
     }
     let root = edge.root().filter(|_| edge.size() == last).ok_or(ArchiveError::Root)?;
     let signed = parts.signed.newest().await?;
@@ -236,7 +236,8 @@ async fn root(
     Ok(root)
 }
 
-/// Says in the log what was moved out, unless it says so already; returns when that is signed.
+/// Records an `Archive` event unless the newest one already names this root. Returns when a checkpoint covers
+/// the event.
 async fn record_move(parts: ArchiveInputs<'_>, last: u64, root: Hash) -> Result<(), ArchiveError> {
     let root: Box<str> = BASE64_STANDARD.encode(root.0).into();
     let filter = EventFilter { action: Some(ACTION.to_owned()), ..EventFilter::default() };
@@ -260,6 +261,6 @@ async fn record_move(parts: ArchiveInputs<'_>, last: u64, root: Hash) -> Result<
 
 impl std::fmt::Debug for ArchiveInputs<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Parts")
+        f.write_str("ArchiveInputs")
     }
 }

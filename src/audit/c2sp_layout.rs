@@ -1,4 +1,4 @@
-//! Writes files in the tlog-tiles layout, for exports and archives.
+//! Writes files in the tlog-tiles layout (<https://c2sp.org/tlog-tiles>), for exports and archives.
 
 use std::{
     collections::BTreeSet,
@@ -10,23 +10,23 @@ use std::{
 use super::tree;
 use crate::ports::Tile;
 
-/// A folder in the layout.
+/// A folder in the tlog-tiles layout.
 #[derive(Debug)]
 pub(super) struct TileDirectory<'p> {
     folder: &'p Path,
-    /// Whether each file is on disk before the next step.
+    /// Whether each file is synced to disk before the next step.
     durable: bool,
     touched: BTreeSet<PathBuf>,
 }
 
-/// Makes a folder, with its name on disk and those of the folders above it: also where an earlier run
-/// made them and was cut off.
+/// Creates a folder and syncs its name and the names of the folders above it. It also syncs names that an
+/// interrupted run created.
 pub(super) fn make(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     for above in fs::canonicalize(folder)?.ancestors().skip(1) {
         match File::open(above) {
             Ok(above) => above.sync_all()?,
-            // One that is not for this user holds nothing that this user made.
+            // This user cannot have created anything in a folder that it may not open.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
             Err(error) => return Err(error),
         }
@@ -34,7 +34,7 @@ pub(super) fn make(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-// === impl Layout ===
+// === impl TileDirectory ===
 
 impl<'p> TileDirectory<'p> {
     pub(super) fn new(folder: &'p Path, durable: bool) -> Self {
@@ -60,7 +60,7 @@ impl<'p> TileDirectory<'p> {
         if self.durable { file.sync_all() } else { Ok(()) }
     }
 
-    /// Writes a file beside `tile/`, in place of what is there.
+    /// Writes or atomically replaces a file next to `tile/`.
     pub(super) fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let (path, temporary) = (self.folder.join(name), self.folder.join(format!("{name}.new")));
         let mut file = File::create(&temporary)?;
@@ -73,7 +73,7 @@ impl<'p> TileDirectory<'p> {
         self.fsync()
     }
 
-    /// Has the names of what was written on disk too.
+    /// Syncs the names of the written files to disk.
     pub(super) fn fsync(&mut self) -> io::Result<()> {
         let touched = std::mem::take(&mut self.touched);
         if self.durable {

@@ -1,4 +1,4 @@
-//! Signed checkpoints (C2SP tlog-checkpoint as a signed note with Ed25519), and the key for them.
+//! Signed checkpoints (C2SP tlog-checkpoint as a signed note with Ed25519), and the key that signs them.
 
 mod key;
 
@@ -13,63 +13,63 @@ use tlog_tiles::Checkpoint;
 
 pub use self::key::SigningKey;
 
-/// Longest note that is read, in bytes.
+/// The longest note that is read, in bytes.
 const MAX_NOTE: usize = 64 * 1024;
 
-/// Why there is no key.
+/// Why the signing key cannot be used.
 #[derive(Debug, Error)]
 pub enum KeyError {
-    /// The file cannot be read or made.
-    #[error("the checkpoint key {path} cannot be read or made")]
+    /// The file cannot be read, created or replaced.
+    #[error("the checkpoint key {path} cannot be read or written")]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// The file holds something else.
+    /// The file does not hold one or two Ed25519 keys.
     #[error(
-        "the checkpoint key {path} is not an Ed25519 key in PEM form: make one with openssl genpkey -algorithm ed25519"
+        "the checkpoint key {path} is not an Ed25519 key in PEM format: create one with `openssl genpkey -algorithm ed25519`"
     )]
     Form {
         /// The file.
         path: PathBuf,
     },
-    /// It holds two keys already.
+    /// A rotation is in progress: the file already holds two keys.
     #[error(
-        "the checkpoint key {path} still holds the key before it: end that one first, with logkey audit rotate-key --end"
+        "the checkpoint key {path} still holds the previous key: remove it first with `logkey audit rotate-key --end`"
     )]
     TakingOver {
         /// The file.
         path: PathBuf,
     },
-    /// The origin cannot be a key's name.
-    #[error("checkpoint_origin cannot be the name of a key: no space and no plus, please")]
+    /// The origin is not a valid key name.
+    #[error("checkpoint_origin is not a valid key name: remove spaces and plus signs")]
     Origin,
 }
 
-/// A note is no checkpoint of this log, or not signed by a key that is known.
+/// Why a note is not a trusted checkpoint of this log.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
-    /// Not a signed note.
+    /// The bytes are not a signed note.
     #[error("this is not a signed note")]
     Note(#[source] signed_note::NoteError),
-    /// No known key signed it, or one that is known did not.
+    /// No trusted key signed the note, or the signature of a trusted key is wrong.
     #[error("the checkpoint is not signed by the log's key")]
     Signature(#[source] signed_note::NoteError),
-    /// A signed note that is not a checkpoint.
+    /// The signed text is not a checkpoint, or it is too long.
     #[error("the signed text is not a checkpoint")]
     Text,
-    /// Another log's.
-    #[error("the checkpoint is of the log {0:?}")]
+    /// The checkpoint belongs to the log with this name.
+    #[error("the checkpoint belongs to another log, {0:?}")]
     Origin(String),
-    /// The key to check it with is not one.
-    #[error("the verifier key cannot be read")]
+    /// A verifier key is malformed.
+    #[error("a verifier key is malformed: expected `NAME+ID+KEY`, as in `verifier.key` of an export")]
     Verifier,
 }
 
-/// Where the key is when the configuration does not say: beside the database file.
+/// The default path of the signing key: next to the database file.
 #[must_use]
 pub fn default_key_path(database: &Path) -> PathBuf {
     let mut path = database.to_owned().into_os_string();
@@ -77,17 +77,17 @@ pub fn default_key_path(database: &Path) -> PathBuf {
     path.into()
 }
 
-/// Whether this is the verifier key of a signed note.
+/// Whether the text is a verifier key of signed notes.
 #[must_use]
 pub fn is_verifier(key: &str) -> bool {
     StandardVerifier::new(key).is_ok()
 }
 
-/// Reads a signed checkpoint, and tells its size and root if one of the keys signed it.
+/// Reads a signed checkpoint. Returns it only if one of the keys signed it and it belongs to this log.
 ///
 /// # Errors
 ///
-/// [`BadCheckpoint`].
+/// [`CheckpointError`].
 pub fn read(note: &[u8], origin: &str, verifiers: &[String]) -> Result<Checkpoint, CheckpointError> {
     if note.len() > MAX_NOTE {
         return Err(CheckpointError::Text);

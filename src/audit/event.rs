@@ -1,6 +1,7 @@
-//! An event as it is kept: an OCSF 1.8.0 *API Activity* (class 6003, cloud profile) on one line.
+//! Serializes an event as an OCSF 1.8.0 *API Activity* (class 6003, cloud profile) on one line.
 //!
-//! Called by the journal. The bytes are the leaf: what is verified later is what was written here.
+//! The journal calls it. The leaf hash covers exactly these bytes, so verification checks what was written
+//! here.
 
 mod map;
 mod names;
@@ -20,11 +21,12 @@ use crate::{
     ports::EventIndexFields,
 };
 
-/// Writes an event at the end of `bytes`, and tells where it is and by what it is found.
+/// Appends an event to `bytes`. Returns its offset and length there, and the fields by which the store
+/// indexes it.
 ///
 /// # Errors
 ///
-/// What serde says; then `bytes` is as it was.
+/// The serialization failed; `bytes` is then unchanged.
 pub fn write(event: &Event, id: EventId, bytes: &mut Vec<u8>) -> Result<EventIndexFields, serde_json::Error> {
     let start = bytes.len();
     let arn = event.resource.as_ref().map(Resource::arn);

@@ -1,5 +1,5 @@
-//! Writes the log as files in the tlog-tiles layout, for other people's tools: `checkpoint`,
-//! `tile/…`, `tile/entries/…`, `verifier.key` and, where the key has changed, `handover/…`.
+//! Writes the log as files in the tlog-tiles layout, for other tools: `checkpoint`, `tile/…`,
+//! `tile/entries/…`, `verifier.key` and, if the signing key was rotated, `handover/…`.
 
 use std::{fs, io, path::Path};
 
@@ -9,17 +9,17 @@ use tlog_tiles::Checkpoint;
 use super::{
     archive::ArchiveReader,
     c2sp_layout::TileDirectory,
-    tree::{self, Edge, WHOLE},
+    tree::{self, Edge, TILE_WIDTH},
 };
 use crate::ports::{EventReader, SignedCheckpoint, Tile, Unavailable};
 
-/// How many events are read at once.
+/// How many events one read returns.
 const PAGE: u32 = 1024;
 
-/// Why an export is not whole.
+/// Why an export is incomplete.
 #[derive(Debug, Error)]
 pub enum ExportError {
-    /// The store does not answer.
+    /// The store is not available.
     #[error("the audit log cannot be read")]
     Unavailable(#[from] Unavailable),
     /// A file cannot be written.
@@ -27,27 +27,27 @@ pub enum ExportError {
     File(#[from] io::Error),
     /// An event is missing.
     #[error(
-        "event {0} is missing from the log: where it was moved out, name the archive with --archive; otherwise run `logkey audit verify`"
+        "event {0} is missing from the log: if it was archived, name the archive with --archive; otherwise run `logkey audit verify`"
     )]
     Missing(u64),
-    /// An event is longer than the form allows.
-    #[error("event {0} is longer than 65535 bytes, which an entry bundle cannot hold")]
+    /// An event does not fit the two-byte length of an entry.
+    #[error("event {0} is longer than 65535 bytes, the limit of an entry in tlog-tiles")]
     TooLong(u64),
-    /// The events are not those of the checkpoint.
-    #[error("the log's events do not give the root of its checkpoint: run `logkey audit verify`")]
+    /// The events do not have the root of the checkpoint.
+    #[error("the log's events do not match its signed checkpoint: run `logkey audit verify`")]
     Root,
 }
 
-/// What is exported, beside the events.
+/// The signed parts of an export.
 #[derive(Clone, Copy, Debug)]
 pub struct Signed<'e> {
     /// The newest checkpoint.
     pub checkpoint: &'e Checkpoint,
-    /// As it was signed.
+    /// The same checkpoint as a signed note.
     pub note: &'e str,
-    /// The keys that may sign the log; that of the newest checkpoint first.
+    /// The keys that may sign the log. The key of the newest checkpoint is the first.
     pub verifiers: &'e [String],
-    /// Checkpoints that hand over from one key to the next.
+    /// The checkpoints at which one key handed over to the next.
     pub handovers: &'e [SignedCheckpoint],
 }
 
@@ -55,7 +55,7 @@ pub struct Signed<'e> {
 ///
 /// # Errors
 ///
-/// [`ExportError`]; then there is no new `checkpoint` in the folder.
+/// [`ExportError`]; the folder then has no new `checkpoint`.
 pub async fn export(
     log: &dyn EventReader,
     archive: Option<&ArchiveReader>,
@@ -77,7 +77,7 @@ pub async fn export(
     Ok(layout.replace("checkpoint", note.as_bytes())?)
 }
 
-/// Writes `verifier.key`, and beside it those of keys that signed before, or sign too.
+/// Writes `verifier.key` for the first key, and `verifier-ID.key` for each other key.
 pub(super) fn keys(layout: &mut TileDirectory<'_>, verifiers: &[String]) -> io::Result<()> {
     for (at, verifier) in verifiers.iter().enumerate() {
         let id = verifier.split('+').nth(1).filter(|_| at > 0);
@@ -87,7 +87,7 @@ pub(super) fn keys(layout: &mut TileDirectory<'_>, verifiers: &[String]) -> io::
     Ok(())
 }
 
-/// Writes the events from the edge on, up to and with `through`, and the tiles over them.
+/// Writes the events after the edge up to and including `through`, and the tiles over them.
 pub(super) async fn events(
     log: &dyn EventReader,
     archive: Option<&ArchiveReader>,
@@ -96,7 +96,7 @@ pub(super) async fn events(
     layout: &mut TileDirectory<'_>,
 ) -> Result<(), ExportError> {
     let mut bundle = Vec::new();
-    let mut whole: Vec<Tile> = Vec::new();
+    let mut full_tiles: Vec<Tile> = Vec::new();
     while edge.size() < through {
         let page = match archive {
             Some(archive) if edge.size() < archive.size() => archive.after(edge.size(), PAGE).await?,
@@ -116,19 +116,19 @@ pub(super) async fn events(
             let length = u16::try_from(event.body.len()).map_err(|_long| ExportError::TooLong(seq))?;
             bundle.extend(length.to_be_bytes());
             bundle.extend(event.body.as_bytes());
-            edge.push(tree::leaf(event.body.as_bytes()), &mut whole);
-            if seq.is_multiple_of(WHOLE as u64) {
-                layout.write(&tree::path("entries", seq / WHOLE as u64 - 1, WHOLE), &bundle)?;
+            edge.push(tree::leaf(event.body.as_bytes()), &mut full_tiles);
+            if seq.is_multiple_of(TILE_WIDTH as u64) {
+                layout.write(&tree::path("entries", seq / TILE_WIDTH as u64 - 1, TILE_WIDTH), &bundle)?;
                 bundle.clear();
             }
         }
-        for tile in whole.drain(..) {
+        for tile in full_tiles.drain(..) {
             layout.tile(&tile)?;
         }
     }
     if !bundle.is_empty() {
         let count = usize::try_from(edge.size() & 0xff).unwrap_or_default();
-        layout.write(&tree::path("entries", edge.size() / WHOLE as u64, count), &bundle)?;
+        layout.write(&tree::path("entries", edge.size() / TILE_WIDTH as u64, count), &bundle)?;
     }
     for tile in edge.partial() {
         layout.tile(&tile)?;

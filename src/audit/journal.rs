@@ -1,6 +1,6 @@
-//! The one way into the log: a bounded queue before one writer that commits whatever is waiting when
-//! the last commit is back. Called by the use cases; an entry that is in the queue is written or its
-//! caller is told, also when that caller has gone away.
+//! The only way to append to the log: a bounded queue in front of one writer. The writer commits whatever is
+//! queued when the previous commit has returned. The use cases call it. Every queued entry is either written
+//! or refused, and outcomes are written even if their caller has disconnected.
 
 mod queue;
 mod writer;
@@ -23,10 +23,10 @@ use crate::{
     ports::{AuditLog, AuditUnavailable, Clock, EventStore},
 };
 
-/// Takes entries and events, and keeps them in the store.
+/// Accepts entries and events, and writes them to the store.
 pub struct Journal {
     queue: Arc<Queue>,
-    tail: Arc<LeafCache>,
+    leaf_cache: Arc<LeafCache>,
     reads: bool,
     timeout: Duration,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -35,37 +35,34 @@ pub struct Journal {
 // === impl Journal ===
 
 impl Journal {
-    /// Starts the writer. Nothing else may append to the same store.
+    /// Starts the writer. Nothing else in this process may append to the same store.
     #[must_use]
     pub fn start(store: Arc<dyn EventStore>, clock: Arc<dyn Clock>, config: Config) -> Self {
         let (reads, timeout) = (config.reads, config.close_within + config.stall);
         let queue = Arc::new(Queue::new(config.clone()));
-        let tail = Arc::new(LeafCache::default());
-        let writer = Writer::new(Arc::clone(&queue), store, Arc::clone(&tail), clock, config);
+        let leaf_cache = Arc::new(LeafCache::default());
+        let writer = Writer::new(Arc::clone(&queue), store, Arc::clone(&leaf_cache), clock, config);
         let writer = Mutex::new(Some(tokio::spawn(writer.run())));
-        Self { queue, tail, reads, timeout, writer }
+        Self { queue, leaf_cache, reads, timeout, writer }
     }
 
-    /// The leaf hashes of what is kept, for the sequencer of the same log.
+    /// The leaf hashes of the newest durable events, for the sequencer of the same log.
     #[must_use]
-    pub fn tail(&self) -> Arc<LeafCache> {
-        Arc::clone(&self.tail)
+    pub fn leaf_cache(&self) -> Arc<LeafCache> {
+        Arc::clone(&self.leaf_cache)
     }
 
-    /// Takes nothing more, writes what is waiting, and ends. A store that fails is tried for a while.
+    /// Refuses new entries, writes the queued ones, and ends. Retries a failing store for a limited time.
     pub async fn close(&self) {
         self.queue.close();
         let Some(mut writer) = self.writer.lock().await.take() else { return };
         match tokio::time::timeout(self.timeout, &mut writer).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the audit writer ended in a fault"
-                );
+                tracing::error!(error = &error as &dyn std::error::Error, "the audit writer panicked");
             }
             Err(_elapsed) => {
-                tracing::error!("the store does not answer: what is left is not written");
+                tracing::error!("the store does not respond: the remaining audit events are not written");
                 writer.abort();
             }
         }
@@ -77,7 +74,7 @@ impl AuditLog for Journal {
     async fn commit(&self, entry: JournalEntry) -> Result<EventId, AuditUnavailable> {
         let (reply, committed) = oneshot::channel();
         self.queue.push(PendingEvent { entry, reply: Some(reply) })?;
-        // The writer answers every entry; without a writer nothing is kept.
+        // The writer answers every entry. If the writer has ended, the entry was not written.
         committed.await.unwrap_or(Err(AuditUnavailable(None)))
     }
 

@@ -1,5 +1,5 @@
-//! The leaf hashes of what was kept a moment ago: handed over by the journal, so that the sequencer need
-//! not read back what is still in memory. Bounded; for what is not here the store is read.
+//! The leaf hashes of events that just became durable. The journal adds them, so that the sequencer need not
+//! read those events from the store. The cache is bounded; the sequencer reads missing events from the store.
 
 use std::{
     collections::VecDeque,
@@ -8,10 +8,10 @@ use std::{
 
 use tlog_tiles::Hash;
 
-/// Most hashes that wait: those of some seconds under the greatest load, in 2 MiB.
+/// The largest number of cached hashes: a few seconds of the highest load, in 2 MiB.
 const CAPACITY: usize = 1 << 16;
 
-/// Hashes without a gap between them, the oldest first.
+/// Hashes of consecutive events, oldest first.
 #[derive(Debug, Default)]
 pub struct LeafCache {
     inner: Mutex<Inner>,
@@ -19,27 +19,27 @@ pub struct LeafCache {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// The place in the log of the oldest one.
+    /// The position of the oldest cached event.
     first: u64,
     hashes: VecDeque<Hash>,
 }
 
-// === impl Tail ===
+// === impl LeafCache ===
 
 impl LeafCache {
-    /// Adds the hashes of events that are durable, the first of them at this place.
+    /// Adds the hashes of durable events. `first` is the position of the first one.
     pub(super) fn push(&self, first: u64, hashes: Vec<Hash>) {
         let mut inner = self.lock();
         if inner.next() != first || inner.hashes.len() >= CAPACITY {
-            // What is missing in between, or was waited for too long, is read from the store.
+            // There is a gap, or the sequencer is too far behind. It reads from the store instead.
             inner.hashes.clear();
             inner.first = first;
         }
         inner.hashes.extend(hashes);
     }
 
-    /// Forgets the first `size` events of the log, and tells what comes after them, at most `most`; nothing
-    /// where the next one is not here.
+    /// Drops the first `size` events of the log and returns up to `max` hashes that follow them. The result
+    /// is empty if the next event is not cached.
     pub(super) fn after(&self, size: u64, max: usize) -> Vec<Hash> {
         let mut inner = self.lock();
         let cached = size.saturating_add(1).saturating_sub(inner.first);
@@ -53,7 +53,7 @@ impl LeafCache {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing that runs under the lock leaves it half done.
+        // No code under the lock can leave the data inconsistent, so a poisoned lock is still usable.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -61,7 +61,7 @@ impl LeafCache {
 // === impl Inner ===
 
 impl Inner {
-    /// The place of the event that would follow.
+    /// The position of the next event to be added.
     fn next(&self) -> u64 {
         self.first + self.hashes.len() as u64
     }
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_tree_is_told_in_order_and_as_much_as_is_asked_for() {
+    fn the_hashes_after_a_size_are_returned_in_order_up_to_the_limit() {
         let tail = LeafCache::default();
         tail.push(1, hashes([1, 2]));
         tail.push(3, hashes([3]));
@@ -88,17 +88,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_here_is_not_guessed() {
+    fn a_gap_yields_no_hashes() {
         let tail = LeafCache::default();
         tail.push(5, hashes([5]));
-        assert_eq!(tail.after(2, 9), hashes([]), "3 and 4 were not seen");
+        assert_eq!(tail.after(2, 9), hashes([]), "3 and 4 were never added");
         tail.push(8, hashes([8]));
-        assert_eq!(tail.after(4, 9), hashes([]), "a gap forgets what was before it");
+        assert_eq!(tail.after(4, 9), hashes([]), "a gap drops the hashes before it");
         assert_eq!(tail.after(7, 9), hashes([8]));
     }
 
     #[test]
-    fn nobody_who_takes_it_costs_no_more_than_a_bound() {
+    fn the_cache_stays_bounded_without_a_reader() {
         let tail = LeafCache::default();
         for first in 0..2 * CAPACITY as u64 {
             tail.push(1 + first, hashes([0]));

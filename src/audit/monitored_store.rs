@@ -1,5 +1,5 @@
-//! The tree's store, with word of when it was last heard of: the sequencer asks it twice a second, so that a
-//! service at rest learns of a server that is gone before the next call does. Wired by the composition.
+//! A tree store that records when the wrapped store last responded. The sequencer calls it twice a second, so
+//! an idle service notices that the database is gone before the next call does. `App` wires it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,28 +8,28 @@ use tokio::time::{Duration, Instant};
 
 use crate::ports::{LeadershipStatus, SignedCheckpoint, Tile, TreeStore, Unavailable};
 
-/// How long nothing may be heard of a store that is asked twice a second.
+/// How long the store may fail to respond before it counts as unavailable.
 const UNREADY_AFTER: Duration = Duration::from_secs(3);
 
-/// Passes everything on, and remembers when the store last did what it was asked.
+/// Forwards every call, and records the time of the last success.
 pub struct MonitoredTreeStore {
     store: Arc<dyn TreeStore>,
     last: Mutex<Instant>,
 }
 
-// === impl Heard ===
+// === impl MonitoredTreeStore ===
 
 impl MonitoredTreeStore {
-    /// Over this store, of which something was heard just now.
+    /// Wraps a store that has just responded.
     #[must_use]
     pub fn new(store: Arc<dyn TreeStore>) -> Self {
         Self { store, last: Mutex::new(Instant::now()) }
     }
 
-    /// Why the store counts as gone, where it does.
+    /// Why the store counts as unavailable; none if it is available.
     pub fn unready(&self) -> Option<String> {
         let silent = self.last.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        (silent > UNREADY_AFTER).then(|| format!("nothing was heard of it for {} s", silent.as_secs()))
+        (silent > UNREADY_AFTER).then(|| format!("it has not responded for {} s", silent.as_secs()))
     }
 
     fn observe<T>(&self, answer: Result<T, Unavailable>) -> Result<T, Unavailable> {
@@ -65,7 +65,7 @@ impl TreeStore for MonitoredTreeStore {
 
 impl std::fmt::Debug for MonitoredTreeStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Heard")
+        f.write_str("MonitoredTreeStore")
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
     use crate::testing::FakeTree;
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_that_fails_for_a_moment_is_there_and_one_that_says_nothing_for_long_is_gone() {
+    async fn a_store_counts_as_unavailable_only_after_a_long_silence() {
         let store = Arc::new(FakeTree::default());
         let monitored = MonitoredTreeStore::new(store.clone());
         store.fail(true);
@@ -91,7 +91,7 @@ mod tests {
         store.fail(false);
         monitored.lead().await.unwrap();
         assert_eq!(monitored.unready(), None);
-        // One that hangs is no other.
+        // A store that hangs counts as unavailable too.
         sleep(UNREADY_AFTER * 2).await;
         assert!(monitored.unready().is_some());
     }

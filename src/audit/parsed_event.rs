@@ -1,21 +1,21 @@
-//! A stored event, read again for people and programs: what its bytes say, and nothing else.
+//! Parses a stored event from its bytes alone, for lists, searches and the log's own operations.
 
 use serde::Deserialize;
 use thiserror::Error;
 
 use crate::{domain::time::Timestamp, ports::StoredEvent};
 
-/// `type` of the resource that is the key, and not what the event is about.
+/// `type` of the resource entry that names the key. The other entry is the event's resource.
 const KEY: &str = "AWS::KMS::Key";
 
-/// What a stored event says, as far as a table shows it. Texts are plain already.
+/// The fields of a stored event that the service shows or uses. Texts were sanitized when they were written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsedEvent {
-    /// Its place in the log.
+    /// The position in the log; the first is 1.
     pub seq: u64,
     /// `metadata.uid`.
     pub id: String,
-    /// When it happened.
+    /// `unmapped.logkey.time_us`, otherwise `time`.
     pub time: Timestamp,
     /// `metadata.event_code`.
     pub kind: String,
@@ -25,7 +25,7 @@ pub struct ParsedEvent {
     pub subject: Option<String>,
     /// `api.operation`.
     pub action: String,
-    /// `uid` of the resource that it is about.
+    /// `uid` of the event's resource.
     pub resource: Option<String>,
     /// `actor.session.issuer`.
     pub issuer: Option<String>,
@@ -35,7 +35,7 @@ pub struct ParsedEvent {
     pub account: Option<String>,
     /// `cloud.region`.
     pub region: Option<String>,
-    /// Its `name`, where that is a log group.
+    /// `name` of the event's resource, if it is a log group.
     pub log_group: Option<String>,
     /// `unmapped.logkey.requested_key`.
     pub requested_key: Option<String>,
@@ -43,33 +43,33 @@ pub struct ParsedEvent {
     pub resolved_key: Option<String>,
     /// `unmapped.logkey.previous_key`.
     pub previous_key: Option<String>,
-    /// `OK`, the reason of a failure, or what settling found; none where it has not ended.
+    /// `OK`, the reason of a failure, or the result of a reconciliation; none for an intent.
     pub outcome: Option<String>,
     /// `status_detail`.
     pub detail: Option<String>,
     /// `metadata.correlation_uid`.
     pub correlation: String,
-    /// How many equal events it stands for.
+    /// How many equal events this event represents.
     pub count: u32,
-    /// `OK` or the reason of a failure; none where it has not ended.
+    /// `OK` or the reason of a failure; none for an intent.
     pub status: Option<String>,
-    /// `unmapped.logkey.closes`: the intent that it closes.
+    /// `unmapped.logkey.closes`: the intent that this event ends.
     pub closes: Option<String>,
-    /// `unmapped.logkey.archived_last` and `archived_root`: the last of the events that were moved out,
-    /// and the root over them.
+    /// `unmapped.logkey.archived_last` and `archived_root`: the last archived position, and the root of the
+    /// tree over the archived events.
     pub archived: Option<(u64, String)>,
-    /// `unmapped.logkey.old_verifier` and `new_verifier`: by which key checkpoints were signed before,
-    /// and from here on.
+    /// `unmapped.logkey.old_verifier` and `new_verifier`: the key that signed checkpoints until here, and the
+    /// key that signs them from here on.
     pub rotated: Option<(String, String)>,
 }
 
-/// The bytes are not those of an event.
+/// The stored bytes are not an event.
 #[derive(Debug, Error)]
-#[error("event {seq} cannot be read")]
+#[error("event {seq} cannot be read: its stored bytes are not an audit event")]
 pub struct Unreadable {
-    /// Its place in the log.
+    /// The position of the event.
     pub seq: u64,
-    /// What is wrong.
+    /// The cause.
     #[source]
     pub source: serde_json::Error,
 }
@@ -153,7 +153,7 @@ struct LogkeyFields {
     new_verifier: Option<String>,
 }
 
-// === impl View ===
+// === impl ParsedEvent ===
 
 impl TryFrom<&StoredEvent> for ParsedEvent {
     type Error = Unreadable;

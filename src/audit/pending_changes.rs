@@ -1,4 +1,4 @@
-//! The changes whose end is not known, read back from the log so that they can be settled.
+//! Reads the changes without an outcome from the log, so that the service can reconcile them.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -15,20 +15,20 @@ use crate::{
     ports::{EventFilter, EventReader, PendingChange, PendingChanges, StoredEvent, Unavailable},
 };
 
-/// `metadata.event_code` of what settles a change.
+/// `metadata.event_code` of a reconciliation.
 const RECONCILED: &str = "settled";
-/// Most events of one call among which it is looked for; a call has a handful.
+/// The largest number of events of one call that are searched. A call has a handful.
 const MAX_PER_CALL: u32 = 1000;
 
-/// Finds them in the log.
+/// Finds changes without an outcome, and the reconciliation of a change.
 pub struct PendingChangeReader {
     log: Arc<dyn EventReader>,
 }
 
-// === impl Opened ===
+// === impl PendingChangeReader ===
 
 impl PendingChangeReader {
-    /// Over this log.
+    /// Reads from this log.
     #[must_use]
     pub fn new(log: Arc<dyn EventReader>) -> Self {
         Self { log }
@@ -64,18 +64,18 @@ impl PendingChanges for PendingChangeReader {
             ..EventFilter::default()
         };
         let intent = change.intent.to_string();
-        let settles = |event: &StoredEvent| {
+        let reconciliation = |event: &StoredEvent| {
             let view =
                 ParsedEvent::try_from(event).ok().filter(|view| view.closes.as_ref() == Some(&intent))?;
             let settlement =
                 settlement_outcome(view.outcome.as_deref()?).filter(|_| view.kind == RECONCILED)?;
             Some((settlement, event.id))
         };
-        Ok(self.log.list(&filter, None, MAX_PER_CALL).await?.iter().find_map(settles))
+        Ok(self.log.list(&filter, None, MAX_PER_CALL).await?.iter().find_map(reconciliation))
     }
 }
 
-/// The intent as it was recorded; none where its bytes are not those of one.
+/// The recorded intent; none if the bytes are not an intent.
 fn change(stored: &StoredEvent) -> Option<PendingChange> {
     let view = ParsedEvent::try_from(stored).ok()?;
     let location = Location {
@@ -116,6 +116,6 @@ fn parse_intent<T: FromStr>(text: Option<&String>) -> Option<T> {
 
 impl fmt::Debug for PendingChangeReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Opened")
+        f.write_str("PendingChangeReader")
     }
 }

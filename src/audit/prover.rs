@@ -1,4 +1,4 @@
-//! What is signed of the log's tree, for the use cases: checkpoints, proofs, and word of each growth.
+//! Gives the use cases the signed state of the tree: checkpoints, proofs, and a signal when it grows.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use super::{
 };
 use crate::ports::{AuditTree, LeafHash, SignedTree, TreeStore, Unavailable};
 
-/// What the sequencer has signed, and by which keys.
+/// The size that the sequencer signed last, and the keys that sign now.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Published {
     pub(super) size: u64,
     pub(super) verifiers: Arc<[String]>,
 }
 
-/// Answers from the stored tree what the sequencer signed.
+/// Serves checkpoints and proofs from the stored tree.
 #[derive(Clone)]
 pub struct ProofService {
     tree: Arc<dyn TreeStore>,
@@ -27,7 +27,7 @@ pub struct ProofService {
     published: watch::Receiver<Published>,
 }
 
-// === impl Prover ===
+// === impl ProofService ===
 
 impl ProofService {
     pub(super) fn new(
@@ -42,18 +42,18 @@ impl ProofService {
 #[async_trait]
 impl AuditTree for ProofService {
     async fn newest(&self) -> Result<SignedTree, Unavailable> {
-        let signed = self.tree.checkpoint().await?.ok_or_else(|| unavailable("there is no checkpoint"))?;
+        let signed = self.tree.checkpoint().await?.ok_or_else(|| unavailable("the log has no checkpoint"))?;
         let read = checkpoint::read(signed.note.as_bytes(), &self.origin, &self.verifiers());
         let read = read.map_err(unavailable)?;
         Ok(SignedTree { size: read.size(), root: read.hash().0, time: signed.time, note: signed.note })
     }
 
     async fn inclusion(&self, seq: u64, size: u64) -> Result<Vec<LeafHash>, Unavailable> {
-        prove::inclusion(&*self.tree, seq, size).await.map(strip_signature).map_err(map_proof_error)
+        prove::inclusion(&*self.tree, seq, size).await.map(raw_hashes).map_err(map_proof_error)
     }
 
     async fn consistency(&self, from: u64, to: u64) -> Result<Vec<LeafHash>, Unavailable> {
-        prove::consistency(&*self.tree, from, to).await.map(strip_signature).map_err(map_proof_error)
+        prove::consistency(&*self.tree, from, to).await.map(raw_hashes).map_err(map_proof_error)
     }
 
     fn leaf(&self, body: &[u8]) -> LeafHash {
@@ -69,13 +69,13 @@ impl AuditTree for ProofService {
         let grown = published.wait_for(|published| published.size > beyond).await.map(|it| it.size);
         match grown {
             Ok(size) => size,
-            // Nothing is signed any more: whoever waits has another end to wait for.
+            // The sequencer has ended, so the tree will not grow. The caller ends the wait by other means.
             Err(_closed) => std::future::pending().await,
         }
     }
 }
 
-fn strip_signature(hashes: Vec<Hash>) -> Vec<LeafHash> {
+fn raw_hashes(hashes: Vec<Hash>) -> Vec<LeafHash> {
     hashes.into_iter().map(|hash| hash.0).collect()
 }
 
@@ -92,6 +92,6 @@ fn unavailable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> U
 
 impl std::fmt::Debug for ProofService {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Prover")
+        f.write_str("ProofService")
     }
 }

@@ -1,4 +1,4 @@
-//! Another key signs checkpoints: said in the log first, with both keys.
+//! Records what happens to the log itself. Before another key signs checkpoints, an event names both keys.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use crate::{
     ports::{AuditLog, AuditUnavailable, Clock},
 };
 
-/// Says in the log that another key signs from here on.
+/// Records that another key signs from here on.
 ///
 /// # Errors
 ///
-/// [`AuditUnavailable`]; then the other key must not sign.
+/// [`AuditUnavailable`]; the new key must not sign then.
 pub async fn record(
     audit: &dyn AuditLog,
     clock: &dyn Clock,
@@ -23,7 +23,7 @@ pub async fn record(
     append_log_event(audit, clock, AuditOperation::RotateKey, log).await
 }
 
-/// Says in the log what is done to it.
+/// Records a successful operation on the log itself.
 pub(super) async fn append_log_event(
     audit: &dyn AuditLog,
     clock: &dyn Clock,

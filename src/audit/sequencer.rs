@@ -1,6 +1,6 @@
-//! Puts events into the tree and signs a checkpoint over them: apart from the calls, at most a second
-//! behind, by one task of one process. Other processes follow what that one signs. A log that does not match
-//! its last checkpoint is not continued.
+//! Adds events to the tree and signs a checkpoint over them, at most a second later and outside the calls.
+//! One task of one process does this; other processes follow what it signs. It never continues a log that
+//! does not match its last checkpoint.
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
@@ -22,25 +22,25 @@ use crate::ports::{
     Clock, EventReader, LeadershipStatus, SignedCheckpoint, StoredEvent, Tile, TreeStore, Unavailable,
 };
 
-/// How often it is looked for events.
-const EVERY: Duration = Duration::from_millis(500);
-/// Most events of one step.
+/// How often the task reads new events.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// The largest number of events in one step.
 const MAX_LEAVES: u32 = 2048;
-/// How often another process's first checkpoint is looked for before this one serves without.
+/// How many times a starting process looks for another process's first checkpoint before it serves without.
 const STARTUP_RETRIES: u32 = 50;
-/// How long closing waits for a last step.
-const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// How long closing waits for the last step.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The log is not what its last checkpoint says, so nothing is added to it.
+/// Why the log cannot be continued.
 #[derive(Debug, Error)]
 pub enum Corruption {
-    /// The store does not answer.
+    /// The store is not available.
     #[error("the audit log cannot be read")]
     Unavailable(#[source] Unavailable),
-    /// The newest checkpoint cannot be relied on.
-    #[error("the audit log's newest checkpoint cannot be relied on")]
+    /// The newest checkpoint is malformed, or none of the log's keys signed it.
+    #[error("the audit log's newest checkpoint cannot be trusted")]
     Checkpoint(#[source] CheckpointError),
-    /// Tiles are missing, or do not give the root that was signed.
+    /// Tiles are missing, or do not give the signed root.
     #[error("the audit log's tree does not match its checkpoint of {size} events: run `logkey audit verify`")]
     Tree {
         /// The checkpoint's size.
@@ -49,7 +49,7 @@ pub enum Corruption {
     /// An event is missing or was changed.
     #[error("event {seq} of the audit log is missing or was changed: run `logkey audit verify`")]
     Event {
-        /// Its place in the log.
+        /// The position of the event.
         seq: u64,
     },
     /// The checkpoint cannot be signed.
@@ -57,19 +57,19 @@ pub enum Corruption {
     Sign,
 }
 
-/// A log that was found to be what its last checkpoint says, and to which nothing is added yet.
+/// A sequencer whose log matches its last checkpoint. It has not added anything yet.
 pub struct VerifiedSequencer(SequencerState);
 
-/// That another key is to sign from now on. Both are to be named in the log before it does.
+/// A change of the signing key. An event must name both keys before the new key signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotation {
     /// The verifier key of the key that signed until now.
     pub from: String,
-    /// That of the key that is to sign.
+    /// The verifier key of the key that signs from now on.
     pub to: String,
 }
 
-/// Hands a running sequencer another key.
+/// Gives a running sequencer another key.
 #[derive(Clone, Debug)]
 pub struct KeyChange {
     keys: mpsc::Sender<SigningKey>,
@@ -90,24 +90,24 @@ struct SequencerState {
     tree: Arc<dyn TreeStore>,
     clock: Arc<dyn Clock>,
     key: SigningKey,
-    /// While the next checkpoint hands over: the key that signs alone afterwards.
+    /// The key that signs alone after the next checkpoint, which is a handover. None without a handover.
     next: Option<SigningKey>,
     rotation: Option<Rotation>,
     published: watch::Sender<Published>,
-    /// None after an error, until it is loaded anew.
+    /// None after an error, until it is loaded again.
     edge: Option<Edge>,
-    /// What the journal kept a moment ago, where it tells.
-    tail: Option<Arc<LeafCache>>,
+    /// The leaf hashes that the journal provides; none without a journal in this process.
+    leaf_cache: Option<Arc<LeafCache>>,
 }
 
 // === impl Sequencer ===
 
 impl Sequencer {
-    /// Checks that the log is what its last checkpoint says.
+    /// Checks that the log matches its last checkpoint.
     ///
     /// # Errors
     ///
-    /// [`Broken`], where it is not.
+    /// [`Corruption`] if it does not match.
     pub async fn check(
         log: Arc<dyn EventReader>,
         tree: Arc<dyn TreeStore>,
@@ -116,97 +116,98 @@ impl Sequencer {
     ) -> Result<VerifiedSequencer, Corruption> {
         let published = watch::Sender::default();
         let (next, rotation) = (None, None);
-        let mut steps =
-            SequencerState { log, tree, clock, key, next, rotation, published, edge: None, tail: None };
-        steps.load().await?;
-        Ok(VerifiedSequencer(steps))
+        let (edge, leaf_cache) = (None, None);
+        let mut state = SequencerState { log, tree, clock, key, next, rotation, published, edge, leaf_cache };
+        state.load().await?;
+        Ok(VerifiedSequencer(state))
     }
 
-    /// The way to another key.
+    /// A handle that changes the signing key.
     #[must_use]
     pub fn key_change(&self) -> KeyChange {
         self.keys.clone()
     }
 
-    /// What tells others of the tree.
+    /// The service for checkpoints and proofs of this log.
     #[must_use]
     pub fn prover(&self) -> ProofService {
         self.prover.clone()
     }
 
-    /// Takes what is there into the tree, and ends.
+    /// Adds the remaining events to the tree, and ends.
     pub async fn close(self) {
         self.stop.notify_one();
         let abort = self.task.abort_handle();
-        if time::timeout(CLOSE_WITHIN, self.task).await.is_err() {
+        if time::timeout(CLOSE_TIMEOUT, self.task).await.is_err() {
             abort.abort();
         }
     }
 }
 
-// === impl Checked ===
+// === impl VerifiedSequencer ===
 
 impl VerifiedSequencer {
-    /// Whether another key than the newest checkpoint's is to sign: then an event has to say so before
-    /// [`Checked::go_on`].
+    /// The change of the signing key, if the configured key is not the one that signed the newest checkpoint.
+    /// An event must record it before [`Self::start`].
     #[must_use]
     pub fn rotation(&self) -> Option<&Rotation> {
         self.0.rotation.as_ref()
     }
 
-    /// Takes what the journal of this log hands over, instead of reading it back.
+    /// Uses the leaf hashes from this log's journal instead of reading the events from the store.
     #[must_use]
-    pub fn with_leaf_cache(mut self, tail: Arc<LeafCache>) -> Self {
-        self.0.tail = Some(tail);
+    pub fn with_leaf_cache(mut self, leaf_cache: Arc<LeafCache>) -> Self {
+        self.0.leaf_cache = Some(leaf_cache);
         self
     }
 
-    /// Signs what is in the log by now, and goes on from there: a log that was begun has a checkpoint.
+    /// Signs the events that are in the log now, and starts the task. A log with events therefore has a
+    /// checkpoint when this returns.
     ///
     /// # Errors
     ///
-    /// [`Broken`], where that cannot be done.
+    /// [`Corruption`] if the events cannot be signed.
     pub async fn start(mut self) -> Result<Sequencer, Corruption> {
         self.0.catch_up().await?;
         self.0.first_checkpoint().await?;
         let stop = Arc::new(Notify::new());
         let (keys, changes) = mpsc::channel(1);
-        let steps = self.0;
-        let published = steps.published.subscribe();
-        let prover = ProofService::new(Arc::clone(&steps.tree), steps.key.origin().into(), published.clone());
-        let task = tokio::spawn(steps.run(Arc::clone(&stop), changes));
+        let state = self.0;
+        let published = state.published.subscribe();
+        let prover = ProofService::new(Arc::clone(&state.tree), state.key.origin().into(), published.clone());
+        let task = tokio::spawn(state.run(Arc::clone(&stop), changes));
         Ok(Sequencer { stop, keys: KeyChange { keys, published }, prover, task })
     }
 }
 
 impl fmt::Debug for VerifiedSequencer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Checked")
+        f.write_str("VerifiedSequencer")
     }
 }
 
 // === impl KeyChange ===
 
 impl KeyChange {
-    /// Has this key sign. The checkpoint that follows is signed by it and by the one before, so that
-    /// whoever knows that one can follow.
+    /// Makes the sequencer sign with this key. Both the old and the new key sign the next checkpoint, so that
+    /// an auditor who trusts the old key can follow.
     pub async fn use_key(&self, key: SigningKey) {
-        // A sequencer that has ended signs nothing more.
+        // The send fails only if the sequencer has ended, which signs nothing more.
         drop(self.keys.send(key).await);
     }
 
-    /// The keys that sign now, as verifier keys; the first one stays.
+    /// The verifier keys of the keys that sign now. The first one remains after a handover.
     #[must_use]
     pub fn verifiers(&self) -> Vec<String> {
         self.published.borrow().verifiers.to_vec()
     }
 }
 
-// === impl Steps ===
+// === impl SequencerState ===
 
 impl SequencerState {
     async fn run(mut self, stop: Arc<Notify>, mut changes: mpsc::Receiver<SigningKey>) {
-        let mut ticks = time::interval(EVERY);
+        let mut ticks = time::interval(POLL_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last = false;
         while !last {
@@ -219,7 +220,7 @@ impl SequencerState {
                 self.edge = None;
                 metrics::counter!("logkey_audit_sequencer_failures_total").increment(1);
                 let error = &error as &dyn Error;
-                tracing::error!(error, "the audit log's tree does not grow");
+                tracing::error!(error, "the audit log's tree cannot be extended");
             }
         }
     }
@@ -227,7 +228,7 @@ impl SequencerState {
     async fn catch_up(&mut self) -> Result<(), Corruption> {
         match self.tree.lead().await.map_err(Corruption::Unavailable)? {
             LeadershipStatus::Follower => return self.follow().await,
-            // Others have signed since this process last looked, or the store is another copy.
+            // Another process may have signed since this one last looked, or the store may be another copy.
             LeadershipStatus::Acquired => self.edge = None,
             LeadershipStatus::Held => {}
         }
@@ -249,7 +250,7 @@ impl SequencerState {
         Ok(())
     }
 
-    /// Tells what another process has signed.
+    /// Publishes what another process has signed.
     async fn follow(&mut self) -> Result<(), Corruption> {
         self.edge = None;
         let signed = self.tree.checkpoint().await.map_err(Corruption::Unavailable)?;
@@ -260,25 +261,25 @@ impl SequencerState {
         Ok(())
     }
 
-    /// Waits for another process's first checkpoint: whoever serves can be verified.
+    /// Waits for another process's first checkpoint, so that the log can be verified from the start.
     async fn first_checkpoint(&mut self) -> Result<(), Corruption> {
         for _ in 0..STARTUP_RETRIES {
             if self.edge.is_some() || self.published.borrow().size > 0 {
                 break;
             }
-            time::sleep(EVERY / 5).await;
+            time::sleep(POLL_INTERVAL / 5).await;
             self.catch_up().await?;
         }
         Ok(())
     }
 
-    /// Signs the next checkpoint by both keys, and those after it by the new one.
+    /// Signs the next checkpoint with both keys, and later ones with the new key.
     fn rotate_key(&mut self, key: SigningKey) {
         self.key = key.with_cosigner(&self.key);
         self.next = Some(key);
     }
 
-    /// Tells those who wait how far the tree goes now.
+    /// Publishes the size of the tree to the tasks that wait for it.
     fn publish(&self) {
         self.publish_if_changed(self.edge.as_ref().map_or(0, Edge::size));
     }
@@ -294,7 +295,7 @@ impl SequencerState {
         });
     }
 
-    /// Takes a number of events into the tree; whether there were any.
+    /// Adds the next events to the tree. Returns whether there were any.
     async fn step(&mut self) -> Result<bool, Corruption> {
         if self.edge.is_none() {
             self.load().await?;
@@ -313,21 +314,22 @@ impl SequencerState {
         Ok(true)
     }
 
-    /// The leaf hashes of the next events: as the journal wrote them, or as they can be read.
+    /// The leaf hashes of the next events, from the cache or from the store.
     async fn read_leaves(&self, size: u64) -> Result<Vec<Hash>, Corruption> {
-        let handed = self.tail.as_ref().map(|tail| tail.after(size, MAX_LEAVES as usize)).unwrap_or_default();
-        if !handed.is_empty() {
-            return Ok(handed);
+        let cached = self.leaf_cache.as_ref().map(|cache| cache.after(size, MAX_LEAVES as usize));
+        let cached = cached.unwrap_or_default();
+        if !cached.is_empty() {
+            return Ok(cached);
         }
         let events = self.log.after(size, MAX_LEAVES).await.map_err(Corruption::Unavailable)?;
-        let position = |(seq, event): (u64, StoredEvent)| {
+        let leaf = |(seq, event): (u64, StoredEvent)| {
             if event.seq == seq {
                 Ok(tree::leaf(event.body.as_bytes()))
             } else {
                 Err(Corruption::Event { seq })
             }
         };
-        (size + 1..).zip(events).map(position).collect()
+        (size + 1..).zip(events).map(leaf).collect()
     }
 
     async fn sign(&mut self, tiles: Vec<Tile>, edge: Edge) -> Result<(), Corruption> {
@@ -343,7 +345,7 @@ impl SequencerState {
         Ok(())
     }
 
-    /// Takes up the tree where its last checkpoint left it.
+    /// Loads the tree of the last checkpoint.
     async fn load(&mut self) -> Result<(), Corruption> {
         let signed = self.tree.checkpoint().await.map_err(Corruption::Unavailable)?;
         let Some(signed) = signed else {
@@ -360,8 +362,7 @@ impl SequencerState {
         Ok(())
     }
 
-    /// Reads the newest checkpoint, and sees whether another key than the first one signed it: then the
-    /// first one takes over.
+    /// Reads the newest checkpoint, and prepares a handover if another key than the first one signed it.
     fn read(&mut self, note: &[u8]) -> Result<Checkpoint, Corruption> {
         let origin = self.key.origin();
         let all = self.key.verifiers();
@@ -378,7 +379,7 @@ impl SequencerState {
         Ok(checkpoint)
     }
 
-    /// The events of the last tile are those that were signed. All of them: `audit verify`.
+    /// Checks that the events of the last tile are the signed ones. `audit verify` checks all events.
     async fn check_tail(&self, edge: &Edge) -> Result<(), Corruption> {
         let first = edge.size() & !0xff;
         let tail = self.log.after(first, 256).await.map_err(Corruption::Unavailable)?;

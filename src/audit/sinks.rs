@@ -1,6 +1,6 @@
-//! Gives the whole log to places beside the store, in order and at least once: each [`Sink`] by a task
-//! of its own, from where it stopped, in one process at a time. No call ever waits for one. Started by the
-//! composition.
+//! Copies the whole log to destinations outside the store, in order and at least once. Each [`Sink`] has its
+//! own task, which continues where the sink stopped. One process at a time feeds the sinks, and no call
+//! waits for a sink. `App` starts them.
 
 pub mod file;
 mod pages;
@@ -16,44 +16,45 @@ use tokio::{sync::watch, task::JoinHandle, time};
 use self::worker::SinkWorker;
 use crate::ports::{Clock, EventReader, Leadership, Sink, SinkStore, Unavailable};
 
-/// A sink, and its name in the store, in metrics and in log lines.
+/// A sink with its name.
 #[derive(Clone)]
 pub struct NamedSink {
-    /// The name: as long as it stays, the sink goes on from where it stopped.
+    /// The name in the store, in metrics and in log lines. The store keeps the sink's position under this
+    /// name, so a renamed sink does not continue where it stopped.
     pub name: Box<str>,
-    /// The sink.
+    /// The destination of the events.
     pub sink: Arc<dyn Sink>,
 }
 
-/// Where the log comes from.
+/// What the sinks' tasks read from.
 #[derive(Clone)]
 pub struct EventSource {
-    /// The events.
+    /// Reads the events.
     pub log: Arc<dyn EventReader>,
-    /// The checkpoints, and how far the sinks are.
+    /// Reads the checkpoints, and stores the position of each sink.
     pub store: Arc<dyn SinkStore>,
-    /// Which process feeds the sinks.
+    /// Decides which process feeds the sinks.
     pub leadership: Arc<dyn Leadership>,
-    /// What time it is.
+    /// Measures how far a sink is behind.
     pub clock: Arc<dyn Clock>,
 }
 
-/// How often is looked, and how patiently a sink is asked again.
+/// The intervals, retries and time limits of the sinks' tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SinkTiming {
-    /// How often it is looked for events.
+    /// How often a task reads new events.
     pub every: Duration,
-    /// How often it is remembered at most how far a sink is, while it has more to take.
+    /// The shortest interval between two saves of a sink's position while it has more events to receive.
     pub save_interval: Duration,
-    /// The first wait before a sink that failed is asked again; each further one is twice as long.
+    /// The delay before the first retry of a failed sink. Each further delay is twice as long.
     pub first_retry: Duration,
-    /// The longest such wait.
+    /// The longest delay between two retries.
     pub max_retry: Duration,
-    /// How long closing waits for what is left.
+    /// How long closing waits for the remaining events.
     pub close_within: Duration,
 }
 
-/// The running tasks.
+/// The running tasks, one for each sink.
 #[derive(Debug)]
 pub struct Sinks {
     stop: watch::Sender<bool>,
@@ -64,11 +65,11 @@ pub struct Sinks {
 // === impl Sinks ===
 
 impl Sinks {
-    /// Begins to give the log to these sinks.
+    /// Starts to copy the log to these sinks.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] where the store does not tell how far they are.
+    /// [`Unavailable`] if the store cannot return the sinks' positions.
     pub async fn start(
         sinks: Vec<NamedSink>,
         source: EventSource,
@@ -87,7 +88,7 @@ impl Sinks {
         Ok(Self { stop, tasks, close_within: timing.close_within })
     }
 
-    /// Gives the sinks what is there, as far as they take it in time, and ends.
+    /// Sends the remaining events as far as the sinks accept them in time, and ends.
     pub async fn close(self) {
         self.stop.send_replace(true);
         let end = time::Instant::now() + self.close_within;
@@ -100,7 +101,7 @@ impl Sinks {
     }
 }
 
-// === impl Pace ===
+// === impl SinkTiming ===
 
 impl Default for SinkTiming {
     fn default() -> Self {
@@ -116,12 +117,12 @@ impl Default for SinkTiming {
 
 impl fmt::Debug for NamedSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Named({})", self.name)
+        write!(f, "NamedSink({})", self.name)
     }
 }
 
 impl fmt::Debug for EventSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Source")
+        f.write_str("EventSource")
     }
 }

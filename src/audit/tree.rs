@@ -1,4 +1,4 @@
-//! The tree over the log (RFC 6962), as tiles of 256 hashes (C2SP tlog-tiles): how it grows, and how
+//! The Merkle tree over the log (RFC 6962) as tiles of 256 hashes (C2SP tlog-tiles): how it grows, and how
 //! its hashes are read for roots and proofs.
 
 use std::collections::HashMap;
@@ -8,28 +8,28 @@ use tlog_tiles::{EMPTY_HASH, Error, Hash, HashReader};
 
 use crate::ports::{Tile, TreeStore, Unavailable};
 
-/// log2 of the hashes of a whole tile.
+/// The height of a full tile: log2 of its number of hashes.
 const HEIGHT: u8 = 8;
-/// The hashes of a whole tile.
-pub(super) const WHOLE: usize = 1 << HEIGHT;
-/// The bytes of one hash.
+/// The number of hashes in a full tile.
+pub(super) const TILE_WIDTH: usize = 1 << HEIGHT;
+/// The size of one hash, in bytes.
 pub(super) const HASH: usize = 32;
 
-/// The right-hand edge of the tree: on each level the hashes that fill no whole tile yet.
+/// The right-hand edge of the tree: on each level, the hashes of the tile that is not full yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Edge {
     size: u64,
     levels: Vec<Vec<u8>>,
 }
 
-/// Tiles in memory, as a reader of hashes.
+/// Tiles in memory, as a [`HashReader`].
 #[derive(Debug, Default)]
 pub(super) struct Tiles(HashMap<(u8, u64), Vec<u8>>);
 
 // === impl Edge ===
 
 impl Edge {
-    /// The edge of the stored tree of this size; none where tiles are missing or too short.
+    /// The edge of the stored tree of this size; none if tiles are missing or too short.
     pub(super) async fn load(store: &dyn TreeStore, size: u64) -> Result<Option<Self>, Unavailable> {
         let parts: Vec<(u8, u64, usize)> = parts(size);
         let tile_ids: Vec<(u8, u64)> = parts.iter().map(|(level, index, _)| (*level, *index)).collect();
@@ -49,13 +49,13 @@ impl Edge {
         Ok(Some(Self { size, levels }))
     }
 
-    /// How many leaves there are.
+    /// The number of leaves.
     pub(super) fn size(&self) -> u64 {
         self.size
     }
 
-    /// Adds a leaf; tiles that became whole go into `whole`.
-    pub(super) fn push(&mut self, leaf: Hash, whole: &mut Vec<Tile>) {
+    /// Adds a leaf. Appends the tiles that became full to `full_tiles`.
+    pub(super) fn push(&mut self, leaf: Hash, full_tiles: &mut Vec<Tile>) {
         self.size += 1;
         let mut hash = leaf;
         for level in 0..HEIGHT {
@@ -65,17 +65,17 @@ impl Edge {
             }
             let Some(hashes) = self.levels.get_mut(at) else { return };
             hashes.extend(hash.0);
-            if hashes.len() < WHOLE * HASH {
+            if hashes.len() < TILE_WIDTH * HASH {
                 return;
             }
             let hashes = std::mem::take(hashes);
             hash = tlog_tiles::Tile::subtree_hash(&hashes);
             let index = (self.size >> (u32::from(HEIGHT) * (u32::from(level) + 1))) - 1;
-            whole.push(Tile { level, index, hashes });
+            full_tiles.push(Tile { level, index, hashes });
         }
     }
 
-    /// The tiles that are not whole.
+    /// The tiles that are not full.
     pub(super) fn partial(&self) -> Vec<Tile> {
         let parts = self.levels.iter().enumerate().filter(|(_, hashes)| !hashes.is_empty());
         parts
@@ -87,7 +87,7 @@ impl Edge {
             .collect()
     }
 
-    /// The root; none where the edge does not hold what its size says, which it does.
+    /// The root. None is not expected: it means that the edge has fewer hashes than its size requires.
     pub(super) fn root(&self) -> Option<Hash> {
         if self.size == 0 {
             return Some(EMPTY_HASH);
@@ -96,8 +96,8 @@ impl Edge {
     }
 }
 
-/// The leaf hash of an event (RFC 6962, section 2.1). As `tlog_tiles::record_hash`, in half its time where
-/// the processor has no instructions for SHA-256: it is most of what a long log costs to check.
+/// The leaf hash of an event (RFC 6962, section 2.1). Returns the same as `tlog_tiles::record_hash`, in half
+/// the time on processors without SHA-256 instructions. Hashing is most of the cost of checking a long log.
 pub(super) fn leaf(body: &[u8]) -> Hash {
     let mut hashing = Context::new(&SHA256);
     hashing.update(&[0]);
@@ -107,7 +107,7 @@ pub(super) fn leaf(body: &[u8]) -> Hash {
     leaf
 }
 
-/// On each level of a tree of this size: the last tile's place, and how many hashes it holds.
+/// For each level of a tree of this size: the level, the index of the last tile, and how many hashes it has.
 fn parts(size: u64) -> Vec<(u8, u64, usize)> {
     let mut parts = Vec::new();
     for level in 0..HEIGHT {
@@ -120,7 +120,7 @@ fn parts(size: u64) -> Vec<(u8, u64, usize)> {
     parts
 }
 
-/// The place of a tile in the tlog-tiles layout, under `tile/`.
+/// The path of a tile in the tlog-tiles layout, under `tile/`.
 pub(super) fn path(kind: &str, index: u64, count: usize) -> String {
     let mut rest = index;
     let mut path = format!("{:03}", rest % 1000);
@@ -128,14 +128,14 @@ pub(super) fn path(kind: &str, index: u64, count: usize) -> String {
         rest /= 1000;
         path = format!("x{:03}/{path}", rest % 1000);
     }
-    let part = if count == WHOLE { String::new() } else { format!(".p/{count}") };
+    let part = if count == TILE_WIDTH { String::new() } else { format!(".p/{count}") };
     format!("{kind}/{path}{part}")
 }
 
 // === impl Tiles ===
 
 impl Tiles {
-    /// Reads the tiles that hold these hashes of a tree.
+    /// Reads the tiles that contain these hashes of the tree.
     pub(super) async fn with(store: &dyn TreeStore, hashes: &[u64]) -> Result<Self, Unavailable> {
         let mut tile_ids: Vec<(u8, u64)> = hashes.iter().map(|hash| position(*hash)).collect();
         tile_ids.sort_unstable();
@@ -169,11 +169,11 @@ impl HashReader for Tiles {
     }
 }
 
-/// Notes which hashes an algorithm wants, and gives it none that mean anything.
+/// Records which hashes an algorithm reads, and returns placeholder hashes.
 #[derive(Debug, Default)]
-pub(super) struct Wanted(pub(super) std::cell::RefCell<Vec<u64>>);
+pub(super) struct HashRequests(pub(super) std::cell::RefCell<Vec<u64>>);
 
-impl HashReader for Wanted {
+impl HashReader for HashRequests {
     fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, Error> {
         self.0.borrow_mut().extend(indexes);
         Ok(vec![EMPTY_HASH; indexes.len()])

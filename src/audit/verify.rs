@@ -1,5 +1,5 @@
-//! Checks a log against itself, its signed checkpoint, and a checkpoint that an auditor kept. One pass
-//! over the events in bounded memory; says at which event, and in what way, the log was changed.
+//! Checks a log against itself, its signed checkpoint, and a checkpoint that an auditor kept. It makes one
+//! pass over the events in bounded memory, and reports which events were changed and how.
 
 mod archived;
 mod trust;
@@ -13,118 +13,118 @@ use self::{archived::ArchiveClaim, trust::TrustedKeys};
 pub use self::{archived::ArchivedRanges, trust::trusted};
 use super::{
     archive::ArchiveReader,
-    tree::{Edge, HASH, WHOLE},
+    tree::{Edge, HASH, TILE_WIDTH},
 };
 use crate::ports::{EventReader, IndexCheckedEvent, Tile, TreeStore, Unavailable};
 
-/// How many events are read at once.
+/// How many events one read returns.
 const PAGE: u32 = 1024;
-/// Most findings that are told; a log with more is changed all the same.
+/// The largest number of findings in a report.
 const MAX_FINDINGS: usize = 100;
-/// Most altered events among which it is looked for what was reordered.
+/// The largest number of mismatches that are compared with each other to find reordered events.
 const MAX_COMPARED: usize = 4096;
 
 /// What a log is checked against.
 #[derive(Clone, Debug)]
 pub struct TrustAnchor<'k> {
-    /// The log's name.
+    /// The log's name, the first line of its checkpoints.
     pub origin: &'k str,
     /// The verifier keys of the log.
     pub verifiers: &'k [String],
-    /// A checkpoint that was kept elsewhere.
+    /// A checkpoint that the auditor kept outside the store.
     pub kept_checkpoint: Option<&'k Checkpoint>,
-    /// Where events are that were moved out.
+    /// The archive that holds the events removed from the store.
     pub archive: Option<&'k ArchiveReader>,
 }
 
 /// How a log was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Finding {
-    /// Its bytes are not those that were signed.
+    /// The bytes of the event are not the signed bytes.
     #[error("event {seq} was altered")]
     Altered {
-        /// Its place.
+        /// The position of the event.
         seq: u64,
     },
-    /// It stands where another one stood.
-    #[error("events were reordered: at {seq} stands the event that was signed at {signed_at}")]
+    /// An event is at a position where another one was signed.
+    #[error("events were reordered: position {seq} holds the event that was signed at position {signed_at}")]
     Reordered {
-        /// Where it is.
+        /// The position where the event is now.
         seq: u64,
-        /// Where it was.
+        /// The position where it was signed.
         signed_at: u64,
     },
-    /// Events were taken out.
+    /// Signed events are missing.
     #[error("events {first} to {last} were removed")]
     Removed {
-        /// The first one.
+        /// The first missing position.
         first: u64,
-        /// The last one.
+        /// The last missing position.
         last: u64,
     },
-    /// The store finds the event by something else than its bytes say.
-    #[error("event {seq} is indexed as something else than it says: {columns}")]
+    /// The store's index columns disagree with the event's bytes.
+    #[error("the index of event {seq} does not match its bytes: {columns}")]
     Mislabelled {
-        /// Its place.
+        /// The position of the event.
         seq: u64,
-        /// By what.
+        /// The columns that disagree, separated by commas.
         columns: String,
     },
-    /// The archive, or what the log says of it, is of other events.
+    /// The tree over the archived events is not the one that the `Archive` event names.
     #[error(
-        "events 1 to {last} were moved out, and their hashes are not those that the log's event {claimed} names"
+        "events 1 to {last} were archived, but their hashes do not give the root that event {claimed} names"
     )]
     Archived {
-        /// The last one's place.
+        /// The last archived position.
         last: u64,
-        /// The event that says so.
+        /// The position of the `Archive` event.
         claimed: u64,
     },
     /// Events and the hashes over them were changed together.
     #[error("events {first} to {last} were altered, together with the hashes over them")]
     Rehashed {
-        /// The first event under the hash that does not fit.
+        /// The first event under the hash that does not match.
         first: u64,
-        /// The last one.
+        /// The last event under that hash.
         last: u64,
     },
-    /// The hashes do not give the root that was signed.
-    #[error("the log's first {size} events are not those that its checkpoint signs")]
+    /// The hashes do not give the signed root.
+    #[error("the log's first {size} events do not match its signed checkpoint")]
     Root {
         /// The checkpoint's size.
         size: u64,
     },
-    /// There is no checkpoint, or it is not the log's own.
-    #[error("the log's newest checkpoint cannot be relied on: {0}")]
+    /// The log has no checkpoint, or no trusted key of the log signed it.
+    #[error("the log's newest checkpoint cannot be trusted: {0}")]
     Checkpoint(String),
-    /// The log is shorter than it was.
+    /// The kept checkpoint covers more events than the log's newest one.
     #[error(
-        "the log was rolled back: it has a checkpoint of {now} events, and one of {stored_size} was kept"
+        "the log was rolled back: its newest checkpoint covers {now} events, but the kept checkpoint covers {stored_size}"
     )]
     RolledBack {
-        /// The size that was kept.
+        /// The size of the kept checkpoint.
         stored_size: u64,
-        /// The size that it has.
+        /// The size of the log's newest checkpoint.
         now: u64,
     },
-    /// The log has another past than the one that was kept.
-    #[error("the log was forked: its first {size} events are not those of the checkpoint that was kept")]
+    /// The log continues differently from the kept checkpoint.
+    #[error("the log was forked: its first {size} events are not those of the kept checkpoint")]
     Forked {
-        /// The size that was kept.
+        /// The size of the kept checkpoint.
         size: u64,
     },
 }
 
-/// What was found.
+/// The result of one verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// How many events there are.
+    /// The position of the newest event.
     pub events: u64,
-    /// How many of them the newest checkpoint covers.
+    /// How many events the newest checkpoint covers.
     pub signed: u64,
-    /// In what way it was changed; empty where it is whole.
+    /// How the log was changed; empty if it is complete and unchanged.
     pub findings: Vec<Finding>,
-    /// The events that were moved out to an archive, as the log itself says.
+    /// The events that the log itself says were archived.
     pub moved_out: Option<ArchivedRanges>,
 }
 
@@ -133,24 +133,24 @@ struct Verifier<'p> {
     tree: &'p dyn TreeStore,
     against: &'p TrustAnchor<'p>,
     signed: Option<Checkpoint>,
-    /// Checkpoints at which one key handed over to the next.
+    /// Checkpoints at which one signing key handed over to the next.
     handovers: Vec<Checkpoint>,
-    /// What the log says was moved out.
+    /// The `Archive` event whose root has not been compared yet.
     claim: Option<ArchiveClaim>,
-    /// The tree as its stored leaf hashes make it.
+    /// The tree, rebuilt from the stored leaf hashes.
     edge: Edge,
-    /// The stored leaf hashes from the tile in which the edge stands.
+    /// The stored leaf hashes of the tile that contains the next position.
     leaves: Vec<u8>,
-    /// What stands at a place and what was signed there, where that differs.
-    found: Vec<(u64, Hash, Hash)>,
+    /// Positions whose leaf hash differs from the signed one: position, actual hash, signed hash.
+    mismatches: Vec<(u64, Hash, Hash)>,
     report: Report,
 }
 
-/// Checks the log; `progress` is told how many events were checked, now and then.
+/// Checks the log. Calls `progress` with the number of checked events after each page.
 ///
 /// # Errors
 ///
-/// [`Unavailable`], where it cannot be told.
+/// [`Unavailable`] if the log cannot be read, so that the check has no result.
 pub async fn verify(
     log: &dyn EventReader,
     tree: &dyn TreeStore,
@@ -158,20 +158,20 @@ pub async fn verify(
     mut progress: impl FnMut(u64),
 ) -> Result<Report, Unavailable> {
     let mut pass = Verifier::begin(log, tree, against).await?;
-    let mut last = pass.archived_ranges(log, &mut progress).await?;
+    let mut last = pass.check_archived(log, &mut progress).await?;
     let mut page = log.index_check(last, PAGE).await?;
     while let Some(newest) = page.last() {
         last = newest.event.seq;
-        // The store reads the next ones while these are checked.
-        let (next, taken) = tokio::join!(log.index_check(last, PAGE), pass.check_event(&page));
-        taken?;
+        // The store reads the next page while this one is checked.
+        let (next, checked) = tokio::join!(log.index_check(last, PAGE), pass.check_page(&page));
+        checked?;
         page = next?;
         progress(last);
     }
     pass.finish(last).await
 }
 
-// === impl Pass ===
+// === impl Verifier ===
 
 impl<'p> Verifier<'p> {
     async fn begin(
@@ -180,7 +180,7 @@ impl<'p> Verifier<'p> {
         against: &'p TrustAnchor<'p>,
     ) -> Result<Self, Unavailable> {
         let mut report = Report::default();
-        let TrustedKeys { handovers, newest } = trust::apply_rotation(log, tree, against).await?;
+        let TrustedKeys { handovers, newest } = trust::checkpoints(log, tree, against).await?;
         let signed = match newest {
             Ok(signed) => Some(signed),
             Err(reason) => {
@@ -196,11 +196,11 @@ impl<'p> Verifier<'p> {
                 .findings
                 .push(Finding::RolledBack { stored_size: kept_checkpoint.size(), now: report.signed });
         }
-        let (edge, leaves, found, claim) = (Edge::default(), Vec::new(), Vec::new(), None);
-        Ok(Self { tree, against, signed, handovers, claim, edge, leaves, found, report })
+        let (edge, leaves, mismatches, claim) = (Edge::default(), Vec::new(), Vec::new(), None);
+        Ok(Self { tree, against, signed, handovers, claim, edge, leaves, mismatches, report })
     }
 
-    async fn check_event(&mut self, page: &[IndexCheckedEvent]) -> Result<(), Unavailable> {
+    async fn check_page(&mut self, page: &[IndexCheckedEvent]) -> Result<(), Unavailable> {
         for IndexCheckedEvent { event, mismatches: wrong } in page {
             let expected = self.edge.size() + 1;
             if event.seq > expected {
@@ -213,13 +213,13 @@ impl<'p> Verifier<'p> {
         Ok(())
     }
 
-    /// Adds the leaf that was signed at this place, and tells whether it is that of these bytes.
+    /// Adds the signed leaf at this position to the tree, and returns whether it is the hash of `body`.
     async fn is_signed(&mut self, seq: u64, body: &[u8]) -> Result<bool, Unavailable> {
         let leaf = tlog_tiles::record_hash(body);
         let signed = self.leaf_from_tiles().await?.unwrap_or(leaf);
         let same = leaf == signed;
-        if !same && self.found.len() < MAX_COMPARED {
-            self.found.push((seq, leaf, signed));
+        if !same && self.mismatches.len() < MAX_COMPARED {
+            self.mismatches.push((seq, leaf, signed));
         } else if !same {
             self.add_finding(Finding::Altered { seq });
         }
@@ -236,7 +236,7 @@ impl<'p> Verifier<'p> {
         Ok(())
     }
 
-    /// The leaf hash that was stored for the next place, as far as the checkpoint goes.
+    /// The stored leaf hash of the next position; none beyond the newest checkpoint.
     async fn leaf_from_tiles(&mut self) -> Result<Option<Hash>, Unavailable> {
         let next = self.edge.size();
         if next >= self.report.signed {
@@ -252,9 +252,9 @@ impl<'p> Verifier<'p> {
     }
 
     async fn add_leaf(&mut self, leaf: Hash) -> Result<(), Unavailable> {
-        let mut whole = Vec::new();
-        self.edge.push(leaf, &mut whole);
-        for tile in whole.iter().filter(|tile| tile.level > 0) {
+        let mut full_tiles = Vec::new();
+        self.edge.push(leaf, &mut full_tiles);
+        for tile in full_tiles.iter().filter(|tile| tile.level > 0) {
             self.compare(tile).await?;
         }
         let (size, root) = (self.edge.size(), || self.edge.root());
@@ -278,12 +278,12 @@ impl<'p> Verifier<'p> {
         Ok(())
     }
 
-    /// Compares a tile above the leaves with the stored one: each hash stands over many events.
+    /// Compares a tile above the leaves with the stored one. Each of its hashes covers many events.
     async fn compare(&mut self, tile: &Tile) -> Result<(), Unavailable> {
         let stored = self.tree.tiles(&[(tile.level, tile.index)]).await?;
         let stored = stored.into_iter().next().map(|tile| tile.hashes).unwrap_or_default();
         let under = 1_u64 << (8 * u32::from(tile.level));
-        let first = tile.index * under * WHOLE as u64;
+        let first = tile.index * under * TILE_WIDTH as u64;
         for (at, ours) in (0..).zip(tile.hashes.chunks_exact(HASH)) {
             let theirs = stored.chunks_exact(HASH).nth(at);
             let first = first + under * at as u64 + 1;
@@ -301,10 +301,10 @@ impl<'p> Verifier<'p> {
             let first = self.edge.size() + 1;
             self.skip_removed_range(first, signed).await?;
         }
-        let found = std::mem::take(&mut self.found);
+        let mismatches = std::mem::take(&mut self.mismatches);
         let signed_at: HashMap<[u8; HASH], u64> =
-            found.iter().map(|(seq, _, signed)| (signed.0, *seq)).collect();
-        for (seq, leaf, _) in found {
+            mismatches.iter().map(|(seq, _, signed)| (signed.0, *seq)).collect();
+        for (seq, leaf, _) in mismatches {
             match signed_at.get(&leaf.0) {
                 Some(signed_at) => self.add_finding(Finding::Reordered { seq, signed_at: *signed_at }),
                 None => self.add_finding(Finding::Altered { seq }),

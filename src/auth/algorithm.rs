@@ -1,4 +1,4 @@
-//! The signature algorithms that can be allowed: asymmetric ones only, by a closed list.
+//! The closed list of signature algorithms that an issuer may use. All are asymmetric.
 
 use std::{fmt, str::FromStr};
 
@@ -23,18 +23,18 @@ pub enum Algorithm {
     EdDsa,
 }
 
-/// The text named no algorithm that can be allowed.
+/// The text is not a supported algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not an algorithm: RS256, PS256, ES256, ES384 or EdDSA is expected")]
+#[error("not an algorithm; expected RS256, PS256, ES256, ES384 or EdDSA")]
 pub struct UnknownAlgorithm;
 
 // === impl Algorithm ===
 
 impl Algorithm {
-    /// Every algorithm.
+    /// All supported algorithms.
     pub const ALL: [Self; 5] = [Self::Rs256, Self::Ps256, Self::Es256, Self::Es384, Self::EdDsa];
 
-    /// As it stands in a token.
+    /// The value of `alg` in a token.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -46,7 +46,7 @@ impl Algorithm {
         }
     }
 
-    /// What verifies an RSA signature; none for the other families.
+    /// The parameters that verify an RSA signature; none for the other families.
     pub(super) fn rsa(self) -> Option<&'static RsaParameters> {
         match self {
             Self::Rs256 => Some(&RSA_PKCS1_2048_8192_SHA256),
@@ -55,7 +55,7 @@ impl Algorithm {
         }
     }
 
-    /// What verifies a signature on a curve; none for RSA.
+    /// The algorithm that verifies a signature on an elliptic curve; none for RSA.
     pub(super) fn curve(self) -> Option<&'static dyn VerificationAlgorithm> {
         match self {
             Self::Rs256 | Self::Ps256 => None,
@@ -69,7 +69,7 @@ impl Algorithm {
 impl FromStr for Algorithm {
     type Err = UnknownAlgorithm;
 
-    /// Exact, as RFC 7515 has it: `none` in no case and no `HS256` will ever be found here.
+    /// Case-sensitive, as RFC 7515 requires. It never accepts `none` or `HS256`, in any spelling.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|candidate| candidate.as_str() == text).ok_or(UnknownAlgorithm)
     }

@@ -1,5 +1,5 @@
-//! Policy, as Cedar decides it: the shared policies and those of one tenant's grants, judged once for
-//! every call. Built whole by [`CedarPolicy::load`], then only read; a change builds another one.
+//! Authorizes every call with Cedar, by the operators' policies and the grants of one tenant.
+//! [`CedarPolicy::load`] builds it. It never changes after that; a reload builds a new one.
 
 mod entity_cache;
 mod explain;
@@ -40,28 +40,28 @@ use crate::{
     ports::{Authorize, Clock},
 };
 
-/// How many accounts of tenants, and tenants themselves, are kept ready to be judged, each once per kind
-/// of resource. Others are made ready when they are asked for, in a fraction of a millisecond.
+/// How many policy bundles are cached: one for each tenant, account and kind of resource. Building another
+/// one takes a fraction of a millisecond.
 const CACHED_BUNDLES: usize = 4096;
 
-/// Decides by Cedar policies.
+/// Authorizes calls by Cedar policies.
 pub struct CedarPolicy {
     tenants: Arc<Tenants>,
     shared: Vec<Policy>,
     validator: Validator,
     authorizer: Authorizer,
-    ready: TwoGenCache<(TenantId, Option<AccountId>, ResourceKind), Arc<PolicyBundle>>,
+    bundles: TwoGenCache<(TenantId, Option<AccountId>, ResourceKind), Arc<PolicyBundle>>,
     entities: EntityCache,
 }
 
 // === impl CedarPolicy ===
 
 impl CedarPolicy {
-    /// Holds the operators' policies, each file by its name and text, against the schema.
+    /// Parses the operators' policies and validates them against the schema. Each file is its name and text.
     ///
     /// # Errors
     ///
-    /// Every [`PolicyFault`].
+    /// Every [`PolicyFault`] in every file.
     pub fn load(
         tenants: Arc<Tenants>,
         operator_policies: &[(String, String)],
@@ -74,12 +74,12 @@ impl CedarPolicy {
             shared,
             validator,
             authorizer: Authorizer::new(),
-            ready: TwoGenCache::new(CACHED_BUNDLES),
+            bundles: TwoGenCache::new(CACHED_BUNDLES),
             entities: EntityCache::new(clock),
         })
     }
 
-    /// Everything that is wrong with operators' policies, each file by its name and text.
+    /// Every problem with the operators' policies. Each file is its name and text.
     #[must_use]
     pub fn check(operator_policies: &[(String, String)]) -> Vec<PolicyFault> {
         let checked = load::schema()
@@ -88,27 +88,27 @@ impl CedarPolicy {
         checked.err().unwrap_or_default()
     }
 
-    /// The schema that operators' policies are held against, in Cedar's own language.
+    /// The schema for the operators' policies, in Cedar's schema language.
     #[must_use]
     pub fn schema() -> &'static str {
         load::SCHEMA
     }
 
-    /// The policies that a tenant's grants become.
+    /// The policies that represent a tenant's grants.
     #[must_use]
     pub fn grants_of(tenant: &Tenant) -> Vec<GrantPolicy> {
         grant_policies::policies(tenant)
     }
 
-    /// The policies that every tenant has, whatever it was granted: to know itself and its part of the
+    /// The policies that every tenant has, whatever its grants: to read its own settings and its part of the
     /// audit log.
     #[must_use]
     pub fn global_policies(tenant: &Tenant) -> Vec<GrantPolicy> {
         grant_policies::global_policies(tenant)
     }
 
-    /// The operators' policies that hold for every tenant, by their ids and in Cedar.
-    pub fn policy_bundle(&self) -> impl Iterator<Item = (&str, String)> {
+    /// The id and the Cedar text of each of the operators' policies, which apply to every tenant.
+    pub fn operator_policies(&self) -> impl Iterator<Item = (&str, String)> {
         self.shared.iter().map(|policy| (policy.id().as_ref(), policy.to_string()))
     }
 
@@ -119,17 +119,17 @@ impl CedarPolicy {
             ResourceScope::AuditLog(_) | ResourceScope::Tenant => None,
         };
         let key = (question.tenant.id.clone(), account, kind);
-        if let Some(ready) = self.ready.find(&key) {
-            return Some(ready);
+        if let Some(cached) = self.bundles.find(&key) {
+            return Some(cached);
         }
         let tenant = self.tenants.find(&question.tenant.id)?;
         let own = match account {
             Some(account) => Vec::from_iter(grant_policies::of_kind(tenant, tenant.grant(account)?, kind)),
             None => grant_policies::of_tenant(tenant, kind),
         };
-        let slice = Arc::new(PolicyBundle::new(&self.validator, &self.shared, own));
-        self.ready.insert(key, Arc::clone(&slice));
-        Some(slice)
+        let bundle = Arc::new(PolicyBundle::new(&self.validator, &self.shared, own));
+        self.bundles.insert(key, Arc::clone(&bundle));
+        Some(bundle)
     }
 }
 
@@ -137,24 +137,24 @@ impl Authorize for CedarPolicy {
     fn decide(&self, question: &AuthzRequest<'_>) -> Decision {
         let undecided = |policies| Decision::Deny(Denial::Undecided { policies });
         let Some(request) = CedarRequest::of(question, &self.entities) else { return undecided(Vec::new()) };
-        let Some(slice) = self.policies_for(question, request.kind) else {
+        let Some(bundle) = self.policies_for(question, request.kind) else {
             return Decision::Deny(Denial::NotPermitted);
         };
-        if let Some(broken) = &slice.broken {
+        if let Some(broken) = &bundle.broken {
             return undecided(vec![Arc::clone(broken)]);
         }
-        let missing_facts = slice.askers.missing_facts(question, &request);
-        if !missing_facts.is_empty() && self.is_possibly_authorized(&slice, &request, &missing_facts) {
+        let missing_facts = bundle.fact_policies.missing_facts(question, &request);
+        if !missing_facts.is_empty() && self.is_possibly_authorized(&bundle, &request, &missing_facts) {
             return undecided([missing_facts.key_tags, missing_facts.previous_key].concat());
         }
-        let response = self.authorizer.is_authorized(request.request.clone(), &slice.all, &request.entities);
-        // Cedar leaves out a policy that fails: a broken forbid would then permit what it forbids.
+        let response = self.authorizer.is_authorized(request.request.clone(), &bundle.all, &request.entities);
+        // Cedar skips a policy whose evaluation fails. A failing forbid would then permit what it forbids.
         if !response.diagnostics.errors.is_empty() {
-            return undecided(response.diagnostics.errors.iter().map(deny_on_error).collect());
+            return undecided(response.diagnostics.errors.iter().map(failed_policy).collect());
         }
         match response.decision {
             Verdict::Allow => Decision::Allow { policies: sorted(&response.diagnostics.reason) },
-            Verdict::Deny if self.is_authorized(&slice, &request) => {
+            Verdict::Deny if self.is_authorized(&bundle, &request) => {
                 Decision::Deny(Denial::Forbidden { policies: sorted(&response.diagnostics.reason) })
             }
             Verdict::Deny => Decision::Deny(Denial::NotPermitted),
@@ -162,44 +162,44 @@ impl Authorize for CedarPolicy {
     }
 
     fn required_facts(&self, question: &AuthzRequest<'_>) -> RequiredFacts {
-        let slice = request::kind(question).and_then(|kind| self.policies_for(question, kind));
-        let Some(slice) = slice.filter(|slice| !slice.askers.is_empty()) else {
+        let bundle = request::kind(question).and_then(|kind| self.policies_for(question, kind));
+        let Some(bundle) = bundle.filter(|bundle| !bundle.fact_policies.is_empty()) else {
             return RequiredFacts::default();
         };
         let Some(request) = CedarRequest::of(question, &self.entities) else {
             return RequiredFacts::default();
         };
-        let missing_facts = slice.askers.missing_facts(question, &request);
-        let in_vain =
-            missing_facts.is_empty() || !self.is_possibly_authorized(&slice, &request, &missing_facts);
-        if in_vain { RequiredFacts::default() } else { missing_facts }
+        let missing_facts = bundle.fact_policies.missing_facts(question, &request);
+        let not_needed =
+            missing_facts.is_empty() || !self.is_possibly_authorized(&bundle, &request, &missing_facts);
+        if not_needed { RequiredFacts::default() } else { missing_facts }
     }
 }
 
 impl CedarPolicy {
-    /// Whether the call would be permitted but for what forbids it: otherwise its object is as if it
-    /// did not exist, and a forbid must not tell that it does.
-    fn is_authorized(&self, slice: &PolicyBundle, request: &CedarRequest) -> bool {
+    /// Whether a permit applies to the call, ignoring every forbid. Without a permit the resource looks as if
+    /// it did not exist, so a forbid must not reveal it.
+    fn is_authorized(&self, bundle: &PolicyBundle, request: &CedarRequest) -> bool {
         let response =
-            self.authorizer.is_authorized(request.request.clone(), &slice.permits, &request.entities);
+            self.authorizer.is_authorized(request.request.clone(), &bundle.permits, &request.entities);
         response.decision == Verdict::Allow
     }
 
-    /// Whether the call is permitted, or would be by a policy that was not told all it asks for: nothing
-    /// is looked up for what is as if absent.
+    /// Whether a permit applies to the call, or could apply once the missing facts are known. For other calls
+    /// the service looks up no facts, because the resource looks as if it did not exist.
     fn is_possibly_authorized(
         &self,
-        slice: &PolicyBundle,
+        bundle: &PolicyBundle,
         request: &CedarRequest,
         missing_facts: &RequiredFacts,
     ) -> bool {
-        let permit = |id: &Arc<str>| slice.permits.get(&PolicyID::from_string(&**id)).is_some();
-        self.is_authorized(slice, request)
+        let permit = |id: &Arc<str>| bundle.permits.get(&PolicyID::from_string(&**id)).is_some();
+        self.is_authorized(bundle, request)
             || missing_facts.key_tags.iter().chain(&missing_facts.previous_key).any(permit)
     }
 }
 
-fn deny_on_error(error: &AuthorizationError) -> Arc<str> {
+fn failed_policy(error: &AuthorizationError) -> Arc<str> {
     let AuthorizationError::PolicyEvaluationError { id, .. } = error;
     Arc::from(id.as_ref())
 }

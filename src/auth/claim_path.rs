@@ -1,4 +1,4 @@
-//! Where in a token's claims a value stands.
+//! The path of a value in a token's claims, as settings write it.
 
 use std::{fmt, str::FromStr};
 
@@ -7,42 +7,42 @@ use thiserror::Error;
 
 use super::strict_json::Members;
 
-/// Deepest path taken.
+/// The largest number of names in a path.
 const MAX_DEPTH: usize = 8;
 
-/// The names from the outermost claim inward, written with dots between them: `realm.tenant`.
+/// Claim names from the outermost to the innermost, separated by dots: `realm.tenant`.
 ///
-/// A name that itself holds a dot stands in double quotes: `"kubernetes.io".namespace`. A quoted name
-/// holds anything but a double quote.
+/// A name that contains a dot is in double quotes: `"kubernetes.io".namespace`. A quoted name may contain
+/// any character except a double quote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimPath {
     text: Box<str>,
     names: Vec<Box<str>>,
 }
 
-/// Why some text is no path.
+/// Why a text is not a claim path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum InvalidClaimPath {
-    /// A name is empty, or there is none.
-    #[error("holds an empty name: claim names with dots between them are expected")]
+    /// A name is empty, or the text is.
+    #[error("contains an empty name; expected claim names separated by dots")]
     EmptyName,
     /// A quoted name has no end, or something other than a dot follows it.
-    #[error("holds a stray quote: a name that holds dots is written \"like.this\", whole")]
+    #[error("contains a misplaced quote: quote a whole name, as in \"kubernetes.io\".namespace")]
     Quote,
-    /// Over [`MAX_DEPTH`] names.
-    #[error("is deeper than {MAX_DEPTH} names")]
+    /// More than [`MAX_DEPTH`] names.
+    #[error("has more than {MAX_DEPTH} names")]
     TooDeep,
 }
 
 // === impl ClaimPath ===
 
 impl ClaimPath {
-    /// The names, from the outermost claim inward.
+    /// The names, from the outermost to the innermost.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(AsRef::as_ref)
     }
 
-    /// The value there; none if there is none.
+    /// The value at this path; none if the token has no such claim.
     pub(super) fn find<'c>(&self, claims: &'c Members) -> Option<&'c Value> {
         let (first, inner) = self.names.split_first()?;
         inner.iter().try_fold(claims.get(&**first)?, |value, name| value.as_object()?.get(&**name))
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_goes_inward_and_quotes_keep_dots_in_a_name() {
+    fn a_path_descends_into_claims_and_quotes_keep_dots_in_a_name() {
         let claims = super::super::strict_json::object(
             br#"{"tenant":"a","x":{"y":"b"},"kubernetes.io":{"namespace":"c"}}"#,
         )
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_is_refused_with_the_reason() {
+    fn an_invalid_path_is_rejected_with_the_reason() {
         use InvalidClaimPath::{EmptyName, Quote, TooDeep};
         for (text, reason) in [
             ("", EmptyName),

@@ -1,4 +1,4 @@
-//! The claims of a token, judged after its signature.
+//! Checks the claims of a token after its signature.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,32 +11,32 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// Longest subject taken, in bytes: that of a SPIFFE id (SPIFFE-ID, section 2.3).
+/// The longest subject, in bytes: the limit of a SPIFFE id (SPIFFE-ID, section 2.3).
 const MAX_SUBJECT: usize = 2048;
-/// Longest `jti` that is shown as it is, in bytes; a longer one is hashed.
+/// The longest `jti` that becomes the token id, in bytes. The id of a token with a longer one is a hash.
 const MAX_TOKEN_ID: usize = 128;
-/// The last second that a date may name: the end of the year 9999.
+/// The largest time: the last second of the year 9999.
 const MAX_TIME: i64 = 253_402_300_799;
 /// Claims that only identity tokens have (`OpenID` Connect Core, section 3.3.2.11).
 const IDENTITY: [&str; 2] = ["at_hash", "c_hash"];
-/// The claim of tokens that tell of events, such as logouts (RFC 8417); never one of a caller.
+/// The claim of security event tokens such as logout tokens (RFC 8417). A caller's token never has it.
 const EVENTS: &str = "events";
-/// Claims by which Keycloak (`typ`) and Cognito (`token_use`) tell their tokens apart, with the value
-/// that access tokens have.
+/// The claims by which Keycloak (`typ`) and Cognito (`token_use`) distinguish their tokens, with the value
+/// in access tokens.
 const KINDS: [(&str, &str); 2] = [("typ", "Bearer"), ("token_use", "access")];
 
-/// What a token says, once it was found in order.
+/// The checked claims of a token.
 #[derive(Debug)]
 pub(super) struct Claims {
     /// `sub`.
     pub(super) subject: Arc<str>,
     /// The value of the tenant claim, or the part of it that names the tenant.
     pub(super) tenant: Box<str>,
-    /// The scopes.
+    /// The scope claim, or the issuer's default scopes.
     pub(super) scopes: Scopes,
-    /// What policies may see.
+    /// The claims that policies may use.
     pub(super) shown: PolicyClaims,
-    /// `jti`, where it can be shown.
+    /// `jti`, if it is printable and not too long.
     pub(super) id: Option<Arc<str>>,
     /// `exp`.
     pub(super) expires: Timestamp,
@@ -49,7 +49,7 @@ pub(super) struct Claims {
 // === impl Claims ===
 
 impl Claims {
-    /// Judges the claims of a token of this issuer at this time, but for the tenant and the binding.
+    /// Checks the claims of a token of this issuer, except whether the tenant exists and the binding holds.
     pub(super) fn check(claims: &Members, issuer: &IssuerConfig, now: Timestamp) -> Result<Self, TokenError> {
         check_kind(claims, issuer)?;
         check_audience(claims, issuer)?;
@@ -82,7 +82,7 @@ impl Claims {
     }
 }
 
-/// Whether a token with these bounds is good at this time.
+/// Checks that a token with these times is valid now.
 pub(super) fn check_now(
     expires: Timestamp,
     not_before: Option<Timestamp>,
@@ -112,13 +112,13 @@ fn check_kind(claims: &Members, issuer: &IssuerConfig) -> Result<(), TokenError>
 }
 
 fn check_audience(claims: &Members, issuer: &IssuerConfig) -> Result<(), TokenError> {
-    let named =
+    let audiences =
         strings(claims.get("aud").ok_or(TokenError::AudienceMissing)?).ok_or(TokenError::AudienceMissing)?;
-    let ours = |aud: &&str| issuer.audiences.iter().any(|candidate| &**candidate == *aud);
-    if !named.iter().any(ours) {
+    let is_ours = |aud: &&str| issuer.audiences.iter().any(|candidate| &**candidate == *aud);
+    if !audiences.iter().any(is_ours) {
         return Err(TokenError::AudienceOther);
     }
-    if issuer.only_audience && !named.iter().all(ours) {
+    if issuer.only_audience && !audiences.iter().all(is_ours) {
         return Err(TokenError::AudienceShared);
     }
     Ok(())
@@ -150,18 +150,18 @@ fn scopes(claims: &Members, issuer: &IssuerConfig) -> Result<Scopes, TokenError>
     }
 }
 
-/// `jti`, where it can be shown as it is.
+/// `jti`, if it is printable and not too long.
 pub(super) fn token_id(claims: &Members) -> Result<Option<Arc<str>>, TokenError> {
     let Some(id) = claims.get("jti") else {
         return Ok(None);
     };
     let id = id.as_str().ok_or(TokenError::IdMalformed)?;
-    let shown = (1..=MAX_TOKEN_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-    Ok(shown.then(|| id.into()))
+    let printable = (1..=MAX_TOKEN_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    Ok(printable.then(|| id.into()))
 }
 
-/// `cnf` (RFC 7800) with `x5t#S256` (RFC 8705, section 3.1) and nothing else: another member would ask
-/// for a proof that nobody checks here.
+/// `cnf` (RFC 7800) with `x5t#S256` (RFC 8705, section 3.1) as its only member. The service cannot check the
+/// proof that another member would require.
 fn confirmation(claims: &Members) -> Result<Option<CertificateThumbprint>, TokenError> {
     let Some(cnf) = claims.get("cnf") else {
         return Ok(None);
@@ -188,7 +188,7 @@ fn as_integer(secs: f64) -> Option<i64> {
     (0.0..=MAX_TIME as f64).contains(&secs).then_some(secs as i64)
 }
 
-/// A text, or a list that holds at least one and nothing but texts.
+/// The strings of a string or of a non-empty list of strings; none for any other value.
 fn strings(value: &Value) -> Option<Vec<&str>> {
     match value {
         Value::String(text) => Some(vec![text]),

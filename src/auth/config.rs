@@ -1,4 +1,4 @@
-//! What the configuration says of issuers and tokens, as types.
+//! The settings of issuers and tokens. `src/config` builds them from the configuration file.
 
 use std::{collections::HashSet, net::IpAddr, path::PathBuf, time::Duration};
 
@@ -7,99 +7,100 @@ use url::{Host, Url};
 
 use super::{Algorithm, ClaimPath, ValuePattern};
 
-/// Everything about tokens.
+/// The settings of token verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Who may issue tokens; every `iss` at most once.
+    /// The trusted issuers; each `iss` at most once.
     pub issuers: Vec<IssuerConfig>,
-    /// Longest token, in bytes; longer ones are refused unread. Default [`Config::MAX_TOKEN_BYTES`].
+    /// The longest token, in bytes. Longer ones are rejected without being parsed. Default
+    /// [`Config::MAX_TOKEN_BYTES`].
     pub max_token_bytes: usize,
-    /// How many verified tokens are remembered. Default [`Config::REMEMBERED_TOKENS`].
+    /// The size of the cache of verified tokens. Default [`Config::REMEMBERED_TOKENS`].
     pub remembered_tokens: usize,
 }
 
-/// One issuer, and what its tokens must be like.
+/// One issuer, and the requirements on its tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one setting of the configuration file")]
 pub struct IssuerConfig {
-    /// What `iss` must be, byte for byte.
+    /// The value of `iss`, byte for byte.
     pub issuer: Box<str>,
-    /// `aud` must name at least one of these.
+    /// `aud` must contain at least one of these.
     pub audiences: Vec<Box<str>>,
-    /// Whether a token that names other audiences too is refused: such a token can be replayed here
-    /// by whoever else receives it. Default false.
+    /// Whether a token with other audiences too is rejected. Any other recipient of such a token could replay
+    /// it here. Default false.
     pub only_audience: bool,
-    /// Where its keys come from.
+    /// The source of the issuer's keys.
     pub keys: KeySource,
-    /// How often they are fetched.
+    /// How often the keys are fetched.
     pub refresh: Refresh,
-    /// The algorithms it may sign with.
+    /// The algorithms that the issuer may sign with.
     pub algorithms: Vec<Algorithm>,
-    /// The claim that says for whom a token speaks.
+    /// The claim that names the tenant.
     pub tenant_claim: ClaimPath,
-    /// Which part of that claim names the tenant; the whole claim where there is no pattern.
+    /// Which part of that claim names the tenant. Without a pattern, it is the whole claim.
     pub tenant_claim_pattern: Option<ValuePattern>,
-    /// The claim with the scopes: a text with spaces between them, or a list of texts.
+    /// The claim with the scopes: a string with spaces between them, or a list of strings.
     pub scope_claim: ClaimPath,
-    /// The scopes of tokens that have no scope claim at all, as those of workloads. Default none.
+    /// The scopes of tokens without a scope claim, such as workload tokens. Default none.
     pub default_scopes: Vec<Box<str>>,
     /// The claims that policies see as tags of the caller, at most [`IssuerConfig::MAX_POLICY_CLAIMS`].
     /// Default none.
     pub policy_claims: Vec<ClaimPath>,
-    /// How far the issuer's clock and ours may differ. Default [`IssuerConfig::LEEWAY`], at most
-    /// [`IssuerConfig::MAX_LEEWAY`].
+    /// The allowed difference between the issuer's clock and the service's. Default [`IssuerConfig::LEEWAY`],
+    /// at most [`IssuerConfig::MAX_LEEWAY`].
     pub leeway: Duration,
-    /// Whether `nbf` must be there; checked in any case where it is. Default true; many issuers send
-    /// none, and then `iat` alone tells that a token is not from the future.
+    /// Whether `nbf` is required. If it is present, it is always checked. Many issuers send no `nbf`; then
+    /// only `iat` shows that a token is not from the future. Default true.
     pub require_nbf: bool,
     /// Whether `typ` must be `at+jwt` (RFC 9068, section 4). Default false.
     pub require_at_jwt: bool,
-    /// Whether identity tokens are taken too, as of issuers that make no others. Default false.
+    /// Whether identity tokens are accepted too, for issuers that issue no other tokens. Default false.
     pub accept_id_tokens: bool,
-    /// The longest a token may live, `exp` less `iat`; needs `iat`. Default none.
+    /// The longest lifetime of a token, `exp` minus `iat`; requires `iat`. Default none.
     pub max_lifetime: Option<Duration>,
     /// Whether every token must be bound to the client's certificate (RFC 8705). Default false.
     pub require_bound: bool,
 }
 
-/// Where an issuer's keys come from.
+/// The source of an issuer's keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// A JSON Web Key Set at this address: HTTPS, or HTTP to this machine.
+    /// A JSON Web Key Set at this address, over HTTPS, or over HTTP from this machine.
     JwksUri(Url),
-    /// A JSON Web Key Set in this file, read again whenever it changed.
+    /// A JSON Web Key Set in this file. The service reads it every few seconds.
     JwksFile(PathBuf),
-    /// The address that the issuer's `OpenID` Connect discovery document names.
+    /// The address in the issuer's `OpenID` Connect discovery document.
     Discovery,
 }
 
 /// How often keys are fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refresh {
-    /// How old the keys may grow before they are fetched again in the background: the longest that a
-    /// key lives on after the issuer removed it. Default [`Refresh::EVERY`].
+    /// The age at which keys are fetched again in the background. A key that the issuer removed stays valid
+    /// for at most this long. Default [`Refresh::REFRESH_INTERVAL`].
     pub every: Duration,
-    /// Least time between the starts of two fetches, however the first ended. Default
-    /// [`Refresh::COOL_DOWN`].
+    /// The shortest time between the starts of two fetches, whatever the result of the first. Default
+    /// [`Refresh::MIN_RETRY`].
     pub cool_down: Duration,
-    /// How old known keys may grow while the issuer cannot be reached, before nothing can be said of
-    /// its tokens. Default [`Refresh::MAX_STALENESS`].
+    /// The age up to which known keys stay valid while the issuer cannot be reached. After that, its tokens
+    /// cannot be verified. Default [`Refresh::MAX_STALENESS`].
     pub max_staleness: Duration,
-    /// The longest one fetch may take, redirects included. Default [`Refresh::TIMEOUT`].
+    /// The longest duration of one fetch, including redirects. Default [`Refresh::TIMEOUT`].
     pub timeout: Duration,
 }
 
-/// One thing that is wrong with the settings of one issuer.
+/// A problem with one setting of one issuer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("issuer {issuer}: {field} {message}")]
 pub struct ConfigFault {
-    /// The place of the issuer in [`Config::issuers`], from 0.
+    /// The index of the issuer in [`Config::issuers`]; the first is 0.
     pub index: usize,
-    /// Its `iss`.
+    /// The `iss` of the issuer.
     pub issuer: Box<str>,
-    /// The setting.
+    /// The name of the setting.
     pub field: &'static str,
-    /// What is wrong with it, to be read after its name.
+    /// The problem, as a sentence that starts with the name of the setting.
     pub message: &'static str,
 }
 
@@ -117,14 +118,14 @@ impl Config {
         Self { issuers, max_token_bytes: Self::MAX_TOKEN_BYTES, remembered_tokens: Self::REMEMBERED_TOKENS }
     }
 
-    /// Everything that is wrong with the issuers.
+    /// Every problem with the issuers' settings.
     #[must_use]
     pub fn validate(&self) -> Vec<ConfigFault> {
         let mut names = HashSet::new();
         let mut diagnostics = Vec::new();
         for (index, issuer) in self.issuers.iter().enumerate() {
-            let twice = (!names.insert(&issuer.issuer)).then_some(("issuer", "stands here twice"));
-            diagnostics.extend(issuer.diagnostics().into_iter().chain(twice).map(|(field, message)| {
+            let duplicate = (!names.insert(&issuer.issuer)).then_some(("issuer", "is listed twice"));
+            diagnostics.extend(issuer.diagnostics().into_iter().chain(duplicate).map(|(field, message)| {
                 ConfigFault { index, issuer: issuer.issuer.clone(), field, message }
             }));
         }
@@ -137,16 +138,17 @@ impl Config {
 impl IssuerConfig {
     /// Default of `leeway`.
     pub const LEEWAY: Duration = Duration::from_secs(30);
-    /// Longest `leeway`.
+    /// The largest `leeway`.
     pub const MAX_LEEWAY: Duration = Duration::from_mins(5);
-    /// Most `policy_claims`.
+    /// The largest number of `policy_claims`.
     pub const MAX_POLICY_CLAIMS: usize = 16;
     /// Default of `tenant_claim`.
     pub const TENANT_CLAIM: &str = "tenant";
     /// Default of `scope_claim`.
     pub const SCOPE_CLAIM: &str = "scope";
 
-    /// This issuer with these claims and every other default: keys by discovery, RS256 and ES256.
+    /// An issuer with these claims and the defaults for all other settings: keys by discovery, RS256 and
+    /// ES256.
     #[must_use]
     pub fn new(issuer: &str, audience: &str, tenant_claim: ClaimPath, scope_claim: ClaimPath) -> Self {
         Self {
@@ -170,8 +172,8 @@ impl IssuerConfig {
         }
     }
 
-    /// Where its discovery document is (`OpenID` Connect Discovery 1.0, section 4); none if the issuer
-    /// is no URL.
+    /// The address of the discovery document (`OpenID` Connect Discovery 1.0, section 4); none if the issuer
+    /// is not a URL.
     pub(super) fn discovery_url(&self) -> Option<Url> {
         let base = self.issuer.strip_suffix('/').unwrap_or(&self.issuer);
         let issuer: Url = base.parse().ok()?;
@@ -188,22 +190,22 @@ impl IssuerConfig {
             }
         };
         check(!self.issuer.is_empty(), "issuer", "is empty");
-        check(!self.audiences.is_empty(), "audiences", "is empty: name what aud must hold");
-        check(self.audiences.iter().all(|aud| !aud.is_empty()), "audiences", "holds an empty name");
-        check(!self.algorithms.is_empty(), "algorithms", "is empty: name RS256 or ES256 at least");
-        check(self.leeway <= Self::MAX_LEEWAY, "leeway", "is over 5m");
+        check(!self.audiences.is_empty(), "audiences", "is empty: list the values that aud may contain");
+        check(self.audiences.iter().all(|aud| !aud.is_empty()), "audiences", "contains an empty name");
+        check(!self.algorithms.is_empty(), "algorithms", "is empty: list at least RS256 or ES256");
+        check(self.leeway <= Self::MAX_LEEWAY, "leeway", "is longer than 5m");
         check(
             self.max_lifetime.is_none_or(|limit| !limit.is_zero()),
             "max_lifetime",
-            "is zero, so that no token could be accepted",
+            "is zero, so that every token would be rejected",
         );
         let listed: HashSet<String> = self.policy_claims.iter().map(ToString::to_string).collect();
-        check(listed.len() == self.policy_claims.len(), "policy_claims", "names a claim twice");
-        check(listed.len() <= Self::MAX_POLICY_CLAIMS, "policy_claims", "holds more than 16 claims");
+        check(listed.len() == self.policy_claims.len(), "policy_claims", "lists a claim twice");
+        check(listed.len() <= Self::MAX_POLICY_CLAIMS, "policy_claims", "lists more than 16 claims");
         check(
             !(self.accept_id_tokens && self.require_at_jwt),
             "accept_id_tokens",
-            "and require_at_jwt contradict each other: keep one of them",
+            "and require_at_jwt contradict each other: set only one of them",
         );
         match &self.keys {
             KeySource::JwksUri(url) => check(is_secure(url), "jwks_uri", insecure),
@@ -211,13 +213,13 @@ impl IssuerConfig {
             KeySource::Discovery => check(
                 self.discovery_url().is_some_and(|url| is_secure(&url)),
                 "issuer",
-                "must be an https URL, or http to a loopback address, for its keys to be discovered",
+                "must be an https URL, or http to a loopback address, if its keys come from discovery",
             ),
         }
         let Refresh { every, cool_down, max_staleness, timeout } = self.refresh;
-        check(!cool_down.is_zero() && !timeout.is_zero(), "refresh", "holds a zero");
-        check(cool_down <= every, "refresh", "has a cool_down longer than the refresh itself");
-        check(every <= max_staleness, "refresh", "has a max_staleness shorter than the refresh itself");
+        check(!cool_down.is_zero() && !timeout.is_zero(), "refresh", "has a cool_down or timeout of zero");
+        check(cool_down <= every, "refresh", "has a cool_down that is longer than every");
+        check(every <= max_staleness, "refresh", "has a max_staleness that is shorter than every");
         diagnostics
     }
 }
@@ -246,7 +248,7 @@ impl Default for Refresh {
     }
 }
 
-/// Whether what is fetched from there cannot be changed on the way.
+/// Whether nobody can change a response from this address in transit.
 pub(super) fn is_secure(url: &Url) -> bool {
     match url.scheme() {
         "https" => url.host().is_some(),

@@ -1,4 +1,4 @@
-//! Finding an issuer's keys by its discovery document.
+//! Finds an issuer's keys through its discovery document.
 
 use serde::Deserialize;
 use url::Url;
@@ -8,15 +8,15 @@ use super::{
     fetch::{FetchError, Http, is_allowed_url},
 };
 
-/// The part of the document (`OpenID` Connect Discovery 1.0, section 3) that matters here.
+/// The used members of the document (`OpenID` Connect Discovery 1.0, section 3).
 #[derive(Deserialize)]
 struct Document {
     issuer: String,
     jwks_uri: String,
 }
 
-/// The keys that the document at `url` points to, if it is this issuer's own: byte for byte, or one
-/// issuer could speak for another (section 4.3).
+/// The keys that the document at `url` refers to. The document's issuer must equal this issuer byte for byte;
+/// otherwise one issuer could impersonate another (section 4.3).
 pub(super) async fn keys(http: &Http, issuer: &str, url: &Url) -> Result<Vec<u8>, FetchError> {
     let body = http.get(url).await?;
     let document: Document =

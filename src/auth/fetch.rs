@@ -1,4 +1,5 @@
-//! Asking an issuer over HTTP: bounded in size, time and redirects, and never led elsewhere.
+//! Fetches documents from an issuer over HTTP, with bounds on size and redirects. It never calls a forbidden
+//! address, not even after a redirect.
 
 use std::{
     error::Error as StdError,
@@ -22,74 +23,74 @@ use super::{
     keys::KeySetError,
 };
 
-/// Longest answer taken, in bytes.
+/// The longest response, in bytes.
 pub(super) const MAX_BODY: usize = 1024 * 1024;
-/// Most redirects followed.
+/// The largest number of redirects.
 const MAX_REDIRECTS: usize = 5;
-/// Where EC2 answers instance metadata over IPv6; over IPv4 it is link-local anyway.
+/// The IPv6 address of EC2's instance metadata service. Its IPv4 address is link-local.
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254);
 
-/// Why an issuer's keys could not be had.
+/// Why an issuer's keys could not be fetched.
 #[derive(Debug, Error)]
 pub enum FetchError {
-    /// Nobody has asked yet.
-    #[error("the keys were not fetched yet")]
+    /// The first attempt has not ended yet.
+    #[error("the keys have not been fetched yet")]
     NotYet,
-    /// The HTTP client could not be made, or the issuer did not answer.
-    #[error("the issuer did not answer")]
+    /// The HTTP client could not be built, or the request failed.
+    #[error("the request to the issuer failed")]
     Http(#[from] reqwest::Error),
-    /// It answered with something other than 200.
-    #[error("the issuer answered {0}")]
+    /// The status of the response is not 200.
+    #[error("the issuer responded with {0}")]
     Status(StatusCode),
-    /// It answered with more than 1 MiB.
-    #[error("the answer is longer than {MAX_BODY} bytes")]
+    /// The response or the key file is longer than 1 MiB.
+    #[error("the response or key file is longer than {MAX_BODY} bytes")]
     TooLong,
-    /// It took longer than allowed.
-    #[error("the answer took longer than {0:?}")]
+    /// The fetch took longer than `refresh.timeout`.
+    #[error("the fetch took longer than {0:?}")]
     TooSlow(Duration),
-    /// The address is not one that may be asked.
-    #[error("{0} may not be asked: https is needed, or http to a loopback address, and no link-local one")]
+    /// The service does not call this address.
+    #[error("{0} is not allowed: use https, or http to a loopback address, and no link-local address")]
     Address(Url),
-    /// The discovery document is none.
-    #[error("not a discovery document")]
+    /// The response is not a discovery document.
+    #[error("the response is not a discovery document")]
     NotDiscovery(#[source] Option<serde_json::Error>),
-    /// The discovery document is another issuer's.
-    #[error("the discovery document is that of another issuer")]
+    /// The discovery document names another issuer.
+    #[error("the discovery document belongs to another issuer")]
     OtherIssuer,
-    /// The file cannot be read.
-    #[error("the file of keys cannot be read")]
+    /// The key file cannot be read.
+    #[error("the key file cannot be read")]
     File(#[from] io::Error),
-    /// What came is no set of keys.
-    #[error("what came is no set of keys")]
+    /// The response or the key file is not a usable key set.
+    #[error("the key set cannot be used")]
     Keys(#[from] KeySetError),
 }
 
-/// Asks issuers.
+/// The HTTP client for issuers.
 #[derive(Debug, Default)]
 pub(super) struct Http(OnceCell<Client>);
 
-/// Finds addresses as the system does, and leaves out those that no issuer has.
+/// Resolves names as the system does, and drops link-local and other forbidden addresses.
 pub(super) struct LinkLocalFilter;
 
 // === impl Http ===
 
 impl Http {
-    /// The whole answer to a GET, if it is a good one.
+    /// The body of a response with status 200.
     pub(super) async fn get(&self, url: &Url) -> Result<Vec<u8>, FetchError> {
         if !is_allowed_url(url) {
             return Err(FetchError::Address(url.clone()));
         }
-        // Made at the first call, so that a start does not wait for the root certificates.
+        // Built on the first call, so that the start does not wait for the root certificates.
         let client = self.0.get_or_try_init(async || client()).await?;
-        let mut answer = client.get(url.clone()).send().await?;
-        if answer.status() != StatusCode::OK {
-            return Err(FetchError::Status(answer.status()));
+        let mut response = client.get(url.clone()).send().await?;
+        if response.status() != StatusCode::OK {
+            return Err(FetchError::Status(response.status()));
         }
-        if answer.content_length().is_some_and(|len| len > MAX_BODY as u64) {
+        if response.content_length().is_some_and(|len| len > MAX_BODY as u64) {
             return Err(FetchError::TooLong);
         }
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await? {
+        while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > MAX_BODY {
                 return Err(FetchError::TooLong);
             }
@@ -114,21 +115,21 @@ fn client() -> Result<Client, reqwest::Error> {
         .build()
 }
 
-/// Why a redirect is not followed, behind those before it.
+/// Why a redirect after the previous ones must not be followed; none if it may be followed.
 pub(super) fn redirect_error(previous: &[Url], to: &Url) -> Option<&'static str> {
     let from = previous.first()?;
     if previous.len() > MAX_REDIRECTS {
-        Some("redirected too often")
+        Some("too many redirects")
     } else if to.scheme() != from.scheme() {
         Some("redirected to another scheme")
     } else if !is_allowed_url(to) || (is_loopback(to) && !is_loopback(from)) {
-        Some("redirected to an address that no issuer has")
+        Some("redirected to an address that is not allowed")
     } else {
         None
     }
 }
 
-/// Whether an issuer may be at this address, as far as the address tells.
+/// Whether the service may call this address. A host name is checked again when it is resolved.
 pub(super) fn is_allowed_url(url: &Url) -> bool {
     is_secure(url)
         && match url.host() {
@@ -138,7 +139,7 @@ pub(super) fn is_allowed_url(url: &Url) -> bool {
         }
 }
 
-/// Addresses that belong to the machine's own link, such as a cloud's metadata service, or to nobody.
+/// Whether the address is link-local, such as a cloud's metadata service, or not an address of one host.
 fn is_forbidden(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast(),
@@ -148,19 +149,19 @@ fn is_forbidden(ip: IpAddr) -> bool {
     }
 }
 
-// === impl NoLinkLocal ===
+// === impl LinkLocalFilter ===
 
 impl Resolve for LinkLocalFilter {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let fine: Vec<SocketAddr> = found.filter(|at| !is_forbidden(at.ip())).collect();
-            if fine.is_empty() {
+            let allowed: Vec<SocketAddr> = found.filter(|at| !is_forbidden(at.ip())).collect();
+            if allowed.is_empty() {
                 return Err(Box::<dyn StdError + Send + Sync>::from(
-                    "the name has no address that may be asked",
+                    "the name resolves to no address that is allowed",
                 ));
             }
-            Ok(Box::new(fine.into_iter()) as Addrs)
+            Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
 }

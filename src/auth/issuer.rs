@@ -1,4 +1,4 @@
-//! One issuer at work: its settings, and its keys.
+//! One issuer at run time: its settings and its keys.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -12,19 +12,19 @@ use super::{
     jwks::{FetchKeys, Jwks},
 };
 
-/// How often a file of keys is looked at, at the least.
-const FILE_POLL: Duration = Duration::from_secs(5);
-/// Least time between two looks at a file of keys.
+/// The longest interval between two reads of a key file.
+const FILE_POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// The longest cool-down between two reads of a key file.
 const FILE_COOL_DOWN: Duration = Duration::from_secs(1);
 
-/// An issuer.
+/// An issuer at run time.
 #[derive(Debug)]
 pub(super) struct Issuer {
-    /// What its tokens must be like.
+    /// What the issuer's tokens must satisfy.
     pub(super) config: IssuerConfig,
-    /// Its name, shared by all of its principals.
+    /// The issuer's `iss`, shared by all of its principals.
     pub(super) name: Arc<str>,
-    /// Its keys; shared with its successor where only other settings change.
+    /// The issuer's keys. A reload that does not change their source or refresh keeps them.
     pub(super) keys: Arc<Jwks>,
 }
 
@@ -39,7 +39,7 @@ enum Source {
 // === impl Issuer ===
 
 impl Issuer {
-    /// Starts to fetch its keys, or goes on with those of `before`.
+    /// Starts to fetch the keys, or keeps those of `previous` if their source and refresh are the same.
     pub(super) fn new(config: IssuerConfig, previous: Option<&Self>) -> Self {
         let same = previous.filter(|old| {
             (&old.config.issuer, &old.config.keys, old.config.refresh)
@@ -53,13 +53,13 @@ impl Issuer {
     }
 }
 
-// A file is at hand: looking at it costs nobody anything.
+// Reading a local file is cheap, so the service reads it more often than it calls an issuer.
 fn refresh_interval(config: &IssuerConfig) -> Refresh {
     let refresh = config.refresh;
     match &config.keys {
         KeySource::JwksUri(_) | KeySource::Discovery => refresh,
         KeySource::JwksFile(_) => Refresh {
-            every: refresh.every.min(FILE_POLL),
+            every: refresh.every.min(FILE_POLL_INTERVAL),
             cool_down: refresh.cool_down.min(FILE_COOL_DOWN),
             ..refresh
         },

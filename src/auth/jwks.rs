@@ -1,7 +1,7 @@
-//! An issuer's keys in use: read without waiting, fetched aside by one task, swapped whole.
-//!
-//! A flood of unknown key ids costs one fetch per cool-down, which counts from before each attempt,
-//! whatever comes of it. While the issuer is down its known keys stay good, to a limit.
+//! An issuer's current keys. Readers never wait; one background task fetches the keys and replaces them
+//! atomically. A flood of unknown key ids causes one fetch per cool-down, which starts when an attempt starts
+//! and does not depend on its result. While the issuer is down, its known keys stay valid for a limited
+//! time.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -17,43 +17,44 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{FetchError, KeySet, Refresh};
 
-/// Most callers who wait for one fetch; the others are answered from what is known.
+/// The largest number of callers that wait for one fetch. Further callers use the current keys.
 const MAX_WAITERS: usize = 256;
 
-/// Has a key set somewhere.
+/// A source of a key set.
 #[async_trait]
 pub(super) trait FetchKeys: Send + Sync + 'static {
-    /// The whole set, not read yet.
+    /// The bytes of the key set, not parsed.
     async fn fetch(&self) -> Result<Vec<u8>, FetchError>;
 }
 
-/// One issuer's keys, and the task that keeps them fresh. The task ends with the last owner.
+/// One issuer's keys, and the task that refreshes them. The task ends when the last owner drops this.
 #[derive(Debug)]
 pub(super) struct Jwks {
     refresh: Refresh,
-    key_set: Arc<ArcSwap<KeySetState>>,
+    state: Arc<ArcSwap<KeySetState>>,
     refresh_requested: Arc<Notify>,
     attempts: watch::Receiver<RetryState>,
     waiting: Semaphore,
     _task: AbortOnDropHandle<()>,
 }
 
-/// What is known of an issuer's keys at one time.
+/// An issuer's keys and the result of the last attempt to fetch them.
 #[derive(Clone, Debug)]
 pub(super) struct KeySetState {
-    /// The keys, where they were ever had.
+    /// The last fetched keys; none before the first success.
     pub(super) keys: Option<FetchedKeys>,
-    /// Why the last attempt failed, if it did.
+    /// Why the last attempt failed; none if it succeeded.
     pub(super) failure: Option<Arc<FetchError>>,
 }
 
-/// Keys, and when they were had.
+/// Fetched keys with the time of the fetch.
 #[derive(Clone, Debug)]
 pub(super) struct FetchedKeys {
-    /// The set.
+    /// The key set.
     pub(super) keys: Arc<KeySet>,
-    /// When it was asked for last.
+    /// When the last successful attempt started.
     pub(super) at: Instant,
+    /// The SHA-256 of the bytes.
     digest: [u8; 32],
 }
 
@@ -64,12 +65,12 @@ struct RetryState {
     completed: u64,
 }
 
-/// What the task has to itself.
+/// The background task of one issuer.
 struct RefreshTask<S> {
     issuer: Box<str>,
     source: S,
     refresh: Refresh,
-    key_set: Arc<ArcSwap<KeySetState>>,
+    state: Arc<ArcSwap<KeySetState>>,
     refresh_requested: Arc<Notify>,
     attempts: watch::Sender<RetryState>,
 }
@@ -77,24 +78,24 @@ struct RefreshTask<S> {
 // === impl Jwks ===
 
 impl Jwks {
-    /// Starts to fetch at once, and does not wait for it. Needs a runtime.
+    /// Starts the first fetch without waiting for it. Requires a Tokio runtime.
     pub(super) fn start(issuer: &str, refresh: Refresh, source: impl FetchKeys) -> Self {
-        let nothing = KeySetState { keys: None, failure: Some(Arc::new(FetchError::NotYet)) };
-        let key_set = Arc::new(ArcSwap::from_pointee(nothing));
+        let empty = KeySetState { keys: None, failure: Some(Arc::new(FetchError::NotYet)) };
+        let state = Arc::new(ArcSwap::from_pointee(empty));
         let refresh_requested = Arc::new(Notify::new());
         let (attempts, attempts_receiver) = watch::channel(RetryState::default());
         let refresh_task = RefreshTask {
             issuer: issuer.into(),
             source,
             refresh,
-            key_set: Arc::clone(&key_set),
+            state: Arc::clone(&state),
             refresh_requested: Arc::clone(&refresh_requested),
             attempts,
         };
         let task = AbortOnDropHandle::new(tokio::spawn(refresh_task.run()));
         Self {
             refresh,
-            key_set,
+            state,
             refresh_requested,
             attempts: attempts_receiver,
             waiting: Semaphore::new(MAX_WAITERS),
@@ -102,10 +103,10 @@ impl Jwks {
         }
     }
 
-    /// The keys, if they are fresh enough to be relied on; otherwise why there are none.
+    /// The keys if they are not older than `max_staleness`, otherwise why they could not be fetched.
     pub(super) fn current(&self) -> Result<Arc<KeySet>, Arc<FetchError>> {
-        let key_set = self.key_set.load();
-        match &key_set.keys {
+        let state = self.state.load();
+        match &state.keys {
             Some(fetched) if fetched.at.elapsed() <= self.refresh.max_staleness => {
                 Ok(Arc::clone(&fetched.keys))
             }
@@ -113,19 +114,19 @@ impl Jwks {
         }
     }
 
-    /// Whether these very keys are still in use and fresh.
+    /// Whether the key set of this generation is still current and not too old.
     pub(super) fn is_generation(&self, generation: u64) -> bool {
-        self.key_set.load().keys.as_ref().is_some_and(|fetched| {
+        self.state.load().keys.as_ref().is_some_and(|fetched| {
             fetched.keys.generation == generation && fetched.at.elapsed() <= self.refresh.max_staleness
         })
     }
 
-    /// Why the last attempt failed, if it did.
+    /// Why the last attempt failed; none if it succeeded.
     pub(super) fn failure(&self) -> Option<Arc<FetchError>> {
-        self.key_set.load().failure.clone()
+        self.state.load().failure.clone()
     }
 
-    /// Waits for a fetch if one is under way, or may be started now; tells whether one ended.
+    /// Waits for a fetch if one is in progress or may start now. Returns whether a fetch ended.
     pub(super) async fn refresh(&self) -> bool {
         let mut attempts = self.attempts.clone();
         let before = *attempts.borrow();
@@ -138,14 +139,14 @@ impl Jwks {
         attempts.wait_for(|now| now.completed != before.completed).await.is_ok()
     }
 
-    /// How long until a fetch may be started.
+    /// The time until the next fetch may start.
     pub(super) fn next_attempt(&self) -> Duration {
         let started = self.attempts.borrow().started;
         started.map_or(Duration::ZERO, |at| self.refresh.cool_down.saturating_sub(at.elapsed()))
     }
 }
 
-// === impl Keeper ===
+// === impl RefreshTask ===
 
 impl<S: FetchKeys> RefreshTask<S> {
     async fn run(self) {
@@ -155,18 +156,18 @@ impl<S: FetchKeys> RefreshTask<S> {
                 now.started = Some(started);
                 now.in_flight = true;
             });
-            let good = self.attempt(started).await;
+            let succeeded = self.attempt(started).await;
             self.attempts.send_modify(|now| {
                 now.in_flight = false;
                 now.completed = now.completed.wrapping_add(1);
             });
             let Refresh { every, cool_down, .. } = self.refresh;
-            let pause = if good { jittered(every).max(cool_down) } else { cool_down };
+            let pause = if succeeded { jittered(every).max(cool_down) } else { cool_down };
             self.sleep_until_due(started + pause, started + cool_down).await;
         }
     }
 
-    /// Until `due`, or until someone asks after `earliest`.
+    /// Sleeps until `due`, or until a caller requests a refresh after `earliest`.
     async fn sleep_until_due(&self, due: Instant, earliest: Instant) {
         loop {
             tokio::select! {
@@ -183,50 +184,49 @@ impl<S: FetchKeys> RefreshTask<S> {
             Err(_elapsed) => Err(FetchError::TooSlow(limit)),
         };
         let issuer = &*self.issuer;
-        let good = match fetched.and_then(|body| self.read(&body, started)) {
+        let succeeded = match fetched.and_then(|body| self.read(&body, started)) {
             Ok(keys) => {
-                self.key_set.store(Arc::new(KeySetState { keys: Some(keys), failure: None }));
+                self.state.store(Arc::new(KeySetState { keys: Some(keys), failure: None }));
                 true
             }
             Err(reason) => {
                 let reason = Arc::new(reason);
                 let error: &dyn std::error::Error = &*reason;
-                tracing::warn!(auth.issuer = issuer, error, "keys could not be fetched");
-                let keys = self.key_set.load().keys.clone();
-                self.key_set.store(Arc::new(KeySetState { keys, failure: Some(reason) }));
+                tracing::warn!(auth.issuer = issuer, error, "the issuer's keys could not be fetched");
+                let keys = self.state.load().keys.clone();
+                self.state.store(Arc::new(KeySetState { keys, failure: Some(reason) }));
                 false
             }
         };
-        let outcome = if good { "ok" } else { "failed" };
+        let outcome = if succeeded { "ok" } else { "failed" };
         metrics::counter!("logkey_jwks_fetches_total", "issuer" => issuer.to_owned(), "outcome" => outcome)
             .increment(1);
-        good
+        succeeded
     }
 
-    /// The set in these bytes: the one in use where it is the same, so that tokens verified before are
-    /// still remembered.
+    /// Parses the key set. Keeps the current one if the bytes are the same, so that cached tokens stay valid.
     fn read(&self, body: &[u8], at: Instant) -> Result<FetchedKeys, FetchError> {
         let mut new = [0; 32];
         new.copy_from_slice(digest(&SHA256, body).as_ref());
-        if let Some(key_set) = self.key_set.load().keys.as_ref().filter(|key_set| key_set.digest == new) {
-            return Ok(FetchedKeys { keys: Arc::clone(&key_set.keys), at, digest: new });
+        if let Some(current) = self.state.load().keys.as_ref().filter(|current| current.digest == new) {
+            return Ok(FetchedKeys { keys: Arc::clone(&current.keys), at, digest: new });
         }
         let keys = Arc::new(KeySet::decode(body)?);
-        tracing::info!(auth.issuer = &*self.issuer, auth.keys = keys.len(), "keys of the issuer changed");
+        tracing::info!(auth.issuer = &*self.issuer, auth.keys = keys.len(), "the issuer's keys changed");
         for unusable in &keys.unusable {
-            tracing::warn!(auth.issuer = &*self.issuer, auth.key = %unusable, "a key cannot be used");
+            tracing::warn!(auth.issuer = &*self.issuer, auth.key = %unusable, "skipped an unusable key");
         }
         Ok(FetchedKeys { keys, at, digest: new })
     }
 }
 
-/// A tenth less at most, so that replicas started together do not ask together.
+/// Shortens the interval by up to a tenth, so that replicas that started together do not fetch together.
 fn jittered(every: Duration) -> Duration {
     every.mul_f64(rand::rng().random_range(0.9..=1.0))
 }
 
 impl<S> fmt::Debug for RefreshTask<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keeper").field("issuer", &self.issuer).finish_non_exhaustive()
+        f.debug_struct("RefreshTask").field("issuer", &self.issuer).finish_non_exhaustive()
     }
 }

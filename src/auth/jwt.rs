@@ -1,4 +1,5 @@
-//! Verifies bearer tokens: nothing in one is believed before the issuer's own key has proved it.
+//! Verifies bearer tokens for the server. It trusts nothing in a token before a key of the issuer has
+//! verified the signature.
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
@@ -23,7 +24,7 @@ use crate::{
     ports::{Authenticate, AuthnError, Clock, TenantDirectory, Unavailable},
 };
 
-/// Least time after which asking again makes sense while an issuer's keys are not to be had.
+/// The shortest retry delay that a caller receives while an issuer's keys are unavailable.
 const MIN_RETRY: Duration = Duration::from_secs(1);
 
 /// Verifies JSON Web Tokens of the configured issuers.
@@ -35,7 +36,7 @@ pub struct JwtAuthn {
     config: Config,
 }
 
-/// A token in its parts, none of them verified.
+/// The parts of a token, none of them verified.
 struct RawToken<'t> {
     signed: &'t str,
     header: Header,
@@ -43,20 +44,22 @@ struct RawToken<'t> {
     signature: Vec<u8>,
 }
 
-/// Why a token was not accepted, and its `jti` where that was proved.
+/// Why a token was not accepted.
 enum Rejection {
+    /// The defect, and the `jti` if the signature was verified.
     Defect(TokenError, Option<Arc<str>>),
+    /// The issuer's keys are unavailable; with the time until the next attempt to fetch them.
     Unavailable(Duration, Arc<FetchError>),
 }
 
 // === impl JwtAuthn ===
 
 impl JwtAuthn {
-    /// Starts to fetch the issuers' keys, and does not wait for them. Needs a runtime.
+    /// Starts to fetch the issuers' keys without waiting for them. Requires a Tokio runtime.
     ///
     /// # Errors
     ///
-    /// Every [`ConfigFault`].
+    /// Every [`ConfigFault`] of the configuration.
     pub fn new(
         config: Config,
         directory: Arc<dyn TenantDirectory>,
@@ -65,12 +68,12 @@ impl JwtAuthn {
         Self::build(config, directory, clock, None)
     }
 
-    /// The same with other settings and tenants. Keys stay in use where their source is the same, and
-    /// tokens stay remembered where their issuer's settings are.
+    /// A verifier with other settings and tenants. It keeps the keys of issuers whose key source is
+    /// unchanged, and the cached tokens of issuers whose settings are all unchanged.
     ///
     /// # Errors
     ///
-    /// Every [`ConfigFault`].
+    /// Every [`ConfigFault`] of the configuration.
     pub fn with_config(
         &self,
         config: Config,
@@ -104,13 +107,13 @@ impl JwtAuthn {
         Ok(Self { issuers, directory, clock, token_cache, config })
     }
 
-    /// How many verified tokens are remembered now.
+    /// The number of verified tokens in the cache.
     #[must_use]
     pub fn cached_tokens(&self) -> usize {
         self.token_cache.len()
     }
 
-    /// A token that was verified before, if all that its verification rested on still holds.
+    /// The result for a cached token. None if it is not cached, or if its issuer's settings or keys changed.
     fn check_cached(
         &self,
         digest: &Digest,
@@ -202,10 +205,10 @@ impl Authenticate for JwtAuthn {
         }
         let sha256 = sha256(unverified_token);
         let verified = match self.check_cached(&sha256, certificate) {
-            Some(key_set) => key_set,
+            Some(outcome) => outcome,
             None => self.verify(unverified_token, sha256, certificate).await,
         };
-        verified.map_err(|refusal| match refusal {
+        verified.map_err(|rejection| match rejection {
             Rejection::Defect(error, id) => {
                 let token_id = id.unwrap_or_else(|| fallback_token_id(&sha256));
                 if error == TokenError::Expired {
@@ -231,9 +234,7 @@ impl Authenticate for JwtAuthn {
             .issuers
             .values()
             .filter_map(|issuer| match issuer.keys.current() {
-                Ok(keys) if keys.is_empty() => {
-                    Some(format!("{}: publishes no key that can be used", issuer.name))
-                }
+                Ok(keys) if keys.is_empty() => Some(format!("{}: publishes no usable key", issuer.name)),
                 Ok(_) => None,
                 Err(reason) => Some(format!("{}: {reason}", issuer.name)),
             })
@@ -249,34 +250,34 @@ impl fmt::Debug for JwtAuthn {
     }
 }
 
-/// The issuer's keys: those at hand if they hold the one that is asked for, otherwise newer ones.
+/// The issuer's keys. Fetches them again if the current ones do not contain the token's key.
 async fn keys_for(issuer: &Issuer, header: &Header) -> Result<Arc<KeySet>, Rejection> {
-    let holds = |keys: &Arc<KeySet>| find_key(keys, header).is_ok();
-    let key_set = issuer.keys.current();
-    if let Ok(keys) = &key_set
-        && holds(keys)
+    let has_key = |keys: &Arc<KeySet>| find_key(keys, header).is_ok();
+    let current = issuer.keys.current();
+    if let Ok(keys) = &current
+        && has_key(keys)
     {
         return Ok(Arc::clone(keys));
     }
-    let now = if issuer.keys.refresh().await { issuer.keys.current() } else { key_set };
-    match (now, issuer.keys.failure()) {
+    let newest = if issuer.keys.refresh().await { issuer.keys.current() } else { current };
+    match (newest, issuer.keys.failure()) {
         (Ok(keys), None) => Ok(keys),
-        (Ok(keys), Some(_)) if holds(&keys) => Ok(keys),
-        // The issuer may have made a key that could not be fetched: nothing can be said.
+        (Ok(keys), Some(_)) if has_key(&keys) => Ok(keys),
+        // The issuer may have published a key that could not be fetched, so the token may be valid.
         (Ok(_), Some(reason)) | (Err(reason), _) => {
             Err(Rejection::Unavailable(issuer.keys.next_attempt(), reason))
         }
     }
 }
 
-/// What a token is remembered by.
+/// The key of a token in the cache.
 fn sha256(token: &str) -> Digest {
     let mut sha256 = Digest::default();
     sha256.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
     sha256
 }
 
-/// A token without a `jti` that can be shown, by the beginning of its SHA-256.
+/// The id of a token without a printable `jti`: the first 16 bytes of its SHA-256.
 fn fallback_token_id(digest: &Digest) -> Arc<str> {
     let beginning = u128::from_be_bytes(digest.first_chunk().copied().unwrap_or_default());
     format!("sha256:{beginning:032x}").into()
@@ -286,7 +287,7 @@ fn find_key<'k>(keys: &'k KeySet, header: &Header) -> Result<&'k ParsedPublicKey
     keys.find(header.kid.as_deref(), header.algorithm)
 }
 
-/// RFC 8705, section 3: a bound token is good beside its certificate alone.
+/// Checks that a bound token comes with its certificate (RFC 8705, section 3).
 fn check_binding(
     claims: &Claims,
     issuer: &Issuer,
@@ -300,10 +301,10 @@ fn check_binding(
     }
 }
 
-// === impl Parts ===
+// === impl RawToken ===
 
 impl<'t> RawToken<'t> {
-    /// Takes a token apart (RFC 7515, section 7.1), strictly.
+    /// Splits and decodes a token in the compact serialization (RFC 7515, section 7.1) and in no other form.
     fn read(unverified_token: &'t str) -> Result<Self, TokenError> {
         let (signed, signature) = unverified_token.rsplit_once('.').ok_or(TokenError::NotCompact)?;
         let (header, claims) = signed.split_once('.').ok_or(TokenError::NotCompact)?;
@@ -324,7 +325,7 @@ impl<'t> RawToken<'t> {
     }
 }
 
-// === impl Refusal ===
+// === impl Rejection ===
 
 impl From<TokenError> for Rejection {
     fn from(error: TokenError) -> Self {

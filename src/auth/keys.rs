@@ -1,4 +1,4 @@
-//! An issuer's public keys, each bound to the algorithms it may verify.
+//! An issuer's public keys, each with the algorithms that it may verify.
 
 use std::{
     collections::HashMap,
@@ -16,47 +16,47 @@ use super::{
     strict_json::{self, Members},
 };
 
-/// Most keys in a set.
+/// The largest number of keys in a set.
 const MAX_KEYS: usize = 512;
-/// Smallest and largest RSA modulus, in bits (RFC 7518, section 3.3, asks for 2048 at least).
+/// The allowed sizes of an RSA modulus, in bits (RFC 7518, section 3.3, requires at least 2048).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 static GENERATION: AtomicU64 = AtomicU64::new(1);
 
-/// The keys of one issuer at one time. Built whole, then only read.
+/// The keys that an issuer published at one time. It never changes after it is built.
 #[derive(Debug)]
 pub struct KeySet {
-    /// Unlike that of every other set of this process.
+    /// A number that is unique among all key sets of this process.
     pub(super) generation: u64,
     by_id: HashMap<Box<str>, Vec<Key>>,
     without_id: Vec<Key>,
-    /// The keys that could not be used, for whoever looks after the issuer.
+    /// The keys that the service cannot use. They are logged for the issuer's administrators.
     pub unusable: Vec<SkippedKey>,
 }
 
-/// A key, ready for each of the algorithms it may verify.
+/// A key, parsed for each algorithm that it may verify.
 #[derive(Debug)]
 pub(super) struct Key(Vec<(Algorithm, ParsedPublicKey)>);
 
-/// A key of a set that was left aside.
+/// A key of a set that the service cannot use.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("key {} (kid {}): {reason}", .position, .kid.as_deref().unwrap_or("none"))]
 pub struct SkippedKey {
-    /// Its place in the set, from 0.
+    /// The index of the key in the set; the first is 0.
     pub position: usize,
-    /// Its `kid`, where it has one that can be shown.
+    /// The `kid`, if it is printable and not too long.
     pub kid: Option<Box<str>>,
-    /// What is wrong with it.
+    /// Why the service cannot use the key.
     pub reason: &'static str,
 }
 
-/// Not a set of keys at all.
+/// Why a document is not a usable key set.
 #[derive(Debug, Error)]
 pub enum KeySetError {
     /// Not `{"keys": [...]}`.
     #[error("not a JSON Web Key Set")]
     Malformed(#[from] serde_json::Error),
-    /// Over [`MAX_KEYS`] keys.
+    /// More than [`MAX_KEYS`] keys.
     #[error("more than {MAX_KEYS} keys")]
     TooMany,
 }
@@ -69,14 +69,13 @@ struct Jwks {
 // === impl KeySet ===
 
 impl KeySet {
-    /// Reads a JSON Web Key Set (RFC 7517, section 5). A key that cannot be used does not lose the
-    /// others.
+    /// Parses a JSON Web Key Set (RFC 7517, section 5). Skips keys that cannot be used, and keeps the others.
     ///
     /// # Errors
     ///
-    /// [`NotAKeySet`]
+    /// [`KeySetError`] if the document is not a key set.
     pub fn decode(json: &[u8]) -> Result<Self, KeySetError> {
-        // As a map first: an array would do for a struct.
+        // Parse as a map first, because serde also accepts an array for a struct.
         let members: HashMap<String, &RawValue> = serde_json::from_slice(json)?;
         drop(members);
         let Jwks { keys } = serde_json::from_slice(json)?;
@@ -104,32 +103,32 @@ impl KeySet {
         Ok(set)
     }
 
-    /// How many keys can be used.
+    /// The number of usable keys.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_id.values().map(Vec::len).sum::<usize>() + self.without_id.len()
     }
 
-    /// Whether no key can be used.
+    /// Whether the set has no usable key.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty() && self.without_id.is_empty()
     }
 
-    /// The one key that a token with this header may have been signed with: the one with its id and
-    /// for its algorithm; without an id, the only one for its algorithm.
+    /// The key that must verify a token with this header: the one with its `kid` and for its algorithm.
+    /// Without a `kid`, the set must have exactly one key for the algorithm.
     pub(super) fn find(
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<&ParsedPublicKey, TokenError> {
-        let fits = Key::for_algorithm(algorithm);
-        let mut fitting: Vec<_> = if let Some(kid) = kid {
-            self.by_id.get(kid).into_iter().flatten().filter_map(fits).collect()
+        let for_algorithm = Key::for_algorithm(algorithm);
+        let mut matching: Vec<_> = if let Some(kid) = kid {
+            self.by_id.get(kid).into_iter().flatten().filter_map(for_algorithm).collect()
         } else {
-            self.by_id.values().flatten().chain(&self.without_id).filter_map(fits).collect()
+            self.by_id.values().flatten().chain(&self.without_id).filter_map(for_algorithm).collect()
         };
-        match (fitting.pop(), fitting.is_empty()) {
+        match (matching.pop(), matching.is_empty()) {
             (Some(key), true) => Ok(key),
             (None, _) if kid.is_some() => Err(TokenError::KeyUnknown),
             (Some(_) | None, _) => Err(TokenError::KeyAmbiguous),
@@ -145,7 +144,7 @@ impl Key {
     }
 
     fn decode(jwk: &Members) -> Result<Self, &'static str> {
-        let text = |name| jwk.get(name).map(|value| value.as_str().ok_or("a member is not a text"));
+        let text = |name| jwk.get(name).map(|value| value.as_str().ok_or("a member is not a string"));
         let uses = text("use").transpose()?;
         // jwt-svid: SPIFFE Trust Domain and Bundle, section 4.2.2.
         if uses.is_some_and(|uses| uses != "sig" && uses != "jwt-svid") {
@@ -158,13 +157,13 @@ impl Key {
             }
         }
         if jwk.contains_key("d") {
-            return Err("a private key, which everyone could sign with");
+            return Err("a private key, with which everyone could sign");
         }
         let algorithm = match text("alg").transpose()? {
             None => None,
             // RFC 9864, section 2.2.
             Some("Ed25519") => Some(Algorithm::EdDsa),
-            Some(name) => Some(name.parse().map_err(|_unknown| "for another algorithm (alg)")?),
+            Some(name) => Some(name.parse().map_err(|_unknown| "for an unsupported algorithm (alg)")?),
         };
         let candidates: &[Algorithm] = match (text("kty").transpose()?, text("crv").transpose()?) {
             (Some("RSA"), None) => &[Algorithm::Rs256, Algorithm::Ps256],
@@ -172,13 +171,17 @@ impl Key {
             (Some("EC"), Some("P-384")) => &[Algorithm::Es384],
             (Some("OKP"), Some("Ed25519")) => &[Algorithm::EdDsa],
             (Some("oct"), _) => return Err("a shared secret"),
-            _ => return Err("of another type or curve (kty, crv)"),
+            _ => return Err("of an unsupported type or curve (kty, crv)"),
         };
-        let fitting =
+        let allowed =
             candidates.iter().filter(|candidate| algorithm.is_none_or(|bound| bound == **candidate));
         let key = |one: &Algorithm| public_key(jwk, *one).map(|key| (*one, key));
-        let keys = fitting.map(key).collect::<Result<Vec<_>, _>>()?;
-        if keys.is_empty() { Err("its algorithm (alg) does not fit its type (kty)") } else { Ok(Self(keys)) }
+        let keys = allowed.map(key).collect::<Result<Vec<_>, _>>()?;
+        if keys.is_empty() {
+            Err("its algorithm (alg) does not match its type (kty)")
+        } else {
+            Ok(Self(keys))
+        }
     }
 }
 
@@ -195,19 +198,19 @@ fn public_key(jwk: &Members, algorithm: Algorithm) -> Result<ParsedPublicKey, &'
         }
         return RsaPublicKeyComponents { n, e }
             .to_parsed_public_key(parameters)
-            .map_err(|_rejected| "no RSA key");
+            .map_err(|_rejected| "not a valid RSA key");
     }
-    let curve = algorithm.curve().ok_or("of another type")?;
+    let curve = algorithm.curve().ok_or("of an unsupported type")?;
     let point = match algorithm {
         Algorithm::Es256 => [vec![4], ec_coordinate(jwk, "x", 32)?, ec_coordinate(jwk, "y", 32)?].concat(),
         Algorithm::Es384 => [vec![4], ec_coordinate(jwk, "x", 48)?, ec_coordinate(jwk, "y", 48)?].concat(),
         Algorithm::EdDsa => ec_coordinate(jwk, "x", 32)?,
-        Algorithm::Rs256 | Algorithm::Ps256 => return Err("of another type"),
+        Algorithm::Rs256 | Algorithm::Ps256 => return Err("of an unsupported type"),
     };
     ParsedPublicKey::new(curve, point).map_err(|_rejected| "not a point on its curve")
 }
 
-/// A `Base64urlUInt` (RFC 7518, section 2); the leading zeros that some issuers send are left away.
+/// A `Base64urlUInt` (RFC 7518, section 2) without the leading zeros that some issuers send.
 fn integer(jwk: &Members, name: &str) -> Result<Vec<u8>, &'static str> {
     let bytes = decoded(jwk, name)?;
     Ok(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
@@ -215,7 +218,7 @@ fn integer(jwk: &Members, name: &str) -> Result<Vec<u8>, &'static str> {
 
 fn ec_coordinate(jwk: &Members, name: &str, len: usize) -> Result<Vec<u8>, &'static str> {
     let bytes = decoded(jwk, name)?;
-    if bytes.len() == len { Ok(bytes) } else { Err("a coordinate of another length than its curve's") }
+    if bytes.len() == len { Ok(bytes) } else { Err("a coordinate has the wrong length for its curve") }
 }
 
 fn decoded(jwk: &Members, name: &str) -> Result<Vec<u8>, &'static str> {

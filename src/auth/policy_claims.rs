@@ -1,19 +1,19 @@
-//! The claims of a token that policies may see: those that the issuer's settings list, as texts.
+//! Reads the claims that policies may use: those in the issuer's `policy_claims`, as strings.
 //!
-//! A claim of another shape, or a larger one, refuses the token: left out, it would be missed by the
-//! policies that forbid by it.
+//! A claim with another type or a larger size makes the token invalid. If the service omitted it, a policy
+//! that forbids by this claim would not apply.
 
 use serde_json::Value;
 
 use super::{ClaimPath, TokenError, strict_json::Members};
 use crate::domain::principal::PolicyClaims;
 
-/// Most texts of one claim.
+/// The largest number of values of one claim.
 const MAX_TEXTS: usize = 64;
-/// Longest text of a claim, in bytes.
+/// The longest value of a claim, in bytes.
 const MAX_TEXT: usize = 256;
 
-/// The claims at these paths, where the token has them.
+/// The claims at these paths that the token has.
 pub(super) fn read(claims: &Members, paths: &[ClaimPath]) -> Result<PolicyClaims, TokenError> {
     let found = paths.iter().filter_map(|path| Some((path, path.find(claims)?)));
     let read = found.map(|(path, value)| {
@@ -22,7 +22,7 @@ pub(super) fn read(claims: &Members, paths: &[ClaimPath]) -> Result<PolicyClaims
     read.collect()
 }
 
-/// A text, a number or a truth value, or a list of them.
+/// The values of a string, number or boolean, or of a list of them.
 fn texts(value: &Value) -> Option<Box<[Box<str>]>> {
     match value {
         Value::Array(list) if list.len() <= MAX_TEXTS => list.iter().map(text).collect(),
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_is_seen_as_its_texts() {
+    fn a_claim_becomes_a_list_of_strings() {
         for (json, path, texts) in [
             (r#"{"a":"x"}"#, "a", vec!["x"]),
             (r#"{"a":["x","y"]}"#, "a", vec!["x", "y"]),
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_would_be_seen_in_part_only_refuses_the_token() {
+    fn a_claim_that_cannot_be_read_in_full_makes_the_token_invalid() {
         let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(MAX_TEXT + 1));
         let many = format!(r#"{{"a":[{}]}}"#, vec!["1"; MAX_TEXTS + 1].join(","));
         for json in

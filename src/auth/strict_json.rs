@@ -1,7 +1,7 @@
-//! JSON objects whose members are distinct, at every depth.
+//! Parses JSON objects without duplicate members, at any depth.
 //!
-//! `serde_json` lets the last of two equal members win; other readers take the first, and a token
-//! that means two things to two readers is an attack (RFC 8725, section 2.6; RFC 7519, section 4).
+//! `serde_json` keeps the last of two equal members, other parsers keep the first. An attacker could use a
+//! token that two parsers read differently (RFC 8725, section 2.6; RFC 7519, section 4).
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 /// The members of an object.
 pub(super) type Members = Map<String, Value>;
 
-/// Reads an object; none if it is anything else, or if a member stands in it twice.
+/// Parses an object. None if it is not an object or has a duplicate member.
 pub(super) fn object(json: &[u8]) -> Option<Members> {
     match serde_json::from_slice(json) {
         Ok(UniqueMembers(Value::Object(members))) => Some(members),
@@ -22,12 +22,12 @@ pub(super) fn object(json: &[u8]) -> Option<Members> {
     }
 }
 
-/// A value whose objects have distinct members.
+/// A value whose objects have no duplicate members.
 struct UniqueMembers(Value);
 
 struct Reader;
 
-// === impl Distinct ===
+// === impl UniqueMembers ===
 
 impl<'de> Deserialize<'de> for UniqueMembers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -41,7 +41,7 @@ impl<'de> Visitor<'de> for Reader {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON whose objects have distinct members")
+        f.write_str("JSON without duplicate members")
     }
 
     fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
@@ -84,7 +84,7 @@ impl<'de> Visitor<'de> for Reader {
         let mut members = Members::new();
         while let Some((name, UniqueMembers(value))) = map.next_entry::<String, _>()? {
             if members.insert(name, value).is_some() {
-                return Err(A::Error::custom("a member stands here twice"));
+                return Err(A::Error::custom("duplicate member"));
             }
         }
         Ok(Value::Object(members))
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_that_stand_twice_are_refused_at_every_depth_and_in_every_spelling() {
+    fn duplicate_members_are_rejected_at_any_depth_and_in_any_spelling() {
         for json in [
             r#"{"a":1,"a":1}"#,
             r#"{"a":1,"\u0061":2}"#,
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_keeps_its_values_and_nothing_else_is_an_object() {
+    fn an_object_keeps_its_values_and_other_input_is_rejected() {
         let json = r#"{"t":"x","n":-1,"f":1.5,"b":true,"z":null,"l":["a",{"k":2}]}"#;
         let plain: Value = serde_json::from_str(json).unwrap();
         assert_eq!(Value::Object(object(json.as_bytes()).unwrap()), plain);

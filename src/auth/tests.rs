@@ -1,5 +1,5 @@
-//! Tokens and key sets made by hand, so that each can be wrong in one way.
-#![expect(clippy::needless_pass_by_value, reason = "json! is written in place")]
+//! Tests with hand-made tokens and key sets, each of which is wrong in one way.
+#![expect(clippy::needless_pass_by_value, reason = "tests pass json! values in place")]
 
 mod arbitrary_input;
 mod binding;

@@ -1,4 +1,4 @@
-//! Tokens verified before, by their SHA-256: bounded, so that a token costs its signature check once.
+//! A bounded cache of verified tokens by their SHA-256, so that the service verifies each signature once.
 
 use std::sync::Arc;
 
@@ -11,22 +11,22 @@ use crate::domain::{
 /// The SHA-256 of a whole token.
 pub(super) type Digest = [u8; 32];
 
-/// A token that was verified, and what that rested on.
+/// A verified token, with what the service must check again on each use.
 #[derive(Debug)]
 pub(super) struct CachedToken {
-    /// The caller.
+    /// The caller that the token authenticates.
     pub(super) principal: Arc<Principal>,
-    /// Whose keys verified it.
+    /// The issuer whose key verified the token.
     pub(super) issuer: Arc<Issuer>,
-    /// Which set of them.
+    /// The generation of the key set that verified the token.
     pub(super) generation: u64,
-    /// What the token says of its tenant, which is looked up at every use.
+    /// The value of the tenant claim. The tenant is looked up on each use.
     pub(super) tenant: Box<str>,
-    /// From when it is good.
+    /// The time in `nbf`.
     pub(super) not_before: Option<Timestamp>,
-    /// The certificate it is bound to.
+    /// The certificate that the token is bound to.
     pub(super) bound_to: Option<CertificateThumbprint>,
 }
 
-/// The tokens.
+/// The cache of verified tokens.
 pub(super) type TokenCache = TwoGenCache<Digest, Arc<CachedToken>>;

@@ -1,90 +1,90 @@
-//! What can be wrong with a token. The caller never hears which; the audit log does.
+//! Why a token is rejected. The audit log records the reason; the caller does not receive it.
 
 use std::fmt;
 
-/// One thing that is wrong with a token, in words that hold nothing of it.
+/// Why a token is rejected. The text contains nothing from the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TokenError {
-    /// Longer than the limit; not looked at further.
+    /// Longer than `max_token_bytes`. The service does not parse such a token.
     TooLong,
-    /// Not three parts of base64url.
+    /// The token is not three parts of base64url.
     NotCompact,
-    /// Five parts: an encrypted token.
+    /// The token has five parts: it is encrypted.
     Encrypted,
-    /// The header is no JSON object with distinct members.
+    /// The header is not a JSON object without duplicate members, or a member has the wrong type.
     HeaderMalformed,
-    /// The header names extensions that must be understood (`crit`), or none.
+    /// The header has `crit`, which lists extensions that the recipient must understand.
     Critical,
-    /// The header brings a key or tells where to fetch one.
+    /// The header contains a key or the address of one.
     HeaderCarriesKey,
-    /// The header asks for compression, encryption, nesting or an unencoded payload.
+    /// The header requests compression, encryption, nesting or an unencoded payload.
     HeaderOption,
-    /// `alg` is none that this service knows.
+    /// The service does not support the `alg`.
     AlgorithmUnknown,
-    /// `alg` is none that the issuer may use.
+    /// The issuer's settings do not allow the `alg`.
     AlgorithmNotAllowed,
-    /// `typ` is that of another kind of token.
+    /// The `typ` is that of another kind of token.
     WrongType,
-    /// `typ` is not `at+jwt` although the issuer has to set it.
+    /// The `typ` is not `at+jwt`, which the issuer's settings require.
     NotAnAccessToken,
-    /// The payload is no JSON object with distinct members.
+    /// The payload is not a JSON object without duplicate members.
     ClaimsMalformed,
-    /// `iss` is missing or no text.
+    /// `iss` is missing or not a string.
     IssuerMissing,
-    /// `iss` is no issuer of this service.
+    /// `iss` is not a configured issuer.
     IssuerUnknown,
-    /// No key of the issuer's has this id and algorithm.
+    /// The issuer has no key with this id for this algorithm.
     KeyUnknown,
-    /// There is no key id, and not just one key that fits.
+    /// More than one key matches the token, or the token has no key id and no key matches.
     KeyAmbiguous,
-    /// The signature does not fit.
+    /// The signature is wrong.
     BadSignature,
-    /// `aud` is missing or not a text or a list of texts.
+    /// `aud` is missing, or not a string or a list of strings.
     AudienceMissing,
-    /// `aud` does not name this service.
+    /// `aud` contains none of the issuer's `audiences`.
     AudienceOther,
-    /// `aud` names others beside this service although the issuer must not.
+    /// `aud` contains other audiences too, which `only_audience` forbids.
     AudienceShared,
-    /// `sub` is missing, no text, empty, too long or not printable.
+    /// `sub` is missing, not a string, empty, too long, or has control characters.
     SubjectMissing,
-    /// `exp` is missing or no time.
+    /// `exp` is missing or not a time.
     ExpiryMissing,
-    /// `exp` has passed.
+    /// The time in `exp` has passed.
     Expired,
-    /// `nbf` is missing, or no time.
+    /// `nbf` is missing although it is required, or it is not a time.
     NotBeforeMissing,
-    /// `nbf` has not come yet.
+    /// The time in `nbf` is in the future.
     NotYetValid,
-    /// `iat` is missing where it is needed, or no time.
+    /// `iat` is missing although it is required, or it is not a time.
     IssuedAtMissing,
-    /// `iat` lies in the future.
+    /// The time in `iat` is in the future.
     IssuedInFuture,
-    /// The token lives longer than the issuer may let it.
+    /// The lifetime of the token exceeds the issuer's `max_lifetime`.
     LivesTooLong,
-    /// `jti` is no text.
+    /// `jti` is not a string.
     IdMalformed,
-    /// It is an identity or logout token, by claims that only such a token has.
+    /// The token has claims that only an identity token or a logout token has.
     IdentityToken,
-    /// The scope claim is neither a text nor a list of texts.
+    /// The scope claim is neither a string nor a list of strings.
     ScopesMalformed,
-    /// A claim that policies see is no text, number or truth value, no list of them, or too large.
+    /// A claim in `policy_claims` is not a string, number or boolean or a list of them, or it is too large.
     PolicyClaimMalformed,
-    /// The tenant claim is missing or no text, or does not fit its pattern.
+    /// The tenant claim is missing, not a string, or does not match its pattern.
     TenantClaimMissing,
-    /// No tenant has this value of the tenant claim and names this issuer.
+    /// No tenant lists this issuer and this value of the tenant claim.
     TenantUnknown,
-    /// `cnf` is malformed, or binds the token in a way that cannot be checked here.
+    /// `cnf` is malformed, or it is a kind of binding that the service cannot check.
     BindingUnsupported,
-    /// The issuer has to bind its tokens to a certificate, and this one is not.
+    /// The token is not bound to a certificate, which `require_bound` requires.
     BindingMissing,
-    /// The token is bound to a certificate that the caller did not show.
+    /// The token is bound to a certificate that the caller did not present.
     BindingMismatch,
 }
 
-// === impl Flaw ===
+// === impl TokenError ===
 
 impl TokenError {
-    /// In a few words.
+    /// The reason in a few words, as the audit log records it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -93,17 +93,17 @@ impl TokenError {
             Self::Encrypted => "encrypted",
             Self::HeaderMalformed => "header malformed",
             Self::Critical => "header has crit",
-            Self::HeaderCarriesKey => "header brings its own key",
-            Self::HeaderOption => "header asks for compression, encryption, nesting or an unencoded payload",
+            Self::HeaderCarriesKey => "header carries its own key",
+            Self::HeaderOption => "header requests compression, encryption, nesting or an unencoded payload",
             Self::AlgorithmUnknown => "algorithm unknown",
             Self::AlgorithmNotAllowed => "algorithm not allowed for the issuer",
-            Self::WrongType => "typ is not that of an access token",
+            Self::WrongType => "typ is that of another kind of token",
             Self::NotAnAccessToken => "typ is not at+jwt",
             Self::ClaimsMalformed => "claims malformed",
-            Self::IssuerMissing => "iss missing or not a text",
+            Self::IssuerMissing => "iss missing or not a string",
             Self::IssuerUnknown => "issuer unknown",
             Self::KeyUnknown => "key unknown",
-            Self::KeyAmbiguous => "no key id, and not just one key fits",
+            Self::KeyAmbiguous => "not exactly one key matches",
             Self::BadSignature => "signature does not verify",
             Self::AudienceMissing => "aud missing or malformed",
             Self::AudienceOther => "meant for another audience",
@@ -115,14 +115,14 @@ impl TokenError {
             Self::NotYetValid => "not valid yet",
             Self::IssuedAtMissing => "iat missing or malformed",
             Self::IssuedInFuture => "issued in the future",
-            Self::LivesTooLong => "lives longer than the issuer may let it",
+            Self::LivesTooLong => "lifetime exceeds max_lifetime of the issuer",
             Self::IdMalformed => "jti malformed",
             Self::IdentityToken => "an identity or logout token",
             Self::ScopesMalformed => "scope claim malformed",
-            Self::PolicyClaimMalformed => "a claim that policies see is malformed or too large",
+            Self::PolicyClaimMalformed => "a policy claim is malformed or too large",
             Self::TenantClaimMissing => "tenant claim missing or malformed",
             Self::TenantUnknown => "no tenant for the tenant claim",
-            Self::BindingUnsupported => "bound in a way that is not supported",
+            Self::BindingUnsupported => "cnf malformed or not supported",
             Self::BindingMissing => "not bound to a certificate",
             Self::BindingMismatch => "bound to another certificate",
         }

@@ -1,4 +1,4 @@
-//! A bounded map from which what was not used lately falls out first.
+//! A bounded map that drops the entries that were not used recently.
 
 use std::{
     collections::HashMap,
@@ -7,11 +7,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Locks that share the entries among them, so that readers seldom meet.
+/// The number of shards. Each has its own lock, so that concurrent readers rarely wait for each other.
 const SHARDS: usize = 16;
 
-/// At most about so many entries, in two halves: what is used stays in the young one or comes back to
-/// it; once that is full it becomes the old one, and what the old one held is forgotten.
+/// A map with an approximate capacity, in two generations. New and used entries are in the young generation.
+/// When it is full, it becomes the old generation, and the entries of the previous old one are dropped.
 #[derive(Debug)]
 pub(super) struct TwoGenCache<K, V> {
     shards: [Mutex<Generations<K, V>>; SHARDS],
@@ -25,16 +25,16 @@ struct Generations<K, V> {
     old: HashMap<K, V>,
 }
 
-// === impl Recent ===
+// === impl TwoGenCache ===
 
 impl<K: Hash + Eq, V: Clone> TwoGenCache<K, V> {
-    /// For at most about this many entries; with 0, for none.
+    /// A cache for about `capacity` entries. With 0 it stores nothing.
     pub(super) fn new(capacity: usize) -> Self {
         let shards = std::array::from_fn(|_| Mutex::default());
         Self { shards, half: capacity.div_ceil(2 * SHARDS), hasher: RandomState::new() }
     }
 
-    /// The entry, if it is still here.
+    /// The entry, if it is still cached. Moves it to the young generation.
     pub(super) fn find(&self, key: &K) -> Option<V> {
         let mut generations = self.shard(key);
         if let Some(found) = generations.young.get(key) {
@@ -52,14 +52,14 @@ impl<K: Hash + Eq, V: Clone> TwoGenCache<K, V> {
         }
     }
 
-    /// Takes an entry away.
+    /// Removes an entry.
     pub(super) fn forget(&self, key: &K) {
         let mut generations = self.shard(key);
         generations.young.remove(key);
         generations.old.remove(key);
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     pub(super) fn len(&self) -> usize {
         let len =
             |generations: MutexGuard<'_, Generations<K, V>>| generations.young.len() + generations.old.len();
@@ -67,13 +67,13 @@ impl<K: Hash + Eq, V: Clone> TwoGenCache<K, V> {
     }
 
     fn shard(&self, key: &K) -> MutexGuard<'_, Generations<K, V>> {
-        let location = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or_default();
+        let index = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or_default();
         let [first, ..] = &self.shards;
-        self.shards.get(location).unwrap_or(first).lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards.get(index).unwrap_or(first).lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-// === impl Halves ===
+// === impl Generations ===
 
 impl<K: Hash + Eq, V> Generations<K, V> {
     fn insert(&mut self, key: K, value: V, half: usize) {

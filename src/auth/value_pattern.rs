@@ -1,15 +1,15 @@
-//! How a tenant is named inside a longer text, such as a SPIFFE id.
+//! A pattern that extracts the tenant from a longer text, such as a SPIFFE id.
 
 use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-/// What stands for the tenant.
+/// The placeholder of the tenant.
 const TENANT: &str = "{tenant}";
 
-/// A text with `{tenant}` in it once, which stands for one or more of `A-Z a-z 0-9 . _ -`, and at most
-/// one `*`, at the very end, which stands for anything:
-/// `spiffe://prod.example.org/tenant/{tenant}/*`, `system:serviceaccount:{tenant}:*`.
+/// A text that contains `{tenant}` once and may end in `*`. `{tenant}` matches one or more of
+/// `A-Z a-z 0-9 . _ -`, and `*` matches anything. Examples: `spiffe://prod.example.org/tenant/{tenant}/*`,
+/// `system:serviceaccount:{tenant}:*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValuePattern {
     text: Box<str>,
@@ -18,32 +18,32 @@ pub struct ValuePattern {
     open: bool,
 }
 
-/// Why some text is no pattern.
+/// Why a text is not a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum InvalidValuePattern {
-    /// `{tenant}` does not stand in it exactly once.
-    #[error("must hold {TENANT} exactly once")]
+    /// `{tenant}` does not occur exactly once.
+    #[error("must contain {TENANT} exactly once")]
     Tenant,
-    /// A `*` stands elsewhere than at the end.
-    #[error("holds a '*' elsewhere than at the end, where it could be made to match what it should not")]
+    /// A `*` occurs before the end, where a caller could make it match too much.
+    #[error("must contain '*' only at the end")]
     Star,
-    /// What follows `{tenant}` could be taken for a part of it.
-    #[error("must follow {TENANT} with something other than A-Z a-z 0-9 . _ -, or nothing")]
+    /// The character after `{tenant}` could be part of the tenant.
+    #[error("must have nothing after {TENANT}, or a character that is not one of A-Z a-z 0-9 . _ -")]
     NoEnd,
 }
 
 // === impl ValuePattern ===
 
 impl ValuePattern {
-    /// The tenant's part of the value; none if the value does not fit.
+    /// The part of the value that names the tenant; none if the value does not match.
     pub(super) fn extract<'v>(&self, value: &'v str) -> Option<&'v str> {
         let rest = value.strip_prefix(&*self.before)?;
-        let (tenant, rest) = match rest.find(|c| !is_valid_name(c)) {
+        let (tenant, rest) = match rest.find(|c| !is_tenant_char(c)) {
             Some(end) => rest.split_at_checked(end)?,
             None => (rest, ""),
         };
-        let fits = if self.open { rest.starts_with(&*self.after) } else { rest == &*self.after };
-        (fits && !tenant.is_empty()).then_some(tenant)
+        let matches = if self.open { rest.starts_with(&*self.after) } else { rest == &*self.after };
+        (matches && !tenant.is_empty()).then_some(tenant)
     }
 }
 
@@ -59,7 +59,7 @@ impl FromStr for ValuePattern {
         if before.contains('*') || after.contains('*') {
             return Err(InvalidValuePattern::Star);
         }
-        if after.starts_with(is_valid_name) {
+        if after.starts_with(is_tenant_char) {
             return Err(InvalidValuePattern::NoEnd);
         }
         Ok(Self { text: text.into(), before: before.into(), after: after.into(), open })
@@ -72,7 +72,7 @@ impl fmt::Display for ValuePattern {
     }
 }
 
-fn is_valid_name(c: char) -> bool {
+fn is_tenant_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tenant_is_one_segment_and_the_rest_must_fit() {
+    fn the_tenant_is_one_segment_and_the_rest_must_match() {
         let spiffe: ValuePattern = "spiffe://prod.example.org/tenant/{tenant}/*".parse().unwrap();
         assert_eq!(spiffe.extract("spiffe://prod.example.org/tenant/payments/api"), Some("payments"));
         for other in [
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_that_could_be_fooled_are_refused() {
+    fn ambiguous_patterns_are_rejected() {
         use InvalidValuePattern::{NoEnd, Star, Tenant};
         for (text, reason) in [
             ("spiffe://x/", Tenant),

@@ -1,7 +1,7 @@
-//! One client a service and Region for all tenants, over one pool of connections.
+//! One client per AWS service and Region for all tenants, over one connection pool.
 //!
-//! A client holds no credentials: each call brings its session's. The SDK repeats nothing, so that
-//! no account's failures use up another's repetitions; whoever paces a call also repeats it.
+//! A client holds no credentials; each call brings those of its session. The SDK does not retry, because its
+//! retry budget would be shared by all accounts; the code that limits the rate of a call also retries it.
 
 use std::{
     collections::HashMap,
@@ -23,10 +23,10 @@ use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
 use super::config::{Endpoints, Timeouts};
 use crate::domain::aws::Region;
 
-/// Regions whose clients are kept; AWS has about forty.
+/// The maximum number of Regions with cached clients; AWS has about forty Regions.
 const MAX_REGIONS: usize = 128;
 
-/// The clients, made when first asked for.
+/// The clients, created at their first use.
 pub(super) struct Clients {
     http: SharedHttpClient,
     endpoints: Endpoints,
@@ -38,7 +38,7 @@ pub(super) struct Clients {
 pub(super) struct Regional {
     pub(super) logs: aws_sdk_cloudwatchlogs::Client,
     pub(super) kms: aws_sdk_kms::Client,
-    /// One for the whole partition, found by any of its Regions.
+    /// IAM has one endpoint per partition; the SDK finds it from any of its Regions.
     pub(super) iam: aws_sdk_iam::Client,
     pub(super) quotas: aws_sdk_servicequotas::Client,
 }
@@ -94,12 +94,12 @@ impl fmt::Debug for Clients {
     }
 }
 
-/// The time limits of one attempt.
+/// The timeouts of one attempt.
 pub(super) fn timeouts(limits: &Timeouts) -> TimeoutConfig {
     TimeoutConfig::builder().connect_timeout(limits.connect).operation_attempt_timeout(limits.attempt).build()
 }
 
-/// The one pool of connections. It is made with the first call's settings, which all calls share.
+/// The connection pool. It is created with the settings of the first call, which all calls share.
 pub(super) fn http_client() -> SharedHttpClient {
     let pool: OnceLock<SharedHttpConnector> = OnceLock::new();
     http_client_fn(move |settings, components| {

@@ -1,4 +1,4 @@
-//! Settings of the way to AWS: plain values that whoever starts the service fills in.
+//! The settings of the AWS client, as plain values.
 
 use std::{fmt, time::Duration};
 
@@ -6,75 +6,75 @@ use aws_sdk_sts::config::{Credentials, SharedCredentialsProvider};
 
 use crate::domain::aws::Region;
 
-/// How AWS is reached and in whose name.
+/// The settings of the AWS client.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The Region of STS and of the hub credentials.
+    /// The Region of STS and of the service's own credentials.
     pub region: Region,
-    /// Where the services are; nothing for AWS's own endpoints.
+    /// The endpoints of the AWS services.
     pub endpoints: Endpoints,
-    /// How long an assumed role's session lasts: 15 minutes to 12 hours, and at most 1 hour where
-    /// the hub credentials are a role's themselves.
+    /// How long the session of an assumed role lasts: 15 minutes to 12 hours, or at most 1 hour if the
+    /// service identity is itself a role.
     pub session_duration: Duration,
-    /// Whose name a session bears.
+    /// Whether a session carries the name of the tenant or of the caller.
     pub attribution: SessionTagging,
-    /// How long to wait for AWS.
+    /// The timeouts of AWS calls.
     pub timeouts: Timeouts,
-    /// The credentials that assume roles; none for the SDK's default chain.
+    /// The credentials of the service identity; `None` uses the SDK's default chain.
     pub service_principal: Option<ServiceCredentials>,
 }
 
-/// Where the services are, as URLs; what is absent is found by Region as AWS documents it.
+/// The URLs of the AWS services. For an absent one, the SDK uses AWS's endpoint of the Region.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
-    /// Of every service that has none of its own below.
+    /// For every service without a URL of its own.
     pub all: Option<Box<str>>,
-    /// Of the Security Token Service.
+    /// For the Security Token Service.
     pub sts: Option<Box<str>>,
-    /// Of `CloudWatch` Logs.
+    /// For `CloudWatch` Logs.
     pub logs: Option<Box<str>>,
-    /// Of the Key Management Service.
+    /// For the Key Management Service.
     pub kms: Option<Box<str>>,
-    /// Of Identity and Access Management.
+    /// For Identity and Access Management.
     pub iam: Option<Box<str>>,
-    /// Of Service Quotas.
+    /// For Service Quotas.
     pub service_quotas: Option<Box<str>>,
 }
 
-/// Whose name a session bears in the tenant's `CloudTrail`.
+/// Whose name a session carries in the tenant's `CloudTrail`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SessionTagging {
-    /// The tenant's: one session for all its callers.
+    /// The tenant's name: all its callers share one session. This is the default.
     #[default]
     Tenant,
-    /// The caller's: one session for each, with `SourceIdentity` set.
+    /// The caller's subject: each caller has a separate session, with `SourceIdentity` set.
     Subject,
 }
 
-/// How long to wait for AWS. The deadline of a call wins where it is earlier.
+/// The timeouts of AWS calls. An earlier deadline of the call takes precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For a connection, TLS included.
+    /// For a connection, including TLS.
     pub connect: Duration,
-    /// For one attempt, from the first byte sent to the last byte of the answer.
+    /// For one attempt, from the first byte sent to the last byte of the response.
     pub attempt: Duration,
-    /// For an `AssumeRole` with its repetitions.
+    /// For `AssumeRole`, including its retries.
     pub assume: Duration,
 }
 
-/// Long-lived credentials that are handed in: for the sandbox and for tests.
+/// Long-lived credentials of the service identity, for the sandbox and for tests.
 #[derive(Clone)]
 pub struct ServiceCredentials {
     /// The access key id.
     pub access_key_id: Box<str>,
-    /// The secret of that.
+    /// The secret access key.
     pub secret_access_key: Box<str>,
 }
 
 // === impl Endpoints ===
 
 impl Endpoints {
-    /// Every service at one place.
+    /// Uses one URL for every service.
     #[must_use]
     pub fn from_endpoints(url: impl Into<Box<str>>) -> Self {
         Self { all: Some(url.into()), ..Self::default() }
@@ -113,18 +113,18 @@ impl Default for Timeouts {
     }
 }
 
-// === impl HubCredentials ===
+// === impl ServiceCredentials ===
 
 impl ServiceCredentials {
-    /// As the SDK takes them.
+    /// The credentials as an SDK provider.
     pub(super) fn provider(&self) -> SharedCredentialsProvider {
         let (id, secret) = (&*self.access_key_id, &*self.secret_access_key);
-        SharedCredentialsProvider::new(Credentials::new(id, secret, None, None, "logkey-hub"))
+        SharedCredentialsProvider::new(Credentials::new(id, secret, None, None, "logkey-service"))
     }
 }
 
 impl fmt::Debug for ServiceCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HubCredentials(…)")
+        f.write_str("ServiceCredentials(…)")
     }
 }

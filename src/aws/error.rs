@@ -1,6 +1,6 @@
-//! What the SDK reports, as what it means: said no, never sent, or nobody knows.
+//! Classifies the errors of the SDK: AWS refused the call, it was never sent, or its outcome is unknown.
 //!
-//! Where it is in doubt whether a call reached AWS, it counts as sent.
+//! A call counts as sent if it is uncertain whether it reached AWS.
 
 mod refusal;
 #[cfg(test)]
@@ -18,7 +18,7 @@ use crate::ports::aws::{AwsErrorDetails, UpstreamError};
 
 pub(super) use self::refusal::refusal;
 
-/// Codes of throttling, as the SDK's own retries know them (`aws_runtime::retries::classifiers`).
+/// The error codes of throttling, as in the SDK's own retries (`aws_runtime::retries::classifiers`).
 const THROTTLING: &[&str] = &[
     "Throttling",
     "ThrottlingException",
@@ -35,10 +35,10 @@ const THROTTLING: &[&str] = &[
     "PriorRequestNotComplete",
     "EC2ThrottledException",
 ];
-/// Codes of a change that got in another's way.
+/// The error codes of a conflict with another change.
 const CONFLICT: &[&str] =
     &["OperationAbortedException", "ConflictException", "ConcurrentModificationException"];
-/// Codes of a fault on AWS's side, also where the HTTP status says otherwise.
+/// The error codes of a server error in AWS, whatever the HTTP status is.
 const SERVER_FAULT: &[&str] = &[
     "ServiceUnavailable",
     "ServiceUnavailableException",
@@ -52,10 +52,10 @@ const SERVER_FAULT: &[&str] = &[
     "RequestTimeout",
     "RequestTimeoutException",
 ];
-/// Codes of a session that is over before its time.
+/// The error codes of a session that AWS considers expired.
 const EXPIRED_CODES: &[&str] = &["ExpiredToken", "ExpiredTokenException"];
 
-/// What the failure of a call means.
+/// Classifies the failure of a call.
 pub(super) fn upstream<E>(error: SdkError<E, HttpResponse>) -> UpstreamError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
@@ -65,10 +65,10 @@ where
         SdkError::DispatchFailure(_) if never_connected(&error) => UpstreamError::NotSent(error.into()),
         SdkError::ServiceError(service_error) => {
             let status = service_error.raw().status().as_u16();
-            classify(status, trace_of(&error))
+            classify(status, error_details(&error))
         }
         SdkError::ResponseError(service_error) if service_error.raw().status().is_server_error() => {
-            UpstreamError::Fault { answer: trace_of(&error) }
+            UpstreamError::Fault { answer: error_details(&error) }
         }
         SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) | _ => {
             UpstreamError::Unanswered(error.into())
@@ -76,8 +76,8 @@ where
     }
 }
 
-/// AWS's words in an error.
-pub(super) fn trace_of<E>(error: &SdkError<E, HttpResponse>) -> AwsErrorDetails
+/// The code, message and request id of AWS's response.
+pub(super) fn error_details<E>(error: &SdkError<E, HttpResponse>) -> AwsErrorDetails
 where
     E: ProvideErrorMetadata,
 {
@@ -89,12 +89,12 @@ where
     }
 }
 
-/// Whether the session that was used is over.
+/// Whether AWS reports that the session of the call has expired.
 pub(super) fn is_session_expired(error: &UpstreamError) -> bool {
     matches!(error, UpstreamError::Refused { answer, .. } if EXPIRED_CODES.contains(&&*answer.code))
 }
 
-/// AWS's id of a call that failed, where it said one.
+/// The request id of a failed call, if AWS sent one.
 pub(super) fn request_id(error: &UpstreamError) -> Option<&str> {
     match error {
         UpstreamError::Refused { answer, .. }
@@ -106,8 +106,7 @@ pub(super) fn request_id(error: &UpstreamError) -> Option<&str> {
     }
 }
 
-/// What an error with this status and these words means: the code is asked first, the status after
-/// it, the message last.
+/// Classifies an error response: by its code first, then by the status, then by the message.
 fn classify(status: u16, answer: AwsErrorDetails) -> UpstreamError {
     let code = &*answer.code;
     if THROTTLING.contains(&code) || status == 429 {
@@ -121,7 +120,7 @@ fn classify(status: u16, answer: AwsErrorDetails) -> UpstreamError {
     }
 }
 
-/// Whether the error is that of a connection that never came to be.
+/// Whether the error is a failure to connect.
 pub(super) fn never_connected(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -133,9 +132,9 @@ pub(super) fn never_connected(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// An answer that says nothing that can be used.
+/// The error for a response that cannot be parsed.
 pub(super) fn unreadable(operation: &str) -> UpstreamError {
-    let message = format!("the answer to {operation} cannot be read");
+    let message = format!("the response to {operation} cannot be parsed");
     let answer =
         AwsErrorDetails { code: "UnreadableAnswer".into(), message: message.into(), request_id: None };
     UpstreamError::Fault { answer }

@@ -1,4 +1,4 @@
-//! Identity and Access Management: what the role's own policies let it do.
+//! Identity and Access Management: simulates what the role's own policies allow.
 
 use std::time::{Duration, Instant};
 
@@ -17,12 +17,12 @@ use crate::{
     ports::aws::{AwsResponse, UpstreamError},
 };
 
-/// How long IAM may take: what it says is worth knowing, and nothing depends on it.
+/// The timeout of IAM: its result is useful, but no call depends on it.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Aws {
-    /// Asks the simulator of the partition, through the role itself.
-    pub(super) async fn simulated(
+    /// Runs the policy simulator, with a session of the role itself.
+    pub(super) async fn run_simulation(
         &self,
         access: &Access,
         simulation: &SimulationRequest,
@@ -42,7 +42,7 @@ impl Aws {
             call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
         });
         let AwsResponse { via, result } = response.await;
-        AwsResponse { via, result: result.and_then(|answer| has_all_pages(&answer)) }
+        AwsResponse { via, result: result.and_then(|answer| results(&answer)) }
     }
 }
 
@@ -54,17 +54,18 @@ fn entry((key, value): &(&'static str, String)) -> ContextEntry {
     ContextEntry::builder().context_key_name(*key).context_key_values(value).context_key_type(kind).build()
 }
 
-/// Every result, if they are all there: 100 are told at once, which is more than is ever asked.
-fn has_all_pages(answer: &SimulatePrincipalPolicyOutput) -> Result<Vec<SimulationResult>, UpstreamError> {
+/// Returns all results. A page has up to 100, and the service never requests more; a truncated page is an
+/// error.
+fn results(answer: &SimulatePrincipalPolicyOutput) -> Result<Vec<SimulationResult>, UpstreamError> {
     if answer.is_truncated() {
         return Err(unreadable("SimulatePrincipalPolicy"));
     }
-    Ok(answer.evaluation_results().iter().flat_map(single_action).collect())
+    Ok(answer.evaluation_results().iter().flat_map(action_results).collect())
 }
 
-/// One result an action, with those of each resource inside; or, as IAM answered formerly, one result for
-/// each pair.
-fn single_action(result: &EvaluationResult) -> Vec<SimulationResult> {
+/// The results of one action. IAM returns one result per action with a list of resources; formerly it
+/// returned one result per pair.
+fn action_results(result: &EvaluationResult) -> Vec<SimulationResult> {
     let by_organization =
         result.organizations_decision_detail().is_some_and(|detail| !detail.allowed_by_organizations());
     let result_for = |resource: &str, decision: &Decision, missing: &[String]| {
@@ -75,19 +76,19 @@ fn single_action(result: &EvaluationResult) -> Vec<SimulationResult> {
             missing: missing.iter().map(|key| key.as_str().into()).collect(),
         })
     };
-    let each = result.resource_specific_results();
-    if each.is_empty() {
+    let by_resource = result.resource_specific_results();
+    if by_resource.is_empty() {
         let resource = result.eval_resource_name().unwrap_or_default();
         let one = result_for(resource, result.eval_decision(), result.missing_context_values());
         return one.into_iter().collect();
     }
-    let results = each.iter().map(|one| {
+    let results = by_resource.iter().map(|one| {
         result_for(one.eval_resource_name(), one.eval_resource_decision(), one.missing_context_values())
     });
     results.flatten().collect()
 }
 
-/// None for a decision that is not known.
+/// Returns `None` for an unknown decision.
 fn parse_decision(decision: &Decision, by_organization: bool) -> Option<SimulationDecision> {
     match decision.as_str() {
         "allowed" => Some(SimulationDecision::Allowed),

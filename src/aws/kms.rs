@@ -1,4 +1,4 @@
-//! The Key Management Service: reading keys.
+//! The Key Management Service: reads keys, their policies and their tags.
 
 use std::time::{Duration, Instant};
 
@@ -25,11 +25,11 @@ use crate::{
     ports::aws::{AwsResponse, Keys, Refusal, UpstreamError},
 };
 
-/// How often a read that failed on AWS's side is repeated.
-const REPETITIONS: u32 = 2;
-/// Longest wait before the first repetition; twice that before the second.
+/// The maximum number of retries of a read that failed with a transient error.
+const MAX_RETRIES: u32 = 2;
+/// The longest delay before the first retry; the delay before the second is twice as long.
 const BACKOFF: Duration = Duration::from_millis(100);
-/// Most tags of a key (KMS quotas, "Tags per KMS key"), and of one answer.
+/// The maximum tags of a key (KMS quotas, "Tags per KMS key"), and of one response.
 const MAX_TAGS: i32 = 50;
 
 #[async_trait]
@@ -76,8 +76,8 @@ impl Keys for Aws {
         key: &KmsKeyArn,
         deadline: Instant,
     ) -> AwsResponse<Option<KeyTags>> {
-        let by = SessionKey::of(access, SessionScope::LogGroups, self.sessions.attribution());
-        if let Some(tags) = self.tags.find(&by, key) {
+        let session_key = SessionKey::of(access, SessionScope::LogGroups, self.sessions.attribution());
+        if let Some(tags) = self.tags.find(&session_key, key) {
             return AwsResponse { via: AwsCallRecord::default(), result: Ok(Some(tags)) };
         }
         let client = &self.clients.of(&access.location().region).kms;
@@ -88,14 +88,14 @@ impl Keys for Aws {
         let AwsResponse { via, result } = response.await;
         let tags = not_found(result.and_then(|answer| tags(&answer)));
         if let Ok(Some(tags)) = &tags {
-            self.tags.insert(by, key.clone(), tags.clone());
+            self.tags.insert(session_key, key.clone(), tags.clone());
         }
         AwsResponse { via, result: tags }
     }
 }
 
 impl Aws {
-    /// Makes one call that changes nothing, again where its failure may be gone in a moment.
+    /// Makes a call that changes nothing, and retries it after a transient failure.
     pub(super) async fn read<T, E, F>(
         &self,
         access: &Access,
@@ -108,24 +108,24 @@ impl Aws {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
     {
         let mut request_ids = Vec::new();
-        let mut repetition = 0;
+        let mut retries = 0;
         loop {
             let AwsResponse { mut via, result } =
                 self.execute(access, SessionScope::LogGroups, deadline, &send).await;
             request_ids.append(&mut via.aws_request_ids);
-            let wait = BACKOFF.saturating_mul(1 << repetition).mul_f64(rand::random());
-            let again = repetition < REPETITIONS && result.as_ref().is_err_and(is_transient);
-            if !again || Instant::now() + wait >= deadline {
+            let wait = BACKOFF.saturating_mul(1 << retries).mul_f64(rand::random());
+            let should_retry = retries < MAX_RETRIES && result.as_ref().is_err_and(is_transient);
+            if !should_retry || Instant::now() + wait >= deadline {
                 via.aws_request_ids = request_ids;
                 return AwsResponse { via, result };
             }
-            repetition += 1;
+            retries += 1;
             tokio::time::sleep(wait).await;
         }
     }
 }
 
-/// None where KMS knows no such key.
+/// Converts "key not found" to `None`.
 fn not_found<T>(result: Result<T, UpstreamError>) -> Result<Option<T>, UpstreamError> {
     match result {
         Ok(found) => Ok(Some(found)),
@@ -134,7 +134,7 @@ fn not_found<T>(result: Result<T, UpstreamError>) -> Result<Option<T>, UpstreamE
     }
 }
 
-/// Whether the failure may be gone in a moment. A role that cannot be assumed is not asked again.
+/// Whether a retry can succeed. A role that cannot be assumed is not retried.
 fn is_transient(error: &UpstreamError) -> bool {
     matches!(
         error,
@@ -153,7 +153,8 @@ fn metadata(key: &types::KeyMetadata) -> Option<KeyMetadata> {
     })
 }
 
-/// All of them: a tag that is missing would be missed by the policies that forbid by it.
+/// All tags of a key. A truncated list is an error, because a policy that forbids by a missing tag would not
+/// apply.
 fn tags(answer: &ListResourceTagsOutput) -> Result<KeyTags, UpstreamError> {
     if answer.truncated() {
         return Err(unreadable("ListResourceTags"));

@@ -1,5 +1,6 @@
-//! A log stream of the operator's own that receives the audit log: `PutLogEvents`, by a role that can do
-//! nothing else. Apart from the tenants' sessions and clients in everything but the pool of connections.
+//! The `CloudWatch` Logs sink: writes the audit log to the operator's log stream with `PutLogEvents`.
+//!
+//! It uses a role that can do nothing else, and shares no sessions or clients with the tenants' calls.
 
 mod batch;
 
@@ -27,25 +28,25 @@ use crate::{
     ports::{Clock, Sink, SinkError, SinkRecord, UpstreamError, aws::AwsErrorDetails},
 };
 
-/// The session's name in the operator's `CloudTrail`.
+/// The name of the session in the operator's `CloudTrail`.
 const SESSION_NAME: &str = "logkey-audit";
-/// A log group or a stream is not there.
+/// The error code of a missing log group or log stream.
 const NOT_FOUND: &str = "ResourceNotFoundException";
-/// The stream is there.
+/// The error code of a log stream that already exists.
 const EXISTS: &str = "ResourceAlreadyExistsException";
 
-/// Which stream, and who writes to it.
+/// The log stream, and the role that writes to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamConfig {
     /// The Region of the log group.
     pub region: Region,
-    /// The role that writes, of the log group's account.
+    /// The role that writes, in the log group's account.
     pub role: RoleArn,
-    /// What its trust policy asks for, if anything.
+    /// The external id that its trust policy requires, if any.
     pub external_id: Option<ExternalId>,
-    /// The log group: it is not made, since its key and retention are the operator's to choose.
+    /// The log group. The service does not create it, because the operator chooses its key and retention.
     pub log_group: LogGroupName,
-    /// The log stream: it is made where there is none.
+    /// The log stream. The service creates it if it does not exist.
     pub log_stream: Box<str>,
 }
 
@@ -57,28 +58,27 @@ pub struct LogStream {
     times: MonotonicTimes,
 }
 
-/// The role's credentials, without a word of what it takes to have them: the SDK prints its providers at the
-/// log level `trace`, and this one would tell the external id.
+/// Provides the role's credentials, and hides the provider's `Debug` output: the SDK prints providers at the
+/// log level `trace`, and this one would print the external id.
 struct Role(AssumeRoleProvider);
 
-/// What AWS said.
+/// An error response of AWS.
 #[derive(Debug, Error)]
-#[error("AWS answered {operation} with {}: {}", .answer.code, .answer.message)]
+#[error("AWS responded to {operation} with {}: {}", .answer.code, .answer.message)]
 struct ServiceMessage {
     operation: &'static str,
     answer: AwsErrorDetails,
 }
 
-/// AWS took the batch, but not all that was in it.
+/// AWS accepted the batch, but rejected some of its events.
 #[derive(Debug, Error)]
-#[error("AWS rejected events for their time: is this machine's clock right?")]
+#[error("AWS rejected events because of their timestamps: check the clock of this machine")]
 struct RejectedEvents;
 
 // === impl LogStream ===
 
 impl LogStream {
-    /// Makes ready to write; nothing is called yet. The role is assumed with the service's own
-    /// credentials.
+    /// Prepares the client, without a call to AWS. The service's own credentials assume the role.
     pub async fn connect(config: &Config, to: StreamConfig, clock: Arc<dyn Clock>) -> Self {
         let http = clients::http_client();
         let role = AssumeRoleProvider::builder(to.role.as_str())
@@ -126,11 +126,11 @@ impl LogStream {
             .send()
             .await;
         match created {
-            Ok(_made) => {
+            Ok(_created) => {
                 tracing::info!(
                     log_group = %self.config.log_group,
                     log_stream = &*self.config.log_stream,
-                    "made the log stream of an audit sink"
+                    "created the log stream of an audit sink"
                 );
                 Ok(())
             }
@@ -171,7 +171,7 @@ impl fmt::Debug for Role {
     }
 }
 
-/// How STS is reached, as for the tenants' roles.
+/// The SDK configuration for STS, as for the tenants' roles.
 async fn sdk(config: &Config, http: SharedHttpClient) -> aws_config::SdkConfig {
     let mut sdk = aws_config::defaults(BehaviorVersion::latest())
         .region(aws_config::Region::new(config.region.as_str().to_owned()))
@@ -186,7 +186,7 @@ async fn sdk(config: &Config, http: SharedHttpClient) -> aws_config::SdkConfig {
     sdk.load().await
 }
 
-/// What narrows the session to this one stream.
+/// The session policy that limits the session to this log stream.
 fn policy(to: &StreamConfig) -> String {
     let (partition, region) = (to.role.partition().as_str(), to.region.as_str());
     let account: AccountId = to.role.account();
@@ -202,7 +202,7 @@ fn policy(to: &StreamConfig) -> String {
     .to_string()
 }
 
-/// What a failed call means for a sink.
+/// Converts the failure of a call to the error of a sink.
 fn failure<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> SinkError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -221,7 +221,7 @@ where
         UpstreamError::Conflict { answer } | UpstreamError::Fault { answer } => {
             SinkError::Failed(ServiceMessage { operation, answer }.into())
         }
-        // The SDK's errors hold requests: their texts alone go on.
+        // The SDK's errors contain requests, so only their texts are kept.
         UpstreamError::NotSent(source) | UpstreamError::Unanswered(source) => {
             SinkError::Failed(error_chain(&*source).into())
         }

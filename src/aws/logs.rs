@@ -1,4 +1,4 @@
-//! `CloudWatch` Logs: setting and taking away keys, and reading log groups.
+//! `CloudWatch` Logs: sets and removes keys, and reads log groups.
 
 mod read;
 
@@ -16,19 +16,20 @@ use crate::{
     ports::aws::{Acknowledgement, AwsResponse, KeyAssociations, LogGroup, LogGroupPage, LogGroups},
 };
 
-/// Largest page (`DescribeLogGroups` in the API reference).
+/// The largest page:
+/// [`DescribeLogGroups`](https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_DescribeLogGroups.html).
 const PAGE: i32 = 50;
 
-/// How the request names what it is about: one of the two, as AWS asks for.
+/// The parameters that name the target; AWS requires exactly one of them.
 struct TargetParams {
     log_group_name: Option<String>,
     resource_identifier: Option<String>,
 }
 
-// === impl Naming ===
+// === impl TargetParams ===
 
 impl TargetParams {
-    /// A log group goes by its name, which may hold `#`; query results have an ARN only.
+    /// A log group is named by its name, which can contain `#`. Query results have only an ARN.
     fn of(resource: &Resource) -> Self {
         match &resource.target {
             Target::LogGroup(name) => {
@@ -85,8 +86,8 @@ impl KeyAssociations for Aws {
 
 #[async_trait]
 impl LogGroups for Aws {
-    /// By the name as a prefix: answers come in the order of names, so that the group itself is the
-    /// first of them. (`logGroupIdentifiers` would do too, but not every stand-in for AWS knows it.)
+    /// Uses the name as a prefix: results are sorted by name, so the log group itself comes first.
+    /// `logGroupIdentifiers` would work too, but not every AWS emulator supports it.
     async fn find(
         &self,
         access: &Access,

@@ -1,4 +1,4 @@
-//! One call to AWS: through the session that its permit opens, by its deadline, told with its ids.
+//! Executes one call to AWS with the session of its grant, within its deadline, and records its request ids.
 
 use std::{sync::Arc, time::Instant};
 
@@ -19,16 +19,16 @@ use crate::{
     ports::aws::{AwsResponse, UpstreamError},
 };
 
-/// How often a call is made: once, and once more where its session turned out to be over, which AWS
-/// says before it does anything.
+/// The maximum number of attempts: a second one follows only if AWS reports that the session has expired,
+/// which it does before it executes the call.
 const ATTEMPTS: u8 = 2;
 
 impl Aws {
-    /// Makes one call through the session that `access` opens for this.
+    /// Makes one call with the session for the grant of `access`, narrowed to `scope`.
     pub(super) async fn execute<T, E, F>(
         &self,
         access: &Access,
-        reach: SessionScope,
+        scope: SessionScope,
         deadline: Instant,
         send: impl Fn(SharedCredentialsProvider) -> F + Send + Sync,
     ) -> AwsResponse<T>
@@ -37,7 +37,7 @@ impl Aws {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
     {
-        let key = SessionKey::of(access, reach, self.sessions.attribution());
+        let key = SessionKey::of(access, scope, self.sessions.attribution());
         let mut via =
             AwsCallRecord { role_arn: Some(access.grant().role.as_str().into()), ..AwsCallRecord::default() };
         let mut attempts = ATTEMPTS;

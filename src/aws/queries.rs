@@ -1,4 +1,4 @@
-//! `CloudWatch` Logs Insights: a query as small as can be, and the key of its results.
+//! `CloudWatch` Logs Insights: starts the smallest possible query, and reads the key of its results.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Finds one event at most.
+/// Returns at most one event.
 const QUERY: &str = "fields @timestamp | limit 1";
 
 #[async_trait]
@@ -59,18 +59,18 @@ impl Queries for Aws {
             call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
         });
         let AwsResponse { via, result } = response.await;
-        AwsResponse { via, result: result.and_then(|answer| run(&answer)) }
+        AwsResponse { via, result: result.and_then(|answer| query_state(&answer)) }
     }
 }
 
-/// A status that is not known counts as one on the way to an end.
-fn run(answer: &GetQueryResultsOutput) -> Result<QueryState, UpstreamError> {
+/// The state of a query. An unknown status counts as running.
+fn query_state(answer: &GetQueryResultsOutput) -> Result<QueryState, UpstreamError> {
     let status = answer.status().ok_or_else(|| unreadable("GetQueryResults"))?;
     match status {
         QueryStatus::Complete => match answer.encryption_key().map(str::parse) {
             None => Ok(QueryState::Complete { key: None }),
             Some(Ok(key)) => Ok(QueryState::Complete { key: Some(key) }),
-            // What cannot be read must not pass for "no key".
+            // An unparsable key must not count as "no key".
             Some(Err(_)) => Err(unreadable("GetQueryResults")),
         },
         QueryStatus::Cancelled | QueryStatus::Failed | QueryStatus::Timeout => {

@@ -1,4 +1,4 @@
-//! Service Quotas: what AWS grants an account in a Region.
+//! Service Quotas: reads the quotas of `CloudWatch` Logs for an account and Region.
 
 use std::{num::NonZeroU32, time::Instant};
 
@@ -18,21 +18,22 @@ use crate::{
     },
 };
 
-/// The code of `CloudWatch` Logs there.
+/// The service code of `CloudWatch` Logs in Service Quotas.
 const SERVICE: &str = "logs";
-/// Largest page (`ListServiceQuotas` in the API reference).
+/// The largest page:
+/// [`ListServiceQuotas`](https://docs.aws.amazon.com/servicequotas/2019-06-24/apireference/API_ListServiceQuotas.html).
 const PAGE: i32 = 100;
-/// Most pages that are read: `CloudWatch` Logs has about a hundred quotas.
+/// The maximum number of pages that are read; `CloudWatch` Logs has about a hundred quotas.
 const MAX_PAGES: usize = 10;
-/// What stands behind an operation in the name of its quota. Quotas go by their names, since AWS
-/// publishes the codes of those alone that can be raised.
-const NAME: &str = " throttle limit in transactions per second";
+/// The text after the operation in the name of its quota. Quotas are found by name, because AWS publishes the
+/// codes only of adjustable quotas.
+const NAME_SUFFIX: &str = " throttle limit in transactions per second";
 
 #[async_trait]
 impl Quotas for Aws {
     async fn fetch(&self, access: &Access, deadline: Instant) -> AwsResponse<ServiceQuotas> {
         let client = &self.clients.of(&access.location().region).quotas;
-        let (mut whole, mut quotas, mut token) = (AwsCallRecord::default(), Vec::new(), None);
+        let (mut merged, mut quotas, mut token) = (AwsCallRecord::default(), Vec::new(), None);
         for _ in 0..MAX_PAGES {
             let call =
                 client.list_service_quotas().service_code(SERVICE).max_results(PAGE).set_next_token(token);
@@ -43,11 +44,11 @@ impl Quotas for Aws {
                     .send()
             });
             let AwsResponse { via, result } = response.await;
-            let mut ids = std::mem::take(&mut whole.aws_request_ids);
+            let mut ids = std::mem::take(&mut merged.aws_request_ids);
             ids.extend(via.aws_request_ids);
-            whole = AwsCallRecord { aws_request_ids: ids, ..via };
+            merged = AwsCallRecord { aws_request_ids: ids, ..via };
             match result {
-                Err(error) => return AwsResponse { via: whole, result: Err(error) },
+                Err(error) => return AwsResponse { via: merged, result: Err(error) },
                 Ok(page) => {
                     quotas.extend(page.quotas().iter().filter_map(per_second));
                     token = page.next_token().map(str::to_owned);
@@ -57,23 +58,23 @@ impl Quotas for Aws {
                 break;
             }
         }
-        AwsResponse { via: whole, result: Ok(quotas.into_iter().collect()) }
+        AwsResponse { via: merged, result: Ok(quotas.into_iter().collect()) }
     }
 }
 
-/// The operation that a quota is about and its calls a second; none of any other quota, and of one that
-/// cannot be relied on.
+/// The operation of a quota and its calls per second; `None` for any other quota, and for an unreliable
+/// value.
 fn per_second(quota: &ServiceQuota) -> Option<(Operation, NonZeroU32)> {
-    let name = quota.quota_name()?.strip_suffix(NAME)?;
+    let name = quota.quota_name()?.strip_suffix(NAME_SUFFIX)?;
     let operation = Operation::ALL.into_iter().find(|operation| operation.as_str() == name)?;
-    let by_the_second = quota.period().is_none_or(|period| {
+    let is_per_second = quota.period().is_none_or(|period| {
         period.period_unit() == Some(&PeriodUnit::Second) && period.period_value() == Some(1)
     });
-    if quota.error_reason().is_some() || !by_the_second {
+    if quota.error_reason().is_some() || !is_per_second {
         return None;
     }
     let value = quota.value().filter(|value| value.is_finite() && *value >= 1.0)?;
-    // What is over the bound is the bound: a pace that nobody reaches.
+    // A larger value is capped at `u16::MAX`, a rate that is never reached.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within both bounds")]
     let value = value.min(f64::from(u16::MAX)) as u32;
     Some((operation, NonZeroU32::new(value)?))
@@ -94,19 +95,19 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_is_known_by_its_exact_name() {
+    fn a_quota_is_found_by_its_exact_name() {
         for operation in Operation::ALL {
-            let name = format!("{}{NAME}", operation.as_str());
+            let name = format!("{}{NAME_SUFFIX}", operation.as_str());
             assert_eq!(parse_quota(quota(&name, 40.0)), Some((operation, 40)));
             assert_eq!(parse_quota(quota(&format!("{name} in a burst"), 40.0)), None);
             assert_eq!(parse_quota(quota(operation.as_str(), 40.0)), None);
         }
-        assert_eq!(parse_quota(quota(&format!("DescribeLogStreams{NAME}"), 40.0)), None);
+        assert_eq!(parse_quota(quota(&format!("DescribeLogStreams{NAME_SUFFIX}"), 40.0)), None);
     }
 
     #[test]
-    fn a_quota_that_cannot_be_relied_on_is_not_taken() {
-        let describe = |value| quota(&format!("DescribeLogGroups{NAME}"), value);
+    fn an_unreliable_quota_is_ignored() {
+        let describe = |value| quota(&format!("DescribeLogGroups{NAME_SUFFIX}"), value);
         for value in [0.0, 0.9, -5.0, f64::NAN, f64::INFINITY] {
             assert_eq!(parse_quota(describe(value)), None, "{value}");
         }

@@ -1,4 +1,4 @@
-//! Roles themselves, for whoever installs them: who assumes them, and whether they are left open.
+//! Checks of roles for onboarding: which principal assumes them, and whether they require the external id.
 
 use std::time::Instant;
 
@@ -16,7 +16,8 @@ use crate::{
     ports::aws::{AwsResponse, Roles, UpstreamError},
 };
 
-/// Shortest session (`DurationSeconds` of `AssumeRole` in the STS API reference).
+/// The shortest session, in seconds: `DurationSeconds` of
+/// [`AssumeRole`](https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html).
 const MIN_SESSION: i32 = 900;
 
 #[async_trait]
@@ -31,8 +32,8 @@ impl Roles for Aws {
         Ok(principal(arn).into())
     }
 
-    /// The one `AssumeRole` without an external id: it is meant to fail, and what it might give is
-    /// dropped at once.
+    /// Sends the only `AssumeRole` without an external id. It should fail; if it succeeds, the session is
+    /// discarded at once.
     async fn trusts_without_external_id(&self, access: &Access, deadline: Instant) -> AwsResponse<bool> {
         let role = &access.grant().role;
         let name = SessionName::of(&access.tenant().id, None);
@@ -60,12 +61,12 @@ impl Roles for Aws {
         simulation: &SimulationRequest,
         deadline: Instant,
     ) -> AwsResponse<Vec<SimulationResult>> {
-        self.simulated(access, simulation, deadline).await
+        self.run_simulation(access, simulation, deadline).await
     }
 }
 
-/// The principal that a trust policy names for a caller: for a session, its role. A role's path is
-/// not told in a session's ARN.
+/// The principal that a trust policy must name for this ARN: for a session, its role. The ARN of a session
+/// does not contain the path of its role.
 fn principal(arn: &str) -> String {
     let role = arn.split_once(":assumed-role/").and_then(|(before, session)| {
         let (name, _) = session.split_once('/')?;
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_is_trusted_by_its_role_and_a_user_by_itself() {
+    fn the_principal_of_a_session_is_its_role() {
         let session = "arn:aws:sts::999999999999:assumed-role/LogKeyHub/i-123";
         assert_eq!(principal(session), "arn:aws:iam::999999999999:role/LogKeyHub");
         let user = "arn:aws:iam::999999999999:user/logkey";

@@ -1,4 +1,4 @@
-//! The names that sessions bear in `CloudTrail`: legal for STS, and never the same for two.
+//! The session names in `CloudTrail`: valid for STS, and unique per tenant or caller.
 
 use std::fmt;
 
@@ -6,25 +6,26 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::domain::tenant::TenantId;
 
-/// Longest `RoleSessionName` and `SourceIdentity` (STS API reference, `AssumeRole`).
+/// The longest `RoleSessionName` and `SourceIdentity`, in characters:
+/// [`AssumeRole`](https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html).
 const MAX_NAME: usize = 64;
-/// Bytes of the SHA-256 that tells names apart which had to be changed.
+/// The bytes of the SHA-256 that keep changed names unique.
 const DIGEST: usize = 16;
-/// Those bytes in base64.
+/// The length of these bytes in base64.
 const DIGEST_TEXT: usize = 22;
-/// Stands before the digest, and before nothing else that looks like one.
+/// The character before the digest. No unchanged name has it before a text that looks like a digest.
 const DIGEST_MARK: char = ',';
 
-/// A `RoleSessionName` or `SourceIdentity`: 2 to 64 of `A-Za-z0-9_+=,.@-`.
+/// A `RoleSessionName` or `SourceIdentity`: 2 to 64 of the characters `A-Za-z0-9_+=,.@-`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct SessionName(Box<str>);
 
 // === impl SessionName ===
 
 impl SessionName {
-    /// The name of a tenant's session, or of one of its callers'.
+    /// The name of a tenant's session, or of a caller's session.
     ///
-    /// A tenant id holds no `=`, so that no tenant can pass for another's caller.
+    /// A tenant id contains no `=`, so no tenant's session can have the name of another tenant's caller.
     pub(super) fn of(tenant: &TenantId, subject: Option<&str>) -> Self {
         match subject {
             None => Self::sanitize(&format!("logkey-{tenant}")),
@@ -36,9 +37,9 @@ impl SessionName {
         &self.0
     }
 
-    /// The text itself where STS takes it. Otherwise its legal characters, the mark and a digest of
-    /// the whole; a text that already looks like that is changed too, so that none can be made up to
-    /// meet another's name.
+    /// The text itself if STS accepts it. Otherwise its valid characters, the mark and a digest of the whole
+    /// text. A text that already looks like that is changed too, so nobody can forge the name of another
+    /// caller.
     fn sanitize(text: &str) -> Self {
         if text.len() <= MAX_NAME && text.chars().all(is_allowed) && !looks_digested(text) {
             return Self(text.into());
@@ -76,10 +77,10 @@ mod tests {
 
     use super::*;
 
-    /// Ids of tenants, among them such as begin like names of sessions.
+    /// Tenant ids; some begin like session names.
     const TENANT: &str = "[a-z0-9]{1,2}|logkey-[a-z]{1,2}|[a-z0-9-]{50,63}";
 
-    /// Subjects: legal ones, long ones, ones that look as if they had been changed, and any others.
+    /// Subjects: valid ones, long ones, ones that look like changed names, and any others.
     fn subjects() -> impl Strategy<Value = String> {
         prop_oneof!["[a=,-]{0,3}", "[A-Za-z0-9_+=,.@-]{0,90}", "[a-z]{0,5},[A-Za-z0-9_-]{22}", ".{0,80}"]
     }
@@ -93,20 +94,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_legal_stays_readable() {
+    fn a_valid_subject_stays_unchanged() {
         assert_eq!(of("alice@example.com").as_str(), "payments=alice@example.com");
         assert_eq!(SessionName::of(&"p".parse().unwrap(), None).as_str(), "logkey-p");
     }
 
     #[test]
-    fn what_is_not_legal_becomes_legal_and_keeps_its_start() {
+    fn an_invalid_subject_becomes_valid_and_keeps_its_start() {
         let name = of("auth0|5f7c8ec7c33c6c004bbafe82");
         assert!(name.as_str().starts_with("payments=auth0-5f7c8ec7c33c6c"), "{name}");
         assert_eq!(of(&"x|".repeat(99)).as_str().len(), MAX_NAME);
     }
 
     #[test]
-    fn nobody_can_choose_a_subject_that_takes_the_name_of_another() {
+    fn no_subject_can_forge_the_name_of_another() {
         let victim = of("auth0|victim");
         let forged = victim.as_str().strip_prefix("payments=").unwrap();
         assert_ne!(of(forged), victim);
@@ -114,7 +115,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_is_legal_and_no_two_subjects_share_one(a in ".{0,80}", b in ".{0,80}") {
+        fn every_name_is_valid_and_no_two_subjects_share_one(a in ".{0,80}", b in ".{0,80}") {
             let (one, two) = (of(&a), of(&b));
             prop_assert!((2..=MAX_NAME).contains(&one.as_str().len()));
             prop_assert!(one.as_str().chars().all(is_allowed));
@@ -126,12 +127,13 @@ mod tests {
             callers in prop::collection::hash_set((TENANT, prop::option::of(subjects())), 1..60),
         ) {
             let mut pairs = callers;
-            // Whoever may choose a subject chooses what another is called: whole, and behind each tenant's mark.
+            // A forger chooses the name of another session as subject: the whole name, and its part after
+            // `TENANT=`.
             let names: Vec<String> = pairs.iter().map(|pair| name(pair).to_string()).collect();
             let tenants: HashSet<String> = pairs.iter().map(|(tenant, _)| tenant.clone()).collect();
-            for called in names {
-                let ends = tenants.iter().filter_map(|tenant| called.strip_prefix(&format!("{tenant}=")));
-                let forged: Vec<String> = ends.chain([&*called]).map(str::to_owned).collect();
+            for victim in names {
+                let ends = tenants.iter().filter_map(|tenant| victim.strip_prefix(&format!("{tenant}=")));
+                let forged: Vec<String> = ends.chain([&*victim]).map(str::to_owned).collect();
                 pairs.extend(forged.into_iter().flat_map(|subject| {
                     tenants.iter().map(move |tenant| (tenant.clone(), Some(subject.clone())))
                 }));

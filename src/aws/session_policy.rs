@@ -1,5 +1,5 @@
-//! What narrows an assumed role to what the tenant was granted: the few actions that are used, on its
-//! log groups and keys. The role's own policy still bounds it from the other side.
+//! The session policy that limits an assumed role to the tenant's grant: only the actions that the service
+//! uses, on the granted log groups and keys. The role's own policy limits the session as well.
 
 #[cfg(test)]
 mod tests;
@@ -8,37 +8,38 @@ use serde_json::{Value, json};
 
 use crate::domain::{aws::Partition, pattern::Pattern, tenant::AccountGrant};
 
-/// Longest inline session policy (`Policy` in the STS API reference, `AssumeRole`).
+/// The longest inline session policy, in characters: `Policy` of
+/// [`AssumeRole`](https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html).
 const MAX_POLICY: usize = 2048;
-/// Characters of a policy beside its patterns, at most, the role's ARN left out.
+/// An upper bound of a policy's characters without its patterns and the role's ARN.
 const DOCUMENT_OVERHEAD: usize = 800;
-/// Characters that a pattern costs beside itself, at most: the ARN before it, quotes and a comma.
+/// An upper bound of the characters that each pattern adds: the ARN before it, quotes and a comma.
 const STATEMENT_OVERHEAD: usize = 64;
-/// Longest role ARN that is named in a policy: a path has 512 characters at most, a name 64.
+/// The longest role ARN that a policy names: a path has at most 512 characters, a name 64.
 const MAX_ROLE: usize = 640;
 
-/// What a session is for.
+/// What a session is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum SessionScope {
-    /// Log groups: setting their keys, and everything that is read.
+    /// Changes of log groups, and every read.
     LogGroups,
-    /// The key of the account's query results. IAM has no resource type for them, so that such a
-    /// session cannot be bound to log groups as well: it is a session of its own.
+    /// Changes of the key of query results. IAM has no resource type for query results, so the session policy
+    /// cannot limit them to log groups. They use a separate session.
     QueryResults,
 }
 
-/// A session policy, and whether it is as narrow as the grant.
+/// A session policy, and whether it is exactly as narrow as the grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SessionPolicy {
     pub(super) json: String,
     pub(super) exact: bool,
 }
 
-/// Whether the grant's patterns fit into a session policy as they are. Where they do not, sessions
-/// are narrowed less, and only this service itself holds the tenant to its patterns.
+/// Whether the grant's patterns fit into a session policy unchanged. If they do not, the session policy is
+/// wider than the grant, and only this service enforces the patterns.
 #[must_use]
 pub fn grant_fits_session_policy(grant: &AccountGrant) -> bool {
-    // A few patterns fit whatever they say; settings may hold many thousand grants.
+    // This estimate avoids rendering the policies: a configuration can have many thousand grants.
     let cost = |pattern: &Pattern| 2 * (pattern.as_str().len() + STATEMENT_OVERHEAD);
     let patterns = grant.log_groups.iter().chain(&grant.kms_keys).map(cost).sum::<usize>();
     DOCUMENT_OVERHEAD + grant.role.as_str().len() + patterns <= MAX_POLICY
@@ -49,33 +50,33 @@ pub fn grant_fits_session_policy(grant: &AccountGrant) -> bool {
 // === impl SessionPolicy ===
 
 impl SessionPolicy {
-    /// The narrowest policy that fits.
-    pub(super) fn of(grant: &AccountGrant, reach: SessionScope) -> Self {
-        let (groups, keys) = (log_groups(grant, reach), keys(grant));
-        let all_groups = match reach {
+    /// The narrowest policy that fits into [`MAX_POLICY`] characters.
+    pub(super) fn of(grant: &AccountGrant, scope: SessionScope) -> Self {
+        let (groups, keys) = (log_groups(grant, scope), keys(grant));
+        let all_groups = match scope {
             SessionScope::LogGroups => vec![group_arn(grant, "*")],
             SessionScope::QueryResults => groups.clone(),
         };
         let all_keys = vec!["*".to_owned()];
-        let exact = document(grant, reach, &groups, &keys);
+        let exact = document(grant, scope, &groups, &keys);
         if exact.len() <= MAX_POLICY {
             return Self { json: exact, exact: true };
         }
         [(&groups, &all_keys), (&all_groups, &keys)]
             .into_iter()
-            .map(|(groups, keys)| document(grant, reach, groups, keys))
+            .map(|(groups, keys)| document(grant, scope, groups, keys))
             .find(|json| json.len() <= MAX_POLICY)
             .map_or_else(
-                || Self { json: document(grant, reach, &all_groups, &all_keys), exact: false },
+                || Self { json: document(grant, scope, &all_groups, &all_keys), exact: false },
                 |json| Self { json, exact: false },
             )
     }
 }
 
-fn document(grant: &AccountGrant, reach: SessionScope, groups: &[String], keys: &[String]) -> String {
-    let verifies = grant.query_results && grant.verify_query_results && reach == SessionScope::LogGroups;
-    // Not bound to patterns: IAM cannot for most, and a key is looked at before it is known whether it
-    // is granted.
+fn document(grant: &AccountGrant, scope: SessionScope, groups: &[String], keys: &[String]) -> String {
+    let verifies = grant.query_results && grant.verify_query_results && scope == SessionScope::LogGroups;
+    // Reads are not limited to patterns: IAM supports that for few of them, and the service describes a key
+    // before it knows whether the key is granted.
     let mut reads = vec![
         "logs:DescribeLogGroups",
         "kms:DescribeKey",
@@ -111,22 +112,22 @@ fn document(grant: &AccountGrant, reach: SessionScope, groups: &[String], keys: 
     policy.to_string()
 }
 
-fn log_groups(grant: &AccountGrant, reach: SessionScope) -> Vec<String> {
-    match reach {
+fn log_groups(grant: &AccountGrant, scope: SessionScope) -> Vec<String> {
+    match scope {
         SessionScope::QueryResults if grant.query_results => vec!["*".to_owned()],
         SessionScope::QueryResults => Vec::new(),
         SessionScope::LogGroups => widest_scope(&grant.log_groups)
             .flat_map(|pattern| {
                 let arn = group_arn(grant, pattern);
-                // AWS asks about some actions with `:log-stream:` behind the name.
-                let inside = (!pattern.ends_with('*')).then(|| format!("{arn}:*"));
-                std::iter::once(arn).chain(inside)
+                // For some actions, AWS evaluates the ARN with `:log-stream:` after the name.
+                let streams = (!pattern.ends_with('*')).then(|| format!("{arn}:*"));
+                std::iter::once(arn).chain(streams)
             })
             .collect(),
     }
 }
 
-/// The patterns over keys. IAM takes whole ARNs or `*`; a pattern of another shape is widened.
+/// The patterns of keys. IAM accepts only full ARNs or `*`; any other pattern becomes `*`.
 fn keys(grant: &AccountGrant) -> Vec<String> {
     let whole = |pattern: &&str| pattern.starts_with("arn:") && pattern.splitn(6, ':').count() == 6;
     let patterns: Vec<&str> = widest_scope(&grant.kms_keys).collect();
@@ -137,7 +138,7 @@ fn keys(grant: &AccountGrant) -> Vec<String> {
     }
 }
 
-/// The patterns that no other one of them covers.
+/// The patterns that no other pattern covers.
 fn widest_scope(patterns: &[Pattern]) -> impl Iterator<Item = &str> {
     let covered = move |at: usize, pattern: &Pattern| {
         let covers = |(by, other): (usize, &Pattern)| {

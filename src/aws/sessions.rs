@@ -1,7 +1,7 @@
-//! The sessions of all tenants' roles: each asked for once, renewed ahead while the old one serves,
-//! forgotten when idle.
+//! Caches the sessions of all tenants' roles. Concurrent callers share one `AssumeRole` call, a session is
+//! renewed before its end while the old one is still used, and idle sessions are removed.
 //!
-//! Nothing runs by a timer: a session is renewed because someone uses it near its end.
+//! There is no timer: the use of a session near its end starts the renewal.
 
 #[cfg(any(test, feature = "testing"))]
 pub(super) mod bench_support;
@@ -29,20 +29,20 @@ use super::{
 };
 use crate::domain::{aws::RoleArn, tenant::Tenants};
 
-/// How often idle sessions are looked for, at most; a new session is the occasion.
-const SWEEP_EVERY: Duration = Duration::from_mins(1);
+/// The minimum time between two removals of idle sessions; a new session triggers one.
+const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 
-/// How long before its end a short session is renewed, at most.
-const MIN_LIFETIME: Duration = Duration::from_secs(20);
+/// A session is renewed at least this long before its end, minus a jitter of up to half of it.
+const MIN_RENEW_AHEAD: Duration = Duration::from_secs(20);
 
-/// How many sessions are kept, and for how long one that nobody uses.
+/// The maximum number of cached sessions, and how long an unused one stays.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CacheLimits {
     pub(super) sessions: usize,
     pub(super) idle: Duration,
 }
 
-/// A role that has been assumed.
+/// A session of an assumed role.
 pub(super) struct Session {
     pub(super) role: RoleArn,
     pub(super) name: SessionName,
@@ -51,7 +51,7 @@ pub(super) struct Session {
     end: Instant,
 }
 
-/// The sessions.
+/// The session cache.
 pub(super) struct Sessions {
     sts: Arc<dyn AssumeRole>,
     attribution: SessionTagging,
@@ -72,12 +72,12 @@ impl Sessions {
         Self { sts, attribution, bounds, table }
     }
 
-    /// Whose name sessions bear.
+    /// Whether a session carries the name of the tenant or of the caller.
     pub(super) fn attribution(&self) -> SessionTagging {
         self.attribution
     }
 
-    /// The session for this key, waited for until `deadline` where there is none.
+    /// The session for this key. If there is none, waits for an `AssumeRole` call, at most until `deadline`.
     pub(super) async fn get(
         &self,
         key: &SessionKey,
@@ -98,19 +98,19 @@ impl Sessions {
         }
     }
 
-    /// Forgets this session, if it is still the one kept: AWS says that it is over.
-    pub(super) fn forget(&self, key: &SessionKey, over: &Arc<Session>) {
+    /// Removes this session, unless a newer one replaced it: AWS reported that it has expired.
+    pub(super) fn forget(&self, key: &SessionKey, expired: &Arc<Session>) {
         if let Some(entry) = self.table().entries.get(key) {
-            entry.forget(over);
+            entry.forget(expired);
         }
     }
 
-    /// Forgets every session that no tenant's grant asks for any longer.
+    /// Removes every session that no tenant's grant uses any longer.
     pub(super) fn retain_tenants(&self, tenants: &Tenants) {
         self.table().entries.retain(|key, _| key.is_valid_in(tenants));
     }
 
-    /// How many sessions are kept.
+    /// The number of cached sessions.
     pub(super) fn len(&self) -> usize {
         self.table().entries.len()
     }
@@ -139,13 +139,13 @@ impl fmt::Debug for Sessions {
     }
 }
 
-// === impl Table ===
+// === impl SessionTable ===
 
 impl SessionTable {
-    /// Drops what is idle and, where that is not enough, the quarter that was used longest ago.
+    /// Removes idle sessions and, if that is not enough, the least recently used quarter.
     fn evict(&mut self, now: Instant, bounds: &CacheLimits) {
         let full = self.entries.len() >= bounds.sessions;
-        if full || now >= self.swept + SWEEP_EVERY {
+        if full || now >= self.swept + SWEEP_INTERVAL {
             self.swept = now;
             self.entries.retain(|_, entry| entry.last_used() + bounds.idle > now);
         }
@@ -154,26 +154,26 @@ impl SessionTable {
         }
         let mut uses: Vec<Instant> = self.entries.values().map(|entry| entry.last_used()).collect();
         let quarter = uses.len() / 4;
-        let (_, oldest_stored, _) = uses.select_nth_unstable(quarter);
-        let oldest_stored = *oldest_stored;
-        self.entries.retain(|_, entry| entry.last_used() > oldest_stored);
+        let (_, threshold, _) = uses.select_nth_unstable(quarter);
+        let threshold = *threshold;
+        self.entries.retain(|_, entry| entry.last_used() > threshold);
     }
 }
 
 // === impl Session ===
 
 impl Session {
-    fn new(role: RoleArn, name: SessionName, granted: AssumedSession, now: Instant) -> Self {
-        // For an hour, 18 to 45 seconds before its end: early enough for a few attempts, each time another
-        // moment, so that sessions that began together are not renewed together, and late enough that
-        // hardly more are asked for than their lifetimes need.
-        let share = granted.lifetime.mul_f64(rand::random_range(0.005..0.0125));
-        let ahead = share.max(MIN_LIFETIME.mul_f64(rand::random_range(0.5..1.0)));
-        let end = now + granted.lifetime;
+    fn new(role: RoleArn, name: SessionName, assumed: AssumedSession, now: Instant) -> Self {
+        // A session of an hour is renewed 18 to 45 seconds before its end. That is early enough for a few
+        // attempts, and late enough to need hardly more sessions than their lifetimes require. It is random,
+        // so that sessions that began together are not renewed together.
+        let share = assumed.lifetime.mul_f64(rand::random_range(0.005..0.0125));
+        let ahead = share.max(MIN_RENEW_AHEAD.mul_f64(rand::random_range(0.5..1.0)));
+        let end = now + assumed.lifetime;
         Self {
             role,
             name,
-            credentials: SharedCredentialsProvider::new(granted.credentials),
+            credentials: SharedCredentialsProvider::new(assumed.credentials),
             renew: end.checked_sub(ahead).unwrap_or(end),
             end,
         }

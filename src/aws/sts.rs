@@ -1,4 +1,4 @@
-//! `AssumeRole`: who asks, with what, and whether the answer can be believed.
+//! `AssumeRole`: sends the request with its external id, tag and session policy, and validates the response.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -28,12 +28,12 @@ use crate::{
     },
 };
 
-/// How often STS is asked for one session before it counts as failed.
+/// The maximum number of attempts to get one session.
 const ATTEMPTS: u32 = 3;
-/// Longest wait before the second of them; twice that before the third.
+/// The longest delay before the second attempt; the delay before the third is twice as long.
 const BACKOFF: Duration = Duration::from_millis(200);
 
-/// Codes that tell of the hub's own credentials rather than of the role.
+/// The error codes that concern the service's own credentials, not the role.
 const SERVICE_CREDENTIAL_CODES: &[&str] = &[
     "ExpiredToken",
     "ExpiredTokenException",
@@ -47,63 +47,63 @@ const SERVICE_CREDENTIAL_CODES: &[&str] = &[
 /// Assumes roles.
 #[async_trait]
 pub(super) trait AssumeRole: Send + Sync + 'static {
-    /// Asks for one session, within bounds of its own.
+    /// Requests one session, within the implementation's own timeout.
     async fn assume(&self, input: &AssumeRoleInput) -> Result<AssumedSession, SessionError>;
 }
 
-/// The session to ask for.
+/// The input of one `AssumeRole` call.
 #[derive(Debug)]
 pub(super) struct AssumeRoleInput {
     pub(super) tenant: TenantId,
     pub(super) role: RoleArn,
     pub(super) external_id: ExternalId,
     pub(super) name: SessionName,
-    /// Whether the name is also the `SourceIdentity`.
+    /// Whether the name is also sent as `SourceIdentity`.
     pub(super) attributed: bool,
-    /// What narrows the role, as JSON.
+    /// The session policy, as JSON.
     pub(super) policy: Box<str>,
 }
 
-/// A session that STS gave.
+/// A session from STS.
 pub(super) struct AssumedSession {
     pub(super) credentials: Credentials,
-    /// How long it lasts from now.
+    /// How long it lasts, counted from now.
     pub(super) lifetime: Duration,
 }
 
 /// Why there is no session.
 #[derive(Clone, Debug, Error)]
 pub(super) enum SessionError {
-    /// STS said no.
-    #[error("STS refused the role")]
+    /// STS refused the call.
+    #[error("STS refused to assume the role")]
     Refused(AwsErrorDetails),
-    /// STS throttled us.
+    /// STS throttled the call.
     #[error("STS throttled the call")]
     Throttled(AwsErrorDetails),
-    /// STS failed.
-    #[error("STS answered with a fault")]
+    /// STS responded with a server error.
+    #[error("STS responded with a server error")]
     Fault(AwsErrorDetails),
-    /// The credentials that assume roles are not valid themselves.
-    #[error("the hub credentials were refused with {}", .0.code)]
+    /// The service's own credentials are not valid.
+    #[error("STS refused the service's own credentials with {}", .0.code)]
     ServiceIdentity(AwsErrorDetails),
-    /// The session is of another account than the role.
-    #[error("STS answered with a session of account {0}")]
+    /// The session belongs to a different account than the role.
+    #[error("STS returned a session of account {0}, which is not the role's account")]
     WrongAccount(AccountId),
-    /// The session was over before it began.
-    #[error("STS answered with credentials that have expired")]
+    /// The session has already expired.
+    #[error("STS returned credentials that have already expired")]
     Expired,
-    /// Something is missing in the answer.
-    #[error("STS answered without {0}")]
+    /// The response lacks a required part.
+    #[error("the response of STS lacks {0}")]
     Incomplete(&'static str),
-    /// STS could not be reached, or did not answer.
-    #[error("STS did not answer")]
+    /// STS could not be reached, or did not respond.
+    #[error("STS did not respond")]
     Unreachable(#[source] Arc<dyn std::error::Error + Send + Sync>),
-    /// The caller's deadline came first.
-    #[error("the deadline passed while a role was assumed")]
+    /// The caller's deadline passed first.
+    #[error("the deadline passed before STS responded")]
     TooLate,
 }
 
-/// The real STS.
+/// The client of STS.
 pub(super) struct Sts {
     client: Client,
     clock: Arc<dyn Clock>,
@@ -114,23 +114,23 @@ pub(super) struct Sts {
 // === impl Sts ===
 
 impl Sts {
-    /// Over a client that repeats nothing itself. A session lasts `duration`, and is waited for no
-    /// longer than `patience`, repetitions included.
+    /// Uses a client that does not retry. A session lasts `duration`; `timeout` limits the wait for it,
+    /// retries included.
     pub(super) fn new(client: Client, clock: Arc<dyn Clock>, duration: Duration, timeout: Duration) -> Self {
         Self { client, clock, duration, timeout }
     }
 
-    /// Asks again where the failure may be gone in a moment. How often that has helped or not is
-    /// nobody else's matter: one account that fails uses up no other's repetitions.
+    /// Retries transient failures. Each session has its own number of attempts, so a failing account does not
+    /// use up the retries of another.
     async fn retry(&self, input: &AssumeRoleInput) -> Result<AssumedSession, SessionError> {
         let mut attempt = 1;
         loop {
             let answer = self.send(input).await;
-            let passing = matches!(
+            let is_transient = matches!(
                 answer,
                 Err(SessionError::Throttled(_) | SessionError::Fault(_) | SessionError::Unreachable(_))
             );
-            if !passing || attempt == ATTEMPTS {
+            if !is_transient || attempt == ATTEMPTS {
                 return answer;
             }
             let wait = BACKOFF.saturating_mul(attempt).mul_f64(rand::random_range(0.5..1.0));
@@ -149,17 +149,17 @@ impl Sts {
         if account != input.role.account() {
             return Err(SessionError::WrongAccount(account));
         }
-        let given = answer.credentials().ok_or(SessionError::Incomplete("Credentials"))?;
+        let issued = answer.credentials().ok_or(SessionError::Incomplete("Credentials"))?;
         let now = Duration::from_micros(u64::try_from(self.clock.now().as_micros()).unwrap_or_default());
-        let end = Duration::from_secs(u64::try_from(given.expiration().secs()).unwrap_or_default());
+        let end = Duration::from_secs(u64::try_from(issued.expiration().secs()).unwrap_or_default());
         let lifetime = end.saturating_sub(now).min(self.duration);
         if lifetime.is_zero() {
             return Err(SessionError::Expired);
         }
         let credentials = Credentials::new(
-            given.access_key_id(),
-            given.secret_access_key(),
-            Some(given.session_token().to_owned()),
+            issued.access_key_id(),
+            issued.secret_access_key(),
+            Some(issued.session_token().to_owned()),
             None,
             "logkey",
         );
@@ -205,11 +205,11 @@ impl Sts {
     }
 }
 
-/// What a failed `AssumeRole` means.
+/// Classifies the failure of an `AssumeRole` call.
 fn failure(error: SdkError<AssumeRoleError, HttpResponse>) -> SessionError {
     let code = error.code().unwrap_or_default();
     if SERVICE_CREDENTIAL_CODES.contains(&code) {
-        return SessionError::ServiceIdentity(error::trace_of(&error));
+        return SessionError::ServiceIdentity(error::error_details(&error));
     }
     match error::upstream(error) {
         UpstreamError::Throttled { answer } => SessionError::Throttled(answer),
@@ -233,7 +233,7 @@ fn account_of(arn: &str) -> Option<AccountId> {
 // === impl SessionError ===
 
 impl SessionError {
-    /// AWS's code, where AWS said no.
+    /// AWS's error code, if AWS responded with an error.
     pub(super) fn code(&self) -> Option<&str> {
         match self {
             Self::Refused(answer)
@@ -248,7 +248,7 @@ impl SessionError {
         }
     }
 
-    /// What that means for the call that needed the session, which was not sent.
+    /// The error of the call that needed the session, which was therefore not sent.
     pub(super) fn upstream(self: Arc<Self>) -> UpstreamError {
         match &*self {
             Self::Refused(answer) => UpstreamError::RoleNotAssumable { answer: answer.clone() },
@@ -264,11 +264,11 @@ impl SessionError {
     }
 }
 
-// === impl Granted ===
+// === impl AssumedSession ===
 
 impl fmt::Debug for AssumedSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Granted").field("lifetime", &self.lifetime).finish_non_exhaustive()
+        f.debug_struct("AssumedSession").field("lifetime", &self.lifetime).finish_non_exhaustive()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What was read of keys' tags a moment ago, so that a row of changes with one key asks once.
+//! Caches the tags of keys for a short time, so that several changes with one key read its tags once.
 
 use std::{
     collections::HashMap,
@@ -11,27 +11,27 @@ use tokio::time::Instant;
 use super::sessions::SessionKey;
 use crate::domain::{arn::KmsKeyArn, key::KeyTags};
 
-/// How long tags count as they were read.
+/// How long cached tags are valid.
 const TTL: Duration = Duration::from_secs(10);
-/// Most keys whose tags are kept.
+/// The maximum number of keys with cached tags.
 const CAPACITY: usize = 4096;
 
-/// Tags by who read them and of which key: what one tenant may read is kept for no other.
+/// Tags by session and key, so that no tenant gets tags that another tenant read.
 #[derive(Default)]
 pub(super) struct TagCache(Mutex<HashMap<(SessionKey, KmsKeyArn), (Instant, KeyTags)>>);
 
-// === impl Tags ===
+// === impl TagCache ===
 
 impl TagCache {
-    /// The key's tags, where this session read them a moment ago.
-    pub(super) fn find(&self, by: &SessionKey, key: &KmsKeyArn) -> Option<KeyTags> {
+    /// The key's tags, if this session read them within the TTL.
+    pub(super) fn find(&self, session_key: &SessionKey, key: &KmsKeyArn) -> Option<KeyTags> {
         let tags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (read, tags) = tags.get(&(by.clone(), key.clone()))?;
+        let (read, tags) = tags.get(&(session_key.clone(), key.clone()))?;
         (read.elapsed() < TTL).then(|| tags.clone())
     }
 
-    /// Keeps what was read.
-    pub(super) fn insert(&self, by: SessionKey, key: KmsKeyArn, tags: KeyTags) {
+    /// Caches the tags that this session read.
+    pub(super) fn insert(&self, session_key: SessionKey, key: KmsKeyArn, tags: KeyTags) {
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= CAPACITY {
             cache.retain(|_, (read, _)| read.elapsed() < TTL);
@@ -39,6 +39,6 @@ impl TagCache {
         if cache.len() >= CAPACITY {
             cache.clear();
         }
-        cache.insert((by, key), (Instant::now(), tags));
+        cache.insert((session_key, key), (Instant::now(), tags));
     }
 }

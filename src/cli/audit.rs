@@ -1,5 +1,5 @@
-//! `logkey audit`: reads and checks the audit log, also while the service runs; moves old events out, and
-//! changes the key that signs.
+//! `logkey audit`: reads and verifies the audit log, also while the service runs. It also moves old events to
+//! an archive and rotates the signing key.
 
 mod archive;
 mod export;
@@ -27,55 +27,56 @@ use crate::{
     store::{self, ReadOnlyStore},
 };
 
-/// Where the log's name is not told.
+/// The log's name in its checkpoints, if no configuration names it.
 const ORIGIN: &str = "logkey";
 
-/// What `logkey audit` is asked.
+/// The arguments of `logkey audit`.
 #[derive(Debug, Args)]
 pub struct AuditArgs {
     #[command(subcommand)]
-    verb: Verb,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
-    /// Show events, newest first.
+enum Command {
+    /// List events, newest first.
     List(list::ListArgs),
-    /// Show one event whole.
+    /// Print one event.
     Show(show::ShowArgs),
-    /// Check that the log is whole: 0 if it is, 1 if it was changed, 2 if that cannot be told.
+    /// Verify that the log is complete and unchanged: exits with 0 if it is, 1 if it was changed, 2 if
+    /// verify cannot tell.
     Verify(verify::VerifyArgs),
-    /// Write the log as files that other people's tools can check.
+    /// Write the log as files that other tools can verify.
     Export(export::ExportArgs),
     /// Write a proof that an event is in the log.
     Prove(prove::ProveArgs),
-    /// Move old events out to an archive. With SQLite the service must be stopped.
+    /// Move old events to an archive. With SQLite, stop the service first.
     Archive(archive::ArchiveArgs),
-    /// Have another key sign the log's checkpoints.
+    /// Replace the key that signs the log's checkpoints.
     RotateKey(rotate_key::RotateKeyArgs),
 }
 
 /// Where the log is.
 #[derive(Debug, Args)]
 struct LogLocation {
-    /// The service's configuration.
+    /// The service's configuration file.
     #[arg(long, value_name = "FILE", required_unless_present = "store", conflicts_with = "store")]
     config: Option<PathBuf>,
-    /// The store itself, such as `sqlite://logkey.db` or `postgres://logkey@db.example.com/logkey`.
+    /// The URL of the store, such as `sqlite://logkey.db` or `postgres://logkey@db.example.com/logkey`.
     #[arg(long, value_name = "URL")]
     store: Option<String>,
 }
 
-/// Whose signature the log's checkpoints carry.
+/// The keys that may sign the log's checkpoints.
 #[derive(Debug, Args)]
 struct TrustArgs {
-    /// A verifier key that was kept, or the file that holds it; otherwise it is taken from the log's
-    /// signing key. May be given several times.
+    /// A verifier key that you trust, or a file that contains it; you can repeat it [default: the verifier
+    /// keys of the log's signing key].
     #[arg(long, value_name = "KEY")]
     verifier: Vec<String>,
 }
 
-/// The log as the command line names it.
+/// Where the arguments say that the log, its key and its archive are.
 struct OpenLog {
     store: store::Config,
     origin: Box<str>,
@@ -83,47 +84,47 @@ struct OpenLog {
     archive: ArchiveSettings,
 }
 
-/// Why a verb did not do what it should: printed once, by [`run`].
+/// Why a subcommand failed; [`run`] prints it.
 #[derive(Debug)]
 enum Failure {
-    /// The configuration has faults.
+    /// The configuration is invalid: its diagnostics, one on each line.
     Settings(String),
-    /// Anything else.
+    /// Any other error.
     Other(Box<dyn Error + Send + Sync>),
 }
 
-/// Does what was asked, prints it, and tells how it ended: 2 where the configuration is at fault or a
-/// check cannot be made, otherwise as the verb says.
+/// Runs the subcommand and returns its exit code: 2 if the configuration is invalid or if `verify` cannot
+/// tell, and 1 for other errors.
 pub async fn run(args: AuditArgs) -> ExitCode {
-    let checks = matches!(args.verb, Verb::Verify(_));
-    let done = match args.verb {
-        Verb::List(args) => list::run(args).await,
-        Verb::Show(args) => show::run(args).await,
-        Verb::Verify(args) => verify::run(args).await,
-        Verb::Export(args) => export::run(args).await,
-        Verb::Prove(args) => prove::run(args).await,
-        Verb::Archive(args) => archive::run(args).await,
-        Verb::RotateKey(args) => rotate_key::run(args).await,
+    let is_verify = matches!(args.command, Command::Verify(_));
+    let result = match args.command {
+        Command::List(args) => list::run(args).await,
+        Command::Show(args) => show::run(args).await,
+        Command::Verify(args) => verify::run(args).await,
+        Command::Export(args) => export::run(args).await,
+        Command::Prove(args) => prove::run(args).await,
+        Command::Archive(args) => archive::run(args).await,
+        Command::RotateKey(args) => rotate_key::run(args).await,
     };
-    match done {
+    match result {
         Ok(code) => code,
-        Err(Failure::Settings(faults)) => {
-            print(&faults);
+        Err(Failure::Settings(diagnostics)) => {
+            print(&diagnostics);
             ExitCode::from(2)
         }
         Err(Failure::Other(error)) => {
             print(&format!("logkey: {}", error_chain(&*error)));
-            ExitCode::from(if checks { 2 } else { 1 })
+            ExitCode::from(if is_verify { 2 } else { 1 })
         }
     }
 }
 
-/// A line for people; whoever closed the stream does not want it.
+/// Prints a line to standard error, and ignores that the stream may be closed.
 fn print(line: &str) {
     drop(writeln!(anstream::stderr(), "{line}"));
 }
 
-// === impl Place ===
+// === impl LogLocation ===
 
 impl LogLocation {
     fn log(&self) -> Result<OpenLog, Failure> {
@@ -132,8 +133,8 @@ impl LogLocation {
             let archive = ArchiveSettings::default();
             return Ok(OpenLog { store, origin: ORIGIN.into(), key_file: None, archive });
         };
-        let settings = Settings::load(path, &ProcessEnv).map_err(|faults| {
-            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        let settings = Settings::load(path, &ProcessEnv).map_err(|diagnostics| {
+            let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
             Failure::Settings(lines.join("\n"))
         })?;
         let store = settings.store.config;
@@ -146,10 +147,10 @@ impl LogLocation {
     }
 }
 
-// === impl Log ===
+// === impl OpenLog ===
 
 impl OpenLog {
-    /// The verifier keys to begin with.
+    /// The verifier keys that are trusted from the start: those of `--verifier`, or of the signing key.
     fn verifiers(&self, trust: &TrustArgs) -> Result<Vec<String>, Failure> {
         if trust.verifier.is_empty() {
             return Ok(SigningKey::open(&self.key_file()?, &self.origin)?.verifiers());
@@ -162,19 +163,19 @@ impl OpenLog {
         if verifier.iter().all(|key| checkpoint::is_verifier(key)) {
             Ok(verifier)
         } else {
-            Err("--verifier is neither a verifier key nor the file of one".into())
+            Err("--verifier is neither a verifier key nor a file that contains one".into())
         }
     }
 
-    /// Where the signing key is.
+    /// The path of the signing key: the configured one, or the default one next to the store file.
     fn key_file(&self) -> Result<PathBuf, Failure> {
-        let beside = || self.store.file().map(|file| checkpoint::default_key_path(&file));
-        let path = self.key_file.clone().or_else(beside);
-        Ok(path.ok_or("which key signs the log? Name it with --verifier")?)
+        let default = || self.store.file().map(|file| checkpoint::default_key_path(&file));
+        let path = self.key_file.clone().or_else(default);
+        Ok(path.ok_or("the key that signs the log is not known: name its verifier key with --verifier")?)
     }
 
-    /// The keys that may sign, as far as the log itself and its archive lead there from those that are
-    /// known.
+    /// All keys that may sign: `trusted_keys`, and those that the key rotations in the log and its archive
+    /// connect with them.
     async fn trusted(
         &self,
         open: &ReadOnlyStore,
@@ -184,13 +185,13 @@ impl OpenLog {
         Ok(log_verification::trusted(&*open.log, &*open.tree, &self.origin, trusted_keys, archive).await?)
     }
 
-    /// The newest checkpoint. To be taken before it is asked who may sign, since the key may change.
+    /// The newest checkpoint. Read it before [`OpenLog::trusted`], because the key may change in between.
     async fn latest_checkpoint(open: &ReadOnlyStore) -> Result<String, Failure> {
         let signed = open.tree.checkpoint().await?.ok_or("the log has no checkpoint yet")?;
         Ok(signed.note)
     }
 
-    /// What a checkpoint says that is signed by one of these.
+    /// Parses a checkpoint, which must have the signature of one of the `trusted` keys.
     fn read(&self, note: &str, trusted: &[String]) -> Result<Checkpoint, Failure> {
         Ok(checkpoint::read(note.as_bytes(), &self.origin, trusted)?)
     }

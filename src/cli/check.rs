@@ -1,4 +1,4 @@
-//! `logkey check`: everything about a configuration that can be told without a network.
+//! `logkey check`: reports every problem of a configuration that can be found without network access.
 
 use std::{
     io::{self, Write},
@@ -10,18 +10,18 @@ use clap::Args;
 
 use crate::config::{Diagnostic, Env, ProcessEnv, Settings};
 
-/// The exit code of a configuration that cannot be used.
-const UNUSABLE: u8 = 2;
+/// The exit code if the configuration is invalid.
+const INVALID: u8 = 2;
 
-/// Check a configuration without starting anything.
+/// Report every problem in a configuration, without starting the service.
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
-    /// The configuration, as TOML
+    /// The configuration file, in TOML
     #[arg(long, value_name = "FILE", default_value = "logkey.toml")]
     pub config: PathBuf,
 }
 
-/// Runs the verb: what was found goes to standard output, faults to standard error.
+/// Runs the subcommand. A summary goes to standard output; warnings and problems go to standard error.
 #[must_use]
 pub fn run(args: &CheckArgs) -> ExitCode {
     check(args, &ProcessEnv, &mut io::stdout().lock(), &mut io::stderr().lock()).unwrap_or(ExitCode::FAILURE)
@@ -33,22 +33,22 @@ fn check(args: &CheckArgs, env: &dyn Env, out: &mut dyn Write, err: &mut dyn Wri
             for warning in &settings.warnings {
                 writeln!(err, "warning: {warning}")?;
             }
-            writeln!(out, "{} can be used: {}", args.config.display(), summary(&settings))?;
+            writeln!(out, "{} is valid: {}", args.config.display(), summary(&settings))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(diagnostics) => {
             print(&diagnostics, err)?;
-            Ok(ExitCode::from(UNUSABLE))
+            Ok(ExitCode::from(INVALID))
         }
     }
 }
 
-/// Writes each fault on a line, and how many there are.
+/// Writes each diagnostic on one line, and then how many there are.
 pub(crate) fn print(diagnostics: &[Diagnostic], err: &mut dyn Write) -> io::Result<()> {
     for diagnostic in diagnostics {
         writeln!(err, "{diagnostic}")?;
     }
-    writeln!(err, "{}", plural(diagnostics.len(), "fault"))
+    writeln!(err, "{}", plural(diagnostics.len(), "problem"))
 }
 
 fn summary(settings: &Settings) -> String {
@@ -60,20 +60,16 @@ fn summary(settings: &Settings) -> String {
         plural(settings.auth.issuers.len(), "issuer"),
     ];
     if !settings.policy.files.is_empty() {
-        parts.push(plural(settings.policy.files.len(), "file of policies"));
+        parts.push(plural(settings.policy.files.len(), "policy file"));
     }
     if suspended > 0 {
-        parts.push(format!("{suspended} suspended"));
+        parts.push(plural(suspended, "suspended tenant"));
     }
     parts.join(", ")
 }
 
-fn plural(number: usize, of: &str) -> String {
-    match (number, of.split_once(' ')) {
-        (1, _) => format!("1 {of}"),
-        (_, Some((first, rest))) => format!("{number} {first}s {rest}"),
-        (_, None) => format!("{number} {of}s"),
-    }
+fn plural(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
-//! `logkey demo`: the whole main job on one machine, with nothing installed and no AWS account.
-//!
-//! It starts the embedded AWS and the service on free ports, then does the job through a real gRPC
-//! client and checks each answer. Exit code 0 only if each step answered as expected.
+//! `logkey demo`: runs the main job on one machine, without an AWS account. It starts the embedded AWS and
+//! the service on free ports, calls the service through a real gRPC client and checks each response. It exits
+//! with 0 only if each step answered as expected.
 
 mod show;
 mod steps;
@@ -14,16 +13,16 @@ use clap::Args;
 use self::{show::Printer, world::DemoEnvironment};
 use crate::domain::error_chain::error_chain;
 
-/// What `logkey demo` takes.
+/// The arguments of `logkey demo`.
 #[derive(Args, Debug)]
 pub(super) struct DemoArgs {
-    /// Leave everything running afterwards, for trying it by hand, until interrupted
+    /// Keep everything running after the steps, so that you can try it by hand; Ctrl-C stops it
     #[arg(long)]
     keep_running: bool,
-    /// The gRPC port; 0 takes a free one
+    /// The gRPC port; 0 chooses a free port
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     port: u16,
-    /// Show the service's own log lines too
+    /// Print the service's log lines too
     #[arg(long)]
     verbose: bool,
 }
@@ -39,19 +38,19 @@ pub(super) async fn run(args: DemoArgs) -> ExitCode {
     }
 }
 
-/// Whether each step answered as expected.
+/// Runs the demo. Returns whether each step answered as expected.
 async fn demo(args: &DemoArgs) -> Result<bool, Box<dyn Error>> {
-    let mut show = Printer::default();
+    let mut printer = Printer::default();
     let demo = DemoEnvironment::start(args.port, args.verbose).await?;
-    show.opening(&demo);
-    steps::all(&demo, &mut show).await?;
-    show.print_audit(&demo.events().await?);
-    show.manual_steps(&demo)?;
-    let good = show.closing();
+    printer.opening(&demo);
+    steps::all(&demo, &mut printer).await?;
+    printer.print_audit(&demo.events().await?);
+    printer.manual_steps(&demo)?;
+    let succeeded = printer.closing();
     if args.keep_running {
-        show.running(&demo);
+        printer.running(&demo);
         tokio::signal::ctrl_c().await?;
     }
     demo.stop().await?;
-    Ok(good)
+    Ok(succeeded)
 }

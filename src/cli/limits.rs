@@ -1,4 +1,5 @@
-//! `logkey limits`: where tenants and accounts stand now, from the admin port of a running service.
+//! `logkey limits`: prints the current state of tenant quotas and AWS quotas. It reads them from the admin
+//! port of a running service.
 
 use std::{error::Error, process::ExitCode, time::Duration};
 
@@ -7,21 +8,21 @@ use comfy_table::{Table, presets};
 
 use crate::limit::view::LimitsView;
 
-/// How long the service may take to answer.
+/// How long the service may take to respond.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// See where limits stand now.
+/// Show the current state of tenant quotas and AWS quotas.
 #[derive(Args, Clone, Debug)]
 pub(super) struct LimitsArgs {
-    /// The admin port of the service
+    /// The URL of the service's admin port
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9464")]
     admin: url::Url,
-    /// As JSON
+    /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
 }
 
-/// Runs the verb.
+/// Runs the subcommand.
 pub(super) async fn run(args: LimitsArgs) -> ExitCode {
     match fetch_tables(&args).await {
         Ok(text) => {
@@ -30,7 +31,7 @@ pub(super) async fn run(args: LimitsArgs) -> ExitCode {
         }
         Err(error) => {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-            anstream::eprintln!("logkey: {} does not tell its limits: {error}{cause}", args.admin);
+            anstream::eprintln!("logkey: cannot read the limits from {}: {error}{cause}", args.admin);
             ExitCode::FAILURE
         }
     }
@@ -38,20 +39,20 @@ pub(super) async fn run(args: LimitsArgs) -> ExitCode {
 
 async fn fetch_tables(args: &LimitsArgs) -> Result<String, Box<dyn Error>> {
     let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
-    let answer = client.get(args.admin.join("limits")?).send().await?.error_for_status()?.text().await?;
+    let body = client.get(args.admin.join("limits")?).send().await?.error_for_status()?.text().await?;
     if args.json {
-        return Ok(answer.trim_end().to_owned());
+        return Ok(body.trim_end().to_owned());
     }
-    Ok(tables(&serde_json::from_str(&answer)?))
+    Ok(tables(&serde_json::from_str(&body)?))
 }
 
 fn tables(view: &LimitsView) -> String {
-    let counted = view.backend.iter().map(|state| format!("counted: {state}"));
+    let backend = view.backend.iter().map(|state| format!("backend: {state}"));
     if view.tenants.is_empty() && view.quota_keys.is_empty() {
-        return counted.chain(["nothing is in use".to_owned()]).collect::<Vec<_>>().join("\n");
+        return backend.chain(["no limit is in use".to_owned()]).collect::<Vec<_>>().join("\n");
     }
     let mut tenants = Table::new();
-    tenants.load_preset(presets::NOTHING).set_header(["TENANT", "REMAINING", "WHOLE AGAIN IN", "IN FLIGHT"]);
+    tenants.load_preset(presets::NOTHING).set_header(["TENANT", "REMAINING", "FULL IN", "IN FLIGHT"]);
     for tenant in &view.tenants {
         tenants.add_row([
             tenant.tenant.clone(),
@@ -66,10 +67,10 @@ fn tables(view: &LimitsView) -> String {
         "REGION",
         "OPERATION",
         "QUOTA",
-        "FROM",
-        "BELIEVED",
+        "SOURCE",
+        "RATE",
         "WAITING",
-        "UNDER WAY",
+        "IN FLIGHT",
     ]);
     for quota_key in &view.quota_keys {
         quota_keys.add_row([
@@ -83,7 +84,7 @@ fn tables(view: &LimitsView) -> String {
             quota_key.in_flight.to_string(),
         ]);
     }
-    let both = counted.chain(tenants.lines()).chain([String::new()]).chain(quota_keys.lines());
+    let both = backend.chain(tenants.lines()).chain([String::new()]).chain(quota_keys.lines());
     both.map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
@@ -93,7 +94,7 @@ mod tests {
     use crate::limit::view::{QuotaKeyView, TenantView};
 
     #[test]
-    fn tenants_and_lanes_are_a_row_each() {
+    fn each_tenant_and_each_quota_key_is_one_row() {
         let view = LimitsView {
             tenants: vec![TenantView { tenant: "acme".into(), remaining: 9, reset_ms: 100, in_flight: 2 }],
             quota_keys: vec![QuotaKeyView {
@@ -115,8 +116,8 @@ mod tests {
             rows[4],
             ["111122223333", "eu-west-1", "AssociateKmsKey", "5/s", "default", "3.10/s", "7", "1"]
         );
-        assert_eq!(tables(&LimitsView::default()), "nothing is in use");
+        assert_eq!(tables(&LimitsView::default()), "no limit is in use");
         let shared = LimitsView { backend: Some("redis is up".into()), ..view };
-        assert_eq!(tables(&shared).lines().next(), Some("counted: redis is up"));
+        assert_eq!(tables(&shared).lines().next(), Some("backend: redis is up"));
     }
 }

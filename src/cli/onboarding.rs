@@ -1,4 +1,4 @@
-//! `logkey onboarding`: what to install in an account of a tenant's, from the configuration alone.
+//! `logkey onboarding`: prints what to install in a tenant's account. It needs only the configuration.
 
 use std::{
     io::{self, Write},
@@ -24,33 +24,33 @@ use crate::{
     ports::Roles as _,
 };
 
-/// Exit code where the answer cannot be given.
-const UNUSABLE: u8 = 2;
-/// How long STS may take to say whose credentials these are.
+/// The exit code if the documents cannot be printed.
+const INVALID: u8 = 2;
+/// How long STS may take to return the identity of the credentials.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What `logkey onboarding` takes.
+/// The arguments of `logkey onboarding`.
 #[derive(Args, Debug)]
 pub(super) struct OnboardingArgs {
     /// The tenant
     tenant: TenantId,
     /// One of its accounts
     account: AccountId,
-    /// The service's configuration
+    /// The service's configuration file
     #[arg(long, value_name = "FILE", default_value = "logkey.toml")]
     config: PathBuf,
-    /// The service's own role or user, which the tenant's role is to trust; without it, STS is asked
-    /// whose the credentials at hand are
+    /// The service's role or user, which the tenant's role must trust [default: the identity of the current
+    /// AWS credentials, from STS]
     #[arg(long = "service-role", alias = "hub", value_name = "ARN")]
     service_principal: Option<String>,
-    /// In which form
+    /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Format {
-    /// The policies and the statements for keys, each by its name
+    /// One JSON object with the policies and the key policy statements
     #[default]
     Json,
     /// A Terraform configuration
@@ -59,21 +59,21 @@ enum Format {
     Cloudformation,
 }
 
-/// Runs the verb. What it prints holds the external id.
+/// Runs the subcommand. The output contains the external id.
 pub(super) async fn run(args: OnboardingArgs) -> ExitCode {
-    let rendered = match fetch(&args, &ProcessEnv).await {
+    let written = match fetch(&args, &ProcessEnv).await {
         Ok(text) => writeln!(io::stdout(), "{text}"),
         Err(reason) => {
             drop(writeln!(io::stderr(), "{reason}"));
-            return ExitCode::from(UNUSABLE);
+            return ExitCode::from(INVALID);
         }
     };
-    rendered.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+    written.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
 }
 
 async fn fetch(args: &OnboardingArgs, env: &dyn Env) -> Result<String, String> {
-    let settings = Settings::load(&args.config, env).map_err(|faults| {
-        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    let settings = Settings::load(&args.config, env).map_err(|diagnostics| {
+        let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
         lines.join("\n")
     })?;
     let grant = load_grant(&settings, &args.tenant, args.account)?;
@@ -81,7 +81,7 @@ async fn fetch(args: &OnboardingArgs, env: &dyn Env) -> Result<String, String> {
         Some(arn) if is_principal(arn) => arn.clone(),
         Some(arn) => {
             return Err(format!(
-                "--service-role {arn} is no ARN of a role or user: write arn:aws:iam::ACCOUNT:role/NAME"
+                "--service-role {arn} is not the ARN of a role or user: write arn:aws:iam::ACCOUNT:role/NAME"
             ));
         }
         None => fetch_service_role(settings).await?,
@@ -114,7 +114,7 @@ async fn fetch_service_role(settings: Settings) -> Result<String, String> {
     let service_principal = aws.service_principal(Instant::now() + TIMEOUT).await;
     let reason = |error| {
         format!(
-            "STS does not say whose credentials these are ({}): name the service's role by --service-role ARN",
+            "cannot get the identity of the AWS credentials from STS ({}): name the service role with --service-role ARN",
             error_chain(&error)
         )
     };
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_role_or_a_user_can_be_trusted() {
+    fn only_the_arn_of_a_role_or_user_is_a_principal() {
         for arn in ["arn:aws:iam::999999999999:role/LogKeyHub", "arn:aws-cn:iam::999999999999:user/a/b"] {
             assert!(is_principal(arn), "{arn}");
         }

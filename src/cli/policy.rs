@@ -1,5 +1,5 @@
-//! `logkey policy`: what is in force for a tenant, why a call is judged as it is, and whether policies
-//! still decide as an operator expects.
+//! `logkey policy`: shows a tenant's policies, explains one decision, and tests whether the policies decide
+//! as an operator expects.
 
 mod call_args;
 mod explain;
@@ -18,41 +18,41 @@ use clap::{Args, Subcommand};
 
 use crate::config::{Env, ProcessEnv, Settings};
 
-/// What `logkey policy` is asked.
+/// The arguments of `logkey policy`.
 #[derive(Debug, Args)]
 pub struct PolicyArgs {
     #[command(subcommand)]
-    verb: Verb,
-    /// The service's configuration
+    command: Command,
+    /// The service's configuration file
     #[arg(long, value_name = "FILE", default_value = "logkey.toml", global = true)]
     config: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
-    /// Print every policy that is in force for a tenant, or the schema that policies are held against
+enum Command {
+    /// Print every policy that applies to a tenant, or the schema of the policies
     Show(show::ShowArgs),
-    /// Run a table of expected decisions: 0 if all are met, 1 if not, 2 if it cannot be run
+    /// Test a table of expected decisions: exits with 0 if all are met, 1 if not, 2 if the test cannot run
     Test(table::TestArgs),
-    /// Judge one call, and say of every policy whether it permits, forbids or does not apply, and why
+    /// Decide one call, and explain for each policy whether it permits, forbids or does not apply, and why
     Explain(Box<call_args::CallArgs>),
 }
 
-/// Why a verb could not do what it should.
+/// Why a subcommand failed.
 #[derive(Debug)]
 enum Failure {
-    /// What it was given cannot be used: told line by line.
-    Unusable(String),
-    /// Its answer could not be written.
+    /// The configuration or the arguments are invalid: one problem on each line.
+    Invalid(String),
+    /// The output could not be written.
     Output(io::Error),
 }
 
-/// Does what was asked.
+/// Runs the subcommand and returns its exit code: 2 if the configuration or the arguments are invalid.
 #[must_use]
 pub fn run(args: &PolicyArgs) -> ExitCode {
-    match answer(args, &ProcessEnv, &mut io::stdout().lock()) {
+    match execute(args, &ProcessEnv, &mut io::stdout().lock()) {
         Ok(code) => code,
-        Err(Failure::Unusable(reason)) => {
+        Err(Failure::Invalid(reason)) => {
             drop(writeln!(io::stderr(), "{reason}"));
             ExitCode::from(2)
         }
@@ -60,13 +60,13 @@ pub fn run(args: &PolicyArgs) -> ExitCode {
     }
 }
 
-fn answer(args: &PolicyArgs, env: &dyn Env, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+fn execute(args: &PolicyArgs, env: &dyn Env, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let settings =
-        Settings::load(&args.config, env).map_err(|diagnostics| Failure::Unusable(lines(&diagnostics)))?;
-    match &args.verb {
-        Verb::Show(args) => show::run(args, &settings, out),
-        Verb::Test(args) => table::run(args, &settings, out),
-        Verb::Explain(args) => explain::run(args, &settings, out),
+        Settings::load(&args.config, env).map_err(|diagnostics| Failure::Invalid(lines(&diagnostics)))?;
+    match &args.command {
+        Command::Show(args) => show::run(args, &settings, out),
+        Command::Test(args) => table::run(args, &settings, out),
+        Command::Explain(args) => explain::run(args, &settings, out),
     }
 }
 

@@ -1,13 +1,13 @@
-//! The runtime of the verbs that wait for something.
+//! The async runtime of the subcommands that do I/O.
 
 use std::{future::Future, process::ExitCode};
 
-/// Runs a verb to its end.
-pub(super) fn block_on(verb: impl Future<Output = ExitCode>) -> ExitCode {
+/// Runs an async subcommand to completion on a new runtime.
+pub(super) fn block_on(command: impl Future<Output = ExitCode>) -> ExitCode {
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(verb),
+        Ok(runtime) => runtime.block_on(command),
         Err(error) => {
-            anstream::eprintln!("logkey: the system gives no threads: {error}");
+            anstream::eprintln!("logkey: cannot start the async runtime: {error}");
             ExitCode::FAILURE
         }
     }

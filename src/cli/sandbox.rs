@@ -1,5 +1,5 @@
-//! `logkey sandbox`: the embedded AWS alone, for other programs to be tried against.
-#![expect(clippy::print_stderr, reason = "a verb talks to a person")]
+//! `logkey sandbox`: runs the embedded AWS alone, so that you can try other programs against it.
+#![expect(clippy::print_stderr, reason = "a subcommand reports errors to its user")]
 
 use std::{future::Future, io, io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode};
 
@@ -13,24 +13,24 @@ use tokio::{
 use crate::sandbox::{
     Sandbox,
     clock::Clock,
-    seed::{Seed, SeedFaults},
+    seed::{Seed, SeedErrors},
 };
 
-/// What it holds when no seed is given.
+/// The seed without `--seed`.
 const DEFAULT_SEED: &str = include_str!("sandbox.toml");
-/// Accounts that the banner names.
+/// How many accounts the banner lists.
 const ACCOUNTS_SHOWN: usize = 10;
-/// The exit code for a seed that makes no sense.
+/// The exit code if the seed is invalid.
 const BAD_SEED: u8 = 2;
 
-/// Serve the embedded AWS (STS, `CloudWatch` Logs and KMS) alone. A stand-in for tests and trying
-/// out: nothing is encrypted or kept.
+/// Run the embedded AWS (STS, `CloudWatch` Logs and KMS) alone. It is a stand-in for tests and trials: it
+/// encrypts nothing and keeps its state in memory only.
 #[derive(Args, Debug)]
 pub struct SandboxArgs {
-    /// Where to listen; port 0 takes a free one.
+    /// The address and port to listen on; port 0 chooses a free port.
     #[arg(long, default_value = "127.0.0.1:4566")]
     pub listen: SocketAddr,
-    /// Accounts, roles, keys, log groups, quotas and faults, in TOML; without it, one account.
+    /// A TOML file with accounts, roles, keys, log groups, quotas and faults; without it, one account.
     #[arg(long, value_name = "FILE")]
     pub seed: Option<PathBuf>,
 }
@@ -44,21 +44,21 @@ enum SandboxError {
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
     #[error(transparent)]
-    Seed(#[from] SeedFaults),
+    Seed(#[from] SeedErrors),
 }
 
-/// Serves until it is interrupted or terminated.
+/// Serves until SIGINT or SIGTERM.
 pub async fn run(args: SandboxArgs) -> ExitCode {
-    let served = match shutdown_signal() {
+    let result = match shutdown_signal() {
         Ok(shutdown) => serve(&args, shutdown).await,
         Err(error) => Err(SandboxError::Signals(error)),
     };
-    match served {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(SandboxError::Seed(SeedFaults(diagnostics))) => {
+        Err(SandboxError::Seed(SeedErrors(diagnostics))) => {
             let file = args.seed.map_or_else(String::new, |file| format!("{}: ", file.display()));
-            for fault in diagnostics {
-                eprintln!("{file}{}: {}", fault.location, fault.what);
+            for error in diagnostics {
+                eprintln!("{file}{}: {}", error.location, error.message);
             }
             ExitCode::from(BAD_SEED)
         }
@@ -79,20 +79,20 @@ async fn serve(args: &SandboxArgs, shutdown: impl Future<Output = ()>) -> Result
     };
     let seed: Seed = text.parse()?;
     let sandbox = Sandbox::new(&seed, Clock::default())?;
-    let unheard = |error| SandboxError::Listen(args.listen, error);
-    let listener = TcpListener::bind(args.listen).await.map_err(unheard)?;
-    let banner = banner(listener.local_addr().map_err(unheard)?, &seed);
-    // Whoever closed the pipe does not want to read it.
+    let listen_error = |error| SandboxError::Listen(args.listen, error);
+    let listener = TcpListener::bind(args.listen).await.map_err(listen_error)?;
+    let banner = banner(listener.local_addr().map_err(listen_error)?, &seed);
+    // A write fails if the reader closed the pipe; the sandbox runs without the banner then.
     drop(anstream::stdout().write_all(banner.as_bytes()));
     sandbox.serve(listener, shutdown).await;
     Ok(())
 }
 
-/// What this is and is not, and how to reach it.
+/// Says that this is not AWS, and how to reach it.
 fn banner(address: SocketAddr, seed: &Seed) -> String {
     let service_principal = seed.service_principal.clone().unwrap_or_default();
     let mut lines = vec![
-        "This is a stand-in for AWS, for tests and trying out. Nothing in it is encrypted or kept."
+        "This is a stand-in for AWS, for tests and trials. It encrypts nothing and keeps its state in memory only."
             .to_owned(),
         format!("endpoint      http://{address}"),
         format!(
@@ -111,7 +111,7 @@ fn banner(address: SocketAddr, seed: &Seed) -> String {
     lines.join("\n")
 }
 
-/// Resolves when the process is told to end. Listens from now on, not from when it is waited for.
+/// Resolves on SIGINT or SIGTERM. It catches signals from this call on, not only while it is polled.
 fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
@@ -127,20 +127,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_seed_that_is_used_without_one_is_good() {
+    fn the_default_seed_is_valid() {
         let seed: Seed = DEFAULT_SEED.parse().unwrap();
         Sandbox::new(&seed, Clock::default()).unwrap();
     }
 
     #[tokio::test]
-    async fn a_seed_with_faults_ends_it_before_it_listens() {
+    async fn an_invalid_seed_is_reported_before_the_sandbox_listens() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("seed.toml");
         std::fs::write(&file, "surprise = 1\nwonder = 2\n").unwrap();
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let args = SandboxArgs { listen, seed: Some(file) };
         let error = serve(&args, std::future::pending()).await.unwrap_err();
-        let SandboxError::Seed(SeedFaults(diagnostics)) = error else {
+        let SandboxError::Seed(SeedErrors(diagnostics)) = error else {
             panic!("{error}");
         };
         assert_eq!(diagnostics.len(), 2);

@@ -1,4 +1,4 @@
-//! `logkey serve`: runs the service until it is told to stop.
+//! `logkey serve`: runs the service until a signal stops it.
 
 use std::{error::Error, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -10,20 +10,20 @@ use tokio::{
 
 use crate::{
     app::{
-        App, Listeners, join_faults, telemetry,
+        App, Listeners, join_diagnostics, telemetry,
         watch::{self, Fingerprints},
     },
     config::{ProcessEnv, Settings},
     domain::error_chain::error_chain,
 };
 
-/// Exit code where the settings cannot be used.
+/// The exit code if the settings are invalid.
 const EXIT_USAGE: u8 = 2;
 
-/// What `logkey serve` takes.
+/// The arguments of `logkey serve`.
 #[derive(Args, Debug)]
 pub(super) struct ServeArgs {
-    /// The settings, in TOML
+    /// The configuration file, in TOML
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 }
@@ -31,8 +31,8 @@ pub(super) struct ServeArgs {
 pub(super) async fn run(args: ServeArgs) -> ExitCode {
     let settings = match Settings::load(&args.config, &ProcessEnv) {
         Ok(settings) => settings,
-        Err(faults) => {
-            anstream::eprintln!("{}", join_faults(&faults));
+        Err(diagnostics) => {
+            anstream::eprintln!("{}", join_diagnostics(&diagnostics));
             return ExitCode::from(EXIT_USAGE);
         }
     };
@@ -46,12 +46,12 @@ pub(super) async fn run(args: ServeArgs) -> ExitCode {
 }
 
 async fn serve(settings: Settings, config: PathBuf) -> Result<(), Box<dyn Error>> {
-    let read = Fingerprints::of(settings.files.clone());
+    let fingerprints = Fingerprints::of(settings.files.clone());
     let metrics = telemetry::init(&settings.telemetry)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    // Signals are caught before anything is announced.
+    // Handle signals before any log line announces the service.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let hangup = signal(SignalKind::hangup())?;
     let listeners = Listeners {
@@ -60,25 +60,30 @@ async fn serve(settings: Settings, config: PathBuf) -> Result<(), Box<dyn Error>
     };
     let (grpc, admin) = (listeners.grpc.local_addr()?, listeners.admin.local_addr()?);
     let app = Box::pin(App::start(settings, None, Some(metrics))).await?;
-    let reloading =
-        tokio::spawn(watch::reload_on_change(app.reloader(), config, Arc::new(ProcessEnv), read, hangup));
+    let watcher = tokio::spawn(watch::reload_on_change(
+        app.reloader(),
+        config,
+        Arc::new(ProcessEnv),
+        fingerprints,
+        hangup,
+    ));
     tracing::info!(grpc = %grpc, admin = %admin, "serving");
     let shutdown = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("stopping: no new calls, those under way may end");
+        tracing::info!("stopping: no new calls are accepted; calls in flight may finish");
     };
-    let served = app.run(listeners, shutdown).await;
-    reloading.abort();
-    served?;
+    let result = app.run(listeners, shutdown).await;
+    watcher.abort();
+    result?;
     tracing::info!("stopped");
     Ok(())
 }
 
 async fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener, String> {
-    TcpListener::bind(address).await.map_err(|error| {
-        format!("cannot listen on {address} ({error}): free that port, or write another {setting}")
-    })
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("cannot listen on {address} ({error}): free that port, or change {setting}"))
 }

@@ -1,5 +1,5 @@
-//! `logkey token`: signs a token for trying things out, and makes the keys to sign with. A real issuer
-//! does this in earnest.
+//! `logkey token`: signs a token for trials, and creates the keys to sign with. In production an issuer signs
+//! the tokens.
 
 mod claims;
 mod keys;
@@ -18,57 +18,57 @@ use thiserror::Error;
 use self::{claims::Claim, keys::KeyError};
 use crate::{app::SystemClock, auth::ClaimPath, config, domain::time::Timestamp, ports::Clock as _};
 
-/// What stands in `typ`: an access token (RFC 9068, section 2.1).
+/// The `typ` header of an access token (RFC 9068, section 2.1).
 const ACCESS_TOKEN: &str = "at+jwt";
 
-/// Sign a token for trying things out, or make keys to sign with.
+/// Sign a token for trials, or create keys to sign with.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-Make keys once, let the service know them, and sign:
+Create keys once, add them to the configuration, and sign:
 
   logkey token --new-key keys
   # in logkey.toml: [[auth.issuers]] issuer = \"http://127.0.0.1\", jwks_file = \"keys/jwks.json\"
   logkey token --key-file keys/es256.pem --issuer http://127.0.0.1 --tenant payments")]
 pub struct TokenArgs {
-    /// Make an ES256 and an RS256 key in this folder, and a jwks.json with their public halves
+    /// Create an ES256 and an RS256 key in this folder, and a jwks.json with their public keys
     #[arg(long, value_name = "DIR", conflicts_with_all = ["key_file", "issuer", "tenant"])]
     pub new_key: Option<PathBuf>,
-    /// The private key to sign with, as PEM
+    /// The private key to sign with, in PEM
     #[arg(long, value_name = "PEM", required_unless_present = "new_key")]
     pub key_file: Option<PathBuf>,
-    /// The key's id; left away, its thumbprint (RFC 7638), as --new-key writes it
+    /// The key's id [default: its thumbprint (RFC 7638), as in the jwks.json of --new-key]
     #[arg(long)]
     pub kid: Option<String>,
-    /// How to sign; left away, ES256 or RS256, as the key is
+    /// The signature algorithm [default: ES256 for an EC key, RS256 for an RSA key]
     #[arg(long, value_enum)]
     pub alg: Option<Alg>,
-    /// iss: exactly as in [[auth.issuers]]
+    /// The iss claim, exactly as in [[auth.issuers]]
     #[arg(long, required_unless_present = "new_key")]
     pub issuer: Option<String>,
-    /// aud; may be given several times
+    /// The aud claim; you can repeat it
     #[arg(long, default_value = "logkey")]
     pub audience: Vec<String>,
     /// The value of the tenant claim
     #[arg(long, required_unless_present = "new_key")]
     pub tenant: Option<String>,
-    /// The name of the tenant claim, with dots into nested ones
+    /// The name of the tenant claim; dots separate the levels of a nested claim
     #[arg(long, value_name = "NAME", default_value = "tenant")]
     pub tenant_claim: ClaimPath,
-    /// sub: who calls
+    /// The sub claim: the caller
     #[arg(long, default_value = "someone")]
     pub subject: String,
-    /// scope: what the token allows, with spaces between; may be given several times
+    /// The scope claim: the scopes, separated by spaces; you can repeat it
     #[arg(long, default_value = "logkey:read logkey:associate logkey:disassociate")]
     pub scope: Vec<String>,
-    /// How long it lasts
+    /// The lifetime of the token
     #[arg(long, default_value = "10m", value_parser = lifetime)]
     pub ttl: Duration,
-    /// Another claim, or another value of one, as JSON, such as level=3; may be given several times
+    /// A further claim as JSON, such as level=3; it replaces a claim of the same name; you can repeat it
     #[arg(long, value_name = "NAME=JSON")]
     pub claim: Vec<Claim>,
 }
 
-/// How a token is signed.
+/// The signature algorithm of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "verbatim")]
 pub enum Alg {
@@ -84,44 +84,44 @@ pub enum Alg {
     EdDSA,
 }
 
-/// Why no token was signed, or no key made.
+/// Why a token could not be signed or a key not created.
 #[derive(Debug, Error)]
 pub(super) enum TokenError {
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error("the token cannot be signed with this key")]
     Sign(#[source] jsonwebtoken::errors::Error),
-    #[error("--claim or --tenant-claim goes into a claim that is no object")]
+    #[error("--claim or --tenant-claim names a member of a claim that is not an object")]
     NotAnObject,
     #[error("{0} is required")]
     Missing(&'static str),
-    #[error("the answer cannot be written")]
+    #[error("the output cannot be written")]
     Write(#[from] io::Error),
 }
 
-/// Runs the verb; the token alone goes to standard output.
+/// Runs the subcommand. Only the token goes to standard output.
 #[must_use]
 pub fn run(args: &TokenArgs) -> ExitCode {
     let now = SystemClock.now();
-    let done = match &args.new_key {
+    let result = match &args.new_key {
         Some(folder) => keys::generate(folder)
             .map_err(TokenError::from)
-            .and_then(|signed| Ok(print(&signed.to_string())?)),
+            .and_then(|created| Ok(print(&created.to_string())?)),
         None => sign(args, now).and_then(|token| Ok(print(&token)?)),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let cause =
                 std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            // Nothing is left to tell it to if standard error is closed too.
+            // If standard error is closed too, there is nowhere to report the error.
             let _closed = writeln!(io::stderr(), "logkey token: {error}{cause}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// The token that these arguments ask for.
+/// Signs a token with the claims of these arguments.
 pub(super) fn sign(args: &TokenArgs, now: Timestamp) -> Result<String, TokenError> {
     let file = args.key_file.as_deref().ok_or(TokenError::Missing("--key-file"))?;
     let (key, algorithm) = keys::read(file, args.alg.map(Algorithm::from))?;
@@ -134,7 +134,7 @@ pub(super) fn sign(args: &TokenArgs, now: Timestamp) -> Result<String, TokenErro
     jsonwebtoken::encode(&header, &claims, &key).map_err(TokenError::Sign)
 }
 
-/// Makes keys and their set in `folder`.
+/// Creates the keys and their key set in `folder`.
 #[cfg(feature = "sandbox")]
 pub(super) fn make_keys(folder: &std::path::Path) -> Result<(), TokenError> {
     Ok(keys::generate(folder).map(drop)?)
@@ -147,7 +147,7 @@ fn print(text: &str) -> io::Result<()> {
 }
 
 fn lifetime(text: &str) -> Result<Duration, &'static str> {
-    config::parse_duration(text).ok_or("a number with its unit is expected, such as 10m")
+    config::parse_duration(text).ok_or("expected a number and its unit, such as 10m")
 }
 
 // === impl Alg ===

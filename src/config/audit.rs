@@ -1,4 +1,4 @@
-//! `[audit]`: what is recorded besides changes, how checkpoints are signed, and where the log goes.
+//! `[audit]`: what the service records besides changes, how it signs checkpoints, and the sinks of the log.
 
 use std::{error::Error as _, path::PathBuf, time::Duration};
 
@@ -16,34 +16,34 @@ use crate::{
 
 /// Default of `audit.checkpoint_origin`.
 const ORIGIN: &str = "logkey";
-/// The least age of events that are moved out.
-const DAY: Duration = Duration::from_hours(24);
-/// The largest such age: a hundred years.
-const MAX_WAIT: Duration = Duration::from_hours(24 * 36_525);
+/// The minimum of `audit.archive_after`.
+const MIN_ARCHIVE_AGE: Duration = Duration::from_hours(24);
+/// The maximum of `audit.archive_after`: a hundred years.
+const MAX_ARCHIVE_AGE: Duration = Duration::from_hours(24 * 36_525);
 
-/// How the audit log is kept.
+/// The settings of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
-    /// Of the journal.
+    /// What the journal records.
     pub journal: Config,
-    /// How many streams of events may be open.
+    /// How many `WatchAuditEvents` streams may be open.
     pub streams: StreamLimits,
-    /// When and where events are moved out.
+    /// Which events `logkey audit archive` moves, and where to.
     pub archive: ArchiveSettings,
     /// The log's name in its checkpoints.
     pub checkpoint_origin: Box<str>,
-    /// The Ed25519 key that signs checkpoints; none is one that is made beside the store.
+    /// The Ed25519 key that signs checkpoints; with `None`, the service creates one next to the store file.
     pub checkpoint_key_file: Option<PathBuf>,
-    /// Where the log goes besides the store.
+    /// The destinations that receive a copy of the log.
     pub sinks: Vec<SinkSettings>,
 }
 
-/// When and where events are moved out.
+/// Which events `logkey audit archive` moves, and where to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ArchiveSettings {
-    /// How old they have to be.
+    /// The minimum age of the events.
     pub after: Option<Duration>,
-    /// Where to.
+    /// The folder of the archive.
     pub dir: Option<PathBuf>,
 }
 
@@ -57,7 +57,8 @@ pub(super) fn read(section: &Section<'_>) -> Audit {
             in_all: section.or_default("streams", streams.in_all, value::count),
         },
         archive: ArchiveSettings {
-            after: section.optional("archive_after", value::duration_within(DAY, MAX_WAIT)),
+            after: section
+                .optional("archive_after", value::duration_within(MIN_ARCHIVE_AGE, MAX_ARCHIVE_AGE)),
             dir: section.path("archive_dir"),
         },
         checkpoint_origin: section.or_default("checkpoint_origin", ORIGIN.into(), origin),
@@ -73,11 +74,12 @@ pub(super) fn read(section: &Section<'_>) -> Audit {
     audit
 }
 
-/// A name that a signed note can carry (C2SP signed-note: no Unicode space and no plus).
+/// Parses a name that is valid in a signed note: no Unicode space and no plus sign
+/// (<https://c2sp.org/signed-note>).
 fn origin(node: &Node) -> Result<Box<str>, ValueError> {
     let text = value::text(node)?;
     if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+') {
-        return Err("holds a space or a plus, which a checkpoint's name cannot: write for example \
+        return Err("contains a space or a plus sign, which a checkpoint does not allow: write for example \
                     \"logs.example.com/logkey\""
             .to_owned());
     }

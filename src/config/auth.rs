@@ -1,4 +1,4 @@
-//! `[auth]`: whose tokens are taken, and what in them says which tenant they are of.
+//! `[auth]`: the issuers whose tokens the service accepts, and the claims that name the tenant and scopes.
 
 use std::{collections::HashMap, fs, time::Duration};
 
@@ -9,12 +9,12 @@ use crate::auth::{Algorithm, ClaimPath, Config, IssuerConfig, KeySet, KeySource,
 
 /// Default of `audiences`.
 const AUDIENCE: &str = "logkey";
-/// Least and most of `max_token_bytes`: fewer hold no token, more do not fit into the metadata of a call.
+/// The range of `max_token_bytes`. Less does not hold a token; more does not fit into the metadata of a call.
 const TOKEN_BYTES: (usize, usize) = (1024, 24 * 1024);
-/// Least of every length of time here but `leeway`.
-const SHORT_WAIT: Duration = Duration::from_secs(1);
-/// Most of them.
-const MAX_WAIT: Duration = Duration::from_hours(24 * 366);
+/// The minimum of every duration here except `leeway`.
+const MIN_DURATION: Duration = Duration::from_secs(1);
+/// The maximum of these durations.
+const MAX_DURATION: Duration = Duration::from_hours(24 * 366);
 
 /// Reads `[auth]`.
 pub(super) fn read(section: &Section<'_>) -> Config {
@@ -22,7 +22,7 @@ pub(super) fn read(section: &Section<'_>) -> Config {
     if sections.is_empty() {
         section.report(
             "issuers",
-            "is required, since nobody could call without: write [[auth.issuers]] with issuer = \
+            "is required, because nobody can call without an issuer: write [[auth.issuers]] with issuer = \
              \"https://idp.example.com\"",
         );
     }
@@ -33,8 +33,8 @@ pub(super) fn read(section: &Section<'_>) -> Config {
     if let Some(tokens) = section.optional("remembered_tokens", value::size) {
         config.remembered_tokens = tokens.get();
     }
-    // Whatever the reader of tokens finds beyond what is told here with its place.
-    if section.reader().is_text() {
+    // The checks of the token verifier itself. They run only if nothing is wrong so far.
+    if section.reader().is_clean() {
         for diagnostic in config.validate() {
             if let Some(issuer) = sections.get(diagnostic.index) {
                 issuer.report(diagnostic.field, diagnostic.message);
@@ -51,7 +51,7 @@ fn read_issuers(sections: &[Section<'_>]) -> Vec<IssuerConfig> {
         let Some(issuer) = read_issuer(section) else { continue };
         if let Some(first) = first_locations.insert(issuer.issuer.clone(), section.location_of("issuer")) {
             let first = section.reader().location(first);
-            section.report("issuer", &format!("stands at {first} already: keep one of the two"));
+            section.report("issuer", &format!("is already defined at {first}: keep one of the two"));
         }
         issuers.push(issuer);
     }
@@ -71,7 +71,7 @@ fn read_issuer(section: &Section<'_>) -> Option<IssuerConfig> {
     let policy_claims = section.list_of("policy_claims", value::parsed);
     let leeway = value::duration_within(Duration::ZERO, IssuerConfig::MAX_LEEWAY);
     let leeway = section.optional("leeway", leeway);
-    let max_lifetime = section.optional("max_lifetime", value::duration_within(SHORT_WAIT, MAX_WAIT));
+    let max_lifetime = section.optional("max_lifetime", value::duration_within(MIN_DURATION, MAX_DURATION));
     let refresh = read_refresh(&section.section("refresh"));
     let flag = |key, default| section.or_default(key, default, value::boolean);
     let [only_audience, require_nbf, require_at_jwt, accept_id_tokens, require_bound] = [
@@ -104,7 +104,8 @@ fn read_issuer(section: &Section<'_>) -> Option<IssuerConfig> {
 
 fn read_refresh(section: &Section<'_>) -> Refresh {
     let default = Refresh::default();
-    let time = |key, default| section.or_default(key, default, value::duration_within(SHORT_WAIT, MAX_WAIT));
+    let time =
+        |key, default| section.or_default(key, default, value::duration_within(MIN_DURATION, MAX_DURATION));
     let refresh = Refresh {
         every: time("every", default.every),
         cool_down: time("cool_down", default.cool_down),
@@ -112,12 +113,15 @@ fn read_refresh(section: &Section<'_>) -> Refresh {
         timeout: time("timeout", default.timeout),
     };
     if refresh.cool_down > refresh.every {
-        section.report("cool_down", "is longer than every: no fetch would be due when it is allowed");
+        section.report(
+            "cool_down",
+            "is longer than every: scheduled fetches would not be allowed yet; write a shorter time",
+        );
     }
     if refresh.max_staleness < refresh.every {
         section.report(
             "max_staleness",
-            "is shorter than every: keys would be forgotten before they are fetched again",
+            "is shorter than every: keys would expire before the next fetch; write a longer time",
         );
     }
     refresh
@@ -127,13 +131,13 @@ fn read_keys(section: &Section<'_>, issuer: Option<&str>) -> KeySource {
     let uri = section.optional("jwks_uri", value::http_url);
     let file = section.readable_file("jwks_file");
     if section.has("jwks_uri") && section.has("jwks_file") {
-        section.report("jwks_file", "and jwks_uri both stand here: keep one of them");
+        section.report("jwks_file", "and jwks_uri are both set: keep one of them");
     }
     if let Some(uri) = uri {
         if uri.scheme() != "https" && !value::is_loopback(&uri) {
             section.report(
                 "jwks_uri",
-                "is not an https URL: whoever can change keys on their way can make tokens",
+                "is not an https URL: anyone who can change the keys in transit can forge tokens",
             );
         }
         return KeySource::JwksUri(uri);
@@ -141,13 +145,13 @@ fn read_keys(section: &Section<'_>, issuer: Option<&str>) -> KeySource {
     if let Some(file) = file {
         match fs::read(&file).map(|json| KeySet::decode(&json)) {
             Ok(Ok(keys)) if keys.is_empty() => {
-                section.warn("jwks_file", "leads to a key set without a usable key");
+                section.warn("jwks_file", "refers to a key set without a usable key");
             }
             Ok(Ok(_)) | Err(_) => {}
             Ok(Err(error)) => section.report(
                 "jwks_file",
                 &format!(
-                    "leads to {}, which is no use: {error}; {{\"keys\": [...]}} is expected",
+                    "refers to {}, which is not a usable key set: {error}; expected {{\"keys\": [...]}}",
                     file.display()
                 ),
             ),
@@ -175,12 +179,12 @@ fn algorithm(node: &Node) -> Result<Algorithm, ValueError> {
     let text = value::text(node)?;
     if text.to_ascii_uppercase().starts_with("HS") {
         return Err(
-            "is a shared secret's signature, which whoever verifies can make: write \"RS256\" or \"ES256\""
+            "is a signature with a shared secret, which every verifier could forge: write \"RS256\" or \"ES256\""
                 .into(),
         );
     }
     if text.eq_ignore_ascii_case("none") {
-        return Err("is no signature at all: write \"RS256\" or \"ES256\"".to_owned());
+        return Err("means no signature: write \"RS256\" or \"ES256\"".to_owned());
     }
     value::parsed(node)
 }

@@ -1,4 +1,4 @@
-//! `[aws]`: how the service itself reaches AWS. Its credentials come from the SDK's default chain.
+//! `[aws]`: how the service calls AWS. Its credentials come from the SDK's default chain, not from here.
 
 use std::time::Duration;
 
@@ -8,26 +8,30 @@ use crate::aws::{Config, Endpoints, SessionTagging, Timeouts};
 /// Default of `aws.region`.
 const REGION: &str = "us-east-1";
 /// Default of `aws.session_duration`.
-const SESSION: Duration = Duration::from_hours(1);
-/// Shortest session (`DurationSeconds` of `AssumeRole` in the STS API reference).
+const DEFAULT_SESSION: Duration = Duration::from_hours(1);
+/// The shortest session of a role (`DurationSeconds` in
+/// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>).
 const MIN_SESSION: Duration = Duration::from_mins(15);
-/// Longest session (same source).
+/// The longest session of a role (same source).
 const MAX_SESSION: Duration = Duration::from_hours(12);
-/// Shortest wait that makes sense.
+/// The minimum of each timeout.
 const MIN_TIMEOUT: Duration = Duration::from_millis(10);
-/// Longest wait for AWS.
+/// The maximum of each timeout.
 const MAX_TIMEOUT: Duration = Duration::from_mins(10);
-/// Longest session of a role that was assumed by a role (same source, "role chaining").
-const CHAINED: Duration = Duration::from_hours(1);
+/// The longest session of a role that another role assumes (same source, "role chaining").
+const MAX_CHAINED_SESSION: Duration = Duration::from_hours(1);
 
 /// Reads `[aws]`.
 pub(super) fn read(section: &Section<'_>) -> Option<Config> {
-    let session_duration =
-        section.or_default("session_duration", SESSION, value::duration_within(MIN_SESSION, MAX_SESSION));
-    if session_duration > CHAINED {
+    let session_duration = section.or_default(
+        "session_duration",
+        DEFAULT_SESSION,
+        value::duration_within(MIN_SESSION, MAX_SESSION),
+    );
+    if session_duration > MAX_CHAINED_SESSION {
         section.warn(
             "session_duration",
-            "is over an hour, which AWS refuses where the service's own credentials are those of a role",
+            "is over an hour: AWS refuses that if the service's own credentials are those of a role",
         );
     }
     let region = section.optional("region", value::parsed);
@@ -47,14 +51,14 @@ pub(super) fn read(section: &Section<'_>) -> Option<Config> {
 }
 
 fn read_endpoints(section: &Section<'_>) -> Endpoints {
-    let each = section.section("endpoints");
+    let endpoints = section.section("endpoints");
     Endpoints {
         all: endpoint(section, "endpoint_url"),
-        sts: endpoint(&each, "sts"),
-        logs: endpoint(&each, "logs"),
-        kms: endpoint(&each, "kms"),
-        iam: endpoint(&each, "iam"),
-        service_quotas: endpoint(&each, "service_quotas"),
+        sts: endpoint(&endpoints, "sts"),
+        logs: endpoint(&endpoints, "logs"),
+        kms: endpoint(&endpoints, "kms"),
+        iam: endpoint(&endpoints, "iam"),
+        service_quotas: endpoint(&endpoints, "service_quotas"),
     }
 }
 
@@ -72,8 +76,8 @@ fn read_timeouts(section: &Section<'_>) -> Timeouts {
 fn endpoint(section: &Section<'_>, key: &'static str) -> Option<Box<str>> {
     let url = section.optional(key, value::http_url)?;
     if url.scheme() != "https" && !value::is_loopback(&url) {
-        section.warn(key, "is not https: the credentials that STS gives out pass in plain text");
+        section.warn(key, "is not https: the credentials that STS returns would be sent in plain text");
     }
-    // Without the slash that the type adds: paths are put behind it.
+    // `Url` adds a slash at the end, but the SDK appends paths that begin with one.
     Some(url.as_str().trim_end_matches('/').into())
 }

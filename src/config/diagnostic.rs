@@ -1,36 +1,36 @@
-//! One thing that is wrong with the settings, told so that it can be put right without asking.
+//! One problem in the settings: the place, what is wrong, and what to write instead.
 
 use std::{fmt, path::PathBuf};
 
-/// One setting that cannot be used: where, what is wrong, and what to write instead. Never holds the
-/// value, which may be a secret.
+/// One problem in the settings. It never contains the invalid value, which may be a secret. `Display` writes
+/// the location, a colon and the message.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Diagnostic {
-    /// Where it stands.
+    /// The place of the setting.
     pub location: SourceLocation,
     /// What is wrong, and what to write instead.
     pub message: String,
 }
 
-/// Where a setting stands.
+/// The place of a setting.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SourceLocation {
-    /// In a file.
+    /// A position in a file.
     Line {
         /// The file.
         file: PathBuf,
-        /// From 1.
+        /// Counted from 1.
         line: usize,
-        /// In characters, from 1.
+        /// Counted in characters, from 1.
         column: usize,
     },
     /// A file as a whole.
     File(PathBuf),
-    /// An environment variable.
+    /// An environment variable, by its name.
     Variable(String),
 }
 
-// === impl Fault ===
+// === impl Diagnostic ===
 
 impl std::error::Error for Diagnostic {}
 

@@ -1,17 +1,17 @@
-//! The environment, through a trait, so that nothing else reads it and tests give their own.
+//! The environment variables, behind a trait, so that tests can supply their own.
 
 use std::{collections::BTreeMap, ffi::OsString};
 
-/// Where variables come from.
+/// A source of environment variables.
 pub trait Env {
-    /// Every variable whose name begins with `prefix`, in any case; sorted by name.
+    /// Every variable whose name begins with `prefix`, in upper or lower case, sorted by name.
     fn with_prefix(&self, prefix: &str) -> Vec<(String, String)>;
 
-    /// The value of one variable.
+    /// The value of one variable; `None` if it is absent or not UTF-8.
     fn get(&self, name: &str) -> Option<String>;
 }
 
-/// The environment of the process.
+/// The environment of this process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProcessEnv;
 
@@ -22,7 +22,7 @@ pub struct EmptyEnv;
 // === impl Env ===
 
 impl Env for ProcessEnv {
-    /// What is not UTF-8 in them is replaced: no setting takes that, so that each is told as a fault.
+    /// Replaces what is not UTF-8. No setting accepts the replacement character, so each is reported.
     fn with_prefix(&self, prefix: &str) -> Vec<(String, String)> {
         let text = |text: OsString| text.to_string_lossy().into_owned();
         let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));

@@ -1,17 +1,17 @@
-//! What many tenants say alike, kept once: issuers, and lists of Regions. Used while tenants are read.
+//! Stores equal values of many tenants once: issuers and lists of Regions. `tenants` uses it.
 
 use std::{cell::RefCell, collections::HashSet, sync::Arc};
 
 use crate::domain::aws::Region;
 
-/// What was said so far.
+/// The values so far.
 #[derive(Debug, Default)]
 pub(super) struct Interner {
     texts: RefCell<HashSet<Arc<str>>>,
     regions: RefCell<HashSet<Arc<[Region]>>>,
 }
 
-// === impl Shared ===
+// === impl Interner ===
 
 impl Interner {
     pub(super) fn text(&self, text: String) -> Arc<str> {

@@ -1,4 +1,4 @@
-//! `[limits]`: how much tenants may call, and how fast the service calls AWS.
+//! `[limits]`: tenant quotas, and how fast the service calls AWS.
 
 use std::{collections::HashMap, num::NonZeroU32};
 
@@ -16,28 +16,29 @@ use crate::{
 };
 
 /// Defaults of `limits.tenant`.
-const TENANT: Limits = Limits { per_second: count(50), burst: count(100), max_in_flight: count(64) };
-/// How much may be called.
+const DEFAULT_TENANT: Limits = Limits { per_second: count(50), burst: count(100), max_in_flight: count(64) };
+
+/// The settings of tenant quotas and of the upstream limiter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitSettings {
-    /// Who counts.
+    /// Where the counters of tenant quotas are.
     pub backend: LimitBackend,
-    /// What to do while the replicas' server does not answer.
+    /// What to do while the shared server does not answer.
     pub on_backend_error: OnBackendError,
-    /// Of a tenant that has no limits of its own.
+    /// The limits of a tenant that configures none.
     pub tenant: Limits,
-    /// Of all tenants together, and toward AWS.
+    /// The costs of calls, AWS's quotas and the bounds of the queues.
     pub shared: Config,
-    /// Whether quotas that are not configured are read from Service Quotas.
+    /// Whether the service reads quotas that are not configured from Service Quotas.
     pub service_quotas: bool,
 }
 
-/// Who counts.
+/// Where the counters of tenant quotas are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LimitBackend {
-    /// Each process for itself.
+    /// In each process separately.
     Local,
-    /// A server that replicas share.
+    /// On a Redis or Valkey server that the replicas share.
     Redis(RedisUrl),
 }
 
@@ -53,7 +54,7 @@ pub(super) fn read(section: &Section<'_>) -> LimitSettings {
             OnBackendError::Share,
             value::one_of(&on_error),
         ),
-        tenant: read_tenant(&section.section("tenant"), TENANT),
+        tenant: read_tenant(&section.section("tenant"), DEFAULT_TENANT),
         shared: Config {
             costs: read_costs(&section.section("costs")),
             upstream: read_upstreams(section),
@@ -63,36 +64,35 @@ pub(super) fn read(section: &Section<'_>) -> LimitSettings {
     }
 }
 
-/// The passwords and the authority that stand in files of their own.
+/// Adds the passwords and the certificate authority from their separate files.
 fn with_credentials(section: &Section<'_>, backend: LimitBackend) -> LimitBackend {
     let password = section.secret_text("backend_password_file");
     let sentinel_password = section.secret_text("backend_sentinel_password_file");
     let ca = section.authorities("backend_ca_file");
     let LimitBackend::Redis(mut url) = backend else {
-        for (key, there) in [
+        for (key, is_set) in [
             ("backend_password_file", password.is_some()),
             ("backend_sentinel_password_file", sentinel_password.is_some()),
             ("backend_ca_file", ca.is_some()),
         ] {
-            if there {
-                section.report(key, "has no use where backend leads to no server: leave it away");
+            if is_set {
+                section.report(key, "has no effect, because backend does not name a server: omit it");
             }
         }
         return backend;
     };
     if password.is_some() && url.has_password() {
-        section
-            .report("backend_password_file", "and a password in backend both stand here: keep one of them");
+        section.report("backend_password_file", "and a password in backend are both set: keep one of them");
     }
     if sentinel_password.is_some() && !url.has_sentinels() {
         section.report(
             "backend_sentinel_password_file",
-            "has no use without Sentinels: write redis+sentinel://HOST:26379/NAME in backend",
+            "has no effect without Sentinels: write redis+sentinel://HOST:26379/NAME in backend",
         );
     }
     if ca.is_some() && !url.is_encrypted() {
         section
-            .report("backend_ca_file", "has no use without TLS: write rediss in place of redis in backend");
+            .report("backend_ca_file", "has no effect without TLS: write rediss instead of redis in backend");
     }
     if let Some(password) = password {
         url = url.with_password(password);
@@ -122,7 +122,7 @@ fn read_upstreams(section: &Section<'_>) -> AwsQuotas {
         if let Some(id) = account.required("account_id", "\"111122223333\"", value::parsed)
             && accounts.insert(id, own).is_some()
         {
-            account.report("account_id", "stands here twice: keep one of them");
+            account.report("account_id", "is listed twice: keep one of the entries");
         }
     }
     AwsQuotas { default, accounts }
@@ -150,7 +150,7 @@ fn read_queue(section: &Section<'_>) -> QueueBounds {
     }
 }
 
-/// Reads a tenant's limits; what is absent is the default's.
+/// Reads a tenant's limits. A key that is absent has the value of `default`.
 pub(super) fn read_tenant(section: &Section<'_>, default: Limits) -> Limits {
     Limits {
         per_second: section.or_default("per_second", default.per_second, value::count),

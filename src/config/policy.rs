@@ -1,4 +1,4 @@
-//! `[policy]`: rules beside those made from the tenants' grants.
+//! `[policy]`: the operator's policies, in addition to the tenants' grants.
 
 use std::{
     fs, io,
@@ -8,16 +8,16 @@ use std::{
 use super::{reader, section::Section};
 use crate::auth::CedarPolicy;
 
-/// More rules.
+/// The operator's policies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// The folder they come from.
+    /// The folder of the policy files.
     pub dir: Option<PathBuf>,
-    /// Each `*.cedar` file of it, by its path and text, in the order of their names.
+    /// The path and text of each `*.cedar` file in the folder, in the order of the names.
     pub files: Vec<(String, String)>,
 }
 
-/// Reads `[policy]`, and holds every rule against the schema.
+/// Reads `[policy]`, and validates every policy against the schema.
 pub(super) fn read(section: &Section<'_>) -> Policy {
     let Some(dir) = section.path("dir") else { return Policy::default() };
     let mut files = Vec::new();
@@ -27,20 +27,20 @@ pub(super) fn read(section: &Section<'_>) -> Policy {
                 match fs::read_to_string(&path) {
                     Ok(text) => files.push((path.display().to_string(), text)),
                     Err(error) => {
-                        let reason = reader::toml_message(&error);
-                        section.reader().file_fault(&path, format!("cannot be read: {reason}"));
+                        let reason = reader::io_message(&error);
+                        section.reader().report_file(&path, format!("cannot be read: {reason}"));
                     }
                 }
                 section.reader().track_file(path);
             }
         }
         Err(error) => {
-            section.report("dir", &format!("leads to {}: {}", dir.display(), reader::toml_message(&error)));
+            section.report("dir", &format!("refers to {}: {}", dir.display(), reader::io_message(&error)));
         }
     }
     for diagnostic in CedarPolicy::check(&files) {
         let file = PathBuf::from(&*diagnostic.file);
-        section.reader().line_fault(file, diagnostic.line, diagnostic.column, diagnostic.message);
+        section.reader().report_line(file, diagnostic.line, diagnostic.column, diagnostic.message);
     }
     section.reader().track_file(dir.clone());
     Policy { dir: Some(dir), files }

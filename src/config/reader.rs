@@ -1,5 +1,5 @@
-//! Reads documents and gathers faults. Everything under `config` tells what it finds to one
-//! [`Reader`], which alone knows files, lines and variables by name.
+//! Reads documents and collects diagnostics. The other modules of `config` report to one [`Reader`], which
+//! maps a [`Source`] to a file and line or to a variable.
 
 use std::{
     cell::RefCell,
@@ -19,17 +19,18 @@ use super::{
     tree::{self, Source, Table},
 };
 
-/// The documents read so far, and what is wrong with them.
+/// The documents that were read, and their diagnostics.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     documents: RefCell<Vec<Document>>,
     variables: RefCell<Vec<String>>,
     diagnostics: RefCell<Vec<(Source, String)>>,
-    whole: RefCell<Vec<Diagnostic>>,
+    /// Diagnostics of whole files, and of files that are not TOML documents.
+    file_diagnostics: RefCell<Vec<Diagnostic>>,
     warnings: RefCell<Vec<(Source, String)>>,
-    /// Files that settings were read from besides the documents: secrets, certificates.
+    /// Files that settings came from other than documents: secrets, certificates, policies.
     others: RefCell<Vec<PathBuf>>,
-    /// Every key that was asked for.
+    /// Every key that the code requested.
     #[cfg(test)]
     pub(super) requested_keys: RefCell<std::collections::BTreeSet<String>>,
 }
@@ -40,10 +41,10 @@ struct Document {
     text: Rc<String>,
 }
 
-/// How much of a file is read at once: as with its parts, a call is not to wait for all of a long one.
+/// How many bytes one read of a file takes. A call must not wait for all of a long file.
 const READ_CHUNK: usize = 64 * 1024;
 
-/// A file's text, read bit by bit.
+/// Reads a file in chunks.
 fn read(path: &Path) -> io::Result<String> {
     let file = File::open(path)?;
     let length = file.metadata().map_or(0, |metadata| metadata.len());
@@ -56,23 +57,22 @@ fn read(path: &Path) -> io::Result<String> {
 // === impl Reader ===
 
 impl Reader {
-    /// Reads a TOML file. Tells every fault of its syntax, and answers nothing then.
+    /// Reads a TOML file. Reports every syntax error; returns `None` if there is one.
     pub(super) fn document(&self, path: &Path) -> Option<(Source, Table)> {
         let (document, text) = self.text(path)?;
-        self.parsed(document, &text, 0..text.len())
+        self.parse(document, &text, 0..text.len())
     }
 
-    /// Reads a TOML file of tenants, and hands it on in parts of some tenants: the whole of a large one
-    /// would take many times its length while it is read. Faults of syntax are told, and their part is
-    /// left out.
+    /// Reads a TOML file of tenants, and passes it to `each` in parts of a few tenants. Parsing a large file
+    /// as a whole would take many times its length in memory. Reports syntax errors and skips their part.
     ///
-    /// Gives way after each part: some kernels let a thread that only computes go on until their next tick,
-    /// milliseconds after a call has come for a thread of this core that serves.
-    pub(super) fn parts(&self, path: &Path, mut each: impl FnMut(Source, &Table)) {
+    /// Yields after each part. Without that, some kernels let a computing thread continue until their next
+    /// tick, while a thread on the same core waits milliseconds to serve a call.
+    pub(super) fn for_each_part(&self, path: &Path, mut each: impl FnMut(Source, &Table)) {
         let Some((document, text)) = self.text(path) else { return };
         for part in split_document::chunk_ranges(&text) {
-            if let Some((at, table)) = self.parsed(document, &text, part) {
-                each(at, &table);
+            if let Some((source, table)) = self.parse(document, &text, part) {
+                each(source, &table);
             }
             thread::yield_now();
         }
@@ -82,7 +82,7 @@ impl Reader {
         let text = match read(path) {
             Ok(text) => Rc::new(text),
             Err(error) => {
-                self.file_fault(path, format!("cannot be read: {}", toml_message(&error)));
+                self.report_file(path, format!("cannot be read: {}", io_message(&error)));
                 return None;
             }
         };
@@ -91,14 +91,14 @@ impl Reader {
         Some((documents.len() - 1, text))
     }
 
-    fn parsed(&self, document: usize, text: &str, part: Range<usize>) -> Option<(Source, Table)> {
-        let begin = part.start;
-        let at = |offset| Source::File { document, offset: begin + offset };
+    fn parse(&self, document: usize, text: &str, part: Range<usize>) -> Option<(Source, Table)> {
+        let start = part.start;
+        let at = |offset| Source::File { document, offset: start + offset };
         let (table, errors) = DeTable::parse_recoverable(text.get(part).unwrap_or_default());
         for error in &errors {
-            // The message names what was expected and never what stood there.
+            // The message of the parser names what it expected, and never the text of the document.
             let offset = error.span().map_or(0, |span| span.start);
-            self.diagnostic(
+            self.report(
                 at(offset),
                 format!("is not TOML: {}", error.message().trim_end().replace('\n', ", ")),
             );
@@ -107,42 +107,44 @@ impl Reader {
         Some((at(0), table?))
     }
 
-    /// Remembers a variable's name.
+    /// Registers a variable as a source.
     pub(super) fn variable(&self, name: &str) -> Source {
         let mut variables = self.variables.borrow_mut();
         variables.push(name.to_owned());
         Source::Variable(variables.len() - 1)
     }
 
-    /// Remembers a fault.
-    pub(super) fn diagnostic(&self, at: Source, message: impl Into<String>) {
+    /// Reports a problem of a setting.
+    pub(super) fn report(&self, at: Source, message: impl Into<String>) {
         self.diagnostics.borrow_mut().push((at, message.into()));
     }
 
-    /// Remembers a fault of a file as a whole.
-    pub(super) fn file_fault(&self, path: &Path, message: String) {
-        self.whole.borrow_mut().push(Diagnostic { location: SourceLocation::File(path.to_owned()), message });
+    /// Reports a problem of a whole file.
+    pub(super) fn report_file(&self, path: &Path, message: String) {
+        self.file_diagnostics
+            .borrow_mut()
+            .push(Diagnostic { location: SourceLocation::File(path.to_owned()), message });
     }
 
-    /// Remembers a fault in a file that is no document of its own.
-    pub(super) fn line_fault(&self, file: PathBuf, line: usize, column: usize, message: String) {
-        self.whole
+    /// Reports a problem in a file that is not a TOML document.
+    pub(super) fn report_line(&self, file: PathBuf, line: usize, column: usize, message: String) {
+        self.file_diagnostics
             .borrow_mut()
             .push(Diagnostic { location: SourceLocation::Line { file, line, column }, message });
     }
 
-    /// Remembers something that works and should not be left so.
+    /// Reports a setting that is valid but unsafe or without effect.
     pub(super) fn warn(&self, at: Source, message: impl Into<String>) {
         self.warnings.borrow_mut().push((at, message.into()));
     }
 
-    /// Remembers a file that a setting was read from.
+    /// Registers a file that a setting came from.
     pub(super) fn track_file(&self, path: PathBuf) {
         self.others.borrow_mut().push(path);
     }
 
-    /// A path as it stands at `at`: relative ones begin where the document lies; those of variables
-    /// where the first document lies.
+    /// Resolves a path from the setting at `at`: relative to the folder of its document, or of the first
+    /// document if a variable sets it.
     pub(super) fn resolve(&self, at: Source, path: &str) -> PathBuf {
         let document = match at {
             Source::File { document, .. } => document,
@@ -153,7 +155,7 @@ impl Reader {
         folder.map_or_else(|| PathBuf::from(path), |folder| folder.join(path))
     }
 
-    /// Where that is, for people.
+    /// The file and position, or the variable, of a source.
     pub(super) fn location(&self, at: Source) -> SourceLocation {
         match at {
             Source::File { document, offset } => match self.documents.borrow().get(document) {
@@ -171,47 +173,47 @@ impl Reader {
         }
     }
 
-    /// Remembers that a key was asked for, with `[]` for each index.
+    /// Records that the code requested a key, with `[]` for each index.
     #[cfg(test)]
-    pub(super) fn mark_known(&self, name: &str) {
+    pub(super) fn record_requested_key(&self, name: &str) {
         let parts = name.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest));
         self.requested_keys.borrow_mut().insert(parts.collect::<Vec<_>>().join("[]"));
     }
 
-    /// Whether nothing is wrong so far.
-    pub(super) fn is_text(&self) -> bool {
-        self.diagnostics.borrow().is_empty() && self.whole.borrow().is_empty()
+    /// Whether there is no diagnostic so far.
+    pub(super) fn is_clean(&self) -> bool {
+        self.diagnostics.borrow().is_empty() && self.file_diagnostics.borrow().is_empty()
     }
 
-    /// Every fault, in the order of files and lines.
+    /// Every diagnostic, in the order of files and lines.
     pub(super) fn diagnostics(&self) -> Vec<Diagnostic> {
-        let mut all = self.sorted_faults(&self.diagnostics);
-        all.extend(self.whole.borrow().clone());
+        let mut all = self.sorted(&self.diagnostics);
+        all.extend(self.file_diagnostics.borrow().clone());
         all
     }
 
     /// Every warning, in the same order.
     pub(super) fn warnings(&self) -> Vec<Diagnostic> {
-        self.sorted_faults(&self.warnings)
+        self.sorted(&self.warnings)
     }
 
-    /// Every file that was read.
+    /// Every file that was read, the documents first.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         let documents = self.documents.borrow();
         documents.iter().map(|document| document.path.clone()).chain(self.others.borrow().clone()).collect()
     }
 
-    fn sorted_faults(&self, gathered: &RefCell<Vec<(Source, String)>>) -> Vec<Diagnostic> {
-        let mut gathered = gathered.borrow().clone();
-        gathered.sort();
-        gathered.dedup();
+    fn sorted(&self, found: &RefCell<Vec<(Source, String)>>) -> Vec<Diagnostic> {
+        let mut found = found.borrow().clone();
+        found.sort();
+        found.dedup();
         let to_diagnostic = |(at, message)| Diagnostic { location: self.location(at), message };
-        gathered.into_iter().map(to_diagnostic).collect()
+        found.into_iter().map(to_diagnostic).collect()
     }
 }
 
-/// Why a file could not be read, without the number of the system's error.
-pub(super) fn toml_message(error: &io::Error) -> String {
+/// Why a file could not be read, without the error number of the operating system.
+pub(super) fn io_message(error: &io::Error) -> String {
     let messages = [
         (io::ErrorKind::NotFound, "there is no such file or folder"),
         (io::ErrorKind::PermissionDenied, "permission denied"),
@@ -219,6 +221,6 @@ pub(super) fn toml_message(error: &io::Error) -> String {
         (io::ErrorKind::NotADirectory, "it is not a folder"),
         (io::ErrorKind::InvalidData, "it is not UTF-8 text"),
     ];
-    let messages = messages.iter().find(|(kind, _)| *kind == error.kind());
-    messages.map_or_else(|| error.to_string(), |(_, reason)| (*reason).to_owned())
+    let message = messages.iter().find(|(kind, _)| *kind == error.kind());
+    message.map_or_else(|| error.to_string(), |(_, reason)| (*reason).to_owned())
 }

@@ -1,5 +1,5 @@
-//! Secrets: written down, or better in a file of their own that a name with `_file` at its end leads
-//! to, as Kubernetes and systemd mount them.
+//! Secrets: a value in the configuration, or better a separate file that a key ending in `_file` names, as
+//! Kubernetes and systemd mount it. Also certificates and other files that a key names.
 
 use std::{fs, path::Path};
 
@@ -13,7 +13,7 @@ use super::{
 // === impl Section ===
 
 impl Section<'_> {
-    /// A secret that stands at `key`, or in the file that `file_key` leads to; not both.
+    /// Reads the secret from `key`, or from the file that `file_key` names. Both together are an error.
     pub(super) fn secret<T>(
         &self,
         key: &'static str,
@@ -23,7 +23,7 @@ impl Section<'_> {
         let file = self.path(file_key);
         match (self.has(key), file) {
             (true, Some(_)) => {
-                self.report(file_key, &format!("and {key} both stand here: keep one of them"));
+                self.report(file_key, &format!("and {key} are both set: keep one of them"));
                 None
             }
             (_, None) => self.optional(key, parse),
@@ -32,24 +32,24 @@ impl Section<'_> {
                 let text = match fs::read_to_string(&file) {
                     Ok(text) => text,
                     Err(error) => {
-                        let reason = reader::toml_message(&error);
-                        self.report(file_key, &format!("leads to {}: {reason}", file.display()));
+                        let reason = reader::io_message(&error);
+                        self.report(file_key, &format!("refers to {}: {reason}", file.display()));
                         return None;
                     }
                 };
                 warn_if_world_readable(&file, at, self.reader());
                 let node = Node { name: at, origin: at, value: Value::Text(trim_newline(&text).to_owned()) };
-                let wrong = |wrong| {
-                    self.report(file_key, &format!("leads to {}, whose content {wrong}", file.display()));
+                let report = |wrong| {
+                    self.report(file_key, &format!("refers to {}, whose content {wrong}", file.display()));
                 };
-                let found = parse(&node).map_err(wrong).ok();
+                let parsed = parse(&node).map_err(report).ok();
                 self.reader().track_file(file);
-                found
+                parsed
             }
         }
     }
 
-    /// As [`Section::secret`]; the absence of both is a fault.
+    /// Like [`Section::secret`], but it reports an error if both keys are absent.
     pub(super) fn required_secret<T>(
         &self,
         key: &'static str,
@@ -58,56 +58,56 @@ impl Section<'_> {
         parse: impl FnOnce(&Node) -> Result<T, ValueError>,
     ) -> Option<T> {
         if !self.has(key) && !self.has(file_key) {
-            self.missing(file_key, &format!("{example}, or give {key} itself"));
+            self.missing(file_key, &format!("{example}, or set {key} itself"));
         }
         self.secret(key, file_key, parse)
     }
 
-    /// A secret that stands in the file that `key` leads to.
+    /// Reads the secret in the file that `key` names.
     pub(super) fn secret_text(&self, key: &'static str) -> Option<String> {
         let file = self.secret_file(key)?;
         let text = self.content(key, &file)?;
         let text = trim_newline(&text);
         if text.is_empty() {
-            self.report(key, &format!("leads to {}, which is empty", file.display()));
+            self.report(key, &format!("refers to {}, which is empty", file.display()));
             return None;
         }
         Some(text.to_owned())
     }
 
-    /// The certificates of authorities, in PEM, in the file that `key` leads to.
+    /// Reads the PEM certificates of authorities in the file that `key` names.
     pub(super) fn authorities(&self, key: &'static str) -> Option<Vec<u8>> {
         let file = self.readable_file(key)?;
         let text = self.content(key, &file)?;
         let blocks = pem::parse_many(&text).unwrap_or_default();
         if !blocks.iter().any(|block| block.tag() == "CERTIFICATE") {
-            self.report(key, &format!("leads to {}, which holds no certificate in PEM", file.display()));
+            self.report(key, &format!("refers to {}, which contains no PEM certificate", file.display()));
             return None;
         }
         Some(text.into_bytes())
     }
 
     fn content(&self, key: &'static str, file: &Path) -> Option<String> {
-        let wrong = |error| {
-            self.report(key, &format!("leads to {}: {}", file.display(), reader::toml_message(&error)));
+        let report = |error| {
+            self.report(key, &format!("refers to {}: {}", file.display(), reader::io_message(&error)));
         };
-        fs::read_to_string(file).map_err(wrong).ok()
+        fs::read_to_string(file).map_err(report).ok()
     }
 
-    /// A file that holds a secret and is read by someone else: it must be there.
+    /// The path of a file with a secret, which another module reads. The file must exist.
     pub(super) fn secret_file(&self, key: &'static str) -> Option<std::path::PathBuf> {
         let file = self.readable_file(key)?;
         warn_if_world_readable(&file, self.location_of(key), self.reader());
         Some(file)
     }
 
-    /// A file that is read by someone else: it must be there.
+    /// The path of a file that another module reads. The file must exist.
     pub(super) fn readable_file(&self, key: &'static str) -> Option<std::path::PathBuf> {
         let file = self.path(key)?;
         if let Err(error) = fs::File::open(&file).and_then(|file| file.metadata()).and_then(|found| {
             if found.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(()) }
         }) {
-            self.report(key, &format!("leads to {}: {}", file.display(), reader::toml_message(&error)));
+            self.report(key, &format!("refers to {}: {}", file.display(), reader::io_message(&error)));
             return None;
         }
         self.reader().track_file(file.clone());
@@ -115,7 +115,7 @@ impl Section<'_> {
     }
 }
 
-/// Editors and `echo` end a file with a newline that belongs to nobody.
+/// Removes the newline that editors and `echo` add at the end of a file.
 fn trim_newline(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
@@ -125,12 +125,15 @@ fn trim_newline(text: &str) -> &str {
 fn warn_if_world_readable(file: &Path, at: Source, reader: &Reader) {
     use std::os::unix::fs::PermissionsExt;
 
-    /// The right of everyone to read.
-    const OTHERS_MODE: u32 = 0o004;
-    if fs::metadata(file).is_ok_and(|found| found.permissions().mode() & OTHERS_MODE != 0) {
-        reader.warn(at, format!("{} holds a secret and everyone may read it: chmod 600 it", file.display()));
+    /// The permission bit that lets everybody read.
+    const OTHERS_READ: u32 = 0o004;
+    if fs::metadata(file).is_ok_and(|found| found.permissions().mode() & OTHERS_READ != 0) {
+        reader.warn(
+            at,
+            format!("{} contains a secret and everybody may read it: run chmod 600 on it", file.display()),
+        );
     }
 }
 
 #[cfg(not(unix))]
-fn warn_if_open(_file: &Path, _at: Source, _reader: &Reader) {}
+fn warn_if_world_readable(_file: &Path, _at: Source, _reader: &Reader) {}

@@ -1,5 +1,5 @@
-//! One table of settings, asked key by key. What is asked for is what is known: when a section is
-//! let go, every key that nobody asked for is a fault.
+//! One table of settings. The code requests each key that it knows. When a section is dropped, it reports
+//! every key in the table that the code did not request.
 
 use std::{borrow::Cow, cell::RefCell, path::PathBuf};
 
@@ -16,11 +16,11 @@ use super::{
 pub(super) struct Section<'t> {
     /// Its name, such as `auth.issuers[0]`; empty for the whole document.
     name: String,
-    /// Where its first line stands.
+    /// The source of its first line.
     at: Source,
     table: Option<&'t Table>,
     reader: &'t Reader,
-    known_keys: RefCell<Vec<&'static str>>,
+    requested_keys: RefCell<Vec<&'static str>>,
 }
 
 // === impl Section ===
@@ -28,40 +28,40 @@ pub(super) struct Section<'t> {
 impl<'t> Section<'t> {
     /// A whole document.
     pub(super) fn root(at: Source, table: &'t Table, reader: &'t Reader) -> Self {
-        Self { name: String::new(), at, table: Some(table), reader, known_keys: RefCell::default() }
+        Self { name: String::new(), at, table: Some(table), reader, requested_keys: RefCell::default() }
     }
 
-    /// Whoever hears of faults.
+    /// The reader that collects the diagnostics.
     pub(super) fn reader(&self) -> &'t Reader {
         self.reader
     }
 
-    /// The whole name of a key in it.
+    /// The full name of a key of this section.
     pub(super) fn name_of(&self, key: &str) -> String {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
 
-    /// Whether the key is there.
+    /// Whether the key is set.
     pub(super) fn has(&self, key: &'static str) -> bool {
         self.find(key).is_some()
     }
 
-    /// Where the key's value stands; where it is absent, where the section begins.
+    /// The source of the value; if the key is absent, that of the section.
     pub(super) fn location_of(&self, key: &'static str) -> Source {
         self.find(key).map_or(self.at, |node| node.origin)
     }
 
-    /// Tells a fault of a key.
+    /// Reports a problem of a key. `what` continues a sentence that begins with the key.
     pub(super) fn report(&self, key: &'static str, what: &str) {
-        self.reader.diagnostic(self.location_of(key), format!("{} {what}", self.name_of(key)));
+        self.reader.report(self.location_of(key), format!("{} {what}", self.name_of(key)));
     }
 
-    /// Tells that a key works and should not be left so.
+    /// Warns about a key that is valid but unsafe or without effect.
     pub(super) fn warn(&self, key: &'static str, what: &str) {
         self.reader.warn(self.location_of(key), format!("{} {what}", self.name_of(key)));
     }
 
-    /// The value, where the key is there and the value can be used.
+    /// The value; `None` if the key is absent or the value invalid, which it reports.
     pub(super) fn optional<T>(
         &self,
         key: &'static str,
@@ -71,7 +71,7 @@ impl<'t> Section<'t> {
         parse(node).map_err(|wrong| self.report(key, &wrong)).ok()
     }
 
-    /// The value, or the default.
+    /// The value; the default if the key is absent or the value invalid, which it reports.
     pub(super) fn or_default<T>(
         &self,
         key: &'static str,
@@ -81,7 +81,7 @@ impl<'t> Section<'t> {
         self.optional(key, parse).unwrap_or(default)
     }
 
-    /// The value; its absence is a fault, told with an example.
+    /// The value; it reports a missing key, with an example.
     pub(super) fn required<T>(
         &self,
         key: &'static str,
@@ -94,48 +94,48 @@ impl<'t> Section<'t> {
         self.optional(key, parse)
     }
 
-    /// Tells that the key is missing.
+    /// Reports that the key is missing.
     pub(super) fn missing(&self, key: &'static str, example: &str) {
         self.report(key, &format!("is required: write for example {key} = {example}"));
     }
 
-    /// As [`Section::any`], but a list that is there must hold something.
+    /// Like [`Section::list_of`], but it reports an empty list.
     pub(super) fn list<T>(
         &self,
         key: &'static str,
         parse: impl Fn(&Node) -> Result<T, ValueError>,
     ) -> Option<Vec<T>> {
-        let empty = self.find(key).and_then(quote_list).is_some_and(|values| values.is_empty());
+        let empty = self.find(key).and_then(list_elements).is_some_and(|values| values.is_empty());
         if empty {
-            self.report(key, "is an empty list: name at least one, or leave the key away");
+            self.report(key, "is an empty list: write at least one value, or omit the key");
         }
         self.list_of(key, parse)
     }
 
-    /// The values of a list, where the key is there; each bad one is a fault of its own.
+    /// The valid values of a list; `None` if the key is absent. It reports each invalid value separately.
     pub(super) fn list_of<T>(
         &self,
         key: &'static str,
         parse: impl Fn(&Node) -> Result<T, ValueError>,
     ) -> Option<Vec<T>> {
         let node = self.find(key)?;
-        let Some(values) = quote_list(node) else {
+        let Some(values) = list_elements(node) else {
             self.report(key, "is not a list: write for example [\"one\", \"two\"]");
             return None;
         };
-        let mut all = Vec::with_capacity(values.len());
+        let mut parsed = Vec::with_capacity(values.len());
         for (index, node) in values.iter().enumerate() {
             match parse(node) {
-                Ok(value) => all.push(value),
+                Ok(value) => parsed.push(value),
                 Err(wrong) => {
-                    self.reader.diagnostic(node.origin, format!("{}[{index}] {wrong}", self.name_of(key)));
+                    self.reader.report(node.origin, format!("{}[{index}] {wrong}", self.name_of(key)));
                 }
             }
         }
-        Some(all)
+        Some(parsed)
     }
 
-    /// As [`Section::list`]; the absence of the key is a fault, told with an example.
+    /// Like [`Section::list`], but it reports a missing key, with an example.
     pub(super) fn required_list<T>(
         &self,
         key: &'static str,
@@ -148,38 +148,38 @@ impl<'t> Section<'t> {
         self.list(key, parse)
     }
 
-    /// A path, as it stands in its file.
+    /// A path, resolved relative to the folder of its file.
     pub(super) fn path(&self, key: &'static str) -> Option<PathBuf> {
         let text = self.optional(key, value::text)?;
         Some(self.reader.resolve(self.location_of(key), &text))
     }
 
-    /// The table of that name; where it is absent, an empty one.
+    /// The table of this name; an empty one if it is absent.
     pub(super) fn section(&self, key: &'static str) -> Section<'t> {
-        self.is_set(key).unwrap_or_else(|| self.child(self.name_of(key), self.at, None))
+        self.optional_section(key).unwrap_or_else(|| self.child(self.name_of(key), self.at, None))
     }
 
-    /// The table of that name, where it is there.
-    pub(super) fn is_set(&self, key: &'static str) -> Option<Section<'t>> {
+    /// The table of this name; `None` if it is absent.
+    pub(super) fn optional_section(&self, key: &'static str) -> Option<Section<'t>> {
         let node = self.find(key)?;
         if let Value::Table(table) = &node.value {
             return Some(self.child(self.name_of(key), node.origin, Some(table)));
         }
-        self.report(key, &format!("is not a table: write [{}] on a line of its own", self.name_of(key)));
+        self.report(key, &format!("is not a table: write [{}] on its own line", self.name_of(key)));
         None
     }
 
-    /// The tables of that name.
+    /// The tables of this name.
     pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'t>> {
         self.sections_after(0, key)
     }
 
-    /// The same, of a document that is read in parts: counted on from those `before`.
+    /// Like [`Section::sections`], for a document that is read in parts: the index of the first is `before`.
     pub(super) fn sections_after(&self, before: usize, key: &'static str) -> Vec<Section<'t>> {
         let name = self.name_of(key);
         let Some(node) = self.find(key) else { return Vec::new() };
         let Value::List(nodes) = &node.value else {
-            self.report(key, &format!("is not a list of tables: write [[{name}]] on a line of its own"));
+            self.report(key, &format!("is not a list of tables: write [[{name}]] on its own line"));
             return Vec::new();
         };
         let table = |(index, node): (usize, &'t Node)| {
@@ -187,7 +187,7 @@ impl<'t> Section<'t> {
             if let Value::Table(table) = &node.value {
                 Some(self.child(name, node.origin, Some(table)))
             } else {
-                self.reader.diagnostic(node.origin, format!("{name} is not a table"));
+                self.reader.report(node.origin, format!("{name} is not a table"));
                 None
             }
         };
@@ -195,15 +195,15 @@ impl<'t> Section<'t> {
     }
 
     fn child(&self, name: String, at: Source, table: Option<&'t Table>) -> Section<'t> {
-        Section { name, at, table, reader: self.reader, known_keys: RefCell::default() }
+        Section { name, at, table, reader: self.reader, requested_keys: RefCell::default() }
     }
 
     fn find(&self, key: &'static str) -> Option<&'t Node> {
-        let mut known_keys = self.known_keys.borrow_mut();
-        if !known_keys.contains(&key) {
-            known_keys.push(key);
+        let mut requested_keys = self.requested_keys.borrow_mut();
+        if !requested_keys.contains(&key) {
+            requested_keys.push(key);
             #[cfg(test)]
-            self.reader.mark_known(&self.name_of(key));
+            self.reader.record_requested_key(&self.name_of(key));
         }
         self.table?.get(key)
     }
@@ -211,26 +211,26 @@ impl<'t> Section<'t> {
 
 impl Drop for Section<'_> {
     fn drop(&mut self) {
-        let known_keys = self.known_keys.borrow();
+        let requested_keys = self.requested_keys.borrow();
         for (key, node) in self.table.into_iter().flatten() {
-            if known_keys.contains(&key.as_ref()) {
+            if requested_keys.contains(&key.as_ref()) {
                 continue;
             }
             let advice = if key.as_ref() == "tenants_dir" {
-                "it belongs at the top of the file, above the first [table]".to_owned()
+                "put it at the top of the file, above the first [table]".to_owned()
             } else {
-                match did_you_mean(key, &known_keys) {
-                    Some(near) => format!("did you mean {}?", self.name_of(near)),
-                    None => format!("known here: {}", sorted(&known_keys)),
+                match did_you_mean(key, &requested_keys) {
+                    Some(nearest) => format!("did you mean {}?", self.name_of(nearest)),
+                    None => format!("expected one of {}", sorted(&requested_keys)),
                 }
             };
-            self.reader.diagnostic(node.name, format!("{} is not a setting: {advice}", self.name_of(key)));
+            self.reader.report(node.name, format!("{} is not a setting: {advice}", self.name_of(key)));
         }
     }
 }
 
-/// The elements of a list. A variable holds them as TOML has them, or with commas between.
-fn quote_list(node: &Node) -> Option<Cow<'_, [Node]>> {
+/// The elements of a list. A variable contains them as a TOML array or separated by commas.
+fn list_elements(node: &Node) -> Option<Cow<'_, [Node]>> {
     match &node.value {
         Value::List(values) => Some(Cow::Borrowed(values)),
         Value::Untyped(text) if text.trim_start().starts_with('[') => {
@@ -246,15 +246,15 @@ fn quote_list(node: &Node) -> Option<Cow<'_, [Node]>> {
     }
 }
 
-/// The known key that was probably meant: at most a third of its letters differ.
-fn did_you_mean(key: &str, known_keys: &[&'static str]) -> Option<&'static str> {
-    let distance = |known_keys: &&str| strsim::damerau_levenshtein(key, known_keys);
-    let best = known_keys.iter().copied().min_by_key(|known_keys| distance(known_keys))?;
+/// The known key that is most similar, if at most a third of its letters differ.
+fn did_you_mean(key: &str, requested_keys: &[&'static str]) -> Option<&'static str> {
+    let distance = |requested_key: &&str| strsim::damerau_levenshtein(key, requested_key);
+    let best = requested_keys.iter().copied().min_by_key(|requested_key| distance(requested_key))?;
     (distance(&best) <= (best.len() / 3).max(1)).then_some(best)
 }
 
-fn sorted(known_keys: &[&str]) -> String {
-    let mut known_keys = known_keys.to_vec();
-    known_keys.sort_unstable();
-    known_keys.join(", ")
+fn sorted(requested_keys: &[&str]) -> String {
+    let mut requested_keys = requested_keys.to_vec();
+    requested_keys.sort_unstable();
+    requested_keys.join(", ")
 }

@@ -1,4 +1,4 @@
-//! `[server]`: where to listen, and how.
+//! `[server]`: the addresses, TLS and limits of the gRPC server.
 
 use std::{
     error::Error,
@@ -31,25 +31,25 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// Default of `server.max_in_flight`.
 const MAX_IN_FLIGHT: usize = 4_096;
-/// Longest time a call may take, and a drain.
+/// The maximum of `server.request_timeout` and `server.drain_timeout`.
 const MAX_WAIT: Duration = Duration::from_hours(1);
 
-/// Where to listen, and how.
+/// The settings of the servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// gRPC.
+    /// The address for gRPC.
     pub listen: SocketAddr,
-    /// HTTP: metrics and probes.
+    /// The address for HTTP: metrics, probes and limits.
     pub admin_listen: SocketAddr,
-    /// Of the gRPC face.
+    /// The settings of the gRPC server.
     pub grpc: server::Config,
-    /// Certificates of the gRPC face; none is plain text.
+    /// The certificates for gRPC; `None` means plain text.
     pub tls: Option<TlsConfig>,
 }
 
 /// Reads `[server]`.
 pub(super) fn read(section: &Section<'_>) -> Server {
-    let now = Duration::from_millis(1);
+    let min = Duration::from_millis(1);
     let server = Server {
         listen: section.or_default("listen", LISTEN, value::address),
         admin_listen: section.or_default("admin_listen", ADMIN_LISTEN, value::address),
@@ -57,7 +57,7 @@ pub(super) fn read(section: &Section<'_>) -> Server {
             request_timeout: section.or_default(
                 "request_timeout",
                 REQUEST_TIMEOUT,
-                value::duration_within(now, MAX_WAIT),
+                value::duration_within(min, MAX_WAIT),
             ),
             drain_timeout: section.or_default(
                 "drain_timeout",
@@ -74,18 +74,18 @@ pub(super) fn read(section: &Section<'_>) -> Server {
                 .into_iter()
                 .collect(),
         },
-        tls: section.is_set("tls").and_then(|tls| read_tls(&tls)),
+        tls: section.optional_section("tls").and_then(|tls| read_tls(&tls)),
     };
     let allow_plaintext = section.or_default("allow_plaintext", false, value::boolean);
     if !section.has("tls") && !allow_plaintext && !server.listen.ip().is_loopback() {
         section.report(
             "listen",
-            "is not a loopback address, and tokens would pass in plain text: add [server.tls], or write \
-             allow_plaintext = true where something in front of the service ends TLS",
+            "is not a loopback address, and tokens would be sent in plain text: add [server.tls], or write \
+             allow_plaintext = true if a proxy or a service mesh terminates TLS",
         );
     }
     if server.listen == server.admin_listen && server.listen.port() != 0 {
-        section.report("admin_listen", "is the address of server.listen: give each a port of its own");
+        section.report("admin_listen", "is the same address as server.listen: use another port");
     }
     server
 }
@@ -103,7 +103,7 @@ fn size(section: &Section<'_>, key: &'static str, default: usize) -> usize {
     section.optional(key, value::size).map_or(default, NonZeroUsize::get)
 }
 
-/// `10.0.0.0/8`, or one address.
+/// Parses a network such as `10.0.0.0/8`, or one address.
 fn network(node: &Node) -> Result<IpNet, ValueError> {
     let text = value::text(node)?;
     let network = text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| address.into()));
@@ -125,7 +125,7 @@ fn read_tls(section: &Section<'_>) -> Option<TlsConfig> {
     match (client_auth, section.has("client_ca_file")) {
         (ClientAuth::None, true) => section.report(
             "client_ca_file",
-            "is of no use while client_auth is \"none\": write client_auth = \"required\", or leave it away",
+            "has no effect while client_auth is \"none\": write client_auth = \"required\", or omit it",
         ),
         (ClientAuth::Optional | ClientAuth::Required, false) => {
             section.missing("client_ca_file", "\"clients-ca.crt\"");
@@ -136,7 +136,7 @@ fn read_tls(section: &Section<'_>) -> Option<TlsConfig> {
         return None;
     }
     let tls = TlsConfig { cert_file: cert_file?, key_file: key_file?, client_ca_file, client_auth };
-    // What is missing was told above; here it is what the files hold.
+    // The code above reports missing files; this checks the contents.
     match Tls::load(tls.clone()) {
         Ok(_) | Err(TlsError::NoClientCa) => {}
         Err(error) => section.report("cert_file", &format!("cannot be used: {}", error_chain(&error))),
@@ -144,7 +144,7 @@ fn read_tls(section: &Section<'_>) -> Option<TlsConfig> {
     Some(tls)
 }
 
-/// An error with everything that led to it.
+/// An error followed by its causes, separated by colons.
 fn error_chain(error: &(dyn Error + 'static)) -> String {
     let chain: Vec<_> =
         successors(Some(error), |error: &&dyn Error| (*error).source()).map(ToString::to_string).collect();

@@ -1,4 +1,4 @@
-//! `[[audit.sinks]]`: where the audit log goes besides the store.
+//! `[[audit.sinks]]`: the destinations that receive a copy of the audit log.
 
 use std::collections::HashMap;
 
@@ -14,16 +14,17 @@ use crate::{audit::sinks::file, aws::StreamConfig, domain::aws::Partition};
 const MAX_BYTES: u32 = 100 << 20;
 /// Default of `audit.sinks[].keep`.
 const DEFAULT_FILES: u32 = 10;
-/// Most older files: each turn renames them all.
+/// The maximum of `audit.sinks[].keep`: each rotation renames all of these files.
 const MAX_FILES: u32 = 1000;
-/// Smallest file: it holds the longest event.
+/// The minimum of `audit.sinks[].max_bytes`: a file must hold the longest event.
 const MIN_BYTES: u32 = 64 << 10;
-/// Longest name of a log stream (`LogStreamName` in the API reference).
-const STREAM: usize = 512;
+/// The longest name of a log stream (`logStreamName` in
+/// <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogStream.html>).
+const MAX_STREAM_NAME: usize = 512;
 /// Default of `audit.sinks[].log_stream`.
 const DEFAULT_STREAM: &str = "logkey";
 
-/// Keys that not every kind has.
+/// Keys that only some types of sink have.
 const PER_KIND_KEYS: [&str; 9] = [
     "path",
     "max_bytes",
@@ -39,18 +40,18 @@ const PER_KIND_KEYS: [&str; 9] = [
 /// One sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkSettings {
-    /// Its name: as long as it stays, the sink goes on from where it stopped.
+    /// The name under which the store keeps the sink's position; with a new name it starts again.
     pub name: Box<str>,
-    /// Where to.
+    /// The destination.
     pub to: SinkTarget,
 }
 
-/// Where a sink writes to.
+/// The destination of a sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SinkTarget {
     /// Standard output.
     Stdout,
-    /// A file.
+    /// A file that is rotated by size.
     File(file::Config),
     /// A log stream of `CloudWatch` Logs.
     LogStream(Box<StreamConfig>),
@@ -74,7 +75,7 @@ pub(super) fn read(audit: &Section<'_>) -> Vec<SinkSettings> {
         if let Some(first) = names.insert(sink.name.clone(), here) {
             section.report(
                 key,
-                &format!("makes it bear the name of the sink at {first}: give each a name of its own"),
+                &format!("gives it the same name as the sink at {first}: give each sink its own name"),
             );
             continue;
         }
@@ -82,7 +83,7 @@ pub(super) fn read(audit: &Section<'_>) -> Vec<SinkSettings> {
     }
     let to_stdout = sinks.iter().filter(|sink| sink.to == SinkTarget::Stdout).count();
     if to_stdout > 1 {
-        audit.report("sinks", "write to standard output more than once: keep one of them");
+        audit.report("sinks", "contains more than one sink of type \"stdout\": keep one of them");
     }
     sinks
 }
@@ -90,24 +91,24 @@ pub(super) fn read(audit: &Section<'_>) -> Vec<SinkSettings> {
 fn read_sink(section: &Section<'_>) -> Option<SinkSettings> {
     let words = [("stdout", Kind::Stdout), ("file", Kind::File), ("cloudwatch_logs", Kind::LogStream)];
     let kind = section.required("type", "\"file\"", value::one_of(&words));
-    let given = section.optional("name", name);
+    let chosen_name = section.optional("name", name);
     let Some(kind) = kind else {
-        // Whose the other keys are is not known.
+        // Without a type the valid keys are not known: request all of them, so that none is reported.
         for key in PER_KIND_KEYS {
             section.has(key);
         }
         return None;
     };
-    // Every key of a kind is asked for only there: elsewhere it is a fault.
+    // Each type requests only its own keys, so the section reports the others.
     let (word, to) = match kind {
         Kind::Stdout => ("stdout", Some(SinkTarget::Stdout)),
         Kind::File => ("file", read_file(section)),
         Kind::LogStream => ("cloudwatch_logs", read_stream(section)),
     };
-    if section.has("name") && given.is_none() {
+    if section.has("name") && chosen_name.is_none() {
         return None;
     }
-    Some(SinkSettings { name: given.unwrap_or_else(|| word.into()), to: to? })
+    Some(SinkSettings { name: chosen_name.unwrap_or_else(|| word.into()), to: to? })
 }
 
 fn read_file(section: &Section<'_>) -> Option<SinkTarget> {
@@ -133,7 +134,10 @@ fn read_stream(section: &Section<'_>) -> Option<SinkTarget> {
     let config =
         StreamConfig { region: region?, role: role?, external_id, log_group: log_group?, log_stream };
     if Partition::of(&config.region) != config.role.partition() {
-        section.report("region", "is of another AWS partition than role_arn: name one of the same");
+        section.report(
+            "region",
+            "is in a different AWS partition than role_arn: name a Region of the same partition",
+        );
         return None;
     }
     Some(SinkTarget::LogStream(Box::new(config)))
@@ -145,26 +149,33 @@ fn name(node: &Node) -> Result<Box<str>, ValueError> {
     if fits {
         Ok(text.into())
     } else {
-        Err("is not a sink's name: write at most 63 of letters, digits, \"-\", \"_\" and \".\"".to_owned())
+        Err("is not a sink name: write at most 63 letters, digits, \"-\", \"_\" and \".\"".to_owned())
     }
 }
 
 fn stream(node: &Node) -> Result<Box<str>, ValueError> {
     let text = value::text(node)?;
-    if text.len() <= STREAM && !text.contains([':', '*']) && !text.contains(char::is_control) {
+    if text.len() <= MAX_STREAM_NAME && !text.contains([':', '*']) && !text.contains(char::is_control) {
         Ok(text.into())
     } else {
-        Err("is not the name of a log stream: write at most 512 characters without \":\" and \"*\""
-            .to_owned())
+        Err("is not the name of a log stream: write at most 512 characters without \":\" or \"*\"".to_owned())
     }
 }
 
 fn bytes(node: &Node) -> Result<u32, ValueError> {
     let number = value::count(node)?.get();
-    if number >= MIN_BYTES { Ok(number) } else { Err(format!("is under {MIN_BYTES}: write more")) }
+    if number >= MIN_BYTES {
+        Ok(number)
+    } else {
+        Err(format!("is less than {MIN_BYTES}: write a larger number"))
+    }
 }
 
 fn file_count(node: &Node) -> Result<u32, ValueError> {
     let number = value::count(node)?.get();
-    if number <= MAX_FILES { Ok(number) } else { Err(format!("is over {MAX_FILES}: write less")) }
+    if number <= MAX_FILES {
+        Ok(number)
+    } else {
+        Err(format!("is more than {MAX_FILES}: write a smaller number"))
+    }
 }

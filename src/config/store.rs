@@ -1,4 +1,4 @@
-//! `[store]`: where the durable state is kept.
+//! `[store]`: the database of the audit log and of all other durable state.
 
 use std::str::FromStr as _;
 
@@ -14,14 +14,14 @@ use crate::store::Config;
 /// Default of `store.url`.
 const URL: &str = "sqlite://logkey.db";
 
-/// Where the durable state is kept.
+/// The settings of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
-    /// Of the store itself.
+    /// The URL of the store, including its password.
     pub config: Config,
 }
 
-/// What the URL of a server may say behind its question mark.
+/// The parameters that the URL of a server may have after its question mark.
 const PARAMETERS: &[&str] = &[
     "application_name",
     "dbname",
@@ -39,31 +39,31 @@ const PARAMETERS: &[&str] = &[
 
 /// Reads `[store]`.
 pub(super) fn read(section: &Section<'_>) -> Option<Store> {
-    let found = section.secret("url", "url_file", parse);
+    let configured = section.secret("url", "url_file", parse);
     let password = section.secret_text("password_file");
     let default = Store { config: Config { url: URL.to_owned() } };
-    let store = if section.has("url") || section.has("url_file") { found? } else { default };
+    let store = if section.has("url") || section.has("url_file") { configured? } else { default };
     Some(with_password(section, store, password))
 }
 
-/// The password that stands in a file of its own.
+/// Adds the password from `password_file` to the URL.
 fn with_password(section: &Section<'_>, store: Store, password: Option<String>) -> Store {
     let Some(password) = password else {
         return store;
     };
     let Some(mut url) = server(&store.config.url) else {
-        section.report("password_file", "has no use where url leads to no server: leave it away");
+        section.report("password_file", "has no effect, because url does not name a server: omit it");
         return store;
     };
     if url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password") {
-        section.report("password_file", "and a password in url both stand here: keep one of them");
+        section.report("password_file", "and a password in url are both set: keep one of them");
         return store;
     }
     url.query_pairs_mut().append_pair("password", &password);
     Store { config: Config { url: url.into() } }
 }
 
-/// The URL, where it is that of a server.
+/// The parsed URL; `None` if it is not that of a PostgreSQL server.
 fn server(url: &str) -> Option<Url> {
     Url::parse(url).ok().filter(|url| ["postgres", "postgresql"].contains(&url.scheme()))
 }
@@ -82,13 +82,13 @@ fn parse(node: &Node) -> Result<Store, ValueError> {
     Ok(Store { config: Config { url } })
 }
 
-/// A file of this machine.
+/// Checks the URL of a SQLite file.
 fn file(url: &str) -> Result<(), ValueError> {
     let in_memory = url.contains(":memory:") || url.contains("mode=memory");
     let file = SqliteConnectOptions::from_str(url).ok().map(|options| options.get_filename().to_owned());
     if in_memory || file.is_none_or(|file| file.as_os_str().is_empty()) {
         return Err(
-            "names no file, and the audit log has to outlast the process: write \"sqlite://logkey.db\" or \
+            "names no file, but the audit log must outlast the process: write \"sqlite://logkey.db\" or \
                     \"sqlite:///var/lib/logkey/logkey.db\""
                 .to_owned(),
         );
@@ -96,7 +96,7 @@ fn file(url: &str) -> Result<(), ValueError> {
     Ok(())
 }
 
-/// A server that processes share.
+/// Checks the URL of a PostgreSQL server.
 fn shared(url: &str) -> Result<(), ValueError> {
     let example = "write for example \"postgres://logkey@db.example.com/logkey?sslmode=verify-full\"";
     let Some(parsed) = server(url) else {
@@ -105,7 +105,7 @@ fn shared(url: &str) -> Result<(), ValueError> {
     let is_known = |name: &str| PARAMETERS.contains(&name) || name.starts_with("options[");
     if parsed.query_pairs().any(|(name, _)| !is_known(&name)) {
         return Err(format!(
-            "says something behind its question mark that is not known: {} are",
+            "has an unknown parameter after its question mark: expected {}",
             PARAMETERS.join(", ")
         ));
     }
@@ -115,13 +115,13 @@ fn shared(url: &str) -> Result<(), ValueError> {
     }
 }
 
-/// Warns of what works and should not be left so, and tells what a shared store needs beside itself.
+/// Checks what a shared store needs: a configured checkpoint key, and an encrypted connection.
 pub(super) fn check(section: &Section<'_>, store: Option<&Store>, audit: &Section<'_>) {
     let Some(store) = store.filter(|store| store.config.is_shared()) else { return };
     if !audit.has("checkpoint_key_file") {
         audit.missing(
             "checkpoint_key_file",
-            "\"/etc/logkey/checkpoint.pem\": with PostgreSQL every replica signs with the same key, made by \
+            "\"/etc/logkey/checkpoint.pem\": with PostgreSQL every replica signs with the same key, created with \
              openssl genpkey -algorithm ed25519",
         );
     }
@@ -132,8 +132,8 @@ pub(super) fn check(section: &Section<'_>, store: Option<&Store>, audit: &Sectio
         let key = if section.has("url_file") { "url_file" } else { "url" };
         section.warn(
             key,
-            "leads to another machine whose certificate is not checked: add ?sslmode=verify-full, and \
-             &sslrootcert=FILE for an authority of your own",
+            "names another machine, whose certificate is not checked: add ?sslmode=verify-full, and \
+             &sslrootcert=FILE for a private certificate authority",
         );
     }
 }

@@ -1,4 +1,4 @@
-//! `[telemetry]`: how the service tells what it does.
+//! `[telemetry]`: the log lines of the service.
 
 use tracing_subscriber::EnvFilter;
 
@@ -7,23 +7,23 @@ use super::{section::Section, tree::Node, value, value::ValueError};
 /// Default of `telemetry.log_level`.
 const LEVEL: &str = "info";
 
-/// How the service tells what it does.
+/// The settings of the log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Telemetry {
-    /// The form of log lines.
+    /// The format of log lines.
     pub log_format: LogFormat,
-    /// What is logged, as `tracing` writes filters: `info`, or `info,logkey=debug`.
+    /// A filter in the syntax of `tracing_subscriber::EnvFilter`: `info`, or `info,logkey=debug`.
     pub log_level: Box<str>,
 }
 
-/// The form of log lines.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people where standard error is a terminal, and JSON elsewhere.
+    /// `Human` if standard error is a terminal, and otherwise `Json`.
     Auto,
-    /// One JSON object a line.
+    /// One JSON object on each line.
     Json,
-    /// For people.
+    /// Text for people.
     Human,
 }
 

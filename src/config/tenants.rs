@@ -1,4 +1,4 @@
-//! `[[tenants]]` and `tenants_dir`: who the tenants are, and what stands open to them.
+//! `[[tenants]]` and `tenants_dir`: the tenants and their grants.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,15 +17,15 @@ use crate::{
     },
 };
 
-/// What tenants are held against.
-pub(super) struct RegisteredIssuers<'k> {
-    /// Limits of a tenant that has none of its own.
+/// Other settings that tenants depend on.
+pub(super) struct TenantContext<'k> {
+    /// The limits of a tenant that configures none.
     pub(super) limits: Limits,
-    /// Issuers that tenants may name.
+    /// The issuers that tenants may name.
     pub(super) issuers: &'k [IssuerConfig],
 }
 
-/// Every `*.toml` of the folder that `tenants_dir` leads to, in the order of their names.
+/// Every `*.toml` file in the folder `tenants_dir`, in the order of the names.
 pub(super) fn files(root: &Section<'_>) -> Vec<PathBuf> {
     let Some(folder) = root.path("tenants_dir") else { return Vec::new() };
     let entries = match fs::read_dir(&folder) {
@@ -33,13 +33,13 @@ pub(super) fn files(root: &Section<'_>) -> Vec<PathBuf> {
         Err(error) => {
             root.report(
                 "tenants_dir",
-                &format!("leads to {}: {}", folder.display(), reader::toml_message(&error)),
+                &format!("refers to {}: {}", folder.display(), reader::io_message(&error)),
             );
             return Vec::new();
         }
     };
     root.reader().track_file(folder.clone());
-    // Names that begin with a dot are editors' and Kubernetes' own.
+    // Editors and Kubernetes use names that begin with a dot for their own files.
     let is_tenant = |path: &PathBuf| {
         path.extension().is_some_and(|extension| extension == "toml")
             && path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'))
@@ -49,38 +49,34 @@ pub(super) fn files(root: &Section<'_>) -> Vec<PathBuf> {
     paths
 }
 
-/// Reads the tenants of the main document and of the folder's files.
-pub(super) fn read(
-    root: &Section<'_>,
-    files: &[PathBuf],
-    registered: &RegisteredIssuers<'_>,
-) -> Option<Tenants> {
-    let mut gathered = TenantSet::new(root.reader(), registered);
+/// Reads the tenants of the main document and of `files`.
+pub(super) fn read(root: &Section<'_>, files: &[PathBuf], context: &TenantContext<'_>) -> Option<Tenants> {
+    let mut tenants = TenantSet::new(root.reader(), context);
     for section in root.sections("tenants") {
-        gathered.add(&section);
+        tenants.add(&section);
     }
     for file in files {
         let mut before = 0;
-        root.reader().parts(file, |at, table| {
+        root.reader().for_each_part(file, |at, table| {
             let document = Section::root(at, table, root.reader());
             if document.has("tenants") {
                 let sections = document.sections_after(before, "tenants");
                 before += sections.len();
                 for section in &sections {
-                    gathered.add(section);
+                    tenants.add(section);
                 }
             } else {
-                gathered.add(&document);
+                tenants.add(&document);
             }
         });
     }
-    Tenants::new(gathered.tenants).ok()
+    Tenants::new(tenants.tenants).ok()
 }
 
-/// The tenants so far, and where each of their names was first said.
+/// The tenants so far, and the place of the first use of each id and claim value.
 struct TenantSet<'k> {
     reader: &'k Reader,
-    registered: &'k RegisteredIssuers<'k>,
+    context: &'k TenantContext<'k>,
     issuers: HashSet<&'k str>,
     ids: HashMap<TenantId, Source>,
     claims: HashMap<(Arc<str>, Arc<str>), Source>,
@@ -88,45 +84,45 @@ struct TenantSet<'k> {
     tenants: Vec<Tenant>,
 }
 
-// === impl Gathered ===
+// === impl TenantSet ===
 
 impl<'k> TenantSet<'k> {
-    fn new(reader: &'k Reader, registered: &'k RegisteredIssuers<'k>) -> Self {
-        let issuers = registered.issuers.iter().map(|issuer| issuer.issuer.as_ref()).collect();
+    fn new(reader: &'k Reader, context: &'k TenantContext<'k>) -> Self {
+        let issuers = context.issuers.iter().map(|issuer| issuer.issuer.as_ref()).collect();
         let (ids, claims, shared, tenants) = Default::default();
-        Self { reader, registered, issuers, ids, claims, shared, tenants }
+        Self { reader, context, issuers, ids, claims, shared, tenants }
     }
 
     fn add(&mut self, section: &Section<'_>) {
         let id: Option<TenantId> = section.required("id", "\"payments\"", value::parsed);
         let issuers = self.read_issuers(section);
         let claim_values = section.list("claim_values", value::text);
-        let limits = limits::read_tenant(&section.section("limits"), self.registered.limits);
+        let limits = limits::read_tenant(&section.section("limits"), self.context.limits);
         let suspended = section.or_default("suspended", false, value::boolean);
         let accounts = self.read_accounts(section);
         let Some(id) = id else { return };
 
-        if self.check_unique(id.clone(), section) {
+        if self.is_duplicate(id.clone(), section) {
             return;
         }
         let claim_values = claim_values
             .map_or_else(|| vec![id.as_claim_value()], |values| values.into_iter().map(Arc::from).collect());
-        self.parse_claim(&issuers, &claim_values, section);
+        self.register_claims(&issuers, &claim_values, section);
         self.tenants.push(Tenant { id, issuers, claim_values, suspended, limits, accounts });
     }
 
-    fn check_unique(&mut self, id: TenantId, section: &Section<'_>) -> bool {
+    fn is_duplicate(&mut self, id: TenantId, section: &Section<'_>) -> bool {
         let at = section.location_of("id");
         let Some(first) = self.ids.insert(id, at) else { return false };
         section.report(
             "id",
-            &format!("is taken by {}: give each tenant a name of its own", self.reader.location(first)),
+            &format!("is already used at {}: give each tenant its own id", self.reader.location(first)),
         );
         true
     }
 
-    /// A value of the tenant claim means one tenant, for each issuer.
-    fn parse_claim(&mut self, issuers: &[Arc<str>], values: &[Arc<str>], section: &Section<'_>) {
+    /// Reports a value of the tenant claim that identifies two tenants of one issuer.
+    fn register_claims(&mut self, issuers: &[Arc<str>], values: &[Arc<str>], section: &Section<'_>) {
         let key = if section.has("claim_values") { "claim_values" } else { "id" };
         let at = section.location_of(key);
         for issuer in issuers {
@@ -136,8 +132,8 @@ impl<'k> TenantSet<'k> {
                     section.report(
                         key,
                         &format!(
-                            "holds a value that means the tenant at {first} already, for the same issuer: \
-                                  let each value mean one tenant"
+                            "contains a value that already identifies the tenant at {first}, for the same issuer: \
+                             give each tenant its own values"
                         ),
                     );
                 }
@@ -151,7 +147,7 @@ impl<'k> TenantSet<'k> {
             if self.issuers.contains(issuer.as_str()) {
                 return Ok(self.shared.text(issuer));
             }
-            Err("is the issuer of no [[auth.issuers]]: write it exactly as it stands there".to_owned())
+            Err("is not the issuer of any [[auth.issuers]]: write exactly the same text as there".to_owned())
         };
         section.required_list("issuers", "[\"https://idp.example.com\"]", is_registered).unwrap_or_default()
     }
@@ -163,7 +159,7 @@ impl<'k> TenantSet<'k> {
             let Some(grant) = read_grant(&section, &self.shared) else { continue };
             if let Some(first) = first_locations.insert(grant.account, section.location_of("account_id")) {
                 let first = self.reader.location(first);
-                section.report("account_id", &format!("stands at {first} already: put the two together"));
+                section.report("account_id", &format!("is already listed at {first}: merge the two entries"));
                 continue;
             }
             grants.push(Arc::new(grant));
@@ -186,21 +182,23 @@ fn read_grant(section: &Section<'_>, shared: &Interner) -> Option<AccountGrant> 
     if verify_query_results && !query_results {
         section.warn(
             "verify_query_results",
-            "has no use without query_results = true: the tenant cannot read the key of query results",
+            "has no effect without query_results = true: the tenant cannot read the key of query results",
         );
     }
     if let (Some(account), Some(role)) = (account, &role)
         && role.account() != account
     {
-        section
-            .report("role_arn", "is a role of another account than account_id: name a role of that account");
+        section.report(
+            "role_arn",
+            "belongs to a different account than account_id: name a role of that account",
+        );
     }
     if let (Some(role), Some(regions)) = (&role, &regions)
         && regions.iter().any(|region| Partition::of(region) != role.partition())
     {
         section.report(
             "regions",
-            "holds a Region of another AWS partition than role_arn: give it an account entry of its own",
+            "contains a Region of a different AWS partition than role_arn: write a separate entry for its account",
         );
     }
     let grant = AccountGrant {
@@ -216,7 +214,7 @@ fn read_grant(section: &Section<'_>, shared: &Interner) -> Option<AccountGrant> 
     if !grant_fits_session_policy(&grant) {
         section.warn(
             "log_groups",
-            "does not fit, together with kms_keys, into the 2,048 characters of a session policy: sessions of the role are narrowed less, and only this service itself holds the tenant to its patterns; use fewer and wider ones, or several roles",
+            "does not fit, together with kms_keys, into the 2,048 characters of a session policy: AWS restricts the sessions of this role less, and only the service itself enforces the patterns; use fewer and wider patterns, or several roles",
         );
     }
     Some(grant)

@@ -1,5 +1,5 @@
-//! What was written, and where: the values of every file and variable before anyone asks what they
-//! mean. Built by `source` and `overlay`, read by `section`.
+//! The values of every file and variable, each with its source, before they are interpreted. `reader` and
+//! `env_overlay` build the tree; `section` reads it.
 
 use std::collections::BTreeMap;
 
@@ -8,47 +8,47 @@ use toml::{
     de::{DeString, DeTable, DeValue},
 };
 
-/// Where something stands.
+/// The place of a name or a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
-    /// In a file, so many bytes from its beginning.
+    /// A position in a file.
     File {
-        /// Which document, in the order in which they were read.
+        /// The index of the document, in reading order.
         document: usize,
-        /// Bytes.
+        /// The number of bytes before it in the file.
         offset: usize,
     },
-    /// In an environment variable, by the order in which they were read.
+    /// An environment variable, by its index in reading order.
     Variable(usize),
 }
 
 /// One value.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    /// Where its name stands; where it has none, where it stands itself.
+    /// The source of its name; if it has none, the source of the value.
     pub(super) name: Source,
-    /// Where it stands.
+    /// The source of the value.
     pub(super) origin: Source,
-    /// What it is.
+    /// The value.
     pub(super) value: Value,
 }
 
-/// What a value is.
+/// A value before it is interpreted.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
-    /// Text.
+    /// A string.
     Text(String),
-    /// A whole number that fits; none where it does not.
+    /// An integer; `None` if it does not fit into 64 bits.
     Integer(Option<i64>),
-    /// True or false.
+    /// A Boolean.
     Boolean(bool),
-    /// A kind of value that no setting takes.
+    /// A float or a date, which no setting accepts.
     Other,
-    /// Some values.
+    /// An array.
     List(Vec<Node>),
-    /// Named values.
+    /// A table.
     Table(Table),
-    /// The text of a variable: a value of whatever kind is asked for.
+    /// The text of a variable; the setting determines its type.
     Untyped(String),
 }
 
@@ -58,7 +58,7 @@ pub(super) type Table = BTreeMap<Box<str>, Node>;
 // === impl Node ===
 
 impl Node {
-    /// From a parsed document, or from a value in one.
+    /// Converts a parsed TOML value; `at` turns a byte offset into a source.
     pub(super) fn from_toml(value: Spanned<DeValue<'_>>, at: impl Fn(usize) -> Source + Copy) -> Self {
         let origin = at(value.span().start);
         let value = match value.into_inner() {
@@ -77,7 +77,7 @@ impl Node {
     }
 }
 
-/// From a parsed table.
+/// Converts a parsed TOML table; `at` turns a byte offset into a source.
 pub(super) fn from_toml(table: DeTable<'_>, at: impl Fn(usize) -> Source + Copy) -> Table {
     let named = |(name, value): (Spanned<DeString<'_>>, _)| {
         let mut node = Node::from_toml(value, at);

@@ -1,5 +1,5 @@
-//! What a written value means. Each function completes the sentence "KEY …" where it cannot say, with
-//! what to write instead and never with the value.
+//! Parses values. An error message of these functions continues a sentence that begins with the key. It says
+//! what to write instead and never repeats the value.
 
 use std::{
     fmt,
@@ -14,23 +14,21 @@ use url::{Host, Url};
 
 use super::tree::{Node, Value};
 
-/// What is wrong with a value: the rest of a sentence that begins with the name of its key.
+/// What is wrong with a value: the rest of a sentence that begins with the key.
 pub(super) type ValueError = String;
 
-/// Text that is not empty.
+/// Parses a string that is not empty.
 pub(super) fn text(node: &Node) -> Result<String, ValueError> {
     match &node.value {
         Value::Text(text) | Value::Untyped(text) if !text.trim().is_empty() => Ok(text.clone()),
-        Value::Text(_) | Value::Untyped(_) => {
-            Err("is empty: write something, or leave the key away".to_owned())
-        }
+        Value::Text(_) | Value::Untyped(_) => Err("is empty: write a value, or omit the key".to_owned()),
         Value::Integer(_) | Value::Boolean(_) | Value::Other | Value::List(_) | Value::Table(_) => {
-            Err("is not text: put it in double quotes".to_owned())
+            Err("is not a string: put it in double quotes".to_owned())
         }
     }
 }
 
-/// True or false.
+/// Parses a Boolean.
 pub(super) fn boolean(node: &Node) -> Result<bool, ValueError> {
     if let Value::Boolean(yes) = node.value {
         return Ok(yes);
@@ -38,7 +36,7 @@ pub(super) fn boolean(node: &Node) -> Result<bool, ValueError> {
     untyped(node).ok_or_else(|| "is neither true nor false: write one of them, without quotes".to_owned())
 }
 
-/// A whole number above zero.
+/// Parses a whole number greater than zero.
 pub(super) fn count(node: &Node) -> Result<NonZeroU32, ValueError> {
     let number = if let Value::Integer(number) = node.value { number } else { untyped(node) };
     number
@@ -47,39 +45,39 @@ pub(super) fn count(node: &Node) -> Result<NonZeroU32, ValueError> {
         .ok_or_else(|| format!("is not a whole number from 1 to {}: write for example 100", u32::MAX))
 }
 
-/// As [`count`], for what is kept in memory.
+/// Like [`count`], for a number of things in memory.
 pub(super) fn size(node: &Node) -> Result<NonZeroUsize, ValueError> {
     let size = usize::try_from(count(node)?.get()).ok().and_then(NonZeroUsize::new);
-    size.ok_or_else(|| "is more than this machine can hold".to_owned())
+    size.ok_or_else(|| "is too large for this machine: write a smaller number".to_owned())
 }
 
-/// A number with its unit: `500ms`, `30s`, `15m`, `1h`, `2d`.
+/// Parses a number with its unit: `500ms`, `30s`, `15m`, `1h`, `2d`. Returns `None` for other text.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let span: Span = text.parse().ok()?;
     Duration::try_from(span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?).ok()
 }
 
-/// A length of time: a number with a unit.
+/// Parses a duration: a number with a unit.
 pub(super) fn duration(node: &Node) -> Result<Duration, ValueError> {
     text(node).ok().and_then(|text| parse_duration(&text)).ok_or_else(|| {
-        "is not a length of time: write a number and its unit in quotes, such as \"500ms\", \"30s\", \"15m\", \"1h\" or \"2d\""
+        "is not a duration: write a number and its unit in quotes, such as \"500ms\", \"30s\", \"15m\", \"1h\" or \"2d\""
             .to_owned()
     })
 }
 
-/// A length of time with bounds, both of which are allowed.
+/// Parses a duration from `min` to `max`, both included.
 pub(super) fn duration_within(
     min: Duration,
     max: Duration,
 ) -> impl Fn(&Node) -> Result<Duration, ValueError> {
     move |node| {
-        let found = duration(node)?;
-        if (min..=max).contains(&found) {
-            Ok(found)
+        let value = duration(node)?;
+        if (min..=max).contains(&value) {
+            Ok(value)
         } else {
             Err(format!(
-                "is out of range: write a length of time from {} to {}",
+                "is out of range: write a duration from {} to {}",
                 HumanDuration(min),
                 HumanDuration(max)
             ))
@@ -87,14 +85,14 @@ pub(super) fn duration_within(
     }
 }
 
-/// An address and port.
+/// Parses an IP address and port.
 pub(super) fn address(node: &Node) -> Result<SocketAddr, ValueError> {
     let wrong =
         |_| "is not an address and port: write for example \"127.0.0.1:50051\" or \"[::]:50051\"".to_owned();
     text(node)?.parse::<SocketAddr>().map_err(wrong)
 }
 
-/// An http or https URL.
+/// Parses an http or https URL.
 pub(super) fn http_url(node: &Node) -> Result<Url, ValueError> {
     let url = Url::parse(&text(node)?)
         .ok()
@@ -104,7 +102,7 @@ pub(super) fn http_url(node: &Node) -> Result<Url, ValueError> {
     })
 }
 
-/// Whatever says itself what was expected.
+/// Parses a type whose own error says what is expected.
 pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(node: &Node) -> Result<T, ValueError> {
     text(node)?.parse().map_err(|error: T::Err| {
         let error = error.to_string();
@@ -112,24 +110,24 @@ pub(super) fn parsed<T: FromStr<Err: fmt::Display>>(node: &Node) -> Result<T, Va
     })
 }
 
-/// One of some words.
+/// Parses one of these words.
 pub(super) fn one_of<T: Copy>(words: &[(&str, T)]) -> impl Fn(&Node) -> Result<T, ValueError> {
     move |node| {
         let text = text(node)?;
         words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
             let words: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
-            format!("is none of the words known here: write {}", words.join(" or "))
+            format!("is not a known value: write {}", words.join(" or "))
         })
     }
 }
 
-/// What a variable's text says, where the value is one.
+/// Parses the text of a variable; `None` for a value from a file.
 fn untyped<T: FromStr>(node: &Node) -> Option<T> {
     let Value::Untyped(text) = &node.value else { return None };
     text.parse().ok()
 }
 
-/// Whether a URL leads to this very machine.
+/// Whether the host of a URL is this machine.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -139,7 +137,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// A length of time in one unit.
+/// Writes a duration in the largest unit that divides it.
 struct HumanDuration(Duration);
 
 impl fmt::Display for HumanDuration {

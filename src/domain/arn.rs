@@ -1,4 +1,5 @@
-//! Amazon Resource Names of keys and of what they encrypt, parsed once and never re-checked.
+//! Amazon Resource Names of keys and of the resources that they encrypt. The values are checked when they are
+//! parsed and need no later check.
 
 use std::{fmt, str::FromStr};
 
@@ -9,9 +10,9 @@ use super::{
     aws::{AccountId, Partition, Region},
 };
 
-/// Longest `kmsKeyId` (`KmsKeyId` in the `CloudWatch` Logs service model).
+/// Maximum length of `kmsKeyId` in bytes (`KmsKeyId` in the `CloudWatch` Logs service model).
 pub const MAX_KMS_KEY_ID: usize = 256;
-/// Longest `resourceIdentifier` (`ResourceIdentifier` in the same model).
+/// Maximum length of `resourceIdentifier` in bytes (`ResourceIdentifier` in the same model).
 pub const MAX_RESOURCE_IDENTIFIER: usize = 2048;
 
 /// The ARN of one KMS key.
@@ -23,19 +24,19 @@ pub struct KmsKeyArn {
     account: AccountId,
 }
 
-/// A key as a caller names it: to be resolved before policy looks at it, since an alias can be
-/// pointed elsewhere.
+/// A key as a caller names it. The service resolves it to a [`KmsKeyArn`] before it evaluates policies,
+/// because an alias can be moved to another key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum KmsKeyId {
     /// The key's own ARN.
     Arn(KmsKeyArn),
     /// The ARN of an alias.
     AliasArn {
-        /// The whole ARN.
+        /// The complete ARN.
         text: Box<str>,
-        /// The Region in it.
+        /// The Region of the alias.
         region: Region,
-        /// The account in it.
+        /// The account of the alias.
         account: AccountId,
     },
     /// `alias/NAME`, in the account and Region of the target.
@@ -44,61 +45,61 @@ pub enum KmsKeyId {
     KeyId(Box<str>),
 }
 
-/// A `resourceIdentifier`: where, and what.
+/// A `resourceIdentifier`: a target with its partition, Region and account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourceArn {
-    /// The partition in it.
+    /// The partition that the ARN names.
     pub partition: Partition,
-    /// The Region in it.
+    /// The Region that the ARN names.
     pub region: Region,
-    /// The account in it.
+    /// The account that the ARN names.
     pub account: AccountId,
     /// The log group, or the query results.
     pub target: Target,
 }
 
-/// Why some text names no KMS key.
+/// Why a text does not name a KMS key. The message follows the name of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum InvalidKmsKeyId {
-    /// Nothing was given.
+    /// The text is empty.
     #[error(
-        "is required: the ARN of a KMS key, such as arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+        "is required; expected the ARN of a KMS key, such as arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
     )]
     Empty,
-    /// Over [`MAX_KMS_KEY_ID`] bytes.
+    /// The text has more than [`MAX_KMS_KEY_ID`] bytes.
     #[error("is longer than {MAX_KMS_KEY_ID} characters")]
     TooLong,
-    /// An ARN, but not of a key or an alias.
-    #[error("is not the ARN of a KMS key: arn:aws:kms:REGION:ACCOUNT:key/KEY-ID is expected")]
+    /// The text is an ARN, but not of a key or an alias.
+    #[error("is not the ARN of a KMS key; expected arn:aws:kms:REGION:ACCOUNT:key/KEY-ID")]
     NotAKeyArn,
-    /// Not an ARN and not a key id either.
-    #[error("is not a key ARN, an alias ARN, alias/NAME or a key id")]
+    /// The text is neither an ARN nor an alias nor a key id.
+    #[error("does not name a KMS key; expected a key ARN, an alias ARN, alias/NAME or a key id")]
     Malformed,
 }
 
-/// Why some text is no resource identifier.
+/// Why a text is not a resource identifier. The message follows the name of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum InvalidResourceArn {
-    /// Nothing was given.
-    #[error("is required: a log group's ARN, or arn:aws:logs:REGION:ACCOUNT:query-result:*")]
+    /// The text is empty.
+    #[error("is required; expected a log group's ARN, or arn:aws:logs:REGION:ACCOUNT:query-result:*")]
     Empty,
-    /// Over [`MAX_RESOURCE_IDENTIFIER`] bytes.
+    /// The text has more than [`MAX_RESOURCE_IDENTIFIER`] bytes.
     #[error("is longer than {MAX_RESOURCE_IDENTIFIER} characters")]
     TooLong,
-    /// Ends in `:*`, the form that IAM policies use.
-    #[error("ends in ':*': leave that away, AWS takes the log group's ARN without it here")]
+    /// The text ends in `:*`, the form that IAM policies use.
+    #[error("ends in ':*'; remove it, because this field accepts a log group's ARN only without it")]
     TrailingStar,
-    /// Holds `#`, which the field does not take although a name may hold it.
-    #[error("holds '#', which AWS takes in log_group_name only: name the log group there")]
+    /// The text contains `#`. A log group's name may contain it, but AWS does not accept it in this field.
+    #[error("contains '#', which AWS accepts only in log_group_name; use that field instead")]
     HashInArn,
-    /// Anything else.
+    /// The text is malformed in any other way.
     #[error(
-        "is not arn:aws:logs:REGION:ACCOUNT:log-group:NAME or arn:aws:logs:REGION:ACCOUNT:query-result:*"
+        "is malformed; expected arn:aws:logs:REGION:ACCOUNT:log-group:NAME or arn:aws:logs:REGION:ACCOUNT:query-result:*"
     )]
     Malformed,
 }
 
-/// The six parts of an ARN whose service was asked for.
+/// The parts of an ARN whose prefix and service match the expected ones.
 struct Parts<'t> {
     partition: Partition,
     region: Region,
@@ -109,7 +110,7 @@ struct Parts<'t> {
 // === impl KmsKeyArn ===
 
 impl KmsKeyArn {
-    /// The whole ARN.
+    /// The complete ARN.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -121,19 +122,19 @@ impl KmsKeyArn {
         self.account
     }
 
-    /// The Region the key lives in.
+    /// The Region of the key.
     #[must_use]
     pub fn region(&self) -> &Region {
         &self.region
     }
 
-    /// The partition the key lives in.
+    /// The partition of the key.
     #[must_use]
     pub fn partition(&self) -> Partition {
         self.partition
     }
 
-    /// What follows `key/`: `mrk-…` for a multi-Region key.
+    /// The part after `key/`. For a multi-Region key it starts with `mrk-`.
     #[must_use]
     pub fn key_id(&self) -> &str {
         self.text.rsplit('/').next().unwrap_or_default()
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_key_id_is_told_apart() {
+    fn every_form_of_a_key_id_is_recognized() {
         let form = |text: &str| text.parse::<KmsKeyId>();
         assert!(matches!(form(KEY), Ok(KmsKeyId::Arn(_))));
         assert!(matches!(
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_key_is_refused_with_the_reason() {
+    fn an_invalid_key_id_is_rejected_with_the_reason() {
         use InvalidKmsKeyId::{Empty, Malformed, NotAKeyArn, TooLong};
         for (text, reason) in [
             ("", Empty),
@@ -319,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn resource_identifiers_that_aws_would_refuse_are_refused_first() {
+    fn resource_identifiers_that_aws_would_refuse_are_rejected() {
         use InvalidResourceArn::{Empty, HashInArn, Malformed, TooLong, TrailingStar};
         let at = |rest: &str| format!("arn:aws:logs:eu-west-1:111122223333:{rest}");
         for (text, reason) in [
@@ -337,7 +338,7 @@ mod tests {
         }
     }
 
-    /// Texts that are ARNs, or nearly: each part is right or wrong by itself.
+    /// Texts that are ARNs or resemble them: each part is independently valid or invalid.
     fn nearly_an_arn() -> impl Strategy<Value = String> {
         let partition = prop_oneof!["aws", "aws-cn", "aws-us-gov", "aws-x", ""];
         let service = prop_oneof!["kms", "logs", "s3", ""];
@@ -359,7 +360,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_taken_is_shown_as_it_was_said_and_read_again_alike(text in nearly_an_arn()) {
+        fn an_accepted_text_round_trips(text in nearly_an_arn()) {
             if let Ok(arn) = text.parse::<ResourceArn>() {
                 prop_assert_eq!(arn.to_string(), text.as_str());
                 prop_assert_eq!(arn.to_string().parse(), Ok(arn));
@@ -371,7 +372,7 @@ mod tests {
         }
 
         #[test]
-        fn the_parts_of_an_arn_are_those_that_stand_in_it(text in nearly_an_arn()) {
+        fn a_parsed_arn_has_the_parts_of_its_text(text in nearly_an_arn()) {
             let parts: Vec<&str> = text.splitn(6, ':').collect();
             if let Ok(arn) = text.parse::<KmsKeyArn>() {
                 let own = [arn.partition().as_str(), "kms", arn.region().as_str(), arn.account().as_str()]
@@ -386,7 +387,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_is_two_kinds_of_thing(text in prop_oneof![nearly_an_arn(), "\\PC{0,40}"]) {
+        fn no_text_is_both_a_key_id_and_a_resource_identifier(text in prop_oneof![nearly_an_arn(), "\\PC{0,40}"]) {
             let (key, resource) = (text.parse::<KmsKeyId>(), text.parse::<ResourceArn>());
             prop_assert!(key.is_err() || resource.is_err());
         }

@@ -1,4 +1,4 @@
-//! What callers ask for and what they are told, as data.
+//! Resources, the commands that act on them, and the associations that the service returns.
 
 use std::{borrow::Cow, fmt, str::FromStr, time::Duration};
 
@@ -12,182 +12,182 @@ use super::{
     time::Timestamp,
 };
 
-/// Longest log group name (`LogGroupName` in the `CloudWatch` Logs service model).
+/// Maximum length of a log group name (`LogGroupName` in the `CloudWatch` Logs service model).
 pub const MAX_LOG_GROUP_NAME: usize = 512;
-/// Longest `reason`, in characters.
+/// Maximum length of `reason`, in characters.
 pub const MAX_REASON: usize = 512;
-/// How long AWS may take to put a change into effect (`AssociateKmsKey` in the API reference).
+/// The maximum time until a change takes effect in AWS (`AssociateKmsKey` in the API reference).
 pub const PROPAGATION_DELAY: Duration = Duration::from_mins(5);
 
-/// A log group name: 1 to 512 of `.-_/#A-Za-z0-9`.
+/// A log group name: 1 to 512 characters of `.-_/#A-Za-z0-9`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LogGroupName(Box<str>);
 
-/// What a key is set on.
+/// The part of a resource that a key is set on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
-    /// Events that one log group ingests from now on.
+    /// The events that one log group ingests after the change.
     LogGroup(LogGroupName),
-    /// Stored results of every later query in the account and Region.
+    /// The stored results of every later query in the account and Region.
     QueryResults,
 }
 
-/// Where something is.
+/// An AWS account and a Region.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Location {
-    /// The account.
+    /// The AWS account.
     pub account: AccountId,
-    /// The Region.
+    /// The Region within the account's partition.
     pub region: Region,
 }
 
-/// A target in its place.
+/// A target in a location.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Resource {
-    /// Where.
+    /// The account and Region of the target.
     pub location: Location,
-    /// What.
+    /// The log group, or the query results.
     pub target: Target,
 }
 
-/// Where a caller says that something is; what is left away is found from the tenant's grants.
+/// A location as the caller gave it. The service finds an omitted part in the tenant's grants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnresolvedLocation {
-    /// The account, if it was said.
+    /// The account, if the caller gave it.
     pub account: Option<AccountId>,
-    /// The Region, if it was said.
+    /// The Region, if the caller gave it.
     pub region: Option<Region>,
 }
 
-/// Why a change is made, in the caller's words: at most 512 characters.
+/// The reason that a caller gives for a change: at most 512 characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Justification(Box<str>);
 
-/// Set this key on this resource.
+/// A command that sets a key on a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssociateKmsKey {
-    /// What to encrypt.
+    /// The resource to encrypt.
     pub resource: Resource,
-    /// With which key.
+    /// The resolved key.
     pub key: KmsKeyArn,
     /// The key as the caller named it.
     pub requested_key: KmsKeyId,
-    /// Why.
+    /// The caller's reason.
     pub reason: Option<Justification>,
 }
 
-/// Take the key of this resource away.
+/// A command that removes the key of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DisassociateKmsKey {
-    /// What to set back to the default.
+    /// The resource that returns to AWS's default encryption.
     pub resource: Resource,
-    /// Why.
+    /// The caller's reason.
     pub reason: Option<Justification>,
 }
 
-/// Diagnose whether a key could be set on this resource.
+/// A command that checks whether a key could be set on a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckKeyAssociation {
-    /// What would be encrypted.
+    /// The resource that would be encrypted.
     pub resource: Resource,
 }
 
-/// Read the association of this resource.
+/// A command that reads the association of one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GetKeyAssociation {
-    /// What to look at.
+    /// The resource to read.
     pub resource: Resource,
 }
 
-/// Read the associations of this place.
+/// A command that reads the associations of a location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListKeyAssociations {
-    /// Where to look.
+    /// The location to list.
     pub location: Location,
 }
 
-/// Try what is installed for this place.
+/// A command that tests the role that is installed for a location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TestAccess {
-    /// Where to try.
+    /// The location to test.
     pub location: Location,
 }
 
-/// Tell where a key matters in this place.
+/// A command that finds the uses of a key in a location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GetKeyUsage {
-    /// Where to look.
+    /// The location to search.
     pub location: Location,
-    /// The key; none where it has to be looked up first.
+    /// The key. `None` if KMS has to resolve it first.
     pub key: Option<KmsKeyArn>,
 }
 
-/// Which key encrypts one resource, as far as is known.
+/// The key that encrypts one resource, as far as the service knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyAssociation {
-    /// What is encrypted.
+    /// The encrypted resource.
     pub resource: Resource,
-    /// The key; none means the AWS-owned default.
+    /// The key. `None` is the AWS-owned default.
     pub key: Option<KmsKeyArn>,
-    /// The key as the caller named it, in answers to a call that set it.
+    /// The key as the caller named it, in the response to the call that set it.
     pub requested_key: Option<KmsKeyId>,
-    /// The key before, where it is known.
+    /// The key before this one, if it is known.
     pub previous_key: Option<KmsKeyArn>,
-    /// Whether it is in effect.
+    /// Whether the association is in effect.
     pub state: AssociationState,
-    /// When AWS accepted it, where it was made through this service.
+    /// When AWS accepted the association, if it was made through this service.
     pub accepted: Option<Timestamp>,
     /// Whether the key can be used.
     pub health: KeyHealth,
-    /// When the key will be deleted, where that is scheduled.
+    /// When KMS will delete the key, if its deletion is scheduled.
     pub key_deletion: Option<Timestamp>,
-    /// The log group's class in AWS's own word.
+    /// The log group's class, as AWS names it.
     pub class: Option<Box<str>>,
-    /// How long the log group keeps its events; none means for ever.
+    /// How long the log group keeps its events. `None` means forever.
     pub retention: Option<Duration>,
-    /// The former keys that data still needs, the last one first.
+    /// The former keys that data still needs, the most recent one first.
     pub former: Vec<FormerKey>,
-    /// What this is based on.
+    /// Where this information comes from.
     pub source: Source,
 }
 
-/// Whether an association is in effect.
+/// Whether AWS already uses the key of an association.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AssociationState {
-    /// Accepted less than [`SETTLING`] ago.
+    /// AWS accepted it less than [`PROPAGATION_DELAY`] ago.
     Settling,
-    /// In force for what is written from now on.
+    /// AWS encrypts new data with the key.
     InForce,
-    /// No key of the customer's is set.
+    /// No customer key is set.
     DefaultEncryption,
-    /// It cannot be told.
+    /// The state cannot be determined.
     Unknown,
 }
 
-/// What a statement is based on.
+/// The source of the information in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Read from AWS for this answer.
+    /// Read from AWS for this response.
     Live,
-    /// From our own record.
+    /// Taken from the service's own record.
     Recorded,
 }
 
-/// Which log groups a list holds.
+/// Which log groups a list contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum KeyFilter {
-    /// All of them.
+    /// All log groups.
     #[default]
     Any,
-    /// Those under the AWS-owned default.
+    /// Log groups with the AWS-owned default encryption.
     WithoutKey,
-    /// Those with a key.
+    /// Log groups with a key.
     WithKey,
-    /// Those whose key is disabled, pending deletion or gone.
+    /// Log groups whose key is disabled, pending deletion or deleted.
     KeyUnhealthy,
 }
 
-/// Something the caller should know although the call succeeded.
+/// Information that the caller needs although the call succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// A stable name for programs.
@@ -196,63 +196,63 @@ pub struct Warning {
     pub message: String,
 }
 
-/// What our own record says was last set on a resource through this service.
+/// The last change of a resource that was made through this service, according to its own record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedAssociation {
-    /// What.
+    /// The changed resource.
     pub resource: Resource,
-    /// The key; none means it was taken away.
+    /// The key. `None` means that it was removed.
     pub key: Option<KmsKeyArn>,
-    /// The key before, where it was known.
+    /// The key before the change, if it was known.
     pub previous_key: Option<KmsKeyArn>,
-    /// When AWS accepted it.
+    /// When AWS accepted the change.
     pub accepted: Timestamp,
 }
 
-/// The text was not a log group name.
+/// Why a text is not a log group name. The message follows the name of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum InvalidLogGroupName {
-    /// Nothing was given.
-    #[error("is required: a log group's name, such as /app/web")]
+    /// The text is empty.
+    #[error("is required; expected a log group's name, such as /app/web")]
     Empty,
-    /// Over [`MAX_LOG_GROUP_NAME`] bytes.
+    /// The text has more than [`MAX_LOG_GROUP_NAME`] bytes.
     #[error("is longer than {MAX_LOG_GROUP_NAME} characters")]
     TooLong,
-    /// Holds something else than `.-_/#A-Za-z0-9`.
-    #[error("holds a character that no log group name can hold: only A-Z a-z 0-9 . - _ / # are allowed")]
+    /// The text contains a character other than `.-_/#A-Za-z0-9`.
+    #[error("contains a character that a log group name cannot have; expected only A-Z a-z 0-9 . - _ / #")]
     Character,
-    /// Looks like an ARN.
-    #[error("is an ARN: put it into resource_identifier, or give the name alone")]
+    /// The text starts like an ARN.
+    #[error("is an ARN; use resource_identifier for it, or give only the name")]
     Arn,
 }
 
-/// The text was too long for a reason, or not printable.
+/// Why a text cannot be the reason of a change. The message follows the name of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum InvalidReason {
-    /// Over [`MAX_REASON`] characters.
+    /// The text has more than [`MAX_REASON`] characters.
     #[error("is longer than {MAX_REASON} characters")]
     TooLong,
-    /// Holds a control character.
-    #[error("holds a control character: plain text on one line is expected")]
+    /// The text contains a control character.
+    #[error("contains a control character; expected plain text on one line")]
     Control,
 }
 
 // === impl LogGroupName ===
 
 impl LogGroupName {
-    /// The name.
+    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether AWS keeps the name to itself: `aws/…` in any case and without a leading slash.
+    /// Whether AWS reserves the name: `aws/…` in upper or lower case, without a leading slash.
     #[must_use]
     pub fn is_reserved(&self) -> bool {
         self.0.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("aws/"))
     }
 
-    /// Whether the name can stand in a `resourceIdentifier`; AWS takes no `#` there.
+    /// Whether the name can be part of a `resourceIdentifier`, where AWS does not accept `#`.
     #[must_use]
     pub fn is_valid_arn(&self) -> bool {
         !self.0.contains('#')
@@ -305,10 +305,10 @@ impl fmt::Display for Resource {
     }
 }
 
-// === impl Reason ===
+// === impl Justification ===
 
 impl Justification {
-    /// The text.
+    /// The caller's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! What an audit event says, before it takes the form in which it is kept.
+//! The content of an audit event, before it is encoded as OCSF.
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
@@ -20,38 +20,38 @@ use super::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(pub Uuid);
 
-/// One thing that happened.
+/// One recorded occurrence: a step of a call, or a change of the service itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When.
+    /// The time of the event.
     pub time: Timestamp,
     /// Which part of a call it records.
     pub kind: Kind,
-    /// What was done, or asked for.
+    /// The operation, done or requested.
     pub act: AuditOperation,
-    /// Ties the events of one call together.
+    /// The request id, which all events of one call share.
     pub correlation: RequestId,
-    /// The intent that it closes, for an outcome and a settlement.
+    /// The intent that an outcome or a reconciliation closes.
     pub closes: Option<EventId>,
-    /// Who, as far as is known.
+    /// The caller, as far as it is known.
     pub actor: Actor,
-    /// What it is about.
+    /// The resource of the operation.
     pub resource: Option<Resource>,
-    /// The keys it is about.
+    /// The keys of the operation.
     pub keys: Keys,
-    /// Why, in the caller's words.
+    /// The reason that the caller gave.
     pub reason: Option<Box<str>>,
-    /// What policy said.
+    /// The policy decision.
     pub decision: Option<DecisionRecord>,
-    /// Through what AWS was called.
+    /// The role, the session and the request ids of the calls to AWS.
     pub via: AwsCallRecord,
-    /// How it ended; none where it has not.
+    /// How the operation ended. `None` if it has not ended.
     pub end: Option<Completion>,
-    /// More that is known, for people: bounded and escaped where it is kept.
+    /// More information for people. The encoder bounds and escapes it.
     pub detail: Option<Box<str>>,
-    /// What was done to the log itself.
+    /// The change of the audit log itself, if the event records one.
     pub log: Option<LogEvent>,
-    /// How many equal events this one stands for.
+    /// How many equal events this one represents.
     pub count: u32,
 }
 
@@ -62,9 +62,9 @@ pub enum Kind {
     Intent,
     /// A change ended.
     Outcome,
-    /// A change's end is settled after the fact.
+    /// The end of a change was determined by reconciliation.
     Reconciled(Settlement),
-    /// Something was read.
+    /// A call read data.
     Read,
     /// A call was refused before anything was sent to AWS.
     Refusal,
@@ -72,59 +72,59 @@ pub enum Kind {
     Lifecycle,
 }
 
-/// What reading back said of a change whose outcome was unknown.
+/// The result of reconciling a change whose outcome was unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// What was asked for is in force.
+    /// The requested state is set.
     InForce,
-    /// Something else is in force.
+    /// Another state is set.
     NotInForce,
-    /// It cannot be told.
+    /// The state cannot be determined.
     CannotTell,
 }
 
-/// What was done.
+/// The operation that an event records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditOperation {
-    /// An RPC.
+    /// A caller's RPC.
     Rpc(Action),
     /// The service started.
     Start,
     /// The service stopped.
     Stop,
-    /// The configuration was taken over, or refused.
+    /// A reload replaced the configuration, or rejected the new one.
     Reload,
-    /// Events that nobody waited for could not be kept; the count says how many.
+    /// Events that no call waited for could not be stored. The event's count is their number.
     Lost,
-    /// The oldest events were moved out to an archive.
+    /// The oldest events were moved to an archive.
     Archive,
-    /// Another key signs checkpoints from here on.
+    /// The key that signs checkpoints was replaced.
     RotateKey,
 }
 
-/// What was done to the log itself, so that whoever checks it knows.
+/// A change of the audit log itself, which a verifier has to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogEvent {
-    /// Its first events were moved out to an archive.
+    /// The first events of the log were moved to an archive.
     Archived {
-        /// The last one's place; the first one's is 1.
+        /// The sequence number of the last archived event. The first event of the log has number 1.
         last: u64,
-        /// The root of the tree over them, in base64 as checkpoints have it.
+        /// The root hash of the tree over the archived events, in base64 as in a checkpoint.
         root: Box<str>,
     },
-    /// Its checkpoints are signed by another key.
+    /// Another key signs the checkpoints from here on.
     Rotated {
-        /// The verifier key of the key that signed until here.
+        /// The verifier key of the former signing key.
         from: Box<str>,
-        /// That of the key that signs from here on.
+        /// The verifier key of the new signing key.
         to: Box<str>,
     },
 }
 
-/// Who, as far as is known.
+/// The caller of an event, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Actor {
-    /// The tenant.
+    /// The tenant that the token belongs to.
     pub tenant: Option<TenantId>,
     /// The token's subject.
     pub subject: Option<Arc<str>>,
@@ -132,64 +132,64 @@ pub struct Actor {
     pub issuer: Option<Arc<str>>,
     /// The token's `jti`, or a hash of the token.
     pub token_id: Option<Arc<str>>,
-    /// Where the call came from.
+    /// The network address that the call came from.
     pub source: Option<IpAddr>,
-    /// What the client calls itself.
+    /// The client's `user-agent`.
     pub unverified_user_agent: Option<Box<str>>,
 }
 
-/// The keys an event is about.
+/// The keys of an operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
-    /// As the caller named it.
+    /// The key as the caller named it.
     pub requested: Option<Box<str>>,
-    /// What that was resolved to.
+    /// The ARN that the service resolved it to.
     pub resolved: Option<KmsKeyArn>,
-    /// What was in force before, where it is known.
+    /// The key before the change, if it is known.
     pub previous: Option<KmsKeyArn>,
 }
 
-/// What policy said.
+/// The policy decision in an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecisionRecord {
-    /// Yes or no.
+    /// Whether policy allowed the operation.
     pub allowed: bool,
-    /// The policies that made it so.
+    /// The ids of the policies that determined the decision.
     pub policies: Vec<Arc<str>>,
 }
 
-/// Through what AWS was called, so that an event joins `CloudTrail`.
+/// The role, the session and the request ids of calls to AWS, which connect an event to `CloudTrail`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AwsCallRecord {
     /// The assumed role.
     pub role_arn: Option<Box<str>>,
     /// The name of the role's session.
     pub session_name: Option<Box<str>>,
-    /// AWS's ids of the calls that were made.
+    /// The request ids that AWS returned.
     pub aws_request_ids: Vec<Box<str>>,
 }
 
-/// How something ended.
+/// How an operation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completion {
-    /// Why it did not succeed; none is success.
+    /// Why the operation failed. `None` is success.
     pub failure: Option<Reason>,
-    /// AWS's own error code.
+    /// The error code that AWS returned.
     pub aws_error: Option<Box<str>>,
-    /// From the arrival of the call to here.
+    /// The time since the call arrived.
     pub latency: Duration,
 }
 
-/// An event, and what becomes true with it: both are kept, or neither.
+/// An event with the state changes that the store writes in the same transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalEntry {
-    /// The event.
+    /// The event to append.
     pub event: Event,
-    /// The association that the event's success means.
+    /// The association that exists if the event records success.
     pub association: Option<RecordedAssociation>,
-    /// What was seen of the resource before the change that the event is about.
+    /// The observation of the resource before the change.
     pub observation: Option<Observation>,
-    /// What becomes of the request, where it came with an id of its own.
+    /// The step of the request, if it has an idempotency key.
     pub request: Option<RecordedStep>,
 }
 
@@ -201,10 +201,10 @@ impl fmt::Display for EventId {
     }
 }
 
-// === impl Entry ===
+// === impl JournalEntry ===
 
 impl JournalEntry {
-    /// An event with which nothing becomes true.
+    /// An event that changes no other state.
     #[must_use]
     pub fn event_only(event: Event) -> Self {
         Self { event, association: None, observation: None, request: None }
@@ -214,7 +214,7 @@ impl JournalEntry {
 // === impl Actor ===
 
 impl Actor {
-    /// What a call and a verified token tell.
+    /// The actor of a call. Without a principal only the address and the user agent are known.
     #[must_use]
     pub fn from_call(call: &Call, principal: Option<&Principal>) -> Self {
         Self {
@@ -231,7 +231,7 @@ impl Actor {
 // === impl Event ===
 
 impl Event {
-    /// An event about a call, with nothing said yet but who and when.
+    /// An event about a call. Every field without a parameter is empty, and the count is 1.
     #[must_use]
     pub fn for_call(call: &Call, principal: Option<&Principal>, kind: Kind, time: Timestamp) -> Self {
         Self {
@@ -253,7 +253,7 @@ impl Event {
         }
     }
 
-    /// An event of the service itself, with nothing said yet but what and when.
+    /// A lifecycle event of the service itself, with a new request id. Every other field is empty.
     #[must_use]
     pub fn for_service(act: AuditOperation, time: Timestamp) -> Self {
         Self {

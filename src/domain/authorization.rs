@@ -1,4 +1,5 @@
-//! Policy's answer, and the proof that it was yes.
+//! Requests to policy, their decisions, and the proof that policy allowed a command. The use cases obtain the
+//! proof and pass it to the ports that act on AWS or read the audit log.
 
 mod command;
 mod facts;
@@ -16,79 +17,79 @@ use super::{
     tenant::{AccountGrant, Tenant, TenantId},
 };
 
-/// What policy is asked.
+/// A request for a policy decision.
 #[derive(Clone, Copy, Debug)]
 pub struct AuthzRequest<'q> {
-    /// The circumstances of the call.
+    /// The call, for its context.
     pub call: &'q Call,
-    /// Who.
+    /// The caller.
     pub principal: &'q Principal,
-    /// For which tenant.
+    /// The caller's tenant.
     pub tenant: &'q Tenant,
-    /// Does what.
+    /// The action to authorize.
     pub action: Action,
-    /// With what.
+    /// The resource of the action.
     pub about: ResourceScope<'q>,
-    /// With which key.
+    /// The key of the action, if it names one.
     pub key: Option<&'q KmsKeyArn>,
-    /// What else is known.
+    /// Facts beyond the call that policies may require.
     pub facts: &'q PolicyFacts,
 }
 
-/// What a question is about.
+/// The resource of a policy request.
 #[derive(Clone, Copy, Debug)]
 pub enum ResourceScope<'q> {
     /// An account and Region, or something in it.
     Aws {
-        /// What the tenant was granted in the account.
+        /// The tenant's grant in the account.
         grant: &'q AccountGrant,
-        /// Where.
+        /// The account and Region.
         location: &'q Location,
-        /// To what; none where the whole place is meant.
+        /// The target. `None` is the location as a whole.
         target: Option<&'q Target>,
     },
     /// The audit log.
     AuditLog(LogScope),
     /// The caller's own tenant.
     Tenant,
-    /// A whole account, whatever the Region.
+    /// A whole account, in every Region.
     Account(&'q AccountGrant),
 }
 
-/// Whose events of the audit log.
+/// Which events of the audit log a caller may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LogScope {
-    /// The tenant's own.
+    /// The events of the caller's tenant.
     Own,
-    /// Those of all tenants, and of none.
+    /// The events of all tenants and of the service itself.
     All,
 }
 
-/// What policy said, and which policies made it say so.
+/// A policy decision with the policies that determined it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// At least one permit, no forbid, no evaluation error.
+    /// At least one policy permits, none forbids, and none failed.
     Allow {
         /// The ids of the policies that permit.
         policies: Vec<Arc<str>>,
     },
-    /// Everything else.
+    /// Every other result.
     Deny(Denial),
 }
 
-/// Why policy said no.
+/// Why policy denied a request.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Denial {
-    /// No policy permits: to the caller the thing does not exist.
+    /// No policy permits it. The service answers as if the resource did not exist.
     #[error("no policy permits the call")]
     NotPermitted,
-    /// A policy forbids.
+    /// At least one policy forbids it.
     #[error("a policy forbids the call")]
     Forbidden {
         /// The ids of the policies that forbid.
         policies: Vec<Arc<str>>,
     },
-    /// A policy could not be evaluated, which counts as no.
+    /// The evaluation of a policy failed, which denies the request.
     #[error("a policy could not be evaluated")]
     Undecided {
         /// The ids of the policies that failed.
@@ -96,22 +97,23 @@ pub enum Denial {
     },
 }
 
-/// Something that policy can be asked about, and that needs a permit to be done.
+/// A command that needs a policy decision.
 pub trait Command {
-    /// Which RPC.
+    /// The RPC of the command.
     fn action(&self) -> Action;
-    /// Where.
+    /// The account and Region of the command.
     fn location(&self) -> &Location;
-    /// To what.
+    /// The target. `None` is the location as a whole.
     fn target(&self) -> Option<&Target>;
-    /// With which key.
+    /// The key that the command names, if any.
     fn key(&self) -> Option<&KmsKeyArn>;
 }
 
 /// A command that policy allowed.
 ///
-/// The fields are private and [`Authorized::decide`] is the only constructor, so that no code can
-/// pair one tenant's credentials with another's command, or act without a decision.
+/// The fields are private, and [`Authorized::decide`] and [`Authorized::decide_with`] are the only
+/// constructors. No code can combine one tenant's credentials with another tenant's command, or act without a
+/// decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorized<C> {
     access: Access,
@@ -119,7 +121,8 @@ pub struct Authorized<C> {
     policies: Vec<Arc<str>>,
 }
 
-/// Leave to read the audit log, as policy gave it. The fields are private as those of [`Authorized`].
+/// Permission to read the audit log. As in [`Authorized`], the fields are private and a policy decision is
+/// the only way to get one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditAccess {
     tenant: TenantId,
@@ -127,7 +130,8 @@ pub struct AuditAccess {
     policies: Vec<Arc<str>>,
 }
 
-/// What a permit opens: through which role, for whom, where. Only a permit has one.
+/// The access of an authorized command: its role, tenant, subject and location. Only [`Authorized`] creates
+/// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
     tenant: Arc<Tenant>,
@@ -136,11 +140,11 @@ pub struct Access {
     subject: Arc<str>,
 }
 
-// === impl Question ===
+// === impl AuthzRequest ===
 
 impl<'q> AuthzRequest<'q> {
-    /// The question about a command; none where the tenant is not the caller's own, or has no grant
-    /// for the command's place.
+    /// The request for a command. `None` if the tenant is not the caller's, or has no grant for the command's
+    /// location.
     fn about<C: Command>(
         command: &'q C,
         call: &'q Call,
@@ -160,11 +164,11 @@ impl<'q> AuthzRequest<'q> {
 // === impl Decision ===
 
 impl Decision {
-    /// The policies that permit.
+    /// The ids of the policies that permit.
     ///
     /// # Errors
     ///
-    /// [`Denial`].
+    /// The [`Denial`] of a denied request.
     pub fn allowed(self) -> Result<Vec<Arc<str>>, Denial> {
         match self {
             Self::Allow { policies } => Ok(policies),
@@ -176,12 +180,12 @@ impl Decision {
 // === impl Authorized ===
 
 impl<C: Command> Authorized<C> {
-    /// Asks policy about exactly this command and keeps the proof that it said yes.
+    /// Evaluates policy for this command and returns the command with the proof that policy allowed it.
     ///
     /// # Errors
     ///
-    /// [`Denial`] for every other answer, and where the grant is not the tenant's own or does not
-    /// cover the command's place.
+    /// [`Denial`] if policy denies the command, if the tenant is not the caller's, or if the tenant has no
+    /// grant for the command's location.
     pub fn decide(
         policy: impl FnOnce(&AuthzRequest<'_>) -> Decision,
         call: &Call,
@@ -192,8 +196,8 @@ impl<C: Command> Authorized<C> {
         Self::decide_with(&PolicyFacts::default(), policy, call, principal, tenant, command)
     }
 
-    /// What policy wants to be told before it is asked about this command; nothing where the answer is
-    /// no whatever it is told.
+    /// The facts that policy requires for a decision on this command. Empty if no fact can change the
+    /// decision.
     #[must_use]
     pub fn required_facts(
         policy: impl FnOnce(&AuthzRequest<'_>) -> RequiredFacts,
@@ -204,15 +208,15 @@ impl<C: Command> Authorized<C> {
     ) -> RequiredFacts {
         let facts = PolicyFacts::default();
         AuthzRequest::about(command, call, principal, tenant, &facts)
-            .map(|question| policy(&question))
+            .map(|request| policy(&request))
             .unwrap_or_default()
     }
 
-    /// As [`Authorized::decide`], with what policy was found to want.
+    /// Does the same as [`Authorized::decide`], with the facts that policy requires.
     ///
     /// # Errors
     ///
-    /// As [`Authorized::decide`].
+    /// The errors of [`Authorized::decide`].
     pub fn decide_with(
         facts: &PolicyFacts,
         policy: impl FnOnce(&AuthzRequest<'_>) -> Decision,
@@ -222,10 +226,10 @@ impl<C: Command> Authorized<C> {
         command: C,
     ) -> Result<Self, Denial> {
         let location = command.location();
-        let question =
+        let request =
             AuthzRequest::about(&command, call, principal, tenant, facts).ok_or(Denial::NotPermitted)?;
         let grant = tenant.grant(location.account).ok_or(Denial::NotPermitted)?;
-        let policies = policy(&question).allowed()?;
+        let policies = policy(&request).allowed()?;
         let access = Access {
             tenant: Arc::clone(tenant),
             grant: Arc::clone(grant),
@@ -235,19 +239,19 @@ impl<C: Command> Authorized<C> {
         Ok(Self { access, command, policies })
     }
 
-    /// What was allowed.
+    /// The allowed command.
     #[must_use]
     pub fn command(&self) -> &C {
         &self.command
     }
 
-    /// What that opens.
+    /// The access that the decision gives.
     #[must_use]
     pub fn access(&self) -> &Access {
         &self.access
     }
 
-    /// The policies that said yes.
+    /// The ids of the policies that permit.
     #[must_use]
     pub fn policies(&self) -> &[Arc<str>] {
         &self.policies
@@ -257,12 +261,11 @@ impl<C: Command> Authorized<C> {
 // === impl AuditAccess ===
 
 impl AuditAccess {
-    /// Asks policy whether the caller may do this with these events, and keeps the proof that it said
-    /// yes.
+    /// Evaluates policy for the call's action on these events and returns the proof that policy allowed it.
     ///
     /// # Errors
     ///
-    /// [`Denial`] for every other answer, and where the tenant is not the caller's own.
+    /// [`Denial`] if policy denies the action, or if the tenant is not the caller's.
     pub fn decide(
         policy: impl FnOnce(&AuthzRequest<'_>) -> Decision,
         call: &Call,
@@ -274,7 +277,7 @@ impl AuditAccess {
             return Err(Denial::NotPermitted);
         }
         let about = ResourceScope::AuditLog(log_scope);
-        let question = AuthzRequest {
+        let request = AuthzRequest {
             call,
             principal,
             tenant,
@@ -283,13 +286,13 @@ impl AuditAccess {
             key: None,
             facts: &PolicyFacts::default(),
         };
-        match policy(&question) {
+        match policy(&request) {
             Decision::Allow { policies } => Ok(Self { tenant: tenant.id.clone(), log_scope, policies }),
             Decision::Deny(denial) => Err(denial),
         }
     }
 
-    /// The one tenant whose events stand open; none where all do.
+    /// The tenant whose events may be read. `None` means the events of every tenant.
     #[must_use]
     pub fn tenant(&self) -> Option<&TenantId> {
         match self.log_scope {
@@ -298,7 +301,7 @@ impl AuditAccess {
         }
     }
 
-    /// The policies that said yes.
+    /// The ids of the policies that permit.
     #[must_use]
     pub fn policies(&self) -> &[Arc<str>] {
         &self.policies
@@ -308,25 +311,25 @@ impl AuditAccess {
 // === impl Access ===
 
 impl Access {
-    /// For which tenant.
+    /// The tenant that the command acts for.
     #[must_use]
     pub fn tenant(&self) -> &Arc<Tenant> {
         &self.tenant
     }
 
-    /// Through which role, with which external id.
+    /// The grant, with the role and the external id to use.
     #[must_use]
     pub fn grant(&self) -> &Arc<AccountGrant> {
         &self.grant
     }
 
-    /// Where.
+    /// The account and Region of the command.
     #[must_use]
     pub fn location(&self) -> &Location {
         &self.location
     }
 
-    /// On whose behalf.
+    /// The subject of the caller's token.
     #[must_use]
     pub fn subject(&self) -> &Arc<str> {
         &self.subject

@@ -1,34 +1,34 @@
-//! The names AWS gives to accounts, Regions, roles and what guards them.
+//! AWS account ids, Regions, partitions, role ARNs and external ids, checked when they are parsed.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
-/// Shortest external id (`ExternalId` in the STS API reference, `AssumeRole`).
+/// Minimum length of an external id (`ExternalId` in the STS API reference, `AssumeRole`).
 const MIN_EXTERNAL_ID: usize = 2;
-/// Longest external id (same source).
+/// Maximum length of an external id (same source).
 const MAX_EXTERNAL_ID: usize = 1224;
-/// Longest role ARN (`RoleArn` in the STS API reference, `AssumeRole`).
+/// Maximum length of a role ARN (`RoleArn` in the STS API reference, `AssumeRole`).
 const MAX_ROLE_ARN: usize = 2048;
-/// Longest Region name taken; AWS's own are at most 15 characters today.
+/// Maximum length of a Region name. AWS's names have at most 15 characters today.
 const MAX_REGION: usize = 32;
 
 /// A twelve-digit AWS account number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountId([u8; 12]);
 
-/// An AWS Region, such as `eu-west-1`. Cheap to clone: there are few, and many who name them.
+/// An AWS Region, such as `eu-west-1`. It is cheap to clone, because many values hold one of a few Regions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Region(Arc<str>);
 
-/// A set of Regions with accounts of its own.
+/// An AWS partition: a group of Regions with separate accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Partition {
     /// The commercial Regions.
     Aws,
-    /// China.
+    /// The Regions in China.
     AwsCn,
-    /// The US government's Regions.
+    /// AWS `GovCloud` (US).
     AwsUsGov,
 }
 
@@ -40,42 +40,42 @@ pub struct RoleArn {
     partition: Partition,
 }
 
-/// What a role's trust policy asks for besides the caller. A secret between two parties: it has no
-/// printing `Debug` and no `Display`.
+/// The value that a role's trust policy requires from the service. It is a secret: `Debug` hides it, and
+/// there is no `Display`.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ExternalId(Box<str>);
 
-/// The text was not twelve ASCII digits.
+/// The text is not twelve ASCII digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not an AWS account id: twelve digits are expected")]
+#[error("not an AWS account id; expected twelve digits")]
 pub struct InvalidAccountId;
 
-/// The text was not a Region name.
+/// The text does not have the form of a Region name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not an AWS Region: a name such as eu-west-1 is expected")]
+#[error("not an AWS Region; expected a name such as eu-west-1")]
 pub struct InvalidRegion;
 
-/// The text was none of the known partitions.
+/// The text is not the name of a supported partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not an AWS partition: aws, aws-cn or aws-us-gov is expected")]
+#[error("not an AWS partition; expected aws, aws-cn or aws-us-gov")]
 pub struct InvalidPartition;
 
-/// The text was not a role's ARN.
+/// The text is not the ARN of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not the ARN of an IAM role: arn:aws:iam::ACCOUNT:role/NAME is expected")]
+#[error("not the ARN of an IAM role; expected arn:aws:iam::ACCOUNT:role/NAME")]
 pub struct InvalidRoleArn;
 
-/// The text was not an external id.
+/// The text is not an external id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
-    "not an external id: {MIN_EXTERNAL_ID} to {MAX_EXTERNAL_ID} characters of A-Z a-z 0-9 _ + = , . @ : / - are expected"
+    "not an external id; expected {MIN_EXTERNAL_ID} to {MAX_EXTERNAL_ID} characters of A-Z a-z 0-9 _ + = , . @ : / -"
 )]
 pub struct InvalidExternalId;
 
 // === impl AccountId ===
 
 impl AccountId {
-    /// The twelve digits.
+    /// The id as twelve digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).unwrap_or_default()
@@ -108,7 +108,7 @@ impl fmt::Debug for AccountId {
 // === impl Region ===
 
 impl Region {
-    /// The name.
+    /// The Region's name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -118,16 +118,16 @@ impl Region {
 impl FromStr for Region {
     type Err = InvalidRegion;
 
-    /// Letters, digits and dashes with at least two dashes and a digit at the end: the shape of
-    /// every Region so far, so that a new one needs no release.
+    /// Accepts every text with the form of a Region name: lower-case letters, digits and at least two dashes,
+    /// with a digit at the end. A new Region therefore needs no release.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let shaped = text.len() <= MAX_REGION
+        let is_well_formed = text.len() <= MAX_REGION
             && text.bytes().all(is_allowed)
             && text.starts_with(|c: char| c.is_ascii_lowercase())
             && text.ends_with(|c: char| c.is_ascii_digit())
             && text.bytes().filter(|b| *b == b'-').count() >= 2;
-        if shaped { Ok(Self(text.into())) } else { Err(InvalidRegion) }
+        if is_well_formed { Ok(Self(text.into())) } else { Err(InvalidRegion) }
     }
 }
 
@@ -140,7 +140,7 @@ impl fmt::Display for Region {
 // === impl Partition ===
 
 impl Partition {
-    /// As it stands in an ARN.
+    /// The name as ARNs contain it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -150,7 +150,7 @@ impl Partition {
         }
     }
 
-    /// The partition a Region belongs to, by its prefix.
+    /// The partition of a Region, which its prefix determines.
     #[must_use]
     pub fn of(region: &Region) -> Self {
         if region.as_str().starts_with("cn-") {
@@ -185,19 +185,19 @@ impl fmt::Display for Partition {
 // === impl RoleArn ===
 
 impl RoleArn {
-    /// The whole ARN.
+    /// The complete ARN.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The account the role lives in.
+    /// The account of the role.
     #[must_use]
     pub fn account(&self) -> AccountId {
         self.account
     }
 
-    /// The partition the role lives in.
+    /// The partition of the role.
     #[must_use]
     pub fn partition(&self) -> Partition {
         self.partition
@@ -232,7 +232,7 @@ impl fmt::Display for RoleArn {
 // === impl ExternalId ===
 
 impl ExternalId {
-    /// The id itself, for the one call that sends it.
+    /// The external id in plain text. Use it only to send it to AWS or to print a trust policy.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn regions_of_every_partition_are_known_by_their_shape() {
+    fn regions_of_every_partition_are_recognized() {
         for text in ["us-east-1", "eu-west-1", "cn-north-1", "us-gov-west-1", "ap-southeast-12"] {
             assert!(text.parse::<Region>().is_ok(), "{text}");
         }
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_arn_yields_its_account_and_refuses_users_and_noise() {
+    fn a_role_arn_has_an_account_and_other_arns_are_rejected() {
         let arn: RoleArn = "arn:aws:iam::111122223333:role/path/LogKey".parse().unwrap();
         assert_eq!(arn.account().to_string(), "111122223333");
         for text in [
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn an_external_id_never_prints_itself() {
+    fn debug_output_hides_an_external_id() {
         let id: ExternalId = "very-secret".parse().unwrap();
         assert_eq!(format!("{id:?}"), "ExternalId(…)");
         for text in ["x", "a b", "ü-umlaut", ""] {

@@ -1,86 +1,86 @@
-//! One call as the edge received it: what the use cases and the audit log know of its circumstances.
+//! The metadata of one call. The edge creates it; the use cases, policy and the audit log use it.
 
 use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Instant};
 
 use thiserror::Error;
 use uuid::Uuid;
 
-/// Longest request id of a client that is taken over.
+/// Maximum length of a client's request id that the service adopts.
 const MAX_REQUEST_ID: usize = 64;
 
-/// The id that ties answers, log lines and audit events of one call together.
+/// The id that the response, the log lines and the audit events of one call share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(Arc<str>);
 
-/// The circumstances of a call.
+/// The metadata of a call.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Its id.
+    /// The client's request id, or a new one.
     pub request_id: RequestId,
-    /// What is called.
+    /// The called RPC.
     pub action: Action,
-    /// Where it comes from, where that is known.
+    /// The client's address, if it is known.
     pub source: Option<IpAddr>,
-    /// The client's `user-agent`, bounded, unverified.
+    /// The client's `user-agent`, with a bounded length.
     pub unverified_user_agent: Option<Box<str>>,
-    /// When it arrived.
+    /// When the call arrived.
     pub received: Instant,
-    /// By when the caller is answered.
+    /// When the service responds at the latest.
     pub deadline: Instant,
 }
 
-/// What a caller can do: one for each RPC.
+/// The action of a caller: one for each RPC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Sets a key.
+    /// Sets the key of a resource.
     AssociateKmsKey,
-    /// Takes a key away.
+    /// Removes the key of a resource.
     DisassociateKmsKey,
     /// Reads one association.
     GetKeyAssociation,
-    /// Reads the associations of an account and Region.
+    /// Reads the associations of a location.
     ListKeyAssociations,
-    /// Diagnoses a would-be association.
+    /// Checks whether an association would succeed.
     CheckKeyAssociation,
-    /// Tells where a key matters.
+    /// Finds the resources and the data that need a key.
     GetKeyUsage,
-    /// Tells the caller who it is.
+    /// Returns the caller's identity, tenant and grants.
     GetCaller,
-    /// Tells what to install in an account.
+    /// Returns the role and the policies to install in an account.
     GetOnboarding,
-    /// Tries what is installed in an account.
+    /// Tests the role that is installed in an account.
     TestAccess,
     /// Reads audit events.
     ListAuditEvents,
-    /// Follows audit events.
+    /// Streams audit events as they are recorded.
     WatchAuditEvents,
     /// Reads the audit log's newest checkpoint.
     GetCheckpoint,
-    /// Asks for the proof that an event is in the audit log.
+    /// Returns the proof that an event is in the audit log.
     GetInclusionProof,
-    /// Asks for the proof that the audit log only grew.
+    /// Returns the proof that the audit log was only appended to.
     GetConsistencyProof,
-    /// No RPC of this service.
+    /// A method that this service does not have.
     Unknown,
 }
 
-/// The text was not a request id.
+/// The text is not a request id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not a request id: 1 to {MAX_REQUEST_ID} of A-Z a-z 0-9 - _ . are expected")]
+#[error("not a request id; expected 1 to {MAX_REQUEST_ID} characters of A-Z a-z 0-9 - _ .")]
 pub struct InvalidRequestId;
 
 // === impl RequestId ===
 
 impl RequestId {
-    /// A new one, unlike every other. They ascend, so that an index of them grows at one end only: with
-    /// ids from all over, finding its place was a third of the cost of keeping an event.
+    /// A new unique id. Ids ascend, so that an index on them grows at one end only. With random ids,
+    /// inserting into the index took a third of the time of storing an event.
     #[must_use]
     pub fn new_v7() -> Self {
         let mut text = Uuid::encode_buffer();
         Self(Arc::from(&*Uuid::now_v7().as_hyphenated().encode_lower(&mut text)))
     }
 
-    /// The id.
+    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -127,7 +127,7 @@ impl Action {
         Self::GetConsistencyProof,
     ];
 
-    /// The RPC's name.
+    /// The name of the RPC.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -149,13 +149,13 @@ impl Action {
         }
     }
 
-    /// The RPC with this name, or [`Action::Unknown`].
+    /// The action of the RPC with this name, or [`Action::Unknown`].
     #[must_use]
     pub fn from_grpc_name(name: &str) -> Self {
         Self::ALL.into_iter().find(|action| action.as_str() == name).unwrap_or(Self::Unknown)
     }
 
-    /// Whether it reads the audit log.
+    /// Whether the action reads the audit log.
     #[must_use]
     pub fn reads_audit(self) -> bool {
         matches!(
@@ -168,7 +168,7 @@ impl Action {
         )
     }
 
-    /// Whether it changes something in AWS.
+    /// Whether the action changes AWS.
     #[must_use]
     pub fn is_mutation(self) -> bool {
         matches!(self, Self::AssociateKmsKey | Self::DisassociateKmsKey)
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn request_ids_of_our_own_ascend() {
+    fn generated_request_ids_ascend() {
         let ids: Vec<_> = (0..1000).map(|_| RequestId::new_v7()).collect();
         assert!(ids.is_sorted_by(|one, next| one.as_str() < next.as_str()));
     }

@@ -1,6 +1,6 @@
-//! Why an association would fail, or did: every check with its finding and what mends it.
-//!
-//! Only what was looked at and found good counts as passed.
+//! The checks that explain why an association would fail or has failed, each with a finding and a remedy.
+//! `CheckKeyAssociation`, `TestAccess` and failed changes use them. A check without facts is
+//! "not checked".
 
 mod key;
 mod role;
@@ -20,46 +20,46 @@ use super::{
 pub use key::{key_policy, key_usable, refusal_check};
 pub use role::{Kms, changes_allowed, role_kms, role_logs, simulation_allowed};
 
-/// One check. Its name is part of the contract with callers.
+/// The name of a check. Callers depend on it, so it never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CheckName {
-    /// The tenant's grants and policy allow the association.
+    /// The tenant's grants and the policies allow the association.
     TenantPolicy,
-    /// The account's role can be assumed.
+    /// The service can assume the account's role.
     RoleAssumable,
-    /// The log group is not one that AWS keeps to itself.
+    /// AWS does not reserve the log group's name.
     LogGroupNotReserved,
-    /// The log group is there.
+    /// The log group exists.
     LogGroupExists,
-    /// Its class takes a key.
+    /// Log groups of this class accept a key.
     LogGroupClass,
-    /// The key is there.
+    /// The key exists.
     KeyExists,
-    /// It is in the target's Region.
+    /// The key is in the target's Region.
     KeyRegion,
-    /// It is enabled.
+    /// The key is enabled.
     KeyState,
-    /// It is symmetric.
+    /// The key is symmetric.
     KeySpec,
-    /// It is for encryption.
+    /// The key is for encryption.
     KeyUsage,
-    /// A customer manages it.
+    /// The key is customer managed.
     KeyManager,
-    /// Its policy lets `CloudWatch` Logs use it for this target.
+    /// The key's policy lets `CloudWatch` Logs use the key for this target.
     KeyPolicy,
-    /// The role may use it through `CloudWatch` Logs.
+    /// The role may use the key through `CloudWatch` Logs.
     RoleKmsPermission,
-    /// The role may set keys.
+    /// The role may set and remove keys.
     RoleLogsPermission,
-    /// What is in force now.
+    /// The key that the target has now.
     CurrentAssociation,
     /// The role may list log groups.
     RoleReadPermission,
-    /// The role may look at keys and their policies.
+    /// The role may read keys and their policies.
     RoleKeyReadPermission,
-    /// The role may read the tags of keys, which a policy of this service goes by.
+    /// The role may read the tags of keys, which a policy of this service requires.
     RoleKeyTagsPermission,
-    /// The role may run the query that tells the key of query results, and read what it came to.
+    /// The role may run the query that shows the key of query results, and read its results.
     RoleQueryPermission,
     /// The role may read the account's quotas.
     RoleQuotasPermission,
@@ -70,70 +70,70 @@ pub enum CheckName {
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Looked at, and good.
+    /// The facts were read and are good.
     Passed,
-    /// Looked at, and the association would fail on it; the reason is what a caller is told then.
+    /// The facts were read, and the association would fail with this reason.
     Failed(Reason),
-    /// Could not be looked at, or could not be judged.
+    /// The facts could not be read or evaluated.
     NotChecked,
 }
 
-/// What a diagnosis comes to.
+/// The overall result of a diagnosis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Every check passed.
     Ok,
-    /// At least one failed.
+    /// At least one check failed.
     WouldFail,
-    /// None failed, and some could not be made.
+    /// No check failed, but at least one could not be made.
     Uncertain,
 }
 
-/// A check that was made, or could not be made.
+/// One check with its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// Which.
+    /// The name of the check.
     pub name: CheckName,
-    /// How it ended.
+    /// Whether it passed, failed or could not be made.
     pub outcome: Outcome,
-    /// A sentence that says what was found.
+    /// The finding, for people.
     pub detail: String,
-    /// What to do about it, for a person; empty where nothing is to be done.
+    /// What to do, for people. Empty if there is nothing to do.
     pub remedy: String,
-    /// The JSON policy statement to add, where there is one.
+    /// The JSON policy statement to add, if adding one is the remedy.
     pub document: Option<Box<str>>,
 }
 
-/// Checks in the order in which a call meets them.
+/// The checks of an association, in the order in which a call would fail on them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// The checks.
+    /// The checks, made or not.
     pub checks: Vec<Check>,
-    /// The key, where it could be resolved.
+    /// The key, if it could be resolved.
     pub key: Option<KmsKeyArn>,
 }
 
-/// What a look at something in AWS showed.
+/// The result of looking something up in AWS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lookup<T> {
-    /// It is there.
+    /// It exists.
     Found(T),
-    /// There is none.
+    /// It does not exist.
     Absent,
-    /// It could not be looked at; why, to be read after "since".
+    /// The lookup failed. The text is the cause, worded to follow "because".
     Unknown(String),
 }
 
-/// What a look at a log group shows, as far as it matters here.
+/// The properties of a log group that the checks use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupLookup {
-    /// Its key.
+    /// The log group's key. `None` is the AWS-owned default.
     pub key: Option<KmsKeyArn>,
-    /// Its class, in AWS's own word.
+    /// The log group's class, as AWS names it.
     pub class: Option<Box<str>>,
 }
 
-// === impl Name ===
+// === impl CheckName ===
 
 impl CheckName {
     /// Every check.
@@ -161,7 +161,7 @@ impl CheckName {
         Self::RoleNeedsExternalId,
     ];
 
-    /// The name callers see.
+    /// The name in responses to callers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -193,13 +193,13 @@ impl CheckName {
 // === impl Check ===
 
 impl Check {
-    /// A check that found what it should.
+    /// A check that passed.
     #[must_use]
     pub fn passed(name: CheckName, detail: impl Into<String>) -> Self {
         Self { name, outcome: Outcome::Passed, detail: detail.into(), remedy: String::new(), document: None }
     }
 
-    /// A check on which the association would fail.
+    /// A check that failed: the association would fail with this reason.
     #[must_use]
     pub fn failed(
         name: CheckName,
@@ -223,13 +223,13 @@ impl Check {
         }
     }
 
-    /// With the statement that mends it.
+    /// The same check with a remedy and the policy statement to add.
     #[must_use]
     pub fn with_document(self, remedy: impl Into<String>, document: &Value) -> Self {
         Self { remedy: remedy.into(), document: Some(format!("{document:#}").into()), ..self }
     }
 
-    /// What a caller is told where it failed.
+    /// The reason of a failed check.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         match self.outcome {
@@ -239,10 +239,8 @@ impl Check {
     }
 }
 
-// === impl Diagnosis ===
-
 impl Diagnosis {
-    /// What the checks come to.
+    /// The overall result of the checks.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         if self.cause().is_some() {
@@ -261,7 +259,7 @@ impl Diagnosis {
     }
 }
 
-/// Whether policy allows the association itself.
+/// Whether policy allows the association.
 #[must_use]
 pub fn tenant_policy(decision: Result<(), &Denial>, resource: &Resource, key: &KmsKeyArn) -> Check {
     match decision {
@@ -271,42 +269,44 @@ pub fn tenant_policy(decision: Result<(), &Denial>, resource: &Resource, key: &K
         Err(_) => Check::failed(
             CheckName::TenantPolicy,
             Reason::NotAllowed,
-            format!("neither the tenant's grants nor any policy allow {key} on {resource}"),
-            "ask whoever runs this service to grant the log group and the key",
+            format!("neither the tenant's grants nor any policy allows {key} on {resource}"),
+            "ask the operator of this service to grant the log group and the key",
         ),
     }
 }
 
-/// The key of query results, as a query that was run for that shows it.
+/// The key of query results, as a probe found it.
 #[must_use]
 pub fn check_query_results(key: Option<&KmsKeyArn>) -> Check {
     let detail = match key {
-        Some(key) => format!("the key of query results is {key}, as a query shows"),
-        None => "query results are under the AWS-owned default encryption, as a query shows".to_owned(),
+        Some(key) => format!("a query shows that the key of query results is {key}"),
+        None => "a query shows that query results use the AWS-owned default encryption".to_owned(),
     };
     Check::passed(CheckName::CurrentAssociation, detail)
 }
 
-/// The key of query results by this service's own record, where it has one: AWS has no call that tells.
+/// The key of query results according to this service's own record, if it has one. AWS has no call that
+/// returns this key.
 #[must_use]
 pub fn check_recorded(record: Option<Option<KmsKeyArn>>) -> Check {
     let name = CheckName::CurrentAssociation;
     match record {
         None => Check::not_checked(
             name,
-            "query results have no read interface at AWS, and nothing was set through this service: their key cannot be told from here",
+            "the key of query results is unknown: AWS has no call that returns it, and this service has never changed it",
         ),
-        Some(Some(key)) => {
-            Check::passed(name, format!("by this service's own record, the key of query results is {key}"))
-        }
+        Some(Some(key)) => Check::passed(
+            name,
+            format!("according to this service's own record, the key of query results is {key}"),
+        ),
         Some(None) => Check::passed(
             name,
-            "by this service's own record, query results are under the AWS-owned default encryption",
+            "according to this service's own record, query results use the AWS-owned default encryption",
         ),
     }
 }
 
-/// Whether the log group is there, takes a key, and which key it has.
+/// Whether the log group exists and accepts a key, and which key it has.
 #[must_use]
 pub fn log_group(resource: &Resource, lookup: &Lookup<GroupLookup>) -> Vec<Check> {
     let name = match &resource.target {
@@ -317,7 +317,7 @@ pub fn log_group(resource: &Resource, lookup: &Lookup<GroupLookup>) -> Vec<Check
         Lookup::Found(GroupLookup { key, class }) => {
             let current = match key {
                 Some(key) => format!("the log group's key is {key}"),
-                None => "the log group is under the AWS-owned default encryption".to_owned(),
+                None => "the log group uses the AWS-owned default encryption".to_owned(),
             };
             vec![
                 Check::passed(CheckName::LogGroupExists, format!("the log group {name} exists")),
@@ -329,7 +329,7 @@ pub fn log_group(resource: &Resource, lookup: &Lookup<GroupLookup>) -> Vec<Check
             CheckName::LogGroupExists,
             Reason::LogGroupNotFound,
             format!(
-                "there is no log group {name} in {} and {}",
+                "there is no log group {name} in account {} and Region {}",
                 resource.location.account, resource.location.region
             ),
             "create the log group first, or correct its name, account or Region",
@@ -337,7 +337,7 @@ pub fn log_group(resource: &Resource, lookup: &Lookup<GroupLookup>) -> Vec<Check
         Lookup::Unknown(reason) => {
             vec![Check::not_checked(
                 CheckName::LogGroupExists,
-                format!("the log group was not looked at, since {reason}"),
+                format!("the log group was not checked because {reason}"),
             )]
         }
     }
@@ -347,16 +347,16 @@ fn log_group_class(class: Option<&str>) -> Check {
     match class {
         None | Some("STANDARD" | "INFREQUENT_ACCESS") => Check::passed(
             CheckName::LogGroupClass,
-            format!("log groups of class {} take a key", class.unwrap_or("STANDARD")),
+            format!("log groups of class {} accept a key", class.unwrap_or("STANDARD")),
         ),
         Some(other) => Check::not_checked(
             CheckName::LogGroupClass,
-            format!("AWS does not document whether log groups of class {other} take a key"),
+            format!("AWS does not document whether log groups of class {other} accept a key"),
         ),
     }
 }
 
-/// Whether the key is there, and in the right Region.
+/// Whether the key exists and is in the target's Region.
 #[must_use]
 pub fn key_exists(requested: &KmsKeyId, resource: &Resource, lookup: &Lookup<KeyMetadata>) -> Vec<Check> {
     let region = &resource.location.region;
@@ -372,26 +372,29 @@ pub fn key_exists(requested: &KmsKeyId, resource: &Resource, lookup: &Lookup<Key
         Lookup::Absent => vec![Check::failed(
             CheckName::KeyExists,
             Reason::KeyNotFound,
-            format!("KMS knows no key {requested} in {} and {region}", resource.location.account),
-            "correct the key's name, or name it by its ARN",
+            format!(
+                "KMS has no key {requested} in account {} and Region {region}",
+                resource.location.account
+            ),
+            "correct the key id, or use the key's ARN",
         )],
         Lookup::Unknown(reason) => {
             vec![Check::not_checked(
                 CheckName::KeyExists,
-                format!("the key was not looked at, since {reason}"),
+                format!("the key was not checked because {reason}"),
             )]
         }
     }
 }
 
-/// The key is in another Region than the target.
+/// The failed check for a key that is in another Region than the target.
 #[must_use]
 pub fn check_foreign_key(key: &Region, resource: &Resource) -> Check {
     let region = &resource.location.region;
     Check::failed(
         CheckName::KeyRegion,
         Reason::KeyRegionMismatch,
-        format!("the key is in {key}, the target in {region}"),
-        format!("name a key of {region}; a multi-Region key by its replica there"),
+        format!("the key is in {key}, but the target is in {region}"),
+        format!("use a key in {region}; for a multi-Region key, use its replica in that Region"),
     )
 }

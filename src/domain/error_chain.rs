@@ -1,8 +1,8 @@
-//! An error and everything that lies behind it, in one line: for logs and records.
+//! Formats an error and its causes on one line, for log lines and audit events.
 
 use std::error::Error;
 
-/// The texts of the error and of its causes, with colons between.
+/// The messages of the error and of its causes, separated by colons.
 #[must_use]
 pub fn error_chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -30,7 +30,7 @@ mod tests {
     struct Inner;
 
     #[test]
-    fn every_cause_is_told_after_what_it_caused() {
+    fn every_cause_follows_the_error_that_it_caused() {
         assert_eq!(error_chain(&Outer(Inner)), "outer: inner");
     }
 }

@@ -1,4 +1,5 @@
-//! Which key was known to be set on what, and when: what says which former keys still protect data.
+//! Which key a resource had and when, and which former keys its data still needs. The store keeps these
+//! values; the use cases show them and derive key usage from them.
 
 use std::time::Duration;
 
@@ -9,86 +10,86 @@ use super::{
     time::Timestamp,
 };
 
-/// How long AWS keeps the stored results of a query ("Results from a query are retrievable for 7 days",
-/// `CloudWatch` Logs quotas).
+/// How long AWS keeps the stored results of a query (`CloudWatch` Logs quotas: "Results from a query are
+/// retrievable for 7 days").
 pub const QUERY_RESULTS_TTL: Duration = Duration::from_hours(7 * 24);
 
 /// How long a log group keeps its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retention {
-    /// Nobody has looked.
+    /// The service has not read the retention.
     NotKnown,
-    /// For ever.
+    /// The events never expire.
     Forever,
-    /// This long.
+    /// The events expire after this time.
     For(Duration),
 }
 
-/// What was seen of a resource at one moment.
+/// The state of a resource at one moment, as the service read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    /// What was looked at.
+    /// The observed resource.
     pub resource: Resource,
-    /// Its key; none is the AWS-owned default.
+    /// Its key. `None` is the AWS-owned default.
     pub key: Option<KmsKeyArn>,
-    /// When: the moment before AWS was asked.
+    /// The time just before the call to AWS.
     pub observed_at: Timestamp,
-    /// When AWS made the log group, where that is known.
+    /// When AWS created the log group, if that is known.
     pub created: Option<Timestamp>,
-    /// How long it keeps its events.
+    /// How long the log group keeps its events.
     pub retention: Retention,
 }
 
-/// All that is known of a resource.
+/// What the store knows about the keys of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRecord {
-    /// What.
+    /// The resource.
     pub resource: Resource,
-    /// Its key as it was last known; none is the AWS-owned default.
+    /// The last known key. `None` is the AWS-owned default.
     pub key: Option<KmsKeyArn>,
-    /// The key before that, where it is known.
+    /// The key before the last known one, if it is known.
     pub previous_key: Option<KmsKeyArn>,
-    /// When AWS took the key from this service; none where it was set elsewhere.
+    /// When AWS accepted the key from this service. `None` if it was set by other means.
     pub accepted: Option<Timestamp>,
     /// When the key was first known to be set.
     pub since: Timestamp,
-    /// When it was last known to be set.
+    /// When the key was last known to be set.
     pub observed_at: Timestamp,
-    /// When AWS made the log group, where that is known.
+    /// When AWS created the log group, if that is known.
     pub created: Option<Timestamp>,
-    /// How long it keeps its events.
+    /// How long the log group keeps its events.
     pub retention: Retention,
-    /// When the log group was found to be deleted.
+    /// When the service found that the log group was deleted.
     pub deleted_at: Option<Timestamp>,
-    /// The keys it had before, in no order.
+    /// The former keys, in no particular order.
     pub former: Vec<PastKey>,
 }
 
-/// A key that a resource had before.
+/// A former key of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastKey {
     /// The key.
     pub key: KmsKeyArn,
-    /// When it was first known to be set.
+    /// When the key was first known to be set.
     pub since: Timestamp,
-    /// When it was last known to be set.
+    /// When the key was last known to be set.
     pub observed_at: Timestamp,
-    /// When another key, or none, was first known in its place.
+    /// When the service first knew that another key, or none, had replaced it.
     pub until: Timestamp,
 }
 
 /// Whether data needs a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protection {
-    /// The key is set: what is written from now on is encrypted with it.
+    /// The key is set: AWS encrypts new data with it.
     InUse,
-    /// Data that was written under it is kept until then.
+    /// Data encrypted with the key is kept until this time.
     Until(Timestamp),
-    /// Data that was written under it is kept for ever.
+    /// Data encrypted with the key is kept forever.
     Forever,
-    /// Data was written under it, and it is not known how long that is kept.
+    /// Data was encrypted with the key, and its retention is not known.
     NotKnown,
-    /// What was written under it is gone.
+    /// Data encrypted with the key no longer exists.
     Expired,
 }
 
@@ -97,56 +98,56 @@ pub enum Protection {
 pub struct FormerKey {
     /// The key.
     pub key: KmsKeyArn,
-    /// When it was first known to be set.
+    /// When the key was first known to be set.
     pub since: Timestamp,
-    /// When it was last known to be set.
+    /// When the key was last known to be set.
     pub observed_at: Timestamp,
-    /// How long data needs it.
+    /// How long data needs the key.
     pub protection: Protection,
-    /// Whether it can be used.
+    /// Whether the key can be used.
     pub health: KeyHealth,
-    /// When it will be deleted, where that is scheduled.
+    /// When KMS will delete the key, if its deletion is scheduled.
     pub deletion: Option<Timestamp>,
 }
 
-/// Something that a key protects.
+/// A resource whose data needs a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyUse {
-    /// What.
+    /// The resource.
     pub resource: Resource,
     /// When the key was first known to be set.
     pub since: Timestamp,
-    /// When it was last known to be set.
+    /// When the key was last known to be set.
     pub observed_at: Timestamp,
-    /// How long it is needed.
+    /// How long data needs the key.
     pub protection: Protection,
-    /// What this is based on.
+    /// Where this information comes from.
     pub source: Source,
 }
 
-/// One reading of every log group of a place.
+/// One read of every log group of a location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scan {
-    /// Which place.
+    /// The scanned location.
     pub location: Location,
-    /// When the first such reading began; as it is kept, the earliest counts.
+    /// When the first scan of the location began. The store keeps the earliest time.
     pub first: Timestamp,
-    /// When the last one began.
+    /// When the last scan began.
     pub last: Timestamp,
-    /// How many log groups it found.
+    /// How many log groups the last scan found.
     pub log_groups: u64,
 }
 
 // === impl Retention ===
 
 impl Retention {
-    /// From what AWS shows of a log group: none is for ever.
+    /// The retention that AWS returned for a log group, where `None` means forever.
     #[must_use]
     pub fn displayed(retention: Option<Duration>) -> Self {
         retention.map_or(Self::Forever, Self::For)
     }
 
-    /// How long, as an answer shows it; none is for ever or not known.
+    /// The retention time for a response. `None` if it is forever or not known.
     #[must_use]
     pub fn length(self) -> Option<Duration> {
         match self {
@@ -156,13 +157,13 @@ impl Retention {
     }
 }
 
-// === impl Former ===
+// === impl PastKey ===
 
 impl PastKey {
-    /// Whether data that was written under the key on `known` still needs it.
+    /// Whether data that the resource of `record` encrypted with this key still needs it.
     #[must_use]
     pub fn protection(&self, record: &KeyRecord, now: Timestamp) -> Protection {
-        // A log group that was deleted took its data along, also where one of the same name came after.
+        // Deleting a log group deletes its data, even if a log group of the same name is created later.
         let recreated = record.created.is_some_and(|created| created > self.observed_at);
         if record.deleted_at.is_some() || recreated {
             return Protection::Expired;
@@ -171,7 +172,7 @@ impl PastKey {
     }
 }
 
-/// Whether what was written to the target until its key was replaced needs that key.
+/// Whether data that the target wrote before its key was replaced still needs that key.
 #[must_use]
 pub fn protection(target: &Target, retention: Retention, replaced: Timestamp, now: Timestamp) -> Protection {
     let retention = match target {
@@ -182,17 +183,17 @@ pub fn protection(target: &Target, retention: Retention, replaced: Timestamp, no
         Retention::NotKnown => Protection::NotKnown,
         Retention::Forever => Protection::Forever,
         Retention::For(length) => {
-            // AWS may take that long to use the new key.
+            // AWS may use the former key until the change has propagated.
             let until = replaced.plus(PROPAGATION_DELAY).plus(length);
             if until > now { Protection::Until(until) } else { Protection::Expired }
         }
     }
 }
 
-// === impl Known ===
+// === impl KeyRecord ===
 
 impl KeyRecord {
-    /// What is known once this was seen too; one that is older changes nothing.
+    /// The record after an observation. An observation that is older than the record changes nothing.
     #[must_use]
     pub fn observe(prior: Option<Self>, observation: &Observation) -> Self {
         let Observation { resource, key, observed_at, created, retention } = observation.clone();
@@ -240,7 +241,7 @@ impl KeyRecord {
         prior
     }
 
-    /// The former keys that data still needs, as an answer shows them.
+    /// The former keys that data still needs, with their health not checked, for a response.
     #[must_use]
     pub fn former_keys(&self, now: Timestamp) -> Vec<FormerKey> {
         let shown = |(former, protection): (&PastKey, Protection)| FormerKey {
@@ -254,7 +255,7 @@ impl KeyRecord {
         self.active(now).into_iter().map(shown).collect()
     }
 
-    /// Whether data on this resource needs the key.
+    /// Whether data of this resource needs the key.
     #[must_use]
     pub fn protection_from(&self, key: &KmsKeyArn, now: Timestamp) -> Protection {
         if self.deleted_at.is_none() && self.key.as_ref() == Some(key) {
@@ -264,7 +265,8 @@ impl KeyRecord {
         former.map_or(Protection::Expired, |former| former.protection(self, now))
     }
 
-    /// The former keys that data still needs, with how long, the one that is needed longest first.
+    /// The former keys that data still needs, with their protection. The key that was replaced last comes
+    /// first.
     fn active(&self, now: Timestamp) -> Vec<(&PastKey, Protection)> {
         let current = |former: &&PastKey| self.key.as_ref() == Some(&former.key);
         let mut found: Vec<(&PastKey, Protection)> = self
@@ -313,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_former_key_protects_data_until_the_last_that_could_be_written_under_it_expires() {
+    fn a_former_key_is_needed_until_its_last_data_expires() {
         let group = record(Retention::For(DAY));
         let until = at(1_000 + 300 + 86_400);
         assert_eq!(group.protection_from(&key("old"), at(2_000)), Protection::Until(until));
@@ -323,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_end_of_retention_there_is_no_date() {
+    fn without_a_known_retention_there_is_no_end_date() {
         for (retention, protection) in
             [(Retention::Forever, Protection::Forever), (Retention::NotKnown, Protection::NotKnown)]
         {
@@ -332,17 +334,17 @@ mod tests {
     }
 
     #[test]
-    fn a_log_group_that_was_deleted_took_its_data_along() {
-        let gone = KeyRecord { deleted_at: Some(at(3_000)), ..record(Retention::Forever) };
-        assert_eq!(gone.protection_from(&key("old"), at(3_000)), Protection::Expired);
-        assert_eq!(gone.protection_from(&key("new"), at(3_000)), Protection::Expired);
+    fn the_data_of_a_deleted_log_group_needs_no_key() {
+        let deleted = KeyRecord { deleted_at: Some(at(3_000)), ..record(Retention::Forever) };
+        assert_eq!(deleted.protection_from(&key("old"), at(3_000)), Protection::Expired);
+        assert_eq!(deleted.protection_from(&key("new"), at(3_000)), Protection::Expired);
         let recreated = KeyRecord { created: Some(at(901)), ..record(Retention::Forever) };
         assert_eq!(recreated.protection_from(&key("old"), at(3_000)), Protection::Expired);
         assert_eq!(recreated.protection_from(&key("new"), at(3_000)), Protection::InUse);
     }
 
     #[test]
-    fn results_of_queries_are_kept_for_a_week() {
+    fn query_results_need_a_former_key_for_a_week() {
         let record = record(Retention::NotKnown);
         let resource = Resource { target: Target::QueryResults, ..record.resource.clone() };
         let results = KeyRecord { resource, ..record };
@@ -351,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_came_back_is_in_use_and_not_a_former_one() {
+    fn a_key_that_is_set_again_is_not_a_former_key() {
         let mut group = record(Retention::Forever);
         group.key = Some(key("old"));
         assert_eq!(group.active(at(2_000)), []);

@@ -1,4 +1,5 @@
-//! Requests that came with an id of their own, so that repeating them is safe (AIP-155).
+//! Requests with an idempotency key, which a caller can repeat safely (AIP-155). The journal writes each step
+//! of such a request together with its audit event.
 
 use std::{fmt, time::Duration};
 
@@ -6,41 +7,41 @@ use uuid::Uuid;
 
 use super::{audit::EventId, tenant::TenantId, time::Timestamp};
 
-/// How long a request is remembered.
+/// How long the service keeps the record of a request.
 pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_hours(24);
 
-/// The id that a caller gave to a request; it belongs to the caller's tenant.
+/// The idempotency key of a request. It is unique within the caller's tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey {
-    /// Whose it is.
+    /// The caller's tenant.
     pub tenant: TenantId,
-    /// The id.
+    /// The `request_id` of the request.
     pub id: Uuid,
 }
 
-/// What was asked for, as a hash: equal for equal requests only.
+/// The SHA-256 of what a request asks for. It distinguishes a repetition from a different request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub Box<str>);
 
-/// What becomes of a request, to be kept together with the event that says so.
+/// A step of a request, which the store records together with the audit event of the step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordedStep {
-    /// The event is the intent under which it is begun.
+    /// The event is the intent of the request.
     Intent {
-        /// Its id.
+        /// The idempotency key of the request.
         id: IdempotencyKey,
-        /// What was asked for.
+        /// What the request asks for.
         fingerprint: Fingerprint,
-        /// When it was begun; what is older than [`REMEMBERED`] then is forgotten.
+        /// When the request began. The store then deletes records that are older than [`IDEMPOTENCY_WINDOW`].
         at: Timestamp,
-        /// When it cannot be under way any more, whatever happened.
+        /// When the request has ended at the latest, whatever happens.
         running_until: Timestamp,
     },
-    /// The event says how it ended.
+    /// The event is the outcome of the request.
     Outcome {
-        /// The intent under which it was begun.
+        /// The intent of the request.
         intent: EventId,
-        /// How.
+        /// How the request ended.
         end: RequestOutcome,
     },
 }
@@ -48,32 +49,33 @@ pub enum RecordedStep {
 /// How a request ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestOutcome {
-    /// With success: it is answered in the same way again.
+    /// It succeeded. A repetition gets the same response.
     Completed(Answer),
-    /// AWS refused it: it is answered in the same way again.
+    /// AWS refused it. A repetition gets the same response.
     Refused(Answer),
-    /// It was sent and no answer came: what became of it is read back before it is sent again.
+    /// It was sent and AWS did not respond. The service reads the state back before it sends the request
+    /// again.
     Unknown,
-    /// It did not reach AWS, or AWS did not take it up: it may be tried again.
+    /// It did not reach AWS, or AWS did not process it. The service can send it again.
     Open,
 }
 
-/// What a caller was told, in a form that only the use cases read.
+/// The recorded response, in an encoding that only the use cases read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer(pub Box<str>);
 
-/// A request as it is remembered.
+/// The stored record of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestRecord {
-    /// What was asked for.
+    /// What the request asks for.
     pub fingerprint: Fingerprint,
-    /// The intent under which it was begun.
+    /// The intent of the request.
     pub intent: EventId,
-    /// The event that says how it ended.
+    /// The outcome event, if the request has ended.
     pub outcome: Option<EventId>,
-    /// When it cannot be under way any more.
+    /// When the request has ended at the latest.
     pub running_until: Timestamp,
-    /// How it ended; none where that is not recorded.
+    /// How the request ended. `None` if that is not recorded.
     pub end: Option<RequestOutcome>,
 }
 

@@ -1,60 +1,60 @@
-//! What KMS tells of a key.
+//! The metadata, tags, state and health of a KMS key.
 
 use super::{arn::KmsKeyArn, time::Timestamp};
 
-/// A key as `DescribeKey` shows it.
+/// The metadata that `DescribeKey` returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyMetadata {
-    /// The key's own ARN, also where an alias was asked for.
+    /// The ARN of the key, even if the request named an alias.
     pub arn: KmsKeyArn,
-    /// Whether it can be used.
+    /// The key's state.
     pub state: KeyState,
-    /// Whether it is a symmetric encryption key (`SYMMETRIC_DEFAULT`).
+    /// Whether the key is a symmetric encryption key (`SYMMETRIC_DEFAULT`).
     pub symmetric: bool,
-    /// Whether it is for encryption (`ENCRYPT_DECRYPT`).
+    /// Whether the key is for encryption (`ENCRYPT_DECRYPT`).
     pub encrypts: bool,
-    /// Whether a customer manages it, rather than AWS.
+    /// Whether a customer manages the key, rather than AWS.
     pub customer_managed: bool,
-    /// When it will be deleted, where that is scheduled.
+    /// When KMS will delete the key, if its deletion is scheduled.
     pub deletion: Option<Timestamp>,
 }
 
-/// A key's tags, as `ListResourceTags` shows them: at most 50 (KMS quotas, "Tags per KMS key").
+/// The tags of a key as `ListResourceTags` returns them: at most 50 (KMS quotas, "Tags per KMS key").
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyTags(Vec<(Box<str>, Box<str>)>);
 
 /// `KeyState` of the KMS API reference (`KeyMetadata`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyState {
-    /// It can be used.
+    /// The key can be used.
     Enabled,
-    /// It was switched off.
+    /// The key is disabled.
     Disabled,
-    /// Its deletion is scheduled, as a key or as a replica.
+    /// The deletion of the key or of the replica is scheduled.
     PendingDeletion,
-    /// Anything else, in AWS's own word: `Creating`, `PendingImport`, `Unavailable`, `Updating`, …
+    /// Another state, as AWS names it: `Creating`, `PendingImport`, `Unavailable`, `Updating`, …
     Other(Box<str>),
 }
 
-/// Whether a key can be used, as far as is known.
+/// Whether a key can be used, as far as the service knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyHealth {
-    /// It is enabled.
+    /// The key is enabled.
     Usable,
-    /// It is disabled, or in a state in which KMS does not use it.
+    /// The key is disabled, or in another state in which it cannot be used.
     Disabled,
-    /// Its deletion is scheduled.
+    /// The deletion of the key is scheduled.
     PendingDeletion,
     /// KMS has no such key.
     NotFound,
-    /// It was not looked at, or may not be.
+    /// The service did not read the key, or may not read it.
     NotChecked,
 }
 
 // === impl KeyTags ===
 
 impl KeyTags {
-    /// Each tag with its value.
+    /// The tags as pairs of tag and value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(tag, value)| (&**tag, &**value))
     }
@@ -69,7 +69,7 @@ impl FromIterator<(Box<str>, Box<str>)> for KeyTags {
 // === impl KeyState ===
 
 impl KeyState {
-    /// What the state means for whoever depends on the key.
+    /// Whether a key in this state can be used.
     #[must_use]
     pub fn health(&self) -> KeyHealth {
         match self {

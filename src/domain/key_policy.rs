@@ -1,8 +1,6 @@
-//! Whether a key's policy lets `CloudWatch` Logs use the key for one target, and whether it lets a
-//! role.
-//!
-//! A policy is judged in three values: what cannot be judged from here is [`Judgement::Unclear`],
-//! never [`Judgement::Allows`].
+//! Evaluates whether a key's policy lets `CloudWatch` Logs, or a role, use the key for one target. The
+//! diagnosis calls it. The evaluation has three values: what depends on unknown facts is
+//! [`PolicyEvaluation::Unclear`], never [`PolicyEvaluation::Allows`].
 
 mod condition;
 mod document;
@@ -28,8 +26,8 @@ use super::{
     aws::Partition,
 };
 
-/// What `CloudWatch` Logs does with a key ("Encrypt log data in `CloudWatch` Logs using AWS KMS",
-/// user guide): one action for each that the documented statement names.
+/// The actions that `CloudWatch` Logs needs on a key: one for each action in the documented statement
+/// (`CloudWatch` Logs user guide, "Encrypt log data in `CloudWatch` Logs using AWS KMS").
 pub const REQUIRED_ACTIONS: [&str; 6] = [
     "kms:Encrypt",
     "kms:Decrypt",
@@ -39,56 +37,56 @@ pub const REQUIRED_ACTIONS: [&str; 6] = [
     "kms:DescribeKey",
 ];
 
-/// A key policy that could be read.
+/// A parsed key policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPolicy {
     statements: Vec<Statement>,
 }
 
-/// What a key policy says of one target.
+/// Whether a key policy lets `CloudWatch` Logs use the key for one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyEvaluation {
-    /// `CloudWatch` Logs may do everything it has to.
+    /// `CloudWatch` Logs may perform every required action.
     Allows,
-    /// No statement lets `CloudWatch` Logs do these.
+    /// No statement lets `CloudWatch` Logs perform some of the actions.
     LacksService {
-        /// The actions that are missing, of [`NEEDED`].
+        /// The missing actions, a subset of [`REQUIRED_ACTIONS`].
         missing: Vec<&'static str>,
     },
-    /// A statement lets `CloudWatch` Logs use the key, for other targets only.
+    /// A statement lets `CloudWatch` Logs use the key, but only for other targets.
     ConditionMismatch {
-        /// The statement, by its `Sid` or its place.
+        /// The statement's `Sid`, or its number in the policy.
         statement: String,
         /// The condition that does not hold.
         condition: String,
     },
-    /// A statement denies it.
+    /// A statement denies the use of the key.
     Denied {
-        /// The statement, by its `Sid` or its place.
+        /// The statement's `Sid`, or its number in the policy.
         statement: String,
     },
-    /// It depends on something that cannot be known from here.
+    /// The result depends on facts that this service cannot know.
     Unclear {
-        /// On what.
+        /// What the result depends on, for people.
         reason: String,
     },
 }
 
-/// Why some text cannot be judged as a key policy.
+/// Why a text cannot be evaluated as a key policy.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum UnreadablePolicy {
-    /// Longer than KMS allows.
-    #[error("the policy is longer than a key policy can be")]
+    /// The text is longer than KMS allows.
+    #[error("the policy is longer than KMS allows")]
     TooLong,
-    /// Not JSON.
+    /// The text is not JSON.
     #[error("the policy is not JSON")]
     NotJson,
-    /// Not in the form of a policy.
-    #[error("the policy has an unknown form: {0}")]
+    /// The JSON does not have the form of a policy.
+    #[error("the policy is malformed: {0}")]
     Form(String),
 }
 
-/// The service's name for itself in the Region of a place.
+/// The service principal of `CloudWatch` Logs in the Region of a location.
 #[must_use]
 pub fn service_principal(location: &Location) -> String {
     let suffix = match Partition::of(&location.region) {
@@ -101,16 +99,16 @@ pub fn service_principal(location: &Location) -> String {
 // === impl KeyPolicy ===
 
 impl KeyPolicy {
-    /// Reads a policy as `GetKeyPolicy` gives it.
+    /// Parses a policy as `GetKeyPolicy` returns it.
     ///
     /// # Errors
     ///
-    /// [`UnreadablePolicy`] where it cannot be judged at all.
+    /// [`UnreadablePolicy`] if the text is not a policy.
     pub fn parse(text: &str) -> Result<Self, UnreadablePolicy> {
         Ok(Self { statements: document::read(text)? })
     }
 
-    /// What it says about `CloudWatch` Logs using `key` for `resource`.
+    /// Whether the policy lets `CloudWatch` Logs use `key` for `resource`.
     #[must_use]
     pub fn evaluate(&self, key: &KmsKeyArn, resource: &Resource) -> PolicyEvaluation {
         let service = service_principal(&resource.location);
@@ -144,7 +142,7 @@ impl KeyPolicy {
         unclear.map_or(PolicyEvaluation::Allows, |reason| PolicyEvaluation::Unclear { reason })
     }
 
-    /// Whether any statement with this effect applies, and the one that decides it.
+    /// Whether any statement with this effect applies, and the statement that determines the result.
     fn any(
         &self,
         effect: Effect,
@@ -167,7 +165,8 @@ impl KeyPolicy {
         found
     }
 
-    /// Whether a statement would do if its condition were another.
+    /// The evaluation when actions are missing: a condition mismatch if a statement would allow one of them
+    /// under another condition.
     fn missing_actions(
         &self,
         missing: Vec<&'static str>,
@@ -175,11 +174,11 @@ impl KeyPolicy {
         key: &KmsKeyArn,
         facts: &Facts,
     ) -> PolicyEvaluation {
-        let would_do = self.statements.iter().find(|statement| {
+        let candidate = self.statements.iter().find(|statement| {
             let covers = |action: &&&str| statement.covers(service, action, key) == Ternary::Yes;
             statement.effect == Effect::Allow && missing.iter().any(|action| covers(&action))
         });
-        let failing = would_do.and_then(|statement| {
+        let failing = candidate.and_then(|statement| {
             Some((statement, condition::first(&statement.conditions, Effect::Allow, facts, Ternary::No)?))
         });
         match failing {

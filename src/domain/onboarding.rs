@@ -1,5 +1,6 @@
-//! What has to be installed in a tenant's account, ready to paste: as JSON, as Terraform and as
-//! `CloudFormation`, and no wider than the tenant's grant.
+//! The role and the policies to install in a tenant's account, as JSON, Terraform and `CloudFormation`. They
+//! are ready to paste and no wider than the tenant's grant. `GetOnboarding` and `logkey onboarding` return
+//! them.
 
 mod samples;
 mod templates;
@@ -17,51 +18,52 @@ use super::{
     tenant::AccountGrant,
 };
 
-/// What the role does with keys, through `CloudWatch` Logs only.
+/// The actions on keys that the role needs, through `CloudWatch` Logs only.
 const KMS_USE: [&str; 5] =
     ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"];
 
-/// The statement of the role's policy for finding log groups.
+/// The `Sid` of the role policy's statement for listing log groups.
 pub const FIND_LOG_GROUPS: &str = "FindLogGroups";
-/// The one for changing their keys.
+/// The `Sid` of the statement for changing the keys of log groups.
 pub const SET_KEYS: &str = "SetKeysOfLogGroups";
-/// The one for changing the key of query results.
+/// The `Sid` of the statement for changing the key of query results.
 pub const SET_KEY_OF_QUERY_RESULTS: &str = "SetKeyOfQueryResults";
-/// The one for using keys through `CloudWatch` Logs.
+/// The `Sid` of the statement for using keys through `CloudWatch` Logs.
 pub const USE_KEYS: &str = "UseKeysThroughCloudWatchLogs";
-/// The one for looking at keys, to say what is wrong with them.
+/// The `Sid` of the statement for reading keys, which a diagnosis needs.
 pub const LOOK_AT_KEYS: &str = "LookAtKeys";
-/// The one for running the query that verifies the key of query results.
+/// The `Sid` of the statement for running the probe that shows the key of query results.
 pub const RUN_QUERY: &str = "RunQueryInLogGroups";
-/// The one for reading what that query came to.
+/// The `Sid` of the statement for reading the results of the probe.
 pub const READ_QUERY: &str = "ReadQueryResults";
-/// One that may be left away: without it, AWS's default quotas are kept.
+/// The `Sid` of an optional statement. Without it, the service assumes AWS's default quotas.
 pub const READ_QUOTAS: &str = "ReadServiceQuotas";
-/// One that may be left away: without it, what the role lacks shows only when a key is set.
+/// The `Sid` of an optional statement. Without it, a missing permission shows only when a key is set.
 pub const CHECK_OWN_PERMISSIONS: &str = "CheckOwnPermissions";
 
-/// Everything to install.
+/// The documents to install in one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Onboarding {
-    /// Who may assume the role, and with which external id.
+    /// The role's trust policy, which requires the external id.
     pub trust_policy: Value,
-    /// What the role may do.
+    /// The role's permissions policy.
     pub role_policy: Value,
-    /// What the policy of a key for log groups must say, one statement a Region.
+    /// The statements for the policy of a key that encrypts log groups, one for each Region.
     pub key_policy_for_log_groups: Vec<Value>,
-    /// What the policy of a key for query results must say, one statement a Region; empty where the
+    /// The statements for the policy of a key that encrypts query results, one for each Region. Empty if the
     /// tenant may not set that key.
     pub key_policy_for_query_results: Vec<Value>,
-    /// The role as a Terraform configuration, with the statements for keys as locals.
+    /// The role as a Terraform configuration, with the key policy statements as locals.
     pub terraform: String,
-    /// The role as a `CloudFormation` template in JSON, with the statements for keys as metadata.
+    /// The role as a `CloudFormation` template in JSON, with the key policy statements as metadata.
     pub cloudformation: Value,
 }
 
 // === impl Onboarding ===
 
 impl Onboarding {
-    /// What this grant needs, with `hub` as the ARN of this service's own role or user.
+    /// The documents for this grant. `service_principal` is the ARN of the service identity, a role or a
+    /// user.
     #[must_use]
     pub fn of(grant: &AccountGrant, service_principal: &str) -> Self {
         let (trust_policy, role_policy) = (trust_policy(grant, service_principal), role_policy(grant));
@@ -184,7 +186,7 @@ fn role_policy(grant: &AccountGrant) -> Value {
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
-/// These statements of the role's policy, as a policy to be added.
+/// A policy with only these statements of the role's policy.
 #[must_use]
 pub fn role_statements(grant: &AccountGrant, sids: &[&str]) -> Value {
     let mut policy = role_policy(grant);
@@ -232,12 +234,12 @@ fn location(grant: &AccountGrant, region: &Region) -> Location {
     Location { account: grant.account, region: region.clone() }
 }
 
-/// A pattern over key ARNs as IAM takes it: whole ARNs, or everything.
+/// A pattern for key ARNs in a form that IAM accepts: a complete ARN, or `*`.
 fn iam_pattern(pattern: &str) -> &str {
     if pattern.starts_with("arn:") && pattern.splitn(6, ':').count() == 6 { pattern } else { "*" }
 }
 
-/// A statement's name, which holds letters and digits only.
+/// A `Sid` for a Region. A `Sid` can contain only letters and digits.
 fn sid(what: &str, region: &Region) -> String {
     what.chars().chain(region.as_str().chars().filter(char::is_ascii_alphanumeric)).collect()
 }

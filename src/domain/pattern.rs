@@ -1,47 +1,49 @@
-//! Patterns over names: `*` stands for any characters, everything else for itself.
+//! Patterns for names in grants: `*` matches any characters, every other character matches itself.
 
 use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 use wildmatch::WildMatchPattern;
 
-/// Longest pattern taken: as long as the longest thing it is matched with.
+/// Maximum length of a pattern in bytes: the maximum length of the ARNs that it is matched with.
 const MAX_PATTERN: usize = 2048;
 
-/// A pattern in which `*` stands for any characters, slashes included, and nothing else is special:
-/// so it means the same here, in a Cedar `like` and in an IAM policy.
+/// A pattern in which `*` matches any characters, slashes included, and no other character is special. It
+/// therefore has the same meaning here, in a Cedar `like` and in an IAM policy.
 #[derive(Clone)]
 pub struct Pattern(Box<str>);
 
-/// What matches. It takes ten times the text's room, and a large configuration has more patterns than it
-/// matches names with, since policy does that; so it is made when it is used. The second parameter is the
-/// sign for one character; none that can stand in a name.
+/// The matcher, which is built for each use. It takes ten times the memory of the text, and a large
+/// configuration has many patterns of which policy evaluation matches most itself. The second parameter is
+/// the wildcard for one character; no name can contain this one.
 type Compiled = WildMatchPattern<'*', '\u{0}'>;
 
-/// Why some text is no pattern.
+/// Why a text is not a pattern. The message follows the name of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum InvalidPattern {
-    /// Nothing was given.
-    #[error("is empty: write * to match everything")]
+    /// The text is empty.
+    #[error("is empty; use * to match everything")]
     Empty,
-    /// Over [`MAX_PATTERN`] bytes.
+    /// The text has more than [`MAX_PATTERN`] bytes.
     #[error("is longer than {MAX_PATTERN} characters")]
     TooLong,
-    /// Holds a sign of other pattern languages, or one that no name can hold.
-    #[error("holds {0:?}: only '*' is special, and names hold none but A-Z a-z 0-9 . - _ / # : + = , @")]
+    /// The text contains a special character of another pattern language, or one that no name can have.
+    #[error(
+        "contains {0:?}; expected only '*', which matches any characters, and A-Z a-z 0-9 . - _ / # : + = , @"
+    )]
     Character(char),
 }
 
 // === impl Pattern ===
 
 impl Pattern {
-    /// Whether the whole of `name` fits.
+    /// Whether the pattern matches the whole of `name`.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         Compiled::new(&self.0).matches(name)
     }
 
-    /// As it was written.
+    /// The pattern as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -92,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    /// What a pattern means, without a thought for time.
+    /// A reference implementation without regard to running time.
     fn naive(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern, text) {
             ([], []) => true,
@@ -104,7 +106,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_pattern_means_what_a_naive_reading_says(pattern in "[ab/*]{1,8}", text in "[ab/]{0,10}") {
+        fn a_pattern_matches_as_in_a_naive_implementation(pattern in "[ab/*]{1,8}", text in "[ab/]{0,10}") {
             let matches = pattern.parse::<Pattern>().unwrap().matches(&text);
             prop_assert_eq!(matches, naive(pattern.as_bytes(), text.as_bytes()));
         }
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn signs_of_other_pattern_languages_are_refused_rather_than_taken_literally() {
+    fn special_characters_of_other_pattern_languages_are_rejected() {
         for (text, c) in [("/a/?", '?'), ("/a/[bc]", '['), ("/a/{b,c}", '{'), ("a b", ' '), ("a\n", '\n')] {
             assert_eq!(text.parse::<Pattern>(), Err(InvalidPattern::Character(c)), "{text:?}");
         }

@@ -1,4 +1,5 @@
-//! What a role's own policies let it do: what IAM's policy simulator is asked, and what it says.
+//! Requests to IAM's policy simulator about a role's own policies, and its results. The diagnosis and
+//! `TestAccess` use them.
 
 use super::{
     arn::KmsKeyArn,
@@ -6,57 +7,58 @@ use super::{
     key_policy::{REQUIRED_ACTIONS, service_principal},
 };
 
-/// Sets a key.
+/// The action that sets a key.
 pub const ASSOCIATE: &str = "logs:AssociateKmsKey";
-/// Takes a key away.
+/// The action that removes a key.
 pub const DISASSOCIATE: &str = "logs:DisassociateKmsKey";
-/// Actions by which this service looks at keys.
+/// The actions with which this service reads keys.
 pub const DESCRIBE_ACTIONS: [&str; 2] = ["kms:DescribeKey", "kms:GetKeyPolicy"];
-/// Reads the tags of a key, which policies of this service's operator may go by.
+/// The action that reads the tags of a key, which the operator's policies may require.
 pub const READ_TAGS: &str = "kms:ListResourceTags";
 
-/// One question to the simulator: may the role do each of these actions with each of these resources.
+/// A request to the simulator: whether the role may perform each action on each resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimulationRequest {
-    /// `service:Action`.
+    /// The actions, in the form `service:Action`.
     pub actions: Vec<&'static str>,
-    /// ARNs; they need not exist.
+    /// The ARNs of the resources, which need not exist.
     pub resources: Vec<String>,
-    /// What is known of such a call, by condition key.
+    /// The condition keys of such a call with their values.
     pub context: Vec<(&'static str, String)>,
 }
 
-/// What the simulator says of one action with one resource.
+/// The simulator's result for one action on one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimulationResult {
-    /// The action.
+    /// The action, as IAM returned it.
     pub action: Box<str>,
-    /// The resource.
+    /// The ARN of the resource, as IAM returned it.
     pub resource: Box<str>,
-    /// Its answer.
+    /// Whether the role may perform the action.
     pub decision: SimulationDecision,
-    /// Condition keys of the role's policies whose values were not said, so that a real call may end
-    /// otherwise.
+    /// Condition keys of the role's policies that the request did not contain. A real call may therefore have
+    /// another result.
     pub missing: Vec<Box<str>>,
 }
 
-/// The simulator's answer.
+/// The simulator's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SimulationDecision {
     /// A policy of the role allows it and none denies it.
     Allowed,
-    /// No policy of the role speaks of it.
+    /// No policy of the role allows or denies it.
     NotAllowed,
     /// A policy of the role, or its boundary, denies it.
     Denied,
-    /// A policy of the AWS organization is in the way.
+    /// A policy of the AWS organization denies it.
     DeniedByOrganization,
 }
 
-// === impl Trial ===
+// === impl SimulationRequest ===
 
 impl SimulationRequest {
-    /// Using these keys through `CloudWatch` Logs, as AWS does in the role's name when a key is set.
+    /// The use of these keys through `CloudWatch` Logs, which AWS makes on behalf of the role when a key is
+    /// set.
     #[must_use]
     pub fn key_use(location: &Location, keys: Vec<String>) -> Self {
         let mut context = context(location, true);
@@ -65,19 +67,19 @@ impl SimulationRequest {
         Self { actions: REQUIRED_ACTIONS.to_vec(), resources: keys, context }
     }
 
-    /// Using this key for a target.
+    /// The use of this key for a target.
     #[must_use]
     pub fn key_use_for(key: &KmsKeyArn, resource: &Resource) -> Self {
         Self::key_use(&resource.location, vec![key.to_string()])
     }
 
-    /// Looking at these keys, as this service does itself.
+    /// The reading of these keys by this service.
     #[must_use]
     pub fn key_reads_of(location: &Location, keys: Vec<String>) -> Self {
         Self::key_reads(&DESCRIBE_ACTIONS, location, keys)
     }
 
-    /// Reading the tags of these keys.
+    /// The reading of the tags of these keys.
     #[must_use]
     pub fn key_tags(location: &Location, keys: Vec<String>) -> Self {
         Self::key_reads(&[READ_TAGS], location, keys)
@@ -89,7 +91,7 @@ impl SimulationRequest {
         Self { actions: actions.to_vec(), resources: keys, context }
     }
 
-    /// Changing the keys of these targets.
+    /// The changes of the keys of these targets.
     #[must_use]
     pub fn changes<'r>(
         location: &Location,
@@ -101,8 +103,9 @@ impl SimulationRequest {
     }
 }
 
-/// A target as AWS may name it to policies: a log group is shown with `:log-stream:` behind its name in
-/// AWS's errors, and documented without. Which of the two decides is not documented.
+/// The forms of a target's ARN that AWS may evaluate policies with. The documentation names a log group
+/// without a suffix, but AWS's errors show `:log-stream:` after its name. AWS does not document which form it
+/// evaluates.
 #[must_use]
 pub fn arn_forms(resource: &Resource) -> Vec<String> {
     let arn = resource.arn().to_string();
@@ -120,10 +123,10 @@ fn context(location: &Location, through_service: bool) -> Vec<(&'static str, Str
     ]
 }
 
-// === impl Simulated ===
+// === impl SimulationResult ===
 
 impl SimulationResult {
-    /// Whether it is about this.
+    /// Whether the result is about this action and resource.
     #[must_use]
     pub fn concerns(&self, action: &str, resource: &str) -> bool {
         self.action.eq_ignore_ascii_case(action) && &*self.resource == resource

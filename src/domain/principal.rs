@@ -1,21 +1,21 @@
-//! The caller, after a token has been verified.
+//! The caller that a verified token proves, with its scopes and claims.
 
 use std::{fmt, sync::Arc};
 
 use super::{tenant::TenantId, time::Timestamp};
 
-/// A caller whose token was verified.
+/// A caller whose token has been verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The tenant that the token speaks for.
+    /// The tenant that the token belongs to.
     pub tenant: TenantId,
     /// The token's `sub`.
     pub subject: Arc<str>,
     /// The token's `iss`.
     pub issuer: Arc<str>,
-    /// What the token allows.
+    /// The token's scopes.
     pub scopes: Scopes,
-    /// What policies may see of its other claims.
+    /// The other claims that policies may use.
     pub claims: PolicyClaims,
     /// The token's `jti`, or a hash of the token; never the token.
     pub token_id: Arc<str>,
@@ -23,45 +23,46 @@ pub struct Principal {
     pub expires: Timestamp,
 }
 
-/// The SHA-256 of a client certificate in DER, as `x5t#S256` has it (RFC 8705, section 3.1).
+/// The SHA-256 of a client certificate in DER, which the claim `x5t#S256` contains (RFC 8705, section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CertificateThumbprint(pub [u8; 32]);
 
-/// One kind of act that a token can allow.
+/// A group of actions that a token can allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// Reading associations, checks and key usage.
+    /// Read associations, checks and key usage.
     Read,
-    /// Setting the key of a log group.
+    /// Set the key of a log group.
     Associate,
-    /// Taking the key of a log group away.
+    /// Remove the key of a log group.
     Disassociate,
-    /// Doing either to the account's query results.
+    /// Set or remove the key of an account's query results.
     QueryResults,
-    /// Bulk jobs.
+    /// Run bulk jobs.
     Bulk,
-    /// The tenant's audit events.
+    /// Read the tenant's audit events.
     Audit,
-    /// Across tenants, for operators.
+    /// Act across tenants, for operators.
     Admin,
 }
 
-/// The claims that the configuration lets policies see, by the paths it lists them under: each with its
-/// texts, of which a claim that is no list has one.
+/// The claims that the configuration gives to policies, by their configured paths. Each claim has its values
+/// as texts; a claim that is not a list has one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct PolicyClaims(Arc<[Shown]>);
+pub struct PolicyClaims(Arc<[ClaimTexts]>);
 
-/// A claim's path, and its texts.
-type Shown = (Box<str>, Box<[Box<str>]>);
+/// A claim's path with its texts.
+type ClaimTexts = (Box<str>, Box<[Box<str>]>);
 
-/// The scopes of a token, sorted and without repetition; unknown ones are kept for the record.
+/// The scopes of a token, sorted and without duplicates. Unknown scopes are kept so that they can be
+/// recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Scopes(Arc<[Box<str>]>);
 
 // === impl Scope ===
 
 impl Scope {
-    /// As it stands in a token.
+    /// The name as tokens contain it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -85,13 +86,13 @@ impl fmt::Display for Scope {
 // === impl Scopes ===
 
 impl Scopes {
-    /// Whether the scope is among them.
+    /// Whether the token has the scope.
     #[must_use]
     pub fn contains(&self, scope: Scope) -> bool {
         self.iter().any(|granted| granted == scope.as_str())
     }
 
-    /// Each scope as text.
+    /// The scopes as texts, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(AsRef::as_ref)
     }
@@ -109,14 +110,14 @@ impl<'t> FromIterator<&'t str> for Scopes {
 // === impl PolicyClaims ===
 
 impl PolicyClaims {
-    /// Each claim with its texts.
+    /// The claims as pairs of path and texts.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[Box<str>])> {
         self.0.iter().map(|(path, texts)| (&**path, &**texts))
     }
 }
 
-impl FromIterator<Shown> for PolicyClaims {
-    fn from_iter<I: IntoIterator<Item = Shown>>(claims: I) -> Self {
+impl FromIterator<ClaimTexts> for PolicyClaims {
+    fn from_iter<I: IntoIterator<Item = ClaimTexts>>(claims: I) -> Self {
         Self(claims.into_iter().collect())
     }
 }
@@ -126,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scope_is_held_only_by_its_exact_name() {
+    fn a_scope_is_granted_only_by_its_exact_name() {
         let scopes: Scopes =
             ["logkey:associate", "logkey:read-only", "logkey:associate"].into_iter().collect();
         assert!(scopes.contains(Scope::Associate));

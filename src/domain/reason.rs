@@ -1,10 +1,10 @@
-//! The stable reasons of every refusal, as `google.rpc.ErrorInfo` and the audit log carry them.
+//! The stable reasons of failed calls, which `google.rpc.ErrorInfo` and the audit log contain.
 
 use std::fmt;
 
 macro_rules! reasons {
     ($($variant:ident $name:literal $code:literal $doc:literal;)+) => {
-        /// Why a call did not end in success. The name is part of the contract with callers.
+        /// Why a call failed. Callers depend on the names, so they never change.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Reason {
             $(#[doc = $doc] $variant,)+
@@ -14,14 +14,14 @@ macro_rules! reasons {
             /// Every reason.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The name callers and the audit log see.
+            /// The name in errors and in the audit log.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
             }
 
-            /// The name of the gRPC status code it comes with. `server::status` chooses the code
-            /// itself; a test there keeps the two the same.
+            /// The name of the reason's gRPC status code. `server::status` maps reasons to codes; a test
+            /// there keeps the two consistent.
             #[must_use]
             pub fn code_name(self) -> &'static str {
                 match self { $(Self::$variant => $code),+ }
@@ -31,45 +31,45 @@ macro_rules! reasons {
 }
 
 reasons! {
-    TokenMissing "TOKEN_MISSING" "UNAUTHENTICATED" "No bearer token came with the call.";
-    TokenInvalid "TOKEN_INVALID" "UNAUTHENTICATED" "The token does not verify; the audit log says why.";
-    TokenExpired "TOKEN_EXPIRED" "UNAUTHENTICATED" "The token's time is over.";
+    TokenMissing "TOKEN_MISSING" "UNAUTHENTICATED" "The call has no bearer token.";
+    TokenInvalid "TOKEN_INVALID" "UNAUTHENTICATED" "The token is not valid. The audit log records why.";
+    TokenExpired "TOKEN_EXPIRED" "UNAUTHENTICATED" "The token has expired.";
     ScopeMissing "SCOPE_MISSING" "PERMISSION_DENIED" "The token lacks a scope.";
-    NotAllowed "NOT_ALLOWED" "PERMISSION_DENIED" "Policy says no.";
+    NotAllowed "NOT_ALLOWED" "PERMISSION_DENIED" "Policy denies the call.";
     TenantSuspended "TENANT_SUSPENDED" "PERMISSION_DENIED" "The tenant is suspended.";
-    FieldInvalid "FIELD_INVALID" "INVALID_ARGUMENT" "Fields of the request cannot be used.";
-    RequestIdReused "REQUEST_ID_REUSED" "INVALID_ARGUMENT" "The request id came with another request before.";
+    FieldInvalid "FIELD_INVALID" "INVALID_ARGUMENT" "Fields of the request are not valid.";
+    RequestIdReused "REQUEST_ID_REUSED" "INVALID_ARGUMENT" "The request id was used for a different request before.";
     KeyRegionMismatch "KEY_REGION_MISMATCH" "INVALID_ARGUMENT" "The key is in another Region than the target.";
-    LogGroupReserved "LOG_GROUP_RESERVED" "INVALID_ARGUMENT" "The log group belongs to AWS.";
-    LogGroupNotFound "LOG_GROUP_NOT_FOUND" "NOT_FOUND" "No such log group, or none the tenant may see.";
-    AccountNotFound "ACCOUNT_NOT_FOUND" "NOT_FOUND" "No such account or Region, or none the tenant may see.";
-    KeyNotFound "KEY_NOT_FOUND" "NOT_FOUND" "No such key, or none the tenant may see.";
-    AuditEventNotFound "AUDIT_EVENT_NOT_FOUND" "NOT_FOUND" "No such audit event, or none the tenant may see.";
+    LogGroupReserved "LOG_GROUP_RESERVED" "INVALID_ARGUMENT" "AWS reserves the name of the log group.";
+    LogGroupNotFound "LOG_GROUP_NOT_FOUND" "NOT_FOUND" "The log group does not exist, or the tenant may not see it.";
+    AccountNotFound "ACCOUNT_NOT_FOUND" "NOT_FOUND" "The account or Region does not exist, or the tenant may not see it.";
+    KeyNotFound "KEY_NOT_FOUND" "NOT_FOUND" "The key does not exist, or the tenant may not see it.";
+    AuditEventNotFound "AUDIT_EVENT_NOT_FOUND" "NOT_FOUND" "The audit event does not exist, or the tenant may not see it.";
     KeyDisabled "KEY_DISABLED" "FAILED_PRECONDITION" "The key is disabled.";
-    KeyPendingDeletion "KEY_PENDING_DELETION" "FAILED_PRECONDITION" "The key's deletion is scheduled.";
+    KeyPendingDeletion "KEY_PENDING_DELETION" "FAILED_PRECONDITION" "The deletion of the key is scheduled.";
     KeyNotSymmetric "KEY_NOT_SYMMETRIC" "FAILED_PRECONDITION" "The key is not a symmetric encryption key.";
     KeyNotCustomerManaged "KEY_NOT_CUSTOMER_MANAGED" "FAILED_PRECONDITION" "AWS manages the key.";
-    KeyPolicyLacksLogsService "KEY_POLICY_LACKS_LOGS_SERVICE" "FAILED_PRECONDITION" "The key's policy does not let CloudWatch Logs use it.";
-    KeyPolicyConditionMismatch "KEY_POLICY_CONDITION_MISMATCH" "FAILED_PRECONDITION" "The key's policy lets CloudWatch Logs use it, but not for this target.";
-    KeyNotUsable "KEY_NOT_USABLE" "FAILED_PRECONDITION" "AWS refused the key and no check could say why.";
+    KeyPolicyLacksLogsService "KEY_POLICY_LACKS_LOGS_SERVICE" "FAILED_PRECONDITION" "The key's policy does not let CloudWatch Logs use the key.";
+    KeyPolicyConditionMismatch "KEY_POLICY_CONDITION_MISMATCH" "FAILED_PRECONDITION" "The key's policy lets CloudWatch Logs use the key, but not for this target.";
+    KeyNotUsable "KEY_NOT_USABLE" "FAILED_PRECONDITION" "AWS refused the key, and no check found the cause.";
     RoleLacksKmsPermission "ROLE_LACKS_KMS_PERMISSION" "FAILED_PRECONDITION" "The assumed role may not use the key.";
-    RoleLacksLogsPermission "ROLE_LACKS_LOGS_PERMISSION" "FAILED_PRECONDITION" "The assumed role may not make the call.";
+    RoleLacksLogsPermission "ROLE_LACKS_LOGS_PERMISSION" "FAILED_PRECONDITION" "The assumed role lacks a CloudWatch Logs permission.";
     RoleNotAssumable "ROLE_NOT_ASSUMABLE" "FAILED_PRECONDITION" "The tenant's role cannot be assumed.";
     DeniedByOrganization "DENIED_BY_ORGANIZATION" "FAILED_PRECONDITION" "A policy of the AWS organization denies the call.";
-    ConflictingChange "CONFLICTING_CHANGE" "ABORTED" "Another change of the same resource is under way.";
-    ExpectedKeyMismatch "EXPECTED_KEY_MISMATCH" "ABORTED" "The key in force is another than expected.";
-    TenantRateLimited "TENANT_RATE_LIMITED" "RESOURCE_EXHAUSTED" "The tenant calls more often than it may.";
-    TenantConcurrencyLimited "TENANT_CONCURRENCY_LIMITED" "RESOURCE_EXHAUSTED" "The tenant has more calls under way than it may.";
-    AccountBudgetExhausted "ACCOUNT_BUDGET_EXHAUSTED" "RESOURCE_EXHAUSTED" "The account's AWS quota leaves no turn within the deadline.";
+    ConflictingChange "CONFLICTING_CHANGE" "ABORTED" "Another change of the same resource is in progress.";
+    ExpectedKeyMismatch "EXPECTED_KEY_MISMATCH" "ABORTED" "The current key is not the expected one.";
+    TenantRateLimited "TENANT_RATE_LIMITED" "RESOURCE_EXHAUSTED" "The tenant exceeded its call rate.";
+    TenantConcurrencyLimited "TENANT_CONCURRENCY_LIMITED" "RESOURCE_EXHAUSTED" "The tenant exceeded its number of calls in flight.";
+    AccountBudgetExhausted "ACCOUNT_BUDGET_EXHAUSTED" "RESOURCE_EXHAUSTED" "The account's AWS quota has no permit left within the deadline.";
     AwsThrottled "AWS_THROTTLED" "RESOURCE_EXHAUSTED" "AWS throttled the call.";
-    StreamNotRead "STREAM_NOT_READ" "RESOURCE_EXHAUSTED" "The client took nothing from its stream for too long.";
+    StreamNotRead "STREAM_NOT_READ" "RESOURCE_EXHAUSTED" "The client did not read its stream for too long.";
     AuditUnavailable "AUDIT_UNAVAILABLE" "UNAVAILABLE" "The audit log cannot be written.";
-    AwsUnavailable "AWS_UNAVAILABLE" "UNAVAILABLE" "AWS did not answer, or answered with a fault of its own.";
-    IdentityProviderUnavailable "IDENTITY_PROVIDER_UNAVAILABLE" "UNAVAILABLE" "The issuer's keys cannot be had.";
-    Overloaded "OVERLOADED" "UNAVAILABLE" "The service has more to do than it takes.";
+    AwsUnavailable "AWS_UNAVAILABLE" "UNAVAILABLE" "AWS did not respond, or failed with an internal error.";
+    IdentityProviderUnavailable "IDENTITY_PROVIDER_UNAVAILABLE" "UNAVAILABLE" "The issuer's keys cannot be fetched.";
+    Overloaded "OVERLOADED" "UNAVAILABLE" "The service is overloaded and rejects calls.";
     ShuttingDown "SHUTTING_DOWN" "UNAVAILABLE" "The service is stopping.";
     DeadlineBeforeAws "DEADLINE_BEFORE_AWS" "DEADLINE_EXCEEDED" "The deadline passed before anything was sent to AWS.";
-    OutcomeUnknown "OUTCOME_UNKNOWN" "DEADLINE_EXCEEDED" "The call was sent to AWS and no answer came.";
+    OutcomeUnknown "OUTCOME_UNKNOWN" "DEADLINE_EXCEEDED" "The call was sent to AWS, and AWS did not respond.";
     MethodUnknown "METHOD_UNKNOWN" "UNIMPLEMENTED" "The service has no such method.";
     Internal "INTERNAL" "INTERNAL" "A defect of this service.";
 }

@@ -1,4 +1,5 @@
-//! Policy statements that mend what a diagnosis finds, as narrow as they can be, ready to paste.
+//! IAM policy statements that repair what a diagnosis finds. They are as narrow as possible and ready to
+//! paste.
 
 use serde_json::{Value, json};
 
@@ -9,11 +10,11 @@ use super::{
     key_policy::service_principal,
 };
 
-/// What `CloudWatch` Logs and the role need to do with a key, as AWS's documentation words it.
+/// The actions that `CloudWatch` Logs and the role need on a key, as AWS's documentation lists them.
 const KMS_ACTIONS: [&str; 5] =
     ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"];
 
-/// For the key's policy: lets `CloudWatch` Logs use the key for this target and nothing else.
+/// A statement for the key's policy: `CloudWatch` Logs may use the key for this target only.
 #[must_use]
 pub fn key_policy_statement(resource: &Resource) -> Value {
     let arn = resource.arn().to_string();
@@ -40,7 +41,7 @@ pub fn key_policy_statement(resource: &Resource) -> Value {
     })
 }
 
-/// For the role's policy: lets the role use the key, through `CloudWatch` Logs only.
+/// A statement for the role's policy: the role may use the key through `CloudWatch` Logs only.
 #[must_use]
 pub fn role_kms_statement(key: &KmsKeyArn, resource: &Resource) -> Value {
     json!({
@@ -52,7 +53,7 @@ pub fn role_kms_statement(key: &KmsKeyArn, resource: &Resource) -> Value {
     })
 }
 
-/// For the role's policy: lets the role set and take away the target's key.
+/// A statement for the role's policy: the role may set and remove the target's key.
 #[must_use]
 pub fn role_logs_statement(resource: &Resource) -> Value {
     let arn = resource.arn().to_string();
@@ -69,7 +70,7 @@ pub fn role_logs_statement(resource: &Resource) -> Value {
     })
 }
 
-/// For the role's policy: lets the role look at the key before it is used.
+/// A statement for the role's policy: the role may read the key and its policy.
 #[must_use]
 pub fn role_read_statement(key: &KmsKeyArn) -> Value {
     json!({
@@ -80,7 +81,7 @@ pub fn role_read_statement(key: &KmsKeyArn) -> Value {
     })
 }
 
-/// For the key's policy: lets the role use the key, through `CloudWatch` Logs only.
+/// A statement for the key's policy: the role may use the key through `CloudWatch` Logs only.
 #[must_use]
 pub fn key_policy_role_statement(role: &RoleArn, resource: &Resource) -> Value {
     json!({
@@ -93,7 +94,7 @@ pub fn key_policy_role_statement(role: &RoleArn, resource: &Resource) -> Value {
     })
 }
 
-/// For the role's policy, and optional: lets the role have its own permissions checked beforehand.
+/// An optional statement for the role's policy: the role may simulate its own permissions.
 #[must_use]
 pub fn role_simulate_statement(role: &RoleArn) -> Value {
     json!({
@@ -104,7 +105,8 @@ pub fn role_simulate_statement(role: &RoleArn) -> Value {
     })
 }
 
-/// For the role's policy: lets the role read the tags of the key, which a policy of this service asks for.
+/// A statement for the role's policy: the role may read the key's tags, which a policy of this service
+/// requires.
 #[must_use]
 pub fn role_tags_statement(key: &KmsKeyArn) -> Value {
     json!({

@@ -1,4 +1,4 @@
-//! What a caller asks for, before it is known which account, Region and key are meant.
+//! The requests of callers, before the service has resolved their account, Region and key.
 
 use uuid::Uuid;
 
@@ -7,89 +7,90 @@ use super::{
     association::{Justification, KeyFilter, Target, UnresolvedLocation},
 };
 
-/// A target, and as much of its place as the caller said.
+/// A target with as much of its location as the caller gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnresolvedResource {
-    /// Where.
+    /// The account and Region, if the caller gave them.
     pub location: UnresolvedLocation,
-    /// What.
+    /// The log group, or the query results.
     pub target: Target,
 }
 
-/// Which key a caller expects to be in force before its change.
+/// The key that a caller expects the resource to have before the change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExpectedKey {
-    /// None: the AWS-owned default.
+    /// No key: the AWS-owned default.
     Nothing,
-    /// This one.
+    /// This key.
     Key(KmsKeyId),
 }
 
-/// Set a key.
+/// A request to set a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssociateRequest {
-    /// What to encrypt.
+    /// The resource to encrypt.
     pub resource: UnresolvedResource,
-    /// With which key.
+    /// The key to set.
     pub key: KmsKeyId,
-    /// Why.
+    /// The caller's reason.
     pub reason: Option<Justification>,
-    /// Only where this is in force; none for whatever is.
+    /// The precondition: the change is made only if the resource has this key. `None` is no precondition.
     pub expected: Option<ExpectedKey>,
-    /// Make every check and change nothing.
+    /// Whether to make every check without changing anything.
     pub validate_only: bool,
-    /// The id that makes it safe to repeat.
+    /// The idempotency key.
     pub request_id: Option<Uuid>,
 }
 
-/// Take a key away.
+/// A request to remove a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DisassociateRequest {
-    /// What to set back to the default.
+    /// The resource that returns to AWS's default encryption.
     pub resource: UnresolvedResource,
-    /// Why.
+    /// The caller's reason.
     pub reason: Option<Justification>,
-    /// Only where this is in force; none for whatever is.
+    /// The precondition: the change is made only if the resource has this key. `None` is no precondition.
     pub expected: Option<ExpectedKey>,
-    /// Make every check and change nothing.
+    /// Whether to make every check without changing anything.
     pub validate_only: bool,
-    /// The id that makes it safe to repeat.
+    /// The idempotency key.
     pub request_id: Option<Uuid>,
 }
 
-/// Diagnose a would-be association.
+/// A request to check whether an association would succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckRequest {
-    /// What would be encrypted.
+    /// The resource that would be encrypted.
     pub resource: UnresolvedResource,
-    /// With which key.
+    /// The key that would be set.
     pub key: KmsKeyId,
 }
 
-/// Tell where a key matters.
+/// A request to find the uses of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageRequest {
-    /// Which key.
+    /// The key to search for.
     pub key: KmsKeyId,
-    /// Where to look; what is left away is everywhere that the key can be used.
+    /// The location to search. Without an account or Region, the service searches wherever the key can be
+    /// used.
     pub location: UnresolvedLocation,
-    /// How many at most; 1 to 500.
+    /// The maximum number of results, 1 to 500.
     pub page_size: usize,
-    /// The token of the page before, unverified; empty for the first.
+    /// The token of the previous page, not yet verified. Empty for the first page.
     pub unverified_page_token: Box<str>,
 }
 
-/// List log groups.
+/// A request to list log groups with their keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListRequest {
-    /// Where.
+    /// The location to list.
     pub location: UnresolvedLocation,
-    /// How many at most; 1 to 500.
+    /// The maximum number of results, 1 to 500.
     pub page_size: usize,
-    /// The token of the page before, unverified; empty for the first.
+    /// The token of the previous page, not yet verified. Empty for the first page.
     pub unverified_page_token: Box<str>,
-    /// Only names that begin with this; empty for all.
+    /// The prefix of the names. Empty lists every name.
     pub prefix: Box<str>,
-    /// Only those in this state.
+    /// Which log groups to list, by their key.
     pub filter: KeyFilter,
 }

@@ -1,4 +1,4 @@
-//! Who callers belong to, and what stands open to them in which AWS account.
+//! Tenants and what the configuration grants them in each AWS account.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -17,90 +17,92 @@ use super::{
     pattern::Pattern,
 };
 
-/// Longest tenant id.
+/// Maximum length of a tenant id.
 const MAX_TENANT_ID: usize = 63;
 
-/// A tenant's stable name: 1 to 63 of `a-z`, `0-9` and `-`.
+/// A tenant's stable name: 1 to 63 characters of `a-z`, `0-9` and `-`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TenantId(Arc<str>);
 
-/// A tenant and everything the configuration grants it.
+/// A tenant with everything that the configuration grants it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
-    /// The name.
+    /// The tenant's id.
     pub id: TenantId,
-    /// The only issuers whose tokens may speak for it.
+    /// The issuers whose tokens can belong to the tenant.
     pub issuers: Vec<Arc<str>>,
-    /// The values of the tenant claim that mean it.
+    /// The values of the tenant claim that identify the tenant.
     pub claim_values: Vec<Arc<str>>,
-    /// Whether its calls are refused for now.
+    /// Whether the service denies the tenant's calls.
     pub suspended: bool,
-    /// How much it may call.
+    /// The tenant quota.
     pub limits: Limits,
-    /// What it may touch, one entry an account.
+    /// The grants, one for each account.
     pub accounts: Vec<Arc<AccountGrant>>,
 }
 
-/// What a tenant may touch in one account, and through which role.
+/// What a tenant may use in one account, and through which role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountGrant {
-    /// The account.
+    /// The granted account.
     pub account: AccountId,
-    /// The role that is assumed there.
+    /// The role that the service assumes in the account.
     pub role: RoleArn,
-    /// What the role's trust policy asks for.
+    /// The external id that the role's trust policy requires.
     pub external_id: ExternalId,
-    /// The Regions that are open.
+    /// The granted Regions.
     pub regions: Arc<[Region]>,
-    /// The names of log groups that are open.
+    /// Patterns for the names of the granted log groups.
     pub log_groups: Vec<Pattern>,
-    /// The ARNs of keys that may be used.
+    /// Patterns for the ARNs of the keys that the tenant may set.
     pub kms_keys: Vec<Pattern>,
-    /// Whether the key of the account's query results may be set.
+    /// Whether the tenant may set the key of the account's query results.
     pub query_results: bool,
-    /// Whether that key is verified by running a query, where it is read.
+    /// Whether a read of that key runs a probe to verify it.
     pub verify_query_results: bool,
 }
 
-/// How much a tenant may call.
+/// A tenant quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Calls a second in the long run.
+    /// The sustained number of calls per second.
     pub per_second: NonZeroU32,
-    /// Calls that may come at once after a rest.
+    /// The number of calls that may arrive at once after an idle time.
     pub burst: NonZeroU32,
-    /// Calls that may be under way at once.
+    /// The number of calls that may be in flight at once.
     pub max_in_flight: NonZeroU32,
 }
 
-/// Every tenant, found by id or by what a token says. Built whole, then only read.
+/// Every tenant, indexed by id and by issuer and claim value. It does not change after it is built.
 #[derive(Clone, Debug, Default)]
 pub struct Tenants {
     by_id: HashMap<TenantId, Arc<Tenant>>,
     by_claim: HashMap<Arc<str>, HashMap<Arc<str>, Arc<Tenant>>>,
 }
 
-/// The text was not a tenant id.
+/// The text is not a tenant id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not a tenant id: 1 to {MAX_TENANT_ID} of a-z, 0-9 and - are expected")]
+#[error("not a tenant id; expected 1 to {MAX_TENANT_ID} characters of a-z, 0-9 and -")]
 pub struct InvalidTenantId;
 
-/// Two tenants that cannot be told apart.
+/// Two tenants that cannot be distinguished.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DuplicateTenant {
-    /// The same id twice.
-    #[error("tenant {0} stands here twice")]
+    /// Two tenants have the same id.
+    #[error("tenant {0} is defined twice")]
     Id(TenantId),
-    /// The same claim value of the same issuer for two tenants.
-    #[error("claim value {value:?} of issuer {issuer:?} means both {first} and {second}")]
+    /// Two tenants have the same claim value of the same issuer.
+    #[error(
+        "claim value {value:?} of issuer {issuer:?} is assigned to both tenant {first} and tenant {second}"
+    )]
     Claim {
-        /// The issuer.
+        /// The issuer that both tenants name.
         issuer: Box<str>,
-        /// The value of its tenant claim.
+        /// The value of the tenant claim.
         value: Box<str>,
-        /// The tenant that has it.
+        /// The first tenant with the value.
         first: TenantId,
-        /// The tenant that wants it too.
+        /// The second tenant with the value.
         second: TenantId,
     },
 }
@@ -108,13 +110,13 @@ pub enum DuplicateTenant {
 // === impl TenantId ===
 
 impl TenantId {
-    /// The name.
+    /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The name as a claim value that means it, where no others are given.
+    /// The id as a claim value, the default if the configuration gives none.
     #[must_use]
     pub fn as_claim_value(&self) -> Arc<str> {
         Arc::clone(&self.0)
@@ -143,7 +145,7 @@ impl fmt::Display for TenantId {
 // === impl Tenant ===
 
 impl Tenant {
-    /// What it may touch in this account.
+    /// The tenant's grant in this account.
     #[must_use]
     pub fn grant(&self, account: AccountId) -> Option<&Arc<AccountGrant>> {
         self.accounts.iter().find(|grant| grant.account == account)
@@ -153,19 +155,19 @@ impl Tenant {
 // === impl AccountGrant ===
 
 impl AccountGrant {
-    /// Whether the Region is open.
+    /// Whether the Region is granted.
     #[must_use]
     pub fn allows_region(&self, region: &Region) -> bool {
         self.regions.contains(region)
     }
 
-    /// Whether the log group's name fits one of the patterns.
+    /// Whether the log group's name matches one of the patterns.
     #[must_use]
     pub fn allows_log_group(&self, name: &LogGroupName) -> bool {
         self.log_groups.iter().any(|pattern| pattern.matches(name.as_str()))
     }
 
-    /// Whether the target is open.
+    /// Whether the target is granted.
     #[must_use]
     pub fn allows(&self, target: &Target) -> bool {
         match target {
@@ -174,7 +176,7 @@ impl AccountGrant {
         }
     }
 
-    /// Whether the key's ARN fits one of the patterns.
+    /// Whether the key's ARN matches one of the patterns.
     #[must_use]
     pub fn allows_key(&self, key: &KmsKeyArn) -> bool {
         self.kms_keys.iter().any(|pattern| pattern.matches(key.as_str()))
@@ -184,18 +186,18 @@ impl AccountGrant {
 // === impl Tenants ===
 
 impl Tenants {
-    /// Puts tenants together.
+    /// Indexes the tenants.
     ///
     /// # Errors
     ///
-    /// Every [`Ambiguous`] pair.
+    /// Every [`DuplicateTenant`].
     pub fn new(tenants: impl IntoIterator<Item = Tenant>) -> Result<Self, Vec<DuplicateTenant>> {
         let mut all = Self::default();
-        let mut faults = Vec::new();
+        let mut duplicates = Vec::new();
         for tenant in tenants.into_iter().map(Arc::new) {
             match all.by_id.entry(tenant.id.clone()) {
                 Entry::Occupied(taken) => {
-                    faults.push(DuplicateTenant::Id(taken.key().clone()));
+                    duplicates.push(DuplicateTenant::Id(taken.key().clone()));
                     continue;
                 }
                 Entry::Vacant(free) => drop(free.insert(Arc::clone(&tenant))),
@@ -205,7 +207,7 @@ impl Tenants {
                 for value in &tenant.claim_values {
                     match values.entry(Arc::clone(value)) {
                         Entry::Vacant(free) => drop(free.insert(Arc::clone(&tenant))),
-                        Entry::Occupied(taken) => faults.push(DuplicateTenant::Claim {
+                        Entry::Occupied(taken) => duplicates.push(DuplicateTenant::Claim {
                             issuer: (&**issuer).into(),
                             value: (&**value).into(),
                             first: taken.get().id.clone(),
@@ -215,7 +217,7 @@ impl Tenants {
                 }
             }
         }
-        if faults.is_empty() { Ok(all) } else { Err(faults) }
+        if duplicates.is_empty() { Ok(all) } else { Err(duplicates) }
     }
 
     /// The tenant with this id.
@@ -224,29 +226,30 @@ impl Tenants {
         self.by_id.get(id)
     }
 
-    /// The tenant that a token of `issuer` with this value of the tenant claim speaks for.
+    /// The tenant of a token from `issuer` with this value of the tenant claim.
     #[must_use]
     pub fn by_claim(&self, issuer: &str, claim_value: &str) -> Option<&Arc<Tenant>> {
         self.by_claim.get(issuer)?.get(claim_value)
     }
 
-    /// Every tenant, in no order.
+    /// Every tenant, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Tenant>> {
         self.by_id.values()
     }
 
-    /// Every tenant as often as it is found here, so that whoever has many can let go of them bit by bit.
+    /// Every entry of both indexes, so that the caller can drop a large number of tenants in steps. A tenant
+    /// occurs once for each entry.
     pub fn drain(self) -> impl Iterator<Item = Arc<Tenant>> {
         self.by_claim.into_values().flat_map(HashMap::into_values).chain(self.by_id.into_values())
     }
 
-    /// How many there are.
+    /// The number of tenants.
     #[must_use]
     pub fn len(&self) -> usize {
         self.by_id.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no tenants.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
@@ -270,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_value_means_a_tenant_only_from_an_issuer_the_tenant_names() {
+    fn a_claim_value_identifies_a_tenant_only_with_the_tenants_issuer() {
         let all = Tenants::new([tenant("a", "https://one", "x"), tenant("b", "https://two", "x")]).unwrap();
         assert_eq!(all.by_claim("https://one", "x").unwrap().id.as_str(), "a");
         assert_eq!(all.by_claim("https://two", "x").unwrap().id.as_str(), "b");
@@ -279,10 +282,10 @@ mod tests {
     }
 
     #[test]
-    fn tenants_that_cannot_be_told_apart_are_refused() {
-        let faults =
+    fn duplicate_tenants_are_rejected() {
+        let duplicates =
             Tenants::new([tenant("a", "i", "x"), tenant("a", "j", "y"), tenant("b", "i", "x")]).unwrap_err();
-        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert_eq!(duplicates.len(), 2, "{duplicates:?}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Points in time, as whole microseconds since 1970 in UTC.
+//! Points in time, as whole microseconds since the Unix epoch in UTC.
 
 use std::{fmt, time::Duration};
 
@@ -9,13 +9,13 @@ pub struct Timestamp(i64);
 // === impl Timestamp ===
 
 impl Timestamp {
-    /// From whole microseconds since 1970.
+    /// The time at this number of whole microseconds since 1970.
     #[must_use]
     pub fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
-    /// From whole seconds since 1970, as JSON Web Tokens have them.
+    /// The time at this number of whole seconds since 1970, the unit of JSON Web Tokens.
     #[must_use]
     pub const fn from_secs(secs: i64) -> Self {
         Self(secs.saturating_mul(1_000_000))
@@ -45,19 +45,19 @@ impl Timestamp {
         i32::try_from(self.0.rem_euclid(1_000_000)).unwrap_or_default() * 1_000
     }
 
-    /// This much later; at the end of time, the end of time.
+    /// The time `by` later, or the latest representable time.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// This much earlier; at the beginning of time, the beginning of time.
+    /// The time `by` earlier, or the earliest representable time.
     #[must_use]
     pub fn minus(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// How long from `earlier` to here; zero where it is not earlier.
+    /// The duration since `earlier`, or zero if `earlier` is later than this time.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or_default())
@@ -65,7 +65,7 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC with microseconds.
+    /// Formats the time as RFC 3339 in UTC with microseconds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_microsecond(self.0) {
             Ok(at) => write!(f, "{at:.6}"),

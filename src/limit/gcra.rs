@@ -1,39 +1,39 @@
-//! The generic cell rate algorithm (ITU-T I.371): one instant says how far ahead of its rate a caller is.
+//! The generic cell rate algorithm (ITU-T I.371): one instant holds how far ahead of its rate a caller is.
 //!
-//! Our own few lines, since a limit here belongs to the call and not to the limiter (it follows a reload
-//! at once), and since callers are shown what is left without taking any; `governor` offers neither.
+//! This is not the crate `governor`, because the limit here belongs to the call (a reload applies at once),
+//! and because callers see what is left without using it. `governor` offers neither.
 
 use std::{num::NonZeroU32, time::Duration};
 
 use tokio::time::Instant;
 
-/// How much later than strictly needed a refused caller may be sent, so that not all come back at once.
-const MAX_BURST_SPREAD: Duration = Duration::from_secs(1);
-/// The shortest wait that is told.
+/// The largest addition to the retry delay of rejected callers, so that they do not all retry at once.
+const MAX_RETRY_SPREAD: Duration = Duration::from_secs(1);
+/// The shortest retry delay.
 const MIN_WAIT: Duration = Duration::from_millis(1);
 
-/// A rate and how far it may be run ahead of.
+/// A rate, and the burst that may exceed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     interval: Duration,
     burst: u32,
 }
 
-/// How far ahead of its rate one caller is.
+/// The state of one caller: how far ahead of its rate it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Gcra {
-    /// When all that was taken will have been earned (the "theoretical arrival time").
+    /// When the rate will have earned everything that was taken (the "theoretical arrival time").
     earned: Instant,
-    /// The same, with all that refused callers were told to come back for.
+    /// The same, including the calls that rejected callers will retry.
     retry_at: Instant,
-    /// At which rate it was taken.
+    /// The rate at which it was taken.
     rate: Option<Rate>,
 }
 
 // === impl Rate ===
 
 impl Rate {
-    /// So many a second, and so many at once after a rest.
+    /// Allows `per_second` units per second, and `burst` units at once after a pause.
     #[must_use]
     pub fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
         Self { interval: Duration::from_secs(1) / per_second.get(), burst: burst.get() }
@@ -47,36 +47,36 @@ impl Rate {
 // === impl Gcra ===
 
 impl Gcra {
-    /// With the whole burst at hand.
+    /// Creates a state with a full burst.
     #[must_use]
     pub fn full(now: Instant) -> Self {
         Self { earned: now, retry_at: now, rate: None }
     }
 
-    /// Takes `cost`, which counts as the whole burst where it is more than that.
+    /// Takes `cost` units. A larger cost than the burst counts as the whole burst.
     ///
     /// # Errors
     ///
-    /// The wait after which the same can be taken. Callers refused one after the other are told later
-    /// and later waits, up to a second more than the least, so that each finds what it waited for.
+    /// The retry delay. Each rejected caller gets a longer delay than the one before, up to a second more
+    /// than the shortest one, so that its retry succeeds.
     pub fn try_acquire(&mut self, now: Instant, rate: Rate, cost: NonZeroU32) -> Result<(), Duration> {
         let price = rate.interval.saturating_mul(cost.get().min(rate.burst));
         if self.rate != Some(rate) {
             *self = self.rescale(now, rate);
         }
         self.earned = self.earned.max(now);
-        self.retry_at = self.retry_at.clamp(self.earned, self.earned + MAX_BURST_SPREAD);
+        self.retry_at = self.retry_at.clamp(self.earned, self.earned + MAX_RETRY_SPREAD);
         let min = wait(now, self.earned + price, rate);
         if min.is_zero() {
             self.earned += price;
             return Ok(());
         }
-        let fair = wait(now, self.retry_at + price, rate).min(min + MAX_BURST_SPREAD);
+        let fair = wait(now, self.retry_at + price, rate).min(min + MAX_RETRY_SPREAD);
         self.retry_at += price;
         Err(fair.max(MIN_WAIT))
     }
 
-    /// How much could be taken now.
+    /// The units that can be taken now.
     #[must_use]
     pub fn remaining(&self, now: Instant, rate: Rate) -> u32 {
         let free = rate.window().saturating_sub(self.reset(now, rate));
@@ -84,25 +84,25 @@ impl Gcra {
         u32::try_from(units).unwrap_or(u32::MAX).min(rate.burst)
     }
 
-    /// How long until the whole burst is at hand.
+    /// The time until the burst is full.
     #[must_use]
     pub fn reset(&self, now: Instant, rate: Rate) -> Duration {
         self.rescale(now, rate).earned.saturating_duration_since(now)
     }
 
-    /// How much could be taken now, and how long until all is at hand, at the rate of the last time.
+    /// The units that can be taken now, and the time until the burst is full, at the last used rate.
     #[must_use]
     pub fn state_at_last_rate(&self, now: Instant) -> (u32, Duration) {
         self.rate.map_or((0, Duration::ZERO), |rate| (self.remaining(now, rate), self.reset(now, rate)))
     }
 
-    /// Whether it says no more than a new one would.
+    /// Whether the burst is full, so that a new state would be equivalent.
     #[must_use]
     pub fn is_full(&self, now: Instant) -> bool {
         self.earned <= now
     }
 
-    /// The same under another rate: what was taken stays taken, up to the new burst.
+    /// Converts the state to a new rate: what was taken stays taken, up to the new burst.
     fn rescale(&self, now: Instant, rate: Rate) -> Self {
         let ahead = self.earned.saturating_duration_since(now);
         let ahead = match self.rate {
@@ -115,7 +115,7 @@ impl Gcra {
     }
 }
 
-/// How long until being `ahead` fits into the burst.
+/// The time until `ahead` fits into the burst.
 fn wait(now: Instant, ahead: Instant, rate: Rate) -> Duration {
     ahead.saturating_duration_since(now).saturating_sub(rate.window())
 }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rest_earns_the_burst_and_no_more() {
+    fn a_pause_earns_at_most_the_burst() {
         let rate = Rate::new(n(10), n(3));
         let start = Instant::now();
         let mut gcra = Gcra::full(start);
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_costs_more_than_the_burst_needs_the_whole_burst() {
+    fn a_cost_above_the_burst_takes_the_whole_burst() {
         let rate = Rate::new(n(1), n(2));
         let now = Instant::now();
         let mut gcra = Gcra::full(now);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_debt_under_old_limits_is_no_debt_under_new_ones() {
+    fn usage_under_old_limits_is_converted_to_new_ones() {
         let now = Instant::now();
         let mut gcra = Gcra::full(now);
         while gcra.try_acquire(now, Rate::new(n(1), n(100)), n(1)).is_ok() {}
@@ -164,7 +164,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn waiting_as_told_is_enough(
+        fn a_call_succeeds_after_its_retry_delay(
             per_second in 1..2_000u32, burst in 1..200u32, cost in 1..10u32,
             pauses in proptest::collection::vec(0..200u64, 1..200),
         ) {
@@ -181,7 +181,7 @@ mod tests {
         }
 
         #[test]
-        fn every_refused_caller_finds_what_it_was_told_to_wait_for(
+        fn every_rejected_caller_succeeds_after_its_retry_delay(
             per_second in 10..2_000u32, burst in 1..50u32, refusals in 1..10usize,
         ) {
             let rate = Rate::new(n(per_second), n(burst));
@@ -196,19 +196,19 @@ mod tests {
         }
 
         #[test]
-        fn no_more_is_given_than_burst_and_rate_allow(
+        fn no_more_is_granted_than_burst_and_rate_allow(
             per_second in 1..500u32, burst in 1..50u32,
             pauses in proptest::collection::vec(0..50u64, 1..300),
         ) {
             let rate = Rate::new(n(per_second), n(burst));
             let start = Instant::now();
-            let (mut now, mut gcra, mut given) = (start, Gcra::full(start), 0u32);
+            let (mut now, mut gcra, mut granted) = (start, Gcra::full(start), 0u32);
             for pause in pauses {
                 now += Duration::from_millis(pause);
-                given += u32::from(gcra.try_acquire(now, rate, n(1)).is_ok());
+                granted += u32::from(gcra.try_acquire(now, rate, n(1)).is_ok());
             }
             let earned = (now - start).as_secs_f64() * f64::from(per_second);
-            prop_assert!(f64::from(given) <= f64::from(burst) + earned + 1e-3);
+            prop_assert!(f64::from(granted) <= f64::from(burst) + earned + 1e-3);
         }
     }
 }

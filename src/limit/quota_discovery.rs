@@ -1,5 +1,7 @@
-//! [`LearnQuotas`] beside the calls: each place is asked about once at a time, what it tells goes to
-//! the pace and counts for hours, and a place that nobody calls is forgotten.
+//! [`QuotaDiscovery`]: reads the quotas of each location from Service Quotas, beside the calls.
+//!
+//! Each location has at most one read in flight. Its values go to the upstream limiter and are valid for
+//! hours; an idle location is removed.
 
 #[cfg(test)]
 mod tests;
@@ -27,23 +29,23 @@ use crate::{
     },
 };
 
-/// How long an answer counts, at least; up to a quarter more, so that places are not asked about
-/// together again.
+/// The minimum time for which a result is valid. Each result gets up to a quarter more, so that the reads of
+/// different locations spread out.
 const TTL: Duration = Duration::from_hours(6);
-/// How long after a failure AWS is asked again.
+/// The delay before a retry after a failure.
 const RETRY_AFTER: Duration = Duration::from_mins(5);
-/// Longest time of one reading.
+/// The timeout of one read.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a place may be at rest before it is forgotten.
+/// The time without calls after which a location is removed.
 const IDLE: Duration = Duration::from_hours(1);
-/// Readings at once. A place that finds none free is asked about with one of its next calls.
-const AT_ONCE: usize = 4;
-/// Most places that are kept. Beyond, AWS's defaults hold.
+/// The maximum number of concurrent reads. Beyond it, a later call of the location starts the read.
+const CONCURRENCY: usize = 4;
+/// The maximum number of tracked locations. Any further location has AWS's default quotas.
 const MAX_LOCATIONS: usize = 65_536;
-/// Most roles of one place that are remembered as not allowed to read quotas.
+/// The maximum number of roles per location that are remembered as denied.
 const MAX_ROLES: usize = 16;
 
-/// Asks AWS for quotas and gives them to the pace.
+/// Reads quotas from AWS, and passes them to the upstream limiter.
 #[derive(Clone)]
 pub struct QuotaDiscoverer(Arc<Inner>);
 
@@ -51,45 +53,45 @@ struct Inner {
     aws: Arc<dyn Quotas>,
     limiter: Arc<LocalUpstreamLimiter>,
     locations: Mutex<HashMap<Location, RefreshSchedule>>,
-    at_once: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
-/// When a place was and will be asked about.
+/// The schedule of the reads of one location.
 #[derive(Debug)]
 struct RefreshSchedule {
-    used: Instant,
+    last_used: Instant,
     due: Instant,
-    asking: bool,
-    /// Roles that may not ask, until when they are not tried again.
+    in_flight: bool,
+    /// The roles that may not read quotas, and when each one is tried again.
     denied_roles: Vec<(RoleArn, Instant)>,
 }
 
-/// A reading under way; it is over when this is dropped.
+/// A read in flight; dropping it ends the read.
 struct InFlightGuard {
-    of: Arc<Inner>,
+    inner: Arc<Inner>,
     location: Location,
-    _one_of_few: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-// === impl QuotaLearner ===
+// === impl QuotaDiscoverer ===
 
 impl QuotaDiscoverer {
-    /// One that knows nothing yet.
+    /// Creates a discoverer without any quotas.
     #[must_use]
     pub fn new(aws: Arc<dyn Quotas>, limiter: Arc<LocalUpstreamLimiter>) -> Self {
-        let at_once = Arc::new(Semaphore::new(AT_ONCE));
-        Self(Arc::new(Inner { aws, limiter, locations: Mutex::default(), at_once }))
+        let permits = Arc::new(Semaphore::new(CONCURRENCY));
+        Self(Arc::new(Inner { aws, limiter, locations: Mutex::default(), permits }))
     }
 
-    /// Forgets the places that nobody has called for a while.
+    /// Removes the locations without calls within the last hour, and their quotas.
     pub fn forget_idle(&self) {
         let now = Instant::now();
         lock(&self.0.locations).retain(|location, schedule| {
-            let is_current = schedule.asking || schedule.used + IDLE > now;
-            if !is_current {
+            let keep = schedule.in_flight || schedule.last_used + IDLE > now;
+            if !keep {
                 self.0.limiter.set_granted(location, None);
             }
-            is_current
+            keep
         });
     }
 }
@@ -97,15 +99,15 @@ impl QuotaDiscoverer {
 #[async_trait]
 impl QuotaDiscovery for QuotaDiscoverer {
     fn refresh_in_background(&self, access: &Access) {
-        if let Some(asking) = self.0.begin(access, Instant::now()) {
+        if let Some(guard) = self.0.begin(access, Instant::now()) {
             let access = access.clone();
-            tokio::spawn(async move { asking.refresh(&access).await });
+            tokio::spawn(async move { guard.refresh(&access).await });
         }
     }
 
     async fn refresh(&self, access: &Access, deadline: std::time::Instant) -> Option<AwsResponse<()>> {
-        // Whoever waits in vain asks with no time left, and is told so.
-        let _one_of_few = timeout_at(deadline.into(), self.0.at_once.acquire()).await;
+        // After a timeout here, `fetch` gets an expired deadline and fails.
+        let _permit = timeout_at(deadline.into(), self.0.permits.acquire()).await;
         let AwsResponse { via, result } = self.0.aws.fetch(access, deadline).await;
         Some(AwsResponse { via, result: self.0.apply(access, result) })
     }
@@ -113,39 +115,42 @@ impl QuotaDiscovery for QuotaDiscoverer {
 
 impl fmt::Debug for QuotaDiscoverer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QuotaLearner").field("places", &lock(&self.0.locations).len()).finish_non_exhaustive()
+        f.debug_struct("QuotaDiscoverer")
+            .field("locations", &lock(&self.0.locations).len())
+            .finish_non_exhaustive()
     }
 }
 
 // === impl Inner ===
 
 impl Inner {
-    /// A reading, if it is time for one.
+    /// Begins a read, if one is due.
     fn begin(self: &Arc<Self>, access: &Access, now: Instant) -> Option<InFlightGuard> {
         let mut locations = lock(&self.locations);
         if !locations.contains_key(access.location()) {
             if locations.len() >= MAX_LOCATIONS {
                 return None;
             }
-            let fresh = RefreshSchedule { used: now, due: now, asking: false, denied_roles: Vec::new() };
+            let fresh =
+                RefreshSchedule { last_used: now, due: now, in_flight: false, denied_roles: Vec::new() };
             locations.insert(access.location().clone(), fresh);
         }
         let schedule = locations.get_mut(access.location())?;
-        schedule.used = now;
+        schedule.last_used = now;
         if !schedule.is_due(&access.grant().role, now) {
             return None;
         }
-        let permit = Arc::clone(&self.at_once).try_acquire_owned().ok()?;
-        schedule.asking = true;
-        Some(InFlightGuard { of: Arc::clone(self), location: access.location().clone(), _one_of_few: permit })
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        schedule.in_flight = true;
+        Some(InFlightGuard { inner: Arc::clone(self), location: access.location().clone(), _permit: permit })
     }
 
-    /// Whether the place is one that is kept.
-    fn with(&self, location: &Location, change: impl FnOnce(&mut RefreshSchedule)) -> bool {
+    /// Applies a change to the schedule of a location. Returns whether the location is tracked.
+    fn update(&self, location: &Location, change: impl FnOnce(&mut RefreshSchedule)) -> bool {
         lock(&self.locations).get_mut(location).map(change).is_some()
     }
 
-    /// Has what AWS told count, and tells whether it told.
+    /// Applies the result of a read.
     fn apply(
         &self,
         access: &Access,
@@ -154,45 +159,45 @@ impl Inner {
         let now = Instant::now();
         let until = now + TTL.mul_f64(rand::random_range(1.0..1.25));
         let (location, role) = (access.location(), &access.grant().role);
-        let (outcome, done) = match quotas {
+        let (outcome, result) = match quotas {
             Ok(granted) => {
-                tracing::debug!(aws.account = %location.account, aws.region = %location.region, ?granted, "quotas were read");
-                // What is not kept would never be forgotten.
-                if self.with(location, |schedule| schedule.on_result(role, until)) {
+                tracing::debug!(aws.account = %location.account, aws.region = %location.region, ?granted, "read the quotas");
+                // The quotas of an untracked location would never be removed.
+                if self.update(location, |schedule| schedule.on_result(role, until)) {
                     self.limiter.set_granted(location, Some(granted));
                 }
                 ("read", Ok(()))
             }
             Err(UpstreamError::Refused { refusal, answer }) => {
                 let mut newly_denied = false;
-                self.with(location, |schedule| newly_denied = schedule.mark_denied(role, until));
+                self.update(location, |schedule| newly_denied = schedule.mark_denied(role, until));
                 if newly_denied {
                     tracing::info!(
                         aws.account = %location.account,
                         aws.region = %location.region,
                         aws.role = %role,
                         aws.code = %answer.code,
-                        "the role may not read Service Quotas: AWS's defaults are kept where nothing is configured"
+                        "the role may not read Service Quotas: quotas without a configured value keep AWS's default"
                     );
                 }
                 ("refused", Err(UpstreamError::Refused { refusal, answer }))
             }
             Err(error) => {
-                self.with(location, |schedule| schedule.due = schedule.due.max(now + RETRY_AFTER));
+                self.update(location, |schedule| schedule.due = schedule.due.max(now + RETRY_AFTER));
                 ("failed", Err(error))
             }
         };
         counter!("logkey_service_quotas_total", "outcome" => outcome).increment(1);
-        done
+        result
     }
 }
 
-// === impl Asked ===
+// === impl RefreshSchedule ===
 
 impl RefreshSchedule {
     fn is_due(&self, role: &RoleArn, now: Instant) -> bool {
-        let denied_roles = self.denied_roles.iter().any(|(it, until)| it == role && *until > now);
-        !self.asking && self.due <= now && !denied_roles
+        let is_denied = self.denied_roles.iter().any(|(it, until)| it == role && *until > now);
+        !self.in_flight && self.due <= now && !is_denied
     }
 
     fn on_result(&mut self, role: &RoleArn, due: Instant) {
@@ -200,7 +205,7 @@ impl RefreshSchedule {
         self.denied_roles.retain(|(it, _)| it != role);
     }
 
-    /// Whether that is news.
+    /// Records that the role may not read quotas. Returns whether the role was not yet recorded.
     fn mark_denied(&mut self, role: &RoleArn, until: Instant) -> bool {
         let position = self.denied_roles.iter().position(|(it, _)| it == role);
         if let Some(at) = position {
@@ -213,21 +218,21 @@ impl RefreshSchedule {
     }
 }
 
-// === impl Asking ===
+// === impl InFlightGuard ===
 
 impl InFlightGuard {
     async fn refresh(self, access: &Access) {
         let deadline = (Instant::now() + TIMEOUT).into_std();
-        let quotas = self.of.aws.fetch(access, deadline).await;
-        if let Err(error) = self.of.apply(access, quotas.result) {
+        let quotas = self.inner.aws.fetch(access, deadline).await;
+        if let Err(error) = self.inner.apply(access, quotas.result) {
             let (location, error) = (access.location(), &error as &dyn std::error::Error);
-            tracing::debug!(aws.account = %location.account, aws.region = %location.region, error, "quotas could not be read");
+            tracing::debug!(aws.account = %location.account, aws.region = %location.region, error, "quotas cannot be read");
         }
     }
 }
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.of.with(&self.location, |schedule| schedule.asking = false);
+        self.inner.update(&self.location, |schedule| schedule.in_flight = false);
     }
 }

@@ -1,8 +1,8 @@
-//! What replicas share, kept in Redis or Valkey: each decision is one script there, by its clock.
+//! The limits that replicas share, in Redis or Valkey: each decision is one script, with the server's clock.
 //!
-//! A decision waits no longer than [`PATIENCE`] for its turn to ask, and as long for the answer. When one
-//! failed, none is tried until the server gave a sign of life again; until then each replica goes on
-//! alone with its share, or refuses, as configured.
+//! A decision waits at most the configured timeout to send its request, and again for the reply. After a
+//! failure, the server gets no requests until a heartbeat succeeds. Until then, each replica uses its share
+//! or rejects calls, as configured.
 
 mod address;
 mod client;
@@ -39,158 +39,159 @@ pub use self::{
 };
 use crate::ports::limit::QuotaKey;
 
-/// The longest a decision should wait for the server.
+/// The default timeout of a decision.
 pub const TIMEOUT: Duration = Duration::from_millis(5);
-/// How often a replica gives a sign of life.
+/// The interval of a replica's heartbeats.
 const HEARTBEAT: Duration = Duration::from_millis(500);
-/// How long it counts.
+/// How long a replica counts as live after a heartbeat.
 const LIVENESS_TTL: Duration = Duration::from_secs(3);
-/// How long connecting may take.
-const CONNECTING: Duration = Duration::from_secs(1);
+/// The timeout of connecting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 const QUOTA: &str = include_str!("redis/quota.lua");
-const CONCURRENCY_SCRIPT: &str = include_str!("redis/places.lua");
+const IN_FLIGHT: &str = include_str!("redis/places.lua");
 const SLOT: &str = include_str!("redis/slot.lua");
 const REPLICAS: &str = include_str!("redis/replicas.lua");
 
-/// What to do while the server does not answer.
+/// What a replica does while the server is unavailable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnBackendError {
-    /// Go on with the quota divided by the replicas that were last seen.
+    /// Uses the limits divided by the last known number of replicas. This is the default.
     #[default]
     Share,
-    /// Refuse.
+    /// Rejects calls.
     Refuse,
 }
 
-/// The way to the server that replicas share.
+/// The connection to the server that replicas share.
 pub struct RedisBackend {
     address: Address,
-    wire: ArcSwapOption<RedisConn>,
+    connection: ArcSwapOption<RedisConn>,
     on_error: OnBackendError,
     timeout: Duration,
     scripts: Scripts,
-    /// This replica.
+    /// The name of this replica, random for each process.
     name: String,
     up: AtomicBool,
-    /// How often the server came back.
-    returns: AtomicU64,
+    /// How often the server became available again.
+    reconnects: AtomicU64,
     replicas: AtomicU32,
     attempts: AtomicUsize,
-    /// Decisions that the server was asked for.
+    /// The number of decisions that were requested from the server.
     requests_sent: AtomicU64,
-    pulse: std::sync::OnceLock<AbortHandle>,
+    heartbeat_task: std::sync::OnceLock<AbortHandle>,
 }
 
 struct Scripts {
     quota: Script,
-    locations: Script,
+    in_flight: Script,
     slot: Script,
     replicas: Script,
 }
 
-/// How it stands with the server.
+/// The state of the connection to the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkState {
-    /// Whether calls can be admitted as things are.
+    /// Whether calls can be admitted now.
     pub serves: bool,
-    /// For people.
+    /// A description for operators.
     pub status: String,
 }
 
-/// Where a turn of a lane comes from.
+/// The reply to a request for a send slot of a quota key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SlotReply {
-    /// From the server: so long from now.
+    /// The server reserved a slot after this time.
     In(Duration),
-    /// From the server, and later than was wanted.
+    /// The next slot of the server is later than the longest wait.
     PastDeadline,
-    /// From this replica alone, which has this part of the quota: one in so many.
+    /// The server is unavailable, and this replica uses its share of the quota: one part in this number.
     UseLocal(u32),
-    /// From nowhere.
+    /// The server is unavailable, and the configuration rejects calls.
     Unreachable,
 }
 
-// === impl Link ===
+// === impl RedisBackend ===
 
 impl RedisBackend {
-    /// Starts to connect, and does not wait for it. Needs a runtime.
+    /// Connects in the background. Must run in a Tokio runtime.
     ///
     /// # Errors
     ///
-    /// The URL cannot be used.
+    /// [`InvalidRedisUrl`] if the URL cannot be parsed.
     pub fn start(
         url: &RedisUrl,
         on_error: OnBackendError,
         timeout: Duration,
     ) -> Result<Arc<Self>, InvalidRedisUrl> {
-        let link = Arc::new(Self {
+        let backend = Arc::new(Self {
             address: url.address()?,
-            wire: ArcSwapOption::empty(),
+            connection: ArcSwapOption::empty(),
             on_error,
             timeout,
             scripts: Scripts {
                 quota: Script::new(QUOTA),
-                locations: Script::new(CONCURRENCY_SCRIPT),
+                in_flight: Script::new(IN_FLIGHT),
                 slot: Script::new(SLOT),
                 replicas: Script::new(REPLICAS),
             },
             name: Uuid::new_v4().to_string(),
             up: AtomicBool::new(false),
-            returns: AtomicU64::new(0),
+            reconnects: AtomicU64::new(0),
             replicas: AtomicU32::new(1),
             attempts: AtomicUsize::new(0),
             requests_sent: AtomicU64::new(0),
-            pulse: std::sync::OnceLock::new(),
+            heartbeat_task: std::sync::OnceLock::new(),
         });
-        let weak = Arc::downgrade(&link);
-        let pulse = tokio::spawn(async move {
+        let weak = Arc::downgrade(&backend);
+        let task = tokio::spawn(async move {
             let mut beats = interval(HEARTBEAT);
             loop {
                 beats.tick().await;
-                let Some(link) = weak.upgrade() else { return };
-                link.heartbeat().await;
+                let Some(backend) = weak.upgrade() else { return };
+                backend.heartbeat().await;
             }
         });
-        drop(link.pulse.set(pulse.abort_handle()));
-        Ok(link)
+        drop(backend.heartbeat_task.set(task.abort_handle()));
+        Ok(backend)
     }
 
-    /// Whether the server answered last.
+    /// Whether the server replied to the last request.
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.up.load(SeqCst)
     }
 
-    /// How many replicas lived when the server answered last, this one among them.
+    /// The last known number of live replicas, including this one.
     #[must_use]
     pub fn replicas(&self) -> u32 {
         self.replicas.load(SeqCst)
     }
 
-    /// How many decisions the server was asked for.
+    /// The number of decisions that were requested from the server.
     #[must_use]
     pub fn requests_sent(&self) -> u64 {
         self.requests_sent.load(SeqCst)
     }
 
-    /// How it stands with the server, for whoever runs the service.
+    /// The state of the connection to the server, for operators.
     #[must_use]
     pub fn state(&self) -> LinkState {
         let replicas = self.replicas();
         let (serves, status) = match (self.is_up(), self.on_error) {
             (true, _) => (true, format!("shared by {replicas} replicas, redis is up")),
             (false, OnBackendError::Share) => {
-                (true, format!("redis is away: each of {replicas} replicas goes on with its share"))
+                (true, format!("redis is down: each of {replicas} replicas uses its share"))
             }
-            (false, OnBackendError::Refuse) => {
-                (false, "redis is away: calls are refused, as on_backend_error says".to_owned())
-            }
+            (false, OnBackendError::Refuse) => (
+                false,
+                "redis is down: calls are rejected, because on_backend_error is \"refuse\"".to_owned(),
+            ),
         };
         LinkState { serves, status }
     }
 
-    /// The next turn of a lane, taken if it comes within `most`.
+    /// Reserves the next send slot of a quota key, if it comes within `max`.
     pub(super) async fn slot(&self, quota_key: &QuotaKey, spacing: Duration, max: Duration) -> SlotReply {
         let key = format!(
             "logkey:lane:{}:{}:{}",
@@ -209,58 +210,58 @@ impl RedisBackend {
         }
     }
 
-    /// The answer, if it comes in time and the server is not known to be gone.
+    /// The reply, if it comes in time; `None` if the server is unavailable or does not reply.
     async fn decide<T: FromRedisValue>(&self, run: &ScriptCall<'_>) -> Option<T> {
         if !self.is_up() {
             return None;
         }
-        let wire = self.wire.load_full()?;
+        let connection = self.connection.load_full()?;
         let start = Instant::now();
         self.requests_sent.fetch_add(1, SeqCst);
-        let answer = timeout(self.timeout, wire.eval(run)).await;
+        let reply = timeout(self.timeout, connection.eval(run)).await;
         histogram!("logkey_limit_backend_seconds").record(start.elapsed());
-        match answer {
-            Ok(Ok(answer)) => Some(answer),
+        match reply {
+            Ok(Ok(reply)) => Some(reply),
             Ok(Err(error)) => {
                 self.mark_down(&error.to_string());
                 None
             }
             Err(_elapsed) => {
-                self.mark_down("no answer in time");
+                self.mark_down("no reply in time");
                 None
             }
         }
     }
 
     async fn heartbeat(&self) {
-        let sign = ScriptCall::new(&self.scripts.replicas, REPLICAS, vec!["logkey:replicas".to_owned()])
+        let call = ScriptCall::new(&self.scripts.replicas, REPLICAS, vec!["logkey:replicas".to_owned()])
             .arg(&self.name)
             .arg(micros(LIVENESS_TTL));
-        let mut answer = Err("not connected".to_owned());
-        if let Some(wire) = self.wire.load_full() {
-            answer = self.register_replica(&wire, &sign).await;
+        let mut reply = Err("not connected".to_owned());
+        if let Some(connection) = self.connection.load_full() {
+            reply = self.register_replica(&connection, &call).await;
         }
-        if let Err(reason) = &answer {
-            // Of a connection that fails nothing is expected any more: a server may have moved.
-            self.wire.store(None);
+        if let Err(reason) = &reply {
+            // A failed connection is never used again, because the server may have moved.
+            self.connection.store(None);
             if self.is_up() {
                 self.mark_down(reason);
             }
-            answer = match self.connected().await {
-                Ok(wire) => self.register_replica(&wire, &sign).await,
+            reply = match self.connected().await {
+                Ok(connection) => self.register_replica(&connection, &call).await,
                 Err(reason) => Err(reason),
             };
         }
-        match answer {
+        match reply {
             Ok(replicas) => {
                 self.replicas.store(replicas.max(1), SeqCst);
                 if !self.up.swap(true, SeqCst) {
-                    self.returns.fetch_add(1, SeqCst);
-                    tracing::info!(replicas, "limits are shared through their server");
+                    self.reconnects.fetch_add(1, SeqCst);
+                    tracing::info!(replicas, "limits are shared through the Redis server");
                 }
             }
             Err(reason) => {
-                self.wire.store(None);
+                self.connection.store(None);
                 self.mark_down(&reason);
             }
         }
@@ -268,22 +269,23 @@ impl RedisBackend {
         gauge!("logkey_limit_replicas").set(f64::from(self.replicas()));
     }
 
-    async fn register_replica(&self, wire: &RedisConn, sign: &ScriptCall<'_>) -> Result<u32, String> {
-        flatten_reply(timeout(self.answers_within(), wire.eval(sign)).await)
+    async fn register_replica(&self, connection: &RedisConn, call: &ScriptCall<'_>) -> Result<u32, String> {
+        flatten_reply(timeout(self.response_timeout(), connection.eval(call)).await)
     }
 
     async fn connected(&self) -> Result<Arc<RedisConn>, String> {
         let attempt = self.attempts.fetch_add(1, SeqCst);
-        let wire = flatten_reply(
-            timeout(CONNECTING, RedisConn::connect(&self.address, attempt, self.answers_within())).await,
+        let connection = flatten_reply(
+            timeout(CONNECT_TIMEOUT, RedisConn::connect(&self.address, attempt, self.response_timeout()))
+                .await,
         )?;
-        let wire = Arc::new(wire);
-        self.wire.store(Some(Arc::clone(&wire)));
-        Ok(wire)
+        let connection = Arc::new(connection);
+        self.connection.store(Some(Arc::clone(&connection)));
+        Ok(connection)
     }
 
-    /// How long any answer may take: at least as long as a decision waits for one.
-    fn answers_within(&self) -> Duration {
+    /// The timeout of any reply: at least the timeout of a decision.
+    fn response_timeout(&self) -> Duration {
         HEARTBEAT.max(self.timeout)
     }
 
@@ -291,29 +293,32 @@ impl RedisBackend {
         counter!("logkey_limit_backend_errors_total").increment(1);
         if self.up.swap(false, SeqCst) {
             gauge!("logkey_limit_backend_up").set(0.0);
-            tracing::warn!(%reason, replicas = self.replicas(), "limits are not shared: their server does not answer");
+            tracing::warn!(%reason, replicas = self.replicas(), "limits are not shared, because the Redis server is unavailable");
         }
     }
 }
 
-fn flatten_reply<T>(answer: Result<Result<T, RedisError>, tokio::time::error::Elapsed>) -> Result<T, String> {
-    match answer {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_elapsed) => Err("no answer in time".to_owned()),
+fn flatten_reply<T>(reply: Result<Result<T, RedisError>, tokio::time::error::Elapsed>) -> Result<T, String> {
+    match reply {
+        Ok(reply) => reply.map_err(|error| error.to_string()),
+        Err(_elapsed) => Err("no reply in time".to_owned()),
     }
 }
 
 impl Drop for RedisBackend {
     fn drop(&mut self) {
-        if let Some(pulse) = self.pulse.get() {
-            pulse.abort();
+        if let Some(task) = self.heartbeat_task.get() {
+            task.abort();
         }
     }
 }
 
 impl fmt::Debug for RedisBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("up", &self.up).field("replicas", &self.replicas).finish_non_exhaustive()
+        f.debug_struct("RedisBackend")
+            .field("up", &self.up)
+            .field("replicas", &self.replicas)
+            .finish_non_exhaustive()
     }
 }
 

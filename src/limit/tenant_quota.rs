@@ -1,6 +1,6 @@
-//! [`TenantQuota`] kept in memory: rate, burst and calls in flight of each tenant.
+//! [`TenantQuota`] in memory: the rate, the burst and the calls in flight of each tenant.
 //!
-//! A tenant that is at rest is forgotten, so that memory follows the tenants that call.
+//! Idle tenants are removed, so memory is proportional to the active tenants.
 
 #[cfg(test)]
 mod tests;
@@ -27,14 +27,14 @@ use crate::{
     ports::limit::{Admission, Cost, DropGuard, OverQuota, QuotaState, TenantQuota},
 };
 
-/// Tenants kept before those at rest are looked for.
+/// The number of tracked tenants that triggers the first removal of idle ones.
 const FIRST_SWEEP: usize = 1_024;
-/// What a call is taken to last until one has ended.
+/// The assumed duration of a call until the first one ends.
 const INITIAL_DURATION: Duration = Duration::from_millis(100);
-/// Bounds of the wait that is told where all places are taken.
+/// The bounds of the retry delay if all in-flight slots are in use.
 const CONCURRENCY_RETRY_BOUNDS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(5));
 
-/// Keeps tenants to their limits, within this process.
+/// Enforces tenant quotas within this process.
 #[derive(Debug)]
 pub struct LocalQuota {
     costs: Costs,
@@ -47,33 +47,33 @@ struct TenantState {
     sweep_at: usize,
 }
 
-/// What one tenant has taken.
+/// The usage of one tenant.
 #[derive(Debug)]
 struct TenantUsage {
     gcra: Gcra,
     in_flight: u32,
-    /// How long calls stay under way, as a moving average.
-    stay: Duration,
-    /// Up to which return of the server that replicas share it was told what was taken.
-    reconciled: u64,
+    /// The moving average of the duration of a call.
+    mean_duration: Duration,
+    /// The last reconnect to the Redis server after which this usage was reported to it.
+    reported_reconnect: u64,
 }
 
 // === impl LocalQuota ===
 
 impl LocalQuota {
-    /// With every budget full.
+    /// Creates quotas with every burst full.
     #[must_use]
     pub fn new(costs: Costs) -> Self {
         Self { costs, tenants: Mutex::new(TenantState { usage: HashMap::new(), sweep_at: FIRST_SWEEP }) }
     }
 
-    /// How many tenants are remembered.
+    /// The number of tracked tenants.
     #[must_use]
     pub fn tracked(&self) -> usize {
         lock(&self.tenants).usage.len()
     }
 
-    /// Every tenant that is remembered, by name.
+    /// The state of every tracked tenant, sorted by id.
     #[must_use]
     pub fn view(&self) -> Vec<TenantView> {
         let now = Instant::now();
@@ -90,7 +90,7 @@ impl LocalQuota {
         views
     }
 
-    /// The same as [`TenantQuota::admit`], within limits that need not be the tenant's own.
+    /// Like [`TenantQuota::admit`], but with the given limits instead of the tenant's own.
     pub(super) fn admit_within(
         &self,
         tenant: &TenantId,
@@ -99,18 +99,18 @@ impl LocalQuota {
     ) -> Result<Admission, OverQuota> {
         let now = Instant::now();
         let usage = self.usage(tenant, now);
-        let state = lock(&usage).admit(now, limits, cost).inspect_err(count)?;
-        let location = DropGuard::new(move || lock(&usage).release(now.elapsed()));
-        Ok(Admission { state, location })
+        let state = lock(&usage).admit(now, limits, cost).inspect_err(count_rejection)?;
+        let slot = DropGuard::new(move || lock(&usage).release(now.elapsed()));
+        Ok(Admission { state, slot })
     }
 
-    /// Notes a call that someone else admitted.
+    /// Records a call that the Redis server admitted.
     pub(super) fn record_remote_admission(
         &self,
         tenant: &TenantId,
         limits: Limits,
         cost: NonZeroU32,
-        returns: u64,
+        reconnects: u64,
     ) -> DropGuard {
         let now = Instant::now();
         let usage = self.usage(tenant, now);
@@ -118,21 +118,21 @@ impl LocalQuota {
             let mut usage = lock(&usage);
             let _ = usage.gcra.try_acquire(now, rate(limits), cost);
             usage.in_flight += 1;
-            usage.reconciled = returns;
+            usage.reported_reconnect = reconnects;
         }
         DropGuard::new(move || lock(&usage).release(now.elapsed()))
     }
 
-    /// What was taken here and is not earned yet, told once for each return of the shared server.
-    pub(super) fn unreported_usage(&self, tenant: &Tenant, returns: u64) -> u32 {
+    /// The usage that the rate has not yet earned back; 0 if it was already reported after this reconnect.
+    pub(super) fn unreported_usage(&self, tenant: &Tenant, reconnects: u64) -> u32 {
         let now = Instant::now();
         let usage = lock(&self.tenants).usage.get(&tenant.id).map(Arc::clone);
         let Some(usage) = usage else { return 0 };
         let mut usage = lock(&usage);
-        if usage.reconciled == returns {
+        if usage.reported_reconnect == reconnects {
             return 0;
         }
-        usage.reconciled = returns;
+        usage.reported_reconnect = reconnects;
         tenant.limits.burst.get() - usage.gcra.remaining(now, rate(tenant.limits))
     }
 
@@ -144,8 +144,12 @@ impl LocalQuota {
         if tenants.usage.len() >= tenants.sweep_at {
             tenants.forget_idle(now);
         }
-        let usage =
-            TenantUsage { gcra: Gcra::full(now), in_flight: 0, stay: INITIAL_DURATION, reconciled: 0 };
+        let usage = TenantUsage {
+            gcra: Gcra::full(now),
+            in_flight: 0,
+            mean_duration: INITIAL_DURATION,
+            reported_reconnect: 0,
+        };
         let usage = Arc::new(Mutex::new(usage));
         tenants.usage.insert(tenant.clone(), Arc::clone(&usage));
         usage
@@ -172,8 +176,8 @@ fn rate(limits: Limits) -> Rate {
     Rate::new(limits.per_second, limits.burst)
 }
 
-/// Counts a refusal.
-pub(super) fn count(refusal: &OverQuota) {
+/// Counts a rejection in the metrics.
+pub(super) fn count_rejection(refusal: &OverQuota) {
     match refusal {
         OverQuota::Rate { .. } => counter!("logkey_limit_refused_total", "cause" => "tenant_rate"),
         OverQuota::InFlight { .. } => counter!("logkey_limit_refused_total", "cause" => "tenant_in_flight"),
@@ -181,10 +185,10 @@ pub(super) fn count(refusal: &OverQuota) {
     .increment(1);
 }
 
-// === impl Tracked ===
+// === impl TenantState ===
 
 impl TenantState {
-    /// Runs again only once as many more have come, so that its cost is spread over them.
+    /// Removes idle tenants. It runs again when their number has doubled, so its cost per tenant is constant.
     fn forget_idle(&mut self, now: Instant) {
         self.usage.retain(|_, usage| Arc::strong_count(usage) > 1 || !lock(usage).is_idle(now));
         self.usage.shrink_to(FIRST_SWEEP);
@@ -192,16 +196,16 @@ impl TenantState {
     }
 }
 
-// === impl Usage ===
+// === impl TenantUsage ===
 
 impl TenantUsage {
     fn admit(&mut self, now: Instant, limits: Limits, cost: NonZeroU32) -> Result<QuotaState, OverQuota> {
         let rate = rate(limits);
-        // A place first: a call that finds none takes nothing from the rate.
+        // The in-flight limit comes first, so that a call without a slot costs nothing from the rate.
         if self.in_flight >= limits.max_in_flight.get() {
             let state = self.state(now, rate);
             return Err(OverQuota::InFlight {
-                retry_after: self.stay.clamp(CONCURRENCY_RETRY_BOUNDS.0, CONCURRENCY_RETRY_BOUNDS.1),
+                retry_after: self.mean_duration.clamp(CONCURRENCY_RETRY_BOUNDS.0, CONCURRENCY_RETRY_BOUNDS.1),
                 state,
             });
         }
@@ -212,9 +216,9 @@ impl TenantUsage {
         Ok(self.state(now, rate))
     }
 
-    fn release(&mut self, stayed: Duration) {
+    fn release(&mut self, duration: Duration) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.stay = (self.stay * 7 + stayed) / 8;
+        self.mean_duration = (self.mean_duration * 7 + duration) / 8;
     }
 
     fn state(&self, now: Instant, rate: Rate) -> QuotaState {

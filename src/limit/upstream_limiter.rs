@@ -1,6 +1,6 @@
-//! [`Pace`] kept in memory: each account's quota at AWS, shared fairly by the tenants that call there.
+//! [`UpstreamLimiter`] in memory: the tenants that call an account share its AWS quotas fairly.
 //!
-//! A call goes at its turn, within its deadline, or is told at once that none comes in time.
+//! A call gets a permit within its deadline, or is rejected as soon as none can come in time.
 
 mod fair_queue;
 mod pacer;
@@ -28,90 +28,90 @@ use crate::{
     },
 };
 
-/// Lanes kept before those at rest are looked for.
+/// The number of tracked quota keys that triggers the first removal of idle ones.
 const FIRST_SWEEP: usize = 256;
 
-/// Gives out turns toward AWS, within this process or, where it was told so, among replicas.
+/// Issues permits for calls to AWS, within this process or, with a [`RedisBackend`], among replicas.
 #[derive(Debug)]
 pub struct LocalUpstreamLimiter {
     waiting: QueueBounds,
     shared: Option<Arc<RedisBackend>>,
-    discovered: Mutex<DiscoveredQuota>,
+    state: Mutex<LimiterState>,
 }
 
 #[derive(Debug)]
-struct DiscoveredQuota {
+struct LimiterState {
     upstream: AwsQuotas,
-    /// What Service Quotas says; whoever gives it here also takes it back.
+    /// The values of Service Quotas. [`super::QuotaDiscoverer`] adds and removes them.
     granted: HashMap<Location, ServiceQuotas>,
-    quota_keys: HashMap<QuotaKey, Arc<QuotaQueue>>,
+    queues: HashMap<QuotaKey, Arc<QuotaQueue>>,
     sweep_at: usize,
 }
 
-// === impl LocalPace ===
+// === impl LocalUpstreamLimiter ===
 
 impl LocalUpstreamLimiter {
-    /// With nothing sent yet.
+    /// Creates a limiter without any quota keys.
     #[must_use]
     pub fn new(upstream: impl Into<AwsQuotas>, waiting: QueueBounds) -> Self {
-        let discovered = DiscoveredQuota {
+        let state = LimiterState {
             upstream: upstream.into(),
             granted: HashMap::new(),
-            quota_keys: HashMap::new(),
+            queues: HashMap::new(),
             sweep_at: FIRST_SWEEP,
         };
-        Self { waiting, shared: None, discovered: Mutex::new(discovered) }
+        Self { waiting, shared: None, state: Mutex::new(state) }
     }
 
-    /// The same, with each turn taken from what replicas share.
+    /// Takes each permit from the quota that replicas share.
     #[must_use]
-    pub fn shared(self, link: Arc<RedisBackend>) -> Self {
-        Self { shared: Some(link), ..self }
+    pub fn shared(self, backend: Arc<RedisBackend>) -> Self {
+        Self { shared: Some(backend), ..self }
     }
 
-    /// Takes over quotas that were configured anew. Calls that wait stay where they are.
+    /// Applies newly configured quotas. Waiting calls keep their position in the queue.
     pub fn set_upstream(&self, upstream: impl Into<AwsQuotas>) {
-        let mut discovered = lock(&self.discovered);
-        discovered.upstream = upstream.into();
-        for (quota_key, state) in &discovered.quota_keys {
-            state.set_quota(discovered.quota(quota_key).0);
+        let mut state = lock(&self.state);
+        state.upstream = upstream.into();
+        for (quota_key, queue) in &state.queues {
+            queue.set_quota(state.quota(quota_key).0);
         }
     }
 
-    /// Takes over what Service Quotas says of a place, or forgets it. Calls that wait stay where they
-    /// are.
+    /// Applies the values of Service Quotas for a location, or removes them. Waiting calls keep their
+    /// position.
     pub fn set_granted(&self, location: &Location, granted: Option<ServiceQuotas>) {
-        let mut discovered = lock(&self.discovered);
+        let mut state = lock(&self.state);
         match granted {
-            Some(granted) => drop(discovered.granted.insert(location.clone(), granted)),
-            None => drop(discovered.granted.remove(location)),
+            Some(granted) => drop(state.granted.insert(location.clone(), granted)),
+            None => drop(state.granted.remove(location)),
         }
         for operation in Operation::ALL {
             let quota_key = QuotaKey { location: location.clone(), operation };
-            if let Some(state) = discovered.quota_keys.get(&quota_key) {
-                state.set_quota(discovered.quota(&quota_key).0);
+            if let Some(queue) = state.queues.get(&quota_key) {
+                queue.set_quota(state.quota(&quota_key).0);
             }
         }
     }
 
-    /// How many lanes are remembered.
+    /// The number of tracked quota keys.
     #[must_use]
     pub fn tracked(&self) -> usize {
-        lock(&self.discovered).quota_keys.len()
+        lock(&self.state).queues.len()
     }
 
-    /// Every lane that is remembered, by account, Region and operation.
+    /// The state of every tracked quota key, sorted by account, Region and operation.
     #[must_use]
     pub fn view(&self) -> Vec<QuotaKeyView> {
-        let quota_keys: Vec<_> = {
-            let discovered = lock(&self.discovered);
-            discovered
-                .quota_keys
+        let queues: Vec<_> = {
+            let state = lock(&self.state);
+            state
+                .queues
                 .iter()
-                .map(|(quota_key, state)| (discovered.quota(quota_key).1, Arc::clone(state)))
+                .map(|(quota_key, queue)| (state.quota(quota_key).1, Arc::clone(queue)))
                 .collect()
         };
-        let mut views: Vec<_> = quota_keys.iter().map(|(from, quota_key)| quota_key.view(*from)).collect();
+        let mut views: Vec<_> = queues.iter().map(|(source, queue)| queue.view(*source)).collect();
         views.sort_unstable_by(|one, other| {
             let key =
                 |view: &QuotaKeyView| (view.account.clone(), view.region.clone(), view.operation.clone());
@@ -124,27 +124,27 @@ impl LocalUpstreamLimiter {
         &self,
         quota_key: &QuotaKey,
         tenant: &TenantId,
-        urgency: Priority,
+        priority: Priority,
         deadline: StdInstant,
     ) -> Result<UpstreamPermit, AcquireError> {
-        let waiter = Waiter { tenant: tenant.clone(), urgency, deadline: Instant::from_std(deadline) };
-        self.quota_key(quota_key).permit(waiter).await
+        let waiter = Waiter { tenant: tenant.clone(), priority, deadline: Instant::from_std(deadline) };
+        self.queue(quota_key).permit(waiter).await
     }
 
-    fn quota_key(&self, quota_key: &QuotaKey) -> Arc<QuotaQueue> {
-        let mut discovered = lock(&self.discovered);
-        if let Some(state) = discovered.quota_keys.get(quota_key) {
-            return Arc::clone(state);
+    fn queue(&self, quota_key: &QuotaKey) -> Arc<QuotaQueue> {
+        let mut state = lock(&self.state);
+        if let Some(queue) = state.queues.get(quota_key) {
+            return Arc::clone(queue);
         }
         let now = Instant::now();
-        if discovered.quota_keys.len() >= discovered.sweep_at {
-            discovered.sweep(now);
+        if state.queues.len() >= state.sweep_at {
+            state.sweep(now);
         }
-        let per_second = discovered.quota(quota_key).0;
-        let state =
+        let per_second = state.quota(quota_key).0;
+        let queue =
             Arc::new(QuotaQueue::new(quota_key.clone(), per_second, self.waiting, self.shared.clone(), now));
-        discovered.quota_keys.insert(quota_key.clone(), Arc::clone(&state));
-        state
+        state.queues.insert(quota_key.clone(), Arc::clone(&queue));
+        queue
     }
 }
 
@@ -169,18 +169,18 @@ impl UpstreamLimiter for LocalUpstreamLimiter {
     }
 }
 
-// === impl Known ===
+// === impl LimiterState ===
 
-impl DiscoveredQuota {
-    /// Calls a second of this lane, and where that is known from.
+impl LimiterState {
+    /// The calls per second of this quota key, and their source.
     fn quota(&self, quota_key: &QuotaKey) -> (NonZeroU32, QuotaSource) {
         self.upstream.of(quota_key, self.granted.get(&quota_key.location))
     }
 
-    /// Runs again only once as many more have come, so that its cost is spread over them.
+    /// Removes idle quota keys. It runs again when their number has doubled, so its cost per key is constant.
     fn sweep(&mut self, now: Instant) {
-        self.quota_keys.retain(|_, quota_key| Arc::strong_count(quota_key) > 1 || !quota_key.is_idle(now));
-        self.quota_keys.shrink_to(FIRST_SWEEP);
-        self.sweep_at = (2 * self.quota_keys.len()).max(FIRST_SWEEP);
+        self.queues.retain(|_, queue| Arc::strong_count(queue) > 1 || !queue.is_idle(now));
+        self.queues.shrink_to(FIRST_SWEEP);
+        self.sweep_at = (2 * self.queues.len()).max(FIRST_SWEEP);
     }
 }

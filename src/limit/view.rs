@@ -1,50 +1,50 @@
-//! What limits stand at now, for whoever runs the service.
+//! The current state of the limits, for operators: `/limits` and `logkey limits` show it.
 
 use serde::{Deserialize, Serialize};
 
-/// Everything that is in use; what is at rest is forgotten and not told.
+/// The tenants and quota keys in use; idle ones are not tracked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LimitsView {
-    /// Tenants that called lately, by name.
+    /// The tenants with recent calls, sorted by id.
     pub tenants: Vec<TenantView>,
-    /// Quotas toward AWS that were used lately, by account, Region and operation.
+    /// The recently used quota keys, sorted by account, Region and operation.
     pub quota_keys: Vec<QuotaKeyView>,
-    /// How it stands with the server that replicas share, where there is one.
+    /// The state of the Redis server that replicas share; `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
 }
 
-/// One tenant.
+/// The state of one tenant's quota.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantView {
-    /// Its name.
+    /// The tenant's id.
     pub tenant: String,
-    /// Calls that it could make now without waiting, as this process counts.
+    /// The calls that the tenant can make now without waiting, as counted by this process.
     pub remaining: u32,
-    /// Milliseconds until its whole burst is there again.
+    /// The milliseconds until the burst is full again.
     pub reset_ms: u64,
-    /// Calls under way.
+    /// The calls in flight.
     pub in_flight: u32,
 }
 
-/// One operation of an account and Region.
+/// The state of one quota key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QuotaKeyView {
-    /// The account.
+    /// The AWS account.
     pub account: String,
-    /// The Region.
+    /// The AWS Region.
     pub region: String,
-    /// The operation.
+    /// AWS's name of the operation.
     pub operation: String,
-    /// Calls a second that AWS is taken to grant.
+    /// The quota, in calls per second.
     pub quota: f64,
-    /// Where that is known from: `configured`, `service quotas` or `default`.
+    /// The source of the quota: `configured`, `service quotas` or `default`.
     #[serde(default)]
     pub quota_from: String,
-    /// Calls a second that AWS is believed to take from this process.
+    /// The estimated calls per second that AWS accepts from this process.
     pub effective_rate: f64,
-    /// Calls that wait for a turn.
+    /// The calls that wait for a permit.
     pub waiting: usize,
-    /// Calls that have their turn and no answer yet.
+    /// The calls that have a permit and no response yet.
     pub in_flight: u32,
 }

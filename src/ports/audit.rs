@@ -1,4 +1,4 @@
-//! The audit log, and the changes in it whose end is not known.
+//! The audit log, its signed tree, and the changes whose outcome is not known.
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -9,92 +9,93 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// Keeps events so that they survive whatever happens next.
+/// Records audit events durably.
 #[async_trait]
 pub trait AuditLog: Send + Sync + 'static {
-    /// Keeps an entry; when this returns, it is durable. Not to be cancelled: whoever stops waiting
-    /// does not know whether it was kept.
+    /// Stores an entry. The entry is durable when this returns. Do not cancel the future: a caller that stops
+    /// waiting does not know whether the entry was stored.
     ///
     /// # Errors
     ///
-    /// [`AuditUnavailable`] where it is certain that the entry was not kept.
+    /// [`AuditUnavailable`] if it is certain that the entry was not stored.
     async fn commit(&self, entry: JournalEntry) -> Result<EventId, AuditUnavailable>;
 
-    /// Keeps an event that nobody waits for: a read or a refusal. Bounded: beyond a rate, equal
-    /// refusals are counted.
+    /// Stores an event that no caller waits for: a read or a refusal. Above a maximum rate, equal refusals
+    /// are combined into one event with a count.
     fn record_best_effort(&self, event: Event);
 
-    /// Whether events can be kept now; otherwise why not.
+    /// Why events cannot be stored now. `None` if they can.
     fn not_ready_reason(&self) -> Option<String>;
 }
 
-/// The tree over the log, as far as it is signed: what anyone can hold it against.
+/// The signed part of the tree over the log, with which an auditor can verify the log.
 #[async_trait]
 pub trait AuditTree: Send + Sync + 'static {
     /// The newest signed checkpoint.
     async fn newest(&self) -> Result<SignedTree, Unavailable>;
 
-    /// The hashes that lead from the event at this place (from 1) to the root of the tree of this size,
-    /// which is that of the newest checkpoint or smaller, and holds the event.
+    /// The hashes that prove the inclusion of the event with this sequence number (from 1) in the tree of
+    /// this size. The tree contains the event and is not larger than the newest checkpoint.
     async fn inclusion(&self, seq: u64, size: u64) -> Result<Vec<LeafHash>, Unavailable>;
 
-    /// The hashes that show the tree of size `from` to be the beginning of the one of size `to`, which
-    /// is that of the newest checkpoint or smaller.
+    /// The hashes that prove that the tree of size `from` is a prefix of the tree of size `to`, which is not
+    /// larger than the newest checkpoint.
     async fn consistency(&self, from: u64, to: u64) -> Result<Vec<LeafHash>, Unavailable>;
 
-    /// The hash of the leaf that an event's bytes are.
+    /// The leaf hash of an event's bytes.
     fn leaf(&self, body: &[u8]) -> LeafHash;
 
-    /// The keys that sign now, as verifier keys of signed notes; the first one stays.
+    /// The verifier keys of the current signing keys, in the format of signed notes. During a key rotation
+    /// the first one is the key that stays.
     fn verifiers(&self) -> Vec<String>;
 
-    /// Waits until the newest checkpoint covers more than this many events, and tells how many.
+    /// Waits until the newest checkpoint covers more than this many events, and returns its size.
     async fn wait_for_size(&self, beyond: u64) -> u64;
 }
 
-/// A hash in the log's tree: SHA-256.
+/// A SHA-256 hash in the log's tree.
 pub type LeafHash = [u8; 32];
 
-/// A signed checkpoint, read.
+/// A parsed signed checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedTree {
-    /// How many events it covers.
+    /// The number of events that it covers.
     pub size: u64,
-    /// The root of their tree.
+    /// The root hash of their tree.
     pub root: LeafHash,
-    /// When it was signed.
+    /// The time of the signature.
     pub time: Timestamp,
-    /// The signed note.
+    /// The checkpoint as a signed note.
     pub note: String,
 }
 
-/// A change whose end is not known.
+/// A change whose outcome is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingChange {
-    /// Its intent, which the settlement closes.
+    /// The id of its intent, which the reconciliation closes.
     pub intent: EventId,
-    /// What the intent said: a settlement is this event with another kind, time and `closes`.
+    /// The event of the intent. The reconciliation event is a copy with another kind, time and `closes`.
     pub event: Event,
 }
 
-/// The changes that a crash, or an answer that never came, left open.
+/// Reads the changes that a crash or a missing response left without an outcome.
 #[async_trait]
 pub trait PendingChanges: Send + Sync + 'static {
-    /// Those whose intent is from before a time: at the start, the start; later, long enough ago that
-    /// no call can still be under way.
+    /// The open changes with an intent before this time. Pass the time of the start for a reconciliation at
+    /// start, and later a time so long ago that no such call can still be in flight.
     async fn list_pending(&self, before: Timestamp) -> Result<Vec<PendingChange>, Unavailable>;
 
-    /// The change that this intent began, open or not; none where the log has no such intent.
+    /// The change of this intent, open or not. `None` if the log has no such intent.
     async fn find(&self, intent: EventId) -> Result<Option<PendingChange>, Unavailable>;
 
-    /// How a change was settled, and by which event; none where it was not.
+    /// The result of a change's reconciliation with its event. `None` if the change was not reconciled.
     async fn reconciliation_of(
         &self,
         change: &PendingChange,
     ) -> Result<Option<(Settlement, EventId)>, Unavailable>;
 }
 
-/// The audit log cannot take the entry.
+/// The audit log cannot store the entry.
 #[derive(Debug, Error)]
 #[error("the audit log cannot be written")]
 pub struct AuditUnavailable(#[source] pub Option<Box<dyn std::error::Error + Send + Sync>>);

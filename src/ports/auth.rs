@@ -1,4 +1,4 @@
-//! Who is calling, and what they may do.
+//! Authentication, tenants and policy, combined in a snapshot of the configuration.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,89 +15,90 @@ use crate::domain::{
 /// Verifies a bearer token.
 #[async_trait]
 pub trait Authenticate: Send + Sync + 'static {
-    /// The caller whom the token proves. `certificate` is the client's own, where TLS checked one:
-    /// a token that is bound to a certificate (RFC 8705) is good only beside it.
+    /// The caller that the token proves. `certificate` is the client certificate that TLS verified, if any. A
+    /// token that is bound to a certificate (RFC 8705) is valid only with that certificate.
     async fn authenticate(
         &self,
         unverified_token: &str,
         certificate: Option<&CertificateThumbprint>,
     ) -> Result<Arc<Principal>, AuthnError>;
 
-    /// Whether this very token was verified before, so that doing it again costs next to nothing.
-    /// It says nothing of whether the token is still good.
+    /// Whether the result for this token is cached, so that authenticating it again is cheap. The token may
+    /// have become invalid since.
     fn is_cached(&self, unverified_token: &str) -> bool;
 
-    /// Whether tokens can be verified at all: one entry for each issuer that cannot be asked now
-    /// and whose keys are not known either.
+    /// The issuers whose tokens cannot be verified now: their keys are neither cached nor can they be
+    /// fetched.
     fn unready(&self) -> Vec<String>;
 }
 
-/// Knows the tenants.
+/// Finds tenants.
 pub trait TenantDirectory: Send + Sync + 'static {
     /// The tenant with this id.
     fn find(&self, id: &TenantId) -> Option<Arc<Tenant>>;
 
-    /// The tenant that a token of `issuer` with this value of the tenant claim speaks for.
+    /// The tenant of a token from `issuer` with this value of the tenant claim.
     fn by_claim(&self, issuer: &str, unverified_claim_value: &str) -> Option<Arc<Tenant>>;
 }
 
-/// Decides what a caller may do.
+/// Evaluates policy.
 pub trait Authorize: Send + Sync + 'static {
-    /// Policy's answer to one question. What it wants and was not told counts as no.
-    fn decide(&self, question: &AuthzRequest<'_>) -> Decision;
+    /// The decision on one request. If a required fact is missing, the decision is a denial.
+    fn decide(&self, request: &AuthzRequest<'_>) -> Decision;
 
-    /// What policy has to be told before it can answer; nothing where no policy in force asks, or where
-    /// the answer would be no all the same.
-    fn required_facts(&self, _question: &AuthzRequest<'_>) -> RequiredFacts {
+    /// The facts that policy requires for a decision. Empty if no policy requires one, or if the decision is
+    /// a denial in any case.
+    fn required_facts(&self, _request: &AuthzRequest<'_>) -> RequiredFacts {
         RequiredFacts::default()
     }
 }
 
-/// Issuers, tenants and policies that belong together: what was made of one reading of the settings. A call keeps
-/// to one of them from its start to its end, whatever is taken over meanwhile.
+/// The issuers, tenants and policies of one reading of the settings. A call uses one snapshot from its start
+/// to its end, even if a reload replaces the snapshot meanwhile.
 pub trait ConfigSnapshot: Send + Sync + 'static {
-    /// Verifies tokens by its issuers.
+    /// Verifies tokens with the issuers of the snapshot.
     fn authn(&self) -> &dyn Authenticate;
 
-    /// Its tenants.
+    /// Finds the tenants of the snapshot.
     fn tenants(&self) -> &dyn TenantDirectory;
 
-    /// Decides by its policies.
+    /// Evaluates the policies of the snapshot.
     fn policy(&self) -> &dyn Authorize;
 }
 
-/// Knows what is in force.
+/// Provides the current snapshot.
 pub trait SnapshotSource: Send + Sync + 'static {
-    /// What is in force now.
+    /// The current snapshot.
     fn current(&self) -> Arc<dyn ConfigSnapshot>;
 
-    /// The tenant as it is now: that it is gone or suspended stops calls too which began before.
+    /// The tenant in the current snapshot. If the tenant was removed or suspended, calls that began before
+    /// stop too.
     fn current_tenant(&self, id: &TenantId) -> Option<Arc<Tenant>>;
 }
 
-/// Why a token was not accepted.
+/// Why a token was rejected.
 #[derive(Debug, Error)]
 pub enum AuthnError {
-    /// It does not verify. Why is for the audit log alone.
+    /// The token is not valid. Only the audit log records the reason.
     #[error("token refused: {reason}")]
     Refused {
-        /// What is wrong with it, in a few words that hold nothing of the token.
+        /// What is wrong with the token, without any content of it.
         reason: &'static str,
-        /// Its `jti`, where it has one, or a hash of it.
+        /// The token's `jti`, or a hash of the token.
         token_id: Arc<str>,
     },
-    /// Its time is over.
+    /// The token has expired.
     #[error("token expired")]
     Expired {
-        /// Its `jti`, where it has one, or a hash of it.
+        /// The token's `jti`, or a hash of the token.
         token_id: Arc<str>,
     },
-    /// The issuer's keys cannot be had, so nothing can be said.
+    /// The issuer's keys cannot be fetched, so the token cannot be verified.
     #[error("issuer keys unavailable")]
     Unavailable {
-        /// When asking again makes sense.
+        /// The time after which a repetition can succeed.
         retry_after: Duration,
-        /// What went wrong.
+        /// The error of the fetch.
         #[source]
         source: Unavailable,
     },

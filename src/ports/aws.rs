@@ -1,4 +1,5 @@
-//! AWS, as far as this service calls it. Every method takes what only a permit gives.
+//! The calls of this service to AWS. The methods for tenant accounts take an [`Authorized`] command or its
+//! [`Access`], which only a policy decision gives.
 
 use std::time::{Duration, Instant};
 
@@ -15,17 +16,17 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// Sets and takes away keys.
+/// Sets and removes keys.
 #[async_trait]
 pub trait KeyAssociations: Send + Sync + 'static {
-    /// Sets a key, by one attempt that ends by `deadline`.
+    /// Sets a key with one attempt, which ends by `deadline`.
     async fn associate(
         &self,
         authorized: &Authorized<AssociateKmsKey>,
         deadline: Instant,
     ) -> AwsResponse<Acknowledgement>;
 
-    /// Takes a key away, by one attempt that ends by `deadline`.
+    /// Removes a key with one attempt, which ends by `deadline`.
     async fn disassociate(
         &self,
         authorized: &Authorized<DisassociateKmsKey>,
@@ -36,7 +37,7 @@ pub trait KeyAssociations: Send + Sync + 'static {
 /// Reads log groups.
 #[async_trait]
 pub trait LogGroups: Send + Sync + 'static {
-    /// The log group with exactly this name.
+    /// The log group with exactly this name. `None` if there is none.
     async fn find(
         &self,
         access: &Access,
@@ -44,7 +45,7 @@ pub trait LogGroups: Send + Sync + 'static {
         deadline: Instant,
     ) -> AwsResponse<Option<LogGroup>>;
 
-    /// A page of the log groups whose names begin with `prefix`, in the order of their names.
+    /// A page of the log groups whose names start with `prefix`, in the order of their names.
     async fn page(
         &self,
         access: &Access,
@@ -57,7 +58,7 @@ pub trait LogGroups: Send + Sync + 'static {
 /// Reads keys.
 #[async_trait]
 pub trait Keys: Send + Sync + 'static {
-    /// The key, as KMS in the place of the permit knows it; none where there is no such key.
+    /// The key's metadata in the location of `access`. `None` if there is no such key.
     async fn describe(
         &self,
         access: &Access,
@@ -65,8 +66,8 @@ pub trait Keys: Send + Sync + 'static {
         deadline: Instant,
     ) -> AwsResponse<Option<KeyMetadata>>;
 
-    /// The key's policy, as JSON; none where there is no such key. KMS shows it within the key's own
-    /// account only.
+    /// The key's policy as JSON. `None` if there is no such key. KMS returns it only to the key's own
+    /// account.
     async fn policy(
         &self,
         access: &Access,
@@ -74,26 +75,26 @@ pub trait Keys: Send + Sync + 'static {
         deadline: Instant,
     ) -> AwsResponse<Option<Box<str>>>;
 
-    /// The key's tags, as they were a moment ago at the earliest; none where there is no such key. KMS
-    /// shows them within the key's own account only.
+    /// The key's tags, which may come from a short-lived cache. `None` if there is no such key. KMS returns
+    /// them only to the key's own account.
     async fn tags(&self, access: &Access, key: &KmsKeyArn, deadline: Instant)
     -> AwsResponse<Option<KeyTags>>;
 }
 
-/// Knows the roles themselves, for whoever installs them.
+/// Reads the service identity and the roles' policies, for onboarding and diagnosis.
 #[async_trait]
 pub trait Roles: Send + Sync + 'static {
-    /// The ARN of this service's own role or user, which a role's trust policy has to name.
+    /// The ARN of the service identity, a role or a user, which a tenant role's trust policy has to name.
     ///
     /// # Errors
     ///
-    /// [`UpstreamError`] where AWS does not tell.
+    /// [`UpstreamError`] if AWS does not return it.
     async fn service_principal(&self, deadline: Instant) -> Result<Box<str>, UpstreamError>;
 
-    /// Whether the role can be assumed without its external id, which it must not.
+    /// Whether the role can be assumed without its external id. It must not.
     async fn trusts_without_external_id(&self, access: &Access, deadline: Instant) -> AwsResponse<bool>;
 
-    /// What the role's own policies say of this, where the role may have them simulated.
+    /// The simulation of the role's own policies. AWS refuses it if the role may not simulate them.
     async fn simulate(
         &self,
         access: &Access,
@@ -102,72 +103,72 @@ pub trait Roles: Send + Sync + 'static {
     ) -> AwsResponse<Vec<SimulationResult>>;
 }
 
-/// What AWS said, and through what it was asked.
+/// The result of calls to AWS, with the record of the calls.
 #[derive(Debug)]
 pub struct AwsResponse<T> {
-    /// Role, session and request ids, for the audit log.
+    /// The role, session and request ids, for the audit log.
     pub via: AwsCallRecord,
-    /// What it said.
+    /// The result, or AWS's error.
     pub result: Result<T, UpstreamError>,
 }
 
-/// AWS took a change.
+/// AWS accepted a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acknowledgement {
-    /// AWS's id of the call.
+    /// The request id that AWS returned.
     pub aws_request_id: Box<str>,
 }
 
-/// A log group as `DescribeLogGroups` shows it.
+/// A log group as `DescribeLogGroups` returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogGroup {
-    /// Its name.
+    /// The log group's name.
     pub name: LogGroupName,
-    /// Its key; none is the AWS-owned default.
+    /// The log group's key. `None` is the AWS-owned default.
     pub key: Option<KmsKeyArn>,
-    /// Its class, in AWS's own word.
+    /// The log group's class, as AWS names it.
     pub class: Option<Box<str>>,
-    /// How long it keeps events; none is for ever.
+    /// How long the log group keeps its events. `None` means forever.
     pub retention: Option<Duration>,
-    /// When it was made.
+    /// When AWS created the log group.
     pub created: Option<Timestamp>,
 }
 
-/// Some log groups, and where the rest is.
+/// One page of log groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogGroupPage {
-    /// The log groups.
+    /// The log groups of the page.
     pub groups: Vec<LogGroup>,
-    /// AWS's token for the next page.
+    /// AWS's token for the next page. `None` on the last page.
     pub next: Option<Box<str>>,
 }
 
-/// AWS's own words about a refusal.
+/// The content of an AWS error.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AwsErrorDetails {
-    /// Its error code, such as `AccessDeniedException`.
+    /// AWS's error code, such as `AccessDeniedException`.
     pub code: Box<str>,
-    /// Its message, unbounded and unescaped: for whoever shows or keeps it to bound.
+    /// AWS's message, unbounded and unescaped. Bound and escape it before you show or store it.
     pub message: Box<str>,
-    /// Its id of the call.
+    /// The request id that AWS returned.
     pub request_id: Option<Box<str>>,
 }
 
-/// What AWS's refusal means, as far as code and message tell.
+/// What a refusal of AWS means, as far as its code and message show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// No such log group.
+    /// The log group does not exist.
     LogGroupNotFound,
-    /// The log group belongs to AWS.
+    /// AWS reserves the name of the log group.
     LogGroupReserved,
-    /// "The specified KMS key does not exist or is not allowed to be used with Arn": the key's
-    /// policy, or no such key.
+    /// "The specified KMS key does not exist or is not allowed to be used with Arn": the key's policy does
+    /// not allow the use, or the key does not exist.
     KeyMissingOrNotAllowed,
     /// "The specified KMS Key Id could not be found".
     KeyNotFound,
     /// The key is disabled.
     KeyDisabled,
-    /// The key's deletion is scheduled.
+    /// The deletion of the key is scheduled.
     KeyPendingDeletion,
     /// The key is asymmetric.
     KeyNotSymmetric,
@@ -175,54 +176,55 @@ pub enum Refusal {
     RoleLacksKms,
     /// The assumed role lacks a `CloudWatch` Logs action.
     RoleLacksLogs,
-    /// A service control policy or another policy of the organization.
+    /// A service control policy or another policy of the organization denies the call.
     Organization,
-    /// A parameter that we should not have sent, or that AWS newly refuses.
+    /// AWS does not accept a parameter: a defect of this service, or a change in AWS.
     Parameter,
-    /// Anything else.
+    /// Any other refusal.
     Other,
 }
 
-/// How AWS answered, when not with success.
+/// Why a call to AWS did not succeed.
 #[derive(Debug, Error)]
 pub enum UpstreamError {
-    /// AWS said no, and nothing was changed.
+    /// AWS refused the call and changed nothing.
     #[error("AWS refused the call")]
     Refused {
-        /// What that means.
+        /// What the refusal means.
         refusal: Refusal,
-        /// AWS's words.
+        /// AWS's error.
         answer: AwsErrorDetails,
     },
-    /// The role cannot be assumed; the call itself was not sent.
+    /// The role cannot be assumed. The call itself was not sent.
     #[error("the role cannot be assumed")]
     RoleNotAssumable {
-        /// The words of STS.
+        /// The error of STS.
         answer: AwsErrorDetails,
     },
-    /// Another change of the same resource is under way; nothing was changed.
+    /// Another change of the same resource is in progress. This call changed nothing.
     #[error("a conflicting operation is in progress")]
     Conflict {
-        /// AWS's words.
+        /// AWS's error.
         answer: AwsErrorDetails,
     },
-    /// AWS throttled us; nothing was changed.
+    /// AWS throttled the call and changed nothing.
     #[error("throttled by AWS")]
     Throttled {
-        /// AWS's words.
+        /// AWS's error.
         answer: AwsErrorDetails,
     },
-    /// AWS answered with a fault of its own (5xx). Nothing is known to have changed; a repetition is
-    /// harmless.
-    #[error("AWS answered with a fault")]
+    /// AWS failed with an internal error (5xx). It is not known whether it changed anything; a repetition is
+    /// safe.
+    #[error("AWS responded with a server error")]
     Fault {
-        /// AWS's words.
+        /// AWS's error.
         answer: AwsErrorDetails,
     },
-    /// The call was not sent: no connection, no credentials in time.
+    /// The call was not sent, for example because there was no connection or there were no credentials in
+    /// time.
     #[error("the call could not be sent")]
     NotSent(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The call was sent, at least in part, and no answer came.
-    #[error("the call was sent and no answer came")]
+    /// The call was sent, at least in part, and AWS did not respond.
+    #[error("the call was sent, but AWS did not respond")]
     Unanswered(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -1,4 +1,4 @@
-//! What the store knows of keys and of requests beside the log itself.
+//! The parts of the store beside the audit log: the key records, the scans and the records of requests.
 
 use std::fmt;
 
@@ -14,14 +14,14 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// Tells which key was when on what.
+/// Reads which keys resources have and had.
 #[async_trait]
 pub trait KeyHistoryReader: Send + Sync + 'static {
-    /// What is known of each of these resources, in no order; with all their former keys.
+    /// The records of these resources with all their former keys, in no particular order.
     async fn records(&self, resources: &[Resource]) -> Result<Vec<KeyRecord>, Unavailable>;
 
-    /// What has this key, or had it, by account, Region and name, after `after`, at most `limit`; of
-    /// their former keys with this one only.
+    /// The records of at most `limit` resources that have or had this key, ordered by account, Region and
+    /// name, and starting after `after`. Of their former keys they contain only this one.
     async fn resources_with_key(
         &self,
         key: &KmsKeyArn,
@@ -29,51 +29,52 @@ pub trait KeyHistoryReader: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<KeyRecord>, Unavailable>;
 
-    /// The surveys of these places, as far as there were any, in no order.
+    /// The scans of these locations, in no particular order. A location without a scan is omitted.
     async fn scans(&self, locations: &[Location]) -> Result<Vec<Scan>, Unavailable>;
 }
 
-/// Keeps what was seen outside of a change.
+/// Stores observations that do not belong to a change.
 #[async_trait]
 pub trait KeyHistoryWriter: Send + Sync + 'static {
-    /// Keeps these, in this order; when this returns, they are durable. One that is older than what is
-    /// known already changes nothing.
+    /// Stores these observations in this order. They are durable when this returns. An observation that is
+    /// older than the resource's record changes nothing.
     async fn upsert(&self, observations: &[Observation]) -> Result<(), Unavailable>;
 
-    /// Keeps a survey whose sightings are kept already: a log group of the place that was not seen
-    /// since it began is gone.
+    /// Stores a scan whose observations are already stored. It marks the log groups of the location that were
+    /// not observed since the scan began as deleted.
     async fn record_scan(&self, scan: &Scan) -> Result<(), Unavailable>;
 }
 
-/// Held while a request is this process's own.
+/// The exclusive right of this process to a request, until it is dropped.
 #[derive(Debug, Default)]
 pub struct RequestLock(#[expect(dead_code, reason = "held for its drop")] Option<Box<dyn LockGuard>>);
 
-/// What is held: let go of when it is dropped.
+/// A lock that is released on drop.
 pub trait LockGuard: fmt::Debug + Send + Sync {}
 
-// === impl HeldRequest ===
+// === impl RequestLock ===
 
 impl RequestLock {
-    /// By this.
+    /// A lock that holds `guard` until it is dropped.
     #[must_use]
-    pub fn from_guard(keep: impl LockGuard + 'static) -> Self {
-        Self(Some(Box::new(keep)))
+    pub fn from_guard(guard: impl LockGuard + 'static) -> Self {
+        Self(Some(Box::new(guard)))
     }
 }
 
-/// Remembers requests that came with an id of their own.
+/// Finds the records of requests with an idempotency key.
 ///
-/// They are written through [`super::Batch`]. Whoever begins one has looked here first and lets nobody
-/// else begin it meanwhile: within one process the use cases see to that, among several this does.
+/// [`super::Batch`] writes the records. Before a request begins, the caller has to find its record and to
+/// keep everyone else from beginning it. Within a process the use cases do that; between processes, `lock`
+/// does.
 #[async_trait]
 pub trait IdempotencyStore: Send + Sync + 'static {
-    /// Keeps other processes from the request until what is returned is dropped; none while another one
-    /// has it. Where there can be no other process, there is nothing to do.
+    /// Keeps other processes from the request until the returned lock is dropped. `None` if another process
+    /// has the lock. The default implementation is for stores with a single process and does nothing.
     async fn lock(&self, _id: &IdempotencyKey) -> Result<Option<RequestLock>, Unavailable> {
         Ok(Some(RequestLock::default()))
     }
 
-    /// The request with this id; none where there was none, or where it is forgotten by `now`.
+    /// The record of this request. `None` if there is none, or if it has expired at `now`.
     async fn find(&self, id: &IdempotencyKey, now: Timestamp) -> Result<Option<RequestRecord>, Unavailable>;
 }

@@ -1,4 +1,5 @@
-//! How much may be called: by tenants, and toward AWS.
+//! The tenant quota and the upstream limiter: how many calls tenants may make, and how many the service sends
+//! to AWS.
 
 use std::{
     fmt,
@@ -13,28 +14,28 @@ use crate::domain::{
     tenant::{Tenant, TenantId},
 };
 
-/// Keeps tenants to their limits.
+/// Enforces the tenant quotas.
 #[async_trait]
 pub trait TenantQuota: Send + Sync + 'static {
-    /// Takes one call from the tenant's budget, and a place among its calls under way.
+    /// Takes one call from the tenant's rate, and one of its calls in flight.
     ///
     /// # Errors
     ///
     /// [`OverQuota`] with the wait after which a repetition can succeed.
     async fn admit(&self, tenant: &Tenant, cost: Cost) -> Result<Admission, OverQuota>;
 
-    /// What is left, without taking anything.
+    /// The current state of the quota. This takes nothing.
     fn state(&self, tenant: &Tenant) -> QuotaState;
 }
 
-/// Gives out turns toward AWS, so that no account's quota is overrun.
+/// Issues permits for calls to AWS, so that they stay within the quotas of the accounts.
 #[async_trait]
 pub trait UpstreamLimiter: Send + Sync + 'static {
-    /// Waits for a turn, at most until `deadline`.
+    /// Waits for a permit, at most until `deadline`.
     ///
     /// # Errors
     ///
-    /// [`NoTurn`] as soon as it is known that none comes in time.
+    /// [`AcquireError`] as soon as it is known that no permit becomes available in time.
     async fn acquire(
         &self,
         quota_key: &QuotaKey,
@@ -42,12 +43,12 @@ pub trait UpstreamLimiter: Send + Sync + 'static {
         deadline: Instant,
     ) -> Result<UpstreamPermit, AcquireError>;
 
-    /// The same for a call of a bulk job: it goes after the calls that someone waits for, and is sure
-    /// of a share.
+    /// Waits for a permit for a call of a bulk job. Interactive calls come first, but bulk calls have a
+    /// guaranteed share.
     ///
     /// # Errors
     ///
-    /// [`NoTurn`] as soon as it is known that none comes in time.
+    /// [`AcquireError`] as soon as it is known that no permit becomes available in time.
     async fn acquire_bulk(
         &self,
         quota_key: &QuotaKey,
@@ -58,120 +59,122 @@ pub trait UpstreamLimiter: Send + Sync + 'static {
     }
 }
 
-/// Whether someone waits for the answer.
+/// The priority of a call to AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
-    /// A call of a caller's own.
+    /// A caller waits for the response.
     Interactive,
-    /// A call of a bulk job.
+    /// The call belongs to a bulk job.
     Bulk,
 }
 
-/// How much a call weighs.
+/// How much of the tenant quota a call uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cost {
-    /// It reads.
+    /// The call only reads.
     Read,
-    /// It changes something.
+    /// The call changes AWS.
     Change,
 }
 
-/// One quota of AWS's: an operation of an account and Region.
+/// One AWS quota: an operation in an account and Region.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct QuotaKey {
     /// The account and Region.
     pub location: Location,
-    /// The operation.
+    /// The AWS operation that the quota limits.
     pub operation: Operation,
 }
 
-/// The operations that AWS rations.
+/// The AWS operations with a quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// `AssociateKmsKey`: 5 a second, not adjustable.
+    /// `AssociateKmsKey`: 5 calls per second, not adjustable.
     AssociateKmsKey,
-    /// `DisassociateKmsKey`: not documented; taken to be 5 a second.
+    /// `DisassociateKmsKey`: not documented, assumed to be 5 calls per second.
     DisassociateKmsKey,
-    /// `DescribeLogGroups`: 10 a second.
+    /// `DescribeLogGroups`: 10 calls per second.
     DescribeLogGroups,
-    /// `StartQuery`: 10 a second.
+    /// `StartQuery`: 10 calls per second.
     StartQuery,
-    /// `GetQueryResults`: 10 a second.
+    /// `GetQueryResults`: 10 calls per second.
     GetQueryResults,
 }
 
-/// A call that may go on.
+/// The admission of a call by the tenant quota.
 #[derive(Debug)]
 pub struct Admission {
-    /// What is left after it.
+    /// The state of the quota after the admission.
     pub state: QuotaState,
-    /// Its place among the calls under way, given back on drop.
-    pub location: DropGuard,
+    /// The call's slot among the tenant's calls in flight, which is released on drop.
+    pub slot: DropGuard,
 }
 
-/// Something that is given back on drop.
+/// Runs a function when it is dropped.
 pub struct DropGuard(Option<Box<dyn FnOnce() + Send + Sync>>);
 
-/// A tenant's limits and what is left of them.
+/// The current state of a tenant quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuotaState {
-    /// Calls that could be made now without waiting.
+    /// The number of calls that are possible now.
     pub remaining: u32,
-    /// How long until the whole burst is there again.
+    /// The time until the whole burst is available again.
     pub reset: Duration,
-    /// Calls under way.
+    /// The number of calls in flight.
     pub in_flight: u32,
 }
 
-/// The tenant may not call now.
+/// Why the tenant quota rejects a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum OverQuota {
-    /// It calls too often.
-    #[error("over the tenant's rate")]
+    /// The tenant exceeded its call rate.
+    #[error("the tenant exceeded its call rate")]
     Rate {
-        /// How long until one more would be allowed.
+        /// The time until one more call is possible.
         retry_after: Duration,
-        /// What is left.
+        /// The state of the quota.
         state: QuotaState,
     },
-    /// It has too many calls under way.
-    #[error("over the tenant's calls in flight")]
+    /// The tenant exceeded its number of calls in flight.
+    #[error("the tenant exceeded its number of calls in flight")]
     InFlight {
-        /// How long to wait before trying again.
+        /// The time to wait before a repetition.
         retry_after: Duration,
-        /// What is left.
+        /// The state of the quota.
         state: QuotaState,
     },
 }
 
-/// Leave to make one call to AWS. Whoever holds it says how AWS answered, so that the pace follows.
+/// Permission to send one call to AWS. Its holder reports the outcome of the call, to which the upstream
+/// limiter adapts its rate.
 pub struct UpstreamPermit(Option<Box<dyn FnOnce(UpstreamOutcome) + Send + Sync>>);
 
-/// How AWS answered, as far as the pace is concerned.
+/// The outcome of a call to AWS, as the upstream limiter uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamOutcome {
-    /// It took the call, or refused it for a reason of its own: the call counted.
+    /// AWS accepted the call, or refused it for another reason than its rate. The call counts toward the
+    /// quota.
     Counted,
-    /// It throttled the call.
+    /// AWS throttled the call.
     Throttled,
-    /// The call was never sent.
+    /// The call was not sent.
     NotSent,
-    /// No answer came.
+    /// AWS did not respond.
     Unanswered,
 }
 
-/// No turn comes before the deadline.
+/// No permit becomes available before the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("no turn within the deadline")]
+#[error("no upstream permit becomes available within the deadline")]
 pub struct AcquireError {
-    /// When a repetition could have one.
+    /// The time after which a repetition can get a permit.
     pub retry_after: Duration,
 }
 
 // === impl Operation ===
 
 impl Operation {
-    /// Every one.
+    /// Every operation.
     pub const ALL: [Self; 5] = [
         Self::AssociateKmsKey,
         Self::DisassociateKmsKey,
@@ -180,7 +183,7 @@ impl Operation {
         Self::GetQueryResults,
     ];
 
-    /// AWS's name for it.
+    /// The name of the operation in AWS.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -193,7 +196,7 @@ impl Operation {
     }
 }
 
-// === impl Held ===
+// === impl DropGuard ===
 
 impl DropGuard {
     /// Runs `release` when dropped.
@@ -202,7 +205,7 @@ impl DropGuard {
         Self(Some(Box::new(release)))
     }
 
-    /// Nothing to give back.
+    /// A guard that does nothing when it is dropped.
     #[must_use]
     pub fn noop() -> Self {
         Self(None)
@@ -219,27 +222,28 @@ impl Drop for DropGuard {
 
 impl fmt::Debug for DropGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held").finish_non_exhaustive()
+        f.debug_struct("DropGuard").finish_non_exhaustive()
     }
 }
 
-// === impl Turn ===
+// === impl UpstreamPermit ===
 
 impl UpstreamPermit {
-    /// A turn whose use is told to `report`; one that is dropped unused is told as not sent.
+    /// A permit that passes the outcome of its call to `report`. A permit that is dropped unused reports
+    /// [`UpstreamOutcome::NotSent`].
     #[must_use]
     pub fn new(report: impl FnOnce(UpstreamOutcome) + Send + Sync + 'static) -> Self {
         Self(Some(Box::new(report)))
     }
 
-    /// Says how AWS answered.
-    pub fn used(mut self, feedback: UpstreamOutcome) {
-        self.report(feedback);
+    /// Reports the outcome of the call.
+    pub fn used(mut self, outcome: UpstreamOutcome) {
+        self.report(outcome);
     }
 
-    fn report(&mut self, feedback: UpstreamOutcome) {
+    fn report(&mut self, outcome: UpstreamOutcome) {
         if let Some(report) = self.0.take() {
-            report(feedback);
+            report(outcome);
         }
     }
 }
@@ -252,6 +256,6 @@ impl Drop for UpstreamPermit {
 
 impl fmt::Debug for UpstreamPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Turn").finish_non_exhaustive()
+        f.debug_struct("UpstreamPermit").finish_non_exhaustive()
     }
 }

@@ -1,5 +1,4 @@
-//! Queries over log groups, for the one thing that nothing else tells: under which key their results
-//! are stored.
+//! Queries of `CloudWatch` Logs Insights. They are the only way to see which key AWS uses for query results.
 
 use std::time::Instant;
 
@@ -8,11 +7,11 @@ use async_trait::async_trait;
 use super::aws::AwsResponse;
 use crate::domain::{arn::KmsKeyArn, association::LogGroupName, authorization::Access, time::Timestamp};
 
-/// Runs queries.
+/// Runs queries over log groups.
 #[async_trait]
 pub trait Queries: Send + Sync + 'static {
-    /// Begins a query over the last second of a log group, by one attempt that ends by `deadline`; none
-    /// where there is no such log group.
+    /// Starts a query over the last second of a log group with one attempt, which ends by `deadline`. `None`
+    /// if there is no such log group.
     async fn start(
         &self,
         access: &Access,
@@ -21,27 +20,27 @@ pub trait Queries: Send + Sync + 'static {
         deadline: Instant,
     ) -> AwsResponse<Option<QueryId>>;
 
-    /// How a query fares, by one attempt that ends by `deadline`.
+    /// Reads the state of a query with one attempt, which ends by `deadline`.
     async fn poll(&self, access: &Access, query: &QueryId, deadline: Instant) -> AwsResponse<QueryState>;
 }
 
-/// AWS's name for a query.
+/// AWS's id of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryId(pub Box<str>);
 
-/// How a query fares.
+/// The state of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueryState {
-    /// It has not come to its end.
+    /// The query is scheduled or running.
     Running,
-    /// Its results are stored.
+    /// The query is complete and its results are stored.
     Complete {
-        /// The key that they are stored under; none is the AWS-owned default.
+        /// The key of the results. `None` is the AWS-owned default.
         key: Option<KmsKeyArn>,
     },
-    /// It came to another end.
+    /// The query ended without results, for example because it failed.
     Ended {
-        /// Which, in AWS's own word.
+        /// The status, as AWS names it.
         status: Box<str>,
     },
 }

@@ -1,4 +1,4 @@
-//! What AWS grants an account in a Region, as far as AWS itself says so.
+//! The quotas of an account and Region, as AWS Service Quotas returns them.
 
 use std::{num::NonZeroU32, time::Instant};
 
@@ -7,35 +7,37 @@ use async_trait::async_trait;
 use super::{aws::AwsResponse, limit::Operation};
 use crate::domain::authorization::Access;
 
-/// Reads quotas.
+/// Reads quotas from AWS.
 #[async_trait]
 pub trait Quotas: Send + Sync + 'static {
-    /// What AWS grants the account and Region of the permit.
+    /// The quotas of the account and Region of `access`.
     async fn fetch(&self, access: &Access, deadline: Instant) -> AwsResponse<ServiceQuotas>;
 }
 
-/// Learns what AWS grants the places that are called.
+/// Keeps the quotas of the locations that the service calls up to date.
 #[async_trait]
 pub trait QuotaDiscovery: Send + Sync + 'static {
-    /// AWS is about to be called with this. Comes back at once, and learns aside.
+    /// Call this before a call to AWS with `access`. It returns at once; a read of the quotas runs in the
+    /// background.
     fn refresh_in_background(&self, access: &Access);
 
-    /// Learns now, whatever is remembered, and tells how that went; none where quotas are not asked for.
+    /// Reads the quotas now, whether or not they are cached, and returns the result. `None` if the discovery
+    /// is disabled.
     async fn refresh(&self, access: &Access, deadline: Instant) -> Option<AwsResponse<()>>;
 }
 
-/// Calls a second that AWS grants, by operation. What it does not tell is not in it.
+/// The quotas in calls per second, by operation. It contains only operations for which AWS returned a quota.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceQuotas(Vec<(Operation, NonZeroU32)>);
 
-/// Nobody asks AWS for quotas.
+/// A discovery that never reads quotas from AWS.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct QuotaDiscoveryDisabled;
 
-// === impl Granted ===
+// === impl ServiceQuotas ===
 
 impl ServiceQuotas {
-    /// Calls a second of this operation, where AWS told.
+    /// The quota of this operation in calls per second, if AWS returned one.
     #[must_use]
     pub fn of(&self, operation: Operation) -> Option<NonZeroU32> {
         self.0.iter().find(|(candidate, _)| *candidate == operation).map(|(_, per_second)| *per_second)
@@ -48,7 +50,7 @@ impl FromIterator<(Operation, NonZeroU32)> for ServiceQuotas {
     }
 }
 
-// === impl NotAsked ===
+// === impl QuotaDiscoveryDisabled ===
 
 #[async_trait]
 impl QuotaDiscovery for QuotaDiscoveryDisabled {

@@ -1,4 +1,4 @@
-//! Where the audit log goes besides its store, and how far each such place has come.
+//! The sinks that receive a copy of the audit log, and their positions in it.
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -6,73 +6,74 @@ use thiserror::Error;
 use super::{SignedCheckpoint, Unavailable};
 use crate::domain::time::Timestamp;
 
-/// What a sink receives: an event as it is kept, or a checkpoint.
+/// A record for a sink: a stored event, or a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkRecord {
-    /// When it happened.
+    /// The time of the event or the checkpoint.
     pub time: Timestamp,
-    /// One JSON object, without a newline.
+    /// The record as one JSON object, without a newline.
     pub text: String,
 }
 
-/// Takes the audit log.
+/// Receives a copy of the audit log.
 #[async_trait]
 pub trait Sink: Send + Sync + 'static {
-    /// Takes the first of these lines, in their order, and tells how many: at least one. Those are the
-    /// sink's own then; whoever stops waiting does not know whether it took them.
+    /// Writes the first of these lines in their order, at least one, and returns how many. The sink has those
+    /// lines when this returns. A caller that stops waiting does not know whether the sink has them.
     ///
     /// # Errors
     ///
-    /// [`SinkError`]: none of them are certain to be there, and the same are to be given again.
+    /// [`SinkError`] if it is not certain that the sink has any of the lines. Write the same lines again.
     async fn write(&self, lines: &[SinkRecord]) -> Result<usize, SinkError>;
 }
 
-/// How much of the log a sink has.
+/// The position of a sink in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SinkPosition {
-    /// The place of the last event; 0 where it has none.
+    /// The sequence number of the last event that the sink has; 0 if it has none.
     pub event: u64,
-    /// The size of the last checkpoint; 0 where it has none.
+    /// The size of the last checkpoint that the sink has; 0 if it has none.
     pub checkpoint: u64,
 }
 
-/// Remembers how far each sink has come. Checkpoints that a sink does not have yet are kept for it.
+/// Stores the positions of the sinks, and keeps the checkpoints that a sink does not have yet.
 #[async_trait]
 pub trait SinkStore: Send + Sync + 'static {
-    /// Says which sinks there are, and tells how far they are. Others hold nothing back any more.
+    /// Registers the sinks of the configuration and returns their positions. Checkpoints are no longer kept
+    /// for other sinks.
     async fn register(&self, sinks: &[Box<str>]) -> Result<Vec<SinkPosition>, Unavailable>;
 
-    /// The kept checkpoints of more than this size, smallest first, at most `limit`.
+    /// At most `limit` of the kept checkpoints that are larger than this size, the smallest first.
     async fn checkpoints(&self, after: u64, limit: u32) -> Result<Vec<SignedCheckpoint>, Unavailable>;
 
-    /// Remembers that a sink came from one position to another.
+    /// Stores that a sink advanced from one position to another.
     async fn advance(&self, sink: &str, from: SinkPosition, to: SinkPosition) -> Result<(), Unavailable>;
 }
 
-/// Why a sink takes nothing.
+/// Why a sink accepted nothing.
 #[derive(Debug, Error)]
 pub enum SinkError {
-    /// It wants less at once.
-    #[error("it is given more than it takes")]
+    /// The sink throttles, or the write is too large for it.
+    #[error("the sink is throttled")]
     Throttled(#[source] Cause),
-    /// There is nothing where it writes to.
-    #[error("what it writes to does not exist")]
+    /// The destination of the sink does not exist.
+    #[error("the destination of the sink does not exist")]
     Missing(#[source] Cause),
-    /// It may not write there.
-    #[error("it may not write there")]
+    /// The sink may not write to its destination.
+    #[error("the sink may not write to its destination")]
     Refused(#[source] Cause),
-    /// Anything else.
-    #[error("it cannot write")]
+    /// The write failed for another reason.
+    #[error("the sink cannot write")]
     Failed(#[source] Cause),
 }
 
-/// What lies behind an error.
+/// The underlying cause of an error.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 // === impl SinkError ===
 
 impl SinkError {
-    /// One word for metrics.
+    /// The cause as a label for metrics.
     #[must_use]
     pub fn cause(&self) -> &'static str {
         match self {

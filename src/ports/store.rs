@@ -1,4 +1,5 @@
-//! The durable store as the audit log needs it: appended to in batches, read in order.
+//! The durable store of the audit log, which is appended to in batches and read in order. SQLite and
+//! PostgreSQL implement it.
 
 use std::{fmt, sync::Arc};
 
@@ -11,117 +12,118 @@ use crate::domain::{
     idempotency::RecordedStep, tenant::TenantId, time::Timestamp,
 };
 
-/// What is kept together, or not at all.
+/// The changes of one transaction: the store keeps all of them or none.
 #[derive(Clone, Default)]
 pub struct Batch {
-    /// The events, in order.
+    /// The index fields of the events, in order.
     pub events: Vec<EventIndexFields>,
     /// The bytes of all events, one after the other.
     pub bytes: Vec<u8>,
-    /// The associations that became true with them, in order.
+    /// The associations that the events record, in order.
     pub associations: Vec<RecordedAssociation>,
-    /// What was seen before changes, in order.
+    /// The observations of resources before their changes, in order.
     pub observations: Vec<Observation>,
-    /// What becomes of requests with an id of their own, in order, each with its event.
+    /// The steps of requests with an idempotency key, in order, each with its event.
     pub requests: Vec<(EventId, RecordedStep)>,
 }
 
-/// By what one event is found, and where its bytes are.
+/// The fields by which the store finds an event, and the position of the event's bytes.
 #[derive(Clone, Debug)]
 pub struct EventIndexFields {
-    /// Its id.
+    /// The event's id.
     pub id: EventId,
-    /// When it happened.
+    /// The event's time.
     pub time: Timestamp,
-    /// Whose it is.
+    /// The tenant of the caller.
     pub tenant: Option<TenantId>,
-    /// Which part of a call it records.
+    /// The event's kind, such as `intent`.
     pub kind: &'static str,
-    /// What was done.
+    /// The operation.
     pub action: &'static str,
-    /// In which account.
+    /// The account of the resource.
     pub account: Option<AccountId>,
-    /// Ties the events of one call together.
+    /// The request id, which all events of one call share.
     pub correlation: RequestId,
-    /// `OK`, or the reason of a failure; none where it has not ended.
+    /// `OK`, or the reason of a failure. `None` if the operation has not ended.
     pub outcome: Option<&'static str>,
-    /// The intent that it closes.
+    /// The intent that the event closes.
     pub closes: Option<EventId>,
-    /// Where its bytes start in [`Batch::bytes`].
+    /// The start of the event's bytes in [`Batch::bytes`].
     pub start: usize,
-    /// How many there are.
+    /// The number of the event's bytes.
     pub len: usize,
 }
 
-/// An event as it was kept.
+/// An event as the store has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEvent {
-    /// Its place in the log, from 1, without gaps.
+    /// The sequence number in the log, from 1, without gaps.
     pub seq: u64,
-    /// Its id.
+    /// The event's id.
     pub id: EventId,
-    /// Whose it is, as the store finds it.
+    /// The tenant in the store's index.
     pub tenant: Option<String>,
-    /// The bytes: one JSON object on one line. What is verified is what is shown.
+    /// The event's bytes: one JSON object on one line. The tree hashes exactly these bytes.
     pub body: String,
 }
 
-/// An event, and what of that by which the store finds it says something else than its bytes.
+/// An event, compared with the store's index fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexCheckedEvent {
-    /// The event.
+    /// The compared event.
     pub event: StoredEvent,
-    /// What differs; empty where all agrees.
+    /// The index fields that differ from the event's bytes. Empty if all agree.
     pub mismatches: Vec<&'static str>,
 }
 
-/// Which events to read; what is none is not asked for.
+/// A filter for events. A field with `None` matches every event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct EventFilter {
-    /// Of this tenant.
+    /// Events of this tenant.
     pub tenant: Option<TenantId>,
-    /// Not before.
+    /// Events at or after this time.
     pub since: Option<Timestamp>,
-    /// Before.
+    /// Events before this time.
     pub until: Option<Timestamp>,
-    /// With this action.
+    /// Events with this action.
     pub action: Option<String>,
-    /// With this outcome: `OK` or the reason of a failure.
+    /// Events with this outcome: `OK`, or the reason of a failure.
     pub outcome: Option<String>,
-    /// Of this call.
+    /// Events of the call with this request id.
     pub correlation: Option<String>,
-    /// By this subject.
+    /// Events of a caller with this subject.
     pub subject: Option<String>,
-    /// About the resource with this ARN.
+    /// Events about the resource with this ARN.
     pub resource: Option<String>,
-    /// After this place in the log.
+    /// Events after this sequence number.
     pub after: Option<u64>,
 }
 
-/// Appends to the log. One writer at a time.
+/// Appends to the log, for one writer at a time.
 #[async_trait]
 pub trait EventStore: Send + Sync + 'static {
-    /// Keeps the batch; when this returns, it is durable. Not to be cancelled. Tells the place in the log of
-    /// its first event, where the store knows that without asking; the others follow it without a gap.
+    /// Stores the batch, which is durable when this returns. Do not cancel the future. Returns the sequence
+    /// number of the first event if the store knows it without another query; the other events follow without
+    /// a gap.
     ///
     /// # Errors
     ///
-    /// [`AppendError`]; after one, nothing is appended before [`EventStore::recover`] succeeded.
+    /// [`AppendError`]. After an error, append nothing before [`EventStore::recover`] has succeeded.
     async fn append(&self, batch: Arc<Batch>) -> Result<Option<u64>, AppendError>;
 
-    /// Begins anew after an error: whatever can be read is made durable and a write is tried. Tells
-    /// whether `doubtful` is among what was kept.
+    /// Recovers from an error: makes everything that can be read durable and tries a write. Returns whether
+    /// the event `doubtful` was stored.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] where that does not succeed yet; to be tried again later.
+    /// [`Unavailable`] if the store has not recovered yet. Try again later.
     async fn recover(&self, doubtful: Option<EventId>) -> Result<bool, Unavailable>;
 }
 
 /// Reads the log.
 #[async_trait]
 pub trait EventReader: Send + Sync + 'static {
-    /// Events that fit the filter, newest first, at most `limit`, only those before `before`.
+    /// At most `limit` events that match the filter and come before `before`, the newest first.
     async fn list(
         &self,
         filter: &EventFilter,
@@ -129,7 +131,7 @@ pub trait EventReader: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<StoredEvent>, Unavailable>;
 
-    /// Events that fit the filter, up to and with the place `through`, oldest first, at most `limit`.
+    /// At most `limit` events that match the filter, up to and including `through`, the oldest first.
     async fn next(
         &self,
         filter: &EventFilter,
@@ -137,14 +139,14 @@ pub trait EventReader: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<StoredEvent>, Unavailable>;
 
-    /// Events after a place in the log, oldest first, at most `limit`.
+    /// At most `limit` events after this sequence number, the oldest first.
     async fn after(&self, seq: u64, limit: u32) -> Result<Vec<StoredEvent>, Unavailable>;
 
-    /// The same, each held against that by which the store finds it.
+    /// The events of [`EventReader::after`], each compared with the store's index fields.
     async fn index_check(&self, seq: u64, limit: u32) -> Result<Vec<IndexCheckedEvent>, Unavailable>;
 
-    /// The intents from before a time whose end is not known: without an outcome, or with one that
-    /// says so, and not settled. Oldest first.
+    /// The intents before this time whose end is not known, the oldest first. They have no outcome or an
+    /// unknown one, and were not reconciled.
     async fn open_intents(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable>;
 
     /// The event with this id.
@@ -154,52 +156,54 @@ pub trait EventReader: Send + Sync + 'static {
 /// One tile of the log's tree (C2SP tlog-tiles): up to 256 hashes of 32 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tile {
-    /// Its level; 0 holds the hashes of events.
+    /// The level of the tile. Level 0 holds the leaf hashes of events.
     pub level: u8,
-    /// Its place in the level.
+    /// The index of the tile in its level.
     pub index: u64,
     /// The hashes, one after the other.
     pub hashes: Vec<u8>,
 }
 
-/// The tree's newest signed checkpoint.
+/// A signed checkpoint as the store has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedCheckpoint {
-    /// How many events it covers.
+    /// The number of events that it covers.
     pub size: u64,
-    /// When it was signed.
+    /// The time of the signature.
     pub time: Timestamp,
-    /// The signed note.
+    /// The checkpoint as a signed note.
     pub note: String,
-    /// Whether it hands over from one key to the next, being signed by both: then it is kept for ever.
+    /// Whether it is the checkpoint of a key rotation, signed by the former and the new key. It is then kept
+    /// forever.
     pub handover: bool,
 }
 
-/// Whether this process is the one that makes the tree grow.
+/// Whether this process is the leader, which extends the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeadershipStatus {
-    /// Another one does.
+    /// Another process is the leader.
     Follower,
-    /// This one, from now on: what it knew of the tree may be old.
+    /// This process has just become the leader. What it knows about the tree may be outdated.
     Acquired,
-    /// This one, as before.
+    /// This process was the leader before and still is.
     Held,
 }
 
-/// Which of the processes on one store does what only one may do.
+/// Whether this process does the work that only one of the processes on a store may do.
 pub trait Leadership: Send + Sync + 'static {
-    /// Whether it is this one.
+    /// Whether this process is the leader.
     fn is_leader(&self) -> bool;
 
-    /// Whether there can be no other: then nobody is at what was begun before this process was.
+    /// Whether the store has only this process. Then no other process can still work on a change that began
+    /// before this process started.
     fn is_single_node(&self) -> bool;
 }
 
-/// The tree over the log. One process at a time makes it grow.
+/// Stores the tree over the log. One process at a time, the leader, extends it.
 #[async_trait]
 pub trait TreeStore: Send + Sync + 'static {
-    /// Asks to be the process that makes it grow; to be asked before each time, and often enough. Where
-    /// there can be no other, it is this one.
+    /// Tries to become or to stay the leader. Call it before each extension of the tree, and at least as
+    /// often as the leadership expires. The default implementation is for stores with a single process.
     async fn lead(&self) -> Result<LeadershipStatus, Unavailable> {
         Ok(LeadershipStatus::Held)
     }
@@ -207,35 +211,36 @@ pub trait TreeStore: Send + Sync + 'static {
     /// The newest checkpoint, if there is one.
     async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable>;
 
-    /// The checkpoints that hand over from one key to the next, the smallest first.
+    /// The checkpoints of key rotations, the smallest first.
     async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable>;
 
-    /// The tiles with these levels and places, as far as they are there.
+    /// The tiles with these levels and indexes. A tile that does not exist is omitted.
     async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable>;
 
-    /// Keeps new and longer tiles together with the checkpoint that covers them.
+    /// Stores new and extended tiles together with the checkpoint that covers them.
     async fn grow(&self, tiles: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), Unavailable>;
 }
 
-/// Lets go of events that were moved out to an archive.
+/// Removes events that were moved to an archive.
 #[async_trait]
 pub trait ArchivedEvents: Send + Sync + 'static {
-    /// Up to which place everything else that reads the log in order has it; none where nothing does.
+    /// The sequence number up to which every sink has read the log. `None` if there is no sink.
     async fn read_through(&self) -> Result<Option<u64>, Unavailable>;
 
-    /// Removes the events up to and with this place, the oldest first; the tree over them stays. Done by
-    /// and by, so that writing goes on meanwhile; what an interruption leaves is removed next time.
+    /// Removes the events up to and including this sequence number, the oldest first. The tree over them
+    /// stays. It removes them in steps, so that writes continue meanwhile. After an interruption, the next
+    /// call removes the rest.
     async fn remove_through(&self, seq: u64) -> Result<(), Unavailable>;
 }
 
-/// A batch was not kept, or that is not known.
+/// Why a batch was not stored, or may not have been.
 #[derive(Debug, Error)]
 pub enum AppendError {
-    /// It is certain that nothing of it was kept.
+    /// It is certain that nothing was stored.
     #[error("nothing was written")]
     NotWritten(#[source] Unavailable),
-    /// It may have been kept.
-    #[error("it is not known what was written")]
+    /// The batch may have been stored.
+    #[error("it is not known whether the batch was written")]
     Indeterminate(#[source] Unavailable),
 }
 

@@ -1,5 +1,5 @@
-//! An error as AWS answers it: code, text, status. Every text that a client may read stands with
-//! the code it goes with; where AWS's wording is not known, a comment says so.
+//! AWS's error responses: code, message and status. The messages use AWS's wording; where it is not known, a
+//! comment says so.
 
 use std::borrow::Cow;
 
@@ -7,21 +7,21 @@ use http::StatusCode;
 
 use super::wire::Service;
 
-/// One error answer.
+/// One error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiError {
-    /// The error code, as it stands in `__type` or `<Code>`.
+    /// The error code, as in `__type` or `<Code>`.
     pub(crate) code: Cow<'static, str>,
-    /// The text for people.
+    /// The error message.
     pub(crate) message: String,
     /// The HTTP status.
     pub(crate) status: StatusCode,
 }
 
-// === impl Refusal ===
+// === impl ApiError ===
 
 impl ApiError {
-    /// Any client error.
+    /// A client error with status 400.
     pub(crate) fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self { code: code.into(), message: message.into(), status: StatusCode::BAD_REQUEST }
     }
@@ -34,26 +34,25 @@ impl ApiError {
         Self { status: StatusCode::FORBIDDEN, ..refusal }
     }
 
-    /// The caller may not do this.
+    /// The caller does not have permission.
     pub(crate) fn access_denied(service: Service, message: &str) -> Self {
         Self::forbidden(service, "AccessDeniedException", "AccessDenied", message)
     }
 
-    /// No such access key, another session token than the one it came with, or a Region that the
-    /// account has not enabled.
+    /// An unknown access key, a wrong session token, or a Region that the account has not enabled.
     pub(crate) fn unknown_credentials(service: Service) -> Self {
         let text = "The security token included in the request is invalid.";
         let (json, query) = ("UnrecognizedClientException", "InvalidClientTokenId");
         Self::forbidden(service, json, query, text)
     }
 
-    /// The session is over.
+    /// The session has expired.
     pub(crate) fn expired(service: Service) -> Self {
         let text = "The security token included in the request is expired";
         Self::forbidden(service, "ExpiredTokenException", "ExpiredToken", text)
     }
 
-    /// Another secret than the access key's.
+    /// The signature was made with a different secret.
     pub(crate) fn bad_signature(service: Service) -> Self {
         let text = "The request signature we calculated does not match the signature you provided. Check your AWS \
                     Secret Access Key and signing method. Consult the service documentation for details.";
@@ -67,7 +66,7 @@ impl ApiError {
         Self::forbidden(service, json, query, text)
     }
 
-    /// The account's quota is used up.
+    /// The account's quota is exhausted.
     pub(crate) fn throttled(service: Service) -> Self {
         match service {
             Service::Logs => Self::new("ThrottlingException", "Rate exceeded"),
@@ -81,7 +80,7 @@ impl ApiError {
         }
     }
 
-    /// No such operation in this service.
+    /// The service does not have this operation.
     pub(crate) fn unknown_operation(service: Service, operation: &str) -> Self {
         if service.is_json() {
             return Self::new("UnknownOperationException", "");
@@ -90,13 +89,13 @@ impl ApiError {
         Self::new("InvalidAction", text)
     }
 
-    /// The body does not hold what the operation takes.
+    /// The body does not match the operation's input.
     pub(crate) fn malformed(service: Service, text: impl Into<String>) -> Self {
         let code = if service.is_json() { "SerializationException" } else { "MalformedInput" };
         Self::new(code, text)
     }
 
-    /// A value that breaks a constraint of the model.
+    /// A value violates a constraint of the service model.
     pub(crate) fn constraint(service: Service, field: &str, value: &str, rule: &str) -> Self {
         let code = match service {
             Service::Logs | Service::Tagging => "InvalidParameterException",

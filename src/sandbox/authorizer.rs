@@ -1,5 +1,5 @@
-//! Whether a caller may do a thing, and AWS's words when not: an explicit deny anywhere, then the
-//! session's policy, then the identity's; for a key also the key's own policy.
+//! Decides whether a caller may perform an action, and words the refusal as AWS does. The order is: an
+//! explicit deny in any policy, the session policy, the identity policy, and for a key also the key's policy.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{
     wire::{Call, Service},
 };
 
-/// One authenticated call, with all that its operation may need.
+/// One authenticated call, with everything that its operation needs.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) state: &'a AwsState,
@@ -22,12 +22,12 @@ pub(crate) struct Context<'a> {
     pub(crate) principal: Arc<Principal>,
     /// The caller's account.
     pub(crate) account: Arc<Account>,
-    /// That account's side of the Region that the call was signed for.
+    /// The account's state in the Region that the call was signed for.
     pub(crate) region: Arc<Region>,
-    /// The caller's role; absent for credentials of the seed, which may do everything.
+    /// The caller's role; absent for credentials from the seed, which have all permissions.
     pub(crate) role: Option<Arc<Role>>,
     pub(crate) now: Timestamp,
-    /// What a fault bends in the answer.
+    /// What a fault changes in the response.
     pub(crate) mutation: ResponseMutation,
 }
 
@@ -43,37 +43,43 @@ enum DenyReason {
 // === impl Context ===
 
 impl Context<'_> {
-    /// Whether the caller's own policies allow `action`. `resources` are the spellings of one
-    /// resource, of which the first is shown.
+    /// Checks that the caller's own policies allow `action`. `resources` are the forms of one resource's ARN;
+    /// the error shows the first.
     ///
     /// # Errors
     ///
-    /// AWS's `AccessDenied`, with the kind of policy that was in the way.
-    pub(crate) fn is_allowed(
+    /// AWS's `AccessDenied`, which names the kind of policy that denied the action.
+    pub(crate) fn authorize(
         &self,
         action: &str,
         resources: &[&str],
         more: &[(&str, &str)],
     ) -> Result<(), ApiError> {
-        self.identity(action, resources, more).map_err(|reason| self.access_denied(action, resources, reason))
+        self.check_identity(action, resources, more)
+            .map_err(|reason| self.access_denied(action, resources, reason))
     }
 
-    /// Whether the caller may do `action` with `key`, by its own policies and the key's.
+    /// Checks that the caller's own policies and the key's allow `action` with `key`.
     ///
     /// # Errors
     ///
-    /// As [`Context::may`].
-    pub(crate) fn key_usable(&self, key: &Key, action: &str, more: &[(&str, &str)]) -> Result<(), ApiError> {
+    /// As [`Context::authorize`].
+    pub(crate) fn authorize_key(
+        &self,
+        key: &Key,
+        action: &str,
+        more: &[(&str, &str)],
+    ) -> Result<(), ApiError> {
         let resources = [key.arn.as_str()];
         let mut context = self.facts();
         context.extend(more);
         let by_key = key.policy.verdict(&EvalRequest {
-            principal: self.principal.principal_arn(),
+            principal: self.principal.eval_principal(),
             action,
             resources: &resources,
             context: &context,
         });
-        let identity = self.identity(action, &resources, more);
+        let identity = self.check_identity(action, &resources, more);
         let own = key.account_id == self.account.id;
         let verdict = match (by_key, identity) {
             (_, Err(reason @ DenyReason::Denied(_))) => Err(reason),
@@ -92,7 +98,7 @@ impl Context<'_> {
         })
     }
 
-    /// What AWS says of another account's key, whether there is one or not.
+    /// AWS's error for another account's key. It is the same whether or not the key exists.
     pub(crate) fn cross_account_denial(&self, action: &str, arn: &str) -> ApiError {
         self.denied(&format!(
             "User: {} is not authorized to perform: {action} on resource: {arn} because the resource does not \
@@ -102,7 +108,7 @@ impl Context<'_> {
         ))
     }
 
-    /// The condition keys that every call has.
+    /// The condition keys of every call, with their values.
     pub(crate) fn facts(&self) -> Facts<'_> {
         let mut facts = vec![
             ("aws:PrincipalAccount", self.account.id.as_str()),
@@ -118,7 +124,12 @@ impl Context<'_> {
         facts
     }
 
-    fn identity(&self, action: &str, resources: &[&str], more: &[(&str, &str)]) -> Result<(), DenyReason> {
+    fn check_identity(
+        &self,
+        action: &str,
+        resources: &[&str],
+        more: &[(&str, &str)],
+    ) -> Result<(), DenyReason> {
         let Some(session) = &self.principal.session else {
             return Ok(());
         };
@@ -128,7 +139,7 @@ impl Context<'_> {
         let mut context = self.facts();
         context.extend(more);
         let request =
-            EvalRequest { principal: self.principal.principal_arn(), action, resources, context: &context };
+            EvalRequest { principal: self.principal.eval_principal(), action, resources, context: &context };
         let verdict = |policy: &Policy| policy.verdict(&request);
         let by_organization = role.service_control.as_ref().map(verdict);
         let by_session = session.policy.as_ref().map(verdict);

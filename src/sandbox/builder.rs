@@ -1,4 +1,4 @@
-//! A seed in Rust, for tests and the demo: what a file would say, with less writing.
+//! Builds a seed in Rust instead of TOML. Tests, benchmarks and the demo use it.
 
 use super::{
     Sandbox,
@@ -6,12 +6,12 @@ use super::{
     fault::Fault,
     quota::Rate,
     seed::{
-        AccountSeed, KeySeed, LogGroupSeed, PolicyText, QueryPlan, QuotaSeed, RoleSeed, Seed, SeedFaults,
+        AccountSeed, KeySeed, LogGroupSeed, PolicyText, QueryPlan, QuotaSeed, RoleSeed, Seed, SeedErrors,
         ServiceIdentity,
     },
 };
 
-/// Describes an embedded AWS.
+/// Collects a seed and a clock for a [`Sandbox`].
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     seed: Seed,
@@ -21,14 +21,14 @@ pub struct Builder {
 // === impl Builder ===
 
 impl Builder {
-    /// What time it is there.
+    /// The clock; by default, it follows tokio's time.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// Whose credentials the service has.
+    /// The principal that the service runs as, and its access key id.
     #[must_use]
     pub fn service_principal(mut self, arn: &str, access_key_id: &str) -> Self {
         self.seed.service_principal =
@@ -36,14 +36,14 @@ impl Builder {
         self
     }
 
-    /// No quotas at all.
+    /// Removes all quotas.
     #[must_use]
     pub fn without_quotas(mut self) -> Self {
         self.seed.quotas = Some(QuotaSeed { off: true, ..QuotaSeed::default() });
         self
     }
 
-    /// Another quota for one operation.
+    /// Replaces the quota of one operation, in every account.
     #[must_use]
     pub fn quota(mut self, operation: &str, rate: Rate) -> Self {
         let quotas = self.seed.quotas.get_or_insert_default();
@@ -51,28 +51,28 @@ impl Builder {
         self
     }
 
-    /// Takes signatures as they come, which costs less.
+    /// Accepts any signature, which takes less processor time than verification.
     #[must_use]
     pub fn without_signatures(mut self) -> Self {
         self.seed.verify_signatures = Some(false);
         self
     }
 
-    /// Calls that the journal keeps; 0 switches it off.
+    /// The number of calls that the journal keeps; 0 switches it off.
     #[must_use]
     pub fn journal(mut self, limit: usize) -> Self {
         self.seed.journal.limit = limit;
         self
     }
 
-    /// A fault that is there from the start.
+    /// Adds a fault that is active from the start.
     #[must_use]
     pub fn fault(mut self, fault: Fault) -> Self {
         self.seed.faults.push(fault);
         self
     }
 
-    /// An account, described by `with`.
+    /// Adds an account; `with` fills in its contents.
     #[must_use]
     pub fn account(mut self, id: &str, with: impl FnOnce(AccountSeed) -> AccountSeed) -> Self {
         let account = AccountSeed { account_id: id.to_owned(), ..AccountSeed::default() };
@@ -80,12 +80,12 @@ impl Builder {
         self
     }
 
-    /// Makes it.
+    /// Creates the sandbox.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with the description.
-    pub fn build(self) -> Result<Sandbox, SeedFaults> {
+    /// Every error in the seed.
+    pub fn build(self) -> Result<Sandbox, SeedErrors> {
         Sandbox::new(&self.seed, self.clock.unwrap_or_default())
     }
 }
@@ -100,14 +100,14 @@ impl AccountSeed {
         self
     }
 
-    /// Queries that so many looks find running before they come to this end.
+    /// Sets how many polls find a query running, and the status it then ends with.
     #[must_use]
     pub fn queries(mut self, running: u32, end: &str) -> Self {
         self.queries = Some(QueryPlan { running, end: end.to_owned() });
         self
     }
 
-    /// A role that trusts the hub with this external id, and may do everything.
+    /// Adds a role with all permissions, which trusts the service identity with this external id.
     #[must_use]
     pub fn role(self, name: &str, external_id: &str) -> Self {
         self.role_with(RoleSeed {
@@ -117,14 +117,14 @@ impl AccountSeed {
         })
     }
 
-    /// Any role.
+    /// Adds a role with every setting chosen by the caller.
     #[must_use]
     pub fn role_with(mut self, role: RoleSeed) -> Self {
         self.roles.push(role);
         self
     }
 
-    /// A key with a policy by its name, such as `allow-logs`.
+    /// Adds a key with a named policy, such as `allow-logs`.
     #[must_use]
     pub fn key(self, region: &str, id: &str, policy: &str) -> Self {
         self.key_with(KeySeed {
@@ -135,14 +135,14 @@ impl AccountSeed {
         })
     }
 
-    /// Any key.
+    /// Adds a key with every setting chosen by the caller.
     #[must_use]
     pub fn key_with(mut self, key: KeySeed) -> Self {
         self.keys.push(key);
         self
     }
 
-    /// A log group without a key.
+    /// Adds a log group without a key.
     #[must_use]
     pub fn log_group(self, region: &str, name: &str) -> Self {
         self.log_group_with(LogGroupSeed {
@@ -152,7 +152,7 @@ impl AccountSeed {
         })
     }
 
-    /// Any log group, or many.
+    /// Adds a log group, or several with a `count`.
     #[must_use]
     pub fn log_group_with(mut self, group: LogGroupSeed) -> Self {
         self.log_groups.push(group);

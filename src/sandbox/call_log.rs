@@ -1,5 +1,5 @@
-//! Every call that came in, in order, and what became of it: for tests to hold against what the
-//! service says that it did. Bounded; it can be switched off.
+//! Records every call in order of arrival, with its outcome. Tests compare it with what the service reports.
+//! The number of calls is bounded, and recording can be switched off.
 
 #[cfg(test)]
 mod tests;
@@ -15,57 +15,57 @@ use serde_json::{Map, Value};
 
 use super::{api_error::ApiError, wire::Service};
 
-/// Longest text of one parameter that is kept, in bytes.
+/// The maximum length of a recorded parameter, in bytes.
 const MAX_PARAMETER: usize = 4096;
 
-/// One call.
+/// One recorded call.
 #[derive(Clone, Debug, Serialize)]
 pub struct Entry {
-    /// Its place in the order of arrival, from 1.
+    /// The number of the call in order of arrival, from 1.
     pub sequence: u64,
-    /// When it came in.
+    /// The time of arrival.
     #[serde(serialize_with = "to_text")]
     pub time: Timestamp,
-    /// The service.
+    /// The AWS service that was called.
     pub service: Service,
-    /// The operation.
+    /// The operation, such as `AssociateKmsKey`.
     pub operation: String,
-    /// The account it acts on: for `AssumeRole` the role's, else the caller's.
+    /// The account: for `AssumeRole` that of the assumed role, otherwise the caller's.
     pub account: String,
-    /// The Region it was signed for.
+    /// The Region that the request was signed for.
     pub region: String,
-    /// The ARN of who called; empty where the credentials are no good.
+    /// The ARN of the caller; empty if the credentials are invalid.
     pub caller: String,
-    /// The name of the caller's role; for `AssumeRole`, of the role asked for.
+    /// The name of the caller's role; for `AssumeRole`, of the assumed role.
     pub role: Option<String>,
-    /// The name of the caller's session; for `AssumeRole`, of the session asked for.
+    /// The name of the caller's session; for `AssumeRole`, of the requested session.
     pub session_name: Option<String>,
-    /// The session's source identity, likewise.
+    /// The source identity of that session.
     pub source_identity: Option<String>,
-    /// For `AssumeRole`, whether an external id came with it. The id itself is not kept.
+    /// For `AssumeRole`, whether the request had an external id. The id itself is not recorded.
     pub external_id: Option<bool>,
-    /// All other parameters.
+    /// All other parameters; long values are replaced by their length.
     pub params: Map<String, Value>,
-    /// What the answer's `x-amzn-requestid` says.
+    /// The value of `x-amzn-requestid` in the response.
     pub request_id: String,
-    /// The SDK's own id of the attempts that belong together.
+    /// The SDK's id for all attempts of one invocation.
     pub invocation_id: Option<String>,
-    /// What was done.
+    /// Whether the call took effect, was refused, or neither.
     pub outcome: Outcome,
-    /// When that was decided.
+    /// When the outcome was decided.
     #[serde(serialize_with = "as_text_if_any")]
     pub decided: Option<Timestamp>,
-    /// Whether an answer that tells the outcome was handed to the connection.
+    /// Whether a response with this outcome was passed to the connection.
     pub answered: bool,
-    /// The numbers of the faults that met it.
+    /// The ids of the faults that affected the call.
     pub faults: Vec<u64>,
 }
 
-/// What became of a call.
+/// The outcome of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// Nothing yet, and for good if the caller gave up or a fault kept it from taking effect.
+    /// No outcome yet. It stays so if the caller gave up or a fault stopped the call before its effect.
     Received,
     /// It took effect.
     Executed,
@@ -73,14 +73,14 @@ pub enum Outcome {
     Refused {
         /// The error code.
         code: String,
-        /// The error's text.
+        /// The error message.
         message: String,
         /// The HTTP status.
         status: u16,
     },
 }
 
-/// All calls, the oldest first.
+/// The recorded calls, oldest first.
 #[derive(Debug)]
 pub(crate) struct CallLog {
     limit: usize,
@@ -93,10 +93,10 @@ struct LogState {
     entries: VecDeque<Entry>,
 }
 
-// === impl Journal ===
+// === impl CallLog ===
 
 impl CallLog {
-    /// Keeps the last `limit` calls; none at all where that is 0.
+    /// Keeps the last `limit` calls; 0 switches recording off.
     pub(crate) fn new(limit: usize) -> Self {
         Self { limit, state: Mutex::default() }
     }
@@ -105,9 +105,9 @@ impl CallLog {
         self.limit > 0
     }
 
-    /// Takes an entry in and gives it its number.
+    /// Appends an entry and returns its number.
     pub(crate) fn open(&self, mut entry: Entry) -> u64 {
-        let mut state = self.locked();
+        let mut state = self.lock();
         state.last += 1;
         entry.sequence = state.last;
         while state.entries.len() >= self.limit {
@@ -117,9 +117,9 @@ impl CallLog {
         state.last
     }
 
-    /// Writes down what was done.
+    /// Records the outcome of a call.
     pub(crate) fn assign_outcome(&self, sequence: u64, result: Result<(), &ApiError>, now: Timestamp) {
-        self.change(sequence, |entry| {
+        self.update(sequence, |entry| {
             entry.decided = Some(now);
             entry.outcome = match result {
                 Ok(()) => Outcome::Executed,
@@ -132,39 +132,39 @@ impl CallLog {
         });
     }
 
-    /// Writes down that the outcome was told.
+    /// Records that the caller could learn the outcome.
     pub(crate) fn mark_answered(&self, sequence: u64) {
-        self.change(sequence, |entry| entry.answered = true);
+        self.update(sequence, |entry| entry.answered = true);
     }
 
-    /// The calls after `sequence`, so many at most.
+    /// The calls after `sequence`, at most `limit`.
     pub(crate) fn since(&self, sequence: u64, limit: usize) -> Vec<Entry> {
-        let state = self.locked();
+        let state = self.lock();
         let newer = state.entries.iter().filter(|e| e.sequence > sequence);
         newer.take(limit).cloned().collect()
     }
 
-    /// Forgets all calls; the numbers go on.
+    /// Deletes all calls. The numbering continues.
     pub(crate) fn clear(&self) {
-        self.locked().entries.clear();
+        self.lock().entries.clear();
     }
 
-    fn change(&self, sequence: u64, how: impl FnOnce(&mut Entry)) {
-        let mut state = self.locked();
+    fn update(&self, sequence: u64, change: impl FnOnce(&mut Entry)) {
+        let mut state = self.lock();
         let behind = state.last.saturating_sub(sequence);
-        let location =
+        let index =
             usize::try_from(behind).ok().and_then(|behind| state.entries.len().checked_sub(behind + 1));
-        if let Some(entry) = location.and_then(|location| state.entries.get_mut(location)) {
-            how(entry);
+        if let Some(entry) = index.and_then(|index| state.entries.get_mut(index)) {
+            change(entry);
         }
     }
 
-    fn locked(&self) -> MutexGuard<'_, LogState> {
+    fn lock(&self) -> MutexGuard<'_, LogState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Parameters as they may be kept: without the external id, and long ones by their length.
+/// The parameters to record: without the external id, and with the length instead of a long value.
 pub(crate) fn truncate(params: &Map<String, Value>) -> Map<String, Value> {
     params
         .iter()
@@ -184,7 +184,7 @@ fn to_text<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(time)
 }
 
-#[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
+#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
 fn as_text_if_any<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
     match time {
         Some(time) => to.collect_str(time),

@@ -1,4 +1,4 @@
-//! What time it is in the embedded AWS. Given, never taken: tests hand in their own.
+//! The embedded AWS's clock. It is always injected, so tests can supply their own.
 
 use std::{fmt, sync::Arc};
 
@@ -12,14 +12,14 @@ pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 // === impl Clock ===
 
 impl Clock {
-    /// Starts at the wall clock and goes on with tokio's time, so that it stands still when that
-    /// is paused and never jumps.
+    /// Starts at the wall-clock time and advances with tokio's time. It therefore never jumps, and stands
+    /// still while tokio's time is paused.
     #[must_use]
     pub fn following_tokio() -> Self {
         Self::starting_at(Timestamp::now())
     }
 
-    /// Starts at `start` and goes on with tokio's time.
+    /// Starts at `start` and advances with tokio's time.
     #[must_use]
     pub fn starting_at(start: Timestamp) -> Self {
         let started = Instant::now();
@@ -31,7 +31,7 @@ impl Clock {
         })
     }
 
-    /// Asks `now` every time.
+    /// Calls `now` for every reading.
     pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }

@@ -1,5 +1,5 @@
-//! `/_sandbox/…`: the control port of the embedded AWS, on the same socket. No credentials are
-//! needed, since there is nothing here but a stand-in.
+//! The control API of the embedded AWS, under `/_sandbox/` on the same socket. It needs no credentials,
+//! because the sandbox holds only test data.
 
 use std::collections::BTreeMap;
 
@@ -10,24 +10,24 @@ use serde_json::{Value, json};
 use super::{
     Inner,
     fault::Fault,
-    seed::{Seed, SeedFaults},
+    seed::{Seed, SeedErrors},
     state::AwsState,
     wire::{self, Body},
 };
 
-/// Where every path of the control port starts.
+/// The prefix of every path of the control API.
 pub(super) const PREFIX: &str = "/_sandbox/";
-/// Journal entries an answer, at most.
+/// The maximum number of journal entries in one response.
 const MAX_ENTRIES: usize = 10_000;
 
 type Reply = Result<Value, (StatusCode, String)>;
 
-/// Answers one request to the control port.
+/// Handles one request to the control API.
 pub(super) fn answer(inner: &Inner, parts: &Parts, path: &str, body: &Bytes) -> Response<Body> {
     let (top, rest) = path.split_once('/').unwrap_or((path, ""));
     let reply = match (&parts.method, top) {
         (&Method::GET, "health") => Ok(json!({ "sandbox": true })),
-        (&Method::GET, "journal") => Ok(journal(inner, &queried(parts))),
+        (&Method::GET, "journal") => Ok(journal(inner, &query_params(parts))),
         (&Method::DELETE, "journal") => {
             inner.journal.clear();
             Ok(json!({}))
@@ -35,9 +35,12 @@ pub(super) fn answer(inner: &Inner, parts: &Parts, path: &str, body: &Bytes) -> 
         (&Method::GET, "faults") => Ok(json!({ "faults": inner.faults.list() })),
         (&Method::POST, "faults") => add_fault(inner, body),
         (&Method::DELETE, "faults") => remove_faults(inner, rest),
-        (&Method::GET, "state") => Ok(state(&inner.state, queried(parts).get("account"))),
+        (&Method::GET, "state") => Ok(state(&inner.state, query_params(parts).get("account"))),
         (&Method::POST, "seed") => apply_seed(inner, body),
-        _ => Err((StatusCode::NOT_FOUND, "no such control path".to_owned())),
+        _ => Err((
+            StatusCode::NOT_FOUND,
+            "the control API has no such method and path; docs/sandbox.md lists them".to_owned(),
+        )),
     };
     let (status, value) = match reply {
         Ok(value) => (StatusCode::OK, value),
@@ -47,7 +50,7 @@ pub(super) fn answer(inner: &Inner, parts: &Parts, path: &str, body: &Bytes) -> 
     wire::response("application/json", status, bytes, "")
 }
 
-fn queried(parts: &Parts) -> BTreeMap<String, String> {
+fn query_params(parts: &Parts) -> BTreeMap<String, String> {
     let query = parts.uri.query().unwrap_or_default();
     url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
@@ -62,7 +65,7 @@ fn journal(inner: &Inner, query: &BTreeMap<String, String>) -> Value {
     json!({ "entries": entries, "last": last })
 }
 
-/// One fault, or a list of them.
+/// Adds one fault, or a list of them.
 fn add_fault(inner: &Inner, body: &Bytes) -> Reply {
     let bad = |error: serde_json::Error| (StatusCode::BAD_REQUEST, error.to_string());
     let value: Value = serde_json::from_slice(body).map_err(bad)?;
@@ -73,7 +76,8 @@ fn add_fault(inner: &Inner, body: &Bytes) -> Reply {
     };
     let mut ids = Vec::new();
     for fault in faults {
-        let full = || (StatusCode::INSUFFICIENT_STORAGE, "too many faults".to_owned());
+        let full =
+            || (StatusCode::INSUFFICIENT_STORAGE, "too many active faults; remove some first".to_owned());
         ids.push(inner.faults.add(fault).ok_or_else(full)?);
     }
     Ok(json!({ "ids": ids }))
@@ -84,22 +88,23 @@ fn remove_faults(inner: &Inner, id: &str) -> Reply {
         inner.faults.remove(None);
         return Ok(json!({}));
     }
-    let id = id.parse().map_err(|_error| (StatusCode::BAD_REQUEST, "not a number".to_owned()))?;
+    let id =
+        id.parse().map_err(|_error| (StatusCode::BAD_REQUEST, "the fault id must be a number".to_owned()))?;
     inner.faults.remove(Some(id));
     Ok(json!({}))
 }
 
-/// More of what a seed holds, in TOML; what has the same name is replaced.
+/// Adds a seed in TOML. An object with the same name is replaced.
 fn apply_seed(inner: &Inner, body: &Bytes) -> Reply {
     let bad = |text: String| (StatusCode::BAD_REQUEST, text);
     let text = std::str::from_utf8(body).map_err(|error| bad(error.to_string()))?;
-    let diagnostics = |error: SeedFaults| bad(error.to_string());
+    let diagnostics = |error: SeedErrors| bad(error.to_string());
     let seed: Seed = text.parse().map_err(diagnostics)?;
     inner.apply(&seed).map_err(diagnostics)?;
     Ok(json!({}))
 }
 
-/// Which key is on what, by account and Region; of one account, or of all.
+/// The state of one account or all: log groups with their keys, the key of query results, and keys.
 fn state(state: &AwsState, only: Option<&String>) -> Value {
     let mut accounts = serde_json::Map::new();
     let selected = state.accounts().into_iter().filter(|account| only.is_none_or(|only| *only == account.id));

@@ -1,4 +1,4 @@
-//! Faults on demand: which calls they meet, how often, and what then happens.
+//! Injected faults: which calls they affect, how often, and what happens to those calls.
 
 mod active;
 #[cfg(test)]
@@ -9,45 +9,45 @@ use serde::{Deserialize, Serialize};
 pub use self::active::ActiveFault;
 pub(crate) use self::active::{FaultPlan, Faults, RequestAttrs, ResponseMutation};
 
-/// One fault. What is not named is met by everything; see the module's documentation for seeds
-/// and the control port, which take the same fields.
+/// One fault. Every selector that is absent matches all calls. Seeds and the control API use the same fields;
+/// `docs/sandbox.md` describes them.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Only calls of this service: `logs`, `kms`, `sts`, `iam` or `servicequotas`.
+    /// Only calls to this service: `logs`, `kms`, `sts`, `iam`, `tagging` or `servicequotas`.
     pub service: Option<String>,
     /// Only this operation, such as `AssociateKmsKey`.
     pub operation: Option<String>,
-    /// Only calls that act on this account; for `AssumeRole`, the role's.
+    /// Only calls in this account; for `AssumeRole`, the account of the assumed role.
     pub account: Option<String>,
     /// Only calls signed for this Region.
     pub region: Option<String>,
-    /// Only calls of this role, by its name; for `AssumeRole`, on it.
+    /// Only calls by the role with this name; for `AssumeRole`, calls that assume it.
     pub role: Option<String>,
-    /// Only calls with a parameter that is exactly this, such as the name of a log group.
+    /// Only calls with a parameter of exactly this value, such as a log group name.
     pub parameter: Option<String>,
-    /// Lets so many calls pass before the first.
+    /// The number of matching calls that pass before the fault affects any.
     #[serde(default)]
     pub skip: u32,
-    /// Meets so many calls at most; absent, all.
+    /// The maximum number of calls that the fault affects; unlimited if absent.
     pub times: Option<u32>,
-    /// Meets so many of a hundred calls, by chance; absent, all.
+    /// The share of calls that the fault affects at random, in percent; 100 if absent.
     pub percent: Option<u8>,
-    /// Before or after the operation takes effect.
+    /// Whether the fault acts before or after the operation takes effect.
     #[serde(default)]
     pub when: When,
-    /// What happens.
+    /// What the fault does to the call.
     pub effect: Effect,
 }
 
-/// Whether the operation has taken effect by the time a fault strikes.
+/// Whether the operation takes effect before the fault acts.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum When {
-    /// It has not, and will not.
+    /// The fault acts first; an error or reset prevents the operation.
     #[default]
     Before,
-    /// It has; only the answer suffers.
+    /// The operation takes effect first; only the response is affected.
     After,
 }
 
@@ -55,46 +55,46 @@ pub enum When {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Effect {
-    /// `Rate exceeded`, in the service's own words.
+    /// The service's throttling error, such as `Rate exceeded`.
     #[default]
     Throttle,
-    /// Any error.
+    /// An error response with any code.
     Error {
         /// The error code.
         code: String,
-        /// The text; absent, the code.
+        /// The error message; the code if absent.
         message: Option<String>,
-        /// The HTTP status; absent, 400.
+        /// The HTTP status; 400 if absent.
         status: Option<u16>,
     },
-    /// A wait, after which the call goes on.
+    /// A delay, after which the call continues.
     Latency {
-        /// At least so many milliseconds.
+        /// The minimum delay in milliseconds.
         ms: u64,
-        /// And up to so many more, by chance.
+        /// The maximum random addition in milliseconds; 0 by default.
         #[serde(default)]
         jitter_ms: u64,
     },
-    /// No answer, until the caller gives up.
+    /// No response until the caller gives up.
     Hang,
     /// The connection is reset.
     Reset,
-    /// The first half of the answer, then a reset.
+    /// The first half of the response, then a reset.
     Truncate,
-    /// An answer with status 200 that means nothing.
+    /// A response with status 200 and meaningless bytes.
     Garbage,
-    /// The answer comes a few bytes at a time.
+    /// The response arrives a few bytes at a time.
     Drip {
-        /// Bytes at a time.
+        /// The number of bytes in each piece.
         bytes: usize,
-        /// Milliseconds between them.
+        /// The pause before each piece, in milliseconds.
         every_ms: u64,
     },
-    /// `AssumeRole` gives out credentials that are over already.
+    /// `AssumeRole` returns credentials that have already expired.
     ExpiredCredentials,
-    /// `AssumeRole` says that its session is of another account.
+    /// `AssumeRole` returns a session that claims to belong to another account.
     WrongAccount(
-        /// Which one.
+        /// The account that the session claims.
         String,
     ),
 }
@@ -102,31 +102,31 @@ pub enum Effect {
 // === impl Fault ===
 
 impl Fault {
-    /// A fault of one operation, everywhere and always.
+    /// A fault that affects every call of one operation.
     #[must_use]
     pub fn on(operation: &str, effect: Effect) -> Self {
         Self { operation: Some(operation.to_owned()), effect, ..Self::default() }
     }
 
-    /// The same, so many times only.
+    /// Limits the fault to this many calls.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Self { times: Some(times), ..self }
     }
 
-    /// The same, in one account only.
+    /// Limits the fault to one account.
     #[must_use]
     pub fn in_account(self, account: &str) -> Self {
         Self { account: Some(account.to_owned()), ..self }
     }
 
-    /// The same, once the operation has taken effect.
+    /// Makes the fault act after the operation takes effect.
     #[must_use]
     pub fn after(self) -> Self {
         Self { when: When::After, ..self }
     }
 
-    fn fits(&self, attrs: &RequestAttrs<'_>) -> bool {
+    fn matches(&self, attrs: &RequestAttrs<'_>) -> bool {
         let is = |expected: &Option<String>, actual: &str| {
             expected.as_deref().is_none_or(|expected| expected == actual)
         };

@@ -1,4 +1,5 @@
-//! One request and its answer: read, say who calls, write it down, meet the faults, run, answer.
+//! Handles one request: parses it, authenticates the caller, records the call, applies faults, runs the
+//! operation and responds.
 
 mod body;
 
@@ -26,10 +27,10 @@ use super::{
     wire::{self, Answer, Body, Call, Service},
 };
 
-/// Largest body, in bytes: a full batch of log events in JSON.
+/// The maximum size of a body in bytes; a full batch of log events in JSON fits.
 const MAX_BODY: usize = 8 << 20;
 
-/// Who calls, and from where.
+/// The caller, its account, and the Region of the call.
 struct Caller {
     principal: Arc<Principal>,
     account: Arc<Account>,
@@ -37,17 +38,17 @@ struct Caller {
     role: Option<Arc<Role>>,
 }
 
-/// What a fault makes of a call at one moment.
+/// What a fault does to a call, before or after the operation.
 enum Disposition {
-    /// It goes on.
+    /// The call continues.
     Run,
-    /// It is answered by this error.
+    /// The response is this error.
     Refuse(ApiError),
-    /// It is answered by what means nothing.
+    /// The response is meaningless bytes.
     Garble,
 }
 
-/// Answers one request, unless a fault keeps it from doing so.
+/// Handles one request. A fault can reset the connection instead.
 pub(super) async fn handle(
     inner: Arc<Inner>,
     request: Request<Incoming>,
@@ -69,8 +70,8 @@ pub(super) async fn handle(
     };
     let caller = caller(&inner, &call).and_then(|caller| {
         let session = caller.principal.session.as_ref().filter(|_| inner.verify_signatures);
-        let fits = session.is_none_or(|session| sigv4::verify(&session.secret, &call, &parts, &body));
-        if fits { Ok(caller) } else { Err(ApiError::bad_signature(call.service)) }
+        let valid = session.is_none_or(|session| sigv4::verify(&session.secret, &call, &parts, &body));
+        if valid { Ok(caller) } else { Err(ApiError::bad_signature(call.service)) }
     });
     let attrs = request_attrs(&call, caller.as_ref().ok());
     let plan = inner.faults.plan(&attrs);
@@ -154,7 +155,7 @@ fn caller(inner: &Inner, call: &Call) -> Result<Caller, ApiError> {
     let token = call.unverified_token.as_deref();
     let (service, access_key) = (call.service, &call.unverified_access_key);
     let principal = state.credentials.find(service, access_key, token, state.now())?;
-    // A Region that the account has not enabled knows nothing of its credentials.
+    // In a Region that the account has not enabled, AWS does not recognize its credentials.
     let unknown = || ApiError::unknown_credentials(service);
     let account = state.account(&principal.account).ok_or_else(unknown)?;
     let region =

@@ -1,4 +1,4 @@
-//! The socket: HTTP/1.1 connections, each of which a fault can cut short.
+//! Serves HTTP/1.1 connections. A fault can reset a connection at any point.
 
 use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
@@ -13,15 +13,15 @@ use tokio::{
 
 use super::{Inner, handler};
 
-/// Wait after a connection could not be accepted, as when files run out.
+/// The pause after a failed accept, for example when the process has no free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-/// The connection ends here, without an answer or in the middle of one.
+/// A fault ends the connection here, before or during a response.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("connection cut by a fault")]
+#[error("an injected fault reset the connection")]
 pub(crate) struct ConnectionReset;
 
-/// Serves until `shutdown` resolves; then ends every connection at once.
+/// Serves until `shutdown` resolves, then closes every connection at once.
 pub(super) async fn serve(inner: Arc<Inner>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
     let mut shutdown = pin!(shutdown);
     let mut connections = JoinSet::new();
@@ -33,7 +33,7 @@ pub(super) async fn serve(inner: Arc<Inner>, listener: TcpListener, shutdown: im
                     connections.spawn(connection(Arc::clone(&inner), stream));
                 }
                 Err(error) => {
-                    tracing::warn!(error = %error, "sandbox: a connection could not be accepted");
+                    tracing::warn!(error = %error, "sandbox: cannot accept a connection");
                     time::sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -44,26 +44,27 @@ pub(super) async fn serve(inner: Arc<Inner>, listener: TcpListener, shutdown: im
 }
 
 async fn connection(inner: Arc<Inner>, stream: TcpStream) {
-    // Boxed, since only a future that can be moved lets one have the stream back after an error.
+    // Boxed, because `poll_without_shutdown` requires an `Unpin` future. It leaves the stream open after an
+    // error.
     let service = service_fn(move |request| Box::pin(handler::handle(Arc::clone(&inner), request)));
-    // Answers are small and waited for.
+    // Responses are small, and the caller waits for each.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(error = %error, "sandbox: TCP_NODELAY could not be set");
+        tracing::debug!(error = %error, "sandbox: cannot set TCP_NODELAY");
     }
     let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let result = std::future::poll_fn(|context| connection.poll_without_shutdown(context)).await;
     let stream = connection.into_parts().io.into_inner();
     if result.is_err_and(|error| is_reset(&error)) {
-        // Closed with a reset rather than an orderly end.
+        // Close with a reset instead of an orderly shutdown.
         if let Err(error) = stream.set_zero_linger() {
-            tracing::debug!(error = %error, "sandbox: the connection could not be reset");
+            tracing::debug!(error = %error, "sandbox: cannot reset the connection");
         }
     } else {
-        drop(reset(stream).await);
+        drop(close(stream).await);
     }
 }
 
-async fn reset(mut stream: TcpStream) -> io::Result<()> {
+async fn close(mut stream: TcpStream) -> io::Result<()> {
     tokio::io::AsyncWriteExt::shutdown(&mut stream).await
 }
 

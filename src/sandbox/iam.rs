@@ -1,24 +1,24 @@
-//! Identity and Access Management, as far as a role's policies can be simulated.
+//! Identity and Access Management: `SimulatePrincipalPolicy` for roles.
 
 use std::collections::BTreeSet;
 
 use super::{
     api_error::ApiError,
     authorizer::{Context, Facts},
-    policy::{EvalRequest, Verdict, Who},
+    policy::{EvalPrincipal, EvalRequest, Verdict},
     state::Role,
     validate,
     wire::{Answer, Service, escape},
 };
 
-/// Results on a page where nothing is said.
+/// The default number of results on a page.
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 1000;
-/// What AWS knows of the simulated principal itself, so that nobody has to say it.
+/// Context keys that AWS derives from the simulated principal, so the caller need not supply them.
 const CONTEXT_KEYS: [&str; 3] = ["aws:PrincipalAccount", "aws:PrincipalArn", "aws:PrincipalType"];
 
-/// What one action with one resource comes to.
-struct Outcome {
+/// The result of simulating one action on one resource.
+struct Simulation {
     resource: String,
     decision: &'static str,
     by_organization: bool,
@@ -40,11 +40,11 @@ fn simulate(context: &Context<'_>) -> Result<Answer, ApiError> {
         let rule = "Member must not be null";
         return Err(ApiError::constraint(Service::Iam, "policySourceArn", "null", rule));
     };
-    context.is_allowed("iam:SimulatePrincipalPolicy", &[source], &[])?;
+    context.authorize("iam:SimulatePrincipalPolicy", &[source], &[])?;
     let unsupported =
         ["PolicyInputList.member.1", "PermissionsBoundaryPolicyInputList.member.1", "ResourcePolicy"];
     if let Some(name) = unsupported.into_iter().find(|name| call.param(name).is_some()) {
-        let text = format!("{name} is not known to the sandbox");
+        let text = format!("the sandbox does not support the parameter {name}");
         return Err(ApiError::new("InvalidInput", text));
     }
     let (account, name) = validate::role_arn(source)?;
@@ -53,8 +53,8 @@ fn simulate(context: &Context<'_>) -> Result<Answer, ApiError> {
         role.ok_or_else(|| ApiError::no_such_entity(format!("The role with name {name} cannot be found.")))?;
     let actions = call.members("ActionNames");
     if actions.is_empty() {
-        let at_least = "Member must have length greater than or equal to 1";
-        return Err(ApiError::constraint(Service::Iam, "actionNames", "[]", at_least));
+        let constraint = "Member must have length greater than or equal to 1";
+        return Err(ApiError::constraint(Service::Iam, "actionNames", "[]", constraint));
     }
     if let Some(bad) = actions.iter().find(|action| !action.contains(':')) {
         return Err(ApiError::new("InvalidInput", format!("Invalid Action Name: {bad}")));
@@ -63,7 +63,7 @@ fn simulate(context: &Context<'_>) -> Result<Answer, ApiError> {
     if resources.is_empty() {
         resources.push("*");
     }
-    let context_entries = entries(context);
+    let context_entries = parse_context_entries(context);
     let results = actions.iter().map(|action| {
         let each =
             resources.iter().map(|resource| simulate_one(context, &role, action, resource, &context_entries));
@@ -72,8 +72,8 @@ fn simulate(context: &Context<'_>) -> Result<Answer, ApiError> {
     page(context, &results.collect::<Vec<_>>())
 }
 
-/// `ContextEntries`; a key with several values stands there several times.
-fn entries<'a>(context: &'a Context<'_>) -> Vec<(&'a str, &'a str)> {
+/// Parses `ContextEntries`. A key with several values appears once for each.
+fn parse_context_entries<'a>(context: &'a Context<'_>) -> Vec<(&'a str, &'a str)> {
     let call = context.call;
     let each = (1..).map_while(|n| {
         let entry = format!("ContextEntries.member.{n}");
@@ -84,15 +84,15 @@ fn entries<'a>(context: &'a Context<'_>) -> Vec<(&'a str, &'a str)> {
     each.flatten().collect()
 }
 
-/// By the role's own policy and the organization's, and by nothing else: resources' policies are not
-/// simulated for roles.
+/// Evaluates the role's own policy and the organization's. As in AWS, no resource policies are evaluated for
+/// roles.
 fn simulate_one(
     context: &Context<'_>,
     role: &Role,
     action: &str,
     resource: &str,
     context_entries: &[(&str, &str)],
-) -> Outcome {
+) -> Simulation {
     let mut facts: Facts<'_> = vec![
         ("aws:PrincipalAccount", &context.account.id),
         ("aws:PrincipalArn", &role.arn),
@@ -102,7 +102,8 @@ fn simulate_one(
     let has_fact = |key: &str| facts.iter().any(|(name, _)| name.eq_ignore_ascii_case(key));
     let missing = role.identity.condition_keys().filter(|key| !has_fact(key) && !CONTEXT_KEYS.contains(key));
     let missing = missing.map(str::to_owned).collect();
-    let principal = Who::Iam { account: &context.account.id, arn: &role.arn, role_arn: Some(&role.arn) };
+    let principal =
+        EvalPrincipal::Iam { account: &context.account.id, arn: &role.arn, role_arn: Some(&role.arn) };
     let request = EvalRequest { principal, action, resources: &[resource], context: &facts };
     let own = role.identity.verdict(&request);
     let by_organization =
@@ -113,7 +114,7 @@ fn simulate_one(
         Verdict::Allows | Verdict::AllowsAccount => "allowed",
         Verdict::NoMatch => "implicitDeny",
     };
-    Outcome {
+    Simulation {
         resource: resource.to_owned(),
         decision,
         by_organization,
@@ -122,27 +123,27 @@ fn simulate_one(
     }
 }
 
-/// One result for an action: the worst of its resources, and each of them.
-fn evaluate_action(action: &str, each: &[Outcome]) -> String {
-    let severity = |one: &&Outcome| match one.decision {
+/// Renders the result of one action: the most severe decision, and the decision for each resource.
+fn evaluate_action(action: &str, each: &[Simulation]) -> String {
+    let severity = |result: &&Simulation| match result.decision {
         "allowed" => 0,
         "implicitDeny" => 1,
         _ => 2,
     };
     let decision = each.iter().max_by_key(severity).map_or("implicitDeny", |worst| worst.decision);
-    let missing = each.iter().flat_map(|one| one.missing.iter().cloned()).collect();
-    let matched = each.iter().any(|one| one.matched && one.decision == decision);
-    let allowed_by_organization = !each.iter().any(|one| one.by_organization);
+    let missing = each.iter().flat_map(|result| result.missing.iter().cloned()).collect();
+    let matched = each.iter().any(|result| result.matched && result.decision == decision);
+    let allowed_by_organization = !each.iter().any(|result| result.by_organization);
     let specific: Vec<String> = each
         .iter()
-        .filter(|one| one.resource != "*")
-        .map(|one| {
+        .filter(|result| result.resource != "*")
+        .map(|result| {
             format!(
                 "<member><EvalResourceName>{}</EvalResourceName><EvalResourceDecision>{}</EvalResourceDecision>{}{}</member>",
-                escape(&one.resource),
-                one.decision,
-                statements(one.matched),
-                values(&one.missing),
+                escape(&result.resource),
+                result.decision,
+                statements(result.matched),
+                values(&result.missing),
             )
         })
         .collect();
@@ -158,7 +159,7 @@ fn evaluate_action(action: &str, each: &[Outcome]) -> String {
     )
 }
 
-/// Which statement it was is not told, only that there was one.
+/// Renders whether a statement matched. The sandbox does not return its position in the policy.
 fn statements(matched: bool) -> &'static str {
     if matched {
         "<MatchedStatements><member><SourcePolicyId>identity</SourcePolicyId>\

@@ -1,5 +1,5 @@
-//! Who calls: credentials from the seed, and those that `AssumeRole` gave out. The access key id
-//! of the signature names them; the session token must be the one they came with.
+//! Callers' credentials: those of the seed and those that `AssumeRole` issued. The access key id in the
+//! signature selects them, and the session token must match.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,28 +11,28 @@ use jiff::Timestamp;
 
 use super::{
     api_error::ApiError,
-    policy::{Policy, Who},
+    policy::{EvalPrincipal, Policy},
     wire::Service,
 };
 
-/// Sessions kept at most; the oldest goes first.
+/// The maximum number of sessions kept; the oldest are dropped first.
 const MAX_SESSIONS: usize = 200_000;
 
-/// One who calls.
+/// An authenticated caller.
 #[derive(Debug)]
 pub(crate) struct Principal {
     pub(crate) account: String,
     pub(crate) arn: String,
-    /// Where it is a session, the ARN of its role.
+    /// For a session, the ARN of its role.
     pub(crate) role_arn: Option<String>,
     pub(crate) user_id: String,
     /// Absent for credentials of the seed.
     pub(crate) session: Option<Session>,
-    /// The session's own credentials count as chained where the caller is one.
+    /// Whether these are a session's credentials, so that `AssumeRole` with them is role chaining.
     pub(crate) chained: bool,
 }
 
-/// What `AssumeRole` was asked for.
+/// A session that `AssumeRole` issued.
 pub(crate) struct Session {
     pub(crate) role_name: String,
     pub(crate) name: String,
@@ -43,7 +43,7 @@ pub(crate) struct Session {
     pub(crate) source_identity: Option<String>,
 }
 
-/// All credentials that are good now.
+/// All credentials that the sandbox accepts.
 #[derive(Debug, Default)]
 pub(crate) struct Credentials(Mutex<CredentialStore>);
 
@@ -56,9 +56,9 @@ struct CredentialStore {
 // === impl Principal ===
 
 impl Principal {
-    /// The principal as policies see it.
-    pub(crate) fn principal_arn(&self) -> Who<'_> {
-        Who::Iam { account: &self.account, arn: &self.arn, role_arn: self.role_arn.as_deref() }
+    /// The principal for policy evaluation.
+    pub(crate) fn eval_principal(&self) -> EvalPrincipal<'_> {
+        EvalPrincipal::Iam { account: &self.account, arn: &self.arn, role_arn: self.role_arn.as_deref() }
     }
 }
 
@@ -75,11 +75,11 @@ impl fmt::Debug for Session {
 // === impl Credentials ===
 
 impl Credentials {
-    /// Whoever holds this access key.
+    /// The principal that owns this access key.
     ///
     /// # Errors
     ///
-    /// As AWS refuses an unknown key, another session token, or a session that is over.
+    /// AWS's error for an unknown access key, a wrong session token, or an expired session.
     pub(crate) fn find(
         &self,
         service: Service,
@@ -87,7 +87,7 @@ impl Credentials {
         token: Option<&str>,
         now: Timestamp,
     ) -> Result<Arc<Principal>, ApiError> {
-        let found = self.locked().by_access_key.get(access_key).cloned();
+        let found = self.lock().by_access_key.get(access_key).cloned();
         let unknown = || ApiError::unknown_credentials(service);
         let principal = found.ok_or_else(unknown)?;
         if let Some(session) = &principal.session {
@@ -101,15 +101,15 @@ impl Credentials {
         Ok(principal)
     }
 
-    /// Adds credentials of the seed, which do not expire.
+    /// Adds credentials from the seed; these do not expire.
     pub(crate) fn add_static(&self, access_key: String, principal: Principal) {
-        let mut credentials = self.locked();
+        let mut credentials = self.lock();
         credentials.by_access_key.insert(access_key, Arc::new(principal));
     }
 
-    /// Adds a session.
+    /// Adds a session; beyond the maximum, it replaces the oldest one.
     pub(crate) fn add_session(&self, access_key: String, principal: Principal) {
-        let mut credentials = self.locked();
+        let mut credentials = self.lock();
         while credentials.sessions.len() >= MAX_SESSIONS {
             if let Some(oldest) = credentials.sessions.pop_front() {
                 credentials.by_access_key.remove(&oldest);
@@ -119,14 +119,14 @@ impl Credentials {
         credentials.by_access_key.insert(access_key, Arc::new(principal));
     }
 
-    /// What must be kept secret of every session.
+    /// The secret key and token of every session.
     pub(crate) fn secrets(&self) -> Vec<String> {
-        let credentials = self.locked();
+        let credentials = self.lock();
         let sessions = credentials.by_access_key.values().filter_map(|principal| principal.session.as_ref());
         sessions.flat_map(|session| [session.secret.clone(), session.token.clone()]).collect()
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, CredentialStore> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, CredentialStore> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

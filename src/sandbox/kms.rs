@@ -1,4 +1,4 @@
-//! The Key Management Service, as far as keys can be looked at and changed from outside.
+//! The Key Management Service: reads and changes keys, aliases, key policies and tags.
 
 mod change;
 mod read;
@@ -22,7 +22,7 @@ pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, ApiError> {
         "ListKeys" => read::list_keys(context),
         "ListResourceTags" => tags::list(context),
         "TagResource" => tags::put(context),
-        "UntagResource" => tags::take(context),
+        "UntagResource" => tags::remove(context),
         "CreateKey" => change::create_key(context),
         "CreateAlias" | "UpdateAlias" => change::put_alias(context),
         "PutKeyPolicy" => change::put_key_policy(context),
@@ -34,12 +34,12 @@ pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, ApiError> {
     }
 }
 
-/// The key that a key id, a key ARN, `alias/name` or an alias ARN means to the caller. Names
-/// without an account are the caller's own.
+/// Finds the key for a key id, a key ARN, `alias/name` or an alias ARN. A name without an account belongs to
+/// the caller's account.
 ///
 /// # Errors
 ///
-/// As KMS refuses what does not exist, and another account's keys that are out of reach.
+/// KMS's error for a key that does not exist, or for another account's key that the caller cannot use.
 pub(crate) fn resolve(context: &Context<'_>, action: &str, name: &str) -> Result<Arc<Key>, ApiError> {
     let here = &context.region;
     if let Some(rest) = name.strip_prefix("arn:") {

@@ -1,4 +1,4 @@
-//! `CloudWatch` Logs: keys of log groups and of query results, and what stands around them.
+//! `CloudWatch` Logs: the keys of log groups and query results, and the operations around them.
 
 mod associate;
 mod describe;
@@ -38,37 +38,37 @@ pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, ApiError> {
     }
 }
 
-/// A group's ARN, without the `:*` that policies put behind it.
+/// A log group's ARN, without the `:*` that policies append.
 fn group_arn(region: &Region, name: &str) -> String {
     region.arn("logs", &format!("log-group:{name}"))
 }
 
-/// Whether the caller may do the operation at hand to a group. Policies name a group with and
-/// without what follows it; AWS's error shows it with the log stream.
-fn may_on_group(context: &Context<'_>, name: &str) -> Result<(), ApiError> {
+/// Checks that the caller may perform the current operation on a log group. Policies name a log group with
+/// and without a suffix; AWS's error shows the ARN with the log stream.
+fn authorize_group(context: &Context<'_>, name: &str) -> Result<(), ApiError> {
     let arn = group_arn(&context.region, name);
     let (shown, all) = (format!("{arn}:log-stream:"), format!("{arn}:*"));
     let action = format!("logs:{}", context.call.operation);
-    context.is_allowed(&action, &[&shown, &arn, &all], &[])
+    context.authorize(&action, &[&shown, &arn, &all], &[])
 }
 
-/// The same for a log stream, which policies may also name by itself.
-fn may_on_stream(context: &Context<'_>, name: &str, stream: &str) -> Result<(), ApiError> {
+/// Checks the same for a log stream, which policies may also name.
+fn authorize_stream(context: &Context<'_>, name: &str, stream: &str) -> Result<(), ApiError> {
     let arn = group_arn(&context.region, name);
     let shown = format!("{arn}:log-stream:{stream}");
     let all = format!("{arn}:*");
     let action = format!("logs:{}", context.call.operation);
-    context.is_allowed(&action, &[&shown, &arn, &all], &[])
+    context.authorize(&action, &[&shown, &arn, &all], &[])
 }
 
-/// The name in a group's name or ARN, which must be of the caller's account and Region.
-fn name_of<'a>(context: &Context<'_>, identifier: &'a str) -> Result<&'a str, ApiError> {
+/// The name of a log group that is given by its name, or by an ARN in the caller's account and Region.
+fn parse_group_name<'a>(context: &Context<'_>, identifier: &'a str) -> Result<&'a str, ApiError> {
     if !identifier.starts_with("arn:") {
         validate::log_group_name(identifier)?;
         return Ok(identifier);
     }
     let own = group_arn(&context.region, "");
-    // Another account's or Region's group is as if it did not exist.
+    // For a log group of another account or Region, AWS answers as if it did not exist.
     let name = identifier.strip_prefix(&own).ok_or_else(ApiError::log_group_not_found)?;
     let name = name.strip_suffix(":*").unwrap_or(name);
     validate::log_group_name(name)?;

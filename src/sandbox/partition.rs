@@ -1,5 +1,5 @@
-//! AWS's partitions: commercial, China, the US government. Accounts, ARNs and service names of one mean
-//! nothing in another.
+//! AWS's partitions: commercial, China, US government. Accounts, ARNs and service names are valid only within
+//! their partition.
 
 /// The partition of a Region.
 pub(crate) fn of_region(region: &str) -> &'static str {
@@ -12,17 +12,17 @@ pub(crate) fn of_region(region: &str) -> &'static str {
     }
 }
 
-/// The partition that an ARN says.
+/// The partition in an ARN.
 pub(crate) fn of_arn(arn: &str) -> &str {
     arn.split(':').nth(1).unwrap_or_default()
 }
 
-/// What services' names end in.
+/// The suffix of service principals, as in `logs.eu-west-1.amazonaws.com`.
 pub(crate) fn suffix(partition: &str) -> &'static str {
     if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" }
 }
 
-/// The Region in which IAM is, for the whole partition.
+/// The Region that hosts IAM for the whole partition.
 pub(crate) fn default_region(partition: &str) -> &'static str {
     match partition {
         "aws-cn" => "cn-north-1",

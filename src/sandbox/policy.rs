@@ -1,6 +1,6 @@
-//! IAM policies as far as the embedded AWS needs them: trust, key, identity, session and service
-//! control policies, all evaluated the same way. What is not understood is refused when a policy
-//! is read, never skipped when it is evaluated.
+//! The part of IAM's policy language that the embedded AWS supports. Trust, key, identity, session and
+//! service control policies are all evaluated in the same way. An unsupported element is rejected when the
+//! policy is parsed, never ignored during evaluation.
 
 mod condition;
 mod document;
@@ -14,48 +14,48 @@ use wildmatch::WildMatch;
 use self::condition::Condition;
 use super::partition;
 
-/// One policy, read and compiled.
+/// One policy, parsed and compiled.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
     statements: Vec<Statement>,
     text: Box<str>,
 }
 
-/// Why a text is not a policy.
+/// An error in the text of a policy.
 #[derive(Debug, Error)]
 pub enum InvalidPolicy {
-    /// Not JSON, or not of a policy's shape.
+    /// The text is not JSON, or does not have the structure of a policy.
     #[error("not a policy document")]
     Shape(#[source] serde_json::Error),
-    /// A condition operator that is not known here.
-    #[error("condition operator `{0}` is not known to the sandbox")]
+    /// A condition operator that the sandbox does not support.
+    #[error("the sandbox does not support the condition operator `{0}`")]
     Operator(String),
-    /// A statement with both or neither of a pair such as `Action` and `NotAction`.
+    /// A statement that has both or neither of a pair such as `Action` and `NotAction`.
     #[error("a statement needs exactly one of {0}")]
     Pair(&'static str),
 }
 
-/// One request as policies see it.
+/// One request for policy evaluation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EvalRequest<'a> {
-    /// Who asks.
-    pub(crate) principal: Who<'a>,
+    /// The caller.
+    pub(crate) principal: EvalPrincipal<'a>,
     /// `service:Action`.
     pub(crate) action: &'a str,
-    /// The resource, in every spelling that a policy may use for it.
+    /// The resource, in every form that a policy may use for it.
     pub(crate) resources: &'a [&'a str],
     /// Condition keys and their values.
     pub(crate) context: &'a [(&'a str, &'a str)],
 }
 
-/// Who asks, as the `Principal` element sees it.
+/// The caller, as the `Principal` element matches it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Who<'a> {
+pub(crate) enum EvalPrincipal<'a> {
     /// An IAM user, role or session.
     Iam {
-        /// The account it belongs to.
+        /// The caller's account.
         account: &'a str,
-        /// Its ARN; for a session, the session's.
+        /// The ARN of the user, role or session.
         arn: &'a str,
         /// For a session, the ARN of its role.
         role_arn: Option<&'a str>,
@@ -64,16 +64,16 @@ pub(crate) enum Who<'a> {
     Service(&'a str),
 }
 
-/// What one policy says to one question.
+/// The result of evaluating one policy for one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// A statement denies.
+    /// A statement denies the request.
     Denied,
-    /// No statement fits.
+    /// No statement matches.
     NoMatch,
-    /// A statement allows the whole account, which may hand it on by identity policies.
+    /// A statement allows the whole account; identity policies decide about its principals.
     AllowsAccount,
-    /// A statement allows this very principal.
+    /// A statement allows this principal directly.
     Allows,
 }
 
@@ -102,7 +102,7 @@ struct Patterns {
 // === impl Policy ===
 
 impl Policy {
-    /// What this policy says; an explicit deny wins.
+    /// Evaluates the policy. An explicit deny overrides every allow.
     pub(crate) fn verdict(&self, request: &EvalRequest<'_>) -> Verdict {
         let action = request.action.to_ascii_lowercase();
         let mut best = Verdict::NoMatch;
@@ -120,12 +120,12 @@ impl Policy {
         best
     }
 
-    /// Every condition key that it asks for.
+    /// Every condition key that the policy uses.
     pub(crate) fn condition_keys(&self) -> impl Iterator<Item = &str> {
         self.statements.iter().flat_map(|statement| statement.conditions.iter().map(Condition::key))
     }
 
-    /// The text it was read from.
+    /// The text that the policy was parsed from.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -134,39 +134,39 @@ impl Policy {
 // === impl Statement ===
 
 impl Statement {
-    /// Whether the statement speaks about this question, and how directly.
+    /// Whether the statement matches the request, and whether it names the principal or its account.
     fn verdict_for(&self, request: &EvalRequest<'_>, action: &str) -> Option<Verdict> {
         let reach = match &self.principals {
             None => Verdict::Allows,
             Some(principals) => principals.reach(&request.principal)?,
         };
-        let fits = self.actions.matches(&[action])
+        let matches = self.actions.matches(&[action])
             && self.resources.matches(request.resources)
             && self.conditions.iter().all(|c| c.holds(request.context));
-        fits.then_some(reach)
+        matches.then_some(reach)
     }
 }
 
 // === impl Principals ===
 
 impl Principals {
-    fn reach(&self, principal: &Who<'_>) -> Option<Verdict> {
+    fn reach(&self, principal: &EvalPrincipal<'_>) -> Option<Verdict> {
         if self.anyone {
             return Some(Verdict::Allows);
         }
         match principal {
-            Who::Service(name) => {
+            EvalPrincipal::Service(name) => {
                 let named = self.services.iter().any(|service| service == name);
                 named.then_some(Verdict::Allows)
             }
-            Who::Iam { account, arn, role_arn } => {
+            EvalPrincipal::Iam { account, arn, role_arn } => {
                 let direct = |p: &String| p == arn || Some(p.as_str()) == *role_arn;
                 if self.aws.iter().any(direct) {
                     return Some(Verdict::Allows);
                 }
                 let root = format!("arn:{}:iam::{account}:root", partition::of_arn(arn));
-                let whole = |p: &String| p == account || *p == root;
-                self.aws.iter().any(whole).then_some(Verdict::AllowsAccount)
+                let account_or_root = |p: &String| p == account || *p == root;
+                self.aws.iter().any(account_or_root).then_some(Verdict::AllowsAccount)
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What AWS lets one account and Region do in a second: a token bucket an operation.
+//! AWS's API quotas, with a token bucket for each operation, account and Region.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::wire::Service;
 
-/// AWS's published quotas, per second. `DisassociateKmsKey` has no row: taken to be as
-/// `AssociateKmsKey`.
+/// AWS's published quotas, in calls per second. AWS publishes none for `DisassociateKmsKey`; the sandbox
+/// uses that of `AssociateKmsKey`.
 const PUBLISHED: [(Service, &str, f64); 11] = [
     (Service::Logs, "AssociateKmsKey", 5.0),
     (Service::Logs, "DisassociateKmsKey", 5.0),
@@ -23,8 +23,8 @@ const PUBLISHED: [(Service, &str, f64); 11] = [
     (Service::Tagging, "GetResources", 15.0),
 ];
 
-/// One quota of `CloudWatch` Logs as Service Quotas lists it. AWS publishes the codes of those alone that
-/// can be raised; the others here are made up.
+/// One quota of `CloudWatch` Logs as Service Quotas lists it. AWS publishes the codes only of quotas that can
+/// be raised; the other codes here are invented.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QuotaEntry {
     pub(crate) operation: &'static str,
@@ -34,17 +34,17 @@ pub(crate) struct QuotaEntry {
     pub(crate) adjustable: bool,
 }
 
-/// The quotas that are listed, in the order of their names. `DisassociateKmsKey` has none there.
+/// The quotas that Service Quotas lists, in order of their names. It lists none for `DisassociateKmsKey`.
 pub(crate) const LISTED: [QuotaEntry; 6] = [
-    listed("AssociateKmsKey", "L-00000001", 5.0, false),
-    listed("CreateLogStream", "L-76507CEF", 50.0, true),
-    listed("DescribeLogGroups", "L-4284EEDE", 10.0, true),
-    listed("GetQueryResults", "L-00000002", 10.0, false),
-    listed("PutLogEvents", "L-7E1FAE88", 5000.0, true),
-    listed("StartQuery", "L-00000003", 10.0, false),
+    quota_entry("AssociateKmsKey", "L-00000001", 5.0, false),
+    quota_entry("CreateLogStream", "L-76507CEF", 50.0, true),
+    quota_entry("DescribeLogGroups", "L-4284EEDE", 10.0, true),
+    quota_entry("GetQueryResults", "L-00000002", 10.0, false),
+    quota_entry("PutLogEvents", "L-7E1FAE88", 5000.0, true),
+    quota_entry("StartQuery", "L-00000003", 10.0, false),
 ];
 
-const fn listed(
+const fn quota_entry(
     operation: &'static str,
     code: &'static str,
     per_second: f64,
@@ -53,21 +53,21 @@ const fn listed(
     QuotaEntry { operation, code, per_second, adjustable }
 }
 
-/// One operation's rate.
+/// The rate of one operation.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
-    /// Calls a second, in the long run.
+    /// The sustained rate in calls per second.
     pub per_second: f64,
-    /// Calls at once after a pause; absent, as many as in a second.
+    /// The number of calls allowed at once after a pause; the calls of one second if absent.
     pub burst: Option<f64>,
 }
 
-/// The quotas of an account, by operation. What is not named has none.
+/// The quotas of an account by operation. Other operations have no quota.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quotas(BTreeMap<String, Rate>);
 
-/// What is left of them in one Region.
+/// The token buckets of one account and Region.
 #[derive(Debug, Default)]
 pub(crate) struct TokenBuckets(HashMap<String, Bucket>);
 
@@ -80,7 +80,7 @@ struct Bucket {
 // === impl Quotas ===
 
 impl Quotas {
-    /// AWS's own.
+    /// AWS's published quotas.
     #[must_use]
     pub fn published_defaults() -> Self {
         let rate = |per_second| Rate { per_second, burst: None };
@@ -88,18 +88,18 @@ impl Quotas {
         Self(rows.map(|(_, operation, per_second)| ((*operation).to_owned(), rate(*per_second))).collect())
     }
 
-    /// None at all.
+    /// No quotas.
     #[must_use]
     pub fn off() -> Self {
         Self(BTreeMap::new())
     }
 
-    /// Calls a second of this operation, where it has a quota.
+    /// The quota of an operation in calls per second, if it has one.
     pub(crate) fn per_second(&self, operation: &str) -> Option<f64> {
         self.0.get(operation).map(|rate| rate.per_second)
     }
 
-    /// The same, with another rate for one operation.
+    /// Replaces the rate of one operation.
     #[must_use]
     pub fn with(mut self, operation: &str, rate: Rate) -> Self {
         self.0.insert(operation.to_owned(), rate);
@@ -116,7 +116,7 @@ impl Default for Quotas {
 // === impl Rate ===
 
 impl Rate {
-    /// `per_second` in the long run, `burst` at once.
+    /// A rate of `per_second` calls per second, with up to `burst` calls at once.
     #[must_use]
     pub fn new(per_second: f64, burst: f64) -> Self {
         Self { per_second, burst: Some(burst) }
@@ -127,10 +127,10 @@ impl Rate {
     }
 }
 
-// === impl Buckets ===
+// === impl TokenBuckets ===
 
 impl TokenBuckets {
-    /// Takes one call of `operation`; `false` where the quota is used up.
+    /// Takes a token for one call of `operation`; `false` if the quota is exhausted.
     pub(crate) fn take(&mut self, quotas: &Quotas, operation: &str, now: Timestamp) -> bool {
         let Some(rate) = quotas.0.get(operation) else {
             return true;
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn five_at_once_and_then_five_a_second() {
+    fn a_burst_of_five_calls_is_allowed_and_then_five_per_second() {
         let (quotas, mut buckets) = (Quotas::published_defaults(), TokenBuckets::default());
         let mut take = |ms| buckets.take(&quotas, "AssociateKmsKey", at(ms));
         assert!((0..5).all(|_| take(0)));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_gives_nothing_and_takes_nothing() {
+    fn a_clock_that_goes_back_neither_adds_nor_removes_tokens() {
         let quotas = Quotas::off().with("X", Rate::new(1.0, 1.0));
         let mut buckets = TokenBuckets::default();
         assert!(buckets.take(&quotas, "X", at(10_000)));
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_quota_is_never_refused() {
+    fn an_operation_without_a_quota_is_never_throttled() {
         let mut buckets = TokenBuckets::default();
         assert!((0..1_000).all(|_| buckets.take(&Quotas::published_defaults(), "CreateLogGroup", at(0))));
         assert!((0..1_000).all(|_| buckets.take(&Quotas::off(), "AssociateKmsKey", at(0))));

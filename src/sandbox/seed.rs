@@ -1,4 +1,4 @@
-//! What an embedded AWS starts with: a TOML file, or the same in Rust through
+//! The initial contents of an embedded AWS, read from a TOML file or built in Rust with
 //! [`Builder`](super::builder::Builder). `docs/sandbox.md` describes the file.
 
 mod apply;
@@ -19,40 +19,40 @@ use super::{
 
 pub(super) use self::apply::apply;
 
-/// Everything a seed can say.
+/// The contents of a seed file.
 #[derive(Clone, Debug, Default)]
 pub struct Seed {
-    /// Who may assume the roles; absent, as before.
+    /// The principal that may assume the roles; if absent, it stays as it is.
     pub service_principal: Option<ServiceIdentity>,
-    /// Quotas of every account that has none of its own; absent, as before.
+    /// The quotas of accounts without `quotas` in their seed; if absent, they stay as they are.
     pub quotas: Option<QuotaSeed>,
-    /// Whether the signatures of sessions are verified; absent, they are. Looked at once, at the start.
+    /// Whether the signatures of sessions are verified; true by default. Read only at start.
     pub verify_signatures: Option<bool>,
-    /// The journal; looked at once, at the start.
+    /// The journal; read only at start.
     pub journal: JournalSeed,
-    /// Accounts.
+    /// The accounts to add or change.
     pub accounts: Vec<AccountSeed>,
-    /// Faults that are there from the start.
+    /// Faults that are active from the start.
     pub faults: Vec<Fault>,
 }
 
-/// The principal whose credentials the service has.
+/// The principal that the service runs as.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServiceIdentity {
-    /// Its ARN. A session's, as in production: so sessions last an hour at most.
+    /// Its ARN. By default a session's, as in production, so its own sessions last at most an hour.
     pub arn: String,
-    /// Its access key id. With these credentials any secret will do.
+    /// Its access key id. The sandbox accepts any secret with it.
     pub access_key_id: String,
 }
 
-/// Quotas, by operation.
+/// Quotas by operation.
 #[derive(Clone, Debug, Deserialize, Default)]
 #[serde(default)]
 pub struct QuotaSeed {
-    /// No quotas but the ones named here.
+    /// Removes all quotas except those in `rates`.
     pub off: bool,
-    /// What differs from AWS's published ones.
+    /// Rates that replace AWS's published ones.
     #[serde(flatten)]
     pub rates: BTreeMap<String, Rate>,
 }
@@ -61,7 +61,7 @@ pub struct QuotaSeed {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct JournalSeed {
-    /// Calls kept; 0 switches it off.
+    /// The number of calls kept; 0 switches the journal off.
     pub limit: usize,
 }
 
@@ -70,19 +70,19 @@ pub struct JournalSeed {
 pub struct AccountSeed {
     /// Twelve digits.
     pub account_id: String,
-    /// Regions that are enabled, beside those named below.
+    /// Enabled Regions, in addition to those of the keys, log groups and query results.
     pub regions: Vec<String>,
-    /// Its own quotas, in place of everyone's.
+    /// Quotas of this account, instead of the seed's.
     pub quotas: Option<QuotaSeed>,
-    /// Region to the id or ARN of the key of its query results.
+    /// The key of query results by Region, as an id or ARN.
     pub query_results: BTreeMap<String, String>,
-    /// How its queries run; absent, as before.
+    /// How queries run; if absent, this stays as it is.
     pub queries: Option<QueryPlan>,
-    /// Roles.
+    /// The IAM roles to add or replace.
     pub roles: Vec<RoleSeed>,
-    /// Keys.
+    /// The KMS keys to add or replace.
     pub keys: Vec<KeySeed>,
-    /// Log groups.
+    /// The log groups to add or replace.
     pub log_groups: Vec<LogGroupSeed>,
 }
 
@@ -90,9 +90,9 @@ pub struct AccountSeed {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QueryPlan {
-    /// How many looks find a query running before one finds its end.
+    /// How many polls find a query running before it ends.
     pub running: u32,
-    /// `Complete`, `Failed`, `Cancelled` or `Timeout`.
+    /// The final status: `Complete`, `Failed`, `Cancelled` or `Timeout`.
     pub end: String,
 }
 
@@ -100,22 +100,22 @@ pub struct QueryPlan {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoleSeed {
-    /// Its name.
+    /// The name, without a path.
     pub name: String,
-    /// The external id it asks for, if any.
+    /// The external id that the trust policy requires; none if absent.
     pub external_id: Option<String>,
-    /// Principals it trusts; absent, the hub.
+    /// ARNs of the trusted principals; by default the service identity's role.
     pub trusted: Option<Vec<String>>,
-    /// A trust policy in place of the two above.
+    /// A trust policy that replaces `external_id` and `trusted`.
     pub trust_policy: Option<PolicyText>,
-    /// Actions it may do on everything; absent, all.
+    /// Actions allowed on every resource; all actions by default.
     pub permissions: Option<Vec<String>>,
-    /// An identity policy in place of that.
+    /// An identity policy that replaces `permissions`.
     pub policy: Option<PolicyText>,
     /// Actions that a service control policy denies.
     #[serde(default)]
     pub denied_by_organization: Vec<String>,
-    /// Longest session, in seconds; absent, 3600.
+    /// The maximum session duration in seconds; 3600 by default.
     pub max_session_duration: Option<i64>,
 }
 
@@ -123,80 +123,80 @@ pub struct RoleSeed {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeySeed {
-    /// Its id.
+    /// The key id, without an ARN.
     pub id: String,
-    /// Its Region.
+    /// The Region, such as `us-east-1`.
     pub region: String,
-    /// Absent, `SYMMETRIC_DEFAULT`.
+    /// The key spec; `SYMMETRIC_DEFAULT` by default.
     pub spec: Option<String>,
-    /// Absent, `ENCRYPT_DECRYPT`.
+    /// The key usage; `ENCRYPT_DECRYPT` by default.
     pub usage: Option<String>,
-    /// Absent, `Enabled`.
+    /// The key state; `Enabled` by default.
     pub state: Option<String>,
-    /// `CUSTOMER` or `AWS`; absent, `CUSTOMER`.
+    /// The key manager, `CUSTOMER` or `AWS`; `CUSTOMER` by default.
     pub manager: Option<String>,
-    /// For people.
+    /// The description, empty by default.
     #[serde(default)]
     pub description: String,
-    /// A multi-Region key.
+    /// Whether it is a multi-Region key.
     #[serde(default)]
     pub multi_region: bool,
-    /// Its policy: one of the shorthands, or JSON; absent, `allow-both`.
+    /// The key policy, as JSON or a policy name; `allow-both` by default.
     pub policy: Option<PolicyText>,
-    /// `alias/…` names.
+    /// Alias names, each starting with `alias/`.
     #[serde(default)]
     pub aliases: Vec<String>,
-    /// Its tags.
+    /// The key's tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
 }
 
-/// One log group, or many of a kind.
+/// One log group, or several with numbered names.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogGroupSeed {
-    /// Its name; with a `count`, `{n}` in it becomes each number from 0.
+    /// The name; with a `count`, `{n}` is replaced by each number from 0.
     pub name: String,
-    /// Its Region.
+    /// The Region, such as `us-east-1`.
     pub region: String,
-    /// Absent, `STANDARD`.
+    /// The log group class; `STANDARD` by default.
     pub class: Option<String>,
-    /// Absent, for ever.
+    /// The retention in days; unlimited if absent.
     pub retention_days: Option<i64>,
-    /// The id or ARN of its key; absent, none.
+    /// The id or ARN of the key; none if absent.
     pub key: Option<String>,
-    /// How many of them; absent, one.
+    /// The number of log groups; one by default.
     pub count: Option<u32>,
-    /// Tags.
+    /// The tags of each log group.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
 }
 
-/// A policy: JSON text, a table, or the name of a shorthand.
+/// A policy: JSON text, a table, or a policy name such as `allow-logs`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum PolicyText {
-    /// A name, or JSON.
+    /// A policy name, or JSON text.
     Text(String),
-    /// The document itself.
+    /// The policy document as a table.
     Document(serde_json::Value),
 }
 
-/// Everything that is wrong with a seed.
+/// All errors in a seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeedFaults(pub Vec<SeedFault>);
+pub struct SeedErrors(pub Vec<SeedError>);
 
-/// One thing that is wrong.
+/// One error in a seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeedFault {
-    /// Where: by its place in the file if it could not be read, such as `accounts[0].keys[2]`; else by
-    /// its name, such as `account 111122223333, key k1 in us-east-1`.
+pub struct SeedError {
+    /// Where the error is. An object that cannot be parsed has its position in the file, such as
+    /// `accounts[0].keys[2]`; any other has its name, such as `account 111122223333, key k1 in us-east-1`.
     pub location: String,
-    /// What, and what to write instead.
-    pub what: String,
+    /// What is wrong, and what to write instead.
+    pub message: String,
 }
 
-// === impl Hub ===
+// === impl ServiceIdentity ===
 
 impl Default for ServiceIdentity {
     fn default() -> Self {
@@ -210,7 +210,7 @@ impl Default for ServiceIdentity {
 // === impl AccountSeed ===
 
 impl AccountSeed {
-    /// Every Region that is named in it.
+    /// Every Region that the account's seed names.
     fn every_region(&self) -> impl Iterator<Item = &str> {
         let named = self.regions.iter().chain(self.query_results.keys());
         let keys = self.keys.iter().map(|key| &key.region);
@@ -235,23 +235,23 @@ impl Default for JournalSeed {
     }
 }
 
-// === impl SeedFaults ===
+// === impl SeedErrors ===
 
-impl fmt::Display for SeedFaults {
+impl fmt::Display for SeedErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, SeedFault { location: place, what }) in self.0.iter().enumerate() {
-            let line = if at == 0 { "" } else { "\n" };
-            write!(f, "{line}{place}: {what}")?;
+        for (at, SeedError { location, message }) in self.0.iter().enumerate() {
+            let separator = if at == 0 { "" } else { "\n" };
+            write!(f, "{separator}{location}: {message}")?;
         }
         Ok(())
     }
 }
 
-impl std::error::Error for SeedFaults {}
+impl std::error::Error for SeedErrors {}
 
-impl From<InvalidPolicy> for SeedFaults {
+impl From<InvalidPolicy> for SeedErrors {
     fn from(error: InvalidPolicy) -> Self {
-        Self(vec![SeedFault { location: "policy".to_owned(), what: error.to_string() }])
+        Self(vec![SeedError { location: "policy".to_owned(), message: error.to_string() }])
     }
 }
 

@@ -1,5 +1,4 @@
-//! Service Quotas, as far as it tells what an account may call of `CloudWatch` Logs: the very rates that
-//! are held here.
+//! Service Quotas: lists the rates of `CloudWatch` Logs that the sandbox enforces for an account.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::Deserialize;
@@ -12,9 +11,9 @@ use super::{
     wire::{Answer, Service},
 };
 
-/// Quotas a page, at most, and where nothing is said.
+/// The maximum and default number of quotas on a page.
 const MAX_PAGE: usize = 100;
-/// The one service whose quotas are told.
+/// The only service whose quotas are listed.
 const LOGS: &str = "logs";
 
 #[derive(Debug, Deserialize)]
@@ -35,14 +34,17 @@ pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, ApiError> {
 
 fn list(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: Input = context.call.input()?;
-    context.is_allowed("servicequotas:ListServiceQuotas", &["*"], &[])?;
+    context.authorize("servicequotas:ListServiceQuotas", &["*"], &[])?;
     let Some(code) = &input.service_code else {
         let rule = "Member must not be null";
         return Err(ApiError::constraint(Service::ServiceQuotas, "serviceCode", "null", rule));
     };
     if code != LOGS {
         // AWS's own wording is not known.
-        return Err(ApiError::new("NoSuchResourceException", format!("there is no service {code} here")));
+        return Err(ApiError::new(
+            "NoSuchResourceException",
+            format!("the sandbox lists no quotas of the service {code}; expected {LOGS}"),
+        ));
     }
     let limit = match input.max_results.map(usize::try_from) {
         None => MAX_PAGE,
@@ -70,7 +72,7 @@ fn read_token(token: &str) -> Option<usize> {
     String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(token).ok()?).ok()?.parse().ok()
 }
 
-// === impl Listed ===
+// === impl QuotaEntry ===
 
 impl super::quota::QuotaEntry {
     fn quota(&self, context: &Context<'_>, enforced: Option<f64>) -> Value {

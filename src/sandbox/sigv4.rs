@@ -1,5 +1,5 @@
-//! Whether a request was signed with the secret that goes with its access key: it is signed again,
-//! with the library that the AWS SDK signs with, and the two signatures are compared.
+//! Verifies that a request was signed with the secret of its access key. It signs the request again with the
+//! AWS SDK's signing library and compares the two signatures.
 
 use aws_credential_types::Credentials;
 use aws_sigv4::{
@@ -15,15 +15,15 @@ use super::wire::Call;
 const DATE: &str = "x-amz-date";
 const TOKEN: &str = "x-amz-security-token";
 
-/// Whether `secret` made the signature of this request. How old the signature is, is not looked at.
+/// Whether this request was signed with `secret`. The age of the signature is not checked.
 pub(super) fn verify(secret: &str, call: &Call, parts: &Parts, body: &Bytes) -> bool {
     let signed = text(&parts.headers, "authorization").and_then(|header| {
         let field = |name: &str| {
             let mut fields = header.split([',', ' ']);
             fields.find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
         };
-        let again = resign(secret, call, parts, body, field("SignedHeaders")?)?;
-        Some(field("Signature")? == again)
+        let expected = resign(secret, call, parts, body, field("SignedHeaders")?)?;
+        Some(field("Signature")? == expected)
     });
     signed.unwrap_or(false)
 }
@@ -32,7 +32,7 @@ fn resign(secret: &str, call: &Call, parts: &Parts, body: &Bytes, signed_headers
     let headers = || signed_headers.split(';').filter_map(|name| Some((name, text(&parts.headers, name)?)));
     let token = headers().find(|(name, _)| *name == TOKEN).map(|(_, token)| token.to_owned());
     let identity = Credentials::new(&call.unverified_access_key, secret, token, None, "sandbox").into();
-    // Nothing is left out but what the signer puts in itself.
+    // Exclude no headers, except those that the signer adds itself.
     let mut settings = SigningSettings::default();
     settings.excluded_headers = None;
     let time = DateTime::strptime("%Y%m%dT%H%M%SZ", text(&parts.headers, DATE)?).ok()?;
@@ -44,9 +44,10 @@ fn resign(secret: &str, call: &Call, parts: &Parts, body: &Bytes, signed_headers
         .settings(settings)
         .build()
         .ok()?;
-    let others = headers().filter(|(name, _)| ![DATE, TOKEN].contains(name));
+    let other_headers = headers().filter(|(name, _)| ![DATE, TOKEN].contains(name));
     let uri = format!("http://sandbox{}", parts.uri.path_and_query()?);
-    let request = SignableRequest::new(parts.method.as_str(), uri, others, SignableBody::Bytes(body)).ok()?;
+    let request =
+        SignableRequest::new(parts.method.as_str(), uri, other_headers, SignableBody::Bytes(body)).ok()?;
     let (_instructions, signature) = sign(request, &params.into()).ok()?.into_parts();
     Some(signature)
 }

@@ -1,5 +1,5 @@
-//! Everything the embedded AWS knows: accounts, their roles, and per Region their keys, log
-//! groups and quotas. Accounts and Regions are locked apart; no lock is held across another.
+//! The state of the embedded AWS: accounts and their roles, and for each Region the keys, log groups and
+//! quotas. Each account and Region has separate locks, and no lock is taken while another is held.
 
 pub(crate) mod groups;
 pub(crate) mod keys;
@@ -26,7 +26,7 @@ use super::{
     validate,
 };
 
-/// The whole of it.
+/// All accounts, the credentials of their callers, and the clock.
 #[derive(Debug)]
 pub(crate) struct AwsState {
     pub(crate) clock: Clock,
@@ -35,11 +35,11 @@ pub(crate) struct AwsState {
     defaults: ArcSwap<Defaults>,
 }
 
-/// What accounts are made with where nothing else is said.
+/// Settings for accounts whose seed does not override them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Defaults {
     pub(crate) service_identity: ServiceIdentity,
-    /// Shared: accounts can be many.
+    /// Shared, because there can be many accounts.
     pub(crate) quotas: Arc<Quotas>,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Defaults {
 pub(crate) struct Account {
     pub(crate) id: String,
     pub(crate) partition: &'static str,
-    /// Where IAM is.
+    /// The Region of global services such as IAM.
     default_region: Arc<Region>,
     quotas: ArcSwap<Quotas>,
     queries: ArcSwap<QueryPlan>,
@@ -62,17 +62,17 @@ pub(crate) struct Account {
 pub(crate) struct Role {
     pub(crate) name: String,
     pub(crate) arn: String,
-    /// `AROA…`, which starts the user id of its sessions.
+    /// `AROA…`; the user ids of the role's sessions start with it.
     pub(crate) unique_id: String,
     pub(crate) trust: Policy,
     pub(crate) identity: Policy,
-    /// What the organisation denies.
+    /// The organization's deny statements.
     pub(crate) service_control: Option<Policy>,
-    /// Seconds.
+    /// In seconds.
     pub(crate) max_session_duration: i64,
 }
 
-/// One account's side of one Region.
+/// The state of one account in one Region.
 #[derive(Debug)]
 pub(crate) struct Region {
     pub(crate) name: String,
@@ -82,7 +82,7 @@ pub(crate) struct Region {
     buckets: Mutex<TokenBuckets>,
 }
 
-// === impl World ===
+// === impl AwsState ===
 
 impl AwsState {
     pub(crate) fn new(clock: Clock) -> Self {
@@ -110,12 +110,12 @@ impl AwsState {
         self.accounts.load().get(id).cloned()
     }
 
-    /// Every account, in no order.
+    /// Every account, in no particular order.
     pub(crate) fn accounts(&self) -> Vec<Arc<Account>> {
         self.accounts.load().values().cloned().collect()
     }
 
-    /// Adds accounts, all at once.
+    /// Adds all the accounts in one step.
     pub(crate) fn add_accounts(&self, added: &[Arc<Account>]) {
         self.accounts.rcu(|accounts| {
             let mut accounts = HashMap::clone(accounts);
@@ -149,7 +149,7 @@ impl Account {
         self.quotas.store(Arc::new(quotas));
     }
 
-    /// How queries run.
+    /// How many polls find a query running, and how it ends.
     pub(crate) fn queries(&self) -> arc_swap::Guard<Arc<QueryPlan>> {
         self.queries.load()
     }
@@ -166,19 +166,19 @@ impl Account {
         lock(&self.roles).insert(role.name.clone(), Arc::new(role));
     }
 
-    /// The account's side of a Region that it has enabled.
+    /// The account's state in a Region; `None` if the Region is not enabled.
     pub(crate) fn region(&self, name: &str) -> Option<Arc<Region>> {
         let found = lock(&self.regions).get(name).cloned();
-        let open = || self.every_region.load(Ordering::Relaxed) && validate::is_region(name);
-        found.or_else(|| open().then(|| self.enable(name)))
+        let available = || self.every_region.load(Ordering::Relaxed) && validate::is_region(name);
+        found.or_else(|| available().then(|| self.enable(name)))
     }
 
-    /// Where services are that know no Regions. It holds nothing but what is left of their quotas.
+    /// The Region of global services. It holds only their token buckets.
     pub(crate) fn default_region(&self) -> Arc<Region> {
         Arc::clone(&self.default_region)
     }
 
-    /// Enables each Region when it is first asked for.
+    /// From now on, enables each Region on first use.
     pub(crate) fn open_every_region(&self) {
         self.every_region.store(true, Ordering::Relaxed);
     }
@@ -187,7 +187,7 @@ impl Account {
         lock(&self.regions).values().cloned().collect()
     }
 
-    /// Enables a Region, if it is not.
+    /// Enables a Region if it is not enabled yet.
     pub(crate) fn enable(&self, name: &str) -> Arc<Region> {
         let fresh = || Arc::new(Region::new(name, &self.id));
         let mut regions = lock(&self.regions);
@@ -208,7 +208,7 @@ impl Region {
         }
     }
 
-    /// The ARN of something that a service has in this account and Region.
+    /// The ARN of a service's resource in this account and Region.
     pub(crate) fn arn(&self, service: &str, resource: &str) -> String {
         let partition = partition::of_region(&self.name);
         format!("arn:{partition}:{service}:{}:{}:{resource}", self.name, self.account_id)
@@ -226,7 +226,7 @@ impl Region {
         lock(&self.buckets)
     }
 
-    /// The ARN by which the Region's query results are meant.
+    /// The ARN of this Region's query results, for `AssociateKmsKey`.
     pub(crate) fn query_results_arn(&self) -> String {
         self.arn("logs", "query-result:*")
     }

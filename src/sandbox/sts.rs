@@ -1,4 +1,4 @@
-//! The Security Token Service: sessions of roles, and who one is.
+//! The Security Token Service: `AssumeRole` and `GetCallerIdentity`.
 
 use jiff::SignedDuration;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use super::{
     wire::{Answer, Service, escape},
 };
 
-/// AWS's cap on a session that was assumed with a session's credentials.
+/// AWS's limit for a session that is assumed with another session's credentials (role chaining), in seconds.
 const CHAINED_SECONDS: i64 = 3600;
 const MAX_SESSION_POLICY: usize = 2048;
 
@@ -52,9 +52,9 @@ fn caller_identity(principal: &Principal) -> Answer {
 
 fn assume_role(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: AssumeRole = context.call.input()?;
-    let duration = checked_duration(context, &input)?;
+    let duration = parse_duration(context, &input)?;
     let policy = session_policy(input.policy.as_deref())?;
-    let role = trusted_role(context, &input)?;
+    let role = authorize_role(context, &input)?;
     if duration > role.max_session_duration {
         let text = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.";
         return Err(ApiError::new("ValidationError", text));
@@ -67,7 +67,7 @@ fn assume_role(context: &Context<'_>) -> Result<Answer, ApiError> {
     Ok(issue(context, &role, input, policy, expires))
 }
 
-fn checked_duration(context: &Context<'_>, input: &AssumeRole) -> Result<i64, ApiError> {
+fn parse_duration(context: &Context<'_>, input: &AssumeRole) -> Result<i64, ApiError> {
     validate::session_text("roleSessionName", &input.role_session_name)?;
     if let Some(identity) = &input.source_identity {
         validate::session_text("sourceIdentity", identity)?;
@@ -102,9 +102,9 @@ fn session_policy(text: Option<&str>) -> Result<Option<Policy>, ApiError> {
     Ok(Some(policy))
 }
 
-/// The role, if it trusts the caller and the caller's own policies let it ask. Why not is never
-/// told, nor whether there is such a role.
-fn trusted_role(context: &Context<'_>, input: &AssumeRole) -> Result<std::sync::Arc<Role>, ApiError> {
+/// Returns the role, if it trusts the caller and the caller's own policies allow the call. The error says
+/// neither why nor whether the role exists.
+fn authorize_role(context: &Context<'_>, input: &AssumeRole) -> Result<std::sync::Arc<Role>, ApiError> {
     let denied = |action: &str| {
         let text = format!(
             "User: {} is not authorized to perform: {action} on resource: {}",
@@ -126,22 +126,22 @@ fn trusted_role(context: &Context<'_>, input: &AssumeRole) -> Result<std::sync::
     {
         facts.extend(value.as_deref().map(|value| (key, value)));
     }
-    let conditions = [
+    let required_actions = [
         ("sts:AssumeRole", true),
         ("sts:SetSourceIdentity", input.source_identity.is_some()),
         ("sts:TagSession", input.first_tag.is_some()),
     ];
-    for (action, _) in conditions.into_iter().filter(|(_, condition)| *condition) {
+    for (action, _) in required_actions.into_iter().filter(|(_, required)| *required) {
         let trust = role.trust.verdict(&EvalRequest {
-            principal: context.principal.principal_arn(),
+            principal: context.principal.eval_principal(),
             action,
             resources: &[&role.arn],
             context: &facts,
         });
         let direct = trust == Verdict::Allows && account == context.account.id;
         let trusted = matches!(trust, Verdict::Allows | Verdict::AllowsAccount);
-        let own = || context.is_allowed(action, &[&role.arn], &[]).is_ok();
-        if !trusted || !(direct || own()) {
+        let by_identity = || context.authorize(action, &[&role.arn], &[]).is_ok();
+        if !trusted || !(direct || by_identity()) {
             return Err(denied(action));
         }
     }
@@ -166,11 +166,11 @@ fn issue(
     let access_key = format!("ASIA{key}");
     let token = format!("sandbox{}{}", random(), random());
     let secret = random();
-    let shown = match &context.mutation {
+    let claimed_account = match &context.mutation {
         ResponseMutation::WrongAccount(other) => other,
         ResponseMutation::None | ResponseMutation::ExpiredCredentials => &account,
     };
-    // In percent; told only where there is one.
+    // In percent; AWS returns it only with a session policy.
     let packed = input.policy.as_ref().map_or(String::new(), |text| {
         let percent = (text.len() * 100).div_ceil(MAX_SESSION_POLICY);
         format!("<PackedPolicySize>{percent}</PackedPolicySize>")
@@ -180,7 +180,7 @@ fn issue(
         .as_ref()
         .map_or(String::new(), |id| format!("<SourceIdentity>{}</SourceIdentity>", escape(id)));
     let answer = format!(
-        "<AssumedRoleUser><AssumedRoleId>{user_id}</AssumedRoleId><Arn>arn:{partition}:sts::{shown}:{user}</Arn></AssumedRoleUser>\
+        "<AssumedRoleUser><AssumedRoleId>{user_id}</AssumedRoleId><Arn>arn:{partition}:sts::{claimed_account}:{user}</Arn></AssumedRoleUser>\
          <Credentials><AccessKeyId>{access_key}</AccessKeyId><SecretAccessKey>{}</SecretAccessKey>\
          <SessionToken>{token}</SessionToken><Expiration>{}</Expiration></Credentials>{packed}{source_identity}",
         secret,

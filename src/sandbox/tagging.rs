@@ -1,4 +1,4 @@
-//! The Resource Groups Tagging API, as far as tools that go over log groups ask it for their tags.
+//! The Resource Groups Tagging API: returns the tags of log groups that a request names by ARN.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -9,10 +9,10 @@ use super::{
     wire::{Answer, Service},
 };
 
-/// Most ARNs in one question (`GetResources` in the API reference).
-const MAX: usize = 100;
+/// The maximum number of ARNs in one request (`GetResources` in the API reference).
+const MAX_ARNS: usize = 100;
 
-/// Other ways to say which resources are meant are not served, and refused rather than passed over.
+/// Other ways to select resources are not supported; a request with one is refused.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Input {
@@ -28,12 +28,12 @@ pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, ApiError> {
     }
 }
 
-/// Of the log groups that are named those that have tags; what does not exist is left out.
+/// Returns the named log groups that have tags. Log groups that do not exist are omitted.
 fn get_resources(context: &Context<'_>) -> Result<Answer, ApiError> {
-    context.is_allowed("tag:GetResources", &["*"], &[])?;
+    context.authorize("tag:GetResources", &["*"], &[])?;
     let Input { resource_arn_list } = context.call.input()?;
-    if !(1..=MAX).contains(&resource_arn_list.len()) {
-        let rule = format!("Member must have length between 1 and {MAX}");
+    if !(1..=MAX_ARNS).contains(&resource_arn_list.len()) {
+        let rule = format!("Member must have length between 1 and {MAX_ARNS}");
         return Err(ApiError::constraint(Service::Tagging, "resourceARNList", "…", &rule));
     }
     let own = context.region.arn("logs", "log-group:");

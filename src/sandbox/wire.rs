@@ -1,5 +1,5 @@
-//! What stands on the wire: one signed request in, one answer out, in AWS JSON 1.1 for
-//! `CloudWatch` Logs, KMS, Service Quotas and tags and in the query protocol with XML for STS and IAM.
+//! The wire protocols: parses signed requests and renders responses. `CloudWatch` Logs, KMS, Service Quotas
+//! and tags use AWS JSON 1.1; STS and IAM use the query protocol with XML.
 
 mod answer;
 mod scope;
@@ -16,7 +16,7 @@ use super::api_error::ApiError;
 
 pub(crate) use self::answer::{Answer, Body, error, escape, response, success};
 
-/// The services served here.
+/// The AWS services that the sandbox serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
@@ -34,7 +34,7 @@ pub enum Service {
     ServiceQuotas,
 }
 
-/// One request, read but not yet authenticated.
+/// One request, parsed but not yet authenticated.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) service: Service,
@@ -43,14 +43,14 @@ pub(crate) struct Call {
     pub(crate) unverified_access_key: String,
     pub(crate) unverified_token: Option<String>,
     pub(crate) params: Map<String, Value>,
-    /// The SDK's own id of the attempts that belong together.
+    /// The SDK's id for all attempts of one invocation.
     pub(crate) invocation_id: Option<String>,
 }
 
 // === impl Service ===
 
 impl Service {
-    /// Whether it speaks AWS JSON 1.1.
+    /// Whether the service uses AWS JSON 1.1.
     pub(crate) fn is_json(self) -> bool {
         match self {
             Self::Logs | Self::Kms | Self::ServiceQuotas | Self::Tagging => true,
@@ -71,12 +71,12 @@ impl Service {
         }
     }
 
-    /// Whether it is one for the whole partition, signed for wherever that is.
+    /// Whether one endpoint serves the whole partition, so the Region of the signature does not matter.
     pub(crate) fn is_global(self) -> bool {
         self == Self::Iam
     }
 
-    /// The version of its interface, in the query protocol.
+    /// The API version in the query protocol.
     pub(crate) fn version(self) -> &'static str {
         match self {
             Self::Iam => "2010-05-08",
@@ -98,8 +98,8 @@ impl Service {
 // === impl Call ===
 
 impl Call {
-    /// Reads a request. The service and the operation come from `X-Amz-Target`, or from the signature
-    /// and `Action` in a form; the Region from the credential scope of the signature.
+    /// Parses a request. The service and operation come from `X-Amz-Target`. In a form, they come from the
+    /// signature and `Action`. The Region comes from the credential scope of the signature.
     pub(crate) fn read(parts: &Parts, body: &Bytes) -> Result<Self, (Service, ApiError)> {
         let scope = text(&parts.headers, "authorization").and_then(Scope::read);
         let (service, operation, params) = if let Some(target) = text(&parts.headers, "x-amz-target") {
@@ -127,26 +127,26 @@ impl Call {
         })
     }
 
-    /// The parameters as the operation's own type.
+    /// Deserializes the parameters into the operation's input type.
     pub(crate) fn input<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         T::deserialize(&self.params).map_err(|error| ApiError::malformed(self.service, error.to_string()))
     }
 
-    /// A list of the query protocol, in order.
+    /// The members of a list parameter in the query protocol, in order.
     pub(crate) fn members(&self, name: &str) -> Vec<&str> {
         let numbered = (1..).map_while(|n| self.param(&format!("{name}.member.{n}")));
         numbered.collect()
     }
 
-    /// One parameter that is a text.
+    /// A parameter, if it is a string.
     pub(crate) fn param(&self, name: &str) -> Option<&str> {
         self.params.get(name).and_then(Value::as_str)
     }
 }
 
-type Read = (Service, String, Map<String, Value>);
+type ParsedTarget = (Service, String, Map<String, Value>);
 
-fn json(target: &str, body: &Bytes) -> Result<Read, (Service, ApiError)> {
+fn json(target: &str, body: &Bytes) -> Result<ParsedTarget, (Service, ApiError)> {
     let (prefix, operation) = target.split_once('.').unwrap_or((target, ""));
     let Some(service) = Service::of_target(prefix) else {
         let refusal = ApiError::unknown_operation(Service::Logs, operation);

@@ -1,5 +1,5 @@
-//! Accepts connections and makes them ready for HTTP: each on a task of its own until it spoke, so that
-//! one that dawdles delays no other.
+//! Accepts connections and prepares them for HTTP. Each one has its own task until its first byte and its TLS
+//! handshake are done, so a slow one delays no other.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -17,15 +17,15 @@ use super::{
     tls::Tls,
 };
 
-/// Connections that are ready and wait to be taken up.
+/// The capacity of the queue of connections that are ready for HTTP.
 const READY_QUEUE: usize = 64;
-/// How long to wait after an accept that failed, such as for want of file descriptors.
+/// The delay after a failed `accept`, for example without free file descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
-/// `EMFILE` and `ENFILE`: the process or the system has no more of them.
+/// `EMFILE` and `ENFILE`: the process or the system has no free file descriptors.
 const EMFILE_ERRORS: [i32; 2] = [24, 23];
 
-/// Connections, until the stream is dropped.
+/// Accepts connections until the returned stream is dropped.
 pub(super) fn connections(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
@@ -49,8 +49,8 @@ async fn accept(
         };
         match accepted {
             Ok((stream, address)) => {
-                let (silent, opening) = (connection_limits.register(), connection_limits.preface_timeout());
-                tokio::spawn(handshake(stream, address, tls.clone(), silent, opening, ready.clone()));
+                let (pending, opening) = (connection_limits.register(), connection_limits.preface_timeout());
+                tokio::spawn(handshake(stream, address, tls.clone(), pending, opening, ready.clone()));
             }
             Err(error) => {
                 let cause = if EMFILE_ERRORS.contains(&error.raw_os_error().unwrap_or(0)) {
@@ -59,38 +59,42 @@ async fn accept(
                     "accept_failed"
                 };
                 metrics::counter!("logkey_connections_refused_total", "cause" => cause).increment(1);
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "a connection was not accepted");
                 sleep(ACCEPT_BACKOFF).await;
             }
         }
     }
 }
 
-/// Waits for the connection to speak, and hands it on; until then it can be put out.
+/// Waits until the connection is ready, and passes it on. Until then, a newer connection can displace it.
 async fn handshake(
     stream: TcpStream,
     address: SocketAddr,
     tls: Option<Arc<Tls>>,
-    mut silent: PendingConnection,
+    mut pending: PendingConnection,
     opening: Duration,
     ready: mpsc::Sender<Connection>,
 ) {
     set_nodelay(&stream);
     let opened = tokio::select! {
         opened = timeout(opening, accept_tls(stream, tls)) => opened,
-        _ = &mut silent.out => return,
+        _ = &mut pending.displaced => return,
         () = ready.closed() => return,
     };
     let stream = match opened {
         Ok(Ok(Some(stream))) => stream,
         Ok(Ok(None)) => return,
-        Ok(Err(error)) => return tracing::debug!(peer = %address, %error, "a connection failed to open"),
-        Err(_elapsed) => return tracing::debug!(peer = %address, "a connection took too long to open"),
+        Ok(Err(error)) => {
+            return tracing::debug!(peer = %address, %error, "the first byte or the TLS handshake of a connection failed");
+        }
+        Err(_elapsed) => {
+            return tracing::debug!(peer = %address, "the first byte or the TLS handshake of a connection took too long");
+        }
     };
-    if let Some(inside) = silent.admit(address.ip()) {
+    if let Some(permit) = pending.admit(address.ip()) {
         let connection = match stream {
-            AcceptedStream::Plain(stream) => Connection::plain(stream, address, inside, opening),
-            AcceptedStream::Tls(stream) => Connection::tls(*stream, address, inside, opening),
+            AcceptedStream::Plain(stream) => Connection::plain(stream, address, permit, opening),
+            AcceptedStream::Tls(stream) => Connection::tls(*stream, address, permit, opening),
         };
         drop(ready.send(connection).await);
     }
@@ -101,7 +105,7 @@ enum AcceptedStream {
     Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
 }
 
-/// Until its first byte, and with TLS until the handshake is done; none where the peer left.
+/// Waits for the first byte, and with TLS for the handshake. Returns `None` if the peer disconnects before.
 async fn accept_tls(stream: TcpStream, tls: Option<Arc<Tls>>) -> io::Result<Option<AcceptedStream>> {
     if stream.peek(&mut [0]).await? == 0 {
         return Ok(None);
@@ -111,9 +115,9 @@ async fn accept_tls(stream: TcpStream, tls: Option<Arc<Tls>>) -> io::Result<Opti
     Ok(Some(AcceptedStream::Tls(Box::new(stream))))
 }
 
-/// tonic sets no socket options on connections that are handed to it.
+/// tonic sets no socket options on connections that `serve_with_incoming` gets.
 fn set_nodelay(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY could not be set");
+        tracing::debug!(%error, "TCP_NODELAY was not set");
     }
 }

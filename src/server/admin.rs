@@ -1,4 +1,4 @@
-//! HTTP for whoever runs the service: `/metrics`, `/livez`, `/readyz`, `/limits`.
+//! The HTTP endpoints for operators: `/metrics`, `/livez`, `/readyz` and `/limits`.
 
 use std::{fmt, future::Future, io, sync::Arc};
 
@@ -7,21 +7,21 @@ use tokio::net::TcpListener;
 
 use crate::ports::{AuditLog, SnapshotSource};
 
-/// What the admin port tells of.
+/// The sources of what the admin port reports.
 #[derive(Clone)]
 pub struct Admin {
-    /// Whether tokens can be verified.
+    /// The source of the current snapshot, whose issuers `/readyz` checks.
     pub rules: Arc<dyn SnapshotSource>,
-    /// Whether the audit log can be written.
+    /// The audit log, which `/readyz` checks.
     pub audit: Arc<dyn AuditLog>,
-    /// Why the store counts as gone although nothing was to be written, where it does.
+    /// Why the store is unavailable, even if there is nothing to write; `None` if it is available.
     pub store: Arc<dyn Fn() -> Option<String> + Send + Sync>,
-    /// The metrics, in the text form of Prometheus.
+    /// Renders the metrics in the Prometheus text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    /// Where limits stand, as JSON.
+    /// Renders the state of the limits as JSON.
     pub limits: Arc<dyn Fn() -> String + Send + Sync>,
-    /// How it stands with the server that replicas share their limits through, where there is one: whether
-    /// calls are admitted, and in words.
+    /// The state of the Redis server that replicas share their limits through: whether calls are admitted,
+    /// and a description. `None` without such a server.
     pub backend: Arc<dyn Fn() -> Option<(bool, String)> + Send + Sync>,
 }
 
@@ -29,7 +29,7 @@ pub struct Admin {
 ///
 /// # Errors
 ///
-/// Whatever made the listener stop before it was asked to.
+/// The I/O error that stopped the listener.
 pub async fn run(
     listener: TcpListener,
     admin: Admin,
@@ -44,8 +44,8 @@ pub async fn run(
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
 
-/// Ready when calls can be answered: the store writes, every issuer's keys are known, and limits are
-/// counted. How they are is told in any case where replicas share them.
+/// Ready if the store is writable, the keys of every issuer are available, and the limits are counted. If
+/// replicas share the limits, the response always includes their state.
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     let store =
         admin.audit.not_ready_reason().or_else(|| (admin.store)()).map(|reason| format!("store: {reason}"));
@@ -55,11 +55,11 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     let backend = backend.map(|status| format!("limits: {status}\n"));
     let limits =
         backend.as_ref().filter(|_| serves == Some(false)).map(|status| status.trim_end().to_owned());
-    let faults: Vec<String> = store.into_iter().chain(issuers).chain(limits).collect();
-    if faults.is_empty() {
+    let problems: Vec<String> = store.into_iter().chain(issuers).chain(limits).collect();
+    if problems.is_empty() {
         (StatusCode::OK, "ok\n".to_owned() + &backend.unwrap_or_default())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, faults.join("\n") + "\n")
+        (StatusCode::SERVICE_UNAVAILABLE, problems.join("\n") + "\n")
     }
 }
 

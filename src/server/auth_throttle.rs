@@ -1,8 +1,8 @@
-//! Rations the verification of tokens to addresses whose tokens keep failing, so that a flood of them
-//! costs little.
+//! Limits token verification for addresses that send many invalid tokens, so that a flood of them costs
+//! little.
 //!
-//! A good caller behind the same address is not locked out: a token that was seen before is not asked
-//! about here, and one try in eight stays open to everyone.
+//! It does not lock out valid callers behind the same address: a cached token bypasses the throttle, and one
+//! verification in eight is always allowed.
 
 use std::{
     collections::HashMap,
@@ -17,34 +17,34 @@ use tokio::time::Instant;
 
 use crate::limit::gcra::{Gcra, Rate};
 
-/// Tokens of one address that may fail in a second, in the long run.
+/// The invalid tokens per second that one address may send in the long run.
 const PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
-/// Tokens of one address that may fail at once.
+/// The invalid tokens that one address may send at once.
 const BURST: NonZeroU32 = NonZeroU32::MIN.saturating_add(1_999);
-/// One in so many is verified all the same.
+/// One in this number of tokens is verified even from a throttled address.
 const SAMPLE_RATE: u32 = 8;
-/// Addresses kept. With more than these, those that cannot be told apart share their failures.
+/// The maximum number of addresses with separate counts; further addresses share one count.
 const MAX_TRACKED: usize = 16_384;
 
-/// Counts failures by address.
+/// Counts invalid tokens by address.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AuthFailureThrottle(Arc<Mutex<Failures>>);
 
 #[derive(Debug, Default)]
 struct Failures {
     by_source: HashMap<IpAddr, Gcra>,
-    /// Of all that found no room.
+    /// The shared count of all further addresses.
     others: Option<Gcra>,
 }
 
-// === impl Strangers ===
+// === impl AuthFailureThrottle ===
 
 impl AuthFailureThrottle {
-    /// Whether a token that was never seen may be verified.
+    /// Decides whether a token that is not cached may be verified.
     ///
     /// # Errors
     ///
-    /// How long until this address may be heard again.
+    /// The time until this address may try again.
     pub(super) fn try_acquire(&self, source: IpAddr) -> Result<(), Duration> {
         let now = Instant::now();
         let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,7 +60,7 @@ impl AuthFailureThrottle {
         Err(reset.min(Duration::from_secs(1)))
     }
 
-    /// A token did not verify.
+    /// Counts an invalid token.
     pub(super) fn record_failure(&self, source: IpAddr) {
         let now = Instant::now();
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,7 +74,7 @@ impl AuthFailureThrottle {
         } else {
             failures.others.get_or_insert_with(|| Gcra::full(now))
         };
-        // Whether it was the last one is asked before the next.
+        // The result does not matter here: `try_acquire` checks the count before the next token.
         let _ = own.try_acquire(now, failure_rate(), NonZeroU32::MIN);
     }
 }
@@ -83,7 +83,7 @@ fn failure_rate() -> Rate {
     Rate::new(PER_SECOND, BURST)
 }
 
-/// One caller commands a whole /64 of IPv6.
+/// The address to count by: a single caller can use a whole IPv6 /64.
 fn ip_prefix(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -95,48 +95,48 @@ fn ip_prefix(source: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn tried(auth_throttle: &AuthFailureThrottle, source: &str, times: u32) -> u32 {
+    fn allowed(auth_throttle: &AuthFailureThrottle, source: &str, times: u32) -> u32 {
         let source = source.parse().unwrap();
         (0..times).map(|_| u32::from(auth_throttle.try_acquire(source).is_ok())).sum()
     }
 
-    fn failed(auth_throttle: &AuthFailureThrottle, source: &str, times: u32) {
+    fn fail(auth_throttle: &AuthFailureThrottle, source: &str, times: u32) {
         (0..times).for_each(|_| auth_throttle.record_failure(source.parse().unwrap()));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_fails_too_often_is_rationed_and_others_are_not() {
+    async fn an_address_with_many_invalid_tokens_is_throttled_alone() {
         let auth_throttle = AuthFailureThrottle::default();
-        failed(&auth_throttle, "192.0.2.1", 1_999);
-        assert_eq!(tried(&auth_throttle, "192.0.2.1", 1_000), 1_000);
-        failed(&auth_throttle, "192.0.2.1", 5_000);
-        let open = tried(&auth_throttle, "192.0.2.1", 8_000);
+        fail(&auth_throttle, "192.0.2.1", 1_999);
+        assert_eq!(allowed(&auth_throttle, "192.0.2.1", 1_000), 1_000);
+        fail(&auth_throttle, "192.0.2.1", 5_000);
+        let open = allowed(&auth_throttle, "192.0.2.1", 8_000);
         assert!((700..=1_300).contains(&open), "{open}");
-        assert_eq!(tried(&auth_throttle, "192.0.2.2", 1_000), 1_000);
+        assert_eq!(allowed(&auth_throttle, "192.0.2.2", 1_000), 1_000);
         tokio::time::advance(Duration::from_secs(41)).await;
-        assert_eq!(tried(&auth_throttle, "192.0.2.1", 1_000), 1_000);
+        assert_eq!(allowed(&auth_throttle, "192.0.2.1", 1_000), 1_000);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_whole_network_of_ipv6_is_one_source() {
+    async fn an_ipv6_64_is_one_source() {
         let auth_throttle = AuthFailureThrottle::default();
         for host in 0..5_000 {
-            failed(&auth_throttle, &format!("2001:db8::{host:x}"), 1);
+            fail(&auth_throttle, &format!("2001:db8::{host:x}"), 1);
         }
-        assert!(tried(&auth_throttle, "2001:db8::ffff:1", 1_000) < 500);
-        assert_eq!(tried(&auth_throttle, "2001:db8:0:1::1", 1_000), 1_000);
+        assert!(allowed(&auth_throttle, "2001:db8::ffff:1", 1_000) < 500);
+        assert_eq!(allowed(&auth_throttle, "2001:db8:0:1::1", 1_000), 1_000);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn memory_has_a_bound_and_a_known_address_keeps_its_own_count() {
+    async fn memory_is_bounded_and_a_tracked_address_keeps_its_count() {
         let auth_throttle = AuthFailureThrottle::default();
         for host in 0..3 * u32::try_from(MAX_TRACKED).unwrap() {
             auth_throttle.record_failure(std::net::Ipv4Addr::from_bits(host).into());
         }
         assert_eq!(auth_throttle.0.lock().unwrap().by_source.len(), MAX_TRACKED);
-        assert_eq!(tried(&auth_throttle, "0.0.0.1", 1_000), 1_000);
+        assert_eq!(allowed(&auth_throttle, "0.0.0.1", 1_000), 1_000);
         tokio::time::advance(Duration::from_mins(1)).await;
-        failed(&auth_throttle, "192.0.2.1", 1);
+        fail(&auth_throttle, "192.0.2.1", 1);
         assert!(auth_throttle.0.lock().unwrap().by_source.len() < 10);
     }
 }

@@ -1,5 +1,5 @@
-//! Requires a bearer token and leaves a [`Principal`] in its place, with what was in force for it: to that the
-//! whole call keeps.
+//! The authentication layer: replaces the bearer token with a verified [`Principal`], and pins the snapshot
+//! that the whole call uses.
 //!
 //! [`Principal`]: crate::domain::principal::Principal
 
@@ -23,35 +23,35 @@ use crate::{
     ports::{AuditLog, Authenticate, AuthnError, Clock, SnapshotSource},
 };
 
-/// Longest block of metadata taken, in bytes, as HTTP/2 counts it: tokens go up to 16 KiB.
+/// The longest metadata that is accepted, in bytes as HTTP/2 counts them; a token has up to 16 KiB.
 const MAX_METADATA: usize = 32 * 1024;
-/// What HTTP/2 counts for each entry beside its name and value.
+/// The bytes that HTTP/2 counts for each entry in addition to its name and value.
 const HEADER_OVERHEAD: usize = 32;
 
-/// What the layer needs.
+/// The dependencies of the layer.
 #[derive(Clone)]
 pub struct Ports {
-    /// Verifies tokens, by what is in force when a call begins.
+    /// The source of the snapshot that verifies the token.
     pub rules: Arc<dyn SnapshotSource>,
-    /// Records refusals.
+    /// Records rejections.
     pub audit: Arc<dyn AuditLog>,
-    /// Tells the time.
+    /// The clock for audit events.
     pub clock: Arc<dyn Clock>,
 }
 
-/// Refuses a request unless its token verifies.
+/// Rejects a request unless its token is valid.
 #[derive(Clone, Debug)]
 pub(super) struct Authn {
     pub(super) ports: Ports,
     pub(super) auth_throttle: AuthFailureThrottle,
 }
 
-/// Why there is no token to verify.
+/// Why a request has no token to verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BearerError {
-    /// None was sent.
+    /// The request has no `authorization` entry.
     Missing,
-    /// More than one was sent, or something that is no bearer token.
+    /// It has more than one entry, or one that is not a bearer token.
     Unusable(&'static str),
 }
 
@@ -70,16 +70,16 @@ impl Middleware for Authn {
         let Some(call) = request.extensions().get::<Arc<Call>>().cloned() else {
             return Ok(status::missing_extension().into_http());
         };
-        let in_force = self.ports.rules.current();
+        let snapshot = self.ports.rules.current();
         let certificate = request.extensions().get::<Peer>().and_then(|peer| peer.certificate);
         let refusal = match bearer(request.headers()) {
             _ if metadata_size(request.headers()) > MAX_METADATA => too_large(),
             Ok(unverified) => {
-                match self.authenticate(in_force.authn(), &call, unverified, certificate.as_ref()).await {
+                match self.authenticate(snapshot.authn(), &call, unverified, certificate.as_ref()).await {
                     Ok(principal) => {
                         request.headers_mut().remove(AUTHORIZATION);
                         request.extensions_mut().insert(principal);
-                        request.extensions_mut().insert(in_force);
+                        request.extensions_mut().insert(snapshot);
                         return next.call(request).await;
                     }
                     Err(refusal) => refusal,
@@ -89,7 +89,7 @@ impl Middleware for Authn {
             Err(BearerError::Unusable(reason)) => EdgeRefusal::Token { reason, token_id: None },
         };
         self.ports.audit_rejection(&call, &refusal);
-        Ok(status::fields(&call, &refusal).into_http())
+        Ok(status::from_refusal(&call, &refusal).into_http())
     }
 }
 
@@ -149,24 +149,24 @@ fn refusal_of(error: &AuthnError) -> EdgeRefusal {
         AuthnError::Unavailable { retry_after, .. } => {
             tracing::warn!(
                 error = error as &dyn std::error::Error,
-                "tokens of an issuer cannot be verified now"
+                "tokens of an issuer cannot be verified, because its keys are not available"
             );
             EdgeRefusal::IssuerUnavailable { retry_after: *retry_after }
         }
     }
 }
 
-/// How long a block of metadata is, as HTTP/2 counts it (RFC 9113, section 6.5.2).
+/// The size of the metadata, as HTTP/2 counts it (RFC 9113, section 6.5.2).
 fn metadata_size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD).sum()
 }
 
 fn too_large() -> EdgeRefusal {
-    let problem = format!("is longer than {MAX_METADATA} bytes: send less of it");
+    let problem = format!("is longer than {MAX_METADATA} bytes: send less metadata");
     EdgeRefusal::Body { violations: vec![("metadata".to_owned(), problem)] }
 }
 
-/// The token after `Bearer `, unverified. Two entries are refused rather than one of them chosen.
+/// The unverified token after `Bearer `. Two entries are rejected, because neither is a safe choice.
 fn bearer(headers: &HeaderMap) -> Result<&str, BearerError> {
     let mut entries = headers.get_all(AUTHORIZATION).iter();
     let value = entries.next().ok_or(BearerError::Missing)?;

@@ -1,4 +1,4 @@
-//! A connection as the transport reads it, and what is known of its other end.
+//! A connection as the HTTP transport reads and writes it, with timeouts and the flood guard, and its peer.
 
 use std::{
     future::Future as _,
@@ -25,36 +25,36 @@ use super::{
 };
 use crate::domain::principal::CertificateThumbprint;
 
-/// How long what a peer still sends is read after we said goodbye: a reset would overtake the goodbye.
+/// How long the server reads on after GOAWAY. If it closed at once, a TCP reset could overtake the GOAWAY.
 const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The other end of a connection.
+/// The peer of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
-    /// Its address.
+    /// The peer's address.
     pub(super) address: SocketAddr,
-    /// The certificate it proved to hold, where it showed one.
+    /// The thumbprint of the peer's verified client certificate, if it has one.
     pub(super) certificate: Option<CertificateThumbprint>,
 }
 
-/// A connection that is ready for HTTP, encrypted or not.
+/// A connection that is ready for HTTP, with or without TLS.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: Stream,
     peer: Peer,
     frames: Frames,
-    /// Until the protocol is known, or while the peer is heard out.
-    limit: Option<Pin<Box<Sleep>>>,
-    /// How much of the frame that ends it was handed on.
+    /// The read timeout: until the protocol is known, and while the connection lingers.
+    read_timeout: Option<Pin<Box<Sleep>>>,
+    /// How many bytes of the forbidden frame were passed on; `None` unless the peer floods.
     ending: Option<usize>,
-    /// Our side is closed.
+    /// Whether the server's side is closed.
     closed: bool,
-    /// How long the peer may take nothing of what we send.
-    timeout: Duration,
-    /// Until then it has to take something.
+    /// The write timeout: a peer that accepts no bytes for this long is disconnected.
+    write_timeout: Duration,
+    /// The end of the current write timeout; `None` unless a write is pending.
     stalled: Option<Pin<Box<Sleep>>>,
-    _inside: ConnectionPermit,
-    /// Tells that the connection is no more.
+    _permit: ConnectionPermit,
+    /// Cancels a token when the connection is dropped.
     _gone: Option<DropGuard>,
 }
 
@@ -70,16 +70,16 @@ impl Connection {
     pub(super) fn plain(
         stream: TcpStream,
         address: SocketAddr,
-        inside: ConnectionPermit,
+        permit: ConnectionPermit,
         opening: Duration,
     ) -> Self {
-        Self::new(Stream::Plain(stream), Peer { address, certificate: None }, inside, opening)
+        Self::new(Stream::Plain(stream), Peer { address, certificate: None }, permit, opening)
     }
 
     pub(super) fn tls(
         stream: TlsStream<TcpStream>,
         address: SocketAddr,
-        inside: ConnectionPermit,
+        permit: ConnectionPermit,
         opening: Duration,
     ) -> Self {
         let (_, session) = stream.get_ref();
@@ -87,31 +87,31 @@ impl Connection {
             let sha256 = digest::digest(&digest::SHA256, certificate);
             sha256.as_ref().try_into().ok().map(CertificateThumbprint)
         });
-        Self::new(Stream::Tls(Box::new(stream)), Peer { address, certificate }, inside, opening)
+        Self::new(Stream::Tls(Box::new(stream)), Peer { address, certificate }, permit, opening)
     }
 
-    fn new(stream: Stream, peer: Peer, inside: ConnectionPermit, opening: Duration) -> Self {
+    fn new(stream: Stream, peer: Peer, permit: ConnectionPermit, opening: Duration) -> Self {
         Self {
             stream,
             peer,
             frames: Frames::new(Instant::now()),
-            limit: Some(Box::pin(sleep(opening))),
+            read_timeout: Some(Box::pin(sleep(opening))),
             ending: None,
             closed: false,
-            timeout: opening,
+            write_timeout: opening,
             stalled: None,
-            _inside: inside,
+            _permit: permit,
             _gone: None,
         }
     }
 
-    /// From now on it is served: `gone` is told when it is no more, and a peer that takes nothing of what
-    /// we send is put out after this long.
+    /// Prepares the connection for serving: `gone` is dropped with it, and `timeout` becomes the write
+    /// timeout.
     pub(super) fn with_close_guard(self, gone: DropGuard, timeout: Duration) -> Self {
-        Self { _gone: Some(gone), timeout, ..self }
+        Self { _gone: Some(gone), write_timeout: timeout, ..self }
     }
 
-    /// Hands on the frame that ends the connection, and then nothing.
+    /// Passes on the forbidden frame and then end of file, so that h2 ends the connection.
     fn abort(&mut self, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let from = self.ending.unwrap_or(0);
         let left = FORBIDDEN.get(from..).unwrap_or_default();
@@ -121,19 +121,23 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// What came of handing something to the peer, unless it has taken nothing for too long.
-    fn poll_timeout<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// Returns the result of a write, or an error if the peer has accepted no bytes for too long.
+    fn poll_write_timeout<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        done: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if done.is_ready() {
             self.stalled = None;
             return done;
         }
-        let timeout = self.timeout;
+        let timeout = self.write_timeout;
         ready!(self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout))).as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    fn timeout_error(&mut self, cx: &mut Context<'_>) -> bool {
-        self.limit.as_mut().is_some_and(|limit| limit.as_mut().poll(cx).is_ready())
+    fn read_timed_out(&mut self, cx: &mut Context<'_>) -> bool {
+        self.read_timeout.as_mut().is_some_and(|timeout| timeout.as_mut().poll(cx).is_ready())
     }
 }
 
@@ -158,17 +162,17 @@ impl AsyncRead for Connection {
         let before = buf.filled().len();
         match this.stream.poll_read(cx, buf) {
             Poll::Ready(read) => read?,
-            Poll::Pending if this.timeout_error(cx) => {
+            Poll::Pending if this.read_timed_out(cx) => {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             Poll::Pending => return Poll::Pending,
         }
         let verdict = this.frames.received(Instant::now(), buf.filled().get(before..).unwrap_or_default());
         if this.frames.protocol_known() {
-            this.limit = None;
+            this.read_timeout = None;
         }
         if let FloodVerdict::Flood(fine) = verdict {
-            tracing::debug!(peer = %this.peer.address, "a connection that flooded was ended");
+            tracing::debug!(peer = %this.peer.address, "a connection flooded the server with frames and was closed");
             metrics::counter!("logkey_connections_refused_total", "cause" => "frame_flood").increment(1);
             buf.set_filled(before + fine);
             return this.abort(buf);
@@ -183,7 +187,7 @@ impl AsyncWrite for Connection {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         };
-        let written = ready!(self.poll_timeout(cx, done))?;
+        let written = ready!(self.poll_write_timeout(cx, done))?;
         self.frames.sent(written);
         Poll::Ready(Ok(written))
     }
@@ -193,10 +197,10 @@ impl AsyncWrite for Connection {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
         };
-        self.poll_timeout(cx, done)
+        self.poll_write_timeout(cx, done)
     }
 
-    /// Closes our side, and hears the peer out for a moment.
+    /// Closes the server's side, then reads and discards what the peer still sends, for [`LINGER_TIMEOUT`].
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if !this.closed {
@@ -204,18 +208,18 @@ impl AsyncWrite for Connection {
                 Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
                 Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             };
-            ready!(this.poll_timeout(cx, done))?;
+            ready!(this.poll_write_timeout(cx, done))?;
             this.closed = true;
-            this.limit = Some(Box::pin(sleep(LINGER_TIMEOUT)));
+            this.read_timeout = Some(Box::pin(sleep(LINGER_TIMEOUT)));
         }
-        let mut monitored = [0; 4096];
+        let mut bytes = [0; 4096];
         loop {
-            if this.timeout_error(cx) {
+            if this.read_timed_out(cx) {
                 return Poll::Ready(Ok(()));
             }
-            let mut monitored = ReadBuf::new(&mut monitored);
-            match ready!(this.stream.poll_read(cx, &mut monitored)) {
-                Ok(()) if !monitored.filled().is_empty() => {}
+            let mut discarded = ReadBuf::new(&mut bytes);
+            match ready!(this.stream.poll_read(cx, &mut discarded)) {
+                Ok(()) if !discarded.filled().is_empty() => {}
                 Ok(()) | Err(_) => return Poll::Ready(Ok(())),
             }
         }
@@ -230,7 +234,7 @@ impl AsyncWrite for Connection {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         };
-        let written = ready!(self.poll_timeout(cx, done))?;
+        let written = ready!(self.poll_write_timeout(cx, done))?;
         self.frames.sent(written);
         Poll::Ready(Ok(written))
     }

@@ -1,4 +1,5 @@
-//! Serves each connection for itself, until it is of age, its peer is gone, or the service stops.
+//! Serves each connection separately, until it reaches its maximum age, its peer disconnects, or the service
+//! stops.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -10,48 +11,48 @@ use tower::layer::util::{Identity, Stack};
 
 use super::{connection::Connection, middleware::MiddlewareLayer, trace::Trace};
 
-/// Calls that one connection may have under way.
+/// The maximum number of calls in flight on one connection.
 const MAX_STREAMS: u32 = 256;
-/// Longest block of metadata read, in bytes, as HTTP/2 counts it. A block over what is taken
-/// ([`authn`]) is read all the same up to here, so that its sender is told in words.
+/// The longest metadata that is read, in bytes as HTTP/2 counts them. [`authn`] accepts less; metadata
+/// between the two limits is read so that the caller gets a message that explains the limit.
 ///
 /// [`authn`]: super::authn
 const MAX_METADATA: u32 = 96 * 1024;
-/// Streams that a client may reset before they were looked at (CVE-2023-44487).
+/// The maximum number of streams that a client may reset before the server accepts them (CVE-2023-44487).
 const MAX_PENDING_RESETS: usize = 64;
-/// Streams that may be reset for faults of the client's before the connection is closed.
+/// The maximum number of streams that the server resets for client errors before it closes the connection.
 const MAX_LOCAL_RESETS: usize = 1024;
-/// How much of a stream may come unasked: a message.
+/// The flow control window of a stream, in bytes: one message.
 const STREAM_WINDOW: u32 = 1024 * 1024;
-/// How much of a connection may come unasked.
+/// The flow control window of a connection, in bytes.
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-/// Longest frame that may come.
+/// The longest frame that a client may send, in bytes.
 const MAX_FRAME: u32 = 16 * 1024;
 
-/// How long a connection stands.
+/// The keepalive and the maximum age of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLifetime {
-    /// How often a silent connection is asked whether it lives.
+    /// The interval of keepalive PINGs.
     pub keepalive_interval: Duration,
-    /// How long it may take to say so.
+    /// How long the peer may take to acknowledge a PING.
     pub keepalive_timeout: Duration,
-    /// How old a connection gets, so that callers spread over replicas that came later; each one gets
-    /// up to a fifth older, so that not all say goodbye at once.
+    /// The maximum age of a connection, so that callers spread over new replicas. Each connection gets up to
+    /// a fifth more, so that they do not all close at once.
     pub max_age: Duration,
 }
 
-/// What stands before all services, innermost type first.
+/// The layers before all services; the innermost layer comes first.
 type Layered = Stack<MiddlewareLayer<Trace>, Stack<GrpcWebLayer, Identity>>;
 
-// === impl Lifetime ===
+// === impl ConnectionLifetime ===
 
 impl ConnectionLifetime {
-    /// How long a peer may be one that nothing is heard of.
+    /// How long a peer may be silent.
     fn keepalive_deadline(&self) -> Duration {
         self.keepalive_interval + self.keepalive_timeout
     }
 
-    /// How old the next connection gets.
+    /// The maximum age of the next connection.
     fn with_jitter(&self) -> Duration {
         self.max_age.mul_f64(1.0 + 0.2 * rand::random::<f64>())
     }
@@ -67,8 +68,8 @@ impl Default for ConnectionLifetime {
     }
 }
 
-/// Serves connections as they come. When `stop` is cancelled no more are taken, and those that stand are
-/// served until their calls ended.
+/// Serves incoming connections. When `stop` is cancelled, it takes no new ones, and serves the open ones
+/// until their calls end.
 pub(super) async fn connections(
     mut incoming: ReceiverStream<Connection>,
     trace: Trace,
@@ -94,8 +95,8 @@ pub(super) async fn connections(
     connections.wait().await;
 }
 
-/// Serves one connection until it is gone, or `end` says so earlier. It has a server of its own, since that
-/// is what tonic gives an age to.
+/// Serves one connection until it closes or `end` is cancelled. Each connection has its own server, because
+/// tonic sets the maximum age per server.
 async fn serve_connection(
     connection: Connection,
     server: Server<Layered>,
@@ -103,11 +104,11 @@ async fn serve_connection(
     age: Duration,
     end: CancellationToken,
 ) {
-    // Were there no more to come, the server would say goodbye at once.
+    // `pending` keeps the stream open: at the end of the stream, the server would shut down at once.
     let incoming = tokio_stream::once(Ok::<_, Infallible>(connection)).chain(tokio_stream::pending());
     let server = server.max_connection_age(age);
     if let Err(error) = server.serve_with_incoming_shutdown(routes, incoming, end.cancelled_owned()).await {
-        tracing::debug!(error = &error as &dyn std::error::Error, "a connection could not be served");
+        tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended with an error");
     }
 }
 
@@ -123,7 +124,7 @@ fn server(trace: Trace, lifetime: ConnectionLifetime) -> Server<Layered> {
         .max_frame_size(MAX_FRAME)
         .http2_keepalive_interval(Some(lifetime.keepalive_interval))
         .http2_keepalive_timeout(Some(lifetime.keepalive_timeout))
-        // Outermost, so that everything after it sees gRPC only.
+        // Outermost, so that every later layer gets only gRPC requests.
         .layer(GrpcWebLayer::new())
         .layer(MiddlewareLayer(trace))
 }
@@ -133,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_connection_gets_an_age_of_its_own_up_to_a_fifth_more() {
+    fn connections_get_different_ages_of_up_to_a_fifth_more() {
         let lifetime = ConnectionLifetime::default();
         let mut ages: Vec<_> = (0..1_000).map(|_| lifetime.with_jitter()).collect();
         ages.sort_unstable();

@@ -1,7 +1,5 @@
-//! How many connections may stand: in all, from one address, and before they said anything.
-//!
-//! Those that say nothing make room for new ones, the oldest first, so that any number of them keeps
-//! nobody out.
+//! Limits the number of connections: in total, per address, and before their first byte. A new connection
+//! displaces the oldest silent one, so silent connections cannot keep other clients out.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,54 +13,54 @@ use tokio::sync::oneshot;
 
 use super::source::TrustedProxies;
 
-/// How many connections may stand.
+/// The maximum numbers of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// In all.
+    /// In total.
     pub max: usize,
     /// From one address.
     pub max_per_address: usize,
-    /// Before they said anything. Each holds a file descriptor: of these many systems give 1,024.
+    /// Before their first byte. Each one holds a file descriptor, and many systems allow a process 1,024.
     pub max_silent: usize,
-    /// How long one may say nothing, take for a TLS handshake, and then take to say what it speaks.
+    /// The timeout for the first byte and the TLS handshake, and again for the HTTP/2 preface.
     pub opening: Duration,
 }
 
-/// Counts who stands where.
+/// Counts the connections, and enforces the limits.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionLimiter {
     limits: ConnectionLimits,
-    /// One of these stands for many callers.
+    /// The limit per address does not apply to trusted proxies, because each one serves many callers.
     proxies: TrustedProxies,
     state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    inside: usize,
+    admitted: usize,
     by_address: HashMap<IpAddr, usize>,
-    /// By age.
+    /// The connections before their first byte, by age.
     silent: BTreeMap<u64, oneshot::Sender<()>>,
     next: u64,
 }
 
-/// A connection that has said nothing yet.
+/// A connection that is not yet ready for HTTP.
 #[derive(Debug)]
 pub(super) struct PendingConnection {
     connection_limits: ConnectionLimiter,
     number: u64,
-    /// Resolves when it has to make room.
-    pub(super) out: oneshot::Receiver<()>,
+    /// Resolves when a newer connection displaces this one.
+    pub(super) displaced: oneshot::Receiver<()>,
 }
 
-/// A connection that spoke, as long as it stands.
+/// The permit of an admitted connection; dropping it frees its slot.
 #[derive(Debug)]
 pub(super) struct ConnectionPermit {
     connection_limits: ConnectionLimiter,
     address: IpAddr,
 }
 
-// === impl Connections ===
+// === impl ConnectionLimits ===
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
@@ -70,7 +68,7 @@ impl Default for ConnectionLimits {
     }
 }
 
-// === impl Doorway ===
+// === impl ConnectionLimiter ===
 
 impl ConnectionLimiter {
     pub(super) fn preface_timeout(&self) -> Duration {
@@ -81,9 +79,9 @@ impl ConnectionLimiter {
         Self { limits, proxies, state: Arc::default() }
     }
 
-    /// A connection was accepted.
+    /// Registers an accepted connection, and displaces the oldest silent one if there are too many.
     pub(super) fn register(&self) -> PendingConnection {
-        let (stay, out) = oneshot::channel();
+        let (stay, displaced) = oneshot::channel();
         let mut state = self.state();
         state.next += 1;
         let number = state.next;
@@ -92,7 +90,7 @@ impl ConnectionLimiter {
             state.silent.pop_first();
             reject("silent");
         }
-        PendingConnection { connection_limits: self.clone(), number, out }
+        PendingConnection { connection_limits: self.clone(), number, displaced }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -104,21 +102,21 @@ fn reject(cause: &'static str) {
     counter!("logkey_connections_refused_total", "cause" => cause).increment(1);
 }
 
-// === impl Silent ===
+// === impl PendingConnection ===
 
 impl PendingConnection {
-    /// It spoke. None where too many stand already.
+    /// Admits the connection after its first byte and TLS handshake; `None` if a limit is reached.
     pub(super) fn admit(self, address: IpAddr) -> Option<ConnectionPermit> {
         let limits = self.connection_limits.limits;
         let is_proxy = self.connection_limits.proxies.contain(address);
         let mut state = self.connection_limits.state();
-        let cause = if state.inside >= limits.max {
+        let cause = if state.admitted >= limits.max {
             "too_many"
         } else if !is_proxy && state.by_address.get(&address).copied().unwrap_or(0) >= limits.max_per_address
         {
             "too_many_of_one_address"
         } else {
-            state.inside += 1;
+            state.admitted += 1;
             *state.by_address.entry(address).or_default() += 1;
             gauge!("logkey_connections").increment(1.0);
             drop(state);
@@ -136,13 +134,13 @@ impl Drop for PendingConnection {
     }
 }
 
-// === impl Inside ===
+// === impl ConnectionPermit ===
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         gauge!("logkey_connections").decrement(1.0);
         let mut state = self.connection_limits.state();
-        state.inside = state.inside.saturating_sub(1);
+        state.admitted = state.admitted.saturating_sub(1);
         if let Some(count) = state.by_address.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
@@ -160,42 +158,42 @@ mod tests {
     const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
     #[test]
-    fn the_oldest_that_said_nothing_makes_room() {
-        let door = ConnectionLimiter::new(
+    fn the_oldest_silent_connection_is_displaced() {
+        let limiter = ConnectionLimiter::new(
             ConnectionLimits { max_silent: 2, ..ConnectionLimits::default() },
             TrustedProxies::default(),
         );
-        let mut silent: Vec<_> = (0..4).map(|_| door.register()).collect();
-        let out: Vec<_> = silent
+        let mut silent: Vec<_> = (0..4).map(|_| limiter.register()).collect();
+        let displaced: Vec<_> = silent
             .iter_mut()
-            .map(|one| one.out.try_recv() != Err(oneshot::error::TryRecvError::Empty))
+            .map(|one| one.displaced.try_recv() != Err(oneshot::error::TryRecvError::Empty))
             .collect();
-        assert_eq!(out, [true, true, false, false]);
+        assert_eq!(displaced, [true, true, false, false]);
         drop(silent);
-        assert!(door.state().silent.is_empty());
+        assert!(limiter.state().silent.is_empty());
     }
 
     #[test]
-    fn one_address_cannot_take_all_places_and_gives_back_what_it_took() {
-        let door = ConnectionLimiter::new(
+    fn one_address_cannot_use_all_connections_and_frees_its_own() {
+        let limiter = ConnectionLimiter::new(
             ConnectionLimits { max: 3, max_per_address: 2, ..ConnectionLimits::default() },
             TrustedProxies::default(),
         );
-        let mut permits: Vec<_> = (0..2).map(|_| door.register().admit(A).unwrap()).collect();
-        assert!(door.register().admit(A).is_none());
-        permits.push(door.register().admit(B).unwrap());
-        assert!(door.register().admit(B).is_none());
+        let mut permits: Vec<_> = (0..2).map(|_| limiter.register().admit(A).unwrap()).collect();
+        assert!(limiter.register().admit(A).is_none());
+        permits.push(limiter.register().admit(B).unwrap());
+        assert!(limiter.register().admit(B).is_none());
         drop(permits);
-        assert!(door.state().by_address.is_empty());
-        assert!(door.register().admit(A).is_some());
+        assert!(limiter.state().by_address.is_empty());
+        assert!(limiter.register().admit(A).is_some());
     }
 
     #[test]
-    fn a_trusted_proxy_stands_for_many_callers() {
+    fn a_trusted_proxy_has_no_limit_per_address() {
         let limits = ConnectionLimits { max: 5, max_per_address: 2, ..ConnectionLimits::default() };
-        let door = ConnectionLimiter::new(limits, ["192.0.2.1/32".parse().unwrap()].into_iter().collect());
-        let permits: Vec<_> = (0..5).map(|_| door.register().admit(A)).collect();
+        let limiter = ConnectionLimiter::new(limits, ["192.0.2.1/32".parse().unwrap()].into_iter().collect());
+        let permits: Vec<_> = (0..5).map(|_| limiter.register().admit(A)).collect();
         assert!(permits.iter().all(Option::is_some));
-        assert!(door.register().admit(A).is_none(), "it has no more places than there are");
+        assert!(limiter.register().admit(A).is_none(), "the total limit applies to proxies too");
     }
 }

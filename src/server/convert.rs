@@ -1,4 +1,6 @@
-//! Wire messages to what is asked, naming every field that cannot be used; and answers to messages.
+//! Converts request messages to requests of the use cases, and results to response messages.
+//!
+//! The handlers in `grpc` call it. A request with several invalid fields gives a violation for each of them.
 
 mod answer;
 mod audit;
@@ -36,36 +38,36 @@ use crate::{
     proto, service,
 };
 
-/// Page size where a caller names none.
+/// The page size if the caller sets none.
 const DEFAULT_PAGE: usize = 50;
-/// Largest page.
+/// The largest page.
 const MAX_PAGE: usize = 500;
-/// Longest page token read.
+/// The longest page token, in bytes.
 const MAX_PAGE_TOKEN: usize = 8192;
 
-/// A request that cannot become a command.
+/// Why a request message cannot become a request of a use case.
 #[derive(Debug)]
 pub(super) enum InvalidField {
-    /// Fields that cannot be used.
+    /// One or more fields are invalid.
     Fields(EdgeRefusal),
-    /// It asks for something that this release does not do.
+    /// An error that no field of the request causes.
     Feature(service::Error),
 }
 
-/// What is wrong with a request, field by field.
+/// Collects the violations of a request while its fields are parsed.
 #[derive(Debug, Default)]
 struct Fields {
     violations: Vec<(String, String)>,
 }
 
-/// A target as it stands in a request.
+/// The target of a request message, not yet parsed.
 enum WireTarget {
     Name(String),
     Arn(String),
     Nothing,
 }
 
-/// The same `oneof` is a type of its own in each message.
+/// Converts the `oneof` of a message; prost generates a separate type for each message.
 macro_rules! wire_target {
     ($target:expr, $module:ident) => {
         match $target {
@@ -129,7 +131,7 @@ pub(super) fn list(wire: proto::ListKeyAssociationsRequest) -> Result<ListReques
         fields.violation(
             "log_group_name_prefix",
             format!(
-                "cannot begin a log group's name: at most {MAX_LOG_GROUP_NAME} of A-Z a-z 0-9 . - _ / # are expected"
+                "cannot begin the name of a log group: expected at most {MAX_LOG_GROUP_NAME} of the characters A-Z a-z 0-9 . - _ / #"
             ),
         );
     }
@@ -139,7 +141,10 @@ pub(super) fn list(wire: proto::ListKeyAssociationsRequest) -> Result<ListReques
         Ok(proto::KeyFilter::WithKey) => KeyFilter::WithKey,
         Ok(proto::KeyFilter::KeyUnhealthy) => KeyFilter::KeyUnhealthy,
         Err(_unknown) => {
-            fields.violation("key_filter", "is no value of KeyFilter that this release knows");
+            fields.violation(
+                "key_filter",
+                "is not a KeyFilter of this release: use a value from its .proto file",
+            );
             KeyFilter::Any
         }
     };
@@ -163,10 +168,10 @@ pub(super) fn usage(wire: proto::GetKeyUsageRequest) -> Result<UsageRequest, Inv
     Ok(UsageRequest { key, location, page_size, unverified_page_token: wire.page_token.into() })
 }
 
-// === impl Unusable ===
+// === impl InvalidField ===
 
 impl InvalidField {
-    /// For what [`Fields::all`] has excluded: a part is missing and no violation says so.
+    /// A field is missing although [`Fields::finish`] found no violation: a defect.
     fn missing_request() -> Self {
         Self::Feature(service::Error::Internal("a field is missing and no violation says so"))
     }
@@ -191,16 +196,19 @@ impl Fields {
         text.parse().map_err(|problem| self.violation(field, DisplayReason(&problem))).ok()
     }
 
-    /// The size of a page, and whether the token could be one.
+    /// The page size. Adds a violation if the token is too long to be a page token.
     fn page(&mut self, size: i32, token: &str) -> usize {
         if token.len() > MAX_PAGE_TOKEN {
-            self.violation("page_token", "is no next_page_token of this service");
+            self.violation(
+                "page_token",
+                "is not a next_page_token of this service: use the one from the previous response, unchanged",
+            );
         }
         match usize::try_from(size) {
             Ok(0) => DEFAULT_PAGE,
             Ok(size) => size.min(MAX_PAGE),
             Err(_negative) => {
-                self.violation("page_size", format!("is negative: 0 to {MAX_PAGE} is expected"));
+                self.violation("page_size", format!("is negative: expected 0 to {MAX_PAGE}"));
                 DEFAULT_PAGE
             }
         }
@@ -217,7 +225,7 @@ impl Fields {
         let location = self.location(account, region);
         match target {
             WireTarget::Nothing => {
-                self.violation("target", "is required: one of log_group_name and resource_identifier");
+                self.violation("target", "is required: set log_group_name or resource_identifier");
                 None
             }
             WireTarget::Name(name) => {
@@ -233,19 +241,28 @@ impl Fields {
         }
     }
 
-    /// An ARN and a field that disagree leave it open what is meant.
+    /// An ARN and a field that contradict each other make the request ambiguous.
     fn check_consistent(&mut self, target: &UnresolvedLocation, arn: &ResourceArn) {
         if target.account.is_some_and(|account| account != arn.account) {
-            self.violation("account_id", "is another account than the one in resource_identifier");
+            self.violation(
+                "account_id",
+                "differs from the account in resource_identifier: omit it, or use the same account",
+            );
         }
         if target.region.as_ref().is_some_and(|region| *region != arn.region) {
-            self.violation("region", "is another Region than the one in resource_identifier");
+            self.violation(
+                "region",
+                "differs from the Region in resource_identifier: omit it, or use the same Region",
+            );
         }
         if arn.partition != Partition::of(&arn.region) {
             let partition = Partition::of(&arn.region);
             self.violation(
                 "resource_identifier",
-                format!("names the partition {}, and {} is in {partition}", arn.partition, arn.region),
+                format!(
+                    "has the partition {}, but {} is in the partition {partition}",
+                    arn.partition, arn.region
+                ),
             );
         }
     }
@@ -257,10 +274,7 @@ impl Fields {
     fn request_id(&mut self, text: &str) -> Option<Uuid> {
         let id = Uuid::try_parse(text).ok();
         if id.is_none() && !text.is_empty() {
-            self.violation(
-                "request_id",
-                "is not a UUID: 8-4-4-4-12 hexadecimal digits are expected, or nothing",
-            );
+            self.violation("request_id", "is not a UUID: omit it, or use 8-4-4-4-12 hexadecimal digits");
         }
         id
     }
@@ -273,7 +287,7 @@ impl Fields {
     }
 }
 
-/// An error's text, to be read after the field's name.
+/// Words an error as a predicate, so that it follows the field's name: "not a …" becomes "is not a …".
 struct DisplayReason<'e, E>(&'e E);
 
 impl<E: Display> Display for DisplayReason<'_, E> {

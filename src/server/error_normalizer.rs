@@ -1,5 +1,5 @@
-//! Innermost: what tonic itself refuses (a body that is no message, one that is too long, an unknown
-//! method) is recorded and answered in the form of every other refusal.
+//! The innermost layer of the guarded stack. tonic itself rejects undecodable bodies, too long bodies and
+//! unknown methods; this layer records these rejections and gives them the form of every other one.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use crate::domain::{
     principal::Principal,
 };
 
-/// Records bodies that could not be read.
+/// Records and rewords the rejections by tonic.
 #[derive(Clone, Debug)]
 pub(super) struct NormalizeErrors {
     pub(super) ports: authn::Ports,
 }
 
-// === impl Bodies ===
+// === impl NormalizeErrors ===
 
 impl Middleware for NormalizeErrors {
     async fn run<S: Next>(self, request: Request<Body>, mut next: S) -> Result<Response<Body>, S::Error> {

@@ -1,57 +1,55 @@
-//! Watches which HTTP/2 frames a client sends, and ends a connection that floods.
-//!
-//! h2 bounds header blocks, resets and empty DATA, but answers as many PING and SETTINGS frames as come.
-//! Here each frame that asks for work without being a request costs credit; requests and what we send
-//! earn it back. A client without credit is handed to h2 with a frame that breaks the protocol, so that
-//! h2 itself says GOAWAY.
+//! Ends connections that flood the server with HTTP/2 frames. h2 limits header blocks, resets and empty DATA,
+//! but acknowledges any number of PING and SETTINGS frames. Here each frame that causes work without being a
+//! request costs credit; requests and sent bytes earn it. When the credit is used up, h2 gets a frame that
+//! violates the protocol, so that h2 itself sends GOAWAY.
 
 #[cfg(test)]
 mod tests;
 
 use tokio::time::Instant;
 
-/// What a client of HTTP/2 sends first (RFC 9113, 3.4).
+/// The client connection preface (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Length of a frame's head (RFC 9113, 4.1).
+/// The length of a frame header (RFC 9113, section 4.1).
 const HEADER_LEN: usize = 9;
-/// A DATA frame on stream 0, which no peer may send (RFC 9113, 6.1).
+/// A DATA frame on stream 0, which no peer may send (RFC 9113, section 6.1).
 pub(super) const FORBIDDEN: [u8; HEADER_LEN] = [0; HEADER_LEN];
-/// Credit at the start, and the most there can be: a thousand frames at once.
-const MAX_COST: f64 = 4_000.0;
-/// Credit that each second brings.
-const PER_SECOND: f64 = 400.0;
-/// Credit that a request brings: enough to cancel it and to measure the way.
-const REQUEST: f64 = 8.0;
-/// Credit that each byte brings which we send: a client measures the way when data comes.
-const PER_BYTE_SENT: f64 = 1.0 / 32.0;
+/// The initial credit, which is also the maximum: enough for a thousand frames at once.
+const MAX_CREDIT: f64 = 4_000.0;
+/// The credit earned per second.
+const CREDIT_PER_SECOND: f64 = 400.0;
+/// The credit earned by a request: enough to cancel it and to measure the round trip with a PING.
+const CREDIT_PER_REQUEST: f64 = 8.0;
+/// The credit earned per byte sent, because clients measure the round trip when they receive data.
+const CREDIT_PER_BYTE_SENT: f64 = 1.0 / 32.0;
 
-/// The watch over one connection.
+/// Parses the frames of one connection, and keeps its credit.
 #[derive(Debug)]
 pub(super) struct Frames {
-    location: ParserState,
+    state: ParserState,
     credit: f64,
     counted: Instant,
 }
 
-/// Where in the client's bytes we are.
+/// The position in the bytes that the client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ParserState {
-    /// So far these bytes of the preface.
+    /// Inside the preface, after this number of bytes.
     Preface(usize),
-    /// It is not HTTP/2: nothing to watch.
+    /// The connection does not speak HTTP/2, so its bytes are not parsed.
     Other,
-    /// So many bytes of a frame's head.
+    /// Inside a frame header: its bytes so far, and their number.
     Head([u8; HEADER_LEN], usize),
-    /// So many more bytes of a frame's payload.
+    /// Inside a frame's payload: the number of bytes left.
     Payload(usize),
 }
 
-/// What to do with bytes that came.
+/// What to do with received bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FloodVerdict {
-    /// Go on.
+    /// Pass them on.
     Fine,
-    /// Go on with so many of them, and end the connection there.
+    /// Pass on this number of them, and end the connection there.
     Flood(usize),
 }
 
@@ -59,32 +57,32 @@ pub(super) enum FloodVerdict {
 
 impl Frames {
     pub(super) fn new(now: Instant) -> Self {
-        Self { location: ParserState::Preface(0), credit: MAX_COST, counted: now }
+        Self { state: ParserState::Preface(0), credit: MAX_CREDIT, counted: now }
     }
 
-    /// Whether the client said enough to be known for one of HTTP/2 or not.
+    /// Whether the client has sent enough to tell whether it speaks HTTP/2.
     pub(super) fn protocol_known(&self) -> bool {
-        !matches!(self.location, ParserState::Preface(_))
+        !matches!(self.state, ParserState::Preface(_))
     }
 
-    /// We sent so many bytes.
+    /// Adds the credit for bytes sent to the client.
     pub(super) fn sent(&mut self, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.credit = (self.credit + f64::from(bytes) * PER_BYTE_SENT).min(MAX_COST);
+        self.credit = (self.credit + f64::from(bytes) * CREDIT_PER_BYTE_SENT).min(MAX_CREDIT);
     }
 
-    /// The client sent these.
+    /// Parses bytes from the client, and charges the frames in them.
     pub(super) fn received(&mut self, now: Instant, bytes: &[u8]) -> FloodVerdict {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            match self.location {
+            match self.state {
                 ParserState::Other => return FloodVerdict::Fine,
                 ParserState::Preface(received) => {
                     let more =
                         rest.iter().zip(PREFACE.iter().skip(received)).take_while(|(a, b)| a == b).count();
                     let received = received + more;
                     at += more;
-                    self.location = if received == PREFACE.len() {
+                    self.state = if received == PREFACE.len() {
                         ParserState::Head([0; HEADER_LEN], 0)
                     } else if at < bytes.len() {
                         ParserState::Other
@@ -93,7 +91,7 @@ impl Frames {
                     };
                 }
                 ParserState::Head(mut head, received) => {
-                    // Only a frame whose head was not begun can be replaced by another.
+                    // The forbidden frame can only replace a frame of which no byte was passed on.
                     if received == 0 && self.credit < 0.0 {
                         return FloodVerdict::Flood(at);
                     }
@@ -102,7 +100,7 @@ impl Frames {
                         *to = *from;
                     }
                     at += more;
-                    self.location = ParserState::Head(head, received + more);
+                    self.state = ParserState::Head(head, received + more);
                     if received + more == HEADER_LEN {
                         self.frame(now, head);
                     }
@@ -110,7 +108,7 @@ impl Frames {
                 ParserState::Payload(left) => {
                     let more = rest.len().min(left);
                     at += more;
-                    self.location = next_state(left - more);
+                    self.state = next_state(left - more);
                 }
             }
         }
@@ -119,10 +117,10 @@ impl Frames {
 
     fn frame(&mut self, now: Instant, [a, b, c, kind, flags, ..]: [u8; HEADER_LEN]) {
         let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-        self.location = next_state(length);
-        let earned = now.saturating_duration_since(self.counted).as_secs_f64() * PER_SECOND;
+        self.state = next_state(length);
+        let earned = now.saturating_duration_since(self.counted).as_secs_f64() * CREDIT_PER_SECOND;
         self.counted = now;
-        self.credit = (self.credit + earned - cost(kind, flags, length)).min(MAX_COST);
+        self.credit = (self.credit + earned - cost(kind, flags, length)).min(MAX_CREDIT);
     }
 }
 
@@ -130,18 +128,18 @@ fn next_state(left: usize) -> ParserState {
     if left == 0 { ParserState::Head([0; HEADER_LEN], 0) } else { ParserState::Payload(left) }
 }
 
-/// What a frame costs (RFC 9113, 6).
+/// The cost of a frame (RFC 9113, section 6); negative if the frame earns credit.
 fn cost(kind: u8, flags: u8, length: usize) -> f64 {
     const END_STREAM: u8 = 1;
     match kind {
-        // DATA: nothing, unless it is empty and not the end either.
+        // DATA is free, unless it is empty and does not end the stream.
         0 if length > 0 || flags & END_STREAM != 0 => 0.0,
         // HEADERS.
-        1 => -REQUEST,
-        // WINDOW_UPDATE comes with what is received.
+        1 => -CREDIT_PER_REQUEST,
+        // WINDOW_UPDATE follows received data.
         8 => 1.0,
-        // Empty DATA, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, CONTINUATION, and
-        // whatever else there may be.
+        // Empty DATA, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, CONTINUATION, and unknown
+        // types.
         _ => 4.0,
     }
 }

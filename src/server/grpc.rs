@@ -1,4 +1,5 @@
-//! The generated traits, each method in three calls: parse, act, answer.
+//! Implements the generated service traits: each method parses its request, runs the use case, and converts
+//! the result.
 
 mod audit;
 mod key_association;
@@ -16,61 +17,61 @@ use crate::{
     service::{self, AuditQueries, KeyBroker},
 };
 
-/// Answers RPCs by the use cases.
+/// Handles RPCs with the use cases.
 #[derive(Clone, Debug)]
 pub(super) struct GrpcHandler {
     broker: KeyBroker,
     audit: AuditQueries,
-    /// Ends streams.
+    /// Ends open streams when the server shuts down.
     stopping: CancellationToken,
 }
 
-/// Who calls, and in which circumstances: what the layers before have found out.
+/// The caller, the call and its snapshot, as the middleware layers determined them.
 struct Caller {
     call: Arc<Call>,
     principal: Arc<Principal>,
-    in_force: Arc<dyn ConfigSnapshot>,
+    snapshot: Arc<dyn ConfigSnapshot>,
 }
 
-// === impl Handler ===
+// === impl GrpcHandler ===
 
 impl GrpcHandler {
     pub(super) fn new(broker: KeyBroker, audit: AuditQueries, stopping: CancellationToken) -> Self {
         Self { broker, audit, stopping }
     }
 
-    /// The request's own caller and message; a request that no layer has seen is a defect.
+    /// Splits a request into its caller and its message. A request that passed no layer is a defect.
     fn begin<T>(request: Request<T>) -> Result<(Caller, T), Status> {
         let (_, extensions, message) = request.into_parts();
-        let (Some(call), Some(principal), Some(in_force)) = (
+        let (Some(call), Some(principal), Some(snapshot)) = (
             extensions.get::<Arc<Call>>().cloned(),
             extensions.get::<Arc<Principal>>().cloned(),
             extensions.get::<Arc<dyn ConfigSnapshot>>().cloned(),
         ) else {
             return Err(status::missing_extension());
         };
-        Ok((Caller { call, principal, in_force }, message))
+        Ok((Caller { call, principal, snapshot }, message))
     }
 
-    /// The use cases by what was in force when the call began.
+    /// The use cases, with the snapshot that the call began with.
     fn broker(&self, caller: &Caller) -> KeyBroker {
-        self.broker.pinned_to(&caller.in_force)
+        self.broker.pinned_to(&caller.snapshot)
     }
 
-    /// The same for reading the audit log.
+    /// The use cases that read the audit log, with the snapshot that the call began with.
     fn audit(&self, caller: &Caller) -> AuditQueries {
-        self.audit.pinned_to(&caller.in_force)
+        self.audit.pinned_to(&caller.snapshot)
     }
 
-    /// Takes what a request says, or records why it cannot be used.
+    /// Returns the parsed request, or records the rejection and returns its status.
     fn parse_request<T>(&self, caller: &Caller, parsed: Result<T, InvalidField>) -> Result<T, Status> {
         let Caller { call, principal, .. } = caller;
-        parsed.map_err(|unusable| match unusable {
+        parsed.map_err(|invalid| match invalid {
             InvalidField::Fields(fields) => {
-                // Only the field names are recorded: a value could be anything.
-                let error = service::Error::Invalid { field: "request", problem: fields.fields() };
+                // The audit log gets only the field names, because a value can be anything, even a secret.
+                let error = service::Error::Invalid { field: "request", problem: fields.invalid_fields() };
                 self.broker.record_rejected(call, principal, &error);
-                status::fields(call, &fields)
+                status::from_refusal(call, &fields)
             }
             InvalidField::Feature(error) => {
                 self.broker.record_rejected(call, principal, &error);

@@ -1,6 +1,6 @@
-//! Outermost of the guard: a bound on the calls under way in the whole process. What is over it is
-//! refused before anything is computed for it, and so is a call whose time is over when it comes; health,
-//! reflection and the admin port are not counted.
+//! The outermost layer of the guarded stack: limits the calls in flight of the whole process. It rejects
+//! calls above the limit, and calls whose deadline has passed, before any other work. Health, reflection and
+//! the admin port are outside the stack, so they are not limited.
 
 use std::{
     sync::Arc,
@@ -26,24 +26,24 @@ use crate::{
     service,
 };
 
-/// Callers that are shed are sent away for this long, and at random for up to as long again.
+/// The retry delay of shed callers; each one gets a random addition of up to the same time.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// Refuses calls beyond what the process can hold.
+/// Sheds calls above the limit of calls in flight.
 #[derive(Clone, Debug)]
 pub(super) struct LoadShed {
-    locations: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     ports: authn::Ports,
 }
 
-// === impl Load ===
+// === impl LoadShed ===
 
 impl LoadShed {
     pub(super) fn new(max_in_flight: usize, ports: authn::Ports) -> Self {
-        Self { locations: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))), ports }
+        Self { permits: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))), ports }
     }
 
-    /// Records a refusal of somebody whom nobody has looked at: many of them are counted.
+    /// Records a rejection. The caller is not authenticated; the audit log combines many equal ones.
     fn audit_rejection(&self, call: &Call, reason: Reason) {
         let mut event = Event::for_call(call, None, Kind::Refusal, self.ports.clock.now());
         event.end =
@@ -57,18 +57,18 @@ impl Middleware for LoadShed {
         let Some(call) = request.extensions().get::<Arc<Call>>() else {
             return Ok(status::missing_extension().into_http());
         };
-        // At once, before the transport's own timer says less about it.
+        // Here, because the transport's own timer would give a less precise error.
         if Instant::now() >= call.deadline {
             let error = service::Error::DeadlineBeforeAws;
             self.audit_rejection(call, error.reason());
             return Ok(status::from_error(call, &error).into_http());
         }
-        let Ok(_permit) = self.locations.try_acquire() else {
+        let Ok(_permit) = self.permits.try_acquire() else {
             counter!("logkey_limit_refused_total", "cause" => "overloaded").increment(1);
             let refusal =
                 EdgeRefusal::Overloaded { retry_after: RETRY_AFTER + RETRY_AFTER.mul_f64(rand::random()) };
             self.audit_rejection(call, refusal.reason());
-            return Ok(status::fields(call, &refusal).into_http());
+            return Ok(status::from_refusal(call, &refusal).into_http());
         };
         next.call(request).await
     }

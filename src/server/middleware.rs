@@ -1,4 +1,4 @@
-//! The shape all our layers share: a step that gets a request and whatever comes after it.
+//! The shared form of the layers: a middleware gets a request and the rest of the stack.
 
 use std::{
     future::Future,
@@ -11,9 +11,9 @@ use http::{Request, Response};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-/// One step on the way of a request.
+/// One layer of the stack.
 pub(super) trait Middleware: Clone + Send + Sync + 'static {
-    /// Answers the request, by `next` or without it. `next` is ready.
+    /// Responds to the request, with or without calling `next`. `next` is ready.
     fn run<S: Next>(
         self,
         request: Request<Body>,
@@ -21,17 +21,17 @@ pub(super) trait Middleware: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Response<Body>, S::Error>> + Send;
 }
 
-/// What comes after a step.
+/// The rest of the stack after a middleware.
 pub(super) trait Next:
     Service<Request<Body>, Response = Response<Body>, Future: Send, Error: Send> + Send + 'static
 {
 }
 
-/// Puts a step before a service.
+/// Adds a middleware before a service.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MiddlewareLayer<T>(pub(super) T);
 
-/// A service with a step before it.
+/// A service with a middleware before it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MiddlewareService<T, S> {
     middleware: T,
@@ -43,7 +43,7 @@ impl<S> Next for S where
 {
 }
 
-// === impl StepLayer ===
+// === impl MiddlewareLayer ===
 
 impl<T: Clone, S> Layer<S> for MiddlewareLayer<T> {
     type Service = MiddlewareService<T, S>;
@@ -53,7 +53,7 @@ impl<T: Clone, S> Layer<S> for MiddlewareLayer<T> {
     }
 }
 
-// === impl Stepped ===
+// === impl MiddlewareService ===
 
 impl<T: Middleware, S: Next + Clone> Service<Request<Body>> for MiddlewareService<T, S> {
     type Response = Response<Body>;
@@ -65,7 +65,7 @@ impl<T: Middleware, S: Next + Clone> Service<Request<Body>> for MiddlewareServic
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        // The clone has not been polled ready; the one that has must answer.
+        // Only the original service was polled ready, so it must handle the request, not the clone.
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);
         Box::pin(self.middleware.clone().run(request, ready))

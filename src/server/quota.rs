@@ -1,5 +1,5 @@
-//! Keeps tenants to their limits: after authentication, so that a stranger cannot spend a tenant's
-//! budget; before the body is read, so that refusing is cheap.
+//! The layer that enforces tenant quotas. It runs after authentication, so that only authenticated callers
+//! use a tenant's quota, and before the body is read, so that a rejection is cheap.
 
 use std::sync::Arc;
 
@@ -24,18 +24,18 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
-/// What the layer needs.
+/// The dependencies of the layer.
 #[derive(Clone)]
 pub struct Ports {
-    /// Keeps them to their limits.
+    /// The tenant quotas.
     pub quota: Arc<dyn TenantQuota>,
-    /// Records refusals.
+    /// Records rejections.
     pub audit: Arc<dyn AuditLog>,
-    /// Tells the time.
+    /// The clock for audit events.
     pub clock: Arc<dyn Clock>,
 }
 
-/// Refuses a call that is over its tenant's limits, and tells every caller what is left.
+/// Rejects a call that exceeds its tenant's quota, and adds the `ratelimit-*` headers to every response.
 #[derive(Clone, Debug)]
 pub(super) struct Quota {
     pub(super) ports: Ports,
@@ -67,25 +67,25 @@ impl Middleware for Quota {
     async fn run<S: Next>(self, request: Request<Body>, mut next: S) -> Result<Response<Body>, S::Error> {
         let ports = self.ports;
         let extensions = request.extensions();
-        let (Some(call), Some(principal), Some(in_force)) = (
+        let (Some(call), Some(principal), Some(snapshot)) = (
             extensions.get::<Arc<Call>>().cloned(),
             extensions.get::<Arc<Principal>>().cloned(),
             extensions.get::<Arc<dyn ConfigSnapshot>>(),
         ) else {
             return Ok(status::missing_extension().into_http());
         };
-        let Some(tenant) = in_force.tenants().find(&principal.tenant) else {
-            // Not there, though the token was verified: the use case says so.
+        let Some(tenant) = snapshot.tenants().find(&principal.tenant) else {
+            // The tenant was removed after the token was verified: the use case rejects the call.
             return next.call(request).await;
         };
         let cost = if call.action.is_mutation() { Cost::Change } else { Cost::Read };
         let (mut response, state) = match ports.quota.admit(&tenant, cost).await {
-            Ok(Admission { state, location: _held }) => (next.call(request).await?, state),
+            Ok(Admission { state, slot: _slot }) => (next.call(request).await?, state),
             Err(over) => {
                 let (OverQuota::Rate { state, .. } | OverQuota::InFlight { state, .. }) = over;
                 let refusal = EdgeRefusal::Quota(over);
                 ports.audit_rejection(&call, &principal, &refusal);
-                (status::refusal_for(&call, &refusal, &tenant.id).into_http(), state)
+                (status::from_tenant_refusal(&call, &refusal, &tenant.id).into_http(), state)
             }
         };
         set_rate_limit_headers(&mut response, &tenant, &state);
@@ -93,8 +93,8 @@ impl Middleware for Quota {
     }
 }
 
-/// The header fields of the IETF draft on rate limits: calls in a burst, calls left, seconds until the
-/// burst is whole again.
+/// Sets the header fields of the IETF draft on rate limits: the burst, the calls left in it, and the seconds
+/// until it is full again.
 fn set_rate_limit_headers(response: &mut Response<Body>, tenant: &Tenant, state: &QuotaState) {
     let reset = state.reset.as_secs() + u64::from(state.reset.subsec_nanos() > 0);
     let headers = response.headers_mut();

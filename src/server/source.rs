@@ -1,4 +1,4 @@
-//! Where a call comes from: the other end of its connection, or what a trusted proxy says.
+//! Determines the source address of a call: its peer address, or the address that a trusted proxy reports.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -8,25 +8,25 @@ use std::{
 use http::HeaderMap;
 use ipnet::IpNet;
 
-/// How many entries of `x-forwarded-for` are looked at, from the right.
+/// The maximum number of `x-forwarded-for` entries that are read, from the right.
 const MAX_HOPS: usize = 16;
 
-/// Networks whose word on where a call comes from is taken.
+/// The networks of the proxies whose `x-forwarded-for` is trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Arc<[IpNet]>);
 
 // === impl TrustedProxies ===
 
 impl TrustedProxies {
-    /// Whether it is one of them.
+    /// Whether the address belongs to a trusted proxy.
     #[must_use]
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The nearest address that is not a trusted proxy's: entries are read from the right, each
-    /// believed only because the one after it is trusted. Nobody else's `x-forwarded-for` counts.
+    /// The nearest address that is not a trusted proxy. Entries are read from the right; each one is trusted
+    /// only because a trusted proxy appended it. The `x-forwarded-for` of any other peer is ignored.
     pub(super) fn source(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut nearest = peer.to_canonical();
         if self.0.is_empty() || !self.contain(nearest) {
@@ -51,7 +51,7 @@ impl FromIterator<IpNet> for TrustedProxies {
     }
 }
 
-/// Some proxies add the port.
+/// Parses an entry, with or without a port: some proxies add it.
 fn address(entry: &str) -> Option<IpAddr> {
     let bare = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(entry);
     bare.parse().ok().or_else(|| entry.parse().ok().map(|with_port: SocketAddr| with_port.ip()))
@@ -70,12 +70,12 @@ mod tests {
     }
 
     #[test]
-    fn a_strangers_word_does_not_count() {
+    fn an_untrusted_peers_header_is_ignored() {
         assert_eq!(source("192.0.2.1", &["198.51.100.7"]), "192.0.2.1");
     }
 
     #[test]
-    fn a_trusted_proxys_word_counts_and_nothing_that_was_said_before_it() {
+    fn a_trusted_proxys_entry_counts_and_entries_before_it_do_not() {
         assert_eq!(source("10.1.1.1", &["198.51.100.7"]), "198.51.100.7");
         assert_eq!(source("10.1.1.1", &["203.0.113.9, 198.51.100.7"]), "198.51.100.7");
         assert_eq!(source("10.1.1.1", &["203.0.113.9, 198.51.100.7, 10.2.2.2"]), "198.51.100.7");
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_ends_the_search() {
+    fn an_unparsable_entry_ends_the_search() {
         assert_eq!(source("10.1.1.1", &["198.51.100.7, unknown"]), "10.1.1.1");
         assert_eq!(source("10.1.1.1", &["198.51.100.7, unknown, 10.2.2.2"]), "10.2.2.2");
         assert_eq!(source("10.1.1.1", &[]), "10.1.1.1");

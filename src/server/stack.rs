@@ -1,4 +1,4 @@
-//! The one stack that every guarded call passes, outermost first.
+//! The middleware stack of every guarded call, in order from the outermost layer.
 
 use tower::{
     ServiceBuilder,
@@ -14,16 +14,16 @@ use super::{
     quota::{self, Quota},
 };
 
-/// What the stack needs from the world.
+/// The dependencies of the stack.
 #[derive(Clone, Debug)]
 pub struct Ports {
-    /// For who is calling.
+    /// For authentication.
     pub authn: authn::Ports,
-    /// For how much a tenant may call.
+    /// For tenant quotas.
     pub quota: quota::Ports,
 }
 
-/// The stack, innermost type first.
+/// The type of the stack; the innermost layer comes first.
 pub(super) type RequestStack = ServiceBuilder<
     Stack<
         MiddlewareLayer<NormalizeErrors>,
@@ -34,20 +34,19 @@ pub(super) type RequestStack = ServiceBuilder<
     >,
 >;
 
-/// Builds the stack. Each line says why it stands where it stands.
+/// Builds the stack. Each comment gives the reason for the layer's position.
 pub(super) fn request_stack(ports: &Ports, load: LoadShed) -> RequestStack {
     ServiceBuilder::new()
-        // Before everything that costs: what is too much is refused for next to nothing.
+        // First, so that a rejected call costs almost nothing.
         .layer(MiddlewareLayer(load))
-        // Before anything that is kept per tenant: nobody has a budget until a signature says who
-        // they are.
+        // Before everything that counts per tenant: only a verified signature proves the tenant.
         .layer(MiddlewareLayer(Authn {
             ports: ports.authn.clone(),
             auth_throttle: AuthFailureThrottle::default(),
         }))
-        // After authentication, so that a stranger cannot spend a tenant's budget; before the body is
-        // read, so that refusing is cheap.
+        // After authentication, so that only authenticated callers use a tenant's quota; before the body is
+        // read, so that a rejection is cheap.
         .layer(MiddlewareLayer(Quota { ports: ports.quota.clone() }))
-        // Next to the handlers, since it is tonic's reading of the body that it looks at.
+        // Next to the handlers, because it inspects the errors of tonic's decoder.
         .layer(MiddlewareLayer(NormalizeErrors { ports: ports.authn.clone() }))
 }

@@ -1,7 +1,7 @@
-//! The only file that names [`tonic::Code`]: from every way to fail to what a caller is told.
+//! Maps every failure to a gRPC status; no other file names [`tonic::Code`].
 //!
-//! Each status carries `ErrorInfo` with a stable reason, and the request id. What is sent is worded here
-//! and in [`text`]; what went wrong underneath is logged and recorded, never sent.
+//! Each status carries `ErrorInfo` with a stable reason, and the request id. [`messages`] words it. The
+//! underlying cause is logged and recorded, never sent.
 
 mod messages;
 
@@ -17,46 +17,46 @@ use crate::{
     service,
 };
 
-/// `ErrorInfo.domain` of every error.
+/// The `ErrorInfo.domain` of every error.
 pub const DOMAIN: &str = "keyassociation.v1";
 
-/// Why the edge itself refused a call, before a use case saw it.
+/// Why a layer of the server rejected a call before it reached a use case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum EdgeRefusal {
-    /// No token came.
+    /// The call has no token.
     TokenMissing,
-    /// The token does not verify; why is for the audit log alone.
+    /// The token cannot be verified. Only the audit log gets the reason.
     Token {
-        /// In a few words that hold nothing of the token.
+        /// A short reason that contains no part of the token.
         reason: &'static str,
-        /// Its `jti`, or a hash of it.
+        /// The token's `jti`, or a hash of the token.
         token_id: Option<Arc<str>>,
     },
-    /// The token's time is over.
+    /// The token has expired.
     TokenExpired {
-        /// Its `jti`, or a hash of it.
+        /// The token's `jti`, or a hash of the token.
         token_id: Arc<str>,
     },
-    /// The issuer's keys cannot be had.
+    /// The issuer's keys are not available.
     IssuerUnavailable {
-        /// When asking again makes sense.
+        /// The delay after which a retry can succeed.
         retry_after: Duration,
     },
-    /// The process has all it can hold, or the source sent too many tokens that failed.
+    /// The process is at its limit of calls in flight, or the source sent too many invalid tokens.
     Overloaded {
-        /// When asking again makes sense.
+        /// The delay after which a retry can succeed.
         retry_after: Duration,
     },
-    /// The tenant is over its limits.
+    /// The tenant exceeds its quota.
     Quota(OverQuota),
-    /// Fields that cannot be used, each with what is wrong.
+    /// One or more fields are invalid.
     Body {
-        /// Field and problem.
+        /// The name of each invalid field, and its problem.
         violations: Vec<(String, String)>,
     },
 }
 
-// === impl Refused ===
+// === impl EdgeRefusal ===
 
 impl EdgeRefusal {
     pub(super) fn reason(&self) -> Reason {
@@ -74,8 +74,8 @@ impl EdgeRefusal {
 }
 
 impl EdgeRefusal {
-    /// The names of the fields that cannot be used.
-    pub(super) fn fields(&self) -> String {
+    /// The names of the invalid fields, as a predicate for [`service::Error::Invalid`].
+    pub(super) fn invalid_fields(&self) -> String {
         match self {
             Self::Body { violations } => {
                 let names: Vec<&str> = violations.iter().map(|(field, _)| field.as_str()).collect();
@@ -91,24 +91,24 @@ impl EdgeRefusal {
     }
 }
 
-/// The status of a refusal at the edge.
-pub(super) fn fields(call: &Call, refusal: &EdgeRefusal) -> Status {
-    refused_with(call, refusal, ErrorDetails::new(), HashMap::new())
+/// The status of a rejection by a layer.
+pub(super) fn from_refusal(call: &Call, refusal: &EdgeRefusal) -> Status {
+    refusal_status(call, refusal, ErrorDetails::new(), HashMap::new())
 }
 
-/// The same, where the tenant is known.
-pub(super) fn refusal_for(call: &Call, refusal: &EdgeRefusal, tenant: &TenantId) -> Status {
-    let EdgeRefusal::Quota(over) = refusal else { return fields(call, refusal) };
+/// The status of a rejection by a layer after authentication; it names the tenant.
+pub(super) fn from_tenant_refusal(call: &Call, refusal: &EdgeRefusal, tenant: &TenantId) -> Status {
+    let EdgeRefusal::Quota(over) = refusal else { return from_refusal(call, refusal) };
     let mut details = ErrorDetails::new();
     let what = match over {
-        OverQuota::Rate { .. } => "calls a second",
-        OverQuota::InFlight { .. } => "calls under way",
+        OverQuota::Rate { .. } => "calls per second",
+        OverQuota::InFlight { .. } => "calls in flight",
     };
     details.add_quota_failure_violation(format!("tenant:{tenant}"), what);
-    refused_with(call, refusal, details, HashMap::from([("tenant_id".to_owned(), tenant.to_string())]))
+    refusal_status(call, refusal, details, HashMap::from([("tenant_id".to_owned(), tenant.to_string())]))
 }
 
-fn refused_with(
+fn refusal_status(
     call: &Call,
     refusal: &EdgeRefusal,
     mut details: ErrorDetails,
@@ -118,26 +118,28 @@ fn refused_with(
         EdgeRefusal::TokenMissing => {
             "a bearer token is required: send it in the metadata as 'authorization: Bearer TOKEN'".into()
         }
-        EdgeRefusal::Token { .. } => "the token was not accepted".into(),
+        EdgeRefusal::Token { .. } => {
+            "the token was rejected: get a new one from its issuer, or ask the operator of this service for the cause".into()
+        }
         EdgeRefusal::TokenExpired { .. } => "the token has expired: get a new one from your issuer".into(),
         EdgeRefusal::IssuerUnavailable { retry_after } => {
             details.set_retry_info(Some(*retry_after));
-            "tokens cannot be verified now, since the issuer's keys cannot be had: try again".into()
+            "the token cannot be verified, because the issuer's keys are not available: retry".into()
         }
         EdgeRefusal::Overloaded { retry_after } => {
             details.set_retry_info(Some(*retry_after));
-            "the service cannot take this call now: try again later".into()
+            "the service is overloaded: retry later".into()
         }
         EdgeRefusal::Quota(OverQuota::Rate { retry_after, .. }) => {
             details.set_retry_info(Some(*retry_after));
             format!(
-                "your tenant calls more often than it may: try again in {} ms",
+                "your tenant exceeds its rate of calls: retry after {} ms",
                 retry_after.as_millis().max(1)
             )
         }
         EdgeRefusal::Quota(OverQuota::InFlight { retry_after, .. }) => {
             details.set_retry_info(Some(*retry_after));
-            "your tenant has more calls under way than it may: wait for some of them to end".into()
+            "your tenant has too many calls in flight: wait until some of them end".into()
         }
         EdgeRefusal::Body { violations } => {
             let listed: Vec<String> =
@@ -151,28 +153,28 @@ fn refused_with(
     status(refusal.reason(), message, details, metadata, call)
 }
 
-/// The status of a use case that did not succeed.
+/// The status of a use case that failed.
 pub(super) fn from_error(call: &Call, error: &service::Error) -> Status {
     if error.reason() == Reason::Internal {
-        tracing::error!(error = error as &dyn std::error::Error, "a defect");
+        tracing::error!(error = error as &dyn std::error::Error, "a call failed with an internal error");
         return internal(call);
     }
     let messages::StatusDetails { message, details, metadata } = messages::status_details(error);
     status(error.reason(), message, details, metadata, call)
 }
 
-/// A defect of ours: the message carries the request id and nothing else.
+/// A defect of this service: the message has the request id and no other details.
 pub(super) fn internal(call: &Call) -> Status {
     let message = format!("internal error; request id {}", call.request_id);
     status(Reason::Internal, message, ErrorDetails::new(), HashMap::new(), call)
 }
 
-/// A layer is missing or out of order: our defect, not the caller's.
+/// A layer is missing or out of order: a defect of this service, not of the request.
 pub(super) fn missing_extension() -> Status {
     Status::new(Code::Internal, "internal error")
 }
 
-/// What tonic refused by itself, in the form of every other refusal; with the reason where it was one.
+/// Gives a rejection by tonic itself the same form as every other one. Returns its reason if there is one.
 pub(super) fn normalize(
     response: Response<Body>,
     call: &Call,
@@ -184,16 +186,17 @@ pub(super) fn normalize(
     }
     let Some(theirs) = Status::from_header_map(response.headers()) else { return (response, None) };
     let (reason, message) = match theirs.code() {
-        Code::Unimplemented if theirs.message().is_empty() => {
-            (Reason::MethodUnknown, format!("there is no method {path}: list them by server reflection"))
-        }
-        // tonic's word for a body that is no message of this type, that is too long or cut short.
+        Code::Unimplemented if theirs.message().is_empty() => (
+            Reason::MethodUnknown,
+            format!("method {path} does not exist: list the methods with server reflection"),
+        ),
+        // tonic uses these codes for a body that is truncated, too long, or not a message of this type.
         Code::Internal
         | Code::OutOfRange
         | Code::InvalidArgument
         | Code::ResourceExhausted
         | Code::Unimplemented => {
-            (Reason::FieldInvalid, format!("the request cannot be read: {}", theirs.message()))
+            (Reason::FieldInvalid, format!("the request cannot be decoded: {}", theirs.message()))
         }
         Code::Ok
         | Code::Cancelled
@@ -212,7 +215,7 @@ pub(super) fn normalize(
     (ours.into_http(), Some(reason))
 }
 
-/// The name of the status code in a response's head, for logs and metrics.
+/// The name of the status code in a response's headers, for logs and metrics.
 pub(super) fn code_name(headers: &HeaderMap) -> &'static str {
     match code_in(headers) {
         Code::Ok => "OK",
@@ -235,7 +238,7 @@ pub(super) fn code_name(headers: &HeaderMap) -> &'static str {
     }
 }
 
-/// The code alone: to read a whole status out of a head is to copy all of it.
+/// The code alone, because `Status::from_header_map` copies the whole status.
 fn code_in(headers: &HeaderMap) -> Code {
     headers.get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
 }
@@ -252,7 +255,7 @@ fn status(
     Status::with_error_details(code(reason), message, details)
 }
 
-/// One arm for each reason and no `_`: a new one does not compile until someone chose its code.
+/// One arm for each reason and no `_`: a new reason does not compile until someone chooses its code.
 fn code(reason: Reason) -> Code {
     use Reason as R;
     match reason {

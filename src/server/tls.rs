@@ -1,4 +1,4 @@
-//! The certificate that the service shows and the ones it asks for, from files that may change.
+//! Loads and reloads the server certificate and the client authorities from their files.
 
 use std::{
     io,
@@ -15,78 +15,78 @@ use rustls::{
 };
 use thiserror::Error;
 
-/// Where the certificates are, and whether clients must show one.
+/// The certificate files, and whether clients need a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsConfig {
-    /// The service's certificate chain, PEM.
+    /// The server's certificate chain, PEM.
     pub cert_file: PathBuf,
-    /// Its private key, PEM.
+    /// The server's private key, PEM.
     pub key_file: PathBuf,
-    /// The authorities whose client certificates are taken, PEM.
+    /// The authorities that verify client certificates, PEM; required unless `client_auth` is `None`.
     pub client_ca_file: Option<PathBuf>,
-    /// Whether clients must show a certificate.
+    /// Whether clients need a certificate.
     pub client_auth: ClientAuth,
 }
 
-/// Whether clients must show a certificate.
+/// Whether clients need a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientAuth {
-    /// None is asked for.
+    /// The server does not request one. This is the default.
     #[default]
     None,
-    /// One is asked for, and verified where it is shown.
+    /// The server requests one, and verifies it if the client sends it.
     Optional,
-    /// No connection without one.
+    /// The server rejects connections without one.
     Required,
 }
 
-/// TLS 1.2 and 1.3 with the certificates that are in force now.
+/// TLS 1.2 and 1.3 with the certificates that were loaded last.
 #[derive(Debug)]
 pub struct Tls {
     config: TlsConfig,
     current: ArcSwap<ServerConfig>,
 }
 
-/// Why certificates cannot be used.
+/// Why the certificates cannot be used.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    /// A file cannot be read, or holds nothing of use.
-    #[error("{path} holds no usable {what}")]
+    /// A file cannot be read, or has no usable content.
+    #[error("{path} has no usable {what}: expected PEM")]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// What was looked for.
+        /// The expected content, such as `private key`.
         what: &'static str,
-        /// Why not.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The parts do not fit together.
-    #[error("the certificate, its key and the client authorities do not fit together")]
+    /// The certificate, its key and the client authorities do not belong together.
+    #[error("cert_file, key_file and client_ca_file do not belong together")]
     Unfit(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Client certificates are asked for and no authority is named.
-    #[error("client_auth needs client_ca_file")]
+    /// Client certificates are requested, but no authority is configured.
+    #[error("client_auth requires client_ca_file: set it to the authorities that sign client certificates")]
     NoClientCa,
 }
 
 // === impl Tls ===
 
 impl Tls {
-    /// Reads the files.
+    /// Loads the certificates from their files.
     ///
     /// # Errors
     ///
-    /// [`TlsError`] naming the file.
+    /// [`TlsError`], with the file.
     pub fn load(config: TlsConfig) -> Result<Self, TlsError> {
         let current = ArcSwap::from_pointee(read(&config)?);
         Ok(Self { config, current })
     }
 
-    /// Reads the files again; connections that stand are not touched.
+    /// Reloads the files for new connections; open connections keep their certificates.
     ///
     /// # Errors
     ///
-    /// [`TlsError`]; what was in force stays.
+    /// [`TlsError`]; the former certificates stay in use.
     pub fn reload(&self) -> Result<(), TlsError> {
         self.current.store(Arc::new(read(&self.config)?));
         Ok(())
@@ -131,8 +131,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read = || CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
     let found = read().map_err(|error| unusable(path, "certificate", error))?;
     if found.is_empty() {
-        let nothing = io::Error::new(io::ErrorKind::InvalidData, "no PEM block of a certificate");
-        return Err(unusable(path, "certificate", nothing));
+        let empty = io::Error::new(io::ErrorKind::InvalidData, "the file has no PEM block of a certificate");
+        return Err(unusable(path, "certificate", empty));
     }
     Ok(found)
 }

@@ -1,5 +1,6 @@
-//! Outermost of our layers: gives each call its id, circumstances, span, log line and metrics, and
-//! answers where a handler panicked.
+//! The outermost middleware: gives each call its request id, deadline, span, log line and metrics.
+//!
+//! It returns an internal error if a handler panics.
 
 mod log_sampler;
 
@@ -25,25 +26,25 @@ use super::{
 };
 use crate::domain::call::{Action, Call, RequestId};
 
-/// The header that carries the request id, in and out.
+/// The request id, in requests and in responses.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// How long a client's `user-agent` may be before it is cut.
+/// The longest `user-agent` that is kept, in characters; the rest is cut off.
 const MAX_USER_AGENT: usize = 256;
-/// How much of a client's own time limit is kept back, so that our answer reaches it in time.
+/// The fraction of a client's timeout that is reserved, so that the response reaches the client in time.
 const CLOCK_MARGIN: u32 = 20;
-/// The longest time kept back.
+/// The longest time that is reserved.
 const MAX_MARGIN: Duration = Duration::from_millis(100);
 
-/// Knows each call by its id.
+/// Observes every call.
 #[derive(Clone, Debug)]
 pub(super) struct Trace {
-    /// The longest a call may take, where its client sets no shorter limit.
+    /// The longest time of a call, unless its client sets a shorter one.
     pub(super) request_timeout: Duration,
-    /// Whose word counts on where a call comes from.
+    /// The proxies whose `x-forwarded-for` is trusted.
     pub(super) trusted_proxies: TrustedProxies,
-    /// The calls under way, which a stop waits for.
+    /// The calls in flight; a shutdown waits for them.
     pub(super) calls: TaskTracker,
-    /// Which of them have a line in the log.
+    /// Decides which calls get a log line.
     pub(super) lines: Arc<LogSampler>,
 }
 
@@ -52,13 +53,13 @@ pub(super) struct Trace {
 impl Middleware for Trace {
     async fn run<S: Next>(self, mut request: Request<Body>, mut next: S) -> Result<Response<Body>, S::Error> {
         let _in_flight = self.calls.token();
-        let call = Arc::new(annotate_span(&request, &self));
+        let call = Arc::new(new_call(&request, &self));
         let lines = self.lines;
         request.extensions_mut().insert(Arc::clone(&call));
         let path: Box<str> = request.uri().path().into();
-        // At the level of errors, so that these name their call where nothing below them is logged.
+        // At the level `error`, so that errors name their call even if lower levels are not logged.
         let span = tracing::error_span!("call", request_id = %call.request_id, rpc = %call.action);
-        let answer = async move {
+        let run = async move {
             let response = AssertUnwindSafe(next.call(request)).catch_unwind().await;
             let mut response = match response {
                 Ok(response) => status::normalize(response?, &call, &path).0,
@@ -74,12 +75,12 @@ impl Middleware for Trace {
             log_and_count(&call, &path, response.headers(), &lines);
             Ok(response)
         };
-        answer.instrument(span).await
+        run.instrument(span).await
     }
 }
 
-/// Values that hold for one call alone would push out of the connection's HPACK table what comes again, so
-/// they are sent as literals that are never indexed (RFC 7541, section 6.2.3).
+/// Sends values that occur only once as literals that are never indexed (RFC 7541, section 6.2.3). Otherwise
+/// they would evict repeated values from the connection's HPACK table.
 fn mark_never_indexed(headers: &mut HeaderMap) {
     for name in [REQUEST_ID, Status::GRPC_STATUS_DETAILS] {
         if let Some(value) = headers.get_mut(name) {
@@ -88,7 +89,7 @@ fn mark_never_indexed(headers: &mut HeaderMap) {
     }
 }
 
-fn annotate_span(request: &Request<Body>, trace: &Trace) -> Call {
+fn new_call(request: &Request<Body>, trace: &Trace) -> Call {
     let request_timeout = trace.request_timeout;
     let headers = request.headers();
     let received = Instant::now();
@@ -109,7 +110,7 @@ fn annotate_span(request: &Request<Body>, trace: &Trace) -> Call {
     }
 }
 
-/// The RPC that a path names: `/package.Service/Method`.
+/// The RPC of a path, which has the form `/package.Service/Method`.
 fn action(path: &str) -> Action {
     match path.strip_prefix("/keyassociation.v1.").and_then(|rest| rest.split_once('/')) {
         Some((_service, method)) => Action::from_grpc_name(method),
@@ -117,8 +118,8 @@ fn action(path: &str) -> Action {
     }
 }
 
-/// `grpc-timeout` of the gRPC protocol: at most eight digits and a unit. What is malformed is taken as
-/// absent, as tonic does.
+/// The `grpc-timeout` of the gRPC protocol: at most eight digits and a unit. A malformed one counts as
+/// absent, as in tonic.
 fn client_timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -137,7 +138,7 @@ fn client_timeout(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// Says how the call ended: a log line and metrics. Health probes and reflection are not told.
+/// Writes the log line and the metrics of a call, except for health probes and reflection.
 fn log_and_count(call: &Call, path: &str, headers: &HeaderMap, lines: &LogSampler) {
     let now = Instant::now();
     let latency = now - call.received;
@@ -155,7 +156,7 @@ fn log_and_count(call: &Call, path: &str, headers: &HeaderMap, lines: &LogSample
         Sampled::Last => {
             tracing::warn!(
                 grpc.code = code,
-                "too many calls end so for a line each: see logkey_requests_total"
+                "too many calls end with this code: further ones are not logged in this second; see logkey_requests_total"
             );
         }
         Sampled::None => {}
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clients_time_limit_is_read_in_every_unit_and_noise_is_none() {
+    fn a_client_timeout_is_read_in_every_unit_and_noise_is_ignored() {
         assert_eq!(limit("1H"), Some(Duration::from_hours(1)));
         assert_eq!(limit("99999999S"), Some(Duration::from_secs(99_999_999)));
         assert_eq!(limit("100m"), Some(Duration::from_millis(100)));
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_for_one_call_alone_is_never_indexed() {
+    fn values_of_one_call_are_never_indexed() {
         let mut headers = HeaderMap::new();
         for name in ["x-request-id", "grpc-status-details-bin", "grpc-status"] {
             headers.insert(name, HeaderValue::from_static("1"));
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn an_rpc_is_known_by_its_path_and_only_under_our_package() {
+    fn a_path_names_an_rpc_only_in_our_package() {
         assert_eq!(action("/keyassociation.v1.TenantService/GetCaller"), Action::GetCaller);
         assert_eq!(action("/other.v1.TenantService/GetCaller"), Action::Unknown);
         assert_eq!(action("/keyassociation.v1.TenantService"), Action::Unknown);

@@ -1,5 +1,5 @@
-//! Questions about a few resources each, put to the store as one: whoever asks while an answer is on its way
-//! is in the next question. So the way to the database's own thread and back serves many calls at once.
+//! Combines small concurrent reads of key records into one query. Requests that arrive during a query are
+//! combined into the next one. One round trip to the database's thread thus serves many calls.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,31 +23,32 @@ use crate::{
     ports::{KeyHistoryReader, Unavailable},
 };
 
-/// Most who are answered by one question; as many wait for the next, and others wait to wait.
-const MAX: usize = 256;
-/// Most resources of one who asks together with others: a change looks at its own, and at the account's
-/// query results. A page of a list asks by itself.
-const MAX_BATCH: usize = 2;
+/// The maximum number of requests that one query combines. As many can be queued for the next query; further
+/// requests wait until there is room in the queue.
+const MAX_REQUESTS: usize = 256;
+/// The maximum number of resources of a request that is combined with others. A change reads its own resource
+/// and the account's query results. A page of a list has more resources and gets a separate query.
+const MAX_RESOURCES: usize = 2;
 
-/// Keeps the port over a store.
+/// Implements the port over a store.
 pub(super) struct BatchedKeyHistory {
     history: Arc<dyn KeyHistoryReader>,
     requests: mpsc::Sender<BatchRequest>,
 }
 
-/// Resources, and who wants to know of them.
+/// The resources of one caller, with the channel for its reply.
 struct BatchRequest {
     resources: Vec<Resource>,
     reply: oneshot::Sender<Result<Vec<KeyRecord>, Unavailable>>,
 }
 
-// === impl Together ===
+// === impl BatchedKeyHistory ===
 
 impl BatchedKeyHistory {
-    /// Over this store, which closes with the last use of this value. Needs a runtime.
+    /// Batches reads of this store. The batching ends with the last use of this value. Needs a runtime.
     pub(super) fn new(history: Arc<dyn KeyHistoryReader>) -> Self {
-        let (requests, receiver) = mpsc::channel(MAX);
-        tokio::spawn(answer(Arc::downgrade(&history), receiver));
+        let (requests, receiver) = mpsc::channel(MAX_REQUESTS);
+        tokio::spawn(run(Arc::downgrade(&history), receiver));
         Self { history, requests }
     }
 
@@ -59,13 +60,13 @@ impl BatchedKeyHistory {
     }
 }
 
-async fn answer(history: Weak<dyn KeyHistoryReader>, mut requests: mpsc::Receiver<BatchRequest>) {
+async fn run(history: Weak<dyn KeyHistoryReader>, mut requests: mpsc::Receiver<BatchRequest>) {
     let mut all = Vec::new();
     while let Some(first) = requests.recv().await {
         all.push(first);
-        // Whoever can ask at this moment does so first.
+        // Lets tasks that are ready to send a request do so first.
         task::yield_now().await;
-        while all.len() < MAX
+        while all.len() < MAX_REQUESTS
             && let Ok(more) = requests.try_recv()
         {
             all.push(more);
@@ -73,24 +74,26 @@ async fn answer(history: Weak<dyn KeyHistoryReader>, mut requests: mpsc::Receive
         let Some(history) = history.upgrade() else { return };
         let resources: HashSet<&Resource> = all.iter().flat_map(|request| &request.resources).collect();
         let resources: Vec<Resource> = resources.into_iter().cloned().collect();
-        let record = history.records(&resources).await;
+        let records = history.records(&resources).await;
         drop(history);
-        respond(record, all.drain(..));
+        respond(records, all.drain(..));
     }
 }
 
-fn respond(record: Result<Vec<KeyRecord>, Unavailable>, all: impl Iterator<Item = BatchRequest>) {
-    let record = record.map(|record| {
-        record.into_iter().map(|record| (record.resource.clone(), record)).collect::<HashMap<_, _>>()
+fn respond(records: Result<Vec<KeyRecord>, Unavailable>, all: impl Iterator<Item = BatchRequest>) {
+    let records = records.map(|records| {
+        records.into_iter().map(|record| (record.resource.clone(), record)).collect::<HashMap<_, _>>()
     });
     for BatchRequest { resources, reply } in all {
-        let own = match &record {
-            Ok(record) => Ok(resources.iter().filter_map(|resource| record.get(resource)).cloned().collect()),
+        let own = match &records {
+            Ok(records) => {
+                Ok(resources.iter().filter_map(|resource| records.get(resource)).cloned().collect())
+            }
             Err(error) => {
                 Err(Unavailable { dependency: error.dependency, source: Some(error_chain(error).into()) })
             }
         };
-        // Whoever went away does not need to know.
+        // A caller that was cancelled needs no reply.
         drop(reply.send(own));
     }
 }
@@ -102,7 +105,7 @@ fn closed_error() -> Unavailable {
 #[async_trait]
 impl KeyHistoryReader for BatchedKeyHistory {
     async fn records(&self, resources: &[Resource]) -> Result<Vec<KeyRecord>, Unavailable> {
-        if (1..=MAX_BATCH).contains(&resources.len()) {
+        if (1..=MAX_RESOURCES).contains(&resources.len()) {
             self.load_batch(resources).await
         } else {
             self.history.records(resources).await
@@ -125,7 +128,7 @@ impl KeyHistoryReader for BatchedKeyHistory {
 
 impl fmt::Debug for BatchedKeyHistory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Together")
+        f.write_str("BatchedKeyHistory")
     }
 }
 

@@ -1,37 +1,37 @@
-//! The columns of a row, in whichever database it stands: what reads rows stands once.
+//! Reads the columns of a row of either database, so that the code that reads rows exists once.
 
 use sqlx::{Row as _, postgres::PgRow, sqlite::SqliteRow};
 
 use crate::ports::Unavailable;
 
-/// A row whose columns are read by their places.
+/// A row whose columns are read by their position.
 pub(super) trait Columns {
-    /// The database, as errors name it.
+    /// The name of the database in errors.
     const DEPENDENCY: &'static str;
 
-    /// A text, where there is one.
+    /// The text in a column that may be null.
     fn text(&self, at: usize) -> Result<Option<&str>, Unavailable>;
 
-    /// A whole number, where there is one.
+    /// The integer in a column that may be null.
     fn number(&self, at: usize) -> Result<Option<i64>, Unavailable>;
 
-    /// A text that is always there.
+    /// The text in a column that is never null.
     fn required_text(&self, at: usize) -> Result<&str, Unavailable> {
         self.text(at)?.ok_or_else(|| corrupt_row::<Self>(MissingColumn))
     }
 
-    /// A number that is always there.
+    /// The integer in a column that is never null.
     fn required_number(&self, at: usize) -> Result<i64, Unavailable> {
         self.number(at)?.ok_or_else(|| corrupt_row::<Self>(MissingColumn))
     }
 }
 
-/// A column that is never empty is.
+/// A column that is never null is null.
 #[derive(Debug, thiserror::Error)]
-#[error("a column is empty")]
+#[error("a required column is null")]
 struct MissingColumn;
 
-/// What is in the row is not what was written there.
+/// The error for a row whose content is not what the store writes.
 pub(super) fn corrupt_row<R: Columns + ?Sized>(
     source: impl std::error::Error + Send + Sync + 'static,
 ) -> Unavailable {

@@ -1,5 +1,5 @@
-//! What an event's own bytes say of that by which a store finds it: what differs from them would hide it
-//! from lists.
+//! Reads the index fields of an event from its bytes. A store compares them with its index, because a wrong
+//! index would hide the event from lists.
 
 use std::borrow::Cow;
 
@@ -8,22 +8,22 @@ use uuid::Uuid;
 
 use crate::domain::{audit::EventId, time::Timestamp};
 
-/// Whose event it is, and which.
+/// The id and the tenant of an event.
 #[derive(Deserialize)]
 struct EventHead<'e> {
     #[serde(borrow)]
-    metadata: Named<'e>,
+    metadata: HeadMetadata<'e>,
 }
 
 #[derive(Deserialize)]
-struct Named<'e> {
+struct HeadMetadata<'e> {
     #[serde(borrow)]
     uid: Cow<'e, str>,
     #[serde(borrow)]
     tenant_uid: Option<Cow<'e, str>>,
 }
 
-/// All of it: borrowed, since every event of a log is read so.
+/// Every index field. The fields are borrowed, because a verification reads every event of a log.
 #[derive(Deserialize)]
 pub(super) struct EventFields<'e> {
     time: i64,
@@ -83,18 +83,18 @@ struct LogkeyFields<'e> {
     closes: Option<Cow<'e, str>>,
 }
 
-/// The id of the event and its tenant; nobody's where the bytes cannot be read.
+/// The id of the event and its tenant. If the bytes cannot be parsed, the id is nil and the tenant `None`.
 pub(super) fn tenant_of(body: &str) -> (EventId, Option<String>) {
-    let Ok(EventHead { metadata: Named { uid, tenant_uid } }) = serde_json::from_str(body) else {
+    let Ok(EventHead { metadata: HeadMetadata { uid, tenant_uid } }) = serde_json::from_str(body) else {
         return (EventId(Uuid::nil()), None);
     };
     (EventId(uid.parse().unwrap_or_default()), tenant_uid.map(Cow::into_owned))
 }
 
-// === impl Said ===
+// === impl EventFields ===
 
 impl<'e> EventFields<'e> {
-    /// None where the bytes cannot be read.
+    /// Parses an event. `None` if that fails.
     pub(super) fn parse(body: &'e str) -> Option<Self> {
         serde_json::from_str(body).ok()
     }
@@ -128,7 +128,7 @@ impl<'e> EventFields<'e> {
         &self.metadata.correlation_uid
     }
 
-    /// `OK`, or the reason of a failure; none where it has not ended.
+    /// `OK`, or the reason of a failure. `None` if the operation has not ended.
     pub(super) fn outcome(&self) -> Option<&str> {
         self.status_code.as_deref().or((self.status_id == 1).then_some("OK"))
     }
@@ -138,10 +138,10 @@ impl<'e> EventFields<'e> {
     }
 }
 
-/// The names of those that differ.
+/// The names of the fields that differ.
 pub(super) fn mismatches<const N: usize>(differs: [(&'static str, bool); N]) -> Vec<&'static str> {
-    differs.into_iter().filter_map(|(name, wrong)| wrong.then_some(name)).collect()
+    differs.into_iter().filter_map(|(name, is_different)| is_different.then_some(name)).collect()
 }
 
-/// What differs where the bytes cannot be read.
+/// The mismatch of an event whose bytes cannot be parsed.
 pub(super) const PARSE_ERROR: &str = "it cannot be read";

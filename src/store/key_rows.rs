@@ -1,4 +1,4 @@
-//! Which key was when on what, as rows: written as JSON that the database takes apart, and read back.
+//! Converts key records to and from rows. It writes rows as JSON, which the database splits into columns.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
     ports::{Batch, Unavailable},
 };
 
-/// One row of what is known, as JSON hands it to the database.
+/// One row of a key record, in the form of a JSON array for the database.
 #[derive(Serialize)]
 pub(super) struct KeyRow<'a>(
     &'a str,
@@ -29,19 +29,19 @@ pub(super) struct KeyRow<'a>(
     Option<u64>,
 );
 
-/// Everything that a batch says of keys, oldest first.
+/// The rows of a batch's observations and associations, the oldest first.
 pub(super) fn rows(batch: &Batch) -> Vec<KeyRow<'_>> {
     let mut rows: Vec<KeyRow<'_>> = batch
         .observations
         .iter()
-        .map(observation_rows)
-        .chain(batch.associations.iter().map(row_of))
+        .map(observation_row)
+        .chain(batch.associations.iter().map(association_row))
         .collect();
     rows.sort_by_key(|row| row.6);
     rows
 }
 
-pub(super) fn observation_rows(observation: &Observation) -> KeyRow<'_> {
+pub(super) fn observation_row(observation: &Observation) -> KeyRow<'_> {
     let Observation { resource: Resource { location, target }, key, observed_at, created, retention } =
         observation;
     KeyRow(
@@ -61,7 +61,7 @@ pub(super) fn observation_rows(observation: &Observation) -> KeyRow<'_> {
     )
 }
 
-fn row_of(record: &RecordedAssociation) -> KeyRow<'_> {
+fn association_row(record: &RecordedAssociation) -> KeyRow<'_> {
     let RecordedAssociation { resource: Resource { location, target }, key, previous_key, accepted } = record;
     KeyRow(
         location.account.as_str(),
@@ -76,7 +76,7 @@ fn row_of(record: &RecordedAssociation) -> KeyRow<'_> {
     )
 }
 
-/// How a target stands in a table: query results have the empty name, which no log group has.
+/// The name of a target in the tables. Query results have the empty name, which no log group has.
 pub(super) fn log_group(target: &Target) -> &str {
     match target {
         Target::LogGroup(name) => name.as_str(),
@@ -84,7 +84,7 @@ pub(super) fn log_group(target: &Target) -> &str {
     }
 }
 
-/// Resources, as JSON hands them to the database.
+/// The keys of the rows of these resources: account, Region and name.
 pub(super) fn lookup_rows(resources: &[Resource]) -> Vec<(&str, &str, &str)> {
     let all = resources.iter();
     all.map(|Resource { location, target }| {
@@ -93,7 +93,7 @@ pub(super) fn lookup_rows(resources: &[Resource]) -> Vec<(&str, &str, &str)> {
     .collect()
 }
 
-/// The rows of one resource stand together, one for each of its former keys.
+/// Combines rows into records. The rows of one resource are adjacent, one for each of its former keys.
 pub(super) fn merge_rows<R: Columns>(rows: &[R]) -> Result<Vec<KeyRecord>, Unavailable> {
     let mut all: Vec<KeyRecord> = Vec::new();
     for row in rows {
@@ -155,17 +155,17 @@ fn time<R: Columns>(row: &R, at: usize) -> Result<Option<Timestamp>, Unavailable
     Ok(row.number(at)?.map(Timestamp::from_micros))
 }
 
-/// A survey from a row of its columns in their order.
+/// Reads a scan from a row with its columns in order.
 pub(super) fn to_scan<R: Columns>(row: &R) -> Result<Scan, Unavailable> {
     let at = |at: usize| row.required_number(at).map(Timestamp::from_micros);
     let log_groups = u64::try_from(row.required_number(4)?).map_err(corrupt_row::<R>)?;
     Ok(Scan { location: location(row)?, first: at(2)?, last: at(3)?, log_groups })
 }
 
-// === impl Row ===
+// === impl KeyRow ===
 
 impl<'a> KeyRow<'a> {
-    /// The resource that it is about.
+    /// The account, Region and name of the resource.
     pub(super) fn resource(&self) -> (&'a str, &'a str, &'a str) {
         (self.0, self.1, self.2)
     }

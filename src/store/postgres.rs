@@ -1,5 +1,5 @@
-//! The store in a PostgreSQL database that several processes share: each appends for itself, one at a time
-//! sequences. Nothing waits for a server without an end.
+//! The store in a PostgreSQL database that several processes share. Each process appends; one of them, the
+//! leader, extends the tree. Every wait for the server has a time limit.
 
 mod advisory_locks;
 mod archive;
@@ -35,45 +35,46 @@ use crate::{
     },
 };
 
-/// How long a commit is waited for before it is given up; the server itself ends it before.
-const APPEND_WITHIN: Duration = Duration::from_secs(10);
-/// Processes that have not begun anew for so long, and are gone.
-const FORGET: &str = "DELETE FROM writer WHERE since < now() - interval '90 days'";
+/// The maximum wait for a commit. The server's own time limit is shorter.
+const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Deletes the writers whose last session began long ago. Their processes have ended.
+const DELETE_WRITERS_SQL: &str = "DELETE FROM writer WHERE since < now() - interval '90 days'";
 
-/// The store, as one of the processes that share it.
+/// The store as one process uses it.
 #[derive(Debug)]
 pub(super) struct Postgres {
     server: Server,
     process: Uuid,
-    /// None after an error, until it is opened anew.
+    /// `None` after an error, until [`Postgres::begin`] opens a new session.
     writer: Mutex<Option<Session>>,
     reader: Reader,
     leader: LeaderLease,
-    claims: AdvisoryLocks,
+    locks: AdvisoryLocks,
 }
 
 // === impl Postgres ===
 
 impl Postgres {
-    /// Brings the schema up to date, and begins to write. Needs a runtime.
+    /// Upgrades the schema and begins a session for writing. Needs a runtime.
     pub(super) async fn open(url: &str) -> Result<Self, OpenError> {
         let server = Server::new(url)?;
         let session = server.session(PoolKind::Migrate).await;
         let mut session = session.map_err(|error| server.error_for(error))?;
         schema::migrate(&mut session, &server).await?;
         let failed = |source| OpenError::Failed { path: server.name(), source };
-        sqlx::query(FORGET).execute(&mut session).await.map_err(failed)?;
+        sqlx::query(DELETE_WRITERS_SQL).execute(&mut session).await.map_err(failed)?;
         session.close().await.map_err(failed)?;
-        let (reader, claims) = (Reader::from_server(&server), AdvisoryLocks::new(server.clone()));
+        let (reader, locks) = (Reader::from_server(&server), AdvisoryLocks::new(server.clone()));
         let (process, leader) = (Uuid::new_v4(), LeaderLease::default());
-        let store = Self { server, process, writer: Mutex::default(), reader, leader, claims };
+        let store = Self { server, process, writer: Mutex::default(), reader, leader, locks };
         match store.begin(None).await {
             Ok(_) => Ok(store),
             Err(error) => Err(store.server.error_for(error)),
         }
     }
 
-    /// Begins a session whose commits count, in place of every earlier one of this process.
+    /// Begins the one session of this process that may commit. Earlier sessions of the process can no longer
+    /// commit.
     async fn begin(&self, doubtful: Option<EventId>) -> Result<bool, server::ConnectError> {
         let mut writer = self.writer.lock().await;
         drop(writer.take());
@@ -92,13 +93,13 @@ impl EventStore for Postgres {
         let Some(mut session) = writer.take() else {
             return Err(AppendError::NotWritten(unavailable("there is no connection")));
         };
-        match time::timeout(APPEND_WITHIN, write::append(&mut session, &batch)).await {
+        match time::timeout(APPEND_TIMEOUT, write::append(&mut session, &batch)).await {
             Ok(Ok(())) => {
                 *writer = Some(session);
-                // Other replicas append too: the sequencer reads.
+                // Other replicas append too, so the sequence numbers are known only after a read.
                 Ok(None)
             }
-            // The session is not used again: recovery begins another.
+            // This session is not used again. Recovery begins another one.
             Ok(Err(error)) => Err(error),
             Err(_elapsed) => Err(AppendError::Indeterminate(unavailable(timed_out()))),
         }

@@ -1,4 +1,5 @@
-//! Requests that came with an id of their own, as rows: written as JSON that the database takes apart.
+//! Converts the records of requests to and from rows. It writes rows as JSON, which the database splits into
+//! columns.
 
 use serde::Serialize;
 
@@ -12,11 +13,11 @@ use crate::{
     ports::Unavailable,
 };
 
-/// What a batch says of requests.
+/// The rows of a batch's request steps.
 pub(super) struct Rows<'a> {
     pub(super) started: Vec<IntentRow<'a>>,
-    /// What expires by then is forgotten.
-    pub(super) forgotten: i64,
+    /// Records that expire by this time are deleted.
+    pub(super) expired_until: i64,
     pub(super) outcomes: Vec<OutcomeRow<'a>>,
 }
 
@@ -27,11 +28,11 @@ pub(super) struct IntentRow<'a>(&'a str, String, &'a str, String, i64, i64, i64)
 pub(super) struct OutcomeRow<'a>(String, String, &'static str, Option<&'a str>);
 
 pub(super) fn rows(steps: &[(EventId, RecordedStep)]) -> Rows<'_> {
-    let mut rows = Rows { started: Vec::new(), forgotten: i64::MIN, outcomes: Vec::new() };
+    let mut rows = Rows { started: Vec::new(), expired_until: i64::MIN, outcomes: Vec::new() };
     for (event, step) in steps {
         match step {
             RecordedStep::Intent { id, fingerprint, at, running_until } => {
-                rows.forgotten = rows.forgotten.max(at.as_micros());
+                rows.expired_until = rows.expired_until.max(at.as_micros());
                 rows.started.push(IntentRow(
                     id.tenant.as_str(),
                     id.to_string(),
@@ -60,7 +61,8 @@ fn hex(id: EventId) -> String {
     id.0.as_simple().to_string()
 }
 
-/// A request from its row; the events by which it was begun and ended are read by the database's own means.
+/// Reads a record from its row. The caller reads the ids of the intent and the outcome, whose types depend on
+/// the database.
 pub(super) fn to_record<R: Columns>(
     row: &R,
     intent: EventId,

@@ -1,5 +1,5 @@
-//! The store in one SQLite file: WAL, synced at every commit, written by one process and one
-//! connection. Readers have a small pool and never wait for the writer.
+//! The store in one SQLite file in WAL mode, synced at every commit. One process writes it through one
+//! connection. Readers use a small pool and never wait for the writer.
 
 mod archive;
 mod file;
@@ -38,12 +38,12 @@ use crate::{
     },
 };
 
-/// The store, and the lock that keeps others from it.
+/// The store, with the lock that excludes other processes.
 #[derive(Debug)]
 pub struct Sqlite {
     options: SqliteConnectOptions,
     writer: Arc<Writer>,
-    /// The place of the event to come; changed by whoever has the writer.
+    /// The sequence number of the next event. Only the holder of the writer changes it.
     next: AtomicI64,
     reader: Reader,
     _lock: Lock,
@@ -52,12 +52,11 @@ pub struct Sqlite {
 // === impl Sqlite ===
 
 impl Sqlite {
-    /// Opens the file for this process alone, makes it if there is none, and brings its schema up
-    /// to date.
+    /// Opens the file exclusively for this process, creates it if it does not exist, and upgrades its schema.
     ///
     /// # Errors
     ///
-    /// [`OpenError`], with what to do.
+    /// [`OpenError`], whose message says what to do.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
         let path = file::path(url)?;
         let lock = Lock::take(&path)?;
@@ -66,8 +65,8 @@ impl Sqlite {
             .filename(&path)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .statement_cache_capacity(write::PREPARED)
-            // 16 MiB of pages at hand: the right-hand side of every index.
+            .statement_cache_capacity(write::STATEMENT_CACHE)
+            // A cache of 16 MiB holds the right-hand side of every index.
             .pragma("cache_size", "-16384");
         let mut writer = connect(&options, &path).await?;
         file::writable(&mut writer, &path).await?;
@@ -85,32 +84,32 @@ async fn connect(options: &SqliteConnectOptions, path: &Path) -> Result<SqliteCo
 #[async_trait]
 impl EventStore for Sqlite {
     async fn append(&self, batch: Arc<Batch>) -> Result<Option<u64>, AppendError> {
-        let none = || AppendError::NotWritten(write::unavailable(None));
-        let append = async |open: &mut SqliteConnection| {
+        let closed = || AppendError::NotWritten(write::unavailable(None));
+        let append = async |connection: &mut SqliteConnection| {
             let first = self.next.load(Ordering::Relaxed);
-            write::append(open, &batch, first).await?;
+            write::append(connection, &batch, first).await?;
             let events = i64::try_from(batch.events.len()).unwrap_or(i64::MAX);
             self.next.fetch_add(events, Ordering::Relaxed);
             Ok(first)
         };
-        let first = self.writer.checkout(none, append).await?;
+        let first = self.writer.checkout(closed, append).await?;
         Ok(u64::try_from(first).ok())
     }
 
     async fn recover(&self, doubtful: Option<EventId>) -> Result<bool, Unavailable> {
         let mut writer = self.writer.reopen().await;
-        let mut open = SqliteConnection::connect_with(&self.options)
+        let mut connection = SqliteConnection::connect_with(&self.options)
             .await
             .map_err(|source| write::unavailable(Some(source)))?;
-        let stored = write::recover(&mut open, doubtful).await?;
-        let next = write::next(&mut open).await.map_err(|source| write::unavailable(Some(source)))?;
+        let stored = write::recover(&mut connection, doubtful).await?;
+        let next = write::next(&mut connection).await.map_err(|source| write::unavailable(Some(source)))?;
         self.next.store(next, Ordering::Relaxed);
-        *writer = Some(open);
+        *writer = Some(connection);
         Ok(stored)
     }
 }
 
-/// The lock sees to it.
+/// The lock guarantees that there is only one process.
 impl Leadership for Sqlite {
     fn is_leader(&self) -> bool {
         true
@@ -175,14 +174,14 @@ impl TreeStore for Sqlite {
     }
 
     async fn grow(&self, tiles: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), Unavailable> {
-        self.with_writer(async |open| tree::grow(open, tiles, checkpoint).await).await
+        self.with_writer(async |connection| tree::grow(connection, tiles, checkpoint).await).await
     }
 }
 
 #[async_trait]
 impl SinkStore for Sqlite {
     async fn register(&self, sinks: &[Box<str>]) -> Result<Vec<SinkPosition>, Unavailable> {
-        self.with_writer(async |open| sinks::enlist(open, sinks).await).await
+        self.with_writer(async |connection| sinks::register(connection, sinks).await).await
     }
 
     async fn checkpoints(&self, after: u64, limit: u32) -> Result<Vec<SignedCheckpoint>, Unavailable> {
@@ -190,14 +189,14 @@ impl SinkStore for Sqlite {
     }
 
     async fn advance(&self, sink: &str, from: SinkPosition, to: SinkPosition) -> Result<(), Unavailable> {
-        self.with_writer(async |open| sinks::reached(open, sink, from, to).await).await
+        self.with_writer(async |connection| sinks::advance(connection, sink, from, to).await).await
     }
 }
 
 // === impl Sqlite ===
 
 impl Sqlite {
-    /// Has something written beside the log.
+    /// Runs a write outside the journal.
     async fn with_writer<T>(
         &self,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Unavailable>,

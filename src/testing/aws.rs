@@ -1,4 +1,4 @@
-//! A fake of AWS: answers what it was told to, and remembers who asked for what.
+//! A fake of AWS, which responds as the test configures it and records the changes.
 
 use std::{
     collections::VecDeque,
@@ -25,10 +25,10 @@ use crate::{
     },
 };
 
-/// Most log groups of a page.
-const PAGE: usize = 50;
+/// The maximum number of log groups in a page.
+const PAGE_SIZE: usize = 50;
 
-/// Knows the log groups it was given, and takes every change unless it was told otherwise.
+/// Has the configured log groups, and accepts every change unless it is configured to fail.
 #[derive(Debug, Default)]
 pub struct FakeAws {
     groups: Mutex<Vec<LogGroup>>,
@@ -42,50 +42,50 @@ pub struct FakeAws {
     calls: Mutex<Vec<RecordedCall>>,
 }
 
-/// One change that reached AWS.
+/// A change that reached the fake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedCall {
-    /// Whose credentials it came with.
+    /// The tenant whose credentials the call used.
     pub tenant: TenantId,
-    /// What was changed.
+    /// The changed resource.
     pub resource: Resource,
-    /// The key that was set; none where it was taken away.
+    /// The key that was set. `None` if it was removed.
     pub key: Option<String>,
 }
 
 // === impl FakeAws ===
 
 impl FakeAws {
-    /// One that has these log groups, in the order of their names.
+    /// A fake with these log groups, in the order of their names.
     #[must_use]
     pub fn with(mut groups: Vec<LogGroup>) -> Self {
         groups.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         Self { groups: Mutex::new(groups), ..Self::default() }
     }
 
-    /// Answers the next change with this.
+    /// Fails the next change with this error. Several calls queue their errors.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn answer(&self, error: UpstreamError) {
         self.answers.lock().unwrap().push_back(error);
     }
 
-    /// Takes this long for every change from now on.
+    /// Delays every further change by this time.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn delay(&self, delay: Duration) {
         *self.delay.lock().unwrap() = delay;
     }
 
-    /// Panics from now on, once it has seen a change or was asked for a log group.
+    /// Panics in every further change, after it is recorded, and in every further read of a log group.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn panic(&self) {
         *self.panics.lock().unwrap() = true;
     }
@@ -93,52 +93,52 @@ impl FakeAws {
     fn maybe_panic(&self) {
         let panics = *self.panics.lock().unwrap();
         if panics {
-            std::panic::resume_unwind(Box::new("as it was told"));
+            std::panic::resume_unwind(Box::new("configured to panic"));
         }
     }
 
-    /// Has its keys in this state from now on.
+    /// Sets the state of all keys.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn set_keys(&self, state: KeyState) {
         *self.key_state.lock().unwrap() = Some(state);
     }
 
-    /// Has this policy on every key from now on; without it, the role may not read policies.
+    /// Sets the policy of all keys. Without it, the role may not read policies.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn set_key_policies(&self, policy: &str) {
         *self.key_policy.lock().unwrap() = Some(policy.into());
     }
 
-    /// Simulates the role's policies from now on: those of these actions with this end, all others as
-    /// allowed. Without it, the role may not have them simulated.
+    /// Sets the decision of the policy simulation for actions with this prefix; all other actions are
+    /// allowed. Without it, the role may not simulate its policies.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
-    pub fn set_simulation(&self, actions: &str, decision: SimulationDecision) {
-        *self.decision.lock().unwrap() = Some((actions.to_owned(), decision));
+    /// If another thread panicked while it held the lock.
+    pub fn set_simulation(&self, prefix: &str, decision: SimulationDecision) {
+        *self.decision.lock().unwrap() = Some((prefix.to_owned(), decision));
     }
 
-    /// Has this tag on every key from now on; without it, the role may not read tags.
+    /// Sets a tag on all keys. Without it, the role may not read tags.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn set_key_tags(&self, tag: &str, value: &str) {
         *self.key_tags.lock().unwrap() = Some([(tag.into(), value.into())].into_iter().collect());
     }
 
-    /// Every change that reached it.
+    /// Every change that reached the fake.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn calls(&self) -> Vec<RecordedCall> {
         self.calls.lock().unwrap().clone()
     }
@@ -202,13 +202,13 @@ impl LogGroups for FakeAws {
     ) -> AwsResponse<LogGroupPage> {
         let from: usize = token.map_or(0, |token| token.parse().unwrap());
         let groups = self.groups.lock().unwrap();
-        let fitting: Vec<LogGroup> = groups
+        let matching: Vec<LogGroup> = groups
             .iter()
             .filter(|group| group.name.as_str().starts_with(prefix.unwrap_or_default()))
             .cloned()
             .collect();
-        let next = (from + PAGE < fitting.len()).then(|| (from + PAGE).to_string().into());
-        let page = LogGroupPage { groups: fitting.into_iter().skip(from).take(PAGE).collect(), next };
+        let next = (from + PAGE_SIZE < matching.len()).then(|| (from + PAGE_SIZE).to_string().into());
+        let page = LogGroupPage { groups: matching.into_iter().skip(from).take(PAGE_SIZE).collect(), next };
         AwsResponse { via: trace(), result: Ok(page) }
     }
 }
@@ -267,23 +267,23 @@ impl Roles for FakeAws {
         simulation: &SimulationRequest,
         _: Instant,
     ) -> AwsResponse<Vec<SimulationResult>> {
-        let Some((actions, decision)) = self.decision.lock().unwrap().clone() else {
+        let Some((prefix, decision)) = self.decision.lock().unwrap().clone() else {
             let answer = AwsErrorDetails { code: "AccessDenied".into(), ..AwsErrorDetails::default() };
             return AwsResponse {
                 via: trace(),
                 result: Err(UpstreamError::Refused { refusal: Refusal::Other, answer }),
             };
         };
-        let allow = |action: &str, resource: &String| SimulationResult {
+        let simulate = |action: &str, resource: &String| SimulationResult {
             action: action.into(),
             resource: resource.as_str().into(),
-            decision: if action.starts_with(&actions) { decision } else { SimulationDecision::Allowed },
+            decision: if action.starts_with(&prefix) { decision } else { SimulationDecision::Allowed },
             missing: Vec::new(),
         };
         let pairs = simulation
             .actions
             .iter()
-            .flat_map(|action| simulation.resources.iter().map(|each| allow(action, each)));
+            .flat_map(|action| simulation.resources.iter().map(|resource| simulate(action, resource)));
         AwsResponse { via: trace(), result: Ok(pairs.collect()) }
     }
 }

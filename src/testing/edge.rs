@@ -1,4 +1,4 @@
-//! Fakes of everything but AWS.
+//! Fakes of authentication, tenants, policy, limits, the audit log and the clock.
 
 use std::{
     sync::{
@@ -36,40 +36,40 @@ pub struct FakeAuthn {
     principal: Arc<Principal>,
 }
 
-/// Knows the tenants it was given.
+/// Finds the given tenants.
 #[derive(Debug, Default)]
 pub struct FakeTenants(pub Vec<Arc<Tenant>>);
 
-/// Permits whatever a grant opens, unless it was told to forbid.
+/// Permits everything that a grant covers, unless it is configured to forbid.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FakePolicy {
-    /// Whether a policy named `forbidden` stands against everything.
+    /// Whether a policy named `forbidden` forbids everything.
     pub forbids: bool,
 }
 
-/// Admits everyone.
+/// Admits every call.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FakeQuota;
 
-/// Gives every turn at once, or none, or so many, and remembers how each was used.
+/// Issues every permit at once, none, or a limited number, and records the outcome of each permit.
 #[derive(Debug, Default)]
 pub struct FakeUpstreamLimiter {
-    none_before: Option<Duration>,
+    retry_after: Option<Duration>,
     left: Mutex<Option<u32>>,
     used: Arc<Mutex<Vec<UpstreamOutcome>>>,
 }
 
-/// Keeps entries in memory; fails or hangs when told so.
+/// Keeps entries in memory, and fails or hangs if configured to.
 #[derive(Debug, Default)]
 pub struct FakeAudit {
     entries: Mutex<Vec<(EventId, JournalEntry)>>,
     notes: Mutex<Vec<Event>>,
     behaviour: Mutex<FakeMode>,
-    /// What the entries made true.
+    /// The key records and requests that the entries create.
     pub history: Arc<FakeHistory>,
 }
 
-/// What [`FakeAudit`] does with the next entries.
+/// How [`FakeAudit`] handles the next entries.
 #[derive(Clone, Copy, Debug, Default)]
 enum FakeMode {
     #[default]
@@ -80,14 +80,14 @@ enum FakeMode {
     },
 }
 
-/// A clock that stands until it is moved.
+/// A clock that stands still until a test advances it.
 #[derive(Debug)]
 pub struct FakeClock(AtomicI64);
 
 // === impl FakeAuthn ===
 
 impl FakeAuthn {
-    /// Accepts `token` as coming from `principal`.
+    /// Accepts `token` as the token of `principal`.
     #[must_use]
     pub fn accepting(token: &'static str, principal: Principal) -> Self {
         Self { token, principal: Arc::new(principal) }
@@ -125,29 +125,29 @@ impl TenantDirectory for FakeTenants {
     }
 
     fn by_claim(&self, _issuer: &str, unverified_claim_value: &str) -> Option<Arc<Tenant>> {
-        let means =
+        let has_claim =
             |tenant: &&Arc<Tenant>| tenant.claim_values.iter().any(|v| **v == *unverified_claim_value);
-        self.0.iter().find(means).cloned()
+        self.0.iter().find(has_claim).cloned()
     }
 }
 
 // === impl FakePolicy ===
 
 impl Authorize for FakePolicy {
-    fn decide(&self, question: &AuthzRequest<'_>) -> Decision {
-        let opened = match question.about {
+    fn decide(&self, request: &AuthzRequest<'_>) -> Decision {
+        let granted = match request.about {
             ResourceScope::Aws { grant, location: _, target } => {
                 target.is_none_or(|target| grant.allows(target))
-                    && question.key.is_none_or(|key| grant.allows_key(key))
+                    && request.key.is_none_or(|key| grant.allows_key(key))
             }
             ResourceScope::AuditLog(LogScope::Own) | ResourceScope::Tenant | ResourceScope::Account(_) => {
                 true
             }
-            ResourceScope::AuditLog(LogScope::All) => question.principal.scopes.contains(Scope::Admin),
+            ResourceScope::AuditLog(LogScope::All) => request.principal.scopes.contains(Scope::Admin),
         };
         if self.forbids {
             Decision::Deny(Denial::Forbidden { policies: vec!["forbidden".into()] })
-        } else if opened {
+        } else if granted {
             Decision::Allow { policies: vec!["grant".into()] }
         } else {
             Decision::Deny(Denial::NotPermitted)
@@ -160,7 +160,7 @@ impl Authorize for FakePolicy {
 #[async_trait]
 impl TenantQuota for FakeQuota {
     async fn admit(&self, tenant: &Tenant, _cost: Cost) -> Result<Admission, OverQuota> {
-        Ok(Admission { state: self.state(tenant), location: DropGuard::noop() })
+        Ok(Admission { state: self.state(tenant), slot: DropGuard::noop() })
     }
 
     fn state(&self, tenant: &Tenant) -> QuotaState {
@@ -168,29 +168,29 @@ impl TenantQuota for FakeQuota {
     }
 }
 
-// === impl FakePace ===
+// === impl FakeUpstreamLimiter ===
 
 impl FakeUpstreamLimiter {
-    /// One that has no turn before this long.
+    /// A limiter that refuses every permit and asks to retry after this time.
     #[must_use]
-    pub fn exhausted(before: Duration) -> Self {
-        Self { none_before: Some(before), ..Self::default() }
+    pub fn exhausted(retry_after: Duration) -> Self {
+        Self { retry_after: Some(retry_after), ..Self::default() }
     }
 
-    /// Gives this many more turns, and then none.
+    /// Issues this many more permits and then refuses.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn with_remaining(&self, permits: u32) {
         *self.left.lock().unwrap() = Some(permits);
     }
 
-    /// How each turn was used.
+    /// The outcome of each permit.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     #[must_use]
     pub fn used(&self) -> Vec<UpstreamOutcome> {
         self.used.lock().unwrap().clone()
@@ -200,53 +200,53 @@ impl FakeUpstreamLimiter {
 #[async_trait]
 impl UpstreamLimiter for FakeUpstreamLimiter {
     async fn acquire(&self, _: &QuotaKey, _: &TenantId, _: Instant) -> Result<UpstreamPermit, AcquireError> {
-        if let Some(retry_after) = self.none_before {
+        if let Some(retry_after) = self.retry_after {
             return Err(AcquireError { retry_after });
         }
         if let Some(left) = &mut *self.left.lock().unwrap() {
             *left = left.checked_sub(1).ok_or(AcquireError { retry_after: Duration::from_secs(1) })?;
         }
         let used = Arc::clone(&self.used);
-        Ok(UpstreamPermit::new(move |feedback| used.lock().unwrap().push(feedback)))
+        Ok(UpstreamPermit::new(move |outcome| used.lock().unwrap().push(outcome)))
     }
 }
 
 // === impl FakeAudit ===
 
 impl FakeAudit {
-    /// Refuses every entry from now on.
+    /// Fails every further entry.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn fail(&self) {
         *self.behaviour.lock().unwrap() = FakeMode::Fail;
     }
 
-    /// Keeps `after` more entries and answers to none after them.
+    /// Stores `after` more entries, and never completes a commit after them.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn block_after(&self, after: usize) {
         let recorded = self.entries.lock().unwrap().len();
         *self.behaviour.lock().unwrap() = FakeMode::Hang { after: recorded + after };
     }
 
-    /// Every entry that was kept.
+    /// Every stored entry.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn entries(&self) -> Vec<JournalEntry> {
         self.entries.lock().unwrap().iter().map(|(_, entry)| entry.clone()).collect()
     }
 
-    /// Every event that nobody waited for.
+    /// Every event that was recorded without waiting.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn notes(&self) -> Vec<Event> {
         self.notes.lock().unwrap().clone()
     }
@@ -263,7 +263,7 @@ impl AuditLog for FakeAudit {
             FakeMode::Keep | FakeMode::Hang { .. } => {}
         }
         let id = EventId(Uuid::now_v7());
-        self.history.drain(id, &entry);
+        self.history.record(id, &entry);
         self.entries.lock().unwrap().push((id, entry));
         Ok(id)
     }
@@ -281,14 +281,15 @@ impl AuditLog for FakeAudit {
 impl PendingChanges for FakeAudit {
     async fn list_pending(&self, before: Timestamp) -> Result<Vec<PendingChange>, Unavailable> {
         let entries = self.entries.lock().unwrap();
-        let ends = |entry: &JournalEntry| match entry.event.kind {
+        let closes_intent = |entry: &JournalEntry| match entry.event.kind {
             Kind::Outcome => {
                 entry.event.end.as_ref().and_then(|end| end.failure) != Some(Reason::OutcomeUnknown)
             }
             Kind::Reconciled(_) => true,
             Kind::Intent | Kind::Read | Kind::Refusal | Kind::Lifecycle => false,
         };
-        let closed = |id| entries.iter().any(|(_, entry)| ends(entry) && entry.event.closes == Some(id));
+        let closed =
+            |id| entries.iter().any(|(_, entry)| closes_intent(entry) && entry.event.closes == Some(id));
         let open = entries.iter().filter(|(id, entry)| {
             entry.event.kind == Kind::Intent && entry.event.time < before && !closed(*id)
         });
@@ -306,24 +307,24 @@ impl PendingChanges for FakeAudit {
         change: &PendingChange,
     ) -> Result<Option<(Settlement, EventId)>, Unavailable> {
         let entries = self.entries.lock().unwrap();
-        let settles = |(id, entry): &(EventId, JournalEntry)| match entry.event.kind {
+        let reconciles = |(id, entry): &(EventId, JournalEntry)| match entry.event.kind {
             Kind::Reconciled(settlement) => {
                 (entry.event.closes == Some(change.intent)).then_some((settlement, *id))
             }
             Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle => None,
         };
-        Ok(entries.iter().find_map(settles))
+        Ok(entries.iter().find_map(reconciles))
     }
 }
 
 // === impl FakeClock ===
 
 impl FakeClock {
-    /// Moves it on.
+    /// Advances the clock.
     ///
     /// # Panics
     ///
-    /// If that is longer than the clock can tell.
+    /// If `by` does not fit into 64 bits of microseconds.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(i64::try_from(by.as_micros()).unwrap(), SeqCst);
     }

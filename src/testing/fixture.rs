@@ -1,4 +1,4 @@
-//! A tenant, a caller and a call that most tests can use.
+//! A tenant, a caller and a call for tests.
 
 use std::{
     num::NonZeroU32,
@@ -19,14 +19,14 @@ pub const ACCOUNT: &str = "111122223333";
 pub const REGION: &str = "eu-west-1";
 /// A key that the tenant may use.
 pub const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
-/// Another one.
+/// Another key that the tenant may use.
 pub const OTHER_KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/ffffabcd-12ab-34cd-56ef-1234567890ab";
 
-/// A tenant that may touch `/app/*` and query results in [`ACCOUNT`] and [`REGION`].
+/// A tenant with a grant for `/app/*` and query results in [`ACCOUNT`] and [`REGION`].
 ///
 /// # Panics
 ///
-/// If `id` is no tenant id.
+/// If `id` is not a tenant id.
 #[must_use]
 pub fn tenant(id: &str) -> Tenant {
     let limit = NonZeroU32::new(100).unwrap();
@@ -53,7 +53,7 @@ pub fn tenant(id: &str) -> Tenant {
 ///
 /// # Panics
 ///
-/// If `tenant` is no tenant id.
+/// If `tenant` is not a tenant id.
 #[must_use]
 pub fn principal(tenant: &str, scopes: &[&str]) -> Principal {
     Principal {
@@ -67,7 +67,7 @@ pub fn principal(tenant: &str, scopes: &[&str]) -> Principal {
     }
 }
 
-/// A call that began just now and may take `patience`.
+/// A call that arrived just now, with a deadline after `timeout`.
 #[must_use]
 pub fn call(action: Action, timeout: Duration) -> Call {
     let received: Instant = tokio::time::Instant::now().into_std();

@@ -1,4 +1,4 @@
-//! A fake of what the store knows of keys and requests, which fills itself from what the audit log takes.
+//! A fake of the key records and requests in the store, which [`super::FakeAudit`] fills.
 
 use std::sync::Mutex;
 
@@ -16,10 +16,10 @@ use crate::{
     ports::{IdempotencyStore, KeyHistoryReader, KeyHistoryWriter, Unavailable},
 };
 
-/// Keeps what it is told in memory.
+/// Keeps key records, scans and requests in memory.
 #[derive(Debug, Default)]
 pub struct FakeHistory {
-    record: Mutex<Vec<KeyRecord>>,
+    records: Mutex<Vec<KeyRecord>>,
     scans: Mutex<Vec<Scan>>,
     requests: Mutex<Vec<(IdempotencyKey, Timestamp, RequestRecord)>>,
     fails: Mutex<bool>,
@@ -28,22 +28,22 @@ pub struct FakeHistory {
 // === impl FakeHistory ===
 
 impl FakeHistory {
-    /// Does not answer from now on, or does again.
+    /// Fails every further call, or stops failing.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn fail(&self, fails: bool) {
         *self.fails.lock().unwrap() = fails;
     }
 
-    fn answers(&self) -> Result<(), Unavailable> {
+    fn check_available(&self) -> Result<(), Unavailable> {
         let fails = *self.fails.lock().unwrap();
         if fails { Err(Unavailable { dependency: "history", source: None }) } else { Ok(()) }
     }
 
-    /// What an entry makes true.
-    pub(super) fn drain(&self, event: EventId, entry: &JournalEntry) {
+    /// Applies the state changes of an entry.
+    pub(super) fn record(&self, event: EventId, entry: &JournalEntry) {
         if let Some(observation) = &entry.observation {
             self.apply(observation, None);
         }
@@ -82,7 +82,7 @@ impl FakeHistory {
     }
 
     fn apply(&self, observation: &Observation, acknowledged: Option<Timestamp>) {
-        let mut all = self.record.lock().unwrap();
+        let mut all = self.records.lock().unwrap();
         let at = all.iter().position(|record| record.resource == observation.resource);
         let before = at.map(|at| all.remove(at));
         let mut record = KeyRecord::observe(before, observation);
@@ -97,8 +97,8 @@ impl FakeHistory {
 #[async_trait]
 impl KeyHistoryReader for FakeHistory {
     async fn records(&self, resources: &[Resource]) -> Result<Vec<KeyRecord>, Unavailable> {
-        self.answers()?;
-        let all = self.record.lock().unwrap();
+        self.check_available()?;
+        let all = self.records.lock().unwrap();
         Ok(all.iter().filter(|record| resources.contains(&record.resource)).cloned().collect())
     }
 
@@ -108,18 +108,18 @@ impl KeyHistoryReader for FakeHistory {
         after: Option<&Resource>,
         limit: u32,
     ) -> Result<Vec<KeyRecord>, Unavailable> {
-        self.answers()?;
+        self.check_available()?;
         let after = after.map(ToString::to_string).unwrap_or_default();
-        let all = self.record.lock().unwrap();
-        let touched = all.iter().filter(|record| {
+        let all = self.records.lock().unwrap();
+        let matching = all.iter().filter(|record| {
             record.key.as_ref() == Some(key) || record.former.iter().any(|former| former.key == *key)
         });
-        let rest = touched.filter(|record| record.resource.to_string() > after);
+        let rest = matching.filter(|record| record.resource.to_string() > after);
         Ok(rest.take(usize::try_from(limit).unwrap()).cloned().collect())
     }
 
     async fn scans(&self, locations: &[Location]) -> Result<Vec<Scan>, Unavailable> {
-        self.answers()?;
+        self.check_available()?;
         let all = self.scans.lock().unwrap();
         Ok(all.iter().filter(|scan| locations.contains(&scan.location)).cloned().collect())
     }
@@ -128,7 +128,7 @@ impl KeyHistoryReader for FakeHistory {
 #[async_trait]
 impl KeyHistoryWriter for FakeHistory {
     async fn upsert(&self, observations: &[Observation]) -> Result<(), Unavailable> {
-        self.answers()?;
+        self.check_available()?;
         for observation in observations {
             self.apply(observation, None);
         }
@@ -136,14 +136,15 @@ impl KeyHistoryWriter for FakeHistory {
     }
 
     async fn record_scan(&self, scan: &Scan) -> Result<(), Unavailable> {
-        self.answers()?;
+        self.check_available()?;
         let mut all = self.scans.lock().unwrap();
         let first = all.iter().find(|it| it.location == scan.location).map_or(scan.first, |it| it.first);
         all.retain(|it| it.location != scan.location);
         all.push(Scan { first, ..scan.clone() });
-        let mut record = self.record.lock().unwrap();
-        for it in
-            record.iter_mut().filter(|it| it.resource.location == scan.location && it.observed_at < scan.last)
+        let mut records = self.records.lock().unwrap();
+        for it in records
+            .iter_mut()
+            .filter(|it| it.resource.location == scan.location && it.observed_at < scan.last)
         {
             it.deleted_at = it.deleted_at.or(Some(scan.last));
         }
@@ -154,7 +155,7 @@ impl KeyHistoryWriter for FakeHistory {
 #[async_trait]
 impl IdempotencyStore for FakeHistory {
     async fn find(&self, id: &IdempotencyKey, now: Timestamp) -> Result<Option<RequestRecord>, Unavailable> {
-        self.answers()?;
+        self.check_available()?;
         let all = self.requests.lock().unwrap();
         let found = all.iter().find(|(entry_id, expires, _)| entry_id == id && *expires > now);
         Ok(found.map(|(_, _, record)| record.clone()))

@@ -1,4 +1,4 @@
-//! A fake of the audit log for reading: events of nobody's, as many as it was told to hold.
+//! A fake of the audit log for reading, with a configurable number of events that belong to no tenant.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// A log without a checkpoint, empty at first.
+/// A log without a checkpoint. It is empty at first.
 #[derive(Debug, Default)]
 pub struct FakeLog {
     size: watch::Sender<u64>,
@@ -24,12 +24,12 @@ pub struct FakeLog {
 // === impl FakeLog ===
 
 impl FakeLog {
-    /// Holds this many events from now on.
+    /// Sets the number of events.
     pub fn grow_to(&self, size: u64) {
         self.size.send_replace(size);
     }
 
-    /// Does not answer from now on.
+    /// Fails every further read of events.
     pub fn fail(&self) {
         self.fails.store(true, SeqCst);
     }

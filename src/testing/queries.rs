@@ -1,4 +1,4 @@
-//! A fake of queries: each runs as it was told to, and it is remembered which log groups were queried.
+//! A fake of queries, which run as the test configures them. It records the queried log groups.
 
 use std::{sync::Mutex, time::Instant};
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Refuses every query until it is told what they come to.
+/// Refuses every query until a result or a status is set.
 #[derive(Debug, Default)]
 pub struct FakeQueries {
     plan: Mutex<Option<(u32, QueryState)>>,
@@ -28,39 +28,39 @@ pub struct FakeQueries {
 // === impl FakeQueries ===
 
 impl FakeQueries {
-    /// Stores results under this key from now on, after so many looks that find a query running.
+    /// Completes every further query with results under this key, after `running` polls that find it running.
     ///
     /// # Panics
     ///
-    /// If `key` is no key's ARN, or a test panicked while it was told.
+    /// If `key` is not a key's ARN, or if another thread panicked while it held the lock.
     pub fn set_result(&self, key: Option<&str>, running: u32) {
         let key: Option<KmsKeyArn> = key.map(|key| key.parse().unwrap());
         *self.plan.lock().unwrap() = Some((running, QueryState::Complete { key }));
     }
 
-    /// Ends queries in this way from now on.
+    /// Ends every further query with this status.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn set_status(&self, status: &str) {
         *self.plan.lock().unwrap() = Some((0, QueryState::Ended { status: status.into() }));
     }
 
-    /// Throttles the next calls.
+    /// Throttles the next `times` calls.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn throttle(&self, times: u32) {
         *self.throttles.lock().unwrap() = times;
     }
 
-    /// The log groups that were queried.
+    /// The queried log groups, in order.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn queried(&self) -> Vec<LogGroupName> {
         self.queried.lock().unwrap().clone()
     }

@@ -1,4 +1,4 @@
-//! A fake of Service Quotas, which counts how often it is asked, and by which roles.
+//! A fake of Service Quotas, which records the calls with their roles and Regions.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Answers what it was told to, in this order, and grants nothing after that.
+/// Returns the configured results in order, and no quotas after them.
 #[derive(Debug, Default)]
 pub struct FakeQuotas {
     answers: Mutex<VecDeque<Result<ServiceQuotas, UpstreamError>>>,
@@ -33,35 +33,35 @@ pub struct FakeQuotas {
 // === impl FakeQuotas ===
 
 impl FakeQuotas {
-    /// Answers the next question with this.
+    /// Adds the result of one call.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn answer(&self, answer: Result<ServiceQuotas, UpstreamError>) {
         self.answers.lock().unwrap().push_back(answer);
     }
 
-    /// Answers nothing from now on, or does again.
+    /// Blocks every call, or lets the blocked calls continue.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn block(&self, blocked: bool) {
         *self.blocked.lock().unwrap() = blocked;
         self.released.notify_waiters();
     }
 
-    /// Who asked, as role and Region.
+    /// The calls so far, each as `ROLE in REGION`.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn calls(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 
-    /// Questions without an answer yet.
+    /// The number of calls without a response.
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(SeqCst)
     }
@@ -70,8 +70,8 @@ impl FakeQuotas {
 #[async_trait]
 impl Quotas for FakeQuotas {
     async fn fetch(&self, access: &Access, _: Instant) -> AwsResponse<ServiceQuotas> {
-        let principal = format!("{} in {}", access.grant().role, access.location().region);
-        self.requests.lock().unwrap().push(principal);
+        let call = format!("{} in {}", access.grant().role, access.location().region);
+        self.requests.lock().unwrap().push(call);
         self.in_flight.fetch_add(1, SeqCst);
         loop {
             let released = self.released.notified();

@@ -1,4 +1,4 @@
-//! What is in force, put together of parts: exchanged by hand, and counted when it is asked for.
+//! A fake of the snapshot source, whose snapshot a test composes and replaces. It counts the reads.
 
 use std::sync::{
     Arc, Mutex,
@@ -11,14 +11,14 @@ use crate::{
     ports::{Authenticate, Authorize, ConfigSnapshot, SnapshotSource, TenantDirectory},
 };
 
-/// Gives out what it was last told to.
+/// Provides the snapshot that was set last.
 #[derive(Debug)]
 pub struct FakeRules {
-    now: Mutex<Arc<Parts>>,
-    requests: AtomicUsize,
+    snapshot: Mutex<Arc<Parts>>,
+    reads: AtomicUsize,
 }
 
-/// Three ports as one.
+/// A snapshot of three ports.
 struct Parts {
     authn: Arc<dyn Authenticate>,
     tenants: Arc<dyn TenantDirectory>,
@@ -28,48 +28,48 @@ struct Parts {
 // === impl FakeRules ===
 
 impl FakeRules {
-    /// These tenants and this policy, and nobody with a token.
+    /// A snapshot with these tenants and this policy, in which no caller has a token.
     #[must_use]
     pub fn of(tenants: Arc<dyn TenantDirectory>, policy: Arc<dyn Authorize>) -> Self {
         let nobody = Arc::new(FakeAuthn::accepting("a token of nobody", principal("nobody", &[])));
         Self::with(nobody, tenants, policy)
     }
 
-    /// The same with callers.
+    /// A snapshot with this authentication, these tenants and this policy.
     #[must_use]
     pub fn with(
         authn: Arc<dyn Authenticate>,
         tenants: Arc<dyn TenantDirectory>,
         policy: Arc<dyn Authorize>,
     ) -> Self {
-        let now = Mutex::new(Arc::new(Parts { authn, tenants, policy }));
-        Self { now, requests: AtomicUsize::new(0) }
+        let snapshot = Mutex::new(Arc::new(Parts { authn, tenants, policy }));
+        Self { snapshot, reads: AtomicUsize::new(0) }
     }
 
-    /// Has these tenants and this policy in force from now on.
+    /// Replaces the tenants and the policy of the snapshot.
     ///
     /// # Panics
     ///
-    /// If a test panicked while it was told.
+    /// If another thread panicked while it held the lock.
     pub fn replace(&self, tenants: Arc<dyn TenantDirectory>, policy: Arc<dyn Authorize>) {
-        let mut now = self.now.lock().unwrap();
-        *now = Arc::new(Parts { authn: Arc::clone(&now.authn), tenants, policy });
+        let mut snapshot = self.snapshot.lock().unwrap();
+        *snapshot = Arc::new(Parts { authn: Arc::clone(&snapshot.authn), tenants, policy });
     }
 
-    /// How often it was asked what is in force.
+    /// The number of reads of the current snapshot.
     pub fn reads(&self) -> usize {
-        self.requests.load(SeqCst)
+        self.reads.load(SeqCst)
     }
 }
 
 impl SnapshotSource for FakeRules {
     fn current(&self) -> Arc<dyn ConfigSnapshot> {
-        self.requests.fetch_add(1, SeqCst);
-        Arc::clone(&*self.now.lock().unwrap()) as Arc<dyn ConfigSnapshot>
+        self.reads.fetch_add(1, SeqCst);
+        Arc::clone(&*self.snapshot.lock().unwrap()) as Arc<dyn ConfigSnapshot>
     }
 
     fn current_tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
-        self.now.lock().unwrap().tenants.find(id)
+        self.snapshot.lock().unwrap().tenants.find(id)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A fake of the tree's store: keeps the newest checkpoint, and fails when it is told to.
+//! A fake of the tree's store, which keeps the newest checkpoint and fails if configured to.
 
 use std::sync::{
     Mutex,
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use crate::ports::{LeadershipStatus, SignedCheckpoint, Tile, TreeStore, Unavailable};
 
-/// A tree of which only the checkpoint is kept.
+/// A tree that keeps only its newest checkpoint.
 #[derive(Debug, Default)]
 pub struct FakeTree {
     newest: Mutex<Option<SignedCheckpoint>>,
@@ -19,39 +19,39 @@ pub struct FakeTree {
 // === impl FakeTree ===
 
 impl FakeTree {
-    /// Does not answer, or does so again, from now on.
+    /// Fails every further call, or stops failing.
     pub fn fail(&self, fails: bool) {
         self.fails.store(fails, SeqCst);
     }
 
-    fn answers<T>(&self, answer: T) -> Result<T, Unavailable> {
+    fn respond<T>(&self, response: T) -> Result<T, Unavailable> {
         if self.fails.load(SeqCst) {
             return Err(Unavailable { dependency: "audit tree", source: None });
         }
-        Ok(answer)
+        Ok(response)
     }
 }
 
 #[async_trait]
 impl TreeStore for FakeTree {
     async fn lead(&self) -> Result<LeadershipStatus, Unavailable> {
-        self.answers(LeadershipStatus::Held)
+        self.respond(LeadershipStatus::Held)
     }
 
     async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
-        self.answers(self.newest.lock().unwrap().clone())
+        self.respond(self.newest.lock().unwrap().clone())
     }
 
     async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        self.answers(Vec::new())
+        self.respond(Vec::new())
     }
 
     async fn tiles(&self, _: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
-        self.answers(Vec::new())
+        self.respond(Vec::new())
     }
 
     async fn grow(&self, _: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), Unavailable> {
         *self.newest.lock().unwrap() = Some(checkpoint.clone());
-        self.answers(())
+        self.respond(())
     }
 }

@@ -1,4 +1,4 @@
-//! The audit log on a real file: what is told to be kept is there, in order, for one process alone.
+//! The audit log in a SQLite file: committed events survive in order, and one process at a time can open it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,7 +39,7 @@ async fn ids(store: &Store) -> Vec<EventId> {
     store.log.after(0, 10_000).await.unwrap().into_iter().map(|event| event.id).collect()
 }
 
-/// Counts commits on their way to a real store.
+/// Counts the commits and passes them on to a real store.
 struct Counted(Arc<dyn EventStore>, std::sync::atomic::AtomicUsize);
 
 #[async_trait::async_trait]
@@ -55,7 +55,7 @@ impl EventStore for Counted {
 }
 
 #[tokio::test]
-async fn a_batch_that_takes_several_statements_is_kept_whole_and_in_order() {
+async fn a_batch_of_several_statements_is_stored_whole_and_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
     let store = store::open(&config(&dir)).await.unwrap();
@@ -74,7 +74,7 @@ async fn a_batch_that_takes_several_statements_is_kept_whole_and_in_order() {
 }
 
 #[tokio::test]
-async fn what_was_committed_is_there_after_opening_anew_in_order_and_without_gaps() {
+async fn committed_events_survive_a_reopen_in_order_and_without_gaps() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
     let store = store::open(&config(&dir)).await.unwrap();
@@ -90,13 +90,13 @@ async fn what_was_committed_is_there_after_opening_anew_in_order_and_without_gap
             [intent, outcome]
         });
     }
-    let mut output: Vec<EventId> = callers.join_all().await.concat();
+    let mut committed_ids: Vec<EventId> = callers.join_all().await.concat();
     journal.close().await;
     drop((journal, store));
 
     let store = store::open(&config(&dir)).await.unwrap();
-    output.sort();
-    assert_eq!(ids(&store).await, output);
+    committed_ids.sort();
+    assert_eq!(ids(&store).await, committed_ids);
     let events = store.log.after(0, 10_000).await.unwrap();
     assert!(events.iter().map(|event| event.seq).eq(1..=128));
 }
@@ -119,10 +119,12 @@ async fn many_callers_share_few_commits() {
 }
 
 #[tokio::test]
-async fn a_second_process_is_refused_and_welcome_when_the_first_is_gone() {
+async fn a_second_process_can_open_the_store_only_after_the_first_ends() {
     let dir = tempfile::tempdir().unwrap();
     let first = store::open(&config(&dir)).await.unwrap();
-    let Err(OpenError::InUse { .. }) = store::open(&config(&dir)).await else { panic!("two at once") };
+    let Err(OpenError::InUse { .. }) = store::open(&config(&dir)).await else {
+        panic!("two processes opened the store")
+    };
     drop(first);
     store::open(&config(&dir)).await.unwrap();
 }
@@ -139,17 +141,19 @@ async fn only_its_owner_can_read_the_store() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_store_is_told_and_left_alone() {
+async fn a_file_that_is_not_a_store_is_reported_and_left_unchanged() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("logkey.db");
-    std::fs::write(&path, "this is a letter and not a database at all\n".repeat(200)).unwrap();
+    std::fs::write(&path, "this is a letter and not a database\n".repeat(200)).unwrap();
     let before = std::fs::read(&path).unwrap();
-    let Err(OpenError::Damaged { .. }) = store::open(&config(&dir)).await else { panic!("opened a letter") };
+    let Err(OpenError::Damaged { .. }) = store::open(&config(&dir)).await else {
+        panic!("opened a file that is not a store")
+    };
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_told_with_what_to_do() {
+async fn a_newer_schema_is_reported_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     drop(store::open(&config(&dir)).await.unwrap());
     let mut writer = sqlx::SqliteConnection::connect(&config(&dir).url).await.unwrap();
@@ -165,17 +169,17 @@ async fn a_newer_schema_is_told_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn urls_that_name_no_file_are_refused() {
+async fn urls_that_name_no_file_are_rejected() {
     for url in ["sqlite::memory:", "sqlite://", "mysql://x", "", "sqlite://x?mode=memory"] {
-        let refused = store::open(&store::Config { url: url.into() }).await;
-        assert!(matches!(refused, Err(OpenError::Url(_))), "{url}");
+        let result = store::open(&store::Config { url: url.into() }).await;
+        assert!(matches!(result, Err(OpenError::Url(_))), "{url}");
     }
     let nowhere = store::Config { url: "sqlite:///proc/none/logkey.db".into() };
     assert!(matches!(store::open(&nowhere).await, Err(OpenError::NotWritable { .. })));
 }
 
 #[tokio::test]
-async fn an_association_is_recorded_with_the_event_that_made_it_true() {
+async fn an_association_is_recorded_with_the_event_of_its_change() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
     let store = store::open(&config(&dir)).await.unwrap();
@@ -194,7 +198,7 @@ async fn an_association_is_recorded_with_the_event_that_made_it_true() {
         previous_key: None,
         accepted: Timestamp::from_secs(at),
     };
-    // The third was accepted before the second: the record keeps what is latest.
+    // AWS accepted the third change before the second: the record keeps the latest one.
     for (association, kind) in [
         (Some(record(&group, 1, 100)), Kind::Outcome),
         (Some(record(&group, 2, 300)), Kind::Outcome),
@@ -211,7 +215,7 @@ async fn an_association_is_recorded_with_the_event_that_made_it_true() {
 }
 
 #[tokio::test]
-async fn events_are_found_by_what_they_say_newest_first() {
+async fn events_are_found_by_their_fields_newest_first() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
     let store = store::open(&config(&dir)).await.unwrap();
@@ -244,7 +248,7 @@ async fn events_are_found_by_what_they_say_newest_first() {
 }
 
 #[tokio::test]
-async fn the_store_goes_on_after_it_was_told_to_begin_anew() {
+async fn the_store_accepts_events_after_a_recovery() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
     let store = store::open(&config(&dir)).await.unwrap();

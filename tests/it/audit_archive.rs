@@ -1,5 +1,5 @@
-//! The log is kept for years: its key changes, its oldest events go to an archive, and it can be checked
-//! all the same, also by whoever knows the old key only.
+//! A log that is kept for years: its key is rotated and its oldest events move to an archive. It can still be
+//! verified, also with only the old key.
 
 use std::{path::Path, sync::Arc};
 
@@ -36,13 +36,13 @@ impl Clock for Counting {
     }
 }
 
-/// A log in a folder of its own, opened anew for each step as by a process of its own.
+/// A log in a separate folder. Each step opens it again, as a separate process would.
 struct Log {
     dir: TempDir,
     clock: Arc<Counting>,
 }
 
-/// The log, open for writing.
+/// A log that is open for writing.
 struct Open {
     store: Store,
     journal: Arc<Journal>,
@@ -157,7 +157,7 @@ impl Open {
     }
 }
 
-fn copied(from: &Path) -> TempDir {
+fn copy_folder(from: &Path) -> TempDir {
     fn copy(from: &Path, to: &Path) {
         std::fs::create_dir_all(to).unwrap();
         for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
@@ -175,7 +175,7 @@ fn copied(from: &Path) -> TempDir {
 }
 
 #[tokio::test]
-async fn another_key_takes_over_and_whoever_knows_either_can_follow() {
+async fn after_a_rotation_either_key_verifies_the_whole_log() {
     let log = Log::new();
     log.grow(300).await;
     let old = SigningKey::open(&log.key_file(), ORIGIN).unwrap().verifiers();
@@ -196,17 +196,17 @@ async fn another_key_takes_over_and_whoever_knows_either_can_follow() {
     );
     checkpoint::read(newest().await.note.as_bytes(), ORIGIN, &new).unwrap();
 
-    // 300, the event that names both, and 20.
+    // 300 events, the event that names both keys, and 20 more.
     for trusted_keys in [&old, &new] {
         assert_eq!(
             log.check_with(trusted_keys, None).await,
             Report { events: 321, signed: 321, ..Report::default() }
         );
     }
-    let stranger =
+    let unrelated =
         SigningKey::open_or_create(&log.dir.path().join("stranger.pem"), ORIGIN).unwrap().verifiers();
-    assert!(matches!(&log.check_with(&stranger, None).await.findings[..], [Finding::Checkpoint(_)]));
-    // A checkpoint that the old key signed can be held against the log by whoever knows the new one.
+    assert!(matches!(&log.check_with(&unrelated, None).await.findings[..], [Finding::Checkpoint(_)]));
+    // With the new key, an auditor can check the log against a checkpoint that the old key signed.
     let open = store::open_reader(&log.config()).await.unwrap();
     let trusted = verify::trusted(&*open.log, &*open.tree, ORIGIN, &new, None).await.unwrap();
     let kept_checkpoint = checkpoint::read(kept_checkpoint.note.as_bytes(), ORIGIN, &trusted).unwrap();
@@ -219,7 +219,7 @@ async fn another_key_takes_over_and_whoever_knows_either_can_follow() {
     let report = verify::verify(&*open.log, &*open.tree, &against, |_| {}).await.unwrap();
     assert_eq!(report.findings, []);
 
-    // An export lets the same be done elsewhere: the note of the change is signed by both.
+    // An export allows the same check elsewhere: both keys signed the checkpoint of the rotation.
     let out = tempfile::tempdir().unwrap();
     let (note, handovers) = (newest().await.note, open.tree.key_rotations().await.unwrap());
     let read = checkpoint::read(note.as_bytes(), ORIGIN, &new).unwrap();
@@ -233,22 +233,22 @@ async fn another_key_takes_over_and_whoever_knows_either_can_follow() {
 }
 
 #[tokio::test]
-async fn a_key_that_the_log_does_not_lead_to_is_not_believed() {
+async fn a_key_that_the_old_key_never_named_is_not_trusted() {
     let log = Log::new();
     log.grow(300).await;
     let trusted_keys = SigningKey::open(&log.key_file(), ORIGIN).unwrap().verifiers();
-    // Someone with the disk, and not the key, goes on with a key of their own: the service refuses.
+    // Someone who has the disk but not the key replaces the key: the service does not start.
     std::fs::remove_file(log.key_file()).unwrap();
     let refused = log.start().await.err().unwrap();
     assert!(matches!(refused, sequencer::Corruption::Checkpoint(_)), "{refused:?}");
-    // And who begins anew with another tool finds that the old key never named the new one.
+    // Someone who starts the tree again with another tool fails too: the old key never named the new key.
     log.tamper("DELETE FROM checkpoint; DELETE FROM tile").await;
     log.grow(10).await;
     assert!(matches!(&log.check_with(&trusted_keys, None).await.findings[..], [Finding::Checkpoint(_)]));
 }
 
 #[tokio::test]
-async fn old_events_go_to_an_archive_and_the_log_stays_whole_with_it() {
+async fn old_events_move_to_an_archive_and_the_log_stays_verifiable() {
     let (log, out) = (Log::new(), tempfile::tempdir().unwrap());
     let ids = log.grow(600).await;
     let cut = log.clock.now();
@@ -256,7 +256,7 @@ async fn old_events_go_to_an_archive_and_the_log_stays_whole_with_it() {
     let moved = log.archive(cut, out.path()).await.unwrap();
     assert_eq!(moved, ArchiveReport { last: 512, count: 512 });
     assert_eq!(log.value("SELECT min(seq) FROM event").await, 513);
-    // It says so itself, and is not called whole before the archive was looked at.
+    // The report names the archived events, and the log does not count as whole until the archive is checked.
     let without = log.check(None).await;
     assert_eq!(without.findings, []);
     assert_eq!(without.moved_out, Some(ArchivedRanges { last: 512, claimed: 701, checked: false }));
@@ -264,7 +264,7 @@ async fn old_events_go_to_an_archive_and_the_log_stays_whole_with_it() {
     assert_eq!(with.findings, []);
     assert_eq!(with.moved_out, Some(ArchivedRanges { last: 512, claimed: 701, checked: true }));
 
-    // The service goes on, and so does the archive.
+    // The log grows, and so does the archive.
     log.grow(300).await;
     let moved = log.archive(log.clock.now(), out.path()).await.unwrap();
     assert_eq!(moved, ArchiveReport { last: 768, count: 256 });
@@ -272,7 +272,7 @@ async fn old_events_go_to_an_archive_and_the_log_stays_whole_with_it() {
     let with = log.check(Some(out.path())).await;
     assert_eq!((with.findings, with.moved_out.unwrap().checked), (Vec::new(), true));
 
-    // What was moved out is found and proved by the archive alone.
+    // Archived events can be found and proved with the archive alone.
     let archive = ArchiveReader::open(out.path()).unwrap();
     let verifiers = SigningKey::open(&log.key_file(), ORIGIN).unwrap().verifiers();
     let signed = archive.signed(ORIGIN, &verifiers).unwrap();
@@ -283,7 +283,7 @@ async fn old_events_go_to_an_archive_and_the_log_stays_whole_with_it() {
         let leaf = tlog_tiles::record_hash(event.body.as_bytes());
         tlog_tiles::check_record(&proof, 768, *signed.hash(), event.seq - 1, leaf).unwrap();
     }
-    // An export can be made of both together.
+    // An export needs both the log and the archive.
     let (whole, open) = (tempfile::tempdir().unwrap(), store::open_reader(&log.config()).await.unwrap());
     let note = open.tree.checkpoint().await.unwrap().unwrap().note;
     let read = checkpoint::read(note.as_bytes(), ORIGIN, &verifiers).unwrap();
@@ -293,21 +293,21 @@ async fn old_events_go_to_an_archive_and_the_log_stays_whole_with_it() {
 }
 
 #[tokio::test]
-async fn who_removes_events_and_says_that_they_were_archived_is_found() {
+async fn removed_events_that_claim_to_be_archived_are_found() {
     let (log, out) = (Log::new(), tempfile::tempdir().unwrap());
     log.grow(600).await;
     log.archive(log.clock.now(), out.path()).await.unwrap();
     log.grow(10).await;
-    let more = Log { dir: copied(log.dir.path()), clock: log.clock.clone() };
-    // More than was moved out.
+    let more = Log { dir: copy_folder(log.dir.path()), clock: log.clock.clone() };
+    // More events were removed than moved to the archive.
     more.tamper("DELETE FROM event WHERE seq <= 530").await;
     assert_eq!(more.check(Some(out.path())).await.findings, [Finding::Removed { first: 513, last: 530 }]);
-    // Said in the store alone: another event is made to look like the one that says so.
-    let tampered = Log { dir: copied(log.dir.path()), clock: log.clock.clone() };
+    // The claim stands only in the store: the event about the archive was altered.
+    let tampered = Log { dir: copy_folder(log.dir.path()), clock: log.clock.clone() };
     tampered.tamper("UPDATE event SET body = replace(body, '\"archived_last\":512', '\"archived_last\":530') WHERE body ->> '$.api.operation' = 'Archive'; DELETE FROM event WHERE seq <= 530").await;
     let found = tampered.check(Some(out.path())).await.findings;
     assert!(found.contains(&Finding::Altered { seq: 601 }), "{found:?}");
-    // Never moved out at all.
+    // No events were ever moved to an archive.
     let never = Log::new();
     never.grow(300).await;
     never.tamper("DELETE FROM event WHERE seq <= 256").await;
@@ -316,32 +316,32 @@ async fn who_removes_events_and_says_that_they_were_archived_is_found() {
 }
 
 #[tokio::test]
-async fn an_archive_that_was_changed_or_lacks_something_is_found() {
+async fn a_changed_or_incomplete_archive_is_found() {
     let (log, out) = (Log::new(), tempfile::tempdir().unwrap());
     log.grow(600).await;
     log.archive(log.clock.now(), out.path()).await.unwrap();
-    let changed = copied(out.path());
+    let changed = copy_folder(out.path());
     let bundle = changed.path().join("tile/entries/001");
     let bytes = std::fs::read(&bundle).unwrap();
-    // Every length stays as it was.
+    // The replacement has the same length.
     let at = bytes.windows(13).position(|part| part == b"Informational").unwrap();
     let mut bytes = bytes;
     bytes[at..at + 13].copy_from_slice(b"Unimportant!!");
     std::fs::write(&bundle, bytes).unwrap();
     assert_eq!(log.check(Some(changed.path())).await.findings, [Finding::Altered { seq: 257 }]);
-    let lacking = copied(out.path());
+    let lacking = copy_folder(out.path());
     std::fs::remove_file(lacking.path().join("tile/entries/001")).unwrap();
     let report = log.check(Some(lacking.path())).await;
     assert_eq!((report.findings, report.moved_out.unwrap().checked), (Vec::new(), false));
 }
 
 #[tokio::test]
-async fn archiving_that_was_interrupted_anywhere_goes_on_and_loses_nothing() {
-    // Interrupted after the files, after the event, and in the middle of the removal.
+async fn interrupted_archiving_resumes_and_loses_nothing() {
+    // The interruptions: after the files were written, after the event, and in the middle of the removal.
     let (log, out) = (Log::new(), tempfile::tempdir().unwrap());
     log.grow(600).await;
     let before = log.clock.now();
-    let started = copied(log.dir.path());
+    let started = copy_folder(log.dir.path());
     log.archive(before, out.path()).await.unwrap();
 
     let files_only = Log { dir: started, clock: log.clock.clone() };
@@ -352,9 +352,9 @@ async fn archiving_that_was_interrupted_anywhere_goes_on_and_loses_nothing() {
     let halfway = Log::new();
     halfway.grow(600).await;
     let folder = tempfile::tempdir().unwrap();
-    let whole = copied(halfway.dir.path());
+    let whole = copy_folder(halfway.dir.path());
     halfway.archive(halfway.clock.now(), folder.path()).await.unwrap();
-    // Its rows come back from the copy, but for the first hundred.
+    // The rows come back from the copy, except the first hundred.
     let sql = format!(
         "ATTACH '{}/logkey.db' AS whole; \
          INSERT INTO event SELECT * FROM whole.event WHERE seq BETWEEN 101 AND 512; \
@@ -373,13 +373,13 @@ async fn archiving_that_was_interrupted_anywhere_goes_on_and_loses_nothing() {
     assert_eq!(
         halfway.value("SELECT count(*) FROM event WHERE body ->> '$.api.operation' = 'Archive'").await,
         1,
-        "said once"
+        "the log records it once"
     );
     assert_eq!(halfway.check(Some(folder.path())).await.findings, []);
 }
 
 #[tokio::test]
-async fn nothing_goes_that_is_not_signed_not_settled_or_not_where_the_rest_is() {
+async fn unsigned_pending_or_misplaced_events_are_not_archived() {
     let (log, out) = (Log::new(), tempfile::tempdir().unwrap());
     let open = log.start().await.unwrap();
     open.grow(300).await;
@@ -394,7 +394,7 @@ async fn nothing_goes_that_is_not_signed_not_settled_or_not_where_the_rest_is() 
     open.journal.commit(JournalEntry::event_only(intent)).await.unwrap();
     open.grow(300).await;
     open.close().await;
-    // An intent without an end stays, and all after it.
+    // An intent without an outcome stays, and so does everything after it.
     assert_eq!(
         log.archive(log.clock.now(), out.path()).await.unwrap(),
         ArchiveReport { last: 256, count: 256 }
@@ -437,7 +437,7 @@ async fn nothing_goes_that_is_not_signed_not_settled_or_not_where_the_rest_is() 
 }
 
 #[tokio::test]
-async fn nothing_goes_that_a_sink_does_not_have_yet() {
+async fn events_that_a_sink_still_needs_are_not_archived() {
     let (log, out) = (Log::new(), tempfile::tempdir().unwrap());
     log.grow(600).await;
     let open = log.start().await.unwrap();
@@ -450,7 +450,7 @@ async fn nothing_goes_that_a_sink_does_not_have_yet() {
     sinks.advance("slow", to(0), to(300)).await.unwrap();
     let moved = open.archive(log.clock.now(), out.path()).await.unwrap();
     assert_eq!(moved, ArchiveReport { last: 256, count: 256 });
-    // One that is not in the settings any more holds nothing back.
+    // A sink that is no longer in the settings holds nothing back.
     sinks.register(&names[1..]).await.unwrap();
     let moved = open.archive(log.clock.now(), out.path()).await.unwrap();
     assert_eq!(moved, ArchiveReport { last: 512, count: 256 });
@@ -459,7 +459,7 @@ async fn nothing_goes_that_a_sink_does_not_have_yet() {
 }
 
 #[tokio::test]
-async fn what_is_settled_is_written_down_so_that_a_start_need_not_read_the_whole_log() {
+async fn a_start_does_not_read_the_events_before_the_reconciled_position() {
     let log = Log::new();
     log.grow(3000).await;
     let open = log.start().await.unwrap();
@@ -470,7 +470,7 @@ async fn what_is_settled_is_written_down_so_that_a_start_need_not_read_the_whole
 }
 
 #[tokio::test]
-async fn the_command_moves_events_out_and_says_what_it_could_not_tell_without_them() {
+async fn the_command_archives_events_and_needs_the_archive_to_verify() {
     let (log, out) = (Log::new(), tempfile::tempdir().unwrap());
     let ids = log.grow(600).await;
     let (store, folder) = (log.config().url, out.path().to_str().unwrap());
@@ -482,28 +482,28 @@ async fn the_command_moves_events_out_and_says_what_it_could_not_tell_without_th
     let (code, output) = logkey(&["archive", "--older-than", "1d", "--out", folder]);
     assert_eq!(
         (code, output),
-        (0, format!("512 events moved out; {folder} holds the first 512 of the log\n"))
+        (0, format!("512 events moved out; {folder} contains the first 512 events of the log\n"))
     );
     let (code, output) = logkey(&["verify"]);
     assert_eq!(code, 2, "{output}");
     assert!(
-        output.contains("could not be told of events 1 to 512: name their archive with --archive"),
+        output.contains("events 1 to 512 were not checked: name their archive with --archive"),
         "{output}"
     );
     let (code, output) = logkey(&["verify", "--archive", folder]);
     assert_eq!(code, 0, "{output}");
-    assert!(output.contains("\nwhole: 601 events"), "{output}");
+    assert!(output.contains("\nintact: 601 events"), "{output}");
     let id = ids[7].to_string();
     assert_eq!(logkey(&["prove", &id]).0, 1);
     let (code, output) = logkey(&["prove", &id, "--archive", folder]);
     assert!(code == 0 && output.starts_with("c2sp.org/tlog-proof@v1\nindex 7\n"), "{output}");
-    // Gone from the store, and the event that says so made to say more: changed.
+    // More events are missing from the store than were archived: the log was changed.
     log.tamper("DELETE FROM event WHERE seq <= 520").await;
     let (code, output) = logkey(&["verify", "--archive", folder]);
     assert_eq!(code, 1, "{output}");
     assert!(output.contains("events 513 to 520 were removed"), "{output}");
 
-    // A new key, with the service stopped.
+    // A new key, while the service is stopped.
     let other = Log::new();
     other.grow(3).await;
     let old = SigningKey::open(&other.key_file(), ORIGIN).unwrap().verifier().to_owned();
@@ -516,11 +516,11 @@ async fn the_command_moves_events_out_and_says_what_it_could_not_tell_without_th
         output
     };
     let output = audit(&["rotate-key"]);
-    assert!(output.contains("it signs from here on, and the old key beside it"), "{output}");
+    assert!(output.contains("the new key signs from now on, together with the old key"), "{output}");
     let output = audit(&["rotate-key", "--end"]);
     let new = SigningKey::open(&other.key_file(), ORIGIN).unwrap().verifier().to_owned();
     assert!(output.contains(&new) && new != old, "{output}");
     for key in [&old, &new] {
-        assert!(audit(&["verify", "--verifier", key]).contains("whole: 4 events"));
+        assert!(audit(&["verify", "--verifier", key]).contains("intact: 4 events"));
     }
 }

@@ -1,4 +1,4 @@
-//! `logkey audit` as people and scripts use it: what it tells, and by which exit code.
+//! `logkey audit` as people and scripts use it: its output and its exit codes.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ use crate::{
     process::logkey,
 };
 
-/// Runs a verb by these arguments alone.
+/// Runs a subcommand of `logkey audit` with these arguments.
 fn run_logkey(arguments: &[&str]) -> (Option<i32>, String) {
     let done = logkey(&[&["audit"], arguments].concat()).output().unwrap();
     (done.status.code(), String::from_utf8([done.stdout, done.stderr].concat()).unwrap())
@@ -47,7 +47,7 @@ async fn tamper(folder: &Path, sql: &'static str) {
     file.close().await.unwrap();
 }
 
-fn copied(from: &Path) -> TempDir {
+fn copy_folder(from: &Path) -> TempDir {
     let to = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
         std::fs::copy(entry.path(), to.path().join(entry.file_name())).unwrap();
@@ -56,16 +56,16 @@ fn copied(from: &Path) -> TempDir {
 }
 
 #[tokio::test]
-async fn each_verb_tells_by_its_exit_code_how_it_ended() {
+async fn each_subcommand_reports_its_result_as_an_exit_code() {
     let dir = tempfile::tempdir().unwrap();
     grow(dir.path(), 3).await;
     let (store, id) = (url(dir.path()), first_id(dir.path()).await);
     let at = |name: &str| dir.path().join(name).display().to_string();
     std::fs::write(at("bad.toml"), "[store]\nurll = \"x\"\n").unwrap();
     std::fs::write(at("nonsense"), "this is no note\n").unwrap();
-    let strange = SigningKey::open_or_create(Path::new(&at("stranger.pem")), "logkey").unwrap();
+    let unrelated = SigningKey::open_or_create(Path::new(&at("stranger.pem")), "logkey").unwrap();
     let (none, bad, nonsense) = (format!("sqlite://{}", at("none.db")), at("bad.toml"), at("nonsense"));
-    let (nobody, out) = (uuid::Uuid::now_v7().to_string(), at("out"));
+    let (absent, out) = (uuid::Uuid::now_v7().to_string(), at("out"));
     let cases: &[(&[&str], i32, &str)] = &[
         (&["list", "--store", &store], 0, "Start"),
         (&["list", "--store", &none], 1, "there is no store"),
@@ -74,40 +74,40 @@ async fn each_verb_tells_by_its_exit_code_how_it_ended() {
         (&["list"], 2, "--config"),
         (&["list", "--store", &store, "--since", "yesterday"], 2, "2026-01-31T08:00:00Z"),
         (&["show", &id, "--store", &store], 0, "event 1 of the log"),
-        (&["show", &nobody, "--store", &store], 1, "the log has no event"),
+        (&["show", &absent, "--store", &store], 1, "the log has no event"),
         (&["show", "one", "--store", &store], 2, "invalid"),
         (&["prove", &id, "--store", &store], 0, "c2sp.org/tlog-proof@v1"),
-        (&["prove", &nobody, "--store", &store], 1, "the log has no event"),
+        (&["prove", &absent, "--store", &store], 1, "the log has no event"),
         (&["export", "--store", &store, "--out", &out], 0, "3 events written"),
         (&["export", "--store", &store, "--out", "/proc/none"], 1, "No such file"),
-        (&["verify", "--store", &store], 0, "whole: 3 events"),
+        (&["verify", "--store", &store], 0, "intact: 3 events"),
         (&["verify", "--config", &bad], 2, "bad.toml:2:"),
-        // Whatever keeps it from being checked is no finding.
+        // A log that cannot be checked is not a finding.
         (&["verify", "--store", &none], 2, "there is no store"),
         (&["verify", "--store", &store, "--checkpoint", "/nonexistent"], 2, "No such file"),
         (&["verify", "--store", &store, "--checkpoint", &nonsense], 2, "not a signed note"),
-        (&["verify", "--store", &store, "--archive", "/nonexistent"], 2, "no checkpoint in"),
+        (&["verify", "--store", &store, "--archive", "/nonexistent"], 2, "has no readable `checkpoint` file"),
         (&["verify", "--store", &store, "--verifier", &nonsense], 2, "neither a verifier key"),
         (&["verify", "--store", &store, "--verifier", "/nonexistent"], 2, "neither a verifier key"),
-        (&["verify", "--store", &store, "--verifier", strange.verifier()], 1, "cannot be relied on"),
-        (&["archive", "--store", &store], 1, "how old"),
-        (&["archive", "--store", &store, "--older-than", "1d"], 1, "where to?"),
+        (&["verify", "--store", &store, "--verifier", unrelated.verifier()], 1, "cannot be trusted"),
+        (&["archive", "--store", &store], 1, "age of the events to move is not set"),
+        (&["archive", "--store", &store, "--older-than", "1d"], 1, "folder of the archive is not set"),
         (&["archive", "--store", &store, "--older-than", "soon"], 2, "90d"),
         (&["rotate-key", "--store", &none], 1, "checkpoint key"),
     ];
-    for (arguments, code, words) in cases {
+    for (arguments, code, expected) in cases {
         let (finished, output) = run_logkey(arguments);
         assert_eq!(finished, Some(*code), "{arguments:?}: {output}");
-        assert!(output.contains(words), "{arguments:?}: {output}");
+        assert!(output.contains(expected), "{arguments:?}: {output}");
     }
-    assert!(!Path::new(&at("none.db")).exists(), "reading makes nothing");
+    assert!(!Path::new(&at("none.db")).exists(), "reading creates no file");
     let (code, output) = run_logkey(&["show", &id, "--raw", "--store", &store]);
     let body: serde_json::Value = serde_json::from_str(&output).unwrap();
     assert_eq!((code, &body["metadata"]["uid"]), (Some(0), &serde_json::json!(id)));
 }
 
 #[tokio::test]
-async fn verify_says_at_which_event_and_in_what_way_the_log_was_changed() {
+async fn verify_says_which_event_was_changed_and_how() {
     let dir = tempfile::tempdir().unwrap();
     grow(dir.path(), 300).await;
     let cases = [
@@ -120,30 +120,30 @@ async fn verify_says_at_which_event_and_in_what_way_the_log_was_changed() {
         (
             "CREATE TEMP TABLE two AS SELECT seq, body FROM event WHERE seq IN (5, 6); \
              UPDATE event SET body = (SELECT body FROM two WHERE two.seq = 11 - event.seq) WHERE seq IN (5, 6)",
-            "events were reordered: at 5 stands the event that was signed at 6",
+            "events were reordered: position 5 holds the event that was signed at position 6",
         ),
         (
             "DELETE FROM batch_of_call; UPDATE batch SET until = since - 1",
-            "event 1 is indexed as something else than it says: time, correlation",
+            "the index of event 1 does not match its bytes: time, correlation",
         ),
-        ("DELETE FROM checkpoint", "the log's newest checkpoint cannot be relied on"),
+        ("DELETE FROM checkpoint", "the log's newest checkpoint cannot be trusted"),
     ];
-    for (sql, words) in cases {
-        let copy = copied(dir.path());
+    for (sql, expected) in cases {
+        let copy = copy_folder(dir.path());
         tamper(copy.path(), sql).await;
         let (code, output) = audit(copy.path(), &["verify"]);
-        assert!(code == Some(1) && output.starts_with(words), "{sql}: {output}");
+        assert!(code == Some(1) && output.starts_with(expected), "{sql}: {output}");
         assert!(output.contains("changed: "), "{output}");
     }
-    // An event that was changed cannot be proved either.
+    // A changed event cannot be proved either.
     let id = first_id(dir.path()).await;
-    let copy = copied(dir.path());
+    let copy = copy_folder(dir.path());
     tamper(copy.path(), "UPDATE event SET body = body || ' ' WHERE seq = 1").await;
     let (code, output) = audit(copy.path(), &["prove", &id]);
-    assert!(code == Some(1) && output.contains("does not lead to the signed root"), "{output}");
+    assert!(code == Some(1) && output.contains("does not match the signed root"), "{output}");
 
-    // What only somebody with a kept checkpoint can see.
-    let older = copied(dir.path());
+    // These changes show only against a checkpoint that was kept.
+    let older = copy_folder(dir.path());
     grow(dir.path(), 5).await;
     let out = dir.path().join("out").display().to_string();
     assert_eq!(audit(dir.path(), &["export", "--out", &out]).0, Some(0));
@@ -152,15 +152,15 @@ async fn verify_says_at_which_event_and_in_what_way_the_log_was_changed() {
     assert_eq!(against(dir.path()).0, Some(0));
     assert_eq!(audit(older.path(), &["verify"]).0, Some(0));
     let (code, output) = against(older.path());
-    let words = "the log was rolled back: it has a checkpoint of 300 events, and one of 305 was kept";
-    assert!(code == Some(1) && output.starts_with(words), "{output}");
+    let expected = "the log was rolled back: its newest checkpoint covers 300 events, but the kept checkpoint covers 305";
+    assert!(code == Some(1) && output.starts_with(expected), "{output}");
     grow(older.path(), 9).await;
     let (code, output) = against(older.path());
-    let words = "the log was forked: its first 305 events are not those of the checkpoint that was kept";
-    assert!(code == Some(1) && output.starts_with(words), "{output}");
+    let expected = "the log was forked: its first 305 events are not those of the kept checkpoint";
+    assert!(code == Some(1) && output.starts_with(expected), "{output}");
 }
 
-/// Settings of a log under another name, from which old events are moved out.
+/// Settings of a log with another origin and an archive for old events.
 fn settings(dir: &Path) -> String {
     std::fs::write(dir.join("jwks.json"), TestIssuer::new("k").jwks()).unwrap();
     let toml = format!(
@@ -172,7 +172,7 @@ fn settings(dir: &Path) -> String {
     path.display().to_string()
 }
 
-/// Writes 300 events of two days ago and as many of now, and has them signed under that name.
+/// Writes 300 events from two days ago and 300 from now, and signs them with that origin.
 async fn old_and_new(dir: &Path) {
     let key = SigningKey::open_or_create(&dir.join("signing.pem"), "example.org/log").unwrap();
     let store = store::open(&store::Config { url: url(dir) }).await.unwrap();
@@ -193,14 +193,14 @@ async fn old_and_new(dir: &Path) {
 }
 
 #[tokio::test]
-async fn what_the_settings_say_of_the_log_need_not_be_said_again() {
+async fn the_settings_supply_the_log_location_origin_and_key() {
     let dir = tempfile::tempdir().unwrap();
     let config = settings(dir.path());
     old_and_new(dir.path()).await;
     let run = |arguments: &[&str]| run_logkey(&[arguments, &["--config", &config]].concat());
     let (code, output) = run(&["verify"]);
-    assert!(code == Some(0) && output.starts_with("whole: 600 events"), "{output}");
-    // Those of two days ago, by whole tiles; not those of now.
+    assert!(code == Some(0) && output.starts_with("intact: 600 events"), "{output}");
+    // Only whole tiles of events from two days ago are archived, and none from now.
     let (code, output) = run(&["archive"]);
     assert!(code == Some(0) && output.starts_with("256 events moved out"), "{output}");
     let archive = dir.path().join("archive");
@@ -208,7 +208,7 @@ async fn what_the_settings_say_of_the_log_need_not_be_said_again() {
     assert!(note.starts_with("example.org/log\n256\n"), "{note}");
     assert_eq!(run(&["verify"]).0, Some(2));
     let (code, output) = run(&["verify", "--archive", archive.to_str().unwrap()]);
-    assert!(code == Some(0) && output.contains("whole: 601 events"), "{output}");
+    assert!(code == Some(0) && output.contains("intact: 601 events"), "{output}");
     let (code, output) = run(&["archive"]);
     assert!(code == Some(0) && output.starts_with("0 events moved out"), "{output}");
     let by_another_name = run_logkey(&[
@@ -226,7 +226,7 @@ async fn what_the_settings_say_of_the_log_need_not_be_said_again() {
 }
 
 #[tokio::test]
-async fn a_list_holds_what_was_asked_for_newest_first_for_people_and_for_programs() {
+async fn a_list_shows_the_filtered_events_newest_first_as_text_and_json() {
     let dir = tempfile::tempdir().unwrap();
     let store = store::open(&store::Config { url: url(dir.path()) }).await.unwrap();
     let journal = Journal::start(store.events, Arc::new(SystemClock), audit::Config::default());

@@ -1,5 +1,5 @@
-//! What is done to a log that is kept for years can be done again where it was interrupted, and everyone
-//! who kept a key can still follow.
+//! Maintenance of a log that is kept for years: an interrupted command can run again, and an auditor with an
+//! old key can still verify the log.
 
 use std::{
     path::{Path, PathBuf},
@@ -26,7 +26,7 @@ use crate::process::logkey;
 
 const ORIGIN: &str = "logkey";
 
-/// Writes events and has them signed, as a process of its own would.
+/// Writes events and signs them, as a separate process would.
 pub(crate) async fn grow(folder: &Path, count: usize) {
     let file = folder.join("logkey.db");
     let store = store::open(&store::Config { url: format!("sqlite://{}", file.display()) }).await.unwrap();
@@ -53,15 +53,15 @@ fn keys(folder: &Path) -> Vec<String> {
     SigningKey::open(&checkpoint::default_key_path(&folder.join("logkey.db")), ORIGIN).unwrap().verifiers()
 }
 
-/// The tree of a log whose key is another one right behind the first look at its newest checkpoint.
-struct Meanwhile {
+/// The tree of a log whose key is rotated right after the first read of the newest checkpoint.
+struct RotatingTree {
     tree: Arc<dyn TreeStore>,
     folder: PathBuf,
     looked: AtomicBool,
 }
 
 #[async_trait]
-impl TreeStore for Meanwhile {
+impl TreeStore for RotatingTree {
     async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
         let signed = self.tree.checkpoint().await;
         if !self.looked.swap(true, Ordering::SeqCst) {
@@ -88,13 +88,14 @@ impl TreeStore for Meanwhile {
 }
 
 #[tokio::test]
-async fn a_key_that_changes_while_the_log_is_checked_is_no_finding() {
+async fn a_key_rotation_during_verification_is_not_a_finding() {
     let dir = tempfile::tempdir().unwrap();
     grow(dir.path(), 3).await;
     let trusted_keys = keys(dir.path());
     let url = format!("sqlite://{}/logkey.db", dir.path().display());
     let open = store::open_reader(&store::Config { url }).await.unwrap();
-    let tree = Meanwhile { tree: open.tree, folder: dir.path().to_owned(), looked: AtomicBool::new(false) };
+    let tree =
+        RotatingTree { tree: open.tree, folder: dir.path().to_owned(), looked: AtomicBool::new(false) };
     let against =
         TrustAnchor { origin: ORIGIN, verifiers: &trusted_keys, kept_checkpoint: None, archive: None };
     let report = verify::verify(&*open.log, &tree, &against, |_| {}).await.unwrap();
@@ -103,25 +104,25 @@ async fn a_key_that_changes_while_the_log_is_checked_is_no_finding() {
 }
 
 #[tokio::test]
-async fn a_rotation_that_was_interrupted_is_completed_and_makes_no_second_new_key() {
+async fn an_interrupted_rotation_is_completed_without_a_second_new_key() {
     let dir = tempfile::tempdir().unwrap();
     grow(dir.path(), 3).await;
-    // Interrupted when the key was in its file, and before the log took it up.
+    // The rotation stopped after it wrote the key file and before it recorded the key in the log.
     SigningKey::rotate(&checkpoint::default_key_path(&dir.path().join("logkey.db")), ORIGIN).unwrap();
     let both = keys(dir.path());
     let (code, output) = audit(dir.path(), &["rotate-key"]);
     assert!(
-        code == Some(0) && output.contains(&both[0]) && output.contains("it signs from here on"),
+        code == Some(0) && output.contains(&both[0]) && output.contains("the new key signs from now on"),
         "{output}"
     );
     assert_eq!(keys(dir.path()), both);
     for key in &both {
         let (code, output) = audit(dir.path(), &["verify", "--verifier", key]);
-        assert!(code == Some(0) && output.contains("whole: 4 events"), "{output}");
+        assert!(code == Some(0) && output.contains("intact: 4 events"), "{output}");
     }
-    // It is complete now: another one is another one.
+    // That rotation is complete: the next call would start another one.
     let (code, output) = audit(dir.path(), &["rotate-key"]);
-    assert!(code == Some(1) && output.contains("end that one first"), "{output}");
+    assert!(code == Some(1) && output.contains("still holds the previous key"), "{output}");
 }
 
 #[tokio::test]
@@ -147,7 +148,7 @@ async fn the_event_that_names_both_keys_may_be_in_the_archive() {
         &["verify", "--archive", archive, "--checkpoint", kept_copy, "--verifier", &old],
     ] {
         let (code, output) = audit(dir.path(), arguments);
-        assert!(code == Some(0) && output.contains("whole: 312 events"), "{arguments:?}: {output}");
+        assert!(code == Some(0) && output.contains("intact: 312 events"), "{arguments:?}: {output}");
     }
     let out = dir.path().join("out");
     let export = ["export", "--archive", archive, "--out", out.to_str().unwrap()];

@@ -1,5 +1,4 @@
-//! What a whole service records: every kind of act, with all that is to be said of it, and what of it can be
-//! left away.
+//! What a whole service records in the audit log: every operation with its fields. Reads can be turned off.
 
 mod refusals;
 
@@ -25,13 +24,13 @@ use crate::harness::{ALL, Caller, GROUP, ISSUER, PAYMENTS, Plan, REGION, Service
 const EVERYTHING: &str =
     "logkey:read logkey:associate logkey:disassociate logkey:query-results logkey:audit logkey:admin";
 
-/// Every event of the service that was just stopped or goes on, oldest first, as it is kept.
+/// Every stored event, oldest first, as JSON.
 async fn stored_events(log: &dyn EventReader) -> Vec<Value> {
     let all = log.after(0, 10_000).await.unwrap();
     all.iter().map(|event| serde_json::from_str(&event.body).unwrap()).collect()
 }
 
-/// Stops the service, so that what nobody waits for is written, and reads its log.
+/// Restarts the service, which writes the events that no call waits for, and reads its log.
 async fn recorded(service: Service) -> Vec<Value> {
     let service = service.restart().await;
     let settings = Settings::load(&service.settings(), &EmptyEnv).unwrap();
@@ -41,7 +40,7 @@ async fn recorded(service: Service) -> Vec<Value> {
     events
 }
 
-/// The text at this place of an event; none is empty.
+/// The text at this JSON pointer of an event, or an empty text.
 fn at<'e>(event: &'e Value, path: &str) -> &'e str {
     event.pointer(path).and_then(Value::as_str).unwrap_or_default()
 }
@@ -51,14 +50,14 @@ fn is(event: &Value, kind: &str, operation: &str) -> bool {
 }
 
 #[tokio::test]
-async fn an_outcome_says_who_did_what_why_through_what_and_how_it_ended() {
+async fn intent_and_outcome_name_caller_resource_keys_role_and_reason() {
     let aliased = KeySeed {
         id: "aliased".into(),
         region: REGION.into(),
         aliases: vec!["alias/app".into()],
         ..KeySeed::default()
     };
-    let service = Plan::furnished_with(vec![aliased]).start().await;
+    let service = Plan::with_keys(vec![aliased]).start().await;
     service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
     let token = service.issuer.token_with(
         "payments",
@@ -76,10 +75,10 @@ async fn an_outcome_says_who_did_what_why_through_what_and_how_it_ended() {
     let call = calls.iter().rfind(|call| call.operation == "AssociateKmsKey").unwrap().clone();
     let events = recorded(service).await;
     let of_call = |kind: &str| {
-        let fits = |event: &&Value| {
+        let matches = |event: &&Value| {
             event["metadata"]["correlation_uid"] == "the-call" && is(event, kind, "AssociateKmsKey")
         };
-        let [event] = events.iter().filter(fits).collect::<Vec<_>>()[..] else { panic!("{events:#?}") };
+        let [event] = events.iter().filter(matches).collect::<Vec<_>>()[..] else { panic!("{events:#?}") };
         event.clone()
     };
     let (intent, outcome) = (of_call("intent"), of_call("outcome"));
@@ -98,28 +97,28 @@ async fn an_outcome_says_who_did_what_why_through_what_and_how_it_ended() {
         assert_eq!((at("/cloud/region"), at("/cloud/cloud_partition")), (json!(REGION), json!("aws")));
         let group = format!("arn:aws:logs:{REGION}:{PAYMENTS}:log-group:{GROUP}");
         assert_eq!((at("/resources/0/uid"), at("/resources/1/uid")), (json!(group), json!(key("aliased"))));
-        let own = at("/unmapped/logkey");
-        assert_eq!(own["requested_key"], "alias/app");
+        let logkey_fields = at("/unmapped/logkey");
+        assert_eq!(logkey_fields["requested_key"], "alias/app");
         assert_eq!(
-            (&own["resolved_key"], &own["previous_key"]),
+            (&logkey_fields["resolved_key"], &logkey_fields["previous_key"]),
             (&json!(key("aliased")), &json!(key("good")))
         );
-        assert_eq!(own["reason"], "ticket\\u{200b} 42");
+        assert_eq!(logkey_fields["reason"], "ticket\\u{200b} 42");
     }
-    let own = &outcome["unmapped"]["logkey"];
+    let logkey_fields = &outcome["unmapped"]["logkey"];
     assert_eq!(outcome["metadata"]["uid"], answer.audit_event_id);
-    assert_eq!(own["closes"], intent["metadata"]["uid"]);
-    assert_eq!((&outcome["status"], &own["grpc_code"]), (&json!("Success"), &json!("OK")));
-    assert!(own["latency_us"].as_u64().unwrap() > 0);
+    assert_eq!(logkey_fields["closes"], intent["metadata"]["uid"]);
+    assert_eq!((&outcome["status"], &logkey_fields["grpc_code"]), (&json!("Success"), &json!("OK")));
+    assert!(logkey_fields["latency_us"].as_u64().unwrap() > 0);
     assert_eq!(
         (&intent["status"], &intent["unmapped"]["logkey"]["grpc_code"]),
         (&json!("Unknown"), &Value::Null)
     );
-    // What joins it to CloudTrail is what AWS has: the role, its session, and the id of each call.
-    assert_eq!(own["role_arn"], format!("arn:aws:iam::{PAYMENTS}:role/LogKeyAssociator"));
-    assert_eq!(own["session_name"].as_str(), call.session_name.as_deref());
+    // CloudTrail has the role, its session and the id of each call; they connect the event to CloudTrail.
+    assert_eq!(logkey_fields["role_arn"], format!("arn:aws:iam::{PAYMENTS}:role/LogKeyAssociator"));
+    assert_eq!(logkey_fields["session_name"].as_str(), call.session_name.as_deref());
     let ids: Vec<&str> =
-        own["aws_request_ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+        logkey_fields["aws_request_ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
     assert_eq!(ids.last(), Some(&&*call.request_id));
     assert!(ids.iter().all(|id| calls.iter().any(|call| call.request_id == **id)), "{ids:?}");
     for event in &events {
@@ -128,7 +127,7 @@ async fn an_outcome_says_who_did_what_why_through_what_and_how_it_ended() {
     }
 }
 
-/// Every RPC once, so that it succeeds.
+/// Calls every RPC once, so that it succeeds.
 async fn each_rpc(service: &Service) {
     let caller = service.caller("payments", EVERYTHING);
     let associated = caller.associate(GROUP, &key("good")).await.unwrap();
@@ -162,7 +161,7 @@ async fn each_rpc(service: &Service) {
     drop(audit.watch_audit_events(caller.request(watch)).await.unwrap());
 }
 
-fn acts(events: &[Value], kind: &str) -> BTreeSet<String> {
+fn operations(events: &[Value], kind: &str) -> BTreeSet<String> {
     let of_kind = events.iter().filter(|event| at(event, "/metadata/event_code") == kind);
     of_kind.map(|event| at(event, "/api/operation").to_owned()).collect()
 }
@@ -172,7 +171,7 @@ fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn every_rpc_is_recorded_and_so_is_what_happens_to_the_service_itself() {
+async fn every_rpc_and_every_lifecycle_event_is_recorded() {
     let service = Service::start().await;
     each_rpc(&service).await;
     let same = std::fs::read_to_string(service.settings()).unwrap();
@@ -181,8 +180,8 @@ async fn every_rpc_is_recorded_and_so_is_what_happens_to_the_service_itself() {
     service.reloader.reload(Settings::load(&service.settings(), &EmptyEnv)).await;
     let events = recorded(service).await;
     let changes = names(["AssociateKmsKey", "DisassociateKmsKey"]);
-    assert_eq!(acts(&events, "intent"), changes);
-    assert_eq!(acts(&events, "outcome"), changes);
+    assert_eq!(operations(&events, "intent"), changes);
+    assert_eq!(operations(&events, "outcome"), changes);
     let reads = [
         "GetKeyAssociation",
         "ListKeyAssociations",
@@ -197,9 +196,9 @@ async fn every_rpc_is_recorded_and_so_is_what_happens_to_the_service_itself() {
         "GetInclusionProof",
         "GetConsistencyProof",
     ];
-    assert_eq!(acts(&events, "read"), names(reads));
-    assert_eq!(acts(&events, "refusal"), BTreeSet::new());
-    let own: Vec<_> = events
+    assert_eq!(operations(&events, "read"), names(reads));
+    assert_eq!(operations(&events, "refusal"), BTreeSet::new());
+    let lifecycle: Vec<_> = events
         .iter()
         .filter(|event| event["metadata"]["event_code"] == "lifecycle")
         .map(|event| (event["api"]["operation"].as_str().unwrap(), event["status"].as_str().unwrap()))
@@ -211,31 +210,31 @@ async fn every_rpc_is_recorded_and_so_is_what_happens_to_the_service_itself() {
         ("Stop", "Success"),
         ("Start", "Success"),
     ];
-    assert_eq!(own, expected);
+    assert_eq!(lifecycle, expected);
     let refused = events.iter().find(|event| event["status_code"] == "FIELD_INVALID").unwrap();
     assert!(refused["status_detail"].as_str().unwrap().contains("logkey.toml:"), "{refused}");
 }
 
 #[tokio::test]
-async fn without_reads_changes_and_refusals_are_recorded_all_the_same() {
+async fn changes_and_refusals_are_recorded_when_reads_are_not() {
     let service = Plan::default().settings("[audit]\nreads = false\n").start().await;
     each_rpc(&service).await;
     service.caller("payments", "logkey:read").associate(GROUP, &key("good")).await.unwrap_err();
     service.caller("payments", ALL).get("/payments/none").await.unwrap_err();
     let events = recorded(service).await;
-    assert_eq!(acts(&events, "read"), BTreeSet::new());
-    assert_eq!(acts(&events, "outcome"), names(["AssociateKmsKey", "DisassociateKmsKey"]));
-    assert_eq!(acts(&events, "refusal"), names(["AssociateKmsKey", "GetKeyAssociation"]));
-    assert_eq!(acts(&events, "lifecycle"), names(["Start", "Stop"]));
+    assert_eq!(operations(&events, "read"), BTreeSet::new());
+    assert_eq!(operations(&events, "outcome"), names(["AssociateKmsKey", "DisassociateKmsKey"]));
+    assert_eq!(operations(&events, "refusal"), names(["AssociateKmsKey", "GetKeyAssociation"]));
+    assert_eq!(operations(&events, "lifecycle"), names(["Start", "Stop"]));
 }
 
 #[tokio::test]
-async fn a_flood_of_refusals_is_counted_to_the_last_one_and_its_first_is_whole() {
+async fn a_flood_of_refusals_is_summarized_and_fully_counted() {
     let service = Service::start().await;
-    let stranger = Caller::new(service.channel(), "no-token-at-all");
+    let unauthenticated = Caller::new(service.channel(), "no-token-at-all");
     let caller = service.caller("payments", "logkey:read");
     for _ in 0..60 {
-        stranger.who_am_i().await.unwrap_err();
+        unauthenticated.who_am_i().await.unwrap_err();
         caller.associate(GROUP, &key("good")).await.unwrap_err();
     }
     let events = recorded(service).await;
@@ -253,7 +252,7 @@ async fn a_flood_of_refusals_is_counted_to_the_last_one_and_its_first_is_whole()
 }
 
 #[tokio::test]
-async fn events_of_a_call_are_found_by_the_id_that_its_answer_names() {
+async fn the_events_of_a_call_are_found_by_its_correlation_id() {
     let service = Service::start().await;
     let answer = service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
     let settings = Settings::load(&service.settings(), &EmptyEnv).unwrap();

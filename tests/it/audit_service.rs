@@ -1,4 +1,4 @@
-//! `AuditService` over real gRPC: who sees what, in which order, and that proofs hold.
+//! `AuditService` over real gRPC: which events a caller sees, in which order, and whether the proofs verify.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl Caller {
         self.audit().list_audit_events(self.request(message)).await.map(tonic::Response::into_inner)
     }
 
-    /// Every event that fits, by as many pages as it takes.
+    /// Every event that matches the filter, from as many pages as needed.
     async fn all_events(&self, filter: AuditEventFilter, page_size: i32) -> Vec<AuditEvent> {
         let mut all = Vec::new();
         let mut page_token = String::new();
@@ -74,7 +74,7 @@ fn hashes(all: &[Vec<u8>]) -> Vec<Hash> {
     all.iter().map(|bytes| hash(bytes)).collect()
 }
 
-/// The next events of a stream, at least so many.
+/// The next events of a stream, at least `count`.
 async fn next(stream: &mut Streaming<WatchAuditEventsResponse>, count: usize) -> Vec<AuditEvent> {
     let mut all = Vec::new();
     while all.len() < count {
@@ -83,7 +83,7 @@ async fn next(stream: &mut Streaming<WatchAuditEventsResponse>, count: usize) ->
     all
 }
 
-/// How a stream ends.
+/// Reads a stream to its end and returns the final status.
 async fn end(mut stream: Streaming<WatchAuditEventsResponse>) -> Status {
     loop {
         match stream.message().await {
@@ -95,14 +95,14 @@ async fn end(mut stream: Streaming<WatchAuditEventsResponse>) -> Status {
 }
 
 #[tokio::test]
-async fn a_tenant_sees_its_own_events_and_an_operator_those_of_all() {
+async fn a_tenant_sees_its_own_events_and_an_operator_sees_all() {
     let service = Service::start().await;
     for name in ["payments", "orders"] {
         service.caller(name, ALL).get(&format!("/{name}/api")).await.unwrap();
     }
     service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
     let payments = service.caller("payments", OWN);
-    // A change that was waited for: what was noted before it is written.
+    // The call waits for this change to be durable, and earlier events are durable before it.
     service.caller("orders", ALL).disassociate("/orders/api").await.unwrap();
 
     let own = payments.all_events(AuditEventFilter::default(), 100).await;
@@ -118,7 +118,7 @@ async fn a_tenant_sees_its_own_events_and_an_operator_those_of_all() {
     assert_eq!(own[0].correlation_id, own[1].correlation_id);
     assert!(own[0].json.contains(&own[0].id));
 
-    // Another tenant's are as if absent, also where they are asked for by name.
+    // Another tenant's events look absent, also if the filter names that tenant.
     let theirs = AuditEventFilter { tenant_id: "orders".into(), ..AuditEventFilter::default() };
     assert_eq!(payments.all_events(theirs.clone(), 100).await, []);
     let operator = service.caller("orders", EVERYTHING);
@@ -136,7 +136,7 @@ async fn a_tenant_sees_its_own_events_and_an_operator_those_of_all() {
 }
 
 #[tokio::test]
-async fn pages_hold_every_event_once_whatever_their_size_and_a_token_fits_its_request_only() {
+async fn pages_hold_every_event_once_and_a_token_fits_only_its_request() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     for group in ["api", "hash#1", "gone", "api", "gone"] {
@@ -180,7 +180,7 @@ async fn pages_hold_every_event_once_whatever_their_size_and_a_token_fits_its_re
 }
 
 #[tokio::test]
-async fn every_field_that_cannot_be_used_is_told() {
+async fn every_invalid_field_is_reported() {
     let service = Service::start().await;
     let reader = service.caller("payments", OWN);
     let filter = AuditEventFilter {
@@ -201,12 +201,12 @@ async fn every_field_that_cannot_be_used_is_told() {
 }
 
 #[tokio::test]
-async fn an_event_is_proved_from_its_own_bytes_to_the_root_that_was_signed() {
+async fn an_event_is_proved_from_its_bytes_to_the_signed_root() {
     let service = Service::start().await;
     let reader = service.caller("payments", OWN);
     let before = reader.checkpoint().await.unwrap();
     let changed = service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
-    // It need not be signed yet when it is asked for.
+    // The event may be unsigned when the caller asks for the proof.
     let proof = reader.included(&changed.audit_event_id, 0).await.unwrap();
     let filter = AuditEventFilter { action: "AssociateKmsKey".into(), ..AuditEventFilter::default() };
     let [event, intent] = &reader.all_events(filter, 10).await[..] else { panic!("two events of a change") };
@@ -222,7 +222,7 @@ async fn an_event_is_proved_from_its_own_bytes_to_the_root_that_was_signed() {
     assert_eq!(leaf.0.to_vec(), proof.leaf_hash);
     tlog_tiles::check_record(&hashes(&proof.hashes), size, *signed.hash(), index, leaf).unwrap();
 
-    // To an auditor who kept an older checkpoint the log only grew.
+    // An auditor who kept an older checkpoint sees that the log only grew.
     let old = checkpoint::read(before.checkpoint.as_bytes(), "logkey", verifiers).unwrap();
     assert_eq!(
         (before.tree_size, before.root_hash.clone()),
@@ -233,7 +233,7 @@ async fn an_event_is_proved_from_its_own_bytes_to_the_root_that_was_signed() {
     let grown = reader.audit().get_consistency_proof(reader.request(message)).await.unwrap().into_inner();
     tlog_tiles::check_tree(&hashes(&grown.hashes), size, *signed.hash(), old.size(), *old.hash()).unwrap();
 
-    // A tree that holds it may be any; one that does not, or is not there yet, is told as such.
+    // Any tree size that includes the event works. A smaller one, or one beyond the log, is rejected.
     let smaller = reader.included(&intent.id, intent.position).await.unwrap();
     assert_eq!((smaller.tree_size, &*smaller.checkpoint), (intent.position, ""));
     for size in [event.position - 1, proof.tree_size + 1_000_000] {
@@ -249,7 +249,7 @@ async fn an_event_is_proved_from_its_own_bytes_to_the_root_that_was_signed() {
 }
 
 #[tokio::test]
-async fn a_proof_of_another_tenants_event_is_as_one_of_none() {
+async fn another_tenants_event_gets_the_same_answer_as_an_absent_one() {
     let service = Service::start().await;
     let changed = service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
     let theirs = service.caller("orders", OWN).included(&changed.audit_event_id, 0).await.unwrap_err();
@@ -266,7 +266,7 @@ async fn a_proof_of_another_tenants_event_is_as_one_of_none() {
 }
 
 #[tokio::test]
-async fn a_watcher_gets_everything_in_order_from_where_it_was_and_new_things_as_they_happen() {
+async fn a_watcher_gets_past_events_in_order_and_then_new_ones() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     for _ in 0..3 {
@@ -285,7 +285,7 @@ async fn a_watcher_gets_everything_in_order_from_where_it_was_and_new_things_as_
     assert!(arrived[0].position > past.last().unwrap().position);
     drop(stream);
 
-    // From the middle, the rest; from now on, nothing of what was.
+    // From the middle, a stream gets the rest; without a position, it gets only new events.
     let middle = past[2].position;
     let mut stream = reader.watch(Some(middle), changes.clone()).await.unwrap();
     assert_eq!(next(&mut stream, 1).await[0].id, past[3].id);
@@ -293,7 +293,7 @@ async fn a_watcher_gets_everything_in_order_from_where_it_was_and_new_things_as_
     caller.disassociate(GROUP).await.unwrap();
     let new = next(&mut now, 1).await;
     assert!(new.iter().all(|event| event.position > last.position));
-    // Nothing of another tenant's comes.
+    // No events of another tenant arrive.
     service.caller("orders", ALL).disassociate("/orders/api").await.unwrap();
     caller.associate(GROUP, &key("good")).await.unwrap();
     assert!(next(&mut now, 1).await.iter().all(|event| event.tenant_id == "payments"));
@@ -302,12 +302,12 @@ async fn a_watcher_gets_everything_in_order_from_where_it_was_and_new_things_as_
 }
 
 #[tokio::test]
-async fn watching_does_not_feed_itself() {
+async fn a_watch_does_not_create_events_for_itself() {
     let service = Service::start().await;
     let operator = service.caller("orders", EVERYTHING);
     let watches = AuditEventFilter { action: "WatchAuditEvents".into(), ..AuditEventFilter::default() };
     let mut stream = operator.watch(Some(0), AuditEventFilter::default()).await.unwrap();
-    // It sees its own opening, and that makes no further event.
+    // The stream shows its own start event, and that creates no further event.
     let mut received = next(&mut stream, 2).await;
     service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
     while !received.iter().any(|event| event.kind == "outcome") {
@@ -316,7 +316,7 @@ async fn watching_does_not_feed_itself() {
     let opened = received.iter().filter(|event| event.action == "WatchAuditEvents").count();
     assert_eq!(opened, 1, "{received:#?}");
     drop(stream);
-    // Its end is one more.
+    // The end of the stream is one more event.
     loop {
         let all = operator.all_events(watches.clone(), 10).await;
         if all.len() == 2 {
@@ -329,14 +329,14 @@ async fn watching_does_not_feed_itself() {
 }
 
 #[tokio::test]
-async fn a_stop_ends_streams_with_a_word_and_records_it() {
+async fn a_stop_ends_streams_with_a_reason_and_records_it() {
     let service = Service::start().await;
     let reader = service.caller("payments", OWN);
     let mut stream = reader.watch(Some(0), AuditEventFilter::default()).await.unwrap();
     next(&mut stream, 1).await;
     drop(reader);
-    let (finished, service) = tokio::join!(end(stream), service.restart());
-    assert_eq!((reason(&finished), finished.code()), ("SHUTTING_DOWN".into(), Code::Unavailable));
+    let (status, service) = tokio::join!(end(stream), service.restart());
+    assert_eq!((reason(&status), status.code()), ("SHUTTING_DOWN".into(), Code::Unavailable));
     let events = service.events().await;
     let is_watch = |event: &&logkey::audit::parsed_event::ParsedEvent| event.action == "WatchAuditEvents";
     let details: Vec<_> = events.iter().filter(is_watch).filter_map(|event| event.detail.clone()).collect();
@@ -351,13 +351,13 @@ async fn a_stream_ends_when_its_token_does() {
     let token = service.issuer.token_with("payments", OWN, &[("exp", soon.into())]);
     let caller = Caller::new(service.channel(), &token);
     let stream = caller.watch(Some(0), AuditEventFilter::default()).await.unwrap();
-    let finished = end(stream).await;
-    assert_eq!((reason(&finished), finished.code()), ("TOKEN_EXPIRED".into(), Code::Unauthenticated));
+    let status = end(stream).await;
+    assert_eq!((reason(&status), status.code()), ("TOKEN_EXPIRED".into(), Code::Unauthenticated));
     service.stop().await;
 }
 
 #[tokio::test]
-async fn streams_have_a_bound_of_their_own_and_leave_the_calls_their_places() {
+async fn open_streams_have_a_limit_and_do_not_count_as_calls_in_flight() {
     let plan = Plan::default().settings("[audit]\nstreams_per_tenant = 2\n").tenants(
         &(tenant(
             "payments",
@@ -377,10 +377,10 @@ async fn streams_have_a_bound_of_their_own_and_leave_the_calls_their_places() {
     }
     let refused = reader.watch(Some(0), AuditEventFilter::default()).await.unwrap_err();
     assert_eq!(reason(&refused), "TENANT_CONCURRENCY_LIMITED");
-    // Two streams are open, and the one place for calls is free.
+    // Two streams are open, and the tenant can still make its one call in flight.
     service.caller("payments", ALL).get(GROUP).await.unwrap();
     service.caller("orders", OWN).watch(None, AuditEventFilter::default()).await.unwrap();
-    // One that ended makes room, as soon as its end was seen.
+    // A stream that ended makes room once the server notices its end.
     drop(open.pop());
     let again = async {
         loop {
@@ -396,7 +396,7 @@ async fn streams_have_a_bound_of_their_own_and_leave_the_calls_their_places() {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_nothing_costs_no_memory_and_gets_the_rest_when_it_does() {
+async fn a_slow_reader_gets_every_event_in_order_once() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     let reader = service.caller("payments", OWN);
@@ -404,7 +404,7 @@ async fn a_client_that_reads_nothing_costs_no_memory_and_gets_the_rest_when_it_d
     for _ in 0..40 {
         caller.associate(GROUP, &key("good")).await.unwrap();
     }
-    // Nothing was read meanwhile; all of it comes, in order, and none twice.
+    // The client read nothing so far. Every event arrives, in order and once.
     let filter = AuditEventFilter { action: "AssociateKmsKey".into(), ..AuditEventFilter::default() };
     let whole = reader.all_events(filter, 500).await;
     assert_eq!(whole.len(), 80);
@@ -415,13 +415,13 @@ async fn a_client_that_reads_nothing_costs_no_memory_and_gets_the_rest_when_it_d
     }
     arrived.reverse();
     assert_eq!(arrived, whole);
-    assert!(slow.next().now_or_never().is_none(), "and then it waits");
+    assert!(slow.next().now_or_never().is_none(), "then the stream waits");
     drop(slow);
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_policy_can_take_the_log_away_and_health_knows_the_service() {
+async fn a_suspended_tenant_cannot_read_the_log_and_health_still_works() {
     let service = Service::start().await;
     service
         .reload(

@@ -1,4 +1,4 @@
-//! Nothing in the audit log can be changed unseen: every way to change it on disk is told apart.
+//! Every change of the audit log on disk is found, and verification says what was changed.
 
 use std::sync::Arc;
 
@@ -48,8 +48,8 @@ fn key(dir: &TempDir) -> SigningKey {
     SigningKey::open_or_create(&checkpoint::default_key_path(&dir.path().join("logkey.db")), ORIGIN).unwrap()
 }
 
-/// Whether it is told why.
-type ErrorText = fn(&sequencer::Corruption) -> bool;
+/// Whether the error is the expected one.
+type IsExpected = fn(&sequencer::Corruption) -> bool;
 
 async fn sequence(store: &Store, key: SigningKey) -> Result<(), sequencer::Corruption> {
     let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
@@ -57,7 +57,7 @@ async fn sequence(store: &Store, key: SigningKey) -> Result<(), sequencer::Corru
     Ok(())
 }
 
-/// Adds events to the log and takes them into the tree.
+/// Adds events to the log and to the tree.
 async fn grow(dir: &TempDir, count: usize, correlation: &str) -> Vec<EventId> {
     let (store, clock) = (store::open(&config(dir)).await.unwrap(), clock());
     let journal =
@@ -97,7 +97,7 @@ async fn newest(dir: &TempDir) -> String {
     open.tree.checkpoint().await.unwrap().unwrap().note
 }
 
-/// What someone does who can write the file.
+/// Changes the file as someone with write access could.
 async fn tamper(dir: &TempDir, sql: impl sqlx::SqlSafeStr) {
     let mut file = sqlx::SqliteConnection::connect(&config(dir).url).await.unwrap();
     sqlx::raw_sql(sql).execute(&mut file).await.unwrap();
@@ -114,7 +114,7 @@ fn copy(from: &TempDir) -> TempDir {
 }
 
 #[tokio::test]
-async fn a_whole_log_is_called_whole_also_against_every_checkpoint_that_was_kept() {
+async fn an_unchanged_log_matches_every_checkpoint_that_was_kept() {
     let dir = tempfile::tempdir().unwrap();
     let mut kept_notes = Vec::new();
     for count in [1, 100, 100, 500] {
@@ -129,7 +129,7 @@ async fn a_whole_log_is_called_whole_also_against_every_checkpoint_that_was_kept
 }
 
 #[tokio::test]
-async fn every_way_to_change_the_log_is_told_with_its_place() {
+async fn every_change_of_the_log_is_found_with_its_position() {
     let dir = tempfile::tempdir().unwrap();
     grow(&dir, 700, "call").await;
     let altered = "UPDATE event SET body = replace(body, 'Informational', 'Unimportant!!') WHERE seq = 300";
@@ -155,7 +155,7 @@ async fn every_way_to_change_the_log_is_told_with_its_place() {
 }
 
 #[tokio::test]
-async fn everything_by_which_an_event_is_found_is_held_against_its_bytes() {
+async fn every_index_column_is_checked_against_the_event() {
     let dir = tempfile::tempdir().unwrap();
     let (store, clock) = (store::open(&config(&dir)).await.unwrap(), clock());
     let journal = Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default());
@@ -189,7 +189,7 @@ async fn everything_by_which_an_event_is_found_is_held_against_its_bytes() {
 }
 
 #[tokio::test]
-async fn events_changed_together_with_their_hashes_are_found_by_the_hashes_above() {
+async fn an_event_changed_with_its_hash_is_found_by_the_parent_hashes() {
     let dir = tempfile::tempdir().unwrap();
     grow(&dir, 700, "call").await;
     for (seq, finding) in
@@ -222,13 +222,13 @@ async fn events_changed_together_with_their_hashes_are_found_by_the_hashes_above
 }
 
 #[tokio::test]
-async fn a_log_put_back_to_an_older_copy_or_continued_otherwise_is_found_by_a_kept_checkpoint() {
+async fn a_kept_checkpoint_reveals_a_rollback_and_a_fork() {
     let dir = tempfile::tempdir().unwrap();
     grow(&dir, 300, "call").await;
     let old = copy(&dir);
     grow(&dir, 100, "what-happened").await;
     let kept_checkpoint = newest(&dir).await;
-    assert_eq!(check(&old, None).await.findings, [], "by itself an older copy is whole");
+    assert_eq!(check(&old, None).await.findings, [], "an older copy on its own is whole");
     let rolled_back = Finding::RolledBack { stored_size: 400, now: 300 };
     assert_eq!(check(&old, Some(&kept_checkpoint)).await.findings, [rolled_back]);
     grow(&old, 200, "what-did-not").await;
@@ -236,7 +236,7 @@ async fn a_log_put_back_to_an_older_copy_or_continued_otherwise_is_found_by_a_ke
 }
 
 #[tokio::test]
-async fn a_checkpoint_that_someone_else_signed_is_not_believed() {
+async fn a_checkpoint_with_another_signature_is_not_trusted() {
     let dir = tempfile::tempdir().unwrap();
     grow(&dir, 10, "call").await;
     tamper(&dir, "UPDATE checkpoint SET note = replace(note, 'logkey.test', 'logkey.fake')").await;
@@ -250,7 +250,7 @@ async fn a_checkpoint_that_someone_else_signed_is_not_believed() {
 async fn a_log_that_does_not_match_its_checkpoint_is_not_continued() {
     let dir = tempfile::tempdir().unwrap();
     grow(&dir, 300, "call").await;
-    let changes: [(&str, ErrorText); 4] = [
+    let changes: [(&str, IsExpected); 4] = [
         ("DELETE FROM tile WHERE level = 0 AND place = 1", |reason| {
             matches!(reason, sequencer::Corruption::Tree { size: 300 })
         }),
@@ -264,12 +264,12 @@ async fn a_log_that_does_not_match_its_checkpoint_is_not_continued() {
             matches!(reason, sequencer::Corruption::Checkpoint(_))
         }),
     ];
-    for (sql, error_text) in changes {
+    for (sql, is_expected) in changes {
         let copy = copy(&dir);
         tamper(&copy, sql).await;
         let store = store::open(&config(&copy)).await.unwrap();
         let broken = sequence(&store, key(&copy)).await.unwrap_err();
-        assert!(error_text(&broken), "{sql}: {broken:?}");
+        assert!(is_expected(&broken), "{sql}: {broken:?}");
     }
 }
 
@@ -300,7 +300,7 @@ async fn proofs_lead_to_the_signed_root() {
 }
 
 #[tokio::test]
-async fn an_export_holds_every_event_and_the_hashes_over_them() {
+async fn an_export_holds_every_event_and_the_tree_hashes() {
     let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     grow(&dir, 600, "call").await;
     let (note, key) = (newest(&dir).await, key(&dir));
@@ -328,7 +328,7 @@ async fn an_export_holds_every_event_and_the_hashes_over_them() {
 }
 
 #[tokio::test]
-async fn changes_whose_end_is_not_known_are_found_after_a_crash_until_they_are_settled() {
+async fn changes_without_an_outcome_are_pending_until_reconciled() {
     let dir = tempfile::tempdir().unwrap();
     let (store, clock) = (store::open(&config(&dir)).await.unwrap(), clock());
     let journal = Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default());
@@ -342,14 +342,14 @@ async fn changes_whose_end_is_not_known_are_found_after_a_crash_until_they_are_s
         ..Event::for_service(AuditOperation::Start, clock.now())
     };
     let commit = async |event| journal.commit(JournalEntry::event_only(event)).await.unwrap();
-    let finished = |failure| Completion { failure, aws_error: None, latency: std::time::Duration::ZERO };
+    let completion = |failure| Completion { failure, aws_error: None, latency: std::time::Duration::ZERO };
 
     let done = commit(change(Kind::Intent)).await;
     let crashed = commit(change(Kind::Intent)).await;
     let unanswered = commit(change(Kind::Intent)).await;
     let outcome = |intent, failure| Event {
         closes: Some(intent),
-        end: Some(finished(failure)),
+        end: Some(completion(failure)),
         ..change(Kind::Outcome)
     };
     commit(outcome(done, None)).await;
@@ -372,7 +372,7 @@ async fn changes_whose_end_is_not_known_are_found_after_a_crash_until_they_are_s
     }
     assert_eq!(open(clock.now()).await, []);
 
-    // The next look begins where this one ended, and misses nothing that came since.
+    // The next search starts where this one ended, and finds everything that was added since.
     let late = commit(change(Kind::Intent)).await;
     assert_eq!(open(clock.now()).await, [late]);
     assert_eq!(open(clock.now()).await, [late]);
@@ -381,7 +381,7 @@ async fn changes_whose_end_is_not_known_are_found_after_a_crash_until_they_are_s
 }
 
 #[tokio::test]
-async fn a_service_that_has_just_started_can_be_verified() {
+async fn the_log_of_a_service_that_just_started_verifies() {
     let service = Service::start().await;
     let settings = Settings::load(&service.settings(), &EmptyEnv).unwrap();
     let open = store::open_reader(&settings.store.config).await.unwrap();

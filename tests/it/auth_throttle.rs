@@ -1,4 +1,4 @@
-//! Tokens that fail, many of them, from one address.
+//! A flood of invalid tokens from one address.
 
 use std::{
     sync::{
@@ -12,26 +12,26 @@ use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use crate::harness::{ALL, Caller, PAYMENTS, Plan, Service, reason, tenant};
 
-/// Ends a test that would never end.
+/// The longest time that a test waits.
 const TIMEOUT: Duration = Duration::from_mins(2);
 const NO_LIMITS: &str = "{ per_second = 100000, burst = 100000, max_in_flight = 100 }";
 
-/// Bad tokens without pause, so that what the address may fail is always used up.
+/// Sends invalid tokens without pause, so that the address has always used up its failure budget.
 struct Flood {
-    over: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
     callers: JoinSet<()>,
 }
 
 impl Flood {
-    /// Begins, and goes on behind a first token that was not verified any more.
+    /// Starts the flood and returns once the server has shed a first token without verifying it.
     async fn rationed(service: &Service) -> Self {
-        let (over, rationed) = (Arc::new(AtomicBool::new(false)), watch::channel(false).0);
+        let (stop, rationed) = (Arc::new(AtomicBool::new(false)), watch::channel(false).0);
         let mut callers = JoinSet::new();
         for _ in 0..8 {
             let bad = Caller::new(service.channel(), "no.good.token");
-            let (over, rationed) = (Arc::clone(&over), rationed.clone());
+            let (stop, rationed) = (Arc::clone(&stop), rationed.clone());
             callers.spawn(async move {
-                while !over.load(Ordering::Relaxed) {
+                while !stop.load(Ordering::Relaxed) {
                     let refused = bad.who_am_i().await.unwrap_err();
                     if reason(&refused) == "OVERLOADED" {
                         rationed.send_replace(true);
@@ -39,13 +39,13 @@ impl Flood {
                 }
             });
         }
-        let mut output = rationed.subscribe();
-        timeout(TIMEOUT, output.wait_for(|yes| *yes)).await.unwrap().unwrap();
-        Self { over, callers }
+        let mut shed = rationed.subscribe();
+        timeout(TIMEOUT, shed.wait_for(|yes| *yes)).await.unwrap().unwrap();
+        Self { stop, callers }
     }
 
     async fn end(self) {
-        self.over.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
         self.callers.join_all().await;
     }
 }
@@ -55,7 +55,7 @@ async fn service() -> Service {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_known_token_is_heard_beside_a_flood_of_bad_ones_from_its_address() {
+async fn a_cached_token_passes_during_a_flood_from_its_address() {
     let service = service().await;
     let good = service.caller("payments", ALL);
     good.who_am_i().await.unwrap();
@@ -68,26 +68,27 @@ async fn a_known_token_is_heard_beside_a_flood_of_bad_ones_from_its_address() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_good_token_that_was_never_seen_gets_through_beside_a_flood_from_its_address() {
+async fn a_new_token_gets_through_during_a_flood_from_its_address() {
     let service = service().await;
     let flood = Flood::rationed(&service).await;
     let mut refused = 0;
     for _ in 0..20 {
         let fresh = service.caller("payments", ALL);
-        let monitored = async {
+        let until_accepted = async {
             while let Err(status) = fresh.who_am_i().await {
-                assert_eq!(reason(&status), "OVERLOADED", "it is never called bad");
+                assert_eq!(reason(&status), "OVERLOADED", "a good token is never called invalid");
                 refused += 1;
             }
         };
-        timeout(TIMEOUT, monitored).await.expect("it never gets through");
+        timeout(TIMEOUT, until_accepted).await.expect("the token never gets through");
         for _ in 0..5 {
-            // From then on it is known.
+            // The server now has the token in its cache.
             fresh.who_am_i().await.unwrap();
         }
     }
     flood.end().await;
-    // One in eight is let through: of twenty, not all at their first try, and none after hundreds.
+    // The server verifies one token in eight: not all of the twenty pass at the first attempt, and each
+    // passes within a few hundred.
     assert!((1..4_000).contains(&refused), "{refused}");
     service.stop().await;
 }

@@ -1,4 +1,4 @@
-//! The way to AWS, against the embedded one: whose role, how often, and what errors mean.
+//! The AWS adapter against the embedded AWS: roles, sessions, reads, changes and errors.
 
 mod answers;
 mod reads;
@@ -34,7 +34,7 @@ const REGION: &str = "eu-west-1";
 const EXTERNAL_ID: &str = "the-external-id";
 const GROUP: &str = "/payments/api";
 
-/// The wall clock, which the embedded AWS follows too.
+/// The wall clock, which the embedded AWS also follows.
 struct WallClock;
 
 impl Clock for WallClock {
@@ -43,7 +43,7 @@ impl Clock for WallClock {
     }
 }
 
-/// An embedded AWS and the way to it.
+/// An embedded AWS and an adapter that calls it.
 struct TestEnv {
     running: Running,
     aws: Aws,
@@ -52,10 +52,10 @@ struct TestEnv {
 }
 
 fn one_account() -> Builder {
-    Sandbox::builder().without_quotas().account(ACCOUNT, furnished)
+    Sandbox::builder().without_quotas().account(ACCOUNT, populate)
 }
 
-fn furnished(account: AccountSeed) -> AccountSeed {
+fn populate(account: AccountSeed) -> AccountSeed {
     account
         .role("Associator", EXTERNAL_ID)
         .key(REGION, "good", "allow-both")
@@ -130,8 +130,8 @@ impl TestEnv {
             token_id: "t".into(),
             expires: Timestamp::from_secs(0),
         };
-        let yes = |_: &AuthzRequest<'_>| Decision::Allow { policies: Vec::new() };
-        Authorized::decide(yes, &call, &principal, &self.tenant, command).unwrap()
+        let allow = |_: &AuthzRequest<'_>| Decision::Allow { policies: Vec::new() };
+        Authorized::decide(allow, &call, &principal, &self.tenant, command).unwrap()
     }
 
     fn list(&self) -> Authorized<ListKeyAssociations> {
@@ -140,13 +140,13 @@ impl TestEnv {
 
     async fn associate(&self, target: Target, key: &str) -> AwsResponse<Acknowledgement> {
         let key = key_arn(key);
-        let permit = self.authorized(AssociateKmsKey {
+        let command = self.authorized(AssociateKmsKey {
             resource: Resource { location: location(), target },
             requested_key: logkey::domain::arn::KmsKeyId::Arn(key.clone()),
             key,
             reason: None,
         });
-        self.aws.associate(&permit, soon()).await
+        self.aws.associate(&command, soon()).await
     }
 
     async fn disassociate(&self, target: Target) -> AwsResponse<Acknowledgement> {
@@ -154,7 +154,7 @@ impl TestEnv {
         self.aws.disassociate(&self.authorized(DisassociateKmsKey { resource, reason: None }), soon()).await
     }
 
-    /// The calls of this operation that came in.
+    /// The calls of this operation that reached AWS.
     fn calls(&self, operation: &str) -> Vec<call_log::Entry> {
         let all = self.running.sandbox().journal().into_iter();
         all.filter(|entry| entry.operation == operation).collect()

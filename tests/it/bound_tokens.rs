@@ -11,7 +11,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 
 use crate::harness::{ALL, Caller, Plan, Service, reason};
 
-/// A certificate authority, and the names of its files for the service.
+/// A certificate authority for clients and the server.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -25,7 +25,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Certificate and key, in PEM.
+    /// The certificate and its key, in PEM.
     pub(crate) fn pair(&self) -> (&str, &str) {
         (&self.pem, &self.key)
     }
@@ -48,7 +48,8 @@ impl Authority {
         Client { pem: certificate.pem(), key: key.serialize_pem(), thumbprint }
     }
 
-    /// The settings of a service with a certificate of this authority, which takes its clients'.
+    /// The TLS settings of a service with a certificate of this authority, which also issues the client
+    /// certificates.
     pub(crate) fn settings(&self, folder: &Path, client_auth: &str) -> String {
         let server = self.client("localhost");
         let file = |name: &str, text: &str| {
@@ -63,12 +64,12 @@ impl Authority {
         )
     }
 
-    /// The authority's own certificate, in PEM.
+    /// The authority's certificate, in PEM.
     pub(crate) fn pem(&self) -> &str {
         &self.pem
     }
 
-    /// The same in DER.
+    /// The authority's certificate, in DER.
     pub(crate) fn der(&self) -> CertificateDer<'static> {
         CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()
     }
@@ -90,7 +91,7 @@ impl Authority {
 }
 
 #[tokio::test]
-async fn a_bound_token_is_good_only_on_a_connection_of_its_certificate() {
+async fn a_bound_token_works_only_with_its_certificate() {
     let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
     let plan = Plan::default().settings(&authority.settings(folder.path(), "optional"));
     let service = Box::pin(plan.start()).await;
@@ -99,19 +100,19 @@ async fn a_bound_token_is_good_only_on_a_connection_of_its_certificate() {
     let free = service.issuer.token("payments", ALL);
     let send = async |client: Option<&Client>, token: &str| {
         let answer = Caller::new(authority.channel(&service, client), token).who_am_i().await;
-        answer.map_or_else(|status| reason(&status), |principal| principal.tenant_id)
+        answer.map_or_else(|status| reason(&status), |response| response.tenant_id)
     };
     assert_eq!(send(Some(&ours), &bound).await, "payments");
     assert_eq!(send(Some(&theirs), &bound).await, "TOKEN_INVALID");
     assert_eq!(send(None, &bound).await, "TOKEN_INVALID");
-    assert_eq!(send(Some(&ours), &bound).await, "payments", "the refusals do it no harm");
+    assert_eq!(send(Some(&ours), &bound).await, "payments", "the rejected calls do not affect the token");
     assert_eq!(send(Some(&theirs), &free).await, "payments");
     assert_eq!(send(None, &free).await, "payments");
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_certificate_of_another_authority_is_not_taken() {
+async fn a_certificate_of_another_authority_is_rejected() {
     let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
     let plan = Plan::default().settings(&authority.settings(folder.path(), "optional"));
     let service = Box::pin(plan.start()).await;
@@ -119,12 +120,12 @@ async fn a_certificate_of_another_authority_is_not_taken() {
     let token = service.issuer.token("payments", ALL);
     let channel = authority.channel(&service, Some(&forged));
     let status = Caller::new(channel, &token).who_am_i().await.unwrap_err();
-    assert_eq!(reason(&status), "", "the connection itself is refused: {status:?}");
+    assert_eq!(reason(&status), "", "the server rejects the connection: {status:?}");
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_token_without_binding_is_refused_of_an_issuer_that_has_to_bind() {
+async fn an_unbound_token_is_rejected_if_the_issuer_must_bind() {
     let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
     let plan = Plan::default().settings(&authority.settings(folder.path(), "optional"));
     let service = Box::pin(plan.issuer("require_bound = true\n").start()).await;
@@ -132,21 +133,21 @@ async fn a_token_without_binding_is_refused_of_an_issuer_that_has_to_bind() {
     let bound = service.issuer.token_with("payments", ALL, &[("cnf", json!({"x5t#S256": ours.thumbprint}))]);
     let free = service.issuer.token("payments", ALL);
     for client in [Some(&ours), None] {
-        let refused = Caller::new(authority.channel(&service, client), &free).who_am_i().await.unwrap_err();
-        assert_eq!(reason(&refused), "TOKEN_INVALID");
+        let status = Caller::new(authority.channel(&service, client), &free).who_am_i().await.unwrap_err();
+        assert_eq!(reason(&status), "TOKEN_INVALID");
     }
     Caller::new(authority.channel(&service, Some(&ours)), &bound).who_am_i().await.unwrap();
     service.stop().await;
 }
 
 #[tokio::test]
-async fn where_clients_have_to_show_a_certificate_no_connection_is_made_without_one() {
+async fn a_required_client_certificate_is_enforced_on_connect() {
     let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
     let plan = Plan::default().settings(&authority.settings(folder.path(), "required"));
     let service = Box::pin(plan.start()).await;
     let token = service.issuer.token("payments", ALL);
     let status = Caller::new(authority.channel(&service, None), &token).who_am_i().await.unwrap_err();
-    assert_eq!(reason(&status), "", "the connection itself is refused: {status:?}");
+    assert_eq!(reason(&status), "", "the server rejects the connection: {status:?}");
     let ours = authority.client("ours.test");
     Caller::new(authority.channel(&service, Some(&ours)), &token).who_am_i().await.unwrap();
     service.stop().await;

@@ -1,4 +1,4 @@
-//! The inputs that the fuzzers keep, through the same code as theirs: what was found once stays found.
+//! Runs the fuzzers' corpus through the fuzz targets, so that a bug that they found once stays found.
 
 use std::fs;
 
@@ -6,28 +6,32 @@ use std::fs;
 #[expect(
     unreachable_pub,
     clippy::indexing_slicing,
-    reason = "a library of its own to the fuzzers, whose panics are findings"
+    reason = "a separate library for the fuzzers; its panics are findings"
 )]
 mod fuzz;
 
-/// Runs every kept input of a target: some are taken, and some are not.
+/// Runs every input of a target. The target accepts some and rejects some.
 fn replay(target: &str, run: fn(&[u8]) -> bool) {
     let folder = format!("{}/fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
     let inputs: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    let mut taken = 0;
+    let mut accepted = 0;
     for input in &inputs {
         let data = fs::read(input).unwrap();
         let answer = std::panic::catch_unwind(|| run(&data));
-        taken += usize::from(answer.unwrap_or_else(|_| panic!("{}", input.display())));
+        accepted += usize::from(answer.unwrap_or_else(|_| panic!("{}", input.display())));
     }
-    assert!(0 < taken && taken < inputs.len(), "{taken} of {} were taken", inputs.len());
+    assert!(
+        0 < accepted && accepted < inputs.len(),
+        "the target accepted {accepted} of {} inputs",
+        inputs.len()
+    );
 }
 
 macro_rules! targets {
-    ($($claim:ident: $target:ident,)+) => {
+    ($($test_name:ident: $target:ident,)+) => {
         $(
             #[test]
-            fn $claim() {
+            fn $test_name() {
                 replay(stringify!($target), fuzz::$target::run);
             }
         )+
@@ -35,12 +39,12 @@ macro_rules! targets {
 }
 
 targets! {
-    every_kept_token_is_judged_as_a_second_reader_would: token,
-    every_kept_key_set_is_read_without_losing_a_key: jwks,
-    every_kept_configuration_is_used_or_told_its_faults: config,
-    every_kept_set_of_policies_is_used_or_told_its_faults: policies,
-    every_kept_arn_is_written_as_it_was_read: arn,
-    every_kept_key_policy_lets_a_denial_win: key_policy,
-    every_kept_event_is_shown_without_commands_to_the_terminal: event,
-    every_kept_checkpoint_is_in_form_where_it_is_believed: checkpoint,
+    each_token_gets_the_same_result_from_two_parsers: token,
+    each_key_set_is_read_without_losing_a_key: jwks,
+    each_configuration_is_accepted_or_gets_diagnostics: config,
+    each_policy_set_is_accepted_or_gets_diagnostics: policies,
+    each_arn_is_printed_as_it_was_read: arn,
+    in_each_key_policy_a_deny_wins: key_policy,
+    each_event_is_printed_without_terminal_escapes: event,
+    each_trusted_checkpoint_is_well_formed: checkpoint,
 }

@@ -1,5 +1,4 @@
-//! Diagnosis and onboarding through the whole service: what is wrong, and whether what is offered mends
-//! it.
+//! Diagnosis and onboarding through the whole service: it finds the cause, and its remedy works.
 
 mod locations;
 mod optional;
@@ -36,7 +35,7 @@ async fn check_on(caller: &Caller, target: Target, key: &str) -> CheckKeyAssocia
     caller.keys().check_key_association(caller.request(message)).await.unwrap().into_inner()
 }
 
-/// A key whose policy has these statements beside the one for its own account.
+/// A key whose policy has the statement for its own account and these statements.
 fn key_with(id: &str, statements: &[Value]) -> KeySeed {
     let own = json!({
         "Effect": "Allow",
@@ -54,7 +53,7 @@ fn key_with(id: &str, statements: &[Value]) -> KeySeed {
 }
 
 #[tokio::test]
-async fn a_check_tells_what_a_call_would_meet_and_changes_nothing() {
+async fn a_check_predicts_the_result_of_a_call_and_changes_nothing() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     let good = check(&caller, &key("good")).await;
@@ -76,7 +75,7 @@ async fn a_check_tells_what_a_call_would_meet_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn the_statement_in_a_refusal_mends_it_when_it_is_pasted() {
+async fn the_statement_in_an_error_fixes_its_cause() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     let status = caller.associate(GROUP, &key("closed")).await.unwrap_err();
@@ -89,7 +88,7 @@ async fn the_statement_in_a_refusal_mends_it_when_it_is_pasted() {
 }
 
 #[tokio::test]
-async fn a_key_for_another_log_group_is_told_as_such() {
+async fn a_key_for_another_log_group_gets_its_own_reason() {
     let other = json!({
         "Effect": "Allow",
         "Principal": { "Service": format!("logs.{REGION}.amazonaws.com") },
@@ -110,7 +109,7 @@ async fn a_key_for_another_log_group_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn expectations_and_validation_reach_the_wire() {
+async fn expected_key_and_validate_only_work_over_grpc() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     let expecting = |expected: &str| AssociateKmsKeyRequest {
@@ -129,7 +128,7 @@ async fn expectations_and_validation_reach_the_wire() {
 }
 
 #[tokio::test]
-async fn what_onboarding_says_to_install_is_enough() {
+async fn the_onboarding_documents_are_sufficient() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     let mut tenants = TenantServiceClient::new(caller.channel());
@@ -163,9 +162,9 @@ async fn what_onboarding_says_to_install_is_enough() {
     caller.associate(GROUP, &key("onboarded")).await.unwrap();
     let results = format!("arn:aws:logs:{REGION}:{PAYMENTS}:query-result:*");
     caller.associate_arn(&results, &key("onboarded")).await.unwrap();
-    let tried = test_access(&caller).await;
+    let access = test_access(&caller).await;
     assert_eq!(
-        tried,
+        access,
         [
             ("ROLE_ASSUMABLE", Outcome::Passed),
             ("ROLE_READ_PERMISSION", Outcome::Passed),
@@ -179,7 +178,7 @@ async fn what_onboarding_says_to_install_is_enough() {
     service.stop().await;
 }
 
-/// The role of `payments` with these statements for its policy.
+/// The role of `payments`, with a policy of these statements.
 fn role_with(statements: &Value) -> RoleSeed {
     RoleSeed {
         name: "LogKeyAssociator".to_owned(),
@@ -190,20 +189,21 @@ fn role_with(statements: &Value) -> RoleSeed {
 }
 
 fn outcomes(answer: &CheckKeyAssociationResponse) -> Vec<(&str, Outcome)> {
-    let finished = |check: &logkey::proto::Check| check.outcome() != Outcome::Passed;
+    let not_passed = |check: &logkey::proto::Check| check.outcome() != Outcome::Passed;
     answer
         .checks
         .iter()
-        .filter(|check| finished(check))
+        .filter(|check| not_passed(check))
         .map(|check| (check.name.as_str(), check.outcome()))
         .collect()
 }
 
 #[tokio::test]
-async fn what_the_role_lacks_shows_before_a_call_and_the_statement_mends_it() {
-    let reads = json!({ "Effect": "Allow", "Action": ["logs:DescribeLogGroups", "kms:DescribeKey", "kms:GetKeyPolicy"], "Resource": "*" });
-    let simulates = json!({ "Effect": "Allow", "Action": "iam:SimulatePrincipalPolicy", "Resource": "*" });
-    let mut statements = vec![reads, simulates];
+async fn a_check_finds_missing_permissions_and_its_statement_fixes_them() {
+    let read_statement = json!({ "Effect": "Allow", "Action": ["logs:DescribeLogGroups", "kms:DescribeKey", "kms:GetKeyPolicy"], "Resource": "*" });
+    let simulate_statement =
+        json!({ "Effect": "Allow", "Action": "iam:SimulatePrincipalPolicy", "Resource": "*" });
+    let mut statements = vec![read_statement, simulate_statement];
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     install(&service, |account| account.role_with(role_with(&json!(statements))));
@@ -219,7 +219,7 @@ async fn what_the_role_lacks_shows_before_a_call_and_the_statement_mends_it() {
 }
 
 #[tokio::test]
-async fn what_an_organization_denies_is_told_before_a_call_and_after_one() {
+async fn a_deny_of_an_organization_is_reported_before_and_after_a_call() {
     let denied = RoleSeed {
         name: "LogKeyAssociator".to_owned(),
         external_id: Some("payments-external-id".to_owned()),
@@ -237,7 +237,7 @@ async fn what_an_organization_denies_is_told_before_a_call_and_after_one() {
 }
 
 #[tokio::test]
-async fn a_role_that_cannot_be_assumed_ends_every_check_there() {
+async fn a_role_that_cannot_be_assumed_ends_the_checks() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     let other = RoleSeed {
@@ -247,8 +247,8 @@ async fn a_role_that_cannot_be_assumed_ends_every_check_there() {
     };
     install(&service, |account| account.role_with(other));
     assert_eq!(outcomes(&check(&caller, &key("good")).await), [("ROLE_ASSUMABLE", Outcome::Failed)]);
-    let tried = test_access(&caller).await;
-    let names: Vec<&str> = tried.iter().map(|(name, _)| name.as_str()).collect();
+    let access = test_access(&caller).await;
+    let names: Vec<&str> = access.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["ROLE_ASSUMABLE", "ROLE_NEEDS_EXTERNAL_ID"]);
     let status = caller.associate(GROUP, &key("good")).await.unwrap_err();
     assert_eq!(reason(&status), "ROLE_NOT_ASSUMABLE");
@@ -256,7 +256,7 @@ async fn a_role_that_cannot_be_assumed_ends_every_check_there() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_simulate_and_an_iam_that_fails_leave_it_unchecked() {
+async fn without_policy_simulation_permissions_are_not_checked() {
     let all_but = json!([{ "Effect": "Allow", "NotAction": "iam:*", "Resource": "*" }]);
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
@@ -278,7 +278,7 @@ async fn a_role_that_may_not_simulate_and_an_iam_that_fails_leave_it_unchecked()
 }
 
 #[tokio::test]
-async fn each_permission_that_is_missing_is_found_by_the_test_of_access() {
+async fn test_access_finds_each_missing_permission() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     for (denied, name) in [
@@ -293,36 +293,36 @@ async fn each_permission_that_is_missing_is_found_by_the_test_of_access() {
     ] {
         let all_but = json!([{ "Effect": "Allow", "NotAction": denied, "Resource": "*" }]);
         install(&service, |account| account.role_with(role_with(&all_but)));
-        let tried = test_access(&caller).await;
-        let failed: Vec<&str> = tried
+        let access = test_access(&caller).await;
+        let failed: Vec<&str> = access
             .iter()
             .filter(|(_, outcome)| *outcome == Outcome::Failed)
             .map(|(name, _)| name.as_str())
             .collect();
-        assert_eq!(failed, [name], "{tried:?}");
+        assert_eq!(failed, [name], "{access:?}");
     }
-    // With a key in use, it is looked at for real.
+    // If a key is in use, the check reads that key.
     service.sandbox.sandbox().fault(Fault::on("SimulatePrincipalPolicy", Effect::Throttle));
     let all = json!([{ "Effect": "Allow", "Action": "*", "Resource": "*" }]);
     install(&service, |account| account.role_with(role_with(&all)));
     caller.associate(GROUP, &key("good")).await.unwrap();
-    let tried = test_access(&caller).await;
-    assert!(tried.contains(&("ROLE_KEY_READ_PERMISSION".to_owned(), Outcome::Passed)), "{tried:?}");
-    assert!(tried.contains(&("ROLE_KMS_PERMISSION".to_owned(), Outcome::NotChecked)), "{tried:?}");
+    let access = test_access(&caller).await;
+    assert!(access.contains(&("ROLE_KEY_READ_PERMISSION".to_owned(), Outcome::Passed)), "{access:?}");
+    assert!(access.contains(&("ROLE_KMS_PERMISSION".to_owned(), Outcome::NotChecked)), "{access:?}");
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_role_that_opens_without_the_external_id_is_a_fault() {
+async fn test_access_fails_for_a_role_without_an_external_id() {
     let open = RoleSeed { name: "LogKeyAssociator".to_owned(), external_id: None, ..RoleSeed::default() };
     let service = Service::start().await;
     install(&service, |account| account.role_with(open));
-    let tried = test_access(&service.caller("payments", ALL)).await;
-    assert!(tried.contains(&("ROLE_NEEDS_EXTERNAL_ID".to_owned(), Outcome::Failed)), "{tried:?}");
+    let access = test_access(&service.caller("payments", ALL)).await;
+    assert!(access.contains(&("ROLE_NEEDS_EXTERNAL_ID".to_owned(), Outcome::Failed)), "{access:?}");
     service.stop().await;
 }
 
-/// Adds to the account of `payments`, and replaces what has the same name.
+/// Adds to the account of `payments`, and replaces roles and keys with the same name.
 fn install(service: &Service, with: impl FnOnce(AccountSeed) -> AccountSeed) {
     let account = AccountSeed { account_id: PAYMENTS.to_owned(), ..AccountSeed::default() };
     let seed = Seed { accounts: vec![with(account)], ..Seed::default() };

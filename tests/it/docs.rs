@@ -1,4 +1,4 @@
-//! What the documents say is so: reasons, links, and what is to be installed in AWS.
+//! The documents are correct: error reasons, links, metrics, and the policies to install in AWS.
 
 mod tokens;
 
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{ALL, GROUP, Plan, REGION, reason, tenant};
 
-/// An account of the embedded AWS that has nothing but what is installed from `deploy/iam`.
+/// An account of the embedded AWS that has only what `deploy/iam` installs.
 const ACCOUNT: &str = "222233334444";
 
 fn root() -> PathBuf {
@@ -46,7 +46,7 @@ fn every_reason_is_explained_under_its_code() {
 }
 
 #[test]
-fn links_between_documents_lead_somewhere() {
+fn links_between_documents_lead_to_existing_files() {
     let mut checked = 0;
     for file in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/iam/README.md", "docs/adr/README.md"]
         .map(|file| root().join(file))
@@ -70,7 +70,7 @@ fn markdown(folder: &Path) -> Vec<PathBuf> {
     paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
 }
 
-/// A file of `deploy/iam` with the names of this test in place of the example's.
+/// A file of `deploy/iam`, with the names of this test instead of the example names.
 fn iam(name: &str) -> Value {
     let text = fs::read_to_string(root().join("deploy/iam").join(name)).unwrap();
     let text = text
@@ -80,7 +80,7 @@ fn iam(name: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// A key with the account's own statement and this one.
+/// A key whose policy has the statement for its account and this statement.
 fn key(id: &str, statement: &str) -> KeySeed {
     let own = json!({
         "Effect": "Allow",
@@ -121,7 +121,7 @@ fn arn(id: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_to_be_installed_in_aws_is_enough_for_the_main_job_and_no_more() {
+async fn the_policies_in_deploy_allow_the_main_job_and_no_more() {
     let service = installed(iam("tenant-role-policy.json")).start().await;
     let caller = service.caller("payments", ALL);
     caller.associate(GROUP, &arn("groups")).await.unwrap();
@@ -137,7 +137,7 @@ async fn what_is_to_be_installed_in_aws_is_enough_for_the_main_job_and_no_more()
 }
 
 #[tokio::test]
-async fn query_results_need_the_statements_that_are_for_them() {
+async fn query_results_need_their_own_policy_statements() {
     let mut permissions = iam("tenant-role-policy.json");
     let more = iam("tenant-role-policy-query-results.json")["Statement"][0].take();
     permissions["Statement"].as_array_mut().unwrap().push(more);
@@ -159,7 +159,7 @@ fn embedded(manifest: &str, name: &str) -> String {
 }
 
 #[test]
-fn the_settings_in_the_kubernetes_manifests_can_be_used() {
+fn the_settings_in_the_kubernetes_manifests_are_valid() {
     let manifest = fs::read_to_string(root().join("deploy/kubernetes/config.yaml")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let here = |text: &str| text.replace("/etc/logkey", &folder.path().display().to_string());
@@ -181,7 +181,7 @@ fn the_settings_in_the_kubernetes_manifests_can_be_used() {
     assert!(settings.server.tls.is_some());
 }
 
-/// Every name of a metric in the files below a folder.
+/// The names of all metrics in the files below a folder.
 fn metrics(folder: &Path, ending: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -206,7 +206,7 @@ fn metrics(folder: &Path, ending: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_metric_is_documented_and_no_alert_or_panel_asks_for_another() {
+fn metrics_are_documented_and_alerts_and_panels_use_known_ones() {
     let in_code = metrics(&root().join("src"), "rs");
     assert!(in_code.len() > 15, "{in_code:?}");
     assert_eq!(metrics(&root().join("docs"), "md"), in_code);

@@ -1,4 +1,4 @@
-//! What the edge does with callers who do not keep to the protocol, and what it serves without a token.
+//! How the edge answers calls that violate the protocol, and what it serves without a token.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::harness::{ALL, GROUP, ORDERS, PAYMENTS, Plan, Service, on_group, reas
 const GET_CALLER: &str = "/keyassociation.v1.TenantService/GetCaller";
 const GET: &str = "/keyassociation.v1.KeyAssociationService/GetKeyAssociation";
 
-/// A client that speaks HTTP/2 and knows nothing of gRPC.
+/// A plain HTTP/2 client without gRPC.
 fn http2() -> Client {
     let builder = Client::builder().http2_prior_knowledge().timeout(Duration::from_secs(20));
     builder.build().unwrap()
@@ -41,7 +41,7 @@ async fn post(service: &Service, path: &str, authorization: &[&str], body: Vec<u
     http2().post(url).headers(headers).body(body).send().await.unwrap()
 }
 
-/// A message in the frame of gRPC: no compression, its length, itself.
+/// A message in a gRPC frame: the compression flag, the length and the message.
 fn framed(message: &[u8]) -> Vec<u8> {
     let mut frame = vec![0];
     frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
@@ -56,8 +56,8 @@ fn status(response: &Response) -> (String, String) {
     (text("grpc-status"), text("grpc-message"))
 }
 
-/// Waits until this account's log groups are asked for at AWS.
-async fn until_asked(service: &Service, account: &str) {
+/// Waits until a `DescribeLogGroups` call for this account reaches AWS.
+async fn until_aws_is_called(service: &Service, account: &str) {
     let reached = async {
         while !service.reached("DescribeLogGroups").iter().any(|entry| entry.account == account) {
             sleep(Duration::from_millis(5)).await;
@@ -66,13 +66,13 @@ async fn until_asked(service: &Service, account: &str) {
     timeout(Duration::from_secs(20), reached).await.unwrap();
 }
 
-/// Whether it still answers a good call.
-async fn goes_on(service: &Service) {
+/// Asserts that the service still answers a good call.
+async fn assert_still_works(service: &Service) {
     service.caller("payments", ALL).who_am_i().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_message_is_refused_clearly_and_the_server_goes_on() {
+async fn a_body_that_is_not_a_message_is_rejected_and_the_server_works() {
     let service = Service::start().await;
     let bearer = format!("Bearer {}", service.issuer.token("payments", ALL));
     let path = "/keyassociation.v1.KeyAssociationService/AssociateKmsKey";
@@ -83,7 +83,7 @@ async fn a_body_that_is_no_message_is_refused_clearly_and_the_server_goes_on() {
         assert!(response.headers().contains_key("x-request-id"));
         assert!(response.headers().contains_key("grpc-status-details-bin"));
     }
-    goes_on(&service).await;
+    assert_still_works(&service).await;
     let service = service.restart().await;
     let events = service.events().await;
     let refused = events.iter().filter(|event| event.outcome.as_deref() == Some("FIELD_INVALID"));
@@ -92,7 +92,7 @@ async fn a_body_that_is_no_message_is_refused_clearly_and_the_server_goes_on() {
 }
 
 #[tokio::test]
-async fn a_message_of_five_mebibytes_is_refused_and_the_server_goes_on() {
+async fn a_message_of_five_mebibytes_is_rejected_and_the_server_works() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     let mut message = on_group("/payments/api", "key");
@@ -100,16 +100,16 @@ async fn a_message_of_five_mebibytes_is_refused_and_the_server_goes_on() {
     let refused = caller.send(message).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused)), (Code::InvalidArgument, "FIELD_INVALID".into()));
     assert!(refused.message().contains("limit"), "{refused:?}");
-    goes_on(&service).await;
+    assert_still_works(&service).await;
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_message_of_one_mebibyte_is_taken_and_a_byte_more_is_refused() {
+async fn a_message_of_one_mebibyte_is_accepted_and_one_byte_more_is_not() {
     let service = Service::start().await;
     let bearer = format!("Bearer {}", service.issuer.token("payments", ALL));
     for (length, expected) in [(1 << 20, ""), ((1 << 20) + 1, "3")] {
-        // A field that nobody knows is passed over: its head, a length in three bytes, and itself.
+        // The decoder skips an unknown field: its tag, a length of three bytes, and its content.
         let content = length - 4;
         let mut message = vec![15_u8 << 3 | 2];
         prost::encoding::encode_varint(content, &mut message);
@@ -118,18 +118,22 @@ async fn a_message_of_one_mebibyte_is_taken_and_a_byte_more_is_refused() {
         let (code, message) = status(&response);
         assert_eq!(code, expected, "{length}: {message}");
         let body = response.bytes().await.unwrap();
-        assert_eq!(body.is_empty(), !code.is_empty(), "{length}: an answer, or a refusal alone");
+        assert_eq!(
+            body.is_empty(),
+            !code.is_empty(),
+            "{length}: the response has either a message or an error"
+        );
     }
     service.stop().await;
 }
 
 #[tokio::test]
-async fn answers_and_refusals_say_what_is_left_of_the_limits() {
+async fn responses_and_errors_carry_the_remaining_rate_limit() {
     let limits = tenant("payments", PAYMENTS, "{ per_second = 1, burst = 4, max_in_flight = 9 }")
         + &tenant("orders", ORDERS, "{ per_second = 100, burst = 100, max_in_flight = 1 }");
     let service = Plan::default().tenants(&limits).start().await;
     service.sandbox.sandbox().fault(Fault::on("DescribeLogGroups", Effect::Hang).in_account(ORDERS));
-    let left = |response: &Response| {
+    let rate_limit = |response: &Response| {
         ["ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"].map(|name| {
             let value = response.headers().get(name).unwrap_or_else(|| panic!("no {name}: {response:?}"));
             value.to_str().unwrap().parse::<u32>().unwrap()
@@ -137,44 +141,47 @@ async fn answers_and_refusals_say_what_is_left_of_the_limits() {
     };
     let bearer = format!("Bearer {}", service.issuer.token("payments", ALL));
     let done = post(&service, GET_CALLER, &[&bearer], framed(b"")).await;
-    assert_eq!((status(&done).0.as_str(), left(&done)), ("", [4, 3, 1]));
+    assert_eq!((status(&done).0.as_str(), rate_limit(&done)), ("", [4, 3, 1]));
     let target = Some(get_key_association_request::Target::LogGroupName("/payments/missing".into()));
     let missing = GetKeyAssociationRequest { target, ..GetKeyAssociationRequest::default() };
     let failed = post(&service, GET, &[&bearer], framed(&missing.encode_to_vec())).await;
     let garbled = post(&service, GET, &[&bearer], b"no frame at all".to_vec()).await;
     for (response, expected) in [(failed, "5"), (garbled, "3")] {
         assert_eq!(status(&response).0, expected);
-        let [limit, remaining, reset] = left(&response);
+        let [limit, remaining, reset] = rate_limit(&response);
         assert!(limit == 4 && remaining <= 3 && (1..=4).contains(&reset), "{response:?}");
     }
-    let over = loop {
+    let exhausted = loop {
         let response = post(&service, GET_CALLER, &[&bearer], framed(b"")).await;
         if status(&response).0 == "8" {
             break response;
         }
     };
-    assert_eq!(left(&over), [4, 0, 4]);
+    assert_eq!(rate_limit(&exhausted), [4, 0, 4]);
 
     let orders = service.caller("orders", ALL);
     let hung = tokio::spawn(async move { orders.get("/orders/api").await });
-    until_asked(&service, ORDERS).await;
+    until_aws_is_called(&service, ORDERS).await;
     let bearer = format!("Bearer {}", service.issuer.token("orders", ALL));
     let crowded = post(&service, GET_CALLER, &[&bearer], framed(b"")).await;
     assert_eq!(status(&crowded).0, "8");
-    let [limit, remaining, reset] = left(&crowded);
-    assert!(limit == 100 && remaining >= 99 && reset <= 1, "a refusal in flight takes nothing");
+    let [limit, remaining, reset] = rate_limit(&crowded);
+    assert!(
+        limit == 100 && remaining >= 99 && reset <= 1,
+        "a call over the concurrency limit does not use the rate"
+    );
     hung.abort();
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_service_that_is_full_still_tells_how_it_is_and_what_it_speaks() {
+async fn a_full_service_still_serves_health_metrics_and_reflection() {
     let service = Plan::default().settings("[server]\nmax_in_flight = 1\n").start().await;
     service.sandbox.sandbox().fault(Fault::on("DescribeLogGroups", Effect::Hang));
     let caller = service.caller("payments", ALL);
     let hanging = caller.clone();
     let hung = tokio::spawn(async move { hanging.get(GROUP).await });
-    until_asked(&service, PAYMENTS).await;
+    until_aws_is_called(&service, PAYMENTS).await;
     let refused = caller.who_am_i().await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused)), (Code::Unavailable, "OVERLOADED".into()));
     assert!(refused.get_details_retry_info().is_some());
@@ -189,13 +196,17 @@ async fn a_service_that_is_full_still_tells_how_it_is_and_what_it_speaks() {
     let mut reflection = ServerReflectionClient::new(service.channel());
     let reply = reflection.server_reflection_info(tokio_stream::once(list)).await.unwrap();
     assert!(reply.into_inner().message().await.unwrap().is_some());
-    assert_eq!(reason(&caller.who_am_i().await.unwrap_err()), "OVERLOADED", "it was full all the time");
+    assert_eq!(
+        reason(&caller.who_am_i().await.unwrap_err()),
+        "OVERLOADED",
+        "the service was full the whole time"
+    );
     hung.abort();
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_metadata_block_of_64_kib_is_refused_and_the_server_goes_on() {
+async fn metadata_of_64_kib_is_rejected_and_the_server_works() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     let mut request = caller.request(on_group("/payments/api", "key"));
@@ -203,12 +214,12 @@ async fn a_metadata_block_of_64_kib_is_refused_and_the_server_goes_on() {
     let refused = caller.keys().associate_kms_key(request).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused)), (Code::InvalidArgument, "FIELD_INVALID".into()));
     assert!(refused.message().starts_with("metadata is longer"), "{refused:?}");
-    goes_on(&service).await;
+    assert_still_works(&service).await;
     service.stop().await;
 }
 
 #[tokio::test]
-async fn an_unknown_method_or_service_is_unimplemented_in_our_form() {
+async fn an_unknown_method_or_service_is_unimplemented_with_details() {
     let service = Service::start().await;
     let bearer = format!("Bearer {}", service.issuer.token("payments", ALL));
     for path in ["/keyassociation.v1.TenantService/Nothing", "/other.v1.Service/Method"] {
@@ -222,26 +233,26 @@ async fn an_unknown_method_or_service_is_unimplemented_in_our_form() {
 }
 
 #[tokio::test]
-async fn no_token_a_bad_one_and_two_of_them_are_refused_alike() {
+async fn no_token_a_bad_token_and_two_tokens_are_all_rejected() {
     let service = Service::start().await;
     let good = format!("Bearer {}", service.issuer.token("payments", ALL));
     for (authorization, expected) in [
         (vec![], "a bearer token is required"),
-        (vec!["Bearer garbage"], "the token was not accepted"),
-        (vec!["Basic dTpw"], "the token was not accepted"),
-        (vec![good.as_str(), good.as_str()], "the token was not accepted"),
+        (vec!["Bearer garbage"], "the token was rejected"),
+        (vec!["Basic dTpw"], "the token was rejected"),
+        (vec![good.as_str(), good.as_str()], "the token was rejected"),
     ] {
         let response = post(&service, GET_CALLER, &authorization, framed(b"")).await;
         let (code, message) = status(&response);
         assert_eq!(code, "16");
         assert!(message.replace("%20", " ").starts_with(expected), "{message}");
     }
-    goes_on(&service).await;
+    assert_still_works(&service).await;
     service.stop().await;
 }
 
 #[tokio::test]
-async fn health_is_told_for_each_service_without_a_token() {
+async fn health_of_each_service_is_reported_without_a_token() {
     let service = Service::start().await;
     let mut health = HealthClient::new(service.channel());
     for name in ["", "keyassociation.v1.KeyAssociationService", "keyassociation.v1.TenantService"] {
@@ -254,7 +265,7 @@ async fn health_is_told_for_each_service_without_a_token() {
 }
 
 #[tokio::test]
-async fn the_request_id_of_a_client_is_kept_and_every_error_names_it() {
+async fn an_error_carries_the_request_id_of_the_client() {
     let service = Service::start().await;
     let mut request = Request::new(GetCallerRequest {});
     request.metadata_mut().insert("x-request-id", "ticket-42".parse().unwrap());
@@ -265,7 +276,7 @@ async fn the_request_id_of_a_client_is_kept_and_every_error_names_it() {
 }
 
 #[tokio::test]
-async fn a_browser_may_call_by_grpc_web() {
+async fn a_browser_can_call_with_grpc_web() {
     let service = Service::start().await;
     let bearer = format!("Bearer {}", service.issuer.token("payments", ALL));
     let response = Client::new()
@@ -285,9 +296,9 @@ async fn a_browser_may_call_by_grpc_web() {
 }
 
 #[tokio::test]
-async fn the_admin_port_tells_that_the_service_lives_and_is_ready() {
+async fn the_admin_port_reports_liveness_and_readiness() {
     let service = Service::start().await;
-    goes_on(&service).await;
+    assert_still_works(&service).await;
     for path in ["livez", "readyz", "metrics"] {
         let url = format!("http://{}/{path}", service.admin);
         assert_eq!(reqwest::get(url).await.unwrap().status(), 200, "{path}");
@@ -296,12 +307,12 @@ async fn the_admin_port_tells_that_the_service_lives_and_is_ready() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_cannot_be_asked_makes_the_service_unready_and_its_tokens_unavailable() {
+async fn an_unreachable_issuer_makes_the_service_not_ready() {
     let unreachable = "[[auth.issuers]]\nissuer = \"https://down.test\"\naudiences = [\"logkey\"]\njwks_uri = \"http://127.0.0.1:9/jwks.json\"\n";
     let service = Plan::default().settings(unreachable).start().await;
     let response = reqwest::get(format!("http://{}/readyz", service.admin)).await.unwrap();
     assert_eq!(response.status(), 503);
     assert!(response.text().await.unwrap().contains("https://down.test"));
-    goes_on(&service).await;
+    assert_still_works(&service).await;
     service.stop().await;
 }

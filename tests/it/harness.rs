@@ -1,4 +1,4 @@
-//! The whole service in this process, over an embedded AWS of its own, and callers of it.
+//! Starts the whole service in the test process over an embedded AWS, and makes callers of it.
 
 mod caller;
 mod issuer;
@@ -37,7 +37,7 @@ pub(crate) const REGION: &str = "eu-west-1";
 pub(crate) const GROUP: &str = "/payments/api";
 pub(crate) const ALL: &str = "logkey:read logkey:associate logkey:disassociate logkey:query-results";
 
-/// How a service is to be started.
+/// The embedded AWS and the settings of a service to start.
 pub(crate) struct Plan {
     aws: Builder,
     top: String,
@@ -62,12 +62,12 @@ pub(crate) struct Service {
     running: JoinHandle<Result<(), RunError>>,
 }
 
-/// A key of the tenant's account by its id.
+/// The ARN of a key in the account of `payments`.
 pub(crate) fn key(id: &str) -> String {
     format!("arn:aws:kms:{REGION}:{PAYMENTS}:key/{id}")
 }
 
-fn furnished(account: AccountSeed, prefix: &str) -> AccountSeed {
+fn with_test_resources(account: AccountSeed, prefix: &str) -> AccountSeed {
     account
         .role("LogKeyAssociator", &format!("{prefix}-external-id"))
         .key(REGION, "good", "allow-both")
@@ -103,8 +103,8 @@ impl Default for Plan {
     fn default() -> Self {
         let aws = Sandbox::builder()
             .without_quotas()
-            .account(PAYMENTS, |account| furnished(account, "payments"))
-            .account(ORDERS, |account| furnished(account, "orders"));
+            .account(PAYMENTS, |account| with_test_resources(account, "payments"))
+            .account(ORDERS, |account| with_test_resources(account, "orders"));
         let generous = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
         Self {
             aws,
@@ -119,64 +119,64 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// The usual plan with these keys of the tenant `payments` beside its usual ones.
-    pub(crate) fn furnished_with(keys: Vec<KeySeed>) -> Self {
+    /// The default plan with these additional keys in the account of `payments`.
+    pub(crate) fn with_keys(keys: Vec<KeySeed>) -> Self {
         let aws = Sandbox::builder()
             .without_quotas()
             .account(PAYMENTS, |account| {
-                keys.into_iter().fold(furnished(account, "payments"), AccountSeed::key_with)
+                keys.into_iter().fold(with_test_resources(account, "payments"), AccountSeed::key_with)
             })
-            .account(ORDERS, |account| furnished(account, "orders"));
+            .account(ORDERS, |account| with_test_resources(account, "orders"));
         Self { aws, ..Self::default() }
     }
 
-    /// With more to its AWS.
+    /// Changes the embedded AWS.
     pub(crate) fn aws(mut self, more: impl FnOnce(Builder) -> Builder) -> Self {
         self.aws = more(self.aws);
         self
     }
 
-    /// With settings of other tables than those below, in TOML.
+    /// Adds top-level settings, in TOML.
     pub(crate) fn settings(mut self, toml: &str) -> Self {
         self.top.push_str(toml);
         self
     }
 
-    /// With these keys of the issuer, in place of those of [`TestIssuer`].
+    /// Replaces the keys of [`TestIssuer`] in the JWKS file of the issuer.
     pub(crate) fn jwks(mut self, jwks: &str) -> Self {
         self.jwks = Some(jwks.to_owned());
         self
     }
 
-    /// With more settings of the issuer, in TOML.
+    /// Adds settings of the issuer, in TOML.
     pub(crate) fn issuer(mut self, toml: &str) -> Self {
         self.issuer.push_str(toml);
         self
     }
 
-    /// With these policies of the operator's, in Cedar.
+    /// Adds policies of the operator, in Cedar.
     pub(crate) fn policies(mut self, cedar: &str) -> Self {
         self.policies.push_str(cedar);
         self
     }
 
-    /// With these tenants, in TOML, in place of the usual two.
+    /// Replaces the default two tenants, in TOML.
     pub(crate) fn tenants(mut self, toml: &str) -> Self {
         toml.clone_into(&mut self.tenants);
         self
     }
 
-    /// Over this server, which replicas share, in place of a file.
+    /// Stores the audit log in this server, which replicas share, instead of a file.
     pub(crate) fn over(self, postgres: &Postgres) -> Self {
         self.over_with(postgres, "")
     }
 
-    /// The same with more settings of the audit log.
+    /// Like [`Plan::over`], with additional settings of the `[audit]` table.
     pub(crate) fn over_with(self, postgres: &Postgres, audit: &str) -> Self {
         self.store(&(postgres.settings() + audit))
     }
 
-    /// Over what these settings lead to, which begin behind `[store]`.
+    /// Replaces the settings of the store; the text follows the `[store]` line.
     pub(crate) fn store(mut self, toml: &str) -> Self {
         self.store = Some(toml.to_owned());
         self
@@ -213,7 +213,7 @@ impl Plan {
 // === impl Service ===
 
 impl Service {
-    /// The usual service.
+    /// Starts a service with the default plan.
     pub(crate) async fn start() -> Self {
         Plan::default().start().await
     }
@@ -235,7 +235,7 @@ impl Service {
         Self { sandbox, issuer, address, admin, reloader, folder, channel, log, stop, running }
     }
 
-    /// Another replica with the same settings over the same AWS; with a store of its own where that is a file.
+    /// Starts another replica with the same settings and AWS. It shares a server store, but not a file store.
     pub(crate) async fn replica(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = |folder: &TempDir| folder.path().join("logkey.db").display().to_string();
@@ -245,7 +245,7 @@ impl Service {
         Self::run(folder, Arc::clone(&self.sandbox), Arc::clone(&self.issuer)).await
     }
 
-    /// Stops in order and starts again on the same store, over the same AWS.
+    /// Stops gracefully and starts again with the same store and AWS.
     pub(crate) async fn restart(self) -> Self {
         let Self { sandbox, issuer, folder, channel, log, stop, running, .. } = self;
         drop((channel, log));
@@ -254,7 +254,7 @@ impl Service {
         Self::run(folder, sandbox, issuer).await
     }
 
-    /// Stops in order.
+    /// Stops gracefully.
     pub(crate) async fn stop(self) {
         let Self { channel, log, stop, running, .. } = self;
         drop((channel, log));
@@ -262,7 +262,7 @@ impl Service {
         running.await.unwrap().unwrap();
     }
 
-    /// Puts other tenants into the settings file and takes them over.
+    /// Replaces the tenants in the settings file and reloads it.
     pub(crate) async fn reload(&self, tenants: &str) {
         let head = std::fs::read_to_string(self.folder.path().join("head.toml")).unwrap();
         std::fs::write(self.settings(), head + tenants).unwrap();
@@ -277,20 +277,20 @@ impl Service {
         self.channel.clone()
     }
 
-    /// A caller of the tenant with these scopes.
+    /// A caller with a token of this tenant with these scopes.
     pub(crate) fn caller(&self, tenant: &str, scopes: &str) -> Caller {
         Caller::new(self.channel(), &self.issuer.token(tenant, scopes))
     }
 
-    /// Every event so far, oldest first. Notes are written without anyone waiting: a change that is
-    /// waited for afterwards is written after them, so one is made by restarting or asked for here.
+    /// Every stored event, oldest first. No call waits until a read or refusal is stored: make a change or
+    /// restart the service first, because either one is stored after all earlier events.
     pub(crate) async fn events(&self) -> Vec<ParsedEvent> {
         let mut stored = self.log.list(&EventFilter::default(), None, 1000).await.unwrap();
         stored.reverse();
         stored.iter().map(|event| ParsedEvent::try_from(event).unwrap()).collect()
     }
 
-    /// The calls of this operation that reached AWS.
+    /// The calls of this operation that reached the embedded AWS.
     pub(crate) fn reached(&self, operation: &str) -> Vec<Entry> {
         let all = self.sandbox.sandbox().journal();
         all.into_iter().filter(|entry| entry.operation == operation).collect()

@@ -1,4 +1,4 @@
-//! Requests with an id of their own, through the whole service and its real store.
+//! Changes with an idempotency key, through the whole service and its real store.
 
 use std::time::Duration;
 
@@ -17,44 +17,44 @@ fn with_id(group: &str, key: &str) -> AssociateKmsKeyRequest {
     AssociateKmsKeyRequest { request_id: ID.into(), ..on_group(group, key) }
 }
 
-fn code_and_message(status: &Status) -> (Code, String) {
+fn code_and_reason(status: &Status) -> (Code, String) {
     (status.code(), reason(status))
 }
 
 #[tokio::test]
-async fn the_same_request_is_answered_the_same_also_after_a_restart() {
+async fn a_repeated_request_gets_the_same_response_after_a_restart() {
     let service = Service::start().await;
     let first = service.caller("payments", ALL).send(with_id(GROUP, &key("good"))).await.unwrap();
     let again = service.caller("payments", ALL).send(with_id(GROUP, &key("good"))).await.unwrap();
     assert_eq!(again, first);
-    // The id may be written otherwise.
-    let loud = AssociateKmsKeyRequest { request_id: ID.to_uppercase(), ..with_id(GROUP, &key("good")) };
-    assert_eq!(service.caller("payments", ALL).send(loud).await.unwrap(), first);
+    // The id may have upper-case letters.
+    let upper_case = AssociateKmsKeyRequest { request_id: ID.to_uppercase(), ..with_id(GROUP, &key("good")) };
+    assert_eq!(service.caller("payments", ALL).send(upper_case).await.unwrap(), first);
 
     let service = service.restart().await;
     let caller = service.caller("payments", ALL);
     assert_eq!(caller.send(with_id(GROUP, &key("good"))).await.unwrap(), first);
     assert_eq!(service.reached("AssociateKmsKey").len(), 1);
     let other = caller.send(with_id(GROUP, &key("next"))).await.unwrap_err();
-    assert_eq!(code_and_message(&other), (Code::InvalidArgument, "REQUEST_ID_REUSED".into()));
+    assert_eq!(code_and_reason(&other), (Code::InvalidArgument, "REQUEST_ID_REUSED".into()));
     let target = disassociate_kms_key_request::Target::LogGroupName(GROUP.into());
-    let taken = DisassociateKmsKeyRequest {
+    let disassociation = DisassociateKmsKeyRequest {
         target: Some(target),
         request_id: ID.into(),
         ..DisassociateKmsKeyRequest::default()
     };
-    let other = caller.keys().disassociate_kms_key(caller.request(taken)).await.unwrap_err();
-    assert_eq!(code_and_message(&other), (Code::InvalidArgument, "REQUEST_ID_REUSED".into()));
+    let other = caller.keys().disassociate_kms_key(caller.request(disassociation)).await.unwrap_err();
+    assert_eq!(code_and_reason(&other), (Code::InvalidArgument, "REQUEST_ID_REUSED".into()));
     assert_eq!(service.reached("DisassociateKmsKey").len(), 0);
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_disassociation_is_answered_the_same() {
+async fn a_repeated_disassociation_gets_the_same_response() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     caller.associate(GROUP, &key("good")).await.unwrap();
-    let take = || async {
+    let disassociate = || async {
         let target = disassociate_kms_key_request::Target::LogGroupName(GROUP.into());
         let message = DisassociateKmsKeyRequest {
             target: Some(target),
@@ -63,15 +63,15 @@ async fn a_disassociation_is_answered_the_same() {
         };
         caller.keys().disassociate_kms_key(caller.request(message)).await.unwrap().into_inner()
     };
-    let first = take().await;
+    let first = disassociate().await;
     assert_eq!(first.association.as_ref().unwrap().former_keys[0].kms_key_arn, key("good"));
-    assert_eq!(take().await, first);
+    assert_eq!(disassociate().await, first);
     assert_eq!(service.reached("DisassociateKmsKey").len(), 1);
     service.stop().await;
 }
 
 #[tokio::test]
-async fn the_same_id_of_another_tenant_is_another_id() {
+async fn two_tenants_can_use_the_same_request_id() {
     let service = Service::start().await;
     service.caller("payments", ALL).send(with_id(GROUP, &key("good"))).await.unwrap();
     let theirs = key("good").replace(PAYMENTS, crate::harness::ORDERS);
@@ -81,7 +81,7 @@ async fn the_same_id_of_another_tenant_is_another_id() {
 }
 
 #[tokio::test]
-async fn many_at_once_are_one_change_with_one_answer() {
+async fn concurrent_requests_with_one_id_make_one_change() {
     let service = Service::start().await;
     let latency = Effect::Latency { ms: 300, jitter_ms: 0 };
     service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", latency));
@@ -95,13 +95,13 @@ async fn many_at_once_are_one_change_with_one_answer() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_again_after_a_restart_with_its_remedy() {
+async fn a_recorded_error_is_replayed_with_its_remedy_after_a_restart() {
     let service = Service::start().await;
     let first = service.caller("payments", ALL).send(with_id(GROUP, &key("closed"))).await.unwrap_err();
     let service = service.restart().await;
     let caller = service.caller("payments", ALL);
     let again = caller.send(with_id(GROUP, &key("closed"))).await.unwrap_err();
-    assert_eq!(code_and_message(&again), code_and_message(&first));
+    assert_eq!(code_and_reason(&again), code_and_reason(&first));
     let metadata = |status: &Status| status.get_details_error_info().unwrap().metadata;
     assert_eq!(metadata(&again)["remedy_document"], metadata(&first)["remedy_document"]);
     assert!(metadata(&again).contains_key("first_audit_event_id"));
@@ -110,9 +110,9 @@ async fn a_refusal_is_told_again_after_a_restart_with_its_remedy() {
 }
 
 #[tokio::test]
-async fn a_change_whose_answer_was_lost_is_read_back_and_not_sent_again() {
+async fn a_change_without_a_response_is_read_back_and_not_repeated() {
     let service = Service::start().await;
-    // AWS takes the change, and the answer never comes.
+    // AWS makes the change, and its response never arrives.
     service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", Effect::Hang).after());
     let caller: Caller = service.caller("payments", ALL);
     let mut request = caller.request(with_id(GROUP, &key("good")));

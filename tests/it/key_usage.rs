@@ -1,4 +1,4 @@
-//! Which keys still matter: former keys, and whether a key may be deleted.
+//! Former keys, and whether a key can be deleted safely.
 
 use logkey::{
     proto::{
@@ -23,17 +23,17 @@ fn group(name: &str, key: Option<&str>, days: Option<i64>) -> LogGroupSeed {
     }
 }
 
-/// What someone does in the account without this service.
-fn other(service: &Service, with: impl FnOnce(AccountSeed) -> AccountSeed) {
+/// Changes the account without the service.
+fn change_outside(service: &Service, with: impl FnOnce(AccountSeed) -> AccountSeed) {
     let account = AccountSeed { account_id: PAYMENTS.to_owned(), ..AccountSeed::default() };
     let seed = Seed { accounts: vec![with(account)], ..Seed::default() };
     service.sandbox.sandbox().apply(&seed).unwrap();
 }
 
-/// The usual service, over an account with more in it.
-async fn furnished(with: impl FnOnce(AccountSeed) -> AccountSeed) -> Service {
+/// The default service over an account with additional resources.
+async fn service_with(with: impl FnOnce(AccountSeed) -> AccountSeed) -> Service {
     let service = Service::start().await;
-    other(&service, with);
+    change_outside(&service, with);
     service
 }
 
@@ -50,8 +50,9 @@ fn names(usage: &GetKeyUsageResponse) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_key_is_in_use_then_protects_data_and_says_until_when() {
-    let service = furnished(|account| account.log_group_with(group("/payments/week", None, Some(7)))).await;
+async fn a_former_key_protects_data_until_the_retention_ends() {
+    let service =
+        service_with(|account| account.log_group_with(group("/payments/week", None, Some(7)))).await;
     let caller = service.caller("payments", ALL);
     caller.associate("/payments/week", &key("good")).await.unwrap();
     let used = usage(&caller, &key("good")).await;
@@ -77,13 +78,13 @@ async fn a_key_is_in_use_then_protects_data_and_says_until_when() {
 }
 
 #[tokio::test]
-async fn former_keys_are_known_after_a_restart_and_named_where_they_are_read() {
+async fn former_keys_survive_a_restart_and_appear_in_reads() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     caller.associate(GROUP, &key("good")).await.unwrap();
     caller.associate(GROUP, &key("next")).await.unwrap();
-    let taken = caller.disassociate(GROUP).await.unwrap();
-    let codes: Vec<&str> = taken.warnings.iter().map(|warning| warning.code.as_str()).collect();
+    let removed = caller.disassociate(GROUP).await.unwrap();
+    let codes: Vec<&str> = removed.warnings.iter().map(|warning| warning.code.as_str()).collect();
     assert_eq!(codes, ["FORMER_KEY_STILL_PROTECTS_DATA"; 2]);
 
     let service = service.restart().await;
@@ -94,7 +95,7 @@ async fn former_keys_are_known_after_a_restart_and_named_where_they_are_read() {
     let former = read.association.unwrap().former_keys;
     let arns: Vec<String> = former.iter().map(|former| former.kms_key_arn.clone()).collect();
     assert_eq!(arns, [key("next"), key("good")]);
-    // The log group keeps its events for ever.
+    // The log group has no retention, so the former keys protect data forever.
     assert!(former.iter().all(|it| it.protection() == Protection::Forever));
     assert_eq!(read.warnings.len(), 2);
     let used = usage(&caller, &key("good")).await;
@@ -104,11 +105,11 @@ async fn former_keys_are_known_after_a_restart_and_named_where_they_are_read() {
 }
 
 #[tokio::test]
-async fn what_is_set_elsewhere_is_found_by_reading_and_a_group_made_anew_needs_no_former_key() {
+async fn a_recreated_log_group_no_longer_needs_its_former_key() {
     let theirs =
         |key| move |account: AccountSeed| account.log_group_with(group("/payments/theirs", Some(key), None));
-    let service = furnished(theirs("good")).await;
-    // A list sees it, which outlasts a restart; then the log group is deleted and made again.
+    let service = service_with(theirs("good")).await;
+    // A list observes the key, and the observation survives a restart. Then the log group is recreated.
     service.caller("payments", ALL).list(ListKeyAssociationsRequest::default()).await.unwrap();
     let service = service.restart().await;
     let caller = service.caller("payments", ALL);
@@ -119,7 +120,7 @@ async fn what_is_set_elsewhere_is_found_by_reading_and_a_group_made_anew_needs_n
     };
     let before = send(&caller, message("")).await.unwrap();
     assert_eq!((before.verdict(), names(&before)), (DeletionVerdict::InUse, vec!["/payments/theirs"]));
-    other(&service, theirs("next"));
+    change_outside(&service, theirs("next"));
     caller.get("/payments/theirs").await.unwrap();
     assert_eq!(names(&usage(&caller, &key("next")).await), ["/payments/theirs"]);
     let after = usage(&caller, &key("good")).await;
@@ -128,13 +129,13 @@ async fn what_is_set_elsewhere_is_found_by_reading_and_a_group_made_anew_needs_n
 }
 
 #[tokio::test]
-async fn pages_hold_every_use_once_and_a_token_is_bound_to_its_tenant_and_key() {
+async fn pages_hold_every_use_once_and_tokens_fit_one_tenant_and_key() {
     let groups = |account: AccountSeed| {
         (0..7).fold(account, |account, n| {
             account.log_group_with(group(&format!("/payments/n{n}"), Some("good"), None))
         })
     };
-    let service = furnished(groups).await;
+    let service = service_with(groups).await;
     let caller = service.caller("payments", ALL);
     let (mut received, mut page_token) = (Vec::new(), String::new());
     let mut tokens = Vec::new();
@@ -168,7 +169,7 @@ async fn pages_hold_every_use_once_and_a_token_is_bound_to_its_tenant_and_key() 
 }
 
 #[tokio::test]
-async fn a_tenant_learns_nothing_of_what_it_may_not_see() {
+async fn usage_does_not_reveal_hidden_groups_or_keys_of_other_tenants() {
     let hidden = |account: AccountSeed| {
         account.log_group_with(group("/secret/one", Some("good"), None)).log_group_with(group(
             "/payments/two",
@@ -176,12 +177,12 @@ async fn a_tenant_learns_nothing_of_what_it_may_not_see() {
             None,
         ))
     };
-    let service = furnished(hidden).await;
+    let service = service_with(hidden).await;
     let caller = service.caller("payments", ALL);
     let used = usage(&caller, &key("good")).await;
     assert_eq!(names(&used), ["/payments/two"]);
 
-    // A key of another tenant, and one that is not there, are told in the same words.
+    // Another tenant's key and a missing key get the same message.
     let described =
         |status: &Status, key: &str| (status.code(), reason(status), status.message().replace(key, "KEY"));
     let refused = async |key: &str| {
@@ -189,16 +190,19 @@ async fn a_tenant_learns_nothing_of_what_it_may_not_see() {
         send(&caller, message).await.unwrap_err()
     };
     let foreign = key("good").replace(PAYMENTS, ORDERS);
-    let nowhere = key("good").replace(PAYMENTS, "999999999999");
+    let unknown_account = key("good").replace(PAYMENTS, "999999999999");
     let absent = key("00000000-0000-4000-8000-000000000000");
     let theirs = described(&refused(&foreign).await, &foreign);
     assert_eq!(theirs.1, "KEY_NOT_FOUND");
-    let words = |(code, reason, message): (Code, String, String), account: &str| {
+    let without_account = |(code, reason, message): (Code, String, String), account: &str| {
         (code, reason, message.replace(account, "ACCOUNT"))
     };
-    let theirs = words(theirs, ORDERS);
-    assert_eq!(words(described(&refused(&nowhere).await, &nowhere), "999999999999"), theirs);
-    assert_eq!(words(described(&refused(&absent).await, &absent), PAYMENTS), theirs);
+    let theirs = without_account(theirs, ORDERS);
+    assert_eq!(
+        without_account(described(&refused(&unknown_account).await, &unknown_account), "999999999999"),
+        theirs
+    );
+    assert_eq!(without_account(described(&refused(&absent).await, &absent), PAYMENTS), theirs);
     let reader = service.caller("payments", "logkey:associate");
     let message = GetKeyUsageRequest { kms_key_id: key("good"), ..Default::default() };
     assert_eq!(reason(&send(&reader, message).await.unwrap_err()), "SCOPE_MISSING");
@@ -206,7 +210,7 @@ async fn a_tenant_learns_nothing_of_what_it_may_not_see() {
 }
 
 #[tokio::test]
-async fn an_alias_and_a_bare_id_mean_their_key_and_the_audit_log_says_so() {
+async fn an_alias_and_a_bare_id_resolve_to_their_key_in_the_audit_log() {
     let aliased = |account: AccountSeed| {
         account.key_with(KeySeed {
             id: "named".into(),
@@ -215,7 +219,7 @@ async fn an_alias_and_a_bare_id_mean_their_key_and_the_audit_log_says_so() {
             ..KeySeed::default()
         })
     };
-    let service = furnished(aliased).await;
+    let service = service_with(aliased).await;
     let caller = service.caller("payments", ALL);
     for named in ["alias/payments", "named", &*key("named")] {
         assert_eq!(usage(&caller, named).await.kms_key_arn, key("named"), "{named}");
@@ -229,7 +233,7 @@ async fn an_alias_and_a_bare_id_mean_their_key_and_the_audit_log_says_so() {
 }
 
 #[tokio::test]
-async fn an_account_of_many_log_groups_is_read_whole() {
+async fn the_usage_scan_reads_every_log_group_of_an_account() {
     let many = |aws: logkey::sandbox::builder::Builder| {
         aws.account("777788889999", |account| {
             account
@@ -252,7 +256,7 @@ async fn an_account_of_many_log_groups_is_read_whole() {
 }
 
 #[tokio::test]
-async fn log_groups_whose_key_is_in_danger_are_found_by_the_list() {
+async fn a_list_finds_log_groups_with_an_unhealthy_key() {
     let with_keys = |account: AccountSeed| {
         let key = |id: &str, state: &str| KeySeed {
             id: id.into(),
@@ -267,7 +271,7 @@ async fn log_groups_whose_key_is_in_danger_are_found_by_the_list() {
             .log_group_with(group("/payments/going", Some("going"), None))
             .log_group_with(group("/payments/well", Some("good"), None))
     };
-    let service = furnished(with_keys).await;
+    let service = service_with(with_keys).await;
     let caller = service.caller("payments", ALL);
     let message =
         ListKeyAssociationsRequest { key_filter: KeyFilter::KeyUnhealthy.into(), ..Default::default() };
@@ -284,7 +288,7 @@ async fn log_groups_whose_key_is_in_danger_are_found_by_the_list() {
 }
 
 #[tokio::test]
-async fn a_key_of_query_results_is_in_use_as_far_as_the_record_goes() {
+async fn the_recorded_key_of_query_results_counts_as_in_use() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     let results = format!("arn:aws:logs:{REGION}:{PAYMENTS}:query-result:*");

@@ -1,8 +1,8 @@
-//! Arrows point down.
+//! Checks of the source text: modules use only lower layers, and some decisions stay in one file.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-/// Top first. A module may use a later row, or its own module.
+/// The layers, from top to bottom. A module may use modules of lower layers and itself.
 const RANKS: &[&[&str]] = &[
     &["main"],
     &["cli"],
@@ -16,7 +16,7 @@ const RANKS: &[&[&str]] = &[
 ];
 
 #[test]
-fn no_module_uses_one_above_it() {
+fn modules_use_only_lower_layers() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut upward = BTreeSet::new();
     for file in rust_files(&src) {
@@ -34,12 +34,12 @@ fn no_module_uses_one_above_it() {
 }
 
 #[test]
-fn domain_is_free_of_frameworks() {
+fn the_domain_uses_no_framework() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for file in rust_files(&src).into_iter().filter(|f| module(&src, f) == "domain") {
         let text = fs::read_to_string(&file).unwrap();
         for word in ["async fn", "tokio::", "tonic::", "aws_sdk", "aws_config", "sqlx::", "cedar_policy"] {
-            assert!(!text.contains(word), "{} says {word}", file.display());
+            assert!(!text.contains(word), "{} contains {word}", file.display());
         }
     }
 }
@@ -68,22 +68,23 @@ fn only_one_file_chooses_status_codes() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for file in rust_files(&src) {
         let exempt = file.ends_with("server/status.rs") || file.ends_with("tests.rs");
-        // HTTP's statuses are another matter.
+        // HTTP status codes are allowed.
         let text = fs::read_to_string(&file).unwrap().replace("StatusCode::", "");
-        for naming in ["tonic::Code", "Code::Ok", "Code::Not", "Code::Un", "Code::Int", "Code::In", "Code::P"]
+        for code_name in
+            ["tonic::Code", "Code::Ok", "Code::Not", "Code::Un", "Code::Int", "Code::In", "Code::P"]
         {
-            assert!(exempt || !text.contains(naming), "{} says {naming}", file.display());
+            assert!(exempt || !text.contains(code_name), "{} contains {code_name}", file.display());
         }
     }
 }
 
 #[test]
-fn only_policy_says_yes() {
+fn only_the_policy_engine_allows() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    // The last one only reads decisions, to show them.
-    let may = ["auth/cedar.rs", "domain/authorization.rs", "testing.rs", "cli/policy/call_args.rs"];
+    // The last file only reads decisions, to print them.
+    let allowed = ["auth/cedar.rs", "domain/authorization.rs", "testing.rs", "cli/policy/call_args.rs"];
     for file in rust_files(&src) {
-        let exempt = file.starts_with(src.join("testing")) || may.iter().any(|name| file.ends_with(name));
+        let exempt = file.starts_with(src.join("testing")) || allowed.iter().any(|name| file.ends_with(name));
         let text = fs::read_to_string(&file).unwrap();
         assert!(exempt || !text.contains("Decision::Allow {"), "{}", file.display());
     }
@@ -93,13 +94,13 @@ fn rank(module: &str) -> usize {
     RANKS.iter().position(|row| row.contains(&module)).unwrap_or_else(|| panic!("no rank for {module}"))
 }
 
-/// The top-level module a file belongs to.
+/// The top-level module of a file.
 fn module(src: &Path, file: &Path) -> String {
     let first = file.strip_prefix(src).unwrap().components().next().unwrap();
     Path::new(first.as_os_str()).file_stem().unwrap().to_str().unwrap().to_owned()
 }
 
-/// Every top-level module named after `crate::`, alone or in a group.
+/// The top-level modules after `crate::`, alone or in a group.
 fn used(text: &str) -> BTreeSet<String> {
     let code: Vec<&str> = text.lines().filter(|l| !l.trim_start().starts_with("//")).collect();
     let code = code.join("\n");
@@ -136,7 +137,7 @@ fn first_word(path: &str) -> String {
 }
 
 #[test]
-fn the_reader_of_imports_sees_single_and_grouped_paths() {
+fn the_import_parser_finds_single_and_grouped_paths() {
     let text = "use crate::a::B;\nuse crate::{c, d::{E, F},\n g::H};\n// use crate::not::me;";
     assert_eq!(used(text), ["a", "c", "d", "g"].map(String::from).into());
 }

@@ -1,4 +1,4 @@
-//! Limits as a caller meets them, with AWS's own quota behind.
+//! Limits as callers see them, with the quotas of AWS behind the service.
 
 mod answers;
 mod live;
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::harness::{ALL, GROUP, PAYMENTS, Plan, REGION, key};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_call_is_lost_to_awss_quota_and_none_is_throttled() {
+async fn calls_over_the_quota_of_aws_wait_and_none_is_throttled() {
     let rate = Rate::new(5.0, 5.0);
     let service = Plan::default().aws(|aws| aws.quota("AssociateKmsKey", rate)).start().await;
     let caller = Arc::new(service.caller("payments", ALL));
@@ -26,12 +26,12 @@ async fn no_call_is_lost_to_awss_quota_and_none_is_throttled() {
         let caller = Arc::clone(&caller);
         calls.spawn(async move { caller.associate(GROUP, &key("good")).await });
     }
-    for finished in calls.join_all().await {
-        finished.unwrap();
+    for result in calls.join_all().await {
+        result.unwrap();
     }
     let took = start.elapsed().as_secs_f64();
     assert!((2.8..10.0).contains(&took), "15 calls at 5 a second took {took} s");
-    assert_eq!(service.reached("AssociateKmsKey").len(), 16, "each once");
+    assert_eq!(service.reached("AssociateKmsKey").len(), 16, "each call reaches AWS once");
 
     let answer =
         reqwest::get(format!("http://{}/limits", service.admin)).await.unwrap().text().await.unwrap();

@@ -1,4 +1,4 @@
-//! Black-box tests: a real server on a real socket, and the rules of the house.
+//! Black-box tests of a real server on a real socket, and checks of the sources and documents.
 #![expect(clippy::panic, clippy::string_slice, clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod audit;

@@ -20,7 +20,7 @@ fn aws_error(code: &str, message: &str) -> Effect {
 }
 
 #[tokio::test]
-async fn a_key_is_set_read_back_and_taken_away() {
+async fn a_key_is_set_read_back_replaced_and_removed() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
 
@@ -37,15 +37,15 @@ async fn a_key_is_set_read_back_and_taken_away() {
     let replaced = caller.associate(GROUP, &key("next")).await.unwrap();
     assert_eq!(replaced.association.unwrap().previous_kms_key_arn, key("good"));
 
-    let gone = caller.disassociate(GROUP).await.unwrap();
-    assert_eq!(gone.association.unwrap().previous_kms_key_arn, key("next"));
-    assert_eq!(gone.warnings[0].code, "FORMER_KEY_STILL_PROTECTS_DATA");
+    let removed = caller.disassociate(GROUP).await.unwrap();
+    assert_eq!(removed.association.unwrap().previous_kms_key_arn, key("next"));
+    assert_eq!(removed.warnings[0].code, "FORMER_KEY_STILL_PROTECTS_DATA");
     assert_eq!(aws.log_group_key(PAYMENTS, REGION, GROUP), None);
     service.stop().await;
 }
 
 #[tokio::test]
-async fn every_kind_of_target_works_and_hash_names_go_by_name() {
+async fn every_kind_of_target_works_and_hash_names_are_sent_as_names() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     let arn = format!("arn:aws:logs:{REGION}:{PAYMENTS}:log-group:{GROUP}");
@@ -61,7 +61,7 @@ async fn every_kind_of_target_works_and_hash_names_go_by_name() {
 }
 
 #[tokio::test]
-async fn what_was_set_on_query_results_is_known_after_a_restart() {
+async fn the_key_of_query_results_is_known_after_a_restart() {
     let service = Service::start().await;
     let results = query_results(PAYMENTS);
     let caller = service.caller("payments", ALL);
@@ -129,7 +129,7 @@ async fn a_list_is_filtered_by_prefix_and_by_key() {
 }
 
 #[tokio::test]
-async fn another_tenants_things_are_as_if_absent() {
+async fn resources_of_another_tenant_look_absent() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     let foreign = format!("arn:aws:logs:{REGION}:{ORDERS}:log-group:/orders/api");
@@ -155,7 +155,7 @@ async fn another_tenants_things_are_as_if_absent() {
 }
 
 #[tokio::test]
-async fn every_assume_role_carries_the_tenants_own_external_id_and_sessions_are_reused() {
+async fn assume_role_sends_the_external_id_and_sessions_are_reused() {
     let service = Service::start().await;
     for _ in 0..3 {
         service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
@@ -167,14 +167,14 @@ async fn every_assume_role_carries_the_tenants_own_external_id_and_sessions_are_
 }
 
 #[tokio::test]
-async fn errors_of_aws_come_back_as_their_code_and_reason() {
+async fn errors_of_aws_map_to_codes_and_reasons() {
     for (fault, code, expected) in [
         (
             aws_error(
                 "AccessDeniedException",
                 "The specified KMS key does not exist or is not allowed to be used with Arn 'arn:aws:logs:eu-west-1:111122223333:log-group:/payments/api'",
             ),
-            // The key and its policy are good here, so that no check can say why.
+            // The key and its policy are good here, so no check finds the cause.
             Code::FailedPrecondition,
             "KEY_NOT_USABLE",
         ),
@@ -209,7 +209,7 @@ async fn errors_of_aws_come_back_as_their_code_and_reason() {
         service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", fault).times(1));
         let status = service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap_err();
         assert_eq!((status.code(), reason(&status)), (code, expected.to_owned()), "{status:?}");
-        // What is absent is told in the same words whether AWS was asked or not.
+        // A missing resource gets the same message with and without a call to AWS.
         let info = status.get_details_error_info().unwrap();
         assert!(code == Code::NotFound || info.metadata.contains_key("aws_request_id"), "{info:?}");
         service.stop().await;
@@ -217,7 +217,7 @@ async fn errors_of_aws_come_back_as_their_code_and_reason() {
 }
 
 #[tokio::test]
-async fn throttles_conflicts_and_faults_of_aws_are_waited_out() {
+async fn throttles_conflicts_and_failures_of_aws_are_retried() {
     let service = Service::start().await;
     let aws = service.sandbox.sandbox();
     let fault = |code: &str, status| Effect::Error { code: code.into(), message: None, status: Some(status) };
@@ -227,7 +227,7 @@ async fn throttles_conflicts_and_faults_of_aws_are_waited_out() {
         one(aws_error("OperationAbortedException", "A conflicting operation")),
         one(fault("ServiceUnavailableException", 503)),
         one(fault("InternalFailure", 500)),
-        // AWS has taken this one, and not the next.
+        // The first reset comes after AWS made the change, the second before.
         one(Effect::Reset).after(),
         one(Effect::Reset),
     ];
@@ -241,16 +241,16 @@ async fn throttles_conflicts_and_faults_of_aws_are_waited_out() {
 }
 
 #[tokio::test]
-async fn a_call_without_an_answer_is_told_as_unknown_by_its_deadline() {
+async fn a_call_without_an_answer_has_an_unknown_outcome_at_its_deadline() {
     let service = Plan::default().settings("[server]\nrequest_timeout = \"700ms\"\n").start().await;
     service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", Effect::Hang));
     let status = service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap_err();
     assert_eq!((status.code(), reason(&status)), (Code::DeadlineExceeded, "OUTCOME_UNKNOWN".to_owned()));
 
     let service = service.restart().await;
-    let mut looks = tokio::time::interval(Duration::from_millis(50));
+    let mut interval = tokio::time::interval(Duration::from_millis(50));
     let reconciled = loop {
-        looks.tick().await;
+        interval.tick().await;
         if let Some(event) = service.events().await.into_iter().find(|event| event.kind == "settled") {
             break event;
         }
@@ -260,18 +260,21 @@ async fn a_call_without_an_answer_is_told_as_unknown_by_its_deadline() {
 }
 
 #[tokio::test]
-async fn a_change_that_took_effect_before_its_connection_broke_is_found_in_force() {
+async fn a_change_that_took_effect_without_a_response_is_reconciled() {
     let service = Plan::default().settings("[server]\nrequest_timeout = \"700ms\"\n").start().await;
     service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", Effect::Reset).after());
     let status = service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap_err();
     assert_eq!((status.code(), reason(&status)), (Code::DeadlineExceeded, "OUTCOME_UNKNOWN".to_owned()));
-    assert!(service.reached("AssociateKmsKey").len() > 1, "it was tried again, since it does no harm");
+    assert!(
+        service.reached("AssociateKmsKey").len() > 1,
+        "the service retries, because a repetition is harmless"
+    );
     assert_eq!(service.sandbox.sandbox().log_group_key(PAYMENTS, REGION, GROUP), Some(key("good")));
 
     let service = service.restart().await;
-    let mut looks = tokio::time::interval(Duration::from_millis(50));
+    let mut interval = tokio::time::interval(Duration::from_millis(50));
     let reconciled = loop {
-        looks.tick().await;
+        interval.tick().await;
         if let Some(event) = service.events().await.into_iter().find(|event| event.kind == "settled") {
             break event;
         }
@@ -281,15 +284,15 @@ async fn a_change_that_took_effect_before_its_connection_broke_is_found_in_force
 }
 
 #[tokio::test]
-async fn a_stop_lets_a_call_under_way_end_and_records_it() {
+async fn a_stop_waits_for_a_call_in_flight_and_records_it() {
     let service = Service::start().await;
     let aws = service.sandbox.sandbox().clone();
     aws.fault(Fault::on("AssociateKmsKey", Effect::Latency { ms: 800, jitter_ms: 0 }));
     let caller = service.caller("payments", ALL);
     let in_flight = tokio::spawn(async move { caller.associate(GROUP, &key("good")).await });
-    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    let mut interval = tokio::time::interval(Duration::from_millis(20));
     while service.reached("AssociateKmsKey").is_empty() {
-        looks.tick().await;
+        interval.tick().await;
     }
     let service = service.restart().await;
     let response = in_flight.await.unwrap().unwrap();
@@ -299,15 +302,15 @@ async fn a_stop_lets_a_call_under_way_end_and_records_it() {
 }
 
 #[tokio::test]
-async fn every_change_has_an_intent_and_an_outcome_and_refusals_are_recorded() {
+async fn changes_have_intent_and_outcome_and_refusals_are_recorded() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     service.caller("payments", "logkey:read").associate(GROUP, &key("good")).await.unwrap_err();
     caller.associate(GROUP, &key("closed")).await.unwrap_err();
     caller.associate(GROUP, &key("good")).await.unwrap();
-    // What nobody waits for is on disk once the service has stopped.
+    // The events that no call waits for are on disk once the service has stopped.
     let service = service.restart().await;
-    let output: Vec<(String, Option<String>)> = service
+    let recorded: Vec<(String, Option<String>)> = service
         .events()
         .await
         .into_iter()
@@ -316,7 +319,7 @@ async fn every_change_has_an_intent_and_an_outcome_and_refusals_are_recorded() {
         .collect();
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(
-        output,
+        recorded,
         [
             ("refusal".to_owned(), some("SCOPE_MISSING")),
             ("intent".to_owned(), None),
@@ -329,7 +332,7 @@ async fn every_change_has_an_intent_and_an_outcome_and_refusals_are_recorded() {
 }
 
 #[tokio::test]
-async fn over_the_rate_waiting_as_told_is_enough() {
+async fn after_the_retry_delay_a_rate_limited_call_succeeds() {
     let limits = "{ per_second = 2, burst = 2, max_in_flight = 10 }";
     let service = Plan::default().tenants(&tenant("payments", PAYMENTS, limits)).start().await;
     let caller = service.caller("payments", ALL);
@@ -347,7 +350,7 @@ async fn over_the_rate_waiting_as_told_is_enough() {
 }
 
 #[tokio::test]
-async fn a_caller_is_told_who_it_is_and_what_is_open_to_it() {
+async fn get_caller_returns_the_identity_and_the_grants() {
     let service = Service::start().await;
     let response = service.caller("payments", "logkey:read logkey:associate").who_am_i().await.unwrap();
     assert_eq!((response.tenant_id.as_str(), response.subject.as_str()), ("payments", "someone"));

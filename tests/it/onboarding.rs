@@ -1,4 +1,4 @@
-//! `logkey onboarding`: what it prints is what the service itself would answer.
+//! `logkey onboarding` prints the same as the service's `GetOnboarding`.
 
 use std::{path::Path, process::Output};
 
@@ -14,7 +14,7 @@ use crate::{
     process::logkey,
 };
 
-/// The verb's answer, with the service's own credentials in the environment.
+/// The output of the subcommand, with the service identity's credentials in the environment.
 async fn onboarding(config: &Path, account: &str, more: &[&str]) -> Output {
     let mut command = logkey(&["onboarding", "payments", account, "--config", config.to_str().unwrap()]);
     command
@@ -29,7 +29,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[tokio::test]
-async fn without_a_hub_sts_is_asked_whose_the_credentials_are_and_the_service_would_say_the_same() {
+async fn without_a_service_role_the_command_asks_sts_and_prints_the_same() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     let message = GetOnboardingRequest { account_id: PAYMENTS.into() };
@@ -42,32 +42,33 @@ async fn without_a_hub_sts_is_asked_whose_the_credentials_are_and_the_service_wo
     assert_eq!(service.reached("GetCallerIdentity").len(), before + 1);
     let json: Value = serde_json::from_slice(&printed.stdout).unwrap();
     let parsed = |text: &String| serde_json::from_str::<Value>(text).unwrap();
-    let all = |texts: &[String]| texts.iter().map(parsed).collect::<Value>();
+    let parse_all = |texts: &[String]| texts.iter().map(parsed).collect::<Value>();
     assert_eq!(json["trust_policy"], parsed(&response.trust_policy));
     assert_eq!(json["role_policy"], parsed(&response.role_policy));
-    assert_eq!(json["log_group_key_statements"], all(&response.log_group_key_statements));
-    assert_eq!(json["query_results_key_statements"], all(&response.query_results_key_statements));
+    assert_eq!(json["log_group_key_statements"], parse_all(&response.log_group_key_statements));
+    assert_eq!(json["query_results_key_statements"], parse_all(&response.query_results_key_statements));
     let service_principal = json["trust_policy"]["Statement"][0]["Principal"]["AWS"].as_str().unwrap();
     assert!(
         service_principal.starts_with("arn:aws:iam::") && service_principal.contains(":role/"),
-        "a role rather than its session: {service_principal}"
+        "expected a role, not a session: {service_principal}"
     );
-    for (format, whole) in [("terraform", &response.terraform), ("cloudformation", &response.cloudformation)]
+    for (format, expected) in
+        [("terraform", &response.terraform), ("cloudformation", &response.cloudformation)]
     {
         let printed = onboarding(&service.settings(), PAYMENTS, &["--format", format]).await;
-        assert_eq!(text(&printed.stdout).trim_end(), whole.trim_end(), "{format}");
+        assert_eq!(text(&printed.stdout).trim_end(), expected.trim_end(), "{format}");
     }
     service.stop().await;
 }
 
 #[tokio::test]
-async fn where_sts_does_not_say_the_way_out_is_told_and_nothing_is_printed() {
+async fn an_sts_failure_suggests_service_role_and_prints_nothing() {
     let service = Service::start().await;
     service.sandbox.sandbox().fault(Fault::on("GetCallerIdentity", Effect::Throttle));
     let failed = onboarding(&service.settings(), PAYMENTS, &[]).await;
     assert_eq!((failed.status.code(), text(&failed.stdout)), (Some(2), ""));
     assert!(
-        text(&failed.stderr).contains("name the service's role by --service-role ARN"),
+        text(&failed.stderr).contains("name the service role with --service-role ARN"),
         "{}",
         text(&failed.stderr)
     );

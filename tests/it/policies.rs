@@ -1,5 +1,5 @@
-//! An operator's policies through the whole service: by the tags of a key, the claims of a token, the key
-//! before, who calls and from where.
+//! An operator's policies through the whole service. They use the tags of a key, the claims of a token, the
+//! previous key, the caller and its source address.
 
 mod named;
 
@@ -22,7 +22,7 @@ use crate::harness::{
     ALL, Caller, GROUP, ISSUER, PAYMENTS, Plan, REGION, Service, TestIssuer, key, on_group, reason, tenant,
 };
 
-/// The account of a tenant whose keys have tags, and its log group.
+/// The account of a tenant whose keys have tags.
 const CARDS: &str = "777788889999";
 const CARD_GROUP: &str = "/cards/api";
 const LIMITS: &str = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
@@ -40,8 +40,8 @@ fn tagged(id: &str, class: &str) -> KeySeed {
     }
 }
 
-/// A key whose tags nobody may read, with the right one.
-fn silent() -> KeySeed {
+/// A key with the required tag, whose policy denies reading the tags.
+fn unreadable_tags() -> KeySeed {
     let root = format!("arn:aws:iam::{CARDS}:root");
     let policy = json!({ "Version": "2012-10-17", "Statement": [
         { "Effect": "Allow", "Principal": { "AWS": root }, "Action": "kms:*", "Resource": "*" },
@@ -50,25 +50,30 @@ fn silent() -> KeySeed {
     KeySeed { policy: Some(PolicyText::Document(policy)), ..tagged("silent", "pci") }
 }
 
-/// A service with one more tenant, whose keys have tags.
-async fn guarded(policy: &str) -> Service {
-    guarded_for(policy, &tenant("cards", CARDS, LIMITS)).await
+/// A service with this policy and another tenant, whose keys have tags.
+async fn service_with_policy(policy: &str) -> Service {
+    service_with_policy_and_tenant(policy, &tenant("cards", CARDS, LIMITS)).await
 }
 
-/// The same, with that tenant as it is described here.
-async fn guarded_for(policy: &str, cards: &str) -> Service {
-    let furnished = |account: AccountSeed| {
+/// The same service, with these settings of that tenant.
+async fn service_with_policy_and_tenant(policy: &str, cards: &str) -> Service {
+    let with_resources = |account: AccountSeed| {
         account
             .role("LogKeyAssociator", "cards-external-id")
             .log_group(REGION, CARD_GROUP)
             .log_group(REGION, "/shared/by-nobody")
             .key_with(tagged("pci", "pci"))
             .key_with(tagged("open", "open"))
-            .key_with(silent())
+            .key_with(unreadable_tags())
             .key(REGION, "bare", "allow-both")
     };
     let tenants = cards.to_owned() + &tenant("payments", PAYMENTS, LIMITS);
-    Plan::default().aws(|aws| aws.account(CARDS, furnished)).tenants(&tenants).policies(policy).start().await
+    Plan::default()
+        .aws(|aws| aws.account(CARDS, with_resources))
+        .tenants(&tenants)
+        .policies(policy)
+        .start()
+        .await
 }
 
 fn card_key(id: &str) -> String {
@@ -87,32 +92,32 @@ async fn check(caller: &Caller, key: &str) -> Vec<(String, Outcome, String)> {
 }
 
 #[tokio::test]
-async fn only_keys_with_the_tag_are_set_and_a_row_of_changes_reads_tags_once() {
-    let service = guarded(ONLY_PCI).await;
+async fn only_keys_with_the_tag_are_set_and_tags_are_cached() {
+    let service = service_with_policy(ONLY_PCI).await;
     let caller = service.caller("cards", ALL);
     for _ in 0..3 {
         caller.associate(CARD_GROUP, &card_key("pci")).await.unwrap();
     }
     assert_eq!(service.reached("ListResourceTags").len(), 1);
     for id in ["open", "bare"] {
-        let refused = caller.associate(CARD_GROUP, &card_key(id)).await.unwrap_err();
-        assert_eq!((refused.code(), &*reason(&refused)), (Code::PermissionDenied, "NOT_ALLOWED"), "{id}");
-        assert!(format!("{refused:?}").contains("only-pci"), "{refused:?}");
+        let denied = caller.associate(CARD_GROUP, &card_key(id)).await.unwrap_err();
+        assert_eq!((denied.code(), &*reason(&denied)), (Code::PermissionDenied, "NOT_ALLOWED"), "{id}");
+        assert!(format!("{denied:?}").contains("only-pci"), "{denied:?}");
     }
     assert_eq!(service.reached("AssociateKmsKey").len(), 3);
     service.stop().await;
 }
 
 #[tokio::test]
-async fn tags_that_cannot_be_read_refuse_the_change_and_say_why() {
-    let service = guarded(ONLY_PCI).await;
+async fn unreadable_tags_deny_a_change_and_explain_why() {
+    let service = service_with_policy(ONLY_PCI).await;
     let caller = service.caller("cards", ALL);
-    let refused = caller.associate(CARD_GROUP, &card_key("silent")).await.unwrap_err();
-    assert_eq!(reason(&refused), "ROLE_LACKS_KMS_PERMISSION", "{refused:?}");
-    assert!(refused.message().contains("only-pci"), "{refused:?}");
+    let denied = caller.associate(CARD_GROUP, &card_key("silent")).await.unwrap_err();
+    assert_eq!(reason(&denied), "ROLE_LACKS_KMS_PERMISSION", "{denied:?}");
+    assert!(denied.message().contains("only-pci"), "{denied:?}");
     assert!(service.reached("AssociateKmsKey").is_empty());
-    let output = check(&caller, &card_key("silent")).await;
-    let (name, outcome, document) = &output[0];
+    let checks = check(&caller, &card_key("silent")).await;
+    let (name, outcome, document) = &checks[0];
     assert_eq!((&**name, *outcome), ("TENANT_POLICY", Outcome::Failed));
     assert!(document.contains("kms:ListResourceTags"), "{document}");
     assert_eq!(check(&caller, &card_key("pci")).await[0].1, Outcome::Passed);
@@ -132,17 +137,17 @@ async fn usage(caller: &Caller, key: &str, account: &str) -> Result<String, Stat
 }
 
 #[tokio::test]
-async fn the_usage_of_a_key_is_told_by_its_tags_by_whatever_name_it_is_asked_for() {
-    let service = guarded(USAGE_OF_PCI).await;
+async fn a_tag_policy_for_usage_applies_to_every_form_of_key_name() {
+    let service = service_with_policy(USAGE_OF_PCI).await;
     let caller = service.caller("cards", ALL);
     for (named, account) in [(&*card_key("pci"), ""), ("pci", ""), (&*card_key("pci"), CARDS)] {
         assert_eq!(usage(&caller, named, account).await.unwrap(), card_key("pci"), "{named}");
     }
     assert_eq!(service.reached("ListResourceTags").len(), 1);
     for (named, account) in [(&*card_key("open"), ""), ("open", ""), (&*card_key("bare"), CARDS)] {
-        let refused = usage(&caller, named, account).await.unwrap_err();
-        assert_eq!(reason(&refused), "NOT_ALLOWED", "{named}");
-        assert!(format!("{refused:?}").contains("usage-of-pci"), "{refused:?}");
+        let denied = usage(&caller, named, account).await.unwrap_err();
+        assert_eq!(reason(&denied), "NOT_ALLOWED", "{named}");
+        assert!(format!("{denied:?}").contains("usage-of-pci"), "{denied:?}");
     }
     let payments = service.caller("payments", ALL);
     assert_eq!(reason(&usage(&payments, &key("good"), "").await.unwrap_err()), "NOT_ALLOWED");
@@ -150,7 +155,7 @@ async fn the_usage_of_a_key_is_told_by_its_tags_by_whatever_name_it_is_asked_for
 }
 
 #[tokio::test]
-async fn a_permit_by_tags_opens_the_usage_of_keys_that_are_not_granted() {
+async fn a_permit_by_tags_allows_the_usage_of_keys_without_a_grant() {
     let permit = USAGE_OF_PCI
         .replace("forbid (principal,", "permit (principal in LogKey::Tenant::\"cards\",")
         .replace("unless", "when");
@@ -159,10 +164,10 @@ async fn a_permit_by_tags_opens_the_usage_of_keys_that_are_not_granted() {
         "kms_keys = [\"arn:aws:kms:*:777788889999:key/bare\"]",
     );
     assert!(narrow.contains("kms_keys = [\"arn:aws:kms:*:777788889999:key/bare\"]"));
-    let service = guarded_for(&permit, &narrow).await;
+    let service = service_with_policy_and_tenant(&permit, &narrow).await;
     let caller = service.caller("cards", ALL);
     assert_eq!(usage(&caller, &card_key("pci"), "").await.unwrap(), card_key("pci"));
-    // One without the tag is as one that is not there, and so is one of a tenant that has no such permit.
+    // A key without the tag looks like a missing key.
     for named in [card_key("open"), card_key("nothing")] {
         assert_eq!(reason(&usage(&caller, &named, "").await.unwrap_err()), "KEY_NOT_FOUND", "{named}");
     }
@@ -170,22 +175,23 @@ async fn a_permit_by_tags_opens_the_usage_of_keys_that_are_not_granted() {
 }
 
 #[tokio::test]
-async fn tags_that_cannot_be_read_refuse_to_tell_the_usage_and_say_why() {
-    let service = guarded(USAGE_OF_PCI).await;
-    let refused = usage(&service.caller("cards", ALL), &card_key("silent"), "").await.unwrap_err();
-    assert_eq!(reason(&refused), "ROLE_LACKS_KMS_PERMISSION", "{refused:?}");
-    assert!(refused.message().contains("usage-of-pci"), "{refused:?}");
+async fn unreadable_tags_deny_the_usage_and_explain_why() {
+    let service = service_with_policy(USAGE_OF_PCI).await;
+    let denied = usage(&service.caller("cards", ALL), &card_key("silent"), "").await.unwrap_err();
+    assert_eq!(reason(&denied), "ROLE_LACKS_KMS_PERMISSION", "{denied:?}");
+    assert!(denied.message().contains("usage-of-pci"), "{denied:?}");
     service.stop().await;
 }
 
 #[tokio::test]
-async fn nothing_is_looked_up_for_a_tenant_whose_policies_do_not_ask_or_for_what_it_may_not_see() {
+async fn policy_facts_are_read_only_if_required_and_not_for_hidden_groups() {
     let service =
-        guarded(&ONLY_PCI.replace("(principal,", "(principal in LogKey::Tenant::\"orders\",")).await;
+        service_with_policy(&ONLY_PCI.replace("(principal,", "(principal in LogKey::Tenant::\"orders\","))
+            .await;
     service.caller("cards", ALL).associate(CARD_GROUP, &card_key("bare")).await.unwrap();
     assert!(service.reached("ListResourceTags").is_empty());
     service.stop().await;
-    let service = guarded(ONLY_PCI).await;
+    let service = service_with_policy(ONLY_PCI).await;
     let hidden =
         service.caller("cards", ALL).associate("/shared/by-nobody", &card_key("pci")).await.unwrap_err();
     assert_eq!(reason(&hidden), "LOG_GROUP_NOT_FOUND");
@@ -194,7 +200,7 @@ async fn nothing_is_looked_up_for_a_tenant_whose_policies_do_not_ask_or_for_what
 }
 
 #[tokio::test]
-async fn a_policy_goes_by_a_claim_of_the_token() {
+async fn a_policy_can_use_a_claim_of_the_token() {
     let policy = r#"@id("risk-only") forbid (principal, action in LogKey::Action::"Change", resource)
         unless { principal.hasTag("org.team") && principal.getTag("org.team").contains("risk") };"#;
     let service = Plan::default().policies(policy).issuer("policy_claims = [\"org.team\"]").start().await;
@@ -205,17 +211,17 @@ async fn a_policy_goes_by_a_claim_of_the_token() {
     caller(json!("risk")).associate(GROUP, &key("good")).await.unwrap();
     caller(json!(["sales", "risk"])).associate(GROUP, &key("good")).await.unwrap();
     for other in [json!("sales"), json!([])] {
-        let refused = caller(other).associate(GROUP, &key("good")).await.unwrap_err();
-        assert_eq!(reason(&refused), "NOT_ALLOWED");
+        let denied = caller(other).associate(GROUP, &key("good")).await.unwrap_err();
+        assert_eq!(reason(&denied), "NOT_ALLOWED");
     }
-    let refused = caller(json!({ "risk": true })).associate(GROUP, &key("good")).await.unwrap_err();
-    assert_eq!(reason(&refused), "TOKEN_INVALID", "a claim that cannot be shown whole");
+    let denied = caller(json!({ "risk": true })).associate(GROUP, &key("good")).await.unwrap_err();
+    assert_eq!(reason(&denied), "TOKEN_INVALID", "a claim that a policy cannot represent");
     assert_eq!(service.reached("AssociateKmsKey").len(), 2);
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_policy_goes_by_the_key_before_as_aws_has_it() {
+async fn a_policy_can_use_the_previous_key_as_read_from_aws() {
     let policy = format!(
         r#"@id("stays") forbid (principal, action in LogKey::Action::"Change", resource)
            when {{ context has previous && context.previous.arn == "{}" }};"#,
@@ -233,23 +239,23 @@ async fn a_policy_goes_by_the_key_before_as_aws_has_it() {
 }
 
 #[tokio::test]
-async fn a_policy_can_forbid_what_needs_no_aws_too() {
+async fn a_policy_can_forbid_calls_that_do_not_use_aws() {
     let policy = r#"@id("blind") forbid (principal in LogKey::Tenant::"orders",
         action in [LogKey::Action::"Self", LogKey::Action::"Setup"], resource);"#;
     let service = Plan::default().policies(policy).start().await;
     service.caller("payments", ALL).who_am_i().await.unwrap();
-    let refused = service.caller("orders", ALL).who_am_i().await.unwrap_err();
-    assert_eq!(reason(&refused), "NOT_ALLOWED");
+    let denied = service.caller("orders", ALL).who_am_i().await.unwrap_err();
+    assert_eq!(reason(&denied), "NOT_ALLOWED");
     service.stop().await;
 }
 
-/// `OK`, or the reason of a refusal and all that it says.
+/// `OK`, or the reason and the whole status of an error.
 fn outcome_text<T>(answer: Result<T, Status>) -> String {
     answer.map_or_else(|status| format!("{} {status:?}", reason(&status)), |_| "OK".to_owned())
 }
 
-/// Calls that read, or help to install a role.
-const QUIET: [&str; 9] = [
+/// RPCs that only read, or help to install a role.
+const READ_RPCS: [&str; 9] = [
     "GetKeyAssociation",
     "ListKeyAssociations",
     "GetOnboarding",
@@ -261,8 +267,8 @@ const QUIET: [&str; 9] = [
     "GetConsistencyProof",
 ];
 
-/// How each of them is answered.
-async fn quiet(caller: &Caller) -> [String; 9] {
+/// The results of these RPCs.
+async fn call_read_rpcs(caller: &Caller) -> [String; 9] {
     let mut tenants = TenantServiceClient::new(caller.channel());
     let mut audit = AuditServiceClient::new(caller.channel());
     let onboarding = GetOnboardingRequest { account_id: PAYMENTS.into() };
@@ -282,8 +288,8 @@ async fn quiet(caller: &Caller) -> [String; 9] {
 }
 
 #[tokio::test]
-async fn a_forbid_stops_each_call_that_it_names_and_is_named_in_turn() {
-    let policies = QUIET.map(|rpc| {
+async fn a_forbid_denies_each_rpc_it_names_and_the_error_names_the_forbid() {
+    let policies = READ_RPCS.map(|rpc| {
         format!(
             "@id(\"no-{rpc}\") forbid (principal, action == LogKey::Action::\"{rpc}\", resource)
              when {{ principal.subject == \"mallory\" }};\n"
@@ -293,20 +299,20 @@ async fn a_forbid_stops_each_call_that_it_names_and_is_named_in_turn() {
     let scopes = format!("{ALL} logkey:audit");
     let mallory = service.issuer.token_with("payments", &scopes, &[("sub", json!("mallory"))]);
     let mallory = Caller::new(service.channel(), &mallory);
-    for (rpc, answer) in QUIET.into_iter().zip(Box::pin(quiet(&mallory)).await) {
+    for (rpc, answer) in READ_RPCS.into_iter().zip(Box::pin(call_read_rpcs(&mallory)).await) {
         assert!(answer.starts_with("NOT_ALLOWED"), "{rpc}: {answer}");
         assert!(answer.contains(&format!("no-{rpc}")), "{rpc}: {answer}");
     }
-    assert_eq!(service.sandbox.sandbox().journal().len(), 0, "nothing reached AWS");
+    assert_eq!(service.sandbox.sandbox().journal().len(), 0, "no call reached AWS");
     let someone = service.caller("payments", &scopes);
-    for (rpc, answer) in QUIET.into_iter().zip(Box::pin(quiet(&someone)).await) {
+    for (rpc, answer) in READ_RPCS.into_iter().zip(Box::pin(call_read_rpcs(&someone)).await) {
         assert!(!answer.starts_with("NOT_ALLOWED"), "{rpc}: {answer}");
     }
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_policy_goes_by_where_the_call_comes_from() {
+async fn a_policy_can_use_the_source_address() {
     let policy = r#"@id("inside") forbid (principal, action, resource)
         unless { context has source && context.source.isInRange(ip("10.0.0.0/8")) };"#;
     let behind_a_proxy = "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
@@ -318,14 +324,14 @@ async fn a_policy_goes_by_where_the_call_comes_from() {
         outcome_text(caller.keys().associate_kms_key(request).await)
     };
     assert_eq!(from("10.1.2.3").await, "OK");
-    let refused = from("192.0.2.1").await;
-    assert!(refused.starts_with("NOT_ALLOWED") && refused.contains("inside"), "{refused}");
+    let denied = from("192.0.2.1").await;
+    assert!(denied.starts_with("NOT_ALLOWED") && denied.contains("inside"), "{denied}");
     assert_eq!(service.reached("AssociateKmsKey").len(), 1);
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_policy_goes_by_the_subject_of_the_token_and_by_its_issuer() {
+async fn a_policy_can_use_the_subject_and_the_issuer_of_the_token() {
     const OTHER: &str = "https://other.test";
     let policy = format!(
         r#"@id("not-mallory") forbid (principal, action in LogKey::Action::"Change", resource)
@@ -336,13 +342,13 @@ async fn a_policy_goes_by_the_subject_of_the_token_and_by_its_issuer() {
     let (other, folder) = (TestIssuer::new("key-2"), tempfile::tempdir().unwrap());
     let file = folder.path().join("other.json");
     std::fs::write(&file, other.jwks()).unwrap();
-    let second = format!(
+    let other_issuer = format!(
         "[[auth.issuers]]\nissuer = \"{OTHER}\"\naudiences = [\"logkey\"]\njwks_file = \"{}\"\n",
         file.display()
     );
     let both = tenant("payments", PAYMENTS, LIMITS)
         .replace(&format!("[\"{ISSUER}\"]"), &format!("[\"{ISSUER}\", \"{OTHER}\"]"));
-    let service = Plan::default().policies(&policy).issuer(&second).tenants(&both).start().await;
+    let service = Plan::default().policies(&policy).issuer(&other_issuer).tenants(&both).start().await;
     let send = async |token: &str| {
         outcome_text(Caller::new(service.channel(), token).associate(GROUP, &key("good")).await)
     };
@@ -350,28 +356,28 @@ async fn a_policy_goes_by_the_subject_of_the_token_and_by_its_issuer() {
     let mallory = service.issuer.token_with("payments", ALL, &[("sub", json!("mallory"))]);
     let theirs = other.token_with("payments", ALL, &[("iss", json!(OTHER))]);
     for (token, policy) in [(mallory, "not-mallory"), (theirs, "not-theirs")] {
-        let refused = send(&token).await;
-        assert!(refused.starts_with("NOT_ALLOWED") && refused.contains(policy), "{refused}");
+        let denied = send(&token).await;
+        assert!(denied.starts_with("NOT_ALLOWED") && denied.contains(policy), "{denied}");
     }
     assert_eq!(service.reached("AssociateKmsKey").len(), 1);
     service.stop().await;
 }
 
 #[tokio::test]
-async fn the_event_of_a_call_names_the_policy_that_decided() {
+async fn the_events_of_a_call_name_the_deciding_policy() {
     let policy = r#"@id("frozen") forbid (principal, action in LogKey::Action::"Change",
         resource == LogKey::LogGroup::"arn:aws:logs:eu-west-1:111122223333:log-group:/payments/hash#1");"#;
     let service = Plan::default().policies(policy).start().await;
     let caller = service.caller("payments", ALL);
     caller.associate("/payments/hash#1", &key("good")).await.unwrap_err();
-    // What was noted before a change that is waited for is written.
+    // The call waits for this change to be durable, and the earlier refusal is durable before it.
     caller.associate(GROUP, &key("good")).await.unwrap();
 
     let reader = service.caller("payments", "logkey:audit");
     let filter = AuditEventFilter { action: "AssociateKmsKey".into(), ..AuditEventFilter::default() };
     let message = ListAuditEventsRequest { filter: Some(filter), ..ListAuditEventsRequest::default() };
     let page = AuditServiceClient::new(reader.channel()).list_audit_events(reader.request(message)).await;
-    let decided: Vec<(String, Value)> = page
+    let decisions: Vec<(String, Value)> = page
         .unwrap()
         .into_inner()
         .events
@@ -381,16 +387,16 @@ async fn the_event_of_a_call_names_the_policy_that_decided() {
             (event.kind, body["actor"]["authorizations"].clone())
         })
         .collect();
-    let by = |kind: &str, decision: &str, policy: &str| {
+    let decision_of = |kind: &str, decision: &str, policy: &str| {
         (kind.to_owned(), json!([{"decision": decision, "policy": {"uid": policy}}]))
     };
     let granted = "tenant/payments/111122223333/log-groups";
     assert_eq!(
-        decided,
+        decisions,
         [
-            by("outcome", "Allowed", granted),
-            by("intent", "Allowed", granted),
-            by("refusal", "Denied", "frozen"),
+            decision_of("outcome", "Allowed", granted),
+            decision_of("intent", "Allowed", granted),
+            decision_of("refusal", "Denied", "frozen"),
         ]
     );
     service.stop().await;

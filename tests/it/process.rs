@@ -1,4 +1,4 @@
-//! The binary itself: how it starts, what it says when it cannot, how it ends.
+//! The binary: how it starts, its errors when it cannot start, and how it stops.
 
 mod audited;
 mod watching;
@@ -18,10 +18,10 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::harness::{ISSUER, TestIssuer};
 
-/// How often a start is looked at before it counts as failed: a tenth of a second each.
-const LOOKS: u32 = 300;
+/// The maximum number of polls of a condition, 100 ms apart.
+const MAX_POLLS: u32 = 300;
 
-/// The service as a process of its own by these settings, as the embedded AWS's hub; it says nothing here.
+/// A command that runs the service with these settings and the sandbox's hub credentials, without output.
 pub(crate) fn serving(settings: &Path) -> Command {
     let mut command = logkey(&["serve", "--config", settings.to_str().unwrap()]);
     command
@@ -46,18 +46,18 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Addresses that were free a moment ago, each another one.
+/// Different local addresses with free ports.
 pub(crate) fn free<const N: usize>() -> [SocketAddr; N] {
-    // All are taken before one is given back.
-    let taken: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    taken.map(|listener| listener.local_addr().unwrap())
+    // Bind all before releasing any, so that no two are equal.
+    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap())
 }
 
 fn settings(folder: &Path, grpc: SocketAddr, admin: SocketAddr) -> String {
     settings_with(folder, &TestIssuer::new("k"), grpc, admin)
 }
 
-/// The usual settings with this issuer's keys.
+/// The default settings with this issuer's keys.
 fn settings_with(folder: &Path, issuer: &TestIssuer, grpc: SocketAddr, admin: SocketAddr) -> String {
     std::fs::write(folder.join("jwks.json"), issuer.jwks()).unwrap();
     let toml = format!(
@@ -70,7 +70,7 @@ fn settings_with(folder: &Path, issuer: &TestIssuer, grpc: SocketAddr, admin: So
     path.to_str().unwrap().to_owned()
 }
 
-/// A service of its own process; killed when it is dropped.
+/// A service in a separate process, killed on drop.
 pub(crate) struct Process {
     child: Child,
     folder: TempDir,
@@ -85,12 +85,12 @@ impl Process {
         Self::serve_in(tempfile::tempdir().unwrap(), "", "").await
     }
 
-    /// A service with more settings, above and below the usual ones.
+    /// A service with additional settings above and below the default ones.
     async fn serve_in(folder: TempDir, above: &str, below: &str) -> Self {
         Self::serve_with(folder, above, below, &[]).await
     }
 
-    /// The same in this environment.
+    /// A service with additional settings and environment variables.
     pub(crate) async fn serve_with(
         folder: TempDir,
         above: &str,
@@ -107,30 +107,30 @@ impl Process {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let process = Self { child, folder, config, grpc, admin, issuer };
         let url = format!("http://{admin}/livez");
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_POLLS {
             if reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
                 return process;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        panic!("the service does not answer");
+        panic!("timed out waiting for the service");
     }
 
-    /// A connection in plain text.
+    /// A connection without TLS.
     pub(crate) fn channel(&self) -> Channel {
         Endpoint::from_shared(format!("http://{}", self.grpc)).unwrap().connect_lazy()
     }
 
-    /// Waits until the metric is there: settings were looked at, for one.
+    /// Waits until the metrics contain this text, for example the count of a reload.
     async fn until_metric(&self, metric: &str) {
         let url = format!("http://{}/metrics", self.admin);
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_POLLS {
             if reqwest::get(&url).await.unwrap().text().await.unwrap().contains(metric) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        panic!("{metric} does not come");
+        panic!("timed out waiting for {metric}");
     }
 
     fn folder(&self) -> &Path {
@@ -142,8 +142,8 @@ impl Process {
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
-    /// What it wrote to standard output until it ended.
-    fn written(&mut self) -> String {
+    /// Everything that the process wrote to standard output until it ended.
+    fn stdout(&mut self) -> String {
         let mut written = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut written).unwrap();
         written
@@ -165,9 +165,9 @@ impl Drop for Process {
 }
 
 #[tokio::test]
-async fn a_service_that_ran_out_of_file_descriptors_goes_on_when_it_has_some() {
+async fn a_service_recovers_after_it_ran_out_of_file_descriptors() {
     let process = Process::serve().await;
-    let files = |soft: &str| {
+    let limit_files = |soft: &str| {
         let id = process.child.id().to_string();
         let limit = format!("--nofile={soft}:");
         assert!(Command::new("prlimit").args(["--pid", &id, &limit]).status().unwrap().success());
@@ -177,50 +177,50 @@ async fn a_service_that_ran_out_of_file_descriptors_goes_on_when_it_has_some() {
         check.is_ok()
     };
     let endpoint = Endpoint::from_shared(format!("http://{}", process.grpc)).unwrap();
-    let standing = endpoint.connect().await.unwrap();
+    let existing = endpoint.connect().await.unwrap();
     let (client, metrics) = (reqwest::Client::new(), format!("http://{}/metrics", process.admin));
     let metrics = async || client.get(&metrics).send().await.unwrap().text().await.unwrap();
     metrics().await;
-    files("8");
+    limit_files("8");
     let blocked = std::net::TcpStream::connect(process.grpc).unwrap();
     let refused = "logkey_connections_refused_total{cause=\"no_file_descriptors\"}";
-    for look in 0.. {
-        assert!(look < LOOKS, "it accepts all the same");
+    for poll in 0.. {
+        assert!(poll < MAX_POLLS, "the service still accepts connections");
         if metrics().await.contains(refused) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(healthy(standing.clone()).await, "connections that stand are served");
-    files("1024");
-    assert!(healthy(endpoint.connect().await.unwrap()).await, "and new ones again");
+    assert!(healthy(existing.clone()).await, "existing connections are served");
+    limit_files("1024");
+    assert!(healthy(endpoint.connect().await.unwrap()).await, "new connections are accepted again");
     drop(blocked);
 }
 
 #[test]
 fn the_demo_answers_as_expected() {
-    let done = output(&["demo"]);
-    let output = text(&done.stdout);
-    assert!(done.status.success(), "{output}{}", text(&done.stderr));
+    let result = output(&["demo"]);
+    let output = text(&result.stdout);
+    assert!(result.status.success(), "{output}{}", text(&result.stderr));
     assert!(
         output.contains("steps answered as expected") && output.contains("grpcurl -plaintext"),
         "{output}"
     );
-    assert!(!output.contains('\u{1b}'), "colours are for terminals");
+    assert!(!output.contains('\u{1b}'), "colours are only for terminals");
 }
 
 #[test]
-fn settings_that_cannot_be_used_are_told_all_at_once_and_nothing_starts() {
+fn every_invalid_setting_is_reported_at_once_and_nothing_starts() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bad.toml");
     std::fs::write(&path, "[server]\nlisten = \"nowhere\"\nlissten = 1\n[[tenants]]\nid = \"A B\"\n")
         .unwrap();
-    for verb in ["serve", "check"] {
-        let done = output(&[verb, "--config", path.to_str().unwrap()]);
-        assert_eq!(done.status.code(), Some(2));
-        let output = text(&done.stderr);
+    for subcommand in ["serve", "check"] {
+        let result = output(&[subcommand, "--config", path.to_str().unwrap()]);
+        assert_eq!(result.status.code(), Some(2));
+        let output = text(&result.stderr);
         for expected in ["bad.toml:2:", "bad.toml:3:", "bad.toml:5:"] {
-            assert!(output.contains(expected), "{verb}: {output}");
+            assert!(output.contains(expected), "{subcommand}: {output}");
         }
         assert!(!output.contains("nowhere"), "{output}");
     }
@@ -228,56 +228,57 @@ fn settings_that_cannot_be_used_are_told_all_at_once_and_nothing_starts() {
 }
 
 #[test]
-fn settings_that_cannot_be_read_are_told_in_one_line() {
-    let done = output(&["serve", "--config", "/nonexistent/logkey.toml"]);
-    assert_eq!(done.status.code(), Some(2));
-    let output = text(&done.stderr);
+fn unreadable_settings_are_reported_in_one_line() {
+    let result = output(&["serve", "--config", "/nonexistent/logkey.toml"]);
+    assert_eq!(result.status.code(), Some(2));
+    let output = text(&result.stderr);
     assert!(output.contains("/nonexistent/logkey.toml") && output.trim().lines().count() == 1, "{output}");
 }
 
 #[test]
-fn a_port_in_use_is_told_in_one_line() {
+fn a_port_in_use_is_reported() {
     let folder = tempfile::tempdir().unwrap();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
     let [admin] = free();
-    let config = settings(folder.path(), taken.local_addr().unwrap(), admin);
-    let done = output(&["serve", "--config", &config]);
-    assert_eq!(done.status.code(), Some(1));
-    let output = text(&done.stderr);
+    let config = settings(folder.path(), occupied.local_addr().unwrap(), admin);
+    let result = output(&["serve", "--config", &config]);
+    assert_eq!(result.status.code(), Some(1));
+    let output = text(&result.stderr);
     assert!(output.contains("cannot listen on") && output.contains("server.listen"), "{output}");
 }
 
 #[test]
-fn a_store_that_cannot_be_written_is_told_in_one_line() {
+fn a_store_that_cannot_be_written_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let [grpc, admin] = free();
     let config = settings(folder.path(), grpc, admin);
     std::fs::create_dir(folder.path().join("logkey.db")).unwrap();
-    let done = output(&["serve", "--config", &config]);
-    assert_eq!(done.status.code(), Some(1));
-    let output = text(&done.stderr);
+    let result = output(&["serve", "--config", &config]);
+    assert_eq!(result.status.code(), Some(1));
+    let output = text(&result.stderr);
     assert!(output.contains("logkey.db"), "{output}");
 }
 
 #[tokio::test]
-async fn a_second_process_on_the_same_store_does_not_start_and_the_first_goes_on() {
+async fn a_second_process_on_the_same_store_does_not_start() {
     let first = Process::serve().await;
-    let text_of = std::fs::read_to_string(&first.config).unwrap();
+    let first_settings = std::fs::read_to_string(&first.config).unwrap();
     let [grpc, admin] = free();
-    let other =
-        text_of.replace(&first.grpc.to_string(), &grpc.to_string()).replace("admin_listen", "# admin_listen");
+    let other = first_settings
+        .replace(&first.grpc.to_string(), &grpc.to_string())
+        .replace("admin_listen", "# admin_listen");
     let other = other.replace("[store]", &format!("admin_listen = \"{admin}\"\n[store]"));
     let path = format!("{}.second.toml", first.config);
     std::fs::write(&path, other).unwrap();
-    let done = output(&["serve", "--config", &path]);
-    assert_eq!(done.status.code(), Some(1));
-    assert!(text(&done.stderr).contains("in use by another process"), "{}", text(&done.stderr));
+    let result = output(&["serve", "--config", &path]);
+    assert_eq!(result.status.code(), Some(1));
+    assert!(text(&result.stderr).contains("in use by another process"), "{}", text(&result.stderr));
     first.signal("-TERM");
     assert_eq!(first.end().0, Some(0));
 }
 
 #[tokio::test]
-async fn a_termination_ends_it_in_order() {
+async fn sigterm_stops_the_service_in_order() {
     let process = Process::serve().await;
     process.signal("-TERM");
     let (code, output) = process.end();
@@ -286,24 +287,24 @@ async fn a_termination_ends_it_in_order() {
 }
 
 #[tokio::test]
-async fn the_audit_log_goes_to_standard_output_and_the_services_own_to_standard_error() {
+async fn audit_events_go_to_standard_output_and_logs_to_standard_error() {
     let sink = "[[audit.sinks]]\ntype = \"stdout\"\n";
     let mut process = Process::serve_in(tempfile::tempdir().unwrap(), "", sink).await;
     process.until_metric("logkey_audit_sink_waiting{sink=\"stdout\"} 0").await;
     process.signal("-TERM");
-    let written = process.written();
+    let stdout = process.stdout();
     let (code, output) = process.end();
     assert_eq!(code, Some(0), "{output}");
     let lines: Vec<serde_json::Value> =
-        written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let events = lines.iter().filter_map(|line| line["api"]["operation"].as_str());
-    assert_eq!(events.collect::<Vec<_>>(), ["Start", "Stop"], "{written}");
-    assert_eq!(lines.last().unwrap()["checkpoint"]["size"], 2, "{written}");
+    assert_eq!(events.collect::<Vec<_>>(), ["Start", "Stop"], "{stdout}");
+    assert_eq!(lines.last().unwrap()["checkpoint"]["size"], 2, "{stdout}");
     assert!(output.contains("stopped") && !output.contains("class_uid"), "{output}");
 }
 
-/// What the command writes to a terminal.
-fn on_a_terminal(arguments: &str, no_color: Option<&str>) -> Vec<u8> {
+/// The output of a command on a terminal.
+fn run_on_terminal(arguments: &str, no_color: Option<&str>) -> Vec<u8> {
     let mut command = Command::new("script");
     let run = format!("{} {arguments}", env!("CARGO_BIN_EXE_logkey"));
     command.args(["--quiet", "--return", "--command", &run, "/dev/null"]).stdin(Stdio::null());
@@ -315,17 +316,17 @@ fn on_a_terminal(arguments: &str, no_color: Option<&str>) -> Vec<u8> {
 }
 
 #[test]
-fn no_color_keeps_colours_away_from_a_terminal() {
+fn no_color_disables_colours_on_a_terminal() {
     let escapes = |written: &[u8]| written.windows(2).filter(|pair| pair == b"\x1b[").count();
-    let coloured = on_a_terminal("demo", None);
+    let coloured = run_on_terminal("demo", None);
     assert!(escapes(&coloured) > 0, "{}", text(&coloured));
-    let plain = on_a_terminal("demo", Some("1"));
+    let plain = run_on_terminal("demo", Some("1"));
     assert_eq!(escapes(&plain), 0, "{}", text(&plain));
     assert!(text(&plain).contains("as expected"), "{}", text(&plain));
 }
 
 #[tokio::test]
-async fn every_line_about_a_call_names_its_request() {
+async fn every_log_line_about_a_call_has_its_request_id() {
     let tenant = format!("[[tenants]]\nid = \"payments\"\nissuers = [\"{ISSUER}\"]\n");
     let process = Process::serve_in(tempfile::tempdir().unwrap(), "", &tenant).await;
     let channel = process.channel();
@@ -334,7 +335,7 @@ async fn every_line_about_a_call_names_its_request() {
         let mut request = tonic::Request::new(logkey::proto::GetCallerRequest {});
         let id = format!("request-{n}");
         request.metadata_mut().insert("x-request-id", id.parse().unwrap());
-        // Without a token: refused, and told.
+        // Without a token, the call is rejected and logged.
         let mut client = logkey::proto::tenant_service_client::TenantServiceClient::new(channel.clone());
         client.get_caller(request).await.unwrap_err();
         ids.push(id);
@@ -344,39 +345,39 @@ async fn every_line_about_a_call_names_its_request() {
     assert_eq!(code, Some(0), "{output}");
     let lines: Vec<serde_json::Value> =
         output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let of_calls: Vec<_> = lines.iter().filter(|line| line.get("span").is_some()).collect();
+    let call_lines: Vec<_> = lines.iter().filter(|line| line.get("span").is_some()).collect();
     for id in ids {
-        assert!(of_calls.iter().any(|line| line["span"]["request_id"] == id.as_str()), "{id}: {output}");
+        assert!(call_lines.iter().any(|line| line["span"]["request_id"] == id.as_str()), "{id}: {output}");
     }
-    let nameless = |line: &&serde_json::Value| {
+    let lacks_request_id = |line: &&serde_json::Value| {
         line.get("grpc.code").is_some() && line["span"]["request_id"].as_str().is_none_or(str::is_empty)
     };
-    assert!(!lines.iter().any(|line| nameless(&line)), "{output}");
+    assert!(!lines.iter().any(|line| lacks_request_id(&line)), "{output}");
 }
 
 #[tokio::test]
-async fn a_running_service_takes_another_key_and_is_not_archived_under_its_feet() {
+async fn a_running_service_takes_a_new_key_and_blocks_archiving() {
     let process = Process::serve().await;
     let key = checkpoint::default_key_path(&process.folder().join("logkey.db"));
     let old = SigningKey::open(&key, "logkey").unwrap().verifier().to_owned();
     let audit = |arguments: &[&str]| {
-        let done = output(&[&["audit"], arguments, &["--config", &process.config]].concat());
-        (done.status.code(), text(&done.stdout) + &text(&done.stderr))
+        let result = output(&[&["audit"], arguments, &["--config", &process.config]].concat());
+        (result.status.code(), text(&result.stdout) + &text(&result.stderr))
     };
     let (code, output) = audit(&["rotate-key"]);
-    assert!(code == Some(0) && output.contains("the service runs: send it SIGHUP"), "{output}");
+    assert!(code == Some(0) && output.contains("the service is running: send it SIGHUP"), "{output}");
     let (code, output) = audit(&["rotate-key", "--end"]);
     assert!(code == Some(1) && output.contains("does not sign yet"), "{output}");
     process.signal("-HUP");
     let mut finished = false;
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_POLLS {
         finished = audit(&["rotate-key", "--end"]).0 == Some(0);
         if finished {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(finished, "the new key does not sign");
+    assert!(finished, "timed out waiting for the new key to sign");
     let archive = process.folder().join("archive");
     let (code, output) = audit(&["archive", "--older-than", "1d", "--out", archive.to_str().unwrap()]);
     assert!(code == Some(1) && output.contains("in use by another process"), "{output}");
@@ -386,7 +387,7 @@ async fn a_running_service_takes_another_key_and_is_not_archived_under_its_feet(
     assert_ne!(old, new);
     for trusted_keys in [&old, &new] {
         let (code, output) = audit(&["verify", "--verifier", trusted_keys]);
-        assert!(code == Some(0) && output.starts_with("whole: "), "{output}");
+        assert!(code == Some(0) && output.starts_with("intact: "), "{output}");
     }
     let (_, output) = audit(&["list", "--action", "RotateKey", "--json"]);
     assert!(output.lines().count() == 1 && output.contains(&old) && output.contains(&new), "{output}");

@@ -1,4 +1,4 @@
-//! The key of query results, verified by queries that the real SDK runs.
+//! The key of query results, verified with queries through the real SDK.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ fn key(id: &str) -> String {
     format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{id}")
 }
 
-/// A service that verifies query results of an account that has this.
+/// A service that verifies the query results of an account with these resources.
 async fn start(with: impl FnOnce(AccountSeed) -> AccountSeed) -> Service {
     let tenants = tenant("payments", ACCOUNT, LIMITS)
         .replace("query_results = true", "query_results = true\nverify_query_results = true");
@@ -39,11 +39,11 @@ async fn start(with: impl FnOnce(AccountSeed) -> AccountSeed) -> Service {
     plan.aws(|aws| aws.account(ACCOUNT, |account| with(keys(account)))).start().await
 }
 
-fn usual(account: AccountSeed) -> AccountSeed {
+fn default_resources(account: AccountSeed) -> AccountSeed {
     account.role("LogKeyAssociator", "payments-external-id").log_group(REGION, GROUP)
 }
 
-/// A role that may do these things.
+/// A role with these permissions.
 fn role(permissions: &[&str]) -> RoleSeed {
     RoleSeed {
         name: "LogKeyAssociator".into(),
@@ -53,8 +53,8 @@ fn role(permissions: &[&str]) -> RoleSeed {
     }
 }
 
-/// Sets the key of query results behind the service's back.
-fn drift(service: &Service, id: &str) {
+/// Sets the key of query results without the service.
+fn set_key_outside(service: &Service, id: &str) {
     let mut account = AccountSeed { account_id: ACCOUNT.into(), ..AccountSeed::default() };
     account.query_results.insert(REGION.into(), id.into());
     let seed = Seed { accounts: vec![account], ..Seed::default() };
@@ -69,11 +69,11 @@ async fn get(caller: &Caller, within: Duration) -> KeyAssociation {
     caller.keys().get_key_association(request).await.unwrap().into_inner().association.unwrap()
 }
 
-const LONG: Duration = Duration::from_secs(10);
+const LONG_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the audit event of the last read says beside its end.
+/// The detail in the audit event of the last read.
 async fn detail(service: &Service, caller: &Caller) -> String {
-    // A change is kept after the reads before it.
+    // The change is durable only after the reads before it.
     caller.associate(GROUP, &key("good")).await.unwrap();
     let events = service.events().await;
     let mut reads = events.iter().filter(|event| event.action == "GetKeyAssociation");
@@ -81,28 +81,32 @@ async fn detail(service: &Service, caller: &Caller) -> String {
 }
 
 #[tokio::test]
-async fn a_key_is_verified_and_one_that_someone_else_set_shows() {
-    let service = start(|account| usual(account).queries(2, "Complete")).await;
+async fn a_query_verifies_the_key_and_finds_a_key_set_by_others() {
+    let service = start(|account| default_resources(account).queries(2, "Complete")).await;
     let caller = service.caller("payments", ALL);
-    let found = get(&caller, LONG).await;
+    let found = get(&caller, LONG_TIMEOUT).await;
     assert_eq!((found.source(), found.kms_key_arn.as_str()), (Source::Live, ""));
-    drift(&service, "other");
-    let found = get(&caller, LONG).await;
+    set_key_outside(&service, "other");
+    let found = get(&caller, LONG_TIMEOUT).await;
     assert_eq!((found.source(), found.kms_key_arn), (Source::Live, key("other")));
     let [first, _] = &service.reached("StartQuery")[..] else { panic!() };
     assert_eq!((&first.params["logGroupName"], &first.params["limit"]), (&GROUP.into(), &1.into()));
     let span = |field: &str| first.params[field].as_i64().unwrap();
     assert_eq!(span("endTime") - span("startTime"), 1);
-    assert_eq!(service.reached("GetQueryResults").len(), 6, "two find it running, one its end");
+    assert_eq!(
+        service.reached("GetQueryResults").len(),
+        6,
+        "for each query, two polls find it running and one finds its end"
+    );
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_key_that_was_set_here_is_verified_and_a_check_tells_it_too() {
-    let service = start(usual).await;
+async fn a_key_set_by_the_service_is_verified_also_in_a_check() {
+    let service = start(default_resources).await;
     let caller = service.caller("payments", ALL);
     caller.associate_arn(&results(), &key("good")).await.unwrap();
-    let found = get(&caller, LONG).await;
+    let found = get(&caller, LONG_TIMEOUT).await;
     assert_eq!((found.source(), found.kms_key_arn), (Source::Live, key("good")));
     let message = CheckKeyAssociationRequest {
         target: Some(check_key_association_request::Target::ResourceIdentifier(results())),
@@ -111,16 +115,16 @@ async fn a_key_that_was_set_here_is_verified_and_a_check_tells_it_too() {
     };
     let response = caller.keys().check_key_association(caller.request(message)).await.unwrap().into_inner();
     let current = response.checks.iter().find(|check| check.name == "CURRENT_ASSOCIATION").unwrap();
-    assert!(current.detail.contains("as a query shows"), "{current:?}");
-    // Right after a change AWS may still use another key: that is no news.
-    drift(&service, "other");
-    let found = get(&caller, LONG).await;
+    assert!(current.detail.contains("a query shows"), "{current:?}");
+    // Right after a change, AWS may still use the other key. This is not drift.
+    set_key_outside(&service, "other");
+    let found = get(&caller, LONG_TIMEOUT).await;
     assert_eq!((found.source(), found.kms_key_arn), (Source::Recorded, key("good")));
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_query_answers_from_the_record() {
+async fn without_query_permissions_the_record_is_returned() {
     let may = [
         "logs:DescribeLogGroups",
         "logs:AssociateKmsKey",
@@ -132,8 +136,8 @@ async fn a_role_that_may_not_query_answers_from_the_record() {
         let role = role(permissions);
         let service = start(|account| account.role_with(role).log_group(REGION, GROUP)).await;
         let caller = service.caller("payments", ALL);
-        drift(&service, "other");
-        let found = get(&caller, LONG).await;
+        set_key_outside(&service, "other");
+        let found = get(&caller, LONG_TIMEOUT).await;
         assert_eq!((found.source(), found.kms_key_arn.as_str()), (Source::Recorded, ""), "{permissions:?}");
         assert_eq!(service.reached("GetQueryResults").len(), reached);
         let reason = detail(&service, &caller).await;
@@ -143,39 +147,40 @@ async fn a_role_that_may_not_query_answers_from_the_record() {
 }
 
 #[tokio::test]
-async fn a_key_that_the_role_may_not_use_hides_the_results() {
-    // Set by someone else, and not one of those that the tenant may use.
+async fn without_kms_decrypt_the_record_is_returned() {
+    // Someone else set a key that the tenant may not use.
     let other = |account: AccountSeed| account.key(REGION, "theirs", "allow-both");
     let tenants = tenant("payments", ACCOUNT, LIMITS)
         .replace("query_results = true", "query_results = true\nverify_query_results = true")
         .replace("key/*", "key/good");
     let plan = Plan::default().tenants(&tenants);
-    let plan = plan
-        .aws(|aws| aws.account(ACCOUNT, |account| usual(other(account.key(REGION, "good", "allow-both")))));
+    let plan = plan.aws(|aws| {
+        aws.account(ACCOUNT, |account| default_resources(other(account.key(REGION, "good", "allow-both"))))
+    });
     let service = plan.start().await;
-    drift(&service, "theirs");
+    set_key_outside(&service, "theirs");
     let caller = service.caller("payments", ALL);
-    assert_eq!(get(&caller, LONG).await.source(), Source::Recorded);
+    assert_eq!(get(&caller, LONG_TIMEOUT).await.source(), Source::Recorded);
     let reason = detail(&service, &caller).await;
     assert!(reason.contains("kms:Decrypt"), "{reason}");
     service.stop().await;
 }
 
 #[tokio::test]
-async fn without_a_log_group_that_the_tenant_may_see_nothing_is_queried() {
+async fn without_a_visible_log_group_no_query_runs() {
     let bare = |account: AccountSeed| {
         account.role("LogKeyAssociator", "payments-external-id").log_group(REGION, "/orders/api")
     };
     let service = start(bare).await;
     let caller = service.caller("payments", ALL);
-    assert_eq!(get(&caller, LONG).await.source(), Source::Recorded);
+    assert_eq!(get(&caller, LONG_TIMEOUT).await.source(), Source::Recorded);
     assert_eq!(service.reached("StartQuery").len(), 0);
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_query_that_does_not_come_to_its_end_leaves_time_for_the_answer() {
-    let service = start(|account| usual(account).queries(u32::MAX, "Complete")).await;
+async fn a_query_that_does_not_end_leaves_time_for_the_response() {
+    let service = start(|account| default_resources(account).queries(u32::MAX, "Complete")).await;
     let caller = service.caller("payments", ALL);
     let started = Instant::now();
     let within = Duration::from_secs(2);
@@ -188,23 +193,23 @@ async fn a_query_that_does_not_come_to_its_end_leaves_time_for_the_answer() {
 }
 
 #[tokio::test]
-async fn a_query_that_fails_is_no_answer() {
-    let service = start(|account| usual(account).queries(1, "Failed")).await;
+async fn after_a_failed_query_the_record_is_returned() {
+    let service = start(|account| default_resources(account).queries(1, "Failed")).await;
     let caller = service.caller("payments", ALL);
-    assert_eq!(get(&caller, LONG).await.source(), Source::Recorded);
+    assert_eq!(get(&caller, LONG_TIMEOUT).await.source(), Source::Recorded);
     let reason = detail(&service, &caller).await;
     assert!(reason.contains("Failed"), "{reason}");
     service.stop().await;
 }
 
 #[tokio::test]
-async fn throttled_calls_are_made_again_at_their_turn() {
-    let service = start(usual).await;
+async fn throttled_query_calls_are_retried() {
+    let service = start(default_resources).await;
     let caller = service.caller("payments", ALL);
     for operation in ["StartQuery", "GetQueryResults"] {
         service.sandbox.sandbox().fault(Fault::on(operation, Effect::Throttle).times(2));
     }
-    assert_eq!(get(&caller, LONG).await.source(), Source::Live);
+    assert_eq!(get(&caller, LONG_TIMEOUT).await.source(), Source::Live);
     let reached = |operation: &str| service.reached(operation).len();
     assert_eq!((reached("StartQuery"), reached("GetQueryResults")), (3, 3));
     service.stop().await;

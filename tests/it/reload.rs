@@ -1,4 +1,4 @@
-//! Settings change while the service runs.
+//! Reloads of the settings while the service runs.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::harness::{ALL, GROUP, ORDERS, PAYMENTS, Plan, REGION, Service, key, r
 const LIMITS: &str = "{ per_second = 100, burst = 100, max_in_flight = 10 }";
 
 #[tokio::test]
-async fn tenants_come_and_go_without_a_restart() {
+async fn tenants_can_be_added_and_removed_without_a_restart() {
     let service = Service::start().await;
     let (payments, orders) = (service.caller("payments", ALL), service.caller("orders", ALL));
     orders.who_am_i().await.unwrap();
@@ -27,7 +27,7 @@ async fn tenants_come_and_go_without_a_restart() {
 }
 
 #[tokio::test]
-async fn a_suspended_tenant_is_refused_from_the_reload_on() {
+async fn a_suspended_tenant_is_rejected_after_the_reload() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     caller.associate(GROUP, &key("good")).await.unwrap();
@@ -39,7 +39,7 @@ async fn a_suspended_tenant_is_refused_from_the_reload_on() {
 }
 
 #[tokio::test]
-async fn faulty_settings_keep_what_was_in_force() {
+async fn invalid_settings_keep_the_previous_snapshot() {
     let service = Service::start().await;
     service.reload("[[tenants]]\nid = \"Not An Id\"\n").await;
     service.caller("payments", ALL).who_am_i().await.unwrap();
@@ -50,18 +50,18 @@ async fn faulty_settings_keep_what_was_in_force() {
 }
 
 #[tokio::test]
-async fn changed_policies_hold_from_the_reload_on_and_faulty_ones_do_not() {
+async fn changed_policies_apply_after_the_reload_and_invalid_ones_do_not() {
     let usual = tenant("payments", PAYMENTS, LIMITS) + &tenant("orders", ORDERS, LIMITS);
-    let against = |tenant: &str| {
+    let forbid = |tenant: &str| {
         format!("@id(\"{tenant}\") forbid (principal in LogKey::Tenant::\"{tenant}\", action, resource);")
     };
-    let service = Plan::default().policies(&against("orders")).start().await;
+    let service = Plan::default().policies(&forbid("orders")).start().await;
     let file = service.settings().with_file_name("policies").join("operator.cedar");
     let (payments, orders) = (service.caller("payments", ALL), service.caller("orders", ALL));
     payments.who_am_i().await.unwrap();
     assert_eq!(reason(&orders.who_am_i().await.unwrap_err()), "NOT_ALLOWED");
 
-    for policies in [against("payments"), "forbid (".to_owned()] {
+    for policies in [forbid("payments"), "forbid (".to_owned()] {
         std::fs::write(&file, policies).unwrap();
         service.reload(&usual).await;
         assert_eq!(reason(&payments.who_am_i().await.unwrap_err()), "NOT_ALLOWED");
@@ -71,14 +71,14 @@ async fn changed_policies_hold_from_the_reload_on_and_faulty_ones_do_not() {
 }
 
 #[tokio::test]
-async fn changed_limits_of_a_tenant_hold_from_the_reload_on() {
+async fn changed_tenant_limits_apply_after_the_reload() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     for _ in 0..20 {
         caller.who_am_i().await.unwrap();
     }
-    let few = "{ per_second = 1, burst = 1, max_in_flight = 10 }";
-    service.reload(&tenant("payments", PAYMENTS, few)).await;
+    let low_limits = "{ per_second = 1, burst = 1, max_in_flight = 10 }";
+    service.reload(&tenant("payments", PAYMENTS, low_limits)).await;
     let mut refused = 0;
     for _ in 0..20 {
         if let Err(status) = caller.who_am_i().await {
@@ -90,11 +90,10 @@ async fn changed_limits_of_a_tenant_hold_from_the_reload_on() {
     service.stop().await;
 }
 
-/// Whether a call that began before the reload is judged by what was in force then, to its end, with the tenant
-/// as it was and with the policies as they were: here the reload comes while AWS is asked for what a policy wants
-/// to know.
+/// A call that began before the reload keeps the tenant and the policies of its snapshot until its end. Here
+/// the reload happens while the service reads the key's tags, which a policy requires.
 #[tokio::test]
-async fn a_call_that_a_reload_overtakes_ends_by_what_was_in_force_when_it_began() {
+async fn a_call_keeps_its_snapshot_during_a_reload() {
     let no_pci = r#"@id("no-pci") forbid (principal, action == LogKey::Action::"AssociateKmsKey", resource)
         when { context has key && context.key.hasTag("data-class") && context.key.getTag("data-class") == "pci" };"#;
     let tagged = KeySeed {
@@ -103,10 +102,10 @@ async fn a_call_that_a_reload_overtakes_ends_by_what_was_in_force_when_it_began(
         tags: BTreeMap::from([("data-class".to_owned(), "pci".to_owned())]),
         ..KeySeed::default()
     };
-    let service = Plan::furnished_with(vec![tagged]).policies(no_pci).start().await;
+    let service = Plan::with_keys(vec![tagged]).policies(no_pci).start().await;
     let caller = service.caller("payments", ALL);
-    let wait = Effect::Latency { ms: 2_000, jitter_ms: 0 };
-    service.sandbox.sandbox().fault(Fault::on("ListResourceTags", wait).times(1));
+    let latency = Effect::Latency { ms: 2_000, jitter_ms: 0 };
+    service.sandbox.sandbox().fault(Fault::on("ListResourceTags", latency).times(1));
     let call = tokio::spawn({
         let caller = caller.clone();
         async move { caller.associate(GROUP, &key("tagged")).await }
@@ -121,13 +120,13 @@ async fn a_call_that_a_reload_overtakes_ends_by_what_was_in_force_when_it_began(
     assert_eq!(reason(&refused), "NOT_ALLOWED", "{refused:?}");
     assert!(format!("{refused:?}").contains("no-pci"), "{refused:?}");
     assert_eq!(service.reached("AssociateKmsKey").len(), 0);
-    // The next one goes by what is in force now.
+    // The next call uses the new snapshot.
     caller.associate(GROUP, &key("tagged")).await.unwrap();
     service.stop().await;
 }
 
 #[tokio::test]
-async fn issuers_and_what_they_are_held_to_change_from_the_reload_on() {
+async fn changed_issuer_settings_apply_after_the_reload() {
     let service = Service::start().await;
     let (caller, tenants) = (
         service.caller("payments", ALL),
@@ -136,7 +135,7 @@ async fn issuers_and_what_they_are_held_to_change_from_the_reload_on() {
     caller.who_am_i().await.unwrap();
     let head = service.settings().with_file_name("head.toml");
     let usual = std::fs::read_to_string(&head).unwrap();
-    // A token that was seen before is held to the new rules like any other.
+    // The new settings also apply to a token that was accepted before.
     for (changed, expected) in [
         (usual.replace("audiences = [\"logkey\"]", "audiences = [\"another\"]"), Some("TOKEN_INVALID")),
         (usual.clone(), None),
@@ -153,7 +152,7 @@ async fn issuers_and_what_they_are_held_to_change_from_the_reload_on() {
 }
 
 #[tokio::test]
-async fn a_changed_quota_of_aws_holds_from_the_reload_on() {
+async fn a_changed_upstream_quota_applies_after_the_reload() {
     let service = Plan::default().settings("[limits.upstream]\ndescribe_per_second = 7\n").start().await;
     let caller = service.caller("payments", ALL);
     let quota = async || {

@@ -1,5 +1,5 @@
-//! The roles of many accounts through the whole service: each assumed once, and forgotten with the settings
-//! that led to it.
+//! The roles of many accounts through the whole service. Each is assumed once, and again when its settings
+//! change.
 
 use std::fmt::Write as _;
 
@@ -14,19 +14,19 @@ use logkey::{
 use crate::harness::{ALL, GROUP, ISSUER, ORDERS, PAYMENTS, Plan, REGION, Service, key, on_group, tenant};
 
 const LIMITS: &str = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
-/// More than the SDK's own cache of identities holds, which is 64.
-const MANY: u64 = 80;
+/// More accounts than the SDK's identity cache holds, which is 64.
+const ACCOUNTS: u64 = 80;
 
 #[tokio::test]
-async fn more_roles_than_the_sdk_would_remember_are_assumed_once_each() {
+async fn more_roles_than_the_sdk_caches_are_assumed_once_each() {
     let id = |n: u64| format!("{:012}", 300_000_000_000 + n);
     let mut aws = Sandbox::builder().without_quotas();
     let mut tenants =
         format!("[[tenants]]\nid = \"payments\"\nissuers = [\"{ISSUER}\"]\nlimits = {LIMITS}\n");
-    for n in 0..MANY {
+    for n in 0..ACCOUNTS {
         let account = id(n);
-        aws = aws.account(&account, |it| {
-            it.role("LogKeyAssociator", "payments-external-id")
+        aws = aws.account(&account, |seed| {
+            seed.role("LogKeyAssociator", "payments-external-id")
                 .key(REGION, "good", "allow-both")
                 .log_group(REGION, GROUP)
         });
@@ -40,24 +40,24 @@ async fn more_roles_than_the_sdk_would_remember_are_assumed_once_each() {
     let service = Plan::default().aws(|_| aws).tenants(&tenants).start().await;
     let caller = service.caller("payments", ALL);
     for _ in 0..2 {
-        for account in (0..MANY).map(id) {
+        for account in (0..ACCOUNTS).map(id) {
             let key = format!("arn:aws:kms:{REGION}:{account}:key/good");
             let message = AssociateKmsKeyRequest { account_id: account, ..on_group(GROUP, &key) };
             caller.send(message).await.unwrap();
         }
     }
-    assert_eq!(service.reached("AssociateKmsKey").len(), 2 * usize::try_from(MANY).unwrap());
-    assert_eq!(service.reached("AssumeRole").len(), usize::try_from(MANY).unwrap());
+    assert_eq!(service.reached("AssociateKmsKey").len(), 2 * usize::try_from(ACCOUNTS).unwrap());
+    assert_eq!(service.reached("AssumeRole").len(), usize::try_from(ACCOUNTS).unwrap());
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_session_outlives_a_reload_and_not_a_change_of_what_led_to_it() {
+async fn a_session_survives_a_reload_but_not_a_changed_external_id() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     caller.associate(GROUP, &key("good")).await.unwrap();
-    let same = tenant("payments", PAYMENTS, LIMITS) + &tenant("orders", ORDERS, LIMITS);
-    service.reload(&same).await;
+    let unchanged = tenant("payments", PAYMENTS, LIMITS) + &tenant("orders", ORDERS, LIMITS);
+    service.reload(&unchanged).await;
     caller.associate(GROUP, &key("next")).await.unwrap();
     assert_eq!(service.reached("AssumeRole").len(), 1);
 
@@ -69,7 +69,7 @@ async fn a_session_outlives_a_reload_and_not_a_change_of_what_led_to_it() {
     let account = AccountSeed { account_id: PAYMENTS.to_owned(), ..AccountSeed::default() }.role_with(role);
     let seed = Seed { accounts: vec![account], ..Seed::default() };
     service.sandbox.sandbox().apply(&seed).unwrap();
-    service.reload(&same.replace("payments-external-id", "another-external-id")).await;
+    service.reload(&unchanged.replace("payments-external-id", "another-external-id")).await;
     caller.associate(GROUP, &key("good")).await.unwrap();
     assert_eq!(service.reached("AssumeRole").len(), 2);
     service.stop().await;

@@ -1,4 +1,4 @@
-//! The embedded AWS, seen by the AWS SDK.
+//! The embedded AWS, called with the AWS SDK.
 
 mod command;
 mod control;
@@ -20,12 +20,12 @@ const ROLE: &str = "arn:aws:iam::111122223333:role/Associator";
 const EXTERNAL_ID: &str = "tenant-external-id";
 const GROUP: &str = "/payments/api";
 
-/// Two accounts, each with a role, keys of every kind and some log groups.
+/// Two accounts, each with a role, keys with different policies and two log groups.
 fn two_accounts() -> Builder {
-    Sandbox::builder().without_quotas().account(ACCOUNT, furnished).account(OTHER, furnished)
+    Sandbox::builder().without_quotas().account(ACCOUNT, populate).account(OTHER, populate)
 }
 
-fn furnished(account: AccountSeed) -> AccountSeed {
+fn populate(account: AccountSeed) -> AccountSeed {
     account
         .role("Associator", EXTERNAL_ID)
         .key(REGION, "good", "allow-both")
@@ -46,7 +46,7 @@ fn credentials(access_key: &str, token: Option<&str>) -> Credentials {
     Credentials::new(access_key, "secret", token.map(str::to_owned), None, "test")
 }
 
-/// What `AssumeRole` gave out.
+/// The credentials that `AssumeRole` returned.
 fn issued_credentials(issued: &aws_sdk_sts::types::Credentials) -> Credentials {
     let token = Some(issued.session_token.clone());
     Credentials::new(&issued.access_key_id, &issued.secret_access_key, token, None, "test")
@@ -60,7 +60,7 @@ fn admin(account: &str) -> Credentials {
     credentials(&format!("AKIAADMIN{account}"), None)
 }
 
-/// One client of a service, which tries each call once.
+/// A client of a service that does not retry.
 macro_rules! client {
     ($service:ident, $running:expr, $credentials:expr) => {
         $service::Client::from_conf(
@@ -76,7 +76,7 @@ macro_rules! client {
 }
 use client;
 
-/// Credentials of a session of [`ROLE`].
+/// Assumes [`ROLE`] and returns the session's credentials.
 async fn session(running: &Running) -> Credentials {
     let answer = client!(aws_sdk_sts, running, service_principal())
         .assume_role()
@@ -94,8 +94,8 @@ async fn logs(running: &Running) -> aws_sdk_cloudwatchlogs::Client {
     client!(aws_sdk_cloudwatchlogs, running, session(running).await)
 }
 
-/// The error's code and text.
-fn result_text<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug>(
+/// The error's code and message.
+fn error_text<T: std::fmt::Debug, E: ProvideErrorMetadata + std::fmt::Debug>(
     result: Result<T, SdkError<E, HttpResponse>>,
 ) -> (String, String) {
     let error = result.unwrap_err();

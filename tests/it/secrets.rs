@@ -1,5 +1,6 @@
-//! No secret anywhere: the binary does the main job, refuses, meets faults and fails to reload, all at the
-//! log level `trace`, with Redis behind a password; then whatever it said is searched.
+//! No secret appears in any output. At log level `trace`, and with a Redis that requires a password, the
+//! binary does the main job, rejects calls, meets faults and fails to reload. Then all its output is
+//! searched.
 
 mod postgres;
 mod stage;
@@ -19,14 +20,14 @@ use self::stage::{FAULTS, MAIN, REGION, Stage, account, group, key};
 use crate::harness::Caller;
 
 const ALL: &str = "logkey:read logkey:associate logkey:disassociate logkey:query-results logkey:audit";
-/// As much of a secret as can be recognised.
-const TELLING: usize = 16;
+/// The length of a part of a secret that is searched for.
+const NEEDLE_LENGTH: usize = 16;
 
-/// What callers were told of errors.
+/// The errors that callers received.
 #[derive(Default)]
-struct Answered(Vec<u8>);
+struct ErrorOutput(Vec<u8>);
 
-impl Answered {
+impl ErrorOutput {
     fn receive<T>(&mut self, answer: Result<T, Status>) {
         if let Err(status) = answer {
             self.0.extend(format!("{status:?} {status}\n").bytes());
@@ -35,8 +36,8 @@ impl Answered {
     }
 }
 
-/// Everything that goes well.
-async fn main_job(stage: &Stage, output: &mut Answered) {
+/// Calls that succeed, and some that fail.
+async fn main_job(stage: &Stage, output: &mut ErrorOutput) {
     let caller = stage.caller(MAIN, ALL);
     let name = group(MAIN);
     for answer in [caller.associate(&name, &key(MAIN)).await, caller.associate(&name, "alias/none").await] {
@@ -66,19 +67,19 @@ async fn main_job(stage: &Stage, output: &mut Answered) {
     output.receive(audit.list_audit_events(caller.request(ListAuditEventsRequest::default())).await);
 }
 
-/// Tokens that are refused, and calls that are.
-async fn refusals(stage: &Stage, output: &mut Answered) {
+/// Calls with rejected tokens, and rejected calls.
+async fn refusals(stage: &Stage, output: &mut ErrorOutput) {
     let issuer = &stage.issuer;
     let good = stage.token(MAIN, ALL);
     let (head, signature) = good.rsplit_once('.').unwrap();
     let reversed: String = signature.chars().rev().collect();
-    let stranger = crate::harness::TestIssuer::new("key-1").token(MAIN, ALL);
+    let foreign_token = crate::harness::TestIssuer::new("key-1").token(MAIN, ALL);
     for token in [
         format!("{head}.{reversed}"),
         format!("{head}."),
         format!("{head}{signature}"),
         format!("{good}.{reversed}"),
-        stranger,
+        foreign_token,
         issuer.token_with(MAIN, ALL, &[("exp", json!(1))]),
         issuer.token_with(MAIN, ALL, &[("aud", json!("another"))]),
         issuer.token_with("nobody", ALL, &[]),
@@ -97,8 +98,8 @@ async fn refusals(stage: &Stage, output: &mut Answered) {
     );
 }
 
-/// Each fault meets a tenant whose role was not assumed before.
-async fn faults(stage: &Stage, output: &mut Answered) {
+/// Each fault affects a tenant whose role was not assumed before.
+async fn faults(stage: &Stage, output: &mut ErrorOutput) {
     let denied = || Effect::Error {
         code: "AccessDenied".into(),
         message: Some("is not authorized to perform: sts:AssumeRole".into()),
@@ -127,7 +128,7 @@ async fn faults(stage: &Stage, output: &mut Answered) {
         stage.aws.sandbox().fault(fault("DescribeLogGroups"));
         output.receive(caller.get(&group(tenant)).await);
     }
-    // Its external id is not the one that AWS asks for.
+    // The external id of this tenant is not the one that AWS requires.
     let caller = stage.caller("mistaken", ALL);
     output.receive(caller.associate(&group("mistaken"), &key("mistaken")).await);
     let mut tenants = TenantServiceClient::new(caller.channel());
@@ -135,27 +136,27 @@ async fn faults(stage: &Stage, output: &mut Answered) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_is_in_logs_events_metrics_errors_or_what_commands_print() {
+async fn no_secret_is_in_logs_events_metrics_errors_or_command_output() {
     let mut stage = Stage::start().await;
-    let mut output = Answered::default();
+    let mut output = ErrorOutput::default();
     main_job(&stage, &mut output).await;
     refusals(&stage, &mut output).await;
     faults(&stage, &mut output).await;
-    stage.redis_takes_another_password().await;
+    stage.change_redis_password().await;
     output.receive(stage.caller(MAIN, ALL).associate(&group(MAIN), &key(MAIN)).await);
 
     let mut texts = vec![("errors", output.0)];
     texts.extend(stage.admin_port().await);
-    stage.reload_with_a_fault().await;
+    stage.reload_invalid_settings().await;
     texts.extend(stage.commands());
     texts.extend(stage.end());
 
-    // Texts are searched much faster than bytes.
+    // Searching text is much faster than searching bytes.
     let texts: Vec<(&str, String)> = texts
         .iter()
         .map(|(location, bytes)| (*location, String::from_utf8_lossy(bytes).into_owned()))
         .collect();
-    // It was not quiet, and what is looked for was really in use.
+    // Proves that the log was verbose and that the features in question were used.
     for sign in [
         "\"TRACE\"",
         "aws_smithy_runtime",
@@ -166,7 +167,7 @@ async fn no_secret_is_in_logs_events_metrics_errors_or_what_commands_print() {
         "ROLE_NOT_ASSUMABLE",
         "TOKEN_INVALID",
     ] {
-        assert!(texts.iter().any(|(_, text)| text.contains(sign)), "nothing says {sign}");
+        assert!(texts.iter().any(|(_, text)| text.contains(sign)), "{sign} is in no output");
     }
     let secrets = stage.secrets();
     assert!(secrets.len() > 30, "{} secrets", secrets.len());
@@ -174,31 +175,31 @@ async fn no_secret_is_in_logs_events_metrics_errors_or_what_commands_print() {
     assert!(found.is_empty(), "{}, such as {:#?}", found.len(), &found[..found.len().min(12)]);
 }
 
-/// Which secret stands where.
+/// Every secret that was found, and where.
 fn found_in(texts: &[(&str, String)], secrets: &[(&str, String)]) -> Vec<String> {
     let mut found = Vec::new();
-    for (what, secret) in secrets {
+    for (name, secret) in secrets {
         for needle in needles(secret) {
-            let holding =
+            let matches =
                 texts.iter().filter_map(|(location, text)| Some((location, text, text.find(&needle)?)));
             found.extend(
-                holding.map(|(location, text, at)| format!("{what} is in {location}: {}", line(text, at))),
+                matches.map(|(location, text, at)| format!("{name} is in {location}: {}", line(text, at))),
             );
         }
     }
     found
 }
 
-/// The forms in which a secret shows: as it is, as a list of numbers, in hexadecimal.
+/// The forms in which a secret can appear: as text, as a list of numbers, or in hexadecimal.
 fn needles(secret: &str) -> [String; 4] {
-    let start = secret.get(..TELLING).unwrap();
-    let end = secret.get(secret.len() - TELLING..).unwrap();
+    let start = secret.get(..NEEDLE_LENGTH).unwrap();
+    let end = secret.get(secret.len() - NEEDLE_LENGTH..).unwrap();
     let numbers: Vec<String> = start.bytes().map(|byte| byte.to_string()).collect();
     let hex: Vec<String> = start.bytes().map(|byte| format!("{byte:02x}")).collect();
     [start.to_owned(), end.to_owned(), numbers.join(", "), hex.concat()]
 }
 
-/// The line up to there, in as much as tells who said it.
+/// The start of the line at this position, long enough to identify its origin.
 fn line(text: &str, at: usize) -> String {
     let before = text.get(..at).unwrap_or_default();
     let begin = before.rfind('\n').map_or(0, |at| at + 1);

@@ -1,5 +1,5 @@
-//! Several processes over one PostgreSQL: one audit log, one that sequences, and nothing lost when one of
-//! them, or the server, goes.
+//! Several processes with one PostgreSQL: they share one audit log, one of them sequences it, and no event is
+//! lost when a process or the server fails.
 
 mod faults;
 mod idle;
@@ -24,21 +24,21 @@ use crate::{
     process::{free, logkey, serving},
 };
 
-/// How often something is looked at before it counts as failed, 50 ms apart.
-const LOOKS: u32 = 2_400;
+/// The maximum number of polls of a condition, 50 ms apart.
+const MAX_POLLS: u32 = 2_400;
 
-/// Waits until `done`, which is looked at again and again.
+/// Polls until `done` returns true.
 async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_POLLS {
         if done().await {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("{what} does not come");
+    panic!("timed out waiting for {what}");
 }
 
-/// Which session leads, by the name of its application, and the process of the server that serves it.
+/// The application name of the leader's session, and the id of its server process.
 async fn leader(postgres: &Postgres) -> Option<(String, i32)> {
     let query = "SELECT a.application_name, a.pid FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid) \
                  WHERE l.locktype = 'advisory' AND l.granted AND a.query NOT LIKE '%request%' LIMIT 1";
@@ -47,9 +47,9 @@ async fn leader(postgres: &Postgres) -> Option<(String, i32)> {
     found.map(|row| (row.get(0), row.get(1)))
 }
 
-/// Takes the lead from the first one until the replica that is known as `second` has it.
-async fn second_leads(postgres: &Postgres) {
-    until("the second one's turn", async || {
+/// Ends the leader's session until the replica with the application name `second` leads.
+async fn make_second_leader(postgres: &Postgres) {
+    until("the second replica to lead", async || {
         let Some((name, pid)) = leader(postgres).await else { return false };
         if name == "logkey" {
             let mut session = postgres.session("logkey").await;
@@ -60,19 +60,19 @@ async fn second_leads(postgres: &Postgres) {
     .await;
 }
 
-/// Runs the command with the service's settings, and gives back what it says.
-async fn run(service: &Service, verb: &[&str]) -> String {
+/// Runs a command with the service's settings and returns its output.
+async fn run(service: &Service, command: &[&str]) -> String {
     let config = service.settings().display().to_string();
     let arguments: Vec<String> =
-        verb.iter().map(|&part| part.to_owned()).chain(["--config".to_owned(), config]).collect();
+        command.iter().map(|&part| part.to_owned()).chain(["--config".to_owned(), config]).collect();
     let run = move || logkey(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).output().unwrap();
-    let done = tokio::task::spawn_blocking(run).await.unwrap();
-    let output = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
-    assert!(done.status.success(), "{verb:?}: {output}");
+    let result = tokio::task::spawn_blocking(run).await.unwrap();
+    let output = String::from_utf8_lossy(&[result.stdout, result.stderr].concat()).into_owned();
+    assert!(result.status.success(), "{command:?}: {output}");
     output
 }
 
-/// A replica as a process of its own, with the settings and the AWS of a service in this one.
+/// A replica in a separate process, with the settings and the AWS of a service in this process.
 struct Replica {
     child: Child,
     grpc: std::net::SocketAddr,
@@ -80,7 +80,7 @@ struct Replica {
 }
 
 impl Replica {
-    /// Known to the server as `second`.
+    /// Starts a replica with the application name `second`.
     async fn spawn(service: &Service, postgres: &Postgres) -> Self {
         let [grpc, admin] = free();
         let url = format!("{}&application_name=second", postgres.url());
@@ -91,14 +91,14 @@ impl Replica {
             .spawn()
             .unwrap();
         let replica = Self { child, grpc, admin };
-        until("a replica's readiness", async || ready(replica.admin).await == 200).await;
+        until("a replica's readiness", async || readiness(replica.admin).await == 200).await;
         replica
     }
 
-    /// Has it take over changed settings and keys.
-    fn hang_up(&self) {
-        let sent = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status();
-        assert!(sent.unwrap().success());
+    /// Makes the replica reload its settings and keys.
+    fn reload(&self) {
+        let status = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status();
+        assert!(status.unwrap().success());
     }
 
     /// `kill -9`.
@@ -115,28 +115,32 @@ impl Drop for Replica {
     }
 }
 
-/// What `/readyz` says; 0 where nothing does.
-async fn ready(admin: std::net::SocketAddr) -> u16 {
+/// The status of `/readyz`, or 0 without a response.
+async fn readiness(admin: std::net::SocketAddr) -> u16 {
     let answer = reqwest::get(format!("http://{admin}/readyz")).await;
     answer.map_or(0, |answer| answer.status().as_u16())
 }
 
-/// Waits until everything that is in the log is signed, and has the command line say that it is whole.
-async fn whole(service: &Service, postgres: &Postgres) {
+/// Waits until a checkpoint covers the whole log, and asserts that `audit verify` succeeds.
+async fn assert_intact(service: &Service, postgres: &Postgres) {
     let store = logkey::store::Config { url: postgres.url() };
     let open = logkey::store::open_reader(&store).await.unwrap();
-    until("a checkpoint over all", async || {
+    until("a checkpoint over the whole log", async || {
         let signed = open.tree.checkpoint().await.unwrap().map_or(0, |checkpoint| checkpoint.size);
         signed == newest(&*open.log).await
     })
     .await;
     let config = service.settings();
     let verify = move || logkey(&["audit", "verify", "--config", config.to_str().unwrap()]).output().unwrap();
-    let done = tokio::task::spawn_blocking(verify).await.unwrap();
-    let output = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
-    assert!(done.status.success() && output.contains("whole: "), "{output}");
+    let result = tokio::task::spawn_blocking(verify).await.unwrap();
+    let output = String::from_utf8_lossy(&[result.stdout, result.stderr].concat()).into_owned();
+    assert!(result.status.success() && output.contains("intact: "), "{output}");
 }
 
 async fn newest(log: &dyn EventReader) -> u64 {
-    log.list(&logkey::ports::EventFilter::default(), None, 1).await.unwrap().first().map_or(0, |it| it.seq)
+    log.list(&logkey::ports::EventFilter::default(), None, 1)
+        .await
+        .unwrap()
+        .first()
+        .map_or(0, |event| event.seq)
 }

@@ -1,4 +1,4 @@
-//! Sinks of the audit log: each receives every event and checkpoint, in order, whatever happens to it.
+//! Sinks of the audit log: each sink receives every event and checkpoint in order, also after failures.
 
 mod file;
 mod service;
@@ -30,7 +30,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const ORIGIN: &str = "logkey.test/sinks";
-/// As in service, but quick.
+/// Shorter intervals than in the real service.
 const TIMING: SinkTiming = SinkTiming {
     every: Duration::from_millis(10),
     save_interval: Duration::from_millis(20),
@@ -47,20 +47,20 @@ impl Clock for Counting {
     }
 }
 
-/// A log on a real file.
+/// A log in a real file.
 struct Log {
     dir: TempDir,
     store: Store,
     clock: Arc<Counting>,
 }
 
-/// A sink that remembers what it took, and fails, hangs or takes little when it is told to.
+/// A sink that records its lines. A test can make it fail, hang or accept only a few lines.
 #[derive(Default)]
 struct FakeSink {
-    taken: Mutex<Vec<String>>,
+    accepted_lines: Mutex<Vec<String>>,
     fails: AtomicBool,
     hangs: AtomicBool,
-    /// How many lines it takes at once; 0 is all.
+    /// The number of lines that it accepts at once; 0 means all.
     max: AtomicUsize,
     requests: AtomicUsize,
 }
@@ -76,20 +76,20 @@ impl Sink for FakeSink {
             0 => lines.len(),
             max => max.min(lines.len()),
         };
-        let mut taken = self.taken.lock().unwrap();
+        let mut accepted_lines = self.accepted_lines.lock().unwrap();
         if self.fails.load(Ordering::SeqCst) {
-            // What a sink that broke off within a batch has of it.
-            taken.extend(lines.iter().take(accepted / 2).map(|line| line.text.clone()));
-            return Err(SinkError::Failed("as told".into()));
+            // A sink that fails within a batch has already written a part of it.
+            accepted_lines.extend(lines.iter().take(accepted / 2).map(|line| line.text.clone()));
+            return Err(SinkError::Failed("the test wants a failure".into()));
         }
-        taken.extend(lines.iter().take(accepted).map(|line| line.text.clone()));
+        accepted_lines.extend(lines.iter().take(accepted).map(|line| line.text.clone()));
         Ok(accepted)
     }
 }
 
 impl FakeSink {
-    fn taken(&self) -> Vec<String> {
-        self.taken.lock().unwrap().clone()
+    fn accepted_lines(&self) -> Vec<String> {
+        self.accepted_lines.lock().unwrap().clone()
     }
 }
 
@@ -113,7 +113,7 @@ impl Log {
         Self { dir, store, clock }
     }
 
-    /// Adds events, and takes them into the tree.
+    /// Adds events to the log and to the tree.
     async fn grow(&self, count: usize) {
         let journal =
             Journal::start(Arc::clone(&self.store.events), self.clock.clone(), audit::Config::default());
@@ -154,14 +154,14 @@ impl Log {
         events.into_iter().map(|event| event.body).collect()
     }
 
-    /// The sizes of the checkpoints that are kept.
+    /// The sizes of the stored checkpoints.
     async fn checkpoints(&self) -> Vec<u64> {
         let positions = self.store.sinks.checkpoints(0, 1000).await.unwrap();
         positions.iter().map(|checkpoint| checkpoint.size).collect()
     }
 
-    /// Whether a sink that has these lines has everything: each event, in the order of the log where
-    /// each comes for the first time, and each checkpoint behind the last event that it covers.
+    /// Whether these lines are complete: the first occurrences of the events are in the order of the log, and
+    /// each checkpoint follows the last event that it covers.
     async fn is_whole(&self, lines: &[String], checkpoints: &[u64]) -> bool {
         let (bodies, mut received, mut sizes) = (self.bodies().await, 0, Vec::new());
         for line in lines {
@@ -173,14 +173,14 @@ impl Log {
             } else if Some(line) == bodies.get(received) {
                 received += 1;
             } else {
-                assert!(bodies.iter().take(received).any(|it| it == line), "a line out of turn: {line}");
+                assert!(bodies.iter().take(received).any(|it| it == line), "a line out of order: {line}");
             }
         }
         received == bodies.len() && checkpoints.iter().all(|size| sizes.contains(size))
     }
 }
 
-/// The size, where the line is a checkpoint.
+/// The size, if the line is a checkpoint.
 fn checkpoint_size(line: &str) -> Option<u64> {
     let value: Value = serde_json::from_str(line).unwrap();
     value.get("checkpoint").map(|checkpoint| {
@@ -189,10 +189,10 @@ fn checkpoint_size(line: &str) -> Option<u64> {
     })
 }
 
-/// Waits for what has to come; a test that waits in vain is ended.
-async fn until(mut so: impl AsyncFnMut() -> bool) {
+/// Waits until the condition holds, and fails after a minute.
+async fn until(mut condition: impl AsyncFnMut() -> bool) {
     let waiting = async {
-        while !so().await {
+        while !condition().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -200,7 +200,7 @@ async fn until(mut so: impl AsyncFnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn every_event_and_checkpoint_comes_once_and_in_order() {
+async fn a_sink_receives_every_event_and_checkpoint_once_and_in_order() {
     let log = Log::new().await;
     let sink = Arc::new(FakeSink::default());
     let sinks = log.worker(&[("one", sink.clone())]).await;
@@ -208,71 +208,71 @@ async fn every_event_and_checkpoint_comes_once_and_in_order() {
         log.grow(count).await;
     }
     sinks.close().await;
-    let lines = sink.taken();
+    let lines = sink.accepted_lines();
     assert!(log.is_whole(&lines, &[1, 701, 731]).await);
     let mut once = lines.clone();
     once.sort();
     once.dedup();
-    assert_eq!(once.len(), lines.len(), "nothing came twice");
+    assert_eq!(once.len(), lines.len(), "no line came twice");
 }
 
 #[tokio::test]
-async fn a_sink_that_failed_is_given_everything_from_where_it_stopped() {
+async fn after_a_failure_a_sink_receives_everything_it_missed() {
     let log = Log::new().await;
     let (sink, other) = (Arc::new(FakeSink::default()), Arc::new(FakeSink::default()));
     let sinks = log.worker(&[("one", sink.clone()), ("other", other.clone())]).await;
     log.grow(20).await;
-    until(async || sink.taken().len() == 21).await;
+    until(async || sink.accepted_lines().len() == 21).await;
     sink.fails.store(true, Ordering::SeqCst);
     for _ in 0..3 {
         log.grow(600).await;
     }
-    until(async || log.is_whole(&other.taken(), &[20, 620, 1220, 1820]).await).await;
+    until(async || log.is_whole(&other.accepted_lines(), &[20, 620, 1220, 1820]).await).await;
     let requests = sink.requests.load(Ordering::SeqCst);
     until(async || sink.requests.load(Ordering::SeqCst) > requests + 3).await;
-    assert!(!log.is_whole(&sink.taken(), &[]).await);
+    assert!(!log.is_whole(&sink.accepted_lines(), &[]).await);
     sink.max.store(7, Ordering::SeqCst);
     sink.fails.store(false, Ordering::SeqCst);
-    until(async || log.is_whole(&sink.taken(), &[20, 620, 1220, 1820]).await).await;
+    until(async || log.is_whole(&sink.accepted_lines(), &[20, 620, 1220, 1820]).await).await;
     sinks.close().await;
 }
 
 #[tokio::test]
-async fn after_a_restart_a_sink_goes_on_from_where_it_stopped() {
+async fn after_a_restart_a_sink_resumes_at_its_position() {
     let log = Log::new().await;
     let sink = Arc::new(FakeSink::default());
     let sinks = log.worker(&[("one", sink.clone())]).await;
     log.grow(100).await;
     sinks.close().await;
-    let before = sink.taken().len();
+    let before = sink.accepted_lines().len();
     let log = log.reopen().await;
     log.grow(50).await;
     let sinks = log.worker(&[("one", sink.clone())]).await;
     sinks.close().await;
-    let lines = sink.taken();
-    assert_eq!(lines.len(), before + 51, "what it had did not come again");
+    let lines = sink.accepted_lines();
+    assert_eq!(lines.len(), before + 51, "no line came again");
     assert!(log.is_whole(&lines, &[100, 150]).await);
 }
 
 #[tokio::test]
-async fn a_process_that_was_killed_gives_again_what_is_not_remembered_and_leaves_nothing_out() {
+async fn after_a_kill_a_sink_may_get_lines_twice_but_misses_none() {
     let log = Log::new().await;
     let sink = Arc::new(FakeSink::default());
     sink.max.store(3, Ordering::SeqCst);
     log.grow(400).await;
     let sinks = log.worker(&[("one", sink.clone())]).await;
-    until(async || sink.taken().len() > 30).await;
-    // Ended in the middle, with nothing said to the store any more.
+    until(async || sink.accepted_lines().len() > 30).await;
+    // The worker ends in the middle and saves no further position.
     sink.hangs.store(true, Ordering::SeqCst);
     drop(sinks);
     sink.hangs.store(false, Ordering::SeqCst);
     let sinks = log.worker(&[("one", sink.clone())]).await;
-    until(async || log.is_whole(&sink.taken(), &[400]).await).await;
+    until(async || log.is_whole(&sink.accepted_lines(), &[400]).await).await;
     sinks.close().await;
 }
 
 #[tokio::test]
-async fn a_sink_that_hangs_holds_up_neither_calls_nor_other_sinks_nor_the_end() {
+async fn a_hanging_sink_delays_neither_calls_nor_sinks_nor_the_stop() {
     let log = Log::new().await;
     let (stuck, other) = (Arc::new(FakeSink::default()), Arc::new(FakeSink::default()));
     stuck.hangs.store(true, Ordering::SeqCst);
@@ -280,17 +280,17 @@ async fn a_sink_that_hangs_holds_up_neither_calls_nor_other_sinks_nor_the_end() 
     let sinks = log.worker(&[("stuck", stuck.clone()), ("other", other.clone())]).await;
     until(async || stuck.requests.load(Ordering::SeqCst) == 1).await;
     log.grow(500).await;
-    until(async || log.is_whole(&other.taken(), &[1, 501]).await).await;
+    until(async || log.is_whole(&other.accepted_lines(), &[1, 501]).await).await;
     tokio::time::timeout(TIMING.close_within * 4, sinks.close()).await.unwrap();
-    assert_eq!((stuck.requests.load(Ordering::SeqCst), stuck.taken().len()), (1, 0));
+    assert_eq!((stuck.requests.load(Ordering::SeqCst), stuck.accepted_lines().len()), (1, 0));
 }
 
 #[tokio::test]
-async fn checkpoints_wait_for_a_sink_that_is_behind_and_for_no_other() {
+async fn checkpoints_are_stored_until_the_slowest_sink_has_them() {
     let log = Log::new().await;
     log.grow(1).await;
     log.grow(1).await;
-    assert_eq!(log.checkpoints().await, [2], "without a sink an hour's last one stays");
+    assert_eq!(log.checkpoints().await, [2], "without a sink, only the last checkpoint of an hour stays");
     let names = ["slow".into(), "quick".into()];
     log.store.sinks.register(&names).await.unwrap();
     let to = |at| SinkPosition { event: at, checkpoint: at };
@@ -302,17 +302,17 @@ async fn checkpoints_wait_for_a_sink_that_is_behind_and_for_no_other() {
     assert_eq!(log.checkpoints().await, [2, 3, 4, 5]);
     log.store.sinks.advance("slow", to(0), to(3)).await.unwrap();
     assert_eq!(log.checkpoints().await, [4, 5]);
-    // The slow one is not in the settings any more.
+    // The slow sink is no longer in the settings.
     assert_eq!(log.store.sinks.register(&names[1..]).await.unwrap(), [to(5)]);
     log.grow(1).await;
     log.grow(1).await;
-    assert_eq!(log.checkpoints().await, [6, 7], "the sink that is left has neither");
+    assert_eq!(log.checkpoints().await, [6, 7], "the remaining sink has neither checkpoint");
     log.store.sinks.advance("quick", to(5), to(7)).await.unwrap();
     assert_eq!(log.checkpoints().await, [7]);
 }
 
 #[tokio::test]
-async fn a_store_put_back_to_an_older_copy_is_gone_on_with() {
+async fn a_sink_resumes_after_a_store_was_restored_from_an_older_copy() {
     let log = Log::new().await;
     log.grow(5).await;
     let beyond = SinkPosition { event: 50, checkpoint: 50 };
@@ -325,7 +325,7 @@ async fn a_store_put_back_to_an_older_copy_is_gone_on_with() {
     })
     .await;
     log.grow(2).await;
-    until(async || sink.taken().len() == 3).await;
-    assert_eq!(sink.taken()[..2], log.bodies().await[5..]);
+    until(async || sink.accepted_lines().len() == 3).await;
+    assert_eq!(sink.accepted_lines()[..2], log.bodies().await[5..]);
     sinks.close().await;
 }

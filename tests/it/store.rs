@@ -1,4 +1,4 @@
-//! What the store promises, in a file and on a server: the same assertions over both.
+//! The guarantees of the store: the same tests run with a SQLite file and a PostgreSQL server.
 #![expect(clippy::indexing_slicing, reason = "a test that panics has failed")]
 
 mod history;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::harness::Postgres;
 
-/// Where a store is.
+/// The backend of a store.
 pub(crate) enum Backend {
     File(TempDir),
     Server(Postgres),
@@ -41,7 +41,7 @@ impl Backend {
         store::open(&store::Config { url }).await.unwrap()
     }
 
-    /// Puts an event of another writer's at a place of the log, behind the store's back.
+    /// Inserts an event at a position of the log without the store, as another writer would.
     pub(crate) async fn obstruct(&self, seq: i64) {
         match self {
             Self::File(_) => self.execute("INSERT INTO event (seq, body) VALUES ($1, '{}')", seq).await,
@@ -49,12 +49,12 @@ impl Backend {
         }
     }
 
-    /// Takes it away again.
+    /// Deletes that event.
     pub(crate) async fn clear(&self, seq: i64) {
         self.execute("DELETE FROM event WHERE seq = $1", seq).await;
     }
 
-    /// How much is left that leads to batches which are not there any more.
+    /// The number of index rows that refer to deleted batches.
     pub(crate) async fn without_batch(&self) -> i64 {
         let Self::File(folder) = self else { return 0 };
         let options = SqliteConnectOptions::new().filename(folder.path().join("logkey.db"));
@@ -88,27 +88,27 @@ INSERT INTO event (seq, id, time, kind, action, correlation, body)
 VALUES ($1, gen_random_uuid(), 0, 'lifecycle', 'Start', 'call', '{}')";
 
 macro_rules! on_both {
-    ($($file:ident::$claim:ident),+ $(,)?) => {
+    ($($file:ident::$test_name:ident),+ $(,)?) => {
         mod sqlite {
-            $(#[tokio::test] async fn $claim() { super::$file::$claim(super::Backend::file()).await; })+
+            $(#[tokio::test] async fn $test_name() { super::$file::$test_name(super::Backend::file()).await; })+
         }
         mod postgres {
-            $(#[tokio::test] async fn $claim() { super::$file::$claim(super::Backend::server().await).await; })+
+            $(#[tokio::test] async fn $test_name() { super::$file::$test_name(super::Backend::server().await).await; })+
         }
     };
 }
 
 on_both! {
-    log::what_is_appended_is_read_in_its_order_by_place_by_id_and_by_every_filter,
-    log::an_intent_is_open_until_its_outcome_is_known_or_it_is_settled,
-    log::after_an_error_it_is_known_what_was_kept,
-    log::places_go_on_behind_events_that_were_moved_out,
-    history::a_key_that_is_replaced_stays_known_and_an_older_reading_takes_nothing_from_it,
-    history::a_key_is_found_by_what_has_it_and_what_had_it_page_by_page,
-    history::what_a_survey_did_not_find_is_gone_until_it_is_seen_again,
-    history::a_request_is_remembered_for_a_day_by_its_tenant,
-    tree::checkpoints_stay_one_an_hour_and_every_handover_and_tiles_grow,
-    tree::a_sink_goes_on_from_where_it_was_and_checkpoints_wait_for_it,
+    log::appended_events_are_read_by_position_id_and_every_filter,
+    log::an_intent_is_open_until_its_outcome_or_reconciliation,
+    log::after_an_error_recovery_tells_what_was_stored,
+    log::positions_continue_after_archived_events,
+    history::a_replaced_key_stays_in_the_history_and_older_reads_change_nothing,
+    history::resources_are_found_by_current_and_former_key_in_pages,
+    history::a_resource_missing_in_a_scan_is_deleted_until_observed_again,
+    history::a_request_is_recorded_for_a_day_for_its_tenant,
+    tree::one_checkpoint_an_hour_and_every_handover_is_stored,
+    tree::a_sink_resumes_at_its_position_and_checkpoints_wait_for_it,
 }
 
 pub(crate) fn at(secs: i64) -> Timestamp {
@@ -119,7 +119,7 @@ pub(crate) fn id(number: u128) -> EventId {
     EventId(Uuid::from_u128(number))
 }
 
-/// An event by its number, at that second.
+/// An event with this number as its id and its time in seconds.
 pub(crate) fn indexed(number: u128) -> EventIndexFields {
     EventIndexFields {
         id: id(number),
@@ -151,7 +151,7 @@ pub(crate) async fn append(store: &Store, batch: Batch) {
     store.events.append(Arc::new(batch)).await.unwrap();
 }
 
-/// What the bytes of such an event say of that by which it is found.
+/// The body of an event, with the fields that the index columns repeat.
 pub(crate) fn body_of(event: &EventIndexFields) -> serde_json::Value {
     serde_json::json!({
         "time": event.time.as_millis(),
@@ -172,7 +172,7 @@ pub(crate) fn body_of(event: &EventIndexFields) -> serde_json::Value {
     })
 }
 
-/// An event, and bytes that say so.
+/// An event and its matching body.
 pub(crate) fn whole(event: EventIndexFields) -> (EventIndexFields, String) {
     let body = body_of(&event).to_string();
     (event, body)

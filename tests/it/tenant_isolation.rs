@@ -1,5 +1,5 @@
-//! What a caller may not see answers as what does not exist: in the same words, and in nearly the same
-//! time. What that is, where AWS has to be asked, stands in docs/policies.md.
+//! A hidden resource gets the same answer as a missing one, in nearly the same time. `docs/policies.md`
+//! explains the cases in which the service has to call AWS.
 
 mod names;
 
@@ -20,17 +20,17 @@ use tonic_types::StatusExt as _;
 use self::names::{Name, Theirs};
 use crate::harness::{ALL, Caller, GROUP, ORDERS, PAYMENTS, Plan, REGION, Service, on_group, tenant};
 
-/// An account that nobody has.
-const NOBODYS: &str = "999999999999";
-/// How often each of a pair is asked in one series, one after the other.
+/// An account that does not exist.
+const ABSENT_ACCOUNT: &str = "999999999999";
+/// The number of measurements of each query of a pair in one series.
 const ROUNDS: usize = 100;
-/// How far the times of a pair may be apart: more than noise, and less than a call to AWS makes.
+/// The allowed ratio of the times of a pair: more than noise, and less than a call to AWS causes.
 const RATIO: f64 = 1.6;
-/// How many series may be too far apart: noise passes, and what gives something away does not.
+/// The number of series, of which one must be within the ratio: noise is temporary, and a leak is not.
 const SERIES: usize = 5;
 
-/// One question about something, by its name.
-enum Ask {
+/// A query that names something that may be hidden or absent.
+enum Query {
     Group(&'static str, String),
     Account(String),
     List(String),
@@ -40,8 +40,8 @@ enum Ask {
     By(Name),
 }
 
-impl Ask {
-    /// What it is about, which may stand in the answer.
+impl Query {
+    /// The name in the query, which the answer may repeat.
     fn name(&self) -> &str {
         match self {
             Self::Group(_, name)
@@ -54,7 +54,7 @@ impl Ask {
         }
     }
 
-    async fn put(&self, caller: &Caller) -> Result<String, Status> {
+    async fn send(&self, caller: &Caller) -> Result<String, Status> {
         let status_of = |error: Status| error;
         match self {
             Self::Group(account, name) => read(caller, account, name).await.map_err(status_of),
@@ -86,21 +86,21 @@ impl Ask {
                 let answer = caller.keys().check_key_association(caller.request(message)).await?;
                 Ok(format!("{:?}", answer.into_inner()))
             }
-            Self::By(name) => name.put(caller).await.map_err(status_of),
+            Self::By(name) => name.send(caller).await.map_err(status_of),
         }
     }
 
-    /// The whole answer with the name taken out, and how long it took.
+    /// The whole answer without the name, and the time that it took.
     async fn answer(&self, caller: &Caller) -> (String, Duration) {
         let started = Instant::now();
-        let response = self.put(caller).await;
+        let response = self.send(caller).await;
         let took = started.elapsed();
-        let words = match response {
+        let text = match response {
             Ok(answer) => answer,
             Err(status) => {
                 let details = status.get_error_details();
                 let info = details.error_info().unwrap();
-                // In an order of their own: the wire has them in none.
+                // Sorted, because the wire has no order.
                 let members: BTreeMap<_, _> = info.metadata.iter().collect();
                 let id = details.request_info().unwrap().request_id.clone();
                 let rest = (
@@ -113,7 +113,7 @@ impl Ask {
                 format!("{code:?} {message} {reason} {members:?} {rest:?}").replace(&id, "REQUEST")
             }
         };
-        (words.replace(self.name(), "NAME"), took)
+        (text.replace(self.name(), "NAME"), took)
     }
 }
 
@@ -130,7 +130,7 @@ fn key(account: &str, id: &str) -> String {
     format!("arn:aws:kms:{REGION}:{account}:key/{id}")
 }
 
-/// A service whose tenant may use the key `good` of its account and no other of those that are there.
+/// A service whose tenant may use only the key `good` of the keys in its account.
 async fn service() -> Service {
     let limits = "{ per_second = 100000, burst = 100000, max_in_flight = 100 }";
     let narrow = tenant("payments", PAYMENTS, limits)
@@ -141,22 +141,22 @@ async fn service() -> Service {
         aliases: vec![alias.to_owned()],
         ..KeySeed::default()
     };
-    let keys = Plan::furnished_with(vec![hidden("secret", "alias/hidden")]);
+    let keys = Plan::with_keys(vec![hidden("secret", "alias/hidden")]);
     let tenants = narrow + &tenant("orders", ORDERS, limits);
     let limiter = "[limits.upstream]\ndescribe_per_second = 100000\n";
     keys.tenants(&tenants).settings(limiter).start().await
 }
 
-/// The quick quarter of the times: what slows a machine down for a moment is not in it.
+/// The lower quartile of the times, which excludes short slowdowns of the machine.
 fn quartile(mut times: Vec<Duration>) -> f64 {
     times.sort_unstable();
     times.get(times.len() / 4).unwrap().as_secs_f64()
 }
 
-async fn ratio(caller: &Caller, hidden: &Ask, absent: &Ask) -> f64 {
+async fn ratio(caller: &Caller, hidden: &Query, absent: &Query) -> f64 {
     let (mut one, mut other) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        // A-B-B-A, so that neither is always the warm one.
+        // The order is A-B-B-A, so that neither always has the warm caches.
         let (a, b) = if round % 2 == 0 { (hidden, absent) } else { (absent, hidden) };
         let (_, earlier) = a.answer(caller).await;
         let (_, later) = b.answer(caller).await;
@@ -168,32 +168,44 @@ async fn ratio(caller: &Caller, hidden: &Ask, absent: &Ask) -> f64 {
 }
 
 #[tokio::test]
-async fn what_is_hidden_answers_as_what_is_absent_in_words_and_in_time() {
+async fn hidden_resources_get_the_answer_of_absent_ones_in_the_same_time() {
     let service = Box::pin(service()).await;
     let caller = service.caller("payments", ALL);
     let pairs = [
-        ("another tenant's account", Ask::Account(ORDERS.into()), Ask::Account(NOBODYS.into())),
-        ("its list", Ask::List(ORDERS.into()), Ask::List(NOBODYS.into())),
-        ("its onboarding", Ask::Onboarding(ORDERS.into()), Ask::Onboarding(NOBODYS.into())),
+        ("another tenant's account", Query::Account(ORDERS.into()), Query::Account(ABSENT_ACCOUNT.into())),
+        ("its list", Query::List(ORDERS.into()), Query::List(ABSENT_ACCOUNT.into())),
+        ("its onboarding", Query::Onboarding(ORDERS.into()), Query::Onboarding(ABSENT_ACCOUNT.into())),
         (
-            "a log group beside one's own",
-            Ask::Group(PAYMENTS, "/shared/by-nobody".into()),
-            Ask::Group(PAYMENTS, "/shared/is-nothing".into()),
+            "a log group that is not granted",
+            Query::Group(PAYMENTS, "/shared/by-nobody".into()),
+            Query::Group(PAYMENTS, "/shared/is-nothing".into()),
         ),
-        ("another tenant's key", Ask::Set(key(ORDERS, "good")), Ask::Set(key(ORDERS, "none"))),
-        ("a key beside one's own", Ask::Set(key(PAYMENTS, "secret")), Ask::Set(key(PAYMENTS, "nothing"))),
-        ("the alias of such a key", Ask::Set("alias/hidden".into()), Ask::Set("alias/absent".into())),
-        ("a key by its bare id", Ask::Set("secret".into()), Ask::Set("absent".into())),
-        ("a check of such a key", Ask::Check(key(PAYMENTS, "secret")), Ask::Check(key(PAYMENTS, "nothing"))),
-        ("a check of such an alias", Ask::Check("alias/hidden".into()), Ask::Check("alias/absent".into())),
+        ("another tenant's key", Query::Set(key(ORDERS, "good")), Query::Set(key(ORDERS, "none"))),
+        (
+            "a key that is not granted",
+            Query::Set(key(PAYMENTS, "secret")),
+            Query::Set(key(PAYMENTS, "nothing")),
+        ),
+        ("the alias of such a key", Query::Set("alias/hidden".into()), Query::Set("alias/absent".into())),
+        ("a key by its bare id", Query::Set("secret".into()), Query::Set("absent".into())),
+        (
+            "a check of such a key",
+            Query::Check(key(PAYMENTS, "secret")),
+            Query::Check(key(PAYMENTS, "nothing")),
+        ),
+        (
+            "a check of such an alias",
+            Query::Check("alias/hidden".into()),
+            Query::Check("alias/absent".into()),
+        ),
     ];
-    are_alike(&caller, &pairs).await;
+    assert_indistinguishable(&caller, &pairs).await;
     assert!(service.reached("AssociateKmsKey").is_empty());
     service.stop().await;
 }
 
-/// The two of each pair answer in the same words, and in nearly the same time.
-async fn are_alike(caller: &Caller, pairs: &[(&str, Ask, Ask)]) {
+/// Asserts that both queries of each pair get the same answer in nearly the same time.
+async fn assert_indistinguishable(caller: &Caller, pairs: &[(&str, Query, Query)]) {
     for (what, hidden, absent) in pairs {
         let (first, _) = hidden.answer(caller).await;
         let (second, _) = absent.answer(caller).await;
@@ -204,50 +216,55 @@ async fn are_alike(caller: &Caller, pairs: &[(&str, Ask, Ask)]) {
             ratios.push(ratio(caller, hidden, absent).await);
         }
         let last = ratios.last().unwrap();
-        assert!((1.0 / RATIO..RATIO).contains(last), "{what}: hidden takes {ratios:.2?} of absent");
+        assert!((1.0 / RATIO..RATIO).contains(last), "{what}: hidden / absent time is {ratios:.2?}");
     }
 }
 
-/// A pair of names by the same RPC.
-fn pair(what: &'static str, by: fn(String) -> Name, hidden: &str, absent: &str) -> (&'static str, Ask, Ask) {
-    (what, Ask::By(by(hidden.to_owned())), Ask::By(by(absent.to_owned())))
+/// The same RPC with a hidden and an absent name.
+fn pair(
+    what: &'static str,
+    by: fn(String) -> Name,
+    hidden: &str,
+    absent: &str,
+) -> (&'static str, Query, Query) {
+    (what, Query::By(by(hidden.to_owned())), Query::By(by(absent.to_owned())))
 }
 
 #[tokio::test]
-async fn every_rpc_that_names_what_it_may_not_see_answers_as_for_what_is_not_there() {
+async fn every_rpc_answers_for_hidden_names_as_for_absent_ones() {
     let service = Box::pin(service()).await;
-    let (beside, nothing) = ("/shared/by-nobody", "/shared/is-nothing");
+    let (hidden_group, nothing) = ("/shared/by-nobody", "/shared/is-nothing");
     let (theirs, none) = (key(ORDERS, "good"), key(ORDERS, "none"));
     let (secret, absent) = (key(PAYMENTS, "secret"), key(PAYMENTS, "nothing"));
     let pairs = [
-        pair("a change in another's account", Name::ChangeInAccount, ORDERS, NOBODYS),
-        pair("a change of a log group beside", Name::ChangeOfGroup, beside, nothing),
-        pair("a removal in another's account", Name::RemovalInAccount, ORDERS, NOBODYS),
-        pair("a removal of a log group beside", Name::RemovalOfGroup, beside, nothing),
-        pair("a check in another's account", Name::CheckInAccount, ORDERS, NOBODYS),
-        pair("a check of a log group beside", Name::CheckOfGroup, beside, nothing),
+        pair("a change in another's account", Name::ChangeInAccount, ORDERS, ABSENT_ACCOUNT),
+        pair("a change of a log group that is not granted", Name::ChangeOfGroup, hidden_group, nothing),
+        pair("a removal in another's account", Name::RemovalInAccount, ORDERS, ABSENT_ACCOUNT),
+        pair("a removal of a log group that is not granted", Name::RemovalOfGroup, hidden_group, nothing),
+        pair("a check in another's account", Name::CheckInAccount, ORDERS, ABSENT_ACCOUNT),
+        pair("a check of a log group that is not granted", Name::CheckOfGroup, hidden_group, nothing),
         pair("the usage of another's key", Name::UsageOfKey, &theirs, &none),
-        pair("the usage of a key beside", Name::UsageOfKey, &secret, &absent),
+        pair("the usage of a key that is not granted", Name::UsageOfKey, &secret, &absent),
         pair("the usage of such a key's alias", Name::UsageOfKey, "alias/hidden", "alias/absent"),
         pair("the usage of such a key's bare id", Name::UsageOfKey, "secret", "absent"),
-        pair("the usage in another's account", Name::UsageInAccount, ORDERS, NOBODYS),
-        pair("a test of another's account", Name::TestOfAccount, ORDERS, NOBODYS),
+        pair("the usage in another's account", Name::UsageInAccount, ORDERS, ABSENT_ACCOUNT),
+        pair("a test of another's account", Name::TestOfAccount, ORDERS, ABSENT_ACCOUNT),
     ];
-    are_alike(&service.caller("payments", ALL), &pairs).await;
+    assert_indistinguishable(&service.caller("payments", ALL), &pairs).await;
     assert!(service.reached("AssociateKmsKey").is_empty());
     assert!(service.reached("DisassociateKmsKey").is_empty());
     service.stop().await;
 }
 
 #[tokio::test]
-async fn another_tenants_events_and_pages_are_as_those_of_nobody() {
+async fn events_and_pages_of_another_tenant_look_absent() {
     let service = Box::pin(service()).await;
     let audit = format!("{ALL} logkey:audit");
     let Theirs { event, call, list, usage, events } =
         Theirs::of(&service.caller("orders", &audit), ORDERS).await;
     let no_event = uuid::Uuid::now_v7().to_string();
     let arn = |group: &str| format!("arn:aws:logs:{REGION}:{ORDERS}:log-group:{group}");
-    // A token that was never given out: theirs, with one character changed.
+    // A token that the service never issued: the other tenant's token with one changed character.
     let changed = |token: &str| {
         let (last, rest) = token.as_bytes().split_last().unwrap();
         let other = if *last == b'A' { 'B' } else { 'A' };
@@ -262,6 +279,6 @@ async fn another_tenants_events_and_pages_are_as_those_of_nobody() {
         pair("a page of a usage", Name::PageOfUsage, &usage, &changed(&usage)),
         pair("a page of events", Name::PageOfEvents, &events, &changed(&events)),
     ];
-    are_alike(&service.caller("payments", &audit), &pairs).await;
+    assert_indistinguishable(&service.caller("payments", &audit), &pairs).await;
     service.stop().await;
 }

@@ -1,4 +1,4 @@
-//! TLS by itself: which versions are spoken, and certificates that change while connections stand.
+//! TLS: the supported versions, and certificates that change while connections exist.
 
 use std::sync::Arc;
 
@@ -18,13 +18,13 @@ const LIMITS: &str = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
 async fn handshake(
     service: &Service,
     authority: &Authority,
-    spoken: &'static SupportedProtocolVersion,
+    version: &'static SupportedProtocolVersion,
 ) -> Result<rustls::ProtocolVersion, std::io::Error> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.der()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[spoken])
+        .with_protocol_versions(&[version])
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
@@ -34,13 +34,13 @@ async fn handshake(
     Ok(stream.get_ref().1.protocol_version().unwrap())
 }
 
-/// A `ClientHello` that offers nothing later than this version (RFC 4346, section 7.4.1.2).
+/// A `ClientHello` that offers no version later than this one (RFC 4346, section 7.4.1.2).
 fn hello(minor: u8) -> Vec<u8> {
     let mut body = vec![3, minor];
     body.extend([7; 32]);
     // No session, ECDHE_ECDSA with AES_128_GCM_SHA256 and AES_128_CBC_SHA, no compression.
     body.extend([0, 0, 4, 0xc0, 0x2b, 0xc0, 0x09, 1, 0]);
-    // Groups, point formats and signatures that the server has; no word of later versions.
+    // Groups, point formats and signatures that the server supports; no later versions.
     body.extend([0, 22, 0, 10, 0, 4, 0, 2, 0, 23, 0, 11, 0, 2, 1, 0, 0, 13, 0, 4, 0, 2, 4, 3]);
     let length = |bytes: usize| u8::try_from(bytes).unwrap();
     let mut record = vec![22, 3, 1, 0, length(body.len() + 4), 1, 0, 0, length(body.len())];
@@ -49,54 +49,54 @@ fn hello(minor: u8) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn tls_1_2_and_1_3_are_spoken_and_nothing_older() {
+async fn only_tls_1_2_and_1_3_are_accepted() {
     let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
     let service =
         Box::pin(Plan::default().settings(&authority.settings(folder.path(), "optional")).start()).await;
-    for (spoken, agreed) in [
+    for (offered, agreed) in [
         (&version::TLS13, rustls::ProtocolVersion::TLSv1_3),
         (&version::TLS12, rustls::ProtocolVersion::TLSv1_2),
     ] {
-        assert_eq!(handshake(&service, &authority, spoken).await.unwrap(), agreed);
+        assert_eq!(handshake(&service, &authority, offered).await.unwrap(), agreed);
     }
     for (minor, response) in [(3, None), (2, Some([2, 70])), (1, Some([2, 70]))] {
         let mut stream = TcpStream::connect(service.address).await.unwrap();
         stream.write_all(&hello(minor)).await.unwrap();
         let mut answer = [0; 7];
         stream.read_exact(&mut answer).await.unwrap();
-        let [kind, _, _, _, _, level, what] = answer;
+        let [kind, _, _, _, _, level, description] = answer;
         match response {
-            // The same hello in TLS 1.2 goes on with a handshake (22).
+            // For TLS 1.2, the server continues the handshake (22).
             None => assert_eq!(kind, 22, "3.{minor}: {answer:?}"),
-            // An alert (21), fatal (2): protocol_version (70), by RFC 8446, section 6.2.
-            Some(alert) => assert_eq!((kind, [level, what]), (21, alert), "3.{minor}: {answer:?}"),
+            // A fatal (2) alert (21): protocol_version (70), see RFC 8446, section 6.2.
+            Some(alert) => assert_eq!((kind, [level, description]), (21, alert), "3.{minor}: {answer:?}"),
         }
     }
     service.stop().await;
 }
 
 #[tokio::test]
-async fn certificates_and_authorities_change_under_connections_that_stand() {
+async fn certificates_and_authorities_change_and_connections_survive() {
     let (before, after, folder) = (Authority::new(), Authority::new(), tempfile::tempdir().unwrap());
     let settings = before.settings(folder.path(), "required");
     let service = Box::pin(Plan::default().settings(&settings).start()).await;
     let token = service.issuer.token("payments", ALL);
     let (old, new) = (before.client("old.test"), after.client("new.test"));
-    // This one trusts the old authority alone, and shows its certificate: were it to connect anew after
-    // the change, neither side would take the other.
-    let standing = Caller::new(before.channel(&service, Some(&old)), &token);
-    standing.who_am_i().await.unwrap();
+    // This client trusts only the old authority and presents its certificate. If it had to reconnect after
+    // the change, each side would reject the other.
+    let existing = Caller::new(before.channel(&service, Some(&old)), &token);
+    existing.who_am_i().await.unwrap();
 
     after.settings(folder.path(), "required");
     service.reload(&(tenant("payments", PAYMENTS, LIMITS) + &tenant("orders", ORDERS, LIMITS))).await;
 
-    standing.who_am_i().await.unwrap();
+    existing.who_am_i().await.unwrap();
     Caller::new(after.channel(&service, Some(&new)), &token).who_am_i().await.unwrap();
     Caller::new(before.channel(&service, Some(&old)), &token).who_am_i().await.unwrap_err();
     Caller::new(after.channel(&service, Some(&old)), &token).who_am_i().await.unwrap_err();
-    standing.who_am_i().await.unwrap();
+    existing.who_am_i().await.unwrap();
 
-    // A certificate without its key keeps what is in force.
+    // A certificate without its key is rejected, and the previous one stays in use.
     std::fs::write(folder.path().join("server.key"), "no key").unwrap();
     service.reload(&tenant("payments", PAYMENTS, LIMITS)).await;
     Caller::new(after.channel(&service, Some(&new)), &token).who_am_i().await.unwrap();
@@ -104,7 +104,7 @@ async fn certificates_and_authorities_change_under_connections_that_stand() {
 }
 
 #[tokio::test]
-async fn a_certificate_without_its_key_keeps_the_tenants_that_were_in_force_too() {
+async fn a_certificate_without_its_key_also_keeps_the_previous_tenants() {
     let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
     let settings = authority.settings(folder.path(), "optional");
     let service = Box::pin(Plan::default().settings(&settings).start()).await;
@@ -116,7 +116,7 @@ async fn a_certificate_without_its_key_keeps_the_tenants_that_were_in_force_too(
     service.reload(&tenant("payments", PAYMENTS, LIMITS)).await;
     orders.who_am_i().await.unwrap();
 
-    // With a good one the same tenants are taken over.
+    // With a valid certificate, the same tenants are applied.
     authority.settings(folder.path(), "optional");
     service.reload(&tenant("payments", PAYMENTS, LIMITS)).await;
     assert_eq!(reason(&orders.who_am_i().await.unwrap_err()), "TOKEN_INVALID");

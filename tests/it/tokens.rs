@@ -1,5 +1,5 @@
-//! Attacks on tokens, each against the real server: refused in the same words as every other, heard by
-//! nobody in AWS, and told in the audit log alone. `src/auth/tests` has them against the verifier.
+//! Attacks with tokens on the real server. Each token gets the same error, no call reaches AWS, and only the
+//! audit log has the cause. `src/auth/tests` runs the same attacks on the verifier.
 
 mod claims;
 pub(crate) mod forge;
@@ -20,18 +20,18 @@ use self::stage::Stage;
 use crate::harness::{Caller, reason};
 
 #[tokio::test]
-async fn an_expired_token_is_told_apart_and_nothing_more_is_said() {
-    let Stage { service, forge } = Stage::usual().await;
-    let caller = Caller::new(service.channel(), &forge.claiming(json!({"exp": 1, "nbf": 0})));
+async fn an_expired_token_gets_its_own_reason() {
+    let Stage { service, forge } = Stage::start().await;
+    let caller = Caller::new(service.channel(), &forge.token_with_claims(json!({"exp": 1, "nbf": 0})));
     let status = caller.who_am_i().await.unwrap_err();
     assert_eq!((status.code(), reason(&status)), (Code::Unauthenticated, "TOKEN_EXPIRED".into()));
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_key_that_its_issuer_removed_from_its_file_stops_within_one_refresh() {
-    let Stage { service, forge } = Stage::usual().await;
-    let caller = Caller::new(service.channel(), &forge.claiming(json!({})));
+async fn a_key_removed_from_the_jwks_file_stops_within_one_refresh() {
+    let Stage { service, forge } = Stage::start().await;
+    let caller = Caller::new(service.channel(), &forge.token_with_claims(json!({})));
     caller.who_am_i().await.unwrap();
     let file = service.settings().with_file_name("jwks.json");
     std::fs::write(file, forge::Forge::new().jwks().to_string()).unwrap();

@@ -1,4 +1,4 @@
-//! The front: what strangers can do to it, and what good callers notice of that.
+//! The edge under attack: what an unauthenticated client can do, and how it affects good callers.
 
 mod calls;
 mod connections;
@@ -40,7 +40,7 @@ use self::wire::{END_STREAM, Wire, call};
 
 const TOKEN: &str = "good";
 
-/// A server that a test stands before.
+/// A server under test and its fakes.
 struct Front {
     address: SocketAddr,
     rules: Arc<FakeRules>,
@@ -48,7 +48,7 @@ struct Front {
     audit: Arc<FakeAudit>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<Result<(), server::ServeError>>,
-    /// How to reach it, where it speaks TLS.
+    /// The connector to the server, if the server uses TLS.
     tls: Option<TlsConnector>,
 }
 
@@ -64,15 +64,15 @@ fn config() -> server::Config {
     }
 }
 
-/// A call over a connection of its own is answered.
+/// Asserts that a call over a new connection is answered.
 async fn good_calls_go_on(front: &Front) {
     let mut wire = Wire::over(front.address, front.tls.as_ref()).await;
     assert!(wire.write(&call(1)).await);
     let response = wire.until(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0).await;
-    assert!(response.is_some(), "good calls go on");
+    assert!(response.is_some(), "a good call is answered");
 }
 
-/// So many calls a second, at once, and under way.
+/// The same number of calls a second, as burst and in flight.
 fn limits(calls: u32) -> Limits {
     let calls = NonZeroU32::new(calls).unwrap();
     Limits { per_second: calls, burst: calls, max_in_flight: calls }
@@ -82,12 +82,12 @@ async fn front(config: server::Config) -> Front {
     front_over(config, None, limits(1_000_000)).await
 }
 
-/// One whose tenant has these limits.
+/// A server whose tenant has these limits.
 async fn front_within(limits: Limits) -> Front {
     front_over(config(), None, limits).await
 }
 
-/// One that speaks TLS, with a certificate of its own.
+/// A server with TLS and a self-signed certificate.
 async fn front_over_tls(config: server::Config) -> Front {
     let folder = tempfile::tempdir().unwrap();
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();

@@ -1,5 +1,5 @@
-//! The log is kept for years: `audit rotate-key` and `audit archive` are killed half way, or lose their
-//! power, again and again, while the service comes and goes under load. Nothing is lost by it.
+//! Kills `audit rotate-key` and `audit archive` at random points, or cuts the power, while the service starts
+//! and stops under load. No event may be lost.
 
 use std::{
     fs,
@@ -35,42 +35,42 @@ use crate::{
 };
 
 const CALLERS: u64 = 8;
-/// Events beside those of calls, so that removing them takes several steps.
-const MORE: usize = 5000;
+/// Events in addition to those of calls, so that archiving removes rows in several steps.
+const EXTRA_EVENTS: usize = 5000;
 const ROTATE: &[&str] = &["rotate-key"];
 const END: &[&str] = &["rotate-key", "--end"];
 
-/// What has to have happened before a command is killed, some moment later.
+/// The step that a command must reach before it is killed, a random time later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Point {
     Start,
-    /// Files were added to the archive.
+    /// The command added files to the archive.
     Files,
-    /// The archive's checkpoint was replaced.
+    /// The command replaced the archive's checkpoint.
     Checkpoint,
-    /// The first rows were removed from the store.
+    /// The command removed the first rows from the store.
     Rows,
 }
 
-/// How far archiving has come.
+/// The progress of archiving.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Marks {
+struct Progress {
     files: usize,
     checkpoint: Option<String>,
     first: i64,
 }
 
-struct Keep {
+struct Maintenance {
     run: Run,
     load: Load,
     /// Every key that signs or has signed, oldest first.
     keys: Vec<String>,
-    /// How long a command takes that is left alone.
-    takes: Duration,
-    /// How many were killed before their end: of rotations, and of archiving.
-    cut: (usize, usize),
-    /// How often events were found in the store and in the archive.
-    halfway: usize,
+    /// The duration of the last command that ran to its end.
+    command_duration: Duration,
+    /// The number of rotations and of archivings that were killed before their end.
+    interrupted: (usize, usize),
+    /// How often events were found both in the store and in the archive.
+    overlaps: usize,
 }
 
 fn key_file(env: &TestEnv) -> PathBuf {
@@ -81,7 +81,7 @@ fn keys(env: &TestEnv) -> Vec<String> {
     SigningKey::open(&key_file(env), "logkey").unwrap().verifiers()
 }
 
-/// Writes events as the service does, while it does not run.
+/// Writes events to the store as the service does; the service must not run.
 async fn fill(env: &TestEnv, count: usize) {
     let store = store::open(&store::Config { url: env.url() }).await.unwrap();
     let clock = Arc::new(SystemClock);
@@ -95,14 +95,14 @@ async fn fill(env: &TestEnv, count: usize) {
     writers.join_all().await;
     journal.close().await;
     drop((journal, store));
-    // Its connections are closed by threads of their own.
+    // Separate threads close its connections.
     let is_open = |entry: std::io::Result<fs::DirEntry>| {
         entry.and_then(|entry| fs::read_link(entry.path())).is_ok_and(|file| file.starts_with(env.store()))
     };
-    until("the end of the store", async || !fs::read_dir("/proc/self/fd").unwrap().any(is_open)).await;
+    until("the store closing its files", async || !fs::read_dir("/proc/self/fd").unwrap().any(is_open)).await;
 }
 
-/// The first row, the last, and how many there are.
+/// The sequence numbers of the first and last row, and the number of rows.
 async fn rows(env: &TestEnv) -> (i64, i64, i64) {
     let options = SqliteConnectOptions::new().filename(env.store().join("logkey.db")).read_only(true);
     let mut file = options.connect().await.unwrap();
@@ -112,16 +112,16 @@ async fn rows(env: &TestEnv) -> (i64, i64, i64) {
     (row.get(0), row.get(1), row.get(2))
 }
 
-// === impl Marks ===
+// === impl Progress ===
 
-impl Marks {
+impl Progress {
     async fn of(env: &TestEnv) -> Self {
         let files = fs::read_dir(env.archive().join("tile/entries")).map_or(0, Iterator::count);
         let checkpoint = fs::read_to_string(env.archive().join("checkpoint")).ok();
         Self { files, checkpoint, first: rows(env).await.0 }
     }
 
-    async fn passed(&self, point: Point, env: &TestEnv) -> bool {
+    async fn has_reached(&self, point: Point, env: &TestEnv) -> bool {
         let now = Self::of(env).await;
         match point {
             Point::Start => true,
@@ -132,20 +132,20 @@ impl Marks {
     }
 }
 
-// === impl Keep ===
+// === impl Maintenance ===
 
-impl Keep {
-    async fn begin(env: TestEnv, storage: impl FnOnce(&TestEnv) -> Storage, seed: u64) -> Self {
-        fill(&env, MORE).await;
+impl Maintenance {
+    async fn start(env: TestEnv, storage: impl FnOnce(&TestEnv) -> Storage, seed: u64) -> Self {
+        fill(&env, EXTRA_EVENTS).await;
         let storage = storage(&env);
         let run = Run::new(env, storage, seed);
         let load = Load::start(&run.env, CALLERS, seed);
-        let (keys, takes) = (Vec::new(), Duration::from_millis(300));
-        Self { run, load, keys, takes, cut: (0, 0), halfway: 0 }
+        let (keys, command_duration) = (Vec::new(), Duration::from_millis(300));
+        Self { run, load, keys, command_duration, interrupted: (0, 0), overlaps: 0 }
     }
 
-    fn command(&self, verb: &[&str]) -> std::process::Command {
-        let mut command = logkey(&[&["audit"], verb].concat());
+    fn command(&self, subcommand: &[&str]) -> std::process::Command {
+        let mut command = logkey(&[&["audit"], subcommand].concat());
         command.arg("--config").arg(self.run.env.config()).envs(self.run.storage.environment());
         command
     }
@@ -157,22 +157,22 @@ impl Keep {
     }
 
     /// Runs a command to its end.
-    async fn whole(&mut self, mut command: std::process::Command) -> (Option<i32>, String) {
+    async fn run_to_end(&mut self, mut command: std::process::Command) -> (Option<i32>, String) {
         let started = Instant::now();
-        let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        self.takes = started.elapsed();
-        let Output { status, stdout, stderr } = done;
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        self.command_duration = started.elapsed();
+        let Output { status, stdout, stderr } = output;
         (status.code(), String::from_utf8([stdout, stderr].concat()).unwrap())
     }
 
-    /// Runs a command and kills it; tells whether it had not ended by then.
-    async fn cut_short(&mut self, mut command: std::process::Command, point: Point) -> bool {
-        let before = Marks::of(&self.run.env).await;
+    /// Runs a command and kills it. Returns whether it was still running.
+    async fn run_and_kill(&mut self, mut command: std::process::Command, point: Point) -> bool {
+        let before = Progress::of(&self.run.env).await;
         let errors = fs::File::create(self.run.env.path("stderr-of-command")).unwrap();
         let mut child = command.stdout(errors.try_clone().unwrap()).stderr(errors).spawn().unwrap();
-        let max = if point == Point::Start { self.takes } else { self.takes / 8 };
-        until("its end, or the point at which it is killed", async || {
-            child.try_wait().unwrap().is_some() || before.passed(point, &self.run.env).await
+        let max = if point == Point::Start { self.command_duration } else { self.command_duration / 8 };
+        until("the end of the command, or the point to kill it", async || {
+            child.try_wait().unwrap().is_some() || before.has_reached(point, &self.run.env).await
         })
         .await;
         tokio::time::sleep(max.mul_f64(self.run.rng.random_range(0.0..1.0))).await;
@@ -182,9 +182,9 @@ impl Keep {
         !finished
     }
 
-    /// Every event is in the store or in the archive, and where it is in both it is the same; and what
-    /// is signed says so, with the archive and without.
-    async fn nothing_is_lost(&mut self) {
+    /// Asserts that every event is in the store or in the archive, and identical if it is in both. Also
+    /// verifies the signed tree, with the archive and without.
+    async fn assert_nothing_lost(&mut self) {
         let env = &self.run.env;
         let archived = ArchiveReader::open(&env.archive()).ok();
         let last = archived.as_ref().map_or(0, |archive| i64::try_from(archive.size()).unwrap());
@@ -192,17 +192,20 @@ impl Keep {
         assert_eq!(count, newest - first + 1, "events {first} to {newest}");
         assert!(first <= last + 1, "events {last} to {first} are neither in the archive nor in the store");
         if let Some(archive) = archived.filter(|_| first <= last) {
-            self.halfway += 1;
+            self.overlaps += 1;
             let store = store::open_reader(&store::Config { url: env.url() }).await.unwrap();
             let mut at = u64::try_from(first).unwrap() - 1;
             while at < archive.size() {
-                let (there, here) =
+                let (archived_events, stored_events) =
                     (archive.after(at, 256).await.unwrap(), store.log.after(at, 512).await.unwrap());
-                assert!(!there.is_empty() && there.len() <= here.len());
-                for (there, here) in there.iter().zip(&here) {
-                    assert_eq!((there.seq, &there.body), (here.seq, &here.body));
+                assert!(!archived_events.is_empty() && archived_events.len() <= stored_events.len());
+                for (archived_event, stored_event) in archived_events.iter().zip(&stored_events) {
+                    assert_eq!(
+                        (archived_event.seq, &archived_event.body),
+                        (stored_event.seq, &stored_event.body)
+                    );
                 }
-                at = there.last().unwrap().seq;
+                at = archived_events.last().unwrap().seq;
             }
         }
         let output = log::audit(env, &["verify"]);
@@ -213,10 +216,10 @@ impl Keep {
         }
     }
 
-    /// A new key is put in place beside the running service, or that is killed half way.
-    async fn rotate_beside(&mut self, process: &Process) {
+    /// Rotates the key while the service runs; the command may be killed before its end.
+    async fn rotate_while_running(&mut self, process: &Process) {
         let before = keys(&self.run.env);
-        self.cut.0 += usize::from(self.cut_short(self.command(ROTATE), Point::Start).await);
+        self.interrupted.0 += usize::from(self.run_and_kill(self.command(ROTATE), Point::Start).await);
         let after = keys(&self.run.env);
         assert!(after == before || after[1..] == before, "{before:?}, then {after:?}");
         if self.run.rng.random() {
@@ -224,11 +227,11 @@ impl Keep {
         }
     }
 
-    /// The same again, and to its end: the new key signs, and no second new one was made.
+    /// Runs the rotation again, to its end: the new key signs, and no second new key was created.
     async fn rotate(&mut self) {
         let before = keys(&self.run.env);
-        let (code, output) = self.whole(self.command(ROTATE)).await;
-        let signs = output.contains("still holds the key before it");
+        let (code, output) = self.run_to_end(self.command(ROTATE)).await;
+        let signs = output.contains("still holds the previous key");
         assert!(code == Some(0) || (code == Some(1) && signs), "{output}");
         let after = keys(&self.run.env);
         assert_eq!(after.len(), 2);
@@ -236,12 +239,12 @@ impl Keep {
         assert!(code == Some(1) || output.contains(&after[0]), "{output}");
     }
 
-    /// The old key is retired, or that is killed half way and done again.
+    /// Retires the old key: first the command may be killed, then it runs to its end.
     async fn end_rotation(&mut self) {
         let before = keys(&self.run.env);
-        self.cut.0 += usize::from(self.cut_short(self.command(END), Point::Start).await);
-        self.run.lose().await;
-        let (code, output) = self.whole(self.command(END)).await;
+        self.interrupted.0 += usize::from(self.run_and_kill(self.command(END), Point::Start).await);
+        self.run.lose_unsynced().await;
+        let (code, output) = self.run_to_end(self.command(END)).await;
         assert_eq!(code, Some(0), "{output}");
         assert_eq!(keys(&self.run.env), before[..1]);
         self.keys.push(before[0].clone());
@@ -252,40 +255,40 @@ impl Keep {
         if self.keys.is_empty() {
             self.keys = keys(&self.run.env);
         }
-        self.load.goes_on(20).await;
-        let (code, output) = self.whole(self.archive()).await;
+        self.load.wait_for_answers(20).await;
+        let (code, output) = self.run_to_end(self.archive()).await;
         assert!(code == Some(1) && output.contains("in use by another process"), "{output}");
-        self.rotate_beside(&process).await;
-        let now = self.run.now(0..400);
-        self.run.kill(process, now).await;
-        self.nothing_is_lost().await;
+        self.rotate_while_running(&process).await;
+        let delay = self.run.delay(0..400);
+        self.run.kill(process, delay).await;
+        self.assert_nothing_lost().await;
         if self.run.rng.random() {
-            self.cut.0 += usize::from(self.cut_short(self.command(ROTATE), Point::Start).await);
-            self.run.lose().await;
-            self.nothing_is_lost().await;
+            self.interrupted.0 += usize::from(self.run_and_kill(self.command(ROTATE), Point::Start).await);
+            self.run.lose_unsynced().await;
+            self.assert_nothing_lost().await;
         }
         self.rotate().await;
 
         for _ in 0..2 {
             let points = [Point::Start, Point::Files, Point::Checkpoint, Point::Rows];
-            // At first there is most to be removed.
+            // The first round has the most rows to remove.
             let any = points[self.run.rng.random_range(0..points.len())];
             let point = if number == 0 { Point::Rows } else { any };
-            self.cut.1 += usize::from(self.cut_short(self.archive(), point).await);
-            self.run.lose().await;
-            self.nothing_is_lost().await;
+            self.interrupted.1 += usize::from(self.run_and_kill(self.archive(), point).await);
+            self.run.lose_unsynced().await;
+            self.assert_nothing_lost().await;
         }
         if self.run.rng.random() {
-            let (code, output) = self.whole(self.archive()).await;
+            let (code, output) = self.run_to_end(self.archive()).await;
             assert_eq!(code, Some(0), "{output}");
             let archived = ArchiveReader::open(&self.run.env.archive()).map_or(0, |archive| archive.size());
             assert_eq!(u64::try_from(rows(&self.run.env).await.0).unwrap(), archived + 1, "{output}");
         }
         self.end_rotation().await;
-        self.nothing_is_lost().await;
+        self.assert_nothing_lost().await;
     }
 
-    /// Whoever kept any of the keys follows the log to its end, and every event of it can be joined.
+    /// Verifies the whole log from each of the keys, and joins all its events.
     async fn finish(mut self) {
         let process = self.run.start().await;
         self.run.answers = self.load.stop().await;
@@ -302,38 +305,43 @@ impl Keep {
             let [old, new] = pair else { continue };
             assert!(named.contains(&(old.clone(), new.clone())), "{old} and {new} are not in {named:?}");
         }
-        let (rotations, archivings) = self.cut;
+        let (rotations, archivings) = self.interrupted;
         let keys = self.keys.len();
         eprintln!(
-            "killed: {rotations} rotations to {keys} keys, {archivings} archivings, {} found half way",
-            self.halfway
+            "killed {rotations} rotations to {keys} keys and {archivings} archivings; {} overlaps found",
+            self.overlaps
         );
         let joined = self.run.join().await.unwrap_or_else(|defects| panic!("{defects:#?}"));
         assert!(joined.changed > 0 && rotations + archivings > 0, "{joined:?}");
     }
 }
 
-async fn keep_store(env: TestEnv, storage: impl FnOnce(&TestEnv) -> Storage, seed: u64) {
-    let mut keep = Keep::begin(env, storage, seed).await;
+async fn run_rounds(env: TestEnv, storage: impl FnOnce(&TestEnv) -> Storage, seed: u64) {
+    let mut maintenance = Maintenance::start(env, storage, seed).await;
     let count = rounds(3);
     for number in 0..count {
-        keep.round(number).await;
-        eprintln!("{} rounds, {:?} cut short, {} found half way", number + 1, keep.cut, keep.halfway);
+        maintenance.round(number).await;
+        eprintln!(
+            "{} rounds, {:?} interrupted, {} overlaps",
+            number + 1,
+            maintenance.interrupted,
+            maintenance.overlaps
+        );
     }
-    keep.finish().await;
+    maintenance.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "tests/run kill"]
-async fn archiving_and_rotating_that_are_killed_anywhere_lose_nothing() {
+async fn killing_archiving_or_rotation_at_any_point_loses_nothing() {
     let seed = seed("kept");
-    keep_store(TestEnv::new().await.troubled(), |_| Storage::Plain, seed).await;
+    run_rounds(TestEnv::new().await.with_faults(), |_| Storage::Plain, seed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "tests/run kill"]
-async fn archiving_and_rotating_that_lose_their_power_anywhere_lose_nothing() {
+async fn power_loss_during_archiving_or_rotation_loses_nothing() {
     let seed = seed("kept without power");
-    let drops = |env: &TestEnv| Storage::Drops(Arc::new(Disk::under(&env.store())));
-    keep_store(TestEnv::new().await.troubled(), drops, seed).await;
+    let drops = |env: &TestEnv| Storage::LosesUnsynced(Arc::new(Disk::under(&env.store())));
+    run_rounds(TestEnv::new().await.with_faults(), drops, seed).await;
 }

@@ -1,17 +1,17 @@
-/* A disk that keeps only what was synced, for the kill tests: preloaded into the service, it brings a
- * shadow of each file under LOGKEY_DISK_FOLDER up to date at each sync, and never in between. When the
- * power is cut, the shadow is all there is (disk.rs).
+/* A simulated disk that loses unsynced data, for the kill tests. It is preloaded into the service. At each
+ * sync, and only then, it updates a shadow of each file under LOGKEY_DISK_FOLDER. A power cut restores the
+ * files from their shadows (disk.rs).
  *
- *   SHADOW/NAME.data    what a sync of the file NAME made durable
- *   SHADOW/NAME.named   there once a sync of the folder made the name durable, of a folder too
- *   SHADOW/NAME.lost    a byte for each block: 1 where a sync failed on it. As in Linux, the block then
- *                       counts as clean: a later sync succeeds and does not write it, unless it was
- *                       written anew.
- *   SHADOW/.control     what syncs do: `once` and `fail` give EIO (the former a single time), `hang`
- *                       waits until it says otherwise, `slow` takes 20 ms more, `ignore` says yes and
- *                       does nothing. Absent: they sync.
+ *   SHADOW/NAME.data    the content that a sync of the file NAME made durable
+ *   SHADOW/NAME.named   exists once a sync of the folder made the name durable; NAME can be a folder too
+ *   SHADOW/NAME.lost    one byte for each block, 1 if a sync of the block failed. As in Linux, the block
+ *                       then counts as clean: a later sync succeeds without writing it, unless it was
+ *                       written again.
+ *   SHADOW/.control     the behaviour of syncs: `once` fails with EIO a single time, `fail` always fails,
+ *                       `hang` waits until the file changes, `slow` takes 20 ms more, `ignore` reports
+ *                       success and does nothing. If the file is absent or empty, syncs work.
  *
- * NAME is the path under the folder, with `!` for each `/`. */
+ * NAME is the path under the folder, with `!` instead of each `/`. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -28,9 +28,9 @@
 #include <unistd.h>
 
 enum { BLOCK = 4096, CHUNK = 64 * BLOCK };
-enum what { ELSEWHERE, A_FILE, A_FOLDER };
+enum file_type { OUTSIDE, A_FILE, A_FOLDER };
 
-static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t shadow_lock = PTHREAD_MUTEX_INITIALIZER;
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
@@ -43,22 +43,23 @@ static void swap(char *name, char from, char to) {
   for (; (name = strchr(name, from)); name++) *name = to;
 }
 
-/* The name of a path under the folder; the locks and the shared memory are no data. */
-static enum what look(const char *path, char *name) {
+/* Classifies a path and writes its NAME. Lock files and shared memory count as outside, because they hold no
+ * durable data. */
+static enum file_type classify(const char *path, char *name) {
   const char *folder = getenv("LOGKEY_DISK_FOLDER");
   struct stat is;
   size_t length = folder ? strlen(folder) : 0;
-  if (!length || strncmp(path, folder, length)) return ELSEWHERE;
-  if (path[length] && path[length] != '/') return ELSEWHERE;
+  if (!length || strncmp(path, folder, length)) return OUTSIDE;
+  if (path[length] && path[length] != '/') return OUTSIDE;
   size_t end = strlen(path);
-  if (end > 4 && !strcmp(path + end - 4, "-shm")) return ELSEWHERE;
-  if (end > 5 && !strcmp(path + end - 5, ".lock")) return ELSEWHERE;
+  if (end > 4 && !strcmp(path + end - 4, "-shm")) return OUTSIDE;
+  if (end > 5 && !strcmp(path + end - 5, ".lock")) return OUTSIDE;
   snprintf(name, NAME_MAX, "%s", path[length] ? path + length + 1 : "");
   swap(name, '/', '!');
   return !stat(path, &is) && S_ISDIR(is.st_mode) ? A_FOLDER : A_FILE;
 }
 
-/* Where what has this name is. */
+/* The path of a NAME. */
 static char *real(char *path, const char *name) {
   int folder = snprintf(path, PATH_MAX, "%s/", getenv("LOGKEY_DISK_FOLDER"));
   snprintf(path + folder, PATH_MAX - folder, "%s", name);
@@ -66,13 +67,13 @@ static char *real(char *path, const char *name) {
   return path;
 }
 
-static enum what look_fd(int fd, char *name) {
+static enum file_type classify_fd(int fd, char *name) {
   char link[64], path[PATH_MAX];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   ssize_t length = readlink(link, path, sizeof path - 1);
-  if (length <= 0 || path[0] != '/') return ELSEWHERE;
+  if (length <= 0 || path[0] != '/') return OUTSIDE;
   path[length] = 0;
-  return look(path, name);
+  return classify(path, name);
 }
 
 static char *shadow(char *path, const char *name, const char *kind) {
@@ -80,7 +81,7 @@ static char *shadow(char *path, const char *name, const char *kind) {
   return path;
 }
 
-static void order(char *word) {
+static void read_control(char *word) {
   char path[PATH_MAX];
   int file = open(shadow(path, "", ".control"), O_RDONLY);
   ssize_t length = file < 0 ? 0 : read(file, word, 15);
@@ -100,7 +101,7 @@ static int is_lost(int lost, off_t block) {
   return lost >= 0 && pread(lost, &is, 1, block) == 1 && is;
 }
 
-/* Walks the blocks in which the file and its shadow differ: into the shadow, or among the lost. */
+/* Copies the blocks in which the file and its shadow differ to the shadow, or marks them as lost. */
 static void walk(const char *name, int lose) {
   static char now[CHUNK], then[CHUNK];
   char path[PATH_MAX];
@@ -112,11 +113,11 @@ static void walk(const char *name, int lose) {
   for (off_t at = 0; at < is.st_size; at += CHUNK) {
     memset(then, 0, CHUNK);
     ssize_t length = pread(from, now, CHUNK, at);
-    ssize_t kept = pread(to, then, CHUNK, at);
-    if (length == kept && !memcmp(now, then, length)) continue;
+    ssize_t stored = pread(to, then, CHUNK, at);
+    if (length == stored && !memcmp(now, then, length)) continue;
     for (ssize_t in = 0; in < length; in += BLOCK) {
       size_t part = length - in < BLOCK ? length - in : BLOCK;
-      int differs = kept < in + (ssize_t)part || memcmp(now + in, then + in, part);
+      int differs = stored < in + (ssize_t)part || memcmp(now + in, then + in, part);
       if (differs && lose) put(name, ".lost", "\1", 1, (at + in) / BLOCK);
       if (differs && !lose && !is_lost(lost, (at + in) / BLOCK)) put(name, ".data", now + in, part, at + in);
     }
@@ -128,32 +129,32 @@ out:
   if (lost >= 0) close(lost);
 }
 
-/* Every name that is in this folder now is there for good. */
-static void keep_names(const char *in) {
+/* Makes every name in this folder durable. */
+static void persist_names(const char *in) {
   char path[PATH_MAX], name[NAME_MAX];
   DIR *folder = opendir(real(path, in));
   for (struct dirent *entry; folder && (entry = readdir(folder));) {
     if (snprintf(name, sizeof name, "%s%s%s", in, *in ? "!" : "", entry->d_name) >= NAME_MAX) abort();
-    if (entry->d_name[0] != '.' && look(real(path, name), name) != ELSEWHERE) put(name, ".named", "", 0, 0);
+    if (entry->d_name[0] != '.' && classify(real(path, name), name) != OUTSIDE) put(name, ".named", "", 0, 0);
   }
   if (folder) closedir(folder);
 }
 
 static int synced(int fd, int (*sync)(int)) {
   char name[NAME_MAX], word[16], control[PATH_MAX], spent[PATH_MAX];
-  enum what what = look_fd(fd, name);
-  if (what == ELSEWHERE) return sync(fd);
-  for (order(word); !strncmp(word, "hang", 4); order(word)) pause_ms(5);
+  enum file_type type = classify_fd(fd, name);
+  if (type == OUTSIDE) return sync(fd);
+  for (read_control(word); !strncmp(word, "hang", 4); read_control(word)) pause_ms(5);
   if (!strncmp(word, "slow", 4)) pause_ms(20);
   if (!strncmp(word, "ignore", 6)) return 0;
   int once = !strncmp(word, "once", 4);
-  /* Whoever moves the order away is the one to fail. */
+  /* The thread that renames the control file is the one that fails. */
   once = once && !rename(shadow(control, "", ".control"), shadow(spent, "", ".spent"));
   int fails = once || !strncmp(word, "fail", 4);
-  pthread_mutex_lock(&one_at_a_time);
-  if (what == A_FILE) walk(name, fails);
-  if (what == A_FOLDER && !fails) keep_names(name);
-  pthread_mutex_unlock(&one_at_a_time);
+  pthread_mutex_lock(&shadow_lock);
+  if (type == A_FILE) walk(name, fails);
+  if (type == A_FOLDER && !fails) persist_names(name);
+  pthread_mutex_unlock(&shadow_lock);
   if (fails) errno = EIO;
   return fails ? -1 : 0;
 }
@@ -161,13 +162,13 @@ static int synced(int fd, int (*sync)(int)) {
 int fsync(int fd) { return synced(fd, REAL(fsync)); }
 int fdatasync(int fd) { return synced(fd, REAL(fdatasync)); }
 
-/* A block that is written is no longer clean. */
+/* Marks a written block as dirty again. */
 static void written(int fd, off_t at, ssize_t length) {
   char name[NAME_MAX], path[PATH_MAX];
-  if (length <= 0 || look_fd(fd, name) != A_FILE || access(shadow(path, name, ".lost"), F_OK)) return;
-  pthread_mutex_lock(&one_at_a_time);
+  if (length <= 0 || classify_fd(fd, name) != A_FILE || access(shadow(path, name, ".lost"), F_OK)) return;
+  pthread_mutex_lock(&shadow_lock);
   for (off_t block = at / BLOCK; block <= (at + length - 1) / BLOCK; block++) put(name, ".lost", "\0", 1, block);
-  pthread_mutex_unlock(&one_at_a_time);
+  pthread_mutex_unlock(&shadow_lock);
 }
 
 ssize_t pwrite64(int fd, const void *bytes, size_t length, off64_t at) {
@@ -181,15 +182,15 @@ ssize_t pwrite(int fd, const void *bytes, size_t length, off_t at) { return pwri
 ssize_t write(int fd, const void *bytes, size_t length) {
   ssize_t done = REAL(write)(fd, bytes, length);
   char name[NAME_MAX];
-  if (done > 0 && look_fd(fd, name) == A_FILE) written(fd, lseek(fd, 0, SEEK_CUR) - done, done);
+  if (done > 0 && classify_fd(fd, name) == A_FILE) written(fd, lseek(fd, 0, SEEK_CUR) - done, done);
   return done;
 }
 
-/* What is deleted is deleted at once; a new name waits for a sync of the folder. */
+/* A deletion is durable at once; a new name becomes durable with a sync of the folder. */
 int unlink(const char *path) {
   char name[NAME_MAX], gone[PATH_MAX];
   int done = REAL(unlink)(path);
-  if (!done && look(path, name) == A_FILE) {
+  if (!done && classify(path, name) == A_FILE) {
     REAL(unlink)(shadow(gone, name, ".named"));
     REAL(unlink)(shadow(gone, name, ".data"));
     REAL(unlink)(shadow(gone, name, ".lost"));
@@ -206,7 +207,7 @@ static void move(const char *from, const char *to, const char *kind) {
 int rename(const char *from, const char *to) {
   char old[NAME_MAX], new[NAME_MAX], gone[PATH_MAX];
   int done = REAL(rename)(from, to);
-  if (!done && look(from, old) == A_FILE && look(to, new) == A_FILE) {
+  if (!done && classify(from, old) == A_FILE && classify(to, new) == A_FILE) {
     move(old, new, ".data");
     move(old, new, ".lost");
     REAL(unlink)(shadow(gone, old, ".named"));

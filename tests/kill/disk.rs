@@ -1,5 +1,5 @@
-//! A disk that keeps only what was synced: `disk.c`, preloaded into the service, keeps the synced image of
-//! each file beside it, and [`Disk::cut_power`] leaves nothing else.
+//! A simulated disk that loses unsynced data. `disk.c` is preloaded into the service and stores the synced
+//! image of each file; [`Disk::cut_power`] restores these images.
 
 use std::{
     fs,
@@ -10,10 +10,10 @@ use std::{
 use rand::{Rng as _, rngs::StdRng};
 use tempfile::TempDir;
 
-/// What the hardware writes whole.
+/// The size of a write that the hardware does atomically.
 const SECTOR: usize = 512;
 
-/// What syncs do from now on.
+/// The behaviour of syncs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Syncs {
     Work,
@@ -21,59 +21,59 @@ pub(crate) enum Syncs {
     Fail,
     Hang,
     Slow,
-    /// They say that all is well.
+    /// They report success and do nothing.
     Lie,
 }
 
-/// What is left of what was not synced.
+/// What remains of unsynced data after a power cut.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Leaves {
-    Nothing,
-    /// Any of its sectors.
-    Some,
+pub(crate) enum Unsynced {
+    AllLost,
+    /// A random part of its sectors remains.
+    PartlyLost,
 }
 
-/// The disk under a folder.
+/// A simulated disk for one folder.
 pub(crate) struct Disk {
     folder: PathBuf,
     shadow: PathBuf,
-    beside: TempDir,
+    temp: TempDir,
 }
 
 // === impl Disk ===
 
 impl Disk {
-    /// Under a folder that exists; the files in it are on the disk already.
+    /// Simulates a disk for an existing folder, whose files count as synced.
     pub(crate) fn under(folder: &Path) -> Self {
-        let beside = tempfile::tempdir().unwrap();
+        let temp = tempfile::tempdir().unwrap();
         let (source, library) =
-            (concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kill/disk.c"), beside.path().join("disk.so"));
+            (concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kill/disk.c"), temp.path().join("disk.so"));
         let arguments = ["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o"];
-        let built =
+        let status =
             Command::new("cc").args(arguments).arg(&library).args([source, "-ldl", "-lpthread"]).status();
-        assert!(built.expect("a C compiler is needed: apt-get install gcc libc6-dev").success());
-        let shadow = beside.path().join("shadow");
+        assert!(status.expect("a C compiler is needed: apt-get install gcc libc6-dev").success());
+        let shadow = temp.path().join("shadow");
         fs::create_dir(&shadow).unwrap();
         for file in fs::read_dir(folder).unwrap().map(Result::unwrap) {
             let name = file.file_name().into_string().unwrap();
             fs::copy(file.path(), shadow.join(format!("{name}.data"))).unwrap();
             fs::write(shadow.join(format!("{name}.named")), "").unwrap();
         }
-        Self { folder: folder.canonicalize().unwrap(), shadow, beside }
+        Self { folder: folder.canonicalize().unwrap(), shadow, temp }
     }
 
-    /// What a process needs in its environment to write to this disk.
+    /// The environment variables that make a process use this disk.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         vec![
-            ("LD_PRELOAD", text(&self.beside.path().join("disk.so"))),
+            ("LD_PRELOAD", text(&self.temp.path().join("disk.so"))),
             ("LOGKEY_DISK_FOLDER", text(&self.folder)),
             ("LOGKEY_DISK_SHADOW", text(&self.shadow)),
         ]
     }
 
     pub(crate) fn syncs(&self, syncs: Syncs) {
-        let word = match syncs {
+        let mode = match syncs {
             Syncs::Work => "",
             Syncs::FailOnce => "once",
             Syncs::Fail => "fail",
@@ -81,38 +81,39 @@ impl Disk {
             Syncs::Slow => "slow",
             Syncs::Lie => "ignore",
         };
-        // Whole at once: it is read at any moment.
+        // Replace the file atomically, because it can be read at any moment.
         let new = self.shadow.join(".new");
-        fs::write(&new, word).unwrap();
+        fs::write(&new, mode).unwrap();
         fs::rename(new, self.shadow.join(".control")).unwrap();
     }
 
-    /// Leaves what was synced, and no process may have the files open.
-    pub(crate) fn cut_power(&self, leaves: Leaves, rng: &mut StdRng) {
-        self.cut(&self.folder, leaves, rng);
+    /// Restores the synced state of all files. No process may have them open.
+    pub(crate) fn cut_power(&self, unsynced: Unsynced, rng: &mut StdRng) {
+        self.cut(&self.folder, unsynced, rng);
     }
 
-    fn cut(&self, folder: &Path, leaves: Leaves, rng: &mut StdRng) {
+    fn cut(&self, folder: &Path, unsynced: Unsynced, rng: &mut StdRng) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(&self.folder).unwrap().to_str().unwrap().replace('/', "!");
             let shadow = |kind: &str| self.shadow.join(format!("{name}.{kind}"));
-            let stays = shadow("named").exists() || (matches!(leaves, Leaves::Some) && rng.random());
+            let survives =
+                shadow("named").exists() || (matches!(unsynced, Unsynced::PartlyLost) && rng.random());
             let in_memory = name.ends_with("-shm") || path.extension().is_some_and(|end| end == "lock");
-            if !stays || in_memory {
+            if !survives || in_memory {
                 self.forget(&path, &name);
                 continue;
             }
-            // The process that comes next finds it on the disk, and nothing of it lost or pending.
+            // For the next process, the file is on the disk and fully synced.
             fs::write(shadow("named"), "").unwrap();
             if path.is_dir() {
-                self.cut(&path, leaves, rng);
+                self.cut(&path, unsynced, rng);
                 continue;
             }
             let synced = fs::read(shadow("data")).unwrap_or_default();
-            let bytes = match leaves {
-                Leaves::Nothing => synced,
-                Leaves::Some => mixed(&synced, &fs::read(&path).unwrap(), rng),
+            let bytes = match unsynced {
+                Unsynced::AllLost => synced,
+                Unsynced::PartlyLost => mix_sectors(&synced, &fs::read(&path).unwrap(), rng),
             };
             fs::write(&path, &bytes).unwrap();
             fs::write(shadow("data"), bytes).unwrap();
@@ -120,7 +121,7 @@ impl Disk {
         }
     }
 
-    /// Nothing is left of a name, and of what is under it.
+    /// Removes a file or folder and everything under it.
     fn forget(&self, path: &Path, name: &str) {
         if path.is_dir() {
             fs::remove_dir_all(path).unwrap();
@@ -128,63 +129,64 @@ impl Disk {
             fs::remove_file(path).unwrap();
         }
         for shadow in fs::read_dir(&self.shadow).unwrap().map(|entry| entry.unwrap().path()) {
-            let of = shadow.file_stem().unwrap().to_str().unwrap();
-            if of == name || of.strip_prefix(name).is_some_and(|rest| rest.starts_with('!')) {
+            let shadowed = shadow.file_stem().unwrap().to_str().unwrap();
+            if shadowed == name || shadowed.strip_prefix(name).is_some_and(|rest| rest.starts_with('!')) {
                 fs::remove_file(&shadow).unwrap();
             }
         }
     }
 }
 
-/// Each sector as it was synced, or as it was written later.
-fn mixed(synced: &[u8], written: &[u8], rng: &mut StdRng) -> Vec<u8> {
+/// A mix of sectors from the synced and the written content.
+fn mix_sectors(synced: &[u8], written: &[u8], rng: &mut StdRng) -> Vec<u8> {
     if synced == written {
         return synced.to_vec();
     }
     let (shorter, longer) = (synced.len().min(written.len()), synced.len().max(written.len()));
     let length = rng.random_range(shorter..=longer);
     let chance = rng.random_range(0.0..=1.0);
-    let mut left = Vec::with_capacity(length);
-    while left.len() < length {
-        let sector = left.len()..(left.len() + SECTOR).min(length);
-        let later = rng.random_bool(chance);
-        left.extend(sector.map(|at| {
+    let mut mixed = Vec::with_capacity(length);
+    while mixed.len() < length {
+        let sector = mixed.len()..(mixed.len() + SECTOR).min(length);
+        let use_written = rng.random_bool(chance);
+        mixed.extend(sector.map(|at| {
             let (old, new) = (synced.get(at), written.get(at));
-            *if later { new.or(old) } else { old }.unwrap_or(&0)
+            *if use_written { new.or(old) } else { old }.unwrap_or(&0)
         }));
     }
-    left
+    mixed
 }
 
 #[test]
 #[ignore = "tests/run kill"]
-fn the_disk_keeps_what_was_synced_and_nothing_else() {
+fn the_simulated_disk_keeps_only_synced_data() {
     use rand::SeedableRng as _;
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::under(folder.path());
     let sh = |script: &str| {
-        let done = Command::new("sh")
+        let output = Command::new("sh")
             .args(["-c", script])
             .current_dir(folder.path())
             .envs(disk.environment())
             .output();
-        done.unwrap().status.success()
+        output.unwrap().status.success()
     };
     let read = |name: &str| fs::read_to_string(folder.path().join(name)).ok();
     let mut rng = StdRng::seed_from_u64(1);
-    let mut cut = || disk.cut_power(Leaves::Nothing, &mut rng);
+    let mut cut = || disk.cut_power(Unsynced::AllLost, &mut rng);
     let some = |text: &str| Some(text.to_owned());
 
     assert!(sh("printf one >a; printf two >b; printf three >c; sync a . ; sync b"));
     cut();
-    // The name of b was there when the folder was synced, what it holds was synced later; c was not.
+    // The name of b existed when the folder was synced, and its content was synced later. The content of c
+    // was never synced.
     assert_eq!((read("a"), read("b"), read("c")), (some("one"), some("two"), some("")));
 
     assert!(sh("printf four >>a; printf new >d; sync d"));
     cut();
     assert_eq!((read("a"), read("d")), (some("one"), None));
 
-    // A file is there if the way to it is.
+    // A file survives only if the path to it was synced too.
     assert!(sh("mkdir -p e/f g; printf deep >e/f/h; printf new >g/i; sync e/f/h e/f g/i; sync e; sync ."));
     cut();
     assert_eq!((read("e/f/h"), read("g/i")), (some("deep"), None));
@@ -194,13 +196,13 @@ fn the_disk_keeps_what_was_synced_and_nothing_else() {
 
     disk.syncs(Syncs::FailOnce);
     assert!(!sh("printf five >>a; sync a"));
-    assert!(sh("sync a"), "the second time it says yes");
+    assert!(sh("sync a"), "the second sync reports success");
     cut();
-    assert_eq!(read("a").unwrap().trim_end_matches('\0'), "one", "what was lost once stays lost");
+    assert_eq!(read("a").unwrap().trim_end_matches('\0'), "one", "blocks of a failed sync stay lost");
 
     disk.syncs(Syncs::FailOnce);
     assert!(!sh("printf six >a; sync a"));
-    assert!(sh("printf six >a; sync a"), "written anew");
+    assert!(sh("printf six >a; sync a"), "a rewritten block is synced");
     cut();
     assert_eq!(read("a"), some("six"));
 

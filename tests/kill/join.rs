@@ -1,44 +1,44 @@
-//! The join: what the log says, what AWS was asked, and what callers were told, held against each other.
+//! The join: compares the audit log, the calls that AWS received, and the answers that callers received.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use logkey::sandbox::call_log::{Entry, Outcome};
 
 use crate::{
-    load::{Answer, Answered, Change},
+    load::{Answer, CallResult, Change},
     log::Event,
     request_ids,
 };
 
-/// Flaws that are told of one run.
-const MAX: usize = 20;
+/// The maximum number of defects reported for one run.
+const MAX_DEFECTS: usize = 20;
 
-/// What is wrong.
+/// A contradiction between the log, AWS and the answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Defect {
-    /// AWS was asked, and no durable intent stands before it.
+    /// AWS received a call without an earlier durable intent.
     NoIntent(String),
-    /// AWS was asked once, and several intents fit.
-    ManyIntents(String),
-    /// An intent without an outcome or settlement, or with two.
-    Ends(String),
-    /// An intent was settled as something else than AWS did.
+    /// AWS received one call that matches several intents.
+    AmbiguousIntent(String),
+    /// An intent has no outcome and no `settled` event, or has two.
+    WrongEnds(String),
+    /// The reconciliation of an intent contradicts what AWS did.
     ReconciledWrongly(String),
-    /// A caller was told of a change that is not in the log, or not as it was told.
+    /// A caller's answer is not in the log, or differs from it.
     AnswerNotInLog(String),
-    /// A caller was told that a change was made, and AWS did not.
+    /// A caller's answer says that a change was made, but AWS did not make it.
     AnswerNotInAws(String),
-    /// A caller was told that nothing was sent, and AWS was asked.
-    SentAllTheSame(String),
-    /// An event, or an intent of a call, is there twice.
-    Twice(String),
-    /// A request with an id of its own was made again when it had ended.
-    MadeTwice(String),
-    /// A request with an id of its own was answered in two ways.
+    /// A caller's answer says that nothing was sent, but AWS received a call.
+    SentDespiteError(String),
+    /// An event, or the intent of a call, appears twice.
+    Duplicate(String),
+    /// A request with an idempotency key was sent again after it had ended.
+    ChangedTwice(String),
+    /// A request with an idempotency key got two different answers.
     AnsweredDifferently(String),
 }
 
-/// What was joined, so that a run which met nothing is seen.
+/// The counts of a join. They show whether a run exercised anything.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Joined {
     pub(crate) events: usize,
@@ -46,30 +46,30 @@ pub(crate) struct Joined {
     pub(crate) aws_calls: usize,
     pub(crate) changed: usize,
     pub(crate) refused: usize,
-    /// Answers that say that the audit log cannot be written.
+    /// Answers with `AUDIT_UNAVAILABLE`.
     pub(crate) unavailable: usize,
-    /// Changes whose caller learnt nothing.
+    /// Changes whose caller got no answer.
     pub(crate) unanswered: usize,
-    /// Intents that no outcome ends, but a settlement.
+    /// Intents with a `settled` event and no outcome.
     pub(crate) cut_off: usize,
-    /// Of these, what AWS had executed.
+    /// Those of them that AWS had executed.
     pub(crate) cut_off_executed: usize,
-    /// Intents with an outcome that is not known, and a settlement.
+    /// Intents with an unknown outcome and then a `settled` event.
     pub(crate) unknown: usize,
-    /// Requests with an id of their own.
-    pub(crate) own_ids: usize,
-    /// How often one was told again what it was told before.
+    /// Requests with an idempotency key.
+    pub(crate) idempotency_keys: usize,
+    /// How often such a request got its recorded response again.
     pub(crate) replayed: usize,
-    /// Of these, after the service had been started anew.
-    pub(crate) replayed_later: usize,
-    /// Answers to one that were read back.
+    /// How often it did so after a restart of the service.
+    pub(crate) replayed_after_restart: usize,
+    /// Answers to such a request that came from a read-back.
     pub(crate) read_back: usize,
 }
 
 pub(crate) struct Intent<'e> {
     pub(crate) event: &'e Event,
     change: Change,
-    /// Events that close it, in the log's order.
+    /// The events that close the intent, in the log's order.
     pub(crate) ends: Vec<&'e Event>,
 }
 
@@ -80,24 +80,24 @@ struct Join<'e> {
     joined: Joined,
 }
 
-/// Joins the three.
+/// Joins the log's events, AWS's calls and the callers' answers.
 pub(crate) fn join(events: &[Event], calls: &[Entry], answers: &[Answer]) -> Result<Joined, Vec<Defect>> {
     let mut join = Join::of(events);
-    join.ends();
-    let reached = join.calls(calls);
-    join.settlements(calls);
-    join.answers(events, calls, answers, &reached);
+    join.check_ends();
+    let reached = join.check_calls(calls);
+    join.check_reconciliations(calls);
+    join.check_answers(events, calls, answers, &reached);
     join.defects.extend(request_ids::check(&join.intents, calls, answers, &mut join.joined));
     join.joined.events = events.len();
     join.joined.aws_calls = calls.len();
     if join.defects.is_empty() {
         return Ok(join.joined);
     }
-    join.defects.truncate(MAX);
+    join.defects.truncate(MAX_DEFECTS);
     Err(join.defects)
 }
 
-/// A change as AWS was asked for it.
+/// The change that a call to AWS asks for.
 pub(crate) fn change_of(call: &Entry) -> Change {
     let text = |name: &str| call.params.get(name).and_then(|value| value.as_str()).map(str::to_owned);
     let by_name = |name| format!("arn:aws:logs:{}:{}:log-group:{name}", call.region, call.account);
@@ -105,7 +105,7 @@ pub(crate) fn change_of(call: &Entry) -> Change {
         text("resourceIdentifier").or_else(|| text("logGroupName").map(by_name)).unwrap_or_default();
     match text("kmsKeyId") {
         Some(key) => Change::set(&resource, &key),
-        None => Change::take_away(&resource),
+        None => Change::remove(&resource),
     }
 }
 
@@ -126,16 +126,16 @@ impl<'e> Join<'e> {
         let (mut ids, mut correlations) = (HashSet::new(), HashSet::new());
         for event in events {
             if !ids.insert(&event.id) {
-                join.defects.push(Defect::Twice(format!("{event:?}")));
+                join.defects.push(Defect::Duplicate(format!("{event:?}")));
             }
             if event.kind == "intent" {
                 if !correlations.insert(&event.correlation) {
-                    join.defects.push(Defect::Twice(format!("{event:?}")));
+                    join.defects.push(Defect::Duplicate(format!("{event:?}")));
                 }
                 let resource = event.resource.clone().unwrap_or_default();
                 let change = match event.operation.as_str() {
                     "AssociateKmsKey" => Change::set(&resource, event.key.as_deref().unwrap_or_default()),
-                    _ => Change::take_away(&resource),
+                    _ => Change::remove(&resource),
                 };
                 join.by_change.entry(change.clone()).or_default().push(&event.id);
                 join.intents.insert(&event.id, Intent { event, change, ends: Vec::new() });
@@ -143,7 +143,9 @@ impl<'e> Join<'e> {
             if let Some(closed) = &event.closes {
                 match join.intents.get_mut(closed.as_str()) {
                     Some(intent) => intent.ends.push(event),
-                    None => join.defects.push(Defect::Ends(format!("closes nothing before it: {event:?}"))),
+                    None => {
+                        join.defects.push(Defect::WrongEnds(format!("closes no earlier intent: {event:?}")));
+                    }
                 }
             }
         }
@@ -151,8 +153,8 @@ impl<'e> Join<'e> {
         join
     }
 
-    /// Each intent has one outcome, or a settlement, or an unknown outcome and then a settlement.
-    fn ends(&mut self) {
+    /// Each intent has one outcome, or a `settled` event, or an unknown outcome and then a `settled` event.
+    fn check_ends(&mut self) {
         for Intent { event, ends, .. } in self.intents.values() {
             let outcomes: Vec<_> =
                 ends.iter().map(|end| (end.kind.as_str(), end.outcome.as_deref())).collect();
@@ -160,14 +162,14 @@ impl<'e> Join<'e> {
                 [("outcome", outcome)] if *outcome != Some("OUTCOME_UNKNOWN") => {}
                 [("settled", _)] => self.joined.cut_off += 1,
                 [("outcome", Some("OUTCOME_UNKNOWN")), ("settled", _)] => self.joined.unknown += 1,
-                _ => self.defects.push(Defect::Ends(format!("{outcomes:?} end {event:?}"))),
+                _ => self.defects.push(Defect::WrongEnds(format!("{outcomes:?} close {event:?}"))),
             }
         }
     }
 
-    /// Each call of AWS has one intent before it, and that intent's end after it. Tells which intents
+    /// Each call to AWS has one earlier intent, whose end is later than the call. Returns the intents that
     /// reached AWS.
-    fn calls(&mut self, calls: &[Entry]) -> HashSet<&'e str> {
+    fn check_calls(&mut self, calls: &[Entry]) -> HashSet<&'e str> {
         let ends = self.intents.iter().flat_map(|(id, intent)| intent.ends.iter().map(|end| (*id, *end)));
         let by_request: HashMap<String, &str> = ends
             .flat_map(|(id, end)| end.aws_request_ids.iter().map(move |request| (request.clone(), id)))
@@ -175,25 +177,29 @@ impl<'e> Join<'e> {
         let mut reached = HashSet::new();
         for call in calls {
             let change = change_of(call);
-            let fitting: Vec<&str> = match by_request.get(&call.request_id) {
+            let matching: Vec<&str> = match by_request.get(&call.request_id) {
                 Some(intent) => vec![*intent],
                 None => self.by_change.get(&change).cloned().unwrap_or_default(),
             };
-            let fitting: Vec<&str> = fitting.into_iter().filter(|id| self.fits(id, &change, call)).collect();
-            match fitting.as_slice() {
+            let matching: Vec<&str> =
+                matching.into_iter().filter(|id| self.matches(id, &change, call)).collect();
+            match matching.as_slice() {
                 [] => self
                     .defects
                     .push(Defect::NoIntent(format!("{change:?} at {} ({:?})", call.time, call.outcome))),
                 [one] => drop(reached.insert(*one)),
-                // Of a resource that all callers change, one may be open since a kill beside another.
+                // On a resource that all callers change, an intent can be open since a kill while another
+                // starts.
                 several if !change.is_cold() => reached.extend(several),
-                several => self.defects.push(Defect::ManyIntents(format!("{several:?} before {change:?}"))),
+                several => {
+                    self.defects.push(Defect::AmbiguousIntent(format!("{several:?} before {change:?}")));
+                }
             }
         }
         reached
     }
 
-    fn fits(&self, id: &str, change: &Change, call: &Entry) -> bool {
+    fn matches(&self, id: &str, change: &Change, call: &Entry) -> bool {
         let Some(intent) = self.intents.get(id) else { return false };
         let last = intent.ends.last().map_or(i64::MAX, |end| end.time);
         intent.change == *change
@@ -201,8 +207,8 @@ impl<'e> Join<'e> {
             && call.decided.unwrap_or(call.time).as_microsecond() <= last
     }
 
-    /// What was read back of a resource that one caller alone changes is what AWS had done by then.
-    fn settlements(&mut self, calls: &[Entry]) {
+    /// For a resource that only one caller changes, the read-back equals what AWS had done by then.
+    fn check_reconciliations(&mut self, calls: &[Entry]) {
         let done: HashMap<Change, i64> = calls
             .iter()
             .filter(|call| executed(call))
@@ -218,7 +224,13 @@ impl<'e> Join<'e> {
         }
     }
 
-    fn answers(&mut self, events: &[Event], calls: &[Entry], answers: &[Answer], reached: &HashSet<&str>) {
+    fn check_answers(
+        &mut self,
+        events: &[Event],
+        calls: &[Entry],
+        answers: &[Answer],
+        reached: &HashSet<&str>,
+    ) {
         let by_id: HashMap<&str, &Event> = events.iter().map(|event| (event.id.as_str(), event)).collect();
         let changed: HashMap<&str, &Entry> =
             calls.iter().filter(|call| executed(call)).map(|call| (call.request_id.as_str(), call)).collect();
@@ -232,13 +244,13 @@ impl<'e> Join<'e> {
             let sent = intent.is_some_and(|intent| reached.contains(intent.event.id.as_str()));
             let describe_answer = || format!("{answer:?}, {:?}", intent.map(|intent| &intent.ends));
             let defect = match &answer.result {
-                Answered::Nothing | Answered::NobodyThere => {
+                CallResult::NoResponse | CallResult::ConnectionRefused => {
                     self.joined.unanswered += 1;
                     None
                 }
-                // Held against all the answers to the same request.
-                Answered::Made { .. } if answer.own.is_some() => None,
-                Answered::Made { event, aws_request_id, whole: _ } => {
+                // `request_ids::check` compares all answers to the same request.
+                CallResult::Succeeded { .. } if answer.idempotency_key.is_some() => None,
+                CallResult::Succeeded { event, aws_request_id, response: _ } => {
                     self.joined.changed += 1;
                     let outcome = by_id.get(event.as_str()).filter(|event| {
                         event.kind == "outcome"
@@ -252,18 +264,19 @@ impl<'e> Join<'e> {
                     let lost = (!is_stored).then(|| Defect::AnswerNotInLog(describe_answer()));
                     lost.or_else(|| (!is_done).then(|| Defect::AnswerNotInAws(describe_answer())))
                 }
-                // It was made, and its record was late: it is there now.
-                Answered::Refused { executed: true, .. } => {
+                // AWS made the change, and its record was late; by now it is in the log.
+                CallResult::Failed { executed: true, .. } => {
                     self.joined.refused += 1;
                     (!sent).then(|| Defect::AnswerNotInLog(describe_answer()))
                 }
-                Answered::Refused { reason, executed: false, pending } => {
+                CallResult::Failed { reason, executed: false, pending } => {
                     self.joined.refused += 1;
                     let unavailable = reason == "AUDIT_UNAVAILABLE";
                     self.joined.unavailable += usize::from(unavailable);
                     let outcome = intent.and_then(|intent| intent.ends.first());
-                    // How it ended is told before it is kept where the store is late, and then said to be pending;
-                    // a kill in between leaves the settling, which says the same or that it cannot tell.
+                    // If the store is slow, the service answers before it records the outcome, and says that
+                    // the record is pending. After a kill in between, the reconciliation finds the same
+                    // outcome or none.
                     let late = |end: &Event| {
                         let in_force = end.outcome.as_deref() == Some("in force");
                         *pending && end.kind == "settled" && (reason == "OUTCOME_UNKNOWN" || !in_force)
@@ -271,7 +284,7 @@ impl<'e> Join<'e> {
                     let as_answered =
                         outcome.is_some_and(|end| end.outcome.as_ref() == Some(reason) || late(end));
                     match (unavailable, sent) {
-                        (true, true) => Some(Defect::SentAllTheSame(describe_answer())),
+                        (true, true) => Some(Defect::SentDespiteError(describe_answer())),
                         (false, true) if !as_answered => Some(Defect::AnswerNotInLog(describe_answer())),
                         (_, _) => None,
                     }

@@ -1,5 +1,5 @@
-//! `LazyFS`, a FUSE file system that forgets on command what was not synced: other people's word on the
-//! same question as `disk.c`.
+//! `LazyFS`, a FUSE file system that discards unsynced data on command. It tests the same as `disk.c`, but
+//! with an independent implementation.
 
 use std::{
     fs,
@@ -17,28 +17,28 @@ use tokio::{
 
 use crate::process::until;
 
-/// By when an order is carried out.
-const DONE_WITHIN: Duration = Duration::from_mins(1);
+/// The time limit for a command to `LazyFS`.
+const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Mounted until this is dropped.
+/// A mounted file system, unmounted on drop.
 pub(crate) struct LazyFs {
     child: Child,
     at: PathBuf,
-    beside: TempDir,
-    /// Open as long as `LazyFS` runs: what it says while nobody has its pipe open is lost, and so is
-    /// whoever comes later to read it.
+    temp: TempDir,
+    /// Open as long as `LazyFS` runs. A message that it writes while no reader has the pipe open is lost, and
+    /// a later reader waits for it forever.
     done: Mutex<BufReader<Receiver>>,
 }
 
 // === impl LazyFs ===
 
 impl LazyFs {
-    /// Over a folder that is empty.
-    #[expect(clippy::disallowed_methods, reason = "where a tool is, is no setting of the service")]
+    /// Mounts the file system over an empty folder.
+    #[expect(clippy::disallowed_methods, reason = "the path of a test tool is no setting of the service")]
     pub(crate) async fn mount(at: &Path) -> Self {
         let program = std::env::var("LOGKEY_LAZYFS").expect("LOGKEY_LAZYFS names LazyFS's program");
-        let beside = tempfile::tempdir().unwrap();
-        let path = |name: &str| beside.path().join(name);
+        let temp = tempfile::tempdir().unwrap();
+        let path = |name: &str| temp.path().join(name);
         let root = path("root");
         fs::create_dir(&root).unwrap();
         let settings = format!(
@@ -57,29 +57,29 @@ impl LazyFs {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let is_there = || path("orders").exists() && path("done").exists();
+        let pipes_exist = || path("orders").exists() && path("done").exists();
         until("LazyFS", async || {
-            fs::read_to_string("/proc/mounts").unwrap().contains(at.to_str().unwrap()) && is_there()
+            fs::read_to_string("/proc/mounts").unwrap().contains(at.to_str().unwrap()) && pipes_exist()
         })
         .await;
-        // For writing too, so that opening it waits for nobody.
+        // Open for writing too, so that opening does not wait for a writer.
         let done = OpenOptions::new().read_write(true).open_receiver(path("done")).unwrap();
-        Self { child, at: at.to_owned(), beside, done: Mutex::new(BufReader::new(done)) }
+        Self { child, at: at.to_owned(), temp, done: Mutex::new(BufReader::new(done)) }
     }
 
-    /// Forgets what was not synced, and waits until that is done.
+    /// Discards unsynced data and waits until that is done.
     pub(crate) async fn cut_power(&self) {
-        fs::write(self.beside.path().join("orders"), "lazyfs::clear-cache\n").unwrap();
+        fs::write(self.temp.path().join("orders"), "lazyfs::clear-cache\n").unwrap();
         let (mut output, mut done) = (String::new(), self.done.lock().await);
-        let read = tokio::time::timeout(DONE_WITHIN, done.read_line(&mut output)).await;
-        read.expect("LazyFS says that it is done").unwrap();
+        let read = tokio::time::timeout(COMMAND_TIMEOUT, done.read_line(&mut output)).await;
+        read.expect("LazyFS confirms the command").unwrap();
         assert_eq!(output.trim(), "finished::clear-cache");
     }
 }
 
 impl Drop for LazyFs {
     fn drop(&mut self) {
-        // Also where a test that failed left a file open.
+        // `-z` unmounts even if a failed test left a file open.
         drop(Command::new("fusermount3").args(["-u", "-z"]).arg(&self.at).status());
         drop(self.child.kill());
         drop(self.child.wait());

@@ -1,5 +1,5 @@
-//! Many callers at once: each changes, reads and asks for what it may not have, in a loop, hangs up now
-//! and then, and writes down what it was told.
+//! Concurrent callers. Each one loops over changes, reads and forbidden requests, sometimes disconnects, and
+//! records its answers.
 
 use std::{
     error::Error as _,
@@ -31,76 +31,77 @@ use crate::{
     world::{ACCOUNTS, HOT, KEYS, REGION, TestEnv},
 };
 
-/// How long a caller rests where nobody answers.
-pub(crate) const REST: Duration = Duration::from_millis(5);
+/// The pause after a call without an answer.
+pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(5);
 
-/// A change as a caller asked for it.
+/// A change that a caller requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Change {
     pub(crate) operation: &'static str,
-    /// The ARN of what is changed.
+    /// The ARN of the resource to change.
     pub(crate) resource: String,
-    /// The ARN of the key that is set.
+    /// The ARN of the key to set; none to remove the key.
     pub(crate) key: Option<String>,
 }
 
-/// A change, and what its caller was told.
+/// A change and its result for the caller.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    /// The request id that the caller gave it.
+    /// The `x-request-id` of the call.
     pub(crate) id: String,
     pub(crate) change: Change,
-    pub(crate) result: Answered,
-    /// By which the caller may repeat the request.
-    pub(crate) own: Option<OwnId>,
+    pub(crate) result: CallResult,
+    /// The idempotency key, with which the caller may repeat the request.
+    pub(crate) idempotency_key: Option<IdempotencyKey>,
 }
 
-/// The id of its own that a request has, and where it was made.
+/// A request's idempotency key, and which run of the service answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OwnId {
+pub(crate) struct IdempotencyKey {
     pub(crate) id: Uuid,
-    /// How often the service had been started when the answer came.
-    pub(crate) life: u64,
+    /// The number of starts of the service when the answer arrived.
+    pub(crate) start_number: u64,
 }
 
-/// What a caller was told.
+/// The result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answered {
-    /// It was made; with the answer whole.
-    Made { event: String, aws_request_id: String, whole: String },
-    /// It was not, or nobody knows; perhaps with its record still pending.
-    Refused { reason: String, executed: bool, pending: bool },
-    /// Nothing: the connection broke, or the caller hung up.
-    Nothing,
-    /// Nobody was there to be asked.
-    NobodyThere,
+pub(crate) enum CallResult {
+    /// The change was made; with the whole response.
+    Succeeded { event: String, aws_request_id: String, response: String },
+    /// The service returned an error; the change was not made, its outcome is unknown, or its record is
+    /// pending.
+    Failed { reason: String, executed: bool, pending: bool },
+    /// No response: the connection broke, or the caller disconnected.
+    NoResponse,
+    /// The connection was refused.
+    ConnectionRefused,
 }
 
-/// Callers at work.
+/// Running callers.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
     callers: JoinSet<Vec<Answer>>,
 }
 
-/// One of them.
+/// One caller with its token.
 pub(crate) struct Caller {
     client: KeyAssociationServiceClient<Channel>,
     token: String,
     name: String,
     calls: u64,
-    lives: Arc<AtomicU64>,
+    starts: Arc<AtomicU64>,
 }
 
-/// How a call ends if it takes long.
+/// How long a caller waits for an answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum CallerTimeout {
-    /// It waits as long as the service lets it.
-    All,
-    /// It has this deadline, and tells the service.
+    /// As long as the service allows.
+    None,
+    /// Until this deadline, which the request carries.
     Deadline(Duration),
-    /// It hangs up after this, and does not tell before.
-    HangsUp(Duration),
+    /// Until it disconnects without notice.
+    Disconnect(Duration),
 }
 
 // === impl Change ===
@@ -110,11 +111,11 @@ impl Change {
         Self { operation: "AssociateKmsKey", resource: resource.into(), key: Some(key.into()) }
     }
 
-    pub(crate) fn take_away(resource: &str) -> Self {
+    pub(crate) fn remove(resource: &str) -> Self {
         Self { operation: "DisassociateKmsKey", resource: resource.into(), key: None }
     }
 
-    /// Whether it is of a resource that is changed by one caller alone.
+    /// Whether only one caller changes the resource.
     pub(crate) fn is_cold(&self) -> bool {
         self.resource.contains("/cold-")
     }
@@ -130,16 +131,16 @@ pub(crate) fn key(account: usize, number: usize) -> String {
     format!("arn:aws:kms:{REGION}:{account}:key/key-{number}")
 }
 
-// === impl Patience ===
+// === impl CallerTimeout ===
 
 impl CallerTimeout {
-    /// Mostly all of it; now and then less than a call takes.
+    /// Usually none; sometimes shorter than a call takes.
     pub(crate) fn any(rng: &mut StdRng) -> Self {
-        let now = Duration::from_millis(rng.random_range(1..60));
+        let duration = Duration::from_millis(rng.random_range(1..60));
         match rng.random_range(0..100) {
-            0..70 => Self::All,
-            70..85 => Self::Deadline(now),
-            _ => Self::HangsUp(now),
+            0..70 => Self::None,
+            70..85 => Self::Deadline(duration),
+            _ => Self::Disconnect(duration),
         }
     }
 }
@@ -147,7 +148,7 @@ impl CallerTimeout {
 // === impl Load ===
 
 impl Load {
-    /// So many callers, from now until they are told to stop.
+    /// Starts this many callers, which run until `stop`.
     pub(crate) fn start(env: &Arc<TestEnv>, callers: u64, seed: u64) -> Self {
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let mut all = JoinSet::new();
@@ -161,18 +162,18 @@ impl Load {
         Self { stop, answered, callers: all }
     }
 
-    /// How many calls were answered by the service so far.
+    /// The number of calls that the service has answered so far.
     pub(crate) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many more calls were answered: on a busy machine, time alone says nothing.
-    pub(crate) async fn goes_on(&self, more: u64) {
+    /// Waits until this many more calls are answered. A fixed time would prove nothing on a busy machine.
+    pub(crate) async fn wait_for_answers(&self, more: u64) {
         let before = self.answered();
         until("answers", async || self.answered() >= before + more).await;
     }
 
-    /// Waits for the calls under way; tells what everyone was told.
+    /// Waits for the calls in flight and returns all answers.
     pub(crate) async fn stop(self) -> Vec<Answer> {
         self.stop.store(true, Ordering::Relaxed);
         self.callers.join_all().await.concat()
@@ -186,8 +187,8 @@ impl Caller {
         let endpoint = Endpoint::from_shared(format!("http://{}", env.grpc)).unwrap();
         let client = KeyAssociationServiceClient::new(endpoint.connect_lazy());
         let (tenant, _) = ACCOUNTS.get(account).unwrap();
-        let lives = Arc::clone(&env.lives);
-        Self { client, token: env.token(tenant), name: name.into(), calls: 0, lives }
+        let starts = Arc::clone(&env.starts);
+        Self { client, token: env.token(tenant), name: name.into(), calls: 0, starts }
     }
 
     async fn work(
@@ -201,7 +202,7 @@ impl Caller {
         let (mut answers, mut cold) = (Vec::new(), env.cold(account));
         let mut requests = Requests::default();
         while !stop.load(Ordering::Relaxed) {
-            answers.extend(requests.again(&mut self, &mut rng).await);
+            answers.extend(requests.repeat(&mut self, &mut rng).await);
             let key = key(account, rng.random_range(0..KEYS));
             let hot = group(account, &format!("hot-{}", rng.random_range(0..HOT)));
             let results =
@@ -209,7 +210,7 @@ impl Caller {
             let change = match rng.random_range(0..100) {
                 0..55 => Change::set(&group(account, &format!("cold-{cold}")), &key),
                 55..70 => Change::set(&hot, &key),
-                70..80 => Change::take_away(&hot),
+                70..80 => Change::remove(&hot),
                 80..85 => Change::set(&results, &key),
                 85..90 => Change::set(&hot.replace("/hot", "/nobody/hot").replace(":/", ":/else"), &key),
                 _ => {
@@ -227,14 +228,14 @@ impl Caller {
                 continue;
             }
             let answer = self.change(change.clone(), CallerTimeout::any(&mut rng)).await;
-            let changed = matches!(answer.result, Answered::Made { .. });
+            let changed = matches!(answer.result, CallResult::Succeeded { .. });
             match answer.result {
-                Answered::NobodyThere => {
-                    tokio::time::sleep(REST).await;
+                CallResult::ConnectionRefused => {
+                    tokio::time::sleep(RETRY_AFTER).await;
                     continue;
                 }
-                Answered::Nothing => {}
-                Answered::Made { .. } | Answered::Refused { .. } => {
+                CallResult::NoResponse => {}
+                CallResult::Succeeded { .. } | CallResult::Failed { .. } => {
                     answered.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -243,34 +244,35 @@ impl Caller {
             }
             answers.push(answer);
             if changed && change.is_cold() && rng.random_ratio(1, 3) {
-                answers.push(self.change(Change::take_away(&change.resource), CallerTimeout::All).await);
+                answers.push(self.change(Change::remove(&change.resource), CallerTimeout::None).await);
             }
         }
         answers
     }
 
-    /// Asks for a change.
+    /// Requests a change without an idempotency key.
     pub(crate) async fn change(&mut self, change: Change, timeout: CallerTimeout) -> Answer {
         self.request(change, timeout, None).await
     }
 
-    /// The same, for the first time or again where it has an id of its own.
+    /// Requests a change, or repeats it with the same idempotency key.
     pub(crate) async fn request(
         &mut self,
         change: Change,
         timeout: CallerTimeout,
-        own: Option<Uuid>,
+        idempotency_key: Option<Uuid>,
     ) -> Answer {
         self.calls += 1;
         let id = format!("{}-{}", self.name, self.calls);
-        let sent = self.send(&change, timeout, &id, own);
-        let result = if let CallerTimeout::HangsUp(after) = timeout {
-            tokio::time::timeout(after, sent).await.unwrap_or(Answered::Nothing)
+        let sent = self.send(&change, timeout, &id, idempotency_key);
+        let result = if let CallerTimeout::Disconnect(after) = timeout {
+            tokio::time::timeout(after, sent).await.unwrap_or(CallResult::NoResponse)
         } else {
             sent.await
         };
-        let own = own.map(|id| OwnId { id, life: self.lives.load(Ordering::Relaxed) });
-        Answer { id, change, result, own }
+        let idempotency_key = idempotency_key
+            .map(|id| IdempotencyKey { id, start_number: self.starts.load(Ordering::Relaxed) });
+        Answer { id, change, result, idempotency_key }
     }
 
     async fn send(
@@ -278,10 +280,10 @@ impl Caller {
         change: &Change,
         timeout: CallerTimeout,
         id: &str,
-        own: Option<Uuid>,
-    ) -> Answered {
+        idempotency_key: Option<Uuid>,
+    ) -> CallResult {
         let resource = change.resource.clone();
-        let request_id = own.map(|own| own.to_string()).unwrap_or_default();
+        let request_id = idempotency_key.map(|key| key.to_string()).unwrap_or_default();
         if let Some(key) = &change.key {
             let target = Some(associate::Target::ResourceIdentifier(resource));
             let kms_key_id = key.clone();
@@ -304,11 +306,11 @@ impl Caller {
         let target = Some(get::Target::ResourceIdentifier(resource.into()));
         let request = self.to_request(
             GetKeyAssociationRequest { target, ..Default::default() },
-            CallerTimeout::All,
+            CallerTimeout::None,
             "read",
         );
         if self.client.get_key_association(request).await.is_err() {
-            tokio::time::sleep(REST).await;
+            tokio::time::sleep(RETRY_AFTER).await;
         }
     }
 
@@ -326,28 +328,28 @@ impl Caller {
 fn classify<T: Debug>(
     answer: Result<Response<T>, Status>,
     ids: impl FnOnce(T) -> (String, String),
-) -> Answered {
+) -> CallResult {
     match answer {
         Ok(answer) => {
-            let whole = format!("{:?}", answer.get_ref());
+            let response = format!("{:?}", answer.get_ref());
             let (event, aws_request_id) = ids(answer.into_inner());
-            Answered::Made { event, aws_request_id, whole }
+            CallResult::Succeeded { event, aws_request_id, response }
         }
-        // A status without details is the client's own: nobody answered.
+        // A status without details comes from the client library: the service did not answer.
         Err(status) => match status.get_details_error_info() {
-            Some(info) => Answered::Refused {
+            Some(info) => CallResult::Failed {
                 executed: info.metadata.get("executed").is_some_and(|text| text == "true"),
                 pending: info.metadata.get("audit_record").is_some_and(|text| text == "pending"),
                 reason: info.reason,
             },
-            None if was_refused(&status) => Answered::NobodyThere,
-            None => Answered::Nothing,
+            None if is_connection_refused(&status) => CallResult::ConnectionRefused,
+            None => CallResult::NoResponse,
         },
     }
 }
 
-/// Whether there was not even a connection.
-fn was_refused(status: &Status) -> bool {
+/// Whether the connection was refused.
+fn is_connection_refused(status: &Status) -> bool {
     let causes = std::iter::successors(status.source(), |cause| std::error::Error::source(*cause));
     let io = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>());
     io.map(std::io::Error::kind).any(|kind| kind == std::io::ErrorKind::ConnectionRefused)

@@ -1,4 +1,4 @@
-//! The audit log as an auditor has it: verified and exported by the command line, and read from the
+//! The audit log from an auditor's view: verified and exported with `logkey audit`, and parsed from the
 //! exported files.
 
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{process::logkey, world::TestEnv};
 
-/// An event, as far as it is joined.
+/// The fields of an event that the join uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) id: String,
@@ -19,24 +19,25 @@ pub(crate) struct Event {
     /// In microseconds since 1970.
     pub(crate) time: i64,
     pub(crate) closes: Option<String>,
-    /// `OK`, a reason, or what settling found.
+    /// `OK`, a reason, or the result of a reconciliation.
     pub(crate) outcome: Option<String>,
     pub(crate) aws_request_ids: Vec<String>,
-    /// Of a change of keys: by which the log was signed until here, and by which from here on.
+    /// For a key rotation: the verifiers of the old and the new signing key.
     pub(crate) rotated: Option<(String, String)>,
 }
 
-/// Verifies the log against itself and every checkpoint that was kept; tells what is wrong.
-pub(crate) fn verify(env: &TestEnv, kept_checkpoint: &[String]) -> Result<(), String> {
-    let (archive, path) = (archived(env), env.path("kept"));
+/// Verifies the log, and its consistency with each of the earlier checkpoints. Returns the output of a
+/// failure.
+pub(crate) fn verify(env: &TestEnv, checkpoints: &[String]) -> Result<(), String> {
+    let (archive, path) = (archive_arguments(env), env.path("checkpoint"));
     let path = path.to_str().unwrap();
     let plain: Vec<&str> = ["verify"].into_iter().chain(archive.iter().map(String::as_str)).collect();
     let mut runs = vec![plain.clone()];
-    if !kept_checkpoint.is_empty() {
-        runs = kept_checkpoint.iter().map(|_| [&plain[..], &["--checkpoint", path]].concat()).collect();
+    if !checkpoints.is_empty() {
+        runs = checkpoints.iter().map(|_| [&plain[..], &["--checkpoint", path]].concat()).collect();
     }
     for (number, arguments) in runs.iter().enumerate() {
-        if let Some(note) = kept_checkpoint.get(number) {
+        if let Some(note) = checkpoints.get(number) {
             std::fs::write(path, note).unwrap();
         }
         let (code, output) = audit(env, arguments);
@@ -47,27 +48,27 @@ pub(crate) fn verify(env: &TestEnv, kept_checkpoint: &[String]) -> Result<(), St
     Ok(())
 }
 
-/// Runs a verb of `audit`; tells its exit code and what it said.
+/// Runs a subcommand of `audit`. Returns its exit code and its output.
 pub(crate) fn audit(env: &TestEnv, arguments: &[&str]) -> (Option<i32>, String) {
     let config = env.config();
     let all = [&["audit"], arguments, &["--config", config.to_str().unwrap()]].concat();
-    let done = logkey(&all).output().unwrap();
-    (done.status.code(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+    let output = logkey(&all).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
 }
 
-/// Where events are that were moved out, if any were.
-fn archived(env: &TestEnv) -> Vec<String> {
+/// The arguments that name the archive, if there is one.
+fn archive_arguments(env: &TestEnv) -> Vec<String> {
     let folder = env.archive();
-    let is_there = folder.join("checkpoint").exists();
-    let named = ["--archive".to_owned(), folder.to_str().unwrap().to_owned()];
-    if is_there { named.to_vec() } else { Vec::new() }
+    let exists = folder.join("checkpoint").exists();
+    let arguments = ["--archive".to_owned(), folder.to_str().unwrap().to_owned()];
+    if exists { arguments.to_vec() } else { Vec::new() }
 }
 
-/// Exports the log and reads every event of it, in order.
+/// Exports the log and returns all its events in order.
 pub(crate) fn export(env: &TestEnv) -> Vec<Event> {
     let out = env.path("export");
     drop(std::fs::remove_dir_all(&out));
-    let archive = archived(env);
+    let archive = archive_arguments(env);
     let export = ["export", "--out", out.to_str().unwrap()];
     let arguments: Vec<&str> = export.into_iter().chain(archive.iter().map(String::as_str)).collect();
     let (code, output) = audit(env, &arguments);
@@ -82,7 +83,7 @@ pub(crate) fn export(env: &TestEnv) -> Vec<Event> {
         .collect()
 }
 
-/// Every bundle under a folder, with its number: `x001/234`, or `x001/234.p/17` where it is not full.
+/// Finds every bundle under a folder, with its number: `x001/234`, or `x001/234.p/17` for a partial bundle.
 fn find(folder: &Path, before: &str, found: &mut Vec<(u64, PathBuf)>) {
     for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
@@ -98,7 +99,7 @@ fn find(folder: &Path, before: &str, found: &mut Vec<(u64, PathBuf)>) {
     }
 }
 
-/// Each with its length in two bytes before it.
+/// Parses the entries of a bundle. Each one follows its length in two bytes.
 fn entries(mut bundle: &[u8]) -> Vec<Value> {
     let mut entries = Vec::new();
     while let Some((length, rest)) = bundle.split_first_chunk::<2>() {

@@ -1,7 +1,7 @@
-//! Proof by killing: the binary under load is killed, or the power is cut, at random instants; at the
-//! end its audit log is verified, exported and joined with what the embedded AWS was really asked.
+//! Kill tests: the binary is killed under load, or loses its power, at random instants. Afterwards its audit
+//! log is verified, exported, and compared with the calls that the embedded AWS received.
 //!
-//! `tests/run kill` runs a few rounds. The long form, with the seed of a run that failed:
+//! `tests/run kill` runs a few rounds. To run more rounds, with the seed of a failed run:
 //! `LOGKEY_KILL_ROUNDS=200 LOGKEY_KILL_SEED=7 cargo test --test kill -- --ignored --nocapture --test-threads 1`
 #![expect(
     clippy::expect_used,
@@ -10,7 +10,7 @@
     clippy::unwrap_used,
     reason = "a test that panics has failed"
 )]
-#![expect(clippy::print_stderr, reason = "a run tells its seed and what it saw")]
+#![expect(clippy::print_stderr, reason = "a run prints its seed and its counts")]
 
 mod archive;
 mod disk;
@@ -35,13 +35,13 @@ mod world;
 
 use rand::Rng as _;
 
-/// How many rounds, where a test has a number of its own that is less.
+/// The number of rounds: `LOGKEY_KILL_ROUNDS`, or the test's default.
 #[expect(clippy::disallowed_methods, reason = "the length of a test run is no setting of the service")]
-pub(crate) fn rounds(few: u32) -> u32 {
-    std::env::var("LOGKEY_KILL_ROUNDS").map_or(few, |text| text.parse().unwrap())
+pub(crate) fn rounds(default: u32) -> u32 {
+    std::env::var("LOGKEY_KILL_ROUNDS").map_or(default, |text| text.parse().unwrap())
 }
 
-/// The seed of everything that is random here; told, so that a run can be made again.
+/// The seed of the random choices, printed so that a run can be repeated.
 #[expect(clippy::disallowed_methods, reason = "the seed of a test run is no setting of the service")]
 pub(crate) fn seed(test: &str) -> u64 {
     let given = std::env::var("LOGKEY_KILL_SEED").map(|text| text.parse().unwrap());

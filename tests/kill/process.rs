@@ -1,4 +1,4 @@
-//! The service as a process: started, looked at, ended in one way or another.
+//! The service as a process: starts it, polls it, and ends it.
 
 use std::{
     fs::OpenOptions,
@@ -12,28 +12,28 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _, sqlite::SqliteConnect
 
 use crate::{shared, world::TestEnv};
 
-/// How often something is looked at before it counts as failed, 10 ms apart.
-const LOOKS: u32 = 6_000;
-/// Intents before this moment whose end nobody knows, after the event up to which all are settled.
-const OPEN: &str = "\
-WITH said AS MATERIALIZED (
+/// The maximum number of polls of a condition, 10 ms apart.
+const MAX_POLLS: u32 = 6_000;
+/// Counts the open intents before a time, after an event up to which all intents have ended.
+const OPEN_INTENTS: &str = "\
+WITH later AS MATERIALIZED (
     SELECT seq, body ->> '$.metadata.event_code' AS kind, body ->> '$.metadata.uid' AS id,
            body ->> '$.unmapped.logkey.closes' AS closes, body ->> '$.status_code' AS status,
            body ->> '$.unmapped.logkey.time_us' AS time
     FROM event WHERE seq > $1),
-closed AS (SELECT closes FROM said
+closed AS (SELECT closes FROM later
     WHERE closes IS NOT NULL AND (kind = 'settled' OR status IS NOT 'OUTCOME_UNKNOWN'))
-SELECT count(*), (SELECT max(seq) FROM said WHERE time < $2) FROM said
+SELECT count(*), (SELECT max(seq) FROM later WHERE time < $2) FROM later
 WHERE kind = 'intent' AND time < $2 AND id NOT IN closed";
 
-/// A running service; killed when it is dropped.
+/// A running service, killed on drop.
 pub(crate) struct Process {
     child: Child,
-    /// In microseconds since 1970, from before it was started.
+    /// A time just before the start, in microseconds since 1970.
     started: i64,
 }
 
-/// The binary, with these arguments.
+/// A command that runs the binary with these arguments.
 pub(crate) fn logkey(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logkey"));
     command.args(arguments).stdin(Stdio::null());
@@ -44,23 +44,23 @@ pub(crate) fn logkey(arguments: &[&str]) -> Command {
     command
 }
 
-/// Waits until `done`, which is looked at again and again.
+/// Polls until `done` returns true.
 pub(crate) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_POLLS {
         if done().await {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{what} does not come");
+    panic!("timed out waiting for {what}");
 }
 
 // === impl Process ===
 
 impl Process {
-    /// Starts the service; what it logs goes to a file of the world's.
+    /// Starts the service; its log goes to the `stderr` file of the test environment.
     pub(crate) fn spawn(env: &TestEnv, more: &[(&str, String)]) -> Self {
-        env.lives.fetch_add(1, Ordering::Relaxed);
+        env.starts.fetch_add(1, Ordering::Relaxed);
         let log = OpenOptions::new().create(true).append(true).open(env.path("stderr")).unwrap();
         let started = jiff::Timestamp::now().as_microsecond();
         let mut command = logkey(&["serve", "--config", env.config().to_str().unwrap()]);
@@ -68,13 +68,13 @@ impl Process {
         Self { child, started }
     }
 
-    /// Waits until it is ready, and every change that an earlier process left open is settled. Tells up
-    /// to which event that is so.
+    /// Waits until the service is ready and has reconciled every intent that an earlier process left open.
+    /// Returns the event up to which all intents have ended.
     pub(crate) async fn reconciled(&mut self, env: &TestEnv, floor: i64) -> i64 {
         self.ready(env).await;
         let mut last = floor;
-        until("the end of what was open", async || {
-            let (open, newest) = open(env, floor, self.started).await;
+        until("the reconciliation of open intents", async || {
+            let (open, newest) = open_intents(env, floor, self.started).await;
             last = newest;
             open == 0
         })
@@ -86,7 +86,7 @@ impl Process {
         self.ready_at(env, env.admin).await;
     }
 
-    /// The same, where it was told to listen elsewhere.
+    /// Waits for readiness at a different admin address.
     pub(crate) async fn ready_at(&mut self, env: &TestEnv, admin: SocketAddr) {
         let url = format!("http://{admin}/readyz");
         until("readiness", async || {
@@ -100,7 +100,7 @@ impl Process {
         .await;
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the process ends by itself.
     pub(crate) async fn finished(mut self) -> ExitStatus {
         tokio::task::spawn_blocking(move || self.child.wait().unwrap()).await.unwrap()
     }
@@ -111,7 +111,7 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Sends `SIGTERM` and waits for the end.
     pub(crate) async fn terminate(self) -> ExitStatus {
         self.signal("-TERM");
         self.finished().await
@@ -130,16 +130,16 @@ impl Drop for Process {
     }
 }
 
-/// How many intents are open, and the newest event before that moment. The connection is closed before
-/// this returns, so that a service that is killed was alone with its file.
-async fn open(env: &TestEnv, floor: i64, before: i64) -> (i64, i64) {
-    if env.is_over_a_server() {
-        return shared::open(env, before).await;
+/// The number of open intents, and the newest event before that time. It closes its connection before it
+/// returns, so that a killed service was the only process with the file open.
+async fn open_intents(env: &TestEnv, floor: i64, before: i64) -> (i64, i64) {
+    if env.uses_postgres() {
+        return shared::open_intents(env, before).await;
     }
     let file = env.store().join("logkey.db");
     let options = SqliteConnectOptions::new().filename(file).read_only(true);
     let Ok(mut connection) = options.connect().await else { return (1, floor) };
-    let row = sqlx::query(OPEN).bind(floor).bind(before).fetch_one(&mut connection).await;
+    let row = sqlx::query(OPEN_INTENTS).bind(floor).bind(before).fetch_one(&mut connection).await;
     let found = row.map(|row| (row.get(0), row.get::<Option<i64>, _>(1).unwrap_or(floor)));
     connection.close().await.unwrap();
     found.unwrap_or((1, floor))

@@ -1,4 +1,4 @@
-//! Two processes on one store.
+//! Two processes that use the same store.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "tests/run kill"]
-async fn a_second_process_is_refused_until_the_first_is_killed() {
+async fn a_second_process_cannot_start_until_the_first_is_killed() {
     let seed = seed("two");
-    let mut run = Run::new(TestEnv::new().await.troubled(), Storage::Plain, seed);
+    let mut run = Run::new(TestEnv::new().await.with_faults(), Storage::Plain, seed);
     let first = run.start().await;
     let load = Load::start(&run.env, 4, seed);
-    load.goes_on(10).await;
+    load.wait_for_answers(10).await;
     let [grpc, admin] = free();
     let other =
         [("LOGKEY__SERVER__LISTEN", grpc.to_string()), ("LOGKEY__SERVER__ADMIN_LISTEN", admin.to_string())];
@@ -25,8 +25,8 @@ async fn a_second_process_is_refused_until_the_first_is_killed() {
     assert_eq!(refused.code(), Some(1));
     let output = std::fs::read_to_string(run.env.path("stderr")).unwrap();
     assert!(output.contains("in use by another process"), "{output}");
-    // The first took no harm, and its end by force leaves nothing in the way.
-    load.goes_on(10).await;
+    // The first process still works, and its kill leaves nothing that blocks the next one.
+    load.wait_for_answers(10).await;
     run.kill(first, Duration::ZERO).await;
     let mut second = Process::spawn(&run.env, &other);
     second.ready_at(&run.env, admin).await;

@@ -1,4 +1,4 @@
-//! What stays while the service comes and goes: an AWS with its journal, an issuer, settings, ports.
+//! The environment that outlives the service processes: an embedded AWS, an issuer, settings and ports.
 
 use std::{
     fmt::Write as _,
@@ -29,42 +29,42 @@ pub(crate) const ACCOUNTS: [(&str, &str); 4] = [
     ("orders", "555566667777"),
 ];
 pub(crate) const REGION: &str = "eu-west-1";
-/// Log groups of an account that many callers change, again and again.
+/// The number of log groups of an account that many callers change repeatedly.
 pub(crate) const HOT: usize = 3;
-/// Keys of an account.
+/// The number of keys of an account.
 pub(crate) const KEYS: usize = 4;
-/// Log groups of an account that are changed once.
+/// The number of log groups of an account that are changed once.
 const COLD: usize = 20_000;
 const SCOPES: &str = "logkey:read logkey:associate logkey:disassociate logkey:query-results";
 
-/// Everything but the service.
+/// Everything except the service.
 pub(crate) struct TestEnv {
     pub(crate) aws: Running,
     pub(crate) issuer: TestIssuer,
     pub(crate) grpc: SocketAddr,
     pub(crate) admin: SocketAddr,
-    /// How often the service was started.
-    pub(crate) lives: Arc<AtomicU64>,
-    /// Of the store, where that is a server.
+    /// The number of starts of the service.
+    pub(crate) starts: Arc<AtomicU64>,
+    /// The URL of the PostgreSQL store, if there is one.
     server: Option<String>,
     folder: TempDir,
     cold: [AtomicUsize; ACCOUNTS.len()],
 }
 
-// === impl World ===
+// === impl TestEnv ===
 
 impl TestEnv {
-    /// An AWS in which calls take a while, and now and then go wrong.
+    /// An environment with default settings and a SQLite store.
     pub(crate) async fn new() -> Self {
         Self::with("").await
     }
 
-    /// The same, with more settings of the service.
+    /// An environment with additional settings of the service.
     pub(crate) async fn with(settings: &str) -> Self {
         Self::over(None, settings).await
     }
 
-    /// The same, over a server's store.
+    /// An environment with a PostgreSQL store, if `server` is its URL.
     pub(crate) async fn over(server: Option<String>, settings: &str) -> Self {
         let mut aws = Sandbox::builder()
             .without_quotas()
@@ -93,7 +93,7 @@ impl TestEnv {
             issuer: TestIssuer::new("key-1"),
             grpc,
             admin,
-            lives: Arc::default(),
+            starts: Arc::default(),
             server,
             folder: tempfile::tempdir().unwrap(),
             cold: Default::default(),
@@ -104,9 +104,9 @@ impl TestEnv {
         env
     }
 
-    /// Calls take some milliseconds before and after they take effect, some answers never come, and
-    /// some calls meet a conflict.
-    pub(crate) fn troubled(self) -> Self {
+    /// Adds faults to AWS: calls take some milliseconds before and after their effect, some responses are
+    /// lost, and some calls fail with a conflict.
+    pub(crate) fn with_faults(self) -> Self {
         let aws = self.aws.sandbox();
         let conflict = Effect::Error {
             code: "OperationAbortedException".into(),
@@ -114,9 +114,9 @@ impl TestEnv {
             status: None,
         };
         for operation in ["AssociateKmsKey", "DisassociateKmsKey"] {
-            let wait = || Fault::on(operation, Effect::Latency { ms: 1, jitter_ms: 15 });
-            aws.fault(wait());
-            aws.fault(wait().after());
+            let delay = || Fault::on(operation, Effect::Latency { ms: 1, jitter_ms: 15 });
+            aws.fault(delay());
+            aws.fault(delay().after());
             for (effect, when) in [(Effect::Reset, When::After), (conflict.clone(), When::Before)] {
                 aws.fault(Fault { percent: Some(2), when, ..Fault::on(operation, effect) });
             }
@@ -154,14 +154,14 @@ impl TestEnv {
         self.issuer.token_with(tenant, SCOPES, &[("exp", (jiff::Timestamp::now().as_second() + 7200).into())])
     }
 
-    /// The number of a log group of the account that was not touched before.
+    /// The number of a log group of the account that no caller has changed yet.
     pub(crate) fn cold(&self, account: usize) -> usize {
         let next = self.cold.get(account).unwrap().fetch_add(1, Ordering::Relaxed);
-        assert!(next < COLD, "more log groups are needed for so many rounds");
+        assert!(next < COLD, "so many rounds need more log groups; increase COLD");
         next
     }
 
-    /// A file of this world.
+    /// The path of a file in the environment's folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -170,12 +170,12 @@ impl TestEnv {
         self.path("logkey.toml")
     }
 
-    /// The folder that holds the store, and in the end its archive.
+    /// The folder of the store and its archive.
     pub(crate) fn store(&self) -> PathBuf {
         self.path("store")
     }
 
-    /// Where events are moved out to: on the same disk.
+    /// The folder of the archive, on the same disk as the store.
     pub(crate) fn archive(&self) -> PathBuf {
         self.store().join("archive")
     }
@@ -185,11 +185,11 @@ impl TestEnv {
         self.server.clone().unwrap_or_else(file)
     }
 
-    pub(crate) fn is_over_a_server(&self) -> bool {
+    pub(crate) fn uses_postgres(&self) -> bool {
         self.server.is_some()
     }
 
-    /// Every call that was to change something, in order.
+    /// Every call to change a key, in order.
     pub(crate) fn changes(&self) -> Vec<Entry> {
         let all = self.aws.sandbox().journal().into_iter();
         all.filter(|call| call.operation == "AssociateKmsKey" || call.operation == "DisassociateKmsKey")
@@ -197,9 +197,9 @@ impl TestEnv {
     }
 }
 
-/// Addresses that were free a moment ago, each another one.
+/// Different local addresses with free ports.
 pub(crate) fn free<const N: usize>() -> [SocketAddr; N] {
-    // All are taken before one is given back.
-    let taken: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    taken.map(|listener| listener.local_addr().unwrap())
+    // Bind all before releasing any, so that no two are equal.
+    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap())
 }

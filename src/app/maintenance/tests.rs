@@ -23,11 +23,11 @@ use crate::{
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Whether this process is the one that settles, of several.
+/// Whether this process is the leader, and whether it is the only process.
 #[derive(Default)]
 struct FakeLeadership {
     leads: AtomicBool,
-    alone: bool,
+    single_node: bool,
 }
 
 impl Leadership for FakeLeadership {
@@ -36,7 +36,7 @@ impl Leadership for FakeLeadership {
     }
 
     fn is_single_node(&self) -> bool {
-        self.alone
+        self.single_node
     }
 }
 
@@ -74,7 +74,7 @@ fn group() -> LogGroup {
     }
 }
 
-/// Every settlement that was recorded so far.
+/// Every reconciliation result that was recorded so far.
 fn reconciled(audit: &FakeAudit) -> Vec<Settlement> {
     let entries = audit.entries().into_iter();
     entries
@@ -85,8 +85,8 @@ fn reconciled(audit: &FakeAudit) -> Vec<Settlement> {
         .collect()
 }
 
-/// A change that AWS never answers.
-async fn lose_an_answer(broker: &KeyBroker, aws: &FakeAws) {
+/// Sends a change that AWS never answers.
+async fn send_unanswered_change(broker: &KeyBroker, aws: &FakeAws) {
     for _ in 0..100 {
         aws.answer(UpstreamError::Unanswered("reset".into()));
     }
@@ -108,56 +108,56 @@ async fn lose_an_answer(broker: &KeyBroker, aws: &FakeAws) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_that_was_reset_is_settled_in_the_background_while_the_service_runs() {
+async fn a_change_without_an_answer_is_reconciled_while_the_service_runs() {
     let (aws, audit) = (Arc::new(FakeAws::with(vec![group()])), Arc::new(FakeAudit::default()));
     let clock = Arc::new(FakeClock::default());
     let broker = broker(&aws, &audit, &clock);
     let (started, shared) = (clock.now(), Arc::clone(&clock) as Arc<dyn Clock>);
     let open = Arc::clone(&audit);
-    let alone = Arc::new(FakeLeadership { leads: true.into(), alone: true });
+    let leader = Arc::new(FakeLeadership { leads: true.into(), single_node: true });
     let background =
-        tokio::spawn(run_reconciler(broker.clone(), open, alone, shared, started, REQUEST_TIMEOUT));
+        tokio::spawn(run_reconciler(broker.clone(), open, leader, shared, started, REQUEST_TIMEOUT));
 
     clock.advance(Duration::from_secs(1));
-    lose_an_answer(&broker, &aws).await;
+    send_unanswered_change(&broker, &aws).await;
 
-    // While a call with the longest deadline could still be at it, it is left alone.
-    let pass = async |seconds| {
+    // It is not reconciled while a call with the longest deadline could still be working on it.
+    let wait = async |seconds| {
         clock.advance(Duration::from_secs(seconds));
         tokio::time::sleep(Duration::from_secs(seconds)).await;
     };
-    pass(30).await;
+    wait(30).await;
     assert_eq!(reconciled(&audit), []);
-    pass(60).await;
+    wait(60).await;
     assert_eq!(reconciled(&audit), [Settlement::InForce]);
-    pass(120).await;
-    assert_eq!(reconciled(&audit).len(), 1, "once");
+    wait(120).await;
+    assert_eq!(reconciled(&audit).len(), 1, "it was reconciled twice");
     background.abort();
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_several_processes_the_one_that_leads_settles_and_none_what_another_may_be_at() {
+async fn only_the_leader_reconciles_and_only_what_no_call_can_still_change() {
     let (aws, audit) = (Arc::new(FakeAws::with(vec![group()])), Arc::new(FakeAudit::default()));
     let clock = Arc::new(FakeClock::default());
     let broker = broker(&aws, &audit, &clock);
-    lose_an_answer(&broker, &aws).await;
-    // Another process begins while the change may still be under way in the first one.
+    send_unanswered_change(&broker, &aws).await;
+    // Another process starts while the change may still be in flight in the first one.
     clock.advance(Duration::from_secs(3));
     let (started, shared) = (clock.now(), Arc::clone(&clock) as Arc<dyn Clock>);
     let leadership = Arc::new(FakeLeadership::default());
     let (open, lead) = (Arc::clone(&audit), Arc::clone(&leadership));
     let background =
         tokio::spawn(run_reconciler(broker.clone(), open, lead, shared, started, REQUEST_TIMEOUT));
-    let pass = async |seconds| {
+    let wait = async |seconds| {
         clock.advance(Duration::from_secs(seconds));
         tokio::time::sleep(Duration::from_secs(seconds)).await;
     };
-    pass(10).await;
-    assert_eq!(reconciled(&audit), [], "a new process takes it for one of its own past");
-    pass(120).await;
-    assert_eq!(reconciled(&audit), [], "it settles though another process leads");
+    wait(10).await;
+    assert_eq!(reconciled(&audit), [], "a new process reconciled the change of a running one");
+    wait(120).await;
+    assert_eq!(reconciled(&audit), [], "a process that is not the leader reconciled the change");
     leadership.leads.store(true, Ordering::SeqCst);
-    pass(20).await;
+    wait(20).await;
     assert_eq!(reconciled(&audit), [Settlement::InForce]);
     background.abort();
 }

@@ -1,4 +1,4 @@
-//! What files and folders were like at one time, to see later whether they changed.
+//! Fingerprints of files and folders, to detect later whether they changed.
 
 use std::{
     fs,
@@ -6,15 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What files were like.
+/// The fingerprints of some files at one time.
 #[derive(Debug)]
 pub struct Fingerprints {
     files: Vec<PathBuf>,
-    marks: Vec<Option<Fingerprint>>,
+    fingerprints: Vec<Option<Fingerprint>>,
 }
 
-/// What tells one state of a file from another: which one it is, how long, and when it was last written, in
-/// nanoseconds. Of a link it is the file that it leads to, of a folder its names.
+/// The device and inode, the length, and the time of the last write in nanoseconds. For a link they are those
+/// of its target; for a folder they change with its entries.
 #[derive(Debug, PartialEq, Eq)]
 struct Fingerprint {
     inode: (u64, u64),
@@ -22,37 +22,40 @@ struct Fingerprint {
     written: (i64, i64),
 }
 
-// === impl Marks ===
+// === impl Fingerprints ===
 
 impl Fingerprints {
-    /// What these are like now.
+    /// The current fingerprints of these files.
     #[must_use]
     pub fn of(files: Vec<PathBuf>) -> Self {
-        let marks = files.iter().map(|file| Fingerprint::of(file)).collect();
-        Self { files, marks }
+        let fingerprints = files.iter().map(|file| Fingerprint::of(file)).collect();
+        Self { files, fingerprints }
     }
 
-    /// Which files they are.
+    /// The files.
     #[must_use]
     pub fn files(&self) -> &[PathBuf] {
         &self.files
     }
 
-    /// Whether one of them is another now.
+    /// Whether any of the files changed since.
     #[must_use]
     pub fn changed(&self) -> bool {
-        self.files.iter().zip(&self.marks).any(|(file, mark)| Fingerprint::of(file) != *mark)
+        self.files
+            .iter()
+            .zip(&self.fingerprints)
+            .any(|(file, fingerprint)| Fingerprint::of(file) != *fingerprint)
     }
 }
 
-// === impl Mark ===
+// === impl Fingerprint ===
 
 impl Fingerprint {
-    /// None where there is no such file.
+    /// `None` if the file does not exist.
     fn of(file: &Path) -> Option<Self> {
-        let now = fs::metadata(file).ok()?;
-        let written = (now.mtime(), now.mtime_nsec());
-        Some(Self { inode: (now.dev(), now.ino()), length: now.len(), written })
+        let metadata = fs::metadata(file).ok()?;
+        let written = (metadata.mtime(), metadata.mtime_nsec());
+        Some(Self { inode: (metadata.dev(), metadata.ino()), length: metadata.len(), written })
     }
 }
 
@@ -63,16 +66,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_may_have_changed_settings_is_seen() {
+    fn every_way_to_change_a_file_is_detected() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let changes: [(&str, &dyn Fn()); 6] = [
             ("written", &|| fs::write(path("file"), "more of it").unwrap()),
             ("replaced", &|| fs::rename(path("other"), path("file")).unwrap()),
-            ("gone", &|| fs::remove_file(path("file")).unwrap()),
-            ("come", &|| fs::write(path("missing"), "").unwrap()),
-            ("turned", &|| fs::rename(path("link.new"), path("link")).unwrap()),
-            ("added to", &|| fs::write(path("folder/new"), "").unwrap()),
+            ("removed", &|| fs::remove_file(path("file")).unwrap()),
+            ("created", &|| fs::write(path("missing"), "").unwrap()),
+            ("link replaced", &|| fs::rename(path("link.new"), path("link")).unwrap()),
+            ("entry added", &|| fs::write(path("folder/new"), "").unwrap()),
         ];
         for (how, change) in changes {
             drop(fs::remove_dir_all(path("folder")));
@@ -85,12 +88,12 @@ mod tests {
             symlink("file", path("link")).unwrap();
             symlink("third", path("link.new")).unwrap();
             fs::create_dir(path("folder")).unwrap();
-            // Written long ago: two writes within one tick of the file system's clock look alike.
+            // Two writes within one tick of the file system's clock look the same, so make the first one old.
             File::open(path("folder")).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
-            let marks = Fingerprints::of(["file", "missing", "link", "folder"].map(path).to_vec());
-            assert!(!marks.changed(), "{how}");
+            let fingerprints = Fingerprints::of(["file", "missing", "link", "folder"].map(path).to_vec());
+            assert!(!fingerprints.changed(), "{how}");
             change();
-            assert!(marks.changed(), "{how}");
+            assert!(fingerprints.changed(), "{how}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! An archive, read again: its events, and its part of the tree.
+//! Reads an archive: its events, and its part of the tree. Verification, export and proofs use it.
 
 use std::{
     io,
@@ -14,14 +14,14 @@ use uuid::Uuid;
 use super::super::{
     checkpoint::{self, CheckpointError},
     parsed_event::ParsedEvent,
-    tree::{self, WHOLE},
+    tree::{self, TILE_WIDTH},
 };
 use crate::{
     domain::{audit::EventId, time::Timestamp},
     ports::{SignedCheckpoint, StoredEvent, Tile, TreeStore, Unavailable},
 };
 
-/// The file that says how much there is.
+/// The file whose size line says how many events the archive holds.
 const CHECKPOINT: &str = "checkpoint";
 
 /// A folder that holds the first events of a log, in the tlog-tiles layout.
@@ -29,41 +29,41 @@ const CHECKPOINT: &str = "checkpoint";
 pub struct ArchiveReader {
     folder: PathBuf,
     note: String,
-    /// As the checkpoint says, whoever signed it.
+    /// The size in the checkpoint, whose signature is not checked.
     unverified_size: u64,
 }
 
-/// The folder is no archive.
+/// Why a folder cannot be used as an archive.
 #[derive(Debug, Error)]
 pub enum ArchiveReadError {
-    /// There is no checkpoint, or it cannot be read.
-    #[error("there is no checkpoint in {folder}")]
+    /// The folder has no `checkpoint` file, or the file cannot be read.
+    #[error("the folder {folder} has no readable `checkpoint` file")]
     Missing {
         /// The folder.
         folder: PathBuf,
-        /// What the system said.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// It is not this log's.
-    #[error("the archive's checkpoint cannot be relied on")]
+    /// The checkpoint is malformed, or no trusted key of this log signed it.
+    #[error("the archive's checkpoint cannot be trusted")]
     Checkpoint(#[source] CheckpointError),
 }
 
-// === impl Archive ===
+// === impl ArchiveReader ===
 
 impl ArchiveReader {
-    /// Whether there is one in the folder.
+    /// Whether the folder holds an archive.
     #[must_use]
     pub fn is_in(folder: &Path) -> bool {
         folder.join(CHECKPOINT).exists()
     }
 
-    /// Opens it, believing nothing.
+    /// Opens the archive without verifying anything.
     ///
     /// # Errors
     ///
-    /// [`NoArchive`].
+    /// [`ArchiveReadError`].
     pub fn open(folder: &Path) -> Result<Self, ArchiveReadError> {
         let missing = |source| ArchiveReadError::Missing { folder: folder.to_owned(), source };
         let note = std::fs::read_to_string(folder.join(CHECKPOINT)).map_err(missing)?;
@@ -74,62 +74,63 @@ impl ArchiveReader {
         Ok(Self { folder: folder.to_owned(), note, unverified_size: checkpoint.size() })
     }
 
-    /// Its checkpoint, if one of the keys signed it.
+    /// The archive's checkpoint, if one of the keys signed it.
     ///
     /// # Errors
     ///
-    /// [`NoArchive::Checkpoint`].
+    /// [`ArchiveReadError::Checkpoint`].
     pub fn signed(&self, origin: &str, verifiers: &[String]) -> Result<Checkpoint, ArchiveReadError> {
         checkpoint::read(self.note.as_bytes(), origin, verifiers).map_err(ArchiveReadError::Checkpoint)
     }
 
-    /// Its checkpoint as it was signed.
+    /// The archive's checkpoint as a signed note.
     #[must_use]
     pub fn signed_note(&self) -> &str {
         &self.note
     }
 
-    /// How many events it says that it holds.
+    /// How many events the checkpoint claims. [`Self::signed`] verifies the claim.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.unverified_size
     }
 
-    /// Its events after a place, oldest first, about `limit`; none where there are none, or their file is
-    /// gone. They are found by their place alone: id and tenant are left to whoever reads the bytes.
+    /// About `limit` events after a position, oldest first. The result is empty if there are no more events
+    /// or their file is missing. The returned id is nil and the tenant is none; the caller parses the bytes
+    /// if it needs them.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] where a file cannot be read, or is none of the layout.
+    /// [`Unavailable`] if a file cannot be read or does not have the layout.
     pub async fn after(&self, seq: u64, limit: u32) -> Result<Vec<StoredEvent>, Unavailable> {
         let mut found = Vec::new();
         let mut next = seq;
         while next < self.unverified_size && found.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
-            let bundle = next / WHOLE as u64;
-            let count = (self.unverified_size - bundle * WHOLE as u64).min(WHOLE as u64);
-            let path = tree::path("entries", bundle, usize::try_from(count).unwrap_or(WHOLE));
+            let bundle = next / TILE_WIDTH as u64;
+            let count = (self.unverified_size - bundle * TILE_WIDTH as u64).min(TILE_WIDTH as u64);
+            let path = tree::path("entries", bundle, usize::try_from(count).unwrap_or(TILE_WIDTH));
             let Some(bytes) = self.read(&path).await? else { break };
             let bodies = entries(&bytes).filter(|all| all.len() as u64 == count).ok_or_else(corrupt)?;
-            let numbered = (bundle * WHOLE as u64 + 1..).zip(bodies);
+            let numbered = (bundle * TILE_WIDTH as u64 + 1..).zip(bodies);
             let next_files = numbered.filter(|(at, _)| *at > next);
             found.extend(next_files.map(|(seq, body)| event(seq, body)));
-            next = bundle * WHOLE as u64 + count;
+            next = bundle * TILE_WIDTH as u64 + count;
         }
         Ok(found)
     }
 
-    /// The event with this id: every event is looked at.
+    /// The event with this id. Reads every event of the archive.
     ///
     /// # Errors
     ///
-    /// As [`Archive::after`].
+    /// As [`Self::after`].
     pub async fn find(&self, id: EventId) -> Result<Option<StoredEvent>, Unavailable> {
         let text = id.to_string();
         let found = self.search(&text, |view| view.id == text).await?;
         Ok(found.into_iter().next().map(|event| StoredEvent { id, ..event }))
     }
 
-    /// The events with this action: every event is looked at.
+    /// The events with this action. Reads every event of the archive.
     pub(in crate::audit) async fn with_action(&self, action: &str) -> Result<Vec<StoredEvent>, Unavailable> {
         self.search(action, |view| view.action == action).await
     }
@@ -137,7 +138,7 @@ impl ArchiveReader {
     async fn search(
         &self,
         text: &str,
-        fits: impl Fn(&ParsedEvent) -> bool,
+        matches: impl Fn(&ParsedEvent) -> bool,
     ) -> Result<Vec<StoredEvent>, Unavailable> {
         let (mut found, mut next) = (Vec::new(), 0);
         loop {
@@ -145,7 +146,7 @@ impl ArchiveReader {
             let Some(last) = page.last() else { return Ok(found) };
             next = last.seq;
             let named = page.into_iter().filter(|event| event.body.contains(text));
-            found.extend(named.filter(|event| ParsedEvent::try_from(event).is_ok_and(|view| fits(&view))));
+            found.extend(named.filter(|event| ParsedEvent::try_from(event).is_ok_and(|view| matches(&view))));
         }
     }
 
@@ -174,8 +175,8 @@ impl TreeStore for ArchiveReader {
         for (level, index) in tile_ids {
             let (level, index) = (*level, *index);
             let hashes = self.unverified_size >> (8 * u32::from(level));
-            let count = hashes.saturating_sub(index * WHOLE as u64).min(WHOLE as u64);
-            let count = usize::try_from(count).unwrap_or(WHOLE);
+            let count = hashes.saturating_sub(index * TILE_WIDTH as u64).min(TILE_WIDTH as u64);
+            let count = usize::try_from(count).unwrap_or(TILE_WIDTH);
             if let Some(hashes) = self.read(&tree::path(&level.to_string(), index, count)).await? {
                 tiles.push(Tile { level, index, hashes });
             }
@@ -184,13 +185,13 @@ impl TreeStore for ArchiveReader {
     }
 
     async fn grow(&self, _: &[Tile], _: &SignedCheckpoint) -> Result<(), Unavailable> {
-        Err(unavailable("an archive does not grow by itself"))
+        Err(unavailable("an archive is read-only"))
     }
 }
 
-/// The entries of a bundle: each is its length in two bytes, and its bytes.
+/// The entries of a bundle. Each entry is its length in two bytes, followed by its bytes.
 fn entries(bytes: &[u8]) -> Option<Vec<String>> {
-    let mut found = Vec::with_capacity(WHOLE);
+    let mut found = Vec::with_capacity(TILE_WIDTH);
     let mut rest = bytes;
     while let [high, low, after @ ..] = rest {
         let (body, next) = after.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))?;
@@ -205,7 +206,7 @@ fn event(seq: u64, body: String) -> StoredEvent {
 }
 
 fn corrupt() -> Unavailable {
-    unavailable("a file of the archive is not in the form of tlog-tiles")
+    unavailable("a file of the archive does not have the tlog-tiles layout")
 }
 
 fn unavailable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unavailable {

@@ -1,4 +1,5 @@
-//! The key that signs checkpoints, in its file: one key, or while it takes over from another one both.
+//! The key that signs checkpoints, and its file. During a rotation the file holds the new key and the old
+//! one.
 
 use std::{
     fmt,
@@ -17,21 +18,21 @@ use tlog_tiles::{Checkpoint, Hash};
 
 use super::KeyError;
 
-/// What stands before the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410, section 7).
+/// The bytes before the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410, section 7).
 const PKCS8_PREFIX: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 /// The algorithm byte of Ed25519 in the keys of signed notes.
 const ED25519: u8 = 1;
-/// What a file of keys is made of.
+/// The PEM label of a key.
 const PEM: &str = "PRIVATE KEY";
-/// Most keys in a file: the one that signs, and the one it takes over from.
+/// The largest number of keys in a file: the new key and the one that it replaces.
 const MAX: usize = 2;
 
-/// Signs checkpoints. It has no printing `Debug`: it is the secret on which the log stands.
+/// Signs checkpoints. Its `Debug` shows only verifier keys, because the log's integrity rests on the secret.
 #[derive(Clone)]
 pub struct SigningKey {
     origin: Box<str>,
-    /// The key itself; then the one it takes over from, as long as that signs too.
+    /// The key itself, followed by the key that it replaces while both sign.
     parts: Vec<Arc<Part>>,
 }
 
@@ -43,11 +44,11 @@ struct Part {
 // === impl SigningKey ===
 
 impl SigningKey {
-    /// Reads the key, or makes it where there is no such file.
+    /// Reads the key. Creates it if the file does not exist.
     ///
     /// # Errors
     ///
-    /// [`KeyError`], with what to do.
+    /// [`KeyError`]; its text says what to do.
     pub fn open_or_create(path: &Path, origin: &str) -> Result<Self, KeyError> {
         match fs::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => create(path)?,
@@ -56,11 +57,11 @@ impl SigningKey {
         Self::open(path, origin)
     }
 
-    /// Reads the key.
+    /// Reads the key from an existing file.
     ///
     /// # Errors
     ///
-    /// [`KeyError`], with what to do.
+    /// [`KeyError`]; its text says what to do.
     pub fn open(path: &Path, origin: &str) -> Result<Self, KeyError> {
         let form = || KeyError::Form { path: path.to_owned() };
         let seeds = seeds(path)?;
@@ -74,12 +75,11 @@ impl SigningKey {
         }
     }
 
-    /// Puts a new key before the one in the file, which signs beside it from then on. The file is
-    /// replaced whole.
+    /// Adds a new key in front of the one in the file. From then on both sign. Replaces the file atomically.
     ///
     /// # Errors
     ///
-    /// [`KeyError`]; then the file is as it was.
+    /// [`KeyError`]; the file is then unchanged.
     pub fn rotate(path: &Path, origin: &str) -> Result<Self, KeyError> {
         let seeds = seeds(path)?;
         let [old] = &seeds[..] else { return Err(KeyError::TakingOver { path: path.to_owned() }) };
@@ -87,11 +87,11 @@ impl SigningKey {
         Self::open(path, origin)
     }
 
-    /// Leaves the first key in the file alone. The file is replaced whole.
+    /// Removes every key except the first from the file. Replaces the file atomically.
     ///
     /// # Errors
     ///
-    /// [`KeyError`]; then the file is as it was.
+    /// [`KeyError`]; the file is then unchanged.
     pub fn drop_previous(path: &Path, origin: &str) -> Result<Self, KeyError> {
         let seeds = seeds(path)?;
         let first = seeds.first().ok_or_else(|| KeyError::Form { path: path.to_owned() })?;
@@ -110,25 +110,25 @@ impl SigningKey {
         &self.parts[0].signer
     }
 
-    /// What checks its signatures: a verifier key of signed notes, for auditors to keep.
+    /// The verifier key of signed notes that checks this key's signatures. Auditors keep it.
     #[must_use]
     pub fn verifier(&self) -> &str {
         self.parts.first().map_or("", |part| &part.verifier)
     }
 
-    /// The same of all keys that sign now; [`SigningKey::verifier`] first.
+    /// The verifier keys of all keys that sign now. [`SigningKey::verifier`] is the first.
     #[must_use]
     pub fn verifiers(&self) -> Vec<String> {
         self.parts.iter().map(|part| part.verifier.clone()).collect()
     }
 
-    /// The log's name.
+    /// The log's name, the first line of its checkpoints.
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// This key, and beside it those of another one that it does not hold.
+    /// This key together with the keys of `other` that it does not have.
     pub(in crate::audit) fn with_cosigner(&self, other: &Self) -> Self {
         let trusted_keys = self.verifiers();
         let more = other.parts.iter().filter(|part| !trusted_keys.contains(&part.verifier));
@@ -136,7 +136,7 @@ impl SigningKey {
         Self { origin: self.origin.clone(), parts }
     }
 
-    /// Signs the tree of this size and root; none where the parts make no note, which they do.
+    /// Signs the tree of this size and root. None is not expected: it means that the parts form no note.
     pub(in crate::audit) fn sign(&self, size: u64, root: Hash) -> Option<String> {
         let text = Checkpoint::new(&self.origin, size, root, "").ok()?.to_bytes();
         let mut note = Note::new(&text, &[]).ok()?;
@@ -191,13 +191,13 @@ fn text(seeds: &[[u8; 32]]) -> String {
     seeds.iter().map(block).collect()
 }
 
-/// Puts a new key there whole or not at all, and for good: a log that was signed with a key which a crash
-/// then took away could not be continued.
+/// Creates a key file atomically and durably. If a crash removed a key that has signed, the log could not be
+/// continued.
 fn create(path: &Path) -> Result<(), KeyError> {
     replace(path, &[seed()])
 }
 
-/// The new file is whole and on disk before it takes the place of the old one.
+/// Replaces the file atomically: the new file is complete and on disk before it is renamed.
 fn replace(path: &Path, seeds: &[[u8; 32]]) -> Result<(), KeyError> {
     let file = |source| KeyError::File { path: path.to_owned(), source };
     let mut temporary = path.to_owned().into_os_string();
@@ -213,7 +213,7 @@ fn replace(path: &Path, seeds: &[[u8; 32]]) -> Result<(), KeyError> {
     File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()).map_err(file)
 }
 
-/// A file that is readable by its owner alone.
+/// Writes a file that only its owner can read.
 fn write_new(path: &Path, seeds: &[[u8; 32]]) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(text(seeds).as_bytes())?;

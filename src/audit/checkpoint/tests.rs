@@ -27,14 +27,14 @@ fn check(note: &[u8]) -> Result<u64, CheckpointError> {
 }
 
 #[test]
-fn what_is_signed_is_read_again() {
+fn a_signed_checkpoint_is_read_back() {
     let note = key(1).sign(12, Hash([9; 32])).unwrap();
     let read = read(note.as_bytes(), ORIGIN, &[key(1).verifier().to_owned()]).unwrap();
     assert_eq!((read.size(), read.hash().0), (12, [9; 32]));
 }
 
 #[test]
-fn a_key_is_made_once_for_its_owner_alone_and_read_again() {
+fn a_key_is_created_once_and_only_its_owner_can_read_it() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let path = default_key_path(&dir.path().join("logkey.db"));
@@ -49,7 +49,7 @@ fn a_key_is_made_once_for_its_owner_alone_and_read_again() {
 }
 
 #[test]
-fn a_size_has_one_spelling() {
+fn only_the_canonical_spelling_of_a_size_is_read() {
     assert_eq!(check(&checkpoint(&text("12"), &[&key(1)])).unwrap(), 12);
     for size in ["012", "+12", "-1", "", " 12", "12 ", "1e3", "0x1", "18446744073709551616"] {
         assert!(check(&checkpoint(&text(size), &[&key(1)])).is_err(), "{size:?}");
@@ -57,7 +57,7 @@ fn a_size_has_one_spelling() {
 }
 
 #[test]
-fn a_note_that_is_cut_or_holds_controls_is_refused() {
+fn a_note_that_is_cut_or_has_control_characters_is_rejected() {
     let whole = checkpoint(&text("12"), &[&key(1)]);
     assert!(check(whole.strip_suffix(b"\n").unwrap()).is_err(), "missing newline");
     for (from, to) in [("\n12\n", "\n12\r\n"), ("\n12\n", "\n1\x002\n"), ("\n12\n", "\n\t12\n")] {
@@ -69,26 +69,26 @@ fn a_note_that_is_cut_or_holds_controls_is_refused() {
 }
 
 #[test]
-fn only_a_known_key_that_really_signed_counts() {
+fn only_a_valid_signature_of_a_trusted_key_counts() {
     let text = text("12");
     let both = checkpoint(&text, &[&key(2), &key(1)]);
-    assert_eq!(check(&both).unwrap(), 12, "an unknown key beside the known one does no harm");
-    assert!(check(&checkpoint(&text, &[&key(2)])).is_err(), "an unknown key alone is nothing");
-    // A known key's bad signature spoils the note, also beside an unknown key's good one.
+    assert_eq!(check(&both).unwrap(), 12, "an additional signature of an unknown key does no harm");
+    assert!(check(&checkpoint(&text, &[&key(2)])).is_err(), "only an unknown key signed");
+    // A bad signature of a trusted key invalidates the note, even with a good one of an unknown key.
     let other = String::from_utf8(checkpoint(&text.replace("12", "13"), &[&key(1)])).unwrap();
     let bad = other.lines().last().unwrap();
     let spoiled = format!("{}{bad}\n", String::from_utf8(checkpoint(&text, &[&key(2)])).unwrap());
     assert!(matches!(check(spoiled.as_bytes()), Err(CheckpointError::Signature(_))));
     let mut many = String::from_utf8(both).unwrap();
     for _ in 0..200 {
-        let (_, unknown) = generate_key_of(3);
+        let (_, unknown) = key_and_signature(3);
         many.push_str(&unknown);
     }
-    assert!(check(many.as_bytes()).is_err(), "more signatures than anyone needs");
+    assert!(check(many.as_bytes()).is_err(), "too many signatures");
 }
 
 #[test]
-fn a_root_is_one_hash_in_base64_and_lines_may_follow_it() {
+fn a_root_is_one_hash_in_base64_and_extension_lines_may_follow() {
     let root = |root: &str| check(&checkpoint(&format!("{ORIGIN}\n12\n{root}\n"), &[&key(1)]));
     let whole = BASE64_STANDARD.encode([7; 32]);
     assert_eq!(root(&whole).unwrap(), 12);
@@ -101,7 +101,7 @@ fn a_root_is_one_hash_in_base64_and_lines_may_follow_it() {
 }
 
 #[test]
-fn a_known_keys_bad_signature_counts_although_another_known_key_signed() {
+fn a_bad_signature_of_a_trusted_key_invalidates_a_good_one() {
     let both = [key(1).verifier().to_owned(), key(2).verifier().to_owned()];
     let good = checkpoint(&text("12"), &[&key(2)]);
     assert!(read(&good, ORIGIN, &both).is_ok());
@@ -110,7 +110,7 @@ fn a_known_keys_bad_signature_counts_although_another_known_key_signed() {
     assert!(matches!(read(spoiled.as_bytes(), ORIGIN, &both), Err(CheckpointError::Signature(_))));
 }
 
-fn generate_key_of(fill: u8) -> (SigningKey, String) {
+fn key_and_signature(fill: u8) -> (SigningKey, String) {
     let key = key(fill);
     let note = String::from_utf8(checkpoint(&text("12"), &[&key])).unwrap();
     let line = format!("{}\n", note.lines().last().unwrap());
@@ -118,7 +118,7 @@ fn generate_key_of(fill: u8) -> (SigningKey, String) {
 }
 
 #[test]
-fn another_logs_checkpoint_is_told_apart() {
+fn a_checkpoint_of_another_log_is_rejected() {
     let other = "other.example/log";
     let theirs = SigningKey::from_seed(&[1; 32], other).unwrap();
     let note = theirs.sign(5, Hash([1; 32])).unwrap();
@@ -127,7 +127,7 @@ fn another_logs_checkpoint_is_told_apart() {
 }
 
 #[test]
-fn what_a_crash_left_of_a_key_that_was_being_made_is_not_taken_for_one() {
+fn a_partial_key_file_left_by_a_crash_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let path = default_key_path(&dir.path().join("logkey.db"));
     fs::write(format!("{}.new", path.display()), "-----BEGIN PRIV").unwrap();
@@ -137,7 +137,7 @@ fn what_a_crash_left_of_a_key_that_was_being_made_is_not_taken_for_one() {
 }
 
 #[test]
-fn a_new_key_signs_beside_the_old_one_until_that_is_ended() {
+fn a_new_key_and_the_old_one_both_sign_until_the_old_one_is_removed() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key.pem");
@@ -154,7 +154,7 @@ fn a_new_key_signs_beside_the_old_one_until_that_is_ended() {
     let new = SigningKey::drop_previous(&path, ORIGIN).unwrap();
     assert_eq!(new.verifiers(), [both.verifier()]);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
     let alone = new.sign(3, Hash([9; 32])).unwrap();
     assert!(read(alone.as_bytes(), ORIGIN, &[old.verifier().to_owned()]).is_err());
 }

@@ -1,4 +1,4 @@
-//! From what happened to the form in which it is kept.
+//! Maps an event of the domain to its OCSF form.
 
 use std::{fmt::Display, time::Duration};
 
@@ -20,24 +20,24 @@ use crate::domain::{
     tenant::TenantId,
 };
 
-/// Longest name, id or user agent, in characters.
+/// The longest name, id or user agent, in characters.
 const MAX_SHORT: usize = 512;
-/// Longest id of AWS's, in characters; they have 36.
-const ID: usize = 128;
-/// Longest name of a policy, in characters.
-const NAME: usize = 256;
-/// Longest message or ARN, in characters.
-const LONG: usize = 2048;
-/// Most entries of a list.
+/// The longest request id of AWS, in characters. AWS's ids have 36.
+const MAX_AWS_ID: usize = 128;
+/// The longest name of a policy, in characters.
+const MAX_POLICY_NAME: usize = 256;
+/// The longest message or ARN, in characters.
+const MAX_LONG: usize = 2048;
+/// The largest number of entries in a list.
 const MAX_LIST: usize = 16;
 /// `class_uid` of API Activity.
 const CLASS: u32 = 6003;
 /// `account.type_id` of an AWS account.
 const AWS_ACCOUNT: u8 = 10;
-/// The service whose methods are called.
+/// `api.service.name`: the package of the gRPC services.
 const SERVICE: &str = "keyassociation.v1";
 
-/// The event as OCSF says it. `arn` is the resource's, printed by whoever keeps it alive.
+/// The event as an OCSF API Activity. `arn` is the ARN of the event's resource.
 pub(super) fn class<'e>(event: &'e Event, id: EventId, arn: Option<&'e dyn Display>) -> ApiActivity<'e> {
     let activity = names::activity(event.act);
     let (activity_id, activity_name) = (activity as u8, activity_name(activity, event.act));
@@ -58,7 +58,7 @@ pub(super) fn class<'e>(event: &'e Event, id: EventId, arn: Option<&'e dyn Displ
         status_id,
         status,
         status_code: failure.map(Reason::as_str),
-        status_detail: event.detail.as_deref().map(|text| sanitize(text, LONG)),
+        status_detail: event.detail.as_deref().map(|text| sanitize(text, MAX_LONG)),
         duration: event.end.as_ref().map(|end| millis(end.latency)),
         count: (event.count != 1).then_some(event.count),
         metadata: metadata(event, id),
@@ -124,12 +124,12 @@ fn actor(event: &Event) -> Actor<'_> {
     let user = principal.subject.as_deref().map(|subject| Uid { uid: sanitize(subject, MAX_SHORT) });
     let session = Session {
         uid: principal.token_id.as_deref().map(|id| sanitize(id, MAX_SHORT)),
-        issuer: principal.issuer.as_deref().map(|issuer| sanitize(issuer, LONG)),
+        issuer: principal.issuer.as_deref().map(|issuer| sanitize(issuer, MAX_LONG)),
     };
     let has_session = session.uid.is_some() || session.issuer.is_some();
-    let nobody = if event.kind == Kind::Lifecycle { "logkey" } else { "unauthenticated" };
+    let app_name = if event.kind == Kind::Lifecycle { "logkey" } else { "unauthenticated" };
     Actor {
-        app_name: (user.is_none() && !has_session).then_some(nobody),
+        app_name: (user.is_none() && !has_session).then_some(app_name),
         user,
         session: has_session.then_some(session),
         authorizations: authorizations(event),
@@ -148,7 +148,7 @@ fn authorizations(event: &Event) -> Vec<Authorization<'_>> {
         .take(MAX_LIST)
         .map(|policy| Authorization {
             decision: decision_name,
-            policy: Some(Uid { uid: sanitize(policy, NAME) }),
+            policy: Some(Uid { uid: sanitize(policy, MAX_POLICY_NAME) }),
         })
         .collect()
 }
@@ -211,9 +211,14 @@ fn logkey_fields(event: &Event) -> LogkeyFields<'_> {
         requested_key: event.keys.requested.as_deref().map(|text| sanitize(text, MAX_SHORT)),
         resolved_key: event.keys.resolved.as_ref().map(KmsKeyArn::as_str),
         previous_key: event.keys.previous.as_ref().map(KmsKeyArn::as_str),
-        role_arn: via.role_arn.as_deref().map(|text| sanitize(text, LONG)),
+        role_arn: via.role_arn.as_deref().map(|text| sanitize(text, MAX_LONG)),
         session_name: via.session_name.as_deref().map(|text| sanitize(text, MAX_SHORT)),
-        aws_request_ids: via.aws_request_ids.iter().take(MAX_LIST).map(|id| sanitize(id, ID)).collect(),
+        aws_request_ids: via
+            .aws_request_ids
+            .iter()
+            .take(MAX_LIST)
+            .map(|id| sanitize(id, MAX_AWS_ID))
+            .collect(),
         archived_last: archived.map(|(last, _)| last),
         archived_root: archived.map(|(_, root)| root),
         old_verifier: rotated.map(|(from, _)| from),

@@ -1,4 +1,4 @@
-//! The stable names that events carry.
+//! The stable names in stored events. Changing one changes what existing consumers match on.
 
 use super::ocsf::Activity;
 use crate::domain::{
@@ -6,7 +6,7 @@ use crate::domain::{
     call::Action,
 };
 
-/// `metadata.event_code`, and what the store finds events by.
+/// `metadata.event_code`, which the store also indexes.
 pub(super) fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Intent => "intent",
@@ -18,7 +18,7 @@ pub(super) fn kind(kind: Kind) -> &'static str {
     }
 }
 
-/// `api.operation`, and what the store finds events by.
+/// `api.operation`, which the store also indexes.
 pub(super) fn operation_name(act: AuditOperation) -> &'static str {
     match act {
         AuditOperation::Rpc(action) => action.as_str(),
@@ -39,10 +39,10 @@ pub(super) fn settlement(settlement: Settlement) -> &'static str {
     }
 }
 
-/// The settlement of this name.
+/// The result of a reconciliation with this stored name.
 pub(in crate::audit) fn settlement_outcome(name: &str) -> Option<Settlement> {
     let all = [Settlement::InForce, Settlement::NotInForce, Settlement::CannotTell];
-    all.into_iter().find(|is| settlement(*is) == name)
+    all.into_iter().find(|candidate| settlement(*candidate) == name)
 }
 
 pub(super) fn activity(act: AuditOperation) -> Activity {

@@ -1,4 +1,4 @@
-//! The classes and objects of OCSF 1.8.0 that an event uses, as structs that only serialise.
+//! The classes and objects of OCSF 1.8.0 that an event uses, as structs that only serialize.
 //! <https://schema.ocsf.io/1.8.0/classes/api_activity?profiles=cloud>
 
 use std::{borrow::Cow, fmt::Display, net::IpAddr};
@@ -171,7 +171,7 @@ pub(super) struct Unmapped<'e> {
     pub(super) logkey: LogkeyFields<'e>,
 }
 
-/// What OCSF has no place for.
+/// The fields that OCSF does not define.
 #[derive(Serialize)]
 pub(super) struct LogkeyFields<'e> {
     pub(super) time_us: i64,
@@ -208,10 +208,10 @@ pub(super) struct LogkeyFields<'e> {
     pub(super) new_verifier: Option<&'e str>,
 }
 
-/// Something whose `Display` needs no bound and nothing written out.
+/// A value whose `Display` is short and printable, so that it needs no sanitizing.
 pub(super) struct Sanitized<T>(pub(super) T);
 
-// === impl Shown ===
+// === impl Sanitized ===
 
 impl<T: Display> Serialize for Sanitized<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,9 +1,9 @@
-//! Text from outside, made fit for a line, a terminal and a reader's eye.
+//! Makes text from outside safe for a log line, a terminal and a reader.
 
 use std::{borrow::Cow, fmt::Write as _};
 
-/// The text, at most `most` characters and three times as many bytes, with everything that could steer a
-/// terminal or reorder what a reader sees written out as `\u{…}`. Mostly it is the text itself.
+/// Returns at most `max` characters and about three times as many bytes of the text. Characters that could
+/// control a terminal or reorder the text on screen are escaped as `\u{…}`. Most texts return unchanged.
 #[must_use]
 pub fn sanitize(text: &str, max: usize) -> Cow<'_, str> {
     if text.len() <= max && text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
@@ -14,7 +14,7 @@ pub fn sanitize(text: &str, max: usize) -> Cow<'_, str> {
     for _ in 0..max {
         let Some(c) = chars.next_if(|_| out.len() < max.saturating_mul(3)) else { break };
         if is_unsafe(c) {
-            // Writing to a String does not fail.
+            // Writing to a String cannot fail.
             let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
         } else {
             out.push(c);
@@ -26,7 +26,7 @@ pub fn sanitize(text: &str, max: usize) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Controls, line separators, what changes the direction of text, and what cannot be seen.
+/// Whether the character is a control, a line separator, a change of text direction, or invisible.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_steer_a_terminal_is_written_out() {
+    fn characters_that_control_a_terminal_are_escaped() {
         assert_eq!(sanitize("a\x1b[2Jb\r\n\0", 99), "a\\u{1b}[2Jb\\u{d}\\u{a}\\u{0}");
         assert_eq!(sanitize("x\u{202e}gpj", 99), "x\\u{202e}gpj");
         assert_eq!(
@@ -56,11 +56,11 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_cut_and_says_so() {
+    fn long_text_is_cut_and_ends_with_an_ellipsis() {
         assert_eq!(sanitize("abcdef", 3), "abc…");
         assert_eq!(sanitize("äöü", 3), "äöü");
         assert_eq!(sanitize("äöü", 4), "äöü");
-        // What is written out becomes longer: four of these are more than thirty bytes.
+        // An escaped character is longer: four of these are more than thirty bytes.
         assert_eq!(sanitize(&"\u{202e}".repeat(1000), 10), "\\u{202e}".repeat(4) + "…");
         assert_eq!(sanitize(&"日".repeat(10), 10), "日".repeat(10));
     }

@@ -76,7 +76,7 @@ fn an_event_is_one_line_of_ocsf_api_activity() {
 }
 
 #[test]
-fn text_from_outside_cannot_steer_a_terminal() {
+fn text_from_outside_cannot_control_a_terminal() {
     let (_, body) = written(&outcome());
     let json: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(json["actor"]["user"]["uid"], "alice\\u{1b}[31m");
@@ -84,7 +84,7 @@ fn text_from_outside_cannot_steer_a_terminal() {
 }
 
 #[test]
-fn whatever_is_said_an_event_fits_into_an_entry_of_an_export() {
+fn an_event_with_the_longest_texts_fits_an_export_entry() {
     let text = |of: &str| of.repeat(10_000);
     for of in ["x", "\"", "\\", "\u{1b}", "\u{202e}", "\u{e0041}", "é", "日", "😀"] {
         let long = || Some(text(of).into());
@@ -116,7 +116,7 @@ fn whatever_is_said_an_event_fits_into_an_entry_of_an_export() {
 }
 
 #[test]
-fn an_intent_has_no_end_and_a_settlement_says_what_was_found() {
+fn an_intent_has_no_status_and_a_reconciliation_has_its_result() {
     let (indexed, body) = written(&Event { kind: Kind::Intent, end: None, ..outcome() });
     assert_eq!(indexed.outcome, None);
     assert!(body.contains(r#""status":"Unknown""#), "{body}");
@@ -125,7 +125,7 @@ fn an_intent_has_no_end_and_a_settlement_says_what_was_found() {
 }
 
 #[test]
-fn a_caller_nobody_knows_is_still_an_actor() {
+fn an_unauthenticated_caller_has_an_actor() {
     let (_, body) =
         written(&Event { kind: Kind::Refusal, actor: Actor::default(), decision: None, ..outcome() });
     let json: Value = serde_json::from_str(&body).unwrap();

@@ -1,4 +1,4 @@
-//! What waits for the writer. Pushing never waits: an entry is in, or its caller is told at once.
+//! The queue in front of the writer. Pushing never waits: it queues the entry or refuses it at once.
 
 use std::{
     collections::VecDeque,
@@ -17,14 +17,14 @@ use crate::{
     ports::AuditUnavailable,
 };
 
-/// Where the answer to an entry goes.
+/// Sends the result of an entry to its caller.
 pub(super) type Reply = oneshot::Sender<Result<EventId, AuditUnavailable>>;
 
-/// An entry, and who waits for it.
+/// A queued entry.
 #[derive(Debug)]
 pub(super) struct PendingEvent {
     pub(super) entry: JournalEntry,
-    /// None where nobody waits.
+    /// None if no caller waits for the result.
     pub(super) reply: Option<Reply>,
 }
 
@@ -40,33 +40,35 @@ pub(super) struct Queue {
 struct Inner {
     waiting: VecDeque<PendingEvent>,
     notes: usize,
-    flood: RefusalDedup,
+    refusals: RefusalDedup,
     lost: u32,
-    /// Why nothing can be kept now.
+    /// Why no entry can be written now.
     unready: Option<String>,
     closed: bool,
 }
 
-/// What the writer finds when it looks.
+/// What the writer takes from the queue at once.
 #[derive(Debug)]
 pub(super) struct QueueBatch {
     pub(super) waiting: Vec<PendingEvent>,
-    /// Events that could not even be queued since the last look.
+    /// How many events found no room in the queue since the last batch.
     pub(super) lost: u32,
     pub(super) closed: bool,
-    /// When to look again although nothing came.
-    pub(super) again: Option<Instant>,
+    /// When to take the next batch even if no entry arrives.
+    pub(super) next_due: Option<Instant>,
 }
 
-// === impl Waiting ===
+// === impl PendingEvent ===
 
 impl PendingEvent {
-    /// Whether it stays until it is written: what AWS has done already, and what nobody waits for.
-    pub(super) fn is_awaited(&self) -> bool {
+    /// Whether the entry stays queued until it is written, even while the store fails. That holds for
+    /// outcomes, because AWS has already answered, and for events without a caller who could retry.
+    pub(super) fn must_be_written(&self) -> bool {
         self.entry.event.kind == Kind::Outcome || self.reply.is_none()
     }
 
-    /// Whether nobody would learn that it was written, and nothing happened yet: to be dropped.
+    /// Whether the entry is an intent whose caller has gone away. It is dropped, because nothing was sent yet
+    /// and nothing will be.
     pub(super) fn is_abandoned(&self) -> bool {
         let gone = self.reply.as_ref().is_some_and(oneshot::Sender::is_closed);
         gone && self.entry.event.kind == Kind::Intent
@@ -74,7 +76,7 @@ impl PendingEvent {
 
     pub(super) fn refuse(self) {
         if let Some(reply) = self.reply {
-            // Whoever went away needs no answer.
+            // The send fails only if the caller has gone away.
             drop(reply.send(Err(AuditUnavailable(None))));
         }
     }
@@ -87,11 +89,12 @@ impl Queue {
         Self { config, inner: Mutex::default(), filled: Notify::new() }
     }
 
-    /// Queues an entry, or tells that it will not be kept. What AWS has done already is always taken:
-    /// there is at most one such entry for each intent that was.
+    /// Queues an entry or refuses it. Outcomes are accepted even beyond the bound: there is at most one for
+    /// each intent that was accepted.
     pub(super) fn push(&self, waiting: PendingEvent) -> Result<(), AuditUnavailable> {
         let mut inner = self.lock();
-        if !waiting.is_awaited() && (inner.unready.is_some() || inner.waiting.len() >= self.config.queue) {
+        if !waiting.must_be_written() && (inner.unready.is_some() || inner.waiting.len() >= self.config.queue)
+        {
             return Err(AuditUnavailable(inner.unready.clone().map(Into::into)));
         }
         if inner.closed {
@@ -103,22 +106,22 @@ impl Queue {
         Ok(())
     }
 
-    /// Queues an event that nobody waits for, or counts it.
+    /// Queues an event that no caller waits for, or counts it as lost.
     pub(super) fn note(&self, event: Event) {
         let now = Instant::now();
         let mut inner = self.lock();
-        let begins = inner.flood.expires_at().is_none();
+        let begins = inner.refusals.expires_at().is_none();
         let event = match event.kind {
-            Kind::Refusal => inner.flood.admit(event, &self.config, now),
+            Kind::Refusal => inner.refusals.admit(event, &self.config, now),
             Kind::Intent | Kind::Outcome | Kind::Reconciled(_) | Kind::Read | Kind::Lifecycle => Some(event),
         };
-        // One more of many that are counted gives the writer nothing to do: it waits for the window's end.
-        let idle = event.is_none() && !begins && !inner.closed;
+        // A refusal that is only counted is no work for the writer, which waits for the end of the window.
+        let counted_only = event.is_none() && !begins && !inner.closed;
         if let Some(event) = event {
             inner.enqueue_note(event, self.config.notes);
         }
         drop(inner);
-        if !idle {
+        if !counted_only {
             self.filled.notify_one();
         }
     }
@@ -127,7 +130,7 @@ impl Queue {
         self.lock().unready.clone()
     }
 
-    /// Says why nothing can be kept, or that it can be again.
+    /// Sets why no entry can be written; none if entries can be written.
     pub(super) fn set_unready(&self, reason: Option<String>) {
         self.lock().unready = reason;
     }
@@ -141,19 +144,19 @@ impl Queue {
         self.lock().closed
     }
 
-    /// Lets go of everything: there is no writer any more.
-    pub(super) fn close_with_error(&self) {
+    /// Refuses all queued entries because there is no writer any more.
+    pub(super) fn refuse_all(&self) {
         let all = std::mem::take(&mut self.lock().waiting);
         all.into_iter().for_each(PendingEvent::refuse);
     }
 
-    /// Waits until there may be something new.
+    /// Waits until there may be a new entry.
     pub(super) async fn wait_for_work(&self) {
         self.filled.notified().await;
     }
 
-    /// Lets whoever can go on at this moment do so first, for as long as that brings more, up to `most`
-    /// entries: what they have to record goes into the same commit. Where nobody can, this costs nothing.
+    /// Lets other tasks that are ready run first, as long as they add entries, up to `max` entries. Their
+    /// entries then go into the same commit. If no task is ready, this costs nothing.
     pub(super) async fn wait_for_batch(&self, max: usize) {
         let mut before = self.lock().waiting.len();
         while before < max {
@@ -166,17 +169,17 @@ impl Queue {
         }
     }
 
-    /// How many entries wait.
+    /// The number of queued entries.
     pub(super) fn len(&self) -> usize {
         self.lock().waiting.len()
     }
 
-    /// What is waiting, at most `most` entries.
+    /// Takes at most `max` entries. Adds the counted refusals first if their window has ended.
     pub(super) fn take(&self, max: usize) -> QueueBatch {
         let mut inner = self.lock();
-        let due = inner.flood.expires_at().is_some_and(|ends| ends <= Instant::now());
+        let due = inner.refusals.expires_at().is_some_and(|ends| ends <= Instant::now());
         if due || inner.closed {
-            for event in inner.flood.take_summaries() {
+            for event in inner.refusals.take_summaries() {
                 inner.enqueue_note(event, usize::MAX);
             }
         }
@@ -187,22 +190,23 @@ impl Queue {
             waiting,
             lost: std::mem::take(&mut inner.lost),
             closed: inner.closed,
-            again: inner.flood.expires_at(),
+            next_due: inner.refusals.expires_at(),
         }
     }
 
-    /// While nothing can be kept: refuses what need not stay.
-    pub(super) fn fail_all(&self) {
+    /// Refuses the queued entries that need not be written, because the store fails.
+    pub(super) fn refuse_optional(&self) {
         let mut inner = self.lock();
         let all = std::mem::take(&mut inner.waiting);
-        let (stays, goes): (VecDeque<_>, VecDeque<_>) = all.into_iter().partition(PendingEvent::is_awaited);
-        inner.waiting = stays;
+        let (required, optional): (VecDeque<_>, VecDeque<_>) =
+            all.into_iter().partition(PendingEvent::must_be_written);
+        inner.waiting = required;
         drop(inner);
-        goes.into_iter().for_each(PendingEvent::refuse);
+        optional.into_iter().for_each(PendingEvent::refuse);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing that runs under the lock leaves it half done.
+        // No code under the lock can leave the data inconsistent, so a poisoned lock is still usable.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -35,11 +35,11 @@ enum Next {
     Vanished,
 }
 
-/// Keeps batches in memory, and fails as it is told.
+/// Keeps batches in memory, and fails as the test configures it.
 struct FakeStore {
     stored: Shared<Vec<Vec<(EventId, &'static str)>>>,
     next: Shared<VecDeque<Next>>,
-    /// One permit an append, so that a test can hold them.
+    /// Each append takes one permit, so that a test can block appends.
     gate: Semaphore,
     /// How many recoveries fail before one succeeds.
     broken: AtomicUsize,
@@ -137,7 +137,7 @@ async fn run_pending_tasks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_while_a_commit_runs_goes_into_the_next_one() {
+async fn entries_queued_during_a_commit_share_the_next_one() {
     let store = FakeStore::new();
     store.gate.forget_permits(1 << 20);
     let journal = journal(&store);
@@ -155,7 +155,7 @@ async fn what_waits_while_a_commit_runs_goes_into_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_a_commit_lets_go_on_is_in_the_next_one() {
+async fn an_answered_caller_joins_the_next_commit() {
     let store = FakeStore::new();
     store.gate.forget_permits(1 << 20);
     let journal = journal(&store);
@@ -176,7 +176,7 @@ async fn whoever_a_commit_lets_go_on_is_in_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_are_kept_in_two_groups_so_that_one_is_answered_while_the_store_is_at_the_other() {
+async fn many_entries_are_written_in_two_alternating_groups() {
     let store = FakeStore::new();
     store.gate.forget_permits(1 << 20);
     let journal = journal(&store);
@@ -193,7 +193,7 @@ async fn many_are_kept_in_two_groups_so_that_one_is_answered_while_the_store_is_
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_ready_behind_a_commit_that_failed_is_refused_or_comes_after_it() {
+async fn entries_behind_a_failed_commit_are_refused_or_written_after_it() {
     let store = FakeStore::new();
     store.gate.forget_permits(1 << 20);
     let journal = journal(&store);
@@ -215,7 +215,7 @@ async fn what_was_ready_behind_a_commit_that_failed_is_refused_or_comes_after_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_write_is_told_and_the_next_one_succeeds() {
+async fn a_failed_write_is_reported_and_the_next_one_succeeds() {
     let store = FakeStore::new();
     store.fails([Next::Refused]);
     store.broken.store(3, Ordering::SeqCst);
@@ -232,7 +232,7 @@ async fn a_failed_write_is_told_and_the_next_one_succeeds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outcome_stays_until_it_is_written_also_when_nobody_waits_any_more() {
+async fn an_outcome_is_written_even_if_its_caller_has_gone() {
     let store = FakeStore::new();
     store.fails([Next::Refused, Next::Vanished]);
     let journal = journal(&store);
@@ -244,7 +244,7 @@ async fn an_outcome_stays_until_it_is_written_also_when_nobody_waits_any_more() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_commit_that_was_kept_in_spite_of_an_error_is_neither_lost_nor_doubled() {
+async fn a_commit_that_succeeded_despite_an_error_is_written_once() {
     let store = FakeStore::new();
     store.fails([Next::Unsure]);
     let journal = journal(&store);
@@ -255,7 +255,7 @@ async fn a_commit_that_was_kept_in_spite_of_an_error_is_neither_lost_nor_doubled
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_hangs_turns_readiness_and_refuses_what_is_not_in_it_yet() {
+async fn a_hanging_store_makes_the_journal_unready_and_refuses_intents() {
     let store = FakeStore::new();
     store.gate.forget_permits(1 << 20);
     let journal = journal(&store);
@@ -275,7 +275,7 @@ async fn a_store_that_hangs_turns_readiness_and_refuses_what_is_not_in_it_yet() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_has_a_bound_and_what_aws_has_done_is_taken_beyond_it() {
+async fn the_queue_is_bounded_but_accepts_outcomes_beyond_the_bound() {
     let store = FakeStore::new();
     store.gate.forget_permits(1 << 20);
     let config = Config { queue: 4, batch: 2, ..Config::default() };
@@ -286,7 +286,7 @@ async fn what_waits_has_a_bound_and_what_aws_has_done_is_taken_beyond_it() {
         intents.extend((0..100).map(|_| commit(&journal, Kind::Intent)));
         run_pending_tasks().await;
     }
-    // Two at the store, two made ready, four in the queue; all others were told at once.
+    // Two are in the store's commit, two are prepared and four are queued. All others were refused at once.
     assert_eq!(intents.iter().filter(|intent| !intent.is_finished()).count(), 8);
     let outcome = commit(&journal, Kind::Outcome);
     run_pending_tasks().await;
@@ -301,7 +301,7 @@ async fn what_waits_has_a_bound_and_what_aws_has_done_is_taken_beyond_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_intent_that_nobody_waits_for_any_more_is_not_written() {
+async fn an_intent_whose_caller_has_gone_is_not_written() {
     let store = FakeStore::new();
     store.gate.forget_permits(1 << 20);
     let journal = journal(&store);
@@ -318,7 +318,7 @@ async fn an_intent_that_nobody_waits_for_any_more_is_not_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_equal_refusals_becomes_a_few_events_and_a_count() {
+async fn many_equal_refusals_become_a_few_events_and_a_count() {
     let store = FakeStore::new();
     let journal = journal(&store);
     for _ in 0..10_000 {
@@ -330,11 +330,11 @@ async fn a_flood_of_equal_refusals_becomes_a_few_events_and_a_count() {
     assert_eq!(store.kinds().concat().len(), whole + 1 + 1);
     journal.record_best_effort(refusal(1));
     journal.close().await;
-    assert_eq!(store.kinds().concat().len(), whole + 3, "a new window begins whole");
+    assert_eq!(store.kinds().concat().len(), whole + 3, "a new window records its first refusal in full");
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_writes_what_waits_and_takes_nothing_more() {
+async fn closing_writes_queued_entries_and_refuses_new_ones() {
     let store = FakeStore::new();
     let journal = journal(&store);
     for _ in 0..20 {
@@ -347,7 +347,7 @@ async fn closing_writes_what_waits_and_takes_nothing_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_does_not_wait_for_ever_for_a_store_that_fails() {
+async fn closing_does_not_wait_forever_for_a_failing_store() {
     let store = FakeStore::new();
     store.fails([Next::Refused]);
     store.broken.store(usize::MAX, Ordering::SeqCst);
@@ -359,7 +359,7 @@ async fn closing_does_not_wait_for_ever_for_a_store_that_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn notes_beyond_the_bound_are_counted_and_told() {
+async fn notes_beyond_the_bound_are_counted_in_an_event() {
     let store = FakeStore::new();
     store.gate.forget_permits(1 << 20);
     let small = Config { notes: 10, ..Config::default() };

@@ -1,6 +1,6 @@
-//! The one writer: takes what is waiting, commits it, answers, and does so again. While the store is at a
-//! commit, those before it are answered and the next one is made ready. After an error it begins anew with
-//! the store until that is whole, and answers only what it knows.
+//! The only writer: takes queued entries, commits them and answers their callers, in a loop. While the store
+//! works on a commit, it answers the callers of the previous one and prepares the next. After an error it
+//! recovers the store, and answers each caller only when it knows whether the entry is durable.
 
 use std::{error::Error, pin::pin, sync::Arc, task::Poll};
 
@@ -24,46 +24,46 @@ use crate::{
     ports::{AppendError, Batch, Clock, EventStore},
 };
 
-/// Fewer entries than this go into one commit with whatever those who are answered have next: one commit
-/// after the other is the least that each of them waits. More are kept in two groups by turns, so that the
-/// callers of one go on while the store is at the other.
-const SPLIT: usize = 16;
+/// With fewer queued entries than this, one commit takes them all, together with what the answered callers
+/// record next: that gives each caller the shortest wait. With more, the writer alternates between two
+/// groups, so that the callers of one group continue while the store writes the other.
+const SPLIT_THRESHOLD: usize = 16;
 
-/// About as many bytes as an event has.
-const EVENT_OVERHEAD: usize = 1700;
+/// The approximate size of an event, in bytes.
+const EVENT_BYTES: usize = 1700;
 
-/// Owns the order of events: there is one for each store.
+/// Decides the order of events. There is one writer for each store.
 pub(super) struct Writer {
     queue: Arc<Queue>,
     store: Arc<dyn EventStore>,
-    tail: Arc<LeafCache>,
+    leaf_cache: Arc<LeafCache>,
     clock: Arc<dyn Clock>,
     config: Config,
     ids: ContextV7,
-    /// Known not to be kept, and to be written first.
-    left: Vec<PendingEvent>,
-    /// Made ready while the store was at another commit.
+    /// Entries that are known not to be stored. They are written first.
+    requeued: Vec<PendingEvent>,
+    /// Entries that were prepared while the store worked on another commit.
     ready: Prepared,
-    /// Durable, and not yet answered.
+    /// Durable entries whose callers have no answer yet.
     committed: Option<Committed>,
-    /// Answered, and their hashes not yet handed over.
+    /// The answered commit whose leaf hashes are not in the cache yet, with the position of its first event.
     unhashed: Option<(u64, Arc<Batch>)>,
-    /// How many events were lost and not yet told of.
+    /// How many lost events have no `Lost` event yet.
     lost: u32,
 }
 
-/// What one commit holds.
+/// The content of one commit.
 #[derive(Default)]
 struct Prepared {
     batch: Batch,
     entries: Vec<(EventId, PendingEvent)>,
 }
 
-/// A commit that was made.
+/// A successful commit.
 struct Committed {
     batch: Arc<Batch>,
     entries: Vec<(EventId, PendingEvent)>,
-    /// The place of its first event in the log, where the store tells it.
+    /// The position of its first event in the log, if the store returns it.
     first: Option<u64>,
 }
 
@@ -73,29 +73,29 @@ impl Writer {
     pub(super) fn new(
         queue: Arc<Queue>,
         store: Arc<dyn EventStore>,
-        tail: Arc<LeafCache>,
+        leaf_cache: Arc<LeafCache>,
         clock: Arc<dyn Clock>,
         config: Config,
     ) -> Self {
         let ids = ContextV7::new();
-        let (left, ready, committed, unhashed, lost) = (Vec::new(), Prepared::default(), None, None, 0);
-        Self { queue, store, tail, clock, config, ids, left, ready, committed, unhashed, lost }
+        let (requeued, ready, committed, unhashed, lost) = (Vec::new(), Prepared::default(), None, None, 0);
+        Self { queue, store, leaf_cache, clock, config, ids, requeued, ready, committed, unhashed, lost }
     }
 
     pub(super) async fn run(mut self) {
         loop {
-            if self.ready.entries.len() < SPLIT / 2 {
+            if self.ready.entries.len() < SPLIT_THRESHOLD / 2 {
                 self.ack_committed();
                 self.queue.wait_for_batch(self.config.batch).await;
                 let waiting = self.queue.len();
-                let max = if waiting < SPLIT { self.config.batch } else { waiting.div_ceil(2) };
-                let (found, closed, again) = self.take(max);
+                let max = if waiting < SPLIT_THRESHOLD { self.config.batch } else { waiting.div_ceil(2) };
+                let (found, closed, next_due) = self.take(max);
                 if !found && self.ready.entries.is_empty() {
                     self.publish_leaves();
                     if closed {
                         return;
                     }
-                    self.wait_until(again).await;
+                    self.wait_until(next_due).await;
                     continue;
                 }
             }
@@ -106,7 +106,7 @@ impl Writer {
         }
     }
 
-    /// What was made ready, without what was given up since.
+    /// The prepared entries, without intents whose caller has gone away since.
     fn drop_abandoned(&mut self) -> Prepared {
         if self.ready.entries.iter().any(|(_, waiting)| waiting.is_abandoned()) {
             let ready = std::mem::take(&mut self.ready);
@@ -115,25 +115,25 @@ impl Writer {
         std::mem::take(&mut self.ready)
     }
 
-    /// Makes ready what is waiting, at most `most` entries. Tells whether there was anything, whether the
-    /// queue is closed, and when to look again although nothing came.
+    /// Prepares at most `max` queued entries. Returns whether there were any, whether the queue is closed,
+    /// and when to call this again even if no entry arrives.
     fn take(&mut self, max: usize) -> (bool, bool, Option<Instant>) {
-        let QueueBatch { waiting, lost, closed, again } = self.queue.take(max.min(self.config.batch));
+        let QueueBatch { waiting, lost, closed, next_due } = self.queue.take(max.min(self.config.batch));
         self.lost = self.lost.saturating_add(lost);
-        let mut all = std::mem::take(&mut self.left);
+        let mut all = std::mem::take(&mut self.requeued);
         all.extend(waiting);
         if self.lost > 0 {
             all.push(self.dropped_events_entry());
         }
         let found = !all.is_empty();
         self.prepare(all);
-        (found, closed, again)
+        (found, closed, next_due)
     }
 
     async fn wait_until(&mut self, until: Option<Instant>) {
         match until {
             None => self.queue.wait_for_work().await,
-            // Elapsed or filled: look again.
+            // After the time has passed or an entry has arrived, the caller takes the next batch.
             Some(until) => drop(time::timeout_at(until, self.queue.wait_for_work()).await),
         }
     }
@@ -141,16 +141,16 @@ impl Writer {
     fn dropped_events_entry(&mut self) -> PendingEvent {
         let event = Event {
             count: std::mem::take(&mut self.lost),
-            detail: Some("events that nobody waited for could not be kept".into()),
+            detail: Some("events that no call waits for could not be recorded".into()),
             ..Event::for_service(AuditOperation::Lost, self.clock.now())
         };
         PendingEvent { entry: JournalEntry::event_only(event), reply: None }
     }
 
-    /// Numbers the entries and writes them one after the other.
+    /// Gives each entry an id and serializes it into the next batch.
     fn prepare(&mut self, all: Vec<PendingEvent>) {
         let Prepared { mut batch, mut entries } = std::mem::take(&mut self.ready);
-        batch.bytes.reserve(all.len() * EVENT_OVERHEAD);
+        batch.bytes.reserve(all.len() * EVENT_BYTES);
         for waiting in all.into_iter().filter(|waiting| !waiting.is_abandoned()) {
             let id = self.next_id(waiting.entry.event.time);
             match event::write(&waiting.entry.event, id, &mut batch.bytes) {
@@ -175,7 +175,7 @@ impl Writer {
         EventId(Uuid::new_v7(uuid::Timestamp::from_unix(&self.ids, secs, nanos)))
     }
 
-    /// Commits, and answers all who wait. Fails only where closing ran out of patience.
+    /// Commits the prepared entries. Fails only if the time limit for closing has passed.
     async fn commit(&mut self, prepared: Prepared) -> Result<(), ()> {
         let started = Instant::now();
         let Prepared { batch, entries } = prepared;
@@ -189,8 +189,8 @@ impl Writer {
             }
             Err(AppendError::NotWritten(cause)) => {
                 let behind = self.fail(&cause);
-                self.requeue_or_fail(entries);
-                self.left.extend(behind);
+                self.requeue_or_refuse(entries);
+                self.requeued.extend(behind);
                 self.recover(None).await.map(drop)
             }
             Err(AppendError::Indeterminate(cause)) => {
@@ -198,34 +198,34 @@ impl Writer {
                 let first = entries.first().map(|(id, _)| *id);
                 match self.recover(first).await {
                     Ok(true) => answer(entries),
-                    Ok(false) => self.requeue_or_fail(entries),
-                    // Nobody knows: the callers have long been told so by their deadlines.
+                    Ok(false) => self.requeue_or_refuse(entries),
+                    // The result is unknown. The deadlines of the callers have passed by now.
                     Err(()) => return Err(()),
                 }
-                self.left.extend(behind);
+                self.requeued.extend(behind);
                 Ok(())
             }
         }
     }
 
-    /// Answers those of the last commit.
+    /// Answers the callers of the last commit.
     fn ack_committed(&mut self) {
         let Some(Committed { batch, entries, first }) = self.committed.take() else { return };
         answer(entries);
         self.unhashed = first.map(|first| (first, batch));
     }
 
-    /// Hands over the leaf hashes of those who are answered: nobody waits for these.
+    /// Adds the leaf hashes of the answered commit to the cache. No caller waits for this.
     fn publish_leaves(&mut self) {
         let Some((first, batch)) = self.unhashed.take() else { return };
-        self.tail.push(first, batch.events.iter().map(|event| tree::leaf(batch.body(event))).collect());
+        self.leaf_cache.push(first, batch.events.iter().map(|event| tree::leaf(batch.body(event))).collect());
     }
 
-    /// One commit; a store that does not answer makes the journal unready until it does.
+    /// Makes one commit. While the store does not respond, the journal is not ready.
     async fn append(&mut self, batch: &Arc<Batch>) -> Result<Option<u64>, AppendError> {
         let store = Arc::clone(&self.store);
         let mut commit = pin!(store.append(Arc::clone(batch)));
-        // The store is at work before anything else is done.
+        // Poll once, so that the store starts before the writer does anything else.
         let started = poll!(&mut commit);
         self.ack_committed();
         self.publish_leaves();
@@ -235,19 +235,19 @@ impl Writer {
         if let Ok(done) = time::timeout(self.config.stall, self.prepare_while(&mut commit)).await {
             return done;
         }
-        tracing::error!(stall_seconds = self.config.stall.as_secs_f64(), "the store does not answer");
+        tracing::error!(stall_seconds = self.config.stall.as_secs_f64(), "the store does not respond");
         metrics::counter!("logkey_audit_stalls_total").increment(1);
-        self.queue.set_unready(Some("the store does not answer".into()));
-        self.refuse_waiting();
+        self.queue.set_unready(Some("the store does not respond".into()));
+        self.refuse_optional();
         let done = commit.await;
         if done.is_ok() {
-            tracing::info!("the store answers again");
+            tracing::info!("the store responds again");
             self.queue.set_unready(None);
         }
         done
     }
 
-    /// Waits for a commit, and makes ready what comes meanwhile.
+    /// Waits for a commit, and prepares the entries that arrive meanwhile.
     async fn prepare_while<C: Future + Unpin>(&mut self, mut commit: C) -> C::Output {
         loop {
             let room = self.config.batch.saturating_sub(self.ready.entries.len());
@@ -257,37 +257,39 @@ impl Writer {
             tokio::select! {
                 biased;
                 done = &mut commit => return done,
-                // Whoever can go on at this moment does so before the next look.
+                // Other tasks that are ready run before the next batch is taken.
                 () = async { self.queue.wait_for_work().await; task::yield_now().await }, if room > 0 => {}
             }
         }
     }
 
-    /// Tells of a failure. What stays of that which was to come after it is given back.
+    /// Reports a failed commit and refuses the entries that need not be written. Returns the entries behind
+    /// the failed commit that must be written.
     fn fail(&mut self, cause: &(dyn Error + 'static)) -> Vec<PendingEvent> {
         let cause = event::sanitize(&error_chain(cause), 300).into_owned();
         tracing::error!(error = cause, "the audit log cannot be written");
         metrics::counter!("logkey_audit_failures_total").increment(1);
         self.queue.set_unready(Some(cause));
-        self.refuse_waiting();
-        std::mem::take(&mut self.left)
+        self.refuse_optional();
+        std::mem::take(&mut self.requeued)
     }
 
-    /// While nothing can be kept: refuses what need not stay.
-    fn refuse_waiting(&mut self) {
+    /// Refuses the prepared and queued entries that need not be written, because the store fails.
+    fn refuse_optional(&mut self) {
         let ready = std::mem::take(&mut self.ready);
-        self.requeue_or_fail(ready.entries);
-        self.queue.fail_all();
+        self.requeue_or_refuse(ready.entries);
+        self.queue.refuse_optional();
     }
 
-    /// What is known not to be kept: stays to be written, or its caller is told.
-    fn requeue_or_fail(&mut self, entries: Vec<(EventId, PendingEvent)>) {
+    /// Handles entries that are known not to be stored: requeues those that must be written, and refuses the
+    /// others.
+    fn requeue_or_refuse(&mut self, entries: Vec<(EventId, PendingEvent)>) {
         for (_, waiting) in entries {
-            if waiting.is_awaited() { self.left.push(waiting) } else { waiting.refuse() }
+            if waiting.must_be_written() { self.requeued.push(waiting) } else { waiting.refuse() }
         }
     }
 
-    /// Begins anew with the store until that succeeds, and tells whether `doubtful` was kept.
+    /// Recovers the store, with retries until that succeeds. Returns whether the event `doubtful` was stored.
     async fn recover(&mut self, doubtful: Option<EventId>) -> Result<bool, ()> {
         let mut wait = self.config.first_retry;
         let mut give_up = None;
@@ -298,15 +300,17 @@ impl Writer {
                     self.queue.set_unready(None);
                     return Ok(committed);
                 }
-                Ok(Err(error)) => tracing::warn!(error = error_chain(&error), "the store is not whole yet"),
-                Err(_elapsed) => tracing::warn!("the store does not answer"),
+                Ok(Err(error)) => {
+                    tracing::warn!(error = error_chain(&error), "the store has not recovered yet");
+                }
+                Err(_elapsed) => tracing::warn!("the store does not respond"),
             }
             if self.queue.is_closed()
                 && Instant::now() >= *give_up.get_or_insert(Instant::now() + self.config.close_within)
             {
                 tracing::error!(
-                    outcomes = self.left.len(),
-                    "closing while the store fails: what is left is not written, and will be settled at the next start"
+                    outcomes = self.requeued.len(),
+                    "closing while the store fails: the remaining outcomes are not written; the next start reconciles their intents"
                 );
                 return Err(());
             }
@@ -317,18 +321,18 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// However the writer ends: nothing is taken any more, and nobody is left waiting.
+    /// Closes the queue and refuses what is in it, even if the writer panicked.
     fn drop(&mut self) {
         self.queue.close();
         self.queue.set_unready(Some("the audit log is closed".into()));
-        self.queue.close_with_error();
+        self.queue.refuse_all();
     }
 }
 
 fn answer(entries: Vec<(EventId, PendingEvent)>) {
     for (id, waiting) in entries {
         if let Some(reply) = waiting.reply {
-            // Whoever went away finds it in the log.
+            // The send fails only if the caller has gone away; the event is in the log nevertheless.
             drop(reply.send(Ok(id)));
         }
     }

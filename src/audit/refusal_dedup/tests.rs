@@ -21,27 +21,27 @@ fn refusal(cause: Reason, tenant: Option<&str>, source: &str) -> Event {
     }
 }
 
-/// Gives each refusal to one window: how many were recorded whole, and the counts of the rest.
+/// Adds all refusals to one window. Returns how many were recorded in full, and the counts of the rest.
 fn window(config: &Config, refusals: impl IntoIterator<Item = Event>) -> (usize, Vec<u32>) {
-    let (mut flood, now) = (RefusalDedup::default(), Instant::now());
-    let whole = refusals.into_iter().filter_map(|event| flood.admit(event, config, now)).count();
-    let mut counts: Vec<u32> = flood.take_summaries().map(|event| event.count).collect();
+    let (mut dedup, now) = (RefusalDedup::default(), Instant::now());
+    let whole = refusals.into_iter().filter_map(|event| dedup.admit(event, config, now)).count();
+    let mut counts: Vec<u32> = dedup.take_summaries().map(|event| event.count).collect();
     counts.sort_unstable();
     (whole, counts)
 }
 
 #[test]
-fn every_refusal_is_recorded_whole_or_counted_once() {
+fn every_refusal_is_recorded_in_full_or_counted_once() {
     let config = Config { whole: 5, ..Config::default() };
     let equal = || refusal(Reason::TokenInvalid, None, "192.0.2.1");
     assert_eq!(window(&config, std::iter::repeat_with(equal).take(10_000)), (5, vec![9_995]));
-    // One that stands for several already counts for as many.
+    // An event that already represents several refusals counts as that many.
     let many = Event { count: 7, ..equal() };
     assert_eq!(window(&config, std::iter::repeat_n(many, 8)), (5, vec![21]));
 }
 
 #[test]
-fn causes_tenants_and_sources_are_counted_apart_and_a_network_of_ipv6_is_one_source() {
+fn kinds_differ_by_cause_tenant_and_source() {
     let config = Config { whole: 1, ..Config::default() };
     let separate = [
         refusal(Reason::TokenInvalid, None, "192.0.2.1"),
@@ -58,7 +58,7 @@ fn causes_tenants_and_sources_are_counted_apart_and_a_network_of_ipv6_is_one_sou
 }
 
 #[test]
-fn the_first_of_each_kind_is_recorded_whole_however_many_others_were() {
+fn the_first_refusal_of_each_kind_is_always_recorded_in_full() {
     let config = Config { whole: 5, whole_in_all: 20, ..Config::default() };
     let noisy = (0..4)
         .flat_map(|n| std::iter::repeat_n(refusal(Reason::TokenInvalid, None, &format!("192.0.2.{n}")), 100));
@@ -78,21 +78,21 @@ fn sources_beyond_the_bound_are_counted_together_by_their_cause() {
         refusal(cause, None, &source(n))
     });
     let (whole, counts) = window(&config, many);
-    // Ten sources, and the rest of each cause.
+    // Ten sources are distinguished. The other refusals form one kind for each cause.
     assert_eq!((whole, counts), (12, vec![494; 2]));
 }
 
 #[test]
 fn a_window_begins_with_the_first_refusal_and_ends_once() {
     let (config, now) = (Config::default(), Instant::now());
-    let mut flood = RefusalDedup::default();
-    assert_eq!(flood.expires_at(), None);
+    let mut dedup = RefusalDedup::default();
+    assert_eq!(dedup.expires_at(), None);
     let event = || refusal(Reason::TokenInvalid, None, "192.0.2.1");
     for n in 0..20 {
-        flood.admit(event(), &config, now + Duration::from_secs(n));
+        dedup.admit(event(), &config, now + Duration::from_secs(n));
     }
-    assert_eq!(flood.expires_at(), Some(now + config.window));
-    assert_eq!(flood.take_summaries().count(), 1);
-    assert_eq!((flood.expires_at(), flood.take_summaries().count()), (None, 0));
-    assert!(flood.admit(event(), &config, now).is_some(), "a new window begins whole");
+    assert_eq!(dedup.expires_at(), Some(now + config.window));
+    assert_eq!(dedup.take_summaries().count(), 1);
+    assert_eq!((dedup.expires_at(), dedup.take_summaries().count()), (None, 0));
+    assert!(dedup.admit(event(), &config, now).is_some(), "a new window records its first refusal in full");
 }

@@ -7,15 +7,15 @@ use crate::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn whenever_events_come_a_checkpoint_covers_them_within_a_second() {
+async fn a_checkpoint_covers_new_events_within_a_second() {
     let (log, tree) = (Arc::new(FakeLog::default()), Arc::new(FakeTree::default()));
     let key = SigningKey::from_seed(&[1; 32], "logkey.test").unwrap();
     let checked = Sequencer::check(log.clone(), tree.clone(), Arc::new(FakeClock::default()), key).await;
     log.grow_to(1);
     let sequencer = checked.unwrap().start().await.unwrap();
     let prover = sequencer.prover();
-    assert_eq!(prover.wait_for_size(0).await, 1, "at once at the start");
-    // At any moment between two looks, few and many.
+    assert_eq!(prover.wait_for_size(0).await, 1, "the start signs at once");
+    // Few and many events, at different moments between two polls.
     for (size, pause) in [(2, 0), (3, 1), (10, 499), (5_000, 501), (5_001, 250), (20_000, 3_777)] {
         time::sleep(Duration::from_millis(pause)).await;
         let started = Instant::now();
@@ -25,7 +25,7 @@ async fn whenever_events_come_a_checkpoint_covers_them_within_a_second() {
         let signed = tree.checkpoint().await.unwrap().unwrap();
         assert_eq!(prover.newest().await.unwrap().size, size, "{}", signed.note);
     }
-    // What is there at the end is signed too.
+    // Closing signs the remaining events.
     log.grow_to(20_001);
     sequencer.close().await;
     assert_eq!(prover.newest().await.unwrap().size, 20_001);

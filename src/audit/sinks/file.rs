@@ -1,5 +1,5 @@
-//! A file, one line an event, turned over by size. Every batch is synced before it counts as taken, so
-//! that what was taken outlasts a loss of power. A file that someone else moved away is made anew.
+//! A file sink with one line for each event, rotated by size. Every batch is synced before it counts as
+//! written, so that it survives a power failure. If the file was moved away, the sink creates a new one.
 
 use std::{
     ffi::OsString,
@@ -14,30 +14,30 @@ use async_trait::async_trait;
 use super::writer_thread::{WriteLines, WriterThread};
 use crate::ports::{Sink, SinkError, SinkRecord};
 
-/// Read and written by its owner only: the log names people.
+/// Only the owner can read and write the file, because the log names people.
 const MODE: u32 = 0o600;
-/// How far back the beginning of a torn line is looked for: more than the longest event.
+/// How many bytes at the end are searched for the start of an incomplete line: more than the longest event.
 const TAIL: u64 = 1 << 20;
 
-/// Where to, and when to turn over.
+/// The path and the rotation of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The file; older ones stand beside it as `PATH.1`, `PATH.2` and so on.
+    /// The file. Older files are next to it as `PATH.1`, `PATH.2` and so on.
     pub path: PathBuf,
-    /// The size beyond which a new file is begun, in bytes.
+    /// The size in bytes beyond which the sink starts a new file.
     pub max_bytes: u64,
     /// How many older files are kept.
     pub keep: u32,
 }
 
-/// Writes to a file and the files that come after it.
+/// Writes to a file, and to a new one after each rotation.
 #[derive(Debug)]
 pub struct RotatingFile(WriterThread);
 
 #[derive(Debug)]
 struct Rotating {
     config: Config,
-    /// None at first, and after an error.
+    /// None before the first write and after an error.
     open: Option<OpenFile>,
 }
 
@@ -52,11 +52,11 @@ struct OpenFile {
 // === impl RotatingFile ===
 
 impl RotatingFile {
-    /// Makes ready to write; the file itself is opened with the first line.
+    /// Starts the writer thread. The first line opens the file.
     ///
     /// # Errors
     ///
-    /// Where there is no thread to be had.
+    /// The operating system cannot create a thread.
     pub fn new(config: Config) -> io::Result<Self> {
         WriterThread::start("audit-file", Rotating { config, open: None }).map(Self)
     }
@@ -75,7 +75,7 @@ impl WriteLines for Rotating {
     fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
         let written = self.write(lines);
         if written.is_err() {
-            // What a failed write or sync left behind is looked at anew.
+            // Open the file again, which removes an incomplete line of the failed write.
             self.open = None;
         }
         written
@@ -87,8 +87,8 @@ impl Rotating {
         let mut open = self.take_open()?;
         let (mut from, mut to) = (0, 0);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            let holds = open.size + (to - from) as u64;
-            if holds > 0 && holds + line.len() as u64 > self.config.max_bytes {
+            let size = open.size + (to - from) as u64;
+            if size > 0 && size + line.len() as u64 > self.config.max_bytes {
                 open.append(lines.get(from..to).unwrap_or_default())?;
                 from = to;
                 self.rotate()?;
@@ -101,16 +101,16 @@ impl Rotating {
         Ok(())
     }
 
-    /// The file under its name, also where that is another one than before.
+    /// The file at the configured path. Opens it again if the path now names another file.
     fn take_open(&mut self) -> io::Result<OpenFile> {
-        let there = fs::metadata(&self.config.path).map(|found| id(&found)).ok();
+        let current_id = fs::metadata(&self.config.path).map(|found| id(&found)).ok();
         match self.open.take() {
-            Some(open) if there == Some(open.id) => Ok(open),
+            Some(open) if current_id == Some(open.id) => Ok(open),
             _ => OpenFile::open_after_last_line(&self.config.path),
         }
     }
 
-    /// Gives the file and the older ones their next names; the oldest makes room.
+    /// Renames the file and the older ones to their next numbers. This overwrites the oldest.
     fn rotate(&self) -> io::Result<()> {
         let path = &self.config.path;
         for number in (0..self.config.keep).rev() {
@@ -139,14 +139,14 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-// === impl Open ===
+// === impl OpenFile ===
 
 impl OpenFile {
-    /// Opens the file behind its last whole line, or makes it.
+    /// Opens the file after its last complete line. Creates it if it does not exist.
     fn open_after_last_line(path: &Path) -> io::Result<Self> {
-        // A pipe would make the opening wait.
+        // Opening a pipe would block.
         if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-            return Err(io::Error::other("it is not a file"));
+            return Err(io::Error::other("the path is not a regular file"));
         }
         let mut file = OpenOptions::new().read(true).append(true).create(true).mode(MODE).open(path)?;
         sync_folder(path)?;
@@ -165,19 +165,19 @@ impl OpenFile {
     }
 }
 
-/// Takes back the beginning of a line that an earlier write left: the same line is given again. What
-/// does not look like one is left, and a new line begun.
+/// Removes an incomplete line that an earlier write left, because the same line is written again. Text that
+/// does not look like an event stays, followed by a new line.
 fn end_torn_line(file: &mut File) -> io::Result<()> {
     let size = file.metadata()?.len();
     let start = size.saturating_sub(TAIL);
     file.seek(SeekFrom::Start(start))?;
     let mut tail = Vec::new();
     io::Read::take(&mut *file, TAIL).read_to_end(&mut tail)?;
-    let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let torn = tail.get(whole..).unwrap_or_default();
+    let line_start = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let torn = tail.get(line_start..).unwrap_or_default();
     match torn.first() {
         None => Ok(()),
-        Some(b'{') if whole > 0 || start == 0 => file.set_len(start + whole as u64),
+        Some(b'{') if line_start > 0 || start == 0 => file.set_len(start + line_start as u64),
         Some(_) => file.write_all(b"\n"),
     }
 }

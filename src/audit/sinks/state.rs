@@ -1,5 +1,5 @@
-//! What is told of a sink: one line of the log when it begins to fail and one when it takes again, and
-//! gauges of how far it is behind.
+//! Reports the state of a sink: one log line when it starts to fail, one when it works again, and gauges of
+//! how far it is behind.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::super::event;
 
-/// Whether a sink takes what it is given, and since when it does not.
+/// Whether a sink fails, for what cause, and since when.
 #[derive(Debug)]
 pub(super) struct State {
     name: Box<str>,
@@ -21,7 +21,7 @@ impl State {
         Self { name, failing: None }
     }
 
-    /// It failed, by this cause; told where that is new.
+    /// Records a failure. Logs it if the cause is new.
     pub(super) fn failed(&mut self, cause: &'static str, error: &str) {
         let sink = self.name.to_string();
         metrics::counter!("logkey_audit_sink_failures_total", "sink" => sink, "cause" => cause).increment(1);
@@ -32,25 +32,25 @@ impl State {
                 sink = &*self.name,
                 cause,
                 error,
-                "an audit sink takes nothing: what it is to have waits in the store"
+                "an audit sink fails: its events wait in the store"
             );
         }
         self.failing = Some((cause, since));
     }
 
-    /// It took something; told where it did not before.
+    /// Records a success. Logs it if the sink failed before.
     pub(super) fn on_success(&mut self) {
         if let Some((_, since)) = self.failing.take() {
             let failed_seconds = since.elapsed().as_secs_f64();
             tracing::info!(
                 sink = &*self.name,
                 failed_seconds,
-                "the audit sink takes again, from where it stopped"
+                "the audit sink works again and continues where it stopped"
             );
         }
     }
 
-    /// How many events it does not have yet, and how old the oldest of them is.
+    /// Sets the gauges: how many events the sink has not received, and the age of the oldest of them.
     pub(super) fn lag(&self, events: u64, by: Duration) {
         let sink = || self.name.to_string();
         let events = f64::from(u32::try_from(events).unwrap_or(u32::MAX));

@@ -1,5 +1,5 @@
-//! Standard output, one line an event. The service writes nothing else there: its own log goes to
-//! standard error. A reader that is slow or gone makes this sink wait, and nothing else.
+//! A sink that writes one line for each event to standard output. The service writes nothing else there; its
+//! own log goes to standard error. If the reader is slow or gone, only this sink waits.
 
 use std::io;
 
@@ -8,33 +8,33 @@ use async_trait::async_trait;
 use super::writer_thread::{WriteLines, WriterThread};
 use crate::ports::{Sink, SinkError, SinkRecord};
 
-/// Writes to standard output, or to whatever stands for it.
+/// Writes to standard output, or to another stream in its place.
 #[derive(Debug)]
 pub struct Stdout(WriterThread);
 
 struct Stream<W> {
     to: W,
-    /// Whether the last write broke off, perhaps within a line.
+    /// Whether the last write failed, perhaps in the middle of a line.
     torn: bool,
 }
 
 // === impl Stdout ===
 
 impl Stdout {
-    /// Over the process's own.
+    /// Writes to the standard output of this process.
     ///
     /// # Errors
     ///
-    /// Where there is no thread to be had.
+    /// The operating system cannot create a thread.
     pub fn open() -> io::Result<Self> {
         Self::over(io::stdout())
     }
 
-    /// Over another stream.
+    /// Writes to another stream.
     ///
     /// # Errors
     ///
-    /// Where there is no thread to be had.
+    /// The operating system cannot create a thread.
     pub fn over(to: impl io::Write + Send + 'static) -> io::Result<Self> {
         WriterThread::start("audit-stdout", Stream { to, torn: false }).map(Self)
     }

@@ -1,5 +1,5 @@
-//! One sink's task: reads what comes next, gives it, remembers how far that went. A sink that fails is
-//! asked again with the same lines; the store is what waits for it.
+//! The task of one sink: reads the next lines, writes them to the sink, and saves the position. If the sink
+//! fails, the task retries the same lines. The events wait in the store meanwhile.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,35 +18,36 @@ use crate::{
     ports::{SinkPosition, SinkRecord, Unavailable},
 };
 
-/// A cause of failure that is none of the sink's own.
+/// The cause of a failure that is the store's and not the sink's.
 const STORE: &str = "store";
 
 pub(super) struct SinkWorker {
     named: NamedSink,
-    /// All sinks of this process.
+    /// The names of all sinks of this process.
     all: Arc<[Box<str>]>,
     source: EventSource,
     timing: SinkTiming,
     state: State,
-    /// How far the sink is, and how far the store knows that it is.
+    /// The position of the sink.
     at: SinkPosition,
+    /// The position that the store has.
     saved: SinkPosition,
     saved_at: Instant,
-    /// When the first event that it does not have happened.
+    /// The time of the first event that the sink has not received.
     next: Option<Timestamp>,
-    /// Whether this process fed it the last time.
+    /// Whether this process was the last to feed the sink.
     fed: bool,
 }
 
 /// How a round ended.
 enum RoundResult {
-    /// There is nothing more to give.
+    /// The sink has received all lines, or this process does not feed it.
     Done,
-    /// It is to be tried again later.
+    /// The worker retries later.
     Failed,
 }
 
-// === impl Feed ===
+// === impl SinkWorker ===
 
 impl SinkWorker {
     pub(super) fn new(
@@ -80,14 +81,15 @@ impl SinkWorker {
             if last {
                 return;
             }
-            // Elapsed or told to stop: look again. Without a teller there is nothing left to do.
+            // Run another round after the time has passed or on a stop. End if the sender of the stop
+            // signal is gone.
             if let Ok(Err(_gone)) = time::timeout(rest, stop.changed()).await {
                 return;
             }
         }
     }
 
-    /// Gives the sink whatever it does not have.
+    /// Sends the sink every line that it has not received, if this process is the leader.
     async fn run_once(&mut self) -> RoundResult {
         if !self.source.leadership.is_leader() {
             self.fed = false;
@@ -124,7 +126,7 @@ impl SinkWorker {
         }
     }
 
-    /// Where another process fed the sink, it goes on from there.
+    /// Reads the saved position if another process may have fed the sink meanwhile.
     async fn claim_position(&mut self) -> Result<(), Unavailable> {
         if !self.fed {
             let positions = self.source.store.register(&self.all).await?;
@@ -143,7 +145,7 @@ impl SinkWorker {
             self.next = rest.first().map(|line| line.time);
             let Some(count) = self.write_lines(rest).await else { return Ok(RoundResult::Failed) };
             taken += count.clamp(1, rest.len());
-            if let Some(reached) = page.reaches.get(taken - 1) {
+            if let Some(reached) = page.positions.get(taken - 1) {
                 self.at = *reached;
             }
             if self.saved_at.elapsed() >= self.timing.save_interval {
@@ -153,19 +155,19 @@ impl SinkWorker {
         Ok(RoundResult::Done)
     }
 
-    /// Gives the sink lines, and goes on to tell how far it is behind while it does not answer.
+    /// Writes lines to the sink, and updates the gauges while it waits. Returns how many lines it wrote.
     async fn write_lines(&mut self, lines: &[SinkRecord]) -> Option<usize> {
         let sink = std::sync::Arc::clone(&self.named.sink);
-        let mut taking = sink.write(lines);
+        let mut write = sink.write(lines);
         let mut ticks = time::interval_at(Instant::now() + self.timing.every, self.timing.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let taken = loop {
+        let written = loop {
             tokio::select! {
-                taken = &mut taking => break taken,
+                written = &mut write => break written,
                 _ = ticks.tick() => self.update_gauges().await,
             }
         };
-        match taken {
+        match written {
             Ok(count) => {
                 self.state.on_success();
                 Some(count)
@@ -180,7 +182,7 @@ impl SinkWorker {
     async fn save_position(&mut self) -> Result<(), Unavailable> {
         if self.at != self.saved {
             let reached = self.source.store.advance(&self.named.name, self.saved, self.at).await;
-            // Another process may have fed it meanwhile: then that one's position counts.
+            // If another process has fed the sink meanwhile, its position counts.
             self.fed = reached.is_ok() || self.source.leadership.is_single_node();
             reached?;
             self.saved = self.at;
@@ -189,7 +191,8 @@ impl SinkWorker {
         Ok(())
     }
 
-    /// A store that was put back to an older copy is shorter than what the sink has of it.
+    /// Moves the position back if the log is shorter than what the sink received, as after a restore from an
+    /// older copy.
     async fn clamp_to_log(&mut self) -> Result<(), Unavailable> {
         let newest = pages::newest(&self.source).await?;
         if self.at.event > newest {
@@ -197,7 +200,7 @@ impl SinkWorker {
                 sink = &*self.named.name,
                 audit.has = self.at.event,
                 audit.newest = newest,
-                "the audit log is shorter than what a sink has of it: was the store put back to an older copy?"
+                "the audit log is shorter than what a sink received: was the store restored from an older copy?"
             );
             self.at = SinkPosition { event: newest, checkpoint: self.at.checkpoint.min(newest) };
         }
@@ -206,10 +209,10 @@ impl SinkWorker {
 
     async fn update_gauges(&self) {
         if !self.fed {
-            // Whoever feeds it tells how far it is behind.
+            // The process that feeds the sink reports how far it is behind.
             return self.state.lag(0, Duration::ZERO);
         }
-        // Where the store cannot be read, the round says so.
+        // If the store cannot be read, the round reports the failure.
         let Ok(newest) = pages::newest(&self.source).await else { return };
         let behind = newest.saturating_sub(self.at.event);
         let oldest = self.next.filter(|_| behind > 0);

@@ -1,4 +1,4 @@
-//! Writes on a thread of its own, so that a write that hangs holds up neither the runtime nor its end.
+//! Writes on a separate thread, so that a write that hangs blocks neither the runtime nor its shutdown.
 
 use std::{io, sync::mpsc, thread};
 
@@ -6,13 +6,13 @@ use tokio::sync::oneshot;
 
 use crate::ports::{SinkError, SinkRecord};
 
-/// Writes whole lines, on a thread where it may take its time.
+/// Writes complete lines. It runs on a thread where it may block.
 pub(super) trait WriteLines: Send + 'static {
-    /// Writes them; when this returns, they are as safe as the sink promises.
+    /// Writes the lines. When this returns, they are as durable as the sink promises.
     fn write_lines(&mut self, lines: &[u8]) -> io::Result<()>;
 }
 
-/// The thread's desk. The thread ends when this is dropped and the last write is done.
+/// Sends jobs to the thread. The thread ends after the last write when this is dropped.
 #[derive(Debug)]
 pub(super) struct WriterThread(mpsc::Sender<WriteJob>);
 
@@ -22,22 +22,22 @@ struct WriteJob {
     done: oneshot::Sender<io::Result<()>>,
 }
 
-// === impl Scribe ===
+// === impl WriterThread ===
 
 impl WriterThread {
-    /// Starts the thread; its name is for people.
+    /// Starts the thread. The name appears in debuggers and process lists.
     pub(super) fn start(name: &str, mut writer: impl WriteLines) -> io::Result<Self> {
         let (jobs, todo) = mpsc::channel::<WriteJob>();
         thread::Builder::new().name(name.to_owned()).spawn(move || {
             while let Ok(WriteJob { lines, done }) = todo.recv() {
-                // Whoever stopped waiting gives the same lines again.
+                // The send fails only if the caller stopped waiting. It sends the same lines again later.
                 drop(done.send(writer.write_lines(&lines)));
             }
         })?;
         Ok(Self(jobs))
     }
 
-    /// Has all lines written. There is one write at a time, since whoever gives waits.
+    /// Writes all lines. There is one write at a time, because the caller waits for it.
     pub(super) async fn write(&self, lines: &[SinkRecord]) -> Result<usize, SinkError> {
         let mut bytes = Vec::with_capacity(lines.iter().map(|line| line.text.len() + 1).sum());
         for line in lines {
@@ -45,7 +45,7 @@ impl WriterThread {
             bytes.push(b'\n');
         }
         let (done, receipt) = oneshot::channel();
-        let gone = || SinkError::Failed("the thread that writes has ended".into());
+        let gone = || SinkError::Failed("the writer thread has ended".into());
         self.0.send(WriteJob { lines: bytes, done }).map_err(|_ended| gone())?;
         match receipt.await {
             Ok(Ok(())) => Ok(lines.len()),

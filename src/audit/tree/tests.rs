@@ -7,10 +7,10 @@ use super::*;
 use crate::ports::SignedCheckpoint;
 
 #[derive(Default)]
-struct Kept(Mutex<HashMap<(u8, u64), Vec<u8>>>);
+struct MemoryTreeStore(Mutex<HashMap<(u8, u64), Vec<u8>>>);
 
 #[async_trait]
-impl TreeStore for Kept {
+impl TreeStore for MemoryTreeStore {
     async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
         Ok(None)
     }
@@ -26,13 +26,13 @@ impl TreeStore for Kept {
     }
 
     async fn grow(&self, tiles: &[Tile], _: &SignedCheckpoint) -> Result<(), Unavailable> {
-        self.keep(tiles.to_vec());
+        self.insert(tiles.to_vec());
         Ok(())
     }
 }
 
-impl Kept {
-    fn keep(&self, tiles: Vec<Tile>) {
+impl MemoryTreeStore {
+    fn insert(&self, tiles: Vec<Tile>) {
         let stored = tiles.into_iter().map(|tile| ((tile.level, tile.index), tile.hashes));
         self.0.lock().unwrap().extend(stored);
     }
@@ -42,7 +42,7 @@ fn leaf(n: u64) -> Hash {
     record_hash(&n.to_be_bytes())
 }
 
-/// RFC 6962, section 2.1, as it is written there.
+/// The root, computed directly by the definition in RFC 6962, section 2.1.
 fn slow_root(leaves: &[Hash]) -> Hash {
     match leaves {
         [] => EMPTY_HASH,
@@ -56,8 +56,8 @@ fn slow_root(leaves: &[Hash]) -> Hash {
 }
 
 #[tokio::test]
-async fn the_tree_grows_to_the_root_that_rfc_6962_says_and_goes_on_after_loading() {
-    let store = Kept::default();
+async fn the_tree_has_the_root_of_rfc_6962_and_continues_after_loading() {
+    let store = MemoryTreeStore::default();
     let mut edge = Edge::default();
     let mut leaves = Vec::new();
     let sizes = [1, 2, 3, 255, 256, 257, 511, 512, 700, 65_535, 65_536, 65_537, 66_000];
@@ -69,7 +69,7 @@ async fn the_tree_grows_to_the_root_that_rfc_6962_says_and_goes_on_after_loading
             edge.push(next, &mut tiles);
         }
         tiles.extend(edge.partial());
-        store.keep(tiles);
+        store.insert(tiles);
         assert_eq!(edge.root(), Some(slow_root(&leaves)), "root of {size}");
         edge = Edge::load(&store, size).await.unwrap().unwrap();
         assert_eq!(edge.root(), Some(slow_root(&leaves)), "root of {size} after loading");
@@ -77,23 +77,23 @@ async fn the_tree_grows_to_the_root_that_rfc_6962_says_and_goes_on_after_loading
 }
 
 #[tokio::test]
-async fn a_missing_or_short_tile_is_noticed() {
-    let store = Kept::default();
+async fn an_edge_with_a_missing_or_short_tile_does_not_load() {
+    let store = MemoryTreeStore::default();
     assert_eq!(Edge::load(&store, 0).await.unwrap(), Some(Edge::default()));
     assert_eq!(Edge::load(&store, 5).await.unwrap(), None);
-    store.keep(vec![Tile { level: 0, index: 0, hashes: vec![0; 4 * HASH] }]);
+    store.insert(vec![Tile { level: 0, index: 0, hashes: vec![0; 4 * HASH] }]);
     assert_eq!(Edge::load(&store, 5).await.unwrap(), None);
     assert!(Edge::load(&store, 4).await.unwrap().is_some());
 }
 
 #[test]
-fn paths_are_those_of_the_specification() {
+fn tile_paths_follow_the_specification() {
     assert_eq!(path("0", 1_234_067, 256), "0/x001/x234/067");
     assert_eq!(path("entries", 5, 17), "entries/005.p/17");
 }
 
 #[test]
-fn a_leaf_is_hashed_as_rfc_6962_says() {
+fn a_leaf_hash_is_that_of_rfc_6962() {
     for body in [&b""[..], b"x", &[7; 1500]] {
         assert!(super::leaf(body) == record_hash(body));
     }

@@ -1,28 +1,28 @@
-//! Events that were moved out to an archive: they are missing for a reason only where a signed event of
-//! the log says so, with the root over them; and they are whole only where the archive was looked through.
+//! Checks archived events. Missing events at the beginning are accepted only if a signed `Archive` event
+//! names them with the root over them. Whether they are intact is known only after reading the archive.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use super::{super::parsed_event::ParsedEvent, Finding, PAGE, Verifier};
 use crate::ports::{EventFilter, EventReader, Unavailable};
 
-/// Most such events that are looked through.
+/// The largest number of `Archive` events that are considered.
 const MAX: u32 = 1000;
-/// `api.operation` of the event that says so.
+/// `api.operation` of the event that names the archived events.
 const ACTION: &str = "Archive";
 
-/// Events that were moved out.
+/// The events that were archived: positions 1 to `last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArchivedRanges {
-    /// The last one's place; the first one's is 1.
+    /// The last archived position.
     pub last: u64,
-    /// The event that says so.
+    /// The position of the `Archive` event that names them.
     pub claimed: u64,
-    /// Whether an archive was looked through that holds them all.
+    /// Whether all of them were read from an archive and checked.
     pub checked: bool,
 }
 
-/// What an event says was moved out.
+/// The content of an `Archive` event.
 #[derive(Clone, Debug)]
 pub(super) struct ArchiveClaim {
     last: u64,
@@ -31,9 +31,9 @@ pub(super) struct ArchiveClaim {
 }
 
 impl Verifier<'_> {
-    /// Goes over what is missing at the beginning, if the log itself says that it was moved out; tells up
-    /// to which place.
-    pub(super) async fn archived_ranges(
+    /// Checks the events that are missing at the beginning, if the log itself says that they were archived.
+    /// Returns the last position that it checked.
+    pub(super) async fn check_archived(
         &mut self,
         log: &dyn EventReader,
         progress: &mut impl FnMut(u64),
@@ -43,8 +43,8 @@ impl Verifier<'_> {
         if missing == 0 {
             return Ok(0);
         }
-        let Some(claim) = self.parse_claim(log, missing).await? else { return Ok(0) };
-        // What is missing beyond is missing for no reason.
+        let Some(claim) = self.find_claim(log, missing).await? else { return Ok(0) };
+        // Events that are missing beyond the claim were removed.
         let missing = missing.min(claim.last);
         let mut moved_out =
             ArchivedRanges { last: missing, claimed: claim.claimed, checked: self.against.archive.is_some() };
@@ -70,8 +70,9 @@ impl Verifier<'_> {
         Ok(missing)
     }
 
-    /// The signed event by which as many events as are missing were moved out, or else the most.
-    async fn parse_claim(
+    /// The signed `Archive` event that explains the missing events: the one that ends closest at or after
+    /// them, otherwise the one that covers the most.
+    async fn find_claim(
         &self,
         log: &dyn EventReader,
         missing: u64,
@@ -85,7 +86,7 @@ impl Verifier<'_> {
         Ok(claims.min_by_key(|claim| (claim.last < missing, claim.last.abs_diff(missing))))
     }
 
-    /// At the place where what was moved out ends: whether it was what the event says.
+    /// Compares the root with the claim when the tree has reached the last archived event.
     pub(super) fn compare_claim(&mut self) {
         let Some(claim) = self.claim.take_if(|claim| claim.last == self.edge.size()) else { return };
         let root = self.edge.root().map(|root| BASE64_STANDARD.encode(root.0));

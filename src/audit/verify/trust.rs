@@ -1,5 +1,5 @@
-//! Which keys may sign the log, beginning with those that are known: a key that hands over to another
-//! one signs a checkpoint over the event that names both.
+//! Finds the keys that may sign the log, starting from trusted keys. When one key hands over to another,
+//! it signs a checkpoint over the event that names both.
 
 use tlog_tiles::Checkpoint;
 
@@ -9,39 +9,39 @@ use super::{
 };
 use crate::ports::{EventFilter, EventReader, SignedCheckpoint, StoredEvent, TreeStore, Unavailable};
 
-/// Most changes of keys that are followed.
+/// The largest number of key rotations that are followed.
 const MAX: u32 = 1000;
 /// `api.operation` of the event that names both keys.
 const ACTION: &str = "RotateKey";
 
-/// Where one key handed over to the next, and the newest checkpoint by the keys that may sign: all as of one
-/// moment, whoever signs meanwhile.
+/// The handover checkpoints and the newest checkpoint, as signed by trusted keys. They are read at one
+/// moment, so that a signature made meanwhile does not matter.
 #[derive(Debug)]
 pub(super) struct TrustedKeys {
     pub(super) handovers: Vec<Checkpoint>,
-    /// Why it cannot be relied on, where it cannot.
+    /// The error says why the checkpoint cannot be trusted.
     pub(super) newest: Result<Checkpoint, String>,
 }
 
-/// The checkpoints that say who may sign.
+/// The stored checkpoints that show which keys may sign.
 struct Signed {
     handovers: Vec<SignedCheckpoint>,
     newest: Option<SignedCheckpoint>,
 }
 
-/// A change of keys, as an event of the log says it.
+/// A key rotation, as an event of the log describes it.
 struct Rotated {
     seq: u64,
     from: String,
     to: String,
 }
 
-/// The keys that may sign, as far as the log and what was moved out of it lead there from those that are
-/// known. It is for a pass over both to show that what this was taken from is what was signed.
+/// The keys that may sign: the trusted ones, and those to which rotations in the log and its archive lead.
+/// The events are not verified here; a pass over the log and its archive does that.
 ///
 /// # Errors
 ///
-/// [`Unavailable`], where it cannot be told.
+/// [`Unavailable`] if the log or the archive cannot be read.
 pub async fn trusted(
     log: &dyn EventReader,
     tree: &dyn TreeStore,
@@ -51,12 +51,12 @@ pub async fn trusted(
 ) -> Result<Vec<String>, Unavailable> {
     let signed = Signed::collect(tree).await?;
     let rotations = rotations(log, archive).await?;
-    Ok(signed.first_key(origin, trusted_keys, &rotations))
+    Ok(signed.follow_rotations(origin, trusted_keys, &rotations))
 }
 
-/// The same for a pass, which needs what it can read the log's own checkpoints with and no more. Events
-/// are found by their action alone, so that every one of them is looked at: only where that is needed.
-pub(super) async fn apply_rotation(
+/// The checkpoints that a pass over the log needs. Follows rotations only if the given keys did not sign
+/// every checkpoint, because finding the rotation events reads every event.
+pub(super) async fn checkpoints(
     log: &dyn EventReader,
     tree: &dyn TreeStore,
     against: &TrustAnchor<'_>,
@@ -68,10 +68,10 @@ pub(super) async fn apply_rotation(
     let verifiers = if signed.notes().all(|note| read(note, verifiers).is_ok()) {
         verifiers.to_vec()
     } else {
-        signed.first_key(origin, verifiers, &rotations(log, archive).await?)
+        signed.follow_rotations(origin, verifiers, &rotations(log, archive).await?)
     };
     let handovers = signed.handovers.iter().filter_map(|note| read(note, &verifiers).ok()).collect();
-    let newest = signed.newest.as_ref().ok_or_else(|| "there is none".to_owned());
+    let newest = signed.newest.as_ref().ok_or_else(|| "the log has no checkpoint".to_owned());
     let newest = newest.and_then(|note| read(note, &verifiers).map_err(|error| error.to_string()));
     Ok(TrustedKeys { handovers, newest })
 }
@@ -80,7 +80,7 @@ pub(super) async fn apply_rotation(
 
 impl Signed {
     async fn collect(tree: &dyn TreeStore) -> Result<Self, Unavailable> {
-        // In this order, so that every handover on the way to the newest one is among them.
+        // Read the newest checkpoint first, so that every handover that leads to it is included.
         let newest = tree.checkpoint().await?;
         Ok(Self { handovers: tree.key_rotations().await?, newest })
     }
@@ -89,8 +89,8 @@ impl Signed {
         self.handovers.iter().chain(&self.newest)
     }
 
-    /// The keys to which those that are known lead.
-    fn first_key(&self, origin: &str, trusted_keys: &[String], rotations: &[Rotated]) -> Vec<String> {
+    /// The trusted keys, and every key to which a rotation from one of them leads.
+    fn follow_rotations(&self, origin: &str, trusted_keys: &[String], rotations: &[Rotated]) -> Vec<String> {
         let mut verifiers = trusted_keys.to_vec();
         loop {
             let before = verifiers.len();
@@ -101,7 +101,8 @@ impl Signed {
                         let read = checkpoint::read(note, origin, std::slice::from_ref(key));
                         verifiers.contains(key) && read.is_ok_and(|read| read.size() >= *seq)
                     };
-                    // Forward: the old key signs the event that names the new one. Back: the new key does.
+                    // To go forward, the old key must have signed the event that names the new key. To go
+                    // back, the new key must have signed it.
                     let more = if by(from) {
                         to
                     } else if by(to) {
@@ -121,7 +122,7 @@ impl Signed {
     }
 }
 
-/// Every change of keys, of the archive too.
+/// Every key rotation in the log and in the archive.
 async fn rotations(
     log: &dyn EventReader,
     archive: Option<&ArchiveReader>,

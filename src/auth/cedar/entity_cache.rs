@@ -1,5 +1,5 @@
-//! What one question needs and the next is likely to need again: the caller, the source address and the time
-//! of day, in Cedar's terms.
+//! Caches Cedar values that consecutive requests are likely to share: the caller, the source address and the
+//! time.
 
 use std::{
     net::IpAddr,
@@ -25,12 +25,12 @@ use crate::{
     ports::Clock,
 };
 
-/// How many callers are kept ready: one takes a few kilobytes.
+/// How many callers are cached. Each takes a few kilobytes.
 const CALLERS: usize = 2048;
-/// How many source addresses are kept ready.
+/// How many source addresses are cached.
 const ADDRESSES: usize = 1024;
 
-/// Kept from question to question.
+/// The cache, shared by all requests.
 pub(super) struct EntityCache {
     clock: Arc<dyn Clock>,
     now: ArcSwapOption<CachedTime>,
@@ -38,7 +38,7 @@ pub(super) struct EntityCache {
     addresses: TwoGenCache<IpAddr, Value>,
 }
 
-/// The time of day, worked out once a second.
+/// The time in Cedar's types, computed once a second.
 #[derive(Clone, Debug)]
 pub(super) struct CachedTime {
     at: i64,
@@ -47,7 +47,7 @@ pub(super) struct CachedTime {
     pub(super) weekday: SmolStr,
 }
 
-/// All of a caller that policies can see.
+/// The attributes of a caller that policies can use.
 #[derive(PartialEq, Eq, Hash)]
 struct CallerKey {
     tenant: TenantId,
@@ -57,7 +57,7 @@ struct CallerKey {
     claims: PolicyClaims,
 }
 
-// === impl Made ===
+// === impl EntityCache ===
 
 impl EntityCache {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
@@ -69,7 +69,7 @@ impl EntityCache {
         }
     }
 
-    /// The caller, made by `build` where it is not at hand.
+    /// The caller's entity. Calls `build` if it is not cached.
     pub(super) fn caller(
         &self,
         principal: &Principal,
@@ -92,7 +92,7 @@ impl EntityCache {
     }
 
     pub(super) fn address(&self, source: IpAddr) -> Option<Value> {
-        /// Read once: Cedar's public way reads it with its parser for each address.
+        /// Parsed once. Cedar's public constructor parses the name again for each address.
         static IP: LazyLock<Option<Name>> = LazyLock::new(|| "ip".parse().ok());
         if let Some(found) = self.addresses.find(&source) {
             return Some(found);

@@ -1,4 +1,4 @@
-//! Why a call is judged as it is, policy by policy: for people who write policies.
+//! Explains a decision policy by policy, for people who write policies. `logkey policy` calls it.
 
 use cedar_policy::Policy;
 use cedar_policy_core::{
@@ -13,41 +13,41 @@ use crate::{
     ports::Authorize,
 };
 
-/// What was decided, and what every policy had to say to it.
+/// A decision, and how each policy contributed to it.
 #[derive(Clone, Debug)]
 pub struct Explanation {
-    /// What was decided.
+    /// The decision, as [`Authorize::decide`] returns it.
     pub decision: Decision,
-    /// The operators' policies, then those of the tenant's grants.
+    /// The operators' policies, followed by those of the tenant.
     pub policies: Vec<PolicyExplanation>,
 }
 
-/// What one policy has to say.
+/// How one policy contributes to a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyExplanation {
-    /// Its id.
+    /// The id of the policy.
     pub id: String,
-    /// What it does where it applies.
+    /// Whether the policy is a forbid; otherwise it is a permit.
     pub forbids: bool,
-    /// Whether it applies.
+    /// Whether the policy applies to the call.
     pub applies: Applicability,
 }
 
-/// Whether a policy applies.
+/// Whether a policy applies to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applicability {
-    /// It does.
+    /// The policy applies.
     Yes,
-    /// It does not: this part of it is false.
+    /// The policy does not apply, because this part of it is false.
     No(String),
-    /// It cannot be told, which counts as a denial.
+    /// The evaluation failed with this error, so the call is denied.
     Fails(String),
 }
 
 // === impl CedarPolicy ===
 
 impl CedarPolicy {
-    /// Judges a call and says why. Slower than [`Authorize::decide`], which it asks for the decision.
+    /// Decides a call and explains the decision. It calls [`Authorize::decide`] and is slower.
     #[must_use]
     pub fn explain(&self, question: &AuthzRequest<'_>) -> Explanation {
         let decision = self.decide(question);
@@ -93,7 +93,7 @@ fn explain_policy(policy: &Policy, request: &CedarRequest) -> PolicyExplanation 
     }
 }
 
-/// The conditions that all have to hold, one by one.
+/// The operands of a chain of `&&`, in order.
 fn conjuncts(expression: &Expr) -> Vec<&Expr> {
     if let ExprKind::And { left, right } = expression.expr_kind() {
         let mut all = conjuncts(left);

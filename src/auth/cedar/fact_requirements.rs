@@ -1,5 +1,5 @@
-//! Which facts a policy asks for beyond those that every call brings along, told from its text: what
-//! costs a call to AWS is looked up only where a policy that is about the call looks at it.
+//! Finds the policies that use facts beyond the call itself, from their text. A fact that costs a call to AWS
+//! is looked up only if a policy whose scope matches the call uses it.
 
 use std::sync::Arc;
 
@@ -12,38 +12,38 @@ use cedar_policy_core::{
 use super::request::CedarRequest;
 use crate::domain::authorization::{AuthzRequest, PreviousKey, RequiredFacts};
 
-/// The member of the context that is the key in force before.
+/// The member of the context with the key before the change.
 pub(super) const PREVIOUS: &str = "previous";
 
-/// The policies of a slice that ask for more.
+/// The policies of a bundle that use policy facts.
 #[derive(Debug, Default)]
 pub(super) struct FactPolicies {
     key_tags: Vec<Policy>,
     previous_key: Vec<Policy>,
 }
 
-// === impl Askers ===
+// === impl FactPolicies ===
 
 impl FactPolicies {
-    /// Looks through one more policy.
+    /// Adds a policy if it uses policy facts.
     pub(super) fn add(&mut self, policy: &Policy) {
-        let requests = |what: fn(&Expr) -> bool| {
-            policy.non_scope_constraints().is_some_and(|expression| expression.subexpressions().any(what))
+        let any_part = |reads: fn(&Expr) -> bool| {
+            policy.non_scope_constraints().is_some_and(|expression| expression.subexpressions().any(reads))
         };
-        if requests(reads_key_tags) {
+        if any_part(reads_key_tags) {
             self.key_tags.push(policy.clone());
         }
-        if requests(reads_previous_key) {
+        if any_part(reads_previous_key) {
             self.previous_key.push(policy.clone());
         }
     }
 
-    /// Whether none asks for more.
+    /// Whether no policy uses policy facts.
     pub(super) fn is_empty(&self) -> bool {
         self.key_tags.is_empty() && self.previous_key.is_empty()
     }
 
-    /// What is asked for and not told, by policies whose scope the call is in.
+    /// The unknown facts that policies use whose scope matches the call.
     pub(super) fn missing_facts(&self, question: &AuthzRequest<'_>, request: &CedarRequest) -> RequiredFacts {
         let mut required_facts = RequiredFacts::default();
         if question.key.is_some() && question.facts.key_tags.is_none() {
@@ -56,27 +56,29 @@ impl FactPolicies {
     }
 }
 
-/// The ids of those whose principal, action and resource are those of the call.
+/// The ids of the policies whose scope (principal, action and resource) matches the call.
 fn applicable(policies: &[Policy], request: &CedarRequest) -> Vec<Arc<str>> {
     if policies.is_empty() {
         return Vec::new();
     }
     let evaluator = Evaluator::new(request.request.clone(), &request.entities, Extensions::all_available());
-    let about = |policy: &&Policy| {
+    let scope_matches = |policy: &&Policy| {
         let scope = [
             policy.principal_constraint().as_expr(),
             policy.action_constraint().as_expr(),
             policy.resource_constraint().as_expr(),
         ];
-        // What cannot be told is taken for a yes: then the fact is looked up, and evaluation fails as ever.
+        // A part that fails counts as a match. The fact is then looked up, and the decision fails as it
+        // would without this check.
         scope
             .iter()
             .all(|part| evaluator.interpret(part, policy.env()).map_or(true, |value| is_literal_true(&value)))
     };
-    policies.iter().filter(about).map(|policy| Arc::from(policy.id().as_ref())).collect()
+    policies.iter().filter(scope_matches).map(|policy| Arc::from(policy.id().as_ref())).collect()
 }
 
-/// Tags of anything but the caller, whose tags are claims and at hand.
+/// Whether the expression reads tags of anything but the caller. The caller's tags are claims of the token
+/// and always known.
 fn reads_key_tags(expression: &Expr) -> bool {
     if let ExprKind::BinaryApp { op: BinaryOp::HasTag | BinaryOp::GetTag, arg1, .. } = expression.expr_kind()
     {

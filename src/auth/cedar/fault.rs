@@ -1,28 +1,28 @@
-//! What is wrong with a policy, and where.
+//! A problem in a policy file, with its location.
 
 use std::{error::Error, fmt};
 
 use miette::Diagnostic;
 use thiserror::Error as ThisError;
 
-/// One thing that is wrong in an operator's policies.
+/// A problem in an operator's policy file.
 #[derive(Clone, Debug, PartialEq, Eq, ThisError)]
 #[error("{file}:{line}:{column}: {message}")]
 pub struct PolicyFault {
-    /// The file's name.
+    /// The name of the file.
     pub file: Box<str>,
-    /// From 1.
+    /// The line; the first is 1.
     pub line: usize,
-    /// In characters, from 1.
+    /// The column in characters; the first is 1.
     pub column: usize,
-    /// What is wrong, and what to write instead where that is known.
+    /// The problem on one line, with Cedar's advice if it has any.
     pub message: String,
 }
 
 // === impl PolicyFault ===
 
 impl PolicyFault {
-    /// What Cedar says of a file with this text.
+    /// Converts a diagnostic of Cedar for a file with this text.
     pub(super) fn of(file: &str, text: &str, diagnostic: &(impl Diagnostic + ?Sized)) -> Self {
         let offset =
             diagnostic.labels().and_then(|mut labels| labels.next()).map_or(0, |label| label.offset());
@@ -30,7 +30,7 @@ impl PolicyFault {
         Self::at(file, text, offset, message)
     }
 
-    /// Something at this byte of the file.
+    /// A problem at this byte offset of the file.
     pub(super) fn at(file: &str, text: &str, offset: usize, message: String) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
@@ -39,7 +39,7 @@ impl PolicyFault {
     }
 }
 
-/// A message in one line, with its causes, its label and its advice.
+/// Formats a diagnostic on one line, with its causes, its label and its advice.
 struct FaultMessage<'d, D: ?Sized>(&'d D);
 
 impl<D: Diagnostic + ?Sized> fmt::Display for FaultMessage<'_, D> {

@@ -1,5 +1,5 @@
-//! What the configuration grants a tenant, as Cedar policies: small, and as readable as if an operator
-//! had written them.
+//! Generates Cedar policies from the grants in the configuration. They are small and readable, because
+//! `logkey policy` shows them to operators.
 
 use std::fmt::Write;
 
@@ -11,28 +11,28 @@ use crate::domain::{
     tenant::{AccountGrant, Tenant},
 };
 
-/// What every id of these policies begins with; no other policy's may.
+/// The prefix of the ids of generated policies. Operators' policies must not use it.
 pub(super) const PREFIX: &str = "tenant/";
 
 const KINDS: [ResourceKind; 4] =
-    [ResourceKind::LogGroup, ResourceKind::QueryResults, ResourceKind::Position, ResourceKind::Account];
+    [ResourceKind::LogGroup, ResourceKind::QueryResults, ResourceKind::Location, ResourceKind::Account];
 
-/// One policy of a tenant's own.
+/// A generated policy of one tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantPolicy {
-    /// Such as `tenant/payments/111122223333/log-groups`.
+    /// The id, such as `tenant/payments/111122223333/log-groups`.
     pub id: String,
-    /// In Cedar.
+    /// The policy in Cedar.
     pub text: String,
 }
 
-/// Everything that the tenant was granted. A grant that opens nothing makes no policy.
+/// The policies of all grants of the tenant. A grant that permits nothing has no policy.
 pub(super) fn policies(tenant: &Tenant) -> Vec<GrantPolicy> {
     let of_account = |grant| KINDS.into_iter().filter_map(move |kind| of_kind(tenant, grant, kind));
     tenant.accounts.iter().flat_map(|grant| of_account(grant)).collect()
 }
 
-/// What every tenant has, whatever it was granted.
+/// The policies that every tenant has, whatever its grants.
 pub(super) fn global_policies(tenant: &Tenant) -> Vec<GrantPolicy> {
     [ResourceKind::AuditLog, ResourceKind::Tenant]
         .into_iter()
@@ -40,19 +40,19 @@ pub(super) fn global_policies(tenant: &Tenant) -> Vec<GrantPolicy> {
         .collect()
 }
 
-/// What the tenant has as such, for this kind of resource.
+/// The policies for this kind of resource that do not depend on the tenant's grants.
 pub(super) fn of_tenant(tenant: &Tenant, kind: ResourceKind) -> Vec<GrantPolicy> {
     match kind {
         ResourceKind::AuditLog => of_audit_log(tenant),
         ResourceKind::Tenant => vec![whoami_policy(tenant)],
         ResourceKind::LogGroup
         | ResourceKind::QueryResults
-        | ResourceKind::Position
+        | ResourceKind::Location
         | ResourceKind::Account => Vec::new(),
     }
 }
 
-/// By what a caller is told of itself.
+/// Permits a caller to read what the service knows about it (`GetCaller`).
 fn whoami_policy(tenant: &Tenant) -> GrantPolicy {
     let tenant = &tenant.id;
     let id = format!("{PREFIX}{tenant}/itself");
@@ -67,7 +67,7 @@ fn whoami_policy(tenant: &Tenant) -> GrantPolicy {
     GrantPolicy { id, text }
 }
 
-/// By what whoever installs the role is helped.
+/// Permits the calls that help to set up the tenant's role in the account.
 fn of_account(tenant: &Tenant, account: AccountId) -> GrantPolicy {
     let tenant = &tenant.id;
     let id = format!("{PREFIX}{tenant}/{account}/setup");
@@ -82,8 +82,8 @@ fn of_account(tenant: &Tenant, account: AccountId) -> GrantPolicy {
     GrantPolicy { id, text }
 }
 
-/// By what the tenant reads the audit log: its own events, and those of all where the token has the
-/// scope for that.
+/// Permits the tenant to read its own audit events, and those of all tenants if the token has the admin
+/// scope.
 fn of_audit_log(tenant: &Tenant) -> Vec<GrantPolicy> {
     let of = |what: &str, resource: &str, condition: &str| {
         let id = format!("{PREFIX}{}/{what}", tenant.id);
@@ -102,7 +102,7 @@ fn of_audit_log(tenant: &Tenant) -> Vec<GrantPolicy> {
     vec![of("audit", tenant.id.as_str(), ""), of("audit-of-all", WHOLE_LOG, &admin)]
 }
 
-/// What the tenant was granted in this account for this kind of resource.
+/// The policy of the grant in this account for this kind of resource; none if it permits nothing.
 pub(super) fn of_kind(tenant: &Tenant, grant: &AccountGrant, kind: ResourceKind) -> Option<GrantPolicy> {
     if grant.regions.is_empty() {
         return None;
@@ -115,7 +115,7 @@ pub(super) fn of_kind(tenant: &Tenant, grant: &AccountGrant, kind: ResourceKind)
         ResourceKind::QueryResults => {
             grant.query_results.then(|| permit_text(tenant, grant, "query-results", "QueryResults", None))
         }
-        ResourceKind::Position => Some(permit_text(tenant, grant, "places", "Place", None)),
+        ResourceKind::Location => Some(permit_text(tenant, grant, "places", "Place", None)),
         ResourceKind::Account => Some(of_account(tenant, grant.account)),
         ResourceKind::AuditLog | ResourceKind::Tenant => None,
     }
@@ -155,7 +155,8 @@ fn permit_text(
     GrantPolicy { id, text }
 }
 
-/// Patterns hold no quotes, no backslashes and no sign that `like` takes otherwise than [`Pattern`].
+/// One `like` for each pattern, joined by `||`. A [`Pattern`] needs no escaping: it contains no quotes, no
+/// backslashes, and no character that `like` interprets differently.
 fn like_any(value: &str, patterns: &[Pattern]) -> String {
     let each: Vec<String> = patterns.iter().map(|pattern| format!("{value} like \"{pattern}\"")).collect();
     each.join(" || ")

@@ -1,4 +1,5 @@
-//! Operators' policies from text: parsed, named and held against the schema, every fault at once.
+//! Loads the operators' policies from text: parses them, assigns ids and validates them against the schema.
+//! It reports every problem at once.
 
 use std::{collections::HashSet, ffi::OsStr, path::Path, str::FromStr};
 
@@ -6,15 +7,15 @@ use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validato
 
 use super::{fault::PolicyFault, grant_policies::PREFIX};
 
-/// The schema's text, for whoever writes policies.
+/// The text of the schema.
 pub(super) const SCHEMA: &str = include_str!("schema.cedarschema");
 
-/// The schema.
+/// The parsed schema.
 pub(super) fn schema() -> Result<Schema, PolicyFault> {
     Schema::from_str(SCHEMA).map_err(|reason| PolicyFault::of("schema.cedarschema", SCHEMA, &reason))
 }
 
-/// Every policy of every file.
+/// The policies of all files.
 pub(super) fn operator_policies(
     validator: &Validator,
     files: &[(String, String)],
@@ -27,11 +28,12 @@ pub(super) fn operator_policies(
             Ok(policies) => {
                 for (at, policy) in policies {
                     if AsRef::<str>::as_ref(policy.id()).starts_with(PREFIX) {
-                        let message =
-                            format!("@id begins with {PREFIX}, as only those of tenants' grants may");
+                        let message = format!(
+                            "@id starts with {PREFIX}, which is reserved for tenants' grants: rename it"
+                        );
                         diagnostics.push(PolicyFault::at(file, text, at, message));
                     } else if !ids.insert(policy.id().clone()) {
-                        let message = format!("@id(\"{}\") stands here a second time", policy.id());
+                        let message = format!("@id(\"{}\") is used twice: rename one of them", policy.id());
                         diagnostics.push(PolicyFault::at(file, text, at, message));
                     } else {
                         diagnostics.extend(invalid(validator, file, text, &policy));
@@ -45,41 +47,42 @@ pub(super) fn operator_policies(
     if diagnostics.is_empty() { Ok(all) } else { Err(diagnostics) }
 }
 
-/// The policies of one file with their ids, which are their `@id` or made of the file's name and their
-/// place in it, and with where each begins.
+/// The policies of one file in order, each with the byte offset of its start. The id of a policy is its
+/// `@id`, otherwise the name and a number, as in `FILE#1`.
 fn read(file: &str, text: &str) -> Result<Vec<(usize, Policy)>, Vec<PolicyFault>> {
     let set = match PolicySet::from_str(text) {
         Ok(set) => set,
         Err(all) => return Err(all.iter().map(|reason| PolicyFault::of(file, text, reason)).collect()),
     };
     if let Some(template) = set.templates().next() {
-        let message = "is a template: write the principal and the resource in place of the slots".to_owned();
+        let message =
+            "templates are not supported: replace the slot with a principal or a resource".to_owned();
         let at = text.find("?principal").or_else(|| text.find("?resource")).unwrap_or_default();
         let _its_id = template.id();
         return Err(vec![PolicyFault::at(file, text, at, message)]);
     }
     let mut policies: Vec<(usize, Policy)> =
-        set.policies().map(|policy| (line_of(policy), policy.clone())).collect();
+        set.policies().map(|policy| (offset_of(policy), policy.clone())).collect();
     policies.sort_by_key(|(at, _)| *at);
     let stem = Path::new(file).file_stem().and_then(OsStr::to_str).unwrap_or(file);
-    let named = policies.into_iter().enumerate().map(|(location, (at, policy))| {
+    let named = policies.into_iter().enumerate().map(|(index, (at, policy))| {
         let id = match policy.annotation("id") {
             Some(id) if !id.is_empty() => id.to_owned(),
-            Some(_) | None => format!("{stem}#{}", location + 1),
+            Some(_) | None => format!("{stem}#{}", index + 1),
         };
         (at, policy.new_id(PolicyId::new(id)))
     });
     Ok(named.collect())
 }
 
-/// Where a policy begins in its text.
-fn line_of(policy: &Policy) -> usize {
+/// The byte offset at which a policy starts in its file.
+fn offset_of(policy: &Policy) -> usize {
     let policy: &cedar_policy_core::ast::Policy = policy.as_ref();
     policy.loc().map_or(0, |loc| loc.span.offset())
 }
 
-/// What the schema has against a policy: warnings are faults too, since a policy that can never apply
-/// is one that someone relies on in vain.
+/// The problems that strict validation finds in a policy. Warnings count too: someone relies on a policy, so
+/// one that can never apply is a mistake.
 pub(super) fn invalid(validator: &Validator, file: &str, text: &str, policy: &Policy) -> Vec<PolicyFault> {
     let set = match PolicySet::from_policies([policy.clone()]) {
         Ok(set) => set,

@@ -1,5 +1,5 @@
-//! The policies that a call is judged by: the shared ones, and what its tenant was granted in the one
-//! account for the one kind of resource. No other grant could apply, by its own scope.
+//! The policies that decide a call: the operators' policies, and the tenant's grants in one account for one
+//! kind of resource. The scopes of all other grants exclude the call.
 
 use std::sync::Arc;
 
@@ -8,40 +8,40 @@ use cedar_policy_core::ast;
 
 use super::{fact_requirements::FactPolicies, grant_policies::GrantPolicy, load};
 
-/// Policies, ready to be asked.
+/// Parsed policies for the calls of one tenant on one kind of resource.
 #[derive(Debug, Default)]
 pub(super) struct PolicyBundle {
-    /// All of them.
+    /// Every policy.
     pub(super) all: ast::PolicySet,
-    /// Those that permit.
+    /// The permits alone.
     pub(super) permits: ast::PolicySet,
-    /// Those that ask for facts which have to be looked up.
-    pub(super) askers: FactPolicies,
-    /// A policy that could not be made ready: then nothing is permitted.
+    /// The policies that use policy facts.
+    pub(super) fact_policies: FactPolicies,
+    /// The id of a policy that could not be added. Every call is denied then.
     pub(super) broken: Option<Arc<str>>,
 }
 
-// === impl Slice ===
+// === impl PolicyBundle ===
 
 impl PolicyBundle {
-    /// The tenant's own policies are held against the schema as the operators' are.
+    /// Builds a bundle. Validates the tenant's generated policies as strictly as the operators' policies.
     pub(super) fn new(validator: &Validator, shared: &[Policy], own: Vec<GrantPolicy>) -> Self {
-        let mut slice = Self::default();
+        let mut bundle = Self::default();
         for policy in shared {
-            slice.add(policy);
+            bundle.add(policy);
         }
         for GrantPolicy { id, text } in own {
             match Policy::parse(Some(PolicyId::new(&id)), &text) {
-                Ok(policy) if load::invalid(validator, &id, &text, &policy).is_empty() => slice.add(&policy),
-                Ok(_) | Err(_) => slice.broken = Some(id.into()),
+                Ok(policy) if load::invalid(validator, &id, &text, &policy).is_empty() => bundle.add(&policy),
+                Ok(_) | Err(_) => bundle.broken = Some(id.into()),
             }
         }
-        slice
+        bundle
     }
 
     fn add(&mut self, policy: &Policy) {
         let core: &ast::Policy = policy.as_ref();
-        self.askers.add(core);
+        self.fact_policies.add(core);
         let permit = match policy.effect() {
             Effect::Permit => self.permits.add(core.clone()).is_ok(),
             Effect::Forbid => true,

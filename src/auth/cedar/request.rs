@@ -1,4 +1,4 @@
-//! A question in Cedar's terms, as the schema has them.
+//! Converts an authorization request to Cedar's types, as the schema defines them.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -27,27 +27,27 @@ use crate::domain::{
     tenant::Tenant,
 };
 
-/// The id of the audit log as a whole; no tenant's.
+/// The id of the audit log of all tenants. No tenant can have this id.
 pub(super) const WHOLE_LOG: &str = "*";
 
-/// What a policy can be about.
+/// The kinds of resources in policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ResourceKind {
     /// A log group.
     LogGroup,
     /// Stored query results.
     QueryResults,
-    /// A whole account and Region.
-    Position,
-    /// The audit log, of one tenant or whole.
+    /// An account and a Region.
+    Location,
+    /// The audit log of one tenant or of all.
     AuditLog,
     /// The caller's own tenant.
     Tenant,
-    /// A whole account, whatever the Region.
+    /// An account in all Regions.
     Account,
 }
 
-/// A question, ready for Cedar.
+/// A request in Cedar's types.
 #[derive(Debug)]
 pub(super) struct CedarRequest {
     pub(super) kind: ResourceKind,
@@ -55,7 +55,7 @@ pub(super) struct CedarRequest {
     pub(super) entities: Entities,
 }
 
-/// What of the schema no question changes: its types, and its actions.
+/// The schema's entity types and actions, which are the same for every request.
 struct Types {
     actions: Vec<(Action, Arc<Entity>)>,
     caller: EntityType,
@@ -70,11 +70,11 @@ struct Types {
 
 static TYPES: LazyLock<Option<Types>> = LazyLock::new(Types::load_types);
 
-// === impl Asked ===
+// === impl CedarRequest ===
 
 impl CedarRequest {
-    /// None where the action and what it is about do not go together, or the action is none that
-    /// policy knows.
+    /// Converts a request. None if the action does not apply to this kind of resource, or if the schema has
+    /// no such action.
     pub(super) fn of(question: &AuthzRequest<'_>, entities: &EntityCache) -> Option<Self> {
         let types = TYPES.as_ref()?;
         let kind = kind(question)?;
@@ -98,7 +98,7 @@ impl CedarRequest {
         let all =
             [Some(Arc::new(resource)), key.map(Arc::new), Some(action), Some(caller)].into_iter().flatten();
         let extensions = Extensions::all_available();
-        // None of them has anything above its parent, so that there is nothing to work out.
+        // No entity has a grandparent, so the transitive closure needs no computation.
         let closure = TCComputation::AssumeAlreadyComputed;
         let entities = Entities::new().add_entities(all, schema, closure, extensions).ok()?;
         Some(Self { kind, request, entities })
@@ -109,19 +109,19 @@ pub(super) fn kind(question: &AuthzRequest<'_>) -> Option<ResourceKind> {
     let kind = match question.about {
         ResourceScope::Aws { target: Some(Target::LogGroup(_)), .. } => ResourceKind::LogGroup,
         ResourceScope::Aws { target: Some(Target::QueryResults), .. } => ResourceKind::QueryResults,
-        ResourceScope::Aws { target: None, .. } => ResourceKind::Position,
+        ResourceScope::Aws { target: None, .. } => ResourceKind::Location,
         ResourceScope::AuditLog(_) => ResourceKind::AuditLog,
         ResourceScope::Tenant => ResourceKind::Tenant,
         ResourceScope::Account(_) => ResourceKind::Account,
     };
     let is_target = matches!(kind, ResourceKind::LogGroup | ResourceKind::QueryResults);
-    let fits = match question.action {
-        // Without a key the policies about keys would have nothing to say.
+    let applies = match question.action {
+        // Without a key, policies about keys would not apply.
         Action::AssociateKmsKey => is_target && question.key.is_some(),
         Action::DisassociateKmsKey => is_target && question.key.is_none(),
         Action::GetKeyAssociation | Action::CheckKeyAssociation => is_target,
         Action::ListKeyAssociations | Action::GetKeyUsage | Action::TestAccess => {
-            kind == ResourceKind::Position
+            kind == ResourceKind::Location
         }
         Action::ListAuditEvents
         | Action::WatchAuditEvents
@@ -132,7 +132,7 @@ pub(super) fn kind(question: &AuthzRequest<'_>) -> Option<ResourceKind> {
         Action::GetOnboarding => kind == ResourceKind::Account,
         Action::Unknown => false,
     };
-    fits.then_some(kind)
+    applies.then_some(kind)
 }
 
 fn context(question: &AuthzRequest<'_>, key: Option<&Entity>, entities: &EntityCache) -> Option<Context> {
@@ -257,7 +257,7 @@ impl Types {
     }
 }
 
-/// An action of the schema, under its group.
+/// The entity of an action, with its group in the schema as the parent.
 fn entity_of(of: &EntityType, action: Action) -> Option<Entity> {
     let group = match action {
         Action::AssociateKmsKey | Action::DisassociateKmsKey => "Change",

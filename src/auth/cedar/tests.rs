@@ -1,4 +1,4 @@
-//! What the tenant's grants permit, what operators add, and what neither can get past.
+//! Tests of the decisions by grants and by operators' policies.
 
 mod decisions;
 mod facts;

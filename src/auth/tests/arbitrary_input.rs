@@ -1,4 +1,4 @@
-//! Whatever comes from outside, the readers answer and do not panic.
+//! The parsers of input from outside never panic.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::{
     token_builder::*,
 };
 
-/// Something that looks like JSON of the right kind, with anything in it.
+/// Any JSON value, with some values that occur in valid tokens.
 fn value() -> impl Strategy<Value = serde_json::Value> {
     let leaf = prop_oneof![
         Just(json!(null)),
@@ -32,19 +32,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn headers_of_any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn any_header_bytes_are_parsed_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         drop(Header::parse(&bytes));
         drop(strict_json::object(&bytes));
     }
 
     #[test]
-    fn a_header_with_crit_is_refused_whatever_else_it_says(name in "[a-z0-9]{1,6}", more in value(), crit in value()) {
+    fn a_header_with_crit_is_always_rejected(name in "[a-z0-9]{1,6}", more in value(), crit in value()) {
         let text = with(header(json!({name: more})), json!({"crit": [crit]})).to_string();
         prop_assert_eq!(Header::parse(text.as_bytes()).err(), Some(TokenError::Critical));
     }
 
     #[test]
-    fn sets_of_any_keys_are_read_or_refused(
+    fn any_key_set_is_parsed_without_panic(
         bytes in prop::collection::vec(any::<u8>(), 0..200),
         kty in prop_oneof![Just("RSA"), Just("EC"), Just("OKP"), Just("oct")],
         crv in prop_oneof![Just("P-256"), Just("P-384"), Just("Ed25519")],
@@ -58,7 +58,7 @@ proptest! {
     }
 
     #[test]
-    fn policies_of_any_text_are_read_or_refused_at_a_line_they_have(
+    fn any_policy_text_loads_or_fails_at_an_existing_line(
         text in prop_oneof![
             ".{0,80}",
             "(permit|forbid|when|unless|principal|action|resource|context|in|is|has|like|[(){};,.=&|<>!\"]| |\n){0,40}",
@@ -74,10 +74,10 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Only a good token is accepted: changing any one claim or header to anything either keeps the
-    /// meaning or is refused, and never panics.
+    /// A token with one claim replaced by any value is either rejected or still names the same tenant and
+    /// issuer. Verification never panics.
     #[test]
-    fn a_token_with_one_claim_of_any_value_names_the_tenant_or_is_refused(
+    fn a_token_with_one_arbitrary_claim_keeps_its_tenant_or_is_rejected(
         name in prop_oneof![
             Just("iss"), Just("aud"), Just("sub"), Just("exp"), Just("nbf"), Just("iat"), Just("jti"),
             Just("tenant"), Just("scope"), Just("cnf"), Just("typ"),

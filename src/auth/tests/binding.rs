@@ -7,31 +7,34 @@ use super::token_builder::*;
 const OURS: [u8; 32] = [7; 32];
 
 #[tokio::test]
-async fn a_bound_token_is_good_beside_its_certificate_alone() {
+async fn a_bound_token_is_valid_only_with_its_certificate() {
     let bench = Bench::new();
     let bound = token(json!({}), json!({"cnf": {"x5t#S256": b64(OURS)}}));
-    for _seen_before in [false, true] {
-        assert_eq!(reason(bench.ask_over(&bound, OURS).await), "accepted");
-        assert_eq!(reason(bench.ask_over(&bound, [8; 32]).await), "bound to another certificate");
+    for _cached in [false, true] {
+        assert_eq!(reason(bench.authenticate_with_certificate(&bound, OURS).await), "accepted");
+        assert_eq!(
+            reason(bench.authenticate_with_certificate(&bound, [8; 32]).await),
+            "bound to another certificate"
+        );
         assert_eq!(bench.reason(&bound).await, "bound to another certificate");
     }
 }
 
 #[tokio::test]
-async fn a_token_without_binding_is_good_with_and_without_a_certificate_unless_the_issuer_has_to_bind() {
+async fn an_unbound_token_is_rejected_only_if_the_issuer_requires_binding() {
     let free = token(json!({}), json!({}));
     let bench = Bench::new();
     assert_eq!(bench.reason(&free).await, "accepted");
-    assert_eq!(reason(bench.ask_over(&free, OURS).await), "accepted");
+    assert_eq!(reason(bench.authenticate_with_certificate(&free, OURS).await), "accepted");
     let strict = Bench::with(&all_keys(), |issuer| issuer.require_bound = true);
     assert_eq!(strict.reason(&free).await, "not bound to a certificate");
-    assert_eq!(reason(strict.ask_over(&free, OURS).await), "not bound to a certificate");
+    assert_eq!(reason(strict.authenticate_with_certificate(&free, OURS).await), "not bound to a certificate");
     let bound = token(json!({}), json!({"cnf": {"x5t#S256": b64(OURS)}}));
-    assert_eq!(reason(strict.ask_over(&bound, OURS).await), "accepted");
+    assert_eq!(reason(strict.authenticate_with_certificate(&bound, OURS).await), "accepted");
 }
 
 #[tokio::test]
-async fn a_binding_that_cannot_be_checked_is_refused() {
+async fn a_token_with_an_unsupported_binding_is_rejected() {
     let bench = Bench::new();
     for cnf in [
         json!({}),
@@ -46,7 +49,7 @@ async fn a_binding_that_cannot_be_checked_is_refused() {
         json!({"x5t#S256": b64(OURS), "jkt": "x"}),
     ] {
         let token = token(json!({}), json!({"cnf": cnf}));
-        let reason = reason(bench.ask_over(&token, OURS).await);
-        assert_eq!(reason, "bound in a way that is not supported", "{cnf}");
+        let reason = reason(bench.authenticate_with_certificate(&token, OURS).await);
+        assert_eq!(reason, "cnf malformed or not supported", "{cnf}");
     }
 }

@@ -1,4 +1,4 @@
-//! Asking an issuer over HTTP.
+//! Fetching an issuer's documents over HTTP.
 
 use std::{
     sync::{
@@ -100,7 +100,7 @@ async fn answer(
 }
 
 #[tokio::test]
-async fn an_answer_of_200_within_the_limit_is_taken_and_no_other() {
+async fn only_a_200_response_within_the_limit_is_accepted() {
     let idp = Idp::start().await;
     assert_eq!(idp.get("keys").await.unwrap(), all_keys().to_string().into_bytes());
     assert_eq!(idp.get("exact").await.unwrap().len(), 1024 * 1024);
@@ -117,7 +117,7 @@ async fn five_redirects_are_followed_and_no_sixth() {
 }
 
 #[tokio::test]
-async fn nobody_is_led_to_another_scheme_a_link_local_address_or_plain_http_outside() {
+async fn redirects_to_forbidden_addresses_are_not_followed() {
     let idp = Idp::start().await;
     for path in ["to-scheme", "to-https", "to-link-local", "to-outside"] {
         let reason = idp.get(path).await.unwrap_err();
@@ -126,8 +126,8 @@ async fn nobody_is_led_to_another_scheme_a_link_local_address_or_plain_http_outs
 }
 
 #[test]
-fn only_addresses_an_issuer_can_have_are_asked() {
-    let may = |url: &str| is_allowed_url(&url.parse().unwrap());
+fn only_https_and_loopback_addresses_are_allowed() {
+    let is_allowed = |url: &str| is_allowed_url(&url.parse().unwrap());
     for url in [
         "https://idp.test/keys",
         "https://10.0.0.1/",
@@ -135,7 +135,7 @@ fn only_addresses_an_issuer_can_have_are_asked() {
         "http://[::1]/",
         "http://localhost/",
     ] {
-        assert!(may(url), "{url}");
+        assert!(is_allowed(url), "{url}");
     }
     for url in [
         "http://idp.test/keys",
@@ -151,12 +151,12 @@ fn only_addresses_an_issuer_can_have_are_asked() {
         "file:///etc/passwd",
         "ftp://127.0.0.1/",
     ] {
-        assert!(!may(url), "{url}");
+        assert!(!is_allowed(url), "{url}");
     }
 }
 
 #[tokio::test]
-async fn a_name_that_means_a_link_local_address_is_not_asked() {
+async fn a_name_that_resolves_to_a_link_local_address_is_not_called() {
     use reqwest::dns::Resolve;
     let resolve = super::super::fetch::LinkLocalFilter;
     assert!(resolve.resolve("127.0.0.1".parse().unwrap()).await.is_ok());
@@ -164,7 +164,7 @@ async fn a_name_that_means_a_link_local_address_is_not_asked() {
 }
 
 #[tokio::test]
-async fn a_discovery_document_counts_only_if_it_is_the_issuers_own() {
+async fn a_discovery_document_of_another_issuer_is_rejected() {
     let idp = Idp::start().await;
     let find = async |name: &str| {
         let issuer = format!("{}/{name}", idp.base);
@@ -179,7 +179,7 @@ async fn a_discovery_document_counts_only_if_it_is_the_issuers_own() {
 }
 
 #[tokio::test]
-async fn keys_are_found_by_address_and_by_discovery_and_fetched_once_for_many_tokens() {
+async fn keys_by_address_or_discovery_are_fetched_once_for_many_tokens() {
     let idp = Idp::start().await;
     let name = format!("{}/good", idp.base);
     for (keys, fetches) in [(KeySource::JwksUri(idp.url("keys")), 1), (KeySource::Discovery, 2)] {
@@ -197,7 +197,7 @@ async fn keys_are_found_by_address_and_by_discovery_and_fetched_once_for_many_to
     }
 }
 
-/// So many tokens, each with another key id, cause one fetch from there, and are refused for this.
+/// Sends tokens with different key ids. All must be rejected with `expected` after a single fetch of `path`.
 async fn junk_ids_cause_one_fetch(path: &str, tokens: usize, expected: &str) {
     let (idp, bench) = (Idp::start().await, Bench::new());
     let refresh =
@@ -220,22 +220,22 @@ async fn a_hundred_thousand_junk_key_ids_cause_one_fetch() {
 }
 
 #[tokio::test]
-async fn an_issuer_without_keys_is_asked_once_for_a_thousand() {
+async fn an_issuer_without_keys_is_called_once_for_a_thousand_tokens() {
     junk_ids_cause_one_fetch("none", 1_000, "key unknown").await;
 }
 
 #[tokio::test]
-async fn an_issuer_that_fails_is_asked_once_for_a_thousand() {
+async fn a_failing_issuer_is_called_once_for_a_thousand_tokens() {
     junk_ids_cause_one_fetch("gone", 1_000, "unavailable").await;
 }
 
 #[tokio::test]
-async fn an_issuer_that_answers_too_much_is_asked_once_for_a_thousand() {
+async fn an_issuer_whose_response_is_too_long_is_called_once() {
     junk_ids_cause_one_fetch("huge", 1_000, "unavailable").await;
 }
 
 #[test]
-fn settings_that_would_not_be_safe_are_refused_each_by_its_name() {
+fn unsafe_settings_are_rejected_by_name() {
     let faults = |change: fn(&mut IssuerConfig)| -> Vec<&'static str> {
         let mut settings = issuer(ISSUER);
         change(&mut settings);
@@ -255,13 +255,13 @@ fn settings_that_would_not_be_safe_are_refused_each_by_its_name() {
     assert_eq!(faults(|i| i.max_lifetime = Some(Duration::ZERO)), ["max_lifetime"]);
     assert_eq!(faults(|i| i.refresh = Refresh { cool_down: Duration::ZERO, ..i.refresh }), ["refresh"]);
     assert_eq!(faults(|i| i.refresh = Refresh { every: Duration::from_hours(7), ..i.refresh }), ["refresh"]);
-    let twice = Config::new(vec![issuer(ISSUER), issuer(ISSUER)]).validate();
-    assert_eq!(twice.len(), 1);
-    assert_eq!((twice[0].index, twice[0].field), (1, "issuer"));
+    let duplicate = Config::new(vec![issuer(ISSUER), issuer(ISSUER)]).validate();
+    assert_eq!(duplicate.len(), 1);
+    assert_eq!((duplicate[0].index, duplicate[0].field), (1, "issuer"));
 }
 
 #[tokio::test]
-async fn a_verifier_is_not_built_on_unsafe_settings() {
+async fn a_verifier_is_not_built_from_unsafe_settings() {
     let bench = Bench::new();
     let mut settings = issuer(ISSUER);
     settings.audiences.clear();
@@ -274,7 +274,7 @@ async fn a_verifier_is_not_built_on_unsafe_settings() {
 }
 
 #[test]
-fn no_redirect_leads_to_another_scheme_a_link_local_address_or_too_far() {
+fn a_redirect_keeps_the_scheme_and_leads_only_to_allowed_addresses() {
     let url = |text: &str| text.parse().unwrap();
     let from = [url("https://idp.example.com/jwks.json")];
     assert_eq!(redirect_error(&from, &url("https://keys.example.com/jwks.json")), None);
@@ -283,7 +283,7 @@ fn no_redirect_leads_to_another_scheme_a_link_local_address_or_too_far() {
     {
         assert_eq!(
             redirect_error(&from, &url(to)),
-            Some("redirected to an address that no issuer has"),
+            Some("redirected to an address that is not allowed"),
             "{to}"
         );
     }
@@ -291,5 +291,5 @@ fn no_redirect_leads_to_another_scheme_a_link_local_address_or_too_far() {
     let five = vec![url("https://idp.example.com/"); 5];
     assert_eq!(redirect_error(&five, &url("https://idp.example.com/")), None);
     let six = vec![url("https://idp.example.com/"); 6];
-    assert_eq!(redirect_error(&six, &url("https://idp.example.com/")), Some("redirected too often"));
+    assert_eq!(redirect_error(&six, &url("https://idp.example.com/")), Some("too many redirects"));
 }

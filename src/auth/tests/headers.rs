@@ -1,4 +1,4 @@
-//! What the header may and may not say.
+//! Which headers are accepted and which are rejected.
 
 use aws_lc_rs::{
     encoding::{AsDer as _, PublicKeyX509Der},
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::token_builder::*;
 
 #[tokio::test]
-async fn a_good_token_is_accepted_and_says_who_calls() {
+async fn a_valid_token_identifies_the_caller() {
     let bench = Bench::new();
     let principal = bench.authenticate(&token(json!({}), json!({}))).await.unwrap();
     assert_eq!(principal.tenant.as_str(), "payments");
@@ -21,7 +21,7 @@ async fn a_good_token_is_accepted_and_says_who_calls() {
 }
 
 #[tokio::test]
-async fn none_is_no_algorithm_in_any_case_with_or_without_a_signature() {
+async fn alg_none_is_rejected_in_any_spelling() {
     let bench = Bench::new();
     for alg in ["none", "None", "NONE", "nOnE", ""] {
         let head = b64(header(json!({"alg": alg})).to_string());
@@ -32,7 +32,7 @@ async fn none_is_no_algorithm_in_any_case_with_or_without_a_signature() {
 }
 
 #[tokio::test]
-async fn a_shared_secret_never_verifies_not_even_the_public_key_taken_for_one() {
+async fn hmac_tokens_signed_with_the_public_jwk_are_rejected() {
     let bench = Bench::new();
     let public_key = RSA.jwk().to_string();
     let secret = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, public_key.as_bytes());
@@ -47,15 +47,15 @@ async fn a_shared_secret_never_verifies_not_even_the_public_key_taken_for_one() 
     }
 }
 
-/// The public key `rsa` as other programs have it: an X.509 `SubjectPublicKeyInfo` in DER.
+/// The public key `rsa` as an X.509 `SubjectPublicKeyInfo` in DER.
 fn public_der() -> Vec<u8> {
     let Signer::Rsa(key) = &*RSA else { panic!() };
     let der: PublicKeyX509Der<'static> = key.public_key().as_der().unwrap();
     der.as_ref().to_vec()
 }
 
-/// A token signed with HS256 by this secret is refused.
-async fn is_no_shared_secret(secret: &[u8]) {
+/// Asserts that a token signed with HS256 and this secret is rejected.
+async fn assert_hs256_is_rejected(secret: &[u8]) {
     let head = header(json!({"alg": "HS256", "kid": "rsa"})).to_string();
     let message = format!("{}.{}", b64(head), b64(claims(json!({})).to_string()));
     let secret = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret);
@@ -65,18 +65,18 @@ async fn is_no_shared_secret(secret: &[u8]) {
 }
 
 #[tokio::test]
-async fn the_public_key_in_der_is_no_shared_secret() {
-    is_no_shared_secret(&public_der()).await;
+async fn hs256_with_the_public_key_in_der_is_rejected() {
+    assert_hs256_is_rejected(&public_der()).await;
 }
 
 #[tokio::test]
-async fn the_public_key_in_pem_is_no_shared_secret() {
+async fn hs256_with_the_public_key_in_pem_is_rejected() {
     let pem = pem::encode(&pem::Pem::new("PUBLIC KEY", public_der()));
-    is_no_shared_secret(pem.as_bytes()).await;
+    assert_hs256_is_rejected(pem.as_bytes()).await;
 }
 
 #[tokio::test]
-async fn algorithms_in_another_spelling_are_unknown() {
+async fn unsupported_and_misspelled_algorithms_are_unknown() {
     let bench = Bench::new();
     for alg in ["es256", "ES256 ", "ES512", "RS384", "RS512", "PS384", "ES256K", "Ed25519", "RSA-OAEP", "dir"]
     {
@@ -85,13 +85,13 @@ async fn algorithms_in_another_spelling_are_unknown() {
 }
 
 #[tokio::test]
-async fn an_algorithm_the_issuer_does_not_use_is_refused_although_its_key_would_verify() {
+async fn an_algorithm_that_the_issuer_may_not_use_is_rejected() {
     let bench = Bench::with(&all_keys(), |issuer| issuer.algorithms = vec![super::super::Algorithm::Rs256]);
     assert_eq!(bench.reason(&token(json!({}), json!({}))).await, "algorithm not allowed for the issuer");
 }
 
-/// A header with this in it is refused, and this is why.
-async fn is_refused(change: Value, expected: &str) {
+/// Asserts that a header with this change is rejected for this reason.
+async fn assert_rejected(change: Value, expected: &str) {
     let reason = Bench::new().reason(&token(change.clone(), json!({}))).await;
     assert_eq!(reason, expected, "{change}");
 }
@@ -99,33 +99,33 @@ async fn is_refused(change: Value, expected: &str) {
 const CRITICAL: &str = "header has crit";
 
 #[tokio::test]
-async fn crit_is_refused_although_it_names_what_is_understood() {
-    is_refused(json!({"crit": ["exp"]}), CRITICAL).await;
-    is_refused(json!({"crit": ["b64"]}), CRITICAL).await;
+async fn crit_is_rejected_even_if_it_lists_known_members() {
+    assert_rejected(json!({"crit": ["exp"]}), CRITICAL).await;
+    assert_rejected(json!({"crit": ["b64"]}), CRITICAL).await;
 }
 
 #[tokio::test]
-async fn an_empty_crit_is_refused() {
-    is_refused(json!({"crit": []}), CRITICAL).await;
+async fn an_empty_crit_is_rejected() {
+    assert_rejected(json!({"crit": []}), CRITICAL).await;
 }
 
 #[tokio::test]
-async fn a_crit_that_is_no_list_is_refused() {
+async fn a_crit_that_is_not_a_list_is_rejected() {
     for crit in [json!("exp"), json!({}), json!(1), json!(false)] {
-        is_refused(json!({"crit": crit}), CRITICAL).await;
+        assert_rejected(json!({"crit": crit}), CRITICAL).await;
     }
     let null = header(json!({})).to_string().replacen('{', "{\"crit\":null,", 1);
     let text = signed(&P256, &null, &claims(json!({})).to_string());
     assert_eq!(Bench::new().reason(&text).await, CRITICAL);
 }
 
-const OWN_KEY: &str = "header brings its own key";
+const OWN_KEY: &str = "header carries its own key";
 
-/// A header with the address of someone who listens is refused, and nobody connects there.
-async fn asks_nobody(name: &str) {
+/// Asserts that a header with the address of a listener is rejected, and that no one connects to it.
+async fn assert_no_request(name: &str) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
-    is_refused(json!({name: url}), OWN_KEY).await;
+    assert_rejected(json!({name: url}), OWN_KEY).await;
     let accepted_connection =
         std::future::poll_fn(|cx| std::task::Poll::Ready(listener.poll_accept(cx).is_ready())).await;
     assert!(!accepted_connection, "someone connected");
@@ -133,58 +133,58 @@ async fn asks_nobody(name: &str) {
 
 #[tokio::test]
 async fn a_key_in_the_header_is_not_used() {
-    is_refused(json!({"jwk": P256.jwk()}), OWN_KEY).await;
-    is_refused(json!({"jwk": 1}), OWN_KEY).await;
+    assert_rejected(json!({"jwk": P256.jwk()}), OWN_KEY).await;
+    assert_rejected(json!({"jwk": 1}), OWN_KEY).await;
 }
 
 #[tokio::test]
-async fn the_address_of_a_key_set_in_the_header_is_not_asked() {
-    asks_nobody("jku").await;
+async fn the_address_of_a_key_set_in_the_header_is_not_called() {
+    assert_no_request("jku").await;
 }
 
 #[tokio::test]
-async fn the_address_of_a_certificate_in_the_header_is_not_asked() {
-    asks_nobody("x5u").await;
+async fn the_address_of_a_certificate_in_the_header_is_not_called() {
+    assert_no_request("x5u").await;
 }
 
 #[tokio::test]
 async fn a_certificate_in_the_header_is_not_used() {
     let pair = rcgen::generate_simple_self_signed(["payments".to_owned()]).unwrap();
     let certificate = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair.cert.der());
-    is_refused(json!({"x5c": [certificate]}), OWN_KEY).await;
+    assert_rejected(json!({"x5c": [certificate]}), OWN_KEY).await;
 }
 
-const NOT_PLAIN: &str = "header asks for compression, encryption, nesting or an unencoded payload";
+const NOT_PLAIN: &str = "header requests compression, encryption, nesting or an unencoded payload";
 
 #[tokio::test]
-async fn an_unencoded_payload_is_refused() {
-    is_refused(json!({"b64": false}), NOT_PLAIN).await;
-}
-
-#[tokio::test]
-async fn a_compressed_token_is_refused() {
-    is_refused(json!({"zip": "DEF"}), NOT_PLAIN).await;
+async fn an_unencoded_payload_is_rejected() {
+    assert_rejected(json!({"b64": false}), NOT_PLAIN).await;
 }
 
 #[tokio::test]
-async fn a_token_within_a_token_is_refused() {
-    is_refused(json!({"cty": "JWT"}), NOT_PLAIN).await;
+async fn a_compressed_token_is_rejected() {
+    assert_rejected(json!({"zip": "DEF"}), NOT_PLAIN).await;
 }
 
 #[tokio::test]
-async fn a_header_that_speaks_of_encryption_is_refused() {
-    is_refused(json!({"enc": "A128GCM"}), NOT_PLAIN).await;
+async fn a_nested_token_is_rejected() {
+    assert_rejected(json!({"cty": "JWT"}), NOT_PLAIN).await;
 }
 
 #[tokio::test]
-async fn a_token_of_five_parts_is_refused() {
+async fn a_header_with_enc_is_rejected() {
+    assert_rejected(json!({"enc": "A128GCM"}), NOT_PLAIN).await;
+}
+
+#[tokio::test]
+async fn a_token_of_five_parts_is_rejected() {
     let good = token(json!({}), json!({}));
     let (head, _) = good.split_once('.').unwrap();
     assert_eq!(Bench::new().reason(&format!("{head}.a.b.c.d")).await, "encrypted");
 }
 
 #[tokio::test]
-async fn only_the_compact_form_is_read() {
+async fn only_the_compact_form_is_accepted() {
     let bench = Bench::new();
     let good = token(json!({}), json!({}));
     let (signed, signature) = good.rsplit_once('.').unwrap();
@@ -212,9 +212,9 @@ async fn only_the_compact_form_is_read() {
 }
 
 #[tokio::test]
-async fn base64_that_can_be_written_in_two_ways_is_read_in_one() {
+async fn only_the_canonical_base64_spelling_is_accepted() {
     let bench = Bench::new();
-    // 64 bytes end in a character of which only two bits count: another one with the same bits is refused.
+    // Of the last character of 64 bytes only two bits count. Another character with these bits is rejected.
     let good = token(json!({}), json!({}));
     assert_eq!(bench.reason(&good).await, "accepted");
     let (rest, last) = good.split_at(good.len() - 1);
@@ -229,7 +229,7 @@ async fn base64_that_can_be_written_in_two_ways_is_read_in_one() {
 }
 
 #[tokio::test]
-async fn header_members_that_stand_twice_are_refused() {
+async fn duplicate_header_members_are_rejected() {
     let bench = Bench::new();
     for twice in [
         r#"{"alg":"ES256","kid":"p256","alg":"ES256"}"#,
@@ -243,7 +243,7 @@ async fn header_members_that_stand_twice_are_refused() {
 }
 
 #[tokio::test]
-async fn header_members_of_another_type_are_refused() {
+async fn header_members_of_the_wrong_type_are_rejected() {
     let bench = Bench::new();
     for change in [
         json!({"alg": ["ES256"]}),
@@ -262,13 +262,13 @@ async fn header_members_of_another_type_are_refused() {
 }
 
 #[tokio::test]
-async fn another_kind_of_token_of_the_same_issuer_is_not_taken_for_an_access_token() {
+async fn other_kinds_of_tokens_of_the_same_issuer_are_rejected() {
     let bench = Bench::new();
     for typ in
         ["logout+jwt", "secevent+jwt", "dpop+jwt", "id_token+jwt", "application/logout+jwt", "", "at+jwt2"]
     {
         let reason = bench.reason(&token(json!({"typ": typ}), json!({}))).await;
-        assert_eq!(reason, "typ is not that of an access token", "{typ}");
+        assert_eq!(reason, "typ is that of another kind of token", "{typ}");
     }
     for typ in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "JOSE"] {
         assert_eq!(bench.reason(&token(json!({"typ": typ}), json!({}))).await, "accepted", "{typ}");
@@ -277,7 +277,7 @@ async fn another_kind_of_token_of_the_same_issuer_is_not_taken_for_an_access_tok
 }
 
 #[tokio::test]
-async fn an_issuer_can_be_held_to_typ_at_jwt() {
+async fn require_at_jwt_rejects_every_other_typ() {
     let bench = Bench::with(&all_keys(), |issuer| issuer.require_at_jwt = true);
     for typ in [json!("JWT"), json!(null)] {
         assert_eq!(bench.reason(&token(json!({"typ": typ}), json!({}))).await, "typ is not at+jwt", "{typ}");
@@ -286,7 +286,7 @@ async fn an_issuer_can_be_held_to_typ_at_jwt() {
 }
 
 #[tokio::test]
-async fn a_token_over_the_limit_is_refused_unread() {
+async fn a_token_over_the_limit_is_rejected() {
     let bench = Bench::new();
     for long in [
         "a".repeat(16 * 1024 + 1),

@@ -1,4 +1,4 @@
-//! Two issuers that name their keys alike.
+//! Two issuers whose keys have the same ids do not affect each other.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{domain::tenant::Tenants, ports::Authenticate};
 
 const OTHER: &str = "https://other.test";
 
-/// A verifier with both, the other one's key, and the folder of its file.
+/// A verifier with both issuers, the key of the other issuer, and the folder of its key file.
 fn two() -> (JwtAuthn, Signer, Bench, tempfile::TempDir) {
     let theirs = Signer::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(), "P-256", 32);
     let folder = tempfile::tempdir().unwrap();
@@ -38,7 +38,7 @@ async fn rejection_of(authn: &JwtAuthn, key: &Signer, kid: &str, iss: &str, tena
 }
 
 #[tokio::test]
-async fn each_key_is_good_for_its_own_issuer_alone_though_both_bear_the_same_id() {
+async fn keys_with_the_same_id_verify_only_their_own_issuers_tokens() {
     let (authn, theirs, _bench, _folder) = two();
     assert_eq!(rejection_of(&authn, &P256, "p256", ISSUER, "payments").await, "accepted");
     assert_eq!(rejection_of(&authn, &theirs, "p256", OTHER, "search").await, "accepted");
@@ -47,14 +47,14 @@ async fn each_key_is_good_for_its_own_issuer_alone_though_both_bear_the_same_id(
 }
 
 #[tokio::test]
-async fn a_key_id_that_only_another_issuer_has_is_unknown() {
+async fn a_key_id_of_another_issuer_is_unknown() {
     let (authn, theirs, _bench, _folder) = two();
     assert_eq!(rejection_of(&authn, &theirs, "theirs", OTHER, "search").await, "accepted");
     assert_eq!(rejection_of(&authn, &theirs, "theirs", ISSUER, "payments").await, "key unknown");
 }
 
 #[tokio::test]
-async fn an_issuer_does_not_speak_for_a_tenant_that_names_another() {
+async fn an_issuer_cannot_name_a_tenant_of_another_issuer() {
     let (authn, theirs, _bench, _folder) = two();
     assert_eq!(
         rejection_of(&authn, &theirs, "p256", OTHER, "payments").await,
@@ -63,14 +63,14 @@ async fn an_issuer_does_not_speak_for_a_tenant_that_names_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_issuer_has_a_cool_down_of_its_own() {
+async fn each_issuer_has_its_own_cool_down() {
     let (authn, theirs, bench, folder) = two();
     let own = async |kid: &str| rejection_of(&authn, &P256, kid, ISSUER, "payments").await;
     let other = async |kid: &str| rejection_of(&authn, &theirs, kid, OTHER, "search").await;
     assert_eq!(own("p256").await, "accepted");
     assert_eq!(other("p256").await, "accepted");
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(own("new").await, "key unknown", "it is looked at again, and cools down from here");
+    assert_eq!(own("new").await, "key unknown", "the file is read again and the cool-down starts");
     for (file, key) in [(bench.file.clone(), &*P256), (folder.path().join("other.json"), &theirs)] {
         let keys = ["p256", "new"].map(|kid| key.jwk_with(json!({"kid": kid})));
         std::fs::write(file, json!({"keys": keys}).to_string()).unwrap();
@@ -82,7 +82,7 @@ async fn each_issuer_has_a_cool_down_of_its_own() {
 }
 
 #[tokio::test]
-async fn each_issuers_tokens_are_held_to_its_own_audience_algorithms_and_claims() {
+async fn each_issuer_has_its_own_audience_algorithms_and_claims() {
     let bench = Bench::new();
     *bench.directory.0.lock().unwrap() =
         Tenants::new([tenant("payments", ISSUER, "payments"), tenant("search", OTHER, "search")]).unwrap();

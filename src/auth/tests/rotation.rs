@@ -1,4 +1,4 @@
-//! Keys in use: fetched seldom, aside, and never waited for without need.
+//! The current keys: how often they are fetched, and who waits for a fetch.
 
 use std::{
     sync::{
@@ -29,11 +29,11 @@ enum Answer {
     Text(String),
 }
 
-/// An issuer that answers as told, and counts.
+/// An issuer whose answer the test sets, and which counts requests.
 #[derive(Clone)]
 struct Issuer {
     requests: Arc<AtomicUsize>,
-    at_once: Arc<AtomicUsize>,
+    in_flight: Arc<AtomicUsize>,
     answer: Arc<watch::Sender<Answer>>,
 }
 
@@ -41,12 +41,12 @@ impl Issuer {
     fn new(answer: Answer) -> Self {
         Self {
             requests: Arc::default(),
-            at_once: Arc::default(),
+            in_flight: Arc::default(),
             answer: Arc::new(watch::Sender::new(answer)),
         }
     }
 
-    fn says(&self, answer: Answer) {
+    fn respond_with(&self, answer: Answer) {
         self.answer.send_replace(answer);
     }
 
@@ -59,8 +59,8 @@ impl Issuer {
 impl FetchKeys for Issuer {
     async fn fetch(&self) -> Result<Vec<u8>, FetchError> {
         self.requests.fetch_add(1, SeqCst);
-        assert_eq!(self.at_once.fetch_add(1, SeqCst), 0, "two at once");
-        let counted = Counted(Arc::clone(&self.at_once));
+        assert_eq!(self.in_flight.fetch_add(1, SeqCst), 0, "two at once");
+        let counted = Counted(Arc::clone(&self.in_flight));
         let answer = self.answer.borrow().clone();
         let result = match answer {
             Answer::Keys(keys) => Ok(keys.to_string().into_bytes()),
@@ -101,7 +101,7 @@ async fn until_started(issuer: &Issuer) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_unknown_ids_costs_one_fetch_per_cool_down_however_it_ends() {
+async fn many_unknown_key_ids_cause_one_fetch_per_cool_down() {
     for answer in [
         good(),
         Answer::Fails,
@@ -125,7 +125,7 @@ async fn a_flood_of_unknown_ids_costs_one_fetch_per_cool_down_however_it_ends() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_issuer_that_hangs_is_asked_once_per_cool_down_and_one_at_a_time() {
+async fn a_hanging_issuer_is_called_once_per_cool_down() {
     let issuer = Issuer::new(Answer::Hangs);
     let keys = start(&issuer);
     until_started(&issuer).await;
@@ -138,10 +138,10 @@ async fn an_issuer_that_hangs_is_asked_once_per_cool_down_and_one_at_a_time() {
         waited += usize::from(one.await.unwrap());
     }
     assert_eq!(issuer.request_count(), 1);
-    assert_eq!(waited, 256, "the others are answered from what is known");
+    assert_eq!(waited, 256, "the others use the current keys");
     assert!(
         keys.next_attempt() + Refresh::TIMEOUT <= Refresh::MIN_RETRY,
-        "it counts from before the attempt"
+        "the cool-down starts before the attempt"
     );
     sleep(Refresh::MIN_RETRY).await;
     assert_eq!(issuer.request_count(), 2);
@@ -152,8 +152,8 @@ async fn readers_of_known_keys_do_not_wait_for_a_fetch() {
     let issuer = Issuer::new(good());
     let keys = start(&issuer);
     keys.refresh().await;
-    issuer.says(Answer::Hangs);
-    while issuer.at_once.load(SeqCst) == 0 {
+    issuer.respond_with(Answer::Hangs);
+    while issuer.in_flight.load(SeqCst) == 0 {
         sleep(Duration::from_secs(1)).await;
     }
     let before = tokio::time::Instant::now();
@@ -162,35 +162,35 @@ async fn readers_of_known_keys_do_not_wait_for_a_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn known_keys_outlive_an_issuer_that_is_down_to_a_stated_age_and_no_longer() {
+async fn known_keys_stay_valid_up_to_max_staleness_while_the_issuer_is_down() {
     let issuer = Issuer::new(good());
     let keys = start(&issuer);
     keys.refresh().await;
-    issuer.says(Answer::Fails);
+    issuer.respond_with(Answer::Fails);
     sleep(Refresh::MAX_STALENESS.saturating_sub(Duration::from_secs(1))).await;
     assert!(has(&keys, "p256"));
     sleep(Duration::from_secs(2)).await;
     assert!(keys.current().is_err());
-    issuer.says(good());
+    issuer.respond_with(good());
     sleep(Refresh::MIN_RETRY).await;
-    assert!(has(&keys, "p256"), "and it comes back by itself");
+    assert!(has(&keys, "p256"), "the keys are valid again after the next fetch");
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_are_swapped_whole_in_the_background() {
+async fn keys_are_replaced_atomically_in_the_background() {
     let issuer = Issuer::new(good());
     let keys = start(&issuer);
     keys.refresh().await;
     let before = keys.current().unwrap();
-    issuer.says(Answer::Keys(json!({"keys": [P256.jwk_with(json!({"kid": "next"}))]})));
+    issuer.respond_with(Answer::Keys(json!({"keys": [P256.jwk_with(json!({"kid": "next"}))]})));
     sleep(Refresh::REFRESH_INTERVAL).await;
     assert!(has(&keys, "next") && !has(&keys, "p256"));
-    assert!(before.find(Some("p256"), Algorithm::Es256).is_ok(), "who reads the old set goes on reading it");
+    assert!(before.find(Some("p256"), Algorithm::Es256).is_ok(), "a reader of the old set keeps it");
     assert_eq!(issuer.request_count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_who_goes_away_does_not_end_the_fetch() {
+async fn a_caller_that_disconnects_does_not_end_the_fetch() {
     let issuer = Issuer::new(Answer::Hangs);
     let keys = start(&issuer);
     until_started(&issuer).await;
@@ -199,11 +199,11 @@ async fn a_caller_who_goes_away_does_not_end_the_fetch() {
     tokio::task::yield_now().await;
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
-    assert_eq!(issuer.at_once.load(SeqCst), 1, "it goes on");
+    assert_eq!(issuer.in_flight.load(SeqCst), 1, "the fetch continues");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_made_a_moment_ago_is_found_by_the_first_token_it_signs() {
+async fn the_first_token_of_a_new_key_is_accepted() {
     let bench = Bench::with(&json!({"keys": [RSA.jwk_with(json!({"kid": "rsa"}))]}), |_| {});
     assert_eq!(bench.reason(&token(json!({}), json!({}))).await, "key unknown");
     sleep(Duration::from_secs(1)).await;
@@ -212,37 +212,37 @@ async fn a_key_made_a_moment_ago_is_found_by_the_first_token_it_signs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_without_the_keys_works_and_readiness_says_so() {
+async fn the_service_starts_without_keys_but_is_not_ready() {
     let bench = Bench::with(&all_keys(), |issuer| {
         issuer.keys = super::super::KeySource::JwksFile("/nonexistent/jwks.json".into());
     });
     assert_eq!(bench.reason(&token(json!({}), json!({}))).await, "unavailable");
-    assert_eq!(bench.authn.unready(), [format!("{ISSUER}: the file of keys cannot be read")]);
+    assert_eq!(bench.authn.unready(), [format!("{ISSUER}: the key file cannot be read")]);
     let bench = Bench::new();
     bench.authenticate(&token(json!({}), json!({}))).await.unwrap();
     assert!(bench.authn.unready().is_empty());
     let bench = Bench::with(&json!({"keys": []}), |_| {});
     assert_eq!(bench.reason(&token(json!({}), json!({}))).await, "key unknown");
-    assert_eq!(bench.authn.unready(), [format!("{ISSUER}: publishes no key that can be used")]);
+    assert_eq!(bench.authn.unready(), [format!("{ISSUER}: publishes no usable key")]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_key_is_unavailable_rather_than_refused_while_the_issuer_cannot_be_asked() {
+async fn an_unknown_key_is_unavailable_while_the_issuer_cannot_be_reached() {
     let bench = Bench::with(&json!({"keys": [RSA.jwk_with(json!({"kid": "rsa"}))]}), |_| {});
     assert_eq!(bench.reason(&token(json!({}), json!({}))).await, "key unknown");
     std::fs::remove_file(&bench.file).unwrap();
     sleep(Duration::from_secs(1)).await;
     assert_eq!(bench.reason(&token(json!({}), json!({}))).await, "unavailable");
-    let key_set = signed(
+    let by_known_key = signed(
         &RSA,
         &header(json!({"alg": "RS256", "kid": "rsa"})).to_string(),
         &claims(json!({})).to_string(),
     );
-    assert_eq!(bench.reason(&key_set).await, "accepted");
+    assert_eq!(bench.reason(&by_known_key).await, "accepted");
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_stay_in_use_over_a_change_of_other_settings() {
+async fn a_reload_of_other_settings_keeps_the_keys() {
     let bench = Bench::new();
     bench.authenticate(&token(json!({}), json!({}))).await.unwrap();
     let mut settings = issuer(ISSUER);

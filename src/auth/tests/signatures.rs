@@ -1,4 +1,4 @@
-//! Signatures and the keys they may come from.
+//! Which signatures verify, and with which keys.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ fn by(key: &Signer, alg: &str, kid: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_algorithm_verifies_with_a_key_of_its_own_kind() {
+async fn each_algorithm_verifies_with_a_matching_key() {
     let bench = Bench::new();
     for (key, alg, kid) in [
         (&*RSA, "RS256", "rsa"),
@@ -23,7 +23,7 @@ async fn each_algorithm_verifies_with_a_key_of_its_own_kind() {
 }
 
 #[tokio::test]
-async fn an_algorithm_other_than_the_keys_own_finds_no_key() {
+async fn a_key_of_another_algorithm_is_unknown() {
     let bench = Bench::new();
     for alg in ["RS256", "PS256", "ES384", "EdDSA"] {
         assert_eq!(bench.reason(&by(&P256, alg, "p256")).await, "key unknown", "{alg}");
@@ -38,14 +38,14 @@ async fn an_algorithm_other_than_the_keys_own_finds_no_key() {
 }
 
 #[tokio::test]
-async fn a_signature_by_a_key_of_another_curve_is_refused_whichever_key_it_names() {
+async fn a_signature_by_a_key_of_another_curve_is_rejected() {
     let bench = Bench::new();
     assert_eq!(bench.reason(&by(&P384, "ES256", "p256")).await, "signature does not verify");
     assert_eq!(bench.reason(&by(&P384, "ES256", "p384")).await, "key unknown");
 }
 
 #[tokio::test]
-async fn a_signature_by_another_key_or_over_other_bytes_is_refused() {
+async fn a_signature_by_another_key_or_over_other_bytes_is_rejected() {
     let bench = Bench::new();
     let other = Signer::Ec(
         aws_lc_rs::signature::EcdsaKeyPair::generate(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING)
@@ -64,8 +64,8 @@ async fn a_signature_by_another_key_or_over_other_bytes_is_refused() {
     assert_eq!(bench.reason(&format!("{head}.{body}.{signature}")).await, "signature does not verify");
 }
 
-/// A signature of so many zeros is refused.
-async fn zeros_are_refused(alg: &str, kid: &str, lengths: &[usize]) {
+/// Asserts that signatures of zeros with these lengths are rejected.
+async fn assert_zeros_are_rejected(alg: &str, kid: &str, lengths: &[usize]) {
     let bench = Bench::new();
     let signed = by(&P256, alg, kid);
     let (message, _) = signed.rsplit_once('.').unwrap();
@@ -80,35 +80,35 @@ async fn zeros_are_refused(alg: &str, kid: &str, lengths: &[usize]) {
 }
 
 #[tokio::test]
-async fn an_es256_signature_of_r_and_s_zero_is_refused() {
-    zeros_are_refused("ES256", "p256", &[64]).await;
+async fn an_es256_signature_of_r_and_s_zero_is_rejected() {
+    assert_zeros_are_rejected("ES256", "p256", &[64]).await;
 }
 
 #[tokio::test]
-async fn an_es384_signature_of_r_and_s_zero_is_refused() {
-    zeros_are_refused("ES384", "p384", &[96]).await;
+async fn an_es384_signature_of_r_and_s_zero_is_rejected() {
+    assert_zeros_are_rejected("ES384", "p384", &[96]).await;
 }
 
 #[tokio::test]
-async fn an_ed25519_signature_of_zeros_is_refused() {
-    zeros_are_refused("EdDSA", "ed", &[64]).await;
+async fn an_ed25519_signature_of_zeros_is_rejected() {
+    assert_zeros_are_rejected("EdDSA", "ed", &[64]).await;
 }
 
 #[tokio::test]
-async fn an_rsa_signature_of_zeros_is_refused() {
-    zeros_are_refused("RS256", "rsa", &[256]).await;
+async fn an_rsa_signature_of_zeros_is_rejected() {
+    assert_zeros_are_rejected("RS256", "rsa", &[256]).await;
 }
 
 #[tokio::test]
-async fn a_signature_of_a_wrong_length_or_none_is_refused() {
-    zeros_are_refused("ES256", "p256", &[0, 1, 32, 63, 65, 70, 96]).await;
-    zeros_are_refused("ES384", "p384", &[64]).await;
-    zeros_are_refused("EdDSA", "ed", &[0]).await;
-    zeros_are_refused("RS256", "rsa", &[0, 255, 257]).await;
+async fn an_empty_signature_or_one_of_the_wrong_length_is_rejected() {
+    assert_zeros_are_rejected("ES256", "p256", &[0, 1, 32, 63, 65, 70, 96]).await;
+    assert_zeros_are_rejected("ES384", "p384", &[64]).await;
+    assert_zeros_are_rejected("EdDSA", "ed", &[0]).await;
+    assert_zeros_are_rejected("RS256", "rsa", &[0, 255, 257]).await;
 }
 
 #[tokio::test]
-async fn a_signature_in_der_is_refused() {
+async fn a_signature_in_der_is_rejected() {
     let Signer::Ec(key, ..) = &*P256 else { panic!() };
     let der = aws_lc_rs::signature::EcdsaKeyPair::from_private_key_der(
         &aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING,
@@ -123,7 +123,7 @@ async fn a_signature_in_der_is_refused() {
 }
 
 #[tokio::test]
-async fn without_a_key_id_exactly_one_key_has_to_fit() {
+async fn without_a_key_id_exactly_one_key_must_match() {
     let none = |key: &Signer, alg: &str| {
         signed(key, &header(json!({"alg": alg, "kid": null})).to_string(), &claims(json!({})).to_string())
     };
@@ -131,8 +131,8 @@ async fn without_a_key_id_exactly_one_key_has_to_fit() {
     assert_eq!(bench.reason(&none(&P256, "ES256")).await, "accepted");
     let two = json!({"keys": [P256.jwk_with(json!({"kid": "a"})), P256.jwk_with(json!({"kid": "b"}))]});
     let bench = Bench::with(&two, |_| {});
-    assert_eq!(bench.reason(&none(&P256, "ES256")).await, "no key id, and not just one key fits");
-    assert_eq!(bench.reason(&none(&RSA, "RS256")).await, "no key id, and not just one key fits");
+    assert_eq!(bench.reason(&none(&P256, "ES256")).await, "not exactly one key matches");
+    assert_eq!(bench.reason(&none(&RSA, "RS256")).await, "not exactly one key matches");
     let nameless = json!({"keys": [P256.jwk()]});
     let bench = Bench::with(&nameless, |_| {});
     assert_eq!(bench.reason(&none(&P256, "ES256")).await, "accepted");
@@ -140,7 +140,7 @@ async fn without_a_key_id_exactly_one_key_has_to_fit() {
 }
 
 #[tokio::test]
-async fn two_keys_with_one_id_are_told_apart_by_their_algorithm_or_not_at_all() {
+async fn two_keys_with_one_id_need_different_algorithms() {
     let separate = json!({"keys": [P256.jwk_with(json!({"kid": "k"})), P384.jwk_with(json!({"kid": "k"}))]});
     let bench = Bench::with(&separate, |_| {});
     assert_eq!(bench.reason(&by(&P256, "ES256", "k")).await, "accepted");
@@ -148,6 +148,6 @@ async fn two_keys_with_one_id_are_told_apart_by_their_algorithm_or_not_at_all() 
     let same = json!({"keys": [P256.jwk_with(json!({"kid": "k"})), P256.jwk_with(json!({"kid": "k"}))]});
     assert_eq!(
         Bench::with(&same, |_| {}).reason(&by(&P256, "ES256", "k")).await,
-        "no key id, and not just one key fits"
+        "not exactly one key matches"
     );
 }

@@ -1,4 +1,4 @@
-//! An issuer for tests: real keys, any header, any claims.
+//! An issuer for tests: it signs any header and any claims with real keys.
 
 use std::{
     num::NonZeroU32,
@@ -32,7 +32,7 @@ use crate::{
 
 pub(super) const ISSUER: &str = "https://idp.test";
 pub(super) const AUDIENCE: &str = "logkey";
-/// What the test's clock says at first, in seconds.
+/// The initial time of the test's clock, in seconds.
 pub(super) const NOW: i64 = 1_000_000;
 
 pub(super) enum Signer {
@@ -95,7 +95,7 @@ pub(super) fn b64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The first object with the members of the second in it; a null takes one away.
+/// Adds the members of `more` to `base`. A null removes the member.
 pub(super) fn with(mut base: Value, more: Value) -> Value {
     let members = base.as_object_mut().unwrap();
     for (name, value) in more.as_object().unwrap() {
@@ -120,7 +120,7 @@ pub(super) fn claims(more: Value) -> Value {
     with(good, more)
 }
 
-/// A token of this text, signed as its header says.
+/// A token with this header and these claims, signed with the algorithm that the header names.
 pub(super) fn signed(key: &Signer, header: &str, claims: &str) -> String {
     let alg =
         serde_json::from_str::<Value>(header).unwrap_or_default()["alg"].as_str().unwrap_or("").to_owned();
@@ -128,7 +128,7 @@ pub(super) fn signed(key: &Signer, header: &str, claims: &str) -> String {
     format!("{message}.{}", b64(key.sign(&alg, message.as_bytes())))
 }
 
-/// A good token but for what is changed in it.
+/// A valid token with these changes.
 pub(super) fn token(header_change: Value, claims_change: Value) -> String {
     signed(&P256, &header(header_change).to_string(), &claims(claims_change).to_string())
 }
@@ -157,7 +157,7 @@ impl Clock for TestClock {
     }
 }
 
-/// Tenants that can be exchanged.
+/// A tenant directory whose tenants a test can replace.
 #[derive(Debug, Default)]
 pub(super) struct Directory(pub(super) Mutex<Tenants>);
 
@@ -183,7 +183,7 @@ pub(super) fn tenant(id: &str, issuer: &str, value: &str) -> Tenant {
     }
 }
 
-/// A verifier whose issuer keeps its keys in a file.
+/// A verifier with one issuer whose keys are in a file.
 pub(super) struct Bench {
     pub(super) authn: JwtAuthn,
     pub(super) clock: Arc<TestClock>,
@@ -218,7 +218,7 @@ impl Bench {
         self.authn.authenticate(token, None).await
     }
 
-    pub(super) async fn ask_over(
+    pub(super) async fn authenticate_with_certificate(
         &self,
         token: &str,
         certificate: [u8; 32],
@@ -226,7 +226,7 @@ impl Bench {
         self.authn.authenticate(token, Some(&CertificateThumbprint(certificate))).await
     }
 
-    /// Why it is refused, in the words of the audit log.
+    /// Why the token is rejected, as the audit log records it; `accepted` if it is not.
     pub(super) async fn reason(&self, token: &str) -> &'static str {
         reason(self.authenticate(token).await)
     }

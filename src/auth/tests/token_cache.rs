@@ -1,4 +1,4 @@
-//! Tokens seen before: cheaper, and no more trusted.
+//! Cached tokens are not verified again, but their times, tenant and keys are still checked.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,18 +11,18 @@ use super::{
 use crate::{domain::tenant::Tenants, ports::Authenticate};
 
 #[tokio::test]
-async fn a_token_seen_before_is_known_by_its_very_bytes() {
+async fn a_cached_token_must_match_byte_for_byte() {
     let bench = Bench::new();
     let good = token(json!({}), json!({}));
     let first = bench.authenticate(&good).await.unwrap();
     let second = bench.authenticate(&good).await.unwrap();
-    assert!(Arc::ptr_eq(&first, &second), "it was verified twice");
+    assert!(Arc::ptr_eq(&first, &second), "the token was verified twice");
     let (signed, _) = good.rsplit_once('.').unwrap();
     assert_eq!(bench.reason(&format!("{signed}.{}", b64([1; 64]))).await, "signature does not verify");
 }
 
 #[tokio::test]
-async fn a_token_seen_before_expires_on_time() {
+async fn a_cached_token_expires_on_time() {
     let bench = Bench::new();
     let good = token(json!({}), json!({}));
     assert_eq!(bench.reason(&good).await, "accepted");
@@ -35,7 +35,7 @@ async fn a_token_seen_before_expires_on_time() {
 }
 
 #[tokio::test]
-async fn the_tenant_of_a_token_seen_before_is_looked_up_every_time() {
+async fn the_tenant_of_a_cached_token_is_looked_up_on_each_use() {
     let bench = Bench::new();
     let good = token(json!({}), json!({}));
     assert_eq!(bench.authenticate(&good).await.unwrap().tenant.as_str(), "payments");
@@ -46,7 +46,7 @@ async fn the_tenant_of_a_token_seen_before_is_looked_up_every_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removed_key_stops_its_tokens_within_one_refresh_although_they_were_seen_before() {
+async fn a_removed_key_rejects_cached_tokens_within_one_refresh() {
     let bench = Bench::new();
     let good = token(json!({}), json!({}));
     assert_eq!(bench.reason(&good).await, "accepted");
@@ -56,7 +56,7 @@ async fn a_removed_key_stops_its_tokens_within_one_refresh_although_they_were_se
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_did_not_change_keep_the_tokens_seen_before() {
+async fn tokens_stay_cached_while_the_keys_are_unchanged() {
     let bench = Bench::new();
     let good = token(json!({}), json!({}));
     let first = bench.authenticate(&good).await.unwrap();
@@ -65,7 +65,7 @@ async fn keys_that_did_not_change_keep_the_tokens_seen_before() {
 }
 
 #[tokio::test]
-async fn only_so_many_tokens_are_remembered() {
+async fn the_token_cache_is_bounded() {
     let bench = Bench::new();
     let mut settings = issuer(ISSUER);
     settings.keys = KeySource::JwksFile(bench.file.clone());
@@ -78,11 +78,11 @@ async fn only_so_many_tokens_are_remembered() {
     }
     assert!(authn.cached_tokens() <= 64, "{}", authn.cached_tokens());
     let again = authn.authenticate(&good, None).await.unwrap();
-    assert!(!Arc::ptr_eq(&first, &again), "it was to be forgotten");
+    assert!(!Arc::ptr_eq(&first, &again), "the oldest token is still cached");
 }
 
 #[tokio::test]
-async fn none_is_remembered_where_none_is_to_be() {
+async fn a_cache_of_size_zero_stores_no_token() {
     let bench = Bench::new();
     let mut settings = issuer(ISSUER);
     settings.keys = KeySource::JwksFile(bench.file.clone());
@@ -93,7 +93,7 @@ async fn none_is_remembered_where_none_is_to_be() {
 }
 
 #[tokio::test]
-async fn tokens_stay_remembered_over_a_reload_only_while_their_issuers_settings_stay() {
+async fn a_reload_keeps_cached_tokens_only_of_unchanged_issuers() {
     let bench = Bench::new();
     let good = token(json!({}), json!({}));
     let first = bench.authenticate(&good).await.unwrap();
@@ -112,7 +112,7 @@ async fn tokens_stay_remembered_over_a_reload_only_while_their_issuers_settings_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_seen_before_is_unavailable_once_the_keys_of_its_issuer_are_too_old() {
+async fn a_cached_token_is_unavailable_once_its_issuers_keys_are_too_old() {
     let bench = Bench::with(&all_keys(), |issuer| {
         issuer.refresh = Refresh { max_staleness: Duration::from_mins(10), ..Refresh::default() };
     });

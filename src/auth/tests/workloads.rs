@@ -1,4 +1,4 @@
-//! Tokens of Kubernetes and SPIFFE in their exact shapes, accepted by settings alone.
+//! Tokens in the exact formats of Kubernetes and SPIFFE, which only need the right settings.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ fn token_of(claims: Value) -> String {
     signed(&RSA, &json!({"alg": "RS256", "kid": "rsa"}).to_string(), &claims.to_string())
 }
 
-/// As `kubectl create token` prints it.
+/// The claims of a token from `kubectl create token`.
 fn service_account(namespace: &str) -> Value {
     json!({
         "aud": [AUDIENCE],
@@ -29,13 +29,13 @@ fn service_account(namespace: &str) -> Value {
     })
 }
 
-/// As SPIRE mints it, with `jwt_issuer` set.
+/// The claims of a token from SPIRE with `jwt_issuer` set.
 fn svid(id: &str) -> Value {
     json!({"aud": [AUDIENCE], "exp": NOW + 300, "iat": NOW, "iss": ISSUER, "sub": id})
 }
 
 #[tokio::test]
-async fn a_kubernetes_service_account_speaks_for_the_tenant_of_its_namespace() {
+async fn a_kubernetes_service_account_maps_to_the_tenant_of_its_namespace() {
     let bench = Bench::with(&all_keys(), |issuer| {
         issuer.tenant_claim = r#""kubernetes.io".namespace"#.parse().unwrap();
         issuer.default_scopes = vec!["logkey:read".into(), "logkey:associate".into()];
@@ -51,7 +51,7 @@ async fn a_kubernetes_service_account_speaks_for_the_tenant_of_its_namespace() {
 }
 
 #[tokio::test]
-async fn a_kubernetes_service_account_can_be_told_by_its_subject_too() {
+async fn a_kubernetes_service_account_can_map_by_its_subject() {
     let bench = Bench::with(&all_keys(), |issuer| {
         issuer.tenant_claim = "sub".parse().unwrap();
         issuer.tenant_claim_pattern = Some("system:serviceaccount:{tenant}:deployer".parse().unwrap());
@@ -62,7 +62,7 @@ async fn a_kubernetes_service_account_can_be_told_by_its_subject_too() {
 }
 
 #[tokio::test]
-async fn a_spiffe_id_speaks_for_the_tenant_in_its_path() {
+async fn a_spiffe_id_maps_to_the_tenant_in_its_path() {
     let bundle =
         json!({"keys": [RSA.jwk_with(json!({"kid": "rsa", "use": "jwt-svid"}))], "spiffe_sequence": 1});
     let bench = Bench::with(&bundle, |issuer| {
@@ -73,7 +73,7 @@ async fn a_spiffe_id_speaks_for_the_tenant_in_its_path() {
     let principal =
         bench.authenticate(&token_of(svid("spiffe://prod.test/tenant/payments/api"))).await.unwrap();
     assert_eq!(principal.tenant.as_str(), "payments");
-    assert!(principal.scopes.iter().next().is_none(), "no scope but those that the settings give");
+    assert!(principal.scopes.iter().next().is_none(), "only the settings can give it a scope");
     for other in ["spiffe://other.test/tenant/payments/api", "spiffe://prod.test/tenant/payments", "payments"]
     {
         assert_eq!(
@@ -92,7 +92,7 @@ async fn a_spiffe_key_for_x509_does_not_verify_tokens() {
 }
 
 #[tokio::test]
-async fn a_scope_claim_that_is_there_is_not_widened_by_the_default() {
+async fn default_scopes_do_not_apply_to_a_token_with_a_scope_claim() {
     let bench = Bench::with(&all_keys(), |issuer| issuer.default_scopes = vec!["logkey:read".into()]);
     let empty = bench.authenticate(&token(json!({}), json!({"scope": ""}))).await.unwrap();
     assert!(empty.scopes.iter().next().is_none());
@@ -101,7 +101,7 @@ async fn a_scope_claim_that_is_there_is_not_widened_by_the_default() {
 }
 
 #[tokio::test]
-async fn two_issuers_with_one_key_id_never_mix() {
+async fn two_issuers_with_the_same_key_id_are_isolated() {
     let bench = Bench::new();
     *bench.directory.0.lock().unwrap() = Tenants::new([
         tenant("payments", ISSUER, "payments"),

@@ -1,4 +1,4 @@
-//! Google's Wycheproof vectors, through the reader of key sets and the verifier of signatures.
+//! Runs Google's Wycheproof vectors through the key set parser and the signature check.
 
 use aws_lc_rs::signature::ParsedPublicKey;
 use serde_json::{Value, json};
@@ -9,9 +9,9 @@ use super::{
     token_builder::b64,
 };
 
-/// Holds vectors of one key against the verifier: good ones verify, bad ones do not. A key that may not
-/// be used at all verifies nothing, and is told by false.
-fn hold<'v>(
+/// Checks the vectors of one key: valid signatures verify and invalid ones do not. Returns false if the key
+/// itself is not usable, so that no signature verifies.
+fn check_vectors<'v>(
     jwk: Value,
     algorithm: Algorithm,
     vectors: impl Iterator<Item = (usize, TestResult, &'v [u8], &'v [u8])>,
@@ -39,19 +39,19 @@ fn ecdsa_vectors() {
             let (x, y) = group.key.key[1..].split_at(group.key.key.len() / 2);
             let jwk = json!({"kty": "EC", "crv": curve, "x": b64(x), "y": b64(y)});
             let vectors = group.tests.iter().map(|t| (t.tc_id, t.result, &t.msg[..], &t.sig[..]));
-            assert!(hold(jwk, algorithm, vectors));
+            assert!(check_vectors(jwk, algorithm, vectors));
         }
     }
 }
 
 #[test]
-fn der_signatures_are_none_for_a_token() {
+fn der_signatures_are_rejected() {
     for group in ecdsa::TestSet::load(ecdsa::TestName::EcdsaSecp256r1Sha256).unwrap().test_groups {
         let (x, y) = group.key.key[1..].split_at(group.key.key.len() / 2);
         let jwk = json!({"kty": "EC", "crv": "P-256", "x": b64(x), "y": b64(y)});
-        // In DER none is of the length that a token's signature has, good or not.
+        // A DER signature, valid or not, does not have the length of a token's signature.
         let bad = group.tests.iter().filter(|t| t.sig.len() != 64);
-        assert!(hold(
+        assert!(check_vectors(
             jwk,
             Algorithm::Es256,
             bad.map(|t| (t.tc_id, TestResult::Invalid, &t.msg[..], &t.sig[..]))
@@ -71,13 +71,13 @@ fn rsa_vectors() {
     ] {
         for group in pkcs1::TestSet::load(name).unwrap().test_groups {
             let vectors = group.tests.iter().map(|t| (t.tc_id, t.result, &t.msg[..], &t.sig[..]));
-            if !hold(jwk(&group.key.n, &group.key.e), Algorithm::Rs256, vectors) {
-                assert_eq!(group.key.e[..], [3], "a key that may be used");
+            if !check_vectors(jwk(&group.key.n, &group.key.e), Algorithm::Rs256, vectors) {
+                assert_eq!(group.key.e[..], [3], "a usable key was skipped");
                 unused += 1;
             }
         }
     }
-    assert!(unused > 0, "keys with exponent 3 are among them and not used");
+    assert!(unused > 0, "the vectors include keys with exponent 3, which are not usable");
     for name in [
         pss::TestName::RsaPss2048Sha256Mgf1SaltLen32,
         pss::TestName::RsaPss3072Sha256Mgf1SaltLen32,
@@ -85,18 +85,18 @@ fn rsa_vectors() {
     ] {
         for group in pss::TestSet::load(name).unwrap().test_groups {
             let vectors = group.tests.iter().map(|t| (t.tc_id, t.result, &t.msg[..], &t.sig[..]));
-            assert!(hold(jwk(&group.key.n, &group.key.e), Algorithm::Ps256, vectors));
+            assert!(check_vectors(jwk(&group.key.n, &group.key.e), Algorithm::Ps256, vectors));
         }
     }
 }
 
 #[test]
-fn a_salt_of_another_length_than_the_hash_is_refused() {
+fn a_salt_that_is_not_as_long_as_the_hash_is_rejected() {
     for group in pss::TestSet::load(pss::TestName::RsaPss2048Sha256Mgf1SaltLen0).unwrap().test_groups {
         let jwk = json!({"kty": "RSA", "n": b64(&group.key.n), "e": b64(&group.key.e)});
         let unsalted = group.tests.iter().filter(|t| t.result == TestResult::Valid);
         let vectors = unsalted.map(|t| (t.tc_id, TestResult::Invalid, &t.msg[..], &t.sig[..]));
-        assert!(hold(jwk, Algorithm::Ps256, vectors));
+        assert!(check_vectors(jwk, Algorithm::Ps256, vectors));
     }
 }
 
@@ -105,6 +105,6 @@ fn eddsa_vectors() {
     for group in eddsa::TestSet::load(eddsa::TestName::Ed25519).unwrap().test_groups {
         let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": b64(&group.key.pk)});
         let vectors = group.tests.iter().map(|t| (t.tc_id, t.result, &t.msg[..], &t.sig[..]));
-        assert!(hold(jwk, Algorithm::EdDsa, vectors));
+        assert!(check_vectors(jwk, Algorithm::EdDsa, vectors));
     }
 }

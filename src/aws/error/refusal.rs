@@ -1,18 +1,18 @@
-//! What a refusal means, by its code and then by its message.
+//! Classifies a refusal by its code, then by its message.
 //!
-//! AWS models four errors of `AssociateKmsKey` and answers with many more, whose messages it does not
-//! document. A wrong guess does no harm: whoever answers the caller looks at the key before blaming it.
+//! AWS documents four errors of `AssociateKmsKey` but returns many more, with undocumented messages. A wrong
+//! guess is harmless: the service checks the key before it reports the key as the cause.
 
 use crate::ports::aws::Refusal;
 
-/// What this refusal means.
+/// Classifies a refusal with this code and message.
 pub(in crate::aws) fn refusal(code: &str, message: &str) -> Refusal {
     match code {
         "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" => denied(message),
         "ResourceNotFoundException" => Refusal::LogGroupNotFound,
         "NotFoundException" => Refusal::KeyNotFound,
         "DisabledException" => Refusal::KeyDisabled,
-        "KMSInvalidStateException" => key_words(message).unwrap_or(Refusal::Other),
+        "KMSInvalidStateException" => key_refusal(message).unwrap_or(Refusal::Other),
         "InvalidParameterException" => parameter(message),
         "InvalidArnException"
         | "InvalidParameterCombination"
@@ -26,14 +26,14 @@ pub(in crate::aws) fn refusal(code: &str, message: &str) -> Refusal {
 }
 
 fn denied(message: &str) -> Refusal {
-    let says = |text: &str| message.contains(text);
-    if says("does not exist or is not allowed to be used") {
+    let contains = |text: &str| message.contains(text);
+    if contains("does not exist or is not allowed to be used") {
         Refusal::KeyMissingOrNotAllowed
-    } else if says("service control policy") || says("resource control policy") {
+    } else if contains("service control policy") || contains("resource control policy") {
         Refusal::Organization
-    } else if says("not authorized to perform: kms:") {
+    } else if contains("not authorized to perform: kms:") {
         Refusal::RoleLacksKms
-    } else if says("not authorized to perform: logs:") {
+    } else if contains("not authorized to perform: logs:") {
         Refusal::RoleLacksLogs
     } else {
         Refusal::Other
@@ -47,21 +47,21 @@ fn parameter(message: &str) -> Refusal {
     } else if lower.contains("kms key id could not be found") {
         Refusal::KeyNotFound
     } else {
-        key_words(message).unwrap_or(Refusal::Parameter)
+        key_refusal(message).unwrap_or(Refusal::Parameter)
     }
 }
 
-/// What is wrong with a key, where the words can mean nothing else.
-fn key_words(message: &str) -> Option<Refusal> {
+/// The state of a key that the message reports, if the message is unambiguous.
+fn key_refusal(message: &str) -> Option<Refusal> {
     let lower = message.to_ascii_lowercase();
-    let says = |message: &str| lower.contains(message);
-    if !says("key") && !says(":kms:") {
+    let contains = |text: &str| lower.contains(text);
+    if !contains("key") && !contains(":kms:") {
         None
-    } else if says("pending deletion") || says("pendingdeletion") {
+    } else if contains("pending deletion") || contains("pendingdeletion") {
         Some(Refusal::KeyPendingDeletion)
-    } else if says("is disabled") {
+    } else if contains("is disabled") {
         Some(Refusal::KeyDisabled)
-    } else if says("asymmetric") || says("not symmetric") {
+    } else if contains("asymmetric") || contains("not symmetric") {
         Some(Refusal::KeyNotSymmetric)
     } else {
         None

@@ -12,8 +12,8 @@ use tokio::{
 use super::*;
 use crate::ports::aws::Refusal;
 
-/// A `CloudWatch` Logs that gives every call this answer, byte for byte.
-async fn answering(bytes: Vec<u8>) -> String {
+/// Starts a `CloudWatch` Logs stub that sends these bytes as the response to every call.
+async fn responding(bytes: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -27,12 +27,12 @@ async fn answering(bytes: Vec<u8>) -> String {
 
 /// Reads one request, headers and body.
 async fn read_request(stream: &mut TcpStream) {
-    let mut codes = Vec::new();
+    let mut received = Vec::new();
     loop {
         let mut buffer = [0; 4096];
         let count = stream.read(&mut buffer).await.unwrap_or(0);
-        codes.extend_from_slice(&buffer[..count]);
-        let text = String::from_utf8_lossy(&codes);
+        received.extend_from_slice(&buffer[..count]);
+        let text = String::from_utf8_lossy(&received);
         let length = text
             .to_ascii_lowercase()
             .split_once("content-length: ")
@@ -53,13 +53,13 @@ fn http(status: u16, headers: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// AWS's JSON error, as `CloudWatch` Logs and KMS write it.
+/// An error response in the JSON of `CloudWatch` Logs and KMS.
 fn json(status: u16, code: &str, message: &str) -> Vec<u8> {
     let body = serde_json::json!({ "__type": code, "message": message }).to_string();
     http(status, "x-amzn-requestid: id-1\r\n", &body)
 }
 
-/// What an `AssociateKmsKey` sent to this address ends in.
+/// Sends `AssociateKmsKey` to this address, and returns its error.
 async fn associate(url: &str) -> UpstreamError {
     let config = aws_sdk_cloudwatchlogs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -77,7 +77,7 @@ async fn associate(url: &str) -> UpstreamError {
 }
 
 async fn refused_with(code: &str, message: &str) -> Refusal {
-    let error = associate(&answering(json(400, code, message)).await).await;
+    let error = associate(&responding(json(400, code, message)).await).await;
     let UpstreamError::Refused { refusal, answer } = error else { panic!("{error:?}") };
     assert_eq!((&*answer.code, &*answer.message), (code, message));
     assert_eq!(answer.request_id.as_deref(), Some("id-1"));
@@ -85,7 +85,7 @@ async fn refused_with(code: &str, message: &str) -> Refusal {
 }
 
 #[tokio::test]
-async fn every_refusal_that_was_seen_is_known_by_its_code_and_its_words() {
+async fn every_observed_refusal_is_classified_by_code_and_message() {
     const ROLE: &str = "User: arn:aws:sts::111122223333:assumed-role/R/s is not authorized to perform:";
     for (code, message, meaning) in [
         (
@@ -156,38 +156,38 @@ async fn every_refusal_that_was_seen_is_known_by_its_code_and_its_words() {
 }
 
 #[tokio::test]
-async fn throttling_conflicts_and_faults_are_known_by_code_before_status() {
-    let status_of = async |status, code| associate(&answering(json(status, code, "words")).await).await;
+async fn the_code_decides_before_the_status() {
+    let error_of = async |status, code| associate(&responding(json(status, code, "words")).await).await;
     for (status, code) in [(400, "ThrottlingException"), (400, "LimitExceededException"), (429, "Other")] {
-        assert!(matches!(status_of(status, code).await, UpstreamError::Throttled { .. }), "{status} {code}");
+        assert!(matches!(error_of(status, code).await, UpstreamError::Throttled { .. }), "{status} {code}");
     }
-    assert!(matches!(status_of(400, "OperationAbortedException").await, UpstreamError::Conflict { .. }));
+    assert!(matches!(error_of(400, "OperationAbortedException").await, UpstreamError::Conflict { .. }));
     for (status, code) in [
         (500, "ServiceUnavailableException"),
         (400, "ServiceUnavailableException"),
         (503, "Whatever"),
         (500, "AccessDeniedException"),
     ] {
-        assert!(matches!(status_of(status, code).await, UpstreamError::Fault { .. }), "{status} {code}");
+        assert!(matches!(error_of(status, code).await, UpstreamError::Fault { .. }), "{status} {code}");
     }
 }
 
 #[tokio::test]
-async fn a_session_that_is_over_is_told_from_other_refusals() {
+async fn an_expired_session_is_distinguished_from_other_refusals() {
     assert!(is_session_expired(
-        &associate(&answering(json(400, "ExpiredTokenException", "over")).await).await
+        &associate(&responding(json(400, "ExpiredTokenException", "over")).await).await
     ));
     assert!(!is_session_expired(
-        &associate(&answering(json(400, "AccessDeniedException", "no")).await).await
+        &associate(&responding(json(400, "AccessDeniedException", "no")).await).await
     ));
 }
 
 #[tokio::test]
-async fn what_is_no_answer_of_awss_counts_by_its_status() {
+async fn a_response_that_is_not_from_aws_is_classified_by_status() {
     let html = "<html>Bad gateway</html>";
-    let bad_gateway = associate(&answering(http(502, "", html)).await).await;
+    let bad_gateway = associate(&responding(http(502, "", html)).await).await;
     assert!(matches!(bad_gateway, UpstreamError::Fault { .. }), "{bad_gateway:?}");
-    let forbidden = associate(&answering(http(403, "", html)).await).await;
+    let forbidden = associate(&responding(http(403, "", html)).await).await;
     let UpstreamError::Refused { refusal: Refusal::Other, answer } = forbidden else {
         panic!("{forbidden:?}")
     };
@@ -195,7 +195,7 @@ async fn what_is_no_answer_of_awss_counts_by_its_status() {
 }
 
 #[tokio::test]
-async fn a_port_that_nobody_listens_on_means_that_nothing_was_sent() {
+async fn a_closed_port_means_that_nothing_was_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -204,15 +204,15 @@ async fn a_port_that_nobody_listens_on_means_that_nothing_was_sent() {
 }
 
 #[tokio::test]
-async fn a_name_that_cannot_be_resolved_means_that_nothing_was_sent() {
+async fn an_unresolvable_name_means_that_nothing_was_sent() {
     let error = associate("http://logs.invalid").await;
     assert!(matches!(error, UpstreamError::NotSent(_)), "{error:?}");
 }
 
 #[tokio::test]
-async fn an_answer_that_ends_early_or_never_comes_leaves_the_outcome_open() {
+async fn a_truncated_or_missing_response_leaves_the_outcome_unknown() {
     for bytes in [b"".to_vec(), b"HTTP/1.1 200".to_vec(), b"garbage\r\n\r\n".to_vec()] {
-        let error = associate(&answering(bytes).await).await;
+        let error = associate(&responding(bytes).await).await;
         assert!(matches!(error, UpstreamError::Unanswered(_)), "{error:?}");
     }
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -221,11 +221,11 @@ async fn an_answer_that_ends_early_or_never_comes_leaves_the_outcome_open() {
 }
 
 #[tokio::test]
-async fn the_words_of_sts_are_read_from_its_xml() {
+async fn the_error_of_sts_is_parsed_from_xml() {
     let body = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
                 <Code>AccessDenied</Code><Message>not authorized to perform: sts:AssumeRole</Message></Error>\
                 <RequestId>id-2</RequestId></ErrorResponse>";
-    let url = answering(http(403, "x-amzn-requestid: id-2\r\n", body)).await;
+    let url = responding(http(403, "x-amzn-requestid: id-2\r\n", body)).await;
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("eu-west-1"))
@@ -236,7 +236,7 @@ async fn the_words_of_sts_are_read_from_its_xml() {
     let call =
         Client::from_conf(config).assume_role().role_arn("arn:aws:iam::1:role/x").role_session_name("xx");
     let error = call.send().await.unwrap_err();
-    let AwsErrorDetails { code, message, request_id } = trace_of(&error);
+    let AwsErrorDetails { code, message, request_id } = error_details(&error);
     assert_eq!((&*code, &*message), ("AccessDenied", "not authorized to perform: sts:AssumeRole"));
     assert_eq!(request_id.as_deref(), Some("id-2"));
 }

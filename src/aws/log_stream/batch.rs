@@ -1,4 +1,4 @@
-//! One batch for `PutLogEvents`: as many lines as it may hold, with times that AWS takes.
+//! Builds a batch for `PutLogEvents`: as many lines as the API allows, with timestamps that it accepts.
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
@@ -9,31 +9,32 @@ use aws_sdk_cloudwatchlogs::types::InputLogEvent;
 
 use crate::{domain::time::Timestamp, ports::SinkRecord};
 
-/// Most events of a batch, and most bytes, with so many for each event (`PutLogEvents` in the API
-/// reference). No event is near the limit of its own, 1 MB: an exported log holds 64 KiB at most.
+/// The maximum events and bytes of a batch, and the bytes that each event adds:
+/// [`PutLogEvents`](https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html).
+/// An exported line has at most 64 KiB, far below the limit of 1 MB per event.
 const MAX_EVENTS: usize = 10_000;
 const MAX_BYTES: usize = 1_048_576;
 const OVERHEAD: usize = 26;
-/// The oldest time that is given. Every log group takes a day's (the shortest retention is one day),
-/// and a batch may span a day. An older event's own time stands in its text.
+/// The oldest timestamp that is sent. Every log group accepts events of the last day, because the shortest
+/// retention is one day, and a batch may span a day. The text of an older event keeps its real time.
 const MAX_AGE: Duration = Duration::from_hours(23);
 
-/// How far ahead of this clock the last time may be, where the clock was put back: AWS takes two hours.
+/// How far the last timestamp may be ahead of the clock after the clock was set back: AWS accepts two hours.
 const MAX_SKEW: Duration = Duration::from_hours(1);
 
-/// The times that events bear: never before that of the event before, so that a stream, which is read
-/// in the order of times, is read in the order of the log.
+/// Assigns timestamps that never decrease. Readers see a stream in the order of its timestamps, so they see
+/// the events in the order of the audit log.
 #[derive(Debug, Default)]
 pub(super) struct MonotonicTimes(AtomicI64);
 
-// === impl Times ===
+// === impl MonotonicTimes ===
 
 impl MonotonicTimes {
-    /// The first of the lines, as many as one batch holds; at least one where there is one.
+    /// The events of the first lines, as many as fit into one batch; at least one, unless `lines` is empty.
     pub(super) fn batch(&self, lines: &[SinkRecord], now: Timestamp) -> Vec<InputLogEvent> {
-        let mut min = self.0.load(Ordering::Relaxed);
+        let mut last = self.0.load(Ordering::Relaxed);
         let (oldest, ahead) = (now.minus(MAX_AGE).as_millis(), now.plus(MAX_SKEW).as_millis());
-        let newest = now.as_millis().max(min.min(ahead));
+        let newest = now.as_millis().max(last.min(ahead));
         let mut events = Vec::new();
         let mut bytes = 0;
         for line in lines.iter().take(MAX_EVENTS) {
@@ -41,12 +42,12 @@ impl MonotonicTimes {
             if bytes > MAX_BYTES && !events.is_empty() {
                 break;
             }
-            min = line.time.as_millis().max(oldest).max(min).min(newest);
-            let event = InputLogEvent::builder().timestamp(min).message(&*line.text).build();
+            last = line.time.as_millis().max(oldest).max(last).min(newest);
+            let event = InputLogEvent::builder().timestamp(last).message(&*line.text).build();
             let Ok(event) = event else { break };
             events.push(event);
         }
-        self.0.store(min, Ordering::Relaxed);
+        self.0.store(last, Ordering::Relaxed);
         events
     }
 }
@@ -66,7 +67,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_000_000_000);
 
     #[test]
-    fn a_batch_holds_as_many_events_and_bytes_as_aws_takes_and_no_more() {
+    fn a_batch_never_exceeds_the_limits_of_events_and_bytes() {
         let many = vec![line(1_000_000_000, 10); MAX_EVENTS + 1];
         assert_eq!(MonotonicTimes::default().batch(&many, NOW).len(), MAX_EVENTS);
         let exact = [line(0, MAX_BYTES / 2 - OVERHEAD), line(0, MAX_BYTES / 2 - OVERHEAD), line(0, 1)];
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn times_never_go_back_and_are_neither_too_old_nor_too_new() {
+    fn times_never_decrease_and_are_neither_too_old_nor_too_new() {
         let (now, all) = (1_000_000_000, MonotonicTimes::default());
         let lines = [line(5, 1), line(now - 10, 1), line(now - 20, 1), line(now + 9_999, 1)];
         let first = now - 23 * 3600;
@@ -86,12 +87,12 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_put_back_takes_no_time_back_that_aws_still_takes() {
+    fn a_clock_set_back_does_not_lower_the_times() {
         let (now, all) = (1_000_000_000, MonotonicTimes::default());
         assert_eq!(times(&all.batch(&[line(now, 1)], NOW)), [now]);
         let earlier = |minutes: u64| NOW.minus(Duration::from_secs(60 * minutes));
         assert_eq!(times(&all.batch(&[line(now - 3000, 1), line(now - 2900, 1)], earlier(50))), [now, now]);
         let far = all.batch(&[line(now - 9000, 1), line(now - 8000, 1)], earlier(150));
-        assert_eq!(times(&far), [now - 9000 + 3600; 2], "an hour ahead of the clock and no more");
+        assert_eq!(times(&far), [now - 9000 + 3600; 2], "at most an hour ahead of the clock");
     }
 }

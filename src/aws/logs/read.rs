@@ -1,4 +1,4 @@
-//! What `DescribeLogGroups` answers, in the domain's terms.
+//! Converts the responses of `DescribeLogGroups` to domain types.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// The log group with exactly this name among those whose names begin with it.
+/// The log group with exactly this name, among those whose names begin with it.
 pub(super) fn exact_match(
     groups: &[types::LogGroup],
     name: &LogGroupName,
@@ -22,7 +22,7 @@ pub(super) fn exact_match(
     read.transpose()
 }
 
-/// The log groups of a page; one that cannot be read is left out, and told in the log.
+/// The log groups of a page. One that cannot be parsed is skipped and logged.
 pub(super) fn page(answer: &DescribeLogGroupsOutput) -> LogGroupPage {
     LogGroupPage {
         groups: answer.log_groups().iter().filter_map(log_group).collect(),
@@ -48,14 +48,14 @@ fn log_group(group: &types::LogGroup) -> Option<LogGroup> {
         tracing::warn!(
             aws.log_group = ?group.log_group_name(),
             aws.kms_key_id = ?group.kms_key_id(),
-            "a log group in AWS's answer cannot be read and is left out",
+            "skipped a log group in AWS's response, because it cannot be parsed",
         );
     }
     log_group
 }
 
-/// None where the text is no key's ARN: that must not pass for "no key".
-#[expect(clippy::option_option, reason = "the outer one is whether it could be read")]
+/// Returns `None` if the text is not the ARN of a key: that must not count as "no key".
+#[expect(clippy::option_option, reason = "the outer one tells whether the text could be parsed")]
 fn key(text: Option<&str>) -> Option<Option<KmsKeyArn>> {
     text.map(|text| text.parse().ok()).map_or(Some(None), |key| key.map(Some))
 }

@@ -16,15 +16,14 @@ fn grant(log_groups: &[&str], kms_keys: &[&str]) -> AccountGrant {
     }
 }
 
-fn resources(grant: &AccountGrant, reach: SessionScope, statement: usize) -> Vec<String> {
-    let policy: Value = serde_json::from_str(&SessionPolicy::of(grant, reach).json).unwrap();
+fn resources(grant: &AccountGrant, scope: SessionScope, statement: usize) -> Vec<String> {
+    let policy: Value = serde_json::from_str(&SessionPolicy::of(grant, scope).json).unwrap();
     serde_json::from_value(policy["Statement"][statement]["Resource"].clone()).unwrap()
 }
 
-/// Which actions a session may do, on what, and on which condition: pinned as a whole, so that nothing is added
-/// that nobody meant to.
+/// Compares the whole session policy: its actions, resources and conditions. An unintended addition fails.
 #[test]
-fn what_a_session_may_do_is_this_and_nothing_more() {
+fn a_session_policy_allows_exactly_these_actions() {
     let grant = grant(&["/payments/*", "/one"], &["arn:aws:kms:*:111122223333:key/*"]);
     let reads = ["logs:DescribeLogGroups", "kms:DescribeKey", "kms:GetKeyPolicy", "kms:ListResourceTags"];
     let reads = [&reads[..], &["servicequotas:ListServiceQuotas"]].concat();
@@ -50,8 +49,8 @@ fn what_a_session_may_do_is_this_and_nothing_more() {
             own,
         ] })
     };
-    let of = |grant: &AccountGrant, reach| -> Value {
-        serde_json::from_str(&SessionPolicy::of(grant, reach).json).unwrap()
+    let of = |grant: &AccountGrant, scope| -> Value {
+        serde_json::from_str(&SessionPolicy::of(grant, scope).json).unwrap()
     };
     let verifies = policy(
         &[&reads[..], &["logs:GetQueryResults"]].concat(),
@@ -78,34 +77,34 @@ fn a_session_reaches_the_granted_log_groups_and_keys_only() {
 }
 
 #[test]
-fn a_session_runs_queries_only_to_verify_query_results_and_only_in_granted_log_groups() {
+fn a_session_queries_only_to_verify_and_only_granted_log_groups() {
     let verifies = grant(&["/payments/*"], &["*"]);
-    let text = |grant: &AccountGrant, reach| SessionPolicy::of(grant, reach).json;
+    let text = |grant: &AccountGrant, scope| SessionPolicy::of(grant, scope).json;
     let policy: Value = serde_json::from_str(&text(&verifies, SessionScope::LogGroups)).unwrap();
     let groups = &policy["Statement"][1];
     assert_eq!(groups["Action"][2], "logs:StartQuery");
     assert_eq!(groups["Resource"], json!(["arn:aws:logs:*:111122223333:log-group:/payments/*"]));
     assert!(!text(&verifies, SessionScope::QueryResults).contains("Query\""));
     for (query_results, verify_query_results) in [(true, false), (false, true)] {
-        let silent = AccountGrant { query_results, verify_query_results, ..verifies.clone() };
-        assert!(!text(&silent, SessionScope::LogGroups).contains("Query"), "{silent:?}");
+        let without = AccountGrant { query_results, verify_query_results, ..verifies.clone() };
+        assert!(!text(&without, SessionScope::LogGroups).contains("Query"), "{without:?}");
     }
 }
 
 #[test]
-fn the_same_pattern_twice_stands_there_once() {
+fn a_repeated_pattern_appears_once() {
     assert_eq!(resources(&grant(&["/a/*", "/a/*"], &["*"]), SessionScope::LogGroups, 1).len(), 1);
 }
 
 #[test]
-fn a_pattern_over_keys_that_iam_would_not_take_is_widened() {
+fn a_key_pattern_that_iam_rejects_is_widened() {
     for pattern in ["*:key/abc", "arn:aws:kms:*", "*"] {
         assert_eq!(resources(&grant(&["/a"], &[pattern]), SessionScope::LogGroups, 2), ["*"], "{pattern}");
     }
 }
 
 #[test]
-fn patterns_that_do_not_fit_give_way_and_are_told() {
+fn patterns_that_do_not_fit_are_widened_and_reported() {
     let many: Vec<String> = (0..40).map(|n| format!("/team-{n}/a-rather-long-name/*")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let wide = grant(&many, &["arn:aws:kms:*:111122223333:key/*"]);
@@ -123,24 +122,24 @@ fn the_longest_role_leaves_room_for_a_policy() {
 
 proptest! {
     #[test]
-    fn what_is_said_to_fit_does(groups in prop::collection::vec("/[a-z]{1,60}", 0..20)) {
+    fn a_grant_reported_to_fit_fits_exactly(groups in prop::collection::vec("/[a-z]{1,60}", 0..20)) {
         let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
         let grant = grant(&groups, &["arn:aws:kms:*:111122223333:key/*"]);
         let exact = [SessionScope::LogGroups, SessionScope::QueryResults]
             .iter()
-            .all(|reach| SessionPolicy::of(&grant, *reach).exact);
+            .all(|scope| SessionPolicy::of(&grant, *scope).exact);
         prop_assert_eq!(grant_fits_session_policy(&grant), exact);
     }
 
     #[test]
-    fn no_policy_is_longer_than_sts_takes(
+    fn no_policy_is_longer_than_sts_accepts(
         groups in prop::collection::vec("[a-z/*]{1,300}", 0..30),
         keys in prop::collection::vec("arn:aws:kms:[a-z*]{1,20}:[0-9*]{1,12}:key/[a-f0-9*-]{1,200}", 0..20),
     ) {
         let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        for reach in [SessionScope::LogGroups, SessionScope::QueryResults] {
-            let policy = SessionPolicy::of(&grant(&groups, &keys), reach);
+        for scope in [SessionScope::LogGroups, SessionScope::QueryResults] {
+            let policy = SessionPolicy::of(&grant(&groups, &keys), scope);
             prop_assert!(policy.json.len() <= MAX_POLICY);
         }
     }

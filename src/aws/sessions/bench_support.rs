@@ -1,4 +1,5 @@
-//! The sessions over a modelled STS, for `benches/sessions.rs`: how often it is asked, and who waits.
+//! The session cache over a simulated STS, for `benches/sessions.rs`: counts the calls, and measures the
+//! waits.
 
 use std::{
     fmt,
@@ -22,10 +23,10 @@ use crate::{
     domain::tenant::AccountGrant,
 };
 
-/// Longest wait for a session.
+/// The longest wait for a session.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// As many roles as wanted, each of a tenant of its own, and an STS that takes its time.
+/// Any number of roles, each of a different tenant, and an STS with a simulated latency.
 pub struct SessionBench {
     sessions: Sessions,
     keys: Vec<SessionKey>,
@@ -38,17 +39,17 @@ struct SlowSts {
     request_count: AtomicUsize,
 }
 
-// === impl SessionTrial ===
+// === impl SessionBench ===
 
 impl SessionBench {
-    /// For these grants, whose tenants are numbered, with sessions that last `lifetime` and an
-    /// `AssumeRole` that takes `takes`.
+    /// Creates numbered tenants for these grants, with sessions that last `lifetime` and an `AssumeRole` that
+    /// takes half to one and a half times `takes`.
     #[must_use]
     pub fn new(grants: Vec<AccountGrant>, lifetime: Duration, takes: Duration) -> Self {
         let sts = Arc::new(SlowSts { takes, lifetime, request_count: AtomicUsize::new(0) });
         let keys = grants.into_iter().enumerate().filter_map(|(n, grant)| {
             let tenant = format!("tenant-{n}").parse().ok()?;
-            Some(SessionKey { tenant, grant: Arc::new(grant), reach: SessionScope::LogGroups, subject: None })
+            Some(SessionKey { tenant, grant: Arc::new(grant), scope: SessionScope::LogGroups, subject: None })
         });
         let keys: Vec<SessionKey> = keys.collect();
         let bounds = CacheLimits { sessions: keys.len() * 2, idle: lifetime };
@@ -56,14 +57,14 @@ impl SessionBench {
         Self { sessions: Sessions::new(assume, SessionTagging::Tenant, bounds), keys, sts }
     }
 
-    /// Gets the session of one role, and says how long that took; none where there was none.
+    /// Gets the session of one role, and returns how long that took; `None` if there is no session.
     pub async fn get(&self, role: usize) -> Option<Duration> {
         let start = Instant::now();
         self.sessions.get(self.keys.get(role)?, start + TIMEOUT).await.ok()?;
         Some(start.elapsed())
     }
 
-    /// How often STS was asked so far.
+    /// The number of `AssumeRole` calls so far.
     #[must_use]
     pub fn assume_calls(&self) -> usize {
         self.sts.request_count.load(Ordering::Relaxed)
@@ -72,7 +73,7 @@ impl SessionBench {
 
 impl fmt::Debug for SessionBench {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionTrial").field("roles", &self.keys.len()).finish_non_exhaustive()
+        f.debug_struct("SessionBench").field("roles", &self.keys.len()).finish_non_exhaustive()
     }
 }
 

@@ -1,4 +1,5 @@
-//! One session's life: asked for once at a time, served while it lasts, its failure remembered.
+//! One entry of the session cache: at most one `AssumeRole` call at a time, the session, and the last
+//! failure.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -11,18 +12,18 @@ use tracing::Instrument as _;
 use super::Session;
 use crate::aws::sts::{AssumeRole, AssumeRoleInput, AssumedSession, SessionError};
 
-/// How long a refusal by STS is believed.
-const REFUSAL_MEMORY: Duration = Duration::from_secs(5);
-/// How long after any other failure STS is left alone; twice as long after each further one.
-const FAILURE_MEMORY: Duration = Duration::from_millis(250);
-/// How often that doubles, at most: to 8 seconds.
+/// How long a refusal by STS is cached.
+const REFUSAL_TTL: Duration = Duration::from_secs(5);
+/// How long any other failure is cached; each further failure doubles it.
+const FAILURE_TTL: Duration = Duration::from_millis(250);
+/// The maximum number of doublings: up to 8 seconds.
 const MAX_DOUBLINGS: u32 = 5;
 
-/// What everyone who waits for one `AssumeRole` gets to see.
+/// The result of one `AssumeRole` call, shared by all callers that wait for it.
 pub(super) type SharedResult = watch::Receiver<Option<FlightResult>>;
 type FlightResult = Result<Arc<Session>, Arc<SessionError>>;
 
-/// One session and how to get it.
+/// One session, and the input that requests it.
 pub(super) struct Entry {
     input: AssumeRoleInput,
     slot: Mutex<EntryState>,
@@ -36,13 +37,13 @@ struct EntryState {
     flight: Option<SharedResult>,
 }
 
-/// What there is for whoever asks.
+/// The result of a lookup.
 pub(super) enum Lookup {
-    /// A session that can be used.
+    /// A valid session.
     Session(Arc<Session>),
-    /// It failed a moment ago.
+    /// A cached failure.
     Failure(Arc<SessionError>),
-    /// It is being asked for.
+    /// An `AssumeRole` call in flight.
     Flight(SharedResult),
 }
 
@@ -63,7 +64,8 @@ impl Entry {
         *self.last_used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The session, or what is known instead; asks STS where that is due and nobody does yet.
+    /// The session, the cached failure or the call in flight. Starts an `AssumeRole` call if one is due and
+    /// none is in flight.
     pub(super) fn find(self: &Arc<Self>, sts: &Arc<dyn AssumeRole>) -> Lookup {
         let now = Instant::now();
         let mut slot = self.lock_state();
@@ -88,25 +90,25 @@ impl Entry {
         }
     }
 
-    /// Drops this session, if it is still the one kept.
-    pub(super) fn forget(&self, over: &Arc<Session>) {
+    /// Removes this session, unless a newer one replaced it.
+    pub(super) fn forget(&self, expired: &Arc<Session>) {
         let mut slot = self.lock_state();
-        if slot.session.as_ref().is_some_and(|session| Arc::ptr_eq(session, over)) {
+        if slot.session.as_ref().is_some_and(|session| Arc::ptr_eq(session, expired)) {
             slot.session = None;
         }
     }
 
-    /// Asks STS apart from whoever needs it, so that one who gives up spoils nothing for the rest.
+    /// Calls STS in a separate task, so that a caller that gives up does not cancel the call for the others.
     fn start_flight(self: &Arc<Self>, sts: &Arc<dyn AssumeRole>) -> SharedResult {
         let (sender, flight) = watch::channel(None);
         let (entry, sts) = (Arc::clone(self), Arc::clone(sts));
-        let asking = async move {
+        let request = async move {
             let answer = sts.assume(&entry.input).await;
             let landed = entry.complete(answer);
             sender.send_replace(Some(landed));
         };
-        // Its log lines are those of the call that needed it first.
-        tokio::spawn(asking.in_current_span());
+        // Its log lines belong to the span of the call that started it.
+        tokio::spawn(request.in_current_span());
         flight
     }
 
@@ -116,8 +118,8 @@ impl Entry {
         let mut slot = self.lock_state();
         slot.flight = None;
         match answer {
-            Ok(granted) => {
-                let session = Arc::new(Session::new(role.clone(), name.clone(), granted, now));
+            Ok(assumed) => {
+                let session = Arc::new(Session::new(role.clone(), name.clone(), assumed, now));
                 slot.session = Some(Arc::clone(&session));
                 slot.failure = None;
                 slot.failures_in_a_row = 0;
@@ -129,12 +131,12 @@ impl Entry {
                     aws.role = %role,
                     aws.code = error.code(),
                     error = &error as &dyn std::error::Error,
-                    "a role could not be assumed",
+                    "a role cannot be assumed",
                 );
                 let error = Arc::new(error);
-                let memory = negative_ttl(&error, slot.failures_in_a_row);
+                let ttl = negative_ttl(&error, slot.failures_in_a_row);
                 slot.failures_in_a_row = slot.failures_in_a_row.saturating_add(1);
-                slot.failure = Some((now + memory, Arc::clone(&error)));
+                slot.failure = Some((now + ttl, Arc::clone(&error)));
                 Err(error)
             }
         }
@@ -145,10 +147,10 @@ impl Entry {
     }
 }
 
-/// How long this failure is believed.
+/// How long this failure is cached.
 fn negative_ttl(error: &SessionError, failures_before: u32) -> Duration {
     match error {
-        SessionError::Refused(_) | SessionError::WrongAccount(_) => REFUSAL_MEMORY,
+        SessionError::Refused(_) | SessionError::WrongAccount(_) => REFUSAL_TTL,
         SessionError::Throttled(_)
         | SessionError::Fault(_)
         | SessionError::ServiceIdentity(_)
@@ -156,7 +158,7 @@ fn negative_ttl(error: &SessionError, failures_before: u32) -> Duration {
         | SessionError::Incomplete(_)
         | SessionError::Unreachable(_)
         | SessionError::TooLate => {
-            let max = FAILURE_MEMORY * 2_u32.pow(failures_before.min(MAX_DOUBLINGS));
+            let max = FAILURE_TTL * 2_u32.pow(failures_before.min(MAX_DOUBLINGS));
             max.mul_f64(rand::random_range(0.75..1.0))
         }
     }

@@ -1,4 +1,4 @@
-//! What tells sessions apart.
+//! The key of the session cache.
 
 use std::{
     hash::{Hash, Hasher},
@@ -18,36 +18,35 @@ use crate::{
     },
 };
 
-/// What tells sessions apart: the tenant, its grant in the account (role, external id, and the
-/// patterns that the session policy is made from), what the session is for and, where sessions bear a
-/// caller's name, who.
+/// Identifies a session: the tenant, its grant in the account (the role, the external id and the patterns of
+/// the session policy), the scope, and the caller's subject if sessions carry the caller's name.
 #[derive(Clone)]
 pub(in crate::aws) struct SessionKey {
     pub(super) tenant: TenantId,
     pub(super) grant: Arc<AccountGrant>,
-    pub(super) reach: SessionScope,
+    pub(super) scope: SessionScope,
     pub(super) subject: Option<Arc<str>>,
 }
 
 // === impl SessionKey ===
 
 impl SessionKey {
-    /// The key of the session that this permit opens.
-    pub(in crate::aws) fn of(access: &Access, reach: SessionScope, attribution: SessionTagging) -> Self {
+    /// The key of the session for this access and scope.
+    pub(in crate::aws) fn of(access: &Access, scope: SessionScope, attribution: SessionTagging) -> Self {
         let subject = match attribution {
             SessionTagging::Tenant => None,
             SessionTagging::Subject => Some(Arc::clone(access.subject())),
         };
-        Self { tenant: access.tenant().id.clone(), grant: Arc::clone(access.grant()), reach, subject }
+        Self { tenant: access.tenant().id.clone(), grant: Arc::clone(access.grant()), scope, subject }
     }
 
     pub(super) fn assume_role_input(&self) -> AssumeRoleInput {
-        let policy = SessionPolicy::of(&self.grant, self.reach);
+        let policy = SessionPolicy::of(&self.grant, self.scope);
         if !policy.exact {
             tracing::warn!(
                 tenant = %self.tenant,
                 aws.role = %self.grant.role,
-                "the granted patterns do not fit into a session policy: the session is narrowed less",
+                "the granted patterns do not fit into a session policy, so the session is wider than the grant",
             );
         }
         AssumeRoleInput {
@@ -60,7 +59,7 @@ impl SessionKey {
         }
     }
 
-    /// Whether the tenant still has this very grant.
+    /// Whether the tenant exists, is not suspended, and still has exactly this grant.
     pub(super) fn is_valid_in(&self, tenants: &Tenants) -> bool {
         let tenant = tenants.find(&self.tenant).filter(|tenant| !tenant.suspended);
         tenant.and_then(|tenant| tenant.grant(self.grant.account)).is_some_and(|grant| *grant == self.grant)
@@ -69,9 +68,9 @@ impl SessionKey {
 
 impl PartialEq for SessionKey {
     fn eq(&self, other: &Self) -> bool {
-        let Self { tenant, grant, reach, subject } = self;
+        let Self { tenant, grant, scope, subject } = self;
         *tenant == other.tenant
-            && *reach == other.reach
+            && *scope == other.scope
             && *subject == other.subject
             && (Arc::ptr_eq(grant, &other.grant) || *grant == other.grant)
     }
@@ -80,12 +79,12 @@ impl PartialEq for SessionKey {
 impl Eq for SessionKey {}
 
 impl Hash for SessionKey {
-    /// Of what is short; [`PartialEq`] looks at everything.
+    /// Hashes only the short fields; [`PartialEq`] compares all of them.
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.tenant.hash(state);
         self.grant.role.hash(state);
         self.grant.external_id.hash(state);
-        self.reach.hash(state);
+        self.scope.hash(state);
         self.subject.hash(state);
     }
 }

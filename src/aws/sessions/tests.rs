@@ -13,7 +13,7 @@ use crate::{
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// An STS that says yes, unless it was told otherwise, and remembers who asked.
+/// An STS that grants every request, unless failures are queued, and records the session names.
 #[derive(Default)]
 struct FakeSts {
     requested_roles: Mutex<Vec<String>>,
@@ -71,7 +71,7 @@ fn key_of(tenant: &str, grant: AccountGrant) -> SessionKey {
     SessionKey {
         tenant: tenant.parse().unwrap(),
         grant: Arc::new(grant),
-        reach: SessionScope::LogGroups,
+        scope: SessionScope::LogGroups,
         subject: None,
     }
 }
@@ -88,7 +88,7 @@ async fn access_key(session: &Session) -> String {
     session.credentials.provide_credentials().await.unwrap().access_key_id().to_owned()
 }
 
-/// Lets what was spawned run.
+/// Lets spawned tasks run.
 async fn run_pending_tasks() {
     sleep(Duration::from_millis(1)).await;
 }
@@ -98,7 +98,7 @@ fn refused_error() -> SessionError {
 }
 
 #[tokio::test(start_paused = true)]
-async fn however_many_ask_at_once_sts_is_asked_once() {
+async fn concurrent_callers_share_one_assume_role_call() {
     let sts = Arc::new(FakeSts { takes: Duration::from_secs(1), ..FakeSts::default() });
     let sessions = Arc::new(sessions(&sts));
     let waiting: Vec<_> = (0..100)
@@ -114,7 +114,7 @@ async fn however_many_ask_at_once_sts_is_asked_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_gives_up_spoils_nothing_for_the_rest() {
+async fn a_caller_that_gives_up_does_not_cancel_the_call() {
     let sts = Arc::new(FakeSts { takes: Duration::from_secs(3), ..FakeSts::default() });
     let sessions = sessions(&sts);
     let early = sessions.get(&key(), Instant::now() + Duration::from_secs(1)).await;
@@ -124,7 +124,7 @@ async fn who_gives_up_spoils_nothing_for_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_is_renewed_ahead_while_the_old_one_serves() {
+async fn a_session_is_renewed_while_the_old_one_is_still_used() {
     let sts = Arc::new(FakeSts { takes: Duration::from_secs(1), ..FakeSts::default() });
     let sessions = sessions(&sts);
     sessions.get(&key(), soon()).await.unwrap();
@@ -135,14 +135,14 @@ async fn a_session_is_renewed_ahead_while_the_old_one_serves() {
     advance(Duration::from_secs(29)).await;
     let before = Instant::now();
     assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-1");
-    assert_eq!(Instant::now(), before, "nobody waited");
+    assert_eq!(Instant::now(), before, "no caller waited");
     sleep(Duration::from_secs(2)).await;
     assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-2");
     assert_eq!(sts.request_count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_that_fails_leaves_the_old_session_to_its_end() {
+async fn after_a_failed_renewal_the_old_session_is_used_to_its_end() {
     let sts = Arc::new(FakeSts::default());
     let sessions = sessions(&sts);
     sessions.get(&key(), soon()).await.unwrap();
@@ -152,7 +152,7 @@ async fn a_renewal_that_fails_leaves_the_old_session_to_its_end() {
         assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-1");
         run_pending_tasks().await;
     }
-    assert_eq!(sts.request_count(), 2, "a failed renewal is not tried again at once");
+    assert_eq!(sts.request_count(), 2, "a failed renewal is not retried at once");
     advance(Duration::from_secs(31)).await;
     assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-3");
 }
@@ -177,7 +177,7 @@ async fn sessions_that_began_together_are_not_renewed_together() {
         max = max.max(sts.request_count() - before);
         advance(Duration::from_secs(1)).await;
     }
-    assert_eq!(sts.request_count(), 400, "each once more");
+    assert_eq!(sts.request_count(), 400, "each role once more");
     assert!(max < 40, "{max} of 200 in one second");
 }
 
@@ -193,7 +193,7 @@ async fn a_short_session_is_renewed_in_time_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_that_was_refused_is_left_alone_for_a_while() {
+async fn a_refusal_is_cached_for_a_while() {
     let sts = Arc::new(FakeSts::default());
     sts.fail_with([refused_error()]);
     let sessions = sessions(&sts);
@@ -209,7 +209,7 @@ async fn a_role_that_was_refused_is_left_alone_for_a_while() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_sts_that_keeps_failing_is_asked_ever_less_often() {
+async fn a_failing_sts_is_called_less_and_less_often() {
     let sts = Arc::new(FakeSts::default());
     sts.fail_with((0..1_000).map(|_| SessionError::Expired));
     let sessions = sessions(&sts);
@@ -221,7 +221,7 @@ async fn an_sts_that_keeps_failing_is_asked_ever_less_often() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sessions_are_shared_only_where_everything_is_the_same() {
+async fn sessions_are_shared_only_if_every_part_of_the_key_matches() {
     let sts = Arc::new(FakeSts::default());
     let sessions = sessions(&sts);
     let subject = |subject: &str| SessionKey { subject: Some(subject.into()), ..key() };
@@ -235,7 +235,7 @@ async fn sessions_are_shared_only_where_everything_is_the_same() {
         key_of("payroll", grant()),
         subject("alice"),
         subject("bob"),
-        SessionKey { reach: SessionScope::QueryResults, ..key() },
+        SessionKey { scope: SessionScope::QueryResults, ..key() },
         changed(|grant| grant.external_id = "another-external-id".parse().unwrap()),
         changed(|grant| grant.role = "arn:aws:iam::111122223333:role/Other".parse().unwrap()),
         changed(|grant| grant.log_groups = vec!["/payroll/*".parse().unwrap()]),
@@ -251,7 +251,7 @@ async fn sessions_are_shared_only_where_everything_is_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_sessions_are_kept_than_the_bound_and_the_oldest_go_first() {
+async fn the_cache_is_bounded_and_the_oldest_sessions_go_first() {
     let sts = Arc::new(FakeSts::default());
     let sessions = sessions(&sts);
     for tenant in 0..50 {
@@ -264,7 +264,7 @@ async fn no_more_sessions_are_kept_than_the_bound_and_the_oldest_go_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_nobody_uses_is_forgotten() {
+async fn an_unused_session_is_removed() {
     let sts = Arc::new(FakeSts::default());
     let sessions = sessions(&sts);
     sessions.get(&key(), soon()).await.unwrap();
@@ -274,7 +274,7 @@ async fn a_session_that_nobody_uses_is_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_is_forgotten_when_the_tenants_grant_changes() {
+async fn a_session_is_removed_when_the_tenants_grant_changes() {
     let sts = Arc::new(FakeSts::default());
     let sessions = sessions(&sts);
     sessions.get(&key(), soon()).await.unwrap();
@@ -298,24 +298,24 @@ async fn a_session_is_forgotten_when_the_tenants_grant_changes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_aws_calls_over_is_asked_for_anew() {
+async fn a_session_that_aws_reports_expired_is_replaced() {
     let sts = Arc::new(FakeSts::default());
     let sessions = sessions(&sts);
-    let over = sessions.get(&key(), soon()).await.unwrap();
-    sessions.forget(&key(), &over);
+    let expired = sessions.get(&key(), soon()).await.unwrap();
+    sessions.forget(&key(), &expired);
     let fresh = sessions.get(&key(), soon()).await.unwrap();
     assert_eq!(access_key(&fresh).await, "key-2");
-    sessions.forget(&key(), &over);
+    sessions.forget(&key(), &expired);
     assert_eq!(access_key(&sessions.get(&key(), soon()).await.unwrap()).await, "key-2");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_roles_in_steady_use_cost_hardly_more_than_their_lifetimes_ask_for() {
+async fn steady_use_needs_hardly_more_calls_than_lifetimes_require() {
     let sts = Arc::new(FakeSts { lifetime: Some(HOUR), ..FakeSts::default() });
     let bounds = CacheLimits { sessions: 10_000, idle: HOUR };
     let sessions = Sessions::new(Arc::clone(&sts) as Arc<dyn AssumeRole>, SessionTagging::Tenant, bounds);
     let keys: Vec<_> = (0..1_000).map(|n| key_of(&format!("t-{n}"), grant())).collect();
-    // Everyone starts somewhere in the first hour, and then calls every ten seconds for two hours.
+    // Each role starts at some time in the first hour, and then is used every ten seconds for two hours.
     for step in 0..1_080_usize {
         for (n, key) in keys.iter().enumerate() {
             let start = n * 360 / keys.len();
@@ -326,7 +326,7 @@ async fn a_thousand_roles_in_steady_use_cost_hardly_more_than_their_lifetimes_as
         run_pending_tasks().await;
         advance(Duration::from_secs(10)).await;
     }
-    // Two lifetimes fill two hours; renewals ahead shift a third into them only at the very end.
+    // Two lifetimes fill two hours; early renewals add a third one only at the very end.
     let within_two_hours = sts.request_count() - keys.len();
     assert!((2 * keys.len()..=2 * keys.len() + 100).contains(&within_two_hours), "{within_two_hours}");
 }

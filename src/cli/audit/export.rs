@@ -1,4 +1,4 @@
-//! `logkey audit export`: the log as files in the tlog-tiles layout.
+//! `logkey audit export`: writes the log as files in the tlog-tiles layout.
 
 use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -14,17 +14,17 @@ use crate::{
     store,
 };
 
-/// Where to.
+/// The arguments of `logkey audit export`.
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
     #[command(flatten)]
     location: LogLocation,
     #[command(flatten)]
     trust: TrustArgs,
-    /// The folder to write; it is made if there is none.
+    /// The folder to write to; it is created if it does not exist.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The archive to which events were moved out.
+    /// The folder of the archive, if events were moved there.
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
 }
@@ -36,7 +36,7 @@ pub(super) async fn run(args: ExportArgs) -> Result<ExitCode, Failure> {
     let note = OpenLog::latest_checkpoint(&open).await?;
     let mut verifiers = log.trusted(&open, &log.verifiers(&args.trust)?, archive.as_ref()).await?;
     let checkpoint = log.read(&note, &verifiers)?;
-    // The key that signs goes first: other tools know one alone.
+    // The signing key goes first, because other tools know only one key.
     let signs =
         |key: &String| checkpoint::read(note.as_bytes(), &log.origin, std::slice::from_ref(key)).is_ok();
     verifiers.sort_by_key(|key| !signs(key));

@@ -1,4 +1,4 @@
-//! `logkey audit list`: events as a table for people, or as they were kept for programs.
+//! `logkey audit list`: prints events as a table for people, or as the stored JSON for programs.
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -12,42 +12,42 @@ use crate::{
     ports::EventFilter,
 };
 
-/// How many events are read at once.
+/// How many events one query reads.
 const PAGE: u32 = 500;
 
-/// Which events, and in what form.
+/// The arguments of `logkey audit list`.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     #[command(flatten)]
     location: LogLocation,
-    /// Only of this tenant.
+    /// Only events of this tenant.
     #[arg(long)]
     tenant: Option<TenantId>,
-    /// Not before: a time such as 2026-01-31T08:00:00Z, or how long ago, such as 2h.
+    /// Only events at or after this time, such as 2026-01-31T08:00:00Z, or this long ago, such as 2h.
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
-    /// Before, in the same forms.
+    /// Only events before this time, in the same forms.
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
-    /// Only this action, such as `AssociateKmsKey`.
+    /// Only events with this action, such as `AssociateKmsKey`.
     #[arg(long)]
     action: Option<String>,
-    /// Only this outcome: OK, or a reason such as `NOT_ALLOWED`.
+    /// Only events with this outcome: OK, or a reason such as `NOT_ALLOWED`.
     #[arg(long)]
     outcome: Option<String>,
-    /// Only of the call with this request id.
+    /// Only events of the call with this request id.
     #[arg(long, value_name = "ID")]
     correlation: Option<String>,
-    /// Only by this subject.
+    /// Only events of this subject.
     #[arg(long)]
     subject: Option<String>,
-    /// Only about the resource with this ARN.
+    /// Only events about the resource with this ARN.
     #[arg(long, value_name = "ARN")]
     resource: Option<String>,
-    /// At most this many.
+    /// The maximum number of events.
     #[arg(long, default_value_t = 50, value_name = "N")]
     limit: u32,
-    /// Print each event as it was kept: one JSON object a line.
+    /// Print each event as it is stored: one JSON object on each line.
     #[arg(long)]
     json: bool,
 }
@@ -66,12 +66,12 @@ pub(super) async fn run(args: ListArgs) -> Result<ExitCode, Failure> {
         after: None,
     };
     let mut found = Vec::new();
-    let mut left = args.limit;
-    while left > 0 {
+    let mut remaining = args.limit;
+    while remaining > 0 {
         let before = found.last().map(|event: &crate::ports::StoredEvent| event.seq);
-        let page = reader.list(&filter, before, left.min(PAGE)).await?;
+        let page = reader.list(&filter, before, remaining.min(PAGE)).await?;
         let Some(count) = u32::try_from(page.len()).ok().filter(|count| *count > 0) else { break };
-        left = left.saturating_sub(count);
+        remaining = remaining.saturating_sub(count);
         found.extend(page);
     }
     let mut out = anstream::stdout().lock();
@@ -86,12 +86,13 @@ pub(super) async fn run(args: ListArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A point in time, or how long ago it was.
+/// Parses a point in time, or a duration before now.
 fn time(text: &str) -> Result<Timestamp, String> {
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
         return Ok(Timestamp::from_micros(at.as_microsecond()));
     }
     let ago = parse_duration(text);
-    let ago = ago.ok_or("a time such as 2026-01-31T08:00:00Z, or how long ago, such as 2h, is expected")?;
+    let ago =
+        ago.ok_or("expected a time such as 2026-01-31T08:00:00Z, or a duration before now such as 2h")?;
     Ok(Timestamp::from_micros(jiff::Timestamp::now().as_microsecond()).minus(ago))
 }

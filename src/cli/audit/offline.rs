@@ -1,5 +1,5 @@
-//! The log, opened for writing: what a running service does for itself. A file is this process's alone; on a
-//! server, the services that share it may go on, and one of them signs.
+//! Opens the log for writing without a running service, for `archive` and `rotate-key`. A SQLite file then
+//! belongs to this process alone. On a PostgreSQL server the services may continue, and one of them may sign.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::{
     store::{self, Store},
 };
 
-/// An open log that takes events and signs them.
+/// An open log that accepts events and, if this process leads, signs them.
 pub(super) struct StandaloneSequencer {
     store: Store,
     journal: Journal,
@@ -21,10 +21,10 @@ pub(super) struct StandaloneSequencer {
     signs: bool,
 }
 
-// === impl Offline ===
+// === impl StandaloneSequencer ===
 
 impl StandaloneSequencer {
-    /// Opens it, and says in it where another key is to sign.
+    /// Opens the log. If a new key takes over the signing, it records the key rotation first.
     pub(super) async fn open(log: &OpenLog) -> Result<Self, Failure> {
         let key = SigningKey::open(&log.key_file()?, &log.origin)?;
         let store = store::open(&log.store).await?;
@@ -41,12 +41,12 @@ impl StandaloneSequencer {
         Ok(Self { store, journal, sequencer, signed, key, signs })
     }
 
-    /// Whether this process signs; otherwise a service does that runs meanwhile.
+    /// Whether this process signs; if not, a running service does.
     pub(super) fn signs(&self) -> bool {
         self.signs
     }
 
-    /// What archiving needs.
+    /// The parts of the open log that [`archive`](crate::audit::archive::archive) needs.
     pub(super) fn parts(&self) -> ArchiveInputs<'_> {
         ArchiveInputs {
             log: &*self.store.log,
@@ -59,7 +59,7 @@ impl StandaloneSequencer {
         }
     }
 
-    /// Signs what was written, and lets go of the log.
+    /// Signs the written events and closes the log.
     pub(super) async fn close(self) {
         self.journal.close().await;
         self.sequencer.close().await;

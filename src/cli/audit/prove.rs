@@ -1,5 +1,5 @@
-//! `logkey audit prove`: a proof that an event is in the log, to be checked by anyone who has the
-//! event and the log's verifier key.
+//! `logkey audit prove`: writes a proof that an event is in the log. Anyone who has the event and the log's
+//! verifier key can check it.
 
 use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -14,7 +14,7 @@ use crate::{
     store,
 };
 
-/// Of which event, and where to.
+/// The arguments of `logkey audit prove`.
 #[derive(Debug, Args)]
 pub(super) struct ProveArgs {
     #[command(flatten)]
@@ -23,10 +23,10 @@ pub(super) struct ProveArgs {
     trust: TrustArgs,
     /// The event's id.
     id: Uuid,
-    /// The archive to which the event was moved out.
+    /// The folder of the archive, if the event was moved there.
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
-    /// The file to write (C2SP tlog-proof); otherwise it is printed.
+    /// The file to write the proof to, as a C2SP tlog-proof [default: standard output].
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -36,7 +36,7 @@ pub(super) async fn run(args: ProveArgs) -> Result<ExitCode, Failure> {
     let trusted_keys = log.verifiers(&args.trust)?;
     let open = store::open_reader(&log.store).await?;
     let archive = args.archive.as_deref().map(ArchiveReader::open).transpose()?;
-    // What the archive holds is proved by the archive alone. Taken before it is asked who may sign.
+    // The archive alone proves its events. Read the checkpoint before the trusted keys: the key may change.
     let note = match &archive {
         Some(archive) => archive.signed_note().to_owned(),
         None => OpenLog::latest_checkpoint(&open).await?,
@@ -48,12 +48,12 @@ pub(super) async fn run(args: ProveArgs) -> Result<ExitCode, Failure> {
         None => (open.log.find(id).await?, &*open.tree, log.read(&note, &verifiers)?),
     };
     let event = event.ok_or_else(|| {
-        format!("the log has no event {id}; one that was moved out is looked for in --archive")
+        format!("the log has no event {id}; if it was moved out, name its archive with --archive")
     })?;
     let hashes = prove::inclusion(tree, event.seq, checkpoint.size()).await?;
     let leaf = tlog_tiles::record_hash(event.body.as_bytes());
     tlog_tiles::check_record(&hashes, checkpoint.size(), *checkpoint.hash(), event.seq - 1, leaf)
-        .map_err(|_wrong| "the event does not lead to the signed root: run `logkey audit verify`")?;
+        .map_err(|_wrong| "the event does not match the signed root: run `logkey audit verify`")?;
     let text = prove::text(event.seq, &hashes, &note);
     match &args.out {
         Some(path) => fs::write(path, text)?,

@@ -1,5 +1,5 @@
-//! `logkey audit rotate-key`: a new key signs the log's checkpoints, beside the old one until that is
-//! ended.
+//! `logkey audit rotate-key`: adds a new key that signs the log's checkpoints. The old key signs too, until
+//! `--end` removes it.
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -11,12 +11,12 @@ use crate::{
     store::{self, OpenError},
 };
 
-/// Begin, or end.
+/// The arguments of `logkey audit rotate-key`.
 #[derive(Debug, Args)]
 pub(super) struct RotateKeyArgs {
     #[command(flatten)]
     location: LogLocation,
-    /// Have the old key sign no more, once the new one does.
+    /// Remove the old key; the new one must already sign.
     #[arg(long)]
     end: bool,
 }
@@ -32,21 +32,21 @@ pub(super) async fn run(args: RotateKeyArgs) -> Result<ExitCode, Failure> {
         let key = SigningKey::drop_previous(&path, &log.origin)?;
         writeln!(
             out,
-            "from the next start or SIGHUP of the service on, this key signs alone:\n{}",
+            "after the next start or SIGHUP of the service, only this key signs:\n{}",
             key.verifier()
         )?;
         return Ok(ExitCode::SUCCESS);
     }
     let key = match SigningKey::rotate(&path, &log.origin) {
-        // An earlier run was ended before the log took the new key up: this one goes on with it.
+        // An earlier run stopped before the log used the new key: this run continues with that key.
         Err(KeyError::TakingOver { .. }) if !signs(&log, &SigningKey::open(&path, &log.origin)?).await? => {
             SigningKey::open(&path, &log.origin)?
         }
-        renewed => renewed?,
+        result => result?,
     };
     writeln!(
         out,
-        "the new key is in {}; its verifier key, for auditors to keep:\n{}",
+        "the new key is in {}; give its verifier key to the auditors:\n{}",
         path.display(),
         key.verifier()
     )?;
@@ -55,19 +55,22 @@ pub(super) async fn run(args: RotateKeyArgs) -> Result<ExitCode, Failure> {
             let signs = open.signs();
             open.close().await;
             if signs {
-                writeln!(out, "it signs from here on, and the old key beside it until rotate-key --end")?;
+                writeln!(
+                    out,
+                    "the new key signs from now on, together with the old key until rotate-key --end"
+                )?;
             } else {
                 writeln!(
                     out,
-                    "services run: give each of them this file and send it SIGHUP, and they sign by both keys \
-                     until rotate-key --end"
+                    "services are running: give each of them this file and send it SIGHUP; they then sign with \
+                     both keys until rotate-key --end"
                 )?;
             }
         }
         Err(Failure::Other(error)) if matches!(error.downcast_ref(), Some(OpenError::InUse { .. })) => {
             writeln!(
                 out,
-                "the service runs: send it SIGHUP, and it signs by both keys until rotate-key --end"
+                "the service is running: send it SIGHUP; it then signs with both keys until rotate-key --end"
             )?;
         }
         Err(failure) => return Err(failure),
@@ -75,7 +78,7 @@ pub(super) async fn run(args: RotateKeyArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether the newest checkpoint is signed by the first key of the file.
+/// Whether the first key of the file signed the newest checkpoint.
 async fn signs(log: &OpenLog, key: &SigningKey) -> Result<bool, Failure> {
     let open = store::open_reader(&log.store).await?;
     let signed = open.tree.checkpoint().await?.ok_or("the log has no checkpoint yet")?;

@@ -1,4 +1,4 @@
-//! `logkey audit show`: one event, as it was kept.
+//! `logkey audit show`: prints one event.
 
 use std::{io::Write as _, process::ExitCode};
 
@@ -8,14 +8,14 @@ use uuid::Uuid;
 use super::{Failure, LogLocation};
 use crate::domain::audit::EventId;
 
-/// Which event.
+/// The arguments of `logkey audit show`.
 #[derive(Debug, Args)]
 pub(super) struct ShowArgs {
     #[command(flatten)]
     location: LogLocation,
-    /// The event's id, as answers and `logkey audit list --json` give it.
+    /// The event's id, from a response or from `logkey audit list --json`.
     id: Uuid,
-    /// Print the bytes that are in the log, on one line.
+    /// Print exactly the stored bytes, on one line.
     #[arg(long)]
     raw: bool,
 }

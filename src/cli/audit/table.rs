@@ -1,10 +1,10 @@
-//! Events as a table: for `logkey audit list`, and for the end of `logkey demo`.
+//! Renders events as a table, for `logkey audit list` and the end of `logkey demo`.
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use crate::audit::parsed_event::ParsedEvent;
 
-/// The events, one row each, in the order given.
+/// Renders the events in the given order, one row each. Control characters are escaped.
 #[must_use]
 pub fn table(events: &[ParsedEvent]) -> String {
     if events.is_empty() {
@@ -34,26 +34,26 @@ pub fn table(events: &[ParsedEvent]) -> String {
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-/// Text as it was kept, with what a terminal would take as a command made visible: the service writes
-/// none, but a log that was changed may hold anything.
+/// Escapes characters that a terminal could execute as a command. The service writes none, but a tampered log
+/// can contain anything.
 fn escape_control_chars(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut shown, it| {
+    text.chars().fold(String::with_capacity(text.len()), |mut escaped, it| {
         if it.is_control() {
-            shown.extend(it.escape_unicode());
+            escaped.extend(it.escape_unicode());
         } else {
-            shown.push(it);
+            escaped.push(it);
         }
-        shown
+        escaped
     })
 }
 
-/// To the millisecond: whole microseconds are in the event.
+/// The time to the millisecond; the event itself has microseconds.
 fn time(event: &ParsedEvent) -> String {
     let text = event.time.to_string();
     text.strip_suffix('Z').and_then(|text| text.get(..23)).map_or(text.clone(), |text| format!("{text}Z"))
 }
 
-/// What is left of an ARN without its partition and service.
+/// An ARN without `arn:`, its partition and its service.
 fn abbreviate(arn: &str) -> &str {
     let rest = arn.strip_prefix("arn:").and_then(|rest| rest.split_once(':'));
     rest.and_then(|(_partition, rest)| rest.split_once(':')).map_or(arn, |(_service, rest)| rest)
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
     use crate::domain::time::Timestamp;
 
-    fn view() -> ParsedEvent {
+    fn event() -> ParsedEvent {
         ParsedEvent {
             seq: 1,
             id: "0".into(),
@@ -99,8 +99,8 @@ mod tests {
     }
 
     #[test]
-    fn a_row_says_who_what_where_and_how_it_ended() {
-        let table = table(&[view()]);
+    fn a_row_shows_caller_action_resource_and_outcome() {
+        let table = table(&[event()]);
         let row: Vec<&str> = table.lines().nth(1).unwrap().split("  ").map(str::trim).collect();
         let row: Vec<&str> = row.into_iter().filter(|cell| !cell.is_empty()).collect();
         assert_eq!(
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_told_as_such() {
+    fn an_empty_list_says_that_there_are_no_events() {
         assert_eq!(table(&[]), "no events");
     }
 }

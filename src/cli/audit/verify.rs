@@ -1,4 +1,4 @@
-//! `logkey audit verify`: says whether the log is whole, and if not, where it was changed.
+//! `logkey audit verify`: reports whether the log is complete and unchanged, or where it was changed.
 
 use std::{
     fs,
@@ -20,20 +20,20 @@ use crate::{
     store,
 };
 
-/// How many events are checked between two words about it.
-const PROGRESS_EVERY: u64 = 100_000;
+/// After how many events it reports its progress on a terminal.
+const PROGRESS_INTERVAL: u64 = 100_000;
 
-/// What to check, against what.
+/// The arguments of `logkey audit verify`.
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
     location: LogLocation,
     #[command(flatten)]
     trust: TrustArgs,
-    /// A checkpoint of the log that was kept elsewhere.
+    /// A checkpoint of the log that you stored elsewhere.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-    /// The archive to which events were moved out.
+    /// The folder of the archive, if events were moved there.
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
 }
@@ -44,24 +44,24 @@ pub(super) async fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
     let archive = args.archive.as_deref().map(ArchiveReader::open).transpose()?;
     let archive = archive.as_ref();
     let note = args.checkpoint.as_deref().map(fs::read).transpose()?;
-    let given = |verifiers: &[String]| -> Result<Option<Checkpoint>, Failure> {
+    let read_checkpoint = |verifiers: &[String]| -> Result<Option<Checkpoint>, Failure> {
         archive.map(|archive| archive.signed(&log.origin, verifiers)).transpose()?;
         Ok(note.as_ref().map(|note| checkpoint::read(note, &log.origin, verifiers)).transpose()?)
     };
     let mut verifiers = log.verifiers(&args.trust)?;
-    // Only where another key signed one of them is the log looked through for who that may be.
-    if given(&verifiers).is_err() {
+    // Search the log for further trusted keys only if another key signed one of these checkpoints.
+    if read_checkpoint(&verifiers).is_err() {
         verifiers = log.trusted(&open, &verifiers, archive).await?;
     }
-    let kept_checkpoint = given(&verifiers)?;
+    let kept_checkpoint = read_checkpoint(&verifiers)?;
     let kept_checkpoint = kept_checkpoint.as_ref();
     let against = TrustAnchor { origin: &log.origin, verifiers: &verifiers, kept_checkpoint, archive };
     let terminal = std::io::stderr().is_terminal();
-    let mut next = PROGRESS_EVERY;
+    let mut next = PROGRESS_INTERVAL;
     let report = verify::verify(&*open.log, &*open.tree, &against, |count| {
         if terminal && count >= next {
             print(&format!("{count} events checked"));
-            next = count + PROGRESS_EVERY;
+            next = count + PROGRESS_INTERVAL;
         }
     })
     .await?;
@@ -74,21 +74,21 @@ fn print_report(report: &Report) -> Result<ExitCode, Failure> {
     for finding in findings {
         writeln!(out, "{finding}")?;
     }
-    if let Some(ArchivedRanges { last, claimed: said, .. }) = moved_out {
-        writeln!(out, "events 1 to {last} were moved out to an archive, as event {said} of the log says")?;
+    if let Some(ArchivedRanges { last, claimed, .. }) = moved_out {
+        writeln!(out, "events 1 to {last} were moved out to an archive, as event {claimed} of the log says")?;
     }
     if !findings.is_empty() {
-        writeln!(out, "changed: {events} events, of which a checkpoint covers {signed}")?;
+        writeln!(out, "changed: {events} events; a checkpoint covers {signed} of them")?;
         return Ok(ExitCode::from(1));
     }
     if let Some(ArchivedRanges { last, checked: false, .. }) = moved_out {
         writeln!(
             out,
-            "could not be told of events 1 to {last}: name their archive with --archive; the rest is whole: \
-             {events} events, of which a signed checkpoint covers {signed}"
+            "events 1 to {last} were not checked: name their archive with --archive; the rest is intact: \
+             {events} events; a signed checkpoint covers {signed} of them"
         )?;
         return Ok(ExitCode::from(2));
     }
-    writeln!(out, "whole: {events} events, of which a signed checkpoint covers {signed}")?;
+    writeln!(out, "intact: {events} events; a signed checkpoint covers {signed} of them")?;
     Ok(ExitCode::SUCCESS)
 }

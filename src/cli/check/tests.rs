@@ -5,8 +5,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::EmptyEnv;
 
-/// The exit code, standard output and standard error of a check of `text`.
-fn checked(text: &str) -> (ExitCode, String, String) {
+/// Checks `text`; returns the exit code, standard output and standard error.
+fn check_text(text: &str) -> (ExitCode, String, String) {
     let folder = TempDir::new().unwrap();
     let config = folder.path().join("logkey.toml");
     fs::write(&config, text).unwrap();
@@ -18,28 +18,28 @@ fn checked(text: &str) -> (ExitCode, String, String) {
 }
 
 #[test]
-fn what_can_be_used_is_summed_up_in_a_line() {
-    let (code, out, err) = checked(include_str!("../../../deploy/logkey.example.toml"));
+fn a_valid_configuration_is_summarized_in_one_line() {
+    let (code, out, err) = check_text(include_str!("../../../deploy/logkey.example.toml"));
     assert_eq!(code, ExitCode::SUCCESS);
-    assert_eq!(out, "logkey.toml can be used: 1 tenant, 1 account, 1 issuer\n");
+    assert_eq!(out, "logkey.toml is valid: 1 tenant, 1 account, 1 issuer\n");
     assert_eq!(err, "");
 }
 
 #[test]
-fn every_fault_stands_on_a_line_of_its_own_and_nothing_else_is_said() {
-    let (code, out, err) = checked("[server]\nlisten = 1\n[store]\nurl = \"x\"\n");
+fn each_problem_is_one_line_and_the_last_line_counts_them() {
+    let (code, out, err) = check_text("[server]\nlisten = 1\n[store]\nurl = \"x\"\n");
     assert_eq!(code, ExitCode::from(2));
     assert_eq!(out, "");
     let lines: Vec<_> = err.lines().collect();
     assert_eq!(lines.len(), 4, "{err}");
     assert!(lines[0].starts_with("logkey.toml:1:1: auth.issuers is required"), "{err}");
-    assert!(lines[1].starts_with("logkey.toml:2:10: server.listen is not text"), "{err}");
+    assert!(lines[1].starts_with("logkey.toml:2:10: server.listen is not a string"), "{err}");
     assert!(lines[2].starts_with("logkey.toml:4:7: store.url is not the URL of a store"), "{err}");
-    assert_eq!(lines[3], "3 faults");
+    assert_eq!(lines[3], "3 problems");
 }
 
 #[test]
-fn suspended_tenants_and_policies_are_counted_too() {
+fn the_summary_counts_suspended_tenants_and_policy_files() {
     let folder = TempDir::new().unwrap();
     let config = folder.path().join("logkey.toml");
     let text = include_str!("../../../deploy/logkey.example.toml");
@@ -52,24 +52,24 @@ fn suspended_tenants_and_policies_are_counted_too() {
     let code = check(&CheckArgs { config }, &EmptyEnv, &mut out, &mut err).unwrap();
     assert_eq!(code, ExitCode::SUCCESS, "{}", String::from_utf8(err).unwrap());
     let out = String::from_utf8(out).unwrap();
-    assert!(out.ends_with("1 tenant, 1 account, 1 issuer, 2 files of policies, 1 suspended\n"), "{out}");
+    assert!(out.ends_with("1 tenant, 1 account, 1 issuer, 2 policy files, 1 suspended tenant\n"), "{out}");
 }
 
 #[test]
-fn a_warning_does_not_make_a_configuration_unusable() {
-    let (code, out, err) = checked("[[auth.issuers]]\nissuer = \"https://idp.example.com\"\n");
+fn a_configuration_with_only_warnings_is_valid() {
+    let (code, out, err) = check_text("[[auth.issuers]]\nissuer = \"https://idp.example.com\"\n");
     assert_eq!(code, ExitCode::SUCCESS);
     assert!(out.ends_with("0 tenants, 0 accounts, 1 issuer\n"), "{out}");
     assert!(err.starts_with("warning: logkey.toml:1:1: tenants is empty"), "{err}");
 }
 
 #[test]
-fn patterns_that_do_not_fit_into_a_session_policy_are_told_where_they_stand() {
+fn a_warning_locates_patterns_too_long_for_a_session_policy() {
     let text = include_str!("../../../deploy/logkey.example.toml");
     let line = text.lines().find(|line| line.starts_with("log_groups = ")).unwrap();
     let many: Vec<String> = (0..40).map(|n| format!("\"/team-{n}/a-rather-long-name/*\"")).collect();
     let text = text.replace(line, &format!("log_groups = [{}]", many.join(", ")));
-    let (code, out, err) = checked(&text);
+    let (code, out, err) = check_text(&text);
     assert_eq!(code, ExitCode::SUCCESS, "{out}{err}");
     let at = text.lines().position(|line| line.starts_with("log_groups = ")).unwrap() + 1;
     assert!(err.starts_with(&format!("warning: logkey.toml:{at}:")), "{err}");

@@ -1,4 +1,4 @@
-//! What the demo shows: each step as what was asked, what came back, how long it took.
+//! Prints the demo: each step with its request, its response and its duration.
 
 use std::{error::Error, time::Duration};
 
@@ -13,65 +13,67 @@ const QUIET: Style = Style::new().dimmed();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// What was shown so far.
+/// Prints the steps and counts them.
 #[derive(Debug, Default)]
 pub(super) struct Printer {
     steps: usize,
     failed: usize,
 }
 
-/// One step and how it went.
+/// One step and its result.
 #[derive(Debug)]
 pub(super) struct Step {
-    /// What it is for.
+    /// What the step demonstrates.
     pub(super) title: &'static str,
-    /// What was asked.
+    /// The request, in short.
     pub(super) request: String,
-    /// What came back.
-    pub(super) answer: String,
-    /// How long that took.
+    /// The response, in short.
+    pub(super) response: String,
+    /// How long the call took.
     pub(super) took: Duration,
-    /// Why it is not what was expected; none where it is.
-    pub(super) wrong: Option<String>,
+    /// Why the response is not as expected; `None` if it is.
+    pub(super) mismatch: Option<String>,
 }
 
-// === impl Show ===
+// === impl Printer ===
 
 impl Printer {
     pub(super) fn opening(&self, demo: &DemoEnvironment) {
         let Self { .. } = self;
         println!("{TITLE}logkey demo{TITLE:#}");
-        println!("  an embedded stand-in for AWS   {}", demo.aws());
-        println!("  the service, gRPC              {}", demo.address());
-        println!("  its admin port                 http://{}", demo.admin());
-        println!("  its settings                   {}", demo.settings().display());
+        println!("  the embedded AWS    {}", demo.aws());
+        println!("  the service, gRPC   {}", demo.address());
+        println!("  its admin port      http://{}", demo.admin());
+        println!("  its configuration   {}", demo.settings().display());
         println!();
-        println!("Two tenants, each with an account, a role and an external id: payments and orders.");
+        println!(
+            "There are two tenants, payments and orders. Each has an account, a role and an external id."
+        );
         println!();
     }
 
     pub(super) fn step(&mut self, step: &Step) {
-        let Step { title, request: asked, answer, took, wrong } = step;
+        let Step { title, request, response, took, mismatch } = step;
         self.steps += 1;
-        let (style, mark) = if wrong.is_none() { (GOOD, "✓") } else { (BAD, "✗") };
+        let (style, mark) = if mismatch.is_none() { (GOOD, "✓") } else { (BAD, "✗") };
         let number = self.steps;
         println!("{style}{mark}{style:#} {TITLE}{number:>2}. {title}{TITLE:#}");
-        println!("     {QUIET}asked{QUIET:#}   {asked}");
-        for (at, line) in answer.lines().enumerate() {
-            let label = if at == 0 { "answer" } else { "" };
-            println!("     {QUIET}{label:<6}{QUIET:#}  {line}");
+        println!("     {QUIET}request{QUIET:#}   {request}");
+        for (at, line) in response.lines().enumerate() {
+            let label = if at == 0 { "response" } else { "" };
+            println!("     {QUIET}{label:<8}{QUIET:#}  {line}");
         }
-        println!("     {QUIET}took    {:.1} ms{QUIET:#}", took.as_secs_f64() * 1e3);
-        if let Some(wrong) = wrong {
+        println!("     {QUIET}took      {:.1} ms{QUIET:#}", took.as_secs_f64() * 1e3);
+        if let Some(mismatch) = mismatch {
             self.failed += 1;
-            println!("     {BAD}not as expected: {wrong}{BAD:#}");
+            println!("     {BAD}not as expected: {mismatch}{BAD:#}");
         }
         println!();
     }
 
     pub(super) fn print_audit(&self, events: &[ParsedEvent]) {
         let Self { .. } = self;
-        println!("{TITLE}What the audit log holds of this{TITLE:#}, oldest first:");
+        println!("{TITLE}The audit log of this demo{TITLE:#}, oldest event first:");
         println!();
         println!("{}", table(events));
         println!();
@@ -81,7 +83,7 @@ impl Printer {
         let Self { .. } = self;
         let token = demo.token("payments", super::world::ALL_SCOPES)?;
         let key = format!("arn:aws:kms:{REGION}:{PAYMENTS}:key/{GOOD_KEY}");
-        println!("{TITLE}By hand{TITLE:#}, while it runs (start it with --keep-running):");
+        println!("{TITLE}Try it by hand{TITLE:#} while the demo runs (start it with --keep-running):");
         println!();
         println!("grpcurl -plaintext -H 'authorization: Bearer {token}' \\");
         println!(
@@ -92,7 +94,7 @@ impl Printer {
         Ok(())
     }
 
-    /// Whether every step went as expected.
+    /// Prints how many steps answered as expected. Returns whether all did.
     pub(super) fn closing(&self) -> bool {
         let Self { steps, failed } = self;
         let style = if *failed == 0 { GOOD } else { BAD };
@@ -102,6 +104,6 @@ impl Printer {
 
     pub(super) fn running(&self, demo: &DemoEnvironment) {
         let Self { .. } = self;
-        println!("still serving on {}; interrupt (Ctrl-C) to end", demo.address());
+        println!("still serving on {}; press Ctrl-C to stop", demo.address());
     }
 }

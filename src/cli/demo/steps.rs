@@ -1,4 +1,4 @@
-//! The steps of the demo, in order, each with what must come back.
+//! The steps of the demo, in order, each with the response that it must get.
 
 use std::{
     error::Error,
@@ -20,50 +20,59 @@ use crate::proto::{
     key_association_service_client::KeyAssociationServiceClient, tenant_service_client::TenantServiceClient,
 };
 
-type Done = Result<(), Box<dyn Error>>;
+type StepResult = Result<(), Box<dyn Error>>;
 
-/// Calls that are sent at once to go over a rate of three.
-const TOO_MANY: usize = 6;
+/// How many calls it sends at most to exceed a burst of three.
+const BURST_CALLS: usize = 6;
 
-pub(super) async fn all(demo: &DemoEnvironment, show: &mut Printer) -> Done {
-    whoami(demo, show).await?;
-    associate(demo, show).await?;
-    read_back(demo, show).await?;
-    list(demo, show).await?;
-    disassociate(demo, show).await?;
-    query_results(demo, show).await?;
-    refusals(demo, show).await?;
-    exceed_rate(demo, show).await
+pub(super) async fn all(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
+    whoami(demo, printer).await?;
+    associate(demo, printer).await?;
+    read_back(demo, printer).await?;
+    list(demo, printer).await?;
+    disassociate(demo, printer).await?;
+    query_results(demo, printer).await?;
+    refusals(demo, printer).await?;
+    exceed_rate(demo, printer).await
 }
 
-async fn whoami(demo: &DemoEnvironment, show: &mut Printer) -> Done {
+async fn whoami(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
     let request = demo.request(GetCallerRequest {}, "payments", ALL_SCOPES)?;
     let started = Instant::now();
-    let answer = TenantServiceClient::new(demo.channel()).get_caller(request).await;
+    let result = TenantServiceClient::new(demo.channel()).get_caller(request).await;
     let describe = |it: &proto::GetCallerResponse| {
         let account = it.accounts.first().map(|account| account.account_id.as_str()).unwrap_or_default();
         format!("tenant {}, subject {}, account {account}", it.tenant_id, it.subject)
     };
-    show.step(&good("Who does the service take me for?", "GetCaller {}", started, &answer, describe, |it| {
-        it.tenant_id == "payments" && it.accounts.len() == 1
-    }));
+    printer.step(&success_step(
+        "Which tenant and caller does the service recognize?",
+        "GetCaller {}",
+        started,
+        &result,
+        describe,
+        |it| it.tenant_id == "payments" && it.accounts.len() == 1,
+    ));
     Ok(())
 }
 
-async fn associate(demo: &DemoEnvironment, show: &mut Printer) -> Done {
+async fn associate(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
     let by_arn = format!("arn:aws:logs:{REGION}:{PAYMENTS}:log-group:/payments/web");
     for (title, target, id) in [
-        ("Set a key on a log group, by its name", name("/payments/api"), GOOD_KEY),
-        ("… on one whose name holds '#', which no ARN can hold", name("/payments/batch#eu"), GOOD_KEY),
+        ("Set a key on a log group by its name", name("/payments/api"), GOOD_KEY),
+        (
+            "… on one whose name contains '#', which an ARN cannot contain",
+            name("/payments/batch#eu"),
+            GOOD_KEY,
+        ),
         ("… on one by its ARN", Target::ResourceIdentifier(by_arn), GOOD_KEY),
-        ("… and another key over the first", name("/payments/api"), NEXT_KEY),
+        ("… and replace the first key by another", name("/payments/api"), NEXT_KEY),
     ] {
         let message = associate_request(target, id);
         let command = associate_summary(&message);
         let request = demo.request(message, "payments", ALL_SCOPES)?;
         let started = Instant::now();
-        let answer = KeyAssociationServiceClient::new(demo.channel()).associate_kms_key(request).await;
-        show.step(&good(title, &command, started, &answer, change_summary, |it| {
+        let result = KeyAssociationServiceClient::new(demo.channel()).associate_kms_key(request).await;
+        printer.step(&success_step(title, &command, started, &result, change_summary, |it| {
             it.association.as_ref().is_some_and(|it| it.kms_key_arn == arn(PAYMENTS, id))
                 && !it.audit_event_id.is_empty()
                 && !it.aws_request_id.is_empty()
@@ -72,16 +81,16 @@ async fn associate(demo: &DemoEnvironment, show: &mut Printer) -> Done {
     Ok(())
 }
 
-async fn read_back(demo: &DemoEnvironment, show: &mut Printer) -> Done {
+async fn read_back(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
     let target = Some(get_key_association_request::Target::LogGroupName("/payments/api".into()));
     let message = GetKeyAssociationRequest { target, ..Default::default() };
     let request = demo.request(message, "payments", ALL_SCOPES)?;
     let started = Instant::now();
-    let answer = KeyAssociationServiceClient::new(demo.channel()).get_key_association(request).await;
+    let result = KeyAssociationServiceClient::new(demo.channel()).get_key_association(request).await;
     let describe =
         |it: &proto::GetKeyAssociationResponse| it.association.as_ref().map(summary).unwrap_or_default();
     let request = "GetKeyAssociation { log_group_name: /payments/api }";
-    show.step(&good("Read it back, from AWS itself", request, started, &answer, describe, |it| {
+    printer.step(&success_step("Read the key back from AWS", request, started, &result, describe, |it| {
         it.association.as_ref().is_some_and(|it| {
             it.kms_key_arn == arn(PAYMENTS, NEXT_KEY)
                 && it.previous_kms_key_arn == arn(PAYMENTS, GOOD_KEY)
@@ -92,47 +101,47 @@ async fn read_back(demo: &DemoEnvironment, show: &mut Printer) -> Done {
     Ok(())
 }
 
-async fn list(demo: &DemoEnvironment, show: &mut Printer) -> Done {
+async fn list(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
     let request = demo.request(ListKeyAssociationsRequest::default(), "payments", ALL_SCOPES)?;
     let started = Instant::now();
-    let answer = KeyAssociationServiceClient::new(demo.channel()).list_key_associations(request).await;
+    let result = KeyAssociationServiceClient::new(demo.channel()).list_key_associations(request).await;
     let describe = |it: &proto::ListKeyAssociationsResponse| {
         it.associations.iter().map(summary).collect::<Vec<_>>().join("\n")
     };
-    let title = "List what I may see: the account's other log groups stay hidden";
-    show.step(&good(title, "ListKeyAssociations {}", started, &answer, describe, |it| {
+    let title = "List what the tenant may see: the account's other log groups stay hidden";
+    printer.step(&success_step(title, "ListKeyAssociations {}", started, &result, describe, |it| {
         it.associations.len() == 3 && it.associations.iter().all(|it| it.resource_arn.contains(":/payments/"))
     }));
     Ok(())
 }
 
-async fn disassociate(demo: &DemoEnvironment, show: &mut Printer) -> Done {
+async fn disassociate(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
     let target = Some(disassociate_kms_key_request::Target::LogGroupName("/payments/api".into()));
     let message = DisassociateKmsKeyRequest { target, reason: "DEMO-2".into(), ..Default::default() };
     let request = demo.request(message, "payments", ALL_SCOPES)?;
     let started = Instant::now();
-    let answer = KeyAssociationServiceClient::new(demo.channel()).disassociate_kms_key(request).await;
+    let result = KeyAssociationServiceClient::new(demo.channel()).disassociate_kms_key(request).await;
     let request = "DisassociateKmsKey { log_group_name: /payments/api, reason: DEMO-2 }";
     let describe = |it: &proto::DisassociateKmsKeyResponse| {
         with_warnings(it.association.as_ref().map(summary).unwrap_or_default(), &it.warnings)
     };
-    let title = "Take the key away, and be told which former key still protects data";
-    show.step(&good(title, request, started, &answer, describe, |it| {
+    let title = "Remove the key; a warning names the former key that still protects data";
+    printer.step(&success_step(title, request, started, &result, describe, |it| {
         it.warnings.iter().any(|it| it.code == "FORMER_KEY_STILL_PROTECTS_DATA")
     }));
     Ok(())
 }
 
-async fn query_results(demo: &DemoEnvironment, show: &mut Printer) -> Done {
+async fn query_results(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
     let target = format!("arn:aws:logs:{REGION}:{PAYMENTS}:query-result:*");
     let message = associate_request(Target::ResourceIdentifier(target.clone()), GOOD_KEY);
     let command = associate_summary(&message);
     let request = demo.request(message, "payments", ALL_SCOPES)?;
     let started = Instant::now();
     let mut client = KeyAssociationServiceClient::new(demo.channel());
-    let answer = client.associate_kms_key(request).await;
+    let result = client.associate_kms_key(request).await;
     let title = "Set the key of the account's stored query results";
-    show.step(&good(title, &command, started, &answer, change_summary, |it| {
+    printer.step(&success_step(title, &command, started, &result, change_summary, |it| {
         it.association.as_ref().is_some_and(|it| it.resource_arn == target)
     }));
 
@@ -140,12 +149,12 @@ async fn query_results(demo: &DemoEnvironment, show: &mut Printer) -> Done {
     let message = GetKeyAssociationRequest { target: Some(read), ..Default::default() };
     let request = demo.request(message, "payments", ALL_SCOPES)?;
     let started = Instant::now();
-    let answer = client.get_key_association(request).await;
+    let result = client.get_key_association(request).await;
     let describe =
         |it: &proto::GetKeyAssociationResponse| it.association.as_ref().map(summary).unwrap_or_default();
     let request = format!("GetKeyAssociation {{ resource_identifier: {target} }}");
-    let title = "… and read it from our own record, since AWS has no call that tells";
-    show.step(&good(title, &request, started, &answer, describe, |it| {
+    let title = "… and read it from the service's record, because AWS has no call for it";
+    printer.step(&success_step(title, &request, started, &result, describe, |it| {
         it.association.as_ref().is_some_and(|it| {
             it.source() == proto::Source::Recorded && it.kms_key_arn == arn(PAYMENTS, GOOD_KEY)
         })
@@ -153,13 +162,13 @@ async fn query_results(demo: &DemoEnvironment, show: &mut Printer) -> Done {
     Ok(())
 }
 
-async fn refusals(demo: &DemoEnvironment, show: &mut Printer) -> Done {
+async fn refusals(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
     let other = AssociateKmsKeyRequest {
         account_id: ORDERS.into(),
         ..associate_request(name("/orders/api"), GOOD_KEY)
     };
     let hidden = associate_request(name("/aws/lambda/of-someone-else"), GOOD_KEY);
-    let five = AssociateKmsKeyRequest {
+    let invalid = AssociateKmsKeyRequest {
         account_id: "12".into(),
         region: "nowhere".into(),
         target: Some(name("two words")),
@@ -168,65 +177,70 @@ async fn refusals(demo: &DemoEnvironment, show: &mut Printer) -> Done {
         ..Default::default()
     };
     for (title, message, scopes, reason) in [
-        ("Refused: another tenant's account", other, ALL_SCOPES, "ACCOUNT_NOT_FOUND"),
-        ("Refused: a log group of the account that is not mine", hidden, ALL_SCOPES, "LOG_GROUP_NOT_FOUND"),
+        ("Denied: another tenant's account", other, ALL_SCOPES, "ACCOUNT_NOT_FOUND"),
+        ("Denied: a log group that is not granted to the tenant", hidden, ALL_SCOPES, "LOG_GROUP_NOT_FOUND"),
         (
-            "Refused: a token without the scope",
+            "Denied: a token without the scope",
             associate_request(name("/payments/api"), GOOD_KEY),
             "logkey:read",
             "SCOPE_MISSING",
         ),
         (
-            "Refused by AWS: the key's policy does not let CloudWatch Logs use it",
+            "Refused by AWS: the key's policy does not let CloudWatch Logs use the key",
             associate_request(name("/payments/api"), LOCKED_KEY),
             ALL_SCOPES,
             "KEY_POLICY_LACKS_LOGS_SERVICE",
         ),
-        ("Refused: five bad fields, all told at once", five, ALL_SCOPES, "FIELD_INVALID"),
+        ("Rejected: five invalid fields, all reported at once", invalid, ALL_SCOPES, "FIELD_INVALID"),
     ] {
         let command = associate_summary(&message);
         let request = demo.request(message, "payments", scopes)?;
         let started = Instant::now();
-        let answer = KeyAssociationServiceClient::new(demo.channel()).associate_kms_key(request).await;
-        show.step(&refusal_step(title, &command, started, &answer, reason));
+        let result = KeyAssociationServiceClient::new(demo.channel()).associate_kms_key(request).await;
+        printer.step(&refusal_step(title, &command, started, &result, reason));
     }
     Ok(())
 }
 
-/// The tenant `orders` may call twice a second, and three times at once.
-async fn exceed_rate(demo: &DemoEnvironment, show: &mut Printer) -> Done {
+/// The tenant `orders` may make two calls per second, with a burst of three.
+async fn exceed_rate(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
     let mut client = TenantServiceClient::new(demo.channel());
     let started = Instant::now();
-    let mut answer = None;
-    for _ in 0..TOO_MANY {
+    let mut result = None;
+    for _ in 0..BURST_CALLS {
         let request = demo.request(GetCallerRequest {}, "orders", ALL_SCOPES)?;
-        answer = Some(client.get_caller(request).await);
-        if matches!(answer, Some(Err(_))) {
+        result = Some(client.get_caller(request).await);
+        if matches!(result, Some(Err(_))) {
             break;
         }
     }
-    let Some(answer) = answer else { return Err("no call was made".into()) };
-    let request = format!("GetCaller {{}}, up to {TOO_MANY} times at once");
-    show.step(&refusal_step(
-        "Refused: over the tenant's rate",
+    let Some(result) = result else { return Err("no call was sent".into()) };
+    let request = format!("GetCaller {{}}, up to {BURST_CALLS} times in a row");
+    printer.step(&refusal_step(
+        "Rejected: too many calls for the tenant's rate",
         &request,
         started,
-        &answer,
+        &result,
         "TENANT_RATE_LIMITED",
     ));
 
     let wait =
-        answer.err().and_then(|status| status.get_details_retry_info()).and_then(|info| info.retry_delay);
+        result.err().and_then(|status| status.get_details_retry_info()).and_then(|info| info.retry_delay);
     let wait = wait.unwrap_or(Duration::ZERO);
     tokio::time::sleep(wait).await;
     let request = demo.request(GetCallerRequest {}, "orders", ALL_SCOPES)?;
     let started = Instant::now();
-    let answer = client.get_caller(request).await;
-    let request = format!("GetCaller {{}}, after the {} ms that RetryInfo told", wait.as_millis());
+    let result = client.get_caller(request).await;
+    let request = format!("GetCaller {{}}, after the {} ms that RetryInfo states", wait.as_millis());
     let describe = |it: &proto::GetCallerResponse| format!("tenant {}", it.tenant_id);
-    show.step(&good("… and waiting as told is enough", &request, started, &answer, describe, |it| {
-        it.tenant_id == "orders"
-    }));
+    printer.step(&success_step(
+        "… and a call after that delay succeeds",
+        &request,
+        started,
+        &result,
+        describe,
+        |it| it.tenant_id == "orders",
+    ));
     Ok(())
 }
 
@@ -273,44 +287,44 @@ fn with_warnings(text: String, warnings: &[proto::Warning]) -> String {
     warnings.iter().fold(text, |text, it| format!("{text}\nwarning {}: {}", it.code, it.message))
 }
 
-/// A step that must succeed.
-fn good<T: Debug>(
+/// A step whose call must succeed and fulfil `expected`.
+fn success_step<T: Debug>(
     title: &'static str,
     request: &str,
     started: Instant,
-    answer: &Result<Response<T>, Status>,
+    result: &Result<Response<T>, Status>,
     describe: impl Fn(&T) -> String,
     expected: impl Fn(&T) -> bool,
 ) -> Step {
     let took = started.elapsed();
-    let (text, wrong) = match answer {
+    let (text, mismatch) = match result {
         Ok(response) => {
             let message = response.get_ref();
-            let wrong = (!expected(message)).then(|| format!("{message:?}"));
-            (describe(message), wrong)
+            let mismatch = (!expected(message)).then(|| format!("{message:?}"));
+            (describe(message), mismatch)
         }
-        Err(status) => (status_summary(status), Some("a success was expected".into())),
+        Err(status) => (status_summary(status), Some("expected success".into())),
     };
-    Step { title, request: request.into(), answer: text, took, wrong }
+    Step { title, request: request.into(), response: text, took, mismatch }
 }
 
-/// A step that must be refused for this reason.
+/// A step whose call must fail with this reason.
 fn refusal_step<T: Debug>(
     title: &'static str,
     request: &str,
     started: Instant,
-    answer: &Result<Response<T>, Status>,
+    result: &Result<Response<T>, Status>,
     reason: &str,
 ) -> Step {
     let took = started.elapsed();
-    let (text, wrong) = match answer {
-        Ok(response) => (format!("{:?}", response.get_ref()), Some(format!("{reason} was expected"))),
+    let (text, mismatch) = match result {
+        Ok(response) => (format!("{:?}", response.get_ref()), Some(format!("expected {reason}"))),
         Err(status) => {
-            let named = status.get_details_error_info().is_some_and(|info| info.reason == reason);
-            (status_summary(status), (!named).then(|| format!("{reason} was expected")))
+            let has_reason = status.get_details_error_info().is_some_and(|info| info.reason == reason);
+            (status_summary(status), (!has_reason).then(|| format!("expected {reason}")))
         }
     };
-    Step { title, request: request.into(), answer: text, took, wrong }
+    Step { title, request: request.into(), response: text, took, mismatch }
 }
 
 fn status_summary(status: &Status) -> String {

@@ -1,4 +1,4 @@
-//! Everything the demo needs, started on free ports of this machine and in a folder of its own.
+//! Starts everything that the demo needs, on free ports of this machine and in a temporary folder.
 
 use std::{
     error::Error,
@@ -17,7 +17,7 @@ use tonic::{
 };
 
 use crate::{
-    app::{App, Listeners, RunError, SystemClock, join_faults, telemetry},
+    app::{App, Listeners, RunError, SystemClock, join_diagnostics, telemetry},
     audit::parsed_event::ParsedEvent,
     cli::token::{self, TokenArgs},
     config::{EmptyEnv, LogFormat, Settings, Telemetry},
@@ -29,23 +29,23 @@ use crate::{
 pub(super) const PAYMENTS: &str = "111122223333";
 /// The account of the tenant `orders`.
 pub(super) const ORDERS: &str = "444455556666";
-/// Where both have their log groups.
+/// The Region of the log groups of both.
 pub(super) const REGION: &str = "eu-west-1";
 /// A key whose policy lets `CloudWatch` Logs use it.
 pub(super) const GOOD_KEY: &str = "1111aaaa-11aa-11aa-11aa-111111aaaaaa";
-/// Another one.
+/// Another such key.
 pub(super) const NEXT_KEY: &str = "2222bbbb-22bb-22bb-22bb-222222bbbbbb";
-/// A key whose policy does not.
+/// A key whose policy does not let `CloudWatch` Logs use it.
 pub(super) const LOCKED_KEY: &str = "3333cccc-33cc-33cc-33cc-333333cccccc";
-/// Who issues the demo's tokens.
+/// The issuer of the demo's tokens.
 const ISSUER: &str = "https://issuer.demo.logkey";
-/// How long they are good for.
+/// How long the tokens are valid.
 const TOKEN_LIFETIME: Duration = Duration::from_hours(8);
-/// Every scope a tenant's own tools need.
+/// Every scope that a tenant's tools need.
 pub(super) const ALL_SCOPES: &str =
     "logkey:read logkey:associate logkey:disassociate logkey:query-results logkey:audit";
-/// Events read for the trail.
-const AUDIT_FILE: u32 = 200;
+/// How many audit events it prints at most.
+const MAX_EVENTS: u32 = 200;
 
 /// The running demo.
 pub(super) struct DemoEnvironment {
@@ -59,14 +59,14 @@ pub(super) struct DemoEnvironment {
     service: JoinHandle<Result<(), RunError>>,
 }
 
-/// A folder that is gone when the demo is.
+/// A temporary folder; dropping it removes the folder.
 struct Folder(PathBuf);
 
-// === impl World ===
+// === impl DemoEnvironment ===
 
 impl DemoEnvironment {
     pub(super) async fn start(port: u16, verbose: bool) -> Result<Self, Box<dyn Error>> {
-        let folder = Folder::make()?;
+        let folder = Folder::create()?;
         let level = if verbose { "info" } else { "error" };
         let metrics = telemetry::init(&Telemetry { log_format: LogFormat::Human, log_level: level.into() })?;
         let sandbox = aws()?.start().await?;
@@ -74,8 +74,8 @@ impl DemoEnvironment {
         fs::write(folder.path("payments.external-id"), "payments-external-id\n")?;
         fs::write(folder.path("orders.external-id"), "orders-external-id\n")?;
         fs::write(folder.path("logkey.toml"), settings(&folder, &sandbox.endpoint()))?;
-        let mut settings =
-            Settings::load(&folder.path("logkey.toml"), &EmptyEnv).map_err(|faults| join_faults(&faults))?;
+        let mut settings = Settings::load(&folder.path("logkey.toml"), &EmptyEnv)
+            .map_err(|diagnostics| join_diagnostics(&diagnostics))?;
         settings.aws.service_principal = Some(crate::aws::ServiceCredentials {
             access_key_id: "AKIASANDBOXHUB".into(),
             secret_access_key: "not-a-secret".into(),
@@ -132,9 +132,9 @@ impl DemoEnvironment {
         Ok(request)
     }
 
-    /// Every event of the service so far, oldest first.
+    /// The audit events so far, oldest first.
     pub(super) async fn events(&self) -> Result<Vec<ParsedEvent>, Box<dyn Error>> {
-        let mut stored = self.log.list(&EventFilter::default(), None, AUDIT_FILE).await?;
+        let mut stored = self.log.list(&EventFilter::default(), None, MAX_EVENTS).await?;
         stored.reverse();
         Ok(stored.iter().map(ParsedEvent::try_from).collect::<Result<_, _>>()?)
     }
@@ -155,7 +155,7 @@ impl DemoEnvironment {
         self.folder.path("logkey.toml")
     }
 
-    /// Ends the service in order; the folder goes with this.
+    /// Shuts the service down gracefully, then removes the folder.
     pub(super) async fn stop(self) -> Result<(), Box<dyn Error>> {
         let Self { folder, sandbox, channel, stop, service, .. } = self;
         drop(channel);
@@ -166,7 +166,7 @@ impl DemoEnvironment {
     }
 }
 
-/// Two accounts, as two teams might have them.
+/// An embedded AWS with the accounts of two teams.
 fn aws() -> Result<Sandbox, Box<dyn Error>> {
     let group = |name: &str, days: Option<i64>| LogGroupSeed {
         name: name.into(),
@@ -174,7 +174,7 @@ fn aws() -> Result<Sandbox, Box<dyn Error>> {
         retention_days: days,
         ..LogGroupSeed::default()
     };
-    let built = Sandbox::builder()
+    let sandbox = Sandbox::builder()
         .account(PAYMENTS, |account| {
             account
                 .role("LogKeyAssociator", "payments-external-id")
@@ -193,7 +193,7 @@ fn aws() -> Result<Sandbox, Box<dyn Error>> {
                 .log_group_with(group("/orders/api", Some(30)))
         })
         .build();
-    built.map_err(|faults| format!("{faults}").into())
+    sandbox.map_err(|faults| format!("{faults}").into())
 }
 
 fn settings(folder: &Folder, aws: &str) -> String {
@@ -238,7 +238,7 @@ endpoint_url = "{aws}"
 // === impl Folder ===
 
 impl Folder {
-    fn make() -> io::Result<Self> {
+    fn create() -> io::Result<Self> {
         let path = std::env::temp_dir().join(format!("logkey-demo-{}", std::process::id()));
         fs::create_dir_all(&path)?;
         Ok(Self(path))
@@ -252,7 +252,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What is left behind in the system's own folder for such things does no harm.
+        // A folder that is left behind in the system's temporary folder does no harm.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! One call to be judged, as an operator writes it on the command line or in a table.
+//! One call to decide, as an operator writes it on the command line or in a test table.
 
 use std::{collections::BTreeMap, net::IpAddr, str::FromStr, sync::Arc, time::Instant};
 
@@ -23,71 +23,71 @@ use crate::{
     ports::Clock,
 };
 
-/// A call. What is left away is taken from the tenant where it has just one.
+/// A call. An omitted account or Region is the tenant's only one.
 #[derive(Args, Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CallArgs {
     /// The caller's tenant
     #[arg(long)]
     tenant: String,
-    /// The token's sub
+    /// The token's sub claim
     #[arg(long, default_value = "someone")]
-    #[serde(default = "default_principal")]
+    #[serde(default = "default_subject")]
     subject: String,
-    /// The token's iss; otherwise the tenant's first issuer
+    /// The token's iss claim [default: the tenant's first issuer]
     #[arg(long)]
     issuer: Option<String>,
-    /// The token's scopes, for policies that look at them
+    /// The token's scopes, for policies that use them
     #[arg(long, value_delimiter = ' ')]
     #[serde(default)]
     scopes: Vec<String>,
-    /// A claim that policies see, as PATH=TEXT; again for each claim, and for each text of a list
+    /// A claim for policies, as PATH=TEXT; repeat it for each claim, and for each text of a list
     #[arg(long = "claim", value_name = "PATH=TEXT")]
     #[serde(default, deserialize_with = "table")]
     claims: Vec<Pair>,
     /// The RPC, such as `AssociateKmsKey`
     #[arg(long)]
     action: String,
-    /// The AWS account
+    /// The AWS account [default: the tenant's only one]
     #[arg(long, value_name = "ACCOUNT")]
     account_id: Option<String>,
-    /// The Region
+    /// The Region [default: the only one that the tenant has in the account]
     #[arg(long)]
     region: Option<String>,
     /// The log group
     #[arg(long, value_name = "NAME", conflicts_with = "query_results")]
     log_group: Option<String>,
-    /// The stored query results, in place of a log group
+    /// The stored query results instead of a log group
     #[arg(long)]
     #[serde(default)]
     query_results: bool,
-    /// The audit log of all tenants, in place of the tenant's own
+    /// The audit log of all tenants instead of the tenant's own
     #[arg(long)]
     #[serde(default)]
     all_tenants: bool,
     /// The ARN of the key
     #[arg(long, value_name = "ARN")]
     kms_key: Option<String>,
-    /// A tag that the key has in KMS, as TAG=VALUE; again for each
+    /// A tag of the key in KMS, as TAG=VALUE; repeat it for each tag
     #[arg(long = "key-tag", value_name = "TAG=VALUE")]
     #[serde(default, deserialize_with = "table")]
     key_tags: Vec<Pair>,
-    /// The ARN of the key that is in force before a change; otherwise the AWS-owned default is
+    /// The ARN of the key that is set before the change [default: the AWS-owned default]
     #[arg(long, value_name = "ARN")]
     previous_key: Option<String>,
-    /// Where the call comes from
+    /// The caller's address
     #[arg(long, value_name = "IP")]
     source: Option<IpAddr>,
-    /// When, such as 2026-01-31T08:00:00Z; otherwise now
+    /// The time of the call, such as 2026-01-31T08:00:00Z [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
 }
 
-/// A name with a value.
+/// A name and a value.
 #[derive(Clone, Debug)]
 pub(super) struct Pair(Box<str>, Box<str>);
 
-/// One text or several, as a table has them.
+/// One text or a list of texts in a test table.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Texts {
@@ -95,26 +95,26 @@ enum Texts {
     Many(Vec<Box<str>>),
 }
 
-/// A call that can be put to policy.
+/// Everything that the policies need to decide one call.
 pub(super) struct EvaluationInput {
     pub(super) policy: CedarPolicy,
     pub(super) tenant: Arc<Tenant>,
     principal: Principal,
     call: Call,
-    about: Subject,
+    about: Resource,
     key: Option<KmsKeyArn>,
     facts: PolicyFacts,
 }
 
-/// What the call is about.
-enum Subject {
+/// The resource of the call.
+enum Resource {
     Aws { grant: Option<Arc<AccountGrant>>, location: Location, target: Option<Target> },
     AuditLog(LogScope),
     Tenant,
     Account(Option<Arc<AccountGrant>>),
 }
 
-/// A clock that stands.
+/// A clock that always returns the same time.
 struct FixedClock(Timestamp);
 
 impl Clock for FixedClock {
@@ -123,7 +123,7 @@ impl Clock for FixedClock {
     }
 }
 
-fn default_principal() -> String {
+fn default_subject() -> String {
     "someone".into()
 }
 
@@ -145,19 +145,19 @@ impl FromStr for Pair {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, value) = text.split_once('=').ok_or("has no = between a name and its value")?;
+        let (name, value) = text.split_once('=').ok_or("expected a name and a value with = between them")?;
         Ok(Self(name.into(), value.into()))
     }
 }
 
-// === impl Asked ===
+// === impl CallArgs ===
 
 impl CallArgs {
-    /// Reads what is asked.
+    /// Builds the input of the policies. `default_time` is the time of a call that names none.
     ///
     /// # Errors
     ///
-    /// What cannot be understood, for people.
+    /// The argument that is invalid and why, for people.
     pub(super) fn build(
         &self,
         settings: &Settings,
@@ -167,7 +167,10 @@ impl CallArgs {
         let tenant = settings.tenants.find(&id).ok_or_else(|| format!("tenant: there is no tenant {id}"))?;
         let action = Action::from_grpc_name(&self.action);
         if action == Action::Unknown {
-            return Err(format!("action: {} is no RPC that policy is asked about", self.action));
+            return Err(format!(
+                "action: {} is not an RPC that policies decide; expected a name such as AssociateKmsKey",
+                self.action
+            ));
         }
         let about = self.about(action, tenant)?;
         let key = self.kms_key.as_deref().map(str::parse).transpose();
@@ -193,7 +196,7 @@ impl CallArgs {
                 subject: self.subject.as_str().into(),
                 issuer: self.issuer.as_deref().unwrap_or(first).into(),
                 scopes: self.scopes.iter().map(String::as_str).collect(),
-                claims: self.shown(),
+                claims: self.policy_claims(),
                 token_id: "none".into(),
                 expires: at,
             },
@@ -211,7 +214,7 @@ impl CallArgs {
         })
     }
 
-    fn shown(&self) -> PolicyClaims {
+    fn policy_claims(&self) -> PolicyClaims {
         let mut claims: BTreeMap<Box<str>, Vec<Box<str>>> = BTreeMap::new();
         for Pair(path, text) in &self.claims {
             claims.entry(path.clone()).or_default().push(text.clone());
@@ -229,24 +232,24 @@ impl CallArgs {
         Ok(PolicyFacts { key_tags: Some(tags), previous_key })
     }
 
-    fn about(&self, action: Action, tenant: &Tenant) -> Result<Subject, String> {
+    fn about(&self, action: Action, tenant: &Tenant) -> Result<Resource, String> {
         if action.reads_audit() {
             return self.audit_log();
         }
         if action == Action::GetCaller {
-            return Ok(Subject::Tenant);
+            return Ok(Resource::Tenant);
         }
         if action == Action::GetOnboarding {
-            return Ok(Subject::Account(tenant.grant(self.account(tenant)?).cloned()));
+            return Ok(Resource::Account(tenant.grant(self.account(tenant)?).cloned()));
         }
         self.aws(tenant)
     }
 
-    fn aws(&self, tenant: &Tenant) -> Result<Subject, String> {
+    fn aws(&self, tenant: &Tenant) -> Result<Resource, String> {
         let location = self.location(tenant)?;
         let target = match &self.log_group {
             Some(_) if self.query_results => {
-                return Err("log_group and query_results: name one of them".into());
+                return Err("log_group and query_results: name only one of them".into());
             }
             Some(name) => {
                 Some(Target::LogGroup(name.parse().map_err(|reason| format!("log_group: {reason}"))?))
@@ -255,61 +258,71 @@ impl CallArgs {
         };
         let grant =
             tenant.grant(location.account).filter(|grant| grant.allows_region(&location.region)).cloned();
-        Ok(Subject::Aws { grant, location, target })
+        Ok(Resource::Aws { grant, location, target })
     }
 
-    fn audit_log(&self) -> Result<Subject, String> {
+    fn audit_log(&self) -> Result<Resource, String> {
         if self.log_group.is_some() || self.query_results {
-            return Err(format!("log_group, query_results: {} is about the audit log", self.action));
+            return Err(format!(
+                "log_group, query_results: omit both, because {} is about the audit log",
+                self.action
+            ));
         }
-        Ok(Subject::AuditLog(if self.all_tenants { LogScope::All } else { LogScope::Own }))
+        Ok(Resource::AuditLog(if self.all_tenants { LogScope::All } else { LogScope::Own }))
     }
 
     fn account(&self, tenant: &Tenant) -> Result<AccountId, String> {
         match (&self.account_id, &*tenant.accounts) {
             (Some(text), _) => text.parse().map_err(|reason| format!("account_id: {reason}")),
             (None, [only]) => Ok(only.account),
-            (None, _) => Err("account_id: is required, since the tenant has not just one".into()),
+            (None, _) => {
+                Err("account_id: is required, because the tenant does not have exactly one account".into())
+            }
         }
     }
 
     fn location(&self, tenant: &Tenant) -> Result<Location, String> {
         let account = self.account(tenant)?;
         let regions = tenant.grant(account).map_or(&[][..], |grant| &*grant.regions);
-        let region: Region = match (&self.region, regions) {
-            (Some(text), _) => text.parse().map_err(|reason| format!("region: {reason}"))?,
-            (None, [only]) => only.clone(),
-            (None, _) => return Err("region: is required, since the tenant has not just one there".into()),
-        };
+        let region: Region =
+            match (&self.region, regions) {
+                (Some(text), _) => text.parse().map_err(|reason| format!("region: {reason}"))?,
+                (None, [only]) => only.clone(),
+                (None, _) => return Err(
+                    "region: is required, because the tenant does not have exactly one Region in the account"
+                        .into(),
+                ),
+            };
         Ok(Location { account, region })
     }
 }
 
-// === impl Ready ===
+// === impl EvaluationInput ===
 
 impl EvaluationInput {
-    /// Puts the call to policy; none where the tenant has no grant there, so that policy is not asked.
+    /// Evaluates the policies for the call. Returns `None` if the tenant has no grant there; the service
+    /// evaluates no policy then.
     pub(super) fn evaluate<T>(
         &self,
         evaluate: impl FnOnce(&CedarPolicy, &AuthzRequest<'_>) -> T,
     ) -> Option<T> {
-        let question = AuthzRequest {
+        let request = AuthzRequest {
             call: &self.call,
             principal: &self.principal,
             tenant: &self.tenant,
             action: self.call.action,
             about: match &self.about {
-                Subject::Aws { grant, location: place, target } => {
-                    ResourceScope::Aws { grant: grant.as_deref()?, location: place, target: target.as_ref() }
+                Resource::Aws { grant, location, target } => {
+                    ResourceScope::Aws { grant: grant.as_deref()?, location, target: target.as_ref() }
                 }
-                Subject::AuditLog(log_scope) => ResourceScope::AuditLog(*log_scope),
-                Subject::Tenant => ResourceScope::Tenant,
-                Subject::Account(grant) => ResourceScope::Account(grant.as_deref()?),
+                Resource::AuditLog(log_scope) => ResourceScope::AuditLog(*log_scope),
+                Resource::Tenant => ResourceScope::Tenant,
+                Resource::Account(grant) => ResourceScope::Account(grant.as_deref()?),
             },
             key: self.key.as_ref(),
             facts: &self.facts,
         };
-        Some(evaluate(&self.policy, &question))
+        Some(evaluate(&self.policy, &request))
     }
 }
 

@@ -1,4 +1,4 @@
-//! `logkey policy explain`: one call, and what every policy has to say to it.
+//! `logkey policy explain`: decides one call and prints what each policy contributes.
 
 use std::{io::Write, process::ExitCode};
 
@@ -12,34 +12,38 @@ use crate::{
 };
 
 pub(super) fn run(args: &CallArgs, settings: &Settings, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let ready = args.build(settings, None).map_err(Failure::Unusable)?;
-    let Some(explained) = ready.evaluate(CedarPolicy::explain) else {
+    let input = args.build(settings, None).map_err(Failure::Invalid)?;
+    let Some(explained) = input.evaluate(CedarPolicy::explain) else {
         writeln!(
             out,
-            "not permitted: the tenant has no grant in this account and Region, so that no policy is asked"
+            "not permitted: the tenant has no grant in this account and Region, so no policy is evaluated"
         )?;
         return Ok(ExitCode::SUCCESS);
     };
     let (word, ids) = describe(Some(&explained.decision));
     writeln!(out, "{word}{}{}", if ids.is_empty() { "" } else { ": " }, ids.join(", "))?;
-    if ready.tenant.suspended {
-        writeln!(out, "  (but the tenant is suspended, and refused before policy is asked)")?;
+    if input.tenant.suspended {
+        writeln!(
+            out,
+            "  (but the tenant is suspended: its calls are denied before any policy is evaluated)"
+        )?;
     }
     if explained.policies.is_empty() {
         writeln!(
             out,
-            "  the action and what it is about do not go together: AssociateKmsKey needs a key and a log group or query results, lists need neither"
+            "  the action does not fit the resource: AssociateKmsKey needs a key and a log group or query results; lists need neither"
         )?;
     }
     for explanation in explained.policies {
-        let (does, would) = if explanation.forbids { ("forbids", "forbid") } else { ("permits", "permit") };
+        let (verb, infinitive) =
+            if explanation.forbids { ("forbids", "forbid") } else { ("permits", "permit") };
         match explanation.applies {
-            Applicability::Yes => writeln!(out, "  {} {does}", explanation.id)?,
+            Applicability::Yes => writeln!(out, "  {} {verb}", explanation.id)?,
             Applicability::No(part) => {
-                writeln!(out, "  {} would {would}, but this is false: {part}", explanation.id)?;
+                writeln!(out, "  {} would {infinitive}, but this is false: {part}", explanation.id)?;
             }
             Applicability::Fails(reason) => {
-                writeln!(out, "  {} cannot be evaluated, which denies: {reason}", explanation.id)?;
+                writeln!(out, "  {} cannot be evaluated, so the call is denied: {reason}", explanation.id)?;
             }
         }
     }

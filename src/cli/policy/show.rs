@@ -1,4 +1,4 @@
-//! `logkey policy show`: every policy that is in force for a tenant.
+//! `logkey policy show`: prints every policy that applies to a tenant.
 
 use std::{io::Write, process::ExitCode, sync::Arc};
 
@@ -7,13 +7,13 @@ use clap::Args;
 use super::Failure;
 use crate::{app::SystemClock, auth::CedarPolicy, config::Settings, domain::tenant::TenantId};
 
-/// Whose policies.
+/// The arguments of `logkey policy show`.
 #[derive(Args, Debug)]
 pub(super) struct ShowArgs {
     /// The tenant
     #[arg(required_unless_present = "schema")]
     tenant: Option<TenantId>,
-    /// Print the schema that policies are held against
+    /// Print the schema of the policies
     #[arg(long)]
     schema: bool,
 }
@@ -24,22 +24,22 @@ pub(super) fn run(args: &ShowArgs, settings: &Settings, out: &mut dyn Write) -> 
         return Ok(ExitCode::SUCCESS);
     };
     let Some(tenant) = settings.tenants.find(id) else {
-        return Err(Failure::Unusable(format!("there is no tenant {id}")));
+        return Err(Failure::Invalid(format!("there is no tenant {id}")));
     };
     let tenants = Arc::new(settings.tenants.clone());
     let policy = CedarPolicy::load(tenants, &settings.policy.files, Arc::new(SystemClock))
-        .map_err(|diagnostics| Failure::Unusable(super::lines(&diagnostics)))?;
-    for (id, text) in policy.policy_bundle() {
-        writeln!(out, "// {id}: an operator's, for every tenant\n{}\n", text.trim_end())?;
+        .map_err(|diagnostics| Failure::Invalid(super::lines(&diagnostics)))?;
+    for (id, text) in policy.operator_policies() {
+        writeln!(out, "// {id}: from the operator's files, for every tenant\n{}\n", text.trim_end())?;
     }
     for grant in CedarPolicy::grants_of(tenant) {
-        writeln!(out, "// {}: granted in the configuration\n{}", grant.id, grant.text)?;
+        writeln!(out, "// {}: from a grant in the configuration\n{}", grant.id, grant.text)?;
     }
-    for own in CedarPolicy::global_policies(tenant) {
-        writeln!(out, "// {}: every tenant's\n{}", own.id, own.text)?;
+    for built_in in CedarPolicy::global_policies(tenant) {
+        writeln!(out, "// {}: built in, for every tenant\n{}", built_in.id, built_in.text)?;
     }
     if tenant.suspended {
-        writeln!(out, "// The tenant is suspended: every call of its is refused before policy is asked.")?;
+        writeln!(out, "// The tenant is suspended: its calls are denied before any policy is evaluated.")?;
     }
     Ok(ExitCode::SUCCESS)
 }

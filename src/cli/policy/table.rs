@@ -1,4 +1,4 @@
-//! `logkey policy test`: a table of expected decisions, for an operator's own tests.
+//! `logkey policy test`: compares the decisions of the policies with a table of expected ones.
 
 use std::{fs, io::Write, path::PathBuf, process::ExitCode};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{config::Settings, ports::Authorize};
 
-/// The table.
+/// The arguments of `logkey policy test`.
 #[derive(Args, Debug)]
 pub(super) struct TestArgs {
     /// The table, in TOML: see docs/policies.md
@@ -21,7 +21,7 @@ pub(super) struct TestArgs {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
-    /// When the calls are judged that do not say so themselves.
+    /// The time of each call that has no `at` itself.
     at: Option<String>,
     #[serde(rename = "case")]
     cases: Vec<Case>,
@@ -33,7 +33,7 @@ struct Case {
     name: String,
     call: CallArgs,
     expect: Expected,
-    /// The ids of the policies that have to decide; any, where none is named.
+    /// The ids of the policies that must decide; empty accepts any.
     #[serde(default)]
     policies: Vec<String>,
 }
@@ -42,7 +42,7 @@ struct Case {
 enum Expected {
     #[serde(rename = "allow")]
     Allow,
-    /// Whatever is not allow.
+    /// Any decision except allow.
     #[serde(rename = "deny")]
     Deny,
     #[serde(rename = "forbid")]
@@ -52,14 +52,14 @@ enum Expected {
 }
 
 pub(super) fn run(args: &TestArgs, settings: &Settings, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let unusable = |reason: String| Failure::Unusable(format!("{}: {reason}", args.file.display()));
-    let text = fs::read_to_string(&args.file).map_err(|reason| unusable(reason.to_string()))?;
-    let table: Table = toml::from_str(&text).map_err(|reason| unusable(reason.to_string()))?;
+    let invalid = |reason: String| Failure::Invalid(format!("{}: {reason}", args.file.display()));
+    let text = fs::read_to_string(&args.file).map_err(|reason| invalid(reason.to_string()))?;
+    let table: Table = toml::from_str(&text).map_err(|reason| invalid(reason.to_string()))?;
     let mut failed = 0;
     for case in &table.cases {
-        let ready = case.call.build(settings, table.at.as_deref());
-        let ready = ready.map_err(|reason| unusable(format!("{}: {reason}", case.name)))?;
-        let decision = ready.evaluate(Authorize::decide);
+        let input = case.call.build(settings, table.at.as_deref());
+        let input = input.map_err(|reason| invalid(format!("{}: {reason}", case.name)))?;
+        let decision = input.evaluate(Authorize::decide);
         let (word, ids) = describe(decision.as_ref());
         if case.expect.is_met(word) && (case.policies.is_empty() || case.policies == ids) {
             writeln!(out, "ok      {}", case.name)?;

@@ -11,19 +11,19 @@ struct Line {
     args: PolicyArgs,
 }
 
-/// The exit code and what was printed, with the policies of deploy/policies.
+/// Runs `logkey policy` with the policies of deploy/policies; returns the exit code and the output.
 fn policy(line: &[&str]) -> (ExitCode, String) {
-    policy_of(&Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/policies/logkey.toml"), line)
+    policy_with(&Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/policies/logkey.toml"), line)
 }
 
-/// The same with this configuration.
-fn policy_of(config: &Path, line: &[&str]) -> (ExitCode, String) {
+/// Runs `logkey policy` with this configuration.
+fn policy_with(config: &Path, line: &[&str]) -> (ExitCode, String) {
     let line = ["policy"].iter().chain(line).map(|word| (*word).to_owned());
     let line = Line::parse_from(line.chain(["--config".into(), config.display().to_string()]));
     let mut out = Vec::new();
-    match answer(&line.args, &EmptyEnv, &mut out) {
+    match execute(&line.args, &EmptyEnv, &mut out) {
         Ok(code) => (code, String::from_utf8(out).unwrap()),
-        Err(Failure::Unusable(reason)) => (ExitCode::from(2), reason),
+        Err(Failure::Invalid(reason)) => (ExitCode::from(2), reason),
         Err(Failure::Output(reason)) => panic!("{reason}"),
     }
 }
@@ -37,7 +37,7 @@ fn the_example_policies_decide_as_their_table_says() {
 }
 
 #[test]
-fn a_table_that_is_not_met_says_where_and_fails() {
+fn unexpected_decisions_are_printed_and_fail_the_test() {
     let folder = tempfile::tempdir().unwrap();
     let table = folder.path().join("table.toml");
     let case = |name: &str, group: &str, rest: &str| {
@@ -47,19 +47,19 @@ fn a_table_that_is_not_met_says_where_and_fails() {
     };
     let text = case("wrong", "/search/x", "expect = \"allow\"")
         + &case("right", "/payments/x", "expect = \"allow\"")
-        + &case("by another", "/payments/x", "expect = \"allow\"\npolicies = [\"x\"]");
+        + &case("other policy", "/payments/x", "expect = \"allow\"\npolicies = [\"x\"]");
     std::fs::write(&table, text).unwrap();
     let (code, out) = policy(&["test", table.to_str().unwrap()]);
     assert_eq!(code, ExitCode::FAILURE);
     let lines: Vec<_> = out.lines().collect();
     assert_eq!(lines[0], "FAILED  wrong: not permitted ");
     assert_eq!(lines[1], "ok      right");
-    assert_eq!(lines[2], "FAILED  by another: allow tenant/payments/111122223333/log-groups");
+    assert_eq!(lines[2], "FAILED  other policy: allow tenant/payments/111122223333/log-groups");
     assert_eq!(lines[3], "1 of 3 as expected");
 }
 
 #[test]
-fn a_table_that_cannot_be_read_is_no_failed_test() {
+fn an_invalid_table_is_an_error_and_not_a_failed_test() {
     let folder = tempfile::tempdir().unwrap();
     let table = folder.path().join("table.toml");
     for text in [
@@ -77,7 +77,7 @@ fn a_table_that_cannot_be_read_is_no_failed_test() {
 }
 
 #[test]
-fn show_prints_what_is_in_force_for_a_tenant() {
+fn show_prints_every_policy_that_applies_to_a_tenant() {
     let (code, out) = policy(&["show", "payments"]);
     assert_eq!(code, ExitCode::SUCCESS);
     for id in ["no-audit-logs", "break-glass/INC-4711", "tenant/payments/111122223333/log-groups"] {
@@ -89,7 +89,7 @@ fn show_prints_what_is_in_force_for_a_tenant() {
 }
 
 #[test]
-fn explain_says_of_every_policy_whether_it_applies_and_why_not() {
+fn explain_reports_for_each_policy_whether_it_applies_and_why() {
     let (_, out) = policy(&[
         "explain",
         "--tenant",
@@ -136,7 +136,7 @@ fn explain_says_of_every_policy_whether_it_applies_and_why_not() {
 }
 
 #[test]
-fn explain_tells_of_a_policy_that_cannot_be_evaluated_which_denies() {
+fn explain_names_a_policy_that_denies_because_it_cannot_be_evaluated() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/policies");
     let folder = tempfile::tempdir().unwrap();
     for file in std::fs::read_dir(&examples).unwrap().map(|entry| entry.unwrap().path()) {
@@ -147,20 +147,20 @@ fn explain_tells_of_a_policy_that_cannot_be_evaluated_which_denies() {
     let args = ["explain", "--tenant", "payments", "--action", "GetKeyAssociation"];
     let args = [&args[..], &["--log-group", "/payments/x", "--at", "2026-11-24T10:00:00Z"]].concat();
     let config = folder.path().join("logkey.toml");
-    let (_, out) = policy_of(&config, &args);
+    let (_, out) = policy_with(&config, &args);
     assert!(out.starts_with("allow: tenant/payments/111122223333/log-groups\n"), "{out}");
-    // It is well formed by the schema, and too large only once there is an hour.
+    // The schema accepts it; the sum overflows only when there is an hour to add.
     for effect in ["forbid", "permit"] {
         let broken = format!(
             "@id(\"broken\") {effect} (principal, action, resource) when {{ 9223372036854775807 + context.hour == 0 }};"
         );
         std::fs::write(folder.path().join("broken.cedar"), broken).unwrap();
-        let (code, out) = policy_of(&config, &args);
+        let (code, out) = policy_with(&config, &args);
         assert_eq!(code, ExitCode::SUCCESS, "{out}");
         let lines: Vec<_> = out.lines().collect();
         assert_eq!(lines[0], "undecided: broken", "{out}");
         let line = lines.iter().find(|line| line.trim_start().starts_with("broken ")).unwrap();
-        assert!(line.starts_with("  broken cannot be evaluated, which denies: "), "{out}");
-        assert!(line.contains("overflow"), "it says why: {out}");
+        assert!(line.starts_with("  broken cannot be evaluated, so the call is denied: "), "{out}");
+        assert!(line.contains("overflow"), "the reason is missing: {out}");
     }
 }

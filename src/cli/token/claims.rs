@@ -1,4 +1,4 @@
-//! What a token says.
+//! The claims of a token.
 
 use std::str::FromStr;
 
@@ -7,14 +7,14 @@ use serde_json::{Map, Value, json};
 use super::{TokenArgs, TokenError};
 use crate::{auth::ClaimPath, domain::time::Timestamp};
 
-/// One claim: where, and what.
+/// One claim of `--claim`: the path of its name, and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     path: ClaimPath,
     value: Value,
 }
 
-/// Everything the token says, in the order of what may be said otherwise: `--claim` wins.
+/// Collects all claims. A later one replaces an earlier one, so `--claim` has the last word.
 pub(super) fn claims(args: &TokenArgs, now: Timestamp) -> Result<Value, TokenError> {
     let issuer = args.issuer.as_deref().ok_or(TokenError::Missing("--issuer"))?;
     let tenant = args.tenant.as_deref().ok_or(TokenError::Missing("--tenant"))?;
@@ -37,15 +37,15 @@ pub(super) fn claims(args: &TokenArgs, now: Timestamp) -> Result<Value, TokenErr
 }
 
 fn put_at(claims: &mut Value, path: &ClaimPath, value: Value) -> Result<(), TokenError> {
-    let mut here = claims;
+    let mut node = claims;
     for name in path.names() {
-        if here.is_null() {
-            *here = json!({});
+        if node.is_null() {
+            *node = json!({});
         }
-        let Value::Object(members) = here else { return Err(TokenError::NotAnObject) };
-        here = members.entry(name).or_insert(Value::Null);
+        let Value::Object(members) = node else { return Err(TokenError::NotAnObject) };
+        node = members.entry(name).or_insert(Value::Null);
     }
-    *here = value;
+    *node = value;
     Ok(())
 }
 
@@ -55,7 +55,7 @@ impl FromStr for Claim {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let expected = || "NAME=JSON is expected, such as groups='[\"a\"]' or name='\"text\"'".to_owned();
+        let expected = || "expected NAME=JSON, such as groups='[\"a\"]' or name='\"text\"'".to_owned();
         let (name, value) = text.split_once('=').ok_or_else(expected)?;
         let path = name.parse().map_err(|reason| format!("the name {reason}"))?;
         let value = serde_json::from_str(value).map_err(|_no_json| expected())?;

@@ -1,4 +1,4 @@
-//! Keys: made, read, named.
+//! Creates, reads and names signing keys.
 
 use std::{
     fmt, fs, io,
@@ -16,35 +16,35 @@ use jsonwebtoken::{
 };
 use thiserror::Error;
 
-/// Of both kinds; read and written by whoever made them alone.
+/// The mode of the files: only their owner may read and write them.
 const OWNER_ONLY: u32 = 0o600;
 
-/// Keys that were made.
+/// The files that [`generate`] created.
 #[derive(Debug)]
 pub(super) struct KeyPair {
     keys: Vec<(PathBuf, String)>,
     set: PathBuf,
 }
 
-/// Why there is no key.
+/// Why a key cannot be read or created.
 #[derive(Debug, Error)]
 pub(in crate::cli) enum KeyError {
     #[error("{} cannot be read", .0.display())]
     Read(PathBuf, #[source] io::Error),
     #[error("{} cannot be written", .0.display())]
     Write(PathBuf, #[source] io::Error),
-    #[error("{} holds no private key that fits: PEM with an EC (P-256) or RSA key is expected, or name --alg", .0.display())]
-    Unfit(PathBuf),
-    #[error("no key could be made")]
-    Make,
-    #[error("the public half of the key cannot be told")]
+    #[error("{} contains no usable private key: expected PEM with an EC (P-256) or RSA key; for another kind of key, add --alg", .0.display())]
+    Unusable(PathBuf),
+    #[error("the key could not be created")]
+    Create,
+    #[error("the public key cannot be derived from the private key")]
     Public(#[source] jsonwebtoken::errors::Error),
     #[error("the key set cannot be written as JSON")]
     Json(#[source] serde_json::Error),
 }
 
-/// Makes an ES256 and an RS256 key in `folder`, and the set of their public halves. Nothing that is
-/// there already is written over.
+/// Creates an ES256 and an RS256 key in `folder`, and the set of their public keys. It never overwrites a
+/// file.
 pub(super) fn generate(folder: &Path) -> Result<KeyPair, KeyError> {
     fs::create_dir_all(folder).map_err(|error| KeyError::Write(folder.to_owned(), error))?;
     let key_pairs = [("es256.pem", es256()?, Algorithm::ES256), ("rs256.pem", rs256()?, Algorithm::RS256)];
@@ -52,7 +52,7 @@ pub(super) fn generate(folder: &Path) -> Result<KeyPair, KeyError> {
     let mut set = JwkSet { keys: Vec::new() };
     for (name, pem, algorithm) in key_pairs {
         let path = folder.join(name);
-        let (key, _) = parse(pem.as_bytes(), Some(algorithm)).ok_or(KeyError::Make)?;
+        let (key, _) = parse(pem.as_bytes(), Some(algorithm)).ok_or(KeyError::Create)?;
         let public = public(&key, algorithm)?;
         write_new(&path, &pem)?;
         keys.push((path, public.common.key_id.clone().unwrap_or_default()));
@@ -64,13 +64,13 @@ pub(super) fn generate(folder: &Path) -> Result<KeyPair, KeyError> {
     Ok(KeyPair { keys, set: path })
 }
 
-/// Reads a private key; tells what it signs with where that was not said.
+/// Reads a private key. Without `algorithm`, the kind of the key determines it: ES256 or RS256.
 pub(super) fn read(path: &Path, algorithm: Option<Algorithm>) -> Result<(EncodingKey, Algorithm), KeyError> {
     let text = fs::read(path).map_err(|error| KeyError::Read(path.to_owned(), error))?;
-    parse(&text, algorithm).ok_or_else(|| KeyError::Unfit(path.to_owned()))
+    parse(&text, algorithm).ok_or_else(|| KeyError::Unusable(path.to_owned()))
 }
 
-/// The name of a key that was given none.
+/// The RFC 7638 thumbprint of a key: its id without `--kid`.
 pub(super) fn thumbprint(key: &EncodingKey, algorithm: Algorithm) -> Result<String, KeyError> {
     public(key, algorithm).map(|jwk| jwk.common.key_id.unwrap_or_default())
 }
@@ -95,14 +95,14 @@ fn parse(pem: &[u8], algorithm: Option<Algorithm>) -> Option<(EncodingKey, Algor
 
 fn es256() -> Result<String, KeyError> {
     let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING);
-    let der = key.and_then(|key| key.to_pkcs8v1()).map_err(|_unspecified| KeyError::Make)?;
+    let der = key.and_then(|key| key.to_pkcs8v1()).map_err(|_unspecified| KeyError::Create)?;
     Ok(to_pem(der.as_ref()))
 }
 
 fn rs256() -> Result<String, KeyError> {
     let key = rsa::KeyPair::generate(rsa::KeySize::Rsa2048);
     let der =
-        key.and_then(|key| AsDer::<Pkcs8V1Der<'_>>::as_der(&key)).map_err(|_unspecified| KeyError::Make)?;
+        key.and_then(|key| AsDer::<Pkcs8V1Der<'_>>::as_der(&key)).map_err(|_unspecified| KeyError::Create)?;
     Ok(to_pem(der.as_ref()))
 }
 
@@ -118,11 +118,11 @@ fn write_new(path: &Path, text: &str) -> Result<(), KeyError> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, OWNER_ONLY);
-    let written = options.open(path).and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()));
-    written.map_err(|error| KeyError::Write(path.to_owned(), error))
+    let result = options.open(path).and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()));
+    result.map_err(|error| KeyError::Write(path.to_owned(), error))
 }
 
-// === impl Made ===
+// === impl KeyPair ===
 
 impl fmt::Display for KeyPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,12 +18,12 @@ fn now() -> Timestamp {
 }
 
 fn args(words: &[&str]) -> TokenArgs {
-    let given = ["token"].into_iter().chain(words.iter().copied());
-    Cli::try_parse_from(given).unwrap_or_else(|error| panic!("{error}")).token
+    let line = ["token"].into_iter().chain(words.iter().copied());
+    Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{error}")).token
 }
 
-/// The claims of a token that the set beside its key verifies.
-fn verified(folder: &TempDir, token: &str) -> Value {
+/// Verifies a token with the key set in the folder of its key; returns the claims.
+fn verify(folder: &TempDir, token: &str) -> Value {
     let set: JwkSet = serde_json::from_slice(&fs::read(folder.path().join("jwks.json")).unwrap()).unwrap();
     let header = jsonwebtoken::decode_header(token).unwrap();
     assert_eq!(header.typ.as_deref(), Some("at+jwt"));
@@ -34,7 +34,7 @@ fn verified(folder: &TempDir, token: &str) -> Value {
 }
 
 #[test]
-fn a_token_signed_with_a_made_key_is_verified_by_the_set_made_beside_it() {
+fn the_created_key_set_verifies_tokens_of_the_created_keys() {
     let folder = TempDir::new().unwrap();
     keys::generate(folder.path()).unwrap();
     for key in ["es256.pem", "rs256.pem"] {
@@ -59,7 +59,7 @@ fn a_token_signed_with_a_made_key_is_verified_by_the_set_made_beside_it() {
             "--claim",
             "sub=\"other\"",
         ]);
-        let claims = verified(&folder, &sign(&args, now()).unwrap());
+        let claims = verify(&folder, &sign(&args, now()).unwrap());
         assert_eq!(claims["iss"], "https://idp");
         assert_eq!(claims["aud"], "logkey");
         assert_eq!(claims["realm"], json!({"tenant": "payments"}));
@@ -73,7 +73,7 @@ fn a_token_signed_with_a_made_key_is_verified_by_the_set_made_beside_it() {
 }
 
 #[test]
-fn a_key_is_never_written_over() {
+fn an_existing_key_is_never_overwritten() {
     let folder = TempDir::new().unwrap();
     keys::generate(folder.path()).unwrap();
     let first = fs::read(folder.path().join("es256.pem")).unwrap();
@@ -83,7 +83,7 @@ fn a_key_is_never_written_over() {
 
 #[cfg(unix)]
 #[test]
-fn only_the_owner_may_read_a_made_key() {
+fn only_the_owner_may_read_a_created_key() {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = TempDir::new().unwrap();
@@ -93,12 +93,12 @@ fn only_the_owner_may_read_a_made_key() {
 }
 
 #[test]
-fn what_cannot_be_signed_is_said_before_anything_is_printed() {
+fn unusable_keys_and_arguments_are_rejected() {
     let folder = TempDir::new().unwrap();
     let key = folder.path().join("no.pem");
     fs::write(&key, "no key").unwrap();
     let args = args(&["--key-file", key.to_str().unwrap(), "--issuer", "i", "--tenant", "t"]);
-    assert!(matches!(sign(&args, now()), Err(TokenError::Key(KeyError::Unfit(_)))));
+    assert!(matches!(sign(&args, now()), Err(TokenError::Key(KeyError::Unusable(_)))));
     assert!(Cli::try_parse_from(["token", "--tenant", "t"]).is_err());
     assert!(
         Cli::try_parse_from(["token", "--key-file", "k", "--issuer", "i", "--tenant", "t", "--claim", "a=b"])

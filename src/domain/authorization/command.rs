@@ -1,4 +1,4 @@
-//! The commands that policy can be asked about.
+//! The action, location, target and key of each command that needs a policy decision.
 
 use super::Command;
 use crate::domain::{

@@ -1,43 +1,44 @@
-//! What policy is told beyond the command itself.
+//! The facts beyond the command itself that a policy can use.
 
 use std::sync::Arc;
 
 use crate::domain::{arn::KmsKeyArn, key::KeyTags};
 
-/// What is known beyond the command itself: looked up only where a policy asks for it.
+/// Facts beyond the command itself. The service looks them up only if a policy requires them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyFacts {
-    /// The key's tags; none where they were not looked up.
+    /// The key's tags. `None` if they were not looked up.
     pub key_tags: Option<KeyTags>,
-    /// The key in force before the change.
+    /// The key that was set before the change.
     pub previous_key: PreviousKey,
 }
 
-/// The key in force before a change, as far as it was looked up.
+/// The key that was set before a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PreviousKey {
-    /// It was not looked up.
+    /// The key was not looked up.
     #[default]
     Unknown,
-    /// There is none: the AWS-owned default.
+    /// No key was set: AWS encrypted with a key that it owns.
     Nothing,
-    /// This one.
+    /// This key was set.
     Key(KmsKeyArn),
 }
 
-/// What policy has to be told before it can answer: for each fact the policies that ask for it.
+/// The facts that policy requires for a decision. Each list holds the ids of the policies that require the
+/// fact.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequiredFacts {
-    /// The tags of the key.
+    /// Policies that require the tags of the key.
     pub key_tags: Vec<Arc<str>>,
-    /// The key in force before the change.
+    /// Policies that require the key that was set before the change.
     pub previous_key: Vec<Arc<str>>,
 }
 
-// === impl Wants ===
+// === impl RequiredFacts ===
 
 impl RequiredFacts {
-    /// Whether nothing is wanted.
+    /// Whether no fact is required.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.key_tags.is_empty() && self.previous_key.is_empty()

@@ -1,4 +1,4 @@
-//! What is found on a key itself: its metadata and its policy.
+//! Checks of a key: its metadata and its policy.
 
 use super::{Check, CheckName, Lookup, Outcome};
 use crate::domain::{
@@ -10,20 +10,20 @@ use crate::domain::{
     remedy,
 };
 
-/// How a statement gets into a key's policy.
+/// The remedy when a key's policy lacks a statement.
 const ADD_STATEMENT: &str =
-    "add this statement to the key's policy (kms:PutKeyPolicy), beside those that are there";
+    "add this statement to the key's policy (kms:PutKeyPolicy) and keep the existing statements";
 
-/// Whether the key is enabled, symmetric, for encryption and a customer's.
+/// Whether the key is enabled, symmetric, for encryption and customer managed.
 #[must_use]
 pub fn key_usable(key: &KeyMetadata) -> Vec<Check> {
-    let what_kind = [
+    let properties = [
         (
             CheckName::KeySpec,
             key.symmetric,
             Reason::KeyNotSymmetric,
             "the key is symmetric (SYMMETRIC_DEFAULT)",
-            "the key is not symmetric, and CloudWatch Logs takes no other",
+            "the key is not symmetric, but CloudWatch Logs accepts only symmetric keys",
         ),
         (
             CheckName::KeyUsage,
@@ -36,18 +36,18 @@ pub fn key_usable(key: &KeyMetadata) -> Vec<Check> {
             CheckName::KeyManager,
             key.customer_managed,
             Reason::KeyNotCustomerManaged,
-            "the key is managed by a customer",
-            "the key is managed by AWS, and its policy cannot let CloudWatch Logs in",
+            "the key is customer managed",
+            "the key is AWS managed, so its policy cannot be changed to let CloudWatch Logs use it",
         ),
     ];
-    let what_kind = what_kind.into_iter().map(|(name, good, reason, passed, failed)| {
+    let properties = properties.into_iter().map(|(name, good, reason, passed, failed)| {
         if good {
             Check::passed(name, passed)
         } else {
-            Check::failed(name, reason, failed, "name a symmetric encryption key of your own")
+            Check::failed(name, reason, failed, "use a symmetric, customer managed encryption key")
         }
     });
-    std::iter::once(state(key)).chain(what_kind).collect()
+    std::iter::once(state(key)).chain(properties).collect()
 }
 
 fn state(key: &KeyMetadata) -> Check {
@@ -55,12 +55,12 @@ fn state(key: &KeyMetadata) -> Check {
     match &key.state {
         KeyState::Enabled => Check::passed(CheckName::KeyState, "the key is enabled"),
         KeyState::Other(word) if &**word == "Updating" => {
-            Check::passed(CheckName::KeyState, "the key is being updated, and can be used meanwhile")
+            Check::passed(CheckName::KeyState, "the key is being updated and can be used meanwhile")
         }
         KeyState::Disabled => failed(
             Reason::KeyDisabled,
             "the key is disabled".to_owned(),
-            "enable the key (kms:EnableKey), or name another",
+            "enable the key (kms:EnableKey), or use another key",
         ),
         KeyState::PendingDeletion => failed(
             Reason::KeyPendingDeletion,
@@ -68,12 +68,12 @@ fn state(key: &KeyMetadata) -> Check {
                 Some(at) => format!("the key will be deleted at {at}"),
                 None => "the key's deletion is scheduled".to_owned(),
             },
-            "cancel the deletion (kms:CancelKeyDeletion) and enable the key, or name another",
+            "cancel the deletion (kms:CancelKeyDeletion) and enable the key, or use another key",
         ),
         KeyState::Other(word) => failed(
             Reason::KeyNotUsable,
-            format!("the key is in the state {word}, in which KMS does not use it"),
-            "bring the key into the state Enabled, or name another",
+            format!("the key is in the state {word}, in which it cannot be used"),
+            "bring the key to the state Enabled, or use another key",
         ),
     }
 }
@@ -82,7 +82,7 @@ fn state(key: &KeyMetadata) -> Check {
 #[must_use]
 pub fn key_policy(key: &KmsKeyArn, resource: &Resource, lookup: &Lookup<Box<str>>) -> Check {
     let name = CheckName::KeyPolicy;
-    let look_at_it = || remedy::role_read_statement(key);
+    let read_statement = || remedy::role_read_statement(key);
     let text = match lookup {
         Lookup::Found(text) => text,
         Lookup::Absent => return Check::not_checked(name, "KMS has no policy for the key"),
@@ -90,14 +90,17 @@ pub fn key_policy(key: &KmsKeyArn, resource: &Resource, lookup: &Lookup<Box<str>
             return Check::not_checked(
                 name,
                 format!(
-                    "the key belongs to account {}, and KMS shows key policies to their own account only: {reason}",
+                    "the key belongs to account {}, and KMS returns a key policy only to the key's own account: {reason}",
                     key.account()
                 ),
             );
         }
         Lookup::Unknown(reason) => {
-            return Check::not_checked(name, format!("the key's policy was not read, since {reason}"))
-                .with_document("to have it checked, add this statement to the role's policy", &look_at_it());
+            return Check::not_checked(name, format!("the key's policy was not read because {reason}"))
+                .with_document(
+                    "to enable this check, add this statement to the role's policy",
+                    &read_statement(),
+                );
         }
     };
     let policy = match KeyPolicy::parse(text) {
@@ -113,14 +116,14 @@ pub fn key_policy(key: &KmsKeyArn, resource: &Resource, lookup: &Lookup<Box<str>
         PolicyEvaluation::LacksService { missing } => Check::failed(
             name,
             Reason::KeyPolicyLacksLogsService,
-            format!("the key's policy does not let {service} do {}", missing.join(", ")),
+            format!("the key's policy does not let {service} call {}", missing.join(", ")),
             "",
         )
         .with_document(ADD_STATEMENT, &document),
         PolicyEvaluation::ConditionMismatch { statement, condition } => Check::failed(
             name,
             Reason::KeyPolicyConditionMismatch,
-            format!("{statement} of the key's policy names {service}, and its condition {condition} does not fit {resource}"),
+            format!("{statement} of the key's policy names {service}, but its condition {condition} does not match {resource}"),
             "",
         )
         .with_document(ADD_STATEMENT, &document),
@@ -128,25 +131,26 @@ pub fn key_policy(key: &KmsKeyArn, resource: &Resource, lookup: &Lookup<Box<str>
             name,
             Reason::KeyPolicyLacksLogsService,
             format!("{statement} of the key's policy denies {service} the use of the key"),
-            format!("except {service} from that statement: a denial wins over everything that allows"),
+            format!("exclude {service} from that statement; a deny overrides every allow"),
         ),
         PolicyEvaluation::Unclear { reason } => {
-            Check::not_checked(name, format!("the key's policy cannot be judged from here: {reason}"))
+            Check::not_checked(name, format!("the key's policy could not be evaluated: {reason}"))
         }
     }
 }
 
-/// AWS refused the key and nothing was found wrong with it, as far as its policy could be `judged`.
+/// The failed check for a key that AWS refused although no check of its metadata failed. `evaluated` is the
+/// check of its policy.
 #[must_use]
 pub fn refusal_check(evaluated: &Check, resource: &Resource) -> Check {
     match evaluated.outcome {
         Outcome::Passed => Check::failed(
             CheckName::KeyPolicy,
             Reason::KeyNotUsable,
-            "AWS refused the key, and everything that could be looked at is as it should be".to_owned(),
-            "AWS takes some minutes to know of a key or a key policy made moments ago: try again",
+            "AWS refused the key, although every check of the key passed".to_owned(),
+            "a new key or key policy takes some minutes to take effect in AWS; try again later",
         ),
-        // The key is there and can be used, which leaves its policy for what AWS's words mean.
+        // The key exists and can be used, so AWS's error can only mean its policy.
         Outcome::NotChecked | Outcome::Failed(_) => Check::failed(
             CheckName::KeyPolicy,
             Reason::KeyPolicyLacksLogsService,

@@ -1,4 +1,4 @@
-//! What the role itself may do: as IAM simulates it, and for a key together with the key's policy.
+//! Checks of the role's permissions. They use IAM's policy simulation and, for a key, also the key's policy.
 
 #[cfg(test)]
 mod tests;
@@ -16,17 +16,17 @@ use crate::domain::{
     remedy,
 };
 
-/// What is known of one action.
+/// The evaluation of one action.
 enum AccessEvaluation {
-    /// Nothing stands against it.
+    /// AWS would allow it.
     Allowed,
-    /// It would be refused.
+    /// AWS would deny it.
     Denied(DenialCause),
-    /// It cannot be told from here, because of this.
-    Open(String),
+    /// The result cannot be determined, for this reason.
+    Inconclusive(String),
 }
 
-/// Why an action would be refused.
+/// Why AWS would deny an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum DenialCause {
     /// No policy of the role allows it.
@@ -35,53 +35,55 @@ enum DenialCause {
     Denied,
     /// A policy of the organization denies it.
     Organization,
-    /// The key's policy neither names the role nor leaves it to the account.
-    LeftOut,
+    /// The key's policy neither names the role nor delegates to its account.
+    NotInKeyPolicy,
     /// This statement of the key's policy denies it.
     DeniedByKey(String),
 }
 
-/// What the actions come to.
+/// The combined evaluation of several actions.
 enum Severity {
-    Good,
-    Open(String),
-    Bad(DenialCause, Vec<&'static str>),
+    Allowed,
+    Inconclusive(String),
+    Denied(DenialCause, Vec<&'static str>),
 }
 
-/// A role, and the key that it is to use for a resource.
+/// A role, and the key that it uses for a resource.
 #[derive(Clone, Copy, Debug)]
 pub struct Kms<'k> {
-    /// The role.
+    /// The role to check.
     pub role: &'k RoleArn,
-    /// The key.
+    /// The key to use.
     pub key: &'k KmsKeyArn,
-    /// What it is to encrypt.
+    /// The resource to encrypt.
     pub resource: &'k Resource,
 }
 
-/// Whether the role may use the key through `CloudWatch` Logs: its own policies and the key's both have
-/// a say.
+/// Whether the role may use the key through `CloudWatch` Logs, according to its own policies and the key's
+/// policy.
 #[must_use]
 pub fn role_kms(kms: Kms<'_>, policy: &Lookup<Box<str>>, simulated: &Lookup<Vec<SimulationResult>>) -> Check {
     let policy = Policy::read(policy);
-    let found = REQUIRED_ACTIONS.map(|action| {
+    let evaluations = REQUIRED_ACTIONS.map(|action| {
         let decision = decision_for(simulated, action, kms.key.as_str());
-        let finding = if kms.key.account() == kms.role.account() {
+        let evaluation = if kms.key.account() == kms.role.account() {
             same_account(decision, policy.classify(kms, action))
         } else {
             cross_account(decision, kms.key)
         };
-        (action, finding)
+        (action, evaluation)
     });
     let name = CheckName::RoleKmsPermission;
     let what = "use the key through CloudWatch Logs";
-    match worst(found) {
-        Severity::Good => Check::passed(name, format!("the role may {what}")),
-        Severity::Open(reason) => inconclusive(name, what, &reason, kms.role, simulated),
-        Severity::Bad(cause, actions) => {
+    match worst(evaluations) {
+        Severity::Allowed => Check::passed(name, format!("the role may {what}")),
+        Severity::Inconclusive(reason) => inconclusive(name, what, &reason, kms.role, simulated),
+        Severity::Denied(cause, actions) => {
             let document = match cause {
                 DenialCause::NotAllowed => Some(remedy::role_kms_statement(kms.key, kms.resource)),
-                DenialCause::LeftOut => Some(remedy::key_policy_role_statement(kms.role, kms.resource)),
+                DenialCause::NotInKeyPolicy => {
+                    Some(remedy::key_policy_role_statement(kms.role, kms.resource))
+                }
                 DenialCause::Denied | DenialCause::Organization | DenialCause::DeniedByKey(_) => None,
             };
             failed(name, Reason::RoleLacksKmsPermission, &cause, &actions, document.as_ref())
@@ -89,7 +91,7 @@ pub fn role_kms(kms: Kms<'_>, policy: &Lookup<Box<str>>, simulated: &Lookup<Vec<
     }
 }
 
-/// Whether the role may do `action` to the resource.
+/// Whether the role may call `action` on the resource.
 #[must_use]
 pub fn role_logs(
     role: &RoleArn,
@@ -105,7 +107,7 @@ pub fn role_logs(
     changes_allowed(role, &[action], std::slice::from_ref(resource), simulated, what, &document)
 }
 
-/// Whether the role may do all of these actions to all of these resources.
+/// Whether the role may call each of these actions on each of these resources.
 #[must_use]
 pub fn changes_allowed(
     role: &RoleArn,
@@ -116,23 +118,23 @@ pub fn changes_allowed(
     document: &Value,
 ) -> Check {
     let name = CheckName::RoleLogsPermission;
-    let each = actions.iter().flat_map(|action| resources.iter().map(|resource| (*action, resource)));
-    let found = each.map(|(action, resource)| {
-        let spelled = arn_forms(resource);
-        let decisions = spelled.iter().map(|spelling| decision_for(simulated, action, spelling));
+    let pairs = actions.iter().flat_map(|action| resources.iter().map(|resource| (*action, resource)));
+    let evaluations = pairs.map(|(action, resource)| {
+        let forms = arn_forms(resource);
+        let decisions = forms.iter().map(|form| decision_for(simulated, action, form));
         (action, any_arn_form(decisions.collect()))
     });
-    match worst(found) {
-        Severity::Good => Check::passed(name, format!("the role may {what}")),
-        Severity::Open(reason) => inconclusive(name, what, &reason, role, simulated),
-        Severity::Bad(cause, actions) => {
+    match worst(evaluations) {
+        Severity::Allowed => Check::passed(name, format!("the role may {what}")),
+        Severity::Inconclusive(reason) => inconclusive(name, what, &reason, role, simulated),
+        Severity::Denied(cause, actions) => {
             let document = (cause == DenialCause::NotAllowed).then_some(document);
             failed(name, Reason::RoleLacksLogsPermission, &cause, &actions, document)
         }
     }
 }
 
-/// Whether the role may do everything that `trial` asks about, as far as its own policies go.
+/// Whether the role's own policies allow every action of `simulation` on every resource of it.
 #[must_use]
 pub fn simulation_allowed(
     name: CheckName,
@@ -142,55 +144,58 @@ pub fn simulation_allowed(
     what: &str,
     document: &Value,
 ) -> Check {
-    let each = simulation
+    let pairs = simulation
         .actions
         .iter()
         .flat_map(|action| simulation.resources.iter().map(move |resource| (*action, resource)));
-    let found = each
+    let evaluations = pairs
         .map(|(action, resource)| (action, any_arn_form(vec![decision_for(simulated, action, resource)])));
-    match worst(found) {
-        Severity::Good => Check::passed(name, format!("the role's own policies let it {what}")),
-        Severity::Open(reason) => inconclusive(name, what, &reason, role, simulated),
-        Severity::Bad(cause, actions) => {
+    match worst(evaluations) {
+        Severity::Allowed => Check::passed(name, format!("the role's own policies allow it to {what}")),
+        Severity::Inconclusive(reason) => inconclusive(name, what, &reason, role, simulated),
+        Severity::Denied(cause, actions) => {
             let document = (cause == DenialCause::NotAllowed).then_some(document);
             failed(name, Reason::RoleLacksKmsPermission, &cause, &actions, document)
         }
     }
 }
 
-/// What the simulator said of this, or why that is not known.
+/// The simulator's decision on an action and a resource, or why there is none.
 fn decision_for(
     simulated: &Lookup<Vec<SimulationResult>>,
     action: &str,
     resource: &str,
 ) -> Result<SimulationDecision, String> {
-    let Lookup::Found(all) = simulated else { return Err("it was not simulated".to_owned()) };
+    let Lookup::Found(all) = simulated else { return Err("the action was not simulated".to_owned()) };
     let one = all.iter().find(|one| one.concerns(action, resource));
-    let one = one.ok_or_else(|| format!("IAM says nothing of {action}"))?;
+    let one = one.ok_or_else(|| format!("IAM returned no decision for {action}"))?;
     let missing: Vec<&str> =
         one.missing.iter().map(|key| &**key).filter(|key| is_relevant(key, action)).collect();
     if missing.is_empty() {
         Ok(one.decision)
     } else {
-        Err(format!("it depends on {}, which is known only when the call is made", missing.join(", ")))
+        Err(format!(
+            "the decision depends on {}, which is known only when the call is made",
+            missing.join(", ")
+        ))
     }
 }
 
-/// Whether a call of `action` can have this condition key at all: IAM names every key of the role's
-/// policies, and those of other services are absent from a real call too.
+/// Whether a call of `action` can have this condition key. IAM lists every condition key of the role's
+/// policies, but a real call does not have the keys of other services.
 fn is_relevant(key: &str, action: &str) -> bool {
     let service = |text: &str| text.split(':').next().unwrap_or_default().to_ascii_lowercase();
     let service = (service(key), service(action));
     service.0 == "aws" || service.0 == service.1
 }
 
-/// A key of the role's own account.
+/// Evaluates an action on a key of the role's own account.
 fn same_account(decision: Result<SimulationDecision, String>, access: PrincipalAccess) -> AccessEvaluation {
     match (access, decision) {
         (PrincipalAccess::Denied { statement }, _) => {
             AccessEvaluation::Denied(DenialCause::DeniedByKey(statement))
         }
-        (PrincipalAccess::NotMentioned, _) => AccessEvaluation::Denied(DenialCause::LeftOut),
+        (PrincipalAccess::NotMentioned, _) => AccessEvaluation::Denied(DenialCause::NotInKeyPolicy),
         (_, Ok(SimulationDecision::Denied)) => AccessEvaluation::Denied(DenialCause::Denied),
         (_, Ok(SimulationDecision::DeniedByOrganization)) => {
             AccessEvaluation::Denied(DenialCause::Organization)
@@ -202,7 +207,7 @@ fn same_account(decision: Result<SimulationDecision, String>, access: PrincipalA
         | (
             PrincipalAccess::Unclear { reason },
             Ok(SimulationDecision::Allowed | SimulationDecision::NotAllowed),
-        ) => AccessEvaluation::Open(reason),
+        ) => AccessEvaluation::Inconclusive(reason),
         (PrincipalAccess::Named, Ok(SimulationDecision::Allowed | SimulationDecision::NotAllowed))
         | (PrincipalAccess::Delegated, Ok(SimulationDecision::Allowed)) => AccessEvaluation::Allowed,
         (PrincipalAccess::Delegated, Ok(SimulationDecision::NotAllowed)) => {
@@ -211,21 +216,22 @@ fn same_account(decision: Result<SimulationDecision, String>, access: PrincipalA
     }
 }
 
-/// A key of another account: both accounts have to allow it, and one of them cannot be asked.
+/// Evaluates an action on a key of another account. Both accounts have to allow it, and the key's policy in
+/// the other account cannot be read.
 fn cross_account(decision: Result<SimulationDecision, String>, key: &KmsKeyArn) -> AccessEvaluation {
     match decision {
         Ok(SimulationDecision::NotAllowed) => AccessEvaluation::Denied(DenialCause::NotAllowed),
         Ok(SimulationDecision::Denied) => AccessEvaluation::Denied(DenialCause::Denied),
         Ok(SimulationDecision::DeniedByOrganization) => AccessEvaluation::Denied(DenialCause::Organization),
-        Ok(SimulationDecision::Allowed) => AccessEvaluation::Open(format!(
-            "the key belongs to account {}, and KMS shows key policies to their own account only",
+        Ok(SimulationDecision::Allowed) => AccessEvaluation::Inconclusive(format!(
+            "the key belongs to account {}, and KMS returns a key policy only to the key's own account",
             key.account()
         )),
-        Err(reason) => AccessEvaluation::Open(reason),
+        Err(reason) => AccessEvaluation::Inconclusive(reason),
     }
 }
 
-/// One resource in all its spellings, of which AWS asks for one.
+/// Combines the decisions on all forms of one resource's ARN. AWS evaluates only one of them.
 fn any_arn_form(decisions: Vec<Result<SimulationDecision, String>>) -> AccessEvaluation {
     let mut allowed = 0;
     let all = decisions.len();
@@ -237,34 +243,36 @@ fn any_arn_form(decisions: Vec<Result<SimulationDecision, String>>) -> AccessEva
             Ok(SimulationDecision::DeniedByOrganization) => {
                 return AccessEvaluation::Denied(DenialCause::Organization);
             }
-            Err(reason) => return AccessEvaluation::Open(reason),
+            Err(reason) => return AccessEvaluation::Inconclusive(reason),
         }
     }
     match allowed {
         0 => AccessEvaluation::Denied(DenialCause::NotAllowed),
         some if some == all => AccessEvaluation::Allowed,
-        _ => AccessEvaluation::Open(
-            "the role's policies name the log group in one of two ways, with something behind its name or without, and AWS does not document which it asks for".to_owned(),
+        _ => AccessEvaluation::Inconclusive(
+            "the role's policies match only one of the two forms of the log group's ARN, with or without a suffix, and AWS does not document which form it evaluates".to_owned(),
         ),
     }
 }
 
-/// The worst finding, with the actions that share it.
-fn worst(found: impl IntoIterator<Item = (&'static str, AccessEvaluation)>) -> Severity {
-    let mut worst = Severity::Good;
-    for (action, finding) in found {
-        match (finding, &mut worst) {
+/// The most severe evaluation, with the actions that share its cause.
+fn worst(evaluations: impl IntoIterator<Item = (&'static str, AccessEvaluation)>) -> Severity {
+    let mut worst = Severity::Allowed;
+    for (action, evaluation) in evaluations {
+        match (evaluation, &mut worst) {
             (AccessEvaluation::Allowed, _)
-            | (AccessEvaluation::Open(_), Severity::Open(_) | Severity::Bad(..)) => {}
-            (AccessEvaluation::Denied(cause), Severity::Bad(same, actions)) => {
+            | (AccessEvaluation::Inconclusive(_), Severity::Inconclusive(_) | Severity::Denied(..)) => {}
+            (AccessEvaluation::Denied(cause), Severity::Denied(same, actions)) => {
                 if cause == *same && !actions.contains(&action) {
                     actions.push(action);
                 }
             }
-            (AccessEvaluation::Denied(cause), Severity::Good | Severity::Open(_)) => {
-                worst = Severity::Bad(cause, vec![action]);
+            (AccessEvaluation::Denied(cause), Severity::Allowed | Severity::Inconclusive(_)) => {
+                worst = Severity::Denied(cause, vec![action]);
             }
-            (AccessEvaluation::Open(reason), Severity::Good) => worst = Severity::Open(reason),
+            (AccessEvaluation::Inconclusive(reason), Severity::Allowed) => {
+                worst = Severity::Inconclusive(reason);
+            }
         }
     }
     worst
@@ -278,16 +286,17 @@ fn inconclusive(
     simulated: &Lookup<Vec<SimulationResult>>,
 ) -> Check {
     match simulated {
-        Lookup::Unknown(reason) => {
-            Check::not_checked(name, format!("whether the role may {what} was not simulated, since {reason}"))
-                .with_document(
-                    "to have it checked, add this statement to the role's policy",
-                    &remedy::role_simulate_statement(role),
-                )
-        }
+        Lookup::Unknown(reason) => Check::not_checked(
+            name,
+            format!("IAM did not simulate whether the role may {what}, because {reason}"),
+        )
+        .with_document(
+            "to enable this check, add this statement to the role's policy",
+            &remedy::role_simulate_statement(role),
+        ),
         Lookup::Found(_) | Lookup::Absent => Check::not_checked(
             name,
-            format!("whether the role may {what} cannot be told from here: {reason}"),
+            format!("it could not be determined whether the role may {what}: {reason}"),
         ),
     }
 }
@@ -303,31 +312,31 @@ fn failed(
     let (reason, detail, remedy) = match cause {
         DenialCause::NotAllowed => (
             lacks,
-            format!("no policy of the role allows it {actions}"),
+            format!("no policy of the role allows {actions}"),
             "add this statement to the role's policy".to_owned(),
         ),
         DenialCause::Denied => (
             lacks,
-            format!("a policy of the role, or its permissions boundary, denies it {actions}"),
-            "take the denial away: it wins over everything that allows".to_owned(),
+            format!("a policy of the role, or its permissions boundary, denies {actions}"),
+            "remove the deny; it overrides every allow".to_owned(),
         ),
         DenialCause::Organization => (
             Reason::DeniedByOrganization,
             format!("a policy of the AWS organization denies the role {actions}"),
-            "ask whoever runs the organization to let the role through".to_owned(),
+            "ask the administrators of the organization to allow the role".to_owned(),
         ),
-        DenialCause::LeftOut => (
+        DenialCause::NotInKeyPolicy => (
             lacks,
             format!(
-                "the key's policy neither lets the role do {actions} nor leaves it to the account's own policies"
+                "the key's policy neither allows the role {actions} nor delegates to the policies of the role's account"
             ),
-            "add this statement to the key's policy (kms:PutKeyPolicy), beside those that are there"
+            "add this statement to the key's policy (kms:PutKeyPolicy) and keep the existing statements"
                 .to_owned(),
         ),
         DenialCause::DeniedByKey(statement) => (
             lacks,
             format!("{statement} of the key's policy denies the role {actions}"),
-            "except the role from that statement: a denial wins over everything that allows".to_owned(),
+            "exclude the role from that statement; a deny overrides every allow".to_owned(),
         ),
     };
     let check = Check::failed(name, reason, detail, remedy.clone());
@@ -337,7 +346,7 @@ fn failed(
     }
 }
 
-/// The key's policy, as far as it can be read.
+/// The key's policy, or why it cannot be used.
 enum Policy {
     Readable(KeyPolicy),
     Unclear(String),
@@ -354,7 +363,7 @@ impl Policy {
             },
             Lookup::Absent => Self::Unclear("KMS has no policy for the key".to_owned()),
             Lookup::Unknown(reason) => {
-                Self::Unclear(format!("the key's policy was not read, since {reason}"))
+                Self::Unclear(format!("the key's policy was not read because {reason}"))
             }
         }
     }

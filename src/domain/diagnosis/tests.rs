@@ -45,7 +45,7 @@ fn reasons(checks: &[Check]) -> Vec<Reason> {
 }
 
 #[test]
-fn every_statement_that_is_offered_mends_what_it_is_offered_for_and_nothing_else() {
+fn an_offered_statement_repairs_its_resource_and_no_other() {
     let own = json!({ "Effect": "Allow", "Principal": { "AWS": "arn:aws:iam::111122223333:root" }, "Action": "kms:*", "Resource": "*" });
     for resource in [group(), queries()] {
         let before = key_policy(&key().arn, &resource, &policy(&own));
@@ -60,14 +60,14 @@ fn every_statement_that_is_offered_mends_what_it_is_offered_for_and_nothing_else
 }
 
 #[test]
-fn the_roles_statement_is_bound_to_the_key_and_to_the_service() {
+fn the_roles_statement_is_limited_to_the_key_and_the_service() {
     let statement = remedy::role_kms_statement(&key().arn, &group());
     assert_eq!(statement["Resource"], key().arn.as_str());
     assert_eq!(statement["Condition"]["StringEquals"]["kms:ViaService"], "logs.eu-west-1.amazonaws.com");
 }
 
 #[test]
-fn a_denial_is_told_with_the_statement_that_denies() {
+fn the_finding_names_the_statement_that_denies() {
     let deny =
         json!({ "Sid": "Freeze", "Effect": "Deny", "Principal": "*", "Action": "kms:*", "Resource": "*" });
     let check = key_policy(&key().arn, &group(), &policy(&deny));
@@ -76,11 +76,11 @@ fn a_denial_is_told_with_the_statement_that_denies() {
 }
 
 #[test]
-fn what_could_not_be_read_is_not_checked() {
-    let closed = Lookup::Unknown("the role may not read it".to_owned());
+fn a_policy_that_cannot_be_read_is_not_checked() {
+    let unreadable = Lookup::Unknown("the role may not read it".to_owned());
     for (arn, lookup) in [
-        (arn("111122223333"), closed.clone()),
-        (arn("444455556666"), closed),
+        (arn("111122223333"), unreadable.clone()),
+        (arn("444455556666"), unreadable),
         (arn("111122223333"), Lookup::Found("no policy".into())),
         (arn("111122223333"), Lookup::Absent),
     ] {
@@ -93,22 +93,22 @@ fn what_could_not_be_read_is_not_checked() {
 }
 
 #[test]
-fn every_flaw_of_a_key_has_its_reason() {
+fn every_unusable_key_has_its_reason() {
     assert_eq!(reasons(&key_usable(&key())), []);
     let state = |state| reasons(&key_usable(&KeyMetadata { state, ..key() }));
     assert_eq!(state(KeyState::Disabled), [Reason::KeyDisabled]);
     assert_eq!(state(KeyState::PendingDeletion), [Reason::KeyPendingDeletion]);
     assert_eq!(state(KeyState::Other("PendingImport".into())), [Reason::KeyNotUsable]);
     assert_eq!(state(KeyState::Other("Updating".into())), []);
-    let flawed = KeyMetadata { symmetric: false, customer_managed: false, ..key() };
-    assert_eq!(reasons(&key_usable(&flawed)), [Reason::KeyNotSymmetric, Reason::KeyNotCustomerManaged]);
-    let going =
+    let unusable = KeyMetadata { symmetric: false, customer_managed: false, ..key() };
+    assert_eq!(reasons(&key_usable(&unusable)), [Reason::KeyNotSymmetric, Reason::KeyNotCustomerManaged]);
+    let pending_deletion =
         KeyMetadata { state: KeyState::PendingDeletion, deletion: Some(Timestamp::from_secs(0)), ..key() };
-    assert!(key_usable(&going)[0].detail.contains("1970-01-01"));
+    assert!(key_usable(&pending_deletion)[0].detail.contains("1970-01-01"));
 }
 
 #[test]
-fn a_key_of_another_region_and_a_missing_one_are_told_apart() {
+fn a_missing_key_and_a_key_in_another_region_have_distinct_reasons() {
     let requested = KmsKeyId::Alias("alias/logs".into());
     let far = KeyMetadata { arn: "arn:aws:kms:us-east-1:111122223333:key/k".parse().unwrap(), ..key() };
     let checks = |lookup| reasons(&key_exists(&requested, &group(), &lookup));
@@ -119,7 +119,7 @@ fn a_key_of_another_region_and_a_missing_one_are_told_apart() {
 }
 
 #[test]
-fn a_verdict_is_ok_only_where_everything_passed() {
+fn a_verdict_is_ok_only_if_every_check_passed() {
     let of = |checks| Diagnosis { checks, key: None }.verdict();
     let passed = || Check::passed(CheckName::KeyState, "");
     let unknown = || Check::not_checked(CheckName::KeyPolicy, "");
@@ -130,7 +130,7 @@ fn a_verdict_is_ok_only_where_everything_passed() {
 }
 
 #[test]
-fn log_groups_are_told_with_what_is_in_force() {
+fn the_checks_of_a_log_group_include_its_current_key() {
     let found_group =
         |class: &str| Lookup::Found(GroupLookup { key: Some(key().arn), class: Some(class.into()) });
     let checks = log_group(&group(), &found_group("STANDARD"));
@@ -142,7 +142,7 @@ fn log_groups_are_told_with_what_is_in_force() {
 }
 
 #[test]
-fn the_names_of_checks_are_those_that_callers_know() {
+fn the_names_of_the_checks_are_stable() {
     let mut names = CheckName::ALL.map(CheckName::as_str);
     names.sort_unstable();
     assert_eq!(

@@ -1,4 +1,5 @@
-//! Conditions, held against what `CloudWatch` Logs is known to say of itself when it calls KMS.
+//! Evaluates conditions with the condition keys that a call of `CloudWatch` Logs to KMS is documented to
+//! have.
 
 use std::fmt;
 
@@ -7,7 +8,7 @@ use serde_json::Value;
 use super::{
     UnreadablePolicy,
     document::{Effect, malformed, strings},
-    glob::{arn_fits, fits},
+    glob::{arn_matches, glob_matches},
     ternary::Ternary,
 };
 use crate::domain::{
@@ -16,13 +17,13 @@ use crate::domain::{
     key_policy::service_principal,
 };
 
-/// The condition key of the encryption context of log groups.
+/// The condition key for the encryption context of log groups.
 const ENCRYPTION_CONTEXT: &str = "kms:encryptioncontext:aws:logs:arn";
-/// The condition keys of the source of query results.
+/// The condition keys for the source of query results.
 const SOURCE_ARN: &str = "aws:sourcearn";
 const SOURCE_ACCOUNT: &str = "aws:sourceaccount";
 
-/// One condition: an operator, a key and the values that satisfy it.
+/// One condition: an operator, a condition key and its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Condition {
     operator: String,
@@ -30,15 +31,15 @@ pub(super) struct Condition {
     values: Vec<String>,
 }
 
-/// What is known of a call, by the lower-case name of the condition key; nothing is known of others.
+/// The known condition keys of a call, by lower-case name. Nothing is known about other keys.
 pub(super) struct Facts(Vec<(&'static str, Fact)>);
 
-/// What is known of one condition key.
+/// What is known about one condition key.
 enum Fact {
-    /// It has one of these values.
+    /// The key has one of these values.
     OneOf(Vec<String>),
-    /// It is documented for the other kind of target only: a statement that asks for it is not for
-    /// this one. Nothing is built on that where it would deny.
+    /// The key is documented only for the other kind of target. An allow statement that requires it therefore
+    /// does not apply to this target. A deny statement with it is indeterminate.
     OtherKind,
 }
 
@@ -54,8 +55,8 @@ enum Compare {
 // === impl Facts ===
 
 impl Facts {
-    /// What `CloudWatch` Logs says when it uses a key for this: for log groups the encryption context,
-    /// for query results the source ("Encrypt log data" and "Encrypt query results", user guide).
+    /// The condition keys of a call that `CloudWatch` Logs makes for `resource`: the encryption context for
+    /// log groups, the source for query results (user guide, "Encrypt log data" and "Encrypt query results").
     pub(super) fn for_service(resource: &Resource) -> Self {
         let arn = resource.arn().to_string();
         let mut facts = vec![("aws:principalisawsservice", Fact::OneOf(vec!["true".to_owned()]))];
@@ -66,20 +67,20 @@ impl Facts {
                 facts.push((SOURCE_ACCOUNT, Fact::OtherKind));
             }
             Target::QueryResults => {
-                // The documented condition has a star where a query's id may stand.
-                let one = format!("{}12345678-1234-1234-1234-123456789012", arn.trim_end_matches('*'));
+                // The documented condition has a `*` in the position of a query's id.
+                let with_id = format!("{}12345678-1234-1234-1234-123456789012", arn.trim_end_matches('*'));
                 let account = resource.location.account.to_string();
                 facts.push((ENCRYPTION_CONTEXT, Fact::OtherKind));
-                facts.push((SOURCE_ARN, Fact::OneOf(vec![arn, one])));
+                facts.push((SOURCE_ARN, Fact::OneOf(vec![arn, with_id])));
                 facts.push((SOURCE_ACCOUNT, Fact::OneOf(vec![account])));
             }
         }
         Self(facts)
     }
 
-    /// What is known of a role's call to KMS that `CloudWatch` Logs makes in its name ("Forward access
-    /// sessions" and "AWS global condition context keys", IAM user guide). Whether it has the encryption
-    /// context is not documented.
+    /// The condition keys of a call to KMS that `CloudWatch` Logs makes on behalf of a role (IAM user guide,
+    /// "Forward access sessions" and "AWS global condition context keys"). AWS does not document whether such
+    /// a call has the encryption context.
     pub(super) fn of_role(role: &RoleArn, location: &Location) -> Self {
         let one = |value: String| Fact::OneOf(vec![value]);
         Self(vec![
@@ -99,13 +100,15 @@ impl Facts {
     }
 }
 
-/// Reads the `Condition` of a statement.
+/// Parses the `Condition` of a statement.
 pub(super) fn read(value: Option<&Value>) -> Result<Vec<Condition>, UnreadablePolicy> {
     let Some(value) = value else { return Ok(Vec::new()) };
-    let Value::Object(operators) = value else { return Err(malformed("a condition is no object")) };
+    let Value::Object(operators) = value else { return Err(malformed("a condition is not an object")) };
     let mut conditions = Vec::new();
     for (operator, keys) in operators {
-        let Value::Object(keys) = keys else { return Err(malformed("an operator has no keys")) };
+        let Value::Object(keys) = keys else {
+            return Err(malformed("a condition operator is not an object"));
+        };
         for (key, values) in keys {
             let (operator, key) = (operator.clone(), key.clone());
             conditions.push(Condition { operator, key, values: strings(values)? });
@@ -114,19 +117,19 @@ pub(super) fn read(value: Option<&Value>) -> Result<Vec<Condition>, UnreadablePo
     Ok(conditions)
 }
 
-/// Whether all of them hold.
+/// Whether all conditions hold.
 pub(super) fn all_hold(conditions: &[Condition], effect: Effect, facts: &Facts) -> Ternary {
     conditions.iter().fold(Ternary::Yes, |so_far, condition| so_far.and(|| condition.holds(effect, facts)))
 }
 
-/// The first one that ends in this.
+/// The first condition whose evaluation is `result`.
 pub(super) fn first<'c>(
     conditions: &'c [Condition],
     effect: Effect,
     facts: &Facts,
-    end: Ternary,
+    result: Ternary,
 ) -> Option<&'c Condition> {
-    conditions.iter().find(|condition| condition.holds(effect, facts) == end)
+    conditions.iter().find(|condition| condition.holds(effect, facts) == result)
 }
 
 // === impl Condition ===
@@ -135,13 +138,13 @@ impl Condition {
     fn holds(&self, effect: Effect, facts: &Facts) -> Ternary {
         let possible = match facts.fact_for(&self.key) {
             Some(Fact::OneOf(possible)) => possible,
-            Some(Fact::OtherKind) if effect == Effect::Allow && self.is_null_operator() => {
+            Some(Fact::OtherKind) if effect == Effect::Allow && self.requires_value() => {
                 return Ternary::No;
             }
             Some(Fact::OtherKind) | None => return Ternary::Unknown,
         };
-        // A known key is there and has one value, so that "if it exists" and "for any" or "for all of
-        // its values" change nothing.
+        // A known key is present and has one value, so `IfExists`, `ForAnyValue` and `ForAllValues` do not
+        // change the result.
         let operator = self.operator.as_str();
         let operator = operator.strip_prefix("ForAnyValue:").unwrap_or(operator);
         let operator = operator.strip_prefix("ForAllValues:").unwrap_or(operator);
@@ -165,20 +168,20 @@ impl Condition {
         }
     }
 
-    /// Whether it can hold only where the key has a value.
-    fn is_null_operator(&self) -> bool {
+    /// Whether the condition can hold only if the key has a value.
+    fn requires_value(&self) -> bool {
         let optional = ["IfExists", "Not", "Null", "ForAllValues"];
         !optional.iter().any(|word| self.operator.contains(word))
     }
 
     fn any_value(&self, compare: Compare, given: &str) -> Ternary {
         Ternary::any(self.values.iter().map(|value| match compare {
-            // A policy variable, which only AWS can fill in.
+            // Only AWS can resolve a policy variable.
             _ if value.contains("${") => Ternary::Unknown,
             Compare::Exact => (value == given).into(),
             Compare::IgnoreCase => value.eq_ignore_ascii_case(given).into(),
-            Compare::Like => fits(value, given).into(),
-            Compare::Arn => arn_fits(value, given).map_or(Ternary::Unknown, Ternary::from),
+            Compare::Like => glob_matches(value, given).into(),
+            Compare::Arn => arn_matches(value, given).map_or(Ternary::Unknown, Ternary::from),
         }))
     }
 }

@@ -1,17 +1,17 @@
-//! The JSON of a policy.
+//! Parses the JSON of a key policy into statements. A statement with an unknown element is rejected.
 
 use serde_json::{Map, Value};
 
 use super::{
     UnreadablePolicy,
     condition::{self, Condition, Facts},
-    glob::fits,
+    glob::glob_matches,
     principals::{PrincipalKind, Principals},
     ternary::Ternary,
 };
 use crate::domain::arn::KmsKeyArn;
 
-/// Longest key policy read: KMS takes 32 KiB (`PutKeyPolicy` in the API reference).
+/// Maximum length of a key policy in bytes. KMS accepts 32 KiB (`PutKeyPolicy` in the API reference).
 const MAX_POLICY: usize = 64 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(super) enum Effect {
     Deny,
 }
 
-/// One statement.
+/// One statement of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Statement {
     name: String,
@@ -31,16 +31,16 @@ pub(super) struct Statement {
     pub(super) conditions: Vec<Condition>,
 }
 
-/// `Action` or `NotAction`, `Resource` or `NotResource`.
+/// The patterns of `Action` or `Resource`, or those of `NotAction` or `NotResource` if `negated`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ActionList {
-    but: bool,
+    negated: bool,
     patterns: Vec<String>,
 }
 
 pub(super) type Read<T> = Result<T, UnreadablePolicy>;
 
-/// The statements of a policy.
+/// Parses the statements of a policy.
 pub(super) fn read(text: &str) -> Read<Vec<Statement>> {
     if text.len() > MAX_POLICY {
         return Err(UnreadablePolicy::TooLong);
@@ -49,7 +49,7 @@ pub(super) fn read(text: &str) -> Read<Vec<Statement>> {
     let statements = match policy.get("Statement") {
         Some(Value::Array(statements)) => statements.iter().collect(),
         Some(one @ Value::Object(_)) => vec![one],
-        _ => return Err(malformed("it has no Statement")),
+        _ => return Err(malformed("there is no Statement")),
     };
     statements.into_iter().enumerate().map(|(at, statement)| Statement::read(at + 1, statement)).collect()
 }
@@ -58,14 +58,14 @@ pub(super) fn read(text: &str) -> Read<Vec<Statement>> {
 
 impl Statement {
     fn read(number: usize, statement: &Value) -> Read<Self> {
-        let Value::Object(fields) = statement else { return Err(malformed("a statement is no object")) };
-        if let Some(unknown) = fields.keys().find(|key| !TRUSTED_KEYS.contains(&key.as_str())) {
-            return Err(malformed(&format!("a statement has {unknown:?}")));
+        let Value::Object(fields) = statement else { return Err(malformed("a statement is not an object")) };
+        if let Some(unknown) = fields.keys().find(|key| !STATEMENT_ELEMENTS.contains(&key.as_str())) {
+            return Err(malformed(&format!("a statement has the unknown element {unknown:?}")));
         }
         let effect = match fields.get("Effect").and_then(Value::as_str) {
             Some("Allow") => Effect::Allow,
             Some("Deny") => Effect::Deny,
-            _ => return Err(malformed("a statement has no Effect")),
+            _ => return Err(malformed("a statement has no Effect of Allow or Deny")),
         };
         let name = match fields.get("Sid").and_then(Value::as_str) {
             Some(sid) if !sid.is_empty() => format!("statement {sid:?}"),
@@ -81,34 +81,34 @@ impl Statement {
         })
     }
 
-    /// What people call it.
+    /// The statement's `Sid`, or its number, for messages.
     pub(super) fn name(&self) -> String {
         self.name.clone()
     }
 
-    /// Whether it is about this principal doing this with this key, its conditions aside.
+    /// Whether the statement covers this principal, action and key, without regard to its conditions.
     pub(super) fn covers(&self, principal: PrincipalKind<'_>, action: &str, key: &KmsKeyArn) -> Ternary {
-        let action = || {
-            Ternary::from(
-                self.actions
-                    .list_covers(|pattern| fits(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase())),
-            )
-        };
-        let resource = || Ternary::from(self.resources.list_covers(|pattern| fits(pattern, key.as_str())));
+        let action =
+            || {
+                Ternary::from(self.actions.covers(|pattern| {
+                    glob_matches(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase())
+                }))
+            };
+        let resource = || Ternary::from(self.resources.covers(|pattern| glob_matches(pattern, key.as_str())));
         self.principals.matches(principal, self.effect).and(action).and(resource)
     }
 
-    /// Why it cannot be judged.
+    /// Why the statement's result is unknown, for people.
     pub(super) fn why_indeterminate(&self, facts: &Facts) -> String {
         match condition::first(&self.conditions, self.effect, facts, Ternary::Unknown) {
             Some(condition) => format!("{} depends on {condition}", self.name),
-            None => format!("{} names its principals in a way that cannot be judged", self.name),
+            None => format!("{} names its principals in a form that cannot be evaluated", self.name),
         }
     }
 }
 
-/// Everything a statement can hold (IAM user guide, "JSON policy elements").
-const TRUSTED_KEYS: &[&str] = &[
+/// Every element that a statement can have (IAM user guide, "JSON policy elements").
+const STATEMENT_ELEMENTS: &[&str] = &[
     "Action",
     "Condition",
     "Effect",
@@ -120,33 +120,34 @@ const TRUSTED_KEYS: &[&str] = &[
     "Sid",
 ];
 
-// === impl Listed ===
+// === impl ActionList ===
 
 impl ActionList {
-    fn read(fields: &Map<String, Value>, these: &str, all_but: &str) -> Read<Self> {
-        let (but, value) = exactly_one(fields, these, all_but)?;
-        Ok(Self { but, patterns: strings(value)? })
+    fn read(fields: &Map<String, Value>, element: &str, negation: &str) -> Read<Self> {
+        let (negated, value) = exactly_one(fields, element, negation)?;
+        Ok(Self { negated, patterns: strings(value)? })
     }
 
-    fn list_covers(&self, fits: impl Fn(&String) -> bool) -> bool {
-        self.patterns.iter().any(fits) != self.but
+    fn covers(&self, matches: impl Fn(&String) -> bool) -> bool {
+        self.patterns.iter().any(matches) != self.negated
     }
 }
 
-/// The one of two elements that is there, and whether it is the second.
+/// The value of `element` or `negation`, and whether it is the negation. Exactly one of them has to be
+/// present.
 pub(super) fn exactly_one<'f>(
     fields: &'f Map<String, Value>,
-    this: &str,
-    not_this: &str,
+    element: &str,
+    negation: &str,
 ) -> Read<(bool, &'f Value)> {
-    match (fields.get(this), fields.get(not_this)) {
+    match (fields.get(element), fields.get(negation)) {
         (Some(value), None) => Ok((false, value)),
         (None, Some(value)) => Ok((true, value)),
-        _ => Err(malformed(&format!("a statement needs one of {this} and {not_this}"))),
+        _ => Err(malformed(&format!("a statement needs exactly one of {element} and {negation}"))),
     }
 }
 
-/// One string or several.
+/// The values of an element that holds one value or an array.
 pub(super) fn strings(value: &Value) -> Read<Vec<String>> {
     match value {
         Value::Array(values) => values.iter().map(scalar).collect(),
@@ -161,7 +162,7 @@ fn scalar(value: &Value) -> Read<String> {
         Value::String(text) => Ok(text.clone()),
         Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => {
-            Err(malformed("a value is neither text nor a number"))
+            Err(malformed("a value is not a string, a number or a boolean"))
         }
     }
 }

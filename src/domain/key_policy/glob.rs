@@ -1,10 +1,11 @@
-//! Wildcards as policies have them: `*` for any characters, `?` for one.
+//! Wildcards of IAM policies: `*` for any number of characters, `?` for one.
 
-/// Whether the whole of `text` fits `pattern`. Takes time in proportion to the two lengths at worst.
-pub(super) fn fits(pattern: &str, text: &str) -> bool {
+/// Whether the whole of `text` matches `pattern`, in time proportional to the product of their lengths at
+/// most.
+pub(super) fn glob_matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
-    // Where the last `*` stands, and how far into the text it reaches so far.
+    // The position of the last `*` in the pattern, and the end of what it matches in the text so far.
     let mut star: Option<(usize, usize)> = None;
     while let Some(c) = text.get(t) {
         match pattern.get(p) {
@@ -27,12 +28,13 @@ pub(super) fn fits(pattern: &str, text: &str) -> bool {
     pattern.get(p..).is_some_and(|rest| rest.iter().all(|sign| *sign == '*'))
 }
 
-/// Whether `text` fits in each of an ARN's six parts by itself; none where `pattern` has fewer.
-pub(super) fn arn_fits(pattern: &str, text: &str) -> Option<bool> {
+/// Whether each of the six parts of an ARN matches the same part of `pattern`. `None` if `pattern` has fewer
+/// parts.
+pub(super) fn arn_matches(pattern: &str, text: &str) -> Option<bool> {
     let parts: Vec<&str> = pattern.splitn(6, ':').collect();
     if parts.len() < 6 {
         return None;
     }
     let mut given = text.splitn(6, ':');
-    Some(parts.into_iter().all(|part| given.next().is_some_and(|given| fits(part, given))))
+    Some(parts.into_iter().all(|part| given.next().is_some_and(|given| glob_matches(part, given))))
 }

@@ -1,4 +1,4 @@
-//! `Principal` and `NotPrincipal`.
+//! Parses the `Principal` or `NotPrincipal` of a statement and matches principals with it.
 
 use serde_json::{Map, Value};
 
@@ -8,21 +8,21 @@ use super::{
 };
 use crate::domain::aws::RoleArn;
 
-/// Whom a statement is held against.
+/// The principal that a statement is evaluated for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PrincipalKind<'w> {
-    /// A service, by the name it has as a principal.
+    /// A service, by its service principal.
     Service(&'w str),
-    /// A role.
+    /// A role, in a session of it.
     Role(&'w RoleArn),
-    /// The account of a role, which hands on by its own policies what it is allowed.
+    /// The account of a role. Its IAM policies delegate to the role what the account is allowed.
     AccountOf(&'w RoleArn),
 }
 
-/// Who is meant.
+/// The principals of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Principals {
-    but: bool,
+    negated: bool,
     everyone: bool,
     aws: Vec<String>,
     services: Vec<String>,
@@ -32,8 +32,8 @@ pub(super) struct Principals {
 
 impl Principals {
     pub(super) fn read(fields: &Map<String, Value>) -> Read<Self> {
-        let (but, value) = exactly_one(fields, "Principal", "NotPrincipal")?;
-        let mut principals = Self { but, everyone: false, aws: Vec::new(), services: Vec::new() };
+        let (negated, value) = exactly_one(fields, "Principal", "NotPrincipal")?;
+        let mut principals = Self { negated, everyone: false, aws: Vec::new(), services: Vec::new() };
         match value {
             Value::String(all) if all == "*" => principals.everyone = true,
             Value::Object(kinds) => {
@@ -43,7 +43,9 @@ impl Principals {
                         "AWS" => principals.aws.extend(named),
                         "Service" => principals.services.extend(named),
                         "Federated" | "CanonicalUser" => {}
-                        other => return Err(malformed(&format!("a principal is of kind {other:?}"))),
+                        other => {
+                            return Err(malformed(&format!("a principal has the unknown type {other:?}")));
+                        }
                     }
                 }
                 principals.everyone = principals.aws.iter().any(|name| name == "*");
@@ -55,54 +57,56 @@ impl Principals {
         Ok(principals)
     }
 
-    /// Whether this one is meant.
+    /// Whether the statement applies to this principal.
     pub(super) fn matches(&self, principal: PrincipalKind<'_>, effect: Effect) -> Ternary {
         let named = if self.everyone {
             Ternary::Yes
         } else {
             match principal {
-                PrincipalKind::Service(service) => self.name_service(service),
-                PrincipalKind::Role(role) => self.name_role(role, effect),
-                PrincipalKind::AccountOf(role) => self.name_account(role).into(),
+                PrincipalKind::Service(service) => self.names_service(service),
+                PrincipalKind::Role(role) => self.names_role(role, effect),
+                PrincipalKind::AccountOf(role) => self.names_account(role).into(),
             }
         };
-        match (self.but, effect, principal) {
+        match (self.negated, effect, principal) {
             (false, ..) => named,
             (true, Effect::Deny, PrincipalKind::Service(_)) => named.not(),
-            // To leave a session out, its role, its account and itself have to be named.
+            // A `NotPrincipal` with Deny has to name the session, its role and its account to exempt the
+            // session.
             (true, Effect::Deny, PrincipalKind::Role(_) | PrincipalKind::AccountOf(_))
                 if named == Ternary::No =>
             {
                 Ternary::Yes
             }
-            // To allow everyone but some is discouraged, and not documented for services.
+            // AWS discourages `NotPrincipal` with Allow and does not document it for services.
             (true, Effect::Allow, _) if named == Ternary::Yes => Ternary::No,
             (true, Effect::Deny | Effect::Allow, _) => Ternary::Unknown,
         }
     }
 
-    fn name_service(&self, service: &str) -> Ternary {
-        // The name without a Region is accepted for some services; whether for this one is not
-        // documented. Neither is the plain suffix in China.
-        let doubtful = |named: &String| {
+    fn names_service(&self, service: &str) -> Ternary {
+        // Some services accept the name without a Region. AWS documents neither that for CloudWatch Logs, nor
+        // the suffix without `.cn` in China.
+        let undocumented = |named: &String| {
             named == "logs.amazonaws.com" || service.strip_suffix(".cn").is_some_and(|plain| named == plain)
         };
         if self.services.iter().any(|named| named == service) {
             Ternary::Yes
-        } else if self.services.iter().any(doubtful) {
+        } else if self.services.iter().any(undocumented) {
             Ternary::Unknown
         } else {
             Ternary::No
         }
     }
 
-    /// To allow an account is no more than to leave it to the account; to deny it denies its roles.
-    fn name_role(&self, role: &RoleArn, effect: Effect) -> Ternary {
+    /// An allow for the account only delegates to it and does not name the role. A deny for the account
+    /// covers its roles.
+    fn names_role(&self, role: &RoleArn, effect: Effect) -> Ternary {
         let name = role.as_str().rsplit('/').next().unwrap_or_default();
         let session =
             format!("arn:{}:sts::{}:assumed-role/{name}/", role.partition(), role.account().as_str());
         if self.aws.iter().any(|named| named == role.as_str())
-            || (effect == Effect::Deny && self.name_account(role))
+            || (effect == Effect::Deny && self.names_account(role))
         {
             Ternary::Yes
         } else if self.aws.iter().any(|named| named.starts_with(&session)) {
@@ -112,7 +116,7 @@ impl Principals {
         }
     }
 
-    fn name_account(&self, role: &RoleArn) -> bool {
+    fn names_account(&self, role: &RoleArn) -> bool {
         let account = role.account();
         let root = format!("arn:{}:iam::{account}:root", role.partition());
         self.aws.iter().any(|named| named == account.as_str() || *named == root)

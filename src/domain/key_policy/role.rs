@@ -1,4 +1,4 @@
-//! How far a key's policy lets a role use the key.
+//! Evaluates whether a key's policy lets a role use the key, or delegates that to the role's account.
 
 #[cfg(test)]
 mod tests;
@@ -12,23 +12,23 @@ use super::{
 };
 use crate::domain::{arn::KmsKeyArn, association::Location, aws::RoleArn};
 
-/// What a key's policy says of a role and one action.
+/// Whether a key's policy lets a role perform one action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PrincipalAccess {
-    /// It names the role: in the key's own account no policy of the role has to allow it too.
+    /// The key policy allows it to the role. In the key's account the role's own policies need not allow it.
     Named,
-    /// It leaves it to the policies of the role's account.
+    /// The key policy delegates the decision to the policies of the role's account.
     Delegated,
-    /// It does neither.
+    /// The key policy neither allows the action to the role nor delegates it to the role's account.
     NotMentioned,
-    /// A statement denies it.
+    /// A statement denies the action.
     Denied {
-        /// The statement, by its `Sid` or its place.
+        /// The statement's `Sid`, or its number in the policy.
         statement: String,
     },
-    /// It depends on something that cannot be known from here.
+    /// The result depends on facts that this service cannot know.
     Unclear {
-        /// On what.
+        /// What the result depends on, for people.
         reason: String,
     },
 }
@@ -36,7 +36,7 @@ pub enum PrincipalAccess {
 // === impl KeyPolicy ===
 
 impl KeyPolicy {
-    /// What it says of `role` doing `action` with `key` through `CloudWatch` Logs in a place.
+    /// Whether the policy lets `role` perform `action` with `key` through `CloudWatch` Logs in a location.
     #[must_use]
     pub fn principal_access(
         &self,

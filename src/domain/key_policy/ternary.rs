@@ -1,4 +1,4 @@
-//! Yes, no, or not to be known from here.
+//! Logic with three values, for facts that this service may not know.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ternary {
@@ -7,7 +7,7 @@ pub(super) enum Ternary {
     Unknown,
 }
 
-// === impl Tri ===
+// === impl Ternary ===
 
 impl Ternary {
     pub(super) fn and(self, other: impl FnOnce() -> Self) -> Self {
@@ -35,12 +35,12 @@ impl Ternary {
         }
     }
 
-    /// The one answer that all give, or none.
+    /// The common value, or `Unknown` if the values differ or there are none.
     pub(super) fn consensus(all: impl IntoIterator<Item = Self>) -> Self {
         all.into_iter().reduce(|a, b| if a == b { a } else { Self::Unknown }).unwrap_or(Self::Unknown)
     }
 
-    /// Whether any does.
+    /// `Yes` if any value is `Yes`, `Unknown` if any is unknown, otherwise `No`.
     pub(super) fn any(all: impl IntoIterator<Item = Self>) -> Self {
         all.into_iter().fold(Self::No, Self::or)
     }

@@ -27,7 +27,7 @@ fn evaluate(statements: &Value, resource: &Resource) -> PolicyEvaluation {
     KeyPolicy::parse(&policy).unwrap().evaluate(&KEY.parse().unwrap(), resource)
 }
 
-/// The documented statement for log groups, with parts replaced.
+/// The documented statement for log groups, with the elements in `changed` replaced, or removed if null.
 fn allow(changed: &Value) -> Value {
     let mut statement = json!({
         "Effect": "Allow",
@@ -55,7 +55,7 @@ fn is_unclear(evaluation: &PolicyEvaluation) -> bool {
 }
 
 #[test]
-fn the_documented_statements_allow_what_they_are_for_and_nothing_else() {
+fn the_documented_statements_allow_their_own_kind_of_target_only() {
     assert_eq!(evaluate(&allow(&json!({})), &group()), PolicyEvaluation::Allows);
     let results = allow(&json!({ "Condition": {
         "ArnEquals": { "aws:SourceArn": "arn:aws:logs:eu-west-1:111122223333:query-result:*" },
@@ -70,7 +70,7 @@ fn the_documented_statements_allow_what_they_are_for_and_nothing_else() {
 }
 
 #[test]
-fn every_operator_for_the_groups_arn_is_judged() {
+fn every_operator_on_the_log_groups_arn_is_evaluated() {
     let whole_account = "arn:aws:logs:eu-west-1:111122223333:*";
     for (operator, value) in [
         ("ArnLike", json!(whole_account)),
@@ -111,7 +111,7 @@ fn every_operator_for_the_groups_arn_is_judged() {
 }
 
 #[test]
-fn what_cannot_be_known_from_here_is_never_a_yes() {
+fn a_result_that_depends_on_unknown_facts_is_never_allowed() {
     for statement in [
         with_condition("StringEquals", "aws:SourceOrgID", "o-1"),
         with_condition("StringEquals", "kms:ViaService", "logs.eu-west-1.amazonaws.com"),
@@ -128,7 +128,7 @@ fn what_cannot_be_known_from_here_is_never_a_yes() {
 }
 
 #[test]
-fn a_statement_for_others_or_for_less_leaves_the_service_out() {
+fn a_statement_for_others_or_for_fewer_actions_lacks_the_service() {
     let own_account = json!({ "AWS": "arn:aws:iam::111122223333:root" });
     for statement in [
         allow(&json!({ "Principal": own_account, "Action": "kms:*" })),
@@ -144,13 +144,13 @@ fn a_statement_for_others_or_for_less_leaves_the_service_out() {
             "{statement}"
         );
     }
-    let less = allow(&json!({ "Action": ["kms:Encrypt", "kms:Decrypt", "KMS:DESCRIBEKEY"] }));
+    let fewer = allow(&json!({ "Action": ["kms:Encrypt", "kms:Decrypt", "KMS:DESCRIBEKEY"] }));
     let missing = vec!["kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey"];
-    assert_eq!(evaluate(&less, &group()), PolicyEvaluation::LacksService { missing });
+    assert_eq!(evaluate(&fewer, &group()), PolicyEvaluation::LacksService { missing });
 }
 
 #[test]
-fn principals_and_actions_are_read_in_all_their_forms() {
+fn every_form_of_principals_and_actions_is_parsed() {
     for changed in [
         json!({ "Principal": "*" }),
         json!({ "Principal": { "AWS": "*" } }),
@@ -167,7 +167,7 @@ fn principals_and_actions_are_read_in_all_their_forms() {
 }
 
 #[test]
-fn a_deny_wins_and_a_doubtful_deny_makes_everything_doubtful() {
+fn a_deny_overrides_and_an_indeterminate_deny_makes_the_result_unclear() {
     let deny = |changed: Value| {
         let mut statement = allow(&json!({ "Effect": "Deny", "Sid": "Keep out", "Condition": null }));
         statement.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
@@ -191,20 +191,20 @@ fn a_deny_wins_and_a_doubtful_deny_makes_everything_doubtful() {
 }
 
 #[test]
-fn china_has_a_suffix_of_its_own() {
+fn service_principals_in_china_have_the_suffix_cn() {
     let location =
         Location { account: "111122223333".parse().unwrap(), region: "cn-north-1".parse().unwrap() };
     assert_eq!(service_principal(&location), "logs.cn-north-1.amazonaws.com.cn");
 }
 
 #[test]
-fn what_is_no_policy_is_said_to_be_none() {
+fn a_text_that_is_not_a_policy_is_rejected() {
     for text in ["", "x", "[]", "{}", r#"{"Statement":[1]}"#, r#"{"Statement":{"Effect":"Maybe"}}"#] {
         assert!(KeyPolicy::parse(text).is_err(), "{text}");
     }
     assert_eq!(KeyPolicy::parse(&" ".repeat(70_000)), Err(UnreadablePolicy::TooLong));
-    let strange = json!({ "Statement": allow(&json!({ "Pricipal": "*" })) }).to_string();
-    assert!(KeyPolicy::parse(&strange).is_err(), "a misspelled element must not be passed over");
+    let misspelled = json!({ "Statement": allow(&json!({ "Pricipal": "*" })) }).to_string();
+    assert!(KeyPolicy::parse(&misspelled).is_err(), "a misspelled element must not be ignored");
 }
 
 fn naive(pattern: &[char], text: &[char]) -> bool {
@@ -252,13 +252,13 @@ fn json_value() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn wildcards_mean_what_a_naive_reading_says(pattern in "[ab*?]{0,8}", text in "[ab]{0,10}") {
+    fn wildcards_match_as_in_a_naive_implementation(pattern in "[ab*?]{0,8}", text in "[ab]{0,10}") {
         let chars = |text: &str| text.chars().collect::<Vec<_>>();
-        prop_assert_eq!(glob::fits(&pattern, &text), naive(&chars(&pattern), &chars(&text)));
+        prop_assert_eq!(glob::glob_matches(&pattern, &text), naive(&chars(&pattern), &chars(&text)));
     }
 
     #[test]
-    fn no_text_makes_the_reader_fall_over(text in "\\PC{0,200}") {
+    fn no_text_makes_the_parser_panic(text in "\\PC{0,200}") {
         let _read = KeyPolicy::parse(&text);
     }
 
@@ -273,7 +273,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pattern_over_names_is_judged_as_it_reads(prefix in "/[a-z]{1,6}", name in "/[a-z]{1,6}") {
+    fn a_pattern_matches_the_names_with_its_prefix(prefix in "/[a-z]{1,6}", name in "/[a-z]{1,6}") {
         let pattern = format!("arn:aws:logs:eu-west-1:111122223333:log-group:{prefix}*");
         let target = resource(Target::LogGroup(name.parse().unwrap()));
         let evaluated = evaluate(&with_condition("ArnLike", CONTEXT, pattern), &target);

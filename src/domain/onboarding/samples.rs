@@ -1,4 +1,5 @@
-//! Things that a grant's patterns match, to ask IAM about: they need not exist.
+//! Sample log groups and keys that match a grant's patterns. `TestAccess` simulates the role's permissions
+//! with them; they need not exist.
 
 #[cfg(test)]
 mod tests;
@@ -10,14 +11,14 @@ use crate::domain::{
     tenant::AccountGrant,
 };
 
-/// Stands for any characters of a log group's name.
+/// Replaces `*` in the name of a log group.
 const NAME: &str = "logkey-access-test";
-/// Stands for any key id.
+/// Replaces `*` in a key id.
 const KEY_ID: &str = "00000000-0000-0000-0000-000000000000";
-/// Most patterns of a kind that are asked about.
-const MAX: usize = 10;
+/// The maximum number of samples of each kind.
+const MAX_SAMPLES: usize = 10;
 
-/// One log group for each pattern, and query results where they are granted.
+/// One log group for each pattern, and the query results if they are granted.
 #[must_use]
 pub fn sample_targets(grant: &AccountGrant, location: &Location) -> Vec<Resource> {
     let names = grant.log_groups.iter().filter_map(|pattern| {
@@ -25,17 +26,22 @@ pub fn sample_targets(grant: &AccountGrant, location: &Location) -> Vec<Resource
         (!name.is_reserved()).then_some(Target::LogGroup(name))
     });
     let results = grant.query_results.then_some(Target::QueryResults);
-    let targets = names.take(MAX).chain(results);
+    let targets = names.take(MAX_SAMPLES).chain(results);
     targets.map(|target| Resource { location: location.clone(), target }).collect()
 }
 
-/// One key of the place for each pattern that has any there.
+/// One key of the location for each pattern that can match a key there.
 #[must_use]
 pub fn sample_keys(grant: &AccountGrant, location: &Location) -> Vec<KmsKeyArn> {
-    grant.kms_keys.iter().filter_map(|pattern| sample_key(grant, location, pattern)).take(MAX).collect()
+    grant
+        .kms_keys
+        .iter()
+        .filter_map(|pattern| sample_key(grant, location, pattern))
+        .take(MAX_SAMPLES)
+        .collect()
 }
 
-/// The granted keys that are named without a `*`.
+/// The granted keys of the location whose pattern has no `*`.
 #[must_use]
 pub fn exact_keys(grant: &AccountGrant, location: &Location) -> Vec<KmsKeyArn> {
     let exact = grant.kms_keys.iter().filter(|pattern| !pattern.as_str().contains('*'));

@@ -1,17 +1,17 @@
-//! The role in the languages of tools that install it.
+//! The onboarding documents as Terraform and `CloudFormation` templates.
 
 use serde_json::{Value, json};
 
 use super::Onboarding;
 use crate::domain::tenant::AccountGrant;
 
-/// A Terraform configuration: the role, its policy and what keys' policies need, each document as it
-/// stands.
+/// A Terraform configuration with the role, its policy and the key policy statements. It contains each
+/// document verbatim.
 pub(super) fn terraform(grant: &AccountGrant, onboarding: &Onboarding) -> String {
     let (path, name) = path_and_name(grant);
     let for_groups = Value::from(onboarding.key_policy_for_log_groups.clone());
     let for_results = Value::from(onboarding.key_policy_for_query_results.clone());
-    // The documents hold no `${` or `%{`: accounts, Regions, ARNs and external ids have no such signs.
+    // The documents need no escaping: accounts, Regions, ARNs and external ids cannot contain `${` or `%{`.
     format!(
         r#"resource "aws_iam_role" "logkey" {{
   name = "{name}"
@@ -31,7 +31,7 @@ resource "aws_iam_role_policy" "logkey" {{
   JSON
 }}
 
-# Statements for the policies of the keys that are to encrypt log groups, or query results.
+# Statements for the policies of keys that encrypt log groups or query results.
 locals {{
   logkey_log_group_key_statements = jsondecode(<<-JSON
 {}
@@ -50,12 +50,12 @@ locals {{
     )
 }
 
-/// A `CloudFormation` template.
+/// A `CloudFormation` template with the role and, as metadata, the key policy statements.
 pub(super) fn cloudformation(grant: &AccountGrant, onboarding: &Onboarding) -> Value {
     let (path, name) = path_and_name(grant);
     json!({
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": "The role through which keys are set on log groups",
+        "Description": "The role that logkey assumes to set keys on log groups",
         "Metadata": {
             "LogGroupKeyStatements": onboarding.key_policy_for_log_groups,
             "QueryResultsKeyStatements": onboarding.key_policy_for_query_results,

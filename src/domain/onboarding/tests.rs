@@ -20,7 +20,7 @@ fn grant() -> AccountGrant {
 }
 
 #[test]
-fn only_this_services_role_with_the_external_id_is_trusted() {
+fn the_trust_policy_trusts_only_the_service_role_with_the_external_id() {
     let trust = Onboarding::of(&grant(), SERVICE_ROLE).trust_policy;
     let assume = &trust["Statement"][0];
     assert_eq!(assume["Action"], "sts:AssumeRole");
@@ -36,7 +36,7 @@ fn only_this_services_role_with_the_external_id_is_trusted() {
 }
 
 #[test]
-fn the_statements_for_keys_let_in_what_is_granted_and_nothing_else() {
+fn the_key_policy_statements_cover_the_granted_targets_only() {
     let onboarding = Onboarding::of(&grant(), SERVICE_ROLE);
     let key = "arn:aws:kms:eu-west-1:111122223333:key/k".parse().unwrap();
     let evaluate = |statements: &[Value], target: Target| {
@@ -57,7 +57,7 @@ fn the_statements_for_keys_let_in_what_is_granted_and_nothing_else() {
 }
 
 #[test]
-fn without_query_results_nothing_is_said_of_them() {
+fn without_a_query_results_grant_no_statement_mentions_them() {
     let narrow = AccountGrant { query_results: false, ..grant() };
     let onboarding = Onboarding::of(&narrow, SERVICE_ROLE);
     assert_eq!(onboarding.key_policy_for_query_results, Vec::<Value>::new());
@@ -65,7 +65,7 @@ fn without_query_results_nothing_is_said_of_them() {
 }
 
 #[test]
-fn queries_are_run_only_to_verify_query_results_and_only_in_granted_log_groups() {
+fn the_role_may_run_queries_only_to_verify_query_results() {
     let verifies = AccountGrant { verify_query_results: true, ..grant() };
     let policy = Onboarding::of(&verifies, SERVICE_ROLE).role_policy;
     let statements = policy["Statement"].as_array().unwrap();
@@ -79,8 +79,8 @@ fn queries_are_run_only_to_verify_query_results_and_only_in_granted_log_groups()
         ])
     );
     assert!(policy.to_string().contains("logs:GetQueryResults"));
-    for silent in [grant(), AccountGrant { query_results: false, ..verifies }] {
-        let text = Onboarding::of(&silent, SERVICE_ROLE).role_policy.to_string();
+    for without_queries in [grant(), AccountGrant { query_results: false, ..verifies }] {
+        let text = Onboarding::of(&without_queries, SERVICE_ROLE).role_policy.to_string();
         assert!(!text.contains("StartQuery") && !text.contains("GetQueryResults"), "{text}");
     }
 }
@@ -101,7 +101,7 @@ fn the_role_uses_keys_through_cloudwatch_logs_only() {
 }
 
 #[test]
-fn the_templates_hold_the_same_documents_and_the_roles_name_and_path() {
+fn the_templates_contain_the_same_documents_and_the_roles_name_and_path() {
     let onboarding = Onboarding::of(&grant(), SERVICE_ROLE);
     let role = &onboarding.cloudformation["Resources"]["LogKeyRole"]["Properties"];
     assert_eq!(role["AssumeRolePolicyDocument"], onboarding.trust_policy);

@@ -23,7 +23,7 @@ const DESCRIBE: Operation = Operation::DescribeLogGroups;
 struct TestEnv {
     aws: Arc<FakeQuotas>,
     limiter: Arc<LocalUpstreamLimiter>,
-    learner: QuotaDiscoverer,
+    discoverer: QuotaDiscoverer,
 }
 
 fn env(upstream: AwsQuotas) -> TestEnv {
@@ -31,10 +31,10 @@ fn env(upstream: AwsQuotas) -> TestEnv {
         Arc::new(FakeQuotas::default()),
         Arc::new(LocalUpstreamLimiter::new(upstream, QueueBounds::default())),
     );
-    TestEnv { learner: QuotaDiscoverer::new(aws.clone(), Arc::clone(&limiter)), aws, limiter }
+    TestEnv { discoverer: QuotaDiscoverer::new(aws.clone(), Arc::clone(&limiter)), aws, limiter }
 }
 
-/// What a permit opens, of a tenant whose role and Region these are.
+/// The access of a tenant with this role and Region.
 fn access(role: &str, region: &str) -> Access {
     let usual = tenant("acme");
     let grant = AccountGrant {
@@ -45,11 +45,11 @@ fn access(role: &str, region: &str) -> Access {
     let tenant = Arc::new(Tenant { accounts: vec![Arc::new(grant)], ..usual });
     let resource = Resource { location: location(region), target: Target::QueryResults };
     let policy = FakePolicy::default();
-    let yes = |question: &AuthzRequest<'_>| policy.decide(question);
+    let decide = |question: &AuthzRequest<'_>| policy.decide(question);
     let call = call(Action::GetKeyAssociation, Duration::from_secs(1));
     let principal = principal("acme", &[]);
     let authorized =
-        Authorized::decide(yes, &call, &principal, &tenant, GetKeyAssociation { resource }).unwrap();
+        Authorized::decide(decide, &call, &principal, &tenant, GetKeyAssociation { resource }).unwrap();
     authorized.access().clone()
 }
 
@@ -66,9 +66,9 @@ fn denied() -> UpstreamError {
 }
 
 impl TestEnv {
-    /// Learns, and lets what runs aside come to its end.
-    async fn learn(&self, access: &Access) {
-        self.learner.refresh_in_background(access);
+    /// Refreshes in the background, and lets the spawned task run.
+    async fn refresh(&self, access: &Access) {
+        self.discoverer.refresh_in_background(access);
         self.run_pending_tasks().await;
     }
 
@@ -78,7 +78,7 @@ impl TestEnv {
         }
     }
 
-    /// The quota of the lane, and where it is known from.
+    /// The quota of the quota key, and its source.
     async fn quota(&self, region: &str) -> (f64, String) {
         let quota_key = QuotaKey { location: location(region), operation: DESCRIBE };
         let deadline = (Instant::now() + Duration::from_secs(5)).into_std();
@@ -91,25 +91,25 @@ impl TestEnv {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_service_quotas_says_holds_for_lanes_that_are_there_and_for_those_to_come() {
+async fn discovered_quotas_apply_to_existing_and_new_quota_keys() {
     let env = env(AwsQuotas::default());
     assert_eq!(env.quota("eu-west-1").await, (10.0, "default".into()));
     env.aws.answer(Ok(granted(40)));
     env.aws.answer(Ok(granted(30)));
-    env.learn(&access("A", "eu-west-1")).await;
-    env.learn(&access("A", "us-east-1")).await;
+    env.refresh(&access("A", "eu-west-1")).await;
+    env.refresh(&access("A", "us-east-1")).await;
     assert_eq!(env.quota("eu-west-1").await, (40.0, "service quotas".into()));
     assert_eq!(env.quota("us-east-1").await, (30.0, "service quotas".into()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_configured_quota_wins() {
+async fn a_configured_quota_takes_precedence() {
     let fifteen = AwsQuota { describe_per_second: NonZeroU32::new(15), ..AwsQuota::default() };
     let own = AwsQuotas { accounts: [(ACCOUNT.parse().unwrap(), fifteen)].into(), ..AwsQuotas::default() };
     for upstream in [fifteen.into(), own] {
         let env = env(upstream);
         env.aws.answer(Ok(granted(40)));
-        env.learn(&access("A", "eu-west-1")).await;
+        env.refresh(&access("A", "eu-west-1")).await;
         assert_eq!(env.quota("eu-west-1").await, (15.0, "configured".into()));
         env.limiter.set_upstream(AwsQuotas::default());
         assert_eq!(env.quota("eu-west-1").await, (40.0, "service quotas".into()));
@@ -117,101 +117,101 @@ async fn a_configured_quota_wins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_is_asked_about_once_at_a_time_and_again_after_hours() {
+async fn a_location_has_one_read_in_flight_and_the_next_after_hours() {
     let env = env(AwsQuotas::default());
     let access = access("A", "eu-west-1");
     env.aws.block(true);
     for _ in 0..100 {
-        env.learn(&access).await;
+        env.refresh(&access).await;
     }
     assert_eq!((env.aws.calls().len(), env.aws.in_flight()), (1, 1));
     env.aws.block(false);
     env.run_pending_tasks().await;
     tokio::time::advance(TTL.saturating_sub(Duration::from_secs(1))).await;
-    env.learn(&access).await;
+    env.refresh(&access).await;
     assert_eq!(env.aws.calls().len(), 1);
     tokio::time::advance(TTL / 4 + Duration::from_secs(1)).await;
-    env.learn(&access).await;
+    env.refresh(&access).await;
     assert_eq!(env.aws.calls().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn few_places_are_asked_about_at_once_and_the_others_with_a_later_call() {
+async fn concurrent_reads_are_bounded_and_later_calls_read_the_rest() {
     let env = env(AwsQuotas::default());
     let all: Vec<Access> = (1..=9).map(|n| access("A", &format!("eu-west-{n}"))).collect();
     env.aws.block(true);
     for access in &all {
-        env.learn(access).await;
+        env.refresh(access).await;
     }
-    assert_eq!(env.aws.in_flight(), AT_ONCE);
+    assert_eq!(env.aws.in_flight(), CONCURRENCY);
     env.aws.block(false);
     for _ in 0..3 {
         for access in &all {
-            env.learn(access).await;
+            env.refresh(access).await;
         }
     }
     assert_eq!(env.aws.calls().len(), all.len());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_that_may_not_ask_changes_nothing_and_keeps_no_other_from_asking() {
+async fn a_denied_role_changes_nothing_and_does_not_block_another() {
     let env = env(AwsQuotas::default());
     env.aws.answer(Err(denied()));
     env.aws.answer(Ok(granted(40)));
     for _ in 0..5 {
-        env.learn(&access("Denied", "eu-west-1")).await;
+        env.refresh(&access("Denied", "eu-west-1")).await;
     }
     assert_eq!(env.quota("eu-west-1").await, (10.0, "default".into()));
     assert_eq!(env.aws.calls().len(), 1);
-    env.learn(&access("Allowed", "eu-west-1")).await;
+    env.refresh(&access("Allowed", "eu-west-1")).await;
     assert_eq!(env.quota("eu-west-1").await, (40.0, "service quotas".into()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_tried_again_soon() {
+async fn a_failed_read_is_retried_soon() {
     let env = env(AwsQuotas::default());
     let access = access("A", "eu-west-1");
     env.aws.answer(Err(UpstreamError::Fault { answer: AwsErrorDetails::default() }));
     env.aws.answer(Ok(granted(40)));
-    env.learn(&access).await;
-    env.learn(&access).await;
+    env.refresh(&access).await;
+    env.refresh(&access).await;
     assert_eq!(env.aws.calls().len(), 1);
     tokio::time::advance(RETRY_AFTER).await;
-    env.learn(&access).await;
+    env.refresh(&access).await;
     assert_eq!(env.quota("eu-west-1").await, (40.0, "service quotas".into()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn places_that_nobody_calls_are_forgotten() {
+async fn idle_locations_are_removed() {
     let env = env(AwsQuotas::default());
     env.aws.answer(Ok(granted(40)));
     env.aws.answer(Ok(granted(30)));
-    env.learn(&access("A", "eu-west-1")).await;
-    env.learn(&access("A", "us-east-1")).await;
+    env.refresh(&access("A", "eu-west-1")).await;
+    env.refresh(&access("A", "us-east-1")).await;
     tokio::time::advance(IDLE / 2).await;
-    env.learn(&access("A", "us-east-1")).await;
+    env.refresh(&access("A", "us-east-1")).await;
     tokio::time::advance(IDLE / 2).await;
-    env.learner.forget_idle();
+    env.discoverer.forget_idle();
     assert_eq!(env.quota("eu-west-1").await, (10.0, "default".into()));
     assert_eq!(env.quota("us-east-1").await, (30.0, "service quotas".into()));
-    assert_eq!(lock(&env.learner.0.locations).len(), 1);
+    assert_eq!(lock(&env.discoverer.0.locations).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_learned_now_counts_at_once_also_for_a_role_that_was_refused() {
+async fn an_explicit_refresh_applies_at_once_even_for_a_denied_role() {
     let env = env(AwsQuotas::default());
     let access = access("Associator", "eu-west-1");
     env.aws.answer(Err(denied()));
-    env.learn(&access).await;
-    env.learn(&access).await;
-    assert_eq!(env.aws.calls().len(), 1, "a role that was refused is not asked through again");
+    env.refresh(&access).await;
+    env.refresh(&access).await;
+    assert_eq!(env.aws.calls().len(), 1, "a denied role is not tried again");
     let deadline = Instant::now().into_std() + TIMEOUT;
     env.aws.answer(Err(denied()));
-    let refreshed = env.learner.refresh(&access, deadline).await.unwrap();
+    let refreshed = env.discoverer.refresh(&access, deadline).await.unwrap();
     assert!(matches!(refreshed.result, Err(UpstreamError::Refused { .. })), "{refreshed:?}");
     env.aws.answer(Ok(granted(40)));
-    env.learner.refresh(&access, deadline).await.unwrap().result.unwrap();
+    env.discoverer.refresh(&access, deadline).await.unwrap().result.unwrap();
     assert_eq!(env.quota("eu-west-1").await, (40.0, "service quotas".to_owned()));
-    env.learn(&access).await;
-    assert_eq!(env.aws.calls().len(), 3, "what was learned now is remembered like the rest");
+    env.refresh(&access).await;
+    assert_eq!(env.aws.calls().len(), 3, "the result of an explicit refresh is cached as well");
 }

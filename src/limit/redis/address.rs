@@ -1,14 +1,14 @@
-//! Where the server is that replicas share: one, one of those that Sentinels watch over, or a Cluster.
+//! The URL of the Redis or Valkey server that replicas share: a single server, Sentinels, or a Cluster.
 
 use std::{fmt, str::FromStr};
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _};
 use thiserror::Error;
 
-/// Where Sentinels listen, unless their address says otherwise.
+/// The default port of a Sentinel.
 const SENTINEL_PORT: u16 = 26_379;
 
-/// Where the server is, and what it wants to see and show. Holds a password, perhaps.
+/// The URL of the server, with its credentials and its certificate authority. `Debug` hides the passwords.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
     text: String,
@@ -17,72 +17,72 @@ pub struct RedisUrl {
     ca: Option<Vec<u8>>,
 }
 
-/// The text was not the URL of a server.
+/// The text is not the URL of a Redis or Valkey server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
-    "is no URL of a Redis or Valkey server: write for example \"redis://HOST:6379\", \
+    "is not the URL of a Redis or Valkey server: use for example \"redis://HOST:6379\", \
      \"redis+sentinel://HOST:26379,HOST:26379/NAME\" or \"redis+cluster://HOST:6379,HOST:6379\"; \
-     \"rediss…\" for TLS"
+     for TLS, use \"rediss\" instead of \"redis\""
 )]
 pub struct InvalidRedisUrl;
 
-/// The same, taken apart.
+/// A parsed [`RedisUrl`].
 #[derive(Clone)]
 pub(super) struct Address {
     pub(super) kind: Kind,
-    /// Servers, or Sentinels; with the credentials of the servers.
+    /// The servers or Sentinels, with the credentials of the servers.
     pub(super) nodes: Vec<ConnectionInfo>,
-    /// What Sentinels ask for themselves.
+    /// The password of the Sentinels themselves.
     pub(super) sentinel_password: Option<String>,
     pub(super) tls: bool,
     pub(super) ca: Option<Vec<u8>>,
 }
 
-/// What answers there.
+/// What the addresses lead to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The server.
+    /// A single server.
     One,
-    /// Sentinels, who know where the server of this name is now.
+    /// Sentinels, which know the current address of the server with this name.
     Sentinel(String),
-    /// Some servers of a Cluster.
+    /// Some servers of a Cluster, which know the others.
     Cluster,
 }
 
 // === impl RedisUrl ===
 
 impl RedisUrl {
-    /// The same, with a password that is not written into the URL.
+    /// Sets the password of the server, instead of one in the URL.
     #[must_use]
     pub fn with_password(self, password: String) -> Self {
         Self { password: Some(password), ..self }
     }
 
-    /// The same, with a password for the Sentinels themselves.
+    /// Sets the password of the Sentinels themselves.
     #[must_use]
     pub fn with_sentinel_password(self, password: String) -> Self {
         Self { sentinel_password: Some(password), ..self }
     }
 
-    /// The same, trusting only certificates that this authority signed (PEM).
+    /// Trusts only certificates that this authority signed (PEM).
     #[must_use]
     pub fn with_ca(self, pem: Vec<u8>) -> Self {
         Self { ca: Some(pem), ..self }
     }
 
-    /// Whether the way there is encrypted.
+    /// Whether the connection uses TLS.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.text.starts_with("rediss")
     }
 
-    /// Whether Sentinels are asked where the server is.
+    /// Whether Sentinels provide the address of the server.
     #[must_use]
     pub fn has_sentinels(&self) -> bool {
         self.address().is_ok_and(|address| matches!(address.kind, Kind::Sentinel(_)))
     }
 
-    /// Whether the URL itself holds a password.
+    /// Whether the URL itself contains a password.
     #[must_use]
     pub fn has_password(&self) -> bool {
         self.address()
@@ -97,7 +97,7 @@ impl RedisUrl {
             _ => return Err(InvalidRedisUrl),
         };
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (principal, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (userinfo, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (kind, database) = match kind {
             "" if !scheme.contains('+') && !hosts.contains(',') => (Kind::One, path),
             "cluster" if path.is_empty() => (Kind::Cluster, ""),
@@ -110,14 +110,14 @@ impl RedisUrl {
             }
             _ => return Err(InvalidRedisUrl),
         };
-        let (principal, at) = if principal.is_empty() { ("", "") } else { (principal, "@") };
+        let (userinfo, at) = if userinfo.is_empty() { ("", "") } else { (userinfo, "@") };
         let scheme = if tls { "rediss" } else { "redis" };
         let node = |host: &str| {
             let port = match kind {
                 Kind::Sentinel(_) if !has_port(host) => format!(":{SENTINEL_PORT}"),
                 Kind::One | Kind::Sentinel(_) | Kind::Cluster => String::new(),
             };
-            let url = format!("{scheme}://{principal}{at}{host}{port}/{database}");
+            let url = format!("{scheme}://{userinfo}{at}{host}{port}/{database}");
             let info = url.into_connection_info().map_err(|_error| InvalidRedisUrl)?;
             match (&self.password, info.addr()) {
                 (_, ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. })
@@ -143,7 +143,7 @@ impl FromStr for RedisUrl {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let url = Self { text: text.to_owned(), password: None, sentinel_password: None, ca: None };
-        url.address().map(|_fine| url)
+        url.address().map(|_valid| url)
     }
 }
 
@@ -153,7 +153,7 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// Whether a host says its port; one of IPv6 stands in brackets.
+/// Whether a host has a port; an IPv6 address is in brackets.
 fn has_port(host: &str) -> bool {
     host.rsplit(']').next().is_some_and(|end| end.contains(':'))
 }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_a_server_has_its_form() {
+    fn every_kind_of_url_is_parsed() {
         assert_eq!(nodes("redis://cache"), (Kind::One, vec!["cache:6379".into()]));
         assert_eq!(nodes("rediss://u:p@cache:7000/2"), (Kind::One, vec!["cache:7000".into()]));
         let sentinels = vec!["a:26379".into(), "b:7".into(), "::1:26379".into()];
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn an_invalid_url_is_rejected() {
         for text in [
             "cache:6379",
             "http://cache",
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_of_a_file_is_used_and_never_shown() {
+    fn a_password_is_used_and_never_printed() {
         let url = "redis://logkey@a:1".parse::<RedisUrl>().unwrap();
         assert!(!url.has_password());
         let url = url.with_password("s3cret".into());

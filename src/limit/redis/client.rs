@@ -1,4 +1,4 @@
-//! A connection to whoever answers for the limits now, and the scripts that are run over it.
+//! A connection to the current Redis server, and the scripts that run over it.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use redis::{
 };
 
 use super::{
-    CONNECTING,
+    CONNECT_TIMEOUT,
     address::{Address, Kind},
 };
 
 /// A connection; clones share it.
 #[derive(Clone)]
 pub(super) enum RedisConn {
-    /// To one server.
+    /// A connection to one server.
     One(MultiplexedConnection),
-    /// To the servers of a Cluster, each for its part of the keys.
+    /// A connection to the servers of a Cluster, each for its part of the keys.
     Cluster(Box<ClusterConnection>),
 }
 
@@ -34,21 +34,22 @@ pub(super) struct ScriptCall<'a> {
     arguments: Vec<String>,
 }
 
-// === impl Wire ===
+// === impl RedisConn ===
 
 impl RedisConn {
-    /// Connects. Sentinels are asked anew each time, `attempt` says which one first: one may hang.
+    /// Connects. Each attempt queries the Sentinels again, and `attempt` rotates the first one, because one
+    /// of them may hang.
     pub(super) async fn connect(
         address: &Address,
         attempt: usize,
-        answers_within: Duration,
+        response_timeout: Duration,
     ) -> Result<Self, RedisError> {
         let mut nodes = address.nodes.clone();
         let first = attempt.checked_rem(nodes.len()).unwrap_or(0);
         nodes.rotate_left(first);
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECTING))
-            .set_response_timeout(Some(answers_within));
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(response_timeout));
         let certificates =
             address.ca.clone().map(|pem| TlsCertificates { client_tls: None, root_cert: Some(pem) });
         match &address.kind {
@@ -62,8 +63,8 @@ impl RedisConn {
             }
             Kind::Cluster => {
                 let mut builder = ClusterClient::builder(nodes)
-                    .connection_timeout(CONNECTING)
-                    .response_timeout(answers_within)
+                    .connection_timeout(CONNECT_TIMEOUT)
+                    .response_timeout(response_timeout)
                     .retries(3)
                     .min_retry_wait(1)
                     .max_retry_wait(5);
@@ -103,7 +104,7 @@ impl RedisConn {
         }
     }
 
-    /// Runs a script; its text is sent only to a server that does not know it yet.
+    /// Runs a script. The text is sent only if the server does not have the script yet.
     pub(super) async fn eval<T: FromRedisValue>(&self, run: &ScriptCall<'_>) -> Result<T, RedisError> {
         match self.query(&run.command("EVALSHA", run.script.get_hash())).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
@@ -122,18 +123,18 @@ impl RedisConn {
 }
 
 fn no_endpoint() -> RedisError {
-    (ErrorKind::InvalidClientConfig, "no address").into()
+    (ErrorKind::InvalidClientConfig, "the URL has no address").into()
 }
 
-// === impl Run ===
+// === impl ScriptCall ===
 
 impl<'a> ScriptCall<'a> {
-    /// All keys have to be of one slot of a Cluster.
+    /// Creates a call. All keys must belong to one hash slot of a Cluster.
     pub(super) fn new(script: &'a Script, code: &'static str, keys: Vec<String>) -> Self {
         Self { script, code, keys, arguments: Vec::new() }
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "numbers, nearly all")]
+    #[expect(clippy::needless_pass_by_value, reason = "almost all arguments are numbers")]
     pub(super) fn arg(mut self, argument: impl ToString) -> Self {
         self.arguments.push(argument.to_string());
         self

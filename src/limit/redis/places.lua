@@ -1,5 +1,5 @@
--- A replica says how many places of a tenant it holds now, and gives back units that it did not use.
--- KEYS: rate, places. ARGV: interval (us), replica, places, how long they count (us), units given back.
+-- Reports how many in-flight slots of a tenant a replica holds, and returns the units that it did not use.
+-- KEYS: rate, slots. ARGV: interval (us), replica, slots held, how long they count (us), units returned.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local earned = tonumber(redis.call('GET', KEYS[1]) or now) - ARGV[5] * ARGV[1]

@@ -1,5 +1,5 @@
-//! [`TenantQuota`] shared by replicas: rate, burst and calls in flight are counted by the server, of which
-//! each replica takes a little ahead while it is busy.
+//! [`TenantQuota`] that replicas share. The Redis server counts the rate, the burst and the calls in flight;
+//! a busy replica takes small amounts in advance, so that not every call needs a request.
 
 use std::{
     collections::HashMap,
@@ -13,35 +13,35 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::{
-    sync::Mutex as TurnMutex,
+    sync::Mutex as AsyncMutex,
     time::{Instant, sleep, timeout},
 };
 
 use super::{
-    CONCURRENCY_SCRIPT, OnBackendError, QUOTA, RedisBackend,
+    IN_FLIGHT, OnBackendError, QUOTA, RedisBackend,
     client::ScriptCall,
     micros,
     token_lease::{CONCURRENCY_RETRY_AFTER, LEASE_TTL, TokenLease},
 };
 use crate::{
     domain::tenant::{Limits, Tenant, TenantId},
-    limit::{Costs, LocalQuota, lock, tenant_quota::count},
+    limit::{Costs, LocalQuota, lock, tenant_quota::count_rejection},
     ports::limit::{Admission, Cost, DropGuard, OverQuota, QuotaState, TenantQuota},
 };
 
-/// After this what a replica holds is taken for lost with it.
-const LEASE: Duration = Duration::from_mins(2);
-/// Of what is left all replicas together take at most one part in so many ahead.
+/// How long the server counts the in-flight slots of a replica that does not report any more.
+const SLOT_TTL: Duration = Duration::from_mins(2);
+/// All replicas together take at most this fraction (one in this number) of what is left in advance.
 const PREFETCH_DIVISOR: u32 = 4;
-/// Tenants kept before those at rest are looked for.
+/// The number of tracked tenants that triggers the first removal of idle ones.
 const FIRST_SWEEP: usize = 1_024;
 
-/// Keeps tenants to their limits, across replicas.
+/// Enforces tenant quotas across replicas.
 #[derive(Debug)]
 pub struct SharedQuota {
-    link: Arc<RedisBackend>,
+    backend: Arc<RedisBackend>,
     costs: Costs,
-    /// What this replica gave by itself, so that it can go on alone, and can say what it gave.
+    /// The local count of this replica: for decisions without the server, and to report them afterwards.
     own: Arc<LocalQuota>,
     leases: Mutex<Leases>,
 }
@@ -52,29 +52,30 @@ struct Leases {
     sweep_at: usize,
 }
 
-/// What is held of one tenant, and who asks for more.
+/// The lease of one tenant, and the calls that wait for a request to the server.
 #[derive(Debug)]
 struct Lease {
-    /// The server is asked by one at a time, so that what we say we hold is what it counts.
-    asking: TurnMutex<()>,
+    /// Serializes requests to the server, so that the reported slots match what the server counts.
+    request_lock: AsyncMutex<()>,
     waiting: AtomicU32,
     tokens: Mutex<TokenLease>,
 }
 
-/// What the script answers: what, wait, left, reset, places of others, units and places taken ahead.
+/// The reply of the script: result, wait, units left, reset, slots of other replicas, and the units and slots
+/// taken in advance.
 type LeaseReply = (u8, u64, u32, u64, u32, u32, u32);
 
 // === impl SharedQuota ===
 
 impl SharedQuota {
-    /// Counted through `link`; `own` counts what this replica gives.
+    /// Counts through `backend`; `own` counts the admissions of this replica.
     #[must_use]
-    pub fn new(link: Arc<RedisBackend>, costs: Costs, own: Arc<LocalQuota>) -> Self {
+    pub fn new(backend: Arc<RedisBackend>, costs: Costs, own: Arc<LocalQuota>) -> Self {
         let leases = Mutex::new(Leases { of: HashMap::new(), sweep_at: FIRST_SWEEP });
-        Self { link, costs, own, leases }
+        Self { backend, costs, own, leases }
     }
 
-    /// How many tenants are remembered.
+    /// The number of tracked tenants.
     #[must_use]
     pub fn tracked(&self) -> usize {
         lock(&self.leases).of.len()
@@ -89,7 +90,7 @@ impl SharedQuota {
             leases.forget_idle(now);
         }
         let lease = Lease {
-            asking: TurnMutex::new(()),
+            request_lock: AsyncMutex::new(()),
             waiting: AtomicU32::new(0),
             tokens: Mutex::new(TokenLease::new(now)),
         };
@@ -98,7 +99,7 @@ impl SharedQuota {
         lease
     }
 
-    /// Asks the server, unless whoever asked before brought enough for this call too.
+    /// Sends a request to the server, unless the previous request already leased enough for this call.
     async fn request_lease(
         &self,
         lease: &Lease,
@@ -106,38 +107,38 @@ impl SharedQuota {
         price: u32,
     ) -> Option<Result<QuotaState, OverQuota>> {
         let limits = tenant.limits;
-        let waits = WaitGuard::new(&lease.waiting);
-        let _permit = timeout(self.link.timeout, lease.asking.lock()).await.ok()?;
+        let wait_guard = WaitGuard::new(&lease.waiting);
+        let _permit = timeout(self.backend.timeout, lease.request_lock.lock()).await.ok()?;
         let now = Instant::now();
-        let wish = {
+        let request = {
             let mut tokens = lock(&lease.tokens);
-            if let Some(decided) = tokens.decide(now, price, limits) {
-                return Some(decided);
+            if let Some(decision) = tokens.decide(now, price, limits) {
+                return Some(decision);
             }
-            tokens.next_request(now, price, waits.all())
+            tokens.next_request(now, price, wait_guard.waiting())
         };
-        let [rate, locations] = keys(&tenant.id);
-        let run = ScriptCall::new(&self.link.scripts.quota, QUOTA, vec![rate, locations])
+        let [rate, slots] = keys(&tenant.id);
+        let run = ScriptCall::new(&self.backend.scripts.quota, QUOTA, vec![rate, slots])
             .arg(interval(limits))
             .arg(limits.burst)
             .arg(price)
-            .arg(wish.more_units)
+            .arg(request.more_units)
             .arg(limits.max_in_flight)
-            .arg(&self.link.name)
-            .arg(wish.held_tokens)
-            .arg(wish.locations)
-            .arg(wish.more_locations)
-            .arg(micros(LEASE))
-            .arg(self.own.unreported_usage(tenant, self.link.returns.load(SeqCst)))
-            .arg(wish.back)
-            .arg(PREFETCH_DIVISOR.saturating_mul(self.link.replicas()));
-        let (what, wait, remaining, reset, others, units, locations) =
-            self.link.decide::<LeaseReply>(&run).await?;
+            .arg(&self.backend.name)
+            .arg(request.held_slots)
+            .arg(request.slots)
+            .arg(request.more_slots)
+            .arg(micros(SLOT_TTL))
+            .arg(self.own.unreported_usage(tenant, self.backend.reconnects.load(SeqCst)))
+            .arg(request.returned_units)
+            .arg(PREFETCH_DIVISOR.saturating_mul(self.backend.replicas()));
+        let (result, wait, remaining, reset, others, units, slots) =
+            self.backend.decide::<LeaseReply>(&run).await?;
         let state = QuotaState { remaining, reset: Duration::from_micros(reset), in_flight: others };
         let mut tokens = lock(&lease.tokens);
-        Some(match what {
+        Some(match result {
             0 => {
-                tokens.admitted(now, wish, units, locations, state);
+                tokens.record_admission(now, request, units, slots, state);
                 Ok(tokens.state(Instant::now(), limits))
             }
             1 => {
@@ -157,14 +158,15 @@ impl SharedQuota {
     }
 
     fn fallback_local(&self, tenant: &Tenant, cost: Cost) -> Result<Admission, OverQuota> {
-        match self.link.on_error {
+        match self.backend.on_error {
             OnBackendError::Share => {
-                let share = per_replica(tenant.limits, self.link.replicas());
+                let share = per_replica(tenant.limits, self.backend.replicas());
                 self.own.admit_within(&tenant.id, share, self.costs.of(cost))
             }
             OnBackendError::Refuse => {
                 let state = QuotaState { remaining: 0, reset: CONCURRENCY_RETRY_AFTER, in_flight: 0 };
-                Err(OverQuota::Rate { retry_after: CONCURRENCY_RETRY_AFTER, state }).inspect_err(count)
+                Err(OverQuota::Rate { retry_after: CONCURRENCY_RETRY_AFTER, state })
+                    .inspect_err(count_rejection)
             }
         }
     }
@@ -173,83 +175,83 @@ impl SharedQuota {
 #[async_trait]
 impl TenantQuota for SharedQuota {
     async fn admit(&self, tenant: &Tenant, cost: Cost) -> Result<Admission, OverQuota> {
-        if !self.link.is_up() {
+        if !self.backend.is_up() {
             return self.fallback_local(tenant, cost);
         }
         let (now, units) = (Instant::now(), self.costs.of(cost));
         let price = units.get().min(tenant.limits.burst.get());
         let lease = self.lease(&tenant.id, now);
         let decision = lock(&lease.tokens).decide(now, price, tenant.limits);
-        let decided = match decision {
-            Some(decided) => Some(decided),
+        let decision = match decision {
+            Some(decision) => Some(decision),
             None => self.request_lease(&lease, tenant, price).await,
         };
-        let Some(decided) = decided else { return self.fallback_local(tenant, cost) };
-        let state = decided.inspect_err(count)?;
+        let Some(decision) = decision else { return self.fallback_local(tenant, cost) };
+        let state = decision.inspect_err(count_rejection)?;
         let own = self.own.record_remote_admission(
             &tenant.id,
             tenant.limits,
             units,
-            self.link.returns.load(SeqCst),
+            self.backend.reconnects.load(SeqCst),
         );
-        return_surplus_later(&lease, &self.link, tenant);
-        let (link, tenant) = (Arc::clone(&self.link), tenant.clone());
-        let location = DropGuard::new(move || {
+        return_surplus_later(&lease, &self.backend, tenant);
+        let (backend, tenant) = (Arc::clone(&self.backend), tenant.clone());
+        let slot = DropGuard::new(move || {
             drop(own);
             lock(&lease.tokens).on_released();
-            return_surplus_later(&lease, &link, &tenant);
+            return_surplus_later(&lease, &backend, &tenant);
         });
-        Ok(Admission { state, location })
+        Ok(Admission { state, slot })
     }
 
-    /// As far as the server told this replica.
+    /// The state as of the server's last reply to this replica.
     fn state(&self, tenant: &Tenant) -> QuotaState {
         let lease = lock(&self.leases).of.get(&tenant.id).map(Arc::clone);
-        match lease.filter(|_| self.link.is_up()) {
+        match lease.filter(|_| self.backend.is_up()) {
             Some(lease) => lock(&lease.tokens).state(Instant::now(), tenant.limits),
             None => self.own.state(tenant),
         }
     }
 }
 
-/// Sees to it that what is not used is given back, apart from the call.
-fn return_surplus_later(lease: &Arc<Lease>, link: &Arc<RedisBackend>, tenant: &Tenant) {
+/// Returns unused units and slots to the server, in a separate task.
+fn return_surplus_later(lease: &Arc<Lease>, backend: &Arc<RedisBackend>, tenant: &Tenant) {
     {
         let mut tokens = lock(&lease.tokens);
-        if tokens.tended || !tokens.is_returnable() {
+        if tokens.return_scheduled || !tokens.is_returnable() {
             return;
         }
-        tokens.tended = true;
+        tokens.return_scheduled = true;
     }
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-    let (lease, link) = (Arc::clone(lease), Arc::clone(link));
+    let (lease, backend) = (Arc::clone(lease), Arc::clone(backend));
     let (id, limits) = (tenant.id.clone(), tenant.limits);
     runtime.spawn(async move {
         loop {
             sleep(LEASE_TTL).await;
-            let _permit = lease.asking.lock().await;
+            let _permit = lease.request_lock.lock().await;
             let surplus = lock(&lease.tokens).surplus(Instant::now());
-            if let Some((keep, back)) = surplus {
-                let [rate, locations] = keys(&id);
-                let run = ScriptCall::new(&link.scripts.locations, CONCURRENCY_SCRIPT, vec![rate, locations])
+            if let Some((kept_slots, returned_units)) = surplus {
+                let [rate, slots] = keys(&id);
+                let run = ScriptCall::new(&backend.scripts.in_flight, IN_FLIGHT, vec![rate, slots])
                     .arg(interval(limits))
-                    .arg(&link.name)
-                    .arg(keep)
-                    .arg(micros(LEASE))
-                    .arg(back);
-                // Where this fails, the next that asks says again what we hold.
-                let _ = link.decide::<i64>(&run).await;
+                    .arg(&backend.name)
+                    .arg(kept_slots)
+                    .arg(micros(SLOT_TTL))
+                    .arg(returned_units);
+                // If this fails, the next request reports the held slots again.
+                let _ = backend.decide::<i64>(&run).await;
             }
             let mut tokens = lock(&lease.tokens);
             if !tokens.is_returnable() {
-                tokens.tended = false;
+                tokens.return_scheduled = false;
                 return;
             }
         }
     });
 }
 
-/// Both of one slot of a Cluster.
+/// The keys of a tenant's rate and in-flight slots. Both belong to the same hash slot of a Cluster.
 fn keys(tenant: &TenantId) -> [String; 2] {
     [format!("logkey:{{{tenant}}}:rate"), format!("logkey:{{{tenant}}}:places")]
 }
@@ -258,7 +260,7 @@ fn interval(limits: Limits) -> u64 {
     micros(Duration::from_secs(1)) / u64::from(limits.per_second.get())
 }
 
-/// What one of so many replicas may give alone.
+/// The share of one replica, if the limits are divided by the number of replicas.
 fn per_replica(limits: Limits, replicas: u32) -> Limits {
     let part = |whole: NonZeroU32| NonZeroU32::new(whole.get() / replicas.max(1)).unwrap_or(NonZeroU32::MIN);
     Limits {
@@ -271,7 +273,7 @@ fn per_replica(limits: Limits, replicas: u32) -> Limits {
 // === impl Leases ===
 
 impl Leases {
-    /// Runs again only once as many more have come, so that its cost is spread over them.
+    /// Removes idle tenants. It runs again when their number has doubled, so its cost per tenant is constant.
     fn forget_idle(&mut self, now: Instant) {
         self.of.retain(|_, lease| Arc::strong_count(lease) > 1 || !lock(&lease.tokens).is_empty(now));
         self.of.shrink_to(FIRST_SWEEP);
@@ -279,7 +281,7 @@ impl Leases {
     }
 }
 
-/// One that waits for the server, counted until it is let go.
+/// Counts a call that waits for the server, until the guard is dropped.
 struct WaitGuard<'a>(&'a AtomicU32);
 
 impl<'a> WaitGuard<'a> {
@@ -288,7 +290,7 @@ impl<'a> WaitGuard<'a> {
         Self(count)
     }
 
-    fn all(&self) -> u32 {
+    fn waiting(&self) -> u32 {
         self.0.load(SeqCst)
     }
 }

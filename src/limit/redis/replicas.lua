@@ -1,4 +1,5 @@
--- A sign of life. KEYS: replicas. ARGV: name, how long it counts (us). Returns how many live.
+-- Registers a heartbeat. KEYS: replicas. ARGV: replica, how long the heartbeat counts (us).
+-- Returns the number of live replicas.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))

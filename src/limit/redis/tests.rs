@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 
 use tokio::{task::JoinSet, time::sleep};
 
-use self::server::{Server, links_with, until};
+use self::server::{Server, backends_with, until};
 use super::*;
 use crate::{
     domain::{
@@ -19,11 +19,11 @@ use crate::{
     ports::limit::{Cost, OverQuota, QuotaState, TenantQuota as _, UpstreamLimiter as _, UpstreamOutcome},
 };
 
-/// How long a decision waits where that is what is tested: longer than in service, since the machine
-/// may be busy with other tests.
-const LONG: Duration = Duration::from_secs(1);
-/// And where it is not: an answer that comes late would make each replica go on alone.
-const PATIENT: Duration = Duration::from_secs(15);
+/// The timeout of a decision in tests of the timeout: longer than in production, because the machine may be
+/// busy with other tests.
+const TEST_TIMEOUT: Duration = Duration::from_secs(1);
+/// The timeout in all other tests: after a late reply, each replica would decide alone.
+const LONG_TIMEOUT: Duration = Duration::from_secs(15);
 
 fn n(value: u32) -> NonZeroU32 {
     NonZeroU32::new(value).unwrap()
@@ -40,15 +40,15 @@ fn tenant(per_second: u32, burst: u32, max_in_flight: u32) -> Tenant {
     }
 }
 
-fn quotas(links: &[Arc<RedisBackend>]) -> Vec<SharedQuota> {
-    let quota = |link: &Arc<RedisBackend>| {
+fn quotas(backends: &[Arc<RedisBackend>]) -> Vec<SharedQuota> {
+    let quota = |backend: &Arc<RedisBackend>| {
         let own = Arc::new(LocalQuota::new(Costs::default()));
-        SharedQuota::new(Arc::clone(link), Costs::default(), own)
+        SharedQuota::new(Arc::clone(backend), Costs::default(), own)
     };
-    links.iter().map(quota).collect()
+    backends.iter().map(quota).collect()
 }
 
-/// Asks each in turn, and says how often it was admitted.
+/// Sends calls to the quotas in rotation, and returns how many were admitted.
 async fn admitted(quotas: &[SharedQuota], tenant: &Tenant, calls: usize) -> usize {
     let mut admitted = 0;
     for quota in quotas.iter().cycle().take(calls) {
@@ -57,27 +57,27 @@ async fn admitted(quotas: &[SharedQuota], tenant: &Tenant, calls: usize) -> usiz
     admitted
 }
 
-/// What a tenant earns in a time, in whole calls; all replicas together.
+/// The whole calls that a tenant earns in this time, over all replicas.
 fn earned(tenant: &Tenant, time: Duration) -> usize {
     let secs = usize::try_from(time.as_secs()).unwrap();
     secs * usize::try_from(tenant.limits.per_second.get()).unwrap()
 }
 
-/// Asks each in turn: they give one burst, with what is earned meanwhile, and no more.
-async fn give_one_burst(quotas: &[SharedQuota], tenant: &Tenant, calls: usize) {
+/// Asserts that the quotas together admit one burst, plus what is earned meanwhile.
+async fn assert_one_burst(quotas: &[SharedQuota], tenant: &Tenant, calls: usize) {
     let start = Instant::now();
-    let given = admitted(quotas, tenant, calls).await;
+    let admitted_count = admitted(quotas, tenant, calls).await;
     let burst = usize::try_from(tenant.limits.burst.get()).unwrap();
     let max = burst + 1 + earned(tenant, start.elapsed());
-    assert!((burst..=max).contains(&given), "{given} in {:?}", start.elapsed());
+    assert!((burst..=max).contains(&admitted_count), "{admitted_count} in {:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_give_one_burst_together_and_waiting_as_told_is_enough() {
+async fn replicas_share_one_burst_and_a_retry_succeeds() {
     let server = Server::start();
-    let quotas = quotas(&server.links(3, OnBackendError::Share).await);
+    let quotas = quotas(&server.backends(3, OnBackendError::Share).await);
     let tenant = tenant(1, 30, 1_000);
-    give_one_burst(&quotas, &tenant, 100).await;
+    assert_one_burst(&quotas, &tenant, 100).await;
     let quota = quotas.first().unwrap();
     let retry_after = loop {
         if let Err(OverQuota::Rate { retry_after, .. }) = quota.admit(&tenant, Cost::Read).await {
@@ -89,9 +89,9 @@ async fn replicas_give_one_burst_together_and_waiting_as_told_is_enough() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn places_are_counted_across_replicas_and_given_back() {
+async fn in_flight_slots_are_counted_across_replicas_and_returned() {
     let server = Server::start();
-    let quotas = quotas(&server.links(3, OnBackendError::Share).await);
+    let quotas = quotas(&server.backends(3, OnBackendError::Share).await);
     let tenant = tenant(10_000, 10_000, 2);
     let [one, two, three] = quotas.as_slice() else { panic!() };
     let first = one.admit(&tenant, Cost::Read).await.unwrap();
@@ -104,62 +104,68 @@ async fn places_are_counted_across_replicas_and_given_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_gone_costs_a_few_milliseconds_and_leaves_each_replica_its_share() {
+async fn without_the_server_each_replica_uses_its_share() {
     let mut server = Server::start();
-    let links = links_with(&server.url(), 3, OnBackendError::Share, LONG).await;
-    let quotas = quotas(&links);
+    let backends = backends_with(&server.url(), 3, OnBackendError::Share, TEST_TIMEOUT).await;
+    let quotas = quotas(&backends);
     let tenant = tenant(1, 30, 1_000);
     server.kill();
     let start = Instant::now();
-    let given = admitted(&quotas, &tenant, 100).await;
-    let state = links.first().unwrap().state();
+    let admitted_count = admitted(&quotas, &tenant, 100).await;
+    let state = backends.first().unwrap().state();
     assert!(state.serves && state.status.contains("each of 3 replicas"), "{state:?}");
     let max = 33 + earned(&tenant, start.elapsed());
-    assert!((30..=max).contains(&given), "{given} of three shares of ten");
-    assert!(start.elapsed() < 10 * LONG, "{:?}", start.elapsed());
-    // What was given meanwhile is told to the server when it is back: there is no second burst.
+    assert!((30..=max).contains(&admitted_count), "{admitted_count} with three shares of ten");
+    assert!(start.elapsed() < 10 * TEST_TIMEOUT, "{:?}", start.elapsed());
+    // The replicas report their admissions when the server is back, so there is no second burst.
     server.start_again();
-    for link in &links {
-        until(|| link.is_up()).await;
+    for backend in &backends {
+        until(|| backend.is_up()).await;
     }
-    let given = admitted(&quotas, &tenant, 100).await;
-    assert!(given <= 3 + earned(&tenant, start.elapsed()), "{given} more when it was back");
+    let admitted_count = admitted(&quotas, &tenant, 100).await;
+    assert!(
+        admitted_count <= 3 + earned(&tenant, start.elapsed()),
+        "{admitted_count} more after it was back"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_hangs_is_not_waited_for() {
+async fn a_hanging_server_is_not_waited_for() {
     let server = Server::start();
-    let links = links_with(&server.url(), 1, OnBackendError::Refuse, LONG).await;
-    let quotas = quotas(&links);
+    let backends = backends_with(&server.url(), 1, OnBackendError::Refuse, TEST_TIMEOUT).await;
+    let quotas = quotas(&backends);
     let tenant = tenant(1_000, 1_000, 1_000);
     assert_eq!(admitted(&quotas, &tenant, 10).await, 10);
     server.signal("-STOP");
     let start = Instant::now();
-    let given = admitted(&quotas, &tenant, 100).await;
-    assert!(given <= 10, "configured to refuse, what was taken ahead for ten calls apart: {given}");
-    assert!(start.elapsed() < 10 * LONG, "{:?}", start.elapsed());
-    assert!(!links[0].state().serves);
+    let admitted_count = admitted(&quotas, &tenant, 100).await;
+    assert!(
+        admitted_count <= 10,
+        "configured to refuse, only what was leased in advance is admitted: {admitted_count}"
+    );
+    assert!(start.elapsed() < 10 * TEST_TIMEOUT, "{:?}", start.elapsed());
+    assert!(!backends[0].state().serves);
     server.signal("-CONT");
-    until(|| links.iter().all(|link| link.is_up())).await;
+    until(|| backends.iter().all(|backend| backend.is_up())).await;
     assert_eq!(admitted(&quotas, &tenant, 10).await, 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_keep_one_pace_and_each_has_its_turns() {
+async fn replicas_share_one_rate_and_each_gets_permits() {
     let server = Server::start();
-    let links = server.links(3, OnBackendError::Share).await;
+    let backends = server.backends(3, OnBackendError::Share).await;
     let upstream = AwsQuota { associate_per_second: Some(n(50)), ..AwsQuota::default() };
     let (mut calls, start) = (JoinSet::new(), Instant::now());
-    // As many steps by this machine's clock alone, as busy as it is.
+    // The same number of steps with timers alone, to compare with on a busy machine.
     let steps = tokio::spawn(async move {
         for _ in 0..90 {
             sleep(Duration::from_millis(20)).await;
         }
         start.elapsed()
     });
-    for (replica, link) in links.iter().enumerate() {
+    for (replica, backend) in backends.iter().enumerate() {
         let limiter =
-            Arc::new(LocalUpstreamLimiter::new(upstream, QueueBounds::default()).shared(Arc::clone(link)));
+            Arc::new(LocalUpstreamLimiter::new(upstream, QueueBounds::default()).shared(Arc::clone(backend)));
         for _ in 0..30 {
             let limiter = Arc::clone(&limiter);
             calls.spawn(async move {
@@ -176,12 +182,12 @@ async fn replicas_keep_one_pace_and_each_has_its_turns() {
             });
         }
     }
-    let mut went = calls.join_all().await;
-    went.sort_unstable();
-    let last = went.last().unwrap().0;
-    assert!(last >= Duration::from_millis(89 * 20), "90 turns at 50 a second took {last:?}");
+    let mut sent = calls.join_all().await;
+    sent.sort_unstable();
+    let last = sent.last().unwrap().0;
+    assert!(last >= Duration::from_millis(89 * 20), "90 permits at 50 per second took {last:?}");
     let steps = steps.await.unwrap();
-    assert!(last <= steps.mul_f64(1.85), "{last:?}, where as many steps alone took {steps:?}");
-    let early = |replica| went.iter().take(45).filter(|(_, other)| *other == replica).count();
-    assert!((0..3).all(|replica| early(replica) >= 8), "{went:?}");
+    assert!(last <= steps.mul_f64(1.85), "{last:?}, but the same number of timers took {steps:?}");
+    let early = |replica| sent.iter().take(45).filter(|(_, other)| *other == replica).count();
+    assert!((0..3).all(|replica| early(replica) >= 8), "{sent:?}");
 }

@@ -29,7 +29,7 @@ fn rate_wait(refusal: OverQuota) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_tenant_cannot_spend_anothers_budget() {
+async fn one_tenant_cannot_use_anothers_quota() {
     let (quota, a, b) = (quota(), tenant("a", 1, 1, 9), tenant("b", 1, 1, 9));
     assert!(quota.admit(&a, Cost::Read).await.is_ok());
     assert!(quota.admit(&a, Cost::Read).await.is_err());
@@ -37,7 +37,7 @@ async fn one_tenant_cannot_spend_anothers_budget() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_as_told_is_enough() {
+async fn a_call_succeeds_after_its_retry_delay() {
     let (quota, a) = (quota(), tenant("a", 3, 5, 9));
     for _ in 0..50 {
         if let Err(refusal) = quota.admit(&a, Cost::Change).await {
@@ -48,7 +48,7 @@ async fn waiting_as_told_is_enough() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_and_changes_weigh_what_is_configured() {
+async fn reads_and_changes_have_the_configured_costs() {
     let quota = LocalQuota::new(Costs { read: n(1), change: n(5) });
     let a = tenant("a", 1, 10, 9);
     assert_eq!(quota.admit(&a, Cost::Change).await.unwrap().state.remaining, 5);
@@ -57,7 +57,7 @@ async fn reads_and_changes_weigh_what_is_configured() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_is_given_back_when_the_call_ends() {
+async fn an_in_flight_slot_is_freed_when_the_call_ends() {
     let (quota, a) = (quota(), tenant("a", 100, 100, 2));
     let first = quota.admit(&a, Cost::Read).await.unwrap();
     let second = quota.admit(&a, Cost::Read).await.unwrap();
@@ -72,7 +72,7 @@ async fn a_place_is_given_back_when_the_call_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn new_limits_hold_from_the_next_call() {
+async fn new_limits_apply_from_the_next_call() {
     let quota = quota();
     assert!(quota.admit(&tenant("a", 1, 1, 9), Cost::Read).await.is_ok());
     assert!(quota.admit(&tenant("a", 1, 1, 9), Cost::Read).await.is_err());
@@ -80,7 +80,7 @@ async fn new_limits_hold_from_the_next_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn looking_takes_nothing() {
+async fn reading_the_state_costs_nothing() {
     let (quota, a) = (quota(), tenant("a", 10, 20, 9));
     assert_eq!(quota.state(&a).remaining, 20);
     assert_eq!(quota.tracked(), 0);
@@ -92,7 +92,7 @@ async fn looking_takes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tenants_at_rest_are_forgotten_and_busy_ones_are_not() {
+async fn idle_tenants_are_removed_and_busy_ones_are_not() {
     let quota = quota();
     let busy = tenant("busy", 1_000, 1_000, 9);
     let _held = quota.admit(&busy, Cost::Read).await.unwrap();

@@ -1,6 +1,6 @@
-//! Who goes next: interactive calls before bulk ones, and within each the tenants in turn.
+//! The order of waiting calls: interactive calls before bulk calls, and round robin over the tenants in each.
 //!
-//! Not by arrival: a tenant with a thousand calls waiting delays another's first call by one turn.
+//! So a tenant with a thousand waiting calls delays the first call of another tenant by only one permit.
 
 #[cfg(test)]
 mod tests;
@@ -9,44 +9,45 @@ use std::collections::VecDeque;
 
 use crate::{domain::tenant::TenantId, limit::QueueBounds, ports::limit::Priority};
 
-/// Interactive turns after which a bulk call that waits has one: a fifth of the turns is reserved.
+/// The interactive calls after which a waiting bulk call goes, so bulk calls get at least a fifth of the
+/// permits.
 const INTERACTIVE_PER_BULK: usize = 4;
 
-/// Calls that wait for a turn, each with something of the caller's.
+/// The calls that wait for a permit, each with data of the caller.
 #[derive(Debug)]
 pub(super) struct FairQueue<W> {
-    interactive: TenantQueue<W>,
-    bulk: TenantQueue<W>,
-    /// Interactive turns since the last bulk one, while bulk calls waited.
+    interactive: PriorityQueue<W>,
+    bulk: PriorityQueue<W>,
+    /// The interactive calls that went since the last bulk call, while bulk calls waited.
     passed_over: usize,
     next_ticket: u64,
 }
 
-/// Which call in the queue.
+/// Identifies a call in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket(u64);
 
-/// What it took to find room for a call.
+/// The result of adding a call.
 #[derive(Debug)]
 pub(super) enum EnqueueResult<W> {
-    /// Nothing.
-    Waits(Ticket),
-    /// The last call of whoever has the most waiting had to go.
-    Instead(Ticket, W),
-    /// There is none: the tenant itself has the most waiting.
+    /// The call is in the queue.
+    Queued(Ticket),
+    /// The call is in the queue, and displaced the last call of the tenant with the most waiting calls.
+    Displaced(Ticket, W),
+    /// The call was rejected: the tenant is at its limit, or itself has the most waiting calls.
     Full(W),
 }
 
-/// Tenants, the next one first.
+/// The tenants with waiting calls of one priority, the next tenant first.
 #[derive(Debug)]
-struct TenantQueue<W> {
-    tenants: VecDeque<PriorityQueue<W>>,
+struct PriorityQueue<W> {
+    tenants: VecDeque<TenantQueue<W>>,
     len: usize,
 }
 
-/// One tenant's calls, in their order.
+/// The waiting calls of one tenant, in their order.
 #[derive(Debug)]
-struct PriorityQueue<W> {
+struct TenantQueue<W> {
     tenant: TenantId,
     calls: VecDeque<(Ticket, W)>,
 }
@@ -55,17 +56,17 @@ struct PriorityQueue<W> {
 
 impl<W> FairQueue<W> {
     pub(super) fn new() -> Self {
-        let line = || TenantQueue { tenants: VecDeque::new(), len: 0 };
-        Self { interactive: line(), bulk: line(), passed_over: 0, next_ticket: 0 }
+        let empty = || PriorityQueue { tenants: VecDeque::new(), len: 0 };
+        Self { interactive: empty(), bulk: empty(), passed_over: 0, next_ticket: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
         self.interactive.len + self.bulk.len
     }
 
-    /// How many turns are given before a call that would enter now.
-    pub(super) fn position(&self, tenant: &TenantId, urgency: Priority) -> usize {
-        match urgency {
+    /// The number of calls that would go before a call that enters now.
+    pub(super) fn position(&self, tenant: &TenantId, priority: Priority) -> usize {
+        match priority {
             Priority::Interactive => {
                 let own = self.interactive.ahead(tenant);
                 own + self.bulk.len.min((own + self.passed_over) / INTERACTIVE_PER_BULK)
@@ -78,11 +79,11 @@ impl<W> FairQueue<W> {
         }
     }
 
-    /// Enters a call behind its tenant's others.
+    /// Adds a call after its tenant's other calls.
     pub(super) fn push(
         &mut self,
         tenant: &TenantId,
-        urgency: Priority,
+        priority: Priority,
         bounds: QueueBounds,
         call: W,
     ) -> EnqueueResult<W> {
@@ -98,29 +99,29 @@ impl<W> FairQueue<W> {
             }
         }
         let ticket = self.ticket();
-        self.line(urgency).push(tenant, ticket, call);
+        self.queue_of(priority).push(tenant, ticket, call);
         match evicted {
-            None => EnqueueResult::Waits(ticket),
-            Some(evicted) => EnqueueResult::Instead(ticket, evicted),
+            None => EnqueueResult::Queued(ticket),
+            Some(evicted) => EnqueueResult::Displaced(ticket, evicted),
         }
     }
 
-    /// Enters a call before all others of its urgency: its turn was in vain. Such calls have had their
-    /// turn already, so that they are as many as are under way and need no other bound.
-    pub(super) fn push_front(&mut self, tenant: &TenantId, urgency: Priority, call: W) -> Ticket {
+    /// Adds the retry of a throttled call before all others of its priority. Such calls have used a permit,
+    /// so their number is limited by the calls in flight and needs no other limit.
+    pub(super) fn push_front(&mut self, tenant: &TenantId, priority: Priority, call: W) -> Ticket {
         let ticket = self.ticket();
-        let line = self.line(urgency);
-        line.len += 1;
-        let at = line.tenants.iter().position(|own| own.tenant == *tenant);
+        let queue = self.queue_of(priority);
+        queue.len += 1;
+        let at = queue.tenants.iter().position(|own| own.tenant == *tenant);
         let mut own = at
-            .and_then(|at| line.tenants.remove(at))
-            .unwrap_or_else(|| PriorityQueue { tenant: tenant.clone(), calls: VecDeque::new() });
+            .and_then(|at| queue.tenants.remove(at))
+            .unwrap_or_else(|| TenantQueue { tenant: tenant.clone(), calls: VecDeque::new() });
         own.calls.push_front((ticket, call));
-        line.tenants.push_front(own);
+        queue.tenants.push_front(own);
         ticket
     }
 
-    /// The next call.
+    /// Removes and returns the next call.
     pub(super) fn pop(&mut self) -> Option<W> {
         let bulk_waits = self.bulk.len > 0;
         if bulk_waits && (self.interactive.len == 0 || self.passed_over >= INTERACTIVE_PER_BULK) {
@@ -131,7 +132,7 @@ impl<W> FairQueue<W> {
         self.interactive.pop()
     }
 
-    /// Takes a call out that waits no longer.
+    /// Removes a call that no longer waits.
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<W> {
         let call = self.interactive.remove(ticket).or_else(|| self.bulk.remove(ticket));
         if self.bulk.len == 0 {
@@ -140,13 +141,13 @@ impl<W> FairQueue<W> {
         call
     }
 
-    /// Every call with the number of turns before it.
+    /// Every call, with the number of calls before it.
     pub(super) fn round_robin(&self) -> Vec<(Ticket, usize, &W)> {
         let (mut interactive, mut bulk) =
             (self.interactive.order().into_iter(), self.bulk.order().into_iter());
         let (mut next_interactive, mut next_bulk) = (interactive.next(), bulk.next());
         let mut passed_over = self.passed_over;
-        let mut permits = Vec::with_capacity(self.len());
+        let mut calls = Vec::with_capacity(self.len());
         loop {
             let take_bulk =
                 next_bulk.is_some() && (next_interactive.is_none() || passed_over >= INTERACTIVE_PER_BULK);
@@ -157,13 +158,13 @@ impl<W> FairQueue<W> {
                 passed_over = if next_bulk.is_some() { passed_over + 1 } else { 0 };
                 std::mem::replace(&mut next_interactive, interactive.next())
             };
-            let Some((ticket, call)) = next else { return permits };
-            permits.push((ticket, permits.len(), call));
+            let Some((ticket, call)) = next else { return calls };
+            calls.push((ticket, calls.len(), call));
         }
     }
 
-    fn line(&mut self, urgency: Priority) -> &mut TenantQueue<W> {
-        match urgency {
+    fn queue_of(&mut self, priority: Priority) -> &mut PriorityQueue<W> {
+        match priority {
             Priority::Interactive => &mut self.interactive,
             Priority::Bulk => &mut self.bulk,
         }
@@ -175,9 +176,9 @@ impl<W> FairQueue<W> {
     }
 }
 
-// === impl Line ===
+// === impl PriorityQueue ===
 
-impl<W> TenantQueue<W> {
+impl<W> PriorityQueue<W> {
     fn of(&self, tenant: &TenantId) -> usize {
         self.tenants.iter().find(|own| own.tenant == *tenant).map_or(0, |own| own.calls.len())
     }
@@ -187,19 +188,19 @@ impl<W> TenantQueue<W> {
         if let Some(own) = self.tenants.iter_mut().find(|own| own.tenant == *tenant) {
             own.calls.push_back((ticket, call));
         } else {
-            self.tenants.push_back(PriorityQueue { tenant: tenant.clone(), calls: [(ticket, call)].into() });
+            self.tenants.push_back(TenantQueue { tenant: tenant.clone(), calls: [(ticket, call)].into() });
         }
     }
 
     fn ahead(&self, tenant: &TenantId) -> usize {
         let mine = self.of(tenant);
-        let mut met = false;
+        let mut found = false;
         let others = self.tenants.iter().map(|own| {
             if own.tenant == *tenant {
-                met = true;
+                found = true;
                 return mine;
             }
-            own.calls.len().min(if met { mine } else { mine + 1 })
+            own.calls.len().min(if found { mine } else { mine + 1 })
         });
         others.sum()
     }
@@ -214,10 +215,10 @@ impl<W> TenantQueue<W> {
         Some(call)
     }
 
-    /// Takes the last call of the tenant with the most, where that is more than `than`.
-    fn evict(&mut self, than: usize) -> Option<W> {
+    /// Removes the last call of the tenant with the most calls, if it has more than `threshold` calls.
+    fn evict(&mut self, threshold: usize) -> Option<W> {
         let max = self.tenants.iter_mut().max_by_key(|own| own.calls.len())?;
-        if max.calls.len() <= than {
+        if max.calls.len() <= threshold {
             return None;
         }
         let (_, call) = max.calls.pop_back()?;
@@ -228,8 +229,8 @@ impl<W> TenantQueue<W> {
     fn remove(&mut self, ticket: Ticket) -> Option<W> {
         for at in 0..self.tenants.len() {
             let own = self.tenants.get_mut(at)?;
-            let Some(location) = own.calls.iter().position(|(other, _)| *other == ticket) else { continue };
-            let (_, call) = own.calls.remove(location)?;
+            let Some(index) = own.calls.iter().position(|(other, _)| *other == ticket) else { continue };
+            let (_, call) = own.calls.remove(index)?;
             self.len -= 1;
             if own.calls.is_empty() {
                 self.tenants.remove(at);
@@ -239,7 +240,7 @@ impl<W> TenantQueue<W> {
         None
     }
 
-    /// Every call in the order in which they go.
+    /// Every call, in the order in which they go.
     fn order(&self) -> Vec<(Ticket, &W)> {
         let mut all: Vec<_> = self
             .tenants

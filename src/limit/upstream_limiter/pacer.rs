@@ -1,8 +1,7 @@
-//! When the next call may go to AWS: the quota's spacing, as AWS sees it, and as throttles have taught.
-//!
-//! AWS tells neither how deep its bucket is nor who else draws on it. So calls are spaced as if it held
-//! one token. What a throttle means is read from the [`Clock`]: either calls came too close together on
-//! their way, which moves the clock or its margin, or someone else calls too, which costs [`Belief`].
+//! Decides when the next call may go to AWS. AWS reveals neither the depth of its token bucket nor its other
+//! clients, so calls are spaced as if the bucket held one token. The [`ArrivalModel`] explains a throttle:
+//! either network jitter brought two calls too close together, which adjusts the model, or another client
+//! uses the quota too, which lowers the rate of the [`AimdEstimator`].
 
 mod aimd;
 mod arrival_model;
@@ -16,29 +15,29 @@ use tokio::time::Instant;
 use self::{aimd::AimdEstimator, arrival_model::ArrivalModel};
 use crate::ports::limit::UpstreamOutcome;
 
-/// The spacing of one lane's calls.
+/// Spaces the calls of one quota key.
 #[derive(Debug)]
 pub(super) struct Pacer {
     quota: f64,
-    /// The part of it that is ours to use, beside other replicas.
+    /// The fraction of the quota that this replica may use.
     share: f64,
     estimator: AimdEstimator,
-    clock: ArrivalModel,
+    arrivals: ArrivalModel,
     next: Instant,
     last: Option<Instant>,
     sent: u64,
 }
 
-/// One call that was let go.
+/// One call that got its permit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SentCall {
     number: u64,
     at: Instant,
-    /// When it could have gone, to be restored where it never went.
+    /// The previous earliest send time, to restore if the call is never sent.
     previous: Instant,
 }
 
-// === impl Rhythm ===
+// === impl Pacer ===
 
 impl Pacer {
     pub(super) fn new(per_second: NonZeroU32, now: Instant) -> Self {
@@ -47,24 +46,24 @@ impl Pacer {
             quota,
             share: 1.0,
             estimator: AimdEstimator::at_quota(),
-            clock: ArrivalModel::new(),
+            arrivals: ArrivalModel::new(),
             next: now,
             last: None,
             sent: 0,
         }
     }
 
-    /// Takes over another quota.
+    /// Sets the quota, in calls per second.
     pub(super) fn set_quota(&mut self, per_second: NonZeroU32) {
         self.quota = f64::from(per_second.get());
     }
 
-    /// Leaves the rest of the quota to so many replicas, this one among them.
+    /// Divides the quota by this number of replicas, including this one.
     pub(super) fn set_replicas(&mut self, replicas: u32) {
         let share = 1.0 / f64::from(replicas.max(1));
-        let narrower = share < self.share;
+        let is_smaller = share < self.share;
         self.share = share;
-        if let Some(last) = self.last.filter(|_| narrower) {
+        if let Some(last) = self.last.filter(|_| is_smaller) {
             self.next = self.next.max(last + self.period());
         }
     }
@@ -74,55 +73,55 @@ impl Pacer {
         self.next
     }
 
-    /// The spacing at the believed rate.
+    /// The time between two calls at the effective rate.
     pub(super) fn period(&self) -> Duration {
         Duration::from_secs_f64(1.0 / self.effective_rate())
     }
 
-    /// Calls a second that AWS is taken to grant.
+    /// The quota, in calls per second.
     pub(super) fn quota(&self) -> f64 {
         self.quota
     }
 
-    /// The spacing of all replicas' calls together, and a margin.
+    /// The spacing of the calls of all replicas together, with a small margin.
     pub(super) fn spacing(&self) -> Duration {
         Duration::from_secs_f64(1.002 / (self.quota * self.estimator.fraction()))
     }
 
-    /// Calls a second that AWS is believed to take from us.
+    /// The estimated calls per second that AWS accepts from this process.
     pub(super) fn effective_rate(&self) -> f64 {
         self.quota * self.share * self.estimator.fraction()
     }
 
-    /// Whether AWS is believed to grant the whole quota.
+    /// Whether the estimate is the whole quota.
     pub(super) fn is_at_quota(&self) -> bool {
         self.estimator.is_whole()
     }
 
-    /// A call goes now.
+    /// Records that a call is sent now.
     pub(super) fn sent(&mut self, now: Instant) -> SentCall {
         self.sent += 1;
         self.last = Some(now);
         let sent = SentCall { number: self.sent, at: now, previous: self.next };
-        self.next = self.clock.next(now, self.period(), None);
+        self.next = self.arrivals.next(now, self.period(), None);
         sent
     }
 
-    /// AWS answered.
+    /// Records how AWS responded to a call.
     pub(super) fn on_outcome(&mut self, now: Instant, sent: SentCall, feedback: UpstreamOutcome) {
         let is_last = sent.number == self.sent;
         let latency = now - sent.at;
         match feedback {
             UpstreamOutcome::Counted => {
-                self.clock.accepted(sent.at, latency, self.quota_period());
+                self.arrivals.accepted(sent.at, latency, self.quota_period());
                 self.estimator.accepted();
                 if is_last {
-                    self.next = self.clock.next(sent.at, self.period(), Some(latency));
+                    self.next = self.arrivals.next(sent.at, self.period(), Some(latency));
                 }
             }
             UpstreamOutcome::Throttled => {
-                if self.clock.is_consistent_with(sent.at, latency, self.quota_period()) {
-                    // The bucket has its token as soon as what the jitter took has passed.
+                if self.arrivals.is_consistent_with(sent.at, latency, self.quota_period()) {
+                    // The bucket has its next token once the time that the jitter took has passed.
                     self.next = self.next.max(now + self.period() / 2);
                 } else {
                     self.estimator.throttled();

@@ -27,19 +27,19 @@ fn within(seconds: u64) -> StdInstant {
     (Instant::now() + Duration::from_secs(seconds)).into_std()
 }
 
-/// Calls that go as soon as they may, each told how long after the start it went.
-fn going(
+/// Spawns calls that go as soon as they get a permit; each returns the milliseconds until then.
+fn spawn_calls(
     limiter: &Arc<LocalUpstreamLimiter>,
-    principal: &str,
+    tenant: &str,
     calls: usize,
     seconds: u64,
 ) -> JoinSet<Result<u128, AcquireError>> {
     let start = Instant::now();
     let mut set = JoinSet::new();
     for _ in 0..calls {
-        let (limiter, principal) = (Arc::clone(limiter), id(principal));
+        let (limiter, tenant) = (Arc::clone(limiter), id(tenant));
         set.spawn(async move {
-            let permit = limiter.acquire(&quota_key("eu-west-1"), &principal, within(seconds)).await?;
+            let permit = limiter.acquire(&quota_key("eu-west-1"), &tenant, within(seconds)).await?;
             permit.used(UpstreamOutcome::Counted);
             Ok(start.elapsed().as_millis())
         });
@@ -48,16 +48,16 @@ fn going(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_quota_is_kept_and_used() {
+async fn the_quota_is_never_exceeded_and_fully_used() {
     let mut went: Vec<_> =
-        going(&limiter(), "a", 100, 60).join_all().await.into_iter().map(Result::unwrap).collect();
+        spawn_calls(&limiter(), "a", 100, 60).join_all().await.into_iter().map(Result::unwrap).collect();
     went.sort_unstable();
     assert!(went.windows(2).all(|pair| pair[1] - pair[0] >= 200), "{went:?}");
     assert!(*went.last().unwrap() <= 99 * 202, "{went:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn lanes_do_not_wait_for_each_other() {
+async fn quota_keys_do_not_wait_for_each_other() {
     let limiter = limiter();
     let start = Instant::now();
     let (a, soon) = (id("a"), within(0));
@@ -69,20 +69,20 @@ async fn lanes_do_not_wait_for_each_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_late_tenant_waits_one_turn_and_not_for_all_calls_before() {
+async fn a_late_tenant_waits_for_one_permit_not_for_all_calls() {
     let limiter = limiter();
-    let mut contenders = going(&limiter, "crowd", 50, 60);
+    let mut contenders = spawn_calls(&limiter, "crowd", 50, 60);
     tokio::task::yield_now().await;
     advance(Duration::from_millis(1)).await;
-    let went = going(&limiter, "late", 1, 60).join_all().await.remove(0).unwrap();
+    let went = spawn_calls(&limiter, "late", 1, 60).join_all().await.remove(0).unwrap();
     assert!(went <= 410, "{went}");
     contenders.abort_all();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_cannot_go_in_time_is_told_at_once_and_can_when_it_comes_back_as_told() {
+async fn a_call_without_time_is_rejected_at_once_and_its_retry_succeeds() {
     let limiter = limiter();
-    let _crowd = going(&limiter, "a", 50, 60);
+    let _crowd = spawn_calls(&limiter, "a", 50, 60);
     tokio::task::yield_now().await;
     let start = Instant::now();
     let (quota_key, a) = (quota_key("eu-west-1"), id("a"));
@@ -94,7 +94,7 @@ async fn a_call_that_cannot_go_in_time_is_told_at_once_and_can_when_it_comes_bac
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_that_are_refused_together_find_their_turns_when_they_come_back() {
+async fn callers_rejected_together_get_permits_when_they_retry() {
     let limiter = limiter();
     let mut set = JoinSet::new();
     for _ in 0..60 {
@@ -117,12 +117,12 @@ async fn callers_that_are_refused_together_find_their_turns_when_they_come_back(
 }
 
 #[tokio::test(start_paused = true)]
-async fn others_may_make_a_wait_vain_and_then_it_ends_before_the_deadline() {
+async fn a_wait_that_became_hopeless_ends_before_the_deadline() {
     let limiter = limiter();
-    let mut a = going(&limiter, "a", 20, 4);
+    let mut a = spawn_calls(&limiter, "a", 20, 4);
     tokio::task::yield_now().await;
     let start = Instant::now();
-    let _b = going(&limiter, "b", 20, 60);
+    let _b = spawn_calls(&limiter, "b", 20, 60);
     let mut waits = Vec::new();
     while let Some(result) = a.join_next().await {
         if result.unwrap().is_err() {
@@ -134,33 +134,33 @@ async fn others_may_make_a_wait_vain_and_then_it_ends_before_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_that_leave_take_no_turn() {
+async fn callers_that_leave_use_no_permit() {
     let limiter = limiter();
-    let mut leaving = going(&limiter, "a", 200, 60);
+    let mut leaving = spawn_calls(&limiter, "a", 200, 60);
     tokio::task::yield_now().await;
     leaving.abort_all();
     while leaving.join_next().await.is_some() {}
-    let went = going(&limiter, "a", 1, 60).join_all().await.remove(0).unwrap();
+    let went = spawn_calls(&limiter, "a", 1, 60).join_all().await.remove(0).unwrap();
     assert!(went <= 202, "{went}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_turn_that_is_not_used_goes_to_the_next() {
+async fn an_unused_permit_goes_to_the_next_call() {
     let limiter = limiter();
     let (quota_key, a) = (quota_key("eu-west-1"), id("a"));
     let unused = limiter.acquire(&quota_key, &a, within(1)).await.unwrap();
-    let mut next = going(&limiter, "b", 1, 1);
+    let mut next = spawn_calls(&limiter, "b", 1, 1);
     tokio::task::yield_now().await;
     drop(unused);
     assert_eq!(next.join_next().await.unwrap().unwrap().unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttled_call_comes_back_before_all_that_wait() {
+async fn the_retry_of_a_throttled_call_goes_first() {
     let limiter = limiter();
     let (quota_key, b) = (quota_key("eu-west-1"), id("b"));
     let throttled = limiter.acquire(&quota_key, &b, within(60)).await.unwrap();
-    let mut contenders = going(&limiter, "a", 20, 60);
+    let mut contenders = spawn_calls(&limiter, "a", 20, 60);
     tokio::task::yield_now().await;
     throttled.used(UpstreamOutcome::Throttled);
     let start = Instant::now();
@@ -170,29 +170,33 @@ async fn a_throttled_call_comes_back_before_all_that_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bulk_calls_let_interactive_ones_pass() {
+async fn interactive_calls_overtake_bulk_calls() {
     let limiter = limiter();
     let quota_key = quota_key("eu-west-1");
-    let (bulk, principal) = (id("a"), id("b"));
+    let (bulk, interactive_tenant) = (id("a"), id("b"));
     let waits = (0..50).map(|_| limiter.acquire_bulk(&quota_key, &bulk, within(60)));
     let mut waits = Box::pin(join_all(waits));
     let interactive = async {
         tokio::task::yield_now().await;
         let start = Instant::now();
-        limiter.acquire(&quota_key, &principal, within(60)).await.unwrap().used(UpstreamOutcome::Counted);
+        limiter
+            .acquire(&quota_key, &interactive_tenant, within(60))
+            .await
+            .unwrap()
+            .used(UpstreamOutcome::Counted);
         start.elapsed()
     };
     let waited = tokio::select! {
-        _ = &mut waits => panic!("bulk calls were first"),
+        _ = &mut waits => panic!("a bulk call went first"),
         waited = interactive => waited,
     };
     assert!(waited <= Duration::from_millis(210), "{waited:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quota_that_is_raised_holds_for_those_who_wait() {
+async fn a_raised_quota_applies_to_waiting_calls() {
     let limiter = limiter();
-    let all = going(&limiter, "a", 101, 60);
+    let all = spawn_calls(&limiter, "a", 101, 60);
     tokio::task::yield_now().await;
     let fifty = std::num::NonZeroU32::new(50).unwrap();
     limiter.set_upstream(AwsQuota { associate_per_second: Some(fifty), ..AwsQuota::default() });
@@ -201,7 +205,7 @@ async fn a_quota_that_is_raised_holds_for_those_who_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_can_have_a_quota_of_its_own() {
+async fn an_account_can_have_a_separate_quota() {
     let fifty = std::num::NonZeroU32::new(50).unwrap();
     let raised = AwsQuota { associate_per_second: Some(fifty), ..AwsQuota::default() };
     let accounts = [("111122223333".parse().unwrap(), raised)].into();
@@ -209,22 +213,22 @@ async fn an_account_can_have_a_quota_of_its_own() {
         crate::limit::AwsQuotas { accounts, ..Default::default() },
         QueueBounds::default(),
     );
-    let went = going(&Arc::new(limiter), "a", 101, 60).join_all().await;
+    let went = spawn_calls(&Arc::new(limiter), "a", 101, 60).join_all().await;
     let last = went.into_iter().map(Result::unwrap).max().unwrap();
     assert!((2_000..=2_300).contains(&last), "{last}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_queue_has_a_bound() {
+async fn the_queue_is_bounded() {
     let n = |value| NonZeroUsize::new(value).unwrap();
     let bounds = QueueBounds { per_quota_key: n(10), per_tenant: n(6) };
     let limiter = Arc::new(LocalUpstreamLimiter::new(AwsQuota::default(), bounds));
-    let result = going(&limiter, "a", 30, 600).join_all().await;
+    let result = spawn_calls(&limiter, "a", 30, 600).join_all().await;
     assert_eq!(result.iter().filter(|result| result.is_ok()).count(), 7, "one goes at once and six wait");
 }
 
 #[tokio::test(start_paused = true)]
-async fn lanes_at_rest_are_forgotten() {
+async fn idle_quota_keys_are_removed() {
     let limiter = limiter();
     let a = id("a");
     for i in 0..20 * FIRST_SWEEP {
@@ -241,18 +245,17 @@ async fn lanes_at_rest_are_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn both_kinds_of_calls_have_their_share_while_the_other_never_ends() {
+async fn both_priorities_get_their_share_under_constant_load() {
     let limiter = limiter();
     let mut set = JoinSet::new();
     for nth in 0..200 {
         let limiter = Arc::clone(&limiter);
         set.spawn(async move {
-            let (quota_key, principal, bulk) =
-                (quota_key("eu-west-1"), id(["a", "b"][nth / 100]), nth % 2 == 0);
+            let (quota_key, tenant, bulk) = (quota_key("eu-west-1"), id(["a", "b"][nth / 100]), nth % 2 == 0);
             let permit = if bulk {
-                limiter.acquire_bulk(&quota_key, &principal, within(3_600)).await
+                limiter.acquire_bulk(&quota_key, &tenant, within(3_600)).await
             } else {
-                limiter.acquire(&quota_key, &principal, within(3_600)).await
+                limiter.acquire(&quota_key, &tenant, within(3_600)).await
             };
             permit.unwrap().used(UpstreamOutcome::Counted);
             (Instant::now(), bulk)
@@ -260,6 +263,6 @@ async fn both_kinds_of_calls_have_their_share_while_the_other_never_ends() {
     }
     let mut went = set.join_all().await;
     went.sort_unstable();
-    let of_bulk = went[..100].iter().filter(|(_, bulk)| *bulk).count();
-    assert!((19..=21).contains(&of_bulk), "{of_bulk} of the first hundred turns");
+    let bulk_count = went[..100].iter().filter(|(_, bulk)| *bulk).count();
+    assert!((19..=21).contains(&bulk_count), "{bulk_count} of the first hundred permits");
 }

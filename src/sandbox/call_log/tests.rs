@@ -26,11 +26,11 @@ fn entry(operation: &str) -> Entry {
 }
 
 #[test]
-fn the_oldest_calls_go_first_and_the_rest_keep_their_numbers() {
+fn the_oldest_calls_are_dropped_and_the_rest_keep_their_numbers() {
     let journal = CallLog::new(3);
     let numbers: Vec<u64> = ["a", "b", "c", "d", "e"].map(|name| journal.open(entry(name))).into();
     assert_eq!(numbers, [1, 2, 3, 4, 5]);
-    // One that is gone, and one that is there.
+    // Call 1 has been dropped; call 4 is still recorded.
     journal.mark_answered(1);
     journal.assign_outcome(4, Ok(()), Timestamp::UNIX_EPOCH);
     let entries: Vec<_> = journal.since(0, 10).into_iter().map(|e| (e.sequence, e.outcome)).collect();
@@ -43,7 +43,7 @@ fn the_oldest_calls_go_first_and_the_rest_keep_their_numbers() {
 }
 
 #[test]
-fn neither_the_external_id_nor_great_bulk_is_kept() {
+fn external_ids_and_long_values_are_not_recorded() {
     let long = "x".repeat(MAX_PARAMETER + 1);
     let params = json!({ "ExternalId": "secret", "RoleArn": "r", "Policy": long, "logEvents": [1, 2] });
     let entries = truncate(params.as_object().unwrap());

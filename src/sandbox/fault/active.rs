@@ -1,4 +1,4 @@
-//! The faults that are set, and what they have in store for a call.
+//! The active faults, and the plan of what they do to a call.
 
 use std::{
     sync::{
@@ -14,27 +14,28 @@ use serde::Serialize;
 use super::{Effect, Fault, When};
 use crate::sandbox::wire::Service;
 
-/// Faults that can be set at once.
+/// The maximum number of active faults.
 pub(super) const MAX_FAULTS: usize = 1_000;
 
-/// One fault that is set, and how it has fared.
+/// One active fault, with its counters.
 #[derive(Clone, Debug, Serialize)]
 pub struct ActiveFault {
-    /// Its number.
+    /// The id that [`Sandbox::fault`](crate::sandbox::Sandbox::fault) returned.
     pub id: u64,
-    /// Calls that fitted it, met or let pass.
+    /// The number of calls that matched its selectors, affected or not.
     #[serde(rename = "seen")]
     pub matches_seen: u32,
-    /// Calls that it has met.
-    pub met: u32,
-    /// The fault.
+    /// The number of calls that it affected.
+    #[serde(rename = "met")]
+    pub affected: u32,
+    /// The fault as it was added.
     pub fault: Fault,
 }
 
-/// All faults that are set.
+/// All active faults.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    /// So that calls need no lock while there are none.
+    /// The length of the list, so that calls take no lock while it is empty.
     count: AtomicUsize,
     active: Mutex<State>,
 }
@@ -45,7 +46,7 @@ struct State {
     faults: Vec<ActiveFault>,
 }
 
-/// What one call has coming.
+/// What the faults do to one call.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FaultPlan {
     pub(crate) delay_before: Duration,
@@ -53,11 +54,11 @@ pub(crate) struct FaultPlan {
     pub(crate) before: Option<Effect>,
     pub(crate) after: Option<Effect>,
     pub(crate) mutation: ResponseMutation,
-    /// The numbers of the faults that met the call.
+    /// The ids of the faults that affect the call.
     pub(crate) ids: Vec<u64>,
 }
 
-/// What a fault bends in an answer that is otherwise good.
+/// What a fault changes in an otherwise successful response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ResponseMutation {
     #[default]
@@ -66,7 +67,7 @@ pub(crate) enum ResponseMutation {
     WrongAccount(String),
 }
 
-/// What faults look at in a call.
+/// The attributes of a call that faults select by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestAttrs<'a> {
     pub(crate) service: Service,
@@ -77,21 +78,21 @@ pub(crate) struct RequestAttrs<'a> {
     pub(crate) params: &'a serde_json::Map<String, serde_json::Value>,
 }
 
-// === impl Armed ===
+// === impl ActiveFault ===
 
 impl ActiveFault {
-    /// Counts a call that fits, and whether it is met.
+    /// Counts a matching call and returns whether the fault affects it.
     fn fires(&mut self) -> bool {
         self.matches_seen = self.matches_seen.saturating_add(1);
-        let spent = self.fault.times.is_some_and(|times| self.met >= times);
-        if spent || self.matches_seen <= self.fault.skip {
+        let exhausted = self.fault.times.is_some_and(|times| self.affected >= times);
+        if exhausted || self.matches_seen <= self.fault.skip {
             return false;
         }
         let percent = self.fault.percent.unwrap_or(100);
         if percent < 100 && rand::rng().random_range(0..100) >= percent {
             return false;
         }
-        self.met = self.met.saturating_add(1);
+        self.affected = self.affected.saturating_add(1);
         true
     }
 }
@@ -99,38 +100,39 @@ impl ActiveFault {
 // === impl Faults ===
 
 impl Faults {
-    /// Sets one more; `None` where there are too many.
+    /// Adds a fault and returns its id, or `None` if there are too many.
     pub(crate) fn add(&self, fault: Fault) -> Option<u64> {
-        let mut state = self.locked();
+        let mut state = self.lock();
         if state.faults.len() >= MAX_FAULTS {
             return None;
         }
         state.last_id += 1;
         let id = state.last_id;
-        state.faults.push(ActiveFault { id, matches_seen: 0, met: 0, fault });
+        state.faults.push(ActiveFault { id, matches_seen: 0, affected: 0, fault });
         self.count.store(state.faults.len(), Ordering::Release);
         Some(id)
     }
 
-    /// Takes one back, or all.
+    /// Removes one fault, or all of them.
     pub(crate) fn remove(&self, id: Option<u64>) {
-        let mut state = self.locked();
+        let mut state = self.lock();
         state.faults.retain(|active| id.is_some_and(|id| active.id != id));
         self.count.store(state.faults.len(), Ordering::Release);
     }
 
     pub(crate) fn list(&self) -> Vec<ActiveFault> {
-        self.locked().faults.clone()
+        self.lock().faults.clone()
     }
 
-    /// What this call has coming: all waits, and the first other effect of each moment.
+    /// Plans the effects on a call: the sum of all delays, and the first other effect before and after the
+    /// operation.
     pub(crate) fn plan(&self, attrs: &RequestAttrs<'_>) -> FaultPlan {
         let mut plan = FaultPlan::default();
         if self.count.load(Ordering::Acquire) == 0 {
             return plan;
         }
-        for active in &mut self.locked().faults {
-            if active.fault.fits(attrs) && active.fires() {
+        for active in &mut self.lock().faults {
+            if active.fault.matches(attrs) && active.fires() {
                 plan.ids.push(active.id);
                 plan.add(&active.fault);
             }
@@ -138,12 +140,12 @@ impl Faults {
         plan
     }
 
-    fn locked(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-// === impl Plan ===
+// === impl FaultPlan ===
 
 impl FaultPlan {
     fn add(&mut self, fault: &Fault) {

@@ -9,22 +9,22 @@ fn attrs<'a>(operation: &'a str, account: &'a str, params: &'a Map<String, Value
     RequestAttrs { service: Service::Logs, operation, account, region: "eu-west-1", role: "R", params }
 }
 
-fn met(faults: &Faults, operation: &str, account: &str) -> bool {
+fn is_affected(faults: &Faults, operation: &str, account: &str) -> bool {
     !faults.plan(&attrs(operation, account, &Map::new())).ids.is_empty()
 }
 
 #[test]
-fn a_fault_lets_pass_what_it_should_and_then_meets_what_it_should() {
+fn a_fault_skips_calls_first_and_then_affects_a_limited_number() {
     let faults = Faults::default();
     faults.add(Fault { skip: 2, ..Fault::on("A", Effect::Throttle).times(1) });
-    let fired: Vec<bool> = (0..5).map(|_| met(&faults, "A", "1")).collect();
+    let fired: Vec<bool> = (0..5).map(|_| is_affected(&faults, "A", "1")).collect();
     assert_eq!(fired, [false, false, true, false, false]);
     let [active] = faults.list().try_into().unwrap();
-    assert_eq!((active.matches_seen, active.met), (5, 1));
+    assert_eq!((active.matches_seen, active.affected), (5, 1));
 }
 
 #[test]
-fn a_fault_meets_only_calls_that_fit_in_every_respect() {
+fn a_fault_affects_only_calls_that_match_every_selector() {
     let faults = Faults::default();
     let read = |value: Value| serde_json::from_value::<Fault>(value).unwrap();
     faults.add(read(json!({
@@ -32,23 +32,24 @@ fn a_fault_meets_only_calls_that_fit_in_every_respect() {
         "parameter": "/a", "effect": "hang",
     })));
     let params = |value: Value| value.as_object().unwrap().clone();
-    let (fits, other) = (params(json!({ "logGroupName": "/a" })), params(json!({ "logGroupName": "/a/b" })));
-    let meets = |attrs: &RequestAttrs<'_>| !faults.plan(attrs).ids.is_empty();
-    let good = attrs("A", "1", &fits);
-    assert!(meets(&good));
-    assert!(!meets(&attrs("B", "1", &fits)));
-    assert!(!meets(&attrs("A", "2", &fits)));
-    assert!(!meets(&attrs("A", "1", &other)));
-    assert!(!meets(&RequestAttrs { region: "us-east-1", ..good }));
-    assert!(!meets(&RequestAttrs { role: "S", ..good }));
-    assert!(!meets(&RequestAttrs { service: Service::Kms, ..good }));
+    let (matching, other) =
+        (params(json!({ "logGroupName": "/a" })), params(json!({ "logGroupName": "/a/b" })));
+    let affects = |attrs: &RequestAttrs<'_>| !faults.plan(attrs).ids.is_empty();
+    let good = attrs("A", "1", &matching);
+    assert!(affects(&good));
+    assert!(!affects(&attrs("B", "1", &matching)));
+    assert!(!affects(&attrs("A", "2", &matching)));
+    assert!(!affects(&attrs("A", "1", &other)));
+    assert!(!affects(&RequestAttrs { region: "us-east-1", ..good }));
+    assert!(!affects(&RequestAttrs { role: "S", ..good }));
+    assert!(!affects(&RequestAttrs { service: Service::Kms, ..good }));
 }
 
 #[test]
-fn waits_add_up_and_of_other_effects_the_first_counts() {
+fn delays_add_up_and_only_the_first_other_effect_applies() {
     let faults = Faults::default();
-    let wait = |ms| Effect::Latency { ms, jitter_ms: 0 };
-    for effect in [wait(5), Effect::Reset, wait(7), Effect::Hang, Effect::ExpiredCredentials] {
+    let delay = |ms| Effect::Latency { ms, jitter_ms: 0 };
+    for effect in [delay(5), Effect::Reset, delay(7), Effect::Hang, Effect::ExpiredCredentials] {
         faults.add(Fault::on("A", effect));
     }
     faults.add(Fault::on("A", Effect::Garbage).after());
@@ -61,22 +62,22 @@ fn waits_add_up_and_of_other_effects_the_first_counts() {
 }
 
 #[test]
-fn chance_meets_some_and_not_all() {
+fn a_percentage_affects_some_calls_and_not_all() {
     let faults = Faults::default();
     faults.add(Fault { percent: Some(50), ..Fault::on("A", Effect::Throttle) });
-    let count = (0..1_000).filter(|_| met(&faults, "A", "1")).count();
+    let count = (0..1_000).filter(|_| is_affected(&faults, "A", "1")).count();
     assert!((300..700).contains(&count), "{count}");
 }
 
 #[test]
-fn one_is_taken_back_or_all_and_there_is_a_bound() {
+fn one_or_all_faults_can_be_removed_and_their_number_is_bounded() {
     let faults = Faults::default();
     let first = faults.add(Fault::on("A", Effect::Throttle));
     faults.add(Fault::on("B", Effect::Throttle));
     faults.remove(first);
-    assert!(!met(&faults, "A", "1") && met(&faults, "B", "1"));
+    assert!(!is_affected(&faults, "A", "1") && is_affected(&faults, "B", "1"));
     faults.remove(None);
-    assert!(!met(&faults, "B", "1"));
+    assert!(!is_affected(&faults, "B", "1"));
     let added = (0..=MAX_FAULTS).filter_map(|_| faults.add(Fault::on("A", Effect::Throttle)));
     assert_eq!(added.count(), MAX_FAULTS);
 }

@@ -1,4 +1,4 @@
-//! Bodies as faults want them.
+//! Response bodies that a fault changes.
 
 use std::time::Duration;
 
@@ -17,23 +17,23 @@ use crate::sandbox::{
 
 const HALF_PAUSE: Duration = Duration::from_millis(5);
 
-/// An answer with status 200 that means nothing.
+/// A response with status 200 and meaningless bytes.
 pub(super) fn malformed_body(request_id: &str) -> Response<Body> {
     let bytes = Bytes::from_static(b"\x00\xff<{\"garbage\":");
     wire::response("application/octet-stream", StatusCode::OK, bytes, request_id)
 }
 
-/// The same answer slowly or by half, where a fault wants that. It says how long it is either way.
+/// Slows or truncates the response if a fault says so. `Content-Length` is the full length in both cases.
 pub(super) fn shape(response: Response<Body>, plan: &FaultPlan) -> Response<Body> {
     let stages = [&plan.before, &plan.after].into_iter().flatten();
     for effect in stages {
         match effect {
             Effect::Drip { bytes, every_ms } => {
-                let every = Duration::from_millis(*every_ms);
+                let interval = Duration::from_millis(*every_ms);
                 let size = (*bytes).max(1);
-                return replaced(response, move |whole| trickle(whole, size, every));
+                return replace_body(response, move |whole| trickle(whole, size, interval));
             }
-            Effect::Truncate => return replaced(response, two_chunks),
+            Effect::Truncate => return replace_body(response, two_chunks),
             Effect::Throttle
             | Effect::Error { .. }
             | Effect::Latency { .. }
@@ -47,7 +47,10 @@ pub(super) fn shape(response: Response<Body>, plan: &FaultPlan) -> Response<Body
     response
 }
 
-fn replaced<S>(response: Response<Body>, how: impl FnOnce(Bytes) -> S + Send + 'static) -> Response<Body>
+fn replace_body<S>(
+    response: Response<Body>,
+    transform: impl FnOnce(Bytes) -> S + Send + 'static,
+) -> Response<Body>
 where
     S: Stream<Item = Result<Frame<Bytes>, ConnectionReset>> + Send + 'static,
 {
@@ -55,7 +58,7 @@ where
     let length = body.size_hint().exact().unwrap_or(0);
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     let frames = async move {
-        body.collect().await.map(|whole| how(whole.to_bytes())).map_err(|_error| ConnectionReset)
+        body.collect().await.map(|whole| transform(whole.to_bytes())).map_err(|_error| ConnectionReset)
     };
     let frames = frames.try_flatten_stream();
     Response::from_parts(parts, Either::Right(UnsyncBoxBody::new(StreamBody::new(frames))))
@@ -64,13 +67,13 @@ where
 fn trickle(
     whole: Bytes,
     size: usize,
-    every: Duration,
+    interval: Duration,
 ) -> impl Stream<Item = Result<Frame<Bytes>, ConnectionReset>> {
     stream::unfold(whole, move |mut rest| async move {
         if rest.is_empty() {
             return None;
         }
-        time::sleep(every).await;
+        time::sleep(interval).await;
         let next = rest.split_to(size.min(rest.len()));
         Some((Ok(Frame::data(next)), rest))
     })
@@ -79,7 +82,7 @@ fn trickle(
 fn two_chunks(mut whole: Bytes) -> impl Stream<Item = Result<Frame<Bytes>, ConnectionReset>> {
     let half = whole.split_to(whole.len() / 2);
     let cut = stream::once(async {
-        // So that the first half leaves before the connection does.
+        // Let the first half leave before the connection is reset.
         time::sleep(HALF_PAUSE).await;
         Err(ConnectionReset)
     });

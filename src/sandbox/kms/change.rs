@@ -1,4 +1,4 @@
-//! Making and changing keys: for tests, and for whoever tries things out.
+//! Creates and changes keys, for tests and trials.
 
 use jiff::SignedDuration;
 use serde::Deserialize;
@@ -49,11 +49,11 @@ struct PutAlias {
 
 pub(super) fn create_key(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: CreateKey = context.call.input()?;
-    context.is_allowed("kms:CreateKey", &["*"], &[])?;
+    context.authorize("kms:CreateKey", &["*"], &[])?;
     let (account, region) = (&context.account.id, &context.region.name);
     let policy = match input.policy {
         Some(text) => text,
-        // What KMS gives a key when it is told nothing: the account's own principals.
+        // KMS's default key policy allows only the account's own principals.
         None => shorthand::key_policy("lacks-logs", account, region).unwrap_or_default().to_string(),
     };
     let id = uuid::Uuid::new_v4().to_string();
@@ -81,7 +81,7 @@ pub(super) fn put_alias(context: &Context<'_>) -> Result<Answer, ApiError> {
     let creating = context.call.operation == "CreateAlias";
     let action = format!("kms:{}", context.call.operation);
     let key = resolve(context, &action, &input.target_key_id)?;
-    context.key_usable(&key, &action, &[])?;
+    context.authorize_key(&key, &action, &[])?;
     if !input.alias_name.starts_with("alias/") || input.alias_name.starts_with("alias/aws/") {
         let text = "Alias must start with the prefix \"alias/\" and not \"alias/aws/\"";
         return Err(ApiError::new("InvalidAliasNameException", text));
@@ -147,14 +147,14 @@ pub(super) fn cancel_deletion(context: &Context<'_>) -> Result<Answer, ApiError>
 
 fn change(
     context: &Context<'_>,
-    how: impl FnOnce(&mut Key, &Change) -> Result<Answer, ApiError>,
+    apply: impl FnOnce(&mut Key, &Change) -> Result<Answer, ApiError>,
 ) -> Result<Answer, ApiError> {
     let input: Change = context.call.input()?;
     let action = format!("kms:{}", context.call.operation);
     let key = resolve(context, &action, &input.key_id)?;
-    context.key_usable(&key, &action, &[])?;
+    context.authorize_key(&key, &action, &[])?;
     let mut changed = Key::clone(&key);
-    let answer = how(&mut changed, &input)?;
+    let answer = apply(&mut changed, &input)?;
     let owner = context.state.account(&key.account_id);
     if let Some(region) = owner.and_then(|account| account.region(&context.region.name)) {
         region.keys().put(changed);

@@ -1,4 +1,4 @@
-//! Looking at keys.
+//! Describes and lists keys, aliases and key policies.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -30,11 +30,11 @@ pub(super) fn describe_key(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: ByKey = context.call.input()?;
     validate::length(Service::Kms, "keyId", &input.key_id, 2048)?;
     let key = resolve(context, "kms:DescribeKey", &input.key_id)?;
-    context.key_usable(&key, "kms:DescribeKey", &[])?;
+    context.authorize_key(&key, "kms:DescribeKey", &[])?;
     Ok(Answer::Json(json!({ "KeyMetadata": metadata(&key) })))
 }
 
-/// Never across accounts, and never by alias.
+/// As in AWS, the key must be in the caller's account and cannot be named by an alias.
 pub(super) fn key_policy(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: ByKey = context.call.input()?;
     validate::length(Service::Kms, "keyId", &input.key_id, 2048)?;
@@ -46,13 +46,13 @@ pub(super) fn key_policy(context: &Context<'_>) -> Result<Answer, ApiError> {
     if key.account_id != context.account.id {
         return Err(context.cross_account_denial("kms:GetKeyPolicy", &key.arn));
     }
-    context.key_usable(&key, "kms:GetKeyPolicy", &[])?;
+    context.authorize_key(&key, "kms:GetKeyPolicy", &[])?;
     Ok(Answer::Json(json!({ "Policy": key.policy.text(), "PolicyName": "default" })))
 }
 
 pub(super) fn list_aliases(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: Listing = context.call.input()?;
-    context.is_allowed("kms:ListAliases", &["*"], &[])?;
+    context.authorize("kms:ListAliases", &["*"], &[])?;
     let only = match &input.key_id {
         Some(name) => Some(resolve(context, "kms:ListAliases", name)?.id.clone()),
         None => None,
@@ -70,7 +70,7 @@ pub(super) fn list_aliases(context: &Context<'_>) -> Result<Answer, ApiError> {
 
 pub(super) fn list_keys(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: Listing = context.call.input()?;
-    context.is_allowed("kms:ListKeys", &["*"], &[])?;
+    context.authorize("kms:ListKeys", &["*"], &[])?;
     let keys = context.region.keys();
     let mut rows: Vec<_> = keys
         .keys()
@@ -83,7 +83,7 @@ pub(super) fn list_keys(context: &Context<'_>) -> Result<Answer, ApiError> {
     Ok(page("Keys", rows, &input))
 }
 
-/// One page of rows that are in order by their names; the marker is the last name told.
+/// One page of rows sorted by name. The marker is the last name on the page.
 fn page(field: &str, rows: Vec<(String, Value)>, input: &Listing) -> Answer {
     let limit = input.limit.unwrap_or(50).clamp(1, 1000);
     let after = input.marker.as_deref().unwrap_or_default();
@@ -98,7 +98,7 @@ fn page(field: &str, rows: Vec<(String, Value)>, input: &Listing) -> Answer {
     Answer::Json(answer)
 }
 
-/// `KeyMetadata`, as `DescribeKey` and `CreateKey` answer it.
+/// `KeyMetadata`, as `DescribeKey` and `CreateKey` return it.
 pub(super) fn metadata(key: &Key) -> Value {
     let mut metadata = json!({
         "AWSAccountId": key.account_id,
@@ -126,7 +126,7 @@ pub(super) fn metadata(key: &Key) -> Value {
     metadata
 }
 
-/// A time as the protocol has it.
+/// A time in the protocol's format: seconds since the epoch.
 #[expect(clippy::cast_precision_loss, reason = "the protocol's times are floats")]
 pub(super) fn seconds(time: jiff::Timestamp) -> f64 {
     time.as_millisecond() as f64 / 1000.0

@@ -1,4 +1,4 @@
-//! Tags of keys.
+//! Lists and changes the tags of keys.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ use crate::sandbox::{
     wire::{Answer, Service},
 };
 
-/// Most tags of a key (KMS quotas, "Tags per KMS key").
-const MAX: usize = 50;
+/// The maximum number of tags on a key (KMS quotas, "Tags per KMS key").
+const MAX_TAGS: usize = 50;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -37,8 +37,8 @@ struct Input {
 }
 
 pub(super) fn list(context: &Context<'_>) -> Result<Answer, ApiError> {
-    let (input, key) = own(context, "kms:ListResourceTags")?;
-    let limit = input.limit.unwrap_or(MAX).clamp(1, MAX);
+    let (input, key) = find_own_key(context, "kms:ListResourceTags")?;
+    let limit = input.limit.unwrap_or(MAX_TAGS).clamp(1, MAX_TAGS);
     let after = input.marker.unwrap_or_default();
     let mut rest = key.tags.iter().filter(|(tag, _)| **tag > after);
     let page: Vec<_> = rest.by_ref().take(limit).collect();
@@ -53,25 +53,25 @@ pub(super) fn list(context: &Context<'_>) -> Result<Answer, ApiError> {
 }
 
 pub(super) fn put(context: &Context<'_>) -> Result<Answer, ApiError> {
-    let (input, key) = own(context, "kms:TagResource")?;
+    let (input, key) = find_own_key(context, "kms:TagResource")?;
     let mut changed = Key::clone(&key);
     changed.tags.extend(read(input.tags)?);
-    if changed.tags.len() > MAX {
+    if changed.tags.len() > MAX_TAGS {
         return Err(ApiError::new("LimitExceededException", "The number of tags exceeds the limit"));
     }
     context.region.keys().put(changed);
     Ok(Answer::Empty)
 }
 
-pub(super) fn take(context: &Context<'_>) -> Result<Answer, ApiError> {
-    let (input, key) = own(context, "kms:UntagResource")?;
+pub(super) fn remove(context: &Context<'_>) -> Result<Answer, ApiError> {
+    let (input, key) = find_own_key(context, "kms:UntagResource")?;
     let mut changed = Key::clone(&key);
     changed.tags.retain(|tag, _| !input.tag_keys.contains(tag));
     context.region.keys().put(changed);
     Ok(Answer::Empty)
 }
 
-/// Tags as they come with a call.
+/// Validates the tags in a request.
 pub(super) fn read(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, ApiError> {
     let checked = tags.into_iter().map(|Tag { tag_key, tag_value }| {
         validate::length(Service::Kms, "tags.1.member.tagKey", &tag_key, 128)?;
@@ -83,8 +83,8 @@ pub(super) fn read(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, ApiError>
     checked.collect()
 }
 
-/// The key that is meant: never another account's, and never by alias.
-fn own(context: &Context<'_>, action: &str) -> Result<(Input, std::sync::Arc<Key>), ApiError> {
+/// Finds the key of a request. As in AWS, it must be in the caller's account and cannot be named by an alias.
+fn find_own_key(context: &Context<'_>, action: &str) -> Result<(Input, std::sync::Arc<Key>), ApiError> {
     let input: Input = context.call.input()?;
     validate::length(Service::Kms, "keyId", &input.key_id, 2048)?;
     if input.key_id.starts_with("alias/") || input.key_id.contains(":alias/") {
@@ -94,6 +94,6 @@ fn own(context: &Context<'_>, action: &str) -> Result<(Input, std::sync::Arc<Key
     if key.account_id != context.account.id {
         return Err(context.cross_account_denial(action, &key.arn));
     }
-    context.key_usable(&key, action, &[])?;
+    context.authorize_key(&key, action, &[])?;
     Ok((input, key))
 }

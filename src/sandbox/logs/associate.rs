@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{group_arn, may_on_group, service};
+use super::{authorize_group, group_arn, service};
 use crate::sandbox::{
     api_error::ApiError,
     authorizer::Context,
@@ -22,7 +22,7 @@ struct Input {
     kms_key_id: Option<String>,
 }
 
-/// What a key is set on.
+/// The resource whose key is set.
 #[derive(Debug, PartialEq, Eq)]
 enum Target {
     Group(String),
@@ -37,8 +37,8 @@ pub(super) fn associate(context: &Context<'_>) -> Result<Answer, ApiError> {
     };
     validate::length(Service::Logs, "kmsKeyId", key_id, 256)?;
     let target = target(context, &input)?;
-    permitted(context, &target)?;
-    exists(context, &target)?;
+    authorize_target(context, &target)?;
+    require_group(context, &target)?;
     let key = usable_key(context, key_id, &resource_arn(context, &target))?;
     set(context, &target, Some(key.arn.clone()))
 }
@@ -46,11 +46,11 @@ pub(super) fn associate(context: &Context<'_>) -> Result<Answer, ApiError> {
 pub(super) fn disassociate(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: Input = context.call.input()?;
     let target = target(context, &input)?;
-    permitted(context, &target)?;
+    authorize_target(context, &target)?;
     set(context, &target, None)
 }
 
-/// The key that `CloudWatch` Logs would use for `resource`, if everyone who has a say lets it.
+/// The key that `CloudWatch` Logs would use for `resource`, if every policy involved allows it.
 pub(super) fn usable_key(context: &Context<'_>, key_id: &str, resource: &str) -> Result<Arc<Key>, ApiError> {
     let unusable = || {
         let text = format!(
@@ -60,7 +60,7 @@ pub(super) fn usable_key(context: &Context<'_>, key_id: &str, resource: &str) ->
     };
     let region = &context.region.name;
     let prefix = format!("arn:{}:kms:{region}:", partition::of_region(region));
-    // A bare id, an alias, or a key of another Region.
+    // Fails for a bare key id, an alias, or a key of another Region.
     let (account, id) = key_id
         .strip_prefix(&prefix)
         .and_then(|rest| rest.split_once(":key/"))
@@ -74,7 +74,7 @@ pub(super) fn usable_key(context: &Context<'_>, key_id: &str, resource: &str) ->
     let service = service::principal(&context.region.name);
     let via = [("kms:ViaService", service.as_str()), ("kms:EncryptionContext:aws:logs:arn", resource)];
     for action in service::ACTIONS {
-        context.key_usable(&key, action, &via)?;
+        context.authorize_key(&key, action, &via)?;
     }
     if !service::may_use(&key, &context.region, resource) {
         return Err(unusable());
@@ -101,7 +101,7 @@ fn target(context: &Context<'_>, input: &Input) -> Result<Target, ApiError> {
                 return Ok(Target::QueryResults);
             }
             let own = group_arn(&context.region, "");
-            // AWS's own wording is not known, nor what it says of a trailing `:*`.
+            // AWS's own wording is not known, nor its answer to a trailing `:*`.
             identifier
                 .strip_prefix(&own)
                 .filter(|name| !name.contains(':'))
@@ -121,12 +121,12 @@ fn target(context: &Context<'_>, input: &Input) -> Result<Target, ApiError> {
     Ok(Target::Group(name.to_owned()))
 }
 
-fn permitted(context: &Context<'_>, target: &Target) -> Result<(), ApiError> {
+fn authorize_target(context: &Context<'_>, target: &Target) -> Result<(), ApiError> {
     match target {
-        Target::Group(name) => may_on_group(context, name),
+        Target::Group(name) => authorize_group(context, name),
         Target::QueryResults => {
             let action = format!("logs:{}", context.call.operation);
-            context.is_allowed(&action, &[&context.region.query_results_arn()], &[])
+            context.authorize(&action, &[&context.region.query_results_arn()], &[])
         }
     }
 }
@@ -138,7 +138,7 @@ fn resource_arn(context: &Context<'_>, target: &Target) -> String {
     }
 }
 
-fn exists(context: &Context<'_>, target: &Target) -> Result<(), ApiError> {
+fn require_group(context: &Context<'_>, target: &Target) -> Result<(), ApiError> {
     match target {
         Target::Group(name) if !context.region.logs().groups.contains_key(name) => {
             Err(ApiError::log_group_not_found())

@@ -1,10 +1,10 @@
-//! `DescribeLogGroups`: by names, by prefix, or by pattern, which tells less.
+//! `DescribeLogGroups`, by identifiers, prefix or pattern. With a pattern, AWS returns fewer fields.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{group_arn, name_of};
+use super::{group_arn, parse_group_name};
 use crate::sandbox::{
     api_error::ApiError,
     authorizer::Context,
@@ -12,7 +12,7 @@ use crate::sandbox::{
     wire::{Answer, Service},
 };
 
-/// Groups a page, and identifiers a request, at most.
+/// The maximum number of log groups on a page, and of identifiers in a request.
 const MAX_PAGE: usize = 50;
 
 #[derive(Debug, Deserialize)]
@@ -28,11 +28,11 @@ struct Input {
 
 pub(super) fn describe(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: Input = context.call.input()?;
-    // Has no resource of its own: a policy cannot confine it to a prefix.
+    // The operation has no resource type, so a policy cannot limit it to a prefix.
     let all = group_arn(&context.region, "");
     let shown = format!("{all}:log-stream:");
-    context.is_allowed("logs:DescribeLogGroups", &[&shown, &all], &[])?;
-    let limit = checked(&input)?;
+    context.authorize("logs:DescribeLogGroups", &[&shown, &all], &[])?;
+    let limit = validate_input(&input)?;
     if let Some(identifiers) = &input.log_group_identifiers {
         return by_identifiers(context, identifiers);
     }
@@ -57,10 +57,12 @@ pub(super) fn describe(context: &Context<'_>) -> Result<Answer, ApiError> {
 }
 
 fn by_identifiers(context: &Context<'_>, identifiers: &[String]) -> Result<Answer, ApiError> {
-    let names: Vec<&str> =
-        identifiers.iter().map(|identifier| name_of(context, identifier)).collect::<Result<_, _>>()?;
+    let names: Vec<&str> = identifiers
+        .iter()
+        .map(|identifier| parse_group_name(context, identifier))
+        .collect::<Result<_, _>>()?;
     let logs = context.region.logs();
-    // What does not exist is left out.
+    // Log groups that do not exist are omitted.
     let rows: Vec<Value> = names
         .into_iter()
         .filter_map(|name| logs.groups.get_key_value(name))
@@ -69,7 +71,7 @@ fn by_identifiers(context: &Context<'_>, identifiers: &[String]) -> Result<Answe
     Ok(Answer::Json(json!({ "logGroups": rows })))
 }
 
-fn checked(input: &Input) -> Result<usize, ApiError> {
+fn validate_input(input: &Input) -> Result<usize, ApiError> {
     let refuse = |text: &str| Err(ApiError::invalid_parameter(text));
     if input.log_group_name_prefix.is_some() && input.log_group_name_pattern.is_some() {
         return refuse("LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters.");
@@ -94,7 +96,7 @@ fn checked(input: &Input) -> Result<usize, ApiError> {
     }
 }
 
-/// One group as it is told; in brief where it was found by a pattern.
+/// Renders one log group; `brief` omits the fields that AWS omits with a pattern.
 fn to_json(name: &str, group: &LogGroup, brief: bool) -> Value {
     let mut row = Map::new();
     row.insert("logGroupName".to_owned(), name.into());
@@ -128,7 +130,7 @@ impl Input {
         name.starts_with(prefix) && name.contains(pattern) && class.is_none_or(|class| *class == group.class)
     }
 
-    /// What a token is bound to, so that it is no good for another question.
+    /// The filter that a page token is bound to, so that the token is invalid with any other filter.
     fn filter(&self) -> String {
         let part = |text: &Option<String>| text.clone().unwrap_or_default();
         [part(&self.log_group_name_prefix), part(&self.log_group_name_pattern), part(&self.log_group_class)]

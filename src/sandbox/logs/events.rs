@@ -1,9 +1,9 @@
-//! Log streams, and reading their events back.
+//! Creates and lists log streams, and returns their events.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{may_on_stream, name_of};
+use super::{authorize_stream, parse_group_name};
 use crate::sandbox::{
     api_error::ApiError, authorizer::Context, state::groups::Stream, validate, wire::Answer,
 };
@@ -37,7 +37,7 @@ pub(super) fn create_stream(context: &Context<'_>) -> Result<Answer, ApiError> {
     Ok(Answer::Empty)
 }
 
-/// One page, of which the token is the position behind it.
+/// Returns one page of events. The forward token is the position after its last event.
 pub(super) fn get(context: &Context<'_>) -> Result<Answer, ApiError> {
     let (input, group) = read(context)?;
     let logs = context.region.logs();
@@ -94,8 +94,8 @@ fn read(context: &Context<'_>) -> Result<(StreamInput, String), ApiError> {
         .as_ref()
         .or(input.log_group_identifier.as_ref())
         .ok_or_else(|| ApiError::invalid_parameter("No log group is named"))?;
-    let name = name_of(context, identifier)?.to_owned();
-    may_on_stream(context, &name, &input.log_stream_name)?;
+    let name = parse_group_name(context, identifier)?.to_owned();
+    authorize_stream(context, &name, &input.log_stream_name)?;
     Ok((input, name))
 }
 

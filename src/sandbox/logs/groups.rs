@@ -1,19 +1,19 @@
-//! Making and changing log groups.
+//! Creates, changes and deletes log groups.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{associate::usable_key, group_arn, may_on_group, name_of};
+use super::{associate::usable_key, authorize_group, group_arn, parse_group_name};
 use crate::sandbox::{
     api_error::ApiError, authorizer::Context, state::groups::LogGroup, validate, wire::Answer,
 };
 
-/// The retention periods that AWS takes, in days.
+/// The retention periods that AWS accepts, in days.
 pub(crate) const RETENTION_DAYS: [i64; 22] =
     [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
-/// The classes of log groups.
+/// The log group classes that AWS accepts.
 pub(crate) const CLASSES: [&str; 4] = ["STANDARD", "INFREQUENT_ACCESS", "DELIVERY", "ESSENTIALS"];
 
 #[derive(Debug, Deserialize)]
@@ -84,8 +84,8 @@ pub(super) fn retention(context: &Context<'_>) -> Result<Answer, ApiError> {
 
 pub(super) fn list_tags(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: ByArn = context.call.input()?;
-    let name = name_of(context, &input.resource_arn)?;
-    may_on_group(context, name)?;
+    let name = parse_group_name(context, &input.resource_arn)?;
+    authorize_group(context, name)?;
     let logs = context.region.logs();
     let group = logs.groups.get(name);
     let tags = &group.ok_or_else(ApiError::log_group_not_found)?.tags;
@@ -94,8 +94,8 @@ pub(super) fn list_tags(context: &Context<'_>) -> Result<Answer, ApiError> {
 
 pub(super) fn tag(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: ByArn = context.call.input()?;
-    let name = name_of(context, &input.resource_arn)?;
-    may_on_group(context, name)?;
+    let name = parse_group_name(context, &input.resource_arn)?;
+    authorize_group(context, name)?;
     let mut logs = context.region.logs();
     let group = logs.groups.get_mut(name);
     let group = group.ok_or_else(ApiError::log_group_not_found)?;
@@ -106,6 +106,6 @@ pub(super) fn tag(context: &Context<'_>) -> Result<Answer, ApiError> {
 fn read(context: &Context<'_>) -> Result<Input, ApiError> {
     let input: Input = context.call.input()?;
     validate::log_group_name(&input.log_group_name)?;
-    may_on_group(context, &input.log_group_name)?;
+    authorize_group(context, &input.log_group_name)?;
     Ok(input)
 }

@@ -3,21 +3,21 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{events::no_stream, may_on_stream};
+use super::{authorize_stream, events::no_stream};
 use crate::sandbox::{
     api_error::ApiError, authorizer::Context, state::groups::Event, validate, wire::Answer,
 };
 
-/// AWS's limits on one batch (`PutLogEvents` in the API reference): events, and bytes with 26 for each
-/// event. One event can be as large as the batch.
+/// AWS's limits for one batch (`PutLogEvents` in the API reference): the number of events, and the number of
+/// bytes, with 26 added for each event. One event can be as large as the batch.
 const MAX_EVENTS: usize = 10_000;
 const MAX_BYTES: usize = 1_048_576;
 const OVERHEAD: usize = 26;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// The oldest time that is taken, where the group's retention is not shorter.
+/// The maximum age of an event, unless the log group's retention is shorter.
 const OLDEST_MS: i64 = 14 * DAY_MS;
-/// The newest one.
+/// How far an event may be in the future.
 const NEWEST_MS: i64 = 2 * HOUR_MS;
 
 #[derive(Debug, Deserialize)]
@@ -36,7 +36,8 @@ struct InputEvent {
     message: String,
 }
 
-/// How many events at the beginning, and from where to the end, AWS lets fall.
+/// The events that AWS drops: those before `too_old` or `expired`, and those from `too_new` on. All three are
+/// indexes.
 struct Rejected {
     too_old: usize,
     expired: usize,
@@ -47,7 +48,7 @@ pub(super) fn put(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: Input = context.call.input()?;
     validate::log_group_name(&input.group)?;
     validate::log_stream_name(&input.stream)?;
-    may_on_stream(context, &input.group, &input.stream)?;
+    authorize_stream(context, &input.group, &input.stream)?;
     check(&input.events)?;
 
     let mut logs = context.region.logs();
@@ -57,15 +58,15 @@ pub(super) fn put(context: &Context<'_>) -> Result<Answer, ApiError> {
     let rejected = Rejected::of(&input.events, now, group.retention_days);
     let stream = group.streams.get_mut(&input.stream).ok_or_else(no_stream)?;
     let total = input.events.len();
-    let good = input.events.get(rejected.first()..rejected.too_new).unwrap_or_default();
-    // In the API reference this holds for valid events; AWS's own words are not known.
-    if let [first, .., last] = good
+    let accepted = input.events.get(rejected.first()..rejected.too_new).unwrap_or_default();
+    // According to the API reference, this limit applies to valid events. AWS's own wording is not known.
+    if let [first, .., last] = accepted
         && last.timestamp - first.timestamp > DAY_MS
     {
         let text = "The batch of log events in a single PutLogEvents request cannot span more than 24 hours.";
         return Err(ApiError::invalid_parameter(text));
     }
-    for InputEvent { timestamp, message } in good {
+    for InputEvent { timestamp, message } in accepted {
         stream.push(Event { timestamp: *timestamp, message: message.clone() });
     }
     Ok(Answer::Json(rejected.answer(total)))
@@ -99,7 +100,7 @@ fn check(events: &[InputEvent]) -> Result<(), ApiError> {
 // === impl Rejected ===
 
 impl Rejected {
-    /// Of events in the order of their times.
+    /// Classifies events that are sorted by time.
     fn of(events: &[InputEvent], now: i64, retention_days: Option<i64>) -> Self {
         let before = |oldest: i64| events.partition_point(|event| event.timestamp < oldest);
         Self {
@@ -109,7 +110,7 @@ impl Rejected {
         }
     }
 
-    /// The first event that is taken.
+    /// The index of the first accepted event.
     fn first(&self) -> usize {
         self.too_old.max(self.expired).min(self.too_new)
     }

@@ -1,10 +1,10 @@
-//! Logs Insights, as far as it tells which key its results are stored under: a query finds nothing, and
-//! comes to its end as the account's seed says.
+//! Logs Insights queries. They find nothing and end as the account's seed says; their use is that
+//! `GetQueryResults` returns the key of query results.
 
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{may_on_group, name_of, service};
+use super::{authorize_group, parse_group_name, service};
 use crate::sandbox::{
     api_error::ApiError,
     authorizer::Context,
@@ -14,7 +14,7 @@ use crate::sandbox::{
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Asked {
+struct StartInput {
     log_group_name: Option<String>,
     #[serde(default)]
     log_group_names: Vec<String>,
@@ -27,12 +27,12 @@ struct Asked {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Results {
+struct ResultsInput {
     query_id: String,
 }
 
 pub(super) fn start(context: &Context<'_>) -> Result<Answer, ApiError> {
-    let input: Asked = context.call.input()?;
+    let input: StartInput = context.call.input()?;
     if input.query_string.trim().is_empty() {
         let text = "The query is empty";
         return Err(ApiError::new("MalformedQueryException", text));
@@ -50,8 +50,8 @@ pub(super) fn start(context: &Context<'_>) -> Result<Answer, ApiError> {
         input.log_group_name.iter().chain(&input.log_group_names).chain(&input.log_group_identifiers);
     let mut names = Vec::new();
     for identifier in identifiers {
-        let name = name_of(context, identifier)?;
-        may_on_group(context, name)?;
+        let name = parse_group_name(context, identifier)?;
+        authorize_group(context, name)?;
         names.push(name);
     }
     if names.is_empty() {
@@ -65,7 +65,7 @@ pub(super) fn start(context: &Context<'_>) -> Result<Answer, ApiError> {
             .filter_map(|group| group.map(|group| group.kms_key.clone()).transpose())
             .collect::<Result<_, _>>()?
     };
-    keys.iter().try_for_each(|key| may_decrypt(context, key))?;
+    keys.iter().try_for_each(|key| authorize_decrypt(context, key))?;
     let plan = context.account.queries();
     let mut logs = context.region.logs();
     let id = uuid::Uuid::new_v4().to_string();
@@ -76,19 +76,19 @@ pub(super) fn start(context: &Context<'_>) -> Result<Answer, ApiError> {
 }
 
 pub(super) fn results(context: &Context<'_>) -> Result<Answer, ApiError> {
-    let input: Results = context.call.input()?;
-    context.is_allowed("logs:GetQueryResults", &["*"], &[])?;
-    let looked = context.region.logs().query(&input.query_id).map(|query| {
+    let input: ResultsInput = context.call.input()?;
+    context.authorize("logs:GetQueryResults", &["*"], &[])?;
+    let polled = context.region.logs().query(&input.query_id).map(|query| {
         let running = query.running > 0;
         query.running = query.running.saturating_sub(1);
         (running, query.clone())
     });
-    let Some((running, query)) = looked else {
+    let Some((running, query)) = polled else {
         let text = "The specified query does not exist.";
         return Err(ApiError::new("ResourceNotFoundException", text));
     };
     if let Some(key) = &query.encryption_key {
-        may_decrypt(context, key)?;
+        authorize_decrypt(context, key)?;
     }
     let mut answer = json!({
         "queryLanguage": "CWLI",
@@ -102,9 +102,9 @@ pub(super) fn results(context: &Context<'_>) -> Result<Answer, ApiError> {
     Ok(Answer::Json(answer))
 }
 
-/// Whether the caller may have what is under the key decrypted for it; who may not is refused here, though
-/// it is not known whether AWS refuses at this point or at the results.
-fn may_decrypt(context: &Context<'_>, arn: &str) -> Result<(), ApiError> {
+/// Checks that the service may decrypt with the key for the caller. `StartQuery` and `GetQueryResults` both
+/// check this; it is not known at which of the two AWS refuses.
+fn authorize_decrypt(context: &Context<'_>, arn: &str) -> Result<(), ApiError> {
     let mut parts = arn.splitn(6, ':').skip(4);
     let (account, id) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let id = id.strip_prefix("key/").unwrap_or_default();
@@ -113,5 +113,5 @@ fn may_decrypt(context: &Context<'_>, arn: &str) -> Result<(), ApiError> {
         return Err(context.cross_account_denial("kms:Decrypt", arn));
     };
     let service = service::principal(&context.region.name);
-    context.key_usable(&key, "kms:Decrypt", &[("kms:ViaService", service.as_str())])
+    context.authorize_key(&key, "kms:Decrypt", &[("kms:ViaService", service.as_str())])
 }

@@ -1,15 +1,15 @@
-//! The service itself as a principal: what it does with a key, and what keys' policies say to that.
+//! The `CloudWatch` Logs service principal: what it does with a key, and whether the key's policy allows it.
 
 #[cfg(test)]
 mod tests;
 
 use crate::sandbox::{
     partition,
-    policy::{EvalRequest, Verdict, Who},
+    policy::{EvalPrincipal, EvalRequest, Verdict},
     state::{Region, keys::Key},
 };
 
-/// What it does with a key once it has it: one action for each that the documented statement names.
+/// The actions that the service performs with a key, one for each action in AWS's documented statement.
 pub(super) const ACTIONS: [&str; 6] = [
     "kms:Encrypt",
     "kms:Decrypt",
@@ -19,13 +19,13 @@ pub(super) const ACTIONS: [&str; 6] = [
     "kms:DescribeKey",
 ];
 
-/// Its name in a Region.
+/// The service principal's name in a Region.
 pub(super) fn principal(region: &str) -> String {
     format!("logs.{region}.{}", partition::suffix(partition::of_region(region)))
 }
 
-/// Whether the key's policy lets it do all of them for `resource`: for a log group it says so by the
-/// encryption context, for query results by their source.
+/// Whether the key's policy allows the service all of these actions for `resource`. The encryption context
+/// identifies a log group; `aws:SourceArn` and `aws:SourceAccount` identify query results.
 pub(in crate::sandbox) fn may_use(key: &Key, region: &Region, resource: &str) -> bool {
     let mut facts = vec![("aws:PrincipalIsAWSService", "true")];
     if resource == region.query_results_arn() {
@@ -37,7 +37,7 @@ pub(in crate::sandbox) fn may_use(key: &Key, region: &Region, resource: &str) ->
     let service = principal(&region.name);
     ACTIONS.iter().all(|action| {
         let request = EvalRequest {
-            principal: Who::Service(&service),
+            principal: EvalPrincipal::Service(&service),
             action,
             resources: &[&key.arn],
             context: &facts,

@@ -1,4 +1,4 @@
-//! The `Condition` element.
+//! The `Condition` element of a statement.
 
 use wildmatch::WildMatch;
 
@@ -6,7 +6,7 @@ use super::InvalidPolicy;
 
 const ARN_PARTS: usize = 6;
 
-/// One operator, one key, the values that satisfy it.
+/// One operator and condition key, with the values that satisfy it.
 #[derive(Clone, Debug)]
 pub(super) struct Condition {
     operator: Operator,
@@ -17,11 +17,11 @@ pub(super) struct Condition {
     values: Vec<ConditionValue>,
 }
 
-/// One value, compiled: a request is asked many times.
+/// One value, compiled because many requests are evaluated.
 #[derive(Clone, Debug)]
 struct ConditionValue {
     text: String,
-    /// For `Like` the whole, for `Arn` each of the six parts.
+    /// One pattern for `Like`; one for each of the six parts for `Arn`; otherwise none.
     patterns: Vec<WildMatch>,
 }
 
@@ -37,12 +37,12 @@ enum Operator {
 // === impl Condition ===
 
 impl Condition {
-    /// Reads `StringEquals`, `ArnNotLikeIfExists`, `ForAnyValue:StringLike` and so on.
+    /// Parses an operator such as `StringEquals`, `ArnNotLikeIfExists` or `ForAnyValue:StringLike`.
     pub(super) fn read(name: &str, key: String, values: Vec<String>) -> Result<Self, InvalidPolicy> {
         let bare = name.strip_prefix("ForAnyValue:").unwrap_or(name);
-        // All values of a key that is absent fit.
-        let (bare, for_all) = stripped(bare, bare.strip_prefix("ForAllValues:"));
-        let (bare, if_exists) = stripped(bare, bare.strip_suffix("IfExists"));
+        // `ForAllValues` holds for an absent key.
+        let (bare, for_all) = strip(bare, bare.strip_prefix("ForAllValues:"));
+        let (bare, if_exists) = strip(bare, bare.strip_suffix("IfExists"));
         let if_exists = if_exists || for_all;
         let (operator, negated) = match bare {
             "StringEquals" => (Operator::Equals, false),
@@ -65,8 +65,8 @@ impl Condition {
         &self.key
     }
 
-    /// Whether the request's context satisfies it; a key with several values stands there several
-    /// times. A key that is absent satisfies only what is negated, `…IfExists`, or `Null: true`.
+    /// Whether the request's context satisfies the condition. In the context, a key with several values
+    /// appears once for each. An absent key satisfies only negated operators, `…IfExists` and `Null: true`.
     pub(super) fn holds(&self, context: &[(&str, &str)]) -> bool {
         let mut found = context.iter().filter(|(key, _)| key.eq_ignore_ascii_case(&self.key)).peekable();
         let absent = found.peek().is_none();
@@ -92,11 +92,11 @@ impl Condition {
     }
 }
 
-fn stripped<'a>(whole: &'a str, rest: Option<&'a str>) -> (&'a str, bool) {
+fn strip<'a>(whole: &'a str, rest: Option<&'a str>) -> (&'a str, bool) {
     (rest.unwrap_or(whole), rest.is_some())
 }
 
-// === impl Wanted ===
+// === impl ConditionValue ===
 
 impl ConditionValue {
     fn new(operator: Operator, text: String) -> Self {
@@ -108,8 +108,7 @@ impl ConditionValue {
         Self { text, patterns }
     }
 
-    /// Each of the six parts is matched by itself, so that a `*` never reaches across a colon
-    /// except in the last one.
+    /// Matches each of the six parts separately, so that a `*` matches a colon only in the last part.
     fn is_like_arn(&self, arn: &str) -> bool {
         let mut parts = arn.splitn(ARN_PARTS, ':');
         let all = self.patterns.iter().all(|pattern| parts.next().is_some_and(|part| pattern.matches(part)));

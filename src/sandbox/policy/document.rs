@@ -1,4 +1,4 @@
-//! From the JSON text of a policy to its compiled form.
+//! Parses the JSON text of a policy and compiles it.
 
 use std::{collections::BTreeMap, str::FromStr};
 
@@ -98,7 +98,7 @@ impl TryFrom<StatementText> for Statement {
             }
         }
         let lower = |action: String| action.to_ascii_lowercase();
-        // A trust policy has no resource: the role is meant.
+        // A trust policy has no resource; it applies to its role.
         let resource = match (&text.resource, &text.not_resource) {
             (None, None) => Some(OneOrMany::One("*".to_owned())),
             _ => text.resource,
@@ -120,16 +120,16 @@ impl TryFrom<StatementText> for Statement {
 
 fn patterns(
     values: Option<OneOrMany<String>>,
-    unwanted: Option<OneOrMany<String>>,
+    negated_values: Option<OneOrMany<String>>,
     names: &'static str,
-    spell: impl Fn(String) -> String,
+    normalize: impl Fn(String) -> String,
 ) -> Result<Patterns, InvalidPolicy> {
-    let (texts, negated) = match (values, unwanted) {
+    let (texts, negated) = match (values, negated_values) {
         (Some(texts), None) => (texts, false),
         (None, Some(texts)) => (texts, true),
         (Some(_), Some(_)) | (None, None) => return Err(InvalidPolicy::Pair(names)),
     };
-    let any_of = texts.into_vec().into_iter().map(|text| WildMatch::new(&spell(text))).collect();
+    let any_of = texts.into_vec().into_iter().map(|text| WildMatch::new(&normalize(text))).collect();
     Ok(Patterns { negated, any_of })
 }
 

@@ -1,11 +1,11 @@
-//! Key policies by name, for seeds: the documented ones, and the ones that go wrong.
+//! Named key policies for seeds: AWS's documented policies, and policies that deny the service.
 
 use serde_json::{Value, json};
 
 use super::{InvalidPolicy, Policy};
 use crate::sandbox::partition;
 
-/// The names a seed may use in place of a key policy's JSON, each with what it stands for.
+/// The names that a seed may use instead of a key policy's JSON, each with what the policy allows.
 pub(crate) const NAMES: [(&str, &str); 5] = [
     ("allow-logs", "log groups of the key's account and Region"),
     ("allow-query-results", "query results of the key's account"),
@@ -14,7 +14,7 @@ pub(crate) const NAMES: [(&str, &str); 5] = [
     ("other-group", "one log group that does not exist"),
 ];
 
-/// The key policy that `name` stands for, or `None` where it is no such name.
+/// The key policy with this name, or `None` if the name is unknown.
 pub(crate) fn key_policy(name: &str, account: &str, region: &str) -> Option<Value> {
     let partition = partition::of_region(region);
     let groups = || {
@@ -45,7 +45,7 @@ pub(crate) fn key_policy(name: &str, account: &str, region: &str) -> Option<Valu
     Some(json!({ "Version": "2012-10-17", "Statement": statements }))
 }
 
-/// A trust policy for these principals, with the external id where there is one.
+/// A trust policy for these principals; it requires the external id, if there is one.
 pub(crate) fn trust_policy(principals: &[String], external_id: Option<&str>) -> Value {
     let mut statement = json!({
         "Effect": "Allow",
@@ -59,7 +59,7 @@ pub(crate) fn trust_policy(principals: &[String], external_id: Option<&str>) -> 
     json!({ "Version": "2012-10-17", "Statement": [statement] })
 }
 
-/// An identity or service control policy that says `effect` to these actions on everything.
+/// An identity or service control policy with `effect` for these actions on every resource.
 pub(crate) fn actions(effect: &str, actions: &[String]) -> Result<Policy, InvalidPolicy> {
     let policy = json!({
         "Version": "2012-10-17",

@@ -1,13 +1,13 @@
 use super::*;
 
 const GROUP: &str = "arn:aws:logs:eu-west-1:111122223333:log-group:/payments/api";
-const SESSION: Who<'_> = Who::Iam {
+const SESSION: EvalPrincipal<'_> = EvalPrincipal::Iam {
     account: "111122223333",
     arn: "arn:aws:sts::111122223333:assumed-role/R/s",
     role_arn: Some("arn:aws:iam::111122223333:role/R"),
 };
 
-fn verdict(policy: &str, principal: Who<'_>, context: &[(&str, &str)]) -> Verdict {
+fn verdict(policy: &str, principal: EvalPrincipal<'_>, context: &[(&str, &str)]) -> Verdict {
     let policy: Policy = policy.parse().unwrap();
     policy.verdict(&EvalRequest {
         principal,
@@ -22,22 +22,22 @@ fn named(name: &str) -> String {
 }
 
 #[test]
-fn the_documented_statement_lets_the_service_in_for_its_groups_only() {
-    let logs = Who::Service("logs.eu-west-1.amazonaws.com");
+fn the_documented_statement_allows_the_service_for_its_log_groups_only() {
+    let logs = EvalPrincipal::Service("logs.eu-west-1.amazonaws.com");
     let key = "kms:EncryptionContext:aws:logs:arn";
     let policy = named("allow-logs");
     assert_eq!(verdict(&policy, logs, &[(key, GROUP)]), Verdict::Allows);
     assert_eq!(verdict(&policy, logs, &[]), Verdict::NoMatch);
     let other = GROUP.replace("1111", "9999");
     assert_eq!(verdict(&policy, logs, &[(key, &other)]), Verdict::NoMatch);
-    let other = Who::Service("logs.us-east-1.amazonaws.com");
+    let other = EvalPrincipal::Service("logs.us-east-1.amazonaws.com");
     assert_eq!(verdict(&policy, other, &[(key, GROUP)]), Verdict::NoMatch);
     assert_eq!(verdict(&named("lacks-logs"), logs, &[(key, GROUP)]), Verdict::NoMatch);
 }
 
 #[test]
-fn a_key_for_log_groups_is_not_one_for_query_results() {
-    let logs = Who::Service("logs.eu-west-1.amazonaws.com");
+fn a_key_policy_for_log_groups_does_not_allow_query_results() {
+    let logs = EvalPrincipal::Service("logs.eu-west-1.amazonaws.com");
     let results = "arn:aws:logs:eu-west-1:111122223333:query-result:*";
     let context = [("aws:SourceArn", results), ("aws:SourceAccount", "111122223333")];
     assert_eq!(verdict(&named("allow-query-results"), logs, &context), Verdict::Allows);
@@ -45,20 +45,20 @@ fn a_key_for_log_groups_is_not_one_for_query_results() {
 }
 
 #[test]
-fn the_account_is_less_than_the_role_itself_and_a_deny_is_more_than_both() {
+fn naming_the_role_outranks_naming_its_account_and_a_deny_outranks_both() {
     let account = named("lacks-logs");
     assert_eq!(verdict(&account, SESSION, &[]), Verdict::AllowsAccount);
     let role = account.replace(":root", ":role/R");
     assert_eq!(verdict(&role, SESSION, &[]), Verdict::Allows);
-    let stranger = account.replace("1111", "9999");
-    assert_eq!(verdict(&stranger, SESSION, &[]), Verdict::NoMatch);
+    let other_account = account.replace("1111", "9999");
+    assert_eq!(verdict(&other_account, SESSION, &[]), Verdict::NoMatch);
     let deny = r#"{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},
         {"Effect":"Deny","NotAction":"kms:Describe*","Resource":"*"}]}"#;
     assert_eq!(verdict(deny, SESSION, &[]), Verdict::Denied);
 }
 
 #[test]
-fn a_star_in_an_arn_does_not_reach_across_a_colon() {
+fn a_star_in_an_arn_does_not_match_a_colon() {
     let with = |condition: &str| {
         format!(
             r#"{{"Statement":{{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{condition}}}}}"#
@@ -84,7 +84,7 @@ fn a_star_in_an_arn_does_not_reach_across_a_colon() {
 }
 
 #[test]
-fn what_is_not_understood_is_refused_when_it_is_read() {
+fn an_unsupported_policy_element_is_rejected_when_parsed() {
     for text in [
         "{}",
         r#"{"Statement":{"Effect":"Allow"}}"#,

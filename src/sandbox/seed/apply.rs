@@ -1,9 +1,9 @@
-//! From a seed that has been looked over to accounts.
+//! Adds the contents of a seed to the state, after validation.
 
 use std::sync::Arc;
 
 use super::{
-    AccountSeed, KeySeed, LogGroupSeed, QuotaSeed, RoleSeed, Seed, SeedFaults, ServiceIdentity,
+    AccountSeed, KeySeed, LogGroupSeed, QuotaSeed, RoleSeed, Seed, SeedErrors, ServiceIdentity,
     check::{check, key_arn, key_policy},
 };
 use crate::sandbox::{
@@ -13,16 +13,16 @@ use crate::sandbox::{
     state::{Account, AwsState, Defaults, Region, Role, groups::LogGroup, keys::Key},
 };
 
-/// Adds what `seed` says to `world`; what has the same name is replaced.
+/// Adds the contents of `seed` to `state`. An object with the same name is replaced.
 ///
 /// # Errors
 ///
-/// Everything that is wrong with the seed; then nothing is added.
-pub(in crate::sandbox) fn apply(state: &AwsState, seed: &Seed) -> Result<(), SeedFaults> {
-    let knows_key = |arn: &str| has_key(state, arn);
-    let diagnostics = check(seed, knows_key);
+/// Every error in the seed. On an error, nothing is added.
+pub(in crate::sandbox) fn apply(state: &AwsState, seed: &Seed) -> Result<(), SeedErrors> {
+    let already_exists = |arn: &str| has_key(state, arn);
+    let diagnostics = check(seed, already_exists);
     if !diagnostics.is_empty() {
-        return Err(SeedFaults(diagnostics));
+        return Err(SeedErrors(diagnostics));
     }
     let mut defaults = state.defaults();
     if let Some(service_identity) = &seed.service_principal {
@@ -79,11 +79,11 @@ fn fill(
         to.enable(region);
     }
     for role in &from.roles {
-        to.put_role(built_role(role, to, service_identity)?);
+        to.put_role(build_role(role, to, service_identity)?);
     }
     for seed in &from.keys {
         let region = to.enable(&seed.region);
-        let key = built_key(seed, &to.id, state)?;
+        let key = build_key(seed, &to.id, state)?;
         let mut keys = region.keys();
         for alias in &seed.aliases {
             keys.put_alias(alias, &key.id);
@@ -101,7 +101,7 @@ fn fill(
     Ok(())
 }
 
-fn built_role(
+fn build_role(
     seed: &RoleSeed,
     account: &Account,
     service_identity: &ServiceIdentity,
@@ -133,7 +133,7 @@ fn built_role(
     })
 }
 
-fn built_key(seed: &KeySeed, account: &str, aws: &AwsState) -> Result<Key, InvalidPolicy> {
+fn build_key(seed: &KeySeed, account: &str, aws: &AwsState) -> Result<Key, InvalidPolicy> {
     let or = |text: &Option<String>, default: &str| text.clone().unwrap_or_else(|| default.to_owned());
     let state = or(&seed.state, "Enabled");
     let month = jiff::SignedDuration::from_hours(30 * 24);
@@ -196,9 +196,9 @@ fn add_service_identity(state: &AwsState, defaults: &Defaults) {
     credentials.add_static(service_identity.access_key_id.clone(), principal);
 }
 
-/// An administrator in each account, for whoever changes things behind the service's back.
-fn add_admin(state: &AwsState, of: &Account) {
-    let (account, partition) = (of.id.as_str(), of.partition);
+/// Adds the account's administrator, for changes that do not go through the service.
+fn add_admin(state: &AwsState, to: &Account) {
+    let (account, partition) = (to.id.as_str(), to.partition);
     let principal = Principal {
         account: account.to_owned(),
         user_id: "AIDASANDBOXADMIN".to_owned(),
@@ -211,7 +211,7 @@ fn add_admin(state: &AwsState, of: &Account) {
     credentials.add_static(format!("AKIAADMIN{account}"), principal);
 }
 
-/// The role of an assumed role's ARN; any other ARN as it is.
+/// The role's ARN for an assumed-role ARN; any other ARN unchanged.
 fn role_of(arn: &str) -> String {
     arn.split_once(":assumed-role/")
         .and_then(|(front, rest)| {

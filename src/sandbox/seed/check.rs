@@ -1,8 +1,8 @@
-//! Whether a seed makes sense. Collects every fault; what it hands on needs no further look.
+//! Validates a seed and collects every error. After that, applying the seed needs no further checks.
 
 use std::collections::BTreeSet;
 
-use super::{AccountSeed, KeySeed, LogGroupSeed, PolicyText, RoleSeed, Seed, SeedFault};
+use super::{AccountSeed, KeySeed, LogGroupSeed, PolicyText, RoleSeed, Seed, SeedError};
 use crate::sandbox::{
     logs::{CLASSES, RETENTION_DAYS},
     partition,
@@ -23,25 +23,26 @@ const STATES: [&str; 8] = [
 const USAGES: [&str; 4] = ["ENCRYPT_DECRYPT", "SIGN_VERIFY", "GENERATE_VERIFY_MAC", "KEY_AGREEMENT"];
 const QUERY_ENDS: [&str; 4] = ["Complete", "Failed", "Cancelled", "Timeout"];
 const MANAGERS: [&str; 2] = ["CUSTOMER", "AWS"];
-/// Groups that one row may stand for.
+/// The maximum `count` of a log group entry.
 const MAX_COUNT: u32 = 100_000;
 
-/// Everything that is wrong with `seed`. `knows_key` says whether a key is there already.
-pub(super) fn check(seed: &Seed, knows_key: impl Fn(&str) -> bool) -> Vec<SeedFault> {
-    let mut checker = Checker { diagnostics: Vec::new(), key_arns: key_arns(seed), knows_key: &knows_key };
+/// Returns every error in `seed`. `already_exists` says whether the sandbox has a key with this ARN.
+pub(super) fn check(seed: &Seed, already_exists: impl Fn(&str) -> bool) -> Vec<SeedError> {
+    let mut checker =
+        Checker { diagnostics: Vec::new(), key_arns: key_arns(seed), already_exists: &already_exists };
     let mut ids = BTreeSet::new();
-    // An account without an id has been told of where it was read.
+    // The parser has already reported accounts without an id.
     for account in seed.accounts.iter().filter(|account| !account.account_id.is_empty()) {
         let location = format!("account {}", account.account_id);
         if !ids.insert(&account.account_id) {
-            checker.diagnostic(&location, "is there twice");
+            checker.diagnostic(&location, "is defined twice; remove one");
         }
         checker.account(&location, account);
     }
     checker.diagnostics
 }
 
-/// A key's ARN from its id, or the ARN as it is.
+/// The ARN of a key that is given by its id or ARN.
 pub(super) fn key_arn(name: &str, account: &str, region: &str) -> String {
     if name.starts_with("arn:") {
         return name.to_owned();
@@ -49,7 +50,7 @@ pub(super) fn key_arn(name: &str, account: &str, region: &str) -> String {
     format!("arn:{}:kms:{region}:{account}:key/{name}", partition::of_region(region))
 }
 
-/// The policy of a key.
+/// Parses a key's policy, or expands its policy name.
 pub(super) fn key_policy(key: &KeySeed, account: &str) -> Result<Policy, InvalidPolicy> {
     let text = match &key.policy {
         None => "allow-both".to_owned(),
@@ -62,9 +63,9 @@ pub(super) fn key_policy(key: &KeySeed, account: &str) -> Result<Policy, Invalid
 }
 
 struct Checker<'a> {
-    diagnostics: Vec<SeedFault>,
+    diagnostics: Vec<SeedError>,
     key_arns: BTreeSet<String>,
-    knows_key: &'a dyn Fn(&str) -> bool,
+    already_exists: &'a dyn Fn(&str) -> bool,
 }
 
 // === impl Checker ===
@@ -77,7 +78,10 @@ impl Checker<'_> {
         let mut partitions = account.every_region().map(partition::of_region);
         let first = partitions.next();
         if partitions.any(|other| Some(other) != first) {
-            self.diagnostic(location, "has Regions of several partitions: an account lives in one");
+            self.diagnostic(
+                location,
+                "names Regions of several partitions; an account belongs to one partition",
+            );
         }
         for region in account.regions.iter().chain(account.query_results.keys()) {
             self.region(location, region);
@@ -96,11 +100,14 @@ impl Checker<'_> {
             let location = format!("{location}, key {} in {}", key.id, key.region);
             self.key(&location, key, &account.account_id);
             if !ids.insert((&key.region, &key.id)) {
-                self.diagnostic(&location, "is there twice");
+                self.diagnostic(&location, "is defined twice; remove one");
             }
             for alias in &key.aliases {
                 if !aliases.insert((&key.region, alias)) {
-                    self.diagnostic(&location, format!("alias {alias} is there twice"));
+                    self.diagnostic(
+                        &location,
+                        format!("alias {alias} is defined twice in one Region; remove one"),
+                    );
                 }
             }
         }
@@ -109,27 +116,24 @@ impl Checker<'_> {
             let location = format!("{location}, log group {} in {}", group.name, group.region);
             self.log_group(&location, group, account);
             if !names.insert((&group.region, &group.name)) {
-                self.diagnostic(&location, "is there twice");
+                self.diagnostic(&location, "is defined twice; remove one");
             }
         }
     }
 
     fn role(&mut self, location: &str, role: &RoleSeed) {
-        let good = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
-        if role.name.is_empty() || role.name.len() > 64 || !role.name.chars().all(good) {
-            self.diagnostic(location, "name must be 1 to 64 of letters, digits and +=,.@_-");
+        let is_valid = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
+        if role.name.is_empty() || role.name.len() > 64 || !role.name.chars().all(is_valid) {
+            self.diagnostic(location, "name must be 1 to 64 letters, digits and characters of +=,.@_-");
         }
         if let Some(Err(refusal)) = role.external_id.as_deref().map(validate::external_id) {
             self.diagnostic(location, format!("external_id: {}", refusal.message));
         }
         if role.trust_policy.is_some() && (role.trusted.is_some() || role.external_id.is_some()) {
-            self.diagnostic(
-                location,
-                "trust_policy stands in place of trusted and external_id: write one or the other",
-            );
+            self.diagnostic(location, "trust_policy replaces trusted and external_id; set one or the other");
         }
         if role.policy.is_some() && role.permissions.is_some() {
-            self.diagnostic(location, "policy stands in place of permissions: write one or the other");
+            self.diagnostic(location, "policy replaces permissions; set one or the other");
         }
         for (name, policy) in [("trust_policy", &role.trust_policy), ("policy", &role.policy)] {
             if let Some(Err(error)) = policy.as_ref().map(|p| p.text().parse::<Policy>()) {
@@ -144,9 +148,12 @@ impl Checker<'_> {
 
     fn key(&mut self, location: &str, key: &KeySeed, account: &str) {
         self.region(location, &key.region);
-        let good = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        if key.id.is_empty() || !key.id.chars().all(good) {
-            self.diagnostic(location, "id must be letters, digits and hyphens, without an ARN before it");
+        let is_valid = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if key.id.is_empty() || !key.id.chars().all(is_valid) {
+            self.diagnostic(
+                location,
+                "id must consist of letters, digits and hyphens; write the key id, not its ARN",
+            );
         }
         self.one_of(location, "state", key.state.as_deref(), &STATES);
         self.one_of(location, "usage", key.usage.as_deref(), &USAGES);
@@ -178,7 +185,7 @@ impl Checker<'_> {
             self.diagnostic(location, format!("count must be at most {MAX_COUNT}"));
         }
         if group.count.is_some() && !group.name.contains("{n}") {
-            self.diagnostic(location, "with a count, the name must hold {n}");
+            self.diagnostic(location, "with a count, the name must contain {n}");
         }
         if let Some(key) = &group.key {
             self.key_exists(location, key, account, &group.region);
@@ -187,14 +194,14 @@ impl Checker<'_> {
 
     fn key_exists(&mut self, location: &str, key: &str, account: &AccountSeed, region: &str) {
         let arn = key_arn(key, &account.account_id, region);
-        if !self.key_arns.contains(&arn) && !(self.knows_key)(&arn) {
-            self.diagnostic(location, format!("there is no key {arn}"));
+        if !self.key_arns.contains(&arn) && !(self.already_exists)(&arn) {
+            self.diagnostic(location, format!("there is no key {arn}; define it, or name another"));
         }
     }
 
     fn region(&mut self, location: &str, region: &str) {
         if !validate::is_region(region) {
-            self.diagnostic(location, format!("`{region}` is not a Region such as us-east-1"));
+            self.diagnostic(location, format!("`{region}` is not a Region; expected one such as us-east-1"));
         }
     }
 
@@ -205,8 +212,8 @@ impl Checker<'_> {
         }
     }
 
-    fn diagnostic(&mut self, location: &str, what: impl Into<String>) {
-        self.diagnostics.push(SeedFault { location: location.to_owned(), what: what.into() });
+    fn diagnostic(&mut self, location: &str, message: impl Into<String>) {
+        self.diagnostics.push(SeedError { location: location.to_owned(), message: message.into() });
     }
 }
 

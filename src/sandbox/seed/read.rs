@@ -1,30 +1,30 @@
-//! From TOML to a seed, element by element, so that one fault does not hide the next.
+//! Parses a seed from TOML, element by element, so that one error does not hide the next.
 
 use std::str::FromStr;
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::{AccountSeed, Seed, SeedFault, SeedFaults, check::check};
+use super::{AccountSeed, Seed, SeedError, SeedErrors, check::check};
 
 #[derive(Default)]
-struct Reader(Vec<SeedFault>);
+struct Reader(Vec<SeedError>);
 
 // === impl Seed ===
 
 impl FromStr for Seed {
-    type Err = SeedFaults;
+    type Err = SeedErrors;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut reader = Reader::default();
         let mut seed = Self::default();
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
-            let location = error
+            let line = error
                 .span()
                 .map_or(1, |span| text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1);
-            SeedFaults(vec![SeedFault {
-                location: format!("line {location}"),
-                what: error.message().to_owned(),
+            SeedErrors(vec![SeedError {
+                location: format!("line {line}"),
+                message: error.message().to_owned(),
             }])
         })?;
         for (name, value) in table {
@@ -41,18 +41,19 @@ impl FromStr for Seed {
                         seed.accounts.extend(reader.account(table, &location));
                     }
                 }
-                _ => reader.fault(
+                _ => reader.error(
                     &name,
-                    "unknown; expected hub, quotas, verify_signatures, journal, accounts or faults",
+                    "unknown field; expected hub, quotas, verify_signatures, journal, accounts or faults",
                 ),
             }
         }
         if reader.0.is_empty() {
             return Ok(seed);
         }
-        // What could be read is looked over too; keys that could not be may well be there.
+        // Check the parsed part too. Assume that every referenced key exists, because its entry may have
+        // failed to parse.
         reader.0.extend(check(&seed, |_key| true));
-        Err(SeedFaults(reader.0))
+        Err(SeedErrors(reader.0))
     }
 }
 
@@ -63,7 +64,7 @@ impl Reader {
         let table: Table = self.read(value, location)?;
         let mut account = AccountSeed::default();
         if !table.contains_key("account_id") {
-            self.fault(location, "account_id is missing");
+            self.error(location, "account_id is missing");
         }
         for (name, value) in table {
             let location = format!("{location}.{name}");
@@ -76,9 +77,9 @@ impl Reader {
                 "roles" => account.roles = self.list(value, &location),
                 "keys" => account.keys = self.list(value, &location),
                 "log_groups" => account.log_groups = self.list(value, &location),
-                _ => self.fault(
+                _ => self.error(
                     &location,
-                    "unknown; expected account_id, regions, quotas, queries, query_results, roles, keys or log_groups",
+                    "unknown field; expected account_id, regions, quotas, queries, query_results, roles, keys or log_groups",
                 ),
             }
         }
@@ -96,15 +97,15 @@ impl Reader {
 
     fn read<T: DeserializeOwned>(&mut self, value: Value, location: &str) -> Option<T> {
         match value.try_into() {
-            Ok(read) => Some(read),
+            Ok(parsed) => Some(parsed),
             Err(error) => {
-                self.fault(location, error.message());
+                self.error(location, error.message());
                 None
             }
         }
     }
 
-    fn fault(&mut self, location: &str, what: &str) {
-        self.0.push(SeedFault { location: location.to_owned(), what: what.to_owned() });
+    fn error(&mut self, location: &str, message: &str) {
+        self.0.push(SeedError { location: location.to_owned(), message: message.to_owned() });
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::sandbox::{Sandbox, clock::Clock};
 
-fn load(text: &str) -> Result<Sandbox, SeedFaults> {
+fn load(text: &str) -> Result<Sandbox, SeedErrors> {
     Sandbox::new(&text.parse()?, Clock::default())
 }
 
@@ -43,7 +43,7 @@ fn a_seed_becomes_accounts_roles_keys_and_groups() {
 }
 
 #[test]
-fn every_fault_is_told_at_once_with_its_place() {
+fn every_parse_error_is_reported_at_once_with_its_location() {
     let text = r#"
         surprise = 1
         [[accounts]]
@@ -64,8 +64,8 @@ fn every_fault_is_told_at_once_with_its_place() {
         [[accounts]]
         regions = ["nowhere"]
         "#;
-    let SeedFaults(diagnostics) = load(text).unwrap_err();
-    let mut locations: Vec<&str> = diagnostics.iter().map(|fault| fault.location.as_str()).collect();
+    let SeedErrors(diagnostics) = load(text).unwrap_err();
+    let mut locations: Vec<&str> = diagnostics.iter().map(|error| error.location.as_str()).collect();
     locations.sort_unstable();
     let expected = [
         "account 111122223333, role a b",
@@ -79,7 +79,7 @@ fn every_fault_is_told_at_once_with_its_place() {
 }
 
 #[test]
-fn every_value_that_makes_no_sense_is_told_at_once() {
+fn every_invalid_value_is_reported_at_once() {
     let text = r#"
         [[accounts]]
         account_id = "1"
@@ -115,7 +115,7 @@ fn every_value_that_makes_no_sense_is_told_at_once() {
         "'a b' at 'logGroupName'",
         "class `GOLD`",
         "retention_days must be one of",
-        "must hold {n}",
+        "must contain {n}",
         "there is no key arn:aws:kms:eu-west-1:1:key/k2",
     ] {
         assert!(message.contains(part), "{part} in {message}");
@@ -123,14 +123,14 @@ fn every_value_that_makes_no_sense_is_told_at_once() {
 }
 
 #[test]
-fn a_text_that_is_not_toml_is_told_with_its_line() {
-    let SeedFaults(diagnostics) = load("[hub]\narn =\n").unwrap_err();
+fn invalid_toml_is_reported_with_its_line() {
+    let SeedErrors(diagnostics) = load("[hub]\narn =\n").unwrap_err();
     assert_eq!(diagnostics.len(), 1);
     assert_eq!(diagnostics[0].location, "line 2");
 }
 
 #[test]
-fn a_later_seed_replaces_what_has_the_same_name_and_leaves_the_rest() {
+fn a_later_seed_replaces_objects_of_the_same_name_and_keeps_the_rest() {
     let seed = |key: &str| {
         format!(
             "[[accounts]]\naccount_id = \"111122223333\"\n[[accounts.keys]]\nid = \"{key}\"\nregion = \"eu-west-1\"\n\

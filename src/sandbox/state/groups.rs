@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use jiff::Timestamp;
 
-/// Events kept of one stream at most; the oldest goes first.
+/// The maximum number of events kept for a stream; the oldest are dropped first.
 const MAX_EVENTS: usize = 10_000;
-/// Queries kept at most; the oldest goes first.
+/// The maximum number of queries kept; the oldest are dropped first.
 const MAX_QUERIES: usize = 1_000;
 
-/// Everything of `CloudWatch` Logs.
+/// The state of `CloudWatch` Logs in one account and Region.
 #[derive(Debug, Default)]
 pub(crate) struct LogGroups {
-    /// In the order in which they are listed.
+    /// By name; AWS lists log groups in this order.
     pub(crate) groups: BTreeMap<String, LogGroup>,
     /// The ARN of the key for query results.
     pub(crate) query_results_key: Option<String>,
@@ -36,7 +36,7 @@ pub(crate) struct LogGroup {
 /// One log stream.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stream {
-    /// In the order in which they came.
+    /// In order of arrival.
     pub(crate) events: VecDeque<Event>,
     pub(crate) stored_bytes: u64,
 }
@@ -52,18 +52,18 @@ pub(crate) struct Event {
 /// One query.
 #[derive(Clone, Debug)]
 pub(crate) struct Query {
-    /// The query-results key that was in force when it began.
+    /// The key of query results at the time the query started.
     pub(crate) encryption_key: Option<String>,
-    /// How many more looks find it running.
+    /// How many more polls find it running.
     pub(crate) running: u32,
-    /// How it ends.
+    /// The status it ends with.
     pub(crate) end: String,
 }
 
 // === impl LogGroups ===
 
 impl LogGroups {
-    /// Remembers a query by its id.
+    /// Stores a query under its id.
     pub(crate) fn put_query(&mut self, id: String, query: Query) {
         while self.query_order.len() >= MAX_QUERIES {
             if let Some(oldest) = self.query_order.pop_front() {
@@ -83,7 +83,7 @@ impl LogGroups {
 // === impl LogGroup ===
 
 impl LogGroup {
-    /// A new group without a key, whose ARN is `arn`.
+    /// A log group without a key, retention, tags or streams.
     pub(crate) fn new(arn: String, class: String, created: Timestamp) -> Self {
         Self {
             arn,
@@ -100,7 +100,7 @@ impl LogGroup {
 // === impl Stream ===
 
 impl Stream {
-    /// Takes one event in.
+    /// Appends one event.
     pub(crate) fn push(&mut self, event: Event) {
         while self.events.len() >= MAX_EVENTS {
             self.events.pop_front();

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::sandbox::policy::Policy;
 
-/// Keys and aliases.
+/// All keys and aliases.
 #[derive(Debug, Default)]
 pub(crate) struct KeyRing {
     keys: HashMap<String, Arc<Key>>,
@@ -17,7 +17,7 @@ pub(crate) struct KeyRing {
     aliases: BTreeMap<String, String>,
 }
 
-/// One key. Changing one puts another in its place.
+/// One key. A change replaces the whole value.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
     pub(crate) id: String,
@@ -46,7 +46,7 @@ impl KeyRing {
         self.keys.get(id).cloned()
     }
 
-    /// The key that `alias/name` stands for.
+    /// The key that `alias/name` points to.
     pub(crate) fn aliased(&self, alias: &str) -> Option<Arc<Key>> {
         self.aliases.get(alias).and_then(|id| self.key(id))
     }
@@ -65,7 +65,7 @@ impl KeyRing {
         self.keys.values()
     }
 
-    /// Aliases in order, with the ids they stand for.
+    /// Aliases in order, with the key ids they point to.
     pub(crate) fn aliases(&self) -> impl Iterator<Item = (&String, &String)> {
         self.aliases.iter()
     }
@@ -74,12 +74,12 @@ impl KeyRing {
 // === impl Key ===
 
 impl Key {
-    /// Whether data can be encrypted and decrypted with it now.
+    /// Whether the key can encrypt and decrypt data now.
     pub(crate) fn is_usable(&self) -> bool {
         ["Enabled", "Updating"].contains(&self.state.as_str())
     }
 
-    /// Whether it is of the one kind that `CloudWatch` Logs takes.
+    /// Whether this is a symmetric encryption key, the only kind that `CloudWatch` Logs accepts.
     pub(crate) fn is_symmetric(&self) -> bool {
         self.spec == "SYMMETRIC_DEFAULT" && self.usage == "ENCRYPT_DECRYPT"
     }

@@ -1,4 +1,4 @@
-//! Answers as bytes, with the headers that AWS sends.
+//! Renders responses as bytes, with the headers that AWS sends.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -8,26 +8,26 @@ use serde_json::{Value, json};
 use super::Service;
 use crate::sandbox::{api_error::ApiError, http::ConnectionReset};
 
-/// The marker on every answer, so that nobody takes this for AWS.
+/// The header on every response that distinguishes the sandbox from AWS.
 const MARKER: &str = "x-logkey-sandbox";
 const JSON: &str = "application/x-amz-json-1.1";
 const XML: &str = "text/xml";
 
-/// A body: whole, or as a fault wants it.
+/// A response body: complete, or streamed as a fault requires.
 pub(crate) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, ConnectionReset>>;
 
-/// What an operation answers when it succeeds.
+/// The result of a successful operation.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
-    /// Nothing, as most operations that change something.
+    /// An empty body, as most changes return.
     Empty,
     /// A JSON object.
     Json(Value),
-    /// The inside of the `…Result` element.
+    /// The contents of the `…Result` element.
     Xml(String),
 }
 
-/// The answer to `operation`.
+/// The successful response to `operation`.
 pub(crate) fn success(service: Service, operation: &str, answer: Answer, request_id: &str) -> Response<Body> {
     let bytes = match answer {
         Answer::Empty => Bytes::new(),
@@ -42,11 +42,11 @@ pub(crate) fn success(service: Service, operation: &str, answer: Answer, request
     response(content_type(service), StatusCode::OK, bytes, request_id)
 }
 
-/// An error of `service`.
+/// An error response of `service`.
 pub(crate) fn error(service: Service, refusal: &ApiError, request_id: &str) -> Response<Body> {
     let ApiError { code, message, status } = refusal;
     let bytes = if service.is_json() {
-        // The layer that authorizes spells its field with a capital letter.
+        // AWS's authorization layer capitalizes this field.
         let field = if code == "AccessDeniedException" { "Message" } else { "message" };
         json!({ "__type": code, field: message }).to_string()
     } else {
@@ -61,7 +61,7 @@ pub(crate) fn error(service: Service, refusal: &ApiError, request_id: &str) -> R
     response(content_type(service), *status, bytes.into(), request_id)
 }
 
-/// Any answer, with the headers that all of them carry.
+/// A response with the headers that all responses carry.
 pub(crate) fn response(
     content_type: &'static str,
     status: StatusCode,
@@ -73,7 +73,7 @@ pub(crate) fn response(
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(MARKER, HeaderValue::from_static("1"));
-    // The control port has none.
+    // The control API has no request ids.
     if let (false, Ok(id)) = (request_id.is_empty(), HeaderValue::from_str(request_id)) {
         headers.insert("x-amzn-requestid", id);
     }
@@ -88,7 +88,7 @@ fn content_type(service: Service) -> &'static str {
     if service.is_json() { JSON } else { XML }
 }
 
-/// Text as the inside of an XML element.
+/// Escapes text for the contents of an XML element.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

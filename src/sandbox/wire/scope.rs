@@ -1,5 +1,5 @@
-//! The credential scope of a Signature Version 4 `Authorization` header. Who may
-//! be meant, before anything is verified.
+//! The credential scope of a Signature Version 4 `Authorization` header. It names the caller's access key,
+//! the Region and the service. Nothing in it is verified yet.
 
 /// `Credential=ACCESS_KEY/DATE/REGION/SERVICE/aws4_request`.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub(super) struct Scope<'a> {
 // === impl Scope ===
 
 impl<'a> Scope<'a> {
-    /// The scope of `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`.
+    /// Parses the scope in `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`.
     pub(super) fn read(header: &'a str) -> Option<Self> {
         let fields = header.strip_prefix("AWS4-HMAC-SHA256 ")?;
         let credential = fields.split(',').find_map(|field| field.trim().strip_prefix("Credential="))?;

@@ -11,7 +11,7 @@ fn read(request: http::request::Builder, body: &'static str) -> Result<Call, (Se
 }
 
 #[test]
-fn a_json_call_is_named_by_its_target_and_placed_by_its_signature() {
+fn a_json_call_is_parsed_from_its_target_and_signature() {
     let request = Request::post("/")
         .header("x-amz-target", "Logs_20140328.AssociateKmsKey")
         .header("x-amz-security-token", "token")
@@ -26,7 +26,7 @@ fn a_json_call_is_named_by_its_target_and_placed_by_its_signature() {
 }
 
 #[test]
-fn a_form_is_for_sts() {
+fn a_form_signed_for_sts_is_an_sts_call() {
     let signed = SIGNED.replace("/logs/", "/sts/");
     let request = Request::post("/").header("authorization", signed);
     let body = "Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2FR";
@@ -37,7 +37,7 @@ fn a_form_is_for_sts() {
 }
 
 #[test]
-fn what_is_not_a_signed_call_is_refused_with_the_code_that_aws_has_for_it() {
+fn an_invalid_or_unsigned_request_gets_the_error_code_of_aws() {
     let target = || Request::post("/").header("x-amz-target", "Logs_20140328.X");
     for (request, body, code) in [
         (target(), "{}", "MissingAuthenticationTokenException"),
@@ -57,6 +57,6 @@ fn what_is_not_a_signed_call_is_refused_with_the_code_that_aws_has_for_it() {
 }
 
 #[test]
-fn text_cannot_leave_its_element() {
+fn text_is_escaped_in_xml_elements() {
     assert_eq!(escape("<a b=\"c\">&"), "&lt;a b=&quot;c&quot;&gt;&amp;");
 }

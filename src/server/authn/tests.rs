@@ -5,7 +5,7 @@ fn headers(values: &[&str]) -> HeaderMap {
 }
 
 #[test]
-fn bearer_ignores_case_and_refuses_other_schemes() {
+fn the_bearer_scheme_ignores_case_and_others_are_rejected() {
     let unusable = Err(BearerError::Unusable("authorization is not 'Bearer TOKEN'"));
     for (value, token) in
         [("Bearer abc", Ok("abc")), ("bEaReR  abc ", Ok("abc")), ("Basic abc", unusable), ("abc", unusable)]
@@ -16,7 +16,7 @@ fn bearer_ignores_case_and_refuses_other_schemes() {
 }
 
 #[test]
-fn of_two_authorization_entries_neither_is_chosen() {
+fn two_authorization_entries_are_rejected() {
     let two = headers(&["Bearer good", "Bearer bad"]);
     assert_eq!(bearer(&two), Err(BearerError::Unusable("more than one authorization entry")));
 }

@@ -1,4 +1,4 @@
-//! Answers to messages.
+//! Converts associations, former keys and the caller's tenant to response messages.
 
 use std::time::Duration;
 

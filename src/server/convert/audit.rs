@@ -1,4 +1,4 @@
-//! Questions about the audit log, and its events and proofs, to and from messages.
+//! Converts requests to read the audit log, and converts its events and proofs to messages.
 
 use uuid::Uuid;
 
@@ -11,10 +11,10 @@ use crate::{
     service::{AuditHead, ConsistencyProof, EventBatch, EventPage, InclusionProof},
 };
 
-/// Longest text of a filter, in bytes: what an event can hold.
+/// The longest text of a filter, in bytes; no event holds a longer one.
 const MAX_TEXT: usize = 2048;
 
-/// Which events, how many at most, and the page's token.
+/// The filter, the page size and the page token.
 pub(in crate::server) fn list_audit(
     wire: proto::ListAuditEventsRequest,
 ) -> Result<(EventFilter, u32, String), InvalidField> {
@@ -32,7 +32,7 @@ pub(in crate::server) fn list_audit_response(page: EventPage) -> proto::ListAudi
     }
 }
 
-/// Which events, and after which place; none is from now on.
+/// The filter, and the position after which the stream begins; `None` begins with new events.
 pub(in crate::server) fn watch_audit(
     wire: proto::WatchAuditEventsRequest,
 ) -> Result<(EventFilter, Option<u64>), InvalidField> {
@@ -62,14 +62,14 @@ pub(in crate::server) fn checkpoint_response(head: AuditHead) -> proto::GetCheck
     }
 }
 
-/// Which event, and in the tree of which size; none is the newest.
+/// The event's id, and the size of the tree; `None` is the newest tree.
 pub(in crate::server) fn inclusion(
     wire: &proto::GetInclusionProofRequest,
 ) -> Result<(EventId, Option<u64>), InvalidField> {
     let mut fields = Fields::default();
     let id = Uuid::try_parse(&wire.event_id).ok().map(EventId);
     if id.is_none() {
-        fields.violation("event_id", "is not a UUID: 8-4-4-4-12 hexadecimal digits are expected");
+        fields.violation("event_id", "is not a UUID: expected 8-4-4-4-12 hexadecimal digits");
     }
     let size = fields.non_negative("tree_size", wire.tree_size);
     fields.finish()?;
@@ -87,7 +87,7 @@ pub(in crate::server) fn inclusion_response(proof: InclusionProof) -> proto::Get
     }
 }
 
-/// The smaller size, and the larger one; none is the newest.
+/// The smaller size and the larger one; `None` is the newest tree.
 pub(in crate::server) fn consistency(
     wire: &proto::GetConsistencyProofRequest,
 ) -> Result<(u64, Option<u64>), InvalidField> {
@@ -108,7 +108,7 @@ pub(in crate::server) fn consistency_response(proof: ConsistencyProof) -> proto:
     }
 }
 
-/// An event as it stands in its bytes. One that cannot be read is shown by its place and bytes alone.
+/// Converts a stored event. If its bytes cannot be parsed, the message has only its id, position and bytes.
 fn event(stored: StoredEvent) -> proto::AuditEvent {
     let view = ParsedEvent::try_from(&stored);
     let StoredEvent { seq, id, tenant: _, body } = stored;
@@ -146,7 +146,7 @@ fn as_i64(count: u64) -> i64 {
 impl Fields {
     fn non_negative(&mut self, field: &str, count: i64) -> u64 {
         u64::try_from(count).unwrap_or_else(|_negative| {
-            self.violation(field, "is negative: 0 or more is expected");
+            self.violation(field, "is negative: expected 0 or more");
             0
         })
     }
@@ -168,7 +168,7 @@ impl Fields {
 
     fn bounded_text(&mut self, field: &str, text: String) -> Option<String> {
         if text.len() > MAX_TEXT {
-            self.violation(field, format!("is longer than {MAX_TEXT} bytes, which no event has"));
+            self.violation(field, format!("is longer than {MAX_TEXT} bytes: no event holds so long a text"));
         }
         (!text.is_empty()).then_some(text)
     }
@@ -181,7 +181,7 @@ impl Fields {
         if at.is_none() {
             self.violation(
                 field,
-                "is no time: seconds since 1970, and 0 to 999999999 nanoseconds, are expected",
+                "is not a valid time: expected seconds since 1970, and 0 to 999999999 nanoseconds",
             );
         }
         at.map(Timestamp::from_micros)

@@ -1,4 +1,4 @@
-//! A diagnosis to its message.
+//! Converts a diagnosis to the response of `CheckKeyAssociation`.
 
 use crate::{
     domain::diagnosis::{Check, Diagnosis, Outcome, Verdict},

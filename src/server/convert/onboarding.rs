@@ -1,4 +1,4 @@
-//! What to install, and whether it works, to messages.
+//! Converts the requests and responses of `GetOnboarding` and `TestAccess`.
 
 use super::{Fields, InvalidField, check::check};
 use crate::{

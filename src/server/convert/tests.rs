@@ -31,7 +31,7 @@ fn five_bad_fields_give_five_violations() {
 }
 
 #[test]
-fn an_arn_says_where_and_a_field_may_repeat_it_but_not_contradict() {
+fn account_and_region_must_match_the_arn() {
     use proto::associate_kms_key_request::Target::ResourceIdentifier;
     let arn = || request(Some(ResourceIdentifier(GROUP_ARN.into())));
     let request = associate(arn()).unwrap();
@@ -46,7 +46,7 @@ fn an_arn_says_where_and_a_field_may_repeat_it_but_not_contradict() {
 }
 
 #[test]
-fn a_target_is_required_and_a_partition_must_fit_its_region() {
+fn a_target_is_required_and_its_partition_must_match_the_region() {
     use proto::associate_kms_key_request::Target::ResourceIdentifier;
     assert_eq!(violations(associate(request(None))), ["target"]);
     let china = "arn:aws:logs:cn-north-1:111122223333:query-result:*";
@@ -55,7 +55,7 @@ fn a_target_is_required_and_a_partition_must_fit_its_region() {
 }
 
 #[test]
-fn page_sizes_are_bounded_and_negative_ones_refused() {
+fn page_sizes_are_bounded_and_negative_sizes_are_rejected() {
     let wire = |page_size| proto::ListKeyAssociationsRequest { page_size, ..Default::default() };
     assert_eq!(list(wire(0)).unwrap().page_size, 50);
     assert_eq!(list(wire(10_000)).unwrap().page_size, 500);

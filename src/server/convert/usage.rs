@@ -1,4 +1,4 @@
-//! Where a key matters, as its message.
+//! Converts the uses of a key to the response of `GetKeyUsage`.
 
 use super::answer::{health, protection, source, time};
 use crate::{

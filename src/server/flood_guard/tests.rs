@@ -22,14 +22,16 @@ fn a_flood_is_ended_at_the_start_of_a_frame() {
         let mut frames = Frames::new(now);
         assert_eq!(frames.received(now, &opening()), FloodVerdict::Fine);
         let flood = frame(kind, 0, payload).repeat(5_000);
-        let FloodVerdict::Flood(at) = frames.received(now, &flood) else { panic!("{kind} may flood") };
+        let FloodVerdict::Flood(at) = frames.received(now, &flood) else {
+            panic!("frames of type {kind} may flood")
+        };
         assert_eq!(at % (HEADER_LEN + payload), 0);
         assert!(at / (HEADER_LEN + payload) <= 1_002, "{kind}: {at}");
     }
 }
 
 #[test]
-fn requests_may_be_cancelled_and_the_way_measured_as_often_as_there_are_requests() {
+fn every_request_may_be_cancelled_and_pinged() {
     let now = Instant::now();
     let mut frames = Frames::new(now);
     assert_eq!(frames.received(now, &opening()), FloodVerdict::Fine);
@@ -40,7 +42,7 @@ fn requests_may_be_cancelled_and_the_way_measured_as_often_as_there_are_requests
 }
 
 #[test]
-fn a_ping_for_each_message_that_is_sent_is_no_flood() {
+fn a_ping_per_sent_message_is_not_a_flood() {
     let now = Instant::now();
     let mut frames = Frames::new(now);
     assert_eq!(frames.received(now, &opening()), FloodVerdict::Fine);
@@ -52,7 +54,7 @@ fn a_ping_for_each_message_that_is_sent_is_no_flood() {
 }
 
 #[test]
-fn pings_that_only_earn_their_own_answers_are_a_flood() {
+fn pings_that_earn_only_their_acknowledgements_are_a_flood() {
     let now = Instant::now();
     let mut frames = Frames::new(now);
     assert_eq!(frames.received(now, &opening()), FloodVerdict::Fine);
@@ -64,7 +66,7 @@ fn pings_that_only_earn_their_own_answers_are_a_flood() {
 }
 
 #[test]
-fn a_slow_ticking_is_no_flood() {
+fn slow_pings_are_not_a_flood() {
     let mut now = Instant::now();
     let mut frames = Frames::new(now);
     assert_eq!(frames.received(now, &opening()), FloodVerdict::Fine);
@@ -75,7 +77,7 @@ fn a_slow_ticking_is_no_flood() {
 }
 
 #[test]
-fn what_is_not_http2_is_not_watched() {
+fn a_connection_without_http2_is_not_parsed() {
     let now = Instant::now();
     let mut frames = Frames::new(now);
     assert_eq!(frames.received(now, b"PRI"), FloodVerdict::Fine);
@@ -87,7 +89,7 @@ fn what_is_not_http2_is_not_watched() {
 
 proptest! {
     #[test]
-    fn how_the_bytes_are_cut_changes_nothing(cuts in proptest::collection::vec(1..40usize, 1..400)) {
+    fn splitting_the_bytes_differently_changes_nothing(cuts in proptest::collection::vec(1..40usize, 1..400)) {
         let now = Instant::now();
         let mix = [opening(), [frame(6, 0, 8), frame(0, 0, 100), frame(8, 0, 4), frame(4, 1, 0)].concat().repeat(50)];
         let bytes = mix.concat();
@@ -103,7 +105,7 @@ proptest! {
                 break;
             }
         }
-        prop_assert_eq!(cut.location, whole.location);
+        prop_assert_eq!(cut.state, whole.state);
         prop_assert!((cut.credit - whole.credit).abs() < 1e-6);
     }
 }

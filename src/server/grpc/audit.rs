@@ -1,4 +1,4 @@
-//! `AuditService`.
+//! The methods of `AuditService`.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -37,7 +37,7 @@ impl AuditService for GrpcHandler {
         let (caller, message) = Self::begin(request)?;
         let (filter, after) = self.parse_request(&caller, convert::watch_audit(message))?;
         let Caller { call, principal, .. } = &caller;
-        // Not by what was in force at its start: a stream goes on for long.
+        // Not pinned to the snapshot at its start, because a stream lasts long.
         let watched = self.audit.watch(call, principal, filter, after, self.stopping.clone()).await;
         let (watched, call) = (watched.map_err(caller.status())?, Arc::clone(call));
         let responses = watched.map(move |batch| match batch {

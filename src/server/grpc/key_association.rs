@@ -1,4 +1,4 @@
-//! `KeyAssociationService`.
+//! The methods of `KeyAssociationService`.
 
 use tonic::{Request, Response, Status, async_trait};
 

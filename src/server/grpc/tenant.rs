@@ -1,4 +1,4 @@
-//! `TenantService`.
+//! The methods of `TenantService`.
 
 use tonic::{Request, Response, Status, async_trait};
 
@@ -38,7 +38,7 @@ impl TenantService for GrpcHandler {
     ) -> Result<Response<TestAccessResponse>, Status> {
         let (caller, message) = Self::begin(request)?;
         let location = self.parse_request(&caller, convert::test_access(&message))?;
-        let tried = self.broker(&caller).test_access(&caller.call, &caller.principal, location).await;
-        Ok(Response::new(convert::test_access_response(tried.map_err(caller.status())?)))
+        let diagnosis = self.broker(&caller).test_access(&caller.call, &caller.principal, location).await;
+        Ok(Response::new(convert::test_access_response(diagnosis.map_err(caller.status())?)))
     }
 }

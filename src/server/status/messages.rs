@@ -1,4 +1,6 @@
-//! What a caller is told of each way a use case can fail: what is wrong, and what to do.
+//! The messages and details that callers get when a use case fails.
+//!
+//! Each message says what is wrong, which value is wrong, and what to do.
 
 use std::{collections::HashMap, fmt::Display, time::Duration};
 
@@ -10,14 +12,14 @@ use crate::{
     service::{Error, ReadError},
 };
 
-/// How much of AWS's own words goes to a caller.
+/// The longest part of an AWS error message that goes to a caller, in characters.
 const MAX_AWS_MESSAGE: usize = 1000;
-/// When to try again where nothing better is known.
+/// The `RetryInfo` delay if nothing gives a better one.
 const SHORT_RETRY: Duration = Duration::from_secs(1);
-/// When another stream may have ended.
-const STREAM_AGAIN: Duration = Duration::from_secs(10);
+/// The `RetryInfo` delay after which another stream may have ended.
+const STREAM_RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// The parts of a status beside its code.
+/// The parts of a status apart from its code.
 pub(super) struct StatusDetails {
     pub(super) message: String,
     pub(super) details: ErrorDetails,
@@ -26,12 +28,14 @@ pub(super) struct StatusDetails {
 
 pub(super) fn status_details(error: &Error) -> StatusDetails {
     match error {
-        Error::TenantRemoved => StatusDetails::new("the token was not accepted"),
+        Error::TenantRemoved => StatusDetails::new(
+            "the token was rejected: get a new one from its issuer, or ask the operator of this service for the cause",
+        ),
         Error::TenantSuspended => {
-            StatusDetails::new("your tenant is suspended: ask whoever runs this service")
+            StatusDetails::new("your tenant is suspended: contact the operator of this service")
         }
         Error::ScopeMissing(scope) => {
-            StatusDetails::new(format!("the token lacks the scope {scope}: ask your issuer for a token with it"))
+            StatusDetails::new(format!("the token lacks the scope {scope}: get a token with this scope from your issuer"))
                 .with("scope", scope)
         }
         Error::Invalid { field, problem } => {
@@ -40,12 +44,12 @@ pub(super) fn status_details(error: &Error) -> StatusDetails {
             details
         }
         Error::KeyRegionMismatch { key, target } => StatusDetails::new(format!(
-            "the key is in {key} and the target in {target}: a key encrypts in its own Region only, so name one in {target}"
+            "the key is in Region {key}, but the target is in {target}: use a key in {target}"
         ))
         .with("key_region", key)
         .with("target_region", target),
         Error::LogGroupReserved(name) => StatusDetails::new(format!(
-            "log groups whose names begin with aws/ are reserved for AWS, such as {name}: their keys cannot be set"
+            "log group {name} is reserved for AWS, because its name begins with aws/: use another log group"
         ))
         .with("log_group_name", name),
         Error::AccountNotFound(UnresolvedLocation { account, region }) => {
@@ -58,13 +62,13 @@ pub(super) fn status_details(error: &Error) -> StatusDetails {
                 .collect::<Vec<_>>()
                 .join(" in ");
             let named = if named.is_empty() { "any account".into() } else { named };
-            StatusDetails::new(format!("nothing of your tenant's was found in {named}: GetCaller lists what is open to it"))
+            StatusDetails::new(format!("your tenant has no grant for {named}: use an account and Region that GetCaller lists"))
                 .with("account_id", account)
                 .with("region", region)
         }
         Error::LogGroupNotFound { name, location } => {
             let mut details = StatusDetails::new(format!(
-                "there is no log group {name} in account {} and Region {}",
+                "log group {name} does not exist in account {} and Region {}, or your tenant may not see it: check the name, account and Region",
                 location.account, location.region
             ))
             .with("log_group_name", name)
@@ -75,7 +79,7 @@ pub(super) fn status_details(error: &Error) -> StatusDetails {
         }
         Error::KeyNotFound { key, location } => {
             let mut details = StatusDetails::new(format!(
-                "there is no KMS key {key} for account {} and Region {}",
+                "KMS key {key} does not exist for account {} and Region {}, or your tenant may not use it: check the key, account and Region",
                 location.account, location.region
             ))
             .with("kms_key_id", key)
@@ -84,7 +88,9 @@ pub(super) fn status_details(error: &Error) -> StatusDetails {
             details
         }
         Error::NotAllowed { policies } => {
-            let details = StatusDetails::new("policy does not allow this call");
+            let details = StatusDetails::new(
+                "policy denies this call: compare the log group and the key with what GetCaller lists, or ask the operator of this service",
+            );
             if policies.is_empty() { details } else { details.with("policy_ids", policies.join(",")) }
         }
         Error::Refused { refusal, answer } => refusal_details(*refusal, answer),
@@ -104,77 +110,79 @@ pub(super) fn status_details(error: &Error) -> StatusDetails {
         | Error::RequestInFlight
         | Error::Internal(_) => contextual_message(error),
         Error::RequestIdReused => StatusDetails::new(
-            "request_id came with another request in the last 24 hours: use a new UUID for each request, and the same one only to repeat it",
+            "request_id belongs to a different request of the last 24 hours: use a new UUID for each request, and the same one only to repeat a request",
         )
-        .with_bad_field("request_id", "came with another request before"),
+        .with_bad_field("request_id", "belongs to a different request"),
         Error::ReplayedFailure { error, event } => {
             let mut details = status_details(error);
-            details.message.push_str("; this is the answer to the first request with this request_id: once its cause is mended, use a new one");
+            details.message.push_str("; this is the recorded response to the first request with this request_id: remove the cause, then send a new request_id");
             details.with("first_audit_event_id", event)
         }
         Error::FailureNotRecorded { error } => {
             let mut details = status_details(error);
-            details.message.push_str("; the record of this in the audit log is still pending");
+            details.message.push_str("; its record in the audit log is still pending");
             details.with("audit_record", "pending")
         }
         Error::AuditRead(error) => audit_read_message(error),
     }
 }
 
-/// What is told where the request was good and the circumstances were not.
+/// The message of an error that the state of AWS or of this service causes, not the request.
 fn contextual_message(error: &Error) -> StatusDetails {
     match error {
         Error::RoleNotAssumable { answer } => StatusDetails::new(
-            "this service cannot assume your account's role: its trust policy must name this service's role and the external id that was agreed",
+            "this service cannot assume the role in your account: install the trust policy from GetOnboarding, which names this service's role and the configured external id",
         )
-        .with_precondition("ROLE_NOT_ASSUMABLE", "the trust policy of the role, or the policy of this service's own role")
-        .with_aws_trace(answer),
+        .with_precondition("ROLE_NOT_ASSUMABLE", "the role's trust policy, or the policy of this service's own role")
+        .with_aws_error(answer),
         Error::Conflict { answer } => StatusDetails::new(
-            "another change of the same resource was under way until the deadline: try again",
+            "another change of the same resource was still in flight at the deadline: retry",
         )
         .with_retry(SHORT_RETRY)
-        .with_aws_trace(answer),
+        .with_aws_error(answer),
         Error::ExpectedKeyMismatch { in_force } => {
             let in_force = in_force.as_ref().map(ToString::to_string).unwrap_or_default();
-            let what = if in_force.is_empty() { "no key" } else { in_force.as_str() };
-            StatusDetails::new(format!("{what} is in force, which is not what you expect; nothing was sent"))
-                .with("kms_key_arn", &in_force)
-                .with("sent", "false")
+            let current = if in_force.is_empty() { "no key" } else { in_force.as_str() };
+            StatusDetails::new(format!(
+                "expected_kms_key_id does not match, because the resource has {current}; nothing was sent to AWS: read the association, then decide again"
+            ))
+            .with("kms_key_arn", &in_force)
+            .with("sent", "false")
         }
         Error::ResourceLocked => StatusDetails::new(
-            "another change of the same resource was under way until the deadline; nothing was sent: try again",
+            "another change of the same resource was still in flight at the deadline; nothing was sent to AWS: retry",
         )
         .with_retry(SHORT_RETRY)
         .with("sent", "false"),
         Error::RequestInFlight => StatusDetails::new(
-            "the first request with this request_id was still under way at your deadline: repeat it with the same id",
+            "the first request with this request_id was still in flight at the deadline: retry with the same request_id",
         )
         .with_retry(SHORT_RETRY),
         Error::BudgetExhausted { retry_after } => StatusDetails::new(format!(
-            "AWS allows this account no more of these calls before your deadline; nothing was sent: try again in {} ms, or with a longer deadline",
+            "AWS's quota for this operation, account and Region allows no more calls before the deadline; nothing was sent to AWS: retry after {} ms, or set a longer deadline",
             retry_after.as_millis().max(1)
         ))
         .with_retry(*retry_after)
-        .with_quota("aws-account", "calls a second of this operation in this account and Region"),
+        .with_quota("aws-account", "calls per second of this operation in this account and Region"),
         Error::Throttled { retry_after, answer } => {
-            StatusDetails::new("AWS throttled the call until the deadline; nothing was changed: try again")
+            StatusDetails::new("AWS throttled the call until the deadline; nothing was changed: retry later")
                 .with_retry(*retry_after)
-                .with_quota("aws-account", "AWS's own quota, shared with everything else in the account")
-                .with_aws_trace(answer)
+                .with_quota("aws-account", "AWS's quota, which other clients in the account share")
+                .with_aws_error(answer)
         }
         Error::AwsUnavailable { answer, .. } => {
-            let details = StatusDetails::new("AWS cannot be reached, or answers with a fault of its own: try again")
+            let details = StatusDetails::new("AWS is not reachable, or responded with a server error: retry")
                 .with_retry(SHORT_RETRY);
-            answer.iter().fold(details, StatusDetails::with_aws_trace)
+            answer.iter().fold(details, StatusDetails::with_aws_error)
         }
         Error::AuditUnavailable(_) => {
-            StatusDetails::new("the audit log cannot be written now, so nothing was sent to AWS: try again")
+            StatusDetails::new("the audit log is not writable, so nothing was sent to AWS: retry")
                 .with_retry(SHORT_RETRY)
                 .with("sent", "false")
         }
         Error::OutcomeNotRecorded { aws_request_id } => {
             let details = StatusDetails::new(
-                "AWS took the change, and its record in the audit log is still pending: read the association back before you repeat the call",
+                "AWS made the change, but its record in the audit log is still pending: read the association before you repeat the call",
             )
             .with("sent", "true")
             .with("executed", "true")
@@ -182,15 +190,15 @@ fn contextual_message(error: &Error) -> StatusDetails {
             aws_request_id.iter().fold(details, |details, id| details.with("aws_request_id", id))
         }
         Error::RecordUnavailable(_) => {
-            StatusDetails::new("this service's own record cannot be read now: try again").with_retry(SHORT_RETRY)
+            StatusDetails::new("the service cannot read its record of associations: retry").with_retry(SHORT_RETRY)
         }
         Error::DeadlineBeforeAws => {
-            StatusDetails::new("the deadline passed before anything was sent to AWS: try again with a longer one")
+            StatusDetails::new("the deadline passed before anything was sent to AWS: retry with a longer deadline")
                 .with("sent", "false")
         }
         Error::OutcomeUnknown { event, .. } => {
             let details = StatusDetails::new(
-                "the call was sent to AWS and no answer came in time: whether the change was made is not known; read the association back, or repeat the call, which does no harm",
+                "the change was sent to AWS, but no response came in time, so its outcome is unknown: read the association, or repeat the call, which is safe",
             )
             .with("sent", "true");
             event.iter().fold(details, |details, event| details.with("audit_event_id", event))
@@ -215,38 +223,38 @@ fn contextual_message(error: &Error) -> StatusDetails {
     }
 }
 
-/// What is told of reading the audit log, and of streams.
+/// The message of an error that a read of the audit log, or a stream of it, ends with.
 fn audit_read_message(error: &ReadError) -> StatusDetails {
     match error {
         ReadError::EventNotFound(id) => {
             let mut details = StatusDetails::new(format!(
-                "there is no audit event {id}; one that was moved out is proved by `logkey audit prove --archive`"
+                "audit event {id} does not exist, or your token may not read it: check the id; `logkey audit prove --archive` proves an archived event"
             ))
             .with("event_id", id);
             details.details.set_resource_info("audit_event", id.to_string(), "", "not found");
             details
         }
         ReadError::NotSignedYet => {
-            StatusDetails::new("no signed checkpoint covers the event yet: try again").with_retry(SHORT_RETRY)
+            StatusDetails::new("no signed checkpoint covers the event yet: retry").with_retry(SHORT_RETRY)
         }
         ReadError::TooManyStreams => StatusDetails::new(
-            "as many streams are open as may be: end one of them, or read by ListAuditEvents",
+            "the limit of open streams is reached: close a stream, or use ListAuditEvents",
         )
-        .with_retry(STREAM_AGAIN)
-        .with_quota("tenant", "streams that are open at once"),
+        .with_retry(STREAM_RETRY_AFTER)
+        .with_quota("tenant", "open streams"),
         ReadError::StreamNotRead => StatusDetails::new(
-            "nothing was taken from this stream for too long: open it again from the last position, and read it all the time",
+            "the client did not read from this stream for too long: open it again from the last position, and read it continuously",
         )
         .with_retry(SHORT_RETRY),
         ReadError::TokenExpired => {
-            StatusDetails::new("the token has expired: open the stream again from the last position, with a new one")
+            StatusDetails::new("the token has expired: get a new one, and open the stream again from the last position")
         }
         ReadError::ShuttingDown => StatusDetails::new("the service is stopping: open the stream again from the last position")
             .with_retry(SHORT_RETRY),
     }
 }
 
-/// What was found wrong, and the statement that mends it, ready to paste.
+/// The cause that a check found, and the statement that fixes it, ready to paste.
 fn diagnosis_details(cause: &Check, answer: &AwsErrorDetails) -> StatusDetails {
     let message = if cause.remedy.is_empty() {
         cause.detail.clone()
@@ -257,50 +265,50 @@ fn diagnosis_details(cause: &Check, answer: &AwsErrorDetails) -> StatusDetails {
     let details = StatusDetails::new(message)
         .with_precondition(kind.as_str(), &cause.remedy)
         .with("check", cause.name.as_str())
-        .with_aws_trace(answer);
+        .with_aws_error(answer);
     cause.document.iter().fold(details, |details, document| details.with("remedy_document", document))
 }
 
-/// What AWS's refusal means, and what mends it.
+/// What AWS's refusal means, and how to fix its cause.
 fn refusal_details(refusal: Refusal, answer: &AwsErrorDetails) -> StatusDetails {
     let details = match refusal {
-        Refusal::LogGroupNotFound => StatusDetails::new("there is no such log group"),
-        Refusal::LogGroupReserved => StatusDetails::new("the log group is reserved for AWS: its key cannot be set"),
+        Refusal::LogGroupNotFound => StatusDetails::new("the log group does not exist: check its name, account and Region"),
+        Refusal::LogGroupReserved => StatusDetails::new("the log group is reserved for AWS: use another log group"),
         Refusal::KeyMissingOrNotAllowed => StatusDetails::new(
-            "CloudWatch Logs may not use the key for this target: either its key policy has no statement for the principal logs.REGION.amazonaws.com (kms:Encrypt, kms:Decrypt, kms:ReEncrypt*, kms:GenerateDataKey*, kms:Describe*) whose condition fits the target, or there is no such key",
+            "CloudWatch Logs may not use the key for this target: check that the key exists, and that its policy allows the principal logs.REGION.amazonaws.com the actions kms:Encrypt, kms:Decrypt, kms:ReEncrypt*, kms:GenerateDataKey* and kms:Describe* with a condition that matches the target",
         )
-        .with_precondition("KEY_POLICY_LACKS_LOGS_SERVICE", "add the statement for logs.REGION.amazonaws.com to the key's policy"),
-        Refusal::KeyNotFound => StatusDetails::new("AWS knows no such key in the target's Region: name it by its ARN"),
-        Refusal::KeyDisabled => StatusDetails::new("the key is disabled: enable it, or name another")
+        .with_precondition("KEY_POLICY_LACKS_LOGS_SERVICE", "add a statement for logs.REGION.amazonaws.com to the key's policy"),
+        Refusal::KeyNotFound => StatusDetails::new("the key does not exist in the target's Region: use the ARN of a key in that Region"),
+        Refusal::KeyDisabled => StatusDetails::new("the key is disabled: enable it, or use another key")
             .with_precondition("KEY_DISABLED", "enable the key"),
         Refusal::KeyPendingDeletion => {
-            StatusDetails::new("the key is about to be deleted: cancel its deletion, or name another")
+            StatusDetails::new("the key is scheduled for deletion: cancel the deletion, or use another key")
                 .with_precondition("KEY_PENDING_DELETION", "cancel the deletion")
         }
         Refusal::KeyNotSymmetric => StatusDetails::new(
-            "the key is not a symmetric encryption key (SYMMETRIC_DEFAULT), and CloudWatch Logs takes no other",
+            "the key is not a symmetric encryption key, and CloudWatch Logs accepts no other: use a key with the key spec SYMMETRIC_DEFAULT",
         )
-        .with_precondition("KEY_NOT_SYMMETRIC", "name a symmetric encryption key"),
+        .with_precondition("KEY_NOT_SYMMETRIC", "use a symmetric encryption key"),
         Refusal::RoleLacksKms => StatusDetails::new(
-            "the role that this service assumes may not use the key: allow it kms:Encrypt, kms:Decrypt, kms:ReEncrypt*, kms:GenerateDataKey* and kms:Describe* on the key, with kms:ViaService = logs.REGION.amazonaws.com",
+            "the role that this service assumes may not use the key: allow the role kms:Encrypt, kms:Decrypt, kms:ReEncrypt*, kms:GenerateDataKey* and kms:Describe* on the key, with kms:ViaService = logs.REGION.amazonaws.com",
         )
         .with_precondition("ROLE_LACKS_KMS_PERMISSION", "extend the role's policy"),
         Refusal::RoleLacksLogs => StatusDetails::new(
-            "the role that this service assumes may not make this call: allow it logs:AssociateKmsKey, logs:DisassociateKmsKey and logs:DescribeLogGroups",
+            "the role that this service assumes may not make this call: allow the role logs:AssociateKmsKey, logs:DisassociateKmsKey and logs:DescribeLogGroups",
         )
         .with_precondition("ROLE_LACKS_LOGS_PERMISSION", "extend the role's policy"),
         Refusal::Organization => StatusDetails::new(
-            "a policy of your AWS organization denies the call: ask whoever keeps the service control policies",
+            "a policy of your AWS organization denies the call: ask its administrators to change the service control policies",
         )
         .with_precondition("DENIED_BY_ORGANIZATION", "change the organization's policy"),
         Refusal::Parameter | Refusal::Other => {
-            StatusDetails::new("AWS refused the call, in its own words: ").with_aws_message(answer)
+            StatusDetails::new("AWS refused the call with this message: ").with_aws_message(answer)
         }
     };
-    details.with_aws_trace(answer)
+    details.with_aws_error(answer)
 }
 
-// === impl Told ===
+// === impl StatusDetails ===
 
 impl StatusDetails {
     fn new(message: impl Into<String>) -> Self {
@@ -337,8 +345,8 @@ impl StatusDetails {
         self
     }
 
-    /// AWS's own words beside ours.
-    fn with_aws_trace(self, answer: &AwsErrorDetails) -> Self {
+    /// Adds the code, the message and the request id of AWS's response.
+    fn with_aws_error(self, answer: &AwsErrorDetails) -> Self {
         if answer.code.is_empty() {
             return self;
         }
@@ -349,7 +357,7 @@ impl StatusDetails {
     }
 }
 
-/// Text from outside, bounded and without control characters.
+/// Limits a text from AWS to [`MAX_AWS_MESSAGE`] characters, and removes its control characters.
 fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(MAX_AWS_MESSAGE).collect()
 }

@@ -18,7 +18,7 @@ fn call() -> Call {
 }
 
 #[test]
-fn the_code_of_each_reason_is_the_one_the_audit_log_names() {
+fn each_reason_has_the_same_code_in_the_audit_log() {
     for reason in Reason::ALL {
         let status = status(*reason, String::new(), ErrorDetails::new(), HashMap::new(), &call());
         assert_eq!(code_name(status.into_http::<Body>().headers()), reason.code_name(), "{reason}");
@@ -26,8 +26,8 @@ fn the_code_of_each_reason_is_the_one_the_audit_log_names() {
 }
 
 #[test]
-fn every_status_names_its_reason_its_domain_and_the_request() {
-    let status = fields(&call(), &EdgeRefusal::TokenMissing);
+fn every_status_has_its_reason_domain_and_request_id() {
+    let status = from_refusal(&call(), &EdgeRefusal::TokenMissing);
     let details = status.get_error_details();
     let info = details.error_info().unwrap();
     assert_eq!((info.reason.as_str(), info.domain.as_str()), ("TOKEN_MISSING", "keyassociation.v1"));
@@ -35,15 +35,15 @@ fn every_status_names_its_reason_its_domain_and_the_request() {
 }
 
 #[test]
-fn what_is_wrong_with_a_token_stays_with_us() {
+fn the_status_does_not_say_what_is_wrong_with_a_token() {
     let reason = "signature does not verify";
-    let status = fields(&call(), &EdgeRefusal::Token { reason, token_id: Some("jti-7".into()) });
+    let status = from_refusal(&call(), &EdgeRefusal::Token { reason, token_id: Some("jti-7".into()) });
     let all = format!("{} {:?}", status.message(), status.get_error_details());
     assert!(!all.contains("signature") && !all.contains("jti-7"), "{all}");
 }
 
 #[test]
-fn a_body_that_tonic_could_not_read_is_the_callers_fault_in_our_form() {
+fn an_undecodable_body_is_an_invalid_argument() {
     let theirs = Status::internal("failed to decode Protobuf message: invalid tag").into_http();
     let (ours, reason) = normalize(theirs, &call(), "/keyassociation.v1.TenantService/GetCaller");
     assert_eq!(reason, Some(Reason::FieldInvalid));
@@ -51,7 +51,7 @@ fn a_body_that_tonic_could_not_read_is_the_callers_fault_in_our_form() {
 }
 
 #[test]
-fn a_refusal_whose_record_is_late_is_told_as_that_refusal_and_says_so() {
+fn a_failure_with_a_pending_record_keeps_its_status_and_says_pending() {
     let answer = || AwsErrorDetails { code: "X".into(), ..AwsErrorDetails::default() };
     let bare = service::Error::Conflict { answer: answer() };
     let late =
@@ -67,7 +67,7 @@ fn a_refusal_whose_record_is_late_is_told_as_that_refusal_and_says_so() {
 }
 
 #[test]
-fn an_internal_error_tells_the_request_id_and_nothing_else() {
+fn an_internal_error_hides_its_details() {
     let status = from_error(&call(), &service::Error::Internal("secret detail"));
     assert!(!status.message().contains("secret detail"));
 }

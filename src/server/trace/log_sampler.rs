@@ -1,5 +1,5 @@
-//! Keeps a flood of calls that do not succeed from filling the log: of those that end alike within a
-//! second, only the first have a line each. Metrics count all of them, and so does the audit log.
+//! Keeps a flood of failed calls from filling the log: per status code and second, only the first calls get
+//! a log line. The metrics and the audit log still count every call.
 
 use std::{
     collections::HashMap,
@@ -7,36 +7,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Calls that end alike and have a line each, in a second.
+/// The maximum number of log lines per second for one status code other than `OK`.
 const MAX_PER_SECOND: u32 = 100;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Whether a call has a line.
+/// Which log line a call gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sampled {
-    /// One of its own.
+    /// Its own line.
     Own,
-    /// One that says that further ones have none.
+    /// A line that says that further calls in this second get none.
     Last,
-    /// None.
+    /// No line.
     None,
 }
 
-/// The lines of the current second.
+/// Counts the log lines of the current second.
 #[derive(Debug, Default)]
 pub(in crate::server) struct LogSampler(Mutex<Option<Current>>);
 
 #[derive(Debug)]
 struct Current {
     ends: Instant,
-    /// By status code, of which there are few.
+    /// By status code, so the map stays small.
     calls: HashMap<&'static str, u32>,
 }
 
-// === impl Lines ===
+// === impl LogSampler ===
 
 impl LogSampler {
-    /// Whether a call has a line that ends now and with this status code.
+    /// Decides which line a call gets that ends now with this status code.
     pub(super) fn sample(&self, code: &'static str, now: Instant) -> Sampled {
         if code == "OK" {
             return Sampled::Own;
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_has_a_hundred_lines_a_second_and_one_that_says_so() {
+    fn a_flood_gets_a_hundred_lines_a_second_and_a_notice() {
         let (lines, now) = (LogSampler::default(), Instant::now());
         let count_logged = |code, at| (0..1_000).map(|_| lines.sample(code, at)).collect::<Vec<_>>();
         let count = |all: &[Sampled], line| all.iter().filter(|one| **one == line).count();
@@ -71,13 +71,13 @@ mod tests {
             assert_eq!(
                 lines.sample("ABORTED", now + second * SECOND),
                 Sampled::Own,
-                "another end has lines of its own"
+                "another code has its own limit"
             );
         }
     }
 
     #[test]
-    fn every_call_that_succeeds_has_a_line() {
+    fn every_successful_call_gets_a_line() {
         let (lines, now) = (LogSampler::default(), Instant::now());
         assert!((0..1_000).all(|_| lines.sample("OK", now) == Sampled::Own));
     }

@@ -14,15 +14,15 @@ use crate::{
     testing::FakeHistory,
 };
 
-/// Notes how many resources each question was about, and answers when it is let.
-struct Counted {
+/// Records the number of resources of each query, and responds only with a permit of the gate.
+struct CountedHistory {
     history: FakeHistory,
     batch_sizes: Mutex<Vec<usize>>,
     gate: Semaphore,
 }
 
 #[async_trait]
-impl KeyHistoryReader for Counted {
+impl KeyHistoryReader for CountedHistory {
     async fn records(&self, resources: &[Resource]) -> Result<Vec<KeyRecord>, Unavailable> {
         self.batch_sizes.lock().unwrap().push(resources.len());
         self.gate.acquire().await.unwrap().forget();
@@ -49,8 +49,8 @@ fn resource(name: &str) -> Resource {
     Resource { location, target: Target::LogGroup(name.parse().unwrap()) }
 }
 
-/// Over a store that knows `/a` and `/b`.
-async fn together(permits: usize) -> (Arc<Counted>, Arc<BatchedKeyHistory>) {
+/// A loader over a store with records of `/a` and `/b`.
+async fn loader(permits: usize) -> (Arc<CountedHistory>, Arc<BatchedKeyHistory>) {
     let history = FakeHistory::default();
     for name in ["/a", "/b"] {
         let observed_at = Timestamp::from_secs(1_700_000_000);
@@ -59,23 +59,24 @@ async fn together(permits: usize) -> (Arc<Counted>, Arc<BatchedKeyHistory>) {
             Observation { resource: resource(name), key: None, observed_at, created: None, retention };
         history.upsert(&[observation]).await.unwrap();
     }
-    let counted = Arc::new(Counted { history, batch_sizes: Mutex::default(), gate: Semaphore::new(permits) });
-    let together = Arc::new(BatchedKeyHistory::new(Arc::clone(&counted) as _));
-    (counted, together)
+    let counted =
+        Arc::new(CountedHistory { history, batch_sizes: Mutex::default(), gate: Semaphore::new(permits) });
+    let loader = Arc::new(BatchedKeyHistory::new(Arc::clone(&counted) as _));
+    (counted, loader)
 }
 
-async fn load_many(together: &BatchedKeyHistory, names: &[&str]) -> Vec<Result<Vec<Resource>, String>> {
+async fn load_many(loader: &BatchedKeyHistory, names: &[&str]) -> Vec<Result<Vec<Resource>, String>> {
     let calls = names.iter().map(async |name| {
-        let record = together.records(&[resource(name)]).await;
+        let record = loader.records(&[resource(name)]).await;
         record.map(|all| all.into_iter().map(|record| record.resource).collect()).map_err(|e| error_chain(&e))
     });
     join_all(calls).await
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_at_the_same_time_is_answered_by_one_question_each_with_its_own() {
-    let (store, together) = together(10).await;
-    let results = load_many(&together, &["/a", "/b", "/none", "/a"]).await;
+async fn concurrent_requests_share_one_query_and_get_their_own_records() {
+    let (store, loader) = loader(10).await;
+    let results = load_many(&loader, &["/a", "/b", "/none", "/a"]).await;
     assert_eq!(
         results,
         [Ok(vec![resource("/a")]), Ok(vec![resource("/b")]), Ok(vec![]), Ok(vec![resource("/a")])]
@@ -84,10 +85,10 @@ async fn who_asks_at_the_same_time_is_answered_by_one_question_each_with_its_own
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_resources_of_one_who_asks_are_in_the_question_of_all_and_a_page_is_not() {
-    let (store, together) = together(10).await;
+async fn requests_of_two_resources_are_combined_and_a_page_is_not() {
+    let (store, loader) = loader(10).await;
     let all = ["/a", "/b", "/none"].map(resource);
-    let [few, one, page] = [&all[..2], &all[1..2], &all[..]].map(|resources| together.records(resources));
+    let [few, one, page] = [&all[..2], &all[1..2], &all[..]].map(|resources| loader.records(resources));
     let (few, one, page) = futures_util::future::join3(few, one, page).await;
     assert_eq!([few.unwrap().len(), one.unwrap().len(), page.unwrap().len()], [2, 1, 2]);
     let mut batch_sizes = store.batch_sizes.lock().unwrap().clone();
@@ -96,18 +97,18 @@ async fn two_resources_of_one_who_asks_are_in_the_question_of_all_and_a_page_is_
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_while_an_answer_is_on_its_way_is_in_the_next_question() {
-    let (store, together) = together(0).await;
+async fn requests_during_a_query_are_combined_into_the_next_one() {
+    let (store, loader) = loader(0).await;
     let requester = |name: &'static str| {
-        let together = Arc::clone(&together);
-        tokio::spawn(async move { together.records(&[resource(name)]).await.unwrap().len() })
+        let loader = Arc::clone(&loader);
+        tokio::spawn(async move { loader.records(&[resource(name)]).await.unwrap().len() })
     };
     let first = requester("/a");
     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    let gone = requester("/a");
+    let cancelled = requester("/a");
     let rest = [requester("/a"), requester("/b"), requester("/none")];
     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    gone.abort();
+    cancelled.abort();
     store.gate.add_permits(2);
     assert_eq!(first.await.unwrap(), 1);
     let rest: Vec<_> = join_all(rest).await.into_iter().map(Result::unwrap).collect();
@@ -116,21 +117,21 @@ async fn who_asks_while_an_answer_is_on_its_way_is_in_the_next_question() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_does_not_answer_is_told_to_everyone() {
-    let (store, together) = together(10).await;
+async fn every_request_of_a_failed_query_gets_the_error() {
+    let (store, loader) = loader(10).await;
     store.history.fail(true);
-    let results = load_many(&together, &["/a", "/b"]).await;
+    let results = load_many(&loader, &["/a", "/b"]).await;
     assert!(
         results.iter().all(|results| results.as_ref().is_err_and(|e| e.contains("history unavailable"))),
         "{results:?}"
     );
     store.history.fail(false);
-    assert_eq!(load_many(&together, &["/a"]).await, [Ok(vec![resource("/a")])]);
+    assert_eq!(load_many(&loader, &["/a"]).await, [Ok(vec![resource("/a")])]);
 }
 
 #[tokio::test]
-async fn nothing_holds_the_store_once_nobody_asks_any_more() {
-    let (store, together) = together(10).await;
-    drop(together);
+async fn dropping_the_loader_releases_the_store() {
+    let (store, loader) = loader(10).await;
+    drop(loader);
     assert_eq!(Arc::strong_count(&store), 1);
 }

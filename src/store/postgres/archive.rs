@@ -1,5 +1,4 @@
-//! What keeps the log no longer than it must be: events that were moved out are removed, and what was found
-//! settled is remembered.
+//! Removes archived events, and stores up to which event every intent is closed.
 
 use std::time::Duration;
 
@@ -8,11 +7,11 @@ use async_trait::async_trait;
 use super::{super::columns::Columns as _, Postgres, read::signed};
 use crate::ports::{ArchivedEvents, Unavailable};
 
-/// Events removed at once.
+/// The number of events that one statement removes.
 const STEP: i64 = 2048;
-/// What is left to others between two steps.
+/// The pause between two steps, in which other statements can run.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How far the place before which all is settled moves before it is written down.
+/// The minimum advance of the position before which every intent is closed. Smaller advances are not stored.
 const RECONCILED_STEP: i64 = 1024;
 
 #[async_trait]
@@ -36,8 +35,8 @@ impl ArchivedEvents for Postgres {
 }
 
 impl Postgres {
-    /// Writes down before which place all is settled, so that the next look of another process need not read
-    /// from the beginning. Where that cannot be done it is done later.
+    /// Stores the sequence number before which every intent is closed, so that other processes need not read
+    /// the log from the beginning. If that fails, a later call does it.
     pub(super) async fn remember_reconciled(&self) {
         let reconciled = self.reader.reconciled();
         let query = sqlx::query(
@@ -45,7 +44,7 @@ impl Postgres {
         );
         if let Err(error) = self.reader.rows(query.bind(reconciled).bind(RECONCILED_STEP)).await {
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "what is settled is not written down");
+            tracing::warn!(error, "cannot store the position before which every intent is closed");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Which key was when on what, and requests that came with an id of their own.
+//! Reads and writes key records, scans and the records of requests.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{
     super::{
         columns::Columns as _,
-        key_rows::{KeyRow, log_group, lookup_rows, merge_rows, observation_rows, to_scan},
+        key_rows::{KeyRow, log_group, lookup_rows, merge_rows, observation_row, to_scan},
         requests,
     },
     Postgres,
@@ -25,7 +25,8 @@ use crate::{
     ports::{IdempotencyStore, KeyHistoryReader, KeyHistoryWriter, RequestLock, Unavailable},
 };
 
-/// How long a change waits for what only helps it: the time is needed for its record.
+/// The maximum wait for the records of the prior state. A change does not depend on them, and needs its time
+/// for the journal.
 const STATEMENT_TIMEOUT: Duration = Duration::from_millis(500);
 
 const RECORDS_SQL: &str = "\
@@ -52,15 +53,15 @@ const SCANS_SQL: &str = "\
 SELECT s.account, s.region, s.first, s.last, s.log_groups
 FROM unnest($1::text[], $2::text[]) AS asked (account, region) JOIN survey AS s USING (account, region)";
 
-const FIND: &str = "\
+const FIND_SQL: &str = "\
 SELECT fingerprint, intent::text, outcome::text, running_until, state, answer FROM request
 WHERE tenant = $1 AND id = $2 AND expires > $3";
 
 #[async_trait]
 impl KeyHistoryReader for Postgres {
     async fn records(&self, resources: &[Resource]) -> Result<Vec<KeyRecord>, Unavailable> {
-        let keys_json = lookup_rows(resources);
-        let column = |of: fn(&(&str, &str, &str)) -> String| keys_json.iter().map(of).collect::<Vec<_>>();
+        let rows = lookup_rows(resources);
+        let column = |of: fn(&(&str, &str, &str)) -> String| rows.iter().map(of).collect::<Vec<_>>();
         let query = sqlx::query(RECORDS_SQL)
             .bind(column(|(account, _, _)| (*account).to_owned()))
             .bind(column(|(_, region, _)| (*region).to_owned()))
@@ -92,7 +93,7 @@ impl KeyHistoryReader for Postgres {
 #[async_trait]
 impl KeyHistoryWriter for Postgres {
     async fn upsert(&self, observations: &[Observation]) -> Result<(), Unavailable> {
-        let mut rows: Vec<KeyRow<'_>> = observations.iter().map(observation_rows).collect();
+        let mut rows: Vec<KeyRow<'_>> = observations.iter().map(observation_row).collect();
         rows.sort_by_key(KeyRow::resource);
         let rows = serde_json::to_string(&rows).map_err(unavailable)?;
         self.reader.rows(sqlx::query("SELECT keep_known($1::jsonb)").bind(rows)).await.map(drop)
@@ -113,7 +114,7 @@ impl KeyHistoryWriter for Postgres {
 #[async_trait]
 impl IdempotencyStore for Postgres {
     async fn lock(&self, id: &IdempotencyKey) -> Result<Option<RequestLock>, Unavailable> {
-        self.claims.hold(id).await
+        self.locks.acquire(id).await
     }
 
     async fn find(&self, id: &IdempotencyKey, now: Timestamp) -> Result<Option<RequestRecord>, Unavailable> {
@@ -129,7 +130,7 @@ impl Reader {
         id: &IdempotencyKey,
         now: Timestamp,
     ) -> Result<Option<RequestRecord>, Unavailable> {
-        let query = sqlx::query(FIND).bind(id.tenant.as_str()).bind(id.to_string()).bind(now.as_micros());
+        let query = sqlx::query(FIND_SQL).bind(id.tenant.as_str()).bind(id.to_string()).bind(now.as_micros());
         let rows = self.rows(query).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let outcome = row.text(2)?.map(event_id).transpose()?;

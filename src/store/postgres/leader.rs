@@ -1,5 +1,6 @@
-//! The one process that sequences, feeds the sinks and settles: whoever holds a lock of the server's, for as
-//! long as its session lives. The tree grows through that very session, so that there are never two.
+//! The election of the leader, the one process that extends the tree, feeds the sinks and reconciles. The
+//! leader holds an advisory lock of the server for as long as its session lives. It extends the tree through
+//! the same session, so there are never two leaders.
 
 use std::{
     sync::{Mutex as Shared, PoisonError},
@@ -18,40 +19,41 @@ use super::{
 };
 use crate::ports::{LeadershipStatus, SignedCheckpoint, Tile, Unavailable};
 
-/// The lock is the log's own: others in the same database have others.
-const TRY: &str =
+/// The lock depends on the log's table, so other logs in the same database have other locks.
+const TRY_LOCK_SQL: &str =
     "SELECT pg_try_advisory_lock(hashtextextended('logkey leads', 'log'::regclass::oid::bigint))";
-const NEWEST: &str = "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1";
-const GROW: &str = "SELECT grow($1, $2, $3, $4, $5, $6, $7, $8)";
-/// How long one question may take.
-const WITHIN: Duration = Duration::from_secs(10);
-/// How long after the server last heard of it the lock counts as held: half of what the server allows.
+const NEWEST_SQL: &str = "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1";
+const GROW_SQL: &str = "SELECT grow($1, $2, $3, $4, $5, $6, $7, $8)";
+/// The maximum duration of one statement.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the lock counts as held after its last confirmation: half of the server's limit for idle
+/// sessions.
 const LEASE: Duration = Duration::from_secs(5);
 
-/// Asks for the lock, and holds it.
+/// Acquires and holds the lock.
 #[derive(Debug, Default)]
 pub(super) struct LeaderLease {
     session: Mutex<Option<CandidateState>>,
-    /// When the server was last asked with success, while the lock is held.
-    monitored: Shared<Option<Instant>>,
+    /// The time before the last successful statement, while the lock is held.
+    confirmed_at: Shared<Option<Instant>>,
 }
 
-/// A session that has the lock, or asks for it.
+/// A session that holds the lock or tries to acquire it.
 #[derive(Debug)]
 struct CandidateState {
     connection: PgConnection,
     leads: bool,
-    /// The checkpoint on which the next one builds.
+    /// The newest checkpoint, which the next one extends.
     base: Option<String>,
 }
 
-// === impl Leader ===
+// === impl LeaderLease ===
 
 impl LeaderLease {
-    /// Whether this process has the lock, without asking.
+    /// Whether this process holds the lock, without a query.
     pub(super) fn leads(&self) -> bool {
-        let monitored = *self.monitored.lock().unwrap_or_else(PoisonError::into_inner);
-        monitored.is_some_and(|monitored| monitored.elapsed() < LEASE)
+        let confirmed_at = *self.confirmed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        confirmed_at.is_some_and(|at| at.elapsed() < LEASE)
     }
 
     pub(super) async fn lead(&self, server: &Server) -> Result<LeadershipStatus, Unavailable> {
@@ -60,24 +62,25 @@ impl LeaderLease {
         let mut candidate = if let Some(candidate) = session.take() {
             candidate
         } else {
-            self.observe(None);
-            let connection = server.session(PoolKind::Lead).await.map_err(unavailable)?;
+            self.set_confirmed_at(None);
+            let connection = server.session(PoolKind::Leader).await.map_err(unavailable)?;
             CandidateState { connection, leads: false, base: None }
         };
-        match timeout(WITHIN, candidate.try_acquire()).await.unwrap_or_else(|_elapsed| Err(timed_out())) {
+        match timeout(TIMEOUT, candidate.try_acquire()).await.unwrap_or_else(|_elapsed| Err(timed_out())) {
             Ok(lead) => {
-                self.observe((lead != LeadershipStatus::Follower).then_some(requested_at));
+                self.set_confirmed_at((lead != LeadershipStatus::Follower).then_some(requested_at));
                 *session = Some(candidate);
                 Ok(lead)
             }
             Err(error) => {
-                self.observe(None);
+                self.set_confirmed_at(None);
                 Err(unavailable(error))
             }
         }
     }
 
-    /// Keeps tiles and their checkpoint, where this process leads and nobody else came between.
+    /// Stores tiles and their checkpoint, if this process is the leader and no other process has stored a
+    /// checkpoint meanwhile.
     pub(super) async fn grow(
         &self,
         tiles: &[Tile],
@@ -85,29 +88,29 @@ impl LeaderLease {
     ) -> Result<(), Unavailable> {
         let mut session = self.session.lock().await;
         let Some(mut candidate) = session.take().filter(|candidate| candidate.leads) else {
-            return Err(unavailable("another process sequences"));
+            return Err(unavailable("another process is the leader"));
         };
         let requested_at = Instant::now();
-        let grown = timeout(WITHIN, candidate.grow(tiles, checkpoint)).await;
+        let grown = timeout(TIMEOUT, candidate.grow(tiles, checkpoint)).await;
         match grown.unwrap_or_else(|_elapsed| Err(timed_out())) {
             Ok(()) => {
-                self.observe(Some(requested_at));
+                self.set_confirmed_at(Some(requested_at));
                 *session = Some(candidate);
                 Ok(())
             }
             Err(error) => {
-                self.observe(None);
+                self.set_confirmed_at(None);
                 Err(unavailable(error))
             }
         }
     }
 
-    fn observe(&self, at: Option<Instant>) {
-        *self.monitored.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    fn set_confirmed_at(&self, at: Option<Instant>) {
+        *self.confirmed_at.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 }
 
-// === impl Candidate ===
+// === impl CandidateState ===
 
 impl CandidateState {
     async fn try_acquire(&mut self) -> Result<LeadershipStatus, sqlx::Error> {
@@ -115,11 +118,11 @@ impl CandidateState {
             sqlx::query("SELECT 1").execute(&mut self.connection).await?;
             return Ok(LeadershipStatus::Held);
         }
-        let row = sqlx::query(TRY).fetch_one(&mut self.connection).await?;
+        let row = sqlx::query(TRY_LOCK_SQL).fetch_one(&mut self.connection).await?;
         if !row.try_get::<bool, _>(0)? {
             return Ok(LeadershipStatus::Follower);
         }
-        let newest = sqlx::query(NEWEST).fetch_optional(&mut self.connection).await?;
+        let newest = sqlx::query(NEWEST_SQL).fetch_optional(&mut self.connection).await?;
         self.base = newest.map(|row| row.try_get(0)).transpose()?;
         self.leads = true;
         Ok(LeadershipStatus::Acquired)
@@ -127,10 +130,10 @@ impl CandidateState {
 
     async fn grow(&mut self, tiles: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), sqlx::Error> {
         let number = |number: u64| i64::try_from(number).map_err(|error| sqlx::Error::Encode(error.into()));
-        let locations: Result<Vec<i64>, _> = tiles.iter().map(|tile| number(tile.index)).collect();
-        sqlx::query(GROW)
+        let indexes: Result<Vec<i64>, _> = tiles.iter().map(|tile| number(tile.index)).collect();
+        sqlx::query(GROW_SQL)
             .bind(tiles.iter().map(|tile| i64::from(tile.level)).collect::<Vec<_>>())
-            .bind(locations?)
+            .bind(indexes?)
             .bind(tiles.iter().map(|tile| tile.hashes.as_slice()).collect::<Vec<_>>())
             .bind(number(checkpoint.size)?)
             .bind(checkpoint.time.as_micros())

@@ -1,4 +1,4 @@
-//! Reading: the log by filter, by place and by id. No question is waited for without an end.
+//! Reads the log by filter, by sequence number and by id. Every wait has a time limit.
 
 use std::{
     fmt,
@@ -34,15 +34,15 @@ use crate::{
     ports::{EventFilter, EventReader, IndexCheckedEvent, StoredEvent, Unavailable},
 };
 
-/// How many questions are asked at once.
-const READERS: u32 = 6;
-/// How long a call waits for an answer.
+/// The maximum number of concurrent queries.
+const MAX_CONNECTIONS: u32 = 6;
+/// The maximum duration of a query for a call.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How long someone waits who reads the whole log.
+/// The maximum duration of a query of a tool that reads the whole log.
 const LONG_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// What closes an intent is looked for among the events since the one before which all are settled.
-const UNSETTLED: &str = "\
+/// Selects the open intents. It searches only from the position before which every intent is closed.
+const OPEN_INTENTS_SQL: &str = "\
 WITH recent AS MATERIALIZED (
     SELECT seq, id, time, kind, outcome, closes FROM event
     WHERE seq >= greatest($2, (SELECT value FROM fact WHERE name = 'settled_before'))
@@ -52,16 +52,16 @@ WHERE intent.kind = 'intent' AND intent.time < $1 AND intent.id NOT IN (
     SELECT closes FROM recent
     WHERE closes IS NOT NULL AND (kind = 'settled' OR outcome IS DISTINCT FROM 'OUTCOME_UNKNOWN'))
 ORDER BY event.seq";
-/// Where the next such look can begin where this one found nothing open: at the first event that it was
-/// not about. What is committed later stands behind it.
-const EXCLUDE_SQL: &str =
+/// Selects the position where the next such search can begin if this one finds no open intent: the first
+/// event after the searched time. Events that are committed later come after it.
+const NEXT_START_SQL: &str =
     "SELECT coalesce((SELECT min(seq) FROM event WHERE time >= $1), (SELECT max(seq) FROM event), 0)";
-const CHECKED: &str = "\
+const CHECK_SQL: &str = "\
 SELECT seq, id::text, tenant, body, time, kind, action, account, correlation, outcome, closes::text
 FROM event WHERE seq > $1 ORDER BY seq LIMIT $2";
-const EVENT: &str = "SELECT seq, id::text, tenant, body FROM event ";
+const EVENT_SQL: &str = "SELECT seq, id::text, tenant, body FROM event ";
 
-/// Asks the server, also while others write.
+/// Reads from the server, even while other processes write.
 #[derive(Clone)]
 pub(in crate::store) struct Reader {
     pool: PgPool,
@@ -69,25 +69,25 @@ pub(in crate::store) struct Reader {
     reconciled_before: Arc<AtomicI64>,
 }
 
-/// A connection of the pool: ended where its question is not waited for to its end.
+/// A connection of the pool, which is closed if its query is cancelled.
 struct Checkout(Option<PoolConnection<Postgres>>);
 
 // === impl Reader ===
 
 impl Reader {
-    /// For reading only, at leisure.
+    /// Opens the store read-only, with a long time limit.
     ///
     /// # Errors
     ///
-    /// [`OpenError`], with what to do.
+    /// [`OpenError`], whose message says what to do.
     pub(in crate::store) async fn open(url: &str) -> Result<Self, OpenError> {
         let server = Server::new(url)?;
-        // Tells at once what is wrong with the server.
+        // Reports a problem of the server at once.
         drop(server.session(PoolKind::Read).await.map_err(|error| server.error_for(error))?);
-        let pool = server.pool(PoolKind::Read, READERS);
+        let pool = server.pool(PoolKind::Read, MAX_CONNECTIONS);
         let reader = Self { pool, timeout: LONG_TIMEOUT, reconciled_before: Arc::default() };
-        let looked = sqlx::query("SELECT seq FROM event LIMIT 1").fetch_optional(&reader.pool).await;
-        match looked {
+        let probe = sqlx::query("SELECT seq FROM event LIMIT 1").fetch_optional(&reader.pool).await;
+        match probe {
             Ok(_) => Ok(reader),
             Err(error) if code::is(&error, code::UNDEFINED_TABLE) => {
                 Err(OpenError::Missing { path: server.name() })
@@ -97,11 +97,11 @@ impl Reader {
     }
 
     pub(super) fn from_server(server: &Server) -> Self {
-        let pool = server.pool(PoolKind::Beside, READERS);
+        let pool = server.pool(PoolKind::ReadWrite, MAX_CONNECTIONS);
         Self { pool, timeout: TIMEOUT, reconciled_before: Arc::default() }
     }
 
-    /// All rows of an answer; where a statement writes, it is durable when this returns.
+    /// All rows of a query. What the statement writes is durable when this returns.
     pub(super) async fn rows(
         &self,
         query: Query<'_, Postgres, PgArguments>,
@@ -109,7 +109,7 @@ impl Reader {
         self.rows_within(self.timeout, query).await
     }
 
-    /// The same where a late answer is as good as none.
+    /// All rows of a query with another time limit.
     pub(super) async fn rows_within(
         &self,
         timeout: Duration,
@@ -129,7 +129,7 @@ impl Reader {
         self.rows(query).await?.iter().map(stored).collect()
     }
 
-    /// The place before which nothing was open when this process looked.
+    /// The sequence number before which this process found every intent closed.
     pub(super) fn reconciled(&self) -> i64 {
         self.reconciled_before.load(Ordering::Relaxed)
     }
@@ -143,7 +143,7 @@ impl EventReader for Reader {
         before: Option<u64>,
         limit: u32,
     ) -> Result<Vec<StoredEvent>, Unavailable> {
-        let mut query = QueryBuilder::<Postgres>::new(EVENT);
+        let mut query = QueryBuilder::<Postgres>::new(EVENT_SQL);
         query.push("WHERE seq < ").push_bind(before.map_or(i64::MAX, signed));
         push_filter(&mut query, filter);
         query.push(" ORDER BY seq DESC LIMIT ").push_bind(i64::from(limit));
@@ -156,7 +156,7 @@ impl EventReader for Reader {
         through: u64,
         limit: u32,
     ) -> Result<Vec<StoredEvent>, Unavailable> {
-        let mut query = QueryBuilder::<Postgres>::new(EVENT);
+        let mut query = QueryBuilder::<Postgres>::new(EVENT_SQL);
         query.push("WHERE seq <= ").push_bind(signed(through));
         push_filter(&mut query, filter);
         query.push(" ORDER BY seq LIMIT ").push_bind(i64::from(limit));
@@ -170,15 +170,15 @@ impl EventReader for Reader {
     }
 
     async fn index_check(&self, seq: u64, limit: u32) -> Result<Vec<IndexCheckedEvent>, Unavailable> {
-        let query = sqlx::query(CHECKED).bind(signed(seq)).bind(i64::from(limit));
+        let query = sqlx::query(CHECK_SQL).bind(signed(seq)).bind(i64::from(limit));
         self.rows(query).await?.iter().map(checked).collect()
     }
 
     async fn open_intents(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
         let from = self.reconciled();
-        let next = self.rows(sqlx::query(EXCLUDE_SQL).bind(before.as_micros())).await?;
+        let next = self.rows(sqlx::query(NEXT_START_SQL).bind(before.as_micros())).await?;
         let next = next.first().map(|row| row.required_number(0)).transpose()?.unwrap_or_default();
-        let open = self.events(sqlx::query(UNSETTLED).bind(before.as_micros()).bind(from)).await?;
+        let open = self.events(sqlx::query(OPEN_INTENTS_SQL).bind(before.as_micros()).bind(from)).await?;
         let reconciled = open.first().map_or(next, |oldest| signed(oldest.seq));
         self.reconciled_before.fetch_max(reconciled, Ordering::Relaxed);
         Ok(open)
@@ -190,7 +190,7 @@ impl EventReader for Reader {
     }
 }
 
-/// Adds a condition for each part of the filter that is there.
+/// Adds a condition for each field of the filter that is set.
 fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &EventFilter) {
     let EventFilter { tenant, since, until, action, outcome, correlation, subject, resource, after } = filter;
     if let Some(after) = after {
@@ -233,7 +233,7 @@ fn checked(row: &PgRow) -> Result<IndexCheckedEvent, Unavailable> {
     let Some(fields) = EventFields::parse(&event.body) else {
         return Ok(IndexCheckedEvent { event, mismatches: vec![PARSE_ERROR] });
     };
-    let wrong = event_fields::mismatches([
+    let mismatches = event_fields::mismatches([
         ("id", fields.id() != Some(event.id)),
         ("tenant", fields.tenant() != event.tenant.as_deref()),
         ("time", fields.time().as_micros() != row.required_number(4)?),
@@ -244,23 +244,23 @@ fn checked(row: &PgRow) -> Result<IndexCheckedEvent, Unavailable> {
         ("outcome", fields.outcome() != row.text(9)?),
         ("closes", fields.closes() != row.text(10)?),
     ]);
-    Ok(IndexCheckedEvent { event, mismatches: wrong })
+    Ok(IndexCheckedEvent { event, mismatches })
 }
 
 pub(super) fn event_id(text: &str) -> Result<EventId, Unavailable> {
     text.parse::<Uuid>().map(EventId).map_err(corrupt_row::<PgRow>)
 }
 
-/// As PostgreSQL counts; what is beyond is nowhere.
+/// The number as a `bigint`. A number that is too large becomes the maximum, at which there is no event.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-// === impl Lent ===
+// === impl Checkout ===
 
 impl Drop for Checkout {
     fn drop(&mut self) {
-        // An answer that nobody reads would be waited for by whoever has the connection next.
+        // The next user of the connection would have to wait for the rows of the cancelled query.
         if let Some(connection) = self.0.take() {
             drop(connection.detach());
         }

@@ -1,4 +1,4 @@
-//! The schema, step by step: brought up to date by whoever starts first.
+//! The migrations of the schema. The first process that starts with a newer release runs them.
 
 use sqlx::{
     PgConnection, SqlSafeStr as _,
@@ -13,7 +13,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "append", include_str!("../migrations/postgres/0003_append.sql")),
 ];
 
-/// Brings it up to date, under a lock of the database's.
+/// Upgrades the schema under a lock of the database.
 pub(super) async fn migrate(session: &mut PgConnection, server: &Server) -> Result<(), OpenError> {
     let migrations = MIGRATIONS.iter().map(|(number, name, sql)| {
         Migration::new(*number, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)

@@ -1,4 +1,4 @@
-//! The tree's tiles and checkpoints, and how far the sinks are.
+//! Reads and writes the tree's tiles, the checkpoints and the positions of the sinks.
 
 use async_trait::async_trait;
 use sqlx::{Row as _, postgres::PgRow};
@@ -14,7 +14,7 @@ use crate::{
     ports::{LeadershipStatus, SignedCheckpoint, SinkPosition, SinkStore, Tile, TreeStore, Unavailable},
 };
 
-const TILES: &str = "\
+const TILES_SQL: &str = "\
 SELECT level, place, hashes FROM unnest($1::bigint[], $2::bigint[]) AS wanted (level, place)
 JOIN tile USING (level, place)";
 
@@ -33,9 +33,9 @@ impl TreeStore for Reader {
     }
 
     async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
-        let query = sqlx::query(TILES)
+        let query = sqlx::query(TILES_SQL)
             .bind(tile_ids.iter().map(|(level, _)| i64::from(*level)).collect::<Vec<_>>())
-            .bind(tile_ids.iter().map(|(_, position)| signed(*position)).collect::<Vec<_>>());
+            .bind(tile_ids.iter().map(|(_, index)| signed(*index)).collect::<Vec<_>>());
         let tile = |row: &PgRow| {
             Ok(Tile {
                 level: u8::try_from(row.required_number(0)?).map_err(corrupt_row::<PgRow>)?,
@@ -47,7 +47,7 @@ impl TreeStore for Reader {
     }
 
     async fn grow(&self, _: &[Tile], _: &SignedCheckpoint) -> Result<(), Unavailable> {
-        Err(unavailable("it is open for reading only"))
+        Err(unavailable("the store is open read-only"))
     }
 }
 
@@ -83,7 +83,7 @@ impl SinkStore for Postgres {
         for name in names {
             let query = sqlx::query("SELECT event, checkpoint FROM sink WHERE name = $1").bind(name);
             let rows = self.reader.rows(query).await?;
-            let row = rows.first().ok_or_else(|| unavailable("a sink is missing"))?;
+            let row = rows.first().ok_or_else(|| unavailable("the store did not register a sink"))?;
             positions.push(SinkPosition { event: unsigned(row, 0)?, checkpoint: unsigned(row, 1)? });
         }
         Ok(positions)

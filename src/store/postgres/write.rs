@@ -1,4 +1,4 @@
-//! Appending a batch, and beginning anew after an error.
+//! Appends a batch, and recovers after an error.
 
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
@@ -12,12 +12,12 @@ use crate::{
     ports::{AppendError, Batch, Unavailable},
 };
 
-/// One statement is a transaction of its own: the client is never waited for between its parts.
-const APPEND: &str = "\
+/// One statement, and so one transaction. The server never waits for the client between its parts.
+const APPEND_SQL: &str = "\
 SELECT append($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
               $13::jsonb, $14::jsonb, $15, $16::jsonb)";
 
-/// The one session of this process whose commits count, and who it is.
+/// The one session of this process that may commit, with its ids.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) connection: PgConnection,
@@ -25,12 +25,12 @@ pub(super) struct Session {
     pub(super) id: Uuid,
 }
 
-/// Keeps a batch.
+/// Stores a batch.
 pub(super) async fn append(session: &mut Session, batch: &Batch) -> Result<(), AppendError> {
     let events = &batch.events;
     let bodies: Result<Vec<&str>, _> = events.iter().map(|event| str::from_utf8(batch.body(event))).collect();
     let bodies = bodies.map_err(|source| AppendError::NotWritten(unavailable(source)))?;
-    let query = sqlx::query(APPEND)
+    let query = sqlx::query(APPEND_SQL)
         .bind(session.process.to_string())
         .bind(session.id.to_string())
         .bind(events.iter().map(|event| event.id.to_string()).collect::<Vec<_>>())
@@ -44,19 +44,20 @@ pub(super) async fn append(session: &mut Session, batch: &Batch) -> Result<(), A
         .bind(events.iter().map(|event| event.closes.map(|id| id.to_string())).collect::<Vec<_>>())
         .bind(bodies);
     let mut rows = key_rows::rows(batch);
-    // The order of each resource stays; all processes take resources in one order.
+    // The sort is stable, so the order of the rows of one resource stays. All processes lock the resources in
+    // the same order.
     rows.sort_by_key(key_rows::KeyRow::resource);
     let requests = requests::rows(&batch.requests);
     let query = query
         .bind(nullable(&rows)?)
         .bind(nullable(&requests.started)?)
-        .bind(requests.forgotten)
+        .bind(requests.expired_until)
         .bind(nullable(&requests.outcomes)?);
-    // All of the answer is read: the transaction ends behind the row.
+    // Reads the whole response, because the transaction ends only after the row.
     query.execute(&mut session.connection).await.map(drop).map_err(failure)
 }
 
-/// Gives up the earlier sessions of the process, and tells whether an event is there.
+/// Invalidates the earlier sessions of the process, and returns whether the event `doubtful` is stored.
 pub(super) async fn recover(session: &mut Session, doubtful: Option<EventId>) -> Result<bool, sqlx::Error> {
     let row = sqlx::query("SELECT recover($1::uuid, $2::uuid, $3::uuid)")
         .bind(session.process.to_string())
@@ -67,18 +68,19 @@ pub(super) async fn recover(session: &mut Session, doubtful: Option<EventId>) ->
     row.try_get(0)
 }
 
-/// As JSON, where there is anything.
+/// The rows as JSON. `None` if there are none.
 fn nullable<T: serde::Serialize>(rows: &[T]) -> Result<Option<String>, AppendError> {
     let json = (!rows.is_empty()).then(|| serde_json::to_string(rows)).transpose();
     json.map_err(|source| AppendError::NotWritten(unavailable(source)))
 }
 
-/// What we say when PostgreSQL does not do what it should.
+/// The error for a failure of PostgreSQL.
 pub(super) fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unavailable {
     Unavailable { dependency: "postgres", source: Some(source.into()) }
 }
 
-/// Where the server itself names an error that comes before a commit, nothing was kept.
+/// Classifies an error. If the server reports one that ends a transaction before its commit, nothing was
+/// stored.
 fn failure(error: sqlx::Error) -> AppendError {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     let certain =

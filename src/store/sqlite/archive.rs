@@ -1,5 +1,4 @@
-//! What makes the file no longer than it must be: events that were moved out are removed, and what was
-//! found settled is remembered.
+//! Removes archived events, and stores up to which event every intent is closed.
 
 use std::time::Duration;
 
@@ -9,15 +8,16 @@ use sqlx::{Connection as _, SqliteConnection};
 use super::{Sqlite, read::failed};
 use crate::ports::{ArchivedEvents, Unavailable};
 
-/// Events removed at once: a few milliseconds of the writer's time.
+/// The number of events that one transaction removes. It takes the writer a few milliseconds.
 const STEP: i64 = 512;
-/// What is left to the writer between two steps.
+/// The pause between two steps, in which the writer can append.
 const PAUSE: Duration = Duration::from_millis(5);
-/// How far the place before which all is settled moves before it is written down.
+/// The minimum advance of the position before which every intent is closed. Smaller advances are not stored.
 const RECONCILED_STEP: i64 = 1024;
 
-/// A batch of which a part stays begins behind it from then on, for the tenants and calls of what stays.
-const REMOVE: &str = "\
+/// Removes the events up to a sequence number. If a part of a batch stays, the batch then begins after that
+/// number, with the tenants and calls of its remaining events.
+const REMOVE_SQL: &str = "\
 BEGIN IMMEDIATE;
 INSERT OR IGNORE INTO batch (first, last, since, until, least, most)
 SELECT $1 + 1, last, since, until, least, most FROM batch WHERE first <= $1 AND last > $1;
@@ -56,8 +56,8 @@ impl ArchivedEvents for Sqlite {
         let mut through = first.unwrap_or(i64::MAX).saturating_sub(1);
         while through < last {
             through = through.saturating_add(STEP).min(last);
-            let remove = async |open: &mut SqliteConnection| {
-                sqlx::query(REMOVE).bind(through).execute(open).await.map_err(failed)
+            let remove = async |connection: &mut SqliteConnection| {
+                sqlx::query(REMOVE_SQL).bind(through).execute(connection).await.map_err(failed)
             };
             self.with_writer(remove).await?;
             tokio::time::sleep(PAUSE).await;
@@ -67,13 +67,17 @@ impl ArchivedEvents for Sqlite {
 }
 
 impl Sqlite {
-    /// Writes down before which place all is settled, so that the next start need not read from the
-    /// beginning. Where that cannot be done it is done later.
+    /// Stores the sequence number before which every intent is closed, so that the next start need not read
+    /// the log from the beginning. If that fails, a later call does it.
     pub(super) async fn remember_reconciled(&self) {
         let reconciled = self.reader.reconciled();
-        let saved = self.with_writer(async |open| remember(open, reconciled).await.map_err(failed)).await;
+        let saved =
+            self.with_writer(async |connection| remember(connection, reconciled).await.map_err(failed)).await;
         if let Err(error) = saved {
-            tracing::warn!(error = &error as &dyn std::error::Error, "what is settled is not written down");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot store the position before which every intent is closed"
+            );
         }
     }
 }

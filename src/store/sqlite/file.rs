@@ -1,4 +1,4 @@
-//! The file itself: where it is, who has it, and whether it can be used.
+//! The database file: its path, its lock, its migrations, and the checks of whether it can be used.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -16,10 +16,10 @@ use sqlx::{
 
 use super::super::OpenError;
 
-/// Read and written by its owner only: the log names people.
+/// Only the owner may read and write the file, because the log contains personal data.
 const MODE: u32 = 0o600;
 
-/// The schema, step by step.
+/// The migrations of the schema, in order.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "events", include_str!("../migrations/sqlite/0001_events.sql")),
     (2, "history", include_str!("../migrations/sqlite/0002_history.sql")),
@@ -28,7 +28,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "batches", include_str!("../migrations/sqlite/0005_batches.sql")),
 ];
 
-/// Result codes of SQLite (<https://www.sqlite.org/rescode.html>).
+/// The primary result codes of SQLite (<https://www.sqlite.org/rescode.html>).
 pub(super) mod code {
     pub(crate) const BUSY: i32 = 5;
     pub(crate) const READONLY: i32 = 8;
@@ -39,32 +39,31 @@ pub(super) mod code {
     pub(crate) const NOTADB: i32 = 26;
 }
 
-/// An exclusive lock on a file beside the database. The system takes it back when the process ends,
-/// however it ends.
+/// An exclusive lock on a file next to the database. The system releases it when the process ends in any way.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "held, not used")] File);
+pub(super) struct Lock(#[expect(dead_code, reason = "held for its drop")] File);
 
 /// The path in `sqlite://PATH`.
 pub(in crate::store) fn path(url: &str) -> Result<PathBuf, OpenError> {
     if !url.starts_with("sqlite:") {
-        return Err(OpenError::Url("not the URL of a store that this release knows"));
+        return Err(OpenError::Url("it is neither a SQLite nor a PostgreSQL URL"));
     }
-    let options = SqliteConnectOptions::from_str(url)
-        .map_err(|_bad| OpenError::Url("not a URL that SQLite understands"))?;
+    let options =
+        SqliteConnectOptions::from_str(url).map_err(|_bad| OpenError::Url("it is not a valid SQLite URL"))?;
     let path = options.get_filename();
     let memory = url.contains(":memory:") || url.contains("mode=memory");
     if memory || path.as_os_str().is_empty() {
-        return Err(OpenError::Url("the audit log has to outlast the process, so it needs a file"));
+        return Err(OpenError::Url("the audit log must be durable, so an in-memory database cannot be used"));
     }
     Ok(path.to_owned())
 }
 
-/// Makes an empty file that only its owner can read, if there is none.
+/// Creates an empty file that only its owner can read, if there is none.
 pub(super) fn create(path: &Path) -> Result<(), OpenError> {
     let not_writable = |source| OpenError::NotWritable { path: path.to_owned(), source };
     match OpenOptions::new().write(true).create_new(true).mode(MODE).open(path) {
         Ok(_new) => {
-            // The name is in the folder for good before anything is promised.
+            // The directory entry has to be durable before the first commit.
             File::open(folder(path)).and_then(|folder| folder.sync_all()).map_err(not_writable)
         }
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
@@ -78,7 +77,7 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Tries a write, so that an unwritable file is told at the start and not at the first call.
+/// Tries a write, so that an unwritable file is reported at the start and not at the first call.
 pub(super) async fn writable(writer: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
     sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK")
         .execute(writer)
@@ -87,7 +86,7 @@ pub(super) async fn writable(writer: &mut SqliteConnection, path: &Path) -> Resu
         .map_err(|source| classify(path, source))
 }
 
-/// Looks whether it can be read, and is of this release.
+/// Checks that the file can be read and has the schema of this release.
 pub(super) async fn readable(pool: &SqlitePool, path: &Path) -> Result<(), OpenError> {
     let read = async |sql: &'static str| sqlx::query(sql).fetch_optional(pool).await;
     read("SELECT seq FROM event LIMIT 1").await.map_err(|source| classify(path, source))?;
@@ -98,7 +97,7 @@ pub(super) async fn readable(pool: &SqlitePool, path: &Path) -> Result<(), OpenE
     }
 }
 
-/// Brings the schema up to date.
+/// Upgrades the schema.
 pub(super) async fn migrate(writer: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
     let migrator = migrator(MIGRATIONS);
     #[expect(
@@ -119,7 +118,7 @@ fn migrator(steps: &[(i64, &'static str, &'static str)]) -> Migrator {
     Migrator::with_migrations(migrations.collect())
 }
 
-/// What an error of the database means for whoever runs the service.
+/// The [`OpenError`] for an error of the database.
 pub(super) fn classify(path: &Path, source: sqlx::Error) -> OpenError {
     let path = path.to_owned();
     match result_code(&source) {
@@ -132,7 +131,7 @@ pub(super) fn classify(path: &Path, source: sqlx::Error) -> OpenError {
     }
 }
 
-/// The primary result code of SQLite, where the error is one of its own.
+/// The primary result code of SQLite. `None` for errors from elsewhere.
 pub(super) fn result_code(error: &sqlx::Error) -> Option<i32> {
     let code = error.as_database_error()?.code()?;
     code.parse::<i32>().ok().map(|extended| extended & 0xff)
@@ -142,9 +141,9 @@ pub(super) fn result_code(error: &sqlx::Error) -> Option<i32> {
 
 impl Lock {
     pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
-        let mut beside = path.to_owned().into_os_string();
-        beside.push(".lock");
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(&beside);
+        let mut lock_path = path.to_owned().into_os_string();
+        lock_path.push(".lock");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(&lock_path);
         let file = file.map_err(|source| OpenError::NotWritable { path: path.to_owned(), source })?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),

@@ -1,4 +1,4 @@
-//! Which key was when on what: written with the changes, and beside them by what reads have seen.
+//! Reads and writes key records and scans.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::{SqliteConnection, query::Query, sqlite::SqliteArguments};
 
 use super::{
-    super::key_rows::{KeyRow, log_group, lookup_rows, merge_rows, observation_rows, to_scan},
+    super::key_rows::{KeyRow, log_group, lookup_rows, merge_rows, observation_row, to_scan},
     Sqlite,
     read::{Reader, failed, garbled},
     write,
@@ -21,7 +21,7 @@ use crate::{
     ports::{KeyHistoryReader, KeyHistoryWriter, Unavailable},
 };
 
-const TRUSTED_KEYS: &str = "INSERT INTO append (known) VALUES (?)";
+const UPSERT_SQL: &str = "INSERT INTO append (known) VALUES (?)";
 
 const RECORDS_SQL: &str = "\
 SELECT k.account, k.region, k.log_group, k.key_arn, k.previous_key, k.accepted, k.since, k.seen, k.created,
@@ -30,7 +30,7 @@ FROM json_each($1) AS asked
 JOIN association AS k ON k.account = asked.value ->> 0 AND k.region = asked.value ->> 1 AND k.log_group = asked.value ->> 2
 LEFT JOIN former AS f ON f.account = k.account AND f.region = k.region AND f.log_group = k.log_group";
 
-const TOUCHED: &str = "\
+const RESOURCES_SQL: &str = "\
 SELECT k.account, k.region, k.log_group, k.key_arn, k.previous_key, k.accepted, k.since, k.seen, k.created,
        k.retention, k.gone, f.key_arn, f.since, f.seen, f.until
 FROM (SELECT account, region, log_group FROM association WHERE key_arn = $1
@@ -58,7 +58,7 @@ COMMIT";
 #[async_trait]
 impl KeyHistoryReader for Sqlite {
     async fn records(&self, resources: &[Resource]) -> Result<Vec<KeyRecord>, Unavailable> {
-        self.reader.record(resources).await
+        self.reader.records(resources).await
     }
 
     async fn resources_with_key(
@@ -67,7 +67,7 @@ impl KeyHistoryReader for Sqlite {
         after: Option<&Resource>,
         limit: u32,
     ) -> Result<Vec<KeyRecord>, Unavailable> {
-        self.reader.touched(key, after, limit).await
+        self.reader.resources_with_key(key, after, limit).await
     }
 
     async fn scans(&self, locations: &[Location]) -> Result<Vec<Scan>, Unavailable> {
@@ -78,9 +78,9 @@ impl KeyHistoryReader for Sqlite {
 #[async_trait]
 impl KeyHistoryWriter for Sqlite {
     async fn upsert(&self, observations: &[Observation]) -> Result<(), Unavailable> {
-        let rows: Vec<KeyRow<'_>> = observations.iter().map(observation_rows).collect();
+        let rows: Vec<KeyRow<'_>> = observations.iter().map(observation_row).collect();
         let rows = serde_json::to_string(&rows).map_err(garbled)?;
-        self.write(sqlx::query(TRUSTED_KEYS).bind(rows)).await
+        self.write(sqlx::query(UPSERT_SQL).bind(rows)).await
     }
 
     async fn record_scan(&self, scan: &Scan) -> Result<(), Unavailable> {
@@ -99,13 +99,13 @@ impl KeyHistoryWriter for Sqlite {
 // === impl Reader ===
 
 impl Reader {
-    async fn record(&self, resources: &[Resource]) -> Result<Vec<KeyRecord>, Unavailable> {
-        let keys_json = serde_json::to_string(&lookup_rows(resources)).map_err(garbled)?;
-        let rows = sqlx::query(RECORDS_SQL).bind(keys_json).fetch_all(&self.pool).await.map_err(failed)?;
+    async fn records(&self, resources: &[Resource]) -> Result<Vec<KeyRecord>, Unavailable> {
+        let resources = serde_json::to_string(&lookup_rows(resources)).map_err(garbled)?;
+        let rows = sqlx::query(RECORDS_SQL).bind(resources).fetch_all(&self.pool).await.map_err(failed)?;
         merge_rows(&rows)
     }
 
-    async fn touched(
+    async fn resources_with_key(
         &self,
         key: &KmsKeyArn,
         after: Option<&Resource>,
@@ -114,7 +114,7 @@ impl Reader {
         let (account, region, name) = after.map_or(("", "", ""), |Resource { location, target }| {
             (location.account.as_str(), location.region.as_str(), log_group(target))
         });
-        let rows = sqlx::query(TOUCHED)
+        let rows = sqlx::query(RESOURCES_SQL)
             .bind(key.as_str())
             .bind(account)
             .bind(region)
@@ -127,10 +127,10 @@ impl Reader {
     }
 
     async fn scans(&self, locations: &[Location]) -> Result<Vec<Scan>, Unavailable> {
-        let keys_json: Vec<_> =
+        let locations: Vec<_> =
             locations.iter().map(|location| (location.account.as_str(), location.region.as_str())).collect();
-        let keys_json = serde_json::to_string(&keys_json).map_err(garbled)?;
-        let rows = sqlx::query(SCANS_SQL).bind(keys_json).fetch_all(&self.pool).await.map_err(failed)?;
+        let locations = serde_json::to_string(&locations).map_err(garbled)?;
+        let rows = sqlx::query(SCANS_SQL).bind(locations).fetch_all(&self.pool).await.map_err(failed)?;
         rows.iter().map(to_scan).collect()
     }
 }
@@ -138,12 +138,13 @@ impl Reader {
 // === impl Sqlite ===
 
 impl Sqlite {
-    /// One write beside the log, on a task of its own: a call that nobody waits for any more does not cost
-    /// the log its connection.
+    /// Runs one write outside the journal on a separate task, so that a cancelled call does not interrupt it
+    /// and thereby cost the journal its connection.
     async fn write(&self, query: Query<'static, sqlx::Sqlite, SqliteArguments>) -> Result<(), Unavailable> {
         let writer = Arc::clone(&self.writer);
         let written = tokio::spawn(async move {
-            let write = async |open: &mut SqliteConnection| query.execute(open).await.map_err(failed);
+            let write =
+                async |connection: &mut SqliteConnection| query.execute(connection).await.map_err(failed);
             writer.checkout(|| write::unavailable(None), write).await
         });
         written.await.map_err(garbled)?.map(drop)

@@ -1,4 +1,4 @@
-//! Reading: the log by filter, by place and by id, and the latest associations.
+//! Reads the log by filter, by sequence number and by id.
 
 use std::{
     fmt,
@@ -30,11 +30,12 @@ use crate::{
     ports::{EventFilter, EventReader, IndexCheckedEvent, StoredEvent, Unavailable},
 };
 
-/// How many reads run at once.
-const READERS: u32 = 4;
-/// How many rows SQLite's thread reads ahead of whoever takes them: so that the two change places seldom.
+/// The maximum number of concurrent reads.
+const MAX_CONNECTIONS: u32 = 4;
+/// How many rows SQLite's thread reads ahead of the consumer. A large number makes switches between the two
+/// rare.
 const ROWS_AHEAD: usize = 1024;
-/// What closes an intent is looked for among the events since the one before which all are settled.
+/// Selects the open intents. It searches only from the position before which every intent is closed.
 const OPEN_INTENTS_SQL: &str = "\
 WITH recent AS (SELECT max(value, $2) AS first FROM fact WHERE name = 'settled_before'),
 said AS MATERIALIZED (
@@ -49,17 +50,19 @@ SELECT event.seq, event.body FROM said JOIN event ON event.seq = said.seq
 WHERE said.kind = 'intent' AND said.time < $1 AND said.id NOT IN (SELECT closes FROM closed)
 ORDER BY event.seq";
 
-/// Where the next such look can begin where this one found nothing open: at the first events that it was
-/// not all about. An intent is committed long before it is asked for, so that none comes in before those.
-const EXCLUDE_SQL: &str = "\
+/// Selects the position where the next such search can begin if this one finds no open intent: the first
+/// batch that reaches beyond the searched time. An intent is committed long before it is searched for, so
+/// none is added before that position.
+const NEXT_START_SQL: &str = "\
 SELECT coalesce(
     (SELECT first FROM batch
      WHERE first >= coalesce((SELECT max(first) FROM batch WHERE first <= $2), 0) AND until >= $1
      ORDER BY first LIMIT 1),
     (SELECT max(seq) FROM event), 0)";
 
-/// Each event with its batch, and whether that leads to it; whether another batch reaches into that one, and
-/// of the newest event, whether one begins behind it and behind all that is signed.
+/// Selects each event with its batch and checks the index: whether the batch is listed for the event's tenant
+/// and call, whether the previous batch overlaps this one, and, for the newest event, whether a batch begins
+/// after it and after the newest checkpoint.
 const CHECK_SQL: &str = "\
 SELECT event.seq, event.body, since, until, least, most,
     json_valid(body) AND EXISTS (
@@ -78,23 +81,23 @@ FROM event LEFT JOIN batch
     ON batch.first = (SELECT max(first) FROM batch WHERE first <= event.seq) AND batch.last >= event.seq
 WHERE event.seq > $1 ORDER BY event.seq LIMIT $2";
 
-/// Reads the store, also while another process writes it.
+/// Reads the store, even while another process writes to it.
 #[derive(Clone)]
 pub struct Reader {
     pub(super) pool: SqlitePool,
-    /// The place in the log before which nothing was open when this process looked: the whole log is
-    /// read for that once, and not again at each look.
+    /// The sequence number before which this process found every intent closed. With it, only the first
+    /// search reads the whole log.
     reconciled_before: Arc<AtomicI64>,
 }
 
 // === impl Reader ===
 
 impl Reader {
-    /// Opens an existing file.
+    /// Opens an existing file read-only.
     ///
     /// # Errors
     ///
-    /// [`OpenError`], with what to do.
+    /// [`OpenError`], whose message says what to do.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
         let path = file::path(url)?;
         if !path.exists() {
@@ -107,8 +110,8 @@ impl Reader {
 
     pub(super) fn from_options(options: SqliteConnectOptions) -> Self {
         let options = options.pragma("query_only", "ON").row_buffer_size(ROWS_AHEAD);
-        // A file is not gone while nobody looks: no question is asked twice for fear of that.
-        let pool = SqlitePoolOptions::new().max_connections(READERS).test_before_acquire(false);
+        // A connection to a file does not break while it is idle, so it needs no test before its use.
+        let pool = SqlitePoolOptions::new().max_connections(MAX_CONNECTIONS).test_before_acquire(false);
         let pool = pool.connect_lazy_with(options);
         Self { pool, reconciled_before: Arc::default() }
     }
@@ -120,7 +123,7 @@ impl Reader {
         query.fetch_all(&self.pool).await.map_err(failed)?.iter().map(stored).collect()
     }
 
-    /// The place before which nothing was open when this process looked.
+    /// The sequence number before which this process found every intent closed.
     pub(super) fn reconciled(&self) -> i64 {
         self.reconciled_before.load(Ordering::Relaxed)
     }
@@ -159,7 +162,7 @@ impl EventReader for Reader {
 
     async fn open_intents(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
         let from = self.reconciled();
-        let next: i64 = sqlx::query_scalar(EXCLUDE_SQL)
+        let next: i64 = sqlx::query_scalar(NEXT_START_SQL)
             .bind(before.as_micros())
             .bind(from)
             .fetch_one(&self.pool)
@@ -193,7 +196,7 @@ fn checked(row: &SqliteRow) -> Result<IndexCheckedEvent, Unavailable> {
     let (min, max): (Option<&[u8]>, Option<&[u8]>) =
         (row.try_get(4).map_err(failed)?, row.try_get(5).map_err(failed)?);
     let within = (row.number(2)?..=row.number(3)?).contains(&Some(fields.time().as_micros()));
-    let wrong = event_fields::mismatches([
+    let mismatches = event_fields::mismatches([
         ("id", !(min..=max).contains(&Some(&*bytes))),
         ("tenant", fields.tenant().is_some() && row.required_number(6)? == 0),
         ("time", !within),
@@ -202,10 +205,11 @@ fn checked(row: &SqliteRow) -> Result<IndexCheckedEvent, Unavailable> {
     ]);
     let tenant = fields.tenant().map(str::to_owned);
     let id = id.unwrap_or(EventId(uuid::Uuid::nil()));
-    Ok(IndexCheckedEvent { event: StoredEvent { seq, id, tenant, body }, mismatches: wrong })
+    Ok(IndexCheckedEvent { event: StoredEvent { seq, id, tenant, body }, mismatches })
 }
 
-/// As SQLite counts; what is beyond is nowhere.
+/// The number as SQLite stores it. A number that is too large becomes the maximum, at which there is no
+/// event.
 pub(super) fn to_i64(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

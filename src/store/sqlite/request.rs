@@ -1,4 +1,4 @@
-//! Requests that came with an id of their own: begun with their intent, ended with their outcome.
+//! Reads the records of requests with an idempotency key.
 
 use async_trait::async_trait;
 use sqlx::{Row as _, sqlite::SqliteRow};
@@ -19,7 +19,7 @@ use crate::{
     ports::{IdempotencyStore, Unavailable},
 };
 
-const FIND: &str = "\
+const FIND_SQL: &str = "\
 SELECT fingerprint, intent, outcome, running_until, state, answer FROM request
 WHERE tenant = $1 AND id = $2 AND expires > $3";
 
@@ -38,7 +38,7 @@ impl Reader {
         id: &IdempotencyKey,
         now: Timestamp,
     ) -> Result<Option<RequestRecord>, Unavailable> {
-        let row = sqlx::query(FIND)
+        let row = sqlx::query(FIND_SQL)
             .bind(id.tenant.as_str())
             .bind(id.to_string())
             .bind(now.as_micros())

@@ -1,23 +1,24 @@
-//! The events that fit a filter: found by the batches in which they lie, told apart by what they say.
+//! Builds the query for the events that match a filter. It finds candidates through the index of batches and
+//! compares the events' own bytes with the filter.
 
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::read::to_i64;
 use crate::ports::EventFilter;
 
-/// When an event happened, in microseconds since 1970. What cannot be read fits nothing, and keeps nothing
-/// else from being found.
-const TIME: &str = "\
+/// The time of an event in microseconds since 1970. An event that cannot be parsed matches no filter and does
+/// not make the query fail.
+const TIME_SQL: &str = "\
 json_valid(body) AND coalesce(body ->> '$.unmapped.logkey.time_us', (body ->> '$.time') * 1000)";
 
-/// From which end, and which place is the first that is not, or the last that is, asked for.
+/// The order of the events. `before` is exclusive, `through` is inclusive.
 #[derive(Clone, Copy)]
 pub(super) enum Order {
     NewestFirst { before: u64 },
     OldestFirst { through: u64 },
 }
 
-/// The question for at most `limit` events that fit.
+/// The query for at most `limit` events that match.
 pub(super) fn events(filter: &EventFilter, order: Order, limit: u32) -> QueryBuilder<Sqlite> {
     let EventFilter { tenant, since, until, action, outcome, correlation, subject, resource, after } = filter;
     let tenant = tenant.as_ref().map(|tenant| tenant.as_str().to_owned());
@@ -25,8 +26,8 @@ pub(super) fn events(filter: &EventFilter, order: Order, limit: u32) -> QueryBui
         Order::NewestFirst { before } => (before.saturating_sub(1), " DESC"),
         Order::OldestFirst { through } => (through, ""),
     };
-    // The greatest and the least number there are stand for what is not asked; with one value alone, max and
-    // min would look at rows.
+    // Without a bound, the smallest and the largest number stand in, because `max` and `min` with a single
+    // argument would be aggregates over rows.
     let mut query = QueryBuilder::new("WITH edge(low, high) AS (SELECT max(");
     query.push_bind(to_i64(after.unwrap_or_default().saturating_add(1)));
     if let Some(since) = since {
@@ -35,7 +36,7 @@ pub(super) fn events(filter: &EventFilter, order: Order, limit: u32) -> QueryBui
     }
     query.push(", 1), min(").push_bind(to_i64(last));
     if let Some(until) = until {
-        // Not before it begins, whatever the row says.
+        // `max` also handles a damaged row whose end is before its beginning.
         query
             .push(", coalesce((SELECT max(first, last) FROM batch WHERE since < ")
             .push_bind(until.as_micros());
@@ -50,13 +51,14 @@ pub(super) fn events(filter: &EventFilter, order: Order, limit: u32) -> QueryBui
             "event.seq"
         }
     };
-    // One bound at each end: of several SQLite takes one, and looks at each event for the others.
+    // One bound at each end. Of several bounds SQLite uses one for the index and checks every event for the
+    // rest.
     query.push(" AND event.seq BETWEEN (SELECT low FROM edge) AND (SELECT high FROM edge)");
     if let Some(since) = since {
-        query.push(" AND ").push(TIME).push(" >= ").push_bind(since.as_micros());
+        query.push(" AND ").push(TIME_SQL).push(" >= ").push_bind(since.as_micros());
     }
     if let Some(until) = until {
-        query.push(" AND ").push(TIME).push(" < ").push_bind(until.as_micros());
+        query.push(" AND ").push(TIME_SQL).push(" < ").push_bind(until.as_micros());
     }
     let texts = [
         ("body ->> '$.metadata.tenant_uid'", &tenant),
@@ -66,9 +68,9 @@ pub(super) fn events(filter: &EventFilter, order: Order, limit: u32) -> QueryBui
         ("body ->> '$.actor.user.uid'", subject),
         ("body ->> '$.resources[0].uid'", resource),
     ];
-    for (filter_value, text) in texts {
+    for (expression, text) in texts {
         if let Some(text) = text {
-            query.push(" AND json_valid(body) AND ").push(filter_value).push(" = ").push_bind(text.clone());
+            query.push(" AND json_valid(body) AND ").push(expression).push(" = ").push_bind(text.clone());
         }
     }
     query.push(" ORDER BY ").push(first).push(direction).push(", event.seq").push(direction);
@@ -76,8 +78,9 @@ pub(super) fn events(filter: &EventFilter, order: Order, limit: u32) -> QueryBui
     query
 }
 
-/// The events of the batches that this table names; tells where one begins. In this order: SQLite has no
-/// statistics, and would begin with all events.
+/// Adds the events of the batches that `table` lists for `value`, and returns the column with the beginning
+/// of a batch. The cross joins fix the order, because SQLite has no statistics and would start with all
+/// events.
 fn batch_ranges(
     query: &mut QueryBuilder<Sqlite>,
     table: &'static str,
@@ -87,7 +90,7 @@ fn batch_ranges(
     query.push(table).push(" AS of CROSS JOIN batch ON batch.first = of.first");
     query.push(" CROSS JOIN event ON event.seq BETWEEN batch.first AND batch.last WHERE of.").push(column);
     query.push(" = ").push_bind(value.to_owned());
-    // The first one may begin before what is asked for.
+    // The first batch may begin before the lower bound.
     query.push(
         " AND of.first BETWEEN \
          coalesce((SELECT max(first) FROM batch WHERE first <= (SELECT low FROM edge)), 0) \

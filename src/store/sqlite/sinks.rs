@@ -1,4 +1,4 @@
-//! How far each sink has come, and the checkpoints that are kept for them.
+//! Reads and writes the positions of the sinks, and the checkpoints that are kept for them.
 
 use sqlx::{SqliteConnection, sqlite::SqliteRow};
 
@@ -8,15 +8,16 @@ use super::{
 };
 use crate::ports::{SignedCheckpoint, SinkPosition, Unavailable};
 
-const ENLIST: &str = "\
+const REGISTER_SQL: &str = "\
 BEGIN IMMEDIATE;
 INSERT INTO sink (name) SELECT value FROM json_each($1) WHERE true ON CONFLICT (name) DO NOTHING;
 UPDATE sink SET active = name IN (SELECT value FROM json_each($1));
 COMMIT";
 
-/// Of an hour's checkpoints that every sink has, the last one stays; only those behind this sink can
-/// have been waiting for it.
-const REACHED: &str = "\
+/// Stores a position and deletes checkpoints that are no longer needed: of the checkpoints of one hour that
+/// every sink has, only the last one stays. Only checkpoints after the former position can have waited for
+/// this sink.
+const ADVANCE_SQL: &str = "\
 BEGIN IMMEDIATE;
 UPDATE sink SET event = $2, checkpoint = $3 WHERE name = $1;
 DELETE FROM checkpoint
@@ -27,12 +28,12 @@ AND time / 3600000000 = (
 );
 COMMIT";
 
-pub(super) async fn enlist(
+pub(super) async fn register(
     writer: &mut SqliteConnection,
     sinks: &[Box<str>],
 ) -> Result<Vec<SinkPosition>, Unavailable> {
     let names = serde_json::to_string(sinks).map_err(garbled)?;
-    sqlx::query(ENLIST).bind(names).execute(&mut *writer).await.map_err(failed)?;
+    sqlx::query(REGISTER_SQL).bind(names).execute(&mut *writer).await.map_err(failed)?;
     let mut positions = Vec::with_capacity(sinks.len());
     for sink in sinks {
         let row = sqlx::query("SELECT event, checkpoint FROM sink WHERE name = $1")
@@ -45,13 +46,13 @@ pub(super) async fn enlist(
     Ok(positions)
 }
 
-pub(super) async fn reached(
+pub(super) async fn advance(
     writer: &mut SqliteConnection,
     sink: &str,
     from: SinkPosition,
     to: SinkPosition,
 ) -> Result<(), Unavailable> {
-    sqlx::query(REACHED)
+    sqlx::query(ADVANCE_SQL)
         .bind(sink)
         .bind(i64::try_from(to.event).map_err(garbled)?)
         .bind(i64::try_from(to.checkpoint).map_err(garbled)?)

@@ -1,4 +1,4 @@
-//! The tree's tiles and checkpoints.
+//! Reads and writes the tree's tiles and checkpoints.
 
 use async_trait::async_trait;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
@@ -12,13 +12,13 @@ use crate::{
     ports::{SignedCheckpoint, Tile, TreeStore, Unavailable},
 };
 
-const TILES: &str = "\
+const TILES_SQL: &str = "\
 SELECT level, place, hashes
 FROM json_each($1) AS wanted JOIN tile ON level = wanted.value ->> 0 AND place = wanted.value ->> 1";
 
-/// Longer tiles take the place of shorter ones; of an hour's checkpoints that every sink has, the last
-/// one stays.
-const GROW: &str = "\
+/// Stores tiles, which replace shorter ones, and a checkpoint. Of the checkpoints of one hour that every sink
+/// has, only the last one stays.
+const GROW_SQL: &str = "\
 BEGIN IMMEDIATE;
 INSERT INTO tile (level, place, hashes)
 SELECT value ->> 0, value ->> 1, substr($2, value ->> 2, value ->> 3) FROM json_each($1) WHERE true
@@ -35,13 +35,13 @@ pub(super) async fn grow(
     checkpoint: &SignedCheckpoint,
 ) -> Result<(), Unavailable> {
     let mut bytes: Vec<u8> = Vec::new();
-    let mut locations = Vec::with_capacity(tiles.len());
+    let mut slices = Vec::with_capacity(tiles.len());
     for tile in tiles {
-        locations.push((tile.level, tile.index, bytes.len() + 1, tile.hashes.len()));
+        slices.push((tile.level, tile.index, bytes.len() + 1, tile.hashes.len()));
         bytes.extend(&tile.hashes);
     }
-    sqlx::query(GROW)
-        .bind(serde_json::to_string(&locations).map_err(garbled)?)
+    sqlx::query(GROW_SQL)
+        .bind(serde_json::to_string(&slices).map_err(garbled)?)
         .bind(bytes)
         .bind(i64::try_from(checkpoint.size).map_err(garbled)?)
         .bind(checkpoint.time.as_micros())
@@ -75,7 +75,7 @@ impl TreeStore for Reader {
 
     async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
         let tile_ids = serde_json::to_string(tile_ids).map_err(garbled)?;
-        let rows = sqlx::query(TILES).bind(tile_ids).fetch_all(&self.pool).await.map_err(failed)?;
+        let rows = sqlx::query(TILES_SQL).bind(tile_ids).fetch_all(&self.pool).await.map_err(failed)?;
         let tile = |row: &SqliteRow| {
             Ok(Tile {
                 level: u8::try_from(unsigned(row, 0)?).map_err(garbled)?,

@@ -1,4 +1,4 @@
-//! Appending a batch, and beginning anew after an error.
+//! Appends a batch, and recovers after an error.
 
 use std::{borrow::Cow, collections::BTreeSet, sync::OnceLock};
 
@@ -15,28 +15,28 @@ use crate::{
     ports::{AppendError, Batch, EventIndexFields, Unavailable},
 };
 
-/// Most events of one statement; a larger batch takes several.
-const MAX: usize = 64;
-/// How many statements are kept prepared: for each number of events one that is a whole batch, and one that is
-/// the rest of a larger one, and the store's others.
-pub(super) const PREPARED: usize = 2 * MAX + 32;
-/// Events. Parameters have no names: SQLite looks one up by its name in a list of all.
-const EVENTS: &str = "INSERT INTO event (seq, body) VALUES ";
-const EVENT: &str = "(?, ?)";
-/// What stands beside them; of a single event, it too.
-const APPEND: &str = "\
+/// The maximum number of events in one statement. A larger batch takes several statements.
+const MAX_EVENTS: usize = 64;
+/// The number of cached prepared statements: two for each number of events, one for a whole batch and one for
+/// the rest of a larger batch, and the store's other statements.
+pub(super) const STATEMENT_CACHE: usize = 2 * MAX_EVENTS + 32;
+/// Inserts events. Parameters have no names, because SQLite finds a name by a linear search.
+const EVENTS_SQL: &str = "INSERT INTO event (seq, body) VALUES ";
+const EVENT_VALUES_SQL: &str = "(?, ?)";
+/// Inserts the rows that belong to the events. For a batch with a single event it also inserts the event.
+const APPEND_SQL: &str = "\
 INSERT INTO append (seq, last, since, until, least, most, tenants, calls, known, forgotten, begun, ended, body)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
-/// The ids of a batch lie close together, so that few batches are looked into.
-const FIND: &str = "\
+/// Finds an event by its id. The ids of a batch are close together, so it searches few batches.
+const FIND_SQL: &str = "\
 SELECT event.seq, event.body FROM batch CROSS JOIN event ON event.seq BETWEEN batch.first AND batch.last
 WHERE $1 BETWEEN batch.least AND batch.most AND json_valid(event.body)
 AND event.body ->> '$.metadata.uid' = $2 ORDER BY batch.first DESC LIMIT 1";
 
 type InsertQuery = Query<'static, Sqlite, SqliteArguments>;
 
-/// Keeps a batch in one transaction. Its first event gets the place `first`, the others those that follow.
+/// Stores a batch in one transaction. Its events get consecutive sequence numbers that start at `first`.
 pub(super) async fn append(
     writer: &mut SqliteConnection,
     batch: &Batch,
@@ -45,19 +45,19 @@ pub(super) async fn append(
     let events = &batch.events;
     if let [] | [_] = events.as_slice() {
         let body = events.first().map(|event| text(batch, event));
-        return execute(writer, bind_index(sqlx::query(APPEND), batch, first)?.bind(body)).await;
+        return execute(writer, bind_index(sqlx::query(APPEND_SQL), batch, first)?.bind(body)).await;
     }
     let none = None::<&str>;
-    if events.len() <= MAX {
+    if events.len() <= MAX_EVENTS {
         let whole = bind_event(sqlx::query(transaction(events.len())), batch, events, first);
         return execute(writer, bind_index(whole, batch, first)?.bind(none)).await;
     }
     execute(writer, sqlx::query("BEGIN IMMEDIATE")).await?;
-    for (events, first) in events.chunks(MAX).zip((first..).step_by(MAX)) {
+    for (events, first) in events.chunks(MAX_EVENTS).zip((first..).step_by(MAX_EVENTS)) {
         let insert = sqlx::query(AssertSqlSafe(insert_sql(events.len())));
         execute(writer, bind_event(insert, batch, events, first)).await?;
     }
-    execute(writer, bind_index(sqlx::query(APPEND), batch, first)?.bind(none)).await?;
+    execute(writer, bind_index(sqlx::query(APPEND_SQL), batch, first)?.bind(none)).await?;
     execute(writer, sqlx::query("COMMIT")).await
 }
 
@@ -65,17 +65,17 @@ async fn execute(writer: &mut SqliteConnection, query: InsertQuery) -> Result<()
     query.execute(writer).await.map(drop).map_err(failure)
 }
 
-/// So many events and what stands beside them as one transaction. Made once for each number.
+/// The SQL of a transaction for a batch of so many events. It is built once for each number.
 fn transaction(events: usize) -> &'static str {
-    static SQL_CACHE: [OnceLock<String>; MAX + 1] = [const { OnceLock::new() }; MAX + 1];
+    static SQL_CACHE: [OnceLock<String>; MAX_EVENTS + 1] = [const { OnceLock::new() }; MAX_EVENTS + 1];
     let cached_sql = SQL_CACHE.get(events);
     cached_sql.map_or("", |cached_sql| {
-        cached_sql.get_or_init(|| format!("BEGIN IMMEDIATE;\n{};\n{APPEND};\nCOMMIT", insert_sql(events)))
+        cached_sql.get_or_init(|| format!("BEGIN IMMEDIATE;\n{};\n{APPEND_SQL};\nCOMMIT", insert_sql(events)))
     })
 }
 
 fn insert_sql(events: usize) -> String {
-    format!("{EVENTS}{}", vec![EVENT; events].join(", "))
+    format!("{EVENTS_SQL}{}", vec![EVENT_VALUES_SQL; events].join(", "))
 }
 
 /// Binds events in the order of their parameters.
@@ -86,13 +86,13 @@ fn bind_event(mut query: InsertQuery, batch: &Batch, events: &[EventIndexFields]
     query
 }
 
-/// JSON is UTF-8; to be sure of that is quicker than to look for what would have to be replaced.
+/// The event as text. JSON is UTF-8, and checking that is faster than a lossy conversion.
 fn text<'b>(batch: &'b Batch, event: &EventIndexFields) -> Cow<'b, str> {
     let body = batch.body(event);
     std::str::from_utf8(body).map_or_else(|_bad| String::from_utf8_lossy(body), Cow::Borrowed)
 }
 
-/// Binds what stands beside the events, but for the body of a single one.
+/// Binds the parameters of [`APPEND_SQL`] except the last one, the body of a single event.
 fn bind_index(query: InsertQuery, batch: &Batch, first: i64) -> Result<InsertQuery, AppendError> {
     let events = &batch.events;
     let last = first.saturating_add(i64::try_from(events.len()).unwrap_or(i64::MAX)) - 1;
@@ -111,13 +111,14 @@ fn bind_index(query: InsertQuery, batch: &Batch, first: i64) -> Result<InsertQue
         return Ok(query.bind(None::<i64>).bind(None::<&str>).bind(None::<&str>));
     }
     let rows = request::rows(&batch.requests);
-    Ok(query.bind(rows.forgotten).bind(json(&rows.started)?).bind(json(&rows.outcomes)?))
+    Ok(query.bind(rows.expired_until).bind(json(&rows.started)?).bind(json(&rows.outcomes)?))
 }
 
-/// Makes durable what can be read, tries a write, and tells whether an event is there.
+/// Makes everything that can be read durable, tries a write, and returns whether the event `doubtful` is
+/// stored.
 ///
-/// What a failed sync left behind may be in memory only: the frames of the write-ahead log are
-/// copied into the database file and synced there, so that nothing depends on the log's file.
+/// After a failed sync, frames of the write-ahead log may be in memory only. They are copied to the database
+/// file and synced there, so that nothing depends on the file of the write-ahead log.
 pub(super) async fn recover(
     writer: &mut SqliteConnection,
     doubtful: Option<EventId>,
@@ -139,17 +140,17 @@ pub(super) async fn recover(
     Ok(found.is_some())
 }
 
-/// The event with this id.
+/// The query for the event with this id.
 pub(super) fn find(id: EventId) -> Query<'static, Sqlite, SqliteArguments> {
-    sqlx::query(FIND).bind(blob(id)).bind(id.to_string())
+    sqlx::query(FIND_SQL).bind(blob(id)).bind(id.to_string())
 }
 
-/// The place in the log of the event to come.
+/// The sequence number of the next event.
 pub(super) async fn next(writer: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("SELECT coalesce(max(seq), 0) + 1 FROM event").fetch_one(writer).await
 }
 
-/// What we say when SQLite does not do what it should.
+/// The error for a failure of SQLite.
 pub(super) fn unavailable(source: Option<sqlx::Error>) -> Unavailable {
     Unavailable { dependency: "sqlite", source: source.map(Into::into) }
 }

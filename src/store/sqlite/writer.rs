@@ -1,6 +1,6 @@
-//! The one connection that writes, lent to one after the other. Where its work fails, or is broken off in the
-//! middle because nobody waits for it any more, it is given up with all that it had not committed, and the
-//! next append begins anew.
+//! The one connection that writes, which its users check out one after another. If a user fails or is
+//! cancelled, the connection is closed, uncommitted work is rolled back, and the journal recovers before the
+//! next append.
 
 use sqlx::SqliteConnection;
 use tokio::sync::{Mutex, MutexGuard};
@@ -11,29 +11,29 @@ pub(super) struct Writer(Mutex<Option<SqliteConnection>>);
 // === impl Writer ===
 
 impl Writer {
-    pub(super) fn new(open: SqliteConnection) -> Self {
-        Self(Mutex::new(Some(open)))
+    pub(super) fn new(connection: SqliteConnection) -> Self {
+        Self(Mutex::new(Some(connection)))
     }
 
-    /// Has something done; fails with `none` where the connection was given up.
+    /// Runs `work` with the connection. Fails with `closed` if the connection was closed before.
     pub(super) async fn checkout<T, E>(
         &self,
-        none: impl FnOnce() -> E,
+        closed: impl FnOnce() -> E,
         work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut position = self.0.lock().await;
-        let Some(mut open) = position.take() else { return Err(none()) };
-        let done = work(&mut open).await;
+        let mut slot = self.0.lock().await;
+        let Some(mut connection) = slot.take() else { return Err(closed()) };
+        let done = work(&mut connection).await;
         if done.is_ok() {
-            *position = Some(open);
+            *slot = Some(connection);
         }
         done
     }
 
-    /// Gives up the connection, and keeps others waiting for the next one.
+    /// Closes the connection and returns the slot for a new one. Other users wait until the guard is dropped.
     pub(super) async fn reopen(&self) -> MutexGuard<'_, Option<SqliteConnection>> {
-        let mut position = self.0.lock().await;
-        drop(position.take());
-        position
+        let mut slot = self.0.lock().await;
+        drop(slot.take());
+        slot
     }
 }

@@ -171,7 +171,7 @@ def test_the_files_in_deploy_iam_have_no_unexpected_findings(name):
     [
         (["other", "111122223333"], "there is no tenant other"),
         (["payments", "444455556666"], "tenant payments has no account 444455556666; it has 111122223333"),
-        (["payments", "111122223333", "--service-role", "LogKeyHub"], "--service-role LogKeyHub is no ARN of a role or user"),
+        (["payments", "111122223333", "--service-role", "LogKeyHub"], "--service-role LogKeyHub is not the ARN of a role or user"),
     ],
 )
 def test_wrong_arguments_are_reported(tmp_path, arguments, message):

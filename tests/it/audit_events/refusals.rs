@@ -1,4 +1,4 @@
-//! A refusal of every cause, as callers meet it: each is told in the log as it was told to them.
+//! Refusals of every cause: the audit log records the reason that the caller received.
 
 use std::time::Duration;
 
@@ -16,22 +16,23 @@ use tonic::Status;
 use super::*;
 use crate::harness::{ORDERS, reason, tenant};
 
-/// The account of a tenant whose calls are few, and of one whose role asks for another external id.
+/// The account of a tenant with a low rate limit.
 const METERED: &str = "777788889999";
+/// The account of a tenant whose role requires another external id.
 const MISTAKEN: &str = "888899990000";
 
-/// Who is refused, and what it was told.
-struct Refused(Vec<(String, String)>);
+/// The refused calls: the request id and the reason of each.
+struct Refusals(Vec<(String, String)>);
 
-impl Refused {
-    fn receive<T>(&mut self, answer: Result<T, Status>) {
-        let Err(status) = answer else { panic!("it was not refused, behind {:?}", self.0.last()) };
+impl Refusals {
+    fn record<T>(&mut self, answer: Result<T, Status>) {
+        let Err(status) = answer else { panic!("the call after {:?} was not refused", self.0.last()) };
         let call = status.metadata().get("x-request-id").unwrap().to_str().unwrap().to_owned();
         self.0.push((call, reason(&status)));
     }
 }
 
-fn furnished(aws: Builder) -> Builder {
+fn with_more_accounts(aws: Builder) -> Builder {
     let metered = |account: AccountSeed| {
         account.role("LogKeyAssociator", "metered-external-id").log_group(REGION, "/metered/api")
     };
@@ -65,60 +66,60 @@ async fn service() -> Service {
         resource == LogKey::LogGroup::"arn:aws:logs:eu-west-1:111122223333:log-group:/payments/hash#1");"#;
     let settings =
         "[server]\nrequest_timeout = \"1500ms\"\nmax_in_flight = 3\n[audit]\nstreams_per_tenant = 1\n";
-    let plan = Plan::furnished_with(keys).aws(furnished).tenants(&tenants).policies(policy);
+    let plan = Plan::with_keys(keys).aws(with_more_accounts).tenants(&tenants).policies(policy);
     plan.settings(settings).start().await
 }
 
-async fn unauthenticated(service: &Service, refusals: &mut Refused) {
+async fn unauthenticated(service: &Service, refusals: &mut Refusals) {
     let mut bare = TenantServiceClient::new(service.channel());
-    refusals.receive(bare.get_caller(logkey::proto::GetCallerRequest {}).await);
-    refusals.receive(Caller::new(service.channel(), "nonsense").who_am_i().await);
-    let over = service.issuer.token_with("payments", ALL, &[("exp", json!(1_000_000_000))]);
-    refusals.receive(Caller::new(service.channel(), &over).who_am_i().await);
-    let nobody = service.issuer.token("nobody", ALL);
-    refusals.receive(Caller::new(service.channel(), &nobody).who_am_i().await);
+    refusals.record(bare.get_caller(logkey::proto::GetCallerRequest {}).await);
+    refusals.record(Caller::new(service.channel(), "nonsense").who_am_i().await);
+    let expired = service.issuer.token_with("payments", ALL, &[("exp", json!(1_000_000_000))]);
+    refusals.record(Caller::new(service.channel(), &expired).who_am_i().await);
+    let unknown_tenant = service.issuer.token("nobody", ALL);
+    refusals.record(Caller::new(service.channel(), &unknown_tenant).who_am_i().await);
 }
 
-async fn asked_for_wrongly(service: &Service, refusals: &mut Refused) {
+async fn invalid_requests(service: &Service, refusals: &mut Refusals) {
     let caller = service.caller("payments", ALL);
-    refusals.receive(service.caller("payments", "logkey:read").associate(GROUP, &key("good")).await);
-    refusals.receive(service.caller("orders", ALL).who_am_i().await);
-    refusals.receive(caller.associate("/payments/hash#1", &key("good")).await);
-    refusals.receive(caller.associate("no name", &key("good")).await);
-    refusals.receive(
+    refusals.record(service.caller("payments", "logkey:read").associate(GROUP, &key("good")).await);
+    refusals.record(service.caller("orders", ALL).who_am_i().await);
+    refusals.record(caller.associate("/payments/hash#1", &key("good")).await);
+    refusals.record(caller.associate("no name", &key("good")).await);
+    refusals.record(
         caller
             .list(ListKeyAssociationsRequest { page_token: "of nobody".into(), ..Default::default() })
             .await,
     );
-    let far = format!("arn:aws:kms:us-east-1:{PAYMENTS}:key/good");
-    refusals.receive(caller.associate(GROUP, &far).await);
-    refusals.receive(caller.associate("aws/spans", &key("good")).await);
-    refusals.receive(caller.associate("/elsewhere", &key("good")).await);
-    refusals.receive(caller.get("/payments/none").await);
+    let other_region = format!("arn:aws:kms:us-east-1:{PAYMENTS}:key/good");
+    refusals.record(caller.associate(GROUP, &other_region).await);
+    refusals.record(caller.associate("aws/spans", &key("good")).await);
+    refusals.record(caller.associate("/elsewhere", &key("good")).await);
+    refusals.record(caller.get("/payments/none").await);
     refusals
-        .receive(caller.associate_arn("arn:aws:logs:eu-west-1:999999999999:log-group:x", &key("good")).await);
-    refusals.receive(caller.associate(GROUP, &format!("arn:aws:kms:{REGION}:{ORDERS}:key/good")).await);
+        .record(caller.associate_arn("arn:aws:logs:eu-west-1:999999999999:log-group:x", &key("good")).await);
+    refusals.record(caller.associate(GROUP, &format!("arn:aws:kms:{REGION}:{ORDERS}:key/good")).await);
     let mut audit = AuditServiceClient::new(caller.channel());
     let reader = service.caller("payments", "logkey:audit");
     let none = GetInclusionProofRequest { event_id: uuid::Uuid::now_v7().to_string(), tree_size: 0 };
-    refusals.receive(audit.get_inclusion_proof(reader.request(none)).await);
+    refusals.record(audit.get_inclusion_proof(reader.request(none)).await);
     let expecting =
         AssociateKmsKeyRequest { expected_kms_key_id: Some(key("next")), ..on_group(GROUP, &key("good")) };
-    refusals.receive(caller.send(expecting).await);
+    refusals.record(caller.send(expecting).await);
     let with_id = |group: &str, id: &str| AssociateKmsKeyRequest {
         request_id: "6f1c8f0e-9d0b-4f0e-8a51-0c4c1b0c6d11".into(),
         ..on_group(group, &key(id))
     };
     caller.send(with_id(GROUP, "good")).await.unwrap();
-    refusals.receive(caller.send(with_id(GROUP, "next")).await);
+    refusals.record(caller.send(with_id(GROUP, "next")).await);
 }
 
-async fn refused_by_aws(service: &Service, refusals: &mut Refused) {
+async fn refused_by_aws(service: &Service, refusals: &mut Refusals) {
     let caller = service.caller("payments", ALL);
     for id in ["closed", "silent", "disabled", "doomed"] {
-        refusals.receive(caller.associate(GROUP, &key(id)).await);
+        refusals.record(caller.associate(GROUP, &key(id)).await);
     }
-    refusals.receive(service.caller("mistaken", ALL).get("/mistaken/api").await);
+    refusals.record(service.caller("mistaken", ALL).get("/mistaken/api").await);
     let fault = |effect| service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", effect));
     let error = |code: &str, message: &str| Effect::Error {
         code: code.into(),
@@ -140,23 +141,23 @@ async fn refused_by_aws(service: &Service, refusals: &mut Refused) {
         Effect::Hang,
     ] {
         fault(effect);
-        refusals.receive(caller.associate(GROUP, &key("good")).await);
+        refusals.record(caller.associate(GROUP, &key("good")).await);
         service.sandbox.sandbox().clear_faults();
     }
 }
 
-async fn too_much(service: &Service, refusals: &mut Refused) {
+async fn over_limits(service: &Service, refusals: &mut Refusals) {
     let metered = service.caller("metered", ALL);
     metered.who_am_i().await.unwrap();
-    refusals.receive(metered.who_am_i().await);
+    refusals.record(metered.who_am_i().await);
     let reader = service.caller("payments", "logkey:audit");
     let watch = || WatchAuditEventsRequest { after_position: None, filter: None };
     let mut audit = AuditServiceClient::new(service.channel());
     let first = audit.watch_audit_events(reader.request(watch())).await.unwrap();
-    refusals.receive(audit.watch_audit_events(reader.request(watch())).await);
+    refusals.record(audit.watch_audit_events(reader.request(watch())).await);
     drop(first);
 
-    // No place is left; and a time limit that is over when the call comes.
+    // The service is at its limit of calls in flight. Then a call arrives with a deadline that has passed.
     let latency = Effect::Latency { ms: 700, jitter_ms: 0 };
     service.sandbox.sandbox().fault(Fault::on("DescribeLogGroups", latency));
     let caller = service.caller("payments", ALL);
@@ -166,11 +167,11 @@ async fn too_much(service: &Service, refusals: &mut Refused) {
             tokio::spawn(async move { caller.get(GROUP).await })
         })
         .collect();
-    let request_count = service.reached("DescribeLogGroups").len();
-    while service.reached("DescribeLogGroups").len() < request_count + 3 {
+    let before = service.reached("DescribeLogGroups").len();
+    while service.reached("DescribeLogGroups").len() < before + 3 {
         tokio::task::yield_now().await;
     }
-    refusals.receive(caller.who_am_i().await);
+    refusals.record(caller.who_am_i().await);
     for call in slow {
         call.await.unwrap().unwrap();
     }
@@ -179,8 +180,8 @@ async fn too_much(service: &Service, refusals: &mut Refused) {
     raw(service, "TenantService/Guess", "1S", "METHOD_UNKNOWN", refusals).await;
 }
 
-/// A call that no client makes: to this path, with this time limit; it is told this.
-async fn raw(service: &Service, path: &str, limit: &str, cause: &str, refusals: &mut Refused) {
+/// Sends a call that no gRPC client sends, to this path with this time limit, and records the expected cause.
+async fn raw(service: &Service, path: &str, limit: &str, cause: &str, refusals: &mut Refusals) {
     let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let call = format!("raw-{cause}");
     let answer = client
@@ -199,13 +200,13 @@ async fn raw(service: &Service, path: &str, limit: &str, cause: &str, refusals: 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_of_every_cause_is_in_the_log_under_the_call_that_was_refused() {
+async fn every_refusal_is_recorded_with_the_request_id_of_its_call() {
     let service = service().await;
-    let mut refusals = Refused(Vec::new());
+    let mut refusals = Refusals(Vec::new());
     unauthenticated(&service, &mut refusals).await;
-    asked_for_wrongly(&service, &mut refusals).await;
+    invalid_requests(&service, &mut refusals).await;
     refused_by_aws(&service, &mut refusals).await;
-    too_much(&service, &mut refusals).await;
+    over_limits(&service, &mut refusals).await;
     let events = tokio::time::timeout(Duration::from_mins(1), recorded(service)).await.unwrap();
     let causes: BTreeSet<&str> = refusals.0.iter().map(|(_, cause)| &**cause).collect();
     assert!(causes.len() >= 28, "{} causes: {causes:?}", causes.len());
@@ -219,7 +220,7 @@ async fn a_refusal_of_every_cause_is_in_the_log_under_the_call_that_was_refused(
                 (event["status"].as_str().unwrap(), event["status_code"].as_str().unwrap_or_default())
             })
             .collect();
-        // A change whose answer never came is settled besides.
-        assert_eq!(ends.first(), Some(&("Failure", &**cause)), "{call} was told {cause}: {ends:?}");
+        // A change without an answer is also reconciled.
+        assert_eq!(ends.first(), Some(&("Failure", &**cause)), "{call} received {cause}: {ends:?}");
     }
 }

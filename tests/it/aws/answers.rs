@@ -1,4 +1,4 @@
-//! Changes, and what becomes of them.
+//! Changes, and the meaning of AWS's responses to them.
 
 use logkey::{
     ports::aws::Refusal,
@@ -8,7 +8,7 @@ use logkey::{
 use super::*;
 
 #[tokio::test]
-async fn a_key_is_set_and_taken_away() {
+async fn a_key_can_be_set_and_removed() {
     let env = TestEnv::new().await;
     let at_aws = |name: &str| env.running.sandbox().log_group_key(ACCOUNT, REGION, name);
     for name in [GROUP, "/payments/api#2"] {
@@ -23,7 +23,7 @@ async fn a_key_is_set_and_taken_away() {
 }
 
 #[tokio::test]
-async fn query_results_go_by_their_arn() {
+async fn query_results_are_identified_by_their_arn() {
     let env = TestEnv::new().await;
     env.associate(Target::QueryResults, "good").await.result.unwrap();
     let [first] = &env.calls("AssociateKmsKey")[..] else { panic!() };
@@ -33,7 +33,7 @@ async fn query_results_go_by_their_arn() {
 }
 
 #[tokio::test]
-async fn what_aws_refuses_is_told_by_its_meaning_and_never_repeated() {
+async fn a_refusal_by_aws_is_classified_and_never_retried() {
     let env = TestEnv::new().await;
     for (name, key, meaning) in
         [(GROUP, "closed", Refusal::KeyMissingOrNotAllowed), ("/no/such", "good", Refusal::LogGroupNotFound)]
@@ -48,14 +48,14 @@ async fn what_aws_refuses_is_told_by_its_meaning_and_never_repeated() {
 }
 
 #[tokio::test]
-async fn a_fault_of_one_call_is_told_by_its_kind_and_not_repeated() {
+async fn a_failed_change_is_classified_and_not_retried() {
     let error = |code: &str, status| Effect::Error { code: code.into(), message: None, status: Some(status) };
     for (effect, kind) in [
         (Effect::Throttle, "throttled by AWS"),
         (error("OperationAbortedException", 400), "a conflicting operation is in progress"),
-        (error("ServiceUnavailableException", 500), "AWS answered with a fault"),
-        (error("InternalFailure", 500), "AWS answered with a fault"),
-        (Effect::Reset, "the call was sent and no answer came"),
+        (error("ServiceUnavailableException", 500), "AWS responded with a server error"),
+        (error("InternalFailure", 500), "AWS responded with a server error"),
+        (Effect::Reset, "the call was sent, but AWS did not respond"),
     ] {
         let env = TestEnv::new().await;
         env.running.sandbox().fault(Fault::on("AssociateKmsKey", effect.clone()));
@@ -66,7 +66,7 @@ async fn a_fault_of_one_call_is_told_by_its_kind_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_come_in_time_leaves_the_outcome_open() {
+async fn a_response_that_is_not_in_time_leaves_the_outcome_unknown() {
     let short = |config| Config {
         timeouts: Timeouts { attempt: Duration::from_millis(300), ..Timeouts::default() },
         ..config
@@ -82,8 +82,8 @@ async fn an_answer_that_does_not_come_in_time_leaves_the_outcome_open() {
 }
 
 #[tokio::test]
-async fn a_connection_that_does_not_come_about_in_time_is_told_before_an_attempt_would_be_over() {
-    // Takes connections, and says nothing to whoever wants TLS.
+async fn the_connect_timeout_ends_a_call_before_the_attempt_timeout() {
+    // Accepts connections, but never answers a TLS handshake.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("https://{}", silent.local_addr().unwrap());
     let short = |config| Config {
@@ -99,18 +99,18 @@ async fn a_connection_that_does_not_come_about_in_time_is_told_before_an_attempt
     let started = Instant::now();
     let error = failure(env.associate(group(GROUP), "good").await);
     assert!(matches!(error, UpstreamError::NotSent(_)), "{error:?}");
-    // The calls' own deadline is later.
+    // The deadline of the call is later.
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
-async fn past_the_deadline_nothing_is_sent() {
+async fn nothing_is_sent_after_the_deadline() {
     let env = TestEnv::new().await;
     env.associate(group(GROUP), "good").await.result.unwrap();
     env.running.sandbox().clear_journal();
     let resource = Resource { location: location(), target: group(GROUP) };
-    let permit = env.authorized(DisassociateKmsKey { resource, reason: None });
-    let error = failure(env.aws.disassociate(&permit, Instant::now()).await);
+    let command = env.authorized(DisassociateKmsKey { resource, reason: None });
+    let error = failure(env.aws.disassociate(&command, Instant::now()).await);
     assert!(matches!(error, UpstreamError::NotSent(_)), "{error:?}");
     assert_eq!(env.running.sandbox().journal().len(), 0);
 }

@@ -26,7 +26,7 @@ async fn a_log_group_is_found_by_its_exact_name_only() {
 }
 
 #[tokio::test]
-async fn a_log_group_tells_its_key_retention_and_class() {
+async fn a_log_group_has_its_key_retention_and_class() {
     let group = LogGroupSeed {
         name: "/kept".to_owned(),
         region: REGION.to_owned(),
@@ -37,7 +37,7 @@ async fn a_log_group_tells_its_key_retention_and_class() {
     };
     let sandbox = Sandbox::builder()
         .without_quotas()
-        .account(ACCOUNT, |account| furnished(account).log_group_with(group));
+        .account(ACCOUNT, |account| populate(account).log_group_with(group));
     let env = TestEnv::of(sandbox, |config| config).await;
     let list = env.list();
     let found = env.aws.find(list.access(), &"/kept".parse().unwrap(), soon()).await.result.unwrap().unwrap();
@@ -50,7 +50,7 @@ async fn a_log_group_tells_its_key_retention_and_class() {
 }
 
 #[tokio::test]
-async fn pages_hold_every_log_group_of_a_prefix_once_and_in_order() {
+async fn pages_list_every_log_group_of_a_prefix_once_and_in_order() {
     let many = LogGroupSeed {
         name: "/many/{n}".to_owned(),
         region: REGION.to_owned(),
@@ -59,7 +59,7 @@ async fn pages_hold_every_log_group_of_a_prefix_once_and_in_order() {
     };
     let sandbox = Sandbox::builder()
         .without_quotas()
-        .account(ACCOUNT, |account| furnished(account).log_group_with(many));
+        .account(ACCOUNT, |account| populate(account).log_group_with(many));
     let env = TestEnv::of(sandbox, |config| config).await;
     let list = env.list();
     let (mut names, mut token, mut pages) = (Vec::new(), None, 0);
@@ -88,7 +88,7 @@ async fn a_key_is_found_by_every_form_of_its_name() {
         ..KeySeed::default()
     };
     let sandbox =
-        Sandbox::builder().without_quotas().account(ACCOUNT, |account| furnished(account).key_with(named));
+        Sandbox::builder().without_quotas().account(ACCOUNT, |account| populate(account).key_with(named));
     let env = TestEnv::of(sandbox, |config| config).await;
     let list = env.list();
     let arn = key_arn("1234abcd-12ab-34cd-56ef-1234567890ab");
@@ -109,7 +109,7 @@ async fn a_key_is_found_by_every_form_of_its_name() {
 }
 
 #[tokio::test]
-async fn a_read_of_a_key_is_repeated_where_kms_fails_for_a_moment() {
+async fn a_read_of_a_key_is_retried_after_a_transient_kms_error() {
     let env = TestEnv::new().await;
     let list = env.list();
     env.running.sandbox().fault(Fault::on("DescribeKey", Effect::Throttle).times(2));

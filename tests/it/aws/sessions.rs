@@ -1,4 +1,4 @@
-//! Whose role is assumed, with what, and how often.
+//! Which role is assumed, with which parameters, and how often.
 
 use logkey::{
     ports::aws::LogGroups,
@@ -8,7 +8,7 @@ use logkey::{
 use super::*;
 
 #[tokio::test]
-async fn a_call_goes_through_the_tenants_role_with_its_external_id() {
+async fn a_call_uses_the_role_of_the_tenant_with_its_external_id() {
     let env = TestEnv::new().await;
     let response = env.associate(group(GROUP), "good").await;
     let [assumed] = &env.calls("AssumeRole")[..] else { panic!() };
@@ -26,7 +26,7 @@ async fn a_call_goes_through_the_tenants_role_with_its_external_id() {
 }
 
 #[tokio::test]
-async fn a_wrong_external_id_opens_nothing_and_is_not_tried_again_at_once() {
+async fn a_wrong_external_id_fails_and_is_not_retried_at_once() {
     let env = TestEnv { tenant: tenant("payments", "wrong-external-id"), ..TestEnv::new().await };
     for _ in 0..5 {
         let error = failure(env.associate(group(GROUP), "good").await);
@@ -39,7 +39,7 @@ async fn a_wrong_external_id_opens_nothing_and_is_not_tried_again_at_once() {
 }
 
 #[tokio::test]
-async fn a_session_reaches_nothing_that_was_not_granted() {
+async fn a_session_cannot_reach_log_groups_outside_the_grant() {
     let mut env = TestEnv::new().await;
     let mut narrow = (*env.tenant.accounts[0]).clone();
     narrow.log_groups = vec!["/payments/other/*".parse().unwrap()];
@@ -52,7 +52,7 @@ async fn a_session_reaches_nothing_that_was_not_granted() {
 }
 
 #[tokio::test]
-async fn one_session_serves_many_calls_at_once() {
+async fn one_session_serves_concurrent_calls() {
     let env = TestEnv::new().await;
     let calls = (0..20).map(|_| env.associate(group(GROUP), "good"));
     for response in futures_util::future::join_all(calls).await {
@@ -63,7 +63,7 @@ async fn one_session_serves_many_calls_at_once() {
 }
 
 #[tokio::test]
-async fn two_tenants_with_one_role_have_each_their_own_session() {
+async fn two_tenants_with_the_same_role_have_separate_sessions() {
     let mut env = TestEnv::new().await;
     env.associate(group(GROUP), "good").await.result.unwrap();
     env.tenant = tenant("payroll", EXTERNAL_ID);
@@ -98,7 +98,7 @@ async fn a_session_of_another_account_is_not_used() {
 }
 
 #[tokio::test]
-async fn credentials_that_are_over_on_arrival_are_not_used() {
+async fn credentials_that_arrive_expired_are_not_used() {
     let env = TestEnv::new().await;
     env.running.sandbox().fault(Fault::on("AssumeRole", Effect::ExpiredCredentials));
     let error = failure(env.associate(group(GROUP), "good").await);
@@ -107,11 +107,11 @@ async fn credentials_that_are_over_on_arrival_are_not_used() {
 }
 
 #[tokio::test]
-async fn a_session_that_aws_calls_over_is_renewed_and_the_call_goes_through() {
+async fn a_session_that_aws_calls_expired_is_renewed_and_the_call_succeeds() {
     let env = TestEnv::new().await;
     env.associate(group(GROUP), "good").await.result.unwrap();
-    let over = Effect::Error { code: "ExpiredTokenException".into(), message: None, status: None };
-    env.running.sandbox().fault(Fault::on("AssociateKmsKey", over).times(1));
+    let expired = Effect::Error { code: "ExpiredTokenException".into(), message: None, status: None };
+    env.running.sandbox().fault(Fault::on("AssociateKmsKey", expired).times(1));
     let response = env.associate(group(GROUP), "good").await;
     response.result.unwrap();
     assert_eq!(response.via.aws_request_ids.len(), 2);
@@ -119,7 +119,7 @@ async fn a_session_that_aws_calls_over_is_renewed_and_the_call_goes_through() {
 }
 
 #[tokio::test]
-async fn an_sts_that_throttles_for_a_moment_is_waited_for() {
+async fn transient_throttling_by_sts_is_retried() {
     let env = TestEnv::new().await;
     env.running.sandbox().fault(Fault::on("AssumeRole", Effect::Throttle).times(1));
     env.associate(group(GROUP), "good").await.result.unwrap();
@@ -127,7 +127,7 @@ async fn an_sts_that_throttles_for_a_moment_is_waited_for() {
 }
 
 #[tokio::test]
-async fn an_sts_that_keeps_throttling_is_told_as_throttling() {
+async fn persistent_throttling_by_sts_is_reported_as_throttling() {
     let env = TestEnv::new().await;
     env.running.sandbox().fault(Fault::on("AssumeRole", Effect::Throttle));
     let error = failure(env.associate(group(GROUP), "good").await);
@@ -135,7 +135,7 @@ async fn an_sts_that_keeps_throttling_is_told_as_throttling() {
 }
 
 #[tokio::test]
-async fn an_sts_that_hangs_holds_a_call_no_longer_than_its_deadline() {
+async fn a_hanging_sts_delays_a_call_no_longer_than_its_deadline() {
     let env = TestEnv::new().await;
     env.running.sandbox().fault(Fault::on("AssumeRole", Effect::Hang));
     let start = Instant::now();
@@ -146,22 +146,22 @@ async fn an_sts_that_hangs_holds_a_call_no_longer_than_its_deadline() {
     assert!(start.elapsed() < Duration::from_secs(2));
 }
 
-/// A tenant of the same name in the other account.
+/// A tenant with a grant in the other account, and that account's location.
 fn other() -> (Arc<Tenant>, Location) {
-    let here = tenant("elsewhere", EXTERNAL_ID);
-    let [granted] = &here.accounts[..] else { panic!() };
+    let base = tenant("elsewhere", EXTERNAL_ID);
+    let [granted] = &base.accounts[..] else { panic!() };
     let grant = AccountGrant {
         account: OTHER.parse().unwrap(),
         role: format!("arn:aws:iam::{OTHER}:role/Associator").parse().unwrap(),
         ..(**granted).clone()
     };
-    let tenant = Tenant { accounts: vec![Arc::new(grant)], ..(*here).clone() };
+    let tenant = Tenant { accounts: vec![Arc::new(grant)], ..(*base).clone() };
     (Arc::new(tenant), Location { account: OTHER.parse().unwrap(), region: REGION.parse().unwrap() })
 }
 
 #[tokio::test]
-async fn one_accounts_failures_use_up_no_others_repetitions() {
-    let mut env = TestEnv::of(one_account().account(OTHER, furnished), |config| config).await;
+async fn failures_in_one_account_do_not_use_up_the_retries_of_another() {
+    let mut env = TestEnv::of(one_account().account(OTHER, populate), |config| config).await;
     let fault = |account: &str| Fault::on("AssumeRole", Effect::Throttle).in_account(account);
     env.running.sandbox().fault(fault(ACCOUNT));
     let mut lists = Vec::new();
@@ -181,28 +181,28 @@ async fn one_accounts_failures_use_up_no_others_repetitions() {
 }
 
 #[tokio::test]
-async fn one_account_that_hangs_keeps_no_other_waiting_and_is_left_alone_afterwards() {
+async fn a_hanging_account_does_not_delay_others_and_then_fails_fast() {
     let quick = |config| Config {
         timeouts: Timeouts { assume: Duration::from_millis(300), ..Timeouts::default() },
         ..config
     };
-    let mut env = TestEnv::of(one_account().account(OTHER, furnished), quick).await;
+    let mut env = TestEnv::of(one_account().account(OTHER, populate), quick).await;
     env.running.sandbox().fault(Fault::on("AssumeRole", Effect::Hang).in_account(ACCOUNT));
     let hanging = env.list();
     let (tenant, location) = other();
     env.tenant = tenant;
     let list = env.authorized(ListKeyAssociations { location });
-    let hangs = env.aws.page(hanging.access(), None, None, soon());
-    let passes = env.aws.page(list.access(), None, None, soon());
-    tokio::pin!(hangs);
+    let hanging_call = env.aws.page(hanging.access(), None, None, soon());
+    let other_call = env.aws.page(list.access(), None, None, soon());
+    tokio::pin!(hanging_call);
     tokio::select! {
         biased;
-        _ = &mut hangs => panic!("it does not hang"),
-        response = passes => drop(response.result.unwrap()),
+        _ = &mut hanging_call => panic!("the call must hang"),
+        response = other_call => drop(response.result.unwrap()),
     }
-    assert!(matches!(failure(hangs.await), UpstreamError::NotSent(_)));
+    assert!(matches!(failure(hanging_call.await), UpstreamError::NotSent(_)));
     let request_count = env.calls("AssumeRole").len();
     let again = env.aws.page(hanging.access(), None, None, soon()).await;
     assert!(matches!(failure(again), UpstreamError::NotSent(_)));
-    assert_eq!(env.calls("AssumeRole").len(), request_count, "it is remembered for a moment");
+    assert_eq!(env.calls("AssumeRole").len(), request_count, "the failure is cached for a short time");
 }

@@ -1,5 +1,4 @@
-//! Keys and targets wherever they may be: other partitions, other accounts, several Regions, and query
-//! results.
+//! Diagnosis of keys and targets in other partitions, accounts and Regions, and of query results.
 
 use logkey::sandbox::{Sandbox, seed::LogGroupSeed};
 
@@ -8,7 +7,7 @@ use crate::harness::{ORDERS, Plan, tenant};
 
 const SERVICE_ROLE: &str = "assumed-role/LogKeyHub/logkey";
 
-/// A service in front of an AWS of one partition, with one tenant in one Region of it.
+/// A service over an embedded AWS of this partition, with one tenant in this Region.
 async fn in_partition(partition: &str, region: &str) -> Service {
     let service_principal = format!("arn:{partition}:sts::999999999999:{SERVICE_ROLE}");
     let aws = Sandbox::builder()
@@ -33,7 +32,7 @@ fn query_results() -> Target {
 }
 
 #[tokio::test]
-async fn china_and_the_us_government_have_arns_and_service_names_of_their_own() {
+async fn china_and_the_us_government_have_other_arns_and_service_names() {
     for (partition, region, suffix) in
         [("aws-cn", "cn-north-1", "amazonaws.com.cn"), ("aws-us-gov", "us-gov-west-1", "amazonaws.com")]
     {
@@ -52,8 +51,8 @@ async fn china_and_the_us_government_have_arns_and_service_names_of_their_own() 
         let info = status.get_details_error_info().unwrap();
         let offered: Value = serde_json::from_str(&info.metadata["remedy_document"]).unwrap();
         assert_eq!(offered["Principal"]["Service"], format!("logs.{region}.{suffix}"));
-        let tried = test_access(&caller).await;
-        assert!(tried.iter().all(|(_, outcome)| *outcome == Outcome::Passed), "{tried:?}");
+        let access = test_access(&caller).await;
+        assert!(access.iter().all(|(_, outcome)| *outcome == Outcome::Passed), "{access:?}");
         let mut tenants = TenantServiceClient::new(caller.channel());
         let message = GetOnboardingRequest { account_id: PAYMENTS.into() };
         let response = tenants.get_onboarding(caller.request(message)).await.unwrap().into_inner();
@@ -90,7 +89,7 @@ async fn a_multi_region_key_is_used_by_its_replica_in_the_targets_region() {
     service.stop().await;
 }
 
-/// A key of the account of `orders` whose policy has these statements.
+/// A key in the account of `orders`, with a policy of these statements.
 fn shared(id: &str, statements: &[Value]) -> KeySeed {
     KeySeed {
         id: id.to_owned(),
@@ -101,7 +100,7 @@ fn shared(id: &str, statements: &[Value]) -> KeySeed {
 }
 
 #[tokio::test]
-async fn of_another_accounts_key_is_said_what_cannot_be_checked_and_it_works_where_policy_allows() {
+async fn a_key_of_another_account_works_and_its_unreadable_parts_are_named() {
     let partner = json!({ "Effect": "Allow", "Principal": { "AWS": format!("arn:aws:iam::{PAYMENTS}:root") }, "Action": "kms:*", "Resource": "*" });
     let logs = json!({
         "Effect": "Allow",
@@ -138,35 +137,35 @@ async fn of_another_accounts_key_is_said_what_cannot_be_checked_and_it_works_whe
 }
 
 #[tokio::test]
-async fn query_results_are_checked_by_rules_of_their_own() {
+async fn query_results_are_checked_by_their_own_rules() {
     let service = Service::start().await;
     install(&service, |account| {
         account.key(REGION, "groups", "allow-logs").key(REGION, "results", "allow-query-results")
     });
     let caller = service.caller("payments", ALL);
-    let unread = [("CURRENT_ASSOCIATION", Outcome::NotChecked)];
+    let not_checked = [("CURRENT_ASSOCIATION", Outcome::NotChecked)];
     let good = check_on(&caller, query_results(), &key("results")).await;
-    assert_eq!((good.verdict(), outcomes(&good)), (Verdict::Uncertain, unread.to_vec()), "{good:#?}");
+    assert_eq!((good.verdict(), outcomes(&good)), (Verdict::Uncertain, not_checked.to_vec()), "{good:#?}");
     let wrong = check_on(&caller, query_results(), &key("groups")).await;
-    assert_eq!(outcomes(&wrong), [unread[0], ("KEY_POLICY", Outcome::Failed)]);
+    assert_eq!(outcomes(&wrong), [not_checked[0], ("KEY_POLICY", Outcome::Failed)]);
     let results = format!("arn:aws:logs:{REGION}:{PAYMENTS}:query-result:*");
     caller.associate_arn(&results, &key("results")).await.unwrap();
     let checks = check_on(&caller, query_results(), &key("results")).await;
-    assert_eq!(checks.verdict(), Verdict::Ok, "what was set through the service is known: {checks:#?}");
+    assert_eq!(checks.verdict(), Verdict::Ok, "the service knows the key that it set: {checks:#?}");
     let group = Target::LogGroupName(GROUP.into());
     assert_eq!(outcomes(&check_on(&caller, group, &key("results")).await), [("KEY_POLICY", Outcome::Failed)]);
-    let confined = json!([
+    let log_groups_only = json!([
         { "Effect": "Allow", "Action": ["logs:DescribeLogGroups", "kms:*", "iam:*"], "Resource": "*" },
         { "Effect": "Allow", "Action": "logs:*", "Resource": format!("arn:aws:logs:*:{PAYMENTS}:log-group:*") },
     ]);
-    install(&service, |account| account.role_with(role_with(&confined)));
+    install(&service, |account| account.role_with(role_with(&log_groups_only)));
     let lacking = check_on(&caller, query_results(), &key("results")).await;
     assert_eq!(outcomes(&lacking), [("ROLE_LOGS_PERMISSION", Outcome::Failed)], "{lacking:#?}");
     service.stop().await;
 }
 
 #[tokio::test]
-async fn every_key_form_and_every_flaw_is_told_through_the_whole_service() {
+async fn every_unusable_key_and_log_group_class_is_reported() {
     let with = |id: &str, change: fn(&mut KeySeed)| {
         let mut seed = KeySeed { id: id.to_owned(), region: REGION.to_owned(), ..KeySeed::default() };
         change(&mut seed);
@@ -203,7 +202,7 @@ async fn every_key_form_and_every_flaw_is_told_through_the_whole_service() {
         assert_eq!(outcomes(&answer), [(name, Outcome::Failed)], "{id}: {answer:#?}");
         let validated = AssociateKmsKeyRequest { validate_only: true, ..on_group(GROUP, &key(id)) };
         assert_eq!(reason(&caller.send(validated).await.unwrap_err()), expected, "{id}");
-        // AWS itself refuses all but a key that it manages, of which the stand-in knows nothing.
+        // AWS refuses a key that it manages itself; the embedded AWS does not.
         if id != "awss" {
             assert_eq!(reason(&caller.associate(GROUP, &key(id)).await.unwrap_err()), expected, "{id}");
         }

@@ -1,4 +1,4 @@
-//! Permissions that only some settings ask for: the tags of keys and the account's quotas.
+//! Permissions that only some settings require: to read the tags of keys and the account's quotas.
 
 use logkey::{
     proto::{Check, Outcome, TestAccessRequest, Verdict, tenant_service_client::TenantServiceClient},
@@ -27,7 +27,7 @@ fn all_but(action: &str) -> Value {
     json!([{ "Effect": "Allow", "NotAction": action, "Resource": "*" }])
 }
 
-async fn tried(caller: &Caller) -> (Vec<Check>, Verdict) {
+async fn access(caller: &Caller) -> (Vec<Check>, Verdict) {
     let mut tenants = TenantServiceClient::new(caller.channel());
     let answer =
         tenants.test_access(caller.request(TestAccessRequest::default())).await.unwrap().into_inner();
@@ -36,73 +36,81 @@ async fn tried(caller: &Caller) -> (Vec<Check>, Verdict) {
 }
 
 async fn one(caller: &Caller, name: &str) -> (Check, Verdict) {
-    let (checks, verdict) = tried(caller).await;
+    let (checks, verdict) = access(caller).await;
     let check = checks.iter().find(|check| check.name == name);
     (check.unwrap_or_else(|| panic!("{checks:#?}")).clone(), verdict)
 }
 
-/// Gives the role what the check offers, beside what it has.
-fn mend(service: &Service, has: &Value, check: &Check) {
+/// Adds the statements that the check offers to those of the role.
+fn apply_remedy(service: &Service, granted: &Value, check: &Check) {
     let offered: Value = serde_json::from_str(&check.remedy_document).unwrap();
-    // A whole policy, or one statement of one.
+    // The remedy is a whole policy or one statement.
     let offered = offered.get("Statement").cloned().unwrap_or_else(|| json!([offered]));
-    let both = [has, &offered].map(|it| it.as_array().unwrap().clone()).concat();
+    let both = [granted, &offered].map(|it| it.as_array().unwrap().clone()).concat();
     install(service, |account| account.role_with(role_with(&json!(both))));
 }
 
 #[tokio::test]
-async fn tags_that_a_policy_goes_by_are_tried_and_what_lacks_is_offered() {
+async fn test_access_checks_tag_permissions_that_a_policy_requires() {
     for policy in [NO_PCI, NO_USAGE_OF_PCI, ONE_GROUP] {
         let service = Plan::default().policies(policy).start().await;
         let caller = service.caller("payments", ALL);
-        let has = all_but("kms:ListResourceTags");
-        install(&service, |account| account.role_with(role_with(&has)));
+        let granted = all_but("kms:ListResourceTags");
+        install(&service, |account| account.role_with(role_with(&granted)));
         let (lacking, verdict) = one(&caller, TAGS).await;
         assert_eq!((lacking.outcome(), verdict), (Outcome::Failed, Verdict::WouldFail), "{lacking:#?}");
         let id = policy.split('"').nth(1).unwrap();
         assert!(lacking.remedy_document.contains("kms:ListResourceTags"), "{lacking:#?}");
-        mend(&service, &has, &lacking);
-        let (mended, verdict) = one(&caller, TAGS).await;
-        assert_eq!((mended.outcome(), verdict), (Outcome::Passed, Verdict::Ok), "{mended:#?}");
-        assert!(mended.detail.contains(id), "{mended:#?}");
-        assert_eq!(service.reached("ListResourceTags").len(), 0, "no key is known that could be looked at");
+        apply_remedy(&service, &granted, &lacking);
+        let (fixed, verdict) = one(&caller, TAGS).await;
+        assert_eq!((fixed.outcome(), verdict), (Outcome::Passed, Verdict::Ok), "{fixed:#?}");
+        assert!(fixed.detail.contains(id), "{fixed:#?}");
+        assert_eq!(
+            service.reached("ListResourceTags").len(),
+            0,
+            "there is no known key whose tags could be read"
+        );
         service.stop().await;
     }
 }
 
 #[tokio::test]
-async fn with_a_key_in_use_its_tags_are_read_for_real() {
+async fn test_access_reads_the_tags_of_a_key_in_use() {
     let service = Plan::default().policies(NO_USAGE_OF_PCI).start().await;
     let caller = service.caller("payments", ALL);
     caller.associate(GROUP, &key("good")).await.unwrap();
-    let has = all_but("kms:ListResourceTags");
-    install(&service, |account| account.role_with(role_with(&has)));
+    let granted = all_but("kms:ListResourceTags");
+    install(&service, |account| account.role_with(role_with(&granted)));
     let (lacking, _) = one(&caller, TAGS).await;
     assert_eq!(lacking.outcome(), Outcome::Failed, "{lacking:#?}");
     for expected in ["no-usage-of-pci", &key("good"), "AccessDenied"] {
         assert!(lacking.detail.contains(expected), "{lacking:#?}");
     }
-    mend(&service, &has, &lacking);
+    apply_remedy(&service, &granted, &lacking);
     assert_eq!(one(&caller, TAGS).await.0.outcome(), Outcome::Passed);
-    assert_eq!(service.reached("ListResourceTags").len(), 2, "refused once, answered once");
+    assert_eq!(
+        service.reached("ListResourceTags").len(),
+        2,
+        "AWS refuses the first read and answers the second"
+    );
     service.stop().await;
 }
 
 #[tokio::test]
-async fn quotas_that_cannot_be_read_are_told_and_once_they_can_they_count_at_once() {
+async fn unreadable_quotas_are_reported_and_apply_once_readable() {
     let raised = Rate::new(40.0, 40.0);
     let plan = Plan::default().settings(ON).aws(|aws| aws.quota("DescribeLogGroups", raised));
     let service = plan.start().await;
     let caller = service.caller("payments", ALL);
-    let has = all_but("servicequotas:ListServiceQuotas");
-    install(&service, |account| account.role_with(role_with(&has)));
+    let granted = all_but("servicequotas:ListServiceQuotas");
+    install(&service, |account| account.role_with(role_with(&granted)));
     let (lacking, verdict) = one(&caller, QUOTAS).await;
-    // The service works without: nothing would fail.
+    // The service works without this permission, so no call would fail.
     assert_eq!((lacking.outcome(), verdict), (Outcome::NotChecked, Verdict::Uncertain), "{lacking:#?}");
     assert!(lacking.detail.contains("AccessDenied"), "{lacking:#?}");
-    mend(&service, &has, &lacking);
-    let (mended, verdict) = one(&caller, QUOTAS).await;
-    assert_eq!((mended.outcome(), verdict), (Outcome::Passed, Verdict::Ok), "{mended:#?}");
+    apply_remedy(&service, &granted, &lacking);
+    let (fixed, verdict) = one(&caller, QUOTAS).await;
+    assert_eq!((fixed.outcome(), verdict), (Outcome::Passed, Verdict::Ok), "{fixed:#?}");
     caller.get(GROUP).await.unwrap();
     let view = reqwest::get(format!("http://{}/limits", service.admin)).await.unwrap().text().await.unwrap();
     let view: Value = serde_json::from_str(&view).unwrap();
@@ -117,11 +125,11 @@ async fn quotas_that_cannot_be_read_are_told_and_once_they_can_they_count_at_onc
 }
 
 #[tokio::test]
-async fn what_no_setting_asks_for_is_not_tried() {
+async fn permissions_that_no_setting_requires_are_not_checked() {
     let service = Service::start().await;
     let nothing = json!([{ "Effect": "Allow", "NotAction": ["kms:ListResourceTags", "servicequotas:*"], "Resource": "*" }]);
     install(&service, |account| account.role_with(role_with(&nothing)));
-    let (checks, verdict) = tried(&service.caller("payments", ALL)).await;
+    let (checks, verdict) = access(&service.caller("payments", ALL)).await;
     assert_eq!(verdict, Verdict::Ok, "{checks:#?}");
     assert!(checks.iter().all(|check| ![TAGS, QUOTAS].contains(&check.name.as_str())), "{checks:#?}");
     for operation in ["ListServiceQuotas", "ListResourceTags"] {
@@ -131,14 +139,14 @@ async fn what_no_setting_asks_for_is_not_tried() {
 }
 
 #[tokio::test]
-async fn without_a_role_neither_is_tried() {
+async fn optional_permissions_are_not_checked_without_a_role() {
     let service = Plan::default().settings(ON).policies(NO_PCI).start().await;
     let other = logkey::sandbox::seed::RoleSeed {
         external_id: Some("another-external-id".to_owned()),
         ..role_with(&json!([]))
     };
     install(&service, |account| account.role_with(other));
-    let (checks, _) = tried(&service.caller("payments", ALL)).await;
+    let (checks, _) = access(&service.caller("payments", ALL)).await;
     let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
     assert_eq!(names, ["ROLE_ASSUMABLE", "ROLE_NEEDS_EXTERNAL_ID"]);
     service.stop().await;

@@ -1,4 +1,4 @@
-//! Refusals by AWS, each with what mends it; and what is checked before a change, with nothing changed.
+//! Errors after AWS refused a call, each with its remedy, and dry runs that change nothing.
 
 use logkey::proto::{
     AssociateKmsKeyRequest, DisassociateKmsKeyRequest, DisassociateKmsKeyResponse, associate_kms_key_request,
@@ -20,17 +20,17 @@ fn all_but(denied: &[&str]) -> Value {
     json!([{ "Effect": "Allow", "NotAction": denied, "Resource": "*" }])
 }
 
-/// What a refusal says to do: in words, and as a statement to paste.
+/// The remedy in an error: as text, and as a policy statement.
 fn remedy(status: &Status) -> (String, Option<Value>) {
     let info = status.get_details_error_info().unwrap();
     let document = info.metadata.get("remedy_document").map(|text| serde_json::from_str(text).unwrap());
     let violations = status.get_details_precondition_failure().map(|it| it.violations).unwrap_or_default();
-    let words = violations.into_iter().map(|it| it.description).collect::<Vec<_>>().join("; ");
-    (words, document)
+    let advice = violations.into_iter().map(|it| it.description).collect::<Vec<_>>().join("; ");
+    (advice, document)
 }
 
 #[tokio::test]
-async fn a_role_that_lacks_something_is_told_after_the_refusal_with_the_statement_that_mends_it() {
+async fn a_missing_permission_is_reported_with_the_statement_that_fixes_it() {
     for (lacking, expected) in [
         (
             &["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"][..],
@@ -57,7 +57,7 @@ async fn a_role_that_lacks_something_is_told_after_the_refusal_with_the_statemen
 }
 
 #[tokio::test]
-async fn each_refusal_that_nothing_can_be_pasted_for_says_in_words_what_to_do() {
+async fn an_error_without_a_statement_explains_what_to_do() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     let with = |id: &str, state: Option<&str>, spec: Option<&str>| {
@@ -76,22 +76,22 @@ async fn each_refusal_that_nothing_can_be_pasted_for_says_in_words_what_to_do() 
     {
         let status = caller.associate(GROUP, &key(id)).await.unwrap_err();
         assert_eq!(reason(&status), expected);
-        let (words, _) = remedy(&status);
-        assert!(!words.is_empty(), "{expected}: {status:?}");
+        let (advice, _) = remedy(&status);
+        assert!(!advice.is_empty(), "{expected}: {status:?}");
     }
     service.stop().await;
 }
 
 #[tokio::test]
-async fn what_no_check_can_explain_is_told_in_aws_own_words() {
+async fn an_unexplained_error_carries_the_code_and_message_of_aws() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
-    let odd = Effect::Error {
+    let unknown_error = Effect::Error {
         code: "InvalidParameterException".into(),
         message: Some("The moon is in the wrong phase.".into()),
         status: None,
     };
-    service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", odd).times(1));
+    service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", unknown_error).times(1));
     let status = caller.associate(GROUP, &key("good")).await.unwrap_err();
     assert_eq!(reason(&status), "KEY_NOT_USABLE");
     let info = status.get_details_error_info().unwrap();
@@ -101,7 +101,7 @@ async fn what_no_check_can_explain_is_told_in_aws_own_words() {
 }
 
 #[tokio::test]
-async fn a_reserved_log_group_is_told_by_a_check() {
+async fn a_check_finds_a_reserved_log_group() {
     let limits = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
     let tenants = tenant("payments", PAYMENTS, limits).replace("/payments/*", "aws/*");
     let service = Plan::default().tenants(&tenants).start().await;
@@ -114,7 +114,7 @@ async fn a_reserved_log_group_is_told_by_a_check() {
 }
 
 #[tokio::test]
-async fn a_key_is_set_by_every_form_of_its_name_and_the_log_says_what_was_asked_and_what_it_became() {
+async fn every_form_of_key_name_works_and_is_recorded_with_its_arn() {
     let service = Service::start().await;
     let logs = json!({
         "Effect": "Allow",
@@ -139,7 +139,7 @@ async fn a_key_is_set_by_every_form_of_its_name_and_the_log_says_what_was_asked_
 }
 
 #[tokio::test]
-async fn a_log_group_that_is_not_there_is_told_by_a_check() {
+async fn a_check_finds_a_missing_log_group() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     let answer = check_on(&caller, Target::LogGroupName("/payments/nowhere".into()), &key("good")).await;
@@ -148,7 +148,7 @@ async fn a_log_group_that_is_not_there_is_told_by_a_check() {
     service.stop().await;
 }
 
-async fn validate_taking(caller: &Caller) -> Result<DisassociateKmsKeyResponse, Status> {
+async fn dry_run_disassociate(caller: &Caller) -> Result<DisassociateKmsKeyResponse, Status> {
     let target = disassociate_kms_key_request::Target::LogGroupName(GROUP.into());
     let message =
         DisassociateKmsKeyRequest { target: Some(target), validate_only: true, ..Default::default() };
@@ -156,23 +156,23 @@ async fn validate_taking(caller: &Caller) -> Result<DisassociateKmsKeyResponse, 
 }
 
 #[tokio::test]
-async fn validating_a_disassociation_runs_its_check_and_changes_nothing() {
+async fn a_dry_run_of_a_disassociation_runs_its_check_only() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     caller.associate(GROUP, &key("good")).await.unwrap();
     let codes = |answer: DisassociateKmsKeyResponse| -> Vec<String> {
         answer.warnings.into_iter().map(|warning| warning.code).collect()
     };
-    let output = codes(validate_taking(&caller).await.unwrap());
-    assert_eq!(output[0], "VALIDATED_ONLY");
-    assert!(!output.contains(&"NOT_CHECKED".to_owned()), "{output:?}");
+    let warning_codes = codes(dry_run_disassociate(&caller).await.unwrap());
+    assert_eq!(warning_codes[0], "VALIDATED_ONLY");
+    assert!(!warning_codes.contains(&"NOT_CHECKED".to_owned()), "{warning_codes:?}");
 
     install(&service, |account| account.role_with(role_with(&all_but(&["iam:SimulatePrincipalPolicy"]))));
-    let output = codes(validate_taking(&caller).await.unwrap());
-    assert!(output.contains(&"NOT_CHECKED".to_owned()), "{output:?}");
+    let warning_codes = codes(dry_run_disassociate(&caller).await.unwrap());
+    assert!(warning_codes.contains(&"NOT_CHECKED".to_owned()), "{warning_codes:?}");
 
     install(&service, |account| account.role_with(role_with(&all_but(&["logs:DisassociateKmsKey"]))));
-    let status = validate_taking(&caller).await.unwrap_err();
+    let status = dry_run_disassociate(&caller).await.unwrap_err();
     assert_eq!(reason(&status), "ROLE_LACKS_LOGS_PERMISSION");
     assert!(remedy(&status).1.is_some(), "{status:?}");
     assert_eq!(service.reached("DisassociateKmsKey").len(), 0);
@@ -181,7 +181,7 @@ async fn validating_a_disassociation_runs_its_check_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_aws_throttles_aborts_or_fails_until_the_deadline_is_told_as_that() {
+async fn errors_of_aws_that_last_until_the_deadline_keep_their_reason() {
     let aborted = || Effect::Error { code: "OperationAbortedException".into(), message: None, status: None };
     let failing =
         || Effect::Error { code: "ServiceUnavailableException".into(), message: None, status: Some(500) };
@@ -197,23 +197,23 @@ async fn what_aws_throttles_aborts_or_fails_until_the_deadline_is_told_as_that()
         request.set_timeout(std::time::Duration::from_secs(2));
         let status = caller.keys().associate_kms_key(request).await.unwrap_err();
         assert_eq!((status.code(), reason(&status).as_str()), (code, expected), "{status:?}");
-        assert!(service.reached("AssociateKmsKey").len() > 1, "made again before that");
+        assert!(service.reached("AssociateKmsKey").len() > 1, "the service retries before the deadline");
         service.stop().await;
     }
 }
 
 #[tokio::test]
-async fn a_deadline_that_passes_while_the_role_is_assumed_is_told_as_before_aws() {
+async fn a_deadline_during_assume_role_is_reported_as_before_aws() {
     let service = Service::start().await;
     service.sandbox.sandbox().fault(Fault::on("AssumeRole", Effect::Hang));
     let caller = service.caller("payments", ALL);
     let mut request = caller.request(on_group(GROUP, &key("good")));
     request.set_timeout(std::time::Duration::from_secs(1));
     let status = caller.keys().associate_kms_key(request).await.unwrap_err();
-    let output = (status.code(), reason(&status));
-    assert_eq!(output, (Code::DeadlineExceeded, "DEADLINE_BEFORE_AWS".to_owned()), "{status:?}");
+    let failure = (status.code(), reason(&status));
+    assert_eq!(failure, (Code::DeadlineExceeded, "DEADLINE_BEFORE_AWS".to_owned()), "{status:?}");
     assert_eq!(service.reached("AssociateKmsKey").len(), 0);
-    // One that is waited for is written after the note of the refusal.
+    // This change waits until it is durable, and the refusal was recorded before it.
     service.sandbox.sandbox().clear_faults();
     let theirs = format!("arn:aws:kms:{REGION}:{ORDERS}:key/good");
     service.caller("orders", ALL).associate("/orders/api", &theirs).await.unwrap();
@@ -225,7 +225,7 @@ async fn a_deadline_that_passes_while_the_role_is_assumed_is_told_as_before_aws(
 }
 
 #[tokio::test]
-async fn query_results_are_said_not_to_be_covered_by_a_log_groups_key() {
+async fn a_warning_says_that_query_results_need_their_own_key() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);
     let set = caller.associate(GROUP, &key("good")).await.unwrap();

@@ -1,4 +1,4 @@
-//! The issuers of `docs/tokens.md` as they stand there: settings that can be used, and tokens of their kind.
+//! The issuer settings in `docs/tokens.md` are valid and accept the tokens of those issuers.
 
 use std::fs;
 
@@ -12,30 +12,30 @@ use crate::{
 
 const LIMITS: &str = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
 
-/// What stands under this heading.
+/// The text under this heading of the page.
 fn section(heading: &str) -> String {
     let text = fs::read_to_string(root().join("docs/tokens.md")).unwrap();
     let (_, rest) = text.split_once(&format!("### {heading}\n")).unwrap();
     rest.split("\n### ").next().unwrap().to_owned()
 }
 
-/// The settings under this heading.
+/// The TOML settings under this heading.
 fn settings(heading: &str) -> String {
     let section = section(heading);
     let (_, rest) = section.split_once("```toml\n").unwrap();
     rest.split("```").next().unwrap().to_owned()
 }
 
-/// How tokens with these claims are answered under settings whose issuer has the keys of `jwks`: the tenant and
-/// the scopes, or the reason of the refusal.
+/// The results of tokens with these claims under these settings, with the keys of `jwks`: the tenant and the
+/// scopes, or the reason of the error.
 async fn answers(settings: &str, jwks: &Value, forge: &Forge, tokens: &[Value]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bundle.json");
     fs::write(&file, jwks.to_string()).unwrap();
-    let at_hand = format!("jwks_file = \"{}\"\n", file.display());
-    // Where the page has the keys fetched, they are at hand here.
-    let settings = match settings.replace("jwks_file = \"/run/spire/bundle.json\"", at_hand.trim_end()) {
-        replaced if replaced == settings => replaced + &at_hand,
+    let jwks_setting = format!("jwks_file = \"{}\"\n", file.display());
+    // The page fetches the keys from the issuer; the test reads them from a file.
+    let settings = match settings.replace("jwks_file = \"/run/spire/bundle.json\"", jwks_setting.trim_end()) {
+        replaced if replaced == settings => replaced + &jwks_setting,
         replaced => replaced,
     };
     let issuer = settings.split('"').nth(1).unwrap();
@@ -45,24 +45,24 @@ async fn answers(settings: &str, jwks: &Value, forge: &Forge, tokens: &[Value]) 
     for claims in tokens {
         let mut claims = claims.clone();
         claims.as_object_mut().unwrap().insert("iss".to_owned(), json!(issuer));
-        let answer = Caller::new(service.channel(), &forge.claiming(claims)).who_am_i().await;
-        let shown =
-            answer.map(|principal| format!("{}: {}", principal.tenant_id, principal.scopes.join(" ")));
-        answers.push(shown.unwrap_or_else(|status| reason(&status)));
+        let answer = Caller::new(service.channel(), &forge.token_with_claims(claims)).who_am_i().await;
+        let outcome = answer.map(|response| format!("{}: {}", response.tenant_id, response.scopes.join(" ")));
+        answers.push(outcome.unwrap_or_else(|status| reason(&status)));
     }
     service.stop().await;
     answers
 }
 
 #[tokio::test]
-async fn the_settings_for_the_usual_issuers_are_good() {
+async fn the_settings_for_common_issuers_work() {
     let forge = Forge::new();
     let plain = json!({"nbf": null, "scope": "logkey:read"});
-    let output = answers(&settings("Keycloak, Auth0, Okta, Entra ID"), &forge.jwks(), &forge, &[plain]).await;
-    assert_eq!(output, ["payments: logkey:read"]);
+    let results =
+        answers(&settings("Keycloak, Auth0, Okta, Entra ID"), &forge.jwks(), &forge, &[plain]).await;
+    assert_eq!(results, ["payments: logkey:read"]);
 }
 
-/// As `kubectl create token` makes it.
+/// The claims of a token from `kubectl create token`.
 fn service_account(namespace: &str, name: &str) -> Value {
     json!({
         "tenant": null,
@@ -79,29 +79,29 @@ fn service_account(namespace: &str, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_settings_for_kubernetes_take_service_accounts_by_namespace_or_by_subject() {
+async fn kubernetes_settings_match_service_accounts_by_namespace_or_subject() {
     let forge = Forge::new();
     let tokens = [("payments", "deployer"), ("payments", "other"), ("kube-system", "deployer")]
         .map(|(namespace, name)| service_account(namespace, name));
     let heading = "Kubernetes service accounts";
     let by_namespace = settings(heading);
-    let output = answers(&by_namespace, &forge.jwks(), &forge, &tokens).await;
+    let results = answers(&by_namespace, &forge.jwks(), &forge, &tokens).await;
     let good = "payments: logkey:associate logkey:read";
-    assert_eq!(output, [good, good, "TOKEN_INVALID"]);
+    assert_eq!(results, [good, good, "TOKEN_INVALID"]);
 
-    // What the page says of a single account.
+    // The page also shows the settings for a single service account.
     let section = section(heading);
     let mut quoted = section.split('`').filter(|text| text.starts_with("tenant_claim"));
     let (claim, pattern) = (quoted.next().unwrap(), quoted.next().unwrap());
     let other = |line: &str| !line.starts_with("tenant_claim");
     let by_subject = by_namespace.lines().filter(|line| other(line)).chain([claim, pattern]);
     let by_subject = by_subject.collect::<Vec<_>>().join("\n") + "\n";
-    let output = answers(&by_subject, &forge.jwks(), &forge, &tokens).await;
-    assert_eq!(output, [good, "TOKEN_INVALID", "TOKEN_INVALID"]);
+    let results = answers(&by_subject, &forge.jwks(), &forge, &tokens).await;
+    assert_eq!(results, [good, "TOKEN_INVALID", "TOKEN_INVALID"]);
 }
 
 #[tokio::test]
-async fn the_settings_for_spiffe_take_ids_of_a_tenants_path() {
+async fn spiffe_settings_accept_ids_below_the_tenant_path() {
     let forge = Forge::new();
     let mut key = forge.public();
     key["use"] = json!("jwt-svid");
@@ -112,6 +112,6 @@ async fn the_settings_for_spiffe_take_ids_of_a_tenants_path() {
         svid("spiffe://other.example.org/tenant/payments/api"),
         svid("spiffe://prod.example.org/tenant/payments"),
     ];
-    let output = answers(&settings("SPIFFE"), &bundle, &forge, &tokens).await;
-    assert_eq!(output, ["payments: logkey:associate logkey:read", "TOKEN_INVALID", "TOKEN_INVALID"]);
+    let results = answers(&settings("SPIFFE"), &bundle, &forge, &tokens).await;
+    assert_eq!(results, ["payments: logkey:associate logkey:read", "TOKEN_INVALID", "TOKEN_INVALID"]);
 }

@@ -1,4 +1,4 @@
-//! A client with a token.
+//! A gRPC client that sends a token.
 
 use logkey::proto::{
     AssociateKmsKeyRequest, AssociateKmsKeyResponse, DisassociateKmsKeyRequest, DisassociateKmsKeyResponse,
@@ -10,14 +10,14 @@ use logkey::proto::{
 use tonic::{Request, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 
-/// A client with a token.
+/// A gRPC client that sends a token with each call.
 #[derive(Clone)]
 pub(crate) struct Caller {
     channel: Channel,
     authorization: String,
 }
 
-/// The reason in a status.
+/// The error reason in the status details, or an empty text.
 pub(crate) fn reason(status: &Status) -> String {
     status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! An issuer of tokens, with its keys.
+//! A token issuer with one ES256 key.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use jsonwebtoken::{
 };
 use serde_json::{Value, json};
 
-/// Its `iss`.
+/// The `iss` of its tokens.
 pub(crate) const ISSUER: &str = "https://issuer.test";
 
-/// Signs tokens with a key of its own.
+/// Signs tokens with a generated key.
 pub(crate) struct TestIssuer {
     kid: String,
     key: EncodingKey,
@@ -23,19 +23,19 @@ impl TestIssuer {
         Self { kid: kid.into(), key: EncodingKey::from_ec_der(&pair.serialize_der()) }
     }
 
-    /// Its key set.
+    /// The JWKS with its public key.
     pub(crate) fn jwks(&self) -> String {
         let mut jwk = Jwk::from_encoding_key(&self.key, Algorithm::ES256).unwrap();
         jwk.common.key_id = Some(self.kid.clone());
         serde_json::to_string(&JwkSet { keys: vec![jwk] }).unwrap()
     }
 
-    /// A good token.
+    /// A valid token, which expires after ten minutes.
     pub(crate) fn token(&self, tenant: &str, scopes: &str) -> String {
         self.token_with(tenant, scopes, &[])
     }
 
-    /// A token with other claims; `null` leaves one away.
+    /// A token with these claims added or replaced; `null` removes a claim.
     pub(crate) fn token_with(&self, tenant: &str, scopes: &str, other: &[(&str, Value)]) -> String {
         let now = jiff::Timestamp::now().as_second();
         let mut claims = BTreeMap::from([

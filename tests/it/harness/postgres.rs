@@ -1,5 +1,5 @@
-//! A real PostgreSQL of a test's own: in a folder of its own, on a free loopback port, and ended with the
-//! test, however that ends.
+//! A real PostgreSQL server for one test, in a temporary folder and on a free loopback port. It ends with the
+//! test, also if the test panics.
 
 use std::{
     fs,
@@ -14,21 +14,21 @@ use std::{
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
 
-/// How often a start is looked at before it counts as failed, 20 ms apart.
-const LOOKS: u32 = 3_000;
-/// Runs the server until standard input is closed: by the test, or by its end.
-const REFRESH_TASK: &str =
+/// The number of connection attempts, 20 ms apart, before the start counts as failed.
+const MAX_ATTEMPTS: u32 = 3_000;
+/// Runs the server until its standard input closes, which happens when the test or its process ends.
+const SUPERVISOR_SCRIPT: &str =
     "\"$@\" & server=$!; read -r _; kill -QUIT $server; kill -CONT $server; wait $server";
-/// A key that signs checkpoints, as `openssl genpkey -algorithm ed25519` writes it.
+/// A key that signs checkpoints, in the format of `openssl genpkey -algorithm ed25519`.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJ\n-----END PRIVATE KEY-----\n";
 
-/// The server.
+/// A PostgreSQL server.
 pub(crate) struct Postgres {
     folder: TempDir,
     port: u16,
-    /// What URLs say behind their question mark.
+    /// The query part of its URLs.
     ssl: String,
-    refresh_task: Option<Child>,
+    supervisor: Option<Child>,
 }
 
 // === impl Postgres ===
@@ -41,9 +41,9 @@ impl Postgres {
         fs::write(folder.path().join("checkpoint.pem"), KEY).unwrap();
         let data = folder.path().join("server");
         fs::create_dir(&data).unwrap();
-        let mut postgres = Self { folder, port, ssl: "sslmode=disable".to_owned(), refresh_task: None };
+        let mut postgres = Self { folder, port, ssl: "sslmode=disable".to_owned(), supervisor: None };
         if is_root() {
-            hand_over(&data);
+            give_to_server_user(&data);
             let open = Command::new("chmod").arg("a+x").arg(postgres.folder.path()).status();
             assert!(open.unwrap().success());
         }
@@ -60,21 +60,18 @@ impl Postgres {
         postgres
     }
 
-    /// Starts the server on its data, and waits until it answers.
+    /// Starts the server and waits until it accepts connections.
     pub(crate) async fn up(&mut self) {
         self.up_with(&[]).await;
     }
 
-    /// The same with more settings.
+    /// Like [`Postgres::up`], with additional settings.
     pub(crate) async fn up_with(&mut self, settings: &[&str]) {
         let server = program("postgres");
         let log = fs::File::create(self.folder.path().join("server.log")).unwrap();
-        let mut refresh_task = Command::new("sh");
-        refresh_task.args(["-c", REFRESH_TASK, "sh"]).arg(server.get_program()).args(server.get_args());
-        refresh_task
-            .arg("-D")
-            .arg(self.folder.path().join("server/data"))
-            .args(["-p", &self.port.to_string()]);
+        let mut supervisor = Command::new("sh");
+        supervisor.args(["-c", SUPERVISOR_SCRIPT, "sh"]).arg(server.get_program()).args(server.get_args());
+        supervisor.arg("-D").arg(self.folder.path().join("server/data")).args(["-p", &self.port.to_string()]);
         for setting in [
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
@@ -85,12 +82,12 @@ impl Postgres {
         .iter()
         .chain(settings)
         {
-            refresh_task.args(["-c", setting]);
+            supervisor.args(["-c", setting]);
         }
-        refresh_task.current_dir(self.folder.path().join("server"));
-        self.refresh_task =
-            Some(refresh_task.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
-        for _ in 0..LOOKS {
+        supervisor.current_dir(self.folder.path().join("server"));
+        self.supervisor =
+            Some(supervisor.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        for _ in 0..MAX_ATTEMPTS {
             if let Ok(session) = self.options("postgres").connect().await {
                 session.close().await.unwrap();
                 return;
@@ -102,8 +99,8 @@ impl Postgres {
         panic!("PostgreSQL does not start: {output}");
     }
 
-    /// Has the server, which is started anew, take TLS alone, by this certificate and its key, from whoever
-    /// knows the password.
+    /// Restarts the server with this certificate and key, so that it accepts only TLS connections with the
+    /// password.
     pub(crate) async fn secure(&mut self, password: &str, (certificate, key): (&str, &str), ca: &str) {
         let mut session = self.session("logkey").await;
         let role = format!("ALTER ROLE logkey PASSWORD '{password}'");
@@ -119,27 +116,27 @@ impl Postgres {
             fs::write(data.join(name), text).unwrap();
             fs::set_permissions(data.join(name), fs::Permissions::from_mode(0o600)).unwrap();
             if is_root() {
-                hand_over(&data.join(name));
+                give_to_server_user(&data.join(name));
             }
         }
         self.ssl = format!("password={password}&sslmode=verify-full&sslrootcert={ca}");
         self.up_with(&["ssl=on"]).await;
     }
 
-    /// Ends the server at once, as a crash would: nothing is written that was not.
+    /// Ends the server at once, as a crash would: it writes nothing more.
     pub(crate) fn crash(&mut self) {
-        let Some(mut refresh_task) = self.refresh_task.take() else { return };
-        drop(refresh_task.stdin.take());
-        refresh_task.wait().unwrap();
+        let Some(mut supervisor) = self.supervisor.take() else { return };
+        drop(supervisor.stdin.take());
+        supervisor.wait().unwrap();
     }
 
-    /// Stops every process of the server where it is.
+    /// Pauses every process of the server.
     pub(crate) fn hang(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets them go on.
-    pub(crate) fn go_on(&self) {
+    /// Resumes the paused processes.
+    pub(crate) fn resume(&self) {
         self.signal("-CONT");
     }
 
@@ -148,27 +145,27 @@ impl Postgres {
         let pid = pid.lines().next().unwrap().to_owned();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
         for process in std::iter::once(&*pid).chain(children.split_whitespace()) {
-            // One that ended meanwhile needs no signal.
+            // A process that ended meanwhile needs no signal.
             drop(Command::new("kill").args([signal, process]).stderr(Stdio::null()).status());
         }
     }
 
-    /// The URL of the database, as settings name it.
+    /// The URL of the database, for the settings.
     pub(crate) fn url(&self) -> String {
         self.url_with(&self.ssl)
     }
 
-    /// The same with other words behind the question mark.
+    /// The URL of the database with another query part.
     pub(crate) fn url_with(&self, ssl: &str) -> String {
         format!("postgres://logkey@127.0.0.1:{}/logkey?{ssl}", self.port)
     }
 
-    /// The key that signs, in its file.
+    /// The file of the key that signs checkpoints.
     pub(crate) fn key_file(&self) -> PathBuf {
         self.folder.path().join("checkpoint.pem")
     }
 
-    /// The settings that lead to it, in TOML.
+    /// The settings of the store and the checkpoint key, in TOML.
     pub(crate) fn settings(&self) -> String {
         format!(
             "url = \"{}\"\n[audit]\ncheckpoint_key_file = \"{}\"\n",
@@ -177,7 +174,7 @@ impl Postgres {
         )
     }
 
-    /// A session of the test's own.
+    /// A separate connection for the test.
     pub(crate) async fn session(&self, database: &str) -> PgConnection {
         self.options(database).connect().await.unwrap()
     }
@@ -194,12 +191,12 @@ impl Drop for Postgres {
     }
 }
 
-/// Makes a file or folder the server's, which refuses to run as root.
-fn hand_over(path: &Path) {
+/// Gives a file or folder to the user of the server, which does not run as root.
+fn give_to_server_user(path: &Path) {
     assert!(Command::new("chown").arg("postgres:").arg(path).status().unwrap().success());
 }
 
-/// A program of PostgreSQL's, as a user that it agrees to run as.
+/// A program of PostgreSQL, run as a user other than root.
 fn program(name: &str) -> Command {
     let path = installed(name).unwrap_or_else(|| {
         panic!("PostgreSQL is needed for this test: apt-get install postgresql (no {name} in PATH or /usr/lib/postgresql)")
@@ -212,7 +209,7 @@ fn program(name: &str) -> Command {
     command
 }
 
-/// Debian keeps the server's programs out of PATH.
+/// The path of a server program; Debian does not put them in PATH.
 fn installed(name: &str) -> Option<PathBuf> {
     let mut folders: Vec<PathBuf> =
         std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();

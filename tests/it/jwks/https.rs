@@ -1,4 +1,4 @@
-//! An issuer whose certificate is of an authority of one's own, as the machine's roots name it.
+//! Issuers with a private certificate authority that the machine's root certificates may contain.
 
 use std::{fmt::Write as _, path::Path, sync::Arc};
 
@@ -19,10 +19,10 @@ use crate::{
 
 const UNAVAILABLE: &str = "IDENTITY_PROVIDER_UNAVAILABLE";
 
-/// A server's side of TLS, with a certificate of this authority for this name.
+/// The TLS settings of a server with a certificate of this authority for this name.
 fn tls(authority: &Authority, name: &str) -> ServerConfig {
-    let of = authority.client(name);
-    let (cert, key) = of.pair();
+    let client = authority.client(name);
+    let (cert, key) = client.pair();
     ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -34,19 +34,23 @@ fn tls(authority: &Authority, name: &str) -> ServerConfig {
         .unwrap()
 }
 
-/// An issuer with a certificate of `authority` for `name`, and how a service answers its tokens that trusts
-/// `trusted`: once with its keys by their address, once by discovery. Also how often it was asked.
-async fn response(authority: &Authority, name: &str, trusted: Option<&Authority>) -> (Vec<String>, usize) {
+/// The results of two tokens, whose issuer has a certificate of `authority` for `name`, in a service that
+/// trusts `trusted`: one issuer has a `jwks_uri`, one uses discovery. Also the number of key fetches.
+async fn results_and_fetches(
+    authority: &Authority,
+    name: &str,
+    trusted: Option<&Authority>,
+) -> (Vec<String>, usize) {
     let forge = Forge::new();
     let idp = Idp::start_over_tls(Answer::Keys(forge.jwks()), tls(authority, name)).await;
     let own = idp.url("").trim_end_matches('/').to_owned();
-    idp.is_discovered_by(&json!({"issuer": own, "jwks_uri": idp.url("keys")}));
-    let named = format!("jwks_uri = \"{}\"\n", idp.url("keys"));
-    let issuers = [("https://idp.test", "named", &*named), (&*own, "discovered", "")];
-    let mut below = String::new();
+    idp.set_discovery(&json!({"issuer": own, "jwks_uri": idp.url("keys")}));
+    let jwks_setting = format!("jwks_uri = \"{}\"\n", idp.url("keys"));
+    let issuers = [("https://idp.test", "named", &*jwks_setting), (&*own, "discovered", "")];
+    let mut settings = String::new();
     for (issuer, tenant, keys) in issuers {
-        writeln!(below, "[[auth.issuers]]\nissuer = \"{issuer}\"\n{keys}").unwrap();
-        writeln!(below, "[[tenants]]\nid = \"{tenant}\"\nissuers = [\"{issuer}\"]").unwrap();
+        writeln!(settings, "[[auth.issuers]]\nissuer = \"{issuer}\"\n{keys}").unwrap();
+        writeln!(settings, "[[tenants]]\nid = \"{tenant}\"\nissuers = [\"{issuer}\"]").unwrap();
     }
     let folder = tempfile::tempdir().unwrap();
     let roots = folder.path().join("roots.pem");
@@ -56,33 +60,33 @@ async fn response(authority: &Authority, name: &str, trusted: Option<&Authority>
     )
     .unwrap();
     let environment: [(&str, &Path); 1] = [("SSL_CERT_FILE", &roots)];
-    let process = Process::serve_with(folder, "", &below, &environment).await;
-    let mut output = Vec::new();
+    let process = Process::serve_with(folder, "", &settings, &environment).await;
+    let mut results = Vec::new();
     for (issuer, tenant, _) in issuers {
-        let token = forge.claiming(json!({"iss": issuer, "tenant": tenant}));
+        let token = forge.token_with_claims(json!({"iss": issuer, "tenant": tenant}));
         let answer = Caller::new(process.channel(), &token).who_am_i().await;
-        output.push(answer.map_or_else(|status| reason(&status), |principal| principal.tenant_id));
+        results.push(answer.map_or_else(|status| reason(&status), |response| response.tenant_id));
     }
-    (output, idp.request_count())
+    (results, idp.request_count())
 }
 
 #[tokio::test]
-async fn keys_come_over_https_from_an_issuer_whose_authority_is_trusted() {
+async fn keys_are_fetched_over_https_from_a_trusted_issuer() {
     let authority = Authority::new();
-    let (output, request_count) = response(&authority, "localhost", Some(&authority)).await;
-    assert_eq!(output, ["named", "discovered"]);
-    assert_eq!(request_count, 2, "once for each issuer");
+    let (results, fetches) = results_and_fetches(&authority, "localhost", Some(&authority)).await;
+    assert_eq!(results, ["named", "discovered"]);
+    assert_eq!(fetches, 2, "one fetch for each issuer");
 }
 
 #[tokio::test]
-async fn an_issuer_of_another_authority_is_not_asked() {
-    let (output, request_count) = response(&Authority::new(), "localhost", None).await;
-    assert_eq!((output, request_count), (vec![UNAVAILABLE.to_owned(); 2], 0));
+async fn an_issuer_of_an_untrusted_authority_gets_no_request() {
+    let (results, fetches) = results_and_fetches(&Authority::new(), "localhost", None).await;
+    assert_eq!((results, fetches), (vec![UNAVAILABLE.to_owned(); 2], 0));
 }
 
 #[tokio::test]
-async fn an_issuer_with_a_certificate_of_another_name_is_not_asked() {
+async fn an_issuer_with_a_certificate_for_another_name_gets_no_request() {
     let authority = Authority::new();
-    let (output, request_count) = response(&authority, "elsewhere.test", Some(&authority)).await;
-    assert_eq!((output, request_count), (vec![UNAVAILABLE.to_owned(); 2], 0));
+    let (results, fetches) = results_and_fetches(&authority, "elsewhere.test", Some(&authority)).await;
+    assert_eq!((results, fetches), (vec![UNAVAILABLE.to_owned(); 2], 0));
 }

@@ -1,4 +1,4 @@
-//! An issuer's own server: answers as it is told, and remembers when it was asked.
+//! A fake issuer server with configurable answers; it records its requests.
 
 use std::{
     fmt::Debug,
@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-/// What it answers under `/keys`.
+/// The answer to a request of `/keys`.
 #[derive(Clone)]
 pub(super) enum Answer {
     Keys(Value),
@@ -32,7 +32,7 @@ pub(super) enum Answer {
     Hangs,
 }
 
-/// The server, which ends with its test.
+/// A fake issuer server, which ends when it is dropped.
 pub(super) struct Idp {
     base: String,
     request_log: Arc<RequestLog>,
@@ -44,11 +44,11 @@ struct RequestLog {
     answer: Mutex<Answer>,
     discovery: Mutex<Option<String>>,
     request_times: Mutex<Vec<Instant>>,
-    /// How many are under way, and the most that were.
-    at_once: Mutex<(usize, usize)>,
+    /// The number of requests in flight, and its maximum.
+    in_flight_and_max: Mutex<(usize, usize)>,
 }
 
-/// One request under way, until it is answered or its client went away.
+/// One request in flight, until it is answered or its client disconnects.
 struct InFlight(Arc<RequestLog>);
 
 impl Idp {
@@ -58,11 +58,11 @@ impl Idp {
         Self::serving(listener, base, answer)
     }
 
-    /// As `https://localhost`, by these settings of TLS.
+    /// Serves `https://localhost`, by these settings of TLS.
     pub(super) async fn start_over_tls(answer: Answer, tls: ServerConfig) -> Self {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("https://localhost:{}", tcp.local_addr().unwrap().port());
-        Self::serving(Secured { tcp, tls: Arc::new(tls).into() }, base, answer)
+        Self::serving(TlsListener { tcp, tls: Arc::new(tls).into() }, base, answer)
     }
 
     fn serving<L: Listener<Addr: Debug>>(listener: L, base: String, answer: Answer) -> Self {
@@ -71,9 +71,9 @@ impl Idp {
             answer: Mutex::new(answer),
             discovery: Mutex::default(),
             request_times: Mutex::default(),
-            at_once: Mutex::default(),
+            in_flight_and_max: Mutex::default(),
         });
-        let app = Router::new().fallback(response).with_state(Arc::clone(&request_log));
+        let app = Router::new().fallback(respond).with_state(Arc::clone(&request_log));
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self { base, request_log, task }
     }
@@ -82,38 +82,38 @@ impl Idp {
         format!("{}/{path}", self.base)
     }
 
-    pub(super) fn says(&self, answer: Answer) {
+    pub(super) fn set_answer(&self, answer: Answer) {
         *self.request_log.answer.lock().unwrap() = answer;
     }
 
-    /// What its discovery document is.
-    pub(super) fn is_discovered_by(&self, document: &Value) {
+    /// Sets its discovery document.
+    pub(super) fn set_discovery(&self, document: &Value) {
         *self.request_log.discovery.lock().unwrap() = Some(document.to_string());
     }
 
-    /// How often it was asked for its keys.
+    /// The number of requests for its keys.
     pub(super) fn request_count(&self) -> usize {
         self.request_log.request_times.lock().unwrap().len()
     }
 
-    /// When it was asked for them.
+    /// The times of the requests for its keys.
     pub(super) fn times(&self) -> Vec<Instant> {
         self.request_log.request_times.lock().unwrap().clone()
     }
 
-    /// The most requests for them that were under way at once.
+    /// The maximum number of concurrent requests for its keys.
     pub(super) fn max_concurrent(&self) -> usize {
-        self.request_log.at_once.lock().unwrap().1
+        self.request_log.in_flight_and_max.lock().unwrap().1
     }
 }
 
-/// Takes connections whose handshake comes about.
-struct Secured {
+/// Accepts TLS connections and drops those whose handshake fails.
+struct TlsListener {
     tcp: TcpListener,
     tls: TlsAcceptor,
 }
 
-impl Listener for Secured {
+impl Listener for TlsListener {
     type Io = TlsStream<TcpStream>;
     type Addr = SocketAddr;
 
@@ -139,34 +139,34 @@ impl Drop for Idp {
 
 impl InFlight {
     fn begin(request_log: &Arc<RequestLog>) -> Self {
-        let mut at_once = request_log.at_once.lock().unwrap();
-        at_once.0 += 1;
-        at_once.1 = at_once.1.max(at_once.0);
+        let mut in_flight_and_max = request_log.in_flight_and_max.lock().unwrap();
+        in_flight_and_max.0 += 1;
+        in_flight_and_max.1 = in_flight_and_max.1.max(in_flight_and_max.0);
         Self(Arc::clone(request_log))
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.at_once.lock().unwrap().0 -= 1;
+        self.0.in_flight_and_max.lock().unwrap().0 -= 1;
     }
 }
 
-fn to(url: &str) -> Response {
+fn redirect_to(url: &str) -> Response {
     (StatusCode::FOUND, [(LOCATION, url)]).into_response()
 }
 
-/// `/keys`, `/.well-known/openid-configuration`, `/hops/N` that leads to `/keys` by so many and one more
-/// redirects, and `/to/URL` that leads there.
-async fn response(State(request_log): State<Arc<RequestLog>>, uri: Uri) -> Response {
+/// Serves `/keys`, `/.well-known/openid-configuration`, `/hops/N`, which redirects N + 1 times and ends at
+/// `/keys`, and `/to/URL`, which redirects to the URL.
+async fn respond(State(request_log): State<Arc<RequestLog>>, uri: Uri) -> Response {
     let path = uri.path().trim_start_matches('/');
     if let Some(url) = path.strip_prefix("to/") {
-        return to(url);
+        return redirect_to(url);
     }
     if let Some(hops) = path.strip_prefix("hops/") {
         return match hops.parse::<u32>().unwrap().checked_sub(1) {
-            Some(fewer) => to(&format!("{}/hops/{fewer}", request_log.base)),
-            None => to(&format!("{}/keys", request_log.base)),
+            Some(fewer) => redirect_to(&format!("{}/hops/{fewer}", request_log.base)),
+            None => redirect_to(&format!("{}/keys", request_log.base)),
         };
     }
     if path == ".well-known/openid-configuration" {

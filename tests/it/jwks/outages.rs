@@ -1,84 +1,84 @@
-//! Issuers that are down, and keys that they no longer have.
+//! Issuers that are down, and keys that an issuer removed.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{ASKED, answer, idp::*, readiness, request_counts, service_at, until};
+use super::{FETCHED_ISSUER, answer, call_with_new_token, idp::*, readiness, service_at, until};
 use crate::tokens::forge::Forge;
 
 const UNAVAILABLE: &str = "IDENTITY_PROVIDER_UNAVAILABLE";
-/// The longest that a test waits for what has to come.
+/// The longest time that a test waits.
 const TIMEOUT: Duration = Duration::from_mins(2);
 const STALE: Duration = Duration::from_secs(8);
 
 #[tokio::test]
-async fn known_keys_outlive_an_issuer_that_is_down_until_they_are_stale_and_come_back_by_themselves() {
+async fn cached_keys_work_until_stale_and_recover_with_the_issuer() {
     let forge = Forge::new();
     let idp = Idp::start(Answer::Keys(forge.jwks())).await;
     let refresh = format!("every = \"1s\"\ncool_down = \"1s\"\nmax_staleness = \"{}s\"\n", STALE.as_secs());
     let service = service_at(&idp, "keys", &refresh).await;
-    assert_eq!(request_counts(&service, &forge).await, "OK");
+    assert_eq!(call_with_new_token(&service, &forge).await, "OK");
     until(|| idp.request_count() >= 4).await;
-    idp.says(Answer::Fails);
-    let (good, mut outlived) = (idp.request_count(), 0);
+    idp.set_answer(Answer::Fails);
+    let (fetches_before, mut accepted_while_down) = (idp.request_count(), 0);
     let down = async {
         loop {
-            let failed = idp.request_count() > good;
-            match &*request_counts(&service, &forge).await {
-                "OK" => outlived += usize::from(failed),
+            let failed = idp.request_count() > fetches_before;
+            match &*call_with_new_token(&service, &forge).await {
+                "OK" => accepted_while_down += usize::from(failed),
                 other => return (other.to_owned(), Instant::now()),
             }
         }
     };
     let (answer, at) = timeout(TIMEOUT, down).await.unwrap();
     assert_eq!(answer, UNAVAILABLE);
-    assert!(outlived > 0, "no call went on while it was down");
-    // The last good fetch is the newest of these or the one before it, and began after the one before that.
-    let before = idp.times()[good - 3];
-    assert!(at - before >= STALE, "given up after {:?}", at - before);
-    assert!(readiness(&service).await.contains(ASKED));
+    assert!(accepted_while_down > 0, "no call succeeded while the issuer was down");
+    // The last successful fetch is the newest request or the one before it. It began after the third newest.
+    let before = idp.times()[fetches_before - 3];
+    assert!(at - before >= STALE, "the keys became stale after {:?}", at - before);
+    assert!(readiness(&service).await.contains(FETCHED_ISSUER));
 
-    idp.says(Answer::Keys(forge.jwks()));
-    let back = async { while request_counts(&service, &forge).await != "OK" {} };
+    idp.set_answer(Answer::Keys(forge.jwks()));
+    let back = async { while call_with_new_token(&service, &forge).await != "OK" {} };
     timeout(TIMEOUT, back).await.unwrap();
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_start_while_the_issuer_is_down_works_and_its_tokens_are_good_once_it_is_up() {
+async fn a_service_starts_while_the_issuer_is_down_and_recovers() {
     let forge = Forge::new();
     let idp = Idp::start(Answer::Fails).await;
     let refresh = "every = \"1s\"\ncool_down = \"1s\"\nmax_staleness = \"1h\"\n";
     let service = service_at(&idp, "keys", refresh).await;
-    assert_eq!(request_counts(&service, &forge).await, UNAVAILABLE);
-    assert!(readiness(&service).await.contains(ASKED));
-    idp.says(Answer::Keys(forge.jwks()));
-    let up = async { while request_counts(&service, &forge).await != "OK" {} };
+    assert_eq!(call_with_new_token(&service, &forge).await, UNAVAILABLE);
+    assert!(readiness(&service).await.contains(FETCHED_ISSUER));
+    idp.set_answer(Answer::Keys(forge.jwks()));
+    let up = async { while call_with_new_token(&service, &forge).await != "OK" {} };
     timeout(TIMEOUT, up).await.unwrap();
     assert_eq!(readiness(&service).await, "ok\n");
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_removed_key_stops_within_one_refresh_although_its_tokens_were_seen_before() {
+async fn a_removed_key_rejects_cached_tokens_within_one_refresh() {
     let forge = Forge::new();
     let idp = Idp::start(Answer::Keys(forge.jwks())).await;
     let refresh = "every = \"1s\"\ncool_down = \"1s\"\nmax_staleness = \"1h\"\n";
     let service = service_at(&idp, "keys", refresh).await;
-    let known_token = forge.claiming(json!({"iss": ASKED}));
+    let cached_token = forge.token_with_claims(json!({"iss": FETCHED_ISSUER}));
     for _ in 0..3 {
-        assert_eq!(answer(&service, &known_token).await, "OK");
+        assert_eq!(answer(&service, &cached_token).await, "OK");
     }
-    idp.says(Answer::Keys(Forge::new().jwks()));
+    idp.set_answer(Answer::Keys(Forge::new().jwks()));
     let removed = idp.request_count();
     let stopped = async {
         loop {
-            // One more fetch than the one that did not find it: what that brought is in use.
+            // After one more fetch, the keys of the fetch that no longer had the key are in use.
             let refreshed = idp.request_count() >= removed + 2;
-            match &*answer(&service, &known_token).await {
-                "OK" => assert!(!refreshed, "it is good after a refresh without its key"),
+            match &*answer(&service, &cached_token).await {
+                "OK" => assert!(!refreshed, "the token works after a refresh without its key"),
                 other => return other.to_owned(),
             }
         }

@@ -1,4 +1,4 @@
-//! What a caller is told of limits, and what whoever runs the service sees of them.
+//! How callers and operators see the limits.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::{
     process::logkey,
 };
 
-/// One reading a second of an account's log groups.
+/// Allows one `DescribeLogGroups` call a second for each account.
 const SLOW: &str = "[limits.upstream]\ndescribe_per_second = 1\n";
 
 async fn view(service: &Service) -> LimitsView {
@@ -24,7 +24,7 @@ async fn view(service: &Service) -> LimitsView {
     serde_json::from_str(&answer.text().await.unwrap()).unwrap()
 }
 
-/// How many calls wait for a turn to read log groups.
+/// The number of calls that wait for a permit for `DescribeLogGroups`.
 async fn waiting(service: &Service) -> usize {
     let quota_keys = view(service).await.quota_keys;
     quota_keys
@@ -33,16 +33,16 @@ async fn waiting(service: &Service) -> usize {
         .map_or(0, |quota_key| quota_key.waiting)
 }
 
-async fn until(mut so: impl AsyncFnMut() -> bool) {
+async fn until(mut condition: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
-    while !so().await {
-        assert!(start.elapsed() < Duration::from_secs(20), "it never came");
+    while !condition().await {
+        assert!(start.elapsed() < Duration::from_secs(20), "the condition never held");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// Reads the group's key, or is told that half a second does not do.
-async fn hurried(caller: &Caller) -> Result<KeyAssociation, Status> {
+/// Reads the key of the group with a deadline of half a second.
+async fn get_with_deadline(caller: &Caller) -> Result<KeyAssociation, Status> {
     let target = Some(get_key_association_request::Target::LogGroupName(GROUP.into()));
     let mut request = caller.request(GetKeyAssociationRequest { target, ..Default::default() });
     request.set_timeout(Duration::from_millis(500));
@@ -51,7 +51,7 @@ async fn hurried(caller: &Caller) -> Result<KeyAssociation, Status> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_with_too_many_calls_under_way_is_told_so_and_when_to_come_back() {
+async fn a_tenant_over_its_concurrency_limit_gets_a_retry_delay() {
     let limits = "{ per_second = 1000, burst = 1000, max_in_flight = 1 }";
     let service = Plan::default().tenants(&tenant("payments", PAYMENTS, limits)).start().await;
     service.sandbox.sandbox().fault(Fault::on("DescribeLogGroups", Effect::Hang));
@@ -64,7 +64,7 @@ async fn a_tenant_with_too_many_calls_under_way_is_told_so_and_when_to_come_back
     assert_eq!((refused.code(), reason(&refused)), expected);
     let quota = refused.get_details_quota_failure().unwrap();
     let violation = quota.violations.first().unwrap();
-    assert_eq!((&*violation.subject, &*violation.description), ("tenant:payments", "calls under way"));
+    assert_eq!((&*violation.subject, &*violation.description), ("tenant:payments", "calls in flight"));
     let wait = refused.get_details_retry_info().unwrap().retry_delay.unwrap();
     assert!((Duration::from_millis(10)..=Duration::from_secs(5)).contains(&wait), "{wait:?}");
 
@@ -75,20 +75,20 @@ async fn a_tenant_with_too_many_calls_under_way_is_told_so_and_when_to_come_back
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_whose_turn_comes_too_late_is_told_so_at_once_and_when_to_come_back() {
+async fn a_call_that_cannot_meet_its_deadline_fails_at_once() {
     let service = Plan::default().settings(SLOW).start().await;
     let caller = service.caller("payments", ALL);
     let (refused, took) = loop {
-        // Right after a call that had its turn, the next is a second away.
+        // Right after a permit, the next permit is a second away.
         caller.get(GROUP).await.unwrap();
         let start = Instant::now();
-        if let Err(status) = hurried(&caller).await {
+        if let Err(status) = get_with_deadline(&caller).await {
             break (status, start.elapsed());
         }
     };
     let expected = (Code::ResourceExhausted, "ACCOUNT_BUDGET_EXHAUSTED".to_owned());
     assert_eq!((refused.code(), reason(&refused)), expected, "{refused:?}");
-    assert!(took < Duration::from_millis(450), "told at once, not at its deadline: {took:?}");
+    assert!(took < Duration::from_millis(450), "rejected at once, not at the deadline: {took:?}");
     let quota = refused.get_details_quota_failure().unwrap();
     assert_eq!(quota.violations.first().unwrap().subject, "aws-account");
     let wait = refused.get_details_retry_info().unwrap().retry_delay.unwrap();
@@ -113,24 +113,24 @@ async fn calls_that_are_cancelled_leave_the_queue_and_never_reach_aws() {
     assert!(reached < 12, "{reached} of 13 calls reached AWS");
     caller.get(GROUP).await.unwrap();
     let after = service.reached("DescribeLogGroups").len();
-    assert!(after <= reached + 2, "{after} instead of {reached}: turns of calls that were gone");
+    assert!(after <= reached + 2, "{after} instead of {reached}: cancelled calls used permits");
     service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_shows_a_live_services_tenant_and_its_account() {
+async fn the_limits_command_shows_tenants_and_quota_keys() {
     let limits = "{ per_second = 1, burst = 50, max_in_flight = 9 }";
     let service = Plan::default().tenants(&tenant("payments", PAYMENTS, limits)).start().await;
     service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
     let admin = format!("http://{}", service.admin);
     let run = |more: &'static [&'static str]| {
         let admin = admin.clone();
-        // Aside, since the service that it asks runs here.
+        // On another thread, because the service runs on this runtime.
         tokio::task::spawn_blocking(move || logkey(&["limits", "--admin", &admin]).args(more).output())
     };
-    let shown = run(&[]).await.unwrap().unwrap();
-    assert!(shown.status.success(), "{shown:?}");
-    let text = String::from_utf8(shown.stdout).unwrap();
+    let output = run(&[]).await.unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     let of_tenant = rows.iter().find(|row| row.first() == Some(&"payments")).unwrap();
     let remaining: u32 = of_tenant[1].parse().unwrap();
@@ -138,14 +138,14 @@ async fn the_command_shows_a_live_services_tenant_and_its_account() {
     let quota_key = [PAYMENTS, REGION, "AssociateKmsKey", "5/s", "default", "5.00/s", "0", "0"];
     assert!(rows.iter().any(|row| *row == quota_key), "{text}");
 
-    let shown = run(&["--json"]).await.unwrap().unwrap();
-    let view: LimitsView = serde_json::from_slice(&shown.stdout).unwrap();
+    let output = run(&["--json"]).await.unwrap().unwrap();
+    let view: LimitsView = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(view.tenants.first().unwrap().tenant, "payments");
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_caller_sees_what_is_left_of_its_budget_go_down() {
+async fn a_caller_sees_its_remaining_budget_decrease() {
     let limits = "{ per_second = 1, burst = 50, max_in_flight = 9 }";
     let service = Plan::default().tenants(&tenant("payments", PAYMENTS, limits)).start().await;
     let caller = service.caller("payments", ALL);
@@ -155,10 +155,10 @@ async fn a_caller_sees_what_is_left_of_its_budget_go_down() {
         assert_eq!((limits.burst, limits.in_flight), (50, 1));
         left.push(limits.remaining);
     }
-    // What is earned meanwhile comes back.
-    let earned = u32::try_from(start.elapsed().as_secs()).unwrap() + 1;
+    // The tokens that are refilled meanwhile come back.
+    let refilled = u32::try_from(start.elapsed().as_secs()).unwrap() + 1;
     let (first, last) = (left[0], left[19]);
     assert_eq!(first, 49, "{left:?}");
-    assert!((30..=30 + earned).contains(&last), "{left:?}");
+    assert!((30..=30 + refilled).contains(&last), "{left:?}");
     service.stop().await;
 }

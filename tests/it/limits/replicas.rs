@@ -1,4 +1,4 @@
-//! Three whole services, one Redis and one AWS: a quota stays one quota.
+//! Three whole services, one Redis and one embedded AWS: the replicas share each quota.
 
 use std::{
     net::TcpListener,
@@ -15,10 +15,10 @@ use tokio::task::JoinSet;
 
 use crate::harness::{ALL, GROUP, PAYMENTS, Plan, Service, key, reason, tenant};
 
-/// AWS's quota in these tests, raised so that they need not last long.
+/// The quota of AWS in these tests, raised so that they finish sooner.
 pub(super) const PER_SECOND: u32 = 20;
 
-/// A real server, ended with the test.
+/// A real Redis server, which ends with the test.
 pub(super) struct Redis {
     process: Child,
     pub(super) port: u16,
@@ -29,7 +29,7 @@ impl Redis {
         Self::with(&[])
     }
 
-    /// With more settings, as `--name value`.
+    /// Starts the server with additional settings, as `--name value`.
     pub(super) fn with(more: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let program = std::env::var_os("LOGKEY_REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
@@ -47,7 +47,7 @@ impl Redis {
         drop(self.process.wait());
     }
 
-    /// `-STOP` lets it hang as it is, `-CONT` lets it go on.
+    /// `-STOP` pauses the server, `-CONT` resumes it.
     pub(super) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap();
         assert!(status.success());
@@ -65,7 +65,7 @@ async fn ready(service: &Service) -> (u16, String) {
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
-pub(super) async fn until_ready_says(service: &Service, text: &str) -> u16 {
+pub(super) async fn until_readiness_contains(service: &Service, text: &str) -> u16 {
     let start = Instant::now();
     loop {
         let (code, output) = ready(service).await;
@@ -90,13 +90,13 @@ pub(super) async fn three(redis: &Redis, on_error: &str, limits: &str) -> [Servi
     let (second, third) = (Box::pin(first.replica()).await, Box::pin(first.replica()).await);
     let all = [first, second, third];
     for service in &all {
-        assert_eq!(until_ready_says(service, "shared by 3 replicas, redis is up").await, 200);
+        assert_eq!(until_readiness_contains(service, "shared by 3 replicas, redis is up").await, 200);
     }
     all
 }
 
-/// Keeps the longest time, in milliseconds, for which the runtime did not get to a task that was due.
-pub(super) async fn watched(max: Arc<AtomicU64>) {
+/// Records the longest delay, in milliseconds, before the runtime ran a task that was due.
+pub(super) async fn measure_stall(max: Arc<AtomicU64>) {
     loop {
         let due = Instant::now() + Duration::from_millis(5);
         tokio::time::sleep_until(due.into()).await;
@@ -111,16 +111,16 @@ pub(super) async fn end(services: [Service; 3]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_replicas_keep_one_quota_toward_aws() {
+async fn three_replicas_share_one_aws_quota() {
     let redis = Redis::start();
     let services = three(&redis, "share", "{ per_second = 1000, burst = 1000, max_in_flight = 100 }").await;
     for service in &services {
-        // Credentials are there before the time is taken.
+        // Fetch the credentials before the measurement starts.
         service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
     }
     let (mut calls, start) = (JoinSet::new(), Instant::now());
     let stall = Arc::new(AtomicU64::new(0));
-    let watch = tokio::spawn(watched(Arc::clone(&stall)));
+    let watch = tokio::spawn(measure_stall(Arc::clone(&stall)));
     for service in &services {
         let caller = Arc::new(service.caller("payments", ALL));
         for _ in 0..20 {
@@ -128,20 +128,20 @@ async fn three_replicas_keep_one_quota_toward_aws() {
             calls.spawn(async move { caller.associate(GROUP, &key("good")).await });
         }
     }
-    for finished in calls.join_all().await {
-        finished.unwrap();
+    for result in calls.join_all().await {
+        result.unwrap();
     }
     let took = start.elapsed().as_secs_f64();
     assert!((2.8..15.0).contains(&took), "60 calls at {PER_SECOND} a second took {took} s");
     let journal = services[0].reached("AssociateKmsKey");
     watch.abort();
-    // A machine that does nothing for longer than a part of AWS's burst lasts sends together what had turns apart.
+    // After a stall longer than a part of the burst of AWS, calls with separate permits reach AWS together.
     let stall = Duration::from_millis(stall.load(Ordering::Relaxed));
     let throttled = if stall < Duration::from_secs(5) / PER_SECOND / 2 { 0 } else { 2 };
-    let calls_before = journal.len();
+    let calls_reached = journal.len();
     assert!(
-        (63..=63 + throttled).contains(&calls_before),
-        "each call once: {calls_before}, with a stall of {stall:?}"
+        (63..=63 + throttled).contains(&calls_reached),
+        "each call once: {calls_reached}, with a stall of {stall:?}"
     );
     let times: Vec<_> = journal.iter().map(|entry| entry.time).collect();
     for window in times.windows(26) {
@@ -152,48 +152,48 @@ async fn three_replicas_keep_one_quota_toward_aws() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_has_one_budget_in_all_replicas_and_its_share_while_redis_is_gone() {
+async fn a_tenant_has_one_budget_in_all_replicas_also_without_redis() {
     let mut redis = Redis::start();
     let services = three(&redis, "share", "{ per_second = 1, burst = 30, max_in_flight = 100 }").await;
     let callers: Vec<_> = services.iter().map(|service| service.caller("payments", ALL)).collect();
     let spend = async || {
-        let mut given = 0;
+        let mut accepted = 0;
         for nth in 0..60 {
             match callers[nth % 3].who_am_i().await {
-                Ok(_) => given += 1,
+                Ok(_) => accepted += 1,
                 Err(status) => assert_eq!(reason(&status), "TENANT_RATE_LIMITED"),
             }
         }
-        given
+        accepted
     };
-    let given = spend().await;
-    assert!((30..=40).contains(&given), "{given} of a burst of 30");
+    let accepted = spend().await;
+    assert!((30..=40).contains(&accepted), "{accepted} of a burst of 30");
     redis.end();
     for service in &services {
-        assert_eq!(until_ready_says(service, "redis is away: each of 3 replicas").await, 200);
+        assert_eq!(until_readiness_contains(service, "redis is down: each of 3 replicas").await, 200);
     }
     let start = Instant::now();
-    let given = spend().await;
-    assert!(given <= 20, "{given} more since Redis is gone: no second burst");
+    let accepted = spend().await;
+    assert!(accepted <= 20, "{accepted} more after Redis ended: there is no second burst");
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     end(services).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_that_are_to_refuse_without_redis_say_so_and_are_not_ready() {
+async fn replicas_that_refuse_without_redis_are_not_ready() {
     let mut redis = Redis::start();
     let services = three(&redis, "refuse", "{ per_second = 100, burst = 100, max_in_flight = 100 }").await;
     let caller = services[0].caller("payments", ALL);
     caller.who_am_i().await.unwrap();
     redis.end();
-    assert_eq!(until_ready_says(&services[0], "redis is away: calls are refused").await, 503);
+    assert_eq!(until_readiness_contains(&services[0], "redis is down: calls are rejected").await, 503);
     let status = caller.who_am_i().await.unwrap_err();
     assert_eq!(reason(&status), "TENANT_RATE_LIMITED");
     end(services).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_of_redis_with_the_password_of_a_file_is_who_asks_it() {
+async fn the_redis_user_and_its_password_file_are_used() {
     let user = ["--user", "logkey", "on", ">s3cret", "~logkey:*", "+@all"];
     let redis = Redis::with(&[&["--user", "default", "off"], &user[..]].concat());
     let folder = tempfile::tempdir().unwrap();
@@ -206,7 +206,7 @@ async fn a_user_of_redis_with_the_password_of_a_file_is_who_asks_it() {
         file.display()
     );
     let service = Box::pin(Plan::default().settings(&settings).start()).await;
-    assert_eq!(until_ready_says(&service, "redis is up").await, 200);
+    assert_eq!(until_readiness_contains(&service, "redis is up").await, 200);
     service.caller("payments", ALL).who_am_i().await.unwrap();
     service.stop().await;
 }

@@ -1,4 +1,4 @@
-//! AWS's quotas as Service Quotas tells them, read by the real SDK.
+//! The quotas that Service Quotas reports, read with the real SDK.
 
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,8 @@ const ACCOUNT: &str = "222233334444";
 const LIMITS: &str = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
 const ON: &str = "[limits]\nservice_quotas = true\n";
 
-/// An account whose quota of `DescribeLogGroups` was raised, and whose role may do these things.
-fn raised(permissions: &[&str]) -> Plan {
+/// An account with a raised `DescribeLogGroups` quota and a role with these permissions.
+fn with_raised_quota(permissions: &[&str]) -> Plan {
     let role = RoleSeed {
         name: "LogKeyAssociator".into(),
         external_id: Some("payments-external-id".into()),
@@ -48,15 +48,15 @@ async fn until<T>(mut found: impl AsyncFnMut() -> Option<T>) -> T {
     }
 }
 
-/// The readings of quotas that AWS has decided on.
-fn readings(service: &Service) -> Vec<Entry> {
+/// The calls of `ListServiceQuotas` that AWS has answered.
+fn answered_requests(service: &Service) -> Vec<Entry> {
     let all = service.reached("ListServiceQuotas").into_iter();
     all.filter(|entry| !matches!(entry.outcome, Outcome::Received)).collect()
 }
 
 #[tokio::test]
-async fn a_raised_quota_is_read_once_and_holds() {
-    let service = raised(&["*"]).settings(ON).start().await;
+async fn a_raised_quota_is_read_once_and_used() {
+    let service = with_raised_quota(&["*"]).settings(ON).start().await;
     let caller = service.caller("payments", ALL);
     caller.get(GROUP).await.unwrap();
     let quota_key =
@@ -73,21 +73,21 @@ async fn a_raised_quota_is_read_once_and_holds() {
 
 #[tokio::test]
 async fn a_configured_quota_is_not_replaced() {
-    let own = "[limits]\nservice_quotas = true\n[[limits.accounts]]\naccount_id = \"222233334444\"\ndescribe_per_second = 20\n";
-    let service = raised(&["*"]).settings(own).start().await;
+    let configured = "[limits]\nservice_quotas = true\n[[limits.accounts]]\naccount_id = \"222233334444\"\ndescribe_per_second = 20\n";
+    let service = with_raised_quota(&["*"]).settings(configured).start().await;
     service.caller("payments", ALL).get(GROUP).await.unwrap();
-    until(async || readings(&service).pop()).await;
+    until(async || answered_requests(&service).pop()).await;
     let quota_key = quota_key(&service).await;
     assert_eq!((quota_key.quota, quota_key.quota_from.as_str()), (20.0, "configured"));
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_role_that_may_not_read_quotas_loses_nothing_and_asks_once() {
-    let service = raised(&["logs:*", "kms:*"]).settings(ON).start().await;
+async fn without_the_permission_quotas_are_requested_once_and_calls_work() {
+    let service = with_raised_quota(&["logs:*", "kms:*"]).settings(ON).start().await;
     let caller = service.caller("payments", ALL);
     caller.get(GROUP).await.unwrap();
-    let refused = until(async || readings(&service).pop()).await;
+    let refused = until(async || answered_requests(&service).pop()).await;
     let Outcome::Refused { code, .. } = &refused.outcome else { panic!("{refused:?}") };
     assert_eq!(code, "AccessDeniedException");
     for _ in 0..5 {
@@ -100,8 +100,8 @@ async fn a_role_that_may_not_read_quotas_loses_nothing_and_asks_once() {
 }
 
 #[tokio::test]
-async fn unless_it_is_switched_on_nobody_asks() {
-    let service = raised(&["*"]).start().await;
+async fn quotas_are_not_requested_unless_enabled() {
+    let service = with_raised_quota(&["*"]).start().await;
     let caller = service.caller("payments", ALL);
     for _ in 0..3 {
         caller.get(GROUP).await.unwrap();

@@ -1,4 +1,4 @@
-//! Settings and certificates that change under a running service: seen by itself, or after SIGHUP.
+//! Settings and certificates that change while the service runs: it notices by itself, or after SIGHUP.
 
 use super::*;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_changed_file_is_taken_over_without_being_asked() {
+async fn a_changed_file_is_reloaded_without_a_signal() {
     let process = Process::serve().await;
     let good = std::fs::read_to_string(&process.config).unwrap();
     std::fs::write(&process.config, good + "# the same, with a comment\n").unwrap();
@@ -17,7 +17,7 @@ async fn a_changed_file_is_taken_over_without_being_asked() {
 }
 
 #[tokio::test]
-async fn a_new_tenant_in_an_empty_folder_and_a_changed_secret_are_taken_over_too() {
+async fn a_new_tenant_file_and_a_changed_secret_file_are_reloaded() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("payments.external-id");
     std::fs::write(&secret, "first").unwrap();
@@ -37,7 +37,7 @@ async fn a_new_tenant_in_an_empty_folder_and_a_changed_secret_are_taken_over_too
 }
 
 #[tokio::test]
-async fn a_hangup_takes_the_settings_over_and_a_faulty_set_is_told() {
+async fn sighup_reloads_settings_and_invalid_ones_are_reported() {
     let process = Process::serve().await;
     let good = std::fs::read_to_string(&process.config).unwrap();
     std::fs::write(&process.config, good + "[[tenants]]\nid = \"Not An Id\"\n").unwrap();
@@ -46,12 +46,12 @@ async fn a_hangup_takes_the_settings_over_and_a_faulty_set_is_told() {
     process.signal("-TERM");
     let (code, output) = process.end();
     assert_eq!(code, Some(0), "{output}");
-    assert!(output.contains("not taken over"), "{output}");
+    assert!(output.contains("not reloaded"), "{output}");
 }
 
 #[tokio::test]
-async fn kubernetes_turning_a_link_is_a_change_too() {
-    // As a mounted ConfigMap looks: the file is a link into ..data, which is a link that is exchanged.
+async fn a_replaced_configmap_link_is_noticed() {
+    // The layout of a mounted ConfigMap: the file is a link into ..data, which is a link that is replaced.
     let folder = tempfile::tempdir().unwrap();
     let tenants = folder.path().join("tenants.d");
     let version = |name: &str, suspended: bool| {
@@ -77,13 +77,13 @@ async fn kubernetes_turning_a_link_is_a_change_too() {
     assert_eq!(process.end().0, Some(0));
 }
 
-/// The tenant `payments`, in a file of its own.
+/// The settings of the tenant `payments`, for a separate file.
 fn payments(suspended: bool) -> String {
     format!("id = \"payments\"\nissuers = [\"{ISSUER}\"]\nsuspended = {suspended}\n")
 }
 
 #[tokio::test]
-async fn a_tenant_that_a_file_suspends_is_refused_by_the_first_call_after_the_reload() {
+async fn a_tenant_suspended_by_a_file_is_refused_after_the_reload() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tenants.d/payments.toml");
     std::fs::create_dir(folder.path().join("tenants.d")).unwrap();
@@ -104,8 +104,8 @@ async fn a_tenant_that_a_file_suspends_is_refused_by_the_first_call_after_the_re
 }
 
 #[tokio::test]
-async fn a_hangup_has_a_tenant_suspended_where_files_are_not_watched() {
-    // By its path through a link that nobody watches: the folder of the link does not change.
+async fn sighup_applies_a_change_in_a_file_that_is_not_watched() {
+    // The file is behind a link, so the watched folder does not change.
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let file = other.path().join("payments.toml");
     std::fs::create_dir(folder.path().join("tenants.d")).unwrap();
@@ -123,31 +123,31 @@ async fn a_hangup_has_a_tenant_suspended_where_files_are_not_watched() {
 }
 
 #[tokio::test]
-async fn certificates_that_change_in_their_files_are_taken_without_being_asked_and_connections_stand() {
+async fn changed_certificates_are_reloaded_and_connections_survive() {
     let (before, after, folder) = (Authority::new(), Authority::new(), tempfile::tempdir().unwrap());
     let tls = before.settings(folder.path(), "required");
     let tenant = format!("[[tenants]]\nid = \"payments\"\nissuers = [\"{ISSUER}\"]\n");
     let process = Process::serve_in(folder, "", &(tls + &tenant)).await;
     let token = process.issuer.token("payments", ALL);
     let (old, new) = (before.client("old.test"), after.client("new.test"));
-    // This one trusts the old authority alone: were it to connect anew, neither side would take the other.
-    let standing = Caller::new(before.channel_to(process.grpc, Some(&old)), &token);
-    standing.who_am_i().await.unwrap();
+    // This client trusts only the old authority. If it had to reconnect, each side would reject the other.
+    let existing = Caller::new(before.channel_to(process.grpc, Some(&old)), &token);
+    existing.who_am_i().await.unwrap();
 
     after.settings(process.folder(), "required");
     let mut arrived = false;
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_POLLS {
         arrived = Caller::new(after.channel_to(process.grpc, Some(&new)), &token).who_am_i().await.is_ok();
         if arrived {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(arrived, "the new certificate does not come");
-    standing.who_am_i().await.unwrap();
+    assert!(arrived, "timed out waiting for the new certificate");
+    existing.who_am_i().await.unwrap();
     Caller::new(before.channel_to(process.grpc, Some(&old)), &token).who_am_i().await.unwrap_err();
     Caller::new(after.channel_to(process.grpc, Some(&old)), &token).who_am_i().await.unwrap_err();
-    standing.who_am_i().await.unwrap();
+    existing.who_am_i().await.unwrap();
     process.signal("-TERM");
     assert_eq!(process.end().0, Some(0));
 }

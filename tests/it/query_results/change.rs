@@ -1,5 +1,4 @@
-//! What is asked by a query before the key of query results is changed, and what `TestAccess` says of the
-//! permissions that it takes.
+//! The query before a change of the key of query results, and the check of its permissions in `TestAccess`.
 
 use logkey::proto::{
     AssociateKmsKeyRequest, AssociateKmsKeyResponse, Check, DisassociateKmsKeyRequest, Outcome,
@@ -9,10 +8,10 @@ use logkey::proto::{
 use serde_json::Value;
 use tonic::Status;
 
-use super::{GROUP, REGION, drift, key, results, role, start, usual};
+use super::{GROUP, REGION, default_resources, key, results, role, set_key_outside, start};
 use crate::harness::{ALL, Caller, Service, reason};
 
-/// Sets a key where the one in force is this.
+/// Sets a key if the current key is the expected one.
 async fn associate(caller: &Caller, id: &str, expected: &str) -> Result<AssociateKmsKeyResponse, Status> {
     let message = AssociateKmsKeyRequest {
         target: Some(associate_kms_key_request::Target::ResourceIdentifier(results())),
@@ -24,10 +23,10 @@ async fn associate(caller: &Caller, id: &str, expected: &str) -> Result<Associat
 }
 
 #[tokio::test]
-async fn the_key_that_is_expected_is_compared_with_the_one_that_a_query_shows() {
-    let service = start(usual).await;
+async fn the_expected_key_is_compared_with_the_key_found_by_a_query() {
+    let service = start(default_resources).await;
     let caller = service.caller("payments", ALL);
-    drift(&service, "other");
+    set_key_outside(&service, "other");
     let status = associate(&caller, "good", "").await.unwrap_err();
     assert_eq!(reason(&status), "EXPECTED_KEY_MISMATCH");
     assert!(status.message().contains(&key("other")), "{status:?}");
@@ -38,12 +37,12 @@ async fn the_key_that_is_expected_is_compared_with_the_one_that_a_query_shows() 
 }
 
 #[tokio::test]
-async fn right_after_a_change_the_record_counts() {
-    let service = start(usual).await;
+async fn right_after_a_change_the_recorded_key_is_used() {
+    let service = start(default_resources).await;
     let caller = service.caller("payments", ALL);
     associate(&caller, "good", "").await.unwrap();
-    // AWS may still use another key than the one that was set here.
-    drift(&service, "other");
+    // AWS may still use another key than the one that the service set.
+    set_key_outside(&service, "other");
     associate(&caller, "other", &key("good")).await.unwrap();
     let mut outcome = service.events().await.into_iter().filter(|event| event.action == "AssociateKmsKey");
     let detail = outcome.next_back().unwrap().detail.unwrap_or_default();
@@ -52,31 +51,31 @@ async fn right_after_a_change_the_record_counts() {
 }
 
 #[tokio::test]
-async fn without_the_right_to_query_the_record_is_what_is_compared() {
+async fn without_query_permissions_the_recorded_key_is_compared() {
     let role = role(&["logs:DescribeLogGroups", "logs:AssociateKmsKey", "kms:*"]);
     let service = start(|account| account.role_with(role).log_group(REGION, GROUP)).await;
-    drift(&service, "other");
+    set_key_outside(&service, "other");
     associate(&service.caller("payments", ALL), "good", "").await.unwrap();
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_key_that_someone_else_set_is_a_former_one_once_it_is_taken_away() {
-    let service = start(usual).await;
+async fn a_removed_key_that_someone_else_set_becomes_a_former_key() {
+    let service = start(default_resources).await;
     let caller = service.caller("payments", ALL);
-    drift(&service, "other");
+    set_key_outside(&service, "other");
     let target = disassociate_kms_key_request::Target::ResourceIdentifier(results());
     let message = DisassociateKmsKeyRequest { target: Some(target), ..Default::default() };
-    let taken = caller.keys().disassociate_kms_key(caller.request(message)).await.unwrap().into_inner();
-    let taken = taken.association.unwrap();
-    assert_eq!(taken.previous_kms_key_arn, key("other"));
-    let former: Vec<&str> = taken.former_keys.iter().map(|former| former.kms_key_arn.as_str()).collect();
+    let removed = caller.keys().disassociate_kms_key(caller.request(message)).await.unwrap().into_inner();
+    let removed = removed.association.unwrap();
+    assert_eq!(removed.previous_kms_key_arn, key("other"));
+    let former: Vec<&str> = removed.former_keys.iter().map(|former| former.kms_key_arn.as_str()).collect();
     assert_eq!(former, [key("other")]);
     service.stop().await;
 }
 
-/// What `TestAccess` says of queries, and what it comes to.
-async fn tried(service: &Service) -> (Option<Check>, Verdict) {
+/// The check of query permissions in `TestAccess`, and the verdict.
+async fn query_permission(service: &Service) -> (Option<Check>, Verdict) {
     let caller = service.caller("payments", ALL);
     let mut tenants = TenantServiceClient::new(caller.channel());
     let answer =
@@ -86,23 +85,23 @@ async fn tried(service: &Service) -> (Option<Check>, Verdict) {
 }
 
 #[tokio::test]
-async fn access_to_queries_is_tried_by_one() {
-    let service = start(usual).await;
-    let (check, _) = tried(&service).await;
+async fn test_access_runs_one_query() {
+    let service = start(default_resources).await;
+    let (check, _) = query_permission(&service).await;
     assert_eq!(check.unwrap().outcome(), Outcome::Passed);
     assert_eq!(service.reached("StartQuery").len(), 1);
     service.stop().await;
 }
 
 #[tokio::test]
-async fn each_permission_that_a_query_lacks_is_told_with_the_statements_that_mend_it() {
+async fn each_missing_query_permission_is_reported_with_statements() {
     let all = ["logs:DescribeLogGroups", "logs:StartQuery", "logs:GetQueryResults", "kms:Decrypt"];
     for lacking in ["logs:StartQuery", "logs:GetQueryResults", "kms:Decrypt"] {
-        let may: Vec<&str> = all.into_iter().filter(|it| *it != lacking).collect();
-        let role = role(&may);
+        let permissions: Vec<&str> = all.into_iter().filter(|it| *it != lacking).collect();
+        let role = role(&permissions);
         let service = start(|account| account.role_with(role).log_group(REGION, GROUP)).await;
-        drift(&service, "other");
-        let (check, verdict) = tried(&service).await;
+        set_key_outside(&service, "other");
+        let (check, verdict) = query_permission(&service).await;
         let check = check.unwrap();
         assert_eq!((check.outcome(), verdict), (Outcome::Failed, Verdict::WouldFail), "{lacking}");
         assert!(check.detail.contains(lacking), "{lacking}: {}", check.detail);
@@ -115,27 +114,27 @@ async fn each_permission_that_a_query_lacks_is_told_with_the_statements_that_men
 }
 
 #[tokio::test]
-async fn what_no_query_could_show_is_not_called_a_lack() {
+async fn without_a_log_group_query_permissions_are_not_checked() {
     let bare = |account: logkey::sandbox::seed::AccountSeed| {
         account.role("LogKeyAssociator", "payments-external-id")
     };
     let service = start(bare).await;
-    assert_eq!(tried(&service).await.0.unwrap().outcome(), Outcome::NotChecked);
+    assert_eq!(query_permission(&service).await.0.unwrap().outcome(), Outcome::NotChecked);
     service.stop().await;
 }
 
 #[tokio::test]
-async fn where_log_groups_cannot_be_listed_queries_are_not_judged() {
+async fn without_list_permission_query_permissions_are_not_checked() {
     let role = role(&["logs:StartQuery", "logs:GetQueryResults", "kms:*"]);
     let service = start(|account| account.role_with(role).log_group(REGION, GROUP)).await;
-    assert_eq!(tried(&service).await.0.unwrap().outcome(), Outcome::NotChecked);
+    assert_eq!(query_permission(&service).await.0.unwrap().outcome(), Outcome::NotChecked);
     service.stop().await;
 }
 
 #[tokio::test]
-async fn without_the_setting_nothing_is_queried() {
+async fn without_the_setting_no_query_runs() {
     let service = Service::start().await;
-    assert!(tried(&service).await.0.is_none());
+    assert!(query_permission(&service).await.0.is_none());
     assert_eq!(service.reached("StartQuery").len(), 0);
     service.stop().await;
 }

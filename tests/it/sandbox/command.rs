@@ -1,4 +1,4 @@
-//! `logkey sandbox`, the process.
+//! `logkey sandbox` as a process.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
@@ -7,16 +7,16 @@ use std::{
 
 use super::*;
 
-fn verb(arguments: &[&str]) -> Command {
+fn sandbox_command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logkey"));
     command.arg("sandbox").args(arguments).stdin(Stdio::null());
     command
 }
 
-/// Ends it with the test, however that ends.
-struct Ended(Child);
+/// Kills the process on drop, also if the test fails.
+struct KillOnDrop(Child);
 
-impl Drop for Ended {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
@@ -24,9 +24,9 @@ impl Drop for Ended {
 }
 
 #[tokio::test]
-async fn it_says_what_it_is_and_where_and_ends_when_it_is_told_to() {
-    let child = verb(&["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut child = Ended(child);
+async fn the_sandbox_prints_its_endpoint_and_stops_on_sigterm() {
+    let child = sandbox_command(&["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = KillOnDrop(child);
     let mut banner = BufReader::new(child.0.stdout.take().unwrap());
     let mut output = String::new();
     banner.read_line(&mut output).unwrap();
@@ -50,12 +50,13 @@ async fn it_says_what_it_is_and_where_and_ends_when_it_is_told_to() {
 }
 
 #[test]
-fn a_seed_with_faults_is_told_whole_and_nothing_starts() {
+fn every_error_in_a_seed_is_reported_and_nothing_starts() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("seed.toml");
     let seed = "surprise = 1\n[[accounts]]\naccount_id = \"1\"\nroles = [{ nam = \"R\" }]\n";
     std::fs::write(&file, seed).unwrap();
-    let output = verb(&["--listen", "127.0.0.1:0", "--seed", file.to_str().unwrap()]).output().unwrap();
+    let output =
+        sandbox_command(&["--listen", "127.0.0.1:0", "--seed", file.to_str().unwrap()]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(output.stdout.is_empty());
     let output = String::from_utf8(output.stderr).unwrap();

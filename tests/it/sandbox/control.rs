@@ -1,4 +1,4 @@
-//! The control port, over HTTP.
+//! The control API over HTTP.
 
 use serde_json::{Value, json};
 
@@ -14,13 +14,13 @@ async fn send(running: &Running, method: &str, path: &str, body: String) -> (u16
 }
 
 #[tokio::test]
-async fn faults_are_set_listed_and_taken_back() {
+async fn faults_can_be_added_listed_and_removed() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let fault = json!({ "operation": "DescribeLogGroups", "effect": "throttle" });
     let set = json!([fault, fault]).to_string();
     assert_eq!(send(&running, "POST", "faults", set).await, (200, json!({ "ids": [1, 2] })));
     let logs = logs(&running).await;
-    assert_eq!(result_text(logs.describe_log_groups().send().await).0, "ThrottlingException");
+    assert_eq!(error_text(logs.describe_log_groups().send().await).0, "ThrottlingException");
     let (_, listed) = send(&running, "GET", "faults", String::new()).await;
     assert_eq!(listed["faults"][0]["met"], 1);
     send(&running, "DELETE", "faults/1", String::new()).await;
@@ -32,7 +32,7 @@ async fn faults_are_set_listed_and_taken_back() {
 }
 
 #[tokio::test]
-async fn a_later_seed_changes_a_roles_trust_at_once() {
+async fn a_later_seed_changes_the_trust_of_a_role_at_once() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     session(&running).await;
     let seed = format!(
@@ -46,14 +46,14 @@ async fn a_later_seed_changes_a_roles_trust_at_once() {
         .external_id(EXTERNAL_ID)
         .send()
         .await;
-    assert_eq!(result_text(refused).0, "AccessDenied");
+    assert_eq!(error_text(refused).0, "AccessDenied");
     let (status, diagnostics) = send(&running, "POST", "seed", "surprise = 1\nwonder = 2".to_owned()).await;
     let text = diagnostics["error"].as_str().unwrap();
     assert!(status == 400 && text.contains("surprise") && text.contains("wonder"), "{text}");
 }
 
 #[tokio::test]
-async fn the_state_shows_each_key_and_what_it_is_on() {
+async fn the_state_shows_keys_and_the_log_groups_they_are_set_on() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
     logs.associate_kms_key().log_group_name(GROUP).kms_key_id(key("good")).send().await.unwrap();
@@ -68,7 +68,7 @@ async fn the_state_shows_each_key_and_what_it_is_on() {
 }
 
 #[tokio::test]
-async fn a_client_that_speaks_no_aws_is_told_so() {
+async fn a_request_in_another_protocol_gets_an_aws_error() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let client = reqwest::Client::new();
     let answer = client.post(running.endpoint()).body("Action=AssumeRole").send().await.unwrap();

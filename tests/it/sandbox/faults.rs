@@ -1,4 +1,4 @@
-//! Quotas, faults on demand, and the journal of all that came in.
+//! Quotas, injected faults, and the journal of calls.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ async fn associate(logs: &aws_sdk_cloudwatchlogs::Client) -> Result<(), (String,
     let send = logs.associate_kms_key().log_group_name(GROUP);
     match send.kms_key_id(key("good")).send().await {
         Err(error) if error.as_service_error().is_none() => Err(("no answer".to_owned(), String::new())),
-        Err(error) => Err(result_text(Err::<(), _>(error))),
+        Err(error) => Err(error_text(Err::<(), _>(error))),
         Ok(_) => Ok(()),
     }
 }
@@ -23,12 +23,12 @@ fn error(code: &str, message: &str) -> Effect {
 }
 
 #[tokio::test]
-async fn the_sixth_association_of_a_second_is_throttled_in_that_account_alone() {
-    let still = jiff::Timestamp::UNIX_EPOCH;
+async fn the_sixth_association_in_a_second_is_throttled_in_that_account_only() {
+    let fixed_time = jiff::Timestamp::UNIX_EPOCH;
     let sandbox = Sandbox::builder()
-        .clock(logkey::sandbox::clock::Clock::from_fn(move || still))
-        .account(ACCOUNT, furnished)
-        .account(OTHER, furnished);
+        .clock(logkey::sandbox::clock::Clock::from_fn(move || fixed_time))
+        .account(ACCOUNT, populate)
+        .account(OTHER, populate);
     let running = sandbox.build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
     for _ in 0..5 {
@@ -44,7 +44,7 @@ async fn the_sixth_association_of_a_second_is_throttled_in_that_account_alone() 
 }
 
 #[tokio::test]
-async fn a_fault_meets_the_calls_it_is_for_and_as_many_as_it_should() {
+async fn a_fault_affects_only_matching_calls_and_only_the_given_number() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
     let text = "A conflicting operation is currently in progress against this resource. Please try again.";
@@ -59,11 +59,11 @@ async fn a_fault_meets_the_calls_it_is_for_and_as_many_as_it_should() {
     logs.describe_log_groups().send().await.unwrap();
     associate(&logs).await.unwrap();
     let active = running.sandbox().faults();
-    assert_eq!((active[0].matches_seen, active[0].met), (3, 2));
+    assert_eq!((active[0].matches_seen, active[0].affected), (3, 2));
 }
 
 #[tokio::test]
-async fn a_call_that_is_cut_short_has_taken_effect_or_not_as_the_fault_says() {
+async fn an_interrupted_call_takes_effect_only_if_the_fault_acts_after_it() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let sandbox = running.sandbox();
     let logs = logs(&running).await;
@@ -75,7 +75,7 @@ async fn a_call_that_is_cut_short_has_taken_effect_or_not_as_the_fault_says() {
             sandbox.fault(if after { fault.after() } else { fault });
             let send = logs.disassociate_kms_key().log_group_name(GROUP);
             send.send().await.unwrap();
-            // An empty answer is all that the SDK expects: garbage passes unseen.
+            // The SDK expects an empty response, so it does not notice garbage.
             let answer = associate(&logs).await;
             assert_eq!(answer.is_err(), effect != Effect::Garbage, "{effect:?}");
             let found = sandbox.log_group_key(ACCOUNT, REGION, GROUP);
@@ -89,7 +89,7 @@ async fn a_call_that_is_cut_short_has_taken_effect_or_not_as_the_fault_says() {
 }
 
 #[tokio::test]
-async fn a_call_that_hangs_is_in_the_journal_and_never_answered() {
+async fn a_hanging_call_is_in_the_journal_and_never_answered() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
     running.sandbox().fault(Fault::on("AssociateKmsKey", Effect::Hang));
@@ -102,7 +102,7 @@ async fn a_call_that_hangs_is_in_the_journal_and_never_answered() {
 }
 
 #[tokio::test]
-async fn slow_answers_arrive_whole() {
+async fn slow_responses_arrive_complete() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
     let drip = Effect::Drip { bytes: 64, every_ms: 1 };
@@ -114,7 +114,7 @@ async fn slow_answers_arrive_whole() {
 }
 
 #[tokio::test]
-async fn half_an_answer_is_an_error() {
+async fn half_a_response_is_an_error() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
     running.sandbox().fault(Fault::on("DescribeLogGroups", Effect::Truncate).times(1));
@@ -124,12 +124,12 @@ async fn half_an_answer_is_an_error() {
 }
 
 #[tokio::test]
-async fn credentials_can_be_over_on_arrival_or_of_another_account() {
+async fn issued_credentials_can_be_expired_or_claim_another_account() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let sandbox = running.sandbox();
     sandbox.fault(Fault::on("AssumeRole", Effect::ExpiredCredentials).times(1));
     let expired = logs(&running).await.describe_log_groups().send().await;
-    assert_eq!(result_text(expired).0, "ExpiredTokenException");
+    assert_eq!(error_text(expired).0, "ExpiredTokenException");
     sandbox.fault(Fault::on("AssumeRole", Effect::WrongAccount(OTHER.to_owned())));
     let answer = client!(aws_sdk_sts, running, service_principal())
         .assume_role()
@@ -143,14 +143,14 @@ async fn credentials_can_be_over_on_arrival_or_of_another_account() {
 }
 
 #[tokio::test]
-async fn the_journal_tells_who_asked_what_and_keeps_no_external_id() {
+async fn the_journal_names_callers_and_keeps_no_external_id() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
     associate(&logs).await.unwrap();
     let send = logs.associate_kms_key().log_group_name("/none");
     let refused = send.kms_key_id(key("good")).send().await.unwrap_err();
-    let shown = serde_json::to_string(&running.sandbox().journal()).unwrap();
-    assert!(!shown.contains(EXTERNAL_ID), "{shown}");
+    let json = serde_json::to_string(&running.sandbox().journal()).unwrap();
+    assert!(!json.contains(EXTERNAL_ID), "{json}");
 
     let journal = running.sandbox().journal();
     let [assumed, set, failed] = journal.as_slice() else {

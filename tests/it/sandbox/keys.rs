@@ -1,4 +1,4 @@
-//! Keys, log groups, and what may be put on what.
+//! Keys and log groups, and which key can be set on which resource.
 
 use logkey::sandbox::seed::{KeySeed, LogGroupSeed};
 
@@ -7,7 +7,7 @@ use super::*;
 const RESULTS: &str = "arn:aws:logs:eu-west-1:111122223333:query-result:*";
 
 #[tokio::test]
-async fn a_key_is_set_changed_set_again_and_taken_off_without_a_word() {
+async fn setting_and_removing_a_key_is_idempotent() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
     for id in ["good", "groups-only", "groups-only"] {
@@ -25,12 +25,12 @@ async fn a_key_is_set_changed_set_again_and_taken_off_without_a_word() {
 }
 
 #[tokio::test]
-async fn a_key_that_the_service_may_not_use_is_refused_with_the_text_that_hides_why() {
+async fn a_key_that_logs_cannot_use_is_refused_without_the_cause() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
     for id in ["closed", "elsewhere", "results-only", "missing"] {
         let send = logs.associate_kms_key().log_group_name(GROUP);
-        let (code, message) = result_text(send.kms_key_id(key(id)).send().await);
+        let (code, message) = error_text(send.kms_key_id(key(id)).send().await);
         assert_eq!(code, "AccessDeniedException", "{id}");
         let text = "The specified KMS key does not exist or is not allowed to be used with Arn \
                     'arn:aws:logs:eu-west-1:111122223333:log-group:/payments/api'";
@@ -40,7 +40,7 @@ async fn a_key_that_the_service_may_not_use_is_refused_with_the_text_that_hides_
 }
 
 #[tokio::test]
-async fn what_is_not_the_arn_of_an_enabled_symmetric_key_here_is_an_invalid_parameter() {
+async fn only_the_arn_of_an_enabled_symmetric_key_in_the_region_is_valid() {
     let with = |id: &str, state: &str, spec: &str| KeySeed {
         id: id.to_owned(),
         region: REGION.to_owned(),
@@ -50,7 +50,7 @@ async fn what_is_not_the_arn_of_an_enabled_symmetric_key_here_is_an_invalid_para
         ..KeySeed::default()
     };
     let sandbox = Sandbox::builder().without_quotas().account(ACCOUNT, |a| {
-        furnished(a)
+        populate(a)
             .key_with(with("off", "Disabled", "SYMMETRIC_DEFAULT"))
             .key_with(with("dying", "PendingDeletion", "SYMMETRIC_DEFAULT"))
             .key_with(with("rsa", "Enabled", "RSA_2048"))
@@ -63,13 +63,13 @@ async fn what_is_not_the_arn_of_an_enabled_symmetric_key_here_is_an_invalid_para
     let (off, dying, rsa) = (key("off"), key("dying"), key("rsa"));
     for name in ["good", "alias/fine", alias, far, &off, &dying, &rsa] {
         let send = logs.associate_kms_key().log_group_name(GROUP);
-        let (code, _) = result_text(send.kms_key_id(name).send().await);
+        let (code, _) = error_text(send.kms_key_id(name).send().await);
         assert_eq!(code, "InvalidParameterException", "{name}");
     }
 }
 
 #[tokio::test]
-async fn one_existing_group_must_be_named_and_not_a_reserved_one() {
+async fn a_request_must_name_one_existing_unreserved_log_group() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
     let arn = |name: &str| format!("arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}");
@@ -94,20 +94,20 @@ async fn one_existing_group_must_be_named_and_not_a_reserved_one() {
         let result = send.send().await;
         match expected {
             None => assert!(result.is_ok(), "{result:?}"),
-            Some(code) => assert_eq!(result_text(result).0, code, "{name:?} {identifier:?}"),
+            Some(code) => assert_eq!(error_text(result).0, code, "{name:?} {identifier:?}"),
         }
     }
 }
 
 #[tokio::test]
-async fn the_key_of_query_results_shows_only_in_the_results_of_a_query() {
+async fn the_key_of_query_results_is_visible_only_in_query_results() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
     let set = |id: &str| {
         let send = logs.associate_kms_key().resource_identifier(RESULTS);
         send.kms_key_id(key(id)).send()
     };
-    assert_eq!(result_text(set("groups-only").await).0, "AccessDeniedException");
+    assert_eq!(error_text(set("groups-only").await).0, "AccessDeniedException");
     let query = || async {
         let send = logs.start_query().log_group_name(GROUP);
         let send = send.start_time(0).end_time(1).query_string("fields @message");
@@ -124,7 +124,7 @@ async fn the_key_of_query_results_shows_only_in_the_results_of_a_query() {
 }
 
 #[tokio::test]
-async fn groups_are_listed_by_page_by_name_and_in_brief_by_pattern() {
+async fn groups_are_listed_by_page_and_name_and_in_brief_by_pattern() {
     let many = LogGroupSeed {
         name: "/many/{n}".to_owned(),
         region: REGION.to_owned(),
@@ -133,7 +133,7 @@ async fn groups_are_listed_by_page_by_name_and_in_brief_by_pattern() {
         ..LogGroupSeed::default()
     };
     let sandbox = Sandbox::builder().without_quotas();
-    let sandbox = sandbox.account(ACCOUNT, |a| furnished(a).log_group_with(many));
+    let sandbox = sandbox.account(ACCOUNT, |a| populate(a).log_group_with(many));
     let running = sandbox.build().unwrap().start().await.unwrap();
     let logs = logs(&running).await;
 
@@ -166,11 +166,11 @@ async fn groups_are_listed_by_page_by_name_and_in_brief_by_pattern() {
     assert!(groups.iter().all(|group| group.log_group_arn.is_none()));
 
     let send = logs.describe_log_groups().next_token("made up");
-    assert_eq!(result_text(send.send().await).0, "InvalidParameterException");
+    assert_eq!(error_text(send.send().await).0, "InvalidParameterException");
 }
 
 #[tokio::test]
-async fn a_key_is_described_by_each_of_its_names_and_across_accounts_by_its_policy() {
+async fn a_key_is_found_by_each_name_and_across_accounts_by_its_policy() {
     let open = r#"{"Statement":{"Effect":"Allow","Action":"kms:*","Resource":"*",
         "Principal":{"AWS":["arn:aws:iam::111122223333:root","arn:aws:iam::444455556666:root"]}}}"#;
     let sandbox = two_accounts().account("777788889999", |account| {
@@ -191,15 +191,15 @@ async fn a_key_is_described_by_each_of_its_names_and_across_accounts_by_its_poli
     }
     for name in ["none", "alias/none", "arn:aws:kms:us-east-1:777788889999:key/own"] {
         let result = kms.describe_key().key_id(name).send().await;
-        assert_eq!(result_text(result).0, "NotFoundException", "{name}");
+        assert_eq!(error_text(result).0, "NotFoundException", "{name}");
     }
     let kms = client!(aws_sdk_kms, running, session(&running).await);
     let shared = "arn:aws:kms:eu-west-1:777788889999:key/shared";
     let answer = kms.describe_key().key_id(shared).send().await.unwrap();
     assert_eq!(answer.key_metadata.unwrap().arn.as_deref(), Some(shared));
     for result in [
-        result_text(kms.describe_key().key_id(own).send().await),
-        result_text(kms.get_key_policy().key_id(shared).send().await),
+        error_text(kms.describe_key().key_id(own).send().await),
+        error_text(kms.get_key_policy().key_id(shared).send().await),
     ] {
         assert_eq!(result.0, "AccessDeniedException");
     }

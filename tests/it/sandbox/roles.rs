@@ -1,4 +1,4 @@
-//! Who may assume a role, and what a session is good for.
+//! Trust policies, and the credentials and permissions of sessions.
 
 use logkey::sandbox::{
     Sandbox,
@@ -27,7 +27,7 @@ async fn assume(
 }
 
 #[tokio::test]
-async fn a_role_is_assumed_with_its_external_id_only() {
+async fn a_role_can_be_assumed_only_with_its_external_id() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let answer = assume(&running, ROLE, Some(EXTERNAL_ID)).await.unwrap();
     let user = answer.assumed_role_user.unwrap();
@@ -36,7 +36,7 @@ async fn a_role_is_assumed_with_its_external_id_only() {
     assert_eq!(answer.source_identity.as_deref(), Some("alice"));
     let none = "arn:aws:iam::111122223333:role/None";
     for (role, external_id) in [(ROLE, None), (ROLE, Some("another-id")), (none, Some(EXTERNAL_ID))] {
-        let (code, message) = result_text(assume(&running, role, external_id).await);
+        let (code, message) = error_text(assume(&running, role, external_id).await);
         assert_eq!(code, "AccessDenied");
         assert_eq!(
             message,
@@ -49,7 +49,7 @@ async fn a_role_is_assumed_with_its_external_id_only() {
 }
 
 #[tokio::test]
-async fn a_session_says_who_it_is() {
+async fn get_caller_identity_names_the_session() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let sts = client!(aws_sdk_sts, running, session(&running).await);
     let caller = sts.get_caller_identity().send().await.unwrap();
@@ -59,12 +59,12 @@ async fn a_session_says_who_it_is() {
 }
 
 #[tokio::test]
-async fn credentials_that_are_unknown_or_over_are_refused_in_each_services_words() {
+async fn unknown_or_expired_credentials_get_the_error_of_each_service() {
     let start = jiff::Timestamp::UNIX_EPOCH;
     let hours = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(0));
-    let time_text = std::sync::Arc::clone(&hours);
+    let clock_hours = std::sync::Arc::clone(&hours);
     let clock = Clock::from_fn(move || {
-        let hours = time_text.load(std::sync::atomic::Ordering::SeqCst);
+        let hours = clock_hours.load(std::sync::atomic::Ordering::SeqCst);
         start + jiff::SignedDuration::from_hours(hours)
     });
     let running = two_accounts().clock(clock).build().unwrap();
@@ -74,40 +74,40 @@ async fn credentials_that_are_unknown_or_over_are_refused_in_each_services_words
     with(session.clone()).describe_log_groups().send().await.unwrap();
 
     let unknown = credentials("ASIAUNKNOWN", Some("token"));
-    let (code, _) = result_text(with(unknown.clone()).describe_log_groups().send().await);
+    let (code, _) = error_text(with(unknown.clone()).describe_log_groups().send().await);
     assert_eq!(code, "UnrecognizedClientException");
-    let mixed = credentials(session.access_key_id(), Some("another's token"));
-    let (code, _) = result_text(with(mixed).describe_log_groups().send().await);
+    let mixed = credentials(session.access_key_id(), Some("another-token"));
+    let (code, _) = error_text(with(mixed).describe_log_groups().send().await);
     assert_eq!(code, "UnrecognizedClientException");
     let sts = client!(aws_sdk_sts, running, unknown);
-    let (code, _) = result_text(sts.get_caller_identity().send().await);
+    let (code, _) = error_text(sts.get_caller_identity().send().await);
     assert_eq!(code, "InvalidClientTokenId");
 
     let token = session.session_token().map(str::to_owned);
-    let forged = Credentials::new(session.access_key_id(), "another's secret", token, None, "test");
-    let (code, _) = result_text(with(forged.clone()).describe_log_groups().send().await);
+    let forged = Credentials::new(session.access_key_id(), "another-secret", token, None, "test");
+    let (code, _) = error_text(with(forged.clone()).describe_log_groups().send().await);
     assert_eq!(code, "InvalidSignatureException");
     let sts = client!(aws_sdk_sts, running, forged);
-    let (code, _) = result_text(sts.get_caller_identity().send().await);
+    let (code, _) = error_text(sts.get_caller_identity().send().await);
     assert_eq!(code, "SignatureDoesNotMatch");
 
     hours.store(1, std::sync::atomic::Ordering::SeqCst);
-    let (code, _) = result_text(with(session.clone()).describe_log_groups().send().await);
+    let (code, _) = error_text(with(session.clone()).describe_log_groups().send().await);
     assert_eq!(code, "ExpiredTokenException");
     let sts = client!(aws_sdk_sts, running, session);
-    let (code, _) = result_text(sts.get_caller_identity().send().await);
+    let (code, _) = error_text(sts.get_caller_identity().send().await);
     assert_eq!(code, "ExpiredToken");
 }
 
 #[tokio::test]
-async fn a_session_is_short_when_it_is_chained_and_its_policy_narrows_it() {
+async fn a_chained_session_is_short_and_its_policy_restricts_it() {
     let running = two_accounts().build().unwrap().start().await.unwrap();
     let sts = client!(aws_sdk_sts, running, service_principal());
     let send = || sts.assume_role().role_arn(ROLE).role_session_name("payments").external_id(EXTERNAL_ID);
-    let (code, message) = result_text(send().duration_seconds(7200).send().await);
+    let (code, message) = error_text(send().duration_seconds(7200).send().await);
     assert_eq!(code, "ValidationError");
     assert!(message.contains("role chaining"), "{message}");
-    let (code, _) = result_text(send().policy("{").send().await);
+    let (code, _) = error_text(send().policy("{").send().await);
     assert_eq!(code, "MalformedPolicyDocument");
 
     let policy = r#"{"Statement":{"Effect":"Allow","Action":"logs:Describe*","Resource":"*"}}"#;
@@ -117,14 +117,14 @@ async fn a_session_is_short_when_it_is_chained_and_its_policy_narrows_it() {
     let logs = client!(aws_sdk_cloudwatchlogs, running, narrow);
     logs.describe_log_groups().send().await.unwrap();
     let send = logs.associate_kms_key().log_group_name(GROUP);
-    let (code, message) = result_text(send.kms_key_id(key("good")).send().await);
+    let (code, message) = error_text(send.kms_key_id(key("good")).send().await);
     assert_eq!(code, "AccessDeniedException");
     let end = "because no session policy allows the logs:AssociateKmsKey action";
     assert!(message.ends_with(end), "{message}");
 }
 
 #[tokio::test]
-async fn what_a_role_may_not_do_is_told_with_the_policy_that_was_in_the_way() {
+async fn a_refusal_names_the_policy_that_denied_the_action() {
     let role = |account: AccountSeed, role: RoleSeed| {
         account.role_with(RoleSeed {
             name: "Associator".to_owned(),
@@ -167,7 +167,7 @@ async fn what_a_role_may_not_do_is_told_with_the_policy_that_was_in_the_way() {
         let running = sandbox.build().unwrap().start().await.unwrap();
         let send = logs(&running).await.associate_kms_key();
         let send = send.log_group_name(GROUP).kms_key_id(key("good"));
-        let (code, message) = result_text(send.send().await);
+        let (code, message) = error_text(send.send().await);
         assert_eq!(code, "AccessDeniedException");
         for part in parts {
             assert!(message.contains(part), "{part} in {message}");

@@ -1,4 +1,4 @@
-//! What a role's policies let it do, as the simulator tells it.
+//! `SimulatePrincipalPolicy`: what a role's policies allow.
 
 use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, PolicyEvaluationDecisionType as Decision};
 use logkey::sandbox::{
@@ -31,7 +31,7 @@ fn condition_entry(key: &str, value: &str) -> ContextEntry {
 }
 
 #[tokio::test]
-async fn a_role_is_held_against_its_own_policy_with_what_is_said_of_the_call() {
+async fn a_role_is_simulated_with_its_policy_and_the_given_context() {
     let through_logs = json!({ "StringEquals": { "kms:ViaService": "logs.eu-west-1.amazonaws.com" } });
     let running = with(
         json!([
@@ -56,10 +56,10 @@ async fn a_role_is_held_against_its_own_policy_with_what_is_said_of_the_call() {
     let each: Vec<_> = encrypt
         .resource_specific_results()
         .iter()
-        .map(|one| (one.eval_resource_name().to_owned(), one.eval_resource_decision().clone()))
+        .map(|result| (result.eval_resource_name().to_owned(), result.eval_resource_decision().clone()))
         .collect();
     assert_eq!(each, [(key("good"), Decision::Allowed), (key("other"), Decision::ImplicitDeny)]);
-    assert_eq!(encrypt.eval_decision(), &Decision::ImplicitDeny, "the worst of the two");
+    assert_eq!(encrypt.eval_decision(), &Decision::ImplicitDeny, "the more severe of the two decisions");
     assert_eq!(decrypt.eval_decision(), &Decision::ExplicitDeny);
     let answer = send.send().await.unwrap();
     let [encrypt, _] = answer.evaluation_results() else { panic!("{answer:?}") };
@@ -68,7 +68,7 @@ async fn a_role_is_held_against_its_own_policy_with_what_is_said_of_the_call() {
 }
 
 #[tokio::test]
-async fn the_organization_has_its_say_and_is_told_apart() {
+async fn a_denial_by_the_organization_is_reported_separately() {
     let all = json!([{ "Effect": "Allow", "Action": "*", "Resource": "*" }]);
     let running = with(all, &["logs:AssociateKmsKey"]).await;
     let iam = client!(aws_sdk_iam, running, session(&running).await);
@@ -79,37 +79,37 @@ async fn the_organization_has_its_say_and_is_told_apart() {
     let by_organization: Vec<bool> = answer
         .evaluation_results()
         .iter()
-        .map(|one| one.organizations_decision_detail().unwrap().allowed_by_organizations())
+        .map(|result| result.organizations_decision_detail().unwrap().allowed_by_organizations())
         .collect();
     assert_eq!(by_organization, [false, true]);
     assert_eq!(answer.evaluation_results()[1].eval_decision(), &Decision::Allowed);
 }
 
 #[tokio::test]
-async fn who_may_not_simulate_is_told_so_and_nothing_else() {
+async fn a_caller_without_permission_to_simulate_gets_only_that_error() {
     let running = with(json!([{ "Effect": "Allow", "Action": "logs:*", "Resource": "*" }]), &[]).await;
     let iam = client!(aws_sdk_iam, running, session(&running).await);
     let send = iam.simulate_principal_policy().policy_source_arn(ROLE).action_names("kms:Encrypt");
-    let (code, message) = result_text(send.send().await);
+    let (code, message) = error_text(send.send().await);
     assert_eq!(code, "AccessDenied");
     assert!(message.contains("iam:SimulatePrincipalPolicy") && message.contains(ROLE), "{message}");
 }
 
 #[tokio::test]
-async fn roles_that_are_not_there_and_questions_without_actions_are_refused() {
+async fn missing_roles_and_requests_without_actions_are_refused() {
     let running = with(json!([{ "Effect": "Allow", "Action": "*", "Resource": "*" }]), &[]).await;
     let iam = client!(aws_sdk_iam, running, session(&running).await);
     let of = |role: &str| iam.simulate_principal_policy().policy_source_arn(role);
     let none = "arn:aws:iam::111122223333:role/None";
-    assert_eq!(result_text(of(none).action_names("kms:Encrypt").send().await).0, "NoSuchEntity");
-    assert_eq!(result_text(of(ROLE).send().await).0, "ValidationError");
-    assert_eq!(result_text(of(ROLE).action_names("Encrypt").send().await).0, "InvalidInput");
+    assert_eq!(error_text(of(none).action_names("kms:Encrypt").send().await).0, "NoSuchEntity");
+    assert_eq!(error_text(of(ROLE).send().await).0, "ValidationError");
+    assert_eq!(error_text(of(ROLE).action_names("Encrypt").send().await).0, "InvalidInput");
     let policy = of(ROLE).action_names("kms:Encrypt").resource_policy("{}");
-    assert_eq!(result_text(policy.send().await).0, "InvalidInput");
+    assert_eq!(error_text(policy.send().await).0, "InvalidInput");
 }
 
 #[tokio::test]
-async fn results_come_by_page() {
+async fn results_are_paginated() {
     let running = with(json!([{ "Effect": "Allow", "Action": "*", "Resource": "*" }]), &[]).await;
     let iam = client!(aws_sdk_iam, running, session(&running).await);
     let actions = ["kms:Encrypt", "kms:Decrypt", "kms:DescribeKey"].map(str::to_owned);

@@ -1,5 +1,5 @@
-//! The same over PostgreSQL behind TLS and a password, with a sink in `CloudWatch` Logs: the password stands
-//! in a file of its own or in the URL, is refused, and the server goes away.
+//! The same with PostgreSQL behind TLS and a password, and a sink in `CloudWatch` Logs. The password is in
+//! the URL, is then rejected, and the server crashes.
 
 use std::{fs, process::Child};
 
@@ -11,7 +11,7 @@ use sqlx::{Connection as _, Row as _};
 use tonic::transport::Endpoint;
 
 use super::{
-    Answered, found_in,
+    ErrorOutput, found_in,
     stage::{redis, secret, until},
 };
 use crate::{
@@ -22,17 +22,17 @@ use crate::{
 
 const OPERATOR: &str = "999999999999";
 
-/// A process that ends with the test, however that ends.
-struct Ending(Child);
+/// Kills the process on drop, also if the test fails.
+struct KillOnDrop(Child);
 
-impl Drop for Ending {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
     }
 }
 
-/// The settings of a service whose store is behind this.
+/// The settings of a service with these store settings.
 fn settings(store: &str, aws: &str, redis: &str, key_file: &str, sink_secret: &str) -> String {
     let [grpc, admin] = free();
     format!(
@@ -40,26 +40,29 @@ fn settings(store: &str, aws: &str, redis: &str, key_file: &str, sink_secret: &s
     )
 }
 
-/// What the settings lead to, and an operator's account with this external id.
+/// An AWS with the tenant's account, and an operator's account whose sink role has this external id.
 async fn aws(sink_secret: &str) -> Running {
-    let furnished = |account: AccountSeed| {
+    let tenant_account = |account: AccountSeed| {
         let account = account.role("LogKeyAssociator", "payments-external-id");
         account.key(REGION, "good", "allow-both").log_group(REGION, GROUP)
     };
-    let operators = |account: AccountSeed| {
+    let operator_account = |account: AccountSeed| {
         account.role("LogKeyAuditSink", sink_secret).log_group(REGION, "/logkey/audit")
     };
-    let aws = Sandbox::builder().without_quotas().account(PAYMENTS, furnished).account(OPERATOR, operators);
+    let aws = Sandbox::builder()
+        .without_quotas()
+        .account(PAYMENTS, tenant_account)
+        .account(OPERATOR, operator_account);
     aws.build().unwrap().start().await.unwrap()
 }
 
-/// What a command prints.
-fn printed(arguments: &[&str]) -> String {
-    let done = logkey(arguments).env("RUST_LOG", "trace").output().unwrap();
-    String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned()
+/// The output of a command.
+fn run(arguments: &[&str]) -> String {
+    let output = logkey(arguments).env("RUST_LOG", "trace").output().unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
-/// What commands print, of good URLs and of bad ones; `bad` makes settings with such a URL.
+/// The output of commands with valid and invalid URLs. `bad` writes settings with an invalid URL.
 fn commands(
     (url, password): (&str, &str),
     config: &str,
@@ -68,11 +71,11 @@ fn commands(
     let closed = format!("postgres://logkey:{password}@127.0.0.1:1/logkey");
     let mut texts: Vec<(&str, String)> = [
         ("audit list", &["audit", "list", "--store", url][..]),
-        ("audit list of nobody", &["audit", "list", "--store", &closed]),
+        ("audit list without a server", &["audit", "list", "--store", &closed]),
         ("audit verify", &["audit", "verify", "--config", config]),
         ("check", &["check", "--config", config]),
     ]
-    .map(|(verb, arguments)| (verb, printed(arguments)))
+    .map(|(verb, arguments)| (verb, run(arguments)))
     .into();
     assert!(texts.iter().any(|(verb, text)| *verb == "audit list" && text.contains("AssociateKmsKey")));
     for (name, url) in [
@@ -83,7 +86,7 @@ fn commands(
     ] {
         let path = bad(&url);
         for verb in ["check", "serve"] {
-            let output = printed(&[verb, "--config", &path]);
+            let output = run(&[verb, "--config", &path]);
             assert!(output.contains("store"), "{name}: {output}");
             texts.push((name, output));
         }
@@ -92,7 +95,7 @@ fn commands(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_passwords_of_a_server_and_the_external_id_of_a_sink_are_said_nowhere() {
+async fn no_output_has_the_passwords_of_a_server_or_the_external_id_of_a_sink() {
     let (mut postgres, folder) = (Postgres::start().await, tempfile::tempdir().unwrap());
     let file = |name: &str| folder.path().join(name).display().to_string();
     let (password, other, redis_password, sink_secret) = (secret(), secret(), secret(), secret());
@@ -100,12 +103,12 @@ async fn the_passwords_of_a_server_and_the_external_id_of_a_sink_are_said_nowher
     fs::write(file("ca.pem"), authority.pem()).unwrap();
     postgres.secure(&password, authority.client("127.0.0.1").pair(), &file("ca.pem")).await;
     let [at] = free();
-    let redis = Ending(redis(at.port(), &redis_password));
+    let redis = KillOnDrop(redis(at.port(), &redis_password));
     let issuer = TestIssuer::new("key-1");
     let aws = aws(&sink_secret).await;
     fs::write(file("jwks.json"), issuer.jwks()).unwrap();
     fs::write(file("redis-password"), &redis_password).unwrap();
-    // The URL with the password in it, in a file.
+    // A file with the URL, which includes the password.
     let url = postgres.url();
     assert!(url.contains(&password));
     fs::write(file("store-url"), &url).unwrap();
@@ -128,7 +131,7 @@ async fn the_passwords_of_a_server_and_the_external_id_of_a_sink_are_said_nowher
         .stderr(log.reopen().unwrap())
         .spawn()
         .unwrap();
-    let service = Ending(service);
+    let service = KillOnDrop(service);
     let get = async |path: &str| match reqwest::get(format!("http://{admin}/{path}")).await {
         Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap_or_default()),
         Err(_) => (0, String::new()),
@@ -136,7 +139,7 @@ async fn the_passwords_of_a_server_and_the_external_id_of_a_sink_are_said_nowher
     until("readiness", async || get("readyz").await.0 == 200).await;
     let channel = Endpoint::from_shared(format!("http://{grpc}")).unwrap().connect_lazy();
     let caller = Caller::new(channel.clone(), &issuer.token("payments", ALL));
-    let mut output = Answered::default();
+    let mut output = ErrorOutput::default();
     caller.associate(GROUP, &key("good")).await.unwrap();
     output.receive(caller.associate(GROUP, &key("none")).await);
     let auditor = Caller::new(channel.clone(), &issuer.token("payments", "logkey:audit"));
@@ -145,7 +148,7 @@ async fn the_passwords_of_a_server_and_the_external_id_of_a_sink_are_said_nowher
     let logged = || String::from_utf8_lossy(&fs::read(log.path()).unwrap()).into_owned();
     until("the sink's role", async || logged().contains("LogKeyAuditSink")).await;
 
-    // The server takes another password, and every session ends.
+    // The server's password changes, and every session ends.
     let mut session = postgres.session("logkey").await;
     let change = |to: &str| sqlx::AssertSqlSafe(format!("ALTER ROLE logkey PASSWORD '{to}'"));
     sqlx::query(change(&other)).execute(&mut session).await.unwrap();
@@ -158,9 +161,9 @@ async fn the_passwords_of_a_server_and_the_external_id_of_a_sink_are_said_nowher
     output.receive::<()>(Err(refused));
     output.receive(reading.list_audit_events(auditor.request(ListAuditEventsRequest::default())).await);
     until("unreadiness", async || get("readyz").await.0 == 503).await;
-    until("the server's no", async || logged().contains("password authentication failed")).await;
+    until("the server's rejection", async || logged().contains("password authentication failed")).await;
     let mut texts = vec![("readyz", get("readyz").await.1), ("metrics", get("metrics").await.1)];
-    texts.push(("a refused password", printed(&["audit", "verify", "--config", &config])));
+    texts.push(("a refused password", run(&["audit", "verify", "--config", &config])));
     sqlx::query(change(&password)).execute(&mut session).await.unwrap();
     session.close().await.unwrap();
     until("readiness", async || get("readyz").await.0 == 200).await;
@@ -172,21 +175,21 @@ async fn the_passwords_of_a_server_and_the_external_id_of_a_sink_are_said_nowher
         path
     }));
 
-    // The server goes, and so does Redis; then settings with a fault come.
+    // The server and Redis crash; then the settings become invalid.
     postgres.crash();
     drop(redis);
     output.receive(caller.associate(GROUP, &key("good")).await);
     until("unreadiness", async || get("readyz").await.0 == 503).await;
     texts.push(("readyz", get("readyz").await.1));
     fs::write(&config, text.replace("[store]", "[store]\nurlx = 1")).unwrap();
-    until("the refusal", async || logged().contains("not taken over")).await;
+    until("the refusal", async || logged().contains("not reloaded")).await;
     drop(service);
     texts.push(("the log", logged()));
     texts.push(("errors", String::from_utf8_lossy(&output.0).into_owned()));
 
     let log = &texts.iter().find(|(location, _)| *location == "the log").unwrap().1;
     for sign in ["\"TRACE\"", "sqlx", "redis", "AKIASANDBOXHUB"] {
-        assert!(log.contains(sign), "nothing says {sign}");
+        assert!(log.contains(sign), "{sign} is not in the log");
     }
     let mut secrets = vec![
         ("the server's password", password),
@@ -194,7 +197,7 @@ async fn the_passwords_of_a_server_and_the_external_id_of_a_sink_are_said_nowher
         ("Redis's password", redis_password),
         ("the sink's external id", sink_secret),
     ];
-    secrets.extend(aws.sandbox().session_secrets().into_iter().map(|it| ("a session's secret", it)));
+    secrets.extend(aws.sandbox().session_secrets().into_iter().map(|secret| ("a session's secret", secret)));
     let found = found_in(&texts, &secrets);
     assert!(found.is_empty(), "{}, such as {:#?}", found.len(), &found[..found.len().min(12)]);
 }

@@ -1,4 +1,4 @@
-//! The binary, an AWS, and a Redis behind a password, with secrets that can be recognised.
+//! The binary, an AWS, and a Redis with a password. All secrets are unique and therefore recognizable.
 
 use std::{
     fmt::Write as _,
@@ -19,19 +19,19 @@ use crate::{
 };
 
 pub(super) const MAIN: &str = "payments";
-/// One tenant for each fault.
+/// The tenants for the injected faults, one for each.
 pub(super) const FAULTS: [&str; 6] = ["denied", "garbled", "truncated", "reset", "expired", "hung"];
 pub(super) const REGION: &str = "eu-west-1";
-/// How often something is looked at before it counts as failed, 20 ms apart.
-const LOOKS: u32 = 3_000;
+/// The maximum number of polls of a condition, 20 ms apart.
+const MAX_POLLS: u32 = 3_000;
 
-/// Everything, running.
+/// The running service with everything that it uses.
 pub(super) struct Stage {
     pub(super) aws: Running,
     pub(super) issuer: TestIssuer,
     pub(super) channel: Channel,
     folder: TempDir,
-    /// Not among the settings, whose folder is watched: each line would make another.
+    /// Not in the settings folder, which is watched: each log line would cause another.
     log: NamedTempFile,
     service: Child,
     redis: Child,
@@ -47,7 +47,7 @@ fn tenants() -> Vec<&'static str> {
     [&[MAIN, "mistaken"], &FAULTS[..]].concat()
 }
 
-/// The account of a tenant.
+/// The account id of a tenant.
 pub(super) fn account(tenant: &str) -> String {
     let number = tenants().iter().position(|other| *other == tenant).unwrap();
     format!("11112222333{number}")
@@ -61,7 +61,7 @@ pub(super) fn key(tenant: &str) -> String {
     format!("arn:aws:kms:{REGION}:{}:key/good", account(tenant))
 }
 
-/// Letters and digits, so that no form of writing changes it, and no two alike.
+/// A unique secret of letters and digits, which no encoding changes.
 pub(super) fn secret() -> String {
     format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }
@@ -75,13 +75,13 @@ pub(super) fn redis(port: u16, password: &str) -> Child {
 }
 
 pub(super) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_POLLS {
         if done().await {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("{what} does not come");
+    panic!("timed out waiting for {what}");
 }
 
 // === impl Stage ===
@@ -103,7 +103,7 @@ impl Stage {
                     .log_group(REGION, &group(tenant))
             });
             fs::write(folder.path().join(&name), &external_id).unwrap();
-            // In the settings themselves, or in a file beside them.
+            // In the settings, or in a separate file.
             let line = if tenant == MAIN {
                 format!("external_id = \"{external_id}\"")
             } else {
@@ -170,16 +170,16 @@ impl Stage {
         Caller::new(self.channel.clone(), &self.token(tenant, scopes))
     }
 
-    /// Ends Redis and starts one that does not take the password any more.
-    pub(super) async fn redis_takes_another_password(&mut self) {
+    /// Restarts Redis with another password, so that it rejects the service's.
+    pub(super) async fn change_redis_password(&mut self) {
         self.redis.kill().unwrap();
         self.redis.wait().unwrap();
         until("the loss of Redis", async || self.log().contains("limits are not shared")).await;
         self.redis = redis(self.redis_port, &secret());
     }
 
-    /// Settings with a fault beside every secret.
-    pub(super) async fn reload_with_a_fault(&self) {
+    /// Makes the settings invalid near every secret, and waits until the reload is rejected.
+    pub(super) async fn reload_invalid_settings(&self) {
         let path = self.folder.path().join("logkey.toml");
         let good = fs::read_to_string(&path).unwrap();
         let bad = good
@@ -188,7 +188,7 @@ impl Stage {
         fs::write(self.folder.path().join("redis"), format!("no://:{}@127.0.0.1", self.redis_password))
             .unwrap();
         fs::write(path, bad).unwrap();
-        until("the refusal", async || self.log().contains("not taken over")).await;
+        until("the refusal", async || self.log().contains("not reloaded")).await;
     }
 
     fn log(&self) -> String {
@@ -208,15 +208,15 @@ impl Stage {
         texts
     }
 
-    /// What commands print, of good settings and of bad ones.
+    /// The output of commands with valid and invalid settings.
     pub(super) fn commands(&self) -> Vec<(&'static str, Vec<u8>)> {
         let config = self.folder.path().join("logkey.toml");
         let config = config.to_str().unwrap();
         let admin = format!("http://{}", self.admin);
         let store = format!("sqlite://{}", self.folder.path().join("logkey.db").display());
         let run = |arguments: &[&str]| {
-            let done = logkey(arguments).env("RUST_LOG", "trace").output().unwrap();
-            [done.stdout, done.stderr].concat()
+            let output = logkey(arguments).env("RUST_LOG", "trace").output().unwrap();
+            [output.stdout, output.stderr].concat()
         };
         let check = || run(&["check", "--config", config]);
         let mut text = vec![("check of bad settings", check())];
@@ -253,7 +253,7 @@ impl Stage {
         text
     }
 
-    /// Ends the service, and gives what it logged and what its store holds.
+    /// Stops the service, and returns its log and its store.
     pub(super) fn end(&mut self) -> Vec<(&'static str, Vec<u8>)> {
         let id = self.service.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
@@ -264,10 +264,10 @@ impl Stage {
         ]
     }
 
-    /// Every secret that was in use, with its name.
+    /// Every secret that was used, with its name.
     pub(super) fn secrets(&self) -> Vec<(&'static str, String)> {
         let mut secrets = vec![
-            ("the hub's secret key", self.service_secret.clone()),
+            ("the service identity's secret key", self.service_secret.clone()),
             ("Redis's password", self.redis_password.clone()),
         ];
         for tenant in tenants() {
@@ -279,9 +279,12 @@ impl Stage {
         secrets.extend(
             self.aws.sandbox().session_secrets().into_iter().map(|secret| ("a session's secret", secret)),
         );
-        // What is before the signature is worth nothing without it.
+        // The part before the signature is useless without it.
         let tokens = self.tokens.lock().unwrap();
-        let signatures = tokens.iter().filter_map(|token| token.split('.').nth(2)).filter(|it| it.len() > 20);
+        let signatures = tokens
+            .iter()
+            .filter_map(|token| token.split('.').nth(2))
+            .filter(|signature| signature.len() > 20);
         secrets.extend(signatures.map(|signature| ("a token's signature", signature.to_owned())));
         let key = fs::read_to_string(self.folder.path().join("logkey.db.checkpoint-key.pem")).unwrap();
         secrets.push(("the checkpoint key", key.lines().nth(1).unwrap().chars().skip(24).collect()));

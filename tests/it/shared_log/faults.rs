@@ -1,22 +1,23 @@
-//! A server that goes, hangs and comes back.
+//! A server that crashes, hangs and recovers.
 
 use std::{collections::BTreeSet, process::Command};
 
 use sqlx::Row as _;
 
-use super::{ready, until, whole};
+use super::{assert_intact, readiness, until};
 use crate::harness::{ALL, GROUP, Plan, Postgres, Service, key, reason};
 
-/// Whether the first one's intent was kept is not known yet: until then, its log group is its own.
+/// A second log group. During an outage it is unknown whether the first call's intent was stored, so that
+/// call still locks its log group.
 const OTHER: &str = "/payments/hash#1";
 
-async fn refused(service: &Service, group: &str) {
+async fn assert_unavailable(service: &Service, group: &str) {
     let error = service.caller("payments", ALL).associate(group, &key("next")).await.unwrap_err();
     assert_eq!(reason(&error), "AUDIT_UNAVAILABLE", "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_server_is_gone_or_hangs_nothing_is_sent_and_both_ends_resume_by_themselves() {
+async fn nothing_is_sent_while_the_server_is_down_and_service_resumes_after() {
     let mut postgres = Postgres::start().await;
     let plan = Plan::default().settings("[server]\nrequest_timeout = \"4s\"\n");
     let service = plan.over(&postgres).start().await;
@@ -26,53 +27,59 @@ async fn while_the_server_is_gone_or_hangs_nothing_is_sent_and_both_ends_resume_
     assert_eq!(sent(), 1);
 
     postgres.crash();
-    refused(&service, GROUP).await;
-    until("unreadiness", async || ready(service.admin).await == 503).await;
-    refused(&service, OTHER).await;
-    assert_eq!(sent(), 1, "it was sent without a record");
+    assert_unavailable(&service, GROUP).await;
+    until("unreadiness", async || readiness(service.admin).await == 503).await;
+    assert_unavailable(&service, OTHER).await;
+    assert_eq!(sent(), 1, "a change was sent without an intent");
     postgres.up().await;
-    until("readiness", async || ready(service.admin).await == 200).await;
+    until("readiness", async || readiness(service.admin).await == 200).await;
     caller.associate(GROUP, &key("next")).await.unwrap();
     assert_eq!(sent(), 2);
 
     postgres.hang();
-    // The service answers, before its own limit of a call.
-    refused(&service, GROUP).await;
-    until("unreadiness", async || ready(service.admin).await == 503).await;
-    refused(&service, OTHER).await;
-    assert_eq!(sent(), 2, "it was sent without a record");
-    postgres.go_on();
-    until("readiness", async || ready(service.admin).await == 200).await;
+    // The service answers before its own request timeout.
+    assert_unavailable(&service, GROUP).await;
+    until("unreadiness", async || readiness(service.admin).await == 503).await;
+    assert_unavailable(&service, OTHER).await;
+    assert_eq!(sent(), 2, "a change was sent without an intent");
+    postgres.resume();
+    until("readiness", async || readiness(service.admin).await == 200).await;
     caller.associate(GROUP, &key("good")).await.unwrap();
     assert_eq!(sent(), 3);
-    whole(&service, &postgres).await;
-    each_has_its_end(&service, 3).await;
+    assert_intact(&service, &postgres).await;
+    assert_intents_closed(&service, 3).await;
     service.stop().await;
 }
 
-/// As many changes were made as are in the log, and no intent has two ends.
-async fn each_has_its_end(service: &Service, changed: usize) {
+/// Asserts that the log has exactly the changes that were made, and that no intent has two outcomes.
+async fn assert_intents_closed(service: &Service, changed: usize) {
     let events = service.events().await;
-    let closes: Vec<&String> =
-        events.iter().filter(|event| event.kind == "outcome").filter_map(|it| it.closes.as_ref()).collect();
-    let once: BTreeSet<&String> = closes.iter().copied().collect();
-    assert_eq!(closes.len(), once.len(), "two outcomes of one intent");
+    let closes: Vec<&String> = events
+        .iter()
+        .filter(|event| event.kind == "outcome")
+        .filter_map(|event| event.closes.as_ref())
+        .collect();
+    let distinct: BTreeSet<&String> = closes.iter().copied().collect();
+    assert_eq!(closes.len(), distinct.len(), "two outcomes of one intent");
     let intents: BTreeSet<&String> =
         events.iter().filter(|event| event.kind == "intent").map(|event| &event.id).collect();
-    assert!(once.is_subset(&intents), "an outcome without its intent");
-    let of = |end: &str| {
-        events.iter().filter(|it| it.kind == "outcome" && it.outcome.as_deref() == Some(end)).count()
+    assert!(distinct.is_subset(&intents), "an outcome without its intent");
+    let count = |outcome: &str| {
+        events
+            .iter()
+            .filter(|event| event.kind == "outcome" && event.outcome.as_deref() == Some(outcome))
+            .count()
     };
     assert_eq!(
-        of("OK"),
+        count("OK"),
         changed,
         "{:#?}",
-        events.iter().map(|it| (&it.kind, &it.outcome)).collect::<Vec<_>>()
+        events.iter().map(|event| (&event.kind, &event.outcome)).collect::<Vec<_>>()
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_process_killed_in_mid_commit_loses_nothing_and_doubles_nothing() {
+async fn a_server_process_killed_during_a_commit_loses_and_repeats_nothing() {
     let postgres = Postgres::start().await;
     let service = Plan::default().over(&postgres).start().await;
     let caller = service.caller("payments", ALL);
@@ -86,7 +93,7 @@ async fn a_server_process_killed_in_mid_commit_loses_nothing_and_doubles_nothing
                 let key = key(if changed.is_multiple_of(2) { "next" } else { "good" });
                 match caller.associate(group, &key).await {
                     Ok(_) => changed += 1,
-                    // While the server comes back.
+                    // The server is restarting.
                     Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
                 }
             }
@@ -99,17 +106,19 @@ async fn a_server_process_killed_in_mid_commit_loses_nothing_and_doubles_nothing
         let writer = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT append%'";
         let pid: i32 = sqlx::query(writer).fetch_one(&mut session).await.unwrap().get(0);
         assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
-        until("readiness", async || ready(service.admin).await == 503 || session_ends(&mut session).await)
-            .await;
-        until("readiness", async || ready(service.admin).await == 200).await;
+        until("unreadiness", async || {
+            readiness(service.admin).await == 503 || session_ends(&mut session).await
+        })
+        .await;
+        until("readiness", async || readiness(service.admin).await == 200).await;
     }
     load.join_all().await;
-    whole(&service, &postgres).await;
-    each_has_its_end(&service, service.reached("AssociateKmsKey").len()).await;
+    assert_intact(&service, &postgres).await;
+    assert_intents_closed(&service, service.reached("AssociateKmsKey").len()).await;
     service.stop().await;
 }
 
-/// The whole server begins anew when one of its processes is killed, this session with it.
+/// Whether the session has ended. PostgreSQL restarts completely when one of its processes is killed.
 async fn session_ends(session: &mut sqlx::PgConnection) -> bool {
     sqlx::query("SELECT 1").execute(session).await.is_err()
 }

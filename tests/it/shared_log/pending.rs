@@ -1,5 +1,5 @@
-//! A server that hangs between an intent and its outcome: the caller is told that the record is late, and
-//! the record comes.
+//! A server that hangs between an intent and its outcome. The answer says that the record is pending, and the
+//! record follows.
 
 use logkey::{
     audit::parsed_event::ParsedEvent,
@@ -9,11 +9,11 @@ use logkey::{
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-use super::{ready, until, whole};
+use super::{assert_intact, readiness, until};
 use crate::harness::{ALL, GROUP, PAYMENTS, Plan, Postgres, REGION, Service, key, reason};
 
-/// Sets a key while the server hangs from the moment at which AWS was asked.
-async fn hung(
+/// Sets a key; the server hangs from the time of the call to AWS until the answer.
+async fn associate_while_hung(
     service: &Service,
     postgres: &Postgres,
     id: &'static str,
@@ -24,8 +24,8 @@ async fn hung(
     until("the call to AWS", async || service.reached("AssociateKmsKey").len() > before).await;
     postgres.hang();
     let answer = call.await.unwrap();
-    postgres.go_on();
-    until("readiness", async || ready(service.admin).await == 200).await;
+    postgres.resume();
+    until("readiness", async || readiness(service.admin).await == 200).await;
     answer
 }
 
@@ -34,14 +34,14 @@ async fn outcomes(service: &Service) -> Vec<ParsedEvent> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outcome_that_cannot_be_written_is_told_as_late_kept_and_written_when_the_server_is_back() {
+async fn an_outcome_that_cannot_be_written_is_pending_and_written_later() {
     let postgres = Postgres::start().await;
     let plan = Plan::default().settings("[server]\nrequest_timeout = \"3s\"\n");
     let service = plan.over(&postgres).start().await;
     let aws = service.sandbox.sandbox();
     aws.fault(Fault::on("AssociateKmsKey", Effect::Latency { ms: 1_000, jitter_ms: 0 }));
 
-    let late = hung(&service, &postgres, "good").await.unwrap_err();
+    let late = associate_while_hung(&service, &postgres, "good").await.unwrap_err();
     assert_eq!(reason(&late), "AUDIT_UNAVAILABLE", "{late}");
     let output = late.get_details_error_info().unwrap().metadata;
     assert_eq!((&*output["executed"], &*output["audit_record"]), ("true", "pending"), "{output:?}");
@@ -49,8 +49,8 @@ async fn an_outcome_that_cannot_be_written_is_told_as_late_kept_and_written_when
     assert_eq!(aws.log_group_key(PAYMENTS, REGION, GROUP), Some(key("good")));
     until("the outcome", async || outcomes(&service).await.len() == 1).await;
 
-    // What AWS refused is told as that, and as late.
-    let late = hung(&service, &postgres, "closed").await.unwrap_err();
+    // A refusal by AWS is reported as such, and its record is pending too.
+    let late = associate_while_hung(&service, &postgres, "closed").await.unwrap_err();
     assert_eq!(reason(&late), "KEY_POLICY_LACKS_LOGS_SERVICE", "{late}");
     assert!(late.message().contains("audit log is still pending"), "{late}");
     assert_eq!(late.get_details_error_info().unwrap().metadata["audit_record"], "pending");
@@ -61,9 +61,9 @@ async fn an_outcome_that_cannot_be_written_is_told_as_late_kept_and_written_when
         events.iter().filter(|event| event.kind == "intent").map(|event| &event.id).collect();
     let ends = outcomes(&service).await;
     let closed: Vec<&String> = ends.iter().filter_map(|event| event.closes.as_ref()).collect();
-    assert_eq!(closed, intents, "each intent has its one outcome");
+    assert_eq!(closed, intents, "each intent has exactly one outcome");
     let output: Vec<Option<&str>> = ends.iter().map(|event| event.outcome.as_deref()).collect();
     assert_eq!(output, [Some("OK"), Some("KEY_POLICY_LACKS_LOGS_SERVICE")]);
-    whole(&service, &postgres).await;
+    assert_intact(&service, &postgres).await;
     service.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Reading the log where another replica sequences it, and finding a change of the server's tables.
+//! Reads the log while another replica sequences it, and detects changes of the server's tables.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use logkey::{
 use tlog_tiles::Hash;
 use tokio::time::timeout;
 
-use super::{run, whole};
+use super::{assert_intact, run};
 use crate::{
     harness::{ALL, GROUP, Plan, Postgres, key},
     process::logkey,
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_does_not_sequence_shows_and_proves_what_another_one_recorded() {
+async fn a_follower_shows_and_proves_events_that_another_replica_recorded() {
     let postgres = Postgres::start().await;
     let first = Plan::default().over(&postgres).start().await;
     let second = first.replica().await;
@@ -63,19 +63,19 @@ async fn a_replica_that_does_not_sequence_shows_and_proves_what_another_one_reco
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_changes_the_servers_tables_is_found_by_the_command() {
+async fn verify_detects_changes_of_the_tables_of_the_server() {
     let postgres = Postgres::start().await;
     let service = Plan::default().over(&postgres).start().await;
     for id in ["good", "next", "good"] {
         service.caller("payments", ALL).associate(GROUP, &key(id)).await.unwrap();
     }
-    whole(&service, &postgres).await;
+    assert_intact(&service, &postgres).await;
     let out = tempfile::tempdir().unwrap();
     run(&service, &["audit", "export", "--out", out.path().to_str().unwrap()]).await;
     let kept_checkpoint = out.path().join("checkpoint").display().to_string();
     let mut session = postgres.session("logkey").await;
-    // Each one is taken back before the next.
-    for (change, back, words) in [
+    // Each change is undone before the next.
+    for (change, undo, words) in [
         (
             "UPDATE event SET body = replace(body, 'payments', 'orders') WHERE seq = 2",
             "UPDATE event SET body = replace(body, 'orders', 'payments') WHERE seq = 2",
@@ -84,7 +84,7 @@ async fn whoever_changes_the_servers_tables_is_found_by_the_command() {
         (
             "UPDATE event SET tenant = 'orders' WHERE seq = 3",
             "UPDATE event SET tenant = 'payments' WHERE seq = 3",
-            "event 3 is indexed as something else than it says: tenant",
+            "the index of event 3 does not match its bytes: tenant",
         ),
         (
             "CREATE TABLE away AS SELECT * FROM event WHERE seq = 4; DELETE FROM event WHERE seq = 4",
@@ -100,11 +100,11 @@ async fn whoever_changes_the_servers_tables_is_found_by_the_command() {
                 .output()
                 .unwrap()
         };
-        let done = tokio::task::spawn_blocking(verify).await.unwrap();
-        let output = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
-        assert!(done.status.code() == Some(1) && output.starts_with(words), "{change}: {output}");
-        sqlx::raw_sql(back).execute(&mut session).await.unwrap();
+        let result = tokio::task::spawn_blocking(verify).await.unwrap();
+        let output = String::from_utf8_lossy(&[result.stdout, result.stderr].concat()).into_owned();
+        assert!(result.status.code() == Some(1) && output.starts_with(words), "{change}: {output}");
+        sqlx::raw_sql(undo).execute(&mut session).await.unwrap();
     }
-    whole(&service, &postgres).await;
+    assert_intact(&service, &postgres).await;
     service.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Whole services that share a log.
+//! Services that share a log.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,11 @@ use logkey::{
 };
 use tonic::transport::Endpoint;
 
-use super::{Replica, leader, newest, run, second_leads, until, whole};
+use super::{Replica, assert_intact, leader, make_second_leader, newest, run, until};
 use crate::harness::{ALL, Caller, GROUP, PAYMENTS, Plan, Postgres, REGION, key};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_services_over_one_database_make_one_log_that_every_verb_reads_while_they_run() {
+async fn two_services_write_one_log_that_every_subcommand_reads() {
     let (postgres, files) = (Postgres::start().await, tempfile::tempdir().unwrap());
     let sink = files.path().join("sink.jsonl");
     let sinks = format!("[[audit.sinks]]\ntype = \"file\"\npath = \"{}\"\n", sink.display());
@@ -26,12 +26,12 @@ async fn two_services_over_one_database_make_one_log_that_every_verb_reads_while
         let answer = service.caller("payments", ALL).associate(GROUP, &key).await.unwrap();
         changed.insert(answer.audit_event_id);
     }
-    whole(&first, &postgres).await;
+    assert_intact(&first, &postgres).await;
     let events = first.events().await;
     assert_eq!(events.iter().filter(|event| event.action == "Start").count(), 2);
     let outcomes: BTreeSet<String> =
         events.iter().filter(|event| event.kind == "outcome").map(|event| event.id.clone()).collect();
-    assert_eq!(outcomes, changed, "the calls of both are in it, once");
+    assert_eq!(outcomes, changed, "the calls of both services are in the log exactly once");
     let same = second.events().await;
     assert_eq!(
         same.iter().map(|event| &event.id).collect::<Vec<_>>(),
@@ -46,28 +46,28 @@ async fn two_services_over_one_database_make_one_log_that_every_verb_reads_while
     run(&first, &["audit", "export", "--out", &out]).await;
     let kept_checkpoint = format!("{out}/checkpoint");
     second.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
-    assert!(run(&first, &["audit", "verify", "--checkpoint", &kept_checkpoint]).await.contains("whole: "));
+    assert!(run(&first, &["audit", "verify", "--checkpoint", &kept_checkpoint]).await.contains("intact: "));
 
-    // One of them feeds the sink: each event stands there once, in its order.
+    // Only one replica feeds the sink: it has each event once, in order.
     let open = store::open_reader(&store::Config { url: postgres.url() }).await.unwrap();
     let bodies = async || {
         let all = open.log.after(0, 1_000).await.unwrap();
         all.into_iter().map(|event| event.body).collect::<Vec<_>>()
     };
-    let taken = || {
+    let delivered = || {
         let text = std::fs::read_to_string(&sink).unwrap_or_default();
         text.lines().filter(|line| line.contains("class_uid")).map(str::to_owned).collect::<Vec<_>>()
     };
-    until("the sink", async || taken().len() >= bodies().await.len()).await;
-    assert_eq!(taken(), bodies().await);
+    until("the sink", async || delivered().len() >= bodies().await.len()).await;
+    assert_eq!(delivered(), bodies().await);
 
-    // Old events go while both run.
+    // Old events can be archived while both run.
     for _ in 0..130 {
         first.caller("payments", ALL).get(GROUP).await.unwrap();
         second.caller("payments", ALL).get(GROUP).await.unwrap();
     }
     until("the last reads", async || newest(&*open.log).await > 270).await;
-    whole(&first, &postgres).await;
+    assert_intact(&first, &postgres).await;
     until("the sink's position", async || {
         let mut session = postgres.session("logkey").await;
         let at = sqlx::query_scalar("SELECT event FROM sink").fetch_one(&mut session).await;
@@ -77,35 +77,35 @@ async fn two_services_over_one_database_make_one_log_that_every_verb_reads_while
     let archive = files.path().join("archive").display().to_string();
     let output = run(&first, &["audit", "archive", "--older-than", "1ms", "--out", &archive]).await;
     assert!(output.starts_with("256 events moved out"), "{output}");
-    assert!(run(&first, &["audit", "verify", "--archive", &archive]).await.contains("whole: "));
+    assert!(run(&first, &["audit", "verify", "--archive", &archive]).await.contains("intact: "));
     second.stop().await;
     first.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_the_process_that_sequences_is_killed_another_goes_on() {
+async fn when_the_leader_is_killed_another_replica_takes_over() {
     let postgres = Postgres::start().await;
     let first = Plan::default().over(&postgres).start().await;
     assert_eq!(leader(&postgres).await.unwrap().0, "logkey");
     let second = Replica::spawn(&first, &postgres).await;
-    assert_eq!(leader(&postgres).await.unwrap().0, "logkey", "one at a time");
-    second_leads(&postgres).await;
+    assert_eq!(leader(&postgres).await.unwrap().0, "logkey", "only one replica leads");
+    make_second_leader(&postgres).await;
     first.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap();
-    whole(&first, &postgres).await;
+    assert_intact(&first, &postgres).await;
     second.kill();
     first.caller("payments", ALL).associate(GROUP, &key("next")).await.unwrap();
-    whole(&first, &postgres).await;
+    assert_intact(&first, &postgres).await;
     assert_eq!(leader(&postgres).await.unwrap().0, "logkey");
     first.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_intent_of_a_replica_that_was_killed_is_settled_once_while_others_go_on() {
+async fn the_intent_of_a_killed_replica_is_reconciled_once_by_another() {
     let postgres = Postgres::start().await;
     let first =
         Plan::default().settings("[server]\nrequest_timeout = \"2s\"\n").over(&postgres).start().await;
     let second = Replica::spawn(&first, &postgres).await;
-    // AWS takes the change, and its answer does not come before the process is gone.
+    // AWS makes the change, but its response does not arrive before the process is killed.
     first.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", Effect::Hang).after().times(1));
     let channel = Endpoint::from_shared(format!("http://{}", second.grpc)).unwrap().connect().await.unwrap();
     let caller = Caller::new(channel, &first.issuer.token("payments", ALL));
@@ -120,7 +120,7 @@ async fn the_intent_of_a_replica_that_was_killed_is_settled_once_while_others_go
         events.into_iter().filter(|event| event.kind == "settled").collect::<Vec<ParsedEvent>>()
     };
     let other = "/payments/hash#1";
-    until("the settling", async || {
+    until("the reconciliation", async || {
         first.caller("payments", ALL).associate(other, &key("next")).await.unwrap();
         !reconciled().await.is_empty()
     })
@@ -132,7 +132,11 @@ async fn the_intent_of_a_replica_that_was_killed_is_settled_once_while_others_go
     let all = store.log.list(&EventFilter::default(), None, 10_000).await.unwrap();
     let views: Vec<ParsedEvent> = all.iter().map(|event| ParsedEvent::try_from(event).unwrap()).collect();
     let intent = found[0].closes.clone();
-    assert_eq!(views.iter().filter(|view| view.closes == intent).count(), 1, "nothing else closes it");
-    whole(&first, &postgres).await;
+    assert_eq!(
+        views.iter().filter(|view| view.closes == intent).count(),
+        1,
+        "nothing else closes the intent"
+    );
+    assert_intact(&first, &postgres).await;
     first.stop().await;
 }

@@ -1,10 +1,10 @@
-//! A server that is reached over TLS alone, and by a password.
+//! A server that requires TLS and a password.
 
 use std::fs;
 
 use logkey::store;
 
-use super::whole;
+use super::assert_intact;
 use crate::{
     bound_tokens::Authority,
     harness::{ALL, GROUP, Plan, Postgres, key},
@@ -12,14 +12,14 @@ use crate::{
 
 const PASSWORD: &str = "correct-horse-battery";
 
-/// Tries to open the store, and gives back what is said where that fails.
-async fn refused(url: &str) -> String {
+/// The error of an attempt to open the store.
+async fn open_error(url: &str) -> String {
     let error = store::open(&store::Config { url: url.to_owned() }).await.map(drop).unwrap_err();
     logkey::domain::error_chain::error_chain(&error)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_with_tls_and_a_password_is_used_and_one_that_nobody_vouches_for_is_not() {
+async fn a_server_is_used_only_with_a_trusted_certificate_and_password() {
     let (mut postgres, folder) = (Postgres::start().await, tempfile::tempdir().unwrap());
     let (ours, other) = (Authority::new(), Authority::new());
     let file = |name: &str, text: &str| {
@@ -33,15 +33,15 @@ async fn a_server_with_tls_and_a_password_is_used_and_one_that_nobody_vouches_fo
         postgres.url_with(&format!("sslmode={mode}&sslrootcert={ca}&password={password}"))
     };
 
-    let output = refused(&url("verify-full", &wrong_ca, PASSWORD)).await;
+    let output = open_error(&url("verify-full", &wrong_ca, PASSWORD)).await;
     assert!(output.contains("certificate") && !output.contains(PASSWORD), "{output}");
-    let output = refused(&url("disable", &ca, PASSWORD)).await;
+    let output = open_error(&url("disable", &ca, PASSWORD)).await;
     assert!(output.contains("no encryption") && !output.contains(PASSWORD), "{output}");
-    let output = refused(&url("verify-full", &ca, "battery-horse-staple")).await;
+    let output = open_error(&url("verify-full", &ca, "battery-horse-staple")).await;
     assert!(output.contains("password authentication failed"), "{output}");
     assert!(!output.contains("battery-horse-staple"), "{output}");
 
-    // The password in a file of its own, as the settings of a whole service have it.
+    // The password in a separate file, as in the settings of a service.
     let password = file("password", &format!("{PASSWORD}\n"));
     let url = postgres.url_with(&format!("sslmode=verify-full&sslrootcert={ca}"));
     let (password_file, key_file) = (format!("password_file = \"{password}\""), postgres.key_file());
@@ -54,6 +54,6 @@ async fn a_server_with_tls_and_a_password_is_used_and_one_that_nobody_vouches_fo
     let mut session = postgres.session("logkey").await;
     let plain = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'logkey' AND NOT ssl";
     assert_eq!(sqlx::query_scalar::<_, i64>(plain).fetch_one(&mut session).await.unwrap(), 0);
-    whole(&service, &postgres).await;
+    assert_intact(&service, &postgres).await;
     service.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Processes that append at the same time, as the store sees them.
+//! Concurrent writers of one store.
 
 use std::{
     collections::HashSet,
@@ -27,7 +27,7 @@ async fn open(postgres: &Postgres) -> store::Store {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn places_have_no_gap_and_none_is_seen_before_the_one_before_it() {
+async fn sequence_numbers_have_no_gaps_and_become_visible_in_order() {
     let postgres = Postgres::start().await;
     let reader = open(&postgres).await;
     let (mut writers, done) = (JoinSet::new(), Arc::new(AtomicBool::new(false)));
@@ -52,9 +52,9 @@ async fn places_have_no_gap_and_none_is_seen_before_the_one_before_it() {
                     return ids.len();
                 }
                 for event in page {
-                    assert_eq!(event.seq, last + 1, "a place that was not there yet");
+                    assert_eq!(event.seq, last + 1, "a sequence number before its predecessor");
                     last = event.seq;
-                    assert!(ids.insert(event.id), "twice");
+                    assert!(ids.insert(event.id), "an event appears twice");
                 }
             }
         }
@@ -77,23 +77,28 @@ async fn one_process_leads_and_another_takes_over_when_its_session_ends() {
         note: format!("note {size}"),
         handover: false,
     };
-    assert!(second.tree.grow(&[], &signed(1)).await.is_err(), "it grows from two processes");
+    assert!(second.tree.grow(&[], &signed(1)).await.is_err(), "a follower must not grow the tree");
     first.tree.grow(&[], &signed(5)).await.unwrap();
-    assert!(first.tree.grow(&[], &signed(4)).await.is_err(), "it shrinks");
-    // After an error it asks anew, as everyone does: here the other one is faster.
-    until("the other's turn", async || second.tree.lead().await.unwrap() == LeadershipStatus::Acquired).await;
+    assert!(first.tree.grow(&[], &signed(4)).await.is_err(), "the tree must not shrink");
+    // After an error, a process competes for the lead again; here the other one wins.
+    until("the second process to lead", async || {
+        second.tree.lead().await.unwrap() == LeadershipStatus::Acquired
+    })
+    .await;
     assert_eq!(first.tree.lead().await.unwrap(), LeadershipStatus::Follower);
     drop(second);
-    until("the first one's turn", async || first.tree.lead().await.unwrap() == LeadershipStatus::Acquired)
-        .await;
+    until("the first process to lead", async || {
+        first.tree.lead().await.unwrap() == LeadershipStatus::Acquired
+    })
+    .await;
 }
 
 #[tokio::test]
-async fn a_session_that_was_given_up_keeps_nothing_more() {
+async fn a_replaced_session_cannot_append_until_it_recovers() {
     let postgres = Postgres::start().await;
     let store = open(&postgres).await;
     let mut session = postgres.session("logkey").await;
-    // Another session takes this process's place, as its own recovery would while it hung.
+    // Another session replaces this one, as the recovery of a hanging process would.
     sqlx::query("UPDATE writer SET session = gen_random_uuid()").execute(&mut session).await.unwrap();
     let late = store.events.append(Arc::new(batch([(indexed(1), "{}".to_owned())]))).await;
     assert!(matches!(late, Err(AppendError::NotWritten(_))), "{late:?}");
@@ -102,30 +107,30 @@ async fn a_session_that_was_given_up_keeps_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_request_is_held_by_one_process_until_it_is_dropped_or_dies() {
+async fn an_idempotency_key_is_locked_until_release_or_the_process_ends() {
     let postgres = Postgres::start().await;
     let (first, second) = (open(&postgres).await, open(&postgres).await);
-    let own = IdempotencyKey { tenant: "a".parse().unwrap(), id: Uuid::from_u128(1) };
-    let other = IdempotencyKey { tenant: "b".parse().unwrap(), ..own.clone() };
-    let lock = first.requests.lock(&own).await.unwrap().unwrap();
-    assert!(second.requests.lock(&own).await.unwrap().is_none());
+    let key = IdempotencyKey { tenant: "a".parse().unwrap(), id: Uuid::from_u128(1) };
+    let other = IdempotencyKey { tenant: "b".parse().unwrap(), ..key.clone() };
+    let lock = first.requests.lock(&key).await.unwrap().unwrap();
+    assert!(second.requests.lock(&key).await.unwrap().is_none());
     assert!(second.requests.lock(&other).await.unwrap().is_some());
     drop(lock);
-    until("what was dropped", async || second.requests.lock(&own).await.unwrap().is_some()).await;
-    let lock = until_held(&first, &own).await;
-    // The whole process ends: its session goes with it, whoever still has the guard.
+    until("the released lock", async || second.requests.lock(&key).await.unwrap().is_some()).await;
+    let lock = wait_for_lock(&first, &key).await;
+    // The end of the process ends its session and releases the lock, even though the guard still exists.
     drop(first);
     let mut session = postgres.session("logkey").await;
     let end = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'";
     sqlx::query(end).execute(&mut session).await.unwrap();
-    drop(until_held(&second, &own).await);
+    drop(wait_for_lock(&second, &key).await);
     drop(lock);
 }
 
-async fn until_held(store: &store::Store, own: &IdempotencyKey) -> logkey::ports::RequestLock {
+async fn wait_for_lock(store: &store::Store, key: &IdempotencyKey) -> logkey::ports::RequestLock {
     let mut lock = None;
-    until("the request", async || {
-        lock = store.requests.lock(own).await.unwrap();
+    until("the lock", async || {
+        lock = store.requests.lock(key).await.unwrap();
         lock.is_some()
     })
     .await;
@@ -133,22 +138,22 @@ async fn until_held(store: &store::Store, own: &IdempotencyKey) -> logkey::ports
 }
 
 #[tokio::test]
-async fn commits_are_durable_whatever_the_servers_default_and_a_server_without_fsync_is_refused() {
+async fn commits_are_durable_and_a_server_without_fsync_is_rejected() {
     let mut postgres = Postgres::start().await;
     let mut session = postgres.session("logkey").await;
     for setting in ["synchronous_commit = off", "default_transaction_isolation = 'serializable'"] {
         let sql = format!("ALTER DATABASE logkey SET {setting}");
         sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut session).await.unwrap();
     }
-    let trigger = "CREATE TABLE seen (told text); \
-                   CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO seen \
+    let trigger = "CREATE TABLE observed (settings text); \
+                   CREATE FUNCTION observe() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO observed \
                    SELECT current_setting('synchronous_commit') || ' ' || current_setting('transaction_isolation'); \
-                   RETURN new; END $$; CREATE TRIGGER tell AFTER INSERT ON event EXECUTE FUNCTION tell()";
+                   RETURN new; END $$; CREATE TRIGGER observe AFTER INSERT ON event EXECUTE FUNCTION observe()";
     let store = open(&postgres).await;
     sqlx::raw_sql(trigger).execute(&mut session).await.unwrap();
     store.events.append(Arc::new(batch([(indexed(1), "{}".to_owned())]))).await.unwrap();
     let output: Vec<String> =
-        sqlx::query_scalar("SELECT told FROM seen").fetch_all(&mut session).await.unwrap();
+        sqlx::query_scalar("SELECT settings FROM observed").fetch_all(&mut session).await.unwrap();
     assert_eq!(output, ["on read committed"]);
     drop((store, session));
 
@@ -160,12 +165,12 @@ async fn commits_are_durable_whatever_the_servers_default_and_a_server_without_f
 }
 
 #[tokio::test]
-async fn a_schema_of_a_newer_release_is_refused_and_an_empty_database_has_no_log_to_read() {
+async fn a_newer_schema_is_rejected_and_an_empty_database_has_no_log() {
     let postgres = Postgres::start().await;
     let config = store::Config { url: postgres.url() };
     let nothing = store::open_reader(&config).await.map(drop).unwrap_err();
     assert!(matches!(nothing, OpenError::Missing { .. }), "{nothing}");
-    // Two at once make the schema once.
+    // Two concurrent processes create the schema only once.
     let (one, two) = tokio::join!(store::open(&config), store::open(&config));
     drop((one.unwrap(), two.unwrap()));
     let mut session = postgres.session("logkey").await;

@@ -1,4 +1,4 @@
-//! The sinks that write lines: a file that turns over, and standard output.
+//! The sinks that write lines: a rotating file and standard output.
 
 use std::{
     fs,
@@ -31,7 +31,7 @@ fn line(text: &str) -> SinkRecord {
 }
 
 #[tokio::test]
-async fn every_event_is_a_line_of_a_file_that_only_its_owner_can_read() {
+async fn every_event_is_a_line_in_a_file_that_only_its_owner_can_read() {
     let log = Log::new().await;
     let path = log.dir.path().join("audit.jsonl");
     let sinks = log.worker(&[("file", sink(config(&path)))]).await;
@@ -42,12 +42,12 @@ async fn every_event_is_a_line_of_a_file_that_only_its_owner_can_read() {
 }
 
 #[tokio::test]
-async fn files_turn_over_by_size_and_the_oldest_go() {
+async fn files_rotate_by_size_and_the_oldest_is_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("audit.jsonl");
     let sink = sink(file::Config { max_bytes: 30, ..config(&path) });
     for n in 0..11 {
-        // Nine bytes each with the newline: three a file, one batch over the edge.
+        // Each line has nine bytes with the newline: a file holds three, so a batch can cross the limit.
         let batch: Vec<SinkRecord> = (0..2).map(|m| line(&format!("event-{:02}", n * 2 + m))).collect();
         assert_eq!(sink.write(&batch).await.unwrap(), 2);
     }
@@ -59,7 +59,7 @@ async fn files_turn_over_by_size_and_the_oldest_go() {
 }
 
 #[tokio::test]
-async fn a_line_that_broke_off_is_taken_back_and_what_is_no_line_of_ours_is_left() {
+async fn a_partial_line_is_removed_and_foreign_text_is_kept() {
     for (before, after) in [
         ("{\"a\":1}\n{\"b\":", "{\"a\":1}\n{\"c\":3}\n"),
         ("{\"b\":", "{\"c\":3}\n"),
@@ -76,7 +76,7 @@ async fn a_line_that_broke_off_is_taken_back_and_what_is_no_line_of_ours_is_left
 }
 
 #[tokio::test]
-async fn a_file_that_was_moved_away_is_made_anew() {
+async fn a_file_that_was_moved_away_is_recreated() {
     let dir = tempfile::tempdir().unwrap();
     let (path, moved) = (dir.path().join("audit.jsonl"), dir.path().join("moved"));
     let sink = sink(config(&path));
@@ -87,7 +87,7 @@ async fn a_file_that_was_moved_away_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_written_is_told_and_caught_up_with_once_it_can() {
+async fn an_unwritable_file_is_reported_and_catches_up_later() {
     let log = Log::new().await;
     let folder = log.dir.path().join("not-there-yet");
     let path = folder.join("audit.jsonl");
@@ -105,18 +105,18 @@ async fn a_file_that_cannot_be_written_is_told_and_caught_up_with_once_it_can() 
 }
 
 #[tokio::test]
-async fn a_device_without_space_is_told_and_nothing_is_called_taken() {
+async fn a_full_device_is_reported_and_accepts_no_line() {
     let full = Stdout::over(fs::OpenOptions::new().write(true).open("/dev/full").unwrap()).unwrap();
     let error = full.write(&[line("x")]).await.unwrap_err();
     assert_eq!(error.cause(), "failed");
     assert!(logkey::domain::error_chain::error_chain(&error).contains("No space left"), "{error:?}");
 }
 
-/// Takes some bytes, breaks off within a line, and goes on.
+/// Accepts five bytes, then fails within the line, and then works again.
 #[derive(Clone, Default)]
-struct Breaking(Arc<Mutex<(Vec<u8>, usize)>>);
+struct FailsWithinLine(Arc<Mutex<(Vec<u8>, usize)>>);
 
-impl Write for Breaking {
+impl Write for FailsWithinLine {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut inner = self.0.lock().unwrap();
         inner.1 += 1;
@@ -139,8 +139,8 @@ impl Write for Breaking {
 }
 
 #[tokio::test]
-async fn a_stream_that_broke_off_within_a_line_begins_a_new_one() {
-    let to = Breaking::default();
+async fn a_stream_that_failed_within_a_line_starts_a_new_line() {
+    let to = FailsWithinLine::default();
     let stdout = Stdout::over(to.clone()).unwrap();
     let batch = [line("{\"a\":1}"), line("{\"b\":2}")];
     stdout.write(&batch).await.unwrap_err();

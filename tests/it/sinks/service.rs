@@ -1,4 +1,4 @@
-//! Sinks of a whole service, and of the binary itself.
+//! The file sink of a whole service.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::harness::{ALL, GROUP, Plan, key};
 
 #[tokio::test]
-async fn a_service_gives_its_calls_to_a_file_also_across_a_restart() {
+async fn a_service_writes_its_events_to_a_file_across_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");
     let sinks = format!("[[audit.sinks]]\ntype = \"file\"\npath = \"{}\"\n", path.display());
@@ -28,12 +28,12 @@ async fn a_service_gives_its_calls_to_a_file_also_across_a_restart() {
         })
         .collect();
     let of = |operation| events.iter().filter(|(_, it)| *it == operation).map(|(kind, _)| *kind).collect();
-    let (set, taken): (Vec<_>, Vec<_>) = (of("AssociateKmsKey"), of("DisassociateKmsKey"));
+    let (set, removed): (Vec<_>, Vec<_>) = (of("AssociateKmsKey"), of("DisassociateKmsKey"));
     assert_eq!(
-        (&set[..], &taken[..]),
+        (&set[..], &removed[..]),
         (&["intent", "outcome"][..], &["intent", "outcome"][..]),
         "{events:?}"
     );
     let newest = lines.last().unwrap();
-    assert_eq!(newest["checkpoint"]["size"], events.len(), "the last line is a checkpoint of everything");
+    assert_eq!(newest["checkpoint"]["size"], events.len(), "the last line is a checkpoint of all events");
 }

@@ -1,4 +1,4 @@
-//! The sink that writes to `CloudWatch` Logs, over the embedded AWS.
+//! The sink that writes to `CloudWatch` Logs, tested with the embedded AWS.
 
 use aws_sdk_cloudwatchlogs::{
     Client,
@@ -23,14 +23,14 @@ const GROUP: &str = "/logkey/audit";
 const STREAM: &str = "replica-1";
 const EXTERNAL_ID: &str = "the-operators-own";
 
-/// What is to be installed, with the external id of this test.
+/// A policy from `deploy/iam`, with the external id of this test.
 fn installed(name: &str) -> PolicyText {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/iam").join(name);
     let text = std::fs::read_to_string(path).unwrap();
     PolicyText::Text(text.replace("replace-me-by-a-long-random-text", EXTERNAL_ID))
 }
 
-/// An AWS whose role may write to the log group and do nothing else.
+/// An embedded AWS with a role that may only write to the log group.
 async fn aws(group: bool) -> Running {
     let role = RoleSeed {
         name: "LogKeyAuditSink".into(),
@@ -75,7 +75,7 @@ async fn sink(aws: &Running) -> Arc<dyn Sink> {
     Arc::new(LogStream::connect(&config, to, Arc::new(SystemClock)).await)
 }
 
-/// As its owner sees the account.
+/// A client with the permissions of the account owner.
 fn admin(aws: &Running) -> Client {
     let config = aws_sdk_cloudwatchlogs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -85,7 +85,7 @@ fn admin(aws: &Running) -> Client {
     Client::from_conf(config.build())
 }
 
-/// What stands in the stream, in the order in which AWS gives it back; nothing where there is none.
+/// The messages in the stream, in the order of AWS. It is empty if there is no stream.
 async fn lines(client: &Client) -> Vec<String> {
     let mut lines = Vec::new();
     let mut token = None;
@@ -112,10 +112,10 @@ fn count(aws: &Running, operation: &str) -> usize {
 }
 
 #[tokio::test]
-async fn the_log_comes_into_a_stream_that_is_made_and_through_one_session_of_the_operators_role() {
+async fn the_sink_creates_its_stream_and_writes_with_one_role_session() {
     let (log, aws) = (Log::new().await, aws(true).await);
     let sinks = log.worker(&[("aws", sink(&aws).await)]).await;
-    // The clock of this log stands years back: AWS takes the events all the same.
+    // The clock of this log is years in the past: AWS accepts the events anyway.
     for count in [300, 900] {
         log.grow(count).await;
     }
@@ -127,11 +127,11 @@ async fn the_log_comes_into_a_stream_that_is_made_and_through_one_session_of_the
         aws.sandbox().journal().into_iter().filter(|e| e.operation == "PutLogEvents").collect();
     assert!(puts.iter().all(|put| put.session_name.as_deref() == Some("logkey-audit")), "{puts:?}");
     let refused = puts.iter().filter(|put| matches!(put.outcome, Outcome::Refused { .. })).count();
-    assert_eq!(refused, 1, "the one that found no stream");
+    assert_eq!(refused, 1, "the call before the stream existed");
 }
 
 #[tokio::test]
-async fn throttling_faults_and_resets_are_overcome_without_a_gap() {
+async fn throttling_errors_and_resets_leave_no_gap() {
     let (log, aws) = (Log::new().await, aws(true).await);
     let failing: [(Effect, bool); 5] = [
         (Effect::Throttle, false),
@@ -157,7 +157,7 @@ async fn throttling_faults_and_resets_are_overcome_without_a_gap() {
 }
 
 #[tokio::test]
-async fn what_aws_says_is_told_by_its_cause_and_without_secrets() {
+async fn errors_of_aws_have_a_cause_and_contain_no_secret() {
     let line = [SinkRecord { time: Timestamp::from_secs(0), text: "{}".into() }];
     let bare = aws(false).await;
     let missing = sink(&bare).await.write(&line).await.unwrap_err();
@@ -176,9 +176,9 @@ async fn what_aws_says_is_told_by_its_cause_and_without_secrets() {
         ("AssumeRole", error("AccessDenied"), "failed"),
     ] {
         aws.sandbox().fault(Fault::on(operation, effect));
-        let output = sink(&aws).await.write(&line).await.unwrap_err();
-        assert_eq!(output.cause(), cause, "{operation}: {output:?}");
-        for text in [logkey::domain::error_chain::error_chain(&output), format!("{output:?}")] {
+        let failure = sink(&aws).await.write(&line).await.unwrap_err();
+        assert_eq!(failure.cause(), cause, "{operation}: {failure:?}");
+        for text in [logkey::domain::error_chain::error_chain(&failure), format!("{failure:?}")] {
             assert!(!text.contains(EXTERNAL_ID), "{text}");
         }
         aws.sandbox().clear_faults();
@@ -191,7 +191,7 @@ fn error(code: &str) -> Effect {
 }
 
 #[tokio::test]
-async fn a_log_group_that_was_taken_away_and_put_back_has_all_that_came_since() {
+async fn a_recreated_log_group_receives_the_missed_events() {
     let (log, aws) = (Log::new().await, aws(true).await);
     let client = admin(&aws);
     let sinks = log.worker(&[("aws", sink(&aws).await)]).await;
@@ -199,8 +199,8 @@ async fn a_log_group_that_was_taken_away_and_put_back_has_all_that_came_since() 
     until(async || lines(&client).await.len() == 11).await;
     client.delete_log_group().log_group_name(GROUP).send().await.unwrap();
     log.grow(10).await;
-    let request_count = count(&aws, "CreateLogStream");
-    until(async || count(&aws, "CreateLogStream") > request_count + 2).await;
+    let before = count(&aws, "CreateLogStream");
+    until(async || count(&aws, "CreateLogStream") > before + 2).await;
     client.create_log_group().log_group_name(GROUP).send().await.unwrap();
     until(async || lines(&client).await.len() >= 11).await;
     sinks.close().await;

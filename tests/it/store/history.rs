@@ -1,4 +1,4 @@
-//! Which key was when on what, and requests with an id of their own.
+//! The history of keys on resources, and the recorded requests with an idempotency key.
 
 use std::time::Duration;
 
@@ -53,16 +53,14 @@ async fn one(store: &Store, name: &str) -> KeyRecord {
     record
 }
 
-pub(super) async fn a_key_that_is_replaced_stays_known_and_an_older_reading_takes_nothing_from_it(
-    backend: Backend,
-) {
+pub(super) async fn a_replaced_key_stays_in_the_history_and_older_reads_change_nothing(backend: Backend) {
     let store = backend.open().await;
     store
         .observations
         .upsert(&[observation("/a", Some("first"), 100), observation("/a", Some("first"), 200)])
         .await
         .unwrap();
-    // Several of one resource in one batch count in their order.
+    // Several changes of one resource in one batch apply in their order.
     let both = vec![set("/a", Some("third"), 301), set("/b", Some("x"), 300), set("/a", Some("second"), 300)];
     change(&store, both, vec![observation("/b", None, 299)]).await;
     store.observations.upsert(&[observation("/a", Some("old"), 250)]).await.unwrap();
@@ -83,9 +81,9 @@ pub(super) async fn a_key_that_is_replaced_stays_known_and_an_older_reading_take
     assert_eq!(store.history.records(&[group("/a"), group("/b"), group("/c")]).await.unwrap().len(), 2);
 }
 
-pub(super) async fn a_key_is_found_by_what_has_it_and_what_had_it_page_by_page(backend: Backend) {
+pub(super) async fn resources_are_found_by_current_and_former_key_in_pages(backend: Backend) {
     let store = backend.open().await;
-    // Byte by byte: no language's order.
+    // The order is by bytes, not by the rules of a language.
     let names = ["/B", "/Z-1", "/a", "/a-b", "/aB", "/ab", "/b"];
     let observations: Vec<Observation> = names.iter().map(|name| observation(name, Some("k"), 100)).collect();
     store.observations.upsert(&observations).await.unwrap();
@@ -102,7 +100,7 @@ pub(super) async fn a_key_is_found_by_what_has_it_and_what_had_it_page_by_page(b
     assert_eq!(all[3].former[0].key, arn("k"));
 }
 
-pub(super) async fn what_a_survey_did_not_find_is_gone_until_it_is_seen_again(backend: Backend) {
+pub(super) async fn a_resource_missing_in_a_scan_is_deleted_until_observed_again(backend: Backend) {
     let store = backend.open().await;
     store
         .observations
@@ -126,7 +124,7 @@ pub(super) async fn what_a_survey_did_not_find_is_gone_until_it_is_seen_again(ba
     assert_eq!(one(&store, "/goes").await.deleted_at, None);
 }
 
-pub(super) async fn a_request_is_remembered_for_a_day_by_its_tenant(backend: Backend) {
+pub(super) async fn a_request_is_recorded_for_a_day_for_its_tenant(backend: Backend) {
     let store = backend.open().await;
     let own = IdempotencyKey { tenant: "a".parse().unwrap(), id: Uuid::from_u128(1) };
     let others = IdempotencyKey { tenant: "b".parse().unwrap(), ..own.clone() };
@@ -149,15 +147,15 @@ pub(super) async fn a_request_is_remembered_for_a_day_by_its_tenant(backend: Bac
     let record = store.requests.find(&own, at(102)).await.unwrap().unwrap();
     assert_eq!((record.end, record.intent, record.outcome), (Some(end), id(7), Some(id(8))));
 
-    // What may be tried again begins anew.
+    // A request that may be retried starts again.
     step(9, started(&others, 200)).await;
     step(10, RecordedStep::Outcome { intent: id(9), end: RequestOutcome::Open }).await;
     step(11, started(&others, 300)).await;
     let record = store.requests.find(&others, at(301)).await.unwrap().unwrap();
     assert_eq!((record.end, record.intent), (None, id(11)));
 
-    let over = at(100).plus(IDEMPOTENCY_WINDOW);
-    assert_eq!(store.requests.find(&own, over).await.unwrap(), None);
-    step(12, started(&IdempotencyKey { id: Uuid::from_u128(2), ..own.clone() }, over.as_secs())).await;
-    assert_eq!(store.requests.find(&own, at(0)).await.unwrap(), None, "not forgotten");
+    let expired = at(100).plus(IDEMPOTENCY_WINDOW);
+    assert_eq!(store.requests.find(&own, expired).await.unwrap(), None);
+    step(12, started(&IdempotencyKey { id: Uuid::from_u128(2), ..own.clone() }, expired.as_secs())).await;
+    assert_eq!(store.requests.find(&own, at(0)).await.unwrap(), None, "expired records are deleted");
 }

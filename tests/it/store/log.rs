@@ -14,9 +14,7 @@ fn seqs(events: &[StoredEvent]) -> Vec<u64> {
     events.iter().map(|event| event.seq).collect()
 }
 
-pub(super) async fn what_is_appended_is_read_in_its_order_by_place_by_id_and_by_every_filter(
-    backend: Backend,
-) {
+pub(super) async fn appended_events_are_read_by_position_id_and_every_filter(backend: Backend) {
     let store = backend.open().await;
     let first = EventIndexFields {
         tenant: Some("acme".parse().unwrap()),
@@ -42,7 +40,7 @@ pub(super) async fn what_is_appended_is_read_in_its_order_by_place_by_id_and_by_
     let log = &store.log;
     let all = log.after(0, 100).await.unwrap();
     assert_eq!(seqs(&all), [1, 2, 3, 4, 5]);
-    assert_eq!(all[0].body, alice, "the bytes are those that were written");
+    assert_eq!(all[0].body, alice, "the body has the bytes that were written");
     assert_eq!((all[0].id, all[0].tenant.as_deref()), (id(1), Some("acme")));
     assert_eq!(seqs(&log.after(2, 2).await.unwrap()), [3, 4]);
     assert_eq!(log.find(id(2)).await.unwrap().unwrap(), all[1]);
@@ -70,53 +68,53 @@ pub(super) async fn what_is_appended_is_read_in_its_order_by_place_by_id_and_by_
     assert!(checked.iter().all(|checked| checked.mismatches.is_empty()), "{checked:?}");
 }
 
-pub(super) async fn an_intent_is_open_until_its_outcome_is_known_or_it_is_settled(backend: Backend) {
+pub(super) async fn an_intent_is_open_until_its_outcome_or_reconciliation(backend: Backend) {
     let store = backend.open().await;
     let intent = |number| EventIndexFields { kind: "intent", outcome: None, ..indexed(number) };
-    let closing = |number, kind, outcome, closes| EventIndexFields {
+    let closing_event = |number, kind, outcome, closes| EventIndexFields {
         kind,
         outcome: Some(outcome),
         closes: Some(id(closes)),
         ..indexed(number)
     };
-    let keep = async |store: &Store, events: &[EventIndexFields]| {
+    let append_events = async |store: &Store, events: &[EventIndexFields]| {
         append(store, batch(events.iter().cloned().map(whole))).await;
     };
-    keep(&store, &[1, 2, 3, 4, 5].map(intent)).await;
+    append_events(&store, &[1, 2, 3, 4, 5].map(intent)).await;
     let open = async |before| {
         let open = store.log.open_intents(at(before)).await.unwrap();
         open.iter().map(|event| event.id).collect::<Vec<_>>()
     };
-    assert_eq!(open(3).await, [id(1), id(2)], "only those from before");
+    assert_eq!(open(3).await, [id(1), id(2)], "only intents from before that time");
     let ends = [
-        closing(6, "outcome", "OK", 1),
-        closing(7, "outcome", "OUTCOME_UNKNOWN", 2),
-        closing(8, "outcome", "OUTCOME_UNKNOWN", 3),
-        closing(9, "settled", "OK", 3),
+        closing_event(6, "outcome", "OK", 1),
+        closing_event(7, "outcome", "OUTCOME_UNKNOWN", 2),
+        closing_event(8, "outcome", "OUTCOME_UNKNOWN", 3),
+        closing_event(9, "settled", "OK", 3),
     ];
-    keep(&store, &ends).await;
+    append_events(&store, &ends).await;
     assert_eq!(open(100).await, [id(2), id(4), id(5)]);
-    keep(&store, &[2, 4, 5].map(|of| closing(of + 20, "settled", "OK", of))).await;
+    append_events(&store, &[2, 4, 5].map(|of| closing_event(of + 20, "settled", "OK", of))).await;
     assert_eq!(open(100).await, []);
-    // One that comes in late is not overlooked.
-    keep(&store, &[intent(3_000), EventIndexFields { time: at(50), ..intent(3_001) }]).await;
+    // The search also finds an intent that is committed late.
+    append_events(&store, &[intent(3_000), EventIndexFields { time: at(50), ..intent(3_001) }]).await;
     assert_eq!(open(100).await, [id(3_001)]);
     drop(store);
     let store = backend.open().await;
-    assert_eq!(store.log.open_intents(at(9_000)).await.unwrap().len(), 2, "also another process finds them");
+    assert_eq!(store.log.open_intents(at(9_000)).await.unwrap().len(), 2, "another process finds them too");
 }
 
-pub(super) async fn after_an_error_it_is_known_what_was_kept(backend: Backend) {
+pub(super) async fn after_an_error_recovery_tells_what_was_stored(backend: Backend) {
     let store = backend.open().await;
     plain(&store, 1..=2).await;
-    // Something stands in the way of its last row: nothing of the batch is kept.
+    // Another row has the position of the last event, so the store keeps no event of the batch.
     backend.obstruct(4).await;
     let two = [indexed(3), indexed(4)].map(whole);
-    let refused = store.events.append(Arc::new(batch(two))).await;
-    assert!(matches!(refused, Err(AppendError::NotWritten(_))), "{refused:?}");
+    let not_written = store.events.append(Arc::new(batch(two))).await;
+    assert!(matches!(not_written, Err(AppendError::NotWritten(_))), "{not_written:?}");
     backend.clear(4).await;
-    let waits = store.events.append(Arc::new(batch([whole(indexed(3))]))).await;
-    assert!(matches!(waits, Err(AppendError::NotWritten(_))), "before it began anew");
+    let before_recovery = store.events.append(Arc::new(batch([whole(indexed(3))]))).await;
+    assert!(matches!(before_recovery, Err(AppendError::NotWritten(_))), "before the recovery");
     assert!(!store.events.recover(Some(id(3))).await.unwrap());
     assert!(store.events.recover(Some(id(2))).await.unwrap());
     assert!(!store.events.recover(None).await.unwrap());
@@ -124,7 +122,7 @@ pub(super) async fn after_an_error_it_is_known_what_was_kept(backend: Backend) {
     assert_eq!(seqs(&store.log.after(0, 10).await.unwrap()), [1, 2, 3], "without a gap");
 }
 
-pub(super) async fn places_go_on_behind_events_that_were_moved_out(backend: Backend) {
+pub(super) async fn positions_continue_after_archived_events(backend: Backend) {
     let store = backend.open().await;
     assert_eq!(store.archived.read_through().await.unwrap(), None);
     let acme = |number| {
@@ -136,7 +134,7 @@ pub(super) async fn places_go_on_behind_events_that_were_moved_out(backend: Back
     assert_eq!(seqs(&store.log.after(0, 100).await.unwrap()), [8, 9, 10]);
     append(&store, batch([acme(11)])).await;
     assert_eq!(store.log.after(10, 1).await.unwrap()[0].seq, 11);
-    // What stays of a batch is found as before.
+    // The remaining events of a batch are found as before.
     let of_acme = EventFilter { tenant: Some("acme".parse().unwrap()), ..EventFilter::default() };
     let of_call = EventFilter { correlation: Some("call-2".into()), ..EventFilter::default() };
     assert_eq!(seqs(&store.log.list(&of_acme, None, 10).await.unwrap()), [11, 10, 9, 8]);
@@ -145,5 +143,5 @@ pub(super) async fn places_go_on_behind_events_that_were_moved_out(backend: Back
     assert_eq!(store.log.find(id(8)).await.unwrap().unwrap().seq, 8);
     let checked = store.log.index_check(0, 10).await.unwrap();
     assert!(checked.iter().all(|checked| checked.mismatches.is_empty()), "{checked:?}");
-    assert_eq!(backend.without_batch().await, 0, "nothing is left of what was moved out");
+    assert_eq!(backend.without_batch().await, 0, "no index row of an archived batch is left");
 }

@@ -1,4 +1,4 @@
-//! The tree over the log, and the sinks that follow it.
+//! The tree over the log, and the positions of the sinks.
 
 use logkey::{
     ports::{LeadershipStatus, SignedCheckpoint, SinkPosition, Tile},
@@ -22,7 +22,7 @@ async fn sizes(store: &Store) -> Vec<u64> {
     positions.iter().map(|checkpoint| checkpoint.size).collect()
 }
 
-pub(super) async fn checkpoints_stay_one_an_hour_and_every_handover_and_tiles_grow(backend: Backend) {
+pub(super) async fn one_checkpoint_an_hour_and_every_handover_is_stored(backend: Backend) {
     let store = backend.open().await;
     assert_ne!(store.tree.lead().await.unwrap(), LeadershipStatus::Follower);
     assert_eq!(store.tree.lead().await.unwrap(), LeadershipStatus::Held);
@@ -39,12 +39,12 @@ pub(super) async fn checkpoints_stay_one_an_hour_and_every_handover_and_tiles_gr
     let handovers = store.tree.key_rotations().await.unwrap();
     assert_eq!(handovers.iter().map(|checkpoint| checkpoint.size).collect::<Vec<_>>(), [2]);
     assert_eq!(store.tree.tiles(&[(0, 0), (1, 7)]).await.unwrap(), [tile(0, 0, 5)]);
-    // The same size again, signed by two keys.
+    // A second checkpoint of the same size, signed by two keys.
     sign(&store, 5, 3_900, true).await;
     assert!(store.tree.checkpoint().await.unwrap().unwrap().handover);
 }
 
-pub(super) async fn a_sink_goes_on_from_where_it_was_and_checkpoints_wait_for_it(backend: Backend) {
+pub(super) async fn a_sink_resumes_at_its_position_and_checkpoints_wait_for_it(backend: Backend) {
     let store = backend.open().await;
     store.tree.lead().await.unwrap();
     let (one, two): (Box<str>, Box<str>) = ("one".into(), "two".into());
@@ -53,14 +53,14 @@ pub(super) async fn a_sink_goes_on_from_where_it_was_and_checkpoints_wait_for_it
     for size in 1..=4 {
         sign(&store, size, i64::try_from(size).unwrap(), false).await;
     }
-    assert_eq!(sizes(&store).await, [1, 2, 3, 4], "no sink has them");
+    assert_eq!(sizes(&store).await, [1, 2, 3, 4], "no sink has the checkpoints");
     let three = SinkPosition { event: 3, checkpoint: 3 };
     store.sinks.advance("one", start, three).await.unwrap();
-    assert_eq!(sizes(&store).await, [1, 2, 3, 4], "one sink does not have them");
+    assert_eq!(sizes(&store).await, [1, 2, 3, 4], "one sink does not have the checkpoints");
     store.sinks.advance("two", start, SinkPosition { event: 4, checkpoint: 4 }).await.unwrap();
-    assert_eq!(sizes(&store).await, [4], "all have those before, of the same hour");
+    assert_eq!(sizes(&store).await, [4], "all sinks have the earlier checkpoints of the same hour");
     assert_eq!(store.archived.read_through().await.unwrap(), Some(3));
-    // One that is not in the settings any more holds nothing back.
+    // A sink that is no longer in the settings holds nothing back.
     assert_eq!(store.sinks.register(std::slice::from_ref(&one)).await.unwrap(), [three]);
     store.sinks.advance("one", three, SinkPosition { event: 4, checkpoint: 4 }).await.unwrap();
     assert_eq!(sizes(&store).await, [4]);

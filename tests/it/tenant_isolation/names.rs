@@ -1,5 +1,5 @@
-//! Every other way to name something: by each RPC that takes an account, a log group, a key, a page token
-//! or something of the audit log.
+//! Queries for every RPC that takes an account, a log group, a key, a page token or something of the audit
+//! log.
 
 use logkey::proto::{
     AssociateKmsKeyRequest, AuditEventFilter, CheckKeyAssociationRequest, DisassociateKmsKeyRequest,
@@ -12,7 +12,7 @@ use tonic::{Response, Status};
 use super::key;
 use crate::harness::{Caller, GROUP, PAYMENTS, REGION, on_group};
 
-/// A question by an RPC, about something by its name.
+/// An RPC whose request names something that may be hidden or absent.
 pub(super) enum Name {
     ChangeInAccount(String),
     ChangeOfGroup(String),
@@ -54,7 +54,7 @@ impl Name {
         }
     }
 
-    pub(super) async fn put(&self, caller: &Caller) -> Result<String, Status> {
+    pub(super) async fn send(&self, caller: &Caller) -> Result<String, Status> {
         let good = key(PAYMENTS, "good");
         match self {
             Self::ChangeInAccount(account) => change(caller, account, GROUP, &good).await,
@@ -150,7 +150,7 @@ async fn events(caller: &Caller, filter: AuditEventFilter, page_token: &str) -> 
     client.list_audit_events(caller.request(message)).await.map(text)
 }
 
-/// What another tenant did and has: its event, the id of its call, and tokens of its next pages.
+/// What another tenant has: an event, the id of its call, and tokens of next pages.
 pub(super) struct Theirs {
     pub(super) event: String,
     pub(super) call: &'static str,
@@ -160,7 +160,7 @@ pub(super) struct Theirs {
 }
 
 impl Theirs {
-    /// `orders` sets a key on both of its log groups, and reads first pages of one.
+    /// Sets a key on both log groups of `orders`, and reads first pages with one item.
     pub(super) async fn of(orders: &Caller, account: &str) -> Self {
         let (key, call) = (key(account, "good"), "ticket-of-orders");
         orders.associate("/orders/hash#1", &key).await.unwrap();

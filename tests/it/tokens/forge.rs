@@ -1,4 +1,4 @@
-//! Makes any token, with keys that the service knows.
+//! Creates valid and invalid tokens with keys that the service trusts.
 
 use std::sync::LazyLock;
 
@@ -15,16 +15,16 @@ use serde_json::{Value, json};
 
 use crate::harness::{ALL, ISSUER};
 
-/// It takes long to find one.
+/// Generated once, because an RSA key takes long to generate.
 static RSA: LazyLock<RsaKeyPair> = LazyLock::new(|| RsaKeyPair::generate(KeySize::Rsa2048).unwrap());
 
-/// What precedes the point of a key on P-256 (RFC 5480, section 2).
+/// The DER bytes before the point of a P-256 key (RFC 5480, section 2).
 const P256_INFO: &[u8] = &[
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
-/// Signs whatever it is told to.
+/// Signs any header and claims.
 pub(crate) struct Forge {
     p256: EcdsaKeyPair,
     p384: EcdsaKeyPair,
@@ -34,7 +34,7 @@ pub(crate) fn b64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The members of the second in the first; a null takes one away.
+/// Adds the members of `more` to `base`; a null removes a member.
 fn with(mut base: Value, more: &Value) -> Value {
     for (name, value) in more.as_object().unwrap() {
         let members = base.as_object_mut().unwrap();
@@ -47,12 +47,12 @@ fn with(mut base: Value, more: &Value) -> Value {
     base
 }
 
-/// A good header but for what is changed in it.
+/// A valid header with these changes.
 pub(crate) fn header(more: &Value) -> Value {
     with(json!({"alg": "ES256", "kid": "p256", "typ": "JWT"}), more)
 }
 
-/// Good claims but for what is changed in them.
+/// Valid claims with these changes.
 pub(crate) fn claims(more: &Value) -> Value {
     let now = jiff::Timestamp::now().as_second();
     let good = json!({
@@ -68,7 +68,7 @@ fn jwk(key: &EcdsaKeyPair, kid: &str, crv: &str) -> Value {
     json!({"kty": "EC", "crv": crv, "kid": kid, "x": b64(x), "y": b64(y)})
 }
 
-/// What is signed of a token: its header and its claims.
+/// The signed part of a token: its header and its claims.
 pub(crate) fn message(header: &str, claims: &str) -> String {
     format!("{}.{}", b64(header), b64(claims))
 }
@@ -82,7 +82,7 @@ impl Forge {
         }
     }
 
-    /// Its keys: `p256`, `p384`, and `rsa` for RS256 alone.
+    /// The JWKS with the keys `p256`, `p384`, and `rsa`, which is only for RS256.
     pub(crate) fn jwks(&self) -> Value {
         let rsa = RSA.public_key();
         let (n, e) = (rsa.modulus(), rsa.exponent());
@@ -93,36 +93,36 @@ impl Forge {
         json!({"keys": [self.public(), jwk(&self.p384, "p384", "P-384"), rsa]})
     }
 
-    /// The key `p256`.
+    /// The public key `p256` as a JWK.
     pub(crate) fn public(&self) -> Value {
         jwk(&self.p256, "p256", "P-256")
     }
 
-    /// The same as other programs have it: an X.509 `SubjectPublicKeyInfo` in DER.
+    /// The public key `p256` as an X.509 `SubjectPublicKeyInfo` in DER.
     pub(crate) fn public_der(&self) -> Vec<u8> {
         [P256_INFO, self.p256.public_key().as_ref()].concat()
     }
 
-    /// A token of these texts, signed with ES256 by `p256`, whatever it says of itself.
+    /// A token of these texts, signed with ES256 by `p256` regardless of the header.
     pub(crate) fn signed(&self, header: &str, claims: &str) -> String {
         let message = message(header, claims);
         let signature = self.p256.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
         format!("{message}.{}", b64(signature))
     }
 
-    /// The same, signed with ES384 by `p384`.
+    /// A token of these texts, signed with ES384 by `p384`.
     pub(crate) fn signed_with_p384(&self, header: &str, claims: &str) -> String {
         let message = message(header, claims);
         let signature = self.p384.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
         format!("{message}.{}", b64(signature))
     }
 
-    /// A good token but for its header, signed with ES384 by `p384`.
+    /// A valid token with these header changes, signed with ES384 by `p384`.
     pub(crate) fn signed_by_p384(&self, more: Value) -> String {
         self.signed_with_p384(&header(&more).to_string(), &claims(&json!({})).to_string())
     }
 
-    /// The same, signed by `rsa` as `alg` says.
+    /// A valid token signed by `rsa` with the algorithm `alg`.
     pub(crate) fn signed_by_rsa(alg: &str) -> String {
         let more = json!({"alg": alg, "kid": "rsa"});
         let message = message(&header(&more).to_string(), &claims(&json!({})).to_string());
@@ -132,19 +132,19 @@ impl Forge {
         format!("{message}.{}", b64(signature))
     }
 
-    /// A good token but for its header.
-    pub(crate) fn headed(&self, more: Value) -> String {
+    /// A valid token with these header changes.
+    pub(crate) fn token_with_header(&self, more: Value) -> String {
         self.signed(&header(&more).to_string(), &claims(&json!({})).to_string())
     }
 
-    /// A good token but for its claims.
-    pub(crate) fn claiming(&self, more: Value) -> String {
+    /// A valid token with these claim changes.
+    pub(crate) fn token_with_claims(&self, more: Value) -> String {
         self.signed(&header(&json!({})).to_string(), &claims(&more).to_string())
     }
 
-    /// A good token with another signature.
+    /// A valid token with another signature.
     pub(crate) fn with_signature(&self, signature: &[u8]) -> String {
-        let good = self.claiming(json!({}));
+        let good = self.token_with_claims(json!({}));
         format!("{}.{}", good.rsplit_once('.').unwrap().0, b64(signature))
     }
 }

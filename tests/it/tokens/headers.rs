@@ -1,4 +1,4 @@
-//! Headers that choose their own judge.
+//! Headers that try to choose the key or the algorithm of the verification.
 
 use std::{future::poll_fn, task::Poll};
 
@@ -11,15 +11,15 @@ use super::{
     stage::Stage,
 };
 
-const OWN_KEY: &str = "header brings its own key";
-const OPTION: &str = "header asks for compression, encryption, nesting or an unencoded payload";
+const OWN_KEY: &str = "header carries its own key";
+const OPTION: &str = "header requests compression, encryption, nesting or an unencoded payload";
 
 fn unsigned(alg: &str, signature: &str) -> String {
     let message = message(&header(&json!({"alg": alg})).to_string(), &claims(&json!({})).to_string());
     format!("{message}.{signature}")
 }
 
-/// Whoever made the token would be asked here, if anyone were.
+/// A server of the attacker. It records whether the service connects to it.
 struct Trap(TcpListener);
 
 impl Trap {
@@ -31,38 +31,38 @@ impl Trap {
         format!("http://{}/keys.json", self.0.local_addr().unwrap())
     }
 
-    /// Connections that were made wait here until they are accepted.
-    async fn is_untouched(&self) {
+    /// Asserts that no connection waits to be accepted.
+    async fn assert_no_connection(&self) {
         let arrived = poll_fn(|cx| Poll::Ready(self.0.poll_accept(cx).is_ready())).await;
-        assert!(!arrived, "someone connected");
+        assert!(!arrived, "the service connected to the attacker");
     }
 }
 
-/// The attacker's own key signs, and the header says where it is.
-async fn refuses_a_key_of_its_own(more: impl FnOnce(&Forge, &str) -> Value) {
-    let (stage, trap) = (Stage::usual().await, Trap::set().await);
+/// Asserts that a token is rejected if the attacker's key signs it and the header refers to that key.
+async fn rejects_attacker_key(more: impl FnOnce(&Forge, &str) -> Value) {
+    let (stage, trap) = (Stage::start().await, Trap::set().await);
     let attacker = Forge::new();
-    let token = attacker.headed(more(&attacker, &trap.url()));
-    stage.refuses(&token, OWN_KEY).await;
-    trap.is_untouched().await;
+    let token = attacker.token_with_header(more(&attacker, &trap.url()));
+    stage.rejects(&token, OWN_KEY).await;
+    trap.assert_no_connection().await;
 }
 
 #[tokio::test]
-async fn none_is_no_algorithm_in_any_case() {
+async fn the_algorithm_none_is_rejected_in_every_spelling() {
     let tokens = ["none", "None", "nOnE"].map(|alg| unsigned(alg, ""));
-    Stage::usual().await.refuses_each(&tokens, "algorithm unknown").await;
+    Stage::start().await.rejects_each(&tokens, "algorithm unknown").await;
 }
 
 #[tokio::test]
-async fn none_is_no_algorithm_beside_a_good_signature_either() {
-    let stage = Stage::usual().await;
-    let token = stage.forge.headed(json!({"alg": "none"}));
-    stage.refuses(&token, "algorithm unknown").await;
+async fn the_algorithm_none_is_rejected_even_with_a_good_signature() {
+    let stage = Stage::start().await;
+    let token = stage.forge.token_with_header(json!({"alg": "none"}));
+    stage.rejects(&token, "algorithm unknown").await;
 }
 
 #[tokio::test]
-async fn the_public_key_is_no_shared_secret_in_any_form() {
-    let stage = Stage::usual().await;
+async fn the_public_key_is_not_used_as_a_shared_secret() {
+    let stage = Stage::start().await;
     let message = message(&header(&json!({"alg": "HS256"})).to_string(), &claims(&json!({})).to_string());
     let jwk = stage.forge.public().to_string().into_bytes();
     let der = stage.forge.public_der();
@@ -71,27 +71,27 @@ async fn the_public_key_is_no_shared_secret_in_any_form() {
         let secret = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &secret);
         format!("{message}.{}", b64(aws_lc_rs::hmac::sign(&secret, message.as_bytes())))
     });
-    stage.refuses_each(&tokens, "algorithm unknown").await;
+    stage.rejects_each(&tokens, "algorithm unknown").await;
 }
 
 #[tokio::test]
-async fn an_embedded_jwk_is_not_believed() {
-    refuses_a_key_of_its_own(|attacker, _| json!({"jwk": attacker.public()})).await;
+async fn an_embedded_jwk_is_not_trusted() {
+    rejects_attacker_key(|attacker, _| json!({"jwk": attacker.public()})).await;
 }
 
 #[tokio::test]
 async fn jku_is_not_followed() {
-    refuses_a_key_of_its_own(|_, url| json!({"jku": url})).await;
+    rejects_attacker_key(|_, url| json!({"jku": url})).await;
 }
 
 #[tokio::test]
 async fn x5u_is_not_followed() {
-    refuses_a_key_of_its_own(|_, url| json!({"x5u": url})).await;
+    rejects_attacker_key(|_, url| json!({"x5u": url})).await;
 }
 
 #[tokio::test]
-async fn x5c_is_not_believed_and_nothing_that_its_certificate_names_is_asked() {
-    refuses_a_key_of_its_own(|_, url| {
+async fn x5c_is_not_trusted_and_the_urls_in_it_are_not_fetched() {
+    rejects_attacker_key(|_, url| {
         let mut params = CertificateParams::new(vec!["idp.test".to_owned()]).unwrap();
         params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![url.to_owned()] }];
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
@@ -102,72 +102,72 @@ async fn x5c_is_not_believed_and_nothing_that_its_certificate_names_is_asked() {
 }
 
 #[tokio::test]
-async fn crit_is_refused_whatever_it_names() {
-    let stage = Stage::usual().await;
-    let token = stage.forge.headed(json!({"crit": ["exp"]}));
-    stage.refuses(&token, "header has crit").await;
+async fn a_crit_header_is_rejected() {
+    let stage = Stage::start().await;
+    let token = stage.forge.token_with_header(json!({"crit": ["exp"]}));
+    stage.rejects(&token, "header has crit").await;
 }
 
 #[tokio::test]
-async fn an_empty_crit_is_refused_too() {
-    let stage = Stage::usual().await;
-    let token = stage.forge.headed(json!({"crit": []}));
-    stage.refuses(&token, "header has crit").await;
+async fn an_empty_crit_header_is_rejected() {
+    let stage = Stage::start().await;
+    let token = stage.forge.token_with_header(json!({"crit": []}));
+    stage.rejects(&token, "header has crit").await;
 }
 
 #[tokio::test]
-async fn an_unencoded_payload_is_refused() {
-    let stage = Stage::usual().await;
-    let token = stage.forge.headed(json!({"b64": false}));
-    stage.refuses(&token, OPTION).await;
+async fn an_unencoded_payload_is_rejected() {
+    let stage = Stage::start().await;
+    let token = stage.forge.token_with_header(json!({"b64": false}));
+    stage.rejects(&token, OPTION).await;
 }
 
 #[tokio::test]
-async fn a_compressed_payload_is_refused() {
-    let stage = Stage::usual().await;
-    let token = stage.forge.headed(json!({"zip": "DEF"}));
-    stage.refuses(&token, OPTION).await;
+async fn a_compressed_payload_is_rejected() {
+    let stage = Stage::start().await;
+    let token = stage.forge.token_with_header(json!({"zip": "DEF"}));
+    stage.rejects(&token, OPTION).await;
 }
 
 #[tokio::test]
-async fn a_token_within_a_token_is_refused() {
-    let stage = Stage::usual().await;
-    let token = stage.forge.headed(json!({"cty": "JWT"}));
-    stage.refuses(&token, OPTION).await;
+async fn a_nested_token_is_rejected() {
+    let stage = Stage::start().await;
+    let token = stage.forge.token_with_header(json!({"cty": "JWT"}));
+    stage.rejects(&token, OPTION).await;
 }
 
 #[tokio::test]
-async fn a_token_of_five_parts_is_refused() {
-    let stage = Stage::usual().await;
+async fn a_token_of_five_parts_is_rejected() {
+    let stage = Stage::start().await;
     let token = format!("{}.a.b.c.d", b64(header(&json!({})).to_string()));
-    stage.refuses(&token, "encrypted").await;
+    stage.rejects(&token, "encrypted").await;
 }
 
 #[tokio::test]
-async fn an_algorithm_that_stands_twice_is_refused_rather_than_the_last_one_taken() {
-    let stage = Stage::usual().await;
+async fn a_duplicate_algorithm_is_rejected() {
+    let stage = Stage::start().await;
     let twice = r#"{"alg":"none","alg":"ES256","kid":"p256"}"#;
     let token = stage.forge.signed(twice, &claims(&json!({})).to_string());
-    stage.refuses(&token, "header malformed").await;
+    stage.rejects(&token, "header malformed").await;
 }
 
 #[tokio::test]
-async fn a_list_of_algorithms_is_refused_though_the_right_one_is_in_it() {
-    let stage = Stage::usual().await;
-    let token = stage.forge.headed(json!({"alg": ["ES256"]}));
-    stage.refuses(&token, "header malformed").await;
+async fn a_list_of_algorithms_is_rejected_even_with_the_right_one() {
+    let stage = Stage::start().await;
+    let token = stage.forge.token_with_header(json!({"alg": ["ES256"]}));
+    stage.rejects(&token, "header malformed").await;
 }
 
 #[tokio::test]
-async fn a_list_of_key_ids_is_refused_though_the_right_one_is_in_it() {
-    let stage = Stage::usual().await;
-    let token = stage.forge.headed(json!({"kid": ["p256"]}));
-    stage.refuses(&token, "header malformed").await;
+async fn a_list_of_key_ids_is_rejected_even_with_the_right_one() {
+    let stage = Stage::start().await;
+    let token = stage.forge.token_with_header(json!({"kid": ["p256"]}));
+    stage.rejects(&token, "header malformed").await;
 }
 
 #[tokio::test]
-async fn a_list_of_types_is_refused_though_the_right_one_is_in_it() {
-    let stage = Stage::usual().await;
-    let token = stage.forge.headed(json!({"typ": ["JWT"]}));
-    stage.refuses(&token, "header malformed").await;
+async fn a_list_of_types_is_rejected_even_with_the_right_one() {
+    let stage = Stage::start().await;
+    let token = stage.forge.token_with_header(json!({"typ": ["JWT"]}));
+    stage.rejects(&token, "header malformed").await;
 }

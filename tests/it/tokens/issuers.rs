@@ -1,4 +1,4 @@
-//! Two issuers that name their keys alike, and neither speaks for the other.
+//! Two issuers with the same key ids: neither can issue tokens for the other.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -12,9 +12,9 @@ use crate::harness::{ALL, Caller, ISSUER, ORDERS, PAYMENTS, Plan, reason, tenant
 const OTHER: &str = "https://other.test";
 const LIMITS: &str = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
 
-/// A service with two issuers: `payments` trusts the usual one alone, `orders` the other. The other one's
-/// keys bear the same ids, and one more that only it has.
-async fn two() -> (Stage, Forge, TempDir) {
+/// A service with two issuers: `payments` trusts only the default one, `orders` only the other. The other
+/// issuer's keys have the same ids, and it has one more key.
+async fn service_with_two_issuers() -> (Stage, Forge, TempDir) {
     let (one, other) = (Forge::new(), Forge::new());
     let mut keys = other.jwks();
     let mut more = other.public();
@@ -31,9 +31,9 @@ async fn two() -> (Stage, Forge, TempDir) {
         tenant("payments", PAYMENTS, LIMITS) + &tenant("orders", ORDERS, LIMITS).replace(ISSUER, OTHER);
     let plan = Plan::default().issuer(&second).tenants(&tenants).jwks(&one.jwks().to_string());
     let service = Box::pin(plan.start()).await;
-    // Each is good for its own.
+    // Each issuer works for its own tenant.
     for (forge, claims) in [(&one, json!({})), (&other, json!({"iss": OTHER, "tenant": "orders"}))] {
-        Caller::new(service.channel(), &forge.claiming(claims)).who_am_i().await.unwrap();
+        Caller::new(service.channel(), &forge.token_with_claims(claims)).who_am_i().await.unwrap();
     }
     (Stage { service, forge: one }, other, folder)
 }
@@ -43,28 +43,28 @@ fn token(forge: &Forge, head: &Value, body: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_key_of_the_same_id_of_another_issuer_does_not_verify() {
-    let (stage, other, _folder) = two().await;
+async fn a_key_with_the_same_id_of_another_issuer_does_not_verify() {
+    let (stage, other, _folder) = service_with_two_issuers().await;
     let mixed = token(&other, &json!({}), &json!({"iss": ISSUER}));
-    stage.refuses(&mixed, "signature does not verify").await;
+    stage.rejects(&mixed, "signature does not verify").await;
 }
 
 #[tokio::test]
-async fn an_issuer_named_over_a_key_that_only_another_has_is_refused() {
-    let (stage, other, _folder) = two().await;
+async fn a_token_signed_with_the_key_of_another_issuer_is_rejected() {
+    let (stage, other, _folder) = service_with_two_issuers().await;
     let mixed = token(&other, &json!({"kid": "theirs"}), &json!({"iss": ISSUER}));
-    stage.refuses(&mixed, "key unknown").await;
+    stage.rejects(&mixed, "key unknown").await;
 }
 
 #[tokio::test]
-async fn an_issuer_does_not_speak_for_a_tenant_that_does_not_name_it() {
-    let (stage, other, _folder) = two().await;
+async fn an_issuer_cannot_issue_tokens_for_a_tenant_without_it() {
+    let (stage, other, _folder) = service_with_two_issuers().await;
     let foreign = token(&other, &json!({}), &json!({"iss": OTHER, "tenant": "payments"}));
-    stage.refuses(&foreign, "no tenant for the tenant claim").await;
+    stage.rejects(&foreign, "no tenant for the tenant claim").await;
 }
 
 #[tokio::test]
-async fn each_issuers_tokens_are_held_to_its_own_audience_algorithms_and_claims() {
+async fn each_issuer_has_its_own_audience_algorithms_and_claims() {
     let (one, other, folder) = (Forge::new(), Forge::new(), tempfile::tempdir().unwrap());
     let file = folder.path().join("other.json");
     std::fs::write(&file, other.jwks().to_string()).unwrap();
@@ -77,10 +77,10 @@ async fn each_issuers_tokens_are_held_to_its_own_audience_algorithms_and_claims(
     let plan = Plan::default().issuer(&second).tenants(&tenants).jwks(&one.jwks().to_string());
     let service = Box::pin(plan.start()).await;
     let send = async |token: String| {
-        let output = Caller::new(service.channel(), &token).who_am_i().await;
-        output.map_or_else(
+        let result = Caller::new(service.channel(), &token).who_am_i().await;
+        result.map_or_else(
             |status| reason(&status),
-            |principal| format!("{} {}", principal.tenant_id, principal.scopes.len()),
+            |response| format!("{} {}", response.tenant_id, response.scopes.len()),
         )
     };
     let es256 = |forge: &Forge, body: Value| token(forge, &json!({}), &body);

@@ -1,4 +1,4 @@
-//! Other kinds of token of the same issuer, in place of an access token.
+//! Tokens of the same issuer that are not access tokens.
 
 use serde_json::{Value, json};
 
@@ -10,61 +10,61 @@ use crate::harness::Caller;
 
 const IDENTITY: &str = "an identity or logout token";
 
-async fn refuses(change: Value) {
-    let stage = Stage::usual().await;
-    let token = stage.forge.claiming(change);
-    stage.refuses(&token, IDENTITY).await;
+async fn rejects(change: Value) {
+    let stage = Stage::start().await;
+    let token = stage.forge.token_with_claims(change);
+    stage.rejects(&token, IDENTITY).await;
 }
 
 #[tokio::test]
-async fn an_identity_token_with_the_hash_of_an_access_token_is_refused() {
-    refuses(json!({"at_hash": "MTIzNDU2Nzg5MDEyMzQ1Ng"})).await;
+async fn an_id_token_with_an_access_token_hash_is_rejected() {
+    rejects(json!({"at_hash": "MTIzNDU2Nzg5MDEyMzQ1Ng"})).await;
 }
 
 #[tokio::test]
-async fn an_identity_token_with_the_hash_of_a_code_is_refused() {
-    refuses(json!({"c_hash": "MTIzNDU2Nzg5MDEyMzQ1Ng"})).await;
+async fn an_id_token_with_a_code_hash_is_rejected() {
+    rejects(json!({"c_hash": "MTIzNDU2Nzg5MDEyMzQ1Ng"})).await;
 }
 
 #[tokio::test]
-async fn an_identity_token_of_keycloak_is_refused() {
-    refuses(json!({"typ": "ID"})).await;
+async fn an_id_token_of_keycloak_is_rejected() {
+    rejects(json!({"typ": "ID"})).await;
 }
 
 #[tokio::test]
-async fn an_identity_token_of_cognito_is_refused() {
-    refuses(json!({"token_use": "id"})).await;
+async fn an_id_token_of_cognito_is_rejected() {
+    rejects(json!({"token_use": "id"})).await;
 }
 
 #[tokio::test]
-async fn a_logout_token_is_refused_by_its_claims() {
-    refuses(json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}})).await;
+async fn a_logout_token_is_rejected_by_its_claims() {
+    rejects(json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}})).await;
 }
 
 #[tokio::test]
-async fn a_logout_token_is_refused_by_its_type() {
-    let stage = Stage::usual().await;
-    let token = stage.forge.headed(json!({"typ": "logout+jwt"}));
-    stage.refuses(&token, "typ is not that of an access token").await;
+async fn a_logout_token_is_rejected_by_its_type() {
+    let stage = Stage::start().await;
+    let token = stage.forge.token_with_header(json!({"typ": "logout+jwt"}));
+    stage.rejects(&token, "typ is that of another kind of token").await;
 }
 
 #[tokio::test]
-async fn any_other_type_is_refused_of_an_issuer_that_must_say_at_jwt() {
-    let stage = Stage::with("", "require_at_jwt = true\n").await;
+async fn another_type_is_rejected_if_at_jwt_is_required() {
+    let stage = Stage::start_with("", "require_at_jwt = true\n").await;
     let token = |typ: Value| {
         stage.forge.signed(&header(&json!({"typ": typ})).to_string(), &claims(&json!({})).to_string())
     };
     let good = token(json!("at+jwt"));
     Caller::new(stage.service.channel(), &good).who_am_i().await.unwrap();
-    for refused in [json!("JWT"), json!(null)] {
-        Caller::new(stage.service.channel(), &token(refused)).who_am_i().await.unwrap_err();
+    for rejected in [json!("JWT"), json!(null)] {
+        Caller::new(stage.service.channel(), &token(rejected)).who_am_i().await.unwrap_err();
     }
-    // A change that is waited for: what was noted before it is written.
+    // The call waits for this change to be durable, and the earlier refusals are durable before it.
     let caller = Caller::new(stage.service.channel(), &good);
     caller.associate(crate::harness::GROUP, &crate::harness::key("good")).await.unwrap();
     let events = stage.service.events().await;
-    let output = events.iter().filter(|it| it.outcome.as_deref() == Some("TOKEN_INVALID"));
-    let reason: Vec<_> = output.filter_map(|event| event.detail.as_deref()).collect();
-    assert_eq!(reason, ["typ is not at+jwt"; 2]);
+    let refusals = events.iter().filter(|it| it.outcome.as_deref() == Some("TOKEN_INVALID"));
+    let details: Vec<_> = refusals.filter_map(|event| event.detail.as_deref()).collect();
+    assert_eq!(details, ["typ is not at+jwt"; 2]);
     stage.service.stop().await;
 }

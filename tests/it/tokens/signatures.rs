@@ -1,4 +1,4 @@
-//! Signatures that prove nothing, and keys that may not have made them.
+//! Invalid signatures, and keys that may not be used for the algorithm.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
@@ -12,98 +12,98 @@ use crate::harness::{Caller, Plan};
 const BAD: &str = "signature does not verify";
 
 #[tokio::test]
-async fn a_signature_of_zeros_is_refused() {
-    let stage = Stage::usual().await;
+async fn a_signature_of_zeros_is_rejected() {
+    let stage = Stage::start().await;
     let token = stage.forge.with_signature(&[0; 64]);
-    stage.refuses(&token, BAD).await;
+    stage.rejects(&token, BAD).await;
 }
 
 #[tokio::test]
-async fn no_signature_is_refused() {
-    let stage = Stage::usual().await;
+async fn an_empty_signature_is_rejected() {
+    let stage = Stage::start().await;
     let token = stage.forge.with_signature(&[]);
-    stage.refuses(&token, BAD).await;
+    stage.rejects(&token, BAD).await;
 }
 
 #[tokio::test]
-async fn another_key_under_a_known_id_is_refused() {
-    let stage = Stage::usual().await;
-    stage.refuses(&Forge::new().claiming(json!({})), BAD).await;
+async fn another_key_with_a_known_id_is_rejected() {
+    let stage = Stage::start().await;
+    stage.rejects(&Forge::new().token_with_claims(json!({})), BAD).await;
 }
 
 #[tokio::test]
-async fn claims_changed_after_they_were_signed_are_refused() {
-    let stage = Stage::usual().await;
-    let good = stage.forge.claiming(json!({}));
+async fn claims_that_changed_after_the_signature_are_rejected() {
+    let stage = Stage::start().await;
+    let good = stage.forge.token_with_claims(json!({}));
     let [head, _, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!("{good}") };
     let other = b64(claims(&json!({"tenant": "orders"})).to_string());
-    stage.refuses(&format!("{head}.{other}.{signature}"), BAD).await;
+    stage.rejects(&format!("{head}.{other}.{signature}"), BAD).await;
 }
 
 #[tokio::test]
-async fn a_signature_by_a_key_of_another_curve_is_refused() {
-    let stage = Stage::usual().await;
+async fn a_signature_by_a_key_of_another_curve_is_rejected() {
+    let stage = Stage::start().await;
     let token = stage.forge.signed_by_p384(json!({}));
-    stage.refuses(&token, BAD).await;
+    stage.rejects(&token, BAD).await;
 }
 
 #[tokio::test]
-async fn a_key_of_another_curve_does_not_serve_the_algorithm() {
-    let stage = Stage::usual().await;
+async fn a_key_of_another_curve_does_not_fit_the_algorithm() {
+    let stage = Stage::start().await;
     let token = stage.forge.signed_by_p384(json!({"kid": "p384"}));
-    stage.refuses(&token, "key unknown").await;
+    stage.rejects(&token, "key unknown").await;
 }
 
 #[tokio::test]
-async fn an_algorithm_of_another_kind_of_key_is_refused() {
-    let stage = Stage::usual().await;
-    let token = stage.forge.headed(json!({"alg": "RS256"}));
-    stage.refuses(&token, "key unknown").await;
+async fn an_algorithm_for_another_type_of_key_is_rejected() {
+    let stage = Stage::start().await;
+    let token = stage.forge.token_with_header(json!({"alg": "RS256"}));
+    stage.rejects(&token, "key unknown").await;
 }
 
 #[tokio::test]
-async fn an_algorithm_other_than_the_one_its_key_is_for_is_refused_though_it_would_verify() {
-    let stage = Stage::with("", "algorithms = [\"ES256\", \"RS256\", \"PS256\"]\n").await;
+async fn an_algorithm_that_the_key_is_not_for_is_rejected() {
+    let stage = Stage::start_with("", "algorithms = [\"ES256\", \"RS256\", \"PS256\"]\n").await;
     Caller::new(stage.service.channel(), &Forge::signed_by_rsa("RS256")).who_am_i().await.unwrap();
-    stage.refuses(&Forge::signed_by_rsa("PS256"), "key unknown").await;
+    stage.rejects(&Forge::signed_by_rsa("PS256"), "key unknown").await;
 }
 
 #[tokio::test]
-async fn an_algorithm_that_the_issuer_may_not_use_is_refused_though_it_would_verify() {
-    let stage = Stage::usual().await;
+async fn an_algorithm_that_the_issuer_may_not_use_is_rejected() {
+    let stage = Stage::start().await;
     let token = stage.forge.signed_by_p384(json!({"alg": "ES384", "kid": "p384"}));
-    stage.refuses(&token, "algorithm not allowed for the issuer").await;
+    stage.rejects(&token, "algorithm not allowed for the issuer").await;
 }
 
 #[tokio::test]
-async fn an_unknown_key_id_is_refused() {
-    let stage = Stage::usual().await;
-    let token = stage.forge.headed(json!({"kid": "other"}));
-    stage.refuses(&token, "key unknown").await;
+async fn an_unknown_key_id_is_rejected() {
+    let stage = Stage::start().await;
+    let token = stage.forge.token_with_header(json!({"kid": "other"}));
+    stage.rejects(&token, "key unknown").await;
 }
 
 #[tokio::test]
-async fn an_rsa_key_below_2048_bits_is_no_key() {
+async fn an_rsa_key_below_2048_bits_is_ignored() {
     let forge = Forge::new();
     let weak = json!({"kty": "RSA", "kid": "weak", "n": b64([0xff; 128]), "e": "AQAB"});
     let jwks = json!({"keys": [weak, forge.public()]}).to_string();
     let stage = Stage { service: Box::pin(Plan::default().jwks(&jwks).start()).await, forge };
     let head = header(&json!({"alg": "RS256", "kid": "weak"})).to_string();
     let token = stage.forge.signed(&head, &claims(&json!({})).to_string());
-    stage.refuses(&token, "key unknown").await;
+    stage.rejects(&token, "key unknown").await;
 }
 
-/// A token is good, of an issuer that has these keys and may use this algorithm beside ES256.
+/// Asserts that a token is accepted if the issuer has these keys and may use ES256 and this algorithm.
 async fn accepts(alg: &str, jwks: &Value, token: &str) {
     let plan = Plan::default().issuer(&format!("algorithms = [\"ES256\", \"{alg}\"]\n"));
     let service = Box::pin(plan.jwks(&jwks.to_string()).start()).await;
-    let principal = Caller::new(service.channel(), token).who_am_i().await.unwrap();
-    assert_eq!(principal.tenant_id, "payments");
+    let response = Caller::new(service.channel(), token).who_am_i().await.unwrap();
+    assert_eq!(response.tenant_id, "payments");
     service.stop().await;
 }
 
 #[tokio::test]
-async fn ps256_is_accepted_of_an_issuer_that_may_use_it() {
+async fn ps256_is_accepted_if_the_issuer_may_use_it() {
     let mut jwks = Forge::new().jwks();
     let keys = jwks["keys"].as_array_mut().unwrap();
     keys.retain(|key| key["kid"] == "rsa");
@@ -112,13 +112,13 @@ async fn ps256_is_accepted_of_an_issuer_that_may_use_it() {
 }
 
 #[tokio::test]
-async fn es384_is_accepted_of_an_issuer_that_may_use_it() {
+async fn es384_is_accepted_if_the_issuer_may_use_it() {
     let forge = Forge::new();
     accepts("ES384", &forge.jwks(), &forge.signed_by_p384(json!({"alg": "ES384", "kid": "p384"}))).await;
 }
 
 #[tokio::test]
-async fn eddsa_is_accepted_of_an_issuer_that_may_use_it() {
+async fn eddsa_is_accepted_if_the_issuer_may_use_it() {
     let key = Ed25519KeyPair::generate().unwrap();
     let public = json!({"kty": "OKP", "crv": "Ed25519", "kid": "ed", "x": b64(key.public_key().as_ref())});
     let head = header(&json!({"alg": "EdDSA", "kid": "ed"})).to_string();

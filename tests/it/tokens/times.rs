@@ -1,4 +1,4 @@
-//! Times that are missing, mistyped, or not now.
+//! Times that are missing, mistyped, in the past or in the future.
 
 use serde_json::{Value, json};
 
@@ -6,65 +6,65 @@ use super::stage::Stage;
 
 const NO_EXPIRY: &str = "exp missing or malformed";
 const NO_START: &str = "nbf missing or malformed";
-/// In a hundred years or so.
+/// A time more than a hundred years in the future.
 const FAR: u64 = 5_000_000_000;
 
-async fn refuses(change: Value, reason: &str) {
-    let stage = Stage::usual().await;
-    let token = stage.forge.claiming(change);
-    stage.refuses(&token, reason).await;
+async fn rejects(change: Value, reason: &str) {
+    let stage = Stage::start().await;
+    let token = stage.forge.token_with_claims(change);
+    stage.rejects(&token, reason).await;
 }
 
 #[tokio::test]
-async fn a_missing_expiry_is_refused() {
-    refuses(json!({"exp": null}), NO_EXPIRY).await;
+async fn a_missing_expiry_is_rejected() {
+    rejects(json!({"exp": null}), NO_EXPIRY).await;
 }
 
 #[tokio::test]
-async fn an_expiry_written_as_a_text_is_refused() {
-    refuses(json!({"exp": FAR.to_string()}), NO_EXPIRY).await;
+async fn an_expiry_as_a_string_is_rejected() {
+    rejects(json!({"exp": FAR.to_string()}), NO_EXPIRY).await;
 }
 
 #[tokio::test]
-async fn a_list_of_expiries_is_refused() {
-    refuses(json!({"exp": [FAR]}), NO_EXPIRY).await;
+async fn a_list_of_expiries_is_rejected() {
+    rejects(json!({"exp": [FAR]}), NO_EXPIRY).await;
 }
 
 #[tokio::test]
-async fn an_expiry_beyond_all_time_is_refused() {
-    refuses(json!({"exp": 1e300}), NO_EXPIRY).await;
+async fn an_expiry_out_of_range_is_rejected() {
+    rejects(json!({"exp": 1e300}), NO_EXPIRY).await;
 }
 
 #[tokio::test]
-async fn a_missing_not_before_is_refused() {
-    refuses(json!({"nbf": null}), NO_START).await;
+async fn a_missing_not_before_is_rejected() {
+    rejects(json!({"nbf": null}), NO_START).await;
 }
 
 #[tokio::test]
-async fn a_not_before_written_as_a_text_is_refused() {
-    refuses(json!({"nbf": "0"}), NO_START).await;
+async fn a_not_before_as_a_string_is_rejected() {
+    rejects(json!({"nbf": "0"}), NO_START).await;
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_valid_yet_is_refused() {
-    refuses(json!({"nbf": FAR}), "not valid yet").await;
+async fn a_token_that_is_not_valid_yet_is_rejected() {
+    rejects(json!({"nbf": FAR}), "not valid yet").await;
 }
 
 #[tokio::test]
-async fn a_token_from_the_future_is_refused() {
-    refuses(json!({"iat": FAR}), "issued in the future").await;
+async fn a_token_issued_in_the_future_is_rejected() {
+    rejects(json!({"iat": FAR}), "issued in the future").await;
 }
 
 #[tokio::test]
-async fn a_token_that_lives_longer_than_its_issuer_may_let_it_is_refused() {
-    let stage = Stage::with("", "max_lifetime = \"15m\"\n").await;
-    let token = stage.forge.claiming(json!({"exp": FAR}));
-    stage.refuses(&token, "lives longer than the issuer may let it").await;
+async fn a_token_over_the_maximum_lifetime_is_rejected() {
+    let stage = Stage::start_with("", "max_lifetime = \"15m\"\n").await;
+    let token = stage.forge.token_with_claims(json!({"exp": FAR}));
+    stage.rejects(&token, "lifetime exceeds max_lifetime of the issuer").await;
 }
 
 #[tokio::test]
-async fn where_a_lifetime_is_set_a_token_that_does_not_say_when_it_was_made_is_refused() {
-    let stage = Stage::with("", "max_lifetime = \"15m\"\n").await;
-    let token = stage.forge.claiming(json!({"iat": null}));
-    stage.refuses(&token, "iat missing or malformed").await;
+async fn a_maximum_lifetime_requires_an_issue_time() {
+    let stage = Stage::start_with("", "max_lifetime = \"15m\"\n").await;
+    let token = stage.forge.token_with_claims(json!({"iat": null}));
+    stage.rejects(&token, "iat missing or malformed").await;
 }

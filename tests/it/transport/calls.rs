@@ -1,4 +1,4 @@
-//! Calls that are too many, and callers that are not who they say.
+//! Too many calls, invalid tokens and forged source addresses.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ fn reason(status: &Status) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_much_is_shed_and_health_is_not() {
+async fn excess_calls_are_shed_and_health_checks_are_not() {
     let front = front(server::Config { max_in_flight: 1, ..config() }).await;
     front.aws.delay(Duration::from_secs(1));
     let mut slow = front.associator().await;
@@ -43,7 +43,7 @@ async fn what_is_too_much_is_shed_and_health_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_that_panics_is_answered_and_its_connection_goes_on() {
+async fn a_panic_in_a_handler_is_answered_and_the_connection_stays_open() {
     let front = front(config()).await;
     front.aws.panic();
     let mut caller = front.associator().await;
@@ -62,12 +62,12 @@ async fn a_handler_that_panics_is_answered_and_its_connection_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_grows_when_it_is_unpacked_is_bounded_after_that() {
+async fn the_message_limit_applies_to_the_decompressed_size() {
     let front = front(config()).await;
     let mut caller = front.associator().await.send_compressed(CompressionEncoding::Gzip);
     let bomb = || {
         let mut request = associate();
-        // 64 MiB, which gzip makes 64 KiB of.
+        // 64 MiB, which gzip compresses to 64 KiB.
         request.get_mut().reason = "x".repeat(64 << 20);
         request
     };
@@ -76,14 +76,17 @@ async fn what_grows_when_it_is_unpacked_is_bounded_after_that() {
         assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "FIELD_INVALID"));
         assert!(status.message().contains("limit"), "{status:?}");
     }
-    assert!(caller.associate_kms_key(associate()).await.is_ok(), "what is small passes, packed or not");
+    assert!(
+        caller.associate_kms_key(associate()).await.is_ok(),
+        "a small message is accepted, compressed or not"
+    );
     drop(caller);
     front.end().await;
 }
 
-/// By a client that knows nothing of time limits: tonic's own would keep to them itself.
+/// The client ignores `grpc-timeout`: the client of tonic would enforce it itself.
 #[tokio::test(flavor = "multi_thread")]
-async fn absurd_time_limits_do_no_harm() {
+async fn absurd_timeouts_do_no_harm() {
     let front = front(config()).await;
     let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let url = format!("http://{}/keyassociation.v1.KeyAssociationService/AssociateKmsKey", front.address);
@@ -99,11 +102,11 @@ async fn absurd_time_limits_do_no_harm() {
         let refused = answer.headers().get("grpc-status").map(|code| code.to_str().unwrap().to_owned());
         (refused, answer.bytes().await.unwrap().len() > 5)
     };
-    for none_left in ["0n", "0H", "00000000S", "1n"] {
-        assert_eq!(send(none_left).await, (Some("4".into()), false), "{none_left:?}: DEADLINE_EXCEEDED");
+    for expired in ["0n", "0H", "00000000S", "1n"] {
+        assert_eq!(send(expired).await, (Some("4".into()), false), "{expired:?}: DEADLINE_EXCEEDED");
     }
-    assert!(front.audit.entries().is_empty(), "nothing is begun for them");
-    let noise = [
+    assert!(front.audit.entries().is_empty(), "no change starts");
+    let malformed = [
         "",
         "S",
         "m",
@@ -118,14 +121,14 @@ async fn absurd_time_limits_do_no_harm() {
         "123456789S",
         "99999999999999999999n",
     ];
-    for fine in ["99999999H", "99999999M", "99999999S"].into_iter().chain(noise) {
-        assert_eq!(send(fine).await, (None, true), "{fine:?}");
+    for timeout_value in ["99999999H", "99999999M", "99999999S"].into_iter().chain(malformed) {
+        assert_eq!(send(timeout_value).await, (None, true), "{timeout_value:?}");
     }
     front.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_says_what_is_left() {
+async fn every_response_carries_the_remaining_rate_limit() {
     let front = front(config()).await;
     let answer = front.caller().await.get_caller(get_caller("good")).await.unwrap();
     let header = |name: &str| answer.metadata().get(name).unwrap().to_str().unwrap().parse::<u32>().unwrap();
@@ -136,7 +139,7 @@ async fn every_answer_says_what_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_bad_tokens_is_refused_unverified() {
+async fn a_flood_of_invalid_tokens_is_mostly_not_verified() {
     let front = front(config()).await;
     let mut caller = front.caller().await;
     let (mut unverified, mut refused, start) = (0_u32, 0_u32, Instant::now());
@@ -149,16 +152,16 @@ async fn a_flood_of_bad_tokens_is_refused_unverified() {
             unverified += 1;
         }
     }
-    // 2,000 at once and 50 a second; of the others one in eight, and chance.
+    // 2,000 at once and 50 a second, and one in eight of the others, with some tolerance for chance.
     let verified = 2_000.0 + 50.0 * start.elapsed().as_secs_f64() + f64::from(unverified) / 5.0;
     assert!(f64::from(refused) <= verified, "{unverified} were not verified, {refused} were");
     drop(caller);
     front.end().await;
 }
 
-/// Behind a proxy that is trusted, each caller answers for itself; else all that come from it for each other.
+/// Behind a trusted proxy, each caller has its own budget. Otherwise all callers of the proxy share one.
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_tokens_count_against_whom_a_trusted_proxy_names() {
+async fn invalid_tokens_count_against_the_address_from_a_trusted_proxy() {
     for (trusted, separate) in [(Some("127.0.0.0/8"), true), (None, false)] {
         let trusted_proxies = trusted.iter().map(|network| network.parse().unwrap()).collect();
         let front = front(server::Config { trusted_proxies, ..config() }).await;
@@ -181,7 +184,7 @@ async fn bad_tokens_count_against_whom_a_trusted_proxy_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_trusted_proxy_is_believed_where_a_call_comes_from() {
+async fn only_a_trusted_proxy_can_set_the_source_address() {
     for (trusted, source) in [(None, "127.0.0.1"), (Some("127.0.0.0/8"), "198.51.100.7")] {
         let trusted_proxies = trusted.iter().map(|network| network.parse().unwrap()).collect();
         let front = front(server::Config { trusted_proxies, ..config() }).await;
@@ -195,14 +198,15 @@ async fn only_a_trusted_proxy_is_believed_where_a_call_comes_from() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_over_the_rate_is_refused_although_its_body_never_comes() {
+async fn a_call_over_the_rate_is_rejected_before_its_body_arrives() {
     let front = front_within(limits(1)).await;
     let mut wire = Wire::open(front.address).await;
     assert!(wire.write(&call(1)).await);
-    let finished = |stream: u32| move |frame: &Frame| frame.stream == stream && frame.flags & END_STREAM != 0;
-    assert!(wire.until(finished(1)).await.is_some(), "the one call of the burst");
+    let is_end_of =
+        |stream: u32| move |frame: &Frame| frame.stream == stream && frame.flags & END_STREAM != 0;
+    assert!(wire.until(is_end_of(1)).await.is_some(), "the burst allows one call");
     assert!(wire.write(&frame(HEADERS, END_HEADERS, 3, &head())).await);
-    let refused = timeout(Duration::from_secs(5), wire.until(finished(3))).await;
+    let refused = timeout(Duration::from_secs(5), wire.until(is_end_of(3))).await;
     assert_eq!(refused.unwrap().map(|frame| frame.kind), Some(HEADERS));
     let failures: Vec<_> = front.audit.notes().into_iter().filter_map(|note| note.end?.failure).collect();
     assert_eq!(failures, [Reason::TenantRateLimited]);

@@ -1,4 +1,4 @@
-//! Connections that stand and do nothing.
+//! Idle and silent connections.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -20,8 +20,8 @@ async fn is_closed(stream: &mut TcpStream) -> bool {
     read.is_ok_and(|read| matches!(read, Ok(0) | Err(_)))
 }
 
-/// So many connections, or as many as this process may have: both ends are here.
-fn room_for(connections: usize) -> usize {
+/// This number of connections, or as many as the open file limit allows: both ends are in this process.
+fn limited_by_open_files(connections: usize) -> usize {
     let status = std::process::Command::new("prlimit")
         .args(["--pid", &std::process::id().to_string(), "--nofile=16384:"])
         .stderr(std::process::Stdio::null())
@@ -34,22 +34,22 @@ fn room_for(connections: usize) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thousands_that_say_nothing_keep_nobody_out() {
+async fn thousands_of_silent_connections_do_not_block_others() {
     let front = front(config()).await;
     let mut silent = Vec::new();
-    for _ in 0..room_for(5_000) {
+    for _ in 0..limited_by_open_files(5_000) {
         silent.push(connect(front.address).await);
     }
     let mut caller = front.caller().await;
     let answer = timeout(Duration::from_secs(5), caller.get_caller(get_caller("good"))).await;
     assert!(answer.unwrap().is_ok());
-    assert!(is_closed(silent.first_mut().unwrap()).await, "the oldest made room");
+    assert!(is_closed(silent.first_mut().unwrap()).await, "the server closed the oldest connection");
     drop((silent, caller));
     front.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_does_not_say_what_it_speaks_is_put_out() {
+async fn a_connection_without_an_http2_preface_is_closed() {
     let connections = ConnectionLimits { opening: Duration::from_millis(200), ..ConnectionLimits::default() };
     let front = front(logkey::server::Config { connections, ..config() }).await;
     for bytes in [b"".as_slice(), b"P", b"PRI * HTTP/2.0\r\n\r\nSM"] {
@@ -61,10 +61,10 @@ async fn whoever_does_not_say_what_it_speaks_is_put_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handshake_that_is_never_finished_is_cut_off() {
+async fn an_unfinished_tls_handshake_is_closed() {
     let connections = ConnectionLimits { opening: Duration::from_secs(1), ..ConnectionLimits::default() };
     let front = front_over_tls(logkey::server::Config { connections, ..config() }).await;
-    // Nothing at all, and the beginning of a ClientHello of 512 bytes.
+    // No bytes, and the beginning of a ClientHello of 512 bytes.
     for bytes in [b"".as_slice(), &[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]] {
         let mut stream = connect(front.address).await;
         stream.write_all(bytes).await.unwrap();
@@ -75,7 +75,7 @@ async fn a_handshake_that_is_never_finished_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_address_has_a_bound_and_gives_back_what_it_took() {
+async fn an_address_has_a_connection_limit_and_a_close_frees_a_slot() {
     let connections = ConnectionLimits { max_per_address: 2, ..ConnectionLimits::default() };
     let front = front(logkey::server::Config { connections, ..config() }).await;
     let (one, two) = (Wire::open(front.address).await, Wire::open(front.address).await);
@@ -83,7 +83,7 @@ async fn one_address_has_a_bound_and_gives_back_what_it_took() {
     third.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
     assert!(is_closed(&mut third).await);
     drop(one);
-    // A connection is there before it is refused, as long as the first one is not given back.
+    // Until the server releases the first connection, it accepts a new one and then closes it.
     let caller = loop {
         let endpoint = tonic::transport::Channel::from_shared(format!("http://{}", front.address)).unwrap();
         if let Ok(channel) = endpoint.connect().await {

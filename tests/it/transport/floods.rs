@@ -1,4 +1,4 @@
-//! Frames that ask for work without being a request.
+//! Floods of frames that cause work without being a request.
 
 mod beside;
 
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{Front, config, front, front_over_tls, good_calls_go_on, wire::*};
 
-/// What a flooder writes next.
+/// Returns the next bytes of a flood.
 type Flooding = Box<dyn FnMut() -> Vec<u8> + Send>;
 
 fn pings() -> Flooding {
@@ -52,7 +52,7 @@ fn rapid_resets() -> Flooding {
     })
 }
 
-/// CVE-2025-8671: the client makes the server reset.
+/// CVE-2025-8671: the client makes the server reset streams.
 fn provoked_resets() -> Flooding {
     let mut stream = 1;
     Box::new(move || {
@@ -66,11 +66,11 @@ fn provoked_resets() -> Flooding {
     })
 }
 
-async fn is_ended(front: &Front, next: impl FnMut() -> Vec<u8> + Send + 'static) {
+async fn assert_ends_connection(front: &Front, next: impl FnMut() -> Vec<u8> + Send + 'static) {
     let wire = Wire::over(front.address, front.tls.as_ref()).await;
     let start = Instant::now();
-    let goodbye = wire.flood(next).await;
-    assert!(goodbye.is_some_and(|error| error != 0), "no GOAWAY with an error: {goodbye:?}");
+    let goaway = wire.flood(next).await;
+    assert!(goaway.is_some_and(|error| error != 0), "no GOAWAY with an error: {goaway:?}");
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
 }
 
@@ -88,61 +88,61 @@ async fn settings_carry_the_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn floods_of_pings_settings_and_priorities_are_ended() {
+async fn floods_of_pings_settings_and_priorities_end_the_connection() {
     let front = front(config()).await;
-    is_ended(&front, pings()).await;
-    is_ended(&front, settings()).await;
-    is_ended(&front, || frame(2, 0, 1, &[0; 5]).repeat(100)).await;
+    assert_ends_connection(&front, pings()).await;
+    assert_ends_connection(&front, settings()).await;
+    assert_ends_connection(&front, || frame(2, 0, 1, &[0; 5]).repeat(100)).await;
     front.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn floods_are_ended_over_tls_too() {
+async fn floods_over_tls_end_the_connection() {
     let front = front_over_tls(config()).await;
-    is_ended(&front, pings()).await;
-    is_ended(&front, settings()).await;
-    is_ended(&front, rapid_resets()).await;
-    is_ended(&front, empty_data()).await;
+    assert_ends_connection(&front, pings()).await;
+    assert_ends_connection(&front, settings()).await;
+    assert_ends_connection(&front, rapid_resets()).await;
+    assert_ends_connection(&front, empty_data()).await;
     good_calls_go_on(&front).await;
     front.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_empty_data_is_ended() {
+async fn a_flood_of_empty_data_ends_the_connection() {
     let front = front(config()).await;
-    is_ended(&front, empty_data()).await;
+    assert_ends_connection(&front, empty_data()).await;
     front.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_header_block_without_end_is_ended() {
+async fn a_header_block_without_end_ends_the_connection() {
     let front = front(config()).await;
-    is_ended(&front, endless_headers()).await;
+    assert_ends_connection(&front, endless_headers()).await;
     front.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rapid_resets_are_ended() {
+async fn rapid_resets_end_the_connection() {
     let front = front(config()).await;
-    is_ended(&front, rapid_resets()).await;
+    assert_ends_connection(&front, rapid_resets()).await;
     front.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn resets_that_the_client_provokes_are_ended() {
+async fn resets_that_the_client_provokes_end_the_connection() {
     let front = front(config()).await;
-    is_ended(&front, provoked_resets()).await;
+    assert_ends_connection(&front, provoked_resets()).await;
     front.end().await;
 }
 
-/// How often it may seem that a flood holds others up, or that the machine is too slow: noise passes.
+/// The number of attempts before a slow measurement fails the test: noise is temporary.
 const SERIES: usize = 5;
 
-/// Two thousand calls, twenty each hundredth of a second, of which the client cancels every other one.
+/// Makes 2,000 calls, 20 every 10 ms, and cancels every other call.
 async fn cancel_half_of_two_thousand(wire: &mut Wire, stream: &mut u32) {
-    let mut beats = tokio::time::interval(Duration::from_millis(10));
+    let mut interval = tokio::time::interval(Duration::from_millis(10));
     for _ in 0..100 {
-        beats.tick().await;
+        interval.tick().await;
         let mut bytes = Vec::new();
         for nth in 0..20 {
             bytes.extend(call(*stream));
@@ -162,11 +162,11 @@ async fn cancel_half_of_two_thousand(wire: &mut Wire, stream: &mut u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_cancels_half_of_its_calls_at_2000_a_second_stays_connected() {
+async fn a_client_that_cancels_1000_calls_a_second_stays_connected() {
     let front = front(config()).await;
     let mut wire = Wire::open(front.address).await;
     let mut stream = 1;
-    // A machine that is too busy for that many a second has more of them, as fast as it can.
+    // If the machine is too busy for this rate, repeat as fast as possible.
     for _ in 0..SERIES {
         let start = Instant::now();
         cancel_half_of_two_thousand(&mut wire, &mut stream).await;
@@ -179,15 +179,15 @@ async fn a_client_that_cancels_half_of_its_calls_at_2000_a_second_stays_connecte
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_call_after_the_most_streams_is_refused_and_those_before_it_go_on() {
+async fn a_call_over_the_stream_limit_is_refused_and_the_others_continue() {
     let front = front(config()).await;
     let mut wire = Wire::open(front.address).await;
-    // 257 calls whose bodies do not come yet.
+    // 257 calls whose bodies have not arrived.
     let heads: Vec<u8> = (0..257).flat_map(|nth| frame(HEADERS, END_HEADERS, 2 * nth + 1, &head())).collect();
     assert!(wire.write(&heads).await);
     let reset = wire.until(|frame| frame.kind == RST_STREAM || frame.kind == GOAWAY).await.unwrap();
     assert_eq!((reset.kind, reset.stream), (RST_STREAM, 513));
-    assert_eq!(reset.payload, 7_u32.to_be_bytes(), "REFUSED_STREAM: it may be sent again");
+    assert_eq!(reset.payload, 7_u32.to_be_bytes(), "REFUSED_STREAM: the client may send it again");
     assert!(wire.write(&frame(DATA, END_STREAM, 1, &[0; 5])).await);
     assert!(wire.until(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0).await.is_some());
     assert!(wire.write(&call(515)).await);
@@ -203,17 +203,17 @@ async fn a_frame_that_is_too_long_ends_its_connection() {
     let mut bytes = frame(HEADERS, END_HEADERS, 1, &head());
     bytes.extend(frame(DATA, 0, 1, &vec![0; 16 * 1024 + 1]));
     assert!(wire.write(&bytes).await);
-    let goodbye = wire.until(|frame| frame.kind == GOAWAY).await.unwrap();
-    assert_eq!(goodbye.payload.get(4..8), Some(6_u32.to_be_bytes().as_slice()), "FRAME_SIZE_ERROR");
+    let goaway = wire.until(|frame| frame.kind == GOAWAY).await.unwrap();
+    assert_eq!(goaway.payload.get(4..8), Some(6_u32.to_be_bytes().as_slice()), "FRAME_SIZE_ERROR");
     drop(wire);
     front.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_over_the_list_size_end_their_call_alone() {
+async fn headers_over_the_list_size_end_only_their_call() {
     let front = front(config()).await;
     let mut wire = Wire::open(front.address).await;
-    // 232 bytes, as the list is counted; 450 of them are more than 96 KiB.
+    // The header counts as 232 bytes in the list; 450 of them are more than 96 KiB.
     let mut more = vec![0, 100];
     more.extend([b'x'; 100]);
     more.push(100);
@@ -225,7 +225,7 @@ async fn headers_over_the_list_size_end_their_call_alone() {
     }
     assert!(wire.write(&bytes).await);
     let finished = wire.until(|frame| frame.stream == 1 || frame.kind == GOAWAY).await.unwrap();
-    // A status of HTTP (431) and nothing else: no layer of ours has seen the call.
+    // The response is only the HTTP status 431: the call reached no layer of the service.
     assert_eq!((finished.kind, finished.flags & END_STREAM), (HEADERS, END_STREAM));
     assert!(finished.payload.len() < 10, "{finished:?}");
     assert!(wire.write(&call(3)).await);

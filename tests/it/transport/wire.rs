@@ -1,4 +1,4 @@
-//! HTTP/2 spoken by hand, frame by frame.
+//! A minimal HTTP/2 client that reads and writes single frames.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -21,10 +21,10 @@ pub(super) const END_STREAM: u8 = 1;
 pub(super) const ACK: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
 
-/// What precedes a frame's payload.
-const HEAD: usize = 9;
+/// The length of a frame header.
+const FRAME_HEADER_LEN: usize = 9;
 
-/// One frame.
+/// An HTTP/2 frame.
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
     pub(super) kind: u8,
@@ -33,12 +33,12 @@ pub(super) struct Frame {
     pub(super) payload: Vec<u8>,
 }
 
-/// Both ways of a connection, encrypted or not.
+/// A byte stream, with or without TLS.
 trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// A connection whose settings were exchanged.
+/// A connection after the exchange of SETTINGS.
 pub(super) struct Wire {
     stream: Box<dyn Duplex>,
     /// The server's settings.
@@ -54,12 +54,12 @@ pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     bytes
 }
 
-/// The head of a call of `GetCaller`.
+/// The header block of a `GetCaller` call.
 pub(super) fn head() -> Vec<u8> {
     head_of("/keyassociation.v1.TenantService/GetCaller")
 }
 
-/// The head of a call, in HPACK without indexing.
+/// The header block of a call, in HPACK without indexing.
 fn head_of(path: &str) -> Vec<u8> {
     let fields = [
         (":method", "POST"),
@@ -81,18 +81,18 @@ fn head_of(path: &str) -> Vec<u8> {
     block
 }
 
-/// A whole call: its head, and an empty message.
+/// A whole call: its headers and an empty message.
 pub(super) fn call(stream: u32) -> Vec<u8> {
     let mut bytes = frame(HEADERS, END_HEADERS, stream, &head());
     bytes.extend(frame(DATA, END_STREAM, stream, &[0; 5]));
     bytes
 }
 
-/// A call that asks reflection for the same file this often, and does not end.
-pub(super) fn reflected(stream: u32, times: usize) -> Vec<u8> {
+/// A reflection call that requests the same file `times` times and does not end.
+pub(super) fn reflection_call(stream: u32, times: usize) -> Vec<u8> {
     let symbol = "keyassociation.v1.KeyAssociationService";
     let length = u8::try_from(symbol.len()).unwrap();
-    // `file_containing_symbol`, behind gRPC's prefix.
+    // `file_containing_symbol`, after the gRPC prefix.
     let mut message = vec![0, 0, 0, 0, length + 2, 0x22, length];
     message.extend(symbol.as_bytes());
     let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
@@ -106,15 +106,15 @@ impl Wire {
         Self::over(address, None).await
     }
 
-    /// Over TLS, where a connector says so.
+    /// Opens a connection, with TLS if there is a connector.
     pub(super) async fn over(address: SocketAddr, tls: Option<&TlsConnector>) -> Self {
         Self::try_over(address, tls).await.unwrap()
     }
 
-    /// The same; none where the server hung up.
+    /// Like [`Wire::over`], or `None` if the server closes the connection.
     pub(super) async fn try_over(address: SocketAddr, tls: Option<&TlsConnector>) -> Option<Self> {
         let socket = TcpSocket::new_v4().unwrap();
-        // What is not read here soon waits at the server.
+        // With a small buffer, unread data soon waits at the server.
         socket.set_recv_buffer_size(16 * 1024).unwrap();
         let stream = socket.connect(address).await.ok()?;
         stream.set_nodelay(true).unwrap();
@@ -138,36 +138,36 @@ impl Wire {
             .map(|&[a, b, c, d, e, f]| (u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, f])))
             .collect();
         wire.write(&frame(SETTINGS, ACK, 0, &[])).await;
-        // Room for all answers.
+        // A window for all responses.
         wire.write(&frame(WINDOW_UPDATE, 0, 0, &0x3FFF_FFFF_u32.to_be_bytes())).await;
         Some(wire)
     }
 
-    /// Writes, unless the server hung up.
+    /// Writes the bytes. Returns false if the server closed the connection.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).await.is_ok()
     }
 
-    /// The next frame; none where the server hung up.
+    /// The next frame, or `None` if the server closed the connection.
     pub(super) async fn read(&mut self) -> Option<Frame> {
         next(&mut self.stream).await
     }
 
-    /// Reads until a frame that fits.
-    pub(super) async fn until(&mut self, fits: impl Fn(&Frame) -> bool) -> Option<Frame> {
+    /// Reads up to the first frame that matches.
+    pub(super) async fn until(&mut self, matches: impl Fn(&Frame) -> bool) -> Option<Frame> {
         loop {
             let frame = self.read().await?;
-            if fits(&frame) {
+            if matches(&frame) {
                 return Some(frame);
             }
         }
     }
 
-    /// Writes the same over and over while it reads, and says with which error the server said goodbye.
+    /// Writes without pause while it reads, and returns the error code of the GOAWAY frame.
     pub(super) async fn flood(self, mut bytes: impl FnMut() -> Vec<u8> + Send + 'static) -> Option<u32> {
         let (mut read, mut write) = split(self.stream);
         let writing = tokio::spawn(async move { while write.write_all(&bytes()).await.is_ok() {} });
-        let goodbye = timeout(Duration::from_secs(5), async {
+        let goaway = timeout(Duration::from_secs(5), async {
             loop {
                 let Frame { kind, payload, .. } = next(&mut read).await?;
                 if kind == GOAWAY {
@@ -175,14 +175,14 @@ impl Wire {
                 }
             }
         });
-        let goodbye = goodbye.await.ok().flatten();
+        let goaway = goaway.await.ok().flatten();
         writing.abort();
-        goodbye
+        goaway
     }
 }
 
 async fn next(from: &mut (impl AsyncRead + Unpin)) -> Option<Frame> {
-    let mut head = [0; HEAD];
+    let mut head = [0; FRAME_HEADER_LEN];
     from.read_exact(&mut head).await.ok()?;
     let [a, b, c, kind, flags, stream @ ..] = head;
     let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];

@@ -1,4 +1,4 @@
-//! Two tenants, some accounts, and questions about them.
+//! Two tenants with accounts, and calls to decide.
 
 use std::{
     num::NonZeroU32,
@@ -65,30 +65,30 @@ pub(super) fn tenant(id: &str, accounts: Vec<AccountGrant>) -> Tenant {
     }
 }
 
-/// One question, in words.
+/// The parameters of one call.
 #[derive(Clone)]
-pub(super) struct Ask {
+pub(super) struct Case {
     pub(super) tenant: &'static str,
     pub(super) subject: &'static str,
     pub(super) scopes: &'static str,
     pub(super) action: Action,
     pub(super) account: &'static str,
     pub(super) region: &'static str,
-    /// None for the whole place, `*` for the query results, `audit` for the tenant's audit log,
-    /// `audit *` for that of all, `tenant` for the tenant and `account` for the account.
+    /// The name of a log group, or `*` for query results, `audit` for the tenant's audit log, `audit *` for
+    /// that of all tenants, `tenant`, or `account`. None for the location.
     pub(super) target: Option<&'static str>,
     pub(super) key: Option<&'static str>,
     pub(super) source: Option<&'static str>,
-    /// Claims that policies may see: a path, and a text.
+    /// The policy claims as path and value.
     pub(super) claims: &'static [(&'static str, &'static str)],
-    /// The key's tags, where they were looked up.
+    /// The key's tags; none if they are unknown.
     pub(super) tags: Option<&'static [(&'static str, &'static str)]>,
-    /// The key before, where it was looked up; the empty text is none.
+    /// The previous key; none if it is unknown, empty if there was none.
     pub(super) previous: Option<&'static str>,
 }
 
-/// Sets a key on a log group of the tenant payments; a test changes one thing of it.
-pub(super) const ASSOCIATE: Ask = Ask {
+/// Sets a key on a log group of the tenant payments. Tests change one parameter.
+pub(super) const ASSOCIATE: Case = Case {
     tenant: "payments",
     subject: "alice",
     scopes: "logkey:associate",
@@ -102,15 +102,15 @@ pub(super) const ASSOCIATE: Ask = Ask {
     tags: None,
     previous: None,
 };
-pub(super) const READ: Ask = Ask { action: Action::GetKeyAssociation, key: None, ..ASSOCIATE };
+pub(super) const READ: Case = Case { action: Action::GetKeyAssociation, key: None, ..ASSOCIATE };
 
-pub(super) struct Ground {
+pub(super) struct Fixture {
     pub(super) policy: CedarPolicy,
     pub(super) clock: Arc<TestClock>,
     tenants: Arc<Tenants>,
 }
 
-impl Ground {
+impl Fixture {
     pub(super) fn new(operators: &str) -> Self {
         let search = AccountGrant { log_groups: vec!["*".parse().unwrap()], ..grant("444455556666") };
         let mine = AccountGrant { query_results: true, ..grant("777788889999") };
@@ -129,17 +129,21 @@ impl Ground {
         Self { policy, clock, tenants }
     }
 
-    pub(super) fn call(&self, call: &Ask) -> Decision {
-        self.put(call, Authorize::decide)
+    pub(super) fn call(&self, call: &Case) -> Decision {
+        self.with_request(call, Authorize::decide)
     }
 
-    /// What policy wants to be told, by the policies that ask: for tags, and for the key before.
-    pub(super) fn required_facts(&self, call: &Ask) -> String {
-        let RequiredFacts { key_tags, previous_key } = self.put(call, Authorize::required_facts);
+    /// The policies that use tags, then those that use the previous key, as `TAGS / PREVIOUS`.
+    pub(super) fn required_facts(&self, call: &Case) -> String {
+        let RequiredFacts { key_tags, previous_key } = self.with_request(call, Authorize::required_facts);
         format!("{} / {}", key_tags.join(" "), previous_key.join(" "))
     }
 
-    pub(super) fn put<T>(&self, case: &Ask, to: impl FnOnce(&CedarPolicy, &AuthzRequest<'_>) -> T) -> T {
+    pub(super) fn with_request<T>(
+        &self,
+        case: &Case,
+        to: impl FnOnce(&CedarPolicy, &AuthzRequest<'_>) -> T,
+    ) -> T {
         let tenant = self.tenants.find(&case.tenant.parse().unwrap()).unwrap();
         let location =
             Location { account: case.account.parse().unwrap(), region: case.region.parse().unwrap() };
@@ -201,8 +205,8 @@ impl Ground {
         to(&self.policy, &question)
     }
 
-    /// The answer and the policies that made it, in short.
-    pub(super) fn says(&self, call: &Ask) -> String {
+    /// The decision and the policies that made it, as a short text.
+    pub(super) fn decide(&self, call: &Case) -> String {
         use Decision::{Allow, Deny};
         match self.call(call) {
             Allow { policies } => format!("allow {}", policies.join(" ")),

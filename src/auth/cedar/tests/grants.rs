@@ -1,4 +1,4 @@
-//! What grants become.
+//! The policies that represent grants.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::{
 use crate::domain::{pattern::Pattern, tenant::AccountGrant};
 
 #[test]
-fn a_grant_reads_as_if_an_operator_had_written_it() {
+fn a_grant_becomes_a_readable_policy() {
     let mut grant = grant(ACCOUNT);
     grant.kms_keys.push("arn:aws:kms:*:999988887777:key/shared-*".parse().unwrap());
     let all = CedarPolicy::grants_of(&tenant("payments", vec![grant]));
@@ -34,7 +34,7 @@ when { if context has key then context.key.arn like "arn:aws:kms:*:111122223333:
 }
 
 #[test]
-fn a_grant_that_opens_nothing_makes_no_policy() {
+fn a_grant_that_permits_nothing_has_no_policy() {
     let empty = |change: fn(&mut AccountGrant)| {
         let mut grant = grant(ACCOUNT);
         change(&mut grant);
@@ -45,20 +45,21 @@ fn a_grant_that_opens_nothing_makes_no_policy() {
     assert_eq!(empty(|grant| grant.log_groups.clear()), ["places", "setup"]);
     assert_eq!(empty(|grant| grant.query_results = true), ["log-groups", "query-results", "places", "setup"]);
     let keyless = AccountGrant { kms_keys: Vec::new(), ..grant(ACCOUNT) };
-    let ground = Ground::with(vec![tenant("payments", vec![keyless])], "");
-    assert_eq!(ground.says(&ASSOCIATE), "not permitted");
-    assert_eq!(ground.says(&READ), "allow tenant/payments/111122223333/log-groups");
+    let fixture = Fixture::with(vec![tenant("payments", vec![keyless])], "");
+    assert_eq!(fixture.decide(&ASSOCIATE), "not permitted");
+    assert_eq!(fixture.decide(&READ), "allow tenant/payments/111122223333/log-groups");
 }
 
 #[test]
-fn a_call_is_judged_by_no_more_policies_beside_ten_thousand_tenants_than_beside_none() {
+fn other_tenants_add_no_policies_to_a_decision() {
     let policies_beside = |others: usize| {
         let others = (0..others).map(|nth| tenant(&format!("other-{nth}"), vec![grant("444455556666")]));
         let all = [tenant("payments", vec![grant(ACCOUNT)])].into_iter().chain(others).collect();
-        let ground = Ground::with(all, "forbid (principal, action, resource) when { context.hour > 23 };");
-        let slice =
-            ground.put(&ASSOCIATE, |policy, question| policy.policies_for(question, ResourceKind::LogGroup));
-        slice.unwrap().all.policies().map(|policy| policy.id().to_string()).collect::<BTreeSet<_>>()
+        let fixture = Fixture::with(all, "forbid (principal, action, resource) when { context.hour > 23 };");
+        let bundle = fixture.with_request(&ASSOCIATE, |policy, question| {
+            policy.policies_for(question, ResourceKind::LogGroup)
+        });
+        bundle.unwrap().all.policies().map(|policy| policy.id().to_string()).collect::<BTreeSet<_>>()
     };
     let alone = policies_beside(0);
     assert_eq!(alone.len(), 2, "{alone:?}");
@@ -72,7 +73,7 @@ fn patterns() -> impl Strategy<Value = Vec<Pattern>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever the configuration takes for a grant is good Cedar, so that none fails at its first use.
+    /// Every grant that the configuration accepts becomes valid Cedar, so that none fails on first use.
     #[test]
     fn every_grant_is_valid_policy(
         groups in patterns(),
@@ -97,18 +98,18 @@ proptest! {
         }
     }
 
-    /// A grant means in Cedar what it means to the rest of the service.
+    /// A grant permits the same log groups in Cedar as in the rest of the service.
     #[test]
-    fn a_grant_opens_in_cedar_what_it_opens_elsewhere(
+    fn a_grant_permits_the_same_in_cedar_as_in_the_domain(
         groups in prop::collection::vec("[ab/*]{1,6}".prop_map(|text| text.parse().unwrap()), 1..4),
         name in "[ab/]{1,8}",
         query_results: bool,
     ) {
         let grant = AccountGrant { log_groups: groups, query_results, ..grant(ACCOUNT) };
         let opened = grant.allows_log_group(&name.parse().unwrap());
-        let ground = Ground::with(vec![tenant("payments", vec![grant])], "");
+        let fixture = Fixture::with(vec![tenant("payments", vec![grant])], "");
         let name: &'static str = name.leak();
-        prop_assert_eq!(ground.says(&Ask { target: Some(name), ..ASSOCIATE }) != "not permitted", opened);
-        prop_assert_eq!(ground.says(&Ask { target: Some("*"), ..ASSOCIATE }) != "not permitted", query_results);
+        prop_assert_eq!(fixture.decide(&Case { target: Some(name), ..ASSOCIATE }) != "not permitted", opened);
+        prop_assert_eq!(fixture.decide(&Case { target: Some("*"), ..ASSOCIATE }) != "not permitted", query_results);
     }
 }

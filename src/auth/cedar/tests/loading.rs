@@ -1,4 +1,4 @@
-//! What operators may write.
+//! Which policy files load, and which problems are reported.
 
 use std::sync::{Arc, atomic::AtomicI64};
 
@@ -18,7 +18,7 @@ fn diagnostics(files: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn the_schema_is_whole_and_knows_every_action_that_is_asked_about() {
+fn the_schema_defines_every_action_in_its_group() {
     let schema = load::schema().unwrap();
     for action in Action::ALL {
         let uid = format!("LogKey::Action::\"{action}\"").parse().unwrap();
@@ -36,7 +36,7 @@ fn the_schema_is_whole_and_knows_every_action_that_is_asked_about() {
 }
 
 #[test]
-fn every_fault_of_every_file_is_told_at_its_place() {
+fn every_problem_of_every_file_is_reported_with_its_location() {
     let reported = diagnostics(&[
         ("a.cedar", "permit (principal, action, resource)\nwhen { resource.nam == \"x\" };"),
         ("b.cedar", "permit (principal, action, resource);\n\n  forbid (principal, action resource);"),
@@ -60,7 +60,7 @@ fn every_fault_of_every_file_is_told_at_its_place() {
 }
 
 #[test]
-fn a_policy_that_can_never_apply_is_a_fault() {
+fn a_policy_that_can_never_apply_is_reported() {
     let reported = diagnostics(&[(
         "a.cedar",
         "forbid (principal, action == LogKey::Action::\"GetKeyUsage\", resource is LogKey::LogGroup);",
@@ -69,7 +69,7 @@ fn a_policy_that_can_never_apply_is_a_fault() {
 }
 
 #[test]
-fn ids_are_distinct_and_never_those_of_grants() {
+fn duplicate_and_reserved_ids_are_reported() {
     let all = "permit (principal, action, resource);";
     let reported = diagnostics(&[
         ("a.cedar", &format!("@id(\"x\") {all}\n@id(\"x\") {all}")),
@@ -79,24 +79,25 @@ fn ids_are_distinct_and_never_those_of_grants() {
     assert_eq!(
         reported,
         [
-            "a.cedar:2:1: @id(\"x\") stands here a second time",
-            "b.cedar:1:1: @id(\"x\") stands here a second time",
-            "c.cedar:1:1: @id begins with tenant/, as only those of tenants' grants may",
+            "a.cedar:2:1: @id(\"x\") is used twice: rename one of them",
+            "b.cedar:1:1: @id(\"x\") is used twice: rename one of them",
+            "c.cedar:1:1: @id starts with tenant/, which is reserved for tenants' grants: rename it",
         ]
     );
 }
 
 #[test]
-fn a_policy_without_an_id_is_named_by_its_file_and_place() {
-    let ground = Ground::new("permit (principal, action, resource);\npermit (principal, action, resource);");
+fn a_policy_without_an_id_is_named_by_its_file_and_number() {
+    let fixture =
+        Fixture::new("permit (principal, action, resource);\npermit (principal, action, resource);");
     assert_eq!(
-        ground.says(&Ask { target: Some("/search/api"), ..ASSOCIATE }),
+        fixture.decide(&Case { target: Some("/search/api"), ..ASSOCIATE }),
         "allow operators#1 operators#2"
     );
 }
 
 #[test]
-fn templates_are_refused() {
+fn templates_are_rejected() {
     let reported = diagnostics(&[("a.cedar", "permit (principal == ?principal, action, resource);")]);
-    assert!(reported[0].starts_with("a.cedar:1:22: is a template"), "{reported:#?}");
+    assert!(reported[0].starts_with("a.cedar:1:22: templates are not supported"), "{reported:#?}");
 }

@@ -22,11 +22,11 @@ fn policy(principal: &str) -> Lookup<Box<str>> {
     Lookup::Found(json!({ "Statement": statement }).to_string().into())
 }
 
-fn closed() -> Lookup<Box<str>> {
+fn unreadable() -> Lookup<Box<str>> {
     Lookup::Unknown("the role may not read it".to_owned())
 }
 
-/// What IAM says of everything the role does with the key: `ruling`, with these context keys missing.
+/// A simulation in which every action of the role with the key has `decision` and lacks these context keys.
 fn simulated(
     key: &KmsKeyArn,
     decision: SimulationDecision,
@@ -52,7 +52,7 @@ fn kms_of(key: &KmsKeyArn, policy: &Lookup<Box<str>>, simulated: &Lookup<Vec<Sim
 }
 
 #[test]
-fn a_key_of_ones_own_account_is_for_the_roles_policies_or_for_the_keys_to_give() {
+fn the_role_or_the_key_policy_can_allow_a_key_of_the_same_account() {
     let (own, lacks) = ("111122223333", Reason::RoleLacksKmsPermission);
     let organization = Outcome::Failed(Reason::DeniedByOrganization);
     let failed = Outcome::Failed(lacks);
@@ -64,9 +64,9 @@ fn a_key_of_ones_own_account_is_for_the_roles_policies_or_for_the_keys_to_give()
         (policy(ROLE), SimulationDecision::NotAllowed, Outcome::Passed),
         (policy(ROLE), SimulationDecision::Denied, failed),
         (policy("arn:aws:iam::444455556666:root"), SimulationDecision::Allowed, failed),
-        (closed(), SimulationDecision::Allowed, Outcome::NotChecked),
-        (closed(), SimulationDecision::NotAllowed, Outcome::NotChecked),
-        (closed(), SimulationDecision::Denied, failed),
+        (unreadable(), SimulationDecision::Allowed, Outcome::NotChecked),
+        (unreadable(), SimulationDecision::NotAllowed, Outcome::NotChecked),
+        (unreadable(), SimulationDecision::Denied, failed),
         (Lookup::Absent, SimulationDecision::Allowed, Outcome::NotChecked),
         (Lookup::Found("no policy".into()), SimulationDecision::Allowed, Outcome::NotChecked),
     ] {
@@ -76,18 +76,18 @@ fn a_key_of_ones_own_account_is_for_the_roles_policies_or_for_the_keys_to_give()
 }
 
 #[test]
-fn of_another_accounts_key_only_a_refusal_by_the_role_is_known() {
+fn only_a_denial_is_conclusive_for_a_key_of_another_account() {
     for (decision, outcome) in [
         (SimulationDecision::Allowed, Outcome::NotChecked),
         (SimulationDecision::NotAllowed, Outcome::Failed(Reason::RoleLacksKmsPermission)),
         (SimulationDecision::Denied, Outcome::Failed(Reason::RoleLacksKmsPermission)),
     ] {
-        assert_eq!(kms("444455556666", &closed(), decision).outcome, outcome, "{decision:?}");
+        assert_eq!(kms("444455556666", &unreadable(), decision).outcome, outcome, "{decision:?}");
     }
 }
 
 #[test]
-fn what_depends_on_the_call_itself_is_not_checked() {
+fn a_decision_that_depends_on_the_call_is_not_checked() {
     let key = key("111122223333");
     for decision in [SimulationDecision::Allowed, SimulationDecision::NotAllowed, SimulationDecision::Denied]
     {
@@ -96,52 +96,52 @@ fn what_depends_on_the_call_itself_is_not_checked() {
         assert!(check.detail.contains("aws:SourceIp"), "{check:?}");
     }
     let other = kms_of(&key, &policy(ROOT), &simulated(&key, SimulationDecision::Allowed, &["s3:prefix"]));
-    assert_eq!(other.outcome, Outcome::Passed, "no call of KMS has it");
-    let Lookup::Found(mut less) = simulated(&key, SimulationDecision::Allowed, &[]) else { panic!() };
-    less.pop();
-    assert_eq!(kms_of(&key, &policy(ROOT), &Lookup::Found(less)).outcome, Outcome::NotChecked);
+    assert_eq!(other.outcome, Outcome::Passed, "no call to KMS has this key");
+    let Lookup::Found(mut incomplete) = simulated(&key, SimulationDecision::Allowed, &[]) else { panic!() };
+    incomplete.pop();
+    assert_eq!(kms_of(&key, &policy(ROOT), &Lookup::Found(incomplete)).outcome, Outcome::NotChecked);
 }
 
 #[test]
-fn a_role_that_may_not_ask_is_told_what_lets_it() {
-    let check = kms_of(&key("111122223333"), &policy(ROOT), &Lookup::Unknown("AWS said no".to_owned()));
+fn a_role_that_may_not_simulate_gets_the_statement_to_add() {
+    let check = kms_of(&key("111122223333"), &policy(ROOT), &Lookup::Unknown("AWS refused it".to_owned()));
     assert_eq!(check.outcome, Outcome::NotChecked);
     let offered: Value = serde_json::from_str(check.document.as_deref().unwrap()).unwrap();
     assert_eq!(
         (&offered["Action"], &offered["Resource"]),
         (&json!("iam:SimulatePrincipalPolicy"), &json!(ROLE))
     );
-    let left_out = policy("arn:aws:iam::444455556666:root");
-    let check = kms_of(&key("111122223333"), &left_out, &Lookup::Unknown("AWS said no".to_owned()));
+    let other_account = policy("arn:aws:iam::444455556666:root");
+    let check = kms_of(&key("111122223333"), &other_account, &Lookup::Unknown("AWS refused it".to_owned()));
     assert_eq!(check.reason(), Some(Reason::RoleLacksKmsPermission), "the key's policy alone proves it");
 }
 
 #[test]
-fn the_statement_for_a_keys_policy_lets_the_role_in() {
+fn the_offered_key_policy_statement_lets_the_role_use_the_key() {
     let key = key("111122223333");
     let other = policy("arn:aws:iam::444455556666:root");
     let before = kms_of(&key, &other, &simulated(&key, SimulationDecision::NotAllowed, &[]));
     let offered: Value = serde_json::from_str(before.document.as_deref().unwrap()).unwrap();
-    let mended = Lookup::Found(json!({ "Statement": offered }).to_string().into());
+    let repaired = Lookup::Found(json!({ "Statement": offered }).to_string().into());
     assert_eq!(
-        kms_of(&key, &mended, &simulated(&key, SimulationDecision::NotAllowed, &[])).outcome,
+        kms_of(&key, &repaired, &simulated(&key, SimulationDecision::NotAllowed, &[])).outcome,
         Outcome::Passed
     );
 }
 
 #[test]
-fn every_action_that_is_missing_is_named() {
+fn the_finding_names_every_missing_action() {
     let key = key("111122223333");
     let Lookup::Found(mut simulated) = simulated(&key, SimulationDecision::Allowed, &[]) else { panic!() };
     simulated[0].decision = SimulationDecision::NotAllowed;
     simulated[4].decision = SimulationDecision::NotAllowed;
     let check = kms_of(&key, &policy(ROOT), &Lookup::Found(simulated));
-    assert_eq!(check.detail, "no policy of the role allows it kms:Encrypt, kms:GenerateDataKey");
+    assert_eq!(check.detail, "no policy of the role allows kms:Encrypt, kms:GenerateDataKey");
 }
 
 #[test]
-fn a_log_group_is_asked_about_in_both_its_spellings() {
-    let (bare, inside) = (resource().arn().to_string(), format!("{}:log-stream:", resource().arn()));
+fn both_forms_of_a_log_groups_arn_are_evaluated() {
+    let (plain, with_suffix) = (resource().arn().to_string(), format!("{}:log-stream:", resource().arn()));
     let check = |decisions: [(&str, SimulationDecision); 2]| {
         let simulated = decisions.map(|(resource, decision)| SimulationResult {
             action: ASSOCIATE.into(),
@@ -164,6 +164,6 @@ fn a_log_group_is_asked_about_in_both_its_spellings() {
             Outcome::Failed(Reason::DeniedByOrganization),
         ),
     ] {
-        assert_eq!(check([(&bare, one), (&inside, other)]), outcome, "{one:?} {other:?}");
+        assert_eq!(check([(&plain, one), (&with_suffix, other)]), outcome, "{one:?} {other:?}");
     }
 }

@@ -27,7 +27,7 @@ fn unclear(access: &PrincipalAccess) -> bool {
 }
 
 #[test]
-fn the_account_is_less_than_the_role_itself_and_others_are_nothing() {
+fn a_statement_names_the_role_delegates_to_its_account_or_does_neither() {
     for account in [json!({ "AWS": ROOT }), json!({ "AWS": ["111122223333"] })] {
         assert_eq!(access(&allow(&account)), PrincipalAccess::Delegated, "{account}");
     }
@@ -48,9 +48,9 @@ fn the_account_is_less_than_the_role_itself_and_others_are_nothing() {
 }
 
 #[test]
-fn conditions_are_held_against_a_call_that_cloudwatch_logs_makes_for_the_role() {
+fn conditions_are_evaluated_for_a_call_through_cloudwatch_logs() {
     let everyone = allow(&json!({ "AWS": "*" }));
-    for (operator, key, value, stands) in [
+    for (operator, key, value, expected) in [
         ("StringEquals", "kms:CallerAccount", "111122223333", PrincipalAccess::Named),
         ("StringEquals", "kms:ViaService", "logs.eu-west-1.amazonaws.com", PrincipalAccess::Named),
         ("StringLike", "kms:ViaService", "logs.*.amazonaws.com", PrincipalAccess::Named),
@@ -61,14 +61,14 @@ fn conditions_are_held_against_a_call_that_cloudwatch_logs_makes_for_the_role() 
         ("Bool", "aws:PrincipalIsAWSService", "true", PrincipalAccess::NotMentioned),
     ] {
         let condition = json!({ operator: { key: value } });
-        assert_eq!(access(&with(everyone.clone(), "Condition", condition)), stands, "{key} {value}");
+        assert_eq!(access(&with(everyone.clone(), "Condition", condition)), expected, "{key} {value}");
     }
     let by_tag = json!({ "StringEquals": { "aws:PrincipalTag/team": "payments" } });
     assert!(unclear(&access(&with(everyone, "Condition", by_tag))));
 }
 
 #[test]
-fn a_denial_of_the_account_denies_its_roles_and_a_doubtful_one_makes_it_unclear() {
+fn a_deny_of_the_account_denies_its_roles_unless_it_is_indeterminate() {
     let deny = |principal: Value| {
         let denial = with(with(allow(&principal), "Effect", json!("Deny")), "Sid", json!("No"));
         access(&json!([allow(&json!({ "AWS": ROLE })), denial]))
@@ -78,22 +78,22 @@ fn a_denial_of_the_account_denies_its_roles_and_a_doubtful_one_makes_it_unclear(
         assert_eq!(deny(principal.clone()), denied, "{principal}");
     }
     assert_eq!(deny(json!({ "AWS": "arn:aws:iam::444455556666:root" })), PrincipalAccess::Named);
-    let but = |named: &[&str]| {
+    let deny_all_except = |named: &[&str]| {
         let denial = json!({ "Sid": "No", "Effect": "Deny", "NotPrincipal": { "AWS": named }, "Action": "kms:*", "Resource": "*" });
         access(&json!([allow(&json!({ "AWS": ROLE })), denial]))
     };
-    assert_eq!(but(&["arn:aws:iam::444455556666:root"]), denied);
-    assert!(unclear(&but(&[ROLE, ROOT])));
+    assert_eq!(deny_all_except(&["arn:aws:iam::444455556666:root"]), denied);
+    assert!(unclear(&deny_all_except(&[ROLE, ROOT])));
 }
 
 #[test]
-fn only_the_action_and_the_key_that_are_asked_about_count() {
+fn only_statements_about_the_action_and_the_key_count() {
     let root = json!({ "AWS": ROOT });
-    let looks = with(allow(&root), "Action", json!(["kms:Describe*", "kms:Get*"]));
-    assert_eq!(access(&looks), PrincipalAccess::NotMentioned);
+    let reads = with(allow(&root), "Action", json!(["kms:Describe*", "kms:Get*"]));
+    assert_eq!(access(&reads), PrincipalAccess::NotMentioned);
     let other_key = with(allow(&root), "Resource", json!("arn:aws:kms:eu-west-1:111122223333:key/other"));
     assert_eq!(access(&other_key), PrincipalAccess::NotMentioned);
-    let all_but =
+    let all_except =
         json!({ "Effect": "Allow", "Principal": root, "NotAction": "kms:Delete*", "Resource": "*" });
-    assert_eq!(access(&all_but), PrincipalAccess::Delegated);
+    assert_eq!(access(&all_except), PrincipalAccess::Delegated);
 }

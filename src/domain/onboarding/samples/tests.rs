@@ -19,7 +19,7 @@ fn location() -> Location {
 }
 
 #[test]
-fn every_sample_is_something_that_is_granted() {
+fn every_sample_is_granted() {
     let keys = [
         "*",
         "arn:aws-cn:kms:*:*:key/*",
@@ -29,7 +29,7 @@ fn every_sample_is_something_that_is_granted() {
     ];
     let grant = grant(&["/payments/*", "*", "/one"], &keys);
     let samples = sample_keys(&grant, &location());
-    assert_eq!(samples.len(), 4, "a pattern of another shape has no sample: {samples:?}");
+    assert_eq!(samples.len(), 4, "a pattern that is not an ARN has no sample: {samples:?}");
     assert!(samples.iter().all(|key| grant.allows_key(key) && *key.region() == location().region));
     let targets = sample_targets(&grant, &location());
     assert_eq!(targets.len(), 4);
@@ -37,14 +37,14 @@ fn every_sample_is_something_that_is_granted() {
 }
 
 #[test]
-fn keys_of_other_regions_and_what_belongs_to_aws_are_no_samples() {
+fn keys_in_other_regions_and_reserved_log_groups_have_no_samples() {
     let grant = grant(&["aws/*"], &["arn:aws-cn:kms:cn-northwest-1:111122223333:key/*"]);
     assert_eq!(sample_keys(&grant, &location()), []);
-    assert_eq!(sample_targets(&grant, &location()).len(), 1, "query results alone");
+    assert_eq!(sample_targets(&grant, &location()).len(), 1, "only the query results");
 }
 
 #[test]
-fn a_key_that_is_named_in_full_is_found() {
+fn a_key_granted_by_its_full_arn_is_found() {
     let exact = "arn:aws-cn:kms:cn-north-1:111122223333:key/k";
     let grant = grant(
         &["*"],

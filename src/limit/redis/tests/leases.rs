@@ -1,10 +1,10 @@
-//! What replicas take ahead of use: few round trips, and no more than is said.
+//! Leases in advance: they need few round trips, and stay within their documented bounds.
 
 use super::{server::Server, *};
 
-/// Calls without pause for some time, by so many tasks a replica; how many there were, how many of them
-/// were admitted, and how many were under way at most.
-async fn hammered(
+/// Calls without pause for some time, with `tasks` tasks per replica. Returns the number of calls, the
+/// admitted ones, and the maximum in flight.
+async fn call_continuously(
     quotas: Vec<SharedQuota>,
     tenant: &Tenant,
     tasks: usize,
@@ -40,42 +40,43 @@ async fn hammered(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_busy_replica_asks_for_many_calls_at_once() {
+async fn a_busy_replica_leases_many_calls_per_request() {
     let server = Server::start();
-    let links = server.links(3, OnBackendError::Share).await;
-    let quotas = quotas(&links);
+    let backends = server.backends(3, OnBackendError::Share).await;
+    let quotas = quotas(&backends);
     let (tenant, start) = (tenant(100_000, 100_000, 1_000), Instant::now());
     assert_eq!(admitted(&quotas, &tenant, 6_000).await, 6_000);
-    let requests: u64 = links.iter().map(|link| link.requests_sent()).sum();
-    // What is taken ahead lasts for so long: whoever calls more slowly asks more often for a call.
-    let lives = start.elapsed().as_millis().div_ceil(token_lease::LEASE_TTL.as_millis());
-    let max = 1_500 + 3 * u64::try_from(lives).unwrap();
+    let requests: u64 = backends.iter().map(|backend| backend.requests_sent()).sum();
+    // A lease lasts for LEASE_TTL, so slower calls need more requests per call.
+    let lease_periods = start.elapsed().as_millis().div_ceil(token_lease::LEASE_TTL.as_millis());
+    let max = 1_500 + 3 * u64::try_from(lease_periods).unwrap();
     assert!(requests <= max, "{requests} round trips for 6,000 calls in {:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_taken_ahead_breaks_no_bound_by_more_than_is_said() {
+async fn leases_exceed_no_limit_by_more_than_documented() {
     let server = Server::start();
-    let links = server.links(3, OnBackendError::Refuse).await;
+    let backends = server.backends(3, OnBackendError::Refuse).await;
     let tenant = tenant(500, 200, 7);
     let start = Instant::now();
-    let (requests, admitted, max) = hammered(quotas(&links), &tenant, 4, Duration::from_secs(2)).await;
+    let (requests, admitted, max) =
+        call_continuously(quotas(&backends), &tenant, 4, Duration::from_secs(2)).await;
     let earned = (start.elapsed() + token_lease::LEASE_TTL).as_secs_f64() * 500.0;
     assert!(f64::from(admitted) <= 200.0 + earned, "{admitted} in {:?}", start.elapsed());
-    // A machine that is busy with other things may not even ask for as much as there is.
+    // On a busy machine the callers may not request all that is available.
     let due = (200.0 + earned).min(f64::from(requests));
     assert!(f64::from(admitted) >= 0.7 * due, "{admitted} of {requests} in {:?}", start.elapsed());
-    assert!(max <= 7, "{max} under way");
+    assert!(max <= 7, "{max} in flight");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_used_is_given_back_and_tenants_at_rest_are_forgotten() {
+async fn unused_leases_are_returned_and_idle_tenants_removed() {
     let server = Server::start();
-    let links = server.links(2, OnBackendError::Refuse).await;
-    let quotas = quotas(&links);
+    let backends = server.backends(2, OnBackendError::Refuse).await;
+    let quotas = quotas(&backends);
     let tenant = tenant(1_000, 1_000, 20);
     assert_eq!(admitted(&quotas, &tenant, 100).await, 100);
-    // Nobody calls any more: the server counts no place.
+    // There are no more calls, so the server counts no in-flight slot.
     server::until(|| server.cli(&["hlen", "logkey:{acme}:places"]) == "0").await;
     server::until(|| server.cli(&["exists", "logkey:{acme}:rate"]) == "0").await;
     assert_eq!(quotas[0].state(&tenant).remaining, 1_000);
@@ -83,11 +84,11 @@ async fn what_is_not_used_is_given_back_and_tenants_at_rest_are_forgotten() {
     while let Ok(admission) = quotas[1].admit(&tenant, Cost::Read).await {
         admissions.push(admission);
     }
-    assert_eq!(admissions.len(), 20, "one replica can have all places");
+    assert_eq!(admissions.len(), 20, "one replica can use all slots");
 }
 
 #[test]
-fn refused_callers_are_told_later_and_later_and_new_limits_hold_at_once() {
+fn rejected_callers_get_later_retries_and_new_limits_apply() {
     let (now, limits) = (Instant::now(), tenant(10, 10, 10).limits);
     let mut tokens = token_lease::TokenLease::new(now);
     let state = QuotaState { remaining: 0, reset: Duration::from_secs(1), in_flight: 0 };
@@ -97,5 +98,5 @@ fn refused_callers_are_told_later_and_later_and_new_limits_hold_at_once() {
         _ => None,
     };
     assert_eq!([(); 3].map(|()| wait(limits)), [Some(200), Some(300), Some(400)]);
-    assert_eq!(wait(tenant(20, 10, 10).limits), None, "asked anew");
+    assert_eq!(wait(tenant(20, 10, 10).limits), None, "a new request is needed");
 }

@@ -1,4 +1,4 @@
-//! Real servers, each ended with its test.
+//! Starts real Redis servers and Sentinels; each one stops with its test.
 
 use std::{
     collections::HashSet,
@@ -10,28 +10,28 @@ use std::{
 
 use rand::Rng as _;
 
-use super::{secured::Papers, *};
+use super::{secured::Certificates, *};
 
-/// A real server, ended with the test.
+/// A real server, stopped on drop.
 pub(super) struct Server {
     process: Child,
     pub(super) port: u16,
     arguments: Vec<String>,
-    /// What it asks an operator for.
+    /// The password for `redis-cli`.
     pub(super) password: &'static str,
-    /// How an operator reaches it.
-    way: Vec<String>,
-    /// Where it leaves what it writes.
+    /// The options of `redis-cli` to reach it.
+    cli_options: Vec<String>,
+    /// Its working directory.
     folder: tempfile::TempDir,
 }
 
-/// A port that nobody has. It lies below those that connections get: while a server is not up yet, or
-/// is down, a connection of another test could otherwise take its port.
+/// A free port, below the ephemeral ports. Otherwise a connection of another test could take the port while
+/// the server is not up.
 pub(super) fn free_port() -> u16 {
-    static GIVEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
+    static USED: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
     loop {
         let port = rand::rng().random_range(10_000..30_000);
-        if GIVEN.lock().unwrap().insert(port) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if USED.lock().unwrap().insert(port) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }
@@ -42,51 +42,51 @@ impl Server {
         Self::with(free_port(), &[])
     }
 
-    /// With more settings, as `--name value`.
+    /// Starts a server with additional settings, as `--name value`.
     pub(super) fn with(port: u16, more: &[&str]) -> Self {
         let port_too = ["--port", &port.to_string()].map(ToOwned::to_owned);
         Self::listening(port, port_too.into(), Vec::new(), more)
     }
 
-    /// Over TLS alone, with more settings.
-    pub(super) fn over_tls(port: u16, papers: &Papers, more: &[&str]) -> Self {
-        let settings = papers.settings(port).into_iter();
+    /// Starts a server that listens only with TLS, with additional settings.
+    pub(super) fn over_tls(port: u16, certificates: &Certificates, more: &[&str]) -> Self {
+        let settings = certificates.settings(port).into_iter();
         let listens = settings.flat_map(|(name, value)| [format!("--{name}"), value]).collect();
-        Self::listening(port, listens, papers.way(), more)
+        Self::listening(port, listens, certificates.cli_options(), more)
     }
 
-    fn listening(port: u16, listens: Vec<String>, way: Vec<String>, more: &[&str]) -> Self {
+    fn listening(port: u16, listens: Vec<String>, cli_options: Vec<String>, more: &[&str]) -> Self {
         let mut arguments: Vec<_> =
             ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"].map(Into::into).into();
         arguments.extend(listens);
         arguments.extend(more.iter().map(ToString::to_string));
         let folder = tempfile::tempdir().unwrap();
         let process = Self::spawn(&arguments, folder.path());
-        Self { process, port, arguments, password: "", way, folder }
+        Self { process, port, arguments, password: "", cli_options, folder }
     }
 
-    /// A Sentinel that watches over the server at `master`.
+    /// Starts a Sentinel that monitors the server at `master`.
     pub(super) fn sentinel(folder: &Path, master: u16) -> Self {
         Self::sentinel_with(folder, master, "", "")
     }
 
-    /// One that asks for a password of its own, with more settings.
+    /// Starts a Sentinel with its own password, and additional settings.
     pub(super) fn sentinel_with(folder: &Path, master: u16, password: &'static str, more: &str) -> Self {
-        let requests = if password.is_empty() { String::new() } else { format!("requirepass {password}\n") };
+        let require = if password.is_empty() { String::new() } else { format!("requirepass {password}\n") };
         let port = free_port();
         let listens = format!("port {port}\n");
-        let mut sentinel = Self::sentinel_listening(folder, port, master, &(listens + &requests), more);
+        let mut sentinel = Self::sentinel_listening(folder, port, master, &(listens + &require), more);
         sentinel.password = password;
         sentinel
     }
 
-    /// One that listens over TLS alone, and finds the server so.
-    pub(super) fn sentinel_over_tls(folder: &Path, master: u16, papers: &Papers) -> Self {
+    /// Starts a Sentinel that listens, and connects to the server, only with TLS.
+    pub(super) fn sentinel_over_tls(folder: &Path, master: u16, certificates: &Certificates) -> Self {
         let port = free_port();
-        let lines = papers.settings(port).map(|(name, value)| format!("{name} {value}\n"));
+        let lines = certificates.settings(port).map(|(name, value)| format!("{name} {value}\n"));
         let listens = lines.concat() + "tls-replication yes\n";
         let mut sentinel = Self::sentinel_listening(folder, port, master, &listens, "");
-        sentinel.way = papers.way();
+        sentinel.cli_options = certificates.cli_options();
         sentinel
     }
 
@@ -101,7 +101,7 @@ impl Server {
         let arguments = vec![file.display().to_string(), "--sentinel".to_owned()];
         let folder = tempfile::tempdir().unwrap();
         let process = Self::spawn(&arguments, folder.path());
-        Self { process, port, arguments, password: "", way: Vec::new(), folder }
+        Self { process, port, arguments, password: "", cli_options: Vec::new(), folder }
     }
 
     fn spawn(arguments: &[String], folder: &Path) -> Child {
@@ -110,7 +110,7 @@ impl Server {
             .current_dir(folder)
             .stdout(Stdio::null())
             .spawn()
-            .expect("redis-server is needed: apt-get install redis-server")
+            .expect("the tests need redis-server: apt-get install redis-server")
     }
 
     pub(super) fn signal(&self, name: &str) {
@@ -127,23 +127,27 @@ impl Server {
         self.process = Self::spawn(&self.arguments, self.folder.path());
     }
 
-    /// Asks it as an operator does; what is no answer is an empty text.
+    /// Runs `redis-cli` and returns its output; empty if the server does not reply.
     pub(super) fn cli(&self, words: &[&str]) -> String {
         let mut command = Command::new("redis-cli");
         if !self.password.is_empty() {
             command.env("REDISCLI_AUTH", self.password);
         }
-        let answer =
-            command.args(["-p", &self.port.to_string()]).args(&self.way).args(words).output().unwrap();
-        String::from_utf8(answer.stdout).unwrap().trim().to_owned()
+        let output = command
+            .args(["-p", &self.port.to_string()])
+            .args(&self.cli_options)
+            .args(words)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
     pub(super) fn url(&self) -> RedisUrl {
         format!("redis://127.0.0.1:{}", self.port).parse().unwrap()
     }
 
-    pub(super) async fn links(&self, count: u32, on_error: OnBackendError) -> Vec<Arc<RedisBackend>> {
-        links(&self.url(), count, on_error).await
+    pub(super) async fn backends(&self, count: u32, on_error: OnBackendError) -> Vec<Arc<RedisBackend>> {
+        backends(&self.url(), count, on_error).await
     }
 }
 
@@ -154,31 +158,31 @@ impl Drop for Server {
     }
 }
 
-/// So many replicas that know each other.
-pub(super) async fn links(url: &RedisUrl, count: u32, on_error: OnBackendError) -> Vec<Arc<RedisBackend>> {
-    links_with(url, count, on_error, PATIENT).await
+/// Starts `count` replicas, and waits until they know each other.
+pub(super) async fn backends(url: &RedisUrl, count: u32, on_error: OnBackendError) -> Vec<Arc<RedisBackend>> {
+    backends_with(url, count, on_error, LONG_TIMEOUT).await
 }
 
-/// So many that wait this long for a decision.
-pub(super) async fn links_with(
+/// Starts `count` replicas with this timeout of a decision.
+pub(super) async fn backends_with(
     url: &RedisUrl,
     count: u32,
     on_error: OnBackendError,
     timeout: Duration,
 ) -> Vec<Arc<RedisBackend>> {
-    let links: Vec<_> = (0..count).map(|_| RedisBackend::start(url, on_error, timeout).unwrap()).collect();
-    for link in &links {
-        until(|| link.is_up() && link.replicas() == count).await;
+    let backends: Vec<_> = (0..count).map(|_| RedisBackend::start(url, on_error, timeout).unwrap()).collect();
+    for backend in &backends {
+        until(|| backend.is_up() && backend.replicas() == count).await;
     }
-    links
+    backends
 }
 
-/// Waits for what has to come; a test that waits in vain is ended.
-pub(super) async fn until(so: impl Fn() -> bool) {
+/// Waits until the condition holds; panics after a minute.
+pub(super) async fn until(condition: impl Fn() -> bool) {
     let waiting = async {
-        while !so() {
+        while !condition() {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(Duration::from_mins(1), waiting).await.expect("it never came");
+    timeout(Duration::from_mins(1), waiting).await.expect("the condition did not hold within a minute");
 }

@@ -17,8 +17,8 @@ const WIDE: fn() -> QueueBounds = || bounds(10_000, 10_000);
 
 fn filled(calls: &[(&str, Priority)]) -> FairQueue<String> {
     let mut queue = FairQueue::new();
-    for (nth, (name, urgency)) in calls.iter().enumerate() {
-        queue.push(&id(name), *urgency, WIDE(), format!("{name}{nth}"));
+    for (nth, (name, priority)) in calls.iter().enumerate() {
+        queue.push(&id(name), *priority, WIDE(), format!("{name}{nth}"));
     }
     queue
 }
@@ -28,14 +28,14 @@ fn drained(mut queue: FairQueue<String>) -> Vec<String> {
 }
 
 #[test]
-fn tenants_take_turns_however_many_calls_one_has() {
+fn tenants_alternate_however_many_calls_one_has() {
     use Priority::Interactive as I;
     let queue = filled(&[("a", I), ("a", I), ("a", I), ("b", I), ("b", I), ("c", I)]);
     assert_eq!(drained(queue), ["a0", "b3", "c5", "a1", "b4", "a2"]);
 }
 
 #[test]
-fn interactive_calls_go_first_and_bulk_ones_are_sure_of_a_fifth() {
+fn interactive_calls_go_first_and_bulk_calls_get_a_fifth() {
     use Priority::{Bulk, Interactive};
     let mut calls = vec![("a", Bulk); 3];
     calls.extend([("b", Interactive); 10]);
@@ -44,13 +44,13 @@ fn interactive_calls_go_first_and_bulk_ones_are_sure_of_a_fifth() {
 }
 
 #[test]
-fn whoever_has_the_most_waiting_makes_room() {
+fn the_tenant_with_the_most_calls_makes_room() {
     use Priority::Interactive as I;
     let mut queue = filled(&[("a", I), ("a", I), ("a", I)]);
-    let entered = queue.push(&id("b"), I, bounds(3, 3), "b3".into());
-    assert!(matches!(entered, EnqueueResult::Instead(_, ref out) if out == "a2"), "{entered:?}");
-    let entered = queue.push(&id("a"), I, bounds(3, 3), "a4".into());
-    assert!(matches!(entered, EnqueueResult::Full(_)), "{entered:?}");
+    let result = queue.push(&id("b"), I, bounds(3, 3), "b3".into());
+    assert!(matches!(result, EnqueueResult::Displaced(_, ref displaced) if displaced == "a2"), "{result:?}");
+    let result = queue.push(&id("a"), I, bounds(3, 3), "a4".into());
+    assert!(matches!(result, EnqueueResult::Full(_)), "{result:?}");
     assert_eq!(drained(queue), ["a0", "b3", "a1"]);
 }
 
@@ -59,11 +59,11 @@ fn one_tenants_share_of_the_queue_is_bounded() {
     use Priority::Bulk;
     let mut queue = filled(&[("a", Bulk), ("a", Bulk)]);
     assert!(matches!(queue.push(&id("a"), Bulk, bounds(9, 2), "a".into()), EnqueueResult::Full(_)));
-    assert!(matches!(queue.push(&id("b"), Bulk, bounds(9, 2), "b".into()), EnqueueResult::Waits(_)));
+    assert!(matches!(queue.push(&id("b"), Bulk, bounds(9, 2), "b".into()), EnqueueResult::Queued(_)));
 }
 
 #[test]
-fn a_call_whose_turn_was_in_vain_goes_before_all() {
+fn the_retry_of_a_throttled_call_goes_first() {
     use Priority::Interactive as I;
     let mut queue = filled(&[("a", I), ("b", I), ("b", I)]);
     queue.push_front(&id("b"), I, "again".into());
@@ -88,21 +88,21 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn a_call_is_told_truly_how_many_go_before_it(steps in steps()) {
+    fn the_reported_position_matches_the_order(steps in steps()) {
         let mut queue = FairQueue::new();
         let mut entered = Vec::new();
         for step in steps {
             match step {
                 Step::Push(tenant, bulk) => {
-                    let urgency = if bulk { Priority::Bulk } else { Priority::Interactive };
+                    let priority = if bulk { Priority::Bulk } else { Priority::Interactive };
                     let tenant = id(&format!("t{tenant}"));
-                    let ahead = queue.position(&tenant, urgency);
-                    let EnqueueResult::Waits(ticket) = queue.push(&tenant, urgency, WIDE(), ()) else {
-                        return Err(TestCaseError::fail("refused"));
+                    let ahead = queue.position(&tenant, priority);
+                    let EnqueueResult::Queued(ticket) = queue.push(&tenant, priority, WIDE(), ()) else {
+                        return Err(TestCaseError::fail("rejected"));
                     };
                     entered.push(ticket);
-                    let permits = queue.round_robin();
-                    let found = permits.iter().find(|(other, _, ())| *other == ticket).unwrap();
+                    let calls = queue.round_robin();
+                    let found = calls.iter().find(|(other, _, ())| *other == ticket).unwrap();
                     prop_assert_eq!(found.1, ahead);
                 }
                 Step::Pop => drop(queue.pop()),
@@ -117,11 +117,11 @@ proptest! {
     }
 
     #[test]
-    fn calls_leave_in_the_order_that_was_told(calls in proptest::collection::vec((0..5u8, any::<bool>()), 0..60)) {
+    fn calls_leave_in_the_reported_order(calls in proptest::collection::vec((0..5u8, any::<bool>()), 0..60)) {
         let mut queue = FairQueue::new();
         for (nth, (tenant, bulk)) in calls.into_iter().enumerate() {
-            let urgency = if bulk { Priority::Bulk } else { Priority::Interactive };
-            queue.push(&id(&format!("t{tenant}")), urgency, WIDE(), nth);
+            let priority = if bulk { Priority::Bulk } else { Priority::Interactive };
+            queue.push(&id(&format!("t{tenant}")), priority, WIDE(), nth);
         }
         let positions: Vec<_> = queue.round_robin().into_iter().map(|(_, _, nth)| *nth).collect();
         let left: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();

@@ -18,7 +18,7 @@ fn calls_are_spaced_at_the_quota() {
 }
 
 #[test]
-fn a_turn_that_was_not_used_is_there_again() {
+fn an_unused_permit_becomes_available_again() {
     let now = Instant::now();
     let mut pacer = Pacer::new(five(), now);
     let sent = pacer.sent(now);
@@ -27,7 +27,7 @@ fn a_turn_that_was_not_used_is_there_again() {
 }
 
 #[test]
-fn an_older_unused_turn_does_not_let_two_go_at_once() {
+fn an_older_unused_permit_does_not_allow_two_calls_at_once() {
     let now = Instant::now();
     let mut pacer = Pacer::new(five(), now);
     let first = pacer.sent(now);
@@ -37,78 +37,79 @@ fn an_older_unused_turn_does_not_let_two_go_at_once() {
     assert!(pacer.next() >= later + Duration::from_millis(200));
 }
 
-/// A bucket of five, and answers after 10 to 50 ms.
+/// A bucket of five tokens, and responses after 10 to 50 ms.
 const QUIET: TestEnv = TestEnv {
     burst: 5.0,
     latency: (0.010, 0.050),
-    on_the_way: 0.0,
-    unseen: 0.0,
+    before_bucket: 0.0,
+    other_rate: 0.0,
     at_random: false,
-    unseen_until: f64::INFINITY,
+    other_until: f64::INFINITY,
 };
-const ALONE: TestEnv = TestEnv { burst: 1.0, ..QUIET };
-const BESIDE: TestEnv = TestEnv { unseen: 2.0, ..QUIET };
+const BUCKET_OF_ONE: TestEnv = TestEnv { burst: 1.0, ..QUIET };
+const OTHER_CLIENT: TestEnv = TestEnv { other_rate: 2.0, ..QUIET };
 
-/// What is seen in the mean of many runs.
+/// The mean of many runs.
 fn mean(env: TestEnv, from: f64, seconds: f64) -> RunStats {
     let runs = (0..20).map(|nth| run(env, from, seconds, nth));
     runs.fold(RunStats::default(), RunStats::and)
 }
 
 #[test]
-fn the_quota_is_used_whole_where_nothing_is_in_the_way() {
-    for env in [QUIET, ALONE] {
+fn the_whole_quota_is_used_without_jitter_or_other_clients() {
+    for env in [QUIET, BUCKET_OF_ONE] {
         let measured = mean(env, 0.0, 100.0);
         assert_eq!(measured.throttled, 0, "{env:?}");
         assert!(measured.rate() >= 0.995 * 5.0 - 0.01, "{env:?}: {measured:?}");
     }
 }
 
-/// With a bucket of one and calls that overtake each other on their way, nobody can keep the whole
-/// quota: the next call has to leave before it is known how long the way is. A pacer that knew the
-/// world could be sure of one call each 200 ms and half the jitter of the way.
+/// With a bucket of one and calls that overtake each other, no pacer can use the whole quota: it sends the
+/// next call before it knows the latency. A pacer that knew the model could send one call per 200 ms plus
+/// half the jitter before the bucket.
 #[test]
-fn jitter_on_the_way_to_a_bucket_of_one_costs_little_more_than_it_must() {
-    for (on_the_way, best) in [(0.5, 1.0 / 0.210), (1.0, 1.0 / 0.220)] {
-        let measured = mean(TestEnv { on_the_way, ..ALONE }, 100.0, 300.0);
-        assert!(measured.rate() >= 0.97 * best, "{on_the_way}: {measured:?}");
-        assert!(measured.throttles() <= 0.01, "{on_the_way}: {measured:?}");
+fn jitter_with_a_bucket_of_one_costs_little_more_than_it_must() {
+    for (before_bucket, best) in [(0.5, 1.0 / 0.210), (1.0, 1.0 / 0.220)] {
+        let measured = mean(TestEnv { before_bucket, ..BUCKET_OF_ONE }, 100.0, 300.0);
+        assert!(measured.rate() >= 0.97 * best, "{before_bucket}: {measured:?}");
+        assert!(measured.throttles() <= 0.01, "{before_bucket}: {measured:?}");
     }
 }
 
 #[test]
 fn a_bucket_of_one_is_learned_within_a_hundred_calls() {
-    for on_the_way in [0.5, 1.0] {
-        let measured = mean(TestEnv { on_the_way, ..ALONE }, 0.0, 20.0);
-        assert!(measured.throttles() <= 0.08, "{on_the_way}: {measured:?}");
+    for before_bucket in [0.5, 1.0] {
+        let measured = mean(TestEnv { before_bucket, ..BUCKET_OF_ONE }, 0.0, 20.0);
+        assert!(measured.throttles() <= 0.08, "{before_bucket}: {measured:?}");
     }
 }
 
 #[test]
-fn jitter_of_a_few_milliseconds_on_the_way_is_borne() {
-    let measured = mean(TestEnv { latency: (0.000_5, 0.003_5), on_the_way: 1.0, ..ALONE }, 0.0, 100.0);
+fn jitter_of_a_few_milliseconds_is_tolerated() {
+    let measured =
+        mean(TestEnv { latency: (0.000_5, 0.003_5), before_bucket: 1.0, ..BUCKET_OF_ONE }, 0.0, 100.0);
     assert!(measured.rate() >= 0.96 * 5.0, "{measured:?}");
     assert!(measured.throttles() <= 0.01, "{measured:?}");
 }
 
 #[test]
-fn what_someone_unseen_leaves_is_found_and_used() {
+fn what_another_client_leaves_is_found_and_used() {
     for at_random in [false, true] {
-        let measured = mean(TestEnv { at_random, ..BESIDE }, 0.0, 200.0);
+        let measured = mean(TestEnv { at_random, ..OTHER_CLIENT }, 0.0, 200.0);
         assert!(measured.rate() >= 0.95 * 3.0, "{at_random}: {measured:?}");
         assert!(measured.throttles() <= 0.05, "{at_random}: {measured:?}");
     }
 }
 
 #[test]
-fn the_quota_is_taken_back_within_a_minute_when_the_unseen_stops() {
-    let measured = mean(TestEnv { unseen_until: 100.0, ..BESIDE }, 160.0, 100.0);
+fn the_quota_is_regained_within_a_minute_of_another_client() {
+    let measured = mean(TestEnv { other_until: 100.0, ..OTHER_CLIENT }, 160.0, 100.0);
     assert!(measured.rate() >= 0.98 * 5.0, "{measured:?}");
     assert!(measured.throttles() <= 0.001, "{measured:?}");
 }
 
 #[test]
-fn constant_throttling_is_met_with_a_tenth_of_the_quota() {
+fn constant_throttling_lowers_the_rate_to_a_tenth() {
     let now = Instant::now();
     let mut pacer = Pacer::new(five(), now);
     for _ in 0..100 {

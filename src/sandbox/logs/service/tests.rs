@@ -1,5 +1,5 @@
-//! The same key policies, judged here as AWS would and by the service before it asks AWS: two
-//! readings, made apart from each other, that must not contradict.
+//! Evaluates the same key policies in the sandbox and in the service's preflight. The two implementations are
+//! independent and must not contradict each other.
 
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
@@ -129,7 +129,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn what_the_service_is_sure_of_is_what_happens(
+    fn a_clear_preflight_result_is_what_the_sandbox_decides(
         statements in prop::collection::vec(statement(), 1..4),
         query_results in any::<bool>(),
     ) {
@@ -145,11 +145,11 @@ proptest! {
 
         let account = Account::new("111122223333".to_owned(), "aws", Quotas::off().into());
         let region = account.enable("eu-west-1");
-        let happens = may_use(&key(&text), &region, &resource.arn().to_string());
+        let allowed = may_use(&key(&text), &region, &resource.arn().to_string());
         match evaluated {
-            PolicyEvaluation::Allows => prop_assert!(happens, "{text}"),
+            PolicyEvaluation::Allows => prop_assert!(allowed, "{text}"),
             PolicyEvaluation::LacksService { .. } | PolicyEvaluation::ConditionMismatch { .. } | PolicyEvaluation::Denied { .. } => {
-                prop_assert!(!happens, "{evaluated:?} {text}");
+                prop_assert!(!allowed, "{evaluated:?} {text}");
             }
             PolicyEvaluation::Unclear { .. } => {}
         }

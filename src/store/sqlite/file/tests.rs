@@ -8,10 +8,10 @@ use crate::{
     store::sqlite::{Reader, Sqlite},
 };
 
-/// How many events there were before.
-const EVENTS: u32 = 150;
+/// The number of events before the upgrade.
+const EVENT_COUNT: u32 = 150;
 
-const EVENT: &str = "\
+const INSERT_SQL: &str = "\
 INSERT INTO event (seq, id, time, tenant, kind, action, account, correlation, outcome, closes, body)
 VALUES ($1, $2, $1 * 1000000, $3, 'intent', 'Start', NULL, $4, NULL, NULL, $5)";
 
@@ -19,13 +19,13 @@ fn id(number: u32) -> EventId {
     EventId(Uuid::from_u128(number.into()))
 }
 
-/// As it was before events were found by their batches.
-async fn old(path: &Path) {
+/// Creates a store with the schema before the index of batches.
+async fn create_old_store(path: &Path) {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
     let mut file = options.connect().await.unwrap();
     let before: Vec<_> = MIGRATIONS.iter().copied().filter(|(number, ..)| *number < 5).collect();
     migrator(&before).run_direct(None, &mut file, false).await.unwrap();
-    for number in 1..=EVENTS {
+    for number in 1..=EVENT_COUNT {
         let tenant = (number % 50 == 7).then_some("payments");
         let body = serde_json::json!({
             "time": i64::from(number) * 1000,
@@ -39,17 +39,17 @@ async fn old(path: &Path) {
         });
         let (number, bytes) = (i64::from(number), id(number).0.as_bytes().to_vec());
         let (call, body) = (format!("call-{}", number / 2), body.to_string());
-        let insert = sqlx::query(EVENT).bind(number).bind(bytes).bind(tenant).bind(call).bind(body);
+        let insert = sqlx::query(INSERT_SQL).bind(number).bind(bytes).bind(tenant).bind(call).bind(body);
         insert.execute(&mut file).await.unwrap();
     }
     file.close().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_log_that_was_kept_before_is_found_by_all_that_finds_events_now() {
+async fn an_upgraded_store_finds_its_old_events_by_every_index() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("logkey.db");
-    old(&path).await;
+    create_old_store(&path).await;
     let url = format!("sqlite://{}", path.display());
     let refused = Reader::open(&url).await.unwrap_err();
     assert!(matches!(refused, OpenError::Older { .. }), "{refused}");
@@ -73,23 +73,23 @@ async fn a_log_that_was_kept_before_is_found_by_all_that_finds_events_now() {
 }
 
 #[tokio::test]
-async fn bringing_a_large_log_up_to_date_does_not_go_over_all_events_for_each_batch() {
+async fn the_upgrade_does_not_scan_all_events_for_each_batch() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("logkey.db");
-    old(&path).await;
+    create_old_store(&path).await;
     let mut file = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
     let (_, _, sql) = MIGRATIONS.last().unwrap();
     let (tables, rows) = sql.split_once("INSERT INTO kept").unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(tables.to_owned())).execute(&mut file).await.unwrap();
-    let mut looked = 0;
+    let mut lookups = 0;
     for step in rows.split("INSERT INTO batch_of").skip(1).take(2) {
         let (step, _rest) = step.split_once(';').unwrap();
         let plan = format!("EXPLAIN QUERY PLAN INSERT INTO batch_of{step}");
         for row in sqlx::query(sqlx::AssertSqlSafe(plan)).fetch_all(&mut file).await.unwrap() {
             let step: String = row.get("detail");
             assert!(!step.contains("event") || step.contains("INTEGER PRIMARY KEY"), "{step}");
-            looked += usize::from(step.contains("event"));
+            lookups += usize::from(step.contains("event"));
         }
     }
-    assert_eq!(looked, 2);
+    assert_eq!(lookups, 2);
 }

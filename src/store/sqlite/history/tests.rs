@@ -63,7 +63,7 @@ async fn one(store: &Sqlite, name: &str) -> KeyRecord {
 }
 
 #[tokio::test]
-async fn a_key_that_is_replaced_stays_known_whoever_replaced_it() {
+async fn a_replaced_key_becomes_a_former_key_however_it_was_replaced() {
     let (_dir, store) = store().await;
     store
         .upsert(&[observation("/a", Some("first"), 100), observation("/a", Some("first"), 200)])
@@ -90,7 +90,7 @@ async fn a_key_that_is_replaced_stays_known_whoever_replaced_it() {
 }
 
 #[tokio::test]
-async fn a_sighting_and_a_change_of_one_batch_are_taken_in_their_order() {
+async fn observations_and_changes_of_one_batch_are_applied_in_order() {
     let (_dir, store) = store().await;
     let batch = Batch {
         associations: vec![set("/a", Some("new"), 300), set("/a", Some("newer"), 301)],
@@ -105,7 +105,7 @@ async fn a_sighting_and_a_change_of_one_batch_are_taken_in_their_order() {
 }
 
 #[tokio::test]
-async fn a_reading_from_before_a_change_takes_nothing_from_it() {
+async fn an_observation_older_than_a_change_does_not_revert_it() {
     let (_dir, store) = store().await;
     change(&store, Batch { associations: vec![set("/a", Some("new"), 300)], ..Batch::default() }).await;
     store.upsert(&[observation("/a", Some("old"), 299)]).await.unwrap();
@@ -116,7 +116,7 @@ async fn a_reading_from_before_a_change_takes_nothing_from_it() {
 }
 
 #[tokio::test]
-async fn a_key_is_found_by_what_has_it_and_what_had_it_page_by_page() {
+async fn resources_that_have_or_had_a_key_are_listed_page_by_page() {
     let (_dir, store) = store().await;
     let names: Vec<String> = (0..10).map(|n| format!("/app/{n}")).collect();
     let observations: Vec<Observation> = names.iter().map(|name| observation(name, Some("k"), 100)).collect();
@@ -145,7 +145,7 @@ async fn a_key_is_found_by_what_has_it_and_what_had_it_page_by_page() {
 }
 
 #[tokio::test]
-async fn what_a_survey_did_not_find_is_gone_until_it_is_seen_again() {
+async fn a_log_group_missing_from_a_scan_is_deleted_until_observed_again() {
     let (_dir, store) = store().await;
     store
         .upsert(&[observation("/stays", Some("k"), 500), observation("/goes", Some("k"), 100)])
@@ -165,14 +165,14 @@ async fn what_a_survey_did_not_find_is_gone_until_it_is_seen_again() {
     assert_eq!((scan.first, scan.last), (at(400), at(450)));
     assert_eq!(one(&store, "/goes").await.deleted_at, Some(at(400)));
     assert_eq!(one(&store, "/stays").await.deleted_at, None);
-    // AWS has no list that query results could be missing from.
+    // A scan does not list query results, so it cannot show that they are deleted.
     assert_eq!(store.records(&[results.resource]).await.unwrap()[0].deleted_at, None);
     store.upsert(&[observation("/goes", Some("k"), 600)]).await.unwrap();
     assert_eq!(one(&store, "/goes").await.deleted_at, None);
 }
 
 #[tokio::test]
-async fn a_log_group_that_was_made_anew_has_its_key_since_then() {
+async fn a_recreated_log_group_has_its_key_since_its_recreation() {
     let (_dir, store) = store().await;
     store.upsert(&[observation("/a", Some("k"), 100)]).await.unwrap();
     store
@@ -193,7 +193,7 @@ fn started(id: &IdempotencyKey, what: &str, secs: i64) -> RecordedStep {
 }
 
 #[tokio::test]
-async fn a_request_is_remembered_for_a_day_by_its_tenant() {
+async fn the_record_of_a_request_lasts_a_day_and_belongs_to_its_tenant() {
     let (_dir, store) = store().await;
     let id = IdempotencyKey { tenant: "a".parse().unwrap(), id: uuid::Uuid::from_u128(1) };
     let others = IdempotencyKey { tenant: "b".parse().unwrap(), ..id.clone() };
@@ -222,20 +222,20 @@ async fn a_request_is_remembered_for_a_day_by_its_tenant() {
     assert_eq!(store.find(&id, over).await.unwrap(), None);
     let later = started(&others, "y", over.as_secs());
     change(&store, steps((EventId(uuid::Uuid::from_u128(9)), later))).await;
-    assert_eq!(store.find(&id, at(0)).await.unwrap(), None, "not forgotten");
+    assert_eq!(store.find(&id, at(0)).await.unwrap(), None, "the expired record was not deleted");
 }
 
 #[tokio::test]
-async fn nothing_is_searched_from_end_to_end() {
+async fn no_query_scans_a_whole_table() {
     let (dir, store) = store().await;
     drop(store);
     let url = format!("sqlite://{}/logkey.db", dir.path().display());
-    let mut open = SqliteConnection::connect(&url).await.unwrap();
-    let all = [TRUSTED_KEYS, RECORDS_SQL, TOUCHED, SCANS_SQL];
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    let all = [UPSERT_SQL, RECORDS_SQL, RESOURCES_SQL, SCANS_SQL];
     let parts = RECORD_SCAN_SQL.split(";\n");
     for sql in all.into_iter().chain(parts).filter(|sql| sql.contains(' ') && !sql.starts_with("BEGIN")) {
         let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
-        for row in plan.fetch_all(&mut open).await.unwrap() {
+        for row in plan.fetch_all(&mut connection).await.unwrap() {
             let step: String = row.get("detail");
             let scan =
                 step.starts_with("SCAN") && !step.contains("VIRTUAL TABLE") && !step.contains("CONSTANT");
@@ -245,14 +245,14 @@ async fn nothing_is_searched_from_end_to_end() {
 }
 
 #[tokio::test]
-async fn a_write_that_nobody_waits_for_any_more_leaves_nothing_open_in_which_an_event_would_be_lost() {
+async fn a_cancelled_write_leaves_no_open_transaction() {
     let (dir, store) = store().await;
     let location = group("/a").location;
     let scan = Scan { location, first: at(1), last: at(2), log_groups: 1 };
-    // Broken off at its first step.
-    let mut broken_off = Box::pin(store.record_scan(&scan));
-    assert!(futures_util::poll!(&mut broken_off).is_pending());
-    drop(broken_off);
+    // Cancelled after its first poll.
+    let mut cancelled = Box::pin(store.record_scan(&scan));
+    assert!(futures_util::poll!(&mut cancelled).is_pending());
+    drop(cancelled);
     let event = EventIndexFields {
         id: EventId(uuid::Uuid::from_u128(1)),
         time: at(3),
@@ -270,5 +270,5 @@ async fn a_write_that_nobody_waits_for_any_more_leaves_nothing_open_in_which_an_
     let url = format!("sqlite://{}/logkey.db", dir.path().display());
     let mut another = SqliteConnection::connect(&url).await.unwrap();
     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM event").fetch_one(&mut another).await.unwrap();
-    assert_eq!(count, 1, "seen by whoever else reads the file");
+    assert_eq!(count, 1, "another connection to the file sees the event");
 }

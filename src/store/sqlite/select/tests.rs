@@ -4,7 +4,7 @@ use super::*;
 use crate::{domain::time::Timestamp, store::sqlite::Sqlite};
 
 #[tokio::test]
-async fn whatever_is_asked_for_neither_all_events_are_looked_at_nor_sorted() {
+async fn no_filter_scans_or_sorts_all_events() {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/logkey.db", dir.path().display());
     drop(Sqlite::open(&url).await.unwrap());

@@ -1,4 +1,4 @@
-//! What another connection notices of a flood.
+//! How a flood affects other connections.
 
 use std::{
     net::SocketAddr,
@@ -17,8 +17,8 @@ use super::{
     Flooding, SERIES, empty_data, endless_headers, pings, provoked_resets, rapid_resets, settings,
 };
 
-/// The middle of how long calls of another connection take, one after the other.
-async fn usual(front: &Front, calls: usize) -> Duration {
+/// The median time of sequential calls over another connection.
+async fn median_call_time(front: &Front, calls: usize) -> Duration {
     let mut caller = front.caller().await;
     let mut times = Vec::new();
     for _ in 0..calls {
@@ -30,10 +30,10 @@ async fn usual(front: &Front, calls: usize) -> Duration {
     times.into_iter().nth(calls / 2).unwrap()
 }
 
-/// A flood from a thread of its own, as a stranger's would be: what it costs to make does not hold up the
-/// server's own tasks. It lasts until it is dropped.
+/// A flood from a separate thread, so that its cost does not delay the tasks of the server. It ends when it
+/// is dropped.
 struct Flood {
-    /// Bytes.
+    /// The number of bytes sent.
     sent: Arc<AtomicUsize>,
     end: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
@@ -41,7 +41,7 @@ struct Flood {
 
 impl Flood {
     fn begin(address: SocketAddr, flooding: fn() -> Flooding) -> Self {
-        let (end, finished) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let sent = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&sent);
@@ -58,7 +58,7 @@ impl Flood {
         };
         let until_ended = async {
             tokio::select! {
-                _ = finished => {}
+                _ = ended => {}
                 () = flood => {}
             }
         };
@@ -70,65 +70,66 @@ impl Flood {
 impl Drop for Flood {
     fn drop(&mut self) {
         drop(self.end.take());
-        // The runtime goes with its thread, and all that writes in it.
+        // The runtime and its tasks end with the thread.
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
     }
 }
 
-/// Calls of another connection take no longer beside this flood than twice what they usually do.
-async fn others_go_on_beside(flooding: fn() -> Flooding) {
+/// Asserts that calls over another connection take at most twice as long during this flood.
+async fn assert_others_unaffected(flooding: fn() -> Flooding) {
     let front = front(config()).await;
-    let beside = async || {
+    let during_flood = async || {
         let flood = Flood::begin(front.address, flooding);
         while flood.sent.load(SeqCst) < 17_000 {
             tokio::task::yield_now().await;
         }
-        let took = usual(&front, 100).await;
+        let took = median_call_time(&front, 100).await;
         drop(flood);
         took
     };
-    let mut received = Vec::new();
+    let mut measured = Vec::new();
     for _ in 0..SERIES {
-        // Without a flood, with one, with one, without: neither is always measured on the busier machine.
-        let (first, with) = (usual(&front, 100).await, beside().await + beside().await);
-        let (with, alone) = (with / 2, (first + usual(&front, 100).await) / 2);
-        // The flooder takes a core of the same machine; a call that waited for the flood would take seconds.
+        // The order is without, with, with, without a flood, so that a busy machine affects both.
+        let (first, with) =
+            (median_call_time(&front, 100).await, during_flood().await + during_flood().await);
+        let (with, alone) = (with / 2, (first + median_call_time(&front, 100).await) / 2);
+        // The flood uses a core of the same machine; a call that waits for the flood would take seconds.
         if with <= 2 * alone + Duration::from_millis(5) {
             return front.end().await;
         }
-        received.push((alone, with));
+        measured.push((alone, with));
     }
-    panic!("alone and beside a flood: {received:?}");
+    panic!("times without and with a flood: {measured:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_connections_go_on_beside_pings() {
-    others_go_on_beside(pings).await;
+async fn other_connections_work_during_a_flood_of_pings() {
+    assert_others_unaffected(pings).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_connections_go_on_beside_settings() {
-    others_go_on_beside(settings).await;
+async fn other_connections_work_during_a_flood_of_settings() {
+    assert_others_unaffected(settings).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_connections_go_on_beside_empty_data() {
-    others_go_on_beside(empty_data).await;
+async fn other_connections_work_during_a_flood_of_empty_data() {
+    assert_others_unaffected(empty_data).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_connections_go_on_beside_header_blocks_without_end() {
-    others_go_on_beside(endless_headers).await;
+async fn other_connections_work_during_endless_header_blocks() {
+    assert_others_unaffected(endless_headers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_connections_go_on_beside_rapid_resets() {
-    others_go_on_beside(rapid_resets).await;
+async fn other_connections_work_during_rapid_resets() {
+    assert_others_unaffected(rapid_resets).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_connections_go_on_beside_resets_that_the_client_provokes() {
-    others_go_on_beside(provoked_resets).await;
+async fn other_connections_work_during_provoked_resets() {
+    assert_others_unaffected(provoked_resets).await;
 }

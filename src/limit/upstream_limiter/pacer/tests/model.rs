@@ -1,9 +1,9 @@
-//! AWS's side in virtual time: a bucket, the way to it, and who else draws on it.
+//! A model of AWS in virtual time: a token bucket, the latency before and after it, and another client.
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
-    reason = "a model's seconds and nanoseconds"
+    reason = "the model converts between seconds and nanoseconds"
 )]
 
 use std::{cmp::Reverse, collections::BinaryHeap};
@@ -12,29 +12,29 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::*;
 
-/// How late timers fire, at most.
+/// The maximum delay of a timer, in seconds.
 const LATENESS: f64 = 0.000_5;
-/// What AWS gives in a second.
+/// The calls per second that AWS allows.
 const QUOTA: f64 = 5.0;
 
-/// What AWS is like.
+/// The parameters of the model.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TestEnv {
-    /// How deep the bucket is.
+    /// The depth of the bucket.
     pub(super) burst: f64,
-    /// Seconds from sending to answer.
+    /// The range of the seconds from sending to response.
     pub(super) latency: (f64, f64),
-    /// Which part of them lies before the bucket is asked.
-    pub(super) on_the_way: f64,
-    /// Calls a second of someone else.
-    pub(super) unseen: f64,
-    /// Whether these come at random instants rather than regularly.
+    /// The fraction of the latency before the bucket.
+    pub(super) before_bucket: f64,
+    /// The calls per second of another client.
+    pub(super) other_rate: f64,
+    /// Whether these calls come at random times instead of regularly.
     pub(super) at_random: bool,
-    /// When they end.
-    pub(super) unseen_until: f64,
+    /// When these calls end, in seconds.
+    pub(super) other_until: f64,
 }
 
-/// What was seen at AWS.
+/// The calls that the modelled AWS received.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RunStats {
     pub(super) accepted: u32,
@@ -47,7 +47,7 @@ enum Event {
     Wake,
     Reaches(usize),
     Answered(usize, bool),
-    Unseen,
+    OtherClient,
 }
 
 struct Bucket {
@@ -56,15 +56,15 @@ struct Bucket {
     filled: u64,
 }
 
-/// A caller that always has another call, watched for some seconds after others.
+/// Runs a caller that always has another call, and measures `seconds` seconds after the first `from` seconds.
 pub(super) fn run(env: TestEnv, from: f64, seconds: f64, nth: u64) -> RunStats {
     let mut rng = StdRng::seed_from_u64(nth);
     let start = Instant::now();
     let mut pacer = Pacer::new(five(), start);
     let mut bucket = Bucket { depth: env.burst, tokens: env.burst, filled: 0 };
     let mut events = BinaryHeap::from([Reverse((0, Event::Wake))]);
-    if env.unseen > 0.0 {
-        events.push(Reverse((nanos(rng.random()), Event::Unseen)));
+    if env.other_rate > 0.0 {
+        events.push(Reverse((nanos(rng.random()), Event::OtherClient)));
     }
     let mut calls: Vec<(SentCall, f64)> = Vec::new();
     let mut stats = RunStats { seconds, ..RunStats::default() };
@@ -77,8 +77,8 @@ pub(super) fn run(env: TestEnv, from: f64, seconds: f64, nth: u64) -> RunStats {
         match event {
             Event::Wake if at == wake && pacer.next() <= now => {
                 let latency = rng.random_range(env.latency.0..env.latency.1);
-                events.push(Reverse((at + nanos(latency * env.on_the_way), Event::Reaches(calls.len()))));
-                calls.push((pacer.sent(now), latency * (1.0 - env.on_the_way)));
+                events.push(Reverse((at + nanos(latency * env.before_bucket), Event::Reaches(calls.len()))));
+                calls.push((pacer.sent(now), latency * (1.0 - env.before_bucket)));
             }
             Event::Wake => continue,
             Event::Reaches(call) => {
@@ -91,16 +91,16 @@ pub(super) fn run(env: TestEnv, from: f64, seconds: f64, nth: u64) -> RunStats {
             }
             Event::Answered(call, true) => pacer.on_outcome(now, calls[call].0, UpstreamOutcome::Counted),
             Event::Answered(call, false) => pacer.on_outcome(now, calls[call].0, UpstreamOutcome::Throttled),
-            Event::Unseen => {
+            Event::OtherClient => {
                 bucket.take(at);
-                let mean = 1.0 / env.unseen;
+                let mean = 1.0 / env.other_rate;
                 let pause = if env.at_random { -mean * (1.0 - rng.random::<f64>()).ln() } else { mean };
-                if at + nanos(pause) < nanos(env.unseen_until) {
-                    events.push(Reverse((at + nanos(pause), Event::Unseen)));
+                if at + nanos(pause) < nanos(env.other_until) {
+                    events.push(Reverse((at + nanos(pause), Event::OtherClient)));
                 }
             }
         }
-        // Timers fire at full milliseconds and a little late.
+        // Timers fire at whole milliseconds, and a little late.
         let due = pacer.next().saturating_duration_since(start).as_secs_f64();
         wake = nanos((due * 1e3).ceil() / 1e3 + LATENESS * rng.random::<f64>()).max(at);
         events.push(Reverse((wake, Event::Wake)));
@@ -125,7 +125,7 @@ impl Bucket {
     }
 }
 
-// === impl Seen ===
+// === impl RunStats ===
 
 impl RunStats {
     pub(super) fn and(self, other: Self) -> Self {
@@ -136,12 +136,12 @@ impl RunStats {
         }
     }
 
-    /// Accepted calls a second.
+    /// The accepted calls per second.
     pub(super) fn rate(&self) -> f64 {
         f64::from(self.accepted) / self.seconds
     }
 
-    /// Throttles for each accepted call.
+    /// The throttles per accepted call.
     pub(super) fn throttles(&self) -> f64 {
         f64::from(self.throttled) / f64::from(self.accepted)
     }
