@@ -47,7 +47,7 @@ use crate::{
         authn, quota, stack,
         tls::{Tls, TlsError},
     },
-    service::{self, AuditPorts, AuditQueries, KeyBroker},
+    service::{self, AuditPorts, AuditQueries, ServiceState},
     store::{self, OpenError},
 };
 
@@ -72,7 +72,7 @@ pub struct App {
     limiter: Arc<LocalUpstreamLimiter>,
     quota_discoverer: Option<QuotaDiscoverer>,
     backend: Option<Arc<RedisBackend>>,
-    broker: KeyBroker,
+    state: Arc<ServiceState>,
     reads: AuditQueries,
     tasks: TaskTracker,
     tls: Option<Arc<Tls>>,
@@ -182,7 +182,7 @@ impl App {
             .service_quotas
             .then(|| QuotaDiscoverer::new(upstream.quotas, Arc::clone(&limiter)));
         let tasks = TaskTracker::new();
-        let broker = KeyBroker::new(service::Dependencies {
+        let state = ServiceState::new(service::Dependencies {
             rules: current.clone(),
             associations: upstream.associations,
             log_groups: upstream.log_groups,
@@ -213,7 +213,7 @@ impl App {
         let sequencer =
             checked.with_leaf_cache(journal.leaf_cache()).start().await.map_err(StartError::Log)?;
         let audit = AuditPorts { log: Arc::clone(&store.log), tree: Arc::new(sequencer.prover()) };
-        let reads = AuditQueries::new(broker.clone(), audit, settings.audit.streams);
+        let reads = AuditQueries::new(audit, settings.audit.streams);
         Ok(Self {
             settings,
             started,
@@ -231,7 +231,7 @@ impl App {
             limiter,
             quota_discoverer,
             backend,
-            broker,
+            state,
             reads,
             tasks,
             tls: tls.map(Arc::new),
@@ -266,7 +266,7 @@ impl App {
             let _ = admin_ends.await;
         }));
         let reconciler = tokio::spawn(maintenance::run_reconciler(
-            self.broker.clone(),
+            Arc::clone(&self.state),
             Arc::new(PendingChangeReader::new(Arc::clone(&self.log))),
             Arc::clone(&self.leadership),
             Arc::clone(&self.clock),
@@ -274,8 +274,8 @@ impl App {
             self.settings.server.grpc.request_timeout,
         ));
         let history = tokio::spawn({
-            let broker = self.broker.clone();
-            async move { broker.run_observation_flusher().await }
+            let state = Arc::clone(&self.state);
+            async move { state.run_observation_flusher().await }
         });
         let maintenance = tokio::spawn(maintenance::run_maintenance(
             Arc::clone(&self.local_quota),
@@ -287,7 +287,7 @@ impl App {
         let metrics_upkeep = tokio::spawn(maintenance::run_metrics_upkeep(self.metrics.clone()));
         let services = server::Services {
             ports: self.request_stack(),
-            broker: self.broker.clone(),
+            state: Arc::clone(&self.state),
             audit: self.reads.clone(),
             tls: self.tls.clone(),
         };
@@ -303,7 +303,7 @@ impl App {
             );
         }
         history.abort();
-        if let Err(error) = self.broker.flush_observations().await {
+        if let Err(error) = self.state.flush_observations().await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "the last key observations could not be stored");
         }

@@ -40,7 +40,7 @@ use crate::{
         key_association_service_server::KeyAssociationServiceServer,
         tenant_service_server::TenantServiceServer,
     },
-    service::{AuditQueries, KeyBroker},
+    service::{AuditQueries, ServiceState},
 };
 
 /// The longest message that is decoded, in bytes after decompression.
@@ -73,8 +73,8 @@ pub struct Config {
 pub struct Services {
     /// The dependencies of the middleware layers.
     pub ports: stack::Ports,
-    /// The use cases of associations and tenants.
-    pub broker: KeyBroker,
+    /// The state of the use cases.
+    pub state: Arc<ServiceState>,
     /// The use cases that read the audit log.
     pub audit: AuditQueries,
     /// The certificates; `None` serves without TLS.
@@ -107,7 +107,7 @@ pub async fn run(
     let (health, reporter) = health().await;
     let calls = TaskTracker::new();
     let streams_end = CancellationToken::new();
-    let handler = GrpcHandler::new(parts.broker.clone(), parts.audit.clone(), streams_end.clone());
+    let handler = GrpcHandler::new(Arc::clone(&parts.state), parts.audit.clone(), streams_end.clone());
     let routes = router(&config, &parts.ports, handler, health)?;
     let connection_limits = ConnectionLimiter::new(config.connections, config.trusted_proxies.clone());
     let incoming = acceptor::connections(listener, parts.tls, connection_limits);

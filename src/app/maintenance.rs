@@ -16,7 +16,7 @@ use crate::{
     },
     limit::{LocalQuota, LocalUpstreamLimiter, QuotaDiscoverer},
     ports::{AuditLog, AuditUnavailable, Clock, Leadership, PendingChanges},
-    service::KeyBroker,
+    service::{self, ServiceState},
 };
 
 /// How often it looks for changes whose outcome is unknown.
@@ -45,7 +45,7 @@ pub(super) async fn record(
 /// earlier run left open. Later it reconciles those that no call can still be working on. Only the leader
 /// does this.
 pub(super) async fn run_reconciler(
-    broker: KeyBroker,
+    state: Arc<ServiceState>,
     changes: Arc<impl PendingChanges>,
     leadership: Arc<dyn Leadership>,
     clock: Arc<dyn Clock>,
@@ -53,7 +53,7 @@ pub(super) async fn run_reconciler(
     request_timeout: Duration,
 ) {
     if leadership.is_single_node() {
-        broker.reconcile(&*changes, started).await;
+        service::reconcile(&state, &*changes, started).await;
     }
     let mut ticks = tokio::time::interval(RECONCILE_INTERVAL);
     loop {
@@ -61,7 +61,7 @@ pub(super) async fn run_reconciler(
         if !leadership.is_leader() {
             continue;
         }
-        broker.reconcile(&*changes, clock.now().minus(request_timeout + RECONCILE_AFTER)).await;
+        service::reconcile(&state, &*changes, clock.now().minus(request_timeout + RECONCILE_AFTER)).await;
     }
 }
 

@@ -112,6 +112,20 @@ pub struct AwsResponse<T> {
     pub result: Result<T, UpstreamError>,
 }
 
+impl<T> AwsResponse<T> {
+    /// The same response with its result mapped.
+    #[must_use]
+    pub fn map<U>(self, to: impl FnOnce(T) -> U) -> AwsResponse<U> {
+        AwsResponse { via: self.via, result: self.result.map(to) }
+    }
+
+    /// A call whose response never came.
+    #[must_use]
+    pub fn lost(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { via: AwsCallRecord::default(), result: Err(UpstreamError::Unanswered(Box::new(error))) }
+    }
+}
+
 /// AWS accepted a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acknowledgement {

@@ -14,13 +14,13 @@ use super::{convert::InvalidField, status};
 use crate::{
     domain::{call::Call, principal::Principal},
     ports::ConfigSnapshot,
-    service::{self, AuditQueries, KeyBroker},
+    service::{self, AuditQueries, Context, ServiceState},
 };
 
 /// Handles RPCs with the use cases.
 #[derive(Clone, Debug)]
 pub(super) struct GrpcHandler {
-    broker: KeyBroker,
+    state: Arc<ServiceState>,
     audit: AuditQueries,
     /// Ends open streams when the server shuts down.
     stopping: CancellationToken,
@@ -36,8 +36,8 @@ struct Caller {
 // === impl GrpcHandler ===
 
 impl GrpcHandler {
-    pub(super) fn new(broker: KeyBroker, audit: AuditQueries, stopping: CancellationToken) -> Self {
-        Self { broker, audit, stopping }
+    pub(super) fn new(state: Arc<ServiceState>, audit: AuditQueries, stopping: CancellationToken) -> Self {
+        Self { state, audit, stopping }
     }
 
     /// Splits a request into its caller and its message. A request that passed no layer is a defect.
@@ -53,28 +53,24 @@ impl GrpcHandler {
         Ok((Caller { call, principal, snapshot }, message))
     }
 
-    /// The use cases, with the snapshot that the call began with.
-    fn broker(&self, caller: &Caller) -> KeyBroker {
-        self.broker.pinned_to(&caller.snapshot)
-    }
-
-    /// The use cases that read the audit log, with the snapshot that the call began with.
-    fn audit(&self, caller: &Caller) -> AuditQueries {
-        self.audit.pinned_to(&caller.snapshot)
+    /// The context of a use case, over the snapshot that was in effect when the call began.
+    fn context(&self, caller: &Caller) -> Context {
+        let Caller { call, principal, snapshot } = caller;
+        Context::new(Arc::clone(&self.state), Arc::clone(snapshot), Arc::clone(call), Arc::clone(principal))
     }
 
     /// Returns the parsed request, or records the rejection and returns its status.
     fn parse_request<T>(&self, caller: &Caller, parsed: Result<T, InvalidField>) -> Result<T, Status> {
-        let Caller { call, principal, .. } = caller;
+        let call = &caller.call;
         parsed.map_err(|invalid| match invalid {
             InvalidField::Fields(fields) => {
                 // The audit log gets only the field names, because a value can be anything, even a secret.
                 let error = service::Error::Invalid { field: "request", problem: fields.invalid_fields() };
-                self.broker.record_rejected(call, principal, &error);
+                self.context(caller).record_refusal(&error);
                 status::from_refusal(call, &fields)
             }
             InvalidField::Feature(error) => {
-                self.broker.record_rejected(call, principal, &error);
+                self.context(caller).record_refusal(&error);
                 status::from_error(call, &error)
             }
         })

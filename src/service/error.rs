@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use thiserror::Error as ThisError;
 
-use super::audit_query::ReadError;
+use super::audit::error::ReadError;
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},

@@ -2,14 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio_util::task::TaskTracker;
+
 use super::*;
 use crate::{
     domain::{
-        association::{AssociationState, KeyFilter, LogGroupName, Target, UnresolvedLocation},
-        audit::Kind,
-        call::Action,
+        association::{
+            AssociationState, KeyAssociation, KeyFilter, LogGroupName, Resource, Target, UnresolvedLocation,
+            Warning,
+        },
+        audit::{EventId, Kind},
+        call::{Action, Call},
+        principal::Principal,
         reason::Reason,
         request::{AssociateRequest, DisassociateRequest, ListRequest, UnresolvedResource},
+        tenant::Tenant,
     },
     ports::{
         LogGroup, UpstreamError,
@@ -27,7 +34,7 @@ const ALL: &[&str] = &["logkey:read", "logkey:associate", "logkey:disassociate",
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 struct TestEnv {
-    broker: KeyBroker,
+    state: Arc<ServiceState>,
     rules: Arc<FakeRules>,
     aws: Arc<FakeAws>,
     queries: Arc<FakeQueries>,
@@ -57,7 +64,7 @@ fn env_of(
     let tasks = TaskTracker::new();
     let tenants = Arc::new(FakeTenants(vec![Arc::new(tenant)]));
     let rules = Arc::new(FakeRules::of(tenants, Arc::new(policy)));
-    let broker = KeyBroker::new(Dependencies {
+    let state = ServiceState::new(Dependencies {
         rules: rules.clone(),
         associations: aws.clone(),
         log_groups: aws.clone(),
@@ -75,7 +82,7 @@ fn env_of(
         clock: clock.clone(),
         tasks: tasks.clone(),
     });
-    TestEnv { broker, rules, aws, queries, audit, limiter, clock, tasks }
+    TestEnv { state, rules, aws, queries, audit, limiter, clock, tasks }
 }
 
 fn groups(names: &[&str]) -> Vec<LogGroup> {
@@ -105,10 +112,19 @@ fn request(name: &str) -> AssociateRequest {
     }
 }
 
+/// A context over the current snapshot.
+fn cx(state: &Arc<ServiceState>, call: Call, caller: Principal) -> Context {
+    Context::current(state, Arc::new(call), Arc::new(caller))
+}
+
 impl TestEnv {
+    fn cx(&self, call: Call, caller: Principal) -> Context {
+        cx(&self.state, call, caller)
+    }
+
     async fn associate(&self, scopes: &[&str], request: AssociateRequest) -> Result<Changed, Error> {
         let call = call(Action::AssociateKmsKey, TIMEOUT);
-        self.broker.associate(&call, &principal("acme", scopes), request).await
+        associate(self.cx(call, principal("acme", scopes)), request).await
     }
 
     fn kinds(&self) -> Vec<(Kind, Option<Reason>)> {
@@ -326,7 +342,7 @@ async fn disassociating_names_the_former_key_and_until_when_it_matters() {
         validate_only: false,
         request_id: None,
     };
-    let changed = env.broker.disassociate(&call, &principal("acme", ALL), request).await.unwrap();
+    let changed = disassociate(env.cx(call, principal("acme", ALL)), request).await.unwrap();
     assert_eq!(changed.association.previous_key.unwrap().as_str(), OTHER_KEY);
     let [warning] = changed.warnings.as_slice() else { panic!("{:?}", changed.warnings) };
     assert_eq!(warning.code, "FORMER_KEY_STILL_PROTECTS_DATA");
@@ -338,11 +354,11 @@ async fn query_results_are_told_from_our_own_record() {
     let env = env();
     let resource = UnresolvedResource { target: Target::QueryResults, ..on("x") };
     let get = |env: &TestEnv| {
-        let broker = env.broker.clone();
+        let state = Arc::clone(&env.state);
         let resource = resource.clone();
         async move {
             let call = call(Action::GetKeyAssociation, TIMEOUT);
-            broker.get(&call, &principal("acme", ALL), resource).await.unwrap()
+            super::get(cx(&state, call, principal("acme", ALL)), resource).await.unwrap()
         }
     };
     assert_eq!(get(&env).await.state, AssociationState::Unknown);
@@ -373,7 +389,7 @@ async fn a_list_shows_only_what_the_tenant_may_see_page_by_page() {
             prefix: Box::default(),
             filter: KeyFilter::Any,
         };
-        let page = env.broker.list(&call, &principal("acme", ALL), request).await.unwrap();
+        let page = list(env.cx(call, principal("acme", ALL)), request).await.unwrap();
         assert!(page.associations.len() <= 30);
         names.extend(page.associations.iter().map(|it| it.resource.to_string()));
         token = page.next_page_token;

@@ -22,7 +22,7 @@ use logkey::{
         self, Services, authn, quota, stack,
         tls::{ClientAuth, Tls, TlsConfig},
     },
-    service::{self, AuditPorts, AuditQueries, KeyBroker, StreamLimits},
+    service::{self, AuditPorts, AuditQueries, ServiceState, StreamLimits},
     testing::{
         FakeAudit, FakeAuthn, FakeAws, FakeClock, FakeLog, FakePolicy, FakeQueries, FakeRules, FakeTenants,
         FakeUpstreamLimiter, KEY, principal, tenant,
@@ -128,7 +128,7 @@ async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)
     let principal = principal("acme", &["logkey:read", "logkey:associate"]);
     let authn = Arc::new(FakeAuthn::accepting(TOKEN, principal));
     let rules = Arc::new(FakeRules::with(authn, tenants, Arc::new(FakePolicy::default())));
-    let broker = KeyBroker::new(service::Dependencies {
+    let state = ServiceState::new(service::Dependencies {
         rules: rules.clone(),
         associations: aws.clone(),
         log_groups: aws.clone(),
@@ -152,8 +152,8 @@ async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)
     };
     let (stop, stopped) = oneshot::channel();
     let log = AuditPorts { log: Arc::new(FakeLog::default()), tree: Arc::new(FakeLog::default()) };
-    let reads = AuditQueries::new(broker.clone(), log, StreamLimits::default());
-    let parts = Services { ports: layers, broker, audit: reads, tls };
+    let reads = AuditQueries::new(log, StreamLimits::default());
+    let parts = Services { ports: layers, state, audit: reads, tls };
     let served = tokio::spawn(server::run(listener, config, parts, async {
         drop(stopped.await);
     }));

@@ -14,7 +14,7 @@ use crate::{
         request::{AssociateRequest, UnresolvedResource},
     },
     ports::{Leadership, LogGroup, UpstreamError, quotas::QuotaDiscoveryDisabled},
-    service::Dependencies,
+    service::{self, Context, Dependencies},
     testing::{
         FakeAudit, FakeAws, FakeClock, FakePolicy, FakeQueries, FakeQuota, FakeRules, FakeTenants,
         FakeUpstreamLimiter, KEY, call, principal, tenant,
@@ -40,8 +40,8 @@ impl Leadership for FakeLeadership {
     }
 }
 
-fn broker(aws: &Arc<FakeAws>, audit: &Arc<FakeAudit>, clock: &Arc<FakeClock>) -> KeyBroker {
-    KeyBroker::new(Dependencies {
+fn state(aws: &Arc<FakeAws>, audit: &Arc<FakeAudit>, clock: &Arc<FakeClock>) -> Arc<ServiceState> {
+    ServiceState::new(Dependencies {
         rules: Arc::new(FakeRules::of(
             Arc::new(FakeTenants(vec![Arc::new(tenant("acme"))])),
             Arc::new(FakePolicy::default()),
@@ -86,7 +86,7 @@ fn reconciled(audit: &FakeAudit) -> Vec<Settlement> {
 }
 
 /// Sends a change that AWS never answers.
-async fn send_unanswered_change(broker: &KeyBroker, aws: &FakeAws) {
+async fn send_unanswered_change(state: &Arc<ServiceState>, aws: &FakeAws) {
     for _ in 0..100 {
         aws.answer(UpstreamError::Unanswered("reset".into()));
     }
@@ -103,7 +103,9 @@ async fn send_unanswered_change(broker: &KeyBroker, aws: &FakeAws) {
     };
     let call = call(Action::AssociateKmsKey, Duration::from_secs(2));
     let principal = principal("acme", &["logkey:read", "logkey:associate"]);
-    let error = broker.associate(&call, &principal, request).await.unwrap_err();
+    let error = service::associate(Context::current(state, Arc::new(call), Arc::new(principal)), request)
+        .await
+        .unwrap_err();
     assert_eq!(error.reason(), Reason::OutcomeUnknown);
 }
 
@@ -111,15 +113,15 @@ async fn send_unanswered_change(broker: &KeyBroker, aws: &FakeAws) {
 async fn a_change_without_an_answer_is_reconciled_while_the_service_runs() {
     let (aws, audit) = (Arc::new(FakeAws::with(vec![group()])), Arc::new(FakeAudit::default()));
     let clock = Arc::new(FakeClock::default());
-    let broker = broker(&aws, &audit, &clock);
+    let state = state(&aws, &audit, &clock);
     let (started, shared) = (clock.now(), Arc::clone(&clock) as Arc<dyn Clock>);
     let open = Arc::clone(&audit);
     let leader = Arc::new(FakeLeadership { leads: true.into(), single_node: true });
     let background =
-        tokio::spawn(run_reconciler(broker.clone(), open, leader, shared, started, REQUEST_TIMEOUT));
+        tokio::spawn(run_reconciler(Arc::clone(&state), open, leader, shared, started, REQUEST_TIMEOUT));
 
     clock.advance(Duration::from_secs(1));
-    send_unanswered_change(&broker, &aws).await;
+    send_unanswered_change(&state, &aws).await;
 
     // It is not reconciled while a call with the longest deadline could still be working on it.
     let wait = async |seconds| {
@@ -139,15 +141,15 @@ async fn a_change_without_an_answer_is_reconciled_while_the_service_runs() {
 async fn only_the_leader_reconciles_and_only_what_no_call_can_still_change() {
     let (aws, audit) = (Arc::new(FakeAws::with(vec![group()])), Arc::new(FakeAudit::default()));
     let clock = Arc::new(FakeClock::default());
-    let broker = broker(&aws, &audit, &clock);
-    send_unanswered_change(&broker, &aws).await;
+    let state = state(&aws, &audit, &clock);
+    send_unanswered_change(&state, &aws).await;
     // Another process starts while the change may still be in flight in the first one.
     clock.advance(Duration::from_secs(3));
     let (started, shared) = (clock.now(), Arc::clone(&clock) as Arc<dyn Clock>);
     let leadership = Arc::new(FakeLeadership::default());
     let (open, lead) = (Arc::clone(&audit), Arc::clone(&leadership));
     let background =
-        tokio::spawn(run_reconciler(broker.clone(), open, lead, shared, started, REQUEST_TIMEOUT));
+        tokio::spawn(run_reconciler(Arc::clone(&state), open, lead, shared, started, REQUEST_TIMEOUT));
     let wait = async |seconds| {
         clock.advance(Duration::from_secs(seconds));
         tokio::time::sleep(Duration::from_secs(seconds)).await;

@@ -13,6 +13,7 @@ use crate::{
         WatchAuditEventsRequest, WatchAuditEventsResponse, audit_service_server::AuditService,
     },
     server::{convert, status},
+    service::Context,
 };
 
 #[async_trait]
@@ -26,7 +27,7 @@ impl AuditService for GrpcHandler {
     ) -> Result<Response<ListAuditEventsResponse>, Status> {
         let (caller, message) = Self::begin(request)?;
         let (filter, size, token) = self.parse_request(&caller, convert::list_audit(message))?;
-        let page = self.audit(&caller).list(&caller.call, &caller.principal, filter, size, &token).await;
+        let page = self.audit.list(self.context(&caller), filter, size, &token).await;
         Ok(Response::new(convert::list_audit_response(page.map_err(caller.status())?)))
     }
 
@@ -37,8 +38,9 @@ impl AuditService for GrpcHandler {
         let (caller, message) = Self::begin(request)?;
         let (filter, after) = self.parse_request(&caller, convert::watch_audit(message))?;
         let Caller { call, principal, .. } = &caller;
-        // Not pinned to the snapshot at its start, because a stream lasts long.
-        let watched = self.audit.watch(call, principal, filter, after, self.stopping.clone()).await;
+        // By the current snapshot: a stream outlives reloads.
+        let cx = Context::current(&self.state, Arc::clone(call), Arc::clone(principal));
+        let watched = self.audit.watch(cx, filter, after, self.stopping.clone()).await;
         let (watched, call) = (watched.map_err(caller.status())?, Arc::clone(call));
         let responses = watched.map(move |batch| match batch {
             Ok(batch) => Ok(convert::watch_audit_response(batch)),
@@ -52,8 +54,7 @@ impl AuditService for GrpcHandler {
         request: Request<GetCheckpointRequest>,
     ) -> Result<Response<GetCheckpointResponse>, Status> {
         let (caller, GetCheckpointRequest {}) = Self::begin(request)?;
-        let head =
-            self.audit(&caller).checkpoint(&caller.call, &caller.principal).await.map_err(caller.status())?;
+        let head = self.audit.checkpoint(self.context(&caller)).await.map_err(caller.status())?;
         Ok(Response::new(convert::checkpoint_response(head)))
     }
 
@@ -63,7 +64,7 @@ impl AuditService for GrpcHandler {
     ) -> Result<Response<GetInclusionProofResponse>, Status> {
         let (caller, message) = Self::begin(request)?;
         let (id, size) = self.parse_request(&caller, convert::inclusion(&message))?;
-        let proof = self.audit(&caller).inclusion(&caller.call, &caller.principal, id, size).await;
+        let proof = self.audit.inclusion(self.context(&caller), id, size).await;
         Ok(Response::new(convert::inclusion_response(proof.map_err(caller.status())?)))
     }
 
@@ -73,7 +74,7 @@ impl AuditService for GrpcHandler {
     ) -> Result<Response<GetConsistencyProofResponse>, Status> {
         let (caller, message) = Self::begin(request)?;
         let (from, to) = self.parse_request(&caller, convert::consistency(&message))?;
-        let proof = self.audit(&caller).consistency(&caller.call, &caller.principal, from, to).await;
+        let proof = self.audit.consistency(self.context(&caller), from, to).await;
         Ok(Response::new(convert::consistency_response(proof.map_err(caller.status())?)))
     }
 }

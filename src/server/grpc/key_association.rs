@@ -12,6 +12,7 @@ use crate::{
         key_association_service_server::KeyAssociationService,
     },
     server::convert,
+    service,
 };
 
 #[async_trait]
@@ -22,7 +23,7 @@ impl KeyAssociationService for GrpcHandler {
     ) -> Result<Response<AssociateKmsKeyResponse>, Status> {
         let (caller, message) = Self::begin(request)?;
         let request = self.parse_request(&caller, convert::associate(message))?;
-        let changed = self.broker(&caller).associate(&caller.call, &caller.principal, request).await;
+        let changed = service::associate(self.context(&caller), request).await;
         let changed = changed.map_err(caller.status())?;
         Ok(Response::new(convert::associate_response(changed)))
     }
@@ -33,7 +34,7 @@ impl KeyAssociationService for GrpcHandler {
     ) -> Result<Response<DisassociateKmsKeyResponse>, Status> {
         let (caller, message) = Self::begin(request)?;
         let request = self.parse_request(&caller, convert::disassociate(message))?;
-        let changed = self.broker(&caller).disassociate(&caller.call, &caller.principal, request).await;
+        let changed = service::disassociate(self.context(&caller), request).await;
         let changed = changed.map_err(caller.status())?;
         Ok(Response::new(convert::disassociate_response(changed)))
     }
@@ -44,11 +45,7 @@ impl KeyAssociationService for GrpcHandler {
     ) -> Result<Response<GetKeyAssociationResponse>, Status> {
         let (caller, message) = Self::begin(request)?;
         let request = self.parse_request(&caller, convert::get(message))?;
-        let found = self
-            .broker(&caller)
-            .get(&caller.call, &caller.principal, request)
-            .await
-            .map_err(caller.status())?;
+        let found = service::get(self.context(&caller), request).await.map_err(caller.status())?;
         Ok(Response::new(convert::get_response(found)))
     }
 
@@ -58,11 +55,7 @@ impl KeyAssociationService for GrpcHandler {
     ) -> Result<Response<ListKeyAssociationsResponse>, Status> {
         let (caller, message) = Self::begin(request)?;
         let request = self.parse_request(&caller, convert::list(message))?;
-        let page = self
-            .broker(&caller)
-            .list(&caller.call, &caller.principal, request)
-            .await
-            .map_err(caller.status())?;
+        let page = service::list(self.context(&caller), request).await.map_err(caller.status())?;
         Ok(Response::new(ListKeyAssociationsResponse {
             associations: page.associations.into_iter().map(convert::key_association).collect(),
             next_page_token: page.next_page_token.into(),
@@ -75,11 +68,7 @@ impl KeyAssociationService for GrpcHandler {
     ) -> Result<Response<CheckKeyAssociationResponse>, Status> {
         let (caller, message) = Self::begin(request)?;
         let request = self.parse_request(&caller, convert::check(message))?;
-        let diagnosis = self
-            .broker(&caller)
-            .check(&caller.call, &caller.principal, request)
-            .await
-            .map_err(caller.status())?;
+        let diagnosis = service::check(self.context(&caller), request).await.map_err(caller.status())?;
         Ok(Response::new(convert::check_response(diagnosis)))
     }
 
@@ -89,11 +78,7 @@ impl KeyAssociationService for GrpcHandler {
     ) -> Result<Response<GetKeyUsageResponse>, Status> {
         let (caller, message) = Self::begin(request)?;
         let request = self.parse_request(&caller, convert::usage(message))?;
-        let usage = self
-            .broker(&caller)
-            .usage(&caller.call, &caller.principal, request)
-            .await
-            .map_err(caller.status())?;
+        let usage = service::usage(self.context(&caller), request).await.map_err(caller.status())?;
         Ok(Response::new(convert::usage_response(usage)))
     }
 }

@@ -9,6 +9,7 @@ use crate::{
         TestAccessResponse, tenant_service_server::TenantService,
     },
     server::convert,
+    service,
 };
 
 #[async_trait]
@@ -18,7 +19,7 @@ impl TenantService for GrpcHandler {
         request: Request<GetCallerRequest>,
     ) -> Result<Response<GetCallerResponse>, Status> {
         let (caller, GetCallerRequest {}) = Self::begin(request)?;
-        let view = self.broker(&caller).whoami(&caller.call, &caller.principal).map_err(caller.status())?;
+        let view = service::whoami(self.context(&caller)).map_err(caller.status())?;
         Ok(Response::new(convert::caller(&caller.principal, &view)))
     }
 
@@ -28,7 +29,7 @@ impl TenantService for GrpcHandler {
     ) -> Result<Response<GetOnboardingResponse>, Status> {
         let (caller, message) = Self::begin(request)?;
         let account = self.parse_request(&caller, convert::onboarding(&message))?;
-        let found = self.broker(&caller).onboarding(&caller.call, &caller.principal, account).await;
+        let found = service::onboarding(self.context(&caller), account).await;
         Ok(Response::new(convert::onboarding_response(&found.map_err(caller.status())?)))
     }
 
@@ -38,7 +39,7 @@ impl TenantService for GrpcHandler {
     ) -> Result<Response<TestAccessResponse>, Status> {
         let (caller, message) = Self::begin(request)?;
         let location = self.parse_request(&caller, convert::test_access(&message))?;
-        let diagnosis = self.broker(&caller).test_access(&caller.call, &caller.principal, location).await;
+        let diagnosis = service::test_access(self.context(&caller), location).await;
         Ok(Response::new(convert::test_access_response(diagnosis.map_err(caller.status())?)))
     }
 }

@@ -21,7 +21,7 @@ impl TestEnv {
     async fn check(&self, group: &str, key: &str) -> Diagnosis {
         let call = call(Action::CheckKeyAssociation, TIMEOUT);
         let request = CheckRequest { resource: on(group), key: key.parse().unwrap() };
-        self.broker.check(&call, &principal("acme", &["logkey:read"]), request).await.unwrap()
+        check(self.cx(call, principal("acme", &["logkey:read"])), request).await.unwrap()
     }
 }
 
@@ -123,7 +123,7 @@ async fn every_permission_is_tried_or_simulated() {
     let try_it = async || {
         let call = call(Action::TestAccess, TIMEOUT);
         let principal = principal("acme", &["logkey:read"]);
-        env.broker.test_access(&call, &principal, UnresolvedLocation::default()).await.unwrap()
+        test_access(env.cx(call, principal), UnresolvedLocation::default()).await.unwrap()
     };
     let names = [
         CheckName::RoleAssumable,
@@ -195,7 +195,7 @@ async fn a_log_group_that_is_not_granted_cannot_be_asked_about() {
     let env = env();
     let call = call(Action::CheckKeyAssociation, TIMEOUT);
     let request = CheckRequest { resource: on("/other/x"), key: KEY.parse().unwrap() };
-    let error = env.broker.check(&call, &principal("acme", &["logkey:read"]), request).await.unwrap_err();
+    let error = check(env.cx(call, principal("acme", &["logkey:read"])), request).await.unwrap_err();
     assert_eq!(error.reason(), Reason::LogGroupNotFound);
 }
 

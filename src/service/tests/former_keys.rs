@@ -18,7 +18,7 @@ fn codes(warnings: &[Warning]) -> Vec<&str> {
 
 async fn get(env: &TestEnv) -> KeyAssociation {
     let call = call(Action::GetKeyAssociation, TIMEOUT);
-    env.broker.get(&call, &principal("acme", ALL), on("/app/web")).await.unwrap()
+    super::super::get(env.cx(call, principal("acme", ALL)), on("/app/web")).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,9 +117,10 @@ async fn reads_do_not_wait_for_the_store_and_what_they_saw_is_kept_once() {
     let env = with_key(OTHER_KEY, None);
     env.audit.history.fail(true);
     assert_eq!(get(&env).await.key.unwrap().as_str(), OTHER_KEY);
-    env.broker.flush_observations().await.unwrap_err();
+    env.state.flush_observations().await.unwrap_err();
     env.audit.history.fail(false);
-    env.broker.flush_observations().await.unwrap();
-    let [record] = env.broker.load_records(&[get(&env).await.resource]).await.try_into().unwrap();
+    env.state.flush_observations().await.unwrap();
+    let [record] =
+        env.state.ports.history.records(&[get(&env).await.resource]).await.unwrap().try_into().unwrap();
     assert_eq!(record.key.unwrap().as_str(), OTHER_KEY);
 }

@@ -13,7 +13,7 @@ fn with_id(name: &str) -> AssociateRequest {
 
 async fn within(env: &TestEnv, timeout: Duration, request: AssociateRequest) -> Result<Changed, Error> {
     let call = call(Action::AssociateKmsKey, timeout);
-    env.broker.associate(&call, &principal("acme", ALL), request).await
+    associate(env.cx(call, principal("acme", ALL)), request).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,7 +68,7 @@ async fn another_request_under_the_same_id_is_refused() {
         validate_only: false,
         request_id: Some(ID),
     };
-    let error = env.broker.disassociate(&call, &principal("acme", ALL), request).await.unwrap_err();
+    let error = disassociate(env.cx(call, principal("acme", ALL)), request).await.unwrap_err();
     assert_eq!(error.reason(), Reason::RequestIdReused);
 }
 

@@ -84,7 +84,7 @@ async fn validating_a_disassociation_changes_nothing() {
         request_id: None,
     };
     let call = call(Action::DisassociateKmsKey, TIMEOUT);
-    let changed = env.broker.disassociate(&call, &principal("acme", ALL), request).await.unwrap();
+    let changed = disassociate(env.cx(call, principal("acme", ALL)), request).await.unwrap();
     assert_eq!(changed.association.previous_key, Some(OTHER_KEY.parse().unwrap()));
     assert_eq!(env.aws.calls(), []);
 }
@@ -101,7 +101,7 @@ async fn a_key_is_taken_away_only_where_it_is_the_expected_one() {
             request_id: None,
         };
         let call = call(Action::DisassociateKmsKey, TIMEOUT);
-        let done = env.broker.disassociate(&call, &principal("acme", ALL), request).await;
+        let done = disassociate(env.cx(call, principal("acme", ALL)), request).await;
         assert_eq!(done.as_ref().err().map(Error::reason), (!goes).then_some(Reason::ExpectedKeyMismatch));
         assert_eq!(env.aws.calls().len(), usize::from(goes), "{expected}");
     }
@@ -132,7 +132,7 @@ async fn who_cannot_have_a_turn_in_time_is_told_and_sends_nothing() {
     let late = async {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let call = call(Action::AssociateKmsKey, Duration::from_secs(1));
-        env.broker.associate(&call, &principal("acme", ALL), request("/app/web")).await
+        associate(env.cx(call, principal("acme", ALL)), request("/app/web")).await
     };
     let (first, late) = tokio::join!(env.associate(ALL, request("/app/web")), late);
     assert!(first.is_ok());

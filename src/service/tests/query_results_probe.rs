@@ -28,7 +28,7 @@ fn results() -> UnresolvedResource {
 impl TestEnv {
     async fn get_results(&self) -> KeyAssociation {
         let call = call(Action::GetKeyAssociation, TIMEOUT);
-        self.broker.get(&call, &principal("acme", ALL), results()).await.unwrap()
+        get(self.cx(call, principal("acme", ALL)), results()).await.unwrap()
     }
 
     async fn set_results(&self) {
@@ -36,7 +36,7 @@ impl TestEnv {
     }
 
     async fn records(&self) -> Vec<crate::domain::history::KeyRecord> {
-        self.broker.flush_observations().await.unwrap();
+        self.state.flush_observations().await.unwrap();
         let resource = Resource {
             location: crate::domain::association::Location {
                 account: crate::testing::ACCOUNT.parse().unwrap(),
@@ -44,7 +44,7 @@ impl TestEnv {
             },
             target: Target::QueryResults,
         };
-        self.broker.load_records(&[resource]).await
+        self.state.ports.history.records(&[resource]).await.unwrap()
     }
 
     fn last_detail(&self) -> String {
@@ -226,7 +226,7 @@ async fn an_unanswered_change_of_query_results_is_settled_by_a_query() {
         let before = env.audit.entries().len();
         env.queries.set_result(shown, 1);
         env.clock.advance(later);
-        env.broker.reconcile(&open, env.broker.ports.clock.now()).await;
+        reconcile(&env.state, &open, env.state.ports.clock.now()).await;
         let entries = env.audit.entries();
         let last = entries.get(before).map(|entry| entry.event.kind);
         assert_eq!(last, reconciled.map(Kind::Reconciled), "{shown:?} after {later:?}");
@@ -243,7 +243,7 @@ async fn an_unanswered_change_stays_open_where_a_query_may_tell_later_and_else_c
         let (env, open) = unanswered().await;
         let before = env.audit.entries().len();
         plan(&env.queries);
-        env.broker.reconcile(&open, env.broker.ports.clock.now()).await;
+        reconcile(&env.state, &open, env.state.ports.clock.now()).await;
         let entries = env.audit.entries();
         let last = entries.get(before).map(|entry| entry.event.kind);
         assert_eq!(last, reconciled.map(Kind::Reconciled));

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     domain::{audit::Settlement, time::Timestamp},
     ports::{PendingChange, PendingChanges, Unavailable},
-    service::reconcile::Reconciliation,
+    service::changes::reconcile::{Reconciliation, reconcile_one},
 };
 
 /// The open changes it was given, until they are closed.
@@ -55,7 +55,7 @@ async fn what_became_of_an_unanswered_change_is_read_back_and_recorded() {
         (None, Settlement::NotInForce),
     ] {
         let (env, open) = unanswered(now_in_force).await;
-        env.broker.reconcile(&open, env.broker.ports.clock.now()).await;
+        reconcile(&env.state, &open, env.state.ports.clock.now()).await;
         let entries = env.audit.entries();
         let reconciled = entries.last().unwrap();
         assert_eq!(reconciled.event.kind, Kind::Reconciled(settlement));
@@ -70,12 +70,12 @@ async fn a_change_that_several_look_back_at_is_settled_once() {
     for now_in_force in [Some(KEY), Some(OTHER_KEY)] {
         let (env, open) = unanswered(now_in_force).await;
         let change = open.0.lock().unwrap()[0].clone();
-        let now = env.broker.ports.clock.now();
+        let now = env.state.ports.clock.now();
         let deadline = tokio::time::Instant::now().into_std() + TIMEOUT;
         let ((), first, second) = tokio::join!(
-            env.broker.reconcile(&open, now),
-            env.broker.reconcile_one(change.clone(), deadline),
-            env.broker.reconcile_one(change, deadline),
+            reconcile(&env.state, &open, now),
+            reconcile_one(&env.state, change.clone(), deadline),
+            reconcile_one(&env.state, change, deadline),
         );
         let reconciled: Vec<_> = env
             .audit
@@ -105,11 +105,11 @@ async fn whoever_goes_away_while_it_is_recorded_leaves_it_to_nobody_else() {
     let change = open.0.lock().unwrap()[0].clone();
     let soon = |secs| tokio::time::Instant::now().into_std() + Duration::from_secs(secs);
     env.audit.block_after(0);
-    let gone = env.broker.reconcile_one(change.clone(), soon(60));
+    let gone = reconcile_one(&env.state, change.clone(), soon(60));
     assert!(tokio::time::timeout(Duration::from_secs(1), gone).await.is_err());
     // The store may still keep it: so that another one does not record it beside.
     let second =
-        tokio::time::timeout(Duration::from_secs(10), env.broker.reconcile_one(change, soon(2))).await;
+        tokio::time::timeout(Duration::from_secs(10), reconcile_one(&env.state, change, soon(2))).await;
     assert!(matches!(second, Ok(Reconciliation::NotNow)));
 }
 
@@ -118,7 +118,7 @@ async fn an_open_change_stays_open_while_aws_has_no_turn() {
     let (env, open) = unanswered(Some(KEY)).await;
     let before = env.audit.entries().len();
     let stuck = env_with(FakePolicy::default(), FakeUpstreamLimiter::exhausted(TIMEOUT), Vec::new());
-    stuck.broker.reconcile(&open, env.broker.ports.clock.now()).await;
+    reconcile(&stuck.state, &open, env.state.ports.clock.now()).await;
     assert_eq!(stuck.audit.entries().len(), 0);
     assert_eq!(env.audit.entries().len(), before);
 }

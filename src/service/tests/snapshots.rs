@@ -3,13 +3,19 @@
 use super::*;
 use crate::{
     domain::request::{CheckRequest, UsageRequest},
+    ports::{ConfigSnapshot, SnapshotSource as _},
     testing::ACCOUNT,
 };
 
-/// Every use case once, each by its name.
-async fn each(broker: &KeyBroker) -> Vec<(&'static str, Option<Reason>)> {
-    let principal = principal("acme", ALL);
-    let call = |action| call(action, TIMEOUT);
+/// Every use case once, each by its name, in contexts over `snapshot`.
+async fn each(
+    state: &Arc<ServiceState>,
+    snapshot: Arc<dyn ConfigSnapshot>,
+) -> Vec<(&'static str, Option<Reason>)> {
+    let cx = |action| {
+        let (call, caller) = (Arc::new(call(action, TIMEOUT)), Arc::new(principal("acme", ALL)));
+        Context::new(Arc::clone(state), Arc::clone(&snapshot), call, caller)
+    };
     let at = UnresolvedLocation::default;
     let listed = ListRequest {
         location: at(),
@@ -33,60 +39,30 @@ async fn each(broker: &KeyBroker) -> Vec<(&'static str, Option<Reason>)> {
         request_id: None,
     };
     let account = ACCOUNT.parse().unwrap();
-    let reason = |error: &Error| error.reason();
-    let (set, take) = (call(Action::AssociateKmsKey), call(Action::DisassociateKmsKey));
+    let set = associate(cx(Action::AssociateKmsKey), request("/app/web")).await;
+    let found = get(cx(Action::GetKeyAssociation), on("/app/web")).await;
+    let page = list(cx(Action::ListKeyAssociations), listed).await;
+    let diagnosis = check(cx(Action::CheckKeyAssociation), checked).await;
+    let used = usage(cx(Action::GetKeyUsage), used).await;
+    let removed = disassociate(cx(Action::DisassociateKmsKey), taken).await;
+    let caller = whoami(cx(Action::GetCaller));
+    let documents = onboarding(cx(Action::GetOnboarding), account).await;
+    let access = test_access(cx(Action::TestAccess), at()).await;
     vec![
-        (
-            "associate",
-            broker.associate(&set, &principal, request("/app/web")).await.as_ref().err().map(reason),
-        ),
-        (
-            "get",
-            broker
-                .get(&call(Action::GetKeyAssociation), &principal, on("/app/web"))
-                .await
-                .as_ref()
-                .err()
-                .map(reason),
-        ),
-        (
-            "list",
-            broker
-                .list(&call(Action::ListKeyAssociations), &principal, listed)
-                .await
-                .as_ref()
-                .err()
-                .map(reason),
-        ),
-        (
-            "check",
-            broker
-                .check(&call(Action::CheckKeyAssociation), &principal, checked)
-                .await
-                .as_ref()
-                .err()
-                .map(reason),
-        ),
-        (
-            "usage",
-            broker.usage(&call(Action::GetKeyUsage), &principal, used).await.as_ref().err().map(reason),
-        ),
-        ("disassociate", broker.disassociate(&take, &principal, taken).await.as_ref().err().map(reason)),
-        ("caller", broker.whoami(&call(Action::GetCaller), &principal).as_ref().err().map(reason)),
-        (
-            "onboarding",
-            broker
-                .onboarding(&call(Action::GetOnboarding), &principal, account)
-                .await
-                .as_ref()
-                .err()
-                .map(reason),
-        ),
-        (
-            "access",
-            broker.test_access(&call(Action::TestAccess), &principal, at()).await.as_ref().err().map(reason),
-        ),
+        ("associate", failure(set)),
+        ("get", failure(found)),
+        ("list", failure(page)),
+        ("check", failure(diagnosis)),
+        ("usage", failure(used)),
+        ("disassociate", failure(removed)),
+        ("caller", failure(caller)),
+        ("onboarding", failure(documents)),
+        ("access", failure(access)),
     ]
+}
+
+fn failure<T>(result: Result<T, Error>) -> Option<Reason> {
+    result.err().map(|error| error.reason())
 }
 
 /// A tenant of the same name to whom nothing is granted.
@@ -97,15 +73,15 @@ fn bare() -> Tenant {
 #[tokio::test(start_paused = true)]
 async fn a_call_keeps_to_what_was_in_force_when_it_began() {
     let env = env();
-    let started = env.broker.pinned_to(&env.rules.current());
+    let started = env.rules.current();
     let after = FakeTenants(vec![Arc::new(bare())]);
     env.rules.replace(Arc::new(after), Arc::new(FakePolicy { forbids: true }));
     let before = env.rules.reads();
-    for (name, failure) in each(&started).await {
+    for (name, failure) in each(&env.state, Arc::clone(&started)).await {
         assert_eq!(failure, None, "{name}");
     }
     assert_eq!(env.rules.reads(), before, "nothing looks at what came after");
-    for (name, failure) in each(&env.broker).await {
+    for (name, failure) in each(&env.state, env.rules.current()).await {
         assert!(failure.is_some(), "{name} goes by what is in force now");
     }
 }
@@ -117,9 +93,9 @@ async fn a_tenant_that_was_suspended_or_taken_away_meanwhile_is_refused_all_the_
         [(vec![Arc::new(suspended)], Reason::TenantSuspended), (Vec::new(), Error::TenantRemoved.reason())]
     {
         let env = env();
-        let started = env.broker.pinned_to(&env.rules.current());
+        let started = env.rules.current();
         env.rules.replace(Arc::new(FakeTenants(after)), Arc::new(FakePolicy::default()));
-        for (name, failure) in each(&started).await {
+        for (name, failure) in each(&env.state, Arc::clone(&started)).await {
             assert_eq!(failure, Some(expected), "{name}");
         }
         assert_eq!(env.aws.calls(), []);

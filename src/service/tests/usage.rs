@@ -13,7 +13,7 @@ fn with_key(count: usize) -> TestEnv {
     env_with(FakePolicy::default(), FakeUpstreamLimiter::default(), all)
 }
 
-async fn usage_by(broker: &KeyBroker) -> Usage {
+async fn usage_by(state: &Arc<ServiceState>) -> Usage {
     let call = call(Action::GetKeyUsage, TIMEOUT);
     let request = UsageRequest {
         key: KEY.parse().unwrap(),
@@ -21,12 +21,12 @@ async fn usage_by(broker: &KeyBroker) -> Usage {
         page_size: 500,
         unverified_page_token: Box::default(),
     };
-    broker.usage(&call, &principal("acme", ALL), request).await.unwrap()
+    super::super::usage(cx(state, call, principal("acme", ALL)), request).await.unwrap()
 }
 
 impl TestEnv {
     async fn usage(&self) -> Usage {
-        usage_by(&self.broker).await
+        usage_by(&self.state).await
     }
 
     /// The pages of log groups that AWS was asked for.
@@ -70,7 +70,7 @@ async fn what_was_read_before_a_restart_is_known_after_it_and_the_reading_begins
     env.limiter.with_remaining(3);
     assert_eq!(env.usage().await.uses.len(), 150);
     env.clock.advance(Duration::from_mins(1));
-    let restarted = KeyBroker::new((*env.broker.ports).clone());
+    let restarted = ServiceState::new(env.state.ports.clone());
     env.limiter.with_remaining(1);
     let part = usage_by(&restarted).await;
     assert!(part.coverage.contains("50 log groups were read from AWS since"), "{}", part.coverage);

@@ -1,0 +1,90 @@
+//! How many streams are open: counted apart from calls, so that streams cannot take the calls' places.
+
+use std::{
+    collections::HashMap,
+    num::NonZeroU32,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::error::ReadError;
+use crate::{domain::tenant::TenantId, ports::limit::DropGuard};
+
+/// How many streams may be open at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamLimits {
+    /// Of one tenant.
+    pub per_tenant: NonZeroU32,
+    /// Of all tenants.
+    pub in_all: NonZeroU32,
+}
+
+/// Those that are open.
+#[derive(Debug)]
+pub(super) struct StreamLimiter {
+    limits: StreamLimits,
+    open: Mutex<HashMap<TenantId, u32>>,
+}
+
+// === impl StreamLimits ===
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        let count = |count| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
+        Self { per_tenant: count(4), in_all: count(256) }
+    }
+}
+
+// === impl Streams ===
+
+impl StreamLimiter {
+    pub(super) fn new(limits: StreamLimits) -> Self {
+        Self { limits, open: Mutex::default() }
+    }
+
+    /// A place for one more, which is given back on drop.
+    pub(super) fn try_acquire(self: &Arc<Self>, tenant: &TenantId) -> Result<DropGuard, ReadError> {
+        let StreamLimits { per_tenant, in_all } = self.limits;
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = open.get(tenant).copied().unwrap_or_default();
+        if own >= per_tenant.get() || open.values().sum::<u32>() >= in_all.get() {
+            metrics::counter!("logkey_limit_refused_total", "cause" => "streams").increment(1);
+            return Err(ReadError::TooManyStreams);
+        }
+        open.insert(tenant.clone(), own + 1);
+        metrics::gauge!("logkey_audit_streams").increment(1.0);
+        let (streams, tenant) = (Arc::clone(self), tenant.clone());
+        Ok(DropGuard::new(move || streams.release(&tenant)))
+    }
+
+    fn release(&self, tenant: &TenantId) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics::gauge!("logkey_audit_streams").decrement(1.0);
+        if let Some(own) = open.get_mut(tenant) {
+            *own = own.saturating_sub(1);
+            if *own == 0 {
+                open.remove(tenant);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_has_its_own_bound_all_have_one_and_what_ended_is_forgotten() {
+        let count = |count| NonZeroU32::new(count).unwrap();
+        let streams = Arc::new(StreamLimiter::new(StreamLimits { per_tenant: count(2), in_all: count(3) }));
+        let [a, b]: [TenantId; 2] = ["a", "b"].map(|id| id.parse().unwrap());
+        let first = streams.try_acquire(&a).unwrap();
+        let _second = streams.try_acquire(&a).unwrap();
+        assert!(matches!(streams.try_acquire(&a), Err(ReadError::TooManyStreams)));
+        let third = streams.try_acquire(&b).unwrap();
+        assert!(matches!(streams.try_acquire(&b), Err(ReadError::TooManyStreams)), "three in all");
+        drop(first);
+        drop(streams.try_acquire(&b).unwrap());
+        drop(third);
+        assert_eq!(streams.open.lock().unwrap().len(), 1, "only tenants with streams are remembered");
+    }
+}

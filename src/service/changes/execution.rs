@@ -1,0 +1,295 @@
+//! Executes one prepared change on a task of its own: commits the intent, sends, commits the outcome.
+//!
+//! Nothing is sent before the intent is durable. If the client disconnects, the change still completes and
+//! its outcome is recorded; only the response is lost.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt as _;
+use rand::Rng as _;
+use tokio::{sync::oneshot, time::timeout_at};
+use tracing::Instrument as _;
+
+use super::{
+    change::{KeyChange, PreparedChange},
+    changed::Changed,
+    idempotency::Reservation,
+    prior_state::PriorState,
+    recorded_response,
+};
+use crate::{
+    domain::{
+        association::{KeyAssociation, RecordedAssociation, Resource},
+        audit::{Event, JournalEntry, Kind},
+        authorization::Authorized,
+        idempotency::{RecordedStep, RequestOutcome},
+    },
+    ports::{Acknowledgement, AwsResponse, UpstreamError},
+    service::{
+        context::Context,
+        error::Error,
+        preflight::explain,
+        shared::upstream::{self, RETRY_AFTER_THROTTLE, now},
+    },
+};
+
+/// How long a caller waits, beyond the deadline, for the record of what was done.
+const RECORD_GRACE: Duration = Duration::from_millis(250);
+/// How long an adapter may exceed the deadline that it was given before its call counts as lost.
+const UPSTREAM_GRACE: Duration = Duration::from_secs(1);
+/// The wait before the first retry; each further one is twice as long.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+/// The longest wait before a retry.
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
+/// How long after its deadline a change may still explain its failure and record it.
+const POST_DEADLINE_BUDGET: Duration = Duration::from_secs(5);
+
+type Responder = oneshot::Sender<Result<Changed, Error>>;
+
+/// One change between its preparation and its outcome.
+struct Execution<K: KeyChange> {
+    cx: Context,
+    authorized: Authorized<K::Command>,
+    reservation: Option<Reservation>,
+}
+
+/// Executes a prepared change, and waits for its outcome.
+pub(super) async fn run<K: KeyChange>(
+    cx: Context,
+    prepared: PreparedChange<K::Command>,
+    reservation: Option<Reservation>,
+) -> Result<Changed, Error> {
+    let PreparedChange { resource, authorized, guard, prior } = prepared;
+    let tasks = cx.ports().tasks.clone();
+    let (responder, receiver) = oneshot::channel();
+    let execution = Execution::<K> { cx, authorized, reservation };
+    let task = async move {
+        execution.run(resource, prior, responder).await;
+        // Until here no other change of the resource ran.
+        drop(guard);
+    };
+    // In the span of the call, so that its log lines name the call.
+    tasks.spawn(task.in_current_span());
+    receiver.await.unwrap_or(Err(Error::Internal("a change ended without a result")))
+}
+
+// === impl Execution ===
+
+impl<K: KeyChange> Execution<K> {
+    async fn run(mut self, resource: Resource, mut prior: PriorState, responder: Responder) {
+        let Some(responder) = self.commit_intent(&mut prior, responder).await else { return };
+        let sent = AssertUnwindSafe(self.send_with_retry()).catch_unwind().await;
+        let sent = sent.unwrap_or_else(|_panic| {
+            // Perhaps after AWS accepted the change: reconciliation reads back which.
+            tracing::error!("a change panicked");
+            Err(Error::OutcomeUnknown { event: None, source: None })
+        });
+        let result = match sent {
+            Ok(Acknowledgement { aws_request_id }) => {
+                let (key, now) = (K::new_key(self.authorized.command()), self.cx.ports().clock.now());
+                Ok(prior.into_changed(resource, key, Some(now), now, aws_request_id))
+            }
+            Err(error) => {
+                let deadline = self.cx.call.deadline;
+                Err(explain::explain_refusal(&mut self.cx, &self.authorized, error, deadline).await)
+            }
+        };
+        self.commit_outcome(responder, result).await;
+    }
+
+    /// Makes the intent durable. Returns the responder where the change may be sent; otherwise the caller
+    /// has its answer, and an intent that was stored after all gets its outcome.
+    async fn commit_intent(&mut self, prior: &mut PriorState, responder: Responder) -> Option<Responder> {
+        let deadline = self.cx.call.deadline;
+        if now() >= deadline {
+            // The reads before took all the time.
+            let error = Error::DeadlineBeforeAws;
+            self.cx.record_refusal(&error);
+            drop(responder.send(Err(error)));
+            return None;
+        }
+        let entry = JournalEntry {
+            observation: prior.observation.take(),
+            request: self.intent_step(),
+            ..JournalEntry::event_only(self.cx.audit.intent(self.cx.ports()))
+        };
+        let state = Arc::clone(&self.cx.state);
+        let mut commit = state.ports.audit.commit(entry);
+        match timeout_at(deadline.into(), &mut commit).await {
+            Ok(Ok(event)) => {
+                self.cx.audit.intended(event);
+                return Some(responder);
+            }
+            Ok(Err(unavailable)) => {
+                let error = Error::AuditUnavailable(Some(unavailable));
+                tracing::error!(error = &error as &dyn std::error::Error, "nothing was sent to AWS");
+                drop(responder.send(Err(error)));
+            }
+            Err(_elapsed) => {
+                drop(responder.send(Err(Error::AuditUnavailable(None))));
+                if let Ok(event) = commit.await {
+                    self.cx.audit.intended(event);
+                    let failure = Err(Error::AuditUnavailable(None));
+                    let request = self.outcome_step(&failure);
+                    let entry = JournalEntry { request, ..JournalEntry::event_only(self.outcome(&failure)) };
+                    drop(self.cx.ports().audit.commit(entry).await);
+                }
+            }
+        }
+        None
+    }
+
+    /// Sends under a permit, again where a retry can help, until the deadline.
+    async fn send_with_retry(&mut self) -> Result<Acknowledgement, Error> {
+        let deadline = self.cx.call.deadline;
+        let mut backoff = FIRST_BACKOFF;
+        let mut last_error: Option<UpstreamError> = None;
+        loop {
+            let (state, access) = (Arc::clone(&self.cx.state), self.authorized.access());
+            let sending = K::send(&state.ports, &self.authorized, deadline);
+            let sending = async {
+                let sent = timeout_at((deadline + UPSTREAM_GRACE).into(), sending).await;
+                sent.unwrap_or_else(AwsResponse::lost)
+            };
+            let attempt = upstream::attempt(&state.ports, access, K::OPERATION, deadline, sending).await;
+            let response = match attempt {
+                Ok(response) => response,
+                Err(no_permit) => {
+                    return Err(last_error.map_or(no_permit.into(), |error| final_error(error, deadline)));
+                }
+            };
+            self.cx.audit.record_aws_call(response.via);
+            let error = match response.result {
+                Ok(acknowledged) => return Ok(acknowledged),
+                Err(error) => error,
+            };
+            let wait = match &error {
+                // The limiter knows: the next permit comes when the quota has room.
+                UpstreamError::Throttled { .. } => Duration::ZERO,
+                UpstreamError::Conflict { .. }
+                | UpstreamError::Fault { .. }
+                | UpstreamError::NotSent(_)
+                | UpstreamError::Unanswered(_) => jittered(backoff),
+                UpstreamError::Refused { .. } | UpstreamError::RoleNotAssumable { .. } => {
+                    return Err(final_error(error, deadline));
+                }
+            };
+            // A call that may have been executed stays the worst that is known.
+            let worst = match last_error.take() {
+                Some(unanswered @ UpstreamError::Unanswered(_)) => unanswered,
+                _ => error,
+            };
+            if now() + wait >= deadline {
+                return Err(final_error(worst, deadline));
+            }
+            last_error = Some(worst);
+            tokio::time::sleep(wait).await;
+            backoff = (backoff * 2).min(MAX_BACKOFF);
+        }
+    }
+
+    /// What the idempotency record has with the intent, where the request has an idempotency key.
+    fn intent_step(&self) -> Option<RecordedStep> {
+        let left = self.cx.call.deadline.saturating_duration_since(now());
+        let max = left + UPSTREAM_GRACE + POST_DEADLINE_BUDGET;
+        Some(self.reservation.as_ref()?.started(self.cx.ports().clock.now(), max))
+    }
+
+    /// What the idempotency record has with the outcome: what AWS decided stands; what AWS never accepted
+    /// may be tried again; anything else is read back first.
+    fn outcome_step(&self, result: &Result<Changed, Error>) -> Option<RecordedStep> {
+        self.reservation.as_ref()?;
+        let end = match result {
+            Ok(changed) => RequestOutcome::Completed(recorded_response::of_success(changed)),
+            Err(Error::OutcomeUnknown { .. } | Error::Internal(_)) => RequestOutcome::Unknown,
+            Err(error) => recorded_response::of_failure(error, self.cx.audit.key())
+                .map_or(RequestOutcome::Open, RequestOutcome::Refused),
+        };
+        Some(RecordedStep::Outcome { intent: self.cx.audit.intent_id()?, end })
+    }
+
+    fn outcome(&self, result: &Result<Changed, Error>) -> Event {
+        self.cx.audit.build_entry(self.cx.ports(), Kind::Outcome, result.as_ref().err())
+    }
+
+    /// Makes the outcome durable and responds. A caller does not wait for a store that hangs, and never
+    /// gets a bare success whose outcome is not recorded.
+    async fn commit_outcome(&self, responder: Responder, result: Result<Changed, Error>) {
+        let association = result.as_ref().ok().and_then(|changed| recorded_association(&changed.association));
+        let request = self.outcome_step(&result);
+        let entry = JournalEntry { association, request, ..JournalEntry::event_only(self.outcome(&result)) };
+        let mut commit = self.cx.ports().audit.commit(entry);
+        let latest = self.cx.call.deadline.max(now()) + RECORD_GRACE;
+        let committed = timeout_at(latest.into(), &mut commit).await;
+        let done = match (result, committed) {
+            (Ok(changed), Ok(Ok(event))) => Ok(Changed { event: Some(event), ..changed }),
+            (Ok(Changed { aws_request_id, .. }), Ok(Err(_)) | Err(_)) => {
+                tracing::error!(
+                    aws.request_id = %aws_request_id,
+                    "a change was made, and its outcome is not in the audit log yet"
+                );
+                Err(Error::OutcomeNotRecorded { aws_request_id: Some(aws_request_id) })
+            }
+            (Err(Error::OutcomeUnknown { source, .. }), Ok(Ok(event))) => {
+                Err(Error::OutcomeUnknown { event: Some(event), source })
+            }
+            (Err(error), Ok(Ok(_))) => Err(error),
+            (Err(error), Ok(Err(_)) | Err(_)) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a change failed, and its outcome is not in the audit log yet"
+                );
+                Err(Error::FailureNotRecorded { error: Box::new(error) })
+            }
+        };
+        // The client may have disconnected: the outcome is recorded all the same.
+        drop(responder.send(done));
+    }
+}
+
+/// The association that the record has once the change is made.
+fn recorded_association(association: &KeyAssociation) -> Option<RecordedAssociation> {
+    Some(RecordedAssociation {
+        resource: association.resource.clone(),
+        key: association.key.clone(),
+        previous_key: association.previous_key.clone(),
+        accepted: association.accepted?,
+    })
+}
+
+/// The error of a change that is not retried any more.
+fn final_error(error: UpstreamError, deadline: Instant) -> Error {
+    match error {
+        UpstreamError::Refused { refusal, answer } => Error::Refused { refusal, answer },
+        UpstreamError::RoleNotAssumable { answer } => Error::RoleNotAssumable { answer },
+        UpstreamError::Conflict { answer } => Error::Conflict { answer },
+        UpstreamError::Throttled { answer } => Error::Throttled { retry_after: RETRY_AFTER_THROTTLE, answer },
+        UpstreamError::Fault { answer } => Error::AwsUnavailable { answer: Some(answer), source: None },
+        UpstreamError::NotSent(_) if now() >= deadline => Error::DeadlineBeforeAws,
+        UpstreamError::NotSent(source) => Error::AwsUnavailable { answer: None, source: Some(source) },
+        UpstreamError::Unanswered(source) => Error::OutcomeUnknown { event: None, source: Some(source) },
+    }
+}
+
+/// Between half of `wait` and all of it, so that callers that collided do not collide again.
+fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(rand::rng().random_range(0.5..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repetitions_of_callers_who_met_are_spread_over_half_a_wait() {
+        let waits: Vec<_> = (0..1_000).map(|_| jittered(Duration::from_secs(1))).collect();
+        let (min, max) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+        assert!(*min >= Duration::from_millis(500) && *max <= Duration::from_secs(1), "{min:?} {max:?}");
+        let between = max.saturating_sub(*min);
+        assert!(between > Duration::from_millis(400), "{min:?} {max:?}");
+    }
+}

@@ -1,0 +1,40 @@
+//! Compares the current key with the one that the caller expects (`expected_kms_key_id`).
+
+use crate::{
+    domain::{
+        arn::{KmsKeyArn, KmsKeyId},
+        authorization::Access,
+        diagnosis::Lookup,
+        request::ExpectedKey,
+    },
+    service::{context::Context, error::Error, shared::lookup},
+};
+
+/// Fails where the current key is another than expected.
+pub(super) async fn check(
+    cx: &mut Context,
+    access: &Access,
+    expected: &ExpectedKey,
+    current: Option<&KmsKeyArn>,
+) -> Result<(), Error> {
+    let as_expected = match (expected, current) {
+        (ExpectedKey::Nothing, current) => current.is_none(),
+        (ExpectedKey::Key(_), None) => false,
+        (ExpectedKey::Key(KmsKeyId::Arn(key)), Some(current)) => key == current,
+        (ExpectedKey::Key(named), Some(current)) => {
+            let deadline = cx.call.deadline;
+            let found = lookup::describe_key(cx, access, named, deadline).await;
+            match found.map_err(|answer| Error::RoleNotAssumable { answer })? {
+                Lookup::Found(key) => key.arn == *current,
+                Lookup::Absent => false,
+                Lookup::Unknown(_) => {
+                    return Err(Error::KeyNotFound {
+                        key: named.clone(),
+                        location: access.location().clone(),
+                    });
+                }
+            }
+        }
+    };
+    if as_expected { Ok(()) } else { Err(Error::ExpectedKeyMismatch { in_force: current.cloned() }) }
+}

@@ -1,0 +1,279 @@
+//! Reconciles changes whose outcome is not known, by reading back what AWS has: after a crash, and after a
+//! response that never came. Runs beside the calls; a change that cannot be read back yet stays pending.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::recorded_response;
+use crate::{
+    domain::{
+        arn::KmsKeyArn,
+        association::{
+            GetKeyAssociation, LogGroupName, PROPAGATION_DELAY, RecordedAssociation, Resource, Target,
+        },
+        audit::{Actor, AuditOperation, Completion, Event, EventId, JournalEntry, Kind, Settlement},
+        authorization::{Access, PolicyFacts},
+        call::{Action, Call, RequestId},
+        idempotency::{Answer, RecordedStep, RequestOutcome},
+        principal::{PolicyClaims, Principal, Scopes},
+        tenant::TenantId,
+        time::Timestamp,
+    },
+    ports::{AwsResponse, PendingChange, PendingChanges, limit::Operation},
+    service::{
+        context::Context,
+        shared::{
+            keyed_mutex::KeyGuard,
+            observation_buffer::observation,
+            query_results_probe::{self, Inconclusive, ProbeResult, Remedy},
+            upstream,
+        },
+        state::{Dependencies, ServiceState},
+    },
+};
+
+/// How long reading back one change may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What reading back one change found.
+enum Finding {
+    /// The outcome.
+    Reconciled(Settlement),
+    /// A query does not show it, and AWS may not use the new key yet.
+    Pending,
+    /// AWS did not answer; to be read again.
+    Unavailable,
+}
+
+/// The outcome of a change, for a request with the same idempotency key.
+pub(in crate::service) enum Reconciliation {
+    /// It is in force.
+    InForce {
+        /// What its caller is told.
+        answer: Answer,
+        /// The event that says so.
+        event: EventId,
+    },
+    /// It is not, or it cannot be told: making it again does no harm.
+    NotInForce,
+    /// AWS does not say now, or what it says could not be recorded.
+    NotNow,
+}
+
+/// Reconciles every change whose intent is older than `before`, as far as AWS answers.
+pub async fn reconcile(state: &Arc<ServiceState>, changes: &dyn PendingChanges, before: Timestamp) {
+    let pending = match changes.list_pending(before).await {
+        Ok(pending) => pending,
+        Err(error) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "changes with an unknown outcome cannot be read; trying again"
+            );
+            return;
+        }
+    };
+    for change in pending {
+        let intent = change.intent;
+        let deadline = upstream::now() + TIMEOUT;
+        if matches!(try_reconcile(state, change, deadline, None).await, Reconciliation::NotNow) {
+            tracing::warn!(audit.intent = %intent, "the outcome of a change is not known yet; trying again");
+        }
+    }
+}
+
+/// Reconciles one change for a caller that would make it again. Making it again does no harm, so that
+/// nothing is waited for that only time can show.
+pub(in crate::service) async fn reconcile_one(
+    state: &Arc<ServiceState>,
+    change: PendingChange,
+    deadline: Instant,
+) -> Reconciliation {
+    try_reconcile(state, change, deadline, Some(Settlement::CannotTell)).await
+}
+
+/// Reconciles a change once, whoever else asks for it meanwhile. `early` is recorded where only time can
+/// show the outcome; none leaves the change pending.
+async fn try_reconcile(
+    state: &Arc<ServiceState>,
+    change: PendingChange,
+    deadline: Instant,
+    early: Option<Settlement>,
+) -> Reconciliation {
+    let Some(guard) = state.reconciliation_locks.lock(&change.intent, deadline).await else {
+        return Reconciliation::NotNow;
+    };
+    match state.ports.open.reconciliation_of(&change).await {
+        Ok(Some((settlement, event))) => return resolve(&change.event, settlement, event),
+        Ok(None) => {}
+        Err(_unavailable) => return Reconciliation::NotNow,
+    }
+    let found = match read_back(state, &change.event, deadline).await {
+        Finding::Reconciled(settlement) => Some(settlement),
+        Finding::Pending => early,
+        Finding::Unavailable => None,
+    };
+    match found {
+        Some(settlement) => record_reconciled(state, change, settlement, guard).await,
+        None => Reconciliation::NotNow,
+    }
+}
+
+/// Reads from AWS whether the change is in effect.
+async fn read_back(state: &Arc<ServiceState>, intent: &Event, deadline: Instant) -> Finding {
+    let (Some(resource), Some(tenant)) = (&intent.resource, &intent.actor.tenant) else {
+        return Finding::Reconciled(Settlement::CannotTell);
+    };
+    let snapshot = state.ports.rules.current();
+    let Some(tenant) = snapshot.tenants().find(tenant) else {
+        return Finding::Reconciled(Settlement::CannotTell);
+    };
+    let (call, principal) = (call(deadline), caller(intent, &tenant.id, state.ports.clock.now()));
+    let mut cx = Context::new(Arc::clone(state), snapshot, Arc::new(call), Arc::new(principal));
+    let command = GetKeyAssociation { resource: resource.clone() };
+    match cx.decide_command(&PolicyFacts::default(), &tenant, command) {
+        Ok(authorized) => match &resource.target {
+            Target::LogGroup(name) => compare(&cx, authorized.access(), name, intent).await,
+            Target::QueryResults => compare_results(&mut cx, authorized.access(), intent).await,
+        },
+        Err(_no_longer) => Finding::Reconciled(Settlement::CannotTell),
+    }
+}
+
+async fn compare(cx: &Context, access: &Access, name: &LogGroupName, intent: &Event) -> Finding {
+    let (ports, deadline) = (cx.ports(), cx.call.deadline);
+    let send = async {
+        let at = ports.clock.now();
+        ports.log_groups.find(access, name, deadline).await.map(|found| (found, at))
+    };
+    let found = upstream::attempt(ports, access, Operation::DescribeLogGroups, deadline, send).await;
+    let Ok(AwsResponse { result: Ok((found, at)), .. }) = found else { return Finding::Unavailable };
+    let Some(group) = found else { return Finding::Reconciled(Settlement::CannotTell) };
+    cx.state.observations.add([observation(access.location(), &group, at)]);
+    let is_applied = group.key.as_ref() == intended_key(intent);
+    Finding::Reconciled(if is_applied { Settlement::InForce } else { Settlement::NotInForce })
+}
+
+/// The same for query results, as far as a query shows them.
+async fn compare_results(cx: &mut Context, access: &Access, intent: &Event) -> Finding {
+    let observation = match query_results_probe::probe(cx, access).await {
+        ProbeResult::Confirmed(observation) => observation,
+        ProbeResult::Unknown(Inconclusive { helps: Remedy::Time, .. }) => return Finding::Unavailable,
+        // AWS has no call that returns the key of query results.
+        ProbeResult::Off | ProbeResult::Unknown(_) => return Finding::Reconciled(Settlement::CannotTell),
+    };
+    let is_applied = observation.key.as_ref() == intended_key(intent);
+    if !is_applied && observation.observed_at < intent.time.plus(PROPAGATION_DELAY) {
+        return Finding::Pending;
+    }
+    cx.state.observations.add([observation]);
+    Finding::Reconciled(if is_applied { Settlement::InForce } else { Settlement::NotInForce })
+}
+
+/// Records the outcome on a task of its own: a caller that disconnects does not interrupt it, and until it
+/// is recorded nobody else finds the change pending.
+async fn record_reconciled(
+    state: &Arc<ServiceState>,
+    change: PendingChange,
+    settlement: Settlement,
+    guard: KeyGuard,
+) -> Reconciliation {
+    let shared = Arc::clone(state);
+    let recording = state.ports.tasks.spawn(async move {
+        let recorded = record(&shared.ports, change, settlement).await;
+        drop(guard);
+        recorded
+    });
+    recording.await.unwrap_or(Reconciliation::NotNow)
+}
+
+async fn record(ports: &Dependencies, change: PendingChange, settlement: Settlement) -> Reconciliation {
+    let PendingChange { intent, event: intent_event } = change;
+    let now = ports.clock.now();
+    let association = match (settlement, &intent_event.resource) {
+        (Settlement::InForce, Some(resource)) => Some(in_force(resource, &intent_event)),
+        _ => None,
+    };
+    let answer = recorded_answer(&intent_event, settlement);
+    let end = answer.clone().map_or(RequestOutcome::Open, RequestOutcome::Completed);
+    let request = Some(RecordedStep::Outcome { intent, end });
+    let end = Completion { failure: None, aws_error: None, latency: now.since(intent_event.time) };
+    let event = Event {
+        kind: Kind::Reconciled(settlement),
+        time: now,
+        closes: Some(intent),
+        end: Some(end),
+        ..intent_event
+    };
+    match ports.audit.commit(JournalEntry { association, request, ..JournalEntry::event_only(event) }).await {
+        Ok(event) => {
+            tracing::info!(audit.intent = %intent, ?settlement, "a pending change was reconciled");
+            answer.map_or(Reconciliation::NotInForce, |answer| Reconciliation::InForce { answer, event })
+        }
+        Err(error) => {
+            tracing::warn!(
+                audit.intent = %intent,
+                error = &error as &dyn std::error::Error,
+                "the outcome of a pending change cannot be recorded; trying again"
+            );
+            Reconciliation::NotNow
+        }
+    }
+}
+
+/// The answer to its caller; none where the change is not in effect.
+fn recorded_answer(intent: &Event, settlement: Settlement) -> Option<Answer> {
+    let sets = intent.act == AuditOperation::Rpc(Action::AssociateKmsKey);
+    (settlement == Settlement::InForce).then(|| recorded_response::of_reconciled(intent, sets))
+}
+
+/// The outcome of a change that was reconciled before.
+fn resolve(intent: &Event, settlement: Settlement, event: EventId) -> Reconciliation {
+    recorded_answer(intent, settlement)
+        .map_or(Reconciliation::NotInForce, |answer| Reconciliation::InForce { answer, event })
+}
+
+/// The association that the change made. AWS accepted it at some moment after the intent.
+fn in_force(resource: &Resource, intent: &Event) -> RecordedAssociation {
+    let sets = intent.act == AuditOperation::Rpc(Action::AssociateKmsKey);
+    RecordedAssociation {
+        resource: resource.clone(),
+        key: intent.keys.resolved.clone().filter(|_| sets),
+        previous_key: intent.keys.previous.clone(),
+        accepted: intent.time,
+    }
+}
+
+/// The key that the change was to set; none where it was to remove the key.
+fn intended_key(intent: &Event) -> Option<&KmsKeyArn> {
+    let sets = intent.act == AuditOperation::Rpc(Action::AssociateKmsKey);
+    intent.keys.resolved.as_ref().filter(|_| sets)
+}
+
+/// A call that the service makes for itself.
+fn call(deadline: Instant) -> Call {
+    let received = tokio::time::Instant::now().into_std();
+    Call {
+        request_id: RequestId::new_v7(),
+        action: Action::GetKeyAssociation,
+        source: None,
+        unverified_user_agent: None,
+        received,
+        deadline,
+    }
+}
+
+/// The caller of the change, without any scope: policy decides whether it may still read the resource.
+fn caller(intent: &Event, tenant: &TenantId, now: Timestamp) -> Principal {
+    let Actor { subject, issuer, token_id, .. } = intent.actor.clone();
+    Principal {
+        tenant: tenant.clone(),
+        subject: subject.unwrap_or_default(),
+        issuer: issuer.unwrap_or_default(),
+        scopes: Scopes::default(),
+        claims: PolicyClaims::default(),
+        token_id: token_id.unwrap_or_default(),
+        expires: now,
+    }
+}

@@ -1,0 +1,186 @@
+//! What every use case needs: the call, its caller, the snapshot that it keeps to, and its audit event.
+//! Built by the gRPC handlers, and by reconciliation for the service's own reads.
+
+use std::sync::Arc;
+
+use super::{
+    error::Error,
+    shared::{audit_context::AuditContext, resolve},
+    state::{Dependencies, ServiceState},
+};
+use crate::{
+    domain::{
+        association::{GetKeyAssociation, Resource},
+        authorization::{
+            Authorized, AuthzRequest, Command, Decision, PolicyFacts, RequiredFacts, ResourceScope,
+        },
+        call::Call,
+        principal::{Principal, Scope},
+        tenant::Tenant,
+    },
+    ports::ConfigSnapshot,
+};
+
+/// One call on its way through a use case.
+#[derive(Clone)]
+pub struct Context {
+    pub(super) state: Arc<ServiceState>,
+    pub(super) call: Arc<Call>,
+    pub(super) caller: Arc<Principal>,
+    /// The audit event of the call, filled as the use case learns more.
+    pub(super) audit: AuditContext,
+    snapshot: Arc<dyn ConfigSnapshot>,
+    tenant: Option<Arc<Tenant>>,
+}
+
+// === impl Context ===
+
+impl Context {
+    /// A context that keeps to `snapshot`: a call that reads the configuration twice sees the same,
+    /// whatever is reloaded in between.
+    #[must_use]
+    pub fn new(
+        state: Arc<ServiceState>,
+        snapshot: Arc<dyn ConfigSnapshot>,
+        call: Arc<Call>,
+        caller: Arc<Principal>,
+    ) -> Self {
+        let audit = AuditContext::new(&state.ports, &call, &caller);
+        Self { state, call, caller, audit, snapshot, tenant: None }
+    }
+
+    /// A context over the snapshot that is in effect now.
+    #[must_use]
+    pub fn current(state: &Arc<ServiceState>, call: Arc<Call>, caller: Arc<Principal>) -> Self {
+        Self::new(Arc::clone(state), state.ports.rules.current(), call, caller)
+    }
+
+    /// The same call, with the snapshot that is in effect now: for streams, which outlive reloads.
+    pub(super) fn refreshed(&self) -> Self {
+        Self { snapshot: self.ports().rules.current(), tenant: None, ..self.clone() }
+    }
+
+    pub(super) fn ports(&self) -> &Dependencies {
+        &self.state.ports
+    }
+
+    /// Requires a scope of the caller's token.
+    pub(super) fn require(&self, scope: Scope) -> Result<(), Error> {
+        if self.caller.scopes.contains(scope) { Ok(()) } else { Err(Error::ScopeMissing(scope)) }
+    }
+
+    /// The caller's tenant, unless it is suspended.
+    pub(super) fn tenant(&mut self) -> Result<Arc<Tenant>, Error> {
+        if let Some(tenant) = &self.tenant {
+            return Ok(Arc::clone(tenant));
+        }
+        let id = &self.caller.tenant;
+        let tenant = self.snapshot.tenants().find(id).ok_or(Error::TenantRemoved)?;
+        // A client can send its body slowly: a suspension counts that came in the meantime.
+        let now = self.ports().rules.current_tenant(id).ok_or(Error::TenantRemoved)?;
+        if tenant.suspended || now.suspended {
+            return Err(Error::TenantSuspended);
+        }
+        self.tenant = Some(Arc::clone(&tenant));
+        Ok(tenant)
+    }
+
+    /// The policy's decision.
+    pub(super) fn decide(&self, request: &AuthzRequest<'_>) -> Decision {
+        self.snapshot.policy().decide(request)
+    }
+
+    /// The facts that policies need before they can decide about `command`.
+    pub(super) fn required_facts<C: Command>(&self, tenant: &Tenant, command: &C) -> RequiredFacts {
+        let policy = |request: &AuthzRequest<'_>| self.snapshot.policy().required_facts(request);
+        Authorized::required_facts(policy, &self.call, &self.caller, tenant, command)
+    }
+
+    /// Authorizes `command`, or says what the caller may know of a denial.
+    pub(super) fn authorize<C: Command + Clone>(&mut self, command: C) -> Result<Authorized<C>, Error> {
+        self.authorize_with(&PolicyFacts::default(), command)
+    }
+
+    /// Authorizes `command` with the facts that policies required.
+    pub(super) fn authorize_with<C: Command + Clone>(
+        &mut self,
+        facts: &PolicyFacts,
+        command: C,
+    ) -> Result<Authorized<C>, Error> {
+        let tenant = self.tenant()?;
+        let requested = command.clone();
+        match self.decide_command(facts, &tenant, command) {
+            Ok(authorized) => {
+                self.audit.allowed(authorized.policies());
+                self.ports().quotas.refresh_in_background(authorized.access());
+                Ok(authorized)
+            }
+            Err(denial) => {
+                self.audit.denied(&denial);
+                let (location, target, key) = (requested.location(), requested.target(), requested.key());
+                Err(resolve::mask_command_denial(denial, &tenant, location, target, key))
+            }
+        }
+    }
+
+    /// The decision about `command`, recorded nowhere.
+    pub(super) fn decide_command<C: Command>(
+        &self,
+        facts: &PolicyFacts,
+        tenant: &Arc<Tenant>,
+        command: C,
+    ) -> Result<Authorized<C>, crate::domain::authorization::Denial> {
+        let policy = |request: &AuthzRequest<'_>| self.decide(request);
+        Authorized::decide_with(facts, policy, &self.call, &self.caller, tenant, command)
+    }
+
+    /// Authorizes a read that is about no command, since it does nothing in AWS.
+    pub(super) fn authorize_scope(&mut self, tenant: &Tenant, scope: ResourceScope<'_>) -> Result<(), Error> {
+        let facts = &PolicyFacts::default();
+        let (call, principal) = (&*self.call, &*self.caller);
+        let (action, about) = (call.action, scope);
+        let request = AuthzRequest { call, principal, tenant, action, about, key: None, facts };
+        match self.decide(&request).allowed() {
+            Ok(policies) => {
+                self.audit.allowed(&policies);
+                Ok(())
+            }
+            Err(denial) => {
+                self.audit.denied(&denial);
+                Err(resolve::mask_denial(denial, scope))
+            }
+        }
+    }
+
+    /// Whether policy lets the caller read `resource`: AWS cannot restrict a list to names.
+    pub(super) fn can_read(&self, tenant: &Arc<Tenant>, resource: &Resource) -> bool {
+        let command = GetKeyAssociation { resource: resource.clone() };
+        self.decide_command(&PolicyFacts::default(), tenant, command).is_ok()
+    }
+
+    /// Records how a use case ended that changes nothing, and passes its result on.
+    pub(super) fn record_read<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        match &result {
+            Ok(_) => self.audit.read(self.ports()),
+            Err(error) => self.record_refusal(error),
+        }
+        result
+    }
+
+    /// Records a refusal where there is one, and passes the result on.
+    pub(super) fn record_error<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        result.inspect_err(|error| self.record_refusal(error))
+    }
+
+    /// Records that the call was refused before it changed anything: here, or because its request could
+    /// not be parsed.
+    pub fn record_refusal(&self, error: &Error) {
+        self.audit.record_refusal(self.ports(), error);
+    }
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("call", &self.call).finish_non_exhaustive()
+    }
+}

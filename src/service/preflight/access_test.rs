@@ -1,0 +1,225 @@
+//! Whether what is installed in an account works: the role with its external id and without, each read
+//! tried for real, and each change as IAM simulates it, since a try would change something.
+
+use super::{
+    check, optional_permissions,
+    role_check::{self, Simulated, check_simulated},
+};
+use crate::{
+    domain::{
+        arn::{KmsKeyArn, KmsKeyId},
+        association::{TestAccess, UnresolvedLocation},
+        authorization::Access,
+        diagnosis::{self, Check, CheckName, Diagnosis},
+        onboarding::{
+            self, LOOK_AT_KEYS, READ_QUERY, RUN_QUERY, SET_KEY_OF_QUERY_RESULTS, SET_KEYS, USE_KEYS,
+        },
+        policy_simulation::{ASSOCIATE, DISASSOCIATE, SimulationRequest},
+        principal::Scope,
+        reason::Reason,
+        remedy,
+    },
+    ports::{LogGroup, UpstreamError, aws::Refusal},
+    service::{
+        context::Context,
+        error::Error,
+        shared::{
+            audit_context::AuditContext,
+            lookup,
+            query_results_probe::{self, Inconclusive, ProbeResult, Remedy},
+            resolve,
+        },
+    },
+};
+
+/// The role was assumed.
+const ASSUMED: &str = "the account's role can be assumed, with the external id";
+
+/// Tests what is installed in an account.
+///
+/// # Errors
+///
+/// [`Error`] where the caller may not ask; what does not work is a check.
+pub async fn test_access(mut cx: Context, location: UnresolvedLocation) -> Result<Diagnosis, Error> {
+    let result = check_access(&mut cx, &location).await;
+    cx.record_read(result)
+}
+
+async fn check_access(cx: &mut Context, location: &UnresolvedLocation) -> Result<Diagnosis, Error> {
+    cx.require(Scope::Read)?;
+    let location = resolve::resolve_location(&*cx.tenant()?, location)?;
+    let authorized = cx.authorize(TestAccess { location })?;
+    let access = authorized.access();
+    let read = cx.ports().log_groups.page(access, None, None, cx.call.deadline).await;
+    cx.audit.record_aws_call(read.via);
+    let mut checks = Vec::new();
+    match read.result {
+        Err(UpstreamError::RoleNotAssumable { answer }) => {
+            checks.push(check::assume_role_failure(&answer));
+        }
+        Err(error) => {
+            checks.push(assume_role_check(&cx.audit, &error));
+            checks.push(unreadable_check(&error));
+            checks.extend(check_keys_and_writes(cx, access, &[]).await);
+            if access.grant().verify_query_results {
+                let detail = "no log group to query could be found";
+                checks.push(Check::not_checked(CheckName::RoleQueryPermission, detail));
+            }
+        }
+        Ok(page) => {
+            checks.push(Check::passed(CheckName::RoleAssumable, ASSUMED));
+            checks.push(Check::passed(CheckName::RoleReadPermission, "the role may list log groups"));
+            checks.extend(check_keys_and_writes(cx, access, &page.groups).await);
+            if access.grant().verify_query_results {
+                checks.push(check_query(cx, access).await);
+            }
+        }
+    }
+    if cx.audit.has_assumed_role() {
+        checks.extend(optional_permissions::check_quotas(cx, access).await);
+    }
+    checks.push(check_external_id(cx, access).await);
+    Ok(Diagnosis { checks, key: None })
+}
+
+async fn check_keys_and_writes(cx: &mut Context, access: &Access, groups: &[LogGroup]) -> Vec<Check> {
+    let (grant, location) = (access.grant(), access.location());
+    let mut checks = Vec::new();
+    let keys = onboarding::sample_keys(grant, location);
+    let targets = onboarding::sample_targets(grant, location);
+    if !keys.is_empty() {
+        let sample_key = sample_key(access, groups);
+        checks.push(check_key_reads(cx, access, &keys, sample_key.as_ref()).await);
+        let samples = optional_permissions::Samples {
+            keys: &keys,
+            targets: &targets,
+            groups,
+            sample_key: sample_key.as_ref(),
+        };
+        checks.extend(optional_permissions::check_key_tags(cx, access, &samples).await);
+        let simulation = SimulationRequest::key_use(location, keys.iter().map(ToString::to_string).collect());
+        let what = "use the granted keys through CloudWatch Logs";
+        let name = CheckName::RoleKmsPermission;
+        checks.push(
+            check_simulated(cx, access, Simulated { name, what, statement: USE_KEYS }, &simulation).await,
+        );
+    }
+    if !targets.is_empty() {
+        let actions = [ASSOCIATE, DISASSOCIATE];
+        let simulation = SimulationRequest::changes(location, &actions, &targets);
+        let (via, found) = role_check::simulate(cx.ports(), access, &simulation, cx.call.deadline).await;
+        cx.audit.record_aws_call(via);
+        let document = onboarding::role_statements(grant, &[SET_KEYS, SET_KEY_OF_QUERY_RESULTS]);
+        let what = "change the keys of everything that is granted";
+        checks.push(diagnosis::changes_allowed(&grant.role, &actions, &targets, &found, what, &document));
+    }
+    checks
+}
+
+/// Looks at a key that the tenant may use, where one is known; otherwise IAM is asked.
+async fn check_key_reads(
+    cx: &mut Context,
+    access: &Access,
+    samples: &[KmsKeyArn],
+    sample_key: Option<&KmsKeyArn>,
+) -> Check {
+    let name = CheckName::RoleKeyReadPermission;
+    let Some(key) = sample_key else {
+        let simulation = SimulationRequest::key_reads_of(
+            access.location(),
+            samples.iter().map(ToString::to_string).collect(),
+        );
+        let what = "look at the granted keys and their policies";
+        return check_simulated(cx, access, Simulated { name, what, statement: LOOK_AT_KEYS }, &simulation)
+            .await;
+    };
+    let named = KmsKeyId::Arn(key.clone());
+    let described = cx.ports().keys.describe(access, &named, cx.call.deadline).await;
+    cx.audit.record_aws_call(described.via);
+    let policy = cx.ports().keys.policy(access, key, cx.call.deadline).await;
+    cx.audit.record_aws_call(policy.via);
+    match described.result.map(drop).and(policy.result.map(drop)) {
+        Ok(()) => Check::passed(name, format!("the role may look at {key} and its policy")),
+        Err(UpstreamError::Refused { refusal: Refusal::RoleLacksKms | Refusal::Other, answer }) => {
+            let detail = format!("the role may not look at {key}: AWS said {}", lookup::aws_message(&answer));
+            Check::failed(name, Reason::RoleLacksKmsPermission, detail, "").with_document(
+                "add this statement to the role's policy; the key's policy must let the account's own policies decide",
+                &remedy::role_read_statement(key),
+            )
+        }
+        Err(error) => Check::not_checked(name, lookup::lookup_error(&error)),
+    }
+}
+
+/// Runs the query that tells the key of query results.
+async fn check_query(cx: &mut Context, access: &Access) -> Check {
+    let name = CheckName::RoleQueryPermission;
+    match query_results_probe::probe(cx, access).await {
+        ProbeResult::Confirmed(_) => Check::passed(name, "a query tells the key of query results"),
+        ProbeResult::Unknown(Inconclusive { message, helps: Remedy::Permission }) => {
+            let detail = format!("the role may not tell the key of query results by a query: {message}");
+            let remedy = "let the role have these statements, and the policies of the keys of the results and of the queried log group let it decrypt through CloudWatch Logs";
+            let document = onboarding::role_statements(access.grant(), &[RUN_QUERY, READ_QUERY, USE_KEYS]);
+            Check::failed(name, Reason::RoleLacksLogsPermission, detail, remedy)
+                .with_document(remedy, &document)
+        }
+        ProbeResult::Unknown(Inconclusive { message, helps: Remedy::Time | Remedy::Nothing }) => {
+            Check::not_checked(name, message)
+        }
+        ProbeResult::Off => Check::not_checked(name, "the account's grant does not ask for queries"),
+    }
+}
+
+/// Tries to assume the role without the external id, which must fail.
+async fn check_external_id(cx: &mut Context, access: &Access) -> Check {
+    let open = cx.ports().roles.trusts_without_external_id(access, cx.call.deadline).await;
+    cx.audit.record_aws_call(open.via);
+    match open.result {
+        Ok(false) => Check::passed(
+            CheckName::RoleNeedsExternalId,
+            "the role cannot be assumed without the external id",
+        ),
+        Ok(true) => Check::failed(
+            CheckName::RoleNeedsExternalId,
+            Reason::RoleNotAssumable,
+            "the role can be assumed without the external id: whoever can make this service call AWS for them could reach your account",
+            "put the condition StringEquals sts:ExternalId into the role's trust policy, as GetOnboarding shows it",
+        ),
+        Err(error) => Check::not_checked(CheckName::RoleNeedsExternalId, lookup::lookup_error(&error)),
+    }
+}
+
+/// A key that the tenant may use and that is there for all that is known.
+fn sample_key(access: &Access, groups: &[LogGroup]) -> Option<KmsKeyArn> {
+    let (grant, location) = (access.grant(), access.location());
+    let same_account = |key: &KmsKeyArn| key.account() == location.account && grant.allows_key(key);
+    let in_use = groups.iter().filter_map(|group| group.key.clone());
+    onboarding::exact_keys(grant, location).into_iter().chain(in_use).find(same_account)
+}
+
+fn assume_role_check(audit: &AuditContext, error: &UpstreamError) -> Check {
+    if audit.has_assumed_role() {
+        Check::passed(CheckName::RoleAssumable, ASSUMED)
+    } else {
+        Check::not_checked(CheckName::RoleAssumable, lookup::lookup_error(error))
+    }
+}
+
+fn unreadable_check(error: &UpstreamError) -> Check {
+    match error {
+        UpstreamError::Refused { answer, .. } => Check::failed(
+            CheckName::RoleReadPermission,
+            Reason::RoleLacksLogsPermission,
+            format!("the role may not list log groups: AWS said {}", lookup::aws_message(answer)),
+            "allow the role logs:DescribeLogGroups, as GetOnboarding shows it",
+        ),
+        UpstreamError::RoleNotAssumable { .. }
+        | UpstreamError::Conflict { .. }
+        | UpstreamError::Throttled { .. }
+        | UpstreamError::Fault { .. }
+        | UpstreamError::NotSent(_)
+        | UpstreamError::Unanswered(_) => {
+            Check::not_checked(CheckName::RoleReadPermission, lookup::lookup_error(error))
+        }
+    }
+}

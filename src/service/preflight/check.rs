@@ -1,0 +1,204 @@
+//! Diagnoses a would-be association: every check that a call would meet, changing nothing.
+
+use super::role_check::RoleCheck;
+use crate::{
+    domain::{
+        arn::{KmsKeyArn, KmsKeyId},
+        association::{AssociateKmsKey, CheckKeyAssociation, Resource, Source, Target},
+        authorization::{Access, Authorized},
+        aws::Region,
+        diagnosis::{self, Check, CheckName, Diagnosis, GroupLookup, Lookup},
+        key::KeyMetadata,
+        principal::Scope,
+        reason::Reason,
+        request::CheckRequest,
+    },
+    ports::aws::AwsErrorDetails,
+    service::{
+        context::Context,
+        error::Error,
+        shared::{
+            log_groups, lookup, policy_facts,
+            query_results_probe::{self, ObservedKey},
+            resolve,
+        },
+    },
+};
+
+/// Every check of a would-be association.
+///
+/// # Errors
+///
+/// [`Error`] where the caller may not ask; what is wrong with the association itself is a check.
+pub async fn check(mut cx: Context, request: CheckRequest) -> Result<Diagnosis, Error> {
+    let result = diagnose(&mut cx, request).await;
+    cx.record_read(result)
+}
+
+async fn diagnose(cx: &mut Context, request: CheckRequest) -> Result<Diagnosis, Error> {
+    let CheckRequest { resource, key: requested } = request;
+    cx.audit.requested(&requested);
+    cx.require(Scope::Read)?;
+    let location = resolve::resolve_location(&*cx.tenant()?, &resource.location)?;
+    let resource = Resource { location, target: resource.target };
+    cx.audit.resource(&resource);
+    let authorized = cx.authorize(CheckKeyAssociation { resource })?;
+    Ok(run_checks(cx, &authorized, &requested).await)
+}
+
+/// Runs every check that a call would meet, in that order, and stops where nothing further can be read.
+pub(in crate::service) async fn run_checks(
+    cx: &mut Context,
+    authorized: &Authorized<CheckKeyAssociation>,
+    requested: &KmsKeyId,
+) -> Diagnosis {
+    let (access, resource) = (authorized.access(), &authorized.command().resource);
+    if let Target::LogGroup(name) = &resource.target
+        && name.is_reserved()
+    {
+        let check = Check::failed(
+            CheckName::LogGroupNotReserved,
+            Reason::LogGroupReserved,
+            format!("log groups whose names begin with aws/, such as {name}, are reserved for AWS"),
+            "their keys cannot be set",
+        );
+        return Diagnosis { checks: vec![check], key: None };
+    }
+    let mut checks = Vec::new();
+    if let Target::LogGroup(name) = &resource.target {
+        let detail = format!("{name} is not one of the log groups that AWS keeps to itself");
+        checks.push(Check::passed(CheckName::LogGroupNotReserved, detail));
+    }
+    if let Some(region) = key_elsewhere(requested, resource) {
+        checks.push(diagnosis::check_foreign_key(region, resource));
+        return Diagnosis { checks, key: None };
+    }
+    let group = match check_log_group(cx, access, &resource.target).await {
+        Ok(group) => group,
+        Err(answer) => {
+            checks.push(assume_role_failure(&answer));
+            return Diagnosis { checks, key: None };
+        }
+    };
+    let key = match check_key(cx, access, requested).await {
+        Ok(key) => key,
+        Err(answer) => {
+            checks.push(assume_role_failure(&answer));
+            return Diagnosis { checks, key: None };
+        }
+    };
+    checks.push(check_role(cx.audit.has_assumed_role()));
+    checks.extend(match &resource.target {
+        Target::LogGroup(_) => diagnosis::log_group(resource, &group),
+        Target::QueryResults => {
+            vec![check_query_results(cx, access, resource).await]
+        }
+    });
+    checks.extend(diagnosis::key_exists(requested, resource, &key));
+    let Lookup::Found(metadata) = &key else { return Diagnosis { checks, key: None } };
+    let arn = metadata.arn.clone();
+    cx.audit.resolved(&arn);
+    let would = AssociateKmsKey {
+        resource: resource.clone(),
+        key: arn.clone(),
+        requested_key: requested.clone(),
+        reason: None,
+    };
+    checks.insert(0, check_policy(cx, access, would).await);
+    if arn.region() == &resource.location.region {
+        checks.extend(diagnosis::key_usable(metadata));
+        let policy = lookup::fetch_policy(cx, access, &arn, cx.call.deadline).await;
+        checks.push(diagnosis::key_policy(&arn, resource, &policy));
+        let role = RoleCheck { access, resource, deadline: cx.call.deadline };
+        checks.extend(role.check_may_associate(cx, &arn, &policy).await);
+    }
+    Diagnosis { checks, key: Some(arn) }
+}
+
+/// Whether policy allows the association.
+async fn check_policy(cx: &mut Context, access: &Access, would: AssociateKmsKey) -> Check {
+    let (tenant, key, resource) = (access.tenant(), would.key.clone(), would.resource.clone());
+    let required = cx.required_facts(tenant, &would);
+    match policy_facts::load_facts(cx, &required, access, Some(&key), &resource).await {
+        Ok(facts) => {
+            let decided = cx.decide_command(&facts, tenant, would);
+            diagnosis::tenant_policy(decided.as_ref().map(|_| ()), &resource, &key)
+        }
+        Err(Error::Diagnosed { cause, .. }) => *cause,
+        Err(error) => Check::not_checked(CheckName::TenantPolicy, error.to_string()),
+    }
+}
+
+/// The key of query results, as a query shows it or as our own record has it.
+async fn check_query_results(cx: &mut Context, access: &Access, resource: &Resource) -> Check {
+    match query_results_probe::results_key(cx, access, resource).await {
+        Ok(ObservedKey { record: Some(record), source: Source::Live }) => {
+            diagnosis::check_query_results(record.key.as_ref())
+        }
+        Ok(ObservedKey { record, .. }) => diagnosis::check_recorded(record.map(|record| record.key)),
+        Err(error) => Check::not_checked(CheckName::CurrentAssociation, error.to_string()),
+    }
+}
+
+/// The log group, or the message of STS where the role cannot be assumed.
+async fn check_log_group(
+    cx: &mut Context,
+    access: &Access,
+    target: &Target,
+) -> Result<Lookup<GroupLookup>, AwsErrorDetails> {
+    let Target::LogGroup(name) = target else { return Ok(Lookup::Absent) };
+    match log_groups::find(cx, access, name, cx.call.deadline).await {
+        Ok(group) => Ok(Lookup::Found(GroupLookup { key: group.key, class: group.class })),
+        Err(Error::LogGroupNotFound { .. }) => Ok(Lookup::Absent),
+        Err(Error::RoleNotAssumable { answer }) => Err(answer),
+        Err(Error::Refused { answer, .. }) => {
+            Ok(Lookup::Unknown(format!("AWS said {}", lookup::aws_message(&answer))))
+        }
+        Err(error) => Ok(Lookup::Unknown(error.to_string())),
+    }
+}
+
+/// The key, where the tenant may know of it: one that is not granted is absent. Or the message of STS where
+/// the role cannot be assumed.
+async fn check_key(
+    cx: &mut Context,
+    access: &Access,
+    requested: &KmsKeyId,
+) -> Result<Lookup<KeyMetadata>, AwsErrorDetails> {
+    let granted = |key: &KmsKeyArn| access.grant().allows_key(key);
+    if let KmsKeyId::Arn(arn) = requested
+        && !granted(arn)
+    {
+        return Ok(Lookup::Absent);
+    }
+    match lookup::describe_key(cx, access, requested, cx.call.deadline).await? {
+        Lookup::Found(key) if !granted(&key.arn) => Ok(Lookup::Absent),
+        read @ (Lookup::Found(_) | Lookup::Absent | Lookup::Unknown(_)) => Ok(read),
+    }
+}
+/// The Region that the key names, where it is another than the target's.
+fn key_elsewhere<'k>(requested: &'k KmsKeyId, resource: &Resource) -> Option<&'k Region> {
+    let region = match requested {
+        KmsKeyId::Arn(arn) => arn.region(),
+        KmsKeyId::AliasArn { region, .. } => region,
+        KmsKeyId::Alias(_) | KmsKeyId::KeyId(_) => return None,
+    };
+    (*region != resource.location.region).then_some(region)
+}
+
+fn check_role(assumed: bool) -> Check {
+    if assumed {
+        Check::passed(CheckName::RoleAssumable, "the account's role can be assumed, with the external id")
+    } else {
+        Check::not_checked(CheckName::RoleAssumable, "no role was assumed, since AWS was not reached")
+    }
+}
+
+pub(super) fn assume_role_failure(answer: &AwsErrorDetails) -> Check {
+    Check::failed(
+        CheckName::RoleAssumable,
+        Reason::RoleNotAssumable,
+        format!("the account's role cannot be assumed: STS said {}", lookup::aws_message(answer)),
+        "let the role's trust policy name this service's own role, with sts:AssumeRole, sts:TagSession and the external id that was agreed",
+    )
+}

@@ -1,0 +1,14 @@
+//! Reads: associations, the caller's own rights, and what to install in an account.
+
+mod get;
+mod list;
+mod onboarding;
+pub(super) mod page_token;
+mod whoami;
+
+pub use self::{
+    get::get,
+    list::{Page, list},
+    onboarding::onboarding,
+    whoami::{Whoami, whoami},
+};

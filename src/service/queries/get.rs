@@ -1,0 +1,121 @@
+//! Reads the current association: from AWS for a log group; for query results from our own record, or as a
+//! query shows it.
+
+use crate::{
+    domain::{
+        arn::KmsKeyArn,
+        association::{
+            AssociationState, GetKeyAssociation, KeyAssociation, PROPAGATION_DELAY, Resource, Source, Target,
+        },
+        history::KeyRecord,
+        key::KeyHealth,
+        principal::Scope,
+        request::UnresolvedResource,
+        time::Timestamp,
+    },
+    ports::LogGroup,
+    service::{
+        context::Context,
+        error::Error,
+        shared::{
+            key_health, log_groups,
+            observation_buffer::observation,
+            query_results_probe::{self, ObservedKey},
+            resolve,
+        },
+    },
+};
+
+/// The current association of a resource.
+///
+/// # Errors
+///
+/// [`Error`], whose variants are every way this can end but success.
+pub async fn get(mut cx: Context, request: UnresolvedResource) -> Result<KeyAssociation, Error> {
+    let result = fetch(&mut cx, request).await;
+    cx.record_read(result)
+}
+
+async fn fetch(cx: &mut Context, request: UnresolvedResource) -> Result<KeyAssociation, Error> {
+    cx.require(Scope::Read)?;
+    let resource = resolve::resolve_resource(&*cx.tenant()?, request)?;
+    cx.audit.resource(&resource);
+    let authorized = cx.authorize(GetKeyAssociation { resource })?;
+    let (access, resource) = (authorized.access(), &authorized.command().resource);
+    let deadline = cx.call.deadline;
+    let association = match &resource.target {
+        Target::QueryResults => {
+            let key = query_results_probe::results_key(cx, access, resource).await;
+            let key = key.map_err(Error::RecordUnavailable)?;
+            query_results_association(resource, key, cx.ports().clock.now())
+        }
+        Target::LogGroup(name) => {
+            let group = log_groups::find(cx, access, name, deadline).await?;
+            let record = log_groups::load_records(cx, std::slice::from_ref(resource)).await.pop();
+            live_association(resource.clone(), group, record, cx.ports().clock.now())
+        }
+    };
+    Ok(key_health::with_health(cx.ports(), access, association, deadline).await)
+}
+
+/// The association of query results, as far as it is known.
+fn query_results_association(resource: &Resource, key: ObservedKey, now: Timestamp) -> KeyAssociation {
+    let ObservedKey { record, source } = key;
+    let state = match &record {
+        None => AssociationState::Unknown,
+        Some(record) => derive_state(record.key.as_ref(), record.accepted, now),
+    };
+    let former = record.as_ref().map(|record| record.former_keys(now)).unwrap_or_default();
+    let (key, previous_key, accepted) =
+        record.map_or((None, None, None), |record| (record.key, record.previous_key, record.accepted));
+    KeyAssociation {
+        resource: resource.clone(),
+        key,
+        requested_key: None,
+        previous_key,
+        state,
+        accepted,
+        health: KeyHealth::NotChecked,
+        key_deletion: None,
+        class: None,
+        retention: None,
+        former,
+        source,
+    }
+}
+
+/// A log group's association as AWS has it, with what our record knows beside.
+pub(in crate::service) fn live_association(
+    resource: Resource,
+    group: LogGroup,
+    record: Option<KeyRecord>,
+    now: Timestamp,
+) -> KeyAssociation {
+    let observation = observation(&resource.location, &group, now);
+    let record = KeyRecord::observe(record, &observation);
+    // Where AWS shows another key, someone else has set it since: our record says nothing of that.
+    let former = record.former_keys(now);
+    let KeyRecord { key, previous_key, accepted, .. } = record;
+    KeyAssociation {
+        resource,
+        state: derive_state(key.as_ref(), accepted, now),
+        key,
+        requested_key: None,
+        previous_key,
+        accepted,
+        health: KeyHealth::NotChecked,
+        key_deletion: None,
+        class: group.class,
+        retention: group.retention,
+        former,
+        source: Source::Live,
+    }
+}
+
+fn derive_state(key: Option<&KmsKeyArn>, accepted: Option<Timestamp>, now: Timestamp) -> AssociationState {
+    match (key, accepted) {
+        (_, Some(accepted)) if now < accepted.plus(PROPAGATION_DELAY) => AssociationState::Settling,
+        (Some(_), _) => AssociationState::InForce,
+        (None, _) => AssociationState::DefaultEncryption,
+    }
+}

@@ -1,0 +1,36 @@
+//! What to install in an account.
+
+use crate::{
+    domain::{
+        association::UnresolvedLocation, authorization::ResourceScope, aws::AccountId,
+        onboarding::Onboarding, principal::Scope, tenant::AccountGrant,
+    },
+    service::{context::Context, error::Error, shared::upstream::read_error},
+};
+
+/// What to install in an account of the caller's tenant.
+///
+/// # Errors
+///
+/// [`Error`], whose variants are every way this can end but success.
+pub async fn onboarding(mut cx: Context, account: AccountId) -> Result<Onboarding, Error> {
+    let result = match authorize_grant(&mut cx, account) {
+        Ok(grant) => {
+            let deadline = cx.call.deadline;
+            let service = cx.ports().roles.service_principal(deadline).await;
+            let service = service.map_err(|error| read_error(error, deadline));
+            service.map(|service| Onboarding::of(&grant, &service))
+        }
+        Err(error) => Err(error),
+    };
+    cx.record_read(result)
+}
+
+fn authorize_grant(cx: &mut Context, account: AccountId) -> Result<AccountGrant, Error> {
+    cx.require(Scope::Read)?;
+    let tenant = cx.tenant()?;
+    let unresolved = UnresolvedLocation { account: Some(account), region: None };
+    let grant = tenant.grant(account).ok_or(Error::AccountNotFound(unresolved))?;
+    cx.authorize_scope(&tenant, ResourceScope::Account(grant))?;
+    Ok((**grant).clone())
+}

@@ -1,0 +1,161 @@
+//! The audit event of a call: filled as the use case learns more, and recorded at each of its ends.
+
+use std::{sync::Arc, time::Instant};
+
+use crate::{
+    domain::{
+        arn::{KmsKeyArn, KmsKeyId},
+        association::{Justification, Resource},
+        audit::{AwsCallRecord, Completion, DecisionRecord, Event, EventId, Kind},
+        authorization::Denial,
+        call::Call,
+        error_chain::error_chain,
+        principal::Principal,
+    },
+    service::{error::Error, state::Dependencies},
+};
+
+/// The audit event of a call, as far as it is known.
+#[derive(Clone, Debug)]
+pub(in crate::service) struct AuditContext {
+    received: Instant,
+    event: Event,
+}
+
+impl AuditContext {
+    pub(in crate::service) fn new(ports: &Dependencies, call: &Call, principal: &Principal) -> Self {
+        let event = Event::for_call(call, Some(principal), Kind::Refusal, ports.clock.now());
+        Self { received: call.received, event }
+    }
+
+    pub(in crate::service) fn resource(&mut self, resource: &Resource) {
+        self.event.resource = Some(resource.clone());
+    }
+
+    pub(in crate::service) fn requested(&mut self, key: &KmsKeyId) {
+        self.event.keys.requested = Some(key.to_string().into());
+    }
+
+    pub(in crate::service) fn resolved(&mut self, key: &KmsKeyArn) {
+        self.event.keys.resolved = Some(key.clone());
+    }
+
+    pub(in crate::service) fn previous(&mut self, key: Option<&KmsKeyArn>) {
+        self.event.keys.previous = key.cloned();
+    }
+
+    pub(in crate::service) fn reason(&mut self, reason: Option<&Justification>) {
+        self.event.reason = reason.map(|reason| reason.as_str().into());
+    }
+
+    pub(in crate::service) fn allowed(&mut self, policies: &[Arc<str>]) {
+        self.event.decision = Some(DecisionRecord { allowed: true, policies: policies.to_vec() });
+    }
+
+    pub(in crate::service) fn denied(&mut self, denial: &Denial) {
+        let policies = match denial {
+            Denial::NotPermitted => Vec::new(),
+            Denial::Forbidden { policies } | Denial::Undecided { policies } => policies.clone(),
+        };
+        self.event.decision = Some(DecisionRecord { allowed: false, policies });
+    }
+
+    /// Adds a call to AWS: its role and session replace the earlier ones, its request ids add up.
+    pub(in crate::service) fn record_aws_call(&mut self, via: AwsCallRecord) {
+        if via == AwsCallRecord::default() {
+            // A response that never came names no role: the earlier calls stay.
+            return;
+        }
+        let mut ids = std::mem::take(&mut self.event.via.aws_request_ids);
+        ids.extend(via.aws_request_ids);
+        self.event.via = AwsCallRecord { aws_request_ids: ids, ..via };
+    }
+
+    /// Adds a free-text detail.
+    pub(in crate::service) fn detail(&mut self, detail: &str) {
+        self.event.detail = Some(detail.into());
+    }
+
+    /// Whether a role was assumed.
+    pub(in crate::service) fn has_assumed_role(&self) -> bool {
+        self.event.via.session_name.is_some()
+    }
+
+    /// The intent is durable: the next event closes it.
+    pub(in crate::service) fn intended(&mut self, intent: EventId) {
+        self.event.closes = Some(intent);
+    }
+
+    /// The event as an intent.
+    pub(in crate::service) fn intent(&self, ports: &Dependencies) -> Event {
+        Event { kind: Kind::Intent, time: ports.clock.now(), ..self.event.clone() }
+    }
+
+    /// The event with its result.
+    pub(in crate::service) fn build_entry(
+        &self,
+        ports: &Dependencies,
+        kind: Kind,
+        failure: Option<&Error>,
+    ) -> Event {
+        let answer = failure.and_then(Error::aws_answer);
+        let end = Completion {
+            failure: failure.map(Error::reason),
+            aws_error: answer.map(|answer| answer.code.clone()),
+            latency: self.received.elapsed(),
+        };
+        let detail = answer
+            .map(|answer| answer.message.clone())
+            .or_else(|| failure.map(|error| error_chain(error).into()));
+        let detail = detail.or_else(|| self.event.detail.clone());
+        Event { kind, time: ports.clock.now(), end: Some(end), detail, ..self.event.clone() }
+    }
+
+    /// Records a refusal: nothing was changed.
+    pub(in crate::service) fn record_refusal(&self, ports: &Dependencies, error: &Error) {
+        ports.audit.record_best_effort(self.build_entry(ports, Kind::Refusal, Some(error)));
+    }
+
+    /// Records that a request was answered like the first one, whose outcome is `event`.
+    pub(in crate::service) fn record_replay(
+        &self,
+        ports: &Dependencies,
+        event: EventId,
+        error: Option<&Error>,
+    ) {
+        let kind = if error.is_some() { Kind::Refusal } else { Kind::Read };
+        let detail = Some(format!("answered again as event {event} says").into());
+        ports.audit.record_best_effort(Event { detail, ..self.build_entry(ports, kind, error) });
+    }
+
+    /// Adds the calls to AWS of another context of the same call.
+    pub(in crate::service) fn merge(&mut self, other: Self) {
+        let request_ids = &self.event.via.aws_request_ids;
+        let mut via = other.event.via;
+        via.aws_request_ids.retain(|id| !request_ids.contains(id));
+        if via.session_name.is_some() {
+            self.record_aws_call(via);
+        }
+    }
+
+    /// The durable intent, if there is one.
+    pub(in crate::service) fn intent_id(&self) -> Option<EventId> {
+        self.event.closes
+    }
+
+    /// The resolved key, if there is one.
+    pub(in crate::service) fn key(&self) -> Option<&KmsKeyArn> {
+        self.event.keys.resolved.as_ref()
+    }
+
+    /// Records a read that succeeded, with a detail.
+    pub(in crate::service) fn record_read_with(&self, ports: &Dependencies, detail: String) {
+        let event = self.build_entry(ports, Kind::Read, None);
+        ports.audit.record_best_effort(Event { detail: Some(detail.into()), ..event });
+    }
+
+    /// Records a read that succeeded.
+    pub(in crate::service) fn read(&self, ports: &Dependencies) {
+        ports.audit.record_best_effort(self.build_entry(ports, Kind::Read, None));
+    }
+}

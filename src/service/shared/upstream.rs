@@ -1,0 +1,113 @@
+//! Calls to AWS under their quota: acquire a permit, send, report the outcome to the limiter.
+
+use std::time::Instant;
+
+use crate::{
+    domain::authorization::Access,
+    ports::{
+        AwsResponse, UpstreamError,
+        limit::{AcquireError, Operation, QuotaKey, UpstreamOutcome},
+    },
+    service::{context::Context, error::Error, state::Dependencies},
+};
+
+/// When to try again after AWS throttled a call until its deadline.
+pub(in crate::service) const RETRY_AFTER_THROTTLE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Why a call got no answer that could be used.
+#[derive(Debug)]
+pub(in crate::service) enum CallError {
+    /// The limiter has no permit before the deadline; nothing was sent.
+    NoPermit(AcquireError),
+    /// AWS refused the call, or did not answer.
+    Failed(UpstreamError),
+}
+
+/// Sends once: `send` is polled only with a permit.
+pub(in crate::service) async fn attempt<T>(
+    ports: &Dependencies,
+    access: &Access,
+    operation: Operation,
+    deadline: Instant,
+    send: impl Future<Output = AwsResponse<T>>,
+) -> Result<AwsResponse<T>, AcquireError> {
+    let quota_key = QuotaKey { location: access.location().clone(), operation };
+    let permit = ports.limiter.acquire(&quota_key, &access.tenant().id, deadline).await?;
+    let response = send.await;
+    permit.used(outcome_of(&response.result));
+    Ok(response)
+}
+
+/// Sends a read, again while AWS throttles it, and records each call in the audit context.
+pub(in crate::service) async fn read<T, F: Future<Output = AwsResponse<T>>>(
+    cx: &mut Context,
+    access: &Access,
+    operation: Operation,
+    deadline: Instant,
+    send: impl Fn() -> F,
+) -> Result<T, CallError> {
+    loop {
+        let response = attempt(cx.ports(), access, operation, deadline, send()).await;
+        let AwsResponse { via, result } = response.map_err(CallError::NoPermit)?;
+        cx.audit.record_aws_call(via);
+        match result {
+            Ok(answer) => return Ok(answer),
+            // The limiter knows: the next permit comes when the quota has room.
+            Err(UpstreamError::Throttled { .. }) => {}
+            Err(error) => return Err(CallError::Failed(error)),
+        }
+    }
+}
+
+/// What the limiter has to know of a response.
+fn outcome_of<T>(result: &Result<T, UpstreamError>) -> UpstreamOutcome {
+    match result {
+        Err(UpstreamError::Throttled { .. }) => UpstreamOutcome::Throttled,
+        Err(UpstreamError::NotSent(_) | UpstreamError::RoleNotAssumable { .. }) => UpstreamOutcome::NotSent,
+        Err(UpstreamError::Unanswered(_)) => UpstreamOutcome::Unanswered,
+        Ok(_)
+        | Err(UpstreamError::Refused { .. } | UpstreamError::Conflict { .. } | UpstreamError::Fault { .. }) => {
+            UpstreamOutcome::Counted
+        }
+    }
+}
+
+/// The error of a read that AWS did not answer with success.
+pub(in crate::service) fn read_error(error: UpstreamError, deadline: Instant) -> Error {
+    match error {
+        UpstreamError::Refused { refusal, answer } => Error::Refused { refusal, answer },
+        UpstreamError::RoleNotAssumable { answer } => Error::RoleNotAssumable { answer },
+        UpstreamError::Conflict { answer } => Error::Conflict { answer },
+        UpstreamError::Throttled { answer } => Error::Throttled { retry_after: RETRY_AFTER_THROTTLE, answer },
+        UpstreamError::Fault { answer } => Error::AwsUnavailable { answer: Some(answer), source: None },
+        UpstreamError::NotSent(source) | UpstreamError::Unanswered(source) => {
+            if now() >= deadline {
+                Error::DeadlineBeforeAws
+            } else {
+                Error::AwsUnavailable { answer: None, source: Some(source) }
+            }
+        }
+    }
+}
+
+/// The runtime's clock, which a test may pause.
+pub(in crate::service) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+// === impl CallError ===
+
+impl CallError {
+    pub(in crate::service) fn into_error(self, deadline: Instant) -> Error {
+        match self {
+            Self::NoPermit(rejection) => rejection.into(),
+            Self::Failed(error) => read_error(error, deadline),
+        }
+    }
+}
+
+impl From<AcquireError> for Error {
+    fn from(rejection: AcquireError) -> Self {
+        Self::BudgetExhausted { retry_after: rejection.retry_after }
+    }
+}

@@ -1,0 +1,111 @@
+//! What all use cases of one process share: the ports, and the locks and buffers between calls.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::{
+    shared::{keyed_mutex::KeyedMutex, observation_buffer::ObservationBuffer},
+    usage::scan_registry::ScanRegistry,
+};
+use crate::{
+    domain::{association::Resource, audit::EventId, idempotency::IdempotencyKey},
+    ports::{
+        AuditLog, Clock, IdempotencyStore, KeyAssociations, KeyHistoryReader, KeyHistoryWriter, Keys,
+        LogGroups, PendingChanges, Queries, QuotaDiscovery, Roles, SnapshotSource, TenantQuota, Unavailable,
+        UpstreamLimiter,
+    },
+};
+
+/// The ports of the use cases.
+#[derive(Clone)]
+pub struct Dependencies {
+    /// Holds the tenants and the policy that are in effect.
+    pub rules: Arc<dyn SnapshotSource>,
+    /// Sets and removes keys in CloudWatch Logs.
+    pub associations: Arc<dyn KeyAssociations>,
+    /// Reads log groups.
+    pub log_groups: Arc<dyn LogGroups>,
+    /// Reads keys and their policies.
+    pub keys: Arc<dyn Keys>,
+    /// Runs CloudWatch Logs Insights queries.
+    pub queries: Arc<dyn Queries>,
+    /// Reads what IAM and STS say about the assumed roles.
+    pub roles: Arc<dyn Roles>,
+    /// Discovers the quotas that AWS applies to the locations in use.
+    pub quotas: Arc<dyn QuotaDiscovery>,
+    /// Issues permits for calls to AWS.
+    pub limiter: Arc<dyn UpstreamLimiter>,
+    /// Holds what is left of each tenant's limits.
+    pub quota: Arc<dyn TenantQuota>,
+    /// Records audit events.
+    pub audit: Arc<dyn AuditLog>,
+    /// Reads which key each resource has and had.
+    pub history: Arc<dyn KeyHistoryReader>,
+    /// Stores what reads observed of keys.
+    pub observations: Arc<dyn KeyHistoryWriter>,
+    /// Stores requests by their idempotency key.
+    pub requests: Arc<dyn IdempotencyStore>,
+    /// Finds changes whose outcome is not known.
+    pub open: Arc<dyn PendingChanges>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Changes that run on their own task; shutdown waits for them.
+    pub tasks: TaskTracker,
+}
+
+/// The ports, and what calls of one process coordinate through. One instance for each process.
+pub struct ServiceState {
+    pub(super) ports: Dependencies,
+    /// Serializes changes of one resource.
+    pub(super) resource_locks: KeyedMutex<Resource>,
+    /// Serializes requests with one idempotency key.
+    pub(super) request_locks: KeyedMutex<IdempotencyKey>,
+    /// Serializes the reconciliation of one change.
+    pub(super) reconciliation_locks: KeyedMutex<EventId>,
+    pub(super) observations: ObservationBuffer,
+    pub(super) scans: ScanRegistry,
+}
+
+// === impl ServiceState ===
+
+impl ServiceState {
+    /// State over these ports, with nothing in flight.
+    #[must_use]
+    pub fn new(ports: Dependencies) -> Arc<Self> {
+        Arc::new(Self {
+            ports,
+            resource_locks: KeyedMutex::default(),
+            request_locks: KeyedMutex::default(),
+            reconciliation_locks: KeyedMutex::default(),
+            observations: ObservationBuffer::default(),
+            scans: ScanRegistry::default(),
+        })
+    }
+
+    /// Stores observations of keys, for as long as the service runs.
+    pub async fn run_observation_flusher(&self) {
+        self.observations.run_flusher(&*self.ports.observations).await;
+    }
+
+    /// Stores the observations so far.
+    ///
+    /// # Errors
+    ///
+    /// [`Unavailable`] where the store does not accept them: they stay buffered.
+    pub async fn flush_observations(&self) -> Result<(), Unavailable> {
+        self.observations.flush(&*self.ports.observations).await
+    }
+}
+
+impl std::fmt::Debug for Dependencies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dependencies").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for ServiceState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServiceState").finish_non_exhaustive()
+    }
+}

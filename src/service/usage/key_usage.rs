@@ -1,0 +1,244 @@
+//! Tells where a key matters, and whether it may be deleted as far as is known.
+//!
+//! Every log group of the place is read first, as far as the deadline lets that; what was before, only
+//! our own record knows. The answer says in words how much that is.
+
+use std::sync::Arc;
+
+use super::{
+    coverage::Coverage,
+    scan::{self, ScanResult},
+    visibility,
+};
+use crate::{
+    domain::{
+        arn::{KmsKeyArn, KmsKeyId},
+        association::{GetKeyUsage, Location, Source, Target, UnresolvedLocation},
+        authorization::Authorized,
+        history::{KeyRecord, KeyUse, Protection},
+        key::KeyHealth,
+        principal::Scope,
+        request::UsageRequest,
+        tenant::Tenant,
+        time::Timestamp,
+    },
+    service::{
+        context::Context,
+        error::Error,
+        queries::page_token::{PageCursor, TokenScope},
+        shared::{
+            key_health::{Health, health_of},
+            resolve,
+            upstream::read_error,
+        },
+    },
+};
+
+/// Most resources that one answer looks at; where there are more, it says so.
+const MAX_USES: usize = 20_000;
+/// How many the store gives at once.
+const STORE_PAGE: u32 = 1_000;
+
+/// Where a key matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The key.
+    pub key: KmsKeyArn,
+    /// A page of what it protects, by account, Region and name.
+    pub uses: Vec<KeyUse>,
+    /// The token of the next page; empty on the last.
+    pub next_page_token: Box<str>,
+    /// What follows, from all pages.
+    pub verdict: Verdict,
+    /// From when on no known data needs the key, where that can be said.
+    pub safe_after: Option<Timestamp>,
+    /// When every log group was last read, where that ever was.
+    pub known_as_of: Option<Timestamp>,
+    /// What the answer is based on, for people.
+    pub coverage: String,
+    /// Whether the key can be used.
+    pub health: KeyHealth,
+    /// When it will be deleted, where that is scheduled.
+    pub deletion: Option<Timestamp>,
+}
+
+/// Whether a key may be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is set on something now.
+    InUse,
+    /// Data that was written under it has not expired.
+    StillProtectsData,
+    /// Nothing is known that needs it.
+    NoKnownUse,
+}
+
+/// Where the key matters, as far as the caller's tenant may see.
+///
+/// # Errors
+///
+/// [`Error`], whose variants are every way this can end but success.
+pub async fn usage(mut cx: Context, request: UsageRequest) -> Result<Usage, Error> {
+    cx.audit.requested(&request.key);
+    let result = compute_usage(&mut cx, request).await;
+    cx.record_read(result)
+}
+
+async fn compute_usage(cx: &mut Context, request: UsageRequest) -> Result<Usage, Error> {
+    cx.require(Scope::Read)?;
+    let tenant = cx.tenant()?;
+    let key = resolve_key(cx, &tenant, &request).await?;
+    cx.audit.resolved(&key);
+    let permits = visibility::authorized_locations(cx, &tenant, &key, &request).await?;
+    let locations: Vec<Location> =
+        permits.iter().map(|authorized| authorized.command().location.clone()).collect();
+    let scope = format!("{key}\n{locations:?}");
+    let bound = TokenScope { tenant: &tenant.id, scope: &scope };
+    let cursor = PageCursor::decode(&request.unverified_page_token, bound)?;
+
+    let first_page = cursor.after.is_none();
+    let scanned = scan::scan_all(cx, &permits, first_page).await?;
+    let (health, deletion) = key_health(cx, &permits, &key).await;
+    let now = cx.ports().clock.now();
+    let (records, truncated) = resources_with_key(cx, &tenant, &locations, &key).await?;
+    let mut uses: Vec<KeyUse> = records.iter().filter_map(|it| key_use_of(it, &key, &scanned, now)).collect();
+    uses.sort_by_cached_key(|it| it.resource.to_string());
+    if records.is_empty() && health == KeyHealth::NotFound {
+        let location = Location { account: key.account(), region: key.region().clone() };
+        return Err(Error::KeyNotFound { key: request.key, location });
+    }
+
+    let verdict = verdict(&uses);
+    let known_as_of = scanned.iter().map(|it| it.known_as_of).min().flatten();
+    let coverage = Coverage { tenant: &tenant.id, scanned: &scanned, truncated, uses: &uses };
+    let safe_after = if truncated { None } else { deletable_after(verdict, &uses, known_as_of) };
+    let coverage = coverage.to_string();
+    let (uses, next_page_token) = page(uses, &cursor, request.page_size, bound);
+    Ok(Usage { key, uses, next_page_token, verdict, safe_after, known_as_of, coverage, health, deletion })
+}
+
+/// The key that is meant; an alias or a bare id is looked up in the one place that fits.
+async fn resolve_key(
+    cx: &mut Context,
+    tenant: &Arc<Tenant>,
+    request: &UsageRequest,
+) -> Result<KmsKeyArn, Error> {
+    let key = match &request.key {
+        KmsKeyId::Arn(arn) => return Ok(arn.clone()),
+        KmsKeyId::AliasArn { account, region, .. } => UnresolvedLocation {
+            account: request.location.account.or(Some(*account)),
+            region: request.location.region.clone().or_else(|| Some(region.clone())),
+        },
+        KmsKeyId::Alias(_) | KmsKeyId::KeyId(_) => request.location.clone(),
+    };
+    let location = resolve::resolve_location(tenant, &key)?;
+    let access = visibility::authorize_location_read(cx, tenant, &location)?;
+    let deadline = cx.call.deadline;
+    let described = cx.ports().keys.describe(&access, &request.key, deadline).await;
+    cx.audit.record_aws_call(described.via);
+    let found = described.result.map_err(|error| read_error(error, deadline))?;
+    found.map(|key| key.arn).ok_or_else(|| Error::KeyNotFound { key: request.key.clone(), location })
+}
+
+/// The key's own health, asked in its own account where that is one of the places.
+async fn key_health(cx: &mut Context, permits: &[Authorized<GetKeyUsage>], key: &KmsKeyArn) -> Health {
+    let own = permits.iter().find(|authorized| authorized.command().location.account == key.account());
+    let Some(permit) = own.or(permits.first()) else { return (KeyHealth::NotChecked, None) };
+    let named = KmsKeyId::Arn(key.clone());
+    let described = cx.ports().keys.describe(permit.access(), &named, cx.call.deadline).await;
+    cx.audit.record_aws_call(described.via);
+    health_of(described.result)
+}
+
+/// What has the key or had it, as far as the caller may see it; and whether that is not all.
+async fn resources_with_key(
+    cx: &Context,
+    tenant: &Arc<Tenant>,
+    locations: &[Location],
+    key: &KmsKeyArn,
+) -> Result<(Vec<KeyRecord>, bool), Error> {
+    cx.state.flush_observations().await.map_err(Error::RecordUnavailable)?;
+    let mut all: Vec<KeyRecord> = Vec::new();
+    let mut after = None;
+    loop {
+        let found = cx.ports().history.resources_with_key(key, after.as_ref(), STORE_PAGE).await;
+        let found = found.map_err(Error::RecordUnavailable)?;
+        after = found.last().map(|last| last.resource.clone());
+        let whole = found.len() < usize::try_from(STORE_PAGE).unwrap_or(usize::MAX);
+        all.extend(
+            found
+                .into_iter()
+                .filter(|it| locations.contains(&it.resource.location) && cx.can_read(tenant, &it.resource)),
+        );
+        if whole || all.len() >= MAX_USES {
+            return Ok((all, !whole));
+        }
+    }
+}
+
+/// The use of the key by what is known of a resource; none where nothing needs it any more.
+fn key_use_of(record: &KeyRecord, key: &KmsKeyArn, scanned: &[ScanResult], now: Timestamp) -> Option<KeyUse> {
+    let protection = record.protection_from(key, now);
+    let former = record.former.iter().find(|former| former.key == *key);
+    let in_use = protection == Protection::InUse;
+    let (since, observed_at) = match (in_use, former) {
+        (true, former) => {
+            (former.map_or(record.since, |former| former.since.min(record.since)), record.observed_at)
+        }
+        (false, Some(former)) => (former.since, former.observed_at),
+        (false, None) => return None,
+    };
+    let read = scanned
+        .iter()
+        .any(|it| it.location == record.resource.location && it.seen_by_this_scan(record.observed_at));
+    let is_group = matches!(record.resource.target, Target::LogGroup(_));
+    let source = if in_use && read && is_group { Source::Live } else { Source::Recorded };
+    let used = KeyUse { resource: record.resource.clone(), since, observed_at, protection, source };
+    (protection != Protection::Expired).then_some(used)
+}
+
+fn verdict(uses: &[KeyUse]) -> Verdict {
+    if uses.iter().any(|it| it.protection == Protection::InUse) {
+        Verdict::InUse
+    } else if uses.is_empty() {
+        Verdict::NoKnownUse
+    } else {
+        Verdict::StillProtectsData
+    }
+}
+
+fn deletable_after(verdict: Verdict, uses: &[KeyUse], known_as_of: Option<Timestamp>) -> Option<Timestamp> {
+    let until = |it: &KeyUse| match it.protection {
+        Protection::Until(until) => Some(until),
+        Protection::InUse | Protection::Forever | Protection::NotKnown | Protection::Expired => None,
+    };
+    match verdict {
+        Verdict::InUse => None,
+        Verdict::StillProtectsData => {
+            let dates: Option<Vec<Timestamp>> = uses.iter().map(until).collect();
+            dates?.into_iter().max()
+        }
+        Verdict::NoKnownUse => known_as_of,
+    }
+}
+
+/// The page after the cursor; `uses` stand in the order of their ARNs, also where one of them is over
+/// since the page before was made.
+fn page(
+    uses: Vec<KeyUse>,
+    cursor: &PageCursor,
+    size: usize,
+    bound: TokenScope<'_>,
+) -> (Vec<KeyUse>, Box<str>) {
+    let after = cursor.after.as_deref().unwrap_or_default();
+    let begin = uses.partition_point(|it| it.resource.to_string().as_str() <= after);
+    let rest = uses.len().saturating_sub(begin);
+    let page: Vec<KeyUse> = uses.into_iter().skip(begin).take(size).collect();
+    let next = match page.last() {
+        Some(last) if rest > size => {
+            PageCursor { aws: None, after: Some(last.resource.to_string().into()) }.encode(bound)
+        }
+        _ => Box::default(),
+    };
+    (page, next)
+}
