@@ -39,6 +39,10 @@ pub(crate) enum Tokens<'a> {
     Same(&'a Issuer),
     /// A new token for each call.
     New(&'a Issuer),
+    /// All the same token, whose signature belongs to another token.
+    BadSignature(&'a Issuer),
+    /// All the same token, whose key id is not in the key set.
+    UnknownKeyId(&'a Issuer),
 }
 
 // === impl Issuer ===
@@ -70,6 +74,17 @@ impl Issuer {
     }
 
     fn token(&self) -> Outcome<String> {
+        self.token_of_key(KEY_ID)
+    }
+
+    fn token_with_bad_signature(&self) -> Outcome<String> {
+        let (token, other) = (self.token()?, self.token()?);
+        let (signed, _) = token.rsplit_once('.').ok_or("no signature")?;
+        let (_, signature) = other.rsplit_once('.').ok_or("no signature")?;
+        Ok(format!("{signed}.{signature}"))
+    }
+
+    fn token_of_key(&self, key_id: &str) -> Outcome<String> {
         let (now, number) = (jiff::Timestamp::now().as_second(), self.signed.get());
         self.signed.set(number + 1);
         let claims = json!({
@@ -77,7 +92,7 @@ impl Issuer {
             "scope": "logkey:read logkey:associate", "iat": now, "nbf": now, "exp": now + TOKEN_SECONDS,
             "jti": format!("bench-{number}"),
         });
-        let header = Header { kid: Some(KEY_ID.to_owned()), ..Header::new(Algorithm::ES256) };
+        let header = Header { kid: Some(key_id.to_owned()), ..Header::new(Algorithm::ES256) };
         Ok(jsonwebtoken::encode(&header, &claims, &self.key)?)
     }
 
@@ -91,13 +106,18 @@ impl Issuer {
 impl Tokens<'_> {
     /// Writes the tokens of a window, and returns their file.
     pub(crate) fn file(self) -> Outcome<PathBuf> {
-        let issuer = match self {
+        let (issuer, name, tokens) = match self {
             Self::Same(issuer) => return Ok(issuer.same()),
-            Self::New(issuer) => issuer,
+            Self::New(issuer) => {
+                let tokens: Outcome<Vec<String>> =
+                    (0..issuer.next_token.get()).map(|_| issuer.token()).collect();
+                (issuer, "new", tokens?.join("\n"))
+            }
+            Self::BadSignature(issuer) => (issuer, "bad-signature", issuer.token_with_bad_signature()?),
+            Self::UnknownKeyId(issuer) => (issuer, "unknown-key-id", issuer.token_of_key("unknown")?),
         };
-        let tokens: Outcome<Vec<String>> = (0..issuer.next_token.get()).map(|_| issuer.token()).collect();
-        let path = issuer.folder.path().join("new");
-        fs::write(&path, tokens?.join("\n"))?;
+        let path = issuer.folder.path().join(name);
+        fs::write(&path, tokens)?;
         Ok(path)
     }
 

@@ -1,6 +1,6 @@
 //! `cargo bench --bench ratios`: the service relative to a bare echo (E) and a plain forwarder (F), in one
 //! run. The program starts itself again for each server and load generator, so that each has one core and
-//! separate CPU time.
+//! separate CPU time. With `-- --instructions` it counts the service's instructions per call instead.
 #![expect(
     clippy::print_stdout,
     reason = "a bench prints; its processes communicate in lines on standard output"
@@ -8,12 +8,16 @@
 
 mod anchors;
 mod aws;
+mod caller;
+mod callgrind;
 mod compare;
+mod instructions;
 mod issuer;
 mod latency;
 mod load;
 mod method;
 mod process;
+mod record;
 mod rows;
 mod service;
 mod start;
@@ -42,6 +46,9 @@ fn main() -> Outcome<()> {
         [] => rows::run(None, WINDOW),
         ["--row", row @ ("1" | "2" | "3" | "4" | "5" | "13")] => rows::run(Some(row), WINDOW),
         ["--window", seconds] => rows::run(None, Duration::try_from_secs_f64(seconds.parse()?)?),
+        ["--instructions"] => instructions::print(),
+        ["--instructions", "--record", file] => instructions::record(Path::new(file)),
+        ["--instructions", "--check", file] => instructions::check(Path::new(file)),
         ["aws"] => report_error(aws::serve()),
         ["service", aws, folder] => report_error(service::serve(folder, *aws == "stubbed")),
         ["serve", role, rpc, settings @ ..] => report_error(anchors::serve(role, Rpc::named(rpc)?, settings)),
@@ -50,7 +57,9 @@ fn main() -> Outcome<()> {
             let rate = rate.first().map(|rate| rate.parse()).transpose()?;
             load::run(server.parse()?, Rpc::named(rpc)?, window, Path::new(tokens), rate)
         }
-        _ => Err("usage: ratios [--row 1|2|3|4|5|13 | --window SECONDS]".into()),
+        _ => Err("usage: ratios [--row 1|2|3|4|5|13 | --window SECONDS | \
+                  --instructions [--record FILE | --check FILE]]"
+            .into()),
     }
 }
 

@@ -5,6 +5,8 @@ use std::{
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
     time::Duration,
 };
 
@@ -12,6 +14,8 @@ use crate::{Outcome, issuer::Tokens, load::Sample, method::Rpc, service};
 
 /// The unit of CPU time in `/proc`: the kernel always reports hundredths of a second to programs.
 const TICKS_PER_SECOND: f64 = 100.0;
+/// Under valgrind a start takes 50 times as long as without.
+const START_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// The cores that the bench uses, by what runs on them.
 #[derive(Clone, Debug)]
@@ -62,7 +66,12 @@ impl Cores {
 impl Server {
     /// Starts this program again as a server, and waits until it listens.
     pub(crate) fn start(core: &str, words: &[&str]) -> Outcome<Self> {
-        let mut child = pinned(core)?
+        Self::start_under(core, &[], words)
+    }
+
+    /// The same, run by the command `tool`.
+    pub(crate) fn start_under(core: &str, tool: &[String], words: &[&str]) -> Outcome<Self> {
+        let mut child = pinned(core, tool)?
             .args(words)
             .envs(service::credentials())
             .stdin(Stdio::piped())
@@ -70,16 +79,31 @@ impl Server {
             // The server writes its log lines, so that they cost as much as in production.
             .stderr(Stdio::null())
             .spawn()?;
-        let mut address = String::new();
         let stdout = child.stdout.take().ok_or("no standard output")?;
-        BufReader::new(stdout).read_line(&mut address)?;
-        let address = address.trim().to_owned();
-        let server = Self { child, address };
-        let bare = server.address.strip_prefix("http://").unwrap_or(&server.address);
-        if bare.parse::<SocketAddr>().is_err() {
-            return Err(format!("{words:?} did not start: {}", server.address).into());
+        let mut server = Self { child, address: String::new() };
+        let (send, first_line) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            let read = BufReader::new(stdout).read_line(&mut line);
+            // The receiver has gone if the start timed out.
+            let _gone = send.send(read.map(|_bytes| line));
+        });
+        let Ok(line) = first_line.recv_timeout(START_TIMEOUT) else {
+            return Err(format!("{words:?} did not listen within {START_TIMEOUT:?}").into());
+        };
+        line?.trim().clone_into(&mut server.address);
+        match server.socket_address() {
+            Ok(_) => Ok(server),
+            Err(_) => Err(format!("{words:?} did not start: {}", server.address).into()),
         }
-        Ok(server)
+    }
+
+    pub(crate) fn socket_address(&self) -> Outcome<SocketAddr> {
+        Ok(self.address.strip_prefix("http://").unwrap_or(&self.address).parse()?)
+    }
+
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The CPU time of all its threads so far, in seconds.
@@ -101,7 +125,7 @@ impl Server {
         tokens: Tokens<'_>,
         rate: Option<f64>,
     ) -> Outcome<Sample> {
-        let output = pinned(core)?
+        let output = pinned(core, &[])?
             .args(["load", &self.address, rpc.name(), &window.as_secs_f64().to_string()])
             .arg(tokens.file()?)
             .args(rate.map(|rate| rate.to_string()))
@@ -124,9 +148,9 @@ impl Drop for Server {
     }
 }
 
-/// A command that runs this program again on one core.
-fn pinned(core: &str) -> Outcome<Command> {
+/// A command that runs this program again on one core, under the command `tool` unless that is empty.
+fn pinned(core: &str, tool: &[String]) -> Outcome<Command> {
     let mut command = Command::new("taskset");
-    command.args(["--cpu-list", core]).arg(env::current_exe()?);
+    command.args(["--cpu-list", core]).args(tool).arg(env::current_exe()?);
     Ok(command)
 }

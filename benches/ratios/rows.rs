@@ -9,7 +9,8 @@ use crate::{
     latency,
     method::Rpc,
     process::{Cores, Server},
-    service, start,
+    service::{self, Tenant},
+    start,
 };
 
 /// The length of the window that fetches a response of the service, before the measurement.
@@ -55,7 +56,7 @@ impl Bench {
         let [with_aws, stubbed, started] = [tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?];
         for folder in [&with_aws, &stubbed, &started] {
             issuer.publish(folder.path())?;
-            service::write_settings(folder.path(), issuer::ISSUER, &aws.address, free()?)?;
+            service::write_settings(folder.path(), issuer::ISSUER, &aws.address, free()?, Tenant::WIDE)?;
         }
         Ok(Self { cores, issuer, aws, with_aws, stubbed, started })
     }
@@ -130,7 +131,7 @@ fn row<'a>(name: &'static str, rpc: Rpc, anchor: Side<'a>, subject: Side<'a>) ->
 }
 
 /// Free addresses, for a server that cannot report the address that it chose.
-fn free() -> Outcome<[std::net::SocketAddr; 2]> {
+pub(crate) fn free() -> Outcome<[std::net::SocketAddr; 2]> {
     let [one, other] = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
     Ok([one.local_addr()?, other.local_addr()?])
 }

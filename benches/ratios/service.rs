@@ -19,6 +19,15 @@ use crate::{
 /// Limits that are checked but never reached.
 const NO_LIMIT: u32 = 1_000_000;
 
+/// The settings of the only tenant.
+#[derive(Clone, Copy)]
+pub(crate) struct Tenant {
+    accounts: usize,
+    per_second: u32,
+    /// The units of the limit that a read takes.
+    read_cost: u32,
+}
+
 /// Runs the service with the settings in `folder` until standard input ends.
 #[tokio::main]
 pub(crate) async fn serve(folder: &str, stubbed: bool) -> Outcome<()> {
@@ -44,9 +53,16 @@ pub(crate) async fn serve(folder: &str, stubbed: bool) -> Outcome<()> {
 }
 
 /// Writes the settings of a service that calls AWS at `aws` into `folder`, next to `jwks.json`.
-pub(crate) fn write_settings(folder: &Path, issuer: &str, aws: &str, listen: [SocketAddr; 2]) -> Outcome<()> {
+pub(crate) fn write_settings(
+    folder: &Path,
+    issuer: &str,
+    aws: &str,
+    listen: [SocketAddr; 2],
+    tenant: Tenant,
+) -> Outcome<()> {
     let here = folder.display();
     let [grpc, admin] = listen;
+    let Tenant { accounts, per_second, read_cost } = tenant;
     let mut settings = format!(
         r#"
         [server]
@@ -61,6 +77,8 @@ pub(crate) fn write_settings(folder: &Path, issuer: &str, aws: &str, listen: [So
         audiences = ["logkey"]
         jwks_file = "{here}/jwks.json"
         algorithms = ["ES256"]
+        [limits.costs]
+        read = {read_cost}
         [limits.upstream]
         associate_per_second = {NO_LIMIT}
         [aws]
@@ -69,10 +87,10 @@ pub(crate) fn write_settings(folder: &Path, issuer: &str, aws: &str, listen: [So
         [[tenants]]
         id = "bench"
         issuers = ["{issuer}"]
-        limits = {{ per_second = {NO_LIMIT}, burst = {NO_LIMIT}, max_in_flight = 1000 }}
+        limits = {{ per_second = {per_second}, burst = {NO_LIMIT}, max_in_flight = 1000 }}
         "#
     );
-    for account in (0..CALLERS).map(account) {
+    for account in (0..accounts).map(account) {
         write!(
             settings,
             r#"
@@ -96,4 +114,15 @@ pub(crate) fn credentials() -> [(&'static str, &'static str); 3] {
         ("AWS_SECRET_ACCESS_KEY", "not-verified"),
         ("AWS_EC2_METADATA_DISABLED", "true"),
     ]
+}
+
+// === impl Tenant ===
+
+impl Tenant {
+    /// One account for each caller, and limits that no caller reaches.
+    pub(crate) const WIDE: Self = Self { accounts: CALLERS, per_second: NO_LIMIT, read_cost: 1 };
+    /// One account.
+    pub(crate) const ONE_ACCOUNT: Self = Self { accounts: 1, ..Self::WIDE };
+    /// The first read takes the whole burst, which then takes hours to refill.
+    pub(crate) const OVER_LIMIT: Self = Self { per_second: 100, read_cost: NO_LIMIT, ..Self::ONE_ACCOUNT };
 }

@@ -1,0 +1,70 @@
+//! A server under valgrind's callgrind, which counts the instructions that the process executes.
+
+use std::{fs, io, process::Command};
+
+use crate::{Outcome, process::Server};
+
+/// A server under callgrind. Ends with this value.
+pub(crate) struct Callgrind {
+    pub(crate) server: Server,
+    folder: tempfile::TempDir,
+}
+
+// === impl Callgrind ===
+
+impl Callgrind {
+    /// Starts this program again as a server, and waits until it listens.
+    pub(crate) fn start(core: &str, words: &[&str]) -> Outcome<Self> {
+        if let Err(error) = Command::new("valgrind").arg("--version").output() {
+            let missing = error.kind() == io::ErrorKind::NotFound;
+            let advice = if missing { "; install the Debian package valgrind" } else { "" };
+            return Err(format!("the command `valgrind` did not start: {error}{advice}").into());
+        }
+        let folder = tempfile::tempdir()?;
+        let path = |name| folder.path().join(name).display().to_string();
+        let tool = [
+            "valgrind".to_owned(),
+            "--tool=callgrind".to_owned(),
+            "--trace-children=no".to_owned(),
+            // Threads take turns, so that the count does not depend on which of them wins a race.
+            "--fair-sched=try".to_owned(),
+            format!("--callgrind-out-file={}", path("counts")),
+            format!("--log-file={}", path("log")),
+            prefix(&folder),
+        ];
+        match Server::start_under(core, &tool, words) {
+            Ok(server) => Ok(Self { server, folder }),
+            Err(error) => {
+                let log = fs::read_to_string(path("log")).unwrap_or_default();
+                Err(format!("{error}; {}", log.trim().replace('\n', "; ")).into())
+            }
+        }
+    }
+
+    /// How many instructions all threads have executed so far.
+    pub(crate) fn instructions(&self) -> Outcome<u64> {
+        // `vgdb` belongs to valgrind. `callgrind_control -e` asks in the same way.
+        let output = Command::new("vgdb")
+            .arg(prefix(&self.folder))
+            .arg(format!("--pid={}", self.server.process_id()))
+            .args(["status", "internal"])
+            .output()?;
+        let status = String::from_utf8(output.stdout)?;
+        let mut total = None;
+        // `events-1: 4711` for the first thread; other lines are about its frames, as `events-1-0: 12`.
+        for (thread, count) in
+            status.lines().filter_map(|line| line.strip_prefix("events-")?.split_once(": "))
+        {
+            if thread.parse::<u32>().is_ok() {
+                total = Some(total.unwrap_or(0) + count.trim().parse::<u64>()?);
+            }
+        }
+        let error = || format!("callgrind shows no counts: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(total.ok_or_else(error)?)
+    }
+}
+
+/// Where valgrind and `vgdb` put the pipes between them.
+fn prefix(folder: &tempfile::TempDir) -> String {
+    format!("--vgdb-prefix={}", folder.path().join("vgdb").display())
+}
