@@ -24,6 +24,7 @@ mod token_cache;
 mod token_error;
 mod two_gen_cache;
 mod value_pattern;
+mod verifying_key;
 
 pub use self::{
     algorithm::{Algorithm, UnknownAlgorithm},

@@ -2,10 +2,6 @@
 
 use std::{fmt, str::FromStr};
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PSS_2048_8192_SHA256, RsaParameters, VerificationAlgorithm,
-};
 use thiserror::Error;
 
 /// An `alg` (RFC 7518, section 3.1; RFC 8037, section 3.1).
@@ -45,23 +41,16 @@ impl Algorithm {
             Self::EdDsa => "EdDSA",
         }
     }
+}
 
-    /// The parameters that verify an RSA signature; none for the other families.
-    pub(super) fn rsa(self) -> Option<&'static RsaParameters> {
-        match self {
-            Self::Rs256 => Some(&RSA_PKCS1_2048_8192_SHA256),
-            Self::Ps256 => Some(&RSA_PSS_2048_8192_SHA256),
-            Self::Es256 | Self::Es384 | Self::EdDsa => None,
-        }
-    }
-
-    /// The algorithm that verifies a signature on an elliptic curve; none for RSA.
-    pub(super) fn curve(self) -> Option<&'static dyn VerificationAlgorithm> {
-        match self {
-            Self::Rs256 | Self::Ps256 => None,
-            Self::Es256 => Some(&ECDSA_P256_SHA256_FIXED),
-            Self::Es384 => Some(&ECDSA_P384_SHA384_FIXED),
-            Self::EdDsa => Some(&ED25519),
+impl From<Algorithm> for jsonwebtoken::Algorithm {
+    fn from(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Rs256 => Self::RS256,
+            Algorithm::Ps256 => Self::PS256,
+            Algorithm::Es256 => Self::ES256,
+            Algorithm::Es384 => Self::ES384,
+            Algorithm::EdDsa => Self::EdDSA,
         }
     }
 }

@@ -4,10 +4,7 @@
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use aws_lc_rs::{
-    digest::{SHA256, digest},
-    signature::ParsedPublicKey,
-};
+use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
@@ -18,6 +15,7 @@ use super::{
     issuer::Issuer,
     strict_json::{self, Members},
     token_cache::{CachedToken, Digest, TokenCache},
+    verifying_key::VerifyingKey,
 };
 use crate::{
     domain::principal::{CertificateThumbprint, Principal},
@@ -41,7 +39,7 @@ struct RawToken<'t> {
     signed: &'t str,
     header: Header,
     claims: Members,
-    signature: Vec<u8>,
+    signature: &'t str,
 }
 
 /// Why a token was not accepted.
@@ -160,7 +158,7 @@ impl JwtAuthn {
             return Err(TokenError::NotAnAccessToken.into());
         }
         let keys = keys_for(issuer, &token.header).await?;
-        token.check_signature(find_key(&keys, &token.header)?)?;
+        find_key(&keys, &token.header)?.verify(token.signed.as_bytes(), token.signature)?;
 
         let id = token_id(&token.claims).ok().flatten();
         let proved = |error| Rejection::Defect(error, id.clone());
@@ -283,7 +281,7 @@ fn fallback_token_id(digest: &Digest) -> Arc<str> {
     format!("sha256:{beginning:032x}").into()
 }
 
-fn find_key<'k>(keys: &'k KeySet, header: &Header) -> Result<&'k ParsedPublicKey, TokenError> {
+fn find_key<'k>(keys: &'k KeySet, header: &Header) -> Result<&'k VerifyingKey, TokenError> {
     keys.find(header.kid.as_deref(), header.algorithm)
 }
 
@@ -316,12 +314,9 @@ impl<'t> RawToken<'t> {
         let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_invalid| TokenError::NotCompact);
         let header = Header::parse(&decoded(header)?)?;
         let claims = strict_json::object(&decoded(claims)?).ok_or(TokenError::ClaimsMalformed)?;
-        Ok(Self { signed, header, claims, signature: decoded(signature)? })
-    }
-
-    fn check_signature(&self, key: &ParsedPublicKey) -> Result<(), TokenError> {
-        key.verify_sig(self.signed.as_bytes(), &self.signature)
-            .map_err(|_unspecified| TokenError::BadSignature)
+        // A signature that is not base64url is a malformed token, not a wrong signature.
+        decoded(signature)?;
+        Ok(Self { signed, header, claims, signature })
     }
 }
 

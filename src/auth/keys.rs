@@ -5,21 +5,19 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use aws_lc_rs::signature::{ParsedPublicKey, RsaPublicKeyComponents};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use thiserror::Error;
 
 use super::{
-    Algorithm, TokenError,
+    algorithm::Algorithm,
     strict_json::{self, Members},
+    token_error::TokenError,
+    verifying_key::VerifyingKey,
 };
 
 /// The largest number of keys in a set.
 const MAX_KEYS: usize = 512;
-/// The allowed sizes of an RSA modulus, in bits (RFC 7518, section 3.3, requires at least 2048).
-const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 static GENERATION: AtomicU64 = AtomicU64::new(1);
 
@@ -34,9 +32,9 @@ pub struct KeySet {
     pub unusable: Vec<SkippedKey>,
 }
 
-/// A key, parsed for each algorithm that it may verify.
+/// A key for each algorithm that it may verify.
 #[derive(Debug)]
-pub(super) struct Key(Vec<(Algorithm, ParsedPublicKey)>);
+struct Key(Vec<VerifyingKey>);
 
 /// A key of a set that the service cannot use.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -117,11 +115,7 @@ impl KeySet {
 
     /// The key that must verify a token with this header: the one with its `kid` and for its algorithm.
     /// Without a `kid`, the set must have exactly one key for the algorithm.
-    pub(super) fn find(
-        &self,
-        kid: Option<&str>,
-        algorithm: Algorithm,
-    ) -> Result<&ParsedPublicKey, TokenError> {
+    pub(super) fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<&VerifyingKey, TokenError> {
         let for_algorithm = Key::for_algorithm(algorithm);
         let mut matching: Vec<_> = if let Some(kid) = kid {
             self.by_id.get(kid).into_iter().flatten().filter_map(for_algorithm).collect()
@@ -139,8 +133,8 @@ impl KeySet {
 // === impl Key ===
 
 impl Key {
-    fn for_algorithm(algorithm: Algorithm) -> impl Fn(&Self) -> Option<&ParsedPublicKey> {
-        move |key| key.0.iter().find(|(key_algorithm, _)| *key_algorithm == algorithm).map(|(_, key)| key)
+    fn for_algorithm(algorithm: Algorithm) -> impl Fn(&Self) -> Option<&VerifyingKey> {
+        move |key| key.0.iter().find(|key| key.algorithm() == algorithm)
     }
 
     fn decode(jwk: &Members) -> Result<Self, &'static str> {
@@ -175,53 +169,11 @@ impl Key {
         };
         let allowed =
             candidates.iter().filter(|candidate| algorithm.is_none_or(|bound| bound == **candidate));
-        let key = |one: &Algorithm| public_key(jwk, *one).map(|key| (*one, key));
-        let keys = allowed.map(key).collect::<Result<Vec<_>, _>>()?;
+        let keys = allowed.map(|one| VerifyingKey::from_jwk(jwk, *one)).collect::<Result<Vec<_>, _>>()?;
         if keys.is_empty() {
             Err("its algorithm (alg) does not match its type (kty)")
         } else {
             Ok(Self(keys))
         }
     }
-}
-
-fn public_key(jwk: &Members, algorithm: Algorithm) -> Result<ParsedPublicKey, &'static str> {
-    if let Some(parameters) = algorithm.rsa() {
-        let (n, e) = (integer(jwk, "n")?, integer(jwk, "e")?);
-        let leading = n.first().map_or(0, |byte| byte.leading_zeros() as usize);
-        if !RSA_BITS.contains(&(n.len() * 8).saturating_sub(leading)) {
-            return Err("an RSA modulus of less than 2048 or more than 8192 bits");
-        }
-        // FIPS 186-5, section 5.4: an odd exponent above 2^16.
-        if e.len() < 3 || e.last().is_none_or(|byte| byte % 2 == 0) {
-            return Err("an RSA exponent that is even or below 65537");
-        }
-        return RsaPublicKeyComponents { n, e }
-            .to_parsed_public_key(parameters)
-            .map_err(|_rejected| "not a valid RSA key");
-    }
-    let curve = algorithm.curve().ok_or("of an unsupported type")?;
-    let point = match algorithm {
-        Algorithm::Es256 => [vec![4], ec_coordinate(jwk, "x", 32)?, ec_coordinate(jwk, "y", 32)?].concat(),
-        Algorithm::Es384 => [vec![4], ec_coordinate(jwk, "x", 48)?, ec_coordinate(jwk, "y", 48)?].concat(),
-        Algorithm::EdDsa => ec_coordinate(jwk, "x", 32)?,
-        Algorithm::Rs256 | Algorithm::Ps256 => return Err("of an unsupported type"),
-    };
-    ParsedPublicKey::new(curve, point).map_err(|_rejected| "not a point on its curve")
-}
-
-/// A `Base64urlUInt` (RFC 7518, section 2) without the leading zeros that some issuers send.
-fn integer(jwk: &Members, name: &str) -> Result<Vec<u8>, &'static str> {
-    let bytes = decoded(jwk, name)?;
-    Ok(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
-}
-
-fn ec_coordinate(jwk: &Members, name: &str, len: usize) -> Result<Vec<u8>, &'static str> {
-    let bytes = decoded(jwk, name)?;
-    if bytes.len() == len { Ok(bytes) } else { Err("a coordinate has the wrong length for its curve") }
-}
-
-fn decoded(jwk: &Members, name: &str) -> Result<Vec<u8>, &'static str> {
-    let text = jwk.get(name).and_then(Value::as_str).ok_or("a parameter is missing")?;
-    URL_SAFE_NO_PAD.decode(text).map_err(|_invalid| "a parameter is not base64url")
 }
