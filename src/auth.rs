@@ -4,19 +4,20 @@
 //! [`CedarPolicy`] authorizes calls by the grants of the configuration and the operators' policies.
 
 mod algorithm;
+mod allowed_url;
 mod cedar;
 mod claim_path;
 mod claims;
 mod config;
 mod discovery;
 mod fetch;
-mod file;
 mod header;
 mod issuer;
 mod jwks;
 mod jwt;
 mod keys;
 mod policy_claims;
+mod raw_token;
 mod strict_json;
 #[cfg(test)]
 mod tests;

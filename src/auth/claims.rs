@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use super::{IssuerConfig, TokenError, policy_claims, strict_json::Members};
+use super::{config::IssuerConfig, policy_claims, strict_json::Members, token_error::TokenError};
 use crate::domain::{
     principal::{CertificateThumbprint, PolicyClaims, Scopes},
     time::Timestamp,
@@ -79,6 +79,20 @@ impl Claims {
             not_before,
             bound_to: confirmation(claims)?,
         })
+    }
+
+    /// Checks that a bound token comes with its certificate (RFC 8705, section 3).
+    pub(super) fn check_binding(
+        &self,
+        issuer: &IssuerConfig,
+        certificate: Option<&CertificateThumbprint>,
+    ) -> Result<(), TokenError> {
+        match &self.bound_to {
+            Some(bound) if Some(bound) == certificate => Ok(()),
+            Some(_) => Err(TokenError::BindingMismatch),
+            None if issuer.require_bound => Err(TokenError::BindingMissing),
+            None => Ok(()),
+        }
     }
 }
 

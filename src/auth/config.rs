@@ -1,11 +1,13 @@
 //! The settings of issuers and tokens. `src/config` builds them from the configuration file.
 
-use std::{collections::HashSet, net::IpAddr, path::PathBuf, time::Duration};
+use std::{collections::HashSet, path::PathBuf, time::Duration};
 
 use thiserror::Error;
-use url::{Host, Url};
+use url::Url;
 
-use super::{Algorithm, ClaimPath, ValuePattern};
+use super::{
+    algorithm::Algorithm, allowed_url::is_secure, claim_path::ClaimPath, value_pattern::ValuePattern,
+};
 
 /// The settings of token verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,24 +247,5 @@ impl Default for Refresh {
             max_staleness: Self::MAX_STALENESS,
             timeout: Self::TIMEOUT,
         }
-    }
-}
-
-/// Whether nobody can change a response from this address in transit.
-pub(super) fn is_secure(url: &Url) -> bool {
-    match url.scheme() {
-        "https" => url.host().is_some(),
-        "http" => is_loopback(url),
-        _ => false,
-    }
-}
-
-/// Whether the host is this machine, by its address or as `localhost`.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
-        Some(Host::Ipv6(ip)) => IpAddr::from(ip).to_canonical().is_loopback(),
-        None => false,
     }
 }

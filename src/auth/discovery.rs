@@ -4,8 +4,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    config::is_loopback,
-    fetch::{FetchError, Http, is_allowed_url},
+    allowed_url::{is_allowed_url, is_loopback},
+    fetch::{FetchError, Http},
 };
 
 /// The used members of the document (`OpenID` Connect Discovery 1.0, section 3).

@@ -1,34 +1,20 @@
-//! Fetches documents from an issuer over HTTP, with bounds on size and redirects. It never calls a forbidden
-//! address, not even after a redirect.
+//! Fetches documents from an issuer over HTTP or from a file, with bounds on size and redirects. It never calls
+//! a forbidden address, not even after a redirect.
 
-use std::{
-    error::Error as StdError,
-    io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
-use reqwest::{
-    Client, StatusCode,
-    dns::{Addrs, Name, Resolve, Resolving},
-    redirect::Policy,
-};
+use reqwest::{Client, StatusCode, redirect::Policy};
 use thiserror::Error;
-use tokio::sync::OnceCell;
-use url::{Host, Url};
+use tokio::{fs::File, io::AsyncReadExt, sync::OnceCell};
+use url::Url;
 
 use super::{
-    config::{is_loopback, is_secure},
+    allowed_url::{LinkLocalFilter, is_allowed_url, redirect_error},
     keys::KeySetError,
 };
 
 /// The longest response, in bytes.
-pub(super) const MAX_BODY: usize = 1024 * 1024;
-/// The largest number of redirects.
-const MAX_REDIRECTS: usize = 5;
-/// The IPv6 address of EC2's instance metadata service. Its IPv4 address is link-local.
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254);
+const MAX_BODY: usize = 1024 * 1024;
 
 /// Why an issuer's keys could not be fetched.
 #[derive(Debug, Error)]
@@ -68,9 +54,6 @@ pub enum FetchError {
 /// The HTTP client for issuers.
 #[derive(Debug, Default)]
 pub(super) struct Http(OnceCell<Client>);
-
-/// Resolves names as the system does, and drops link-local and other forbidden addresses.
-pub(super) struct LinkLocalFilter;
 
 // === impl Http ===
 
@@ -115,53 +98,9 @@ fn client() -> Result<Client, reqwest::Error> {
         .build()
 }
 
-/// Why a redirect after the previous ones must not be followed; none if it may be followed.
-pub(super) fn redirect_error(previous: &[Url], to: &Url) -> Option<&'static str> {
-    let from = previous.first()?;
-    if previous.len() > MAX_REDIRECTS {
-        Some("too many redirects")
-    } else if to.scheme() != from.scheme() {
-        Some("redirected to another scheme")
-    } else if !is_allowed_url(to) || (is_loopback(to) && !is_loopback(from)) {
-        Some("redirected to an address that is not allowed")
-    } else {
-        None
-    }
-}
-
-/// Whether the service may call this address. A host name is checked again when it is resolved.
-pub(super) fn is_allowed_url(url: &Url) -> bool {
-    is_secure(url)
-        && match url.host() {
-            Some(Host::Ipv4(ip)) => !is_forbidden(ip.into()),
-            Some(Host::Ipv6(ip)) => !is_forbidden(ip.into()),
-            Some(Host::Domain(_)) | None => true,
-        }
-}
-
-/// Whether the address is link-local, such as a cloud's metadata service, or not an address of one host.
-fn is_forbidden(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.is_link_local() || ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast(),
-        IpAddr::V6(ip) => {
-            ip.is_unicast_link_local() || ip.is_unspecified() || ip.is_multicast() || ip == METADATA_V6
-        }
-    }
-}
-
-// === impl LinkLocalFilter ===
-
-impl Resolve for LinkLocalFilter {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> = found.filter(|at| !is_forbidden(at.ip())).collect();
-            if allowed.is_empty() {
-                return Err(Box::<dyn StdError + Send + Sync>::from(
-                    "the name resolves to no address that is allowed",
-                ));
-            }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
-        })
-    }
+/// The content of the file, which may be as long as an issuer's response.
+pub(super) async fn read_file(path: &Path) -> Result<Vec<u8>, FetchError> {
+    let mut body = Vec::new();
+    File::open(path).await?.take(MAX_BODY as u64 + 1).read_to_end(&mut body).await?;
+    if body.len() > MAX_BODY { Err(FetchError::TooLong) } else { Ok(body) }
 }

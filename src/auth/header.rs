@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Algorithm, TokenError, strict_json};
+use super::{algorithm::Algorithm, strict_json, token_error::TokenError};
 
 /// A token's header, not verified.
 #[derive(Debug)]

@@ -6,10 +6,12 @@ use async_trait::async_trait;
 use url::Url;
 
 use super::{
-    FetchError, IssuerConfig, KeySource, Refresh, discovery,
-    fetch::Http,
-    file,
+    config::{IssuerConfig, KeySource, Refresh},
+    discovery,
+    fetch::{FetchError, Http, read_file},
+    header::Header,
     jwks::{FetchKeys, Jwks},
+    keys::KeySet,
 };
 
 /// The longest interval between two reads of a key file.
@@ -28,10 +30,19 @@ pub(super) struct Issuer {
     pub(super) keys: Arc<Jwks>,
 }
 
+/// The issuer's keys are unavailable, so nobody can know whether the token is valid.
+#[derive(Debug)]
+pub(super) struct KeysUnavailable {
+    /// The time until the next attempt to fetch them.
+    pub(super) retry_after: Duration,
+    /// Why the last attempt failed.
+    pub(super) reason: Arc<FetchError>,
+}
+
 #[derive(Debug)]
 enum Source {
-    Uri(Http, Url),
-    Discovery(Http, Box<str>, Url),
+    Uri { http: Http, url: Url },
+    Discovery { http: Http, issuer: Box<str>, url: Url },
     File(PathBuf),
     Nowhere,
 }
@@ -50,6 +61,26 @@ impl Issuer {
             |old| Arc::clone(&old.keys),
         );
         Self { name: Arc::from(&*config.issuer), keys, config }
+    }
+
+    /// The issuer's keys. Fetches them again if the current ones do not contain the key of this header.
+    pub(super) async fn keys_for(&self, header: &Header) -> Result<Arc<KeySet>, KeysUnavailable> {
+        let has_key = |keys: &Arc<KeySet>| keys.find(header.kid.as_deref(), header.algorithm).is_ok();
+        let current = self.keys.current();
+        if let Ok(keys) = &current
+            && has_key(keys)
+        {
+            return Ok(Arc::clone(keys));
+        }
+        let newest = if self.keys.refresh().await { self.keys.current() } else { current };
+        match (newest, self.keys.failure()) {
+            (Ok(keys), None) => Ok(keys),
+            (Ok(keys), Some(_)) if has_key(&keys) => Ok(keys),
+            // The issuer may have published a key that could not be fetched, so the token may be valid.
+            (Ok(_), Some(reason)) | (Err(reason), _) => {
+                Err(KeysUnavailable { retry_after: self.keys.next_attempt(), reason })
+            }
+        }
     }
 }
 
@@ -71,10 +102,10 @@ fn refresh_interval(config: &IssuerConfig) -> Refresh {
 impl Source {
     fn of(config: &IssuerConfig) -> Self {
         match &config.keys {
-            KeySource::JwksUri(url) => Self::Uri(Http::default(), url.clone()),
+            KeySource::JwksUri(url) => Self::Uri { http: Http::default(), url: url.clone() },
             KeySource::JwksFile(path) => Self::File(path.clone()),
             KeySource::Discovery => match config.discovery_url() {
-                Some(url) => Self::Discovery(Http::default(), config.issuer.clone(), url),
+                Some(url) => Self::Discovery { http: Http::default(), issuer: config.issuer.clone(), url },
                 None => Self::Nowhere,
             },
         }
@@ -85,9 +116,9 @@ impl Source {
 impl FetchKeys for Source {
     async fn fetch(&self) -> Result<Vec<u8>, FetchError> {
         match self {
-            Self::Uri(http, url) => http.get(url).await,
-            Self::Discovery(http, issuer, url) => discovery::keys(http, issuer, url).await,
-            Self::File(path) => file::keys(path).await,
+            Self::Uri { http, url } => http.get(url).await,
+            Self::Discovery { http, issuer, url } => discovery::keys(http, issuer, url).await,
+            Self::File(path) => read_file(path).await,
             Self::Nowhere => Err(FetchError::NotYet),
         }
     }

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{FetchError, KeySet, Refresh};
+use super::{config::Refresh, fetch::FetchError, keys::KeySet};
 
 /// The largest number of callers that wait for one fetch. Further callers use the current keys.
 const MAX_WAITERS: usize = 256;

@@ -4,18 +4,15 @@
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use super::{
-    Config, ConfigFault, FetchError, KeySet, TokenError,
     claims::{Claims, check_now, token_id},
-    header::Header,
-    issuer::Issuer,
-    strict_json::{self, Members},
-    token_cache::{CachedToken, Digest, TokenCache},
-    verifying_key::VerifyingKey,
+    config::{Config, ConfigFault},
+    issuer::{Issuer, KeysUnavailable},
+    raw_token::RawToken,
+    token_cache::{CachedToken, Digest, TokenCache, sha256},
+    token_error::TokenError,
 };
 use crate::{
     domain::principal::{CertificateThumbprint, Principal},
@@ -34,20 +31,12 @@ pub struct JwtAuthn {
     config: Config,
 }
 
-/// The parts of a token, none of them verified.
-struct RawToken<'t> {
-    signed: &'t str,
-    header: Header,
-    claims: Members,
-    signature: &'t str,
-}
-
 /// Why a token was not accepted.
 enum Rejection {
     /// The defect, and the `jti` if the signature was verified.
     Defect(TokenError, Option<Arc<str>>),
-    /// The issuer's keys are unavailable; with the time until the next attempt to fetch them.
-    Unavailable(Duration, Arc<FetchError>),
+    /// The issuer's keys are unavailable.
+    Unavailable(KeysUnavailable),
 }
 
 // === impl JwtAuthn ===
@@ -157,13 +146,14 @@ impl JwtAuthn {
         if issuer.config.require_at_jwt && !token.header.at_jwt {
             return Err(TokenError::NotAnAccessToken.into());
         }
-        let keys = keys_for(issuer, &token.header).await?;
-        find_key(&keys, &token.header)?.verify(token.signed.as_bytes(), token.signature)?;
+        let keys = issuer.keys_for(&token.header).await.map_err(Rejection::Unavailable)?;
+        let key = keys.find(token.header.kid.as_deref(), token.header.algorithm)?;
+        key.verify(token.signed.as_bytes(), token.signature)?;
 
         let id = token_id(&token.claims).ok().flatten();
         let proved = |error| Rejection::Defect(error, id.clone());
         let claims = Claims::check(&token.claims, &issuer.config, self.clock.now()).map_err(proved)?;
-        check_binding(&claims, issuer, certificate).map_err(proved)?;
+        claims.check_binding(&issuer.config, certificate).map_err(proved)?;
         let tenant = self
             .directory
             .by_claim(&issuer.name, &claims.tenant)
@@ -215,8 +205,8 @@ impl Authenticate for JwtAuthn {
                     AuthnError::Refused { reason: error.as_str(), token_id }
                 }
             }
-            Rejection::Unavailable(after, reason) => AuthnError::Unavailable {
-                retry_after: after.max(MIN_RETRY),
+            Rejection::Unavailable(KeysUnavailable { retry_after, reason }) => AuthnError::Unavailable {
+                retry_after: retry_after.max(MIN_RETRY),
                 source: Unavailable { dependency: "identity provider", source: Some(Box::new(reason)) },
             },
         })
@@ -248,76 +238,10 @@ impl fmt::Debug for JwtAuthn {
     }
 }
 
-/// The issuer's keys. Fetches them again if the current ones do not contain the token's key.
-async fn keys_for(issuer: &Issuer, header: &Header) -> Result<Arc<KeySet>, Rejection> {
-    let has_key = |keys: &Arc<KeySet>| find_key(keys, header).is_ok();
-    let current = issuer.keys.current();
-    if let Ok(keys) = &current
-        && has_key(keys)
-    {
-        return Ok(Arc::clone(keys));
-    }
-    let newest = if issuer.keys.refresh().await { issuer.keys.current() } else { current };
-    match (newest, issuer.keys.failure()) {
-        (Ok(keys), None) => Ok(keys),
-        (Ok(keys), Some(_)) if has_key(&keys) => Ok(keys),
-        // The issuer may have published a key that could not be fetched, so the token may be valid.
-        (Ok(_), Some(reason)) | (Err(reason), _) => {
-            Err(Rejection::Unavailable(issuer.keys.next_attempt(), reason))
-        }
-    }
-}
-
-/// The key of a token in the cache.
-fn sha256(token: &str) -> Digest {
-    let mut sha256 = Digest::default();
-    sha256.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-    sha256
-}
-
 /// The id of a token without a printable `jti`: the first 16 bytes of its SHA-256.
 fn fallback_token_id(digest: &Digest) -> Arc<str> {
     let beginning = u128::from_be_bytes(digest.first_chunk().copied().unwrap_or_default());
     format!("sha256:{beginning:032x}").into()
-}
-
-fn find_key<'k>(keys: &'k KeySet, header: &Header) -> Result<&'k VerifyingKey, TokenError> {
-    keys.find(header.kid.as_deref(), header.algorithm)
-}
-
-/// Checks that a bound token comes with its certificate (RFC 8705, section 3).
-fn check_binding(
-    claims: &Claims,
-    issuer: &Issuer,
-    certificate: Option<&CertificateThumbprint>,
-) -> Result<(), TokenError> {
-    match &claims.bound_to {
-        Some(bound) if Some(bound) == certificate => Ok(()),
-        Some(_) => Err(TokenError::BindingMismatch),
-        None if issuer.config.require_bound => Err(TokenError::BindingMissing),
-        None => Ok(()),
-    }
-}
-
-// === impl RawToken ===
-
-impl<'t> RawToken<'t> {
-    /// Splits and decodes a token in the compact serialization (RFC 7515, section 7.1) and in no other form.
-    fn read(unverified_token: &'t str) -> Result<Self, TokenError> {
-        let (signed, signature) = unverified_token.rsplit_once('.').ok_or(TokenError::NotCompact)?;
-        let (header, claims) = signed.split_once('.').ok_or(TokenError::NotCompact)?;
-        match claims.bytes().filter(|byte| *byte == b'.').count() {
-            0 => {}
-            2 => return Err(TokenError::Encrypted),
-            _ => return Err(TokenError::NotCompact),
-        }
-        let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_invalid| TokenError::NotCompact);
-        let header = Header::parse(&decoded(header)?)?;
-        let claims = strict_json::object(&decoded(claims)?).ok_or(TokenError::ClaimsMalformed)?;
-        // A signature that is not base64url is a malformed token, not a wrong signature.
-        decoded(signature)?;
-        Ok(Self { signed, header, claims, signature })
-    }
 }
 
 // === impl Rejection ===

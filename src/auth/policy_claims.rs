@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{ClaimPath, TokenError, strict_json::Members};
+use super::{claim_path::ClaimPath, strict_json::Members, token_error::TokenError};
 use crate::domain::principal::PolicyClaims;
 
 /// The largest number of values of one claim.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
+
 use super::{issuer::Issuer, two_gen_cache::TwoGenCache};
 use crate::domain::{
     principal::{CertificateThumbprint, Principal},
@@ -30,3 +32,10 @@ pub(super) struct CachedToken {
 
 /// The cache of verified tokens.
 pub(super) type TokenCache = TwoGenCache<Digest, Arc<CachedToken>>;
+
+/// The key of a token in the cache.
+pub(super) fn sha256(token: &str) -> Digest {
+    let mut sha256 = Digest::default();
+    sha256.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+    sha256
+}

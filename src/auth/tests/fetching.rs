@@ -21,8 +21,10 @@ use url::Url;
 
 use super::{
     super::{
-        Config, ConfigFault, FetchError, IssuerConfig, JwtAuthn, KeySource, Refresh, discovery,
-        fetch::{Http, is_allowed_url, redirect_error},
+        Config, ConfigFault, FetchError, IssuerConfig, JwtAuthn, KeySource, Refresh,
+        allowed_url::{is_allowed_url, redirect_error},
+        discovery,
+        fetch::Http,
     },
     token_builder::*,
 };
@@ -158,7 +160,7 @@ fn only_https_and_loopback_addresses_are_allowed() {
 #[tokio::test]
 async fn a_name_that_resolves_to_a_link_local_address_is_not_called() {
     use reqwest::dns::Resolve;
-    let resolve = super::super::fetch::LinkLocalFilter;
+    let resolve = super::super::allowed_url::LinkLocalFilter;
     assert!(resolve.resolve("127.0.0.1".parse().unwrap()).await.is_ok());
     assert!(resolve.resolve("169.254.169.254".parse().unwrap()).await.is_err());
 }
