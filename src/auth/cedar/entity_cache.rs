@@ -1,20 +1,11 @@
 //! Caches Cedar values that consecutive requests are likely to share: the caller, the source address and the
 //! time.
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, LazyLock},
-};
+use std::{net::IpAddr, sync::Arc};
 
 use arc_swap::ArcSwapOption;
-use cedar_policy::RestrictedExpression;
-use cedar_policy_core::{
-    ast::{Entity, Name, RestrictedExpr, Value},
-    evaluator::RestrictedEvaluator,
-    extensions::Extensions,
-};
-use smol_str::SmolStr;
 
+use super::engine::values::{Entity, Value};
 use crate::{
     auth::two_gen_cache::TwoGenCache,
     domain::{
@@ -34,7 +25,7 @@ const ADDRESSES: usize = 1024;
 pub(super) struct EntityCache {
     clock: Arc<dyn Clock>,
     now: ArcSwapOption<CachedTime>,
-    callers: TwoGenCache<CallerKey, Arc<Entity>>,
+    callers: TwoGenCache<CallerKey, Entity>,
     addresses: TwoGenCache<IpAddr, Value>,
 }
 
@@ -43,8 +34,8 @@ pub(super) struct EntityCache {
 pub(super) struct CachedTime {
     at: i64,
     pub(super) now: Value,
-    pub(super) hour: i64,
-    pub(super) weekday: SmolStr,
+    pub(super) hour: Value,
+    pub(super) weekday: Value,
 }
 
 /// The attributes of a caller that policies can use.
@@ -70,11 +61,7 @@ impl EntityCache {
     }
 
     /// The caller's entity. Calls `build` if it is not cached.
-    pub(super) fn caller(
-        &self,
-        principal: &Principal,
-        build: impl FnOnce(&Principal) -> Entity,
-    ) -> Arc<Entity> {
+    pub(super) fn caller(&self, principal: &Principal, build: impl FnOnce(&Principal) -> Entity) -> Entity {
         let Principal { tenant, subject, issuer, scopes, claims, token_id: _, expires: _ } = principal;
         let key = CallerKey {
             tenant: tenant.clone(),
@@ -86,21 +73,18 @@ impl EntityCache {
         if let Some(found) = self.callers.find(&key) {
             return found;
         }
-        let entity = Arc::new(build(principal));
-        self.callers.insert(key, Arc::clone(&entity));
+        let entity = build(principal);
+        self.callers.insert(key, entity.clone());
         entity
     }
 
     pub(super) fn address(&self, source: IpAddr) -> Option<Value> {
-        /// Parsed once. Cedar's public constructor parses the name again for each address.
-        static IP: LazyLock<Option<Name>> = LazyLock::new(|| "ip".parse().ok());
         if let Some(found) = self.addresses.find(&source) {
             return Some(found);
         }
-        let text = RestrictedExpr::val(source.to_canonical().to_string());
-        let entity = restricted_value(&RestrictedExpr::call_extension_fn(IP.clone()?, [text]))?;
-        self.addresses.insert(source, entity.clone());
-        Some(entity)
+        let address = Value::ip(source.to_canonical())?;
+        self.addresses.insert(source, address.clone());
+        Some(address)
     }
 
     pub(super) fn now(&self) -> Option<Arc<CachedTime>> {
@@ -125,14 +109,9 @@ impl CachedTime {
         let day = usize::try_from(secs.div_euclid(86_400).rem_euclid(7)).ok()?;
         Some(Self {
             at: secs,
-            now: restricted_value(RestrictedExpression::new_datetime(format!("{seconds}Z")).as_ref())?,
-            hour: secs.rem_euclid(86_400).div_euclid(3_600),
-            weekday: SmolStr::new_static(DAYS.get(day)?),
+            now: Value::datetime(&format!("{seconds}Z"))?,
+            hour: Value::long(secs.rem_euclid(86_400).div_euclid(3_600)),
+            weekday: Value::string(DAYS.get(day)?),
         })
     }
-}
-
-fn restricted_value(expression: &RestrictedExpr) -> Option<Value> {
-    let evaluator = RestrictedEvaluator::new(Extensions::all_available());
-    evaluator.interpret(expression.as_borrowed()).ok()
 }

@@ -1,13 +1,10 @@
 //! Explains a decision policy by policy, for people who write policies. `logkey policy` calls it.
 
-use cedar_policy::Policy;
-use cedar_policy_core::{
-    ast::{self, Effect, Expr, ExprKind},
-    evaluator::Evaluator,
-    extensions::Extensions,
-};
+use cedar_policy::{Effect, Policy, PolicyId};
 
-use super::{CedarPolicy, fact_requirements::is_literal_true, grant_policies, request::CedarRequest};
+use super::{
+    authorizer::CedarPolicy, engine::applicability::Applicability, grant_policies, request::CedarRequest,
+};
 use crate::{
     domain::authorization::{AuthzRequest, Decision},
     ports::Authorize,
@@ -33,17 +30,6 @@ pub struct PolicyExplanation {
     pub applies: Applicability,
 }
 
-/// Whether a policy applies to a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Applicability {
-    /// The policy applies.
-    Yes,
-    /// The policy does not apply, because this part of it is false.
-    No(String),
-    /// The evaluation failed with this error, so the call is denied.
-    Fails(String),
-}
-
 // === impl CedarPolicy ===
 
 impl CedarPolicy {
@@ -54,7 +40,7 @@ impl CedarPolicy {
         let own: Vec<Policy> = grant_policies::policies(question.tenant)
             .into_iter()
             .chain(grant_policies::global_policies(question.tenant))
-            .filter_map(|grant| Policy::parse(Some(cedar_policy::PolicyId::new(grant.id)), grant.text).ok())
+            .filter_map(|grant| Policy::parse(Some(PolicyId::new(grant.id)), grant.text).ok())
             .collect();
         let policies = match CedarRequest::of(question, &self.entities) {
             Some(request) => {
@@ -67,39 +53,9 @@ impl CedarPolicy {
 }
 
 fn explain_policy(policy: &Policy, request: &CedarRequest) -> PolicyExplanation {
-    let policy: &ast::Policy = policy.as_ref();
-    let evaluator = Evaluator::new(request.request.clone(), &request.entities, Extensions::all_available());
-    let scope = [
-        policy.principal_constraint().as_expr(),
-        policy.action_constraint().as_expr(),
-        policy.resource_constraint().as_expr(),
-    ];
-    let conditions = policy.non_scope_constraints().into_iter().flat_map(conjuncts);
-    let mut applies = Applicability::Yes;
-    for part in scope.iter().chain(conditions) {
-        match evaluator.interpret(part, policy.env()) {
-            Ok(value) if is_literal_true(&value) => {}
-            Ok(_) => applies = Applicability::No(part.to_string()),
-            Err(reason) => applies = Applicability::Fails(reason.to_string()),
-        }
-        if applies != Applicability::Yes {
-            break;
-        }
-    }
     PolicyExplanation {
-        id: policy.id().as_ref().to_owned(),
+        id: policy.id().to_string(),
         forbids: policy.effect() == Effect::Forbid,
-        applies,
-    }
-}
-
-/// The operands of a chain of `&&`, in order.
-fn conjuncts(expression: &Expr) -> Vec<&Expr> {
-    if let ExprKind::And { left, right } = expression.expr_kind() {
-        let mut all = conjuncts(left);
-        all.extend(conjuncts(right));
-        all
-    } else {
-        vec![expression]
+        applies: Applicability::of(policy, &request.evaluation),
     }
 }

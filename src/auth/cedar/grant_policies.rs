@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::request::{ResourceKind, WHOLE_LOG};
+use super::resource_kind::{ResourceKind, WHOLE_LOG};
 use crate::domain::{
     aws::AccountId,
     pattern::Pattern,

@@ -5,7 +5,7 @@ use std::{collections::HashSet, ffi::OsStr, path::Path, str::FromStr};
 
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 
-use super::{fault::PolicyFault, grant_policies::PREFIX};
+use super::{engine::policies::source_offset, fault::PolicyFault, grant_policies::PREFIX};
 
 /// The text of the schema.
 pub(super) const SCHEMA: &str = include_str!("schema.cedarschema");
@@ -62,7 +62,7 @@ fn read(file: &str, text: &str) -> Result<Vec<(usize, Policy)>, Vec<PolicyFault>
         return Err(vec![PolicyFault::at(file, text, at, message)]);
     }
     let mut policies: Vec<(usize, Policy)> =
-        set.policies().map(|policy| (offset_of(policy), policy.clone())).collect();
+        set.policies().map(|policy| (source_offset(policy), policy.clone())).collect();
     policies.sort_by_key(|(at, _)| *at);
     let stem = Path::new(file).file_stem().and_then(OsStr::to_str).unwrap_or(file);
     let named = policies.into_iter().enumerate().map(|(index, (at, policy))| {
@@ -73,12 +73,6 @@ fn read(file: &str, text: &str) -> Result<Vec<(usize, Policy)>, Vec<PolicyFault>
         (at, policy.new_id(PolicyId::new(id)))
     });
     Ok(named.collect())
-}
-
-/// The byte offset at which a policy starts in its file.
-fn offset_of(policy: &Policy) -> usize {
-    let policy: &cedar_policy_core::ast::Policy = policy.as_ref();
-    policy.loc().map_or(0, |loc| loc.span.offset())
 }
 
 /// The problems that strict validation finds in a policy. Warnings count too: someone relies on a policy, so

@@ -3,18 +3,19 @@
 
 use std::sync::Arc;
 
-use cedar_policy::{Effect, Policy, PolicyId, Validator};
-use cedar_policy_core::ast;
+use cedar_policy::{Policy, PolicyId, Validator};
 
-use super::{fact_requirements::FactPolicies, grant_policies::GrantPolicy, load};
+use super::{
+    engine::{fact_policies::FactPolicies, policies::Policies},
+    grant_policies::GrantPolicy,
+    load,
+};
 
 /// Parsed policies for the calls of one tenant on one kind of resource.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct PolicyBundle {
     /// Every policy.
-    pub(super) all: ast::PolicySet,
-    /// The permits alone.
-    pub(super) permits: ast::PolicySet,
+    pub(super) policies: Policies,
     /// The policies that use policy facts.
     pub(super) fact_policies: FactPolicies,
     /// The id of a policy that could not be added. Every call is denied then.
@@ -26,7 +27,8 @@ pub(super) struct PolicyBundle {
 impl PolicyBundle {
     /// Builds a bundle. Validates the tenant's generated policies as strictly as the operators' policies.
     pub(super) fn new(validator: &Validator, shared: &[Policy], own: Vec<GrantPolicy>) -> Self {
-        let mut bundle = Self::default();
+        let mut bundle =
+            Self { policies: Policies::new(), fact_policies: FactPolicies::default(), broken: None };
         for policy in shared {
             bundle.add(policy);
         }
@@ -40,13 +42,8 @@ impl PolicyBundle {
     }
 
     fn add(&mut self, policy: &Policy) {
-        let core: &ast::Policy = policy.as_ref();
-        self.fact_policies.add(core);
-        let permit = match policy.effect() {
-            Effect::Permit => self.permits.add(core.clone()).is_ok(),
-            Effect::Forbid => true,
-        };
-        if !(permit && self.all.add(core.clone()).is_ok()) {
+        self.fact_policies.add(policy);
+        if !self.policies.add(policy) {
             self.broken = Some(Arc::from(policy.id().as_ref()));
         }
     }

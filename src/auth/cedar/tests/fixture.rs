@@ -107,7 +107,7 @@ pub(super) const READ: Case = Case { action: Action::GetKeyAssociation, key: Non
 pub(super) struct Fixture {
     pub(super) policy: CedarPolicy,
     pub(super) clock: Arc<TestClock>,
-    tenants: Arc<Tenants>,
+    pub(super) tenants: Arc<Tenants>,
 }
 
 impl Fixture {

@@ -1,11 +1,9 @@
 //! The policies that represent grants.
 
-use std::collections::BTreeSet;
-
 use proptest::prelude::*;
 
 use super::{
-    super::{CedarPolicy, load, request::ResourceKind},
+    super::{CedarPolicy, load, resource_kind::ResourceKind},
     fixture::*,
 };
 use crate::domain::{pattern::Pattern, tenant::AccountGrant};
@@ -59,7 +57,7 @@ fn other_tenants_add_no_policies_to_a_decision() {
         let bundle = fixture.with_request(&ASSOCIATE, |policy, question| {
             policy.policies_for(question, ResourceKind::LogGroup)
         });
-        bundle.unwrap().all.policies().map(|policy| policy.id().to_string()).collect::<BTreeSet<_>>()
+        bundle.unwrap().policies.ids()
     };
     let alone = policies_beside(0);
     assert_eq!(alone.len(), 2, "{alone:?}");

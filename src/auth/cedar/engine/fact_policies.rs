@@ -3,21 +3,20 @@
 
 use std::sync::Arc;
 
-use cedar_policy_core::{
-    ast::{BinaryOp, Expr, ExprKind, Literal, Policy, Value, ValueKind, Var},
-    evaluator::Evaluator,
-    extensions::Extensions,
-};
+use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Policy, Var};
 
-use super::request::CedarRequest;
+use super::{
+    applicability::{is_literal_true, scope},
+    request::EvaluationRequest,
+};
 use crate::domain::authorization::{AuthzRequest, PreviousKey, RequiredFacts};
 
 /// The member of the context with the key before the change.
-pub(super) const PREVIOUS: &str = "previous";
+pub(crate) const PREVIOUS: &str = "previous";
 
 /// The policies of a bundle that use policy facts.
 #[derive(Debug, Default)]
-pub(super) struct FactPolicies {
+pub(crate) struct FactPolicies {
     key_tags: Vec<Policy>,
     previous_key: Vec<Policy>,
 }
@@ -26,7 +25,8 @@ pub(super) struct FactPolicies {
 
 impl FactPolicies {
     /// Adds a policy if it uses policy facts.
-    pub(super) fn add(&mut self, policy: &Policy) {
+    pub(crate) fn add(&mut self, policy: &cedar_policy::Policy) {
+        let policy: &ast::Policy = policy.as_ref();
         let any_part = |reads: fn(&Expr) -> bool| {
             policy.non_scope_constraints().is_some_and(|expression| expression.subexpressions().any(reads))
         };
@@ -39,12 +39,16 @@ impl FactPolicies {
     }
 
     /// Whether no policy uses policy facts.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.key_tags.is_empty() && self.previous_key.is_empty()
     }
 
     /// The unknown facts that policies use whose scope matches the call.
-    pub(super) fn missing_facts(&self, question: &AuthzRequest<'_>, request: &CedarRequest) -> RequiredFacts {
+    pub(crate) fn missing_facts(
+        &self,
+        question: &AuthzRequest<'_>,
+        request: &EvaluationRequest,
+    ) -> RequiredFacts {
         let mut required_facts = RequiredFacts::default();
         if question.key.is_some() && question.facts.key_tags.is_none() {
             required_facts.key_tags = applicable(&self.key_tags, request);
@@ -57,20 +61,15 @@ impl FactPolicies {
 }
 
 /// The ids of the policies whose scope (principal, action and resource) matches the call.
-fn applicable(policies: &[Policy], request: &CedarRequest) -> Vec<Arc<str>> {
+fn applicable(policies: &[Policy], request: &EvaluationRequest) -> Vec<Arc<str>> {
     if policies.is_empty() {
         return Vec::new();
     }
-    let evaluator = Evaluator::new(request.request.clone(), &request.entities, Extensions::all_available());
+    let evaluator = request.evaluator();
     let scope_matches = |policy: &&Policy| {
-        let scope = [
-            policy.principal_constraint().as_expr(),
-            policy.action_constraint().as_expr(),
-            policy.resource_constraint().as_expr(),
-        ];
         // A part that fails counts as a match. The fact is then looked up, and the decision fails as it
         // would without this check.
-        scope
+        scope(policy)
             .iter()
             .all(|part| evaluator.interpret(part, policy.env()).map_or(true, |value| is_literal_true(&value)))
     };
@@ -96,9 +95,4 @@ fn reads_previous_key(expression: &Expr) -> bool {
         return attrs.iter().any(|attr| attr == PREVIOUS);
     }
     false
-}
-
-/// Whether the value is `true`.
-pub(super) fn is_literal_true(value: &Value) -> bool {
-    matches!(value.value_kind(), ValueKind::Lit(Literal::Bool(true)))
 }
