@@ -3,16 +3,19 @@
 //! Only this module holds sessions, and it finds them by the tenant and grant of that proof. Code outside
 //! cannot combine one tenant's credentials with another tenant's command.
 
+mod client;
 mod clients;
 mod config;
 mod error;
 mod iam;
+mod key_associations;
 mod kms;
+mod log_groups;
 mod log_stream;
-mod logs;
 mod operation;
 mod queries;
 mod quotas;
+mod refusal;
 mod roles;
 mod session_name;
 mod session_policy;
@@ -20,80 +23,11 @@ mod sessions;
 mod sts;
 mod tag_cache;
 
-use std::{fmt, sync::Arc};
-
-use aws_config::{BehaviorVersion, retry::RetryConfig};
-
 #[cfg(any(test, feature = "testing"))]
 pub use self::sessions::bench_support::SessionBench;
-use self::{
-    clients::Clients,
-    sessions::{CacheLimits, Sessions},
-    sts::Sts,
-    tag_cache::TagCache,
-};
 pub use self::{
+    client::Aws,
     config::{Config, Endpoints, ServiceCredentials, SessionTagging, Timeouts},
-    log_stream::{LogStream, StreamConfig},
+    log_stream::{config::StreamConfig, sink::LogStream},
     session_policy::grant_fits_session_policy,
 };
-use crate::{domain::tenant::Tenants, ports::Clock};
-
-/// The maximum number of cached sessions. A session takes about a kilobyte.
-const MAX_SESSIONS: usize = 65_536;
-
-/// The client of AWS that implements the AWS ports.
-pub struct Aws {
-    clients: Clients,
-    sessions: Sessions,
-    sts: aws_sdk_sts::Client,
-    tags: TagCache,
-}
-
-// === impl Aws ===
-
-impl Aws {
-    /// Prepares the clients, without a call to AWS. If `config` has no service credentials, the SDK's default
-    /// chain provides them when they are first needed.
-    pub async fn connect(config: Config, clock: Arc<dyn Clock>) -> Self {
-        let Config { region, endpoints, session_duration, attribution, timeouts, service_principal } = config;
-        let http = clients::http_client();
-        let mut sdk = aws_config::defaults(BehaviorVersion::latest())
-            .region(aws_config::Region::new(region.as_str().to_owned()))
-            .http_client(http.clone())
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(clients::timeouts(&timeouts));
-        if let Some(service_principal) = service_principal {
-            sdk = sdk.credentials_provider(service_principal.provider());
-        }
-        let sdk = sdk.load().await;
-        let mut sts = aws_sdk_sts::config::Builder::from(&sdk);
-        sts.set_endpoint_url(endpoints.sts().map(str::to_owned));
-        let client = aws_sdk_sts::Client::from_conf(sts.build());
-        let assume = Arc::new(Sts::new(client.clone(), clock, session_duration, timeouts.assume));
-        let bounds = CacheLimits { sessions: MAX_SESSIONS, idle: session_duration };
-        Self {
-            clients: Clients::new(http, endpoints, timeouts),
-            sessions: Sessions::new(assume, attribution, bounds),
-            sts: client,
-            tags: TagCache::default(),
-        }
-    }
-
-    /// Removes every cached session that no grant of these tenants uses. Call it after the tenants change.
-    pub fn retain_sessions(&self, tenants: &Tenants) {
-        self.sessions.retain_tenants(tenants);
-    }
-
-    /// The number of cached sessions, for the metrics.
-    #[must_use]
-    pub fn sessions(&self) -> usize {
-        self.sessions.len()
-    }
-}
-
-impl fmt::Debug for Aws {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Aws").field("sessions", &self.sessions.len()).finish_non_exhaustive()
-    }
-}

@@ -2,7 +2,6 @@
 //!
 //! A call counts as sent if it is uncertain whether it reached AWS.
 
-mod refusal;
 #[cfg(test)]
 mod tests;
 
@@ -14,9 +13,8 @@ use aws_sdk_sts::{
     operation::RequestId,
 };
 
+use super::refusal::refusal;
 use crate::ports::aws::{AwsErrorDetails, UpstreamError};
-
-pub(super) use self::refusal::refusal;
 
 /// The error codes of throttling, as in the SDK's own retries (`aws_runtime::retries::classifiers`).
 const THROTTLING: &[&str] = &[
@@ -55,10 +53,15 @@ const SERVER_FAULT: &[&str] = &[
 /// The error codes of a session that AWS considers expired.
 const EXPIRED_CODES: &[&str] = &["ExpiredToken", "ExpiredTokenException"];
 
+/// The error type of any operation of the SDK.
+pub(super) trait ServiceError: ProvideErrorMetadata + Error + Send + Sync + 'static {}
+
+impl<E: ProvideErrorMetadata + Error + Send + Sync + 'static> ServiceError for E {}
+
 /// Classifies the failure of a call.
 pub(super) fn upstream<E>(error: SdkError<E, HttpResponse>) -> UpstreamError
 where
-    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    E: ServiceError,
 {
     match &error {
         SdkError::ConstructionFailure(_) => UpstreamError::NotSent(error.into()),

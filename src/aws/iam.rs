@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use aws_sdk_iam::{
-    config::Builder,
     operation::simulate_principal_policy::SimulatePrincipalPolicyOutput,
     types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult, PolicyEvaluationDecisionType as Decision},
 };
 
-use super::{Aws, error::unreadable};
+use super::{client::Aws, error::unreadable, operation::with_credentials};
 use crate::{
     domain::{
         authorization::Access,
@@ -29,8 +28,7 @@ impl Aws {
         deadline: Instant,
     ) -> AwsResponse<Vec<SimulationResult>> {
         let call = self
-            .clients
-            .of(&access.location().region)
+            .regional(access)
             .iam
             .simulate_principal_policy()
             .policy_source_arn(access.grant().role.as_str())
@@ -38,11 +36,8 @@ impl Aws {
             .set_resource_arns(Some(simulation.resources.clone()))
             .set_context_entries(Some(simulation.context.iter().map(entry).collect()));
         let deadline = deadline.min(Instant::now() + TIMEOUT);
-        let response = self.read(access, deadline, |credentials| {
-            call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
-        });
-        let AwsResponse { via, result } = response.await;
-        AwsResponse { via, result: result.and_then(|answer| results(&answer)) }
+        let response = self.read(access, deadline, with_credentials!(aws_sdk_iam, call)).await;
+        response.and_then(|answer| results(&answer))
     }
 }
 

@@ -1,19 +1,20 @@
 //! The Key Management Service: reads keys, their policies and their tags.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use aws_sdk_kms::{
-    config::{Builder, SharedCredentialsProvider, http::HttpResponse},
-    error::{ProvideErrorMetadata, SdkError},
     operation::{
-        RequestId, describe_key::DescribeKeyOutput, get_key_policy::GetKeyPolicyOutput,
+        describe_key::DescribeKeyOutput, get_key_policy::GetKeyPolicyOutput,
         list_resource_tags::ListResourceTagsOutput,
     },
     types::{self, KeyManagerType, KeySpec, KeyUsageType},
 };
 
-use super::{Aws, error::unreadable, session_policy::SessionScope, sessions::SessionKey};
+use super::{
+    client::Aws, error::unreadable, operation::with_credentials, session_policy::SessionScope,
+    sessions::key::SessionKey,
+};
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
@@ -25,10 +26,6 @@ use crate::{
     ports::aws::{AwsResponse, Keys, Refusal, UpstreamError},
 };
 
-/// The maximum number of retries of a read that failed with a transient error.
-const MAX_RETRIES: u32 = 2;
-/// The longest delay before the first retry; the delay before the second is twice as long.
-const BACKOFF: Duration = Duration::from_millis(100);
 /// The maximum tags of a key (KMS quotas, "Tags per KMS key"), and of one response.
 const MAX_TAGS: i32 = 50;
 
@@ -40,16 +37,12 @@ impl Keys for Aws {
         key: &KmsKeyId,
         deadline: Instant,
     ) -> AwsResponse<Option<KeyMetadata>> {
-        let client = &self.clients.of(&access.location().region).kms;
-        let call = client.describe_key().key_id(key.to_string());
-        let response = self.read(access, deadline, |credentials| {
-            call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
-        });
-        let AwsResponse { via, result } = response.await;
+        let call = self.regional(access).kms.describe_key().key_id(key.to_string());
+        let response = self.read(access, deadline, with_credentials!(aws_sdk_kms, call)).await;
         let read = |answer: DescribeKeyOutput| {
             answer.key_metadata().and_then(metadata).ok_or_else(|| unreadable("DescribeKey"))
         };
-        AwsResponse { via, result: not_found(result.and_then(read)) }
+        not_found(response.and_then(read))
     }
 
     async fn policy(
@@ -58,16 +51,12 @@ impl Keys for Aws {
         key: &KmsKeyArn,
         deadline: Instant,
     ) -> AwsResponse<Option<Box<str>>> {
-        let client = &self.clients.of(&access.location().region).kms;
-        let call = client.get_key_policy().key_id(key.as_str()).policy_name("default");
-        let response = self.read(access, deadline, |credentials| {
-            call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
-        });
-        let AwsResponse { via, result } = response.await;
+        let call = self.regional(access).kms.get_key_policy().key_id(key.as_str()).policy_name("default");
+        let response = self.read(access, deadline, with_credentials!(aws_sdk_kms, call)).await;
         let read = |answer: GetKeyPolicyOutput| {
             answer.policy().map(Into::into).ok_or_else(|| unreadable("GetKeyPolicy"))
         };
-        AwsResponse { via, result: not_found(result.and_then(read)) }
+        not_found(response.and_then(read))
     }
 
     async fn tags(
@@ -80,66 +69,24 @@ impl Keys for Aws {
         if let Some(tags) = self.tags.find(&session_key, key) {
             return AwsResponse { via: AwsCallRecord::default(), result: Ok(Some(tags)) };
         }
-        let client = &self.clients.of(&access.location().region).kms;
-        let call = client.list_resource_tags().key_id(key.as_str()).limit(MAX_TAGS);
-        let response = self.read(access, deadline, |credentials| {
-            call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
-        });
-        let AwsResponse { via, result } = response.await;
-        let tags = not_found(result.and_then(|answer| tags(&answer)));
-        if let Ok(Some(tags)) = &tags {
+        let call = self.regional(access).kms.list_resource_tags().key_id(key.as_str()).limit(MAX_TAGS);
+        let response = self.read(access, deadline, with_credentials!(aws_sdk_kms, call)).await;
+        let response = not_found(response.and_then(|answer| tags(&answer)));
+        if let Ok(Some(tags)) = &response.result {
             self.tags.insert(session_key, key.clone(), tags.clone());
         }
-        AwsResponse { via, result: tags }
-    }
-}
-
-impl Aws {
-    /// Makes a call that changes nothing, and retries it after a transient failure.
-    pub(super) async fn read<T, E, F>(
-        &self,
-        access: &Access,
-        deadline: Instant,
-        send: impl Fn(SharedCredentialsProvider) -> F + Send + Sync,
-    ) -> AwsResponse<T>
-    where
-        T: RequestId + Send,
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
-    {
-        let mut request_ids = Vec::new();
-        let mut retries = 0;
-        loop {
-            let AwsResponse { mut via, result } =
-                self.execute(access, SessionScope::LogGroups, deadline, &send).await;
-            request_ids.append(&mut via.aws_request_ids);
-            let wait = BACKOFF.saturating_mul(1 << retries).mul_f64(rand::random());
-            let should_retry = retries < MAX_RETRIES && result.as_ref().is_err_and(is_transient);
-            if !should_retry || Instant::now() + wait >= deadline {
-                via.aws_request_ids = request_ids;
-                return AwsResponse { via, result };
-            }
-            retries += 1;
-            tokio::time::sleep(wait).await;
-        }
+        response
     }
 }
 
 /// Converts "key not found" to `None`.
-fn not_found<T>(result: Result<T, UpstreamError>) -> Result<Option<T>, UpstreamError> {
-    match result {
+fn not_found<T>(response: AwsResponse<T>) -> AwsResponse<Option<T>> {
+    let result = match response.result {
         Ok(found) => Ok(Some(found)),
         Err(UpstreamError::Refused { refusal: Refusal::KeyNotFound, .. }) => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-/// Whether a retry can succeed. A role that cannot be assumed is not retried.
-fn is_transient(error: &UpstreamError) -> bool {
-    matches!(
-        error,
-        UpstreamError::Throttled { .. } | UpstreamError::Fault { .. } | UpstreamError::Unanswered(_)
-    )
+    };
+    AwsResponse { via: response.via, result }
 }
 
 fn metadata(key: &types::KeyMetadata) -> Option<KeyMetadata> {

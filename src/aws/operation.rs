@@ -1,18 +1,22 @@
 //! Executes one call to AWS with the session of its grant, within its deadline, and records its request ids.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use aws_sdk_sts::{
     config::{SharedCredentialsProvider, http::HttpResponse},
-    error::{ProvideErrorMetadata, SdkError},
+    error::SdkError,
     operation::RequestId,
 };
 use tokio::time::timeout_at;
 
 use super::{
-    Aws, error,
+    client::Aws,
+    error::{self, ServiceError},
     session_policy::SessionScope,
-    sessions::{Session, SessionKey},
+    sessions::{key::SessionKey, session::Session},
 };
 use crate::{
     domain::{audit::AwsCallRecord, authorization::Access},
@@ -23,7 +27,54 @@ use crate::{
 /// which it does before it executes the call.
 const ATTEMPTS: u8 = 2;
 
+/// The maximum number of retries of a read that failed with a transient error.
+const MAX_RETRIES: u32 = 2;
+/// The longest delay before the first retry; the delay before the second is twice as long.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+/// Makes the function that sends a call with the credentials of a session, for [`Aws::execute`] and
+/// [`Aws::read`]. It is a macro because each SDK crate has separate types for this.
+macro_rules! with_credentials {
+    ($sdk:ident, $call:expr) => {{
+        let call = $call;
+        move |credentials| {
+            let config = $sdk::config::Builder::new().credentials_provider(credentials);
+            call.clone().customize().config_override(config).send()
+        }
+    }};
+}
+pub(super) use with_credentials;
+
 impl Aws {
+    /// Makes a call that changes nothing, and retries it after a transient failure.
+    pub(super) async fn read<T, E, F>(
+        &self,
+        access: &Access,
+        deadline: Instant,
+        send: impl Fn(SharedCredentialsProvider) -> F + Send + Sync,
+    ) -> AwsResponse<T>
+    where
+        T: RequestId + Send,
+        E: ServiceError,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
+    {
+        let mut request_ids = Vec::new();
+        let mut retries = 0;
+        loop {
+            let AwsResponse { mut via, result } =
+                self.execute(access, SessionScope::LogGroups, deadline, &send).await;
+            request_ids.append(&mut via.aws_request_ids);
+            let wait = BACKOFF.saturating_mul(1 << retries).mul_f64(rand::random());
+            let should_retry = retries < MAX_RETRIES && result.as_ref().is_err_and(is_transient);
+            if !should_retry || Instant::now() + wait >= deadline {
+                via.aws_request_ids = request_ids;
+                return AwsResponse { via, result };
+            }
+            retries += 1;
+            tokio::time::sleep(wait).await;
+        }
+    }
+
     /// Makes one call with the session for the grant of `access`, narrowed to `scope`.
     pub(super) async fn execute<T, E, F>(
         &self,
@@ -34,7 +85,7 @@ impl Aws {
     ) -> AwsResponse<T>
     where
         T: RequestId + Send,
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        E: ServiceError,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
     {
         let key = SessionKey::of(access, scope, self.sessions.attribution());
@@ -74,7 +125,7 @@ async fn with_deadline<T, E, F>(
     send: &impl Fn(SharedCredentialsProvider) -> F,
 ) -> Result<T, UpstreamError>
 where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    E: ServiceError,
     F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 {
     if Instant::now() >= deadline {
@@ -84,4 +135,12 @@ where
         Ok(result) => result.map_err(error::upstream),
         Err(elapsed) => Err(UpstreamError::Unanswered(elapsed.into())),
     }
+}
+
+/// Whether a retry can succeed. A role that cannot be assumed is not retried.
+fn is_transient(error: &UpstreamError) -> bool {
+    matches!(
+        error,
+        UpstreamError::Throttled { .. } | UpstreamError::Fault { .. } | UpstreamError::Unanswered(_)
+    )
 }

@@ -3,11 +3,9 @@
 use std::time::Instant;
 
 use async_trait::async_trait;
-use aws_sdk_cloudwatchlogs::{
-    config::Builder, operation::get_query_results::GetQueryResultsOutput, types::QueryStatus,
-};
+use aws_sdk_cloudwatchlogs::{operation::get_query_results::GetQueryResultsOutput, types::QueryStatus};
 
-use super::{Aws, error::unreadable, session_policy::SessionScope};
+use super::{client::Aws, error::unreadable, operation::with_credentials, session_policy::SessionScope};
 use crate::{
     domain::{association::LogGroupName, authorization::Access, time::Timestamp},
     ports::{
@@ -29,18 +27,17 @@ impl Queries for Aws {
         deadline: Instant,
     ) -> AwsResponse<Option<QueryId>> {
         let now = now.as_micros().div_euclid(1_000_000);
-        let client = &self.clients.of(&access.location().region).logs;
-        let call = client
+        let call = self
+            .regional(access)
+            .logs
             .start_query()
             .log_group_name(name.as_str())
             .start_time(now.saturating_sub(1))
             .end_time(now)
             .query_string(QUERY)
             .limit(1);
-        let response = self.execute(access, SessionScope::LogGroups, deadline, |credentials| {
-            call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
-        });
-        let AwsResponse { via, result } = response.await;
+        let send = with_credentials!(aws_sdk_cloudwatchlogs, call);
+        let AwsResponse { via, result } = self.execute(access, SessionScope::LogGroups, deadline, send).await;
         let result = match result {
             Ok(answer) => {
                 let id = answer.query_id().ok_or_else(|| unreadable("StartQuery"));
@@ -53,13 +50,10 @@ impl Queries for Aws {
     }
 
     async fn poll(&self, access: &Access, query: &QueryId, deadline: Instant) -> AwsResponse<QueryState> {
-        let client = &self.clients.of(&access.location().region).logs;
-        let call = client.get_query_results().query_id(&*query.0);
-        let response = self.execute(access, SessionScope::LogGroups, deadline, |credentials| {
-            call.clone().customize().config_override(Builder::new().credentials_provider(credentials)).send()
-        });
-        let AwsResponse { via, result } = response.await;
-        AwsResponse { via, result: result.and_then(|answer| query_state(&answer)) }
+        let call = self.regional(access).logs.get_query_results().query_id(&*query.0);
+        let send = with_credentials!(aws_sdk_cloudwatchlogs, call);
+        let response = self.execute(access, SessionScope::LogGroups, deadline, send).await;
+        response.and_then(|answer| query_state(&answer))
     }
 }
 

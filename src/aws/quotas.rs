@@ -3,12 +3,9 @@
 use std::{num::NonZeroU32, time::Instant};
 
 use async_trait::async_trait;
-use aws_sdk_servicequotas::{
-    config::Builder,
-    types::{PeriodUnit, ServiceQuota},
-};
+use aws_sdk_servicequotas::types::{PeriodUnit, ServiceQuota};
 
-use super::Aws;
+use super::{client::Aws, operation::with_credentials};
 use crate::{
     domain::{audit::AwsCallRecord, authorization::Access},
     ports::{
@@ -32,18 +29,13 @@ const NAME_SUFFIX: &str = " throttle limit in transactions per second";
 #[async_trait]
 impl Quotas for Aws {
     async fn fetch(&self, access: &Access, deadline: Instant) -> AwsResponse<ServiceQuotas> {
-        let client = &self.clients.of(&access.location().region).quotas;
+        let client = &self.regional(access).quotas;
         let (mut merged, mut quotas, mut token) = (AwsCallRecord::default(), Vec::new(), None);
         for _ in 0..MAX_PAGES {
             let call =
                 client.list_service_quotas().service_code(SERVICE).max_results(PAGE).set_next_token(token);
-            let response = self.read(access, deadline, |credentials| {
-                call.clone()
-                    .customize()
-                    .config_override(Builder::new().credentials_provider(credentials))
-                    .send()
-            });
-            let AwsResponse { via, result } = response.await;
+            let send = with_credentials!(aws_sdk_servicequotas, call);
+            let AwsResponse { via, result } = self.read(access, deadline, send).await;
             let mut ids = std::mem::take(&mut merged.aws_request_ids);
             ids.extend(via.aws_request_ids);
             merged = AwsCallRecord { aws_request_ids: ids, ..via };

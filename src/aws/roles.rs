@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use aws_sdk_sts::{error::ProvideErrorMetadata, operation::RequestId};
 use tokio::time::timeout_at;
 
-use super::{Aws, error, session_name::SessionName};
+use super::{client::Aws, error, session_name::SessionName};
 use crate::{
     domain::{
         audit::AwsCallRecord,

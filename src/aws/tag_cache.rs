@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::sessions::SessionKey;
+use super::sessions::key::SessionKey;
 use crate::domain::{arn::KmsKeyArn, key::KeyTags};
 
 /// How long cached tags are valid.

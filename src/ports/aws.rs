@@ -119,6 +119,12 @@ impl<T> AwsResponse<T> {
         AwsResponse { via: self.via, result: self.result.map(to) }
     }
 
+    /// The same response with its result converted by a function that can fail.
+    #[must_use]
+    pub fn and_then<U>(self, to: impl FnOnce(T) -> Result<U, UpstreamError>) -> AwsResponse<U> {
+        AwsResponse { via: self.via, result: self.result.and_then(to) }
+    }
+
     /// A call whose response never came.
     #[must_use]
     pub fn lost(error: impl std::error::Error + Send + Sync + 'static) -> Self {

@@ -14,11 +14,18 @@ use async_trait::async_trait;
 use aws_credential_types::Credentials;
 use tokio::time::{Instant, sleep};
 
-use super::{AssumedSession, CacheLimits, SessionError, SessionKey, SessionTagging, Sessions};
+use super::{
+    cache::{CacheLimits, Sessions},
+    key::SessionKey,
+};
 use crate::{
     aws::{
+        config::SessionTagging,
         session_policy::SessionScope,
-        sts::{AssumeRole, AssumeRoleInput},
+        sts::{
+            assume_role::{AssumeRole, AssumeRoleInput, AssumedSession},
+            session_error::SessionError,
+        },
     },
     domain::tenant::AccountGrant,
 };

@@ -9,8 +9,11 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 use tracing::Instrument as _;
 
-use super::Session;
-use crate::aws::sts::{AssumeRole, AssumeRoleInput, AssumedSession, SessionError};
+use super::session::Session;
+use crate::aws::sts::{
+    assume_role::{AssumeRole, AssumeRoleInput, AssumedSession},
+    session_error::SessionError,
+};
 
 /// How long a refusal by STS is cached.
 const REFUSAL_TTL: Duration = Duration::from_secs(5);

@@ -10,7 +10,7 @@ use crate::{
         config::SessionTagging,
         session_name::SessionName,
         session_policy::{SessionPolicy, SessionScope},
-        sts::AssumeRoleInput,
+        sts::assume_role::AssumeRoleInput,
     },
     domain::{
         authorization::Access,

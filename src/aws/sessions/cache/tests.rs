@@ -6,7 +6,10 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::{
-    aws::{session_policy::SessionScope, sts::AssumeRoleInput},
+    aws::{
+        session_policy::SessionScope,
+        sts::assume_role::{AssumeRoleInput, AssumedSession},
+    },
     domain::tenant::{AccountGrant, Limits, Tenant},
     ports::aws::AwsErrorDetails,
 };

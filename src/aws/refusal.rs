@@ -6,7 +6,7 @@
 use crate::ports::aws::Refusal;
 
 /// Classifies a refusal with this code and message.
-pub(in crate::aws) fn refusal(code: &str, message: &str) -> Refusal {
+pub(super) fn refusal(code: &str, message: &str) -> Refusal {
     match code {
         "AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation" => denied(message),
         "ResourceNotFoundException" => Refusal::LogGroupNotFound,

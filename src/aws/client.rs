@@ -1,0 +1,81 @@
+//! The client of AWS that implements the AWS ports.
+
+use std::{fmt, sync::Arc};
+
+use aws_config::{BehaviorVersion, retry::RetryConfig};
+
+use super::{
+    clients::{self, Clients, Regional},
+    config::Config,
+    sessions::cache::{CacheLimits, Sessions},
+    sts::client::Sts,
+    tag_cache::TagCache,
+};
+use crate::{
+    domain::{authorization::Access, tenant::Tenants},
+    ports::Clock,
+};
+
+/// The maximum number of cached sessions. A session takes about a kilobyte.
+const MAX_SESSIONS: usize = 65_536;
+
+/// The client of AWS that implements the AWS ports.
+pub struct Aws {
+    pub(super) sessions: Sessions,
+    pub(super) sts: aws_sdk_sts::Client,
+    pub(super) tags: TagCache,
+    clients: Clients,
+}
+
+// === impl Aws ===
+
+impl Aws {
+    /// Prepares the clients, without a call to AWS. If `config` has no service credentials, the SDK's default
+    /// chain provides them when they are first needed.
+    pub async fn connect(config: Config, clock: Arc<dyn Clock>) -> Self {
+        let Config { region, endpoints, session_duration, attribution, timeouts, service_principal } = config;
+        let http = clients::http_client();
+        let mut sdk = aws_config::defaults(BehaviorVersion::latest())
+            .region(aws_config::Region::new(region.as_str().to_owned()))
+            .http_client(http.clone())
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(clients::timeouts(&timeouts));
+        if let Some(service_principal) = service_principal {
+            sdk = sdk.credentials_provider(service_principal.provider());
+        }
+        let sdk = sdk.load().await;
+        let mut sts = aws_sdk_sts::config::Builder::from(&sdk);
+        sts.set_endpoint_url(endpoints.sts().map(str::to_owned));
+        let client = aws_sdk_sts::Client::from_conf(sts.build());
+        let assume = Arc::new(Sts::new(client.clone(), clock, session_duration, timeouts.assume));
+        let bounds = CacheLimits { sessions: MAX_SESSIONS, idle: session_duration };
+        Self {
+            clients: Clients::new(http, endpoints, timeouts),
+            sessions: Sessions::new(assume, attribution, bounds),
+            sts: client,
+            tags: TagCache::default(),
+        }
+    }
+
+    /// The clients of the Region of this access.
+    pub(super) fn regional(&self, access: &Access) -> Arc<Regional> {
+        self.clients.of(&access.location().region)
+    }
+
+    /// Removes every cached session that no grant of these tenants uses. Call it after the tenants change.
+    pub fn retain_sessions(&self, tenants: &Tenants) {
+        self.sessions.retain_tenants(tenants);
+    }
+
+    /// The number of cached sessions, for the metrics.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+}
+
+impl fmt::Debug for Aws {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Aws").field("sessions", &self.sessions.len()).finish_non_exhaustive()
+    }
+}

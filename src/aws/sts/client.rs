@@ -1,0 +1,180 @@
+//! `AssumeRole`: sends the request with its external id, tag and session policy, and validates the response.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use aws_sdk_sts::{
+    Client,
+    config::{Credentials, http::HttpResponse},
+    error::{ProvideErrorMetadata, SdkError},
+    operation::{
+        RequestId,
+        assume_role::{AssumeRoleError, AssumeRoleOutput},
+    },
+    types::Tag,
+};
+use tokio::time::timeout;
+
+use super::{
+    assume_role::{AssumeRole, AssumeRoleInput, AssumedSession},
+    session_error::SessionError,
+};
+use crate::{
+    aws::error,
+    domain::aws::AccountId,
+    ports::{Clock, aws::UpstreamError},
+};
+
+/// The maximum number of attempts to get one session.
+const ATTEMPTS: u32 = 3;
+/// The longest delay before the second attempt; the delay before the third is twice as long.
+const BACKOFF: Duration = Duration::from_millis(200);
+
+/// The error codes that concern the service's own credentials, not the role.
+const SERVICE_CREDENTIAL_CODES: &[&str] = &[
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "MissingAuthenticationToken",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+];
+
+/// The client of STS.
+pub(in crate::aws) struct Sts {
+    client: Client,
+    clock: Arc<dyn Clock>,
+    duration: Duration,
+    timeout: Duration,
+}
+
+// === impl Sts ===
+
+impl Sts {
+    /// Uses a client that does not retry. A session lasts `duration`; `timeout` limits the wait for it,
+    /// retries included.
+    pub(in crate::aws) fn new(
+        client: Client,
+        clock: Arc<dyn Clock>,
+        duration: Duration,
+        timeout: Duration,
+    ) -> Self {
+        Self { client, clock, duration, timeout }
+    }
+
+    /// Retries transient failures. Each session has its own number of attempts, so a failing account does not
+    /// use up the retries of another.
+    async fn retry(&self, input: &AssumeRoleInput) -> Result<AssumedSession, SessionError> {
+        let mut attempt = 1;
+        loop {
+            let answer = self.send(input).await;
+            let is_transient = matches!(
+                answer,
+                Err(SessionError::Throttled(_) | SessionError::Fault(_) | SessionError::Unreachable(_))
+            );
+            if !is_transient || attempt == ATTEMPTS {
+                return answer;
+            }
+            let wait = BACKOFF.saturating_mul(attempt).mul_f64(rand::random_range(0.5..1.0));
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    fn read(
+        &self,
+        input: &AssumeRoleInput,
+        answer: &AssumeRoleOutput,
+    ) -> Result<AssumedSession, SessionError> {
+        let user = answer.assumed_role_user().ok_or(SessionError::Incomplete("AssumedRoleUser"))?;
+        let account = account_of(user.arn()).ok_or(SessionError::Incomplete("an account in the ARN"))?;
+        if account != input.role.account() {
+            return Err(SessionError::WrongAccount(account));
+        }
+        let issued = answer.credentials().ok_or(SessionError::Incomplete("Credentials"))?;
+        let now = Duration::from_micros(u64::try_from(self.clock.now().as_micros()).unwrap_or_default());
+        let end = Duration::from_secs(u64::try_from(issued.expiration().secs()).unwrap_or_default());
+        let lifetime = end.saturating_sub(now).min(self.duration);
+        if lifetime.is_zero() {
+            return Err(SessionError::Expired);
+        }
+        let credentials = Credentials::new(
+            issued.access_key_id(),
+            issued.secret_access_key(),
+            Some(issued.session_token().to_owned()),
+            None,
+            "logkey",
+        );
+        Ok(AssumedSession { credentials, lifetime })
+    }
+}
+
+#[async_trait]
+impl AssumeRole for Sts {
+    async fn assume(&self, input: &AssumeRoleInput) -> Result<AssumedSession, SessionError> {
+        match timeout(self.timeout, self.retry(input)).await {
+            Ok(answer) => answer,
+            Err(elapsed) => Err(SessionError::Unreachable(Arc::new(elapsed))),
+        }
+    }
+}
+
+impl Sts {
+    async fn send(&self, input: &AssumeRoleInput) -> Result<AssumedSession, SessionError> {
+        let tag = Tag::builder().key("tenant").value(input.tenant.as_str()).build();
+        let tag = tag.map_err(|invalid| SessionError::Unreachable(Arc::new(invalid)))?;
+        let answer = self
+            .client
+            .assume_role()
+            .role_arn(input.role.as_str())
+            .external_id(input.external_id.expose())
+            .role_session_name(input.name.as_str())
+            .set_source_identity(input.attributed.then(|| input.name.as_str().to_owned()))
+            .policy(&*input.policy)
+            .duration_seconds(i32::try_from(self.duration.as_secs()).unwrap_or(i32::MAX))
+            .tags(tag)
+            .send()
+            .await
+            .map_err(failure)?;
+        tracing::debug!(
+            tenant = %input.tenant,
+            aws.role = %input.role,
+            aws.session = %input.name,
+            aws.request_id = answer.request_id().unwrap_or_default(),
+            "assumed a role",
+        );
+        self.read(input, &answer)
+    }
+}
+
+/// Classifies the failure of an `AssumeRole` call.
+fn failure(error: SdkError<AssumeRoleError, HttpResponse>) -> SessionError {
+    let code = error.code().unwrap_or_default();
+    if SERVICE_CREDENTIAL_CODES.contains(&code) {
+        return SessionError::ServiceIdentity(error::error_details(&error));
+    }
+    match error::upstream(error) {
+        UpstreamError::Throttled { answer } => SessionError::Throttled(answer),
+        UpstreamError::Fault { answer } => SessionError::Fault(answer),
+        UpstreamError::Refused { answer, .. }
+        | UpstreamError::RoleNotAssumable { answer }
+        | UpstreamError::Conflict { answer } => SessionError::Refused(answer),
+        UpstreamError::NotSent(source) | UpstreamError::Unanswered(source) => {
+            SessionError::Unreachable(source.into())
+        }
+    }
+}
+
+/// The account in `arn:aws:sts::ACCOUNT:assumed-role/…`.
+fn account_of(arn: &str) -> Option<AccountId> {
+    let mut parts = arn.split(':');
+    let account = parts.nth(4)?;
+    parts.next()?.starts_with("assumed-role/").then(|| account.parse().ok())?
+}
+
+impl fmt::Debug for Sts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sts").field("duration", &self.duration).finish_non_exhaustive()
+    }
+}
