@@ -20,5 +20,6 @@ pub mod principal;
 pub mod reason;
 pub mod remedy;
 pub mod request;
+pub mod role_statement;
 pub mod tenant;
 pub mod time;

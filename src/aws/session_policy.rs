@@ -6,7 +6,15 @@ mod tests;
 
 use serde_json::{Value, json};
 
-use crate::domain::{aws::Partition, pattern::Pattern, tenant::AccountGrant};
+use crate::domain::{
+    aws::Partition,
+    pattern::Pattern,
+    policy_simulation::{DESCRIBE_ACTIONS, READ_TAGS},
+    role_statement::{
+        LIST_LOG_GROUPS, LIST_QUOTAS, READ_QUERY_RESULTS, SET_KEY_ACTIONS, SIMULATE, START_QUERY,
+    },
+    tenant::AccountGrant,
+};
 
 /// The longest inline session policy, in characters: `Policy` of
 /// [`AssumeRole`](https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html).
@@ -77,17 +85,13 @@ fn document(grant: &AccountGrant, scope: SessionScope, groups: &[String], keys: 
     let verifies = grant.query_results && grant.verify_query_results && scope == SessionScope::LogGroups;
     // Reads are not limited to patterns: IAM supports that for few of them, and the service describes a key
     // before it knows whether the key is granted.
-    let mut reads = vec![
-        "logs:DescribeLogGroups",
-        "kms:DescribeKey",
-        "kms:GetKeyPolicy",
-        "kms:ListResourceTags",
-        "servicequotas:ListServiceQuotas",
-    ];
-    let mut on_groups = vec!["logs:AssociateKmsKey", "logs:DisassociateKmsKey"];
+    let mut reads = vec![LIST_LOG_GROUPS];
+    reads.extend(DESCRIBE_ACTIONS);
+    reads.extend([READ_TAGS, LIST_QUOTAS]);
+    let mut on_groups = SET_KEY_ACTIONS.to_vec();
     if verifies {
-        reads.push("logs:GetQueryResults");
-        on_groups.push("logs:StartQuery");
+        reads.push(READ_QUERY_RESULTS);
+        on_groups.push(START_QUERY);
     }
     let mut statements = vec![json!({ "Effect": "Allow", "Action": reads, "Resource": "*" })];
     if !groups.is_empty() {
@@ -104,7 +108,7 @@ fn document(grant: &AccountGrant, scope: SessionScope, groups: &[String], keys: 
     if grant.role.as_str().len() <= MAX_ROLE {
         statements.push(json!({
             "Effect": "Allow",
-            "Action": "iam:SimulatePrincipalPolicy",
+            "Action": SIMULATE,
             "Resource": grant.role.as_str(),
         }));
     }

@@ -8,11 +8,9 @@ use super::{
     association::{Resource, Target},
     aws::RoleArn,
     key_policy::service_principal,
+    policy_simulation::{DESCRIBE_ACTIONS, READ_TAGS},
+    role_statement::{self, SET_KEY_ACTIONS, SIMULATE, allow},
 };
-
-/// The actions that `CloudWatch` Logs and the role need on a key, as AWS's documentation lists them.
-const KMS_ACTIONS: [&str; 5] =
-    ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"];
 
 /// A statement for the key's policy: `CloudWatch` Logs may use the key for this target only.
 #[must_use]
@@ -31,26 +29,15 @@ pub fn key_policy_statement(resource: &Resource) -> Value {
             }),
         ),
     };
-    json!({
-        "Sid": sid,
-        "Effect": "Allow",
-        "Principal": { "Service": service_principal(&resource.location) },
-        "Action": KMS_ACTIONS,
-        "Resource": "*",
-        "Condition": condition,
-    })
+    let service = json!({ "Service": service_principal(&resource.location) });
+    role_statement::allow_use_of_key(sid, &service, &condition)
 }
 
 /// A statement for the role's policy: the role may use the key through `CloudWatch` Logs only.
 #[must_use]
 pub fn role_kms_statement(key: &KmsKeyArn, resource: &Resource) -> Value {
-    json!({
-        "Sid": "UseKeyThroughCloudWatchLogs",
-        "Effect": "Allow",
-        "Action": KMS_ACTIONS,
-        "Resource": key.as_str(),
-        "Condition": { "StringEquals": { "kms:ViaService": service_principal(&resource.location) } },
-    })
+    let service = service_principal(&resource.location);
+    role_statement::use_keys_through("UseKeyThroughCloudWatchLogs", key.as_str(), service)
 }
 
 /// A statement for the role's policy: the role may set and remove the target's key.
@@ -62,57 +49,32 @@ pub fn role_logs_statement(resource: &Resource) -> Value {
         // IAM has no resource type for query results.
         Target::QueryResults => json!("*"),
     };
-    json!({
-        "Sid": "SetKeys",
-        "Effect": "Allow",
-        "Action": ["logs:AssociateKmsKey", "logs:DisassociateKmsKey"],
-        "Resource": resources,
-    })
+    allow("SetKeys", SET_KEY_ACTIONS, resources)
 }
 
 /// A statement for the role's policy: the role may read the key and its policy.
 #[must_use]
 pub fn role_read_statement(key: &KmsKeyArn) -> Value {
-    json!({
-        "Sid": "LookAtKey",
-        "Effect": "Allow",
-        "Action": ["kms:DescribeKey", "kms:GetKeyPolicy"],
-        "Resource": key.as_str(),
-    })
+    allow("LookAtKey", DESCRIBE_ACTIONS, key.as_str())
 }
 
 /// A statement for the key's policy: the role may use the key through `CloudWatch` Logs only.
 #[must_use]
 pub fn key_policy_role_statement(role: &RoleArn, resource: &Resource) -> Value {
-    json!({
-        "Sid": "AllowRoleThroughCloudWatchLogs",
-        "Effect": "Allow",
-        "Principal": { "AWS": role.as_str() },
-        "Action": KMS_ACTIONS,
-        "Resource": "*",
-        "Condition": { "StringEquals": { "kms:ViaService": service_principal(&resource.location) } },
-    })
+    let condition = role_statement::via_service(service_principal(&resource.location));
+    let principal = json!({ "AWS": role.as_str() });
+    role_statement::allow_use_of_key("AllowRoleThroughCloudWatchLogs", &principal, &condition)
 }
 
 /// An optional statement for the role's policy: the role may simulate its own permissions.
 #[must_use]
 pub fn role_simulate_statement(role: &RoleArn) -> Value {
-    json!({
-        "Sid": "CheckOwnPermissions",
-        "Effect": "Allow",
-        "Action": "iam:SimulatePrincipalPolicy",
-        "Resource": role.as_str(),
-    })
+    allow("CheckOwnPermissions", SIMULATE, role.as_str())
 }
 
 /// A statement for the role's policy: the role may read the key's tags, which a policy of this service
 /// requires.
 #[must_use]
 pub fn role_tags_statement(key: &KmsKeyArn) -> Value {
-    json!({
-        "Sid": "ReadTagsOfKey",
-        "Effect": "Allow",
-        "Action": "kms:ListResourceTags",
-        "Resource": key.as_str(),
-    })
+    allow("ReadTagsOfKey", READ_TAGS, key.as_str())
 }
