@@ -15,12 +15,12 @@ use super::{
     aws::Region,
     key_policy::service_principal,
     policy_simulation::{DESCRIBE_ACTIONS, READ_TAGS},
+    role_statement::{
+        LIST_LOG_GROUPS, LIST_QUOTAS, READ_QUERY_RESULTS, SET_KEY_ACTIONS, SIMULATE, START_QUERY, allow,
+        allow_use_of_key, use_keys_through,
+    },
     tenant::AccountGrant,
 };
-
-/// The actions on keys that the role needs, through `CloudWatch` Logs only.
-const KMS_USE: [&str; 5] =
-    ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"];
 
 /// The `Sid` of the role policy's statement for listing log groups.
 pub const FIND_LOG_GROUPS: &str = "FindLogGroups";
@@ -119,70 +119,26 @@ fn role_policy(grant: &AccountGrant) -> Value {
     let keys: Vec<&str> = grant.kms_keys.iter().map(|pattern| iam_pattern(pattern.as_str())).collect();
     let services: Vec<String> =
         grant.regions.iter().map(|region| service_principal(&location(grant, region))).collect();
-    let mut statements = vec![json!({
-        "Sid": FIND_LOG_GROUPS,
-        "Effect": "Allow",
-        "Action": "logs:DescribeLogGroups",
-        "Resource": "*",
-    })];
+    let mut statements = vec![allow(FIND_LOG_GROUPS, LIST_LOG_GROUPS, "*")];
     if !groups.is_empty() {
-        statements.push(json!({
-            "Sid": SET_KEYS,
-            "Effect": "Allow",
-            "Action": ["logs:AssociateKmsKey", "logs:DisassociateKmsKey"],
-            "Resource": groups,
-        }));
+        statements.push(allow(SET_KEYS, SET_KEY_ACTIONS, groups.clone()));
     }
     if grant.query_results && grant.verify_query_results && !groups.is_empty() {
-        statements.push(json!({
-            "Sid": RUN_QUERY,
-            "Effect": "Allow",
-            "Action": "logs:StartQuery",
-            "Resource": groups,
-        }));
-        statements.push(json!({
-            "Sid": READ_QUERY,
-            "Effect": "Allow",
-            "Action": "logs:GetQueryResults",
-            "Resource": "*",
-        }));
+        statements.push(allow(RUN_QUERY, START_QUERY, groups));
+        statements.push(allow(READ_QUERY, READ_QUERY_RESULTS, "*"));
     }
     if grant.query_results {
         // IAM has no resource type for query results.
-        statements.push(json!({
-            "Sid": SET_KEY_OF_QUERY_RESULTS,
-            "Effect": "Allow",
-            "Action": ["logs:AssociateKmsKey", "logs:DisassociateKmsKey"],
-            "Resource": "*",
-        }));
+        statements.push(allow(SET_KEY_OF_QUERY_RESULTS, SET_KEY_ACTIONS, "*"));
     }
     if !keys.is_empty() {
-        statements.push(json!({
-            "Sid": USE_KEYS,
-            "Effect": "Allow",
-            "Action": KMS_USE,
-            "Resource": keys,
-            "Condition": { "StringEquals": { "kms:ViaService": services } },
-        }));
-        statements.push(json!({
-            "Sid": LOOK_AT_KEYS,
-            "Effect": "Allow",
-            "Action": DESCRIBE_ACTIONS.iter().chain(&[READ_TAGS]).collect::<Vec<_>>(),
-            "Resource": keys,
-        }));
+        statements.push(use_keys_through(USE_KEYS, keys.clone(), services));
+        let [describe, policy] = DESCRIBE_ACTIONS;
+        let reads = [describe, policy, READ_TAGS];
+        statements.push(allow(LOOK_AT_KEYS, reads, keys));
     }
-    statements.push(json!({
-        "Sid": READ_QUOTAS,
-        "Effect": "Allow",
-        "Action": "servicequotas:ListServiceQuotas",
-        "Resource": "*",
-    }));
-    statements.push(json!({
-        "Sid": CHECK_OWN_PERMISSIONS,
-        "Effect": "Allow",
-        "Action": "iam:SimulatePrincipalPolicy",
-        "Resource": grant.role.as_str(),
-    }));
+    statements.push(allow(READ_QUOTAS, LIST_QUOTAS, "*"));
+    statements.push(allow(CHECK_OWN_PERMISSIONS, SIMULATE, grant.role.as_str()));
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
@@ -200,34 +156,27 @@ pub fn role_statements(grant: &AccountGrant, sids: &[&str]) -> Value {
 fn for_log_groups(grant: &AccountGrant, region: &Region) -> Value {
     let groups: Vec<String> =
         grant.log_groups.iter().map(|pattern| group_arn(grant, region, pattern.as_str())).collect();
-    json!({
-        "Sid": sid("AllowLogGroups", region),
-        "Effect": "Allow",
-        "Principal": { "Service": service_principal(&location(grant, region)) },
-        "Action": KMS_USE,
-        "Resource": "*",
-        "Condition": { "ArnLike": { "kms:EncryptionContext:aws:logs:arn": groups } },
-    })
+    let condition = json!({ "ArnLike": { "kms:EncryptionContext:aws:logs:arn": groups } });
+    allow_use_of_key(&sid("AllowLogGroups", region), &service(grant, region), &condition)
 }
 
 fn for_query_results(grant: &AccountGrant, region: &Region) -> Value {
     let partition = grant.role.partition();
     let account = grant.account;
-    json!({
-        "Sid": sid("AllowQueryResults", region),
-        "Effect": "Allow",
-        "Principal": { "Service": service_principal(&location(grant, region)) },
-        "Action": KMS_USE,
-        "Resource": "*",
-        "Condition": {
-            "ArnEquals": { "aws:SourceArn": format!("arn:{partition}:logs:{region}:{account}:query-result:*") },
-            "StringEquals": { "aws:SourceAccount": account.as_str() },
-        },
-    })
+    let condition = json!({
+        "ArnEquals": { "aws:SourceArn": format!("arn:{partition}:logs:{region}:{account}:query-result:*") },
+        "StringEquals": { "aws:SourceAccount": account.as_str() },
+    });
+    allow_use_of_key(&sid("AllowQueryResults", region), &service(grant, region), &condition)
 }
 
 fn group_arn(grant: &AccountGrant, region: &Region, pattern: &str) -> String {
     format!("arn:{}:logs:{region}:{}:log-group:{pattern}", grant.role.partition(), grant.account)
+}
+
+/// `CloudWatch` Logs in this Region, as the principal of a key policy.
+fn service(grant: &AccountGrant, region: &Region) -> Value {
+    json!({ "Service": service_principal(&location(grant, region)) })
 }
 
 fn location(grant: &AccountGrant, region: &Region) -> Location {
