@@ -15,7 +15,6 @@
 //! | 4 | [`service`] | the use cases: resolve, authorize, intent, permit, call, outcome |
 //! | 3 | [`limit`] | the tenant quotas and the upstream limiter |
 //! | 3 | [`aws`] | role sessions, the calls to AWS, and the classification of their errors |
-//! | 3 | `sandbox` | the embedded AWS, behind a feature |
 //! | 3 | [`audit`], [`store`] | the audit log and its durable store |
 //! | 3 | [`auth`] | verification of tokens and evaluation of policies |
 //! | 2 | [`ports`], [`proto`] | the traits that the adapters implement; the generated gRPC types |
@@ -34,14 +33,16 @@ pub mod audit;
 pub mod auth;
 pub mod aws;
 pub mod limit;
-#[cfg(feature = "sandbox")]
-pub mod sandbox;
 pub mod store;
 
 pub mod ports;
 pub mod proto;
 
 pub mod domain;
+
+/// The embedded AWS, a crate of its own.
+#[cfg(feature = "sandbox")]
+pub use aws_sandbox as sandbox;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

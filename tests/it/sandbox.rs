@@ -3,6 +3,7 @@
 mod command;
 mod control;
 mod faults;
+mod key_policy;
 mod keys;
 mod roles;
 mod simulation;

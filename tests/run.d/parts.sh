@@ -21,7 +21,7 @@ declare -A about=(
   [audit]="the audit log, checked by the OCSF schema, Go's sumdb and tessera's fsck"
 )
 
-part_fmt() { cargo fmt --check; }
+part_fmt() { cargo fmt --all --check; }
 
 part_shell() {
   command -v shellcheck >/dev/null || debian_package shellcheck || return
@@ -36,23 +36,23 @@ part_proto() {
 }
 
 part_clippy() {
-  cargo clippy --locked --all-targets --all-features -- --deny warnings &&
-    cargo clippy --locked --no-default-features -- --deny warnings
+  cargo clippy --locked --workspace --all-targets --all-features -- --deny warnings &&
+    cargo clippy --locked --package logkey --no-default-features -- --deny warnings
 }
 
-part_doc() { RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps; }
+part_doc() { RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps; }
 
 part_test() {
   command -v redis-server >/dev/null || debian_package redis-server || return
   postgresql || return
-  cargo test --locked --all-features --no-fail-fast
+  cargo test --locked --workspace --all-features --no-fail-fast
 }
 
 part_valkey() {
   command -v redis-cli >/dev/null || debian_package redis-tools || return
   command -v valkey-server >/dev/null || debian_package valkey-server || debian_backport valkey-server || return
   LOGKEY_REDIS_SERVER=valkey-server \
-    cargo test --locked --all-features --no-fail-fast --lib --test it -- \
+    cargo test --locked --package logkey --all-features --no-fail-fast --lib --test it -- \
     limit::redis:: limits::replicas:: limits::paused::
 }
 
@@ -134,5 +134,5 @@ with_service() {
 
 # Builds the binary for the client tests and exports its path.
 built() {
-  cargo build --locked --quiet && export LOGKEY_BINARY="$CARGO_TARGET_DIR/debug/logkey"
+  cargo build --locked --package logkey --quiet && export LOGKEY_BINARY="$CARGO_TARGET_DIR/debug/logkey"
 }

@@ -1,0 +1,109 @@
+//! Creates, changes and deletes log groups.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{associate::usable_key, authorize_group, group_arn, parse_group_name};
+use crate::{api_error::ApiError, authorizer::Context, state::groups::LogGroup, validate, wire::Answer};
+
+/// The retention periods that AWS accepts, in days.
+pub(crate) const RETENTION_DAYS: [i64; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
+/// The log group classes that AWS accepts.
+pub(crate) const CLASSES: [&str; 4] = ["STANDARD", "INFREQUENT_ACCESS", "DELIVERY", "ESSENTIALS"];
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Input {
+    log_group_name: String,
+    kms_key_id: Option<String>,
+    log_group_class: Option<String>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+    retention_in_days: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ByArn {
+    resource_arn: String,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+}
+
+pub(super) fn create(context: &Context<'_>) -> Result<Answer, ApiError> {
+    let input = read(context)?;
+    let name = input.log_group_name;
+    let class = input.log_group_class.unwrap_or_else(|| "STANDARD".to_owned());
+    if name.to_ascii_lowercase().starts_with("aws/") {
+        let text = "Log groups starting with AWS/ are reserved for AWS.";
+        return Err(ApiError::invalid_parameter(text));
+    }
+    if !CLASSES.contains(&class.as_str()) {
+        return Err(ApiError::invalid_parameter("Invalid logGroupClass"));
+    }
+    let arn = group_arn(&context.region, &name);
+    let key = match &input.kms_key_id {
+        Some(id) => Some(usable_key(context, id, &arn)?.arn.clone()),
+        None => None,
+    };
+    let mut logs = context.region.logs();
+    if logs.groups.contains_key(&name) {
+        let text = "The specified log group already exists";
+        return Err(ApiError::new("ResourceAlreadyExistsException", text));
+    }
+    let mut group = LogGroup::new(arn, class, context.now);
+    group.kms_key = key;
+    group.tags = input.tags;
+    logs.groups.insert(name, group);
+    Ok(Answer::Empty)
+}
+
+pub(super) fn delete(context: &Context<'_>) -> Result<Answer, ApiError> {
+    let input = read(context)?;
+    let removed = context.region.logs().groups.remove(&input.log_group_name);
+    removed.ok_or_else(ApiError::log_group_not_found)?;
+    Ok(Answer::Empty)
+}
+
+pub(super) fn retention(context: &Context<'_>) -> Result<Answer, ApiError> {
+    let input = read(context)?;
+    let days = input.retention_in_days;
+    if days.is_some_and(|days| !RETENTION_DAYS.contains(&days)) {
+        return Err(ApiError::invalid_parameter("Invalid retentionInDays"));
+    }
+    let mut logs = context.region.logs();
+    let group = logs.groups.get_mut(&input.log_group_name);
+    group.ok_or_else(ApiError::log_group_not_found)?.retention_days = days;
+    Ok(Answer::Empty)
+}
+
+pub(super) fn list_tags(context: &Context<'_>) -> Result<Answer, ApiError> {
+    let input: ByArn = context.call.input()?;
+    let name = parse_group_name(context, &input.resource_arn)?;
+    authorize_group(context, name)?;
+    let logs = context.region.logs();
+    let group = logs.groups.get(name);
+    let tags = &group.ok_or_else(ApiError::log_group_not_found)?.tags;
+    Ok(Answer::Json(json!({ "tags": tags })))
+}
+
+pub(super) fn tag(context: &Context<'_>) -> Result<Answer, ApiError> {
+    let input: ByArn = context.call.input()?;
+    let name = parse_group_name(context, &input.resource_arn)?;
+    authorize_group(context, name)?;
+    let mut logs = context.region.logs();
+    let group = logs.groups.get_mut(name);
+    let group = group.ok_or_else(ApiError::log_group_not_found)?;
+    group.tags.extend(input.tags);
+    Ok(Answer::Empty)
+}
+
+fn read(context: &Context<'_>) -> Result<Input, ApiError> {
+    let input: Input = context.call.input()?;
+    validate::log_group_name(&input.log_group_name)?;
+    authorize_group(context, &input.log_group_name)?;
+    Ok(input)
+}
