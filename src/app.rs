@@ -38,14 +38,12 @@ use crate::{
         redis::{InvalidRedisUrl, RedisBackend},
     },
     ports::{
-        AuditLog, AuditUnavailable, Clock, EventReader, Leadership, TenantQuota,
+        AuditUnavailable, Clock, EventReader, Leadership, TenantQuota,
         quotas::{QuotaDiscovery, QuotaDiscoveryDisabled},
     },
     server::{
-        self, ServeError,
+        self, LayerPorts, ServeError, Tls, TlsError,
         admin::{self, Admin},
-        authn, quota, stack,
-        tls::{Tls, TlsError},
     },
     service::{self, AuditPorts, AuditQueries, ServiceState},
     store::{self, OpenError},
@@ -286,7 +284,7 @@ impl App {
         ));
         let metrics_upkeep = tokio::spawn(maintenance::run_metrics_upkeep(self.metrics.clone()));
         let services = server::Services {
-            ports: self.request_stack(),
+            ports: self.layer_ports(),
             state: Arc::clone(&self.state),
             audit: self.reads.clone(),
             tls: self.tls.clone(),
@@ -321,16 +319,12 @@ impl App {
         result.map_err(RunError::Grpc).and(admin.map_err(RunError::Admin))
     }
 
-    fn request_stack(&self) -> stack::Ports {
-        let (audit, clock): (Arc<dyn AuditLog>, _) = (self.journal.clone(), &self.clock);
-        let quota = Arc::clone(&self.quota);
-        stack::Ports {
-            authn: authn::Ports {
-                rules: self.current.clone(),
-                audit: Arc::clone(&audit),
-                clock: Arc::clone(clock),
-            },
-            quota: quota::Ports { quota, audit, clock: Arc::clone(clock) },
+    fn layer_ports(&self) -> LayerPorts {
+        LayerPorts {
+            rules: self.current.clone(),
+            quota: Arc::clone(&self.quota),
+            audit: self.journal.clone(),
+            clock: Arc::clone(&self.clock),
         }
     }
 

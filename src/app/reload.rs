@@ -23,7 +23,7 @@ use crate::{
     domain::{audit::AuditOperation, error_chain::error_chain, reason::Reason},
     limit::LocalUpstreamLimiter,
     ports::{AuditUnavailable, Clock},
-    server::tls::Tls,
+    server::Tls,
 };
 
 /// How long a reload waits until it is recorded.

@@ -15,11 +15,7 @@ use super::{
     tree::Node,
     value::{self, ValueError},
 };
-use crate::server::{
-    self, ConnectionLifetime,
-    connection_limits::ConnectionLimits,
-    tls::{ClientAuth, Tls, TlsConfig, TlsError},
-};
+use crate::server::{self, ClientAuth, ConnectionLifetime, ConnectionLimits, Tls, TlsConfig, TlsError};
 
 /// Default of `server.listen`.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);

@@ -18,10 +18,7 @@ use logkey::{
         key_association_service_client::KeyAssociationServiceClient,
         tenant_service_client::TenantServiceClient,
     },
-    server::{
-        self, Services, authn, quota, stack,
-        tls::{ClientAuth, Tls, TlsConfig},
-    },
+    server::{self, ClientAuth, LayerPorts, Services, Tls, TlsConfig},
     service::{self, AuditPorts, AuditQueries, ServiceState, StreamLimits},
     testing::{
         FakeAudit, FakeAuthn, FakeAws, FakeClock, FakeLog, FakePolicy, FakeQueries, FakeRules, FakeTenants,
@@ -58,9 +55,9 @@ fn config() -> server::Config {
         drain_timeout: Duration::from_secs(5),
         reflection: true,
         max_in_flight: 1_000,
-        connections: server::connection_limits::ConnectionLimits::default(),
+        connections: server::ConnectionLimits::default(),
         lifetime: server::ConnectionLifetime::default(),
-        trusted_proxies: server::source::TrustedProxies::default(),
+        trusted_proxies: server::TrustedProxies::default(),
     }
 }
 
@@ -146,10 +143,7 @@ async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)
         clock: clock.clone(),
         tasks: TaskTracker::new(),
     });
-    let layers = stack::Ports {
-        authn: authn::Ports { rules: rules.clone(), audit: audit.clone(), clock: clock.clone() },
-        quota: quota::Ports { quota, audit: audit.clone(), clock },
-    };
+    let layers = LayerPorts { rules: rules.clone(), quota, audit: audit.clone(), clock };
     let (stop, stopped) = oneshot::channel();
     let log = AuditPorts { log: Arc::new(FakeLog::default()), tree: Arc::new(FakeLog::default()) };
     let reads = AuditQueries::new(log, StreamLimits::default());

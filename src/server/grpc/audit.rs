@@ -5,14 +5,13 @@ use std::{pin::Pin, sync::Arc};
 use futures_util::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Caller, GrpcHandler};
+use super::{caller::Caller, convert, handler::GrpcHandler, status};
 use crate::{
     proto::{
         GetCheckpointRequest, GetCheckpointResponse, GetConsistencyProofRequest, GetConsistencyProofResponse,
         GetInclusionProofRequest, GetInclusionProofResponse, ListAuditEventsRequest, ListAuditEventsResponse,
         WatchAuditEventsRequest, WatchAuditEventsResponse, audit_service_server::AuditService,
     },
-    server::{convert, status},
     service::Context,
 };
 
@@ -26,8 +25,9 @@ impl AuditService for GrpcHandler {
         request: Request<ListAuditEventsRequest>,
     ) -> Result<Response<ListAuditEventsResponse>, Status> {
         let (caller, message) = Self::begin(request)?;
-        let (filter, size, token) = self.parse_request(&caller, convert::list_audit(message))?;
-        let page = self.audit.list(self.context(&caller), filter, size, &token).await;
+        let convert::ListAuditRequest { filter, page_size, unverified_page_token } =
+            self.parse_request(&caller, convert::list_audit(message))?;
+        let page = self.audit.list(self.context(&caller), filter, page_size, &unverified_page_token).await;
         Ok(Response::new(convert::list_audit_response(page.map_err(caller.status())?)))
     }
 

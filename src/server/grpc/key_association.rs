@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::GrpcHandler;
+use super::{convert, handler::GrpcHandler};
 use crate::{
     proto::{
         AssociateKmsKeyRequest, AssociateKmsKeyResponse, CheckKeyAssociationRequest,
@@ -11,7 +11,6 @@ use crate::{
         ListKeyAssociationsRequest, ListKeyAssociationsResponse,
         key_association_service_server::KeyAssociationService,
     },
-    server::convert,
     service,
 };
 

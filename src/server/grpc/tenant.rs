@@ -2,13 +2,12 @@
 
 use tonic::{Request, Response, Status, async_trait};
 
-use super::GrpcHandler;
+use super::{convert, handler::GrpcHandler};
 use crate::{
     proto::{
         GetCallerRequest, GetCallerResponse, GetOnboardingRequest, GetOnboardingResponse, TestAccessRequest,
         TestAccessResponse, tenant_service_server::TenantService,
     },
-    server::convert,
     service,
 };
 

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use logkey::server::connection_limits::ConnectionLimits;
+use logkey::server::ConnectionLimits;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use logkey::server::{Config, ConnectionLifetime, connection_limits::ConnectionLimits};
+use logkey::server::{Config, ConnectionLifetime, ConnectionLimits};
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{

@@ -1,0 +1,26 @@
+//! The settings of the gRPC server.
+
+use std::time::Duration;
+
+use super::transport::{
+    connection_driver::ConnectionLifetime, connection_limits::ConnectionLimits, source::TrustedProxies,
+};
+
+/// The settings of the gRPC server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The longest time of a call, unless its client sets a shorter one.
+    pub request_timeout: Duration,
+    /// The time that calls in flight get to end after a shutdown begins.
+    pub drain_timeout: Duration,
+    /// Whether server reflection is enabled.
+    pub reflection: bool,
+    /// The maximum number of calls in flight, over all tenants.
+    pub max_in_flight: usize,
+    /// The maximum numbers of connections.
+    pub connections: ConnectionLimits,
+    /// The keepalive and the maximum age of each connection.
+    pub lifetime: ConnectionLifetime,
+    /// The networks whose `x-forwarded-for` is trusted.
+    pub trusted_proxies: TrustedProxies,
+}

@@ -1,0 +1,23 @@
+//! Converts request messages to requests of the use cases, and results to response messages. The handlers call
+//! it. A request with several invalid fields gives a violation for each of them.
+
+mod answer;
+mod audit;
+mod check;
+mod fields;
+mod onboarding;
+mod requests;
+mod usage;
+
+pub(super) use self::{
+    answer::{associate_response, caller, disassociate_response, get_response, key_association},
+    audit::{
+        ListAuditRequest, checkpoint_response, consistency, consistency_response, inclusion,
+        inclusion_response, list_audit, list_audit_response, watch_audit, watch_audit_response,
+    },
+    check::check_response,
+    fields::InvalidField,
+    onboarding::{onboarding, onboarding_response, test_access, test_access_response},
+    requests::{associate, check, disassociate, get, list, usage},
+    usage::usage_response,
+};

@@ -1,0 +1,72 @@
+//! Chooses the gRPC code of each reason, and names codes.
+
+use http::HeaderMap;
+use tonic::{Code, Status};
+
+use crate::domain::reason::Reason;
+
+/// One arm for each reason and no `_`: a new reason does not compile until someone chooses its code.
+pub(super) fn code(reason: Reason) -> Code {
+    use Reason as R;
+    match reason {
+        R::TokenMissing | R::TokenInvalid | R::TokenExpired => Code::Unauthenticated,
+        R::ScopeMissing | R::NotAllowed | R::TenantSuspended => Code::PermissionDenied,
+        R::FieldInvalid | R::RequestIdReused | R::KeyRegionMismatch | R::LogGroupReserved => {
+            Code::InvalidArgument
+        }
+        R::LogGroupNotFound | R::AccountNotFound | R::KeyNotFound | R::AuditEventNotFound => Code::NotFound,
+        R::KeyDisabled
+        | R::KeyPendingDeletion
+        | R::KeyNotSymmetric
+        | R::KeyNotCustomerManaged
+        | R::KeyPolicyLacksLogsService
+        | R::KeyPolicyConditionMismatch
+        | R::KeyNotUsable
+        | R::RoleLacksKmsPermission
+        | R::RoleLacksLogsPermission
+        | R::RoleNotAssumable
+        | R::DeniedByOrganization => Code::FailedPrecondition,
+        R::ConflictingChange | R::ExpectedKeyMismatch => Code::Aborted,
+        R::TenantRateLimited
+        | R::TenantConcurrencyLimited
+        | R::AccountBudgetExhausted
+        | R::AwsThrottled
+        | R::StreamNotRead => Code::ResourceExhausted,
+        R::AuditUnavailable
+        | R::AwsUnavailable
+        | R::IdentityProviderUnavailable
+        | R::Overloaded
+        | R::ShuttingDown => Code::Unavailable,
+        R::DeadlineBeforeAws | R::OutcomeUnknown => Code::DeadlineExceeded,
+        R::MethodUnknown => Code::Unimplemented,
+        R::Internal => Code::Internal,
+    }
+}
+
+/// The name of the status code in a response's headers, for logs and metrics.
+pub(in crate::server) fn code_name(headers: &HeaderMap) -> &'static str {
+    match code_in(headers) {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// The code alone, because `Status::from_header_map` copies the whole status.
+pub(super) fn code_in(headers: &HeaderMap) -> Code {
+    headers.get(Status::GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+}

@@ -1,0 +1,247 @@
+//! The messages and details that callers get when a use case fails.
+//!
+//! Each message says what is wrong, which value is wrong, and what to do.
+
+use std::time::Duration;
+
+use super::{
+    aws_messages::{diagnosis_details, refusal_details},
+    details::StatusDetails,
+};
+use crate::{
+    domain::association::UnresolvedLocation,
+    service::{Error, ReadError},
+};
+
+/// The `RetryInfo` delay if nothing gives a better one.
+const SHORT_RETRY: Duration = Duration::from_secs(1);
+/// The `RetryInfo` delay after which another stream may have ended.
+const STREAM_RETRY_AFTER: Duration = Duration::from_secs(10);
+
+pub(super) fn status_details(error: &Error) -> StatusDetails {
+    match error {
+        Error::TenantRemoved => StatusDetails::new(
+            "the token was rejected: get a new one from its issuer, or ask the operator of this service for the cause",
+        ),
+        Error::TenantSuspended => {
+            StatusDetails::new("your tenant is suspended: contact the operator of this service")
+        }
+        Error::ScopeMissing(scope) => {
+            StatusDetails::new(format!("the token lacks the scope {scope}: get a token with this scope from your issuer"))
+                .with("scope", scope)
+        }
+        Error::Invalid { field, problem } => {
+            let mut details = StatusDetails::new(format!("{field} {problem}"));
+            details.details.add_bad_request_violation(*field, problem);
+            details
+        }
+        Error::KeyRegionMismatch { key, target } => StatusDetails::new(format!(
+            "the key is in Region {key}, but the target is in {target}: use a key in {target}"
+        ))
+        .with("key_region", key)
+        .with("target_region", target),
+        Error::LogGroupReserved(name) => StatusDetails::new(format!(
+            "log group {name} is reserved for AWS, because its name begins with aws/: use another log group"
+        ))
+        .with("log_group_name", name),
+        Error::AccountNotFound(UnresolvedLocation { account, region }) => {
+            let account = account.map_or_else(String::new, |account| account.to_string());
+            let region = region.as_ref().map_or_else(String::new, ToString::to_string);
+            let named = [("account", &account), ("Region", &region)]
+                .iter()
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(what, value)| format!("{what} {value}"))
+                .collect::<Vec<_>>()
+                .join(" in ");
+            let named = if named.is_empty() { "any account".into() } else { named };
+            StatusDetails::new(format!("your tenant has no grant for {named}: use an account and Region that GetCaller lists"))
+                .with("account_id", account)
+                .with("region", region)
+        }
+        Error::LogGroupNotFound { name, location } => {
+            let mut details = StatusDetails::new(format!(
+                "log group {name} does not exist in account {} and Region {}, or your tenant may not see it: check the name, account and Region",
+                location.account, location.region
+            ))
+            .with("log_group_name", name)
+            .with("account_id", location.account)
+            .with("region", &location.region);
+            details.details.set_resource_info("log_group", name.as_str(), "", "not found");
+            details
+        }
+        Error::KeyNotFound { key, location } => {
+            let mut details = StatusDetails::new(format!(
+                "KMS key {key} does not exist for account {} and Region {}, or your tenant may not use it: check the key, account and Region",
+                location.account, location.region
+            ))
+            .with("kms_key_id", key)
+            .with("region", &location.region);
+            details.details.set_resource_info("kms_key", key.to_string(), "", "not found");
+            details
+        }
+        Error::NotAllowed { policies } => {
+            let details = StatusDetails::new(
+                "policy denies this call: compare the log group and the key with what GetCaller lists, or ask the operator of this service",
+            );
+            if policies.is_empty() { details } else { details.with("policy_ids", policies.join(",")) }
+        }
+        Error::Refused { refusal, answer } => refusal_details(*refusal, answer),
+        Error::Diagnosed { cause, answer } => diagnosis_details(cause, answer),
+        Error::RoleNotAssumable { .. }
+        | Error::Conflict { .. }
+        | Error::ExpectedKeyMismatch { .. }
+        | Error::ResourceLocked
+        | Error::BudgetExhausted { .. }
+        | Error::Throttled { .. }
+        | Error::AwsUnavailable { .. }
+        | Error::AuditUnavailable(_)
+        | Error::OutcomeNotRecorded { .. }
+        | Error::RecordUnavailable(_)
+        | Error::DeadlineBeforeAws
+        | Error::OutcomeUnknown { .. }
+        | Error::RequestInFlight
+        | Error::Internal(_) => contextual_message(error),
+        Error::RequestIdReused => StatusDetails::new(
+            "request_id belongs to a different request of the last 24 hours: use a new UUID for each request, and the same one only to repeat a request",
+        )
+        .with_bad_field("request_id", "belongs to a different request"),
+        Error::ReplayedFailure { error, event } => {
+            let mut details = status_details(error);
+            details.message.push_str("; this is the recorded response to the first request with this request_id: remove the cause, then send a new request_id");
+            details.with("first_audit_event_id", event)
+        }
+        Error::FailureNotRecorded { error } => {
+            let mut details = status_details(error);
+            details.message.push_str("; its record in the audit log is still pending");
+            details.with("audit_record", "pending")
+        }
+        Error::AuditRead(error) => audit_read_message(error),
+    }
+}
+
+/// The message of an error that the state of AWS or of this service causes, not the request.
+fn contextual_message(error: &Error) -> StatusDetails {
+    match error {
+        Error::RoleNotAssumable { answer } => StatusDetails::new(
+            "this service cannot assume the role in your account: install the trust policy from GetOnboarding, which names this service's role and the configured external id",
+        )
+        .with_precondition("ROLE_NOT_ASSUMABLE", "the role's trust policy, or the policy of this service's own role")
+        .with_aws_error(answer),
+        Error::Conflict { answer } => StatusDetails::new(
+            "another change of the same resource was still in flight at the deadline: retry",
+        )
+        .with_retry(SHORT_RETRY)
+        .with_aws_error(answer),
+        Error::ExpectedKeyMismatch { in_force } => {
+            let in_force = in_force.as_ref().map(ToString::to_string).unwrap_or_default();
+            let current = if in_force.is_empty() { "no key" } else { in_force.as_str() };
+            StatusDetails::new(format!(
+                "expected_kms_key_id does not match, because the resource has {current}; nothing was sent to AWS: read the association, then decide again"
+            ))
+            .with("kms_key_arn", &in_force)
+            .with("sent", "false")
+        }
+        Error::ResourceLocked => StatusDetails::new(
+            "another change of the same resource was still in flight at the deadline; nothing was sent to AWS: retry",
+        )
+        .with_retry(SHORT_RETRY)
+        .with("sent", "false"),
+        Error::RequestInFlight => StatusDetails::new(
+            "the first request with this request_id was still in flight at the deadline: retry with the same request_id",
+        )
+        .with_retry(SHORT_RETRY),
+        Error::BudgetExhausted { retry_after } => StatusDetails::new(format!(
+            "AWS's quota for this operation, account and Region allows no more calls before the deadline; nothing was sent to AWS: retry after {} ms, or set a longer deadline",
+            retry_after.as_millis().max(1)
+        ))
+        .with_retry(*retry_after)
+        .with_quota("aws-account", "calls per second of this operation in this account and Region"),
+        Error::Throttled { retry_after, answer } => {
+            StatusDetails::new("AWS throttled the call until the deadline; nothing was changed: retry later")
+                .with_retry(*retry_after)
+                .with_quota("aws-account", "AWS's quota, which other clients in the account share")
+                .with_aws_error(answer)
+        }
+        Error::AwsUnavailable { answer, .. } => {
+            let details = StatusDetails::new("AWS is not reachable, or responded with a server error: retry")
+                .with_retry(SHORT_RETRY);
+            answer.iter().fold(details, StatusDetails::with_aws_error)
+        }
+        Error::AuditUnavailable(_) => {
+            StatusDetails::new("the audit log is not writable, so nothing was sent to AWS: retry")
+                .with_retry(SHORT_RETRY)
+                .with("sent", "false")
+        }
+        Error::OutcomeNotRecorded { aws_request_id } => {
+            let details = StatusDetails::new(
+                "AWS made the change, but its record in the audit log is still pending: read the association before you repeat the call",
+            )
+            .with("sent", "true")
+            .with("executed", "true")
+            .with("audit_record", "pending");
+            aws_request_id.iter().fold(details, |details, id| details.with("aws_request_id", id))
+        }
+        Error::RecordUnavailable(_) => {
+            StatusDetails::new("the service cannot read its record of associations: retry").with_retry(SHORT_RETRY)
+        }
+        Error::DeadlineBeforeAws => {
+            StatusDetails::new("the deadline passed before anything was sent to AWS: retry with a longer deadline")
+                .with("sent", "false")
+        }
+        Error::OutcomeUnknown { event, .. } => {
+            let details = StatusDetails::new(
+                "the change was sent to AWS, but no response came in time, so its outcome is unknown: read the association, or repeat the call, which is safe",
+            )
+            .with("sent", "true");
+            event.iter().fold(details, |details, event| details.with("audit_event_id", event))
+        }
+        Error::AuditRead(_)
+        | Error::TenantRemoved
+        | Error::TenantSuspended
+        | Error::ScopeMissing(_)
+        | Error::Invalid { .. }
+        | Error::KeyRegionMismatch { .. }
+        | Error::LogGroupReserved(_)
+        | Error::AccountNotFound(_)
+        | Error::LogGroupNotFound { .. }
+        | Error::KeyNotFound { .. }
+        | Error::NotAllowed { .. }
+        | Error::Refused { .. }
+        | Error::Diagnosed { .. }
+        | Error::RequestIdReused
+        | Error::ReplayedFailure { .. }
+        | Error::FailureNotRecorded { .. }
+        | Error::Internal(_) => StatusDetails::new("internal error"),
+    }
+}
+
+/// The message of an error that a read of the audit log, or a stream of it, ends with.
+fn audit_read_message(error: &ReadError) -> StatusDetails {
+    match error {
+        ReadError::EventNotFound(id) => {
+            let mut details = StatusDetails::new(format!(
+                "audit event {id} does not exist, or your token may not read it: check the id; `logkey audit prove --archive` proves an archived event"
+            ))
+            .with("event_id", id);
+            details.details.set_resource_info("audit_event", id.to_string(), "", "not found");
+            details
+        }
+        ReadError::NotSignedYet => {
+            StatusDetails::new("no signed checkpoint covers the event yet: retry").with_retry(SHORT_RETRY)
+        }
+        ReadError::TooManyStreams => StatusDetails::new(
+            "the limit of open streams is reached: close a stream, or use ListAuditEvents",
+        )
+        .with_retry(STREAM_RETRY_AFTER)
+        .with_quota("tenant", "open streams"),
+        ReadError::StreamNotRead => StatusDetails::new(
+            "the client did not read from this stream for too long: open it again from the last position, and read it continuously",
+        )
+        .with_retry(SHORT_RETRY),
+        ReadError::TokenExpired => {
+            StatusDetails::new("the token has expired: get a new one, and open the stream again from the last position")
+        }
+        ReadError::ShuttingDown => StatusDetails::new("the service is stopping: open the stream again from the last position")
+            .with_retry(SHORT_RETRY),
+    }
+}

@@ -1,0 +1,12 @@
+//! The middleware of every call. `stack` lists the layers in order, each with its reason.
+
+mod auth_throttle;
+mod authn;
+mod error_normalizer;
+mod load_shed;
+mod log_sampler;
+mod middleware;
+mod quota;
+mod rejection;
+pub(super) mod stack;
+pub(super) mod trace;

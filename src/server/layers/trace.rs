@@ -1,0 +1,213 @@
+//! The outermost middleware: gives each call its request id, deadline, span, log line and metrics.
+//!
+//! It returns an internal error if a handler panics.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use tokio_util::task::TaskTracker;
+use tonic::{Status, body::Body};
+use tracing::Instrument as _;
+
+use super::{
+    log_sampler::{LogSampler, Sampled},
+    middleware::{Middleware, Next},
+};
+use crate::{
+    domain::call::{Action, Call, RequestId},
+    server::{
+        grpc::status,
+        transport::{connection::Peer, source::TrustedProxies},
+    },
+};
+
+/// The request id, in requests and in responses.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest `user-agent` that is kept, in characters; the rest is cut off.
+const MAX_USER_AGENT: usize = 256;
+/// The fraction of a client's timeout that is reserved, so that the response reaches the client in time.
+const CLOCK_MARGIN: u32 = 20;
+/// The longest time that is reserved.
+const MAX_MARGIN: Duration = Duration::from_millis(100);
+
+/// Observes every call.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Trace {
+    /// The longest time of a call, unless its client sets a shorter one.
+    request_timeout: Duration,
+    /// The proxies whose `x-forwarded-for` is trusted.
+    trusted_proxies: TrustedProxies,
+    /// The calls in flight; a shutdown waits for them.
+    calls: TaskTracker,
+    /// Decides which calls get a log line.
+    lines: Arc<LogSampler>,
+}
+
+// === impl Trace ===
+
+impl Trace {
+    pub(in crate::server) fn new(
+        request_timeout: Duration,
+        trusted_proxies: TrustedProxies,
+        calls: TaskTracker,
+    ) -> Self {
+        Self { request_timeout, trusted_proxies, calls, lines: Arc::default() }
+    }
+}
+
+impl Middleware for Trace {
+    async fn run<S: Next>(self, mut request: Request<Body>, mut next: S) -> Result<Response<Body>, S::Error> {
+        let _in_flight = self.calls.token();
+        let call = Arc::new(new_call(&request, &self));
+        let lines = self.lines;
+        request.extensions_mut().insert(Arc::clone(&call));
+        let path: Box<str> = request.uri().path().into();
+        // At the level `error`, so that errors name their call even if lower levels are not logged.
+        let span = tracing::error_span!("call", request_id = %call.request_id, rpc = %call.action);
+        let run = async move {
+            let response = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+            let mut response = match response {
+                Ok(response) => status::normalize(response?, &call, &path).0,
+                Err(_panic) => {
+                    tracing::error!("a handler panicked");
+                    status::internal(&call).into_http()
+                }
+            };
+            if let Ok(id) = HeaderValue::from_str(call.request_id.as_str()) {
+                response.headers_mut().insert(REQUEST_ID, id);
+            }
+            mark_never_indexed(response.headers_mut());
+            log_and_count(&call, &path, response.headers(), &lines);
+            Ok(response)
+        };
+        run.instrument(span).await
+    }
+}
+
+/// Sends values that occur only once as literals that are never indexed (RFC 7541, section 6.2.3). Otherwise
+/// they would evict repeated values from the connection's HPACK table.
+fn mark_never_indexed(headers: &mut HeaderMap) {
+    for name in [REQUEST_ID, Status::GRPC_STATUS_DETAILS] {
+        if let Some(value) = headers.get_mut(name) {
+            value.set_sensitive(true);
+        }
+    }
+}
+
+fn new_call(request: &Request<Body>, trace: &Trace) -> Call {
+    let request_timeout = trace.request_timeout;
+    let headers = request.headers();
+    let received = Instant::now();
+    let peer = request.extensions().get::<Peer>();
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let request_id = text(&REQUEST_ID).and_then(|id| id.parse().ok());
+    let limit = client_timeout(headers).map_or(request_timeout, |limit| {
+        limit.saturating_sub((limit / CLOCK_MARGIN).min(MAX_MARGIN)).min(request_timeout)
+    });
+    Call {
+        request_id: request_id.unwrap_or_else(RequestId::new_v7),
+        action: action(request.uri().path()),
+        source: peer.map(|peer| trace.trusted_proxies.source(peer.address.ip(), headers)),
+        unverified_user_agent: text(&http::header::USER_AGENT)
+            .map(|agent| agent.chars().take(MAX_USER_AGENT).collect()),
+        received,
+        deadline: received + limit,
+    }
+}
+
+/// The RPC of a path, which has the form `/package.Service/Method`.
+fn action(path: &str) -> Action {
+    match path.strip_prefix("/keyassociation.v1.").and_then(|rest| rest.split_once('/')) {
+        Some((_service, method)) => Action::from_grpc_name(method),
+        None => Action::Unknown,
+    }
+}
+
+/// The `grpc-timeout` of the gRPC protocol: at most eight digits and a unit. A malformed one counts as
+/// absent, as in tonic.
+fn client_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 3600)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+/// Writes the log line and the metrics of a call, except for health probes and reflection.
+fn log_and_count(call: &Call, path: &str, headers: &HeaderMap, lines: &LogSampler) {
+    let now = Instant::now();
+    let latency = now - call.received;
+    let code = status::code_name(headers);
+    if call.action == Action::Unknown && (code == "OK" || path.starts_with("/grpc.")) {
+        return;
+    }
+    metrics::counter!("logkey_requests_total", "rpc" => call.action.as_str(), "code" => code).increment(1);
+    metrics::histogram!("logkey_request_seconds", "rpc" => call.action.as_str())
+        .record(latency.as_secs_f64());
+    match lines.sample(code, now) {
+        Sampled::Own => {
+            tracing::info!(grpc.code = code, latency_ms = latency.as_secs_f64() * 1e3, "call ended");
+        }
+        Sampled::Last => {
+            tracing::warn!(
+                grpc.code = code,
+                "too many calls end with this code: further ones are not logged in this second; see logkey_requests_total"
+            );
+        }
+        Sampled::None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(text: &str) -> Option<Duration> {
+        let headers = HeaderMap::from_iter([("grpc-timeout".parse().unwrap(), text.parse().unwrap())]);
+        client_timeout(&headers)
+    }
+
+    #[test]
+    fn a_client_timeout_is_read_in_every_unit_and_noise_is_ignored() {
+        assert_eq!(limit("1H"), Some(Duration::from_hours(1)));
+        assert_eq!(limit("99999999S"), Some(Duration::from_secs(99_999_999)));
+        assert_eq!(limit("100m"), Some(Duration::from_millis(100)));
+        for noise in ["", "S", "1", "123456789S", "-1S", "1.5S", "1 S", "1h"] {
+            assert_eq!(limit(noise), None, "{noise:?}");
+        }
+    }
+
+    #[test]
+    fn values_of_one_call_are_never_indexed() {
+        let mut headers = HeaderMap::new();
+        for name in ["x-request-id", "grpc-status-details-bin", "grpc-status"] {
+            headers.insert(name, HeaderValue::from_static("1"));
+        }
+        mark_never_indexed(&mut headers);
+        let separate: Vec<&str> =
+            headers.iter().filter(|(_, value)| value.is_sensitive()).map(|(name, _)| name.as_str()).collect();
+        assert_eq!(separate, ["x-request-id", "grpc-status-details-bin"]);
+    }
+
+    #[test]
+    fn a_path_names_an_rpc_only_in_our_package() {
+        assert_eq!(action("/keyassociation.v1.TenantService/GetCaller"), Action::GetCaller);
+        assert_eq!(action("/other.v1.TenantService/GetCaller"), Action::Unknown);
+        assert_eq!(action("/keyassociation.v1.TenantService"), Action::Unknown);
+    }
+}

@@ -1,0 +1,58 @@
+//! The services of the gRPC port: ours behind the layers that need a token, health and reflection before them.
+
+use tonic::{
+    codec::CompressionEncoding,
+    service::{LayerExt as _, Routes},
+};
+use tonic_health::pb::health_server::{Health, HealthServer};
+
+use super::{
+    config::Config,
+    grpc::handler::GrpcHandler,
+    layers::stack::{LayerPorts, call_stack},
+};
+use crate::proto::{
+    DESCRIPTORS, audit_service_server::AuditServiceServer,
+    key_association_service_server::KeyAssociationServiceServer, tenant_service_server::TenantServiceServer,
+};
+
+/// The longest message that is decoded, in bytes after decompression.
+const MAX_MESSAGE: usize = 1024 * 1024;
+
+/// Builds every service. It fails only if the compiled descriptors are unusable.
+pub(super) fn routes(
+    config: &Config,
+    ports: &LayerPorts,
+    handler: GrpcHandler,
+    health: HealthServer<impl Health>,
+) -> Result<Routes, tonic_reflection::server::Error> {
+    let associations = KeyAssociationServiceServer::new(handler.clone())
+        .max_decoding_message_size(MAX_MESSAGE)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
+    let audit = AuditServiceServer::new(handler.clone())
+        .max_decoding_message_size(MAX_MESSAGE)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
+    let tenants = TenantServiceServer::new(handler)
+        .max_decoding_message_size(MAX_MESSAGE)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
+    let guarded = call_stack(ports, config.max_in_flight);
+    // Outside the guarded stack: a probe has no token.
+    let mut routes = Routes::new(health)
+        .add_service(guarded.named_layer(associations))
+        .add_service(guarded.named_layer(audit))
+        .add_service(guarded.named_layer(tenants));
+    if config.reflection {
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                // Some clients decode error details by reflection.
+                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        };
+        routes = routes.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
+    }
+    Ok(routes)
+}
