@@ -9,6 +9,7 @@ cache="$HOME/.cache/logkey"
 buf_version=v1.75.0
 grpcurl_version=v1.9.3
 tessera_version=v1.0.4
+cargo_deny_version=0.20.2
 
 # Creates the cache directories and sets the environment. Also finds a Rust toolchain that was installed
 # under another HOME.
@@ -74,6 +75,15 @@ go_tool() {
   echo "building $2@$3"
   GOFLAGS="-modcacherw -buildvcs=false" go install "$2@$3" 2>&1 | grep -v '^go: downloading' >&2
   mv "$cache/bin/$1" "$kept"
+}
+
+# cargo_tool NAME VERSION: builds a command from source, once per version. Unoptimized: that takes a fraction
+# of the time, and the tools run for seconds.
+cargo_tool() {
+  local stored="$cache/cargo/$1-$2"
+  [[ -e $stored ]] && return 0
+  echo "building $1 $2"
+  cargo install --quiet --debug --locked "$1" --version "$2" --root "$cache/cargo" --force && touch "$stored"
 }
 
 # python_env NAME REQUIREMENTS: creates a virtual environment, and creates it again if the requirements

@@ -6,6 +6,7 @@ declare -A about=(
   [shell]="shellcheck on the shell scripts"
   [proto]="buf lint and buf format on proto/"
   [clippy]="clippy on all targets and on the release features, warnings denied"
+  [deny]="cargo-deny: licenses, sources and bans of the dependencies; advisories where their database is reachable"
   [doc]="the API documentation builds, warnings denied"
   [test]="unit and integration tests"
   [valkey]="the tests of shared limits, with Valkey instead of Redis"
@@ -38,6 +39,18 @@ part_proto() {
 part_clippy() {
   cargo clippy --locked --workspace --all-targets --all-features -- --deny warnings &&
     cargo clippy --locked --package logkey --no-default-features -- --deny warnings
+}
+
+part_deny() {
+  cargo_tool cargo-deny "$cargo_deny_version" || return
+  local deny="$cache/cargo/bin/cargo-deny"
+  "$deny" --all-features --locked check --hide-inclusion-graph bans licenses sources || return
+  # The advisory database is a git repository, which some networks do not reach.
+  if timeout 60 "$deny" --all-features --locked fetch db 2>/dev/null; then
+    "$deny" --all-features --locked check --hide-inclusion-graph advisories
+  else
+    echo "the advisory database is not reachable: advisories are not checked"
+  fi
 }
 
 part_doc() { RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps; }
