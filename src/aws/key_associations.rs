@@ -56,7 +56,7 @@ impl KeyAssociations for Aws {
             .kms_key_id(key.as_str());
         let send = with_credentials!(aws_sdk_cloudwatchlogs, call);
         let response = self.execute(authorized.access(), session_scope(resource), deadline, send).await;
-        response.map(to_acknowledgement)
+        response.map(|answer| to_acknowledgement(&answer))
     }
 
     async fn disassociate(
@@ -74,7 +74,7 @@ impl KeyAssociations for Aws {
             .set_resource_identifier(resource_identifier);
         let send = with_credentials!(aws_sdk_cloudwatchlogs, call);
         let response = self.execute(authorized.access(), session_scope(resource), deadline, send).await;
-        response.map(to_acknowledgement)
+        response.map(|answer| to_acknowledgement(&answer))
     }
 }
 
@@ -85,6 +85,6 @@ fn session_scope(resource: &Resource) -> SessionScope {
     }
 }
 
-fn to_acknowledgement(answer: impl RequestId) -> Acknowledgement {
+fn to_acknowledgement(answer: &impl RequestId) -> Acknowledgement {
     Acknowledgement { aws_request_id: answer.request_id().unwrap_or_default().into() }
 }

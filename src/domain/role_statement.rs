@@ -65,9 +65,9 @@ mod tests {
 
     fn actions(policy: &Value) -> BTreeSet<String> {
         let statements = policy["Statement"].as_array().unwrap();
-        let listed = statements.iter().flat_map(|statement| match &statement["Action"] {
-            Value::Array(actions) => actions.clone(),
-            action => vec![action.clone()],
+        let listed = statements.iter().flat_map(|statement| {
+            let action = &statement["Action"];
+            action.as_array().cloned().unwrap_or_else(|| vec![action.clone()])
         });
         listed.map(|action| action.as_str().unwrap().to_owned()).collect()
     }
