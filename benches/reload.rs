@@ -12,14 +12,19 @@
     reason = "a bench prints figures of less than 2^52"
 )]
 
+#[path = "shared/addresses.rs"]
+mod addresses;
+#[path = "shared/child.rs"]
+mod child;
+
 use std::{
     error::Error,
     fmt::Write as _,
     fs,
     io::{BufRead as _, BufReader, Read},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -37,6 +42,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tonic::{Request, transport::Channel};
 
+use self::{addresses::free_addresses, child::KillOnDrop};
+
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const TENANTS: usize = 10_000;
@@ -52,7 +59,7 @@ const RELOADS: usize = 3;
 
 /// A service in a separate process; dropping it ends the process.
 struct Service {
-    child: Child,
+    child: KillOnDrop,
     grpc: SocketAddr,
     admin: SocketAddr,
     /// How many tenants it has.
@@ -63,9 +70,7 @@ struct Service {
 
 impl Service {
     async fn start(folder: &Path, count: usize, key: &EncodingKey) -> Outcome<Self> {
-        let (one, other) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
-        let (grpc, admin) = (one.local_addr()?, other.local_addr()?);
-        drop((one, other));
+        let [grpc, admin] = free_addresses()?;
         let mut jwk = Jwk::from_encoding_key(key, Algorithm::ES256)?;
         jwk.common.key_id = Some("k".into());
         fs::write(folder.join("jwks.json"), serde_json::to_string(&JwkSet { keys: vec![jwk] })?)?;
@@ -88,7 +93,7 @@ impl Service {
             let reload_counts = Arc::clone(&reload_counts);
             thread::spawn(move || count_reloads(log, &reload_counts));
         }
-        let service = Self { child, grpc, admin, tenants: count, reload_counts };
+        let service = Self { child: KillOnDrop(child), grpc, admin, tenants: count, reload_counts };
         for _ in 0..600 {
             if let Ok(text) = service.metrics().await
                 && !text.is_empty()
@@ -126,13 +131,6 @@ impl Service {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let value = status.lines().find_map(|l| l.strip_prefix(line)).ok_or("no such line")?;
         Ok(value.trim().trim_end_matches(" kB").parse()?)
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _gone = self.child.kill();
-        let _reaped = self.child.wait();
     }
 }
 

@@ -3,7 +3,11 @@
 //! accounts. Each uses a new embedded AWS with AWS's quotas.
 #![expect(clippy::print_stdout, reason = "a bench prints figures")]
 
+#[path = "../shared/addresses.rs"]
+mod addresses;
 mod callers;
+#[path = "../shared/child.rs"]
+mod child;
 mod custodian;
 mod process;
 mod progress;

@@ -2,12 +2,12 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    net::{SocketAddr, TcpListener},
-    process::{Child, ChildStdout, Command, Stdio},
+    net::SocketAddr,
+    process::{ChildStdout, Command, Stdio},
     time::Duration,
 };
 
-use crate::{Outcome, world::World};
+use crate::{Outcome, addresses::free_addresses, child::KillOnDrop, world::World};
 
 /// The program that contains both.
 const LOGKEY: &str = env!("CARGO_BIN_EXE_logkey");
@@ -27,8 +27,6 @@ pub(crate) struct Service {
     _child: KillOnDrop,
     pub(crate) address: SocketAddr,
 }
-
-struct KillOnDrop(Child);
 
 /// The environment variables with the credentials of the service identity.
 pub(crate) fn service_principal() -> [(&'static str, &'static str); 4] {
@@ -69,8 +67,7 @@ impl Sandbox {
 
 impl Service {
     pub(crate) async fn start(world: &World, aws: &Sandbox) -> Outcome<Self> {
-        let free = || -> Outcome<SocketAddr> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?) };
-        let (address, admin) = (free()?, free()?);
+        let [address, admin] = free_addresses()?;
         let child = Command::new(LOGKEY)
             .args(["serve", "--config"])
             .arg(world.settings(&aws.endpoint, [address, admin])?)
@@ -95,11 +92,4 @@ pub(crate) fn logkey(words: &[&str]) -> Outcome<String> {
         return Err(format!("logkey {words:?} failed").into());
     }
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-}
-
-impl Drop for KillOnDrop {
-    fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _reaped = self.0.wait();
-    }
 }

@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     Outcome,
     frames::{Arrival, Call, OPENING, pong, read, settings_ack},
-    process::cpu_seconds,
+    server::cpu_seconds,
 };
 
 /// The number of HTTP/2 connections.

@@ -6,14 +6,23 @@
     reason = "a bench prints; its processes communicate in lines on standard output"
 )]
 
+#[path = "../shared/child.rs"]
+mod child;
 mod frames;
 mod load;
+#[path = "../shared/parent.rs"]
+mod parent;
 mod process;
 mod rows;
+#[expect(dead_code, reason = "the bench `ratios` uses all of it")]
+#[path = "../shared/server.rs"]
+mod server;
 mod servers;
 mod token;
 
 use std::{env, error::Error, time::Duration};
+
+use crate::parent::report_error;
 
 /// The allocator of the `logkey` command, also for E.
 #[global_allocator]
@@ -46,12 +55,4 @@ fn main() -> Outcome<()> {
         }
         _ => Err("usage: crowd [--row 10|11|12 | --window SECONDS]".into()),
     }
-}
-
-/// Prints an error where the parent process expects an address.
-fn report_error(result: Outcome<()>) -> Outcome<()> {
-    if let Err(error) = &result {
-        println!("{}", error.to_string().replace('\n', "; "));
-    }
-    result
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     Outcome,
     load::Sample,
-    process::{Cores, Server},
+    server::{Cores, Server},
     servers::{LIMIT, MAX_IN_FLIGHT, write_settings},
     token::Issuer,
 };
@@ -31,11 +31,11 @@ pub(crate) fn run(row: Option<&str>, window: Duration) -> Outcome<()> {
     let issuer = Issuer::new(folder.path())?;
     write_settings(folder.path())?;
     let service = cores.serve(&["service", &folder.path().display().to_string()])?;
-    let bench = Bench { service, window };
     println!(
         "servers on core {}, load on core {}; windows of {window:?}, A-B-B-A, median of {ROUNDS}\n",
         cores.server, cores.generator
     );
+    let bench = Bench { cores, service, window };
     let (good, greedy) = (issuer.token("good")?, issuer.token("greedy")?);
     let is_selected = |one| row.is_none_or(|row| row == one);
     if is_selected("10") {
@@ -47,7 +47,7 @@ pub(crate) fn run(row: Option<&str>, window: Duration) -> Outcome<()> {
     if !is_selected("12") {
         return Ok(());
     }
-    let echo = cores.serve(&["echo"])?;
+    let echo = bench.cores.serve(&["echo"])?;
     for (row, token) in [
         ("over the limit", greedy),
         ("bad signature", issuer.badly_signed("good")?),
@@ -59,6 +59,7 @@ pub(crate) fn run(row: Option<&str>, window: Duration) -> Outcome<()> {
 }
 
 struct Bench {
+    cores: Cores,
     service: Server,
     window: Duration,
 }
@@ -69,10 +70,11 @@ impl Bench {
     /// Row 10: the p99 of other tenants next to a tenant far above its limit, relative to without it.
     fn greedy_tenant(&self, good: &str, greedy: &str) -> Outcome<()> {
         let window = LONG_WINDOW * self.window;
-        let steady = || self.service.load(STEADY, CONCURRENCY, window, good)?.nearly_all_good();
+        let steady = || self.cores.load(&self.service, STEADY, CONCURRENCY, window, good)?.nearly_all_good();
         let with_greedy = || -> Outcome<(Sample, Sample)> {
             let rate = f64::from(LIMIT) * GREED;
-            let noise = self.service.start_load(rate, 1_000, window + self.window / 4, greedy)?;
+            let noise =
+                self.cores.start_load(&self.service, rate, 1_000, window + self.window / 4, greedy)?;
             let (sample, noise) = (steady()?, noise.finish()?);
             if noise.refused < MIN_OFFERED * rate * noise.seconds {
                 return Err(
@@ -101,7 +103,7 @@ impl Bench {
 
     /// Row 11: the goodput under overload relative to the peak, and the growth of memory.
     fn overload(&self, good: &str) -> Outcome<()> {
-        let peak = || self.service.load(0.0, CONCURRENCY, self.window, good);
+        let peak = || self.cores.load(&self.service, 0.0, CONCURRENCY, self.window, good);
         let mut rate = peak()?.goodput();
         let (before, _) = self.service.memory()?;
         let (mut ratios, mut offered, mut sent) = (Vec::new(), Vec::new(), Vec::new());
@@ -109,7 +111,8 @@ impl Bench {
             let a1 = peak()?;
             rate = rate.max(a1.goodput());
             let over = || {
-                let over = self.service.load(OVERLOAD * rate, 8 * MAX_IN_FLIGHT, self.window, good);
+                let (rate, max) = (OVERLOAD * rate, 8 * MAX_IN_FLIGHT);
+                let over = self.cores.load(&self.service, rate, max, self.window, good);
                 over?.by_an_idle_generator()
             };
             let (b1, b2, a2) = (over()?, over()?, peak()?);
@@ -139,7 +142,8 @@ impl Bench {
     fn refusal(&self, row: &str, echo: &Server, good: &str, token: &str) -> Outcome<()> {
         let cost = |server: &Server, token: &str| -> Outcome<(f64, Sample)> {
             let before = server.cpu_seconds()?;
-            let sample = server.load(0.0, CONCURRENCY, self.window, token)?.by_an_idle_generator()?;
+            let sample =
+                self.cores.load(server, 0.0, CONCURRENCY, self.window, token)?.by_an_idle_generator()?;
             let used = server.cpu_seconds()? - before;
             Ok((used / (sample.good + sample.refused), sample))
         };

@@ -1,7 +1,7 @@
 //! The servers: E, a bare tonic server with a fixed response, and the service as `logkey serve` runs it. Both
 //! answer `GetCaller`, which does not call AWS.
 
-use std::{fs, io::Write as _, path::Path, thread};
+use std::{fs, path::Path};
 
 use logkey::{
     app::{App, Listeners, join_diagnostics, telemetry},
@@ -18,7 +18,11 @@ use tonic::{
     transport::{Server, server::TcpIncoming},
 };
 
-use crate::{Outcome, token::ISSUER};
+use crate::{
+    Outcome,
+    parent::{parent_exit, ready},
+    token::ISSUER,
+};
 
 /// The service's limit of calls in flight.
 pub(crate) const MAX_IN_FLIGHT: usize = 256;
@@ -62,7 +66,7 @@ pub(crate) async fn echo() -> Outcome<()> {
         ..GetCallerResponse::default()
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    ready(&listener)?;
+    ready(&listener.local_addr()?.to_string())?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let router = Server::builder().add_service(TenantServiceServer::new(Echo(answer)));
     Ok(router.serve_with_incoming_shutdown(incoming, parent_exit()).await?)
@@ -77,7 +81,7 @@ pub(crate) async fn service(folder: &str) -> Outcome<()> {
     let app = App::start(settings, None, Some(metrics)).await?;
     let free = || TcpListener::bind("127.0.0.1:0");
     let listeners = Listeners { grpc: free().await?, admin: free().await? };
-    ready(&listeners.grpc)?;
+    ready(&listeners.grpc.local_addr()?.to_string())?;
     Ok(app.run(listeners, parent_exit()).await?)
 }
 
@@ -98,21 +102,4 @@ pub(crate) fn write_settings(folder: &Path) -> Outcome<()> {
         tenant("greedy", LIMIT),
     );
     Ok(fs::write(folder.join("logkey.toml"), settings)?)
-}
-
-/// Prints the address for the parent process.
-fn ready(listener: &TcpListener) -> Outcome<()> {
-    println!("{}", listener.local_addr()?);
-    Ok(std::io::stdout().flush()?)
-}
-
-/// Resolves when the parent process ends, which closes this process's standard input. It does not use tokio's
-/// stdin, because a read of that cannot be cancelled and the runtime would wait for it.
-async fn parent_exit() {
-    let (gone, stop_signal) = tokio::sync::oneshot::channel::<()>();
-    thread::spawn(move || {
-        let _eof = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        drop(gone);
-    });
-    let _closed = stop_signal.await;
 }

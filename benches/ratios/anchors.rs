@@ -1,7 +1,7 @@
 //! The baselines: E, a bare tonic server with a fixed response, and F, which only forwards the call through
 //! the AWS SDK. Both respond with a message of the service, so that the sizes are equal.
 
-use std::{collections::HashMap, io::Write as _, sync::Arc, thread};
+use std::{collections::HashMap, sync::Arc};
 
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
@@ -20,6 +20,7 @@ use crate::{
     Outcome,
     load::CALLERS,
     method::{Associate, Caller, Only, REGION, Rpc, Unary, account},
+    parent::{parent_exit, ready},
 };
 
 /// Runs the server of one role until standard input ends, and prints its address once it listens.
@@ -36,23 +37,6 @@ pub(crate) async fn serve(role: &str, rpc: Rpc, settings: &[&str]) -> Outcome<()
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     router.serve_with_incoming_shutdown(incoming, parent_exit()).await?;
     Ok(())
-}
-
-/// Prints the address for the parent process.
-pub(crate) fn ready(address: &str) -> Outcome<()> {
-    println!("{address}");
-    Ok(std::io::stdout().flush()?)
-}
-
-/// Resolves when the parent process ends, which closes this process's standard input. It does not use tokio's
-/// stdin, because a read of that cannot be cancelled and the runtime would wait for it.
-pub(crate) async fn parent_exit() {
-    let (gone, stop_signal) = tokio::sync::oneshot::channel::<()>();
-    thread::spawn(move || {
-        let _eof = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        drop(gone);
-    });
-    let _closed = stop_signal.await;
 }
 
 fn decode<M: Unary>(answer: &str) -> Outcome<M::Answer> {

@@ -5,9 +5,9 @@ use tokio::net::TcpListener;
 
 use crate::{
     Outcome,
-    anchors::{parent_exit, ready},
     load::CALLERS,
     method::{EXTERNAL_ID, KEY_ID, REGION, ROLE, SERVICE_KEY, account, log_group},
+    parent::{parent_exit, ready},
 };
 
 /// The service identity.

@@ -2,7 +2,11 @@
 
 use std::{fs, io, process::Command};
 
-use crate::{Outcome, process::Server};
+use crate::{
+    Outcome,
+    method::SERVICE_KEY,
+    server::{Server, pinned_under},
+};
 
 /// A server under callgrind. Ends with this value.
 pub(crate) struct Callgrind {
@@ -32,7 +36,9 @@ impl Callgrind {
             format!("--log-file={}", path("log")),
             prefix(&folder),
         ];
-        match Server::start_under(core, &tool, words) {
+        let mut command = pinned_under(core, &tool)?;
+        command.args(words);
+        match Server::spawn(command, SERVICE_KEY) {
             Ok(server) => Ok(Self { server, folder }),
             Err(error) => {
                 let log = fs::read_to_string(path("log")).unwrap_or_default();
@@ -46,7 +52,7 @@ impl Callgrind {
         // `vgdb` belongs to valgrind. `callgrind_control -e` asks in the same way.
         let output = Command::new("vgdb")
             .arg(prefix(&self.folder))
-            .arg(format!("--pid={}", self.server.process_id()))
+            .arg(format!("--pid={}", self.server.child.id()))
             .args(["status", "internal"])
             .output()?;
         let status = String::from_utf8(output.stdout)?;

@@ -10,7 +10,7 @@ use crate::{
     issuer::Tokens,
     load::{CALLERS, Sample},
     method::Rpc,
-    process::{Cores, Server},
+    server::{Cores, Server},
 };
 
 /// The number of A-B-B-A rounds; the result is the median of their ratios.
@@ -119,10 +119,10 @@ impl<'a> Report<'a> {
         println!(
             "{} cores: servers on core {}, load on core {}, AWS stand-in on core {}; {CALLERS} calls in \
              flight; windows of {:?}, A-B-B-A, median of {ROUNDS}\n\n{}\n\n{}\n\n{}",
-            self.cores.count,
+            self.cores.count(),
             self.cores.server,
             self.cores.generator,
-            self.cores.outside,
+            self.cores.outside(),
             self.window,
             self.ratios,
             self.numbers,

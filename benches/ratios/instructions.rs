@@ -11,13 +11,13 @@ use comfy_table::{Table, presets::ASCII_MARKDOWN};
 
 use crate::{
     Outcome,
+    addresses::free_addresses,
     caller::{self, Caller, Results},
     callgrind::Callgrind,
     issuer::{self, Issuer, Tokens},
-    method::Rpc,
-    process::{Cores, Server},
+    method::{Rpc, SERVICE_KEY},
     record::{self, Counts},
-    rows,
+    server::{Cores, Server},
     service::{self, Tenant},
 };
 
@@ -83,7 +83,8 @@ pub(crate) fn check(file: &Path) -> Outcome<()> {
 #[tokio::main(flavor = "current_thread")]
 async fn count() -> Outcome<Counts> {
     let cores = Cores::find()?;
-    let bench = Bench { aws: Server::start(&cores.outside, &["aws"])?, issuer: Issuer::new()?, cores };
+    let bench =
+        Bench { aws: Server::start(cores.outside(), &["aws"], SERVICE_KEY)?, issuer: Issuer::new()?, cores };
     let mut counts = Counts::new();
     let mut table = Table::new();
     table.load_preset(ASCII_MARKDOWN).set_header([
@@ -149,7 +150,7 @@ impl Bench {
     async fn samples(&self, row: &Row<'_>) -> Outcome<Vec<u32>> {
         let folder = tempfile::tempdir()?;
         self.issuer.publish(folder.path())?;
-        let listen = rows::free()?;
+        let listen = free_addresses()?;
         service::write_settings(folder.path(), issuer::ISSUER, &self.aws.address, listen, row.tenant)?;
         let path = folder.path().display().to_string();
         let service = Callgrind::start(&self.cores.server, &["service", row.aws, &path])?;

@@ -7,7 +7,7 @@ use crate::{
     compare::{ROUNDS, Side, Spread},
     load::Sample,
     method::Rpc,
-    process::Cores,
+    server::Cores,
     sync::{Probe, percentiles},
 };
 

@@ -6,19 +6,27 @@
     reason = "a bench prints; its processes communicate in lines on standard output"
 )]
 
+#[path = "../shared/addresses.rs"]
+mod addresses;
 mod anchors;
 mod aws;
 mod caller;
 mod callgrind;
+#[path = "../shared/child.rs"]
+mod child;
 mod compare;
 mod instructions;
 mod issuer;
 mod latency;
 mod load;
 mod method;
+#[path = "../shared/parent.rs"]
+mod parent;
 mod process;
 mod record;
 mod rows;
+#[path = "../shared/server.rs"]
+mod server;
 mod service;
 mod start;
 mod stub;
@@ -27,7 +35,7 @@ mod sync;
 
 use std::{env, error::Error, path::Path, time::Duration};
 
-use crate::method::Rpc;
+use crate::{method::Rpc, parent::report_error};
 
 /// The allocator of the `logkey` command, also for the anchors.
 #[global_allocator]
@@ -61,12 +69,4 @@ fn main() -> Outcome<()> {
                   --instructions [--record FILE | --check FILE]]"
             .into()),
     }
-}
-
-/// Prints an error where the parent process expects an address.
-fn report_error(result: Outcome<()>) -> Outcome<()> {
-    if let Err(error) = &result {
-        println!("{}", error.to_string().replace('\n', "; "));
-    }
-    result
 }

@@ -1,14 +1,15 @@
 //! The rows, in the order in which they are printed.
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
 use crate::{
     Outcome,
+    addresses::free_addresses,
     compare::{Report, Row, Side},
     issuer::{self, Issuer, Tokens},
     latency,
-    method::Rpc,
-    process::{Cores, Server},
+    method::{Rpc, SERVICE_KEY},
+    server::{Cores, Server},
     service::{self, Tenant},
     start,
 };
@@ -51,12 +52,18 @@ struct Bench {
 impl Bench {
     fn new() -> Outcome<Self> {
         let cores = Cores::find()?;
-        let aws = Server::start(&cores.outside, &["aws"])?;
+        let aws = Server::start(cores.outside(), &["aws"], SERVICE_KEY)?;
         let issuer = Issuer::new()?;
         let [with_aws, stubbed, started] = [tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?];
         for folder in [&with_aws, &stubbed, &started] {
             issuer.publish(folder.path())?;
-            service::write_settings(folder.path(), issuer::ISSUER, &aws.address, free()?, Tenant::WIDE)?;
+            service::write_settings(
+                folder.path(),
+                issuer::ISSUER,
+                &aws.address,
+                free_addresses()?,
+                Tenant::WIDE,
+            )?;
         }
         Ok(Self { cores, issuer, aws, with_aws, stubbed, started })
     }
@@ -112,7 +119,7 @@ impl Bench {
     }
 
     fn server(&self, words: &[&str]) -> Outcome<Server> {
-        Server::start(&self.cores.server, words)
+        Server::start(&self.cores.server, words, SERVICE_KEY)
     }
 
     /// A response of the service, so that the anchor can return the same.
@@ -128,12 +135,6 @@ impl Bench {
 
 fn row<'a>(name: &'static str, rpc: Rpc, anchor: Side<'a>, subject: Side<'a>) -> Row<'a> {
     Row { name, rpc, anchor, subject }
-}
-
-/// Free addresses, for a server that cannot report the address that it chose.
-pub(crate) fn free() -> Outcome<[std::net::SocketAddr; 2]> {
-    let [one, other] = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
-    Ok([one.local_addr()?, other.local_addr()?])
 }
 
 fn path(folder: &tempfile::TempDir) -> String {

@@ -10,9 +10,9 @@ use tokio::net::TcpListener;
 
 use crate::{
     Outcome,
-    anchors::{parent_exit, ready},
     load::CALLERS,
-    method::{EXTERNAL_ID, REGION, ROLE, SERVICE_KEY, account},
+    method::{EXTERNAL_ID, REGION, ROLE, account},
+    parent::{parent_exit, ready},
     stub::StubbedAws,
 };
 
@@ -105,15 +105,6 @@ pub(crate) fn write_settings(
         )?;
     }
     Ok(fs::write(folder.join("logkey.toml"), settings)?)
-}
-
-/// The environment variables with the service's AWS credentials.
-pub(crate) fn credentials() -> [(&'static str, &'static str); 3] {
-    [
-        ("AWS_ACCESS_KEY_ID", SERVICE_KEY),
-        ("AWS_SECRET_ACCESS_KEY", "not-verified"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-    ]
 }
 
 // === impl Tenant ===

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -12,8 +12,10 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::{
     Outcome,
+    child::KillOnDrop,
     compare::{ROUNDS, Spread},
-    service,
+    method::SERVICE_KEY,
+    server::aws_credentials,
 };
 
 /// The command, built with the same profile as this bench.
@@ -24,9 +26,6 @@ const POLL_INTERVAL: Duration = Duration::from_micros(200);
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// The status `SERVING` of `grpc.health.v1`.
 const SERVING: i32 = 1;
-
-/// A running command; dropping it ends the process.
-struct Running(Child);
 
 /// Starts the command repeatedly with the settings in `folder`, the first time with a new store.
 #[tokio::main(flavor = "current_thread")]
@@ -57,12 +56,12 @@ async fn start(settings: &Path) -> Outcome<Duration> {
     let child = Command::new(COMMAND)
         .args(["serve", "--config"])
         .arg(settings)
-        .envs(service::credentials())
+        .envs(aws_credentials(SERVICE_KEY))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    let mut running = Running(child);
+    let mut running = KillOnDrop(child);
     while started.elapsed() < START_TIMEOUT {
         if let Ok(channel) = endpoint.connect().await {
             let response = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
@@ -70,19 +69,10 @@ async fn start(settings: &Path) -> Outcome<Duration> {
                 return Ok(started.elapsed());
             }
         }
-        if let Some(status) = running.0.try_wait()? {
+        if let Some(status) = running.try_wait()? {
             return Err(format!("{COMMAND} ended with {status}").into());
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
     Err("the command did not report SERVING in time".into())
-}
-
-// === impl Running ===
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _reaped = self.0.wait();
-    }
 }

@@ -18,7 +18,7 @@ use super::{algorithm::Algorithm, strict_json::Members, token_error::TokenError}
 
 /// The allowed sizes of an RSA modulus, in bits (RFC 7518, section 3.3, requires at least 2048).
 const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
-/// Why a key with an unexpected parameter is skipped.
+/// Why a key is skipped whose parameter cannot be decoded.
 const NOT_BASE64URL: &str = "a parameter is not base64url";
 
 /// A public key and the algorithm that it may verify.

@@ -18,6 +18,7 @@ use crate::domain::{
     authorization::{AuthzRequest, LogScope, PreviousKey, ResourceScope},
     aws::Partition,
     call::Action,
+    key::KeyTags,
 };
 
 const FOREIGN_KEY: &str = "arn:aws:kms:eu-west-1:999988887777:key/guarded";
@@ -98,12 +99,10 @@ impl Reference {
 
     /// None if the schema, or the rule that only an association has a key, forbids the request.
     fn request(&self, question: &AuthzRequest<'_>, now: i64) -> Option<(Request, Entities)> {
-        let has_key = match question.action {
-            Action::AssociateKmsKey => true,
-            Action::DisassociateKmsKey => false,
-            _ => question.key.is_some(),
-        };
-        if has_key != question.key.is_some() {
+        let has_key = question.key.is_some();
+        if (question.action == Action::AssociateKmsKey && !has_key)
+            || (question.action == Action::DisassociateKmsKey && has_key)
+        {
             return None;
         }
         let (principal, action) = (principal(question), uid("Action", question.action.as_str()));
@@ -191,7 +190,7 @@ fn resource(question: &AuthzRequest<'_>) -> Entity {
 }
 
 fn key_entity(key: &KmsKeyArn, question: &AuthzRequest<'_>) -> Entity {
-    let tags = question.facts.key_tags.iter().flat_map(|tags| tags.iter());
+    let tags = question.facts.key_tags.iter().flat_map(KeyTags::iter);
     let tags = tags.map(|(tag, value)| (tag.to_owned(), string(value)));
     let account = uid("Account", key.account().as_str());
     Entity::new_with_tags(uid("Key", key.as_str()), key_attributes(key), [account], tags).unwrap()
