@@ -183,8 +183,10 @@ async fn usage_does_not_reveal_hidden_groups_or_keys_of_other_tenants() {
     assert_eq!(names(&used), ["/payments/two"]);
 
     // Another tenant's key and a missing key get the same message.
-    let described =
-        |status: &Status, key: &str| (status.code(), reason(status), status.message().replace(key, "KEY"));
+    let described = |status: &Status, key: &str, account: &str| {
+        let message = status.message().replace(key, "KEY").replace(account, "ACCOUNT");
+        (status.code(), reason(status), message)
+    };
     let refused = async |key: &str| {
         let message = GetKeyUsageRequest { kms_key_id: key.into(), ..Default::default() };
         send(&caller, message).await.unwrap_err()
@@ -192,17 +194,11 @@ async fn usage_does_not_reveal_hidden_groups_or_keys_of_other_tenants() {
     let foreign = key("good").replace(PAYMENTS, ORDERS);
     let unknown_account = key("good").replace(PAYMENTS, "999999999999");
     let absent = key("00000000-0000-4000-8000-000000000000");
-    let theirs = described(&refused(&foreign).await, &foreign);
+    let theirs = described(&refused(&foreign).await, &foreign, ORDERS);
     assert_eq!(theirs.1, "KEY_NOT_FOUND");
-    let without_account = |(code, reason, message): (Code, String, String), account: &str| {
-        (code, reason, message.replace(account, "ACCOUNT"))
-    };
-    let theirs = without_account(theirs, ORDERS);
-    assert_eq!(
-        without_account(described(&refused(&unknown_account).await, &unknown_account), "999999999999"),
-        theirs
-    );
-    assert_eq!(without_account(described(&refused(&absent).await, &absent), PAYMENTS), theirs);
+    let of_unknown = refused(&unknown_account).await;
+    assert_eq!(described(&of_unknown, &unknown_account, "999999999999"), theirs);
+    assert_eq!(described(&refused(&absent).await, &absent, PAYMENTS), theirs);
     let reader = service.caller("payments", "logkey:associate");
     let message = GetKeyUsageRequest { kms_key_id: key("good"), ..Default::default() };
     assert_eq!(reason(&send(&reader, message).await.unwrap_err()), "SCOPE_MISSING");

@@ -172,28 +172,40 @@ async fn hidden_resources_get_the_answer_of_absent_ones_in_the_same_time() {
     let service = Box::pin(service()).await;
     let caller = service.caller("payments", ALL);
     let pairs = [
-        ("another tenant's account", Query::Account(ORDERS.into()), Query::Account(ABSENT_ACCOUNT.into())),
-        ("its list", Query::List(ORDERS.into()), Query::List(ABSENT_ACCOUNT.into())),
-        ("its onboarding", Query::Onboarding(ORDERS.into()), Query::Onboarding(ABSENT_ACCOUNT.into())),
-        (
+        Pair::new(
+            "another tenant's account",
+            Query::Account(ORDERS.into()),
+            Query::Account(ABSENT_ACCOUNT.into()),
+        ),
+        Pair::new("its list", Query::List(ORDERS.into()), Query::List(ABSENT_ACCOUNT.into())),
+        Pair::new(
+            "its onboarding",
+            Query::Onboarding(ORDERS.into()),
+            Query::Onboarding(ABSENT_ACCOUNT.into()),
+        ),
+        Pair::new(
             "a log group that is not granted",
             Query::Group(PAYMENTS, "/shared/by-nobody".into()),
             Query::Group(PAYMENTS, "/shared/is-nothing".into()),
         ),
-        ("another tenant's key", Query::Set(key(ORDERS, "good")), Query::Set(key(ORDERS, "none"))),
-        (
+        Pair::new("another tenant's key", Query::Set(key(ORDERS, "good")), Query::Set(key(ORDERS, "none"))),
+        Pair::new(
             "a key that is not granted",
             Query::Set(key(PAYMENTS, "secret")),
             Query::Set(key(PAYMENTS, "nothing")),
         ),
-        ("the alias of such a key", Query::Set("alias/hidden".into()), Query::Set("alias/absent".into())),
-        ("a key by its bare id", Query::Set("secret".into()), Query::Set("absent".into())),
-        (
+        Pair::new(
+            "the alias of such a key",
+            Query::Set("alias/hidden".into()),
+            Query::Set("alias/absent".into()),
+        ),
+        Pair::new("a key by its bare id", Query::Set("secret".into()), Query::Set("absent".into())),
+        Pair::new(
             "a check of such a key",
             Query::Check(key(PAYMENTS, "secret")),
             Query::Check(key(PAYMENTS, "nothing")),
         ),
-        (
+        Pair::new(
             "a check of such an alias",
             Query::Check("alias/hidden".into()),
             Query::Check("alias/absent".into()),
@@ -205,8 +217,8 @@ async fn hidden_resources_get_the_answer_of_absent_ones_in_the_same_time() {
 }
 
 /// Asserts that both queries of each pair get the same answer in nearly the same time.
-async fn assert_indistinguishable(caller: &Caller, pairs: &[(&str, Query, Query)]) {
-    for (what, hidden, absent) in pairs {
+async fn assert_indistinguishable(caller: &Caller, pairs: &[Pair]) {
+    for Pair { what, hidden, absent } in pairs {
         let (first, _) = hidden.answer(caller).await;
         let (second, _) = absent.answer(caller).await;
         assert_eq!(first, second, "{what}");
@@ -220,14 +232,22 @@ async fn assert_indistinguishable(caller: &Caller, pairs: &[(&str, Query, Query)
     }
 }
 
-/// The same RPC with a hidden and an absent name.
-fn pair(
+/// The same query with a hidden and an absent name.
+struct Pair {
     what: &'static str,
-    by: fn(String) -> Name,
-    hidden: &str,
-    absent: &str,
-) -> (&'static str, Query, Query) {
-    (what, Query::By(by(hidden.to_owned())), Query::By(by(absent.to_owned())))
+    hidden: Query,
+    absent: Query,
+}
+
+impl Pair {
+    fn new(what: &'static str, hidden: Query, absent: Query) -> Self {
+        Self { what, hidden, absent }
+    }
+}
+
+/// A pair of queries that name their object in the same way.
+fn pair(what: &'static str, by: fn(String) -> Name, hidden: &str, absent: &str) -> Pair {
+    Pair::new(what, Query::By(by(hidden.to_owned())), Query::By(by(absent.to_owned())))
 }
 
 #[tokio::test]

@@ -102,14 +102,22 @@ async fn fill(env: &TestEnv, count: usize) {
     until("the store closing its files", async || !fs::read_dir("/proc/self/fd").unwrap().any(is_open)).await;
 }
 
-/// The sequence numbers of the first and last row, and the number of rows.
-async fn rows(env: &TestEnv) -> (i64, i64, i64) {
+/// The rows of the store.
+struct Rows {
+    /// The sequence number of the first one.
+    first: i64,
+    /// The sequence number of the last one.
+    newest: i64,
+    count: i64,
+}
+
+async fn rows(env: &TestEnv) -> Rows {
     let options = SqliteConnectOptions::new().filename(env.store().join("logkey.db")).read_only(true);
     let mut file = options.connect().await.unwrap();
     let query = "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0), count(*) FROM event";
     let row = sqlx::query(query).fetch_one(&mut file).await.unwrap();
     file.close().await.unwrap();
-    (row.get(0), row.get(1), row.get(2))
+    Rows { first: row.get(0), newest: row.get(1), count: row.get(2) }
 }
 
 // === impl Progress ===
@@ -118,7 +126,7 @@ impl Progress {
     async fn of(env: &TestEnv) -> Self {
         let files = fs::read_dir(env.archive().join("tile/entries")).map_or(0, Iterator::count);
         let checkpoint = fs::read_to_string(env.archive().join("checkpoint")).ok();
-        Self { files, checkpoint, first: rows(env).await.0 }
+        Self { files, checkpoint, first: rows(env).await.first }
     }
 
     async fn has_reached(&self, point: Point, env: &TestEnv) -> bool {
@@ -188,7 +196,7 @@ impl Maintenance {
         let env = &self.run.env;
         let archived = ArchiveReader::open(&env.archive()).ok();
         let last = archived.as_ref().map_or(0, |archive| i64::try_from(archive.size()).unwrap());
-        let (first, newest, count) = rows(env).await;
+        let Rows { first, newest, count } = rows(env).await;
         assert_eq!(count, newest - first + 1, "events {first} to {newest}");
         assert!(first <= last + 1, "events {last} to {first} are neither in the archive nor in the store");
         if let Some(archive) = archived.filter(|_| first <= last) {
@@ -282,7 +290,7 @@ impl Maintenance {
             let (code, output) = self.run_to_end(self.archive()).await;
             assert_eq!(code, Some(0), "{output}");
             let archived = ArchiveReader::open(&self.run.env.archive()).map_or(0, |archive| archive.size());
-            assert_eq!(u64::try_from(rows(&self.run.env).await.0).unwrap(), archived + 1, "{output}");
+            assert_eq!(u64::try_from(rows(&self.run.env).await.first).unwrap(), archived + 1, "{output}");
         }
         self.end_rotation().await;
         self.assert_nothing_lost().await;

@@ -5,9 +5,18 @@ use serde_json::{Value, json};
 use super::{ONCE, answer, idp::*, readiness, service_of};
 use crate::tokens::forge::Forge;
 
-/// The result of a valid token, the readiness text, and the number of key fetches, if the issuer has this
-/// discovery document.
-async fn with_discovery(document: impl FnOnce(&Idp) -> Value) -> (String, String, usize) {
+/// How a service behaves with the discovery document of its issuer.
+struct Discovered {
+    /// The result of a valid token.
+    result: String,
+    /// The readiness text.
+    ready: String,
+    /// The number of key fetches.
+    fetches: usize,
+}
+
+/// The service's behavior if the issuer has this discovery document.
+async fn with_discovery(document: impl FnOnce(&Idp) -> Value) -> Discovered {
     let forge = Forge::new();
     let idp = Idp::start(Answer::Keys(forge.jwks())).await;
     idp.set_discovery(&document(&idp));
@@ -16,7 +25,7 @@ async fn with_discovery(document: impl FnOnce(&Idp) -> Value) -> (String, String
     let result = answer(&service, &forge.token_with_claims(json!({"iss": issuer}))).await;
     let ready = readiness(&service).await;
     service.stop().await;
-    (result, ready, idp.request_count())
+    Discovered { result, ready, fetches: idp.request_count() }
 }
 
 fn issuer_of(idp: &Idp) -> String {
@@ -25,14 +34,14 @@ fn issuer_of(idp: &Idp) -> String {
 
 #[tokio::test]
 async fn the_discovery_document_of_the_issuer_leads_to_its_keys() {
-    let (result, ready, fetches) =
+    let Discovered { result, ready, fetches } =
         with_discovery(|idp| json!({"issuer": issuer_of(idp), "jwks_uri": idp.url("keys")})).await;
     assert_eq!((&*result, &*ready, fetches), ("OK", "ok\n", 1));
 }
 
 #[tokio::test]
 async fn a_discovery_document_of_another_issuer_is_rejected() {
-    let (result, ready, fetches) =
+    let Discovered { result, ready, fetches } =
         with_discovery(|idp| json!({"issuer": format!("{}/", issuer_of(idp)), "jwks_uri": idp.url("keys")}))
             .await;
     assert_eq!((&*result, fetches), ("IDENTITY_PROVIDER_UNAVAILABLE", 0));
@@ -41,7 +50,7 @@ async fn a_discovery_document_of_another_issuer_is_rejected() {
 
 #[tokio::test]
 async fn a_jwks_uri_with_a_link_local_address_is_not_fetched() {
-    let (result, ready, fetches) =
+    let Discovered { result, ready, fetches } =
         with_discovery(|idp| json!({"issuer": issuer_of(idp), "jwks_uri": "https://169.254.169.254/keys"}))
             .await;
     assert_eq!((&*result, fetches), ("IDENTITY_PROVIDER_UNAVAILABLE", 0));
