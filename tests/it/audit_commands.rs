@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 use crate::{
     audit_commands_offline::{audit, grow},
-    harness::{ISSUER, TestIssuer},
+    harness::{ISSUER, SettingsText, TestIssuer},
     process::logkey,
 };
 
@@ -163,10 +163,13 @@ async fn verify_says_which_event_was_changed_and_how() {
 /// Settings of a log with another origin and an archive for old events.
 fn settings(dir: &Path) -> String {
     std::fs::write(dir.join("jwks.json"), TestIssuer::new("k").jwks()).unwrap();
-    let toml = format!(
-        "[store]\nurl = \"{}\"\n[[auth.issuers]]\nissuer = \"{ISSUER}\"\njwks_file = \"jwks.json\"\n[audit]\ncheckpoint_origin = \"example.org/log\"\ncheckpoint_key_file = \"signing.pem\"\narchive_after = \"1d\"\narchive_dir = \"archive\"\n",
-        url(dir)
-    );
+    let audit = "checkpoint_origin = \"example.org/log\"\ncheckpoint_key_file = \"signing.pem\"\n\
+                 archive_after = \"1d\"\narchive_dir = \"archive\"\n";
+    let toml = SettingsText::default()
+        .store(&url(dir))
+        .issuer(ISSUER, Path::new("jwks.json"))
+        .table("audit", audit)
+        .to_string();
     let path = dir.join("logkey.toml");
     std::fs::write(&path, toml).unwrap();
     path.display().to_string()

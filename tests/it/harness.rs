@@ -3,8 +3,9 @@
 mod caller;
 mod issuer;
 mod postgres;
+mod settings;
 
-use std::{fmt::Write as _, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use logkey::{
     app::{App, Listeners, Reloader, RunError},
@@ -27,6 +28,7 @@ pub(crate) use self::{
     caller::{Caller, on_group, reason},
     issuer::{ISSUER, TestIssuer},
     postgres::Postgres,
+    settings::{AccountText, SettingsText},
 };
 
 /// The account of the tenant `payments`.
@@ -79,22 +81,10 @@ fn with_test_resources(account: AccountSeed, prefix: &str) -> AccountSeed {
 }
 
 pub(crate) fn tenant(id: &str, account: &str, limits: &str) -> String {
-    format!(
-        r#"
-[[tenants]]
-id = "{id}"
-issuers = ["{ISSUER}"]
-limits = {limits}
-[[tenants.accounts]]
-account_id = "{account}"
-role_arn = "arn:aws:iam::{account}:role/LogKeyAssociator"
-external_id = "{id}-external-id"
-regions = ["{REGION}"]
-log_groups = ["/{id}/*"]
-kms_keys = ["arn:aws:kms:*:{account}:key/*"]
-query_results = true
-"#
-    )
+    let kms_keys = format!("arn:aws:kms:*:{account}:key/*");
+    let grant = AccountText { tenant: id, account, region: REGION, kms_keys: &kms_keys };
+    let tenant = SettingsText::default().tenant(id, &format!("limits = {limits}\n"));
+    tenant.account(&grant, "query_results = true\n").to_string()
 }
 
 // === impl Plan ===
@@ -187,23 +177,24 @@ impl Plan {
         let issuer = TestIssuer::new("key-1");
         std::fs::write(folder.path().join("jwks.json"), self.jwks.unwrap_or_else(|| issuer.jwks())).unwrap();
         let sandbox = self.aws.build().unwrap().start().await.unwrap();
-        let mut toml = self.top.clone();
+        let mut settings = SettingsText::default();
         if !self.policies.is_empty() {
             let policies = folder.path().join("policies");
             std::fs::create_dir(&policies).unwrap();
             std::fs::write(policies.join("operator.cedar"), &self.policies).unwrap();
-            writeln!(toml, "[policy]\ndir = \"{}\"", policies.display()).unwrap();
+            settings = settings.table("policy", &format!("dir = \"{}\"\n", policies.display()));
         }
-        let file = || format!("url = \"sqlite://{}\"\n", folder.path().join("logkey.db").display());
-        write!(
-            toml,
-            "[store]\n{store}[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\njwks_file = \"{jwks}\"\n{issuer}\n[aws]\nendpoint_url = \"{aws}\"\n",
-            store = self.store.unwrap_or_else(file),
-            jwks = folder.path().join("jwks.json").display(),
+        settings = match &self.store {
+            Some(store) => settings.table("store", store),
+            None => settings.sqlite(folder.path()),
+        };
+        settings = settings.issuer(ISSUER, &folder.path().join("jwks.json"));
+        let toml = format!(
+            "{top}{settings}{issuer}\n{aws}",
+            top = self.top,
             issuer = self.issuer,
-            aws = sandbox.endpoint(),
-        )
-        .unwrap();
+            aws = SettingsText::default().aws(&sandbox.endpoint()),
+        );
         std::fs::write(folder.path().join("head.toml"), &toml).unwrap();
         std::fs::write(folder.path().join("logkey.toml"), toml + &self.tenants).unwrap();
         Service::run(folder, Arc::new(sandbox), Arc::new(issuer)).await

@@ -1,6 +1,8 @@
 //! Black-box tests of a real server on a real socket, and checks of the sources and documents.
 #![expect(clippy::panic, clippy::string_slice, clippy::unwrap_used, reason = "a test that panics has failed")]
 
+#[path = "../../benches/shared/addresses.rs"]
+mod addresses;
 mod audit;
 mod audit_archive;
 mod audit_commands;
@@ -10,6 +12,8 @@ mod audit_service;
 mod audit_tree;
 mod aws;
 mod bound_tokens;
+#[path = "../../benches/shared/child.rs"]
+mod child;
 mod corpus;
 mod diagnosis;
 mod docs;

@@ -240,6 +240,17 @@ async fn throttles_conflicts_and_failures_of_aws_are_retried() {
     service.stop().await;
 }
 
+/// Waits until the service has reconciled an intent, and returns the outcome that it recorded.
+async fn reconciled_outcome(service: &Service) -> Option<String> {
+    let mut interval = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        interval.tick().await;
+        if let Some(event) = service.events().await.into_iter().find(|event| event.kind == "settled") {
+            return event.outcome;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_call_without_an_answer_has_an_unknown_outcome_at_its_deadline() {
     let service = Plan::default().settings("[server]\nrequest_timeout = \"700ms\"\n").start().await;
@@ -248,14 +259,7 @@ async fn a_call_without_an_answer_has_an_unknown_outcome_at_its_deadline() {
     assert_eq!((status.code(), reason(&status)), (Code::DeadlineExceeded, "OUTCOME_UNKNOWN".to_owned()));
 
     let service = service.restart().await;
-    let mut interval = tokio::time::interval(Duration::from_millis(50));
-    let reconciled = loop {
-        interval.tick().await;
-        if let Some(event) = service.events().await.into_iter().find(|event| event.kind == "settled") {
-            break event;
-        }
-    };
-    assert_eq!(reconciled.outcome.as_deref(), Some("not in force"));
+    assert_eq!(reconciled_outcome(&service).await.as_deref(), Some("not in force"));
     service.stop().await;
 }
 
@@ -272,14 +276,7 @@ async fn a_change_that_took_effect_without_a_response_is_reconciled() {
     assert_eq!(service.sandbox.sandbox().log_group_key(PAYMENTS, REGION, GROUP), Some(key("good")));
 
     let service = service.restart().await;
-    let mut interval = tokio::time::interval(Duration::from_millis(50));
-    let reconciled = loop {
-        interval.tick().await;
-        if let Some(event) = service.events().await.into_iter().find(|event| event.kind == "settled") {
-            break event;
-        }
-    };
-    assert_eq!(reconciled.outcome.as_deref(), Some("in force"));
+    assert_eq!(reconciled_outcome(&service).await.as_deref(), Some("in force"));
     service.stop().await;
 }
 

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use logkey::{
     proto::{
-        AuditEventFilter, CheckKeyAssociationRequest, GetCheckpointRequest, GetConsistencyProofRequest,
-        GetInclusionProofRequest, GetKeyUsageRequest, GetOnboardingRequest, ListAuditEventsRequest,
-        ListKeyAssociationsRequest, Outcome, TestAccessRequest, WatchAuditEventsRequest,
-        audit_service_client::AuditServiceClient, check_key_association_request::Target,
-        tenant_service_client::TenantServiceClient,
+        AuditEventFilter, Check, CheckKeyAssociationRequest, GetCheckpointRequest,
+        GetConsistencyProofRequest, GetInclusionProofRequest, GetKeyUsageRequest, GetOnboardingRequest,
+        ListAuditEventsRequest, ListKeyAssociationsRequest, Outcome, TestAccessRequest,
+        WatchAuditEventsRequest, audit_service_client::AuditServiceClient,
+        check_key_association_request::Target, tenant_service_client::TenantServiceClient,
     },
     sandbox::seed::{AccountSeed, KeySeed, PolicyText},
 };
@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 
 use crate::harness::{
-    ALL, Caller, GROUP, ISSUER, PAYMENTS, Plan, REGION, Service, TestIssuer, key, on_group, reason, tenant,
+    ALL, Caller, GROUP, ISSUER, PAYMENTS, Plan, REGION, Service, SettingsText, TestIssuer, key, on_group,
+    reason, tenant,
 };
 
 /// The account of a tenant whose keys have tags.
@@ -80,15 +81,11 @@ fn card_key(id: &str) -> String {
     format!("arn:aws:kms:{REGION}:{CARDS}:key/{id}")
 }
 
-async fn check(caller: &Caller, key: &str) -> Vec<(String, Outcome, String)> {
+async fn check(caller: &Caller, key: &str) -> Vec<Check> {
     let target = Some(Target::LogGroupName(CARD_GROUP.into()));
     let message = CheckKeyAssociationRequest { target, kms_key_id: key.into(), ..Default::default() };
     let response = caller.keys().check_key_association(caller.request(message)).await.unwrap().into_inner();
-    response
-        .checks
-        .into_iter()
-        .map(|check| (check.name.clone(), check.outcome(), check.remedy_document))
-        .collect()
+    response.checks
 }
 
 #[tokio::test]
@@ -117,11 +114,11 @@ async fn unreadable_tags_deny_a_change_and_explain_why() {
     assert!(denied.message().contains("only-pci"), "{denied:?}");
     assert!(service.reached("AssociateKmsKey").is_empty());
     let checks = check(&caller, &card_key("silent")).await;
-    let (name, outcome, document) = &checks[0];
-    assert_eq!((&**name, *outcome), ("TENANT_POLICY", Outcome::Failed));
+    assert_eq!((&*checks[0].name, checks[0].outcome()), ("TENANT_POLICY", Outcome::Failed));
+    let document = &checks[0].remedy_document;
     assert!(document.contains("kms:ListResourceTags"), "{document}");
-    assert_eq!(check(&caller, &card_key("pci")).await[0].1, Outcome::Passed);
-    assert_eq!(check(&caller, &card_key("open")).await[0].1, Outcome::Failed);
+    assert_eq!(check(&caller, &card_key("pci")).await[0].outcome(), Outcome::Passed);
+    assert_eq!(check(&caller, &card_key("open")).await[0].outcome(), Outcome::Failed);
     service.stop().await;
 }
 
@@ -342,10 +339,7 @@ async fn a_policy_can_use_the_subject_and_the_issuer_of_the_token() {
     let (other, folder) = (TestIssuer::new("key-2"), tempfile::tempdir().unwrap());
     let file = folder.path().join("other.json");
     std::fs::write(&file, other.jwks()).unwrap();
-    let other_issuer = format!(
-        "[[auth.issuers]]\nissuer = \"{OTHER}\"\naudiences = [\"logkey\"]\njwks_file = \"{}\"\n",
-        file.display()
-    );
+    let other_issuer = SettingsText::default().issuer(OTHER, &file).to_string();
     let both = tenant("payments", PAYMENTS, LIMITS)
         .replace(&format!("[\"{ISSUER}\"]"), &format!("[\"{ISSUER}\", \"{OTHER}\"]"));
     let service = Plan::default().policies(&policy).issuer(&other_issuer).tenants(&both).start().await;

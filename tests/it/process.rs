@@ -16,7 +16,11 @@ use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use crate::harness::{ISSUER, TestIssuer};
+use crate::{
+    addresses::free_addresses,
+    child::KillOnDrop,
+    harness::{ISSUER, SettingsText, TestIssuer},
+};
 
 /// The maximum number of polls of a condition, 100 ms apart.
 const MAX_POLLS: u32 = 300;
@@ -38,19 +42,17 @@ pub(crate) fn logkey(arguments: &[&str]) -> Command {
     command
 }
 
+/// Sends a signal such as `-TERM`.
+pub(crate) fn send_signal(child: &Child, signal: &str) {
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+}
+
 fn output(arguments: &[&str]) -> Output {
     logkey(arguments).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Different local addresses with free ports.
-pub(crate) fn free<const N: usize>() -> [SocketAddr; N] {
-    // Bind all before releasing any, so that no two are equal.
-    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap())
 }
 
 fn settings(folder: &Path, grpc: SocketAddr, admin: SocketAddr) -> String {
@@ -60,11 +62,11 @@ fn settings(folder: &Path, grpc: SocketAddr, admin: SocketAddr) -> String {
 /// The default settings with this issuer's keys.
 fn settings_with(folder: &Path, issuer: &TestIssuer, grpc: SocketAddr, admin: SocketAddr) -> String {
     std::fs::write(folder.join("jwks.json"), issuer.jwks()).unwrap();
-    let toml = format!(
-        "[server]\nlisten = \"{grpc}\"\nadmin_listen = \"{admin}\"\n[store]\nurl = \"sqlite://{store}\"\n[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\njwks_file = \"{jwks}\"\n",
-        store = folder.join("logkey.db").display(),
-        jwks = folder.join("jwks.json").display(),
-    );
+    let toml = SettingsText::default()
+        .listen(grpc, admin)
+        .sqlite(folder)
+        .issuer(ISSUER, &folder.join("jwks.json"))
+        .to_string();
     let path = folder.join("logkey.toml");
     std::fs::write(&path, toml).unwrap();
     path.to_str().unwrap().to_owned()
@@ -72,7 +74,7 @@ fn settings_with(folder: &Path, issuer: &TestIssuer, grpc: SocketAddr, admin: So
 
 /// A service in a separate process, killed on drop.
 pub(crate) struct Process {
-    child: Child,
+    child: KillOnDrop,
     folder: TempDir,
     config: String,
     pub(crate) grpc: SocketAddr,
@@ -97,7 +99,7 @@ impl Process {
         below: &str,
         environment: &[(&str, &Path)],
     ) -> Self {
-        let [grpc, admin] = free();
+        let [grpc, admin] = free_addresses().unwrap();
         let issuer = TestIssuer::new("k");
         let config = settings_with(folder.path(), &issuer, grpc, admin);
         let usual = std::fs::read_to_string(&config).unwrap();
@@ -105,7 +107,7 @@ impl Process {
         let mut command = logkey(&["serve", "--config", &config]);
         command.envs(environment.iter().copied());
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let process = Self { child, folder, config, grpc, admin, issuer };
+        let process = Self { child: KillOnDrop(child), folder, config, grpc, admin, issuer };
         let url = format!("http://{admin}/livez");
         for _ in 0..MAX_POLLS {
             if reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
@@ -138,8 +140,7 @@ impl Process {
     }
 
     fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        send_signal(&self.child, signal);
     }
 
     /// Everything that the process wrote to standard output until it ended.
@@ -154,13 +155,6 @@ impl Process {
         let mut output = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut output).unwrap();
         (status.code(), output)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }
 
@@ -239,7 +233,7 @@ fn unreadable_settings_are_reported_in_one_line() {
 fn a_port_in_use_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
-    let [admin] = free();
+    let [admin] = free_addresses().unwrap();
     let config = settings(folder.path(), occupied.local_addr().unwrap(), admin);
     let result = output(&["serve", "--config", &config]);
     assert_eq!(result.status.code(), Some(1));
@@ -250,7 +244,7 @@ fn a_port_in_use_is_reported() {
 #[test]
 fn a_store_that_cannot_be_written_is_reported() {
     let folder = tempfile::tempdir().unwrap();
-    let [grpc, admin] = free();
+    let [grpc, admin] = free_addresses().unwrap();
     let config = settings(folder.path(), grpc, admin);
     std::fs::create_dir(folder.path().join("logkey.db")).unwrap();
     let result = output(&["serve", "--config", &config]);
@@ -263,7 +257,7 @@ fn a_store_that_cannot_be_written_is_reported() {
 async fn a_second_process_on_the_same_store_does_not_start() {
     let first = Process::serve().await;
     let first_settings = std::fs::read_to_string(&first.config).unwrap();
-    let [grpc, admin] = free();
+    let [grpc, admin] = free_addresses().unwrap();
     let other = first_settings
         .replace(&first.grpc.to_string(), &grpc.to_string())
         .replace("admin_listen", "# admin_listen");
@@ -327,7 +321,7 @@ fn no_color_disables_colours_on_a_terminal() {
 
 #[tokio::test]
 async fn every_log_line_about_a_call_has_its_request_id() {
-    let tenant = format!("[[tenants]]\nid = \"payments\"\nissuers = [\"{ISSUER}\"]\n");
+    let tenant = SettingsText::default().tenant("payments", "").to_string();
     let process = Process::serve_in(tempfile::tempdir().unwrap(), "", &tenant).await;
     let channel = process.channel();
     let mut ids = Vec::new();

@@ -1,8 +1,6 @@
 //! The roles of many accounts through the whole service. Each is assumed once, and again when its settings
 //! change.
 
-use std::fmt::Write as _;
-
 use logkey::{
     proto::AssociateKmsKeyRequest,
     sandbox::{
@@ -11,7 +9,9 @@ use logkey::{
     },
 };
 
-use crate::harness::{ALL, GROUP, ISSUER, ORDERS, PAYMENTS, Plan, REGION, Service, key, on_group, tenant};
+use crate::harness::{
+    ALL, AccountText, GROUP, ORDERS, PAYMENTS, Plan, REGION, Service, SettingsText, key, on_group, tenant,
+};
 
 const LIMITS: &str = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
 /// More accounts than the SDK's identity cache holds, which is 64.
@@ -21,8 +21,7 @@ const ACCOUNTS: u64 = 80;
 async fn more_roles_than_the_sdk_caches_are_assumed_once_each() {
     let id = |n: u64| format!("{:012}", 300_000_000_000 + n);
     let mut aws = Sandbox::builder().without_quotas();
-    let mut tenants =
-        format!("[[tenants]]\nid = \"payments\"\nissuers = [\"{ISSUER}\"]\nlimits = {LIMITS}\n");
+    let mut tenants = SettingsText::default().tenant("payments", &format!("limits = {LIMITS}\n"));
     for n in 0..ACCOUNTS {
         let account = id(n);
         aws = aws.account(&account, |seed| {
@@ -30,14 +29,12 @@ async fn more_roles_than_the_sdk_caches_are_assumed_once_each() {
                 .key(REGION, "good", "allow-both")
                 .log_group(REGION, GROUP)
         });
-        let _infallible = write!(
-            tenants,
-            "[[tenants.accounts]]\naccount_id = \"{account}\"\nrole_arn = \"arn:aws:iam::{account}:role/LogKeyAssociator\"\n\
-             external_id = \"payments-external-id\"\nregions = [\"{REGION}\"]\nlog_groups = [\"/payments/*\"]\n\
-             kms_keys = [\"arn:aws:kms:*:{account}:key/*\"]\n"
-        );
+        let kms_keys = format!("arn:aws:kms:*:{account}:key/*");
+        let account =
+            AccountText { tenant: "payments", account: &account, region: REGION, kms_keys: &kms_keys };
+        tenants = tenants.account(&account, "");
     }
-    let service = Plan::default().aws(|_| aws).tenants(&tenants).start().await;
+    let service = Plan::default().aws(|_| aws).tenants(&tenants.to_string()).start().await;
     let caller = service.caller("payments", ALL);
     for _ in 0..2 {
         for account in (0..ACCOUNTS).map(id) {

@@ -10,8 +10,8 @@ mod simulation;
 
 use aws_credential_types::Credentials;
 use aws_sdk_cloudwatchlogs::config::{BehaviorVersion, Region, retry::RetryConfig};
+use aws_sdk_sts::{error::ProvideErrorMetadata, operation::assume_role::AssumeRoleOutput};
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use logkey::sandbox::{Running, Sandbox, builder::Builder, seed::AccountSeed};
 
 const ACCOUNT: &str = "111122223333";
@@ -77,17 +77,21 @@ macro_rules! client {
 }
 use client;
 
-/// Assumes [`ROLE`] and returns the session's credentials.
-async fn session(running: &Running) -> Credentials {
-    let answer = client!(aws_sdk_sts, running, service_principal())
+/// Assumes [`ROLE`].
+async fn assume_role(running: &Running) -> AssumeRoleOutput {
+    client!(aws_sdk_sts, running, service_principal())
         .assume_role()
         .role_arn(ROLE)
         .role_session_name("payments")
         .external_id(EXTERNAL_ID)
         .send()
         .await
-        .unwrap();
-    let issued = answer.credentials.unwrap();
+        .unwrap()
+}
+
+/// Assumes [`ROLE`] and returns the session's credentials.
+async fn session(running: &Running) -> Credentials {
+    let issued = assume_role(running).await.credentials.unwrap();
     issued_credentials(&issued)
 }
 

@@ -11,17 +11,16 @@ mod requests;
 mod secured;
 mod writers;
 
-use std::{
-    process::{Child, Command},
-    time::Duration,
-};
+use std::time::Duration;
 
 use logkey::ports::EventReader;
 use sqlx::Row as _;
 
 use crate::{
+    addresses::free_addresses,
+    child::KillOnDrop,
     harness::{Postgres, Service},
-    process::{free, logkey, serving},
+    process::{logkey, send_signal, serving},
 };
 
 /// The maximum number of polls of a condition, 50 ms apart.
@@ -74,7 +73,7 @@ async fn run(service: &Service, command: &[&str]) -> String {
 
 /// A replica in a separate process, with the settings and the AWS of a service in this process.
 struct Replica {
-    child: Child,
+    child: KillOnDrop,
     grpc: std::net::SocketAddr,
     admin: std::net::SocketAddr,
 }
@@ -82,7 +81,7 @@ struct Replica {
 impl Replica {
     /// Starts a replica with the application name `second`.
     async fn spawn(service: &Service, postgres: &Postgres) -> Self {
-        let [grpc, admin] = free();
+        let [grpc, admin] = free_addresses().unwrap();
         let url = format!("{}&application_name=second", postgres.url());
         let child = serving(&service.settings())
             .env("LOGKEY__SERVER__LISTEN", grpc.to_string())
@@ -90,28 +89,20 @@ impl Replica {
             .env("LOGKEY__STORE__URL", url)
             .spawn()
             .unwrap();
-        let replica = Self { child, grpc, admin };
+        let replica = Self { child: KillOnDrop(child), grpc, admin };
         until("a replica's readiness", async || readiness(replica.admin).await == 200).await;
         replica
     }
 
     /// Makes the replica reload its settings and keys.
     fn reload(&self) {
-        let status = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status();
-        assert!(status.unwrap().success());
+        send_signal(&self.child, "-HUP");
     }
 
     /// `kill -9`.
     fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Replica {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }
 

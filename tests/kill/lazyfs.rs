@@ -4,7 +4,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -15,14 +15,14 @@ use tokio::{
     sync::Mutex,
 };
 
-use crate::process::until;
+use crate::{child::KillOnDrop, process::until};
 
 /// The time limit for a command to `LazyFS`.
 const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A mounted file system, unmounted on drop.
 pub(crate) struct LazyFs {
-    child: Child,
+    _child: KillOnDrop,
     at: PathBuf,
     temp: TempDir,
     /// Open as long as `LazyFS` runs. A message that it writes while no reader has the pipe open is lost, and
@@ -64,7 +64,7 @@ impl LazyFs {
         .await;
         // Open for writing too, so that opening does not wait for a writer.
         let done = OpenOptions::new().read_write(true).open_receiver(path("done")).unwrap();
-        Self { child, at: at.to_owned(), temp, done: Mutex::new(BufReader::new(done)) }
+        Self { _child: KillOnDrop(child), at: at.to_owned(), temp, done: Mutex::new(BufReader::new(done)) }
     }
 
     /// Discards unsynced data and waits until that is done.
@@ -81,7 +81,5 @@ impl Drop for LazyFs {
     fn drop(&mut self) {
         // `-z` unmounts even if a failed test left a file open.
         drop(Command::new("fusermount3").args(["-u", "-z"]).arg(&self.at).status());
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }

@@ -12,7 +12,11 @@
 )]
 #![expect(clippy::print_stderr, reason = "a run prints its seed and its counts")]
 
+#[path = "../../benches/shared/addresses.rs"]
+mod addresses;
 mod archive;
+#[path = "../../benches/shared/child.rs"]
+mod child;
 mod disk;
 mod disk_full;
 #[expect(dead_code, reason = "the other tests use all of it")]
@@ -29,6 +33,9 @@ mod postgres;
 mod process;
 mod request_ids;
 mod rounds;
+#[expect(dead_code, reason = "the other tests use all of it")]
+#[path = "../it/harness/settings.rs"]
+mod settings;
 mod shared;
 mod two_processes;
 mod world;

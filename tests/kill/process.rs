@@ -3,14 +3,14 @@
 use std::{
     fs::OpenOptions,
     net::SocketAddr,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Command, ExitStatus, Stdio},
     sync::atomic::Ordering,
     time::Duration,
 };
 
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, sqlite::SqliteConnectOptions};
 
-use crate::{shared, world::TestEnv};
+use crate::{child::KillOnDrop, shared, world::TestEnv};
 
 /// The maximum number of polls of a condition, 10 ms apart.
 const MAX_POLLS: u32 = 6_000;
@@ -28,7 +28,7 @@ WHERE kind = 'intent' AND time < $2 AND id NOT IN closed";
 
 /// A running service, killed on drop.
 pub(crate) struct Process {
-    child: Child,
+    child: KillOnDrop,
     /// A time just before the start, in microseconds since 1970.
     started: i64,
 }
@@ -65,7 +65,7 @@ impl Process {
         let started = jiff::Timestamp::now().as_microsecond();
         let mut command = logkey(&["serve", "--config", env.config().to_str().unwrap()]);
         let child = command.envs(more.iter().cloned()).stderr(log).spawn().unwrap();
-        Self { child, started }
+        Self { child: KillOnDrop(child), started }
     }
 
     /// Waits until the service is ready and has reconciled every intent that an earlier process left open.
@@ -120,13 +120,6 @@ impl Process {
     pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }
 

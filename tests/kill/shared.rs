@@ -6,13 +6,14 @@ use logkey::{domain::time::Timestamp, store};
 use rand::Rng as _;
 
 use crate::{
+    addresses::free_addresses,
     load::Load,
     postgres::Postgres,
     process::Process,
     rounds,
     rounds::{Run, Storage},
     seed,
-    world::{TestEnv, free},
+    world::TestEnv,
 };
 
 async fn reader(env: &TestEnv) -> Option<store::ReadOnlyStore> {
@@ -41,7 +42,7 @@ async fn kills_of_replicas_and_their_server_leave_one_consistent_log() {
     let env = TestEnv::over(Some(server.url()), &key).await.with_faults();
     let mut run = Run::new(env, Storage::Plain, seed);
     // This replica takes no calls. It sequences events while the other one is down.
-    let [grpc, admin] = free();
+    let [grpc, admin] = free_addresses().unwrap();
     let other_address =
         [("LOGKEY__SERVER__LISTEN", grpc.to_string()), ("LOGKEY__SERVER__ADMIN_LISTEN", admin.to_string())];
     let mut other_replica = Process::spawn(&run.env, &other_address);

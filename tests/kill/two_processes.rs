@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use crate::{
+    addresses::free_addresses,
     load::Load,
     process::Process,
     rounds::{Run, Storage},
     seed,
-    world::{TestEnv, free},
+    world::TestEnv,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,7 +19,7 @@ async fn a_second_process_cannot_start_until_the_first_is_killed() {
     let first = run.start().await;
     let load = Load::start(&run.env, 4, seed);
     load.wait_for_answers(10).await;
-    let [grpc, admin] = free();
+    let [grpc, admin] = free_addresses().unwrap();
     let other =
         [("LOGKEY__SERVER__LISTEN", grpc.to_string()), ("LOGKEY__SERVER__ADMIN_LISTEN", admin.to_string())];
     let refused = Process::spawn(&run.env, &other).finished().await;

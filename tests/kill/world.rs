@@ -1,8 +1,7 @@
 //! The environment that outlives the service processes: an embedded AWS, an issuer, settings and ports.
 
 use std::{
-    fmt::Write as _,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::PathBuf,
     sync::{
         Arc,
@@ -19,7 +18,11 @@ use logkey::sandbox::{
 };
 use tempfile::TempDir;
 
-use crate::issuer::{ISSUER, TestIssuer};
+use crate::{
+    addresses::free_addresses,
+    issuer::{ISSUER, TestIssuer},
+    settings::{AccountText, SettingsText},
+};
 
 /// Tenant and account.
 pub(crate) const ACCOUNTS: [(&str, &str); 4] = [
@@ -87,7 +90,7 @@ impl TestEnv {
             });
         }
         let aws = aws.build().unwrap().start().await.unwrap();
-        let [grpc, admin] = free();
+        let [grpc, admin] = free_addresses().unwrap();
         let env = Self {
             aws,
             issuer: TestIssuer::new("key-1"),
@@ -125,29 +128,24 @@ impl TestEnv {
     }
 
     fn settings(&self, more: &str) -> String {
-        let mut toml = format!(
-            "{more}\n[server]\nlisten = \"{}\"\nadmin_listen = \"{}\"\nrequest_timeout = \"3s\"\ndrain_timeout = \"10s\"\n[store]\nurl = \"{}\"\n[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\njwks_file = \"{}\"\n[aws]\nendpoint_url = \"{}\"\n[limits.upstream]\nassociate_per_second = 1000\ndisassociate_per_second = 1000\ndescribe_per_second = 1000\n",
-            self.grpc,
-            self.admin,
-            self.url(),
-            self.path("jwks.json").display(),
-            self.aws.endpoint(),
-        );
+        let limits = "limits = { per_second = 100000, burst = 100000, max_in_flight = 1000 }\n";
+        let mut settings = SettingsText::default()
+            .listen(self.grpc, self.admin)
+            .table("server", "request_timeout = \"3s\"\ndrain_timeout = \"10s\"\n")
+            .store(&self.url())
+            .issuer(ISSUER, &self.path("jwks.json"))
+            .aws(&self.aws.endpoint());
+        for change in ["associate", "disassociate", "describe"] {
+            settings = settings.table("limits.upstream", &format!("{change}_per_second = 1000\n"));
+        }
         for tenant in ["payments", "orders"] {
-            write!(
-                toml,
-                "[[tenants]]\nid = \"{tenant}\"\nissuers = [\"{ISSUER}\"]\nlimits = {{ per_second = 100000, burst = 100000, max_in_flight = 1000 }}\n"
-            )
-            .unwrap();
+            settings = settings.tenant(tenant, limits);
             for (_, account) in ACCOUNTS.iter().filter(|(of, _)| *of == tenant) {
-                write!(
-                    toml,
-                    "[[tenants.accounts]]\naccount_id = \"{account}\"\nrole_arn = \"arn:aws:iam::{account}:role/LogKeyAssociator\"\nexternal_id = \"{tenant}-external-id\"\nregions = [\"{REGION}\"]\nlog_groups = [\"/{tenant}/*\"]\nkms_keys = [\"*\"]\nquery_results = true\n"
-                )
-                .unwrap();
+                let account = AccountText { tenant, account, region: REGION, kms_keys: "*" };
+                settings = settings.account(&account, "query_results = true\n");
             }
         }
-        toml
+        format!("{more}\n{settings}")
     }
 
     pub(crate) fn token(&self, tenant: &str) -> String {
@@ -195,11 +193,4 @@ impl TestEnv {
         all.filter(|call| call.operation == "AssociateKmsKey" || call.operation == "DisassociateKmsKey")
             .collect()
     }
-}
-
-/// Different local addresses with free ports.
-pub(crate) fn free<const N: usize>() -> [SocketAddr; N] {
-    // Bind all before releasing any, so that no two are equal.
-    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap())
 }

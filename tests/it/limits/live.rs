@@ -3,7 +3,6 @@
 use std::{
     net::SocketAddr,
     path::Path,
-    process::Child,
     time::{Duration, Instant},
 };
 
@@ -17,8 +16,10 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::replicas::Redis;
 use crate::{
+    addresses::free_addresses,
+    child::KillOnDrop,
     harness::{ALL, Caller, GROUP, ORDERS, PAYMENTS, Plan, Service, key, reason, tenant},
-    process::{free, serving},
+    process::serving,
 };
 
 const PLENTY: &str = "{ per_second = 100000, burst = 100000, max_in_flight = 100 }";
@@ -26,7 +27,7 @@ const PLENTY: &str = "{ per_second = 100000, burst = 100000, max_in_flight = 100
 /// A separate process with the settings and the embedded AWS of an in-process service. It ends with the test.
 pub(super) struct Live<'a> {
     in_process: &'a Service,
-    process: Child,
+    _process: KillOnDrop,
     _folder: TempDir,
     admin: String,
     pub(super) grpc: SocketAddr,
@@ -41,7 +42,7 @@ impl<'a> Live<'a> {
     /// Starts the process with additional settings of `[server]`.
     pub(super) async fn start_with(in_process: &'a Service, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let [grpc, admin] = free();
+        let [grpc, admin] = free_addresses().unwrap();
         let store = |folder: &Path| folder.join("logkey.db").display().to_string();
         let settings = std::fs::read_to_string(in_process.settings()).unwrap();
         let settings =
@@ -49,10 +50,16 @@ impl<'a> Live<'a> {
         let path = folder.path().join("logkey.toml");
         let server = format!("[server]\nlisten = \"{grpc}\"\nadmin_listen = \"{admin}\"\n{more}");
         std::fs::write(&path, server + &settings).unwrap();
-        let process = serving(&path).spawn().unwrap();
+        let process = KillOnDrop(serving(&path).spawn().unwrap());
         let channel = Endpoint::from_shared(format!("http://{grpc}")).unwrap().connect_lazy();
-        let live =
-            Self { in_process, process, _folder: folder, admin: format!("http://{admin}"), grpc, channel };
+        let live = Self {
+            in_process,
+            _process: process,
+            _folder: folder,
+            admin: format!("http://{admin}"),
+            grpc,
+            channel,
+        };
         until(async || live.get("readyz").await.is_some()).await;
         live
     }
@@ -76,13 +83,6 @@ impl<'a> Live<'a> {
 
     fn caller(&self, tenant: &str) -> Caller {
         Caller::new(self.channel.clone(), &self.in_process.issuer.token(tenant, ALL))
-    }
-}
-
-impl Drop for Live<'_> {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
     }
 }
 

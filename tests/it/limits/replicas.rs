@@ -2,7 +2,7 @@
 
 use std::{
     net::TcpListener,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -13,14 +13,18 @@ use std::{
 use logkey::sandbox::quota::Rate;
 use tokio::task::JoinSet;
 
-use crate::harness::{ALL, GROUP, PAYMENTS, Plan, Service, key, reason, tenant};
+use crate::{
+    child::KillOnDrop,
+    harness::{ALL, GROUP, PAYMENTS, Plan, Service, key, reason, tenant},
+    process::send_signal,
+};
 
 /// The quota of AWS in these tests, raised so that they finish sooner.
 pub(super) const PER_SECOND: u32 = 20;
 
 /// A real Redis server, which ends with the test.
 pub(super) struct Redis {
-    process: Child,
+    process: KillOnDrop,
     pub(super) port: u16,
 }
 
@@ -39,7 +43,7 @@ impl Redis {
             .stdout(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("redis-server is needed (apt-get install redis-server): {error}"));
-        Self { process, port }
+        Self { process: KillOnDrop(process), port }
     }
 
     pub(super) fn end(&mut self) {
@@ -49,14 +53,7 @@ impl Redis {
 
     /// `-STOP` pauses the server, `-CONT` resumes it.
     pub(super) fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([name, &self.process.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.end();
+        send_signal(&self.process, name);
     }
 }
 

@@ -58,7 +58,7 @@ async fn a_service_does_not_continue_a_changed_log_and_names_the_place() {
         let url = format!("sqlite://{}/logkey.db", folder.path().display());
         let mut file = sqlx::SqliteConnection::connect(&url).await.unwrap();
         sqlx::raw_sql(sql).execute(&mut file).await.unwrap();
-        let [grpc, admin] = free();
+        let [grpc, admin] = free_addresses().unwrap();
         let config = super::settings(folder.path(), grpc, admin);
         // Ends a service that continues in spite of the change.
         let serve = ["60", env!("CARGO_BIN_EXE_logkey"), "serve", "--config", &config];

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     bound_tokens::Authority,
-    harness::{ALL, Caller, reason},
+    harness::{ALL, AccountText, Caller, PAYMENTS, REGION, reason},
 };
 
 #[tokio::test]
@@ -23,9 +23,11 @@ async fn a_new_tenant_file_and_a_changed_secret_file_are_reloaded() {
     std::fs::write(&secret, "first").unwrap();
     let tenants = folder.path().join("tenants.d");
     std::fs::create_dir(&tenants).unwrap();
-    let below = format!(
-        "[[tenants]]\nid = \"payments\"\nissuers = [\"{ISSUER}\"]\n[[tenants.accounts]]\naccount_id = \"111122223333\"\nrole_arn = \"arn:aws:iam::111122223333:role/R\"\nexternal_id_file = \"payments.external-id\"\nregions = [\"eu-west-1\"]\nlog_groups = [\"*\"]\nkms_keys = [\"*\"]\n"
-    );
+    let account = AccountText { tenant: "payments", account: PAYMENTS, region: REGION, kms_keys: "*" };
+    let below = SettingsText::default()
+        .tenant("payments", "")
+        .account_with(&account, "external_id_file = \"payments.external-id\"\n", "")
+        .to_string();
     let process = Process::serve_in(folder, "tenants_dir = \"tenants.d\"\n", &below).await;
     std::fs::write(tenants.join("orders.toml"), format!("id = \"orders\"\nissuers = [\"{ISSUER}\"]\n"))
         .unwrap();
@@ -126,7 +128,7 @@ async fn sighup_applies_a_change_in_a_file_that_is_not_watched() {
 async fn changed_certificates_are_reloaded_and_connections_survive() {
     let (before, after, folder) = (Authority::new(), Authority::new(), tempfile::tempdir().unwrap());
     let tls = before.settings(folder.path(), "required");
-    let tenant = format!("[[tenants]]\nid = \"payments\"\nissuers = [\"{ISSUER}\"]\n");
+    let tenant = SettingsText::default().tenant("payments", "").to_string();
     let process = Process::serve_in(folder, "", &(tls + &tenant)).await;
     let token = process.issuer.token("payments", ALL);
     let (old, new) = (before.client("old.test"), after.client("new.test"));

@@ -2,10 +2,11 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use super::*;
+use crate::{child::KillOnDrop, process::send_signal};
 
 fn sandbox_command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_logkey"));
@@ -13,21 +14,11 @@ fn sandbox_command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Kills the process on drop, also if the test fails.
-struct KillOnDrop(Child);
-
-impl Drop for KillOnDrop {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
 #[tokio::test]
 async fn the_sandbox_prints_its_endpoint_and_stops_on_sigterm() {
     let child = sandbox_command(&["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut child = KillOnDrop(child);
-    let mut banner = BufReader::new(child.0.stdout.take().unwrap());
+    let mut banner = BufReader::new(child.stdout.take().unwrap());
     let mut output = String::new();
     banner.read_line(&mut output).unwrap();
     assert!(output.contains("stand-in for AWS"), "{output}");
@@ -43,10 +34,9 @@ async fn the_sandbox_prints_its_endpoint_and_stops_on_sigterm() {
     let answer = logs.describe_log_groups().send().await.unwrap();
     assert!(!answer.log_groups().is_empty());
 
-    let killed = Command::new("kill").args(["-TERM", &child.0.id().to_string()]).status().unwrap();
-    assert!(killed.success());
+    send_signal(&child, "-TERM");
     banner.read_to_string(&mut output).unwrap();
-    assert!(child.0.wait().unwrap().success());
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

@@ -131,14 +131,7 @@ async fn issued_credentials_can_be_expired_or_claim_another_account() {
     let expired = logs(&running).await.describe_log_groups().send().await;
     assert_eq!(error_text(expired).0, "ExpiredTokenException");
     sandbox.fault(Fault::on("AssumeRole", Effect::WrongAccount(OTHER.to_owned())));
-    let answer = client!(aws_sdk_sts, running, service_principal())
-        .assume_role()
-        .role_arn(ROLE)
-        .role_session_name("payments")
-        .external_id(EXTERNAL_ID)
-        .send()
-        .await
-        .unwrap();
+    let answer = assume_role(&running).await;
     assert!(answer.assumed_role_user.unwrap().arn.contains(OTHER));
 }
 

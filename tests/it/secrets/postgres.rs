@@ -1,7 +1,7 @@
 //! The same with PostgreSQL behind TLS and a password, and a sink in `CloudWatch` Logs. The password is in
 //! the URL, is then rejected, and the server crashes.
 
-use std::{fs, process::Child};
+use std::{fs, path::Path};
 
 use logkey::{
     proto::{ListAuditEventsRequest, audit_service_client::AuditServiceClient},
@@ -15,29 +15,40 @@ use super::{
     stage::{redis, secret, until},
 };
 use crate::{
+    addresses::free_addresses,
     bound_tokens::Authority,
-    harness::{ALL, Caller, GROUP, ISSUER, PAYMENTS, Postgres, REGION, TestIssuer, key, reason},
-    process::{free, logkey},
+    child::KillOnDrop,
+    harness::{
+        ALL, AccountText, Caller, GROUP, ISSUER, PAYMENTS, Postgres, REGION, SettingsText, TestIssuer, key,
+        reason,
+    },
+    process::logkey,
 };
 
 const OPERATOR: &str = "999999999999";
 
-/// Kills the process on drop, also if the test fails.
-struct KillOnDrop(Child);
-
-impl Drop for KillOnDrop {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
 /// The settings of a service with these store settings.
 fn settings(store: &str, aws: &str, redis: &str, key_file: &str, sink_secret: &str) -> String {
-    let [grpc, admin] = free();
-    format!(
-        "[telemetry]\nlog_level = \"trace\"\nlog_format = \"json\"\n[server]\nlisten = \"{grpc}\"\nadmin_listen = \"{admin}\"\nrequest_timeout = \"2s\"\n[store]\n{store}\n[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\njwks_file = \"jwks.json\"\n[limits]\nbackend = \"{redis}\"\nbackend_password_file = \"redis-password\"\n[aws]\nendpoint_url = \"{aws}\"\nattempt_timeout = \"500ms\"\n[audit]\ncheckpoint_key_file = \"{key_file}\"\n[[audit.sinks]]\ntype = \"cloudwatch_logs\"\nrole_arn = \"arn:aws:iam::{OPERATOR}:role/LogKeyAuditSink\"\nexternal_id = \"{sink_secret}\"\nregion = \"{REGION}\"\nlog_group = \"/logkey/audit\"\n[[tenants]]\nid = \"payments\"\nissuers = [\"{ISSUER}\"]\n[[tenants.accounts]]\naccount_id = \"{PAYMENTS}\"\nrole_arn = \"arn:aws:iam::{PAYMENTS}:role/LogKeyAssociator\"\nexternal_id = \"payments-external-id\"\nregions = [\"{REGION}\"]\nlog_groups = [\"/payments/*\"]\nkms_keys = [\"*\"]\n"
-    )
+    let [grpc, admin] = free_addresses().unwrap();
+    let sink = format!(
+        "type = \"cloudwatch_logs\"\nrole_arn = \"arn:aws:iam::{OPERATOR}:role/LogKeyAuditSink\"\n\
+         external_id = \"{sink_secret}\"\nregion = \"{REGION}\"\nlog_group = \"/logkey/audit\"\n"
+    );
+    let account = AccountText { tenant: "payments", account: PAYMENTS, region: REGION, kms_keys: "*" };
+    SettingsText::default()
+        .table("telemetry", "log_level = \"trace\"\nlog_format = \"json\"\n")
+        .listen(grpc, admin)
+        .table("server", "request_timeout = \"2s\"\n")
+        .table("store", &format!("{store}\n"))
+        .issuer(ISSUER, Path::new("jwks.json"))
+        .table("limits", &format!("backend = \"{redis}\"\nbackend_password_file = \"redis-password\"\n"))
+        .aws(aws)
+        .table("aws", "attempt_timeout = \"500ms\"\n")
+        .table("audit", &format!("checkpoint_key_file = \"{key_file}\"\n"))
+        .element("audit.sinks", &sink)
+        .tenant("payments", "")
+        .account(&account, "")
+        .to_string()
 }
 
 /// An AWS with the tenant's account, and an operator's account whose sink role has this external id.
@@ -102,8 +113,8 @@ async fn no_output_has_the_passwords_of_a_server_or_the_external_id_of_a_sink() 
     let authority = Authority::new();
     fs::write(file("ca.pem"), authority.pem()).unwrap();
     postgres.secure(&password, authority.client("127.0.0.1").pair(), &file("ca.pem")).await;
-    let [at] = free();
-    let redis = KillOnDrop(redis(at.port(), &redis_password));
+    let [at] = free_addresses().unwrap();
+    let redis = redis(at.port(), &redis_password);
     let issuer = TestIssuer::new("key-1");
     let aws = aws(&sink_secret).await;
     fs::write(file("jwks.json"), issuer.jwks()).unwrap();

@@ -1,10 +1,10 @@
 //! The binary, an AWS, and a Redis with a password. All secrets are unique and therefore recognizable.
 
 use std::{
-    fmt::Write as _,
     fs,
     net::SocketAddr,
-    process::{Child, Command, Stdio},
+    path::Path,
+    process::{Command, Stdio},
     sync::Mutex,
     time::Duration,
 };
@@ -14,8 +14,10 @@ use tempfile::{NamedTempFile, TempDir};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::{
-    harness::{Caller, ISSUER, TestIssuer},
-    process::{free, logkey},
+    addresses::free_addresses,
+    child::KillOnDrop,
+    harness::{AccountText, Caller, ISSUER, SettingsText, TestIssuer},
+    process::{logkey, send_signal},
 };
 
 pub(super) const MAIN: &str = "payments";
@@ -30,11 +32,12 @@ pub(super) struct Stage {
     pub(super) aws: Running,
     pub(super) issuer: TestIssuer,
     pub(super) channel: Channel,
+    // Before the folder: they end before it is removed.
+    service: KillOnDrop,
+    redis: KillOnDrop,
     folder: TempDir,
     /// Not in the settings folder, which is watched: each log line would cause another.
     log: NamedTempFile,
-    service: Child,
-    redis: Child,
     redis_port: u16,
     redis_password: String,
     admin: SocketAddr,
@@ -66,12 +69,13 @@ pub(super) fn secret() -> String {
     format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }
 
-pub(super) fn redis(port: u16, password: &str) -> Child {
-    Command::new("redis-server")
+pub(super) fn redis(port: u16, password: &str) -> KillOnDrop {
+    let process = Command::new("redis-server")
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--requirepass", password])
         .stdout(Stdio::null())
         .spawn()
-        .unwrap_or_else(|error| panic!("redis-server is needed ({error}): apt-get install redis-server"))
+        .unwrap_or_else(|error| panic!("redis-server is needed ({error}): apt-get install redis-server"));
+    KillOnDrop(process)
 }
 
 pub(super) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
@@ -90,10 +94,10 @@ impl Stage {
     pub(super) async fn start() -> Self {
         let mut aws = Sandbox::builder().without_quotas();
         let folder = tempfile::tempdir().unwrap();
-        let [grpc, admin, third] = free();
+        let [grpc, admin, third] = free_addresses().unwrap();
         let redis_port = third.port();
         let (redis_password, service_secret) = (secret(), secret());
-        let mut below = String::new();
+        let mut settings = SettingsText::default();
         for tenant in tenants() {
             let (external_id, name) = (secret(), format!("{tenant}.external-id"));
             let trusted_id = if tenant == "mistaken" { "another" } else { external_id.as_str() };
@@ -105,28 +109,29 @@ impl Stage {
             fs::write(folder.path().join(&name), &external_id).unwrap();
             // In the settings, or in a separate file.
             let line = if tenant == MAIN {
-                format!("external_id = \"{external_id}\"")
+                format!("external_id = \"{external_id}\"\n")
             } else {
-                format!("external_id_file = \"{name}\"")
+                format!("external_id_file = \"{name}\"\n")
             };
-            write!(
-                below,
-                "[[tenants]]\nid = \"{tenant}\"\nissuers = [\"{ISSUER}\"]\n[[tenants.accounts]]\naccount_id = \"{account}\"\nrole_arn = \"arn:aws:iam::{account}:role/LogKeyAssociator\"\n{line}\nregions = [\"{REGION}\"]\nlog_groups = [\"/{tenant}/*\"]\nkms_keys = [\"*\"]\nquery_results = true\n",
-                account = account(tenant)
-            )
-            .unwrap();
+            let account = account(tenant);
+            let account = AccountText { tenant, account: &account, region: REGION, kms_keys: "*" };
+            settings = settings.tenant(tenant, "").account_with(&account, &line, "query_results = true\n");
         }
         let aws = aws.build().unwrap().start().await.unwrap();
         let issuer = TestIssuer::new("key-1");
         fs::write(folder.path().join("jwks.json"), issuer.jwks()).unwrap();
         fs::write(folder.path().join("redis"), format!("redis://:{redis_password}@127.0.0.1:{redis_port}"))
             .unwrap();
-        let settings = format!(
-            "[telemetry]\nlog_level = \"trace\"\nlog_format = \"json\"\n[server]\nlisten = \"{grpc}\"\nadmin_listen = \"{admin}\"\nrequest_timeout = \"2s\"\n[store]\nurl = \"sqlite://{store}\"\n[[auth.issuers]]\nissuer = \"{ISSUER}\"\naudiences = [\"logkey\"]\njwks_file = \"jwks.json\"\n[limits]\nbackend_file = \"redis\"\n[aws]\nendpoint_url = \"{aws}\"\nattempt_timeout = \"500ms\"\nassume_timeout = \"1s\"\n{below}",
-            store = folder.path().join("logkey.db").display(),
-            aws = aws.endpoint(),
-        );
-        fs::write(folder.path().join("logkey.toml"), settings).unwrap();
+        let settings = settings
+            .table("telemetry", "log_level = \"trace\"\nlog_format = \"json\"\n")
+            .listen(grpc, admin)
+            .table("server", "request_timeout = \"2s\"\n")
+            .sqlite(folder.path())
+            .issuer(ISSUER, Path::new("jwks.json"))
+            .table("limits", "backend_file = \"redis\"\n")
+            .aws(&aws.endpoint())
+            .table("aws", "attempt_timeout = \"500ms\"\nassume_timeout = \"1s\"\n");
+        fs::write(folder.path().join("logkey.toml"), settings.to_string()).unwrap();
         let redis = redis(redis_port, &redis_password);
         let log = NamedTempFile::new().unwrap();
         let service = logkey(&["serve", "--config", folder.path().join("logkey.toml").to_str().unwrap()])
@@ -144,7 +149,7 @@ impl Stage {
             channel,
             folder,
             log,
-            service,
+            service: KillOnDrop(service),
             redis,
             redis_port,
             redis_password,
@@ -255,8 +260,7 @@ impl Stage {
 
     /// Stops the service, and returns its log and its store.
     pub(super) fn end(&mut self) -> Vec<(&'static str, Vec<u8>)> {
-        let id = self.service.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        send_signal(&self.service, "-TERM");
         assert!(self.service.wait().unwrap().success());
         vec![
             ("the log", self.log().into_bytes()),
@@ -289,14 +293,5 @@ impl Stage {
         let key = fs::read_to_string(self.folder.path().join("logkey.db.checkpoint-key.pem")).unwrap();
         secrets.push(("the checkpoint key", key.lines().nth(1).unwrap().chars().skip(24).collect()));
         secrets
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        for process in [&mut self.service, &mut self.redis] {
-            drop(process.kill());
-            drop(process.wait());
-        }
     }
 }

@@ -7,14 +7,21 @@ use super::{
     forge::{Forge, claims, header},
     stage::Stage,
 };
-use crate::harness::{ALL, Caller, ISSUER, ORDERS, PAYMENTS, Plan, reason, tenant};
+use crate::harness::{ALL, Caller, ISSUER, ORDERS, PAYMENTS, Plan, SettingsText, reason, tenant};
 
 const OTHER: &str = "https://other.test";
 const LIMITS: &str = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
 
+/// A service with two issuers, and the keys of the second one.
+struct TwoIssuers {
+    stage: Stage,
+    other: Forge,
+    _folder: TempDir,
+}
+
 /// A service with two issuers: `payments` trusts only the default one, `orders` only the other. The other
 /// issuer's keys have the same ids, and it has one more key.
-async fn service_with_two_issuers() -> (Stage, Forge, TempDir) {
+async fn service_with_two_issuers() -> TwoIssuers {
     let (one, other) = (Forge::new(), Forge::new());
     let mut keys = other.jwks();
     let mut more = other.public();
@@ -23,10 +30,7 @@ async fn service_with_two_issuers() -> (Stage, Forge, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("other.json");
     std::fs::write(&file, keys.to_string()).unwrap();
-    let second = format!(
-        "[[auth.issuers]]\nissuer = \"{OTHER}\"\naudiences = [\"logkey\"]\njwks_file = \"{}\"\n",
-        file.display()
-    );
+    let second = SettingsText::default().issuer(OTHER, &file).to_string();
     let tenants =
         tenant("payments", PAYMENTS, LIMITS) + &tenant("orders", ORDERS, LIMITS).replace(ISSUER, OTHER);
     let plan = Plan::default().issuer(&second).tenants(&tenants).jwks(&one.jwks().to_string());
@@ -35,7 +39,7 @@ async fn service_with_two_issuers() -> (Stage, Forge, TempDir) {
     for (forge, claims) in [(&one, json!({})), (&other, json!({"iss": OTHER, "tenant": "orders"}))] {
         Caller::new(service.channel(), &forge.token_with_claims(claims)).who_am_i().await.unwrap();
     }
-    (Stage { service, forge: one }, other, folder)
+    TwoIssuers { stage: Stage { service, forge: one }, other, _folder: folder }
 }
 
 fn token(forge: &Forge, head: &Value, body: &Value) -> String {
@@ -44,21 +48,21 @@ fn token(forge: &Forge, head: &Value, body: &Value) -> String {
 
 #[tokio::test]
 async fn a_key_with_the_same_id_of_another_issuer_does_not_verify() {
-    let (stage, other, _folder) = service_with_two_issuers().await;
+    let TwoIssuers { stage, other, _folder } = service_with_two_issuers().await;
     let mixed = token(&other, &json!({}), &json!({"iss": ISSUER}));
     stage.rejects(&mixed, "signature does not verify").await;
 }
 
 #[tokio::test]
 async fn a_token_signed_with_the_key_of_another_issuer_is_rejected() {
-    let (stage, other, _folder) = service_with_two_issuers().await;
+    let TwoIssuers { stage, other, _folder } = service_with_two_issuers().await;
     let mixed = token(&other, &json!({"kid": "theirs"}), &json!({"iss": ISSUER}));
     stage.rejects(&mixed, "key unknown").await;
 }
 
 #[tokio::test]
 async fn an_issuer_cannot_issue_tokens_for_a_tenant_without_it() {
-    let (stage, other, _folder) = service_with_two_issuers().await;
+    let TwoIssuers { stage, other, _folder } = service_with_two_issuers().await;
     let foreign = token(&other, &json!({}), &json!({"iss": OTHER, "tenant": "payments"}));
     stage.rejects(&foreign, "no tenant for the tenant claim").await;
 }
