@@ -15,6 +15,7 @@
 //! | 4 | [`service`] | the use cases: resolve, authorize, intent, permit, call, outcome |
 //! | 3 | [`limit`] | the tenant quotas and the upstream limiter |
 //! | 3 | [`aws`] | role sessions, the calls to AWS, and the classification of their errors |
+//! | 3 | `sandbox` | the embedded AWS: the crate `aws-sandbox`, behind a feature |
 //! | 3 | [`audit`], [`store`] | the audit log and its durable store |
 //! | 3 | [`auth`] | verification of tokens and evaluation of policies |
 //! | 2 | [`ports`], [`proto`] | the traits that the adapters implement; the generated gRPC types |

@@ -6,7 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The layers, from top to bottom. A module may use modules of lower layers and itself.
+/// The layers, from top to bottom. A module may use modules of lower layers and itself. `sandbox` is the crate
+/// `aws-sandbox`.
 const RANKS: &[&[&str]] = &[
     &["main"],
     &["cli"],
@@ -14,7 +15,7 @@ const RANKS: &[&[&str]] = &[
     &["config"],
     &["server"],
     &["service"],
-    &["audit", "auth", "aws", "limit", "store"],
+    &["audit", "auth", "aws", "limit", "sandbox", "store"],
     &["ports", "proto"],
     &["domain"],
 ];
