@@ -1,6 +1,10 @@
 //! AWS account ids, Regions, partitions, role ARNs and external ids, checked when they are parsed.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{Arc, LazyLock},
+};
 
 use thiserror::Error;
 
@@ -12,6 +16,13 @@ const MAX_EXTERNAL_ID: usize = 1224;
 const MAX_ROLE_ARN: usize = 2048;
 /// Maximum length of a Region name. AWS's names have at most 15 characters today.
 const MAX_REGION: usize = 32;
+
+/// AWS's partitions in the order of [`Partition`]. The embedded AWS reads the same table.
+static PARTITIONS: LazyLock<[PartitionData; 3]> = LazyLock::new(|| {
+    let text = include_str!("../../data/aws-partitions.txt");
+    let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+    std::array::from_fn(|_| PartitionData::parse(lines.next().unwrap_or_default()))
+});
 
 /// A twelve-digit AWS account number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +41,13 @@ pub enum Partition {
     AwsCn,
     /// AWS `GovCloud` (US).
     AwsUsGov,
+}
+
+/// One line of the table of partitions.
+struct PartitionData {
+    name: &'static str,
+    region_prefix: &'static str,
+    service_suffix: &'static str,
 }
 
 /// The ARN of an IAM role.
@@ -140,25 +158,33 @@ impl fmt::Display for Region {
 // === impl Partition ===
 
 impl Partition {
+    const ALL: [Self; 3] = [Self::Aws, Self::AwsCn, Self::AwsUsGov];
+
     /// The name as ARNs contain it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Aws => "aws",
-            Self::AwsCn => "aws-cn",
-            Self::AwsUsGov => "aws-us-gov",
-        }
+        self.data().name
+    }
+
+    /// The suffix of service principals, as in `logs.eu-west-1.amazonaws.com`.
+    #[must_use]
+    pub fn service_suffix(self) -> &'static str {
+        self.data().service_suffix
     }
 
     /// The partition of a Region, which its prefix determines.
     #[must_use]
     pub fn of(region: &Region) -> Self {
-        if region.as_str().starts_with("cn-") {
-            Self::AwsCn
-        } else if region.as_str().starts_with("us-gov-") {
-            Self::AwsUsGov
-        } else {
-            Self::Aws
+        let has_prefix = |it: &Self| region.as_str().starts_with(it.data().region_prefix);
+        Self::ALL.into_iter().find(has_prefix).unwrap_or(Self::Aws)
+    }
+
+    fn data(self) -> &'static PartitionData {
+        let [aws, aws_cn, aws_us_gov] = &*PARTITIONS;
+        match self {
+            Self::Aws => aws,
+            Self::AwsCn => aws_cn,
+            Self::AwsUsGov => aws_us_gov,
         }
     }
 }
@@ -167,18 +193,23 @@ impl FromStr for Partition {
     type Err = InvalidPartition;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "aws" => Ok(Self::Aws),
-            "aws-cn" => Ok(Self::AwsCn),
-            "aws-us-gov" => Ok(Self::AwsUsGov),
-            _ => Err(InvalidPartition),
-        }
+        Self::ALL.into_iter().find(|it| it.as_str() == text).ok_or(InvalidPartition)
     }
 }
 
 impl fmt::Display for Partition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+// === impl PartitionData ===
+
+impl PartitionData {
+    fn parse(line: &'static str) -> Self {
+        let mut columns = line.split_whitespace();
+        let mut next = || columns.next().unwrap_or_default();
+        Self { name: next(), region_prefix: next(), service_suffix: next() }
     }
 }
 
@@ -283,6 +314,14 @@ mod tests {
         assert_eq!(partition("cn-north-1"), Partition::AwsCn);
         assert_eq!(partition("us-gov-east-1"), Partition::AwsUsGov);
         assert_eq!(partition("eu-central-1"), Partition::Aws);
+    }
+
+    #[test]
+    fn every_partition_has_a_line_in_the_table() {
+        let names = Partition::ALL.map(Partition::as_str);
+        assert_eq!(names, ["aws", "aws-cn", "aws-us-gov"]);
+        let suffixes = Partition::ALL.map(Partition::service_suffix);
+        assert_eq!(suffixes, ["amazonaws.com", "amazonaws.com.cn", "amazonaws.com"]);
     }
 
     #[test]

@@ -89,11 +89,7 @@ pub enum UnreadablePolicy {
 /// The service principal of `CloudWatch` Logs in the Region of a location.
 #[must_use]
 pub fn service_principal(location: &Location) -> String {
-    let suffix = match Partition::of(&location.region) {
-        Partition::Aws | Partition::AwsUsGov => "amazonaws.com",
-        Partition::AwsCn => "amazonaws.com.cn",
-    };
-    format!("logs.{}.{suffix}", location.region)
+    format!("logs.{}.{}", location.region, Partition::of(&location.region).service_suffix())
 }
 
 // === impl KeyPolicy ===

@@ -1,6 +1,6 @@
 //! The constraints of AWS's service models on the parameters of the served operations.
 
-use super::{api_error::ApiError, wire::Service};
+use super::{api_error::ApiError, partition, wire::Service};
 
 /// `RoleSessionName` and `SourceIdentity`: 2 to 64 characters of `[\w+=,.@-]*`.
 pub(crate) fn session_text(field: &str, text: &str) -> Result<(), ApiError> {
@@ -19,9 +19,9 @@ pub(crate) fn external_id(text: &str) -> Result<(), ApiError> {
 
 /// The account and the name in a role's ARN.
 pub(crate) fn role_arn(arn: &str) -> Result<(&str, &str), ApiError> {
-    arn.strip_prefix("arn:aws")
+    arn.strip_prefix("arn:")
         .and_then(|rest| rest.split_once(":iam::"))
-        .filter(|(partition, _)| ["", "-cn", "-us-gov"].contains(partition))
+        .filter(|(partition, _)| partition::exists(partition))
         .and_then(|(_, rest)| rest.split_once(":role/"))
         .filter(|(account, _)| is_account(account))
         // A path is part of the ARN but not of the name.
