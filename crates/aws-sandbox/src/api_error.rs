@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
-use super::wire::Service;
+use crate::service::Service;
 
 /// One error response.
 #[derive(Clone, Debug, PartialEq, Eq)]

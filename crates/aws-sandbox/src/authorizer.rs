@@ -5,13 +5,19 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{
+use crate::{
     api_error::ApiError,
-    fault::ResponseMutation,
+    fault::plan::ResponseMutation,
     identity::Principal,
-    policy::{EvalRequest, Policy, Verdict},
-    state::{Account, AwsState, Region, Role, keys::Key},
-    wire::{Call, Service},
+    policy::evaluation::{EvalRequest, Policy, Verdict},
+    service::Service,
+    state::{
+        account::{Account, Role},
+        aws::AwsState,
+        keys::Key,
+        region::Region,
+    },
+    wire::call::Call,
 };
 
 /// One authenticated call, with everything that its operation needs.

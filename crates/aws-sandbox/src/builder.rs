@@ -1,13 +1,16 @@
 //! Builds a seed in Rust instead of TOML. Tests, benchmarks and the demo use it.
 
-use super::{
-    Sandbox,
+use crate::{
     clock::Clock,
-    fault::Fault,
+    fault::spec::Fault,
     quota::Rate,
+    sandbox::Sandbox,
     seed::{
-        AccountSeed, KeySeed, LogGroupSeed, PolicyText, QueryPlan, QuotaSeed, RoleSeed, Seed, SeedErrors,
-        ServiceIdentity,
+        contents::{
+            AccountSeed, KeySeed, LogGroupSeed, PolicyText, QueryPlan, QuotaSeed, RoleSeed, Seed,
+            ServiceIdentity,
+        },
+        error::SeedErrors,
     },
 };
 
@@ -16,6 +19,16 @@ use super::{
 pub struct Builder {
     seed: Seed,
     clock: Option<Clock>,
+}
+
+// === impl Sandbox ===
+
+impl Sandbox {
+    /// A builder without accounts, with AWS's published quotas.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
 }
 
 // === impl Builder ===

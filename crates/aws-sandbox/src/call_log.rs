@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::{api_error::ApiError, wire::Service};
+use crate::{api_error::ApiError, service::Service};
 
 /// The maximum length of a recorded parameter, in bytes.
 const MAX_PARAMETER: usize = 4096;

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use http::{Method, Response, StatusCode, request::Parts};
 use serde_json::{Value, json};
 
-use super::{
-    Inner,
-    fault::Fault,
-    seed::{Seed, SeedErrors},
-    state::AwsState,
-    wire::{self, Body},
+use crate::{
+    fault::spec::Fault,
+    instance::Instance,
+    seed::{contents::Seed, error::SeedErrors},
+    state::aws::AwsState,
+    wire::{answer, body::Body},
 };
 
 /// The prefix of every path of the control API.
@@ -23,20 +23,20 @@ const MAX_ENTRIES: usize = 10_000;
 type Reply = Result<Value, (StatusCode, String)>;
 
 /// Handles one request to the control API.
-pub(super) fn answer(inner: &Inner, parts: &Parts, path: &str, body: &Bytes) -> Response<Body> {
+pub(super) fn answer(instance: &Instance, parts: &Parts, path: &str, body: &Bytes) -> Response<Body> {
     let (top, rest) = path.split_once('/').unwrap_or((path, ""));
     let reply = match (&parts.method, top) {
         (&Method::GET, "health") => Ok(json!({ "sandbox": true })),
-        (&Method::GET, "journal") => Ok(journal(inner, &query_params(parts))),
+        (&Method::GET, "journal") => Ok(journal(instance, &query_params(parts))),
         (&Method::DELETE, "journal") => {
-            inner.journal.clear();
+            instance.journal.clear();
             Ok(json!({}))
         }
-        (&Method::GET, "faults") => Ok(json!({ "faults": inner.faults.list() })),
-        (&Method::POST, "faults") => add_fault(inner, body),
-        (&Method::DELETE, "faults") => remove_faults(inner, rest),
-        (&Method::GET, "state") => Ok(state(&inner.state, query_params(parts).get("account"))),
-        (&Method::POST, "seed") => apply_seed(inner, body),
+        (&Method::GET, "faults") => Ok(json!({ "faults": instance.faults.list() })),
+        (&Method::POST, "faults") => add_fault(instance, body),
+        (&Method::DELETE, "faults") => remove_faults(instance, rest),
+        (&Method::GET, "state") => Ok(state(&instance.state, query_params(parts).get("account"))),
+        (&Method::POST, "seed") => apply_seed(instance, body),
         _ => Err((
             StatusCode::NOT_FOUND,
             "the control API has no such method and path; docs/sandbox.md lists them".to_owned(),
@@ -47,7 +47,7 @@ pub(super) fn answer(inner: &Inner, parts: &Parts, path: &str, body: &Bytes) -> 
         Err((status, text)) => (status, json!({ "error": text })),
     };
     let bytes = value.to_string().into();
-    wire::response("application/json", status, bytes, "")
+    answer::response("application/json", status, bytes, "")
 }
 
 fn query_params(parts: &Parts) -> BTreeMap<String, String> {
@@ -55,18 +55,18 @@ fn query_params(parts: &Parts) -> BTreeMap<String, String> {
     url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
 
-fn journal(inner: &Inner, query: &BTreeMap<String, String>) -> Value {
+fn journal(instance: &Instance, query: &BTreeMap<String, String>) -> Value {
     let number = |name: &str| query.get(name).and_then(|value| value.parse::<u64>().ok());
     let limit = number("limit").and_then(|limit| usize::try_from(limit).ok());
     let limit = limit.unwrap_or(MAX_ENTRIES).min(MAX_ENTRIES);
     let since = number("since").unwrap_or(0);
-    let entries = inner.journal.since(since, limit);
+    let entries = instance.journal.since(since, limit);
     let last = entries.last().map_or(since, |entry| entry.sequence);
     json!({ "entries": entries, "last": last })
 }
 
 /// Adds one fault, or a list of them.
-fn add_fault(inner: &Inner, body: &Bytes) -> Reply {
+fn add_fault(instance: &Instance, body: &Bytes) -> Reply {
     let bad = |error: serde_json::Error| (StatusCode::BAD_REQUEST, error.to_string());
     let value: Value = serde_json::from_slice(body).map_err(bad)?;
     let faults: Vec<Fault> = if value.is_array() {
@@ -78,29 +78,29 @@ fn add_fault(inner: &Inner, body: &Bytes) -> Reply {
     for fault in faults {
         let full =
             || (StatusCode::INSUFFICIENT_STORAGE, "too many active faults; remove some first".to_owned());
-        ids.push(inner.faults.add(fault).ok_or_else(full)?);
+        ids.push(instance.faults.add(fault).ok_or_else(full)?);
     }
     Ok(json!({ "ids": ids }))
 }
 
-fn remove_faults(inner: &Inner, id: &str) -> Reply {
+fn remove_faults(instance: &Instance, id: &str) -> Reply {
     if id.is_empty() {
-        inner.faults.remove(None);
+        instance.faults.remove(None);
         return Ok(json!({}));
     }
     let id =
         id.parse().map_err(|_error| (StatusCode::BAD_REQUEST, "the fault id must be a number".to_owned()))?;
-    inner.faults.remove(Some(id));
+    instance.faults.remove(Some(id));
     Ok(json!({}))
 }
 
 /// Adds a seed in TOML. An object with the same name is replaced.
-fn apply_seed(inner: &Inner, body: &Bytes) -> Reply {
+fn apply_seed(instance: &Instance, body: &Bytes) -> Reply {
     let bad = |text: String| (StatusCode::BAD_REQUEST, text);
     let text = std::str::from_utf8(body).map_err(|error| bad(error.to_string()))?;
     let diagnostics = |error: SeedErrors| bad(error.to_string());
     let seed: Seed = text.parse().map_err(diagnostics)?;
-    inner.apply(&seed).map_err(diagnostics)?;
+    instance.apply(&seed).map_err(diagnostics)?;
     Ok(json!({}))
 }
 

@@ -4,25 +4,23 @@ use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use thiserror::Error;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time,
 };
 
-use super::{Inner, handler};
+use crate::{handler, instance::Instance, wire::body::ConnectionReset};
 
 /// The pause after a failed accept, for example when the process has no free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-/// A fault ends the connection here, before or during a response.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("an injected fault reset the connection")]
-pub(crate) struct ConnectionReset;
-
 /// Serves until `shutdown` resolves, then closes every connection at once.
-pub(super) async fn serve(inner: Arc<Inner>, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+pub(crate) async fn serve(
+    instance: Arc<Instance>,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) {
     let mut shutdown = pin!(shutdown);
     let mut connections = JoinSet::new();
     loop {
@@ -30,7 +28,7 @@ pub(super) async fn serve(inner: Arc<Inner>, listener: TcpListener, shutdown: im
             () = &mut shutdown => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _peer)) => {
-                    connections.spawn(connection(Arc::clone(&inner), stream));
+                    connections.spawn(connection(Arc::clone(&instance), stream));
                 }
                 Err(error) => {
                     tracing::warn!(error = %error, "sandbox: cannot accept a connection");
@@ -43,10 +41,10 @@ pub(super) async fn serve(inner: Arc<Inner>, listener: TcpListener, shutdown: im
     connections.shutdown().await;
 }
 
-async fn connection(inner: Arc<Inner>, stream: TcpStream) {
+async fn connection(instance: Arc<Instance>, stream: TcpStream) {
     // Boxed, because `poll_without_shutdown` requires an `Unpin` future. It leaves the stream open after an
     // error.
-    let service = service_fn(move |request| Box::pin(handler::handle(Arc::clone(&inner), request)));
+    let service = service_fn(move |request| Box::pin(handler::handle(Arc::clone(&instance), request)));
     // Responses are small, and the caller waits for each.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = %error, "sandbox: cannot set TCP_NODELAY");

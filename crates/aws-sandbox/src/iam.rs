@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{
+use crate::{
     api_error::ApiError,
     authorizer::{Context, Facts},
-    policy::{EvalPrincipal, EvalRequest, Verdict},
-    state::Role,
+    policy::evaluation::{EvalPrincipal, EvalRequest, Verdict},
+    service::Service,
+    state::account::Role,
     validate,
-    wire::{Answer, Service, escape},
+    wire::answer::{Answer, escape},
 };
 
 /// The default number of results on a page.

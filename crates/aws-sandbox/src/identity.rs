@@ -9,10 +9,10 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{
+use crate::{
     api_error::ApiError,
-    policy::{EvalPrincipal, Policy},
-    wire::Service,
+    policy::evaluation::{EvalPrincipal, Policy},
+    service::Service,
 };
 
 /// The maximum number of sessions kept; the oldest are dropped first.

@@ -5,22 +5,20 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::wire::Service;
-
 /// AWS's published quotas, in calls per second. AWS publishes none for `DisassociateKmsKey`; the sandbox
 /// uses that of `AssociateKmsKey`.
-const PUBLISHED: [(Service, &str, f64); 11] = [
-    (Service::Logs, "AssociateKmsKey", 5.0),
-    (Service::Logs, "DisassociateKmsKey", 5.0),
-    (Service::Logs, "DescribeLogGroups", 10.0),
-    (Service::Logs, "CreateLogStream", 50.0),
-    (Service::Logs, "PutLogEvents", 5000.0),
-    (Service::Logs, "StartQuery", 10.0),
-    (Service::Logs, "GetQueryResults", 10.0),
-    (Service::Kms, "DescribeKey", 2000.0),
-    (Service::Kms, "GetKeyPolicy", 1000.0),
-    (Service::Sts, "AssumeRole", 600.0),
-    (Service::Tagging, "GetResources", 15.0),
+const PUBLISHED: [(&str, f64); 11] = [
+    ("AssociateKmsKey", 5.0),
+    ("DisassociateKmsKey", 5.0),
+    ("DescribeLogGroups", 10.0),
+    ("CreateLogStream", 50.0),
+    ("PutLogEvents", 5000.0),
+    ("StartQuery", 10.0),
+    ("GetQueryResults", 10.0),
+    ("DescribeKey", 2000.0),
+    ("GetKeyPolicy", 1000.0),
+    ("AssumeRole", 600.0),
+    ("GetResources", 15.0),
 ];
 
 /// One quota of `CloudWatch` Logs as Service Quotas lists it. AWS publishes the codes only of quotas that can
@@ -85,7 +83,7 @@ impl Quotas {
     pub fn published_defaults() -> Self {
         let rate = |per_second| Rate { per_second, burst: None };
         let rows = PUBLISHED.iter();
-        Self(rows.map(|(_, operation, per_second)| ((*operation).to_owned(), rate(*per_second))).collect())
+        Self(rows.map(|(operation, per_second)| ((*operation).to_owned(), rate(*per_second))).collect())
     }
 
     /// No quotas.

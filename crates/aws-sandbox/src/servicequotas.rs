@@ -4,11 +4,12 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
+use crate::{
     api_error::ApiError,
     authorizer::Context,
-    quota::LISTED,
-    wire::{Answer, Service},
+    quota::{LISTED, QuotaEntry},
+    service::Service,
+    wire::answer::Answer,
 };
 
 /// The maximum and default number of quotas on a page.
@@ -58,7 +59,7 @@ fn list(context: &Context<'_>) -> Result<Answer, ApiError> {
     let from = input.next_token.as_deref().map_or(Some(0), read_token);
     let from = from.ok_or_else(|| ApiError::new("InvalidPaginationTokenException", "Invalid NextToken."))?;
     let quotas = context.account.quotas();
-    let all = LISTED.iter().map(|row| row.quota(context, quotas.per_second(row.operation)));
+    let all = LISTED.iter().map(|row| render(row, context, quotas.per_second(row.operation)));
     let page: Vec<Value> = all.skip(from).take(limit).collect();
     let end = from.saturating_add(page.len());
     let mut answer = json!({ "Quotas": page });
@@ -72,23 +73,19 @@ fn read_token(token: &str) -> Option<usize> {
     String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(token).ok()?).ok()?.parse().ok()
 }
 
-// === impl QuotaEntry ===
-
-impl super::quota::QuotaEntry {
-    fn quota(&self, context: &Context<'_>, enforced: Option<f64>) -> Value {
-        let Self { operation, code, per_second, adjustable } = *self;
-        json!({
-            "ServiceCode": LOGS,
-            "ServiceName": "Amazon CloudWatch Logs",
-            "QuotaArn": context.region.arn("servicequotas", &format!("{LOGS}/{code}")),
-            "QuotaCode": code,
-            "QuotaName": format!("{operation} throttle limit in transactions per second"),
-            "Value": enforced.unwrap_or(per_second),
-            "Unit": "None",
-            "Adjustable": adjustable,
-            "GlobalQuota": false,
-            "Period": { "PeriodValue": 1, "PeriodUnit": "SECOND" },
-            "QuotaAppliedAtLevel": "ACCOUNT",
-        })
-    }
+fn render(row: &QuotaEntry, context: &Context<'_>, enforced: Option<f64>) -> Value {
+    let QuotaEntry { operation, code, per_second, adjustable } = *row;
+    json!({
+        "ServiceCode": LOGS,
+        "ServiceName": "Amazon CloudWatch Logs",
+        "QuotaArn": context.region.arn("servicequotas", &format!("{LOGS}/{code}")),
+        "QuotaCode": code,
+        "QuotaName": format!("{operation} throttle limit in transactions per second"),
+        "Value": enforced.unwrap_or(per_second),
+        "Unit": "None",
+        "Adjustable": adjustable,
+        "GlobalQuota": false,
+        "Period": { "PeriodValue": 1, "PeriodUnit": "SECOND" },
+        "QuotaAppliedAtLevel": "ACCOUNT",
+    })
 }

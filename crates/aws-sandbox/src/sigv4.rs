@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, request::Parts};
 use jiff::{civil::DateTime, tz::TimeZone};
 
-use super::wire::Call;
+use crate::wire::call::Call;
 
 const DATE: &str = "x-amz-date";
 const TOKEN: &str = "x-amz-security-token";

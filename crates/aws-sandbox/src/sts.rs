@@ -3,16 +3,17 @@
 use jiff::SignedDuration;
 use serde::Deserialize;
 
-use super::{
+use crate::{
     api_error::ApiError,
     authorizer::Context,
-    fault::ResponseMutation,
+    fault::plan::ResponseMutation,
     identity::{Principal, Session},
     partition,
-    policy::{EvalRequest, Policy, Verdict},
-    state::Role,
+    policy::evaluation::{EvalRequest, Policy, Verdict},
+    service::Service,
+    state::account::Role,
     validate,
-    wire::{Answer, Service, escape},
+    wire::answer::{Answer, escape},
 };
 
 /// AWS's limit for a session that is assumed with another session's credentials (role chaining), in seconds.

@@ -3,11 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    api_error::ApiError,
-    authorizer::Context,
-    wire::{Answer, Service},
-};
+use crate::{api_error::ApiError, authorizer::Context, service::Service, wire::answer::Answer};
 
 /// The maximum number of ARNs in one request (`GetResources` in the API reference).
 const MAX_ARNS: usize = 100;

@@ -1,6 +1,12 @@
 //! The constraints of AWS's service models on the parameters of the served operations.
 
-use super::{api_error::ApiError, partition, wire::Service};
+use crate::{api_error::ApiError, partition, service::Service};
+
+/// The retention periods that AWS accepts, in days.
+pub(crate) const RETENTION_DAYS: [i64; 22] =
+    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
+/// The log group classes that AWS accepts.
+pub(crate) const LOG_GROUP_CLASSES: [&str; 4] = ["STANDARD", "INFREQUENT_ACCESS", "DELIVERY", "ESSENTIALS"];
 
 /// `RoleSessionName` and `SourceIdentity`: 2 to 64 characters of `[\w+=,.@-]*`.
 pub(crate) fn session_text(field: &str, text: &str) -> Result<(), ApiError> {

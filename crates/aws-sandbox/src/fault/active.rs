@@ -1,18 +1,17 @@
-//! The active faults, and the plan of what they do to a call.
+//! The active faults.
 
-use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use rand::Rng as _;
 use serde::Serialize;
 
-use super::{Effect, Fault, When};
-use crate::wire::Service;
+use super::{
+    plan::FaultPlan,
+    spec::{Fault, RequestAttrs},
+};
 
 /// The maximum number of active faults.
 pub(super) const MAX_FAULTS: usize = 1_000;
@@ -44,38 +43,6 @@ pub(crate) struct Faults {
 struct State {
     last_id: u64,
     faults: Vec<ActiveFault>,
-}
-
-/// What the faults do to one call.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct FaultPlan {
-    pub(crate) delay_before: Duration,
-    pub(crate) delay_after: Duration,
-    pub(crate) before: Option<Effect>,
-    pub(crate) after: Option<Effect>,
-    pub(crate) mutation: ResponseMutation,
-    /// The ids of the faults that affect the call.
-    pub(crate) ids: Vec<u64>,
-}
-
-/// What a fault changes in an otherwise successful response.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum ResponseMutation {
-    #[default]
-    None,
-    ExpiredCredentials,
-    WrongAccount(String),
-}
-
-/// The attributes of a call that faults select by.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RequestAttrs<'a> {
-    pub(crate) service: Service,
-    pub(crate) operation: &'a str,
-    pub(crate) account: &'a str,
-    pub(crate) region: &'a str,
-    pub(crate) role: &'a str,
-    pub(crate) params: &'a serde_json::Map<String, serde_json::Value>,
 }
 
 // === impl ActiveFault ===
@@ -142,33 +109,5 @@ impl Faults {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// === impl FaultPlan ===
-
-impl FaultPlan {
-    fn add(&mut self, fault: &Fault) {
-        let (delay, effect) = match fault.when {
-            When::Before => (&mut self.delay_before, &mut self.before),
-            When::After => (&mut self.delay_after, &mut self.after),
-        };
-        match &fault.effect {
-            Effect::Latency { ms, jitter_ms } => {
-                let jitter = rand::rng().random_range(0..=*jitter_ms);
-                *delay = delay.saturating_add(Duration::from_millis(ms.saturating_add(jitter)));
-            }
-            Effect::ExpiredCredentials => self.mutation = ResponseMutation::ExpiredCredentials,
-            Effect::WrongAccount(other) => self.mutation = ResponseMutation::WrongAccount(other.clone()),
-            other @ (Effect::Throttle
-            | Effect::Error { .. }
-            | Effect::Hang
-            | Effect::Reset
-            | Effect::Garbage
-            | Effect::Truncate
-            | Effect::Drip { .. }) => {
-                effect.get_or_insert_with(|| other.clone());
-            }
-        }
     }
 }

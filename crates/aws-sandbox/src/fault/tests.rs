@@ -2,8 +2,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{active::MAX_FAULTS, *};
-use crate::wire::Service;
+use super::{
+    active::{Faults, MAX_FAULTS},
+    plan::ResponseMutation,
+    spec::{Effect, Fault, RequestAttrs},
+};
+use crate::service::Service;
 
 fn attrs<'a>(operation: &'a str, account: &'a str, params: &'a Map<String, Value>) -> RequestAttrs<'a> {
     RequestAttrs { service: Service::Logs, operation, account, region: "eu-west-1", role: "R", params }

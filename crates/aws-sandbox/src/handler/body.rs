@@ -10,9 +10,11 @@ use hyper::body::{Body as _, Frame};
 use tokio::time;
 
 use crate::{
-    fault::{Effect, FaultPlan},
-    http::ConnectionReset,
-    wire::{self, Body},
+    fault::{plan::FaultPlan, spec::Effect},
+    wire::{
+        answer,
+        body::{Body, ConnectionReset},
+    },
 };
 
 const HALF_PAUSE: Duration = Duration::from_millis(5);
@@ -20,7 +22,7 @@ const HALF_PAUSE: Duration = Duration::from_millis(5);
 /// A response with status 200 and meaningless bytes.
 pub(super) fn malformed_body(request_id: &str) -> Response<Body> {
     let bytes = Bytes::from_static(b"\x00\xff<{\"garbage\":");
-    wire::response("application/octet-stream", StatusCode::OK, bytes, request_id)
+    answer::response("application/octet-stream", StatusCode::OK, bytes, request_id)
 }
 
 /// Slows or truncates the response if a fault says so. `Content-Length` is the full length in both cases.

@@ -6,14 +6,15 @@ use serde_json::json;
 
 use super::{
     read::{metadata, seconds},
-    resolve, tags,
+    resolve::resolve,
+    tags,
 };
 use crate::{
     api_error::ApiError,
     authorizer::Context,
-    policy::{Policy, shorthand},
+    policy::{evaluation::Policy, shorthand},
     state::keys::Key,
-    wire::Answer,
+    wire::answer::Answer,
 };
 
 const SECONDS_A_DAY: i64 = 86_400;

@@ -3,13 +3,10 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::resolve;
+use super::resolve::{own_key, resolve};
 use crate::{
-    api_error::ApiError,
-    authorizer::Context,
-    state::keys::Key,
-    validate,
-    wire::{Answer, Service},
+    api_error::ApiError, authorizer::Context, service::Service, state::keys::Key, validate,
+    wire::answer::Answer,
 };
 
 #[derive(Debug, Deserialize)]
@@ -34,19 +31,9 @@ pub(super) fn describe_key(context: &Context<'_>) -> Result<Answer, ApiError> {
     Ok(Answer::Json(json!({ "KeyMetadata": metadata(&key) })))
 }
 
-/// As in AWS, the key must be in the caller's account and cannot be named by an alias.
 pub(super) fn key_policy(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: ByKey = context.call.input()?;
-    validate::length(Service::Kms, "keyId", &input.key_id, 2048)?;
-    if input.key_id.starts_with("alias/") || input.key_id.contains(":alias/") {
-        let text = format!("Invalid keyId {}", input.key_id);
-        return Err(ApiError::new("InvalidArnException", text));
-    }
-    let key = resolve(context, "kms:GetKeyPolicy", &input.key_id)?;
-    if key.account_id != context.account.id {
-        return Err(context.cross_account_denial("kms:GetKeyPolicy", &key.arn));
-    }
-    context.authorize_key(&key, "kms:GetKeyPolicy", &[])?;
+    let key = own_key(context, "kms:GetKeyPolicy", &input.key_id)?;
     Ok(Answer::Json(json!({ "Policy": key.policy.text(), "PolicyName": "default" })))
 }
 

@@ -1,17 +1,14 @@
 //! Lists and changes the tags of keys.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::resolve;
+use super::resolve::own_key;
 use crate::{
-    api_error::ApiError,
-    authorizer::Context,
-    state::keys::Key,
-    validate,
-    wire::{Answer, Service},
+    api_error::ApiError, authorizer::Context, service::Service, state::keys::Key, validate,
+    wire::answer::Answer,
 };
 
 /// The maximum number of tags on a key (KMS quotas, "Tags per KMS key").
@@ -37,7 +34,7 @@ struct Input {
 }
 
 pub(super) fn list(context: &Context<'_>) -> Result<Answer, ApiError> {
-    let (input, key) = find_own_key(context, "kms:ListResourceTags")?;
+    let (input, key) = read_input(context, "kms:ListResourceTags")?;
     let limit = input.limit.unwrap_or(MAX_TAGS).clamp(1, MAX_TAGS);
     let after = input.marker.unwrap_or_default();
     let mut rest = key.tags.iter().filter(|(tag, _)| **tag > after);
@@ -53,7 +50,7 @@ pub(super) fn list(context: &Context<'_>) -> Result<Answer, ApiError> {
 }
 
 pub(super) fn put(context: &Context<'_>) -> Result<Answer, ApiError> {
-    let (input, key) = find_own_key(context, "kms:TagResource")?;
+    let (input, key) = read_input(context, "kms:TagResource")?;
     let mut changed = Key::clone(&key);
     changed.tags.extend(read(input.tags)?);
     if changed.tags.len() > MAX_TAGS {
@@ -64,7 +61,7 @@ pub(super) fn put(context: &Context<'_>) -> Result<Answer, ApiError> {
 }
 
 pub(super) fn remove(context: &Context<'_>) -> Result<Answer, ApiError> {
-    let (input, key) = find_own_key(context, "kms:UntagResource")?;
+    let (input, key) = read_input(context, "kms:UntagResource")?;
     let mut changed = Key::clone(&key);
     changed.tags.retain(|tag, _| !input.tag_keys.contains(tag));
     context.region.keys().put(changed);
@@ -83,17 +80,8 @@ pub(super) fn read(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, ApiError>
     checked.collect()
 }
 
-/// Finds the key of a request. As in AWS, it must be in the caller's account and cannot be named by an alias.
-fn find_own_key(context: &Context<'_>, action: &str) -> Result<(Input, std::sync::Arc<Key>), ApiError> {
+fn read_input(context: &Context<'_>, action: &str) -> Result<(Input, Arc<Key>), ApiError> {
     let input: Input = context.call.input()?;
-    validate::length(Service::Kms, "keyId", &input.key_id, 2048)?;
-    if input.key_id.starts_with("alias/") || input.key_id.contains(":alias/") {
-        return Err(ApiError::new("InvalidArnException", format!("Invalid keyId {}", input.key_id)));
-    }
-    let key = resolve(context, action, &input.key_id)?;
-    if key.account_id != context.account.id {
-        return Err(context.cross_account_denial(action, &key.arn));
-    }
-    context.authorize_key(&key, action, &[])?;
+    let key = own_key(context, action, &input.key_id)?;
     Ok((input, key))
 }

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{authorize_group, group_arn, service};
+use super::{
+    resource::{authorize_group, group_arn},
+    service,
+};
 use crate::{
-    api_error::ApiError,
-    authorizer::Context,
-    partition,
-    state::keys::Key,
-    validate,
-    wire::{Answer, Service},
+    api_error::ApiError, authorizer::Context, partition, service::Service, state::keys::Key, validate,
+    wire::answer::Answer,
 };
 
 #[derive(Debug, Deserialize)]

@@ -4,12 +4,9 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{group_arn, parse_group_name};
+use super::resource::{group_arn, parse_group_name};
 use crate::{
-    api_error::ApiError,
-    authorizer::Context,
-    state::groups::LogGroup,
-    wire::{Answer, Service},
+    api_error::ApiError, authorizer::Context, service::Service, state::groups::LogGroup, wire::answer::Answer,
 };
 
 /// The maximum number of log groups on a page, and of identifiers in a request.

@@ -3,8 +3,10 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{authorize_stream, parse_group_name};
-use crate::{api_error::ApiError, authorizer::Context, state::groups::Stream, validate, wire::Answer};
+use super::resource::{authorize_stream, parse_group_name};
+use crate::{
+    api_error::ApiError, authorizer::Context, state::groups::Stream, validate, wire::answer::Answer,
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{associate::usable_key, authorize_group, group_arn, parse_group_name};
-use crate::{api_error::ApiError, authorizer::Context, state::groups::LogGroup, validate, wire::Answer};
-
-/// The retention periods that AWS accepts, in days.
-pub(crate) const RETENTION_DAYS: [i64; 22] =
-    [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
-/// The log group classes that AWS accepts.
-pub(crate) const CLASSES: [&str; 4] = ["STANDARD", "INFREQUENT_ACCESS", "DELIVERY", "ESSENTIALS"];
+use super::{
+    associate::usable_key,
+    resource::{authorize_group, group_arn, parse_group_name},
+};
+use crate::{
+    api_error::ApiError, authorizer::Context, state::groups::LogGroup, validate, wire::answer::Answer,
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -41,7 +40,7 @@ pub(super) fn create(context: &Context<'_>) -> Result<Answer, ApiError> {
         let text = "Log groups starting with AWS/ are reserved for AWS.";
         return Err(ApiError::invalid_parameter(text));
     }
-    if !CLASSES.contains(&class.as_str()) {
+    if !validate::LOG_GROUP_CLASSES.contains(&class.as_str()) {
         return Err(ApiError::invalid_parameter("Invalid logGroupClass"));
     }
     let arn = group_arn(&context.region, &name);
@@ -71,7 +70,7 @@ pub(super) fn delete(context: &Context<'_>) -> Result<Answer, ApiError> {
 pub(super) fn retention(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input = read(context)?;
     let days = input.retention_in_days;
-    if days.is_some_and(|days| !RETENTION_DAYS.contains(&days)) {
+    if days.is_some_and(|days| !validate::RETENTION_DAYS.contains(&days)) {
         return Err(ApiError::invalid_parameter("Invalid retentionInDays"));
     }
     let mut logs = context.region.logs();

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{authorize_stream, events::no_stream};
-use crate::{api_error::ApiError, authorizer::Context, state::groups::Event, validate, wire::Answer};
+use super::{events::no_stream, resource::authorize_stream};
+use crate::{api_error::ApiError, authorizer::Context, state::groups::Event, validate, wire::answer::Answer};
 
 /// AWS's limits for one batch (`PutLogEvents` in the API reference): the number of events, and the number of
 /// bytes, with 26 added for each event. One event can be as large as the batch.

@@ -4,12 +4,12 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{authorize_group, parse_group_name, service};
+use super::{
+    resource::{authorize_group, parse_group_name},
+    service,
+};
 use crate::{
-    api_error::ApiError,
-    authorizer::Context,
-    state::groups::Query,
-    wire::{Answer, Service},
+    api_error::ApiError, authorizer::Context, service::Service, state::groups::Query, wire::answer::Answer,
 };
 
 #[derive(Debug, Deserialize)]

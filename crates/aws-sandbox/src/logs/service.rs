@@ -2,8 +2,8 @@
 
 use crate::{
     partition,
-    policy::{EvalPrincipal, EvalRequest, Verdict},
-    state::{Region, keys::Key},
+    policy::evaluation::{EvalPrincipal, EvalRequest, Verdict},
+    state::{keys::Key, region::Region},
 };
 
 /// The actions that the service performs with a key, one for each action in AWS's documented statement.

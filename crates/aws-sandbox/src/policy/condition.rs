@@ -2,7 +2,7 @@
 
 use wildmatch::WildMatch;
 
-use super::InvalidPolicy;
+use super::error::InvalidPolicy;
 
 const ARN_PARTS: usize = 6;
 

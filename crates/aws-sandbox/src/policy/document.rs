@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, str::FromStr};
 use serde::Deserialize;
 use wildmatch::WildMatch;
 
-use super::{InvalidPolicy, Patterns, Policy, Principals, Statement, condition::Condition};
+use super::{
+    condition::Condition,
+    error::InvalidPolicy,
+    evaluation::{Patterns, Policy, Principals, Statement},
+};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]

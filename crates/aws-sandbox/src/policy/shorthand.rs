@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{InvalidPolicy, Policy};
+use super::{error::InvalidPolicy, evaluation::Policy};
 use crate::partition;
 
 /// The names that a seed may use instead of a key policy's JSON, each with what the policy allows.

@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    evaluation::{EvalPrincipal, EvalRequest, Policy, Verdict},
+    shorthand,
+};
 
 const GROUP: &str = "arn:aws:logs:eu-west-1:111122223333:log-group:/payments/api";
 const SESSION: EvalPrincipal<'_> = EvalPrincipal::Iam {

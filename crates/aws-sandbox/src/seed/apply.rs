@@ -3,14 +3,21 @@
 use std::sync::Arc;
 
 use super::{
-    AccountSeed, KeySeed, LogGroupSeed, QuotaSeed, RoleSeed, Seed, SeedErrors, ServiceIdentity,
     check::{check, key_arn, key_policy},
+    contents::{AccountSeed, KeySeed, LogGroupSeed, QuotaSeed, RoleSeed, Seed, ServiceIdentity},
+    error::SeedErrors,
 };
 use crate::{
     identity::Principal,
     partition,
-    policy::{InvalidPolicy, Policy, shorthand},
-    state::{Account, AwsState, Defaults, Region, Role, groups::LogGroup, keys::Key},
+    policy::{error::InvalidPolicy, evaluation::Policy, shorthand},
+    state::{
+        account::{Account, Role},
+        aws::{AwsState, Defaults},
+        groups::LogGroup,
+        keys::Key,
+        region::Region,
+    },
 };
 
 /// Adds the contents of `seed` to `state`. An object with the same name is replaced.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{AccountSeed, KeySeed, LogGroupSeed, PolicyText, RoleSeed, Seed, SeedError};
+use super::{
+    contents::{AccountSeed, KeySeed, LogGroupSeed, RoleSeed, Seed},
+    error::SeedError,
+};
 use crate::{
-    logs::{CLASSES, RETENTION_DAYS},
     partition,
-    policy::{InvalidPolicy, Policy, shorthand},
+    policy::{error::InvalidPolicy, evaluation::Policy, shorthand},
     validate,
 };
 
@@ -177,9 +179,12 @@ impl Checker<'_> {
         if let Err(refusal) = validate::log_group_name(&name) {
             self.diagnostic(location, refusal.message);
         }
-        self.one_of(location, "class", group.class.as_deref(), &CLASSES);
-        if group.retention_days.is_some_and(|days| !RETENTION_DAYS.contains(&days)) {
-            self.diagnostic(location, format!("retention_days must be one of {RETENTION_DAYS:?}"));
+        self.one_of(location, "class", group.class.as_deref(), &validate::LOG_GROUP_CLASSES);
+        if group.retention_days.is_some_and(|days| !validate::RETENTION_DAYS.contains(&days)) {
+            self.diagnostic(
+                location,
+                format!("retention_days must be one of {:?}", validate::RETENTION_DAYS),
+            );
         }
         if group.count.is_some_and(|count| count > MAX_COUNT) {
             self.diagnostic(location, format!("count must be at most {MAX_COUNT}"));
@@ -214,17 +219,6 @@ impl Checker<'_> {
 
     fn diagnostic(&mut self, location: &str, message: impl Into<String>) {
         self.diagnostics.push(SeedError { location: location.to_owned(), message: message.into() });
-    }
-}
-
-// === impl PolicyText ===
-
-impl PolicyText {
-    pub(super) fn text(&self) -> String {
-        match self {
-            Self::Text(text) => text.clone(),
-            Self::Document(document) => document.to_string(),
-        }
     }
 }
 

@@ -5,7 +5,11 @@ use std::str::FromStr;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::{AccountSeed, Seed, SeedError, SeedErrors, check::check};
+use super::{
+    check::check,
+    contents::{AccountSeed, Seed},
+    error::{SeedError, SeedErrors},
+};
 
 #[derive(Default)]
 struct Reader(Vec<SeedError>);

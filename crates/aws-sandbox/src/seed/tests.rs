@@ -1,5 +1,5 @@
-use super::*;
-use crate::{Sandbox, clock::Clock};
+use super::error::SeedErrors;
+use crate::{clock::Clock, sandbox::Sandbox};
 
 fn load(text: &str) -> Result<Sandbox, SeedErrors> {
     Sandbox::new(&text.parse()?, Clock::default())

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::policy::Policy;
+use crate::policy::evaluation::Policy;
 
 /// All keys and aliases.
 #[derive(Debug, Default)]

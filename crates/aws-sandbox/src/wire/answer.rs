@@ -1,20 +1,20 @@
 //! Renders responses as bytes, with the headers that AWS sends.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::{Either, Full, combinators::UnsyncBoxBody};
+use http_body_util::{Either, Full};
 use serde_json::{Value, json};
 
-use super::Service;
-use crate::{api_error::ApiError, http::ConnectionReset};
+use super::body::Body;
+use crate::{api_error::ApiError, service::Service};
 
 /// The header on every response that distinguishes the sandbox from AWS.
 const MARKER: &str = "x-logkey-sandbox";
 const JSON: &str = "application/x-amz-json-1.1";
 const XML: &str = "text/xml";
-
-/// A response body: complete, or streamed as a fault requires.
-pub(crate) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, ConnectionReset>>;
 
 /// The result of a successful operation.
 #[derive(Clone, Debug)]

@@ -55,8 +55,3 @@ fn an_invalid_or_unsigned_request_gets_the_error_code_of_aws() {
         assert_eq!(refusal.code, code);
     }
 }
-
-#[test]
-fn text_is_escaped_in_xml_elements() {
-    assert_eq!(escape("<a b=\"c\">&"), "&lt;a b=&quot;c&quot;&gt;&amp;");
-}

@@ -1,0 +1,53 @@
+//! The state of one account in one Region.
+
+use std::sync::{Mutex, MutexGuard};
+
+use super::{groups::LogGroups, keys::KeyRing, lock::lock};
+use crate::{partition, quota::TokenBuckets};
+
+/// The state of one account in one Region.
+#[derive(Debug)]
+pub(crate) struct Region {
+    pub(crate) name: String,
+    pub(crate) account_id: String,
+    keys: Mutex<KeyRing>,
+    logs: Mutex<LogGroups>,
+    buckets: Mutex<TokenBuckets>,
+}
+
+// === impl Region ===
+
+impl Region {
+    pub(super) fn new(name: &str, account: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            account_id: account.to_owned(),
+            keys: Mutex::default(),
+            logs: Mutex::default(),
+            buckets: Mutex::default(),
+        }
+    }
+
+    /// The ARN of a service's resource in this account and Region.
+    pub(crate) fn arn(&self, service: &str, resource: &str) -> String {
+        let partition = partition::of_region(&self.name);
+        format!("arn:{partition}:{service}:{}:{}:{resource}", self.name, self.account_id)
+    }
+
+    pub(crate) fn keys(&self) -> MutexGuard<'_, KeyRing> {
+        lock(&self.keys)
+    }
+
+    pub(crate) fn logs(&self) -> MutexGuard<'_, LogGroups> {
+        lock(&self.logs)
+    }
+
+    pub(crate) fn buckets(&self) -> MutexGuard<'_, TokenBuckets> {
+        lock(&self.buckets)
+    }
+
+    /// The ARN of this Region's query results, for `AssociateKmsKey`.
+    pub(crate) fn query_results_arn(&self) -> String {
+        self.arn("logs", "query-result:*")
+    }
+}
