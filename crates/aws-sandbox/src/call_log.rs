@@ -4,12 +4,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::VecDeque;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -107,7 +105,7 @@ impl CallLog {
 
     /// Appends an entry and returns its number.
     pub(crate) fn open(&self, mut entry: Entry) -> u64 {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.last += 1;
         entry.sequence = state.last;
         while state.entries.len() >= self.limit {
@@ -139,28 +137,24 @@ impl CallLog {
 
     /// The calls after `sequence`, at most `limit`.
     pub(crate) fn since(&self, sequence: u64, limit: usize) -> Vec<Entry> {
-        let state = self.lock();
+        let state = self.state.lock();
         let newer = state.entries.iter().filter(|e| e.sequence > sequence);
         newer.take(limit).cloned().collect()
     }
 
     /// Deletes all calls. The numbering continues.
     pub(crate) fn clear(&self) {
-        self.lock().entries.clear();
+        self.state.lock().entries.clear();
     }
 
     fn update(&self, sequence: u64, change: impl FnOnce(&mut Entry)) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let behind = state.last.saturating_sub(sequence);
         let index =
             usize::try_from(behind).ok().and_then(|behind| state.entries.len().checked_sub(behind + 1));
         if let Some(entry) = index.and_then(|index| state.entries.get_mut(index)) {
             change(entry);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, LogState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

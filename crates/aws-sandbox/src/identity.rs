@@ -4,10 +4,11 @@
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use crate::{
     api_error::ApiError,
@@ -87,7 +88,7 @@ impl Credentials {
         token: Option<&str>,
         now: Timestamp,
     ) -> Result<Arc<Principal>, ApiError> {
-        let found = self.lock().by_access_key.get(access_key).cloned();
+        let found = self.0.lock().by_access_key.get(access_key).cloned();
         let unknown = || ApiError::unknown_credentials(service);
         let principal = found.ok_or_else(unknown)?;
         if let Some(session) = &principal.session {
@@ -103,13 +104,13 @@ impl Credentials {
 
     /// Adds credentials from the seed; these do not expire.
     pub(crate) fn add_static(&self, access_key: String, principal: Principal) {
-        let mut credentials = self.lock();
+        let mut credentials = self.0.lock();
         credentials.by_access_key.insert(access_key, Arc::new(principal));
     }
 
     /// Adds a session; beyond the maximum, it replaces the oldest one.
     pub(crate) fn add_session(&self, access_key: String, principal: Principal) {
-        let mut credentials = self.lock();
+        let mut credentials = self.0.lock();
         while credentials.sessions.len() >= MAX_SESSIONS {
             if let Some(oldest) = credentials.sessions.pop_front() {
                 credentials.by_access_key.remove(&oldest);
@@ -121,12 +122,8 @@ impl Credentials {
 
     /// The secret key and token of every session.
     pub(crate) fn secrets(&self) -> Vec<String> {
-        let credentials = self.lock();
+        let credentials = self.0.lock();
         let sessions = credentials.by_access_key.values().filter_map(|principal| principal.session.as_ref());
         sessions.flat_map(|session| [session.secret.clone(), session.token.clone()]).collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, CredentialStore> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

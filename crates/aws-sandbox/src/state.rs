@@ -5,5 +5,4 @@ pub(crate) mod account;
 pub(crate) mod aws;
 pub(crate) mod groups;
 pub(crate) mod keys;
-mod lock;
 pub(crate) mod region;

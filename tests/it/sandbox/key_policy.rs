@@ -13,8 +13,8 @@ use logkey::{
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
 
-const ACCOUNT: &str = "111122223333";
-const REGION: &str = "eu-west-1";
+use super::{ACCOUNT, REGION};
+
 const KEY_ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 

@@ -1,10 +1,8 @@
 //! The active faults.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use rand::Rng as _;
 use serde::Serialize;
 
@@ -69,7 +67,7 @@ impl ActiveFault {
 impl Faults {
     /// Adds a fault and returns its id, or `None` if there are too many.
     pub(crate) fn add(&self, fault: Fault) -> Option<u64> {
-        let mut state = self.lock();
+        let mut state = self.active.lock();
         if state.faults.len() >= MAX_FAULTS {
             return None;
         }
@@ -82,13 +80,13 @@ impl Faults {
 
     /// Removes one fault, or all of them.
     pub(crate) fn remove(&self, id: Option<u64>) {
-        let mut state = self.lock();
+        let mut state = self.active.lock();
         state.faults.retain(|active| id.is_some_and(|id| active.id != id));
         self.count.store(state.faults.len(), Ordering::Release);
     }
 
     pub(crate) fn list(&self) -> Vec<ActiveFault> {
-        self.lock().faults.clone()
+        self.active.lock().faults.clone()
     }
 
     /// Plans the effects on a call: the sum of all delays, and the first other effect before and after the
@@ -98,16 +96,12 @@ impl Faults {
         if self.count.load(Ordering::Acquire) == 0 {
             return plan;
         }
-        for active in &mut self.lock().faults {
+        for active in &mut self.active.lock().faults {
             if active.fault.matches(attrs) && active.fires() {
                 plan.ids.push(active.id);
                 plan.add(&active.fault);
             }
         }
         plan
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,14 +3,15 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
-use super::{lock::lock, region::Region};
+use super::region::Region;
 use crate::{partition, policy::evaluation::Policy, quota::Quotas, seed::contents::QueryPlan, validate};
 
 /// One AWS account.
@@ -76,16 +77,16 @@ impl Account {
     }
 
     pub(crate) fn role(&self, name: &str) -> Option<Arc<Role>> {
-        lock(&self.roles).get(name).cloned()
+        self.roles.lock().get(name).cloned()
     }
 
     pub(crate) fn put_role(&self, role: Role) {
-        lock(&self.roles).insert(role.name.clone(), Arc::new(role));
+        self.roles.lock().insert(role.name.clone(), Arc::new(role));
     }
 
     /// The account's state in a Region; `None` if the Region is not enabled.
     pub(crate) fn region(&self, name: &str) -> Option<Arc<Region>> {
-        let found = lock(&self.regions).get(name).cloned();
+        let found = self.regions.lock().get(name).cloned();
         let available = || self.every_region.load(Ordering::Relaxed) && validate::is_region(name);
         found.or_else(|| available().then(|| self.enable(name)))
     }
@@ -101,13 +102,13 @@ impl Account {
     }
 
     pub(crate) fn regions(&self) -> Vec<Arc<Region>> {
-        lock(&self.regions).values().cloned().collect()
+        self.regions.lock().values().cloned().collect()
     }
 
     /// Enables a Region if it is not enabled yet.
     pub(crate) fn enable(&self, name: &str) -> Arc<Region> {
         let fresh = || Arc::new(Region::new(name, &self.id));
-        let mut regions = lock(&self.regions);
+        let mut regions = self.regions.lock();
         Arc::clone(regions.entry(name.to_owned()).or_insert_with(fresh))
     }
 }

@@ -1,8 +1,8 @@
 //! The state of one account in one Region.
 
-use std::sync::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard};
 
-use super::{groups::LogGroups, keys::KeyRing, lock::lock};
+use super::{groups::LogGroups, keys::KeyRing};
 use crate::{partition, quota::TokenBuckets};
 
 /// The state of one account in one Region.
@@ -35,15 +35,15 @@ impl Region {
     }
 
     pub(crate) fn keys(&self) -> MutexGuard<'_, KeyRing> {
-        lock(&self.keys)
+        self.keys.lock()
     }
 
     pub(crate) fn logs(&self) -> MutexGuard<'_, LogGroups> {
-        lock(&self.logs)
+        self.logs.lock()
     }
 
     pub(crate) fn buckets(&self) -> MutexGuard<'_, TokenBuckets> {
-        lock(&self.buckets)
+        self.buckets.lock()
     }
 
     /// The ARN of this Region's query results, for `AssociateKmsKey`.
