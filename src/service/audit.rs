@@ -1,5 +1,5 @@
-//! Reads the audit log: a tenant its own events, an operator those of all tenants. Each read is itself
-//! recorded.
+//! Reads of the audit log. A tenant reads its own events, an operator the events of all tenants. The
+//! service records each read.
 
 pub(super) mod error;
 mod list;

@@ -1,4 +1,4 @@
-//! Changes of a key: setting one and removing one. Both go through `pipeline`.
+//! The changes: setting a key and removing a key. Both go through `pipeline`.
 
 mod associate;
 mod change;

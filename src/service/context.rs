@@ -1,5 +1,5 @@
-//! What every use case needs: the call, its caller, the snapshot that it keeps to, and its audit event.
-//! Built by the gRPC handlers, and by reconciliation for the service's own reads.
+//! What every use case needs: the call, its caller, its configuration snapshot and its audit event.
+//! The gRPC handlers create it, and reconciliation creates it for the service's own reads.
 
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ use crate::{
     ports::ConfigSnapshot,
 };
 
-/// One call on its way through a use case.
+/// One call, its caller, and the snapshot and audit event that belong to it.
 #[derive(Clone)]
 pub struct Context {
     pub(super) state: Arc<ServiceState>,
     pub(super) call: Arc<Call>,
     pub(super) caller: Arc<Principal>,
-    /// The audit event of the call, filled as the use case learns more.
+    /// The audit event of the call. The use case fills it step by step.
     pub(super) audit: AuditContext,
     snapshot: Arc<dyn ConfigSnapshot>,
     tenant: Option<Arc<Tenant>>,
@@ -36,8 +36,8 @@ pub struct Context {
 // === impl Context ===
 
 impl Context {
-    /// A context that keeps to `snapshot`: a call that reads the configuration twice sees the same,
-    /// whatever is reloaded in between.
+    /// Creates a context with this snapshot. A call that reads the configuration twice gets the same
+    /// values, even if a reload happens in between.
     #[must_use]
     pub fn new(
         state: Arc<ServiceState>,
@@ -49,13 +49,13 @@ impl Context {
         Self { state, call, caller, audit, snapshot, tenant: None }
     }
 
-    /// A context over the snapshot that is in effect now.
+    /// Creates a context with the current snapshot.
     #[must_use]
     pub fn current(state: &Arc<ServiceState>, call: Arc<Call>, caller: Arc<Principal>) -> Self {
         Self::new(Arc::clone(state), state.ports.rules.current(), call, caller)
     }
 
-    /// The same call, with the snapshot that is in effect now: for streams, which outlive reloads.
+    /// The same call with the current snapshot. For streams, which outlive reloads.
     pub(super) fn refreshed(&self) -> Self {
         Self { snapshot: self.ports().rules.current(), tenant: None, ..self.clone() }
     }
@@ -64,44 +64,45 @@ impl Context {
         &self.state.ports
     }
 
-    /// Requires a scope of the caller's token.
+    /// Fails unless the caller's token has the scope.
     pub(super) fn require(&self, scope: Scope) -> Result<(), Error> {
         if self.caller.scopes.contains(scope) { Ok(()) } else { Err(Error::ScopeMissing(scope)) }
     }
 
-    /// The caller's tenant, unless it is suspended.
+    /// The caller's tenant. Fails if the tenant is suspended or removed, in the snapshot or since.
     pub(super) fn tenant(&mut self) -> Result<Arc<Tenant>, Error> {
         if let Some(tenant) = &self.tenant {
             return Ok(Arc::clone(tenant));
         }
         let id = &self.caller.tenant;
         let tenant = self.snapshot.tenants().find(id).ok_or(Error::TenantRemoved)?;
-        // A client can send its body slowly: a suspension counts that came in the meantime.
-        let now = self.ports().rules.current_tenant(id).ok_or(Error::TenantRemoved)?;
-        if tenant.suspended || now.suspended {
+        // A client can send its body slowly, so a suspension since the snapshot counts too.
+        let current = self.ports().rules.current_tenant(id).ok_or(Error::TenantRemoved)?;
+        if tenant.suspended || current.suspended {
             return Err(Error::TenantSuspended);
         }
         self.tenant = Some(Arc::clone(&tenant));
         Ok(tenant)
     }
 
-    /// The policy's decision.
+    /// The decision of the snapshot's policies.
     pub(super) fn decide(&self, request: &AuthzRequest<'_>) -> Decision {
         self.snapshot.policy().decide(request)
     }
 
-    /// The facts that policies need before they can decide about `command`.
+    /// The facts that policies require before they can decide about `command`.
     pub(super) fn required_facts<C: Command>(&self, tenant: &Tenant, command: &C) -> RequiredFacts {
         let policy = |request: &AuthzRequest<'_>| self.snapshot.policy().required_facts(request);
         Authorized::required_facts(policy, &self.call, &self.caller, tenant, command)
     }
 
-    /// Authorizes `command`, or says what the caller may know of a denial.
+    /// Authorizes `command` without policy facts. The error of a denial reveals only what the caller may
+    /// see.
     pub(super) fn authorize<C: Command + Clone>(&mut self, command: C) -> Result<Authorized<C>, Error> {
         self.authorize_with(&PolicyFacts::default(), command)
     }
 
-    /// Authorizes `command` with the facts that policies required.
+    /// Authorizes `command` with the facts that policies require.
     pub(super) fn authorize_with<C: Command + Clone>(
         &mut self,
         facts: &PolicyFacts,
@@ -123,7 +124,7 @@ impl Context {
         }
     }
 
-    /// The decision about `command`, recorded nowhere.
+    /// The decision about `command`. The audit event does not get it.
     pub(super) fn decide_command<C: Command>(
         &self,
         facts: &PolicyFacts,
@@ -134,7 +135,7 @@ impl Context {
         Authorized::decide_with(facts, policy, &self.call, &self.caller, tenant, command)
     }
 
-    /// Authorizes a read that is about no command, since it does nothing in AWS.
+    /// Authorizes a read that has no command, because it does nothing in AWS.
     pub(super) fn authorize_scope(&mut self, tenant: &Tenant, scope: ResourceScope<'_>) -> Result<(), Error> {
         let facts = &PolicyFacts::default();
         let (call, principal) = (&*self.call, &*self.caller);
@@ -152,13 +153,14 @@ impl Context {
         }
     }
 
-    /// Whether policy lets the caller read `resource`: AWS cannot restrict a list to names.
+    /// Whether policy lets the caller read `resource`. Lists are filtered with it, because AWS cannot
+    /// restrict a list to the granted names.
     pub(super) fn can_read(&self, tenant: &Arc<Tenant>, resource: &Resource) -> bool {
         let command = GetKeyAssociation { resource: resource.clone() };
         self.decide_command(&PolicyFacts::default(), tenant, command).is_ok()
     }
 
-    /// Records how a use case ended that changes nothing, and passes its result on.
+    /// Records the end of a use case that changes nothing, and returns its result.
     pub(super) fn record_read<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         match &result {
             Ok(_) => self.audit.read(self.ports()),
@@ -167,13 +169,13 @@ impl Context {
         result
     }
 
-    /// Records a refusal where there is one, and passes the result on.
+    /// Records a refusal if the result is an error, and returns the result.
     pub(super) fn record_error<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         result.inspect_err(|error| self.record_refusal(error))
     }
 
-    /// Records that the call was refused before it changed anything: here, or because its request could
-    /// not be parsed.
+    /// Records that the call was refused before it changed anything. The handlers call it for a request
+    /// that cannot be parsed.
     pub fn record_refusal(&self, error: &Error) {
         self.audit.record_refusal(self.ports(), error);
     }

@@ -1,4 +1,5 @@
-//! Every way a use case can end but success.
+//! The errors of the use cases. `server::status` maps them to gRPC codes and messages; [`Error::reason`] is
+//! the stable reason that callers and the audit log get.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,177 +22,176 @@ use crate::{
     },
 };
 
-/// Why a call did not succeed.
+/// Why a use case failed.
 ///
-/// Not `#[non_exhaustive]`: a new variant must break `server::status` until someone chooses its code
-/// and words.
+/// Not `#[non_exhaustive]`: a new variant must break the build of `server::status` until it has a code and
+/// a message.
 #[derive(Debug, ThisError)]
 #[expect(clippy::error_impl_error, reason = "always written `service::Error`")]
 pub enum Error {
-    /// The tenant that the token speaks for is gone.
-    #[error("the tenant of the token is not known")]
+    /// The token names a tenant that the configuration does not have, or no longer has.
+    #[error("the token's tenant does not exist")]
     TenantRemoved,
-    /// The tenant is suspended.
+    /// The operator suspended the tenant.
     #[error("the tenant is suspended")]
     TenantSuspended,
-    /// The token lacks a scope.
+    /// The token lacks the scope that the call requires.
     #[error("the token lacks the scope {0}")]
     ScopeMissing(Scope),
-    /// A field cannot be used, which only shows beside the tenant's grants.
+    /// A field has an invalid value, and only the use case could detect it.
     #[error("{field} {problem}")]
     Invalid {
         /// The field of the request.
         field: &'static str,
-        /// What is wrong with it, to be read after the field's name.
+        /// The problem, worded to follow the field's name.
         problem: String,
     },
-    /// The key lives in another Region than the target.
-    #[error("the key is in {key}, the target in {target}")]
+    /// The key is in a different Region than the target.
+    #[error("the key is in {key}, but the target is in {target}")]
     KeyRegionMismatch {
         /// The key's Region.
         key: Region,
         /// The target's Region.
         target: Region,
     },
-    /// The log group belongs to AWS.
+    /// AWS reserves log groups with this name.
     #[error("log group {0} is reserved for AWS")]
     LogGroupReserved(LogGroupName),
-    /// No account and Region like this stands open to the tenant.
-    #[error("no such account or Region")]
+    /// The tenant has no grant that covers this account and Region.
+    #[error("the tenant has no such account or Region")]
     AccountNotFound(UnresolvedLocation),
-    /// No log group like this, or none that the tenant may see.
-    #[error("no log group {name}")]
+    /// The log group does not exist, or the tenant may not see it.
+    #[error("log group {name} was not found")]
     LogGroupNotFound {
-        /// Its name.
+        /// The name of the log group.
         name: LogGroupName,
-        /// Where it was looked for.
+        /// The account and Region of the lookup.
         location: Location,
     },
-    /// No key like this, or none that the tenant may use.
-    #[error("no key {key}")]
+    /// The key does not exist, or the tenant may not use it.
+    #[error("key {key} was not found")]
     KeyNotFound {
-        /// As it was named.
+        /// The key as the caller named it.
         key: KmsKeyId,
-        /// Where it was looked for.
+        /// The account and Region of the lookup.
         location: Location,
     },
-    /// Policy says no.
-    #[error("not allowed by policy")]
+    /// Policy denies the call.
+    #[error("policy denies the call")]
     NotAllowed {
-        /// The policies that say so; empty where none permits.
+        /// The policies that forbid the call. Empty if no policy permits it.
         policies: Vec<Arc<str>>,
     },
-    /// AWS said no.
+    /// AWS refused the call.
     #[error("AWS refused the call")]
     Refused {
-        /// What that means.
+        /// The meaning of the refusal.
         refusal: Refusal,
-        /// AWS's words.
+        /// AWS's code and message.
         answer: AwsErrorDetails,
-    },
-    /// AWS said no, and a look showed why.
-    #[error("AWS refused the call, for a cause that was found")]
+        },
+        /// A check found the cause: AWS refused the call, or would refuse it.
+        #[error("a check found the cause of the failure")]
     Diagnosed {
         /// The check that failed.
         cause: Box<Check>,
-        /// AWS's words.
+        /// AWS's code and message. Empty if AWS refused nothing.
         answer: AwsErrorDetails,
-    },
-    /// The tenant's role cannot be assumed.
+        },
+        /// The service cannot assume the tenant's role.
     #[error("the role cannot be assumed")]
     RoleNotAssumable {
-        /// The words of STS.
+        /// The code and message of STS.
         answer: AwsErrorDetails,
     },
-    /// Another change of the resource was under way until the deadline.
-    #[error("a conflicting operation is in progress")]
+    /// AWS was processing another change of the resource until the deadline.
+    #[error("AWS is processing another change of the resource")]
     Conflict {
-        /// AWS's words.
+    /// AWS's code and message.
         answer: AwsErrorDetails,
     },
-    /// The key in force is another than the caller expects; nothing was sent.
-    #[error("the key in force is another than expected")]
+    /// The current key is not the one that the caller expects. Nothing was sent to AWS.
+    #[error("the current key is not the expected one")]
     ExpectedKeyMismatch {
-        /// The key in force; none is the AWS-owned default.
+        /// The current key. `None` is the AWS-owned default.
         in_force: Option<KmsKeyArn>,
     },
-    /// Another change of the resource through this service was under way until the deadline; nothing
-    /// was sent.
-    #[error("another change of the resource is under way")]
+    /// This service was making another change of the resource until the deadline. Nothing was sent to AWS.
+    #[error("another change of the resource is in flight")]
     ResourceLocked,
-    /// The account's quota leaves no turn within the deadline.
-    #[error("no turn toward AWS within the deadline")]
+    /// The upstream limiter has no permit before the deadline. Nothing was sent to AWS.
+    #[error("AWS's quota allows no call before the deadline")]
     BudgetExhausted {
-        /// When a repetition could have one.
+        /// The time until the limiter could have a permit.
         retry_after: Duration,
     },
     /// AWS throttled the call until the deadline.
-    #[error("throttled by AWS")]
+    #[error("AWS throttled the call until the deadline")]
     Throttled {
-        /// When a repetition makes sense.
+        /// The time after which a retry makes sense.
         retry_after: Duration,
-        /// AWS's words.
+        /// AWS's code and message.
         answer: AwsErrorDetails,
     },
-    /// AWS could not be reached, or answered with a fault of its own.
-    #[error("AWS unavailable")]
+    /// AWS is not reachable, or responded with a server error.
+    #[error("AWS is unavailable")]
     AwsUnavailable {
-        /// AWS's words, where it said any.
+        /// AWS's code and message, if a response came.
         answer: Option<AwsErrorDetails>,
-        /// What went wrong, where no answer came.
+        /// The transport error, if no response came.
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// The audit log could not be written, and nothing was sent to AWS.
-    #[error("the audit log cannot be written; nothing was sent")]
+    /// The audit log did not accept the intent in time, so nothing was sent to AWS.
+    #[error("the audit log is not writable, so nothing was sent to AWS")]
     AuditUnavailable(#[source] Option<AuditUnavailable>),
-    /// AWS took the change, and its outcome could not be written yet.
-    #[error("the change was made; its outcome is not in the audit log yet")]
+    /// AWS made the change, but the audit log has not accepted its outcome yet.
+    #[error("AWS made the change, but its outcome is not in the audit log yet")]
     OutcomeNotRecorded {
-        /// AWS's id of the call, where it answered.
+        /// AWS's request id of the call.
         aws_request_id: Option<Box<str>>,
     },
-    /// The change ended in this way after its intent was recorded, and that could not be written yet.
-    #[error("how the change ended is not in the audit log yet")]
+    /// The change failed after its intent was recorded, and the audit log has not accepted its outcome yet.
+    #[error("the change failed, and its outcome is not in the audit log yet")]
     FailureNotRecorded {
-        /// How it ended.
+        /// Why the change failed.
         #[source]
         error: Box<Self>,
     },
-    /// Our own record could not be read.
-    #[error("the record of associations cannot be read")]
+    /// The service cannot read its store.
+    #[error("the service cannot read its store")]
     RecordUnavailable(#[source] Unavailable),
-    /// The deadline passed before anything was sent.
-    #[error("the deadline passed before anything was sent")]
+    /// The deadline passed before the service sent the call to AWS.
+    #[error("the deadline passed before anything was sent to AWS")]
     DeadlineBeforeAws,
-    /// The request id came with another request before.
-    #[error("the request id came with another request before")]
+    /// A different request used the same idempotency key before.
+    #[error("the request id belongs to a different request")]
     RequestIdReused,
-    /// The first request with this id was under way until the deadline.
-    #[error("the first request with this id is under way")]
+    /// The first request with the same idempotency key was in flight until the deadline.
+    #[error("the first request with this request id is in flight")]
     RequestInFlight,
-    /// AWS refused the first request with this id, and what it said then is told again.
-    #[error("the first request with this id was refused")]
+    /// The replay of a refusal: AWS refused the first request with the same idempotency key.
+    #[error("AWS refused the first request with this request id")]
     ReplayedFailure {
-        /// How the first one ended.
+        /// Why AWS refused the first request.
         #[source]
         error: Box<Self>,
-        /// The audit event that holds its outcome.
+        /// The audit event with the outcome of the first request.
         event: EventId,
     },
-    /// The call was sent and no answer came in time.
-    #[error("the call was sent and no answer came")]
+    /// The change was sent to AWS, but its outcome is unknown, because no response came in time.
+    #[error("the change was sent to AWS, but its outcome is unknown")]
     OutcomeUnknown {
-        /// The audit event that says so.
+        /// The audit event with the unknown outcome, if it is recorded.
         event: Option<EventId>,
-        /// What went wrong.
+        /// The transport error, if there is one.
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// Reading the audit log ended otherwise than in what was asked for.
+    /// A read of the audit log failed.
     #[error(transparent)]
     AuditRead(#[from] ReadError),
-    /// A defect of ours.
+    /// A defect of this service.
     #[error("internal error: {0}")]
     Internal(&'static str),
 }
@@ -233,7 +233,7 @@ impl Error {
         }
     }
 
-    /// AWS's own words, where the error comes from an answer of AWS.
+    /// AWS's code and message, if the error comes from a response of AWS.
     #[must_use]
     pub fn aws_answer(&self) -> Option<&AwsErrorDetails> {
         match self {
@@ -274,8 +274,8 @@ fn refusal_reason(refusal: Refusal) -> Reason {
     match refusal {
         Refusal::LogGroupNotFound => Reason::LogGroupNotFound,
         Refusal::LogGroupReserved => Reason::LogGroupReserved,
-        // The key's policy is the cause by far most often, yet the same words come where the key is
-        // gone: only a look at the key can tell.
+        // By far the most frequent cause is the key's policy. AWS returns the same message if the key does
+        // not exist, and only a read of the key distinguishes the two.
         Refusal::KeyMissingOrNotAllowed => Reason::KeyPolicyLacksLogsService,
         Refusal::KeyNotFound => Reason::KeyNotFound,
         Refusal::KeyDisabled => Reason::KeyDisabled,

@@ -1,4 +1,4 @@
-//! Checks before a change, and explanations after a refusal.
+//! Preflight: checks before a change. The same checks explain a refusal after one.
 
 mod access_test;
 pub(super) mod check;

@@ -1,4 +1,4 @@
-//! Reads: associations, the caller's own rights, and what to install in an account.
+//! Reads: associations, the caller's own tenant and limits, and what to install in an account.
 
 mod get;
 mod list;

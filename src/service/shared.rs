@@ -1,4 +1,4 @@
-//! What several use cases share.
+//! The parts that several use cases share.
 
 pub(super) mod audit_context;
 pub(super) mod key_health;

@@ -1,4 +1,4 @@
-//! What all use cases of one process share: the ports, and the locks and buffers between calls.
+//! The state that all use cases of one process share: the ports, and the locks and buffers between calls.
 
 use std::sync::Arc;
 
@@ -30,23 +30,23 @@ pub struct Dependencies {
     pub keys: Arc<dyn Keys>,
     /// Runs CloudWatch Logs Insights queries.
     pub queries: Arc<dyn Queries>,
-    /// Reads what IAM and STS say about the assumed roles.
+    /// Simulates the permissions of the tenants' roles, and tests their trust policies.
     pub roles: Arc<dyn Roles>,
     /// Discovers the quotas that AWS applies to the locations in use.
     pub quotas: Arc<dyn QuotaDiscovery>,
     /// Issues permits for calls to AWS.
     pub limiter: Arc<dyn UpstreamLimiter>,
-    /// Holds what is left of each tenant's limits.
+    /// Returns the current state of each tenant's quota.
     pub quota: Arc<dyn TenantQuota>,
     /// Records audit events.
     pub audit: Arc<dyn AuditLog>,
-    /// Reads which key each resource has and had.
+    /// Reads the current and former keys of resources.
     pub history: Arc<dyn KeyHistoryReader>,
-    /// Stores what reads observed of keys.
+    /// Stores key observations.
     pub observations: Arc<dyn KeyHistoryWriter>,
     /// Stores requests by their idempotency key.
     pub requests: Arc<dyn IdempotencyStore>,
-    /// Finds changes whose outcome is not known.
+    /// Finds changes whose outcome is unknown.
     pub open: Arc<dyn PendingChanges>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
@@ -54,7 +54,7 @@ pub struct Dependencies {
     pub tasks: TaskTracker,
 }
 
-/// The ports, and what calls of one process coordinate through. One instance for each process.
+/// The ports, and the locks and buffers that coordinate calls. A process has one instance.
 pub struct ServiceState {
     pub(super) ports: Dependencies,
     /// Serializes changes of one resource.
@@ -70,7 +70,7 @@ pub struct ServiceState {
 // === impl ServiceState ===
 
 impl ServiceState {
-    /// State over these ports, with nothing in flight.
+    /// Creates the state over these ports, with no call in flight.
     #[must_use]
     pub fn new(ports: Dependencies) -> Arc<Self> {
         Arc::new(Self {
@@ -83,16 +83,16 @@ impl ServiceState {
         })
     }
 
-    /// Stores observations of keys, for as long as the service runs.
+    /// Stores buffered key observations for as long as the service runs. Never returns.
     pub async fn run_observation_flusher(&self) {
         self.observations.run_flusher(&*self.ports.observations).await;
     }
 
-    /// Stores the observations so far.
+    /// Stores the observations that are buffered now.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`] where the store does not accept them: they stay buffered.
+    /// [`Unavailable`] if the store does not accept them. They stay in the buffer.
     pub async fn flush_observations(&self) -> Result<(), Unavailable> {
         self.observations.flush(&*self.ports.observations).await
     }

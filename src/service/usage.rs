@@ -1,4 +1,4 @@
-//! Where a key is in use, and where it still protects data.
+//! Where a key is set, and where it still protects data (`GetKeyUsage`).
 
 mod coverage;
 mod key_usage;

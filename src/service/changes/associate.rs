@@ -30,14 +30,14 @@ use crate::{
     },
 };
 
-/// Sets a key, named as the caller did.
+/// The change that sets a key. Contains the key as the caller named it.
 struct SetKey(KmsKeyId);
 
 /// Sets the key of a log group, or of an account's query results.
 ///
 /// # Errors
 ///
-/// [`Error`], whose variants are every way this can end but success.
+/// Any [`Error`] except [`Error::AuditRead`].
 pub async fn associate(cx: Context, request: AssociateRequest) -> Result<Changed, Error> {
     let AssociateRequest { resource, key, reason, expected, validate_only, request_id } = request;
     let request = ChangeRequest { resource, reason, expected, validate_only, request_id };
@@ -73,7 +73,7 @@ impl KeyChange for SetKey {
         Some((command.key.clone(), command.requested_key.clone()))
     }
 
-    /// A key can be set without knowing which one it replaces, unless the caller expects one.
+    /// The change does not depend on the key that it replaces, unless the caller expects one.
     fn requirement(request: &ChangeRequest) -> Requirement {
         if request.expected.is_some() { Requirement::Required } else { Requirement::BestEffort }
     }
@@ -100,8 +100,8 @@ impl KeyChange for SetKey {
     }
 }
 
-/// The ARN of the key that is meant. Only an alias or a bare key id has to be described, with the role of
-/// a caller that may read the resource.
+/// The ARN of the requested key. An alias or a bare key id needs a call to KMS. It requires that the caller
+/// may read the resource, and runs under the tenant's role.
 async fn resolve_key(
     cx: &mut Context,
     resource: &Resource,

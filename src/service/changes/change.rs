@@ -1,4 +1,4 @@
-//! A change on its way through the pipeline: what was requested, and what is specific to its kind.
+//! The types of a change in the pipeline: its request, its kind, and its prepared form.
 
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::{
     service::{context::Context, error::Error, shared::keyed_mutex::KeyGuard, state::Dependencies},
 };
 
-/// What setting a key and removing one do differently.
+/// The steps that differ between setting a key and removing one.
 pub(super) trait KeyChange: Send + Sync + Sized + 'static {
     type Command: Command + Clone + Send + Sync + 'static;
 
@@ -24,10 +24,10 @@ pub(super) trait KeyChange: Send + Sync + Sized + 'static {
     const SCOPE: Scope;
     const OPERATION: Operation;
 
-    /// The key as the caller named it.
+    /// The key as the caller named it. `None` for a removal.
     fn requested_key(&self) -> Option<&KmsKeyId>;
 
-    /// The command, with the key that the caller meant.
+    /// The command, with the resolved key.
     fn command(
         &self,
         cx: &mut Context,
@@ -35,18 +35,18 @@ pub(super) trait KeyChange: Send + Sync + Sized + 'static {
         reason: Option<Justification>,
     ) -> impl Future<Output = Result<Self::Command, Error>> + Send;
 
-    /// The key that the resource has once the change is made.
+    /// The key of the resource after the change, resolved and as requested.
     fn new_key(command: &Self::Command) -> Option<(KmsKeyArn, KmsKeyId)>;
 
-    /// How much the change has to know of what it replaces.
+    /// Whether the change requires the prior state of the resource.
     fn requirement(request: &ChangeRequest) -> Requirement;
 
-    /// What the caller may know of an error that names the resolved key.
+    /// Removes the resolved key from an error if the caller may not see it.
     fn mask(&self, error: Error) -> Error {
         error
     }
 
-    /// What the change would meet in AWS.
+    /// Checks whether AWS would accept the change. Returns a warning for each check that could not be made.
     fn dry_run(
         cx: &mut Context,
         authorized: &Authorized<Self::Command>,
@@ -60,7 +60,7 @@ pub(super) trait KeyChange: Send + Sync + Sized + 'static {
     ) -> impl Future<Output = AwsResponse<Acknowledgement>> + Send;
 }
 
-/// A change as it was requested.
+/// The request of a change, parsed.
 #[derive(Clone, Debug)]
 pub(super) struct ChangeRequest {
     pub(super) resource: UnresolvedResource,
@@ -70,7 +70,8 @@ pub(super) struct ChangeRequest {
     pub(super) request_id: Option<uuid::Uuid>,
 }
 
-/// A change that is authorized and may be sent. While it exists no other change of the resource runs.
+/// A change that is authorized and may be sent. While it exists, this process makes no other change of the
+/// resource.
 pub(super) struct PreparedChange<C> {
     pub(super) resource: Resource,
     pub(super) authorized: Authorized<C>,

@@ -23,15 +23,15 @@ use crate::{
     service::{context::Context, error::Error, preflight::role_check::RoleCheck, state::Dependencies},
 };
 
-/// Removes the key.
+/// The change that removes a key.
 struct RemoveKey;
 
-/// Removes the key of a log group, or of an account's query results; warns which former keys still protect
-/// data.
+/// Removes the key of a log group, or of an account's query results. The warnings name the former keys that
+/// still protect data.
 ///
 /// # Errors
 ///
-/// [`Error`], whose variants are every way this can end but success.
+/// Any [`Error`] except [`Error::AuditRead`].
 pub async fn disassociate(cx: Context, request: DisassociateRequest) -> Result<Changed, Error> {
     let DisassociateRequest { resource, reason, expected, validate_only, request_id } = request;
     let request = ChangeRequest { resource, reason, expected, validate_only, request_id };
@@ -64,7 +64,7 @@ impl KeyChange for RemoveKey {
         None
     }
 
-    /// The current key is about to be a former one, and AWS forgets former keys.
+    /// The change makes the current key a former one, and AWS does not return former keys.
     fn requirement(_request: &ChangeRequest) -> Requirement {
         Requirement::Required
     }

@@ -1,4 +1,4 @@
-//! `validate_only`: what a change would meet, with nothing changed.
+//! The dry run of a change (`validate_only`): runs its checks and changes nothing.
 
 use super::{
     change::{KeyChange, PreparedChange},
@@ -13,7 +13,7 @@ use crate::{
     service::{context::Context, error::Error},
 };
 
-/// Runs the checks of a prepared change, and answers as the change would.
+/// Runs the checks of a prepared change, and returns the response that the change would get.
 pub(super) async fn finish<K: KeyChange>(
     mut cx: Context,
     prepared: PreparedChange<K::Command>,
@@ -23,13 +23,13 @@ pub(super) async fn finish<K: KeyChange>(
     let unverified = cx.record_read(checked)?;
     let (key, now) = (K::new_key(authorized.command()), cx.ports().clock.now());
     let changed = prior.into_changed(resource, key, None, now, Box::default());
-    let only =
-        Warning { code: "VALIDATED_ONLY".into(), message: "nothing was changed, as asked for".to_owned() };
-    let warnings = [only].into_iter().chain(unverified).chain(changed.warnings).collect();
+    let message = "nothing was changed, because validate_only is set".to_owned();
+    let validated = Warning { code: "VALIDATED_ONLY".into(), message };
+    let warnings = [validated].into_iter().chain(unverified).chain(changed.warnings).collect();
     Ok(Changed { warnings, ..changed })
 }
 
-/// What could not be checked; an error where a check failed.
+/// A warning for each check that could not be made. An error if a check failed.
 pub(super) fn unverified_warnings(diagnosis: &Diagnosis) -> Result<Vec<Warning>, Error> {
     if let Some(cause) = diagnosis.cause() {
         return Err(Error::Diagnosed { cause: Box::new(cause.clone()), answer: AwsErrorDetails::default() });

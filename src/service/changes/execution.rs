@@ -1,4 +1,4 @@
-//! Executes one prepared change on a task of its own: commits the intent, sends, commits the outcome.
+//! Executes one prepared change on a separate task: commits the intent, sends, commits the outcome.
 //!
 //! Nothing is sent before the intent is durable. If the client disconnects, the change still completes and
 //! its outcome is recorded; only the response is lost.
@@ -37,11 +37,11 @@ use crate::{
     },
 };
 
-/// How long a caller waits, beyond the deadline, for the record of what was done.
+/// How long a caller waits after the deadline for the outcome to be recorded.
 const RECORD_GRACE: Duration = Duration::from_millis(250);
-/// How long an adapter may exceed the deadline that it was given before its call counts as lost.
+/// How long an adapter may exceed its deadline before its call counts as unanswered.
 const UPSTREAM_GRACE: Duration = Duration::from_secs(1);
-/// The wait before the first retry; each further one is twice as long.
+/// The wait before the first retry. Each further wait is twice as long.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// The longest wait before a retry.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
@@ -50,7 +50,7 @@ const POST_DEADLINE_BUDGET: Duration = Duration::from_secs(5);
 
 type Responder = oneshot::Sender<Result<Changed, Error>>;
 
-/// One change between its preparation and its outcome.
+/// One prepared change, until its outcome is recorded.
 struct Execution<K: KeyChange> {
     cx: Context,
     authorized: Authorized<K::Command>,
@@ -69,10 +69,10 @@ pub(super) async fn run<K: KeyChange>(
     let execution = Execution::<K> { cx, authorized, reservation };
     let task = async move {
         execution.run(resource, prior, responder).await;
-        // Until here no other change of the resource ran.
+        // The lock of the resource is free only after the outcome is recorded.
         drop(guard);
     };
-    // In the span of the call, so that its log lines name the call.
+    // The task runs in the span of the call, so that its log lines name the call.
     tasks.spawn(task.in_current_span());
     receiver.await.unwrap_or(Err(Error::Internal("a change ended without a result")))
 }
@@ -84,7 +84,7 @@ impl<K: KeyChange> Execution<K> {
         let Some(responder) = self.commit_intent(&mut prior, responder).await else { return };
         let sent = AssertUnwindSafe(self.send_with_retry()).catch_unwind().await;
         let sent = sent.unwrap_or_else(|_panic| {
-            // Perhaps after AWS accepted the change: reconciliation reads back which.
+            // AWS may have accepted the change before the panic. Reconciliation reads back whether it did.
             tracing::error!("a change panicked");
             Err(Error::OutcomeUnknown { event: None, source: None })
         });
@@ -101,12 +101,12 @@ impl<K: KeyChange> Execution<K> {
         self.commit_outcome(responder, result).await;
     }
 
-    /// Makes the intent durable. Returns the responder where the change may be sent; otherwise the caller
-    /// has its answer, and an intent that was stored after all gets its outcome.
+    /// Makes the intent durable. Returns the responder if the change may be sent. Otherwise it has sent the
+    /// error to the caller, and an intent that becomes durable late gets an outcome.
     async fn commit_intent(&mut self, prior: &mut PriorState, responder: Responder) -> Option<Responder> {
         let deadline = self.cx.call.deadline;
         if now() >= deadline {
-            // The reads before took all the time.
+            // The reads before the intent took all the time.
             let error = Error::DeadlineBeforeAws;
             self.cx.record_refusal(&error);
             drop(responder.send(Err(error)));
@@ -143,7 +143,7 @@ impl<K: KeyChange> Execution<K> {
         None
     }
 
-    /// Sends under a permit, again where a retry can help, until the deadline.
+    /// Sends the change with a permit. Retries until the deadline if a retry can help.
     async fn send_with_retry(&mut self) -> Result<Acknowledgement, Error> {
         let deadline = self.cx.call.deadline;
         let mut backoff = FIRST_BACKOFF;
@@ -168,7 +168,7 @@ impl<K: KeyChange> Execution<K> {
                 Err(error) => error,
             };
             let wait = match &error {
-                // The limiter knows: the next permit comes when the quota has room.
+                // No wait here: the limiter issues the next permit when the quota has room.
                 UpstreamError::Throttled { .. } => Duration::ZERO,
                 UpstreamError::Conflict { .. }
                 | UpstreamError::Fault { .. }
@@ -178,7 +178,7 @@ impl<K: KeyChange> Execution<K> {
                     return Err(final_error(error, deadline));
                 }
             };
-            // A call that may have been executed stays the worst that is known.
+            // Once a call may have been executed, a later error does not replace that error.
             let worst = match last_error.take() {
                 Some(unanswered @ UpstreamError::Unanswered(_)) => unanswered,
                 _ => error,
@@ -192,15 +192,17 @@ impl<K: KeyChange> Execution<K> {
         }
     }
 
-    /// What the idempotency record has with the intent, where the request has an idempotency key.
+    /// The step of the idempotency record that is stored with the intent, if the request has an
+    /// idempotency key.
     fn intent_step(&self) -> Option<RecordedStep> {
-        let left = self.cx.call.deadline.saturating_duration_since(now());
-        let max = left + UPSTREAM_GRACE + POST_DEADLINE_BUDGET;
+        let remaining = self.cx.call.deadline.saturating_duration_since(now());
+        let max = remaining + UPSTREAM_GRACE + POST_DEADLINE_BUDGET;
         Some(self.reservation.as_ref()?.started(self.cx.ports().clock.now(), max))
     }
 
-    /// What the idempotency record has with the outcome: what AWS decided stands; what AWS never accepted
-    /// may be tried again; anything else is read back first.
+    /// The step of the idempotency record that is stored with the outcome. A success or refusal of AWS is
+    /// replayed from then on. After an unknown outcome, a repetition reads back first. After any other
+    /// failure, a repetition runs the change.
     fn outcome_step(&self, result: &Result<Changed, Error>) -> Option<RecordedStep> {
         self.reservation.as_ref()?;
         let end = match result {
@@ -216,8 +218,8 @@ impl<K: KeyChange> Execution<K> {
         self.cx.audit.build_entry(self.cx.ports(), Kind::Outcome, result.as_ref().err())
     }
 
-    /// Makes the outcome durable and responds. A caller does not wait for a store that hangs, and never
-    /// gets a bare success whose outcome is not recorded.
+    /// Makes the outcome durable and responds. The caller does not wait for a store that hangs, and never
+    /// gets a success whose outcome is not recorded.
     async fn commit_outcome(&self, responder: Responder, result: Result<Changed, Error>) {
         let association = result.as_ref().ok().and_then(|changed| recorded_association(&changed.association));
         let request = self.outcome_step(&result);
@@ -230,7 +232,7 @@ impl<K: KeyChange> Execution<K> {
             (Ok(Changed { aws_request_id, .. }), Ok(Err(_)) | Err(_)) => {
                 tracing::error!(
                     aws.request_id = %aws_request_id,
-                    "a change was made, and its outcome is not in the audit log yet"
+                    "AWS made a change, but its outcome is not in the audit log yet"
                 );
                 Err(Error::OutcomeNotRecorded { aws_request_id: Some(aws_request_id) })
             }
@@ -246,12 +248,12 @@ impl<K: KeyChange> Execution<K> {
                 Err(Error::FailureNotRecorded { error: Box::new(error) })
             }
         };
-        // The client may have disconnected: the outcome is recorded all the same.
+        // Sending fails if the client disconnected. The outcome is recorded even then.
         drop(responder.send(done));
     }
 }
 
-/// The association that the record has once the change is made.
+/// The association to record, if AWS accepted the change.
 fn recorded_association(association: &KeyAssociation) -> Option<RecordedAssociation> {
     Some(RecordedAssociation {
         resource: association.resource.clone(),
@@ -261,7 +263,7 @@ fn recorded_association(association: &KeyAssociation) -> Option<RecordedAssociat
     })
 }
 
-/// The error of a change that is not retried any more.
+/// The error of a change after its last attempt.
 fn final_error(error: UpstreamError, deadline: Instant) -> Error {
     match error {
         UpstreamError::Refused { refusal, answer } => Error::Refused { refusal, answer },
@@ -275,7 +277,7 @@ fn final_error(error: UpstreamError, deadline: Instant) -> Error {
     }
 }
 
-/// Between half of `wait` and all of it, so that callers that collided do not collide again.
+/// A random time between half of `wait` and `wait`, so that callers that collided do not collide again.
 fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
@@ -285,11 +287,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repetitions_of_callers_who_met_are_spread_over_half_a_wait() {
+    fn retries_are_spread_over_half_of_the_wait() {
         let waits: Vec<_> = (0..1_000).map(|_| jittered(Duration::from_secs(1))).collect();
         let (min, max) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
         assert!(*min >= Duration::from_millis(500) && *max <= Duration::from_secs(1), "{min:?} {max:?}");
-        let between = max.saturating_sub(*min);
-        assert!(between > Duration::from_millis(400), "{min:?} {max:?}");
+        let spread = max.saturating_sub(*min);
+        assert!(spread > Duration::from_millis(400), "{min:?} {max:?}");
     }
 }

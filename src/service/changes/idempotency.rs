@@ -1,6 +1,7 @@
-//! Idempotency keys (`request_id`, AIP-155): the same request gets the same answer for 24 hours, also while
-//! the first is in flight and after a restart; a different request with the same key is refused. The
-//! store's record counts: it begins with the intent and ends with the outcome, in the same transactions.
+//! Idempotency keys (`request_id`, <https://google.aip.dev/155>): for 24 hours the same request gets the
+//! recorded response, and a different request with the same key is rejected. This also holds while the
+//! first request is in flight and after a restart, because the store commits the record of the request in
+//! the same transactions as the intent and the outcome.
 
 use std::time::Duration;
 
@@ -33,19 +34,19 @@ use crate::{
     },
 };
 
-/// How often the record is read of a request that another process handles.
+/// The interval between reads of the record while another process handles the request.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How to proceed with a request.
 #[derive(Debug)]
 pub(super) enum Admission {
-    /// Make it; with an idempotency key, under this reservation.
+    /// Make the change. The reservation exists if the request has an idempotency key.
     Proceed(Option<Reservation>),
-    /// Answer as the first time.
+    /// Replay the recorded response.
     Replay(RecordedRequest),
 }
 
-/// Held while a request with an idempotency key is made.
+/// The exclusive right to make the change of a request with an idempotency key.
 #[derive(Debug)]
 pub(super) struct Reservation {
     id: IdempotencyKey,
@@ -56,18 +57,18 @@ pub(super) struct Reservation {
     cluster_lock: RequestLock,
 }
 
-/// How the first request was answered.
+/// The recorded response to the first request.
 #[derive(Debug)]
 pub(super) struct RecordedRequest {
     pub(super) answer: Answer,
-    /// The audit event that holds its outcome.
+    /// The audit event with the outcome of the first request.
     pub(super) event: EventId,
 }
 
 // === impl Reservation ===
 
 impl Reservation {
-    /// What is stored with the intent.
+    /// The step that is stored with the intent. The change runs for at most `max` from `at`.
     pub(super) fn started(&self, at: Timestamp, max: Duration) -> RecordedStep {
         RecordedStep::Intent {
             id: self.id.clone(),
@@ -78,8 +79,8 @@ impl Reservation {
     }
 }
 
-/// A hash of what is requested. It covers the resolved resource, so that an omitted account or Region
-/// equals the one that it resolves to.
+/// The hash of what the request asks for. It covers the resolved resource, so that an omitted account or
+/// Region equals the resolved one.
 fn fingerprint(
     action: Action,
     resource: &Resource,
@@ -98,8 +99,8 @@ fn fingerprint(
     Fingerprint(URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, &text)).into())
 }
 
-/// Finds out whether a request is to be made. While the reservation exists, no other request with its key
-/// is made; those wait, at most until their deadline.
+/// Decides whether to make the change or to replay a response. While the reservation exists, no other
+/// request with the same key proceeds. Such requests wait, at most until their deadline.
 pub(super) async fn claim<K: KeyChange>(
     cx: &mut Context,
     change: &K,
@@ -111,12 +112,12 @@ pub(super) async fn claim<K: KeyChange>(
     };
     let id = IdempotencyKey { tenant: cx.tenant()?.id.clone(), id };
     let fingerprint = fingerprint(K::ACTION, resource, change.requested_key(), request);
-    // Boxed: few requests have a key, and the future is large.
+    // Boxed, because few requests have a key and the future is large.
     let claim: BoxFuture<'_, _> = Box::pin(Claim { cx, id, fingerprint }.admit());
     claim.await
 }
 
-/// A request with an idempotency key, on its way to being admitted.
+/// A request with an idempotency key that is not admitted yet.
 struct Claim<'c> {
     cx: &'c Context,
     id: IdempotencyKey,
@@ -130,7 +131,7 @@ impl Claim<'_> {
         let guard = if let Some(guard) = locks.try_lock(&self.id) {
             guard
         } else {
-            // A different request with this key does not have to wait for the first one's end.
+            // A different request with this key fails here, without waiting for the first one.
             self.find_record().await?;
             locks.lock(&self.id, deadline).await.ok_or(Error::RequestInFlight)?
         };
@@ -166,7 +167,7 @@ impl Claim<'_> {
         }
     }
 
-    /// The record of the key; an error where it is of a different request.
+    /// The record of the key. An error if the record belongs to a different request.
     async fn find_record(&self) -> Result<Option<RequestRecord>, Error> {
         let ports = self.cx.ports();
         let found = ports.requests.find(&self.id, ports.clock.now()).await;
@@ -176,8 +177,8 @@ impl Claim<'_> {
         }
     }
 
-    /// The record, once its request has ended or cannot be in flight any more: another process may handle
-    /// it, or its outcome may be recorded late.
+    /// Returns the record when its request has ended or can no longer be in flight. Another process may
+    /// handle the request, or its outcome may be recorded late.
     async fn wait_for_outcome(&self) -> Result<Option<RequestRecord>, Error> {
         loop {
             let Some(record) = self.find_record().await? else { return Ok(None) };
@@ -188,8 +189,8 @@ impl Claim<'_> {
         }
     }
 
-    /// Reads back a change that was sent and not answered; none where AWS does not have it, so that it is
-    /// to be made.
+    /// Reads back a change that was sent but not answered. `None` if AWS does not have the change, so that
+    /// this request has to make it.
     async fn reconcile(
         &self,
         intent: EventId,
@@ -204,7 +205,7 @@ impl Claim<'_> {
         }
     }
 
-    /// Waits before the record is read again that another process is expected to write.
+    /// Waits before the next read of a record that another process has to write.
     async fn wait_to_poll(&self) -> Result<(), Error> {
         let next = tokio::time::Instant::now() + POLL_INTERVAL;
         if next.into_std() >= self.cx.call.deadline {
@@ -215,8 +216,8 @@ impl Claim<'_> {
     }
 }
 
-/// Answers as the first time, to a caller that may still read the resource. Policy is not asked about the
-/// change again: nothing is changed, and the current key may be another by now.
+/// Replays the recorded response, if the caller may still read the resource. Policy does not decide about
+/// the change again: a replay changes nothing, and the current key may differ from the prior one by now.
 pub(super) fn replay(
     mut cx: Context,
     resource: &Resource,

@@ -1,6 +1,5 @@
-//! The one pipeline of all changes: resolve, claim the idempotency key, authorize, lock the resource,
-//! load the prior state, check the precondition; then `execution` commits the intent, sends, and commits
-//! the outcome.
+//! The pipeline of all changes: resolve, claim the idempotency key, authorize, lock the resource, load the
+//! prior state, check the precondition. Then `execution` commits the intent, sends, and commits the outcome.
 
 use super::{
     change::{ChangeRequest, KeyChange, PreparedChange},
@@ -21,7 +20,7 @@ use crate::{
     },
 };
 
-/// Makes a change.
+/// Makes a change, replays the response to an earlier one, or runs the dry run of one.
 pub(super) async fn execute<K: KeyChange>(
     mut cx: Context,
     change: K,
@@ -41,7 +40,7 @@ pub(super) async fn execute<K: KeyChange>(
     changed.map_err(|error| resolve::mask_as_not_found(error, &resource))
 }
 
-/// Resolves the resource, and claims the idempotency key where the request has one.
+/// Resolves the resource, and claims the idempotency key if the request has one.
 async fn claim<K: KeyChange>(
     cx: &mut Context,
     change: &K,

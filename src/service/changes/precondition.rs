@@ -10,31 +10,31 @@ use crate::{
     service::{context::Context, error::Error, shared::lookup},
 };
 
-/// Fails where the current key is another than expected.
+/// Fails if the current key is not the expected one.
 pub(super) async fn check(
     cx: &mut Context,
     access: &Access,
     expected: &ExpectedKey,
     current: Option<&KmsKeyArn>,
 ) -> Result<(), Error> {
-    let as_expected = match (expected, current) {
+    let matches = match (expected, current) {
         (ExpectedKey::Nothing, current) => current.is_none(),
         (ExpectedKey::Key(_), None) => false,
         (ExpectedKey::Key(KmsKeyId::Arn(key)), Some(current)) => key == current,
-        (ExpectedKey::Key(named), Some(current)) => {
+        (ExpectedKey::Key(key_id), Some(current)) => {
             let deadline = cx.call.deadline;
-            let found = lookup::describe_key(cx, access, named, deadline).await;
+            let found = lookup::describe_key(cx, access, key_id, deadline).await;
             match found.map_err(|answer| Error::RoleNotAssumable { answer })? {
                 Lookup::Found(key) => key.arn == *current,
                 Lookup::Absent => false,
                 Lookup::Unknown(_) => {
                     return Err(Error::KeyNotFound {
-                        key: named.clone(),
+                        key: key_id.clone(),
                         location: access.location().clone(),
                     });
                 }
             }
         }
     };
-    if as_expected { Ok(()) } else { Err(Error::ExpectedKeyMismatch { in_force: current.cloned() }) }
+    if matches { Ok(()) } else { Err(Error::ExpectedKeyMismatch { in_force: current.cloned() }) }
 }

@@ -1,5 +1,5 @@
-//! What is known of a resource before it is changed: which key it has, which it had, and what that
-//! means once the change is made.
+//! The prior state of a resource: its current and former keys before a change, and what the change makes
+//! of them.
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
@@ -23,35 +23,35 @@ use crate::{
     },
 };
 
-/// How long what is known of a log group counts as good enough not to look again before its key is
-/// replaced: AWS forgets former keys, so that a look at that moment is the last that can be had.
+/// The age from which a record of a log group is read again before a change replaces its key. AWS does not
+/// return former keys, so the read before the change is the last opportunity.
 const MAX_AGE: Duration = Duration::from_hours(1);
-/// How long a look may take that only helps.
+/// The timeout of a read that the change does not depend on.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How much a change needs to know of what it replaces.
+/// Whether a change needs the prior state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Requirement {
-    /// It cannot be made without.
+    /// The change fails if the prior state cannot be read.
     Required,
-    /// It is made all the same where AWS does not tell, and then the answer says so.
+    /// The change is made even if the prior state cannot be read. A warning then says so.
     BestEffort,
 }
 
-/// What is known of a resource before it is changed.
+/// The prior state of a resource.
 #[derive(Debug)]
 pub(super) struct PriorState {
-    /// As AWS has it, where it was looked at.
+    /// The log group, if it was read from AWS.
     pub(super) group: Option<LogGroup>,
-    /// What the look showed, to be kept with the intent.
+    /// The observation from that read, which is stored with the intent.
     pub(super) observation: Option<Observation>,
     record: Option<KeyRecord>,
     results_have_key: bool,
-    /// Of former keys.
+    /// The health of former keys, and when KMS deletes them.
     health: Vec<(KmsKeyArn, KeyHealth, Option<Timestamp>)>,
 }
 
-/// Loads what is known of a resource. The caller holds the resource's lock.
+/// Loads the prior state of a resource. The caller holds the resource's lock.
 pub(super) async fn load(
     cx: &mut Context,
     access: &Access,
@@ -76,7 +76,7 @@ pub(super) async fn load(
         {
             let deadline = (upstream::now() + TIMEOUT).min(cx.call.deadline);
             let read = AssertUnwindSafe(log_groups::find(cx, access, name, deadline));
-            // What only helps fails nothing, however it ends.
+            // The change does not depend on this read, so not even a panic in it fails the change.
             let found = read.catch_unwind().await.unwrap_or(Err(Error::Internal("a read panicked")));
             found.inspect_err(|error| tracing::debug!(%error, "the prior state was not read")).ok()
         }
@@ -98,12 +98,12 @@ pub(super) async fn load(
     Ok(PriorState { group, observation, record, results_have_key, health: Vec::new() })
 }
 
-/// Whether nobody is likely to have changed it elsewhere since.
+/// Whether the record is recent enough to skip the read.
 fn is_fresh(record: &KeyRecord, now: Timestamp) -> bool {
     record.deleted_at.is_none() && now < record.observed_at.plus(MAX_AGE)
 }
 
-/// What a change leaves behind.
+/// The key that a change replaces, and all former keys after the change.
 struct ReplacedKey {
     previous: Option<KmsKeyArn>,
     retention: Retention,
@@ -125,7 +125,7 @@ fn replaced_key(record: &KeyRecord, new: Option<&KmsKeyArn>, at: Timestamp) -> R
 // === impl PriorState ===
 
 impl PriorState {
-    /// Reads the health of the keys that the change makes former ones, and of those before them.
+    /// Reads the health of all keys that are former ones after the change.
     pub(super) async fn load_former_health(
         &mut self,
         cx: &Context,
@@ -140,12 +140,12 @@ impl PriorState {
         self.health = health.into_iter().map(|(key, (health, deletion))| (key, health, deletion)).collect();
     }
 
-    /// The key that is in force, as far as is known.
+    /// The current key. `None` if there is none, or if it is unknown.
     pub(super) fn key(&self) -> Option<&KmsKeyArn> {
         self.record.as_ref()?.key.as_ref()
     }
 
-    /// The answer to the change: `accepted` is when AWS took it, and none where it was not made.
+    /// The response to the change. `accepted` is when AWS accepted it, and `None` for a dry run.
     pub(super) fn into_changed(
         self,
         resource: Resource,
@@ -167,7 +167,7 @@ impl PriorState {
         }
         let association = KeyAssociation {
             resource,
-            // AWS takes no key that CloudWatch Logs cannot use at that moment.
+            // AWS accepts only a key that CloudWatch Logs can use at that moment.
             health: if key.is_some() && accepted.is_some() {
                 KeyHealth::Usable
             } else {
@@ -184,10 +184,10 @@ impl PriorState {
             former,
             source: if accepted.is_some() { Source::Recorded } else { Source::Live },
         };
-        // That query results were never set through this service is not that they have no key.
-        let is_known = record.is_some() || association.resource.target == Target::QueryResults;
-        let warnings =
-            warnings::change_warnings(&association, warnings::WarningInput { is_known, results_have_key });
+        // AWS never returns the key of query results, so a missing record of them is no failed read.
+        let prior_key_read = record.is_some() || association.resource.target == Target::QueryResults;
+        let input = warnings::WarningInput { prior_key_read, results_have_key };
+        let warnings = warnings::change_warnings(&association, input);
         Changed { association, event: None, aws_request_id, warnings }
     }
 }

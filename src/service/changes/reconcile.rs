@@ -1,5 +1,6 @@
-//! Reconciles changes whose outcome is not known, by reading back what AWS has: after a crash, and after a
-//! response that never came. Runs beside the calls; a change that cannot be read back yet stays pending.
+//! Reconciles changes whose outcome is unknown, after a crash or a missing response, by reading back the
+//! state in AWS. It runs in the background and for repeated requests. A change that cannot be read back
+//! yet stays pending.
 
 use std::{
     sync::Arc,
@@ -34,42 +35,43 @@ use crate::{
     },
 };
 
-/// How long reading back one change may take.
+/// The timeout for the read-back of one change.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What reading back one change found.
+/// The result of the read-back of one change.
 enum Finding {
-    /// The outcome.
+    /// The outcome is found, or can never be found.
     Reconciled(Settlement),
-    /// A query does not show it, and AWS may not use the new key yet.
+    /// A query shows a different key, but AWS may not use the new key yet.
     Pending,
-    /// AWS did not answer; to be read again.
+    /// The read failed and has to be repeated.
     Unavailable,
 }
 
-/// The outcome of a change, for a request with the same idempotency key.
+/// The result of the reconciliation of one change, for a request with the same idempotency key.
 pub(in crate::service) enum Reconciliation {
-    /// It is in force.
+    /// The change is in effect.
     InForce {
-        /// What its caller is told.
+        /// The response to its caller.
         answer: Answer,
-        /// The event that says so.
+        /// The `settled` event.
         event: EventId,
     },
-    /// It is not, or it cannot be told: making it again does no harm.
+    /// The change is not in effect, or nobody can find out. Repeating it does no harm.
     NotInForce,
-    /// AWS does not say now, or what it says could not be recorded.
+    /// The read failed, or its result could not be recorded.
     NotNow,
 }
 
-/// Reconciles every change whose intent is older than `before`, as far as AWS answers.
+/// Reconciles every pending change whose intent is older than `before`. A change that cannot be read back
+/// stays pending.
 pub async fn reconcile(state: &Arc<ServiceState>, changes: &dyn PendingChanges, before: Timestamp) {
     let pending = match changes.list_pending(before).await {
         Ok(pending) => pending,
         Err(error) => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                "changes with an unknown outcome cannot be read; trying again"
+                "changes with an unknown outcome cannot be read from the store; retrying"
             );
             return;
         }
@@ -78,13 +80,13 @@ pub async fn reconcile(state: &Arc<ServiceState>, changes: &dyn PendingChanges, 
         let intent = change.intent;
         let deadline = upstream::now() + TIMEOUT;
         if matches!(try_reconcile(state, change, deadline, None).await, Reconciliation::NotNow) {
-            tracing::warn!(audit.intent = %intent, "the outcome of a change is not known yet; trying again");
+            tracing::warn!(audit.intent = %intent, "the outcome of a change is still unknown; retrying");
         }
     }
 }
 
-/// Reconciles one change for a caller that would make it again. Making it again does no harm, so that
-/// nothing is waited for that only time can show.
+/// Reconciles one change for a caller that would repeat it. Repeating it does no harm, so this does not
+/// wait for an outcome that only time can show.
 pub(in crate::service) async fn reconcile_one(
     state: &Arc<ServiceState>,
     change: PendingChange,
@@ -93,8 +95,8 @@ pub(in crate::service) async fn reconcile_one(
     try_reconcile(state, change, deadline, Some(Settlement::CannotTell)).await
 }
 
-/// Reconciles a change once, whoever else asks for it meanwhile. `early` is recorded where only time can
-/// show the outcome; none leaves the change pending.
+/// Reconciles a change once, even if several tasks try at the same time. If only time can show the outcome,
+/// `early` is recorded; with `None` the change stays pending.
 async fn try_reconcile(
     state: &Arc<ServiceState>,
     change: PendingChange,
@@ -120,7 +122,7 @@ async fn try_reconcile(
     }
 }
 
-/// Reads from AWS whether the change is in effect.
+/// Reads back whether the change is in effect.
 async fn read_back(state: &Arc<ServiceState>, intent: &Event, deadline: Instant) -> Finding {
     let (Some(resource), Some(tenant)) = (&intent.resource, &intent.actor.tenant) else {
         return Finding::Reconciled(Settlement::CannotTell);
@@ -155,7 +157,7 @@ async fn compare(cx: &Context, access: &Access, name: &LogGroupName, intent: &Ev
     Finding::Reconciled(if is_applied { Settlement::InForce } else { Settlement::NotInForce })
 }
 
-/// The same for query results, as far as a query shows them.
+/// The same for query results, whose key only a query can show.
 async fn compare_results(cx: &mut Context, access: &Access, intent: &Event) -> Finding {
     let observation = match query_results_probe::probe(cx, access).await {
         ProbeResult::Confirmed(observation) => observation,
@@ -171,8 +173,8 @@ async fn compare_results(cx: &mut Context, access: &Access, intent: &Event) -> F
     Finding::Reconciled(if is_applied { Settlement::InForce } else { Settlement::NotInForce })
 }
 
-/// Records the outcome on a task of its own: a caller that disconnects does not interrupt it, and until it
-/// is recorded nobody else finds the change pending.
+/// Records the outcome on a separate task, so that a caller that disconnects does not interrupt it. The
+/// task holds the lock, so no other task reconciles the change before the outcome is recorded.
 async fn record_reconciled(
     state: &Arc<ServiceState>,
     change: PendingChange,
@@ -215,43 +217,44 @@ async fn record(ports: &Dependencies, change: PendingChange, settlement: Settlem
             tracing::warn!(
                 audit.intent = %intent,
                 error = &error as &dyn std::error::Error,
-                "the outcome of a pending change cannot be recorded; trying again"
+                "the outcome of a pending change cannot be recorded; retrying"
             );
             Reconciliation::NotNow
         }
     }
 }
 
-/// The answer to its caller; none where the change is not in effect.
+/// The recorded response to the caller of the change. `None` if the change is not in effect.
 fn recorded_answer(intent: &Event, settlement: Settlement) -> Option<Answer> {
-    let sets = intent.act == AuditOperation::Rpc(Action::AssociateKmsKey);
-    (settlement == Settlement::InForce).then(|| recorded_response::of_reconciled(intent, sets))
+    let sets_key = intent.act == AuditOperation::Rpc(Action::AssociateKmsKey);
+    (settlement == Settlement::InForce).then(|| recorded_response::of_reconciled(intent, sets_key))
 }
 
-/// The outcome of a change that was reconciled before.
+/// The result for a change that was reconciled before.
 fn resolve(intent: &Event, settlement: Settlement, event: EventId) -> Reconciliation {
     recorded_answer(intent, settlement)
         .map_or(Reconciliation::NotInForce, |answer| Reconciliation::InForce { answer, event })
 }
 
-/// The association that the change made. AWS accepted it at some moment after the intent.
+/// The association that the change made. The time of the intent stands for the time at which AWS accepted
+/// it, which is unknown.
 fn in_force(resource: &Resource, intent: &Event) -> RecordedAssociation {
-    let sets = intent.act == AuditOperation::Rpc(Action::AssociateKmsKey);
+    let sets_key = intent.act == AuditOperation::Rpc(Action::AssociateKmsKey);
     RecordedAssociation {
         resource: resource.clone(),
-        key: intent.keys.resolved.clone().filter(|_| sets),
+        key: intent.keys.resolved.clone().filter(|_| sets_key),
         previous_key: intent.keys.previous.clone(),
         accepted: intent.time,
     }
 }
 
-/// The key that the change was to set; none where it was to remove the key.
+/// The key that the change sets_key. `None` if it removes the key.
 fn intended_key(intent: &Event) -> Option<&KmsKeyArn> {
-    let sets = intent.act == AuditOperation::Rpc(Action::AssociateKmsKey);
-    intent.keys.resolved.as_ref().filter(|_| sets)
+    let sets_key = intent.act == AuditOperation::Rpc(Action::AssociateKmsKey);
+    intent.keys.resolved.as_ref().filter(|_| sets_key)
 }
 
-/// A call that the service makes for itself.
+/// The call of a read-back, which the service makes on its own behalf.
 fn call(deadline: Instant) -> Call {
     let received = tokio::time::Instant::now().into_std();
     Call {
@@ -264,7 +267,7 @@ fn call(deadline: Instant) -> Call {
     }
 }
 
-/// The caller of the change, without any scope: policy decides whether it may still read the resource.
+/// The caller of the change, without scopes. Policy decides whether it may still read the resource.
 fn caller(intent: &Event, tenant: &TenantId, now: Timestamp) -> Principal {
     let Actor { subject, issuer, token_id, .. } = intent.actor.clone();
     Principal {

@@ -1,4 +1,4 @@
-//! The stored form of a response, for replays of the same request.
+//! The stored form of a response, for replays of the same request. The stored names never change.
 
 use std::time::Duration;
 
@@ -21,20 +21,21 @@ use crate::{
     service::error::Error,
 };
 
-/// How much of AWS's words is kept, in characters.
+/// The maximum length of each stored text from AWS, in characters.
 const MAX_MESSAGE: usize = 1000;
 
-/// An answer that was given.
+/// A response as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::service) enum RecordedResponse {
-    /// A change that was made.
+    /// AWS made the change.
     Made(Box<Success>),
-    /// AWS's refusal.
+    /// AWS refused the change.
     Refused(Box<Failure>),
 }
 
-/// A change that was made.
+/// The response to a change that AWS made. Times are in microseconds since the epoch, the retention is in
+/// seconds.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::service) struct Success {
     key: Option<String>,
@@ -48,14 +49,14 @@ pub(in crate::service) struct Success {
     warnings: Vec<(String, String)>,
 }
 
-/// A key that was told of as a former one.
+/// A former key in a response.
 #[derive(Debug, Serialize, Deserialize)]
 struct FormerKeyRecord {
     key: String,
     since: i64,
     #[serde(rename = "seen")]
     observed_at: i64,
-    /// None is for ever, or not known.
+    /// The end of the protection. `None` if it has no end, or an unknown one.
     until: Option<i64>,
     #[serde(rename = "known")]
     is_known: bool,
@@ -63,11 +64,11 @@ struct FormerKeyRecord {
     deletion: Option<i64>,
 }
 
-/// AWS's refusal.
+/// The response to a change that AWS refused.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::service) struct Failure {
     key: Option<String>,
-    /// By its name, where no look showed the cause.
+    /// The code of the refusal, if no check found the cause.
     refusal: Option<String>,
     cause: Option<UpstreamCause>,
     code: String,
@@ -84,10 +85,10 @@ struct UpstreamCause {
     document: Option<String>,
 }
 
-// === impl Told ===
+// === impl RecordedResponse ===
 
 impl RecordedResponse {
-    /// The key that the request meant, by its ARN, so that policy can be asked again.
+    /// The ARN of the requested key, for the audit event of a replay.
     pub(in crate::service) fn key(&self) -> Option<KmsKeyArn> {
         let key = match self {
             Self::Made(success) => &success.key,
@@ -96,7 +97,7 @@ impl RecordedResponse {
         key.as_ref()?.parse().ok()
     }
 
-    /// The answer again.
+    /// Restores the response that was stored.
     pub(in crate::service) fn restore(self, resource: Resource, event: EventId) -> Result<Changed, Error> {
         match self {
             Self::Made(success) => success.restore(resource, event).ok_or(UNREADABLE),
@@ -108,9 +109,9 @@ impl RecordedResponse {
     }
 }
 
-const UNREADABLE: Error = Error::Internal("a kept answer cannot be read");
+const UNREADABLE: Error = Error::Internal("a recorded response cannot be read");
 
-/// Keeps a success.
+/// The stored form of a success.
 pub(in crate::service) fn of_success(changed: &Changed) -> Answer {
     let Changed { association, event: _, aws_request_id, warnings } = changed;
     let text = |key: &Option<KmsKeyArn>| key.as_ref().map(|key| key.as_str().to_owned());
@@ -139,11 +140,11 @@ pub(in crate::service) fn of_success(changed: &Changed) -> Answer {
     })))
 }
 
-/// Keeps the success of a change that was read back: what its intent said is so.
-pub(in crate::service) fn of_reconciled(intent: &Event, sets: bool) -> Answer {
+/// The stored form of a success that was read back. It contains only what the intent knew.
+pub(in crate::service) fn of_reconciled(intent: &Event, sets_key: bool) -> Answer {
     let text = |key: &Option<KmsKeyArn>| key.as_ref().map(|key| key.as_str().to_owned());
     answer(&RecordedResponse::Made(Box::new(Success {
-        key: text(&intent.keys.resolved).filter(|_| sets),
+        key: text(&intent.keys.resolved).filter(|_| sets_key),
         requested: intent.keys.requested.as_ref().map(ToString::to_string),
         previous: text(&intent.keys.previous),
         accepted: intent.time.as_micros(),
@@ -153,12 +154,12 @@ pub(in crate::service) fn of_reconciled(intent: &Event, sets: bool) -> Answer {
         former: Vec::new(),
         warnings: vec![(
             "OUTCOME_READ_BACK".to_owned(),
-            "AWS did not answer the call: that it was taken was read back afterwards".to_owned(),
+            "AWS did not respond to the call, so a later read-back confirmed that the change is in effect".to_owned(),
         )],
     })))
 }
 
-/// Keeps a refusal of AWS; none for what ended otherwise, which may be tried again.
+/// The stored form of a refusal of AWS. `None` for any other failure: a repetition may then run the change.
 pub(in crate::service) fn of_failure(error: &Error, key: Option<&KmsKeyArn>) -> Option<Answer> {
     let (refusal, cause, aws_error) = if let Error::Refused { refusal, answer } = error {
         (Some(*refusal), None, answer)
@@ -171,7 +172,7 @@ pub(in crate::service) fn of_failure(error: &Error, key: Option<&KmsKeyArn>) -> 
     let bounded = |text: &str| text.chars().take(MAX_MESSAGE).collect::<String>();
     Some(answer(&RecordedResponse::Refused(Box::new(Failure {
         key: key.map(ToString::to_string),
-        refusal: refusal.map(|refusal| reason_code(refusal).to_owned()),
+        refusal: refusal.map(|refusal| refusal_code(refusal).to_owned()),
         cause: cause.map(|check| UpstreamCause {
             check: check.name.as_str().to_owned(),
             reason: check.reason().unwrap_or(Reason::KeyNotUsable).as_str().to_owned(),
@@ -185,7 +186,7 @@ pub(in crate::service) fn of_failure(error: &Error, key: Option<&KmsKeyArn>) -> 
     }))))
 }
 
-/// Reads what was kept.
+/// Reads a stored response.
 pub(in crate::service) fn read(answer: &Answer) -> Result<RecordedResponse, Error> {
     serde_json::from_str(&answer.0).map_err(|_unreadable| UNREADABLE)
 }
@@ -194,7 +195,7 @@ fn answer(response: &RecordedResponse) -> Answer {
     Answer(serde_json::to_string(response).unwrap_or_default().into())
 }
 
-// === impl Made ===
+// === impl Success ===
 
 impl Success {
     fn restore(self, resource: Resource, event: EventId) -> Option<Changed> {
@@ -216,7 +217,7 @@ impl Success {
         let set = key(self.key)?;
         let association = KeyAssociation {
             resource,
-            // AWS takes no key that CloudWatch Logs cannot use at that moment.
+            // AWS accepts only a key that CloudWatch Logs can use at that moment.
             health: if set.is_some() { KeyHealth::Usable } else { KeyHealth::NotChecked },
             key: set,
             requested_key: self.requested.map(|text| text.parse::<KmsKeyId>()).transpose().ok()?,
@@ -240,7 +241,7 @@ impl Success {
     }
 }
 
-// === impl Refused ===
+// === impl Failure ===
 
 impl Failure {
     fn restore(self) -> Option<Error> {
@@ -261,8 +262,8 @@ impl Failure {
             };
             return Some(Error::Diagnosed { cause: Box::new(cause), answer });
         }
-        let named = self.refusal?;
-        let refusal = REFUSALS.into_iter().find(|refusal| reason_code(*refusal) == named)?;
+        let code = self.refusal?;
+        let refusal = REFUSALS.into_iter().find(|refusal| refusal_code(*refusal) == code)?;
         Some(Error::Refused { refusal, answer })
     }
 }
@@ -275,7 +276,7 @@ const HEALTHS: [KeyHealth; 5] = [
     KeyHealth::NotChecked,
 ];
 
-/// How a key's health is written down: a name that stays.
+/// The stored name of a key's health. It never changes.
 fn health_code(health: KeyHealth) -> &'static str {
     match health {
         KeyHealth::Usable => "usable",
@@ -301,8 +302,8 @@ const REFUSALS: [Refusal; 12] = [
     Refusal::Other,
 ];
 
-/// How a refusal is written down: a name that stays.
-fn reason_code(refusal: Refusal) -> &'static str {
+/// The stored name of a refusal. It never changes.
+fn refusal_code(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::LogGroupNotFound => "log_group_not_found",
         Refusal::LogGroupReserved => "log_group_reserved",
@@ -324,27 +325,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_refusal_is_told_again_as_it_was() {
+    fn every_refusal_survives_storage_unchanged() {
         for refusal in REFUSALS {
             let aws_error = AwsErrorDetails {
                 code: "Code".into(),
-                message: "words".into(),
+                message: "message".into(),
                 request_id: Some("id".into()),
             };
             let response = of_failure(&Error::Refused { refusal, answer: aws_error.clone() }, None).unwrap();
             let RecordedResponse::Refused(failure) = read(&response).unwrap() else { panic!("{response:?}") };
-            let Some(Error::Refused { refusal: restore, answer }) = failure.restore() else {
+            let Some(Error::Refused { refusal: restored, answer }) = failure.restore() else {
                 panic!("{response:?}")
             };
-            assert_eq!((restore, answer), (refusal, aws_error));
+            assert_eq!((restored, answer), (refusal, aws_error));
         }
     }
 
     #[test]
-    fn a_cause_that_was_found_is_told_again_with_its_remedy() {
+    fn every_diagnosed_cause_survives_storage_with_its_remedy() {
         for name in CheckName::ALL {
-            let check = Check::failed(name, Reason::KeyDisabled, "it is so", "do that")
-                .with_document("do that", &serde_json::json!({ "Effect": "Allow" }));
+            let check = Check::failed(name, Reason::KeyDisabled, "the detail", "the remedy")
+                .with_document("the remedy", &serde_json::json!({ "Effect": "Allow" }));
             let error =
                 Error::Diagnosed { cause: Box::new(check.clone()), answer: AwsErrorDetails::default() };
             let RecordedResponse::Refused(failure) = read(&of_failure(&error, None).unwrap()).unwrap() else {

@@ -1,5 +1,4 @@
-//! What a caller should know although the call succeeded: which keys still matter, and which are in
-//! danger.
+//! The warnings in a successful response: keys that still protect data, and keys that are at risk.
 
 use crate::domain::{
     arn::KmsKeyArn,
@@ -9,30 +8,30 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// What a change found beside its answer.
+/// What the warnings of a change depend on besides its association.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WarningInput {
-    /// Whether anything was known of the resource before.
-    pub(super) is_known: bool,
-    /// Whether the account's query results have a key of their own, as far as is recorded.
+    /// Whether the prior key could be read, as far as AWS returns it.
+    pub(super) prior_key_read: bool,
+    /// Whether the account's query results have a key, according to the service's record.
     pub(super) results_have_key: bool,
 }
 
-/// Of an association that stands.
+/// The warnings about a current association.
 #[must_use]
 pub fn current_warnings(association: &KeyAssociation) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if let Some(key) = &association.key {
         let codes = ["KEY_DISABLED", "KEY_PENDING_DELETION", "KEY_NOT_FOUND"];
-        let what = "which encrypts what is written now,";
-        warnings.extend(at_risk(codes, key, what, association.health, association.key_deletion));
+        let clause = "which encrypts new data,";
+        warnings.extend(at_risk(codes, key, clause, association.health, association.key_deletion));
     }
     warnings.extend(association.former.iter().flat_map(|key| former_key_warnings(association, key)));
     warnings
 }
 
-/// Of a change that was made, or would be.
-pub(super) fn change_warnings(association: &KeyAssociation, about: WarningInput) -> Vec<Warning> {
+/// The warnings about a change, or about its dry run.
+pub(super) fn change_warnings(association: &KeyAssociation, input: WarningInput) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if let (Some(key), Some(previous)) = (&association.key, &association.previous_key)
         && key != previous
@@ -40,54 +39,55 @@ pub(super) fn change_warnings(association: &KeyAssociation, about: WarningInput)
         warnings.push(Warning {
             code: "KEY_REPLACED".into(),
             message: format!(
-                "the key {previous} was set before; what was written under it stays under it until its retention ends, so keep that key enabled"
+                "the key {previous} was set before; data written under it stays encrypted with it until its retention ends, so keep that key enabled"
             ),
         });
     }
     warnings.extend(association.former.iter().flat_map(|key| former_key_warnings(association, key)));
-    if !about.is_known {
+    if !input.prior_key_read {
         warnings.push(Warning {
             code: "FORMER_KEY_NOT_KNOWN".into(),
-            message: "which key was set before is not known, since AWS could not be asked: if there was one, what was written under it stays under it".into(),
+            message: "the previous key is unknown, because it could not be read from AWS: if there was one, data written under it stays encrypted with it".into(),
         });
     }
     let covers_group =
         association.key.is_some() && matches!(association.resource.target, Target::LogGroup(_));
-    if covers_group && !about.results_have_key {
+    if covers_group && !input.results_have_key {
         warnings.push(Warning {
             code: "QUERY_RESULTS_NOT_COVERED".into(),
-            message: "stored query results are not covered by a log group's key: they have a key of their own, for the whole account and Region".into(),
+            message: "the key of a log group does not cover stored query results: they have a separate key for the whole account and Region".into(),
         });
     }
     warnings
 }
 
-/// Says that a former key must stay, and if it is about not to.
+/// The warnings about a former key that still protects data: that it must stay, and whether it is at risk.
 fn former_key_warnings(association: &KeyAssociation, former: &FormerKey) -> Vec<Warning> {
     let key = &former.key;
     let until = match former.protection {
         Protection::Until(until) => format!("until {until}"),
-        Protection::Forever => "for ever, since the log group has no retention".into(),
+        Protection::Forever => "for ever, because the log group has no retention".into(),
         Protection::NotKnown => match association.resource.target {
-            Target::LogGroup(_) => "until its retention ends, which is not known here".into(),
+            Target::LogGroup(_) => "until its retention ends, at a time that this service does not know".into(),
             Target::QueryResults => "until AWS deletes the stored query results".into(),
         },
         Protection::InUse | Protection::Expired => return Vec::new(),
     };
     let mut warnings = vec![Warning {
         code: "FORMER_KEY_STILL_PROTECTS_DATA".into(),
-        message: format!("what was written under {key} stays under it {until}: keep that key enabled"),
+        message: format!("data written under {key} stays encrypted with it {until}: keep that key enabled"),
     }];
     let codes = ["FORMER_KEY_DISABLED", "FORMER_KEY_PENDING_DELETION", "FORMER_KEY_NOT_FOUND"];
-    let what = format!("which still protects data {until},");
-    warnings.extend(at_risk(codes, key, &what, former.health, former.deletion));
+    let clause = format!("which still protects data {until},");
+    warnings.extend(at_risk(codes, key, &clause, former.health, former.deletion));
     warnings
 }
 
+/// The warning about a key that is disabled, scheduled for deletion or deleted. `clause` follows the key.
 fn at_risk(
     [disabled, pending, gone]: [&'static str; 3],
     key: &KmsKeyArn,
-    what: &str,
+    clause: &str,
     health: KeyHealth,
     deletion: Option<Timestamp>,
 ) -> Option<Warning> {
@@ -96,7 +96,7 @@ fn at_risk(
         KeyHealth::Disabled => (
             disabled,
             format!(
-                "the key {key}, {what} is disabled: that data cannot be read until the key is enabled again"
+                "the key {key}, {clause} is disabled: enable it, because that data cannot be read until then"
             ),
         ),
         KeyHealth::PendingDeletion => {
@@ -104,12 +104,12 @@ fn at_risk(
             (
                 pending,
                 format!(
-                    "the key {key}, {what} is scheduled for deletion{when}: cancel the deletion, or that data is lost"
+                    "the key {key}, {clause} is scheduled for deletion{when}: cancel the deletion, or that data is lost"
                 ),
             )
         }
         KeyHealth::NotFound => {
-            (gone, format!("KMS knows no key {key}, {what} any more: that data cannot be read"))
+            (gone, format!("the key {key}, {clause} no longer exists in KMS: that data cannot be read"))
         }
     };
     Some(Warning { code: code.into(), message })
