@@ -89,16 +89,16 @@ pub enum Error {
         refusal: Refusal,
         /// AWS's code and message.
         answer: AwsErrorDetails,
-        },
-        /// A check found the cause: AWS refused the call, or would refuse it.
-        #[error("a check found the cause of the failure")]
+    },
+    /// A check found the cause: AWS refused the call, or would refuse it.
+    #[error("a check found the cause of the failure")]
     Diagnosed {
         /// The check that failed.
         cause: Box<Check>,
         /// AWS's code and message. Empty if AWS refused nothing.
         answer: AwsErrorDetails,
-        },
-        /// The service cannot assume the tenant's role.
+    },
+    /// The service cannot assume the tenant's role.
     #[error("the role cannot be assumed")]
     RoleNotAssumable {
         /// The code and message of STS.
@@ -107,7 +107,7 @@ pub enum Error {
     /// AWS was processing another change of the resource until the deadline.
     #[error("AWS is processing another change of the resource")]
     Conflict {
-    /// AWS's code and message.
+        /// AWS's code and message.
         answer: AwsErrorDetails,
     },
     /// The current key is not the one that the caller expects. Nothing was sent to AWS.
@@ -151,10 +151,10 @@ pub enum Error {
         /// AWS's request id of the call.
         aws_request_id: Option<Box<str>>,
     },
-    /// The change failed after its intent was recorded, and the audit log has not accepted its outcome yet.
-    #[error("the change failed, and its outcome is not in the audit log yet")]
+    /// The change failed or its outcome is unknown, and the audit log has not accepted the outcome yet.
+    #[error("the outcome of the change is not in the audit log yet")]
     FailureNotRecorded {
-        /// Why the change failed.
+        /// How the change ended.
         #[source]
         error: Box<Self>,
     },
@@ -179,7 +179,7 @@ pub enum Error {
         /// The audit event with the outcome of the first request.
         event: EventId,
     },
-    /// The change was sent to AWS, but its outcome is unknown, because no response came in time.
+    /// The change was sent to AWS, but its outcome is unknown, because no usable response came in time.
     #[error("the change was sent to AWS, but its outcome is unknown")]
     OutcomeUnknown {
         /// The audit event with the unknown outcome, if it is recorded.

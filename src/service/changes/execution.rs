@@ -243,7 +243,7 @@ impl<K: KeyChange> Execution<K> {
             (Err(error), Ok(Err(_)) | Err(_)) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    "a change failed, and its outcome is not in the audit log yet"
+                    "a change did not succeed, and its outcome is not in the audit log yet"
                 );
                 Err(Error::FailureNotRecorded { error: Box::new(error) })
             }

@@ -248,7 +248,7 @@ fn in_force(resource: &Resource, intent: &Event) -> RecordedAssociation {
     }
 }
 
-/// The key that the change sets_key. `None` if it removes the key.
+/// The key that the change sets. `None` if it removes the key.
 fn intended_key(intent: &Event) -> Option<&KmsKeyArn> {
     let sets_key = intent.act == AuditOperation::Rpc(Action::AssociateKmsKey);
     intent.keys.resolved.as_ref().filter(|_| sets_key)

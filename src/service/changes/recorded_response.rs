@@ -154,7 +154,8 @@ pub(in crate::service) fn of_reconciled(intent: &Event, sets_key: bool) -> Answe
         former: Vec::new(),
         warnings: vec![(
             "OUTCOME_READ_BACK".to_owned(),
-            "AWS did not respond to the call, so a later read-back confirmed that the change is in effect".to_owned(),
+            "AWS did not respond to the call, so a later read-back confirmed that the change is in effect"
+                .to_owned(),
         )],
     })))
 }

@@ -68,7 +68,9 @@ fn former_key_warnings(association: &KeyAssociation, former: &FormerKey) -> Vec<
         Protection::Until(until) => format!("until {until}"),
         Protection::Forever => "for ever, because the log group has no retention".into(),
         Protection::NotKnown => match association.resource.target {
-            Target::LogGroup(_) => "until its retention ends, at a time that this service does not know".into(),
+            Target::LogGroup(_) => {
+                "until its retention ends, at a time that this service does not know".into()
+            }
             Target::QueryResults => "until AWS deletes the stored query results".into(),
         },
         Protection::InUse | Protection::Expired => return Vec::new(),

@@ -1,5 +1,5 @@
-//! Whether what is installed in an account works: the role with its external id and without, each read
-//! tried for real, and each change as IAM simulates it, since a try would change something.
+//! Tests what is installed in an account (`TestAccess`): assumes the role with and without the external id,
+//! tries each read, and lets IAM simulate each change, because a real change has an effect.
 
 use super::{
     check, optional_permissions,
@@ -32,14 +32,13 @@ use crate::{
     },
 };
 
-/// The role was assumed.
-const ASSUMED: &str = "the account's role can be assumed, with the external id";
+const ASSUMED: &str = "the account's role can be assumed with the external id";
 
 /// Tests what is installed in an account.
 ///
 /// # Errors
 ///
-/// [`Error`] where the caller may not ask; what does not work is a check.
+/// [`Error`] if the caller may not test the account. A problem with the installation is a failed check.
 pub async fn test_access(mut cx: Context, location: UnresolvedLocation) -> Result<Diagnosis, Error> {
     let result = check_access(&mut cx, &location).await;
     cx.record_read(result)
@@ -62,7 +61,7 @@ async fn check_access(cx: &mut Context, location: &UnresolvedLocation) -> Result
             checks.push(unreadable_check(&error));
             checks.extend(check_keys_and_writes(cx, access, &[]).await);
             if access.grant().verify_query_results {
-                let detail = "no log group to query could be found";
+                let detail = "no log group was found that could be queried";
                 checks.push(Check::not_checked(CheckName::RoleQueryPermission, detail));
             }
         }
@@ -98,10 +97,11 @@ async fn check_keys_and_writes(cx: &mut Context, access: &Access, groups: &[LogG
         };
         checks.extend(optional_permissions::check_key_tags(cx, access, &samples).await);
         let simulation = SimulationRequest::key_use(location, keys.iter().map(ToString::to_string).collect());
-        let what = "use the granted keys through CloudWatch Logs";
+        let permission = "use the granted keys through CloudWatch Logs";
         let name = CheckName::RoleKmsPermission;
         checks.push(
-            check_simulated(cx, access, Simulated { name, what, statement: USE_KEYS }, &simulation).await,
+            check_simulated(cx, access, Simulated { name, permission, statement: USE_KEYS }, &simulation)
+                .await,
         );
     }
     if !targets.is_empty() {
@@ -110,13 +110,20 @@ async fn check_keys_and_writes(cx: &mut Context, access: &Access, groups: &[LogG
         let (via, found) = role_check::simulate(cx.ports(), access, &simulation, cx.call.deadline).await;
         cx.audit.record_aws_call(via);
         let document = onboarding::role_statements(grant, &[SET_KEYS, SET_KEY_OF_QUERY_RESULTS]);
-        let what = "change the keys of everything that is granted";
-        checks.push(diagnosis::changes_allowed(&grant.role, &actions, &targets, &found, what, &document));
+        let permission = "change the keys of everything that is granted";
+        checks.push(diagnosis::changes_allowed(
+            &grant.role,
+            &actions,
+            &targets,
+            &found,
+            permission,
+            &document,
+        ));
     }
     checks
 }
 
-/// Looks at a key that the tenant may use, where one is known; otherwise IAM is asked.
+/// Reads a key that the tenant may use, if one is known. Otherwise IAM simulates the reads.
 async fn check_key_reads(
     cx: &mut Context,
     access: &Access,
@@ -129,19 +136,27 @@ async fn check_key_reads(
             access.location(),
             samples.iter().map(ToString::to_string).collect(),
         );
-        let what = "look at the granted keys and their policies";
-        return check_simulated(cx, access, Simulated { name, what, statement: LOOK_AT_KEYS }, &simulation)
-            .await;
+        let permission = "read the granted keys and their policies";
+        return check_simulated(
+            cx,
+            access,
+            Simulated { name, permission, statement: LOOK_AT_KEYS },
+            &simulation,
+        )
+        .await;
     };
-    let named = KmsKeyId::Arn(key.clone());
-    let described = cx.ports().keys.describe(access, &named, cx.call.deadline).await;
+    let key_id = KmsKeyId::Arn(key.clone());
+    let described = cx.ports().keys.describe(access, &key_id, cx.call.deadline).await;
     cx.audit.record_aws_call(described.via);
     let policy = cx.ports().keys.policy(access, key, cx.call.deadline).await;
     cx.audit.record_aws_call(policy.via);
     match described.result.map(drop).and(policy.result.map(drop)) {
-        Ok(()) => Check::passed(name, format!("the role may look at {key} and its policy")),
+        Ok(()) => Check::passed(name, format!("the role may read {key} and its policy")),
         Err(UpstreamError::Refused { refusal: Refusal::RoleLacksKms | Refusal::Other, answer }) => {
-            let detail = format!("the role may not look at {key}: AWS said {}", lookup::aws_message(&answer));
+            let detail = format!(
+                "the role may not read {key} and its policy: AWS returned {}",
+                lookup::aws_message(&answer)
+            );
             Check::failed(name, Reason::RoleLacksKmsPermission, detail, "").with_document(
                 "add this statement to the role's policy; the key's policy must let the account's own policies decide",
                 &remedy::role_read_statement(key),
@@ -151,14 +166,14 @@ async fn check_key_reads(
     }
 }
 
-/// Runs the query that tells the key of query results.
+/// Runs the query that shows the key of query results.
 async fn check_query(cx: &mut Context, access: &Access) -> Check {
     let name = CheckName::RoleQueryPermission;
     match query_results_probe::probe(cx, access).await {
-        ProbeResult::Confirmed(_) => Check::passed(name, "a query tells the key of query results"),
+        ProbeResult::Confirmed(_) => Check::passed(name, "a query shows the key of query results"),
         ProbeResult::Unknown(Inconclusive { message, helps: Remedy::Permission }) => {
-            let detail = format!("the role may not tell the key of query results by a query: {message}");
-            let remedy = "let the role have these statements, and the policies of the keys of the results and of the queried log group let it decrypt through CloudWatch Logs";
+            let detail = format!("the role may not find the key of query results with a query: {message}");
+            let remedy = "add these statements to the role's policy; the policies of the keys of the query results and of the queried log group must let the role decrypt through CloudWatch Logs";
             let document = onboarding::role_statements(access.grant(), &[RUN_QUERY, READ_QUERY, USE_KEYS]);
             Check::failed(name, Reason::RoleLacksLogsPermission, detail, remedy)
                 .with_document(remedy, &document)
@@ -166,15 +181,18 @@ async fn check_query(cx: &mut Context, access: &Access) -> Check {
         ProbeResult::Unknown(Inconclusive { message, helps: Remedy::Time | Remedy::Nothing }) => {
             Check::not_checked(name, message)
         }
-        ProbeResult::Off => Check::not_checked(name, "the account's grant does not ask for queries"),
+        ProbeResult::Off => Check::not_checked(
+            name,
+            "the account's grant does not enable these queries (verify_query_results)",
+        ),
     }
 }
 
 /// Tries to assume the role without the external id, which must fail.
 async fn check_external_id(cx: &mut Context, access: &Access) -> Check {
-    let open = cx.ports().roles.trusts_without_external_id(access, cx.call.deadline).await;
-    cx.audit.record_aws_call(open.via);
-    match open.result {
+    let trust = cx.ports().roles.trusts_without_external_id(access, cx.call.deadline).await;
+    cx.audit.record_aws_call(trust.via);
+    match trust.result {
         Ok(false) => Check::passed(
             CheckName::RoleNeedsExternalId,
             "the role cannot be assumed without the external id",
@@ -182,14 +200,14 @@ async fn check_external_id(cx: &mut Context, access: &Access) -> Check {
         Ok(true) => Check::failed(
             CheckName::RoleNeedsExternalId,
             Reason::RoleNotAssumable,
-            "the role can be assumed without the external id: whoever can make this service call AWS for them could reach your account",
-            "put the condition StringEquals sts:ExternalId into the role's trust policy, as GetOnboarding shows it",
+            "the role can be assumed without the external id, so anyone who can make this service call AWS for them could reach your account",
+            "add the condition StringEquals sts:ExternalId to the role's trust policy, as in the response of GetOnboarding",
         ),
         Err(error) => Check::not_checked(CheckName::RoleNeedsExternalId, lookup::lookup_error(&error)),
     }
 }
 
-/// A key that the tenant may use and that is there for all that is known.
+/// A key that the tenant may use and that probably exists: the configuration names it, or a log group has it.
 fn sample_key(access: &Access, groups: &[LogGroup]) -> Option<KmsKeyArn> {
     let (grant, location) = (access.grant(), access.location());
     let same_account = |key: &KmsKeyArn| key.account() == location.account && grant.allows_key(key);
@@ -210,8 +228,8 @@ fn unreadable_check(error: &UpstreamError) -> Check {
         UpstreamError::Refused { answer, .. } => Check::failed(
             CheckName::RoleReadPermission,
             Reason::RoleLacksLogsPermission,
-            format!("the role may not list log groups: AWS said {}", lookup::aws_message(answer)),
-            "allow the role logs:DescribeLogGroups, as GetOnboarding shows it",
+            format!("the role may not list log groups: AWS returned {}", lookup::aws_message(answer)),
+            "allow the role logs:DescribeLogGroups, as in the response of GetOnboarding",
         ),
         UpstreamError::RoleNotAssumable { .. }
         | UpstreamError::Conflict { .. }

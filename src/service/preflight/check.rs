@@ -1,4 +1,5 @@
-//! Diagnoses a would-be association: every check that a call would meet, changing nothing.
+//! Diagnoses a possible association (`CheckKeyAssociation`): makes every check that an `AssociateKmsKey` call
+//! depends on, and changes nothing.
 
 use super::role_check::RoleCheck;
 use crate::{
@@ -25,11 +26,11 @@ use crate::{
     },
 };
 
-/// Every check of a would-be association.
+/// Makes every check of a possible association.
 ///
 /// # Errors
 ///
-/// [`Error`] where the caller may not ask; what is wrong with the association itself is a check.
+/// [`Error`] if the caller may not run the checks. A problem with the association is a failed check.
 pub async fn check(mut cx: Context, request: CheckRequest) -> Result<Diagnosis, Error> {
     let result = diagnose(&mut cx, request).await;
     cx.record_read(result)
@@ -46,7 +47,7 @@ async fn diagnose(cx: &mut Context, request: CheckRequest) -> Result<Diagnosis, 
     Ok(run_checks(cx, &authorized, &requested).await)
 }
 
-/// Runs every check that a call would meet, in that order, and stops where nothing further can be read.
+/// Makes every check, in the order in which a call would fail on them. Stops if nothing further can be read.
 pub(in crate::service) async fn run_checks(
     cx: &mut Context,
     authorized: &Authorized<CheckKeyAssociation>,
@@ -59,17 +60,17 @@ pub(in crate::service) async fn run_checks(
         let check = Check::failed(
             CheckName::LogGroupNotReserved,
             Reason::LogGroupReserved,
-            format!("log groups whose names begin with aws/, such as {name}, are reserved for AWS"),
-            "their keys cannot be set",
+            format!("log group {name} is reserved for AWS, because its name begins with aws/"),
+            "use another log group",
         );
         return Diagnosis { checks: vec![check], key: None };
     }
     let mut checks = Vec::new();
     if let Target::LogGroup(name) = &resource.target {
-        let detail = format!("{name} is not one of the log groups that AWS keeps to itself");
+        let detail = format!("log group {name} is not reserved for AWS");
         checks.push(Check::passed(CheckName::LogGroupNotReserved, detail));
     }
-    if let Some(region) = key_elsewhere(requested, resource) {
+    if let Some(region) = foreign_region(requested, resource) {
         checks.push(diagnosis::check_foreign_key(region, resource));
         return Diagnosis { checks, key: None };
     }
@@ -98,13 +99,13 @@ pub(in crate::service) async fn run_checks(
     let Lookup::Found(metadata) = &key else { return Diagnosis { checks, key: None } };
     let arn = metadata.arn.clone();
     cx.audit.resolved(&arn);
-    let would = AssociateKmsKey {
+    let command = AssociateKmsKey {
         resource: resource.clone(),
         key: arn.clone(),
         requested_key: requested.clone(),
         reason: None,
     };
-    checks.insert(0, check_policy(cx, access, would).await);
+    checks.insert(0, check_policy(cx, access, command).await);
     if arn.region() == &resource.location.region {
         checks.extend(diagnosis::key_usable(metadata));
         let policy = lookup::fetch_policy(cx, access, &arn, cx.call.deadline).await;
@@ -116,12 +117,12 @@ pub(in crate::service) async fn run_checks(
 }
 
 /// Whether policy allows the association.
-async fn check_policy(cx: &mut Context, access: &Access, would: AssociateKmsKey) -> Check {
-    let (tenant, key, resource) = (access.tenant(), would.key.clone(), would.resource.clone());
-    let required = cx.required_facts(tenant, &would);
+async fn check_policy(cx: &mut Context, access: &Access, command: AssociateKmsKey) -> Check {
+    let (tenant, key, resource) = (access.tenant(), command.key.clone(), command.resource.clone());
+    let required = cx.required_facts(tenant, &command);
     match policy_facts::load_facts(cx, &required, access, Some(&key), &resource).await {
         Ok(facts) => {
-            let decided = cx.decide_command(&facts, tenant, would);
+            let decided = cx.decide_command(&facts, tenant, command);
             diagnosis::tenant_policy(decided.as_ref().map(|_| ()), &resource, &key)
         }
         Err(Error::Diagnosed { cause, .. }) => *cause,
@@ -129,7 +130,7 @@ async fn check_policy(cx: &mut Context, access: &Access, would: AssociateKmsKey)
     }
 }
 
-/// The key of query results, as a query shows it or as our own record has it.
+/// The key of query results, from a query or from the service's own record.
 async fn check_query_results(cx: &mut Context, access: &Access, resource: &Resource) -> Check {
     match query_results_probe::results_key(cx, access, resource).await {
         Ok(ObservedKey { record: Some(record), source: Source::Live }) => {
@@ -140,7 +141,7 @@ async fn check_query_results(cx: &mut Context, access: &Access, resource: &Resou
     }
 }
 
-/// The log group, or the message of STS where the role cannot be assumed.
+/// Reads the log group. The error is the message of STS if the role cannot be assumed.
 async fn check_log_group(
     cx: &mut Context,
     access: &Access,
@@ -152,14 +153,14 @@ async fn check_log_group(
         Err(Error::LogGroupNotFound { .. }) => Ok(Lookup::Absent),
         Err(Error::RoleNotAssumable { answer }) => Err(answer),
         Err(Error::Refused { answer, .. }) => {
-            Ok(Lookup::Unknown(format!("AWS said {}", lookup::aws_message(&answer))))
+            Ok(Lookup::Unknown(format!("AWS returned {}", lookup::aws_message(&answer))))
         }
         Err(error) => Ok(Lookup::Unknown(error.to_string())),
     }
 }
 
-/// The key, where the tenant may know of it: one that is not granted is absent. Or the message of STS where
-/// the role cannot be assumed.
+/// Reads the key. A key that is not granted to the tenant counts as absent. The error is the message of STS
+/// if the role cannot be assumed.
 async fn check_key(
     cx: &mut Context,
     access: &Access,
@@ -176,8 +177,9 @@ async fn check_key(
         read @ (Lookup::Found(_) | Lookup::Absent | Lookup::Unknown(_)) => Ok(read),
     }
 }
-/// The Region that the key names, where it is another than the target's.
-fn key_elsewhere<'k>(requested: &'k KmsKeyId, resource: &Resource) -> Option<&'k Region> {
+
+/// The Region that the key names, if it is not the target's.
+fn foreign_region<'k>(requested: &'k KmsKeyId, resource: &Resource) -> Option<&'k Region> {
     let region = match requested {
         KmsKeyId::Arn(arn) => arn.region(),
         KmsKeyId::AliasArn { region, .. } => region,
@@ -188,9 +190,9 @@ fn key_elsewhere<'k>(requested: &'k KmsKeyId, resource: &Resource) -> Option<&'k
 
 fn check_role(assumed: bool) -> Check {
     if assumed {
-        Check::passed(CheckName::RoleAssumable, "the account's role can be assumed, with the external id")
+        Check::passed(CheckName::RoleAssumable, "the account's role can be assumed with the external id")
     } else {
-        Check::not_checked(CheckName::RoleAssumable, "no role was assumed, since AWS was not reached")
+        Check::not_checked(CheckName::RoleAssumable, "the role was not assumed because AWS was not reached")
     }
 }
 
@@ -198,7 +200,7 @@ pub(super) fn assume_role_failure(answer: &AwsErrorDetails) -> Check {
     Check::failed(
         CheckName::RoleAssumable,
         Reason::RoleNotAssumable,
-        format!("the account's role cannot be assumed: STS said {}", lookup::aws_message(answer)),
-        "let the role's trust policy name this service's own role, with sts:AssumeRole, sts:TagSession and the external id that was agreed",
+        format!("the account's role cannot be assumed: STS returned {}", lookup::aws_message(answer)),
+        "in the role's trust policy, allow this service's own role sts:AssumeRole and sts:TagSession with the agreed external id",
     )
 }

@@ -1,6 +1,6 @@
-//! Explains why AWS refused a key, by reading the key and its policy: AWS's message does not say.
-//!
-//! Runs before the outcome is recorded, so that the caller and the audit log get the same cause.
+//! Explains a refusal of AWS by reading the key, its policy and the role's permissions, because AWS's message
+//! does not contain the cause. It runs before the outcome is recorded, so that the caller and the audit log
+//! get the same cause.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use crate::{
 /// How long the explanation may take after the refusal.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The error with its cause, where the cause of the refusal can be read.
+/// Adds the cause to the error, if the error is a refusal and its cause can be found.
 pub(in crate::service) async fn explain_refusal<C: Command>(
     cx: &mut Context,
     authorized: &Authorized<C>,
@@ -60,8 +60,8 @@ pub(in crate::service) async fn explain_refusal<C: Command>(
     }
 }
 
-/// The first fault of the key or, where AWS's message leaves it open, of the role. Where none is found and
-/// AWS blames the key, the key.
+/// The first failed check of the key or, if AWS's message does not exclude it, of the role. If no check
+/// failed and AWS's message names the key, the key is the cause.
 async fn root_cause(
     cx: &mut Context,
     role: &RoleCheck<'_>,
@@ -69,11 +69,11 @@ async fn root_cause(
     refusal: Refusal,
 ) -> Option<Check> {
     let RoleCheck { access, resource, deadline } = *role;
-    let named = KmsKeyId::Arn(key.clone());
-    let found = lookup::describe_key(cx, access, &named, deadline).await;
-    let found =
-        found.unwrap_or_else(|answer| Lookup::Unknown(format!("STS said {}", lookup::aws_message(&answer))));
-    let exists = diagnosis::key_exists(&named, resource, &found);
+    let key_id = KmsKeyId::Arn(key.clone());
+    let found = lookup::describe_key(cx, access, &key_id, deadline).await;
+    let found = found
+        .unwrap_or_else(|answer| Lookup::Unknown(format!("STS returned {}", lookup::aws_message(&answer))));
+    let exists = diagnosis::key_exists(&key_id, resource, &found);
     let usable = match &found {
         Lookup::Found(key) => diagnosis::key_usable(key),
         Lookup::Absent | Lookup::Unknown(_) => Vec::new(),
@@ -95,7 +95,7 @@ async fn root_cause(
     (refusal == Refusal::KeyMissingOrNotAllowed).then(|| diagnosis::refusal_check(&evaluated, resource))
 }
 
-/// The check, where it failed.
+/// The check, if it failed.
 fn failed_check(check: Check) -> Option<Check> {
     check.reason().is_some().then_some(check)
 }

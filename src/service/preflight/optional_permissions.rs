@@ -1,5 +1,5 @@
-//! Permissions that only some settings make this service use: tags of keys, where a policy goes by them,
-//! and the account's quotas, where they are asked for.
+//! Checks of permissions that the service needs only with some settings: to read the tags of keys if a policy
+//! uses them, and to read the account's quotas if quota discovery is enabled.
 
 use std::sync::Arc;
 
@@ -19,20 +19,20 @@ use crate::{
     service::{context::Context, shared::lookup},
 };
 
-/// What policies are asked about, to see whether they go by the tags of keys.
+/// Sample keys and targets, to find out whether a policy uses the tags of keys.
 pub(super) struct Samples<'a> {
     /// One key for each pattern.
     pub(super) keys: &'a [KmsKeyArn],
     /// One target for each pattern.
     pub(super) targets: &'a [Resource],
-    /// Log groups that are there.
+    /// Log groups that exist.
     pub(super) groups: &'a [LogGroup],
-    /// A key that is there.
+    /// A key that probably exists.
     pub(super) sample_key: Option<&'a KmsKeyArn>,
 }
 
-/// Reads the tags of a key that the tenant may use, where one is known; otherwise IAM is asked. None
-/// where no policy in force goes by tags.
+/// Reads the tags of a key that the tenant may use, if one is known. Otherwise IAM simulates the read.
+/// `None` if no policy of the snapshot uses tags.
 pub(super) async fn check_key_tags(
     cx: &mut Context,
     access: &Access,
@@ -45,17 +45,17 @@ pub(super) async fn check_key_tags(
         let keys: Vec<String> = same_account.map(ToString::to_string).collect();
         if keys.is_empty() {
             let detail = format!(
-                "the policy {policies} goes by the tags of keys, which KMS shows within a key's own account only"
+                "the policy {policies} uses the tags of keys, which KMS returns only within the key's own account"
             );
             return Some(Check::not_checked(name, detail));
         }
-        let what = format!("read the tags of the granted keys, which the policy {policies} goes by");
+        let permission = format!("read the tags of the granted keys, which the policy {policies} uses");
         let simulation = SimulationRequest::key_tags(location, keys);
         return Some(
             check_simulated(
                 cx,
                 access,
-                Simulated { name, what: &what, statement: LOOK_AT_KEYS },
+                Simulated { name, permission: &permission, statement: LOOK_AT_KEYS },
                 &simulation,
             )
             .await,
@@ -65,10 +65,10 @@ pub(super) async fn check_key_tags(
     cx.audit.record_aws_call(read.via);
     Some(match read.result {
         Ok(Some(_)) => Check::passed(name, format!("the role may read the tags of {key}")),
-        Ok(None) => Check::not_checked(name, format!("KMS knows no key {key}")),
+        Ok(None) => Check::not_checked(name, format!("the key {key} does not exist in KMS")),
         Err(UpstreamError::Refused { refusal: Refusal::RoleLacksKms | Refusal::Other, answer }) => {
             let detail = format!(
-                "the role may not read the tags of {key}, which the policy {policies} goes by: AWS said {}",
+                "the role may not read the tags of {key}, which the policy {policies} uses: AWS returned {}",
                 lookup::aws_message(&answer)
             );
             Check::failed(name, Reason::RoleLacksKmsPermission, detail, "").with_document(
@@ -80,29 +80,29 @@ pub(super) async fn check_key_tags(
     })
 }
 
-/// The first policies found that go by the tags of keys.
+/// The first policies found that use the tags of keys.
 fn tag_based_policies(cx: &Context, access: &Access, samples: &Samples<'_>) -> Option<Vec<Arc<str>>> {
     let (tenant, location) = (access.tenant(), access.location());
-    let there = samples.groups.iter().map(|group| Target::LogGroup(group.name.clone()));
-    let there = there.filter(|target| access.grant().allows(target));
-    let there = there.map(|target| Resource { location: location.clone(), target });
-    let targets: Vec<Resource> = there.chain(samples.targets.iter().cloned()).collect();
+    let existing = samples.groups.iter().map(|group| Target::LogGroup(group.name.clone()));
+    let existing = existing.filter(|target| access.grant().allows(target));
+    let existing = existing.map(|target| Resource { location: location.clone(), target });
+    let targets: Vec<Resource> = existing.chain(samples.targets.iter().cloned()).collect();
     let keys: Vec<&KmsKeyArn> = samples.sample_key.into_iter().chain(samples.keys).collect();
-    let sets = keys.iter().flat_map(|key| {
+    let of_changes = keys.iter().flat_map(|key| {
         targets.iter().map(|resource| {
             let (requested_key, key) = (KmsKeyId::Arn((*key).clone()), (*key).clone());
-            let would = AssociateKmsKey { resource: resource.clone(), key, requested_key, reason: None };
-            cx.required_facts(tenant, &would)
+            let command = AssociateKmsKey { resource: resource.clone(), key, requested_key, reason: None };
+            cx.required_facts(tenant, &command)
         })
     });
-    let looks = keys.iter().map(|key| {
-        let would = GetKeyUsage { location: location.clone(), key: Some((*key).clone()) };
-        cx.required_facts(tenant, &would)
+    let of_usage = keys.iter().map(|key| {
+        let command = GetKeyUsage { location: location.clone(), key: Some((*key).clone()) };
+        cx.required_facts(tenant, &command)
     });
-    sets.chain(looks).map(|required_facts| required_facts.key_tags).find(|policies| !policies.is_empty())
+    of_changes.chain(of_usage).map(|required| required.key_tags).find(|policies| !policies.is_empty())
 }
 
-/// Reads the account's quotas, where the service does so. The role may do without.
+/// Reads the account's quotas, if quota discovery is enabled. The service works without the permission.
 pub(super) async fn check_quotas(cx: &mut Context, access: &Access) -> Option<Check> {
     let name = CheckName::RoleQuotasPermission;
     let read = cx.ports().quotas.refresh(access, cx.call.deadline).await?;
@@ -111,12 +111,12 @@ pub(super) async fn check_quotas(cx: &mut Context, access: &Access) -> Option<Ch
         Ok(()) => Check::passed(name, "the role may read the account's quotas"),
         Err(UpstreamError::Refused { answer, .. }) => {
             let detail = format!(
-                "the account's quotas cannot be read, and AWS's defaults are kept: AWS said {}",
+                "the account's quotas cannot be read, so AWS's default quotas apply: AWS returned {}",
                 lookup::aws_message(&answer)
             );
             let document = onboarding::role_statements(access.grant(), &[READ_QUOTAS]);
             Check::not_checked(name, detail).with_document(
-                "to have calls paced by the account's own quotas, add this statement to the role's policy",
+                "to limit calls by the account's own quotas, add this statement to the role's policy",
                 &document,
             )
         }

@@ -1,5 +1,5 @@
-//! What the account's role may do, as far as IAM simulates it: for checks before a change, and for the cause
-//! of a refusal after one.
+//! Checks of the permissions of the account's role, which IAM simulates: before a change, and to explain a
+//! refusal after one.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::{
     service::{context::Context, shared::lookup, state::Dependencies},
 };
 
-/// The checks of a role that is to change a resource.
+/// The checks of a role that changes a resource.
 pub(in crate::service) struct RoleCheck<'l> {
     pub(in crate::service) access: &'l Access,
     pub(in crate::service) resource: &'l Resource,
@@ -36,22 +36,26 @@ impl RoleCheck<'_> {
         key: &KmsKeyArn,
         policy: &Lookup<Box<str>>,
     ) -> [Check; 2] {
-        let uses = SimulationRequest::key_use_for(key, self.resource);
-        let sets = SimulationRequest::changes(self.access.location(), &[ASSOCIATE], [self.resource]);
-        let (uses, sets) = tokio::join!(self.simulate(cx.ports(), &uses), self.simulate(cx.ports(), &sets));
-        let [uses, sets] = [uses, sets].map(|(via, found)| {
+        let key_use = SimulationRequest::key_use_for(key, self.resource);
+        let change = SimulationRequest::changes(self.access.location(), &[ASSOCIATE], [self.resource]);
+        let (key_use, change) =
+            tokio::join!(self.simulate(cx.ports(), &key_use), self.simulate(cx.ports(), &change));
+        let [key_use, change] = [key_use, change].map(|(via, found)| {
             cx.audit.record_aws_call(via);
             found
         });
         let role = &self.access.grant().role;
         let kms = Kms { role, key, resource: self.resource };
-        [diagnosis::role_kms(kms, policy, &uses), diagnosis::role_logs(role, self.resource, ASSOCIATE, &sets)]
+        [
+            diagnosis::role_kms(kms, policy, &key_use),
+            diagnosis::role_logs(role, self.resource, ASSOCIATE, &change),
+        ]
     }
 
-    /// The cause where AWS blames the role's use of the key: as IAM simulates it, else as AWS says it.
+    /// The cause if AWS's message says that the role may not use the key. Prefers what IAM simulates.
     pub(in crate::service) async fn check_kms_denial(&self, cx: &mut Context, key: &KmsKeyArn) -> Check {
         match self.kms(cx, key).await {
-            proved if proved.reason().is_some() => proved,
+            simulated if simulated.reason().is_some() => simulated,
             _ => {
                 let detail = "the role that this service assumes may not use the key";
                 Check::failed(CheckName::RoleKmsPermission, Reason::RoleLacksKmsPermission, detail, "").with_document(
@@ -62,16 +66,16 @@ impl RoleCheck<'_> {
         }
     }
 
-    /// The cause where AWS blames the role's right to change keys: as IAM simulates it, else as AWS says it.
+    /// The cause if AWS's message says that the role may not change keys. Prefers what IAM simulates.
     pub(in crate::service) async fn check_logs_denial(&self, cx: &mut Context, action: Action) -> Check {
         match self.logs(cx, action).await {
-            proved if proved.reason().is_some() => proved,
+            simulated if simulated.reason().is_some() => simulated,
             _ => {
-                let what = match self.resource.target {
+                let target = match self.resource.target {
                     Target::LogGroup(_) => "of this log group",
                     Target::QueryResults => "of query results",
                 };
-                let detail = format!("the role that this service assumes may not change the key {what}");
+                let detail = format!("the role that this service assumes may not change the key {target}");
                 Check::failed(CheckName::RoleLogsPermission, Reason::RoleLacksLogsPermission, detail, "")
                     .with_document(
                         "add this statement to the role's policy",
@@ -109,7 +113,7 @@ impl RoleCheck<'_> {
     }
 }
 
-/// What IAM simulates, and the call that asked it.
+/// Lets IAM simulate the request. Returns the call and its result.
 pub(in crate::service) async fn simulate(
     ports: &Dependencies,
     access: &Access,
@@ -124,26 +128,26 @@ pub(in crate::service) async fn simulate(
     (simulated.via, found)
 }
 
-/// A permission that IAM is asked to simulate.
+/// A permission for IAM to simulate.
 pub(super) struct Simulated<'a> {
     pub(super) name: CheckName,
-    /// What the permission is for, to be read after "the role may".
-    pub(super) what: &'a str,
+    /// What the permission allows, worded to follow "the role may".
+    pub(super) permission: &'a str,
     /// The Sid of the statement that grants it.
     pub(super) statement: &'a str,
 }
 
-/// Asks IAM to simulate what cannot be tried without changing something.
+/// Lets IAM simulate calls that would change something if they were tried.
 pub(super) async fn check_simulated(
     cx: &mut Context,
     access: &Access,
-    permission: Simulated<'_>,
+    simulated: Simulated<'_>,
     simulation: &SimulationRequest,
 ) -> Check {
-    let Simulated { name, what, statement } = permission;
+    let Simulated { name, permission, statement } = simulated;
     let grant = access.grant();
     let (via, found) = simulate(cx.ports(), access, simulation, cx.call.deadline).await;
     cx.audit.record_aws_call(via);
     let document = onboarding::role_statements(grant, &[statement]);
-    diagnosis::simulation_allowed(name, &grant.role, simulation, &found, what, &document)
+    diagnosis::simulation_allowed(name, &grant.role, simulation, &found, permission, &document)
 }

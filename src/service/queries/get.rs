@@ -1,5 +1,5 @@
-//! Reads the current association: from AWS for a log group; for query results from our own record, or as a
-//! query shows it.
+//! Reads the current association of a resource. For a log group it comes from AWS, for query results from
+//! the service's own record or from a query.
 
 use crate::{
     domain::{
@@ -26,11 +26,11 @@ use crate::{
     },
 };
 
-/// The current association of a resource.
+/// Reads the current association of a resource.
 ///
 /// # Errors
 ///
-/// [`Error`], whose variants are every way this can end but success.
+/// [`Error`], if the caller may not read the resource, or if neither AWS nor the store could be read.
 pub async fn get(mut cx: Context, request: UnresolvedResource) -> Result<KeyAssociation, Error> {
     let result = fetch(&mut cx, request).await;
     cx.record_read(result)
@@ -58,7 +58,7 @@ async fn fetch(cx: &mut Context, request: UnresolvedResource) -> Result<KeyAssoc
     Ok(key_health::with_health(cx.ports(), access, association, deadline).await)
 }
 
-/// The association of query results, as far as it is known.
+/// The association of query results. Its state is unknown without a record.
 fn query_results_association(resource: &Resource, key: ObservedKey, now: Timestamp) -> KeyAssociation {
     let ObservedKey { record, source } = key;
     let state = match &record {
@@ -84,7 +84,7 @@ fn query_results_association(resource: &Resource, key: ObservedKey, now: Timesta
     }
 }
 
-/// A log group's association as AWS has it, with what our record knows beside.
+/// A log group's association as AWS returned it, completed from the service's own record.
 pub(in crate::service) fn live_association(
     resource: Resource,
     group: LogGroup,
@@ -93,7 +93,8 @@ pub(in crate::service) fn live_association(
 ) -> KeyAssociation {
     let observation = observation(&resource.location, &group, now);
     let record = KeyRecord::observe(record, &observation);
-    // Where AWS shows another key, someone else has set it since: our record says nothing of that.
+    // If AWS returns a key that the record does not have, another tool has set it since. The record then has
+    // no time of acceptance.
     let former = record.former_keys(now);
     let KeyRecord { key, previous_key, accepted, .. } = record;
     KeyAssociation {

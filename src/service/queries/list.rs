@@ -1,4 +1,4 @@
-//! Lists the log groups of an account and Region that the tenant may see, whatever AWS returns.
+//! Lists the log groups of a location that the caller may see.
 
 use std::collections::HashMap;
 
@@ -23,10 +23,10 @@ use crate::{
     },
 };
 
-/// Most pages of AWS's that one answer is made from: 50 log groups each.
+/// The maximum number of AWS's pages that one response reads. Each has 50 log groups.
 const MAX_AWS_PAGES: usize = 20;
 
-/// Some associations, and where the rest is.
+/// One page of associations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// The associations, by name.
@@ -35,11 +35,11 @@ pub struct Page {
     pub next_page_token: Box<str>,
 }
 
-/// A page of the tenant's log groups.
+/// Lists one page of the tenant's log groups.
 ///
 /// # Errors
 ///
-/// [`Error`], whose variants are every way this can end but success.
+/// [`Error`], if the caller may not list the location, the page token is invalid, or AWS could not be read.
 pub async fn list(mut cx: Context, request: ListRequest) -> Result<Page, Error> {
     let result = page(&mut cx, &request).await;
     cx.record_read(result)
@@ -51,8 +51,8 @@ async fn page(cx: &mut Context, request: &ListRequest) -> Result<Page, Error> {
     let location = resolve::resolve_location(&tenant, &request.location)?;
     let scope =
         format!("{}\n{}\n{}\n{:?}", location.account, location.region, request.prefix, request.filter);
-    let bound = TokenScope { tenant: &tenant.id, scope: &scope };
-    let mut cursor = PageCursor::decode(&request.unverified_page_token, bound)?;
+    let token_scope = TokenScope { tenant: &tenant.id, scope: &scope };
+    let mut cursor = PageCursor::decode(&request.unverified_page_token, token_scope)?;
     let prefix = (!request.prefix.is_empty()).then_some(&*request.prefix);
     let authorized = cx.authorize(ListKeyAssociations { location: location.clone() })?;
 
@@ -63,24 +63,25 @@ async fn page(cx: &mut Context, request: &ListRequest) -> Result<Page, Error> {
         let page = log_groups::fetch_page(cx, access, prefix, token, cx.call.deadline).await?;
         cx.state.observations.add(page.groups.iter().map(|group| observation(&location, group, at)));
         let after = cursor.after.take();
-        let is_after = |group: &LogGroup| after.as_deref().is_some_and(|after| group.name.as_str() <= after);
-        let groups: Vec<LogGroup> = page.groups.into_iter().filter(|group| !is_after(group)).collect();
+        let is_returned =
+            |group: &LogGroup| after.as_deref().is_some_and(|after| group.name.as_str() <= after);
+        let groups: Vec<LogGroup> = page.groups.into_iter().filter(|group| !is_returned(group)).collect();
         let visible = groups.into_iter().filter(|group| {
             let target = Target::LogGroup(group.name.clone());
             cx.can_read(&tenant, &Resource { location: location.clone(), target })
         });
-        let page_of_ours = to_associations(cx, authorized.access(), visible.collect()).await;
-        let mut fitting =
-            page_of_ours.into_iter().filter(|association| matches(request.filter, association)).peekable();
+        let candidates = to_associations(cx, authorized.access(), visible.collect()).await;
+        let mut matching =
+            candidates.into_iter().filter(|association| matches(request.filter, association)).peekable();
         while associations.len() < request.page_size
-            && let Some(association) = fitting.next()
+            && let Some(association) = matching.next()
         {
             cursor.after = Some(sort_key(&association).into());
             associations.push(association);
         }
-        if fitting.peek().is_some() {
-            // The caller's page is full in the middle of this page of AWS's.
-            return Ok(Page { associations, next_page_token: cursor.encode(bound) });
+        if matching.peek().is_some() {
+            // The response is full before the end of AWS's page.
+            return Ok(Page { associations, next_page_token: cursor.encode(token_scope) });
         }
         cursor = PageCursor { aws: page.next, after: None };
         if cursor.aws.is_none() {
@@ -90,10 +91,10 @@ async fn page(cx: &mut Context, request: &ListRequest) -> Result<Page, Error> {
             break;
         }
     }
-    Ok(Page { associations, next_page_token: cursor.encode(bound) })
+    Ok(Page { associations, next_page_token: cursor.encode(token_scope) })
 }
 
-/// The groups as associations, with our record and their keys' health beside.
+/// Completes the log groups from the service's own record, and reads the health of their keys.
 async fn to_associations(cx: &Context, access: &Access, groups: Vec<LogGroup>) -> Vec<KeyAssociation> {
     let resource = |group: &LogGroup| Resource {
         location: access.location().clone(),

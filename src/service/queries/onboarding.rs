@@ -1,4 +1,4 @@
-//! What to install in an account.
+//! Returns what to install in an account (`GetOnboarding`).
 
 use crate::{
     domain::{
@@ -8,11 +8,11 @@ use crate::{
     service::{context::Context, error::Error, shared::upstream::read_error},
 };
 
-/// What to install in an account of the caller's tenant.
+/// Returns the policies to install in an account of the caller's tenant.
 ///
 /// # Errors
 ///
-/// [`Error`], whose variants are every way this can end but success.
+/// [`Error`], if the tenant has no such account, or if AWS does not return the service identity.
 pub async fn onboarding(mut cx: Context, account: AccountId) -> Result<Onboarding, Error> {
     let result = match authorize_grant(&mut cx, account) {
         Ok(grant) => {

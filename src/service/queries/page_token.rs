@@ -1,7 +1,6 @@
-//! Page tokens: opaque, bound to the tenant and to what was asked.
-//!
-//! A page ends where the caller's size is reached, which may be in the middle of a page of AWS's. So a
-//! token names AWS's page and the last log group that was looked at.
+//! Page tokens: opaque, and bound to the tenant and the request. A page ends when it has the requested size,
+//! which may be in the middle of one of AWS's pages. So a token contains AWS's page token and the last name
+//! that was processed.
 
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -9,20 +8,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::{domain::tenant::TenantId, service::error::Error};
 
-/// Where the next page begins.
+/// The start of the next page.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::service) struct PageCursor {
-    /// AWS's token of the page to read; none for its first.
+    /// AWS's token of the page to read. `None` for its first page.
     pub(in crate::service) aws: Option<Box<str>>,
-    /// The last name that was looked at on that page.
+    /// The last name of that page that was processed.
     pub(in crate::service) after: Option<Box<str>>,
 }
 
-/// What a token is bound to.
+/// The tenant and the request that a token is bound to.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::service) struct TokenScope<'b> {
     pub(in crate::service) tenant: &'b TenantId,
-    /// Everything else that the next request has to repeat.
+    /// All parameters that the next request has to repeat.
     pub(in crate::service) scope: &'b str,
 }
 
@@ -33,16 +32,16 @@ struct Token {
     cursor: PageCursor,
 }
 
-// === impl Cursor ===
+// === impl PageCursor ===
 
 impl PageCursor {
-    /// The cursor as a token.
+    /// Encodes the cursor as a token.
     pub(in crate::service) fn encode(self, bound: TokenScope<'_>) -> Box<str> {
         let token = Token { bound: bound.digest(), cursor: self };
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default()).into()
     }
 
-    /// The cursor in a token; the first page's for the empty one.
+    /// Decodes the cursor of a token. The empty token is the cursor of the first page.
     pub(in crate::service) fn decode(unverified_token: &str, bound: TokenScope<'_>) -> Result<Self, Error> {
         if unverified_token.is_empty() {
             return Ok(Self::default());
@@ -54,17 +53,17 @@ impl PageCursor {
         };
         read().ok_or_else(|| Error::Invalid {
             field: "page_token",
-            problem: "is not the next_page_token of a page of this same request: repeat the request with the token that came with it, or leave the token empty to begin anew".into(),
+            problem: "is not the next_page_token of this request: repeat the request with its own token, or omit the token to start again".into(),
         })
     }
 }
 
-// === impl Bound ===
+// === impl TokenScope ===
 
 impl TokenScope<'_> {
     fn digest(&self) -> String {
-        let Self { tenant, scope: asked } = self;
-        let text = format!("{tenant}\n{asked}");
+        let Self { tenant, scope } = self;
+        let text = format!("{tenant}\n{scope}");
         URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
     }
 }
@@ -74,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_opens_only_for_the_tenant_and_the_request_it_was_made_for() {
+    fn a_token_is_valid_only_for_its_tenant_and_request() {
         let (a, b): (TenantId, TenantId) = ("a".parse().unwrap(), "b".parse().unwrap());
         let bound = TokenScope { tenant: &a, scope: "/app" };
         let cursor = PageCursor { aws: Some("aws".into()), after: Some("/app/web".into()) };

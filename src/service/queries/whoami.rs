@@ -1,4 +1,4 @@
-//! Who the service takes the caller for.
+//! Returns the caller's tenant and its limits (`GetCaller`).
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use crate::{
     service::{context::Context, error::Error},
 };
 
-/// Who the caller is, and what its tenant may do.
+/// The caller's tenant and the state of its quota.
 #[derive(Clone, Debug)]
 pub struct Whoami {
     /// The tenant, with its accounts and limits.
     pub tenant: Arc<Tenant>,
-    /// What is left of the limits.
+    /// The current state of the tenant quota.
     pub quota: QuotaState,
 }
 
-/// The caller's tenant and limits.
+/// Returns the caller's tenant and the state of its quota.
 ///
 /// # Errors
 ///
-/// [`Error::TenantRemoved`], [`Error::TenantSuspended`], and [`Error::NotAllowed`] where a policy forbids.
+/// [`Error::TenantRemoved`], [`Error::TenantSuspended`], or [`Error::NotAllowed`] by policy.
 pub fn whoami(mut cx: Context) -> Result<Whoami, Error> {
     let found = cx.tenant().and_then(|tenant| {
         cx.authorize_scope(&tenant, ResourceScope::Tenant)?;

@@ -1,4 +1,4 @@
-//! The audit event of a call: filled as the use case learns more, and recorded at each of its ends.
+//! The audit event of a call. The use case fills it step by step, and records it when the call ends.
 
 use std::{sync::Arc, time::Instant};
 
@@ -15,7 +15,7 @@ use crate::{
     service::{error::Error, state::Dependencies},
 };
 
-/// The audit event of a call, as far as it is known.
+/// The audit event of a call, as far as it is filled.
 #[derive(Clone, Debug)]
 pub(in crate::service) struct AuditContext {
     received: Instant,
@@ -60,10 +60,10 @@ impl AuditContext {
         self.event.decision = Some(DecisionRecord { allowed: false, policies });
     }
 
-    /// Adds a call to AWS: its role and session replace the earlier ones, its request ids add up.
+    /// Adds a call to AWS. Its role and session replace the earlier ones, and its request ids are appended.
     pub(in crate::service) fn record_aws_call(&mut self, via: AwsCallRecord) {
         if via == AwsCallRecord::default() {
-            // A response that never came names no role: the earlier calls stay.
+            // A call without a response has no role. The role of the earlier calls stays.
             return;
         }
         let mut ids = std::mem::take(&mut self.event.via.aws_request_ids);
@@ -76,12 +76,12 @@ impl AuditContext {
         self.event.detail = Some(detail.into());
     }
 
-    /// Whether a role was assumed.
+    /// Whether the service assumed a role in this call.
     pub(in crate::service) fn has_assumed_role(&self) -> bool {
         self.event.via.session_name.is_some()
     }
 
-    /// The intent is durable: the next event closes it.
+    /// Sets the intent, which is durable now. The next event closes it.
     pub(in crate::service) fn intended(&mut self, intent: EventId) {
         self.event.closes = Some(intent);
     }
@@ -111,12 +111,12 @@ impl AuditContext {
         Event { kind, time: ports.clock.now(), end: Some(end), detail, ..self.event.clone() }
     }
 
-    /// Records a refusal: nothing was changed.
+    /// Records a refusal. Nothing was changed.
     pub(in crate::service) fn record_refusal(&self, ports: &Dependencies, error: &Error) {
         ports.audit.record_best_effort(self.build_entry(ports, Kind::Refusal, Some(error)));
     }
 
-    /// Records that a request was answered like the first one, whose outcome is `event`.
+    /// Records the replay of the response to the first request, whose outcome is `event`.
     pub(in crate::service) fn record_replay(
         &self,
         ports: &Dependencies,
@@ -124,11 +124,11 @@ impl AuditContext {
         error: Option<&Error>,
     ) {
         let kind = if error.is_some() { Kind::Refusal } else { Kind::Read };
-        let detail = Some(format!("answered again as event {event} says").into());
+        let detail = Some(format!("replayed the response that event {event} records").into());
         ports.audit.record_best_effort(Event { detail, ..self.build_entry(ports, kind, error) });
     }
 
-    /// Adds the calls to AWS of another context of the same call.
+    /// Adds the calls to AWS of another audit context of the same call.
     pub(in crate::service) fn merge(&mut self, other: Self) {
         let request_ids = &self.event.via.aws_request_ids;
         let mut via = other.event.via;
@@ -138,7 +138,7 @@ impl AuditContext {
         }
     }
 
-    /// The durable intent, if there is one.
+    /// The id of the durable intent, if there is one.
     pub(in crate::service) fn intent_id(&self) -> Option<EventId> {
         self.event.closes
     }

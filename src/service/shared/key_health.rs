@@ -1,4 +1,4 @@
-//! The health of keys, as far as the assumed role may read it.
+//! Reads the health of keys, as far as the assumed role may read them.
 
 use std::{collections::HashMap, time::Instant};
 
@@ -16,15 +16,15 @@ use crate::{
     service::state::Dependencies,
 };
 
-/// Most keys that one answer reads; the health of the rest is `NOT_CHECKED`.
+/// The maximum number of keys that one response reads. The health of the rest is `NOT_CHECKED`.
 const MAX_KEYS: usize = 100;
-/// Keys that are read at the same time.
+/// The number of keys that one call reads at the same time.
 const CONCURRENCY: usize = 8;
 
-/// A key's health, and when it will be deleted.
+/// A key's health, and when KMS deletes it.
 pub(in crate::service) type Health = (KeyHealth, Option<Timestamp>);
 
-/// The association with the health of its key and of its former keys.
+/// Adds the health of the key and of the former keys to an association.
 pub(in crate::service) async fn with_health(
     ports: &Dependencies,
     access: &Access,
@@ -45,20 +45,20 @@ pub(in crate::service) async fn with_health(
     association
 }
 
-/// The health of these keys, of at most [`MAX_KEYS`].
+/// Reads the health of these keys. Omits the keys beyond [`MAX_KEYS`].
 pub(in crate::service) async fn fetch_all(
     ports: &Dependencies,
     access: &Access,
     mut keys: Vec<KmsKeyArn>,
     deadline: Instant,
 ) -> HashMap<KmsKeyArn, Health> {
-    keys.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    keys.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     keys.dedup();
     keys.truncate(MAX_KEYS);
     stream::iter(keys)
         .map(|key| async move {
-            let named = KmsKeyId::Arn(key.clone());
-            let described = ports.keys.describe(access, &named, deadline).await;
+            let key_id = KmsKeyId::Arn(key.clone());
+            let described = ports.keys.describe(access, &key_id, deadline).await;
             (key, health_of(described.result))
         })
         .buffer_unordered(CONCURRENCY)
@@ -66,7 +66,7 @@ pub(in crate::service) async fn fetch_all(
         .await
 }
 
-/// The health that a description shows. A key that cannot be read takes nothing from the answer.
+/// The health according to the description of a key. A key that cannot be read does not fail the call.
 pub(in crate::service) fn health_of(described: Result<Option<KeyMetadata>, UpstreamError>) -> Health {
     match described {
         Ok(Some(KeyMetadata { state, deletion, .. })) => (state.health(), deletion),

@@ -1,6 +1,6 @@
-//! One lock for each key, within this process: changes of one resource, so that what was read before a change
-//! still holds when it is made, and requests with one idempotency key. It does not cover other processes or
-//! AWS's own tools; the store serializes requests among the processes that share it.
+//! A mutex for each key, within this process. It serializes changes of one resource, so that the prior state
+//! is still valid when the change is sent, and requests with one idempotency key. It does not cover other
+//! processes or AWS's own tools. The store serializes requests among the processes that share it.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,7 @@ use tokio::{
     time::timeout_at,
 };
 
-/// How many entries there may be before unused ones are dropped.
+/// The number of entries from which unused ones are removed.
 const SWEEP_AT: usize = 1024;
 
 /// A map of locks.
@@ -31,13 +31,13 @@ pub(in crate::service) struct KeyGuard(
 // === impl KeyedMutex ===
 
 impl<K: Clone + Eq + Hash> KeyedMutex<K> {
-    /// Locks `key`; none where `deadline` comes first.
+    /// Locks `key`. `None` if the lock is not free before `deadline`.
     pub(in crate::service) async fn lock(&self, key: &K, deadline: Instant) -> Option<KeyGuard> {
         let entry = self.entry(key);
         timeout_at(deadline.into(), entry.lock_owned()).await.ok().map(KeyGuard)
     }
 
-    /// Locks `key` unless it is locked.
+    /// Locks `key`, or returns `None` if it is locked.
     pub(in crate::service) fn try_lock(&self, key: &K) -> Option<KeyGuard> {
         self.entry(key).try_lock_owned().ok().map(KeyGuard)
     }

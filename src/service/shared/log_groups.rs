@@ -1,4 +1,4 @@
-//! Reads log groups from AWS under the quota of `DescribeLogGroups`, and remembers what was observed.
+//! Reads log groups from AWS within the quota of `DescribeLogGroups`, and buffers the observations.
 
 use std::{sync::Arc, time::Instant};
 
@@ -13,7 +13,7 @@ use crate::{
     service::{context::Context, error::Error},
 };
 
-/// The log group as AWS has it now.
+/// Reads the log group from AWS.
 pub(in crate::service) async fn find(
     cx: &mut Context,
     access: &Access,
@@ -36,7 +36,7 @@ pub(in crate::service) async fn find(
     }
 }
 
-/// One page of AWS's list, whoever may see what is on it.
+/// Reads one page of AWS's list. It also contains log groups that the caller may not see.
 pub(in crate::service) async fn fetch_page(
     cx: &mut Context,
     access: &Access,
@@ -50,17 +50,17 @@ pub(in crate::service) async fn fetch_page(
     page.map_err(|error| error.into_error(deadline))
 }
 
-/// What our own record knows of these resources: a help, so that a store that does not answer costs the
-/// call nothing.
+/// Reads the key records of these resources from the store. The call works without them, so a store that
+/// fails does not fail the call.
 pub(in crate::service) async fn load_records(cx: &Context, resources: &[Resource]) -> Vec<KeyRecord> {
     cx.ports().history.records(resources).await.unwrap_or_else(|error| {
         let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, "answering without the record of earlier keys");
+        tracing::warn!(error, "the record of former keys cannot be read; the response omits it");
         Vec::new()
     })
 }
 
-/// The log group as AWS has it now; none for query results, whose key AWS does not return.
+/// Reads the log group from AWS. `None` for query results, whose key AWS does not return.
 pub(in crate::service) async fn read_current_key(
     cx: &mut Context,
     access: &Access,

@@ -1,4 +1,4 @@
-//! Reads a key for a diagnosis: what cannot be read is unknown, with the reason.
+//! Reads keys for a diagnosis. A failed read is [`Lookup::Unknown`] with its cause.
 
 use std::time::Instant;
 
@@ -13,10 +13,10 @@ use crate::{
     service::context::Context,
 };
 
-/// Longest message of AWS that is quoted, in characters.
+/// The maximum length of a quoted message of AWS, in characters.
 const MAX_MESSAGE: usize = 512;
 
-/// The key as KMS describes it; or the message of STS where the role cannot be assumed.
+/// Reads the key from KMS. The error is the message of STS if the role cannot be assumed.
 pub(in crate::service) async fn describe_key(
     cx: &mut Context,
     access: &Access,
@@ -31,7 +31,7 @@ pub(in crate::service) async fn describe_key(
     }
 }
 
-/// The key's policy.
+/// Reads the key's policy.
 pub(in crate::service) async fn fetch_policy(
     cx: &mut Context,
     access: &Access,
@@ -39,7 +39,7 @@ pub(in crate::service) async fn fetch_policy(
     deadline: Instant,
 ) -> Lookup<Box<str>> {
     if key.account() != access.location().account {
-        return Lookup::Unknown("it was not asked for".to_owned());
+        return Lookup::Unknown("the role is in a different account".to_owned());
     }
     let read = cx.ports().keys.policy(access, key, deadline).await;
     cx.audit.record_aws_call(read.via);
@@ -54,11 +54,11 @@ fn to_lookup<T>(result: Result<Option<T>, UpstreamError>) -> Lookup<T> {
     }
 }
 
-/// Why the read failed, to be read after "since".
+/// The cause of a failed read, worded to follow "because".
 pub(in crate::service) fn lookup_error(error: &UpstreamError) -> String {
     match error {
-        UpstreamError::Refused { answer, .. } => format!("AWS said {}", aws_message(answer)),
-        UpstreamError::RoleNotAssumable { answer } => format!("STS said {}", aws_message(answer)),
+        UpstreamError::Refused { answer, .. } => format!("AWS returned {}", aws_message(answer)),
+        UpstreamError::RoleNotAssumable { answer } => format!("STS returned {}", aws_message(answer)),
         UpstreamError::Conflict { .. }
         | UpstreamError::Throttled { .. }
         | UpstreamError::Fault { .. }
@@ -67,7 +67,7 @@ pub(in crate::service) fn lookup_error(error: &UpstreamError) -> String {
     }
 }
 
-/// AWS's code and message, bounded and on one line.
+/// AWS's code and message on one line, with limited length.
 pub(in crate::service) fn aws_message(answer: &AwsErrorDetails) -> String {
     let message: String =
         answer.message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE).collect();

@@ -1,4 +1,4 @@
-//! Buffers what reads observe of keys, and stores it beside the calls, so that no read waits for the store.
+//! Buffers key observations and stores them in the background, so that no read waits for the store.
 
 use std::{
     collections::HashMap,
@@ -19,15 +19,16 @@ use crate::{
     ports::{KeyHistoryWriter, LogGroup, Unavailable},
 };
 
-/// How long observations gather before they are stored.
+/// How long observations collect before they are stored.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
-/// How long after a failure they are stored again.
+/// The wait before the next attempt after a failure to store.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
-/// How often an unchanged observation is stored all the same, so that the record is known to be current.
+/// How often an unchanged observation is stored again, to show that the record is current.
 const REFRESH: Duration = Duration::from_mins(10);
-/// Most observations that wait to be stored; more are dropped and counted: a later read observes the same.
+/// The maximum number of buffered observations. Further ones are dropped and counted, because a later read
+/// makes the same observation.
 const MAX_BUFFERED: usize = 16_384;
-/// Most resources whose last observation is remembered, so that it is not stored again.
+/// The maximum number of resources whose last observation is kept, so that it is not stored again.
 const MAX_RECENT: usize = 16_384;
 
 /// Observations that are not stored yet.
@@ -52,7 +53,7 @@ struct LastObserved {
     observed_at: Timestamp,
 }
 
-/// The observation of a log group as AWS returned it; `at` is the moment before the call.
+/// The observation of a log group as AWS returned it. `at` is the time just before the call.
 pub(in crate::service) fn observation(location: &Location, group: &LogGroup, at: Timestamp) -> Observation {
     Observation {
         resource: Resource { location: location.clone(), target: Target::LogGroup(group.name.clone()) },
@@ -66,7 +67,7 @@ pub(in crate::service) fn observation(location: &Location, group: &LogGroup, at:
 // === impl ObservationBuffer ===
 
 impl ObservationBuffer {
-    /// Stores observations for as long as the service runs.
+    /// Stores observations for as long as the service runs. Never returns.
     pub(in crate::service) async fn run_flusher(&self, store: &dyn KeyHistoryWriter) {
         loop {
             self.filled.notified().await;
@@ -74,14 +75,14 @@ impl ObservationBuffer {
             while let Err(error) = self.flush(store).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    "observations of keys cannot be stored; trying again"
+                    "key observations cannot be stored; retrying"
                 );
                 tokio::time::sleep(RETRY_INTERVAL).await;
             }
         }
     }
 
-    /// Stores the observations so far; where the store does not accept them, they stay buffered.
+    /// Stores the observations that are buffered now. If the store does not accept them, they stay buffered.
     pub(in crate::service) async fn flush(&self, store: &dyn KeyHistoryWriter) -> Result<(), Unavailable> {
         let waiting = mem::take(&mut self.lock().waiting);
         if waiting.is_empty() {
@@ -90,13 +91,13 @@ impl ObservationBuffer {
         let stored = store.upsert(&waiting).await;
         if stored.is_err() {
             let mut inner = self.lock();
-            let since = mem::replace(&mut inner.waiting, waiting);
-            inner.enqueue(since);
+            let newer = mem::replace(&mut inner.waiting, waiting);
+            inner.enqueue(newer);
         }
         stored
     }
 
-    /// Buffers what was observed, to be stored soon.
+    /// Buffers the observations that are new or due for a refresh.
     pub(in crate::service) fn add(&self, observations: impl IntoIterator<Item = Observation>) {
         let mut inner = self.lock();
         let fresh: Vec<Observation> = observations.into_iter().filter(|it| inner.is_new(it)).collect();
@@ -106,13 +107,13 @@ impl ObservationBuffer {
         }
     }
 
-    /// A change of the resource is about to be made: what was observed before says nothing any more.
+    /// Forgets the last observation of a resource, because a change of the resource is about to be sent.
     pub(in crate::service) fn invalidate(&self, resource: &Resource) {
         self.lock().recent.remove(resource);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing that runs under the lock leaves it inconsistent.
+        // No code that runs under the lock leaves the buffer inconsistent, so a poisoned lock is usable.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,5 @@
-//! The facts that policies need beyond the command: loaded before the decision, for a caller that may read
-//! the resource, and only where a policy requires them.
+//! Loads the policy facts: the tags of the key and the previous key. Loads them before the decision, only if
+//! a policy requires them, and only for a caller that may read the resource.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use crate::{
     service::{context::Context, error::Error},
 };
 
-/// Authorizes `command` with all facts that policies require. Where the previous key is one of them, the
-/// resource is locked from then on, so that the key is still the same when the change is made.
+/// Authorizes `command` with all facts that policies require. If the previous key is one of them, this locks
+/// the resource, so that the key is still the same when the change is sent.
 pub(in crate::service) async fn authorize_with_facts<C: Command + Clone>(
     cx: &mut Context,
     command: C,
@@ -37,7 +37,7 @@ pub(in crate::service) async fn authorize_with_facts<C: Command + Clone>(
     Ok((cx.authorize_with(&facts, command)?, guard))
 }
 
-/// Locks the resource, unless `guard` holds its lock already.
+/// Locks the resource, unless `guard` already holds its lock.
 pub(in crate::service) async fn lock_resource(
     cx: &Context,
     guard: Option<KeyGuard>,
@@ -73,17 +73,17 @@ pub(in crate::service) async fn load_facts(
     Ok(facts)
 }
 
-/// The tags of a key, which these policies use.
+/// Reads the tags of a key. `policies` are the ones that use them.
 pub(in crate::service) async fn key_tags(
     cx: &mut Context,
     access: &Access,
     key: &KmsKeyArn,
     policies: &[Arc<str>],
 ) -> Result<KeyTags, Error> {
-    let named = policies.join(", ");
+    let policy_ids = policies.join(", ");
     if key.account() != access.location().account {
         let detail = format!(
-            "the policy {named} uses the tags of {key}, which KMS shows within the key's own account only"
+            "the policy {policy_ids} uses the tags of {key}, which KMS returns only within the key's own account"
         );
         let remedy =
             "use a key of the log group's own account, or ask the operator of this service about the policy";
@@ -102,7 +102,7 @@ pub(in crate::service) async fn key_tags(
         }
         Err(UpstreamError::Refused { answer, .. }) => {
             let detail = format!(
-                "the policy {named} uses the tags of {key}, which the role may not read: AWS said {}",
+                "the policy {policy_ids} uses the tags of {key}, which the role may not read: AWS returned {}",
                 aws_message(&answer)
             );
             let check = Check::failed(CheckName::TenantPolicy, Reason::RoleLacksKmsPermission, detail, "")

@@ -1,5 +1,5 @@
-//! The key of query results as AWS uses it: shown by a query that is run for this purpose, where the
-//! account's grant asks for it. Otherwise our own record counts.
+//! Finds the key that AWS uses for query results. If the account's grant enables it, a probe runs a query for
+//! this purpose. Otherwise the service's own record is the only source.
 
 use std::{
     sync::Arc,
@@ -28,67 +28,67 @@ use crate::{
     service::{context::Context, error::Error, state::ServiceState},
 };
 
-/// Longest time for one query, from finding a log group to its end.
+/// The maximum time for one probe, from finding a log group to the end of the query.
 const TIMEOUT: Duration = Duration::from_secs(8);
-/// The share of the call's remaining time that the query may take.
+/// The share of the call's remaining time that the probe may take.
 const BUDGET_SHARE: f64 = 0.75;
-/// The wait before the first poll; each further one is twice as long.
+/// The wait before the first poll. Each further wait is twice as long.
 const FIRST_POLL: Duration = Duration::from_millis(100);
-/// Longest wait between two polls.
+/// The longest wait between two polls.
 const MAX_POLL: Duration = Duration::from_secs(1);
-/// Longest wait for a change in flight, before the result of a query is discarded.
+/// The longest wait for a change in flight, after which the result of the query is discarded.
 const MAX_PROPAGATION_WAIT: Duration = Duration::from_secs(1);
-/// Pages of log groups that are read to find one that can be queried.
+/// The maximum number of pages to read in search of a log group that can be queried.
 const MAX_PAGES: usize = 5;
 /// The class whose log groups cannot be queried.
 const NOT_QUERIED: &str = "DELIVERY";
 
-/// What a query showed of query results.
+/// The result of a probe.
 pub(in crate::service) enum ProbeResult {
-    /// The grant does not ask for it.
+    /// The grant does not enable the probe.
     Off,
     /// The key that AWS uses.
     Confirmed(Observation),
-    /// The query showed nothing.
+    /// The probe did not show the key.
     Unknown(Inconclusive),
 }
 
-/// Why a query showed nothing.
+/// Why a probe did not show the key.
 #[derive(Debug)]
 pub(in crate::service) struct Inconclusive {
-    /// For people.
+    /// The cause, for people.
     pub(in crate::service) message: String,
-    /// What would help.
+    /// What would let the probe succeed.
     pub(in crate::service) helps: Remedy,
 }
 
-/// What would let a query show the key.
+/// What would let a probe show the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::service) enum Remedy {
-    /// Another try, later.
+    /// A retry at a later time.
     Time,
     /// A permission that the role lacks.
     Permission,
-    /// Nothing that is known.
+    /// No known remedy.
     Nothing,
 }
 
-/// What is known of the key of query results.
+/// The key of query results, as far as it is known.
 pub(in crate::service) struct ObservedKey {
-    /// None, where there is neither a record nor a query that showed it.
+    /// `None` if there is no record and no probe showed the key.
     pub(in crate::service) record: Option<KeyRecord>,
-    /// What that is based on.
+    /// The source of the record.
     pub(in crate::service) source: Source,
 }
 
-/// What is known of the key of query results; `resource` is theirs.
+/// The key of query results, from a probe or from the record. `resource` is the query results.
 pub(in crate::service) async fn results_key(
     cx: &mut Context,
     access: &Access,
     resource: &Resource,
 ) -> Result<ObservedKey, Unavailable> {
     let mut result = probe(cx, access).await;
-    // While the lock is held nothing is changed from here, so that the record is complete.
+    // This process makes no change while it holds the lock, so the record is complete.
     let guard = match &result {
         ProbeResult::Confirmed(_) => {
             let deadline = (upstream::now() + MAX_PROPAGATION_WAIT).min(cx.call.deadline);
@@ -114,8 +114,8 @@ pub(in crate::service) async fn results_key(
     Ok(observed)
 }
 
-/// The key of query results that is about to be replaced, as a query shows it; none where the record is all
-/// there is. The caller holds the resource's lock.
+/// The key of query results that a change is about to replace, from a probe. `None` if only the record
+/// counts. The caller holds the resource's lock.
 pub(in crate::service) async fn prior_results_key(
     cx: &mut Context,
     access: &Access,
@@ -125,16 +125,16 @@ pub(in crate::service) async fn prior_results_key(
     observation_if_changed(result, record, &mut cx.audit)
 }
 
-/// Runs a query, where the grant asks for it, and returns the key that its results are stored under.
+/// Runs a query if the grant enables it, and returns the key under which AWS stored its results.
 pub(in crate::service) async fn probe(cx: &mut Context, access: &Access) -> ProbeResult {
     if !access.grant().verify_query_results {
         return ProbeResult::Off;
     }
-    let left = cx.call.deadline.saturating_duration_since(upstream::now());
-    let deadline = upstream::now() + left.mul_f64(BUDGET_SHARE).min(TIMEOUT);
+    let remaining = cx.call.deadline.saturating_duration_since(upstream::now());
+    let deadline = upstream::now() + remaining.mul_f64(BUDGET_SHARE).min(TIMEOUT);
     let state = Arc::clone(&cx.state);
     let mut query = ProbeQuery { cx, state, access, deadline };
-    // Boxed: few calls run a query, and the future is large.
+    // Boxed, because few calls run a query and the future is large.
     let running: BoxFuture<'_, _> = Box::pin(query.run());
     let (outcome, result) = match running.await {
         Ok(observation) => ("shown", ProbeResult::Confirmed(observation)),
@@ -147,19 +147,20 @@ pub(in crate::service) async fn probe(cx: &mut Context, access: &Access) -> Prob
     result
 }
 
-/// The result of a query, where it counts beside the record; the audit context gets the reason where not.
+/// The observation of a probe, if it adds to the record. Otherwise the audit context gets the reason.
 fn observation_if_changed(
-    shown: ProbeResult,
+    result: ProbeResult,
     record: Option<&KeyRecord>,
     audit: &mut AuditContext,
 ) -> Option<Observation> {
-    let reason = match shown {
+    let reason = match result {
         ProbeResult::Off => return None,
         ProbeResult::Unknown(reason) => reason.message,
         ProbeResult::Confirmed(observation)
             if record.is_some_and(|record| is_too_early(record, &observation)) =>
         {
-            "a query still shows another key, as AWS may for five minutes after a change".to_owned()
+            "a query shows a different key, which AWS may use for up to five minutes after a change"
+                .to_owned()
         }
         ProbeResult::Confirmed(observation) => return Some(observation),
     };
@@ -167,15 +168,15 @@ fn observation_if_changed(
     None
 }
 
-/// For up to five minutes after a change AWS may still use the previous key: then a query says nothing about
-/// changes by others.
+/// Whether the probe ran too early to contradict the record. AWS may use the previous key for up to five
+/// minutes after a change, so a different key in that time is no evidence of a change by another tool.
 fn is_too_early(record: &KeyRecord, observation: &Observation) -> bool {
     let is_propagating =
         record.accepted.is_some_and(|accepted| observation.observed_at < accepted.plus(PROPAGATION_DELAY));
     is_propagating && record.key != observation.key
 }
 
-/// One query that is run to see under which key its results are stored.
+/// One query that the service runs to see under which key AWS stores its results.
 struct ProbeQuery<'r> {
     cx: &'r mut Context,
     state: Arc<ServiceState>,
@@ -220,8 +221,8 @@ impl ProbeQuery<'_> {
         }
     }
 
-    /// A log group that the tenant may see and that can be queried: one without a key before one with a
-    /// key, which the role would have to be allowed to use.
+    /// Finds a log group that the tenant may see and that can be queried. Prefers one without a key, because
+    /// a query of one with a key requires that the role may use that key.
     async fn queryable_group(&mut self) -> Result<LogGroupName, Inconclusive> {
         let access = self.access;
         let mut pages = MAX_PAGES;
@@ -231,16 +232,16 @@ impl ProbeQuery<'_> {
             loop {
                 if pages == 0 {
                     return Err(Inconclusive::permanent(
-                        "no log group that can be queried was found among the first",
+                        "no log group that can be queried was found in the first pages of the list",
                     ));
                 }
                 pages -= 1;
                 let page = log_groups::fetch_page(self.cx, access, prefix, token.as_deref(), self.deadline);
                 let page = page.await.map_err(Inconclusive::of)?;
-                let mut fitting: Vec<_> =
+                let mut queryable: Vec<_> =
                     page.groups.iter().filter(|group| self.is_queryable(group)).collect();
-                fitting.sort_by_key(|group| group.key.is_some());
-                if let Some(group) = fitting.first() {
+                queryable.sort_by_key(|group| group.key.is_some());
+                if let Some(group) = queryable.first() {
                     return Ok(group.name.clone());
                 }
                 token = page.next;
@@ -285,7 +286,7 @@ impl Inconclusive {
         Self { message: message.into(), helps: Remedy::Nothing }
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "it is handled here and nowhere else")]
+    #[expect(clippy::needless_pass_by_value, reason = "no caller uses the error afterwards")]
     fn of(error: Error) -> Self {
         let is_refusal = matches!(error, Error::Refused { .. });
         let helps = if is_refusal { Remedy::Permission } else { Remedy::Time };

@@ -1,5 +1,5 @@
-//! Resolves what a caller named to one location and resource of its tenant, and masks what it may not see.
-//! Every use case calls it first.
+//! Resolves the location and resource that a caller named, and masks what the caller may not see. Every use
+//! case calls it first.
 
 use crate::{
     domain::{
@@ -14,21 +14,21 @@ use crate::{
     service::error::Error,
 };
 
-/// The one account and Region that match what the caller named and the tenant has.
+/// Finds the one account and Region of the tenant that match the request.
 pub(in crate::service) fn resolve_location(
     tenant: &Tenant,
     unresolved: &UnresolvedLocation,
 ) -> Result<Location, Error> {
-    let fits = |grant: &&AccountGrant| {
+    let matches = |grant: &&AccountGrant| {
         unresolved.account.is_none_or(|account| account == grant.account)
             && unresolved.region.as_ref().is_none_or(|region| grant.allows_region(region))
     };
-    let mut fitting = tenant.accounts.iter().map(AsRef::as_ref).filter(fits);
-    let grant = fitting.next().ok_or_else(|| Error::AccountNotFound(unresolved.clone()))?;
-    if fitting.next().is_some() {
+    let mut matching = tenant.accounts.iter().map(AsRef::as_ref).filter(matches);
+    let grant = matching.next().ok_or_else(|| Error::AccountNotFound(unresolved.clone()))?;
+    if matching.next().is_some() {
         return Err(Error::Invalid {
             field: "account_id",
-            problem: "is required: more than one of the tenant's accounts fits".into(),
+            problem: "is required, because more than one of the tenant's accounts matches".into(),
         });
     }
     let region = match (&unresolved.region, &*grant.regions) {
@@ -38,7 +38,7 @@ pub(in crate::service) fn resolve_location(
             return Err(Error::Invalid {
                 field: "region",
                 problem: format!(
-                    "is required: the tenant has more than one Region in account {}",
+                    "is required, because the tenant has more than one Region in account {}",
                     grant.account
                 ),
             });
@@ -47,7 +47,7 @@ pub(in crate::service) fn resolve_location(
     Ok(Location { account: grant.account, region })
 }
 
-/// The resource that is meant. Reserved log groups are refused here, since AWS would refuse them.
+/// Resolves the resource. Rejects reserved log groups, because AWS would refuse them.
 pub(in crate::service) fn resolve_resource(
     tenant: &Tenant,
     unresolved: UnresolvedResource,
@@ -59,7 +59,7 @@ pub(in crate::service) fn resolve_resource(
     }
 }
 
-/// Whether the key is in the resource's Region.
+/// Fails if the key is not in the resource's Region.
 pub(in crate::service) fn check_region(key: &KmsKeyArn, resource: &Resource) -> Result<(), Error> {
     let region = &resource.location.region;
     if key.region() == region && key.partition() == Partition::of(region) {
@@ -69,7 +69,7 @@ pub(in crate::service) fn check_region(key: &KmsKeyArn, resource: &Resource) -> 
     }
 }
 
-/// Words a log group that AWS does not know like one that the caller may not see.
+/// Makes the error for a log group that does not exist the same as for one that the caller may not see.
 pub(in crate::service) fn mask_as_not_found(error: Error, resource: &Resource) -> Error {
     match (error, &resource.target) {
         (Error::Refused { refusal: Refusal::LogGroupNotFound, .. }, Target::LogGroup(name)) => {
@@ -82,7 +82,7 @@ pub(in crate::service) fn mask_as_not_found(error: Error, resource: &Resource) -
     }
 }
 
-/// Names a key that the caller may not use as the caller named it, and not as it was resolved.
+/// Replaces the resolved key in the error with the key as the caller named it.
 pub(in crate::service) fn redact_resolved_key(error: Error, requested: &KmsKeyId) -> Error {
     if let Error::KeyNotFound { location, .. } = error {
         return Error::KeyNotFound { key: requested.clone(), location };
@@ -90,7 +90,7 @@ pub(in crate::service) fn redact_resolved_key(error: Error, requested: &KmsKeyId
     error
 }
 
-/// The error of a denied read that is about no command.
+/// The error of a denied read that has no command.
 pub(in crate::service) fn mask_denial(denial: Denial, about: ResourceScope<'_>) -> Error {
     match (denial, about) {
         (Denial::Forbidden { policies } | Denial::Undecided { policies }, _) => {
@@ -106,7 +106,7 @@ pub(in crate::service) fn mask_denial(denial: Denial, about: ResourceScope<'_>) 
     }
 }
 
-/// The error of a denied command: what the caller may not see does not exist.
+/// The error of a denied command. A resource or key that the caller may not see counts as not found.
 pub(in crate::service) fn mask_command_denial(
     denial: Denial,
     tenant: &Tenant,

@@ -1,4 +1,4 @@
-//! Calls to AWS under their quota: acquire a permit, send, report the outcome to the limiter.
+//! Calls to AWS within their quota: acquires a permit, sends, and reports the outcome to the limiter.
 
 use std::time::Instant;
 
@@ -11,19 +11,19 @@ use crate::{
     service::{context::Context, error::Error, state::Dependencies},
 };
 
-/// When to try again after AWS throttled a call until its deadline.
+/// The retry delay after AWS throttled a call until its deadline.
 pub(in crate::service) const RETRY_AFTER_THROTTLE: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Why a call got no answer that could be used.
+/// Why a call to AWS failed.
 #[derive(Debug)]
 pub(in crate::service) enum CallError {
-    /// The limiter has no permit before the deadline; nothing was sent.
+    /// The limiter has no permit before the deadline. Nothing was sent.
     NoPermit(AcquireError),
-    /// AWS refused the call, or did not answer.
+    /// AWS refused the call, or did not respond.
     Failed(UpstreamError),
 }
 
-/// Sends once: `send` is polled only with a permit.
+/// Sends once. Polls `send` only with a permit.
 pub(in crate::service) async fn attempt<T>(
     ports: &Dependencies,
     access: &Access,
@@ -38,7 +38,7 @@ pub(in crate::service) async fn attempt<T>(
     Ok(response)
 }
 
-/// Sends a read, again while AWS throttles it, and records each call in the audit context.
+/// Sends a read, and sends it again while AWS throttles it. Records each call in the audit context.
 pub(in crate::service) async fn read<T, F: Future<Output = AwsResponse<T>>>(
     cx: &mut Context,
     access: &Access,
@@ -52,14 +52,14 @@ pub(in crate::service) async fn read<T, F: Future<Output = AwsResponse<T>>>(
         cx.audit.record_aws_call(via);
         match result {
             Ok(answer) => return Ok(answer),
-            // The limiter knows: the next permit comes when the quota has room.
+            // No wait here: the limiter issues the next permit when the quota has room.
             Err(UpstreamError::Throttled { .. }) => {}
             Err(error) => return Err(CallError::Failed(error)),
         }
     }
 }
 
-/// What the limiter has to know of a response.
+/// The outcome of a call, for the limiter.
 fn outcome_of<T>(result: &Result<T, UpstreamError>) -> UpstreamOutcome {
     match result {
         Err(UpstreamError::Throttled { .. }) => UpstreamOutcome::Throttled,
@@ -72,7 +72,7 @@ fn outcome_of<T>(result: &Result<T, UpstreamError>) -> UpstreamOutcome {
     }
 }
 
-/// The error of a read that AWS did not answer with success.
+/// The error of a read that failed.
 pub(in crate::service) fn read_error(error: UpstreamError, deadline: Instant) -> Error {
     match error {
         UpstreamError::Refused { refusal, answer } => Error::Refused { refusal, answer },
@@ -90,7 +90,7 @@ pub(in crate::service) fn read_error(error: UpstreamError, deadline: Instant) ->
     }
 }
 
-/// The runtime's clock, which a test may pause.
+/// The time of the runtime's clock, which tests can pause.
 pub(in crate::service) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

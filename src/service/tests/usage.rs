@@ -1,9 +1,9 @@
-//! Reading all log groups for an answer about a key, over more than one call.
+//! Scans for `GetKeyUsage` that take more than one call.
 
 use super::*;
 use crate::domain::request::UsageRequest;
 
-/// So many log groups, all with the key; AWS gives 50 a page.
+/// An environment with `count` log groups, all with the key. A page of AWS has 50.
 fn with_key(count: usize) -> TestEnv {
     let names: Vec<String> = (0..count).map(|n| format!("/app/{n:04}")).collect();
     let mut all = groups(&names.iter().map(String::as_str).collect::<Vec<_>>());
@@ -29,19 +29,19 @@ impl TestEnv {
         usage_by(&self.state).await
     }
 
-    /// The pages of log groups that AWS was asked for.
+    /// The number of pages of log groups that were read from AWS.
     fn pages(&self) -> usize {
         self.limiter.used().len()
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reading_that_was_interrupted_says_so_and_the_next_call_goes_on_where_it_stopped() {
+async fn an_interrupted_scan_is_reported_and_the_next_call_resumes_it() {
     let env = with_key(200);
     env.limiter.with_remaining(2);
     let part = env.usage().await;
     assert!(part.coverage.contains("100 log groups were read from AWS since"), "{}", part.coverage);
-    assert!(part.coverage.contains("never were all of them read"), "{}", part.coverage);
+    assert!(part.coverage.contains("there is no complete scan of them yet"), "{}", part.coverage);
     assert_eq!((part.uses.len(), part.verdict), (100, Verdict::InUse));
     assert_eq!((part.known_as_of, part.safe_after), (None, None));
     env.limiter.with_remaining(1);
@@ -52,20 +52,20 @@ async fn a_reading_that_was_interrupted_says_so_and_the_next_call_goes_on_where_
     assert!(whole.coverage.contains("all 200 log groups were read"), "{}", whole.coverage);
     assert_eq!(whole.uses.len(), 200);
     assert!(whole.known_as_of.is_some());
-    assert_eq!(env.pages(), 4, "none was read twice");
+    assert_eq!(env.pages(), 4, "no page was read twice");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_part_that_shows_no_use_does_not_call_a_key_safe() {
+async fn an_incomplete_scan_without_a_use_does_not_make_a_key_safe() {
     let env = env_with(FakePolicy::default(), FakeUpstreamLimiter::default(), groups(&["/app/a"; 120]));
     env.limiter.with_remaining(1);
     let part = env.usage().await;
     assert_eq!((part.verdict, part.safe_after, part.known_as_of), (Verdict::NoKnownUse, None, None));
-    assert!(part.coverage.contains("ask again, and the reading goes on"), "{}", part.coverage);
+    assert!(part.coverage.contains("repeat the call to continue the scan"), "{}", part.coverage);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_read_before_a_restart_is_known_after_it_and_the_reading_begins_anew() {
+async fn after_a_restart_the_observations_remain_and_the_scan_starts_again() {
     let env = with_key(200);
     env.limiter.with_remaining(3);
     assert_eq!(env.usage().await.uses.len(), 150);
@@ -83,7 +83,7 @@ async fn what_was_read_before_a_restart_is_known_after_it_and_the_reading_begins
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reading_that_was_left_for_an_hour_begins_anew() {
+async fn a_scan_interrupted_for_an_hour_starts_again() {
     let env = with_key(200);
     env.limiter.with_remaining(2);
     env.usage().await;
@@ -95,7 +95,7 @@ async fn a_reading_that_was_left_for_an_hour_begins_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reading_made_just_now_is_not_made_again() {
+async fn a_recent_scan_is_not_repeated() {
     let env = with_key(200);
     let first = env.usage().await;
     env.clock.advance(Duration::from_secs(9));

@@ -1,4 +1,4 @@
-//! What an answer about a key is based on, in words that a person can weigh.
+//! The text that says what a response about a key's usage is based on, and what it does not cover.
 
 use std::fmt;
 
@@ -8,11 +8,11 @@ use crate::domain::{
     tenant::TenantId,
 };
 
-/// Everything that the words are made from.
+/// What the text depends on. Its `Display` is the text.
 pub(super) struct Coverage<'c> {
     pub(super) tenant: &'c TenantId,
     pub(super) scanned: &'c [ScanResult],
-    /// Whether there are more uses than were looked at.
+    /// Whether there are more uses than the response covers.
     pub(super) truncated: bool,
     pub(super) uses: &'c [KeyUse],
 }
@@ -26,23 +26,23 @@ impl fmt::Display for Coverage<'_> {
             |protection: Protection| self.uses.iter().filter(|it| it.protection == protection).count();
         match count(Protection::Forever) {
             0 => {}
-            n => write!(f, "{n} of the uses have no end, since their log groups keep events for ever. ")?,
+            n => write!(f, "{n} of the uses have no end, because their log groups keep events for ever. ")?,
         }
         match count(Protection::NotKnown) {
             0 => {}
             n => write!(
                 f,
-                "Of {n} of the uses it is not known until when they last, since nobody has read the log groups' retention: read them with GetKeyAssociation. "
+                "The end of {n} of the uses is unknown, because the service has not read the retention of their log groups: read them with GetKeyAssociation. "
             )?,
         }
         if self.truncated {
-            f.write_str("There are more uses than one answer looks at: this is not all. ")?;
+            f.write_str("There are more uses than one response covers, so this list is incomplete. ")?;
         }
         write!(
             f,
-            "Former keys are known from this service's own record: a key that was replaced before the record begins, or set and replaced elsewhere between two readings, is not known. \
-             The key of stored query results cannot be read from AWS: what is said of it is what was set through this service. \
-             Not looked at: log groups that tenant {} may not see, other accounts, and everything else than CloudWatch Logs that may use the key",
+            "Former keys come from this service's own record, which does not contain a key that was replaced before the record begins, or that another tool set and replaced between two scans. \
+            AWS has no call that returns the key of stored query results, so the response contains what this service has recorded about it. \
+            Not covered: log groups that tenant {} may not see, other accounts, and everything other than CloudWatch Logs that may use the key",
             self.tenant
         )
     }
@@ -61,14 +61,14 @@ fn fmt_scan(f: &mut fmt::Formatter<'_>, scanned: &ScanResult) -> fmt::Result {
         Completeness::Part { started, read } => {
             write!(
                 f,
-                "Account {account} in {region}: {read} log groups were read from AWS since {started}, and there are more than the deadline let be read; ask again, and the reading goes on"
+                "Account {account} in {region}: {read} log groups were read from AWS since {started}, and the deadline came before the rest; repeat the call to continue the scan"
             )?;
             fmt_last_complete(f, scanned)?;
         }
         Completeness::Failed(reason) => {
             write!(
                 f,
-                "Account {account} in {region}: the log groups could not be read from AWS, since {reason}"
+                "Account {account} in {region}: the log groups could not be read from AWS because {reason}"
             )?;
             fmt_last_complete(f, scanned)?;
         }
@@ -76,7 +76,9 @@ fn fmt_scan(f: &mut fmt::Formatter<'_>, scanned: &ScanResult) -> fmt::Result {
             Some(at) => {
                 write!(f, "Account {account} in {region}: all log groups were last read from AWS at {at}")?;
             }
-            None => write!(f, "Account {account} in {region}: never were all log groups read from AWS")?,
+            None => {
+                write!(f, "Account {account} in {region}: there is no complete scan of the log groups yet")?;
+            }
         },
     }
     match first {
@@ -88,6 +90,6 @@ fn fmt_scan(f: &mut fmt::Formatter<'_>, scanned: &ScanResult) -> fmt::Result {
 fn fmt_last_complete(f: &mut fmt::Formatter<'_>, scanned: &ScanResult) -> fmt::Result {
     match scanned.known_as_of {
         Some(at) => write!(f, "; all of them were last read at {at}"),
-        None => f.write_str("; never were all of them read"),
+        None => f.write_str("; there is no complete scan of them yet"),
     }
 }

@@ -1,7 +1,7 @@
-//! Tells where a key matters, and whether it may be deleted as far as is known.
+//! Finds the resources that a key protects, and whether it may be deleted (`GetKeyUsage`).
 //!
-//! Every log group of the place is read first, as far as the deadline lets that; what was before, only
-//! our own record knows. The answer says in words how much that is.
+//! The current keys come from a scan of the log groups, as far as the deadline permits. Former keys come
+//! from the service's own record. The response says how complete both are.
 
 use std::sync::Arc;
 
@@ -34,50 +34,50 @@ use crate::{
     },
 };
 
-/// Most resources that one answer looks at; where there are more, it says so.
+/// The maximum number of resources that one response covers. It says so if there are more.
 const MAX_USES: usize = 20_000;
-/// How many the store gives at once.
+/// The number of records in one read from the store.
 const STORE_PAGE: u32 = 1_000;
 
-/// Where a key matters.
+/// The resources that a key protects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// The key.
     pub key: KmsKeyArn,
-    /// A page of what it protects, by account, Region and name.
+    /// A page of the uses, in the order of the resources' ARNs.
     pub uses: Vec<KeyUse>,
     /// The token of the next page; empty on the last.
     pub next_page_token: Box<str>,
-    /// What follows, from all pages.
+    /// Whether the key may be deleted. Covers all pages.
     pub verdict: Verdict,
-    /// From when on no known data needs the key, where that can be said.
+    /// The time from which no known data needs the key, if that is known.
     pub safe_after: Option<Timestamp>,
-    /// When every log group was last read, where that ever was.
+    /// When all log groups were last read. `None` if there is no complete scan.
     pub known_as_of: Option<Timestamp>,
-    /// What the answer is based on, for people.
+    /// What the response is based on, as text for people.
     pub coverage: String,
-    /// Whether the key can be used.
+    /// The key's health.
     pub health: KeyHealth,
-    /// When it will be deleted, where that is scheduled.
+    /// When KMS deletes the key, if its deletion is scheduled.
     pub deletion: Option<Timestamp>,
 }
 
 /// Whether a key may be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is set on something now.
+    /// The key is set on a resource now.
     InUse,
-    /// Data that was written under it has not expired.
+    /// Data that was written under the key has not expired.
     StillProtectsData,
-    /// Nothing is known that needs it.
+    /// No resource is known to need the key.
     NoKnownUse,
 }
 
-/// Where the key matters, as far as the caller's tenant may see.
+/// The resources that a key protects, as far as the caller's tenant may see them.
 ///
 /// # Errors
 ///
-/// [`Error`], whose variants are every way this can end but success.
+/// [`Error`], if the caller may not read the usage, the key does not exist, or the store cannot be read.
 pub async fn usage(mut cx: Context, request: UsageRequest) -> Result<Usage, Error> {
     cx.audit.requested(&request.key);
     let result = compute_usage(&mut cx, request).await;
@@ -89,16 +89,16 @@ async fn compute_usage(cx: &mut Context, request: UsageRequest) -> Result<Usage,
     let tenant = cx.tenant()?;
     let key = resolve_key(cx, &tenant, &request).await?;
     cx.audit.resolved(&key);
-    let permits = visibility::authorized_locations(cx, &tenant, &key, &request).await?;
+    let permitted = visibility::authorized_locations(cx, &tenant, &key, &request).await?;
     let locations: Vec<Location> =
-        permits.iter().map(|authorized| authorized.command().location.clone()).collect();
+        permitted.iter().map(|authorized| authorized.command().location.clone()).collect();
     let scope = format!("{key}\n{locations:?}");
-    let bound = TokenScope { tenant: &tenant.id, scope: &scope };
-    let cursor = PageCursor::decode(&request.unverified_page_token, bound)?;
+    let token_scope = TokenScope { tenant: &tenant.id, scope: &scope };
+    let cursor = PageCursor::decode(&request.unverified_page_token, token_scope)?;
 
     let first_page = cursor.after.is_none();
-    let scanned = scan::scan_all(cx, &permits, first_page).await?;
-    let (health, deletion) = key_health(cx, &permits, &key).await;
+    let scanned = scan::scan_all(cx, &permitted, first_page).await?;
+    let (health, deletion) = key_health(cx, &permitted, &key).await;
     let now = cx.ports().clock.now();
     let (records, truncated) = resources_with_key(cx, &tenant, &locations, &key).await?;
     let mut uses: Vec<KeyUse> = records.iter().filter_map(|it| key_use_of(it, &key, &scanned, now)).collect();
@@ -113,17 +113,17 @@ async fn compute_usage(cx: &mut Context, request: UsageRequest) -> Result<Usage,
     let coverage = Coverage { tenant: &tenant.id, scanned: &scanned, truncated, uses: &uses };
     let safe_after = if truncated { None } else { deletable_after(verdict, &uses, known_as_of) };
     let coverage = coverage.to_string();
-    let (uses, next_page_token) = page(uses, &cursor, request.page_size, bound);
+    let (uses, next_page_token) = page(uses, &cursor, request.page_size, token_scope);
     Ok(Usage { key, uses, next_page_token, verdict, safe_after, known_as_of, coverage, health, deletion })
 }
 
-/// The key that is meant; an alias or a bare id is looked up in the one place that fits.
+/// The ARN of the requested key. An alias or a bare key id is resolved in the one location that matches.
 async fn resolve_key(
     cx: &mut Context,
     tenant: &Arc<Tenant>,
     request: &UsageRequest,
 ) -> Result<KmsKeyArn, Error> {
-    let key = match &request.key {
+    let unresolved = match &request.key {
         KmsKeyId::Arn(arn) => return Ok(arn.clone()),
         KmsKeyId::AliasArn { account, region, .. } => UnresolvedLocation {
             account: request.location.account.or(Some(*account)),
@@ -131,7 +131,7 @@ async fn resolve_key(
         },
         KmsKeyId::Alias(_) | KmsKeyId::KeyId(_) => request.location.clone(),
     };
-    let location = resolve::resolve_location(tenant, &key)?;
+    let location = resolve::resolve_location(tenant, &unresolved)?;
     let access = visibility::authorize_location_read(cx, tenant, &location)?;
     let deadline = cx.call.deadline;
     let described = cx.ports().keys.describe(&access, &request.key, deadline).await;
@@ -140,17 +140,18 @@ async fn resolve_key(
     found.map(|key| key.arn).ok_or_else(|| Error::KeyNotFound { key: request.key.clone(), location })
 }
 
-/// The key's own health, asked in its own account where that is one of the places.
-async fn key_health(cx: &mut Context, permits: &[Authorized<GetKeyUsage>], key: &KmsKeyArn) -> Health {
-    let own = permits.iter().find(|authorized| authorized.command().location.account == key.account());
-    let Some(permit) = own.or(permits.first()) else { return (KeyHealth::NotChecked, None) };
-    let named = KmsKeyId::Arn(key.clone());
-    let described = cx.ports().keys.describe(permit.access(), &named, cx.call.deadline).await;
+/// The key's health. Read in the key's own account if that is one of the locations.
+async fn key_health(cx: &mut Context, permitted: &[Authorized<GetKeyUsage>], key: &KmsKeyArn) -> Health {
+    let own = permitted.iter().find(|authorized| authorized.command().location.account == key.account());
+    let Some(authorized) = own.or(permitted.first()) else { return (KeyHealth::NotChecked, None) };
+    let key_id = KmsKeyId::Arn(key.clone());
+    let described = cx.ports().keys.describe(authorized.access(), &key_id, cx.call.deadline).await;
     cx.audit.record_aws_call(described.via);
     health_of(described.result)
 }
 
-/// What has the key or had it, as far as the caller may see it; and whether that is not all.
+/// The records of resources that have or had the key, as far as the caller may see them, and whether they
+/// are truncated.
 async fn resources_with_key(
     cx: &Context,
     tenant: &Arc<Tenant>,
@@ -164,19 +165,19 @@ async fn resources_with_key(
         let found = cx.ports().history.resources_with_key(key, after.as_ref(), STORE_PAGE).await;
         let found = found.map_err(Error::RecordUnavailable)?;
         after = found.last().map(|last| last.resource.clone());
-        let whole = found.len() < usize::try_from(STORE_PAGE).unwrap_or(usize::MAX);
+        let is_last = found.len() < usize::try_from(STORE_PAGE).unwrap_or(usize::MAX);
         all.extend(
             found
                 .into_iter()
                 .filter(|it| locations.contains(&it.resource.location) && cx.can_read(tenant, &it.resource)),
         );
-        if whole || all.len() >= MAX_USES {
-            return Ok((all, !whole));
+        if is_last || all.len() >= MAX_USES {
+            return Ok((all, !is_last));
         }
     }
 }
 
-/// The use of the key by what is known of a resource; none where nothing needs it any more.
+/// The use of the key by a resource. `None` if no data of the resource needs the key any more.
 fn key_use_of(record: &KeyRecord, key: &KmsKeyArn, scanned: &[ScanResult], now: Timestamp) -> Option<KeyUse> {
     let protection = record.protection_from(key, now);
     let former = record.former.iter().find(|former| former.key == *key);
@@ -190,7 +191,7 @@ fn key_use_of(record: &KeyRecord, key: &KmsKeyArn, scanned: &[ScanResult], now: 
     };
     let read = scanned
         .iter()
-        .any(|it| it.location == record.resource.location && it.seen_by_this_scan(record.observed_at));
+        .any(|it| it.location == record.resource.location && it.read_by_this_scan(record.observed_at));
     let is_group = matches!(record.resource.target, Target::LogGroup(_));
     let source = if in_use && read && is_group { Source::Live } else { Source::Recorded };
     let used = KeyUse { resource: record.resource.clone(), since, observed_at, protection, source };
@@ -222,13 +223,13 @@ fn deletable_after(verdict: Verdict, uses: &[KeyUse], known_as_of: Option<Timest
     }
 }
 
-/// The page after the cursor; `uses` stand in the order of their ARNs, also where one of them is over
-/// since the page before was made.
+/// The page after the cursor. `uses` are in the order of their ARNs, so a page is right even if a use ended
+/// since the page before.
 fn page(
     uses: Vec<KeyUse>,
     cursor: &PageCursor,
     size: usize,
-    bound: TokenScope<'_>,
+    token_scope: TokenScope<'_>,
 ) -> (Vec<KeyUse>, Box<str>) {
     let after = cursor.after.as_deref().unwrap_or_default();
     let begin = uses.partition_point(|it| it.resource.to_string().as_str() <= after);
@@ -236,7 +237,7 @@ fn page(
     let page: Vec<KeyUse> = uses.into_iter().skip(begin).take(size).collect();
     let next = match page.last() {
         Some(last) if rest > size => {
-            PageCursor { aws: None, after: Some(last.resource.to_string().into()) }.encode(bound)
+            PageCursor { aws: None, after: Some(last.resource.to_string().into()) }.encode(token_scope)
         }
         _ => Box::default(),
     };

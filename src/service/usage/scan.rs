@@ -1,5 +1,5 @@
-//! Reads every log group of a place, as far as the caller's deadline lets that; the next call goes on
-//! where this one stopped.
+//! The scan of a location: reads every log group, as far as the caller's deadline permits. The next call
+//! resumes an interrupted scan.
 
 use std::{
     collections::HashMap,
@@ -27,47 +27,47 @@ use crate::{
     },
 };
 
-/// How long a survey counts as made for an answer.
-const FRESH: Duration = Duration::from_secs(10);
-/// Places that are read side by side.
+/// The age up to which a complete scan is used again instead of a new one.
+const SCAN_TTL: Duration = Duration::from_secs(10);
+/// The number of locations that one call scans at the same time.
 const CONCURRENCY: usize = 8;
-/// Which part of a caller's time goes into reading, in percent.
+/// The share of a call's remaining time that its scans may take, in percent.
 const BUDGET_SHARE: u32 = 70;
-/// How many sightings are kept at once.
+/// The number of observations that are stored at once.
 const WRITE_BATCH: usize = 1_000;
 
-/// What is known of a place's log groups.
+/// What is known of the log groups of a location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::service) struct ScanResult {
     pub(super) location: Location,
-    /// When the first whole survey began.
+    /// When the first complete scan began.
     pub(super) first: Option<Timestamp>,
-    /// When the last whole survey began.
+    /// When the last complete scan began.
     pub(super) known_as_of: Option<Timestamp>,
-    /// How far this answer's own one came.
+    /// How complete the scan of this call is.
     pub(super) now: Completeness,
 }
 
-/// How far a survey came.
+/// How complete a scan is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Completeness {
-    /// None was made: the answer is a further page.
+    /// This call made no scan, because it asks for a further page.
     None,
     /// Every log group was read.
     Whole {
-        /// When it began.
+        /// When the scan began.
         started: Timestamp,
-        /// How many there are.
+        /// The number of log groups.
         read: u64,
     },
-    /// The caller's time was over; the next call goes on.
+    /// The deadline interrupted the scan. The next call resumes it.
     Part {
-        /// When it began.
+        /// When the scan began.
         started: Timestamp,
-        /// How many were read.
+        /// The number of log groups that were read.
         read: u64,
     },
-    /// AWS did not let it be made; why, in a few words.
+    /// The scan failed. The text is the cause, worded to follow "because".
     Failed(String),
 }
 
@@ -81,8 +81,8 @@ struct LocationScan {
 // === impl ScanResult ===
 
 impl ScanResult {
-    /// Whether something that was last seen then was read for this answer.
-    pub(super) fn seen_by_this_scan(&self, observed_at: Timestamp) -> bool {
+    /// Whether the scan of this call made an observation with this time.
+    pub(super) fn read_by_this_scan(&self, observed_at: Timestamp) -> bool {
         match self.now {
             Completeness::Whole { started, .. } | Completeness::Part { started, .. } => {
                 observed_at >= started
@@ -92,17 +92,17 @@ impl ScanResult {
     }
 }
 
-/// Surveys the places, where the answer is to be built on that, and says what is known of each.
+/// Scans the locations if this is the first page, and returns what is known of each.
 pub(super) async fn scan_all(
     cx: &mut Context,
-    permits: &[Authorized<GetKeyUsage>],
+    permitted: &[Authorized<GetKeyUsage>],
     first_page: bool,
 ) -> Result<Vec<ScanResult>, Error> {
     let mut extents: HashMap<Location, Completeness> = HashMap::new();
     if first_page {
         let time = cx.call.deadline.saturating_duration_since(now());
         let stop = now() + time * BUDGET_SHARE / 100;
-        let scans = permits.iter().map(|authorized| scan(cx.clone(), authorized.access(), stop));
+        let scans = permitted.iter().map(|authorized| scan(cx.clone(), authorized.access(), stop));
         let scans: Vec<LocationScan> =
             stream::iter(scans.collect::<Vec<_>>()).buffer_unordered(CONCURRENCY).collect().await;
         for LocationScan { location, extent, audit } in scans {
@@ -111,7 +111,7 @@ pub(super) async fn scan_all(
         }
     }
     let locations: Vec<Location> =
-        permits.iter().map(|authorized| authorized.access().location().clone()).collect();
+        permitted.iter().map(|authorized| authorized.access().location().clone()).collect();
     let scans = cx.ports().history.scans(&locations).await.map_err(Error::RecordUnavailable)?;
     let scanned = locations.into_iter().map(|location| {
         let scan = scans.iter().find(|scan| scan.location == location);
@@ -143,20 +143,20 @@ async fn scan_location(
     };
     let scans = cx.ports().history.scans(std::slice::from_ref(location)).await;
     if let Some(last) = scans.ok().and_then(|mut scans| scans.pop())
-        && cx.ports().clock.now() < last.last.plus(FRESH)
+        && cx.ports().clock.now() < last.last.plus(SCAN_TTL)
     {
         return Completeness::Whole { started: last.last, read: last.log_groups };
     }
     resume(cx, access, location, stop).await
 }
 
-/// Reads page after page, from where the last reading stopped.
+/// Reads page after page, from the checkpoint of an interrupted scan if there is one.
 async fn resume(cx: &mut Context, access: &Access, location: &Location, stop: Instant) -> Completeness {
-    let now_is = cx.ports().clock.now();
-    let resumed = cx.state.scans.take_checkpoint(location, now_is);
+    let begun = cx.ports().clock.now();
+    let resumed = cx.state.scans.take_checkpoint(location, begun);
     let (mut token, started, mut read) = match resumed {
         Some(ScanCheckpoint { token, started, read }) => (Some(token), started, read),
-        None => (None, now_is, 0),
+        None => (None, begun, 0),
     };
     let mut observations: Vec<Observation> = Vec::new();
     let end = loop {
@@ -198,18 +198,18 @@ async fn resume(cx: &mut Context, access: &Access, location: &Location, stop: In
 }
 
 fn storage_failed() -> Completeness {
-    Completeness::Failed("what was read could not be kept".to_owned())
+    Completeness::Failed("the observations could not be stored".to_owned())
 }
 
-/// Whether a longer deadline, or another call, would have helped.
+/// Whether the scan failed only because its time was over.
 fn deadline_passed(error: &Error, stop: Instant) -> bool {
     matches!(error, Error::BudgetExhausted { .. } | Error::DeadlineBeforeAws) || now() >= stop
 }
 
-/// Why AWS could not be asked, to be read after "since".
+/// The cause of the failure, worded to follow "because".
 fn reason(error: &Error) -> String {
     match error.aws_answer() {
-        Some(answer) => format!("AWS said {}", lookup::aws_message(answer)),
+        Some(answer) => format!("AWS returned {}", lookup::aws_message(answer)),
         None => error.to_string(),
     }
 }

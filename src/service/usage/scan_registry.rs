@@ -12,12 +12,12 @@ use crate::{
     service::shared::keyed_mutex::KeyedMutex,
 };
 
-/// How long an interrupted one can be gone on with: AWS's page tokens are good for a day.
+/// How long an interrupted scan can be resumed. AWS's page tokens are valid for 24 hours.
 const RESUMABLE: Duration = Duration::from_hours(1);
-/// Most interrupted ones that are remembered.
+/// The maximum number of interrupted scans that are kept.
 const MAX_INTERRUPTED: usize = 1_024;
 
-/// The surveys of this process.
+/// The scans of this process.
 #[derive(Default)]
 pub(in crate::service) struct ScanRegistry {
     /// Serializes scans of one location.
@@ -25,7 +25,7 @@ pub(in crate::service) struct ScanRegistry {
     interrupted: Mutex<HashMap<Location, ScanCheckpoint>>,
 }
 
-/// Where a survey stopped.
+/// Where a scan was interrupted.
 #[derive(Clone)]
 pub(super) struct ScanCheckpoint {
     pub(super) token: Box<str>,
@@ -40,19 +40,19 @@ impl ScanRegistry {
         self.lock().remove(location).filter(|it| now < it.started.plus(RESUMABLE))
     }
 
-    pub(super) fn save_checkpoint(&self, location: &Location, stopped: ScanCheckpoint) {
+    pub(super) fn save_checkpoint(&self, location: &Location, checkpoint: ScanCheckpoint) {
         let mut all = self.lock();
         if all.len() >= MAX_INTERRUPTED {
-            let newest = all.values().map(|it| it.started).max().unwrap_or(stopped.started);
+            let newest = all.values().map(|it| it.started).max().unwrap_or(checkpoint.started);
             all.retain(|_, it| newest < it.started.plus(RESUMABLE));
         }
         if all.len() < MAX_INTERRUPTED {
-            all.insert(location.clone(), stopped);
+            all.insert(location.clone(), checkpoint);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Location, ScanCheckpoint>> {
-        // Nothing that runs under the lock leaves it half done.
+        // No code that runs under the lock leaves the map inconsistent, so a poisoned lock is usable.
         self.interrupted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,5 @@
-//! In which places a caller may ask about a key: with the key's tags in hand where a policy goes by them.
+//! The locations in which a caller may read a key's usage. Loads the key's tags first if a policy requires
+//! them.
 
 use std::sync::Arc;
 
@@ -18,18 +19,18 @@ use crate::{
     },
 };
 
-/// The places in which the caller may ask about the key: the one that was said, or all of the
-/// tenant's in the key's Region, since a key encrypts in its own Region only.
+/// The locations in which the caller may read the key's usage: the requested one, or all of the tenant's
+/// accounts in the key's Region. A key encrypts only in its own Region.
 pub(super) async fn authorized_locations(
     cx: &mut Context,
     tenant: &Arc<Tenant>,
     key: &KmsKeyArn,
     request: &UsageRequest,
 ) -> Result<Vec<Authorized<GetKeyUsage>>, Error> {
-    let UsageRequest { key: named, location, .. } = request;
+    let UsageRequest { key: requested, location, .. } = request;
     let region = key.region().clone();
-    if let Some(location) = location.region.as_ref().filter(|location| **location != region) {
-        return Err(Error::KeyRegionMismatch { key: region, target: location.clone() });
+    if let Some(target) = location.region.as_ref().filter(|target| **target != region) {
+        return Err(Error::KeyRegionMismatch { key: region, target: target.clone() });
     }
     let command = |account| {
         let location = Location { account, region: region.clone() };
@@ -40,42 +41,43 @@ pub(super) async fn authorized_locations(
         resolve::resolve_location(tenant, &location)?;
         vec![command(account)]
     } else {
-        let opened = tenant.accounts.iter().filter(|grant| grant.allows_region(&region));
-        opened.map(|grant| command(grant.account)).collect()
+        let grants = tenant.accounts.iter().filter(|grant| grant.allows_region(&region));
+        grants.map(|grant| command(grant.account)).collect()
     };
     let facts = load_facts(cx, tenant, key, &commands).await?;
-    let (mut permits, mut refusal) = (Vec::new(), None);
+    let (mut permitted, mut refusal) = (Vec::new(), None);
     for command in commands {
         match cx.decide_command(&facts, tenant, command) {
-            Ok(permit) => permits.push(permit),
+            Ok(authorized) => permitted.push(authorized),
             Err(Denial::NotPermitted) => {}
             Err(denial) => refusal = refusal.or(Some(denial)),
         }
     }
-    if let Some(permit) = permits.first() {
-        cx.audit.allowed(permit.policies());
-        return Ok(permits);
+    if let Some(authorized) = permitted.first() {
+        cx.audit.allowed(authorized.policies());
+        return Ok(permitted);
     }
     let denial = refusal.unwrap_or(Denial::NotPermitted);
     cx.audit.denied(&denial);
     Err(match denial {
         Denial::Forbidden { policies } | Denial::Undecided { policies } => Error::NotAllowed { policies },
-        // By the name that it was asked for: what an alias leads to is not told.
+        // The error names the key as requested. It does not reveal which key an alias stands for.
         Denial::NotPermitted => {
-            Error::KeyNotFound { key: named.clone(), location: Location { account: key.account(), region } }
+            let location = Location { account: key.account(), region };
+            Error::KeyNotFound { key: requested.clone(), location }
         }
     })
 }
 
-/// Leave to look at what a place holds before the key is known that is asked about: for whoever may
-/// ask about keys there whichever they are, or may list what is there.
+/// Access to a location before the requested key is resolved. Requires that the caller may read the usage of
+/// any key in the location, or may list its associations.
 pub(super) fn authorize_location_read(
     cx: &mut Context,
     tenant: &Arc<Tenant>,
     location: &Location,
 ) -> Result<Access, Error> {
     let any = GetKeyUsage { location: location.clone(), key: None };
-    // A policy that goes by the key refuses a question without one.
+    // A policy that depends on the key denies a request without one.
     if let Ok(authorized) = cx.decide_command(&PolicyFacts::default(), tenant, any) {
         return Ok(authorized.access().clone());
     }
@@ -83,7 +85,7 @@ pub(super) fn authorize_location_read(
     cx.authorize(list).map(|authorized| authorized.access().clone())
 }
 
-/// The key's tags, where a policy about one of the commands goes by them; they are the same for all.
+/// The key's tags, if a policy requires them for one of the commands. They are the same for all commands.
 async fn load_facts(
     cx: &mut Context,
     tenant: &Arc<Tenant>,
@@ -95,7 +97,7 @@ async fn load_facts(
     let Some((location, policies)) = facts.find(|(_, policies)| !policies.is_empty()) else {
         return Ok(PolicyFacts::default());
     };
-    // KMS shows tags within the key's own account alone.
+    // KMS returns tags only within the key's own account.
     let own = Location { account: key.account(), region: key.region().clone() };
     let location = if is_granted(tenant, own.account, key) { &own } else { location };
     let access = authorize_location_read(cx, tenant, location)?;
