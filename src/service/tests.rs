@@ -1,4 +1,4 @@
-//! What the use cases promise, over fakes: above all what does not reach AWS.
+//! Tests of the use cases over fakes. They assert above all what does not reach AWS.
 
 use std::{sync::Arc, time::Duration};
 
@@ -153,12 +153,12 @@ async fn a_change_is_recorded_before_and_after_it_reaches_aws() {
     assert_eq!(intent.event.correlation, outcome.event.correlation);
     assert_eq!(outcome.association.as_ref().unwrap().key.as_ref().unwrap().as_str(), KEY);
     assert_eq!(intent.association, None);
-    // A look at what is about to be replaced, and the change.
+    // The read of the prior state, and the change.
     assert_eq!(env.limiter.used(), [UpstreamOutcome::Counted; 2]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_reaches_aws_without_scope_grant_and_permit() {
+async fn no_change_reaches_aws_without_its_scope_and_grant() {
     let other = UnresolvedResource {
         location: UnresolvedLocation { account: Some("999999999999".parse().unwrap()), region: None },
         ..on("/app/web")
@@ -198,7 +198,7 @@ async fn nothing_reaches_aws_without_scope_grant_and_permit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_forbids_is_named() {
+async fn a_denial_names_the_policy_that_forbids_the_change() {
     let env = env_with(FakePolicy { forbids: true }, FakeUpstreamLimiter::default(), groups(&["/app/web"]));
     let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
     let Error::NotAllowed { policies } = &error else { panic!("{error:?}") };
@@ -227,7 +227,7 @@ async fn an_audit_log_that_hangs_fails_the_call_by_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_whose_outcome_cannot_be_written_is_never_a_bare_success() {
+async fn a_change_whose_outcome_is_not_recorded_is_not_reported_as_success() {
     let env = env();
     env.audit.block_after(1);
     let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
@@ -236,7 +236,7 @@ async fn a_change_whose_outcome_cannot_be_written_is_never_a_bare_success() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_that_failed_and_whose_outcome_cannot_be_written_says_both() {
+async fn a_failed_change_whose_outcome_is_not_recorded_reports_both() {
     let refused_with = |refusal| UpstreamError::Refused { refusal, answer: AwsErrorDetails::default() };
     for (answer, reason) in [
         (refused_with(Refusal::KeyDisabled), Reason::KeyDisabled),
@@ -261,11 +261,11 @@ async fn a_change_that_failed_and_whose_outcome_cannot_be_written_says_both() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_who_goes_away_takes_nothing_along() {
+async fn a_change_completes_and_is_recorded_if_its_caller_disconnects() {
     let env = env();
     env.aws.delay(Duration::from_secs(2));
-    let gone = tokio::time::timeout(Duration::from_secs(1), env.associate(ALL, request("/app/web")));
-    assert!(gone.await.is_err());
+    let disconnected = tokio::time::timeout(Duration::from_secs(1), env.associate(ALL, request("/app/web")));
+    assert!(disconnected.await.is_err());
 
     env.tasks.close();
     env.tasks.wait().await;
@@ -273,7 +273,7 @@ async fn a_caller_who_goes_away_takes_nothing_along() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_after_the_intent_leaves_an_outcome_that_is_not_known() {
+async fn a_panic_after_the_intent_is_recorded_as_an_unknown_outcome() {
     let env = env();
     env.aws.panic();
     let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
@@ -283,7 +283,7 @@ async fn a_panic_after_the_intent_leaves_an_outcome_that_is_not_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttles_and_conflicts_are_waited_out_within_the_deadline() {
+async fn throttles_and_conflicts_are_retried_within_the_deadline() {
     let env = env();
     env.aws.answer(throttle());
     env.aws.answer(UpstreamError::Conflict { answer: AwsErrorDetails::default() });
@@ -296,7 +296,7 @@ async fn throttles_and_conflicts_are_waited_out_within_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_of_aws_is_not_repeated_and_keeps_its_words() {
+async fn a_refusal_of_aws_is_not_retried() {
     let env = env();
     let answer = AwsErrorDetails { code: "AccessDeniedException".into(), ..AwsErrorDetails::default() };
     env.aws.answer(UpstreamError::Refused { refusal: Refusal::KeyDisabled, answer });
@@ -308,7 +308,7 @@ async fn a_refusal_of_aws_is_not_repeated_and_keeps_its_words() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_turn_in_time_is_told_with_when_to_return_and_nothing_is_sent() {
+async fn without_a_permit_the_error_has_a_retry_delay_and_nothing_is_sent() {
     let limiter = FakeUpstreamLimiter::exhausted(Duration::from_secs(9));
     let env = env_with(FakePolicy::default(), limiter, groups(&["/app/web"]));
     let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
@@ -319,7 +319,7 @@ async fn no_turn_in_time_is_told_with_when_to_return_and_nothing_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_answer_until_the_deadline_is_an_unknown_outcome() {
+async fn no_response_before_the_deadline_is_an_unknown_outcome() {
     let env = env();
     for _ in 0..100 {
         env.aws.answer(UpstreamError::Unanswered("reset".into()));
@@ -330,7 +330,7 @@ async fn no_answer_until_the_deadline_is_an_unknown_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn disassociating_names_the_former_key_and_until_when_it_matters() {
+async fn a_disassociation_names_the_former_key_and_when_its_protection_ends() {
     let mut groups = groups(&["/app/web"]);
     groups[0].key = Some(OTHER_KEY.parse().unwrap());
     let env = env_with(FakePolicy::default(), FakeUpstreamLimiter::default(), groups);
@@ -350,7 +350,7 @@ async fn disassociating_names_the_former_key_and_until_when_it_matters() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn query_results_are_told_from_our_own_record() {
+async fn the_key_of_query_results_comes_from_the_record() {
     let env = env();
     let resource = UnresolvedResource { target: Target::QueryResults, ..on("x") };
     let get = |env: &TestEnv| {

@@ -320,7 +320,7 @@ async fn a_watch_does_not_create_events_for_itself() {
     loop {
         let all = operator.all_events(watches.clone(), 10).await;
         if all.len() == 2 {
-            assert!(all[0].json.contains("a stream ended: its client left; "), "{}", all[0].json);
+            assert!(all[0].json.contains("a stream ended: the client disconnected; "), "{}", all[0].json);
             break;
         }
         assert_eq!(all.len(), 1);

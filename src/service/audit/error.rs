@@ -1,28 +1,28 @@
-//! Every way reading the audit log can end that calls know nothing of.
+//! The errors that only reads of the audit log have.
 
 use thiserror::Error;
 
 use crate::domain::{audit::EventId, reason::Reason};
 
-/// Why reading the audit log did not end in what was asked for.
+/// Why a read of the audit log failed, or why a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ReadError {
-    /// No event like this, or none that the tenant may see.
-    #[error("no audit event {0}")]
+    /// The event does not exist, or the caller may not read it.
+    #[error("audit event {0} was not found")]
     EventNotFound(EventId),
-    /// No signed checkpoint covers the event yet.
+    /// The newest signed checkpoint does not cover the event. A later one will.
     #[error("no signed checkpoint covers the event yet")]
     NotSignedYet,
-    /// The tenant, or all together, have as many streams as they may.
-    #[error("as many streams are open as may be")]
+    /// The tenant, or all tenants together, have the maximum number of open streams.
+    #[error("the limit of open streams is reached")]
     TooManyStreams,
-    /// The client took nothing from its stream for too long.
-    #[error("the client took nothing from its stream for too long")]
+    /// The client did not read from its stream for too long.
+    #[error("the client did not read from its stream for too long")]
     StreamNotRead,
-    /// The token's time was over while its stream was open.
-    #[error("the token's time is over")]
+    /// The token expired while its stream was open, or the stream reached its maximum age.
+    #[error("the token has expired")]
     TokenExpired,
-    /// The service is about to stop.
+    /// The service is stopping.
     #[error("the service is stopping")]
     ShuttingDown,
 }

@@ -1,5 +1,5 @@
-//! A page of events, newest first. The log is looked through in stretches, and only for so long: a
-//! filter that hardly anything fits gives short pages rather than long waits.
+//! Lists a page of events, newest first. The search reads the log window by window and stops after a limited
+//! time, so a filter that matches few events gives short pages instead of long waits.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::query::{AuditQueries, SCAN_WINDOW, authorize, matching, restrict};
+use super::query::{AuditQueries, SCAN_WINDOW, authorize, fitting_count, restrict};
 use crate::{
     domain::tenant::TenantId,
     ports::{EventFilter, StoredEvent},
     service::{context::Context, error::Error},
 };
 
-/// How long a page looks for more.
+/// How long the search for one page may take.
 const TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Some events, and where the rest is.
+/// One page of events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventPage {
     /// The events, newest first.
@@ -34,11 +34,12 @@ struct Token {
 }
 
 impl AuditQueries {
-    /// A page of events that match the filter and that the caller may see.
+    /// Lists one page of the events that match the filter and that the caller may see.
     ///
     /// # Errors
     ///
-    /// [`Error`], whose variants are every way this can end but success.
+    /// [`Error`], if the caller may not read the audit log, the page token is invalid, or the store cannot
+    /// be read.
     pub async fn list(
         &self,
         mut cx: Context,
@@ -70,17 +71,17 @@ impl AuditQueries {
         let mut events: Vec<StoredEvent> = Vec::new();
         while before > 1 && events.len() < max && started.elapsed() < TIMEOUT {
             let from = before.saturating_sub(SCAN_WINDOW.saturating_add(1));
-            let stretch = EventFilter { after: Some(from), ..filter.clone() };
-            let left = u32::try_from(max - events.len()).unwrap_or(u32::MAX);
-            let found = self.scan(self.ports.log.list(&stretch, Some(before), left)).await?;
-            let whole = found.len() < usize::try_from(left).unwrap_or(usize::MAX);
+            let window = EventFilter { after: Some(from), ..filter.clone() };
+            let remaining = u32::try_from(max - events.len()).unwrap_or(u32::MAX);
+            let found = self.scan(self.ports.log.list(&window, Some(before), remaining)).await?;
+            let is_window_done = found.len() < usize::try_from(remaining).unwrap_or(usize::MAX);
             events.extend(found);
-            let fits = matching(&events).min(events.len());
-            if whole && fits == events.len() {
+            let count = fitting_count(&events).min(events.len());
+            if is_window_done && count == events.len() {
                 before = from.saturating_add(1);
                 continue;
             }
-            events.truncate(fits);
+            events.truncate(count);
             before = events.last().map_or(before, |last| last.seq);
             break;
         }
@@ -89,9 +90,10 @@ impl AuditQueries {
     }
 }
 
-/// What a token is good for: this tenant, what stands open to it, and this filter.
-fn token_scope(caller: &TenantId, open: Option<&TenantId>, filter: &EventFilter) -> String {
-    let text = format!("audit\n{caller}\n{open:?}\n{filter:?}");
+/// The hash of what a token is bound to: the caller's tenant, the tenant whose events it may read, and the
+/// filter.
+fn token_scope(caller: &TenantId, visible: Option<&TenantId>, filter: &EventFilter) -> String {
+    let text = format!("audit\n{caller}\n{visible:?}\n{filter:?}");
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
 }
 
@@ -110,6 +112,6 @@ fn decode(unverified_token: &str, bound: &str) -> Result<Option<u64>, Error> {
     };
     read().map(Some).ok_or_else(|| Error::Invalid {
         field: "page_token",
-        problem: "is not the next_page_token of a page of this same request: repeat the request with the token that came with it, or leave the token empty to begin anew".into(),
+        problem: "is not the next_page_token of this request: repeat the request with its own token, or omit the token to start again".into(),
     })
 }

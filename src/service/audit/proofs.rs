@@ -1,5 +1,5 @@
-//! The newest checkpoint, and proofs: that an event is in the log, and that the log only grew. They
-//! hold hashes and nothing else of other tenants.
+//! The newest checkpoint, and proofs that an event is in the log and that the log only grew. They contain
+//! only hashes of other tenants' events.
 
 use super::{
     error::ReadError,
@@ -11,49 +11,49 @@ use crate::{
     service::{context::Context, error::Error},
 };
 
-/// The newest checkpoint, and by which keys it is signed.
+/// The newest checkpoint, and the keys that verify it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditHead {
     /// The checkpoint.
     pub tree: SignedTree,
-    /// The verifier keys; the first one stays.
+    /// The verifier keys. The first one never changes.
     pub verifiers: Vec<String>,
 }
 
-/// That an event is in the tree of a size.
+/// The proof that an event is in the tree of a size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InclusionProof {
-    /// The event's place in the log, from 1.
+    /// The event's position in the log, from 1.
     pub seq: u64,
     /// The size of the tree.
     pub size: u64,
     /// The hash of the event's leaf.
     pub leaf: LeafHash,
-    /// The hashes from there to the root.
+    /// The hashes from the leaf to the root.
     pub hashes: Vec<LeafHash>,
-    /// The newest checkpoint, where it is of this size.
+    /// The newest checkpoint, if it has this size.
     pub checkpoint: Option<String>,
 }
 
-/// That the tree of one size is the beginning of that of another.
+/// The proof that the tree of one size is the beginning of the tree of a larger size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsistencyProof {
     /// The smaller size.
     pub from: u64,
     /// The larger size.
     pub to: u64,
-    /// The hashes from the one root to the other.
+    /// The hashes that connect the two roots.
     pub hashes: Vec<LeafHash>,
-    /// The newest checkpoint, where it is of the larger size.
+    /// The newest checkpoint, if it has the larger size.
     pub checkpoint: Option<String>,
 }
 
 impl AuditQueries {
-    /// The newest checkpoint.
+    /// Returns the newest checkpoint.
     ///
     /// # Errors
     ///
-    /// [`Error`], whose variants are every way this can end but success.
+    /// [`Error`], if the caller may not read the audit log, or if the store cannot be read.
     pub async fn checkpoint(&self, mut cx: Context) -> Result<AuditHead, Error> {
         let result = match authorize(&mut cx) {
             Ok(_access) => self.latest_head().await,
@@ -63,11 +63,11 @@ impl AuditQueries {
         Ok(AuditHead { tree, verifiers: self.ports.tree.verifiers() })
     }
 
-    /// The proof that an event is in the tree of this size; none is the newest checkpoint's.
+    /// Proves that an event is in the tree of this size. `None` means the size of the newest checkpoint.
     ///
     /// # Errors
     ///
-    /// [`Error`], whose variants are every way this can end but success.
+    /// [`Error`], if the caller may not read the event, no checkpoint covers it yet, or the size is invalid.
     pub async fn inclusion(
         &self,
         mut cx: Context,
@@ -78,11 +78,11 @@ impl AuditQueries {
         cx.record_read(result)
     }
 
-    /// The proof that the log only grew from one size to another; none is the newest checkpoint's.
+    /// Proves that the log only grew from one size to another. `None` means the newest checkpoint's size.
     ///
     /// # Errors
     ///
-    /// [`Error`], whose variants are every way this can end but success.
+    /// [`Error`], if the caller may not read the audit log, or if a size is invalid.
     pub async fn consistency(
         &self,
         mut cx: Context,
@@ -102,7 +102,7 @@ impl AuditQueries {
         let access = authorize(cx)?;
         let found = self.ports.log.find(id).await.map_err(Error::RecordUnavailable)?;
         let visible = |event: &StoredEvent| {
-            access.tenant().is_none_or(|own| event.tenant.as_deref() == Some(own.as_str()))
+            access.tenant().is_none_or(|tenant| event.tenant.as_deref() == Some(tenant.as_str()))
         };
         let event = found.filter(visible).ok_or(ReadError::EventNotFound(id))?;
         let seq = event.seq;
@@ -116,7 +116,7 @@ impl AuditQueries {
         let size = size.unwrap_or(newest.size);
         if size > newest.size || size < seq {
             let problem = format!(
-                "is no size of a tree that holds this event: {seq} to {} is expected, or 0 for the newest",
+                "is not the size of a tree that contains this event: use {seq} to {}, or 0 for the newest",
                 newest.size
             );
             return Err(Error::Invalid { field: "tree_size", problem });
@@ -137,11 +137,11 @@ impl AuditQueries {
         let newest = self.latest_head().await?;
         let to = to.unwrap_or(newest.size);
         if to > newest.size {
-            let problem = format!("is no size of a tree yet: at most {} is expected", newest.size);
+            let problem = format!("is larger than the newest tree: use at most {}", newest.size);
             return Err(Error::Invalid { field: "new_tree_size", problem });
         }
         if from > to {
-            let problem = format!("is larger than the new size, which is {to}");
+            let problem = format!("is larger than the new size: use at most {to}");
             return Err(Error::Invalid { field: "old_tree_size", problem });
         }
         let hashes = self.ports.tree.consistency(from, to).await.map_err(Error::RecordUnavailable)?;

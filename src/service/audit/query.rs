@@ -1,4 +1,4 @@
-//! What the reads of the audit log share: the ports, who may read what, and how much at once.
+//! The parts that all reads of the audit log share: their ports, their authorization and their limits.
 
 use std::{fmt, sync::Arc};
 
@@ -14,19 +14,19 @@ use crate::{
     service::{context::Context, error::Error, shared::resolve},
 };
 
-/// How many looks into the log run at once, so that calls find the store free.
+/// The maximum number of reads from the log at the same time. It keeps the store free for calls.
 const MAX_CONCURRENT_SCANS: usize = 2;
-/// How far one look reaches, in places of the log.
+/// The number of positions of the log that one read covers.
 pub(super) const SCAN_WINDOW: u64 = 16_384;
-/// How much of events one answer holds, in bytes, unless one alone is longer.
+/// The maximum size of the events in one response, in bytes. A single longer event still fits.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// What reading the audit log needs beside what calls do.
+/// The ports of reads of the audit log, in addition to [`Dependencies`](crate::service::Dependencies).
 #[derive(Clone)]
 pub struct AuditPorts {
-    /// The events.
+    /// Reads events.
     pub log: Arc<dyn EventReader>,
-    /// The tree over them.
+    /// Reads the tree over the events, and its checkpoints.
     pub tree: Arc<dyn AuditTree>,
 }
 
@@ -41,21 +41,21 @@ pub struct AuditQueries {
 // === impl AuditQueries ===
 
 impl AuditQueries {
-    /// Queries over these ports.
+    /// Creates the queries over these ports.
     #[must_use]
     pub fn new(ports: AuditPorts, limits: StreamLimits) -> Self {
         let streams = Arc::new(StreamLimiter::new(limits));
         Self { ports, streams, scans: Arc::new(Semaphore::new(MAX_CONCURRENT_SCANS)) }
     }
 
-    /// The newest place in the log.
+    /// The position of the newest event. 0 if the log is empty.
     pub(super) async fn head(&self) -> Result<u64, Error> {
         let newest = self.ports.log.list(&EventFilter::default(), None, 1).await;
         let newest = newest.map_err(Error::RecordUnavailable)?;
         Ok(newest.first().map_or(0, |event| event.seq))
     }
 
-    /// One look into the log, when it is this one's turn.
+    /// Runs one read from the log, at most [`MAX_CONCURRENT_SCANS`] at the same time.
     pub(super) async fn scan<F>(&self, read: F) -> Result<Vec<StoredEvent>, Error>
     where
         F: Future<Output = Result<Vec<StoredEvent>, Unavailable>> + Send,
@@ -65,7 +65,7 @@ impl AuditQueries {
     }
 }
 
-/// Whose events the caller may read.
+/// Decides whose events the caller may read.
 pub(super) fn authorize(cx: &mut Context) -> Result<AuditAccess, Error> {
     let admin = cx.caller.scopes.contains(Scope::Admin);
     if !admin {
@@ -91,7 +91,7 @@ pub(super) fn authorize(cx: &mut Context) -> Result<AuditAccess, Error> {
     }
 }
 
-/// What is left of a filter within what stands open; none where nothing can fit.
+/// Restricts the filter to what the caller may see. `None` if no event can match.
 pub(super) fn restrict(access: &AuditAccess, filter: EventFilter) -> Option<EventFilter> {
     match (access.tenant(), &filter.tenant) {
         (Some(own), Some(other)) if own != other => None,
@@ -100,14 +100,14 @@ pub(super) fn restrict(access: &AuditAccess, filter: EventFilter) -> Option<Even
     }
 }
 
-/// How many of these fit into one answer.
-pub(super) fn matching(events: &[StoredEvent]) -> usize {
+/// The number of these events that fit into one response, at least 1.
+pub(super) fn fitting_count(events: &[StoredEvent]) -> usize {
     let mut bytes = 0;
-    let fits = events.iter().take_while(|event| {
+    let fitting = events.iter().take_while(|event| {
         bytes += event.body.len();
         bytes <= MAX_BYTES
     });
-    fits.count().max(1)
+    fitting.count().max(1)
 }
 
 impl fmt::Debug for AuditQueries {

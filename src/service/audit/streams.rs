@@ -1,4 +1,5 @@
-//! How many streams are open: counted apart from calls, so that streams cannot take the calls' places.
+//! Limits the number of open streams. Streams count separately from calls, so that they cannot use up the
+//! limits of calls.
 
 use std::{
     collections::HashMap,
@@ -9,16 +10,16 @@ use std::{
 use super::error::ReadError;
 use crate::{domain::tenant::TenantId, ports::limit::DropGuard};
 
-/// How many streams may be open at once.
+/// The maximum numbers of open streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamLimits {
-    /// Of one tenant.
+    /// The maximum of one tenant.
     pub per_tenant: NonZeroU32,
-    /// Of all tenants.
+    /// The maximum of all tenants together.
     pub in_all: NonZeroU32,
 }
 
-/// Those that are open.
+/// Counts the open streams.
 #[derive(Debug)]
 pub(super) struct StreamLimiter {
     limits: StreamLimits,
@@ -34,14 +35,14 @@ impl Default for StreamLimits {
     }
 }
 
-// === impl Streams ===
+// === impl StreamLimiter ===
 
 impl StreamLimiter {
     pub(super) fn new(limits: StreamLimits) -> Self {
         Self { limits, open: Mutex::default() }
     }
 
-    /// A place for one more, which is given back on drop.
+    /// Counts one more stream until the guard is dropped. Fails if a limit is reached.
     pub(super) fn try_acquire(self: &Arc<Self>, tenant: &TenantId) -> Result<DropGuard, ReadError> {
         let StreamLimits { per_tenant, in_all } = self.limits;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tenant_has_its_own_bound_all_have_one_and_what_ended_is_forgotten() {
+    fn streams_are_limited_per_tenant_and_in_all_until_they_end() {
         let count = |count| NonZeroU32::new(count).unwrap();
         let streams = Arc::new(StreamLimiter::new(StreamLimits { per_tenant: count(2), in_all: count(3) }));
         let [a, b]: [TenantId; 2] = ["a", "b"].map(|id| id.parse().unwrap());
@@ -85,6 +86,6 @@ mod tests {
         drop(first);
         drop(streams.try_acquire(&b).unwrap());
         drop(third);
-        assert_eq!(streams.open.lock().unwrap().len(), 1, "only tenants with streams are remembered");
+        assert_eq!(streams.open.lock().unwrap().len(), 1, "only tenants with streams have an entry");
     }
 }

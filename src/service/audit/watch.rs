@@ -1,6 +1,5 @@
-//! Follows the log for one stream: a task that looks further whenever the tree has grown, and hands
-//! over one batch at a time, each only while the caller may still see it. It waits for its client rather
-//! than to gather what the client does not take.
+//! Follows the log for one stream. A task reads on whenever the tree grows, and sends one batch at a time. It
+//! authorizes the caller again for each batch. It waits for a slow client and buffers only one batch.
 
 use std::{
     pin::Pin,
@@ -19,7 +18,7 @@ use tracing::Instrument as _;
 
 use super::{
     error::ReadError,
-    query::{AuditQueries, SCAN_WINDOW, authorize, matching, restrict},
+    query::{AuditQueries, SCAN_WINDOW, authorize, fitting_count, restrict},
 };
 use crate::{
     domain::error_chain::error_chain,
@@ -27,37 +26,38 @@ use crate::{
     service::{context::Context, error::Error},
 };
 
-/// Most events of one batch.
+/// The maximum number of events in one batch.
 const BATCH: u32 = 256;
-/// The longest silence: then an empty batch says how far it got.
+/// The longest time without a batch. Then an empty batch reports the position.
 const HEARTBEAT: Duration = Duration::from_secs(30);
-/// The longest that a stream is open, whatever the token says.
+/// The longest time that a stream stays open, even if the token is valid for longer.
 const MAX_AGE: Duration = Duration::from_hours(24 * 30);
-/// How long a client may take nothing.
+/// The longest time that a client may take to read the next batch.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Events, in order, and up to where that is all of them.
+/// A batch of events, and the position up to which the stream is complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventBatch {
     /// The events, oldest first.
     pub events: Vec<StoredEvent>,
-    /// The place in the log up to which everything that fits was handed over.
+    /// The position in the log up to which all matching events were sent.
     pub position: u64,
 }
 
-/// The batches of one stream; the last item says why it ended.
+/// The batches of one stream. The last item is the error with which it ended, if its client did not
+/// disconnect.
 #[derive(Debug)]
 pub struct EventStream {
     batches: mpsc::Receiver<EventBatch>,
     end: Arc<Mutex<Option<Error>>>,
 }
 
-/// The task behind one stream.
+/// The task of one stream.
 struct Tailer {
     reads: AuditQueries,
     cx: Context,
     requested_filter: EventFilter,
-    /// What is left of that within what the caller may see; none where nothing can fit.
+    /// The filter, restricted to what the caller may see. `None` if no event can match.
     filter: Option<EventFilter>,
     position: u64,
     batches: Sender<EventBatch>,
@@ -72,18 +72,19 @@ struct Tailer {
 /// Why a stream ended.
 #[derive(Debug)]
 enum StreamEnd {
-    /// Its client went away.
-    Left,
-    /// For this.
-    For(Error),
+    /// The client disconnected.
+    Disconnected,
+    /// The stream ended with an error.
+    Failed(Error),
 }
 
 impl AuditQueries {
-    /// Follows the log after a place, or from now on; until the token's time is over, or `stopping`.
+    /// Follows the log after a position, or from its current end. The stream ends when the token expires or
+    /// the service stops.
     ///
     /// # Errors
     ///
-    /// [`Error`], where the stream is not opened.
+    /// [`Error`], if the stream is not opened.
     pub async fn watch(
         &self,
         mut cx: Context,
@@ -95,7 +96,7 @@ impl AuditQueries {
         let (tailer, stream) = cx.record_error(opened)?;
         let detail = format!("a stream was opened after position {}", tailer.position);
         cx.audit.record_read_with(cx.ports(), detail);
-        // A shutdown waits for it, so that its end is recorded.
+        // A shutdown waits for the task, so that the end of the stream is recorded.
         cx.ports().tasks.spawn(tailer.run().in_current_span());
         Ok(stream)
     }
@@ -112,7 +113,7 @@ impl AuditQueries {
         let end = self.head().await?;
         let position = match after {
             Some(after) if after > end => {
-                let problem = format!("is beyond the end of the log: at most {end} is expected");
+                let problem = format!("is beyond the end of the log: use at most {end}");
                 return Err(Error::Invalid { field: "after_position", problem });
             }
             Some(after) => after,
@@ -120,7 +121,7 @@ impl AuditQueries {
         };
         let (sender, batches) = mpsc::channel(1);
         let end = Arc::default();
-        let left = cx.caller.expires.since(cx.ports().clock.now());
+        let lifetime = cx.caller.expires.since(cx.ports().clock.now());
         let tailer = Tailer {
             reads: self.clone(),
             cx: cx.clone(),
@@ -130,7 +131,7 @@ impl AuditQueries {
             batches: sender,
             end: Arc::clone(&end),
             stopping,
-            expires: Instant::now() + left.min(MAX_AGE),
+            expires: Instant::now() + lifetime.min(MAX_AGE),
             last_batch: Instant::now(),
             sent: 0,
             _permit: permit,
@@ -145,13 +146,13 @@ impl Tailer {
     async fn run(mut self) {
         let stream_end = self.tail().await;
         let reason = match &stream_end {
-            StreamEnd::Left => "its client left".to_owned(),
-            StreamEnd::For(error) => error_chain(error),
+            StreamEnd::Disconnected => "the client disconnected".to_owned(),
+            StreamEnd::Failed(error) => error_chain(error),
         };
         let detail =
             format!("a stream ended: {reason}; {} events up to position {}", self.sent, self.position);
         self.cx.audit.record_read_with(self.cx.ports(), detail);
-        if let StreamEnd::For(error) = stream_end {
+        if let StreamEnd::Failed(error) = stream_end {
             *self.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }
     }
@@ -175,7 +176,7 @@ impl Tailer {
         }
     }
 
-    /// Hands over what fits up to this place.
+    /// Sends all matching events up to this size of the log.
     async fn catch_up(&mut self, size: u64) -> Result<(), StreamEnd> {
         while self.position < size {
             let through = size.min(self.position.saturating_add(SCAN_WINDOW));
@@ -184,15 +185,15 @@ impl Tailer {
                 Some(filter) => {
                     let filter = EventFilter { after: Some(self.position), ..filter.clone() };
                     let next = self.reads.ports.log.next(&filter, through, BATCH);
-                    self.reads.scan(next).await.map_err(StreamEnd::For)?
+                    self.reads.scan(next).await.map_err(StreamEnd::Failed)?
                 }
             };
-            let more = events.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
-            let fits = matching(&events).min(events.len());
-            let cut = fits < events.len();
-            events.truncate(fits);
+            let is_full = events.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
+            let count = fitting_count(&events).min(events.len());
+            let is_cut = count < events.len();
+            events.truncate(count);
             self.position = match events.last() {
-                Some(last) if more || cut => last.seq,
+                Some(last) if is_full || is_cut => last.seq,
                 Some(_) | None => through,
             };
             if !events.is_empty() || self.last_batch.elapsed() >= HEARTBEAT {
@@ -202,20 +203,20 @@ impl Tailer {
         Ok(())
     }
 
-    /// Hands over one batch, when the client takes it and may still see it.
+    /// Sends one batch when the client is ready for it, if the caller may still see it.
     async fn emit(&mut self, events: Vec<StoredEvent>) -> Result<(), StreamEnd> {
         let count = events.len() as u64;
         let batch = EventBatch { events, position: self.position };
         tokio::select! {
             biased;
             stream_end = wait_for_end(&self.batches, &self.stopping, self.expires) => return Err(stream_end),
-            taken = time::timeout(TIMEOUT, self.batches.reserve()) => match taken {
-                Ok(Ok(room)) => {
-                    self.reauthorize().map_err(StreamEnd::For)?;
-                    room.send(batch);
+            reserved = time::timeout(TIMEOUT, self.batches.reserve()) => match reserved {
+            Ok(Ok(slot)) => {
+                    self.reauthorize().map_err(StreamEnd::Failed)?;
+                    slot.send(batch);
                 }
-                Ok(Err(_left)) => return Err(StreamEnd::Left),
-                Err(_elapsed) => return Err(StreamEnd::For(ReadError::StreamNotRead.into())),
+                Ok(Err(_closed)) => return Err(StreamEnd::Disconnected),
+                Err(_elapsed) => return Err(StreamEnd::Failed(ReadError::StreamNotRead.into())),
             },
         }
         self.sent += count;
@@ -223,8 +224,8 @@ impl Tailer {
         Ok(())
     }
 
-    /// Whether the caller may still see what it saw when the stream was opened: all of it, since what was
-    /// read by then is not looked through again.
+    /// Fails unless the caller may still see all that it could see when the stream was opened. The batch was
+    /// read with that filter and is not filtered again.
     fn reauthorize(&self) -> Result<(), Error> {
         if self.cx.caller.expires <= self.cx.ports().clock.now() {
             return Err(ReadError::TokenExpired.into());
@@ -245,13 +246,13 @@ async fn wait_for_end(
     expires: Instant,
 ) -> StreamEnd {
     tokio::select! {
-        () = batches.closed() => StreamEnd::Left,
-        () = stopping.cancelled() => StreamEnd::For(ReadError::ShuttingDown.into()),
-        () = time::sleep_until(expires) => StreamEnd::For(ReadError::TokenExpired.into()),
+        () = batches.closed() => StreamEnd::Disconnected,
+        () = stopping.cancelled() => StreamEnd::Failed(ReadError::ShuttingDown.into()),
+        () = time::sleep_until(expires) => StreamEnd::Failed(ReadError::TokenExpired.into()),
     }
 }
 
-// === impl Watched ===
+// === impl EventStream ===
 
 impl Stream for EventStream {
     type Item = Result<EventBatch, Error>;

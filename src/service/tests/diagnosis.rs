@@ -1,4 +1,4 @@
-//! Diagnoses before a change, and the causes of refusals after one.
+//! The checks before a change, and the causes of refusals after one.
 
 use super::*;
 use crate::{
@@ -36,7 +36,7 @@ fn refused_with(refusal: Refusal) -> UpstreamError {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_changes_nothing_and_names_what_it_could_not_see() {
+async fn a_diagnosis_changes_nothing_and_names_the_checks_that_were_not_made() {
     let env = env();
     env.aws.set_key_policies(BOTH);
     let diagnosis = env.check("/app/web", KEY).await;
@@ -54,7 +54,7 @@ async fn a_check_changes_nothing_and_names_what_it_could_not_see() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_the_role_may_have_itself_checked_a_good_check_ends_well() {
+async fn a_diagnosis_passes_or_fails_as_iam_simulates_the_role() {
     let env = env();
     env.aws.set_key_policies(BOTH);
     env.aws.set_simulation("", SimulationDecision::Allowed);
@@ -76,7 +76,7 @@ async fn where_the_role_may_have_itself_checked_a_good_check_ends_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_aws_leaves_open_is_proved_by_the_roles_own_policies() {
+async fn a_simulation_finds_the_cause_that_the_refusal_does_not_name() {
     for (refusal, actions, decision, reason) in [
         (
             Refusal::KeyMissingOrNotAllowed,
@@ -106,7 +106,7 @@ async fn what_aws_leaves_open_is_proved_by_the_roles_own_policies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_policy_that_leaves_the_role_out_is_the_cause_of_what_the_role_lacks() {
+async fn the_remedy_is_the_key_policy_if_only_it_does_not_allow_the_role() {
     let env = env();
     env.aws.set_key_policies(OPEN);
     env.aws.set_simulation("", SimulationDecision::Allowed);
@@ -120,7 +120,7 @@ async fn a_key_policy_that_leaves_the_role_out_is_the_cause_of_what_the_role_lac
 #[tokio::test(start_paused = true)]
 async fn every_permission_is_tried_or_simulated() {
     let env = env();
-    let try_it = async || {
+    let run_test = async || {
         let call = call(Action::TestAccess, TIMEOUT);
         let principal = principal("acme", &["logkey:read"]);
         test_access(env.cx(call, principal), UnresolvedLocation::default()).await.unwrap()
@@ -133,18 +133,18 @@ async fn every_permission_is_tried_or_simulated() {
         CheckName::RoleLogsPermission,
         CheckName::RoleNeedsExternalId,
     ];
-    let blind = try_it().await;
-    assert_eq!(blind.checks.iter().map(|check| check.name).collect::<Vec<_>>(), names);
-    assert_eq!(blind.verdict(), Verdict::Uncertain, "{blind:#?}");
+    let unsimulated = run_test().await;
+    assert_eq!(unsimulated.checks.iter().map(|check| check.name).collect::<Vec<_>>(), names);
+    assert_eq!(unsimulated.verdict(), Verdict::Uncertain, "{unsimulated:#?}");
     env.aws.set_simulation("", SimulationDecision::Allowed);
-    assert_eq!(try_it().await.verdict(), Verdict::Ok);
+    assert_eq!(run_test().await.verdict(), Verdict::Ok);
     for (actions, name, statement) in [
         ("kms:GetKeyPolicy", CheckName::RoleKeyReadPermission, "LookAtKeys"),
         ("kms:Encrypt", CheckName::RoleKmsPermission, "UseKeysThroughCloudWatchLogs"),
         ("logs:DisassociateKmsKey", CheckName::RoleLogsPermission, "SetKeysOfLogGroups"),
     ] {
         env.aws.set_simulation(actions, SimulationDecision::NotAllowed);
-        let diagnosis = try_it().await;
+        let diagnosis = run_test().await;
         let cause = diagnosis.cause().unwrap();
         assert_eq!(cause.name, name);
         assert!(cause.document.as_deref().unwrap().contains(statement), "{cause:?}");
@@ -153,7 +153,7 @@ async fn every_permission_is_tried_or_simulated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_tells_every_flaw_at_once() {
+async fn a_diagnosis_reports_every_failed_check_at_once() {
     let env = env();
     env.aws.set_key_policies(OWN_ACCOUNT);
     env.aws.set_keys(KeyState::Disabled);
@@ -169,7 +169,7 @@ async fn a_check_tells_every_flaw_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_not_granted_looks_like_one_that_is_not_there() {
+async fn a_key_that_is_not_granted_looks_like_one_that_does_not_exist() {
     let env = env();
     let missing = env.check("/app/web", "alias/none").await;
     let foreign = env.check("/app/web", &format!("arn:aws:kms:{REGION}:444455556666:key/k")).await;
@@ -185,13 +185,13 @@ async fn a_key_that_is_not_granted_looks_like_one_that_is_not_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_of_another_region_is_told_without_asking() {
+async fn a_key_in_another_region_fails_its_check_without_a_call_to_aws() {
     let diagnosis = env().check("/app/web", &format!("arn:aws:kms:us-east-1:{ACCOUNT}:key/k")).await;
     assert_eq!(outcome(&diagnosis, CheckName::KeyRegion), Some(Outcome::Failed(Reason::KeyRegionMismatch)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_log_group_that_is_not_granted_cannot_be_asked_about() {
+async fn a_log_group_that_is_not_granted_cannot_be_checked() {
     let env = env();
     let call = call(Action::CheckKeyAssociation, TIMEOUT);
     let request = CheckRequest { resource: on("/other/x"), key: KEY.parse().unwrap() };
@@ -200,7 +200,7 @@ async fn a_log_group_that_is_not_granted_cannot_be_asked_about() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_told_and_recorded_with_its_cause() {
+async fn a_refusal_is_returned_and_recorded_with_its_cause() {
     for (policy, state, reason) in [
         (Some(OWN_ACCOUNT), KeyState::Enabled, Reason::KeyPolicyLacksLogsService),
         (Some(OWN_ACCOUNT), KeyState::Disabled, Reason::KeyDisabled),
@@ -222,7 +222,7 @@ async fn a_refusal_is_told_and_recorded_with_its_cause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_role_that_lacks_rights_is_told_the_statement_it_lacks() {
+async fn a_refusal_for_a_missing_permission_contains_the_statement_to_add() {
     for (refusal, reason, needle) in [
         (Refusal::RoleLacksKms, Reason::RoleLacksKmsPermission, "kms:ViaService"),
         (Refusal::RoleLacksLogs, Reason::RoleLacksLogsPermission, "logs:AssociateKmsKey"),

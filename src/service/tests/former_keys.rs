@@ -1,4 +1,4 @@
-//! Former keys: found before they are forgotten, and named while they matter.
+//! Former keys: read before a change replaces them, and reported while they protect data.
 
 use super::*;
 use crate::domain::{history::Protection, key::KeyState};
@@ -22,7 +22,7 @@ async fn get(env: &TestEnv) -> KeyAssociation {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_was_set_elsewhere_is_seen_before_it_is_replaced() {
+async fn a_key_that_another_tool_set_is_read_before_it_is_replaced() {
     let env = with_key(OTHER_KEY, Some(Duration::from_hours(24)));
     let changed = env.associate(ALL, request("/app/web")).await.unwrap();
     assert_eq!(changed.association.previous_key.unwrap().as_str(), OTHER_KEY);
@@ -31,26 +31,26 @@ async fn a_key_that_was_set_elsewhere_is_seen_before_it_is_replaced() {
     let until = changed.association.accepted.unwrap().plus(Duration::from_mins(5 + 24 * 60));
     assert_eq!(changed.association.former[0].protection, Protection::Until(until));
     assert!(changed.warnings[1].message.contains(&until.to_string()), "{:?}", changed.warnings);
-    // It is kept together with the intent: after the change, nobody can read it from AWS.
+    // The observation is stored with the intent, because AWS does not return the key after the change.
     let observation = env.audit.entries()[0].observation.clone().unwrap();
     assert_eq!(observation.key.unwrap().as_str(), OTHER_KEY);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_just_seen_is_not_looked_at_again() {
+async fn a_recent_prior_state_is_not_read_again() {
     let env = with_key(OTHER_KEY, None);
-    let looks = |env: &TestEnv| env.limiter.used().len() - env.aws.calls().len();
+    let reads = |env: &TestEnv| env.limiter.used().len() - env.aws.calls().len();
     env.associate(ALL, request("/app/web")).await.unwrap();
-    assert_eq!(looks(&env), 1);
+    assert_eq!(reads(&env), 1);
     env.associate(ALL, request("/app/web")).await.unwrap();
-    assert_eq!(looks(&env), 1);
+    assert_eq!(reads(&env), 1);
     env.clock.advance(Duration::from_hours(1));
     env.associate(ALL, request("/app/web")).await.unwrap();
-    assert_eq!(looks(&env), 2);
+    assert_eq!(reads(&env), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_former_key_is_named_and_one_without_an_end_as_such() {
+async fn every_former_key_has_a_warning_and_protection_without_an_end_is_named() {
     let env = with_key(OTHER_KEY, None);
     let to = |key: &str| AssociateRequest { key: key.parse().unwrap(), ..request("/app/web") };
     env.associate(ALL, to(THIRD_KEY)).await.unwrap();
@@ -63,7 +63,7 @@ async fn every_former_key_is_named_and_one_without_an_end_as_such() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_former_key_that_is_about_to_go_is_told_of() {
+async fn a_former_key_at_risk_has_a_warning() {
     for (state, code) in [
         (KeyState::PendingDeletion, "FORMER_KEY_PENDING_DELETION"),
         (KeyState::Disabled, "FORMER_KEY_DISABLED"),
@@ -76,7 +76,7 @@ async fn a_former_key_that_is_about_to_go_is_told_of() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_in_danger_is_told_of_where_it_is_read() {
+async fn a_read_of_a_key_at_risk_has_a_warning() {
     let env = with_key(KEY, None);
     assert_eq!(codes(&warnings(&get(&env).await)), [""; 0]);
     env.aws.set_keys(KeyState::PendingDeletion);
@@ -85,7 +85,7 @@ async fn a_key_that_is_in_danger_is_told_of_where_it_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_settles_for_five_minutes() {
+async fn a_change_stays_in_the_settling_state_for_five_minutes() {
     let env = with_key(KEY, None);
     env.associate(ALL, request("/app/web")).await.unwrap();
     assert_eq!(get(&env).await.state, AssociationState::Settling);
@@ -97,7 +97,7 @@ async fn a_change_settles_for_five_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn query_results_that_have_a_key_are_not_warned_about() {
+async fn query_results_with_a_key_have_no_warning() {
     let env = env();
     let results = UnresolvedResource { target: Target::QueryResults, ..on("x") };
     env.associate(ALL, AssociateRequest { resource: results, ..request("x") }).await.unwrap();
@@ -106,14 +106,14 @@ async fn query_results_that_have_a_key_are_not_warned_about() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_former_key_that_nobody_could_look_at_is_told_as_not_known() {
+async fn a_prior_key_that_could_not_be_read_has_a_warning() {
     let env = env();
     let changed = env.associate(ALL, request("/app/none")).await.unwrap();
     assert!(codes(&changed.warnings).contains(&"FORMER_KEY_NOT_KNOWN"), "{:?}", changed.warnings);
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_do_not_wait_for_the_store_and_what_they_saw_is_kept_once() {
+async fn reads_do_not_wait_for_the_store_and_their_observations_are_stored_once() {
     let env = with_key(OTHER_KEY, None);
     env.audit.history.fail(true);
     assert_eq!(get(&env).await.key.unwrap().as_str(), OTHER_KEY);

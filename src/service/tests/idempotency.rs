@@ -1,4 +1,4 @@
-//! Requests that came with an id of their own.
+//! Requests with an idempotency key.
 
 use uuid::Uuid;
 
@@ -11,13 +11,17 @@ fn with_id(name: &str) -> AssociateRequest {
     AssociateRequest { request_id: Some(ID), ..request(name) }
 }
 
-async fn within(env: &TestEnv, timeout: Duration, request: AssociateRequest) -> Result<Changed, Error> {
+async fn associate_within(
+    env: &TestEnv,
+    timeout: Duration,
+    request: AssociateRequest,
+) -> Result<Changed, Error> {
     let call = call(Action::AssociateKmsKey, timeout);
     associate(env.cx(call, principal("acme", ALL)), request).await
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_request_gives_the_same_answer_and_is_sent_once() {
+async fn a_repeated_request_gets_the_recorded_response_and_is_sent_once() {
     let env = env();
     let first = env.associate(ALL, with_id("/app/web")).await.unwrap();
     env.clock.advance(Duration::from_hours(23));
@@ -31,7 +35,7 @@ async fn the_same_request_gives_the_same_answer_and_is_sent_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_day_it_is_forgotten() {
+async fn an_idempotency_key_expires_after_a_day() {
     let env = env();
     let first = env.associate(ALL, with_id("/app/web")).await.unwrap();
     env.clock.advance(IDEMPOTENCY_WINDOW);
@@ -41,7 +45,7 @@ async fn after_a_day_it_is_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_request_under_the_same_id_is_refused() {
+async fn a_different_request_with_the_same_id_is_rejected() {
     let other_key = || OTHER_KEY.parse().unwrap();
     for other in [
         with_id("/app/api"),
@@ -73,17 +77,17 @@ async fn another_request_under_the_same_id_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repetition_waits_for_the_first_and_another_request_does_not() {
+async fn a_repetition_waits_for_the_first_request_and_a_different_one_does_not() {
     let env = env();
     env.aws.delay(Duration::from_secs(3));
     let start = tokio::time::Instant::now();
     let soon = async |request, timeout| {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let result = within(&env, timeout, request).await;
+        let result = associate_within(&env, timeout, request).await;
         (result, start.elapsed())
     };
     let other = AssociateRequest { reason: "ticket".parse().ok(), ..with_id("/app/web") };
-    let (first, (again, after), (impatient, gave_up), (other, at_once)) = tokio::join!(
+    let (first, (again, after), (short, timed_out), (other, at_once)) = tokio::join!(
         env.associate(ALL, with_id("/app/web")),
         soon(with_id("/app/web"), TIMEOUT),
         soon(with_id("/app/web"), Duration::from_secs(1)),
@@ -91,26 +95,26 @@ async fn a_repetition_waits_for_the_first_and_another_request_does_not() {
     );
     assert_eq!(again.unwrap(), first.unwrap());
     assert_eq!(after.as_secs(), 3);
-    assert!(matches!(impatient, Err(Error::RequestInFlight)), "{impatient:?}");
-    assert_eq!(gave_up.as_secs(), 2);
+    assert!(matches!(short, Err(Error::RequestInFlight)), "{short:?}");
+    assert_eq!(timed_out.as_secs(), 2);
     assert_eq!(other.unwrap_err().reason(), Reason::RequestIdReused);
     assert_eq!(at_once.as_secs(), 1);
     assert_eq!(env.aws.calls().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_who_went_away_finds_the_answer_when_it_comes_back() {
+async fn a_caller_that_disconnected_gets_the_response_when_it_repeats() {
     let env = env();
     env.aws.delay(Duration::from_secs(2));
-    let gone = tokio::time::timeout(Duration::from_secs(1), env.associate(ALL, with_id("/app/web")));
-    assert!(gone.await.is_err());
+    let disconnected = tokio::time::timeout(Duration::from_secs(1), env.associate(ALL, with_id("/app/web")));
+    assert!(disconnected.await.is_err());
     let again = env.associate(ALL, with_id("/app/web")).await.unwrap();
     assert_eq!(again.association.key.unwrap().as_str(), KEY);
     assert_eq!(env.aws.calls().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_of_aws_is_an_answer() {
+async fn a_refusal_of_aws_is_replayed() {
     let env = env();
     let answer = AwsErrorDetails { code: "AccessDeniedException".into(), ..AwsErrorDetails::default() };
     env.aws.answer(UpstreamError::Refused { refusal: Refusal::RoleLacksLogs, answer });
@@ -125,7 +129,7 @@ async fn a_refusal_of_aws_is_an_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_aws_did_not_take_up_may_be_tried_again() {
+async fn a_request_that_did_not_reach_aws_can_be_repeated() {
     let env = env();
     env.aws.answer(UpstreamError::RoleNotAssumable { answer: AwsErrorDetails::default() });
     let first = env.associate(ALL, with_id("/app/web")).await.unwrap_err();
@@ -137,9 +141,9 @@ async fn what_aws_did_not_take_up_may_be_tried_again() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unknown_outcome_is_read_back_before_it_is_sent_again() {
-    for (now_in_force, sent) in [(Some(KEY), 1), (Some(OTHER_KEY), 2)] {
+    for (current, sent) in [(Some(KEY), 1), (Some(OTHER_KEY), 2)] {
         let mut groups = groups(&["/app/web"]);
-        groups[0].key = now_in_force.map(|key| key.parse().unwrap());
+        groups[0].key = current.map(|key| key.parse().unwrap());
         let env = env_with(FakePolicy::default(), FakeUpstreamLimiter::default(), groups);
         env.aws.delay(Duration::from_mins(1));
         let first = env.associate(ALL, with_id("/app/web")).await.unwrap_err();
@@ -148,7 +152,7 @@ async fn an_unknown_outcome_is_read_back_before_it_is_sent_again() {
 
         let again = env.associate(ALL, with_id("/app/web")).await.unwrap();
         assert_eq!(again.association.key.as_ref().unwrap().as_str(), KEY);
-        assert_eq!(env.aws.calls().len(), sent, "{now_in_force:?}");
+        assert_eq!(env.aws.calls().len(), sent, "{current:?}");
         assert_eq!(env.associate(ALL, with_id("/app/web")).await.unwrap(), again);
         assert_eq!(env.aws.calls().len(), sent);
         let reconciled = env.kinds().iter().filter(|(kind, _)| matches!(kind, Kind::Reconciled(_))).count();
@@ -157,15 +161,15 @@ async fn an_unknown_outcome_is_read_back_before_it_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_a_crash_cut_off_is_settled_once_it_cannot_be_under_way() {
+async fn an_interrupted_request_is_reconciled_once_it_cannot_be_in_flight() {
     let mut groups = groups(&["/app/web"]);
     groups[0].key = Some(KEY.parse().unwrap());
     let env = env_with(FakePolicy::default(), FakeUpstreamLimiter::default(), groups);
-    // The outcome never gets into the log.
+    // The log never accepts the outcome.
     env.audit.block_after(1);
     env.associate(ALL, with_id("/app/web")).await.unwrap_err();
     env.audit.block_after(100);
-    let busy = within(&env, Duration::from_secs(2), with_id("/app/web")).await.unwrap_err();
+    let busy = associate_within(&env, Duration::from_secs(2), with_id("/app/web")).await.unwrap_err();
     assert_eq!(busy.reason(), Reason::ConflictingChange);
     env.clock.advance(Duration::from_mins(1));
     let again = env.associate(ALL, with_id("/app/web")).await.unwrap();
@@ -174,7 +178,7 @@ async fn a_request_that_a_crash_cut_off_is_settled_once_it_cannot_be_under_way()
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_is_repeated_only_to_who_may_make_the_change() {
+async fn a_response_is_replayed_only_to_a_caller_that_may_make_the_change() {
     let env = env();
     env.associate(ALL, with_id("/app/web")).await.unwrap();
     let error = env.associate(&["logkey:read"], with_id("/app/web")).await.unwrap_err();
@@ -182,7 +186,7 @@ async fn an_answer_is_repeated_only_to_who_may_make_the_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn validating_takes_no_id() {
+async fn a_dry_run_does_not_use_up_its_request_id() {
     let env = env();
     let request = AssociateRequest { validate_only: true, ..with_id("/app/web") };
     env.associate(ALL, request).await.unwrap();
@@ -191,7 +195,7 @@ async fn validating_takes_no_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_its_record_a_request_with_an_id_is_not_sent() {
+async fn a_request_whose_record_cannot_be_read_is_not_sent() {
     let env = env();
     env.audit.history.fail(true);
     let error = env.associate(ALL, with_id("/app/web")).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Log lines of a call say which call.
+//! Log lines name the call that they belong to.
 
 use std::{
     io,
@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 
 use super::*;
 
-/// What was logged.
+/// A writer that collects the log.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -25,12 +25,12 @@ impl io::Write for Lines {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_of_a_change_on_its_own_task_names_the_request_too() {
+async fn a_log_line_from_the_task_of_a_change_names_the_request() {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber =
         tracing_subscriber::fmt().json().with_span_list(false).with_writer(move || writer.clone()).finish();
-    let _until_the_end = tracing::subscriber::set_default(subscriber);
+    let _guard = tracing::subscriber::set_default(subscriber);
     let env = env();
     env.audit.fail();
     let span = tracing::error_span!("call", request_id = "the-request");

@@ -1,4 +1,4 @@
-//! Expectations, validation and taking turns: what a change does before it is made.
+//! Preconditions, dry runs and the lock of a resource: what happens before a change is sent.
 
 use super::*;
 use crate::{domain::key::KeyState, domain::request::ExpectedKey};
@@ -20,9 +20,9 @@ fn expecting(key: Option<&str>) -> AssociateRequest {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_is_made_only_where_the_expected_key_is_in_force() {
+async fn a_change_is_made_only_if_the_current_key_is_the_expected_one() {
     let id = OTHER_KEY.rsplit('/').next().unwrap();
-    for (in_force, expected, goes) in [
+    for (current, expected, is_sent) in [
         (None, None, true),
         (Some(OTHER_KEY), Some(OTHER_KEY), true),
         (Some(OTHER_KEY), Some(id), true),
@@ -31,12 +31,12 @@ async fn a_change_is_made_only_where_the_expected_key_is_in_force() {
         (Some(OTHER_KEY), Some("alias/gone"), false),
         (None, Some(KEY), false),
     ] {
-        let env = with_key(in_force);
+        let env = with_key(current);
         let result = env.associate(ALL, expecting(expected)).await;
-        assert_eq!(env.aws.calls().len(), usize::from(goes), "{in_force:?} {expected:?}");
+        assert_eq!(env.aws.calls().len(), usize::from(is_sent), "{current:?} {expected:?}");
         match result {
             Ok(changed) => {
-                assert_eq!(changed.association.previous_key, in_force.map(|key| key.parse().unwrap()));
+                assert_eq!(changed.association.previous_key, current.map(|key| key.parse().unwrap()));
             }
             Err(error) => {
                 assert_eq!(error.reason(), Reason::ExpectedKeyMismatch);
@@ -47,7 +47,7 @@ async fn a_change_is_made_only_where_the_expected_key_is_in_force() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn validating_changes_nothing_and_says_what_was_not_checked() {
+async fn a_dry_run_changes_nothing_and_names_the_checks_that_were_not_made() {
     let env = with_key(Some(OTHER_KEY));
     env.aws.set_key_policies(OPEN);
     let request = AssociateRequest { validate_only: true, ..request("/app/web") };
@@ -60,7 +60,7 @@ async fn validating_changes_nothing_and_says_what_was_not_checked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn validating_ends_like_the_change_would() {
+async fn a_dry_run_fails_like_the_change_would() {
     let env = env();
     env.aws.set_keys(KeyState::PendingDeletion);
     let request = |group: &str| AssociateRequest { validate_only: true, ..request(group) };
@@ -74,7 +74,7 @@ async fn validating_ends_like_the_change_would() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn validating_a_disassociation_changes_nothing() {
+async fn a_dry_run_of_a_disassociation_changes_nothing() {
     let env = with_key(Some(OTHER_KEY));
     let request = DisassociateRequest {
         resource: on("/app/web"),
@@ -90,8 +90,8 @@ async fn validating_a_disassociation_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_is_taken_away_only_where_it_is_the_expected_one() {
-    for (expected, goes) in [(OTHER_KEY, true), (KEY, false)] {
+async fn a_key_is_removed_only_if_it_is_the_expected_one() {
+    for (expected, is_sent) in [(OTHER_KEY, true), (KEY, false)] {
         let env = with_key(Some(OTHER_KEY));
         let request = DisassociateRequest {
             resource: on("/app/web"),
@@ -102,13 +102,13 @@ async fn a_key_is_taken_away_only_where_it_is_the_expected_one() {
         };
         let call = call(Action::DisassociateKmsKey, TIMEOUT);
         let done = disassociate(env.cx(call, principal("acme", ALL)), request).await;
-        assert_eq!(done.as_ref().err().map(Error::reason), (!goes).then_some(Reason::ExpectedKeyMismatch));
-        assert_eq!(env.aws.calls().len(), usize::from(goes), "{expected}");
+        assert_eq!(done.as_ref().err().map(Error::reason), (!is_sent).then_some(Reason::ExpectedKeyMismatch));
+        assert_eq!(env.aws.calls().len(), usize::from(is_sent), "{expected}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_of_one_resource_take_turns_and_others_do_not_wait() {
+async fn changes_of_one_resource_run_one_by_one_and_others_do_not_wait() {
     let env =
         env_with(FakePolicy::default(), FakeUpstreamLimiter::default(), groups(&["/app/web", "/app/api"]));
     env.aws.delay(Duration::from_secs(2));
@@ -126,7 +126,7 @@ async fn changes_of_one_resource_take_turns_and_others_do_not_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_cannot_have_a_turn_in_time_is_told_and_sends_nothing() {
+async fn a_change_that_cannot_lock_its_resource_in_time_sends_nothing() {
     let env = env();
     env.aws.delay(Duration::from_secs(4));
     let late = async {

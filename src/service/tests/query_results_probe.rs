@@ -1,4 +1,4 @@
-//! The key of query results, verified by running a query.
+//! The key of query results, verified with a query.
 
 use super::*;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     ports::{PendingChange, PendingChanges, Unavailable},
 };
 
-const MINUTES: Duration = Duration::from_mins(6);
+const AFTER_PROPAGATION: Duration = Duration::from_mins(6);
 
 fn verifying(groups: Vec<LogGroup>) -> TestEnv {
     let usual = tenant("acme");
@@ -57,7 +57,7 @@ fn key_of(association: &KeyAssociation) -> Option<&str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_query_shows_is_live_and_kept() {
+async fn the_key_that_a_query_shows_is_live_and_recorded() {
     let env = verifying(groups(&["/app/web", "/other/x"]));
     assert_eq!(env.get_results().await.source, Source::Recorded);
     env.queries.set_result(Some(OTHER_KEY), 3);
@@ -79,10 +79,10 @@ async fn what_a_query_shows_is_live_and_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_someone_else_set_shows_and_leaves_ours_as_the_former_one() {
+async fn a_key_that_another_tool_set_makes_the_recorded_key_a_former_one() {
     let env = verifying(groups(&["/app/web"]));
     env.set_results().await;
-    env.clock.advance(MINUTES);
+    env.clock.advance(AFTER_PROPAGATION);
     env.queries.set_result(Some(OTHER_KEY), 0);
     let found = env.get_results().await;
     assert_eq!((key_of(&found), found.source), (Some(OTHER_KEY), Source::Live));
@@ -91,7 +91,7 @@ async fn a_key_that_someone_else_set_shows_and_leaves_ours_as_the_former_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_the_minutes_that_aws_may_take_another_key_is_no_news() {
+async fn a_query_does_not_override_the_record_while_a_change_propagates() {
     let env = verifying(groups(&["/app/web"]));
     env.set_results().await;
     env.queries.set_result(Some(OTHER_KEY), 0);
@@ -112,15 +112,15 @@ async fn in_the_minutes_that_aws_may_take_another_key_is_no_news() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_query_cannot_tell_stays_with_the_record_and_the_audit_log_says_why() {
+async fn after_a_failed_query_the_record_counts_and_the_event_has_the_cause() {
     let delivery = || {
         let mut groups = groups(&["/app/web"]);
         groups[0].class = Some("DELIVERY".into());
         groups
     };
-    let refuses: fn(&FakeQueries) = |_| {};
+    let refused: fn(&FakeQueries) = |_| {};
     let cases = [
-        (groups(&["/app/web"]), refuses, "AccessDeniedException"),
+        (groups(&["/app/web"]), refused, "AccessDeniedException"),
         (groups(&["/other/x"]), |queries| queries.set_result(Some(OTHER_KEY), 0), "no log group"),
         (delivery(), |queries| queries.set_result(Some(OTHER_KEY), 0), "no log group"),
         (groups(&["/app/web"]), |queries| queries.set_result(Some(OTHER_KEY), u32::MAX), "in time"),
@@ -129,7 +129,7 @@ async fn what_a_query_cannot_tell_stays_with_the_record_and_the_audit_log_says_w
     for (groups, plan, reason) in cases {
         let env = verifying(groups);
         env.set_results().await;
-        env.clock.advance(MINUTES);
+        env.clock.advance(AFTER_PROPAGATION);
         plan(&env.queries);
         let started = tokio::time::Instant::now();
         let found = env.get_results().await;
@@ -140,7 +140,7 @@ async fn what_a_query_cannot_tell_stays_with_the_record_and_the_audit_log_says_w
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttled_query_is_sent_again_at_its_turn() {
+async fn a_throttled_query_is_sent_again_with_the_next_permit() {
     let env = verifying(groups(&["/app/web"]));
     env.queries.set_result(Some(KEY), 1);
     env.queries.throttle(2);
@@ -150,7 +150,7 @@ async fn a_throttled_query_is_sent_again_at_its_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_turn_nothing_is_queried() {
+async fn without_a_permit_nothing_is_queried() {
     let usual = tenant("acme");
     let grant = AccountGrant { verify_query_results: true, ..(*usual.accounts[0]).clone() };
     let tenant = Tenant { accounts: vec![Arc::new(grant)], ..usual };
@@ -162,7 +162,7 @@ async fn without_a_turn_nothing_is_queried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_queried_unless_the_grant_asks_for_it() {
+async fn nothing_is_queried_unless_the_grant_enables_it() {
     let env = env();
     env.queries.set_result(Some(KEY), 0);
     assert_eq!(env.get_results().await.source, Source::Recorded);
@@ -170,7 +170,7 @@ async fn nothing_is_queried_unless_the_grant_asks_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_log_group_without_a_key_is_queried_rather_than_one_with_a_key() {
+async fn the_query_prefers_a_log_group_without_a_key() {
     let mut all = groups(&["/app/a", "/app/b"]);
     all[0].key = Some(OTHER_KEY.parse().unwrap());
     let env = verifying(all);
@@ -179,11 +179,11 @@ async fn a_log_group_without_a_key_is_queried_rather_than_one_with_a_key() {
     assert_eq!(env.queries.queried(), ["/app/b".parse().unwrap()]);
 }
 
-/// One open change of query results.
-struct Open(PendingChange);
+/// One pending change of query results.
+struct OnePending(PendingChange);
 
 #[async_trait::async_trait]
-impl PendingChanges for Open {
+impl PendingChanges for OnePending {
     async fn list_pending(&self, _: Timestamp) -> Result<Vec<PendingChange>, Unavailable> {
         Ok(vec![self.0.clone()])
     }
@@ -200,7 +200,7 @@ impl PendingChanges for Open {
     }
 }
 
-async fn unanswered() -> (TestEnv, Open) {
+async fn unanswered() -> (TestEnv, OnePending) {
     let env = verifying(groups(&["/app/web"]));
     for _ in 0..100 {
         env.aws.answer(UpstreamError::Unanswered("reset".into()));
@@ -209,24 +209,24 @@ async fn unanswered() -> (TestEnv, Open) {
     env.associate(ALL, request).await.unwrap_err();
     let entries = env.audit.entries();
     let intent = entries.last().unwrap().event.closes.unwrap();
-    let open = Open(PendingChange { intent, event: entries[0].event.clone() });
-    (env, open)
+    let pending = OnePending(PendingChange { intent, event: entries[0].event.clone() });
+    (env, pending)
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unanswered_change_of_query_results_is_settled_by_a_query() {
+async fn an_unanswered_change_of_query_results_is_reconciled_with_a_query() {
     for (shown, later, reconciled) in [
         (Some(KEY), Duration::ZERO, Some(Settlement::InForce)),
         (Some(OTHER_KEY), Duration::ZERO, None),
         (None, Duration::ZERO, None),
-        (Some(OTHER_KEY), MINUTES, Some(Settlement::NotInForce)),
-        (None, MINUTES, Some(Settlement::NotInForce)),
+        (Some(OTHER_KEY), AFTER_PROPAGATION, Some(Settlement::NotInForce)),
+        (None, AFTER_PROPAGATION, Some(Settlement::NotInForce)),
     ] {
-        let (env, open) = unanswered().await;
+        let (env, pending) = unanswered().await;
         let before = env.audit.entries().len();
         env.queries.set_result(shown, 1);
         env.clock.advance(later);
-        reconcile(&env.state, &open, env.state.ports.clock.now()).await;
+        reconcile(&env.state, &pending, env.state.ports.clock.now()).await;
         let entries = env.audit.entries();
         let last = entries.get(before).map(|entry| entry.event.kind);
         assert_eq!(last, reconciled.map(Kind::Reconciled), "{shown:?} after {later:?}");
@@ -234,16 +234,16 @@ async fn an_unanswered_change_of_query_results_is_settled_by_a_query() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unanswered_change_stays_open_where_a_query_may_tell_later_and_else_cannot_be_told() {
+async fn a_change_stays_pending_only_while_a_later_query_may_show_it() {
     for (plan, reconciled) in [
         ((|queries: &FakeQueries| queries.set_status("Timeout")) as fn(&FakeQueries), None),
         (|queries| queries.set_result(Some(KEY), u32::MAX), None),
         (|_| {}, Some(Settlement::CannotTell)),
     ] {
-        let (env, open) = unanswered().await;
+        let (env, pending) = unanswered().await;
         let before = env.audit.entries().len();
         plan(&env.queries);
-        reconcile(&env.state, &open, env.state.ports.clock.now()).await;
+        reconcile(&env.state, &pending, env.state.ports.clock.now()).await;
         let entries = env.audit.entries();
         let last = entries.get(before).map(|entry| entry.event.kind);
         assert_eq!(last, reconciled.map(Kind::Reconciled));

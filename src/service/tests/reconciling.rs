@@ -1,4 +1,4 @@
-//! Changes whose end is not known.
+//! The reconciliation of changes whose outcome is unknown.
 
 use std::sync::Mutex;
 
@@ -11,11 +11,11 @@ use crate::{
     service::changes::reconcile::{Reconciliation, reconcile_one},
 };
 
-/// The open changes it was given, until they are closed.
-struct Open(Mutex<Vec<PendingChange>>);
+/// A fixed list of pending changes.
+struct FixedPending(Mutex<Vec<PendingChange>>);
 
 #[async_trait]
-impl PendingChanges for Open {
+impl PendingChanges for FixedPending {
     async fn list_pending(&self, _before: Timestamp) -> Result<Vec<PendingChange>, Unavailable> {
         Ok(self.0.lock().unwrap().clone())
     }
@@ -32,8 +32,8 @@ impl PendingChanges for Open {
     }
 }
 
-/// A world in which a call was sent and not answered, and AWS now shows `key`.
-async fn unanswered(key: Option<&str>) -> (TestEnv, Open) {
+/// An environment with a change that was sent but not answered. AWS now returns `key`.
+async fn unanswered(key: Option<&str>) -> (TestEnv, FixedPending) {
     let mut groups = groups(&["/app/web"]);
     groups[0].key = key.map(|key| key.parse().unwrap());
     let env = env_with(FakePolicy::default(), FakeUpstreamLimiter::default(), groups);
@@ -44,17 +44,17 @@ async fn unanswered(key: Option<&str>) -> (TestEnv, Open) {
     let entries = env.audit.entries();
     let outcome = entries.last().unwrap().event.clone();
     let open = PendingChange { intent: outcome.closes.unwrap(), event: entries[0].event.clone() };
-    (env, Open(Mutex::new(vec![open])))
+    (env, FixedPending(Mutex::new(vec![open])))
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_became_of_an_unanswered_change_is_read_back_and_recorded() {
-    for (now_in_force, settlement) in [
+async fn an_unanswered_change_is_read_back_and_its_outcome_recorded() {
+    for (current, settlement) in [
         (Some(KEY), Settlement::InForce),
         (Some(OTHER_KEY), Settlement::NotInForce),
         (None, Settlement::NotInForce),
     ] {
-        let (env, open) = unanswered(now_in_force).await;
+        let (env, open) = unanswered(current).await;
         reconcile(&env.state, &open, env.state.ports.clock.now()).await;
         let entries = env.audit.entries();
         let reconciled = entries.last().unwrap();
@@ -66,9 +66,9 @@ async fn what_became_of_an_unanswered_change_is_read_back_and_recorded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_that_several_look_back_at_is_settled_once() {
-    for now_in_force in [Some(KEY), Some(OTHER_KEY)] {
-        let (env, open) = unanswered(now_in_force).await;
+async fn concurrent_reconciliations_record_one_outcome() {
+    for current in [Some(KEY), Some(OTHER_KEY)] {
+        let (env, open) = unanswered(current).await;
         let change = open.0.lock().unwrap()[0].clone();
         let now = env.state.ports.clock.now();
         let deadline = tokio::time::Instant::now().into_std() + TIMEOUT;
@@ -92,29 +92,30 @@ async fn a_change_that_several_look_back_at_is_settled_once() {
                 assert_eq!((answer, event), (again, same));
             }
             (Reconciliation::NotInForce, Reconciliation::NotInForce) => {
-                assert_eq!(now_in_force, Some(OTHER_KEY));
+                assert_eq!(current, Some(OTHER_KEY));
             }
-            _ => panic!("they were told differently"),
+            _ => panic!("the two results differ"),
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_goes_away_while_it_is_recorded_leaves_it_to_nobody_else() {
+async fn a_cancelled_reconciliation_keeps_its_lock_until_it_is_recorded() {
     let (env, open) = unanswered(Some(OTHER_KEY)).await;
     let change = open.0.lock().unwrap()[0].clone();
-    let soon = |secs| tokio::time::Instant::now().into_std() + Duration::from_secs(secs);
+    let deadline_in = |secs| tokio::time::Instant::now().into_std() + Duration::from_secs(secs);
     env.audit.block_after(0);
-    let gone = reconcile_one(&env.state, change.clone(), soon(60));
-    assert!(tokio::time::timeout(Duration::from_secs(1), gone).await.is_err());
-    // The store may still keep it: so that another one does not record it beside.
+    let cancelled = reconcile_one(&env.state, change.clone(), deadline_in(60));
+    assert!(tokio::time::timeout(Duration::from_secs(1), cancelled).await.is_err());
+    // The store may still accept the first record, so a second task must not record another one.
     let second =
-        tokio::time::timeout(Duration::from_secs(10), reconcile_one(&env.state, change, soon(2))).await;
+        tokio::time::timeout(Duration::from_secs(10), reconcile_one(&env.state, change, deadline_in(2)))
+            .await;
     assert!(matches!(second, Ok(Reconciliation::NotNow)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_open_change_stays_open_while_aws_has_no_turn() {
+async fn a_change_stays_pending_while_the_limiter_has_no_permit() {
     let (env, open) = unanswered(Some(KEY)).await;
     let before = env.audit.entries().len();
     let stuck = env_with(FakePolicy::default(), FakeUpstreamLimiter::exhausted(TIMEOUT), Vec::new());

@@ -1,4 +1,4 @@
-//! What a call keeps to while something else comes into force.
+//! Calls that are in flight during a reload.
 
 use super::*;
 use crate::{
@@ -7,8 +7,8 @@ use crate::{
     testing::ACCOUNT,
 };
 
-/// Every use case once, each by its name, in contexts over `snapshot`.
-async fn each(
+/// Runs every use case once with `snapshot`. Returns their names and failures.
+async fn run_each(
     state: &Arc<ServiceState>,
     snapshot: Arc<dyn ConfigSnapshot>,
 ) -> Vec<(&'static str, Option<Reason>)> {
@@ -65,29 +65,29 @@ fn failure<T>(result: Result<T, Error>) -> Option<Reason> {
     result.err().map(|error| error.reason())
 }
 
-/// A tenant of the same name to whom nothing is granted.
-fn bare() -> Tenant {
+/// A tenant with the same id but without grants.
+fn without_grants() -> Tenant {
     Tenant { accounts: Vec::new(), ..tenant("acme") }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_keeps_to_what_was_in_force_when_it_began() {
+async fn a_call_keeps_its_snapshot_during_a_reload() {
     let env = env();
     let started = env.rules.current();
-    let after = FakeTenants(vec![Arc::new(bare())]);
+    let after = FakeTenants(vec![Arc::new(without_grants())]);
     env.rules.replace(Arc::new(after), Arc::new(FakePolicy { forbids: true }));
     let before = env.rules.reads();
-    for (name, failure) in each(&env.state, Arc::clone(&started)).await {
+    for (name, failure) in run_each(&env.state, Arc::clone(&started)).await {
         assert_eq!(failure, None, "{name}");
     }
-    assert_eq!(env.rules.reads(), before, "nothing looks at what came after");
-    for (name, failure) in each(&env.state, env.rules.current()).await {
-        assert!(failure.is_some(), "{name} goes by what is in force now");
+    assert_eq!(env.rules.reads(), before, "no use case reads the new snapshot");
+    for (name, failure) in run_each(&env.state, env.rules.current()).await {
+        assert!(failure.is_some(), "{name} uses the current snapshot");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenant_that_was_suspended_or_taken_away_meanwhile_is_refused_all_the_same() {
+async fn a_tenant_suspended_or_removed_since_the_snapshot_is_rejected() {
     let suspended = Tenant { suspended: true, ..tenant("acme") };
     for (after, expected) in
         [(vec![Arc::new(suspended)], Reason::TenantSuspended), (Vec::new(), Error::TenantRemoved.reason())]
@@ -95,7 +95,7 @@ async fn a_tenant_that_was_suspended_or_taken_away_meanwhile_is_refused_all_the_
         let env = env();
         let started = env.rules.current();
         env.rules.replace(Arc::new(FakeTenants(after)), Arc::new(FakePolicy::default()));
-        for (name, failure) in each(&env.state, Arc::clone(&started)).await {
+        for (name, failure) in run_each(&env.state, Arc::clone(&started)).await {
             assert_eq!(failure, Some(expected), "{name}");
         }
         assert_eq!(env.aws.calls(), []);

@@ -1,4 +1,4 @@
-//! How streams end, each way, with time given.
+//! Every way in which a stream ends, in paused time.
 
 use std::{
     num::NonZeroU32,
@@ -24,14 +24,14 @@ use crate::{
     },
 };
 
-/// What can change while a stream is open.
+/// Changes that a test makes while a stream is open.
 #[derive(Debug, Default)]
 struct Switch {
     suspended: AtomicBool,
-    gone: AtomicBool,
+    removed: AtomicBool,
     forbidden: AtomicBool,
-    /// Whether nobody may see the events of all any more.
-    narrowed: AtomicBool,
+    /// Whether policy no longer permits anyone to read the events of all tenants.
+    restricted: AtomicBool,
 }
 
 struct TestEnv {
@@ -49,7 +49,7 @@ impl TenantDirectory for Switch {
     fn find(&self, id: &TenantId) -> Option<Arc<Tenant>> {
         let suspended = self.suspended.load(SeqCst);
         let found = Tenant { suspended, ..tenant(id.as_str()) };
-        (!self.gone.load(SeqCst)).then(|| Arc::new(found))
+        (!self.removed.load(SeqCst)).then(|| Arc::new(found))
     }
 
     fn by_claim(&self, _: &str, _: &str) -> Option<Arc<Tenant>> {
@@ -58,14 +58,14 @@ impl TenantDirectory for Switch {
 }
 
 impl Authorize for Switch {
-    fn decide(&self, question: &AuthzRequest<'_>) -> Decision {
+    fn decide(&self, request: &AuthzRequest<'_>) -> Decision {
         if self.forbidden.load(SeqCst) {
             return Decision::Deny(Denial::Forbidden { policies: vec!["closed".into()] });
         }
-        if self.narrowed.load(SeqCst) && matches!(question.about, ResourceScope::AuditLog(LogScope::All)) {
+        if self.restricted.load(SeqCst) && matches!(request.about, ResourceScope::AuditLog(LogScope::All)) {
             return Decision::Deny(Denial::NotPermitted);
         }
-        FakePolicy::default().decide(question)
+        FakePolicy::default().decide(request)
     }
 }
 
@@ -99,20 +99,20 @@ impl TestEnv {
         Self { reads, state, log, audit, clock, switch, stopping: CancellationToken::new(), tasks }
     }
 
-    /// A stream by a token that lives so long, of a call that may take five seconds.
-    async fn watch(&self, lives: Duration) -> Result<EventStream, Error> {
-        self.watch_with(lives, &["logkey:audit"]).await
+    /// Opens a stream with a token of this lifetime. The call has a deadline of five seconds.
+    async fn watch(&self, lifetime: Duration) -> Result<EventStream, Error> {
+        self.watch_with(lifetime, &["logkey:audit"]).await
     }
 
-    async fn watch_with(&self, lives: Duration, scopes: &[&str]) -> Result<EventStream, Error> {
+    async fn watch_with(&self, lifetime: Duration, scopes: &[&str]) -> Result<EventStream, Error> {
         let call = call(Action::WatchAuditEvents, Duration::from_secs(5));
         let mut principal = principal("acme", scopes);
-        principal.expires = self.clock.now().plus(lives);
+        principal.expires = self.clock.now().plus(lifetime);
         let cx = Context::current(&self.state, Arc::new(call), Arc::new(principal));
         self.reads.watch(cx, EventFilter::default(), Some(0), self.stopping.clone()).await
     }
 
-    /// What the log says of how streams ended, and that each gave its place back.
+    /// The recorded ends of the streams. Fails if a stream that ended still counts as open.
     async fn ends(&self) -> Vec<String> {
         self.tasks.close();
         self.tasks.wait().await;
@@ -123,8 +123,8 @@ impl TestEnv {
     }
 }
 
-/// Everything that comes until the stream ends: how many batches, why it ended, and after how long.
-async fn rest(mut stream: EventStream) -> (usize, Option<Reason>, Duration) {
+/// Reads a stream until it ends. Returns the number of batches, the reason of the end, and the time it took.
+async fn drain(mut stream: EventStream) -> (usize, Option<Reason>, Duration) {
     let (start, mut batches) = (Instant::now(), 0);
     while let Some(item) = stream.next().await {
         match item {
@@ -141,46 +141,46 @@ async fn rest(mut stream: EventStream) -> (usize, Option<Reason>, Duration) {
 const HOUR: Duration = Duration::from_hours(1);
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_ends_with_its_token_and_until_then_silence_lasts_half_a_minute_at_most() {
+async fn a_stream_sends_heartbeats_and_ends_when_its_token_expires() {
     let env = TestEnv::new();
     let stream = env.watch(Duration::from_secs(100)).await.unwrap();
-    let (message, reason, took) = rest(stream).await;
-    assert_eq!((message, reason), (3, Some(Reason::TokenExpired)), "words after 30, 60 and 90 seconds");
-    assert_eq!(took, Duration::from_secs(100), "and not when the call's five seconds were over");
-    assert_eq!(env.ends().await, ["a stream ended: the token's time is over; 0 events up to position 0"]);
+    let (batches, reason, took) = drain(stream).await;
+    assert_eq!((batches, reason), (3, Some(Reason::TokenExpired)), "heartbeats after 30, 60 and 90 seconds");
+    assert_eq!(took, Duration::from_secs(100), "the call's deadline of five seconds does not apply");
+    assert_eq!(env.ends().await, ["a stream ended: the token has expired; 0 events up to position 0"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_jumps_past_the_token_ends_its_stream_with_the_next_word() {
+async fn a_clock_jump_past_the_tokens_expiry_ends_the_stream_at_the_next_batch() {
     let env = TestEnv::new();
     let stream = env.watch(HOUR).await.unwrap();
     env.clock.advance(HOUR);
-    assert_eq!(rest(stream).await, (0, Some(Reason::TokenExpired), HEARTBEAT));
+    assert_eq!(drain(stream).await, (0, Some(Reason::TokenExpired), HEARTBEAT));
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_stream_is_open_for_more_than_thirty_days_whatever_its_token_says() {
+async fn a_stream_ends_after_thirty_days_even_if_its_token_is_valid_for_longer() {
     let env = TestEnv::new();
     let stream = env.watch(Duration::from_hours(24 * 365)).await.unwrap();
-    let (message, reason, took) = rest(stream).await;
+    let (batches, reason, took) = drain(stream).await;
     assert_eq!((reason, took), (Some(Reason::TokenExpired), MAX_AGE));
-    assert!(message > 80_000, "{message}: a word each half minute");
+    assert!(batches > 80_000, "{batches}: a heartbeat every half minute");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_takes_nothing_for_a_minute_loses_its_stream_and_is_told() {
+async fn a_client_that_reads_nothing_for_a_minute_loses_its_stream_with_a_reason() {
     let env = TestEnv::new();
     let stream = env.watch(HOUR).await.unwrap();
     env.log.grow_to(1);
-    // One batch waits for the client, and the next one waits for that.
+    // One batch is in the channel, and the next one waits for it.
     time::sleep(HEARTBEAT + TIMEOUT + Duration::from_secs(1)).await;
-    let (batches, reason, took) = rest(stream).await;
+    let (batches, reason, took) = drain(stream).await;
     assert_eq!((batches, reason, took), (1, Some(Reason::StreamNotRead), Duration::ZERO));
-    assert!(env.ends().await[0].contains("the client took nothing from its stream for too long; 1 events"));
+    assert!(env.ends().await[0].contains("the client did not read from its stream for too long; 1 events"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_takes_something_each_minute_keeps_its_stream_and_misses_nothing() {
+async fn a_client_that_reads_once_a_minute_keeps_its_stream_and_misses_no_event() {
     let env = TestEnv::new();
     let mut stream = env.watch(HOUR).await.unwrap();
     let mut arrived = Vec::new();
@@ -196,52 +196,52 @@ async fn a_client_that_takes_something_each_minute_keeps_its_stream_and_misses_n
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenant_suspended_while_it_watches_loses_its_stream_with_the_next_word() {
+async fn a_tenant_that_is_suspended_loses_its_stream_at_the_next_heartbeat() {
     let env = TestEnv::new();
     let stream = env.watch(HOUR).await.unwrap();
     env.switch.suspended.store(true, SeqCst);
-    assert_eq!(rest(stream).await, (0, Some(Reason::TenantSuspended), HEARTBEAT));
+    assert_eq!(drain(stream).await, (0, Some(Reason::TenantSuspended), HEARTBEAT));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenant_taken_away_while_it_watches_loses_its_stream_with_the_next_word() {
+async fn a_tenant_that_is_removed_loses_its_stream_at_the_next_heartbeat() {
     let env = TestEnv::new();
     let stream = env.watch(HOUR).await.unwrap();
-    env.switch.gone.store(true, SeqCst);
-    let (batches, reason, took) = rest(stream).await;
+    env.switch.removed.store(true, SeqCst);
+    let (batches, reason, took) = drain(stream).await;
     assert_eq!((batches, took), (0, HEARTBEAT));
     assert_eq!(reason, Some(Error::TenantRemoved.reason()));
 }
 
-/// Once this is so, not one more event comes.
-async fn ends_before_another_event(so: fn(&Switch) -> &AtomicBool, scopes: &[&str], reason: Reason) {
+/// Asserts that the stream sends no further event once the flag is set.
+async fn ends_before_another_event(flag: fn(&Switch) -> &AtomicBool, scopes: &[&str], reason: Reason) {
     let env = TestEnv::new();
     let mut stream = env.watch_with(HOUR, scopes).await.unwrap();
     env.log.grow_to(1);
     assert_eq!(stream.next().await.unwrap().unwrap().events.len(), 1);
-    so(&env.switch).store(true, SeqCst);
+    flag(&env.switch).store(true, SeqCst);
     env.log.grow_to(2);
-    assert_eq!(rest(stream).await, (0, Some(reason), Duration::ZERO));
+    assert_eq!(drain(stream).await, (0, Some(reason), Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
-async fn not_one_more_event_comes_once_the_tenant_is_suspended() {
+async fn a_suspended_tenant_gets_no_further_event() {
     ends_before_another_event(|switch| &switch.suspended, &["logkey:audit"], Reason::TenantSuspended).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn not_one_more_event_comes_once_a_policy_forbids() {
+async fn a_caller_that_a_policy_forbids_gets_no_further_event() {
     ends_before_another_event(|switch| &switch.forbidden, &["logkey:audit"], Reason::NotAllowed).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operator_who_may_no_longer_see_the_events_of_all_loses_the_stream_rather_than_sees_them() {
+async fn an_operator_who_may_no_longer_see_all_events_loses_the_stream() {
     let scopes = ["logkey:audit", "logkey:admin"];
-    ends_before_another_event(|switch| &switch.narrowed, &scopes, Reason::NotAllowed).await;
+    ends_before_another_event(|switch| &switch.restricted, &scopes, Reason::NotAllowed).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_never_silent_is_judged_as_often() {
+async fn a_busy_stream_is_authorized_for_each_batch() {
     let env = TestEnv::new();
     let stream = env.watch(HOUR).await.unwrap();
     let (log, switch) = (Arc::clone(&env.log), Arc::clone(&env.switch));
@@ -252,22 +252,22 @@ async fn a_stream_that_is_never_silent_is_judged_as_often() {
             time::sleep(Duration::from_secs(1)).await;
         }
     });
-    let (batches, reason, _) = rest(stream).await;
+    let (batches, reason, _) = drain(stream).await;
     busy.abort();
     assert_eq!(reason, Some(Reason::NotAllowed));
     assert!((90..100).contains(&batches), "{batches}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_ends_every_stream_at_once_with_a_word() {
+async fn a_shutdown_ends_a_stream_at_once_with_a_reason() {
     let env = TestEnv::new();
     let stream = env.watch(HOUR).await.unwrap();
     env.stopping.cancel();
-    assert_eq!(rest(stream).await, (0, Some(Reason::ShuttingDown), Duration::ZERO));
+    assert_eq!(drain(stream).await, (0, Some(Reason::ShuttingDown), Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_does_not_wait_for_a_client_that_takes_nothing() {
+async fn a_shutdown_does_not_wait_for_a_client_that_reads_nothing() {
     let env = TestEnv::new();
     let stream = env.watch(HOUR).await.unwrap();
     env.log.grow_to(1);
@@ -277,23 +277,23 @@ async fn a_stop_does_not_wait_for_a_client_that_takes_nothing() {
     env.tasks.close();
     env.tasks.wait().await;
     assert_eq!(start.elapsed(), Duration::ZERO);
-    assert_eq!(rest(stream).await, (1, Some(Reason::ShuttingDown), Duration::ZERO));
+    assert_eq!(drain(stream).await, (1, Some(Reason::ShuttingDown), Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_ends_its_stream_and_that_is_recorded() {
+async fn the_end_of_a_stream_is_recorded_if_its_client_disconnects() {
     let env = TestEnv::new();
     drop(env.watch(HOUR).await.unwrap());
-    assert_eq!(env.ends().await, ["a stream ended: its client left; 0 events up to position 0"]);
+    assert_eq!(env.ends().await, ["a stream ended: the client disconnected; 0 events up to position 0"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_log_that_cannot_be_read_ends_the_stream_and_says_so() {
+async fn a_log_that_cannot_be_read_ends_the_stream_with_a_reason() {
     let env = TestEnv::new();
     let stream = env.watch(HOUR).await.unwrap();
     env.log.fail();
     env.log.grow_to(1);
-    let (batches, reason, took) = rest(stream).await;
+    let (batches, reason, took) = drain(stream).await;
     assert_eq!((batches, took), (0, Duration::ZERO));
     assert_eq!(reason, Some(Reason::AuditUnavailable));
 }
