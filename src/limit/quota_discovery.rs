@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{LocalUpstreamLimiter, lock};
+use super::{lock::lock, upstream_limiter::LocalUpstreamLimiter};
 use crate::{
     domain::{association::Location, authorization::Access, aws::RoleArn},
     ports::{

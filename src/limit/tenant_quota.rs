@@ -6,7 +6,6 @@
 mod tests;
 
 use std::{
-    collections::HashMap,
     num::NonZeroU32,
     sync::{Arc, Mutex},
     time::Duration,
@@ -17,9 +16,10 @@ use metrics::counter;
 use tokio::time::Instant;
 
 use super::{
-    Costs,
+    config::Costs,
     gcra::{Gcra, Rate},
-    lock,
+    idle_map::IdleMap,
+    lock::lock,
     view::TenantView,
 };
 use crate::{
@@ -38,13 +38,7 @@ const CONCURRENCY_RETRY_BOUNDS: (Duration, Duration) = (Duration::from_millis(10
 #[derive(Debug)]
 pub struct LocalQuota {
     costs: Costs,
-    tenants: Mutex<TenantState>,
-}
-
-#[derive(Debug)]
-struct TenantState {
-    usage: HashMap<TenantId, Arc<Mutex<TenantUsage>>>,
-    sweep_at: usize,
+    tenants: Mutex<IdleMap<TenantId, Mutex<TenantUsage>>>,
 }
 
 /// The usage of one tenant.
@@ -64,13 +58,13 @@ impl LocalQuota {
     /// Creates quotas with every burst full.
     #[must_use]
     pub fn new(costs: Costs) -> Self {
-        Self { costs, tenants: Mutex::new(TenantState { usage: HashMap::new(), sweep_at: FIRST_SWEEP }) }
+        Self { costs, tenants: Mutex::new(IdleMap::new(FIRST_SWEEP)) }
     }
 
     /// The number of tracked tenants.
     #[must_use]
     pub fn tracked(&self) -> usize {
-        lock(&self.tenants).usage.len()
+        lock(&self.tenants).len()
     }
 
     /// The state of every tracked tenant, sorted by id.
@@ -78,7 +72,7 @@ impl LocalQuota {
     pub fn view(&self) -> Vec<TenantView> {
         let now = Instant::now();
         let tenants: Vec<_> =
-            lock(&self.tenants).usage.iter().map(|(id, usage)| (id.clone(), Arc::clone(usage))).collect();
+            lock(&self.tenants).iter().map(|(id, usage)| (id.clone(), Arc::clone(usage))).collect();
         let view = |(id, usage): (TenantId, Arc<Mutex<TenantUsage>>)| {
             let usage = lock(&usage);
             let (remaining, reset) = usage.gcra.state_at_last_rate(now);
@@ -126,7 +120,7 @@ impl LocalQuota {
     /// The usage that the rate has not yet earned back; 0 if it was already reported after this reconnect.
     pub(super) fn unreported_usage(&self, tenant: &Tenant, reconnects: u64) -> u32 {
         let now = Instant::now();
-        let usage = lock(&self.tenants).usage.get(&tenant.id).map(Arc::clone);
+        let usage = lock(&self.tenants).get(&tenant.id);
         let Some(usage) = usage else { return 0 };
         let mut usage = lock(&usage);
         if usage.reported_reconnect == reconnects {
@@ -138,11 +132,8 @@ impl LocalQuota {
 
     fn usage(&self, tenant: &TenantId, now: Instant) -> Arc<Mutex<TenantUsage>> {
         let mut tenants = lock(&self.tenants);
-        if let Some(usage) = tenants.usage.get(tenant) {
-            return Arc::clone(usage);
-        }
-        if tenants.usage.len() >= tenants.sweep_at {
-            tenants.forget_idle(now);
+        if let Some(usage) = tenants.get(tenant) {
+            return usage;
         }
         let usage = TenantUsage {
             gcra: Gcra::full(now),
@@ -150,9 +141,7 @@ impl LocalQuota {
             mean_duration: INITIAL_DURATION,
             reported_reconnect: 0,
         };
-        let usage = Arc::new(Mutex::new(usage));
-        tenants.usage.insert(tenant.clone(), Arc::clone(&usage));
-        usage
+        tenants.insert(tenant.clone(), Mutex::new(usage), |usage| lock(usage).is_idle(now))
     }
 }
 
@@ -164,7 +153,7 @@ impl TenantQuota for LocalQuota {
 
     fn state(&self, tenant: &Tenant) -> QuotaState {
         let now = Instant::now();
-        let usage = lock(&self.tenants).usage.get(&tenant.id).map(Arc::clone);
+        let usage = lock(&self.tenants).get(&tenant.id);
         match usage {
             Some(usage) => lock(&usage).state(now, rate(tenant.limits)),
             None => QuotaState { remaining: tenant.limits.burst.get(), reset: Duration::ZERO, in_flight: 0 },
@@ -183,17 +172,6 @@ pub(super) fn count_rejection(refusal: &OverQuota) {
         OverQuota::InFlight { .. } => counter!("logkey_limit_refused_total", "cause" => "tenant_in_flight"),
     }
     .increment(1);
-}
-
-// === impl TenantState ===
-
-impl TenantState {
-    /// Removes idle tenants. It runs again when their number has doubled, so its cost per tenant is constant.
-    fn forget_idle(&mut self, now: Instant) {
-        self.usage.retain(|_, usage| Arc::strong_count(usage) > 1 || !lock(usage).is_idle(now));
-        self.usage.shrink_to(FIRST_SWEEP);
-        self.sweep_at = (2 * self.usage.len()).max(FIRST_SWEEP);
-    }
 }
 
 // === impl TenantUsage ===

@@ -1,9 +1,9 @@
-//! A connection to the current Redis server, and the scripts that run over it.
+//! A connection to the current Redis server.
 
 use std::time::Duration;
 
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind,
     TlsCertificates, TlsMode,
     aio::MultiplexedConnection,
     cluster::ClusterClient,
@@ -12,9 +12,12 @@ use redis::{
 };
 
 use super::{
-    CONNECT_TIMEOUT,
     address::{Address, Kind},
+    scripts::ScriptCall,
 };
+
+/// The timeout of connecting.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection; clones share it.
 #[derive(Clone)]
@@ -23,15 +26,6 @@ pub(super) enum RedisConn {
     One(MultiplexedConnection),
     /// A connection to the servers of a Cluster, each for its part of the keys.
     Cluster(Box<ClusterConnection>),
-}
-
-/// One run of a script.
-#[derive(Debug)]
-pub(super) struct ScriptCall<'a> {
-    script: &'a Script,
-    code: &'static str,
-    keys: Vec<String>,
-    arguments: Vec<String>,
 }
 
 // === impl RedisConn ===
@@ -106,9 +100,9 @@ impl RedisConn {
 
     /// Runs a script. The text is sent only if the server does not have the script yet.
     pub(super) async fn eval<T: FromRedisValue>(&self, run: &ScriptCall<'_>) -> Result<T, RedisError> {
-        match self.query(&run.command("EVALSHA", run.script.get_hash())).await {
+        match self.query(&run.by_hash()).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.query(&run.command("EVAL", run.code)).await
+                self.query(&run.by_text()).await
             }
             response => response,
         }
@@ -124,25 +118,4 @@ impl RedisConn {
 
 fn no_endpoint() -> RedisError {
     (ErrorKind::InvalidClientConfig, "the URL has no address").into()
-}
-
-// === impl ScriptCall ===
-
-impl<'a> ScriptCall<'a> {
-    /// Creates a call. All keys must belong to one hash slot of a Cluster.
-    pub(super) fn new(script: &'a Script, code: &'static str, keys: Vec<String>) -> Self {
-        Self { script, code, keys, arguments: Vec::new() }
-    }
-
-    #[expect(clippy::needless_pass_by_value, reason = "almost all arguments are numbers")]
-    pub(super) fn arg(mut self, argument: impl ToString) -> Self {
-        self.arguments.push(argument.to_string());
-        self
-    }
-
-    fn command(&self, name: &'static str, script: &str) -> Cmd {
-        let mut command = redis::cmd(name);
-        command.arg(script).arg(self.keys.len()).arg(&self.keys).arg(&self.arguments);
-        command
-    }
 }

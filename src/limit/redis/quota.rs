@@ -2,7 +2,6 @@
 //! a busy replica takes small amounts in advance, so that not every call needs a request.
 
 use std::{
-    collections::HashMap,
     num::NonZeroU32,
     sync::{
         Arc, Mutex,
@@ -12,20 +11,25 @@ use std::{
 };
 
 use async_trait::async_trait;
+use redis::{FromRedisValue, ParsingError, Value};
 use tokio::{
     sync::Mutex as AsyncMutex,
     time::{Instant, sleep, timeout},
 };
 
 use super::{
-    IN_FLIGHT, OnBackendError, QUOTA, RedisBackend,
-    client::ScriptCall,
-    micros,
+    backend::{OnBackendError, RedisBackend},
+    scripts::{ScriptCall, micros},
     token_lease::{CONCURRENCY_RETRY_AFTER, LEASE_TTL, TokenLease},
 };
 use crate::{
     domain::tenant::{Limits, Tenant, TenantId},
-    limit::{Costs, LocalQuota, lock, tenant_quota::count_rejection},
+    limit::{
+        config::Costs,
+        idle_map::IdleMap,
+        lock::lock,
+        tenant_quota::{LocalQuota, count_rejection},
+    },
     ports::limit::{Admission, Cost, DropGuard, OverQuota, QuotaState, TenantQuota},
 };
 
@@ -43,13 +47,7 @@ pub struct SharedQuota {
     costs: Costs,
     /// The local count of this replica: for decisions without the server, and to report them afterwards.
     own: Arc<LocalQuota>,
-    leases: Mutex<Leases>,
-}
-
-#[derive(Debug)]
-struct Leases {
-    of: HashMap<TenantId, Arc<Lease>>,
-    sweep_at: usize,
+    leases: Mutex<IdleMap<TenantId, Lease>>,
 }
 
 /// The lease of one tenant, and the calls that wait for a request to the server.
@@ -61,9 +59,27 @@ struct Lease {
     tokens: Mutex<TokenLease>,
 }
 
-/// The reply of the script: result, wait, units left, reset, slots of other replicas, and the units and slots
-/// taken in advance.
-type LeaseReply = (u8, u64, u32, u64, u32, u32, u32);
+/// The reply of the script.
+struct LeaseReply {
+    verdict: LeaseVerdict,
+    /// The state of the quota; its calls in flight are those of the other replicas.
+    state: QuotaState,
+    /// The units and the in-flight slots that were taken in advance.
+    units: u32,
+    slots: u32,
+}
+
+/// The decision of the script.
+enum LeaseVerdict {
+    Admitted,
+    /// The rate is exceeded for this time.
+    OverRate(Duration),
+    /// No in-flight slot is free.
+    NoSlot,
+}
+
+/// Counts a call that waits for the server, until the guard is dropped.
+struct WaitGuard<'a>(&'a AtomicU32);
 
 // === impl SharedQuota ===
 
@@ -71,32 +87,26 @@ impl SharedQuota {
     /// Counts through `backend`; `own` counts the admissions of this replica.
     #[must_use]
     pub fn new(backend: Arc<RedisBackend>, costs: Costs, own: Arc<LocalQuota>) -> Self {
-        let leases = Mutex::new(Leases { of: HashMap::new(), sweep_at: FIRST_SWEEP });
-        Self { backend, costs, own, leases }
+        Self { backend, costs, own, leases: Mutex::new(IdleMap::new(FIRST_SWEEP)) }
     }
 
     /// The number of tracked tenants.
     #[must_use]
     pub fn tracked(&self) -> usize {
-        lock(&self.leases).of.len()
+        lock(&self.leases).len()
     }
 
     fn lease(&self, tenant: &TenantId, now: Instant) -> Arc<Lease> {
         let mut leases = lock(&self.leases);
-        if let Some(lease) = leases.of.get(tenant) {
-            return Arc::clone(lease);
-        }
-        if leases.of.len() >= leases.sweep_at {
-            leases.forget_idle(now);
+        if let Some(lease) = leases.get(tenant) {
+            return lease;
         }
         let lease = Lease {
             request_lock: AsyncMutex::new(()),
             waiting: AtomicU32::new(0),
             tokens: Mutex::new(TokenLease::new(now)),
         };
-        let lease = Arc::new(lease);
-        leases.of.insert(tenant.clone(), Arc::clone(&lease));
-        lease
+        leases.insert(tenant.clone(), lease, |lease| lock(&lease.tokens).is_empty(now))
     }
 
     /// Sends a request to the server, unless the previous request already leased enough for this call.
@@ -118,7 +128,7 @@ impl SharedQuota {
             tokens.next_request(now, price, wait_guard.waiting())
         };
         let [rate, slots] = keys(&tenant.id);
-        let run = ScriptCall::new(&self.backend.scripts.quota, QUOTA, vec![rate, slots])
+        let run = ScriptCall::new(&self.backend.scripts.quota, vec![rate, slots])
             .arg(interval(limits))
             .arg(limits.burst)
             .arg(price)
@@ -129,25 +139,22 @@ impl SharedQuota {
             .arg(request.slots)
             .arg(request.more_slots)
             .arg(micros(SLOT_TTL))
-            .arg(self.own.unreported_usage(tenant, self.backend.reconnects.load(SeqCst)))
+            .arg(self.own.unreported_usage(tenant, self.backend.reconnects()))
             .arg(request.returned_units)
             .arg(PREFETCH_DIVISOR.saturating_mul(self.backend.replicas()));
-        let (result, wait, remaining, reset, others, units, slots) =
-            self.backend.decide::<LeaseReply>(&run).await?;
-        let state = QuotaState { remaining, reset: Duration::from_micros(reset), in_flight: others };
+        let LeaseReply { verdict, state, units, slots } = self.backend.decide(&run).await?;
         let mut tokens = lock(&lease.tokens);
-        Some(match result {
-            0 => {
+        Some(match verdict {
+            LeaseVerdict::Admitted => {
                 tokens.record_admission(now, request, units, slots, state);
                 Ok(tokens.state(Instant::now(), limits))
             }
-            1 => {
-                let wait = Duration::from_micros(wait).max(Duration::from_millis(1));
+            LeaseVerdict::OverRate(wait) => {
                 tokens.record_denial(Instant::now(), Some(wait), limits, state);
                 let state = tokens.state(Instant::now(), limits);
                 Err(OverQuota::Rate { retry_after: wait, state })
             }
-            _ => {
+            LeaseVerdict::NoSlot => {
                 tokens.record_denial(Instant::now(), None, limits, state);
                 Err(OverQuota::InFlight {
                     retry_after: CONCURRENCY_RETRY_AFTER,
@@ -188,12 +195,8 @@ impl TenantQuota for SharedQuota {
         };
         let Some(decision) = decision else { return self.fallback_local(tenant, cost) };
         let state = decision.inspect_err(count_rejection)?;
-        let own = self.own.record_remote_admission(
-            &tenant.id,
-            tenant.limits,
-            units,
-            self.backend.reconnects.load(SeqCst),
-        );
+        let own =
+            self.own.record_remote_admission(&tenant.id, tenant.limits, units, self.backend.reconnects());
         return_surplus_later(&lease, &self.backend, tenant);
         let (backend, tenant) = (Arc::clone(&self.backend), tenant.clone());
         let slot = DropGuard::new(move || {
@@ -206,7 +209,7 @@ impl TenantQuota for SharedQuota {
 
     /// The state as of the server's last reply to this replica.
     fn state(&self, tenant: &Tenant) -> QuotaState {
-        let lease = lock(&self.leases).of.get(&tenant.id).map(Arc::clone);
+        let lease = lock(&self.leases).get(&tenant.id);
         match lease.filter(|_| self.backend.is_up()) {
             Some(lease) => lock(&lease.tokens).state(Instant::now(), tenant.limits),
             None => self.own.state(tenant),
@@ -233,7 +236,7 @@ fn return_surplus_later(lease: &Arc<Lease>, backend: &Arc<RedisBackend>, tenant:
             let surplus = lock(&lease.tokens).surplus(Instant::now());
             if let Some((kept_slots, returned_units)) = surplus {
                 let [rate, slots] = keys(&id);
-                let run = ScriptCall::new(&backend.scripts.in_flight, IN_FLIGHT, vec![rate, slots])
+                let run = ScriptCall::new(&backend.scripts.in_flight, vec![rate, slots])
                     .arg(interval(limits))
                     .arg(&backend.name)
                     .arg(kept_slots)
@@ -270,19 +273,24 @@ fn per_replica(limits: Limits, replicas: u32) -> Limits {
     }
 }
 
-// === impl Leases ===
+// === impl LeaseReply ===
 
-impl Leases {
-    /// Removes idle tenants. It runs again when their number has doubled, so its cost per tenant is constant.
-    fn forget_idle(&mut self, now: Instant) {
-        self.of.retain(|_, lease| Arc::strong_count(lease) > 1 || !lock(&lease.tokens).is_empty(now));
-        self.of.shrink_to(FIRST_SWEEP);
-        self.sweep_at = (2 * self.of.len()).max(FIRST_SWEEP);
+impl FromRedisValue for LeaseReply {
+    fn from_redis_value(reply: Value) -> Result<Self, ParsingError> {
+        let [result, wait, remaining, reset, others, units, slots] = <[u64; 7]>::from_redis_value(reply)?;
+        let count = |value| u32::try_from(value).unwrap_or(u32::MAX);
+        let verdict = match result {
+            0 => LeaseVerdict::Admitted,
+            1 => LeaseVerdict::OverRate(Duration::from_micros(wait).max(Duration::from_millis(1))),
+            _ => LeaseVerdict::NoSlot,
+        };
+        let reset = Duration::from_micros(reset);
+        let state = QuotaState { remaining: count(remaining), reset, in_flight: count(others) };
+        Ok(Self { verdict, state, units: count(units), slots: count(slots) })
     }
 }
 
-/// Counts a call that waits for the server, until the guard is dropped.
-struct WaitGuard<'a>(&'a AtomicU32);
+// === impl WaitGuard ===
 
 impl<'a> WaitGuard<'a> {
     fn new(count: &'a AtomicU32) -> Self {

@@ -4,9 +4,19 @@ mod server;
 mod topologies;
 mod unreachable;
 
-use std::num::NonZeroU32;
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
 
 use self::server::{Server, backends_with, until};
 use super::*;
@@ -16,7 +26,9 @@ use crate::{
         tenant::{Limits, Tenant},
     },
     limit::{AwsQuota, Costs, LocalQuota, LocalUpstreamLimiter, QueueBounds},
-    ports::limit::{Cost, OverQuota, QuotaState, TenantQuota as _, UpstreamLimiter as _, UpstreamOutcome},
+    ports::limit::{
+        Cost, OverQuota, QuotaKey, QuotaState, TenantQuota as _, UpstreamLimiter as _, UpstreamOutcome,
+    },
 };
 
 /// The timeout of a decision in tests of the timeout: longer than in production, because the machine may be

@@ -7,7 +7,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use crate::{domain::tenant::TenantId, limit::QueueBounds, ports::limit::Priority};
+use crate::{domain::tenant::TenantId, limit::config::QueueBounds, ports::limit::Priority};
 
 /// The interactive calls after which a waiting bulk call goes, so bulk calls get at least a fifth of the
 /// permits.
@@ -36,6 +36,14 @@ pub(super) enum EnqueueResult<W> {
     Displaced(Ticket, W),
     /// The call was rejected: the tenant is at its limit, or itself has the most waiting calls.
     Full(W),
+}
+
+/// A call in the queue, with the number of calls before it.
+#[derive(Debug)]
+pub(super) struct Position<'a, W> {
+    pub(super) ticket: Ticket,
+    pub(super) ahead: usize,
+    pub(super) call: &'a W,
 }
 
 /// The tenants with waiting calls of one priority, the next tenant first.
@@ -141,8 +149,8 @@ impl<W> FairQueue<W> {
         call
     }
 
-    /// Every call, with the number of calls before it.
-    pub(super) fn round_robin(&self) -> Vec<(Ticket, usize, &W)> {
+    /// Every call, in the order in which they go.
+    pub(super) fn round_robin(&self) -> Vec<Position<'_, W>> {
         let (mut interactive, mut bulk) =
             (self.interactive.order().into_iter(), self.bulk.order().into_iter());
         let (mut next_interactive, mut next_bulk) = (interactive.next(), bulk.next());
@@ -159,7 +167,7 @@ impl<W> FairQueue<W> {
                 std::mem::replace(&mut next_interactive, interactive.next())
             };
             let Some((ticket, call)) = next else { return calls };
-            calls.push((ticket, calls.len(), call));
+            calls.push(Position { ticket, ahead: calls.len(), call });
         }
     }
 

@@ -13,28 +13,23 @@ use tokio::{
 };
 
 use super::{
-    fair_queue::{EnqueueResult, FairQueue, Ticket},
-    pacer::{Pacer, SentCall},
+    fair_queue::{EnqueueResult, Ticket},
+    pacer::SentCall,
+    queue_state::{PermitReply, QueueState, QueuedCall, Waiter},
 };
 use crate::{
     domain::tenant::TenantId,
     limit::{
-        QueueBounds, QuotaSource, lock,
+        config::{QueueBounds, QuotaSource},
+        lock::lock,
         redis::{RedisBackend, SlotReply},
         view::QuotaKeyView,
     },
     ports::limit::{AcquireError, Priority, QuotaKey, UpstreamOutcome, UpstreamPermit},
 };
 
-/// How long a retry of a throttled call may still enter at the head of the queue.
-const RETRY_HOLD: Duration = Duration::from_secs(5);
 /// The longest time by which a send slot is reserved in advance among replicas.
 const MAX_SLOT_AHEAD: Duration = Duration::from_secs(5);
-/// The longest retry delay.
-const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
-/// The idle time after which the estimated rate is discarded.
-const IDLE_RESET: Duration = Duration::from_mins(10);
-
 /// One AWS quota, and the calls that wait for it.
 #[derive(Debug)]
 pub(super) struct QuotaQueue {
@@ -42,42 +37,14 @@ pub(super) struct QuotaQueue {
     bounds: QueueBounds,
     /// The source of send slots, if replicas share the quota.
     shared: Option<Arc<RedisBackend>>,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     changed: Notify,
 }
 
-type ReplySender = oneshot::Sender<Result<UpstreamPermit, AcquireError>>;
-
-/// A request for a permit.
-#[derive(Clone, Debug)]
-pub(super) struct Waiter {
-    pub(super) tenant: TenantId,
-    pub(super) priority: Priority,
-    pub(super) deadline: Instant,
-}
-
-#[derive(Debug)]
-struct State {
-    pacer: Pacer,
-    queue: FairQueue<QueuedCall>,
-    /// Whether the task that issues permits is running.
-    dispatching: bool,
-    in_flight: u32,
-    /// The throttled calls whose retries enter at the head of the queue, and until when.
-    expected_retries: Vec<(TenantId, Priority, Instant)>,
-    /// The time up to which rejected callers got retry times.
-    promised_until: Instant,
-    last_used: Instant,
-    /// The estimated number of replicas that use the quota key now.
-    contenders: u32,
-}
-
-/// A call in the queue.
-#[derive(Debug)]
-struct QueuedCall {
-    waiter: Waiter,
-    enqueued: Instant,
-    reply: ReplySender,
+/// The result of a request for a permit, unless it is rejected.
+enum Enqueued {
+    Granted(UpstreamPermit),
+    Waiting(Ticket, oneshot::Receiver<PermitReply>),
 }
 
 /// Removes the call from the queue when dropped.
@@ -96,16 +63,7 @@ impl QuotaQueue {
         shared: Option<Arc<RedisBackend>>,
         now: Instant,
     ) -> Self {
-        let state = State {
-            pacer: Pacer::new(per_second, now),
-            queue: FairQueue::new(),
-            dispatching: false,
-            in_flight: 0,
-            expected_retries: Vec::new(),
-            promised_until: now,
-            last_used: now,
-            contenders: 1,
-        };
+        let state = QueueState::new(per_second, now);
         Self { quota_key, bounds, shared, state: Mutex::new(state), changed: Notify::new() }
     }
 
@@ -128,18 +86,15 @@ impl QuotaQueue {
         }
     }
 
-    /// Whether the queue is unused and its estimated rate is not worth keeping.
     pub(super) fn is_idle(&self, now: Instant) -> bool {
-        let state = lock(&self.state);
-        let nothing_to_keep = state.pacer.is_at_quota() || state.last_used + IDLE_RESET <= now;
-        state.in_flight == 0 && state.queue.len() == 0 && state.pacer.next() <= now && nothing_to_keep
+        lock(&self.state).is_idle(now)
     }
 
     pub(super) async fn permit(self: &Arc<Self>, waiter: Waiter) -> Result<UpstreamPermit, AcquireError> {
         let deadline = waiter.deadline;
         let (_in_queue, receiver) = match self.enqueue(waiter) {
-            Ok(Ok(permit)) => return Ok(permit),
-            Ok(Err((ticket, receiver))) => (InQueue::new(self, ticket), receiver),
+            Ok(Enqueued::Granted(permit)) => return Ok(permit),
+            Ok(Enqueued::Waiting(ticket, receiver)) => (InQueue::new(self, ticket), receiver),
             Err(rejection) => return Err(count_rejection(rejection)),
         };
         match timeout_at(deadline, receiver).await {
@@ -154,27 +109,20 @@ impl QuotaQueue {
     }
 
     /// Issues a permit at once, or enqueues the call.
-    #[expect(clippy::type_complexity, reason = "used once, and destructured there")]
-    fn enqueue(
-        self: &Arc<Self>,
-        waiter: Waiter,
-    ) -> Result<
-        Result<UpstreamPermit, (Ticket, oneshot::Receiver<Result<UpstreamPermit, AcquireError>>)>,
-        AcquireError,
-    > {
+    fn enqueue(self: &Arc<Self>, waiter: Waiter) -> Result<Enqueued, AcquireError> {
         let now = Instant::now();
         let mut state = lock(&self.state);
         state.last_used = now;
         let is_retry = state.is_retry(&waiter, now);
         if self.shared.is_none() && state.queue.len() == 0 && state.pacer.next() <= now {
-            return Ok(Ok(self.issue_permit(&mut state, &waiter, now, now)));
+            return Ok(Enqueued::Granted(self.issue_permit(&mut state, &waiter, now, now)));
         }
         let ahead = if is_retry { 0 } else { state.queue.position(&waiter.tenant, waiter.priority) };
         if state.next_slot_at(now, ahead) > waiter.deadline {
             return Err(state.rejection(now, ahead, waiter.deadline));
         }
         let (reply, receiver) = oneshot::channel();
-        let (tenant, priority, deadline) = (waiter.tenant.clone(), waiter.priority, waiter.deadline);
+        let Waiter { tenant, priority, deadline } = waiter.clone();
         let call = QueuedCall { waiter, enqueued: now, reply };
         let ticket = if is_retry {
             state.queue.push_front(&tenant, priority, call)
@@ -193,7 +141,7 @@ impl QuotaQueue {
             state.dispatching = true;
             tokio::spawn(Arc::clone(self).dispatch_loop());
         }
-        Ok(Err((ticket, receiver)))
+        Ok(Enqueued::Waiting(ticket, receiver))
     }
 
     /// Issues permits while calls wait.
@@ -257,9 +205,9 @@ impl QuotaQueue {
     /// The next call with its permit, if one is due. Rejects calls that can no longer get one in time.
     fn grant_next(
         self: &Arc<Self>,
-        state: &mut State,
+        state: &mut QueueState,
         now: Instant,
-    ) -> Option<(ReplySender, UpstreamPermit)> {
+    ) -> Option<(oneshot::Sender<PermitReply>, UpstreamPermit)> {
         if state.pacer.next() > now {
             return None;
         }
@@ -271,7 +219,7 @@ impl QuotaQueue {
 
     fn issue_permit(
         self: &Arc<Self>,
-        state: &mut State,
+        state: &mut QueueState,
         waiter: &Waiter,
         enqueued: Instant,
         now: Instant,
@@ -280,7 +228,8 @@ impl QuotaQueue {
         histogram!("logkey_upstream_wait_seconds", "operation" => operation).record(now - enqueued);
         state.in_flight += 1;
         let sent = state.pacer.sent(now);
-        let (queue, tenant, priority) = (Arc::clone(self), waiter.tenant.clone(), waiter.priority);
+        let (tenant, priority) = (waiter.tenant.clone(), waiter.priority);
+        let queue = Arc::clone(self);
         UpstreamPermit::new(move |feedback| queue.on_outcome(sent, tenant, priority, feedback))
     }
 
@@ -292,7 +241,7 @@ impl QuotaQueue {
         let was_at_quota = state.pacer.is_at_quota();
         state.pacer.on_outcome(now, sent, feedback);
         if feedback == UpstreamOutcome::Throttled {
-            state.expected_retries.push((tenant, priority, now + RETRY_HOLD));
+            state.expect_retry(tenant, priority, now);
             counter!("logkey_upstream_throttled_total", "operation" => self.quota_key.operation.as_str())
                 .increment(1);
         }
@@ -328,57 +277,6 @@ fn contending_replicas(wait: Duration, spacing: Duration) -> u32 {
 fn count_rejection(rejection: AcquireError) -> AcquireError {
     counter!("logkey_limit_refused_total", "cause" => "account_budget").increment(1);
     rejection
-}
-
-// === impl State ===
-
-impl State {
-    /// When a call gets its permit if `ahead` calls go before it.
-    fn next_slot_at(&self, now: Instant, ahead: usize) -> Instant {
-        let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
-        self.pacer.next().max(now) + self.pacer.period().saturating_mul(ahead.saturating_mul(self.contenders))
-    }
-
-    /// The rejection of a call behind `ahead` others, with the delay after which a retry gets a permit.
-    fn rejection(&mut self, now: Instant, ahead: usize, deadline: Instant) -> AcquireError {
-        let period = self.pacer.period();
-        // Each rejected caller gets a retry time one period later than the one before.
-        let retry_at = self.next_slot_at(now, ahead).max(self.promised_until) + period;
-        self.promised_until = retry_at.min(now + MAX_RETRY_AFTER);
-        let timeout = deadline.saturating_duration_since(now);
-        AcquireError { retry_after: (retry_at - now).saturating_sub(timeout).clamp(period, MAX_RETRY_AFTER) }
-    }
-
-    fn reject_all(&mut self, now: Instant) {
-        while let Some(call) = self.queue.pop() {
-            let rejection = self.rejection(now, 0, call.waiter.deadline);
-            drop(call.reply.send(Err(rejection)));
-        }
-    }
-
-    fn expire_unreachable(&mut self, now: Instant) {
-        let too_late = |(ticket, ahead, call): (Ticket, usize, &QueuedCall)| {
-            (self.next_slot_at(now, ahead) > call.waiter.deadline).then_some((ticket, ahead))
-        };
-        let unreachable: Vec<_> = self.queue.round_robin().into_iter().filter_map(too_late).collect();
-        for (ticket, ahead) in unreachable {
-            if let Some(call) = self.queue.remove(ticket) {
-                let rejection = self.rejection(now, ahead, call.waiter.deadline);
-                drop(call.reply.send(Err(rejection)));
-            }
-        }
-    }
-
-    /// Whether the call is the retry of a throttled one, which goes to the head of the queue.
-    fn is_retry(&mut self, waiter: &Waiter, now: Instant) -> bool {
-        self.expected_retries.retain(|(.., until)| *until > now);
-        let mine = |(tenant, priority, _): &(TenantId, Priority, Instant)| {
-            *tenant == waiter.tenant && *priority == waiter.priority
-        };
-        let Some(at) = self.expected_retries.iter().position(mine) else { return false };
-        self.expected_retries.swap_remove(at);
-        true
-    }
 }
 
 // === impl InQueue ===

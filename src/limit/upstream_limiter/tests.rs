@@ -1,13 +1,22 @@
-use std::{num::NonZeroUsize, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
+    time::{Duration, Instant as StdInstant},
+};
 
 use futures_util::future::join_all;
-use tokio::{task::JoinSet, time::advance};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, advance},
+};
 
-use super::*;
+use super::limiter::{FIRST_SWEEP, LocalUpstreamLimiter};
 use crate::{
-    domain::association::Location,
-    limit::AwsQuota,
-    ports::limit::{Operation, UpstreamOutcome},
+    domain::{association::Location, tenant::TenantId},
+    limit::{AwsQuota, QueueBounds},
+    ports::limit::{
+        AcquireError, Operation, QuotaKey, UpstreamLimiter as _, UpstreamOutcome, UpstreamPermit,
+    },
 };
 
 fn id(name: &str) -> TenantId {

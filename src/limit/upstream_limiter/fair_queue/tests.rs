@@ -102,8 +102,8 @@ proptest! {
                     };
                     entered.push(ticket);
                     let calls = queue.round_robin();
-                    let found = calls.iter().find(|(other, _, ())| *other == ticket).unwrap();
-                    prop_assert_eq!(found.1, ahead);
+                    let found = calls.iter().find(|other| other.ticket == ticket).unwrap();
+                    prop_assert_eq!(found.ahead, ahead);
                 }
                 Step::Pop => drop(queue.pop()),
                 Step::Remove(nth) => {
@@ -123,7 +123,7 @@ proptest! {
             let priority = if bulk { Priority::Bulk } else { Priority::Interactive };
             queue.push(&id(&format!("t{tenant}")), priority, WIDE(), nth);
         }
-        let positions: Vec<_> = queue.round_robin().into_iter().map(|(_, _, nth)| *nth).collect();
+        let positions: Vec<_> = queue.round_robin().into_iter().map(|position| *position.call).collect();
         let left: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
         prop_assert_eq!(positions, left);
     }
