@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::{
     audit::{ArchiveSettings, Audit},
-    diagnostic::{Diagnostic, SourceLocation},
+    diagnostic::{Diagnostic, SourceLocation, join_diagnostics},
     env::{EmptyEnv, Env, ProcessEnv},
     env_overlay::PREFIX,
     limits::{LimitBackend, LimitSettings},

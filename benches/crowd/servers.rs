@@ -4,8 +4,8 @@
 use std::{fs, path::Path};
 
 use logkey::{
-    app::{App, Listeners, join_diagnostics, telemetry},
-    config::{EmptyEnv, Settings},
+    app::{App, Listeners, telemetry},
+    config::{EmptyEnv, Settings, join_diagnostics},
     proto::{
         GetCallerRequest, GetCallerResponse, GetOnboardingRequest, GetOnboardingResponse, TestAccessRequest,
         TestAccessResponse,

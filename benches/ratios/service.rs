@@ -3,8 +3,8 @@
 use std::{fmt::Write as _, fs, net::SocketAddr, path::Path, sync::Arc};
 
 use logkey::{
-    app::{App, AwsPorts, Listeners, join_diagnostics, telemetry},
-    config::{EmptyEnv, Settings},
+    app::{App, AwsPorts, Listeners, telemetry},
+    config::{EmptyEnv, Settings, join_diagnostics},
 };
 use tokio::net::TcpListener;
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::StartError;
+use super::error::StartError;
 use crate::{
     config::{LimitBackend, LimitSettings},
     limit::{

@@ -41,27 +41,35 @@ pub(super) async fn record(
     audit.commit(JournalEntry::event_only(event)).await.map(drop)
 }
 
-/// Reconciles changes whose outcome is unknown. With a single process, it first reconciles those that an
-/// earlier run left open. Later it reconciles those that no call can still be working on. Only the leader
-/// does this.
-pub(super) async fn run_reconciler(
-    state: Arc<ServiceState>,
-    changes: Arc<impl PendingChanges>,
-    leadership: Arc<dyn Leadership>,
-    clock: Arc<dyn Clock>,
-    started: Timestamp,
-    request_timeout: Duration,
-) {
-    if leadership.is_single_node() {
-        service::reconcile(&state, &*changes, started).await;
-    }
-    let mut ticks = tokio::time::interval(RECONCILE_INTERVAL);
-    loop {
-        ticks.tick().await;
-        if !leadership.is_leader() {
-            continue;
+/// Reconciles changes whose outcome is unknown.
+pub(super) struct Reconciler<C> {
+    pub(super) state: Arc<ServiceState>,
+    pub(super) changes: Arc<C>,
+    pub(super) leadership: Arc<dyn Leadership>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// When this process started.
+    pub(super) started: Timestamp,
+    /// The longest time of a call.
+    pub(super) request_timeout: Duration,
+}
+
+impl<C: PendingChanges> Reconciler<C> {
+    /// Runs as long as the service. With a single process, it first reconciles the changes that an earlier
+    /// run left open. Later it reconciles those that no call can still be working on. Only the leader does
+    /// this.
+    pub(super) async fn run(self) {
+        if self.leadership.is_single_node() {
+            service::reconcile(&self.state, &*self.changes, self.started).await;
         }
-        service::reconcile(&state, &*changes, clock.now().minus(request_timeout + RECONCILE_AFTER)).await;
+        let mut ticks = tokio::time::interval(RECONCILE_INTERVAL);
+        loop {
+            ticks.tick().await;
+            if !self.leadership.is_leader() {
+                continue;
+            }
+            let before = self.clock.now().minus(self.request_timeout + RECONCILE_AFTER);
+            service::reconcile(&self.state, &*self.changes, before).await;
+        }
     }
 }
 

@@ -6,9 +6,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 use super::{
-    App,
     background::{drop_in_background, run_in_background},
-    build_snapshot, join_diagnostics, maintenance, signing_key,
+    build_snapshot, maintenance,
+    signing_key::signing_key,
     snapshot::{Snapshot, SnapshotHolder},
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         sequencer::{KeyChange, Rotation},
     },
     aws::Aws,
-    config::{Diagnostic, Settings},
+    config::{Diagnostic, Settings, join_diagnostics},
     domain::{audit::AuditOperation, error_chain::error_chain, reason::Reason},
     limit::LocalUpstreamLimiter,
     ports::{AuditUnavailable, Clock},
@@ -33,30 +33,18 @@ const RECORD_TIMEOUT: Duration = Duration::from_secs(5);
 /// settings need a restart.
 #[derive(Clone)]
 pub struct Reloader {
-    current: Arc<SnapshotHolder>,
-    tls: Option<Arc<Tls>>,
-    aws: Option<Arc<Aws>>,
-    limiter: Arc<LocalUpstreamLimiter>,
-    journal: Arc<Journal>,
-    keys: KeyChange,
-    clock: Arc<dyn Clock>,
+    pub(super) current: Arc<SnapshotHolder>,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) aws: Option<Arc<Aws>>,
+    pub(super) limiter: Arc<LocalUpstreamLimiter>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) keys: KeyChange,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 // === impl Reloader ===
 
 impl Reloader {
-    pub(super) fn new(app: &App) -> Self {
-        Self {
-            current: Arc::clone(&app.current),
-            tls: app.tls.clone(),
-            aws: app.aws.clone(),
-            limiter: Arc::clone(&app.limiter),
-            journal: Arc::clone(&app.journal),
-            keys: app.sequencer.key_change(),
-            clock: Arc::clone(&app.clock),
-        }
-    }
-
     /// Activates `settings`, or logs and records why it cannot.
     pub async fn reload(&self, settings: Result<Settings, Vec<Diagnostic>>) {
         let result = match settings {
@@ -102,10 +90,10 @@ impl Reloader {
         let activated = run_in_background(move || {
             // Read the key before anything is activated, so that an invalid key changes nothing.
             let key = signing_key(&settings, false).map_err(|error| error_chain(&error))?;
-            this.activate(settings).map(|(summary, previous)| (summary, previous, key))
+            this.activate(settings).map(|activated| (activated, key))
         });
         let activated = activated.await.unwrap_or_else(|| Err("activating the settings panicked".to_owned()));
-        let (summary, previous, key) = activated?;
+        let ((summary, previous), key) = activated?;
         tokio::spawn(drop_in_background(previous, build_snapshot::drop_incrementally));
         Ok(summary + &self.install_key(key).await?)
     }

@@ -15,7 +15,7 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::{signal::unix::Signal, sync::mpsc};
 
 pub use self::fingerprint::Fingerprints;
-use super::{Reloader, background::run_in_background};
+use super::{background::run_in_background, reload::Reloader};
 use crate::config::{Env, Settings};
 
 /// How long the files must stay unchanged before a reload. Editors and Kubernetes write several at once.

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::{
     app::SystemClock,
     aws::Aws,
-    config::{Env, ProcessEnv, Settings},
+    config::{Env, ProcessEnv, Settings, join_diagnostics},
     domain::{
         aws::AccountId,
         error_chain::error_chain,
@@ -72,10 +72,7 @@ pub(super) async fn run(args: OnboardingArgs) -> ExitCode {
 }
 
 async fn fetch(args: &OnboardingArgs, env: &dyn Env) -> Result<String, String> {
-    let settings = Settings::load(&args.config, env).map_err(|diagnostics| {
-        let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-        lines.join("\n")
-    })?;
+    let settings = Settings::load(&args.config, env).map_err(|diagnostics| join_diagnostics(&diagnostics))?;
     let grant = load_grant(&settings, &args.tenant, args.account)?;
     let service_principal = match &args.service_principal {
         Some(arn) if is_principal(arn) => arn.clone(),
@@ -99,9 +96,8 @@ fn load_grant(settings: &Settings, tenant: &TenantId, account: AccountId) -> Res
 }
 
 fn is_principal(arn: &str) -> bool {
-    let mut parts = arn.splitn(6, ':');
-    let mut next = || parts.next().unwrap_or_default();
-    let (arn, partition, iam, region, account, name) = (next(), next(), next(), next(), next(), next());
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let [arn, partition, iam, region, account, name] = parts[..] else { return false };
     arn == "arn"
         && partition.starts_with("aws")
         && (iam, region) == ("iam", "")

@@ -10,10 +10,10 @@ use tokio::{
 
 use crate::{
     app::{
-        App, Listeners, join_diagnostics, telemetry,
+        App, Listeners, telemetry,
         watch::{self, Fingerprints},
     },
-    config::{ProcessEnv, Settings},
+    config::{ProcessEnv, Settings, join_diagnostics},
     domain::error_chain::error_chain,
 };
 

@@ -49,3 +49,10 @@ impl fmt::Display for SourceLocation {
         }
     }
 }
+
+/// Renders diagnostics for people, one on each line.
+#[must_use]
+pub fn join_diagnostics(diagnostics: &[Diagnostic]) -> String {
+    let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}

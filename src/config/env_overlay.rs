@@ -12,20 +12,27 @@ pub const PREFIX: &str = "LOGKEY__";
 /// The separator between the levels of a name.
 const SEPARATOR: &str = "__";
 
+/// A variable, with the path of the setting that it names.
+struct Variable {
+    steps: Vec<String>,
+    name: String,
+    value: String,
+}
+
 /// Writes the value of every variable into `root`, and reports variables that name no setting.
 pub(super) fn apply_env(root: &mut Table, env: &dyn Env, reader: &Reader) {
-    let mut variables: Vec<(Vec<String>, String, String)> = env
+    let mut variables: Vec<Variable> = env
         .with_prefix(PREFIX)
         .into_iter()
-        .map(|(name, value)| (path_segments(&name), name, value))
+        .map(|(name, value)| Variable { steps: path_segments(&name), name, value })
         .collect();
     // Indexes in numeric order, so that a list grows by one element at a time.
-    variables.sort_by_cached_key(|(steps, name, _)| {
-        let ordered: Vec<_> = steps.iter().map(|step| (index(step), step.clone())).collect();
-        (ordered, name.clone())
+    variables.sort_by_cached_key(|variable| {
+        let ordered: Vec<_> = variable.steps.iter().map(|step| (index(step), step.clone())).collect();
+        (ordered, variable.name.clone())
     });
     let mut last: Option<Vec<String>> = None;
-    for (steps, name, value) in variables {
+    for Variable { steps, name, value } in variables {
         let source = reader.variable(&name);
         if last.as_ref() == Some(&steps) {
             reader.report(source, "is set twice, in different case: keep one of them");

@@ -109,6 +109,17 @@ async fn send_unanswered_change(state: &Arc<ServiceState>, aws: &FakeAws) {
     assert_eq!(error.reason(), Reason::OutcomeUnknown);
 }
 
+fn reconciler(
+    state: &Arc<ServiceState>,
+    changes: Arc<FakeAudit>,
+    leadership: Arc<FakeLeadership>,
+    clock: Arc<dyn Clock>,
+    started: Timestamp,
+) -> Reconciler<FakeAudit> {
+    let state = Arc::clone(state);
+    Reconciler { state, changes, leadership, clock, started, request_timeout: REQUEST_TIMEOUT }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_change_without_an_answer_is_reconciled_while_the_service_runs() {
     let (aws, audit) = (Arc::new(FakeAws::with(vec![group()])), Arc::new(FakeAudit::default()));
@@ -117,8 +128,7 @@ async fn a_change_without_an_answer_is_reconciled_while_the_service_runs() {
     let (started, shared) = (clock.now(), Arc::clone(&clock) as Arc<dyn Clock>);
     let open = Arc::clone(&audit);
     let leader = Arc::new(FakeLeadership { leads: true.into(), single_node: true });
-    let background =
-        tokio::spawn(run_reconciler(Arc::clone(&state), open, leader, shared, started, REQUEST_TIMEOUT));
+    let background = tokio::spawn(reconciler(&state, open, leader, shared, started).run());
 
     clock.advance(Duration::from_secs(1));
     send_unanswered_change(&state, &aws).await;
@@ -148,8 +158,7 @@ async fn only_the_leader_reconciles_and_only_what_no_call_can_still_change() {
     let (started, shared) = (clock.now(), Arc::clone(&clock) as Arc<dyn Clock>);
     let leadership = Arc::new(FakeLeadership::default());
     let (open, lead) = (Arc::clone(&audit), Arc::clone(&leadership));
-    let background =
-        tokio::spawn(run_reconciler(Arc::clone(&state), open, lead, shared, started, REQUEST_TIMEOUT));
+    let background = tokio::spawn(reconciler(&state, open, lead, shared, started).run());
     let wait = async |seconds| {
         clock.advance(Duration::from_secs(seconds));
         tokio::time::sleep(Duration::from_secs(seconds)).await;

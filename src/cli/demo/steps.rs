@@ -2,15 +2,14 @@
 
 use std::{
     error::Error,
-    fmt::Debug,
     time::{Duration, Instant},
 };
 
-use tonic::{Response, Status};
 use tonic_types::StatusExt as _;
 
 use super::{
-    show::{Printer, Step},
+    sent::Sent,
+    show::Printer,
     world::{ALL_SCOPES, DemoEnvironment, GOOD_KEY, LOCKED_KEY, NEXT_KEY, ORDERS, PAYMENTS, REGION},
 };
 use crate::proto::{
@@ -44,14 +43,10 @@ async fn whoami(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
         let account = it.accounts.first().map(|account| account.account_id.as_str()).unwrap_or_default();
         format!("tenant {}, subject {}, account {account}", it.tenant_id, it.subject)
     };
-    printer.step(&success_step(
-        "Which tenant and caller does the service recognize?",
-        "GetCaller {}",
-        started,
-        &result,
-        describe,
-        |it| it.tenant_id == "payments" && it.accounts.len() == 1,
-    ));
+    printer.step(
+        &Sent::new("Which tenant and caller does the service recognize?", "GetCaller {}", started, &result)
+            .succeeds(describe, |it| it.tenant_id == "payments" && it.accounts.len() == 1),
+    );
     Ok(())
 }
 
@@ -72,7 +67,7 @@ async fn associate(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult 
         let request = demo.request(message, "payments", ALL_SCOPES)?;
         let started = Instant::now();
         let result = KeyAssociationServiceClient::new(demo.channel()).associate_kms_key(request).await;
-        printer.step(&success_step(title, &command, started, &result, change_summary, |it| {
+        printer.step(&Sent::new(title, &command, started, &result).succeeds(change_summary, |it| {
             it.association.as_ref().is_some_and(|it| it.kms_key_arn == arn(PAYMENTS, id))
                 && !it.audit_event_id.is_empty()
                 && !it.aws_request_id.is_empty()
@@ -90,14 +85,17 @@ async fn read_back(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult 
     let describe =
         |it: &proto::GetKeyAssociationResponse| it.association.as_ref().map(summary).unwrap_or_default();
     let request = "GetKeyAssociation { log_group_name: /payments/api }";
-    printer.step(&success_step("Read the key back from AWS", request, started, &result, describe, |it| {
-        it.association.as_ref().is_some_and(|it| {
-            it.kms_key_arn == arn(PAYMENTS, NEXT_KEY)
-                && it.previous_kms_key_arn == arn(PAYMENTS, GOOD_KEY)
-                && it.source() == proto::Source::Live
-                && it.key_health() == proto::KeyHealth::Usable
-        })
-    }));
+    printer.step(&Sent::new("Read the key back from AWS", request, started, &result).succeeds(
+        describe,
+        |it| {
+            it.association.as_ref().is_some_and(|it| {
+                it.kms_key_arn == arn(PAYMENTS, NEXT_KEY)
+                    && it.previous_kms_key_arn == arn(PAYMENTS, GOOD_KEY)
+                    && it.source() == proto::Source::Live
+                    && it.key_health() == proto::KeyHealth::Usable
+            })
+        },
+    ));
     Ok(())
 }
 
@@ -109,7 +107,7 @@ async fn list(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
         it.associations.iter().map(summary).collect::<Vec<_>>().join("\n")
     };
     let title = "List what the tenant may see: the account's other log groups stay hidden";
-    printer.step(&success_step(title, "ListKeyAssociations {}", started, &result, describe, |it| {
+    printer.step(&Sent::new(title, "ListKeyAssociations {}", started, &result).succeeds(describe, |it| {
         it.associations.len() == 3 && it.associations.iter().all(|it| it.resource_arn.contains(":/payments/"))
     }));
     Ok(())
@@ -126,9 +124,11 @@ async fn disassociate(demo: &DemoEnvironment, printer: &mut Printer) -> StepResu
         with_warnings(it.association.as_ref().map(summary).unwrap_or_default(), &it.warnings)
     };
     let title = "Remove the key; a warning names the former key that still protects data";
-    printer.step(&success_step(title, request, started, &result, describe, |it| {
-        it.warnings.iter().any(|it| it.code == "FORMER_KEY_STILL_PROTECTS_DATA")
-    }));
+    printer.step(
+        &Sent::new(title, request, started, &result).succeeds(describe, |it| {
+            it.warnings.iter().any(|it| it.code == "FORMER_KEY_STILL_PROTECTS_DATA")
+        }),
+    );
     Ok(())
 }
 
@@ -141,9 +141,11 @@ async fn query_results(demo: &DemoEnvironment, printer: &mut Printer) -> StepRes
     let mut client = KeyAssociationServiceClient::new(demo.channel());
     let result = client.associate_kms_key(request).await;
     let title = "Set the key of the account's stored query results";
-    printer.step(&success_step(title, &command, started, &result, change_summary, |it| {
-        it.association.as_ref().is_some_and(|it| it.resource_arn == target)
-    }));
+    printer.step(
+        &Sent::new(title, &command, started, &result).succeeds(change_summary, |it| {
+            it.association.as_ref().is_some_and(|it| it.resource_arn == target)
+        }),
+    );
 
     let read = get_key_association_request::Target::ResourceIdentifier(target.clone());
     let message = GetKeyAssociationRequest { target: Some(read), ..Default::default() };
@@ -154,7 +156,7 @@ async fn query_results(demo: &DemoEnvironment, printer: &mut Printer) -> StepRes
         |it: &proto::GetKeyAssociationResponse| it.association.as_ref().map(summary).unwrap_or_default();
     let request = format!("GetKeyAssociation {{ resource_identifier: {target} }}");
     let title = "… and read it from the service's record, because AWS has no call for it";
-    printer.step(&success_step(title, &request, started, &result, describe, |it| {
+    printer.step(&Sent::new(title, &request, started, &result).succeeds(describe, |it| {
         it.association.as_ref().is_some_and(|it| {
             it.source() == proto::Source::Recorded && it.kms_key_arn == arn(PAYMENTS, GOOD_KEY)
         })
@@ -197,7 +199,7 @@ async fn refusals(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
         let request = demo.request(message, "payments", scopes)?;
         let started = Instant::now();
         let result = KeyAssociationServiceClient::new(demo.channel()).associate_kms_key(request).await;
-        printer.step(&refusal_step(title, &command, started, &result, reason));
+        printer.step(&Sent::new(title, &command, started, &result).is_refused(reason));
     }
     Ok(())
 }
@@ -216,13 +218,10 @@ async fn exceed_rate(demo: &DemoEnvironment, printer: &mut Printer) -> StepResul
     }
     let Some(result) = result else { return Err("no call was sent".into()) };
     let request = format!("GetCaller {{}}, up to {BURST_CALLS} times in a row");
-    printer.step(&refusal_step(
-        "Rejected: too many calls for the tenant's rate",
-        &request,
-        started,
-        &result,
-        "TENANT_RATE_LIMITED",
-    ));
+    printer.step(
+        &Sent::new("Rejected: too many calls for the tenant's rate", &request, started, &result)
+            .is_refused("TENANT_RATE_LIMITED"),
+    );
 
     let wait =
         result.err().and_then(|status| status.get_details_retry_info()).and_then(|info| info.retry_delay);
@@ -233,14 +232,10 @@ async fn exceed_rate(demo: &DemoEnvironment, printer: &mut Printer) -> StepResul
     let result = client.get_caller(request).await;
     let request = format!("GetCaller {{}}, after the {} ms that RetryInfo states", wait.as_millis());
     let describe = |it: &proto::GetCallerResponse| format!("tenant {}", it.tenant_id);
-    printer.step(&success_step(
-        "… and a call after that delay succeeds",
-        &request,
-        started,
-        &result,
-        describe,
-        |it| it.tenant_id == "orders",
-    ));
+    printer.step(
+        &Sent::new("… and a call after that delay succeeds", &request, started, &result)
+            .succeeds(describe, |it| it.tenant_id == "orders"),
+    );
     Ok(())
 }
 
@@ -285,54 +280,4 @@ fn change_summary(it: &proto::AssociateKmsKeyResponse) -> String {
 
 fn with_warnings(text: String, warnings: &[proto::Warning]) -> String {
     warnings.iter().fold(text, |text, it| format!("{text}\nwarning {}: {}", it.code, it.message))
-}
-
-/// A step whose call must succeed and fulfil `expected`.
-fn success_step<T: Debug>(
-    title: &'static str,
-    request: &str,
-    started: Instant,
-    result: &Result<Response<T>, Status>,
-    describe: impl Fn(&T) -> String,
-    expected: impl Fn(&T) -> bool,
-) -> Step {
-    let took = started.elapsed();
-    let (text, mismatch) = match result {
-        Ok(response) => {
-            let message = response.get_ref();
-            let mismatch = (!expected(message)).then(|| format!("{message:?}"));
-            (describe(message), mismatch)
-        }
-        Err(status) => (status_summary(status), Some("expected success".into())),
-    };
-    Step { title, request: request.into(), response: text, took, mismatch }
-}
-
-/// A step whose call must fail with this reason.
-fn refusal_step<T: Debug>(
-    title: &'static str,
-    request: &str,
-    started: Instant,
-    result: &Result<Response<T>, Status>,
-    reason: &str,
-) -> Step {
-    let took = started.elapsed();
-    let (text, mismatch) = match result {
-        Ok(response) => (format!("{:?}", response.get_ref()), Some(format!("expected {reason}"))),
-        Err(status) => {
-            let has_reason = status.get_details_error_info().is_some_and(|info| info.reason == reason);
-            (status_summary(status), (!has_reason).then(|| format!("expected {reason}")))
-        }
-    };
-    Step { title, request: request.into(), response: text, took, mismatch }
-}
-
-fn status_summary(status: &Status) -> String {
-    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-    let code = format!("{:?}", status.code());
-    let mut text = format!("{code} {reason}: {}", status.message());
-    if let Some(bad) = status.get_details_bad_request() {
-        text.extend(bad.field_violations.iter().map(|it| format!("\n  {}: {}", it.field, it.description)));
-    }
-    text
 }

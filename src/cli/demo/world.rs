@@ -17,10 +17,10 @@ use tonic::{
 };
 
 use crate::{
-    app::{App, Listeners, RunError, SystemClock, join_diagnostics, telemetry},
+    app::{App, Listeners, RunError, SystemClock, telemetry},
     audit::parsed_event::ParsedEvent,
     cli::token::{self, TokenArgs},
-    config::{EmptyEnv, LogFormat, Settings, Telemetry},
+    config::{EmptyEnv, LogFormat, Settings, Telemetry, join_diagnostics},
     ports::{Clock as _, EventReader, store::EventFilter},
     sandbox::{Running, Sandbox, seed::LogGroupSeed},
 };

@@ -1,18 +1,9 @@
 //! The claims of a token.
 
-use std::str::FromStr;
-
 use serde_json::{Map, Value, json};
 
-use super::{TokenArgs, TokenError};
+use super::{args::TokenArgs, claim::Claim, error::TokenError};
 use crate::{auth::ClaimPath, domain::time::Timestamp};
-
-/// One claim of `--claim`: the path of its name, and its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    path: ClaimPath,
-    value: Value,
-}
 
 /// Collects all claims. A later one replaces an earlier one, so `--claim` has the last word.
 pub(super) fn claims(args: &TokenArgs, now: Timestamp) -> Result<Value, TokenError> {
@@ -47,18 +38,4 @@ fn put_at(claims: &mut Value, path: &ClaimPath, value: Value) -> Result<(), Toke
     }
     *node = value;
     Ok(())
-}
-
-// === impl Claim ===
-
-impl FromStr for Claim {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let expected = || "expected NAME=JSON, such as groups='[\"a\"]' or name='\"text\"'".to_owned();
-        let (name, value) = text.split_once('=').ok_or_else(expected)?;
-        let path = name.parse().map_err(|reason| format!("the name {reason}"))?;
-        let value = serde_json::from_str(value).map_err(|_no_json| expected())?;
-        Ok(Self { path, value })
-    }
 }

@@ -5,7 +5,7 @@ use jsonwebtoken::{DecodingKey, Validation, jwk::JwkSet};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::*;
+use super::{keys::KeyError, *};
 
 #[derive(Parser)]
 struct Cli {

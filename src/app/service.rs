@@ -1,0 +1,83 @@
+//! The service with all its parts. `start` builds it, and `run` serves with it.
+
+use std::{fmt, sync::Arc};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
+
+use super::{reload::Reloader, snapshot::SnapshotHolder};
+use crate::{
+    audit::{Journal, MonitoredTreeStore, Sequencer, Sinks},
+    aws::Aws,
+    config::Settings,
+    domain::time::Timestamp,
+    limit::{LocalQuota, LocalUpstreamLimiter, QuotaDiscoverer, redis::RedisBackend},
+    ports::{Clock, EventReader, Leadership, TenantQuota},
+    server::Tls,
+    service::{AuditQueries, ServiceState},
+};
+
+/// The service, ready to run.
+pub struct App {
+    pub(super) settings: Settings,
+    pub(super) started: Timestamp,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) log: Arc<dyn EventReader>,
+    pub(super) monitored: Arc<MonitoredTreeStore>,
+    pub(super) leadership: Arc<dyn Leadership>,
+    pub(super) sequencer: Sequencer,
+    pub(super) sinks: Sinks,
+    pub(super) current: Arc<SnapshotHolder>,
+    pub(super) aws: Option<Arc<Aws>>,
+    pub(super) quota: Arc<dyn TenantQuota>,
+    pub(super) local_quota: Arc<LocalQuota>,
+    pub(super) limiter: Arc<LocalUpstreamLimiter>,
+    pub(super) quota_discoverer: Option<QuotaDiscoverer>,
+    pub(super) backend: Option<Arc<RedisBackend>>,
+    pub(super) state: Arc<ServiceState>,
+    pub(super) reads: AuditQueries,
+    pub(super) tasks: TaskTracker,
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) metrics: Option<PrometheusHandle>,
+}
+
+/// The sockets that the service accepts connections from.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For gRPC.
+    pub grpc: TcpListener,
+    /// For HTTP: metrics, probes and limits.
+    pub admin: TcpListener,
+}
+
+// === impl App ===
+
+impl App {
+    /// The audit log of this service, for reading.
+    #[must_use]
+    pub fn log(&self) -> Arc<dyn EventReader> {
+        Arc::clone(&self.log)
+    }
+
+    /// Reloads changed settings while the service runs.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        Reloader {
+            current: Arc::clone(&self.current),
+            tls: self.tls.clone(),
+            aws: self.aws.clone(),
+            limiter: Arc::clone(&self.limiter),
+            journal: Arc::clone(&self.journal),
+            keys: self.sequencer.key_change(),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").finish_non_exhaustive()
+    }
+}

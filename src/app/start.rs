@@ -1,0 +1,138 @@
+//! Builds every adapter, and connects the adapters to the ports.
+
+use std::{mem, sync::Arc};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::task::TaskTracker;
+
+use super::{
+    build_snapshot, clock::SystemClock, error::StartError, limits::LimitComponents, maintenance,
+    service::App, signing_key::signing_key, sinks, snapshot::SnapshotHolder, upstream::AwsPorts,
+};
+use crate::{
+    audit::{Journal, MonitoredTreeStore, PendingChangeReader, Sequencer, rotation, sinks::EventSource},
+    aws::Aws,
+    config::Settings,
+    domain::audit::AuditOperation,
+    limit::QuotaDiscoverer,
+    ports::{
+        Clock,
+        quotas::{QuotaDiscovery, QuotaDiscoveryDisabled},
+    },
+    server::Tls,
+    service::{self, AuditPorts, AuditQueries, ServiceState},
+    store,
+};
+
+impl App {
+    /// Opens the store, starts to fetch the issuers' keys, and records the start. It fails without the store.
+    /// `upstream` replaces AWS, and `metrics` renders the metrics of the admin port.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`].
+    pub async fn start(
+        mut settings: Settings,
+        upstream: Option<AwsPorts>,
+        metrics: Option<PrometheusHandle>,
+    ) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let tls = settings.server.tls.clone().map(Tls::load).transpose().map_err(StartError::Tls)?;
+        // Only the snapshot holds what a reload replaces.
+        let tenants = Arc::new(mem::take(&mut settings.tenants));
+        let policy = mem::take(&mut settings.policy);
+        let auth = settings.auth.clone();
+        let first =
+            build_snapshot::build(auth, tenants, &policy, Arc::clone(&clock)).map_err(StartError::from)?;
+        let current = Arc::new(SnapshotHolder::new(first));
+        let store = store::open(&settings.store.config).await.map_err(StartError::Store)?;
+        let key = signing_key(&settings, true).map_err(StartError::Key)?;
+        let (log, monitored) = (Arc::clone(&store.log), Arc::new(MonitoredTreeStore::new(store.tree)));
+        let checked = Sequencer::check(log, monitored.clone(), Arc::clone(&clock), key).await;
+        let checked = checked.map_err(StartError::Log)?;
+        let journal = Journal::start(store.events, Arc::clone(&clock), settings.audit.journal.clone());
+        let journal = Arc::new(journal);
+        let (leadership, log) = (store.leadership, Arc::clone(&store.log));
+        let source = EventSource {
+            log,
+            store: store.sinks,
+            leadership: Arc::clone(&leadership),
+            clock: Arc::clone(&clock),
+        };
+        let sinks = Box::pin(sinks::start(&settings, source)).await.map_err(StartError::Sinks)?;
+
+        let (aws, upstream) = if let Some(upstream) = upstream {
+            (None, upstream)
+        } else {
+            // Boxed, because the future of the SDK's start is large.
+            let aws = Arc::new(Box::pin(Aws::connect(settings.aws.clone(), Arc::clone(&clock))).await);
+            (Some(Arc::clone(&aws)), AwsPorts::from(aws))
+        };
+        let LimitComponents { quota, local_quota, limiter, backend } =
+            LimitComponents::start(&settings.limits)?;
+        let quota_discoverer = settings
+            .limits
+            .service_quotas
+            .then(|| QuotaDiscoverer::new(upstream.quotas, Arc::clone(&limiter)));
+        let tasks = TaskTracker::new();
+        let state = ServiceState::new(service::Dependencies {
+            rules: current.clone(),
+            associations: upstream.associations,
+            log_groups: upstream.log_groups,
+            keys: upstream.keys,
+            queries: upstream.queries,
+            roles: upstream.roles,
+            quotas: quota_discoverer
+                .clone()
+                .map_or_else(no_quota_discovery, |discoverer| Arc::new(discoverer)),
+            limiter: limiter.clone(),
+            quota: quota.clone(),
+            audit: journal.clone(),
+            history: store.history,
+            observations: store.observations,
+            requests: store.requests,
+            open: Arc::new(PendingChangeReader::new(Arc::clone(&store.log))),
+            clock: Arc::clone(&clock),
+            tasks: tasks.clone(),
+        });
+        let started = clock.now();
+        maintenance::record(&*journal, &*clock, AuditOperation::Start, None, None)
+            .await
+            .map_err(StartError::Audit)?;
+        if let Some(rotation) = checked.rotation() {
+            rotation::record(&*journal, &*clock, rotation).await.map_err(StartError::Audit)?;
+        }
+        // Now a signed checkpoint exists, so auditors can verify the log before the first call.
+        let sequencer =
+            checked.with_leaf_cache(journal.leaf_cache()).start().await.map_err(StartError::Log)?;
+        let audit = AuditPorts { log: Arc::clone(&store.log), tree: Arc::new(sequencer.prover()) };
+        let reads = AuditQueries::new(audit, settings.audit.streams);
+        Ok(Self {
+            settings,
+            started,
+            clock,
+            journal,
+            log: store.log,
+            monitored,
+            leadership,
+            sequencer,
+            sinks,
+            current,
+            aws,
+            quota,
+            local_quota,
+            limiter,
+            quota_discoverer,
+            backend,
+            state,
+            reads,
+            tasks,
+            tls: tls.map(Arc::new),
+            metrics,
+        })
+    }
+}
+
+fn no_quota_discovery() -> Arc<dyn QuotaDiscovery> {
+    Arc::new(QuotaDiscoveryDisabled)
+}
