@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub use self::facts::{PolicyFacts, PreviousKey, RequiredFacts};
+pub use self::{
+    command::Command,
+    facts::{PolicyFacts, PreviousKey, RequiredFacts},
+};
 use super::{
     arn::KmsKeyArn,
     association::{Location, Target},
@@ -95,18 +98,6 @@ pub enum Denial {
         /// The ids of the policies that failed.
         policies: Vec<Arc<str>>,
     },
-}
-
-/// A command that needs a policy decision.
-pub trait Command {
-    /// The RPC of the command.
-    fn action(&self) -> Action;
-    /// The account and Region of the command.
-    fn location(&self) -> &Location;
-    /// The target. `None` is the location as a whole.
-    fn target(&self) -> Option<&Target>;
-    /// The key that the command names, if any.
-    fn key(&self) -> Option<&KmsKeyArn>;
 }
 
 /// A command that policy allowed.

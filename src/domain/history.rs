@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use super::{
     arn::KmsKeyArn,
-    association::{Location, PROPAGATION_DELAY, Resource, Source, Target},
+    association::{
+        record::{PROPAGATION_DELAY, Source},
+        resource::{Location, Resource, Target},
+    },
     key::KeyHealth,
     time::Timestamp,
 };

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 
 use uuid::Uuid;
 
-use super::{audit::EventId, tenant::TenantId, time::Timestamp};
+use super::{audit::id::EventId, tenant::TenantId, time::Timestamp};
 
 /// How long the service keeps the record of a request.
 pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_hours(24);

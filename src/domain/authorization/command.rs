@@ -1,6 +1,5 @@
-//! The action, location, target and key of each command that needs a policy decision.
+//! What a policy decision needs of each command: its action, location, target and key.
 
-use super::Command;
 use crate::domain::{
     arn::KmsKeyArn,
     association::{
@@ -9,6 +8,18 @@ use crate::domain::{
     },
     call::Action,
 };
+
+/// A command that needs a policy decision.
+pub trait Command {
+    /// The RPC of the command.
+    fn action(&self) -> Action;
+    /// The account and Region of the command.
+    fn location(&self) -> &Location;
+    /// The target. `None` is the location as a whole.
+    fn target(&self) -> Option<&Target>;
+    /// The key that the command names, if any.
+    fn key(&self) -> Option<&KmsKeyArn>;
+}
 
 impl Command for AssociateKmsKey {
     fn action(&self) -> Action {

@@ -1,6 +1,6 @@
 //! Checks of a key: its metadata and its policy.
 
-use super::{Check, CheckName, Lookup, Outcome};
+use super::check::{Check, CheckName, Lookup, Outcome};
 use crate::domain::{
     arn::KmsKeyArn,
     association::Resource,

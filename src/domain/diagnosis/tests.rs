@@ -2,9 +2,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::{
-    association::Location,
-    key::KeyState,
+    arn::{KmsKeyArn, KmsKeyId},
+    association::{Location, Resource, Target},
+    key::{KeyMetadata, KeyState},
     key_policy::{KeyPolicy, PolicyEvaluation},
+    reason::Reason,
     remedy,
     time::Timestamp,
 };

@@ -6,15 +6,14 @@ use std::fmt;
 use serde_json::Value;
 
 use super::{
-    UnreadablePolicy,
-    document::{Effect, malformed, strings},
+    element::{Effect, UnreadablePolicy, malformed, strings},
     glob::{arn_matches, glob_matches},
+    principals::service_principal,
     ternary::Ternary,
 };
 use crate::domain::{
     association::{Location, Resource, Target},
     aws::RoleArn,
-    key_policy::service_principal,
 };
 
 /// The condition key for the encryption context of log groups.

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::{
-    UnreadablePolicy,
     condition::{self, Condition, Facts},
+    element::{Effect, Read, UnreadablePolicy, exactly_one, malformed, strings},
     glob::glob_matches,
     principals::{PrincipalKind, Principals},
     ternary::Ternary,
@@ -13,12 +13,6 @@ use crate::domain::arn::KmsKeyArn;
 
 /// Maximum length of a key policy in bytes. KMS accepts 32 KiB (`PutKeyPolicy` in the API reference).
 const MAX_POLICY: usize = 64 * 1024;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
-    Allow,
-    Deny,
-}
 
 /// One statement of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +31,6 @@ struct ActionList {
     negated: bool,
     patterns: Vec<String>,
 }
-
-pub(super) type Read<T> = Result<T, UnreadablePolicy>;
 
 /// Parses the statements of a policy.
 pub(super) fn read(text: &str) -> Read<Vec<Statement>> {
@@ -131,42 +123,4 @@ impl ActionList {
     fn covers(&self, matches: impl Fn(&String) -> bool) -> bool {
         self.patterns.iter().any(matches) != self.negated
     }
-}
-
-/// The value of `element` or `negation`, and whether it is the negation. Exactly one of them has to be
-/// present.
-pub(super) fn exactly_one<'f>(
-    fields: &'f Map<String, Value>,
-    element: &str,
-    negation: &str,
-) -> Read<(bool, &'f Value)> {
-    match (fields.get(element), fields.get(negation)) {
-        (Some(value), None) => Ok((false, value)),
-        (None, Some(value)) => Ok((true, value)),
-        _ => Err(malformed(&format!("a statement needs exactly one of {element} and {negation}"))),
-    }
-}
-
-/// The values of an element that holds one value or an array.
-pub(super) fn strings(value: &Value) -> Read<Vec<String>> {
-    match value {
-        Value::Array(values) => values.iter().map(scalar).collect(),
-        Value::String(_) | Value::Bool(_) | Value::Number(_) | Value::Null | Value::Object(_) => {
-            Ok(vec![scalar(value)?])
-        }
-    }
-}
-
-fn scalar(value: &Value) -> Read<String> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => {
-            Err(malformed("a value is not a string, a number or a boolean"))
-        }
-    }
-}
-
-pub(super) fn malformed(what: &str) -> UnreadablePolicy {
-    UnreadablePolicy::Form(what.to_owned())
 }

@@ -3,10 +3,13 @@
 use serde_json::{Map, Value};
 
 use super::{
-    document::{Effect, Read, exactly_one, malformed, strings},
+    element::{Effect, Read, exactly_one, malformed, strings},
     ternary::Ternary,
 };
-use crate::domain::aws::RoleArn;
+use crate::domain::{
+    association::Location,
+    aws::{Partition, RoleArn},
+};
 
 /// The principal that a statement is evaluated for.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +29,12 @@ pub(super) struct Principals {
     everyone: bool,
     aws: Vec<String>,
     services: Vec<String>,
+}
+
+/// The service principal of `CloudWatch` Logs in the Region of a location.
+#[must_use]
+pub fn service_principal(location: &Location) -> String {
+    format!("logs.{}.{}", location.region, Partition::of(&location.region).service_suffix())
 }
 
 // === impl Principals ===

@@ -4,10 +4,7 @@
 mod tests;
 
 use super::{
-    KeyPolicy,
-    condition::Facts,
-    document::{Effect, Statement},
-    principals::PrincipalKind,
+    condition::Facts, document::Statement, element::Effect, evaluate::KeyPolicy, principals::PrincipalKind,
     ternary::Ternary,
 };
 use crate::domain::{arn::KmsKeyArn, association::Location, aws::RoleArn};

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::association::Target;
+use crate::domain::association::{Location, Resource, Target};
 
 const KEY: &str = "arn:aws:kms:eu-west-1:111122223333:key/k";
 const GROUP: &str = "arn:aws:logs:eu-west-1:111122223333:log-group:/app/web";

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Onboarding;
+use super::documents::Onboarding;
 use crate::domain::tenant::AccountGrant;
 
 /// A Terraform configuration with the role, its policy and the key policy statements. It contains each

@@ -1,7 +1,10 @@
+use serde_json::{Value, json};
+
 use super::*;
 use crate::domain::{
-    association::{Resource, Target},
+    association::{Location, Resource, Target},
     key_policy::{KeyPolicy, PolicyEvaluation},
+    tenant::AccountGrant,
 };
 
 const SERVICE_ROLE: &str = "arn:aws:iam::999999999999:role/LogKeyHub";

@@ -10,7 +10,7 @@ use crate::{
         arn::{KmsKeyArn, KmsKeyId},
         association::{TestAccess, UnresolvedLocation},
         authorization::Access,
-        diagnosis::{self, Check, CheckName, Diagnosis},
+        diagnosis::{Check, CheckName, Diagnosis, RolePermission},
         onboarding::{
             self, LOOK_AT_KEYS, READ_QUERY, RUN_QUERY, SET_KEY_OF_QUERY_RESULTS, SET_KEYS, USE_KEYS,
         },
@@ -111,14 +111,8 @@ async fn check_keys_and_writes(cx: &mut Context, access: &Access, groups: &[LogG
         cx.audit.record_aws_call(via);
         let document = onboarding::role_statements(grant, &[SET_KEYS, SET_KEY_OF_QUERY_RESULTS]);
         let permission = "change the keys of everything that is granted";
-        checks.push(diagnosis::changes_allowed(
-            &grant.role,
-            &actions,
-            &targets,
-            &found,
-            permission,
-            &document,
-        ));
+        let check = RolePermission { role: &grant.role, simulated: &found, permission, document: &document };
+        checks.push(check.changes_allowed(&actions, &targets));
     }
     checks
 }

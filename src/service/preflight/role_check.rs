@@ -10,7 +10,7 @@ use crate::{
         audit::AwsCallRecord,
         authorization::Access,
         call::Action,
-        diagnosis::{self, Check, CheckName, Kms, Lookup},
+        diagnosis::{self, Check, CheckName, Kms, Lookup, RolePermission},
         onboarding,
         policy_simulation::{ASSOCIATE, DISASSOCIATE, SimulationRequest, SimulationResult},
         reason::Reason,
@@ -149,5 +149,6 @@ pub(super) async fn check_simulated(
     let (via, found) = simulate(cx.ports(), access, simulation, cx.call.deadline).await;
     cx.audit.record_aws_call(via);
     let document = onboarding::role_statements(grant, &[statement]);
-    diagnosis::simulation_allowed(name, &grant.role, simulation, &found, permission, &document)
+    RolePermission { role: &grant.role, simulated: &found, permission, document: &document }
+        .simulation_allowed(name, simulation)
 }

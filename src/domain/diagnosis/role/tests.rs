@@ -1,7 +1,11 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::{association::Location, diagnosis::Outcome, policy_simulation::ASSOCIATE};
+use crate::domain::{
+    association::{Location, Target},
+    diagnosis::{Outcome, role_logs},
+    policy_simulation::ASSOCIATE,
+};
 
 const ROLE: &str = "arn:aws:iam::111122223333:role/LogKeyAssociator";
 const ROOT: &str = "arn:aws:iam::111122223333:root";

@@ -1,0 +1,239 @@
+//! The content of an audit event, before it is encoded as OCSF.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use super::id::EventId;
+use crate::domain::{
+    arn::KmsKeyArn,
+    association::Resource,
+    call::{Action, Call, RequestId},
+    principal::Principal,
+    reason::Reason,
+    tenant::TenantId,
+    time::Timestamp,
+};
+
+/// One recorded occurrence: a step of a call, or a change of the service itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The time of the event.
+    pub time: Timestamp,
+    /// Which part of a call it records.
+    pub kind: Kind,
+    /// The operation, done or requested.
+    pub act: AuditOperation,
+    /// The request id, which all events of one call share.
+    pub correlation: RequestId,
+    /// The intent that an outcome or a reconciliation closes.
+    pub closes: Option<EventId>,
+    /// The caller, as far as it is known.
+    pub actor: Actor,
+    /// The resource of the operation.
+    pub resource: Option<Resource>,
+    /// The keys of the operation.
+    pub keys: Keys,
+    /// The reason that the caller gave.
+    pub reason: Option<Box<str>>,
+    /// The policy decision.
+    pub decision: Option<DecisionRecord>,
+    /// The role, the session and the request ids of the calls to AWS.
+    pub via: AwsCallRecord,
+    /// How the operation ended. `None` if it has not ended.
+    pub end: Option<Completion>,
+    /// More information for people. The encoder bounds and escapes it.
+    pub detail: Option<Box<str>>,
+    /// The change of the audit log itself, if the event records one.
+    pub log: Option<LogEvent>,
+    /// How many equal events this one represents.
+    pub count: u32,
+}
+
+/// Which part of a call an event records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A change is about to be sent to AWS.
+    Intent,
+    /// A change ended.
+    Outcome,
+    /// The end of a change was determined by reconciliation.
+    Reconciled(Settlement),
+    /// A call read data.
+    Read,
+    /// A call was refused before anything was sent to AWS.
+    Refusal,
+    /// The service itself started, stopped or reloaded.
+    Lifecycle,
+}
+
+/// The result of reconciling a change whose outcome was unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// The requested state is set.
+    InForce,
+    /// Another state is set.
+    NotInForce,
+    /// The state cannot be determined.
+    CannotTell,
+}
+
+/// The operation that an event records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditOperation {
+    /// A caller's RPC.
+    Rpc(Action),
+    /// The service started.
+    Start,
+    /// The service stopped.
+    Stop,
+    /// A reload replaced the configuration, or rejected the new one.
+    Reload,
+    /// Events that no call waited for could not be stored. The event's count is their number.
+    Lost,
+    /// The oldest events were moved to an archive.
+    Archive,
+    /// The key that signs checkpoints was replaced.
+    RotateKey,
+}
+
+/// A change of the audit log itself, which a verifier has to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogEvent {
+    /// The first events of the log were moved to an archive.
+    Archived {
+        /// The sequence number of the last archived event. The first event of the log has number 1.
+        last: u64,
+        /// The root hash of the tree over the archived events, in base64 as in a checkpoint.
+        root: Box<str>,
+    },
+    /// Another key signs the checkpoints from here on.
+    Rotated {
+        /// The verifier key of the former signing key.
+        from: Box<str>,
+        /// The verifier key of the new signing key.
+        to: Box<str>,
+    },
+}
+
+/// The caller of an event, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Actor {
+    /// The tenant that the token belongs to.
+    pub tenant: Option<TenantId>,
+    /// The token's subject.
+    pub subject: Option<Arc<str>>,
+    /// The token's issuer.
+    pub issuer: Option<Arc<str>>,
+    /// The token's `jti`, or a hash of the token.
+    pub token_id: Option<Arc<str>>,
+    /// The network address that the call came from.
+    pub source: Option<IpAddr>,
+    /// The client's `user-agent`.
+    pub unverified_user_agent: Option<Box<str>>,
+}
+
+/// The keys of an operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// The key as the caller named it.
+    pub requested: Option<Box<str>>,
+    /// The ARN that the service resolved it to.
+    pub resolved: Option<KmsKeyArn>,
+    /// The key before the change, if it is known.
+    pub previous: Option<KmsKeyArn>,
+}
+
+/// The policy decision in an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecisionRecord {
+    /// Whether policy allowed the operation.
+    pub allowed: bool,
+    /// The ids of the policies that determined the decision.
+    pub policies: Vec<Arc<str>>,
+}
+
+/// The role, the session and the request ids of calls to AWS, which connect an event to `CloudTrail`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AwsCallRecord {
+    /// The assumed role.
+    pub role_arn: Option<Box<str>>,
+    /// The name of the role's session.
+    pub session_name: Option<Box<str>>,
+    /// The request ids that AWS returned.
+    pub aws_request_ids: Vec<Box<str>>,
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// Why the operation failed. `None` is success.
+    pub failure: Option<Reason>,
+    /// The error code that AWS returned.
+    pub aws_error: Option<Box<str>>,
+    /// The time since the call arrived.
+    pub latency: Duration,
+}
+
+// === impl Actor ===
+
+impl Actor {
+    /// The actor of a call. Without a principal only the address and the user agent are known.
+    #[must_use]
+    pub fn from_call(call: &Call, principal: Option<&Principal>) -> Self {
+        Self {
+            tenant: principal.map(|principal| principal.tenant.clone()),
+            subject: principal.map(|principal| Arc::clone(&principal.subject)),
+            issuer: principal.map(|principal| Arc::clone(&principal.issuer)),
+            token_id: principal.map(|principal| Arc::clone(&principal.token_id)),
+            source: call.source,
+            unverified_user_agent: call.unverified_user_agent.clone(),
+        }
+    }
+}
+
+// === impl Event ===
+
+impl Event {
+    /// An event about a call. Every field without a parameter is empty, and the count is 1.
+    #[must_use]
+    pub fn for_call(call: &Call, principal: Option<&Principal>, kind: Kind, time: Timestamp) -> Self {
+        Self {
+            time,
+            kind,
+            act: AuditOperation::Rpc(call.action),
+            correlation: call.request_id.clone(),
+            closes: None,
+            actor: Actor::from_call(call, principal),
+            resource: None,
+            keys: Keys::default(),
+            reason: None,
+            decision: None,
+            via: AwsCallRecord::default(),
+            end: None,
+            detail: None,
+            log: None,
+            count: 1,
+        }
+    }
+
+    /// A lifecycle event of the service itself, with a new request id. Every other field is empty.
+    #[must_use]
+    pub fn for_service(act: AuditOperation, time: Timestamp) -> Self {
+        Self {
+            time,
+            kind: Kind::Lifecycle,
+            act,
+            correlation: RequestId::new_v7(),
+            closes: None,
+            actor: Actor::default(),
+            resource: None,
+            keys: Keys::default(),
+            reason: None,
+            decision: None,
+            via: AwsCallRecord::default(),
+            end: None,
+            detail: None,
+            log: None,
+            count: 1,
+        }
+    }
+}
