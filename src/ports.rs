@@ -5,12 +5,15 @@
 pub mod audit;
 pub mod auth;
 pub mod aws;
+mod clock;
 pub mod history;
 pub mod limit;
 pub mod queries;
 pub mod quotas;
 pub mod sink;
 pub mod store;
+pub mod tree;
+mod unavailable;
 
 pub use self::{
     audit::{AuditLog, AuditTree, AuditUnavailable, LeafHash, PendingChange, PendingChanges, SignedTree},
@@ -19,6 +22,7 @@ pub use self::{
         Acknowledgement, AwsResponse, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Roles,
         UpstreamError,
     },
+    clock::Clock,
     history::{IdempotencyStore, KeyHistoryReader, KeyHistoryWriter, LockGuard, RequestLock},
     limit::{AcquireError, Admission, OverQuota, QuotaState, TenantQuota, UpstreamLimiter, UpstreamPermit},
     queries::{Queries, QueryId, QueryState},
@@ -26,27 +30,8 @@ pub use self::{
     sink::{Sink, SinkError, SinkPosition, SinkRecord, SinkStore},
     store::{
         AppendError, ArchivedEvents, Batch, EventFilter, EventIndexFields, EventReader, EventStore,
-        IndexCheckedEvent, Leadership, LeadershipStatus, SignedCheckpoint, StoredEvent, Tile, TreeStore,
+        IndexCheckedEvent, StoredEvent,
     },
+    tree::{Leadership, LeadershipStatus, SignedCheckpoint, Tile, TreeStore},
+    unavailable::Unavailable,
 };
-
-use thiserror::Error;
-
-use crate::domain::time::Timestamp;
-
-/// The wall clock. Durations are measured with the runtime's clock instead.
-pub trait Clock: Send + Sync + 'static {
-    /// The current time.
-    fn now(&self) -> Timestamp;
-}
-
-/// A dependency did not respond, or responded with an error.
-#[derive(Debug, Error)]
-#[error("{dependency} unavailable")]
-pub struct Unavailable {
-    /// The name of the dependency, for logs and metrics.
-    pub dependency: &'static str,
-    /// The error of the dependency, if there was one.
-    #[source]
-    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
-}

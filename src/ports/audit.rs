@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use thiserror::Error;
 
-use super::Unavailable;
+use super::unavailable::Unavailable;
 use crate::domain::{
     audit::{Event, EventId, JournalEntry, Settlement},
     time::Timestamp,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use thiserror::Error;
 
-use super::Unavailable;
+use super::unavailable::Unavailable;
 use crate::domain::{
     authorization::{AuthzRequest, Decision, RequiredFacts},
     principal::{CertificateThumbprint, Principal},

@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use super::Unavailable;
+use super::unavailable::Unavailable;
 use crate::domain::{
     arn::KmsKeyArn,
     association::Location,

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use thiserror::Error;
 
-use super::{SignedCheckpoint, Unavailable};
+use super::{tree::SignedCheckpoint, unavailable::Unavailable};
 use crate::domain::time::Timestamp;
 
 /// A record for a sink: a stored event, or a checkpoint.
