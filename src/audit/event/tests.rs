@@ -6,7 +6,9 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::{
     association::{Location, Resource, Target},
-    audit::{Actor, AuditOperation, AwsCallRecord, Completion, DecisionRecord, Keys, Kind, Settlement},
+    audit::{
+        Actor, AuditOperation, AwsCallRecord, Completion, DecisionRecord, Keys, Kind, LogEvent, Settlement,
+    },
     call::Action,
     time::Timestamp,
 };
@@ -131,4 +133,35 @@ fn an_unauthenticated_caller_has_an_actor() {
     let json: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(json["actor"]["app_name"], "unauthenticated");
     assert_eq!(json["src_endpoint"]["name"], "unknown");
+}
+
+#[test]
+fn the_stored_form_never_changes() {
+    let (_, change) = written(&outcome());
+    let failed = Completion {
+        failure: Some(Reason::KeyDisabled),
+        aws_error: Some("InvalidParameterException".into()),
+        latency: Duration::from_millis(7),
+    };
+    let (_, reconciled) = written(&Event {
+        kind: Kind::Reconciled(Settlement::NotInForce),
+        resource: outcome().resource.map(|resource| Resource { target: Target::QueryResults, ..resource }),
+        keys: Keys { previous: outcome().keys.resolved, ..Keys::default() },
+        detail: Some("read back".into()),
+        end: Some(failed),
+        count: 3,
+        ..outcome()
+    });
+    let log = LogEvent::Archived { last: 512, root: "cm9vdA==".into() };
+    let (_, archived) = written(&Event { log: Some(log), ..lifecycle(AuditOperation::Archive) });
+    let log = LogEvent::Rotated { from: "log+1+a".into(), to: "log+2+b".into() };
+    let (_, rotated) = written(&Event { log: Some(log), ..lifecycle(AuditOperation::RotateKey) });
+    let stored = [change, reconciled, archived, rotated].join("\n") + "\n";
+    let golden = include_str!("golden.jsonl").replace("VERSION", env!("CARGO_PKG_VERSION"));
+    assert_eq!(stored, golden);
+}
+
+fn lifecycle(act: AuditOperation) -> Event {
+    let time = Timestamp::from_micros(1_700_000_000_123_456);
+    Event { correlation: "service-1".parse().unwrap(), ..Event::for_service(act, time) }
 }
