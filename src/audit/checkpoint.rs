@@ -1,110 +1,12 @@
 //! Signed checkpoints (C2SP tlog-checkpoint as a signed note with Ed25519), and the key that signs them.
 
 mod key;
+mod note;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
+pub use self::{
+    key::{KeyError, SigningKey, default_key_path},
+    note::{CheckpointError, is_verifier, read},
 };
-
-use signed_note::{Note, StandardVerifier, VerifierList};
-use thiserror::Error;
-use tlog_tiles::Checkpoint;
-
-pub use self::key::SigningKey;
-
-/// The longest note that is read, in bytes.
-const MAX_NOTE: usize = 64 * 1024;
-
-/// Why the signing key cannot be used.
-#[derive(Debug, Error)]
-pub enum KeyError {
-    /// The file cannot be read, created or replaced.
-    #[error("the checkpoint key {path} cannot be read or written")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
-    /// The file does not hold one or two Ed25519 keys.
-    #[error(
-        "the checkpoint key {path} is not an Ed25519 key in PEM format: create one with `openssl genpkey -algorithm ed25519`"
-    )]
-    Form {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A rotation is in progress: the file already holds two keys.
-    #[error(
-        "the checkpoint key {path} still holds the previous key: remove it first with `logkey audit rotate-key --end`"
-    )]
-    TakingOver {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The origin is not a valid key name.
-    #[error("checkpoint_origin is not a valid key name: remove spaces and plus signs")]
-    Origin,
-}
-
-/// Why a note is not a trusted checkpoint of this log.
-#[derive(Debug, Error)]
-pub enum CheckpointError {
-    /// The bytes are not a signed note.
-    #[error("this is not a signed note")]
-    Note(#[source] signed_note::NoteError),
-    /// No trusted key signed the note, or the signature of a trusted key is wrong.
-    #[error("the checkpoint is not signed by the log's key")]
-    Signature(#[source] signed_note::NoteError),
-    /// The signed text is not a checkpoint, or it is too long.
-    #[error("the signed text is not a checkpoint")]
-    Text,
-    /// The checkpoint belongs to the log with this name.
-    #[error("the checkpoint belongs to another log, {0:?}")]
-    Origin(String),
-    /// A verifier key is malformed.
-    #[error("a verifier key is malformed: expected `NAME+ID+KEY`, as in `verifier.key` of an export")]
-    Verifier,
-}
-
-/// The default path of the signing key: next to the database file.
-#[must_use]
-pub fn default_key_path(database: &Path) -> PathBuf {
-    let mut path = database.to_owned().into_os_string();
-    path.push(".checkpoint-key.pem");
-    path.into()
-}
-
-/// Whether the text is a verifier key of signed notes.
-#[must_use]
-pub fn is_verifier(key: &str) -> bool {
-    StandardVerifier::new(key).is_ok()
-}
-
-/// Reads a signed checkpoint. Returns it only if one of the keys signed it and it belongs to this log.
-///
-/// # Errors
-///
-/// [`CheckpointError`].
-pub fn read(note: &[u8], origin: &str, verifiers: &[String]) -> Result<Checkpoint, CheckpointError> {
-    if note.len() > MAX_NOTE {
-        return Err(CheckpointError::Text);
-    }
-    let trusted_keys = verifiers.iter().map(|key| StandardVerifier::new(key));
-    let trusted_keys: Vec<_> =
-        trusted_keys.collect::<Result<_, _>>().map_err(|_bad| CheckpointError::Verifier)?;
-    let trusted_keys = VerifierList::new(trusted_keys.into_iter().map(|key| Box::new(key) as _).collect());
-    let note = Note::from_bytes(note).map_err(CheckpointError::Note)?;
-    note.verify(&trusted_keys).map_err(CheckpointError::Signature)?;
-    let checkpoint = Checkpoint::from_bytes(note.text()).map_err(|_malformed| CheckpointError::Text)?;
-    if checkpoint.origin() == origin {
-        Ok(checkpoint)
-    } else {
-        Err(CheckpointError::Origin(checkpoint.origin().to_owned()))
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use thiserror::Error;
 use tlog_tiles::Checkpoint;
 
 use super::{
-    archive::ArchiveReader,
+    archive::archive_reader::ArchiveReader,
     c2sp_layout::TileDirectory,
     tree::{self, Edge, TILE_WIDTH},
 };

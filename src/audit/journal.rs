@@ -17,8 +17,8 @@ use self::{
     queue::{PendingEvent, Queue},
     writer::Writer,
 };
-use super::{Config, LeafCache};
 use crate::{
+    audit::{config::Config, leaf_cache::LeafCache},
     domain::audit::{Event, EventId, JournalEntry, Kind},
     ports::{AuditLog, AuditUnavailable, Clock, EventStore},
 };

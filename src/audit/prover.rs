@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::{
     checkpoint,
     prove::{self, ProofError},
+    tree,
 };
 use crate::ports::{AuditTree, LeafHash, SignedTree, TreeStore, Unavailable};
 
@@ -57,7 +58,7 @@ impl AuditTree for ProofService {
     }
 
     fn leaf(&self, body: &[u8]) -> LeafHash {
-        tlog_tiles::record_hash(body).0
+        tree::leaf(body).0
     }
 
     fn verifiers(&self) -> Vec<String> {

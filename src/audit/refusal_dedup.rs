@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::Config;
+use super::config::Config;
 use crate::domain::{audit::Event, reason::Reason, tenant::TenantId};
 
 /// The refusals of the current window. The journal's queue owns it, under its lock.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::sequencer::Rotation;
 use crate::{
+    audit::sequencer::Rotation,
     domain::audit::{AuditOperation, Completion, Event, EventId, JournalEntry, LogEvent},
     ports::{AuditLog, AuditUnavailable, Clock},
 };

@@ -11,12 +11,12 @@ use thiserror::Error;
 use tlog_tiles::Checkpoint;
 use uuid::Uuid;
 
-use super::super::{
-    checkpoint::{self, CheckpointError},
-    parsed_event::ParsedEvent,
-    tree::{self, TILE_WIDTH},
-};
 use crate::{
+    audit::{
+        checkpoint::{self, CheckpointError},
+        parsed_event::ParsedEvent,
+        tree::{self, TILE_WIDTH},
+    },
     domain::{audit::EventId, time::Timestamp},
     ports::{SignedCheckpoint, StoredEvent, Tile, TreeStore, Unavailable},
 };

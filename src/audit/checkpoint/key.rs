@@ -14,9 +14,8 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rand::RngCore as _;
 use signed_note::{Note, Signer, StandardSigner};
+use thiserror::Error;
 use tlog_tiles::{Checkpoint, Hash};
-
-use super::KeyError;
 
 /// The bytes before the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410, section 7).
 const PKCS8_PREFIX: [u8; 16] =
@@ -27,6 +26,39 @@ const ED25519: u8 = 1;
 const PEM: &str = "PRIVATE KEY";
 /// The largest number of keys in a file: the new key and the one that it replaces.
 const MAX: usize = 2;
+
+/// Why the signing key cannot be used.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// The file cannot be read, created or replaced.
+    #[error("the checkpoint key {path} cannot be read or written")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The file does not hold one or two Ed25519 keys.
+    #[error(
+        "the checkpoint key {path} is not an Ed25519 key in PEM format: create one with `openssl genpkey -algorithm ed25519`"
+    )]
+    Form {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A rotation is in progress: the file already holds two keys.
+    #[error(
+        "the checkpoint key {path} still holds the previous key: remove it first with `logkey audit rotate-key --end`"
+    )]
+    TakingOver {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The origin is not a valid key name.
+    #[error("checkpoint_origin is not a valid key name: remove spaces and plus signs")]
+    Origin,
+}
 
 /// Signs checkpoints. Its `Debug` shows only verifier keys, because the log's integrity rests on the secret.
 #[derive(Clone)]
@@ -39,6 +71,14 @@ pub struct SigningKey {
 struct Part {
     signer: StandardSigner,
     verifier: String,
+}
+
+/// The default path of the signing key: next to the database file.
+#[must_use]
+pub fn default_key_path(database: &Path) -> PathBuf {
+    let mut path = database.to_owned().into_os_string();
+    path.push(".checkpoint-key.pem");
+    path.into()
 }
 
 // === impl SigningKey ===

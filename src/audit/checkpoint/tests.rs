@@ -1,9 +1,10 @@
 use std::fs;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use signed_note::Note;
 use tlog_tiles::Hash;
 
-use super::*;
+use super::{note::MAX_NOTE, *};
 
 const ORIGIN: &str = "logkey.example/audit";
 

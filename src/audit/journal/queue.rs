@@ -11,8 +11,8 @@ use tokio::{
     time::Instant,
 };
 
-use super::super::{Config, refusal_dedup::RefusalDedup};
 use crate::{
+    audit::{config::Config, refusal_dedup::RefusalDedup},
     domain::audit::{Event, EventId, JournalEntry, Kind},
     ports::AuditUnavailable,
 };

@@ -11,11 +11,9 @@ use tokio::{
 };
 use uuid::{ContextV7, Uuid};
 
-use super::{
-    super::{Config, LeafCache, event, tree},
-    queue::{PendingEvent, Queue, QueueBatch},
-};
+use super::queue::{PendingEvent, Queue, QueueBatch};
 use crate::{
+    audit::{config::Config, event, leaf_cache::LeafCache, tree},
     domain::{
         audit::{AuditOperation, Event, EventId, JournalEntry},
         error_chain::error_chain,
@@ -59,6 +57,16 @@ struct Prepared {
     entries: Vec<(EventId, PendingEvent)>,
 }
 
+/// What the writer found in the queue.
+struct Taken {
+    /// Whether there were entries.
+    found: bool,
+    /// Whether the queue is closed.
+    closed: bool,
+    /// When to look again even if no entry arrives.
+    next_due: Option<Instant>,
+}
+
 /// A successful commit.
 struct Committed {
     batch: Arc<Batch>,
@@ -89,7 +97,7 @@ impl Writer {
                 self.queue.wait_for_batch(self.config.batch).await;
                 let waiting = self.queue.len();
                 let max = if waiting < SPLIT_THRESHOLD { self.config.batch } else { waiting.div_ceil(2) };
-                let (found, closed, next_due) = self.take(max);
+                let Taken { found, closed, next_due } = self.take(max);
                 if !found && self.ready.entries.is_empty() {
                     self.publish_leaves();
                     if closed {
@@ -115,9 +123,8 @@ impl Writer {
         std::mem::take(&mut self.ready)
     }
 
-    /// Prepares at most `max` queued entries. Returns whether there were any, whether the queue is closed,
-    /// and when to call this again even if no entry arrives.
-    fn take(&mut self, max: usize) -> (bool, bool, Option<Instant>) {
+    /// Prepares at most `max` queued entries.
+    fn take(&mut self, max: usize) -> Taken {
         let QueueBatch { waiting, lost, closed, next_due } = self.queue.take(max.min(self.config.batch));
         self.lost = self.lost.saturating_add(lost);
         let mut all = std::mem::take(&mut self.requeued);
@@ -127,7 +134,7 @@ impl Writer {
         }
         let found = !all.is_empty();
         self.prepare(all);
-        (found, closed, next_due)
+        Taken { found, closed, next_due }
     }
 
     async fn wait_until(&mut self, until: Option<Instant>) {

@@ -1,8 +1,11 @@
-use tokio::time::Instant;
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{self, Instant};
 
 use super::*;
 use crate::{
-    ports::AuditTree as _,
+    audit::checkpoint::SigningKey,
+    ports::{AuditTree as _, TreeStore as _},
     testing::{FakeClock, FakeLog, FakeTree},
 };
 

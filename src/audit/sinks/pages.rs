@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::EventSource;
+use super::source::EventSource;
 use crate::{
     domain::{audit::EventId, time::Timestamp},
     ports::{EventFilter, SignedCheckpoint, SinkPosition, SinkRecord, StoredEvent, Unavailable},

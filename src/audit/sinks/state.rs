@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::event;
+use crate::audit::event;
 
 /// Whether a sink fails, for what cause, and since when.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use tokio::{
 };
 
 use super::{
-    EventSource, NamedSink, SinkTiming,
     pages::{self, Page},
+    source::{EventSource, NamedSink, SinkTiming},
     state::State,
 };
 use crate::{

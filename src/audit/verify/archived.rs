@@ -1,34 +1,19 @@
 //! Checks archived events. Missing events at the beginning are accepted only if a signed `Archive` event
 //! names them with the root over them. Whether they are intact is known only after reading the archive.
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
-
-use super::{super::parsed_event::ParsedEvent, Finding, PAGE, Verifier};
-use crate::ports::{EventFilter, EventReader, Unavailable};
+use super::{
+    pass::{ArchiveClaim, PAGE, Verifier},
+    report::ArchivedRanges,
+};
+use crate::{
+    audit::parsed_event::ParsedEvent,
+    ports::{EventFilter, EventReader, Unavailable},
+};
 
 /// The largest number of `Archive` events that are considered.
 const MAX: u32 = 1000;
 /// `api.operation` of the event that names the archived events.
 const ACTION: &str = "Archive";
-
-/// The events that were archived: positions 1 to `last`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ArchivedRanges {
-    /// The last archived position.
-    pub last: u64,
-    /// The position of the `Archive` event that names them.
-    pub claimed: u64,
-    /// Whether all of them were read from an archive and checked.
-    pub checked: bool,
-}
-
-/// The content of an `Archive` event.
-#[derive(Clone, Debug)]
-pub(super) struct ArchiveClaim {
-    last: u64,
-    root: String,
-    claimed: u64,
-}
 
 impl Verifier<'_> {
     /// Checks the events that are missing at the beginning, if the log itself says that they were archived.
@@ -84,14 +69,5 @@ impl Verifier<'_> {
             Some(ArchiveClaim { last, root, claimed: event.seq })
         });
         Ok(claims.min_by_key(|claim| (claim.last < missing, claim.last.abs_diff(missing))))
-    }
-
-    /// Compares the root with the claim when the tree has reached the last archived event.
-    pub(super) fn compare_claim(&mut self) {
-        let Some(claim) = self.claim.take_if(|claim| claim.last == self.edge.size()) else { return };
-        let root = self.edge.root().map(|root| BASE64_STANDARD.encode(root.0));
-        if root.as_deref() != Some(&*claim.root) {
-            self.add_finding(Finding::Archived { last: claim.last, claimed: claim.claimed });
-        }
     }
 }

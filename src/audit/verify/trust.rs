@@ -3,16 +3,28 @@
 
 use tlog_tiles::Checkpoint;
 
-use super::{
-    super::{archive::ArchiveReader, checkpoint, parsed_event::ParsedEvent},
-    TrustAnchor,
+use crate::{
+    audit::{archive::archive_reader::ArchiveReader, checkpoint, parsed_event::ParsedEvent},
+    ports::{EventFilter, EventReader, SignedCheckpoint, StoredEvent, TreeStore, Unavailable},
 };
-use crate::ports::{EventFilter, EventReader, SignedCheckpoint, StoredEvent, TreeStore, Unavailable};
 
 /// The largest number of key rotations that are followed.
 const MAX: u32 = 1000;
 /// `api.operation` of the event that names both keys.
 const ACTION: &str = "RotateKey";
+
+/// What a log is checked against.
+#[derive(Clone, Debug)]
+pub struct TrustAnchor<'k> {
+    /// The log's name, the first line of its checkpoints.
+    pub origin: &'k str,
+    /// The verifier keys of the log.
+    pub verifiers: &'k [String],
+    /// A checkpoint that the auditor kept outside the store.
+    pub kept_checkpoint: Option<&'k Checkpoint>,
+    /// The archive that holds the events removed from the store.
+    pub archive: Option<&'k ArchiveReader>,
+}
 
 /// The handover checkpoints and the newest checkpoint, as signed by trusted keys. They are read at one
 /// moment, so that a signature made meanwhile does not matter.
