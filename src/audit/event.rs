@@ -5,16 +5,16 @@
 
 mod map;
 mod names;
-mod ocsf;
 mod sanitize;
 
 use serde::Serialize as _;
+use uuid::Uuid;
 
+use self::map::Texts;
 pub(super) use self::names::settlement_outcome;
 pub use self::sanitize::sanitize;
 use crate::{
     domain::{
-        association::Resource,
         audit::{Event, EventId},
         reason::Reason,
     },
@@ -29,9 +29,14 @@ use crate::{
 /// The serialization failed; `bytes` is then unchanged.
 pub fn write(event: &Event, id: EventId, bytes: &mut Vec<u8>) -> Result<EventIndexFields, serde_json::Error> {
     let start = bytes.len();
-    let arn = event.resource.as_ref().map(Resource::arn);
-    let arn = arn.as_ref().map(|arn| arn as &dyn std::fmt::Display);
-    let written = map::class(event, id, arn).serialize(&mut serde_json::Serializer::new(&mut *bytes));
+    let (mut id_text, mut closes_text) = (Uuid::encode_buffer(), Uuid::encode_buffer());
+    let arn = event.resource.as_ref().map(|resource| resource.arn().to_string());
+    let texts = Texts {
+        id: id.0.hyphenated().encode_lower(&mut id_text),
+        closes: event.closes.map(|intent| &*intent.0.hyphenated().encode_lower(&mut closes_text)),
+        arn: arn.as_deref(),
+    };
+    let written = map::class(event, &texts).serialize(&mut serde_json::Serializer::new(&mut *bytes));
     if let Err(error) = written {
         bytes.truncate(start);
         return Err(error);

@@ -1,12 +1,15 @@
 //! Parses a stored event from its bytes alone, for lists, searches and the log's own operations.
 
-use serde::Deserialize;
+use serde::de::Error as _;
 use thiserror::Error;
 
-use crate::{domain::time::Timestamp, ports::StoredEvent};
-
-/// `type` of the resource entry that names the key. The other entry is the event's resource.
-const KEY: &str = "AWS::KMS::Key";
+use crate::{
+    domain::{
+        audit::schema::{ApiActivity, Detail, KEY_RESOURCE, Session, Text},
+        time::Timestamp,
+    },
+    ports::StoredEvent,
+};
 
 /// The fields of a stored event that the service shows or uses. Texts were sanitized when they were written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,85 +77,6 @@ pub struct Unreadable {
     pub source: serde_json::Error,
 }
 
-#[derive(Deserialize)]
-struct OcsfEvent {
-    time: i64,
-    status_id: u8,
-    status_code: Option<String>,
-    status_detail: Option<String>,
-    count: Option<u32>,
-    metadata: Metadata,
-    actor: Actor,
-    api: Named,
-    cloud: Cloud,
-    #[serde(default)]
-    resources: Vec<Resource>,
-    unmapped: Unmapped,
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    uid: String,
-    tenant_uid: Option<String>,
-    correlation_uid: String,
-    event_code: String,
-}
-
-#[derive(Deserialize)]
-struct Actor {
-    user: Option<Uid>,
-    session: Option<Session>,
-}
-
-#[derive(Deserialize)]
-struct Session {
-    uid: Option<String>,
-    issuer: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Cloud {
-    account: Option<Uid>,
-    region: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Resource {
-    uid: String,
-    name: Option<String>,
-    r#type: String,
-}
-
-#[derive(Deserialize)]
-struct Uid {
-    uid: String,
-}
-
-#[derive(Deserialize)]
-struct Named {
-    operation: String,
-}
-
-#[derive(Deserialize)]
-struct Unmapped {
-    logkey: LogkeyFields,
-}
-
-#[derive(Deserialize)]
-struct LogkeyFields {
-    previous_key: Option<String>,
-    time_us: Option<i64>,
-    #[serde(rename = "settled")]
-    reconciled: Option<String>,
-    requested_key: Option<String>,
-    resolved_key: Option<String>,
-    closes: Option<String>,
-    archived_last: Option<u64>,
-    archived_root: Option<String>,
-    old_verifier: Option<String>,
-    new_verifier: Option<String>,
-}
-
 // === impl ParsedEvent ===
 
 impl TryFrom<&StoredEvent> for ParsedEvent {
@@ -160,45 +84,46 @@ impl TryFrom<&StoredEvent> for ParsedEvent {
 
     fn try_from(stored: &StoredEvent) -> Result<Self, Self::Error> {
         let seq = stored.seq;
-        let wire: OcsfEvent =
-            serde_json::from_str(&stored.body).map_err(|source| Unreadable { seq, source })?;
-        let own = wire.unmapped.logkey;
-        let about = wire.resources.into_iter().find(|resource| resource.r#type != KEY);
+        let event = ApiActivity::parse(&stored.body).map_err(|source| Unreadable { seq, source })?;
+        let (time, status) = (event.time(), event.outcome().map(str::to_owned));
+        let own = event.unmapped.logkey;
+        let about = event.resources.into_iter().find(|resource| resource.r#type.as_str() != KEY_RESOURCE);
         let (resource, log_group) = match about {
-            Some(Resource { uid, name, r#type: _ }) => (Some(uid), name),
+            Some(Detail { uid, name, r#type: _ }) => (Some(uid), name),
             None => (None, None),
         };
-        let (token_id, issuer) = match wire.actor.session {
+        let no_actor = || Unreadable { seq, source: serde_json::Error::missing_field("actor") };
+        let actor = event.actor.ok_or_else(no_actor)?;
+        let (token_id, issuer) = match actor.session {
             Some(Session { uid, issuer }) => (uid, issuer),
             None => (None, None),
         };
-        let succeeded = (wire.status_id == 1).then(|| "OK".to_owned());
-        let status = wire.status_code.or(succeeded);
+        let owned = |text: Option<Text<'_>>| text.map(Text::into_string);
         Ok(Self {
             seq,
-            id: wire.metadata.uid,
-            time: Timestamp::from_micros(own.time_us.unwrap_or(wire.time.saturating_mul(1000))),
-            kind: wire.metadata.event_code,
-            tenant: wire.metadata.tenant_uid,
-            subject: wire.actor.user.map(|user| user.uid),
-            action: wire.api.operation,
-            resource,
-            issuer,
-            token_id,
-            account: wire.cloud.account.map(|account| account.uid),
-            region: wire.cloud.region,
-            log_group,
-            requested_key: own.requested_key,
-            resolved_key: own.resolved_key,
-            previous_key: own.previous_key,
-            outcome: own.reconciled.or_else(|| status.clone()),
-            detail: wire.status_detail,
-            correlation: wire.metadata.correlation_uid,
-            count: wire.count.unwrap_or(1),
+            id: event.metadata.uid.into_string(),
+            time,
+            kind: event.metadata.event_code.into_string(),
+            tenant: owned(event.metadata.tenant_uid),
+            subject: actor.user.map(|user| user.uid.into_string()),
+            action: event.api.operation.into_string(),
+            resource: owned(resource),
+            issuer: owned(issuer),
+            token_id: owned(token_id),
+            account: event.cloud.account.map(|account| account.uid.into_string()),
+            region: owned(event.cloud.region),
+            log_group: owned(log_group),
+            requested_key: owned(own.requested_key),
+            resolved_key: owned(own.resolved_key),
+            previous_key: owned(own.previous_key),
+            outcome: owned(own.reconciled).or_else(|| status.clone()),
+            detail: owned(event.status_detail),
+            correlation: event.metadata.correlation_uid.into_string(),
+            count: event.count.unwrap_or(1),
             status,
-            closes: own.closes,
-            archived: own.archived_last.zip(own.archived_root),
-            rotated: own.old_verifier.zip(own.new_verifier),
+            closes: owned(own.closes),
+            archived: own.archived_last.zip(owned(own.archived_root)),
+            rotated: owned(own.old_verifier).zip(owned(own.new_verifier)),
         })
     }
 }

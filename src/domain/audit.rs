@@ -3,6 +3,7 @@
 mod entry;
 mod event;
 pub(super) mod id;
+pub(crate) mod schema;
 
 pub use self::{
     entry::JournalEntry,

@@ -1,94 +1,25 @@
 //! Reads the index fields of an event from its bytes. A store compares them with its index, because a wrong
 //! index would hide the event from lists.
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::domain::{audit::EventId, time::Timestamp};
+use crate::domain::{
+    audit::{
+        EventId,
+        schema::{ApiActivity, EventHead, Text},
+    },
+    time::Timestamp,
+};
 
-/// The id and the tenant of an event.
-#[derive(Deserialize)]
-struct EventHead<'e> {
-    #[serde(borrow)]
-    metadata: HeadMetadata<'e>,
-}
-
-#[derive(Deserialize)]
-struct HeadMetadata<'e> {
-    #[serde(borrow)]
-    uid: Cow<'e, str>,
-    #[serde(borrow)]
-    tenant_uid: Option<Cow<'e, str>>,
-}
-
-/// Every index field. The fields are borrowed, because a verification reads every event of a log.
-#[derive(Deserialize)]
-pub(super) struct EventFields<'e> {
-    time: i64,
-    status_id: u8,
-    #[serde(borrow)]
-    status_code: Option<Cow<'e, str>>,
-    #[serde(borrow)]
-    metadata: Metadata<'e>,
-    #[serde(borrow)]
-    api: Api<'e>,
-    #[serde(borrow)]
-    cloud: Cloud<'e>,
-    #[serde(borrow)]
-    unmapped: Unmapped<'e>,
-}
-
-#[derive(Deserialize)]
-struct Metadata<'e> {
-    #[serde(borrow)]
-    uid: Cow<'e, str>,
-    #[serde(borrow)]
-    tenant_uid: Option<Cow<'e, str>>,
-    #[serde(borrow)]
-    correlation_uid: Cow<'e, str>,
-    #[serde(borrow)]
-    event_code: Cow<'e, str>,
-}
-
-#[derive(Deserialize)]
-struct Api<'e> {
-    #[serde(borrow)]
-    operation: Cow<'e, str>,
-}
-
-#[derive(Deserialize)]
-struct Cloud<'e> {
-    #[serde(borrow)]
-    account: Option<Account<'e>>,
-}
-
-#[derive(Deserialize)]
-struct Account<'e> {
-    #[serde(borrow)]
-    uid: Cow<'e, str>,
-}
-
-#[derive(Deserialize)]
-struct Unmapped<'e> {
-    #[serde(borrow)]
-    logkey: LogkeyFields<'e>,
-}
-
-#[derive(Deserialize)]
-struct LogkeyFields<'e> {
-    time_us: Option<i64>,
-    #[serde(borrow)]
-    closes: Option<Cow<'e, str>>,
-}
+/// The fields of an event that find it. They are borrowed, because a verification reads every event of a log.
+pub(super) struct EventFields<'e>(ApiActivity<'e>);
 
 /// The id of the event and its tenant. If the bytes cannot be parsed, the id is nil and the tenant `None`.
 pub(super) fn tenant_of(body: &str) -> (EventId, Option<String>) {
-    let Ok(EventHead { metadata: HeadMetadata { uid, tenant_uid } }) = serde_json::from_str(body) else {
+    let Ok(EventHead { metadata }) = serde_json::from_str(body) else {
         return (EventId(Uuid::nil()), None);
     };
-    (EventId(uid.parse().unwrap_or_default()), tenant_uid.map(Cow::into_owned))
+    (EventId(metadata.uid.as_str().parse().unwrap_or_default()), metadata.tenant_uid.map(Text::into_string))
 }
 
 // === impl EventFields ===
@@ -96,45 +27,44 @@ pub(super) fn tenant_of(body: &str) -> (EventId, Option<String>) {
 impl<'e> EventFields<'e> {
     /// Parses an event. `None` if that fails.
     pub(super) fn parse(body: &'e str) -> Option<Self> {
-        serde_json::from_str(body).ok()
+        ApiActivity::parse(body).ok().map(Self)
     }
 
     pub(super) fn id(&self) -> Option<EventId> {
-        self.metadata.uid.parse().ok().map(EventId)
+        self.0.metadata.uid.as_str().parse().ok().map(EventId)
     }
 
     pub(super) fn time(&self) -> Timestamp {
-        let micros = self.unmapped.logkey.time_us.unwrap_or(self.time.saturating_mul(1000));
-        Timestamp::from_micros(micros)
+        self.0.time()
     }
 
     pub(super) fn tenant(&self) -> Option<&str> {
-        self.metadata.tenant_uid.as_deref()
+        self.0.metadata.tenant_uid.as_ref().map(Text::as_str)
     }
 
     pub(super) fn kind(&self) -> &str {
-        &self.metadata.event_code
+        self.0.metadata.event_code.as_str()
     }
 
     pub(super) fn action(&self) -> &str {
-        &self.api.operation
+        self.0.api.operation.as_str()
     }
 
     pub(super) fn account(&self) -> Option<&str> {
-        self.cloud.account.as_ref().map(|account| &*account.uid)
+        self.0.cloud.account.as_ref().map(|account| account.uid.as_str())
     }
 
     pub(super) fn correlation(&self) -> &str {
-        &self.metadata.correlation_uid
+        self.0.metadata.correlation_uid.as_str()
     }
 
     /// `OK`, or the reason of a failure. `None` if the operation has not ended.
     pub(super) fn outcome(&self) -> Option<&str> {
-        self.status_code.as_deref().or((self.status_id == 1).then_some("OK"))
+        self.0.outcome()
     }
 
     pub(super) fn closes(&self) -> Option<&str> {
-        self.unmapped.logkey.closes.as_deref()
+        self.0.unmapped.logkey.closes.as_ref().map(Text::as_str)
     }
 }
 

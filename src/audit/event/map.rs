@@ -1,20 +1,22 @@
 //! Maps an event of the domain to its OCSF form.
 
-use std::{fmt::Display, time::Duration};
+use std::time::Duration;
 
 use super::{
-    names,
-    ocsf::{
-        Account, Activity, Actor, Api, ApiActivity, Authorization, CloudProfile, Detail, Endpoint,
-        HttpRequest, LogkeyFields, Metadata, NamedObject, Product, Request, Response, Sanitized, Session,
-        Uid, Unmapped,
-    },
-    sanitize,
+    names::{self, Activity},
+    sanitize::sanitize,
 };
 use crate::domain::{
     arn::KmsKeyArn,
-    association::Target,
-    audit::{AuditOperation, Completion, Event, EventId, Kind, LogEvent},
+    association::{LogGroupName, Target},
+    audit::{
+        AuditOperation, Completion, Event, Kind, LogEvent,
+        schema::{
+            Account, Actor, Api, ApiActivity, Authorization, CloudProfile, Detail, Endpoint, HttpRequest,
+            KEY_RESOURCE, LogkeyFields, Metadata, NamedObject, Product, Request, Response, Session, Text,
+            Uid, Unmapped,
+        },
+    },
     aws::Partition,
     reason::Reason,
     tenant::TenantId,
@@ -37,8 +39,17 @@ const AWS_ACCOUNT: u8 = 10;
 /// `api.service.name`: the package of the gRPC services.
 const SERVICE: &str = "keyassociation.v1";
 
-/// The event as an OCSF API Activity. `arn` is the ARN of the event's resource.
-pub(super) fn class<'e>(event: &'e Event, id: EventId, arn: Option<&'e dyn Display>) -> ApiActivity<'e> {
+/// The texts of an event that it holds in another form.
+pub(super) struct Texts<'e> {
+    pub(super) id: &'e str,
+    /// The intent that the event closes.
+    pub(super) closes: Option<&'e str>,
+    /// The ARN of the event's resource.
+    pub(super) arn: Option<&'e str>,
+}
+
+/// The event as an OCSF API Activity.
+pub(super) fn class<'e>(event: &'e Event, texts: &Texts<'e>) -> ApiActivity<'e> {
     let activity = names::activity(event.act);
     let (activity_id, activity_name) = (activity as u8, activity_name(activity, event.act));
     let (status_id, status) = status(event);
@@ -57,25 +68,25 @@ pub(super) fn class<'e>(event: &'e Event, id: EventId, arn: Option<&'e dyn Displ
         severity,
         status_id,
         status,
-        status_code: failure.map(Reason::as_str),
-        status_detail: event.detail.as_deref().map(|text| sanitize(text, MAX_LONG)),
+        status_code: failure.map(|reason| reason.as_str().into()),
+        status_detail: event.detail.as_deref().map(|text| bounded(text, MAX_LONG)),
         duration: event.end.as_ref().map(|end| millis(end.latency)),
         count: (event.count != 1).then_some(event.count),
-        metadata: metadata(event, id),
-        actor: actor(event),
+        metadata: metadata(event, texts.id),
+        actor: Some(actor(event)),
         api: api(event),
         src_endpoint: Endpoint {
             ip: event.actor.source,
             name: event.actor.source.is_none().then_some("unknown"),
         },
         cloud: cloud(event),
-        resources: resources(event, arn),
+        resources: resources(event, texts.arn),
         http_request: event
             .actor
             .unverified_user_agent
             .as_deref()
-            .map(|agent| HttpRequest { user_agent: sanitize(agent, MAX_SHORT) }),
-        unmapped: Unmapped { logkey: logkey_fields(event) },
+            .map(|agent| HttpRequest { user_agent: bounded(agent, MAX_SHORT) }),
+        unmapped: Unmapped { logkey: logkey_fields(event, texts.closes) },
     }
 }
 
@@ -107,13 +118,13 @@ fn severity(event: &Event) -> (u8, &'static str) {
     }
 }
 
-fn metadata(event: &Event, id: EventId) -> Metadata<'_> {
+fn metadata<'e>(event: &'e Event, id: &'e str) -> Metadata<'e> {
     Metadata {
         version: "1.8.0",
-        uid: Sanitized(id.0.hyphenated()),
-        tenant_uid: event.actor.tenant.as_ref().map(TenantId::as_str),
-        correlation_uid: event.correlation.as_str(),
-        event_code: names::kind(event.kind),
+        uid: id.into(),
+        tenant_uid: event.actor.tenant.as_ref().map(TenantId::as_str).map(Text::from),
+        correlation_uid: event.correlation.as_str().into(),
+        event_code: names::kind(event.kind).into(),
         profiles: ["cloud"],
         product: Product { name: "logkey", version: env!("CARGO_PKG_VERSION") },
     }
@@ -121,10 +132,10 @@ fn metadata(event: &Event, id: EventId) -> Metadata<'_> {
 
 fn actor(event: &Event) -> Actor<'_> {
     let principal = &event.actor;
-    let user = principal.subject.as_deref().map(|subject| Uid { uid: sanitize(subject, MAX_SHORT) });
+    let user = principal.subject.as_deref().map(|subject| Uid { uid: bounded(subject, MAX_SHORT) });
     let session = Session {
-        uid: principal.token_id.as_deref().map(|id| sanitize(id, MAX_SHORT)),
-        issuer: principal.issuer.as_deref().map(|issuer| sanitize(issuer, MAX_LONG)),
+        uid: principal.token_id.as_deref().map(|id| bounded(id, MAX_SHORT)),
+        issuer: principal.issuer.as_deref().map(|issuer| bounded(issuer, MAX_LONG)),
     };
     let has_session = session.uid.is_some() || session.issuer.is_some();
     let app_name = if event.kind == Kind::Lifecycle { "logkey" } else { "unauthenticated" };
@@ -148,19 +159,19 @@ fn authorizations(event: &Event) -> Vec<Authorization<'_>> {
         .take(MAX_LIST)
         .map(|policy| Authorization {
             decision: decision_name,
-            policy: Some(Uid { uid: sanitize(policy, MAX_POLICY_NAME) }),
+            policy: Some(Uid { uid: bounded(policy, MAX_POLICY_NAME) }),
         })
         .collect()
 }
 
 fn api(event: &Event) -> Api<'_> {
     Api {
-        operation: names::operation_name(event.act),
+        operation: names::operation_name(event.act).into(),
         service: NamedObject { name: SERVICE },
         request: Request { uid: event.correlation.as_str() },
         response: event.end.as_ref().map(|end| Response {
             code: names::grpc_number(end.failure.map_or("OK", Reason::code_name)),
-            error: end.aws_error.as_deref().map(|code| sanitize(code, MAX_SHORT)),
+            error: end.aws_error.as_deref().map(|code| bounded(code, MAX_SHORT)),
         }),
     }
 }
@@ -170,29 +181,30 @@ fn cloud(event: &Event) -> CloudProfile<'_> {
     CloudProfile {
         provider: "AWS",
         account: location.map(|location| Account {
-            uid: location.account.as_str(),
+            uid: location.account.as_str().into(),
             type_id: AWS_ACCOUNT,
             r#type: "AWS Account",
         }),
-        region: location.map(|location| location.region.as_str()),
+        region: location.map(|location| location.region.as_str().into()),
         cloud_partition: location.map(|location| Partition::of(&location.region).as_str()),
     }
 }
 
-fn resources<'e>(event: &'e Event, arn: Option<&'e dyn Display>) -> Vec<Detail<'e>> {
+fn resources<'e>(event: &'e Event, arn: Option<&'e str>) -> Vec<Detail<'e>> {
     let target = event.resource.as_ref().map(|resource| &resource.target);
     let about = arn.zip(target).map(|(arn, target)| match target {
-        Target::LogGroup(name) => {
-            Detail { uid: Sanitized(arn), name: Some(name.as_str()), r#type: "AWS::Logs::LogGroup" }
-        }
-        Target::QueryResults => Detail { uid: Sanitized(arn), name: None, r#type: "AWS::Logs::QueryResult" },
+        Target::LogGroup(name) => detail(arn, Some(name), "AWS::Logs::LogGroup"),
+        Target::QueryResults => detail(arn, None, "AWS::Logs::QueryResult"),
     });
-    let key = event.keys.resolved.as_ref();
-    let key = key.map(|key| Detail { uid: Sanitized(key), name: None, r#type: "AWS::KMS::Key" });
+    let key = event.keys.resolved.as_ref().map(|key| detail(key.as_str(), None, KEY_RESOURCE));
     about.into_iter().chain(key).collect()
 }
 
-fn logkey_fields(event: &Event) -> LogkeyFields<'_> {
+fn detail<'e>(uid: &'e str, name: Option<&'e LogGroupName>, kind: &'static str) -> Detail<'e> {
+    Detail { uid: uid.into(), name: name.map(|name| name.as_str().into()), r#type: kind.into() }
+}
+
+fn logkey_fields<'e>(event: &'e Event, closes: Option<&'e str>) -> LogkeyFields<'e> {
     let via = &event.via;
     let (archived, rotated) = match &event.log {
         Some(LogEvent::Archived { last, root }) => (Some((*last, &**root)), None),
@@ -200,31 +212,40 @@ fn logkey_fields(event: &Event) -> LogkeyFields<'_> {
         None => (None, None),
     };
     LogkeyFields {
-        time_us: event.time.as_micros(),
-        closes: event.closes.map(|intent| Sanitized(intent.0.hyphenated())),
+        time_us: Some(event.time.as_micros()),
+        closes: closes.map(Text::from),
         grpc_code: event.end.as_ref().map(|end| end.failure.map_or("OK", Reason::code_name)),
         reconciled: match event.kind {
-            Kind::Reconciled(settlement) => Some(names::settlement(settlement)),
+            Kind::Reconciled(settlement) => Some(names::settlement(settlement).into()),
             Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle => None,
         },
-        reason: event.reason.as_deref().map(|text| sanitize(text, MAX_SHORT)),
-        requested_key: event.keys.requested.as_deref().map(|text| sanitize(text, MAX_SHORT)),
-        resolved_key: event.keys.resolved.as_ref().map(KmsKeyArn::as_str),
-        previous_key: event.keys.previous.as_ref().map(KmsKeyArn::as_str),
-        role_arn: via.role_arn.as_deref().map(|text| sanitize(text, MAX_LONG)),
-        session_name: via.session_name.as_deref().map(|text| sanitize(text, MAX_SHORT)),
+        reason: event.reason.as_deref().map(|text| bounded(text, MAX_SHORT)),
+        requested_key: event.keys.requested.as_deref().map(|text| bounded(text, MAX_SHORT)),
+        resolved_key: event.keys.resolved.as_ref().map(key_text),
+        previous_key: event.keys.previous.as_ref().map(key_text),
+        role_arn: via.role_arn.as_deref().map(|text| bounded(text, MAX_LONG)),
+        session_name: via.session_name.as_deref().map(|text| bounded(text, MAX_SHORT)),
         aws_request_ids: via
             .aws_request_ids
             .iter()
             .take(MAX_LIST)
-            .map(|id| sanitize(id, MAX_AWS_ID))
+            .map(|id| bounded(id, MAX_AWS_ID))
             .collect(),
         archived_last: archived.map(|(last, _)| last),
-        archived_root: archived.map(|(_, root)| root),
-        old_verifier: rotated.map(|(from, _)| from),
-        new_verifier: rotated.map(|(_, to)| to),
+        archived_root: archived.map(|(_, root)| root.into()),
+        old_verifier: rotated.map(|(from, _)| from.into()),
+        new_verifier: rotated.map(|(_, to)| to.into()),
         latency_us: event.end.as_ref().map(|end| u64::try_from(end.latency.as_micros()).unwrap_or(u64::MAX)),
     }
+}
+
+/// The text from outside, made safe and cut to `max` characters.
+fn bounded(text: &str, max: usize) -> Text<'_> {
+    sanitize(text, max).into()
+}
+
+fn key_text(key: &KmsKeyArn) -> Text<'_> {
+    key.as_str().into()
 }
 
 fn millis(time: Duration) -> u64 {

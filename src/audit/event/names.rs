@@ -1,10 +1,19 @@
 //! The stable names in stored events. Changing one changes what existing consumers match on.
 
-use super::ocsf::Activity;
 use crate::domain::{
     audit::{AuditOperation, Kind, Settlement},
     call::Action,
 };
+
+/// `activity_id` of the class.
+#[derive(Clone, Copy)]
+pub(super) enum Activity {
+    Unknown = 0,
+    Read = 2,
+    Update = 3,
+    Delete = 4,
+    Other = 99,
+}
 
 /// `metadata.event_code`, which the store also indexes.
 pub(super) fn kind(kind: Kind) -> &'static str {
