@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::columns::{Columns, corrupt_row};
 use crate::{
@@ -15,19 +15,26 @@ use crate::{
     ports::{Batch, Unavailable},
 };
 
-/// One row of a key record, in the form of a JSON array for the database.
-#[derive(Serialize)]
-pub(super) struct KeyRow<'a>(
-    &'a str,
-    &'a str,
-    &'a str,
-    Option<&'a str>,
-    Option<&'a str>,
-    Option<i64>,
-    i64,
-    Option<i64>,
-    Option<u64>,
-);
+/// Where the record of a resource is: its key in the tables, as a JSON array for the database. Query results
+/// have an empty name, which no log group has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ResourceKey<'a> {
+    pub(super) account: &'a str,
+    pub(super) region: &'a str,
+    pub(super) log_group: &'a str,
+}
+
+/// One row of a key record, as a JSON array for the database.
+pub(super) struct KeyRow<'a> {
+    pub(super) resource: ResourceKey<'a>,
+    key: Option<&'a str>,
+    previous_key: Option<&'a str>,
+    accepted: Option<i64>,
+    observed_at: i64,
+    created: Option<i64>,
+    /// In seconds; 0 is forever.
+    retention: Option<u64>,
+}
 
 /// The rows of a batch's observations and associations, the oldest first.
 pub(super) fn rows(batch: &Batch) -> Vec<KeyRow<'_>> {
@@ -37,60 +44,38 @@ pub(super) fn rows(batch: &Batch) -> Vec<KeyRow<'_>> {
         .map(observation_row)
         .chain(batch.associations.iter().map(association_row))
         .collect();
-    rows.sort_by_key(|row| row.6);
+    rows.sort_by_key(|row| row.observed_at);
     rows
 }
 
 pub(super) fn observation_row(observation: &Observation) -> KeyRow<'_> {
-    let Observation { resource: Resource { location, target }, key, observed_at, created, retention } =
-        observation;
-    KeyRow(
-        location.account.as_str(),
-        location.region.as_str(),
-        log_group(target),
-        key.as_ref().map(KmsKeyArn::as_str),
-        None,
-        None,
-        observed_at.as_micros(),
-        created.map(Timestamp::as_micros),
-        match retention {
+    let Observation { resource, key, observed_at, created, retention } = observation;
+    KeyRow {
+        resource: ResourceKey::of(resource),
+        key: key.as_ref().map(KmsKeyArn::as_str),
+        previous_key: None,
+        accepted: None,
+        observed_at: observed_at.as_micros(),
+        created: created.map(Timestamp::as_micros),
+        retention: match retention {
             Retention::NotKnown => None,
             Retention::Forever => Some(0),
             Retention::For(length) => Some(length.as_secs()),
         },
-    )
-}
-
-fn association_row(record: &RecordedAssociation) -> KeyRow<'_> {
-    let RecordedAssociation { resource: Resource { location, target }, key, previous_key, accepted } = record;
-    KeyRow(
-        location.account.as_str(),
-        location.region.as_str(),
-        log_group(target),
-        key.as_ref().map(KmsKeyArn::as_str),
-        previous_key.as_ref().map(KmsKeyArn::as_str),
-        Some(accepted.as_micros()),
-        accepted.as_micros(),
-        None,
-        None,
-    )
-}
-
-/// The name of a target in the tables. Query results have the empty name, which no log group has.
-pub(super) fn log_group(target: &Target) -> &str {
-    match target {
-        Target::LogGroup(name) => name.as_str(),
-        Target::QueryResults => "",
     }
 }
 
-/// The keys of the rows of these resources: account, Region and name.
-pub(super) fn lookup_rows(resources: &[Resource]) -> Vec<(&str, &str, &str)> {
-    let all = resources.iter();
-    all.map(|Resource { location, target }| {
-        (location.account.as_str(), location.region.as_str(), log_group(target))
-    })
-    .collect()
+fn association_row(record: &RecordedAssociation) -> KeyRow<'_> {
+    let RecordedAssociation { resource, key, previous_key, accepted } = record;
+    KeyRow {
+        resource: ResourceKey::of(resource),
+        key: key.as_ref().map(KmsKeyArn::as_str),
+        previous_key: previous_key.as_ref().map(KmsKeyArn::as_str),
+        accepted: Some(accepted.as_micros()),
+        observed_at: accepted.as_micros(),
+        created: None,
+        retention: None,
+    }
 }
 
 /// Combines rows into records. The rows of one resource are adjacent, one for each of its former keys.
@@ -162,11 +147,31 @@ pub(super) fn to_scan<R: Columns>(row: &R) -> Result<Scan, Unavailable> {
     Ok(Scan { location: location(row)?, first: at(2)?, last: at(3)?, log_groups })
 }
 
+// === impl ResourceKey ===
+
+impl<'a> ResourceKey<'a> {
+    pub(super) fn of(Resource { location, target }: &'a Resource) -> Self {
+        let log_group = match target {
+            Target::LogGroup(name) => name.as_str(),
+            Target::QueryResults => "",
+        };
+        Self { account: location.account.as_str(), region: location.region.as_str(), log_group }
+    }
+}
+
+impl Serialize for ResourceKey<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        [self.account, self.region, self.log_group].serialize(serializer)
+    }
+}
+
 // === impl KeyRow ===
 
-impl<'a> KeyRow<'a> {
-    /// The account, Region and name of the resource.
-    pub(super) fn resource(&self) -> (&'a str, &'a str, &'a str) {
-        (self.0, self.1, self.2)
+impl Serialize for KeyRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { resource, key, previous_key, accepted, observed_at, created, retention } = self;
+        let ResourceKey { account, region, log_group } = resource;
+        (account, region, log_group, key, previous_key, accepted, observed_at, created, retention)
+            .serialize(serializer)
     }
 }

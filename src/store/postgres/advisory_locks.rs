@@ -10,8 +10,8 @@ use tokio::{
 };
 
 use super::{
-    server::{ConnectError, PoolKind, Server, timed_out},
-    write::unavailable,
+    error::{timed_out, unavailable},
+    server::{ConnectError, PoolKind, Server},
 };
 use crate::{
     domain::idempotency::IdempotencyKey,

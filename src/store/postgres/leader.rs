@@ -14,8 +14,8 @@ use tokio::{
 };
 
 use super::{
-    server::{PoolKind, Server, timed_out},
-    write::unavailable,
+    error::{timed_out, unavailable},
+    server::{PoolKind, Server},
 };
 use crate::ports::{LeadershipStatus, SignedCheckpoint, Tile, Unavailable};
 

@@ -17,21 +17,23 @@ use sqlx::{
     query::Query,
 };
 use tokio::time;
-use uuid::Uuid;
 
 use super::{
-    super::{
-        OpenError,
-        columns::{Columns as _, corrupt_row},
-        event_fields::{self, EventFields, PARSE_ERROR},
-    },
-    code,
-    server::{ConnectError, PoolKind, Server, timed_out},
-    write::unavailable,
+    error::{UNDEFINED_TABLE, has_code, timed_out, unavailable},
+    server::{ConnectError, PoolKind, Server},
 };
 use crate::{
-    domain::{audit::EventId, time::Timestamp},
+    domain::{
+        audit::{EventId, schema::pg_json_path},
+        time::Timestamp,
+    },
     ports::{EventFilter, EventReader, IndexCheckedEvent, StoredEvent, Unavailable},
+    store::{
+        columns::{Columns as _, to_i64},
+        database::{Database, Param, bind_all},
+        error::OpenError,
+        event_fields::{self, EventFields, PARSE_ERROR},
+    },
 };
 
 /// The maximum number of concurrent queries.
@@ -89,7 +91,7 @@ impl Reader {
         let probe = sqlx::query("SELECT seq FROM event LIMIT 1").fetch_optional(&reader.pool).await;
         match probe {
             Ok(_) => Ok(reader),
-            Err(error) if code::is(&error, code::UNDEFINED_TABLE) => {
+            Err(error) if has_code(&error, UNDEFINED_TABLE) => {
                 Err(OpenError::Missing { path: server.name() })
             }
             Err(error) => Err(server.error_for(ConnectError::Failed(error))),
@@ -101,21 +103,17 @@ impl Reader {
         Self { pool, timeout: TIMEOUT, reconciled_before: Arc::default() }
     }
 
-    /// All rows of a query. What the statement writes is durable when this returns.
-    pub(super) async fn rows(
-        &self,
-        query: Query<'_, Postgres, PgArguments>,
-    ) -> Result<Vec<PgRow>, Unavailable> {
-        self.rows_within(self.timeout, query).await
+    /// The same reader with another time limit.
+    pub(super) fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { timeout, ..self.clone() }
     }
 
-    /// All rows of a query with another time limit.
-    pub(super) async fn rows_within(
+    /// All rows of a query. What the statement writes is durable when this returns.
+    pub(super) async fn fetch(
         &self,
-        timeout: Duration,
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, Unavailable> {
-        let read = time::timeout(timeout, async {
+        let read = time::timeout(self.timeout, async {
             let mut checked_out = Checkout(Some(self.pool.acquire().await?));
             let Some(connection) = checked_out.0.as_deref_mut() else { return Err(timed_out()) };
             let rows = query.fetch_all(connection).await;
@@ -126,12 +124,20 @@ impl Reader {
     }
 
     async fn events(&self, query: Query<'_, Postgres, PgArguments>) -> Result<Vec<StoredEvent>, Unavailable> {
-        self.rows(query).await?.iter().map(stored).collect()
+        self.fetch(query).await?.iter().map(stored).collect()
     }
 
     /// The sequence number before which this process found every intent closed.
     pub(super) fn reconciled(&self) -> i64 {
         self.reconciled_before.load(Ordering::Relaxed)
+    }
+}
+
+impl Database for Reader {
+    type Row = PgRow;
+
+    async fn rows(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<PgRow>, Unavailable> {
+        self.fetch(bind_all!(sqlx::query(sql), params)).await
     }
 }
 
@@ -144,7 +150,7 @@ impl EventReader for Reader {
         limit: u32,
     ) -> Result<Vec<StoredEvent>, Unavailable> {
         let mut query = QueryBuilder::<Postgres>::new(EVENT_SQL);
-        query.push("WHERE seq < ").push_bind(before.map_or(i64::MAX, signed));
+        query.push("WHERE seq < ").push_bind(before.map_or(i64::MAX, to_i64));
         push_filter(&mut query, filter);
         query.push(" ORDER BY seq DESC LIMIT ").push_bind(i64::from(limit));
         self.events(query.build()).await
@@ -157,7 +163,7 @@ impl EventReader for Reader {
         limit: u32,
     ) -> Result<Vec<StoredEvent>, Unavailable> {
         let mut query = QueryBuilder::<Postgres>::new(EVENT_SQL);
-        query.push("WHERE seq <= ").push_bind(signed(through));
+        query.push("WHERE seq <= ").push_bind(to_i64(through));
         push_filter(&mut query, filter);
         query.push(" ORDER BY seq LIMIT ").push_bind(i64::from(limit));
         self.events(query.build()).await
@@ -166,20 +172,20 @@ impl EventReader for Reader {
     async fn after(&self, seq: u64, limit: u32) -> Result<Vec<StoredEvent>, Unavailable> {
         let query =
             sqlx::query("SELECT seq, id::text, tenant, body FROM event WHERE seq > $1 ORDER BY seq LIMIT $2");
-        self.events(query.bind(signed(seq)).bind(i64::from(limit))).await
+        self.events(query.bind(to_i64(seq)).bind(i64::from(limit))).await
     }
 
     async fn index_check(&self, seq: u64, limit: u32) -> Result<Vec<IndexCheckedEvent>, Unavailable> {
-        let query = sqlx::query(CHECK_SQL).bind(signed(seq)).bind(i64::from(limit));
-        self.rows(query).await?.iter().map(checked).collect()
+        let query = sqlx::query(CHECK_SQL).bind(to_i64(seq)).bind(i64::from(limit));
+        self.fetch(query).await?.iter().map(checked).collect()
     }
 
     async fn open_intents(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
         let from = self.reconciled();
-        let next = self.rows(sqlx::query(NEXT_START_SQL).bind(before.as_micros())).await?;
+        let next = self.fetch(sqlx::query(NEXT_START_SQL).bind(before.as_micros())).await?;
         let next = next.first().map(|row| row.required_number(0)).transpose()?.unwrap_or_default();
         let open = self.events(sqlx::query(OPEN_INTENTS_SQL).bind(before.as_micros()).bind(from)).await?;
-        let reconciled = open.first().map_or(next, |oldest| signed(oldest.seq));
+        let reconciled = open.first().map_or(next, |oldest| to_i64(oldest.seq));
         self.reconciled_before.fetch_max(reconciled, Ordering::Relaxed);
         Ok(open)
     }
@@ -194,7 +200,7 @@ impl EventReader for Reader {
 fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &EventFilter) {
     let EventFilter { tenant, since, until, action, outcome, correlation, subject, resource, after } = filter;
     if let Some(after) = after {
-        query.push(" AND seq > ").push_bind(signed(*after));
+        query.push(" AND seq > ").push_bind(to_i64(*after));
     }
     if let Some(tenant) = tenant {
         query.push(" AND tenant = ").push_bind(tenant.as_str().to_owned());
@@ -209,8 +215,8 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &EventFilter) {
         (" AND action = ", action),
         (" AND outcome = ", outcome),
         (" AND correlation = ", correlation),
-        (" AND body::json #>> '{actor,user,uid}' = ", subject),
-        (" AND body::json #>> '{resources,0,uid}' = ", resource),
+        (concat!(" AND body::json #>> '", pg_json_path!(subject), "' = "), subject),
+        (concat!(" AND body::json #>> '", pg_json_path!(resource), "' = "), resource),
     ];
     for (condition, text) in texts {
         if let Some(text) = text {
@@ -221,8 +227,8 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &EventFilter) {
 
 fn stored(row: &PgRow) -> Result<StoredEvent, Unavailable> {
     Ok(StoredEvent {
-        seq: u64::try_from(row.required_number(0)?).map_err(corrupt_row::<PgRow>)?,
-        id: event_id(row.required_text(1)?)?,
+        seq: row.unsigned(0)?,
+        id: row.required_event_id(1)?,
         tenant: row.text(2)?.map(str::to_owned),
         body: row.required_text(3)?.to_owned(),
     })
@@ -245,15 +251,6 @@ fn checked(row: &PgRow) -> Result<IndexCheckedEvent, Unavailable> {
         ("closes", fields.closes() != row.text(10)?),
     ]);
     Ok(IndexCheckedEvent { event, mismatches })
-}
-
-pub(super) fn event_id(text: &str) -> Result<EventId, Unavailable> {
-    text.parse::<Uuid>().map(EventId).map_err(corrupt_row::<PgRow>)
-}
-
-/// The number as a `bigint`. A number that is too large becomes the maximum, at which there is no event.
-pub(super) fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 // === impl Checkout ===

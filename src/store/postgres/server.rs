@@ -1,6 +1,6 @@
 //! Connects to the server. Every session is checked, so that its commits are durable.
 
-use std::{io, path::PathBuf, str::FromStr as _, time::Duration};
+use std::{path::PathBuf, str::FromStr as _, time::Duration};
 
 use sqlx::{
     ConnectOptions as _, PgConnection, Row as _,
@@ -8,7 +8,8 @@ use sqlx::{
 };
 use tokio::time;
 
-use super::super::OpenError;
+use super::error::timed_out;
+use crate::store::error::OpenError;
 
 /// The maximum duration of connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -158,10 +159,6 @@ async fn probe_server(session: &mut PgConnection) -> Result<(), ConnectError> {
         return Ok(());
     };
     Err(ConnectError::Unfit(unfit))
-}
-
-pub(super) fn timed_out() -> sqlx::Error {
-    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the server does not respond"))
 }
 
 impl std::fmt::Debug for Server {

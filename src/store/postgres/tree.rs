@@ -1,17 +1,15 @@
-//! Reads and writes the tree's tiles, the checkpoints and the positions of the sinks.
+//! Reads the tree's tiles and checkpoints, which the leader writes, and stores the positions of the sinks.
 
 use async_trait::async_trait;
-use sqlx::{Row as _, postgres::PgRow};
 
-use super::{
-    super::columns::{Columns as _, corrupt_row},
-    Postgres,
-    read::{Reader, signed},
-    write::unavailable,
-};
+use super::{database::Postgres, error::unavailable, read::Reader};
 use crate::{
-    domain::time::Timestamp,
     ports::{LeadershipStatus, SignedCheckpoint, SinkPosition, SinkStore, Tile, TreeStore, Unavailable},
+    store::{
+        columns::{Columns as _, to_i64},
+        database::Database as _,
+        tree_rows,
+    },
 };
 
 const TILES_SQL: &str = "\
@@ -21,29 +19,18 @@ JOIN tile USING (level, place)";
 #[async_trait]
 impl TreeStore for Reader {
     async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
-        let newest =
-            sqlx::query("SELECT size, time, note, handover FROM checkpoint ORDER BY size DESC LIMIT 1");
-        self.rows(newest).await?.first().map(checkpoint).transpose()
+        tree_rows::newest(self).await
     }
 
     async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        let all =
-            sqlx::query("SELECT size, time, note, handover FROM checkpoint WHERE handover ORDER BY size");
-        self.rows(all).await?.iter().map(checkpoint).collect()
+        tree_rows::key_rotations(self).await
     }
 
     async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
         let query = sqlx::query(TILES_SQL)
             .bind(tile_ids.iter().map(|(level, _)| i64::from(*level)).collect::<Vec<_>>())
-            .bind(tile_ids.iter().map(|(_, index)| signed(*index)).collect::<Vec<_>>());
-        let tile = |row: &PgRow| {
-            Ok(Tile {
-                level: u8::try_from(row.required_number(0)?).map_err(corrupt_row::<PgRow>)?,
-                index: unsigned(row, 1)?,
-                hashes: row.try_get(2).map_err(corrupt_row::<PgRow>)?,
-            })
-        };
-        self.rows(query).await?.iter().map(tile).collect()
+            .bind(tile_ids.iter().map(|(_, index)| to_i64(*index)).collect::<Vec<_>>());
+        self.fetch(query).await?.iter().map(tree_rows::tile).collect()
     }
 
     async fn grow(&self, _: &[Tile], _: &SignedCheckpoint) -> Result<(), Unavailable> {
@@ -58,11 +45,11 @@ impl TreeStore for Postgres {
     }
 
     async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
-        self.reader.checkpoint().await
+        tree_rows::newest(&self.reader).await
     }
 
     async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        self.reader.key_rotations().await
+        tree_rows::key_rotations(&self.reader).await
     }
 
     async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
@@ -78,47 +65,24 @@ impl TreeStore for Postgres {
 impl SinkStore for Postgres {
     async fn register(&self, sinks: &[Box<str>]) -> Result<Vec<SinkPosition>, Unavailable> {
         let names: Vec<&str> = sinks.iter().map(|name| &**name).collect();
-        self.reader.rows(sqlx::query("SELECT enlist($1)").bind(&names)).await?;
-        let mut positions = Vec::with_capacity(names.len());
-        for name in names {
-            let query = sqlx::query("SELECT event, checkpoint FROM sink WHERE name = $1").bind(name);
-            let rows = self.reader.rows(query).await?;
-            let row = rows.first().ok_or_else(|| unavailable("the store did not register a sink"))?;
-            positions.push(SinkPosition { event: unsigned(row, 0)?, checkpoint: unsigned(row, 1)? });
-        }
-        Ok(positions)
+        self.reader.fetch(sqlx::query("SELECT enlist($1)").bind(&names)).await?;
+        tree_rows::positions(&self.reader, sinks).await
     }
 
     async fn checkpoints(&self, after: u64, limit: u32) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        let query = sqlx::query(
-            "SELECT size, time, note, handover FROM checkpoint WHERE size > $1 ORDER BY size LIMIT $2",
-        );
-        let query = query.bind(signed(after)).bind(i64::from(limit));
-        self.reader.rows(query).await?.iter().map(checkpoint).collect()
+        tree_rows::checkpoints_after(&self.reader, after, limit).await
     }
 
     async fn advance(&self, sink: &str, from: SinkPosition, to: SinkPosition) -> Result<(), Unavailable> {
-        let query = sqlx::query("SELECT reached($1, $2, $3, $4, $5)")
-            .bind(sink)
-            .bind(signed(from.event))
-            .bind(signed(from.checkpoint))
-            .bind(signed(to.event))
-            .bind(signed(to.checkpoint));
-        let rows = self.reader.rows(query).await?;
-        let reached = rows.first().map(|row| row.try_get::<bool, _>(0)).transpose().map_err(unavailable)?;
-        if reached == Some(true) { Ok(()) } else { Err(unavailable("another process feeds the sink")) }
+        let params = [
+            sink.into(),
+            to_i64(from.event).into(),
+            to_i64(from.checkpoint).into(),
+            to_i64(to.event).into(),
+            to_i64(to.checkpoint).into(),
+        ];
+        let rows = self.reader.rows("SELECT reached($1, $2, $3, $4, $5)", &params).await?;
+        let is_reached = rows.first().map(|row| row.flag(0)).transpose()?.unwrap_or_default();
+        if is_reached { Ok(()) } else { Err(unavailable("another process feeds the sink")) }
     }
-}
-
-fn checkpoint(row: &PgRow) -> Result<SignedCheckpoint, Unavailable> {
-    Ok(SignedCheckpoint {
-        size: unsigned(row, 0)?,
-        time: Timestamp::from_micros(row.required_number(1)?),
-        note: row.required_text(2)?.to_owned(),
-        handover: row.try_get(3).map_err(corrupt_row::<PgRow>)?,
-    })
-}
-
-fn unsigned(row: &PgRow, at: usize) -> Result<u64, Unavailable> {
-    u64::try_from(row.required_number(at)?).map_err(corrupt_row::<PgRow>)
 }

@@ -3,13 +3,11 @@
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::{
-    super::{key_rows, requests},
-    code,
-};
+use super::error::{BEFORE_A_COMMIT, unavailable};
 use crate::{
     domain::{audit::EventId, aws::AccountId, tenant::TenantId},
-    ports::{AppendError, Batch, Unavailable},
+    ports::{AppendError, Batch},
+    store::{key_rows, requests},
 };
 
 /// One statement, and so one transaction. The server never waits for the client between its parts.
@@ -46,7 +44,7 @@ pub(super) async fn append(session: &mut Session, batch: &Batch) -> Result<(), A
     let mut rows = key_rows::rows(batch);
     // The sort is stable, so the order of the rows of one resource stays. All processes lock the resources in
     // the same order.
-    rows.sort_by_key(key_rows::KeyRow::resource);
+    rows.sort_by_key(|row| row.resource);
     let requests = requests::rows(&batch.requests);
     let query = query
         .bind(nullable(&rows)?)
@@ -74,17 +72,11 @@ fn nullable<T: serde::Serialize>(rows: &[T]) -> Result<Option<String>, AppendErr
     json.map_err(|source| AppendError::NotWritten(unavailable(source)))
 }
 
-/// The error for a failure of PostgreSQL.
-pub(super) fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unavailable {
-    Unavailable { dependency: "postgres", source: Some(source.into()) }
-}
-
 /// Classifies an error. If the server reports one that ends a transaction before its commit, nothing was
 /// stored.
 fn failure(error: sqlx::Error) -> AppendError {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    let certain =
-        code.is_some_and(|code| code::BEFORE_A_COMMIT.iter().any(|before| code.starts_with(before)));
+    let certain = code.is_some_and(|code| BEFORE_A_COMMIT.iter().any(|before| code.starts_with(before)));
     if certain {
         AppendError::NotWritten(unavailable(error))
     } else {

@@ -8,24 +8,23 @@ use std::{
     str::FromStr as _,
 };
 
-use sqlx::{
-    SqlSafeStr as _, SqliteConnection, SqlitePool,
-    migrate::{MigrateError, Migration, MigrationType, Migrator},
-    sqlite::SqliteConnectOptions,
-};
+use sqlx::{SqliteConnection, SqlitePool, sqlite::SqliteConnectOptions};
 
-use super::super::OpenError;
+use crate::store::{
+    error::OpenError,
+    migrate::{self, SqlFile},
+};
 
 /// Only the owner may read and write the file, because the log contains personal data.
 const MODE: u32 = 0o600;
 
 /// The migrations of the schema, in order.
-const MIGRATIONS: &[(i64, &str, &str)] = &[
-    (1, "events", include_str!("../migrations/sqlite/0001_events.sql")),
-    (2, "history", include_str!("../migrations/sqlite/0002_history.sql")),
-    (3, "handover", include_str!("../migrations/sqlite/0003_handover.sql")),
-    (4, "sinks", include_str!("../migrations/sqlite/0004_sinks.sql")),
-    (5, "batches", include_str!("../migrations/sqlite/0005_batches.sql")),
+const MIGRATIONS: &[SqlFile] = &[
+    SqlFile { number: 1, name: "events", sql: include_str!("../migrations/sqlite/0001_events.sql") },
+    SqlFile { number: 2, name: "history", sql: include_str!("../migrations/sqlite/0002_history.sql") },
+    SqlFile { number: 3, name: "handover", sql: include_str!("../migrations/sqlite/0003_handover.sql") },
+    SqlFile { number: 4, name: "sinks", sql: include_str!("../migrations/sqlite/0004_sinks.sql") },
+    SqlFile { number: 5, name: "batches", sql: include_str!("../migrations/sqlite/0005_batches.sql") },
 ];
 
 /// The primary result codes of SQLite (<https://www.sqlite.org/rescode.html>).
@@ -99,23 +98,8 @@ pub(super) async fn readable(pool: &SqlitePool, path: &Path) -> Result<(), OpenE
 
 /// Upgrades the schema.
 pub(super) async fn migrate(writer: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
-    let migrator = migrator(MIGRATIONS);
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "one of the variants is deprecated and cannot be named"
-    )]
-    migrator.run_direct(None, writer, false).await.map_err(|error| match error {
-        MigrateError::VersionMissing(version) => OpenError::Newer { path: path.to_owned(), version },
-        MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => classify(path, source),
-        other => OpenError::Damaged { path: path.to_owned(), source: sqlx::Error::Migrate(Box::new(other)) },
-    })
-}
-
-fn migrator(steps: &[(i64, &'static str, &'static str)]) -> Migrator {
-    let migrations = steps.iter().map(|(number, name, sql)| {
-        Migration::new(*number, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
-    });
-    Migrator::with_migrations(migrations.collect())
+    let migrated = migrate::migrator(MIGRATIONS).run_direct(None, writer, false).await;
+    migrated.map_err(|error| migrate::open_error(error, path.to_owned(), |source| classify(path, source)))
 }
 
 /// The [`OpenError`] for an error of the database.

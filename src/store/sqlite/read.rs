@@ -16,11 +16,8 @@ use sqlx::{
 };
 
 use super::{
-    super::{
-        OpenError,
-        columns::Columns as _,
-        event_fields::{self, EventFields, PARSE_ERROR},
-    },
+    error::failed,
+    fields::body,
     file,
     select::{self, Order},
     write,
@@ -28,6 +25,12 @@ use super::{
 use crate::{
     domain::{audit::EventId, time::Timestamp},
     ports::{EventFilter, EventReader, IndexCheckedEvent, StoredEvent, Unavailable},
+    store::{
+        columns::{Columns as _, to_i64},
+        database::{Database, Param, bind_all},
+        error::OpenError,
+        event_fields::{self, EventFields, PARSE_ERROR},
+    },
 };
 
 /// The maximum number of concurrent reads.
@@ -36,19 +39,33 @@ const MAX_CONNECTIONS: u32 = 4;
 /// rare.
 const ROWS_AHEAD: usize = 1024;
 /// Selects the open intents. It searches only from the position before which every intent is closed.
-const OPEN_INTENTS_SQL: &str = "\
+const OPEN_INTENTS_SQL: &str = concat!(
+    "\
 WITH recent AS (SELECT max(value, $2) AS first FROM fact WHERE name = 'settled_before'),
 said AS MATERIALIZED (
-    SELECT seq, body ->> '$.metadata.event_code' AS kind, body ->> '$.metadata.uid' AS id,
-           body ->> '$.unmapped.logkey.closes' AS closes, body ->> '$.status_code' AS status,
-           coalesce(body ->> '$.unmapped.logkey.time_us', (body ->> '$.time') * 1000) AS time
+    SELECT seq, ",
+    body!(kind),
+    " AS kind, ",
+    body!(id),
+    " AS id,
+           ",
+    body!(closes),
+    " AS closes, ",
+    body!(status_code),
+    " AS status,
+           coalesce(",
+    body!(time_us),
+    ", (",
+    body!(time),
+    ") * 1000) AS time
     FROM event, recent WHERE seq >= first AND json_valid(body) AND (kind = 'intent' OR closes IS NOT NULL)),
 closed AS MATERIALIZED (
     SELECT closes FROM said
     WHERE closes IS NOT NULL AND (kind = 'settled' OR status IS NOT 'OUTCOME_UNKNOWN'))
 SELECT event.seq, event.body FROM said JOIN event ON event.seq = said.seq
 WHERE said.kind = 'intent' AND said.time < $1 AND said.id NOT IN (SELECT closes FROM closed)
-ORDER BY event.seq";
+ORDER BY event.seq"
+);
 
 /// Selects the position where the next such search can begin if this one finds no open intent: the first
 /// batch that reaches beyond the searched time. An intent is committed long before it is searched for, so
@@ -63,14 +80,14 @@ SELECT coalesce(
 /// Selects each event with its batch and checks the index: whether the batch is listed for the event's tenant
 /// and call, whether the previous batch overlaps this one, and, for the newest event, whether a batch begins
 /// after it and after the newest checkpoint.
-const CHECK_SQL: &str = "\
+const CHECK_SQL: &str = concat!("\
 SELECT event.seq, event.body, since, until, least, most,
     json_valid(body) AND EXISTS (
         SELECT 1 FROM batch_of_tenant AS of
-        WHERE of.tenant = body ->> '$.metadata.tenant_uid' AND of.first = batch.first),
+        WHERE of.tenant = ", body!(tenant), " AND of.first = batch.first),
     json_valid(body) AND EXISTS (
         SELECT 1 FROM batch_of_call AS of
-        WHERE of.correlation = body ->> '$.metadata.correlation_uid' AND of.first = batch.first),
+        WHERE of.correlation = ", body!(correlation), " AND of.first = batch.first),
     EXISTS (
         SELECT 1 FROM batch AS before
         WHERE before.first = (SELECT max(first) FROM batch AS b WHERE b.first < batch.first)
@@ -79,11 +96,11 @@ SELECT event.seq, event.body, since, until, least, most,
         AND EXISTS (SELECT 1 FROM batch WHERE first > max(event.seq, (SELECT coalesce(max(size), 0) FROM checkpoint)))
 FROM event LEFT JOIN batch
     ON batch.first = (SELECT max(first) FROM batch WHERE first <= event.seq) AND batch.last >= event.seq
-WHERE event.seq > $1 ORDER BY event.seq LIMIT $2";
+WHERE event.seq > $1 ORDER BY event.seq LIMIT $2");
 
 /// Reads the store, even while another process writes to it.
 #[derive(Clone)]
-pub struct Reader {
+pub(in crate::store) struct Reader {
     pub(super) pool: SqlitePool,
     /// The sequence number before which this process found every intent closed. With it, only the first
     /// search reads the whole log.
@@ -98,7 +115,7 @@ impl Reader {
     /// # Errors
     ///
     /// [`OpenError`], whose message says what to do.
-    pub async fn open(url: &str) -> Result<Self, OpenError> {
+    pub(in crate::store) async fn open(url: &str) -> Result<Self, OpenError> {
         let path = file::path(url)?;
         if !path.exists() {
             return Err(OpenError::Missing { path });
@@ -126,6 +143,14 @@ impl Reader {
     /// The sequence number before which this process found every intent closed.
     pub(super) fn reconciled(&self) -> i64 {
         self.reconciled_before.load(Ordering::Relaxed)
+    }
+}
+
+impl Database for Reader {
+    type Row = SqliteRow;
+
+    async fn rows(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<SqliteRow>, Unavailable> {
+        bind_all!(sqlx::query(sql), params).fetch_all(&self.pool).await.map_err(failed)
     }
 }
 
@@ -182,12 +207,11 @@ impl EventReader for Reader {
 fn stored(row: &SqliteRow) -> Result<StoredEvent, Unavailable> {
     let body = row.required_text(1)?.to_owned();
     let (id, tenant) = event_fields::tenant_of(&body);
-    Ok(StoredEvent { seq: u64::try_from(row.required_number(0)?).map_err(garbled)?, id, tenant, body })
+    Ok(StoredEvent { seq: row.unsigned(0)?, id, tenant, body })
 }
 
 fn checked(row: &SqliteRow) -> Result<IndexCheckedEvent, Unavailable> {
-    let (seq, body) =
-        (u64::try_from(row.required_number(0)?).map_err(garbled)?, row.required_text(1)?.to_owned());
+    let (seq, body) = (row.unsigned(0)?, row.required_text(1)?.to_owned());
     let Some(fields) = EventFields::parse(&body) else {
         return Ok(IndexCheckedEvent { event: stored(row)?, mismatches: vec![PARSE_ERROR] });
     };
@@ -206,20 +230,6 @@ fn checked(row: &SqliteRow) -> Result<IndexCheckedEvent, Unavailable> {
     let tenant = fields.tenant().map(str::to_owned);
     let id = id.unwrap_or(EventId(uuid::Uuid::nil()));
     Ok(IndexCheckedEvent { event: StoredEvent { seq, id, tenant, body }, mismatches })
-}
-
-/// The number as SQLite stores it. A number that is too large becomes the maximum, at which there is no
-/// event.
-pub(super) fn to_i64(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-pub(super) fn failed(source: sqlx::Error) -> Unavailable {
-    write::unavailable(Some(source))
-}
-
-pub(super) fn garbled(source: impl std::error::Error + Send + Sync + 'static) -> Unavailable {
-    Unavailable { dependency: "sqlite", source: Some(Box::new(source)) }
 }
 
 impl fmt::Debug for Reader {

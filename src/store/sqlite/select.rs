@@ -3,13 +3,19 @@
 
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::read::to_i64;
-use crate::ports::EventFilter;
+use super::fields::body;
+use crate::{ports::EventFilter, store::columns::to_i64};
 
 /// The time of an event in microseconds since 1970. An event that cannot be parsed matches no filter and does
 /// not make the query fail.
-const TIME_SQL: &str = "\
-json_valid(body) AND coalesce(body ->> '$.unmapped.logkey.time_us', (body ->> '$.time') * 1000)";
+const TIME_SQL: &str = concat!(
+    "\
+json_valid(body) AND coalesce(",
+    body!(time_us),
+    ", (",
+    body!(time),
+    ") * 1000)"
+);
 
 /// The order of the events. `before` is exclusive, `through` is inclusive.
 #[derive(Clone, Copy)]
@@ -61,12 +67,12 @@ pub(super) fn events(filter: &EventFilter, order: Order, limit: u32) -> QueryBui
         query.push(" AND ").push(TIME_SQL).push(" < ").push_bind(until.as_micros());
     }
     let texts = [
-        ("body ->> '$.metadata.tenant_uid'", &tenant),
-        ("body ->> '$.metadata.correlation_uid'", correlation),
-        ("body ->> '$.api.operation'", action),
-        ("coalesce(body ->> '$.status_code', iif(body ->> '$.status_id' = 1, 'OK', NULL))", outcome),
-        ("body ->> '$.actor.user.uid'", subject),
-        ("body ->> '$.resources[0].uid'", resource),
+        (body!(tenant), &tenant),
+        (body!(correlation), correlation),
+        (body!(operation), action),
+        (concat!("coalesce(", body!(status_code), ", iif(", body!(status_id), " = 1, 'OK', NULL))"), outcome),
+        (body!(subject), subject),
+        (body!(resource), resource),
     ];
     for (expression, text) in texts {
         if let Some(text) = text {

@@ -1,12 +1,16 @@
-//! Reads and writes the positions of the sinks, and the checkpoints that are kept for them.
+//! Stores the positions of the sinks.
 
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
+use async_trait::async_trait;
+use sqlx::SqliteConnection;
 
 use super::{
-    read::{Reader, failed, garbled},
-    tree,
+    database::Sqlite,
+    error::{failed, garbled},
 };
-use crate::ports::{SignedCheckpoint, SinkPosition, Unavailable};
+use crate::{
+    ports::{SignedCheckpoint, SinkPosition, SinkStore, Unavailable},
+    store::tree_rows,
+};
 
 const REGISTER_SQL: &str = "\
 BEGIN IMMEDIATE;
@@ -28,25 +32,28 @@ AND time / 3600000000 = (
 );
 COMMIT";
 
-pub(super) async fn register(
-    writer: &mut SqliteConnection,
-    sinks: &[Box<str>],
-) -> Result<Vec<SinkPosition>, Unavailable> {
-    let names = serde_json::to_string(sinks).map_err(garbled)?;
-    sqlx::query(REGISTER_SQL).bind(names).execute(&mut *writer).await.map_err(failed)?;
-    let mut positions = Vec::with_capacity(sinks.len());
-    for sink in sinks {
-        let row = sqlx::query("SELECT event, checkpoint FROM sink WHERE name = $1")
-            .bind(&**sink)
-            .fetch_one(&mut *writer)
-            .await
-            .map_err(failed)?;
-        positions.push(position(&row)?);
+#[async_trait]
+impl SinkStore for Sqlite {
+    async fn register(&self, sinks: &[Box<str>]) -> Result<Vec<SinkPosition>, Unavailable> {
+        self.with_writer(async |connection| register(connection, sinks).await).await?;
+        tree_rows::positions(&self.reader, sinks).await
     }
-    Ok(positions)
+
+    async fn checkpoints(&self, after: u64, limit: u32) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        tree_rows::checkpoints_after(&self.reader, after, limit).await
+    }
+
+    async fn advance(&self, sink: &str, from: SinkPosition, to: SinkPosition) -> Result<(), Unavailable> {
+        self.with_writer(async |connection| advance(connection, sink, from, to).await).await
+    }
 }
 
-pub(super) async fn advance(
+async fn register(writer: &mut SqliteConnection, sinks: &[Box<str>]) -> Result<(), Unavailable> {
+    let names = serde_json::to_string(sinks).map_err(garbled)?;
+    sqlx::query(REGISTER_SQL).bind(names).execute(writer).await.map(drop).map_err(failed)
+}
+
+async fn advance(
     writer: &mut SqliteConnection,
     sink: &str,
     from: SinkPosition,
@@ -61,26 +68,4 @@ pub(super) async fn advance(
         .await
         .map(drop)
         .map_err(failed)
-}
-
-impl Reader {
-    pub(super) async fn checkpoints(
-        &self,
-        after: u64,
-        limit: u32,
-    ) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        let rows = sqlx::query(
-            "SELECT size, time, note, handover FROM checkpoint WHERE size > $1 ORDER BY size LIMIT $2",
-        )
-        .bind(i64::try_from(after).map_err(garbled)?)
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed)?;
-        rows.iter().map(tree::signed).collect()
-    }
-}
-
-fn position(row: &SqliteRow) -> Result<SinkPosition, Unavailable> {
-    Ok(SinkPosition { event: tree::unsigned(row, 0)?, checkpoint: tree::unsigned(row, 1)? })
 }

@@ -1,15 +1,16 @@
 //! Reads and writes the tree's tiles and checkpoints.
 
 use async_trait::async_trait;
-use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::SqliteConnection;
 
 use super::{
-    read::{Reader, failed, garbled},
-    write,
+    database::Sqlite,
+    error::{failed, garbled, unavailable},
+    read::Reader,
 };
 use crate::{
-    domain::time::Timestamp,
     ports::{SignedCheckpoint, Tile, TreeStore, Unavailable},
+    store::{database::Database as _, tree_rows},
 };
 
 const TILES_SQL: &str = "\
@@ -29,7 +30,7 @@ DELETE FROM checkpoint WHERE size < $3 AND time / 3600000000 = $4 / 3600000000 A
 AND size <= (SELECT coalesce(min(checkpoint), $3) FROM sink WHERE active);
 COMMIT";
 
-pub(super) async fn grow(
+async fn grow(
     writer: &mut SqliteConnection,
     tiles: &[Tile],
     checkpoint: &SignedCheckpoint,
@@ -56,50 +57,38 @@ pub(super) async fn grow(
 #[async_trait]
 impl TreeStore for Reader {
     async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
-        let row = sqlx::query("SELECT size, time, note, handover FROM checkpoint ORDER BY size DESC LIMIT 1")
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed)?;
-        row.as_ref().map(signed).transpose()
+        tree_rows::newest(self).await
     }
 
     async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        let rows = sqlx::query(
-            "SELECT size, time, note, handover FROM checkpoint WHERE handover != 0 ORDER BY size",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed)?;
-        rows.iter().map(signed).collect()
+        tree_rows::key_rotations(self).await
     }
 
     async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
         let tile_ids = serde_json::to_string(tile_ids).map_err(garbled)?;
-        let rows = sqlx::query(TILES_SQL).bind(tile_ids).fetch_all(&self.pool).await.map_err(failed)?;
-        let tile = |row: &SqliteRow| {
-            Ok(Tile {
-                level: u8::try_from(unsigned(row, 0)?).map_err(garbled)?,
-                index: unsigned(row, 1)?,
-                hashes: row.try_get(2).map_err(failed)?,
-            })
-        };
-        rows.iter().map(tile).collect()
+        self.rows(TILES_SQL, &[(&*tile_ids).into()]).await?.iter().map(tree_rows::tile).collect()
     }
 
     async fn grow(&self, _: &[Tile], _: &SignedCheckpoint) -> Result<(), Unavailable> {
-        Err(write::unavailable(None))
+        Err(unavailable(None))
     }
 }
 
-pub(super) fn signed(row: &SqliteRow) -> Result<SignedCheckpoint, Unavailable> {
-    Ok(SignedCheckpoint {
-        size: unsigned(row, 0)?,
-        time: Timestamp::from_micros(row.try_get(1).map_err(failed)?),
-        note: row.try_get(2).map_err(failed)?,
-        handover: row.try_get(3).map_err(failed)?,
-    })
-}
+#[async_trait]
+impl TreeStore for Sqlite {
+    async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
+        tree_rows::newest(&self.reader).await
+    }
 
-pub(super) fn unsigned(row: &SqliteRow, at: usize) -> Result<u64, Unavailable> {
-    u64::try_from(row.try_get::<i64, _>(at).map_err(failed)?).map_err(garbled)
+    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        tree_rows::key_rotations(&self.reader).await
+    }
+
+    async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
+        self.reader.tiles(tile_ids).await
+    }
+
+    async fn grow(&self, tiles: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), Unavailable> {
+        self.with_writer(async |connection| grow(connection, tiles, checkpoint).await).await
+    }
 }

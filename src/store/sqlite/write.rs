@@ -7,12 +7,14 @@ use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, sqlite::SqliteArguments};
 use sqlx::{Sqlite, query::Query};
 
 use super::{
+    error::{garbled, unavailable},
+    fields::body,
     file::{self, code},
-    history, request,
 };
 use crate::{
     domain::{audit::EventId, tenant::TenantId},
     ports::{AppendError, Batch, EventIndexFields, Unavailable},
+    store::{key_rows, requests},
 };
 
 /// The maximum number of events in one statement. A larger batch takes several statements.
@@ -29,10 +31,14 @@ INSERT INTO append (seq, last, since, until, least, most, tenants, calls, known,
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 /// Finds an event by its id. The ids of a batch are close together, so it searches few batches.
-const FIND_SQL: &str = "\
+const FIND_SQL: &str = concat!(
+    "\
 SELECT event.seq, event.body FROM batch CROSS JOIN event ON event.seq BETWEEN batch.first AND batch.last
 WHERE $1 BETWEEN batch.least AND batch.most AND json_valid(event.body)
-AND event.body ->> '$.metadata.uid' = $2 ORDER BY batch.first DESC LIMIT 1";
+AND ",
+    body!(id),
+    " = $2 ORDER BY batch.first DESC LIMIT 1"
+);
 
 type InsertQuery = Query<'static, Sqlite, SqliteArguments>;
 
@@ -105,12 +111,12 @@ fn bind_index(query: InsertQuery, batch: &Batch, first: i64) -> Result<InsertQue
     let query = query.bind(times().min()).bind(times().max());
     let query = query.bind(ids().min().map(blob)).bind(ids().max().map(blob));
     let query = query.bind(json(&tenants)?).bind(json(&calls)?);
-    let key_rows = history::rows(batch);
+    let key_rows = key_rows::rows(batch);
     let query = query.bind((!key_rows.is_empty()).then(|| json(&key_rows)).transpose()?);
     if batch.requests.is_empty() {
         return Ok(query.bind(None::<i64>).bind(None::<&str>).bind(None::<&str>));
     }
-    let rows = request::rows(&batch.requests);
+    let rows = requests::rows(&batch.requests);
     Ok(query.bind(rows.expired_until).bind(json(&rows.started)?).bind(json(&rows.outcomes)?))
 }
 
@@ -150,11 +156,6 @@ pub(super) async fn next(writer: &mut SqliteConnection) -> Result<i64, sqlx::Err
     sqlx::query_scalar("SELECT coalesce(max(seq), 0) + 1 FROM event").fetch_one(writer).await
 }
 
-/// The error for a failure of SQLite.
-pub(super) fn unavailable(source: Option<sqlx::Error>) -> Unavailable {
-    Unavailable { dependency: "sqlite", source: source.map(Into::into) }
-}
-
 fn failure(error: sqlx::Error) -> AppendError {
     match file::result_code(&error) {
         Some(code::FULL | code::READONLY | code::CANTOPEN | code::BUSY | code::CONSTRAINT) => {
@@ -169,7 +170,5 @@ pub(super) fn blob(id: EventId) -> Vec<u8> {
 }
 
 fn json<T: Serialize>(rows: &T) -> Result<String, AppendError> {
-    serde_json::to_string(rows).map_err(|source| {
-        AppendError::NotWritten(Unavailable { dependency: "sqlite", source: Some(source.into()) })
-    })
+    serde_json::to_string(rows).map_err(|source| AppendError::NotWritten(garbled(source)))
 }

@@ -23,8 +23,8 @@ fn id(number: u32) -> EventId {
 async fn create_old_store(path: &Path) {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
     let mut file = options.connect().await.unwrap();
-    let before: Vec<_> = MIGRATIONS.iter().copied().filter(|(number, ..)| *number < 5).collect();
-    migrator(&before).run_direct(None, &mut file, false).await.unwrap();
+    let before: Vec<_> = MIGRATIONS.iter().copied().filter(|file| file.number < 5).collect();
+    migrate::migrator(&before).run_direct(None, &mut file, false).await.unwrap();
     for number in 1..=EVENT_COUNT {
         let tenant = (number % 50 == 7).then_some("payments");
         let body = serde_json::json!({
@@ -78,7 +78,7 @@ async fn the_upgrade_does_not_scan_all_events_for_each_batch() {
     let path = dir.path().join("logkey.db");
     create_old_store(&path).await;
     let mut file = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
-    let (_, _, sql) = MIGRATIONS.last().unwrap();
+    let SqlFile { sql, .. } = MIGRATIONS.last().unwrap();
     let (tables, rows) = sql.split_once("INSERT INTO kept").unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(tables.to_owned())).execute(&mut file).await.unwrap();
     let mut lookups = 0;

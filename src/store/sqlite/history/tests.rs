@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use sqlx::{Connection as _, Row as _};
+use sqlx::{Connection as _, Row as _, SqliteConnection};
 use tempfile::TempDir;
 
 use super::*;
@@ -14,7 +14,8 @@ use crate::{
         },
         time::Timestamp,
     },
-    ports::{Batch, EventIndexFields, EventStore as _, IdempotencyStore as _},
+    ports::{Batch, EventIndexFields, EventStore as _},
+    store::key_queries::RESOURCES_SQL,
 };
 
 async fn store() -> (TempDir, Sqlite) {

@@ -1,0 +1,119 @@
+//! An open store, as the ports that it implements.
+
+use std::{fmt, sync::Arc};
+
+use super::{batch_loader::BatchedKeyHistory, config::Config, error::OpenError, postgres, sqlite};
+use crate::ports::{
+    ArchivedEvents, EventReader, EventStore, IdempotencyStore, KeyHistoryReader, KeyHistoryWriter,
+    Leadership, SinkStore, TreeStore,
+};
+
+/// A read-only store.
+#[derive(Clone)]
+pub struct ReadOnlyStore {
+    /// Reads events.
+    pub log: Arc<dyn EventReader>,
+    /// Reads the tree over the events. Extending the tree fails.
+    pub tree: Arc<dyn TreeStore>,
+}
+
+/// An open store, as the ports that it implements.
+#[derive(Clone)]
+pub struct Store {
+    /// Appends events.
+    pub events: Arc<dyn EventStore>,
+    /// Reads events.
+    pub log: Arc<dyn EventReader>,
+    /// Stores the tree over the events.
+    pub tree: Arc<dyn TreeStore>,
+    /// Reads key records.
+    pub history: Arc<dyn KeyHistoryReader>,
+    /// Stores observations that do not belong to a change.
+    pub observations: Arc<dyn KeyHistoryWriter>,
+    /// Finds requests with an idempotency key.
+    pub requests: Arc<dyn IdempotencyStore>,
+    /// Stores the positions of the sinks.
+    pub sinks: Arc<dyn SinkStore>,
+    /// Removes archived events.
+    pub archived: Arc<dyn ArchivedEvents>,
+    /// Whether this process is the leader.
+    pub leadership: Arc<dyn Leadership>,
+}
+
+/// All ports of a store combined.
+trait Backend:
+    EventStore
+    + EventReader
+    + TreeStore
+    + KeyHistoryReader
+    + KeyHistoryWriter
+    + IdempotencyStore
+    + SinkStore
+    + ArchivedEvents
+    + Leadership
+{
+}
+
+/// Opens the store and creates it if it does not exist. A SQLite store is exclusive to this process; several
+/// processes can share a PostgreSQL store.
+///
+/// # Errors
+///
+/// [`OpenError`], whose message says what to do.
+pub async fn open(config: &Config) -> Result<Store, OpenError> {
+    if config.is_shared() {
+        Ok(Store::from_backend(&Arc::new(postgres::Postgres::open(&config.url).await?)))
+    } else {
+        Ok(Store::from_backend(&Arc::new(sqlite::Sqlite::open(&config.url).await?)))
+    }
+}
+
+/// Opens an existing store read-only, even while other processes write to it.
+///
+/// # Errors
+///
+/// [`OpenError`], whose message says what to do.
+pub async fn open_reader(config: &Config) -> Result<ReadOnlyStore, OpenError> {
+    if config.is_shared() {
+        let reader = Arc::new(postgres::Reader::open(&config.url).await?);
+        Ok(ReadOnlyStore { log: reader.clone(), tree: reader })
+    } else {
+        let reader = Arc::new(sqlite::Reader::open(&config.url).await?);
+        Ok(ReadOnlyStore { log: reader.clone(), tree: reader })
+    }
+}
+
+// === impl ReadOnlyStore ===
+
+impl fmt::Debug for ReadOnlyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReadOnlyStore")
+    }
+}
+
+// === impl Store ===
+
+impl Backend for sqlite::Sqlite {}
+impl Backend for postgres::Postgres {}
+
+impl Store {
+    fn from_backend<S: Backend>(store: &Arc<S>) -> Self {
+        Self {
+            events: store.clone(),
+            log: store.clone(),
+            tree: store.clone(),
+            history: Arc::new(BatchedKeyHistory::new(store.clone())),
+            observations: store.clone(),
+            requests: store.clone(),
+            sinks: store.clone(),
+            archived: store.clone(),
+            leadership: store.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Store")
+    }
+}

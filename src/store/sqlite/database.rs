@@ -1,0 +1,87 @@
+//! The open database: the writer, the readers, and the lock that excludes other processes.
+
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicI64},
+};
+
+use sqlx::{
+    Connection as _, SqliteConnection,
+    query::Query,
+    sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+
+use super::{
+    error::{failed, garbled, unavailable},
+    file::{self, Lock},
+    read::Reader,
+    write,
+    writer::Writer,
+};
+use crate::{ports::Unavailable, store::error::OpenError};
+
+/// The store, with the lock that excludes other processes.
+#[derive(Debug)]
+pub(in crate::store) struct Sqlite {
+    pub(super) options: SqliteConnectOptions,
+    pub(super) writer: Arc<Writer>,
+    /// The sequence number of the next event. Only the holder of the writer changes it.
+    pub(super) next: AtomicI64,
+    pub(super) reader: Reader,
+    _lock: Lock,
+}
+
+// === impl Sqlite ===
+
+impl Sqlite {
+    /// Opens the file exclusively for this process, creates it if it does not exist, and upgrades its schema.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], whose message says what to do.
+    pub(in crate::store) async fn open(url: &str) -> Result<Self, OpenError> {
+        let path = file::path(url)?;
+        let lock = Lock::take(&path)?;
+        file::create(&path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .statement_cache_capacity(write::STATEMENT_CACHE)
+            // A cache of 16 MiB holds the right-hand side of every index.
+            .pragma("cache_size", "-16384");
+        let mut writer = connect(&options, &path).await?;
+        file::writable(&mut writer, &path).await?;
+        file::migrate(&mut writer, &path).await?;
+        let next = write::next(&mut writer).await.map_err(|source| file::classify(&path, source))?.into();
+        let reader = Reader::from_options(SqliteConnectOptions::new().filename(&path).read_only(true));
+        Ok(Self { options, writer: Arc::new(Writer::new(writer)), next, reader, _lock: lock })
+    }
+
+    /// Runs a write outside the journal.
+    pub(super) async fn with_writer<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, Unavailable>,
+    ) -> Result<T, Unavailable> {
+        self.writer.checkout(|| unavailable(None), work).await
+    }
+
+    /// Runs one write outside the journal on a separate task, so that a cancelled call does not interrupt it
+    /// and thereby cost the journal its connection.
+    pub(super) async fn write(
+        &self,
+        query: Query<'static, sqlx::Sqlite, SqliteArguments>,
+    ) -> Result<(), Unavailable> {
+        let writer = Arc::clone(&self.writer);
+        let written = tokio::spawn(async move {
+            let write =
+                async |connection: &mut SqliteConnection| query.execute(connection).await.map_err(failed);
+            writer.checkout(|| unavailable(None), write).await
+        });
+        written.await.map_err(garbled)?.map(drop)
+    }
+}
+
+async fn connect(options: &SqliteConnectOptions, path: &Path) -> Result<SqliteConnection, OpenError> {
+    SqliteConnection::connect_with(options).await.map_err(|source| file::classify(path, source))
+}
