@@ -4,6 +4,7 @@
 use thiserror::Error;
 use tlog_tiles::Hash;
 
+pub use super::tree::leaf;
 use super::tree::{HashRequests, Tiles};
 use crate::ports::{TreeStore, Unavailable};
 

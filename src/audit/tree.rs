@@ -22,6 +22,14 @@ pub(super) struct Edge {
     levels: Vec<Vec<u8>>,
 }
 
+/// The last tile of a level.
+struct LastTile {
+    level: u8,
+    index: u64,
+    /// The number of its hashes; 0 if the tile before it is full.
+    count: usize,
+}
+
 /// Tiles in memory, as a [`HashReader`].
 #[derive(Debug, Default)]
 pub(super) struct Tiles(HashMap<(u8, u64), Vec<u8>>);
@@ -31,14 +39,14 @@ pub(super) struct Tiles(HashMap<(u8, u64), Vec<u8>>);
 impl Edge {
     /// The edge of the stored tree of this size; none if tiles are missing or too short.
     pub(super) async fn load(store: &dyn TreeStore, size: u64) -> Result<Option<Self>, Unavailable> {
-        let parts: Vec<(u8, u64, usize)> = parts(size);
-        let tile_ids: Vec<(u8, u64)> = parts.iter().map(|(level, index, _)| (*level, *index)).collect();
+        let parts = last_tiles(size);
+        let tile_ids: Vec<(u8, u64)> = parts.iter().map(|part| (part.level, part.index)).collect();
         let mut tiles: HashMap<(u8, u64), Vec<u8>> = HashMap::new();
         for tile in store.tiles(&tile_ids).await? {
             tiles.insert((tile.level, tile.index), tile.hashes);
         }
         let mut levels = Vec::with_capacity(parts.len());
-        for (level, index, count) in parts {
+        for LastTile { level, index, count } in parts {
             let mut hashes = tiles.remove(&(level, index)).unwrap_or_default();
             if hashes.len() < count * HASH {
                 return Ok(None);
@@ -98,7 +106,8 @@ impl Edge {
 
 /// The leaf hash of an event (RFC 6962, section 2.1). Returns the same as `tlog_tiles::record_hash`, in half
 /// the time on processors without SHA-256 instructions. Hashing is most of the cost of checking a long log.
-pub(super) fn leaf(body: &[u8]) -> Hash {
+#[must_use]
+pub fn leaf(body: &[u8]) -> Hash {
     let mut hashing = Context::new(&SHA256);
     hashing.update(&[0]);
     hashing.update(body);
@@ -107,17 +116,18 @@ pub(super) fn leaf(body: &[u8]) -> Hash {
     leaf
 }
 
-/// For each level of a tree of this size: the level, the index of the last tile, and how many hashes it has.
-fn parts(size: u64) -> Vec<(u8, u64, usize)> {
-    let mut parts = Vec::new();
+/// The last tile of each level of a tree of this size.
+fn last_tiles(size: u64) -> Vec<LastTile> {
+    let mut tiles = Vec::new();
     for level in 0..HEIGHT {
         let count = size >> (u32::from(HEIGHT) * u32::from(level));
         if count == 0 {
             break;
         }
-        parts.push((level, count >> HEIGHT, usize::try_from(count & 0xff).unwrap_or_default()));
+        let (index, count) = (count >> HEIGHT, usize::try_from(count & 0xff).unwrap_or_default());
+        tiles.push(LastTile { level, index, count });
     }
-    parts
+    tiles
 }
 
 /// The path of a tile in the tlog-tiles layout, under `tile/`.

@@ -51,7 +51,7 @@ pub(super) async fn run(args: ProveArgs) -> Result<ExitCode, Failure> {
         format!("the log has no event {id}; if it was moved out, name its archive with --archive")
     })?;
     let hashes = prove::inclusion(tree, event.seq, checkpoint.size()).await?;
-    let leaf = tlog_tiles::record_hash(event.body.as_bytes());
+    let leaf = prove::leaf(event.body.as_bytes());
     tlog_tiles::check_record(&hashes, checkpoint.size(), *checkpoint.hash(), event.seq - 1, leaf)
         .map_err(|_wrong| "the event does not match the signed root: run `logkey audit verify`")?;
     let text = prove::text(event.seq, &hashes, &note);
