@@ -54,7 +54,7 @@ pub struct RedisBackend {
     /// How often the server became available again.
     reconnects: AtomicU64,
     replicas: AtomicU32,
-    attempts: AtomicUsize,
+    pub(super) attempts: AtomicUsize,
     /// The number of decisions that were requested from the server.
     requests_sent: AtomicU64,
     heartbeat_task: std::sync::OnceLock<AbortHandle>,

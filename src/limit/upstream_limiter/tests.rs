@@ -1,5 +1,5 @@
 use std::{
-    num::{NonZeroU32, NonZeroUsize},
+    num::NonZeroUsize,
     sync::Arc,
     time::{Duration, Instant as StdInstant},
 };
@@ -14,9 +14,7 @@ use super::limiter::{FIRST_SWEEP, LocalUpstreamLimiter};
 use crate::{
     domain::{association::Location, tenant::TenantId},
     limit::{AwsQuota, QueueBounds},
-    ports::limit::{
-        AcquireError, Operation, QuotaKey, UpstreamLimiter as _, UpstreamOutcome, UpstreamPermit,
-    },
+    ports::limit::{AcquireError, Operation, QuotaKey, UpstreamLimiter as _, UpstreamOutcome},
 };
 
 fn id(name: &str) -> TenantId {

@@ -1,6 +1,6 @@
 //! The upstream limiter while the server is down, and the wait for a hanging server.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, atomic::AtomicBool};
 
 use super::{
     server::{Server, backends_with, until},
