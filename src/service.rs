@@ -18,7 +18,7 @@ pub use self::{
     },
     changes::{Changed, associate, current_warnings as warnings, disassociate, reconcile},
     context::Context,
-    error::Error,
+    error::{AccessError, AwsCallError, ChangeError, Error, RequestError, StorageError},
     preflight::{check, test_access},
     queries::{Page, Whoami, get, list, onboarding, whoami},
     state::{Dependencies, ServiceState},

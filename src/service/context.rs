@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    error::Error,
+    error::{AccessError, Error},
     shared::{audit_context::AuditContext, resolve},
     state::{Dependencies, ServiceState},
 };
@@ -66,7 +66,11 @@ impl Context {
 
     /// Fails unless the caller's token has the scope.
     pub(super) fn require(&self, scope: Scope) -> Result<(), Error> {
-        if self.caller.scopes.contains(scope) { Ok(()) } else { Err(Error::ScopeMissing(scope)) }
+        if self.caller.scopes.contains(scope) {
+            Ok(())
+        } else {
+            Err(Error::Access(AccessError::ScopeMissing(scope)))
+        }
     }
 
     /// The caller's tenant. Fails if the tenant is suspended or removed, in the snapshot or since.
@@ -75,11 +79,12 @@ impl Context {
             return Ok(Arc::clone(tenant));
         }
         let id = &self.caller.tenant;
-        let tenant = self.snapshot.tenants().find(id).ok_or(Error::TenantRemoved)?;
+        let tenant = self.snapshot.tenants().find(id).ok_or(Error::Access(AccessError::TenantRemoved))?;
         // A client can send its body slowly, so a suspension since the snapshot counts too.
-        let current = self.ports().rules.current_tenant(id).ok_or(Error::TenantRemoved)?;
+        let current =
+            self.ports().rules.current_tenant(id).ok_or(Error::Access(AccessError::TenantRemoved))?;
         if tenant.suspended || current.suspended {
-            return Err(Error::TenantSuspended);
+            return Err(Error::Access(AccessError::TenantSuspended));
         }
         self.tenant = Some(Arc::clone(&tenant));
         Ok(tenant)

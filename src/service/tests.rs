@@ -201,7 +201,7 @@ async fn no_change_reaches_aws_without_its_scope_and_grant() {
 async fn a_denial_names_the_policy_that_forbids_the_change() {
     let env = env_with(FakePolicy { forbids: true }, FakeUpstreamLimiter::default(), groups(&["/app/web"]));
     let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
-    let Error::NotAllowed { policies } = &error else { panic!("{error:?}") };
+    let Error::Access(AccessError::NotAllowed { policies }) = &error else { panic!("{error:?}") };
     assert_eq!(policies.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["forbidden"]);
     assert_eq!(env.aws.calls(), []);
 }
@@ -231,7 +231,10 @@ async fn a_change_whose_outcome_is_not_recorded_is_not_reported_as_success() {
     let env = env();
     env.audit.block_after(1);
     let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
-    assert!(matches!(error, Error::OutcomeNotRecorded { aws_request_id: Some(_) }), "{error:?}");
+    assert!(
+        matches!(error, Error::Change(ChangeError::OutcomeNotRecorded { aws_request_id: Some(_) })),
+        "{error:?}"
+    );
     assert_eq!(env.aws.calls().len(), 1);
 }
 
@@ -249,7 +252,10 @@ async fn a_failed_change_whose_outcome_is_not_recorded_reports_both() {
         let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
         assert_eq!(error.reason(), reason);
         let Error::FailureNotRecorded { error } = error else { panic!("{error:?}") };
-        assert!(reason != Reason::LogGroupNotFound || matches!(*error, Error::LogGroupNotFound { .. }));
+        assert!(
+            reason != Reason::LogGroupNotFound
+                || matches!(*error, Error::Request(RequestError::LogGroupNotFound { .. }))
+        );
         assert_eq!(env.aws.calls().len(), 1);
     }
     let unanswered = env();
@@ -312,7 +318,7 @@ async fn without_a_permit_the_error_has_a_retry_delay_and_nothing_is_sent() {
     let limiter = FakeUpstreamLimiter::exhausted(Duration::from_secs(9));
     let env = env_with(FakePolicy::default(), limiter, groups(&["/app/web"]));
     let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
-    let Error::BudgetExhausted { retry_after } = error else { panic!("{error:?}") };
+    let Error::Aws(AwsCallError::BudgetExhausted { retry_after }) = error else { panic!("{error:?}") };
     assert_eq!(retry_after, Duration::from_secs(9));
     assert_eq!(env.aws.calls(), []);
     assert_eq!(env.kinds(), [(Kind::Intent, None), (Kind::Outcome, Some(Reason::AccountBudgetExhausted))]);
@@ -325,7 +331,7 @@ async fn no_response_before_the_deadline_is_an_unknown_outcome() {
         env.aws.answer(UpstreamError::Unanswered("reset".into()));
     }
     let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
-    assert!(matches!(error, Error::OutcomeUnknown { event: Some(_), .. }), "{error:?}");
+    assert!(matches!(error, Error::Change(ChangeError::OutcomeUnknown { event: Some(_), .. })), "{error:?}");
     assert_eq!(env.kinds(), [(Kind::Intent, None), (Kind::Outcome, Some(Reason::OutcomeUnknown))]);
 }
 

@@ -52,7 +52,10 @@ impl GrpcHandler {
         parsed.map_err(|invalid| match invalid {
             InvalidField::Fields(fields) => {
                 // The audit log gets only the field names, because a value can be anything, even a secret.
-                let error = service::Error::Invalid { field: "request", problem: fields.invalid_fields() };
+                let error = service::Error::Request(service::RequestError::Invalid {
+                    field: "request",
+                    problem: fields.invalid_fields(),
+                });
                 self.context(caller).record_refusal(&error);
                 status::from_refusal(call, &fields)
             }

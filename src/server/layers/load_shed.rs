@@ -47,7 +47,7 @@ impl Middleware for LoadShed {
         };
         // Here, because the transport's own timer would give a less precise error.
         if Instant::now() >= call.deadline {
-            let error = service::Error::DeadlineBeforeAws;
+            let error = service::Error::Aws(service::AwsCallError::DeadlineBeforeAws);
             self.rejections.record(call, None, error.reason());
             return Ok(status::from_error(call, &error).into_http());
         }

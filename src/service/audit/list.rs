@@ -12,7 +12,10 @@ use super::query::{AuditQueries, SCAN_WINDOW, authorize, fitting_count, restrict
 use crate::{
     domain::tenant::TenantId,
     ports::{EventFilter, StoredEvent},
-    service::{context::Context, error::Error},
+    service::{
+        context::Context,
+        error::{Error, RequestError},
+    },
 };
 
 /// How long the search for one page may take.
@@ -110,8 +113,8 @@ fn decode(unverified_token: &str, bound: &str) -> Result<Option<u64>, Error> {
         let token: Token = serde_json::from_slice(&json).ok()?;
         (token.bound == bound).then_some(token.before)
     };
-    read().map(Some).ok_or_else(|| Error::Invalid {
+    read().map(Some).ok_or_else(|| Error::Request(RequestError::Invalid {
         field: "page_token",
         problem: "is not the next_page_token of this request: repeat the request with its own token, or omit the token to start again".into(),
-    })
+    }))
 }

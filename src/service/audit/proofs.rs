@@ -8,7 +8,10 @@ use super::{
 use crate::{
     domain::audit::EventId,
     ports::{LeafHash, SignedTree, StoredEvent},
-    service::{context::Context, error::Error},
+    service::{
+        context::Context,
+        error::{Error, RequestError, StorageError},
+    },
 };
 
 /// The newest checkpoint, and the keys that verify it.
@@ -100,7 +103,7 @@ impl AuditQueries {
         size: Option<u64>,
     ) -> Result<InclusionProof, Error> {
         let access = authorize(cx)?;
-        let found = self.ports.log.find(id).await.map_err(Error::RecordUnavailable)?;
+        let found = self.ports.log.find(id).await.map_err(StorageError::RecordUnavailable)?;
         let visible = |event: &StoredEvent| {
             access.tenant().is_none_or(|tenant| event.tenant.as_deref() == Some(tenant.as_str()))
         };
@@ -119,9 +122,9 @@ impl AuditQueries {
                 "is not the size of a tree that contains this event: use {seq} to {}, or 0 for the newest",
                 newest.size
             );
-            return Err(Error::Invalid { field: "tree_size", problem });
+            return Err(Error::Request(RequestError::Invalid { field: "tree_size", problem }));
         }
-        let hashes = self.ports.tree.inclusion(seq, size).await.map_err(Error::RecordUnavailable)?;
+        let hashes = self.ports.tree.inclusion(seq, size).await.map_err(StorageError::RecordUnavailable)?;
         let leaf = self.ports.tree.leaf(event.body.as_bytes());
         let checkpoint = (size == newest.size).then_some(newest.note);
         Ok(InclusionProof { seq, size, leaf, hashes, checkpoint })
@@ -138,18 +141,18 @@ impl AuditQueries {
         let to = to.unwrap_or(newest.size);
         if to > newest.size {
             let problem = format!("is larger than the newest tree: use at most {}", newest.size);
-            return Err(Error::Invalid { field: "new_tree_size", problem });
+            return Err(Error::Request(RequestError::Invalid { field: "new_tree_size", problem }));
         }
         if from > to {
             let problem = format!("is larger than the new size: use at most {to}");
-            return Err(Error::Invalid { field: "old_tree_size", problem });
+            return Err(Error::Request(RequestError::Invalid { field: "old_tree_size", problem }));
         }
-        let hashes = self.ports.tree.consistency(from, to).await.map_err(Error::RecordUnavailable)?;
+        let hashes = self.ports.tree.consistency(from, to).await.map_err(StorageError::RecordUnavailable)?;
         let checkpoint = (to == newest.size).then_some(newest.note);
         Ok(ConsistencyProof { from, to, hashes, checkpoint })
     }
 
     async fn latest_head(&self) -> Result<SignedTree, Error> {
-        self.ports.tree.newest().await.map_err(Error::RecordUnavailable)
+        Ok(self.ports.tree.newest().await.map_err(StorageError::RecordUnavailable)?)
     }
 }

@@ -11,7 +11,11 @@ use crate::{
         principal::Scope,
     },
     ports::{AuditTree, EventFilter, EventReader, StoredEvent, Unavailable},
-    service::{context::Context, error::Error, shared::resolve},
+    service::{
+        context::Context,
+        error::{Error, StorageError},
+        shared::resolve,
+    },
 };
 
 /// The maximum number of reads from the log at the same time. It keeps the store free for calls.
@@ -51,7 +55,7 @@ impl AuditQueries {
     /// The position of the newest event. 0 if the log is empty.
     pub(super) async fn head(&self) -> Result<u64, Error> {
         let newest = self.ports.log.list(&EventFilter::default(), None, 1).await;
-        let newest = newest.map_err(Error::RecordUnavailable)?;
+        let newest = newest.map_err(StorageError::RecordUnavailable)?;
         Ok(newest.first().map_or(0, |event| event.seq))
     }
 
@@ -61,7 +65,7 @@ impl AuditQueries {
         F: Future<Output = Result<Vec<StoredEvent>, Unavailable>> + Send,
     {
         let _permit = self.scans.acquire().await;
-        read.await.map_err(Error::RecordUnavailable)
+        Ok(read.await.map_err(StorageError::RecordUnavailable)?)
     }
 }
 

@@ -23,7 +23,10 @@ use super::{
 use crate::{
     domain::error_chain::error_chain,
     ports::{EventFilter, StoredEvent, limit::DropGuard},
-    service::{context::Context, error::Error},
+    service::{
+        context::Context,
+        error::{AccessError, Error, RequestError},
+    },
 };
 
 /// The maximum number of events in one batch.
@@ -114,7 +117,7 @@ impl AuditQueries {
         let position = match after {
             Some(after) if after > end => {
                 let problem = format!("is beyond the end of the log: use at most {end}");
-                return Err(Error::Invalid { field: "after_position", problem });
+                return Err(Error::Request(RequestError::Invalid { field: "after_position", problem }));
             }
             Some(after) => after,
             None => end,
@@ -234,7 +237,7 @@ impl Tailer {
         if restrict(&access, self.requested_filter.clone()) == self.filter {
             Ok(())
         } else {
-            Err(Error::NotAllowed { policies: Vec::new() })
+            Err(Error::Access(AccessError::NotAllowed { policies: Vec::new() }))
         }
     }
 }

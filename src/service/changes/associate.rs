@@ -23,7 +23,7 @@ use crate::{
     ports::{Acknowledgement, AwsResponse, limit::Operation},
     service::{
         context::Context,
-        error::Error,
+        error::{Error, RequestError},
         preflight::check,
         shared::{resolve, upstream::read_error},
         state::Dependencies,
@@ -115,6 +115,11 @@ async fn resolve_key(
     let described = cx.ports().keys.describe(read.access(), requested, deadline).await;
     cx.audit.record_aws_call(described.via);
     let found = described.result.map_err(|error| read_error(error, deadline))?;
-    let missing = || Error::KeyNotFound { key: requested.clone(), location: resource.location.clone() };
+    let missing = || {
+        Error::Request(RequestError::KeyNotFound {
+            key: requested.clone(),
+            location: resource.location.clone(),
+        })
+    };
     Ok(found.ok_or_else(missing)?.arn)
 }

@@ -10,7 +10,10 @@ use crate::{
         diagnosis::{Diagnosis, Outcome},
     },
     ports::aws::AwsErrorDetails,
-    service::{context::Context, error::Error},
+    service::{
+        context::Context,
+        error::{AwsCallError, Error},
+    },
 };
 
 /// Runs the checks of a prepared change, and returns the response that the change would get.
@@ -32,7 +35,10 @@ pub(super) async fn finish<K: KeyChange>(
 /// A warning for each check that could not be made. An error if a check failed.
 pub(super) fn unverified_warnings(diagnosis: &Diagnosis) -> Result<Vec<Warning>, Error> {
     if let Some(cause) = diagnosis.cause() {
-        return Err(Error::Diagnosed { cause: Box::new(cause.clone()), answer: AwsErrorDetails::default() });
+        return Err(Error::Aws(AwsCallError::Diagnosed {
+            cause: Box::new(cause.clone()),
+            answer: AwsErrorDetails::default(),
+        }));
     }
     let unchecked = diagnosis.checks.iter().filter(|check| check.outcome == Outcome::NotChecked);
     let warnings = unchecked.map(|check| Warning {

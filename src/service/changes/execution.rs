@@ -31,7 +31,7 @@ use crate::{
     ports::{Acknowledgement, AwsResponse, UpstreamError},
     service::{
         context::Context,
-        error::Error,
+        error::{AwsCallError, ChangeError, Error, StorageError},
         preflight::explain,
         shared::upstream::{self, RETRY_AFTER_THROTTLE, now},
     },
@@ -86,7 +86,7 @@ impl<K: KeyChange> Execution<K> {
         let sent = sent.unwrap_or_else(|_panic| {
             // AWS may have accepted the change before the panic. Reconciliation reads back whether it did.
             tracing::error!("a change panicked");
-            Err(Error::OutcomeUnknown { event: None, source: None })
+            Err(Error::Change(ChangeError::OutcomeUnknown { event: None, source: None }))
         });
         let result = match sent {
             Ok(Acknowledgement { aws_request_id }) => {
@@ -107,7 +107,7 @@ impl<K: KeyChange> Execution<K> {
         let deadline = self.cx.call.deadline;
         if now() >= deadline {
             // The reads before the intent took all the time.
-            let error = Error::DeadlineBeforeAws;
+            let error = Error::Aws(AwsCallError::DeadlineBeforeAws);
             self.cx.record_refusal(&error);
             drop(responder.send(Err(error)));
             return None;
@@ -125,15 +125,15 @@ impl<K: KeyChange> Execution<K> {
                 return Some(responder);
             }
             Ok(Err(unavailable)) => {
-                let error = Error::AuditUnavailable(Some(unavailable));
+                let error = Error::Storage(StorageError::AuditUnavailable(Some(unavailable)));
                 tracing::error!(error = &error as &dyn std::error::Error, "nothing was sent to AWS");
                 drop(responder.send(Err(error)));
             }
             Err(_elapsed) => {
-                drop(responder.send(Err(Error::AuditUnavailable(None))));
+                drop(responder.send(Err(Error::Storage(StorageError::AuditUnavailable(None)))));
                 if let Ok(event) = commit.await {
                     self.cx.audit.intended(event);
-                    let failure = Err(Error::AuditUnavailable(None));
+                    let failure = Err(Error::Storage(StorageError::AuditUnavailable(None)));
                     let request = self.outcome_step(&failure);
                     let entry = JournalEntry { request, ..JournalEntry::event_only(self.outcome(&failure)) };
                     drop(self.cx.ports().audit.commit(entry).await);
@@ -207,7 +207,9 @@ impl<K: KeyChange> Execution<K> {
         self.reservation.as_ref()?;
         let end = match result {
             Ok(changed) => RequestOutcome::Completed(recorded_response::of_success(changed)),
-            Err(Error::OutcomeUnknown { .. } | Error::Internal(_)) => RequestOutcome::Unknown,
+            Err(Error::Change(ChangeError::OutcomeUnknown { .. }) | Error::Internal(_)) => {
+                RequestOutcome::Unknown
+            }
             Err(error) => recorded_response::of_failure(error, self.cx.audit.key())
                 .map_or(RequestOutcome::Open, RequestOutcome::Refused),
         };
@@ -234,10 +236,10 @@ impl<K: KeyChange> Execution<K> {
                     aws.request_id = %aws_request_id,
                     "AWS made a change, but its outcome is not in the audit log yet"
                 );
-                Err(Error::OutcomeNotRecorded { aws_request_id: Some(aws_request_id) })
+                Err(Error::Change(ChangeError::OutcomeNotRecorded { aws_request_id: Some(aws_request_id) }))
             }
-            (Err(Error::OutcomeUnknown { source, .. }), Ok(Ok(event))) => {
-                Err(Error::OutcomeUnknown { event: Some(event), source })
+            (Err(Error::Change(ChangeError::OutcomeUnknown { source, .. })), Ok(Ok(event))) => {
+                Err(Error::Change(ChangeError::OutcomeUnknown { event: Some(event), source }))
             }
             (Err(error), Ok(Ok(_))) => Err(error),
             (Err(error), Ok(Err(_)) | Err(_)) => {
@@ -266,14 +268,22 @@ fn recorded_association(association: &KeyAssociation) -> Option<RecordedAssociat
 /// The error of a change after its last attempt.
 fn final_error(error: UpstreamError, deadline: Instant) -> Error {
     match error {
-        UpstreamError::Refused { refusal, answer } => Error::Refused { refusal, answer },
-        UpstreamError::RoleNotAssumable { answer } => Error::RoleNotAssumable { answer },
-        UpstreamError::Conflict { answer } => Error::Conflict { answer },
-        UpstreamError::Throttled { answer } => Error::Throttled { retry_after: RETRY_AFTER_THROTTLE, answer },
-        UpstreamError::Fault { answer } => Error::AwsUnavailable { answer: Some(answer), source: None },
-        UpstreamError::NotSent(_) if now() >= deadline => Error::DeadlineBeforeAws,
-        UpstreamError::NotSent(source) => Error::AwsUnavailable { answer: None, source: Some(source) },
-        UpstreamError::Unanswered(source) => Error::OutcomeUnknown { event: None, source: Some(source) },
+        UpstreamError::Refused { refusal, answer } => Error::Aws(AwsCallError::Refused { refusal, answer }),
+        UpstreamError::RoleNotAssumable { answer } => Error::Aws(AwsCallError::RoleNotAssumable { answer }),
+        UpstreamError::Conflict { answer } => Error::Aws(AwsCallError::Conflict { answer }),
+        UpstreamError::Throttled { answer } => {
+            Error::Aws(AwsCallError::Throttled { retry_after: RETRY_AFTER_THROTTLE, answer })
+        }
+        UpstreamError::Fault { answer } => {
+            Error::Aws(AwsCallError::Unavailable { answer: Some(answer), source: None })
+        }
+        UpstreamError::NotSent(_) if now() >= deadline => Error::Aws(AwsCallError::DeadlineBeforeAws),
+        UpstreamError::NotSent(source) => {
+            Error::Aws(AwsCallError::Unavailable { answer: None, source: Some(source) })
+        }
+        UpstreamError::Unanswered(source) => {
+            Error::Change(ChangeError::OutcomeUnknown { event: None, source: Some(source) })
+        }
     }
 }
 

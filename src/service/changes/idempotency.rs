@@ -29,7 +29,7 @@ use crate::{
     ports::RequestLock,
     service::{
         context::Context,
-        error::Error,
+        error::{ChangeError, Error, StorageError},
         shared::{keyed_mutex::KeyGuard, resolve},
     },
 };
@@ -133,7 +133,7 @@ impl Claim<'_> {
         } else {
             // A different request with this key fails here, without waiting for the first one.
             self.find_record().await?;
-            locks.lock(&self.id, deadline).await.ok_or(Error::RequestInFlight)?
+            locks.lock(&self.id, deadline).await.ok_or(Error::Change(ChangeError::RequestInFlight))?
         };
         let cluster_lock = self.lock_in_cluster().await?;
         let replay = match self.wait_for_outcome().await? {
@@ -159,7 +159,7 @@ impl Claim<'_> {
     async fn lock_in_cluster(&self) -> Result<RequestLock, Error> {
         loop {
             let lock = self.cx.ports().requests.lock(&self.id).await;
-            if let Some(lock) = lock.map_err(Error::RecordUnavailable)? {
+            if let Some(lock) = lock.map_err(StorageError::RecordUnavailable)? {
                 return Ok(lock);
             }
             self.find_record().await?;
@@ -171,8 +171,10 @@ impl Claim<'_> {
     async fn find_record(&self) -> Result<Option<RequestRecord>, Error> {
         let ports = self.cx.ports();
         let found = ports.requests.find(&self.id, ports.clock.now()).await;
-        match found.map_err(Error::RecordUnavailable)? {
-            Some(record) if record.fingerprint != self.fingerprint => Err(Error::RequestIdReused),
+        match found.map_err(StorageError::RecordUnavailable)? {
+            Some(record) if record.fingerprint != self.fingerprint => {
+                Err(Error::Change(ChangeError::RequestIdReused))
+            }
             record => Ok(record),
         }
     }
@@ -196,12 +198,14 @@ impl Claim<'_> {
         intent: EventId,
         outcome: Option<EventId>,
     ) -> Result<Option<RecordedRequest>, Error> {
-        let change = self.cx.ports().open.find(intent).await.map_err(Error::RecordUnavailable)?;
+        let change = self.cx.ports().open.find(intent).await.map_err(StorageError::RecordUnavailable)?;
         let Some(change) = change else { return Ok(None) };
         match reconcile::reconcile_one(&self.cx.state, change, self.cx.call.deadline).await {
             Reconciliation::InForce { answer, event } => Ok(Some(RecordedRequest { answer, event })),
             Reconciliation::NotInForce => Ok(None),
-            Reconciliation::NotNow => Err(Error::OutcomeUnknown { event: outcome, source: None }),
+            Reconciliation::NotNow => {
+                Err(Error::Change(ChangeError::OutcomeUnknown { event: outcome, source: None }))
+            }
         }
     }
 
@@ -209,7 +213,7 @@ impl Claim<'_> {
     async fn wait_to_poll(&self) -> Result<(), Error> {
         let next = tokio::time::Instant::now() + POLL_INTERVAL;
         if next.into_std() >= self.cx.call.deadline {
-            return Err(Error::RequestInFlight);
+            return Err(Error::Change(ChangeError::RequestInFlight));
         }
         tokio::time::sleep_until(next).await;
         Ok(())

@@ -7,7 +7,11 @@ use crate::{
         diagnosis::Lookup,
         request::ExpectedKey,
     },
-    service::{context::Context, error::Error, shared::lookup},
+    service::{
+        context::Context,
+        error::{AwsCallError, ChangeError, Error, RequestError},
+        shared::lookup,
+    },
 };
 
 /// Fails if the current key is not the expected one.
@@ -24,17 +28,21 @@ pub(super) async fn check(
         (ExpectedKey::Key(key_id), Some(current)) => {
             let deadline = cx.call.deadline;
             let found = lookup::describe_key(cx, access, key_id, deadline).await;
-            match found.map_err(|answer| Error::RoleNotAssumable { answer })? {
+            match found.map_err(|answer| Error::Aws(AwsCallError::RoleNotAssumable { answer }))? {
                 Lookup::Found(key) => key.arn == *current,
                 Lookup::Absent => false,
                 Lookup::Unknown(_) => {
-                    return Err(Error::KeyNotFound {
+                    return Err(Error::Request(RequestError::KeyNotFound {
                         key: key_id.clone(),
                         location: access.location().clone(),
-                    });
+                    }));
                 }
             }
         }
     };
-    if matches { Ok(()) } else { Err(Error::ExpectedKeyMismatch { in_force: current.cloned() }) }
+    if matches {
+        Ok(())
+    } else {
+        Err(Error::Change(ChangeError::ExpectedKeyMismatch { in_force: current.cloned() }))
+    }
 }

@@ -18,7 +18,7 @@ use crate::{
         time::Timestamp,
     },
     ports::aws::{AwsErrorDetails, Refusal},
-    service::error::Error,
+    service::error::{AwsCallError, Error},
 };
 
 /// The maximum length of each stored text from AWS, in characters.
@@ -162,9 +162,9 @@ pub(in crate::service) fn of_reconciled(intent: &Event, sets_key: bool) -> Answe
 
 /// The stored form of a refusal of AWS. `None` for any other failure: a repetition may then run the change.
 pub(in crate::service) fn of_failure(error: &Error, key: Option<&KmsKeyArn>) -> Option<Answer> {
-    let (refusal, cause, aws_error) = if let Error::Refused { refusal, answer } = error {
+    let (refusal, cause, aws_error) = if let Error::Aws(AwsCallError::Refused { refusal, answer }) = error {
         (Some(*refusal), None, answer)
-    } else if let Error::Diagnosed { cause, answer } = error {
+    } else if let Error::Aws(AwsCallError::Diagnosed { cause, answer }) = error {
         (None, Some(cause), answer)
     } else {
         return None;
@@ -261,11 +261,11 @@ impl Failure {
                 remedy: cause.remedy,
                 document: cause.document.map(Into::into),
             };
-            return Some(Error::Diagnosed { cause: Box::new(cause), answer });
+            return Some(Error::Aws(AwsCallError::Diagnosed { cause: Box::new(cause), answer }));
         }
         let code = self.refusal?;
         let refusal = REFUSALS.into_iter().find(|refusal| refusal_code(*refusal) == code)?;
-        Some(Error::Refused { refusal, answer })
+        Some(Error::Aws(AwsCallError::Refused { refusal, answer }))
     }
 }
 
@@ -333,9 +333,12 @@ mod tests {
                 message: "message".into(),
                 request_id: Some("id".into()),
             };
-            let response = of_failure(&Error::Refused { refusal, answer: aws_error.clone() }, None).unwrap();
+            let response =
+                of_failure(&Error::Aws(AwsCallError::Refused { refusal, answer: aws_error.clone() }), None)
+                    .unwrap();
             let RecordedResponse::Refused(failure) = read(&response).unwrap() else { panic!("{response:?}") };
-            let Some(Error::Refused { refusal: restored, answer }) = failure.restore() else {
+            let Some(Error::Aws(AwsCallError::Refused { refusal: restored, answer })) = failure.restore()
+            else {
                 panic!("{response:?}")
             };
             assert_eq!((restored, answer), (refusal, aws_error));
@@ -347,12 +350,16 @@ mod tests {
         for name in CheckName::ALL {
             let check = Check::failed(name, Reason::KeyDisabled, "the detail", "the remedy")
                 .with_document("the remedy", &serde_json::json!({ "Effect": "Allow" }));
-            let error =
-                Error::Diagnosed { cause: Box::new(check.clone()), answer: AwsErrorDetails::default() };
+            let error = Error::Aws(AwsCallError::Diagnosed {
+                cause: Box::new(check.clone()),
+                answer: AwsErrorDetails::default(),
+            });
             let RecordedResponse::Refused(failure) = read(&of_failure(&error, None).unwrap()).unwrap() else {
                 panic!("{name:?}")
             };
-            let Some(Error::Diagnosed { cause, .. }) = failure.restore() else { panic!("{name:?}") };
+            let Some(Error::Aws(AwsCallError::Diagnosed { cause, .. })) = failure.restore() else {
+                panic!("{name:?}")
+            };
             assert_eq!(*cause, check);
         }
     }

@@ -17,7 +17,7 @@ use crate::{
     ports::aws::AwsErrorDetails,
     service::{
         context::Context,
-        error::Error,
+        error::{AwsCallError, Error, RequestError},
         shared::{
             log_groups, lookup, policy_facts,
             query_results_probe::{self, ObservedKey},
@@ -125,7 +125,7 @@ async fn check_policy(cx: &mut Context, access: &Access, command: AssociateKmsKe
             let decided = cx.decide_command(&facts, tenant, command);
             diagnosis::tenant_policy(decided.as_ref().map(|_| ()), &resource, &key)
         }
-        Err(Error::Diagnosed { cause, .. }) => *cause,
+        Err(Error::Aws(AwsCallError::Diagnosed { cause, .. })) => *cause,
         Err(error) => Check::not_checked(CheckName::TenantPolicy, error.to_string()),
     }
 }
@@ -150,9 +150,9 @@ async fn check_log_group(
     let Target::LogGroup(name) = target else { return Ok(Lookup::Absent) };
     match log_groups::find(cx, access, name, cx.call.deadline).await {
         Ok(group) => Ok(Lookup::Found(GroupLookup { key: group.key, class: group.class })),
-        Err(Error::LogGroupNotFound { .. }) => Ok(Lookup::Absent),
-        Err(Error::RoleNotAssumable { answer }) => Err(answer),
-        Err(Error::Refused { answer, .. }) => {
+        Err(Error::Request(RequestError::LogGroupNotFound { .. })) => Ok(Lookup::Absent),
+        Err(Error::Aws(AwsCallError::RoleNotAssumable { answer })) => Err(answer),
+        Err(Error::Aws(AwsCallError::Refused { answer, .. })) => {
             Ok(Lookup::Unknown(format!("AWS returned {}", lookup::aws_message(&answer))))
         }
         Err(error) => Ok(Lookup::Unknown(error.to_string())),

@@ -15,7 +15,7 @@ use crate::{
     ports::aws::Refusal,
     service::{
         context::Context,
-        error::Error,
+        error::{AwsCallError, Error},
         shared::{lookup, upstream::now},
     },
 };
@@ -30,9 +30,9 @@ pub(in crate::service) async fn explain_refusal<C: Command>(
     error: Error,
     deadline: Instant,
 ) -> Error {
-    let Error::Refused { refusal, answer } = error else { return error };
+    let Error::Aws(AwsCallError::Refused { refusal, answer }) = error else { return error };
     let (command, access) = (authorized.command(), authorized.access());
-    let Some(target) = command.target() else { return Error::Refused { refusal, answer } };
+    let Some(target) = command.target() else { return Error::Aws(AwsCallError::Refused { refusal, answer }) };
     let resource = &Resource { location: access.location().clone(), target: target.clone() };
     let deadline = deadline.min(now() + TIMEOUT);
     let role = RoleCheck { access, resource, deadline };
@@ -55,8 +55,8 @@ pub(in crate::service) async fn explain_refusal<C: Command>(
         }
     };
     match cause {
-        Some(cause) => Error::Diagnosed { cause: Box::new(cause), answer },
-        None => Error::Refused { refusal, answer },
+        Some(cause) => Error::Aws(AwsCallError::Diagnosed { cause: Box::new(cause), answer }),
+        None => Error::Aws(AwsCallError::Refused { refusal, answer }),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     ports::LogGroup,
     service::{
         context::Context,
-        error::Error,
+        error::{Error, StorageError},
         shared::{
             key_health, log_groups,
             observation_buffer::observation,
@@ -46,7 +46,7 @@ async fn fetch(cx: &mut Context, request: UnresolvedResource) -> Result<KeyAssoc
     let association = match &resource.target {
         Target::QueryResults => {
             let key = query_results_probe::results_key(cx, access, resource).await;
-            let key = key.map_err(Error::RecordUnavailable)?;
+            let key = key.map_err(StorageError::RecordUnavailable)?;
             query_results_association(resource, key, cx.ports().clock.now())
         }
         Target::LogGroup(name) => {

@@ -5,7 +5,11 @@ use crate::{
         association::UnresolvedLocation, authorization::ResourceScope, aws::AccountId,
         onboarding::Onboarding, principal::Scope, tenant::AccountGrant,
     },
-    service::{context::Context, error::Error, shared::upstream::read_error},
+    service::{
+        context::Context,
+        error::{Error, RequestError},
+        shared::upstream::read_error,
+    },
 };
 
 /// Returns the policies to install in an account of the caller's tenant.
@@ -30,7 +34,7 @@ fn authorize_grant(cx: &mut Context, account: AccountId) -> Result<AccountGrant,
     cx.require(Scope::Read)?;
     let tenant = cx.tenant()?;
     let unresolved = UnresolvedLocation { account: Some(account), region: None };
-    let grant = tenant.grant(account).ok_or(Error::AccountNotFound(unresolved))?;
+    let grant = tenant.grant(account).ok_or(Error::Request(RequestError::AccountNotFound(unresolved)))?;
     cx.authorize_scope(&tenant, ResourceScope::Account(grant))?;
     Ok((**grant).clone())
 }

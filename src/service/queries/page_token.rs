@@ -6,7 +6,10 @@ use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 
-use crate::{domain::tenant::TenantId, service::error::Error};
+use crate::{
+    domain::tenant::TenantId,
+    service::error::{Error, RequestError},
+};
 
 /// The start of the next page.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,10 +54,10 @@ impl PageCursor {
             let token: Token = serde_json::from_slice(&json).ok()?;
             (token.bound == bound.digest()).then_some(token.cursor)
         };
-        read().ok_or_else(|| Error::Invalid {
+        read().ok_or_else(|| Error::Request(RequestError::Invalid {
             field: "page_token",
             problem: "is not the next_page_token of this request: repeat the request with its own token, or omit the token to start again".into(),
-        })
+        }))
     }
 }
 

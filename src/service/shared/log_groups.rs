@@ -10,7 +10,10 @@ use crate::{
         history::KeyRecord,
     },
     ports::{LogGroup, LogGroupPage, limit::Operation},
-    service::{context::Context, error::Error},
+    service::{
+        context::Context,
+        error::{Error, RequestError},
+    },
 };
 
 /// Reads the log group from AWS.
@@ -32,7 +35,10 @@ pub(in crate::service) async fn find(
             state.observations.add([observation(access.location(), &group, at)]);
             Ok(group)
         }
-        (None, _) => Err(Error::LogGroupNotFound { name: name.clone(), location: access.location().clone() }),
+        (None, _) => Err(Error::Request(RequestError::LogGroupNotFound {
+            name: name.clone(),
+            location: access.location().clone(),
+        })),
     }
 }
 

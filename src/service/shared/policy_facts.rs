@@ -15,7 +15,10 @@ use crate::{
         remedy,
     },
     ports::{UpstreamError, aws::AwsErrorDetails},
-    service::{context::Context, error::Error},
+    service::{
+        context::Context,
+        error::{AwsCallError, ChangeError, Error, RequestError},
+    },
 };
 
 /// Authorizes `command` with all facts that policies require. If the previous key is one of them, this locks
@@ -45,7 +48,12 @@ pub(in crate::service) async fn lock_resource(
 ) -> Result<KeyGuard, Error> {
     match guard {
         Some(guard) => Ok(guard),
-        None => cx.state.resource_locks.lock(resource, cx.call.deadline).await.ok_or(Error::ResourceLocked),
+        None => cx
+            .state
+            .resource_locks
+            .lock(resource, cx.call.deadline)
+            .await
+            .ok_or(Error::Change(ChangeError::ResourceLocked)),
     }
 }
 
@@ -97,9 +105,10 @@ pub(in crate::service) async fn key_tags(
             cx.audit.record_aws_call(read.via);
             return Ok(tags);
         }
-        Ok(None) => {
-            Error::KeyNotFound { key: KmsKeyId::Arn(key.clone()), location: access.location().clone() }
-        }
+        Ok(None) => Error::Request(RequestError::KeyNotFound {
+            key: KmsKeyId::Arn(key.clone()),
+            location: access.location().clone(),
+        }),
         Err(UpstreamError::Refused { answer, .. }) => {
             let detail = format!(
                 "the policy {policy_ids} uses the tags of {key}, which the role may not read: AWS returned {}",
@@ -118,5 +127,5 @@ pub(in crate::service) async fn key_tags(
 
 fn undecided(cx: &mut Context, policies: &[Arc<str>], cause: Check, answer: AwsErrorDetails) -> Error {
     cx.audit.denied(&Denial::Undecided { policies: policies.to_vec() });
-    Error::Diagnosed { cause: Box::new(cause), answer }
+    Error::Aws(AwsCallError::Diagnosed { cause: Box::new(cause), answer })
 }

@@ -25,7 +25,11 @@ use crate::{
         limit::Operation,
         queries::{QueryId, QueryState},
     },
-    service::{context::Context, error::Error, state::ServiceState},
+    service::{
+        context::Context,
+        error::{AwsCallError, Error},
+        state::ServiceState,
+    },
 };
 
 /// The maximum time for one probe, from finding a log group to the end of the query.
@@ -288,7 +292,7 @@ impl Inconclusive {
 
     #[expect(clippy::needless_pass_by_value, reason = "no caller uses the error afterwards")]
     fn of(error: Error) -> Self {
-        let is_refusal = matches!(error, Error::Refused { .. });
+        let is_refusal = matches!(error, Error::Aws(AwsCallError::Refused { .. }));
         let helps = if is_refusal { Remedy::Permission } else { Remedy::Time };
         let message = match error.aws_answer() {
             Some(answer) => format!("{error}: {}", lookup::aws_message(answer)),

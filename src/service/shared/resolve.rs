@@ -11,7 +11,7 @@ use crate::{
         tenant::{AccountGrant, Tenant},
     },
     ports::aws::Refusal,
-    service::error::Error,
+    service::error::{AccessError, AwsCallError, Error, RequestError},
 };
 
 /// Finds the one account and Region of the tenant that match the request.
@@ -24,24 +24,25 @@ pub(in crate::service) fn resolve_location(
             && unresolved.region.as_ref().is_none_or(|region| grant.allows_region(region))
     };
     let mut matching = tenant.accounts.iter().map(AsRef::as_ref).filter(matches);
-    let grant = matching.next().ok_or_else(|| Error::AccountNotFound(unresolved.clone()))?;
+    let grant =
+        matching.next().ok_or_else(|| Error::Request(RequestError::AccountNotFound(unresolved.clone())))?;
     if matching.next().is_some() {
-        return Err(Error::Invalid {
+        return Err(Error::Request(RequestError::Invalid {
             field: "account_id",
             problem: "is required, because more than one of the tenant's accounts matches".into(),
-        });
+        }));
     }
     let region = match (&unresolved.region, &*grant.regions) {
         (Some(region), _) => region.clone(),
         (None, [only]) => only.clone(),
         (None, _) => {
-            return Err(Error::Invalid {
+            return Err(Error::Request(RequestError::Invalid {
                 field: "region",
                 problem: format!(
                     "is required, because the tenant has more than one Region in account {}",
                     grant.account
                 ),
-            });
+            }));
         }
     };
     Ok(Location { account: grant.account, region })
@@ -54,7 +55,9 @@ pub(in crate::service) fn resolve_resource(
 ) -> Result<Resource, Error> {
     let location = resolve_location(tenant, &unresolved.location)?;
     match unresolved.target {
-        Target::LogGroup(name) if name.is_reserved() => Err(Error::LogGroupReserved(name)),
+        Target::LogGroup(name) if name.is_reserved() => {
+            Err(Error::Request(RequestError::LogGroupReserved(name)))
+        }
         target @ (Target::LogGroup(_) | Target::QueryResults) => Ok(Resource { location, target }),
     }
 }
@@ -65,16 +68,23 @@ pub(in crate::service) fn check_region(key: &KmsKeyArn, resource: &Resource) -> 
     if key.region() == region && key.partition() == Partition::of(region) {
         Ok(())
     } else {
-        Err(Error::KeyRegionMismatch { key: key.region().clone(), target: region.clone() })
+        Err(Error::Request(RequestError::KeyRegionMismatch {
+            key: key.region().clone(),
+            target: region.clone(),
+        }))
     }
 }
 
 /// Makes the error for a log group that does not exist the same as for one that the caller may not see.
 pub(in crate::service) fn mask_as_not_found(error: Error, resource: &Resource) -> Error {
     match (error, &resource.target) {
-        (Error::Refused { refusal: Refusal::LogGroupNotFound, .. }, Target::LogGroup(name)) => {
-            Error::LogGroupNotFound { name: name.clone(), location: resource.location.clone() }
-        }
+        (
+            Error::Aws(AwsCallError::Refused { refusal: Refusal::LogGroupNotFound, .. }),
+            Target::LogGroup(name),
+        ) => Error::Request(RequestError::LogGroupNotFound {
+            name: name.clone(),
+            location: resource.location.clone(),
+        }),
         (Error::FailureNotRecorded { error }, _) => {
             Error::FailureNotRecorded { error: Box::new(mask_as_not_found(*error, resource)) }
         }
@@ -84,8 +94,8 @@ pub(in crate::service) fn mask_as_not_found(error: Error, resource: &Resource) -
 
 /// Replaces the resolved key in the error with the key as the caller named it.
 pub(in crate::service) fn redact_resolved_key(error: Error, requested: &KmsKeyId) -> Error {
-    if let Error::KeyNotFound { location, .. } = error {
-        return Error::KeyNotFound { key: requested.clone(), location };
+    if let Error::Request(RequestError::KeyNotFound { location, .. }) = error {
+        return Error::Request(RequestError::KeyNotFound { key: requested.clone(), location });
     }
     error
 }
@@ -94,15 +104,18 @@ pub(in crate::service) fn redact_resolved_key(error: Error, requested: &KmsKeyId
 pub(in crate::service) fn mask_denial(denial: Denial, about: ResourceScope<'_>) -> Error {
     match (denial, about) {
         (Denial::Forbidden { policies } | Denial::Undecided { policies }, _) => {
-            Error::NotAllowed { policies }
+            Error::Access(AccessError::NotAllowed { policies })
         }
         (Denial::NotPermitted, ResourceScope::Account(grant)) => {
-            Error::AccountNotFound(UnresolvedLocation { account: Some(grant.account), region: None })
+            Error::Request(RequestError::AccountNotFound(UnresolvedLocation {
+                account: Some(grant.account),
+                region: None,
+            }))
         }
         (
             Denial::NotPermitted,
             ResourceScope::Aws { .. } | ResourceScope::AuditLog(_) | ResourceScope::Tenant,
-        ) => Error::NotAllowed { policies: Vec::new() },
+        ) => Error::Access(AccessError::NotAllowed { policies: Vec::new() }),
     }
 }
 
@@ -115,23 +128,29 @@ pub(in crate::service) fn mask_command_denial(
     key: Option<&KmsKeyArn>,
 ) -> Error {
     match denial {
-        Denial::Forbidden { policies } | Denial::Undecided { policies } => Error::NotAllowed { policies },
+        Denial::Forbidden { policies } | Denial::Undecided { policies } => {
+            Error::Access(AccessError::NotAllowed { policies })
+        }
         Denial::NotPermitted => {
             let Some(grant) = tenant.grant(location.account) else {
                 let Location { account, region } = location.clone();
-                return Error::AccountNotFound(UnresolvedLocation {
+                return Error::Request(RequestError::AccountNotFound(UnresolvedLocation {
                     account: Some(account),
                     region: Some(region),
-                });
+                }));
             };
             match (target, key) {
                 (Some(Target::LogGroup(name)), _) if !grant.allows_log_group(name) => {
-                    Error::LogGroupNotFound { name: name.clone(), location: location.clone() }
+                    Error::Request(RequestError::LogGroupNotFound {
+                        name: name.clone(),
+                        location: location.clone(),
+                    })
                 }
-                (_, Some(key)) if !grant.allows_key(key) => {
-                    Error::KeyNotFound { key: KmsKeyId::Arn(key.clone()), location: location.clone() }
-                }
-                _ => Error::NotAllowed { policies: Vec::new() },
+                (_, Some(key)) if !grant.allows_key(key) => Error::Request(RequestError::KeyNotFound {
+                    key: KmsKeyId::Arn(key.clone()),
+                    location: location.clone(),
+                }),
+                _ => Error::Access(AccessError::NotAllowed { policies: Vec::new() }),
             }
         }
     }

@@ -8,7 +8,11 @@ use crate::{
         AwsResponse, UpstreamError,
         limit::{AcquireError, Operation, QuotaKey, UpstreamOutcome},
     },
-    service::{context::Context, error::Error, state::Dependencies},
+    service::{
+        context::Context,
+        error::{AwsCallError, Error},
+        state::Dependencies,
+    },
 };
 
 /// The retry delay after AWS throttled a call until its deadline.
@@ -75,16 +79,20 @@ fn outcome_of<T>(result: &Result<T, UpstreamError>) -> UpstreamOutcome {
 /// The error of a read that failed.
 pub(in crate::service) fn read_error(error: UpstreamError, deadline: Instant) -> Error {
     match error {
-        UpstreamError::Refused { refusal, answer } => Error::Refused { refusal, answer },
-        UpstreamError::RoleNotAssumable { answer } => Error::RoleNotAssumable { answer },
-        UpstreamError::Conflict { answer } => Error::Conflict { answer },
-        UpstreamError::Throttled { answer } => Error::Throttled { retry_after: RETRY_AFTER_THROTTLE, answer },
-        UpstreamError::Fault { answer } => Error::AwsUnavailable { answer: Some(answer), source: None },
+        UpstreamError::Refused { refusal, answer } => Error::Aws(AwsCallError::Refused { refusal, answer }),
+        UpstreamError::RoleNotAssumable { answer } => Error::Aws(AwsCallError::RoleNotAssumable { answer }),
+        UpstreamError::Conflict { answer } => Error::Aws(AwsCallError::Conflict { answer }),
+        UpstreamError::Throttled { answer } => {
+            Error::Aws(AwsCallError::Throttled { retry_after: RETRY_AFTER_THROTTLE, answer })
+        }
+        UpstreamError::Fault { answer } => {
+            Error::Aws(AwsCallError::Unavailable { answer: Some(answer), source: None })
+        }
         UpstreamError::NotSent(source) | UpstreamError::Unanswered(source) => {
             if now() >= deadline {
-                Error::DeadlineBeforeAws
+                Error::Aws(AwsCallError::DeadlineBeforeAws)
             } else {
-                Error::AwsUnavailable { answer: None, source: Some(source) }
+                Error::Aws(AwsCallError::Unavailable { answer: None, source: Some(source) })
             }
         }
     }
@@ -108,6 +116,6 @@ impl CallError {
 
 impl From<AcquireError> for Error {
     fn from(rejection: AcquireError) -> Self {
-        Self::BudgetExhausted { retry_after: rejection.retry_after }
+        Self::Aws(AwsCallError::BudgetExhausted { retry_after: rejection.retry_after })
     }
 }

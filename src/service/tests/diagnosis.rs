@@ -113,7 +113,7 @@ async fn the_remedy_is_the_key_policy_if_only_it_does_not_allow_the_role() {
     env.aws.answer(refused_with(Refusal::RoleLacksKms));
     let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
     assert_eq!(error.reason(), Reason::RoleLacksKmsPermission);
-    let Error::Diagnosed { cause, .. } = error else { panic!("{error:?}") };
+    let Error::Aws(AwsCallError::Diagnosed { cause, .. }) = error else { panic!("{error:?}") };
     assert!(cause.remedy.contains("kms:PutKeyPolicy"), "{cause:?}");
 }
 
@@ -231,7 +231,7 @@ async fn a_refusal_for_a_missing_permission_contains_the_statement_to_add() {
         env.aws.answer(refused_with(refusal));
         let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
         assert_eq!(error.reason(), reason);
-        let Error::Diagnosed { cause, .. } = error else { panic!("{error:?}") };
+        let Error::Aws(AwsCallError::Diagnosed { cause, .. }) = error else { panic!("{error:?}") };
         assert!(cause.document.unwrap().contains(needle));
     }
 }

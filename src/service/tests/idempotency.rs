@@ -95,7 +95,7 @@ async fn a_repetition_waits_for_the_first_request_and_a_different_one_does_not()
     );
     assert_eq!(again.unwrap(), first.unwrap());
     assert_eq!(after.as_secs(), 3);
-    assert!(matches!(short, Err(Error::RequestInFlight)), "{short:?}");
+    assert!(matches!(short, Err(Error::Change(ChangeError::RequestInFlight))), "{short:?}");
     assert_eq!(timed_out.as_secs(), 2);
     assert_eq!(other.unwrap_err().reason(), Reason::RequestIdReused);
     assert_eq!(at_once.as_secs(), 1);
@@ -199,6 +199,6 @@ async fn a_request_whose_record_cannot_be_read_is_not_sent() {
     let env = env();
     env.audit.history.fail(true);
     let error = env.associate(ALL, with_id("/app/web")).await.unwrap_err();
-    assert!(matches!(error, Error::RecordUnavailable(_)), "{error:?}");
+    assert!(matches!(error, Error::Storage(StorageError::RecordUnavailable(_))), "{error:?}");
     assert_eq!(env.aws.calls(), []);
 }

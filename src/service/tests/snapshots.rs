@@ -89,9 +89,10 @@ async fn a_call_keeps_its_snapshot_during_a_reload() {
 #[tokio::test(start_paused = true)]
 async fn a_tenant_suspended_or_removed_since_the_snapshot_is_rejected() {
     let suspended = Tenant { suspended: true, ..tenant("acme") };
-    for (after, expected) in
-        [(vec![Arc::new(suspended)], Reason::TenantSuspended), (Vec::new(), Error::TenantRemoved.reason())]
-    {
+    for (after, expected) in [
+        (vec![Arc::new(suspended)], Reason::TenantSuspended),
+        (Vec::new(), Error::Access(AccessError::TenantRemoved).reason()),
+    ] {
         let env = env();
         let started = env.rules.current();
         env.rules.replace(Arc::new(FakeTenants(after)), Arc::new(FakePolicy::default()));

@@ -24,7 +24,7 @@ use crate::{
     },
     service::{
         context::Context,
-        error::Error,
+        error::{Error, RequestError, StorageError},
         queries::page_token::{PageCursor, TokenScope},
         shared::{
             key_health::{Health, health_of},
@@ -105,7 +105,7 @@ async fn compute_usage(cx: &mut Context, request: UsageRequest) -> Result<Usage,
     uses.sort_by_cached_key(|it| it.resource.to_string());
     if records.is_empty() && health == KeyHealth::NotFound {
         let location = Location { account: key.account(), region: key.region().clone() };
-        return Err(Error::KeyNotFound { key: request.key, location });
+        return Err(Error::Request(RequestError::KeyNotFound { key: request.key, location }));
     }
 
     let verdict = verdict(&uses);
@@ -137,7 +137,9 @@ async fn resolve_key(
     let described = cx.ports().keys.describe(&access, &request.key, deadline).await;
     cx.audit.record_aws_call(described.via);
     let found = described.result.map_err(|error| read_error(error, deadline))?;
-    found.map(|key| key.arn).ok_or_else(|| Error::KeyNotFound { key: request.key.clone(), location })
+    found
+        .map(|key| key.arn)
+        .ok_or_else(|| Error::Request(RequestError::KeyNotFound { key: request.key.clone(), location }))
 }
 
 /// The key's health. Read in the key's own account if that is one of the locations.
@@ -158,12 +160,12 @@ async fn resources_with_key(
     locations: &[Location],
     key: &KmsKeyArn,
 ) -> Result<(Vec<KeyRecord>, bool), Error> {
-    cx.state.flush_observations().await.map_err(Error::RecordUnavailable)?;
+    cx.state.flush_observations().await.map_err(StorageError::RecordUnavailable)?;
     let mut all: Vec<KeyRecord> = Vec::new();
     let mut after = None;
     loop {
         let found = cx.ports().history.resources_with_key(key, after.as_ref(), STORE_PAGE).await;
-        let found = found.map_err(Error::RecordUnavailable)?;
+        let found = found.map_err(StorageError::RecordUnavailable)?;
         after = found.last().map(|last| last.resource.clone());
         let is_last = found.len() < usize::try_from(STORE_PAGE).unwrap_or(usize::MAX);
         all.extend(

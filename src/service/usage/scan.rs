@@ -20,7 +20,7 @@ use crate::{
     ports::LogGroupPage,
     service::{
         context::Context,
-        error::Error,
+        error::{AwsCallError, Error, StorageError},
         shared::{
             audit_context::AuditContext, log_groups, lookup, observation_buffer::observation, upstream::now,
         },
@@ -112,7 +112,7 @@ pub(super) async fn scan_all(
     }
     let locations: Vec<Location> =
         permitted.iter().map(|authorized| authorized.access().location().clone()).collect();
-    let scans = cx.ports().history.scans(&locations).await.map_err(Error::RecordUnavailable)?;
+    let scans = cx.ports().history.scans(&locations).await.map_err(StorageError::RecordUnavailable)?;
     let scanned = locations.into_iter().map(|location| {
         let scan = scans.iter().find(|scan| scan.location == location);
         ScanResult {
@@ -203,7 +203,10 @@ fn storage_failed() -> Completeness {
 
 /// Whether the scan failed only because its time was over.
 fn deadline_passed(error: &Error, stop: Instant) -> bool {
-    matches!(error, Error::BudgetExhausted { .. } | Error::DeadlineBeforeAws) || now() >= stop
+    matches!(
+        error,
+        Error::Aws(AwsCallError::BudgetExhausted { .. }) | Error::Aws(AwsCallError::DeadlineBeforeAws)
+    ) || now() >= stop
 }
 
 /// The cause of the failure, worded to follow "because".

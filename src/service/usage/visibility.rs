@@ -14,7 +14,7 @@ use crate::{
     },
     service::{
         context::Context,
-        error::Error,
+        error::{AccessError, Error, RequestError},
         shared::{policy_facts, resolve},
     },
 };
@@ -30,7 +30,7 @@ pub(super) async fn authorized_locations(
     let UsageRequest { key: requested, location, .. } = request;
     let region = key.region().clone();
     if let Some(target) = location.region.as_ref().filter(|target| **target != region) {
-        return Err(Error::KeyRegionMismatch { key: region, target: target.clone() });
+        return Err(Error::Request(RequestError::KeyRegionMismatch { key: region, target: target.clone() }));
     }
     let command = |account| {
         let location = Location { account, region: region.clone() };
@@ -60,11 +60,13 @@ pub(super) async fn authorized_locations(
     let denial = refusal.unwrap_or(Denial::NotPermitted);
     cx.audit.denied(&denial);
     Err(match denial {
-        Denial::Forbidden { policies } | Denial::Undecided { policies } => Error::NotAllowed { policies },
+        Denial::Forbidden { policies } | Denial::Undecided { policies } => {
+            Error::Access(AccessError::NotAllowed { policies })
+        }
         // The error names the key as requested. It does not reveal which key an alias stands for.
         Denial::NotPermitted => {
             let location = Location { account: key.account(), region };
-            Error::KeyNotFound { key: requested.clone(), location }
+            Error::Request(RequestError::KeyNotFound { key: requested.clone(), location })
         }
     })
 }

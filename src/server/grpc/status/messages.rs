@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     domain::association::UnresolvedLocation,
-    service::{Error, ReadError},
+    service::{AccessError, AwsCallError, ChangeError, Error, ReadError, RequestError, StorageError},
 };
 
 /// The `RetryInfo` delay if nothing gives a better one.
@@ -20,91 +20,12 @@ const STREAM_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 pub(super) fn status_details(error: &Error) -> StatusDetails {
     match error {
-        Error::TenantRemoved => StatusDetails::new(
-            "the token was rejected: get a new one from its issuer, or ask the operator of this service for the cause",
-        ),
-        Error::TenantSuspended => {
-            StatusDetails::new("your tenant is suspended: contact the operator of this service")
-        }
-        Error::ScopeMissing(scope) => {
-            StatusDetails::new(format!("the token lacks the scope {scope}: get a token with this scope from your issuer"))
-                .with("scope", scope)
-        }
-        Error::Invalid { field, problem } => {
-            let mut details = StatusDetails::new(format!("{field} {problem}"));
-            details.details.add_bad_request_violation(*field, problem);
-            details
-        }
-        Error::KeyRegionMismatch { key, target } => StatusDetails::new(format!(
-            "the key is in Region {key}, but the target is in {target}: use a key in {target}"
-        ))
-        .with("key_region", key)
-        .with("target_region", target),
-        Error::LogGroupReserved(name) => StatusDetails::new(format!(
-            "log group {name} is reserved for AWS, because its name begins with aws/: use another log group"
-        ))
-        .with("log_group_name", name),
-        Error::AccountNotFound(UnresolvedLocation { account, region }) => {
-            let account = account.map_or_else(String::new, |account| account.to_string());
-            let region = region.as_ref().map_or_else(String::new, ToString::to_string);
-            let named = [("account", &account), ("Region", &region)]
-                .iter()
-                .filter(|(_, value)| !value.is_empty())
-                .map(|(what, value)| format!("{what} {value}"))
-                .collect::<Vec<_>>()
-                .join(" in ");
-            let named = if named.is_empty() { "any account".into() } else { named };
-            StatusDetails::new(format!("your tenant has no grant for {named}: use an account and Region that GetCaller lists"))
-                .with("account_id", account)
-                .with("region", region)
-        }
-        Error::LogGroupNotFound { name, location } => {
-            let mut details = StatusDetails::new(format!(
-                "log group {name} does not exist in account {} and Region {}, or your tenant may not see it: check the name, account and Region",
-                location.account, location.region
-            ))
-            .with("log_group_name", name)
-            .with("account_id", location.account)
-            .with("region", &location.region);
-            details.details.set_resource_info("log_group", name.as_str(), "", "not found");
-            details
-        }
-        Error::KeyNotFound { key, location } => {
-            let mut details = StatusDetails::new(format!(
-                "KMS key {key} does not exist for account {} and Region {}, or your tenant may not use it: check the key, account and Region",
-                location.account, location.region
-            ))
-            .with("kms_key_id", key)
-            .with("region", &location.region);
-            details.details.set_resource_info("kms_key", key.to_string(), "", "not found");
-            details
-        }
-        Error::NotAllowed { policies } => {
-            let details = StatusDetails::new(
-                "policy denies this call: compare the log group and the key with what GetCaller lists, or ask the operator of this service",
-            );
-            if policies.is_empty() { details } else { details.with("policy_ids", policies.join(",")) }
-        }
-        Error::Refused { refusal, answer } => refusal_details(*refusal, answer),
-        Error::Diagnosed { cause, answer } => diagnosis_details(cause, answer),
-        Error::RoleNotAssumable { .. }
-        | Error::Conflict { .. }
-        | Error::ExpectedKeyMismatch { .. }
-        | Error::ResourceLocked
-        | Error::BudgetExhausted { .. }
-        | Error::Throttled { .. }
-        | Error::AwsUnavailable { .. }
-        | Error::AuditUnavailable(_)
-        | Error::OutcomeNotRecorded { .. }
-        | Error::RecordUnavailable(_)
-        | Error::DeadlineBeforeAws
-        | Error::OutcomeUnknown { .. }
-        | Error::RequestInFlight
-        | Error::Internal(_) => contextual_message(error),
-        Error::RequestIdReused => StatusDetails::new(
-            "request_id belongs to a different request of the last 24 hours: use a new UUID for each request, and the same one only to repeat a request",
-        )
-        .with_bad_field("request_id", "belongs to a different request"),
+        Error::Access(error) => access_details(error),
+        Error::Request(error) => request_details(error),
+        Error::Aws(error) => aws_call_details(error),
+        Error::Change(error) => change_details(error),
+        Error::Storage(error) => storage_details(error),
+        Error::AuditRead(error) => audit_read_details(error),
         Error::ReplayedFailure { error, event } => {
             let mut details = status_details(error);
             details.message.push_str("; this is the recorded response to the first request with this request_id: remove the cause, then send a new request_id");
@@ -115,24 +36,132 @@ pub(super) fn status_details(error: &Error) -> StatusDetails {
             details.message.push_str("; its record in the audit log is still pending");
             details.with("audit_record", "pending")
         }
-        Error::AuditRead(error) => audit_read_message(error),
+        Error::Internal(_) => StatusDetails::new("internal error"),
     }
 }
 
-/// The message of an error that the state of AWS or of this service causes, not the request.
-fn contextual_message(error: &Error) -> StatusDetails {
+fn access_details(error: &AccessError) -> StatusDetails {
     match error {
-        Error::RoleNotAssumable { answer } => StatusDetails::new(
+        AccessError::TenantRemoved => StatusDetails::new(
+            "the token was rejected: get a new one from its issuer, or ask the operator of this service for the cause",
+        ),
+        AccessError::TenantSuspended => {
+            StatusDetails::new("your tenant is suspended: contact the operator of this service")
+        }
+        AccessError::ScopeMissing(scope) => StatusDetails::new(format!(
+            "the token lacks the scope {scope}: get a token with this scope from your issuer"
+        ))
+        .with("scope", scope),
+        AccessError::NotAllowed { policies } => {
+            let details = StatusDetails::new(
+                "policy denies this call: compare the log group and the key with what GetCaller lists, or ask the operator of this service",
+            );
+            if policies.is_empty() { details } else { details.with("policy_ids", policies.join(",")) }
+        }
+    }
+}
+
+fn request_details(error: &RequestError) -> StatusDetails {
+    match error {
+        RequestError::Invalid { field, problem } => {
+            let mut details = StatusDetails::new(format!("{field} {problem}"));
+            details.details.add_bad_request_violation(*field, problem);
+            details
+        }
+        RequestError::KeyRegionMismatch { key, target } => StatusDetails::new(format!(
+            "the key is in Region {key}, but the target is in {target}: use a key in {target}"
+        ))
+        .with("key_region", key)
+        .with("target_region", target),
+        RequestError::LogGroupReserved(name) => StatusDetails::new(format!(
+            "log group {name} is reserved for AWS, because its name begins with aws/: use another log group"
+        ))
+        .with("log_group_name", name),
+        RequestError::AccountNotFound(UnresolvedLocation { account, region }) => {
+            let account = account.map_or_else(String::new, |account| account.to_string());
+            let region = region.as_ref().map_or_else(String::new, ToString::to_string);
+            let named = [("account", &account), ("Region", &region)]
+                .iter()
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(what, value)| format!("{what} {value}"))
+                .collect::<Vec<_>>()
+                .join(" in ");
+            let named = if named.is_empty() { "any account".into() } else { named };
+            StatusDetails::new(format!(
+                "your tenant has no grant for {named}: use an account and Region that GetCaller lists"
+            ))
+            .with("account_id", account)
+            .with("region", region)
+        }
+        RequestError::LogGroupNotFound { name, location } => {
+            let mut details = StatusDetails::new(format!(
+                "log group {name} does not exist in account {} and Region {}, or your tenant may not see it: check the name, account and Region",
+                location.account, location.region
+            ))
+            .with("log_group_name", name)
+            .with("account_id", location.account)
+            .with("region", &location.region);
+            details.details.set_resource_info("log_group", name.as_str(), "", "not found");
+            details
+        }
+        RequestError::KeyNotFound { key, location } => {
+            let mut details = StatusDetails::new(format!(
+                "KMS key {key} does not exist for account {} and Region {}, or your tenant may not use it: check the key, account and Region",
+                location.account, location.region
+            ))
+            .with("kms_key_id", key)
+            .with("region", &location.region);
+            details.details.set_resource_info("kms_key", key.to_string(), "", "not found");
+            details
+        }
+    }
+}
+
+fn aws_call_details(error: &AwsCallError) -> StatusDetails {
+    match error {
+        AwsCallError::Refused { refusal, answer } => refusal_details(*refusal, answer),
+        AwsCallError::Diagnosed { cause, answer } => diagnosis_details(cause, answer),
+        AwsCallError::RoleNotAssumable { answer } => StatusDetails::new(
             "this service cannot assume the role in your account: install the trust policy from GetOnboarding, which names this service's role and the configured external id",
         )
         .with_precondition("ROLE_NOT_ASSUMABLE", "the role's trust policy, or the policy of this service's own role")
         .with_aws_error(answer),
-        Error::Conflict { answer } => StatusDetails::new(
+        AwsCallError::Conflict { answer } => StatusDetails::new(
             "another change of the same resource was still in flight at the deadline: retry",
         )
         .with_retry(SHORT_RETRY)
         .with_aws_error(answer),
-        Error::ExpectedKeyMismatch { in_force } => {
+        AwsCallError::BudgetExhausted { retry_after } => StatusDetails::new(format!(
+            "AWS's quota for this operation, account and Region allows no more calls before the deadline; nothing was sent to AWS: retry after {} ms, or set a longer deadline",
+            retry_after.as_millis().max(1)
+        ))
+        .with_retry(*retry_after)
+        .with_quota("aws-account", "calls per second of this operation in this account and Region"),
+        AwsCallError::Throttled { retry_after, answer } => {
+            StatusDetails::new("AWS throttled the call until the deadline; nothing was changed: retry later")
+                .with_retry(*retry_after)
+                .with_quota("aws-account", "AWS's quota, which other clients in the account share")
+                .with_aws_error(answer)
+        }
+        AwsCallError::Unavailable { answer, .. } => {
+            let details = StatusDetails::new("AWS is not reachable, or responded with a server error: retry")
+                .with_retry(SHORT_RETRY);
+            answer.iter().fold(details, StatusDetails::with_aws_error)
+        }
+        AwsCallError::DeadlineBeforeAws => {
+            StatusDetails::new("the deadline passed before anything was sent to AWS: retry with a longer deadline")
+                .with("sent", "false")
+        }
+    }
+}
+
+fn change_details(error: &ChangeError) -> StatusDetails {
+    match error {
+        ChangeError::RequestIdReused => StatusDetails::new(
+            "request_id belongs to a different request of the last 24 hours: use a new UUID for each request, and the same one only to repeat a request",
+        )
+        .with_bad_field("request_id", "belongs to a different request"),
+        ChangeError::ExpectedKeyMismatch { in_force } => {
             let in_force = in_force.as_ref().map(ToString::to_string).unwrap_or_default();
             let current = if in_force.is_empty() { "no key" } else { in_force.as_str() };
             StatusDetails::new(format!(
@@ -141,38 +170,16 @@ fn contextual_message(error: &Error) -> StatusDetails {
             .with("kms_key_arn", &in_force)
             .with("sent", "false")
         }
-        Error::ResourceLocked => StatusDetails::new(
+        ChangeError::ResourceLocked => StatusDetails::new(
             "another change of the same resource was still in flight at the deadline; nothing was sent to AWS: retry",
         )
         .with_retry(SHORT_RETRY)
         .with("sent", "false"),
-        Error::RequestInFlight => StatusDetails::new(
+        ChangeError::RequestInFlight => StatusDetails::new(
             "the first request with this request_id was still in flight at the deadline: retry with the same request_id",
         )
         .with_retry(SHORT_RETRY),
-        Error::BudgetExhausted { retry_after } => StatusDetails::new(format!(
-            "AWS's quota for this operation, account and Region allows no more calls before the deadline; nothing was sent to AWS: retry after {} ms, or set a longer deadline",
-            retry_after.as_millis().max(1)
-        ))
-        .with_retry(*retry_after)
-        .with_quota("aws-account", "calls per second of this operation in this account and Region"),
-        Error::Throttled { retry_after, answer } => {
-            StatusDetails::new("AWS throttled the call until the deadline; nothing was changed: retry later")
-                .with_retry(*retry_after)
-                .with_quota("aws-account", "AWS's quota, which other clients in the account share")
-                .with_aws_error(answer)
-        }
-        Error::AwsUnavailable { answer, .. } => {
-            let details = StatusDetails::new("AWS is not reachable, or responded with a server error: retry")
-                .with_retry(SHORT_RETRY);
-            answer.iter().fold(details, StatusDetails::with_aws_error)
-        }
-        Error::AuditUnavailable(_) => {
-            StatusDetails::new("the audit log is not writable, so nothing was sent to AWS: retry")
-                .with_retry(SHORT_RETRY)
-                .with("sent", "false")
-        }
-        Error::OutcomeNotRecorded { aws_request_id } => {
+        ChangeError::OutcomeNotRecorded { aws_request_id } => {
             let details = StatusDetails::new(
                 "AWS made the change, but its record in the audit log is still pending: read the association before you repeat the call",
             )
@@ -181,42 +188,32 @@ fn contextual_message(error: &Error) -> StatusDetails {
             .with("audit_record", "pending");
             aws_request_id.iter().fold(details, |details, id| details.with("aws_request_id", id))
         }
-        Error::RecordUnavailable(_) => {
-            StatusDetails::new("the service cannot read its record of associations: retry").with_retry(SHORT_RETRY)
-        }
-        Error::DeadlineBeforeAws => {
-            StatusDetails::new("the deadline passed before anything was sent to AWS: retry with a longer deadline")
-                .with("sent", "false")
-        }
-        Error::OutcomeUnknown { event, .. } => {
+        ChangeError::OutcomeUnknown { event, .. } => {
             let details = StatusDetails::new(
                 "the change was sent to AWS, but no response came in time, so its outcome is unknown: read the association, or repeat the call, which is safe",
             )
             .with("sent", "true");
             event.iter().fold(details, |details, event| details.with("audit_event_id", event))
         }
-        Error::AuditRead(_)
-        | Error::TenantRemoved
-        | Error::TenantSuspended
-        | Error::ScopeMissing(_)
-        | Error::Invalid { .. }
-        | Error::KeyRegionMismatch { .. }
-        | Error::LogGroupReserved(_)
-        | Error::AccountNotFound(_)
-        | Error::LogGroupNotFound { .. }
-        | Error::KeyNotFound { .. }
-        | Error::NotAllowed { .. }
-        | Error::Refused { .. }
-        | Error::Diagnosed { .. }
-        | Error::RequestIdReused
-        | Error::ReplayedFailure { .. }
-        | Error::FailureNotRecorded { .. }
-        | Error::Internal(_) => StatusDetails::new("internal error"),
+    }
+}
+
+fn storage_details(error: &StorageError) -> StatusDetails {
+    match error {
+        StorageError::AuditUnavailable(_) => {
+            StatusDetails::new("the audit log is not writable, so nothing was sent to AWS: retry")
+                .with_retry(SHORT_RETRY)
+                .with("sent", "false")
+        }
+        StorageError::RecordUnavailable(_) => {
+            StatusDetails::new("the service cannot read its record of associations: retry")
+                .with_retry(SHORT_RETRY)
+        }
     }
 }
 
 /// The message of an error that a read of the audit log, or a stream of it, ends with.
-fn audit_read_message(error: &ReadError) -> StatusDetails {
+fn audit_read_details(error: &ReadError) -> StatusDetails {
     match error {
         ReadError::EventNotFound(id) => {
             let mut details = StatusDetails::new(format!(

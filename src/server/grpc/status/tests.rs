@@ -60,9 +60,10 @@ fn an_undecodable_body_is_an_invalid_argument() {
 #[test]
 fn a_failure_with_a_pending_record_keeps_its_status_and_says_pending() {
     let answer = || AwsErrorDetails { code: "X".into(), ..AwsErrorDetails::default() };
-    let bare = service::Error::Conflict { answer: answer() };
-    let late =
-        service::Error::FailureNotRecorded { error: Box::new(service::Error::Conflict { answer: answer() }) };
+    let bare = service::Error::Aws(service::AwsCallError::Conflict { answer: answer() });
+    let late = service::Error::FailureNotRecorded {
+        error: Box::new(service::Error::Aws(service::AwsCallError::Conflict { answer: answer() })),
+    };
     let (bare, late) = (from_error(&call(), &bare), from_error(&call(), &late));
     assert_eq!(bare.code(), late.code());
     assert!(late.message().starts_with(bare.message()) && late.message().contains("pending"), "{late}");

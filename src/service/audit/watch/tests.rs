@@ -210,7 +210,7 @@ async fn a_tenant_that_is_removed_loses_its_stream_at_the_next_heartbeat() {
     env.switch.removed.store(true, SeqCst);
     let (batches, reason, took) = drain(stream).await;
     assert_eq!((batches, took), (0, HEARTBEAT));
-    assert_eq!(reason, Some(Error::TenantRemoved.reason()));
+    assert_eq!(reason, Some(Error::Access(AccessError::TenantRemoved).reason()));
 }
 
 /// Asserts that the stream sends no further event once the flag is set.
