@@ -9,19 +9,14 @@
     reason = "a bench prints, and panics if it cannot continue"
 )]
 
-use std::{
-    env,
-    path::Path,
-    process::Command,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{env, path::Path, process::Command, sync::Arc, time::Duration};
 
 use logkey::{
     domain::association::Location,
     limit::{AwsQuota, LocalUpstreamLimiter, QueueBounds},
     ports::limit::{Operation, QuotaKey, UpstreamLimiter as _, UpstreamOutcome},
 };
+use parking_lot::Mutex;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
     task::JoinSet,
@@ -95,7 +90,7 @@ async fn run(world: World, seed: u64) -> (f64, usize) {
         workers.spawn(async move {
             loop {
                 {
-                    let mut remaining = remaining.lock().unwrap();
+                    let mut remaining = remaining.lock();
                     if remaining.0 == 0 {
                         return;
                     }
@@ -105,16 +100,16 @@ async fn run(world: World, seed: u64) -> (f64, usize) {
                     let deadline = (Instant::now() + Duration::from_mins(1)).into_std();
                     let permit =
                         limiter.acquire(&quota_key, &"acme".parse().unwrap(), deadline).await.unwrap();
-                    let latency = rng.lock().unwrap().random_range(world.latency.0..world.latency.1);
+                    let latency = rng.lock().random_range(world.latency.0..world.latency.1);
                     sleep(Duration::from_secs_f64(latency * world.on_the_way)).await;
-                    let accepted = bucket.lock().unwrap().take();
+                    let accepted = bucket.lock().take();
                     sleep(Duration::from_secs_f64(latency * (1.0 - world.on_the_way))).await;
                     if accepted {
                         permit.used(UpstreamOutcome::Counted);
                         break;
                     }
                     permit.used(UpstreamOutcome::Throttled);
-                    remaining.lock().unwrap().1 += 1;
+                    remaining.lock().1 += 1;
                 }
             }
         });
@@ -123,7 +118,7 @@ async fn run(world: World, seed: u64) -> (f64, usize) {
     if let Some(others) = others {
         others.abort();
     }
-    let throttled = remaining.lock().unwrap().1;
+    let throttled = remaining.lock().1;
     (start.elapsed().as_secs_f64(), throttled)
 }
 
@@ -131,10 +126,10 @@ async fn other_clients(world: World, bucket: Arc<Mutex<Bucket>>, rng: Arc<Mutex<
     let mut next = Instant::now();
     loop {
         let mean = 1.0 / world.others;
-        let draw = rng.lock().unwrap().random::<f64>();
+        let draw = rng.lock().random::<f64>();
         next += Duration::from_secs_f64(if world.at_random { -mean * (1.0 - draw).ln() } else { mean });
         sleep_until(next).await;
-        bucket.lock().unwrap().take();
+        bucket.lock().take();
     }
 }
 
@@ -158,7 +153,7 @@ async fn bulk() -> (f64, usize) {
                 let (principal, mut throttled) = ("acme".parse().unwrap(), 0);
                 loop {
                     {
-                        let mut remaining = remaining.lock().unwrap();
+                        let mut remaining = remaining.lock();
                         if *remaining == 0 {
                             return throttled;
                         }
@@ -167,8 +162,8 @@ async fn bulk() -> (f64, usize) {
                     loop {
                         let deadline = (Instant::now() + Duration::from_mins(1)).into_std();
                         let permit = limiter.acquire_bulk(&quota_key, &principal, deadline).await.unwrap();
-                        let latency = rng.lock().unwrap().random_range(0.010..0.050);
-                        let accepted = bucket.lock().unwrap().take();
+                        let latency = rng.lock().random_range(0.010..0.050);
+                        let accepted = bucket.lock().take();
                         sleep(Duration::from_secs_f64(latency)).await;
                         if accepted {
                             permit.used(UpstreamOutcome::Counted);

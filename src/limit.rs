@@ -6,7 +6,6 @@
 mod config;
 pub mod gcra;
 mod idle_map;
-mod lock;
 pub mod quota_discovery;
 pub mod redis;
 pub mod tenant_quota;

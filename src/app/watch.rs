@@ -7,11 +7,12 @@ use std::{
     collections::BTreeSet,
     mem,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use parking_lot::Mutex;
 use tokio::{signal::unix::Signal, sync::mpsc};
 
 pub use self::fingerprint::Fingerprints;
@@ -75,7 +76,7 @@ impl Watch {
         let files = Arc::new(Mutex::new(BTreeSet::new()));
         let tracked = Arc::clone(&files);
         let on_event = move |event: notify::Result<Event>| {
-            let tracked = tracked.lock().unwrap_or_else(PoisonError::into_inner);
+            let tracked = tracked.lock();
             if event.is_ok_and(|event| is_relevant(&event, &tracked)) {
                 // If the channel is full, the pending message covers this change too.
                 let _ = change_sender.try_send(());
@@ -109,7 +110,7 @@ impl Watch {
                 ),
             }
         }
-        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = names;
+        *self.files.lock() = names;
     }
 
     /// Returns after files changed and then stayed unchanged for [`DEBOUNCE`].

@@ -1,11 +1,9 @@
 //! The leaf hashes of events that just became durable. The journal adds them, so that the sequencer need not
 //! read those events from the store. The cache is bounded; the sequencer reads missing events from the store.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::VecDeque;
 
+use parking_lot::{Mutex, MutexGuard};
 use tlog_tiles::Hash;
 
 /// The largest number of cached hashes: a few seconds of the highest load, in 2 MiB.
@@ -54,7 +52,7 @@ impl LeafCache {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // No code under the lock can leave the data inconsistent, so a poisoned lock is still usable.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 }
 

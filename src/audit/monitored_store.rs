@@ -1,9 +1,10 @@
 //! A tree store that records when the wrapped store last responded. The sequencer calls it twice a second, so
 //! an idle service notices that the database is gone before the next call does. `App` wires it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::time::{Duration, Instant};
 
 use crate::ports::{LeadershipStatus, SignedCheckpoint, Tile, TreeStore, Unavailable};
@@ -28,13 +29,13 @@ impl MonitoredTreeStore {
 
     /// Why the store counts as unavailable; none if it is available.
     pub fn unready(&self) -> Option<String> {
-        let silent = self.last.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
+        let silent = self.last.lock().elapsed();
         (silent > UNREADY_AFTER).then(|| format!("it has not responded for {} s", silent.as_secs()))
     }
 
     fn observe<T>(&self, answer: Result<T, Unavailable>) -> Result<T, Unavailable> {
         if answer.is_ok() {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            *self.last.lock() = Instant::now();
         }
         answer
     }

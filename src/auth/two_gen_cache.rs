@@ -4,8 +4,9 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher, Hash, RandomState},
     mem,
-    sync::{Mutex, MutexGuard, PoisonError},
 };
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// The number of shards. Each has its own lock, so that concurrent readers rarely wait for each other.
 const SHARDS: usize = 16;
@@ -63,13 +64,13 @@ impl<K: Hash + Eq, V: Clone> TwoGenCache<K, V> {
     pub(super) fn len(&self) -> usize {
         let len =
             |generations: MutexGuard<'_, Generations<K, V>>| generations.young.len() + generations.old.len();
-        self.shards.iter().map(|shard| len(shard.lock().unwrap_or_else(PoisonError::into_inner))).sum()
+        self.shards.iter().map(|shard| len(shard.lock())).sum()
     }
 
     fn shard(&self, key: &K) -> MutexGuard<'_, Generations<K, V>> {
         let index = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or_default();
         let [first, ..] = &self.shards;
-        self.shards.get(index).unwrap_or(first).lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards.get(index).unwrap_or(first).lock()
     }
 }
 

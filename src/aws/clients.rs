@@ -6,7 +6,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
 };
 
 use aws_config::{BehaviorVersion, timeout::TimeoutConfig};
@@ -19,6 +19,7 @@ use aws_smithy_http_client::{
     tls::{Provider, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
+use parking_lot::Mutex;
 
 use super::config::{Endpoints, Timeouts};
 use crate::domain::aws::Region;
@@ -52,7 +53,7 @@ impl Clients {
 
     /// The clients of this Region.
     pub(super) fn of(&self, region: &Region) -> Arc<Regional> {
-        let mut regional = self.regional.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut regional = self.regional.lock();
         if let Some(found) = regional.get(region) {
             return Arc::clone(found);
         }

@@ -1,11 +1,8 @@
 //! Caches the tags of keys for a short time, so that several changes with one key read its tags once.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::sessions::key::SessionKey;
@@ -25,14 +22,14 @@ pub(super) struct TagCache(Mutex<HashMap<(SessionKey, KmsKeyArn), (Instant, KeyT
 impl TagCache {
     /// The key's tags, if this session read them within the TTL.
     pub(super) fn find(&self, session_key: &SessionKey, key: &KmsKeyArn) -> Option<KeyTags> {
-        let tags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tags = self.0.lock();
         let (read, tags) = tags.get(&(session_key.clone(), key.clone()))?;
         (read.elapsed() < TTL).then(|| tags.clone())
     }
 
     /// Caches the tags that this session read.
     pub(super) fn insert(&self, session_key: SessionKey, key: KmsKeyArn, tags: KeyTags) {
-        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = self.0.lock();
         if cache.len() >= CAPACITY {
             cache.retain(|_, (read, _)| read.elapsed() < TTL);
         }

@@ -6,21 +6,17 @@
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use metrics::counter;
+use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
 
-use super::{lock::lock, upstream_limiter::LocalUpstreamLimiter};
+use super::upstream_limiter::LocalUpstreamLimiter;
 use crate::{
     domain::{association::Location, authorization::Access, aws::RoleArn},
     ports::{
@@ -86,7 +82,7 @@ impl QuotaDiscoverer {
     /// Removes the locations without calls within the last hour, and their quotas.
     pub fn forget_idle(&self) {
         let now = Instant::now();
-        lock(&self.0.locations).retain(|location, schedule| {
+        self.0.locations.lock().retain(|location, schedule| {
             let keep = schedule.in_flight || schedule.last_used + IDLE > now;
             if !keep {
                 self.0.limiter.set_granted(location, None);
@@ -116,7 +112,7 @@ impl QuotaDiscovery for QuotaDiscoverer {
 impl fmt::Debug for QuotaDiscoverer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QuotaDiscoverer")
-            .field("locations", &lock(&self.0.locations).len())
+            .field("locations", &self.0.locations.lock().len())
             .finish_non_exhaustive()
     }
 }
@@ -126,7 +122,7 @@ impl fmt::Debug for QuotaDiscoverer {
 impl Inner {
     /// Begins a read, if one is due.
     fn begin(self: &Arc<Self>, access: &Access, now: Instant) -> Option<InFlightGuard> {
-        let mut locations = lock(&self.locations);
+        let mut locations = self.locations.lock();
         if !locations.contains_key(access.location()) {
             if locations.len() >= MAX_LOCATIONS {
                 return None;
@@ -147,7 +143,7 @@ impl Inner {
 
     /// Applies a change to the schedule of a location. Returns whether the location is tracked.
     fn update(&self, location: &Location, change: impl FnOnce(&mut RefreshSchedule)) -> bool {
-        lock(&self.locations).get_mut(location).map(change).is_some()
+        self.locations.lock().get_mut(location).map(change).is_some()
     }
 
     /// Applies the result of a read.

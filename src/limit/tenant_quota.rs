@@ -5,21 +5,17 @@
 #[cfg(test)]
 mod tests;
 
-use std::{
-    num::NonZeroU32,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use metrics::counter;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
     config::Costs,
     gcra::{Gcra, Rate},
     idle_map::IdleMap,
-    lock::lock,
     view::TenantView,
 };
 use crate::{
@@ -64,7 +60,7 @@ impl LocalQuota {
     /// The number of tracked tenants.
     #[must_use]
     pub fn tracked(&self) -> usize {
-        lock(&self.tenants).len()
+        self.tenants.lock().len()
     }
 
     /// The state of every tracked tenant, sorted by id.
@@ -72,9 +68,9 @@ impl LocalQuota {
     pub fn view(&self) -> Vec<TenantView> {
         let now = Instant::now();
         let tenants: Vec<_> =
-            lock(&self.tenants).iter().map(|(id, usage)| (id.clone(), Arc::clone(usage))).collect();
+            self.tenants.lock().iter().map(|(id, usage)| (id.clone(), Arc::clone(usage))).collect();
         let view = |(id, usage): (TenantId, Arc<Mutex<TenantUsage>>)| {
-            let usage = lock(&usage);
+            let usage = usage.lock();
             let (remaining, reset) = usage.gcra.state_at_last_rate(now);
             let reset_ms = u64::try_from(reset.as_millis()).unwrap_or(u64::MAX);
             TenantView { tenant: id.to_string(), remaining, reset_ms, in_flight: usage.in_flight }
@@ -93,8 +89,8 @@ impl LocalQuota {
     ) -> Result<Admission, OverQuota> {
         let now = Instant::now();
         let usage = self.usage(tenant, now);
-        let state = lock(&usage).admit(now, limits, cost).inspect_err(count_rejection)?;
-        let slot = DropGuard::new(move || lock(&usage).release(now.elapsed()));
+        let state = usage.lock().admit(now, limits, cost).inspect_err(count_rejection)?;
+        let slot = DropGuard::new(move || usage.lock().release(now.elapsed()));
         Ok(Admission { state, slot })
     }
 
@@ -109,20 +105,20 @@ impl LocalQuota {
         let now = Instant::now();
         let usage = self.usage(tenant, now);
         {
-            let mut usage = lock(&usage);
+            let mut usage = usage.lock();
             let _ = usage.gcra.try_acquire(now, rate(limits), cost);
             usage.in_flight += 1;
             usage.reported_reconnect = reconnects;
         }
-        DropGuard::new(move || lock(&usage).release(now.elapsed()))
+        DropGuard::new(move || usage.lock().release(now.elapsed()))
     }
 
     /// The usage that the rate has not yet earned back; 0 if it was already reported after this reconnect.
     pub(super) fn unreported_usage(&self, tenant: &Tenant, reconnects: u64) -> u32 {
         let now = Instant::now();
-        let usage = lock(&self.tenants).get(&tenant.id);
+        let usage = self.tenants.lock().get(&tenant.id);
         let Some(usage) = usage else { return 0 };
-        let mut usage = lock(&usage);
+        let mut usage = usage.lock();
         if usage.reported_reconnect == reconnects {
             return 0;
         }
@@ -131,7 +127,7 @@ impl LocalQuota {
     }
 
     fn usage(&self, tenant: &TenantId, now: Instant) -> Arc<Mutex<TenantUsage>> {
-        let mut tenants = lock(&self.tenants);
+        let mut tenants = self.tenants.lock();
         if let Some(usage) = tenants.get(tenant) {
             return usage;
         }
@@ -141,7 +137,7 @@ impl LocalQuota {
             mean_duration: INITIAL_DURATION,
             reported_reconnect: 0,
         };
-        tenants.insert(tenant.clone(), Mutex::new(usage), |usage| lock(usage).is_idle(now))
+        tenants.insert(tenant.clone(), Mutex::new(usage), |usage| usage.lock().is_idle(now))
     }
 }
 
@@ -153,9 +149,9 @@ impl TenantQuota for LocalQuota {
 
     fn state(&self, tenant: &Tenant) -> QuotaState {
         let now = Instant::now();
-        let usage = lock(&self.tenants).get(&tenant.id);
+        let usage = self.tenants.lock().get(&tenant.id);
         match usage {
-            Some(usage) => lock(&usage).state(now, rate(tenant.limits)),
+            Some(usage) => usage.lock().state(now, rate(tenant.limits)),
             None => QuotaState { remaining: tenant.limits.burst.get(), reset: Duration::ZERO, in_flight: 0 },
         }
     }

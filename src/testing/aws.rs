@@ -2,11 +2,11 @@
 
 use std::{
     collections::VecDeque,
-    sync::Mutex,
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use crate::{
     domain::{
@@ -69,7 +69,7 @@ impl FakeAws {
     ///
     /// If another thread panicked while it held the lock.
     pub fn answer(&self, error: UpstreamError) {
-        self.answers.lock().unwrap().push_back(error);
+        self.answers.lock().push_back(error);
     }
 
     /// Delays every further change by this time.
@@ -78,7 +78,7 @@ impl FakeAws {
     ///
     /// If another thread panicked while it held the lock.
     pub fn delay(&self, delay: Duration) {
-        *self.delay.lock().unwrap() = delay;
+        *self.delay.lock() = delay;
     }
 
     /// Panics in every further change, after it is recorded, and in every further read of a log group.
@@ -87,11 +87,11 @@ impl FakeAws {
     ///
     /// If another thread panicked while it held the lock.
     pub fn panic(&self) {
-        *self.panics.lock().unwrap() = true;
+        *self.panics.lock() = true;
     }
 
     fn maybe_panic(&self) {
-        let panics = *self.panics.lock().unwrap();
+        let panics = *self.panics.lock();
         if panics {
             std::panic::resume_unwind(Box::new("configured to panic"));
         }
@@ -103,7 +103,7 @@ impl FakeAws {
     ///
     /// If another thread panicked while it held the lock.
     pub fn set_keys(&self, state: KeyState) {
-        *self.key_state.lock().unwrap() = Some(state);
+        *self.key_state.lock() = Some(state);
     }
 
     /// Sets the policy of all keys. Without it, the role may not read policies.
@@ -112,7 +112,7 @@ impl FakeAws {
     ///
     /// If another thread panicked while it held the lock.
     pub fn set_key_policies(&self, policy: &str) {
-        *self.key_policy.lock().unwrap() = Some(policy.into());
+        *self.key_policy.lock() = Some(policy.into());
     }
 
     /// Sets the decision of the policy simulation for actions with this prefix; all other actions are
@@ -122,7 +122,7 @@ impl FakeAws {
     ///
     /// If another thread panicked while it held the lock.
     pub fn set_simulation(&self, prefix: &str, decision: SimulationDecision) {
-        *self.decision.lock().unwrap() = Some((prefix.to_owned(), decision));
+        *self.decision.lock() = Some((prefix.to_owned(), decision));
     }
 
     /// Sets a tag on all keys. Without it, the role may not read tags.
@@ -131,7 +131,7 @@ impl FakeAws {
     ///
     /// If another thread panicked while it held the lock.
     pub fn set_key_tags(&self, tag: &str, value: &str) {
-        *self.key_tags.lock().unwrap() = Some([(tag.into(), value.into())].into_iter().collect());
+        *self.key_tags.lock() = Some([(tag.into(), value.into())].into_iter().collect());
     }
 
     /// Every change that reached the fake.
@@ -140,15 +140,15 @@ impl FakeAws {
     ///
     /// If another thread panicked while it held the lock.
     pub fn calls(&self) -> Vec<RecordedCall> {
-        self.calls.lock().unwrap().clone()
+        self.calls.lock().clone()
     }
 
     async fn change(&self, call: RecordedCall) -> AwsResponse<Acknowledgement> {
-        self.calls.lock().unwrap().push(call);
-        let delay = *self.delay.lock().unwrap();
+        self.calls.lock().push(call);
+        let delay = *self.delay.lock();
         tokio::time::sleep(delay).await;
         self.maybe_panic();
-        let result = match self.answers.lock().unwrap().pop_front() {
+        let result = match self.answers.lock().pop_front() {
             Some(error) => Err(error),
             None => Ok(Acknowledgement { aws_request_id: "aws-1".into() }),
         };
@@ -189,7 +189,7 @@ impl KeyAssociations for FakeAws {
 impl LogGroups for FakeAws {
     async fn find(&self, _: &Access, name: &LogGroupName, _: Instant) -> AwsResponse<Option<LogGroup>> {
         self.maybe_panic();
-        let found = self.groups.lock().unwrap().iter().find(|group| group.name == *name).cloned();
+        let found = self.groups.lock().iter().find(|group| group.name == *name).cloned();
         AwsResponse { via: trace(), result: Ok(found) }
     }
 
@@ -201,7 +201,7 @@ impl LogGroups for FakeAws {
         _: Instant,
     ) -> AwsResponse<LogGroupPage> {
         let from: usize = token.map_or(0, |token| token.parse().unwrap());
-        let groups = self.groups.lock().unwrap();
+        let groups = self.groups.lock();
         let matching: Vec<LogGroup> = groups
             .iter()
             .filter(|group| group.name.as_str().starts_with(prefix.unwrap_or_default()))
@@ -231,7 +231,7 @@ impl Keys for FakeAws {
         };
         let metadata = arn.map(|arn| KeyMetadata {
             arn,
-            state: self.key_state.lock().unwrap().clone().unwrap_or(KeyState::Enabled),
+            state: self.key_state.lock().clone().unwrap_or(KeyState::Enabled),
             symmetric: true,
             encrypts: true,
             customer_managed: true,
@@ -241,12 +241,12 @@ impl Keys for FakeAws {
     }
 
     async fn policy(&self, _: &Access, _: &KmsKeyArn, _: Instant) -> AwsResponse<Option<Box<str>>> {
-        let result = self.key_policy.lock().unwrap().clone().map(Some).ok_or_else(denied_kms);
+        let result = self.key_policy.lock().clone().map(Some).ok_or_else(denied_kms);
         AwsResponse { via: trace(), result }
     }
 
     async fn tags(&self, _: &Access, _: &KmsKeyArn, _: Instant) -> AwsResponse<Option<KeyTags>> {
-        let result = self.key_tags.lock().unwrap().clone().map(Some).ok_or_else(denied_kms);
+        let result = self.key_tags.lock().clone().map(Some).ok_or_else(denied_kms);
         AwsResponse { via: trace(), result }
     }
 }
@@ -267,7 +267,7 @@ impl Roles for FakeAws {
         simulation: &SimulationRequest,
         _: Instant,
     ) -> AwsResponse<Vec<SimulationResult>> {
-        let Some((prefix, decision)) = self.decision.lock().unwrap().clone() else {
+        let Some((prefix, decision)) = self.decision.lock().clone() else {
             let answer = AwsErrorDetails { code: "AccessDenied".into(), ..AwsErrorDetails::default() };
             return AwsResponse {
                 via: trace(),

@@ -2,13 +2,14 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicI64, Ordering::SeqCst},
     },
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::{
@@ -183,7 +184,7 @@ impl FakeUpstreamLimiter {
     ///
     /// If another thread panicked while it held the lock.
     pub fn with_remaining(&self, permits: u32) {
-        *self.left.lock().unwrap() = Some(permits);
+        *self.left.lock() = Some(permits);
     }
 
     /// The outcome of each permit.
@@ -193,7 +194,7 @@ impl FakeUpstreamLimiter {
     /// If another thread panicked while it held the lock.
     #[must_use]
     pub fn used(&self) -> Vec<UpstreamOutcome> {
-        self.used.lock().unwrap().clone()
+        self.used.lock().clone()
     }
 }
 
@@ -203,11 +204,11 @@ impl UpstreamLimiter for FakeUpstreamLimiter {
         if let Some(retry_after) = self.retry_after {
             return Err(AcquireError { retry_after });
         }
-        if let Some(left) = &mut *self.left.lock().unwrap() {
+        if let Some(left) = &mut *self.left.lock() {
             *left = left.checked_sub(1).ok_or(AcquireError { retry_after: Duration::from_secs(1) })?;
         }
         let used = Arc::clone(&self.used);
-        Ok(UpstreamPermit::new(move |outcome| used.lock().unwrap().push(outcome)))
+        Ok(UpstreamPermit::new(move |outcome| used.lock().push(outcome)))
     }
 }
 
@@ -220,7 +221,7 @@ impl FakeAudit {
     ///
     /// If another thread panicked while it held the lock.
     pub fn fail(&self) {
-        *self.behaviour.lock().unwrap() = FakeMode::Fail;
+        *self.behaviour.lock() = FakeMode::Fail;
     }
 
     /// Stores `after` more entries, and never completes a commit after them.
@@ -229,8 +230,8 @@ impl FakeAudit {
     ///
     /// If another thread panicked while it held the lock.
     pub fn block_after(&self, after: usize) {
-        let recorded = self.entries.lock().unwrap().len();
-        *self.behaviour.lock().unwrap() = FakeMode::Hang { after: recorded + after };
+        let recorded = self.entries.lock().len();
+        *self.behaviour.lock() = FakeMode::Hang { after: recorded + after };
     }
 
     /// Every stored entry.
@@ -239,7 +240,7 @@ impl FakeAudit {
     ///
     /// If another thread panicked while it held the lock.
     pub fn entries(&self) -> Vec<JournalEntry> {
-        self.entries.lock().unwrap().iter().map(|(_, entry)| entry.clone()).collect()
+        self.entries.lock().iter().map(|(_, entry)| entry.clone()).collect()
     }
 
     /// Every event that was recorded without waiting.
@@ -248,15 +249,15 @@ impl FakeAudit {
     ///
     /// If another thread panicked while it held the lock.
     pub fn notes(&self) -> Vec<Event> {
-        self.notes.lock().unwrap().clone()
+        self.notes.lock().clone()
     }
 }
 
 #[async_trait]
 impl AuditLog for FakeAudit {
     async fn commit(&self, entry: JournalEntry) -> Result<EventId, AuditUnavailable> {
-        let behaviour = *self.behaviour.lock().unwrap();
-        let recorded = self.entries.lock().unwrap().len();
+        let behaviour = *self.behaviour.lock();
+        let recorded = self.entries.lock().len();
         match behaviour {
             FakeMode::Fail => return Err(AuditUnavailable(None)),
             FakeMode::Hang { after } if recorded >= after => std::future::pending::<()>().await,
@@ -264,12 +265,12 @@ impl AuditLog for FakeAudit {
         }
         let id = EventId(Uuid::now_v7());
         self.history.record(id, &entry);
-        self.entries.lock().unwrap().push((id, entry));
+        self.entries.lock().push((id, entry));
         Ok(id)
     }
 
     fn record_best_effort(&self, event: Event) {
-        self.notes.lock().unwrap().push(event);
+        self.notes.lock().push(event);
     }
 
     fn not_ready_reason(&self) -> Option<String> {
@@ -280,7 +281,7 @@ impl AuditLog for FakeAudit {
 #[async_trait]
 impl PendingChanges for FakeAudit {
     async fn list_pending(&self, before: Timestamp) -> Result<Vec<PendingChange>, Unavailable> {
-        let entries = self.entries.lock().unwrap();
+        let entries = self.entries.lock();
         let closes_intent = |entry: &JournalEntry| match entry.event.kind {
             Kind::Outcome => {
                 entry.event.end.as_ref().and_then(|end| end.failure) != Some(Reason::OutcomeUnknown)
@@ -297,7 +298,7 @@ impl PendingChanges for FakeAudit {
     }
 
     async fn find(&self, intent: EventId) -> Result<Option<PendingChange>, Unavailable> {
-        let entries = self.entries.lock().unwrap();
+        let entries = self.entries.lock();
         let found = entries.iter().find(|(id, _)| *id == intent);
         Ok(found.map(|(id, entry)| PendingChange { intent: *id, event: entry.event.clone() }))
     }
@@ -306,7 +307,7 @@ impl PendingChanges for FakeAudit {
         &self,
         change: &PendingChange,
     ) -> Result<Option<(Settlement, EventId)>, Unavailable> {
-        let entries = self.entries.lock().unwrap();
+        let entries = self.entries.lock();
         let reconciles = |(id, entry): &(EventId, JournalEntry)| match entry.event.kind {
             Kind::Reconciled(settlement) => {
                 (entry.event.closes == Some(change.intent)).then_some((settlement, *id))

@@ -1,8 +1,7 @@
 //! A fake of the key records and requests in the store, which [`super::FakeAudit`] fills.
 
-use std::sync::Mutex;
-
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use crate::{
     domain::{
@@ -34,11 +33,11 @@ impl FakeHistory {
     ///
     /// If another thread panicked while it held the lock.
     pub fn fail(&self, fails: bool) {
-        *self.fails.lock().unwrap() = fails;
+        *self.fails.lock() = fails;
     }
 
     fn check_available(&self) -> Result<(), Unavailable> {
-        let fails = *self.fails.lock().unwrap();
+        let fails = *self.fails.lock();
         if fails { Err(Unavailable { dependency: "history", source: None }) } else { Ok(()) }
     }
 
@@ -67,12 +66,12 @@ impl FakeHistory {
                     running_until: *running_until,
                     end: None,
                 };
-                let mut all = self.requests.lock().unwrap();
+                let mut all = self.requests.lock();
                 all.retain(|(entry_id, expires, _)| entry_id != id && expires > at);
                 all.push((id.clone(), at.plus(IDEMPOTENCY_WINDOW), record));
             }
             Some(RecordedStep::Outcome { intent, end }) => {
-                let mut all = self.requests.lock().unwrap();
+                let mut all = self.requests.lock();
                 if let Some((_, _, record)) = all.iter_mut().find(|(_, _, record)| record.intent == *intent) {
                     record.end = Some(end.clone());
                     record.outcome = Some(event);
@@ -82,7 +81,7 @@ impl FakeHistory {
     }
 
     fn apply(&self, observation: &Observation, acknowledged: Option<Timestamp>) {
-        let mut all = self.records.lock().unwrap();
+        let mut all = self.records.lock();
         let at = all.iter().position(|record| record.resource == observation.resource);
         let before = at.map(|at| all.remove(at));
         let mut record = KeyRecord::observe(before, observation);
@@ -98,7 +97,7 @@ impl FakeHistory {
 impl KeyHistoryReader for FakeHistory {
     async fn records(&self, resources: &[Resource]) -> Result<Vec<KeyRecord>, Unavailable> {
         self.check_available()?;
-        let all = self.records.lock().unwrap();
+        let all = self.records.lock();
         Ok(all.iter().filter(|record| resources.contains(&record.resource)).cloned().collect())
     }
 
@@ -110,7 +109,7 @@ impl KeyHistoryReader for FakeHistory {
     ) -> Result<Vec<KeyRecord>, Unavailable> {
         self.check_available()?;
         let after = after.map(ToString::to_string).unwrap_or_default();
-        let all = self.records.lock().unwrap();
+        let all = self.records.lock();
         let matching = all.iter().filter(|record| {
             record.key.as_ref() == Some(key) || record.former.iter().any(|former| former.key == *key)
         });
@@ -120,7 +119,7 @@ impl KeyHistoryReader for FakeHistory {
 
     async fn scans(&self, locations: &[Location]) -> Result<Vec<Scan>, Unavailable> {
         self.check_available()?;
-        let all = self.scans.lock().unwrap();
+        let all = self.scans.lock();
         Ok(all.iter().filter(|scan| locations.contains(&scan.location)).cloned().collect())
     }
 }
@@ -137,11 +136,11 @@ impl KeyHistoryWriter for FakeHistory {
 
     async fn record_scan(&self, scan: &Scan) -> Result<(), Unavailable> {
         self.check_available()?;
-        let mut all = self.scans.lock().unwrap();
+        let mut all = self.scans.lock();
         let first = all.iter().find(|it| it.location == scan.location).map_or(scan.first, |it| it.first);
         all.retain(|it| it.location != scan.location);
         all.push(Scan { first, ..scan.clone() });
-        let mut records = self.records.lock().unwrap();
+        let mut records = self.records.lock();
         for it in records
             .iter_mut()
             .filter(|it| it.resource.location == scan.location && it.observed_at < scan.last)
@@ -156,7 +155,7 @@ impl KeyHistoryWriter for FakeHistory {
 impl IdempotencyStore for FakeHistory {
     async fn find(&self, id: &IdempotencyKey, now: Timestamp) -> Result<Option<RequestRecord>, Unavailable> {
         self.check_available()?;
-        let all = self.requests.lock().unwrap();
+        let all = self.requests.lock();
         let found = all.iter().find(|(entry_id, expires, _)| entry_id == id && *expires > now);
         Ok(found.map(|(_, _, record)| record.clone()))
     }

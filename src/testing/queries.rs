@@ -1,8 +1,9 @@
 //! A fake of queries, which run as the test configures them. It records the queried log groups.
 
-use std::{sync::Mutex, time::Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use crate::{
     domain::{
@@ -35,7 +36,7 @@ impl FakeQueries {
     /// If `key` is not a key's ARN, or if another thread panicked while it held the lock.
     pub fn set_result(&self, key: Option<&str>, running: u32) {
         let key: Option<KmsKeyArn> = key.map(|key| key.parse().unwrap());
-        *self.plan.lock().unwrap() = Some((running, QueryState::Complete { key }));
+        *self.plan.lock() = Some((running, QueryState::Complete { key }));
     }
 
     /// Ends every further query with this status.
@@ -44,7 +45,7 @@ impl FakeQueries {
     ///
     /// If another thread panicked while it held the lock.
     pub fn set_status(&self, status: &str) {
-        *self.plan.lock().unwrap() = Some((0, QueryState::Ended { status: status.into() }));
+        *self.plan.lock() = Some((0, QueryState::Ended { status: status.into() }));
     }
 
     /// Throttles the next `times` calls.
@@ -53,7 +54,7 @@ impl FakeQueries {
     ///
     /// If another thread panicked while it held the lock.
     pub fn throttle(&self, times: u32) {
-        *self.throttles.lock().unwrap() = times;
+        *self.throttles.lock() = times;
     }
 
     /// The queried log groups, in order.
@@ -62,11 +63,11 @@ impl FakeQueries {
     ///
     /// If another thread panicked while it held the lock.
     pub fn queried(&self) -> Vec<LogGroupName> {
-        self.queried.lock().unwrap().clone()
+        self.queried.lock().clone()
     }
 
     fn throttled(&self) -> bool {
-        let mut left = self.throttles.lock().unwrap();
+        let mut left = self.throttles.lock();
         let throttled = *left > 0;
         *left = left.saturating_sub(1);
         throttled
@@ -85,11 +86,11 @@ impl Queries for FakeQueries {
         if self.throttled() {
             return respond(Err(UpstreamError::Throttled { answer: AwsErrorDetails::default() }));
         }
-        let plan = self.plan.lock().unwrap().clone();
+        let plan = self.plan.lock().clone();
         respond(match plan {
             Some((running, _)) => {
-                self.queried.lock().unwrap().push(name.clone());
-                *self.left.lock().unwrap() = running;
+                self.queried.lock().push(name.clone());
+                *self.left.lock() = running;
                 Ok(Some(QueryId("query-1".into())))
             }
             None => Err(UpstreamError::Refused {
@@ -106,12 +107,12 @@ impl Queries for FakeQueries {
         if self.throttled() {
             return respond(Err(UpstreamError::Throttled { answer: AwsErrorDetails::default() }));
         }
-        let mut left = self.left.lock().unwrap();
+        let mut left = self.left.lock();
         if *left > 0 {
             *left -= 1;
             return respond(Ok(QueryState::Running));
         }
-        let plan = self.plan.lock().unwrap().clone();
+        let plan = self.plan.lock().clone();
         respond(Ok(plan.map_or(QueryState::Running, |(_, end)| end)))
     }
 }

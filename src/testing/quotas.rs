@@ -2,14 +2,12 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
     time::Instant,
 };
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::{
@@ -39,7 +37,7 @@ impl FakeQuotas {
     ///
     /// If another thread panicked while it held the lock.
     pub fn answer(&self, answer: Result<ServiceQuotas, UpstreamError>) {
-        self.answers.lock().unwrap().push_back(answer);
+        self.answers.lock().push_back(answer);
     }
 
     /// Blocks every call, or lets the blocked calls continue.
@@ -48,7 +46,7 @@ impl FakeQuotas {
     ///
     /// If another thread panicked while it held the lock.
     pub fn block(&self, blocked: bool) {
-        *self.blocked.lock().unwrap() = blocked;
+        *self.blocked.lock() = blocked;
         self.released.notify_waiters();
     }
 
@@ -58,7 +56,7 @@ impl FakeQuotas {
     ///
     /// If another thread panicked while it held the lock.
     pub fn calls(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
+        self.requests.lock().clone()
     }
 
     /// The number of calls without a response.
@@ -71,18 +69,18 @@ impl FakeQuotas {
 impl Quotas for FakeQuotas {
     async fn fetch(&self, access: &Access, _: Instant) -> AwsResponse<ServiceQuotas> {
         let call = format!("{} in {}", access.grant().role, access.location().region);
-        self.requests.lock().unwrap().push(call);
+        self.requests.lock().push(call);
         self.in_flight.fetch_add(1, SeqCst);
         loop {
             let released = self.released.notified();
-            let blocked = *self.blocked.lock().unwrap();
+            let blocked = *self.blocked.lock();
             if !blocked {
                 break;
             }
             released.await;
         }
         self.in_flight.fetch_sub(1, SeqCst);
-        let result = self.answers.lock().unwrap().pop_front().unwrap_or_else(|| Ok(ServiceQuotas::default()));
+        let result = self.answers.lock().pop_front().unwrap_or_else(|| Ok(ServiceQuotas::default()));
         AwsResponse { via: AwsCallRecord::default(), result }
     }
 }

@@ -1,9 +1,11 @@
 //! A fake of the snapshot source, whose snapshot a test composes and replaces. It counts the reads.
 
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{AtomicUsize, Ordering::SeqCst},
 };
+
+use parking_lot::Mutex;
 
 use super::{FakeAuthn, principal};
 use crate::{
@@ -52,7 +54,7 @@ impl FakeRules {
     ///
     /// If another thread panicked while it held the lock.
     pub fn replace(&self, tenants: Arc<dyn TenantDirectory>, policy: Arc<dyn Authorize>) {
-        let mut snapshot = self.snapshot.lock().unwrap();
+        let mut snapshot = self.snapshot.lock();
         *snapshot = Arc::new(Parts { authn: Arc::clone(&snapshot.authn), tenants, policy });
     }
 
@@ -65,11 +67,11 @@ impl FakeRules {
 impl SnapshotSource for FakeRules {
     fn current(&self) -> Arc<dyn ConfigSnapshot> {
         self.reads.fetch_add(1, SeqCst);
-        Arc::clone(&*self.snapshot.lock().unwrap()) as Arc<dyn ConfigSnapshot>
+        Arc::clone(&*self.snapshot.lock()) as Arc<dyn ConfigSnapshot>
     }
 
     fn current_tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
-        self.snapshot.lock().unwrap().tenants.find(id)
+        self.snapshot.lock().tenants.find(id)
     }
 }
 

@@ -1,11 +1,9 @@
 //! A fake of the tree's store, which keeps the newest checkpoint and fails if configured to.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, Ordering::SeqCst},
-};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use crate::ports::{LeadershipStatus, SignedCheckpoint, Tile, TreeStore, Unavailable};
 
@@ -39,7 +37,7 @@ impl TreeStore for FakeTree {
     }
 
     async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
-        self.respond(self.newest.lock().unwrap().clone())
+        self.respond(self.newest.lock().clone())
     }
 
     async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
@@ -51,7 +49,7 @@ impl TreeStore for FakeTree {
     }
 
     async fn grow(&self, _: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), Unavailable> {
-        *self.newest.lock().unwrap() = Some(checkpoint.clone());
+        *self.newest.lock() = Some(checkpoint.clone());
         self.respond(())
     }
 }

@@ -6,7 +6,7 @@ mod stream;
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -26,6 +26,7 @@ use logkey::{
     ports::{AuditLog as _, Clock, Sink, SinkError, SinkPosition, SinkRecord},
     store::{self, Store},
 };
+use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -76,7 +77,7 @@ impl Sink for FakeSink {
             0 => lines.len(),
             max => max.min(lines.len()),
         };
-        let mut accepted_lines = self.accepted_lines.lock().unwrap();
+        let mut accepted_lines = self.accepted_lines.lock();
         if self.fails.load(Ordering::SeqCst) {
             // A sink that fails within a batch has already written a part of it.
             accepted_lines.extend(lines.iter().take(accepted / 2).map(|line| line.text.clone()));
@@ -89,7 +90,7 @@ impl Sink for FakeSink {
 
 impl FakeSink {
     fn accepted_lines(&self) -> Vec<String> {
-        self.accepted_lines.lock().unwrap().clone()
+        self.accepted_lines.lock().clone()
     }
 }
 

@@ -1,10 +1,8 @@
 //! The queue in front of the writer. Pushing never waits: it queues the entry or refuses it at once.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::collections::VecDeque;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::{Notify, oneshot},
     task,
@@ -207,7 +205,7 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // No code under the lock can leave the data inconsistent, so a poisoned lock is still usable.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 }
 

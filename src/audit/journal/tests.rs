@@ -1,12 +1,10 @@
 use std::{
     collections::VecDeque,
-    sync::{
-        Mutex as Shared,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
+use parking_lot::Mutex as Shared;
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -58,11 +56,11 @@ impl FakeStore {
     }
 
     fn fails(&self, next: impl IntoIterator<Item = Next>) {
-        self.next.lock().unwrap().extend(next);
+        self.next.lock().extend(next);
     }
 
     fn kinds(&self) -> Vec<Vec<&'static str>> {
-        let stored = self.stored.lock().unwrap();
+        let stored = self.stored.lock();
         stored.iter().map(|batch| batch.iter().map(|(_, kind)| *kind).collect()).collect()
     }
 }
@@ -75,10 +73,10 @@ fn broken() -> Unavailable {
 impl EventStore for FakeStore {
     async fn append(&self, batch: Arc<Batch>) -> Result<Option<u64>, AppendError> {
         self.gate.acquire().await.unwrap().forget();
-        let next = self.next.lock().unwrap().pop_front();
+        let next = self.next.lock().pop_front();
         let commit = || {
             let batch = batch.events.iter().map(|event| (event.id, event.kind)).collect();
-            self.stored.lock().unwrap().push(batch);
+            self.stored.lock().push(batch);
         };
         match next {
             None => {
@@ -101,7 +99,7 @@ impl EventStore for FakeStore {
             self.broken.store(left - 1, Ordering::SeqCst);
             return Err(broken());
         }
-        let stored = self.stored.lock().unwrap();
+        let stored = self.stored.lock();
         Ok(stored.iter().flatten().any(|(id, _)| Some(*id) == doubtful))
     }
 }
@@ -210,7 +208,7 @@ async fn entries_behind_a_failed_commit_are_refused_or_written_after_it() {
         assert_eq!(outcome.is_ok(), n % 2 == 1, "{n}");
         ids.extend(outcome);
     }
-    let stored = store.stored.lock().unwrap().concat();
+    let stored = store.stored.lock().concat();
     assert_eq!(stored.iter().map(|(id, _)| *id).collect::<Vec<_>>(), ids, "each once, in its order");
 }
 

@@ -1,6 +1,5 @@
-use std::sync::Mutex;
-
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tlog_tiles::{node_hash, record_hash};
 
 use super::*;
@@ -20,7 +19,7 @@ impl TreeStore for MemoryTreeStore {
     }
 
     async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
-        let stored = self.0.lock().unwrap();
+        let stored = self.0.lock();
         let tile = |at: &(u8, u64)| Some(Tile { level: at.0, index: at.1, hashes: stored.get(at)?.clone() });
         Ok(tile_ids.iter().filter_map(tile).collect())
     }
@@ -34,7 +33,7 @@ impl TreeStore for MemoryTreeStore {
 impl MemoryTreeStore {
     fn insert(&self, tiles: Vec<Tile>) {
         let stored = tiles.into_iter().map(|tile| ((tile.level, tile.index), tile.hashes));
-        self.0.lock().unwrap().extend(stored);
+        self.0.lock().extend(stored);
     }
 }
 

@@ -186,7 +186,7 @@ async fn keys_by_address_or_discovery_are_fetched_once_for_many_tokens() {
     let name = format!("{}/good", idp.base);
     for (keys, fetches) in [(KeySource::JwksUri(idp.url("keys")), 1), (KeySource::Discovery, 2)] {
         let bench = Bench::new();
-        *bench.directory.0.lock().unwrap() =
+        *bench.directory.0.lock() =
             crate::domain::tenant::Tenants::new([tenant("payments", &name, "payments")]).unwrap();
         let before = idp.requests.load(SeqCst);
         let config = Config::new(vec![IssuerConfig { keys, ..issuer(&name) }]);

@@ -22,7 +22,7 @@ fn two() -> (JwtAuthn, Signer, Bench, tempfile::TempDir) {
     let keys = ["p256", "theirs"].map(|kid| theirs.jwk_with(json!({"kid": kid})));
     std::fs::write(&file, json!({"keys": keys}).to_string()).unwrap();
     let bench = Bench::new();
-    *bench.directory.0.lock().unwrap() =
+    *bench.directory.0.lock() =
         Tenants::new([tenant("payments", ISSUER, "payments"), tenant("search", OTHER, "search")]).unwrap();
     let own = IssuerConfig { keys: KeySource::JwksFile(bench.file.clone()), ..issuer(ISSUER) };
     let other = IssuerConfig { keys: KeySource::JwksFile(file), ..issuer(OTHER) };
@@ -84,7 +84,7 @@ async fn each_issuer_has_its_own_cool_down() {
 #[tokio::test]
 async fn each_issuer_has_its_own_audience_algorithms_and_claims() {
     let bench = Bench::new();
-    *bench.directory.0.lock().unwrap() =
+    *bench.directory.0.lock() =
         Tenants::new([tenant("payments", ISSUER, "payments"), tenant("search", OTHER, "search")]).unwrap();
     let keys = KeySource::JwksFile(bench.file.clone());
     let own = IssuerConfig { keys: keys.clone(), algorithms: vec![Algorithm::Es256], ..issuer(ISSUER) };

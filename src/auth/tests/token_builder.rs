@@ -4,7 +4,7 @@ use std::{
     num::NonZeroU32,
     path::PathBuf,
     sync::{
-        Arc, LazyLock, Mutex,
+        Arc, LazyLock,
         atomic::{AtomicI64, Ordering::SeqCst},
     },
 };
@@ -18,6 +18,7 @@ use aws_lc_rs::{
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::super::{Algorithm, Config, IssuerConfig, JwtAuthn, KeySource};
@@ -163,11 +164,11 @@ pub(super) struct Directory(pub(super) Mutex<Tenants>);
 
 impl TenantDirectory for Directory {
     fn find(&self, id: &TenantId) -> Option<Arc<Tenant>> {
-        self.0.lock().unwrap().find(id).cloned()
+        self.0.lock().find(id).cloned()
     }
 
     fn by_claim(&self, issuer: &str, value: &str) -> Option<Arc<Tenant>> {
-        self.0.lock().unwrap().by_claim(issuer, value).cloned()
+        self.0.lock().by_claim(issuer, value).cloned()
     }
 }
 

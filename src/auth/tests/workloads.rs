@@ -103,7 +103,7 @@ async fn default_scopes_do_not_apply_to_a_token_with_a_scope_claim() {
 #[tokio::test]
 async fn two_issuers_with_the_same_key_id_are_isolated() {
     let bench = Bench::new();
-    *bench.directory.0.lock().unwrap() = Tenants::new([
+    *bench.directory.0.lock() = Tenants::new([
         tenant("payments", ISSUER, "payments"),
         tenant("search", "https://two.test", "search"),
     ])

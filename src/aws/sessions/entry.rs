@@ -1,11 +1,9 @@
 //! One entry of the session cache: at most one `AssumeRole` call at a time, the session, and the last
 //! failure.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::watch, time::Instant};
 use tracing::Instrument as _;
 
@@ -60,11 +58,11 @@ impl Entry {
     }
 
     pub(super) fn used(&self, now: Instant) {
-        *self.last_used.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        *self.last_used.lock() = now;
     }
 
     pub(super) fn last_used(&self) -> Instant {
-        *self.last_used.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.last_used.lock()
     }
 
     /// The session, the cached failure or the call in flight. Starts an `AssumeRole` call if one is due and
@@ -146,7 +144,7 @@ impl Entry {
     }
 
     fn lock_state(&self) -> MutexGuard<'_, EntryState> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slot.lock()
     }
 }
 

@@ -194,7 +194,7 @@ async fn idle_locations_are_removed() {
     env.discoverer.forget_idle();
     assert_eq!(env.quota("eu-west-1").await, (10.0, "default".into()));
     assert_eq!(env.quota("us-east-1").await, (30.0, "service quotas".into()));
-    assert_eq!(lock(&env.discoverer.0.locations).len(), 1);
+    assert_eq!(env.discoverer.0.locations.lock().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,13 +4,14 @@
 use std::{
     num::NonZeroU32,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU32, Ordering::SeqCst},
     },
     time::Duration,
 };
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use redis::{FromRedisValue, ParsingError, Value};
 use tokio::{
     sync::Mutex as AsyncMutex,
@@ -27,7 +28,6 @@ use crate::{
     limit::{
         config::Costs,
         idle_map::IdleMap,
-        lock::lock,
         tenant_quota::{LocalQuota, count_rejection},
     },
     ports::limit::{Admission, Cost, DropGuard, OverQuota, QuotaState, TenantQuota},
@@ -93,11 +93,11 @@ impl SharedQuota {
     /// The number of tracked tenants.
     #[must_use]
     pub fn tracked(&self) -> usize {
-        lock(&self.leases).len()
+        self.leases.lock().len()
     }
 
     fn lease(&self, tenant: &TenantId, now: Instant) -> Arc<Lease> {
-        let mut leases = lock(&self.leases);
+        let mut leases = self.leases.lock();
         if let Some(lease) = leases.get(tenant) {
             return lease;
         }
@@ -106,7 +106,7 @@ impl SharedQuota {
             waiting: AtomicU32::new(0),
             tokens: Mutex::new(TokenLease::new(now)),
         };
-        leases.insert(tenant.clone(), lease, |lease| lock(&lease.tokens).is_empty(now))
+        leases.insert(tenant.clone(), lease, |lease| lease.tokens.lock().is_empty(now))
     }
 
     /// Sends a request to the server, unless the previous request already leased enough for this call.
@@ -121,7 +121,7 @@ impl SharedQuota {
         let _permit = timeout(self.backend.timeout, lease.request_lock.lock()).await.ok()?;
         let now = Instant::now();
         let request = {
-            let mut tokens = lock(&lease.tokens);
+            let mut tokens = lease.tokens.lock();
             if let Some(decision) = tokens.decide(now, price, limits) {
                 return Some(decision);
             }
@@ -143,7 +143,7 @@ impl SharedQuota {
             .arg(request.returned_units)
             .arg(PREFETCH_DIVISOR.saturating_mul(self.backend.replicas()));
         let LeaseReply { verdict, state, units, slots } = self.backend.decide(&run).await?;
-        let mut tokens = lock(&lease.tokens);
+        let mut tokens = lease.tokens.lock();
         Some(match verdict {
             LeaseVerdict::Admitted => {
                 tokens.record_admission(now, request, units, slots, state);
@@ -188,7 +188,7 @@ impl TenantQuota for SharedQuota {
         let (now, units) = (Instant::now(), self.costs.of(cost));
         let price = units.get().min(tenant.limits.burst.get());
         let lease = self.lease(&tenant.id, now);
-        let decision = lock(&lease.tokens).decide(now, price, tenant.limits);
+        let decision = lease.tokens.lock().decide(now, price, tenant.limits);
         let decision = match decision {
             Some(decision) => Some(decision),
             None => self.request_lease(&lease, tenant, price).await,
@@ -201,7 +201,7 @@ impl TenantQuota for SharedQuota {
         let (backend, tenant) = (Arc::clone(&self.backend), tenant.clone());
         let slot = DropGuard::new(move || {
             drop(own);
-            lock(&lease.tokens).on_released();
+            lease.tokens.lock().on_released();
             return_surplus_later(&lease, &backend, &tenant);
         });
         Ok(Admission { state, slot })
@@ -209,9 +209,9 @@ impl TenantQuota for SharedQuota {
 
     /// The state as of the server's last reply to this replica.
     fn state(&self, tenant: &Tenant) -> QuotaState {
-        let lease = lock(&self.leases).get(&tenant.id);
+        let lease = self.leases.lock().get(&tenant.id);
         match lease.filter(|_| self.backend.is_up()) {
-            Some(lease) => lock(&lease.tokens).state(Instant::now(), tenant.limits),
+            Some(lease) => lease.tokens.lock().state(Instant::now(), tenant.limits),
             None => self.own.state(tenant),
         }
     }
@@ -220,7 +220,7 @@ impl TenantQuota for SharedQuota {
 /// Returns unused units and slots to the server, in a separate task.
 fn return_surplus_later(lease: &Arc<Lease>, backend: &Arc<RedisBackend>, tenant: &Tenant) {
     {
-        let mut tokens = lock(&lease.tokens);
+        let mut tokens = lease.tokens.lock();
         if tokens.return_scheduled || !tokens.is_returnable() {
             return;
         }
@@ -233,7 +233,7 @@ fn return_surplus_later(lease: &Arc<Lease>, backend: &Arc<RedisBackend>, tenant:
         loop {
             sleep(LEASE_TTL).await;
             let _permit = lease.request_lock.lock().await;
-            let surplus = lock(&lease.tokens).surplus(Instant::now());
+            let surplus = lease.tokens.lock().surplus(Instant::now());
             if let Some((kept_slots, returned_units)) = surplus {
                 let [rate, slots] = keys(&id);
                 let run = ScriptCall::new(&backend.scripts.in_flight, vec![rate, slots])
@@ -245,7 +245,7 @@ fn return_surplus_later(lease: &Arc<Lease>, backend: &Arc<RedisBackend>, tenant:
                 // If this fails, the next request reports the held slots again.
                 let _ = backend.decide::<i64>(&run).await;
             }
-            let mut tokens = lock(&lease.tokens);
+            let mut tokens = lease.tokens.lock();
             if !tokens.is_returnable() {
                 tokens.return_scheduled = false;
                 return;

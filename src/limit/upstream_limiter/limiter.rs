@@ -1,13 +1,9 @@
 //! Issues upstream permits, from one queue for each quota key.
 
-use std::{
-    collections::HashMap,
-    num::NonZeroU32,
-    sync::{Arc, Mutex},
-    time::Instant as StdInstant,
-};
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Instant as StdInstant};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{queue_state::Waiter, quota_queue::QuotaQueue};
@@ -16,7 +12,6 @@ use crate::{
     limit::{
         config::{AwsQuotas, QueueBounds, QuotaSource},
         idle_map::IdleMap,
-        lock::lock,
         redis::RedisBackend,
         view::QuotaKeyView,
     },
@@ -67,7 +62,7 @@ impl LocalUpstreamLimiter {
 
     /// Applies newly configured quotas. Waiting calls keep their position in the queue.
     pub fn set_upstream(&self, upstream: impl Into<AwsQuotas>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.upstream = upstream.into();
         for (quota_key, queue) in state.queues.iter() {
             queue.set_quota(state.quota(quota_key).0);
@@ -77,7 +72,7 @@ impl LocalUpstreamLimiter {
     /// Applies the values of Service Quotas for a location, or removes them. Waiting calls keep their
     /// position.
     pub fn set_granted(&self, location: &Location, granted: Option<ServiceQuotas>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         match granted {
             Some(granted) => drop(state.granted.insert(location.clone(), granted)),
             None => drop(state.granted.remove(location)),
@@ -93,14 +88,14 @@ impl LocalUpstreamLimiter {
     /// The number of tracked quota keys.
     #[must_use]
     pub fn tracked(&self) -> usize {
-        lock(&self.state).queues.len()
+        self.state.lock().queues.len()
     }
 
     /// The state of every tracked quota key, sorted by account, Region and operation.
     #[must_use]
     pub fn view(&self) -> Vec<QuotaKeyView> {
         let queues: Vec<_> = {
-            let state = lock(&self.state);
+            let state = self.state.lock();
             state
                 .queues
                 .iter()
@@ -128,7 +123,7 @@ impl LocalUpstreamLimiter {
     }
 
     fn queue(&self, quota_key: &QuotaKey) -> Arc<QuotaQueue> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if let Some(queue) = state.queues.get(quota_key) {
             return queue;
         }

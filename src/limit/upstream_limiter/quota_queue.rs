@@ -1,12 +1,9 @@
 //! One quota key: its pacer, and the queue of calls that wait for a permit. One task issues the permits.
 
-use std::{
-    num::NonZeroU32,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use metrics::{Gauge, counter, gauge, histogram};
+use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, oneshot},
     time::{Instant, sleep, sleep_until, timeout_at},
@@ -21,7 +18,6 @@ use crate::{
     domain::tenant::TenantId,
     limit::{
         config::{QueueBounds, QuotaSource},
-        lock::lock,
         redis::{RedisBackend, SlotReply},
         view::QuotaKeyView,
     },
@@ -68,12 +64,12 @@ impl QuotaQueue {
     }
 
     pub(super) fn set_quota(&self, per_second: NonZeroU32) {
-        lock(&self.state).pacer.set_quota(per_second);
+        self.state.lock().pacer.set_quota(per_second);
     }
 
     /// The state of the quota key, for operators.
     pub(super) fn view(&self, quota_from: QuotaSource) -> QuotaKeyView {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         QuotaKeyView {
             account: self.quota_key.location.account.to_string(),
             region: self.quota_key.location.region.to_string(),
@@ -87,7 +83,7 @@ impl QuotaQueue {
     }
 
     pub(super) fn is_idle(&self, now: Instant) -> bool {
-        lock(&self.state).is_idle(now)
+        self.state.lock().is_idle(now)
     }
 
     pub(super) async fn permit(self: &Arc<Self>, waiter: Waiter) -> Result<UpstreamPermit, AcquireError> {
@@ -102,7 +98,7 @@ impl QuotaQueue {
             Ok(Ok(Err(rejection))) => Err(count_rejection(rejection)),
             // The deadline passed first, or the runtime is shutting down.
             Ok(Err(_)) | Err(_) => {
-                let retry_after = lock(&self.state).pacer.period();
+                let retry_after = self.state.lock().pacer.period();
                 Err(count_rejection(AcquireError { retry_after }))
             }
         }
@@ -111,7 +107,7 @@ impl QuotaQueue {
     /// Issues a permit at once, or enqueues the call.
     fn enqueue(self: &Arc<Self>, waiter: Waiter) -> Result<Enqueued, AcquireError> {
         let now = Instant::now();
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.last_used = now;
         let is_retry = state.is_retry(&waiter, now);
         if self.shared.is_none() && state.queue.len() == 0 && state.pacer.next() <= now {
@@ -148,7 +144,7 @@ impl QuotaQueue {
     async fn dispatch_loop(self: Arc<Self>) {
         loop {
             let next = {
-                let mut state = lock(&self.state);
+                let mut state = self.state.lock();
                 if state.queue.len() == 0 {
                     state.dispatching = false;
                     return;
@@ -167,7 +163,7 @@ impl QuotaQueue {
             {
                 continue;
             }
-            let granted = self.grant_next(&mut lock(&self.state), Instant::now());
+            let granted = self.grant_next(&mut self.state.lock(), Instant::now());
             // Outside the lock, which a permit takes that is dropped because its caller has left.
             if let Some((reply, permit)) = granted {
                 drop(reply.send(Ok(permit)));
@@ -177,10 +173,10 @@ impl QuotaQueue {
 
     /// Waits for a send slot among replicas. Returns false if there is none now.
     async fn wait_for_slot(&self, backend: &RedisBackend) -> bool {
-        let spacing = lock(&self.state).pacer.spacing();
+        let spacing = self.state.lock().pacer.spacing();
         let slot = backend.slot(&self.quota_key, spacing, MAX_SLOT_AHEAD).await;
         let local_permit_due = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             state.pacer.set_replicas(if let SlotReply::UseLocal(replicas) = slot { replicas } else { 1 });
             state.contenders =
                 if let SlotReply::In(wait) = slot { contending_replicas(wait, spacing) } else { 1 };
@@ -235,7 +231,7 @@ impl QuotaQueue {
 
     fn on_outcome(&self, sent: SentCall, tenant: TenantId, priority: Priority, feedback: UpstreamOutcome) {
         let now = Instant::now();
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.in_flight = state.in_flight.saturating_sub(1);
         state.last_used = now;
         let was_at_quota = state.pacer.is_at_quota();
@@ -290,7 +286,7 @@ impl<'a> InQueue<'a> {
 
 impl Drop for InQueue<'_> {
     fn drop(&mut self) {
-        let removed = lock(&self.queue.state).queue.remove(self.ticket);
+        let removed = self.queue.state.lock().queue.remove(self.ticket);
         drop(removed);
         self.queue.waiting().decrement(1.0);
         self.queue.changed.notify_one();

@@ -8,11 +8,12 @@ use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
 use metrics::counter;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::limit::gcra::{Gcra, Rate};
@@ -47,7 +48,7 @@ impl AuthFailureThrottle {
     /// The time until this address may try again.
     pub(super) fn try_acquire(&self, source: IpAddr) -> Result<(), Duration> {
         let now = Instant::now();
-        let failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = self.0.lock();
         let Some(own) = failures.by_source.get(&ip_prefix(source)).or(failures.others.as_ref()) else {
             return Ok(());
         };
@@ -63,7 +64,7 @@ impl AuthFailureThrottle {
     /// Counts an invalid token.
     pub(super) fn record_failure(&self, source: IpAddr) {
         let now = Instant::now();
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.0.lock();
         if failures.by_source.len() >= MAX_TRACKED && !failures.by_source.contains_key(&ip_prefix(source)) {
             failures.by_source.retain(|_, own| !own.is_full(now));
         }
@@ -133,10 +134,10 @@ mod tests {
         for host in 0..3 * u32::try_from(MAX_TRACKED).unwrap() {
             auth_throttle.record_failure(std::net::Ipv4Addr::from_bits(host).into());
         }
-        assert_eq!(auth_throttle.0.lock().unwrap().by_source.len(), MAX_TRACKED);
+        assert_eq!(auth_throttle.0.lock().by_source.len(), MAX_TRACKED);
         assert_eq!(allowed(&auth_throttle, "0.0.0.1", 1_000), 1_000);
         tokio::time::advance(Duration::from_mins(1)).await;
         fail(&auth_throttle, "192.0.2.1", 1);
-        assert!(auth_throttle.0.lock().unwrap().by_source.len() < 10);
+        assert!(auth_throttle.0.lock().by_source.len() < 10);
     }
 }

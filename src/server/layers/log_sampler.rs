@@ -3,9 +3,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 /// The maximum number of log lines per second for one status code other than `OK`.
 const MAX_PER_SECOND: u32 = 100;
@@ -41,7 +42,7 @@ impl LogSampler {
         if code == "OK" {
             return Sampled::Own;
         }
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.0.lock();
         if current.as_ref().is_none_or(|second| second.ends <= now) {
             *current = None;
         }
@@ -58,6 +59,7 @@ impl LogSampler {
 
 #[cfg(test)]
 mod tests {
+
     use super::*;
 
     #[test]

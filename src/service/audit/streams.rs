@@ -1,11 +1,9 @@
 //! Limits the number of open streams. Streams count separately from calls, so that they cannot use up the
 //! limits of calls.
 
-use std::{
-    collections::HashMap,
-    num::NonZeroU32,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
+
+use parking_lot::Mutex;
 
 use super::error::ReadError;
 use crate::{domain::tenant::TenantId, ports::limit::DropGuard};
@@ -45,7 +43,7 @@ impl StreamLimiter {
     /// Counts one more stream until the guard is dropped. Fails if a limit is reached.
     pub(super) fn try_acquire(self: &Arc<Self>, tenant: &TenantId) -> Result<DropGuard, ReadError> {
         let StreamLimits { per_tenant, in_all } = self.limits;
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         let own = open.get(tenant).copied().unwrap_or_default();
         if own >= per_tenant.get() || open.values().sum::<u32>() >= in_all.get() {
             metrics::counter!("logkey_limit_refused_total", "cause" => "streams").increment(1);
@@ -58,7 +56,7 @@ impl StreamLimiter {
     }
 
     fn release(&self, tenant: &TenantId) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         metrics::gauge!("logkey_audit_streams").decrement(1.0);
         if let Some(own) = open.get_mut(tenant) {
             *own = own.saturating_sub(1);
@@ -86,6 +84,6 @@ mod tests {
         drop(first);
         drop(streams.try_acquire(&b).unwrap());
         drop(third);
-        assert_eq!(streams.open.lock().unwrap().len(), 1, "only tenants with streams have an entry");
+        assert_eq!(streams.open.lock().len(), 1, "only tenants with streams have an entry");
     }
 }

@@ -3,12 +3,13 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{self, Poll},
     time::Duration,
 };
 
 use futures_util::Stream;
+use parking_lot::Mutex;
 use tokio::{
     sync::mpsc::{self, Sender},
     time::{self, Instant},
@@ -156,7 +157,7 @@ impl Tailer {
             format!("a stream ended: {reason}; {} events up to position {}", self.sent, self.position);
         self.cx.audit.record_read_with(self.cx.ports(), detail);
         if let StreamEnd::Failed(error) = stream_end {
-            *self.end.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            *self.end.lock() = Some(error);
         }
     }
 
@@ -262,7 +263,7 @@ impl Stream for EventStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
         let batch = std::task::ready!(self.batches.poll_recv(cx));
-        let end = || self.end.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let end = || self.end.lock().take();
         Poll::Ready(batch.map(Ok).or_else(|| end().map(Err)))
     }
 }

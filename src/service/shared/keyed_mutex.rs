@@ -6,10 +6,11 @@ use std::{
     collections::HashMap,
     fmt,
     hash::Hash,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Instant,
 };
 
+use parking_lot::Mutex;
 use tokio::{
     sync::{Mutex as EntryMutex, OwnedMutexGuard},
     time::timeout_at,
@@ -43,7 +44,7 @@ impl<K: Clone + Eq + Hash> KeyedMutex<K> {
     }
 
     fn entry(&self, key: &K) -> Arc<EntryMutex<()>> {
-        let mut all = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.entries.lock();
         if let Some(entry) = all.get(key).and_then(Weak::upgrade) {
             return entry;
         }

@@ -1,12 +1,8 @@
 //! Buffers key observations and stores them in the background, so that no read waits for the store.
 
-use std::{
-    collections::HashMap,
-    fmt, mem,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, mem, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::{
@@ -114,7 +110,7 @@ impl ObservationBuffer {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // No code that runs under the lock leaves the buffer inconsistent, so a poisoned lock is usable.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 }
 

@@ -1,10 +1,8 @@
 //! Log lines name the call that they belong to.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
+use std::{io, sync::Arc};
 
+use parking_lot::Mutex;
 use tracing::Instrument as _;
 
 use super::*;
@@ -15,7 +13,7 @@ struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
+        self.0.lock().extend(bytes);
         Ok(bytes.len())
     }
 
@@ -35,7 +33,7 @@ async fn a_log_line_from_the_task_of_a_change_names_the_request() {
     env.audit.fail();
     let span = tracing::error_span!("call", request_id = "the-request");
     env.associate(ALL, request("/app/web")).instrument(span).await.unwrap_err();
-    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let log = String::from_utf8(lines.0.lock().clone()).unwrap();
     assert!(log.contains("nothing was sent to AWS"), "{log}");
     for line in log.lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();

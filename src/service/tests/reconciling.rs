@@ -1,8 +1,7 @@
 //! The reconciliation of changes whose outcome is unknown.
 
-use std::sync::Mutex;
-
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use super::*;
 use crate::{
@@ -17,7 +16,7 @@ struct FixedPending(Mutex<Vec<PendingChange>>);
 #[async_trait]
 impl PendingChanges for FixedPending {
     async fn list_pending(&self, _before: Timestamp) -> Result<Vec<PendingChange>, Unavailable> {
-        Ok(self.0.lock().unwrap().clone())
+        Ok(self.0.lock().clone())
     }
 
     async fn find(&self, _intent: EventId) -> Result<Option<PendingChange>, Unavailable> {
@@ -59,7 +58,7 @@ async fn an_unanswered_change_is_read_back_and_its_outcome_recorded() {
         let entries = env.audit.entries();
         let reconciled = entries.last().unwrap();
         assert_eq!(reconciled.event.kind, Kind::Reconciled(settlement));
-        assert_eq!(reconciled.event.closes, Some(open.0.lock().unwrap()[0].intent));
+        assert_eq!(reconciled.event.closes, Some(open.0.lock()[0].intent));
         assert_eq!(reconciled.event.correlation, entries[0].event.correlation);
         assert_eq!(reconciled.association.is_some(), settlement == Settlement::InForce);
     }
@@ -69,7 +68,7 @@ async fn an_unanswered_change_is_read_back_and_its_outcome_recorded() {
 async fn concurrent_reconciliations_record_one_outcome() {
     for current in [Some(KEY), Some(OTHER_KEY)] {
         let (env, open) = unanswered(current).await;
-        let change = open.0.lock().unwrap()[0].clone();
+        let change = open.0.lock()[0].clone();
         let now = env.state.ports.clock.now();
         let deadline = tokio::time::Instant::now().into_std() + TIMEOUT;
         let ((), first, second) = tokio::join!(
@@ -102,7 +101,7 @@ async fn concurrent_reconciliations_record_one_outcome() {
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_reconciliation_keeps_its_lock_until_it_is_recorded() {
     let (env, open) = unanswered(Some(OTHER_KEY)).await;
-    let change = open.0.lock().unwrap()[0].clone();
+    let change = open.0.lock()[0].clone();
     let deadline_in = |secs| tokio::time::Instant::now().into_std() + Duration::from_secs(secs);
     env.audit.block_after(0);
     let cancelled = reconcile_one(&env.state, change.clone(), deadline_in(60));

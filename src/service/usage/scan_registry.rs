@@ -1,11 +1,8 @@
 //! The scans of this process: at most one of a location at a time, and where an interrupted one resumes.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, time::Duration};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     domain::{association::Location, time::Timestamp},
@@ -53,7 +50,7 @@ impl ScanRegistry {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Location, ScanCheckpoint>> {
         // No code that runs under the lock leaves the map inconsistent, so a poisoned lock is usable.
-        self.interrupted.lock().unwrap_or_else(PoisonError::into_inner)
+        self.interrupted.lock()
     }
 }
 

@@ -1,6 +1,7 @@
-use std::{future::pending, sync::Mutex};
+use std::future::pending;
 
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -24,7 +25,7 @@ struct CountedHistory {
 #[async_trait]
 impl KeyHistoryReader for CountedHistory {
     async fn records(&self, resources: &[Resource]) -> Result<Vec<KeyRecord>, Unavailable> {
-        self.batch_sizes.lock().unwrap().push(resources.len());
+        self.batch_sizes.lock().push(resources.len());
         self.gate.acquire().await.unwrap().forget();
         self.history.records(resources).await
     }
@@ -81,7 +82,7 @@ async fn concurrent_requests_share_one_query_and_get_their_own_records() {
         results,
         [Ok(vec![resource("/a")]), Ok(vec![resource("/b")]), Ok(vec![]), Ok(vec![resource("/a")])]
     );
-    assert_eq!(*store.batch_sizes.lock().unwrap(), [3]);
+    assert_eq!(*store.batch_sizes.lock(), [3]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,7 +92,7 @@ async fn requests_of_two_resources_are_combined_and_a_page_is_not() {
     let [few, one, page] = [&all[..2], &all[1..2], &all[..]].map(|resources| loader.records(resources));
     let (few, one, page) = futures_util::future::join3(few, one, page).await;
     assert_eq!([few.unwrap().len(), one.unwrap().len(), page.unwrap().len()], [2, 1, 2]);
-    let mut batch_sizes = store.batch_sizes.lock().unwrap().clone();
+    let mut batch_sizes = store.batch_sizes.lock().clone();
     batch_sizes.sort_unstable();
     assert_eq!(batch_sizes, [2, 3]);
 }
@@ -113,7 +114,7 @@ async fn requests_during_a_query_are_combined_into_the_next_one() {
     assert_eq!(first.await.unwrap(), 1);
     let rest: Vec<_> = join_all(rest).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(rest, [1, 1, 0]);
-    assert_eq!(*store.batch_sizes.lock().unwrap(), [1, 3]);
+    assert_eq!(*store.batch_sizes.lock(), [1, 3]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,11 +2,9 @@
 //! leader holds an advisory lock of the server for as long as its session lives. It extends the tree through
 //! the same session, so there are never two leaders.
 
-use std::{
-    sync::{Mutex as Shared, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use parking_lot::Mutex as Shared;
 use sqlx::{PgConnection, Row as _};
 use tokio::{
     sync::Mutex,
@@ -52,7 +50,7 @@ struct CandidateState {
 impl LeaderLease {
     /// Whether this process holds the lock, without a query.
     pub(super) fn leads(&self) -> bool {
-        let confirmed_at = *self.confirmed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let confirmed_at = *self.confirmed_at.lock();
         confirmed_at.is_some_and(|at| at.elapsed() < LEASE)
     }
 
@@ -106,7 +104,7 @@ impl LeaderLease {
     }
 
     fn set_confirmed_at(&self, at: Option<Instant>) {
-        *self.confirmed_at.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        *self.confirmed_at.lock() = at;
     }
 }
 

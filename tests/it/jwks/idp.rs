@@ -1,12 +1,6 @@
 //! A fake issuer server with configurable answers; it records its requests.
 
-use std::{
-    fmt::Debug,
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Instant,
-};
+use std::{fmt::Debug, io, net::SocketAddr, sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -15,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     serve::Listener,
 };
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use serde_json::Value;
 use tokio::{
@@ -83,27 +78,27 @@ impl Idp {
     }
 
     pub(super) fn set_answer(&self, answer: Answer) {
-        *self.request_log.answer.lock().unwrap() = answer;
+        *self.request_log.answer.lock() = answer;
     }
 
     /// Sets its discovery document.
     pub(super) fn set_discovery(&self, document: &Value) {
-        *self.request_log.discovery.lock().unwrap() = Some(document.to_string());
+        *self.request_log.discovery.lock() = Some(document.to_string());
     }
 
     /// The number of requests for its keys.
     pub(super) fn request_count(&self) -> usize {
-        self.request_log.request_times.lock().unwrap().len()
+        self.request_log.request_times.lock().len()
     }
 
     /// The times of the requests for its keys.
     pub(super) fn times(&self) -> Vec<Instant> {
-        self.request_log.request_times.lock().unwrap().clone()
+        self.request_log.request_times.lock().clone()
     }
 
     /// The maximum number of concurrent requests for its keys.
     pub(super) fn max_concurrent(&self) -> usize {
-        self.request_log.in_flight_and_max.lock().unwrap().1
+        self.request_log.in_flight_and_max.lock().1
     }
 }
 
@@ -139,7 +134,7 @@ impl Drop for Idp {
 
 impl InFlight {
     fn begin(request_log: &Arc<RequestLog>) -> Self {
-        let mut in_flight_and_max = request_log.in_flight_and_max.lock().unwrap();
+        let mut in_flight_and_max = request_log.in_flight_and_max.lock();
         in_flight_and_max.0 += 1;
         in_flight_and_max.1 = in_flight_and_max.1.max(in_flight_and_max.0);
         Self(Arc::clone(request_log))
@@ -148,7 +143,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight_and_max.lock().unwrap().0 -= 1;
+        self.0.in_flight_and_max.lock().0 -= 1;
     }
 }
 
@@ -170,15 +165,15 @@ async fn respond(State(request_log): State<Arc<RequestLog>>, uri: Uri) -> Respon
         };
     }
     if path == ".well-known/openid-configuration" {
-        let document = request_log.discovery.lock().unwrap().clone();
+        let document = request_log.discovery.lock().clone();
         return document.map_or_else(
             || StatusCode::NOT_FOUND.into_response(),
             axum::response::IntoResponse::into_response,
         );
     }
     let _in_flight = InFlight::begin(&request_log);
-    request_log.request_times.lock().unwrap().push(Instant::now());
-    let answer = request_log.answer.lock().unwrap().clone();
+    request_log.request_times.lock().push(Instant::now());
+    let answer = request_log.answer.lock().clone();
     match answer {
         Answer::Keys(keys) => keys.to_string().into_response(),
         Answer::Text(text) => text.into_response(),

@@ -5,11 +5,11 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Command, Stdio},
-    sync::Mutex,
     time::Duration,
 };
 
 use logkey::sandbox::{Running, Sandbox};
+use parking_lot::Mutex;
 use tempfile::{NamedTempFile, TempDir};
 use tonic::transport::{Channel, Endpoint};
 
@@ -168,7 +168,7 @@ impl Stage {
     }
 
     pub(super) fn remember_token(&self, token: &str) {
-        self.tokens.lock().unwrap().push(token.to_owned());
+        self.tokens.lock().push(token.to_owned());
     }
 
     pub(super) fn caller(&self, tenant: &str, scopes: &str) -> Caller {
@@ -284,7 +284,7 @@ impl Stage {
             self.aws.sandbox().session_secrets().into_iter().map(|secret| ("a session's secret", secret)),
         );
         // The part before the signature is useless without it.
-        let tokens = self.tokens.lock().unwrap();
+        let tokens = self.tokens.lock();
         let signatures = tokens
             .iter()
             .filter_map(|token| token.split('.').nth(2))

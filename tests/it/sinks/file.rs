@@ -118,7 +118,7 @@ struct FailsWithinLine(Arc<Mutex<(Vec<u8>, usize)>>);
 
 impl Write for FailsWithinLine {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut inner = self.0.lock().unwrap();
+        let mut inner = self.0.lock();
         inner.1 += 1;
         match inner.1 {
             1 => {
@@ -145,5 +145,5 @@ async fn a_stream_that_failed_within_a_line_starts_a_new_line() {
     let batch = [line("{\"a\":1}"), line("{\"b\":2}")];
     stdout.write(&batch).await.unwrap_err();
     assert_eq!(stdout.write(&batch).await.unwrap(), 2);
-    assert_eq!(to.0.lock().unwrap().0, b"{\"a\":\n{\"a\":1}\n{\"b\":2}\n");
+    assert_eq!(to.0.lock().0, b"{\"a\":\n{\"a\":1}\n{\"b\":2}\n");
 }

@@ -29,12 +29,12 @@ struct FakeSts {
 impl AssumeRole for FakeSts {
     async fn assume(&self, input: &AssumeRoleInput) -> Result<AssumedSession, SessionError> {
         let number = {
-            let mut requested_roles = self.requested_roles.lock().unwrap();
+            let mut requested_roles = self.requested_roles.lock();
             requested_roles.push(input.name.to_string());
             requested_roles.len()
         };
         sleep(self.takes).await;
-        if let Some(failure) = self.failures.lock().unwrap().pop_front() {
+        if let Some(failure) = self.failures.lock().pop_front() {
             return Err(failure);
         }
         let credentials = Credentials::new(format!("key-{number}"), "secret", None, None, "fake");
@@ -44,11 +44,11 @@ impl AssumeRole for FakeSts {
 
 impl FakeSts {
     fn request_count(&self) -> usize {
-        self.requested_roles.lock().unwrap().len()
+        self.requested_roles.lock().len()
     }
 
     fn fail_with(&self, failures: impl IntoIterator<Item = SessionError>) {
-        self.failures.lock().unwrap().extend(failures);
+        self.failures.lock().extend(failures);
     }
 }
 

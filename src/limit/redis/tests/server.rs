@@ -5,9 +5,10 @@ use std::{
     net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::{LazyLock, Mutex},
+    sync::LazyLock,
 };
 
+use parking_lot::Mutex;
 use rand::Rng as _;
 
 use super::{secured::Certificates, *};
@@ -31,7 +32,7 @@ pub(super) fn free_port() -> u16 {
     static USED: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
     loop {
         let port = rand::rng().random_range(10_000..30_000);
-        if USED.lock().unwrap().insert(port) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if USED.lock().insert(port) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }

@@ -1,6 +1,8 @@
 //! The upstream limiter while the server is down, and the wait for a hanging server.
 
-use std::sync::{Mutex, atomic::AtomicBool};
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::Mutex;
 
 use super::{
     server::{Server, backends_with, until},
@@ -49,16 +51,16 @@ async fn without_the_server_each_replica_uses_its_share_of_the_rate() {
             callers.spawn(async move {
                 while !stop.load(SeqCst) {
                     permit(&limiter).await.unwrap().used(UpstreamOutcome::Counted);
-                    sent.lock().unwrap().push((start.elapsed(), replica));
+                    sent.lock().push((start.elapsed(), replica));
                 }
             });
         }
     }
-    let sent_count = || sent.lock().unwrap().len();
+    let sent_count = || sent.lock().len();
     until(|| sent_count() >= 30).await;
     let (took, steps) = (start.elapsed(), steps.await.unwrap());
     assert!(took <= 2 * steps, "30 permits took {took:?}, but the same number of timers took {steps:?}");
-    let alone = sent.lock().unwrap().clone();
+    let alone = sent.lock().clone();
     for replica in 0..3 {
         let mut own: Vec<_> =
             alone.iter().filter(|(_, other)| *other == replica).map(|(time, _)| *time).collect();
@@ -75,7 +77,7 @@ async fn without_the_server_each_replica_uses_its_share_of_the_rate() {
     until(|| sent_count() >= enough).await;
     stop.store(true, SeqCst);
     callers.join_all().await;
-    let mut after: Vec<_> = sent.lock().unwrap().iter().map(|(time, _)| *time).collect();
+    let mut after: Vec<_> = sent.lock().iter().map(|(time, _)| *time).collect();
     after.retain(|time| *time > back);
     after.sort_unstable();
     // Ten more permits may come early: for each replica a local one, an early one, and one in flight.
