@@ -96,11 +96,11 @@ async fn count() -> Outcome<Counts> {
     for row in all_rows(&bench.issuer) {
         let samples = bench.samples(&row).await.map_err(|error| format!("{}: {error}", row.name))?;
         let (first, second) = samples.split_at(samples.len() / 2);
-        let [all, first, second] = [least(&samples)?, least(first)?, least(second)?];
+        let [all, first, second] = [minimum(&samples)?, minimum(first)?, minimum(second)?];
         table.add_row([row.name.to_owned(), all.to_string(), first.to_string(), second.to_string()]);
         counts.insert(row.name.to_owned(), all);
     }
-    println!("{table}\nThe least of all samples, and of each half of them.");
+    println!("{table}\nThe minimum of all samples, and of each half.");
     Ok(counts)
 }
 
@@ -139,7 +139,7 @@ fn all_rows(issuer: &Issuer) -> [Row<'_>; 6] {
 }
 
 /// The count without the work of timers, which only ever add to a sample.
-fn least(samples: &[u32]) -> Outcome<u32> {
+fn minimum(samples: &[u32]) -> Outcome<u32> {
     Ok(*samples.iter().min().ok_or("there are no samples")?)
 }
 

@@ -100,7 +100,7 @@ async fn former_keys_survive_a_restart_and_appear_in_reads() {
     assert_eq!(read.warnings.len(), 2);
     let used = usage(&caller, &key("good")).await;
     assert_eq!((used.verdict(), used.safe_after), (DeletionVerdict::StillProtectsData, None));
-    assert!(used.coverage.contains("keep events for ever"), "{}", used.coverage);
+    assert!(used.coverage.contains("keep events indefinitely"), "{}", used.coverage);
     service.stop().await;
 }
 

@@ -154,7 +154,7 @@ fn the_import_parser_finds_single_and_grouped_paths() {
     assert_eq!(used(text), ["a", "c", "d", "g"].map(String::from).into());
 }
 
-fn rust_files(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn rust_files(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

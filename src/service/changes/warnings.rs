@@ -66,7 +66,7 @@ fn former_key_warnings(association: &KeyAssociation, former: &FormerKey) -> Vec<
     let key = &former.key;
     let until = match former.protection {
         Protection::Until(until) => format!("until {until}"),
-        Protection::Forever => "for ever, because the log group has no retention".into(),
+        Protection::Forever => "indefinitely, because the log group has no retention".into(),
         Protection::NotKnown => match association.resource.target {
             Target::LogGroup(_) => {
                 "until its retention ends, at a time that this service does not know".into()

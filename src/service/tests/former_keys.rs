@@ -58,7 +58,7 @@ async fn every_former_key_has_a_warning_and_protection_without_an_end_is_named()
     let changed = env.associate(ALL, request("/app/web")).await.unwrap();
     let former: Vec<&str> = changed.association.former.iter().map(|it| it.key.as_str()).collect();
     assert_eq!(former, [THIRD_KEY, OTHER_KEY]);
-    let forever = changed.warnings.iter().filter(|it| it.message.contains("for ever")).count();
+    let forever = changed.warnings.iter().filter(|it| it.message.contains("indefinitely")).count();
     assert_eq!(forever, 2, "{:?}", changed.warnings);
 }
 
@@ -85,7 +85,7 @@ async fn a_read_of_a_key_at_risk_has_a_warning() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_stays_in_the_settling_state_for_five_minutes() {
+async fn the_state_changes_five_minutes_after_a_change() {
     let env = with_key(KEY, None);
     env.associate(ALL, request("/app/web")).await.unwrap();
     assert_eq!(get(&env).await.state, AssociationState::Settling);

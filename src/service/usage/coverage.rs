@@ -26,7 +26,9 @@ impl fmt::Display for Coverage<'_> {
             |protection: Protection| self.uses.iter().filter(|it| it.protection == protection).count();
         match count(Protection::Forever) {
             0 => {}
-            n => write!(f, "{n} of the uses have no end, because their log groups keep events for ever. ")?,
+            n => {
+                write!(f, "{n} of the uses have no end, because their log groups keep events indefinitely. ")?
+            }
         }
         match count(Protection::NotKnown) {
             0 => {}
