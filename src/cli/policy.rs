@@ -3,6 +3,7 @@
 
 mod call_args;
 mod explain;
+mod failure;
 mod show;
 mod table;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 
+use self::failure::{Failure, lines};
 use crate::config::{Env, ProcessEnv, Settings};
 
 /// The arguments of `logkey policy`.
@@ -38,15 +40,6 @@ enum Command {
     Explain(Box<call_args::CallArgs>),
 }
 
-/// Why a subcommand failed.
-#[derive(Debug)]
-enum Failure {
-    /// The configuration or the arguments are invalid: one problem on each line.
-    Invalid(String),
-    /// The output could not be written.
-    Output(io::Error),
-}
-
 /// Runs the subcommand and returns its exit code: 2 if the configuration or the arguments are invalid.
 #[must_use]
 pub fn run(args: &PolicyArgs) -> ExitCode {
@@ -67,18 +60,5 @@ fn execute(args: &PolicyArgs, env: &dyn Env, out: &mut dyn Write) -> Result<Exit
         Command::Show(args) => show::run(args, &settings, out),
         Command::Test(args) => table::run(args, &settings, out),
         Command::Explain(args) => explain::run(args, &settings, out),
-    }
-}
-
-fn lines<F: ToString>(diagnostics: &[F]) -> String {
-    let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-    lines.join("\n")
-}
-
-// === impl Failure ===
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Output(error)
     }
 }

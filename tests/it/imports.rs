@@ -1,5 +1,7 @@
 //! The imports of the sources: which file uses which, and that there are no import cycles.
 
+#![expect(clippy::indexing_slicing, reason = "a test that panics has failed")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -7,7 +9,7 @@ use std::{
 };
 
 use petgraph::{algo::tarjan_scc, graphmap::DiGraphMap};
-use syn::{Item, UseTree, visit::Visit};
+use syn::{Attribute, ItemFn, ItemImpl, ItemMod, ItemUse, UseTree, visit::Visit};
 
 use crate::layering::rust_files;
 
@@ -20,25 +22,28 @@ struct Imports {
 }
 
 impl<'ast> Visit<'ast> for Imports {
-    fn visit_item(&mut self, item: &'ast Item) {
-        let attributes = match item {
-            Item::Mod(item) => &item.attrs,
-            Item::Use(item) => &item.attrs,
-            Item::Fn(item) => &item.attrs,
-            Item::Impl(item) => &item.attrs,
-            _ => &Vec::new(),
-        };
-        let is_test = |attribute: &syn::Attribute| {
-            attribute.path().is_ident("cfg")
-                && attribute.parse_args::<syn::Path>().is_ok_and(|it| it.is_ident("test"))
-        };
-        if !attributes.iter().any(is_test) {
-            syn::visit::visit_item(self, item);
+    fn visit_item_mod(&mut self, item: &'ast ItemMod) {
+        if !is_test(&item.attrs) {
+            syn::visit::visit_item_mod(self, item);
         }
     }
 
-    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
-        collect(&item.tree, &mut Vec::new(), &mut self.paths);
+    fn visit_item_fn(&mut self, item: &'ast ItemFn) {
+        if !is_test(&item.attrs) {
+            syn::visit::visit_item_fn(self, item);
+        }
+    }
+
+    fn visit_item_impl(&mut self, item: &'ast ItemImpl) {
+        if !is_test(&item.attrs) {
+            syn::visit::visit_item_impl(self, item);
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        if !is_test(&item.attrs) {
+            collect(&item.tree, &mut Vec::new(), &mut self.paths);
+        }
     }
 
     // The path of `pub(in path)` is no import.
@@ -48,6 +53,13 @@ impl<'ast> Visit<'ast> for Imports {
         self.paths.push(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
         syn::visit::visit_path(self, path);
     }
+}
+
+fn is_test(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        let is_cfg = attribute.path().is_ident("cfg");
+        is_cfg && attribute.parse_args::<syn::Path>().is_ok_and(|it| it.is_ident("test"))
+    })
 }
 
 fn collect(tree: &UseTree, before: &mut Vec<String>, paths: &mut Vec<Vec<String>>) {
@@ -90,7 +102,7 @@ fn imported(module: &Module, file: &Path, modules: &BTreeMap<Module, PathBuf>) -
             _ => return None,
         };
         for name in rest {
-            let deeper = [&found[..], &[name.clone()]].concat();
+            let deeper = [&found[..], std::slice::from_ref(name)].concat();
             if !modules.contains_key(&deeper) {
                 break;
             }
@@ -136,6 +148,8 @@ fn an_import_cycle_is_found() {
     assert_eq!(cycles(folder.path()), Vec::<Vec<String>>::new());
     write("c.rs", "pub struct C; fn c() { crate::a::a(); }");
     let mut found = cycles(folder.path());
-    found.iter_mut().for_each(|cycle| cycle.sort_unstable());
+    for cycle in &mut found {
+        cycle.sort_unstable();
+    }
     assert_eq!(found, [["a", "b", "c"]]);
 }

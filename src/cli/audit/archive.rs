@@ -4,7 +4,7 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
 
-use super::{Failure, LogLocation, offline::StandaloneSequencer};
+use super::{failure::Failure, log_location::LogLocation, offline::StandaloneSequencer};
 use crate::{
     app::SystemClock,
     audit::archive::{ArchiveReport, archive},

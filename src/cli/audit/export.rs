@@ -4,7 +4,10 @@ use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
-use super::{Failure, LogLocation, OpenLog, TrustArgs};
+use super::{
+    failure::Failure,
+    log_location::{LogLocation, OpenLog, TrustArgs},
+};
 use crate::{
     audit::{
         archive::ArchiveReader,

@@ -4,7 +4,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::Args;
 
-use super::{Failure, LogLocation, table};
+use super::{failure::Failure, log_location::LogLocation, table};
 use crate::{
     audit::parsed_event::ParsedEvent,
     config::parse_duration,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Failure, OpenLog};
+use super::{failure::Failure, log_location::OpenLog};
 use crate::{
     app::SystemClock,
     audit::{self, Journal, Sequencer, archive::ArchiveInputs, checkpoint::SigningKey, rotation},

@@ -6,7 +6,10 @@ use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
 use clap::Args;
 use uuid::Uuid;
 
-use super::{Failure, LogLocation, OpenLog, TrustArgs};
+use super::{
+    failure::Failure,
+    log_location::{LogLocation, OpenLog, TrustArgs},
+};
 use crate::{
     audit::{archive::ArchiveReader, prove},
     domain::audit::EventId,

@@ -5,7 +5,11 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::Args;
 
-use super::{Failure, LogLocation, OpenLog, offline::StandaloneSequencer};
+use super::{
+    failure::Failure,
+    log_location::{LogLocation, OpenLog},
+    offline::StandaloneSequencer,
+};
 use crate::{
     audit::checkpoint::{self, KeyError, SigningKey},
     store::{self, OpenError},

@@ -5,7 +5,7 @@ use std::{io::Write as _, process::ExitCode};
 use clap::Args;
 use uuid::Uuid;
 
-use super::{Failure, LogLocation};
+use super::{failure::Failure, log_location::LogLocation};
 use crate::domain::audit::EventId;
 
 /// The arguments of `logkey audit show`.

@@ -10,7 +10,10 @@ use std::{
 use clap::Args;
 use tlog_tiles::Checkpoint;
 
-use super::{Failure, LogLocation, TrustArgs, print};
+use super::{
+    failure::{Failure, print},
+    log_location::{LogLocation, TrustArgs},
+};
 use crate::{
     audit::{
         archive::ArchiveReader,

@@ -41,7 +41,7 @@ impl<'a, T: Debug> Sent<'a, T> {
     }
 
     /// A step whose call must fail with this reason.
-    pub(super) fn is_refused(self, reason: &str) -> Step {
+    pub(super) fn must_be_refused(self, reason: &str) -> Step {
         match self.result {
             Ok(response) => {
                 self.step(format!("{:?}", response.get_ref()), Some(format!("expected {reason}")))

@@ -199,7 +199,7 @@ async fn refusals(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
         let request = demo.request(message, "payments", scopes)?;
         let started = Instant::now();
         let result = KeyAssociationServiceClient::new(demo.channel()).associate_kms_key(request).await;
-        printer.step(&Sent::new(title, &command, started, &result).is_refused(reason));
+        printer.step(&Sent::new(title, &command, started, &result).must_be_refused(reason));
     }
     Ok(())
 }
@@ -220,7 +220,7 @@ async fn exceed_rate(demo: &DemoEnvironment, printer: &mut Printer) -> StepResul
     let request = format!("GetCaller {{}}, up to {BURST_CALLS} times in a row");
     printer.step(
         &Sent::new("Rejected: too many calls for the tenant's rate", &request, started, &result)
-            .is_refused("TENANT_RATE_LIMITED"),
+            .must_be_refused("TENANT_RATE_LIMITED"),
     );
 
     let wait =

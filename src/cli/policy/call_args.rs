@@ -189,7 +189,7 @@ impl CallArgs {
         let first = tenant.issuers.first().map_or("", |issuer| &**issuer);
         let received = Instant::now();
         Ok(EvaluationInput {
-            policy: policy.map_err(|diagnostics| super::lines(&diagnostics))?,
+            policy: policy.map_err(|diagnostics| super::failure::lines(&diagnostics))?,
             tenant: Arc::clone(tenant),
             principal: Principal {
                 tenant: tenant.id.clone(),

@@ -3,8 +3,8 @@
 use std::{io::Write, process::ExitCode};
 
 use super::{
-    Failure,
     call_args::{CallArgs, describe},
+    failure::Failure,
 };
 use crate::{
     auth::{Applicability, CedarPolicy},

@@ -4,7 +4,7 @@ use std::{io::Write, process::ExitCode, sync::Arc};
 
 use clap::Args;
 
-use super::Failure;
+use super::failure::Failure;
 use crate::{app::SystemClock, auth::CedarPolicy, config::Settings, domain::tenant::TenantId};
 
 /// The arguments of `logkey policy show`.
@@ -28,7 +28,7 @@ pub(super) fn run(args: &ShowArgs, settings: &Settings, out: &mut dyn Write) -> 
     };
     let tenants = Arc::new(settings.tenants.clone());
     let policy = CedarPolicy::load(tenants, &settings.policy.files, Arc::new(SystemClock))
-        .map_err(|diagnostics| Failure::Invalid(super::lines(&diagnostics)))?;
+        .map_err(|diagnostics| Failure::Invalid(super::failure::lines(&diagnostics)))?;
     for (id, text) in policy.operator_policies() {
         writeln!(out, "// {id}: from the operator's files, for every tenant\n{}\n", text.trim_end())?;
     }

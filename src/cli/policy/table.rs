@@ -6,8 +6,8 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::{
-    Failure,
     call_args::{CallArgs, describe},
+    failure::Failure,
 };
 use crate::{config::Settings, ports::Authorize};
 

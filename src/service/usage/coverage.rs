@@ -27,7 +27,10 @@ impl fmt::Display for Coverage<'_> {
         match count(Protection::Forever) {
             0 => {}
             n => {
-                write!(f, "{n} of the uses have no end, because their log groups keep events indefinitely. ")?
+                write!(
+                    f,
+                    "{n} of the uses have no end, because their log groups keep events indefinitely. "
+                )?;
             }
         }
         match count(Protection::NotKnown) {

@@ -203,10 +203,8 @@ fn storage_failed() -> Completeness {
 
 /// Whether the scan failed only because its time was over.
 fn deadline_passed(error: &Error, stop: Instant) -> bool {
-    matches!(
-        error,
-        Error::Aws(AwsCallError::BudgetExhausted { .. }) | Error::Aws(AwsCallError::DeadlineBeforeAws)
-    ) || now() >= stop
+    matches!(error, Error::Aws(AwsCallError::BudgetExhausted { .. } | AwsCallError::DeadlineBeforeAws))
+        || now() >= stop
 }
 
 /// The cause of the failure, worded to follow "because".
