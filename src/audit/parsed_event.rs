@@ -1,6 +1,5 @@
 //! Parses a stored event from its bytes alone, for lists, searches and the log's own operations.
 
-use serde::de::Error as _;
 use thiserror::Error;
 
 use crate::{
@@ -92,9 +91,7 @@ impl TryFrom<&StoredEvent> for ParsedEvent {
             Some(Detail { uid, name, r#type: _ }) => (Some(uid), name),
             None => (None, None),
         };
-        let no_actor = || Unreadable { seq, source: serde_json::Error::missing_field("actor") };
-        let actor = event.actor.ok_or_else(no_actor)?;
-        let (token_id, issuer) = match actor.session {
+        let (token_id, issuer) = match event.actor.session {
             Some(Session { uid, issuer }) => (uid, issuer),
             None => (None, None),
         };
@@ -105,7 +102,7 @@ impl TryFrom<&StoredEvent> for ParsedEvent {
             time,
             kind: event.metadata.event_code.into_string(),
             tenant: owned(event.metadata.tenant_uid),
-            subject: actor.user.map(|user| user.uid.into_string()),
+            subject: event.actor.user.map(|user| user.uid.into_string()),
             action: event.api.operation.into_string(),
             resource: owned(resource),
             issuer: owned(issuer),

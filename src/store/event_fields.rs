@@ -6,13 +6,13 @@ use uuid::Uuid;
 use crate::domain::{
     audit::{
         EventId,
-        schema::{ApiActivity, EventHead, Text},
+        schema::{EventHead, IndexedEvent, Text},
     },
     time::Timestamp,
 };
 
 /// The fields of an event that find it. They are borrowed, because a verification reads every event of a log.
-pub(super) struct EventFields<'e>(ApiActivity<'e>);
+pub(super) struct EventFields<'e>(IndexedEvent<'e>);
 
 /// The id of the event and its tenant. If the bytes cannot be parsed, the id is nil and the tenant `None`.
 pub(super) fn tenant_of(body: &str) -> (EventId, Option<String>) {
@@ -27,7 +27,7 @@ pub(super) fn tenant_of(body: &str) -> (EventId, Option<String>) {
 impl<'e> EventFields<'e> {
     /// Parses an event. `None` if that fails.
     pub(super) fn parse(body: &'e str) -> Option<Self> {
-        ApiActivity::parse(body).ok().map(Self)
+        serde_json::from_str(body).ok().map(Self)
     }
 
     pub(super) fn id(&self) -> Option<EventId> {

@@ -73,7 +73,7 @@ pub(super) fn class<'e>(event: &'e Event, texts: &Texts<'e>) -> ApiActivity<'e> 
         duration: event.end.as_ref().map(|end| millis(end.latency)),
         count: (event.count != 1).then_some(event.count),
         metadata: metadata(event, texts.id),
-        actor: Some(actor(event)),
+        actor: actor(event),
         api: api(event),
         src_endpoint: Endpoint {
             ip: event.actor.source,

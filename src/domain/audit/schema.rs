@@ -26,6 +26,23 @@ pub(crate) struct EventHead<'e> {
     pub(crate) metadata: Metadata<'e>,
 }
 
+/// The part of an event that the store indexes. A verification reads it of every event.
+#[derive(Debug, Deserialize)]
+pub(crate) struct IndexedEvent<'e> {
+    time: i64,
+    status_id: u8,
+    #[serde(borrow)]
+    status_code: Option<Text<'e>>,
+    #[serde(borrow)]
+    pub(crate) metadata: Metadata<'e>,
+    #[serde(borrow)]
+    pub(crate) api: Api<'e>,
+    #[serde(borrow)]
+    pub(crate) cloud: CloudProfile<'e>,
+    #[serde(borrow)]
+    pub(crate) unmapped: Unmapped<'e>,
+}
+
 /// API Activity.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct ApiActivity<'e> {
@@ -62,7 +79,7 @@ pub(crate) struct ApiActivity<'e> {
     #[serde(borrow)]
     pub(crate) metadata: Metadata<'e>,
     #[serde(borrow)]
-    pub(crate) actor: Option<Actor<'e>>,
+    pub(crate) actor: Actor<'e>,
     #[serde(borrow)]
     pub(crate) api: Api<'e>,
     #[serde(skip_deserializing)]
@@ -284,16 +301,36 @@ impl<'e> ApiActivity<'e> {
         serde_json::from_str(body)
     }
 
-    /// When the event happened. Events without `time_us` are precise to the millisecond.
     pub(crate) fn time(&self) -> Timestamp {
-        let micros = self.unmapped.logkey.time_us.unwrap_or(self.time.saturating_mul(1000));
-        Timestamp::from_micros(micros)
+        time(self.time, self.unmapped.logkey.time_us)
     }
 
     /// `OK`, or the reason of a failure. `None` if the operation has not ended.
     pub(crate) fn outcome(&self) -> Option<&str> {
-        self.status_code.as_ref().map(Text::as_str).or((self.status_id == 1).then_some("OK"))
+        outcome(self.status_code.as_ref(), self.status_id)
     }
+}
+
+// === impl IndexedEvent ===
+
+impl IndexedEvent<'_> {
+    pub(crate) fn time(&self) -> Timestamp {
+        time(self.time, self.unmapped.logkey.time_us)
+    }
+
+    /// `OK`, or the reason of a failure. `None` if the operation has not ended.
+    pub(crate) fn outcome(&self) -> Option<&str> {
+        outcome(self.status_code.as_ref(), self.status_id)
+    }
+}
+
+/// The time of an event, which without `time_us` is precise to the millisecond.
+fn time(millis: i64, micros: Option<i64>) -> Timestamp {
+    Timestamp::from_micros(micros.unwrap_or(millis.saturating_mul(1000)))
+}
+
+fn outcome<'t>(status_code: Option<&'t Text<'_>>, status_id: u8) -> Option<&'t str> {
+    status_code.map(Text::as_str).or((status_id == 1).then_some("OK"))
 }
 
 #[cfg(test)]

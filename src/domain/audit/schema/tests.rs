@@ -26,10 +26,7 @@ fn sql_finds_the_fields_that_the_model_reads_and_writes() {
         (path!(correlation), Some(read.metadata.correlation_uid.as_str())),
         (path!(kind), Some(read.metadata.event_code.as_str())),
         (path!(operation), Some(read.api.operation.as_str())),
-        (
-            path!(subject),
-            read.actor.as_ref().and_then(|actor| actor.user.as_ref()).map(|user| user.uid.as_str()),
-        ),
+        (path!(subject), read.actor.user.as_ref().map(|user| user.uid.as_str())),
         (path!(resource), read.resources.first().map(|resource| resource.uid.as_str())),
         (path!(status_code), read.status_code.as_ref().map(Text::as_str)),
         (path!(closes), closes),
