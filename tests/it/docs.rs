@@ -219,3 +219,32 @@ fn metrics_are_documented_and_alerts_and_panels_use_known_ones() {
         );
     }
 }
+
+/// The files that a page names between backticks, such as `service/context.rs`.
+fn named_sources(text: &str) -> Vec<&str> {
+    let code = text.split('`').skip(1).step_by(2);
+    code.filter(|name| name.contains('/') && Path::new(name).extension().is_some_and(|it| it == "rs"))
+        .collect()
+}
+
+#[test]
+fn the_main_job_opens_at_most_20_files() {
+    let page = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    let (_, main_job) = page.split_once("The main job").unwrap();
+    let (main_job, _) = main_job.split_once("What these call").unwrap();
+    let mut files = named_sources(main_job);
+    files.dedup();
+    assert!((10..=20).contains(&files.len()), "{}: {files:?}", files.len());
+}
+
+#[test]
+fn the_sources_that_pages_name_exist() {
+    let folders = ["docs", "docs/adr"].map(|folder| markdown(&root().join(folder)));
+    for page in folders.into_iter().flatten().chain([root().join("CONTRIBUTING.md")]) {
+        let text = fs::read_to_string(&page).unwrap();
+        for name in named_sources(&text) {
+            let exists = ["", "src"].iter().any(|folder| root().join(folder).join(name).exists());
+            assert!(exists, "{}: {name} does not exist", page.display());
+        }
+    }
+}
