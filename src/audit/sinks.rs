@@ -1,4 +1,4 @@
-//! Copies the whole log to destinations outside the store, in order and at least once. Each [`Sink`] has its
+//! Copies the whole log to destinations outside the store, in order and at least once. Each sink has its
 //! own task, which continues where the sink stopped. One process at a time feeds the sinks, and no call
 //! waits for a sink. `App` starts them.
 

@@ -1,7 +1,7 @@
 //! Classifies a refusal by its code, then by its message.
 //!
 //! AWS documents four errors of `AssociateKmsKey` but returns many more, with undocumented messages. A wrong
-//! guess is harmless: the service checks the key before it reports the key as the cause.
+//! guess is harmless if the role may read the key: the service checks the key before it reports it as the cause.
 
 use crate::ports::aws::Refusal;
 

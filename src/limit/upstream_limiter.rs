@@ -1,4 +1,4 @@
-//! [`UpstreamLimiter`] in memory: the tenants that call an account share its AWS quotas fairly.
+//! The upstream limiter in memory: the tenants that call an account share its AWS quotas fairly.
 //!
 //! A call gets a permit within its deadline, or is rejected as soon as none can come in time.
 

@@ -196,33 +196,22 @@ impl Event {
     /// An event about a call. Every field without a parameter is empty, and the count is 1.
     #[must_use]
     pub fn for_call(call: &Call, principal: Option<&Principal>, kind: Kind, time: Timestamp) -> Self {
-        Self {
-            time,
-            kind,
-            act: AuditOperation::Rpc(call.action),
-            correlation: call.request_id.clone(),
-            closes: None,
-            actor: Actor::from_call(call, principal),
-            resource: None,
-            keys: Keys::default(),
-            reason: None,
-            decision: None,
-            via: AwsCallRecord::default(),
-            end: None,
-            detail: None,
-            log: None,
-            count: 1,
-        }
+        let event = Self::empty(kind, AuditOperation::Rpc(call.action), call.request_id.clone(), time);
+        Self { actor: Actor::from_call(call, principal), ..event }
     }
 
     /// A lifecycle event of the service itself, with a new request id. Every other field is empty.
     #[must_use]
     pub fn for_service(act: AuditOperation, time: Timestamp) -> Self {
+        Self::empty(Kind::Lifecycle, act, RequestId::new_v7(), time)
+    }
+
+    fn empty(kind: Kind, act: AuditOperation, correlation: RequestId, time: Timestamp) -> Self {
         Self {
             time,
-            kind: Kind::Lifecycle,
+            kind,
             act,
-            correlation: RequestId::new_v7(),
+            correlation,
             closes: None,
             actor: Actor::default(),
             resource: None,

@@ -127,6 +127,7 @@ pub fn key_policy(key: &KmsKeyArn, resource: &Resource, lookup: &Lookup<Box<str>
             "",
         )
         .with_document(ADD_STATEMENT, &document),
+        // A deny has the same effect as a missing statement, and AWS returns the same message.
         PolicyEvaluation::Denied { statement } => Check::failed(
             name,
             Reason::KeyPolicyLacksLogsService,
@@ -139,8 +140,8 @@ pub fn key_policy(key: &KmsKeyArn, resource: &Resource, lookup: &Lookup<Box<str>
     }
 }
 
-/// The failed check for a key that AWS refused although no check of its metadata failed. `evaluated` is the
-/// check of its policy.
+/// The failed check for a key that AWS refused, when no check of its metadata failed. `evaluated` is the check
+/// of its policy.
 #[must_use]
 pub fn refusal_check(evaluated: &Check, resource: &Resource) -> Check {
     match evaluated.outcome {
@@ -150,7 +151,7 @@ pub fn refusal_check(evaluated: &Check, resource: &Resource) -> Check {
             "AWS refused the key, although every check of the key passed".to_owned(),
             "a new key or key policy takes some minutes to take effect in AWS; try again later",
         ),
-        // The key exists and can be used, so AWS's error can only mean its policy.
+        // No other check excludes the policy. A key that could not be read may also not exist.
         Outcome::NotChecked | Outcome::Failed(_) => Check::failed(
             CheckName::KeyPolicy,
             Reason::KeyPolicyLacksLogsService,

@@ -125,8 +125,9 @@ impl QueueState {
         self.expected_retries.push(ExpectedRetry { tenant, priority, until: now + RETRY_HOLD });
     }
 
-    /// Whether the call is the retry of a throttled one, which goes to the head of the queue.
-    pub(super) fn is_retry(&mut self, waiter: &Waiter, now: Instant) -> bool {
+    /// Whether the queue expects the retry of a throttled call of this tenant and priority, which goes to the
+    /// head. One call takes the place of one retry.
+    pub(super) fn take_expected_retry(&mut self, waiter: &Waiter, now: Instant) -> bool {
         self.expected_retries.retain(|retry| retry.until > now);
         let mine = |retry: &ExpectedRetry| retry.tenant == waiter.tenant && retry.priority == waiter.priority;
         let Some(at) = self.expected_retries.iter().position(mine) else { return false };

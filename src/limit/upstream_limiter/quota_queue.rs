@@ -109,7 +109,7 @@ impl QuotaQueue {
         let now = Instant::now();
         let mut state = self.state.lock();
         state.last_used = now;
-        let is_retry = state.is_retry(&waiter, now);
+        let is_retry = state.take_expected_retry(&waiter, now);
         if self.shared.is_none() && state.queue.len() == 0 && state.pacer.next() <= now {
             return Ok(Enqueued::Granted(self.issue_permit(&mut state, &waiter, now, now)));
         }

@@ -33,7 +33,7 @@ use crate::{
         context::Context,
         error::{AwsCallError, ChangeError, Error, StorageError},
         preflight::explain,
-        shared::upstream::{self, RETRY_AFTER_THROTTLE, now},
+        shared::upstream::{self, now},
     },
 };
 
@@ -41,7 +41,7 @@ use crate::{
 const RECORD_GRACE: Duration = Duration::from_millis(250);
 /// How long an adapter may exceed its deadline before its call counts as unanswered.
 const UPSTREAM_GRACE: Duration = Duration::from_secs(1);
-/// The wait before the first retry. Each further wait is twice as long.
+/// The wait before the first retry after an error other than a throttle. Each further wait is twice as long.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// The longest wait before a retry.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
@@ -168,7 +168,8 @@ impl<K: KeyChange> Execution<K> {
                 Err(error) => error,
             };
             let wait = match &error {
-                // No wait here: the limiter issues the next permit when the quota has room.
+                // No wait here: the limiter delays the next permit after a throttle, and keeps the head of the queue
+                // for the retry.
                 UpstreamError::Throttled { .. } => Duration::ZERO,
                 UpstreamError::Conflict { .. }
                 | UpstreamError::Fault { .. }
@@ -178,7 +179,7 @@ impl<K: KeyChange> Execution<K> {
                     return Err(final_error(error, deadline));
                 }
             };
-            // Once a call may have been executed, a later error does not replace that error.
+            // Once a call may have been executed, a later error that would be retried does not replace that error.
             let worst = match last_error.take() {
                 Some(unanswered @ UpstreamError::Unanswered(_)) => unanswered,
                 _ => error,
@@ -267,24 +268,10 @@ fn recorded_association(association: &KeyAssociation) -> Option<RecordedAssociat
 
 /// The error of a change after its last attempt.
 fn final_error(error: UpstreamError, deadline: Instant) -> Error {
-    match error {
-        UpstreamError::Refused { refusal, answer } => Error::Aws(AwsCallError::Refused { refusal, answer }),
-        UpstreamError::RoleNotAssumable { answer } => Error::Aws(AwsCallError::RoleNotAssumable { answer }),
-        UpstreamError::Conflict { answer } => Error::Aws(AwsCallError::Conflict { answer }),
-        UpstreamError::Throttled { answer } => {
-            Error::Aws(AwsCallError::Throttled { retry_after: RETRY_AFTER_THROTTLE, answer })
-        }
-        UpstreamError::Fault { answer } => {
-            Error::Aws(AwsCallError::Unavailable { answer: Some(answer), source: None })
-        }
-        UpstreamError::NotSent(_) if now() >= deadline => Error::Aws(AwsCallError::DeadlineBeforeAws),
-        UpstreamError::NotSent(source) => {
-            Error::Aws(AwsCallError::Unavailable { answer: None, source: Some(source) })
-        }
-        UpstreamError::Unanswered(source) => {
-            Error::Change(ChangeError::OutcomeUnknown { event: None, source: Some(source) })
-        }
+    if let UpstreamError::Unanswered(source) = error {
+        return Error::Change(ChangeError::OutcomeUnknown { event: None, source: Some(source) });
     }
+    upstream::read_error(error, deadline)
 }
 
 /// A random time between half of `wait` and `wait`, so that callers that collided do not collide again.

@@ -101,8 +101,8 @@ fn refusal_reason(refusal: Refusal) -> Reason {
     match refusal {
         Refusal::LogGroupNotFound => Reason::LogGroupNotFound,
         Refusal::LogGroupReserved => Reason::LogGroupReserved,
-        // By far the most frequent cause is the key's policy. AWS returns the same message if the key does
-        // not exist, and only a read of the key distinguishes the two.
+        // Only if the refusal is not explained (`Diagnosed`). The key's policy is by far the most frequent
+        // cause; AWS returns the same message if the key does not exist.
         Refusal::KeyMissingOrNotAllowed => Reason::KeyPolicyLacksLogsService,
         Refusal::KeyNotFound => Reason::KeyNotFound,
         Refusal::KeyDisabled => Reason::KeyDisabled,

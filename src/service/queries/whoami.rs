@@ -21,7 +21,7 @@ pub struct Whoami {
 ///
 /// # Errors
 ///
-/// [`Error::TenantRemoved`], [`Error::TenantSuspended`], or [`Error::NotAllowed`] by policy.
+/// [`Error::Access`] if the tenant is removed or suspended, or policy denies the call.
 pub fn whoami(mut cx: Context) -> Result<Whoami, Error> {
     let found = cx.tenant().and_then(|tenant| {
         cx.authorize_scope(&tenant, ResourceScope::Tenant)?;

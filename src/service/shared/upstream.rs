@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// The retry delay after AWS throttled a call until its deadline.
-pub(in crate::service) const RETRY_AFTER_THROTTLE: std::time::Duration = std::time::Duration::from_secs(1);
+/// The retry delay that a caller gets if AWS throttled the last attempt before the deadline.
+const RETRY_AFTER_THROTTLE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Why a call to AWS failed.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ fn outcome_of<T>(result: &Result<T, UpstreamError>) -> UpstreamOutcome {
     }
 }
 
-/// The error of a read that failed.
+/// The error of a call that failed without a change: a read, or a change that AWS did not make.
 pub(in crate::service) fn read_error(error: UpstreamError, deadline: Instant) -> Error {
     match error {
         UpstreamError::Refused { refusal, answer } => Error::Aws(AwsCallError::Refused { refusal, answer }),

@@ -56,7 +56,7 @@ impl EdgeRefusal {
         }
     }
 
-    /// The names of the invalid fields, as a predicate for [`service::Error::Invalid`].
+    /// The names of the invalid fields, as a predicate for `service::RequestError::Invalid`.
     pub(in crate::server) fn invalid_fields(&self) -> String {
         match self {
             Self::Body { violations } => {
