@@ -10,7 +10,7 @@ use logkey::{
         association::{Location, Resource, Target},
         audit::{
             Actor, AuditOperation, AwsCallRecord, Completion, DecisionRecord, Event, EventId, JournalEntry,
-            Keys, Kind, LogEvent, Settlement,
+            Keys, Kind, LogEvent, ReconciliationResult,
         },
         call::Action,
         reason::Reason,
@@ -125,7 +125,11 @@ fn samples(clock: &dyn Clock) -> Result<Vec<Event>, Box<dyn Error>> {
     for target in [Target::LogGroup("/app/web".parse()?), Target::QueryResults] {
         all.push(Event { resource: Some(Resource { location: location.clone(), target }), ..call.clone() });
     }
-    for reconciled in [Settlement::InForce, Settlement::NotInForce, Settlement::CannotTell] {
+    for reconciled in [
+        ReconciliationResult::Effective,
+        ReconciliationResult::NotEffective,
+        ReconciliationResult::Indeterminate,
+    ] {
         all.push(Event { kind: Kind::Reconciled(reconciled), closes: Some(intent), ..call.clone() });
     }
     all.push(Event { kind: Kind::Outcome, closes: Some(intent), end: Some(end(None)), ..call.clone() });

@@ -8,7 +8,7 @@ use super::{event::settlement_outcome, parsed_event::ParsedEvent};
 use crate::{
     domain::{
         association::{Location, Resource, Target},
-        audit::{Actor, AuditOperation, Event, EventId, Keys, Kind, Settlement},
+        audit::{Actor, AuditOperation, Event, EventId, Keys, Kind, ReconciliationResult},
         call::Action,
         time::Timestamp,
     },
@@ -58,7 +58,7 @@ impl PendingChanges for PendingChangeReader {
     async fn reconciliation_of(
         &self,
         change: &PendingChange,
-    ) -> Result<Option<(Settlement, EventId)>, Unavailable> {
+    ) -> Result<Option<(ReconciliationResult, EventId)>, Unavailable> {
         let filter = EventFilter {
             correlation: Some(change.event.correlation.as_str().to_owned()),
             ..EventFilter::default()

@@ -35,7 +35,7 @@ pub(super) struct Claims {
     /// The scope claim, or the issuer's default scopes.
     pub(super) scopes: Scopes,
     /// The claims that policies may use.
-    pub(super) shown: PolicyClaims,
+    pub(super) for_policy: PolicyClaims,
     /// `jti`, if it is printable and not too long.
     pub(super) id: Option<Arc<str>>,
     /// `exp`.
@@ -73,7 +73,7 @@ impl Claims {
             subject: subject(claims)?,
             tenant: tenant(claims, issuer)?,
             scopes: scopes(claims, issuer)?,
-            shown: policy_claims::read(claims, &issuer.policy_claims)?,
+            for_policy: policy_claims::read(claims, &issuer.policy_claims)?,
             id: token_id(claims)?,
             expires,
             not_before,

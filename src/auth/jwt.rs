@@ -163,7 +163,7 @@ impl JwtAuthn {
             subject: claims.subject,
             issuer: Arc::clone(&issuer.name),
             scopes: claims.scopes,
-            claims: claims.shown,
+            claims: claims.for_policy,
             token_id: claims.id.unwrap_or_else(|| fallback_token_id(&digest)),
             expires: claims.expires,
         });

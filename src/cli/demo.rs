@@ -2,7 +2,7 @@
 //! the service on free ports, calls the service through a real gRPC client and checks each response. It exits
 //! with 0 only if each step answered as expected.
 
-mod sent;
+mod demo_call;
 mod show;
 mod steps;
 mod world;

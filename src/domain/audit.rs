@@ -9,7 +9,7 @@ pub use self::{
     entry::JournalEntry,
     event::{
         Actor, AuditOperation, AwsCallRecord, Completion, DecisionRecord, Event, Keys, Kind, LogEvent,
-        Settlement,
+        ReconciliationResult,
     },
     id::EventId,
 };

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::unavailable::Unavailable;
 use crate::domain::{
-    audit::{Event, EventId, JournalEntry, Settlement},
+    audit::{Event, EventId, JournalEntry, ReconciliationResult},
     time::Timestamp,
 };
 
@@ -92,7 +92,7 @@ pub trait PendingChanges: Send + Sync + 'static {
     async fn reconciliation_of(
         &self,
         change: &PendingChange,
-    ) -> Result<Option<(Settlement, EventId)>, Unavailable>;
+    ) -> Result<Option<(ReconciliationResult, EventId)>, Unavailable>;
 }
 
 /// The audit log cannot store the entry.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        audit::{Event, EventId, JournalEntry, Kind, Settlement},
+        audit::{Event, EventId, JournalEntry, Kind, ReconciliationResult},
         authorization::{AuthzRequest, Decision, Denial, LogScope, ResourceScope},
         principal::{CertificateThumbprint, Principal, Scope},
         reason::Reason,
@@ -306,7 +306,7 @@ impl PendingChanges for FakeAudit {
     async fn reconciliation_of(
         &self,
         change: &PendingChange,
-    ) -> Result<Option<(Settlement, EventId)>, Unavailable> {
+    ) -> Result<Option<(ReconciliationResult, EventId)>, Unavailable> {
         let entries = self.entries.lock();
         let reconciles = |(id, entry): &(EventId, JournalEntry)| match entry.event.kind {
             Kind::Reconciled(settlement) => {

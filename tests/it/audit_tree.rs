@@ -13,7 +13,9 @@ use logkey::{
     config::{EmptyEnv, Settings},
     domain::{
         association::{Location, Resource, Target},
-        audit::{Actor, AuditOperation, Completion, Event, EventId, JournalEntry, Kind, Settlement},
+        audit::{
+            Actor, AuditOperation, Completion, Event, EventId, JournalEntry, Kind, ReconciliationResult,
+        },
         call::Action,
         reason::Reason,
         time::Timestamp,
@@ -367,7 +369,8 @@ async fn changes_without_an_outcome_are_pending_until_reconciled() {
     assert_eq!(found.event.act, AuditOperation::Rpc(Action::AssociateKmsKey));
 
     for intent in [crashed, unanswered] {
-        let reconciled = Event { closes: Some(intent), ..change(Kind::Reconciled(Settlement::CannotTell)) };
+        let reconciled =
+            Event { closes: Some(intent), ..change(Kind::Reconciled(ReconciliationResult::Indeterminate)) };
         commit(reconciled).await;
     }
     assert_eq!(open(clock.now()).await, []);
@@ -376,7 +379,7 @@ async fn changes_without_an_outcome_are_pending_until_reconciled() {
     let late = commit(change(Kind::Intent)).await;
     assert_eq!(open(clock.now()).await, [late]);
     assert_eq!(open(clock.now()).await, [late]);
-    commit(Event { closes: Some(late), ..change(Kind::Reconciled(Settlement::InForce)) }).await;
+    commit(Event { closes: Some(late), ..change(Kind::Reconciled(ReconciliationResult::Effective)) }).await;
     assert_eq!(open(clock.now()).await, []);
 }
 

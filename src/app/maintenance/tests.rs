@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     domain::{
         association::{Target, UnresolvedLocation},
-        audit::{Kind, Settlement},
+        audit::{Kind, ReconciliationResult},
         call::Action,
         request::{AssociateRequest, UnresolvedResource},
     },
@@ -75,7 +75,7 @@ fn group() -> LogGroup {
 }
 
 /// Every reconciliation result that was recorded so far.
-fn reconciled(audit: &FakeAudit) -> Vec<Settlement> {
+fn reconciled(audit: &FakeAudit) -> Vec<ReconciliationResult> {
     let entries = audit.entries().into_iter();
     entries
         .filter_map(|entry| match entry.event.kind {
@@ -141,7 +141,7 @@ async fn a_change_without_an_answer_is_reconciled_while_the_service_runs() {
     wait(30).await;
     assert_eq!(reconciled(&audit), []);
     wait(60).await;
-    assert_eq!(reconciled(&audit), [Settlement::InForce]);
+    assert_eq!(reconciled(&audit), [ReconciliationResult::Effective]);
     wait(120).await;
     assert_eq!(reconciled(&audit).len(), 1, "it was reconciled twice");
     background.abort();
@@ -169,6 +169,6 @@ async fn only_the_leader_reconciles_and_only_what_no_call_can_still_change() {
     assert_eq!(reconciled(&audit), [], "a process that is not the leader reconciled the change");
     leadership.leads.store(true, Ordering::SeqCst);
     wait(20).await;
-    assert_eq!(reconciled(&audit), [Settlement::InForce]);
+    assert_eq!(reconciled(&audit), [ReconciliationResult::Effective]);
     background.abort();
 }

@@ -1,7 +1,7 @@
 //! The stable names in stored events. Changing one changes what existing consumers match on.
 
 use crate::domain::{
-    audit::{AuditOperation, Kind, Settlement},
+    audit::{AuditOperation, Kind, ReconciliationResult},
     call::Action,
 };
 
@@ -40,17 +40,21 @@ pub(super) fn operation_name(act: AuditOperation) -> &'static str {
     }
 }
 
-pub(super) fn settlement(settlement: Settlement) -> &'static str {
+pub(super) fn settlement(settlement: ReconciliationResult) -> &'static str {
     match settlement {
-        Settlement::InForce => "in force",
-        Settlement::NotInForce => "not in force",
-        Settlement::CannotTell => "cannot tell",
+        ReconciliationResult::Effective => "in force",
+        ReconciliationResult::NotEffective => "not in force",
+        ReconciliationResult::Indeterminate => "cannot tell",
     }
 }
 
 /// The result of a reconciliation with this stored name.
-pub(in crate::audit) fn settlement_outcome(name: &str) -> Option<Settlement> {
-    let all = [Settlement::InForce, Settlement::NotInForce, Settlement::CannotTell];
+pub(in crate::audit) fn settlement_outcome(name: &str) -> Option<ReconciliationResult> {
+    let all = [
+        ReconciliationResult::Effective,
+        ReconciliationResult::NotEffective,
+        ReconciliationResult::Indeterminate,
+    ];
     all.into_iter().find(|candidate| settlement(*candidate) == name)
 }
 

@@ -7,7 +7,8 @@ use super::*;
 use crate::domain::{
     association::{Location, Resource, Target},
     audit::{
-        Actor, AuditOperation, AwsCallRecord, Completion, DecisionRecord, Keys, Kind, LogEvent, Settlement,
+        Actor, AuditOperation, AwsCallRecord, Completion, DecisionRecord, Keys, Kind, LogEvent,
+        ReconciliationResult,
     },
     call::Action,
     time::Timestamp,
@@ -122,7 +123,8 @@ fn an_intent_has_no_status_and_a_reconciliation_has_its_result() {
     let (indexed, body) = written(&Event { kind: Kind::Intent, end: None, ..outcome() });
     assert_eq!(indexed.outcome, None);
     assert!(body.contains(r#""status":"Unknown""#), "{body}");
-    let (_, body) = written(&Event { kind: Kind::Reconciled(Settlement::NotInForce), ..outcome() });
+    let (_, body) =
+        written(&Event { kind: Kind::Reconciled(ReconciliationResult::NotEffective), ..outcome() });
     assert!(body.contains(r#""settled":"not in force""#), "{body}");
 }
 
@@ -144,7 +146,7 @@ fn the_stored_form_never_changes() {
         latency: Duration::from_millis(7),
     };
     let (_, reconciled) = written(&Event {
-        kind: Kind::Reconciled(Settlement::NotInForce),
+        kind: Kind::Reconciled(ReconciliationResult::NotEffective),
         resource: outcome().resource.map(|resource| Resource { target: Target::QueryResults, ..resource }),
         keys: Keys { previous: outcome().keys.resolved, ..Keys::default() },
         detail: Some("read back".into()),

@@ -41,7 +41,7 @@ pub(super) struct Writer {
     /// Entries that are known not to be stored. They are written first.
     requeued: Vec<PendingEvent>,
     /// Entries that were prepared while the store worked on another commit.
-    ready: Prepared,
+    ready: CommitBatch,
     /// Durable entries whose callers have no answer yet.
     committed: Option<Committed>,
     /// The answered commit whose leaf hashes are not in the cache yet, with the position of its first event.
@@ -52,13 +52,13 @@ pub(super) struct Writer {
 
 /// The content of one commit.
 #[derive(Default)]
-struct Prepared {
+struct CommitBatch {
     batch: Batch,
     entries: Vec<(EventId, PendingEvent)>,
 }
 
 /// What the writer found in the queue.
-struct Taken {
+struct DrainedQueue {
     /// Whether there were entries.
     found: bool,
     /// Whether the queue is closed.
@@ -86,7 +86,8 @@ impl Writer {
         config: Config,
     ) -> Self {
         let ids = ContextV7::new();
-        let (requeued, ready, committed, unhashed, lost) = (Vec::new(), Prepared::default(), None, None, 0);
+        let (requeued, ready, committed, unhashed, lost) =
+            (Vec::new(), CommitBatch::default(), None, None, 0);
         Self { queue, store, leaf_cache, clock, config, ids, requeued, ready, committed, unhashed, lost }
     }
 
@@ -97,7 +98,7 @@ impl Writer {
                 self.queue.wait_for_batch(self.config.batch).await;
                 let waiting = self.queue.len();
                 let max = if waiting < SPLIT_THRESHOLD { self.config.batch } else { waiting.div_ceil(2) };
-                let Taken { found, closed, next_due } = self.take(max);
+                let DrainedQueue { found, closed, next_due } = self.take(max);
                 if !found && self.ready.entries.is_empty() {
                     self.publish_leaves();
                     if closed {
@@ -115,7 +116,7 @@ impl Writer {
     }
 
     /// The prepared entries, without intents whose caller has gone away since.
-    fn drop_abandoned(&mut self) -> Prepared {
+    fn drop_abandoned(&mut self) -> CommitBatch {
         if self.ready.entries.iter().any(|(_, waiting)| waiting.is_abandoned()) {
             let ready = std::mem::take(&mut self.ready);
             self.prepare(ready.entries.into_iter().map(|(_, waiting)| waiting).collect());
@@ -124,7 +125,7 @@ impl Writer {
     }
 
     /// Prepares at most `max` queued entries.
-    fn take(&mut self, max: usize) -> Taken {
+    fn take(&mut self, max: usize) -> DrainedQueue {
         let QueueBatch { waiting, lost, closed, next_due } = self.queue.take(max.min(self.config.batch));
         self.lost = self.lost.saturating_add(lost);
         let mut all = std::mem::take(&mut self.requeued);
@@ -134,7 +135,7 @@ impl Writer {
         }
         let found = !all.is_empty();
         self.prepare(all);
-        Taken { found, closed, next_due }
+        DrainedQueue { found, closed, next_due }
     }
 
     async fn wait_until(&mut self, until: Option<Instant>) {
@@ -156,7 +157,7 @@ impl Writer {
 
     /// Gives each entry an id and serializes it into the next batch.
     fn prepare(&mut self, all: Vec<PendingEvent>) {
-        let Prepared { mut batch, mut entries } = std::mem::take(&mut self.ready);
+        let CommitBatch { mut batch, mut entries } = std::mem::take(&mut self.ready);
         batch.bytes.reserve(all.len() * EVENT_BYTES);
         for waiting in all.into_iter().filter(|waiting| !waiting.is_abandoned()) {
             let id = self.next_id(waiting.entry.event.time);
@@ -173,7 +174,7 @@ impl Writer {
             batch.requests.extend(waiting.entry.request.clone().map(|step| (id, step)));
             entries.push((id, waiting));
         }
-        self.ready = Prepared { batch, entries };
+        self.ready = CommitBatch { batch, entries };
     }
 
     fn next_id(&self, time: Timestamp) -> EventId {
@@ -183,9 +184,9 @@ impl Writer {
     }
 
     /// Commits the prepared entries. Fails only if the time limit for closing has passed.
-    async fn commit(&mut self, prepared: Prepared) -> Result<(), ()> {
+    async fn commit(&mut self, prepared: CommitBatch) -> Result<(), ()> {
         let started = Instant::now();
-        let Prepared { batch, entries } = prepared;
+        let CommitBatch { batch, entries } = prepared;
         let batch = Arc::new(batch);
         match self.append(&batch).await {
             Ok(first) => {

@@ -8,7 +8,7 @@ use std::{
 use tonic_types::StatusExt as _;
 
 use super::{
-    sent::Sent,
+    demo_call::DemoCall,
     show::Printer,
     world::{ALL_SCOPES, DemoEnvironment, GOOD_KEY, LOCKED_KEY, NEXT_KEY, ORDERS, PAYMENTS, REGION},
 };
@@ -44,8 +44,13 @@ async fn whoami(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
         format!("tenant {}, subject {}, account {account}", it.tenant_id, it.subject)
     };
     printer.step(
-        &Sent::new("Which tenant and caller does the service recognize?", "GetCaller {}", started, &result)
-            .succeeds(describe, |it| it.tenant_id == "payments" && it.accounts.len() == 1),
+        &DemoCall::new(
+            "Which tenant and caller does the service recognize?",
+            "GetCaller {}",
+            started,
+            &result,
+        )
+        .succeeds(describe, |it| it.tenant_id == "payments" && it.accounts.len() == 1),
     );
     Ok(())
 }
@@ -67,7 +72,7 @@ async fn associate(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult 
         let request = demo.request(message, "payments", ALL_SCOPES)?;
         let started = Instant::now();
         let result = KeyAssociationServiceClient::new(demo.channel()).associate_kms_key(request).await;
-        printer.step(&Sent::new(title, &command, started, &result).succeeds(change_summary, |it| {
+        printer.step(&DemoCall::new(title, &command, started, &result).succeeds(change_summary, |it| {
             it.association.as_ref().is_some_and(|it| it.kms_key_arn == arn(PAYMENTS, id))
                 && !it.audit_event_id.is_empty()
                 && !it.aws_request_id.is_empty()
@@ -85,7 +90,7 @@ async fn read_back(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult 
     let describe =
         |it: &proto::GetKeyAssociationResponse| it.association.as_ref().map(summary).unwrap_or_default();
     let request = "GetKeyAssociation { log_group_name: /payments/api }";
-    printer.step(&Sent::new("Read the key back from AWS", request, started, &result).succeeds(
+    printer.step(&DemoCall::new("Read the key back from AWS", request, started, &result).succeeds(
         describe,
         |it| {
             it.association.as_ref().is_some_and(|it| {
@@ -107,9 +112,13 @@ async fn list(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
         it.associations.iter().map(summary).collect::<Vec<_>>().join("\n")
     };
     let title = "List what the tenant may see: the account's other log groups stay hidden";
-    printer.step(&Sent::new(title, "ListKeyAssociations {}", started, &result).succeeds(describe, |it| {
-        it.associations.len() == 3 && it.associations.iter().all(|it| it.resource_arn.contains(":/payments/"))
-    }));
+    printer.step(&DemoCall::new(title, "ListKeyAssociations {}", started, &result).succeeds(
+        describe,
+        |it| {
+            it.associations.len() == 3
+                && it.associations.iter().all(|it| it.resource_arn.contains(":/payments/"))
+        },
+    ));
     Ok(())
 }
 
@@ -125,7 +134,7 @@ async fn disassociate(demo: &DemoEnvironment, printer: &mut Printer) -> StepResu
     };
     let title = "Remove the key; a warning names the former key that still protects data";
     printer.step(
-        &Sent::new(title, request, started, &result).succeeds(describe, |it| {
+        &DemoCall::new(title, request, started, &result).succeeds(describe, |it| {
             it.warnings.iter().any(|it| it.code == "FORMER_KEY_STILL_PROTECTS_DATA")
         }),
     );
@@ -142,7 +151,7 @@ async fn query_results(demo: &DemoEnvironment, printer: &mut Printer) -> StepRes
     let result = client.associate_kms_key(request).await;
     let title = "Set the key of the account's stored query results";
     printer.step(
-        &Sent::new(title, &command, started, &result).succeeds(change_summary, |it| {
+        &DemoCall::new(title, &command, started, &result).succeeds(change_summary, |it| {
             it.association.as_ref().is_some_and(|it| it.resource_arn == target)
         }),
     );
@@ -156,7 +165,7 @@ async fn query_results(demo: &DemoEnvironment, printer: &mut Printer) -> StepRes
         |it: &proto::GetKeyAssociationResponse| it.association.as_ref().map(summary).unwrap_or_default();
     let request = format!("GetKeyAssociation {{ resource_identifier: {target} }}");
     let title = "… and read it from the service's record, because AWS has no call for it";
-    printer.step(&Sent::new(title, &request, started, &result).succeeds(describe, |it| {
+    printer.step(&DemoCall::new(title, &request, started, &result).succeeds(describe, |it| {
         it.association.as_ref().is_some_and(|it| {
             it.source() == proto::Source::Recorded && it.kms_key_arn == arn(PAYMENTS, GOOD_KEY)
         })
@@ -199,7 +208,7 @@ async fn refusals(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
         let request = demo.request(message, "payments", scopes)?;
         let started = Instant::now();
         let result = KeyAssociationServiceClient::new(demo.channel()).associate_kms_key(request).await;
-        printer.step(&Sent::new(title, &command, started, &result).must_be_refused(reason));
+        printer.step(&DemoCall::new(title, &command, started, &result).must_be_refused(reason));
     }
     Ok(())
 }
@@ -219,7 +228,7 @@ async fn exceed_rate(demo: &DemoEnvironment, printer: &mut Printer) -> StepResul
     let Some(result) = result else { return Err("no call was sent".into()) };
     let request = format!("GetCaller {{}}, up to {BURST_CALLS} times in a row");
     printer.step(
-        &Sent::new("Rejected: too many calls for the tenant's rate", &request, started, &result)
+        &DemoCall::new("Rejected: too many calls for the tenant's rate", &request, started, &result)
             .must_be_refused("TENANT_RATE_LIMITED"),
     );
 
@@ -233,7 +242,7 @@ async fn exceed_rate(demo: &DemoEnvironment, printer: &mut Printer) -> StepResul
     let request = format!("GetCaller {{}}, after the {} ms that RetryInfo states", wait.as_millis());
     let describe = |it: &proto::GetCallerResponse| format!("tenant {}", it.tenant_id);
     printer.step(
-        &Sent::new("… and a call after that delay succeeds", &request, started, &result)
+        &DemoCall::new("… and a call after that delay succeeds", &request, started, &result)
             .succeeds(describe, |it| it.tenant_id == "orders"),
     );
     Ok(())

@@ -56,7 +56,7 @@ pub enum Kind {
     /// A change ended.
     Outcome,
     /// The end of a change was determined by reconciliation.
-    Reconciled(Settlement),
+    Reconciled(ReconciliationResult),
     /// A call read data.
     Read,
     /// A call was refused before anything was sent to AWS.
@@ -67,13 +67,13 @@ pub enum Kind {
 
 /// The result of reconciling a change whose outcome was unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settlement {
+pub enum ReconciliationResult {
     /// The requested state is set.
-    InForce,
+    Effective,
     /// Another state is set.
-    NotInForce,
+    NotEffective,
     /// The state cannot be determined.
-    CannotTell,
+    Indeterminate,
 }
 
 /// The operation that an event records.

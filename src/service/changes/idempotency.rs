@@ -201,8 +201,8 @@ impl Claim<'_> {
         let change = self.cx.ports().open.find(intent).await.map_err(StorageError::RecordUnavailable)?;
         let Some(change) = change else { return Ok(None) };
         match reconcile::reconcile_one(&self.cx.state, change, self.cx.call.deadline).await {
-            Reconciliation::InForce { answer, event } => Ok(Some(RecordedRequest { answer, event })),
-            Reconciliation::NotInForce => Ok(None),
+            Reconciliation::Effective { answer, event } => Ok(Some(RecordedRequest { answer, event })),
+            Reconciliation::NotEffective => Ok(None),
             Reconciliation::NotNow => {
                 Err(Error::Change(ChangeError::OutcomeUnknown { event: outcome, source: None }))
             }

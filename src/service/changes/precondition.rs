@@ -43,6 +43,6 @@ pub(super) async fn check(
     if matches {
         Ok(())
     } else {
-        Err(Error::Change(ChangeError::ExpectedKeyMismatch { in_force: current.cloned() }))
+        Err(Error::Change(ChangeError::ExpectedKeyMismatch { current_key: current.cloned() }))
     }
 }

@@ -14,7 +14,9 @@ use crate::{
         association::{
             GetKeyAssociation, LogGroupName, PROPAGATION_DELAY, RecordedAssociation, Resource, Target,
         },
-        audit::{Actor, AuditOperation, Completion, Event, EventId, JournalEntry, Kind, Settlement},
+        audit::{
+            Actor, AuditOperation, Completion, Event, EventId, JournalEntry, Kind, ReconciliationResult,
+        },
         authorization::{Access, PolicyFacts},
         call::{Action, Call, RequestId},
         idempotency::{Answer, RecordedStep, RequestOutcome},
@@ -41,7 +43,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The result of the read-back of one change.
 enum Finding {
     /// The outcome is found, or can never be found.
-    Reconciled(Settlement),
+    Reconciled(ReconciliationResult),
     /// A query shows a different key, but AWS may not use the new key yet.
     Pending,
     /// The read failed and has to be repeated.
@@ -51,14 +53,14 @@ enum Finding {
 /// The result of the reconciliation of one change, for a request with the same idempotency key.
 pub(in crate::service) enum Reconciliation {
     /// The change is in effect.
-    InForce {
+    Effective {
         /// The response to its caller.
         answer: Answer,
         /// The `settled` event.
         event: EventId,
     },
     /// The change is not in effect, or nobody can find out. Repeating it does no harm.
-    NotInForce,
+    NotEffective,
     /// The read failed, or its result could not be recorded.
     NotNow,
 }
@@ -92,7 +94,7 @@ pub(in crate::service) async fn reconcile_one(
     change: PendingChange,
     deadline: Instant,
 ) -> Reconciliation {
-    try_reconcile(state, change, deadline, Some(Settlement::CannotTell)).await
+    try_reconcile(state, change, deadline, Some(ReconciliationResult::Indeterminate)).await
 }
 
 /// Reconciles a change once, even if several tasks try at the same time. If only time can show the outcome,
@@ -101,7 +103,7 @@ async fn try_reconcile(
     state: &Arc<ServiceState>,
     change: PendingChange,
     deadline: Instant,
-    early: Option<Settlement>,
+    early: Option<ReconciliationResult>,
 ) -> Reconciliation {
     let Some(guard) = state.reconciliation_locks.lock(&change.intent, deadline).await else {
         return Reconciliation::NotNow;
@@ -125,11 +127,11 @@ async fn try_reconcile(
 /// Reads back whether the change is in effect.
 async fn read_back(state: &Arc<ServiceState>, intent: &Event, deadline: Instant) -> Finding {
     let (Some(resource), Some(tenant)) = (&intent.resource, &intent.actor.tenant) else {
-        return Finding::Reconciled(Settlement::CannotTell);
+        return Finding::Reconciled(ReconciliationResult::Indeterminate);
     };
     let snapshot = state.ports.rules.current();
     let Some(tenant) = snapshot.tenants().find(tenant) else {
-        return Finding::Reconciled(Settlement::CannotTell);
+        return Finding::Reconciled(ReconciliationResult::Indeterminate);
     };
     let (call, principal) = (call(deadline), caller(intent, &tenant.id, state.ports.clock.now()));
     let mut cx = Context::new(Arc::clone(state), snapshot, Arc::new(call), Arc::new(principal));
@@ -139,7 +141,7 @@ async fn read_back(state: &Arc<ServiceState>, intent: &Event, deadline: Instant)
             Target::LogGroup(name) => compare(&cx, authorized.access(), name, intent).await,
             Target::QueryResults => compare_results(&mut cx, authorized.access(), intent).await,
         },
-        Err(_no_longer) => Finding::Reconciled(Settlement::CannotTell),
+        Err(_no_longer) => Finding::Reconciled(ReconciliationResult::Indeterminate),
     }
 }
 
@@ -151,10 +153,14 @@ async fn compare(cx: &Context, access: &Access, name: &LogGroupName, intent: &Ev
     };
     let found = upstream::attempt(ports, access, Operation::DescribeLogGroups, deadline, send).await;
     let Ok(AwsResponse { result: Ok((found, at)), .. }) = found else { return Finding::Unavailable };
-    let Some(group) = found else { return Finding::Reconciled(Settlement::CannotTell) };
+    let Some(group) = found else { return Finding::Reconciled(ReconciliationResult::Indeterminate) };
     cx.state.observations.add([observation(access.location(), &group, at)]);
     let is_applied = group.key.as_ref() == intended_key(intent);
-    Finding::Reconciled(if is_applied { Settlement::InForce } else { Settlement::NotInForce })
+    Finding::Reconciled(if is_applied {
+        ReconciliationResult::Effective
+    } else {
+        ReconciliationResult::NotEffective
+    })
 }
 
 /// The same for query results, whose key only a query can show.
@@ -163,14 +169,20 @@ async fn compare_results(cx: &mut Context, access: &Access, intent: &Event) -> F
         ProbeResult::Confirmed(observation) => observation,
         ProbeResult::Unknown(Inconclusive { helps: Remedy::Time, .. }) => return Finding::Unavailable,
         // AWS has no call that returns the key of query results.
-        ProbeResult::Off | ProbeResult::Unknown(_) => return Finding::Reconciled(Settlement::CannotTell),
+        ProbeResult::Off | ProbeResult::Unknown(_) => {
+            return Finding::Reconciled(ReconciliationResult::Indeterminate);
+        }
     };
     let is_applied = observation.key.as_ref() == intended_key(intent);
     if !is_applied && observation.observed_at < intent.time.plus(PROPAGATION_DELAY) {
         return Finding::Pending;
     }
     cx.state.observations.add([observation]);
-    Finding::Reconciled(if is_applied { Settlement::InForce } else { Settlement::NotInForce })
+    Finding::Reconciled(if is_applied {
+        ReconciliationResult::Effective
+    } else {
+        ReconciliationResult::NotEffective
+    })
 }
 
 /// Records the outcome on a separate task, so that a caller that disconnects does not interrupt it. The
@@ -178,7 +190,7 @@ async fn compare_results(cx: &mut Context, access: &Access, intent: &Event) -> F
 async fn record_reconciled(
     state: &Arc<ServiceState>,
     change: PendingChange,
-    settlement: Settlement,
+    settlement: ReconciliationResult,
     guard: KeyGuard,
 ) -> Reconciliation {
     let shared = Arc::clone(state);
@@ -190,11 +202,17 @@ async fn record_reconciled(
     recording.await.unwrap_or(Reconciliation::NotNow)
 }
 
-async fn record(ports: &Dependencies, change: PendingChange, settlement: Settlement) -> Reconciliation {
+async fn record(
+    ports: &Dependencies,
+    change: PendingChange,
+    settlement: ReconciliationResult,
+) -> Reconciliation {
     let PendingChange { intent, event: intent_event } = change;
     let now = ports.clock.now();
     let association = match (settlement, &intent_event.resource) {
-        (Settlement::InForce, Some(resource)) => Some(in_force(resource, &intent_event)),
+        (ReconciliationResult::Effective, Some(resource)) => {
+            Some(association_of_intent(resource, &intent_event))
+        }
         _ => None,
     };
     let answer = recorded_answer(&intent_event, settlement);
@@ -211,7 +229,7 @@ async fn record(ports: &Dependencies, change: PendingChange, settlement: Settlem
     match ports.audit.commit(JournalEntry { association, request, ..JournalEntry::event_only(event) }).await {
         Ok(event) => {
             tracing::info!(audit.intent = %intent, ?settlement, "a pending change was reconciled");
-            answer.map_or(Reconciliation::NotInForce, |answer| Reconciliation::InForce { answer, event })
+            answer.map_or(Reconciliation::NotEffective, |answer| Reconciliation::Effective { answer, event })
         }
         Err(error) => {
             tracing::warn!(
@@ -225,20 +243,21 @@ async fn record(ports: &Dependencies, change: PendingChange, settlement: Settlem
 }
 
 /// The recorded response to the caller of the change. `None` if the change is not in effect.
-fn recorded_answer(intent: &Event, settlement: Settlement) -> Option<Answer> {
+fn recorded_answer(intent: &Event, settlement: ReconciliationResult) -> Option<Answer> {
     let sets_key = intent.act == AuditOperation::Rpc(Action::AssociateKmsKey);
-    (settlement == Settlement::InForce).then(|| recorded_response::of_reconciled(intent, sets_key))
+    (settlement == ReconciliationResult::Effective)
+        .then(|| recorded_response::of_reconciled(intent, sets_key))
 }
 
 /// The result for a change that was reconciled before.
-fn resolve(intent: &Event, settlement: Settlement, event: EventId) -> Reconciliation {
+fn resolve(intent: &Event, settlement: ReconciliationResult, event: EventId) -> Reconciliation {
     recorded_answer(intent, settlement)
-        .map_or(Reconciliation::NotInForce, |answer| Reconciliation::InForce { answer, event })
+        .map_or(Reconciliation::NotEffective, |answer| Reconciliation::Effective { answer, event })
 }
 
 /// The association that the change made. The time of the intent stands for the time at which AWS accepted
 /// it, which is unknown.
-fn in_force(resource: &Resource, intent: &Event) -> RecordedAssociation {
+fn association_of_intent(resource: &Resource, intent: &Event) -> RecordedAssociation {
     let sets_key = intent.act == AuditOperation::Rpc(Action::AssociateKmsKey);
     RecordedAssociation {
         resource: resource.clone(),

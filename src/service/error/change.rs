@@ -11,7 +11,7 @@ pub enum ChangeError {
     #[error("the current key is not the expected one")]
     ExpectedKeyMismatch {
         /// The current key. `None` is the AWS-owned default.
-        in_force: Option<KmsKeyArn>,
+        current_key: Option<KmsKeyArn>,
     },
     /// This service was making another change of the resource until the deadline. Nothing was sent to AWS.
     #[error("another change of the resource is in flight")]

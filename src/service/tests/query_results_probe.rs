@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     domain::{
         association::{Source, UnresolvedLocation},
-        audit::Settlement,
+        audit::ReconciliationResult,
         history::Retention,
         tenant::AccountGrant,
         time::Timestamp,
@@ -195,7 +195,7 @@ impl PendingChanges for OnePending {
     async fn reconciliation_of(
         &self,
         _: &PendingChange,
-    ) -> Result<Option<(Settlement, EventId)>, Unavailable> {
+    ) -> Result<Option<(ReconciliationResult, EventId)>, Unavailable> {
         Ok(None)
     }
 }
@@ -216,11 +216,11 @@ async fn unanswered() -> (TestEnv, OnePending) {
 #[tokio::test(start_paused = true)]
 async fn an_unanswered_change_of_query_results_is_reconciled_with_a_query() {
     for (shown, later, reconciled) in [
-        (Some(KEY), Duration::ZERO, Some(Settlement::InForce)),
+        (Some(KEY), Duration::ZERO, Some(ReconciliationResult::Effective)),
         (Some(OTHER_KEY), Duration::ZERO, None),
         (None, Duration::ZERO, None),
-        (Some(OTHER_KEY), AFTER_PROPAGATION, Some(Settlement::NotInForce)),
-        (None, AFTER_PROPAGATION, Some(Settlement::NotInForce)),
+        (Some(OTHER_KEY), AFTER_PROPAGATION, Some(ReconciliationResult::NotEffective)),
+        (None, AFTER_PROPAGATION, Some(ReconciliationResult::NotEffective)),
     ] {
         let (env, pending) = unanswered().await;
         let before = env.audit.entries().len();
@@ -238,7 +238,7 @@ async fn a_change_stays_pending_only_while_a_later_query_may_show_it() {
     for (plan, reconciled) in [
         ((|queries: &FakeQueries| queries.set_status("Timeout")) as fn(&FakeQueries), None),
         (|queries| queries.set_result(Some(KEY), u32::MAX), None),
-        (|_| {}, Some(Settlement::CannotTell)),
+        (|_| {}, Some(ReconciliationResult::Indeterminate)),
     ] {
         let (env, pending) = unanswered().await;
         let before = env.audit.entries().len();

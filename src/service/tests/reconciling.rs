@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::{
-    domain::{audit::Settlement, time::Timestamp},
+    domain::{audit::ReconciliationResult, time::Timestamp},
     ports::{PendingChange, PendingChanges, Unavailable},
     service::changes::reconcile::{Reconciliation, reconcile_one},
 };
@@ -26,7 +26,7 @@ impl PendingChanges for FixedPending {
     async fn reconciliation_of(
         &self,
         _change: &PendingChange,
-    ) -> Result<Option<(Settlement, EventId)>, Unavailable> {
+    ) -> Result<Option<(ReconciliationResult, EventId)>, Unavailable> {
         Ok(None)
     }
 }
@@ -49,9 +49,9 @@ async fn unanswered(key: Option<&str>) -> (TestEnv, FixedPending) {
 #[tokio::test(start_paused = true)]
 async fn an_unanswered_change_is_read_back_and_its_outcome_recorded() {
     for (current, settlement) in [
-        (Some(KEY), Settlement::InForce),
-        (Some(OTHER_KEY), Settlement::NotInForce),
-        (None, Settlement::NotInForce),
+        (Some(KEY), ReconciliationResult::Effective),
+        (Some(OTHER_KEY), ReconciliationResult::NotEffective),
+        (None, ReconciliationResult::NotEffective),
     ] {
         let (env, open) = unanswered(current).await;
         reconcile(&env.state, &open, env.state.ports.clock.now()).await;
@@ -60,7 +60,7 @@ async fn an_unanswered_change_is_read_back_and_its_outcome_recorded() {
         assert_eq!(reconciled.event.kind, Kind::Reconciled(settlement));
         assert_eq!(reconciled.event.closes, Some(open.0.lock()[0].intent));
         assert_eq!(reconciled.event.correlation, entries[0].event.correlation);
-        assert_eq!(reconciled.association.is_some(), settlement == Settlement::InForce);
+        assert_eq!(reconciled.association.is_some(), settlement == ReconciliationResult::Effective);
     }
 }
 
@@ -85,12 +85,12 @@ async fn concurrent_reconciliations_record_one_outcome() {
         assert_eq!(reconciled.len(), 1);
         match (first, second) {
             (
-                Reconciliation::InForce { answer, event },
-                Reconciliation::InForce { answer: again, event: same },
+                Reconciliation::Effective { answer, event },
+                Reconciliation::Effective { answer: again, event: same },
             ) => {
                 assert_eq!((answer, event), (again, same));
             }
-            (Reconciliation::NotInForce, Reconciliation::NotInForce) => {
+            (Reconciliation::NotEffective, Reconciliation::NotEffective) => {
                 assert_eq!(current, Some(OTHER_KEY));
             }
             _ => panic!("the two results differ"),

@@ -161,13 +161,13 @@ fn change_details(error: &ChangeError) -> StatusDetails {
             "request_id belongs to a different request of the last 24 hours: use a new UUID for each request, and the same one only to repeat a request",
         )
         .with_bad_field("request_id", "belongs to a different request"),
-        ChangeError::ExpectedKeyMismatch { in_force } => {
-            let in_force = in_force.as_ref().map(ToString::to_string).unwrap_or_default();
-            let current = if in_force.is_empty() { "no key" } else { in_force.as_str() };
+        ChangeError::ExpectedKeyMismatch { current_key } => {
+            let current_key = current_key.as_ref().map(ToString::to_string).unwrap_or_default();
+            let current = if current_key.is_empty() { "no key" } else { current_key.as_str() };
             StatusDetails::new(format!(
                 "expected_kms_key_id does not match, because the resource has {current}; nothing was sent to AWS: read the association, then decide again"
             ))
-            .with("kms_key_arn", &in_force)
+            .with("kms_key_arn", &current_key)
             .with("sent", "false")
         }
         ChangeError::ResourceLocked => StatusDetails::new(

@@ -8,16 +8,16 @@ use tonic_types::StatusExt as _;
 use super::show::Step;
 
 /// A call and its result.
-pub(super) struct Sent<'a, T> {
+pub(super) struct DemoCall<'a, T> {
     title: &'static str,
     request: &'a str,
     started: Instant,
     result: &'a Result<Response<T>, Status>,
 }
 
-// === impl Sent ===
+// === impl DemoCall ===
 
-impl<'a, T: Debug> Sent<'a, T> {
+impl<'a, T: Debug> DemoCall<'a, T> {
     /// A call with this request, in short; it ended just now.
     pub(super) fn new(
         title: &'static str,
