@@ -100,6 +100,15 @@ pub enum Denial {
     },
 }
 
+/// Who asks for a decision, and in which call.
+#[derive(Clone, Copy, Debug)]
+pub struct Requester<'c> {
+    /// The call.
+    pub call: &'c Call,
+    /// The principal of its token.
+    pub principal: &'c Principal,
+}
+
 /// A command that policy allowed.
 ///
 /// The fields are private, and [`Authorized::decide`] and [`Authorized::decide_with`] are the only
@@ -138,11 +147,11 @@ impl<'q> AuthzRequest<'q> {
     /// location.
     fn about<C: Command>(
         command: &'q C,
-        call: &'q Call,
-        principal: &'q Principal,
+        requester: Requester<'q>,
         tenant: &'q Tenant,
         facts: &'q PolicyFacts,
     ) -> Option<Self> {
+        let Requester { call, principal } = requester;
         let location = command.location();
         let grant = tenant
             .grant(location.account)
@@ -179,12 +188,11 @@ impl<C: Command> Authorized<C> {
     /// grant for the command's location.
     pub fn decide(
         policy: impl FnOnce(&AuthzRequest<'_>) -> Decision,
-        call: &Call,
-        principal: &Principal,
+        requester: Requester<'_>,
         tenant: &Arc<Tenant>,
         command: C,
     ) -> Result<Self, Denial> {
-        Self::decide_with(&PolicyFacts::default(), policy, call, principal, tenant, command)
+        Self::decide_with(&PolicyFacts::default(), policy, requester, tenant, command)
     }
 
     /// The facts that policy requires for a decision on this command. Empty if no fact can change the
@@ -192,13 +200,12 @@ impl<C: Command> Authorized<C> {
     #[must_use]
     pub fn required_facts(
         policy: impl FnOnce(&AuthzRequest<'_>) -> RequiredFacts,
-        call: &Call,
-        principal: &Principal,
+        requester: Requester<'_>,
         tenant: &Tenant,
         command: &C,
     ) -> RequiredFacts {
         let facts = PolicyFacts::default();
-        AuthzRequest::about(command, call, principal, tenant, &facts)
+        AuthzRequest::about(command, requester, tenant, &facts)
             .map(|request| policy(&request))
             .unwrap_or_default()
     }
@@ -211,21 +218,19 @@ impl<C: Command> Authorized<C> {
     pub fn decide_with(
         facts: &PolicyFacts,
         policy: impl FnOnce(&AuthzRequest<'_>) -> Decision,
-        call: &Call,
-        principal: &Principal,
+        requester: Requester<'_>,
         tenant: &Arc<Tenant>,
         command: C,
     ) -> Result<Self, Denial> {
         let location = command.location();
-        let request =
-            AuthzRequest::about(&command, call, principal, tenant, facts).ok_or(Denial::NotPermitted)?;
+        let request = AuthzRequest::about(&command, requester, tenant, facts).ok_or(Denial::NotPermitted)?;
         let grant = tenant.grant(location.account).ok_or(Denial::NotPermitted)?;
         let policies = policy(&request).allowed()?;
         let access = Access {
             tenant: Arc::clone(tenant),
             grant: Arc::clone(grant),
             location: location.clone(),
-            subject: Arc::clone(&principal.subject),
+            subject: Arc::clone(&requester.principal.subject),
         };
         Ok(Self { access, command, policies })
     }

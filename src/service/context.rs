@@ -12,7 +12,7 @@ use crate::{
     domain::{
         association::{GetKeyAssociation, Resource},
         authorization::{
-            Authorized, AuthzRequest, Command, Decision, PolicyFacts, RequiredFacts, ResourceScope,
+            Authorized, AuthzRequest, Command, Decision, PolicyFacts, Requester, RequiredFacts, ResourceScope,
         },
         call::Call,
         principal::{Principal, Scope},
@@ -98,7 +98,7 @@ impl Context {
     /// The facts that policies require before they can decide about `command`.
     pub(super) fn required_facts<C: Command>(&self, tenant: &Tenant, command: &C) -> RequiredFacts {
         let policy = |request: &AuthzRequest<'_>| self.snapshot.policy().required_facts(request);
-        Authorized::required_facts(policy, &self.call, &self.caller, tenant, command)
+        Authorized::required_facts(policy, self.requester(), tenant, command)
     }
 
     /// Authorizes `command` without policy facts. The error of a denial reveals only what the caller may
@@ -129,6 +129,10 @@ impl Context {
         }
     }
 
+    fn requester(&self) -> Requester<'_> {
+        Requester { call: &self.call, principal: &self.caller }
+    }
+
     /// The decision about `command`. The audit event does not get it.
     pub(super) fn decide_command<C: Command>(
         &self,
@@ -137,7 +141,7 @@ impl Context {
         command: C,
     ) -> Result<Authorized<C>, crate::domain::authorization::Denial> {
         let policy = |request: &AuthzRequest<'_>| self.decide(request);
-        Authorized::decide_with(facts, policy, &self.call, &self.caller, tenant, command)
+        Authorized::decide_with(facts, policy, self.requester(), tenant, command)
     }
 
     /// Authorizes a read that has no command, because it does nothing in AWS.

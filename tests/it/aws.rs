@@ -15,7 +15,7 @@ use logkey::{
     domain::{
         arn::KmsKeyArn,
         association::{AssociateKmsKey, DisassociateKmsKey, ListKeyAssociations, Location, Resource, Target},
-        authorization::{Authorized, AuthzRequest, Command, Decision},
+        authorization::{Authorized, AuthzRequest, Command, Decision, Requester},
         call::{Action, Call, RequestId},
         principal::{PolicyClaims, Principal, Scopes},
         tenant::{AccountGrant, Limits, Tenant},
@@ -131,7 +131,8 @@ impl TestEnv {
             expires: Timestamp::from_secs(0),
         };
         let allow = |_: &AuthzRequest<'_>| Decision::Allow { policies: Vec::new() };
-        Authorized::decide(allow, &call, &principal, &self.tenant, command).unwrap()
+        Authorized::decide(allow, Requester { call: &call, principal: &principal }, &self.tenant, command)
+            .unwrap()
     }
 
     fn list(&self) -> Authorized<ListKeyAssociations> {

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     domain::{
         association::{GetKeyAssociation, Resource, Target},
-        authorization::{Authorized, AuthzRequest},
+        authorization::{Authorized, AuthzRequest, Requester},
         call::Action,
         tenant::{AccountGrant, Tenant},
     },
@@ -48,8 +48,13 @@ fn access(role: &str, region: &str) -> Access {
     let decide = |question: &AuthzRequest<'_>| policy.decide(question);
     let call = call(Action::GetKeyAssociation, Duration::from_secs(1));
     let principal = principal("acme", &[]);
-    let authorized =
-        Authorized::decide(decide, &call, &principal, &tenant, GetKeyAssociation { resource }).unwrap();
+    let authorized = Authorized::decide(
+        decide,
+        Requester { call: &call, principal: &principal },
+        &tenant,
+        GetKeyAssociation { resource },
+    )
+    .unwrap();
     authorized.access().clone()
 }
 

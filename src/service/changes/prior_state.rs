@@ -1,7 +1,7 @@
 //! The prior state of a resource: its current and former keys before a change, and what the change makes
 //! of them.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{collections::HashMap, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt as _;
 
@@ -19,7 +19,12 @@ use crate::{
     service::{
         context::Context,
         error::Error,
-        shared::{key_health, log_groups, observation_buffer::observation, query_results_probe, upstream},
+        shared::{
+            key_health::{self, Health},
+            log_groups,
+            observation_buffer::observation,
+            query_results_probe, upstream,
+        },
     },
 };
 
@@ -48,7 +53,7 @@ pub(super) struct PriorState {
     record: Option<KeyRecord>,
     results_have_key: bool,
     /// The health of former keys, and when KMS deletes them.
-    health: Vec<(KmsKeyArn, KeyHealth, Option<Timestamp>)>,
+    health: HashMap<KmsKeyArn, Health>,
 }
 
 /// Loads the prior state of a resource. The caller holds the resource's lock.
@@ -95,7 +100,7 @@ pub(super) async fn load(
     }
     cx.audit.previous(record.as_ref().and_then(|record| record.key.as_ref()));
     cx.state.observations.invalidate(resource);
-    Ok(PriorState { group, observation, record, results_have_key, health: Vec::new() })
+    Ok(PriorState { group, observation, record, results_have_key, health: HashMap::new() })
 }
 
 /// Whether the record is recent enough to skip the read.
@@ -136,8 +141,7 @@ impl PriorState {
         let former = replaced_key(record, new, cx.ports().clock.now()).former;
         let keys: Vec<KmsKeyArn> = former.into_iter().map(|former| former.key).collect();
         let deadline = (upstream::now() + TIMEOUT).min(cx.call.deadline);
-        let health = key_health::fetch_all(cx.ports(), access, keys, deadline).await;
-        self.health = health.into_iter().map(|(key, (health, deletion))| (key, health, deletion)).collect();
+        self.health = key_health::fetch_all(cx.ports(), access, keys, deadline).await;
     }
 
     /// The current key. `None` if there is none, or if it is unknown.
@@ -161,8 +165,8 @@ impl PriorState {
             None => ReplacedKey { previous: None, retention: Retention::NotKnown, former: Vec::new() },
         };
         for former in &mut former {
-            if let Some((_, health, deletion)) = health.iter().find(|(key, ..)| *key == former.key) {
-                (former.health, former.deletion) = (*health, *deletion);
+            if let Some(found) = health.get(&former.key) {
+                (former.health, former.deletion) = *found;
             }
         }
         let association = KeyAssociation {
