@@ -41,7 +41,8 @@ use crate::{
 const RECORD_GRACE: Duration = Duration::from_millis(250);
 /// How long an adapter may exceed its deadline before its call counts as unanswered.
 const UPSTREAM_GRACE: Duration = Duration::from_secs(1);
-/// The wait before the first retry after an error other than a throttle. Each further wait is twice as long.
+/// The wait before the first retry. It doubles with each retry, also with one after a throttle, which has no
+/// wait.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// The longest wait before a retry.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
@@ -143,7 +144,8 @@ impl<K: KeyChange> Execution<K> {
         None
     }
 
-    /// Sends the change with a permit. Retries until the deadline if a retry can help.
+    /// Sends the change with a permit. Retries while a retry can help, a permit comes in time, and the deadline
+    /// has not passed.
     async fn send_with_retry(&mut self) -> Result<Acknowledgement, Error> {
         let deadline = self.cx.call.deadline;
         let mut backoff = FIRST_BACKOFF;
