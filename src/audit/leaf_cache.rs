@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tlog_tiles::Hash;
 
 /// The largest number of cached hashes: a few seconds of the highest load, in 2 MiB.
@@ -27,7 +27,7 @@ struct Inner {
 impl LeafCache {
     /// Adds the hashes of durable events. `first` is the position of the first one.
     pub(super) fn push(&self, first: u64, hashes: Vec<Hash>) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if inner.next() != first || inner.hashes.len() >= CAPACITY {
             // There is a gap, or the sequencer is too far behind. It reads from the store instead.
             inner.hashes.clear();
@@ -39,7 +39,7 @@ impl LeafCache {
     /// Drops the first `size` events of the log and returns up to `max` hashes that follow them. The result
     /// is empty if the next event is not cached.
     pub(super) fn after(&self, size: u64, max: usize) -> Vec<Hash> {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let cached = size.saturating_add(1).saturating_sub(inner.first);
         let cached = usize::try_from(cached).unwrap_or(usize::MAX).min(inner.hashes.len());
         inner.hashes.drain(..cached);
@@ -48,11 +48,6 @@ impl LeafCache {
             return Vec::new();
         }
         inner.hashes.iter().take(max).copied().collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // No code under the lock can leave the data inconsistent, so a poisoned lock is still usable.
-        self.inner.lock()
     }
 }
 
@@ -101,6 +96,6 @@ mod tests {
         for first in 0..2 * CAPACITY as u64 {
             tail.push(1 + first, hashes([0]));
         }
-        assert!(tail.lock().hashes.len() <= CAPACITY);
+        assert!(tail.inner.lock().hashes.len() <= CAPACITY);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, oneshot},
     task,
@@ -90,7 +90,7 @@ impl Queue {
     /// Queues an entry or refuses it. Outcomes are accepted even beyond the bound: there is at most one for
     /// each intent that was accepted.
     pub(super) fn push(&self, waiting: PendingEvent) -> Result<(), AuditUnavailable> {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if !waiting.must_be_written() && (inner.unready.is_some() || inner.waiting.len() >= self.config.queue)
         {
             return Err(AuditUnavailable(inner.unready.clone().map(Into::into)));
@@ -107,7 +107,7 @@ impl Queue {
     /// Queues an event that no caller waits for, or counts it as lost.
     pub(super) fn note(&self, event: Event) {
         let now = Instant::now();
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let begins = inner.refusals.expires_at().is_none();
         let event = match event.kind {
             Kind::Refusal => inner.refusals.admit(event, &self.config, now),
@@ -125,26 +125,26 @@ impl Queue {
     }
 
     pub(super) fn unready(&self) -> Option<String> {
-        self.lock().unready.clone()
+        self.inner.lock().unready.clone()
     }
 
     /// Sets why no entry can be written; none if entries can be written.
     pub(super) fn set_unready(&self, reason: Option<String>) {
-        self.lock().unready = reason;
+        self.inner.lock().unready = reason;
     }
 
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        self.inner.lock().closed = true;
         self.filled.notify_one();
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.lock().closed
+        self.inner.lock().closed
     }
 
     /// Refuses all queued entries because there is no writer any more.
     pub(super) fn refuse_all(&self) {
-        let all = std::mem::take(&mut self.lock().waiting);
+        let all = std::mem::take(&mut self.inner.lock().waiting);
         all.into_iter().for_each(PendingEvent::refuse);
     }
 
@@ -156,10 +156,10 @@ impl Queue {
     /// Lets other tasks that are ready run first, as long as they add entries, up to `max` entries. Their
     /// entries then go into the same commit. If no task is ready, this costs nothing.
     pub(super) async fn wait_for_batch(&self, max: usize) {
-        let mut before = self.lock().waiting.len();
+        let mut before = self.inner.lock().waiting.len();
         while before < max {
             task::yield_now().await;
-            let now = self.lock().waiting.len();
+            let now = self.inner.lock().waiting.len();
             if now == before {
                 return;
             }
@@ -169,12 +169,12 @@ impl Queue {
 
     /// The number of queued entries.
     pub(super) fn len(&self) -> usize {
-        self.lock().waiting.len()
+        self.inner.lock().waiting.len()
     }
 
     /// Takes at most `max` entries. Adds the counted refusals first if their window has ended.
     pub(super) fn take(&self, max: usize) -> QueueBatch {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let due = inner.refusals.expires_at().is_some_and(|ends| ends <= Instant::now());
         if due || inner.closed {
             for event in inner.refusals.take_summaries() {
@@ -194,18 +194,13 @@ impl Queue {
 
     /// Refuses the queued entries that need not be written, because the store fails.
     pub(super) fn refuse_optional(&self) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let all = std::mem::take(&mut inner.waiting);
         let (required, optional): (VecDeque<_>, VecDeque<_>) =
             all.into_iter().partition(PendingEvent::must_be_written);
         inner.waiting = required;
         drop(inner);
         optional.into_iter().for_each(PendingEvent::refuse);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // No code under the lock can leave the data inconsistent, so a poisoned lock is still usable.
-        self.inner.lock()
     }
 }
 

@@ -8,7 +8,7 @@ mod tests;
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -87,24 +87,24 @@ impl Sessions {
 
     /// Removes this session, unless a newer one replaced it: AWS reported that it has expired.
     pub(in crate::aws) fn forget(&self, key: &SessionKey, expired: &Arc<Session>) {
-        if let Some(entry) = self.table().entries.get(key) {
+        if let Some(entry) = self.table.lock().entries.get(key) {
             entry.forget(expired);
         }
     }
 
     /// Removes every session that no tenant's grant uses any longer.
     pub(in crate::aws) fn retain_tenants(&self, tenants: &Tenants) {
-        self.table().entries.retain(|key, _| key.is_valid_in(tenants));
+        self.table.lock().entries.retain(|key, _| key.is_valid_in(tenants));
     }
 
     /// The number of cached sessions.
     pub(in crate::aws) fn len(&self) -> usize {
-        self.table().entries.len()
+        self.table.lock().entries.len()
     }
 
     fn entry(&self, key: &SessionKey) -> Arc<Entry> {
         let now = Instant::now();
-        let mut table = self.table();
+        let mut table = self.table.lock();
         if let Some(entry) = table.entries.get(key) {
             entry.used(now);
             return Arc::clone(entry);
@@ -113,10 +113,6 @@ impl Sessions {
         let entry = Arc::new(Entry::new(key.assume_role_input(), now));
         table.entries.insert(key.clone(), Arc::clone(&entry));
         entry
-    }
-
-    fn table(&self) -> MutexGuard<'_, SessionTable> {
-        self.table.lock()
     }
 }
 

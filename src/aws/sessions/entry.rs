@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::{sync::watch, time::Instant};
 use tracing::Instrument as _;
 
@@ -69,7 +69,7 @@ impl Entry {
     /// none is in flight.
     pub(super) fn find(self: &Arc<Self>, sts: &Arc<dyn AssumeRole>) -> Lookup {
         let now = Instant::now();
-        let mut slot = self.lock_state();
+        let mut slot = self.slot.lock();
         let session = slot.session.clone().filter(|session| now < session.end);
         let due = session.as_ref().is_none_or(|session| now >= session.renew);
         let failure = slot.failure.clone().filter(|(until, _)| now < *until);
@@ -93,7 +93,7 @@ impl Entry {
 
     /// Removes this session, unless a newer one replaced it.
     pub(super) fn forget(&self, expired: &Arc<Session>) {
-        let mut slot = self.lock_state();
+        let mut slot = self.slot.lock();
         if slot.session.as_ref().is_some_and(|session| Arc::ptr_eq(session, expired)) {
             slot.session = None;
         }
@@ -116,7 +116,7 @@ impl Entry {
     fn complete(&self, answer: Result<AssumedSession, SessionError>) -> FlightResult {
         let now = Instant::now();
         let AssumeRoleInput { role, name, .. } = &self.input;
-        let mut slot = self.lock_state();
+        let mut slot = self.slot.lock();
         slot.flight = None;
         match answer {
             Ok(assumed) => {
@@ -141,10 +141,6 @@ impl Entry {
                 Err(error)
             }
         }
-    }
-
-    fn lock_state(&self) -> MutexGuard<'_, EntryState> {
-        self.slot.lock()
     }
 }
 

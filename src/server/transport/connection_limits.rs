@@ -9,7 +9,7 @@ use std::{
 };
 
 use metrics::{counter, gauge};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::source::TrustedProxies;
@@ -83,7 +83,7 @@ impl ConnectionLimiter {
     /// Registers an accepted connection, and displaces the oldest silent one if there are too many.
     pub(super) fn register(&self) -> PendingConnection {
         let (stay, displaced) = oneshot::channel();
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.next += 1;
         let number = state.next;
         state.silent.insert(number, stay);
@@ -92,10 +92,6 @@ impl ConnectionLimiter {
             reject("silent");
         }
         PendingConnection { connection_limits: self.clone(), number, displaced }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
     }
 }
 
@@ -110,7 +106,7 @@ impl PendingConnection {
     pub(super) fn admit(self, address: IpAddr) -> Option<ConnectionPermit> {
         let limits = self.connection_limits.limits;
         let is_proxy = self.connection_limits.proxies.contain(address);
-        let mut state = self.connection_limits.state();
+        let mut state = self.connection_limits.state.lock();
         let cause = if state.admitted >= limits.max {
             "too_many"
         } else if !is_proxy && state.by_address.get(&address).copied().unwrap_or(0) >= limits.max_per_address
@@ -131,7 +127,7 @@ impl PendingConnection {
 
 impl Drop for PendingConnection {
     fn drop(&mut self) {
-        self.connection_limits.state().silent.remove(&self.number);
+        self.connection_limits.state.lock().silent.remove(&self.number);
     }
 }
 
@@ -140,7 +136,7 @@ impl Drop for PendingConnection {
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         gauge!("logkey_connections").decrement(1.0);
-        let mut state = self.connection_limits.state();
+        let mut state = self.connection_limits.state.lock();
         state.admitted = state.admitted.saturating_sub(1);
         if let Some(count) = state.by_address.get_mut(&self.address) {
             *count -= 1;
@@ -171,7 +167,7 @@ mod tests {
             .collect();
         assert_eq!(displaced, [true, true, false, false]);
         drop(silent);
-        assert!(limiter.state().silent.is_empty());
+        assert!(limiter.state.lock().silent.is_empty());
     }
 
     #[test]
@@ -185,7 +181,7 @@ mod tests {
         permits.push(limiter.register().admit(B).unwrap());
         assert!(limiter.register().admit(B).is_none());
         drop(permits);
-        assert!(limiter.state().by_address.is_empty());
+        assert!(limiter.state.lock().by_address.is_empty());
         assert!(limiter.register().admit(A).is_some());
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, mem, time::Duration};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::{
@@ -80,13 +80,13 @@ impl ObservationBuffer {
 
     /// Stores the observations that are buffered now. If the store does not accept them, they stay buffered.
     pub(in crate::service) async fn flush(&self, store: &dyn KeyHistoryWriter) -> Result<(), Unavailable> {
-        let waiting = mem::take(&mut self.lock().waiting);
+        let waiting = mem::take(&mut self.inner.lock().waiting);
         if waiting.is_empty() {
             return Ok(());
         }
         let stored = store.upsert(&waiting).await;
         if stored.is_err() {
-            let mut inner = self.lock();
+            let mut inner = self.inner.lock();
             let newer = mem::replace(&mut inner.waiting, waiting);
             inner.enqueue(newer);
         }
@@ -95,7 +95,7 @@ impl ObservationBuffer {
 
     /// Buffers the observations that are new or due for a refresh.
     pub(in crate::service) fn add(&self, observations: impl IntoIterator<Item = Observation>) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let fresh: Vec<Observation> = observations.into_iter().filter(|it| inner.is_new(it)).collect();
         if !fresh.is_empty() {
             inner.enqueue(fresh);
@@ -105,12 +105,7 @@ impl ObservationBuffer {
 
     /// Forgets the last observation of a resource, because a change of the resource is about to be sent.
     pub(in crate::service) fn invalidate(&self, resource: &Resource) {
-        self.lock().recent.remove(resource);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // No code that runs under the lock leaves the buffer inconsistent, so a poisoned lock is usable.
-        self.inner.lock()
+        self.inner.lock().recent.remove(resource);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, time::Duration};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::{
     domain::{association::Location, time::Timestamp},
@@ -34,11 +34,11 @@ pub(super) struct ScanCheckpoint {
 
 impl ScanRegistry {
     pub(super) fn take_checkpoint(&self, location: &Location, now: Timestamp) -> Option<ScanCheckpoint> {
-        self.lock().remove(location).filter(|it| now < it.started.plus(RESUMABLE))
+        self.interrupted.lock().remove(location).filter(|it| now < it.started.plus(RESUMABLE))
     }
 
     pub(super) fn save_checkpoint(&self, location: &Location, checkpoint: ScanCheckpoint) {
-        let mut all = self.lock();
+        let mut all = self.interrupted.lock();
         if all.len() >= MAX_INTERRUPTED {
             let newest = all.values().map(|it| it.started).max().unwrap_or(checkpoint.started);
             all.retain(|_, it| newest < it.started.plus(RESUMABLE));
@@ -46,11 +46,6 @@ impl ScanRegistry {
         if all.len() < MAX_INTERRUPTED {
             all.insert(location.clone(), checkpoint);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Location, ScanCheckpoint>> {
-        // No code that runs under the lock leaves the map inconsistent, so a poisoned lock is usable.
-        self.interrupted.lock()
     }
 }
 
