@@ -41,7 +41,7 @@ pub mod proto;
 
 pub mod domain;
 
-/// The embedded AWS, a crate of its own.
+/// The embedded AWS, from the crate `aws-sandbox`.
 #[cfg(feature = "sandbox")]
 pub use aws_sandbox as sandbox;
 

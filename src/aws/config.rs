@@ -27,7 +27,7 @@ pub struct Config {
 /// The URLs of the AWS services. For an absent one, the SDK uses AWS's endpoint of the Region.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
-    /// For every service without a URL of its own.
+    /// For every service without a separate URL.
     pub all: Option<Box<str>>,
     /// For the Security Token Service.
     pub sts: Option<Box<str>>,

@@ -20,7 +20,7 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $name),+ }
             }
 
-            /// The name of the reason's gRPC status code. `server::status` maps reasons to codes; a test
+            /// The name of the reason's gRPC status code. `server::grpc::status` maps reasons to codes; a test
             /// there keeps the two consistent.
             #[must_use]
             pub fn code_name(self) -> &'static str {

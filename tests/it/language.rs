@@ -19,6 +19,8 @@ struct BannedWords {
     /// As the first word of an identifier.
     first: BTreeMap<String, String>,
     texts: BTreeMap<String, String>,
+    /// In texts, comments and pages.
+    prose: BTreeMap<String, String>,
     allowed: BTreeSet<String>,
 }
 
@@ -32,6 +34,7 @@ impl BannedWords {
                 "identifier" => banned.identifiers.insert(word, instead).is_some(),
                 "first" => banned.first.insert(word, instead).is_some(),
                 "text" => banned.texts.insert(word, instead).is_some(),
+                "prose" => banned.prose.insert(word, instead).is_some(),
                 "allowed" => !banned.allowed.insert(word),
                 _ => panic!("{line}"),
             };
@@ -54,10 +57,7 @@ impl BannedWords {
         if self.allowed.contains(text.trim_matches('"')) {
             return None;
         }
-        let plain: String = text.chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
-        let plain = format!(" {} ", plain.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase());
-        let found = self.texts.iter().find(|(phrase, _)| plain.contains(&format!(" {phrase} ")));
-        found.map(|(phrase, instead)| format!("text {text}: \"{phrase}\" is banned; write {instead}"))
+        find_phrase(&self.texts, text).or_else(|| find_phrase(&self.prose, text))
     }
 
     fn check(&self, tokens: TokenStream, texts: bool, found: &mut BTreeSet<String>) {
@@ -82,6 +82,31 @@ impl BannedWords {
             }
         }
     }
+}
+
+/// The problem of the first phrase that a text contains.
+fn find_phrase(phrases: &BTreeMap<String, String>, text: &str) -> Option<String> {
+    let plain: String = text.chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
+    let plain = format!(" {} ", plain.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase());
+    let found = phrases.iter().find(|(phrase, _)| plain.contains(&format!(" {phrase} ")));
+    found.map(|(phrase, instead)| format!("text {text}: \"{phrase}\" is banned; write {instead}"))
+}
+
+/// The files under a folder with one of these extensions, without what the tests install.
+fn files_with(folder: &Path, extensions: &[&str]) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if !name.starts_with('.') && !["target", "node_modules", "corpus"].contains(&name.as_str()) {
+                files.extend(files_with(&path, extensions));
+            }
+        } else if path.extension().is_some_and(|extension| extensions.iter().any(|it| extension == *it)) {
+            files.push(path);
+        }
+    }
+    files
 }
 
 /// The words of an identifier in snake case, camel case or capitals.
@@ -122,6 +147,40 @@ fn identifiers_and_user_texts_use_the_standard_terms() {
         problems.extend(found.into_iter().map(|problem| format!("{}: {problem}", name.display())));
     }
     assert!(problems.is_empty(), "{} banned words:\n{}", problems.len(), problems.join("\n"));
+}
+
+/// Also across line breaks: the lines of a page, or of the comments of a source, are one text.
+fn prose(file: &Path, text: &str) -> String {
+    let is_page = file.extension().is_some_and(|extension| extension == "md");
+    let comment = |line: &str| line.trim_start().strip_prefix("//").map(str::to_owned);
+    let lines = text.lines().filter_map(|line| if is_page { Some(line.to_owned()) } else { comment(line) });
+    lines.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn pages_and_comments_use_no_banned_phrase() {
+    let (root, banned) = (Path::new(env!("CARGO_MANIFEST_DIR")), BannedWords::read());
+    let files = files_with(root, &["md", "proto", "rs"]);
+    assert!(files.len() > 600, "the sources are read");
+    let mut problems = Vec::new();
+    for file in files.iter().filter(|file| !file.ends_with("it/language.rs")) {
+        let prose = prose(file, &fs::read_to_string(file).unwrap());
+        for sentence in prose.split(". ") {
+            problems
+                .extend(find_phrase(&banned.prose, sentence).map(|it| format!("{}: {it}", file.display())));
+        }
+    }
+    assert!(problems.is_empty(), "{} banned phrases:\n{}", problems.len(), problems.join("\n"));
+}
+
+#[test]
+fn a_banned_phrase_is_found_across_a_line_break() {
+    let banned = BannedWords::read();
+    for (name, text) in
+        [("page.md", "It has a file of\nits own."), ("a.rs", "    /// A file of\n    /// its own.")]
+    {
+        assert!(find_phrase(&banned.prose, &prose(Path::new(name), text)).is_some(), "{name}");
+    }
 }
 
 #[test]
