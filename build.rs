@@ -4,8 +4,11 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 3] = [
+const FILES: [&str; 6] = [
     "proto/keyassociation/v1/audit_service.proto",
+    "proto/keyassociation/v1/bulk_association_service.proto",
+    "proto/keyassociation/v1/coverage_service.proto",
+    "proto/keyassociation/v1/encryption_rule_service.proto",
     "proto/keyassociation/v1/key_association_service.proto",
     "proto/keyassociation/v1/tenant_service.proto",
 ];

@@ -92,7 +92,8 @@ pub(in crate::server) fn list(wire: proto::ListKeyAssociationsRequest) -> Result
         Ok(proto::KeyFilter::WithoutKey) => KeyFilter::WithoutKey,
         Ok(proto::KeyFilter::WithKey) => KeyFilter::WithKey,
         Ok(proto::KeyFilter::KeyUnhealthy) => KeyFilter::KeyUnhealthy,
-        Err(_unknown) => {
+        // The service does not implement `WithOtherKey` yet.
+        Ok(proto::KeyFilter::WithOtherKey) | Err(_) => {
             fields.violation(
                 "key_filter",
                 "is not a KeyFilter of this release: use a value from its .proto file",
