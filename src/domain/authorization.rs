@@ -16,6 +16,7 @@ use super::{
     arn::KmsKeyArn,
     association::{Location, Target},
     call::{Action, Call},
+    fleet_kind::FleetKind,
     principal::Principal,
     tenant::{AccountGrant, Tenant, TenantId},
 };
@@ -57,6 +58,19 @@ pub enum ResourceScope<'q> {
     Tenant,
     /// A whole account, in every Region.
     Account(&'q AccountGrant),
+    /// A bulk job, an encryption rule, or coverage.
+    Fleet(FleetResource<'q>),
+}
+
+/// An object of the fleet, for policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FleetResource<'q> {
+    /// The kind of the object.
+    pub kind: FleetKind,
+    /// The tenant that owns the object. `None` is the objects of all tenants.
+    pub owner: Option<&'q TenantId>,
+    /// The id of the object. Empty if it does not exist yet, or for all objects of the owner.
+    pub id: &'q str,
 }
 
 /// Which events of the audit log a caller may read.

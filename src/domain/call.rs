@@ -5,6 +5,8 @@ use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Instant};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::fleet_kind::FleetKind;
+
 /// Maximum length of a client's request id that the service adopts.
 const MAX_REQUEST_ID: usize = 64;
 
@@ -60,6 +62,46 @@ pub enum Action {
     GetInclusionProof,
     /// Returns the proof that the audit log was only appended to.
     GetConsistencyProof,
+    /// Creates a bulk job and starts to plan it.
+    CreateBulkAssociation,
+    /// Runs a planned bulk job.
+    StartBulkAssociation,
+    /// Pauses a bulk job.
+    PauseBulkAssociation,
+    /// Continues a paused bulk job.
+    ResumeBulkAssociation,
+    /// Cancels a bulk job.
+    CancelBulkAssociation,
+    /// Runs the failed items of a bulk job again.
+    RetryBulkAssociation,
+    /// Creates a bulk job that reverts another one.
+    RevertBulkAssociation,
+    /// Reads a bulk job.
+    GetBulkAssociation,
+    /// Lists bulk jobs.
+    ListBulkAssociations,
+    /// Lists the items of a bulk job.
+    ListBulkAssociationItems,
+    /// Streams the progress of a bulk job.
+    WatchBulkAssociation,
+    /// Creates an encryption rule.
+    CreateEncryptionRule,
+    /// Reads an encryption rule.
+    GetEncryptionRule,
+    /// Lists encryption rules.
+    ListEncryptionRules,
+    /// Changes an encryption rule.
+    UpdateEncryptionRule,
+    /// Deletes an encryption rule.
+    DeleteEncryptionRule,
+    /// Evaluates an encryption rule now.
+    EvaluateEncryptionRule,
+    /// Counts resources by whether they have the key that their rule requires.
+    GetCoverage,
+    /// Lists resources that do not have the key that their rule requires.
+    ListCoverageFindings,
+    /// Returns the coverage of each day.
+    GetCoverageHistory,
     /// A method that this service does not have.
     Unknown,
 }
@@ -110,7 +152,7 @@ impl fmt::Display for RequestId {
 
 impl Action {
     /// Every RPC.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 34] = [
         Self::AssociateKmsKey,
         Self::DisassociateKmsKey,
         Self::GetKeyAssociation,
@@ -125,6 +167,26 @@ impl Action {
         Self::GetCheckpoint,
         Self::GetInclusionProof,
         Self::GetConsistencyProof,
+        Self::CreateBulkAssociation,
+        Self::StartBulkAssociation,
+        Self::PauseBulkAssociation,
+        Self::ResumeBulkAssociation,
+        Self::CancelBulkAssociation,
+        Self::RetryBulkAssociation,
+        Self::RevertBulkAssociation,
+        Self::GetBulkAssociation,
+        Self::ListBulkAssociations,
+        Self::ListBulkAssociationItems,
+        Self::WatchBulkAssociation,
+        Self::CreateEncryptionRule,
+        Self::GetEncryptionRule,
+        Self::ListEncryptionRules,
+        Self::UpdateEncryptionRule,
+        Self::DeleteEncryptionRule,
+        Self::EvaluateEncryptionRule,
+        Self::GetCoverage,
+        Self::ListCoverageFindings,
+        Self::GetCoverageHistory,
     ];
 
     /// The name of the RPC.
@@ -145,6 +207,26 @@ impl Action {
             Self::GetCheckpoint => "GetCheckpoint",
             Self::GetInclusionProof => "GetInclusionProof",
             Self::GetConsistencyProof => "GetConsistencyProof",
+            Self::CreateBulkAssociation => "CreateBulkAssociation",
+            Self::StartBulkAssociation => "StartBulkAssociation",
+            Self::PauseBulkAssociation => "PauseBulkAssociation",
+            Self::ResumeBulkAssociation => "ResumeBulkAssociation",
+            Self::CancelBulkAssociation => "CancelBulkAssociation",
+            Self::RetryBulkAssociation => "RetryBulkAssociation",
+            Self::RevertBulkAssociation => "RevertBulkAssociation",
+            Self::GetBulkAssociation => "GetBulkAssociation",
+            Self::ListBulkAssociations => "ListBulkAssociations",
+            Self::ListBulkAssociationItems => "ListBulkAssociationItems",
+            Self::WatchBulkAssociation => "WatchBulkAssociation",
+            Self::CreateEncryptionRule => "CreateEncryptionRule",
+            Self::GetEncryptionRule => "GetEncryptionRule",
+            Self::ListEncryptionRules => "ListEncryptionRules",
+            Self::UpdateEncryptionRule => "UpdateEncryptionRule",
+            Self::DeleteEncryptionRule => "DeleteEncryptionRule",
+            Self::EvaluateEncryptionRule => "EvaluateEncryptionRule",
+            Self::GetCoverage => "GetCoverage",
+            Self::ListCoverageFindings => "ListCoverageFindings",
+            Self::GetCoverageHistory => "GetCoverageHistory",
             Self::Unknown => "Unknown",
         }
     }
@@ -166,6 +248,48 @@ impl Action {
                 | Self::GetInclusionProof
                 | Self::GetConsistencyProof
         )
+    }
+
+    /// The kind of object that the action is about, if it is one of the fleet's.
+    #[must_use]
+    pub fn fleet_kind(self) -> Option<FleetKind> {
+        match self {
+            Self::CreateBulkAssociation
+            | Self::StartBulkAssociation
+            | Self::PauseBulkAssociation
+            | Self::ResumeBulkAssociation
+            | Self::CancelBulkAssociation
+            | Self::RetryBulkAssociation
+            | Self::RevertBulkAssociation
+            | Self::GetBulkAssociation
+            | Self::ListBulkAssociations
+            | Self::ListBulkAssociationItems
+            | Self::WatchBulkAssociation => Some(FleetKind::BulkJob),
+            Self::CreateEncryptionRule
+            | Self::GetEncryptionRule
+            | Self::ListEncryptionRules
+            | Self::UpdateEncryptionRule
+            | Self::DeleteEncryptionRule
+            | Self::EvaluateEncryptionRule => Some(FleetKind::EncryptionRule),
+            Self::GetCoverage | Self::ListCoverageFindings | Self::GetCoverageHistory => {
+                Some(FleetKind::Coverage)
+            }
+            Self::AssociateKmsKey
+            | Self::DisassociateKmsKey
+            | Self::GetKeyAssociation
+            | Self::ListKeyAssociations
+            | Self::CheckKeyAssociation
+            | Self::GetKeyUsage
+            | Self::GetCaller
+            | Self::GetOnboarding
+            | Self::TestAccess
+            | Self::ListAuditEvents
+            | Self::WatchAuditEvents
+            | Self::GetCheckpoint
+            | Self::GetInclusionProof
+            | Self::GetConsistencyProof
+            | Self::Unknown => None,
+        }
     }
 
     /// Whether the action changes AWS.

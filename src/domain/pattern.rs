@@ -43,6 +43,12 @@ impl Pattern {
         Compiled::new(&self.0).matches(name)
     }
 
+    /// The part before the first `*`, with which every matching name begins.
+    #[must_use]
+    pub fn literal_prefix(&self) -> &str {
+        self.0.split('*').next().unwrap_or_default()
+    }
+
     /// The pattern as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {

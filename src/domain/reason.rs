@@ -44,6 +44,8 @@ reasons! {
     LogGroupNotFound "LOG_GROUP_NOT_FOUND" "NOT_FOUND" "The log group does not exist, or the tenant may not see it.";
     AccountNotFound "ACCOUNT_NOT_FOUND" "NOT_FOUND" "The account or Region does not exist, or the tenant may not see it.";
     KeyNotFound "KEY_NOT_FOUND" "NOT_FOUND" "The key does not exist, or the tenant may not see it.";
+    BulkAssociationNotFound "BULK_ASSOCIATION_NOT_FOUND" "NOT_FOUND" "The bulk job does not exist, or the tenant may not see it.";
+    EncryptionRuleNotFound "ENCRYPTION_RULE_NOT_FOUND" "NOT_FOUND" "The encryption rule does not exist, or the tenant may not see it.";
     AuditEventNotFound "AUDIT_EVENT_NOT_FOUND" "NOT_FOUND" "The audit event does not exist, or the tenant may not see it.";
     KeyDisabled "KEY_DISABLED" "FAILED_PRECONDITION" "The key is disabled.";
     KeyPendingDeletion "KEY_PENDING_DELETION" "FAILED_PRECONDITION" "The deletion of the key is scheduled.";
@@ -56,11 +58,16 @@ reasons! {
     RoleLacksLogsPermission "ROLE_LACKS_LOGS_PERMISSION" "FAILED_PRECONDITION" "The assumed role lacks a CloudWatch Logs permission.";
     RoleNotAssumable "ROLE_NOT_ASSUMABLE" "FAILED_PRECONDITION" "The tenant's role cannot be assumed.";
     DeniedByOrganization "DENIED_BY_ORGANIZATION" "FAILED_PRECONDITION" "A policy of the AWS organization denies the call.";
+    JobState "JOB_STATE" "FAILED_PRECONDITION" "The call does not fit the state of the bulk job.";
+    RuleReadOnly "RULE_READ_ONLY" "FAILED_PRECONDITION" "The encryption rule stands in the configuration and cannot be changed by a call.";
+    EtagMismatch "ETAG_MISMATCH" "ABORTED" "The object changed since the caller read it.";
     ConflictingChange "CONFLICTING_CHANGE" "ABORTED" "Another change of the same resource is in progress.";
     ExpectedKeyMismatch "EXPECTED_KEY_MISMATCH" "ABORTED" "The current key is not the expected one.";
     TenantRateLimited "TENANT_RATE_LIMITED" "RESOURCE_EXHAUSTED" "The tenant exceeded its call rate.";
     TenantConcurrencyLimited "TENANT_CONCURRENCY_LIMITED" "RESOURCE_EXHAUSTED" "The tenant exceeded its number of calls in flight.";
     AccountBudgetExhausted "ACCOUNT_BUDGET_EXHAUSTED" "RESOURCE_EXHAUSTED" "The account's AWS quota has no permit left within the deadline.";
+    TenantJobsLimited "TENANT_JOBS_LIMITED" "RESOURCE_EXHAUSTED" "The tenant has as many open bulk jobs as it may have.";
+    TooManyItems "TOO_MANY_ITEMS" "RESOURCE_EXHAUSTED" "The selection has more resources than a bulk job may have.";
     AwsThrottled "AWS_THROTTLED" "RESOURCE_EXHAUSTED" "AWS throttled the call.";
     StreamNotRead "STREAM_NOT_READ" "RESOURCE_EXHAUSTED" "The client did not read its stream for too long.";
     AuditUnavailable "AUDIT_UNAVAILABLE" "UNAVAILABLE" "The audit log cannot be written.";

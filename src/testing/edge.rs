@@ -145,6 +145,10 @@ impl Authorize for FakePolicy {
                 true
             }
             ResourceScope::AuditLog(LogScope::All) => request.principal.scopes.contains(Scope::Admin),
+            ResourceScope::Fleet(resource) => {
+                resource.owner == Some(&request.principal.tenant)
+                    || request.principal.scopes.contains(Scope::Admin)
+            }
         };
         if self.forbids {
             Decision::Deny(Denial::Forbidden { policies: vec!["forbidden".into()] })

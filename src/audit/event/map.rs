@@ -93,6 +93,7 @@ pub(super) fn class<'e>(event: &'e Event, texts: &Texts<'e>) -> ApiActivity<'e> 
 fn activity_name(activity: Activity, act: AuditOperation) -> &'static str {
     match activity {
         Activity::Unknown => "Unknown",
+        Activity::Create => "Create",
         Activity::Read => "Read",
         Activity::Update => "Update",
         Activity::Delete => "Delete",

@@ -9,6 +9,7 @@ use crate::domain::{
 #[derive(Clone, Copy)]
 pub(super) enum Activity {
     Unknown = 0,
+    Create = 1,
     Read = 2,
     Update = 3,
     Delete = 4,
@@ -74,7 +75,27 @@ pub(super) fn activity(act: AuditOperation) -> Activity {
         | Action::WatchAuditEvents
         | Action::GetCheckpoint
         | Action::GetInclusionProof
-        | Action::GetConsistencyProof => Activity::Read,
+        | Action::GetConsistencyProof
+        | Action::GetBulkAssociation
+        | Action::ListBulkAssociations
+        | Action::ListBulkAssociationItems
+        | Action::WatchBulkAssociation
+        | Action::GetEncryptionRule
+        | Action::ListEncryptionRules
+        | Action::GetCoverage
+        | Action::ListCoverageFindings
+        | Action::GetCoverageHistory => Activity::Read,
+        Action::CreateBulkAssociation | Action::RevertBulkAssociation | Action::CreateEncryptionRule => {
+            Activity::Create
+        }
+        Action::StartBulkAssociation
+        | Action::PauseBulkAssociation
+        | Action::ResumeBulkAssociation
+        | Action::CancelBulkAssociation
+        | Action::RetryBulkAssociation
+        | Action::UpdateEncryptionRule
+        | Action::EvaluateEncryptionRule => Activity::Update,
+        Action::DeleteEncryptionRule => Activity::Delete,
         Action::Unknown => Activity::Unknown,
     }
 }

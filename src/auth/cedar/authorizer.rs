@@ -111,7 +111,7 @@ impl CedarPolicy {
         let account = match question.about {
             ResourceScope::Aws { location, .. } => Some(location.account),
             ResourceScope::Account(grant) => Some(grant.account),
-            ResourceScope::AuditLog(_) | ResourceScope::Tenant => None,
+            ResourceScope::AuditLog(_) | ResourceScope::Tenant | ResourceScope::Fleet(_) => None,
         };
         let key = BundleKey { tenant: question.tenant.id.clone(), account, kind };
         if let Some(cached) = self.bundles.find(&key) {

@@ -4,14 +4,15 @@ use std::sync::LazyLock;
 
 use super::{
     engine::values::{Entity, EntityType, Value},
-    resource_kind::{ResourceKind, WHOLE_LOG},
+    resource_kind::{ALL_TENANTS, ResourceKind},
 };
 use crate::domain::{
     arn::{KmsKeyArn, ResourceArn},
     association::{Location, Target},
-    authorization::LogScope,
+    authorization::{FleetResource, LogScope},
     aws::{AccountId, Partition},
     call::Action,
+    fleet_kind::FleetKind,
     key::KeyTags,
     principal::Principal,
     tenant::{Tenant, TenantId},
@@ -27,6 +28,7 @@ pub(super) struct EntityBuilder {
     query_results: EntityType,
     location: EntityType,
     audit_log: EntityType,
+    fleet: [(FleetKind, EntityType); 3],
     key: EntityType,
 }
 
@@ -52,6 +54,11 @@ impl EntityBuilder {
             query_results: named("QueryResults")?,
             location: named("Place")?,
             audit_log: named("AuditLog")?,
+            fleet: [
+                (FleetKind::BulkJob, named("BulkJob")?),
+                (FleetKind::EncryptionRule, named("EncryptionRule")?),
+                (FleetKind::Coverage, named("Coverage")?),
+            ],
             key: named("Key")?,
         })
     }
@@ -97,8 +104,20 @@ impl EntityBuilder {
                 let parent = self.tenant.id(id);
                 Entity::new(self.audit_log.id(id), [("tenant", Value::string(id))], Some(parent))
             }
-            LogScope::All => Entity::new(self.audit_log.id(WHOLE_LOG), [], None),
+            LogScope::All => Entity::new(self.audit_log.id(ALL_TENANTS), [], None),
         }
+    }
+
+    /// An object of the fleet. Without an id, the owner's objects as a whole.
+    pub(super) fn fleet(&self, resource: FleetResource<'_>) -> Option<Entity> {
+        let (_, of_kind) = self.fleet.iter().find(|(kind, _)| *kind == resource.kind)?;
+        let owner = resource.owner.map(TenantId::as_str);
+        let id = if resource.id.is_empty() { owner.unwrap_or(ALL_TENANTS) } else { resource.id };
+        let id = of_kind.id(id);
+        Some(match owner {
+            Some(owner) => Entity::new(id, [("tenant", Value::string(owner))], Some(self.tenant.id(owner))),
+            None => Entity::new(id, [], None),
+        })
     }
 
     pub(super) fn resource(
@@ -148,6 +167,24 @@ fn action_entity(of: &EntityType, action: Action) -> Option<Entity> {
         | Action::GetConsistencyProof => "Audit",
         Action::GetOnboarding | Action::TestAccess => "Setup",
         Action::GetCaller => "Self",
+        Action::CreateBulkAssociation
+        | Action::StartBulkAssociation
+        | Action::PauseBulkAssociation
+        | Action::ResumeBulkAssociation
+        | Action::CancelBulkAssociation
+        | Action::RetryBulkAssociation
+        | Action::RevertBulkAssociation
+        | Action::GetBulkAssociation
+        | Action::ListBulkAssociations
+        | Action::ListBulkAssociationItems
+        | Action::WatchBulkAssociation => "Bulk",
+        Action::CreateEncryptionRule
+        | Action::GetEncryptionRule
+        | Action::ListEncryptionRules
+        | Action::UpdateEncryptionRule
+        | Action::DeleteEncryptionRule
+        | Action::EvaluateEncryptionRule => "Rule",
+        Action::GetCoverage | Action::ListCoverageFindings | Action::GetCoverageHistory => "Coverage",
         Action::Unknown => return None,
     };
     Some(Entity::new(of.id(action.as_str()), [], Some(of.id(group))))

@@ -3,9 +3,11 @@
 
 use std::fmt::Write;
 
-use super::resource_kind::{ResourceKind, WHOLE_LOG};
+use super::resource_kind::{ALL_TENANTS, ResourceKind};
 use crate::domain::{
     aws::AccountId,
+    call::Action,
+    fleet_kind::FleetKind,
     pattern::Pattern,
     principal::Scope,
     tenant::{AccountGrant, Tenant},
@@ -36,6 +38,7 @@ pub(super) fn policies(tenant: &Tenant) -> Vec<GrantPolicy> {
 pub(super) fn global_policies(tenant: &Tenant) -> Vec<GrantPolicy> {
     [ResourceKind::AuditLog, ResourceKind::Tenant]
         .into_iter()
+        .chain(FleetKind::ALL.map(ResourceKind::Fleet))
         .flat_map(|kind| of_tenant(tenant, kind))
         .collect()
 }
@@ -45,6 +48,7 @@ pub(super) fn of_tenant(tenant: &Tenant, kind: ResourceKind) -> Vec<GrantPolicy>
     match kind {
         ResourceKind::AuditLog => of_audit_log(tenant),
         ResourceKind::Tenant => vec![whoami_policy(tenant)],
+        ResourceKind::Fleet(kind) => of_fleet(tenant, kind),
         ResourceKind::LogGroup
         | ResourceKind::QueryResults
         | ResourceKind::Location
@@ -99,7 +103,56 @@ fn of_audit_log(tenant: &Tenant) -> Vec<GrantPolicy> {
         GrantPolicy { id, text }
     };
     let admin = format!("\nwhen {{ principal.scopes.contains(\"{}\") }}", Scope::Admin);
-    vec![of("audit", tenant.id.as_str(), ""), of("audit-of-all", WHOLE_LOG, &admin)]
+    vec![of("audit", tenant.id.as_str(), ""), of("audit-of-all", ALL_TENANTS, &admin)]
+}
+
+/// Permits the tenant every call for its own objects of this kind, and reads of those of all tenants if the
+/// token has the admin scope.
+fn of_fleet(tenant: &Tenant, kind: FleetKind) -> Vec<GrantPolicy> {
+    let (what, resource, group, reads): (_, _, _, &[Action]) = match kind {
+        FleetKind::BulkJob => (
+            "bulk-jobs",
+            "BulkJob",
+            "Bulk",
+            &[
+                Action::GetBulkAssociation,
+                Action::ListBulkAssociations,
+                Action::ListBulkAssociationItems,
+                Action::WatchBulkAssociation,
+            ],
+        ),
+        FleetKind::EncryptionRule => (
+            "encryption-rules",
+            "EncryptionRule",
+            "Rule",
+            &[Action::GetEncryptionRule, Action::ListEncryptionRules],
+        ),
+        FleetKind::Coverage => (
+            "coverage",
+            "Coverage",
+            "Coverage",
+            &[Action::GetCoverage, Action::ListCoverageFindings, Action::GetCoverageHistory],
+        ),
+    };
+    let tenant = &tenant.id;
+    let of = |id: String, actions: &str, scope: &str, condition: &str| {
+        let text = format!(
+            "@id(\"{id}\")\n\
+             permit (\n\
+             \x20   principal in LogKey::Tenant::\"{tenant}\",\n\
+             \x20   action in [{actions}],\n\
+             \x20   resource is LogKey::{resource}{scope}\n\
+             ){condition};\n"
+        );
+        GrantPolicy { id, text }
+    };
+    let own = format!(" in LogKey::Tenant::\"{tenant}\"");
+    let reads: Vec<String> = reads.iter().map(|action| format!("LogKey::Action::\"{action}\"")).collect();
+    let admin = format!("\nwhen {{ principal.scopes.contains(\"{}\") }}", Scope::Admin);
+    vec![
+        of(format!("{PREFIX}{tenant}/{what}"), &format!("LogKey::Action::\"{group}\""), &own, ""),
+        of(format!("{PREFIX}{tenant}/{what}-of-all"), &reads.join(", "), "", &admin),
+    ]
 }
 
 /// The policy of the grant in this account for this kind of resource; none if it permits nothing.
@@ -117,7 +170,7 @@ pub(super) fn of_kind(tenant: &Tenant, grant: &AccountGrant, kind: ResourceKind)
         }
         ResourceKind::Location => Some(permit_text(tenant, grant, "places", "Place", None)),
         ResourceKind::Account => Some(of_account(tenant, grant.account)),
-        ResourceKind::AuditLog | ResourceKind::Tenant => None,
+        ResourceKind::AuditLog | ResourceKind::Tenant | ResourceKind::Fleet(_) => None,
     }
 }
 

@@ -32,6 +32,7 @@ impl CedarRequest {
             ResourceScope::AuditLog(log_scope) => builder.audit_log(question.tenant, log_scope),
             ResourceScope::Tenant => builder.tenant(&question.tenant.id),
             ResourceScope::Account(grant) => builder.account(grant.account),
+            ResourceScope::Fleet(resource) => builder.fleet(resource)?,
         };
         let key = question.key.map(|key| builder.key(key, question.facts.key_tags.as_ref()));
         let evaluation = EvaluationRequest::new(RequestParts {

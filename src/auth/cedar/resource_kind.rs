@@ -4,10 +4,11 @@ use crate::domain::{
     association::Target,
     authorization::{AuthzRequest, ResourceScope},
     call::Action,
+    fleet_kind::FleetKind,
 };
 
-/// The id of the audit log of all tenants. No tenant can have this id.
-pub(super) const WHOLE_LOG: &str = "*";
+/// The id of the audit log, or of the fleet's objects, of all tenants. No tenant can have this id.
+pub(super) const ALL_TENANTS: &str = "*";
 
 /// The kinds of resources in policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +25,8 @@ pub(super) enum ResourceKind {
     Tenant,
     /// An account in all Regions.
     Account,
+    /// An object of the fleet.
+    Fleet(FleetKind),
 }
 
 // === impl ResourceKind ===
@@ -38,6 +41,7 @@ impl ResourceKind {
             ResourceScope::AuditLog(_) => Self::AuditLog,
             ResourceScope::Tenant => Self::Tenant,
             ResourceScope::Account(_) => Self::Account,
+            ResourceScope::Fleet(resource) => Self::Fleet(resource.kind),
         };
         let is_target = matches!(kind, Self::LogGroup | Self::QueryResults);
         let applies = match question.action {
@@ -53,6 +57,26 @@ impl ResourceKind {
             | Action::GetConsistencyProof => kind == Self::AuditLog,
             Action::GetCaller => kind == Self::Tenant,
             Action::GetOnboarding => kind == Self::Account,
+            Action::CreateBulkAssociation
+            | Action::StartBulkAssociation
+            | Action::PauseBulkAssociation
+            | Action::ResumeBulkAssociation
+            | Action::CancelBulkAssociation
+            | Action::RetryBulkAssociation
+            | Action::RevertBulkAssociation
+            | Action::GetBulkAssociation
+            | Action::ListBulkAssociations
+            | Action::ListBulkAssociationItems
+            | Action::WatchBulkAssociation
+            | Action::CreateEncryptionRule
+            | Action::GetEncryptionRule
+            | Action::ListEncryptionRules
+            | Action::UpdateEncryptionRule
+            | Action::DeleteEncryptionRule
+            | Action::EvaluateEncryptionRule
+            | Action::GetCoverage
+            | Action::ListCoverageFindings
+            | Action::GetCoverageHistory => question.action.fleet_kind().map(Self::Fleet) == Some(kind),
             Action::Unknown => false,
         };
         applies.then_some(kind)

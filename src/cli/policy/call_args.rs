@@ -12,9 +12,12 @@ use crate::{
     domain::{
         arn::KmsKeyArn,
         association::{Location, Target},
-        authorization::{AuthzRequest, Decision, Denial, LogScope, PolicyFacts, PreviousKey, ResourceScope},
+        authorization::{
+            AuthzRequest, Decision, Denial, FleetResource, LogScope, PolicyFacts, PreviousKey, ResourceScope,
+        },
         aws::{AccountId, Region},
         call::{Action, Call, RequestId},
+        fleet_kind::FleetKind,
         key::KeyTags,
         principal::{PolicyClaims, Principal},
         tenant::{AccountGrant, Tenant, TenantId},
@@ -61,10 +64,17 @@ pub(super) struct CallArgs {
     #[arg(long)]
     #[serde(default)]
     query_results: bool,
-    /// The audit log of all tenants instead of the tenant's own
+    /// The audit log, bulk jobs, rules or coverage of all tenants instead of the tenant's own
     #[arg(long)]
     #[serde(default)]
     all_tenants: bool,
+    /// The tenant that owns the bulk job or the rule [default: the caller's tenant]
+    #[arg(long, value_name = "TENANT", conflicts_with = "all_tenants")]
+    owner: Option<String>,
+    /// The id of the bulk job or the rule [default: one that does not exist yet, or the owner's list]
+    #[arg(long, value_name = "ID")]
+    #[serde(default)]
+    id: Option<String>,
     /// The ARN of the key
     #[arg(long, value_name = "ARN")]
     kms_key: Option<String>,
@@ -112,6 +122,7 @@ enum Resource {
     AuditLog(LogScope),
     Tenant,
     Account(Option<Arc<AccountGrant>>),
+    Fleet { kind: FleetKind, owner: Option<TenantId>, id: String },
 }
 
 /// A clock that always returns the same time.
@@ -236,6 +247,9 @@ impl CallArgs {
         if action.reads_audit() {
             return self.audit_log();
         }
+        if let Some(kind) = action.fleet_kind() {
+            return self.fleet(kind, tenant);
+        }
         if action == Action::GetCaller {
             return Ok(Resource::Tenant);
         }
@@ -259,6 +273,14 @@ impl CallArgs {
         let grant =
             tenant.grant(location.account).filter(|grant| grant.allows_region(&location.region)).cloned();
         Ok(Resource::Aws { grant, location, target })
+    }
+
+    fn fleet(&self, kind: FleetKind, tenant: &Tenant) -> Result<Resource, String> {
+        let owner = match &self.owner {
+            Some(owner) => Some(owner.parse().map_err(|reason| format!("owner: {reason}"))?),
+            None => (!self.all_tenants).then(|| tenant.id.clone()),
+        };
+        Ok(Resource::Fleet { kind, owner, id: self.id.clone().unwrap_or_default() })
     }
 
     fn audit_log(&self) -> Result<Resource, String> {
@@ -318,6 +340,9 @@ impl EvaluationInput {
                 Resource::AuditLog(log_scope) => ResourceScope::AuditLog(*log_scope),
                 Resource::Tenant => ResourceScope::Tenant,
                 Resource::Account(grant) => ResourceScope::Account(grant.as_deref()?),
+                Resource::Fleet { kind, owner, id } => {
+                    ResourceScope::Fleet(FleetResource { kind: *kind, owner: owner.as_ref(), id })
+                }
             },
             key: self.key.as_ref(),
             facts: &self.facts,

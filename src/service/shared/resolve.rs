@@ -114,7 +114,10 @@ pub(in crate::service) fn mask_denial(denial: Denial, about: ResourceScope<'_>) 
         }
         (
             Denial::NotPermitted,
-            ResourceScope::Aws { .. } | ResourceScope::AuditLog(_) | ResourceScope::Tenant,
+            ResourceScope::Aws { .. }
+            | ResourceScope::AuditLog(_)
+            | ResourceScope::Tenant
+            | ResourceScope::Fleet(_),
         ) => Error::Access(AccessError::NotAllowed { policies: Vec::new() }),
     }
 }

@@ -15,10 +15,12 @@ use super::{
 use crate::domain::{
     arn::{KmsKeyArn, ResourceArn},
     association::Target,
-    authorization::{AuthzRequest, LogScope, PreviousKey, ResourceScope},
+    authorization::{AuthzRequest, FleetResource, LogScope, PreviousKey, ResourceScope},
     aws::Partition,
     call::Action,
+    fleet_kind::FleetKind,
     key::KeyTags,
+    tenant::TenantId,
 };
 
 const FOREIGN_KEY: &str = "arn:aws:kms:eu-west-1:999988887777:key/guarded";
@@ -184,6 +186,18 @@ fn resource(question: &AuthzRequest<'_>) -> Entity {
         ResourceScope::Account(grant) => {
             let account = grant.account.as_str();
             (uid("Account", account), vec![("account".into(), string(account))], None)
+        }
+        ResourceScope::Fleet(FleetResource { kind, owner, id }) => {
+            let of_kind = match kind {
+                FleetKind::BulkJob => "BulkJob",
+                FleetKind::EncryptionRule => "EncryptionRule",
+                FleetKind::Coverage => "Coverage",
+            };
+            let owner = owner.map(TenantId::as_str);
+            let id = if id.is_empty() { owner.unwrap_or("*") } else { id };
+            let attributes = owner.map(|owner| ("tenant".into(), string(owner)));
+            let parent = owner.map(|owner| uid("Tenant", owner));
+            (uid(of_kind, id), attributes.into_iter().collect(), parent)
         }
     };
     Entity::new_with_tags(id, attributes, parent, []).unwrap()

@@ -15,12 +15,13 @@ use crate::{
         arn::KmsKeyArn,
         association::{Location, Target},
         authorization::{
-            AuthzRequest, Decision, Denial, LogScope, PolicyFacts, PreviousKey, RequiredFacts, ResourceScope,
+            AuthzRequest, Decision, Denial, FleetResource, LogScope, PolicyFacts, PreviousKey, RequiredFacts,
+            ResourceScope,
         },
         call::{Action, Call, RequestId},
         key::KeyTags,
         principal::{PolicyClaims, Principal},
-        tenant::{AccountGrant, Limits, Tenant, Tenants},
+        tenant::{AccountGrant, Limits, Tenant, TenantId, Tenants},
         time::Timestamp,
     },
     ports::{Authorize, Clock},
@@ -163,7 +164,7 @@ impl Fixture {
         };
         let target = match case.target {
             Some("*") => Some(Target::QueryResults),
-            None | Some("audit" | "audit *" | "tenant" | "account") => None,
+            None | Some("audit" | "audit *" | "tenant" | "account" | "own" | "other" | "all") => None,
             Some(name) => Some(Target::LogGroup(name.parse().unwrap())),
         };
         let key: Option<KmsKeyArn> = case.key.map(|key| key.parse().unwrap());
@@ -187,6 +188,7 @@ impl Fixture {
                 Some(key) => PreviousKey::Key(key.parse().unwrap()),
             },
         };
+        let someone_else: TenantId = "someone-else".parse().unwrap();
         let question = AuthzRequest {
             call: &call,
             principal: &principal,
@@ -196,6 +198,15 @@ impl Fixture {
                 Some("audit") => ResourceScope::AuditLog(LogScope::Own),
                 Some("audit *") => ResourceScope::AuditLog(LogScope::All),
                 Some("tenant") => ResourceScope::Tenant,
+                Some(owner @ ("own" | "other" | "all")) => ResourceScope::Fleet(FleetResource {
+                    kind: case.action.fleet_kind().unwrap(),
+                    owner: match owner {
+                        "own" => Some(&tenant.id),
+                        "other" => Some(&someone_else),
+                        _ => None,
+                    },
+                    id: "",
+                }),
                 Some("account") => ResourceScope::Account(grant),
                 Some(_) | None => ResourceScope::Aws { grant, location: &location, target: target.as_ref() },
             },

@@ -14,7 +14,12 @@ pub(super) fn code(reason: Reason) -> Code {
         R::FieldInvalid | R::RequestIdReused | R::KeyRegionMismatch | R::LogGroupReserved => {
             Code::InvalidArgument
         }
-        R::LogGroupNotFound | R::AccountNotFound | R::KeyNotFound | R::AuditEventNotFound => Code::NotFound,
+        R::LogGroupNotFound
+        | R::AccountNotFound
+        | R::KeyNotFound
+        | R::BulkAssociationNotFound
+        | R::EncryptionRuleNotFound
+        | R::AuditEventNotFound => Code::NotFound,
         R::KeyDisabled
         | R::KeyPendingDeletion
         | R::KeyNotSymmetric
@@ -25,11 +30,15 @@ pub(super) fn code(reason: Reason) -> Code {
         | R::RoleLacksKmsPermission
         | R::RoleLacksLogsPermission
         | R::RoleNotAssumable
-        | R::DeniedByOrganization => Code::FailedPrecondition,
-        R::ConflictingChange | R::ExpectedKeyMismatch => Code::Aborted,
+        | R::DeniedByOrganization
+        | R::JobState
+        | R::RuleReadOnly => Code::FailedPrecondition,
+        R::ConflictingChange | R::ExpectedKeyMismatch | R::EtagMismatch => Code::Aborted,
         R::TenantRateLimited
         | R::TenantConcurrencyLimited
         | R::AccountBudgetExhausted
+        | R::TenantJobsLimited
+        | R::TooManyItems
         | R::AwsThrottled
         | R::StreamNotRead => Code::ResourceExhausted,
         R::AuditUnavailable
