@@ -9,6 +9,8 @@ pub mod aws;
 pub mod call;
 pub mod diagnosis;
 pub mod error_chain;
+pub mod fleet;
+pub mod fleet_kind;
 pub mod history;
 pub mod idempotency;
 pub mod key;

@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod auth;
 pub mod aws;
+pub mod bulk;
 mod clock;
 pub mod history;
 pub mod limit;

@@ -2,6 +2,7 @@
 //! at the start; [`open`] returns only a store that can be written.
 
 mod batch_loader;
+mod bulk;
 mod columns;
 mod config;
 mod database;
@@ -16,6 +17,7 @@ mod postgres;
 mod removal;
 mod requests;
 mod sqlite;
+mod transaction;
 mod tree_rows;
 
 pub use self::{

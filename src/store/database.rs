@@ -9,6 +9,10 @@ use super::columns::Columns;
 pub(super) enum Param<'p> {
     Number(i64),
     Text(&'p str),
+    /// A number or null.
+    OptionalNumber(Option<i64>),
+    /// A text or null.
+    OptionalText(Option<&'p str>),
 }
 
 /// A database that runs statements with a limited wait.
@@ -29,6 +33,8 @@ macro_rules! bind_all {
         $params.iter().fold($query, |query, param| match *param {
             Param::Number(number) => query.bind(number),
             Param::Text(text) => query.bind(text.to_owned()),
+            Param::OptionalNumber(number) => query.bind(number),
+            Param::OptionalText(text) => query.bind(text.map(str::to_owned)),
         })
     };
 }
@@ -39,6 +45,18 @@ pub(super) use bind_all;
 impl From<i64> for Param<'_> {
     fn from(number: i64) -> Self {
         Self::Number(number)
+    }
+}
+
+impl From<Option<i64>> for Param<'_> {
+    fn from(number: Option<i64>) -> Self {
+        Self::OptionalNumber(number)
+    }
+}
+
+impl<'p> From<Option<&'p str>> for Param<'p> {
+    fn from(text: Option<&'p str>) -> Self {
+        Self::OptionalText(text)
     }
 }
 

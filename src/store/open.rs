@@ -2,10 +2,14 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{batch_loader::BatchedKeyHistory, config::Config, error::OpenError, postgres, sqlite};
+use super::{
+    batch_loader::BatchedKeyHistory, bulk::BulkTables, config::Config, error::OpenError, postgres, sqlite,
+    transaction::Transactions,
+};
 use crate::ports::{
     ArchivedEvents, EventReader, EventStore, IdempotencyStore, KeyHistoryReader, KeyHistoryWriter,
     Leadership, SinkStore, TreeStore,
+    bulk::{BulkJobs, BulkQueue},
 };
 
 /// A read-only store.
@@ -38,6 +42,10 @@ pub struct Store {
     pub archived: Arc<dyn ArchivedEvents>,
     /// Whether this process is the leader.
     pub leadership: Arc<dyn Leadership>,
+    /// Stores bulk jobs.
+    pub jobs: Arc<dyn BulkJobs>,
+    /// Distributes the work of bulk jobs.
+    pub queue: Arc<dyn BulkQueue>,
 }
 
 /// All ports of a store combined.
@@ -51,6 +59,10 @@ trait Backend:
     + SinkStore
     + ArchivedEvents
     + Leadership
+    + Transactions
+    + Send
+    + Sync
+    + 'static
 {
 }
 
@@ -98,7 +110,10 @@ impl Backend for postgres::Postgres {}
 
 impl Store {
     fn from_backend<S: Backend>(store: &Arc<S>) -> Self {
+        let bulk = Arc::new(BulkTables::new(Arc::clone(store)));
         Self {
+            jobs: bulk.clone(),
+            queue: bulk,
             events: store.clone(),
             log: store.clone(),
             tree: store.clone(),

@@ -11,6 +11,7 @@ mod leader;
 mod read;
 mod schema;
 mod server;
+mod transaction;
 mod tree;
 mod write;
 

@@ -11,6 +11,7 @@ mod history;
 mod read;
 mod select;
 mod sinks;
+mod transaction;
 mod tree;
 mod write;
 mod writer;

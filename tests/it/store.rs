@@ -1,6 +1,7 @@
 //! The guarantees of the store: the same tests run with a SQLite file and a PostgreSQL server.
 #![expect(clippy::indexing_slicing, reason = "a test that panics has failed")]
 
+mod bulk;
 mod history;
 mod log;
 mod tree;
@@ -99,6 +100,13 @@ macro_rules! on_both {
 }
 
 on_both! {
+    bulk::a_job_is_planned_run_and_read_back,
+    bulk::a_job_pauses_above_its_failure_limit_and_not_at_it,
+    bulk::a_canary_is_never_exceeded,
+    bulk::a_worker_without_a_claim_changes_nothing,
+    bulk::work_is_claimed_from_all_tenants_in_turn,
+    bulk::a_request_creates_one_job_and_tenants_have_a_limit,
+    bulk::ended_jobs_are_deleted_after_their_retention,
     log::appended_events_are_read_by_position_id_and_every_filter,
     log::an_intent_is_open_until_its_outcome_or_reconciliation,
     log::after_an_error_recovery_tells_what_was_stored,

@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use sqlx::{
-    PgPool, Postgres, QueryBuilder,
+    PgConnection, PgPool, Postgres, QueryBuilder,
     pool::PoolConnection,
     postgres::{PgArguments, PgRow},
     query::Query,
@@ -121,6 +121,25 @@ impl Reader {
             rows
         });
         read.await.unwrap_or_else(|_elapsed| Err(timed_out())).map_err(unavailable)
+    }
+
+    /// Runs `work` in a transaction, which is committed if it returns a result. What it writes is durable when
+    /// this returns.
+    pub(super) async fn transaction<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<Option<T>, sqlx::Error>,
+    ) -> Result<Option<T>, Unavailable> {
+        let done = time::timeout(self.timeout, async {
+            let mut transaction = self.pool.begin().await?;
+            let done = work(&mut transaction).await?;
+            if done.is_some() {
+                transaction.commit().await?;
+            } else {
+                transaction.rollback().await?;
+            }
+            Ok(done)
+        });
+        done.await.unwrap_or_else(|_elapsed| Err(timed_out())).map_err(unavailable)
     }
 
     async fn events(&self, query: Query<'_, Postgres, PgArguments>) -> Result<Vec<StoredEvent>, Unavailable> {

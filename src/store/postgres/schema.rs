@@ -12,6 +12,7 @@ const MIGRATIONS: &[SqlFile] = &[
     SqlFile { number: 1, name: "log", sql: include_str!("../migrations/postgres/0001_log.sql") },
     SqlFile { number: 2, name: "history", sql: include_str!("../migrations/postgres/0002_history.sql") },
     SqlFile { number: 3, name: "append", sql: include_str!("../migrations/postgres/0003_append.sql") },
+    SqlFile { number: 4, name: "bulk", sql: include_str!("../migrations/postgres/0004_bulk.sql") },
 ];
 
 /// Upgrades the schema under a lock of the database.

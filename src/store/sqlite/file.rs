@@ -25,6 +25,7 @@ const MIGRATIONS: &[SqlFile] = &[
     SqlFile { number: 3, name: "handover", sql: include_str!("../migrations/sqlite/0003_handover.sql") },
     SqlFile { number: 4, name: "sinks", sql: include_str!("../migrations/sqlite/0004_sinks.sql") },
     SqlFile { number: 5, name: "batches", sql: include_str!("../migrations/sqlite/0005_batches.sql") },
+    SqlFile { number: 6, name: "bulk", sql: include_str!("../migrations/sqlite/0006_bulk.sql") },
 ];
 
 /// The primary result codes of SQLite (<https://www.sqlite.org/rescode.html>).

@@ -21,7 +21,7 @@ use crate::{
 const MAX_EVENTS: usize = 64;
 /// The number of cached prepared statements: two for each number of events, one for a whole batch and one for
 /// the rest of a larger batch, and the store's other statements.
-pub(super) const STATEMENT_CACHE: usize = 2 * MAX_EVENTS + 32;
+pub(super) const STATEMENT_CACHE: usize = 2 * MAX_EVENTS + 64;
 /// Inserts events. Parameters have no names, because SQLite finds a name by a linear search.
 const EVENTS_SQL: &str = "INSERT INTO event (seq, body) VALUES ";
 const EVENT_VALUES_SQL: &str = "(?, ?)";
