@@ -39,7 +39,7 @@ pub use self::{
     value::parse_duration,
 };
 use self::{reader::Reader, section::Section};
-use crate::domain::tenant::Tenants;
+use crate::domain::{fleet::FleetSettings, tenant::Tenants};
 
 /// The effective configuration of the service.
 #[derive(Clone, Debug)]
@@ -56,6 +56,8 @@ pub struct Settings {
     pub aws: crate::aws::Config,
     /// `[audit]`: what is recorded, signed, archived and copied to sinks.
     pub audit: Audit,
+    /// `[fleet]`: bulk jobs and encryption rules.
+    pub fleet: FleetSettings,
     /// `[policy]`: the operator's policies, in addition to the tenants' grants.
     pub policy: Policy,
     /// `[telemetry]`: the log lines of the service.
@@ -117,6 +119,7 @@ fn read(root: &Section<'_>) -> Option<Settings> {
         audit,
         policy,
         telemetry,
+        fleet: FleetSettings::default(),
         tenants: tenants?,
         warnings: Vec::new(),
         files: Vec::new(),

@@ -23,5 +23,6 @@ pub mod reason;
 pub mod remedy;
 pub mod request;
 pub mod role_statement;
+mod serde_text;
 pub mod tenant;
 pub mod time;

@@ -17,7 +17,10 @@ pub mod tree;
 mod unavailable;
 
 pub use self::{
-    audit::{AuditLog, AuditTree, AuditUnavailable, LeafHash, PendingChange, PendingChanges, SignedTree},
+    audit::{
+        AuditLog, AuditTree, AuditUnavailable, LeafHash, PendingChange, PendingChanges, RecordedChange,
+        RecordedOutcome, SignedTree,
+    },
     auth::{Authenticate, AuthnError, Authorize, ConfigSnapshot, SnapshotSource, TenantDirectory},
     aws::{
         Acknowledgement, AwsResponse, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Roles,

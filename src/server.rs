@@ -12,7 +12,7 @@ mod transport;
 
 pub use self::{
     config::Config,
-    grpc::status::DOMAIN,
+    grpc::status::{DOMAIN, StatusTexts},
     layers::stack::LayerPorts,
     serve::{ServeError, Services, run},
     transport::{

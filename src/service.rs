@@ -5,6 +5,7 @@ mod audit;
 mod changes;
 mod context;
 mod error;
+mod fleet;
 mod preflight;
 mod queries;
 mod shared;
@@ -14,13 +15,18 @@ mod usage;
 pub use self::{
     audit::{
         AuditHead, AuditPorts, AuditQueries, ConsistencyProof, EventBatch, EventPage, EventStream,
-        InclusionProof, ReadError, StreamLimits,
+        InclusionProof, ReadError,
     },
     changes::{Changed, associate, current_warnings as warnings, disassociate, reconcile},
     context::Context,
-    error::{AccessError, AwsCallError, ChangeError, Error, RequestError, StorageError},
+    error::{AccessError, AwsCallError, ChangeError, Error, FleetError, RequestError, StorageError},
+    fleet::{
+        CreateJob, Engine, ErrorTexts, Fleet, FleetPorts, ItemPage, ItemQuery, JobPage, JobQuery, JobStream,
+        JobView, LocationView,
+    },
     preflight::{check, test_access},
     queries::{Page, Whoami, get, list, onboarding, whoami},
+    shared::streams::StreamLimits,
     state::{Dependencies, ServiceState},
     usage::{Usage, Verdict, usage},
 };

@@ -50,6 +50,10 @@ impl LogGroups for StubbedAws {
         respond(None)
     }
 
+    async fn find_many(&self, _: &Access, _: &[LogGroupName], _: Instant) -> AwsResponse<Vec<LogGroup>> {
+        respond(Vec::new())
+    }
+
     async fn page(
         &self,
         _: &Access,

@@ -18,6 +18,7 @@ use crate::{
         self, LayerPorts,
         admin::{self, Admin},
     },
+    service::Engine,
 };
 
 /// How often the service forgets quotas of idle locations and updates gauges.
@@ -59,16 +60,33 @@ impl App {
             MAINTENANCE_INTERVAL,
         ));
         let metrics_upkeep = tokio::spawn(maintenance::run_metrics_upkeep(self.metrics.clone()));
+        let engine = Engine::new(
+            Arc::clone(&self.state),
+            self.fleet.clone(),
+            self.settings.server.grpc.request_timeout,
+        );
+        let (end_engine, engine_ends) = oneshot::channel::<()>();
+        let engine = tokio::spawn(engine.run(async move {
+            let _ = engine_ends.await;
+        }));
         let services = server::Services {
             ports: self.layer_ports(),
             state: Arc::clone(&self.state),
             audit: self.reads.clone(),
+            fleet: self.fleet.clone(),
             tls: self.tls.clone(),
         };
         let config = self.settings.server.grpc.clone();
         let drain = config.drain_timeout;
         let result = server::run(listeners.grpc, config, services, shutdown).await;
 
+        // The engine ends first: its items in flight are changes that the store records.
+        drop(end_engine);
+        if tokio::time::timeout(drain, engine).await.is_err() {
+            tracing::warn!(
+                "bulk jobs were still in progress when the service stopped; they continue at the next start"
+            );
+        }
         self.tasks.close();
         if tokio::time::timeout(drain, self.tasks.wait()).await.is_err() {
             tracing::warn!(

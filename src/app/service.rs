@@ -15,7 +15,7 @@ use crate::{
     limit::{LocalQuota, LocalUpstreamLimiter, QuotaDiscoverer, redis::RedisBackend},
     ports::{Clock, EventReader, Leadership, TenantQuota},
     server::Tls,
-    service::{AuditQueries, ServiceState},
+    service::{AuditQueries, Fleet, ServiceState},
 };
 
 /// The service, ready to run.
@@ -38,6 +38,7 @@ pub struct App {
     pub(super) backend: Option<Arc<RedisBackend>>,
     pub(super) state: Arc<ServiceState>,
     pub(super) reads: AuditQueries,
+    pub(super) fleet: Fleet,
     pub(super) tasks: TaskTracker,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) metrics: Option<PrometheusHandle>,

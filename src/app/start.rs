@@ -19,8 +19,8 @@ use crate::{
         Clock,
         quotas::{QuotaDiscovery, QuotaDiscoveryDisabled},
     },
-    server::Tls,
-    service::{self, AuditPorts, AuditQueries, ServiceState},
+    server::{StatusTexts, Tls},
+    service::{self, AuditPorts, AuditQueries, Fleet, FleetPorts, ServiceState},
     store,
 };
 
@@ -107,6 +107,8 @@ impl App {
             checked.with_leaf_cache(journal.leaf_cache()).start().await.map_err(StartError::Log)?;
         let audit = AuditPorts { log: Arc::clone(&store.log), tree: Arc::new(sequencer.prover()) };
         let reads = AuditQueries::new(audit, settings.audit.streams);
+        let fleet_ports = FleetPorts { jobs: store.jobs, queue: store.queue, texts: Arc::new(StatusTexts) };
+        let fleet = Fleet::new(fleet_ports, settings.fleet.clone());
         Ok(Self {
             settings,
             started,
@@ -126,6 +128,7 @@ impl App {
             backend,
             state,
             reads,
+            fleet,
             tasks,
             tls: tls.map(Arc::new),
             metrics,

@@ -57,6 +57,8 @@ pub struct ParsedEvent {
     pub status: Option<String>,
     /// `unmapped.logkey.closes`: the intent that this event ends.
     pub closes: Option<String>,
+    /// `unmapped.logkey.job`: the bulk job of the operation.
+    pub job: Option<String>,
     /// `unmapped.logkey.archived_last` and `archived_root`: the last archived position, and the root of the
     /// tree over the archived events.
     pub archived: Option<(u64, String)>,
@@ -119,6 +121,7 @@ impl TryFrom<&StoredEvent> for ParsedEvent {
             count: event.count.unwrap_or(1),
             status,
             closes: owned(own.closes),
+            job: owned(own.job),
             archived: own.archived_last.zip(owned(own.archived_root)),
             rotated: owned(own.old_verifier).zip(owned(own.new_verifier)),
         })

@@ -9,12 +9,20 @@ use crate::{
     domain::{
         association::{Location, Resource, Target},
         audit::{Actor, AuditOperation, Event, EventId, Keys, Kind, ReconciliationResult},
-        call::Action,
+        call::{Action, RequestId},
+        tenant::TenantId,
         time::Timestamp,
     },
-    ports::{EventFilter, EventReader, PendingChange, PendingChanges, StoredEvent, Unavailable},
+    ports::{
+        EventFilter, EventReader, PendingChange, PendingChanges, RecordedChange, RecordedOutcome,
+        StoredEvent, Unavailable,
+    },
 };
 
+/// `metadata.event_code` of an intent.
+const INTENT: &str = "intent";
+/// `metadata.event_code` of an outcome.
+const OUTCOME: &str = "outcome";
 /// `metadata.event_code` of a reconciliation.
 const RECONCILED: &str = "settled";
 /// The largest number of events of one call that are searched. A call has a handful.
@@ -53,6 +61,33 @@ impl PendingChanges for PendingChangeReader {
 
     async fn find(&self, intent: EventId) -> Result<Option<PendingChange>, Unavailable> {
         Ok(self.log.find(intent).await?.as_ref().and_then(change))
+    }
+
+    async fn by_request_id(
+        &self,
+        tenant: &TenantId,
+        id: &RequestId,
+    ) -> Result<Option<RecordedChange>, Unavailable> {
+        let filter = EventFilter {
+            tenant: Some(tenant.clone()),
+            correlation: Some(id.as_str().to_owned()),
+            ..EventFilter::default()
+        };
+        let events = self.log.list(&filter, None, MAX_PER_CALL).await?;
+        let parsed = |event: &StoredEvent| Some((event.id, ParsedEvent::try_from(event).ok()?));
+        let parsed: Vec<(EventId, ParsedEvent)> = events.iter().filter_map(parsed).collect();
+        let intent = events.iter().zip(&parsed).find(|(_, (_, view))| view.kind == INTENT);
+        let Some(change) = intent.and_then(|(stored, _)| change(stored)) else { return Ok(None) };
+        let closes = change.intent.to_string();
+        let outcome = parsed
+            .into_iter()
+            .find(|(_, view)| view.kind == OUTCOME && view.closes.as_deref() == Some(&*closes));
+        let outcome = outcome.map(|(event, view)| RecordedOutcome {
+            event,
+            failure: view.status.filter(|status| status != "OK").map(Into::into),
+            detail: view.detail.map(Into::into),
+        });
+        Ok(Some(RecordedChange { change, outcome }))
     }
 
     async fn reconciliation_of(
@@ -105,6 +140,7 @@ fn change(stored: &StoredEvent) -> Option<PendingChange> {
             resolved: parse_intent(view.resolved_key.as_ref()),
             previous: parse_intent(view.previous_key.as_ref()),
         },
+        job: parse_intent(view.job.as_ref()),
         ..Event::for_service(AuditOperation::Start, view.time)
     };
     Some(PendingChange { intent: EventId(view.id.parse().ok()?), event })

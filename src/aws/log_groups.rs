@@ -33,6 +33,25 @@ impl LogGroups for Aws {
         response.and_then(|answer| exact_match(answer.log_groups(), name))
     }
 
+    /// AWS lists the log groups of `logGroupIdentifiers`. An emulator that ignores them lists others.
+    async fn find_many(
+        &self,
+        access: &Access,
+        names: &[LogGroupName],
+        deadline: Instant,
+    ) -> AwsResponse<Vec<LogGroup>> {
+        let identifiers = names.iter().map(|name| name.as_str().to_owned()).collect();
+        let call =
+            self.regional(access).logs.describe_log_groups().set_log_group_identifiers(Some(identifiers));
+        let send = with_credentials!(aws_sdk_cloudwatchlogs, call);
+        let response = self.execute(access, SessionScope::LogGroups, deadline, send).await;
+        response.map(|answer| {
+            let mut groups = page(&answer).groups;
+            groups.retain(|group| names.contains(&group.name));
+            groups
+        })
+    }
+
     async fn page(
         &self,
         access: &Access,

@@ -61,7 +61,7 @@ enum Format {
 
 /// Runs the subcommand. The output contains the external id.
 pub(super) async fn run(args: OnboardingArgs) -> ExitCode {
-    let written = match fetch(&args, &ProcessEnv).await {
+    let written = match Box::pin(fetch(&args, &ProcessEnv)).await {
         Ok(text) => writeln!(io::stdout(), "{text}"),
         Err(reason) => {
             drop(writeln!(io::stderr(), "{reason}"));

@@ -4,11 +4,11 @@ mod counts;
 mod creator;
 mod item;
 mod job;
-mod job_id;
+pub(super) mod job_id;
 mod safety;
 mod selection;
+mod settings;
 mod state_machine;
-mod text;
 
 pub use self::{
     counts::ItemCounts,
@@ -18,5 +18,6 @@ pub use self::{
     job_id::{InvalidJobId, JobId},
     safety::{DEFAULT_MAX_FAILURES, Safety},
     selection::{CurrentKey, KeyChoice, KeyOverride, Selection},
+    settings::FleetSettings,
     state_machine::{JobState, JobStatus, PauseReason, Refused},
 };

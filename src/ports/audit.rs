@@ -6,6 +6,8 @@ use thiserror::Error;
 use super::unavailable::Unavailable;
 use crate::domain::{
     audit::{Event, EventId, JournalEntry, ReconciliationResult},
+    call::RequestId,
+    tenant::TenantId,
     time::Timestamp,
 };
 
@@ -78,6 +80,26 @@ pub struct PendingChange {
     pub event: Event,
 }
 
+/// A change by its request id, with its outcome if it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedChange {
+    /// The intent.
+    pub change: PendingChange,
+    /// The outcome, if one is recorded.
+    pub outcome: Option<RecordedOutcome>,
+}
+
+/// The recorded outcome of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedOutcome {
+    /// The event of the outcome.
+    pub event: EventId,
+    /// Why the change failed. `None` if it succeeded.
+    pub failure: Option<Box<str>>,
+    /// What the event says about the failure, for people.
+    pub detail: Option<Box<str>>,
+}
+
 /// Reads the changes that a crash or a missing response left without an outcome.
 #[async_trait]
 pub trait PendingChanges: Send + Sync + 'static {
@@ -87,6 +109,13 @@ pub trait PendingChanges: Send + Sync + 'static {
 
     /// The change of this intent, open or not. `None` if the log has no such intent.
     async fn find(&self, intent: EventId) -> Result<Option<PendingChange>, Unavailable>;
+
+    /// The change that a call of this tenant with this request id made. `None` if it has no intent.
+    async fn by_request_id(
+        &self,
+        tenant: &TenantId,
+        id: &RequestId,
+    ) -> Result<Option<RecordedChange>, Unavailable>;
 
     /// The result of a change's reconciliation with its event. `None` if the change was not reconciled.
     async fn reconciliation_of(

@@ -45,6 +45,15 @@ pub trait LogGroups: Send + Sync + 'static {
         deadline: Instant,
     ) -> AwsResponse<Option<LogGroup>>;
 
+    /// The log groups with these names, at most 50. One that does not exist is omitted. Not every AWS emulator
+    /// supports this read, so a missing log group may exist.
+    async fn find_many(
+        &self,
+        access: &Access,
+        names: &[LogGroupName],
+        deadline: Instant,
+    ) -> AwsResponse<Vec<LogGroup>>;
+
     /// A page of the log groups whose names start with `prefix`, in the order of their names.
     async fn page(
         &self,

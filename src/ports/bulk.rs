@@ -100,9 +100,16 @@ pub trait BulkQueue: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<Item>, Unavailable>;
 
-    /// Stores the ends of items and claims further items, for several locations at once. Pauses a job in which
-    /// too many items failed or whose canary succeeded. Returns for each step whether its items were claimed.
-    async fn advance(&self, worker: WorkerId, steps: &[QueueStep]) -> Result<Vec<StepOutcome>, Unavailable>;
+    /// Stores the ends of items and claims further items, for several locations at once, each at most once.
+    /// Pauses a job in which too many items failed or whose canary succeeded. Returns for each step whether its
+    /// items were claimed. After an error the same steps can be stored again with the same token: what was stored
+    /// is not stored twice.
+    async fn advance(
+        &self,
+        worker: WorkerId,
+        token: Uuid,
+        steps: &[QueueStep],
+    ) -> Result<Vec<StepOutcome>, Unavailable>;
 
     /// Every job that has not ended, in no particular order.
     async fn open_jobs(&self) -> Result<Vec<OpenJob>, Unavailable>;

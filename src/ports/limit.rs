@@ -43,6 +43,9 @@ pub trait UpstreamLimiter: Send + Sync + 'static {
         deadline: Instant,
     ) -> Result<UpstreamPermit, AcquireError>;
 
+    /// The calls per second that the quota allows, as far as the limiter knows it.
+    fn rate(&self, quota_key: &QuotaKey) -> f64;
+
     /// Waits for a permit for a call of a bulk job. Interactive calls come first, but bulk calls have a
     /// guaranteed share.
     ///

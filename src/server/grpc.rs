@@ -1,6 +1,7 @@
 //! The generated service traits: each method parses its request, runs the use case, and converts the result.
 
 mod audit;
+mod bulk_association;
 pub(super) mod caller;
 mod convert;
 pub(super) mod handler;

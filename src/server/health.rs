@@ -8,8 +8,8 @@ use tonic_health::{
 
 use super::grpc::handler::GrpcHandler;
 use crate::proto::{
-    audit_service_server::AuditServiceServer, key_association_service_server::KeyAssociationServiceServer,
-    tenant_service_server::TenantServiceServer,
+    audit_service_server::AuditServiceServer, bulk_association_service_server::BulkAssociationServiceServer,
+    key_association_service_server::KeyAssociationServiceServer, tenant_service_server::TenantServiceServer,
 };
 
 /// The health service, with every service of ours serving, and the handle that changes their state.
@@ -18,6 +18,7 @@ pub(super) async fn serving() -> (HealthServer<impl Health>, HealthReporter) {
     reporter.set_serving::<KeyAssociationServiceServer<GrpcHandler>>().await;
     reporter.set_serving::<TenantServiceServer<GrpcHandler>>().await;
     reporter.set_serving::<AuditServiceServer<GrpcHandler>>().await;
+    reporter.set_serving::<BulkAssociationServiceServer<GrpcHandler>>().await;
     (service, reporter)
 }
 
@@ -26,5 +27,6 @@ pub(super) async fn set_not_serving(reporter: &HealthReporter) {
     reporter.set_not_serving::<KeyAssociationServiceServer<GrpcHandler>>().await;
     reporter.set_not_serving::<TenantServiceServer<GrpcHandler>>().await;
     reporter.set_not_serving::<AuditServiceServer<GrpcHandler>>().await;
+    reporter.set_not_serving::<BulkAssociationServiceServer<GrpcHandler>>().await;
     reporter.set_service_status("", ServingStatus::NotServing).await;
 }

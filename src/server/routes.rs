@@ -13,11 +13,14 @@ use super::{
 };
 use crate::proto::{
     DESCRIPTORS, audit_service_server::AuditServiceServer,
+    bulk_association_service_server::BulkAssociationServiceServer,
     key_association_service_server::KeyAssociationServiceServer, tenant_service_server::TenantServiceServer,
 };
 
 /// The longest message that is decoded, in bytes after decompression.
 const MAX_MESSAGE: usize = 1024 * 1024;
+/// The same for requests that name up to 5,000 resources by their ARN.
+const MAX_BULK_MESSAGE: usize = 4 * MAX_MESSAGE;
 
 /// Builds every service. It fails only if the compiled descriptors are unusable.
 pub(super) fn routes(
@@ -34,6 +37,10 @@ pub(super) fn routes(
         .max_decoding_message_size(MAX_MESSAGE)
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
+    let bulk = BulkAssociationServiceServer::new(handler.clone())
+        .max_decoding_message_size(MAX_BULK_MESSAGE)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
     let tenants = TenantServiceServer::new(handler)
         .max_decoding_message_size(MAX_MESSAGE)
         .accept_compressed(CompressionEncoding::Gzip)
@@ -43,6 +50,7 @@ pub(super) fn routes(
     let mut routes = Routes::new(health)
         .add_service(guarded.named_layer(associations))
         .add_service(guarded.named_layer(audit))
+        .add_service(guarded.named_layer(bulk))
         .add_service(guarded.named_layer(tenants));
     if config.reflection {
         let reflection = || {

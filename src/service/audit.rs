@@ -5,7 +5,6 @@ pub(super) mod error;
 mod list;
 mod proofs;
 mod query;
-mod streams;
 mod watch;
 
 pub use self::{
@@ -13,6 +12,5 @@ pub use self::{
     list::EventPage,
     proofs::{AuditHead, ConsistencyProof, InclusionProof},
     query::{AuditPorts, AuditQueries},
-    streams::StreamLimits,
     watch::{EventBatch, EventStream},
 };

@@ -1,15 +1,15 @@
 //! The changes: setting a key and removing a key. Both go through `pipeline`.
 
-mod associate;
-mod change;
-mod changed;
-mod disassociate;
+pub(super) mod associate;
+pub(super) mod change;
+pub(super) mod changed;
+pub(super) mod disassociate;
 mod dry_run;
 mod execution;
 mod idempotency;
 mod pipeline;
 mod precondition;
-mod prior_state;
+pub(super) mod prior_state;
 pub(super) mod reconcile;
 mod recorded_response;
 mod warnings;

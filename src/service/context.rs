@@ -1,11 +1,11 @@
 //! What every use case needs: the call, its caller, its configuration snapshot and its audit event.
 //! The gRPC handlers create it, and reconciliation creates it for the service's own reads.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::{
     error::{AccessError, Error},
-    shared::{audit_context::AuditContext, resolve},
+    shared::{audit_context::AuditContext, lease::Lease, resolve},
     state::{Dependencies, ServiceState},
 };
 use crate::{
@@ -15,10 +15,11 @@ use crate::{
             Authorized, AuthzRequest, Command, Decision, PolicyFacts, Requester, RequiredFacts, ResourceScope,
         },
         call::Call,
+        fleet::JobId,
         principal::{Principal, Scope},
         tenant::Tenant,
     },
-    ports::ConfigSnapshot,
+    ports::{ConfigSnapshot, limit::Priority},
 };
 
 /// One call, its caller, and the snapshot and audit event that belong to it.
@@ -31,6 +32,8 @@ pub struct Context {
     pub(super) audit: AuditContext,
     snapshot: Arc<dyn ConfigSnapshot>,
     tenant: Option<Arc<Tenant>>,
+    /// The lease of the bulk job that the call belongs to.
+    lease: Option<Arc<Lease>>,
 }
 
 // === impl Context ===
@@ -46,13 +49,31 @@ impl Context {
         caller: Arc<Principal>,
     ) -> Self {
         let audit = AuditContext::new(&state.ports, &call, &caller);
-        Self { state, call, caller, audit, snapshot, tenant: None }
+        Self { state, call, caller, audit, snapshot, tenant: None, lease: None }
     }
 
     /// Creates a context with the current snapshot.
     #[must_use]
     pub fn current(state: &Arc<ServiceState>, call: Arc<Call>, caller: Arc<Principal>) -> Self {
         Self::new(Arc::clone(state), state.ports.rules.current(), call, caller)
+    }
+
+    /// The same call as a part of a bulk job: interactive calls come first, and nothing is sent after the lease.
+    pub(super) fn of_job(mut self, job: JobId, lease: Arc<Lease>) -> Self {
+        self.audit.job(job);
+        Self { lease: Some(lease), ..self }
+    }
+
+    /// Whether a caller waits for the call.
+    pub(super) fn priority(&self) -> Priority {
+        if self.lease.is_some() { Priority::Bulk } else { Priority::Interactive }
+    }
+
+    /// Until when the intent of a change may become durable. After the end of a lease another process decides
+    /// whether to make the change.
+    pub(super) fn intent_deadline(&self) -> Instant {
+        let lease = self.lease.as_ref().and_then(|lease| lease.valid_until());
+        lease.map_or(self.call.deadline, |until| until.min(self.call.deadline))
     }
 
     /// The same call with the current snapshot. For streams, which outlive reloads.

@@ -4,14 +4,15 @@
 mod access;
 mod aws_call;
 mod change;
+mod fleet;
 mod request;
 mod storage;
 
 use thiserror::Error as ThisError;
 
 pub use self::{
-    access::AccessError, aws_call::AwsCallError, change::ChangeError, request::RequestError,
-    storage::StorageError,
+    access::AccessError, aws_call::AwsCallError, change::ChangeError, fleet::FleetError,
+    request::RequestError, storage::StorageError,
 };
 use super::audit::error::ReadError;
 use crate::{
@@ -38,6 +39,9 @@ pub enum Error {
     /// A change was not made, or its outcome is uncertain.
     #[error(transparent)]
     Change(#[from] ChangeError),
+    /// A call for a bulk job failed.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     /// The store could not be written or read.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -76,6 +80,7 @@ impl Error {
             Self::Request(error) => error.reason(),
             Self::Aws(error) => error.reason(),
             Self::Change(error) => error.reason(),
+            Self::Fleet(error) => error.reason(),
             Self::Storage(error) => error.reason(),
             Self::AuditRead(error) => error.reason(),
             Self::ReplayedFailure { error, .. } | Self::FailureNotRecorded { error } => error.reason(),
@@ -92,6 +97,7 @@ impl Error {
             Self::Access(_)
             | Self::Request(_)
             | Self::Change(_)
+            | Self::Fleet(_)
             | Self::Storage(_)
             | Self::AuditRead(_)
             | Self::Internal(_) => None,

@@ -1,6 +1,7 @@
 //! Bulk jobs in SQLite or PostgreSQL, behind two ports: the jobs with their items, and the queue.
 
 mod jobs;
+mod params;
 mod queue;
 mod rows;
 mod sql;

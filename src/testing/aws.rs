@@ -193,6 +193,12 @@ impl LogGroups for FakeAws {
         AwsResponse { via: trace(), result: Ok(found) }
     }
 
+    async fn find_many(&self, _: &Access, names: &[LogGroupName], _: Instant) -> AwsResponse<Vec<LogGroup>> {
+        let groups = self.groups.lock();
+        let found = groups.iter().filter(|group| names.contains(&group.name)).cloned();
+        AwsResponse { via: trace(), result: Ok(found.collect()) }
+    }
+
     async fn page(
         &self,
         _: &Access,

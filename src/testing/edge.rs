@@ -16,6 +16,7 @@ use crate::{
     domain::{
         audit::{Event, EventId, JournalEntry, Kind, ReconciliationResult},
         authorization::{AuthzRequest, Decision, Denial, LogScope, ResourceScope},
+        call::RequestId,
         principal::{CertificateThumbprint, Principal, Scope},
         reason::Reason,
         tenant::{Tenant, TenantId},
@@ -23,8 +24,8 @@ use crate::{
     },
     ports::{
         AcquireError, Admission, AuditLog, AuditUnavailable, Authenticate, AuthnError, Authorize, Clock,
-        OverQuota, PendingChange, PendingChanges, QuotaState, TenantDirectory, TenantQuota, Unavailable,
-        UpstreamLimiter, UpstreamPermit,
+        OverQuota, PendingChange, PendingChanges, QuotaState, RecordedChange, RecordedOutcome,
+        TenantDirectory, TenantQuota, Unavailable, UpstreamLimiter, UpstreamPermit,
         limit::{Cost, DropGuard, QuotaKey, UpstreamOutcome},
     },
     testing::FakeHistory,
@@ -204,6 +205,10 @@ impl FakeUpstreamLimiter {
 
 #[async_trait]
 impl UpstreamLimiter for FakeUpstreamLimiter {
+    fn rate(&self, _: &QuotaKey) -> f64 {
+        5.0
+    }
+
     async fn acquire(&self, _: &QuotaKey, _: &TenantId, _: Instant) -> Result<UpstreamPermit, AcquireError> {
         if let Some(retry_after) = self.retry_after {
             return Err(AcquireError { retry_after });
@@ -305,6 +310,34 @@ impl PendingChanges for FakeAudit {
         let entries = self.entries.lock();
         let found = entries.iter().find(|(id, _)| *id == intent);
         Ok(found.map(|(id, entry)| PendingChange { intent: *id, event: entry.event.clone() }))
+    }
+
+    async fn by_request_id(
+        &self,
+        tenant: &TenantId,
+        id: &RequestId,
+    ) -> Result<Option<RecordedChange>, Unavailable> {
+        let entries = self.entries.lock();
+        let of_call = |entry: &JournalEntry| {
+            entry.event.correlation == *id && entry.event.actor.tenant.as_ref() == Some(tenant)
+        };
+        let intent =
+            entries.iter().find(|(_, entry)| of_call(entry) && entry.event.kind == Kind::Intent).cloned();
+        let Some((intent, entry)) = intent else { return Ok(None) };
+        let outcome = entries
+            .iter()
+            .find(|(_, entry)| entry.event.kind == Kind::Outcome && entry.event.closes == Some(intent));
+        let outcome = outcome.map(|(event, entry)| RecordedOutcome {
+            event: *event,
+            failure: entry
+                .event
+                .end
+                .as_ref()
+                .and_then(|end| end.failure)
+                .map(|reason| reason.as_str().into()),
+            detail: entry.event.detail.clone(),
+        });
+        Ok(Some(RecordedChange { change: PendingChange { intent, event: entry.event }, outcome }))
     }
 
     async fn reconciliation_of(

@@ -111,11 +111,14 @@ impl Default for Plan {
 impl Plan {
     /// The default plan with these additional keys in the account of `payments`.
     pub(crate) fn with_keys(keys: Vec<KeySeed>) -> Self {
+        Self::with_resources(|account| keys.into_iter().fold(account, AccountSeed::key_with))
+    }
+
+    /// The default plan with more resources in the account of `payments`.
+    pub(crate) fn with_resources(more: impl FnOnce(AccountSeed) -> AccountSeed) -> Self {
         let aws = Sandbox::builder()
             .without_quotas()
-            .account(PAYMENTS, |account| {
-                keys.into_iter().fold(with_test_resources(account, "payments"), AccountSeed::key_with)
-            })
+            .account(PAYMENTS, |account| more(with_test_resources(account, "payments")))
             .account(ORDERS, |account| with_test_resources(account, "orders"));
         Self { aws, ..Self::default() }
     }
@@ -276,7 +279,7 @@ impl Service {
     /// Every stored event, oldest first. No call waits until a read or refusal is stored: make a change or
     /// restart the service first, because either one is stored after all earlier events.
     pub(crate) async fn events(&self) -> Vec<ParsedEvent> {
-        let mut stored = self.log.list(&EventFilter::default(), None, 1000).await.unwrap();
+        let mut stored = self.log.list(&EventFilter::default(), None, 100_000).await.unwrap();
         stored.reverse();
         stored.iter().map(|event| ParsedEvent::try_from(event).unwrap()).collect()
     }

@@ -12,6 +12,7 @@ mod audit_service;
 mod audit_tree;
 mod aws;
 mod bound_tokens;
+mod bulk;
 #[path = "../../benches/shared/child.rs"]
 mod child;
 mod corpus;

@@ -147,7 +147,13 @@ async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)
     let (stop, stopped) = oneshot::channel();
     let log = AuditPorts { log: Arc::new(FakeLog::default()), tree: Arc::new(FakeLog::default()) };
     let reads = AuditQueries::new(log, StreamLimits::default());
-    let parts = Services { ports: layers, state, audit: reads, tls };
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("jobs.db").display());
+    let store = logkey::store::open(&logkey::store::Config { url }).await.unwrap();
+    let texts = Arc::new(server::StatusTexts);
+    let fleet_ports = service::FleetPorts { jobs: store.jobs, queue: store.queue, texts };
+    let fleet = service::Fleet::new(fleet_ports, logkey::domain::fleet::FleetSettings::default());
+    let parts = Services { ports: layers, state, audit: reads, fleet, tls };
     let served = tokio::spawn(server::run(listener, config, parts, async {
         drop(stopped.await);
     }));

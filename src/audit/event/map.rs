@@ -1,6 +1,6 @@
 //! Maps an event of the domain to its OCSF form.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use super::{
     names::{self, Activity},
@@ -232,6 +232,7 @@ fn logkey_fields<'e>(event: &'e Event, closes: Option<&'e str>) -> LogkeyFields<
             .take(MAX_LIST)
             .map(|id| bounded(id, MAX_AWS_ID))
             .collect(),
+        job: event.job.map(|job| Cow::<str>::Owned(job.to_string()).into()),
         archived_last: archived.map(|(last, _)| last),
         archived_root: archived.map(|(_, root)| root.into()),
         old_verifier: rotated.map(|(from, _)| from.into()),

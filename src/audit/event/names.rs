@@ -62,8 +62,6 @@ pub(in crate::audit) fn settlement_outcome(name: &str) -> Option<ReconciliationR
 pub(super) fn activity(act: AuditOperation) -> Activity {
     let AuditOperation::Rpc(action) = act else { return Activity::Other };
     match action {
-        Action::AssociateKmsKey => Activity::Update,
-        Action::DisassociateKmsKey => Activity::Delete,
         Action::GetKeyAssociation
         | Action::ListKeyAssociations
         | Action::CheckKeyAssociation
@@ -88,14 +86,15 @@ pub(super) fn activity(act: AuditOperation) -> Activity {
         Action::CreateBulkAssociation | Action::RevertBulkAssociation | Action::CreateEncryptionRule => {
             Activity::Create
         }
-        Action::StartBulkAssociation
+        Action::AssociateKmsKey
+        | Action::StartBulkAssociation
         | Action::PauseBulkAssociation
         | Action::ResumeBulkAssociation
         | Action::CancelBulkAssociation
         | Action::RetryBulkAssociation
         | Action::UpdateEncryptionRule
         | Action::EvaluateEncryptionRule => Activity::Update,
-        Action::DeleteEncryptionRule => Activity::Delete,
+        Action::DisassociateKmsKey | Action::DeleteEncryptionRule => Activity::Delete,
         Action::Unknown => Activity::Unknown,
     }
 }

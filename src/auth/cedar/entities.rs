@@ -111,13 +111,10 @@ impl EntityBuilder {
     /// An object of the fleet. Without an id, the owner's objects as a whole.
     pub(super) fn fleet(&self, resource: FleetResource<'_>) -> Option<Entity> {
         let (_, of_kind) = self.fleet.iter().find(|(kind, _)| *kind == resource.kind)?;
-        let owner = resource.owner.map(TenantId::as_str);
-        let id = if resource.id.is_empty() { owner.unwrap_or(ALL_TENANTS) } else { resource.id };
-        let id = of_kind.id(id);
-        Some(match owner {
-            Some(owner) => Entity::new(id, [("tenant", Value::string(owner))], Some(self.tenant.id(owner))),
-            None => Entity::new(id, [], None),
-        })
+        let owner = resource.owner.map_or(ALL_TENANTS, TenantId::as_str);
+        let id = if resource.id.is_empty() { owner } else { resource.id };
+        let parent = resource.owner.map(|owner| self.tenant.id(owner.as_str()));
+        Some(Entity::new(of_kind.id(id), [("tenant", Value::string(owner))], parent))
     }
 
     pub(super) fn resource(

@@ -93,6 +93,7 @@ mod tests {
             count: 7,
             status: Some("TENANT_RATE_LIMITED".into()),
             closes: None,
+            job: None,
             archived: None,
             rotated: None,
         }

@@ -7,6 +7,7 @@ use crate::domain::{
     arn::KmsKeyArn,
     association::Resource,
     call::{Action, Call, RequestId},
+    fleet::job_id::JobId,
     principal::Principal,
     reason::Reason,
     tenant::TenantId,
@@ -42,6 +43,8 @@ pub struct Event {
     pub end: Option<Completion>,
     /// More information for people. The encoder bounds and escapes it.
     pub detail: Option<Box<str>>,
+    /// The bulk job that the operation belongs to.
+    pub job: Option<JobId>,
     /// The change of the audit log itself, if the event records one.
     pub log: Option<LogEvent>,
     /// How many equal events this one represents.
@@ -221,6 +224,7 @@ impl Event {
             via: AwsCallRecord::default(),
             end: None,
             detail: None,
+            job: None,
             log: None,
             count: 1,
         }

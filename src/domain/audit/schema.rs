@@ -257,6 +257,8 @@ pub(crate) struct LogkeyFields<'e> {
     pub(crate) session_name: Option<Text<'e>>,
     #[serde(skip_deserializing, skip_serializing_if = "Vec::is_empty")]
     pub(crate) aws_request_ids: Vec<Text<'e>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) job: Option<Text<'e>>,
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub(crate) latency_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::text;
 use crate::domain::{
     principal::{PolicyClaims, Principal, Scopes},
+    serde_text,
     tenant::TenantId,
     time::Timestamp,
 };
@@ -16,7 +16,7 @@ use crate::domain::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Creator {
     /// The tenant.
-    #[serde(with = "text")]
+    #[serde(with = "serde_text")]
     pub tenant: TenantId,
     /// The subject of the token, or `rule/ID` for a rule of the configuration.
     pub subject: Box<str>,

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::text;
 use crate::domain::{
     arn::{KmsKeyArn, KmsKeyId, ResourceArn},
     association::{Location, LogGroupName},
     aws::{AccountId, Region},
     pattern::Pattern,
+    serde_text,
     tenant::Tenant,
 };
 
@@ -16,26 +16,26 @@ use crate::domain::{
 #[serde(default)]
 pub struct Selection {
     /// The accounts. Empty selects all accounts of the tenant.
-    #[serde(with = "text::list")]
+    #[serde(with = "serde_text::list")]
     pub accounts: Vec<AccountId>,
     /// The Regions. Empty selects all Regions of the tenant.
-    #[serde(with = "text::list")]
+    #[serde(with = "serde_text::list")]
     pub regions: Vec<Region>,
     /// The patterns of log group names. Empty selects every name.
-    #[serde(with = "text::list")]
+    #[serde(with = "serde_text::list")]
     pub log_groups: Vec<Pattern>,
     /// The patterns of log group names that are excluded.
-    #[serde(with = "text::list")]
+    #[serde(with = "serde_text::list")]
     pub exclude: Vec<Pattern>,
     /// Which resources to select by their current key.
     pub current_key: CurrentKey,
     /// With [`CurrentKey::WithKey`]: only resources with this key.
-    #[serde(with = "text::option")]
+    #[serde(with = "serde_text::option")]
     pub current_key_id: Option<KmsKeyId>,
     /// Whether the query results of the locations are selected too.
     pub query_results: bool,
     /// The resources, instead of patterns. Empty selects by patterns.
-    #[serde(with = "text::list")]
+    #[serde(with = "serde_text::list")]
     pub resources: Vec<ResourceArn>,
 }
 
@@ -57,7 +57,7 @@ pub enum CurrentKey {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyChoice {
     /// The key. An alias is resolved in each location. `None` if the overrides cover every location.
-    #[serde(with = "text::option")]
+    #[serde(with = "serde_text::option")]
     pub key: Option<KmsKeyId>,
     /// The keys of locations that differ.
     pub overrides: Vec<KeyOverride>,
@@ -67,13 +67,13 @@ pub struct KeyChoice {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyOverride {
     /// The account. `None` is every account.
-    #[serde(with = "text::option")]
+    #[serde(with = "serde_text::option")]
     pub account: Option<AccountId>,
     /// The Region. `None` is every Region.
-    #[serde(with = "text::option")]
+    #[serde(with = "serde_text::option")]
     pub region: Option<Region>,
     /// The key.
-    #[serde(with = "text")]
+    #[serde(with = "serde_text")]
     pub key: KmsKeyId,
 }
 

@@ -222,7 +222,7 @@ impl JobStatus {
             (JobState::Paused, _) => {
                 let canary_pending = self.canary_pending && self.pause_reason != Some(PauseReason::Canary);
                 let failures_before = counts.failures();
-                return Self { canary_pending, failures_before, ..self }.run(safety, now);
+                return Self { failures_before, canary_pending, ..self }.run(safety, now);
             }
             (JobState::Planning | JobState::Planned, _) => "it is not paused; start it when it is PLANNED",
             (JobState::Running, _) => "it runs already",
@@ -263,10 +263,13 @@ impl JobStatus {
                 let status = Self { state: JobState::Planning, start: true, ..self };
                 Ok(Self { ended: None, failures_before: 0, ..status.next() })
             }
-            (JobState::Paused | JobState::Succeeded | JobState::CompletedWithFailures, _)
-            | (JobState::Cancelled, _) => {
-                Self { start: true, failures_before: 0, ended: None, ..self }.run(safety, now)
-            }
+            (
+                JobState::Paused
+                | JobState::Succeeded
+                | JobState::CompletedWithFailures
+                | JobState::Cancelled,
+                _,
+            ) => Self { start: true, failures_before: 0, ended: None, ..self }.run(safety, now),
             (JobState::Planning | JobState::Planned | JobState::Running, _) => {
                 Err(self.refused("pause it first, or wait until it has ended"))
             }

@@ -145,6 +145,10 @@ impl UpstreamLimiter for LocalUpstreamLimiter {
         self.wait(quota_key, tenant, Priority::Interactive, deadline).await
     }
 
+    fn rate(&self, quota_key: &QuotaKey) -> f64 {
+        f64::from(self.state.lock().quota(quota_key).0.get())
+    }
+
     async fn acquire_bulk(
         &self,
         quota_key: &QuotaKey,

@@ -3,10 +3,13 @@
 
 mod answer;
 mod audit;
+pub(super) mod bulk;
+pub(super) mod bulk_answer;
 mod check;
 mod fields;
 mod onboarding;
 mod requests;
+mod selection;
 mod usage;
 
 pub(super) use self::{

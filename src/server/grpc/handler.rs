@@ -7,13 +7,14 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 
 use super::{caller::Caller, convert::InvalidField, status};
-use crate::service::{self, AuditQueries, Context, ServiceState};
+use crate::service::{self, AuditQueries, Context, Fleet, ServiceState};
 
 /// Handles RPCs with the use cases.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct GrpcHandler {
     pub(super) state: Arc<ServiceState>,
     pub(super) audit: AuditQueries,
+    pub(super) fleet: Fleet,
     /// Ends open streams when the server shuts down.
     pub(super) stopping: CancellationToken,
 }
@@ -24,9 +25,10 @@ impl GrpcHandler {
     pub(in crate::server) fn new(
         state: Arc<ServiceState>,
         audit: AuditQueries,
+        fleet: Fleet,
         stopping: CancellationToken,
     ) -> Self {
-        Self { state, audit, stopping }
+        Self { state, audit, fleet, stopping }
     }
 
     /// Splits a request into its caller and its message. A request that passed no layer is a defect.

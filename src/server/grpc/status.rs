@@ -11,8 +11,9 @@ mod messages;
 mod normalize;
 #[cfg(test)]
 mod tests;
+mod texts;
 
-pub use self::answer::DOMAIN;
+pub use self::{answer::DOMAIN, texts::StatusTexts};
 pub(in crate::server) use self::{
     answer::{from_error, from_refusal, from_tenant_refusal, internal, missing_extension},
     code::code_name,

@@ -4,7 +4,6 @@ use std::{fmt, sync::Arc};
 
 use tokio::sync::Semaphore;
 
-use super::streams::{StreamLimiter, StreamLimits};
 use crate::{
     domain::{
         authorization::{AuditAccess, LogScope, ResourceScope},
@@ -14,7 +13,10 @@ use crate::{
     service::{
         context::Context,
         error::{Error, StorageError},
-        shared::resolve,
+        shared::{
+            resolve,
+            streams::{StreamLimiter, StreamLimits},
+        },
     },
 };
 
@@ -48,7 +50,7 @@ impl AuditQueries {
     /// Creates the queries over these ports.
     #[must_use]
     pub fn new(ports: AuditPorts, limits: StreamLimits) -> Self {
-        let streams = Arc::new(StreamLimiter::new(limits));
+        let streams = Arc::new(StreamLimiter::new(limits, "logkey_audit_streams"));
         Self { ports, streams, scans: Arc::new(Semaphore::new(MAX_CONCURRENT_SCANS)) }
     }
 

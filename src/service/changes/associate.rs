@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    change::{ChangeRequest, KeyChange},
+    change::{ChangeRequest, ItemRequest, KeyChange},
     changed::Changed,
     dry_run,
     pipeline::{self},
@@ -40,8 +40,17 @@ struct SetKey(KmsKeyId);
 /// Any [`Error`] except [`Error::AuditRead`].
 pub async fn associate(cx: Context, request: AssociateRequest) -> Result<Changed, Error> {
     let AssociateRequest { resource, key, reason, expected, validate_only, request_id } = request;
-    let request = ChangeRequest { resource, reason, expected, validate_only, request_id };
+    let request = ChangeRequest { resource, reason, expected, validate_only, request_id, read: None };
     pipeline::execute(cx, SetKey(key), request).await
+}
+
+/// Sets the key of an item of a bulk job, whose log group was just read.
+pub(in crate::service) async fn associate_item(
+    cx: Context,
+    key: KmsKeyArn,
+    request: ItemRequest,
+) -> Result<Changed, Error> {
+    pipeline::execute(cx, SetKey(KmsKeyId::Arn(key)), request.into()).await
 }
 
 // === impl SetKey ===

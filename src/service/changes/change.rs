@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use super::prior_state::{PriorState, Requirement};
+use super::prior_state::{GroupRead, PriorState, Requirement};
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
-        association::{Justification, Resource, Warning},
+        association::{Justification, Location, Resource, UnresolvedLocation, Warning},
         authorization::{Authorized, Command},
         call::Action,
         principal::Scope,
@@ -68,6 +68,8 @@ pub(super) struct ChangeRequest {
     pub(super) expected: Option<ExpectedKey>,
     pub(super) validate_only: bool,
     pub(super) request_id: Option<uuid::Uuid>,
+    /// The log group, if the caller has just read it.
+    pub(super) read: Option<GroupRead>,
 }
 
 /// A change that is authorized and may be sent. While it exists, this process makes no other change of the
@@ -77,4 +79,30 @@ pub(super) struct PreparedChange<C> {
     pub(super) authorized: Authorized<C>,
     pub(super) guard: KeyGuard,
     pub(super) prior: PriorState,
+}
+
+/// The change of one item of a bulk job.
+#[derive(Clone, Debug)]
+pub(in crate::service) struct ItemRequest {
+    pub(in crate::service) resource: Resource,
+    pub(in crate::service) reason: Option<Justification>,
+    /// The log group as it was just read. `None` for query results.
+    pub(in crate::service) read: Option<GroupRead>,
+}
+
+// === impl ChangeRequest ===
+
+impl From<ItemRequest> for ChangeRequest {
+    fn from(ItemRequest { resource, reason, read }: ItemRequest) -> Self {
+        let Resource { location: Location { account, region }, target } = resource;
+        let location = UnresolvedLocation { account: Some(account), region: Some(region) };
+        Self {
+            resource: UnresolvedResource { location, target },
+            reason,
+            expected: None,
+            validate_only: false,
+            request_id: None,
+            read,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    change::{ChangeRequest, KeyChange},
+    change::{ChangeRequest, ItemRequest, KeyChange},
     changed::Changed,
     dry_run,
     pipeline::{self},
@@ -34,8 +34,16 @@ struct RemoveKey;
 /// Any [`Error`] except [`Error::AuditRead`].
 pub async fn disassociate(cx: Context, request: DisassociateRequest) -> Result<Changed, Error> {
     let DisassociateRequest { resource, reason, expected, validate_only, request_id } = request;
-    let request = ChangeRequest { resource, reason, expected, validate_only, request_id };
+    let request = ChangeRequest { resource, reason, expected, validate_only, request_id, read: None };
     pipeline::execute(cx, RemoveKey, request).await
+}
+
+/// Removes the key of an item of a bulk job, whose log group was just read.
+pub(in crate::service) async fn disassociate_item(
+    cx: Context,
+    request: ItemRequest,
+) -> Result<Changed, Error> {
+    pipeline::execute(cx, RemoveKey, request.into()).await
 }
 
 // === impl RemoveKey ===

@@ -105,7 +105,7 @@ impl<K: KeyChange> Execution<K> {
     /// Makes the intent durable. Returns the responder if the change may be sent. Otherwise it has sent the
     /// error to the caller, and an intent that becomes durable late gets an outcome.
     async fn commit_intent(&mut self, prior: &mut PriorState, responder: Responder) -> Option<Responder> {
-        let deadline = self.cx.call.deadline;
+        let deadline = self.cx.intent_deadline();
         if now() >= deadline {
             // The reads before the intent took all the time.
             let error = Error::Aws(AwsCallError::DeadlineBeforeAws);
@@ -157,7 +157,7 @@ impl<K: KeyChange> Execution<K> {
                 let sent = timeout_at((deadline + UPSTREAM_GRACE).into(), sending).await;
                 sent.unwrap_or_else(AwsResponse::lost)
             };
-            let attempt = upstream::attempt(&state.ports, access, K::OPERATION, deadline, sending).await;
+            let attempt = upstream::attempt(&self.cx, access, K::OPERATION, deadline, sending).await;
             let response = match attempt {
                 Ok(response) => response,
                 Err(no_permit) => {

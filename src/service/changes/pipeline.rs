@@ -72,7 +72,8 @@ async fn prepare<K: KeyChange>(
     let (authorized, guard) = authorized.map_err(|error| change.mask(error))?;
     let guard = policy_facts::lock_resource(cx, guard, resource).await?;
     let access = authorized.access();
-    let mut prior = prior_state::load(cx, access, resource, K::requirement(request)).await?;
+    let requirement = K::requirement(request);
+    let mut prior = prior_state::load(cx, access, resource, requirement, request.read.clone()).await?;
     if let Some(expected) = &request.expected {
         precondition::check(cx, access, expected, prior.key()).await?;
     }

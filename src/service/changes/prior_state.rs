@@ -43,6 +43,13 @@ pub(super) enum Requirement {
     BestEffort,
 }
 
+/// A log group with the time just before it was read.
+#[derive(Clone, Debug)]
+pub(in crate::service) struct GroupRead {
+    pub(in crate::service) group: LogGroup,
+    pub(in crate::service) at: Timestamp,
+}
+
 /// The prior state of a resource.
 #[derive(Debug)]
 pub(super) struct PriorState {
@@ -62,6 +69,7 @@ pub(super) async fn load(
     access: &Access,
     resource: &Resource,
     requirement: Requirement,
+    read: Option<GroupRead>,
 ) -> Result<PriorState, Error> {
     let results = Resource { target: Target::QueryResults, ..resource.clone() };
     let (mut record, mut results_have_key) = (None, false);
@@ -73,8 +81,12 @@ pub(super) async fn load(
             record = Some(it);
         }
     }
-    let now = cx.ports().clock.now();
+    let (read, now) = match read {
+        Some(GroupRead { group, at }) => (Some(group), at),
+        None => (None, cx.ports().clock.now()),
+    };
     let group = match (requirement, &resource.target) {
+        _ if read.is_some() => read,
         (Requirement::Required, _) => log_groups::read_current_key(cx, access, resource).await?,
         (Requirement::BestEffort, Target::LogGroup(name))
             if !record.as_ref().is_some_and(|it| is_fresh(it, now)) =>

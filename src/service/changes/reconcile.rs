@@ -151,7 +151,7 @@ async fn compare(cx: &Context, access: &Access, name: &LogGroupName, intent: &Ev
         let at = ports.clock.now();
         ports.log_groups.find(access, name, deadline).await.map(|found| (found, at))
     };
-    let found = upstream::attempt(ports, access, Operation::DescribeLogGroups, deadline, send).await;
+    let found = upstream::attempt(cx, access, Operation::DescribeLogGroups, deadline, send).await;
     let Ok(AwsResponse { result: Ok((found, at)), .. }) = found else { return Finding::Unavailable };
     let Some(group) = found else { return Finding::Reconciled(ReconciliationResult::Indeterminate) };
     cx.state.observations.add([observation(access.location(), &group, at)]);

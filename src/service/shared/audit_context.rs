@@ -10,6 +10,7 @@ use crate::{
         authorization::Denial,
         call::Call,
         error_chain::error_chain,
+        fleet::JobId,
         principal::Principal,
     },
     service::{error::Error, state::Dependencies},
@@ -32,6 +33,10 @@ impl AuditContext {
         self.event.resource = Some(resource.clone());
     }
 
+    pub(in crate::service) fn job(&mut self, job: JobId) {
+        self.event.job = Some(job);
+    }
+
     pub(in crate::service) fn requested(&mut self, key: &KmsKeyId) {
         self.event.keys.requested = Some(key.to_string().into());
     }
@@ -45,7 +50,11 @@ impl AuditContext {
     }
 
     pub(in crate::service) fn reason(&mut self, reason: Option<&Justification>) {
-        self.event.reason = reason.map(|reason| reason.as_str().into());
+        self.reason_text(reason.map(Justification::as_str));
+    }
+
+    pub(in crate::service) fn reason_text(&mut self, reason: Option<&str>) {
+        self.event.reason = reason.map(Into::into);
     }
 
     pub(in crate::service) fn allowed(&mut self, policies: &[Arc<str>]) {

@@ -16,6 +16,10 @@ use crate::{
     },
 };
 
+/// The maximum number of names in one read
+/// ([`DescribeLogGroups`](https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_DescribeLogGroups.html)).
+pub(in crate::service) const MAX_NAMES: usize = 50;
+
 /// Reads the log group from AWS.
 pub(in crate::service) async fn find(
     cx: &mut Context,
@@ -40,6 +44,36 @@ pub(in crate::service) async fn find(
             location: access.location().clone(),
         })),
     }
+}
+
+/// Reads the log groups with these names. One that does not exist is omitted.
+pub(in crate::service) async fn find_many(
+    cx: &mut Context,
+    access: &Access,
+    names: &[LogGroupName],
+    deadline: Instant,
+) -> Result<Vec<LogGroup>, Error> {
+    let state = Arc::clone(&cx.state);
+    let at = state.ports.clock.now();
+    let mut groups = Vec::with_capacity(names.len());
+    for names in names.chunks(MAX_NAMES) {
+        let send = || state.ports.log_groups.find_many(access, names, deadline);
+        let found = upstream::read(cx, access, Operation::DescribeLogGroups, deadline, send).await;
+        let mut found = found.map_err(|error| error.into_error(deadline))?;
+        // Not every AWS emulator lists by name, so each missing log group is read alone.
+        for name in
+            names.iter().filter(|name| !found.iter().any(|group| group.name == **name)).collect::<Vec<_>>()
+        {
+            match find(cx, access, name, deadline).await {
+                Ok(group) => found.push(group),
+                Err(Error::Request(RequestError::LogGroupNotFound { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        groups.append(&mut found);
+    }
+    state.observations.add(groups.iter().map(|group| observation(access.location(), group, at)));
+    Ok(groups)
 }
 
 /// Reads one page of AWS's list. It also contains log groups that the caller may not see.

@@ -6,12 +6,11 @@ use crate::{
     domain::authorization::Access,
     ports::{
         AwsResponse, UpstreamError,
-        limit::{AcquireError, Operation, QuotaKey, UpstreamOutcome},
+        limit::{AcquireError, Operation, Priority, QuotaKey, UpstreamOutcome},
     },
     service::{
         context::Context,
         error::{AwsCallError, Error},
-        state::Dependencies,
     },
 };
 
@@ -29,14 +28,18 @@ pub(in crate::service) enum CallError {
 
 /// Sends once. Polls `send` only with a permit.
 pub(in crate::service) async fn attempt<T>(
-    ports: &Dependencies,
+    cx: &Context,
     access: &Access,
     operation: Operation,
     deadline: Instant,
     send: impl Future<Output = AwsResponse<T>>,
 ) -> Result<AwsResponse<T>, AcquireError> {
     let quota_key = QuotaKey { location: access.location().clone(), operation };
-    let permit = ports.limiter.acquire(&quota_key, &access.tenant().id, deadline).await?;
+    let (limiter, tenant) = (&cx.ports().limiter, &access.tenant().id);
+    let permit = match cx.priority() {
+        Priority::Interactive => limiter.acquire(&quota_key, tenant, deadline).await?,
+        Priority::Bulk => limiter.acquire_bulk(&quota_key, tenant, deadline).await?,
+    };
     let response = send.await;
     permit.used(outcome_of(&response.result));
     Ok(response)
@@ -51,7 +54,7 @@ pub(in crate::service) async fn read<T, F: Future<Output = AwsResponse<T>>>(
     send: impl Fn() -> F,
 ) -> Result<T, CallError> {
     loop {
-        let response = attempt(cx.ports(), access, operation, deadline, send()).await;
+        let response = attempt(cx, access, operation, deadline, send()).await;
         let AwsResponse { via, result } = response.map_err(CallError::NoPermit)?;
         cx.audit.record_aws_call(via);
         match result {

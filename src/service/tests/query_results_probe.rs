@@ -192,6 +192,14 @@ impl PendingChanges for OnePending {
         Ok(Some(self.0.clone()))
     }
 
+    async fn by_request_id(
+        &self,
+        _: &crate::domain::tenant::TenantId,
+        _: &crate::domain::call::RequestId,
+    ) -> Result<Option<crate::ports::RecordedChange>, Unavailable> {
+        Ok(None)
+    }
+
     async fn reconciliation_of(
         &self,
         _: &PendingChange,

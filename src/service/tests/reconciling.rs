@@ -5,8 +5,8 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::{
-    domain::{audit::ReconciliationResult, time::Timestamp},
-    ports::{PendingChange, PendingChanges, Unavailable},
+    domain::{audit::ReconciliationResult, call::RequestId, tenant::TenantId, time::Timestamp},
+    ports::{PendingChange, PendingChanges, RecordedChange, Unavailable},
     service::changes::reconcile::{Reconciliation, reconcile_one},
 };
 
@@ -20,6 +20,14 @@ impl PendingChanges for FixedPending {
     }
 
     async fn find(&self, _intent: EventId) -> Result<Option<PendingChange>, Unavailable> {
+        Ok(None)
+    }
+
+    async fn by_request_id(
+        &self,
+        _tenant: &TenantId,
+        _id: &RequestId,
+    ) -> Result<Option<RecordedChange>, Unavailable> {
         Ok(None)
     }
 

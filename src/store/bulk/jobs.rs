@@ -2,21 +2,26 @@
 
 use async_trait::async_trait;
 
-use super::{BulkTables, rows, sql::Sql};
+use super::{
+    BulkTables,
+    params::{count_params, counts, signed},
+    rows,
+    sql::Sql,
+};
 use crate::{
     domain::{
-        fleet::{Item, ItemCounts, ItemKey, Job, JobId, JobLocation, JobState, JobStatus, LocationPhase},
+        fleet::{
+            Item, ItemCounts, ItemKey, Job, JobId, JobLocation, JobState, JobStatus, LocationPhase,
+            PauseReason,
+        },
         time::Timestamp,
     },
     ports::{
         Unavailable,
-        bulk::{
-            BulkJobs, CreateOutcome, ItemFilter, JobFilter, LocationKey, NewJob, NewLocation, Transition,
-        },
+        bulk::{BulkJobs, CreateOutcome, ItemFilter, JobFilter, NewJob, NewLocation, Transition},
     },
     store::{
         columns::{Columns as _, corrupt_row},
-        database::Param,
         transaction::{Statement, Transactions},
     },
 };
@@ -150,7 +155,7 @@ impl<D: Transactions + Send + Sync + 'static> BulkJobs for BulkTables<D> {
             [
                 (&*id).into(),
                 status.state.number().into(),
-                status.pause_reason.map(|reason| reason.number()).into(),
+                status.pause_reason.map(PauseReason::number).into(),
                 signed(status.version).into(),
                 i64::from(status.start).into(),
                 status.started.map(Timestamp::as_micros).into(),
@@ -219,28 +224,7 @@ fn location_rows(locations: &[NewLocation]) -> Result<String, serde_json::Error>
 fn planned_rows(locations: &[NewLocation]) -> Result<Vec<PlannedRows>, serde_json::Error> {
     let planned = (0..).zip(locations).filter_map(|(location, new)| Some((location, new.items.as_ref()?)));
     let rows = planned.map(|(location, items)| {
-        Ok(PlannedRows { location, rows: rows::planned(items)?, counts: super::queue::counts(items) })
+        Ok(PlannedRows { location, rows: rows::planned(items)?, counts: counts(items) })
     });
     rows.collect()
-}
-
-/// The parameters of [`Sql::add_counts`].
-pub(super) fn count_params<'p>(id: &'p str, location: u32, counts: &ItemCounts) -> [Param<'p>; 6] {
-    [
-        id.into(),
-        i64::from(location).into(),
-        signed(counts.waiting).into(),
-        signed(counts.unchanged).into(),
-        signed(counts.blocked).into(),
-        signed(counts.overriding).into(),
-    ]
-}
-
-/// The parameters that name a location.
-pub(super) fn location_params(id: &str, at: LocationKey) -> [Param<'_>; 2] {
-    [id.into(), i64::from(at.location).into()]
-}
-
-pub(super) fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

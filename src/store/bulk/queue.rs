@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use super::{
     BulkTables,
-    jobs::{count_params, location_params},
+    params::{count_params, counts, location_params},
     rows,
     sql::Sql,
 };
 use crate::{
     domain::{
         arn::KmsKeyArn,
-        fleet::{Item, ItemCounts, ItemState, PlannedItem},
+        fleet::{Item, ItemState, PlannedItem},
     },
     ports::{
         Unavailable,
@@ -121,24 +121,35 @@ impl<D: Transactions + Send + Sync + 'static> BulkQueue for BulkTables<D> {
         found.iter().map(rows::item).collect()
     }
 
-    async fn advance(&self, worker: WorkerId, steps: &[QueueStep]) -> Result<Vec<StepOutcome>, Unavailable> {
+    async fn advance(
+        &self,
+        worker: WorkerId,
+        token: Uuid,
+        steps: &[QueueStep],
+    ) -> Result<Vec<StepOutcome>, Unavailable> {
         let sql = Sql::of(D::DIALECT);
-        let token = Uuid::new_v4().to_string();
-        let id = worker.0.to_string();
-        let jobs: HashSet<String> = steps.iter().map(|step| step.at.job.to_string()).collect();
-        let jobs = rows::list(jobs).map_err(corrupt_row::<D::Row>)?;
-        let ended = rows::ended(steps.iter().flat_map(|step| &step.ended)).map_err(corrupt_row::<D::Row>)?;
-        let deltas = deltas_json(steps).map_err(corrupt_row::<D::Row>)?;
-        let claims = claims_json(steps).map_err(corrupt_row::<D::Row>)?;
+        let (token, id) = (token.to_string(), worker.0.to_string());
         let keys: Vec<String> = steps.iter().map(|step| step.at.job.to_string()).collect();
+        let json = |text: Result<String, serde_json::Error>| text.map_err(corrupt_row::<D::Row>);
+        let jobs = json(rows::list(keys.iter().collect::<HashSet<_>>()))?;
+        let places = keys.iter().zip(steps).map(|(job, step)| (job, step.at.location));
+        let places = json(rows::json(&places.collect::<Vec<_>>()))?;
+        let ended = json(rows::ended(steps.iter().flat_map(|step| &step.ended)))?;
+        let claims = keys
+            .iter()
+            .zip(steps)
+            .flat_map(|(job, step)| step.claim.iter().map(move |seq| (job, step.at.location, *seq)));
+        let claims = json(rows::json(&claims.collect::<Vec<_>>()))?;
         let mut statements = vec![
             Statement::new(sql.lock_jobs, [(&*jobs).into()]),
+            Statement::new(sql.held, [(&*places).into(), (&*id).into()]),
+            Statement::new(sql.end_counts, [(&*ended).into(), (&*id).into()]),
             Statement::new(sql.end_items, [(&*ended).into(), (&*id).into()]),
-            Statement::new(sql.end_counts, [(&*deltas).into(), (&*id).into()]),
             Statement::new(sql.pause_after_failures, [(&*jobs).into()]),
             Statement::new(sql.pause_after_canary, [(&*jobs).into()]),
         ];
         let first_claim = statements.len();
+        // One statement for each, so that each sees what the ones before it leave of a canary.
         for (step, job) in steps.iter().zip(&keys) {
             let count = i64::try_from(step.claim.len()).unwrap_or(i64::MAX);
             let [job, location] = location_params(job, step.at);
@@ -147,7 +158,7 @@ impl<D: Transactions + Send + Sync + 'static> BulkQueue for BulkTables<D> {
         }
         statements.push(Statement::new(sql.claim_items, [(&*claims).into(), (&*token).into()]));
         let done = self.0.transaction(statements).await?.unwrap_or_default();
-        let held = done.get(2).map_or(&[][..], Vec::as_slice).iter().map(|row| {
+        let held = done.get(1).map_or(&[][..], Vec::as_slice).iter().map(|row| {
             let location = u32::try_from(row.unsigned(1)?).map_err(corrupt_row::<D::Row>)?;
             Ok((row.required_text(0)?.to_owned(), location))
         });
@@ -169,34 +180,6 @@ impl<D: Transactions + Send + Sync + 'static> BulkQueue for BulkTables<D> {
         let found = self.0.rows(Sql::of(D::DIALECT).open_jobs, &[]).await?;
         found.iter().map(rows::open_job).collect()
     }
-}
-
-/// The number of planned items by state.
-pub(super) fn counts(items: &[PlannedItem]) -> ItemCounts {
-    let mut counts = ItemCounts::default();
-    for item in items {
-        counts.add(item.state);
-        if item.state == ItemState::Waiting && item.previous_key.is_some() {
-            counts.overriding += 1;
-        }
-    }
-    counts
-}
-
-fn deltas_json(steps: &[QueueStep]) -> Result<String, serde_json::Error> {
-    let rows = steps.iter().map(|step| {
-        let (job, location, [waiting, running, succeeded, unchanged, failed, unknown, blocked, skipped]) =
-            rows::deltas(step.at, &step.ended);
-        (job, location, waiting, running, succeeded, unchanged, failed, unknown, blocked, skipped)
-    });
-    rows::json(&rows.collect::<Vec<_>>())
-}
-
-fn claims_json(steps: &[QueueStep]) -> Result<String, serde_json::Error> {
-    let claims = steps
-        .iter()
-        .flat_map(|step| step.claim.iter().map(|seq| (step.at.job.to_string(), step.at.location, *seq)));
-    rows::json(&claims.collect::<Vec<_>>())
 }
 
 fn micros(time: Duration) -> i64 {

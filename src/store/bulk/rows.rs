@@ -65,23 +65,6 @@ pub(super) fn ended<'e>(ends: impl Iterator<Item = &'e ItemEnd>) -> Result<Strin
     json(&rows.collect::<Result<Vec<_>, serde_json::Error>>()?)
 }
 
-/// The changes of a location's counts when running items reach these states.
-pub(super) fn deltas(at: LocationKey, ends: &[ItemEnd]) -> (String, u32, [i64; 8]) {
-    let count =
-        |state| i64::try_from(ends.iter().filter(|end| end.state == state).count()).unwrap_or(i64::MAX);
-    let deltas = [
-        count(ItemState::Waiting),
-        -i64::try_from(ends.len()).unwrap_or(i64::MAX),
-        count(ItemState::Succeeded),
-        count(ItemState::Unchanged),
-        count(ItemState::Failed),
-        count(ItemState::Unknown),
-        count(ItemState::Blocked),
-        count(ItemState::Skipped),
-    ];
-    (at.job.to_string(), at.location, deltas)
-}
-
 /// A list of values as rows with one column.
 pub(super) fn list<T: Serialize>(values: impl IntoIterator<Item = T>) -> Result<String, serde_json::Error> {
     json(&values.into_iter().map(|value| [value]).collect::<Vec<_>>())

@@ -34,8 +34,9 @@ pub(super) struct Sql {
     pub(super) add_counts: &'static str,
     pub(super) total: &'static str,
     pub(super) finish_plan: &'static str,
-    pub(super) end_items: &'static str,
+    pub(super) held: &'static str,
     pub(super) end_counts: &'static str,
+    pub(super) end_items: &'static str,
     pub(super) pause_after_failures: &'static str,
     pub(super) pause_after_canary: &'static str,
     pub(super) claim_location: &'static str,
@@ -73,7 +74,7 @@ macro_rules! count_sums {
 /// `$each` is a table `r` with a row for each element of the JSON array `$1`, and the element as its `value`.
 /// `$now` is the clock of the database, `$update` and `$skip` lock rows.
 macro_rules! statements {
-    (each: $each:literal, now: $now:literal, lock: $lock:literal, forget: $forget:literal, update: $update:literal, skip: $skip:literal) => {
+    (each: $each:literal, now: $now:literal, lock: $lock:literal, forget: $forget:literal, update: $update:literal, hold: $hold:literal, skip: $skip:literal) => {
         Sql {
             lock_tenant: $lock,
             lock_jobs: concat!(
@@ -190,23 +191,37 @@ FROM bulk_location WHERE job = (SELECT job FROM bulk_job WHERE id = $1)",
             finish_plan: "\
 UPDATE bulk_location SET phase = 1, key_arn = $4, failure = $5
 WHERE job = (SELECT job FROM bulk_job WHERE id = $1) AND location = $2 AND worker = $3 RETURNING location",
+            held: concat!("\
+SELECT j.id, l.location
+FROM ", $each, " JOIN bulk_job AS j ON j.id = r.value ->> 0
+JOIN bulk_location AS l ON l.job = j.job AND l.location = CAST(r.value ->> 1 AS bigint) AND l.worker = $2", $hold),
+            end_counts: concat!("\
+UPDATE bulk_location SET running = running - d.n_ended, waiting = waiting + d.n_waiting, succeeded = succeeded + d.n_succeeded,
+    unchanged = unchanged + d.n_unchanged, failed = failed + d.n_failed, unknown = unknown + d.n_unknown,
+    skipped = skipped + d.n_skipped
+FROM (
+    SELECT i.job, i.location, count(*) AS n_ended,
+        CAST(sum(CASE WHEN e.state = 2 THEN 1 ELSE 0 END) AS bigint) AS n_waiting,
+        CAST(sum(CASE WHEN e.state = 4 THEN 1 ELSE 0 END) AS bigint) AS n_succeeded,
+        CAST(sum(CASE WHEN e.state = 5 THEN 1 ELSE 0 END) AS bigint) AS n_unchanged,
+        CAST(sum(CASE WHEN e.state = 6 THEN 1 ELSE 0 END) AS bigint) AS n_failed,
+        CAST(sum(CASE WHEN e.state = 7 THEN 1 ELSE 0 END) AS bigint) AS n_unknown,
+        CAST(sum(CASE WHEN e.state = 8 THEN 1 ELSE 0 END) AS bigint) AS n_skipped
+    FROM (
+        SELECT r.value ->> 0 AS id, CAST(r.value ->> 1 AS bigint) AS location, CAST(r.value ->> 2 AS bigint) AS seq,
+            CAST(r.value ->> 3 AS bigint) AS state
+        FROM ", $each, ") AS e
+    JOIN bulk_job AS j ON j.id = e.id
+    JOIN bulk_item AS i ON i.job = j.job AND i.location = e.location AND i.seq = e.seq AND i.state = 3
+    GROUP BY i.job, i.location) AS d
+WHERE bulk_location.job = d.job AND bulk_location.location = d.location AND bulk_location.worker = $2"),
             end_items: concat!("\
 UPDATE bulk_item SET state = CAST(r.value ->> 3 AS bigint), reason = r.value ->> 4, failure = r.value ->> 5,
     event = coalesce(r.value ->> 6, event), ended = CAST(r.value ->> 7 AS bigint)
 FROM ", $each, ", bulk_job AS j, bulk_location AS l
 WHERE j.id = r.value ->> 0 AND l.job = j.job AND l.location = CAST(r.value ->> 1 AS bigint) AND l.worker = $2
 AND bulk_item.job = j.job AND bulk_item.location = CAST(r.value ->> 1 AS bigint)
-AND bulk_item.seq = CAST(r.value ->> 2 AS bigint)"),
-            end_counts: concat!("\
-UPDATE bulk_location SET waiting = waiting + CAST(r.value ->> 2 AS bigint),
-    running = running + CAST(r.value ->> 3 AS bigint), succeeded = succeeded + CAST(r.value ->> 4 AS bigint),
-    unchanged = unchanged + CAST(r.value ->> 5 AS bigint), failed = failed + CAST(r.value ->> 6 AS bigint),
-    unknown = unknown + CAST(r.value ->> 7 AS bigint), blocked = blocked + CAST(r.value ->> 8 AS bigint),
-    skipped = skipped + CAST(r.value ->> 9 AS bigint)
-FROM ", $each, ", bulk_job AS j
-WHERE j.id = r.value ->> 0 AND bulk_location.job = j.job AND bulk_location.location = CAST(r.value ->> 1 AS bigint)
-AND bulk_location.worker = $2
-RETURNING (SELECT o.id FROM bulk_job AS o WHERE o.job = bulk_location.job), bulk_location.location"),
+AND bulk_item.seq = CAST(r.value ->> 2 AS bigint) AND bulk_item.state = 3"),
             pause_after_failures: concat!("\
 UPDATE bulk_job SET state = 4, pause_reason = 1, version = version + 1
 WHERE id IN (SELECT r.value ->> 0 FROM ", $each, ") AND state = 3
@@ -220,14 +235,14 @@ UPDATE bulk_location SET claim = $4, waiting = waiting - $5, running = running +
 WHERE job = (
     SELECT j.job FROM bulk_job AS j WHERE j.id = $1 AND j.state = 3 AND (j.canary_pending = 0
         OR (SELECT sum(succeeded + running) FROM bulk_location AS o WHERE o.job = j.job) + $5 <= j.canary))
-AND location = $2 AND worker = $3
+AND location = $2 AND worker = $3 AND claim IS DISTINCT FROM $4
 RETURNING location",
             claim_items: concat!("\
 UPDATE bulk_item SET state = 3, attempts = attempts + 1
 FROM ", $each, ", bulk_job AS j, bulk_location AS l
 WHERE j.id = r.value ->> 0 AND l.job = j.job AND l.location = CAST(r.value ->> 1 AS bigint) AND l.claim = $2
 AND bulk_item.job = j.job AND bulk_item.location = CAST(r.value ->> 1 AS bigint)
-AND bulk_item.seq = CAST(r.value ->> 2 AS bigint)"),
+AND bulk_item.seq = CAST(r.value ->> 2 AS bigint) AND bulk_item.state = 2"),
             open_jobs: concat!("\
 SELECT j.id, j.tenant, j.state, j.pause_reason, j.version, j.start, j.started, j.ended, j.failures_before,
     j.canary_pending, j.max_failures, j.canary, j.window_start, j.window_end,
@@ -245,6 +260,7 @@ const SQLITE: Sql = statements!(
     // No other process has the file, so every other worker has ended.
     forget: "DELETE FROM bulk_worker WHERE id <> $1",
     update: "",
+    hold: "",
     skip: ""
 );
 const POSTGRES: Sql = statements!(
@@ -253,6 +269,7 @@ const POSTGRES: Sql = statements!(
     lock: "SELECT pg_advisory_xact_lock(hashtextextended($1, 'bulk_job'::regclass::oid::bigint))",
     forget: "DELETE FROM bulk_worker WHERE id <> $1 AND until < extract(epoch FROM now() - interval '1 hour') * 1000000",
     update: " FOR UPDATE",
+    hold: " FOR UPDATE OF l",
     skip: " FOR UPDATE OF l SKIP LOCKED"
 );
 

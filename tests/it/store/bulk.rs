@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::{Backend, at, id};
 
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 fn location(account: u64) -> Location {
     Location { account: format!("{account:012}").parse().unwrap(), region: "eu-west-1".parse().unwrap() }
@@ -109,7 +109,7 @@ fn ended(key: LocationKey, seqs: &[u32], state: ItemState) -> QueueStep {
 }
 
 async fn step(store: &Store, worker: WorkerId, step: QueueStep) -> StepOutcome {
-    store.queue.advance(worker, &[step]).await.unwrap()[0]
+    store.queue.advance(worker, Uuid::new_v4(), &[step]).await.unwrap()[0]
 }
 
 async fn job(store: &Store, id: JobId) -> Job {
@@ -220,10 +220,11 @@ pub(super) async fn a_canary_is_never_exceeded(backend: Backend) {
     let me = worker();
     store.queue.confirm(me, LEASE).await.unwrap();
     assert_eq!(store.queue.claim(me, 10).await.unwrap().len(), 2);
-    let claims = [claim(one, &[0]), claim(two, &[0]), claim(one, &[1])];
-    let outcomes = store.queue.advance(me, &claims).await.unwrap();
-    let claimed = outcomes.iter().filter(|outcome| **outcome == StepOutcome::Done).count();
-    assert_eq!(claimed, 2, "{outcomes:?}");
+    let claims = [claim(one, &[0]), claim(two, &[0, 1])];
+    let outcomes = store.queue.advance(me, Uuid::new_v4(), &claims).await.unwrap();
+    assert_eq!(outcomes, [StepOutcome::Done, StepOutcome::NotClaimed], "all items of a step or none");
+    assert_eq!(step(&store, me, claim(two, &[0])).await, StepOutcome::Done);
+    assert_eq!(step(&store, me, claim(one, &[1])).await, StepOutcome::NotClaimed);
     step(&store, me, ended(one, &[0], ItemState::Failed)).await;
     assert_eq!(step(&store, me, claim(two, &[1])).await, StepOutcome::Done, "a failure frees its place");
     step(&store, me, ended(two, &[0, 1], ItemState::Succeeded)).await;
@@ -253,6 +254,26 @@ pub(super) async fn a_worker_without_a_claim_changes_nothing(backend: Backend) {
     assert_eq!(step(&store, new, ended(key, &[0], ItemState::Succeeded)).await, StepOutcome::Done);
     store.queue.release(new, key).await.unwrap();
     assert_eq!(store.queue.claim(new, 10).await.unwrap().len(), 1, "released work can be claimed again");
+}
+
+pub(super) async fn a_step_that_is_stored_again_changes_nothing(backend: Backend) {
+    let store = backend.open().await;
+    let key = running(&store, Safety::default(), waiting(1, 6)).await;
+    let me = worker();
+    store.queue.confirm(me, LEASE).await.unwrap();
+    store.queue.claim(me, 10).await.unwrap();
+    step(&store, me, claim(key, &[0, 1])).await;
+    let both = QueueStep { claim: vec![2, 3], ..ended(key, &[0, 1], ItemState::Succeeded) };
+    let token = Uuid::new_v4();
+    assert_eq!(
+        store.queue.advance(me, token, std::slice::from_ref(&both)).await.unwrap(),
+        [StepOutcome::Done]
+    );
+    store.queue.advance(me, token, &[both]).await.unwrap();
+    let counts = job(&store, key.job).await.counts;
+    assert_eq!((counts.succeeded, counts.running, counts.waiting), (2, 2, 2));
+    let running = store.queue.queued(key, ItemState::Running, 0, 10).await.unwrap();
+    assert!(running.len() == 2 && running.iter().all(|item| item.attempts == 1), "{running:?}");
 }
 
 pub(super) async fn work_is_claimed_from_all_tenants_in_turn(backend: Backend) {

@@ -193,11 +193,10 @@ fn resource(question: &AuthzRequest<'_>) -> Entity {
                 FleetKind::EncryptionRule => "EncryptionRule",
                 FleetKind::Coverage => "Coverage",
             };
-            let owner = owner.map(TenantId::as_str);
-            let id = if id.is_empty() { owner.unwrap_or("*") } else { id };
-            let attributes = owner.map(|owner| ("tenant".into(), string(owner)));
-            let parent = owner.map(|owner| uid("Tenant", owner));
-            (uid(of_kind, id), attributes.into_iter().collect(), parent)
+            let tenant = owner.map_or("*", TenantId::as_str);
+            let id = if id.is_empty() { tenant } else { id };
+            let parent = owner.map(|owner| uid("Tenant", owner.as_str()));
+            (uid(of_kind, id), vec![("tenant".into(), string(tenant))], parent)
         }
     };
     Entity::new_with_tags(id, attributes, parent, []).unwrap()

@@ -106,8 +106,34 @@ fn every_rpc_is_subject_to_policies() {
     for call in [caller, onboarding, access] {
         assert_eq!(fixture.decide(&Case { subject: "mallory", ..call }), "forbid no-insight");
     }
-    // The schema already accepts policies about bulk jobs.
-    Fixture::new(
-        r#"forbid (principal, action in LogKey::Action::"Bulk", resource) when { resource.tenant == "a" };"#,
+}
+
+#[test]
+fn the_objects_of_the_fleet_belong_to_their_tenants_and_operators_read_all() {
+    let fixture = Fixture::new(
+        r#"@id("no-bulk") forbid (principal == LogKey::Caller::"https://idp.test|mallory",
+               action in [LogKey::Action::"Bulk", LogKey::Action::"Rule"], resource) when { resource.tenant != "*" };"#,
     );
+    let reads = [
+        (Action::ListBulkAssociations, "bulk-jobs"),
+        (Action::ListEncryptionRules, "encryption-rules"),
+        (Action::GetCoverage, "coverage"),
+    ];
+    for (action, what) in reads {
+        let own = Case { action, target: Some("own"), ..READ };
+        let allowed = format!("allow tenant/payments/{what}");
+        assert_eq!(fixture.decide(&own), allowed);
+        for target in ["other", "all"] {
+            let foreign = Case { target: Some(target), ..own };
+            assert_eq!(fixture.decide(&foreign), "not permitted", "{action} {target}");
+            let operator = Case { scopes: "logkey:admin", ..foreign };
+            assert_eq!(fixture.decide(&operator), format!("{allowed}-of-all"));
+        }
+    }
+    for action in [Action::CancelBulkAssociation, Action::DeleteEncryptionRule] {
+        let operator = Case { action, target: Some("other"), scopes: "logkey:admin", ..READ };
+        assert_eq!(fixture.decide(&operator), "not permitted", "an operator only reads");
+        let own = Case { action, target: Some("own"), subject: "mallory", ..READ };
+        assert_eq!(fixture.decide(&own), "forbid no-bulk");
+    }
 }

@@ -6,7 +6,7 @@ use super::{
     super::{CedarPolicy, load},
     fixture::*,
 };
-use crate::domain::call::Action;
+use crate::domain::{call::Action, fleet_kind::FleetKind};
 
 fn diagnostics(files: &[(&str, &str)]) -> Vec<String> {
     let files: Vec<_> = files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
@@ -24,6 +24,9 @@ fn the_schema_defines_every_action_in_its_group() {
         let uid = format!("LogKey::Action::\"{action}\"").parse().unwrap();
         assert!(schema.actions().any(|candidate| *candidate == uid), "{action}");
         let group = match (action, action.is_mutation(), action.reads_audit()) {
+            _ if action.fleet_kind() == Some(FleetKind::BulkJob) => "Bulk",
+            _ if action.fleet_kind() == Some(FleetKind::EncryptionRule) => "Rule",
+            _ if action.fleet_kind() == Some(FleetKind::Coverage) => "Coverage",
             (Action::GetCaller, ..) => "Self",
             (Action::GetOnboarding | Action::TestAccess, ..) => "Setup",
             (_, true, _) => "Change",

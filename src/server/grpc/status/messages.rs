@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     domain::association::UnresolvedLocation,
-    service::{AccessError, AwsCallError, ChangeError, Error, ReadError, RequestError, StorageError},
+    service::{
+        AccessError, AwsCallError, ChangeError, Error, FleetError, ReadError, RequestError, StorageError,
+    },
 };
 
 /// The `RetryInfo` delay if nothing gives a better one.
@@ -24,6 +26,7 @@ pub(super) fn status_details(error: &Error) -> StatusDetails {
         Error::Request(error) => request_details(error),
         Error::Aws(error) => aws_call_details(error),
         Error::Change(error) => change_details(error),
+        Error::Fleet(error) => fleet_details(error),
         Error::Storage(error) => storage_details(error),
         Error::AuditRead(error) => audit_read_details(error),
         Error::ReplayedFailure { error, event } => {
@@ -195,6 +198,40 @@ fn change_details(error: &ChangeError) -> StatusDetails {
             .with("sent", "true");
             event.iter().fold(details, |details, event| details.with("audit_event_id", event))
         }
+    }
+}
+
+fn fleet_details(error: &FleetError) -> StatusDetails {
+    match error {
+        FleetError::JobNotFound(id) => {
+            let mut details = StatusDetails::new(format!(
+                "bulk job {id} does not exist, or your token may not read it: check the id; jobs are deleted some time after they ended"
+            ))
+            .with("id", id);
+            details.details.set_resource_info("bulk_association", id.to_string(), "", "not found");
+            details
+        }
+        FleetError::State(refused) => StatusDetails::new(refused.to_string())
+            .with_precondition("JOB_STATE", refused.advice)
+            .with("state", refused.state.as_str()),
+        FleetError::EtagMismatch { current } => StatusDetails::new(
+            "the object changed since you read it: read it again, and repeat the call with its new etag",
+        )
+        .with("etag", current),
+        FleetError::TooManyJobs { max } => StatusDetails::new(format!(
+            "your tenant has {max} bulk jobs that have not ended, which is its maximum: wait until one ends, or cancel one"
+        ))
+        .with_retry(STREAM_RETRY_AFTER)
+        .with_quota("tenant", "bulk jobs that have not ended"),
+        FleetError::Contended => {
+            StatusDetails::new("other calls changed the job at the same time: retry").with_retry(SHORT_RETRY)
+        }
+        FleetError::TooManyItems { max } => StatusDetails::new(format!(
+            "the selection has more than {max} resources, the maximum of a job: select fewer accounts, Regions or log groups"
+        )),
+        FleetError::NoLocation => StatusDetails::new(
+            "none of the selected accounts and Regions can be entered: the locations of the job say why",
+        ),
     }
 }
 

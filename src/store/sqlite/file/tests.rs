@@ -78,7 +78,7 @@ async fn the_upgrade_does_not_scan_all_events_for_each_batch() {
     let path = dir.path().join("logkey.db");
     create_old_store(&path).await;
     let mut file = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
-    let SqlFile { sql, .. } = MIGRATIONS.last().unwrap();
+    let SqlFile { sql, .. } = MIGRATIONS.iter().find(|file| file.name == "batches").unwrap();
     let (tables, rows) = sql.split_once("INSERT INTO kept").unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(tables.to_owned())).execute(&mut file).await.unwrap();
     let mut lookups = 0;

@@ -8,14 +8,14 @@ use serde::{Deserialize, Deserializer, Serializer, de::Error};
 pub(super) mod list {
     use super::{Deserialize, Deserializer, Display, Error, FromStr, Serializer};
 
-    pub(in crate::domain::fleet) fn serialize<T: Display, S: Serializer>(
+    pub(in crate::domain) fn serialize<T: Display, S: Serializer>(
         values: &[T],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(values.iter().map(ToString::to_string))
     }
 
-    pub(in crate::domain::fleet) fn deserialize<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+    pub(in crate::domain) fn deserialize<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
     where
         T: FromStr<Err: Display>,
         D: Deserializer<'de>,
@@ -26,11 +26,14 @@ pub(super) mod list {
 }
 
 /// For `#[serde(with = "…")]` on one value.
-pub(super) fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+pub(in crate::domain) fn serialize<T: Display, S: Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
 
-pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+pub(in crate::domain) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: FromStr<Err: Display>,
     D: Deserializer<'de>,
@@ -42,7 +45,8 @@ where
 pub(super) mod option {
     use super::{Deserialize, Deserializer, Display, Error, FromStr, Serializer};
 
-    pub(in crate::domain::fleet) fn serialize<T: Display, S: Serializer>(
+    #[expect(clippy::ref_option, reason = "serde passes fields by reference")]
+    pub(in crate::domain) fn serialize<T: Display, S: Serializer>(
         value: &Option<T>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
@@ -52,7 +56,7 @@ pub(super) mod option {
         }
     }
 
-    pub(in crate::domain::fleet) fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+    pub(in crate::domain) fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
     where
         T: FromStr<Err: Display>,
         D: Deserializer<'de>,

@@ -5,8 +5,7 @@ use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
 
 use parking_lot::Mutex;
 
-use super::error::ReadError;
-use crate::{domain::tenant::TenantId, ports::limit::DropGuard};
+use crate::{domain::tenant::TenantId, ports::limit::DropGuard, service::audit::error::ReadError};
 
 /// The maximum numbers of open streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +18,10 @@ pub struct StreamLimits {
 
 /// Counts the open streams.
 #[derive(Debug)]
-pub(super) struct StreamLimiter {
+pub(in crate::service) struct StreamLimiter {
     limits: StreamLimits,
+    /// The gauge of open streams.
+    gauge: &'static str,
     open: Mutex<HashMap<TenantId, u32>>,
 }
 
@@ -36,12 +37,15 @@ impl Default for StreamLimits {
 // === impl StreamLimiter ===
 
 impl StreamLimiter {
-    pub(super) fn new(limits: StreamLimits) -> Self {
-        Self { limits, open: Mutex::default() }
+    pub(in crate::service) fn new(limits: StreamLimits, gauge: &'static str) -> Self {
+        Self { limits, gauge, open: Mutex::default() }
     }
 
     /// Counts one more stream until the guard is dropped. Fails if a limit is reached.
-    pub(super) fn try_acquire(self: &Arc<Self>, tenant: &TenantId) -> Result<DropGuard, ReadError> {
+    pub(in crate::service) fn try_acquire(
+        self: &Arc<Self>,
+        tenant: &TenantId,
+    ) -> Result<DropGuard, ReadError> {
         let StreamLimits { per_tenant, in_all } = self.limits;
         let mut open = self.open.lock();
         let own = open.get(tenant).copied().unwrap_or_default();
@@ -50,14 +54,14 @@ impl StreamLimiter {
             return Err(ReadError::TooManyStreams);
         }
         open.insert(tenant.clone(), own + 1);
-        metrics::gauge!("logkey_audit_streams").increment(1.0);
+        metrics::gauge!(self.gauge).increment(1.0);
         let (streams, tenant) = (Arc::clone(self), tenant.clone());
         Ok(DropGuard::new(move || streams.release(&tenant)))
     }
 
     fn release(&self, tenant: &TenantId) {
         let mut open = self.open.lock();
-        metrics::gauge!("logkey_audit_streams").decrement(1.0);
+        metrics::gauge!(self.gauge).decrement(1.0);
         if let Some(own) = open.get_mut(tenant) {
             *own = own.saturating_sub(1);
             if *own == 0 {
@@ -74,7 +78,8 @@ mod tests {
     #[test]
     fn streams_are_limited_per_tenant_and_in_all_until_they_end() {
         let count = |count| NonZeroU32::new(count).unwrap();
-        let streams = Arc::new(StreamLimiter::new(StreamLimits { per_tenant: count(2), in_all: count(3) }));
+        let streams =
+            Arc::new(StreamLimiter::new(StreamLimits { per_tenant: count(2), in_all: count(3) }, "streams"));
         let [a, b]: [TenantId; 2] = ["a", "b"].map(|id| id.parse().unwrap());
         let first = streams.try_acquire(&a).unwrap();
         let _second = streams.try_acquire(&a).unwrap();

@@ -1,0 +1,209 @@
+//! Changes one item of a job, through the pipeline of all changes. Before it, the current key is read back: the
+//! job does only what it planned.
+
+use std::{collections::HashMap, time::Duration};
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+
+use super::{
+    item_run::{ItemRun, end},
+    job_run::{self, JobRun},
+    recovery,
+    task::LocationTask,
+};
+use crate::{
+    domain::{
+        arn::KmsKeyArn,
+        association::{ListKeyAssociations, LogGroupName, Target},
+        call::{Action, RequestId},
+        fleet::{Failure, Item, ItemEnd, ItemState, JobState},
+    },
+    ports::LogGroup,
+    service::{
+        changes::{
+            associate::associate_item, change::ItemRequest, changed::Changed,
+            disassociate::disassociate_item, prior_state::GroupRead,
+        },
+        context::Context,
+        error::{AccessError, AwsCallError, ChangeError, Error, RequestError},
+        shared::log_groups,
+    },
+};
+
+/// How often a change is tried while AWS is unavailable or busy with the resource.
+const MAX_ATTEMPTS: u32 = 5;
+/// The wait after a failure that gives none.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// An item that was claimed.
+pub(super) enum Started<'t> {
+    /// Nothing has to be sent, or nothing can be.
+    Ended(ItemRun),
+    /// The change is on its way.
+    Running(BoxFuture<'t, ItemRun>),
+}
+
+/// What a failed attempt means for the item.
+enum Verdict {
+    /// The item failed.
+    Failed,
+    /// The resource is gone.
+    Skipped,
+    /// A later attempt can succeed.
+    Retry(Duration),
+    /// The change may have been made.
+    ReadBack,
+}
+
+/// Reads the current keys of claimed items, and starts the change of each item that still has its planned key.
+pub(super) async fn start(task: &LocationTask, items: Vec<Item>) -> Vec<Started<'_>> {
+    let found = match read_groups(task, &items).await {
+        Ok(found) => found,
+        Err(error) => {
+            let ended = items.iter().map(|item| Started::Ended(failed(task, item, &error)));
+            return ended.collect();
+        }
+    };
+    let stopped = task.run.state() != JobState::Running;
+    let started = items.into_iter().map(|item| {
+        if stopped {
+            return Started::Ended(end(task, &item, ItemState::Waiting, None));
+        }
+        match &item.resource.target {
+            Target::QueryResults => Started::Running(change(task, item, None).boxed()),
+            Target::LogGroup(name) => match found.get(name) {
+                Some(read) => compare(task, item, read),
+                None => Started::Ended(missing(task, &item, name)),
+            },
+        }
+    });
+    started.collect()
+}
+
+/// Compares the current key of a log group with the plan.
+fn compare<'t>(task: &'t LocationTask, item: Item, read: &GroupRead) -> Started<'t> {
+    let current = read.group.key.as_ref();
+    if current == item.new_key.as_ref() {
+        return Started::Ended(end(task, &item, ItemState::Unchanged, None));
+    }
+    if current != item.previous_key.as_ref() {
+        let error = Error::Change(ChangeError::ExpectedKeyMismatch { current_key: current.cloned() });
+        let failure = Failure { message: mismatch(current).into(), ..task.failure(&error) };
+        return Started::Ended(end(task, &item, ItemState::Skipped, Some(failure)));
+    }
+    Started::Running(change(task, item, Some(read.clone())).boxed())
+}
+
+fn mismatch(current: Option<&KmsKeyArn>) -> String {
+    let current = current.map_or("no key".to_owned(), ToString::to_string);
+    format!(
+        "since the plan, the key of the resource changed: it has {current} now; nothing was sent to AWS: create a new job if it should get the key anyway"
+    )
+}
+
+/// The log groups of the items, by name. One that does not exist is missing.
+async fn read_groups(task: &LocationTask, items: &[Item]) -> Result<HashMap<LogGroupName, GroupRead>, Error> {
+    let names: Vec<LogGroupName> = items
+        .iter()
+        .filter_map(|item| match &item.resource.target {
+            Target::LogGroup(name) => Some(name.clone()),
+            Target::QueryResults => None,
+        })
+        .collect();
+    if names.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let parts = task.engine.call_parts();
+    let mut cx = parts.context(&task.run, task.run.action(), RequestId::new_v7());
+    let location = task.location.location.clone();
+    let authorized = cx.authorize(ListKeyAssociations { location })?;
+    let at = cx.ports().clock.now();
+    let deadline = cx.call.deadline;
+    let groups = log_groups::find_many(&mut cx, authorized.access(), &names, deadline).await?;
+    Ok(groups.into_iter().map(|group: LogGroup| (group.name.clone(), GroupRead { group, at })).collect())
+}
+
+/// Changes the item.
+async fn change(task: &LocationTask, item: Item, read: Option<GroupRead>) -> ItemRun {
+    match attempt(task, &item, read).await {
+        Ok(changed) => {
+            let done = end(task, &item, ItemState::Succeeded, None);
+            ItemRun { end: ItemEnd { event: changed.event, ..done.end }, ..done }
+        }
+        Err(error) => match verdict(&error, item.attempts) {
+            Verdict::ReadBack => recovery::read_back(task, &item).await,
+            Verdict::Failed | Verdict::Skipped | Verdict::Retry(_) => {
+                let event = recovery::outcome_event(task, &item).await;
+                let done = failed(task, &item, &error);
+                ItemRun { end: ItemEnd { event, ..done.end }, ..done }
+            }
+        },
+    }
+}
+
+async fn attempt(task: &LocationTask, item: &Item, read: Option<GroupRead>) -> Result<Changed, Error> {
+    let JobRun { reason, .. } = &*task.run;
+    let parts = task.engine.call_parts();
+    let id = job_run::request_id(item.key, item.attempts);
+    let request = ItemRequest { resource: item.resource.clone(), reason: reason.clone(), read };
+    let context = |action: Action| -> Context { parts.context(&task.run, action, id) };
+    // Boxed, because the futures of changes are large and many items are in flight.
+    match &item.new_key {
+        Some(key) => Box::pin(associate_item(context(Action::AssociateKmsKey), key.clone(), request)).await,
+        None => Box::pin(disassociate_item(context(Action::DisassociateKmsKey), request)).await,
+    }
+}
+
+/// The end of an item whose attempt failed.
+fn failed(task: &LocationTask, item: &Item, error: &Error) -> ItemRun {
+    match verdict(error, item.attempts) {
+        Verdict::Retry(after) => {
+            tracing::debug!(error = error as &dyn std::error::Error, "a bulk item waits for another attempt");
+            ItemRun { retry_after: after, ..end(task, item, ItemState::Waiting, None) }
+        }
+        Verdict::Skipped => end(task, item, ItemState::Skipped, Some(task.failure(error))),
+        Verdict::Failed => end(task, item, ItemState::Failed, Some(task.failure(error))),
+        Verdict::ReadBack => end(task, item, ItemState::Unknown, Some(task.failure(error))),
+    }
+}
+
+fn missing(task: &LocationTask, item: &Item, name: &LogGroupName) -> ItemRun {
+    let location = item.resource.location.clone();
+    let error = Error::Request(RequestError::LogGroupNotFound { name: name.clone(), location });
+    end(task, item, ItemState::Skipped, Some(task.failure(&error)))
+}
+
+/// What the error of an attempt means for the item. Waiting for a quota, the store or the tenant never fails an
+/// item.
+fn verdict(error: &Error, attempts: u32) -> Verdict {
+    let retry_some = if attempts < MAX_ATTEMPTS { Verdict::Retry(RETRY_AFTER) } else { Verdict::Failed };
+    match error {
+        Error::Request(RequestError::LogGroupNotFound { .. }) => Verdict::Skipped,
+        Error::Aws(
+            AwsCallError::BudgetExhausted { retry_after } | AwsCallError::Throttled { retry_after, .. },
+        ) => Verdict::Retry(*retry_after),
+        Error::Storage(_) | Error::Access(AccessError::TenantSuspended | AccessError::TenantRemoved) => {
+            Verdict::Retry(RETRY_AFTER)
+        }
+        Error::Aws(
+            AwsCallError::Unavailable { .. }
+            | AwsCallError::Conflict { .. }
+            | AwsCallError::DeadlineBeforeAws,
+        )
+        | Error::Change(ChangeError::ResourceLocked | ChangeError::RequestInFlight) => retry_some,
+        Error::Change(ChangeError::OutcomeUnknown { .. } | ChangeError::OutcomeNotRecorded { .. })
+        | Error::FailureNotRecorded { .. }
+        | Error::Internal(_) => Verdict::ReadBack,
+        Error::Access(_)
+        | Error::Request(_)
+        | Error::Aws(
+            AwsCallError::Refused { .. }
+            | AwsCallError::Diagnosed { .. }
+            | AwsCallError::RoleNotAssumable { .. },
+        )
+        | Error::Change(ChangeError::ExpectedKeyMismatch { .. } | ChangeError::RequestIdReused)
+        | Error::Fleet(_)
+        | Error::AuditRead(_)
+        | Error::ReplayedFailure { .. } => Verdict::Failed,
+    }
+}
