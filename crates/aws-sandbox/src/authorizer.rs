@@ -1,5 +1,6 @@
 //! Decides whether a caller may perform an action, and words the refusal as AWS does. The order is: an
-//! explicit deny in any policy, the session policy, the identity policy, and for a key also the key's policy.
+//! explicit deny in any policy, the permissions boundary, the session policy, the identity policy, and for a
+//! key also the key's policy.
 
 use std::sync::Arc;
 
@@ -137,7 +138,7 @@ impl Context<'_> {
         more: &[(&str, &str)],
     ) -> Result<(), DenyReason> {
         let Some(session) = &self.principal.session else {
-            return Ok(());
+            return self.check_seeded_identity(action, resources, more);
         };
         let Some(role) = &self.role else {
             return Err(DenyReason::NotAllowed("identity-based policy"));
@@ -156,6 +157,11 @@ impl Context<'_> {
         if by_identity == Verdict::Denied {
             return Err(DenyReason::Denied("identity-based policy"));
         }
+        match role.boundary.as_ref().map(verdict) {
+            Some(Verdict::Denied) => return Err(DenyReason::Denied("permissions boundary")),
+            Some(Verdict::NoMatch) => return Err(DenyReason::NotAllowed("permissions boundary")),
+            Some(Verdict::Allows | Verdict::AllowsAccount) | None => {}
+        }
         match by_session {
             Some(Verdict::Denied) => return Err(DenyReason::Denied("session policy")),
             Some(Verdict::NoMatch) => return Err(DenyReason::NotAllowed("session policy")),
@@ -165,6 +171,23 @@ impl Context<'_> {
             return Err(DenyReason::NotAllowed("identity-based policy"));
         }
         Ok(())
+    }
+
+    fn check_seeded_identity(
+        &self,
+        action: &str,
+        resources: &[&str],
+        more: &[(&str, &str)],
+    ) -> Result<(), DenyReason> {
+        let Some(policy) = &self.principal.identity else { return Ok(()) };
+        let mut context = self.facts();
+        context.extend(more);
+        let principal = self.principal.eval_principal();
+        match policy.verdict(&EvalRequest { principal, action, resources, context: &context }) {
+            Verdict::Denied => Err(DenyReason::Denied("identity-based policy")),
+            Verdict::NoMatch => Err(DenyReason::NotAllowed("identity-based policy")),
+            Verdict::Allows | Verdict::AllowsAccount => Ok(()),
+        }
     }
 
     fn access_denied(&self, action: &str, resources: &[&str], reason: DenyReason) -> ApiError {

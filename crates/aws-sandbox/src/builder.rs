@@ -44,8 +44,25 @@ impl Builder {
     /// The principal that the service runs as, and its access key id.
     #[must_use]
     pub fn service_principal(mut self, arn: &str, access_key_id: &str) -> Self {
+        let (arn, access_key_id) = (arn.to_owned(), access_key_id.to_owned());
         self.seed.service_principal =
-            Some(ServiceIdentity { arn: arn.to_owned(), access_key_id: access_key_id.to_owned() });
+            Some(ServiceIdentity { arn, access_key_id, ..ServiceIdentity::default() });
+        self
+    }
+
+    /// The identity policy of the principal that the service runs as, as JSON.
+    #[must_use]
+    pub fn service_policy(mut self, policy: &str) -> Self {
+        let identity = self.seed.service_principal.get_or_insert_default();
+        identity.policy = Some(PolicyText::Text(policy.to_owned()));
+        self
+    }
+
+    /// The share of the packed size of session policies and tags that the tags of the service's own session take,
+    /// in percent.
+    #[must_use]
+    pub fn packed_tags_percent(mut self, percent: usize) -> Self {
+        self.seed.service_principal.get_or_insert_default().packed_tags_percent = percent;
         self
     }
 

@@ -85,7 +85,7 @@ fn parse_context_entries<'a>(context: &'a Context<'_>) -> Vec<(&'a str, &'a str)
     each.flatten().collect()
 }
 
-/// Evaluates the role's own policy and the organization's. As in AWS, no resource policies are evaluated for
+/// Evaluates the role's own policy, its permissions boundary and the organization's policy. As in AWS, no resource policies are evaluated for
 /// roles.
 fn simulate_one(
     context: &Context<'_>,
@@ -109,9 +109,11 @@ fn simulate_one(
     let own = role.identity.verdict(&request);
     let by_organization =
         role.service_control.as_ref().is_some_and(|policy| policy.verdict(&request) == Verdict::Denied);
+    let boundary = role.boundary.as_ref().map(|policy| policy.verdict(&request));
     let decision = match own {
         Verdict::Denied => "explicitDeny",
-        _ if by_organization => "explicitDeny",
+        _ if by_organization || boundary == Some(Verdict::Denied) => "explicitDeny",
+        _ if boundary == Some(Verdict::NoMatch) => "implicitDeny",
         Verdict::Allows | Verdict::AllowsAccount => "allowed",
         Verdict::NoMatch => "implicitDeny",
     };

@@ -29,6 +29,10 @@ pub(crate) struct Principal {
     pub(crate) user_id: String,
     /// Absent for credentials of the seed.
     pub(crate) session: Option<Session>,
+    /// The identity policy of credentials of the seed. Without one, they have all permissions.
+    pub(crate) identity: Option<Policy>,
+    /// The share of the packed size that the tags of the caller's own session take, in percent.
+    pub(crate) packed_tags_percent: usize,
     /// Whether these are a session's credentials, so that `AssumeRole` with them is role chaining.
     pub(crate) chained: bool,
 }

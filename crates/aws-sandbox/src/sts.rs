@@ -54,7 +54,7 @@ fn caller_identity(principal: &Principal) -> Answer {
 fn assume_role(context: &Context<'_>) -> Result<Answer, ApiError> {
     let input: AssumeRole = context.call.input()?;
     let duration = parse_duration(context, &input)?;
-    let policy = session_policy(input.policy.as_deref())?;
+    let policy = session_policy(context, input.policy.as_deref())?;
     let role = authorize_role(context, &input)?;
     if duration > role.max_session_duration {
         let text = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.";
@@ -88,13 +88,24 @@ fn parse_duration(context: &Context<'_>, input: &AssumeRole) -> Result<i64, ApiE
     Ok(seconds)
 }
 
-fn session_policy(text: Option<&str>) -> Result<Option<Policy>, ApiError> {
+/// The packed size of the session policy and of the tags, in percent of the allotted space. AWS does not document
+/// how it packs them, so the length of the policy counts.
+fn packed_percent(context: &Context<'_>, policy: &str) -> usize {
+    context.principal.packed_tags_percent + (policy.len() * 100).div_ceil(MAX_SESSION_POLICY)
+}
+
+fn session_policy(context: &Context<'_>, text: Option<&str>) -> Result<Option<Policy>, ApiError> {
     let Some(text) = text else {
         return Ok(None);
     };
     if text.len() > MAX_SESSION_POLICY {
         let rule = "Member must have length less than or equal to 2048";
         return Err(ApiError::constraint(Service::Sts, "policy", "...", rule));
+    }
+    let percent = packed_percent(context, text);
+    if percent > 100 {
+        let text = format!("Packed policy consumes {percent}% of allotted space, please use smaller policy.");
+        return Err(ApiError::new("PackedPolicyTooLarge", text));
     }
     let policy = text.parse().map_err(|_error| {
         let text = "This policy contains invalid Json";
@@ -103,8 +114,8 @@ fn session_policy(text: Option<&str>) -> Result<Option<Policy>, ApiError> {
     Ok(Some(policy))
 }
 
-/// Returns the role, if it trusts the caller and the caller's own policies allow the call. The error says
-/// neither why nor whether the role exists.
+/// Returns the role, if it trusts the caller and the caller's own policies allow the call. Of the role, the error
+/// says neither whether it exists nor what its trust policy lacks. It names a deny, and the caller's own policy.
 fn authorize_role(context: &Context<'_>, input: &AssumeRole) -> Result<std::sync::Arc<Role>, ApiError> {
     let denied = |action: &str| {
         let text = format!(
@@ -140,10 +151,17 @@ fn authorize_role(context: &Context<'_>, input: &AssumeRole) -> Result<std::sync
             context: &facts,
         });
         let direct = trust == Verdict::Allows && account == context.account.id;
-        let trusted = matches!(trust, Verdict::Allows | Verdict::AllowsAccount);
-        let by_identity = || context.authorize(action, &[&role.arn], &[]).is_ok();
-        if !trusted || !(direct || by_identity()) {
-            return Err(denied(action));
+        match trust {
+            Verdict::Denied => {
+                let text =
+                    format!("{} with an explicit deny in the role trust policy", denied(action).message);
+                return Err(ApiError::access_denied(Service::Sts, &text));
+            }
+            Verdict::NoMatch => return Err(denied(action)),
+            Verdict::Allows | Verdict::AllowsAccount => {}
+        }
+        if !direct {
+            context.authorize(action, &[&role.arn], &[])?;
         }
     }
     Ok(role)
@@ -173,7 +191,7 @@ fn issue(
     };
     // In percent; AWS returns it only with a session policy.
     let packed = input.policy.as_ref().map_or(String::new(), |text| {
-        let percent = (text.len() * 100).div_ceil(MAX_SESSION_POLICY);
+        let percent = packed_percent(context, text);
         format!("<PackedPolicySize>{percent}</PackedPolicySize>")
     });
     let source_identity = input
@@ -192,6 +210,8 @@ fn issue(
         account,
         user_id,
         chained: true,
+        identity: None,
+        packed_tags_percent: context.principal.packed_tags_percent,
         role_arn: Some(role.arn.clone()),
         session: Some(Session {
             role_name: role.name.clone(),

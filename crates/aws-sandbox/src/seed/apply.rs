@@ -124,6 +124,7 @@ fn build_role(
         unique_id: format!("AROA{}", random.chars().take(17).collect::<String>()),
         trust: trust.parse::<Policy>()?,
         identity,
+        boundary: seed.permissions_boundary.as_ref().map(|policy| policy.text().parse()).transpose()?,
         service_control,
         max_session_duration: seed.max_session_duration.unwrap_or(3600),
     })
@@ -187,6 +188,9 @@ fn add_service_identity(state: &AwsState, defaults: &Defaults) {
         role_arn: Some(role_of(&service_identity.arn)),
         arn: service_identity.arn.clone(),
         session: None,
+        // The seed was checked.
+        identity: service_identity.policy.as_ref().and_then(|policy| policy.text().parse().ok()),
+        packed_tags_percent: service_identity.packed_tags_percent,
     };
     let credentials = &state.credentials;
     credentials.add_static(service_identity.access_key_id.clone(), principal);
@@ -202,6 +206,8 @@ fn add_admin(state: &AwsState, to: &Account) {
         role_arn: None,
         arn: format!("arn:{partition}:iam::{account}:user/admin"),
         session: None,
+        identity: None,
+        packed_tags_percent: 0,
     };
     let credentials = &state.credentials;
     credentials.add_static(format!("AKIAADMIN{account}"), principal);

@@ -32,6 +32,10 @@ const MAX_COUNT: u32 = 100_000;
 pub(super) fn check(seed: &Seed, already_exists: impl Fn(&str) -> bool) -> Vec<SeedError> {
     let mut checker =
         Checker { diagnostics: Vec::new(), key_arns: key_arns(seed), already_exists: &already_exists };
+    let identity = seed.service_principal.as_ref().and_then(|identity| identity.policy.as_ref());
+    if let Some(Err(error)) = identity.map(|policy| policy.text().parse::<Policy>()) {
+        checker.diagnostic("hub", format!("policy: {}", describe_error(&error)));
+    }
     let mut ids = BTreeSet::new();
     // The parser has already reported accounts without an id.
     for account in seed.accounts.iter().filter(|account| !account.account_id.is_empty()) {
@@ -137,7 +141,11 @@ impl Checker<'_> {
         if role.policy.is_some() && role.permissions.is_some() {
             self.diagnostic(location, "policy replaces permissions; set one or the other");
         }
-        for (name, policy) in [("trust_policy", &role.trust_policy), ("policy", &role.policy)] {
+        for (name, policy) in [
+            ("trust_policy", &role.trust_policy),
+            ("policy", &role.policy),
+            ("permissions_boundary", &role.permissions_boundary),
+        ] {
             if let Some(Err(error)) = policy.as_ref().map(|p| p.text().parse::<Policy>()) {
                 self.diagnostic(location, format!("{name}: {}", describe_error(&error)));
             }

@@ -34,6 +34,10 @@ pub struct ServiceIdentity {
     pub arn: String,
     /// Its access key id. The sandbox accepts any secret with it.
     pub access_key_id: String,
+    /// Its identity policy; all actions by default.
+    pub policy: Option<PolicyText>,
+    /// How much of the space for session policies and tags the tags of its session take, in percent. The tags that EKS Pod Identity sets take about 74.
+    pub packed_tags_percent: usize,
 }
 
 /// Quotas by operation.
@@ -102,6 +106,8 @@ pub struct RoleSeed {
     pub permissions: Option<Vec<String>>,
     /// An identity policy that replaces `permissions`.
     pub policy: Option<PolicyText>,
+    /// The permissions boundary; none if absent.
+    pub permissions_boundary: Option<PolicyText>,
     /// Actions that a service control policy denies.
     #[serde(default)]
     pub denied_by_organization: Vec<String>,
@@ -179,6 +185,8 @@ impl Default for ServiceIdentity {
         Self {
             arn: "arn:aws:sts::999999999999:assumed-role/LogKeyHub/logkey".to_owned(),
             access_key_id: "AKIASANDBOXHUB".to_owned(),
+            policy: None,
+            packed_tags_percent: 0,
         }
     }
 }

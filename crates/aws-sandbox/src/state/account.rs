@@ -37,6 +37,7 @@ pub(crate) struct Role {
     pub(crate) unique_id: String,
     pub(crate) trust: Policy,
     pub(crate) identity: Policy,
+    pub(crate) boundary: Option<Policy>,
     /// The organization's deny statements.
     pub(crate) service_control: Option<Policy>,
     /// In seconds.
