@@ -17,6 +17,8 @@ mod queries;
 mod quotas;
 mod refusal;
 mod roles;
+mod service_health;
+mod service_identity;
 mod session_name;
 mod session_policy;
 mod sessions;

@@ -20,6 +20,7 @@ pub mod pattern;
 pub mod policy_simulation;
 pub mod principal;
 pub mod reason;
+pub mod refusal;
 pub mod remedy;
 pub mod request;
 pub mod role_statement;

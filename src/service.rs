@@ -2,6 +2,7 @@
 //! the ports in [`Dependencies`]. `changes/pipeline.rs` is the main job.
 
 mod audit;
+mod aws_message;
 mod changes;
 mod context;
 mod error;
@@ -19,7 +20,9 @@ pub use self::{
     },
     changes::{Changed, associate, current_warnings as warnings, disassociate, reconcile},
     context::Context,
-    error::{AccessError, AwsCallError, ChangeError, Error, FleetError, RequestError, StorageError},
+    error::{
+        AccessError, AwsCallError, ChangeError, Error, FleetError, Repetition, RequestError, StorageError,
+    },
     fleet::{
         CreateJob, Engine, ErrorTexts, Fleet, FleetPorts, ItemPage, ItemQuery, JobPage, JobQuery, JobStream,
         JobView, LocationView,

@@ -25,6 +25,11 @@ const RECONCILE_INTERVAL: Duration = Duration::from_secs(10);
 /// seconds of the call, and as much again for clocks that differ.
 const RECONCILE_AFTER: Duration = Duration::from_secs(30);
 
+/// How long the start waits for the first check of the service's own AWS credentials.
+const START_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often credentials that AWS does not accept are checked again.
+const CREDENTIALS_INTERVAL: Duration = Duration::from_secs(15);
+
 /// How often latency samples are moved into their histograms.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -69,6 +74,30 @@ impl<C: PendingChanges> Reconciler<C> {
             }
             let before = self.clock.now().minus(self.request_timeout + RECONCILE_AFTER);
             service::reconcile(&self.state, &*self.changes, before).await;
+        }
+    }
+}
+
+/// Checks whether AWS accepts the service's own credentials. A check that takes long goes on while the service
+/// starts, because a source of credentials that does not respond must not keep the service from starting.
+pub(super) async fn check_credentials_at_start(aws: &Arc<Aws>) {
+    let check = tokio::spawn({
+        let aws = Arc::clone(aws);
+        async move { aws.check_credentials().await }
+    });
+    // Dropping the handle does not end the check.
+    drop(tokio::time::timeout(START_CHECK_TIMEOUT, check).await);
+}
+
+/// Checks again while something is wrong, so that the probe shows when it is repaired, as long as the service
+/// runs. Otherwise the calls show the state.
+pub(super) async fn run_credentials_check(aws: Option<Arc<Aws>>) {
+    let Some(aws) = aws else { return };
+    let mut ticks = tokio::time::interval(CREDENTIALS_INTERVAL);
+    loop {
+        ticks.tick().await;
+        if aws.problem().is_some() {
+            aws.check_credentials().await;
         }
     }
 }

@@ -59,6 +59,7 @@ impl App {
             self.aws.clone(),
             MAINTENANCE_INTERVAL,
         ));
+        let credentials = tokio::spawn(maintenance::run_credentials_check(self.aws.clone()));
         let metrics_upkeep = tokio::spawn(maintenance::run_metrics_upkeep(self.metrics.clone()));
         let engine = Engine::new(
             Arc::clone(&self.state),
@@ -107,6 +108,7 @@ impl App {
         self.sequencer.close().await;
         self.sinks.close().await;
         maintenance.abort();
+        credentials.abort();
         metrics_upkeep.abort();
         reconciler.abort();
         let _ = end_admin.send(());
@@ -127,12 +129,13 @@ impl App {
         let metrics = self.metrics.clone();
         let (local_quota, limiter) = (Arc::clone(&self.local_quota), Arc::clone(&self.limiter));
         let (backend, shown_backend) = (self.backend.clone(), self.backend.clone());
-        let monitored = Arc::clone(&self.monitored);
+        let (monitored, aws) = (Arc::clone(&self.monitored), self.aws.clone());
         Admin {
             rules: self.current.clone(),
             audit: self.journal.clone(),
             store: Arc::new(move || monitored.unready()),
             limits: Arc::new(move || limits::to_json(&local_quota, &limiter, shown_backend.as_deref())),
+            aws: Arc::new(move || aws.as_ref().and_then(|aws| aws.problem())),
             backend: Arc::new(move || limits::backend(backend.as_deref())),
             metrics: Arc::new(move || metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default()),
         }

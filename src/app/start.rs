@@ -66,6 +66,7 @@ impl App {
         } else {
             // Boxed, because the future of the SDK's start is large.
             let aws = Arc::new(Box::pin(Aws::connect(settings.aws.clone(), Arc::clone(&clock))).await);
+            maintenance::check_credentials_at_start(&aws).await;
             (Some(Arc::clone(&aws)), AwsPorts::from(aws))
         };
         let LimitComponents { quota, local_quota, limiter, backend } =

@@ -7,8 +7,9 @@ use aws_config::{BehaviorVersion, retry::RetryConfig};
 use super::{
     clients::{self, Clients, Regional},
     config::Config,
+    service_health::ServiceHealth,
     sessions::cache::{CacheLimits, Sessions},
-    sts::client::Sts,
+    sts::client::{Sts, StsConfig},
     tag_cache::TagCache,
 };
 use crate::{
@@ -23,6 +24,8 @@ const MAX_SESSIONS: usize = 65_536;
 pub struct Aws {
     pub(super) sessions: Sessions,
     pub(super) sts: aws_sdk_sts::Client,
+    pub(super) assume: Arc<Sts>,
+    pub(super) health: Arc<ServiceHealth>,
     pub(super) tags: TagCache,
     clients: Clients,
 }
@@ -47,12 +50,16 @@ impl Aws {
         let mut sts = aws_sdk_sts::config::Builder::from(&sdk);
         sts.set_endpoint_url(endpoints.sts().map(str::to_owned));
         let client = aws_sdk_sts::Client::from_conf(sts.build());
-        let assume = Arc::new(Sts::new(client.clone(), clock, session_duration, timeouts.assume));
+        let health = Arc::new(ServiceHealth::new());
+        let config = StsConfig { region, duration: session_duration, timeout: timeouts.assume };
+        let assume = Arc::new(Sts::new(client.clone(), clock, Arc::clone(&health), config));
         let bounds = CacheLimits { sessions: MAX_SESSIONS, idle: session_duration };
         Self {
             clients: Clients::new(http, endpoints, timeouts),
-            sessions: Sessions::new(assume, attribution, bounds),
+            sessions: Sessions::new(assume.clone(), attribution, bounds),
             sts: client,
+            assume,
+            health,
             tags: TagCache::default(),
         }
     }

@@ -13,8 +13,8 @@ use aws_sdk_sts::{
     operation::RequestId,
 };
 
-use super::refusal::refusal;
-use crate::ports::aws::{AwsErrorDetails, UpstreamError};
+use super::refusal::{refusal, request_fault};
+use crate::ports::aws::{AwsErrorDetails, Refusal, UpstreamError};
 
 /// The error codes of throttling, as in the SDK's own retries (`aws_runtime::retries::classifiers`).
 const THROTTLING: &[&str] = &[
@@ -47,6 +47,7 @@ const SERVER_FAULT: &[&str] = &[
     "KMSInternalException",
     "DependencyTimeoutException",
     "KeyUnavailableException",
+    "RequestAbortedException",
     "RequestTimeout",
     "RequestTimeoutException",
 ];
@@ -97,11 +98,18 @@ pub(super) fn is_session_expired(error: &UpstreamError) -> bool {
     matches!(error, UpstreamError::Refused { answer, .. } if EXPIRED_CODES.contains(&&*answer.code))
 }
 
+/// Whether AWS reports that it does not know the session of the call.
+pub(super) fn is_session_unknown(error: &UpstreamError) -> bool {
+    matches!(error, UpstreamError::Refused { refusal: Refusal::RegionNotEnabled, .. })
+}
+
 /// The request id of a failed call, if AWS sent one.
 pub(super) fn request_id(error: &UpstreamError) -> Option<&str> {
     match error {
         UpstreamError::Refused { answer, .. }
-        | UpstreamError::RoleNotAssumable { answer }
+        | UpstreamError::RoleNotAssumable { answer, .. }
+        | UpstreamError::StsThrottled { answer }
+        | UpstreamError::ServiceMisconfigured { answer, .. }
         | UpstreamError::Conflict { answer }
         | UpstreamError::Throttled { answer }
         | UpstreamError::Fault { answer } => answer.request_id.as_deref(),
@@ -118,6 +126,8 @@ fn classify(status: u16, answer: AwsErrorDetails) -> UpstreamError {
         UpstreamError::Conflict { answer }
     } else if SERVER_FAULT.contains(&code) || status >= 500 || status == 408 {
         UpstreamError::Fault { answer }
+    } else if let Some(fault) = request_fault(code, &answer.message) {
+        UpstreamError::ServiceMisconfigured { fault, answer }
     } else {
         UpstreamError::Refused { refusal: refusal(code, &answer.message), answer }
     }

@@ -93,9 +93,9 @@ fn metadata(key: &types::KeyMetadata) -> Option<KeyMetadata> {
     Some(KeyMetadata {
         arn: key.arn()?.parse().ok()?,
         state: state(key.key_state()),
-        symmetric: key.key_spec() == Some(&KeySpec::SymmetricDefault),
-        encrypts: key.key_usage() == Some(&KeyUsageType::EncryptDecrypt),
-        customer_managed: key.key_manager() == Some(&KeyManagerType::Customer),
+        symmetric: key.key_spec().map(|spec| *spec == KeySpec::SymmetricDefault),
+        encrypts: key.key_usage().map(|usage| *usage == KeyUsageType::EncryptDecrypt),
+        customer_managed: key.key_manager().map(|manager| *manager == KeyManagerType::Customer),
         deletion: key.deletion_date().map(|at| Timestamp::from_secs(at.secs())),
     })
 }
@@ -115,6 +115,6 @@ fn state(state: Option<&types::KeyState>) -> KeyState {
         Some("Disabled") => KeyState::Disabled,
         Some("PendingDeletion" | "PendingReplicaDeletion") => KeyState::PendingDeletion,
         Some(other) => KeyState::Other(other.into()),
-        None => KeyState::Other("".into()),
+        None => KeyState::Unknown,
     }
 }

@@ -23,8 +23,8 @@ use crate::{
     ports::aws::{AwsResponse, UpstreamError},
 };
 
-/// The maximum number of attempts: a second one follows only if AWS reports that the session has expired,
-/// which it does before it executes the call.
+/// The maximum number of attempts: a second one follows only if AWS reports that the session has expired or is
+/// unknown, which it does before it executes the call.
 const ATTEMPTS: u8 = 2;
 
 /// The maximum number of retries of a read that failed with a transient error.
@@ -109,8 +109,20 @@ impl Aws {
                 Err(error) => error::request_id(error),
             };
             via.aws_request_ids.extend(id.map(Into::into));
+            if let Err(UpstreamError::ServiceMisconfigured { fault, answer }) = &result {
+                self.health.report(*fault, Some(answer), None);
+            }
             match &result {
-                Err(error) if attempts > 0 && error::is_session_expired(error) => {
+                Err(error) if error::is_session_expired(error) && attempts == 0 => {
+                    let error = "AWS considers a new session expired";
+                    return AwsResponse { via, result: Err(UpstreamError::NotSent(error.into())) };
+                }
+                // AWS forgets the sessions of a role that is deleted and created again.
+                Err(error)
+                    if attempts > 0
+                        && (error::is_session_expired(error)
+                            || error::is_session_unknown(error) && session.is_old()) =>
+                {
                     self.sessions.forget(&key, &session);
                 }
                 _ => return AwsResponse { via, result },
@@ -141,6 +153,9 @@ where
 fn is_transient(error: &UpstreamError) -> bool {
     matches!(
         error,
-        UpstreamError::Throttled { .. } | UpstreamError::Fault { .. } | UpstreamError::Unanswered(_)
+        UpstreamError::Throttled { .. }
+            | UpstreamError::StsThrottled { .. }
+            | UpstreamError::Fault { .. }
+            | UpstreamError::Unanswered(_)
     )
 }

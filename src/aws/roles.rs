@@ -1,17 +1,20 @@
 //! Checks of roles for onboarding: which principal assumes them, and whether they require the external id.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
-use aws_sdk_sts::{error::ProvideErrorMetadata, operation::RequestId};
+use aws_sdk_sts::operation::RequestId;
 use tokio::time::timeout_at;
 
-use super::{client::Aws, error, session_name::SessionName};
+use super::{
+    client::Aws, refusal::ACCESS_DENIED, session_name::SessionName, sts::session_error::SessionError,
+};
 use crate::{
     domain::{
         audit::AwsCallRecord,
         authorization::Access,
         policy_simulation::{SimulationRequest, SimulationResult},
+        refusal::ServiceFault,
     },
     ports::aws::{AwsResponse, Roles, UpstreamError},
 };
@@ -23,13 +26,8 @@ const MIN_SESSION: i32 = 900;
 #[async_trait]
 impl Roles for Aws {
     async fn service_principal(&self, deadline: Instant) -> Result<Box<str>, UpstreamError> {
-        let call = self.sts.get_caller_identity().send();
-        let answer = match timeout_at(deadline.into(), call).await {
-            Ok(answer) => answer.map_err(error::upstream)?,
-            Err(elapsed) => return Err(UpstreamError::NotSent(elapsed.into())),
-        };
-        let arn = answer.arn().ok_or_else(|| error::unreadable("GetCallerIdentity"))?;
-        Ok(principal(arn).into())
+        let arn = self.caller_identity(deadline).await?;
+        Ok(principal(&arn).into())
     }
 
     /// Sends the only `AssumeRole` without an external id. It should fail; if it succeeds, the session is
@@ -45,11 +43,22 @@ impl Roles for Aws {
                 via.aws_request_ids.extend(open.request_id().map(Into::into));
                 Ok(true)
             }
-            Ok(Err(failed)) if failed.code() == Some("AccessDenied") => {
+            Ok(Err(failed)) => {
                 via.aws_request_ids.extend(failed.request_id().map(Into::into));
-                Ok(false)
+                let error = self.assume.failure(failed, role);
+                // Any other refusal says nothing about the trust policy.
+                // The call with the external id shows whether the role is in another partition.
+                let is_about_role = matches!(
+                    error,
+                    SessionError::Refused { .. }
+                        | SessionError::Misconfigured { fault: ServiceFault::Partition, .. }
+                );
+                if is_about_role && error.code().is_some_and(|code| ACCESS_DENIED.contains(&code)) {
+                    Ok(false)
+                } else {
+                    Err(Arc::new(error).upstream())
+                }
             }
-            Ok(Err(failed)) => Err(error::upstream(failed)),
             Err(elapsed) => Err(UpstreamError::Unanswered(elapsed.into())),
         };
         AwsResponse { via, result }

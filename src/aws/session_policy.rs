@@ -79,12 +79,29 @@ impl SessionPolicy {
                 |json| Self { json, exact: false },
             )
     }
+
+    /// The shortest policy that still allows only what the service does, as JSON. It names no patterns.
+    pub(super) fn shortest(grant: &AccountGrant, scope: SessionScope) -> String {
+        let (mut reads, on_groups) = actions(grant, scope);
+        reads.push(SIMULATE);
+        let mut statements = vec![json!({ "Effect": "Allow", "Action": reads, "Resource": "*" })];
+        if !log_groups(grant, scope).is_empty() {
+            let all_groups = match scope {
+                SessionScope::LogGroups => group_arn(grant, "*"),
+                SessionScope::QueryResults => "*".to_owned(),
+            };
+            statements.push(json!({ "Effect": "Allow", "Action": on_groups, "Resource": all_groups }));
+        }
+        if !grant.kms_keys.is_empty() {
+            statements.push(key_statement(&["*".to_owned()]));
+        }
+        json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
+    }
 }
 
-fn document(grant: &AccountGrant, scope: SessionScope, groups: &[String], keys: &[String]) -> String {
+/// The actions of a policy that only read, and those on log groups.
+fn actions(grant: &AccountGrant, scope: SessionScope) -> (Vec<&'static str>, Vec<&'static str>) {
     let verifies = grant.query_results && grant.verify_query_results && scope == SessionScope::LogGroups;
-    // Reads are not limited to patterns: IAM supports that for few of them, and the service describes a key
-    // before it knows whether the key is granted.
     let mut reads = vec![LIST_LOG_GROUPS];
     reads.extend(DESCRIBE_ACTIONS);
     reads.extend([READ_TAGS, LIST_QUOTAS]);
@@ -93,17 +110,19 @@ fn document(grant: &AccountGrant, scope: SessionScope, groups: &[String], keys: 
         reads.push(READ_QUERY_RESULTS);
         on_groups.push(START_QUERY);
     }
+    (reads, on_groups)
+}
+
+fn document(grant: &AccountGrant, scope: SessionScope, groups: &[String], keys: &[String]) -> String {
+    // Reads are not limited to patterns: IAM supports that for few of them, and the service describes a key
+    // before it knows whether the key is granted.
+    let (reads, on_groups) = actions(grant, scope);
     let mut statements = vec![json!({ "Effect": "Allow", "Action": reads, "Resource": "*" })];
     if !groups.is_empty() {
         statements.push(json!({ "Effect": "Allow", "Action": on_groups, "Resource": groups }));
     }
     if !keys.is_empty() {
-        statements.push(json!({
-            "Effect": "Allow",
-            "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
-            "Resource": keys,
-            "Condition": { "StringLike": { "kms:ViaService": "logs.*.amazonaws.com*" } },
-        }));
+        statements.push(key_statement(keys));
     }
     if grant.role.as_str().len() <= MAX_ROLE {
         statements.push(json!({
@@ -114,6 +133,15 @@ fn document(grant: &AccountGrant, scope: SessionScope, groups: &[String], keys: 
     }
     let policy: Value = json!({ "Version": "2012-10-17", "Statement": statements });
     policy.to_string()
+}
+
+fn key_statement(keys: &[String]) -> Value {
+    json!({
+        "Effect": "Allow",
+        "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
+        "Resource": keys,
+        "Condition": { "StringLike": { "kms:ViaService": "logs.*.amazonaws.com*" } },
+    })
 }
 
 fn log_groups(grant: &AccountGrant, scope: SessionScope) -> Vec<String> {

@@ -2,4 +2,5 @@
 
 pub(super) mod assume_role;
 pub(super) mod client;
+pub(super) mod refusal;
 pub(super) mod session_error;

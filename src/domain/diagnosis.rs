@@ -4,6 +4,7 @@
 
 mod check;
 mod key;
+mod refusal;
 mod role;
 mod severity;
 mod simulation;
@@ -14,6 +15,9 @@ mod tests;
 pub use self::{
     check::{Check, CheckName, Diagnosis, Lookup, Outcome, Verdict},
     key::{key_policy, key_usable, refusal_check},
+    refusal::{
+        Denied, account_not_subscribed, denied, region_not_enabled, role_not_assumable, service_misconfigured,
+    },
     role::{Kms, role_kms},
     simulation::{RolePermission, role_logs},
     target::{

@@ -9,12 +9,12 @@ pub struct KeyMetadata {
     pub arn: KmsKeyArn,
     /// The key's state.
     pub state: KeyState,
-    /// Whether the key is a symmetric encryption key (`SYMMETRIC_DEFAULT`).
-    pub symmetric: bool,
-    /// Whether the key is for encryption (`ENCRYPT_DECRYPT`).
-    pub encrypts: bool,
-    /// Whether a customer manages the key, rather than AWS.
-    pub customer_managed: bool,
+    /// Whether the key is a symmetric encryption key (`SYMMETRIC_DEFAULT`). `None` if KMS does not say.
+    pub symmetric: Option<bool>,
+    /// Whether the key is for encryption (`ENCRYPT_DECRYPT`). `None` if KMS does not say.
+    pub encrypts: Option<bool>,
+    /// Whether a customer manages the key, rather than AWS. `None` if KMS does not say.
+    pub customer_managed: Option<bool>,
     /// When KMS will delete the key, if its deletion is scheduled.
     pub deletion: Option<Timestamp>,
 }
@@ -32,6 +32,8 @@ pub enum KeyState {
     Disabled,
     /// The deletion of the key or of the replica is scheduled.
     PendingDeletion,
+    /// KMS does not say the state.
+    Unknown,
     /// Another state, as AWS names it: `Creating`, `PendingImport`, `Unavailable`, `Updating`, …
     Other(Box<str>),
 }
@@ -76,6 +78,7 @@ impl KeyState {
             Self::Enabled => KeyHealth::Usable,
             Self::PendingDeletion => KeyHealth::PendingDeletion,
             Self::Other(word) if &**word == "Updating" => KeyHealth::Usable,
+            Self::Unknown => KeyHealth::NotChecked,
             Self::Disabled | Self::Other(_) => KeyHealth::Disabled,
         }
     }

@@ -57,6 +57,9 @@ reasons! {
     RoleLacksKmsPermission "ROLE_LACKS_KMS_PERMISSION" "FAILED_PRECONDITION" "The assumed role may not use the key.";
     RoleLacksLogsPermission "ROLE_LACKS_LOGS_PERMISSION" "FAILED_PRECONDITION" "The assumed role lacks a CloudWatch Logs permission.";
     RoleNotAssumable "ROLE_NOT_ASSUMABLE" "FAILED_PRECONDITION" "The tenant's role cannot be assumed.";
+    RegionNotEnabled "REGION_NOT_ENABLED" "FAILED_PRECONDITION" "The account has probably not enabled the Region.";
+    AccountNotSubscribed "ACCOUNT_NOT_SUBSCRIBED" "FAILED_PRECONDITION" "The account is not signed up for the AWS service, or is suspended.";
+    RoleSessionTooLong "ROLE_SESSION_TOO_LONG" "FAILED_PRECONDITION" "The tenant's role does not allow sessions as long as this service requests.";
     DeniedByOrganization "DENIED_BY_ORGANIZATION" "FAILED_PRECONDITION" "A policy of the AWS organization denies the call.";
     JobState "JOB_STATE" "FAILED_PRECONDITION" "The call does not fit the state of the bulk job.";
     RuleReadOnly "RULE_READ_ONLY" "FAILED_PRECONDITION" "The encryption rule stands in the configuration and cannot be changed by a call.";
@@ -70,6 +73,7 @@ reasons! {
     TooManyItems "TOO_MANY_ITEMS" "RESOURCE_EXHAUSTED" "The selection has more resources than a bulk job may have.";
     AwsThrottled "AWS_THROTTLED" "RESOURCE_EXHAUSTED" "AWS throttled the call.";
     StreamNotRead "STREAM_NOT_READ" "RESOURCE_EXHAUSTED" "The client did not read its stream for too long.";
+    ServiceMisconfigured "SERVICE_MISCONFIGURED" "UNAVAILABLE" "The operator of this service must act. The metadata has the cause.";
     AuditUnavailable "AUDIT_UNAVAILABLE" "UNAVAILABLE" "The audit log cannot be written.";
     AwsUnavailable "AWS_UNAVAILABLE" "UNAVAILABLE" "AWS did not respond, or failed with an internal error.";
     IdentityProviderUnavailable "IDENTITY_PROVIDER_UNAVAILABLE" "UNAVAILABLE" "The issuer's keys cannot be fetched.";

@@ -13,6 +13,7 @@ use crate::domain::{
     authorization::{Access, Authorized},
     key::{KeyMetadata, KeyTags},
     policy_simulation::{SimulationRequest, SimulationResult},
+    refusal::{AccessDenial, AssumeRoleRefusal, ServiceFault},
     time::Timestamp,
 };
 
@@ -201,12 +202,13 @@ pub enum Refusal {
     KeyPendingDeletion,
     /// The key is asymmetric.
     KeyNotSymmetric,
-    /// The assumed role lacks a KMS action.
-    RoleLacksKms,
-    /// The assumed role lacks a `CloudWatch` Logs action.
-    RoleLacksLogs,
-    /// A service control policy or another policy of the organization denies the call.
-    Organization,
+    /// A policy denies the assumed role an action.
+    Denied(AccessDenial),
+    /// "The security token included in the request is invalid": the account has probably not enabled the
+    /// Region. The session itself is valid elsewhere.
+    RegionNotEnabled,
+    /// The account is not signed up for the AWS service, or is suspended.
+    AccountNotSubscribed,
     /// AWS does not accept a parameter: a defect of this service, or a change in AWS.
     Parameter,
     /// Any other refusal.
@@ -227,7 +229,23 @@ pub enum UpstreamError {
     /// The role cannot be assumed. The call itself was not sent.
     #[error("the role cannot be assumed")]
     RoleNotAssumable {
+        /// What the refusal of STS means.
+        refusal: AssumeRoleRefusal,
         /// The error of STS.
+        answer: AwsErrorDetails,
+    },
+    /// STS throttled the call that assumes the role. The call itself was not sent.
+    #[error("STS throttled the call that assumes the role")]
+    StsThrottled {
+        /// The error of STS.
+        answer: AwsErrorDetails,
+    },
+    /// AWS does not serve this service itself, and only the operator can change that. AWS changed nothing.
+    #[error("{fault}")]
+    ServiceMisconfigured {
+        /// What is wrong.
+        fault: ServiceFault,
+        /// AWS's error. Empty if no response came.
         answer: AwsErrorDetails,
     },
     /// Another change of the same resource is in progress. This call changed nothing.

@@ -20,6 +20,9 @@ pub struct Admin {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Renders the state of the limits as JSON.
     pub limits: Arc<dyn Fn() -> String + Send + Sync>,
+    /// What is wrong with the service's own access to AWS; `None` if nothing is known to be wrong. It does not make
+    /// the service unready: calls that need no new session still succeed.
+    pub aws: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// The state of the Redis server that replicas share their limits through: whether calls are admitted,
     /// and a description. `None` without such a server.
     pub backend: Arc<dyn Fn() -> Option<(bool, String)> + Send + Sync>,
@@ -45,7 +48,8 @@ pub async fn run(
 }
 
 /// Ready if the store is writable, the keys of every issuer are available, and the limits are counted. If
-/// replicas share the limits, the response always includes their state.
+/// replicas share the limits, the response always includes their state. A problem with the service's own
+/// access to AWS is a line of the response.
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     let store =
         admin.audit.not_ready_reason().or_else(|| (admin.store)()).map(|reason| format!("store: {reason}"));
@@ -56,10 +60,11 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     let limits =
         backend.as_ref().filter(|_| serves == Some(false)).map(|status| status.trim_end().to_owned());
     let problems: Vec<String> = store.into_iter().chain(issuers).chain(limits).collect();
+    let aws = (admin.aws)().map(|problem| format!("aws: {problem}\n")).unwrap_or_default();
     if problems.is_empty() {
-        (StatusCode::OK, "ok\n".to_owned() + &backend.unwrap_or_default())
+        (StatusCode::OK, "ok\n".to_owned() + &backend.unwrap_or_default() + &aws)
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, problems.join("\n") + "\n")
+        (StatusCode::SERVICE_UNAVAILABLE, problems.join("\n") + "\n" + &aws)
     }
 }
 

@@ -11,8 +11,12 @@ mod storage;
 use thiserror::Error as ThisError;
 
 pub use self::{
-    access::AccessError, aws_call::AwsCallError, change::ChangeError, fleet::FleetError,
-    request::RequestError, storage::StorageError,
+    access::AccessError,
+    aws_call::{AwsCallError, Repetition},
+    change::ChangeError,
+    fleet::FleetError,
+    request::RequestError,
+    storage::StorageError,
 };
 use super::audit::error::ReadError;
 use crate::{

@@ -15,6 +15,7 @@ use crate::{
         call::{Action, Call},
         principal::Principal,
         reason::Reason,
+        refusal::{AccessDenial, AssumeRoleRefusal, DeniedAction, RoleAction},
         request::{AssociateRequest, DisassociateRequest, ListRequest, UnresolvedResource},
         tenant::Tenant,
     },
@@ -136,6 +137,12 @@ impl TestEnv {
     }
 }
 
+/// The refusal of STS that names no policy.
+fn role_denied() -> UpstreamError {
+    let refusal = AssumeRoleRefusal::Denied(RoleAction::AssumeRole);
+    UpstreamError::RoleNotAssumable { refusal, answer: AwsErrorDetails::default() }
+}
+
 fn throttle() -> UpstreamError {
     UpstreamError::Throttled { answer: AwsErrorDetails::default() }
 }
@@ -244,7 +251,7 @@ async fn a_failed_change_whose_outcome_is_not_recorded_reports_both() {
     for (answer, reason) in [
         (refused_with(Refusal::KeyDisabled), Reason::KeyDisabled),
         (refused_with(Refusal::LogGroupNotFound), Reason::LogGroupNotFound),
-        (UpstreamError::RoleNotAssumable { answer: AwsErrorDetails::default() }, Reason::RoleNotAssumable),
+        (role_denied(), Reason::RoleNotAssumable),
     ] {
         let env = env();
         env.audit.block_after(1);
@@ -415,5 +422,6 @@ mod logging;
 mod preconditions;
 mod query_results_probe;
 mod reconciling;
+mod refusals;
 mod snapshots;
 mod usage;

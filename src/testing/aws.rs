@@ -16,6 +16,7 @@ use crate::{
         authorization::{Access, Authorized},
         key::{KeyMetadata, KeyState, KeyTags},
         policy_simulation::{SimulationDecision, SimulationRequest, SimulationResult},
+        refusal::{AccessDenial, DeniedAction},
         tenant::TenantId,
     },
     ports::{
@@ -33,6 +34,7 @@ const PAGE_SIZE: usize = 50;
 pub struct FakeAws {
     groups: Mutex<Vec<LogGroup>>,
     answers: Mutex<VecDeque<UpstreamError>>,
+    read_error: Mutex<Option<fn() -> UpstreamError>>,
     delay: Mutex<Duration>,
     key_state: Mutex<Option<KeyState>>,
     key_policy: Mutex<Option<Box<str>>>,
@@ -70,6 +72,37 @@ impl FakeAws {
     /// If another thread panicked while it held the lock.
     pub fn answer(&self, error: UpstreamError) {
         self.answers.lock().push_back(error);
+    }
+
+    /// Removes the errors that no change used up.
+    ///
+    /// # Panics
+    ///
+    /// If another thread panicked while it held the lock.
+    pub fn clear_answers(&self) {
+        self.answers.lock().clear();
+    }
+
+    /// Fails every further read of log groups with this error.
+    ///
+    /// # Panics
+    ///
+    /// If another thread panicked while it held the lock.
+    pub fn fail_reads(&self, error: fn() -> UpstreamError) {
+        *self.read_error.lock() = Some(error);
+    }
+
+    /// A read of log groups. A call that needs a session has none if the role cannot be assumed.
+    fn read<T>(&self, found: T) -> AwsResponse<T> {
+        match *self.read_error.lock() {
+            None => AwsResponse { via: trace(), result: Ok(found) },
+            Some(error) => {
+                let error = error();
+                let has_session = matches!(error, UpstreamError::Refused { .. });
+                let via = if has_session { trace() } else { AwsCallRecord::default() };
+                AwsResponse { via, result: Err(error) }
+            }
+        }
     }
 
     /// Delays every further change by this time.
@@ -190,7 +223,7 @@ impl LogGroups for FakeAws {
     async fn find(&self, _: &Access, name: &LogGroupName, _: Instant) -> AwsResponse<Option<LogGroup>> {
         self.maybe_panic();
         let found = self.groups.lock().iter().find(|group| group.name == *name).cloned();
-        AwsResponse { via: trace(), result: Ok(found) }
+        self.read(found)
     }
 
     async fn find_many(&self, _: &Access, names: &[LogGroupName], _: Instant) -> AwsResponse<Vec<LogGroup>> {
@@ -215,7 +248,7 @@ impl LogGroups for FakeAws {
             .collect();
         let next = (from + PAGE_SIZE < matching.len()).then(|| (from + PAGE_SIZE).to_string().into());
         let page = LogGroupPage { groups: matching.into_iter().skip(from).take(PAGE_SIZE).collect(), next };
-        AwsResponse { via: trace(), result: Ok(page) }
+        self.read(page)
     }
 }
 
@@ -238,9 +271,9 @@ impl Keys for FakeAws {
         let metadata = arn.map(|arn| KeyMetadata {
             arn,
             state: self.key_state.lock().clone().unwrap_or(KeyState::Enabled),
-            symmetric: true,
-            encrypts: true,
-            customer_managed: true,
+            symmetric: Some(true),
+            encrypts: Some(true),
+            customer_managed: Some(true),
             deletion: None,
         });
         AwsResponse { via: trace(), result: Ok(metadata) }
@@ -296,7 +329,7 @@ impl Roles for FakeAws {
 
 fn denied_kms() -> UpstreamError {
     UpstreamError::Refused {
-        refusal: Refusal::RoleLacksKms,
+        refusal: Refusal::Denied(AccessDenial::of(DeniedAction::Kms)),
         answer: AwsErrorDetails { code: "AccessDeniedException".into(), ..AwsErrorDetails::default() },
     }
 }

@@ -177,6 +177,9 @@ impl TenantQuota for FakeQuota {
 // === impl FakeUpstreamLimiter ===
 
 impl FakeUpstreamLimiter {
+    /// The retry delay of a refusal after [`FakeUpstreamLimiter::with_remaining`].
+    pub const RETRY_AFTER: Duration = Duration::from_secs(7);
+
     /// A limiter that refuses every permit and asks to retry after this time.
     #[must_use]
     pub fn exhausted(retry_after: Duration) -> Self {
@@ -214,7 +217,7 @@ impl UpstreamLimiter for FakeUpstreamLimiter {
             return Err(AcquireError { retry_after });
         }
         if let Some(left) = &mut *self.left.lock() {
-            *left = left.checked_sub(1).ok_or(AcquireError { retry_after: Duration::from_secs(1) })?;
+            *left = left.checked_sub(1).ok_or(AcquireError { retry_after: Self::RETRY_AFTER })?;
         }
         let used = Arc::clone(&self.used);
         Ok(UpstreamPermit::new(move |outcome| used.lock().push(outcome)))

@@ -7,7 +7,11 @@ use parking_lot::Mutex;
 
 use crate::{
     domain::{
-        arn::KmsKeyArn, association::LogGroupName, audit::AwsCallRecord, authorization::Access,
+        arn::KmsKeyArn,
+        association::LogGroupName,
+        audit::AwsCallRecord,
+        authorization::Access,
+        refusal::{AccessDenial, DeniedAction},
         time::Timestamp,
     },
     ports::{
@@ -94,7 +98,7 @@ impl Queries for FakeQueries {
                 Ok(Some(QueryId("query-1".into())))
             }
             None => Err(UpstreamError::Refused {
-                refusal: Refusal::RoleLacksLogs,
+                refusal: Refusal::Denied(AccessDenial::of(DeniedAction::Logs)),
                 answer: AwsErrorDetails {
                     code: "AccessDeniedException".into(),
                     ..AwsErrorDetails::default()

@@ -47,6 +47,7 @@ pub(crate) struct Plan {
     jwks: Option<String>,
     issuer: String,
     policies: String,
+    aws_settings: String,
     store: Option<String>,
 }
 
@@ -103,6 +104,7 @@ impl Default for Plan {
             jwks: None,
             issuer: String::new(),
             policies: String::new(),
+            aws_settings: String::new(),
             store: None,
         }
     }
@@ -132,6 +134,12 @@ impl Plan {
     /// Adds top-level settings, in TOML.
     pub(crate) fn settings(mut self, toml: &str) -> Self {
         self.top.push_str(toml);
+        self
+    }
+
+    /// Adds settings of the table `aws`, in TOML.
+    pub(crate) fn aws_settings(mut self, toml: &str) -> Self {
+        self.aws_settings.push_str(toml);
         self
     }
 
@@ -193,10 +201,11 @@ impl Plan {
         };
         settings = settings.issuer(ISSUER, &folder.path().join("jwks.json"));
         let toml = format!(
-            "{top}{settings}{issuer}\n{aws}",
+            "{top}{settings}{issuer}\n{aws}{aws_settings}",
             top = self.top,
             issuer = self.issuer,
             aws = SettingsText::default().aws(&sandbox.endpoint()),
+            aws_settings = self.aws_settings,
         );
         std::fs::write(folder.path().join("head.toml"), &toml).unwrap();
         std::fs::write(folder.path().join("logkey.toml"), toml + &self.tenants).unwrap();

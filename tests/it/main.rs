@@ -32,6 +32,7 @@ mod onboarding;
 mod policies;
 mod process;
 mod query_results;
+mod refusals;
 mod reload;
 mod roles;
 mod shared_log;

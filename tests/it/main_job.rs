@@ -9,7 +9,7 @@ use logkey::{
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::harness::{ALL, GROUP, ORDERS, PAYMENTS, Plan, REGION, Service, key, reason, tenant};
+use crate::harness::{ALL, GROUP, ORDERS, PAYMENTS, Plan, REGION, Service, key, on_group, reason, tenant};
 
 fn query_results(account: &str) -> String {
     format!("arn:aws:logs:{REGION}:{account}:query-result:*")
@@ -206,8 +206,14 @@ async fn errors_of_aws_map_to_codes_and_reasons() {
         ),
     ] {
         let service = Service::start().await;
-        service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", fault).times(1));
-        let status = service.caller("payments", ALL).associate(GROUP, &key("good")).await.unwrap_err();
+        service.sandbox.sandbox().fault(Fault::on("AssociateKmsKey", fault));
+        let mut request = service.caller("payments", ALL).request(on_group(GROUP, &key("good")));
+        // A refusal without a cause is retried until the deadline.
+        request.set_timeout(Duration::from_secs(3));
+        let answer = service.caller("payments", ALL).keys().associate_kms_key(request).await;
+        let status = answer.unwrap_err();
+        let retry = status.get_details_retry_info();
+        assert_eq!(retry.is_some(), ["KEY_NOT_USABLE", "ROLE_LACKS_KMS_PERMISSION"].contains(&expected));
         assert_eq!((status.code(), reason(&status)), (code, expected.to_owned()), "{status:?}");
         // A missing resource gets the same message with and without a call to AWS.
         let info = status.get_details_error_info().unwrap();

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::ports::aws::Refusal;
+use crate::domain::refusal::{AccessDenial, DeniedAction, DenyingPolicy, ServiceFault};
 
 /// Starts a `CloudWatch` Logs stub that sends these bytes as the response to every call.
 async fn responding(bytes: Vec<u8>) -> String {
@@ -84,6 +84,10 @@ async fn refused_with(code: &str, message: &str) -> Refusal {
     refusal
 }
 
+fn denied(action: DeniedAction, by: DenyingPolicy, explicit: bool) -> Refusal {
+    Refusal::Denied(AccessDenial { action, by, explicit })
+}
+
 #[tokio::test]
 async fn every_observed_refusal_is_classified_by_code_and_message() {
     const ROLE: &str = "User: arn:aws:sts::111122223333:assumed-role/R/s is not authorized to perform:";
@@ -100,7 +104,7 @@ async fn every_observed_refusal_is_classified_by_code_and_message() {
                 "{ROLE} kms:Encrypt on resource: arn:aws:kms:eu-west-1:111122223333:key/k because no \
                  identity-based policy allows the kms:Encrypt action"
             ),
-            Refusal::RoleLacksKms,
+            denied(DeniedAction::Kms, DenyingPolicy::Identity, false),
         ),
         (
             "AccessDeniedException",
@@ -109,19 +113,19 @@ async fn every_observed_refusal_is_classified_by_code_and_message() {
                  arn:aws:logs:eu-west-1:111122223333:log-group:/app:log-stream: because no identity-based \
                  policy allows the logs:AssociateKmsKey action"
             ),
-            Refusal::RoleLacksLogs,
+            denied(DeniedAction::Logs, DenyingPolicy::Identity, false),
         ),
         (
             "AccessDeniedException",
             &format!(
                 "{ROLE} logs:AssociateKmsKey on resource: x with an explicit deny in a service control policy"
             ),
-            Refusal::Organization,
+            denied(DeniedAction::Logs, DenyingPolicy::ServiceControl, true),
         ),
         (
             "AccessDeniedException",
             &format!("{ROLE} kms:Encrypt on resource: x with an explicit deny in a resource control policy"),
-            Refusal::Organization,
+            denied(DeniedAction::Kms, DenyingPolicy::ResourceControl, true),
         ),
         ("AccessDeniedException", "No.", Refusal::Other),
         ("InvalidParameterException", "The specified KMS Key Id could not be found", Refusal::KeyNotFound),
@@ -147,8 +151,19 @@ async fn every_observed_refusal_is_classified_by_code_and_message() {
         (
             "UnrecognizedClientException",
             "The security token included in the request is invalid.",
-            Refusal::Other,
+            Refusal::RegionNotEnabled,
         ),
+        (
+            "InvalidClientTokenId",
+            "The security token included in the request is invalid.",
+            Refusal::RegionNotEnabled,
+        ),
+        (
+            "OptInRequired",
+            "The AWS Access Key Id needs a subscription for the service",
+            Refusal::AccountNotSubscribed,
+        ),
+        ("SubscriptionRequiredException", "", Refusal::AccountNotSubscribed),
         ("SomethingNewException", "says something new", Refusal::Other),
     ] {
         assert_eq!(refused_with(code, message).await, meaning, "{code}: {message}");
@@ -173,6 +188,33 @@ async fn the_code_decides_before_the_status() {
 }
 
 #[tokio::test]
+async fn a_common_error_of_the_request_itself_is_a_fault_of_the_service() {
+    for (code, message, expected) in [
+        ("InvalidSignatureException", "Signature expired: x is now earlier than y", ServiceFault::Clock),
+        ("InvalidSignatureException", "Signature not yet current: x", ServiceFault::Clock),
+        ("RequestExpired", "", ServiceFault::Clock),
+        (
+            "InvalidSignatureException",
+            "The request signature we calculated does not match the signature you provided.",
+            ServiceFault::Signature,
+        ),
+        ("IncompleteSignature", "", ServiceFault::Signature),
+        ("MissingAuthenticationTokenException", "", ServiceFault::Signature),
+        (
+            "InvalidSignatureException",
+            "Credential should be scoped to correct service: 'logs'.",
+            ServiceFault::Endpoint,
+        ),
+        ("UnknownOperationException", "", ServiceFault::Endpoint),
+        ("MalformedHttpRequestException", "", ServiceFault::Endpoint),
+    ] {
+        let error = associate(&responding(json(400, code, message)).await).await;
+        let UpstreamError::ServiceMisconfigured { fault, .. } = error else { panic!("{code}: {error:?}") };
+        assert_eq!(fault, expected, "{code}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn an_expired_session_is_distinguished_from_other_refusals() {
     assert!(is_session_expired(
         &associate(&responding(json(400, "ExpiredTokenException", "over")).await).await
@@ -188,7 +230,7 @@ async fn a_response_that_is_not_from_aws_is_classified_by_status() {
     let bad_gateway = associate(&responding(http(502, "", html)).await).await;
     assert!(matches!(bad_gateway, UpstreamError::Fault { .. }), "{bad_gateway:?}");
     let forbidden = associate(&responding(http(403, "", html)).await).await;
-    let UpstreamError::Refused { refusal: Refusal::Other, answer } = forbidden else {
+    let UpstreamError::ServiceMisconfigured { fault: ServiceFault::Endpoint, answer } = forbidden else {
         panic!("{forbidden:?}")
     };
     assert_eq!(&*answer.code, "HTTP 403");

@@ -175,13 +175,15 @@ where
 {
     let missing = error.code() == Some(NOT_FOUND);
     match error::upstream(error) {
-        UpstreamError::Throttled { answer } => {
+        UpstreamError::Throttled { answer } | UpstreamError::StsThrottled { answer } => {
             SinkError::Throttled(ServiceMessage { operation, answer }.into())
         }
         UpstreamError::Refused { answer, .. } if missing => {
             SinkError::Missing(ServiceMessage { operation, answer }.into())
         }
-        UpstreamError::Refused { answer, .. } | UpstreamError::RoleNotAssumable { answer } => {
+        UpstreamError::Refused { answer, .. }
+        | UpstreamError::RoleNotAssumable { answer, .. }
+        | UpstreamError::ServiceMisconfigured { answer, .. } => {
             SinkError::Refused(ServiceMessage { operation, answer }.into())
         }
         UpstreamError::Conflict { answer } | UpstreamError::Fault { answer } => {

@@ -147,10 +147,11 @@ impl Entry {
 /// How long this failure is cached.
 fn negative_ttl(error: &SessionError, failures_before: u32) -> Duration {
     match error {
-        SessionError::Refused(_) | SessionError::WrongAccount(_) => REFUSAL_TTL,
+        SessionError::Refused { .. } | SessionError::WrongAccount(_) => REFUSAL_TTL,
         SessionError::Throttled(_)
         | SessionError::Fault(_)
-        | SessionError::ServiceIdentity(_)
+        | SessionError::Misconfigured { .. }
+        | SessionError::NoCredentials { .. }
         | SessionError::Expired
         | SessionError::Incomplete(_)
         | SessionError::Unreachable(_)

@@ -56,6 +56,7 @@ impl SessionKey {
             name: SessionName::of(&self.tenant, self.subject.as_deref()),
             attributed: self.subject.is_some(),
             policy: policy.json.into(),
+            short_policy: SessionPolicy::shortest(&self.grant, self.scope).into(),
         }
     }
 

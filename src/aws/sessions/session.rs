@@ -13,11 +13,15 @@ use crate::{
 /// A session is renewed at least this long before its end, minus a jitter of up to half of it.
 const MIN_RENEW_AHEAD: Duration = Duration::from_secs(20);
 
+/// The age from which a session that AWS does not know is replaced. A younger one is not at fault.
+const OLD: Duration = Duration::from_mins(1);
+
 /// A session of an assumed role.
 pub(in crate::aws) struct Session {
     pub(in crate::aws) role: RoleArn,
     pub(in crate::aws) name: SessionName,
     pub(in crate::aws) credentials: SharedCredentialsProvider,
+    start: Instant,
     pub(super) renew: Instant,
     pub(super) end: Instant,
 }
@@ -36,9 +40,15 @@ impl Session {
             role,
             name,
             credentials: SharedCredentialsProvider::new(assumed.credentials),
+            start: now,
             renew: end.checked_sub(ahead).unwrap_or(end),
             end,
         }
+    }
+
+    /// Whether a new session may succeed where AWS does not know this one.
+    pub(in crate::aws) fn is_old(&self) -> bool {
+        self.start.elapsed() >= OLD
     }
 }
 

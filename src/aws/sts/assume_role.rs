@@ -33,6 +33,8 @@ pub(in crate::aws) struct AssumeRoleInput {
     pub(in crate::aws) attributed: bool,
     /// The session policy, as JSON.
     pub(in crate::aws) policy: Box<str>,
+    /// The session policy if the first one is too large, as JSON.
+    pub(in crate::aws) short_policy: Box<str>,
 }
 
 /// A session from STS.

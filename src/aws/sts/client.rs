@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use aws_sdk_sts::{
     Client,
     config::{Credentials, http::HttpResponse},
-    error::{ProvideErrorMetadata, SdkError},
+    error::SdkError,
     operation::{
         RequestId,
         assume_role::{AssumeRoleError, AssumeRoleOutput},
@@ -17,11 +17,15 @@ use tokio::time::timeout;
 
 use super::{
     assume_role::{AssumeRole, AssumeRoleInput, AssumedSession},
+    refusal::{self, Requested},
     session_error::SessionError,
 };
 use crate::{
-    aws::error,
-    domain::aws::AccountId,
+    aws::{error, service_health::ServiceHealth},
+    domain::{
+        aws::{AccountId, Region, RoleArn},
+        refusal::ServiceFault,
+    },
     ports::{Clock, aws::UpstreamError},
 };
 
@@ -30,45 +34,66 @@ const ATTEMPTS: u32 = 3;
 /// The longest delay before the second attempt; the delay before the third is twice as long.
 const BACKOFF: Duration = Duration::from_millis(200);
 
-/// The error codes that concern the service's own credentials, not the role.
-const SERVICE_CREDENTIAL_CODES: &[&str] = &[
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "IncompleteSignature",
-    "InvalidClientTokenId",
-    "MissingAuthenticationToken",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-];
-
 /// The client of STS.
 pub(in crate::aws) struct Sts {
     client: Client,
     clock: Arc<dyn Clock>,
+    health: Arc<ServiceHealth>,
+    /// The Region of the STS endpoint.
+    region: Region,
     duration: Duration,
     timeout: Duration,
+}
+
+/// The settings of the client of STS.
+pub(in crate::aws) struct StsConfig {
+    /// The Region of the STS endpoint.
+    pub(in crate::aws) region: Region,
+    /// How long a session lasts.
+    pub(in crate::aws) duration: Duration,
+    /// The longest wait for a session, retries included.
+    pub(in crate::aws) timeout: Duration,
 }
 
 // === impl Sts ===
 
 impl Sts {
-    /// Uses a client that does not retry. A session lasts `duration`; `timeout` limits the wait for it,
-    /// retries included.
+    /// Uses a client that does not retry.
     pub(in crate::aws) fn new(
         client: Client,
         clock: Arc<dyn Clock>,
-        duration: Duration,
-        timeout: Duration,
+        health: Arc<ServiceHealth>,
+        config: StsConfig,
     ) -> Self {
-        Self { client, clock, duration, timeout }
+        let StsConfig { region, duration, timeout } = config;
+        Self { client, clock, health, region, duration, timeout }
+    }
+
+    /// Requests a session with the narrowest policy. If the policy is too large together with the tags of the
+    /// service's own session, requests one with the shortest policy.
+    async fn request(&self, input: &AssumeRoleInput) -> Result<AssumedSession, SessionError> {
+        let answer = self.retry(input, &input.policy).await;
+        let too_large = ServiceFault::SessionPolicyTooLarge;
+        match &answer {
+            Err(SessionError::Misconfigured { fault, answer: refused }) if *fault == too_large => {
+                tracing::warn!(
+                    tenant = %input.tenant,
+                    aws.role = %input.role,
+                    aws.message = &*refused.message,
+                    "the session policy does not fit beside the tags of this service's own session, so the session is wider than the grant",
+                );
+                self.retry(input, &input.short_policy).await
+            }
+            _ => answer,
+        }
     }
 
     /// Retries transient failures. Each session has its own number of attempts, so a failing account does not
     /// use up the retries of another.
-    async fn retry(&self, input: &AssumeRoleInput) -> Result<AssumedSession, SessionError> {
+    async fn retry(&self, input: &AssumeRoleInput, policy: &str) -> Result<AssumedSession, SessionError> {
         let mut attempt = 1;
         loop {
-            let answer = self.send(input).await;
+            let answer = self.send(input, policy).await;
             let is_transient = matches!(
                 answer,
                 Err(SessionError::Throttled(_) | SessionError::Fault(_) | SessionError::Unreachable(_))
@@ -113,15 +138,42 @@ impl Sts {
 #[async_trait]
 impl AssumeRole for Sts {
     async fn assume(&self, input: &AssumeRoleInput) -> Result<AssumedSession, SessionError> {
-        match timeout(self.timeout, self.retry(input)).await {
+        let answer = match timeout(self.timeout, self.request(input)).await {
             Ok(answer) => answer,
             Err(elapsed) => Err(SessionError::Unreachable(Arc::new(elapsed))),
-        }
+        };
+        self.report(&answer);
+        answer
     }
 }
 
 impl Sts {
-    async fn send(&self, input: &AssumeRoleInput) -> Result<AssumedSession, SessionError> {
+    /// Reports what the answer shows about the service's own credentials.
+    fn report(&self, answer: &Result<AssumedSession, SessionError>) {
+        match answer {
+            Err(SessionError::Misconfigured { fault, answer }) => {
+                if !fault.concerns_every_role() {
+                    self.health.accepted();
+                }
+                self.health.report(*fault, Some(answer), None);
+            }
+            Err(SessionError::NoCredentials { fault, source }) => {
+                self.health.report(*fault, None, Some(&**source));
+            }
+            Ok(_) | Err(SessionError::Refused { .. }) => self.health.accepted(),
+            Err(
+                SessionError::Throttled(_)
+                | SessionError::Fault(_)
+                | SessionError::WrongAccount(_)
+                | SessionError::Expired
+                | SessionError::Incomplete(_)
+                | SessionError::Unreachable(_)
+                | SessionError::TooLate,
+            ) => {}
+        }
+    }
+
+    async fn send(&self, input: &AssumeRoleInput, policy: &str) -> Result<AssumedSession, SessionError> {
         let tag = Tag::builder().key("tenant").value(input.tenant.as_str()).build();
         let tag = tag.map_err(|invalid| SessionError::Unreachable(Arc::new(invalid)))?;
         let answer = self
@@ -131,12 +183,12 @@ impl Sts {
             .external_id(input.external_id.expose())
             .role_session_name(input.name.as_str())
             .set_source_identity(input.attributed.then(|| input.name.as_str().to_owned()))
-            .policy(&*input.policy)
+            .policy(policy)
             .duration_seconds(i32::try_from(self.duration.as_secs()).unwrap_or(i32::MAX))
             .tags(tag)
             .send()
             .await
-            .map_err(failure)?;
+            .map_err(|error| self.failure(error, &input.role))?;
         tracing::debug!(
             tenant = %input.tenant,
             aws.role = %input.role,
@@ -146,22 +198,26 @@ impl Sts {
         );
         self.read(input, &answer)
     }
-}
 
-/// Classifies the failure of an `AssumeRole` call.
-fn failure(error: SdkError<AssumeRoleError, HttpResponse>) -> SessionError {
-    let code = error.code().unwrap_or_default();
-    if SERVICE_CREDENTIAL_CODES.contains(&code) {
-        return SessionError::ServiceIdentity(error::error_details(&error));
-    }
-    match error::upstream(error) {
-        UpstreamError::Throttled { answer } => SessionError::Throttled(answer),
-        UpstreamError::Fault { answer } => SessionError::Fault(answer),
-        UpstreamError::Refused { answer, .. }
-        | UpstreamError::RoleNotAssumable { answer }
-        | UpstreamError::Conflict { answer } => SessionError::Refused(answer),
-        UpstreamError::NotSent(source) | UpstreamError::Unanswered(source) => {
-            SessionError::Unreachable(source.into())
+    /// Classifies the failure of a call.
+    pub(in crate::aws) fn failure(
+        &self,
+        error: SdkError<AssumeRoleError, HttpResponse>,
+        role: &RoleArn,
+    ) -> SessionError {
+        match error::upstream(error) {
+            UpstreamError::Throttled { answer } | UpstreamError::StsThrottled { answer } => {
+                SessionError::Throttled(answer)
+            }
+            UpstreamError::Fault { answer } => SessionError::Fault(answer),
+            UpstreamError::Refused { answer, .. }
+            | UpstreamError::RoleNotAssumable { answer, .. }
+            | UpstreamError::ServiceMisconfigured { answer, .. }
+            | UpstreamError::Conflict { answer } => {
+                let (region, duration) = (&self.region, self.duration);
+                refusal::session_error(answer, Requested { role, region, duration })
+            }
+            UpstreamError::NotSent(source) | UpstreamError::Unanswered(source) => refusal::not_sent(source),
         }
     }
 }

@@ -5,25 +5,35 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::{
-    domain::aws::AccountId,
+    domain::{
+        aws::AccountId,
+        refusal::{AssumeRoleRefusal, ServiceFault},
+    },
     ports::aws::{AwsErrorDetails, UpstreamError},
 };
 
 /// Why there is no session.
 #[derive(Clone, Debug, Error)]
 pub(in crate::aws) enum SessionError {
-    /// STS refused the call.
-    #[error("STS refused to assume the role")]
-    Refused(AwsErrorDetails),
+    /// STS refused the call, and the tenant can change that.
+    #[error("STS refused to assume the role: {}", .answer.message)]
+    Refused { refusal: AssumeRoleRefusal, answer: AwsErrorDetails },
+    /// STS refused the call, and only the operator can change that.
+    #[error("{fault} ({}: {})", .answer.code, .answer.message)]
+    Misconfigured { fault: ServiceFault, answer: AwsErrorDetails },
+    /// The service has no credentials to call STS with.
+    #[error("{fault}")]
+    NoCredentials {
+        fault: ServiceFault,
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
     /// STS throttled the call.
     #[error("STS throttled the call")]
     Throttled(AwsErrorDetails),
     /// STS responded with a server error.
     #[error("STS responded with a server error")]
     Fault(AwsErrorDetails),
-    /// The service's own credentials are not valid.
-    #[error("STS refused the service's own credentials with {}", .0.code)]
-    ServiceIdentity(AwsErrorDetails),
     /// The session belongs to a different account than the role.
     #[error("STS returned a session of account {0}, which is not the role's account")]
     WrongAccount(AccountId),
@@ -47,11 +57,12 @@ impl SessionError {
     /// AWS's error code, if AWS responded with an error.
     pub(in crate::aws) fn code(&self) -> Option<&str> {
         match self {
-            Self::Refused(answer)
+            Self::Refused { answer, .. }
+            | Self::Misconfigured { answer, .. }
             | Self::Throttled(answer)
-            | Self::Fault(answer)
-            | Self::ServiceIdentity(answer) => Some(&answer.code),
-            Self::WrongAccount(_)
+            | Self::Fault(answer) => Some(&answer.code),
+            Self::NoCredentials { .. }
+            | Self::WrongAccount(_)
             | Self::Expired
             | Self::Incomplete(_)
             | Self::Unreachable(_)
@@ -62,10 +73,17 @@ impl SessionError {
     /// The error of the call that needed the session, which was therefore not sent.
     pub(in crate::aws) fn upstream(self: Arc<Self>) -> UpstreamError {
         match &*self {
-            Self::Refused(answer) => UpstreamError::RoleNotAssumable { answer: answer.clone() },
-            Self::Throttled(answer) => UpstreamError::Throttled { answer: answer.clone() },
-            Self::Fault(answer) => UpstreamError::Fault { answer: answer.clone() },
-            Self::ServiceIdentity(_)
+            Self::Refused { refusal, answer } => {
+                UpstreamError::RoleNotAssumable { refusal: *refusal, answer: answer.clone() }
+            }
+            Self::Misconfigured { fault, answer } => {
+                UpstreamError::ServiceMisconfigured { fault: *fault, answer: answer.clone() }
+            }
+            Self::NoCredentials { fault, .. } => {
+                UpstreamError::ServiceMisconfigured { fault: *fault, answer: AwsErrorDetails::default() }
+            }
+            Self::Throttled(answer) => UpstreamError::StsThrottled { answer: answer.clone() },
+            Self::Fault(_)
             | Self::WrongAccount(_)
             | Self::Expired
             | Self::Incomplete(_)

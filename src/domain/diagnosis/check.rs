@@ -49,6 +49,10 @@ pub enum CheckName {
     RoleQuotasPermission,
     /// The role cannot be assumed without the external id.
     RoleNeedsExternalId,
+    /// The account has enabled the Region and is signed up for the AWS services. Only a failure is reported.
+    RegionEnabled,
+    /// AWS serves this service itself. Only a failure is reported.
+    ServiceAccess,
 }
 
 /// How a check ended.
@@ -86,6 +90,8 @@ pub struct Check {
     pub remedy: String,
     /// The JSON policy statement to add, if adding one is the remedy.
     pub document: Option<Box<str>>,
+    /// The cause for programs, if the reason has several: it is in the metadata of an error.
+    pub cause: Option<Box<str>>,
 }
 
 /// The checks of an association, in the order in which a call would fail on them.
@@ -112,7 +118,7 @@ pub enum Lookup<T> {
 
 impl CheckName {
     /// Every check.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::RoleKeyReadPermission,
         Self::TenantPolicy,
         Self::RoleAssumable,
@@ -134,6 +140,8 @@ impl CheckName {
         Self::RoleQueryPermission,
         Self::RoleQuotasPermission,
         Self::RoleNeedsExternalId,
+        Self::RegionEnabled,
+        Self::ServiceAccess,
     ];
 
     /// The name in responses to callers.
@@ -161,6 +169,8 @@ impl CheckName {
             Self::RoleQueryPermission => "ROLE_QUERY_PERMISSION",
             Self::RoleQuotasPermission => "ROLE_QUOTAS_PERMISSION",
             Self::RoleNeedsExternalId => "ROLE_NEEDS_EXTERNAL_ID",
+            Self::RegionEnabled => "REGION_ENABLED",
+            Self::ServiceAccess => "SERVICE_ACCESS",
         }
     }
 }
@@ -171,7 +181,7 @@ impl Check {
     /// A check that passed.
     #[must_use]
     pub fn passed(name: CheckName, detail: impl Into<String>) -> Self {
-        Self { name, outcome: Outcome::Passed, detail: detail.into(), remedy: String::new(), document: None }
+        Self::new(name, Outcome::Passed, detail.into(), String::new())
     }
 
     /// A check that failed: the association would fail with this reason.
@@ -182,20 +192,23 @@ impl Check {
         detail: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        let outcome = Outcome::Failed(reason);
-        Self { name, outcome, detail: detail.into(), remedy: remedy.into(), document: None }
+        Self::new(name, Outcome::Failed(reason), detail.into(), remedy.into())
     }
 
     /// A check that could not be made.
     #[must_use]
     pub fn not_checked(name: CheckName, detail: impl Into<String>) -> Self {
-        Self {
-            name,
-            outcome: Outcome::NotChecked,
-            detail: detail.into(),
-            remedy: String::new(),
-            document: None,
-        }
+        Self::new(name, Outcome::NotChecked, detail.into(), String::new())
+    }
+
+    fn new(name: CheckName, outcome: Outcome, detail: String, remedy: String) -> Self {
+        Self { name, outcome, detail, remedy, document: None, cause: None }
+    }
+
+    /// The same check with a cause for programs.
+    #[must_use]
+    pub fn with_cause(self, cause: &str) -> Self {
+        Self { cause: Some(cause.into()), ..self }
     }
 
     /// The same check with a remedy and the policy statement to add.

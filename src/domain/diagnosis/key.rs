@@ -10,6 +10,9 @@ use crate::domain::{
     remedy,
 };
 
+/// The states, apart from those with an own [`KeyState`], in which a key cannot be used:
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html>.
+const UNUSABLE_STATES: &[&str] = &["PendingImport", "Unavailable"];
 /// The remedy when a key's policy lacks a statement.
 const ADD_STATEMENT: &str =
     "add this statement to the key's policy (kms:PutKeyPolicy) and keep the existing statements";
@@ -40,12 +43,13 @@ pub fn key_usable(key: &KeyMetadata) -> Vec<Check> {
             "the key is AWS managed, so its policy cannot be changed to let CloudWatch Logs use it",
         ),
     ];
-    let properties = properties.into_iter().map(|(name, good, reason, passed, failed)| {
-        if good {
-            Check::passed(name, passed)
-        } else {
+    let properties = properties.into_iter().map(|(name, good, reason, passed, failed)| match good {
+        Some(true) => Check::passed(name, passed),
+        Some(false) => {
             Check::failed(name, reason, failed, "use a symmetric, customer managed encryption key")
         }
+        // What KMS leaves out is unknown, not wrong.
+        None => Check::not_checked(name, format!("KMS did not say whether {passed}")),
     });
     std::iter::once(state(key)).chain(properties).collect()
 }
@@ -69,6 +73,16 @@ fn state(key: &KeyMetadata) -> Check {
                 None => "the key's deletion is scheduled".to_owned(),
             },
             "cancel the deletion (kms:CancelKeyDeletion) and enable the key, or use another key",
+        ),
+        KeyState::Unknown => Check::not_checked(CheckName::KeyState, "KMS did not say the state of the key"),
+        KeyState::Other(word) if &**word == "Creating" => failed(
+            Reason::KeyNotUsable,
+            "KMS is still creating the key".to_owned(),
+            "try again in a few seconds",
+        ),
+        KeyState::Other(word) if !UNUSABLE_STATES.contains(&&**word) => Check::not_checked(
+            CheckName::KeyState,
+            format!("the key is in the state {word}, which this service does not know"),
         ),
         KeyState::Other(word) => failed(
             Reason::KeyNotUsable,

@@ -31,9 +31,9 @@ fn key() -> KeyMetadata {
     KeyMetadata {
         arn: arn("111122223333"),
         state: KeyState::Enabled,
-        symmetric: true,
-        encrypts: true,
-        customer_managed: true,
+        symmetric: Some(true),
+        encrypts: Some(true),
+        customer_managed: Some(true),
         deletion: None,
     }
 }
@@ -102,7 +102,7 @@ fn every_unusable_key_has_its_reason() {
     assert_eq!(state(KeyState::PendingDeletion), [Reason::KeyPendingDeletion]);
     assert_eq!(state(KeyState::Other("PendingImport".into())), [Reason::KeyNotUsable]);
     assert_eq!(state(KeyState::Other("Updating".into())), []);
-    let unusable = KeyMetadata { symmetric: false, customer_managed: false, ..key() };
+    let unusable = KeyMetadata { symmetric: Some(false), customer_managed: Some(false), ..key() };
     assert_eq!(reasons(&key_usable(&unusable)), [Reason::KeyNotSymmetric, Reason::KeyNotCustomerManaged]);
     let pending_deletion =
         KeyMetadata { state: KeyState::PendingDeletion, deletion: Some(Timestamp::from_secs(0)), ..key() };
@@ -161,6 +161,7 @@ fn the_names_of_the_checks_are_stable() {
             "LOG_GROUP_CLASS",
             "LOG_GROUP_EXISTS",
             "LOG_GROUP_NOT_RESERVED",
+            "REGION_ENABLED",
             "ROLE_ASSUMABLE",
             "ROLE_KEY_READ_PERMISSION",
             "ROLE_KEY_TAGS_PERMISSION",
@@ -170,6 +171,7 @@ fn the_names_of_the_checks_are_stable() {
             "ROLE_QUERY_PERMISSION",
             "ROLE_QUOTAS_PERMISSION",
             "ROLE_READ_PERMISSION",
+            "SERVICE_ACCESS",
             "TENANT_POLICY",
         ]
     );

@@ -12,7 +12,7 @@ use crate::{
     ports::aws::AwsErrorDetails,
     service::{
         context::Context,
-        error::{AwsCallError, Error},
+        error::{AwsCallError, Error, Repetition},
     },
 };
 
@@ -38,6 +38,7 @@ pub(super) fn unverified_warnings(diagnosis: &Diagnosis) -> Result<Vec<Warning>,
         return Err(Error::Aws(AwsCallError::Diagnosed {
             cause: Box::new(cause.clone()),
             answer: AwsErrorDetails::default(),
+            repetition: Repetition::Possible,
         }));
     }
     let unchecked = diagnosis.checks.iter().filter(|check| check.outcome == Outcome::NotChecked);

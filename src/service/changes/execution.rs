@@ -31,7 +31,7 @@ use crate::{
     ports::{Acknowledgement, AwsResponse, UpstreamError},
     service::{
         context::Context,
-        error::{AwsCallError, ChangeError, Error, StorageError},
+        error::{AwsCallError, ChangeError, Error, Repetition, StorageError},
         preflight::explain,
         shared::upstream::{self, now},
     },
@@ -46,6 +46,10 @@ const UPSTREAM_GRACE: Duration = Duration::from_secs(1);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// The longest wait before a retry.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
+/// The wait before the first retry of a refusal without a known cause. It doubles with each retry.
+const FIRST_REFUSAL_BACKOFF: Duration = Duration::from_secs(1);
+/// The longest wait before such a retry.
+const MAX_REFUSAL_BACKOFF: Duration = Duration::from_secs(8);
 /// How long after its deadline a change may still explain its failure and record it.
 const POST_DEADLINE_BUDGET: Duration = Duration::from_secs(5);
 
@@ -83,23 +87,47 @@ pub(super) async fn run<K: KeyChange>(
 impl<K: KeyChange> Execution<K> {
     async fn run(mut self, resource: Resource, mut prior: PriorState, responder: Responder) {
         let Some(responder) = self.commit_intent(&mut prior, responder).await else { return };
-        let sent = AssertUnwindSafe(self.send_with_retry()).catch_unwind().await;
-        let sent = sent.unwrap_or_else(|_panic| {
-            // AWS may have accepted the change before the panic. Reconciliation reads back whether it did.
-            tracing::error!("a change panicked");
-            Err(Error::Change(ChangeError::OutcomeUnknown { event: None, source: None }))
+        let result = self.send_until_accepted().await.map(|Acknowledgement { aws_request_id }| {
+            let (key, now) = (K::new_key(self.authorized.command()), self.cx.ports().clock.now());
+            prior.into_changed(resource, key, Some(now), now, aws_request_id)
         });
-        let result = match sent {
-            Ok(Acknowledgement { aws_request_id }) => {
-                let (key, now) = (K::new_key(self.authorized.command()), self.cx.ports().clock.now());
-                Ok(prior.into_changed(resource, key, Some(now), now, aws_request_id))
-            }
-            Err(error) => {
-                let deadline = self.cx.call.deadline;
-                Err(explain::explain_refusal(&mut self.cx, &self.authorized, error, deadline).await)
-            }
-        };
         self.commit_outcome(responder, result).await;
+    }
+
+    /// Sends the change, and explains a refusal. If no check finds a cause, AWS has probably not applied a recent
+    /// change of the key or of a policy yet. It is then sent again within the deadline, as AWS's own tools do:
+    /// <https://github.com/aws-cloudformation/aws-cloudformation-resource-providers-logs>, the resource handler
+    /// for log groups.
+    async fn send_until_accepted(&mut self) -> Result<Acknowledgement, Error> {
+        let deadline = self.cx.call.deadline;
+        let mut backoff = FIRST_REFUSAL_BACKOFF;
+        let mut refused: Option<Error> = None;
+        loop {
+            let sent = AssertUnwindSafe(self.send_with_retry()).catch_unwind().await;
+            let sent = sent.unwrap_or_else(|_panic| {
+                // AWS may have accepted the change before the panic. Reconciliation reads back whether it did.
+                tracing::error!("a change panicked");
+                Err(Error::Change(ChangeError::OutcomeUnknown { event: None, source: None }))
+            });
+            let error = match (sent, refused.take()) {
+                (Ok(acknowledged), _) => return Ok(acknowledged),
+                // Nothing was sent after the refusal.
+                (
+                    Err(Error::Aws(AwsCallError::BudgetExhausted { .. } | AwsCallError::DeadlineBeforeAws)),
+                    Some(refused),
+                ) => return Err(refused),
+                (Err(error), _) => {
+                    explain::explain_refusal(&mut self.cx, &self.authorized, error, deadline).await
+                }
+            };
+            let wait = jittered(backoff);
+            if !passes_by_itself(&error) || now() + wait >= deadline {
+                return Err(error);
+            }
+            refused = Some(error);
+            tokio::time::sleep(wait).await;
+            backoff = (backoff * 2).min(MAX_REFUSAL_BACKOFF);
+        }
     }
 
     /// Makes the intent durable. Returns the responder if the change may be sent. Otherwise it has sent the
@@ -150,6 +178,7 @@ impl<K: KeyChange> Execution<K> {
         let deadline = self.cx.call.deadline;
         let mut backoff = FIRST_BACKOFF;
         let mut last_error: Option<UpstreamError> = None;
+        let mut may_be_executed = false;
         loop {
             let (state, access) = (Arc::clone(&self.cx.state), self.authorized.access());
             let sending = K::send(&state.ports, &self.authorized, deadline);
@@ -161,7 +190,14 @@ impl<K: KeyChange> Execution<K> {
             let response = match attempt {
                 Ok(response) => response,
                 Err(no_permit) => {
-                    return Err(last_error.map_or(no_permit.into(), |error| final_error(error, deadline)));
+                    return Err(match last_error {
+                        None => no_permit.into(),
+                        Some(UpstreamError::Throttled { answer }) => {
+                            let retry_after = no_permit.retry_after;
+                            Error::Aws(AwsCallError::Throttled { retry_after, answer })
+                        }
+                        Some(error) => final_error(error, deadline),
+                    });
                 }
             };
             self.cx.audit.record_aws_call(response.via);
@@ -174,13 +210,24 @@ impl<K: KeyChange> Execution<K> {
                 // for the retry.
                 UpstreamError::Throttled { .. } => Duration::ZERO,
                 UpstreamError::Conflict { .. }
+                | UpstreamError::StsThrottled { .. }
                 | UpstreamError::Fault { .. }
                 | UpstreamError::NotSent(_)
                 | UpstreamError::Unanswered(_) => jittered(backoff),
-                UpstreamError::Refused { .. } | UpstreamError::RoleNotAssumable { .. } => {
-                    return Err(final_error(error, deadline));
+                // The refusal is about this attempt. Reconciliation reads back whether AWS executed an earlier one.
+                UpstreamError::Refused { .. }
+                | UpstreamError::RoleNotAssumable { .. }
+                | UpstreamError::ServiceMisconfigured { .. }
+                    if may_be_executed =>
+                {
+                    let source = Some(error.into());
+                    return Err(Error::Change(ChangeError::OutcomeUnknown { event: None, source }));
                 }
+                UpstreamError::Refused { .. }
+                | UpstreamError::RoleNotAssumable { .. }
+                | UpstreamError::ServiceMisconfigured { .. } => return Err(final_error(error, deadline)),
             };
+            may_be_executed |= matches!(error, UpstreamError::Fault { .. } | UpstreamError::Unanswered(_));
             // Once a call may have been executed, a later error that would be retried does not replace that error.
             let worst = match last_error.take() {
                 Some(unanswered @ UpstreamError::Unanswered(_)) => unanswered,
@@ -203,9 +250,9 @@ impl<K: KeyChange> Execution<K> {
         Some(self.reservation.as_ref()?.started(self.cx.ports().clock.now(), max))
     }
 
-    /// The step of the idempotency record that is stored with the outcome. A success or refusal of AWS is
-    /// replayed from then on. After an unknown outcome, a repetition reads back first. After any other
-    /// failure, a repetition runs the change.
+    /// The step of the idempotency record that is stored with the outcome. A success, and a refusal of AWS whose
+    /// cause stays, are replayed from then on. After an unknown outcome, a repetition reads back first. After
+    /// any other failure, a repetition runs the change.
     fn outcome_step(&self, result: &Result<Changed, Error>) -> Option<RecordedStep> {
         self.reservation.as_ref()?;
         let end = match result {
@@ -274,6 +321,11 @@ fn final_error(error: UpstreamError, deadline: Instant) -> Error {
         return Error::Change(ChangeError::OutcomeUnknown { event: None, source: Some(source) });
     }
     upstream::read_error(error, deadline)
+}
+
+/// Whether AWS probably lifts the refusal by itself.
+fn passes_by_itself(error: &Error) -> bool {
+    matches!(error, Error::Aws(error) if error.repetition() == Repetition::Advised)
 }
 
 /// A random time between half of `wait` and `wait`, so that callers that collided do not collide again.

@@ -9,7 +9,7 @@ use crate::{
     },
     service::{
         context::Context,
-        error::{AwsCallError, ChangeError, Error, RequestError},
+        error::{ChangeError, Error, RequestError},
         shared::lookup,
     },
 };
@@ -28,7 +28,7 @@ pub(super) async fn check(
         (ExpectedKey::Key(key_id), Some(current)) => {
             let deadline = cx.call.deadline;
             let found = lookup::describe_key(cx, access, key_id, deadline).await;
-            match found.map_err(|answer| Error::Aws(AwsCallError::RoleNotAssumable { answer }))? {
+            match found? {
                 Lookup::Found(key) => key.arn == *current,
                 Lookup::Absent => false,
                 Lookup::Unknown(_) => {

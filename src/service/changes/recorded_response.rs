@@ -1,5 +1,8 @@
 //! The stored form of a response, for replays of the same request. The stored names never change.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -15,10 +18,11 @@ use crate::{
         idempotency::Answer,
         key::KeyHealth,
         reason::Reason,
+        refusal::{AccessDenial, DeniedAction, DenyingPolicy},
         time::Timestamp,
     },
     ports::aws::{AwsErrorDetails, Refusal},
-    service::error::{AwsCallError, Error},
+    service::error::{AwsCallError, Error, Repetition},
 };
 
 /// The maximum length of each stored text from AWS, in characters.
@@ -83,6 +87,7 @@ struct UpstreamCause {
     detail: String,
     remedy: String,
     document: Option<String>,
+    cause: Option<String>,
 }
 
 // === impl RecordedResponse ===
@@ -160,11 +165,16 @@ pub(in crate::service) fn of_reconciled(intent: &Event, sets_key: bool) -> Answe
     })))
 }
 
-/// The stored form of a refusal of AWS. `None` for any other failure: a repetition may then run the change.
+/// The stored form of a refusal of AWS whose cause stays until somebody removes it. `None` for any other
+/// failure: a repetition then runs the change.
 pub(in crate::service) fn of_failure(error: &Error, key: Option<&KmsKeyArn>) -> Option<Answer> {
-    let (refusal, cause, aws_error) = if let Error::Aws(AwsCallError::Refused { refusal, answer }) = error {
+    let Error::Aws(error) = error else { return None };
+    if error.repetition() != Repetition::Futile {
+        return None;
+    }
+    let (refusal, cause, aws_error) = if let AwsCallError::Refused { refusal, answer } = error {
         (Some(*refusal), None, answer)
-    } else if let Error::Aws(AwsCallError::Diagnosed { cause, answer }) = error {
+    } else if let AwsCallError::Diagnosed { cause, answer, .. } = error {
         (None, Some(cause), answer)
     } else {
         return None;
@@ -180,6 +190,7 @@ pub(in crate::service) fn of_failure(error: &Error, key: Option<&KmsKeyArn>) -> 
             detail: check.detail.clone(),
             remedy: check.remedy.clone(),
             document: check.document.as_deref().map(str::to_owned),
+            cause: check.cause.as_deref().map(str::to_owned),
         }),
         code: bounded(code),
         message: bounded(message),
@@ -260,11 +271,12 @@ impl Failure {
                 detail: cause.detail,
                 remedy: cause.remedy,
                 document: cause.document.map(Into::into),
+                cause: cause.cause.map(Into::into),
             };
-            return Some(Error::Aws(AwsCallError::Diagnosed { cause: Box::new(cause), answer }));
+            let (cause, repetition) = (Box::new(cause), Repetition::Futile);
+            return Some(Error::Aws(AwsCallError::Diagnosed { cause, answer, repetition }));
         }
-        let code = self.refusal?;
-        let refusal = REFUSALS.into_iter().find(|refusal| refusal_code(*refusal) == code)?;
+        let refusal = parse_refusal(&self.refusal?, &answer.message)?;
         Some(Error::Aws(AwsCallError::Refused { refusal, answer }))
     }
 }
@@ -288,7 +300,11 @@ fn health_code(health: KeyHealth) -> &'static str {
     }
 }
 
-const REFUSALS: [Refusal; 12] = [
+/// The stored name of a denial. AWS's message, which is stored too, has its details.
+const DENIED: &str = "denied";
+
+/// The refusals with a stored name, apart from denials.
+const REFUSALS: [Refusal; 11] = [
     Refusal::LogGroupNotFound,
     Refusal::LogGroupReserved,
     Refusal::KeyMissingOrNotAllowed,
@@ -296,9 +312,8 @@ const REFUSALS: [Refusal; 12] = [
     Refusal::KeyDisabled,
     Refusal::KeyPendingDeletion,
     Refusal::KeyNotSymmetric,
-    Refusal::RoleLacksKms,
-    Refusal::RoleLacksLogs,
-    Refusal::Organization,
+    Refusal::RegionNotEnabled,
+    Refusal::AccountNotSubscribed,
     Refusal::Parameter,
     Refusal::Other,
 ];
@@ -313,54 +328,24 @@ fn refusal_code(refusal: Refusal) -> &'static str {
         Refusal::KeyDisabled => "key_disabled",
         Refusal::KeyPendingDeletion => "key_pending_deletion",
         Refusal::KeyNotSymmetric => "key_not_symmetric",
-        Refusal::RoleLacksKms => "role_lacks_kms",
-        Refusal::RoleLacksLogs => "role_lacks_logs",
-        Refusal::Organization => "organization",
+        Refusal::Denied(_) => DENIED,
+        Refusal::RegionNotEnabled => "region_not_enabled",
+        Refusal::AccountNotSubscribed => "account_not_subscribed",
         Refusal::Parameter => "parameter",
         Refusal::Other => "other",
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_refusal_survives_storage_unchanged() {
-        for refusal in REFUSALS {
-            let aws_error = AwsErrorDetails {
-                code: "Code".into(),
-                message: "message".into(),
-                request_id: Some("id".into()),
-            };
-            let response =
-                of_failure(&Error::Aws(AwsCallError::Refused { refusal, answer: aws_error.clone() }), None)
-                    .unwrap();
-            let RecordedResponse::Refused(failure) = read(&response).unwrap() else { panic!("{response:?}") };
-            let Some(Error::Aws(AwsCallError::Refused { refusal: restored, answer })) = failure.restore()
-            else {
-                panic!("{response:?}")
-            };
-            assert_eq!((restored, answer), (refusal, aws_error));
+/// The refusal with this stored name. The names before "denied" tell one of three denials.
+fn parse_refusal(code: &str, message: &str) -> Option<Refusal> {
+    match code {
+        DENIED => Some(Refusal::Denied(AccessDenial::parse(message))),
+        "role_lacks_kms" => Some(Refusal::Denied(AccessDenial::of(DeniedAction::Kms))),
+        "role_lacks_logs" => Some(Refusal::Denied(AccessDenial::of(DeniedAction::Logs))),
+        "organization" => {
+            let denial = AccessDenial::of(DeniedAction::Other);
+            Some(Refusal::Denied(AccessDenial { by: DenyingPolicy::ServiceControl, ..denial }))
         }
-    }
-
-    #[test]
-    fn every_diagnosed_cause_survives_storage_with_its_remedy() {
-        for name in CheckName::ALL {
-            let check = Check::failed(name, Reason::KeyDisabled, "the detail", "the remedy")
-                .with_document("the remedy", &serde_json::json!({ "Effect": "Allow" }));
-            let error = Error::Aws(AwsCallError::Diagnosed {
-                cause: Box::new(check.clone()),
-                answer: AwsErrorDetails::default(),
-            });
-            let RecordedResponse::Refused(failure) = read(&of_failure(&error, None).unwrap()).unwrap() else {
-                panic!("{name:?}")
-            };
-            let Some(Error::Aws(AwsCallError::Diagnosed { cause, .. })) = failure.restore() else {
-                panic!("{name:?}")
-            };
-            assert_eq!(*cause, check);
-        }
+        _ => REFUSALS.into_iter().find(|refusal| refusal_code(*refusal) == code),
     }
 }

@@ -5,9 +5,28 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::{
-    domain::{diagnosis::Check, reason::Reason},
+    domain::{
+        association::Location,
+        diagnosis::{self, Check},
+        reason::Reason,
+        refusal::{AssumeRoleRefusal, ServiceFault},
+    },
     ports::aws::{AwsErrorDetails, Refusal},
+    service::aws_message::aws_message,
 };
+
+/// Whether the same request can succeed later although nobody changes anything for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repetition {
+    /// The cause is known and stays until somebody removes it. The refusal is recorded for the idempotency
+    /// key.
+    Futile,
+    /// The cause may pass by itself. The same request with the same idempotency key is sent again.
+    Possible,
+    /// No check found a cause, so AWS has probably not applied a recent change yet. The service retries within
+    /// the deadline.
+    Advised,
+}
 
 /// Why AWS did not do what the call asks for.
 #[derive(Debug, Error)]
@@ -27,12 +46,23 @@ pub enum AwsCallError {
         cause: Box<Check>,
         /// AWS's code and message. Empty if AWS refused nothing.
         answer: AwsErrorDetails,
+        /// Whether the same request can succeed later.
+        repetition: Repetition,
     },
     /// The service cannot assume the tenant's role.
     #[error("the role cannot be assumed")]
     RoleNotAssumable {
+        /// What the refusal of STS means.
+        refusal: AssumeRoleRefusal,
         /// The code and message of STS.
         answer: AwsErrorDetails,
+    },
+    /// AWS does not serve this service itself. AWS's message is in the log, because it shows how the service
+    /// is set up.
+    #[error("{fault}")]
+    ServiceMisconfigured {
+        /// What is wrong.
+        fault: ServiceFault,
     },
     /// AWS was processing another change of the resource until the deadline.
     #[error("AWS is processing another change of the resource")]
@@ -52,6 +82,12 @@ pub enum AwsCallError {
         /// The time after which a retry makes sense.
         retry_after: Duration,
         /// AWS's code and message.
+        answer: AwsErrorDetails,
+    },
+    /// STS throttled the calls that assume the role.
+    #[error("STS throttled the calls that assume the role")]
+    StsThrottled {
+        /// The code and message of STS.
         answer: AwsErrorDetails,
     },
     /// AWS is not reachable, or responded with a server error.
@@ -75,10 +111,11 @@ impl AwsCallError {
         match self {
             Self::Refused { refusal, .. } => refusal_reason(*refusal),
             Self::Diagnosed { cause, .. } => cause.reason().unwrap_or(Reason::KeyNotUsable),
-            Self::RoleNotAssumable { .. } => Reason::RoleNotAssumable,
+            Self::RoleNotAssumable { refusal, .. } => refusal.reason(),
+            Self::ServiceMisconfigured { .. } => Reason::ServiceMisconfigured,
             Self::Conflict { .. } => Reason::ConflictingChange,
             Self::BudgetExhausted { .. } => Reason::AccountBudgetExhausted,
-            Self::Throttled { .. } => Reason::AwsThrottled,
+            Self::Throttled { .. } | Self::StsThrottled { .. } => Reason::AwsThrottled,
             Self::Unavailable { .. } => Reason::AwsUnavailable,
             Self::DeadlineBeforeAws => Reason::DeadlineBeforeAws,
         }
@@ -88,12 +125,81 @@ impl AwsCallError {
         match self {
             Self::Refused { answer, .. }
             | Self::Diagnosed { answer, .. }
-            | Self::RoleNotAssumable { answer }
+            | Self::RoleNotAssumable { answer, .. }
+            | Self::StsThrottled { answer }
             | Self::Conflict { answer }
             | Self::Throttled { answer, .. } => Some(answer),
             Self::Unavailable { answer, .. } => answer.as_ref(),
-            Self::BudgetExhausted { .. } | Self::DeadlineBeforeAws => None,
+            Self::ServiceMisconfigured { .. } | Self::BudgetExhausted { .. } | Self::DeadlineBeforeAws => {
+                None
+            }
         }
+    }
+
+    /// Whether the same request can succeed later.
+    pub(in crate::service) fn repetition(&self) -> Repetition {
+        match self {
+            Self::Refused { refusal, .. } => refusal_repetition(*refusal),
+            Self::Diagnosed { repetition, .. } => *repetition,
+            Self::RoleNotAssumable { .. }
+            | Self::ServiceMisconfigured { .. }
+            | Self::Conflict { .. }
+            | Self::BudgetExhausted { .. }
+            | Self::Throttled { .. }
+            | Self::StsThrottled { .. }
+            | Self::Unavailable { .. }
+            | Self::DeadlineBeforeAws => Repetition::Possible,
+        }
+    }
+
+    /// The failed check for an error that keeps the service from reading anything in this location. `assumed` is
+    /// whether the role was assumed before.
+    pub(in crate::service) fn blocking_check(&self, location: &Location, assumed: bool) -> Option<Check> {
+        match self {
+            Self::RoleNotAssumable { refusal, answer } => {
+                let check = diagnosis::role_not_assumable(*refusal);
+                let detail = format!("{} (STS returned {})", check.detail, aws_message(answer));
+                Some(Check { detail, ..check })
+            }
+            Self::ServiceMisconfigured { fault } => Some(diagnosis::service_misconfigured(*fault, assumed)),
+            Self::Refused { refusal: Refusal::RegionNotEnabled, .. } => {
+                Some(diagnosis::region_not_enabled(location))
+            }
+            Self::Refused { refusal: Refusal::AccountNotSubscribed, .. } => {
+                Some(diagnosis::account_not_subscribed(location))
+            }
+            Self::Refused { refusal: Refusal::Denied(denial), .. } => {
+                let fault = denial.by.service_fault()?;
+                Some(diagnosis::service_misconfigured(fault, assumed))
+            }
+            Self::Refused { .. }
+            | Self::Diagnosed { .. }
+            | Self::Conflict { .. }
+            | Self::BudgetExhausted { .. }
+            | Self::Throttled { .. }
+            | Self::StsThrottled { .. }
+            | Self::Unavailable { .. }
+            | Self::DeadlineBeforeAws => None,
+        }
+    }
+}
+
+/// A refusal whose cause no check confirmed. AWS's message is enough where it names a lasting cause. A log group
+/// or key that does not exist may have been created moments ago, and a Region may be about to be enabled.
+fn refusal_repetition(refusal: Refusal) -> Repetition {
+    match refusal {
+        Refusal::LogGroupReserved
+        | Refusal::KeyDisabled
+        | Refusal::KeyPendingDeletion
+        | Refusal::KeyNotSymmetric
+        | Refusal::Denied(_)
+        | Refusal::Parameter => Repetition::Futile,
+        Refusal::LogGroupNotFound
+        | Refusal::KeyMissingOrNotAllowed
+        | Refusal::KeyNotFound
+        | Refusal::RegionNotEnabled
+        | Refusal::AccountNotSubscribed
+        | Refusal::Other => Repetition::Possible,
     }
 }
 
@@ -108,9 +214,9 @@ fn refusal_reason(refusal: Refusal) -> Reason {
         Refusal::KeyDisabled => Reason::KeyDisabled,
         Refusal::KeyPendingDeletion => Reason::KeyPendingDeletion,
         Refusal::KeyNotSymmetric => Reason::KeyNotSymmetric,
-        Refusal::RoleLacksKms => Reason::RoleLacksKmsPermission,
-        Refusal::RoleLacksLogs => Reason::RoleLacksLogsPermission,
-        Refusal::Organization => Reason::DeniedByOrganization,
+        Refusal::Denied(denial) => denial.reason(),
+        Refusal::RegionNotEnabled => Reason::RegionNotEnabled,
+        Refusal::AccountNotSubscribed => Reason::AccountNotSubscribed,
         Refusal::Parameter | Refusal::Other => Reason::KeyNotUsable,
     }
 }

@@ -2,25 +2,27 @@
 //! tries each read, and lets IAM simulate each change, because a real change has an effect.
 
 use super::{
-    check, optional_permissions,
+    optional_permissions,
     role_check::{self, Simulated, check_simulated},
 };
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
-        association::{TestAccess, UnresolvedLocation},
+        association::{Resource, Target, TestAccess, UnresolvedLocation},
         authorization::Access,
-        diagnosis::{Check, CheckName, Diagnosis, RolePermission},
+        diagnosis::{self, Check, CheckName, Denied, Diagnosis, RolePermission},
         onboarding::{
             self, LOOK_AT_KEYS, READ_QUERY, RUN_QUERY, SET_KEY_OF_QUERY_RESULTS, SET_KEYS, USE_KEYS,
         },
         policy_simulation::{ASSOCIATE, DISASSOCIATE, SimulationRequest},
         principal::Scope,
         reason::Reason,
+        refusal::DenyingPolicy,
         remedy,
     },
     ports::{LogGroup, UpstreamError, aws::Refusal},
     service::{
+        aws_message::aws_message,
         context::Context,
         error::Error,
         shared::{
@@ -28,6 +30,7 @@ use crate::{
             lookup,
             query_results_probe::{self, Inconclusive, ProbeResult, Remedy},
             resolve,
+            upstream::read_error,
         },
     },
 };
@@ -53,12 +56,20 @@ async fn check_access(cx: &mut Context, location: &UnresolvedLocation) -> Result
     cx.audit.record_aws_call(read.via);
     let mut checks = Vec::new();
     match read.result {
-        Err(UpstreamError::RoleNotAssumable { answer }) => {
-            checks.push(check::assume_role_failure(&answer));
-        }
         Err(error) => {
-            checks.push(assume_role_check(&cx.audit, &error));
-            checks.push(unreadable_check(&error));
+            let unreadable = unreadable_check(access, &error);
+            let assumable = assume_role_check(&cx.audit, &error);
+            let error = read_error(error, cx.call.deadline);
+            if let Some(blocking) = lookup::blocking_check(cx, access, &error) {
+                if cx.audit.has_assumed_role() {
+                    checks.push(assumable);
+                }
+                checks.push(blocking);
+                checks.push(check_external_id(cx, access).await);
+                return Ok(Diagnosis { checks, key: None });
+            }
+            checks.push(assumable);
+            checks.push(unreadable);
             checks.extend(check_keys_and_writes(cx, access, &[]).await);
             if access.grant().verify_query_results {
                 let detail = "no log group was found that could be queried";
@@ -146,11 +157,9 @@ async fn check_key_reads(
     cx.audit.record_aws_call(policy.via);
     match described.result.map(drop).and(policy.result.map(drop)) {
         Ok(()) => Check::passed(name, format!("the role may read {key} and its policy")),
-        Err(UpstreamError::Refused { refusal: Refusal::RoleLacksKms | Refusal::Other, answer }) => {
-            let detail = format!(
-                "the role may not read {key} and its policy: AWS returned {}",
-                lookup::aws_message(&answer)
-            );
+        Err(UpstreamError::Refused { refusal: Refusal::Denied(_) | Refusal::Other, answer }) => {
+            let detail =
+                format!("the role may not read {key} and its policy: AWS returned {}", aws_message(&answer));
             Check::failed(name, Reason::RoleLacksKmsPermission, detail, "").with_document(
                 "add this statement to the role's policy; the key's policy must let the account's own policies decide",
                 &remedy::role_read_statement(key),
@@ -217,15 +226,29 @@ fn assume_role_check(audit: &AuditContext, error: &UpstreamError) -> Check {
     }
 }
 
-fn unreadable_check(error: &UpstreamError) -> Check {
+fn unreadable_check(access: &Access, error: &UpstreamError) -> Check {
     match error {
-        UpstreamError::Refused { answer, .. } => Check::failed(
-            CheckName::RoleReadPermission,
-            Reason::RoleLacksLogsPermission,
-            format!("the role may not list log groups: AWS returned {}", lookup::aws_message(answer)),
-            "allow the role logs:DescribeLogGroups, as in the response of GetOnboarding",
-        ),
+        UpstreamError::Refused { refusal: Refusal::Denied(denial), answer } => {
+            let detail = format!("the role may not list log groups: AWS returned {}", aws_message(answer));
+            if denial.by == DenyingPolicy::Unspecified
+                || denial.by == DenyingPolicy::Identity && !denial.explicit
+            {
+                let remedy = "allow the role logs:DescribeLogGroups, as in the response of GetOnboarding";
+                let (name, reason) = (CheckName::RoleReadPermission, Reason::RoleLacksLogsPermission);
+                return Check::failed(name, reason, detail, remedy);
+            }
+            let resource = Resource { location: access.location().clone(), target: Target::QueryResults };
+            let role = &access.grant().role;
+            let denied = Denied { denial: *denial, role, resource: &resource, key: None };
+            Check { name: CheckName::RoleReadPermission, detail, document: None, ..diagnosis::denied(denied) }
+        }
+        UpstreamError::Refused { answer, .. } => {
+            let detail = format!("the log groups could not be listed: AWS returned {}", aws_message(answer));
+            Check::not_checked(CheckName::RoleReadPermission, detail)
+        }
         UpstreamError::RoleNotAssumable { .. }
+        | UpstreamError::StsThrottled { .. }
+        | UpstreamError::ServiceMisconfigured { .. }
         | UpstreamError::Conflict { .. }
         | UpstreamError::Throttled { .. }
         | UpstreamError::Fault { .. }

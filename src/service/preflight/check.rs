@@ -14,8 +14,8 @@ use crate::{
         reason::Reason,
         request::CheckRequest,
     },
-    ports::aws::AwsErrorDetails,
     service::{
+        aws_message::aws_message,
         context::Context,
         error::{AwsCallError, Error, RequestError},
         shared::{
@@ -76,15 +76,15 @@ pub(in crate::service) async fn run_checks(
     }
     let group = match check_log_group(cx, access, &resource.target).await {
         Ok(group) => group,
-        Err(answer) => {
-            checks.push(assume_role_failure(&answer));
+        Err(blocking) => {
+            checks.push(blocking);
             return Diagnosis { checks, key: None };
         }
     };
     let key = match check_key(cx, access, requested).await {
         Ok(key) => key,
-        Err(answer) => {
-            checks.push(assume_role_failure(&answer));
+        Err(blocking) => {
+            checks.push(blocking);
             return Diagnosis { checks, key: None };
         }
     };
@@ -141,40 +141,44 @@ async fn check_query_results(cx: &mut Context, access: &Access, resource: &Resou
     }
 }
 
-/// Reads the log group. The error is the message of STS if the role cannot be assumed.
+/// Reads the log group. The error is the failed check if nothing can be read in this location.
 async fn check_log_group(
     cx: &mut Context,
     access: &Access,
     target: &Target,
-) -> Result<Lookup<GroupLookup>, AwsErrorDetails> {
+) -> Result<Lookup<GroupLookup>, Check> {
     let Target::LogGroup(name) = target else { return Ok(Lookup::Absent) };
     match log_groups::find(cx, access, name, cx.call.deadline).await {
         Ok(group) => Ok(Lookup::Found(GroupLookup { key: group.key, class: group.class })),
         Err(Error::Request(RequestError::LogGroupNotFound { .. })) => Ok(Lookup::Absent),
-        Err(Error::Aws(AwsCallError::RoleNotAssumable { answer })) => Err(answer),
-        Err(Error::Aws(AwsCallError::Refused { answer, .. })) => {
-            Ok(Lookup::Unknown(format!("AWS returned {}", lookup::aws_message(&answer))))
-        }
-        Err(error) => Ok(Lookup::Unknown(error.to_string())),
+        Err(error) => match lookup::blocking_check(cx, access, &error) {
+            Some(blocking) => Err(blocking),
+            None => Ok(Lookup::Unknown(match error.aws_answer() {
+                Some(answer) => format!("AWS returned {}", aws_message(answer)),
+                None => error.to_string(),
+            })),
+        },
     }
 }
 
-/// Reads the key. A key that is not granted to the tenant counts as absent. The error is the message of STS
-/// if the role cannot be assumed.
+/// Reads the key. A key that is not granted to the tenant counts as absent. The error is the failed check if
+/// nothing can be read in this location.
 async fn check_key(
     cx: &mut Context,
     access: &Access,
     requested: &KmsKeyId,
-) -> Result<Lookup<KeyMetadata>, AwsErrorDetails> {
+) -> Result<Lookup<KeyMetadata>, Check> {
     let granted = |key: &KmsKeyArn| access.grant().allows_key(key);
     if let KmsKeyId::Arn(arn) = requested
         && !granted(arn)
     {
         return Ok(Lookup::Absent);
     }
-    match lookup::describe_key(cx, access, requested, cx.call.deadline).await? {
-        Lookup::Found(key) if !granted(&key.arn) => Ok(Lookup::Absent),
-        read @ (Lookup::Found(_) | Lookup::Absent | Lookup::Unknown(_)) => Ok(read),
+    match lookup::describe_key(cx, access, requested, cx.call.deadline).await {
+        Ok(Lookup::Found(key)) if !granted(&key.arn) => Ok(Lookup::Absent),
+        Ok(read) => Ok(read),
+        Err(error) => lookup::blocking_check(cx, access, &error)
+            .map_or_else(|| Ok(Lookup::Unknown(error.to_string())), Err),
     }
 }
 
@@ -194,13 +198,4 @@ fn check_role(assumed: bool) -> Check {
     } else {
         Check::not_checked(CheckName::RoleAssumable, "the role was not assumed because AWS was not reached")
     }
-}
-
-pub(super) fn assume_role_failure(answer: &AwsErrorDetails) -> Check {
-    Check::failed(
-        CheckName::RoleAssumable,
-        Reason::RoleNotAssumable,
-        format!("the account's role cannot be assumed: STS returned {}", lookup::aws_message(answer)),
-        "in the role's trust policy, allow this service's own role sts:AssumeRole and sts:TagSession with the agreed external id",
-    )
 }

@@ -16,7 +16,7 @@ use crate::{
         remedy,
     },
     ports::{LogGroup, UpstreamError, aws::Refusal},
-    service::{context::Context, shared::lookup},
+    service::{aws_message::aws_message, context::Context, shared::lookup},
 };
 
 /// Sample keys and targets, to find out whether a policy uses the tags of keys.
@@ -66,10 +66,10 @@ pub(super) async fn check_key_tags(
     Some(match read.result {
         Ok(Some(_)) => Check::passed(name, format!("the role may read the tags of {key}")),
         Ok(None) => Check::not_checked(name, format!("the key {key} does not exist in KMS")),
-        Err(UpstreamError::Refused { refusal: Refusal::RoleLacksKms | Refusal::Other, answer }) => {
+        Err(UpstreamError::Refused { refusal: Refusal::Denied(_) | Refusal::Other, answer }) => {
             let detail = format!(
                 "the role may not read the tags of {key}, which the policy {policies} uses: AWS returned {}",
-                lookup::aws_message(&answer)
+                aws_message(&answer)
             );
             Check::failed(name, Reason::RoleLacksKmsPermission, detail, "").with_document(
                 "add this statement to the role's policy; the key's policy must let the account's own policies decide",
@@ -112,7 +112,7 @@ pub(super) async fn check_quotas(cx: &mut Context, access: &Access) -> Option<Ch
         Err(UpstreamError::Refused { answer, .. }) => {
             let detail = format!(
                 "the account's quotas cannot be read, so AWS's default quotas apply: AWS returned {}",
-                lookup::aws_message(&answer)
+                aws_message(&answer)
             );
             let document = onboarding::role_statements(access.grant(), &[READ_QUOTAS]);
             Check::not_checked(name, detail).with_document(

@@ -6,15 +6,13 @@ use std::time::Instant;
 use crate::{
     domain::{
         arn::KmsKeyArn,
-        association::{Resource, Target},
+        association::Resource,
         audit::AwsCallRecord,
         authorization::Access,
         call::Action,
         diagnosis::{self, Check, CheckName, Kms, Lookup, RolePermission},
         onboarding,
         policy_simulation::{ASSOCIATE, DISASSOCIATE, SimulationRequest, SimulationResult},
-        reason::Reason,
-        remedy,
     },
     service::{context::Context, shared::lookup, state::Dependencies},
 };
@@ -50,39 +48,6 @@ impl RoleCheck<'_> {
             diagnosis::role_kms(kms, policy, &key_use),
             diagnosis::role_logs(role, self.resource, ASSOCIATE, &change),
         ]
-    }
-
-    /// The cause if AWS's message says that the role may not use the key. Prefers what IAM simulates.
-    pub(in crate::service) async fn check_kms_denial(&self, cx: &mut Context, key: &KmsKeyArn) -> Check {
-        match self.kms(cx, key).await {
-            simulated if simulated.reason().is_some() => simulated,
-            _ => {
-                let detail = "the role that this service assumes may not use the key";
-                Check::failed(CheckName::RoleKmsPermission, Reason::RoleLacksKmsPermission, detail, "").with_document(
-                    "add this statement to the role's policy; the key's policy must let the account's own policies decide, or name the role",
-                    &remedy::role_kms_statement(key, self.resource),
-                )
-            }
-        }
-    }
-
-    /// The cause if AWS's message says that the role may not change keys. Prefers what IAM simulates.
-    pub(in crate::service) async fn check_logs_denial(&self, cx: &mut Context, action: Action) -> Check {
-        match self.logs(cx, action).await {
-            simulated if simulated.reason().is_some() => simulated,
-            _ => {
-                let target = match self.resource.target {
-                    Target::LogGroup(_) => "of this log group",
-                    Target::QueryResults => "of query results",
-                };
-                let detail = format!("the role that this service assumes may not change the key {target}");
-                Check::failed(CheckName::RoleLogsPermission, Reason::RoleLacksLogsPermission, detail, "")
-                    .with_document(
-                        "add this statement to the role's policy",
-                        &remedy::role_logs_statement(self.resource),
-                    )
-            }
-        }
     }
 
     /// Whether the role may use the key for the resource.

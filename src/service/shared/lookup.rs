@@ -6,29 +6,39 @@ use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
         authorization::Access,
-        diagnosis::Lookup,
+        diagnosis::{Check, Lookup},
         key::KeyMetadata,
     },
-    ports::{UpstreamError, aws::AwsErrorDetails},
-    service::context::Context,
+    ports::UpstreamError,
+    service::{aws_message::aws_message, context::Context, error::Error, shared::upstream::read_error},
 };
 
-/// The maximum length of a quoted message of AWS, in characters.
-const MAX_MESSAGE: usize = 512;
-
-/// Reads the key from KMS. The error is the message of STS if the role cannot be assumed.
+/// Reads the key from KMS. Fails only if nothing can be read in this location.
 pub(in crate::service) async fn describe_key(
     cx: &mut Context,
     access: &Access,
     key: &KmsKeyId,
     deadline: Instant,
-) -> Result<Lookup<KeyMetadata>, AwsErrorDetails> {
+) -> Result<Lookup<KeyMetadata>, Error> {
     let described = cx.ports().keys.describe(access, key, deadline).await;
     cx.audit.record_aws_call(described.via);
     match described.result {
-        Err(UpstreamError::RoleNotAssumable { answer }) => Err(answer),
-        result => Ok(to_lookup(result)),
+        Ok(found) => Ok(to_lookup(Ok(found))),
+        Err(error) => {
+            let text = lookup_error(&error);
+            let error = read_error(error, deadline);
+            match blocking_check(cx, access, &error) {
+                Some(_) => Err(error),
+                None => Ok(Lookup::Unknown(text)),
+            }
+        }
     }
+}
+
+/// The failed check for an error that keeps the service from reading anything in this location.
+pub(in crate::service) fn blocking_check(cx: &Context, access: &Access, error: &Error) -> Option<Check> {
+    let Error::Aws(error) = error else { return None };
+    error.blocking_check(access.location(), cx.audit.has_assumed_role())
 }
 
 /// Reads the key's policy.
@@ -58,18 +68,15 @@ fn to_lookup<T>(result: Result<Option<T>, UpstreamError>) -> Lookup<T> {
 pub(in crate::service) fn lookup_error(error: &UpstreamError) -> String {
     match error {
         UpstreamError::Refused { answer, .. } => format!("AWS returned {}", aws_message(answer)),
-        UpstreamError::RoleNotAssumable { answer } => format!("STS returned {}", aws_message(answer)),
-        UpstreamError::Conflict { .. }
+        UpstreamError::RoleNotAssumable { answer, .. } => {
+            format!("STS returned {}", aws_message(answer))
+        }
+        UpstreamError::StsThrottled { .. }
+        | UpstreamError::ServiceMisconfigured { .. }
+        | UpstreamError::Conflict { .. }
         | UpstreamError::Throttled { .. }
         | UpstreamError::Fault { .. }
         | UpstreamError::NotSent(_)
         | UpstreamError::Unanswered(_) => error.to_string(),
     }
-}
-
-/// AWS's code and message on one line, with limited length.
-pub(in crate::service) fn aws_message(answer: &AwsErrorDetails) -> String {
-    let message: String =
-        answer.message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE).collect();
-    format!("{}: {message}", answer.code)
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{keyed_mutex::KeyGuard, log_groups, lookup::aws_message, upstream::read_error};
+use super::{keyed_mutex::KeyGuard, log_groups, upstream::read_error};
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
@@ -14,10 +14,14 @@ use crate::{
         reason::Reason,
         remedy,
     },
-    ports::{UpstreamError, aws::AwsErrorDetails},
+    ports::{
+        UpstreamError,
+        aws::{AwsErrorDetails, Refusal},
+    },
     service::{
+        aws_message::aws_message,
         context::Context,
-        error::{AwsCallError, ChangeError, Error, RequestError},
+        error::{AwsCallError, ChangeError, Error, Repetition, RequestError},
     },
 };
 
@@ -109,7 +113,7 @@ pub(in crate::service) async fn key_tags(
             key: KmsKeyId::Arn(key.clone()),
             location: access.location().clone(),
         }),
-        Err(UpstreamError::Refused { answer, .. }) => {
+        Err(UpstreamError::Refused { refusal: Refusal::Denied(_) | Refusal::Other, answer }) => {
             let detail = format!(
                 "the policy {policy_ids} uses the tags of {key}, which the role may not read: AWS returned {}",
                 aws_message(&answer)
@@ -127,5 +131,5 @@ pub(in crate::service) async fn key_tags(
 
 fn undecided(cx: &mut Context, policies: &[Arc<str>], cause: Check, answer: AwsErrorDetails) -> Error {
     cx.audit.denied(&Denial::Undecided { policies: policies.to_vec() });
-    Error::Aws(AwsCallError::Diagnosed { cause: Box::new(cause), answer })
+    Error::Aws(AwsCallError::Diagnosed { cause: Box::new(cause), answer, repetition: Repetition::Futile })
 }

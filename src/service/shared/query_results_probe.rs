@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 
 use super::{
     audit_context::AuditContext,
-    log_groups, lookup,
+    log_groups,
     upstream::{self, CallError},
 };
 use crate::{
@@ -22,10 +22,12 @@ use crate::{
     },
     ports::{
         AwsResponse, LogGroup, Unavailable,
+        aws::Refusal,
         limit::Operation,
         queries::{QueryId, QueryState},
     },
     service::{
+        aws_message::aws_message,
         context::Context,
         error::{AwsCallError, Error},
         state::ServiceState,
@@ -273,7 +275,9 @@ impl ProbeQuery<'_> {
     ) -> Result<T, Inconclusive> {
         let response = upstream::read(self.cx, self.access, operation, self.deadline, send).await;
         response.map_err(|error| match error {
-            CallError::NoPermit(_) => Inconclusive::transient("the account's quota left no permit in time"),
+            CallError::NoPermit(_) | CallError::Throttled { .. } => {
+                Inconclusive::transient("the account's quota left no permit in time")
+            }
             CallError::Failed(error) => Inconclusive::of(upstream::read_error(error, self.deadline)),
         })
     }
@@ -292,10 +296,13 @@ impl Inconclusive {
 
     #[expect(clippy::needless_pass_by_value, reason = "no caller uses the error afterwards")]
     fn of(error: Error) -> Self {
-        let is_refusal = matches!(error, Error::Aws(AwsCallError::Refused { .. }));
+        let is_refusal = matches!(
+            &error,
+            Error::Aws(AwsCallError::Refused { refusal: Refusal::Denied(_) | Refusal::Other, .. })
+        );
         let helps = if is_refusal { Remedy::Permission } else { Remedy::Time };
         let message = match error.aws_answer() {
-            Some(answer) => format!("{error}: {}", lookup::aws_message(answer)),
+            Some(answer) => format!("{error}: {}", aws_message(answer)),
             None => error.to_string(),
         };
         Self { message, helps }

@@ -1,11 +1,12 @@
 //! Calls to AWS within their quota: acquires a permit, sends, and reports the outcome to the limiter.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::{
     domain::authorization::Access,
     ports::{
         AwsResponse, UpstreamError,
+        aws::AwsErrorDetails,
         limit::{AcquireError, Operation, Priority, QuotaKey, UpstreamOutcome},
     },
     service::{
@@ -15,13 +16,20 @@ use crate::{
 };
 
 /// The retry delay that a caller gets if AWS throttled the last attempt before the deadline.
-const RETRY_AFTER_THROTTLE: std::time::Duration = std::time::Duration::from_secs(1);
+const RETRY_AFTER_THROTTLE: Duration = Duration::from_secs(1);
 
 /// Why a call to AWS failed.
 #[derive(Debug)]
 pub(in crate::service) enum CallError {
     /// The limiter has no permit before the deadline. Nothing was sent.
     NoPermit(AcquireError),
+    /// AWS throttled the call, and the limiter has no further permit before the deadline.
+    Throttled {
+        /// AWS's error.
+        answer: AwsErrorDetails,
+        /// The time after which the limiter has a permit.
+        retry_after: Duration,
+    },
     /// AWS refused the call, or did not respond.
     Failed(UpstreamError),
 }
@@ -53,14 +61,22 @@ pub(in crate::service) async fn read<T, F: Future<Output = AwsResponse<T>>>(
     deadline: Instant,
     send: impl Fn() -> F,
 ) -> Result<T, CallError> {
+    let mut throttled = None;
     loop {
-        let response = attempt(cx, access, operation, deadline, send()).await;
-        let AwsResponse { via, result } = response.map_err(CallError::NoPermit)?;
-        cx.audit.record_aws_call(via);
-        match result {
+        let response = match attempt(cx, access, operation, deadline, send()).await {
+            Ok(response) => response,
+            Err(no_permit) => {
+                return Err(match throttled {
+                    Some(answer) => CallError::Throttled { answer, retry_after: no_permit.retry_after },
+                    None => CallError::NoPermit(no_permit),
+                });
+            }
+        };
+        cx.audit.record_aws_call(response.via);
+        match response.result {
             Ok(answer) => return Ok(answer),
             // No wait here: the limiter issues the next permit when the quota has room.
-            Err(UpstreamError::Throttled { .. }) => {}
+            Err(UpstreamError::Throttled { answer }) => throttled = Some(answer),
             Err(error) => return Err(CallError::Failed(error)),
         }
     }
@@ -70,7 +86,13 @@ pub(in crate::service) async fn read<T, F: Future<Output = AwsResponse<T>>>(
 fn outcome_of<T>(result: &Result<T, UpstreamError>) -> UpstreamOutcome {
     match result {
         Err(UpstreamError::Throttled { .. }) => UpstreamOutcome::Throttled,
-        Err(UpstreamError::NotSent(_) | UpstreamError::RoleNotAssumable { .. }) => UpstreamOutcome::NotSent,
+        Err(
+            UpstreamError::NotSent(_)
+            | UpstreamError::RoleNotAssumable { .. }
+            | UpstreamError::StsThrottled { .. }
+            // AWS refuses such a call before it counts it, if the call reaches AWS at all.
+            | UpstreamError::ServiceMisconfigured { .. },
+        ) => UpstreamOutcome::NotSent,
         Err(UpstreamError::Unanswered(_)) => UpstreamOutcome::Unanswered,
         Ok(_)
         | Err(UpstreamError::Refused { .. } | UpstreamError::Conflict { .. } | UpstreamError::Fault { .. }) => {
@@ -83,7 +105,13 @@ fn outcome_of<T>(result: &Result<T, UpstreamError>) -> UpstreamOutcome {
 pub(in crate::service) fn read_error(error: UpstreamError, deadline: Instant) -> Error {
     match error {
         UpstreamError::Refused { refusal, answer } => Error::Aws(AwsCallError::Refused { refusal, answer }),
-        UpstreamError::RoleNotAssumable { answer } => Error::Aws(AwsCallError::RoleNotAssumable { answer }),
+        UpstreamError::RoleNotAssumable { refusal, answer } => {
+            Error::Aws(AwsCallError::RoleNotAssumable { refusal, answer })
+        }
+        UpstreamError::StsThrottled { answer } => Error::Aws(AwsCallError::StsThrottled { answer }),
+        UpstreamError::ServiceMisconfigured { fault, .. } => {
+            Error::Aws(AwsCallError::ServiceMisconfigured { fault })
+        }
         UpstreamError::Conflict { answer } => Error::Aws(AwsCallError::Conflict { answer }),
         UpstreamError::Throttled { answer } => {
             Error::Aws(AwsCallError::Throttled { retry_after: RETRY_AFTER_THROTTLE, answer })
@@ -112,6 +140,9 @@ impl CallError {
     pub(in crate::service) fn into_error(self, deadline: Instant) -> Error {
         match self {
             Self::NoPermit(rejection) => rejection.into(),
+            Self::Throttled { answer, retry_after } => {
+                Error::Aws(AwsCallError::Throttled { retry_after, answer })
+            }
             Self::Failed(error) => read_error(error, deadline),
         }
     }

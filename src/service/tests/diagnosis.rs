@@ -15,7 +15,7 @@ use crate::{
 const OWN_ACCOUNT: &str = r#"{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"kms:*","Resource":"*"}]}"#;
 const OPEN: &str = r#"{"Statement":[{"Effect":"Allow","Principal":{"Service":"logs.eu-west-1.amazonaws.com"},"Action":"kms:*","Resource":"*"}]}"#;
 
-const BOTH: &str = r#"{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"kms:*","Resource":"*"},{"Effect":"Allow","Principal":{"Service":"logs.eu-west-1.amazonaws.com"},"Action":"kms:*","Resource":"*"}]}"#;
+pub(super) const BOTH: &str = r#"{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"kms:*","Resource":"*"},{"Effect":"Allow","Principal":{"Service":"logs.eu-west-1.amazonaws.com"},"Action":"kms:*","Resource":"*"}]}"#;
 
 impl TestEnv {
     async fn check(&self, group: &str, key: &str) -> Diagnosis {
@@ -88,13 +88,17 @@ async fn a_simulation_finds_the_cause_that_the_refusal_does_not_name() {
         (Refusal::Other, "logs:", SimulationDecision::NotAllowed, Reason::RoleLacksLogsPermission),
         (Refusal::Other, "logs:", SimulationDecision::DeniedByOrganization, Reason::DeniedByOrganization),
         (
-            Refusal::RoleLacksKms,
+            Refusal::Denied(AccessDenial::of(DeniedAction::Kms)),
             "kms:",
             SimulationDecision::DeniedByOrganization,
             Reason::DeniedByOrganization,
         ),
-        (Refusal::RoleLacksLogs, "logs:", SimulationDecision::Denied, Reason::RoleLacksLogsPermission),
-        (Refusal::KeyMissingOrNotAllowed, "kms:", SimulationDecision::Allowed, Reason::KeyNotUsable),
+        (
+            Refusal::Denied(AccessDenial::of(DeniedAction::Logs)),
+            "logs:",
+            SimulationDecision::Denied,
+            Reason::RoleLacksLogsPermission,
+        ),
     ] {
         let env = env();
         env.aws.set_key_policies(BOTH);
@@ -110,7 +114,7 @@ async fn the_remedy_is_the_key_policy_if_only_it_does_not_allow_the_role() {
     let env = env();
     env.aws.set_key_policies(OPEN);
     env.aws.set_simulation("", SimulationDecision::Allowed);
-    env.aws.answer(refused_with(Refusal::RoleLacksKms));
+    env.aws.answer(refused_with(Refusal::Denied(AccessDenial::of(DeniedAction::Kms))));
     let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
     assert_eq!(error.reason(), Reason::RoleLacksKmsPermission);
     let Error::Aws(AwsCallError::Diagnosed { cause, .. }) = error else { panic!("{error:?}") };
@@ -205,7 +209,6 @@ async fn a_refusal_is_returned_and_recorded_with_its_cause() {
         (Some(OWN_ACCOUNT), KeyState::Enabled, Reason::KeyPolicyLacksLogsService),
         (Some(OWN_ACCOUNT), KeyState::Disabled, Reason::KeyDisabled),
         (Some(BOTH), KeyState::PendingDeletion, Reason::KeyPendingDeletion),
-        (Some(BOTH), KeyState::Enabled, Reason::KeyNotUsable),
         (None, KeyState::Enabled, Reason::KeyPolicyLacksLogsService),
     ] {
         let env = env();
@@ -224,8 +227,16 @@ async fn a_refusal_is_returned_and_recorded_with_its_cause() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_for_a_missing_permission_contains_the_statement_to_add() {
     for (refusal, reason, needle) in [
-        (Refusal::RoleLacksKms, Reason::RoleLacksKmsPermission, "kms:ViaService"),
-        (Refusal::RoleLacksLogs, Reason::RoleLacksLogsPermission, "logs:AssociateKmsKey"),
+        (
+            Refusal::Denied(AccessDenial::of(DeniedAction::Kms)),
+            Reason::RoleLacksKmsPermission,
+            "kms:ViaService",
+        ),
+        (
+            Refusal::Denied(AccessDenial::of(DeniedAction::Logs)),
+            Reason::RoleLacksLogsPermission,
+            "logs:AssociateKmsKey",
+        ),
     ] {
         let env = env();
         env.aws.answer(refused_with(refusal));

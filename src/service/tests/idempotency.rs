@@ -117,7 +117,10 @@ async fn a_caller_that_disconnected_gets_the_response_when_it_repeats() {
 async fn a_refusal_of_aws_is_replayed() {
     let env = env();
     let answer = AwsErrorDetails { code: "AccessDeniedException".into(), ..AwsErrorDetails::default() };
-    env.aws.answer(UpstreamError::Refused { refusal: Refusal::RoleLacksLogs, answer });
+    env.aws.answer(UpstreamError::Refused {
+        refusal: Refusal::Denied(AccessDenial::of(DeniedAction::Logs)),
+        answer,
+    });
     let first = env.associate(ALL, with_id("/app/web")).await.unwrap_err();
     let again = env.associate(ALL, with_id("/app/web")).await.unwrap_err();
     assert_eq!((first.reason(), again.reason()), (Reason::RoleLacksLogsPermission, first.reason()));
@@ -131,7 +134,7 @@ async fn a_refusal_of_aws_is_replayed() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_did_not_reach_aws_can_be_repeated() {
     let env = env();
-    env.aws.answer(UpstreamError::RoleNotAssumable { answer: AwsErrorDetails::default() });
+    env.aws.answer(role_denied());
     let first = env.associate(ALL, with_id("/app/web")).await.unwrap_err();
     assert_eq!(first.reason(), Reason::RoleNotAssumable);
     let again = env.associate(ALL, with_id("/app/web")).await.unwrap();

@@ -19,11 +19,10 @@ use crate::{
     },
     ports::LogGroupPage,
     service::{
+        aws_message::aws_message,
         context::Context,
         error::{AwsCallError, Error, StorageError},
-        shared::{
-            audit_context::AuditContext, log_groups, lookup, observation_buffer::observation, upstream::now,
-        },
+        shared::{audit_context::AuditContext, log_groups, observation_buffer::observation, upstream::now},
     },
 };
 
@@ -203,14 +202,20 @@ fn storage_failed() -> Completeness {
 
 /// Whether the scan failed only because its time was over.
 fn deadline_passed(error: &Error, stop: Instant) -> bool {
-    matches!(error, Error::Aws(AwsCallError::BudgetExhausted { .. } | AwsCallError::DeadlineBeforeAws))
-        || now() >= stop
+    matches!(
+        error,
+        Error::Aws(
+            AwsCallError::BudgetExhausted { .. }
+                | AwsCallError::Throttled { .. }
+                | AwsCallError::DeadlineBeforeAws
+        )
+    ) || now() >= stop
 }
 
 /// The cause of the failure, worded to follow "because".
 fn reason(error: &Error) -> String {
     match error.aws_answer() {
-        Some(answer) => format!("AWS returned {}", lookup::aws_message(answer)),
+        Some(answer) => format!("AWS returned {}", aws_message(answer)),
         None => error.to_string(),
     }
 }

@@ -101,7 +101,7 @@ async fn a_key_is_found_by_every_form_of_its_name() {
         let response = env.aws.describe(list.access(), &form.parse().unwrap(), soon()).await;
         let key = response.result.unwrap().unwrap();
         assert_eq!(key.arn, arn, "{form}");
-        assert!(key.symmetric && key.encrypts && key.customer_managed);
+        assert_eq!((key.symmetric, key.encrypts, key.customer_managed), (Some(true), Some(true), Some(true)));
         assert_eq!((key.state, key.deletion), (KeyState::Enabled, None));
     }
     let none = env.aws.describe(list.access(), &"alias/none".parse().unwrap(), soon()).await;

@@ -1,7 +1,10 @@
 //! Which role is assumed, with which parameters, and how often.
 
 use logkey::{
-    ports::aws::LogGroups,
+    domain::refusal::{
+        AccessDenial, AssumeRoleRefusal, DeniedAction, DenyingPolicy, RoleAction, ServiceFault,
+    },
+    ports::aws::{LogGroups, Refusal},
     sandbox::fault::{Effect, Fault},
 };
 
@@ -30,7 +33,8 @@ async fn a_wrong_external_id_fails_and_is_not_retried_at_once() {
     let env = TestEnv { tenant: tenant("payments", "wrong-external-id"), ..TestEnv::new().await };
     for _ in 0..5 {
         let error = failure(env.associate(group(GROUP), "good").await);
-        let UpstreamError::RoleNotAssumable { answer } = error else { panic!("{error:?}") };
+        let UpstreamError::RoleNotAssumable { refusal, answer } = error else { panic!("{error:?}") };
+        assert_eq!(refusal, AssumeRoleRefusal::Denied(RoleAction::AssumeRole));
         assert_eq!(&*answer.code, "AccessDenied");
         assert!(answer.message.contains("sts:AssumeRole"), "{}", answer.message);
     }
@@ -46,7 +50,9 @@ async fn a_session_cannot_reach_log_groups_outside_the_grant() {
     env.tenant = Arc::new(Tenant { accounts: vec![Arc::new(narrow)], ..(*env.tenant).clone() });
     let error = failure(env.associate(group(GROUP), "good").await);
     let UpstreamError::Refused { refusal, answer } = error else { panic!("{error:?}") };
-    assert_eq!(refusal, logkey::ports::aws::Refusal::RoleLacksLogs, "{answer:?}");
+    let (action, by) = (DeniedAction::Logs, DenyingPolicy::Session);
+    let denial = AccessDenial { action, by, explicit: false };
+    assert_eq!(refusal, Refusal::Denied(denial), "{answer:?}");
     env.associate(Target::QueryResults, "good").await.result.unwrap();
     assert_eq!(env.calls("AssumeRole").len(), 2);
 }
@@ -131,7 +137,7 @@ async fn persistent_throttling_by_sts_is_reported_as_throttling() {
     let env = TestEnv::new().await;
     env.running.sandbox().fault(Fault::on("AssumeRole", Effect::Throttle));
     let error = failure(env.associate(group(GROUP), "good").await);
-    assert!(matches!(error, UpstreamError::Throttled { .. }), "{error:?}");
+    assert!(matches!(error, UpstreamError::StsThrottled { .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -171,7 +177,7 @@ async fn failures_in_one_account_do_not_use_up_the_retries_of_another() {
     }
     let calls = lists.iter().map(|list| env.aws.page(list.access(), None, None, soon()));
     for response in futures_util::future::join_all(calls).await {
-        assert!(matches!(failure(response), UpstreamError::Throttled { .. }));
+        assert!(matches!(failure(response), UpstreamError::StsThrottled { .. }));
     }
     env.running.sandbox().fault(fault(OTHER).times(2));
     let (tenant, location) = other();
@@ -205,4 +211,56 @@ async fn a_hanging_account_does_not_delay_others_and_then_fails_fast() {
     let again = env.aws.page(hanging.access(), None, None, soon()).await;
     assert!(matches!(failure(again), UpstreamError::NotSent(_)));
     assert_eq!(env.calls("AssumeRole").len(), request_count, "the failure is cached for a short time");
+}
+
+/// An error of STS with this code and message.
+fn sts_error(code: &str, message: &str) -> Fault {
+    let (code, message) = (code.to_owned(), Some(message.to_owned()));
+    Fault::on("AssumeRole", Effect::Error { code, message, status: Some(403) })
+}
+
+#[tokio::test]
+async fn a_policy_that_is_too_large_with_the_tags_is_shortened_once() {
+    let too_large =
+        ("PackedPolicyTooLarge", "Packed policy consumes 112% of allotted space, please use smaller policy.");
+    let env = TestEnv::new().await;
+    env.running.sandbox().fault(sts_error(too_large.0, too_large.1).times(1));
+    env.associate(group(GROUP), "good").await.result.unwrap();
+    let [full, short] = &env.calls("AssumeRole")[..] else { panic!() };
+    let policy = |entry: &call_log::Entry| entry.params["Policy"].as_str().unwrap().to_owned();
+    assert!(policy(short).len() < policy(full).len(), "{short:?}");
+
+    let env = TestEnv::new().await;
+    env.running.sandbox().fault(sts_error(too_large.0, too_large.1));
+    let error = failure(env.associate(group(GROUP), "good").await);
+    let UpstreamError::ServiceMisconfigured { fault, .. } = error else { panic!("{error:?}") };
+    assert_eq!(fault, ServiceFault::SessionPolicyTooLarge);
+    assert_eq!(env.calls("AssumeRole").len(), 2);
+}
+
+#[tokio::test]
+async fn a_young_session_that_aws_does_not_know_is_kept_for_other_regions() {
+    let env = TestEnv::new().await;
+    env.associate(group(GROUP), "good").await.result.unwrap();
+    let unknown = Effect::Error { code: "UnrecognizedClientException".into(), message: None, status: None };
+    env.running.sandbox().fault(Fault::on("AssociateKmsKey", unknown).times(2));
+    let young = failure(env.associate(group(GROUP), "good").await);
+    assert!(matches!(young, UpstreamError::Refused { refusal: Refusal::RegionNotEnabled, .. }), "{young:?}");
+    assert_eq!(env.calls("AssumeRole").len(), 1);
+}
+
+#[tokio::test]
+async fn refused_credentials_are_the_problem_until_aws_accepts_them() {
+    let env = TestEnv::new().await;
+    assert_eq!(env.aws.problem(), None);
+    let expired = "The security token included in the request is expired";
+    env.running.sandbox().fault(sts_error("ExpiredToken", expired).times(1));
+    let error = failure(env.associate(group(GROUP), "good").await);
+    assert!(
+        matches!(error, UpstreamError::ServiceMisconfigured { fault: ServiceFault::CredentialsExpired, .. }),
+        "{error:?}"
+    );
+    assert!(env.aws.problem().unwrap().contains("CREDENTIALS_EXPIRED"));
+    env.aws.check_credentials().await;
+    assert_eq!(env.aws.problem(), None);
 }

@@ -10,7 +10,10 @@ use crate::{
         session_policy::SessionScope,
         sts::assume_role::{AssumeRoleInput, AssumedSession},
     },
-    domain::tenant::{AccountGrant, Limits, Tenant},
+    domain::{
+        refusal::AssumeRoleRefusal,
+        tenant::{AccountGrant, Limits, Tenant},
+    },
     ports::aws::AwsErrorDetails,
 };
 
@@ -97,7 +100,8 @@ async fn run_pending_tasks() {
 }
 
 fn refused_error() -> SessionError {
-    SessionError::Refused(AwsErrorDetails { code: "AccessDenied".into(), ..AwsErrorDetails::default() })
+    let answer = AwsErrorDetails { code: "AccessDenied".into(), ..AwsErrorDetails::default() };
+    SessionError::Refused { refusal: AssumeRoleRefusal::Other, answer }
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,7 +206,7 @@ async fn a_refusal_is_cached_for_a_while() {
     let sessions = sessions(&sts);
     for _ in 0..50 {
         let error = sessions.get(&key(), soon()).await.unwrap_err();
-        assert!(matches!(&*error, SessionError::Refused(_)));
+        assert!(matches!(&*error, SessionError::Refused { .. }));
         advance(Duration::from_millis(90)).await;
     }
     assert_eq!(sts.request_count(), 1);

@@ -22,7 +22,8 @@ pub(super) fn verdict(diagnosis: &Diagnosis) -> proto::Verdict {
 }
 
 pub(super) fn check(check: Check) -> proto::Check {
-    let Check { name, outcome, detail, remedy, document } = check;
+    let reason = check.reason().map_or_else(String::new, |reason| reason.as_str().to_owned());
+    let Check { name, outcome, detail, remedy, document, cause } = check;
     proto::Check {
         name: name.as_str().to_owned(),
         outcome: match outcome {
@@ -34,5 +35,7 @@ pub(super) fn check(check: Check) -> proto::Check {
         detail,
         remedy,
         remedy_document: document.map_or_else(String::new, Into::into),
+        reason,
+        cause: cause.map_or_else(String::new, Into::into),
     }
 }

@@ -30,6 +30,9 @@ pub(super) fn code(reason: Reason) -> Code {
         | R::RoleLacksKmsPermission
         | R::RoleLacksLogsPermission
         | R::RoleNotAssumable
+        | R::RoleSessionTooLong
+        | R::RegionNotEnabled
+        | R::AccountNotSubscribed
         | R::DeniedByOrganization
         | R::JobState
         | R::RuleReadOnly => Code::FailedPrecondition,
@@ -41,7 +44,8 @@ pub(super) fn code(reason: Reason) -> Code {
         | R::TooManyItems
         | R::AwsThrottled
         | R::StreamNotRead => Code::ResourceExhausted,
-        R::AuditUnavailable
+        R::ServiceMisconfigured
+        | R::AuditUnavailable
         | R::AwsUnavailable
         | R::IdentityProviderUnavailable
         | R::Overloaded

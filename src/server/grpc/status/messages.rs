@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::{
-    aws_messages::{diagnosis_details, refusal_details},
+    aws_messages::{explained_details, refusal_details, role_details, service_fault_details},
     details::StatusDetails,
 };
 use crate::{
@@ -123,12 +123,11 @@ fn request_details(error: &RequestError) -> StatusDetails {
 fn aws_call_details(error: &AwsCallError) -> StatusDetails {
     match error {
         AwsCallError::Refused { refusal, answer } => refusal_details(*refusal, answer),
-        AwsCallError::Diagnosed { cause, answer } => diagnosis_details(cause, answer),
-        AwsCallError::RoleNotAssumable { answer } => StatusDetails::new(
-            "this service cannot assume the role in your account: install the trust policy from GetOnboarding, which names this service's role and the configured external id",
-        )
-        .with_precondition("ROLE_NOT_ASSUMABLE", "the role's trust policy, or the policy of this service's own role")
-        .with_aws_error(answer),
+        AwsCallError::Diagnosed { cause, answer, repetition } => {
+            explained_details(cause, answer, *repetition)
+        }
+        AwsCallError::RoleNotAssumable { refusal, answer } => role_details(*refusal, answer),
+        AwsCallError::ServiceMisconfigured { fault } => service_fault_details(*fault),
         AwsCallError::Conflict { answer } => StatusDetails::new(
             "another change of the same resource was still in flight at the deadline: retry",
         )
@@ -146,6 +145,12 @@ fn aws_call_details(error: &AwsCallError) -> StatusDetails {
                 .with_quota("aws-account", "AWS's quota, which other clients in the account share")
                 .with_aws_error(answer)
         }
+        AwsCallError::StsThrottled { answer } => StatusDetails::new(
+            "STS throttled this service when it assumed the role; nothing was sent: retry later",
+        )
+        .with_retry(SHORT_RETRY)
+        .with_quota("aws-account", "calls per second of AssumeRole in this service's own account")
+        .with_aws_error(answer),
         AwsCallError::Unavailable { answer, .. } => {
             let details = StatusDetails::new("AWS is not reachable, or responded with a server error: retry")
                 .with_retry(SHORT_RETRY);

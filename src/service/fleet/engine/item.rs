@@ -25,7 +25,7 @@ use crate::{
             disassociate::disassociate_item, prior_state::GroupRead,
         },
         context::Context,
-        error::{AccessError, AwsCallError, ChangeError, Error, RequestError},
+        error::{AccessError, AwsCallError, ChangeError, Error, Repetition, RequestError},
         shared::log_groups,
     },
 };
@@ -173,8 +173,8 @@ fn missing(task: &LocationTask, item: &Item, name: &LogGroupName) -> ItemRun {
     end(task, item, ItemState::Skipped, Some(task.failure(&error)))
 }
 
-/// What the error of an attempt means for the item. Waiting for a quota, the store or the tenant never fails an
-/// item.
+/// What the error of an attempt means for the item. Waiting for a quota, the store, the tenant or the
+/// operator of the service never fails an item.
 fn verdict(error: &Error, attempts: u32) -> Verdict {
     let retry_some = if attempts < MAX_ATTEMPTS { Verdict::Retry(RETRY_AFTER) } else { Verdict::Failed };
     match error {
@@ -182,13 +182,16 @@ fn verdict(error: &Error, attempts: u32) -> Verdict {
         Error::Aws(
             AwsCallError::BudgetExhausted { retry_after } | AwsCallError::Throttled { retry_after, .. },
         ) => Verdict::Retry(*retry_after),
-        Error::Storage(_) | Error::Access(AccessError::TenantSuspended | AccessError::TenantRemoved) => {
+        Error::Storage(_)
+        | Error::Access(AccessError::TenantSuspended | AccessError::TenantRemoved)
+        | Error::Aws(AwsCallError::StsThrottled { .. } | AwsCallError::ServiceMisconfigured { .. }) => {
             Verdict::Retry(RETRY_AFTER)
         }
         Error::Aws(
             AwsCallError::Unavailable { .. }
             | AwsCallError::Conflict { .. }
-            | AwsCallError::DeadlineBeforeAws,
+            | AwsCallError::DeadlineBeforeAws
+            | AwsCallError::Diagnosed { repetition: Repetition::Advised, .. },
         )
         | Error::Change(ChangeError::ResourceLocked | ChangeError::RequestInFlight) => retry_some,
         Error::Change(ChangeError::OutcomeUnknown { .. } | ChangeError::OutcomeNotRecorded { .. })

@@ -16,7 +16,7 @@ use crate::{
     ports::aws::AwsErrorDetails,
     service::{
         context::Context,
-        error::{AwsCallError, Error, RequestError},
+        error::{AwsCallError, Error, Repetition, RequestError},
         preflight::role_check::RoleCheck,
         shared::{lookup, resolve},
     },
@@ -88,8 +88,7 @@ impl Preflight {
             self.blocked = Some(task.failure(&error));
             return Ok(None);
         }
-        let described = lookup::describe_key(cx, access, &requested, cx.call.deadline).await;
-        let described = described.map_err(|answer| Error::Aws(AwsCallError::RoleNotAssumable { answer }))?;
+        let described = lookup::describe_key(cx, access, &requested, cx.call.deadline).await?;
         match &described {
             Lookup::Found(key) if access.grant().allows_key(&key.arn) => {
                 self.key = Some(key.arn.clone());
@@ -131,8 +130,7 @@ impl Preflight {
             self.moved_from = Some(arn.clone());
             return Ok(());
         }
-        let described = lookup::describe_key(cx, access, id, cx.call.deadline).await;
-        let described = described.map_err(|answer| Error::Aws(AwsCallError::RoleNotAssumable { answer }))?;
+        let described = lookup::describe_key(cx, access, id, cx.call.deadline).await?;
         if let Lookup::Found(key) = described {
             self.moved_from = Some(key.arn);
         }
@@ -272,5 +270,6 @@ fn is_failed(check: &Check) -> bool {
 
 fn diagnosed(task: &LocationTask, check: Check) -> Failure {
     let answer = AwsErrorDetails::default();
-    task.failure(&Error::Aws(AwsCallError::Diagnosed { cause: Box::new(check), answer }))
+    let repetition = Repetition::Futile;
+    task.failure(&Error::Aws(AwsCallError::Diagnosed { cause: Box::new(check), answer, repetition }))
 }
