@@ -27,7 +27,7 @@ const RECONCILE_AFTER: Duration = Duration::from_secs(30);
 
 /// How long the start waits for the first check of the service's own AWS credentials.
 const START_CHECK_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often credentials that AWS does not accept are checked again.
+/// How often credentials that AWS has not accepted are checked.
 const CREDENTIALS_INTERVAL: Duration = Duration::from_secs(15);
 
 /// How often latency samples are moved into their histograms.
@@ -78,27 +78,24 @@ impl<C: PendingChanges> Reconciler<C> {
     }
 }
 
-/// Checks whether AWS accepts the service's own credentials. A check that takes long goes on while the service
-/// starts, because a source of credentials that does not respond must not keep the service from starting.
+/// Checks whether the service itself has AWS credentials. A check that takes long goes on while the
+/// service starts, because a source of credentials that does not respond must not keep it from starting.
 pub(super) async fn check_credentials_at_start(aws: &Arc<Aws>) {
     let check = tokio::spawn({
         let aws = Arc::clone(aws);
-        async move { aws.check_credentials().await }
+        async move { aws.check_credentials_source().await }
     });
     // Dropping the handle does not end the check.
     drop(tokio::time::timeout(START_CHECK_TIMEOUT, check).await);
 }
 
-/// Checks again while something is wrong, so that the probe shows when it is repaired, as long as the service
-/// runs. Otherwise the calls show the state.
+/// Checks whether AWS accepts the service's own credentials until it does, as long as the service runs. Without
+/// it, the probe would show neither a fault before the first call nor its end.
 pub(super) async fn run_credentials_check(aws: Option<Arc<Aws>>) {
     let Some(aws) = aws else { return };
-    let mut ticks = tokio::time::interval(CREDENTIALS_INTERVAL);
     loop {
-        ticks.tick().await;
-        if aws.problem().is_some() {
-            aws.check_credentials().await;
-        }
+        tokio::time::sleep(CREDENTIALS_INTERVAL).await;
+        aws.check_credentials().await;
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use aws_config::{BehaviorVersion, retry::RetryConfig};
+use aws_sdk_sts::config::SharedCredentialsProvider;
 
 use super::{
     clients::{self, Clients, Regional},
@@ -25,7 +26,10 @@ pub struct Aws {
     pub(super) sessions: Sessions,
     pub(super) sts: aws_sdk_sts::Client,
     pub(super) assume: Arc<Sts>,
+    /// The source of the service's own credentials.
+    pub(super) credentials: Option<SharedCredentialsProvider>,
     pub(super) health: Arc<ServiceHealth>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) tags: TagCache,
     clients: Clients,
 }
@@ -52,14 +56,16 @@ impl Aws {
         let client = aws_sdk_sts::Client::from_conf(sts.build());
         let health = Arc::new(ServiceHealth::new());
         let config = StsConfig { region, duration: session_duration, timeout: timeouts.assume };
-        let assume = Arc::new(Sts::new(client.clone(), clock, Arc::clone(&health), config));
+        let assume = Arc::new(Sts::new(client.clone(), Arc::clone(&clock), Arc::clone(&health), config));
         let bounds = CacheLimits { sessions: MAX_SESSIONS, idle: session_duration };
         Self {
             clients: Clients::new(http, endpoints, timeouts),
             sessions: Sessions::new(assume.clone(), attribution, bounds),
             sts: client,
             assume,
+            credentials: sdk.credentials_provider(),
             health,
+            clock,
             tags: TagCache::default(),
         }
     }

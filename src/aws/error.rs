@@ -14,7 +14,10 @@ use aws_sdk_sts::{
 };
 
 use super::refusal::{refusal, request_fault};
-use crate::ports::aws::{AwsErrorDetails, Refusal, UpstreamError};
+use crate::{
+    domain::refusal::ServiceFault,
+    ports::aws::{AwsErrorDetails, Refusal, UpstreamError},
+};
 
 /// The error codes of throttling, as in the SDK's own retries (`aws_runtime::retries::classifiers`).
 const THROTTLING: &[&str] = &[
@@ -101,6 +104,24 @@ pub(super) fn is_session_expired(error: &UpstreamError) -> bool {
 /// Whether AWS reports that it does not know the session of the call.
 pub(super) fn is_session_unknown(error: &UpstreamError) -> bool {
     matches!(error, UpstreamError::Refused { refusal: Refusal::RegionNotEnabled, .. })
+}
+
+/// The fault of the service itself that the error shows, and AWS's error.
+pub(super) fn service_fault(error: &UpstreamError) -> Option<(ServiceFault, &AwsErrorDetails)> {
+    match error {
+        UpstreamError::ServiceMisconfigured { fault, answer } => Some((*fault, answer)),
+        UpstreamError::Refused { refusal: Refusal::Denied(denial), answer } => {
+            Some((denial.by.service_fault()?, answer))
+        }
+        UpstreamError::Refused { .. }
+        | UpstreamError::RoleNotAssumable { .. }
+        | UpstreamError::StsThrottled { .. }
+        | UpstreamError::Conflict { .. }
+        | UpstreamError::Throttled { .. }
+        | UpstreamError::Fault { .. }
+        | UpstreamError::NotSent(_)
+        | UpstreamError::Unanswered(_) => None,
+    }
 }
 
 /// The request id of a failed call, if AWS sent one.

@@ -15,6 +15,7 @@ use tokio::time::timeout_at;
 use super::{
     client::Aws,
     error::{self, ServiceError},
+    service_health,
     session_policy::SessionScope,
     sessions::{key::SessionKey, session::Session},
 };
@@ -109,8 +110,8 @@ impl Aws {
                 Err(error) => error::request_id(error),
             };
             via.aws_request_ids.extend(id.map(Into::into));
-            if let Err(UpstreamError::ServiceMisconfigured { fault, answer }) = &result {
-                self.health.report(*fault, Some(answer), None);
+            if let Err(error) = &result {
+                report_fault(access, error);
             }
             match &result {
                 Err(error) if error::is_session_expired(error) && attempts == 0 => {
@@ -129,6 +130,21 @@ impl Aws {
             }
         }
     }
+}
+
+/// Counts and logs a fault of the service itself that a call with a session showed.
+fn report_fault(access: &Access, error: &UpstreamError) {
+    let Some((fault, answer)) = error::service_fault(error) else { return };
+    service_health::count(fault);
+    tracing::warn!(
+        aws.role = %access.grant().role,
+        aws.region = %access.location().region,
+        aws.code = &*answer.code,
+        aws.message = &*answer.message,
+        cause = fault.as_str(),
+        remedy = fault.remedy(),
+        "{fault}",
+    );
 }
 
 async fn with_deadline<T, E, F>(

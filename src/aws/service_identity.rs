@@ -1,13 +1,14 @@
 //! The service's own AWS identity: whose credentials it has, and whether AWS accepts them.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use tokio::time::timeout_at;
+use aws_credential_types::provider::ProvideCredentials as _;
+use tokio::time::{timeout, timeout_at};
 
 use super::{
     client::Aws,
     error,
-    sts::refusal::{credentials_error, identity_fault},
+    sts::refusal::{credentials_error, credentials_fault, identity_fault},
 };
 use crate::{
     domain::refusal::ServiceFault,
@@ -18,11 +19,32 @@ use crate::{
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Aws {
-    /// Checks whether AWS accepts the service's own credentials. The result is in [`Aws::problem`], in the
-    /// metrics and in the log. `GetCallerIdentity` needs no permission.
+    /// Checks whether the service has credentials, without a call that they sign. The result is in
+    /// [`Aws::problem`], in the metrics and in the log.
+    pub async fn check_credentials_source(&self) {
+        let Some(provider) = &self.credentials else {
+            self.health.report(ServiceFault::CredentialsMissing, None, None);
+            return;
+        };
+        match timeout(TIMEOUT, provider.provide_credentials()).await {
+            Ok(Ok(credentials)) if self.is_over(credentials.expiry()) => {
+                self.health.report(ServiceFault::CredentialsExpired, None, None);
+            }
+            Ok(Ok(_)) => self.health.provided(),
+            Ok(Err(error)) => self.health.report(credentials_fault(&error), None, Some(&error)),
+            Err(elapsed) => {
+                self.health.report(ServiceFault::CredentialsUnavailable, None, Some(&elapsed));
+            }
+        }
+    }
+
+    /// Checks whether AWS accepts the service's own credentials, unless the last call showed that it does.
+    /// `GetCallerIdentity` needs no permission.
     pub async fn check_credentials(&self) {
-        // The check has reported the error.
-        drop(self.caller_identity(Instant::now() + TIMEOUT).await);
+        if !self.health.is_accepted() {
+            // The error is reported.
+            drop(self.caller_identity(Instant::now() + TIMEOUT).await);
+        }
     }
 
     /// What is wrong with the service's own access to AWS, and what the operator should do. `None` if nothing
@@ -30,6 +52,11 @@ impl Aws {
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         self.health.problem()
+    }
+
+    fn is_over(&self, expiry: Option<SystemTime>) -> bool {
+        let now = u64::try_from(self.clock.now().as_micros()).unwrap_or_default();
+        expiry.is_some_and(|end| end <= SystemTime::UNIX_EPOCH + Duration::from_micros(now))
     }
 
     /// The ARN of the caller that AWS sees.

@@ -1,6 +1,7 @@
 //! The binary: how it starts, its errors when it cannot start, and how it stops.
 
 mod audited;
+mod credentials;
 mod watching;
 
 use std::{

@@ -8,9 +8,12 @@ use tokio::{sync::watch, time::Instant};
 use tracing::Instrument as _;
 
 use super::session::Session;
-use crate::aws::sts::{
-    assume_role::{AssumeRole, AssumeRoleInput, AssumedSession},
-    session_error::SessionError,
+use crate::{
+    aws::sts::{
+        assume_role::{AssumeRole, AssumeRoleInput, AssumedSession},
+        session_error::SessionError,
+    },
+    domain::refusal::ServiceFault,
 };
 
 /// How long a refusal by STS is cached.
@@ -131,6 +134,8 @@ impl Entry {
                     tenant = %self.input.tenant,
                     aws.role = %role,
                     aws.code = error.code(),
+                    cause = error.service_fault().map(ServiceFault::as_str),
+                    remedy = error.service_fault().map(ServiceFault::remedy),
                     error = &error as &dyn std::error::Error,
                     "a role cannot be assumed",
                 );

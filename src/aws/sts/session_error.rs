@@ -70,6 +70,21 @@ impl SessionError {
         }
     }
 
+    /// The fault of the service itself, if that is the cause.
+    pub(in crate::aws) fn service_fault(&self) -> Option<ServiceFault> {
+        match self {
+            Self::Misconfigured { fault, .. } | Self::NoCredentials { fault, .. } => Some(*fault),
+            Self::Refused { .. }
+            | Self::Throttled(_)
+            | Self::Fault(_)
+            | Self::WrongAccount(_)
+            | Self::Expired
+            | Self::Incomplete(_)
+            | Self::Unreachable(_)
+            | Self::TooLate => None,
+        }
+    }
+
     /// The error of the call that needed the session, which was therefore not sent.
     pub(in crate::aws) fn upstream(self: Arc<Self>) -> UpstreamError {
         match &*self {

@@ -59,16 +59,6 @@ async fn refused_credentials_are_named_in_the_answers_and_in_the_probe() {
 }
 
 #[tokio::test]
-async fn refused_credentials_are_in_the_probe_before_the_first_call() {
-    let expired = error("ExpiredToken", "The security token included in the request is expired");
-    let fault = Fault { service: Some("sts".to_owned()), effect: expired, ..Fault::default() };
-    let service = start(aws_with(role()).fault(fault), "").await;
-    let (status, body) = ready_body(&service).await;
-    assert!(status == 200 && body.contains("CREDENTIALS_EXPIRED"), "{status} {body}");
-    service.stop().await;
-}
-
-#[tokio::test]
 async fn sessions_longer_than_role_chaining_allows_are_the_operators_matter() {
     let service = start(aws_with(role()), "session_duration = \"2h\"\n").await;
     answers(&service).await.assert_all("SERVICE_MISCONFIGURED", "SESSION_DURATION");
