@@ -14,7 +14,7 @@ mod tests;
 
 pub use self::{
     check::{Check, CheckName, Diagnosis, Lookup, Outcome, Verdict},
-    key::{key_policy, key_usable, refusal_check},
+    key::{key_policy, key_usable, outdated_check, refusal_check},
     refusal::{
         Denied, account_not_subscribed, denied, region_not_enabled, role_not_assumable, service_misconfigured,
     },

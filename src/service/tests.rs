@@ -13,6 +13,7 @@ use crate::{
         },
         audit::{EventId, Kind},
         call::{Action, Call},
+        key::KeyState,
         principal::Principal,
         reason::Reason,
         refusal::{AccessDenial, AssumeRoleRefusal, DeniedAction, RoleAction},
@@ -255,6 +256,7 @@ async fn a_failed_change_whose_outcome_is_not_recorded_reports_both() {
     ] {
         let env = env();
         env.audit.block_after(1);
+        env.aws.set_keys(KeyState::Disabled);
         env.aws.answer(answer);
         let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
         assert_eq!(error.reason(), reason);
@@ -312,6 +314,7 @@ async fn throttles_and_conflicts_are_retried_within_the_deadline() {
 async fn a_refusal_of_aws_is_not_retried() {
     let env = env();
     let answer = AwsErrorDetails { code: "AccessDeniedException".into(), ..AwsErrorDetails::default() };
+    env.aws.set_keys(KeyState::Disabled);
     env.aws.answer(UpstreamError::Refused { refusal: Refusal::KeyDisabled, answer });
     let error = env.associate(ALL, request("/app/web")).await.unwrap_err();
     assert_eq!(error.reason(), Reason::KeyDisabled);

@@ -213,7 +213,10 @@ async fn errors_of_aws_map_to_codes_and_reasons() {
         let answer = service.caller("payments", ALL).keys().associate_kms_key(request).await;
         let status = answer.unwrap_err();
         let retry = status.get_details_retry_info();
-        assert_eq!(retry.is_some(), ["KEY_NOT_USABLE", "ROLE_LACKS_KMS_PERMISSION"].contains(&expected));
+        assert_eq!(
+            retry.is_some(),
+            ["KEY_NOT_USABLE", "ROLE_LACKS_KMS_PERMISSION", "KEY_NOT_FOUND"].contains(&expected)
+        );
         assert_eq!((status.code(), reason(&status)), (code, expected.to_owned()), "{status:?}");
         // A missing resource gets the same message with and without a call to AWS.
         let info = status.get_details_error_info().unwrap();

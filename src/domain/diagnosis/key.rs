@@ -154,6 +154,17 @@ pub fn key_policy(key: &KmsKeyArn, resource: &Resource, lookup: &Lookup<Box<str>
     }
 }
 
+/// The failed check for a key that `CloudWatch` Logs refuses for a reason that KMS contradicts.
+#[must_use]
+pub fn outdated_check(name: CheckName, reason: Reason) -> Check {
+    let detail = if reason == Reason::KeyNotFound {
+        "CloudWatch Logs does not find the key, although KMS has it"
+    } else {
+        "CloudWatch Logs considers the key disabled or scheduled for deletion, although KMS says that it is enabled"
+    };
+    Check::failed(name, reason, detail, "a change of a key takes some time to take effect in AWS; try again")
+}
+
 /// The failed check for a key that AWS refused, when no check of its metadata failed. `evaluated` is the check
 /// of its policy.
 #[must_use]

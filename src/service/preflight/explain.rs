@@ -11,7 +11,7 @@ use crate::{
         association::Resource,
         authorization::{Authorized, Command},
         call::Action,
-        diagnosis::{self, Check, Denied, Lookup, Outcome},
+        diagnosis::{self, Check, CheckName, Denied, Lookup, Outcome},
         reason::Reason,
         refusal::{AccessDenial, DeniedAction, DenyingPolicy},
     },
@@ -57,7 +57,7 @@ pub(in crate::service) async fn explain_refusal<C: Command>(
             | Refusal::Parameter
             | Refusal::Other,
             Some(key),
-        ) => root_cause(cx, &role, key, refusal).await,
+        ) => root_cause(cx, &role, key, (refusal, &answer.code)).await,
         (Refusal::RegionNotEnabled, _) => Some(possible(diagnosis::region_not_enabled(access.location()))),
         (Refusal::AccountNotSubscribed, _) => {
             Some(possible(diagnosis::account_not_subscribed(access.location())))
@@ -106,13 +106,13 @@ async fn explain_denial(
     })
 }
 
-/// The first failed check of the key or, if AWS's message does not exclude it, of the role. If no check
-/// failed and AWS's message names the key, the key is the cause.
+/// The first failed check of the key or, if AWS's message does not exclude it, of the role. If no check failed,
+/// `CloudWatch` Logs has probably not noticed a recent change of the key yet.
 async fn root_cause(
     cx: &mut Context,
     role: &RoleCheck<'_>,
     key: &KmsKeyArn,
-    refusal: Refusal,
+    (refusal, code): (Refusal, &str),
 ) -> Option<Explanation> {
     let RoleCheck { access, resource, deadline } = *role;
     let key_id = KmsKeyId::Arn(key.clone());
@@ -137,12 +137,33 @@ async fn root_cause(
             return Some(failed);
         }
     }
-    if refusal != Refusal::KeyMissingOrNotAllowed {
-        return None;
+    let (is_found, is_allowed) = (matches!(found, Lookup::Found(_)), evaluated.outcome == Outcome::Passed);
+    let unexplained = || diagnosis::refusal_check(&evaluated, resource);
+    match refusal {
+        Refusal::KeyMissingOrNotAllowed if is_allowed => Some(advised(unexplained())),
+        Refusal::KeyMissingOrNotAllowed => Some(possible(unexplained())),
+        Refusal::Other if is_allowed && code.starts_with("AccessDenied") => Some(advised(unexplained())),
+        Refusal::KeyNotFound if is_found => {
+            Some(advised(diagnosis::outdated_check(CheckName::KeyExists, Reason::KeyNotFound)))
+        }
+        Refusal::KeyDisabled if is_found => {
+            Some(advised(diagnosis::outdated_check(CheckName::KeyState, Reason::KeyDisabled)))
+        }
+        Refusal::KeyPendingDeletion if is_found => {
+            Some(advised(diagnosis::outdated_check(CheckName::KeyState, Reason::KeyPendingDeletion)))
+        }
+        Refusal::LogGroupNotFound
+        | Refusal::LogGroupReserved
+        | Refusal::KeyNotFound
+        | Refusal::KeyDisabled
+        | Refusal::KeyPendingDeletion
+        | Refusal::KeyNotSymmetric
+        | Refusal::Denied(_)
+        | Refusal::RegionNotEnabled
+        | Refusal::AccountNotSubscribed
+        | Refusal::Parameter
+        | Refusal::Other => None,
     }
-    let repetition =
-        if evaluated.outcome == Outcome::Passed { Repetition::Advised } else { Repetition::Possible };
-    Some(Explanation { cause: diagnosis::refusal_check(&evaluated, resource), repetition })
 }
 
 /// The check, if it failed. The facts confirm it. Only what KMS does not have, or what is in a state that
@@ -151,6 +172,11 @@ fn confirmed(check: Check) -> Option<Explanation> {
     let passes = matches!(check.reason()?, Reason::KeyNotFound | Reason::KeyNotUsable);
     let repetition = if passes { Repetition::Possible } else { Repetition::Futile };
     Some(Explanation { cause: check, repetition })
+}
+
+/// No check found the cause.
+fn advised(cause: Check) -> Explanation {
+    Explanation { cause, repetition: Repetition::Advised }
 }
 
 fn possible(cause: Check) -> Explanation {

@@ -43,8 +43,12 @@ fn all_good() -> TestEnv {
 type BlockingError = (fn() -> UpstreamError, CheckName, Reason);
 
 /// The refusals of which no check finds the cause.
-fn unexplained() -> [Refusal; 3] {
+fn unexplained() -> [Refusal; 7] {
     [
+        Refusal::KeyNotFound,
+        Refusal::KeyDisabled,
+        Refusal::KeyPendingDeletion,
+        Refusal::Other,
         Refusal::KeyMissingOrNotAllowed,
         Refusal::Denied(AccessDenial::of(DeniedAction::Kms)),
         Refusal::Denied(AccessDenial::of(DeniedAction::Logs)),
@@ -108,10 +112,8 @@ async fn a_refusal_that_may_pass_by_itself_is_not_replayed() {
         (unread_policy, Reason::KeyPolicyLacksLogsService),
         (creating, Reason::KeyNotUsable),
         (of(Refusal::LogGroupNotFound), Reason::LogGroupNotFound),
-        (of(Refusal::KeyNotFound), Reason::KeyNotFound),
         (of(Refusal::RegionNotEnabled), Reason::RegionNotEnabled),
         (of(Refusal::AccountNotSubscribed), Reason::AccountNotSubscribed),
-        (of(Refusal::Other), Reason::KeyNotUsable),
     ] {
         let error = env.associate(ALL, with_id()).await.unwrap_err();
         assert_eq!(error.reason(), reason);
