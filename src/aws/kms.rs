@@ -118,3 +118,17 @@ fn state(state: Option<&types::KeyState>) -> KeyState {
         None => KeyState::Unknown,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kms_leaves_out_is_unknown() {
+        let arn = "arn:aws:kms:eu-west-1:111122223333:key/k";
+        let key = types::KeyMetadata::builder().key_id("k").arn(arn).build().unwrap();
+        let KeyMetadata { state, symmetric, encrypts, customer_managed, .. } = metadata(&key).unwrap();
+        assert_eq!(state, KeyState::Unknown);
+        assert_eq!((symmetric, encrypts, customer_managed), (None, None, None));
+    }
+}

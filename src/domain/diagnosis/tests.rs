@@ -110,6 +110,21 @@ fn every_unusable_key_has_its_reason() {
 }
 
 #[test]
+fn what_kms_leaves_out_of_a_key_is_not_checked() {
+    let silent = KeyMetadata {
+        state: KeyState::Unknown,
+        symmetric: None,
+        encrypts: None,
+        customer_managed: None,
+        ..key()
+    };
+    let checks = key_usable(&silent);
+    assert!(checks.iter().all(|check| check.outcome == Outcome::NotChecked), "{checks:?}");
+    let new = KeyMetadata { state: KeyState::Other("Reticulating".into()), ..key() };
+    assert_eq!(key_usable(&new)[0].outcome, Outcome::NotChecked);
+}
+
+#[test]
 fn a_missing_key_and_a_key_in_another_region_have_distinct_reasons() {
     let requested = KmsKeyId::Alias("alias/logs".into());
     let far = KeyMetadata { arn: "arn:aws:kms:us-east-1:111122223333:key/k".parse().unwrap(), ..key() };

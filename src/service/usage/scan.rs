@@ -192,7 +192,7 @@ async fn resume(cx: &mut Context, access: &Access, location: &Location, stop: In
             cx.state.scans.save_checkpoint(location, ScanCheckpoint { token, started, read });
             Completeness::Part { started, read }
         }
-        (Err(error), _) => Completeness::Failed(reason(&error)),
+        (Err(error), _) => Completeness::Failed(reason(&error, location)),
     }
 }
 
@@ -213,7 +213,12 @@ fn deadline_passed(error: &Error, stop: Instant) -> bool {
 }
 
 /// The cause of the failure, worded to follow "because".
-fn reason(error: &Error) -> String {
+fn reason(error: &Error, location: &Location) -> String {
+    if let Error::Aws(error) = error
+        && let Some(blocking) = error.blocking_check(location, false)
+    {
+        return blocking.detail;
+    }
     match error.aws_answer() {
         Some(answer) => format!("AWS returned {}", aws_message(answer)),
         None => error.to_string(),
