@@ -3,6 +3,7 @@
 //! [`PolicyEvaluation::Unclear`], never [`PolicyEvaluation::Allows`].
 
 mod condition;
+mod condition_keys;
 mod document;
 mod element;
 mod evaluate;
@@ -17,5 +18,5 @@ pub use self::{
     element::UnreadablePolicy,
     evaluate::{KeyPolicy, PolicyEvaluation, REQUIRED_ACTIONS},
     principals::service_principal,
-    role::PrincipalAccess,
+    role::{PrincipalAccess, role_call_lacks},
 };

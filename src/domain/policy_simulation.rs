@@ -16,6 +16,9 @@ pub const DESCRIBE_ACTIONS: [&str; 2] = ["kms:DescribeKey", "kms:GetKeyPolicy"];
 /// The action that reads the tags of a key, which the operator's policies may require.
 pub const READ_TAGS: &str = "kms:ListResourceTags";
 
+/// The condition key for the ARN of the log group that is encrypted.
+pub const ENCRYPTION_CONTEXT: &str = "kms:EncryptionContext:aws:logs:arn";
+
 /// A request to the simulator: whether the role may perform each action on each resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimulationRequest {
@@ -67,10 +70,18 @@ impl SimulationRequest {
         Self { actions: REQUIRED_ACTIONS.to_vec(), resources: keys, context }
     }
 
-    /// The use of this key for a target.
+    /// The use of this key for a target. For a log group, the call has an encryption context with its ARN.
     #[must_use]
     pub fn key_use_for(key: &KmsKeyArn, resource: &Resource) -> Self {
-        Self::key_use(&resource.location, vec![key.to_string()])
+        let mut request = Self::key_use(&resource.location, vec![key.to_string()]);
+        request.context.push(("aws:PrincipalIsAWSService", "false".to_owned()));
+        request.context.push(("aws:ResourceAccount", key.account().to_string()));
+        request.context.push(("kms:EncryptionAlgorithm", "SYMMETRIC_DEFAULT".to_owned()));
+        if matches!(resource.target, Target::LogGroup(_)) {
+            request.context.push((ENCRYPTION_CONTEXT, resource.arn().to_string()));
+            request.context.push(("kms:EncryptionContextKeys", "aws:logs:arn".to_owned()));
+        }
+        request
     }
 
     /// The reading of these keys by this service.

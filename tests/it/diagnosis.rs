@@ -1,5 +1,6 @@
 //! Diagnosis and onboarding through the whole service: it finds the cause, and its remedy works.
 
+mod key_policies;
 mod locations;
 mod optional;
 mod refusals;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::{
     api_error::ApiError,
+    condition_keys::{Facts, IamCaller, of_key},
     fault::plan::ResponseMutation,
     identity::Principal,
     policy::evaluation::{EvalRequest, Policy, Verdict},
@@ -37,9 +38,6 @@ pub(crate) struct Context<'a> {
     /// What a fault changes in the response.
     pub(crate) mutation: ResponseMutation,
 }
-
-/// Condition keys and their values.
-pub(crate) type Facts<'a> = Vec<(&'a str, &'a str)>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DenyReason {
@@ -78,15 +76,15 @@ impl Context<'_> {
         more: &[(&str, &str)],
     ) -> Result<(), ApiError> {
         let resources = [key.arn.as_str()];
-        let mut context = self.facts();
-        context.extend(more);
+        let more = [&of_key(key, action), more].concat();
+        let context = self.facts(&more);
         let by_key = key.policy.verdict(&EvalRequest {
             principal: self.principal.eval_principal(),
             action,
             resources: &resources,
             context: &context,
         });
-        let identity = self.check_identity(action, &resources, more);
+        let identity = self.check_identity(action, &resources, &more);
         let own = key.account_id == self.account.id;
         let verdict = match (by_key, identity) {
             (_, Err(reason @ DenyReason::Denied(_))) => Err(reason),
@@ -115,17 +113,17 @@ impl Context<'_> {
         ))
     }
 
-    /// The condition keys of every call, with their values.
-    pub(crate) fn facts(&self) -> Facts<'_> {
-        let mut facts = vec![
-            ("aws:PrincipalAccount", self.account.id.as_str()),
-            ("aws:RequestedRegion", self.region.name.as_str()),
-            ("kms:CallerAccount", self.account.id.as_str()),
-        ];
-        let session = self.principal.session.as_ref();
-        let arn = self.principal.role_arn.as_ref();
-        facts.push(("aws:PrincipalArn", arn.unwrap_or(&self.principal.arn)));
-        if let Some(identity) = session.and_then(|s| s.source_identity.as_deref()) {
+    /// The condition keys of the call: those of every call, and `more`.
+    pub(crate) fn facts<'f>(&'f self, more: &[(&'f str, &'f str)]) -> Facts<'f> {
+        let Principal { arn, role_arn, session, .. } = &*self.principal;
+        let caller = IamCaller {
+            account: &self.account.id,
+            arn: role_arn.as_ref().unwrap_or(arn),
+            is_session: role_arn.is_some(),
+            region: &self.region.name,
+        };
+        let mut facts = caller.facts(more);
+        if let Some(identity) = session.as_ref().and_then(|s| s.source_identity.as_deref()) {
             facts.push(("aws:SourceIdentity", identity));
         }
         facts
@@ -143,8 +141,7 @@ impl Context<'_> {
         let Some(role) = &self.role else {
             return Err(DenyReason::NotAllowed("identity-based policy"));
         };
-        let mut context = self.facts();
-        context.extend(more);
+        let context = self.facts(more);
         let request =
             EvalRequest { principal: self.principal.eval_principal(), action, resources, context: &context };
         let verdict = |policy: &Policy| policy.verdict(&request);

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::{
     api_error::ApiError,
-    authorizer::{Context, Facts},
+    authorizer::Context,
+    condition_keys::Facts,
     policy::evaluation::{EvalPrincipal, EvalRequest, Verdict},
     service::Service,
     state::account::Role,

@@ -7,6 +7,7 @@ mod authorizer;
 pub mod builder;
 pub mod call_log;
 pub mod clock;
+mod condition_keys;
 mod control;
 pub mod fault;
 mod handler;

@@ -10,7 +10,7 @@ use crate::{
     fault::{active::ActiveFault, spec::Fault},
     http,
     instance::Instance,
-    logs::service::may_use,
+    logs::service::{may_use, role_may_use},
     seed::{contents::Seed, error::SeedErrors},
 };
 
@@ -124,6 +124,16 @@ impl Sandbox {
     pub fn logs_may_use(&self, key_arn: &str, resource_arn: &str) -> Option<bool> {
         let (region, key) = self.0.state.key(key_arn)?;
         Some(may_use(&key, &region, resource_arn))
+    }
+
+    /// Whether the policy of the key with this ARN lets a role of the key's account use it through
+    /// `CloudWatch` Logs for a resource, or leaves that to the role's own policies; `None` if there is no such
+    /// key or role.
+    #[must_use]
+    pub fn role_may_use(&self, role: &str, key_arn: &str, resource_arn: &str) -> Option<bool> {
+        let (region, key) = self.0.state.key(key_arn)?;
+        let role = self.0.state.account(&key.account_id)?.role(role)?;
+        Some(role_may_use(&key, &region, &role, resource_arn))
     }
 }
 

@@ -131,7 +131,7 @@ fn authorize_role(context: &Context<'_>, input: &AssumeRole) -> Result<std::sync
         .and_then(|account| account.role(name))
         .filter(|role| partition::of_arn(&role.arn) == partition::of_arn(&input.role_arn))
         .ok_or_else(|| denied("sts:AssumeRole"))?;
-    let mut facts = context.facts();
+    let mut facts = context.facts(&[]);
     facts.push(("sts:RoleSessionName", &input.role_session_name));
     for (key, value) in
         [("sts:ExternalId", &input.external_id), ("sts:SourceIdentity", &input.source_identity)]

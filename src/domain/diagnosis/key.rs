@@ -146,8 +146,12 @@ pub fn key_policy(key: &KmsKeyArn, resource: &Resource, lookup: &Lookup<Box<str>
             name,
             Reason::KeyPolicyLacksLogsService,
             format!("{statement} of the key's policy denies {service} the use of the key"),
-            format!("exclude {service} from that statement; a deny overrides every allow"),
+            exclude(&service),
         ),
+        PolicyEvaluation::MayBeDenied { reason } => {
+            let detail = format!("the key's policy lets {service} use the key, but a deny may override that: {reason}");
+            Check { remedy: exclude(&service), ..Check::not_checked(name, detail) }
+        }
         PolicyEvaluation::Unclear { reason } => {
             Check::not_checked(name, format!("the key's policy could not be evaluated: {reason}"))
         }
@@ -165,6 +169,11 @@ pub fn outdated_check(name: CheckName, reason: Reason) -> Check {
     Check::failed(name, reason, detail, "a change of a key takes some time to take effect in AWS; try again")
 }
 
+/// The remedy when a statement denies, or may deny, the use of the key. Another allow does not help.
+fn exclude(service: &str) -> String {
+    format!("exclude {service} from that statement; a deny overrides every allow")
+}
+
 /// The failed check for a key that AWS refused, when no check of its metadata failed. `evaluated` is the check
 /// of its policy.
 #[must_use]
@@ -175,6 +184,13 @@ pub fn refusal_check(evaluated: &Check, resource: &Resource) -> Check {
             Reason::KeyNotUsable,
             "AWS refused the key, although every check of the key passed".to_owned(),
             "a new key or key policy takes some minutes to take effect in AWS; try again later",
+        ),
+        // The policy has every statement that it needs, and one that may deny: see `MayBeDenied`.
+        Outcome::NotChecked if evaluated.document.is_none() && !evaluated.remedy.is_empty() => Check::failed(
+            CheckName::KeyPolicy,
+            Reason::KeyPolicyLacksLogsService,
+            evaluated.detail.clone(),
+            evaluated.remedy.clone(),
         ),
         // No other check excludes the policy. A key that could not be read may also not exist.
         Outcome::NotChecked | Outcome::Failed(_) => Check::failed(

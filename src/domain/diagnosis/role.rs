@@ -12,7 +12,7 @@ use crate::domain::{
     arn::KmsKeyArn,
     association::Resource,
     aws::RoleArn,
-    key_policy::{KeyPolicy, PrincipalAccess, REQUIRED_ACTIONS},
+    key_policy::{KeyPolicy, PrincipalAccess, REQUIRED_ACTIONS, role_call_lacks},
     policy_simulation::{SimulationDecision, SimulationResult},
     reason::Reason,
     remedy,
@@ -34,8 +34,9 @@ pub struct Kms<'k> {
 #[must_use]
 pub fn role_kms(kms: Kms<'_>, policy: &Lookup<Box<str>>, simulated: &Lookup<Vec<SimulationResult>>) -> Check {
     let policy = Policy::read(policy);
+    let is_absent = |name: &str| role_call_lacks(kms.key, kms.role, kms.resource, name);
     let evaluations = REQUIRED_ACTIONS.map(|action| {
-        let decision = decision_for(simulated, action, kms.key.as_str());
+        let decision = decision_for(simulated, action, kms.key.as_str(), &is_absent);
         let evaluation = if kms.key.account() == kms.role.account() {
             same_account(decision, policy.classify(kms, action))
         } else {
@@ -125,11 +126,9 @@ impl Policy {
         }
     }
 
-    fn classify(&self, kms: Kms<'_>, action: &str) -> PrincipalAccess {
+    fn classify(&self, kms: Kms<'_>, action: &'static str) -> PrincipalAccess {
         match self {
-            Self::Readable(policy) => {
-                policy.principal_access(kms.key, kms.role, &kms.resource.location, action)
-            }
+            Self::Readable(policy) => policy.principal_access(kms.key, kms.role, kms.resource, action),
             Self::Unclear(reason) => PrincipalAccess::Unclear { reason: reason.clone() },
         }
     }

@@ -38,7 +38,7 @@ impl RolePermission<'_> {
         let pairs = actions.iter().flat_map(|action| resources.iter().map(|resource| (*action, resource)));
         let evaluations = pairs.map(|(action, resource)| {
             let forms = arn_forms(resource);
-            let decisions = forms.iter().map(|form| decision_for(simulated, action, form));
+            let decisions = forms.iter().map(|form| decision_for(simulated, action, form, &|_key| false));
             (action, any_arn_form(decisions.collect()))
         });
         match worst(evaluations) {
@@ -60,7 +60,7 @@ impl RolePermission<'_> {
             .iter()
             .flat_map(|action| simulation.resources.iter().map(move |resource| (*action, resource)));
         let evaluations = pairs.map(|(action, resource)| {
-            (action, any_arn_form(vec![decision_for(simulated, action, resource)]))
+            (action, any_arn_form(vec![decision_for(simulated, action, resource, &|_key| false)]))
         });
         match worst(evaluations) {
             Severity::Allowed => {
@@ -92,17 +92,19 @@ pub fn role_logs(
     check.changes_allowed(&[action], std::slice::from_ref(resource))
 }
 
-/// The simulator's decision on an action and a resource, or why there is none.
+/// The simulator's decision on an action and a resource, or why there is none. `is_absent` says which condition
+/// keys a real call is known not to have: the simulator decided without them too.
 pub(super) fn decision_for(
     simulated: &Lookup<Vec<SimulationResult>>,
     action: &str,
     resource: &str,
+    is_absent: &dyn Fn(&str) -> bool,
 ) -> Result<SimulationDecision, String> {
     let Lookup::Found(all) = simulated else { return Err("the action was not simulated".to_owned()) };
     let one = all.iter().find(|one| one.concerns(action, resource));
     let one = one.ok_or_else(|| format!("IAM returned no decision for {action}"))?;
-    let missing: Vec<&str> =
-        one.missing.iter().map(|key| &**key).filter(|key| is_relevant(key, action)).collect();
+    let missing = one.missing.iter().map(|key| &**key);
+    let missing: Vec<&str> = missing.filter(|key| is_relevant(key, action) && !is_absent(key)).collect();
     if missing.is_empty() {
         Ok(one.decision)
     } else {

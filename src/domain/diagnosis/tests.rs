@@ -78,6 +78,19 @@ fn the_finding_names_the_statement_that_denies() {
 }
 
 #[test]
+fn a_statement_that_may_deny_is_named_and_no_statement_is_offered() {
+    let allow = remedy::key_policy_statement(&group());
+    let deny = json!({ "Sid": "Guard", "Effect": "Deny", "Principal": "*", "Action": "kms:*", "Resource": "*",
+        "Condition": { "StringNotEquals": { "aws:SourceOrgID": "o-1" } } });
+    let evaluated = key_policy(&key().arn, &group(), &policy(&json!([allow, deny])));
+    assert_eq!(evaluated.outcome, Outcome::NotChecked, "{evaluated:?}");
+    for check in [refusal_check(&evaluated, &group()), evaluated] {
+        assert!(check.detail.contains("\"Guard\"") && check.remedy.contains("exclude"), "{check:?}");
+        assert_eq!(check.document, None, "{check:?}");
+    }
+}
+
+#[test]
 fn a_policy_that_cannot_be_read_is_not_checked() {
     let unreadable = Lookup::Unknown("the role may not read it".to_owned());
     for (arn, lookup) in [

@@ -1,26 +1,20 @@
-//! Evaluates conditions with the condition keys that a call of `CloudWatch` Logs to KMS is documented to
-//! have.
+//! Evaluates the conditions of a statement with what is known about a call's condition keys.
 
 use std::fmt;
 
 use serde_json::Value;
 
 use super::{
+    condition_keys::{KeyValue, KmsCall},
     element::{Effect, UnreadablePolicy, malformed, strings},
     glob::{arn_matches, glob_matches},
-    principals::service_principal,
     ternary::Ternary,
 };
-use crate::domain::{
-    association::{Location, Resource, Target},
-    aws::RoleArn,
-};
 
-/// The condition key for the encryption context of log groups.
-const ENCRYPTION_CONTEXT: &str = "kms:encryptioncontext:aws:logs:arn";
-/// The condition keys for the source of query results.
-const SOURCE_ARN: &str = "aws:sourcearn";
-const SOURCE_ACCOUNT: &str = "aws:sourceaccount";
+/// The IP ranges that hold every address.
+const ALL_ADDRESSES: [&str; 2] = ["0.0.0.0/0", "::/0"];
+/// The condition keys, in lower case, whose values say what a key is used for.
+const TARGET_KEYS: [&str; 3] = ["kms:encryptioncontext:aws:logs:arn", "aws:sourcearn", "aws:sourceaccount"];
 
 /// One condition: an operator, a condition key and its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,73 +24,28 @@ pub(super) struct Condition {
     values: Vec<String>,
 }
 
-/// The known condition keys of a call, by lower-case name. Nothing is known about other keys.
-pub(super) struct Facts(Vec<(&'static str, Fact)>);
-
-/// What is known about one condition key.
-enum Fact {
-    /// The key has one of these values.
-    OneOf(Vec<String>),
-    /// The key is documented only for the other kind of target. An allow statement that requires it therefore
-    /// does not apply to this target. A deny statement with it is indeterminate.
-    OtherKind,
+/// An operator such as `ForAllValues:StringNotLikeIfExists`
+/// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>).
+struct Operator {
+    /// `None` if the name is unknown.
+    comparison: Option<Comparison>,
+    negated: bool,
+    /// What the operator yields if the call does not have the key.
+    if_absent: bool,
 }
 
 /// How an operator compares.
-#[derive(Clone, Copy)]
-enum Compare {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comparison {
     Exact,
     IgnoreCase,
     Like,
     Arn,
-}
-
-// === impl Facts ===
-
-impl Facts {
-    /// The condition keys of a call that `CloudWatch` Logs makes for `resource`: the encryption context for
-    /// log groups, the source for query results (user guide, "Encrypt log data" and "Encrypt query results").
-    pub(super) fn for_service(resource: &Resource) -> Self {
-        let arn = resource.arn().to_string();
-        let mut facts = vec![("aws:principalisawsservice", Fact::OneOf(vec!["true".to_owned()]))];
-        match &resource.target {
-            Target::LogGroup(_) => {
-                facts.push((ENCRYPTION_CONTEXT, Fact::OneOf(vec![arn])));
-                facts.push((SOURCE_ARN, Fact::OtherKind));
-                facts.push((SOURCE_ACCOUNT, Fact::OtherKind));
-            }
-            Target::QueryResults => {
-                // The documented condition has a `*` in the position of a query's id.
-                let with_id = format!("{}12345678-1234-1234-1234-123456789012", arn.trim_end_matches('*'));
-                let account = resource.location.account.to_string();
-                facts.push((ENCRYPTION_CONTEXT, Fact::OtherKind));
-                facts.push((SOURCE_ARN, Fact::OneOf(vec![arn, with_id])));
-                facts.push((SOURCE_ACCOUNT, Fact::OneOf(vec![account])));
-            }
-        }
-        Self(facts)
-    }
-
-    /// The condition keys of a call to KMS that `CloudWatch` Logs makes on behalf of a role (IAM user guide,
-    /// "Forward access sessions" and "AWS global condition context keys"). AWS does not document whether such
-    /// a call has the encryption context.
-    pub(super) fn of_role(role: &RoleArn, location: &Location) -> Self {
-        let one = |value: String| Fact::OneOf(vec![value]);
-        Self(vec![
-            ("kms:viaservice", one(service_principal(location))),
-            ("kms:calleraccount", one(role.account().to_string())),
-            ("aws:principalaccount", one(role.account().to_string())),
-            ("aws:principalarn", one(role.to_string())),
-            ("aws:principalisawsservice", one("false".to_owned())),
-            ("aws:principaltype", one("AssumedRole".to_owned())),
-            ("aws:requestedregion", one(location.region.to_string())),
-            ("aws:viaawsservice", one("true".to_owned())),
-        ])
-    }
-
-    fn fact_for(&self, key: &str) -> Option<&Fact> {
-        self.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, fact)| fact)
-    }
+    IpAddress,
+    /// Numbers, dates and bytes. No key with a known value has one.
+    Other,
+    /// Whether the key is absent.
+    Null,
 }
 
 /// Parses the `Condition` of a statement.
@@ -117,71 +66,72 @@ pub(super) fn read(value: Option<&Value>) -> Result<Vec<Condition>, UnreadablePo
 }
 
 /// Whether all conditions hold.
-pub(super) fn all_hold(conditions: &[Condition], effect: Effect, facts: &Facts) -> Ternary {
-    conditions.iter().fold(Ternary::Yes, |so_far, condition| so_far.and(|| condition.holds(effect, facts)))
+pub(super) fn all_hold(conditions: &[Condition], effect: Effect, call: &KmsCall<'_>) -> Ternary {
+    conditions.iter().fold(Ternary::Yes, |so_far, condition| so_far.and(|| condition.holds(effect, call)))
 }
 
 /// The first condition whose evaluation is `result`.
 pub(super) fn first<'c>(
     conditions: &'c [Condition],
     effect: Effect,
-    facts: &Facts,
+    call: &KmsCall<'_>,
     result: Ternary,
 ) -> Option<&'c Condition> {
-    conditions.iter().find(|condition| condition.holds(effect, facts) == result)
+    conditions.iter().find(|condition| condition.holds(effect, call) == result)
 }
 
 // === impl Condition ===
 
 impl Condition {
-    fn holds(&self, effect: Effect, facts: &Facts) -> Ternary {
-        let possible = match facts.fact_for(&self.key) {
-            Some(Fact::OneOf(possible)) => possible,
-            Some(Fact::OtherKind) if effect == Effect::Allow && self.requires_value() => {
-                return Ternary::No;
-            }
-            Some(Fact::OtherKind) | None => return Ternary::Unknown,
-        };
-        // A known key is present and has one value, so `IfExists`, `ForAnyValue` and `ForAllValues` do not
-        // change the result.
-        let operator = self.operator.as_str();
-        let operator = operator.strip_prefix("ForAnyValue:").unwrap_or(operator);
-        let operator = operator.strip_prefix("ForAllValues:").unwrap_or(operator);
-        let operator = operator.strip_suffix("IfExists").unwrap_or(operator);
-        let any = |compare| Ternary::consensus(possible.iter().map(|given| self.any_value(compare, given)));
-        match operator {
-            "StringEquals" => any(Compare::Exact),
-            "StringNotEquals" => any(Compare::Exact).not(),
-            "StringEqualsIgnoreCase" | "Bool" => any(Compare::IgnoreCase),
-            "StringNotEqualsIgnoreCase" => any(Compare::IgnoreCase).not(),
-            "StringLike" => any(Compare::Like),
-            "StringNotLike" => any(Compare::Like).not(),
-            "ArnEquals" | "ArnLike" => any(Compare::Arn),
-            "ArnNotEquals" | "ArnNotLike" => any(Compare::Arn).not(),
-            "Null" => Ternary::any(self.values.iter().map(|value| match value.as_str() {
-                "false" => Ternary::Yes,
-                "true" => Ternary::No,
-                _ => Ternary::Unknown,
+    /// Whether the condition chooses the log groups or the account that the key is for.
+    pub(super) fn chooses_target(&self) -> bool {
+        TARGET_KEYS.iter().any(|key| key.eq_ignore_ascii_case(&self.key))
+    }
+
+    fn holds(&self, effect: Effect, call: &KmsCall<'_>) -> Ternary {
+        let operator = Operator::read(&self.operator);
+        match call.value(&self.key) {
+            KeyValue::OneOf(possible) => Ternary::consensus(possible.iter().map(|given| match given {
+                Some(given) => self.holds_for(&operator, given),
+                None => self.holds_without(&operator),
             })),
-            _ => Ternary::Unknown,
+            KeyValue::Undocumented if effect == Effect::Allow && operator.requires_value() => Ternary::No,
+            KeyValue::Undocumented | KeyValue::Unknown => Ternary::Unknown,
         }
     }
 
-    /// Whether the condition can hold only if the key has a value.
-    fn requires_value(&self) -> bool {
-        let optional = ["IfExists", "Not", "Null", "ForAllValues"];
-        !optional.iter().any(|word| self.operator.contains(word))
-    }
-
-    fn any_value(&self, compare: Compare, given: &str) -> Ternary {
-        Ternary::any(self.values.iter().map(|value| match compare {
+    /// The evaluation for a call in which the key has this one value. With one value, `ForAnyValue` and
+    /// `ForAllValues` change nothing.
+    fn holds_for(&self, operator: &Operator, given: &str) -> Ternary {
+        let Some(comparison) = operator.comparison else { return Ternary::Unknown };
+        let matched = Ternary::any(self.values.iter().map(|value| match comparison {
             // Only AWS can resolve a policy variable.
             _ if value.contains("${") => Ternary::Unknown,
-            Compare::Exact => (value == given).into(),
-            Compare::IgnoreCase => value.eq_ignore_ascii_case(given).into(),
-            Compare::Like => glob_matches(value, given).into(),
-            Compare::Arn => arn_matches(value, given).map_or(Ternary::Unknown, Ternary::from),
-        }))
+            Comparison::Exact => (value == given).into(),
+            Comparison::IgnoreCase => value.eq_ignore_ascii_case(given).into(),
+            Comparison::Like => glob_matches(value, given).into(),
+            Comparison::Arn => arn_matches(value, given).map_or(Ternary::Unknown, Ternary::from),
+            Comparison::IpAddress => ALL_ADDRESSES.contains(&value.as_str()).into(),
+            Comparison::Other => Ternary::Unknown,
+            Comparison::Null => is_false(value),
+        }));
+        if operator.negated { matched.not() } else { matched }
+    }
+
+    /// The evaluation for a call without the key.
+    fn holds_without(&self, operator: &Operator) -> Ternary {
+        match operator.comparison {
+            None => Ternary::Unknown,
+            Some(Comparison::Null) => Ternary::any(self.values.iter().map(|value| is_false(value).not())),
+            Some(
+                Comparison::Exact
+                | Comparison::IgnoreCase
+                | Comparison::Like
+                | Comparison::Arn
+                | Comparison::IpAddress
+                | Comparison::Other,
+            ) => operator.if_absent.into(),
+        }
     }
 }
 
@@ -190,4 +140,59 @@ impl fmt::Display for Condition {
         let Self { operator, key, values } = self;
         write!(f, "{operator} {key} = {}", values.join(" or "))
     }
+}
+
+fn is_false(value: &str) -> Ternary {
+    match value {
+        "false" => Ternary::Yes,
+        "true" => Ternary::No,
+        _ => Ternary::Unknown,
+    }
+}
+
+// === impl Operator ===
+
+impl Operator {
+    fn read(name: &str) -> Self {
+        let (name, any) = strip(name, name.strip_prefix("ForAnyValue:"));
+        let (name, all) = strip(name, name.strip_prefix("ForAllValues:"));
+        let (name, if_exists) = strip(name, name.strip_suffix("IfExists"));
+        let (comparison, negated) = match name {
+            "StringEquals" => (Some(Comparison::Exact), false),
+            "StringNotEquals" => (Some(Comparison::Exact), true),
+            "StringEqualsIgnoreCase" | "Bool" => (Some(Comparison::IgnoreCase), false),
+            "StringNotEqualsIgnoreCase" => (Some(Comparison::IgnoreCase), true),
+            "StringLike" => (Some(Comparison::Like), false),
+            "StringNotLike" => (Some(Comparison::Like), true),
+            "ArnEquals" | "ArnLike" => (Some(Comparison::Arn), false),
+            "ArnNotEquals" | "ArnNotLike" => (Some(Comparison::Arn), true),
+            "IpAddress" => (Some(Comparison::IpAddress), false),
+            "NotIpAddress" => (Some(Comparison::IpAddress), true),
+            "NumericNotEquals" | "DateNotEquals" => (Some(Comparison::Other), true),
+            "NumericEquals"
+            | "NumericLessThan"
+            | "NumericLessThanEquals"
+            | "NumericGreaterThan"
+            | "NumericGreaterThanEquals"
+            | "DateEquals"
+            | "DateLessThan"
+            | "DateLessThanEquals"
+            | "DateGreaterThan"
+            | "DateGreaterThanEquals"
+            | "BinaryEquals" => (Some(Comparison::Other), false),
+            "Null" => (Some(Comparison::Null), false),
+            _ => (None, false),
+        };
+        // `ForAllValues` holds for an absent key, and `ForAnyValue` does not, even if it is negated.
+        Self { comparison, negated, if_absent: if_exists || all || (negated && !any) }
+    }
+
+    /// Whether the operator can hold only if the call has the key.
+    fn requires_value(&self) -> bool {
+        self.comparison.is_some_and(|comparison| comparison != Comparison::Null) && !self.if_absent
+    }
+}
+
+fn strip<'a>(whole: &'a str, rest: Option<&'a str>) -> (&'a str, bool) {
+    (rest.unwrap_or(whole), rest.is_some())
 }

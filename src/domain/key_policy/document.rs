@@ -3,13 +3,13 @@
 use serde_json::{Map, Value};
 
 use super::{
-    condition::{self, Condition, Facts},
+    condition::{self, Condition},
+    condition_keys::KmsCall,
     element::{Effect, Read, UnreadablePolicy, exactly_one, malformed, strings},
     glob::glob_matches,
     principals::{PrincipalKind, Principals},
     ternary::Ternary,
 };
-use crate::domain::arn::KmsKeyArn;
 
 /// Maximum length of a key policy in bytes. KMS accepts 32 KiB (`PutKeyPolicy` in the API reference).
 const MAX_POLICY: usize = 64 * 1024;
@@ -78,21 +78,32 @@ impl Statement {
         self.name.clone()
     }
 
-    /// Whether the statement covers this principal, action and key, without regard to its conditions.
-    pub(super) fn covers(&self, principal: PrincipalKind<'_>, action: &str, key: &KmsKeyArn) -> Ternary {
-        let action =
-            || {
-                Ternary::from(self.actions.covers(|pattern| {
-                    glob_matches(&pattern.to_ascii_lowercase(), &action.to_ascii_lowercase())
-                }))
-            };
-        let resource = || Ternary::from(self.resources.covers(|pattern| glob_matches(pattern, key.as_str())));
+    /// Whether the statement covers the principal, action and key of this call, without regard to its
+    /// conditions.
+    pub(super) fn covers(&self, principal: PrincipalKind<'_>, call: &KmsCall<'_>) -> Ternary {
+        let action = call.action.to_ascii_lowercase();
+        let action = || {
+            let covered = |pattern: &String| glob_matches(&pattern.to_ascii_lowercase(), &action);
+            Ternary::from(self.actions.covers(covered))
+        };
+        let resource =
+            || Ternary::from(self.resources.covers(|pattern| glob_matches(pattern, call.key.as_str())));
         self.principals.matches(principal, self.effect).and(action).and(resource)
     }
 
+    /// Whether the statement applies to the call of this principal.
+    pub(super) fn applies(&self, principal: PrincipalKind<'_>, call: &KmsCall<'_>) -> Ternary {
+        self.covers(principal, call).and(|| condition::all_hold(&self.conditions, self.effect, call))
+    }
+
+    /// Whether the statement names a service, and not everyone.
+    pub(super) fn names_a_service(&self) -> bool {
+        self.principals.name_a_service()
+    }
+
     /// Why the statement's result is unknown, for people.
-    pub(super) fn why_indeterminate(&self, facts: &Facts) -> String {
-        match condition::first(&self.conditions, self.effect, facts, Ternary::Unknown) {
+    pub(super) fn why_indeterminate(&self, call: &KmsCall<'_>) -> String {
+        match condition::first(&self.conditions, self.effect, call, Ternary::Unknown) {
             Some(condition) => format!("{} depends on {condition}", self.name),
             None => format!("{} names its principals in a form that cannot be evaluated", self.name),
         }

@@ -1,7 +1,8 @@
 //! Evaluates whether a key's policy lets `CloudWatch` Logs use the key for one target.
 
 use super::{
-    condition::{self, Facts},
+    condition,
+    condition_keys::{Caller, KmsCall},
     document::{self, Statement},
     element::{Effect, UnreadablePolicy},
     principals::{PrincipalKind, service_principal},
@@ -9,16 +10,12 @@ use super::{
 };
 use crate::domain::{arn::KmsKeyArn, association::Resource};
 
-/// The actions that `CloudWatch` Logs needs on a key: one for each action in the documented statement
-/// (`CloudWatch` Logs user guide, "Encrypt log data in `CloudWatch` Logs using AWS KMS").
-pub const REQUIRED_ACTIONS: [&str; 6] = [
-    "kms:Encrypt",
-    "kms:Decrypt",
-    "kms:ReEncryptFrom",
-    "kms:ReEncryptTo",
-    "kms:GenerateDataKey",
-    "kms:DescribeKey",
-];
+/// The actions that `CloudWatch` Logs needs on a key, from the documented statement (user guide, "Encrypt log
+/// data in `CloudWatch` Logs using AWS KMS"). That statement has `kms:Describe*` too, but under a condition on
+/// the encryption context. `DescribeKey` has no encryption context (API reference), so the statement never
+/// allows it, and keys with this statement work all the same.
+pub const REQUIRED_ACTIONS: [&str; 5] =
+    ["kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey"];
 
 /// A parsed key policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +45,13 @@ pub enum PolicyEvaluation {
         /// The statement's `Sid`, or its number in the policy.
         statement: String,
     },
-    /// The result depends on facts that this service cannot know.
+    /// The actions are allowed, but a statement may deny one of them. That depends on facts that this service
+    /// cannot know.
+    MayBeDenied {
+        /// What the result depends on, for people.
+        reason: String,
+    },
+    /// Whether the actions are allowed depends on facts that this service cannot know.
     Unclear {
         /// What the result depends on, for people.
         reason: String,
@@ -72,33 +75,36 @@ impl KeyPolicy {
     pub fn evaluate(&self, key: &KmsKeyArn, resource: &Resource) -> PolicyEvaluation {
         let service = service_principal(&resource.location);
         let service = PrincipalKind::Service(&service);
-        let facts = Facts::for_service(resource);
-        let mut missing = Vec::new();
-        let mut unclear = None;
-        for action in REQUIRED_ACTIONS {
-            let (denied, by) = self.any(Effect::Deny, service, action, key, &facts);
-            match (denied, by) {
+        let calls = REQUIRED_ACTIONS.map(|action| KmsCall { caller: Caller::Logs, resource, key, action });
+        let mut may_be_denied = None;
+        for call in &calls {
+            match self.any(Effect::Deny, service, call) {
                 (Ternary::Yes, Some(statement)) => {
                     return PolicyEvaluation::Denied { statement: statement.name() };
                 }
                 (Ternary::Unknown, Some(statement)) => {
-                    unclear.get_or_insert_with(|| statement.why_indeterminate(&facts));
+                    may_be_denied.get_or_insert_with(|| statement.why_indeterminate(call));
                 }
                 _ => {}
             }
-            let (allowed, by) = self.any(Effect::Allow, service, action, key, &facts);
-            match (allowed, by) {
+        }
+        let mut missing = Vec::new();
+        let mut unclear = None;
+        for call in &calls {
+            match self.any(Effect::Allow, service, call) {
                 (Ternary::Unknown, Some(statement)) => {
-                    unclear.get_or_insert_with(|| statement.why_indeterminate(&facts));
+                    unclear.get_or_insert_with(|| statement.why_indeterminate(call));
                 }
-                (Ternary::No, _) => missing.push(action),
+                (Ternary::No, _) => missing.push(*call),
                 _ => {}
             }
         }
-        if !missing.is_empty() {
-            return self.missing_actions(missing, service, key, &facts);
+        match (missing.is_empty(), unclear, may_be_denied) {
+            (false, ..) => self.missing_actions(&missing, service),
+            (true, Some(reason), _) => PolicyEvaluation::Unclear { reason },
+            (true, None, Some(reason)) => PolicyEvaluation::MayBeDenied { reason },
+            (true, None, None) => PolicyEvaluation::Allows,
         }
-        unclear.map_or(PolicyEvaluation::Allows, |reason| PolicyEvaluation::Unclear { reason })
     }
 
     /// Whether any statement with this effect applies, and the statement that determines the result.
@@ -106,16 +112,11 @@ impl KeyPolicy {
         &self,
         effect: Effect,
         principal: PrincipalKind<'_>,
-        action: &str,
-        key: &KmsKeyArn,
-        facts: &Facts,
+        call: &KmsCall<'_>,
     ) -> (Ternary, Option<&Statement>) {
         let mut found = (Ternary::No, None);
         for statement in self.statements.iter().filter(|statement| statement.effect == effect) {
-            let applies = statement
-                .covers(principal, action, key)
-                .and(|| condition::all_hold(&statement.conditions, effect, facts));
-            match applies {
+            match statement.applies(principal, call) {
                 Ternary::Yes => return (Ternary::Yes, Some(statement)),
                 Ternary::Unknown => found = (Ternary::Unknown, found.1.or(Some(statement))),
                 Ternary::No => {}
@@ -125,27 +126,23 @@ impl KeyPolicy {
     }
 
     /// The evaluation when actions are missing: a condition mismatch if a statement would allow one of them
-    /// under another condition.
-    fn missing_actions(
-        &self,
-        missing: Vec<&'static str>,
-        service: PrincipalKind<'_>,
-        key: &KmsKeyArn,
-        facts: &Facts,
-    ) -> PolicyEvaluation {
-        let candidate = self.statements.iter().find(|statement| {
-            let covers = |action: &&&str| statement.covers(service, action, key) == Ternary::Yes;
-            statement.effect == Effect::Allow && missing.iter().any(|action| covers(&action))
+    /// under another condition. A statement for everyone counts only if its condition chooses the target:
+    /// one for another service or for an account's own principals is no attempt to allow `CloudWatch` Logs.
+    fn missing_actions(&self, missing: &[KmsCall<'_>], service: PrincipalKind<'_>) -> PolicyEvaluation {
+        let mut allows = self.statements.iter().filter(|statement| statement.effect == Effect::Allow);
+        let mismatch = allows.find_map(|statement| {
+            let call = missing.iter().find(|call| statement.covers(service, call) == Ternary::Yes)?;
+            let condition = condition::first(&statement.conditions, Effect::Allow, call, Ternary::No)?;
+            (statement.names_a_service() || condition.chooses_target()).then_some((statement, condition))
         });
-        let failing = candidate.and_then(|statement| {
-            Some((statement, condition::first(&statement.conditions, Effect::Allow, facts, Ternary::No)?))
-        });
-        match failing {
+        match mismatch {
             Some((statement, condition)) => PolicyEvaluation::ConditionMismatch {
                 statement: statement.name(),
                 condition: condition.to_string(),
             },
-            None => PolicyEvaluation::LacksService { missing },
+            None => {
+                PolicyEvaluation::LacksService { missing: missing.iter().map(|call| call.action).collect() }
+            }
         }
     }
 }

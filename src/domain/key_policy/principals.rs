@@ -66,6 +66,10 @@ impl Principals {
         Ok(principals)
     }
 
+    pub(super) fn name_a_service(&self) -> bool {
+        !self.negated && !self.everyone && !self.services.is_empty()
+    }
+
     /// Whether the statement applies to this principal.
     pub(super) fn matches(&self, principal: PrincipalKind<'_>, effect: Effect) -> Ternary {
         let named = if self.everyone {

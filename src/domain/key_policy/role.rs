@@ -4,10 +4,14 @@
 mod tests;
 
 use super::{
-    condition::Facts, document::Statement, element::Effect, evaluate::KeyPolicy, principals::PrincipalKind,
+    condition_keys::{Caller, KmsCall},
+    document::Statement,
+    element::Effect,
+    evaluate::{KeyPolicy, REQUIRED_ACTIONS},
+    principals::PrincipalKind,
     ternary::Ternary,
 };
-use crate::domain::{arn::KmsKeyArn, association::Location, aws::RoleArn};
+use crate::domain::{arn::KmsKeyArn, association::Resource, aws::RoleArn};
 
 /// Whether a key's policy lets a role perform one action.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,19 +37,19 @@ pub enum PrincipalAccess {
 // === impl KeyPolicy ===
 
 impl KeyPolicy {
-    /// Whether the policy lets `role` perform `action` with `key` through `CloudWatch` Logs in a location.
+    /// Whether the policy lets `role` perform `action` with `key` through `CloudWatch` Logs for a resource.
     #[must_use]
     pub fn principal_access(
         &self,
         key: &KmsKeyArn,
         role: &RoleArn,
-        location: &Location,
-        action: &str,
+        resource: &Resource,
+        action: &'static str,
     ) -> PrincipalAccess {
-        let facts = Facts::of_role(role, location);
-        let any_match = |effect, principal| self.any(effect, principal, action, key, &facts);
+        let call = KmsCall { caller: Caller::Role(role), resource, key, action };
+        let any_match = |effect, principal| self.any(effect, principal, &call);
         let unclear = |by: Option<&Statement>| PrincipalAccess::Unclear {
-            reason: by.map_or_else(String::new, |statement| statement.why_indeterminate(&facts)),
+            reason: by.map_or_else(String::new, |statement| statement.why_indeterminate(&call)),
         };
         match any_match(Effect::Deny, PrincipalKind::Role(role)) {
             (Ternary::Yes, by) => {
@@ -65,4 +69,11 @@ impl KeyPolicy {
             ((Ternary::Unknown, by), _) | ((Ternary::No, _), (Ternary::Unknown, by)) => unclear(by),
         }
     }
+}
+
+/// Whether the calls that `CloudWatch` Logs makes on behalf of `role` are known not to have a condition key.
+#[must_use]
+pub fn role_call_lacks(key: &KmsKeyArn, role: &RoleArn, resource: &Resource, name: &str) -> bool {
+    let each = REQUIRED_ACTIONS.map(|action| KmsCall { caller: Caller::Role(role), resource, key, action });
+    each.iter().all(|call| call.value(name).is_absent())
 }

@@ -114,8 +114,11 @@ fn every_operator_on_the_log_groups_arn_is_evaluated() {
 fn a_result_that_depends_on_unknown_facts_is_never_allowed() {
     for statement in [
         with_condition("StringEquals", "aws:SourceOrgID", "o-1"),
-        with_condition("StringEquals", "kms:ViaService", "logs.eu-west-1.amazonaws.com"),
-        with_condition("IpAddress", "aws:SourceIp", "10.0.0.0/8"),
+        with_condition("StringLike", "aws:PrincipalArn", "*"),
+        with_condition("IpAddress", "aws:SourceIp", "0.0.0.0/0"),
+        with_condition("StringEquals", "aws:ResourceTag/team", "payments"),
+        with_condition("DateLessThan", "aws:CurrentTime", "2030-01-01T00:00:00Z"),
+        with_condition("StringEquals", "kms:KeyOrigin", "AWS_KMS"),
         with_condition("ArnLike", CONTEXT, "arn:aws:logs:eu-west-1:${aws:PrincipalAccount}:*"),
         with_condition("ArnLike", CONTEXT, "*"),
         with_condition("SomeNewOperator", CONTEXT, GROUP),
@@ -144,9 +147,74 @@ fn a_statement_for_others_or_for_fewer_actions_lacks_the_service() {
             "{statement}"
         );
     }
-    let fewer = allow(&json!({ "Action": ["kms:Encrypt", "kms:Decrypt", "KMS:DESCRIBEKEY"] }));
+    let fewer = allow(&json!({ "Action": ["kms:Encrypt", "KMS:DECRYPT", "kms:DescribeKey"] }));
     let missing = vec!["kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey"];
     assert_eq!(evaluate(&fewer, &group()), PolicyEvaluation::LacksService { missing });
+}
+
+#[test]
+fn a_condition_that_the_service_never_meets_does_not_allow_it() {
+    let lacks = PolicyEvaluation::LacksService { missing: REQUIRED_ACTIONS.to_vec() };
+    // The statement that the S3 console writes.
+    let of_s3 = allow(&json!({ "Principal": { "AWS": "*" }, "Condition": { "StringEquals": {
+        "kms:CallerAccount": "111122223333", "kms:ViaService": "s3.eu-west-1.amazonaws.com"
+    } } }));
+    assert_eq!(evaluate(&of_s3, &group()), lacks);
+    for (operator, key, value) in [
+        ("StringEquals", "kms:ViaService", "logs.eu-west-1.amazonaws.com"),
+        ("StringEquals", "kms:CallerAccount", "111122223333"),
+        ("StringEquals", "aws:PrincipalOrgID", "o-1"),
+        ("ForAnyValue:StringLike", "aws:PrincipalOrgPaths", "o-1/*"),
+        ("ArnLike", "aws:PrincipalArn", "arn:aws:iam::111122223333:role/*"),
+        ("StringEquals", "aws:PrincipalTag/team", "payments"),
+        ("Bool", "aws:ViaAWSService", "true"),
+        ("Bool", "kms:GrantIsForAWSResource", "true"),
+        ("IpAddress", "aws:SourceIp", "203.0.113.0/24"),
+        ("StringEquals", "aws:SourceVpce", "vpce-1"),
+        ("StringEquals", "aws:RequestedRegion", "us-east-1"),
+        ("StringEquals", "kms:RequestAlias", "alias/logs"),
+        ("StringEquals", "kms:KeyUsage", "SIGN_VERIFY"),
+        ("StringEquals", "kms:EncryptionContext:department", "it"),
+        ("StringEquals", "s3:prefix", "x"),
+        ("NumericLessThan", "aws:MultiFactorAuthAge", "300"),
+        ("Null", "kms:ViaService", "false"),
+    ] {
+        let mut statement = with_condition(operator, key, value);
+        let evaluated = evaluate(&statement, &group());
+        assert!(matches!(evaluated, PolicyEvaluation::ConditionMismatch { .. }), "{key}: {evaluated:?}");
+        statement["Principal"] = json!("*");
+        assert_eq!(evaluate(&statement, &group()), lacks, "{operator} {key}");
+    }
+    for (operator, key, value) in [
+        ("Null", "kms:ViaService", "true"),
+        ("StringEqualsIfExists", "kms:ViaService", "s3.eu-west-1.amazonaws.com"),
+        ("StringEquals", "aws:PrincipalServiceName", "logs.eu-west-1.amazonaws.com"),
+        ("StringEquals", "aws:RequestedRegion", "eu-west-1"),
+        ("StringEquals", "aws:ResourceAccount", "111122223333"),
+        ("StringEquals", "kms:KeySpec", "SYMMETRIC_DEFAULT"),
+        ("StringEquals", "kms:EncryptionAlgorithm", "SYMMETRIC_DEFAULT"),
+        ("Bool", "kms:MultiRegion", "false"),
+        ("ForAllValues:StringEquals", "kms:EncryptionContextKeys", "aws:logs:arn"),
+        ("Bool", "aws:SecureTransport", "true"),
+    ] {
+        let statement = with_condition(operator, key, value);
+        assert_eq!(evaluate(&statement, &group()), PolicyEvaluation::Allows, "{operator} {key}");
+    }
+}
+
+#[test]
+fn a_policy_without_describe_key_allows_the_service() {
+    let documented = allow(&json!({}));
+    let without = allow(&json!({
+        "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"]
+    }));
+    let elsewhere = allow(&json!({
+        "Action": "kms:DescribeKey",
+        "Condition": { "StringEquals": { "kms:ViaService": "s3.eu-west-1.amazonaws.com" } }
+    }));
+    for statements in [json!([documented]), json!([without]), json!([without, elsewhere])] {
+        assert_eq!(evaluate(&statements, &group()), PolicyEvaluation::Allows, "{statements}");
+    }
 }
 
 #[test]
@@ -181,9 +249,27 @@ fn a_deny_overrides_and_an_indeterminate_deny_makes_the_result_unclear() {
         both(deny(json!({ "Principal": { "AWS": "arn:aws:iam::1:root" } }))),
         PolicyEvaluation::Allows
     );
-    for key in ["aws:PrincipalOrgID", "aws:SourceAccount"] {
+    for key in ["aws:SourceOrgID", "aws:SourceAccount"] {
         let unless_ours = json!({ "Condition": { "StringNotEquals": { key: "o-1" } } });
-        assert!(is_unclear(&both(deny(unless_ours))), "{key}");
+        let evaluated = both(deny(unless_ours));
+        assert!(matches!(evaluated, PolicyEvaluation::MayBeDenied { .. }), "{key}: {evaluated:?}");
+    }
+    for key in ["aws:PrincipalOrgID", "aws:SourceVpce", "aws:PrincipalAccount", "kms:ViaService"] {
+        let unless_ours = json!({ "Condition": { "StringNotEquals": { key: "o-1" } } });
+        assert_eq!(both(deny(unless_ours)), denied, "{key}");
+    }
+    for (operator, key, value) in [
+        ("Bool", "aws:SecureTransport", "false"),
+        ("StringEquals", "kms:ViaService", "ec2.eu-west-1.amazonaws.com"),
+        ("Bool", "kms:GrantIsForAWSResource", "false"),
+        ("Bool", "aws:ViaAWSService", "true"),
+        ("StringEquals", "aws:PrincipalOrgID", "o-1"),
+        ("BoolIfExists", "aws:PrincipalIsAWSService", "false"),
+        ("StringNotEquals", "aws:RequestedRegion", "eu-west-1"),
+        ("ForAnyValue:StringNotEquals", "aws:TagKeys", "team"),
+    ] {
+        let other = json!({ "Principal": "*", "Condition": { operator: { key: value } } });
+        assert_eq!(both(deny(other)), PolicyEvaluation::Allows, "{operator} {key}");
     }
     let unless_a_service =
         json!({ "Principal": "*", "Condition": { "Bool": { "aws:PrincipalIsAWSService": "false" } } });

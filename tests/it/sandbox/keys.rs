@@ -40,6 +40,45 @@ async fn a_key_that_logs_cannot_use_is_refused_without_the_cause() {
 }
 
 #[tokio::test]
+async fn an_aws_managed_key_cannot_be_set() {
+    let managed = KeySeed {
+        id: "managed".to_owned(),
+        region: REGION.to_owned(),
+        manager: Some("AWS".to_owned()),
+        ..KeySeed::default()
+    };
+    let sandbox = Sandbox::builder().account(ACCOUNT, |a| populate(a).key_with(managed));
+    let running = sandbox.build().unwrap().start().await.unwrap();
+    let send = logs(&running).await.associate_kms_key().log_group_name(GROUP);
+    let (code, message) = error_text(send.kms_key_id(key("managed")).send().await);
+    assert_eq!(code, "AccessDeniedException");
+    assert!(message.contains("does not exist or is not allowed"), "{message}");
+}
+
+#[tokio::test]
+async fn the_retention_of_delivery_log_groups_is_two_days() {
+    let delivery = |name: &str, days: Option<i64>| LogGroupSeed {
+        name: name.to_owned(),
+        region: REGION.to_owned(),
+        class: Some("DELIVERY".to_owned()),
+        retention_days: days,
+        ..LogGroupSeed::default()
+    };
+    let build = |group: LogGroupSeed| {
+        Sandbox::builder().account(ACCOUNT, |a| populate(a).log_group_with(group)).build()
+    };
+    assert!(build(delivery("/delivery", Some(30))).is_err());
+    for days in [None, Some(2)] {
+        let running = build(delivery("/delivery", days)).unwrap().start().await.unwrap();
+        let logs = logs(&running).await;
+        let found = logs.describe_log_groups().log_group_name_prefix("/delivery").send().await.unwrap();
+        assert_eq!(found.log_groups()[0].retention_in_days(), Some(2));
+        let change = logs.put_retention_policy().log_group_name("/delivery").retention_in_days(30);
+        assert_eq!(error_text(change.send().await).0, "InvalidParameterException");
+    }
+}
+
+#[tokio::test]
 async fn only_the_arn_of_an_enabled_symmetric_key_in_the_region_is_valid() {
     let with = |id: &str, state: &str, spec: &str| KeySeed {
         id: id.to_owned(),

@@ -70,8 +70,12 @@ pub(super) fn usable_key(context: &Context<'_>, key_id: &str, resource: &str) ->
         .and_then(|account| account.region(&context.region.name))
         .and_then(|region| region.keys().key(id))
         .ok_or_else(unusable)?;
+    if key.manager != "CUSTOMER" {
+        // The policy of an AWS managed key allows only the service that the key belongs to.
+        return Err(unusable());
+    }
     let service = service::principal(&context.region.name);
-    let via = [("kms:ViaService", service.as_str()), ("kms:EncryptionContext:aws:logs:arn", resource)];
+    let via = service::facts_through(&context.region, &service, resource);
     for action in service::ACTIONS {
         context.authorize_key(&key, action, &via)?;
     }

@@ -10,7 +10,11 @@ use super::{
     resource::{authorize_group, group_arn, parse_group_name},
 };
 use crate::{
-    api_error::ApiError, authorizer::Context, state::groups::LogGroup, validate, wire::answer::Answer,
+    api_error::ApiError,
+    authorizer::Context,
+    state::groups::{DELIVERY, LogGroup},
+    validate,
+    wire::answer::Answer,
 };
 
 #[derive(Debug, Deserialize)]
@@ -74,8 +78,13 @@ pub(super) fn retention(context: &Context<'_>) -> Result<Answer, ApiError> {
         return Err(ApiError::invalid_parameter("Invalid retentionInDays"));
     }
     let mut logs = context.region.logs();
-    let group = logs.groups.get_mut(&input.log_group_name);
-    group.ok_or_else(ApiError::log_group_not_found)?.retention_days = days;
+    let group = logs.groups.get_mut(&input.log_group_name).ok_or_else(ApiError::log_group_not_found)?;
+    if group.class == DELIVERY {
+        // AWS's own answer is not known.
+        let text = "The retention of a log group of class DELIVERY cannot be changed";
+        return Err(ApiError::invalid_parameter(text));
+    }
+    group.retention_days = days;
     Ok(Answer::Empty)
 }
 

@@ -9,7 +9,11 @@ use super::{
     service,
 };
 use crate::{
-    api_error::ApiError, authorizer::Context, service::Service, state::groups::Query, wire::answer::Answer,
+    api_error::ApiError,
+    authorizer::Context,
+    service::Service,
+    state::groups::{LogGroup, Query},
+    wire::answer::Answer,
 };
 
 #[derive(Debug, Deserialize)]
@@ -57,15 +61,14 @@ pub(super) fn start(context: &Context<'_>) -> Result<Answer, ApiError> {
     if names.is_empty() {
         return Err(ApiError::invalid_parameter("No log group is named"));
     }
-    let keys: Vec<String> = {
+    let keys: Vec<(String, String)> = {
         let logs = context.region.logs();
         let groups =
             names.iter().map(|name| logs.groups.get(*name).ok_or_else(ApiError::log_group_not_found));
-        groups
-            .filter_map(|group| group.map(|group| group.kms_key.clone()).transpose())
-            .collect::<Result<_, _>>()?
+        let key = |group: &LogGroup| Some((group.kms_key.clone()?, group.arn.clone()));
+        groups.filter_map(|group| group.map(key).transpose()).collect::<Result<_, _>>()?
     };
-    keys.iter().try_for_each(|key| authorize_decrypt(context, key))?;
+    keys.iter().try_for_each(|(key, group)| authorize_decrypt(context, key, group))?;
     let plan = context.account.queries();
     let mut logs = context.region.logs();
     let id = uuid::Uuid::new_v4().to_string();
@@ -88,7 +91,7 @@ pub(super) fn results(context: &Context<'_>) -> Result<Answer, ApiError> {
         return Err(ApiError::new("ResourceNotFoundException", text));
     };
     if let Some(key) = &query.encryption_key {
-        authorize_decrypt(context, key)?;
+        authorize_decrypt(context, key, &context.region.query_results_arn())?;
     }
     let mut answer = json!({
         "queryLanguage": "CWLI",
@@ -102,9 +105,9 @@ pub(super) fn results(context: &Context<'_>) -> Result<Answer, ApiError> {
     Ok(Answer::Json(answer))
 }
 
-/// Checks that the service may decrypt with the key for the caller. `StartQuery` and `GetQueryResults` both
+/// Checks that the service may decrypt data of `resource` with the key for the caller. `StartQuery` and `GetQueryResults` both
 /// check this; it is not known at which of the two AWS refuses.
-fn authorize_decrypt(context: &Context<'_>, arn: &str) -> Result<(), ApiError> {
+fn authorize_decrypt(context: &Context<'_>, arn: &str, resource: &str) -> Result<(), ApiError> {
     let mut parts = arn.splitn(6, ':').skip(4);
     let (account, id) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let id = id.strip_prefix("key/").unwrap_or_default();
@@ -113,5 +116,5 @@ fn authorize_decrypt(context: &Context<'_>, arn: &str) -> Result<(), ApiError> {
         return Err(context.cross_account_denial("kms:Decrypt", arn));
     };
     let service = service::principal(&context.region.name);
-    context.authorize_key(&key, "kms:Decrypt", &[("kms:ViaService", service.as_str())])
+    context.authorize_key(&key, "kms:Decrypt", &service::facts_through(&context.region, &service, resource))
 }

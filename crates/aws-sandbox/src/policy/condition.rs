@@ -11,7 +11,7 @@ const ARN_PARTS: usize = 6;
 pub(super) struct Condition {
     operator: Operator,
     negated: bool,
-    if_exists: bool,
+    if_absent: bool,
     for_all: bool,
     key: String,
     values: Vec<ConditionValue>,
@@ -39,11 +39,9 @@ enum Operator {
 impl Condition {
     /// Parses an operator such as `StringEquals`, `ArnNotLikeIfExists` or `ForAnyValue:StringLike`.
     pub(super) fn read(name: &str, key: String, values: Vec<String>) -> Result<Self, InvalidPolicy> {
-        let bare = name.strip_prefix("ForAnyValue:").unwrap_or(name);
-        // `ForAllValues` holds for an absent key.
+        let (bare, for_any) = strip(name, name.strip_prefix("ForAnyValue:"));
         let (bare, for_all) = strip(bare, bare.strip_prefix("ForAllValues:"));
         let (bare, if_exists) = strip(bare, bare.strip_suffix("IfExists"));
-        let if_exists = if_exists || for_all;
         let (operator, negated) = match bare {
             "StringEquals" => (Operator::Equals, false),
             "StringNotEquals" => (Operator::Equals, true),
@@ -57,7 +55,9 @@ impl Condition {
             _ => return Err(InvalidPolicy::Operator(name.to_owned())),
         };
         let values = values.into_iter().map(|text| ConditionValue::new(operator, text)).collect();
-        Ok(Self { operator, negated, if_exists, for_all, key, values })
+        // `ForAllValues` holds for an absent key, and `ForAnyValue` does not, even if it is negated.
+        let if_absent = if_exists || for_all || (negated && !for_any);
+        Ok(Self { operator, negated, if_absent, for_all, key, values })
     }
 
     /// The condition key.
@@ -66,7 +66,7 @@ impl Condition {
     }
 
     /// Whether the request's context satisfies the condition. In the context, a key with several values
-    /// appears once for each. An absent key satisfies only negated operators, `…IfExists` and `Null: true`.
+    /// appears once for each.
     pub(super) fn holds(&self, context: &[(&str, &str)]) -> bool {
         let mut found = context.iter().filter(|(key, _)| key.eq_ignore_ascii_case(&self.key)).peekable();
         let absent = found.peek().is_none();
@@ -75,7 +75,7 @@ impl Condition {
             return self.values.iter().any(|value| value.text == absent);
         }
         if absent {
-            return self.if_exists || self.negated;
+            return self.if_absent;
         }
         let mut matched = found
             .map(|(_, actual)| self.values.iter().any(|value| self.matches(value, actual)) != self.negated);

@@ -79,6 +79,8 @@ fn a_star_in_an_arn_does_not_match_a_colon() {
         (r#"{"StringNotEquals":{"aws:absent":"x"}}"#, Verdict::Allows),
         (r#"{"StringEquals":{"aws:absent":"x"}}"#, Verdict::NoMatch),
         (r#"{"StringEqualsIfExists":{"aws:absent":"x"}}"#, Verdict::Allows),
+        (r#"{"ForAllValues:StringEquals":{"aws:absent":"x"}}"#, Verdict::Allows),
+        (r#"{"ForAnyValue:StringNotEquals":{"aws:absent":"x"}}"#, Verdict::NoMatch),
         (r#"{"Null":{"aws:SourceArn":"false"}}"#, Verdict::Allows),
         (r#"{"Null":{"aws:SourceArn":true}}"#, Verdict::NoMatch),
     ] {

@@ -160,7 +160,7 @@ fn add_groups(region: &Region, seed: &LogGroupSeed, state: &AwsState) {
         let name = seed.name.replace("{n}", &n.to_string());
         let arn = region.arn("logs", &format!("log-group:{name}"));
         let mut group = LogGroup::new(arn, class.clone(), state.now());
-        group.retention_days = seed.retention_days;
+        group.retention_days = seed.retention_days.or(group.retention_days);
         group.tags.clone_from(&seed.tags);
         let key = seed.key.as_ref();
         group.kms_key = key.map(|key| key_arn(key, account, &region.name));

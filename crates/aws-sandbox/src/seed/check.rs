@@ -9,6 +9,7 @@ use super::{
 use crate::{
     partition,
     policy::{error::InvalidPolicy, evaluation::Policy, shorthand},
+    state::groups::{DELIVERY, DELIVERY_DAYS},
     validate,
 };
 
@@ -188,11 +189,10 @@ impl Checker<'_> {
             self.diagnostic(location, refusal.message);
         }
         self.one_of(location, "class", group.class.as_deref(), &validate::LOG_GROUP_CLASSES);
-        if group.retention_days.is_some_and(|days| !validate::RETENTION_DAYS.contains(&days)) {
-            self.diagnostic(
-                location,
-                format!("retention_days must be one of {:?}", validate::RETENTION_DAYS),
-            );
+        let is_delivery = group.class.as_deref() == Some(DELIVERY);
+        let days: &[i64] = if is_delivery { &[DELIVERY_DAYS] } else { &validate::RETENTION_DAYS };
+        if group.retention_days.is_some_and(|chosen| !days.contains(&chosen)) {
+            self.diagnostic(location, format!("retention_days must be one of {days:?}"));
         }
         if group.count.is_some_and(|count| count > MAX_COUNT) {
             self.diagnostic(location, format!("count must be at most {MAX_COUNT}"));

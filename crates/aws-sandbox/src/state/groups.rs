@@ -9,6 +9,12 @@ const MAX_EVENTS: usize = 10_000;
 /// The maximum number of queries kept; the oldest are dropped first.
 const MAX_QUERIES: usize = 1_000;
 
+/// The class of log groups whose retention AWS fixes.
+pub(crate) const DELIVERY: &str = "DELIVERY";
+/// The retention of such a log group in days (`retention_in_days` of `aws_cloudwatch_log_group`,
+/// <https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/cloudwatch_log_group>).
+pub(crate) const DELIVERY_DAYS: i64 = 2;
+
 /// The state of `CloudWatch` Logs in one account and Region.
 #[derive(Debug, Default)]
 pub(crate) struct LogGroups {
@@ -83,13 +89,14 @@ impl LogGroups {
 // === impl LogGroup ===
 
 impl LogGroup {
-    /// A log group without a key, retention, tags or streams.
+    /// A log group without a key, tags, streams, or a retention unless its class has a fixed one.
     pub(crate) fn new(arn: String, class: String, created: Timestamp) -> Self {
+        let retention_days = (class == DELIVERY).then_some(DELIVERY_DAYS);
         Self {
             arn,
             created,
             class,
-            retention_days: None,
+            retention_days,
             kms_key: None,
             tags: BTreeMap::new(),
             streams: BTreeMap::new(),

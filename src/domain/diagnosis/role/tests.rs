@@ -171,3 +171,15 @@ fn both_forms_of_a_log_groups_arn_are_evaluated() {
         assert_eq!(check([(&plain, one), (&with_suffix, other)]), outcome, "{one:?} {other:?}");
     }
 }
+
+#[test]
+fn a_condition_key_that_the_call_never_has_does_not_hinder_the_check() {
+    let key = key("111122223333");
+    let check = |missing: &[&str]| {
+        kms_of(&key, &policy(ROOT), &simulated(&key, SimulationDecision::Allowed, missing)).outcome
+    };
+    assert_eq!(check(&["aws:SourceArn", "kms:GrantIsForAWSResource", "aws:TagKeys"]), Outcome::Passed);
+    for unknown in ["aws:PrincipalTag/team", "aws:SourceIp", "kms:ResourceAliases"] {
+        assert_eq!(check(&[unknown]), Outcome::NotChecked, "{unknown}");
+    }
+}

@@ -1,16 +1,19 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::association::{Location, Target};
 
 const ROLE: &str = "arn:aws:iam::111122223333:role/security/LogKeyAssociator";
+const GROUP: &str = "arn:aws:logs:eu-west-1:111122223333:log-group:/app/web";
 const ROOT: &str = "arn:aws:iam::111122223333:root";
 
 fn access(statements: &Value) -> PrincipalAccess {
     let location =
         Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    let resource = Resource { location, target: Target::LogGroup("/app/web".parse().unwrap()) };
     let text = json!({ "Statement": statements }).to_string();
     let key = "arn:aws:kms:eu-west-1:111122223333:key/k".parse().unwrap();
-    KeyPolicy::parse(&text).unwrap().principal_access(&key, &ROLE.parse().unwrap(), &location, "kms:Encrypt")
+    KeyPolicy::parse(&text).unwrap().principal_access(&key, &ROLE.parse().unwrap(), &resource, "kms:Encrypt")
 }
 
 fn allow(principal: &Value) -> Value {
@@ -59,12 +62,35 @@ fn conditions_are_evaluated_for_a_call_through_cloudwatch_logs() {
         ("StringEquals", "kms:CallerAccount", "444455556666", PrincipalAccess::NotMentioned),
         ("StringEquals", "kms:ViaService", "ec2.eu-west-1.amazonaws.com", PrincipalAccess::NotMentioned),
         ("Bool", "aws:PrincipalIsAWSService", "true", PrincipalAccess::NotMentioned),
+        ("StringEquals", "kms:EncryptionContext:aws:logs:arn", GROUP, PrincipalAccess::Named),
+        ("StringEquals", "kms:EncryptionContext:aws:logs:arn", "x", PrincipalAccess::NotMentioned),
+        ("Null", "kms:EncryptionContext:department", "false", PrincipalAccess::NotMentioned),
+        ("ForAllValues:StringEquals", "kms:EncryptionContextKeys", "aws:logs:arn", PrincipalAccess::Named),
+        ("StringEquals", "aws:SourceAccount", "111122223333", PrincipalAccess::NotMentioned),
+        ("ArnLike", "aws:SourceArn", "arn:aws:logs:*:111122223333:*", PrincipalAccess::NotMentioned),
+        ("IpAddress", "aws:SourceIp", "203.0.113.0/24", PrincipalAccess::NotMentioned),
+        ("StringEquals", "aws:SourceVpce", "vpce-1", PrincipalAccess::NotMentioned),
+        ("StringNotEquals", "aws:SourceVpce", "vpce-1", PrincipalAccess::Named),
+        ("ForAnyValue:StringEquals", "aws:CalledVia", "athena.amazonaws.com", PrincipalAccess::NotMentioned),
+        ("Bool", "aws:MultiFactorAuthPresent", "true", PrincipalAccess::NotMentioned),
+        ("BoolIfExists", "aws:MultiFactorAuthPresent", "false", PrincipalAccess::Named),
+        ("Bool", "kms:GrantIsForAWSResource", "true", PrincipalAccess::NotMentioned),
+        ("Bool", "aws:SecureTransport", "true", PrincipalAccess::Named),
     ] {
         let condition = json!({ operator: { key: value } });
         assert_eq!(access(&with(everyone.clone(), "Condition", condition)), expected, "{key} {value}");
     }
-    let by_tag = json!({ "StringEquals": { "aws:PrincipalTag/team": "payments" } });
-    assert!(unclear(&access(&with(everyone, "Condition", by_tag))));
+    for (operator, key, value) in [
+        ("StringEquals", "aws:PrincipalTag/team", "payments"),
+        ("StringEquals", "aws:PrincipalOrgID", "o-1"),
+        ("StringEquals", "aws:SourceIdentity", "someone"),
+        ("StringEquals", "aws:ResourceTag/team", "payments"),
+        ("ForAnyValue:StringEquals", "aws:CalledVia", "logs.amazonaws.com"),
+        ("DateGreaterThan", "aws:CurrentTime", "2030-01-01T00:00:00Z"),
+    ] {
+        let condition = json!({ operator: { key: value } });
+        assert!(unclear(&access(&with(everyone.clone(), "Condition", condition))), "{key}");
+    }
 }
 
 #[test]
