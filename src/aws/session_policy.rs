@@ -93,7 +93,7 @@ impl SessionPolicy {
             statements.push(json!({ "Effect": "Allow", "Action": on_groups, "Resource": all_groups }));
         }
         if !grant.kms_keys.is_empty() {
-            statements.push(key_statement(&["*".to_owned()]));
+            statements.push(key_statement(grant, &["*".to_owned()]));
         }
         json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
     }
@@ -122,7 +122,7 @@ fn document(grant: &AccountGrant, scope: SessionScope, groups: &[String], keys: 
         statements.push(json!({ "Effect": "Allow", "Action": on_groups, "Resource": groups }));
     }
     if !keys.is_empty() {
-        statements.push(key_statement(keys));
+        statements.push(key_statement(grant, keys));
     }
     if grant.role.as_str().len() <= MAX_ROLE {
         statements.push(json!({
@@ -135,12 +135,13 @@ fn document(grant: &AccountGrant, scope: SessionScope, groups: &[String], keys: 
     policy.to_string()
 }
 
-fn key_statement(keys: &[String]) -> Value {
+fn key_statement(grant: &AccountGrant, keys: &[String]) -> Value {
+    let suffix = grant.role.partition().service_suffix();
     json!({
         "Effect": "Allow",
         "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
         "Resource": keys,
-        "Condition": { "StringLike": { "kms:ViaService": "logs.*.amazonaws.com*" } },
+        "Condition": { "StringLike": { "kms:ViaService": format!("logs.*.{suffix}") } },
     })
 }
 

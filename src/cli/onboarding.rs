@@ -16,9 +16,9 @@ use crate::{
     aws::Aws,
     config::{Env, ProcessEnv, Settings, join_diagnostics},
     domain::{
-        aws::AccountId,
+        aws::{AccountId, Partition},
         error_chain::error_chain,
-        onboarding::Onboarding,
+        onboarding::{KEY_STATEMENTS_NOTE, Onboarding},
         tenant::{AccountGrant, TenantId},
     },
     ports::Roles as _,
@@ -99,7 +99,7 @@ fn is_principal(arn: &str) -> bool {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let [arn, partition, iam, region, account, name] = parts[..] else { return false };
     arn == "arn"
-        && partition.starts_with("aws")
+        && partition.parse::<Partition>().is_ok()
         && (iam, region) == ("iam", "")
         && account.parse::<AccountId>().is_ok()
         && (name.starts_with("role/") || name.starts_with("user/"))
@@ -125,6 +125,7 @@ fn render(onboarding: &Onboarding, format: Format) -> String {
             let document = json!({
                 "trust_policy": onboarding.trust_policy,
                 "role_policy": onboarding.role_policy,
+                "key_statements": KEY_STATEMENTS_NOTE,
                 "log_group_key_statements": onboarding.key_policy_for_log_groups,
                 "query_results_key_statements": onboarding.key_policy_for_query_results,
             });

@@ -17,12 +17,14 @@ const MAX_ROLE_ARN: usize = 2048;
 /// Maximum length of a Region name. AWS's names have at most 15 characters today.
 const MAX_REGION: usize = 32;
 
-/// AWS's partitions in the order of [`Partition`]. The embedded AWS reads the same table.
-static PARTITIONS: LazyLock<[PartitionData; 3]> = LazyLock::new(|| {
+/// AWS's partitions. The embedded AWS reads the same table.
+static PARTITIONS: LazyLock<Vec<PartitionData>> = LazyLock::new(|| {
     let text = include_str!("../../data/aws-partitions.txt");
-    let mut lines = text.lines().filter(|line| !line.starts_with('#'));
-    std::array::from_fn(|_| PartitionData::parse(lines.next().unwrap_or_default()))
+    text.lines().filter(|line| !line.starts_with('#')).filter_map(PartitionData::parse).collect()
 });
+/// The commercial partition, for a Region that the table does not assign. A test holds it against the table.
+static COMMERCIAL: PartitionData =
+    PartitionData { name: "aws", region_prefix: "-", service_suffix: "amazonaws.com" };
 
 /// A twelve-digit AWS account number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,18 +34,12 @@ pub struct AccountId([u8; 12]);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Region(Arc<str>);
 
-/// An AWS partition: a group of Regions with separate accounts.
+/// An AWS partition: a group of Regions with separate accounts, such as `aws-cn`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Partition {
-    /// The commercial Regions.
-    Aws,
-    /// The Regions in China.
-    AwsCn,
-    /// AWS `GovCloud` (US).
-    AwsUsGov,
-}
+pub struct Partition(&'static PartitionData);
 
 /// One line of the table of partitions.
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct PartitionData {
     name: &'static str,
     region_prefix: &'static str,
@@ -73,14 +69,16 @@ pub struct InvalidAccountId;
 #[error("not an AWS Region; expected a name such as eu-west-1")]
 pub struct InvalidRegion;
 
-/// The text is not the name of a supported partition.
+/// The text is not the name of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not an AWS partition; expected aws, aws-cn or aws-us-gov")]
+#[error("not an AWS partition; expected aws, aws-cn, aws-us-gov, aws-eusc or one of aws-iso")]
 pub struct InvalidPartition;
 
 /// The text is not the ARN of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not the ARN of an IAM role; expected arn:aws:iam::ACCOUNT:role/NAME")]
+#[error(
+    "not the ARN of an IAM role; expected arn:PARTITION:iam::ACCOUNT:role/NAME, with a partition such as aws"
+)]
 pub struct InvalidRoleArn;
 
 /// The text is not an external id.
@@ -158,34 +156,27 @@ impl fmt::Display for Region {
 // === impl Partition ===
 
 impl Partition {
-    const ALL: [Self; 3] = [Self::Aws, Self::AwsCn, Self::AwsUsGov];
+    /// Every partition.
+    pub fn all() -> impl Iterator<Item = Self> {
+        PARTITIONS.iter().map(Self)
+    }
 
     /// The name as ARNs contain it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
-        self.data().name
+        self.0.name
     }
 
     /// The suffix of service principals, as in `logs.eu-west-1.amazonaws.com`.
     #[must_use]
     pub fn service_suffix(self) -> &'static str {
-        self.data().service_suffix
+        self.0.service_suffix
     }
 
     /// The partition of a Region, which its prefix determines.
     #[must_use]
     pub fn of(region: &Region) -> Self {
-        let has_prefix = |it: &Self| region.as_str().starts_with(it.data().region_prefix);
-        Self::ALL.into_iter().find(has_prefix).unwrap_or(Self::Aws)
-    }
-
-    fn data(self) -> &'static PartitionData {
-        let [aws, aws_cn, aws_us_gov] = &*PARTITIONS;
-        match self {
-            Self::Aws => aws,
-            Self::AwsCn => aws_cn,
-            Self::AwsUsGov => aws_us_gov,
-        }
+        Self::all().find(|it| region.as_str().starts_with(it.0.region_prefix)).unwrap_or(Self(&COMMERCIAL))
     }
 }
 
@@ -193,7 +184,7 @@ impl FromStr for Partition {
     type Err = InvalidPartition;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|it| it.as_str() == text).ok_or(InvalidPartition)
+        Self::all().find(|it| it.as_str() == text).ok_or(InvalidPartition)
     }
 }
 
@@ -206,10 +197,9 @@ impl fmt::Display for Partition {
 // === impl PartitionData ===
 
 impl PartitionData {
-    fn parse(line: &'static str) -> Self {
+    fn parse(line: &'static str) -> Option<Self> {
         let mut columns = line.split_whitespace();
-        let mut next = || columns.next().unwrap_or_default();
-        Self { name: next(), region_prefix: next(), service_suffix: next() }
+        Some(Self { name: columns.next()?, region_prefix: columns.next()?, service_suffix: columns.next()? })
     }
 }
 
@@ -310,18 +300,30 @@ mod tests {
         for text in ["", "useast1", "us-east", "US-EAST-1", "us east 1", "-us-east-1", "eu-west-1\n"] {
             assert_eq!(text.parse::<Region>(), Err(InvalidRegion), "{text:?}");
         }
-        let partition = |text: &str| Partition::of(&text.parse().unwrap());
-        assert_eq!(partition("cn-north-1"), Partition::AwsCn);
-        assert_eq!(partition("us-gov-east-1"), Partition::AwsUsGov);
-        assert_eq!(partition("eu-central-1"), Partition::Aws);
     }
 
     #[test]
-    fn every_partition_has_a_line_in_the_table() {
-        let names = Partition::ALL.map(Partition::as_str);
-        assert_eq!(names, ["aws", "aws-cn", "aws-us-gov"]);
-        let suffixes = Partition::ALL.map(Partition::service_suffix);
-        assert_eq!(suffixes, ["amazonaws.com", "amazonaws.com.cn", "amazonaws.com"]);
+    fn every_partition_has_its_regions_and_its_service_suffix() {
+        let table: Vec<_> = Partition::all().map(|it| (it.as_str(), it.service_suffix())).collect();
+        // "service principals" in the AWS documentation of each partition; see the table's sources.
+        let expected = [
+            ("us-east-1", "aws", "amazonaws.com"),
+            ("cn-northwest-1", "aws-cn", "amazonaws.com.cn"),
+            ("us-gov-east-1", "aws-us-gov", "amazonaws.com"),
+            ("eusc-de-east-1", "aws-eusc", "amazonaws.eu"),
+            ("us-iso-west-1", "aws-iso", "c2s.ic.gov"),
+            ("us-isob-west-1", "aws-iso-b", "sc2s.sgov.gov"),
+            ("eu-isoe-west-1", "aws-iso-e", "cloud.adc-e.uk"),
+            ("us-isof-south-1", "aws-iso-f", "csp.hci.ic.gov"),
+        ];
+        assert_eq!(table, expected.map(|(_, name, suffix)| (name, suffix)));
+        for (region, name, _) in expected.into_iter().chain([("xx-future-9", "aws", "")]) {
+            let region: Region = region.parse().unwrap();
+            assert_eq!(Partition::of(&region).as_str(), name, "{region}");
+            let role = format!("arn:{name}:iam::111122223333:role/LogKey").parse::<RoleArn>().unwrap();
+            assert_eq!(role.partition(), Partition::of(&region));
+        }
+        assert_eq!(PARTITIONS.first(), Some(&COMMERCIAL));
     }
 
     #[test]

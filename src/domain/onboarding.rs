@@ -11,7 +11,7 @@ mod templates;
 mod tests;
 
 pub use self::{
-    documents::Onboarding,
+    documents::{KEY_STATEMENTS_NOTE, Onboarding},
     samples::{exact_keys, sample_keys, sample_targets},
     statements::{
         CHECK_OWN_PERMISSIONS, FIND_LOG_GROUPS, LOOK_AT_KEYS, READ_QUERY, READ_QUOTAS, RUN_QUERY,

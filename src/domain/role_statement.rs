@@ -61,7 +61,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::domain::{onboarding::Onboarding, tenant::AccountGrant};
+    use crate::domain::{aws::Partition, onboarding::Onboarding, tenant::AccountGrant};
 
     fn actions(policy: &Value) -> BTreeSet<String> {
         let statements = policy["Statement"].as_array().unwrap();
@@ -70,6 +70,16 @@ mod tests {
             action.as_array().cloned().unwrap_or_else(|| vec![action.clone()])
         });
         listed.map(|action| action.as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_page_in_deploy_has_every_partition() {
+        let page = include_str!("../../deploy/iam/README.md");
+        for partition in Partition::all() {
+            let (name, suffix) = (partition.as_str(), partition.service_suffix());
+            let cells = format!("| `arn:{name}:` | `{suffix}` |");
+            assert!(page.lines().any(|line| line.ends_with(&cells)), "{cells}");
+        }
     }
 
     #[test]

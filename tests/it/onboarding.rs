@@ -43,6 +43,7 @@ async fn without_a_service_role_the_command_asks_sts_and_prints_the_same() {
     let json: Value = serde_json::from_slice(&printed.stdout).unwrap();
     let parsed = |text: &String| serde_json::from_str::<Value>(text).unwrap();
     let parse_all = |texts: &[String]| texts.iter().map(parsed).collect::<Value>();
+    assert!(json["key_statements"].as_str().unwrap().contains("own Region"), "{json}");
     assert_eq!(json["trust_policy"], parsed(&response.trust_policy));
     assert_eq!(json["role_policy"], parsed(&response.role_policy));
     assert_eq!(json["log_group_key_statements"], parse_all(&response.log_group_key_statements));

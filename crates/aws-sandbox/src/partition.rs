@@ -1,5 +1,5 @@
-//! AWS's partitions: commercial, China, US government. Accounts, ARNs and service names are valid only within
-//! their partition.
+//! AWS's partitions, from the table that the service reads too. Accounts, ARNs and service names are valid only
+//! within their partition.
 
 use std::sync::LazyLock;
 
@@ -69,9 +69,10 @@ mod tests {
     #[test]
     fn the_table_determines_partitions_and_their_service_names() {
         assert_eq!(
-            ["eu-west-1", "cn-north-1", "us-gov-west-1"].map(of_region),
-            ["aws", "aws-cn", "aws-us-gov"]
+            ["eu-west-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1", "us-isob-east-1"].map(of_region),
+            ["aws", "aws-cn", "aws-us-gov", "aws-eusc", "aws-iso-b"]
         );
+        assert_eq!(suffix("aws-eusc"), "amazonaws.eu");
         assert_eq!(suffix("aws-cn"), "amazonaws.com.cn");
         assert_eq!(default_region("aws-us-gov"), "us-gov-west-1");
         assert!(exists("aws") && !exists("aws-x"));

@@ -32,7 +32,7 @@ fn a_session_policy_allows_exactly_these_actions() {
         "Effect": "Allow",
         "Action": ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
         "Resource": ["arn:aws:kms:*:111122223333:key/*"],
-        "Condition": { "StringLike": { "kms:ViaService": "logs.*.amazonaws.com*" } },
+        "Condition": { "StringLike": { "kms:ViaService": "logs.*.amazonaws.com" } },
     });
     let own = json!({
         "Effect": "Allow",

@@ -23,6 +23,23 @@ fn a_role_and_its_regions_must_be_in_one_partition() {
 }
 
 #[test]
+fn every_partition_of_aws_is_supported() {
+    for (partition, region) in [
+        ("aws-cn", "cn-northwest-1"),
+        ("aws-us-gov", "us-gov-east-1"),
+        ("aws-eusc", "eusc-de-east-1"),
+        ("aws-iso", "us-iso-east-1"),
+        ("aws-iso-b", "us-isob-east-1"),
+        ("aws-iso-e", "eu-isoe-west-1"),
+        ("aws-iso-f", "us-isof-south-1"),
+    ] {
+        let text = MINIMAL.replace("arn:aws:iam", &format!("arn:{partition}:iam"));
+        assert!(load(&text.replace("eu-west-1", region), &[]).is_ok(), "{partition}");
+        assert!(load(&text, &[]).is_err(), "{partition}");
+    }
+}
+
+#[test]
 fn lists_that_grant_something_must_not_be_empty() {
     for key in ["log_groups", "kms_keys", "regions"] {
         let line = MINIMAL.lines().find(|line| line.starts_with(key)).unwrap();

@@ -54,6 +54,11 @@ pub enum InvalidKmsKeyId {
     /// The text is an ARN, but not of a key or an alias.
     #[error("is not the ARN of a KMS key; expected arn:aws:kms:REGION:ACCOUNT:key/KEY-ID")]
     NotAKeyArn,
+    /// The Region of the ARN is not in its partition.
+    #[error(
+        "names a Region that is not in the partition of the ARN; expected, for example, arn:aws-cn:kms:cn-north-1:ACCOUNT:key/KEY-ID"
+    )]
+    ForeignRegion,
     /// The text is neither an ARN nor an alias nor a key id.
     #[error("does not name a KMS key; expected a key ARN, an alias ARN, alias/NAME or a key id")]
     Malformed,
@@ -133,6 +138,9 @@ impl FromStr for KmsKeyId {
         if text.starts_with("arn:") {
             let Parts { partition, region, account, resource } =
                 Parts::of(text, "kms").ok_or(InvalidKmsKeyId::NotAKeyArn)?;
+            if Partition::of(&region) != partition {
+                return Err(InvalidKmsKeyId::ForeignRegion);
+            }
             return match resource.strip_prefix("key/") {
                 Some(key) if id(key) => {
                     Ok(Self::Arn(KmsKeyArn { text: text.into(), partition, region, account }))

@@ -73,6 +73,30 @@ fn resource_identifiers_that_aws_would_refuse_are_rejected() {
     }
 }
 
+#[test]
+fn the_region_of_a_key_must_be_in_its_partition() {
+    for (partition, region) in [
+        ("aws-cn", "cn-north-1"),
+        ("aws-eusc", "eusc-de-east-1"),
+        ("aws-iso", "us-iso-east-1"),
+        ("aws-iso-b", "us-isob-east-1"),
+        ("aws-iso-e", "eu-isoe-west-1"),
+        ("aws-iso-f", "us-isof-south-1"),
+        ("aws-us-gov", "us-gov-west-1"),
+    ] {
+        for resource in ["key/k", "alias/a"] {
+            let own = format!("arn:{partition}:kms:{region}:111122223333:{resource}");
+            assert!(own.parse::<KmsKeyId>().is_ok(), "{own}");
+            for foreign in [
+                format!("arn:{partition}:kms:eu-west-1:111122223333:{resource}"),
+                format!("arn:aws:kms:{region}:111122223333:{resource}"),
+            ] {
+                assert_eq!(foreign.parse::<KmsKeyId>(), Err(InvalidKmsKeyId::ForeignRegion), "{foreign}");
+            }
+        }
+    }
+}
+
 /// Texts that are ARNs or resemble them: each part is independently valid or invalid.
 fn nearly_an_arn() -> impl Strategy<Value = String> {
     let partition = prop_oneof!["aws", "aws-cn", "aws-us-gov", "aws-x", ""];

@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::documents::Onboarding;
+use super::documents::{KEY_STATEMENTS_NOTE, Onboarding};
 use crate::domain::tenant::AccountGrant;
 
 /// A Terraform configuration with the role, its policy and the key policy statements. It contains each
 /// document verbatim.
 pub(super) fn terraform(grant: &AccountGrant, onboarding: &Onboarding) -> String {
     let (path, name) = path_and_name(grant);
-    let for_groups = Value::from(onboarding.key_policy_for_log_groups.clone());
-    let for_results = Value::from(onboarding.key_policy_for_query_results.clone());
+    let for_groups = by_region(grant, &onboarding.key_policy_for_log_groups);
+    let for_results = by_region(grant, &onboarding.key_policy_for_query_results);
     // The documents need no escaping: accounts, Regions, ARNs and external ids cannot contain `${` or `%{`.
     format!(
         r#"resource "aws_iam_role" "logkey" {{
@@ -31,7 +31,8 @@ resource "aws_iam_role_policy" "logkey" {{
   JSON
 }}
 
-# Statements for the policies of keys that encrypt log groups or query results.
+# Statements for the policies of keys that encrypt log groups or query results, by Region.
+# {KEY_STATEMENTS_NOTE}
 locals {{
   logkey_log_group_key_statements = jsondecode(<<-JSON
 {}
@@ -57,8 +58,9 @@ pub(super) fn cloudformation(grant: &AccountGrant, onboarding: &Onboarding) -> V
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "The role that logkey assumes to set keys on log groups",
         "Metadata": {
-            "LogGroupKeyStatements": onboarding.key_policy_for_log_groups,
-            "QueryResultsKeyStatements": onboarding.key_policy_for_query_results,
+            "KeyStatements": KEY_STATEMENTS_NOTE,
+            "LogGroupKeyStatements": by_region(grant, &onboarding.key_policy_for_log_groups),
+            "QueryResultsKeyStatements": by_region(grant, &onboarding.key_policy_for_query_results),
         },
         "Resources": {
             "LogKeyRole": {
@@ -72,6 +74,12 @@ pub(super) fn cloudformation(grant: &AccountGrant, onboarding: &Onboarding) -> V
             },
         },
     })
+}
+
+/// The statements under the names of their Regions.
+fn by_region(grant: &AccountGrant, statements: &[Value]) -> Value {
+    let names = grant.regions.iter().map(ToString::to_string);
+    Value::Object(names.zip(statements.iter().cloned()).collect())
 }
 
 fn path_and_name(grant: &AccountGrant) -> (String, &str) {

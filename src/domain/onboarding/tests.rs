@@ -115,10 +115,42 @@ fn the_templates_contain_the_same_documents_and_the_roles_name_and_path() {
         .skip(1)
         .map(|rest| serde_json::from_str(rest.split("\n  JSON").next().unwrap()).unwrap())
         .collect();
-    let keys =
-        [onboarding.key_policy_for_log_groups, onboarding.key_policy_for_query_results].map(Value::from);
-    let [groups, results] = keys;
+    let by_region = |statements: Vec<Value>| {
+        let [eu, us] = statements.try_into().unwrap();
+        json!({ "eu-west-1": eu, "us-east-1": us })
+    };
+    let groups = by_region(onboarding.key_policy_for_log_groups);
+    let results = by_region(onboarding.key_policy_for_query_results);
+    let note = onboarding.cloudformation["Metadata"]["KeyStatements"].as_str().unwrap();
+    assert!(note.contains("own Region") && onboarding.terraform.contains(note), "{note}");
     assert_eq!(onboarding.cloudformation["Metadata"]["LogGroupKeyStatements"], groups);
     assert_eq!(onboarding.cloudformation["Metadata"]["QueryResultsKeyStatements"], results);
     assert_eq!(documents, [onboarding.trust_policy, onboarding.role_policy, groups, results]);
+}
+
+#[test]
+fn the_documents_of_every_partition_name_its_arns_and_services() {
+    for (partition, region, suffix) in [
+        ("aws-cn", "cn-north-1", "amazonaws.com.cn"),
+        ("aws-us-gov", "us-gov-west-1", "amazonaws.com"),
+        ("aws-eusc", "eusc-de-east-1", "amazonaws.eu"),
+        ("aws-iso", "us-iso-east-1", "c2s.ic.gov"),
+        ("aws-iso-b", "us-isob-east-1", "sc2s.sgov.gov"),
+        ("aws-iso-e", "eu-isoe-west-1", "cloud.adc-e.uk"),
+        ("aws-iso-f", "us-isof-south-1", "csp.hci.ic.gov"),
+    ] {
+        let grant = AccountGrant {
+            role: format!("arn:{partition}:iam::111122223333:role/LogKeyAssociator").parse().unwrap(),
+            regions: [region.parse().unwrap()].into(),
+            kms_keys: vec![format!("arn:{partition}:kms:*:111122223333:key/*").parse().unwrap()],
+            ..grant()
+        };
+        let service_role = format!("arn:{partition}:iam::999999999999:role/LogKeyHub");
+        let onboarding = Onboarding::of(&grant, &service_role);
+        let text = format!("{onboarding:?}");
+        assert!(!text.contains("arn:aws:"), "{text}");
+        let service = format!("logs.{region}.{suffix}");
+        assert_eq!(onboarding.key_policy_for_log_groups[0]["Principal"]["Service"], service);
+        assert!(onboarding.role_policy.to_string().contains(&service), "{text}");
+    }
 }

@@ -6,7 +6,6 @@ use crate::{
         arn::{KmsKeyArn, KmsKeyId},
         association::{Location, Resource, Target, UnresolvedLocation},
         authorization::{Denial, ResourceScope},
-        aws::Partition,
         request::UnresolvedResource,
         tenant::{AccountGrant, Tenant},
     },
@@ -65,7 +64,7 @@ pub(in crate::service) fn resolve_resource(
 /// Fails if the key is not in the resource's Region.
 pub(in crate::service) fn check_region(key: &KmsKeyArn, resource: &Resource) -> Result<(), Error> {
     let region = &resource.location.region;
-    if key.region() == region && key.partition() == Partition::of(region) {
+    if key.region() == region {
         Ok(())
     } else {
         Err(Error::Request(RequestError::KeyRegionMismatch {
