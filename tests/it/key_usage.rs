@@ -5,7 +5,10 @@ use logkey::{
         DeletionVerdict, GetKeyAssociationRequest, GetKeyUsageRequest, GetKeyUsageResponse, KeyFilter,
         KeyHealth, ListKeyAssociationsRequest, Protection, Source, get_key_association_request,
     },
-    sandbox::seed::{AccountSeed, KeySeed, LogGroupSeed, Seed},
+    sandbox::{
+        fault::{Effect, Fault},
+        seed::{AccountSeed, KeySeed, LogGroupSeed, Seed},
+    },
 };
 use tonic::{Code, Status};
 
@@ -252,6 +255,35 @@ async fn the_usage_scan_reads_every_log_group_of_an_account() {
 }
 
 #[tokio::test]
+async fn what_could_not_be_read_makes_the_verdict_incomplete() {
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+    let refused = r#"{"error": {"code": "AccessDeniedException", "message": "no", "status": 400}}"#;
+    let effect = serde_json::from_str(refused).unwrap();
+    service.sandbox.sandbox().fault(Fault::on("DescribeLogGroups", effect));
+    let unread = usage(&caller, &key("closed")).await;
+    assert_eq!((unread.verdict(), unread.safe_after), (DeletionVerdict::Incomplete, None), "{unread:?}");
+    assert!(unread.coverage.contains("could not be read"), "{}", unread.coverage);
+    service.sandbox.sandbox().clear_faults();
+    assert_eq!(usage(&caller, &key("closed")).await.verdict(), DeletionVerdict::NoKnownUse);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn the_record_never_begins_later_than_a_use_in_the_same_answer() {
+    let service = Service::start().await;
+    let caller = service.caller("payments", ALL);
+    caller.associate(GROUP, &key("good")).await.unwrap();
+    let used = usage(&caller, &key("good")).await;
+    let seconds = used.uses[0].first_seen_time.unwrap().seconds;
+    let begins = used.coverage.split("the record of former keys there begins at ").nth(1).unwrap();
+    let begins: jiff::Timestamp =
+        begins.split([',', ' ']).next().unwrap().trim_end_matches('.').parse().unwrap();
+    assert!(begins.as_second() <= seconds, "{}", used.coverage);
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_list_finds_log_groups_with_an_unhealthy_key() {
     let with_keys = |account: AccountSeed| {
         let key = |id: &str, state: &str| KeySeed {
@@ -271,11 +303,17 @@ async fn a_list_finds_log_groups_with_an_unhealthy_key() {
     let caller = service.caller("payments", ALL);
     let message =
         ListKeyAssociationsRequest { key_filter: KeyFilter::KeyUnhealthy.into(), ..Default::default() };
-    let found = caller.list(message).await.unwrap().associations;
+    let found = caller.list(message.clone()).await.unwrap().associations;
     let described: Vec<(&str, KeyHealth)> =
         found.iter().map(|it| (it.resource_arn.rsplit('/').next().unwrap(), it.key_health())).collect();
     assert_eq!(described, [("going", KeyHealth::PendingDeletion), ("off", KeyHealth::Disabled)]);
     assert!(found[0].key_deletion_time.is_some());
+    // A key that could not be checked may be unhealthy too.
+    service.sandbox.sandbox().fault(Fault::on("DescribeKey", Effect::Throttle));
+    let found = caller.list(message).await.unwrap().associations;
+    assert_eq!(found.len(), 3);
+    assert!(found.iter().all(|it| it.key_health() == KeyHealth::NotChecked), "{found:?}");
+    service.sandbox.sandbox().clear_faults();
     let target = get_key_association_request::Target::LogGroupName("/payments/going".into());
     let message = GetKeyAssociationRequest { target: Some(target), ..Default::default() };
     let read = caller.keys().get_key_association(caller.request(message)).await.unwrap().into_inner();

@@ -126,7 +126,8 @@ fn matches(filter: KeyFilter, association: &KeyAssociation) -> bool {
         KeyFilter::WithKey => association.key.is_some(),
         KeyFilter::KeyUnhealthy => match association.health {
             KeyHealth::Disabled | KeyHealth::PendingDeletion | KeyHealth::NotFound => true,
-            KeyHealth::Usable | KeyHealth::NotChecked => false,
+            KeyHealth::NotChecked => association.key.is_some(),
+            KeyHealth::Usable => false,
         },
     }
 }

@@ -60,8 +60,18 @@ async fn an_incomplete_scan_without_a_use_does_not_make_a_key_safe() {
     let env = env_with(FakePolicy::default(), FakeUpstreamLimiter::default(), groups(&["/app/a"; 120]));
     env.limiter.with_remaining(1);
     let part = env.usage().await;
-    assert_eq!((part.verdict, part.safe_after, part.known_as_of), (Verdict::NoKnownUse, None, None));
+    assert_eq!((part.verdict, part.safe_after, part.known_as_of), (Verdict::Incomplete, None, None));
     assert!(part.coverage.contains("repeat the call to continue the scan"), "{}", part.coverage);
+    env.limiter.with_remaining(9);
+    let whole = env.usage().await;
+    assert_eq!((whole.verdict, whole.safe_after), (Verdict::NoKnownUse, whole.known_as_of));
+
+    // The next scan is interrupted too: what the former one read is no longer enough.
+    env.clock.advance(Duration::from_mins(1));
+    env.limiter.with_remaining(1);
+    let again = env.usage().await;
+    assert_eq!((again.verdict, again.safe_after), (Verdict::Incomplete, None));
+    assert_eq!(again.known_as_of, whole.known_as_of);
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,6 +21,7 @@ impl fmt::Display for Coverage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for location in self.scanned {
             fmt_scan(f, location)?;
+            self.fmt_record(f, location)?;
         }
         let count =
             |protection: Protection| self.uses.iter().filter(|it| it.protection == protection).count();
@@ -53,42 +54,60 @@ impl fmt::Display for Coverage<'_> {
     }
 }
 
+// === impl Coverage ===
+
+impl Coverage<'_> {
+    /// When the record of the location begins. The key of a log group can be on record before the first
+    /// complete scan, because every change and read is recorded.
+    fn fmt_record(&self, f: &mut fmt::Formatter<'_>, scanned: &ScanResult) -> fmt::Result {
+        let here = self.uses.iter().filter(|it| it.resource.location == scanned.location);
+        let first_use = here.map(|it| it.since).min();
+        match (first_use, scanned.first) {
+            (Some(earlier), Some(first)) if earlier < first => write!(
+                f,
+                "; the record of former keys there begins at {earlier}, and has all log groups since {first}. "
+            ),
+            (_, Some(first)) => write!(f, "; the record of former keys there begins at {first}. "),
+            (Some(earlier), None) => {
+                write!(
+                    f,
+                    "; the record of former keys there begins at {earlier}, but not yet for all log groups. "
+                )
+            }
+            (None, None) => f.write_str(". "),
+        }
+    }
+}
+
 fn fmt_scan(f: &mut fmt::Formatter<'_>, scanned: &ScanResult) -> fmt::Result {
-    let ScanResult { location, first, known_as_of, now } = scanned;
+    let ScanResult { location, known_as_of, now, .. } = scanned;
     let (account, region) = (location.account, &location.region);
     match now {
         Completeness::Whole { started, read } => {
-            write!(
-                f,
-                "Account {account} in {region}: all {read} log groups were read from AWS at {started}"
-            )?;
+            write!(f, "Account {account} in {region}: all {read} log groups were read from AWS at {started}")
         }
         Completeness::Part { started, read } => {
             write!(
                 f,
                 "Account {account} in {region}: {read} log groups were read from AWS since {started}, and the deadline came before the rest; repeat the call to continue the scan"
             )?;
-            fmt_last_complete(f, scanned)?;
+            fmt_last_complete(f, scanned)
         }
         Completeness::Failed(reason) => {
             write!(
                 f,
                 "Account {account} in {region}: the log groups could not be read from AWS because {reason}"
             )?;
-            fmt_last_complete(f, scanned)?;
+            fmt_last_complete(f, scanned)
         }
         Completeness::None => match known_as_of {
             Some(at) => {
-                write!(f, "Account {account} in {region}: all log groups were last read from AWS at {at}")?;
+                write!(f, "Account {account} in {region}: all log groups were last read from AWS at {at}")
             }
             None => {
-                write!(f, "Account {account} in {region}: there is no complete scan of the log groups yet")?;
+                write!(f, "Account {account} in {region}: there is no complete scan of the log groups yet")
             }
         },
-    }
-    match first {
-        Some(first) => write!(f, "; the record of former keys there begins at {first}. "),
-        None => f.write_str(". "),
     }
 }
 

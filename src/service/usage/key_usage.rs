@@ -69,8 +69,10 @@ pub enum Verdict {
     InUse,
     /// Data that was written under the key has not expired.
     StillProtectsData,
-    /// No resource is known to need the key.
+    /// No resource is known to need the key, and everything was read.
     NoKnownUse,
+    /// No resource is known to need the key, but not everything was read.
+    Incomplete,
 }
 
 /// The resources that a key protects, as far as the caller's tenant may see them.
@@ -108,10 +110,11 @@ async fn compute_usage(cx: &mut Context, request: UsageRequest) -> Result<Usage,
         return Err(Error::Request(RequestError::KeyNotFound { key: request.key, location }));
     }
 
-    let verdict = verdict(&uses);
+    let complete = !truncated && scanned.iter().all(ScanResult::is_complete);
+    let verdict = verdict(&uses, complete);
     let known_as_of = scanned.iter().map(|it| it.known_as_of).min().flatten();
     let coverage = Coverage { tenant: &tenant.id, scanned: &scanned, truncated, uses: &uses };
-    let safe_after = if truncated { None } else { deletable_after(verdict, &uses, known_as_of) };
+    let safe_after = if complete { deletable_after(verdict, &uses, known_as_of) } else { None };
     let coverage = coverage.to_string();
     let (uses, next_page_token) = page(uses, &cursor, request.page_size, token_scope);
     Ok(Usage { key, uses, next_page_token, verdict, safe_after, known_as_of, coverage, health, deletion })
@@ -200,13 +203,16 @@ fn key_use_of(record: &KeyRecord, key: &KmsKeyArn, scanned: &[ScanResult], now: 
     (protection != Protection::Expired).then_some(used)
 }
 
-fn verdict(uses: &[KeyUse]) -> Verdict {
+/// A known use is conclusive, but that there is none is so only if everything was read.
+fn verdict(uses: &[KeyUse], complete: bool) -> Verdict {
     if uses.iter().any(|it| it.protection == Protection::InUse) {
         Verdict::InUse
-    } else if uses.is_empty() {
+    } else if !uses.is_empty() {
+        Verdict::StillProtectsData
+    } else if complete {
         Verdict::NoKnownUse
     } else {
-        Verdict::StillProtectsData
+        Verdict::Incomplete
     }
 }
 
@@ -216,7 +222,7 @@ fn deletable_after(verdict: Verdict, uses: &[KeyUse], known_as_of: Option<Timest
         Protection::InUse | Protection::Forever | Protection::NotKnown | Protection::Expired => None,
     };
     match verdict {
-        Verdict::InUse => None,
+        Verdict::InUse | Verdict::Incomplete => None,
         Verdict::StillProtectsData => {
             let dates: Option<Vec<Timestamp>> = uses.iter().map(until).collect();
             dates?.into_iter().max()

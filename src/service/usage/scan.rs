@@ -45,6 +45,8 @@ pub(in crate::service) struct ScanResult {
     pub(super) known_as_of: Option<Timestamp>,
     /// How complete the scan of this call is.
     pub(super) now: Completeness,
+    /// Whether a scan was interrupted and waits for a call that resumes it.
+    pub(super) interrupted: bool,
 }
 
 /// How complete a scan is.
@@ -80,6 +82,15 @@ struct LocationScan {
 // === impl ScanResult ===
 
 impl ScanResult {
+    /// Whether every log group was read: by this call or, for a further page, by the last scan.
+    pub(super) fn is_complete(&self) -> bool {
+        match self.now {
+            Completeness::Whole { .. } => true,
+            Completeness::None => self.known_as_of.is_some() && !self.interrupted,
+            Completeness::Part { .. } | Completeness::Failed(_) => false,
+        }
+    }
+
     /// Whether the scan of this call made an observation with this time.
     pub(super) fn read_by_this_scan(&self, observed_at: Timestamp) -> bool {
         match self.now {
@@ -118,6 +129,7 @@ pub(super) async fn scan_all(
             first: scan.map(|scan| scan.first),
             known_as_of: scan.map(|scan| scan.last),
             now: extents.remove(&location).unwrap_or(Completeness::None),
+            interrupted: cx.state.scans.is_interrupted(&location),
             location,
         }
     });

@@ -37,6 +37,10 @@ impl ScanRegistry {
         self.interrupted.lock().remove(location).filter(|it| now < it.started.plus(RESUMABLE))
     }
 
+    pub(super) fn is_interrupted(&self, location: &Location) -> bool {
+        self.interrupted.lock().contains_key(location)
+    }
+
     pub(super) fn save_checkpoint(&self, location: &Location, checkpoint: ScanCheckpoint) {
         let mut all = self.interrupted.lock();
         if all.len() >= MAX_INTERRUPTED {

@@ -15,6 +15,7 @@ pub(in crate::server) fn usage_response(usage: Usage) -> proto::GetKeyUsageRespo
             Verdict::InUse => proto::DeletionVerdict::InUse,
             Verdict::StillProtectsData => proto::DeletionVerdict::StillProtectsData,
             Verdict::NoKnownUse => proto::DeletionVerdict::NoKnownUse,
+            Verdict::Incomplete => proto::DeletionVerdict::Incomplete,
         }
         .into(),
         safe_after: usage.safe_after.map(time),
