@@ -31,7 +31,7 @@ pub use self::{
     algorithm::{Algorithm, UnknownAlgorithm},
     cedar::{Applicability, CedarPolicy, Explanation, GrantPolicy, PolicyExplanation, PolicyFault},
     claim_path::{ClaimPath, InvalidClaimPath},
-    config::{Config, ConfigFault, IssuerConfig, KeySource, Refresh},
+    config::{AudienceClaim, Config, ConfigFault, IssuerConfig, KeySource, Refresh},
     fetch::FetchError,
     jwt::JwtAuthn,
     keys::{KeySet, KeySetError, SkippedKey},

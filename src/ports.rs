@@ -21,7 +21,9 @@ pub use self::{
         AuditLog, AuditTree, AuditUnavailable, LeafHash, PendingChange, PendingChanges, RecordedChange,
         RecordedOutcome, SignedTree,
     },
-    auth::{Authenticate, AuthnError, Authorize, ConfigSnapshot, SnapshotSource, TenantDirectory},
+    auth::{
+        Authenticate, AuthnError, Authorize, ConfigSnapshot, IssuerReadiness, SnapshotSource, TenantDirectory,
+    },
     aws::{
         Acknowledgement, AwsResponse, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Roles,
         UpstreamError,

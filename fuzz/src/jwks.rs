@@ -1,4 +1,4 @@
-//! A key set of an issuer: each key is either usable or reported as unusable.
+//! A key set of an issuer: each key is usable, repeats another one, or is reported as unusable.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ pub fn run(data: &[u8]) -> bool {
     let keys: Vec<Box<RawValue>> = serde_json::from_str(document["keys"].get()).unwrap();
     // JSON allows numbers that `Value` cannot hold.
     let keys: Vec<Option<Value>> = keys.iter().map(|key| serde_json::from_str(key.get()).ok()).collect();
-    assert_eq!(set.len() + set.unusable.len(), keys.len());
+    assert_eq!(set.len() + set.repeated + set.unusable.len(), keys.len());
     assert!(set.unusable.iter().all(|key| key.position < keys.len() && !key.reason.is_empty()));
     let not_for_signatures =
         |key: &&Value| key["kty"] == "oct" || key["use"].as_str().is_some_and(|it| it != "sig");

@@ -5,7 +5,12 @@ use std::{sync::Arc, time::Duration};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use super::{config::IssuerConfig, policy_claims, strict_json::Members, token_error::TokenError};
+use super::{
+    config::{AudienceClaim, IssuerConfig},
+    policy_claims,
+    strict_json::Members,
+    token_error::TokenError,
+};
 use crate::domain::{
     principal::{CertificateThumbprint, PolicyClaims, Scopes},
     time::Timestamp,
@@ -126,9 +131,19 @@ fn check_kind(claims: &Members, issuer: &IssuerConfig) -> Result<(), TokenError>
 }
 
 fn check_audience(claims: &Members, issuer: &IssuerConfig) -> Result<(), TokenError> {
+    let is_ours = |aud: &&str| issuer.audiences.iter().any(|candidate| &**candidate == *aud);
+    if issuer.audience_claim == AudienceClaim::ClientId {
+        let client = claims.get("client_id").and_then(Value::as_str).ok_or(TokenError::ClientIdMissing)?;
+        if !is_ours(&client) {
+            return Err(TokenError::AudienceOther);
+        }
+        // RFC 7519, section 4.1.3: an `aud` that is present must be ours all the same.
+        if !claims.contains_key("aud") {
+            return Ok(());
+        }
+    }
     let audiences =
         strings(claims.get("aud").ok_or(TokenError::AudienceMissing)?).ok_or(TokenError::AudienceMissing)?;
-    let is_ours = |aud: &&str| issuer.audiences.iter().any(|candidate| &**candidate == *aud);
     if !audiences.iter().any(is_ours) {
         return Err(TokenError::AudienceOther);
     }

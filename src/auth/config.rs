@@ -27,8 +27,10 @@ pub struct Config {
 pub struct IssuerConfig {
     /// The value of `iss`, byte for byte.
     pub issuer: Box<str>,
-    /// `aud` must contain at least one of these.
+    /// `aud` must contain at least one of these, or `client_id` must be one of them.
     pub audiences: Vec<Box<str>>,
+    /// The claim that names the audience. Default [`AudienceClaim::Aud`].
+    pub audience_claim: AudienceClaim,
     /// Whether a token with other audiences too is rejected. Any other recipient of such a token could replay
     /// it here. Default false.
     pub only_audience: bool,
@@ -38,6 +40,9 @@ pub struct IssuerConfig {
     pub refresh: Refresh,
     /// The algorithms that the issuer may sign with.
     pub algorithms: Vec<Algorithm>,
+    /// Whether the `kid` of a token must be that of the key. If not, a key without a `kid` verifies it too,
+    /// where it is the only key for the algorithm. Default true.
+    pub require_kid: bool,
     /// The claim that names the tenant.
     pub tenant_claim: ClaimPath,
     /// Which part of that claim names the tenant. Without a pattern, it is the whole claim.
@@ -63,6 +68,16 @@ pub struct IssuerConfig {
     pub max_lifetime: Option<Duration>,
     /// Whether every token must be bound to the client's certificate (RFC 8705). Default false.
     pub require_bound: bool,
+}
+
+/// The claim that names whom a token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AudienceClaim {
+    /// `aud` (RFC 7519, section 4.1.3).
+    Aud,
+    /// `client_id`, for issuers whose access tokens have no `aud`, such as Cognito
+    /// (<https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html>).
+    ClientId,
 }
 
 /// The source of an issuer's keys.
@@ -156,10 +171,12 @@ impl IssuerConfig {
         Self {
             issuer: issuer.into(),
             audiences: vec![audience.into()],
+            audience_claim: AudienceClaim::Aud,
             only_audience: false,
             keys: KeySource::Discovery,
             refresh: Refresh::default(),
             algorithms: vec![Algorithm::Rs256, Algorithm::Es256],
+            require_kid: true,
             tenant_claim,
             tenant_claim_pattern: None,
             scope_claim,

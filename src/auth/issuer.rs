@@ -12,6 +12,8 @@ use super::{
     header::Header,
     jwks::{FetchKeys, Jwks},
     keys::KeySet,
+    token_error::TokenError,
+    verifying_key::VerifyingKey,
 };
 
 /// The longest interval between two reads of a key file.
@@ -63,9 +65,14 @@ impl Issuer {
         Self { name: Arc::from(&*config.issuer), keys, config }
     }
 
+    /// The key of the set that must verify a token with this header.
+    pub(super) fn find<'k>(&self, keys: &'k KeySet, header: &Header) -> Result<&'k VerifyingKey, TokenError> {
+        keys.find(header.kid.as_deref(), header.algorithm, self.config.require_kid)
+    }
+
     /// The issuer's keys. Fetches them again if the current ones do not contain the key of this header.
     pub(super) async fn keys_for(&self, header: &Header) -> Result<Arc<KeySet>, KeysUnavailable> {
-        let has_key = |keys: &Arc<KeySet>| keys.find(header.kid.as_deref(), header.algorithm).is_ok();
+        let has_key = |keys: &Arc<KeySet>| self.find(keys, header).is_ok();
         let current = self.keys.current();
         if let Ok(keys) = &current
             && has_key(keys)

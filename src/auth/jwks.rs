@@ -186,6 +186,10 @@ impl<S: FetchKeys> RefreshTask<S> {
         let issuer = &*self.issuer;
         let succeeded = match fetched.and_then(|body| self.read(&body, started)) {
             Ok(keys) => {
+                let unusable =
+                    u32::try_from(keys.keys.unusable.len() + keys.keys.ambiguous.len()).unwrap_or(u32::MAX);
+                metrics::gauge!("logkey_jwks_unusable_keys", "issuer" => issuer.to_owned())
+                    .set(f64::from(unusable));
                 self.state.store(Arc::new(KeySetState { keys: Some(keys), failure: None }));
                 true
             }
@@ -213,8 +217,8 @@ impl<S: FetchKeys> RefreshTask<S> {
         }
         let keys = Arc::new(KeySet::decode(body)?);
         tracing::info!(auth.issuer = &*self.issuer, auth.keys = keys.len(), "the issuer's keys changed");
-        for unusable in &keys.unusable {
-            tracing::warn!(auth.issuer = &*self.issuer, auth.key = %unusable, "skipped an unusable key");
+        for unusable in keys.unusable.iter().chain(&keys.ambiguous) {
+            tracing::warn!(auth.issuer = &*self.issuer, auth.key = %unusable, "cannot use a key");
         }
         Ok(FetchedKeys { keys, at, digest: new })
     }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::principal::{CertificateThumbprint, Principal},
-    ports::{Authenticate, AuthnError, Clock, TenantDirectory, Unavailable},
+    ports::{Authenticate, AuthnError, Clock, IssuerReadiness, TenantDirectory, Unavailable},
 };
 
 /// The shortest retry delay that a caller receives while an issuer's keys are unavailable.
@@ -147,7 +147,7 @@ impl JwtAuthn {
             return Err(TokenError::NotAnAccessToken.into());
         }
         let keys = issuer.keys_for(&token.header).await.map_err(Rejection::Unavailable)?;
-        let key = keys.find(token.header.kid.as_deref(), token.header.algorithm)?;
+        let key = issuer.find(&keys, &token.header)?;
         key.verify(token.signed.as_bytes(), token.signature)?;
 
         let id = token_id(&token.claims).ok().flatten();
@@ -217,18 +217,20 @@ impl Authenticate for JwtAuthn {
             && self.token_cache.find(&sha256(unverified_token)).is_some()
     }
 
-    fn unready(&self) -> Vec<String> {
-        let mut unready: Vec<String> = self
-            .issuers
-            .values()
-            .filter_map(|issuer| match issuer.keys.current() {
-                Ok(keys) if keys.is_empty() => Some(format!("{}: publishes no usable key", issuer.name)),
-                Ok(_) => None,
-                Err(reason) => Some(format!("{}: {reason}", issuer.name)),
-            })
-            .collect();
-        unready.sort_unstable();
-        unready
+    fn readiness(&self) -> IssuerReadiness {
+        let (mut problems, mut all_fetched, mut one_works) = (Vec::new(), true, false);
+        for issuer in self.issuers.values() {
+            match issuer.keys.current() {
+                Ok(keys) if keys.has_key_for(&issuer.config.algorithms) => one_works = true,
+                Ok(_) => problems.push(format!("{}: publishes no usable key", issuer.name)),
+                Err(reason) => {
+                    all_fetched = false;
+                    problems.push(format!("{}: {reason}", issuer.name));
+                }
+            }
+        }
+        problems.sort_unstable();
+        IssuerReadiness { problems, serves: all_fetched && one_works }
     }
 }
 

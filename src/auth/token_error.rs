@@ -41,7 +41,9 @@ pub enum TokenError {
     BadSignature,
     /// `aud` is missing, or not a string or a list of strings.
     AudienceMissing,
-    /// `aud` contains none of the issuer's `audiences`.
+    /// `client_id`, which names the audience for this issuer, is missing or not a string.
+    ClientIdMissing,
+    /// `aud` contains none of the issuer's `audiences`, or `client_id` is none of them.
     AudienceOther,
     /// `aud` contains other audiences too, which `only_audience` forbids.
     AudienceShared,
@@ -106,6 +108,7 @@ impl TokenError {
             Self::KeyAmbiguous => "not exactly one key matches",
             Self::BadSignature => "signature does not verify",
             Self::AudienceMissing => "aud missing or malformed",
+            Self::ClientIdMissing => "client_id missing or malformed",
             Self::AudienceOther => "meant for another audience",
             Self::AudienceShared => "meant for other audiences too",
             Self::SubjectMissing => "sub missing or malformed",

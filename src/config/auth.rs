@@ -5,7 +5,7 @@ use std::{collections::HashMap, fs, time::Duration};
 use url::Url;
 
 use super::{section::Section, tree::Node, value, value::ValueError};
-use crate::auth::{Algorithm, ClaimPath, Config, IssuerConfig, KeySet, KeySource, Refresh};
+use crate::auth::{Algorithm, AudienceClaim, ClaimPath, Config, IssuerConfig, KeySet, KeySource, Refresh};
 
 /// Default of `audiences`.
 const AUDIENCE: &str = "logkey";
@@ -74,8 +74,11 @@ fn read_issuer(section: &Section<'_>) -> Option<IssuerConfig> {
     let max_lifetime = section.optional("max_lifetime", value::duration_within(MIN_DURATION, MAX_DURATION));
     let refresh = read_refresh(&section.section("refresh"));
     let flag = |key, default| section.or_default(key, default, value::boolean);
-    let [only_audience, require_nbf, require_at_jwt, accept_id_tokens, require_bound] = [
+    let claims = [("aud", AudienceClaim::Aud), ("client_id", AudienceClaim::ClientId)];
+    let audience_claim = section.or_default("audience_claim", AudienceClaim::Aud, value::one_of(&claims));
+    let [only_audience, require_kid, require_nbf, require_at_jwt, accept_id_tokens, require_bound] = [
         flag("only_audience", false),
+        flag("require_kid", true),
         flag("require_nbf", true),
         flag("require_at_jwt", false),
         flag("accept_id_tokens", false),
@@ -85,10 +88,12 @@ fn read_issuer(section: &Section<'_>) -> Option<IssuerConfig> {
     let default = IssuerConfig::new(&issuer?, AUDIENCE, tenant_claim?, scope_claim?);
     Some(IssuerConfig {
         audiences: audiences.unwrap_or(default.audiences),
+        audience_claim,
         only_audience,
         keys,
         refresh,
         algorithms: algorithms.unwrap_or(default.algorithms),
+        require_kid,
         tenant_claim_pattern,
         default_scopes: default_scopes.unwrap_or_default(),
         policy_claims: policy_claims.unwrap_or_default(),

@@ -27,9 +27,18 @@ pub trait Authenticate: Send + Sync + 'static {
     /// have become invalid since.
     fn is_cached(&self, unverified_token: &str) -> bool;
 
-    /// The issuers whose tokens cannot be verified now: their keys are neither cached nor can they be
-    /// fetched.
-    fn unready(&self) -> Vec<String>;
+    /// The state of the issuers' keys.
+    fn readiness(&self) -> IssuerReadiness;
+}
+
+/// The state of the issuers' keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IssuerReadiness {
+    /// The issuers whose tokens cannot be verified now, each with the reason.
+    pub problems: Vec<String>,
+    /// Whether the service can verify tokens: it has the keys of every issuer, and at least one publishes a
+    /// key that it can use.
+    pub serves: bool,
 }
 
 /// Finds tenants.

@@ -47,24 +47,26 @@ pub async fn run(
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
 
-/// Ready if the store is writable, the keys of every issuer are available, and the limits are counted. If
-/// replicas share the limits, the response always includes their state. A problem with the service's own
-/// access to AWS is a line of the response.
+/// Ready if the store is writable, the keys of the issuers are available, and the limits are counted. An issuer
+/// that publishes no usable key does not matter while another one does. The response names every issuer whose
+/// tokens cannot be verified, a problem with the service's own access to AWS and, if replicas share the limits,
+/// their state.
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     let store =
         admin.audit.not_ready_reason().or_else(|| (admin.store)()).map(|reason| format!("store: {reason}"));
-    let issuers =
-        admin.rules.current().authn().unready().into_iter().map(|reason| format!("issuer: {reason}"));
+    let issuers = admin.rules.current().authn().readiness();
+    let lines = issuers.problems.into_iter().map(|reason| format!("issuer: {reason}\n"));
+    let lines: String = lines.collect();
     let (serves, backend) = (admin.backend)().unzip();
     let backend = backend.map(|status| format!("limits: {status}\n"));
     let limits =
         backend.as_ref().filter(|_| serves == Some(false)).map(|status| status.trim_end().to_owned());
-    let problems: Vec<String> = store.into_iter().chain(issuers).chain(limits).collect();
+    let problems: String = store.into_iter().chain(limits).map(|problem| problem + "\n").collect();
     let aws = (admin.aws)().map(|problem| format!("aws: {problem}\n")).unwrap_or_default();
-    if problems.is_empty() {
-        (StatusCode::OK, "ok\n".to_owned() + &backend.unwrap_or_default() + &aws)
+    if problems.is_empty() && issuers.serves {
+        (StatusCode::OK, "ok\n".to_owned() + &lines + &backend.unwrap_or_default() + &aws)
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, problems.join("\n") + "\n" + &aws)
+        (StatusCode::SERVICE_UNAVAILABLE, problems + &lines + &aws)
     }
 }
 

@@ -24,8 +24,8 @@ use crate::{
     },
     ports::{
         AcquireError, Admission, AuditLog, AuditUnavailable, Authenticate, AuthnError, Authorize, Clock,
-        OverQuota, PendingChange, PendingChanges, QuotaState, RecordedChange, RecordedOutcome,
-        TenantDirectory, TenantQuota, Unavailable, UpstreamLimiter, UpstreamPermit,
+        IssuerReadiness, OverQuota, PendingChange, PendingChanges, QuotaState, RecordedChange,
+        RecordedOutcome, TenantDirectory, TenantQuota, Unavailable, UpstreamLimiter, UpstreamPermit,
         limit::{Cost, DropGuard, QuotaKey, UpstreamOutcome},
     },
     testing::FakeHistory,
@@ -114,8 +114,8 @@ impl Authenticate for FakeAuthn {
         unverified_token == self.token
     }
 
-    fn unready(&self) -> Vec<String> {
-        Vec::new()
+    fn readiness(&self) -> IssuerReadiness {
+        IssuerReadiness { problems: Vec::new(), serves: true }
     }
 }
 

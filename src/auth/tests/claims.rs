@@ -48,6 +48,28 @@ async fn a_missing_or_mistyped_audience_is_rejected() {
 }
 
 #[tokio::test]
+async fn client_id_can_name_the_audience() {
+    let bench = Bench::with(&all_keys(), |issuer| {
+        issuer.audience_claim = super::super::AudienceClaim::ClientId;
+    });
+    let reason = async |change: Value| bench.reason(&token(json!({}), change)).await;
+    // The form of Cognito's access tokens.
+    assert_eq!(reason(json!({"aud": null, "client_id": AUDIENCE, "token_use": "access"})).await, "accepted");
+    assert_eq!(reason(json!({"client_id": AUDIENCE})).await, "accepted");
+    assert_eq!(reason(json!({"aud": null, "client_id": "other"})).await, "meant for another audience");
+    assert_eq!(reason(json!({"client_id": "other"})).await, "meant for another audience");
+    // RFC 7519, section 4.1.3.
+    assert_eq!(reason(json!({"aud": "other", "client_id": AUDIENCE})).await, "meant for another audience");
+    for client in [json!(null), json!(1), json!([AUDIENCE]), json!({})] {
+        let change = json!({"aud": null, "client_id": client});
+        assert_eq!(reason(change).await, "client_id missing or malformed", "{client}");
+    }
+    // Without the setting, `aud` is required.
+    let change = json!({"aud": null, "client_id": AUDIENCE});
+    assert_eq!(Bench::new().reason(&token(json!({}), change)).await, "aud missing or malformed");
+}
+
+#[tokio::test]
 async fn a_token_for_another_audience_is_rejected() {
     for aud in [
         json!("other"),

@@ -78,7 +78,8 @@ async fn hs256_with_the_public_key_in_pem_is_rejected() {
 #[tokio::test]
 async fn unsupported_and_misspelled_algorithms_are_unknown() {
     let bench = Bench::new();
-    for alg in ["es256", "ES256 ", "ES512", "RS384", "RS512", "PS384", "ES256K", "Ed25519", "RSA-OAEP", "dir"]
+    for alg in
+        ["es256", "ES256 ", "ES521", "RS1", "ES256K", "ed25519", "Ed448", "ML-DSA-65", "RSA-OAEP", "dir"]
     {
         assert_eq!(bench.reason(&token(json!({"alg": alg}), json!({}))).await, "algorithm unknown", "{alg}");
     }

@@ -10,7 +10,7 @@ use super::{
 fn unusable(key: Value) -> String {
     let set = KeySet::decode(json!({"keys": [key, P256.jwk()]}).to_string().as_bytes()).unwrap();
     assert_eq!(set.len(), 1, "the other key is lost");
-    assert!(set.find(None, Algorithm::Es256).is_ok(), "the other key is lost");
+    assert!(set.find(None, Algorithm::Es256, true).is_ok(), "the other key is lost");
     set.unusable[0].reason.to_owned()
 }
 
@@ -24,6 +24,17 @@ fn an_unusable_key_does_not_affect_the_others() {
     assert_eq!(changed(&P256, json!({"alg": "RS256"})), "its algorithm (alg) does not match its type (kty)");
     assert_eq!(changed(&P256, json!({"crv": "P-384"})), "a coordinate has the wrong length for its curve");
     assert_eq!(changed(&P256, json!({"crv": "secp256k1"})), "of an unsupported type or curve (kty, crv)");
+    assert_eq!(changed(&P256, json!({"kid": 1})), "its id (kid) is not a string");
+    assert_eq!(changed(&P521, json!({"x": b64([1; 66])})), "not a point on its curve");
+    assert_eq!(changed(&P521, json!({"x": b64([1; 65])})), "a coordinate has the wrong length for its curve");
+    assert_eq!(
+        unusable(json!({"kty": "OKP", "crv": "Ed448", "x": b64([1; 57])})),
+        "of an unsupported type or curve (kty, crv)"
+    );
+    assert_eq!(
+        unusable(json!({"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"})),
+        "for an unsupported algorithm (alg)"
+    );
     assert_eq!(changed(&P256, json!({"kty": 1})), "a member is not a string");
     assert_eq!(changed(&P256, json!({"x": null})), "a parameter is missing");
     assert_eq!(changed(&P256, json!({"x": "!"})), "a parameter is not base64url");
@@ -64,4 +75,60 @@ fn a_document_that_is_not_a_key_set_is_rejected() {
     let many = json!({"keys": vec![json!({}); 513]}).to_string();
     assert!(matches!(KeySet::decode(many.as_bytes()), Err(KeySetError::TooMany)));
     assert!(KeySet::decode(b"{\"keys\":[]}").unwrap().is_empty());
+}
+
+fn decode(keys: &[Value]) -> KeySet {
+    KeySet::decode(json!({"keys": keys}).to_string().as_bytes()).unwrap()
+}
+
+#[test]
+fn equal_keys_are_one() {
+    let named = |kid: &str| P256.jwk_with(json!({"kid": kid}));
+    let twice = decode(&[
+        named("a"),
+        named("a"),
+        RSA.jwk_with(json!({"kid": "r"})),
+        RSA.jwk_with(json!({"kid": "r"})),
+    ]);
+    assert_eq!((twice.len(), twice.repeated, twice.ambiguous.len()), (2, 2, 0));
+    assert!(twice.find(Some("a"), Algorithm::Es256, true).is_ok());
+    assert!(twice.find(Some("r"), Algorithm::Ps512, true).is_ok());
+    // The same key under two ids, and without one, is one key for a token without an id.
+    let renamed = decode(&[named("a"), named("b"), P256.jwk()]);
+    assert!(renamed.find(None, Algorithm::Es256, true).is_ok());
+    // One copy names its algorithm, and the other allows every algorithm of its type.
+    let narrow =
+        decode(&[RSA.jwk_with(json!({"kid": "r", "alg": "RS256"})), RSA.jwk_with(json!({"kid": "r"}))]);
+    assert!(narrow.find(Some("r"), Algorithm::Rs256, true).is_ok());
+    assert_eq!(narrow.ambiguous, []);
+}
+
+#[test]
+fn different_keys_with_one_id_are_reported_and_neither_is_chosen() {
+    let other =
+        Signer::Rsa(aws_lc_rs::signature::RsaKeyPair::generate(aws_lc_rs::rsa::KeySize::Rsa2048).unwrap());
+    let set = decode(&[
+        RSA.jwk_with(json!({"kid": "k"})),
+        P256.jwk_with(json!({"kid": "k"})),
+        other.jwk_with(json!({"kid": "k"})),
+    ]);
+    assert_eq!(set.ambiguous[0].reason, "has the id (kid) of a different key for the same algorithm");
+    assert_eq!((set.ambiguous.len(), set.ambiguous[0].position), (1, 2));
+    assert!(set.find(Some("k"), Algorithm::Rs256, true).is_err());
+    assert!(set.find(Some("k"), Algorithm::Es256, true).is_ok(), "the id is unique for this algorithm");
+}
+
+#[test]
+fn the_only_key_may_lack_an_id_if_the_setting_allows_it() {
+    let find = |set: &KeySet, require| set.find(Some("any"), Algorithm::Es256, require).is_ok();
+    let only = decode(&[P256.jwk(), RSA.jwk_with(json!({"kid": "r"}))]);
+    assert!(find(&only, false) && !find(&only, true));
+    let other = P384.jwk();
+    assert!(find(&decode(&[P256.jwk(), P256.jwk(), other]), false));
+    assert!(!find(&decode(&[P256.jwk(), OTHER_P256.jwk()]), false), "two keys without an id");
+    assert!(
+        !find(&decode(&[P256.jwk(), OTHER_P256.jwk_with(json!({"kid": "b"}))]), false),
+        "a key with another id"
+    );
+    assert!(!find(&decode(&[P256.jwk_with(json!({"kid": "b"}))]), false), "the only key has another id");
 }

@@ -90,7 +90,7 @@ fn start(issuer: &Issuer) -> Arc<Jwks> {
 }
 
 fn has(keys: &Jwks, kid: &str) -> bool {
-    keys.current().is_ok_and(|keys| keys.find(Some(kid), Algorithm::Es256).is_ok())
+    keys.current().is_ok_and(|keys| keys.find(Some(kid), Algorithm::Es256, true).is_ok())
 }
 
 async fn until_started(issuer: &Issuer) {
@@ -185,7 +185,7 @@ async fn keys_are_replaced_atomically_in_the_background() {
     issuer.respond_with(Answer::Keys(json!({"keys": [P256.jwk_with(json!({"kid": "next"}))]})));
     sleep(Refresh::REFRESH_INTERVAL).await;
     assert!(has(&keys, "next") && !has(&keys, "p256"));
-    assert!(before.find(Some("p256"), Algorithm::Es256).is_ok(), "a reader of the old set keeps it");
+    assert!(before.find(Some("p256"), Algorithm::Es256, true).is_ok(), "a reader of the old set keeps it");
     assert_eq!(issuer.request_count(), 2);
 }
 
@@ -217,13 +217,13 @@ async fn the_service_starts_without_keys_but_is_not_ready() {
         issuer.keys = super::super::KeySource::JwksFile("/nonexistent/jwks.json".into());
     });
     assert_eq!(bench.reason(&token(json!({}), json!({}))).await, "unavailable");
-    assert_eq!(bench.authn.unready(), [format!("{ISSUER}: the key file cannot be read")]);
+    assert_eq!(bench.authn.readiness().problems, [format!("{ISSUER}: the key file cannot be read")]);
     let bench = Bench::new();
     bench.authenticate(&token(json!({}), json!({}))).await.unwrap();
-    assert!(bench.authn.unready().is_empty());
+    assert!(bench.authn.readiness().problems.is_empty());
     let bench = Bench::with(&json!({"keys": []}), |_| {});
     assert_eq!(bench.reason(&token(json!({}), json!({}))).await, "key unknown");
-    assert_eq!(bench.authn.unready(), [format!("{ISSUER}: publishes no usable key")]);
+    assert_eq!(bench.authn.readiness().problems, [format!("{ISSUER}: publishes no usable key")]);
 }
 
 #[tokio::test(start_paused = true)]

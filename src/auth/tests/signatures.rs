@@ -13,10 +13,17 @@ async fn each_algorithm_verifies_with_a_matching_key() {
     let bench = Bench::new();
     for (key, alg, kid) in [
         (&*RSA, "RS256", "rsa"),
+        (&*RSA, "RS384", "rsa"),
+        (&*RSA, "RS512", "rsa"),
         (&*RSA, "PS256", "rsa"),
+        (&*RSA, "PS384", "rsa"),
+        (&*RSA, "PS512", "rsa"),
         (&*P256, "ES256", "p256"),
         (&*P384, "ES384", "p384"),
+        (&*P521, "ES512", "p521"),
         (&*ED, "EdDSA", "ed"),
+        // RFC 9864, section 2.2.
+        (&*ED, "Ed25519", "ed"),
     ] {
         assert_eq!(bench.reason(&by(key, alg, kid)).await, "accepted", "{alg}");
     }
@@ -47,13 +54,7 @@ async fn a_signature_by_a_key_of_another_curve_is_rejected() {
 #[tokio::test]
 async fn a_signature_by_another_key_or_over_other_bytes_is_rejected() {
     let bench = Bench::new();
-    let other = Signer::Ec(
-        aws_lc_rs::signature::EcdsaKeyPair::generate(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING)
-            .unwrap(),
-        "P-256",
-        32,
-    );
-    assert_eq!(bench.reason(&by(&other, "ES256", "p256")).await, "signature does not verify");
+    assert_eq!(bench.reason(&by(&OTHER_P256, "ES256", "p256")).await, "signature does not verify");
     let good = by(&P256, "ES256", "p256");
     let (signed, signature) = good.rsplit_once('.').unwrap();
     let (head, _) = signed.split_once('.').unwrap();
@@ -103,6 +104,7 @@ async fn an_rsa_signature_of_zeros_is_rejected() {
 async fn an_empty_signature_or_one_of_the_wrong_length_is_rejected() {
     assert_zeros_are_rejected("ES256", "p256", &[0, 1, 32, 63, 65, 70, 96]).await;
     assert_zeros_are_rejected("ES384", "p384", &[64]).await;
+    assert_zeros_are_rejected("ES512", "p521", &[0, 64, 131, 132, 133]).await;
     assert_zeros_are_rejected("EdDSA", "ed", &[0]).await;
     assert_zeros_are_rejected("RS256", "rsa", &[0, 255, 257]).await;
 }
@@ -129,7 +131,7 @@ async fn without_a_key_id_exactly_one_key_must_match() {
     };
     let bench = Bench::new();
     assert_eq!(bench.reason(&none(&P256, "ES256")).await, "accepted");
-    let two = json!({"keys": [P256.jwk_with(json!({"kid": "a"})), P256.jwk_with(json!({"kid": "b"}))]});
+    let two = json!({"keys": [P256.jwk_with(json!({"kid": "a"})), OTHER_P256.jwk_with(json!({"kid": "b"}))]});
     let bench = Bench::with(&two, |_| {});
     assert_eq!(bench.reason(&none(&P256, "ES256")).await, "not exactly one key matches");
     assert_eq!(bench.reason(&none(&RSA, "RS256")).await, "not exactly one key matches");
@@ -137,6 +139,9 @@ async fn without_a_key_id_exactly_one_key_must_match() {
     let bench = Bench::with(&nameless, |_| {});
     assert_eq!(bench.reason(&none(&P256, "ES256")).await, "accepted");
     assert_eq!(bench.reason(&by(&P256, "ES256", "p256")).await, "key unknown");
+    let bench = Bench::with(&nameless, |issuer| issuer.require_kid = false);
+    assert_eq!(bench.reason(&by(&P256, "ES256", "p256")).await, "accepted");
+    assert_eq!(bench.reason(&by(&OTHER_P256, "ES256", "p256")).await, "signature does not verify");
 }
 
 #[tokio::test]
@@ -145,7 +150,10 @@ async fn two_keys_with_one_id_need_different_algorithms() {
     let bench = Bench::with(&separate, |_| {});
     assert_eq!(bench.reason(&by(&P256, "ES256", "k")).await, "accepted");
     assert_eq!(bench.reason(&by(&P384, "ES384", "k")).await, "accepted");
-    let same = json!({"keys": [P256.jwk_with(json!({"kid": "k"})), P256.jwk_with(json!({"kid": "k"}))]});
+    let twice = json!({"keys": [P256.jwk_with(json!({"kid": "k"})), P256.jwk_with(json!({"kid": "k"}))]});
+    assert_eq!(Bench::with(&twice, |_| {}).reason(&by(&P256, "ES256", "k")).await, "accepted");
+    let same =
+        json!({"keys": [P256.jwk_with(json!({"kid": "k"})), OTHER_P256.jwk_with(json!({"kid": "k"}))]});
     assert_eq!(
         Bench::with(&same, |_| {}).reason(&by(&P256, "ES256", "k")).await,
         "not exactly one key matches"

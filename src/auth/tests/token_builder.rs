@@ -13,8 +13,9 @@ use aws_lc_rs::{
     rand::SystemRandom,
     rsa::KeySize,
     signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-        KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaKeyPair,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
+        EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
+        RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -47,8 +48,15 @@ pub(super) static RSA: LazyLock<Signer> =
 pub(super) static P256: LazyLock<Signer> = LazyLock::new(|| {
     Signer::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(), "P-256", 32)
 });
+/// A key of the same type as [`P256`].
+pub(super) static OTHER_P256: LazyLock<Signer> = LazyLock::new(|| {
+    Signer::Ec(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(), "P-256", 32)
+});
 pub(super) static P384: LazyLock<Signer> = LazyLock::new(|| {
     Signer::Ec(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap(), "P-384", 48)
+});
+pub(super) static P521: LazyLock<Signer> = LazyLock::new(|| {
+    Signer::Ec(EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).unwrap(), "P-521", 66)
 });
 pub(super) static ED: LazyLock<Signer> = LazyLock::new(|| Signer::Ed(Ed25519KeyPair::generate().unwrap()));
 
@@ -58,8 +66,14 @@ impl Signer {
         match self {
             Self::Rsa(key) => {
                 let mut signature = vec![0; key.public_modulus_len()];
-                let padding: &dyn aws_lc_rs::signature::RsaEncoding =
-                    if alg == "PS256" { &RSA_PSS_SHA256 } else { &RSA_PKCS1_SHA256 };
+                let padding: &dyn RsaEncoding = match alg {
+                    "RS384" => &RSA_PKCS1_SHA384,
+                    "RS512" => &RSA_PKCS1_SHA512,
+                    "PS256" => &RSA_PSS_SHA256,
+                    "PS384" => &RSA_PSS_SHA384,
+                    "PS512" => &RSA_PSS_SHA512,
+                    _ => &RSA_PKCS1_SHA256,
+                };
                 key.sign(padding, &random, message, &mut signature).unwrap();
                 signature
             }
@@ -139,6 +153,7 @@ pub(super) fn all_keys() -> Value {
         RSA.jwk_with(json!({"kid": "rsa", "use": "sig"})),
         P256.jwk_with(json!({"kid": "p256", "use": "sig", "alg": "ES256"})),
         P384.jwk_with(json!({"kid": "p384"})),
+        P521.jwk_with(json!({"kid": "p521"})),
         ED.jwk_with(json!({"kid": "ed", "alg": "EdDSA"})),
     ]})
 }

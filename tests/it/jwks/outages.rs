@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::{FETCHED_ISSUER, answer, call_with_new_token, idp::*, readiness, service_at, until};
-use crate::tokens::forge::Forge;
+use super::{FETCHED_ISSUER, ONCE, answer, call_with_new_token, idp::*, readiness, service_at, until};
+use crate::tokens::forge::{Forge, b64};
 
 const UNAVAILABLE: &str = "IDENTITY_PROVIDER_UNAVAILABLE";
 /// The longest time that a test waits.
@@ -58,6 +58,20 @@ async fn a_service_starts_while_the_issuer_is_down_and_recovers() {
     let up = async { while call_with_new_token(&service, &forge).await != "OK" {} };
     timeout(TIMEOUT, up).await.unwrap();
     assert_eq!(readiness(&service).await, "ok\n");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_issuer_without_a_usable_key_is_a_line_while_another_works() {
+    let shared = json!({"kty": "oct", "kid": "shared", "k": "c2VjcmV0"});
+    let weak = json!({"kty": "RSA", "kid": "weak", "n": b64([0xff; 128]), "e": "AQAB"});
+    let idp = Idp::start(Answer::Keys(json!({"keys": [shared, weak]}))).await;
+    let service = service_at(&idp, "keys", ONCE).await;
+    assert_eq!(call_with_new_token(&service, &Forge::new()).await, "TOKEN_INVALID");
+    let ready = reqwest::get(format!("http://{}/readyz", service.admin)).await.unwrap();
+    assert_eq!(ready.status(), 200);
+    let text = ready.text().await.unwrap();
+    assert_eq!(text, format!("ok\nissuer: {FETCHED_ISSUER}: publishes no usable key\n"));
     service.stop().await;
 }
 

@@ -1,6 +1,6 @@
 //! Invalid signatures, and keys that may not be used for the algorithm.
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
 use super::{
@@ -125,4 +125,39 @@ async fn eddsa_is_accepted_if_the_issuer_may_use_it() {
     let message = message(&head, &claims(&json!({})).to_string());
     let token = format!("{message}.{}", b64(key.sign(message.as_bytes())));
     accepts("EdDSA", &json!({"keys": [public]}), &token).await;
+}
+
+#[tokio::test]
+async fn es512_is_accepted_if_the_issuer_may_use_it() {
+    let key = EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).unwrap();
+    let (x, y) = key.public_key().as_ref()[1..].split_at(66);
+    let public = json!({"kty": "EC", "crv": "P-521", "kid": "p521", "x": b64(x), "y": b64(y)});
+    let head = header(&json!({"alg": "ES512", "kid": "p521"})).to_string();
+    let message = message(&head, &claims(&json!({})).to_string());
+    let signature = key.sign(&aws_lc_rs::rand::SystemRandom::new(), message.as_bytes()).unwrap();
+    accepts("ES512", &json!({"keys": [public]}), &format!("{message}.{}", b64(signature))).await;
+}
+
+#[tokio::test]
+async fn the_same_key_twice_in_a_set_is_one() {
+    let forge = Forge::new();
+    let jwks = json!({"keys": [forge.public(), forge.public()]});
+    accepts("ES256", &jwks, &forge.token_with_claims(json!({}))).await;
+}
+
+#[tokio::test]
+async fn settings_accept_keys_without_an_id_and_tokens_without_an_audience() {
+    let forge = Forge::new();
+    let mut key = forge.public();
+    key.as_object_mut().unwrap().remove("kid");
+    let jwks = json!({"keys": [key]}).to_string();
+    let settings = "require_kid = false\naudience_claim = \"client_id\"\n";
+    let stage =
+        Stage { service: Box::pin(Plan::default().issuer(settings).jwks(&jwks).start()).await, forge };
+    let token = stage.forge.token_with_claims(json!({"aud": null, "client_id": "logkey"}));
+    assert_eq!(Caller::new(stage.service.channel(), &token).who_am_i().await.unwrap().tenant_id, "payments");
+    let other = stage.forge.token_with_claims(json!({"aud": null, "client_id": "other"}));
+    let status = Caller::new(stage.service.channel(), &other).who_am_i().await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Unauthenticated);
+    stage.service.stop().await;
 }
