@@ -289,4 +289,9 @@ async fn a_list_shows_the_filtered_events_newest_first_as_text_and_json() {
             .collect();
         assert_eq!(names, *groups, "{filter:?}");
     }
+    for misspelled in ["NOPE", "ok", "NOT_ALLOWED "] {
+        let (code, output) = audit(dir.path(), &["list", "--outcome", misspelled]);
+        assert_eq!(code, Some(2), "{misspelled}: {output}");
+        assert!(output.contains("expected OK or a reason"), "{output}");
+    }
 }

@@ -8,12 +8,14 @@ use super::{failure::Failure, log_location::LogLocation, table};
 use crate::{
     audit::parsed_event::ParsedEvent,
     config::parse_duration,
-    domain::{tenant::TenantId, time::Timestamp},
+    domain::{reason::Reason, tenant::TenantId, time::Timestamp},
     ports::EventFilter,
 };
 
 /// How many events one query reads.
 const PAGE: u32 = 500;
+/// The outcome of a call that succeeded.
+const OK: &str = "OK";
 
 /// The arguments of `logkey audit list`.
 #[derive(Debug, Args)]
@@ -33,7 +35,7 @@ pub(super) struct ListArgs {
     #[arg(long)]
     action: Option<String>,
     /// Only events with this outcome: OK, or a reason such as `NOT_ALLOWED`.
-    #[arg(long)]
+    #[arg(long, value_parser = outcome)]
     outcome: Option<String>,
     /// Only events of the call with this request id.
     #[arg(long, value_name = "ID")]
@@ -84,6 +86,13 @@ pub(super) async fn run(args: ListArgs) -> Result<ExitCode, Failure> {
         writeln!(out, "{}", table::table(&views))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Parses an outcome. A misspelled one would match no event, which reads like "nothing happened".
+fn outcome(text: &str) -> Result<String, String> {
+    let known = text == OK || Reason::ALL.iter().any(|reason| reason.as_str() == text);
+    let expected = "expected OK or a reason such as NOT_ALLOWED; docs/errors.md lists them";
+    if known { Ok(text.to_owned()) } else { Err(expected.to_owned()) }
 }
 
 /// Parses a point in time, or a duration before now.

@@ -16,8 +16,10 @@ use jsonwebtoken::{
 };
 use thiserror::Error;
 
-/// The mode of the files: only their owner may read and write them.
+/// The mode of a file with a private key: only its owner may read and write it.
 const OWNER_ONLY: u32 = 0o600;
+/// The mode of the file with the public keys, which the service may read as another user.
+const EVERYONE: u32 = 0o644;
 
 /// The files that [`generate`] created.
 #[derive(Debug)]
@@ -54,13 +56,13 @@ pub(super) fn generate(folder: &Path) -> Result<KeyPair, KeyError> {
         let path = folder.join(name);
         let (key, _) = parse(pem.as_bytes(), Some(algorithm)).ok_or(KeyError::Create)?;
         let public = public(&key, algorithm)?;
-        write_new(&path, &pem)?;
+        write_new(&path, &pem, OWNER_ONLY)?;
         keys.push((path, public.common.key_id.clone().unwrap_or_default()));
         set.keys.push(public);
     }
     let path = folder.join("jwks.json");
     let text = serde_json::to_string_pretty(&set).map_err(KeyError::Json)?;
-    write_new(&path, &format!("{text}\n"))?;
+    write_new(&path, &format!("{text}\n"), EVERYONE)?;
     Ok(KeyPair { keys, set: path })
 }
 
@@ -113,11 +115,13 @@ fn to_pem(pkcs8: &[u8]) -> String {
     )
 }
 
-fn write_new(path: &Path, text: &str) -> Result<(), KeyError> {
+fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), KeyError> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, OWNER_ONLY);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
     let result = options.open(path).and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()));
     result.map_err(|error| KeyError::Write(path.to_owned(), error))
 }

@@ -83,13 +83,13 @@ fn an_existing_key_is_never_overwritten() {
 
 #[cfg(unix)]
 #[test]
-fn only_the_owner_may_read_a_created_key() {
+fn only_the_owner_may_read_a_private_key_and_everyone_the_key_set() {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = TempDir::new().unwrap();
     keys::generate(folder.path()).unwrap();
-    let mode = fs::metadata(folder.path().join("rs256.pem")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    let mode = |name| fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("rs256.pem"), mode("es256.pem"), mode("jwks.json")), (0o600, 0o600, 0o644));
 }
 
 #[test]
