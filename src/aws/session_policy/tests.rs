@@ -21,6 +21,20 @@ fn resources(grant: &AccountGrant, scope: SessionScope, statement: usize) -> Vec
     serde_json::from_value(policy["Statement"][statement]["Resource"].clone()).unwrap()
 }
 
+#[test]
+fn a_session_policy_names_the_service_of_its_partition() {
+    for (partition, service) in [
+        ("aws-cn", "logs.*.amazonaws.com.cn"),
+        ("aws-eusc", "logs.*.amazonaws.eu"),
+        ("aws-iso", "logs.*.c2s.ic.gov"),
+    ] {
+        let role = format!("arn:{partition}:iam::111122223333:role/Associator").parse().unwrap();
+        let grant = AccountGrant { role, ..grant(&["/a"], &["*"]) };
+        let policy = SessionPolicy::of(&grant, SessionScope::LogGroups).json;
+        assert!(policy.contains(&format!("\"kms:ViaService\":\"{service}\"")), "{policy}");
+    }
+}
+
 /// Compares the whole session policy: its actions, resources and conditions. An unintended addition fails.
 #[test]
 fn a_session_policy_allows_exactly_these_actions() {

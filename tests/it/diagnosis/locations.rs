@@ -32,10 +32,13 @@ fn query_results() -> Target {
 }
 
 #[tokio::test]
-async fn china_and_the_us_government_have_other_arns_and_service_names() {
-    for (partition, region, suffix) in
-        [("aws-cn", "cn-north-1", "amazonaws.com.cn"), ("aws-us-gov", "us-gov-west-1", "amazonaws.com")]
-    {
+async fn every_partition_has_its_own_arns_and_service_names() {
+    for (partition, region, suffix) in [
+        ("aws-cn", "cn-north-1", "amazonaws.com.cn"),
+        ("aws-us-gov", "us-gov-west-1", "amazonaws.com"),
+        ("aws-eusc", "eusc-de-east-1", "amazonaws.eu"),
+        ("aws-iso-b", "us-isob-east-1", "sc2s.sgov.gov"),
+    ] {
         let service = in_partition(partition, region).await;
         let caller = service.caller("payments", ALL);
         let key = |id: &str| format!("arn:{partition}:kms:{region}:{PAYMENTS}:key/{id}");
