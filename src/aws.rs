@@ -22,6 +22,7 @@ mod service_identity;
 mod session_name;
 mod session_policy;
 mod sessions;
+mod sqs;
 mod sts;
 mod tag_cache;
 
@@ -32,4 +33,9 @@ pub use self::{
     config::{Config, Endpoints, ServiceCredentials, SessionTagging, Timeouts},
     log_stream::{config::StreamConfig, sink::LogStream},
     session_policy::grant_fits_session_policy,
+    sqs::{
+        event::GroupEvent,
+        queue::EventQueue,
+        queue_url::{InvalidQueueUrl, QueueUrl},
+    },
 };

@@ -15,6 +15,7 @@ pub mod history;
 pub mod idempotency;
 pub mod key;
 pub mod key_policy;
+pub mod log_group_change;
 pub mod onboarding;
 pub mod pattern;
 pub mod policy_simulation;

@@ -7,6 +7,7 @@ pub mod auth;
 pub mod aws;
 pub mod bulk;
 mod clock;
+pub mod group_events;
 pub mod history;
 pub mod limit;
 pub mod queries;
@@ -29,6 +30,9 @@ pub use self::{
         UpstreamError,
     },
     clock::Clock,
+    group_events::{
+        GroupEvents, GroupEventsError, GroupMessage, Irrelevance, Receipt, UnreadableEvent, UnreadableMessage,
+    },
     history::{IdempotencyStore, KeyHistoryReader, KeyHistoryWriter, LockGuard, RequestLock},
     limit::{AcquireError, Admission, OverQuota, QuotaState, TenantQuota, UpstreamLimiter, UpstreamPermit},
     queries::{Queries, QueryId, QueryState},

@@ -5,6 +5,7 @@
 mod aws;
 mod edge;
 mod fixture;
+mod group_events;
 mod history;
 mod log;
 mod queries;
@@ -16,6 +17,7 @@ pub use self::{
     aws::{FakeAws, RecordedCall},
     edge::{FakeAudit, FakeAuthn, FakeClock, FakePolicy, FakeQuota, FakeTenants, FakeUpstreamLimiter},
     fixture::{ACCOUNT, KEY, OTHER_KEY, REGION, call, principal, tenant},
+    group_events::FakeGroupEvents,
     history::FakeHistory,
     log::FakeLog,
     queries::FakeQueries,

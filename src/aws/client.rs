@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use aws_config::{BehaviorVersion, retry::RetryConfig};
+use aws_config::retry::RetryConfig;
 use aws_sdk_sts::config::SharedCredentialsProvider;
 
 use super::{
@@ -40,17 +40,10 @@ impl Aws {
     /// Prepares the clients, without a call to AWS. If `config` has no service credentials, the SDK's default
     /// chain provides them when they are first needed.
     pub async fn connect(config: Config, clock: Arc<dyn Clock>) -> Self {
-        let Config { region, endpoints, session_duration, attribution, timeouts, service_principal } = config;
         let http = clients::http_client();
-        let mut sdk = aws_config::defaults(BehaviorVersion::latest())
-            .region(aws_config::Region::new(region.as_str().to_owned()))
-            .http_client(http.clone())
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(clients::timeouts(&timeouts));
-        if let Some(service_principal) = service_principal {
-            sdk = sdk.credentials_provider(service_principal.provider());
-        }
+        let sdk = clients::service_identity(&config, http.clone()).retry_config(RetryConfig::disabled());
         let sdk = sdk.load().await;
+        let Config { region, endpoints, session_duration, attribution, timeouts, .. } = config;
         let mut sts = aws_sdk_sts::config::Builder::from(&sdk);
         sts.set_endpoint_url(endpoints.sts().map(str::to_owned));
         let client = aws_sdk_sts::Client::from_conf(sts.build());

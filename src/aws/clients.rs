@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use aws_config::{BehaviorVersion, timeout::TimeoutConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, timeout::TimeoutConfig};
 use aws_sdk_sts::config::{
     IdentityCache, SharedHttpClient, StalledStreamProtectionConfig, retry::RetryConfig,
 };
@@ -21,7 +21,7 @@ use aws_smithy_http_client::{
 use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
 use parking_lot::Mutex;
 
-use super::config::{Endpoints, Timeouts};
+use super::config::{Config, Endpoints, Timeouts};
 use crate::domain::aws::Region;
 
 /// The maximum number of Regions with cached clients; AWS has about forty Regions.
@@ -92,6 +92,18 @@ impl Clients {
 impl fmt::Debug for Clients {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Clients").field("endpoints", &self.endpoints).finish_non_exhaustive()
+    }
+}
+
+/// The SDK's configuration with the credentials of the service identity, without an endpoint.
+pub(super) fn service_identity(config: &Config, http: SharedHttpClient) -> ConfigLoader {
+    let sdk = aws_config::defaults(BehaviorVersion::latest())
+        .region(aws_config::Region::new(config.region.as_str().to_owned()))
+        .http_client(http)
+        .timeout_config(timeouts(&config.timeouts));
+    match &config.service_principal {
+        Some(service_principal) => sdk.credentials_provider(service_principal.provider()),
+        None => sdk,
     }
 }
 

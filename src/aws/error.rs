@@ -19,7 +19,8 @@ use crate::{
     ports::aws::{AwsErrorDetails, Refusal, UpstreamError},
 };
 
-/// The error codes of throttling, as in the SDK's own retries (`aws_runtime::retries::classifiers`).
+/// The error codes of throttling, as in the SDK's own retries (`aws_runtime::retries::classifiers`), and those of
+/// `ReceiveMessage`: <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html>.
 const THROTTLING: &[&str] = &[
     "Throttling",
     "ThrottlingException",
@@ -35,6 +36,9 @@ const THROTTLING: &[&str] = &[
     "SlowDown",
     "PriorRequestNotComplete",
     "EC2ThrottledException",
+    "KMS.ThrottlingException",
+    "KmsThrottled",
+    "OverLimit",
 ];
 /// The error codes of a conflict with another change.
 const CONFLICT: &[&str] =
@@ -138,14 +142,15 @@ pub(super) fn request_id(error: &UpstreamError) -> Option<&str> {
     }
 }
 
-/// Classifies an error response: by its code first, then by the status, then by the message.
+/// Classifies an error response: by its code first, then by the status, then by the message. A response
+/// without an error status is one that the SDK could not parse, which says nothing about the call.
 fn classify(status: u16, answer: AwsErrorDetails) -> UpstreamError {
     let code = &*answer.code;
     if THROTTLING.contains(&code) || status == 429 {
         UpstreamError::Throttled { answer }
     } else if CONFLICT.contains(&code) {
         UpstreamError::Conflict { answer }
-    } else if SERVER_FAULT.contains(&code) || status >= 500 || status == 408 {
+    } else if SERVER_FAULT.contains(&code) || status >= 500 || status == 408 || status < 400 {
         UpstreamError::Fault { answer }
     } else if let Some(fault) = request_fault(code, &answer.message) {
         UpstreamError::ServiceMisconfigured { fault, answer }

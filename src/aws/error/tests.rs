@@ -60,7 +60,7 @@ fn json(status: u16, code: &str, message: &str) -> Vec<u8> {
 }
 
 /// Sends `AssociateKmsKey` to this address, and returns its error.
-async fn associate(url: &str) -> UpstreamError {
+fn client(url: &str) -> aws_sdk_cloudwatchlogs::Client {
     let config = aws_sdk_cloudwatchlogs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("eu-west-1"))
@@ -71,8 +71,11 @@ async fn associate(url: &str) -> UpstreamError {
             TimeoutConfig::builder().operation_attempt_timeout(Duration::from_millis(500)).build(),
         )
         .build();
-    let client = aws_sdk_cloudwatchlogs::Client::from_conf(config);
-    let result = client.associate_kms_key().log_group_name("/app").kms_key_id("k").send().await;
+    aws_sdk_cloudwatchlogs::Client::from_conf(config)
+}
+
+async fn associate(url: &str) -> UpstreamError {
+    let result = client(url).associate_kms_key().log_group_name("/app").kms_key_id("k").send().await;
     upstream(result.unwrap_err())
 }
 
@@ -234,6 +237,15 @@ async fn a_response_that_is_not_from_aws_is_classified_by_status() {
         panic!("{forbidden:?}")
     };
     assert_eq!(&*answer.code, "HTTP 403");
+    let redirect = associate(&responding(http(302, "", html)).await).await;
+    assert!(matches!(redirect, UpstreamError::Fault { .. }), "{redirect:?}");
+}
+
+#[tokio::test]
+async fn a_response_that_cannot_be_parsed_is_no_refusal() {
+    let url = responding(http(200, "", "<html>Welcome</html>")).await;
+    let error = upstream(client(&url).describe_log_groups().send().await.unwrap_err());
+    assert!(matches!(error, UpstreamError::Fault { .. }), "{error:?}");
 }
 
 #[tokio::test]

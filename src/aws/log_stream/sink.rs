@@ -155,17 +155,11 @@ impl fmt::Debug for Role {
 
 /// The SDK configuration for STS, as for the tenants' roles.
 async fn sdk(config: &Config, http: SharedHttpClient) -> aws_config::SdkConfig {
-    let mut sdk = aws_config::defaults(BehaviorVersion::latest())
-        .region(aws_config::Region::new(config.region.as_str().to_owned()))
-        .http_client(http)
-        .timeout_config(clients::timeouts(&config.timeouts));
-    if let Some(url) = config.endpoints.sts() {
-        sdk = sdk.endpoint_url(url);
+    let sdk = clients::service_identity(config, http);
+    match config.endpoints.sts() {
+        Some(url) => sdk.endpoint_url(url).load().await,
+        None => sdk.load().await,
     }
-    if let Some(service_principal) = &config.service_principal {
-        sdk = sdk.credentials_provider(service_principal.provider());
-    }
-    sdk.load().await
 }
 
 /// Converts the failure of a call to the error of a sink.
