@@ -5,6 +5,7 @@ mod control;
 mod faults;
 mod key_policy;
 mod keys;
+mod queues;
 mod roles;
 mod simulation;
 

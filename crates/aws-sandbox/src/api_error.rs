@@ -77,6 +77,7 @@ impl ApiError {
             ),
             Service::Sts | Service::Iam => Self::new("Throttling", "Rate exceeded"),
             Service::ServiceQuotas => Self::new("TooManyRequestsException", "Rate exceeded"),
+            Service::Sqs => Self::new("RequestThrottled", "Rate exceeded"),
         }
     }
 
@@ -101,6 +102,7 @@ impl ApiError {
             Service::Logs | Service::Tagging => "InvalidParameterException",
             Service::Kms => "ValidationException",
             Service::ServiceQuotas => "IllegalArgumentException",
+            Service::Sqs => "InvalidParameterValue",
             Service::Sts | Service::Iam => "ValidationError",
         };
         Self::new(
@@ -124,6 +126,11 @@ impl ApiError {
     /// `ResourceNotFoundException` of `CloudWatch` Logs.
     pub(crate) fn log_group_not_found() -> Self {
         Self::new("ResourceNotFoundException", "The specified log group does not exist.")
+    }
+
+    /// `QueueDoesNotExist` of SQS.
+    pub(crate) fn queue_not_found() -> Self {
+        Self::new("QueueDoesNotExist", "The specified queue does not exist.")
     }
 
     /// `NotFoundException` of KMS.

@@ -27,6 +27,7 @@ use crate::{
 pub(crate) struct Context<'a> {
     pub(crate) state: &'a AwsState,
     pub(crate) call: &'a Call,
+    pub(crate) request_id: &'a str,
     pub(crate) principal: Arc<Principal>,
     /// The caller's account.
     pub(crate) account: Arc<Account>,
@@ -177,8 +178,7 @@ impl Context<'_> {
         more: &[(&str, &str)],
     ) -> Result<(), DenyReason> {
         let Some(policy) = &self.principal.identity else { return Ok(()) };
-        let mut context = self.facts();
-        context.extend(more);
+        let context = self.facts(more);
         let principal = self.principal.eval_principal();
         match policy.verdict(&EvalRequest { principal, action, resources, context: &context }) {
             Verdict::Denied => Err(DenyReason::Denied("identity-based policy")),

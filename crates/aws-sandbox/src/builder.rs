@@ -7,7 +7,7 @@ use crate::{
     sandbox::Sandbox,
     seed::{
         contents::{
-            AccountSeed, KeySeed, LogGroupSeed, PolicyText, QueryPlan, QuotaSeed, RoleSeed, Seed,
+            AccountSeed, KeySeed, LogGroupSeed, PolicyText, QueryPlan, QueueSeed, QuotaSeed, RoleSeed, Seed,
             ServiceIdentity,
         },
         error::SeedErrors,
@@ -95,6 +95,13 @@ impl Builder {
         self
     }
 
+    /// The queue that gets an event for each call that creates a log group or changes a key, in any account.
+    #[must_use]
+    pub fn event_queue(mut self, arn: &str) -> Self {
+        self.seed.event_queue = Some(arn.to_owned());
+        self
+    }
+
     /// Adds a fault that is active from the start.
     #[must_use]
     pub fn fault(mut self, fault: Fault) -> Self {
@@ -169,6 +176,13 @@ impl AccountSeed {
     #[must_use]
     pub fn key_with(mut self, key: KeySeed) -> Self {
         self.keys.push(key);
+        self
+    }
+
+    /// Adds an SQS queue.
+    #[must_use]
+    pub fn queue(mut self, queue: QueueSeed) -> Self {
+        self.queues.push(queue);
         self
     }
 

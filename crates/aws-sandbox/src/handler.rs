@@ -21,12 +21,12 @@ use crate::{
     authorizer::Context,
     call_log::Entry,
     control,
-    fault::plan::{FaultPlan, ResponseMutation},
+    fault::plan::FaultPlan,
     iam,
     instance::Instance,
     kms, logs,
     service::Service,
-    servicequotas, sigv4, sts, tagging,
+    servicequotas, sigv4, sqs, sts, tagging,
     wire::{
         answer::{self, Answer},
         body::{Body, ConnectionReset},
@@ -90,7 +90,10 @@ async fn respond(
     let ParsedCall { call, plan, number, request_id } = parsed;
     delay(plan.delay_before).await;
     let result = match dispose(call.service, plan.before.as_ref()).await? {
-        Disposition::Run => caller.and_then(|caller| execute(instance, call, caller, &plan.mutation)),
+        Disposition::Run => match caller {
+            Ok(caller) => execute(instance, parsed, caller).await,
+            Err(refusal) => Err(refusal),
+        },
         Disposition::Refuse(refusal) => Err(refusal),
         Disposition::Garble => return Ok(body::malformed_body(request_id)),
     };
@@ -113,29 +116,23 @@ async fn respond(
     })
 }
 
-fn execute(
-    instance: &Instance,
-    call: &Call,
-    caller: Caller,
-    mutation: &ResponseMutation,
-) -> Result<Answer, ApiError> {
+async fn execute(instance: &Instance, parsed: &ParsedCall, caller: Caller) -> Result<Answer, ApiError> {
+    let ParsedCall { call, plan, request_id, .. } = parsed;
     let now = instance.state.now();
-    let quotas = caller.account.quotas();
-    let mut buckets = caller.region.buckets();
-    let allowed = buckets.take(&quotas, &call.operation, now);
-    drop(buckets);
+    let allowed = caller.region.buckets().take(&caller.account.quotas(), &call.operation, now);
     if !allowed {
         return Err(ApiError::throttled(call.service));
     }
     let context = Context {
         state: &instance.state,
         call,
+        request_id,
         principal: caller.principal,
         account: caller.account,
         region: caller.region,
         role: caller.role,
         now,
-        mutation: mutation.clone(),
+        mutation: plan.mutation.clone(),
     };
     match call.service {
         Service::Logs => logs::execute(&context),
@@ -144,5 +141,6 @@ fn execute(
         Service::Iam => iam::execute(&context),
         Service::Tagging => tagging::execute(&context),
         Service::ServiceQuotas => servicequotas::execute(&context),
+        Service::Sqs => sqs::execute(&context).await,
     }
 }

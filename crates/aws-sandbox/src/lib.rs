@@ -1,5 +1,5 @@
-//! The embedded AWS: STS, IAM, `CloudWatch` Logs, KMS, Service Quotas and tags over a real socket. Tests, the
-//! demo and `logkey sandbox` use it. It encrypts nothing and keeps its state in memory only.
+//! The embedded AWS: STS, IAM, `CloudWatch` Logs, KMS, Service Quotas, SQS and tags over a real socket. Tests,
+//! the demo and `logkey sandbox` use it. It encrypts nothing and keeps its state in memory only.
 //! `docs/sandbox.md` lists which of AWS's rules it enforces.
 
 mod api_error;
@@ -7,6 +7,7 @@ mod authorizer;
 pub mod builder;
 pub mod call_log;
 pub mod clock;
+mod cloudtrail;
 mod condition_keys;
 mod control;
 pub mod fault;
@@ -25,6 +26,7 @@ pub mod seed;
 mod service;
 mod servicequotas;
 mod sigv4;
+mod sqs;
 mod state;
 mod sts;
 mod tagging;

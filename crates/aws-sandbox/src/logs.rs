@@ -9,10 +9,16 @@ mod queries;
 mod resource;
 pub(crate) mod service;
 
-use crate::{api_error::ApiError, authorizer::Context, service::Service, wire::answer::Answer};
+use crate::{api_error::ApiError, authorizer::Context, cloudtrail, service::Service, wire::answer::Answer};
 
-/// Runs one operation.
+/// Runs one operation, and reports it to the event queue.
 pub(crate) fn execute(context: &Context<'_>) -> Result<Answer, ApiError> {
+    let result = run(context);
+    cloudtrail::report(context, result.as_ref());
+    result
+}
+
+fn run(context: &Context<'_>) -> Result<Answer, ApiError> {
     match context.call.operation.as_str() {
         "AssociateKmsKey" => associate::associate(context),
         "DisassociateKmsKey" => associate::disassociate(context),

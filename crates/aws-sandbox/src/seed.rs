@@ -11,8 +11,8 @@ mod tests;
 
 pub use self::{
     contents::{
-        AccountSeed, JournalSeed, KeySeed, LogGroupSeed, PolicyText, QueryPlan, QuotaSeed, RoleSeed, Seed,
-        ServiceIdentity,
+        AccountSeed, JournalSeed, KeySeed, LogGroupSeed, PolicyText, QueryPlan, QueueSeed, QuotaSeed,
+        RoleSeed, Seed, ServiceIdentity,
     },
     error::{SeedError, SeedErrors},
 };

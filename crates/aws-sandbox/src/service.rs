@@ -18,15 +18,17 @@ pub enum Service {
     Tagging,
     /// Service Quotas.
     ServiceQuotas,
+    /// Simple Queue Service.
+    Sqs,
 }
 
 // === impl Service ===
 
 impl Service {
-    /// Whether the service uses AWS JSON 1.1.
+    /// Whether the service uses AWS JSON: version 1.0 for SQS, and 1.1 otherwise.
     pub(crate) fn is_json(self) -> bool {
         match self {
-            Self::Logs | Self::Kms | Self::ServiceQuotas | Self::Tagging => true,
+            Self::Logs | Self::Kms | Self::ServiceQuotas | Self::Tagging | Self::Sqs => true,
             Self::Sts | Self::Iam => false,
         }
     }
@@ -41,6 +43,7 @@ impl Service {
             Self::Iam => "iam",
             Self::Tagging => "tagging",
             Self::ServiceQuotas => "servicequotas",
+            Self::Sqs => "sqs",
         }
     }
 
@@ -53,7 +56,9 @@ impl Service {
     pub(crate) fn version(self) -> &'static str {
         match self {
             Self::Iam => "2010-05-08",
-            Self::Logs | Self::Kms | Self::Sts | Self::ServiceQuotas | Self::Tagging => "2011-06-15",
+            Self::Logs | Self::Kms | Self::Sts | Self::ServiceQuotas | Self::Tagging | Self::Sqs => {
+                "2011-06-15"
+            }
         }
     }
 
@@ -64,6 +69,7 @@ impl Service {
             "TrentService" => Some(Self::Kms),
             "ResourceGroupsTaggingAPI_20170126" => Some(Self::Tagging),
             "ServiceQuotasV20190624" => Some(Self::ServiceQuotas),
+            "AmazonSQS" => Some(Self::Sqs),
             _ => None,
         }
     }

@@ -5,4 +5,5 @@ pub(crate) mod account;
 pub(crate) mod aws;
 pub(crate) mod groups;
 pub(crate) mod keys;
+pub(crate) mod queues;
 pub(crate) mod region;

@@ -43,6 +43,11 @@ pub(crate) fn log_group_name(name: &str) -> Result<(), ApiError> {
     require(valid, Service::Logs, "logGroupName", name, rule)
 }
 
+/// `QueueName`: 1 to 80 letters, digits, `-` and `_`. The sandbox has no FIFO queues.
+pub(crate) fn queue_name(name: &str) -> bool {
+    (1..=80).contains(&name.len()) && name.chars().all(|c| is_word(c) || c == '-')
+}
+
 /// `LogStreamName`: 1 to 512 characters of `[^:*]*`.
 pub(crate) fn log_stream_name(name: &str) -> Result<(), ApiError> {
     let valid = (1..=512).contains(&name.chars().count()) && !name.contains([':', '*']);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     check::{check, key_arn, key_policy},
-    contents::{AccountSeed, KeySeed, LogGroupSeed, QuotaSeed, RoleSeed, Seed, ServiceIdentity},
+    contents::{AccountSeed, KeySeed, LogGroupSeed, QueueSeed, QuotaSeed, RoleSeed, Seed, ServiceIdentity},
     error::SeedErrors,
 };
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
         aws::{AwsState, Defaults},
         groups::LogGroup,
         keys::Key,
+        queues::{Queue, QueueSettings, Redrive},
         region::Region,
     },
 };
@@ -33,6 +34,9 @@ pub(crate) fn apply(state: &AwsState, seed: &Seed) -> Result<(), SeedErrors> {
     let mut defaults = state.defaults();
     if let Some(service_identity) = &seed.service_principal {
         defaults.service_identity = service_identity.clone();
+    }
+    if let Some(arn) = &seed.event_queue {
+        defaults.event_queue = Some(arn.clone());
     }
     if let Some(quotas) = &seed.quotas {
         defaults.quotas = Arc::new(quotas.quotas());
@@ -88,6 +92,9 @@ fn fill(
     }
     for seed in &from.log_groups {
         add_groups(&to.enable(&seed.region), seed, state);
+    }
+    for seed in &from.queues {
+        add_queue(&to.enable(&seed.region), seed, state);
     }
     for (region, key) in &from.query_results {
         let region = to.enable(region);
@@ -166,6 +173,21 @@ fn add_groups(region: &Region, seed: &LogGroupSeed, state: &AwsState) {
         group.kms_key = key.map(|key| key_arn(key, account, &region.name));
         logs.groups.insert(name, group);
     }
+}
+
+fn add_queue(region: &Region, seed: &QueueSeed, state: &AwsState) {
+    let mut queues = region.queues();
+    let mut create = |name: &str| {
+        let new = || Queue::new(region.arn("sqs", name), QueueSettings::default(), state.now());
+        queues.create(name, new)
+    };
+    let default = QueueSettings::default();
+    let redrive = seed.dead_letter_queue.as_ref().map(|name| Redrive {
+        dead_letter_arn: create(name).arn.clone(),
+        max_receives: seed.max_receive_count.unwrap_or(3),
+    });
+    let visibility_seconds = seed.visibility_timeout.unwrap_or(default.visibility_seconds);
+    create(&seed.name).set_settings(QueueSettings { visibility_seconds, redrive, ..default });
 }
 
 fn add_service_identity(state: &AwsState, defaults: &Defaults) {

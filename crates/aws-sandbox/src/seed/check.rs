@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    contents::{AccountSeed, KeySeed, LogGroupSeed, RoleSeed, Seed},
+    contents::{AccountSeed, KeySeed, LogGroupSeed, QueueSeed, RoleSeed, Seed},
     error::SeedError,
 };
 use crate::{
@@ -118,6 +118,9 @@ impl Checker<'_> {
                 }
             }
         }
+        for queue in &account.queues {
+            self.queue(&format!("{location}, queue {} in {}", queue.name, queue.region), queue);
+        }
         let mut names = BTreeSet::new();
         for group in &account.log_groups {
             let location = format!("{location}, log group {} in {}", group.name, group.region);
@@ -125,6 +128,25 @@ impl Checker<'_> {
             if !names.insert((&group.region, &group.name)) {
                 self.diagnostic(&location, "is defined twice; remove one");
             }
+        }
+    }
+
+    fn queue(&mut self, location: &str, queue: &QueueSeed) {
+        self.region(location, &queue.region);
+        for name in [Some(&queue.name), queue.dead_letter_queue.as_ref()].into_iter().flatten() {
+            if !validate::queue_name(name) {
+                let text = format!("`{name}` is not a queue name; expected 1 to 80 of A-Z a-z 0-9 - _");
+                self.diagnostic(location, text);
+            }
+        }
+        if queue.visibility_timeout.is_some_and(|seconds| !(0..=43_200).contains(&seconds)) {
+            self.diagnostic(location, "visibility_timeout must be between 0 and 43200 seconds");
+        }
+        if queue.max_receive_count.is_some_and(|count| !(1..=1_000).contains(&count)) {
+            self.diagnostic(location, "max_receive_count must be between 1 and 1000");
+        }
+        if queue.max_receive_count.is_some() && queue.dead_letter_queue.is_none() {
+            self.diagnostic(location, "max_receive_count needs a dead_letter_queue");
         }
     }
 

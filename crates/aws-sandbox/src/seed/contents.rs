@@ -24,6 +24,8 @@ pub struct Seed {
     pub accounts: Vec<AccountSeed>,
     /// Faults that are active from the start.
     pub faults: Vec<Fault>,
+    /// The ARN of the queue that gets the events of all accounts; if absent, it stays as it is.
+    pub event_queue: Option<String>,
 }
 
 /// The principal that the service runs as.
@@ -78,6 +80,8 @@ pub struct AccountSeed {
     pub keys: Vec<KeySeed>,
     /// The log groups to add or replace.
     pub log_groups: Vec<LogGroupSeed>,
+    /// The queues to add or change; a queue keeps its messages.
+    pub queues: Vec<QueueSeed>,
 }
 
 /// How queries run.
@@ -168,6 +172,22 @@ pub struct LogGroupSeed {
     pub tags: BTreeMap<String, String>,
 }
 
+/// One SQS queue.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueSeed {
+    /// The name.
+    pub name: String,
+    /// The Region, such as `us-east-1`.
+    pub region: String,
+    /// For how many seconds a received message is hidden; 30 by default.
+    pub visibility_timeout: Option<i64>,
+    /// The name of the dead-letter queue in the same Region; none if absent. It is created too.
+    pub dead_letter_queue: Option<String>,
+    /// How often a message is received before it moves to the dead-letter queue; 3 by default.
+    pub max_receive_count: Option<u32>,
+}
+
 /// A policy: JSON text, a table, or a policy name such as `allow-logs`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
@@ -199,7 +219,8 @@ impl AccountSeed {
         let named = self.regions.iter().chain(self.query_results.keys());
         let keys = self.keys.iter().map(|key| &key.region);
         let groups = self.log_groups.iter().map(|group| &group.region);
-        named.chain(keys).chain(groups).map(String::as_str)
+        let queues = self.queues.iter().map(|queue| &queue.region);
+        named.chain(keys).chain(groups).chain(queues).map(String::as_str)
     }
 }
 

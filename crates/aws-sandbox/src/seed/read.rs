@@ -38,6 +38,7 @@ impl FromStr for Seed {
                 "verify_signatures" => seed.verify_signatures = reader.read(value, &name),
                 "journal" => seed.journal = reader.read(value, &name).unwrap_or_default(),
                 "faults" => seed.faults = reader.list(value, &name),
+                "event_queue" => seed.event_queue = reader.read(value, &name),
                 "accounts" => {
                     let tables: Vec<Value> = reader.read(value, &name).unwrap_or_default();
                     for (at, table) in tables.into_iter().enumerate() {
@@ -47,7 +48,7 @@ impl FromStr for Seed {
                 }
                 _ => reader.error(
                     &name,
-                    "unknown field; expected hub, quotas, verify_signatures, journal, accounts or faults",
+                    "unknown field; expected hub, quotas, verify_signatures, journal, event_queue, accounts or faults",
                 ),
             }
         }
@@ -81,9 +82,10 @@ impl Reader {
                 "roles" => account.roles = self.list(value, &location),
                 "keys" => account.keys = self.list(value, &location),
                 "log_groups" => account.log_groups = self.list(value, &location),
+                "queues" => account.queues = self.list(value, &location),
                 _ => self.error(
                     &location,
-                    "unknown field; expected account_id, regions, quotas, queries, query_results, roles, keys or log_groups",
+                    "unknown field; expected account_id, regions, quotas, queries, query_results, roles, keys, log_groups or queues",
                 ),
             }
         }

@@ -21,6 +21,8 @@ pub(crate) struct AwsState {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Defaults {
     pub(crate) service_identity: ServiceIdentity,
+    /// The ARN of the queue that gets the events of all accounts.
+    pub(crate) event_queue: Option<String>,
     /// Shared, because there can be many accounts.
     pub(crate) quotas: Arc<Quotas>,
 }
@@ -47,6 +49,11 @@ impl AwsState {
 
     pub(crate) fn set_defaults(&self, defaults: Defaults) {
         self.defaults.store(Arc::new(defaults));
+    }
+
+    /// The ARN of the queue that gets the events of all accounts.
+    pub(crate) fn event_queue(&self) -> Option<String> {
+        self.defaults.load().event_queue.clone()
     }
 
     pub(crate) fn account(&self, id: &str) -> Option<Arc<Account>> {

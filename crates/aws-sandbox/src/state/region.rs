@@ -2,7 +2,7 @@
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{groups::LogGroups, keys::KeyRing};
+use super::{groups::LogGroups, keys::KeyRing, queues::Queues};
 use crate::{partition, quota::TokenBuckets};
 
 /// The state of one account in one Region.
@@ -12,6 +12,7 @@ pub(crate) struct Region {
     pub(crate) account_id: String,
     keys: Mutex<KeyRing>,
     logs: Mutex<LogGroups>,
+    queues: Mutex<Queues>,
     buckets: Mutex<TokenBuckets>,
 }
 
@@ -24,6 +25,7 @@ impl Region {
             account_id: account.to_owned(),
             keys: Mutex::default(),
             logs: Mutex::default(),
+            queues: Mutex::default(),
             buckets: Mutex::default(),
         }
     }
@@ -40,6 +42,10 @@ impl Region {
 
     pub(crate) fn logs(&self) -> MutexGuard<'_, LogGroups> {
         self.logs.lock()
+    }
+
+    pub(crate) fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock()
     }
 
     pub(crate) fn buckets(&self) -> MutexGuard<'_, TokenBuckets> {

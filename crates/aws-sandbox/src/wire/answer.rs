@@ -14,6 +14,7 @@ use crate::{api_error::ApiError, service::Service};
 /// The header on every response that distinguishes the sandbox from AWS.
 const MARKER: &str = "x-logkey-sandbox";
 const JSON: &str = "application/x-amz-json-1.1";
+const JSON_1_0: &str = "application/x-amz-json-1.0";
 const XML: &str = "text/xml";
 
 /// The result of a successful operation.
@@ -48,7 +49,8 @@ pub(crate) fn error(service: Service, refusal: &ApiError, request_id: &str) -> R
     let bytes = if service.is_json() {
         // AWS's authorization layer capitalizes this field.
         let field = if code == "AccessDeniedException" { "Message" } else { "message" };
-        json!({ "__type": code, field: message }).to_string()
+        let namespace = if service == Service::Sqs { "com.amazonaws.sqs#" } else { "" };
+        json!({ "__type": format!("{namespace}{code}"), field: message }).to_string()
     } else {
         let fault = if status.is_server_error() { "Receiver" } else { "Sender" };
         let (code, message) = (escape(code), escape(message));
@@ -58,7 +60,11 @@ pub(crate) fn error(service: Service, refusal: &ApiError, request_id: &str) -> R
             namespace(service)
         )
     };
-    response(content_type(service), *status, bytes.into(), request_id)
+    let mut response = response(content_type(service), *status, bytes.into(), request_id);
+    if let (Service::Sqs, Ok(value)) = (service, HeaderValue::from_str(&query_error(code))) {
+        response.headers_mut().insert("x-amzn-query-error", value);
+    }
+    response
 }
 
 /// A response with the headers that all responses carry.
@@ -85,7 +91,28 @@ fn namespace(service: Service) -> String {
 }
 
 fn content_type(service: Service) -> &'static str {
-    if service.is_json() { JSON } else { XML }
+    match service {
+        Service::Sqs => JSON_1_0,
+        Service::Logs | Service::Kms | Service::ServiceQuotas | Service::Tagging => JSON,
+        Service::Sts | Service::Iam => XML,
+    }
+}
+
+/// The code of an SQS error in the query protocol, which SDKs report instead of that in JSON:
+/// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-json-faqs.html>.
+fn query_error(code: &str) -> String {
+    let query = match code {
+        "QueueDoesNotExist" => "AWS.SimpleQueueService.NonExistentQueue",
+        "QueueNameExists" => "QueueAlreadyExists",
+        "BatchEntryIdsNotDistinct" => "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
+        "EmptyBatchRequest" => "AWS.SimpleQueueService.EmptyBatchRequest",
+        "TooManyEntriesInBatchRequest" => "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
+        "MessageNotInflight" => "AWS.SimpleQueueService.MessageNotInflight",
+        "UnsupportedOperation" => "AWS.SimpleQueueService.UnsupportedOperation",
+        "AccessDeniedException" => "AccessDenied",
+        other => other,
+    };
+    format!("{query};Sender")
 }
 
 /// Escapes text for the contents of an XML element.

@@ -1,4 +1,4 @@
-//! Parses requests: AWS JSON 1.1 with `X-Amz-Target`, or the query protocol's form with `Action`.
+//! Parses requests: AWS JSON 1.0 or 1.1 with `X-Amz-Target`, or the query protocol's form with `Action`.
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +22,8 @@ pub(crate) struct Call {
     pub(crate) params: Map<String, Value>,
     /// The SDK's id for all attempts of one invocation.
     pub(crate) invocation_id: Option<String>,
+    /// The host and port that the caller used.
+    pub(crate) host: String,
 }
 
 /// What the target or the form of a request says.
@@ -60,6 +62,7 @@ impl Call {
             unverified_token: text(&parts.headers, "x-amz-security-token").map(str::to_owned),
             params,
             invocation_id: text(&parts.headers, "amz-sdk-invocation-id").map(str::to_owned),
+            host: text(&parts.headers, "host").unwrap_or_default().to_owned(),
         })
     }
 
