@@ -5,6 +5,7 @@ pub mod arn;
 pub mod checkpoint;
 pub mod config;
 pub mod event;
+pub mod group_event;
 pub mod jwks;
 pub mod key_policy;
 pub mod policies;

@@ -46,5 +46,6 @@ targets! {
     each_arn_is_printed_as_it_was_read: arn,
     in_each_key_policy_a_deny_wins: key_policy,
     each_event_is_printed_without_terminal_escapes: event,
+    each_message_of_the_event_queue_is_a_change_or_gets_a_reason: group_event,
     each_trusted_checkpoint_is_well_formed: checkpoint,
 }

@@ -19,6 +19,7 @@ mod corpus;
 mod diagnosis;
 mod docs;
 mod edge;
+mod event_queue;
 mod harness;
 mod idempotency;
 mod imports;

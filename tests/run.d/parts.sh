@@ -15,7 +15,7 @@ declare -A about=(
   [python]="Python's grpcio against the service, using only reflection"
   [node]="Node's @grpc/grpc-js and fetch against the service"
   [idp]="two real identity providers in front of the service"
-  [aws]="boto3 and moto against the embedded AWS, and the service in front of moto"
+  [aws]="boto3 and moto against the embedded AWS, and the service and the event queue in front of moto"
   [onboarding]="the documents of logkey onboarding, checked by parliament, cfn-lint and an HCL parser"
   [demo]="logkey demo from start to end"
   [readme]="the commands of README.md, unchanged"
@@ -113,7 +113,9 @@ dex() {
 
 part_aws() {
   python_env aws tests/clients/aws/requirements.txt && built || return
-  "$venv/bin/python" -m pytest -p no:cacheprovider --color=no tests/clients/aws
+  "$venv/bin/python" -m pytest -p no:cacheprovider --color=no tests/clients/aws &&
+    "$venv/bin/python" tests/clients/aws/with_moto.py \
+      cargo test --locked --all-features --test it -- --ignored event_queue::moto
 }
 
 part_onboarding() {

@@ -379,4 +379,21 @@ proptest! {
     fn no_body_is_a_panic(body in ".{0,400}") {
         drop(GroupEvent::read(&body));
     }
+
+    #[test]
+    fn a_damaged_event_is_the_same_change_or_has_a_printable_reason(
+        at in any::<prop::sample::Index>(),
+        removed in 0_usize..40,
+        inserted in "[\\x00-\\x7f]{0,8}",
+    ) {
+        let text = created().to_string();
+        let at = at.index(text.len());
+        let (front, rest) = text.split_at(at);
+        let damaged = format!("{front}{inserted}{}", rest.get(removed..).unwrap_or_default());
+        match GroupEvent::read(&damaged) {
+            Ok(GroupEvent::Change(change)) => prop_assert_eq!(change.kind, ChangeKind::Created { key: None }),
+            Ok(GroupEvent::Irrelevant(reason)) => prop_assert!(!reason.to_string().contains(char::is_control)),
+            Err(reason) => prop_assert!(!reason.to_string().contains(char::is_control), "{reason}"),
+        }
+    }
 }
