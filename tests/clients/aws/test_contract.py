@@ -52,6 +52,11 @@ DIFFERENCES = {
     "assume a role for too long": "moto lets anyone assume any role, whatever its trust policy, external id, duration or session policy.",
     "assume a role with an invalid session policy": "moto lets anyone assume any role, whatever its trust policy, external id, duration or session policy.",
     "assume a role with too long a session policy": "moto lets anyone assume any role, whatever its trust policy, external id, duration or session policy.",
+    "create a queue with a missing dead-letter queue": "a dead-letter queue that does not exist is `InvalidParameterValue` in the sandbox and `NonExistentQueue` in moto.",
+    "create a queue with too long a visibility timeout": "moto accepts unknown and too large attributes of a queue, empty messages, and a batch with one id twice.",
+    "create a queue with an unknown attribute": "moto accepts unknown and too large attributes of a queue, empty messages, and a batch with one id twice.",
+    "delete a batch with one id twice": "moto accepts unknown and too large attributes of a queue, empty messages, and a batch with one id twice.",
+    "send an empty message": "moto accepts unknown and too large attributes of a queue, empty messages, and a batch with one id twice.",
 }
 
 
@@ -86,6 +91,30 @@ def events(answer):
 
 def assume(**more):
     return lambda kept: {"RoleArn": ROLE, "RoleSessionName": "tests", "ExternalId": "external-1", **more}
+
+
+def queue(**more):
+    return lambda kept: {"QueueUrl": kept["url"], **more}
+
+
+def by_handle(**more):
+    return lambda kept: {"QueueUrl": kept["url"], "ReceiptHandle": kept["handle"], **more}
+
+
+def dead_letter(name, **more):
+    def arguments(kept):
+        redrive = {"deadLetterTargetArn": f"arn:aws:sqs:{REGION}:{kept['account']}:{name}", "maxReceiveCount": 5}
+        return {"QueueName": "contract", "Attributes": {"VisibilityTimeout": "600", "RedrivePolicy": json.dumps(redrive)}} | more
+
+    return arguments
+
+
+def handle(kept, answer):
+    kept["handle"] = answer["Messages"][0]["ReceiptHandle"]
+
+
+def received(answer):
+    return [(each["Body"], each["MD5OfBody"], each.get("Attributes", {}).get("ApproximateReceiveCount")) for each in answer.get("Messages", [])]
 
 
 WHEN = {"startTime": 0, "endTime": 1, "queryString": "fields @message"}
@@ -164,6 +193,35 @@ STEPS = [
     step("assume a role with an invalid session policy", "sts", "assume_role", assume(Policy="{")),
     step("assume a role with too long a session policy", "sts", "assume_role", assume(Policy=" " * 2_049)),
     step("get the caller identity", "sts", "get_caller_identity"),
+    step("create a queue", "sqs", "create_queue", lambda kept: {"QueueName": "dead"}),
+    step("create a queue with a dead-letter queue", "sqs", "create_queue", dead_letter("dead"), keep=lambda kept, answer: kept.update(url=answer["QueueUrl"])),
+    step("create the queue again", "sqs", "create_queue", dead_letter("dead")),
+    step("create the queue with another attribute", "sqs", "create_queue", lambda kept: {"QueueName": "contract", "Attributes": {"VisibilityTimeout": "9"}}),
+    step("create a queue with a missing dead-letter queue", "sqs", "create_queue", dead_letter("none", QueueName="other")),
+    step("create a queue with a space in its name", "sqs", "create_queue", lambda kept: {"QueueName": "a b"}),
+    step("create a queue with an unknown attribute", "sqs", "create_queue", lambda kept: {"QueueName": "other", "Attributes": {"Colour": "red"}}),
+    step("create a queue with too long a visibility timeout", "sqs", "create_queue", lambda kept: {"QueueName": "third", "Attributes": {"VisibilityTimeout": "43201"}}),
+    step("get the URL of the queue", "sqs", "get_queue_url", lambda kept: {"QueueName": "contract"}, value=lambda answer: answer["QueueUrl"].rsplit("/", 1)[1]),
+    step("get the URL of a missing queue", "sqs", "get_queue_url", lambda kept: {"QueueName": "none"}),
+    step("get the attributes of the queue", "sqs", "get_queue_attributes", queue(AttributeNames=["VisibilityTimeout", "RedrivePolicy"]), value=lambda answer: (answer["Attributes"]["VisibilityTimeout"], json.loads(answer["Attributes"]["RedrivePolicy"])["maxReceiveCount"])),
+    step("send a message", "sqs", "send_message", queue(MessageBody="one"), value=lambda answer: answer["MD5OfMessageBody"]),
+    step("send a message to a missing queue", "sqs", "send_message", lambda kept: {"QueueUrl": kept["url"].replace("contract", "none"), "MessageBody": "one"}),
+    step("receive the message", "sqs", "receive_message", queue(MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"]), keep=handle, value=received),
+    step("receive no message", "sqs", "receive_message", queue(), value=received),
+    step("receive too many messages", "sqs", "receive_message", queue(MaxNumberOfMessages=11)),
+    step("wait too long for a message", "sqs", "receive_message", queue(WaitTimeSeconds=21)),
+    step("make the message visible", "sqs", "change_message_visibility", by_handle(VisibilityTimeout=0)),
+    step("hide the message for too long", "sqs", "change_message_visibility", by_handle(VisibilityTimeout=43_201)),
+    step("receive the message again", "sqs", "receive_message", queue(MessageSystemAttributeNames=["ApproximateReceiveCount", "ApproximateFirstReceiveTimestamp"]), keep=handle, value=received),
+    step("delete the message", "sqs", "delete_message", by_handle()),
+    step("delete the message again", "sqs", "delete_message", by_handle()),
+    step("delete a message by an invalid handle", "sqs", "delete_message", queue(ReceiptHandle="none")),
+    step("send another message", "sqs", "send_message", queue(MessageBody="two")),
+    step("receive the other message", "sqs", "receive_message", queue(), keep=handle, value=received),
+    step("delete a batch", "sqs", "delete_message_batch", lambda kept: {"QueueUrl": kept["url"], "Entries": [{"Id": "a", "ReceiptHandle": kept["handle"]}]}, value=lambda answer: [each["Id"] for each in answer["Successful"]]),
+    step("delete a batch with one id twice", "sqs", "delete_message_batch", queue(Entries=[{"Id": "a", "ReceiptHandle": "x"}, {"Id": "a", "ReceiptHandle": "y"}])),
+    step("delete an empty batch", "sqs", "delete_message_batch", queue(Entries=[])),
+    step("send an empty message", "sqs", "send_message", queue(MessageBody="")),
 ]
 
 
@@ -207,8 +265,8 @@ def responses(running, moto):
         return boto3.client(service, region_name=REGION, endpoint_url=moto, config=ONE_TRY, **keys)
 
     admin = f"AKIAADMIN{ACCOUNT}"
-    ours = {service: running.client(service, admin) for service in ("logs", "kms", "resourcegroupstaggingapi")} | {"sts": running.service_identity("sts")}
-    moto_clients = {service: theirs(service) for service in ("logs", "kms", "resourcegroupstaggingapi", "sts")}
+    ours = {service: running.client(service, admin) for service in ("logs", "kms", "resourcegroupstaggingapi", "sqs")} | {"sts": running.service_identity("sts")}
+    moto_clients = {service: theirs(service) for service in ("logs", "kms", "resourcegroupstaggingapi", "sqs", "sts")}
     now = time.time_ns() // 1_000_000
     account = moto_clients["sts"].get_caller_identity()["Account"]
     sides = Side(ours, ACCOUNT, now), Side(moto_clients, account, now)
@@ -226,7 +284,7 @@ def test_responses_are_equal_or_listed_as_different(responses, name):
 
 def documented_operations():
     """The operations in docs/sandbox.md, by service."""
-    rows = re.findall(r"^\| (STS|IAM|KMS|Logs|Quotas|Tagging) \| ([A-Za-z, ]+) \|$", DOCS.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| (STS|IAM|KMS|Logs|Quotas|SQS|Tagging) \| ([A-Za-z, ]+) \|$", DOCS.read_text(), re.MULTILINE)
     names = {"Tagging": "resourcegroupstaggingapi"}
     return {names.get(service, service.lower()): operations.split(", ") for service, operations in rows}
 
