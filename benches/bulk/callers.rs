@@ -1,8 +1,11 @@
 //! Does the job with concurrent callers of the service, several for each account. No call is repeated.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use logkey::proto::{
@@ -14,8 +17,8 @@ use tonic::{Request, metadata::AsciiMetadataValue, transport::Channel};
 
 use crate::{
     Outcome,
-    process::{Sandbox, Service, logkey},
-    world::{ISSUER, REGION, TENANT, World},
+    process::{Sandbox, Service},
+    world::{REGION, World},
 };
 
 /// The number of callers for each account.
@@ -23,15 +26,20 @@ const CALLERS: usize = 6;
 /// How many accounts share a connection.
 const ACCOUNTS: usize = 20;
 
-/// Runs the job. Returns how many calls failed.
-pub(crate) async fn run(world: &World, aws: &Sandbox) -> Outcome<usize> {
-    let keys = world.path("keys").display().to_string();
-    logkey(&["token", "--new-key", &keys])?;
-    let key = format!("{keys}/es256.pem");
-    let token =
-        logkey(&["token", "--key-file", &key, "--issuer", ISSUER, "--tenant", TENANT, "--ttl", "1h"])?;
-    let bearer: AsciiMetadataValue = format!("Bearer {token}").parse()?;
+/// What the calls took.
+#[derive(Debug)]
+pub(crate) struct CallersRun {
+    /// How many calls failed.
+    pub(crate) failed: usize,
+    /// The CPU time of the service.
+    pub(crate) cpu: Duration,
+}
+
+/// Runs the job.
+pub(crate) async fn run(world: &World, aws: &Sandbox) -> Outcome<CallersRun> {
+    let bearer: AsciiMetadataValue = format!("Bearer {}", world.token()?).parse()?;
     let service = Service::start(world, aws).await?;
+    let cpu_before = service.cpu_time()?;
     let mut callers = JoinSet::new();
     for accounts in world.accounts.chunks(ACCOUNTS) {
         let channel = Channel::from_shared(format!("http://{}", service.address))?.connect().await?;
@@ -43,7 +51,8 @@ pub(crate) async fn run(world: &World, aws: &Sandbox) -> Outcome<usize> {
             }
         }
     }
-    Ok(callers.join_all().await.into_iter().sum())
+    let failed = callers.join_all().await.into_iter().sum();
+    Ok(CallersRun { failed, cpu: service.cpu_time()?.saturating_sub(cpu_before) })
 }
 
 /// One caller: it repeatedly takes the next log group of its account. Returns how many of its calls failed.

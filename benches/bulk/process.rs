@@ -24,7 +24,7 @@ pub(crate) struct Sandbox {
 
 /// The service.
 pub(crate) struct Service {
-    _child: KillOnDrop,
+    child: KillOnDrop,
     pub(crate) address: SocketAddr,
 }
 
@@ -73,7 +73,7 @@ impl Service {
             .arg(world.settings(&aws.endpoint, [address, admin])?)
             .envs(service_principal())
             .spawn()?;
-        let service = Self { _child: KillOnDrop(child), address };
+        let service = Self { child: KillOnDrop(child), address };
         for _ in 0..READY_POLLS.1 {
             let ready = reqwest::get(format!("http://{admin}/readyz")).await;
             if ready.is_ok_and(|answer| answer.status().is_success()) {
@@ -82,6 +82,14 @@ impl Service {
             tokio::time::sleep(READY_POLLS.0).await;
         }
         Err("the service did not start".into())
+    }
+
+    /// The CPU time of the process so far, all threads (proc_pid_stat(5), fields 14 and 15, in ticks of 10 ms).
+    pub(crate) fn cpu_time(&self) -> Outcome<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let (_, fields) = stat.rsplit_once(')').ok_or("no process name")?;
+        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+        Ok(Duration::from_millis(10 * ticks.sum::<Result<u64, _>>()?))
     }
 }
 

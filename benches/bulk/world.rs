@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, net::SocketAddr, path::PathBuf};
 
 use tempfile::TempDir;
 
-use crate::{Outcome, PER_SECOND};
+use crate::{Outcome, PER_SECOND, process::logkey};
 
 pub(crate) const REGION: &str = "us-east-1";
 pub(crate) const ISSUER: &str = "http://127.0.0.1";
@@ -30,6 +30,36 @@ impl World {
     pub(crate) fn new(accounts: usize, groups: u32) -> Outcome<Self> {
         let accounts = (0..accounts).map(|n| format!("{:012}", 100_000_000_000 + n)).collect();
         Ok(Self { folder: tempfile::tempdir()?, accounts, groups: usize::try_from(groups)? })
+    }
+
+    /// A token of the tenant, with a new key if there is none.
+    pub(crate) fn token(&self) -> Outcome<String> {
+        let keys = self.path("keys");
+        let folder = keys.display().to_string();
+        if !keys.exists() {
+            logkey(&["token", "--new-key", &folder])?;
+        }
+        let key = format!("{folder}/es256.pem");
+        logkey(&[
+            "token",
+            "--key-file",
+            &key,
+            "--issuer",
+            ISSUER,
+            "--tenant",
+            TENANT,
+            "--ttl",
+            "1h",
+            "--scope",
+            "logkey:read logkey:associate logkey:bulk",
+        ])
+    }
+
+    /// Deletes the store, so that the next service starts with an empty one.
+    pub(crate) fn forget_store(&self) {
+        for name in ["logkey.db", "logkey.db-wal", "logkey.db-shm"] {
+            let _missing = fs::remove_file(self.path(name));
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
