@@ -8,6 +8,7 @@ pub mod aws;
 pub mod bulk;
 mod clock;
 pub mod group_events;
+pub mod coverage;
 pub mod history;
 pub mod limit;
 pub mod queries;

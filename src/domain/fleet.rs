@@ -1,6 +1,7 @@
-//! The fleet: bulk jobs, their items, and the selections that they and the encryption rules share.
+//! The fleet: bulk jobs, their items, the selections that they and the encryption rules share, and coverage.
 
 mod counts;
+mod coverage;
 mod creator;
 mod item;
 mod job;
@@ -12,6 +13,7 @@ mod state_machine;
 
 pub use self::{
     counts::ItemCounts,
+    coverage::{CoverageClass, CoverageCount, Finding, FindingKind, LocationCoverage},
     creator::Creator,
     item::{Failure, Item, ItemEnd, ItemKey, ItemState, PlannedItem},
     job::{BulkChange, Job, JobLocation, JobSpec, LocationPhase},
