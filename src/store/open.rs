@@ -3,13 +3,14 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    batch_loader::BatchedKeyHistory, bulk::BulkTables, config::Config, error::OpenError, postgres, sqlite,
-    transaction::Transactions,
+    batch_loader::BatchedKeyHistory, bulk::BulkTables, config::Config, coverage::CoverageTables,
+    error::OpenError, postgres, sqlite, transaction::Transactions,
 };
 use crate::ports::{
     ArchivedEvents, EventReader, EventStore, IdempotencyStore, KeyHistoryReader, KeyHistoryWriter,
     Leadership, SinkStore, TreeStore,
     bulk::{BulkJobs, BulkQueue},
+    coverage::CoverageStore,
 };
 
 /// A read-only store.
@@ -46,6 +47,8 @@ pub struct Store {
     pub jobs: Arc<dyn BulkJobs>,
     /// Distributes the work of bulk jobs.
     pub queue: Arc<dyn BulkQueue>,
+    /// Stores coverage.
+    pub coverage: Arc<dyn CoverageStore>,
 }
 
 /// All ports of a store combined.
@@ -114,6 +117,7 @@ impl Store {
         Self {
             jobs: bulk.clone(),
             queue: bulk,
+            coverage: Arc::new(CoverageTables::new(Arc::clone(store))),
             events: store.clone(),
             log: store.clone(),
             tree: store.clone(),

@@ -2,6 +2,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test that panics has failed")]
 
 mod bulk;
+mod coverage;
 mod history;
 mod log;
 mod tree;
@@ -108,6 +109,13 @@ on_both! {
     bulk::work_is_claimed_from_all_tenants_in_turn,
     bulk::a_request_creates_one_job_and_tenants_have_a_limit,
     bulk::ended_jobs_are_deleted_after_their_retention,
+    coverage::an_evaluation_replaces_the_one_before_and_keeps_since,
+    coverage::counts_add_up_by_rule_key_and_location,
+    coverage::an_unreadable_location_keeps_its_numbers_and_says_why,
+    coverage::findings_are_listed_in_order_and_by_every_filter,
+    coverage::the_history_has_one_point_a_day_with_all_locations,
+    coverage::what_no_longer_exists_is_deleted,
+    coverage::concurrent_evaluations_of_a_location_leave_one_of_them,
     log::appended_events_are_read_by_position_id_and_every_filter,
     log::an_intent_is_open_until_its_outcome_or_reconciliation,
     log::after_an_error_recovery_tells_what_was_stored,

@@ -22,6 +22,7 @@ use crate::{
     },
     store::{
         columns::{Columns as _, corrupt_row},
+        row_values,
         transaction::{Statement, Transactions},
     },
 };
@@ -86,7 +87,7 @@ impl<D: Transactions + Send + Sync + 'static> BulkJobs for BulkTables<D> {
         let found = self.0.rows(sql.request, &[tenant.into(), request_id.into()]).await?;
         let Some(row) = found.first() else { return Ok(CreateOutcome::TooManyOpen) };
         if row.text(1)? == Some(&*request.fingerprint) {
-            Ok(CreateOutcome::Exists(rows::parse::<D::Row, JobId>(row.required_text(0)?)?))
+            Ok(CreateOutcome::Exists(row_values::parse::<D::Row, JobId>(row.required_text(0)?)?))
         } else {
             Ok(CreateOutcome::RequestIdReused)
         }
@@ -99,7 +100,7 @@ impl<D: Transactions + Send + Sync + 'static> BulkJobs for BulkTables<D> {
     }
 
     async fn list(&self, filter: &JobFilter, limit: u32) -> Result<Vec<Job>, Unavailable> {
-        let states = rows::list(filter.states.iter().map(|state: &JobState| state.number()));
+        let states = row_values::list(filter.states.iter().map(|state: &JobState| state.number()));
         let states = states.map_err(corrupt_row::<D::Row>)?;
         let before = filter.before.map(|id| id.to_string()).unwrap_or_default();
         let tenant = filter.tenant.as_ref().map_or("", |tenant| tenant.as_str());
@@ -123,7 +124,7 @@ impl<D: Transactions + Send + Sync + 'static> BulkJobs for BulkTables<D> {
         let states = filter.states.iter().map(|state| ("state", state.number().to_string()));
         let reasons = filter.reasons.iter().map(|reason| ("reason", reason.to_string()));
         let locations = filter.locations.iter().flatten().map(|number| ("location", number.to_string()));
-        let filters = rows::json(&states.chain(reasons).chain(locations).collect::<Vec<_>>());
+        let filters = row_values::json(&states.chain(reasons).chain(locations).collect::<Vec<_>>());
         let filters = filters.map_err(corrupt_row::<D::Row>)?;
         if filter.locations.as_ref().is_some_and(Vec::is_empty) {
             return Ok(Vec::new());
@@ -194,9 +195,10 @@ impl<D: Transactions + Send + Sync + 'static> BulkTables<D> {
             return Ok(Vec::new());
         }
         let mut jobs = found.iter().map(rows::job).collect::<Result<Vec<_>, _>>()?;
-        let ids = rows::list(jobs.iter().map(|job| job.id.to_string())).map_err(corrupt_row::<D::Row>)?;
+        let ids =
+            row_values::list(jobs.iter().map(|job| job.id.to_string())).map_err(corrupt_row::<D::Row>)?;
         for row in &self.0.rows(Sql::of(D::DIALECT).counts, &[(&*ids).into()]).await? {
-            let id = rows::parse::<D::Row, JobId>(row.required_text(0)?)?;
+            let id = row_values::parse::<D::Row, JobId>(row.required_text(0)?)?;
             if let Some(job) = jobs.iter_mut().find(|job| job.id == id) {
                 job.counts = rows::counts(row, 1)?;
             }
@@ -218,7 +220,7 @@ fn location_rows(locations: &[NewLocation]) -> Result<String, serde_json::Error>
         let key = new.key.as_ref().map(|key| key.as_str().to_owned());
         (number, new.location.account.to_string(), new.location.region.to_string(), phase.number(), key)
     };
-    rows::json(&(0..).zip(locations).map(row).collect::<Vec<_>>())
+    row_values::json(&(0..).zip(locations).map(row).collect::<Vec<_>>())
 }
 
 fn planned_rows(locations: &[NewLocation]) -> Result<Vec<PlannedRows>, serde_json::Error> {

@@ -24,6 +24,7 @@ use crate::{
     },
     store::{
         columns::{Columns as _, corrupt_row},
+        row_values,
         transaction::{Dialect, Statement, Transactions},
     },
 };
@@ -131,15 +132,15 @@ impl<D: Transactions + Send + Sync + 'static> BulkQueue for BulkTables<D> {
         let (token, id) = (token.to_string(), worker.0.to_string());
         let keys: Vec<String> = steps.iter().map(|step| step.at.job.to_string()).collect();
         let json = |text: Result<String, serde_json::Error>| text.map_err(corrupt_row::<D::Row>);
-        let jobs = json(rows::list(keys.iter().collect::<HashSet<_>>()))?;
+        let jobs = json(row_values::list(keys.iter().collect::<HashSet<_>>()))?;
         let places = keys.iter().zip(steps).map(|(job, step)| (job, step.at.location));
-        let places = json(rows::json(&places.collect::<Vec<_>>()))?;
+        let places = json(row_values::json(&places.collect::<Vec<_>>()))?;
         let ended = json(rows::ended(steps.iter().flat_map(|step| &step.ended)))?;
         let claims = keys
             .iter()
             .zip(steps)
             .flat_map(|(job, step)| step.claim.iter().map(move |seq| (job, step.at.location, *seq)));
-        let claims = json(rows::json(&claims.collect::<Vec<_>>()))?;
+        let claims = json(row_values::json(&claims.collect::<Vec<_>>()))?;
         let mut statements = vec![
             Statement::new(sql.lock_jobs, [(&*jobs).into()]),
             Statement::new(sql.held, [(&*places).into(), (&*id).into()]),

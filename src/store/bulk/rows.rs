@@ -1,11 +1,9 @@
 //! The rows of bulk jobs: as JSON for the statements, and as the domain's types when they are read.
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use crate::{
     domain::{
         arn::KmsKeyArn,
-        association::{Location, Resource, Target},
+        association::Resource,
         audit::EventId,
         fleet::{
             Failure, Item, ItemCounts, ItemEnd, ItemKey, ItemState, Job, JobId, JobLocation, JobSpec,
@@ -17,13 +15,11 @@ use crate::{
         Unavailable,
         bulk::{ClaimedLocation, LocationKey, OpenJob},
     },
-    store::columns::{Columns, corrupt_row},
+    store::{
+        columns::{Columns, corrupt_row},
+        row_values::{self, from_json, json, known, parse, target_name, time},
+    },
 };
-
-/// A stored value that this release does not know.
-#[derive(Debug, thiserror::Error)]
-#[error("a column has an unknown value")]
-struct UnknownValue;
 
 /// The rows of planned items. Each has its number, counted from 0.
 pub(super) fn planned(items: &[PlannedItem]) -> Result<String, serde_json::Error> {
@@ -32,7 +28,7 @@ pub(super) fn planned(items: &[PlannedItem]) -> Result<String, serde_json::Error
         let failure_text = failure.as_ref().map(serde_json::to_string).transpose()?;
         let row = (
             number,
-            name(resource),
+            target_name(&resource.target),
             state.number(),
             own_key.as_ref().map(KmsKeyArn::as_str),
             previous_key.as_ref().map(KmsKeyArn::as_str),
@@ -65,23 +61,6 @@ pub(super) fn ended<'e>(ends: impl Iterator<Item = &'e ItemEnd>) -> Result<Strin
     json(&rows.collect::<Result<Vec<_>, serde_json::Error>>()?)
 }
 
-/// A list of values as rows with one column.
-pub(super) fn list<T: Serialize>(values: impl IntoIterator<Item = T>) -> Result<String, serde_json::Error> {
-    json(&values.into_iter().map(|value| [value]).collect::<Vec<_>>())
-}
-
-pub(super) fn json<T: Serialize>(rows: &T) -> Result<String, serde_json::Error> {
-    serde_json::to_string(rows)
-}
-
-/// The name in the row of an item. Query results have none.
-fn name(resource: &Resource) -> &str {
-    match &resource.target {
-        Target::LogGroup(name) => name.as_str(),
-        Target::QueryResults => "",
-    }
-}
-
 /// The job of a row, without its counts.
 pub(super) fn job<R: Columns>(row: &R) -> Result<Job, Unavailable> {
     let spec: JobSpec = from_json::<R, _>(row.required_text(2)?)?;
@@ -89,7 +68,7 @@ pub(super) fn job<R: Columns>(row: &R) -> Result<Job, Unavailable> {
         id: parse::<R, JobId>(row.required_text(0)?)?,
         creator: from_json::<R, _>(row.required_text(1)?)?,
         status: JobStatus {
-            state: job_state(row, 3)?,
+            state: known(row, 3, JobState::from_number)?,
             pause_reason: pause_reason(row, 4)?,
             version: row.unsigned(5)?,
             start: row.required_number(6)? != 0,
@@ -113,7 +92,7 @@ pub(super) fn open_job<R: Columns>(row: &R) -> Result<OpenJob, Unavailable> {
         id: parse::<R, JobId>(row.required_text(0)?)?,
         tenant: parse::<R, _>(row.required_text(1)?)?,
         status: JobStatus {
-            state: job_state(row, 2)?,
+            state: known(row, 2, JobState::from_number)?,
             pause_reason: pause_reason(row, 3)?,
             version: row.unsigned(4)?,
             start: row.required_number(5)? != 0,
@@ -154,10 +133,7 @@ pub(super) fn counts<R: Columns>(row: &R, at: usize) -> Result<ItemCounts, Unava
 pub(super) fn location<R: Columns>(row: &R, at: usize) -> Result<JobLocation, Unavailable> {
     Ok(JobLocation {
         number: number(row, at)?,
-        location: Location {
-            account: parse::<R, _>(row.required_text(at + 1)?)?,
-            region: parse::<R, _>(row.required_text(at + 2)?)?,
-        },
+        location: row_values::location(row, at + 1)?,
         phase: if row.required_number(at + 3)? == LocationPhase::ToPlan.number() {
             LocationPhase::ToPlan
         } else {
@@ -183,19 +159,14 @@ pub(super) fn item<R: Columns>(row: &R) -> Result<Item, Unavailable> {
         location: number(row, 1)?,
         seq: number(row, 2)?,
     };
-    let location = Location {
-        account: parse::<R, _>(row.required_text(3)?)?,
-        region: parse::<R, _>(row.required_text(4)?)?,
-    };
-    let target = match row.required_text(5)? {
-        "" => Target::QueryResults,
-        name => Target::LogGroup(parse::<R, _>(name)?),
+    let resource = Resource {
+        location: row_values::location(row, 3)?,
+        target: row_values::target::<R>(row.required_text(5)?)?,
     };
     Ok(Item {
         key,
-        resource: Resource { location, target },
-        state: ItemState::from_number(row.required_number(6)?)
-            .ok_or_else(|| corrupt_row::<R>(UnknownValue))?,
+        resource,
+        state: known(row, 6, ItemState::from_number)?,
         new_key: row.text(7)?.map(parse::<R, _>).transpose()?,
         previous_key: row.text(8)?.map(parse::<R, _>).transpose()?,
         failure: row.text(9)?.map(from_json::<R, _>).transpose()?,
@@ -205,31 +176,10 @@ pub(super) fn item<R: Columns>(row: &R) -> Result<Item, Unavailable> {
     })
 }
 
-fn job_state<R: Columns>(row: &R, at: usize) -> Result<JobState, Unavailable> {
-    JobState::from_number(row.required_number(at)?).ok_or_else(|| corrupt_row::<R>(UnknownValue))
-}
-
 fn pause_reason<R: Columns>(row: &R, at: usize) -> Result<Option<PauseReason>, Unavailable> {
-    let known = |number| PauseReason::from_number(number).ok_or_else(|| corrupt_row::<R>(UnknownValue));
-    row.number(at)?.map(known).transpose()
-}
-
-fn time<R: Columns>(row: &R, at: usize) -> Result<Option<Timestamp>, Unavailable> {
-    Ok(row.number(at)?.map(Timestamp::from_micros))
+    row.number(at)?.map(|_number| known(row, at, PauseReason::from_number)).transpose()
 }
 
 fn number<R: Columns>(row: &R, at: usize) -> Result<u32, Unavailable> {
     u32::try_from(row.unsigned(at)?).map_err(corrupt_row::<R>)
-}
-
-pub(super) fn parse<R, T>(text: &str) -> Result<T, Unavailable>
-where
-    R: Columns,
-    T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>,
-{
-    text.parse().map_err(corrupt_row::<R>)
-}
-
-fn from_json<R: Columns, T: DeserializeOwned>(text: &str) -> Result<T, Unavailable> {
-    serde_json::from_str(text).map_err(corrupt_row::<R>)
 }

@@ -13,6 +13,7 @@ const MIGRATIONS: &[SqlFile] = &[
     SqlFile { number: 2, name: "history", sql: include_str!("../migrations/postgres/0002_history.sql") },
     SqlFile { number: 3, name: "append", sql: include_str!("../migrations/postgres/0003_append.sql") },
     SqlFile { number: 4, name: "bulk", sql: include_str!("../migrations/postgres/0004_bulk.sql") },
+    SqlFile { number: 5, name: "coverage", sql: include_str!("../migrations/postgres/0005_coverage.sql") },
 ];
 
 /// Upgrades the schema under a lock of the database.

@@ -26,6 +26,7 @@ const MIGRATIONS: &[SqlFile] = &[
     SqlFile { number: 4, name: "sinks", sql: include_str!("../migrations/sqlite/0004_sinks.sql") },
     SqlFile { number: 5, name: "batches", sql: include_str!("../migrations/sqlite/0005_batches.sql") },
     SqlFile { number: 6, name: "bulk", sql: include_str!("../migrations/sqlite/0006_bulk.sql") },
+    SqlFile { number: 7, name: "coverage", sql: include_str!("../migrations/sqlite/0007_coverage.sql") },
 ];
 
 /// The primary result codes of SQLite (<https://www.sqlite.org/rescode.html>).
