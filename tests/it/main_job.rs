@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use logkey::{
     proto::{KeyFilter, KeyHealth, ListKeyAssociationsRequest, Source, State},
-    sandbox::fault::{Effect, Fault},
+    sandbox::{
+        fault::{Effect, Fault},
+        seed::KeySeed,
+    },
 };
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -125,6 +128,67 @@ async fn a_list_is_filtered_by_prefix_and_by_key() {
     assert_eq!(listed(KeyFilter::KeyUnhealthy, "").await, 0);
     assert_eq!(listed(KeyFilter::Any, "/payments/h").await, 1);
     assert_eq!(listed(KeyFilter::Any, "/shared").await, 0);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_finds_log_groups_without_the_expected_key() {
+    let aliased = KeySeed {
+        id: "aliased".into(),
+        region: REGION.into(),
+        aliases: vec!["alias/current".into()],
+        ..KeySeed::default()
+    };
+    let service = Plan::with_keys(vec![aliased]).start().await;
+    let caller = service.caller("payments", ALL);
+    caller.associate(GROUP, &key("aliased")).await.unwrap();
+    let request = |expected: &str| ListKeyAssociationsRequest {
+        key_filter: KeyFilter::WithOtherKey.into(),
+        expected_kms_key_id: expected.into(),
+        ..Default::default()
+    };
+    let names = async |expected: &str| {
+        let page = caller.list(request(expected)).await.unwrap();
+        page.associations
+            .into_iter()
+            .map(|it| it.resource_arn.split(":log-group:").nth(1).unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let other = ["/payments/hash#1"];
+    assert_eq!(names(&key("aliased")).await, other);
+    assert_eq!(names("alias/current").await, other);
+    assert_eq!(names(&format!("arn:aws:kms:{REGION}:{PAYMENTS}:alias/current")).await, other);
+    assert_eq!(names("aliased").await, other);
+    let both = ["/payments/api", "/payments/hash#1"];
+    assert_eq!(names(&key("next")).await, both);
+    assert_eq!(names("next").await, both);
+    caller.associate("/payments/hash#1", &key("good")).await.unwrap();
+    assert_eq!(names("alias/current").await, other);
+
+    let first = caller.list(ListKeyAssociationsRequest { page_size: 1, ..request("next") }).await.unwrap();
+    let next = ListKeyAssociationsRequest { page_token: first.next_page_token.clone(), ..request("next") };
+    assert_eq!(caller.list(next).await.unwrap().associations.len(), 1);
+    for other in ["good", &key("next")] {
+        let other =
+            ListKeyAssociationsRequest { page_token: first.next_page_token.clone(), ..request(other) };
+        assert_eq!(caller.list(other).await.unwrap_err().code(), Code::InvalidArgument);
+    }
+    for invalid in [
+        request(""),
+        request("not a key"),
+        request(&format!("arn:aws:kms:us-east-1:{PAYMENTS}:key/good")),
+        ListKeyAssociationsRequest { key_filter: KeyFilter::Any.into(), ..request("next") },
+        ListKeyAssociationsRequest { key_filter: KeyFilter::WithKey.into(), ..request("next") },
+        ListKeyAssociationsRequest { key_filter: 0, ..request("next") },
+    ] {
+        assert_eq!(
+            caller.list(invalid.clone()).await.unwrap_err().code(),
+            Code::InvalidArgument,
+            "{invalid:?}"
+        );
+    }
+    let absent = caller.list(request("alias/absent")).await.unwrap_err();
+    assert_eq!((absent.code(), reason(&absent).as_str()), (Code::NotFound, "KEY_NOT_FOUND"));
     service.stop().await;
 }
 

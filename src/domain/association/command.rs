@@ -74,7 +74,7 @@ pub struct GetKeyUsage {
 }
 
 /// Which log groups a list contains.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KeyFilter {
     /// All log groups.
     #[default]
@@ -85,6 +85,8 @@ pub enum KeyFilter {
     WithKey,
     /// Log groups whose key is disabled, pending deletion or deleted.
     KeyUnhealthy,
+    /// Log groups with another key than this one, or without a key.
+    WithOtherKey(KmsKeyId),
 }
 
 /// Why a text cannot be the reason of a change. The message follows the name of a field.

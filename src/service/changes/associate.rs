@@ -23,9 +23,9 @@ use crate::{
     ports::{Acknowledgement, AwsResponse, limit::Operation},
     service::{
         context::Context,
-        error::{Error, RequestError},
+        error::Error,
         preflight::check,
-        shared::{resolve, upstream::read_error},
+        shared::{lookup, resolve},
         state::Dependencies,
     },
 };
@@ -73,7 +73,7 @@ impl KeyChange for SetKey {
         reason: Option<Justification>,
     ) -> Result<AssociateKmsKey, Error> {
         let key = resolve_key(cx, resource, &self.0).await?;
-        resolve::check_region(&key, resource)?;
+        resolve::check_region(&key, &resource.location)?;
         cx.audit.resolved(&key);
         Ok(AssociateKmsKey { resource: resource.clone(), key, requested_key: self.0.clone(), reason })
     }
@@ -120,15 +120,5 @@ async fn resolve_key(
         return Ok(arn.clone());
     }
     let read = cx.authorize(GetKeyAssociation { resource: resource.clone() })?;
-    let deadline = cx.call.deadline;
-    let described = cx.ports().keys.describe(read.access(), requested, deadline).await;
-    cx.audit.record_aws_call(described.via);
-    let found = described.result.map_err(|error| read_error(error, deadline))?;
-    let missing = || {
-        Error::Request(RequestError::KeyNotFound {
-            key: requested.clone(),
-            location: resource.location.clone(),
-        })
-    };
-    Ok(found.ok_or_else(missing)?.arn)
+    lookup::resolve_key(cx, read.access(), requested).await
 }

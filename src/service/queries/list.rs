@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     domain::{
+        arn::KmsKeyArn,
         association::{KeyAssociation, KeyFilter, ListKeyAssociations, Resource, Target},
         authorization::Access,
         history::KeyRecord,
@@ -19,7 +20,7 @@ use crate::{
     service::{
         context::Context,
         error::Error,
-        shared::{key_health, log_groups, observation_buffer::observation, resolve},
+        shared::{key_health, log_groups, lookup, observation_buffer::observation, resolve},
     },
 };
 
@@ -56,6 +57,7 @@ async fn page(cx: &mut Context, request: &ListRequest) -> Result<Page, Error> {
     let prefix = (!request.prefix.is_empty()).then_some(&*request.prefix);
     let authorized = cx.authorize(ListKeyAssociations { location: location.clone() })?;
 
+    let expected = expected_key(cx, authorized.access(), &request.filter).await?;
     let mut associations = Vec::new();
     for _ in 0..MAX_AWS_PAGES {
         let at = cx.ports().clock.now();
@@ -71,8 +73,10 @@ async fn page(cx: &mut Context, request: &ListRequest) -> Result<Page, Error> {
             cx.can_read(&tenant, &Resource { location: location.clone(), target })
         });
         let candidates = to_associations(cx, authorized.access(), visible.collect()).await;
-        let mut matching =
-            candidates.into_iter().filter(|association| matches(request.filter, association)).peekable();
+        let mut matching = candidates
+            .into_iter()
+            .filter(|association| matches(&request.filter, expected.as_ref(), association))
+            .peekable();
         while associations.len() < request.page_size
             && let Some(association) = matching.next()
         {
@@ -119,11 +123,30 @@ async fn to_associations(cx: &Context, access: &Access, groups: Vec<LogGroup>) -
     associations.collect()
 }
 
-fn matches(filter: KeyFilter, association: &KeyAssociation) -> bool {
+/// The key that the filter compares with.
+async fn expected_key(
+    cx: &mut Context,
+    access: &Access,
+    filter: &KeyFilter,
+) -> Result<Option<KmsKeyArn>, Error> {
+    match filter {
+        KeyFilter::Any | KeyFilter::WithoutKey | KeyFilter::WithKey | KeyFilter::KeyUnhealthy => Ok(None),
+        KeyFilter::WithOtherKey(requested) => {
+            cx.audit.requested(requested);
+            let key = lookup::resolve_key(cx, access, requested).await?;
+            resolve::check_region(&key, access.location())?;
+            cx.audit.resolved(&key);
+            Ok(Some(key))
+        }
+    }
+}
+
+fn matches(filter: &KeyFilter, expected: Option<&KmsKeyArn>, association: &KeyAssociation) -> bool {
     match filter {
         KeyFilter::Any => true,
         KeyFilter::WithoutKey => association.key.is_none(),
         KeyFilter::WithKey => association.key.is_some(),
+        KeyFilter::WithOtherKey(_) => association.key.as_ref() != expected,
         KeyFilter::KeyUnhealthy => match association.health {
             KeyHealth::Disabled | KeyHealth::PendingDeletion | KeyHealth::NotFound => true,
             KeyHealth::NotChecked => association.key.is_some(),

@@ -1,7 +1,8 @@
-//! Reads keys for a diagnosis. A failed read is [`Lookup::Unknown`] with its cause.
+//! Resolves keys, and reads them for a diagnosis, where a failed read is [`Lookup::Unknown`] with its cause.
 
 use std::time::Instant;
 
+use super::upstream::read_error;
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},
@@ -10,8 +11,32 @@ use crate::{
         key::KeyMetadata,
     },
     ports::UpstreamError,
-    service::{aws_message::aws_message, context::Context, error::Error, shared::upstream::read_error},
+    service::{
+        aws_message::aws_message,
+        context::Context,
+        error::{Error, RequestError},
+        shared::upstream::read_error,
+    },
 };
+
+/// The ARN of the requested key. An alias or a bare key id needs a call to KMS under the tenant's role.
+pub(in crate::service) async fn resolve_key(
+    cx: &mut Context,
+    access: &Access,
+    requested: &KmsKeyId,
+) -> Result<KmsKeyArn, Error> {
+    if let KmsKeyId::Arn(arn) = requested {
+        return Ok(arn.clone());
+    }
+    let deadline = cx.call.deadline;
+    let described = cx.ports().keys.describe(access, requested, deadline).await;
+    cx.audit.record_aws_call(described.via);
+    let found = described.result.map_err(|error| read_error(error, deadline))?;
+    found.map(|key| key.arn).ok_or_else(|| {
+        let location = access.location().clone();
+        Error::Request(RequestError::KeyNotFound { key: requested.clone(), location })
+    })
+}
 
 /// Reads the key from KMS. Fails only if nothing can be read in this location.
 pub(in crate::service) async fn describe_key(

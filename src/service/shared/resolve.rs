@@ -61,9 +61,9 @@ pub(in crate::service) fn resolve_resource(
     }
 }
 
-/// Fails if the key is not in the resource's Region.
-pub(in crate::service) fn check_region(key: &KmsKeyArn, resource: &Resource) -> Result<(), Error> {
-    let region = &resource.location.region;
+/// Fails if the key is not in the location's Region.
+pub(in crate::service) fn check_region(key: &KmsKeyArn, location: &Location) -> Result<(), Error> {
+    let region = &location.region;
     if key.region() == region {
         Ok(())
     } else {

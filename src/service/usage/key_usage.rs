@@ -28,8 +28,7 @@ use crate::{
         queries::page_token::{PageCursor, TokenScope},
         shared::{
             key_health::{Health, health_of},
-            resolve,
-            upstream::read_error,
+            lookup, resolve,
         },
     },
 };
@@ -136,13 +135,7 @@ async fn resolve_key(
     };
     let location = resolve::resolve_location(tenant, &unresolved)?;
     let access = visibility::authorize_location_read(cx, tenant, &location)?;
-    let deadline = cx.call.deadline;
-    let described = cx.ports().keys.describe(&access, &request.key, deadline).await;
-    cx.audit.record_aws_call(described.via);
-    let found = described.result.map_err(|error| read_error(error, deadline))?;
-    found
-        .map(|key| key.arn)
-        .ok_or_else(|| Error::Request(RequestError::KeyNotFound { key: request.key.clone(), location }))
+    lookup::resolve_key(cx, &access, &request.key).await
 }
 
 /// The key's health. Read in the key's own account if that is one of the locations.

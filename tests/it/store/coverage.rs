@@ -110,10 +110,8 @@ pub(super) async fn an_evaluation_replaces_the_one_before_and_keeps_since(backen
     // The same evaluation again changes nothing.
     assert_eq!(store.coverage.record(&first).await.unwrap(), FindingChanges::default());
 
-    let failed = Failure {
-        remedy_document: Some("{}".into()),
-        ..Failure::new(Reason::KeyDisabled, "it is disabled")
-    };
+    let failed =
+        Failure { remedy_document: Some("{}".into()), ..Failure::new(Reason::KeyDisabled, "it is disabled") };
     let explained = Finding {
         failure: Some(failed),
         changed_by: Some("arn:aws:iam::000000000001:user/x".into()),

@@ -87,20 +87,7 @@ pub(in crate::server) fn list(wire: proto::ListKeyAssociationsRequest) -> Result
             ),
         );
     }
-    let filter = match proto::KeyFilter::try_from(wire.key_filter) {
-        Ok(proto::KeyFilter::Unspecified | proto::KeyFilter::Any) => KeyFilter::Any,
-        Ok(proto::KeyFilter::WithoutKey) => KeyFilter::WithoutKey,
-        Ok(proto::KeyFilter::WithKey) => KeyFilter::WithKey,
-        Ok(proto::KeyFilter::KeyUnhealthy) => KeyFilter::KeyUnhealthy,
-        // The service does not implement `WithOtherKey` yet.
-        Ok(proto::KeyFilter::WithOtherKey) | Err(_) => {
-            fields.violation(
-                "key_filter",
-                "is not a KeyFilter of this release: use a value from its .proto file",
-            );
-            KeyFilter::Any
-        }
-    };
+    let filter = key_filter(&mut fields, wire.key_filter, &wire.expected_kms_key_id);
     fields.finish()?;
     Ok(ListRequest {
         location,
@@ -109,6 +96,41 @@ pub(in crate::server) fn list(wire: proto::ListKeyAssociationsRequest) -> Result
         prefix: wire.log_group_name_prefix.into(),
         filter,
     })
+}
+
+/// The filter. Its key is required with the filter that compares with it, and not valid with any other.
+fn key_filter(fields: &mut Fields, filter: i32, expected: &str) -> KeyFilter {
+    const EXPECTED: &str = "expected_kms_key_id";
+    let filter = match proto::KeyFilter::try_from(filter) {
+        Ok(proto::KeyFilter::Unspecified | proto::KeyFilter::Any) => KeyFilter::Any,
+        Ok(proto::KeyFilter::WithoutKey) => KeyFilter::WithoutKey,
+        Ok(proto::KeyFilter::WithKey) => KeyFilter::WithKey,
+        Ok(proto::KeyFilter::KeyUnhealthy) => KeyFilter::KeyUnhealthy,
+        Ok(proto::KeyFilter::WithOtherKey) => {
+            if expected.is_empty() {
+                fields.violation(
+                    EXPECTED,
+                    "is required with KEY_FILTER_WITH_OTHER_KEY: set the key that the log groups must have",
+                );
+            }
+            let key = (!expected.is_empty()).then(|| fields.parse::<KmsKeyId>(EXPECTED, expected)).flatten();
+            return key.map_or(KeyFilter::Any, KeyFilter::WithOtherKey);
+        }
+        Err(_unknown) => {
+            fields.violation(
+                "key_filter",
+                "is not a KeyFilter of this release: use a value from its .proto file",
+            );
+            KeyFilter::Any
+        }
+    };
+    if !expected.is_empty() {
+        fields.violation(
+            EXPECTED,
+            "is valid only with KEY_FILTER_WITH_OTHER_KEY: omit it, or use that key_filter",
+        );
+    }
+    filter
 }
 
 pub(in crate::server) fn usage(wire: proto::GetKeyUsageRequest) -> Result<UsageRequest, InvalidField> {
