@@ -24,8 +24,9 @@ pub use self::{
         AccessError, AwsCallError, ChangeError, Error, FleetError, Repetition, RequestError, StorageError,
     },
     fleet::{
-        CreateJob, Engine, ErrorTexts, Fleet, FleetPorts, ItemPage, ItemQuery, JobPage, JobQuery, JobStream,
-        JobView, LocationView,
+        CoverageGroup, CoverageGrouping, CoveragePorts, CoverageQueries, CoverageQuery, CoverageReport,
+        CoverageScope, CreateJob, Engine, ErrorTexts, FindingPage, FindingQuery, FindingView, Fleet, FleetPorts,
+        HistoryReport, ItemPage, ItemQuery, JobPage, JobQuery, JobStream, JobView, LocationReport, LocationView,
     },
     preflight::{check, test_access},
     queries::{Page, Whoami, get, list, onboarding, whoami},

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "test support: a panic in a fake fails the test")]
 
 mod aws;
+mod coverage;
 mod edge;
 mod fixture;
 mod group_events;
@@ -15,6 +16,7 @@ mod tree;
 
 pub use self::{
     aws::{FakeAws, RecordedCall},
+    coverage::FakeCoverage,
     edge::{FakeAudit, FakeAuthn, FakeClock, FakePolicy, FakeQuota, FakeTenants, FakeUpstreamLimiter},
     fixture::{ACCOUNT, KEY, OTHER_KEY, REGION, call, principal, tenant},
     group_events::FakeGroupEvents,

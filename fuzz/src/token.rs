@@ -114,6 +114,10 @@ impl TenantDirectory for Directory {
         self.0.find(id).cloned()
     }
 
+    fn all(&self) -> Vec<Arc<Tenant>> {
+        self.0.iter().cloned().collect()
+    }
+
     fn by_claim(&self, issuer: &str, value: &str) -> Option<Arc<Tenant>> {
         self.0.by_claim(issuer, value).cloned()
     }

@@ -11,11 +11,15 @@ use crate::{
     aws::Aws,
     domain::{
         audit::{AuditOperation, Completion, Event, JournalEntry},
+        fleet::CoverageClass,
         reason::Reason,
         time::Timestamp,
     },
     limit::{LocalQuota, LocalUpstreamLimiter, QuotaDiscoverer},
-    ports::{AuditLog, AuditUnavailable, Clock, Leadership, PendingChanges},
+    ports::{
+        AuditLog, AuditUnavailable, Clock, Leadership, PendingChanges,
+        coverage::{CoverageStore, CoverageTotals},
+    },
     service::{self, ServiceState},
 };
 
@@ -118,6 +122,30 @@ pub(super) async fn run_maintenance(
         if let Some(aws) = &aws {
             gauge("logkey_aws_sessions", aws.sessions());
         }
+    }
+}
+
+/// Updates the gauges of coverage from the store, as long as the service runs.
+pub(super) async fn run_coverage_gauges(store: Arc<dyn CoverageStore>, interval: Duration) {
+    let mut ticks = tokio::time::interval(interval);
+    loop {
+        ticks.tick().await;
+        let CoverageTotals { resources, findings } = match store.totals().await {
+            Ok(totals) => totals,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(
+                    error,
+                    "the metrics of coverage keep their values, because the store cannot be read"
+                );
+                continue;
+            }
+        };
+        for class in CoverageClass::ALL {
+            let count = f64::from(u32::try_from(resources.of(class)).unwrap_or(u32::MAX));
+            metrics::gauge!("logkey_coverage_resources", "class" => class.as_str()).set(count);
+        }
+        gauge("logkey_coverage_findings", usize::try_from(findings).unwrap_or(usize::MAX));
     }
 }
 

@@ -60,6 +60,10 @@ impl App {
             MAINTENANCE_INTERVAL,
         ));
         let credentials = tokio::spawn(maintenance::run_credentials_check(self.aws.clone()));
+        let coverage_gauges = tokio::spawn(maintenance::run_coverage_gauges(
+            Arc::clone(&self.coverage_store),
+            MAINTENANCE_INTERVAL,
+        ));
         let metrics_upkeep = tokio::spawn(maintenance::run_metrics_upkeep(self.metrics.clone()));
         let engine = Engine::new(
             Arc::clone(&self.state),
@@ -75,6 +79,7 @@ impl App {
             state: Arc::clone(&self.state),
             audit: self.reads.clone(),
             fleet: self.fleet.clone(),
+            coverage: self.coverage.clone(),
             tls: self.tls.clone(),
         };
         let config = self.settings.server.grpc.clone();
@@ -110,6 +115,7 @@ impl App {
         maintenance.abort();
         credentials.abort();
         metrics_upkeep.abort();
+        coverage_gauges.abort();
         reconciler.abort();
         let _ = end_admin.send(());
         let admin = admin.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));

@@ -13,9 +13,9 @@ use crate::{
     config::Settings,
     domain::time::Timestamp,
     limit::{LocalQuota, LocalUpstreamLimiter, QuotaDiscoverer, redis::RedisBackend},
-    ports::{Clock, EventReader, Leadership, TenantQuota},
+    ports::{Clock, EventReader, Leadership, TenantQuota, coverage::CoverageStore},
     server::Tls,
-    service::{AuditQueries, Fleet, ServiceState},
+    service::{AuditQueries, CoverageQueries, Fleet, ServiceState},
 };
 
 /// The service, ready to run.
@@ -39,6 +39,8 @@ pub struct App {
     pub(super) state: Arc<ServiceState>,
     pub(super) reads: AuditQueries,
     pub(super) fleet: Fleet,
+    pub(super) coverage: CoverageQueries,
+    pub(super) coverage_store: Arc<dyn CoverageStore>,
     pub(super) tasks: TaskTracker,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) metrics: Option<PrometheusHandle>,

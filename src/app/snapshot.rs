@@ -34,6 +34,10 @@ impl TenantDirectory for SnapshotTenants {
         self.0.find(id).cloned()
     }
 
+    fn all(&self) -> Vec<Arc<Tenant>> {
+        self.0.iter().cloned().collect()
+    }
+
     fn by_claim(&self, issuer: &str, unverified_claim_value: &str) -> Option<Arc<Tenant>> {
         self.0.by_claim(issuer, unverified_claim_value).cloned()
     }

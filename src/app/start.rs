@@ -20,7 +20,9 @@ use crate::{
         quotas::{QuotaDiscovery, QuotaDiscoveryDisabled},
     },
     server::{StatusTexts, Tls},
-    service::{self, AuditPorts, AuditQueries, Fleet, FleetPorts, ServiceState},
+    service::{
+        self, AuditPorts, AuditQueries, CoveragePorts, CoverageQueries, Fleet, FleetPorts, ServiceState,
+    },
     store,
 };
 
@@ -110,6 +112,9 @@ impl App {
         let reads = AuditQueries::new(audit, settings.audit.streams);
         let fleet_ports = FleetPorts { jobs: store.jobs, queue: store.queue, texts: Arc::new(StatusTexts) };
         let fleet = Fleet::new(fleet_ports, settings.fleet.clone());
+        let coverage_store = store.coverage;
+        let coverage_ports = CoveragePorts { store: Arc::clone(&coverage_store), rules: store.rules };
+        let coverage = CoverageQueries::new(coverage_ports);
         Ok(Self {
             settings,
             started,
@@ -130,6 +135,8 @@ impl App {
             state,
             reads,
             fleet,
+            coverage,
+            coverage_store,
             tasks,
             tls: tls.map(Arc::new),
             metrics,

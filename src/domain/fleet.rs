@@ -1,5 +1,6 @@
 //! The fleet: bulk jobs, their items, the selections that they and the encryption rules share, and coverage.
 
+mod class_counts;
 mod counts;
 mod coverage;
 mod creator;
@@ -12,6 +13,7 @@ mod settings;
 mod state_machine;
 
 pub use self::{
+    class_counts::ClassCounts,
     counts::ItemCounts,
     coverage::{CoverageClass, CoverageCount, Finding, FindingKind, LocationCoverage},
     creator::Creator,

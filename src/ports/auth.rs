@@ -46,6 +46,9 @@ pub trait TenantDirectory: Send + Sync + 'static {
     /// The tenant with this id.
     fn find(&self, id: &TenantId) -> Option<Arc<Tenant>>;
 
+    /// Every tenant, in no particular order.
+    fn all(&self) -> Vec<Arc<Tenant>>;
+
     /// The tenant of a token from `issuer` with this value of the tenant claim.
     fn by_claim(&self, issuer: &str, unverified_claim_value: &str) -> Option<Arc<Tenant>>;
 }

@@ -9,7 +9,7 @@ use crate::domain::{
     arn::KmsKeyArn,
     association::{Location, Resource},
     aws::{AccountId, Region},
-    fleet::{CoverageClass, Failure, Finding, FindingKind, LocationCoverage},
+    fleet::{ClassCounts, CoverageClass, Failure, Finding, FindingKind, LocationCoverage},
     tenant::TenantId,
     time::Timestamp,
 };
@@ -43,12 +43,11 @@ pub trait CoverageStore: Send + Sync + 'static {
         by_key: bool,
     ) -> Result<Vec<LocationCount>, Unavailable>;
 
-    /// At most `limit` findings that match the filter and come after `after`, in their order.
+    /// The findings of a window that match the filter, in their order.
     async fn findings(
         &self,
         filter: &FindingFilter,
-        after: Option<&FindingKey>,
-        limit: u32,
+        window: &FindingWindow,
     ) -> Result<Vec<StoredFinding>, Unavailable>;
 
     /// The sums of the counts of the tenant's locations on each day, from the day of this time on. `None` is
@@ -62,6 +61,13 @@ pub trait CoverageStore: Send + Sync + 'static {
 
     /// The number of log groups and findings of all tenants.
     async fn totals(&self) -> Result<CoverageTotals, Unavailable>;
+}
+
+/// Finds encryption rules by their id.
+#[async_trait]
+pub trait RuleDirectory: Send + Sync + 'static {
+    /// Whether the tenant has the rule. `None` is any tenant.
+    async fn has_rule(&self, tenant: Option<&TenantId>, rule: &str) -> Result<bool, Unavailable>;
 }
 
 /// What became of the findings of a location. Findings that did not change are in none of the lists.
@@ -134,6 +140,17 @@ pub struct FindingFilter {
     pub kinds: Vec<FindingKind>,
 }
 
+/// A part of a list of findings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FindingWindow {
+    /// Findings that come after this one.
+    pub after: Option<FindingKey>,
+    /// How many of these are left out first.
+    pub skip: u32,
+    /// The maximum number of findings.
+    pub limit: u32,
+}
+
 /// A location of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TenantLocation {
@@ -176,15 +193,15 @@ pub struct DailyCoverage {
     pub day: Timestamp,
     /// How many locations could not be read at their last evaluation.
     pub failed_locations: u64,
-    /// The counts, in the order of [`CoverageClass::ALL`].
-    pub counts: [u64; 8],
+    /// The counts.
+    pub counts: ClassCounts,
 }
 
 /// The numbers of all tenants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CoverageTotals {
-    /// The number of log groups, in the order of [`CoverageClass::ALL`].
-    pub resources: [u64; 8],
+    /// The number of log groups.
+    pub resources: ClassCounts,
     /// The number of findings that need a repair.
     pub findings: u64,
 }

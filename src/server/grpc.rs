@@ -4,6 +4,7 @@ mod audit;
 mod bulk_association;
 pub(super) mod caller;
 mod convert;
+mod coverage;
 pub(super) mod handler;
 mod key_association;
 pub(super) mod status;

@@ -9,6 +9,7 @@ use tonic_health::{
 use super::grpc::handler::GrpcHandler;
 use crate::proto::{
     audit_service_server::AuditServiceServer, bulk_association_service_server::BulkAssociationServiceServer,
+    coverage_service_server::CoverageServiceServer,
     key_association_service_server::KeyAssociationServiceServer, tenant_service_server::TenantServiceServer,
 };
 
@@ -19,6 +20,7 @@ pub(super) async fn serving() -> (HealthServer<impl Health>, HealthReporter) {
     reporter.set_serving::<TenantServiceServer<GrpcHandler>>().await;
     reporter.set_serving::<AuditServiceServer<GrpcHandler>>().await;
     reporter.set_serving::<BulkAssociationServiceServer<GrpcHandler>>().await;
+    reporter.set_serving::<CoverageServiceServer<GrpcHandler>>().await;
     (service, reporter)
 }
 
@@ -28,5 +30,6 @@ pub(super) async fn set_not_serving(reporter: &HealthReporter) {
     reporter.set_not_serving::<TenantServiceServer<GrpcHandler>>().await;
     reporter.set_not_serving::<AuditServiceServer<GrpcHandler>>().await;
     reporter.set_not_serving::<BulkAssociationServiceServer<GrpcHandler>>().await;
+    reporter.set_not_serving::<CoverageServiceServer<GrpcHandler>>().await;
     reporter.set_service_status("", ServingStatus::NotServing).await;
 }

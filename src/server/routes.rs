@@ -14,6 +14,7 @@ use super::{
 use crate::proto::{
     DESCRIPTORS, audit_service_server::AuditServiceServer,
     bulk_association_service_server::BulkAssociationServiceServer,
+    coverage_service_server::CoverageServiceServer,
     key_association_service_server::KeyAssociationServiceServer, tenant_service_server::TenantServiceServer,
 };
 
@@ -41,6 +42,10 @@ pub(super) fn routes(
         .max_decoding_message_size(MAX_BULK_MESSAGE)
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
+    let coverage = CoverageServiceServer::new(handler.clone())
+        .max_decoding_message_size(MAX_MESSAGE)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
     let tenants = TenantServiceServer::new(handler)
         .max_decoding_message_size(MAX_MESSAGE)
         .accept_compressed(CompressionEncoding::Gzip)
@@ -51,6 +56,7 @@ pub(super) fn routes(
         .add_service(guarded.named_layer(associations))
         .add_service(guarded.named_layer(audit))
         .add_service(guarded.named_layer(bulk))
+        .add_service(guarded.named_layer(coverage))
         .add_service(guarded.named_layer(tenants));
     if config.reflection {
         let reflection = || {

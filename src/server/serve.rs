@@ -27,7 +27,7 @@ use super::{
         tls::Tls,
     },
 };
-use crate::service::{AuditQueries, Fleet, ServiceState};
+use crate::service::{AuditQueries, CoverageQueries, Fleet, ServiceState};
 
 /// The time that idle connections get to close.
 const FLUSH_GRACE: Duration = Duration::from_millis(500);
@@ -43,6 +43,8 @@ pub struct Services {
     pub audit: AuditQueries,
     /// The use cases of bulk jobs.
     pub fleet: Fleet,
+    /// The use cases that read coverage.
+    pub coverage: CoverageQueries,
     /// The certificates; `None` serves without TLS.
     pub tls: Option<Arc<Tls>>,
 }
@@ -73,8 +75,13 @@ pub async fn run(
     let (health, reporter) = health::serving().await;
     let calls = TaskTracker::new();
     let streams_end = CancellationToken::new();
-    let (state, audit, fleet) = (Arc::clone(&parts.state), parts.audit.clone(), parts.fleet.clone());
-    let handler = GrpcHandler::new(state, audit, fleet, streams_end.clone());
+    let handler = GrpcHandler::new(
+        Arc::clone(&parts.state),
+        parts.audit.clone(),
+        parts.fleet.clone(),
+        parts.coverage.clone(),
+        streams_end.clone(),
+    );
     let routes = routes(&config, &parts.ports, handler, health).map_err(ServeError::Reflection)?.prepare();
     let limiter = ConnectionLimiter::new(config.connections, config.trusted_proxies.clone());
     let incoming = acceptor::connections(listener, parts.tls, limiter);

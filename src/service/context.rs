@@ -111,6 +111,11 @@ impl Context {
         Ok(tenant)
     }
 
+    /// Every tenant of the snapshot.
+    pub(super) fn tenants(&self) -> Vec<Arc<Tenant>> {
+        self.snapshot.tenants().all()
+    }
+
     /// The decision of the snapshot's policies.
     pub(super) fn decide(&self, request: &AuthzRequest<'_>) -> Decision {
         self.snapshot.policy().decide(request)

@@ -1,6 +1,7 @@
-//! The fleet: the use cases of bulk jobs, and the engine that runs the jobs.
+//! The fleet: the use cases of bulk jobs and of coverage, and the engine that runs the jobs.
 
 mod bulk;
+mod coverage;
 mod engine;
 mod ports;
 
@@ -10,6 +11,10 @@ pub use self::{
         list::{ItemPage, ItemQuery, JobPage, JobQuery},
         view::{JobView, LocationView},
         watch::JobStream,
+    },
+    coverage::{
+        CoverageGroup, CoverageGrouping, CoveragePorts, CoverageQueries, CoverageQuery, CoverageReport,
+        CoverageScope, FindingPage, FindingQuery, FindingView, HistoryReport, LocationReport,
     },
     engine::Engine,
     ports::{ErrorTexts, Fleet, FleetPorts},

@@ -10,7 +10,7 @@ use crate::ports::{
     ArchivedEvents, EventReader, EventStore, IdempotencyStore, KeyHistoryReader, KeyHistoryWriter,
     Leadership, SinkStore, TreeStore,
     bulk::{BulkJobs, BulkQueue},
-    coverage::CoverageStore,
+    coverage::{CoverageStore, RuleDirectory},
 };
 
 /// A read-only store.
@@ -49,6 +49,8 @@ pub struct Store {
     pub queue: Arc<dyn BulkQueue>,
     /// Stores coverage.
     pub coverage: Arc<dyn CoverageStore>,
+    /// Finds encryption rules by their coverage.
+    pub rules: Arc<dyn RuleDirectory>,
 }
 
 /// All ports of a store combined.
@@ -113,11 +115,13 @@ impl Backend for postgres::Postgres {}
 
 impl Store {
     fn from_backend<S: Backend>(store: &Arc<S>) -> Self {
+        let coverage = Arc::new(CoverageTables::new(Arc::clone(store)));
         let bulk = Arc::new(BulkTables::new(Arc::clone(store)));
         Self {
             jobs: bulk.clone(),
             queue: bulk,
-            coverage: Arc::new(CoverageTables::new(Arc::clone(store))),
+            coverage: coverage.clone(),
+            rules: coverage,
             events: store.clone(),
             log: store.clone(),
             tree: store.clone(),

@@ -126,6 +126,10 @@ impl TenantDirectory for FakeTenants {
         self.0.iter().find(|tenant| tenant.id == *id).cloned()
     }
 
+    fn all(&self) -> Vec<Arc<Tenant>> {
+        self.0.clone()
+    }
+
     fn by_claim(&self, _issuer: &str, unverified_claim_value: &str) -> Option<Arc<Tenant>> {
         let has_claim =
             |tenant: &&Arc<Tenant>| tenant.claim_values.iter().any(|v| **v == *unverified_claim_value);

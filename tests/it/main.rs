@@ -16,6 +16,7 @@ mod bulk;
 #[path = "../../benches/shared/child.rs"]
 mod child;
 mod corpus;
+mod coverage;
 mod diagnosis;
 mod docs;
 mod edge;

@@ -19,10 +19,10 @@ use logkey::{
         tenant_service_client::TenantServiceClient,
     },
     server::{self, ClientAuth, LayerPorts, Services, Tls, TlsConfig},
-    service::{self, AuditPorts, AuditQueries, ServiceState, StreamLimits},
+    service::{self, AuditPorts, AuditQueries, CoveragePorts, CoverageQueries, ServiceState, StreamLimits},
     testing::{
-        FakeAudit, FakeAuthn, FakeAws, FakeClock, FakeLog, FakePolicy, FakeQueries, FakeRules, FakeTenants,
-        FakeUpstreamLimiter, KEY, principal, tenant,
+        FakeAudit, FakeAuthn, FakeAws, FakeClock, FakeCoverage, FakeLog, FakePolicy, FakeQueries, FakeRules,
+        FakeTenants, FakeUpstreamLimiter, KEY, principal, tenant,
     },
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -153,7 +153,9 @@ async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)
     let texts = Arc::new(server::StatusTexts);
     let fleet_ports = service::FleetPorts { jobs: store.jobs, queue: store.queue, texts };
     let fleet = service::Fleet::new(fleet_ports, logkey::domain::fleet::FleetSettings::default());
-    let parts = Services { ports: layers, state, audit: reads, fleet, tls };
+    let store = Arc::new(FakeCoverage::default());
+    let coverage = CoverageQueries::new(CoveragePorts { store: store.clone(), rules: store });
+    let parts = Services { ports: layers, state, audit: reads, fleet, coverage, tls };
     let served = tokio::spawn(server::run(listener, config, parts, async {
         drop(stopped.await);
     }));

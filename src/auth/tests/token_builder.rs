@@ -182,6 +182,10 @@ impl TenantDirectory for Directory {
         self.0.lock().find(id).cloned()
     }
 
+    fn all(&self) -> Vec<Arc<Tenant>> {
+        self.0.lock().iter().cloned().collect()
+    }
+
     fn by_claim(&self, issuer: &str, value: &str) -> Option<Arc<Tenant>> {
         self.0.lock().by_claim(issuer, value).cloned()
     }

@@ -6,6 +6,7 @@ mod audit;
 pub(super) mod bulk;
 pub(super) mod bulk_answer;
 mod check;
+mod coverage;
 mod fields;
 mod onboarding;
 mod requests;
@@ -19,6 +20,10 @@ pub(super) use self::{
         inclusion_response, list_audit, list_audit_response, watch_audit, watch_audit_response,
     },
     check::check_response,
+    coverage::{
+        HistoryRequest, coverage_query, coverage_response, finding_query, findings_response, history_query,
+        history_response,
+    },
     fields::InvalidField,
     onboarding::{onboarding, onboarding_response, test_access, test_access_response},
     requests::{associate, check, disassociate, get, list, usage},

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 
 use super::{caller::Caller, convert::InvalidField, status};
-use crate::service::{self, AuditQueries, Context, Fleet, ServiceState};
+use crate::service::{self, AuditQueries, Context, CoverageQueries, Fleet, ServiceState};
 
 /// Handles RPCs with the use cases.
 #[derive(Clone, Debug)]
@@ -15,6 +15,7 @@ pub(in crate::server) struct GrpcHandler {
     pub(super) state: Arc<ServiceState>,
     pub(super) audit: AuditQueries,
     pub(super) fleet: Fleet,
+    pub(super) coverage: CoverageQueries,
     /// Ends open streams when the server shuts down.
     pub(super) stopping: CancellationToken,
 }
@@ -26,9 +27,10 @@ impl GrpcHandler {
         state: Arc<ServiceState>,
         audit: AuditQueries,
         fleet: Fleet,
+        coverage: CoverageQueries,
         stopping: CancellationToken,
     ) -> Self {
-        Self { state, audit, fleet, stopping }
+        Self { state, audit, fleet, coverage, stopping }
     }
 
     /// Splits a request into its caller and its message. A request that passed no layer is a defect.

@@ -50,6 +50,9 @@ pub enum RequestError {
         /// The account and Region of the lookup.
         location: Location,
     },
+    /// The encryption rule does not exist, or the tenant may not see it.
+    #[error("encryption rule {0} was not found")]
+    RuleNotFound(Box<str>),
 }
 
 // === impl RequestError ===
@@ -63,6 +66,7 @@ impl RequestError {
             Self::AccountNotFound(_) => Reason::AccountNotFound,
             Self::LogGroupNotFound { .. } => Reason::LogGroupNotFound,
             Self::KeyNotFound { .. } => Reason::KeyNotFound,
+            Self::RuleNotFound(_) => Reason::EncryptionRuleNotFound,
         }
     }
 }

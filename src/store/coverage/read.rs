@@ -14,7 +14,7 @@ use crate::{
         Unavailable,
         coverage::{
             CountedRules, CoverageFilter, CoverageTotals, DailyCoverage, EvaluatedLocation, FindingFilter,
-            FindingKey, LocationCount, StoredFinding,
+            FindingKey, FindingWindow, LocationCount, StoredFinding,
         },
     },
     store::{
@@ -70,15 +70,15 @@ pub(super) async fn counts<D: Transactions>(
 pub(super) async fn findings<D: Transactions>(
     database: &D,
     filter: &FindingFilter,
-    after: Option<&FindingKey>,
-    limit: u32,
+    window: &FindingWindow,
 ) -> Result<Vec<StoredFinding>, Unavailable> {
     let sql = Sql::of(D::DIALECT);
     let FindingFilter { locations, rule, kinds } = filter;
     let kinds = row_values::list(kinds.iter().map(|kind| kind.number()));
     let kinds = kinds.map_err(corrupt_row::<D::Row>)?;
     let [tenant, account, region] = params(locations);
-    let [after_account, after_region, after_name, after_tenant, after_rule, after_kind] = position(after);
+    let [after_account, after_region, after_name, after_tenant, after_rule, after_kind] =
+        position(window.after.as_ref());
     let params = [
         (&*kinds).into(),
         tenant,
@@ -91,7 +91,8 @@ pub(super) async fn findings<D: Transactions>(
         after_tenant,
         after_rule,
         after_kind,
-        i64::from(limit).into(),
+        i64::from(window.limit).into(),
+        i64::from(window.skip).into(),
     ];
     let statement = if locations.tenant.is_some() { sql.findings_of_tenant } else { sql.findings_of_all };
     database.rows(statement, &params).await?.iter().map(rows::finding).collect()
@@ -119,6 +120,15 @@ pub(super) async fn totals<D: Transactions>(database: &D) -> Result<CoverageTota
     let found = database.rows(Sql::of(D::DIALECT).totals, &[]).await?;
     let Some(row) = found.first() else { return Ok(CoverageTotals::default()) };
     Ok(CoverageTotals { findings: row.unsigned(0)?, resources: rows::class_counts(row, 1)? })
+}
+
+pub(super) async fn has_rule<D: Transactions>(
+    database: &D,
+    tenant: Option<&TenantId>,
+    rule: &str,
+) -> Result<bool, Unavailable> {
+    let params = [tenant.map_or("", TenantId::as_str).into(), rule.into()];
+    Ok(!database.rows(Sql::of(D::DIALECT).rule, &params).await?.is_empty())
 }
 
 /// The tenant, account and Region of a filter. The empty text is every value.

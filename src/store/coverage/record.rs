@@ -23,7 +23,7 @@ use crate::{
 
 /// How many rows one statement writes.
 const ROWS_PER_STATEMENT: usize = 1000;
-/// How often a recording begins anew because another one of the same location was stored meanwhile.
+/// How often a recording starts again because another one of the same location was stored meanwhile.
 const MAX_ATTEMPTS: usize = 5;
 
 /// Other evaluations of the same location were stored all the time.

@@ -8,7 +8,7 @@ use crate::{
     domain::{
         arn::KmsKeyArn,
         association::Resource,
-        fleet::{CoverageClass, CoverageCount, Failure, Finding, FindingKind, JobId},
+        fleet::{ClassCounts, CoverageClass, CoverageCount, Failure, Finding, FindingKind, JobId},
         time::Timestamp,
     },
     ports::{
@@ -60,10 +60,11 @@ pub(super) fn counts(counts: &[CoverageCount]) -> Vec<(&str, &str, i64, i64)> {
 
 /// The sum of each class over the counts by the rule that decides.
 pub(super) fn class_sums(counts: &[CoverageCount]) -> [i64; 8] {
-    CoverageClass::ALL.map(|class| {
-        let of_class = counts.iter().filter(|count| count.rule.is_none() && count.class == class);
-        to_i64(of_class.map(|count| count.count).sum())
-    })
+    let mut sums = ClassCounts::default();
+    for count in counts.iter().filter(|count| count.rule.is_none()) {
+        sums.add(count.class, count.count);
+    }
+    sums.0.map(to_i64)
 }
 
 /// The rows of findings, without their location.
@@ -150,9 +151,9 @@ pub(super) fn finding<R: Columns>(row: &R) -> Result<StoredFinding, Unavailable>
 }
 
 /// The counts by class in eight columns from this one on.
-pub(super) fn class_counts<R: Columns>(row: &R, at: usize) -> Result<[u64; 8], Unavailable> {
-    let mut counts = [0; 8];
-    for (count, column) in counts.iter_mut().zip(at..) {
+pub(super) fn class_counts<R: Columns>(row: &R, at: usize) -> Result<ClassCounts, Unavailable> {
+    let mut counts = ClassCounts::default();
+    for (count, column) in counts.0.iter_mut().zip(at..) {
         *count = row.unsigned(column)?;
     }
     Ok(counts)

@@ -26,6 +26,7 @@ pub(super) struct Sql {
     pub(super) findings_of_all: &'static str,
     pub(super) history: &'static str,
     pub(super) totals: &'static str,
+    pub(super) rule: &'static str,
 }
 
 /// The columns of a finding, as `rows::finding` reads them.
@@ -138,18 +139,21 @@ SELECT ", finding_columns!(), " FROM coverage_finding
 WHERE tenant = $2 AND ($3 = '' OR account = $3) AND ($4 = '' OR region = $4) AND ($5 = '' OR rule = $5)
 AND ($1 = '[]' OR kind IN (SELECT CAST(r.value ->> 0 AS bigint) FROM ", $each, "))
 AND (account, region, name, tenant, rule, kind) > ($6, $7, $8, $9, $10, $11)
-ORDER BY account, region, name, rule, kind LIMIT $12"),
+ORDER BY account, region, name, rule, kind LIMIT $12 OFFSET $13"),
             findings_of_all: concat!("\
 SELECT ", finding_columns!(), " FROM coverage_finding
 WHERE $2 = '' AND ($3 = '' OR account = $3) AND ($4 = '' OR region = $4) AND ($5 = '' OR rule = $5)
 AND ($1 = '[]' OR kind IN (SELECT CAST(r.value ->> 0 AS bigint) FROM ", $each, "))
 AND (account, region, name, tenant, rule, kind) > ($6, $7, $8, $9, $10, $11)
-ORDER BY account, region, name, tenant, rule, kind LIMIT $12"),
+ORDER BY account, region, name, tenant, rule, kind LIMIT $12 OFFSET $13"),
             history: concat!("\
 SELECT day, CAST(sum(failed) AS bigint), ", class_sums!(), "
 FROM coverage_day WHERE ($2 = '' OR tenant = $2) AND day >= $3
 AND ($4 = 0 OR (account, region) IN (SELECT r.value ->> 0, r.value ->> 1 FROM ", $each, "))
 GROUP BY day ORDER BY day"),
+            rule: "\
+SELECT rule FROM coverage_count WHERE ($1 = '' OR tenant = $1) AND rule = $2 AND $2 <> ''
+UNION ALL SELECT rule FROM coverage_finding WHERE ($1 = '' OR tenant = $1) AND rule = $2 AND $2 <> '' LIMIT 1",
             totals: concat!("\
 SELECT CAST(coalesce(sum(findings), 0) AS bigint), ", class_sums!(), " FROM coverage_location"),
         }

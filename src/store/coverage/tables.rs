@@ -11,7 +11,8 @@ use crate::{
         Unavailable,
         coverage::{
             CountedRules, CoverageFilter, CoverageStore, CoverageTotals, DailyCoverage, EvaluatedLocation,
-            FindingChanges, FindingFilter, FindingKey, LocationCount, StoredFinding, TenantLocation,
+            FindingChanges, FindingFilter, FindingWindow, LocationCount, RuleDirectory, StoredFinding,
+            TenantLocation,
         },
     },
     store::transaction::Transactions,
@@ -63,10 +64,9 @@ impl<D: Transactions + Send + Sync + 'static> CoverageStore for CoverageTables<D
     async fn findings(
         &self,
         filter: &FindingFilter,
-        after: Option<&FindingKey>,
-        limit: u32,
+        window: &FindingWindow,
     ) -> Result<Vec<StoredFinding>, Unavailable> {
-        read::findings(&*self.0, filter, after, limit).await
+        read::findings(&*self.0, filter, window).await
     }
 
     async fn history(
@@ -80,5 +80,13 @@ impl<D: Transactions + Send + Sync + 'static> CoverageStore for CoverageTables<D
 
     async fn totals(&self) -> Result<CoverageTotals, Unavailable> {
         read::totals(&*self.0).await
+    }
+}
+
+/// A rule exists once an evaluation counted something by it.
+#[async_trait]
+impl<D: Transactions + Send + Sync + 'static> RuleDirectory for CoverageTables<D> {
+    async fn has_rule(&self, tenant: Option<&TenantId>, rule: &str) -> Result<bool, Unavailable> {
+        read::has_rule(&*self.0, tenant, rule).await
     }
 }

@@ -7,8 +7,8 @@ use logkey::{
         reason::Reason,
     },
     ports::coverage::{
-        CountedRules, CoverageFilter, FindingChanges, FindingFilter, FindingKey, StoredFinding,
-        TenantLocation,
+        CountedRules, CoverageFilter, FindingChanges, FindingFilter, FindingKey, FindingWindow,
+        StoredFinding, TenantLocation,
     },
     store::Store,
     testing,
@@ -81,7 +81,11 @@ fn unreadable(tenant: &str, account: u64, as_of: i64) -> LocationCoverage {
 }
 
 async fn findings(store: &Store, filter: &FindingFilter) -> Vec<StoredFinding> {
-    store.coverage.findings(filter, None, 100).await.unwrap()
+    store.coverage.findings(filter, &window(None, 100)).await.unwrap()
+}
+
+fn window(after: Option<FindingKey>, limit: u32) -> FindingWindow {
+    FindingWindow { after, skip: 0, limit }
 }
 
 /// The names of findings.
@@ -168,7 +172,7 @@ pub(super) async fn counts_add_up_by_rule_key_and_location(backend: Backend) {
         CoverageFilter { region: Some("us-east-1".parse().unwrap()), ..CoverageFilter::default() };
     assert!(store.coverage.locations(&elsewhere).await.unwrap().is_empty());
     let totals = store.coverage.totals().await.unwrap();
-    assert_eq!((totals.resources, totals.findings), ([35, 0, 1, 0, 0, 0, 0, 0], 1));
+    assert_eq!((totals.resources.0, totals.findings), ([35, 0, 1, 0, 0, 0, 0, 0], 1));
 }
 
 pub(super) async fn an_unreadable_location_keeps_its_numbers_and_says_why(backend: Backend) {
@@ -185,7 +189,7 @@ pub(super) async fn an_unreadable_location_keeps_its_numbers_and_says_why(backen
     assert_eq!(findings(&store, &FindingFilter::default()).await, before);
     assert_eq!(total(&store, CountedRules::Deciding, CoverageClass::Compliant).await, 10);
     let [today] = store.coverage.history(None, None, at(0)).await.unwrap().try_into().unwrap();
-    assert_eq!((today.failed_locations, today.counts[0]), (2, 10));
+    assert_eq!((today.failed_locations, today.counts.0[0]), (2, 10));
 
     store.coverage.record(&found("a", 1, NOON + 120, Vec::new())).await.unwrap();
     let [known, _] = store.coverage.locations(&CoverageFilter::default()).await.unwrap().try_into().unwrap();
@@ -211,12 +215,15 @@ pub(super) async fn findings_are_listed_in_order_and_by_every_filter(backend: Ba
         ..FindingFilter::default()
     };
     for filter in [FindingFilter::default(), of_b.clone()] {
-        let (mut read, mut after): (Vec<StoredFinding>, Option<FindingKey>) = (Vec::new(), None);
-        while let [found] = &*store.coverage.findings(&filter, after.as_ref(), 1).await.unwrap() {
-            after = Some(found.key());
+        let mut read: Vec<StoredFinding> = Vec::new();
+        while let [found] =
+            &*store.coverage.findings(&filter, &window(read.last().map(StoredFinding::key), 1)).await.unwrap()
+        {
             read.push(found.clone());
         }
         assert_eq!(read, findings(&store, &filter).await);
+        let third = FindingWindow { after: Some(read[0].key()), skip: 1, limit: 1 };
+        assert_eq!(store.coverage.findings(&filter, &third).await.unwrap(), read[2..3]);
     }
     assert_eq!(findings(&store, &of_b).await.len(), 4);
     let pci = FindingFilter { rule: Some("pci".into()), ..FindingFilter::default() };
@@ -237,7 +244,7 @@ pub(super) async fn the_history_has_one_point_a_day_with_all_locations(backend: 
     store.coverage.record(&found("a", 1, NOON + 60, vec![no_key(1, "/app/a")])).await.unwrap();
     let first = history().await;
     assert_eq!(first.len(), 1);
-    assert_eq!((first[0].day, first[0].counts[0], first[0].counts[2]), (at(20_000 * DAY), 20, 1));
+    assert_eq!((first[0].day, first[0].counts.0[0], first[0].counts.0[2]), (at(20_000 * DAY), 20, 1));
 
     // The first evaluation of the next day begins it with the other locations as they are known.
     store
@@ -247,11 +254,11 @@ pub(super) async fn the_history_has_one_point_a_day_with_all_locations(backend: 
         .unwrap();
     let [yesterday, today] = history().await.try_into().unwrap();
     assert_eq!(yesterday, first[0]);
-    assert_eq!((today.counts[0], today.counts[2]), (20, 3));
+    assert_eq!((today.counts.0[0], today.counts.0[2]), (20, 3));
     let own = Some([location(2)].to_vec());
     let tenant = "a".parse().unwrap();
     let of_two = store.coverage.history(Some(&tenant), own.as_deref(), at(NOON + DAY)).await.unwrap();
-    assert_eq!(of_two.iter().map(|day| (day.counts[0], day.counts[2])).collect::<Vec<_>>(), [(10, 2)]);
+    assert_eq!(of_two.iter().map(|day| (day.counts.0[0], day.counts.0[2])).collect::<Vec<_>>(), [(10, 2)]);
     assert!(store.coverage.history(Some(&tenant), Some(&[]), at(0)).await.unwrap().is_empty());
 
     store.coverage.delete_history(at(NOON + DAY)).await.unwrap();
@@ -282,7 +289,7 @@ pub(super) async fn what_no_longer_exists_is_deleted(backend: Backend) {
     assert_eq!(total(&store, CountedRules::Deciding, CoverageClass::Compliant).await, 10);
     assert_eq!(findings(&store, &FindingFilter::default()).await.len(), 1);
     let [day] = store.coverage.history(None, None, at(0)).await.unwrap().try_into().unwrap();
-    assert_eq!(day.counts[0], 20, "the past of a tenant that exists stays");
+    assert_eq!(day.counts.0[0], 20, "the past of a tenant that exists stays");
     assert_eq!(store.coverage.retain(&[tenant_location("a", 1)]).await.unwrap(), FindingChanges::default());
 }
 

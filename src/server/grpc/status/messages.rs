@@ -107,6 +107,14 @@ fn request_details(error: &RequestError) -> StatusDetails {
             details.details.set_resource_info("log_group", name.as_str(), "", "not found");
             details
         }
+        RequestError::RuleNotFound(rule) => {
+            let mut details = StatusDetails::new(format!(
+                "encryption rule {rule} does not exist, or your tenant may not see it: use an id that ListEncryptionRules returns"
+            ))
+            .with("rule_id", rule);
+            details.details.set_resource_info("encryption_rule", &**rule, "", "not found");
+            details
+        }
         RequestError::KeyNotFound { key, location } => {
             let mut details = StatusDetails::new(format!(
                 "KMS key {key} does not exist for account {} and Region {}, or your tenant may not use it: check the key, account and Region",
