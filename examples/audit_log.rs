@@ -9,8 +9,8 @@ use logkey::{
     domain::{
         association::{Location, Resource, Target},
         audit::{
-            Actor, AuditOperation, AwsCallRecord, Completion, DecisionRecord, Event, EventId, JournalEntry,
-            Keys, Kind, LogEvent, ReconciliationResult,
+            Actor, AuditOperation, AwsCallRecord, Completion, Compliance, DecisionRecord, Event, EventId,
+            FindingChange, FindingRecord, JournalEntry, Keys, Kind, LogEvent, ReconciliationResult,
         },
         call::Action,
         reason::Reason,
@@ -147,5 +147,39 @@ fn samples(clock: &dyn Clock) -> Result<Vec<Event>, Box<dyn Error>> {
         all.push(Event { actor: Actor::default(), resource: None, ..refused.clone() });
         all.push(refused);
     }
+    all.extend(findings(&call, clock));
     Ok(all)
+}
+
+/// A finding of every change and kind of compliance.
+fn findings(call: &Event, clock: &dyn Clock) -> Vec<Event> {
+    let changes = [FindingChange::New, FindingChange::Changed, FindingChange::Resolved];
+    let all = [Compliance::Unknown, Compliance::Pass, Compliance::Warning, Compliance::Fail];
+    let pairs = changes.into_iter().flat_map(|change| all.map(|compliance| (change, compliance)));
+    let event = |(change, compliance)| {
+        let is_full = compliance == Compliance::Fail;
+        let text = |text: &str| is_full.then(|| Box::from(text));
+        let finding = FindingRecord {
+            id: uuid::Uuid::now_v7(),
+            change,
+            kind: "NO_KEY",
+            title: "No KMS key is set",
+            compliance,
+            rule: text("all"),
+            since: clock.now(),
+            message: "the log group has no KMS key".into(),
+            remedy: text("add the statement").unwrap_or_default(),
+            remedy_document: text("{\"Effect\":\"Allow\"}"),
+            current_key: text(KEY),
+            changed_by: text("arn:aws:iam::111122223333:user/x"),
+        };
+        Event {
+            kind: Kind::Finding,
+            actor: Actor { tenant: call.actor.tenant.clone(), ..Actor::default() },
+            resource: call.resource.clone(),
+            finding: Some(Box::new(finding)),
+            ..Event::for_service(AuditOperation::Finding, clock.now())
+        }
+    };
+    pairs.map(event).collect()
 }

@@ -21,7 +21,8 @@ use crate::{
     },
     server::{StatusTexts, Tls},
     service::{
-        self, AuditPorts, AuditQueries, CoveragePorts, CoverageQueries, Fleet, FleetPorts, ServiceState,
+        self, AuditPorts, AuditQueries, CoveragePorts, CoverageQueries, Fleet, FleetPorts, RecordedFindings,
+        ServiceState,
     },
     store,
 };
@@ -112,7 +113,9 @@ impl App {
         let reads = AuditQueries::new(audit, settings.audit.streams);
         let fleet_ports = FleetPorts { jobs: store.jobs, queue: store.queue, texts: Arc::new(StatusTexts) };
         let fleet = Fleet::new(fleet_ports, settings.fleet.clone());
-        let coverage_store = store.coverage;
+        let record =
+            |coverage| Arc::new(RecordedFindings::new(coverage, journal.clone(), Arc::clone(&clock)));
+        let coverage_store = if settings.audit.findings { record(store.coverage) } else { store.coverage };
         let coverage_ports = CoveragePorts { store: Arc::clone(&coverage_store), rules: store.rules };
         let coverage = CoverageQueries::new(coverage_ports);
         Ok(Self {

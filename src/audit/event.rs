@@ -1,8 +1,10 @@
-//! Serializes an event as an OCSF 1.8.0 *API Activity* (class 6003, cloud profile) on one line.
+//! Serializes an event as an OCSF 1.8.0 *API Activity* (class 6003, cloud profile) on one line, and a finding as
+//! a *Compliance Finding* (class 2003).
 //!
 //! The journal calls it. The leaf hash covers exactly these bytes, so verification checks what was written
 //! here.
 
+mod finding;
 mod map;
 mod names;
 mod sanitize;
@@ -36,7 +38,11 @@ pub fn write(event: &Event, id: EventId, bytes: &mut Vec<u8>) -> Result<EventInd
         closes: event.closes.map(|intent| &*intent.0.hyphenated().encode_lower(&mut closes_text)),
         arn: arn.as_deref(),
     };
-    let written = map::class(event, &texts).serialize(&mut serde_json::Serializer::new(&mut *bytes));
+    let mut serializer = serde_json::Serializer::new(&mut *bytes);
+    let written = match &event.finding {
+        Some(found) => finding::class(event, found, &texts).serialize(&mut serializer),
+        None => map::class(event, &texts).serialize(&mut serializer),
+    };
     if let Err(error) = written {
         bytes.truncate(start);
         return Err(error);
@@ -49,7 +55,10 @@ pub fn write(event: &Event, id: EventId, bytes: &mut Vec<u8>) -> Result<EventInd
         action: names::operation_name(event.act),
         account: event.resource.as_ref().map(|resource| resource.location.account),
         correlation: event.correlation.clone(),
-        outcome: event.end.as_ref().map(|end| end.failure.map_or("OK", Reason::as_str)),
+        outcome: match &event.finding {
+            Some(found) => Some(names::finding_status(found)),
+            None => event.end.as_ref().map(|end| end.failure.map_or("OK", Reason::as_str)),
+        },
         closes: event.closes,
         start,
         len: bytes.len() - start,

@@ -34,6 +34,8 @@ pub struct Audit {
     pub checkpoint_origin: Box<str>,
     /// The Ed25519 key that signs checkpoints; with `None`, the service creates one next to the store file.
     pub checkpoint_key_file: Option<PathBuf>,
+    /// Whether findings of coverage are recorded.
+    pub findings: bool,
     /// The destinations that receive a copy of the log.
     pub sinks: Vec<SinkSettings>,
 }
@@ -63,6 +65,7 @@ pub(super) fn read(section: &Section<'_>) -> Audit {
         },
         checkpoint_origin: section.or_default("checkpoint_origin", ORIGIN.into(), origin),
         checkpoint_key_file: section.secret_file("checkpoint_key_file"),
+        findings: section.or_default("findings", false, value::boolean),
         sinks: sinks::read(section),
     };
     if let Some(file) = &audit.checkpoint_key_file

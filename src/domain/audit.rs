@@ -2,6 +2,7 @@
 
 mod entry;
 mod event;
+mod finding;
 pub(super) mod id;
 pub(crate) mod schema;
 
@@ -11,5 +12,6 @@ pub use self::{
         Actor, AuditOperation, AwsCallRecord, Completion, DecisionRecord, Event, Keys, Kind, LogEvent,
         ReconciliationResult,
     },
+    finding::{Compliance, FindingChange, FindingRecord},
     id::EventId,
 };

@@ -15,6 +15,7 @@ pub use self::{
     coverage::{
         CoverageGroup, CoverageGrouping, CoveragePorts, CoverageQueries, CoverageQuery, CoverageReport,
         CoverageScope, FindingPage, FindingQuery, FindingView, HistoryReport, LocationReport,
+        RecordedFindings,
     },
     engine::Engine,
     ports::{ErrorTexts, Fleet, FleetPorts},

@@ -303,7 +303,7 @@ impl PendingChanges for FakeAudit {
                 entry.event.end.as_ref().and_then(|end| end.failure) != Some(Reason::OutcomeUnknown)
             }
             Kind::Reconciled(_) => true,
-            Kind::Intent | Kind::Read | Kind::Refusal | Kind::Lifecycle => false,
+            Kind::Intent | Kind::Read | Kind::Refusal | Kind::Lifecycle | Kind::Finding => false,
         };
         let closed =
             |id| entries.iter().any(|(_, entry)| closes_intent(entry) && entry.event.closes == Some(id));
@@ -356,7 +356,9 @@ impl PendingChanges for FakeAudit {
             Kind::Reconciled(settlement) => {
                 (entry.event.closes == Some(change.intent)).then_some((settlement, *id))
             }
-            Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle => None,
+            Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle | Kind::Finding => {
+                None
+            }
         };
         Ok(entries.iter().find_map(reconciles))
     }

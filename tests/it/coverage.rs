@@ -1,21 +1,25 @@
 //! Coverage: counts, findings and history, read through the service.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use logkey::{
     domain::{
         association::{Location, Resource, Target},
+        audit::{Compliance, FindingChange},
         fleet::{CoverageClass, CoverageCount, Failure, Finding, FindingKind, LocationCoverage},
         reason::Reason,
         time::Timestamp,
     },
+    ports::coverage::CoverageStore as _,
     proto::{
         CoverageCounts, CoverageGrouping, CoverageLocation, FindingKind as WireKind,
         GetCoverageHistoryRequest, GetCoverageHistoryResponse, GetCoverageRequest, GetCoverageResponse,
         ListCoverageFindingsRequest, ListCoverageFindingsResponse, coverage_finding,
         coverage_service_client::CoverageServiceClient,
     },
+    service::RecordedFindings,
     store::{self, Store},
+    testing::{FakeAudit, FakeClock},
 };
 use tonic::{Code, Status};
 
@@ -406,4 +410,46 @@ async fn the_history_has_a_point_for_each_evaluated_day() {
     let invalid = GetCoverageHistoryRequest { days: -1, ..Default::default() };
     assert_eq!(history(&caller, invalid).await.unwrap_err().code(), Code::InvalidArgument);
     stage.service.stop().await;
+}
+
+#[tokio::test]
+async fn findings_are_events_of_the_audit_log_if_configured() {
+    let postgres = Postgres::start().await;
+    let store = store::open(&store::Config { url: postgres.url() }).await.unwrap();
+    let audit = Arc::new(FakeAudit::default());
+    let clock = Arc::new(FakeClock::default());
+    let findings = RecordedFindings::new(store.coverage, audit.clone(), clock);
+    let start = now();
+    findings.record(&payments(start)).await.unwrap();
+    let mut second = payments(start.plus(Duration::from_secs(1)));
+    second.findings[0].current = None;
+    second.findings[2].kind = FindingKind::OtherKey;
+    second.findings.remove(1);
+    findings.record(&second).await.unwrap();
+    findings.record(&second).await.unwrap();
+    findings.record(&found("payments", location(PAYMENTS, REGION), start.plus(DAY))).await.unwrap();
+    let recorded: Vec<_> = audit.entries().into_iter().map(|entry| *entry.event.finding.unwrap()).collect();
+    let steps: Vec<_> = recorded.iter().map(|it| (it.change, it.kind, it.compliance)).collect();
+    let (fail, pass, warning) = (Compliance::Fail, Compliance::Pass, Compliance::Warning);
+    let (new, changed, resolved) = (FindingChange::New, FindingChange::Changed, FindingChange::Resolved);
+    assert_eq!(
+        steps,
+        [
+            (new, "OTHER_KEY", fail),
+            (new, "EXEMPT", warning),
+            (new, "CONFLICT", fail),
+            (new, "OTHER_KEY", fail),
+            (changed, "OTHER_KEY", fail),
+            (resolved, "EXEMPT", pass),
+            // The resource has another finding instead.
+            (resolved, "CONFLICT", fail),
+            (resolved, "OTHER_KEY", pass),
+            (resolved, "OTHER_KEY", pass),
+        ]
+    );
+    assert_eq!(recorded[0].id, recorded[4].id);
+    assert_eq!((recorded[4].since, &*recorded[0].remedy), (start, "add the statement to the key's policy"));
+    assert!(
+        audit.entries().iter().all(|entry| entry.event.actor.tenant.as_ref().unwrap().as_str() == "payments")
+    );
 }

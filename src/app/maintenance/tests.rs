@@ -80,7 +80,9 @@ fn reconciled(audit: &FakeAudit) -> Vec<ReconciliationResult> {
     entries
         .filter_map(|entry| match entry.event.kind {
             Kind::Reconciled(settlement) => Some(settlement),
-            Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle => None,
+            Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle | Kind::Finding => {
+                None
+            }
         })
         .collect()
 }

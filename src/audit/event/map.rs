@@ -114,12 +114,18 @@ fn severity(event: &Event) -> (u8, &'static str) {
     match event.kind {
         _ if event.act == AuditOperation::Lost => (4, "High"),
         Kind::Reconciled(_) => (3, "Medium"),
-        Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle if failed => (2, "Low"),
-        Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle => (1, "Informational"),
+        Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle | Kind::Finding
+            if failed =>
+        {
+            (2, "Low")
+        }
+        Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle | Kind::Finding => {
+            (1, "Informational")
+        }
     }
 }
 
-fn metadata<'e>(event: &'e Event, id: &'e str) -> Metadata<'e> {
+pub(super) fn metadata<'e>(event: &'e Event, id: &'e str) -> Metadata<'e> {
     Metadata {
         version: "1.8.0",
         uid: id.into(),
@@ -165,7 +171,7 @@ fn authorizations(event: &Event) -> Vec<Authorization<'_>> {
         .collect()
 }
 
-fn api(event: &Event) -> Api<'_> {
+pub(super) fn api(event: &Event) -> Api<'_> {
     Api {
         operation: names::operation_name(event.act).into(),
         service: NamedObject { name: SERVICE },
@@ -177,7 +183,7 @@ fn api(event: &Event) -> Api<'_> {
     }
 }
 
-fn cloud(event: &Event) -> CloudProfile<'_> {
+pub(super) fn cloud(event: &Event) -> CloudProfile<'_> {
     let location = event.resource.as_ref().map(|resource| &resource.location);
     CloudProfile {
         provider: "AWS",
@@ -191,7 +197,7 @@ fn cloud(event: &Event) -> CloudProfile<'_> {
     }
 }
 
-fn resources<'e>(event: &'e Event, arn: Option<&'e str>) -> Vec<Detail<'e>> {
+pub(super) fn resources<'e>(event: &'e Event, arn: Option<&'e str>) -> Vec<Detail<'e>> {
     let target = event.resource.as_ref().map(|resource| &resource.target);
     let about = arn.zip(target).map(|(arn, target)| match target {
         Target::LogGroup(name) => detail(arn, Some(name), "AWS::Logs::LogGroup"),
@@ -205,7 +211,7 @@ fn detail<'e>(uid: &'e str, name: Option<&'e LogGroupName>, kind: &'static str) 
     Detail { uid: uid.into(), name: name.map(|name| name.as_str().into()), r#type: kind.into() }
 }
 
-fn logkey_fields<'e>(event: &'e Event, closes: Option<&'e str>) -> LogkeyFields<'e> {
+pub(super) fn logkey_fields<'e>(event: &'e Event, closes: Option<&'e str>) -> LogkeyFields<'e> {
     let via = &event.via;
     let (archived, rotated) = match &event.log {
         Some(LogEvent::Archived { last, root }) => (Some((*last, &**root)), None),
@@ -218,7 +224,9 @@ fn logkey_fields<'e>(event: &'e Event, closes: Option<&'e str>) -> LogkeyFields<
         grpc_code: event.end.as_ref().map(|end| end.failure.map_or("OK", Reason::code_name)),
         reconciled: match event.kind {
             Kind::Reconciled(settlement) => Some(names::settlement(settlement).into()),
-            Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle => None,
+            Kind::Intent | Kind::Outcome | Kind::Read | Kind::Refusal | Kind::Lifecycle | Kind::Finding => {
+                None
+            }
         },
         reason: event.reason.as_deref().map(|text| bounded(text, MAX_SHORT)),
         requested_key: event.keys.requested.as_deref().map(|text| bounded(text, MAX_SHORT)),

@@ -1,7 +1,7 @@
 //! The stable names in stored events. Changing one changes what existing consumers match on.
 
 use crate::domain::{
-    audit::{AuditOperation, Kind, ReconciliationResult},
+    audit::{AuditOperation, FindingChange, FindingRecord, Kind, ReconciliationResult},
     call::Action,
 };
 
@@ -25,6 +25,7 @@ pub(super) fn kind(kind: Kind) -> &'static str {
         Kind::Read => "read",
         Kind::Refusal => "refusal",
         Kind::Lifecycle => "lifecycle",
+        Kind::Finding => "finding",
     }
 }
 
@@ -38,6 +39,15 @@ pub(super) fn operation_name(act: AuditOperation) -> &'static str {
         AuditOperation::Lost => "Lost",
         AuditOperation::Archive => "Archive",
         AuditOperation::RotateKey => "RotateKey",
+        AuditOperation::Finding => "Finding",
+    }
+}
+
+/// `status_code` of a finding.
+pub(super) fn finding_status(finding: &FindingRecord) -> &'static str {
+    match finding.change {
+        FindingChange::New | FindingChange::Changed => finding.kind,
+        FindingChange::Resolved => "RESOLVED",
     }
 }
 

@@ -7,8 +7,8 @@ use super::*;
 use crate::domain::{
     association::{Location, Resource, Target},
     audit::{
-        Actor, AuditOperation, AwsCallRecord, Completion, DecisionRecord, Keys, Kind, LogEvent,
-        ReconciliationResult,
+        Actor, AuditOperation, AwsCallRecord, Completion, Compliance, DecisionRecord, FindingChange,
+        FindingRecord, Keys, Kind, LogEvent, ReconciliationResult,
     },
     call::Action,
     time::Timestamp,
@@ -137,6 +137,74 @@ fn an_unauthenticated_caller_has_an_actor() {
     assert_eq!(json["src_endpoint"]["name"], "unknown");
 }
 
+fn finding() -> Event {
+    let record = FindingRecord {
+        id: Uuid::from_u128(9),
+        change: FindingChange::New,
+        kind: "NO_KEY",
+        title: "No KMS key is set",
+        compliance: Compliance::Fail,
+        rule: Some("all".into()),
+        since: Timestamp::from_micros(1_600_000_000_000_000),
+        message: "the log group has no KMS key".into(),
+        remedy: "set the key".into(),
+        remedy_document: Some("{}".into()),
+        current_key: None,
+        changed_by: Some("arn:aws:iam::111122223333:user/\u{1b}x".into()),
+    };
+    Event {
+        kind: Kind::Finding,
+        actor: Actor { tenant: outcome().actor.tenant, ..Actor::default() },
+        resource: outcome().resource,
+        keys: Keys { resolved: outcome().keys.resolved, ..Keys::default() },
+        finding: Some(Box::new(record)),
+        ..lifecycle(AuditOperation::Finding)
+    }
+}
+
+#[test]
+fn a_finding_is_an_ocsf_compliance_finding_that_readers_understand() {
+    let (indexed, body) = written(&finding());
+    let json: Value = serde_json::from_str(&body).unwrap();
+    let at = |path: &str| json.pointer(path).cloned().unwrap_or(Value::Null);
+    assert_eq!((at("/class_uid"), at("/type_uid")), (2003.into(), 200_301.into()));
+    assert_eq!((at("/activity_name"), at("/status")), ("Create".into(), "New".into()));
+    assert_eq!((at("/compliance/status"), at("/compliance/control")), ("Fail".into(), "all".into()));
+    assert_eq!(at("/finding_info/uid"), Uuid::from_u128(9).to_string());
+    assert_eq!(at("/finding_info/created_time"), 1_600_000_000_000_i64);
+    assert_eq!(at("/remediation/desc"), "set the key");
+    assert_eq!(at("/unmapped/logkey/changed_by"), "arn:aws:iam::111122223333:user/\\u{1b}x");
+    assert_eq!((indexed.kind, indexed.action, indexed.outcome), ("finding", "Finding", Some("NO_KEY")));
+    let read = crate::domain::audit::schema::ApiActivity::parse(&body).unwrap();
+    assert_eq!((read.outcome(), read.time()), (indexed.outcome, indexed.time));
+    for (change, activity, outcome) in
+        [(FindingChange::Changed, "Update", "NO_KEY"), (FindingChange::Resolved, "Close", "RESOLVED")]
+    {
+        let changed = FindingRecord { change, compliance: Compliance::Pass, ..*finding().finding.unwrap() };
+        let (indexed, body) = written(&Event { finding: Some(Box::new(changed)), ..finding() });
+        let json: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((json["activity_name"].as_str(), indexed.outcome), (Some(activity), Some(outcome)));
+        assert_eq!(json["severity"], "Informational");
+    }
+}
+
+#[test]
+fn a_finding_with_the_longest_texts_fits_an_export_entry() {
+    let long = "\u{1b}\u{e0041}".repeat(5_000);
+    let text = || Some(Box::from(&*long));
+    let record = FindingRecord {
+        rule: text(),
+        message: long.clone().into(),
+        remedy: long.clone().into(),
+        remedy_document: text(),
+        current_key: text(),
+        changed_by: text(),
+        ..*finding().finding.unwrap()
+    };
+    let (_, body) = written(&Event { finding: Some(Box::new(record)), ..finding() });
+    assert!(u16::try_from(body.len()).is_ok(), "{} bytes", body.len());
+}
+
 #[test]
 fn the_stored_form_never_changes() {
     let (_, change) = written(&outcome());
@@ -158,7 +226,8 @@ fn the_stored_form_never_changes() {
     let (_, archived) = written(&Event { log: Some(log), ..lifecycle(AuditOperation::Archive) });
     let log = LogEvent::Rotated { from: "log+1+a".into(), to: "log+2+b".into() };
     let (_, rotated) = written(&Event { log: Some(log), ..lifecycle(AuditOperation::RotateKey) });
-    let stored = [change, reconciled, archived, rotated].join("\n") + "\n";
+    let (_, found) = written(&finding());
+    let stored = [change, reconciled, archived, rotated, found].join("\n") + "\n";
     let golden = include_str!("golden.jsonl").replace("VERSION", env!("CARGO_PKG_VERSION"));
     assert_eq!(stored, golden);
 }

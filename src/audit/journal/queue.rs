@@ -111,7 +111,12 @@ impl Queue {
         let begins = inner.refusals.expires_at().is_none();
         let event = match event.kind {
             Kind::Refusal => inner.refusals.admit(event, &self.config, now),
-            Kind::Intent | Kind::Outcome | Kind::Reconciled(_) | Kind::Read | Kind::Lifecycle => Some(event),
+            Kind::Intent
+            | Kind::Outcome
+            | Kind::Reconciled(_)
+            | Kind::Read
+            | Kind::Lifecycle
+            | Kind::Finding => Some(event),
         };
         // A refusal that is only counted is no work for the writer, which waits for the end of the window.
         let counted_only = event.is_none() && !begins && !inner.closed;

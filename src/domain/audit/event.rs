@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use super::id::EventId;
+use super::{finding::FindingRecord, id::EventId};
 use crate::domain::{
     arn::KmsKeyArn,
     association::Resource,
@@ -47,6 +47,8 @@ pub struct Event {
     pub job: Option<JobId>,
     /// The change of the audit log itself, if the event records one.
     pub log: Option<LogEvent>,
+    /// The finding, if the event records one.
+    pub finding: Option<Box<FindingRecord>>,
     /// How many equal events this one represents.
     pub count: u32,
 }
@@ -66,6 +68,8 @@ pub enum Kind {
     Refusal,
     /// The service itself started, stopped or reloaded.
     Lifecycle,
+    /// A finding of coverage is new, has changed or no longer exists.
+    Finding,
 }
 
 /// The result of reconciling a change whose outcome was unknown.
@@ -96,6 +100,8 @@ pub enum AuditOperation {
     Archive,
     /// The key that signs checkpoints was replaced.
     RotateKey,
+    /// An evaluation of the encryption rules changed a finding.
+    Finding,
 }
 
 /// A change of the audit log itself, which a verifier has to know.
@@ -226,6 +232,7 @@ impl Event {
             detail: None,
             job: None,
             log: None,
+            finding: None,
             count: 1,
         }
     }

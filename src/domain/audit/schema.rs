@@ -2,6 +2,7 @@
 //! (<https://schema.ocsf.io/1.8.0/classes/api_activity?profiles=cloud>). The audit log writes it; the audit
 //! log and the store read it. Fields that no reader uses are skipped when an event is read.
 
+pub(crate) mod finding;
 mod paths;
 
 use std::{borrow::Cow, net::IpAddr};
@@ -78,7 +79,8 @@ pub(crate) struct ApiActivity<'e> {
     pub(crate) count: Option<u32>,
     #[serde(borrow)]
     pub(crate) metadata: Metadata<'e>,
-    #[serde(borrow)]
+    // A finding has none.
+    #[serde(borrow, default)]
     pub(crate) actor: Actor<'e>,
     #[serde(borrow)]
     pub(crate) api: Api<'e>,
@@ -118,7 +120,7 @@ pub(crate) struct Product {
     pub(crate) version: &'static str,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Actor<'e> {
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub(crate) app_name: Option<&'static str>,

@@ -2,6 +2,7 @@
 //! history. A tenant reads its own coverage, an operator that of all tenants.
 
 mod access;
+mod finding_events;
 mod findings;
 mod history;
 mod locations;
@@ -11,6 +12,7 @@ mod texts;
 
 pub use self::{
     access::CoverageScope,
+    finding_events::RecordedFindings,
     findings::{FindingPage, FindingQuery, FindingView},
     history::HistoryReport,
     locations::LocationReport,

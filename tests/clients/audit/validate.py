@@ -15,12 +15,16 @@ from collections import Counter
 from jsonschema import Draft202012Validator
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
-KINDS = {"intent", "outcome", "settled", "read", "refusal", "lifecycle"}
+KINDS = {"intent", "outcome", "settled", "read", "refusal", "lifecycle", "finding"}
 # Actions of the service itself.
 ACTIONS = {"Start", "Stop", "Reload", "Lost", "Archive", "RotateKey"}
 SETTLED = {"in force", "not in force", "cannot tell"}
 # Events that stand for several identical ones.
 COUNTED = {"counted refusal", "counted lifecycle"}
+# What happens to findings.
+FINDINGS = {"Create", "Update", "Close"}
+# The name of each class in OCSF.
+CLASSES = {6003: "api_activity", 2003: "compliance_finding"}
 
 
 def captions(attributes, event):
@@ -35,10 +39,13 @@ def captions(attributes, event):
             yield f"{beside} is {event[beside]!r}, but {name} {number} means {caption!r}"
 
 
-def errors(event, line, validator, attributes):
-    yield from (f"{error.json_path} {error.message}" for error in validator.iter_errors(event))
+def errors(event, line, raw, validators):
+    kind = CLASSES[event["class_uid"]]
+    yield from (f"{error.json_path} {error.message}" for error in validators[kind].iter_errors(event))
     # jsonschema does not check the captions beside the numbers.
-    yield from captions(attributes, event)
+    yield from captions(raw["classes"][kind]["attributes"], event)
+    if "compliance" in event:
+        yield from captions(raw["objects"]["compliance"]["attributes"], event["compliance"])
     if event["type_uid"] != event["class_uid"] * 100 + event["activity_id"]:
         yield "type_uid is not class_uid * 100 + activity_id"
     if uuid.UUID(event["metadata"]["uid"]).version != 7:
@@ -53,6 +60,8 @@ def kinds_of(event):
     yield kind
     if kind == "lifecycle":
         yield event["api"]["operation"]
+    if kind == "finding":
+        yield event["activity_name"]
     if event.get("count", 1) > 1:
         yield f"counted {kind}"
     if settled := event["unmapped"]["logkey"].get("settled"):
@@ -62,18 +71,20 @@ def kinds_of(event):
 def main() -> int:
     raw = get_ocsf_schema(version="1.8.0")
     schema = OcsfJsonSchemaEmbedded(raw)
-    api_activity = Draft202012Validator(schema.get_class_schema(class_name="api_activity", profiles=["cloud"]))
-    attributes = raw["classes"]["api_activity"]["attributes"]
+    validators = {
+        name: Draft202012Validator(schema.get_class_schema(class_name=name, profiles=["cloud"]))
+        for name in CLASSES.values()
+    }
     seen, count, failed = Counter(), 0, 0
     for count, line in enumerate(sys.stdin, 1):
         event = json.loads(line)
         seen.update(kinds_of(event))
-        found = list(errors(event, line, api_activity, attributes))
+        found = list(errors(event, line, raw, validators))
         for error in found:
             print(f"line {count}: {error}")
         failed += bool(found)
     expected = set(sys.argv[1:])
-    missing = (KINDS | ACTIONS | SETTLED | COUNTED if expected == {"all"} else expected) - seen.keys()
+    missing = (KINDS | ACTIONS | SETTLED | COUNTED | FINDINGS if expected == {"all"} else expected) - seen.keys()
     if missing:
         print(f"these kinds do not occur: {sorted(missing)}")
     print(dict(seen))

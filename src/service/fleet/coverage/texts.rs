@@ -38,6 +38,20 @@ pub(super) fn message(finding: &Finding) -> String {
     }
 }
 
+/// What is wrong, in a few words.
+pub(super) fn title(kind: FindingKind) -> &'static str {
+    match kind {
+        FindingKind::OtherKey => "The key is not the one that the rule requires",
+        FindingKind::NoKey => "No KMS key is set",
+        FindingKind::KeyUnhealthy => "The required key cannot be used",
+        FindingKind::Exempt => "An exemption of the rule applies",
+        FindingKind::Unknown => "The key is not known",
+        FindingKind::NoRule => "No rule selects the log group",
+        FindingKind::Conflict => "Rules require different keys",
+        FindingKind::Flapping => "The required key is removed again and again",
+    }
+}
+
 /// What to do. Empty if nothing needs to be done.
 pub(super) fn remedy(finding: &Finding) -> String {
     let advice = match finding.kind {

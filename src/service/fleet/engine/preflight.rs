@@ -83,7 +83,7 @@ impl Preflight {
         let resource = Resource { location: location.clone(), target: Target::QueryResults };
         let not_found = RequestError::KeyNotFound { key: requested.clone(), location };
         if let KmsKeyId::Arn(arn) = &requested
-            && let Err(error) = resolve::check_region(arn, &resource)
+            && let Err(error) = resolve::check_region(arn, &resource.location)
         {
             self.blocked = Some(task.failure(&error));
             return Ok(None);
