@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::upstream::read_error;
 use crate::{
     domain::{
         arn::{KmsKeyArn, KmsKeyId},

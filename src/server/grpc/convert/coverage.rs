@@ -105,10 +105,6 @@ impl Fields {
             tenant: self.tenant(tenant),
         }
     }
-
-    fn tenant(&mut self, text: &str) -> Option<TenantId> {
-        (!text.is_empty()).then(|| self.parse("tenant_id", text)).flatten()
-    }
 }
 
 pub(in crate::server) fn coverage_response(report: CoverageReport) -> proto::GetCoverageResponse {
