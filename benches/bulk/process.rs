@@ -84,7 +84,7 @@ impl Service {
         Err("the service did not start".into())
     }
 
-    /// The CPU time of the process so far, all threads (proc_pid_stat(5), fields 14 and 15, in ticks of 10 ms).
+    /// The CPU time of the process so far, all threads (`proc_pid_stat(5)`, fields 14 and 15, in ticks of 10 ms).
     pub(crate) fn cpu_time(&self) -> Outcome<Duration> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         let (_, fields) = stat.rsplit_once(')').ok_or("no process name")?;
