@@ -8,10 +8,12 @@ mod aws;
 mod diagnostic;
 mod env;
 mod env_overlay;
+mod fleet;
 mod interner;
 mod limits;
 mod policy;
 mod reader;
+mod rules;
 mod secret;
 mod section;
 mod server;
@@ -30,6 +32,7 @@ pub use self::{
     diagnostic::{Diagnostic, SourceLocation, join_diagnostics},
     env::{EmptyEnv, Env, ProcessEnv},
     env_overlay::PREFIX,
+    fleet::Fleet,
     limits::{LimitBackend, LimitSettings},
     policy::Policy,
     server::Server,
@@ -39,7 +42,7 @@ pub use self::{
     value::parse_duration,
 };
 use self::{reader::Reader, section::Section};
-use crate::domain::{fleet::FleetSettings, tenant::Tenants};
+use crate::domain::tenant::Tenants;
 
 /// The effective configuration of the service.
 #[derive(Clone, Debug)]
@@ -57,7 +60,7 @@ pub struct Settings {
     /// `[audit]`: what is recorded, signed, archived and copied to sinks.
     pub audit: Audit,
     /// `[fleet]`: bulk jobs and encryption rules.
-    pub fleet: FleetSettings,
+    pub fleet: Fleet,
     /// `[policy]`: the operator's policies, in addition to the tenants' grants.
     pub policy: Policy,
     /// `[telemetry]`: the log lines of the service.
@@ -102,6 +105,7 @@ fn read(root: &Section<'_>) -> Option<Settings> {
     let audit_section = root.section("audit");
     store::check(&store_section, store.as_ref(), &audit_section);
     let audit = audit::read(&audit_section);
+    let fleet = fleet::read(&root.section("fleet"));
     let policy = policy::read(&root.section("policy"));
     let telemetry = telemetry::read(&root.section("telemetry"));
     let files = tenants::files(root);
@@ -117,9 +121,9 @@ fn read(root: &Section<'_>) -> Option<Settings> {
         limits,
         aws: aws?,
         audit,
+        fleet,
         policy,
         telemetry,
-        fleet: FleetSettings::default(),
         tenants: tenants?,
         warnings: Vec::new(),
         files: Vec::new(),

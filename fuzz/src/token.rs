@@ -94,6 +94,7 @@ impl Bench {
             suspended: false,
             limits: Limits { per_second: one, burst: one, max_in_flight: one },
             accounts: Vec::new(),
+            rules: Vec::new(),
         };
         let directory = Arc::new(Directory(Tenants::new([tenant]).unwrap()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

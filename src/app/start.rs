@@ -112,7 +112,7 @@ impl App {
         let audit = AuditPorts { log: Arc::clone(&store.log), tree: Arc::new(sequencer.prover()) };
         let reads = AuditQueries::new(audit, settings.audit.streams);
         let fleet_ports = FleetPorts { jobs: store.jobs, queue: store.queue, texts: Arc::new(StatusTexts) };
-        let fleet = Fleet::new(fleet_ports, settings.fleet.clone());
+        let fleet = Fleet::new(fleet_ports, settings.fleet.settings.clone());
         let record =
             |coverage| Arc::new(RecordedFindings::new(coverage, journal.clone(), Arc::clone(&clock)));
         let coverage_store = if settings.audit.findings { record(store.coverage) } else { store.coverage };

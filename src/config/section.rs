@@ -242,7 +242,12 @@ fn list_elements(node: &Node) -> Option<Cow<'_, [Node]>> {
             let element = |text: &str| Node { value: Value::Text(text.trim().to_owned()), ..*node };
             Some(text.split(',').filter(|text| !text.trim().is_empty()).map(element).collect())
         }
-        Value::Text(_) | Value::Integer(_) | Value::Boolean(_) | Value::Other | Value::Table(_) => None,
+        Value::Text(_)
+        | Value::Integer(_)
+        | Value::Boolean(_)
+        | Value::Time(_)
+        | Value::Other
+        | Value::Table(_) => None,
     }
 }
 

@@ -7,13 +7,16 @@ use std::{
     sync::Arc,
 };
 
-use super::{interner::Interner, limits, reader, reader::Reader, section::Section, tree::Source, value};
+use super::{
+    interner::Interner, limits, reader, reader::Reader, rules, section::Section, tree::Source, value,
+};
 use crate::{
     auth::IssuerConfig,
     aws::grant_fits_session_policy,
     domain::{
         aws::{AccountId, Partition, Region, RoleArn},
         tenant::{AccountGrant, Limits, Tenant, TenantId, Tenants},
+        time::Timestamp,
     },
 };
 
@@ -81,6 +84,8 @@ struct TenantSet<'k> {
     ids: HashMap<TenantId, Source>,
     claims: HashMap<(Arc<str>, Arc<str>), Source>,
     shared: Interner,
+    /// The time of the load, for what has expired.
+    now: Timestamp,
     tenants: Vec<Tenant>,
 }
 
@@ -90,7 +95,8 @@ impl<'k> TenantSet<'k> {
     fn new(reader: &'k Reader, context: &'k TenantContext<'k>) -> Self {
         let issuers = context.issuers.iter().map(|issuer| issuer.issuer.as_ref()).collect();
         let (ids, claims, shared, tenants) = Default::default();
-        Self { reader, context, issuers, ids, claims, shared, tenants }
+        let now = Timestamp::from_micros(jiff::Timestamp::now().as_microsecond());
+        Self { reader, context, issuers, ids, claims, shared, now, tenants }
     }
 
     fn add(&mut self, section: &Section<'_>) {
@@ -100,6 +106,7 @@ impl<'k> TenantSet<'k> {
         let limits = limits::read_tenant(&section.section("limits"), self.context.limits);
         let suspended = section.or_default("suspended", false, value::boolean);
         let accounts = self.read_accounts(section);
+        let rules = rules::read(section, &accounts, self.now);
         let Some(id) = id else { return };
 
         if self.is_duplicate(id.clone(), section) {
@@ -108,7 +115,7 @@ impl<'k> TenantSet<'k> {
         let claim_values = claim_values
             .map_or_else(|| vec![id.as_claim_value()], |values| values.into_iter().map(Arc::from).collect());
         self.register_claims(&issuers, &claim_values, section);
-        self.tenants.push(Tenant { id, issuers, claim_values, suspended, limits, accounts });
+        self.tenants.push(Tenant { id, issuers, claim_values, suspended, limits, accounts, rules });
     }
 
     fn is_duplicate(&mut self, id: TenantId, section: &Section<'_>) -> bool {

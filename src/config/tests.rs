@@ -2,6 +2,7 @@
 
 mod dependent_keys;
 mod documents;
+mod rules;
 mod sinks_and_secrets;
 mod tenants;
 

@@ -42,7 +42,9 @@ pub(super) enum Value {
     Integer(Option<i64>),
     /// A Boolean.
     Boolean(bool),
-    /// A float or a date, which no setting accepts.
+    /// A date or a time.
+    Time(String),
+    /// A float, which no setting accepts.
     Other,
     /// An array.
     List(Vec<Node>),
@@ -67,7 +69,8 @@ impl Node {
                 Value::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok())
             }
             DeValue::Boolean(yes) => Value::Boolean(yes),
-            DeValue::Float(_) | DeValue::Datetime(_) => Value::Other,
+            DeValue::Datetime(time) => Value::Time(time.to_string()),
+            DeValue::Float(_) => Value::Other,
             DeValue::Array(values) => {
                 Value::List(values.into_iter().map(|v| Self::from_toml(v, at)).collect())
             }

@@ -9,10 +9,11 @@ use std::{
     time::Duration,
 };
 
-use jiff::{Span, SpanRelativeTo};
+use jiff::{Span, SpanRelativeTo, tz::TimeZone};
 use url::{Host, Url};
 
 use super::tree::{Node, Value};
+use crate::domain::time::Timestamp;
 
 /// What is wrong with a value: the rest of a sentence that begins with the key.
 pub(super) type ValueError = String;
@@ -22,9 +23,12 @@ pub(super) fn text(node: &Node) -> Result<String, ValueError> {
     match &node.value {
         Value::Text(text) | Value::Untyped(text) if !text.trim().is_empty() => Ok(text.clone()),
         Value::Text(_) | Value::Untyped(_) => Err("is empty: write a value, or omit the key".to_owned()),
-        Value::Integer(_) | Value::Boolean(_) | Value::Other | Value::List(_) | Value::Table(_) => {
-            Err("is not a string: put it in double quotes".to_owned())
-        }
+        Value::Integer(_)
+        | Value::Boolean(_)
+        | Value::Time(_)
+        | Value::Other
+        | Value::List(_)
+        | Value::Table(_) => Err("is not a string: put it in double quotes".to_owned()),
     }
 }
 
@@ -49,6 +53,48 @@ pub(super) fn count(node: &Node) -> Result<NonZeroU32, ValueError> {
 pub(super) fn size(node: &Node) -> Result<NonZeroUsize, ValueError> {
     let size = usize::try_from(count(node)?.get()).ok().and_then(NonZeroUsize::new);
     size.ok_or_else(|| "is too large for this machine: write a smaller number".to_owned())
+}
+
+/// Parses a whole number in this range, in words.
+pub(super) fn integer<T: TryFrom<i64>>(range: &str) -> impl Fn(&Node) -> Result<T, ValueError> {
+    move |node| {
+        let number = if let Value::Integer(number) = node.value { number } else { untyped(node) };
+        let number = number.and_then(|number| T::try_from(number).ok());
+        number.ok_or_else(|| format!("is not a whole number {range}: write for example 10"))
+    }
+}
+
+/// Parses one line of text with at most this number of characters.
+pub(super) fn line(node: &Node, max: usize) -> Result<Box<str>, ValueError> {
+    let text = text(node)?;
+    if text.chars().count() > max {
+        Err(format!("is longer than {max} characters"))
+    } else if text.chars().any(char::is_control) {
+        Err("contains a control character: write plain text on one line".to_owned())
+    } else {
+        Ok(text.into())
+    }
+}
+
+/// Parses a time with its offset from UTC, or a day, which begins at midnight UTC.
+pub(super) fn time(node: &Node) -> Result<Timestamp, ValueError> {
+    let text = match &node.value {
+        Value::Time(text) => text.clone(),
+        Value::Text(_)
+        | Value::Untyped(_)
+        | Value::Integer(_)
+        | Value::Boolean(_)
+        | Value::Other
+        | Value::List(_)
+        | Value::Table(_) => text(node).unwrap_or_default(),
+    };
+    let midnight = || Some(text.parse::<jiff::civil::Date>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp());
+    let is_day = text.len() == "2030-12-31".len();
+    let time = if is_day { midnight() } else { text.parse::<jiff::Timestamp>().ok() };
+    time.map(|time| Timestamp::from_micros(time.as_microsecond())).ok_or_else(|| {
+        "is not a time: write for example 2030-12-31T00:00:00Z, or 2030-12-31 for its first moment in UTC"
+            .to_owned()
+    })
 }
 
 /// Parses a number with its unit: `500ms`, `30s`, `15m`, `1h`, `2d`. Returns `None` for other text.

@@ -1,4 +1,4 @@
-//! The fleet: bulk jobs, their items, the selections that they and the encryption rules share, and coverage.
+//! The fleet: bulk jobs and their items, encryption rules, the selections that both share, and coverage.
 
 mod class_counts;
 mod counts;
@@ -7,7 +7,12 @@ mod creator;
 mod item;
 mod job;
 pub(super) mod job_id;
+mod micros;
+mod rule;
+mod rule_decision;
+pub(super) mod rule_definition;
 mod safety;
+mod selected_locations;
 mod selection;
 mod settings;
 mod state_machine;
@@ -20,6 +25,14 @@ pub use self::{
     item::{Failure, Item, ItemEnd, ItemKey, ItemState, PlannedItem},
     job::{BulkChange, Job, JobLocation, JobSpec, LocationPhase},
     job_id::{InvalidJobId, JobId},
+    rule::{EncryptionRule, RuleEvaluation, RuleOrigin, RuleState, RuleStatus, UnreadableLocation},
+    rule_decision::{
+        Decision, LocatedRule, ObservedResource, RequiredKey, classify, deciding, exemption, selecting,
+    },
+    rule_definition::{
+        ConfiguredRule, DEFAULT_MAX_CHANGES, Exemption, InvalidRuleId, MAX_DISPLAY_NAME, RuleDefinition,
+        RuleId, RuleMode,
+    },
     safety::{DEFAULT_MAX_FAILURES, Safety},
     selection::{CurrentKey, KeyChoice, KeyOverride, Selection},
     settings::FleetSettings,

@@ -14,6 +14,7 @@ use super::{
     arn::KmsKeyArn,
     association::{LogGroupName, Target},
     aws::{AccountId, ExternalId, Region, RoleArn},
+    fleet::rule_definition::ConfiguredRule,
     pattern::Pattern,
 };
 
@@ -39,6 +40,8 @@ pub struct Tenant {
     pub limits: Limits,
     /// The grants, one for each account.
     pub accounts: Vec<Arc<AccountGrant>>,
+    /// The encryption rules of the configuration.
+    pub rules: Vec<ConfiguredRule>,
 }
 
 /// What a tenant may use in one account, and through which role.
@@ -269,6 +272,7 @@ mod tests {
             suspended: false,
             limits: Limits { per_second: limit, burst: limit, max_in_flight: limit },
             accounts: Vec::new(),
+            rules: Vec::new(),
         }
     }
 

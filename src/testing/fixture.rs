@@ -46,6 +46,7 @@ pub fn tenant(id: &str) -> Tenant {
             query_results: true,
             verify_query_results: false,
         })],
+        rules: Vec::new(),
     }
 }
 

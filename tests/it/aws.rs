@@ -83,6 +83,7 @@ fn tenant(id: &str, external_id: &str) -> Arc<Tenant> {
         suspended: false,
         limits: Limits { per_second: limit, burst: limit, max_in_flight: limit },
         accounts: vec![Arc::new(grant)],
+        rules: Vec::new(),
     })
 }
 

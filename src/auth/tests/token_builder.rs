@@ -200,6 +200,7 @@ pub(super) fn tenant(id: &str, issuer: &str, value: &str) -> Tenant {
         suspended: false,
         limits: Limits { per_second: one, burst: one, max_in_flight: one },
         accounts: Vec::new(),
+        rules: Vec::new(),
     }
 }
 

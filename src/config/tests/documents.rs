@@ -13,8 +13,11 @@ issuer = "https://idp.example.com"
 type = "file"
 [[audit.sinks]]
 type = "cloudwatch_logs"
+[fleet.events]
 [[tenants]]
 [[tenants.accounts]]
+[[tenants.rules]]
+[[tenants.rules.exemptions]]
 "#;
     let folder = folder(&[("logkey.toml", text)]);
     let reader = Reader::default();

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::micros;
 use crate::domain::time::Timestamp;
 
 /// The number of failures above which a job pauses, if its creator sets none.
@@ -41,26 +42,5 @@ impl Safety {
     #[must_use]
     pub fn window_is_over(&self, now: Timestamp) -> bool {
         self.end_time.is_some_and(|end| now >= end)
-    }
-}
-
-/// A time as microseconds since 1970.
-mod micros {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use crate::domain::time::Timestamp;
-
-    #[expect(clippy::ref_option, reason = "serde passes fields by reference")]
-    pub(super) fn serialize<S: Serializer>(
-        time: &Option<Timestamp>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        time.map(Timestamp::as_micros).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Timestamp>, D::Error> {
-        Ok(Option::<i64>::deserialize(deserializer)?.map(Timestamp::from_micros))
     }
 }

@@ -8,7 +8,6 @@ use crate::domain::{
     aws::{AccountId, Region},
     pattern::Pattern,
     serde_text,
-    tenant::Tenant,
 };
 
 /// Which resources a job or a rule is about.
@@ -80,16 +79,6 @@ pub struct KeyOverride {
 // === impl Selection ===
 
 impl Selection {
-    /// The tenant's locations that the selection is about, in the order of the grants.
-    #[must_use]
-    pub fn locations(&self, tenant: &Tenant) -> Vec<Location> {
-        let granted = tenant.accounts.iter().flat_map(|grant| {
-            let at = |region: &Region| Location { account: grant.account, region: region.clone() };
-            grant.regions.iter().map(at)
-        });
-        granted.filter(|location| self.includes(location)).collect()
-    }
-
     /// Whether the selection is about this location.
     #[must_use]
     pub fn includes(&self, location: &Location) -> bool {

@@ -14,6 +14,7 @@ fn tenant(id: &str, per_second: u32, burst: u32, max_in_flight: u32) -> Tenant {
         suspended: false,
         limits: Limits { per_second: n(per_second), burst: n(burst), max_in_flight: n(max_in_flight) },
         accounts: Vec::new(),
+        rules: Vec::new(),
     }
 }
 

@@ -63,6 +63,7 @@ pub(super) fn tenant(id: &str, accounts: Vec<AccountGrant>) -> Tenant {
         suspended: false,
         limits: Limits { per_second: one, burst: one, max_in_flight: one },
         accounts: accounts.into_iter().map(Arc::new).collect(),
+        rules: Vec::new(),
     }
 }
 

@@ -294,6 +294,7 @@ async fn a_session_is_removed_when_the_tenants_grant_changes() {
             suspended: false,
             limits: Limits { per_second: limit, burst: limit, max_in_flight: limit },
             accounts: vec![Arc::new(grant)],
+            rules: Vec::new(),
         };
         Tenants::new([tenant]).unwrap()
     };
