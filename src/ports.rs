@@ -13,6 +13,7 @@ pub mod history;
 pub mod limit;
 pub mod queries;
 pub mod quotas;
+pub mod rules;
 pub mod sink;
 pub mod store;
 pub mod tree;

@@ -18,6 +18,7 @@ mod postgres;
 mod removal;
 mod requests;
 mod row_values;
+mod rules;
 mod sqlite;
 mod transaction;
 mod tree_rows;

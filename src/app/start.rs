@@ -116,7 +116,7 @@ impl App {
         let record =
             |coverage| Arc::new(RecordedFindings::new(coverage, journal.clone(), Arc::clone(&clock)));
         let coverage_store = if settings.audit.findings { record(store.coverage) } else { store.coverage };
-        let coverage_ports = CoveragePorts { store: Arc::clone(&coverage_store), rules: store.rules };
+        let coverage_ports = CoveragePorts { store: Arc::clone(&coverage_store), rules: store.rule_directory };
         let coverage = CoverageQueries::new(coverage_ports);
         Ok(Self {
             settings,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{section::Section, value};
-use crate::domain::fleet::FleetSettings;
+use crate::{aws::QueueUrl, domain::fleet::FleetSettings};
 
 /// The limits of the interval. History has one point per day, so rules are evaluated at least once a day.
 const INTERVALS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(24));
@@ -16,7 +16,7 @@ pub struct Fleet {
     /// The intervals and limits.
     pub settings: FleetSettings,
     /// `[fleet.events]`: the URL of the SQS queue with the events of log groups.
-    pub queue_url: Option<Box<str>>,
+    pub queue_url: Option<QueueUrl>,
 }
 
 /// Reads `[fleet]`.
@@ -42,7 +42,7 @@ pub(super) fn read(section: &Section<'_>) -> Fleet {
         },
         queue_url: events.and_then(|events| {
             let url = "\"https://sqs.eu-west-1.amazonaws.com/999999999999/logkey-events\"";
-            events.required("queue_url", url, value::http_url).map(|url| url.as_str().into())
+            events.required("queue_url", url, value::parsed)
         }),
     }
 }

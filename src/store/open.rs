@@ -4,13 +4,14 @@ use std::{fmt, sync::Arc};
 
 use super::{
     batch_loader::BatchedKeyHistory, bulk::BulkTables, config::Config, coverage::CoverageTables,
-    error::OpenError, postgres, sqlite, transaction::Transactions,
+    error::OpenError, postgres, rules::RuleTables, sqlite, transaction::Transactions,
 };
 use crate::ports::{
     ArchivedEvents, EventReader, EventStore, IdempotencyStore, KeyHistoryReader, KeyHistoryWriter,
     Leadership, SinkStore, TreeStore,
     bulk::{BulkJobs, BulkQueue},
     coverage::{CoverageStore, RuleDirectory},
+    rules::{RepairLog, RuleSchedule, RuleStore},
 };
 
 /// A read-only store.
@@ -50,7 +51,13 @@ pub struct Store {
     /// Stores coverage.
     pub coverage: Arc<dyn CoverageStore>,
     /// Finds encryption rules by their coverage.
-    pub rules: Arc<dyn RuleDirectory>,
+    pub rule_directory: Arc<dyn RuleDirectory>,
+    /// Stores encryption rules.
+    pub rules: Arc<dyn RuleStore>,
+    /// Distributes the evaluation of rules.
+    pub rule_schedule: Arc<dyn RuleSchedule>,
+    /// Keeps the repairs of resources.
+    pub repairs: Arc<dyn RepairLog>,
 }
 
 /// All ports of a store combined.
@@ -117,11 +124,15 @@ impl Store {
     fn from_backend<S: Backend>(store: &Arc<S>) -> Self {
         let coverage = Arc::new(CoverageTables::new(Arc::clone(store)));
         let bulk = Arc::new(BulkTables::new(Arc::clone(store)));
+        let rules = Arc::new(RuleTables::new(Arc::clone(store)));
         Self {
             jobs: bulk.clone(),
             queue: bulk,
             coverage: coverage.clone(),
-            rules: coverage,
+            rule_directory: coverage,
+            rules: rules.clone(),
+            rule_schedule: rules.clone(),
+            repairs: rules,
             events: store.clone(),
             log: store.clone(),
             tree: store.clone(),

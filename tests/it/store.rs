@@ -5,6 +5,7 @@ mod bulk;
 mod coverage;
 mod history;
 mod log;
+mod rules;
 mod tree;
 
 use std::sync::Arc;
@@ -124,6 +125,13 @@ on_both! {
     history::resources_are_found_by_current_and_former_key_in_pages,
     history::a_resource_missing_in_a_scan_is_deleted_until_observed_again,
     history::a_request_is_recorded_for_a_day_for_its_tenant,
+    rules::a_rule_is_changed_only_in_the_version_that_was_read,
+    rules::rules_are_listed_by_priority_and_id_in_pages,
+    rules::a_request_creates_one_rule_and_tenants_have_a_limit_of_rules,
+    rules::an_evaluation_pauses_a_rule_only_in_the_evaluated_version,
+    rules::a_rule_of_the_configuration_keeps_its_status_until_it_changes,
+    rules::one_worker_evaluates_a_tenant_and_changes_meanwhile_are_not_lost,
+    rules::repairs_are_counted_by_tenant_and_resource_and_forgotten,
     tree::one_checkpoint_an_hour_and_every_handover_is_stored,
     tree::a_sink_resumes_at_its_position_and_checkpoints_wait_for_it,
 }

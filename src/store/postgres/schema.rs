@@ -14,6 +14,7 @@ const MIGRATIONS: &[SqlFile] = &[
     SqlFile { number: 3, name: "append", sql: include_str!("../migrations/postgres/0003_append.sql") },
     SqlFile { number: 4, name: "bulk", sql: include_str!("../migrations/postgres/0004_bulk.sql") },
     SqlFile { number: 5, name: "coverage", sql: include_str!("../migrations/postgres/0005_coverage.sql") },
+    SqlFile { number: 6, name: "rules", sql: include_str!("../migrations/postgres/0006_rules.sql") },
 ];
 
 /// Upgrades the schema under a lock of the database.

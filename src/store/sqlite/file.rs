@@ -27,6 +27,7 @@ const MIGRATIONS: &[SqlFile] = &[
     SqlFile { number: 5, name: "batches", sql: include_str!("../migrations/sqlite/0005_batches.sql") },
     SqlFile { number: 6, name: "bulk", sql: include_str!("../migrations/sqlite/0006_bulk.sql") },
     SqlFile { number: 7, name: "coverage", sql: include_str!("../migrations/sqlite/0007_coverage.sql") },
+    SqlFile { number: 8, name: "rules", sql: include_str!("../migrations/sqlite/0008_rules.sql") },
 ];
 
 /// The primary result codes of SQLite (<https://www.sqlite.org/rescode.html>).
