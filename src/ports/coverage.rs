@@ -21,6 +21,10 @@ pub trait CoverageStore: Send + Sync + 'static {
     /// later evaluation of the location is stored already.
     async fn record(&self, found: &LocationCoverage) -> Result<FindingChanges, Unavailable>;
 
+    /// Replaces the findings of one resource. The counts of its location stay as they are. Stores nothing if a
+    /// later evaluation of the location is stored already.
+    async fn record_resource(&self, found: &ResourceFindings) -> Result<FindingChanges, Unavailable>;
+
     /// Deletes the counts and findings of a rule that was deleted or disabled. The log groups count by the
     /// remaining rules from the next evaluation on.
     async fn delete_rule(&self, tenant: &TenantId, rule: &str) -> Result<FindingChanges, Unavailable>;
@@ -61,6 +65,19 @@ pub trait CoverageStore: Send + Sync + 'static {
 
     /// The number of log groups and findings of all tenants.
     async fn totals(&self) -> Result<CoverageTotals, Unavailable>;
+}
+
+/// What an evaluation found for one resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceFindings {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The resource.
+    pub resource: Resource,
+    /// When the evaluation began to read the resource.
+    pub as_of: Timestamp,
+    /// Its findings.
+    pub findings: Vec<Finding>,
 }
 
 /// Finds encryption rules by their id.

@@ -30,8 +30,15 @@ pub(super) fn changes(stored: Vec<StoredFinding>, found: &LocationCoverage) -> F
         latest.insert(key(finding), finding);
     }
     for (key, finding) in latest {
-        let finding = finding.clone();
-        match before.remove(&key) {
+        let mut finding = finding.clone();
+        let stored = before.remove(&key);
+        // Only events say who changed the key. An evaluation does not contradict them.
+        if finding.changed_by.is_none()
+            && let Some(stored) = &stored
+        {
+            finding.changed_by.clone_from(&stored.finding.changed_by);
+        }
+        match stored {
             Some(stored) if stored.finding == finding => {}
             Some(stored) => changes.changed.push(StoredFinding { finding, ..stored }),
             None => changes.new.push(StoredFinding {

@@ -11,7 +11,7 @@ use crate::{
     },
     ports::{
         Unavailable,
-        coverage::{CoverageFilter, FindingChanges, StoredFinding, TenantLocation},
+        coverage::{CoverageFilter, FindingChanges, ResourceFindings, StoredFinding, TenantLocation},
     },
     store::{
         columns::{Columns as _, corrupt_row, to_i64},
@@ -23,7 +23,7 @@ use crate::{
 
 /// How many rows one statement writes.
 const ROWS_PER_STATEMENT: usize = 1000;
-/// How often a recording starts again because another one of the same location was stored meanwhile.
+/// How often a recording is started again because another one of the same location was stored meanwhile.
 const MAX_ATTEMPTS: usize = 5;
 
 /// Other evaluations of the same location were stored all the time.
@@ -91,6 +91,42 @@ async fn try_record<D: Transactions>(
     statements.push(Statement::new(sql.begin_day, [tenant, day]));
     statements.push(Statement::new(sql.put_day, [tenant, day, account, region]));
     Ok(database.transaction(statements).await?.map(|_rows| changes))
+}
+
+/// Replaces the findings of one resource.
+pub(super) async fn record_resource<D: Transactions>(
+    database: &D,
+    found: &ResourceFindings,
+) -> Result<FindingChanges, Unavailable> {
+    let sql = Sql::of(D::DIALECT);
+    let ResourceFindings { tenant, resource, as_of, findings } = found;
+    let location = &resource.location;
+    let at =
+        At { tenant: tenant.as_str(), account: location.account.as_str(), region: location.region.as_str() };
+    let stored = database.rows(sql.version, &at.params()).await?;
+    if let Some(row) = stored.first()
+        && row.required_number(1)? > as_of.as_micros()
+    {
+        return Ok(FindingChanges::default());
+    }
+    let coverage = LocationCoverage {
+        tenant: tenant.clone(),
+        location: location.clone(),
+        as_of: *as_of,
+        failure: None,
+        counts: Vec::new(),
+        findings: findings.clone(),
+    };
+    let before = database.rows(sql.findings_of_location, &at.params()).await?;
+    let mut before = before.iter().map(rows::finding).collect::<Result<Vec<StoredFinding>, _>>()?;
+    before.retain(|stored| stored.finding.resource == *resource);
+    let changes = diff::changes(before, &coverage);
+    let texts = Texts::new(&coverage, &changes).map_err(corrupt_row::<D::Row>)?;
+    let with_text = |sql, text| Statement::new(sql, at.params_after(text));
+    let deleted = texts.deleted.iter().map(|text| with_text(sql.delete_findings, text));
+    let stored = texts.stored.iter().map(|text| with_text(sql.put_findings, text));
+    database.transaction(deleted.chain(stored).collect()).await?;
+    Ok(changes)
 }
 
 fn put_location<'p>(

@@ -11,7 +11,8 @@ use crate::{
         Unavailable,
         coverage::{
             CountedRules, CoverageFilter, CoverageStore, CoverageTotals, DailyCoverage, EvaluatedLocation,
-            FindingChanges, FindingFilter, FindingWindow, LocationCount, RuleDirectory, StoredFinding,
+            FindingChanges, FindingFilter, FindingKey, FindingWindow, LocationCount, ResourceFindings,
+            RuleDirectory, StoredFinding,
             TenantLocation,
         },
     },
@@ -34,6 +35,10 @@ impl<D> CoverageTables<D> {
 impl<D: Transactions + Send + Sync + 'static> CoverageStore for CoverageTables<D> {
     async fn record(&self, found: &LocationCoverage) -> Result<FindingChanges, Unavailable> {
         record::record(&*self.0, found).await
+    }
+
+    async fn record_resource(&self, found: &ResourceFindings) -> Result<FindingChanges, Unavailable> {
+        record::record_resource(&*self.0, found).await
     }
 
     async fn delete_rule(&self, tenant: &TenantId, rule: &str) -> Result<FindingChanges, Unavailable> {
