@@ -8,6 +8,7 @@ mod error;
 mod limits;
 mod maintenance;
 pub mod reload;
+mod rules;
 mod run;
 mod service;
 mod signing_key;

@@ -25,9 +25,10 @@ pub use self::{
     },
     fleet::{
         CoverageGroup, CoverageGrouping, CoveragePorts, CoverageQueries, CoverageQuery, CoverageReport,
-        CoverageScope, CreateJob, Engine, ErrorTexts, FindingPage, FindingQuery, FindingView, Fleet,
-        FleetPorts, HistoryReport, ItemPage, ItemQuery, JobPage, JobQuery, JobStream, JobView,
-        LocationReport, LocationView, RecordedFindings,
+        CoverageScope, CreateJob, CreateRule, Engine, ErrorTexts, EvaluateRule, EventConsumer, FindingPage,
+        FindingQuery, FindingView, Fleet, FleetPorts, HistoryReport, ItemPage, ItemQuery, JobPage, JobQuery,
+        JobStream, JobView, LocationReport, LocationView, RecordedFindings, RulePage, RulePatch, RuleQuery,
+        RuleScheduler, RuleView,
     },
     preflight::{check, test_access},
     queries::{Page, Whoami, get, list, onboarding, whoami},

@@ -9,6 +9,7 @@ use super::{
     error::RunError,
     limits,
     maintenance::{self, Reconciler},
+    rules::RuleTasks,
     service::{App, Listeners},
 };
 use crate::{
@@ -74,6 +75,7 @@ impl App {
         let engine = tokio::spawn(engine.run(async move {
             let _ = engine_ends.await;
         }));
+        let rules = RuleTasks::start(&self).await;
         let services = server::Services {
             ports: self.layer_ports(),
             state: Arc::clone(&self.state),
@@ -86,6 +88,7 @@ impl App {
         let drain = config.drain_timeout;
         let result = server::run(listeners.grpc, config, services, shutdown).await;
 
+        rules.stop().await;
         // The engine ends first: its items in flight are changes that the store records.
         drop(end_engine);
         if tokio::time::timeout(drain, engine).await.is_err() {

@@ -49,6 +49,7 @@ impl App {
             build_snapshot::build(auth, tenants, &policy, Arc::clone(&clock)).map_err(StartError::from)?;
         let current = Arc::new(SnapshotHolder::new(first));
         let store = store::open(&settings.store.config).await.map_err(StartError::Store)?;
+        let fleet_ports = fleet_ports(&store);
         let key = signing_key(&settings, true).map_err(StartError::Key)?;
         let (log, monitored) = (Arc::clone(&store.log), Arc::new(MonitoredTreeStore::new(store.tree)));
         let checked = Sequencer::check(log, monitored.clone(), Arc::clone(&clock), key).await;
@@ -111,7 +112,6 @@ impl App {
             checked.with_leaf_cache(journal.leaf_cache()).start().await.map_err(StartError::Log)?;
         let audit = AuditPorts { log: Arc::clone(&store.log), tree: Arc::new(sequencer.prover()) };
         let reads = AuditQueries::new(audit, settings.audit.streams);
-        let fleet_ports = FleetPorts { jobs: store.jobs, queue: store.queue, texts: Arc::new(StatusTexts) };
         let fleet = Fleet::new(fleet_ports, settings.fleet.settings.clone());
         let record =
             |coverage| Arc::new(RecordedFindings::new(coverage, journal.clone(), Arc::clone(&clock)));
@@ -149,4 +149,17 @@ impl App {
 
 fn no_quota_discovery() -> Arc<dyn QuotaDiscovery> {
     Arc::new(QuotaDiscoveryDisabled)
+}
+
+/// The parts of the store that the fleet uses.
+fn fleet_ports(store: &store::Store) -> FleetPorts {
+    FleetPorts {
+        jobs: Arc::clone(&store.jobs),
+        queue: Arc::clone(&store.queue),
+        rules: Arc::clone(&store.rules),
+        rule_schedule: Arc::clone(&store.rule_schedule),
+        repairs: Arc::clone(&store.repairs),
+        coverage: Arc::clone(&store.coverage),
+        texts: Arc::new(StatusTexts),
+    }
 }

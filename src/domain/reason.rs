@@ -62,6 +62,7 @@ reasons! {
     RoleSessionTooLong "ROLE_SESSION_TOO_LONG" "FAILED_PRECONDITION" "The tenant's role does not allow sessions as long as this service requests.";
     DeniedByOrganization "DENIED_BY_ORGANIZATION" "FAILED_PRECONDITION" "A policy of the AWS organization denies the call.";
     JobState "JOB_STATE" "FAILED_PRECONDITION" "The call does not fit the state of the bulk job.";
+    RuleState "RULE_STATE" "FAILED_PRECONDITION" "The call does not fit the state of the encryption rule.";
     RuleReadOnly "RULE_READ_ONLY" "FAILED_PRECONDITION" "The encryption rule stands in the configuration and cannot be changed by a call.";
     EtagMismatch "ETAG_MISMATCH" "ABORTED" "The object changed since the caller read it.";
     ConflictingChange "CONFLICTING_CHANGE" "ABORTED" "Another change of the same resource is in progress.";
@@ -70,6 +71,7 @@ reasons! {
     TenantConcurrencyLimited "TENANT_CONCURRENCY_LIMITED" "RESOURCE_EXHAUSTED" "The tenant exceeded its number of calls in flight.";
     AccountBudgetExhausted "ACCOUNT_BUDGET_EXHAUSTED" "RESOURCE_EXHAUSTED" "The account's AWS quota has no permit left within the deadline.";
     TenantJobsLimited "TENANT_JOBS_LIMITED" "RESOURCE_EXHAUSTED" "The tenant has as many open bulk jobs as it may have.";
+    TenantRulesLimited "TENANT_RULES_LIMITED" "RESOURCE_EXHAUSTED" "The tenant has as many encryption rules as it may have.";
     TooManyItems "TOO_MANY_ITEMS" "RESOURCE_EXHAUSTED" "The selection has more resources than a bulk job may have.";
     AwsThrottled "AWS_THROTTLED" "RESOURCE_EXHAUSTED" "AWS throttled the call.";
     StreamNotRead "STREAM_NOT_READ" "RESOURCE_EXHAUSTED" "The client did not read its stream for too long.";

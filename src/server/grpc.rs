@@ -5,6 +5,7 @@ mod bulk_association;
 pub(super) mod caller;
 mod convert;
 mod coverage;
+mod encryption_rule;
 pub(super) mod handler;
 mod key_association;
 pub(super) mod status;

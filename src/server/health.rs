@@ -10,6 +10,7 @@ use super::grpc::handler::GrpcHandler;
 use crate::proto::{
     audit_service_server::AuditServiceServer, bulk_association_service_server::BulkAssociationServiceServer,
     coverage_service_server::CoverageServiceServer,
+    encryption_rule_service_server::EncryptionRuleServiceServer,
     key_association_service_server::KeyAssociationServiceServer, tenant_service_server::TenantServiceServer,
 };
 
@@ -21,6 +22,7 @@ pub(super) async fn serving() -> (HealthServer<impl Health>, HealthReporter) {
     reporter.set_serving::<AuditServiceServer<GrpcHandler>>().await;
     reporter.set_serving::<BulkAssociationServiceServer<GrpcHandler>>().await;
     reporter.set_serving::<CoverageServiceServer<GrpcHandler>>().await;
+    reporter.set_serving::<EncryptionRuleServiceServer<GrpcHandler>>().await;
     (service, reporter)
 }
 
@@ -31,5 +33,6 @@ pub(super) async fn set_not_serving(reporter: &HealthReporter) {
     reporter.set_not_serving::<AuditServiceServer<GrpcHandler>>().await;
     reporter.set_not_serving::<BulkAssociationServiceServer<GrpcHandler>>().await;
     reporter.set_not_serving::<CoverageServiceServer<GrpcHandler>>().await;
+    reporter.set_not_serving::<EncryptionRuleServiceServer<GrpcHandler>>().await;
     reporter.set_service_status("", ServingStatus::NotServing).await;
 }

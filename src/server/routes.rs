@@ -15,6 +15,7 @@ use crate::proto::{
     DESCRIPTORS, audit_service_server::AuditServiceServer,
     bulk_association_service_server::BulkAssociationServiceServer,
     coverage_service_server::CoverageServiceServer,
+    encryption_rule_service_server::EncryptionRuleServiceServer,
     key_association_service_server::KeyAssociationServiceServer, tenant_service_server::TenantServiceServer,
 };
 
@@ -46,6 +47,10 @@ pub(super) fn routes(
         .max_decoding_message_size(MAX_MESSAGE)
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
+    let rules = EncryptionRuleServiceServer::new(handler.clone())
+        .max_decoding_message_size(MAX_MESSAGE)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip);
     let tenants = TenantServiceServer::new(handler)
         .max_decoding_message_size(MAX_MESSAGE)
         .accept_compressed(CompressionEncoding::Gzip)
@@ -57,6 +62,7 @@ pub(super) fn routes(
         .add_service(guarded.named_layer(audit))
         .add_service(guarded.named_layer(bulk))
         .add_service(guarded.named_layer(coverage))
+        .add_service(guarded.named_layer(rules))
         .add_service(guarded.named_layer(tenants));
     if config.reflection {
         let reflection = || {

@@ -64,6 +64,11 @@ impl Context {
         Self { lease: Some(lease), ..self }
     }
 
+    /// The same call with no caller that waits for it: interactive calls come first.
+    pub(super) fn in_background(self) -> Self {
+        Self { lease: Some(Arc::default()), ..self }
+    }
+
     /// Whether a caller waits for the call.
     pub(super) fn priority(&self) -> Priority {
         if self.lease.is_some() { Priority::Bulk } else { Priority::Interactive }
@@ -79,6 +84,11 @@ impl Context {
     /// The same call with the current snapshot. For streams, which outlive reloads.
     pub(super) fn refreshed(&self) -> Self {
         Self { snapshot: self.ports().rules.current(), tenant: None, ..self.clone() }
+    }
+
+    /// Every tenant of the snapshot.
+    pub(super) fn tenants(&self) -> Vec<Arc<Tenant>> {
+        self.snapshot.tenants().all()
     }
 
     pub(super) fn ports(&self) -> &Dependencies {

@@ -3,7 +3,9 @@
 mod bulk;
 mod coverage;
 mod engine;
+mod evaluate;
 mod ports;
+mod rules;
 
 pub use self::{
     bulk::{
@@ -18,5 +20,7 @@ pub use self::{
         RecordedFindings,
     },
     engine::Engine,
+    evaluate::{EventConsumer, RuleScheduler},
     ports::{ErrorTexts, Fleet, FleetPorts},
+    rules::{CreateRule, EvaluateRule, RulePage, RulePatch, RuleQuery, RuleView},
 };

@@ -1,6 +1,6 @@
 //! Bulk jobs, from a real client to the embedded AWS and back.
 
-mod client;
+pub(crate) mod client;
 mod control;
 mod input;
 mod recovery;

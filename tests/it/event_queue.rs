@@ -116,7 +116,7 @@ async fn start(hidden_seconds: i64) -> (Running, TestQueue) {
     (running, queue)
 }
 
-fn logs(running: &Running) -> aws_sdk_cloudwatchlogs::Client {
+pub(crate) fn logs(running: &Running) -> aws_sdk_cloudwatchlogs::Client {
     let config = aws_sdk_cloudwatchlogs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static(REGION))

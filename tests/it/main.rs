@@ -37,6 +37,7 @@ mod query_results;
 mod refusals;
 mod reload;
 mod roles;
+mod rules;
 mod shared_log;
 mod tenant_isolation;
 mod transport;

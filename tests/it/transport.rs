@@ -151,7 +151,15 @@ async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)
     let url = format!("sqlite://{}", folder.path().join("jobs.db").display());
     let store = logkey::store::open(&logkey::store::Config { url }).await.unwrap();
     let texts = Arc::new(server::StatusTexts);
-    let fleet_ports = service::FleetPorts { jobs: store.jobs, queue: store.queue, texts };
+    let fleet_ports = service::FleetPorts {
+        jobs: store.jobs,
+        queue: store.queue,
+        rules: store.rules,
+        rule_schedule: store.rule_schedule,
+        repairs: store.repairs,
+        coverage: store.coverage,
+        texts,
+    };
     let fleet = service::Fleet::new(fleet_ports, logkey::domain::fleet::FleetSettings::default());
     let store = Arc::new(FakeCoverage::default());
     let coverage = CoverageQueries::new(CoveragePorts { store: store.clone(), rules: store });

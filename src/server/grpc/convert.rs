@@ -10,6 +10,8 @@ mod coverage;
 mod fields;
 mod onboarding;
 mod requests;
+pub(super) mod rule;
+pub(super) mod rule_answer;
 mod selection;
 mod usage;
 

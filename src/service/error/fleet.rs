@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::domain::{
-    fleet::{JobId, Refused},
+    fleet::{JobId, Refused, RuleId},
     reason::Reason,
 };
 
@@ -25,6 +25,18 @@ pub enum FleetError {
     /// The tenant has its maximum of open jobs.
     #[error("the tenant has {max} open bulk jobs")]
     TooManyJobs {
+        /// The maximum.
+        max: u32,
+    },
+    /// The rule comes from the configuration.
+    #[error("encryption rule {0} comes from the configuration")]
+    RuleReadOnly(RuleId),
+    /// The rule is disabled.
+    #[error("encryption rule {0} is disabled")]
+    RuleDisabled(RuleId),
+    /// The tenant has its maximum of rules.
+    #[error("the tenant has {max} encryption rules")]
+    TooManyRules {
         /// The maximum.
         max: u32,
     },
@@ -51,6 +63,9 @@ impl FleetError {
             Self::State(_) => Reason::JobState,
             Self::EtagMismatch { .. } => Reason::EtagMismatch,
             Self::TooManyJobs { .. } => Reason::TenantJobsLimited,
+            Self::RuleReadOnly(_) => Reason::RuleReadOnly,
+            Self::RuleDisabled(_) => Reason::RuleState,
+            Self::TooManyRules { .. } => Reason::TenantRulesLimited,
             Self::Contended => Reason::ConflictingChange,
             Self::TooManyItems { .. } => Reason::TooManyItems,
             Self::NoLocation => Reason::RoleNotAssumable,

@@ -1,12 +1,20 @@
 //! The ports of the fleet beside those of all use cases.
 
-use std::{fmt, num::NonZeroU32, sync::Arc};
+use std::{collections::HashMap, fmt, num::NonZeroU32, sync::Arc};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::{
-    domain::fleet::{Failure, FleetSettings},
-    ports::bulk::{BulkJobs, BulkQueue},
+    domain::{
+        association::Resource,
+        fleet::{Failure, FleetSettings, JobId},
+    },
+    ports::{
+        bulk::{BulkJobs, BulkQueue},
+        coverage::CoverageStore,
+        rules::{RepairLog, RuleSchedule, RuleStore},
+    },
     service::{
         error::Error,
         shared::streams::{StreamLimiter, StreamLimits},
@@ -30,6 +38,14 @@ pub struct FleetPorts {
     pub jobs: Arc<dyn BulkJobs>,
     /// Distributes the work of bulk jobs.
     pub queue: Arc<dyn BulkQueue>,
+    /// Stores encryption rules.
+    pub rules: Arc<dyn RuleStore>,
+    /// Distributes the evaluation of rules.
+    pub rule_schedule: Arc<dyn RuleSchedule>,
+    /// Keeps the repairs of resources.
+    pub repairs: Arc<dyn RepairLog>,
+    /// Stores what evaluations find.
+    pub coverage: Arc<dyn CoverageStore>,
     /// Words the errors of items.
     pub texts: Arc<dyn ErrorTexts>,
 }
@@ -41,7 +57,20 @@ pub struct Fleet {
     pub(super) settings: Arc<FleetSettings>,
     /// Wakes the engine when a job was created or changed.
     pub(super) changed: Arc<Notify>,
+    /// Wakes the scheduler when a tenant became due for an evaluation.
+    pub(super) rules_due: Arc<Notify>,
     pub(super) streams: Arc<StreamLimiter>,
+    /// The jobs of rules that this process started, until their end is recorded in the coverage.
+    pub(super) rule_jobs: Arc<Mutex<HashMap<JobId, JobScope>>>,
+}
+
+/// Which resources have to be read again when the job of a rule has ended.
+#[derive(Clone, Debug)]
+pub(super) enum JobScope {
+    /// All of the tenant.
+    Tenant,
+    /// These.
+    Resources(Vec<Resource>),
 }
 
 // === impl Fleet ===
@@ -51,7 +80,14 @@ impl Fleet {
     #[must_use]
     pub fn new(ports: FleetPorts, settings: FleetSettings) -> Self {
         let streams = Arc::new(StreamLimiter::new(STREAM_LIMITS, "logkey_bulk_streams"));
-        Self { ports, settings: Arc::new(settings), changed: Arc::default(), streams }
+        Self {
+            ports,
+            settings: Arc::new(settings),
+            changed: Arc::default(),
+            rules_due: Arc::default(),
+            streams,
+            rule_jobs: Arc::default(),
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{Backend, at};
 
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 fn definition(priority: i32) -> RuleDefinition {
     RuleDefinition {
@@ -172,7 +172,7 @@ pub(super) async fn a_rule_of_the_configuration_keeps_its_status_until_it_change
     store.rules.record_evaluation(&evaluated).await.unwrap();
     let [stored] = store.rules.configured(&tenant("a")).await.unwrap().try_into().unwrap();
     assert_eq!((stored.status.state, stored.status.version), (RuleState::Active, 3));
-    store.rules.retain_configured(&tenant("a"), &[stored.id.clone()]).await.unwrap();
+    store.rules.retain_configured(&tenant("a"), std::slice::from_ref(&stored.id)).await.unwrap();
     assert_eq!(store.rules.configured(&tenant("a")).await.unwrap().len(), 1);
     store.rules.retain_configured(&tenant("a"), &[]).await.unwrap();
     assert_eq!(store.rules.configured(&tenant("a")).await.unwrap(), []);

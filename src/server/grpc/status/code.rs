@@ -35,12 +35,14 @@ pub(super) fn code(reason: Reason) -> Code {
         | R::AccountNotSubscribed
         | R::DeniedByOrganization
         | R::JobState
+        | R::RuleState
         | R::RuleReadOnly => Code::FailedPrecondition,
         R::ConflictingChange | R::ExpectedKeyMismatch | R::EtagMismatch => Code::Aborted,
         R::TenantRateLimited
         | R::TenantConcurrencyLimited
         | R::AccountBudgetExhausted
         | R::TenantJobsLimited
+        | R::TenantRulesLimited
         | R::TooManyItems
         | R::AwsThrottled
         | R::StreamNotRead => Code::ResourceExhausted,

@@ -107,12 +107,12 @@ fn request_details(error: &RequestError) -> StatusDetails {
             details.details.set_resource_info("log_group", name.as_str(), "", "not found");
             details
         }
-        RequestError::RuleNotFound(rule) => {
+        RequestError::RuleNotFound(id) => {
             let mut details = StatusDetails::new(format!(
-                "encryption rule {rule} does not exist, or your tenant may not see it: use an id that ListEncryptionRules returns"
+                "encryption rule {id} does not exist, or your token may not read it: use an id that ListEncryptionRules lists"
             ))
-            .with("rule_id", rule);
-            details.details.set_resource_info("encryption_rule", &**rule, "", "not found");
+            .with("id", id);
+            details.details.set_resource_info("encryption_rule", id.to_string(), "", "not found");
             details
         }
         RequestError::KeyNotFound { key, location } => {
@@ -236,6 +236,21 @@ fn fleet_details(error: &FleetError) -> StatusDetails {
         ))
         .with_retry(STREAM_RETRY_AFTER)
         .with_quota("tenant", "bulk jobs that have not ended"),
+        FleetError::RuleReadOnly(id) => StatusDetails::new(format!(
+            "encryption rule {id} comes from the configuration of this service, so calls cannot change it: ask the operator to change [[tenants.rules]], or create another rule"
+        ))
+        .with_precondition("RULE_READ_ONLY", "change the rule in the configuration")
+        .with("id", id),
+        FleetError::RuleDisabled(id) => StatusDetails::new(format!(
+            "encryption rule {id} is disabled: set its state to RULE_STATE_ACTIVE with UpdateEncryptionRule"
+        ))
+        .with_precondition("RULE_STATE", "set the state to RULE_STATE_ACTIVE")
+        .with("id", id),
+        FleetError::TooManyRules { max } => StatusDetails::new(format!(
+            "your tenant has {max} encryption rules, which is its maximum: delete one, or select more with one rule"
+        ))
+        .with_retry(STREAM_RETRY_AFTER)
+        .with_quota("tenant", "encryption rules"),
         FleetError::Contended => {
             StatusDetails::new("other calls changed the job at the same time: retry").with_retry(SHORT_RETRY)
         }

@@ -42,7 +42,7 @@ pub struct LocationView {
 
 impl Fleet {
     /// The view of a job.
-    pub(super) async fn view(&self, cx: &Context, job: Job) -> Result<JobView, Error> {
+    pub(in crate::service::fleet) async fn view(&self, cx: &Context, job: Job) -> Result<JobView, Error> {
         let locations = self.ports.jobs.locations(job.id).await.map_err(StorageError::RecordUnavailable)?;
         let now = cx.ports().clock.now();
         let operation = match job.spec.change {

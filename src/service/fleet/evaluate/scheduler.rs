@@ -1,0 +1,260 @@
+//! Evaluates the rules of each tenant at its time. Replicas share the tenants.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream};
+use parking_lot::Mutex;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+use super::evaluation::{Evaluation, OneTime};
+use crate::{
+    domain::{
+        association::Resource,
+        fleet::{ConfiguredRule, JobId, RuleId},
+        tenant::{Tenant, TenantId},
+        time::Timestamp,
+    },
+    ports::{
+        ConfigSnapshot, Unavailable,
+        rules::{EvaluationClaim, RuleSchedule},
+    },
+    service::{
+        fleet::{
+            ports::{Fleet, JobScope},
+            rules::stored::has_rules,
+        },
+        state::ServiceState,
+    },
+};
+
+/// How often the scheduler looks for tenants that are due.
+const TICK: Duration = Duration::from_millis(500);
+/// How long a claim is valid without a confirmation.
+const LEASE: Duration = Duration::from_secs(15);
+/// How many tenants are evaluated at the same time.
+const CONCURRENCY: usize = 4;
+/// The wait before an evaluation that failed is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// The share of the interval by which the times of evaluations are spread.
+const JITTER: f64 = 0.1;
+
+/// Evaluates the rules of each tenant at its time. A process has one instance.
+pub struct RuleScheduler {
+    state: Arc<ServiceState>,
+    fleet: Fleet,
+    /// The rules of the configuration that are scheduled.
+    configured: Mutex<HashMap<TenantId, Vec<ConfiguredRule>>>,
+    /// The snapshot whose rules are scheduled.
+    snapshot: Mutex<Option<Weak<dyn ConfigSnapshot>>>,
+}
+
+/// How an evaluation ended.
+#[derive(Debug)]
+pub(in crate::service::fleet) enum Evaluated {
+    /// It started these jobs.
+    Done(HashMap<RuleId, JobId>),
+    /// Another evaluation of the tenant is running.
+    Busy,
+}
+
+// === impl RuleScheduler ===
+
+impl RuleScheduler {
+    /// Creates the scheduler.
+    #[must_use]
+    pub fn new(state: Arc<ServiceState>, fleet: Fleet) -> Self {
+        Self { state, fleet, configured: Mutex::default(), snapshot: Mutex::default() }
+    }
+
+    /// Runs until the service stops.
+    pub async fn run(self, stopping: CancellationToken) {
+        let ticks = async {
+            loop {
+                if let Err(error) = self.tick().await {
+                    warn(&error);
+                    time::sleep(TICK).await;
+                }
+                let _woken = time::timeout(TICK, self.fleet.rules_due.notified()).await;
+            }
+        };
+        tokio::select! {
+            () = ticks => {}
+            () = stopping.cancelled() => {}
+        }
+    }
+
+    async fn tick(&self) -> Result<(), Unavailable> {
+        self.schedule_configured().await?;
+        let now = self.state.ports.clock.now();
+        let limit = u32::try_from(CONCURRENCY * 4).unwrap_or(u32::MAX);
+        let due = self.fleet.ports.rule_schedule.due(now, limit).await?;
+        let evaluations =
+            stream::iter(due).map(|tenant| async move { self.evaluate(&tenant, true).await.map(drop) });
+        let results: Vec<_> = evaluations.buffer_unordered(CONCURRENCY).collect().await;
+        self.follow_jobs().await?;
+        results.into_iter().collect()
+    }
+
+    async fn evaluate(&self, tenant: &TenantId, changes: bool) -> Result<Evaluated, Unavailable> {
+        evaluate(&self.fleet, &self.state, tenant, Run { once: None, changes }).await
+    }
+
+    /// Makes tenants due whose rules in the configuration changed.
+    async fn schedule_configured(&self) -> Result<(), Unavailable> {
+        let snapshot = self.state.ports.rules.current();
+        let scheduled = Arc::downgrade(&snapshot);
+        if self.snapshot.lock().as_ref().is_some_and(|last| Weak::ptr_eq(last, &scheduled)) {
+            return Ok(());
+        }
+        let tenants = snapshot.tenants().all();
+        drop(snapshot);
+        let now = self.state.ports.clock.now();
+        let known: Vec<TenantId> = self.configured.lock().keys().cloned().collect();
+        let gone = known.into_iter().filter(|id| !tenants.iter().any(|tenant| tenant.id == *id));
+        let removed: Vec<TenantId> = gone.collect();
+        for id in &removed {
+            self.fleet.ports.rules.retain_configured(id, &[]).await?;
+            self.configured.lock().remove(id);
+        }
+        for tenant in tenants {
+            let before = self.configured.lock().get(&tenant.id).cloned();
+            if before.as_ref().map_or(tenant.rules.is_empty(), |before| *before == tenant.rules) {
+                continue;
+            }
+            self.schedule_tenant(&tenant, before.is_some(), now).await?;
+            self.configured.lock().insert(tenant.id.clone(), tenant.rules.clone());
+        }
+        *self.snapshot.lock() = Some(scheduled);
+        Ok(())
+    }
+
+    async fn schedule_tenant(
+        &self,
+        tenant: &Tenant,
+        was_scheduled: bool,
+        now: Timestamp,
+    ) -> Result<(), Unavailable> {
+        let ports = &self.fleet.ports;
+        let ids: Vec<RuleId> = tenant.rules.iter().map(|rule| rule.id.clone()).collect();
+        let stored = ports.rules.configured(&tenant.id).await?;
+        ports.rules.retain_configured(&tenant.id, &ids).await?;
+        // At a start, rules that were evaluated before keep their time.
+        let is_same = tenant.rules.len() == stored.len()
+            && tenant.rules.iter().all(|rule| {
+                stored.iter().any(|stored| stored.id == rule.id && stored.definition == rule.definition)
+            });
+        if is_same && !was_scheduled && ports.rule_schedule.next(&tenant.id).await?.is_some() {
+            return Ok(());
+        }
+        ports.rule_schedule.make_due(&tenant.id, now).await
+    }
+
+    /// Records how resources stand after the jobs of rules ended.
+    async fn follow_jobs(&self) -> Result<(), Unavailable> {
+        let open: Vec<JobId> = self.fleet.rule_jobs.lock().keys().copied().collect();
+        let mut ended: HashMap<TenantId, Vec<JobId>> = HashMap::new();
+        for id in open {
+            match self.fleet.ports.jobs.find(id).await? {
+                Some(job) if !job.status.state.has_ended() => {}
+                Some(job) => ended.entry(job.creator.tenant).or_default().push(id),
+                None => drop(self.fleet.rule_jobs.lock().remove(&id)),
+            }
+        }
+        for (tenant, jobs) in ended {
+            let scopes: Vec<JobScope> = {
+                let known = self.fleet.rule_jobs.lock();
+                jobs.iter().filter_map(|job| known.get(job).cloned()).collect()
+            };
+            let resources: Option<Vec<Resource>> =
+                scopes.into_iter().try_fold(Vec::new(), |mut all, scope| {
+                    match scope {
+                        JobScope::Resources(resources) => all.extend(resources),
+                        JobScope::Tenant => return None,
+                    }
+                    Some(all)
+                });
+            let is_done = match resources {
+                Some(resources) => {
+                    if let Some(mut evaluation) = Evaluation::load(&self.fleet, &self.state, &tenant).await? {
+                        evaluation.run_resources(&resources, false).await?;
+                    }
+                    true
+                }
+                None => matches!(self.evaluate(&tenant, false).await?, Evaluated::Done(_)),
+            };
+            if is_done {
+                self.fleet.rule_jobs.lock().retain(|job, _| !jobs.contains(job));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for RuleScheduler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RuleScheduler").finish_non_exhaustive()
+    }
+}
+
+fn warn(error: &Unavailable) {
+    let error = error as &dyn std::error::Error;
+    tracing::warn!(error, "encryption rules could not be evaluated; the next attempt follows");
+}
+
+/// What an evaluation does beside recording how resources stand.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::service::fleet) struct Run<'o> {
+    pub(in crate::service::fleet) once: Option<&'o OneTime>,
+    pub(in crate::service::fleet) changes: bool,
+}
+
+/// Evaluates the rules of a tenant, unless another worker does.
+pub(in crate::service::fleet) async fn evaluate(
+    fleet: &Fleet,
+    state: &Arc<ServiceState>,
+    tenant: &TenantId,
+    run: Run<'_>,
+) -> Result<Evaluated, Unavailable> {
+    let schedule = &fleet.ports.rule_schedule;
+    let Some(claim) = schedule.claim(tenant, LEASE).await? else { return Ok(Evaluated::Busy) };
+    let before = schedule.next(tenant).await?;
+    let work = async {
+        match Evaluation::load(fleet, state, tenant).await? {
+            Some(evaluation) => evaluation.run(run.once, run.changes).await,
+            None => Ok(HashMap::new()),
+        }
+    };
+    let result = tokio::select! {
+        result = work => result,
+        lost = keep(&**schedule, &claim) => Err(lost),
+    };
+    let interval = fleet.settings.interval;
+    let next = if result.is_err() {
+        Some(state.ports.clock.now().plus(RETRY_AFTER))
+    } else if run.changes {
+        let spread = interval.mul_f64(1.0 - JITTER + rand::random_range(0.0..=JITTER));
+        Some(state.ports.clock.now().plus(spread))
+    } else {
+        before
+    };
+    let has_rules = has_rules(fleet, state, tenant).await?;
+    schedule.release(&claim, next.filter(|_| has_rules)).await?;
+    result.map(Evaluated::Done)
+}
+
+/// Confirms a claim until it is lost.
+async fn keep(schedule: &dyn RuleSchedule, claim: &EvaluationClaim) -> Unavailable {
+    loop {
+        time::sleep(LEASE / 3).await;
+        match schedule.confirm(claim, LEASE).await {
+            Ok(true) => {}
+            Ok(false) => return Unavailable { dependency: "rule schedule", source: None },
+            Err(error) => return error,
+        }
+    }
+}

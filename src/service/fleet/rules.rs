@@ -1,0 +1,18 @@
+//! The use cases of encryption rules.
+
+mod access;
+mod change;
+mod create;
+mod evaluate_now;
+mod read;
+mod selection;
+pub(super) mod stored;
+mod view;
+
+pub use self::{
+    change::RulePatch,
+    create::CreateRule,
+    evaluate_now::EvaluateRule,
+    read::{RulePage, RuleQuery},
+    view::RuleView,
+};
