@@ -111,10 +111,6 @@ impl Bench {
 }
 
 impl TenantDirectory for Directory {
-    fn all(&self) -> Vec<Arc<Tenant>> {
-        self.0.iter().cloned().collect()
-    }
-
     fn find(&self, id: &TenantId) -> Option<Arc<Tenant>> {
         self.0.find(id).cloned()
     }

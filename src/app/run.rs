@@ -61,10 +61,8 @@ impl App {
             MAINTENANCE_INTERVAL,
         ));
         let credentials = tokio::spawn(maintenance::run_credentials_check(self.aws.clone()));
-        let coverage_gauges = tokio::spawn(maintenance::run_coverage_gauges(
-            Arc::clone(&self.coverage_store),
-            MAINTENANCE_INTERVAL,
-        ));
+        let coverage_gauges =
+            tokio::spawn(maintenance::run_coverage_gauges(self.fleet.coverage_store(), MAINTENANCE_INTERVAL));
         let metrics_upkeep = tokio::spawn(maintenance::run_metrics_upkeep(self.metrics.clone()));
         let engine = Engine::new(
             Arc::clone(&self.state),

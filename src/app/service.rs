@@ -13,7 +13,7 @@ use crate::{
     config::Settings,
     domain::time::Timestamp,
     limit::{LocalQuota, LocalUpstreamLimiter, QuotaDiscoverer, redis::RedisBackend},
-    ports::{Clock, EventReader, Leadership, TenantQuota, coverage::CoverageStore},
+    ports::{Clock, EventReader, Leadership, TenantQuota},
     server::Tls,
     service::{AuditQueries, CoverageQueries, Fleet, ServiceState},
 };
@@ -40,7 +40,6 @@ pub struct App {
     pub(super) reads: AuditQueries,
     pub(super) fleet: Fleet,
     pub(super) coverage: CoverageQueries,
-    pub(super) coverage_store: Arc<dyn CoverageStore>,
     pub(super) tasks: TaskTracker,
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) metrics: Option<PrometheusHandle>,

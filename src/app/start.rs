@@ -17,6 +17,7 @@ use crate::{
     limit::QuotaDiscoverer,
     ports::{
         Clock,
+        coverage::CoverageStore,
         quotas::{QuotaDiscovery, QuotaDiscoveryDisabled},
     },
     server::{StatusTexts, Tls},
@@ -112,12 +113,7 @@ impl App {
             checked.with_leaf_cache(journal.leaf_cache()).start().await.map_err(StartError::Log)?;
         let audit = AuditPorts { log: Arc::clone(&store.log), tree: Arc::new(sequencer.prover()) };
         let reads = AuditQueries::new(audit, settings.audit.streams);
-        let fleet = Fleet::new(fleet_ports, settings.fleet.settings.clone());
-        let record =
-            |coverage| Arc::new(RecordedFindings::new(coverage, journal.clone(), Arc::clone(&clock)));
-        let coverage_store = if settings.audit.findings { record(store.coverage) } else { store.coverage };
-        let coverage_ports = CoveragePorts { store: Arc::clone(&coverage_store), rules: store.rule_directory };
-        let coverage = CoverageQueries::new(coverage_ports);
+        let FleetParts { fleet, coverage } = fleet_parts(&settings, fleet_ports, &journal, &clock);
         Ok(Self {
             settings,
             started,
@@ -139,7 +135,6 @@ impl App {
             reads,
             fleet,
             coverage,
-            coverage_store,
             tasks,
             tls: tls.map(Arc::new),
             metrics,
@@ -149,6 +144,30 @@ impl App {
 
 fn no_quota_discovery() -> Arc<dyn QuotaDiscovery> {
     Arc::new(QuotaDiscoveryDisabled)
+}
+
+/// The use cases of the fleet.
+struct FleetParts {
+    fleet: Fleet,
+    coverage: CoverageQueries,
+}
+
+/// Connects the use cases of the fleet. With `audit.findings`, what changes in the coverage is recorded in the
+/// audit log.
+fn fleet_parts(
+    settings: &Settings,
+    ports: FleetPorts,
+    journal: &Arc<Journal>,
+    clock: &Arc<dyn Clock>,
+) -> FleetParts {
+    let coverage: Arc<dyn CoverageStore> = if settings.audit.findings {
+        Arc::new(RecordedFindings::new(ports.coverage, journal.clone(), Arc::clone(clock)))
+    } else {
+        ports.coverage
+    };
+    let queries = CoveragePorts { store: Arc::clone(&coverage), rules: Arc::clone(&ports.rules) };
+    let fleet = Fleet::new(FleetPorts { coverage, ..ports }, settings.fleet.settings.clone());
+    FleetParts { fleet, coverage: CoverageQueries::new(queries) }
 }
 
 /// The parts of the store that the fleet uses.

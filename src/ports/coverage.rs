@@ -80,13 +80,6 @@ pub struct ResourceFindings {
     pub findings: Vec<Finding>,
 }
 
-/// Finds encryption rules by their id.
-#[async_trait]
-pub trait RuleDirectory: Send + Sync + 'static {
-    /// Whether the tenant has the rule. `None` is any tenant.
-    async fn has_rule(&self, tenant: Option<&TenantId>, rule: &str) -> Result<bool, Unavailable>;
-}
-
 /// What became of the findings of a location. Findings that did not change are in none of the lists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FindingChanges {

@@ -86,11 +86,6 @@ impl Context {
         Self { snapshot: self.ports().rules.current(), tenant: None, ..self.clone() }
     }
 
-    /// Every tenant of the snapshot.
-    pub(super) fn tenants(&self) -> Vec<Arc<Tenant>> {
-        self.snapshot.tenants().all()
-    }
-
     pub(super) fn ports(&self) -> &Dependencies {
         &self.state.ports
     }

@@ -10,7 +10,7 @@ use crate::ports::{
     ArchivedEvents, EventReader, EventStore, IdempotencyStore, KeyHistoryReader, KeyHistoryWriter,
     Leadership, SinkStore, TreeStore,
     bulk::{BulkJobs, BulkQueue},
-    coverage::{CoverageStore, RuleDirectory},
+    coverage::CoverageStore,
     rules::{RepairLog, RuleSchedule, RuleStore},
 };
 
@@ -50,8 +50,6 @@ pub struct Store {
     pub queue: Arc<dyn BulkQueue>,
     /// Stores coverage.
     pub coverage: Arc<dyn CoverageStore>,
-    /// Finds encryption rules by their coverage.
-    pub rule_directory: Arc<dyn RuleDirectory>,
     /// Stores encryption rules.
     pub rules: Arc<dyn RuleStore>,
     /// Distributes the evaluation of rules.
@@ -128,8 +126,7 @@ impl Store {
         Self {
             jobs: bulk.clone(),
             queue: bulk,
-            coverage: coverage.clone(),
-            rule_directory: coverage,
+            coverage,
             rules: rules.clone(),
             rule_schedule: rules.clone(),
             repairs: rules,

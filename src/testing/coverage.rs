@@ -17,7 +17,7 @@ use crate::{
         Unavailable,
         coverage::{
             CountedRules, CoverageFilter, CoverageStore, CoverageTotals, DailyCoverage, EvaluatedLocation,
-            FindingChanges, FindingFilter, FindingKey, FindingWindow, LocationCount, RuleDirectory,
+            FindingChanges, FindingFilter, FindingKey, FindingWindow, LocationCount, ResourceFindings,
             StoredFinding, TenantLocation,
         },
     },
@@ -136,6 +136,23 @@ impl CoverageStore for FakeCoverage {
         }
         changes.resolved = before;
         Ok(changes)
+    }
+
+    async fn record_resource(&self, found: &ResourceFindings) -> Result<FindingChanges, Unavailable> {
+        self.check_available()?;
+        let here = |stored: &StoredFinding| {
+            stored.tenant == found.tenant && stored.finding.resource == found.resource
+        };
+        let resolved = self.remove(here).resolved;
+        let stored = |finding: &crate::domain::fleet::Finding| StoredFinding {
+            id: Uuid::now_v7(),
+            tenant: found.tenant.clone(),
+            since: found.as_of,
+            finding: finding.clone(),
+        };
+        let new: Vec<StoredFinding> = found.findings.iter().map(stored).collect();
+        self.findings.lock().extend(new.iter().cloned());
+        Ok(FindingChanges { new, resolved, ..FindingChanges::default() })
     }
 
     async fn delete_rule(&self, tenant: &TenantId, rule: &str) -> Result<FindingChanges, Unavailable> {
@@ -259,16 +276,5 @@ impl CoverageStore for FakeCoverage {
         }
         let needing = self.findings.lock().iter().filter(|it| it.finding.kind.needs_repair()).count();
         Ok(CoverageTotals { resources, findings: u64::try_from(needing).unwrap_or(u64::MAX) })
-    }
-}
-
-/// A rule exists once something is recorded by it.
-#[async_trait]
-impl RuleDirectory for FakeCoverage {
-    async fn has_rule(&self, tenant: Option<&TenantId>, rule: &str) -> Result<bool, Unavailable> {
-        self.check_available()?;
-        let recorded = self.recorded.lock();
-        let mut owned = recorded.iter().filter(|found| tenant.is_none_or(|it| *it == found.tenant));
-        Ok(owned.any(|found| found.counts.iter().any(|count| count.rule.as_deref() == Some(rule))))
     }
 }

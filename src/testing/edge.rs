@@ -122,10 +122,6 @@ impl Authenticate for FakeAuthn {
 // === impl FakeTenants ===
 
 impl TenantDirectory for FakeTenants {
-    fn all(&self) -> Vec<Arc<Tenant>> {
-        self.0.clone()
-    }
-
     fn find(&self, id: &TenantId) -> Option<Arc<Tenant>> {
         self.0.iter().find(|tenant| tenant.id == *id).cloned()
     }

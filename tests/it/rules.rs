@@ -4,7 +4,10 @@ mod client;
 mod drift;
 mod input;
 
-use logkey::proto::{BulkState, EncryptionRule, RuleEvaluation, RuleMode, RuleOrigin, RuleState};
+use logkey::proto::{
+    BulkState, CoverageGrouping, EncryptionRule, GetCoverageRequest, ListCoverageFindingsRequest,
+    RuleEvaluation, RuleMode, RuleOrigin, RuleState, coverage_service_client::CoverageServiceClient,
+};
 use tonic::Code;
 
 use self::client::{RuleCaller, rule};
@@ -34,7 +37,8 @@ fn evaluation(rule: &EncryptionRule) -> RuleEvaluation {
 
 #[tokio::test]
 async fn a_report_changes_nothing_and_counts_what_it_would_change() {
-    let service = Plan::with_resources(|it| groups(it, "a", 60)).start().await;
+    let plan = Plan::with_resources(|it| groups(it, "a", 60)).settings("[audit]\nfindings = true\n");
+    let service = plan.start().await;
     let rules = RuleCaller::new(&service, "payments", BULK);
     let created = rules.create(rule(RuleMode::Report, &["/payments/a-*"], &key("good"))).await.unwrap();
     assert_eq!((created.state(), created.origin()), (RuleState::Active, RuleOrigin::Api));
@@ -48,6 +52,32 @@ async fn a_report_changes_nothing_and_counts_what_it_would_change() {
     let now = rules.evaluate(&created.id, None).await.unwrap();
     assert_eq!(now.bulk_association, None);
     assert_eq!(service.reached("AssociateKmsKey").len(), 0);
+
+    let caller = service.caller("payments", BULK);
+    let mut coverage = CoverageServiceClient::new(caller.channel());
+    let by_rule = GetCoverageRequest {
+        group_by: CoverageGrouping::Account.into(),
+        rule_id: created.id.clone(),
+        ..GetCoverageRequest::default()
+    };
+    let report = coverage.get_coverage(caller.request(by_rule)).await.unwrap().into_inner();
+    let total = report.total.unwrap();
+    assert_eq!((total.total, total.no_key, total.compliant), (60, 60, 0));
+    assert!(report.locations.iter().all(|it| it.known_as_of.is_some() && it.error.is_none()));
+    let findings =
+        ListCoverageFindingsRequest { rule_id: created.id.clone(), page_size: 500, ..Default::default() };
+    let page = coverage.list_coverage_findings(caller.request(findings)).await.unwrap().into_inner();
+    assert_eq!((page.findings.len(), page.next_page_token.as_str()), (60, ""));
+    assert!(
+        page.findings
+            .iter()
+            .all(|it| it.rule_id == created.id && it.start_time.is_some() && !it.remedy.is_empty())
+    );
+    let stored = service.events().await;
+    let of_rule = |group: &Option<String>| group.as_deref().is_some_and(|it| it.starts_with("/payments/a-"));
+    let recorded: Vec<_> =
+        stored.iter().filter(|it| it.kind == "finding").map(|it| it.log_group.clone()).collect();
+    assert_eq!(recorded.iter().filter(|it| of_rule(it)).count(), 60, "each finding is recorded once");
     service.stop().await;
 }
 

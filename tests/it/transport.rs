@@ -21,8 +21,8 @@ use logkey::{
     server::{self, ClientAuth, LayerPorts, Services, Tls, TlsConfig},
     service::{self, AuditPorts, AuditQueries, CoveragePorts, CoverageQueries, ServiceState, StreamLimits},
     testing::{
-        FakeAudit, FakeAuthn, FakeAws, FakeClock, FakeCoverage, FakeLog, FakePolicy, FakeQueries, FakeRules,
-        FakeTenants, FakeUpstreamLimiter, KEY, principal, tenant,
+        FakeAudit, FakeAuthn, FakeAws, FakeClock, FakeLog, FakePolicy, FakeQueries, FakeRules, FakeTenants,
+        FakeUpstreamLimiter, KEY, principal, tenant,
     },
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
@@ -154,15 +154,14 @@ async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)
     let fleet_ports = service::FleetPorts {
         jobs: store.jobs,
         queue: store.queue,
-        rules: store.rules,
+        rules: Arc::clone(&store.rules),
         rule_schedule: store.rule_schedule,
         repairs: store.repairs,
-        coverage: store.coverage,
+        coverage: Arc::clone(&store.coverage),
         texts,
     };
     let fleet = service::Fleet::new(fleet_ports, logkey::domain::fleet::FleetSettings::default());
-    let store = Arc::new(FakeCoverage::default());
-    let coverage = CoverageQueries::new(CoveragePorts { store: store.clone(), rules: store });
+    let coverage = CoverageQueries::new(CoveragePorts { store: store.coverage, rules: store.rules });
     let parts = Services { ports: layers, state, audit: reads, fleet, coverage, tls };
     let served = tokio::spawn(server::run(listener, config, parts, async {
         drop(stopped.await);

@@ -178,10 +178,6 @@ impl Clock for TestClock {
 pub(super) struct Directory(pub(super) Mutex<Tenants>);
 
 impl TenantDirectory for Directory {
-    fn all(&self) -> Vec<Arc<Tenant>> {
-        self.0.lock().iter().cloned().collect()
-    }
-
     fn find(&self, id: &TenantId) -> Option<Arc<Tenant>> {
         self.0.lock().find(id).cloned()
     }

@@ -110,7 +110,10 @@ fn each_problem_of_a_rule_is_reported_with_what_to_write() {
         ("[[tenants.rules]]\n[fleet]\ninterval = \"500ms\"\n".to_owned(), "fleet.interval is out of range"),
         ("[fleet]\nmax_items = 0\n".to_owned(), "fleet.max_items is not a whole number from 1"),
         ("[fleet.events]\n".to_owned(), "fleet.events.queue_url is required"),
-        ("[fleet.events]\nqueue_url = \"events\"\n".to_owned(), "fleet.events.queue_url is not an http"),
+        (
+            "[fleet.events]\nqueue_url = \"events\"\n".to_owned(),
+            "fleet.events.queue_url is not a URL such as",
+        ),
     ];
     for (text, expected) in cases {
         let diagnostics = diagnostics_after(&text);

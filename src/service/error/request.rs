@@ -42,9 +42,6 @@ pub enum RequestError {
         /// The account and Region of the lookup.
         location: Location,
     },
-    /// The encryption rule does not exist, or the tenant may not see it.
-    #[error("encryption rule {0} was not found")]
-    RuleNotFound(Box<str>),
     /// The key does not exist, or the tenant may not use it.
     #[error("key {key} was not found")]
     KeyNotFound {
@@ -68,7 +65,6 @@ impl RequestError {
             Self::LogGroupReserved(_) => Reason::LogGroupReserved,
             Self::AccountNotFound(_) => Reason::AccountNotFound,
             Self::LogGroupNotFound { .. } => Reason::LogGroupNotFound,
-            Self::RuleNotFound(_) => Reason::EncryptionRuleNotFound,
             Self::KeyNotFound { .. } => Reason::KeyNotFound,
             Self::RuleNotFound(_) => Reason::EncryptionRuleNotFound,
         }

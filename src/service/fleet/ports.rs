@@ -89,6 +89,12 @@ impl Fleet {
             rule_jobs: Arc::default(),
         }
     }
+
+    /// The store of coverage, for its gauges.
+    #[must_use]
+    pub fn coverage_store(&self) -> Arc<dyn CoverageStore> {
+        Arc::clone(&self.ports.coverage)
+    }
 }
 
 impl fmt::Debug for Fleet {

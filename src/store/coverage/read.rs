@@ -122,15 +122,6 @@ pub(super) async fn totals<D: Transactions>(database: &D) -> Result<CoverageTota
     Ok(CoverageTotals { findings: row.unsigned(0)?, resources: rows::class_counts(row, 1)? })
 }
 
-pub(super) async fn has_rule<D: Transactions>(
-    database: &D,
-    tenant: Option<&TenantId>,
-    rule: &str,
-) -> Result<bool, Unavailable> {
-    let params = [tenant.map_or("", TenantId::as_str).into(), rule.into()];
-    Ok(!database.rows(Sql::of(D::DIALECT).rule, &params).await?.is_empty())
-}
-
 /// The tenant, account and Region of a filter. The empty text is every value.
 fn params(filter: &CoverageFilter) -> [Param<'_>; 3] {
     [

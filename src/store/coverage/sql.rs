@@ -26,7 +26,6 @@ pub(super) struct Sql {
     pub(super) findings_of_all: &'static str,
     pub(super) history: &'static str,
     pub(super) totals: &'static str,
-    pub(super) rule: &'static str,
 }
 
 /// The columns of a finding, as `rows::finding` reads them.
@@ -151,9 +150,6 @@ SELECT day, CAST(sum(failed) AS bigint), ", class_sums!(), "
 FROM coverage_day WHERE ($2 = '' OR tenant = $2) AND day >= $3
 AND ($4 = 0 OR (account, region) IN (SELECT r.value ->> 0, r.value ->> 1 FROM ", $each, "))
 GROUP BY day ORDER BY day"),
-            rule: "\
-SELECT rule FROM coverage_count WHERE ($1 = '' OR tenant = $1) AND rule = $2 AND $2 <> ''
-UNION ALL SELECT rule FROM coverage_finding WHERE ($1 = '' OR tenant = $1) AND rule = $2 AND $2 <> '' LIMIT 1",
             totals: concat!("\
 SELECT CAST(coalesce(sum(findings), 0) AS bigint), ", class_sums!(), " FROM coverage_location"),
         }

@@ -11,8 +11,7 @@ use crate::{
         Unavailable,
         coverage::{
             CountedRules, CoverageFilter, CoverageStore, CoverageTotals, DailyCoverage, EvaluatedLocation,
-            FindingChanges, FindingFilter, FindingKey, FindingWindow, LocationCount, ResourceFindings,
-            RuleDirectory, StoredFinding,
+            FindingChanges, FindingFilter, FindingWindow, LocationCount, ResourceFindings, StoredFinding,
             TenantLocation,
         },
     },
@@ -85,13 +84,5 @@ impl<D: Transactions + Send + Sync + 'static> CoverageStore for CoverageTables<D
 
     async fn totals(&self) -> Result<CoverageTotals, Unavailable> {
         read::totals(&*self.0).await
-    }
-}
-
-/// A rule exists once an evaluation counted something by it.
-#[async_trait]
-impl<D: Transactions + Send + Sync + 'static> RuleDirectory for CoverageTables<D> {
-    async fn has_rule(&self, tenant: Option<&TenantId>, rule: &str) -> Result<bool, Unavailable> {
-        read::has_rule(&*self.0, tenant, rule).await
     }
 }

@@ -46,10 +46,6 @@ struct TestEnv {
 }
 
 impl TenantDirectory for Switch {
-    fn all(&self) -> Vec<Arc<Tenant>> {
-        Vec::new()
-    }
-
     fn find(&self, id: &TenantId) -> Option<Arc<Tenant>> {
         let suspended = self.suspended.load(SeqCst);
         let found = Tenant { suspended, ..tenant(id.as_str()) };

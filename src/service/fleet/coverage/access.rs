@@ -7,6 +7,7 @@ use crate::{
     domain::{
         association::{ListKeyAssociations, Location, UnresolvedLocation},
         authorization::{FleetResource, PolicyFacts, ResourceScope},
+        fleet::RuleId,
         fleet_kind::FleetKind,
         principal::Scope,
         tenant::{Tenant, TenantId},
@@ -85,13 +86,27 @@ impl CoverageQueries {
         if granted.is_empty() && scope.location != UnresolvedLocation::default() {
             return Err(Error::Request(RequestError::AccountNotFound(scope.location.clone())));
         }
-        if let Some(rule) = &scope.rule {
-            let found = self.ports.rules.has_rule(owner.as_ref(), rule).await;
-            if !found.map_err(StorageError::RecordUnavailable)? {
-                return Err(Error::Request(RequestError::RuleNotFound(rule.clone())));
-            }
+        if let Some(rule) = &scope.rule
+            && !self.has_rule(cx, owner.as_ref(), rule).await?
+        {
+            return Err(Error::Request(RequestError::RuleNotFound(rule.clone())));
         }
         Ok(Some(Visible { owner, restricted_to, granted, location: scope.location.clone() }))
+    }
+}
+
+impl CoverageQueries {
+    /// Whether the owner, or any tenant, has a rule with this id, by calls or in the configuration.
+    async fn has_rule(&self, cx: &Context, owner: Option<&TenantId>, rule: &str) -> Result<bool, Error> {
+        let Ok(id) = rule.parse::<RuleId>() else { return Ok(false) };
+        let is_owner = |tenant: &&Arc<Tenant>| owner.is_none_or(|owner| tenant.id == *owner);
+        let mut configured = cx.tenants();
+        configured.retain(|tenant| is_owner(&tenant));
+        if configured.iter().any(|tenant| tenant.rules.iter().any(|rule| rule.id == id)) {
+            return Ok(true);
+        }
+        let found = self.ports.rules.find(owner, &id).await.map_err(StorageError::RecordUnavailable)?;
+        Ok(found.is_some())
     }
 }
 

@@ -20,7 +20,8 @@ use crate::{
         AuditLog, Clock, Unavailable,
         coverage::{
             CountedRules, CoverageFilter, CoverageStore, CoverageTotals, DailyCoverage, EvaluatedLocation,
-            FindingChanges, FindingFilter, FindingWindow, LocationCount, StoredFinding, TenantLocation,
+            FindingChanges, FindingFilter, FindingWindow, LocationCount, ResourceFindings, StoredFinding,
+            TenantLocation,
         },
     },
 };
@@ -80,6 +81,13 @@ impl CoverageStore for RecordedFindings {
         let outcome = |it: &StoredFinding| {
             open.get(&(&it.finding.resource, &it.finding.rule)).copied().unwrap_or(Compliance::Pass)
         };
+        Ok(self.record_changes(changes, outcome).await)
+    }
+
+    async fn record_resource(&self, found: &ResourceFindings) -> Result<FindingChanges, Unavailable> {
+        let changes = self.store.record_resource(found).await?;
+        let open: HashMap<_, _> = found.findings.iter().map(|it| (&it.rule, compliance(it.kind))).collect();
+        let outcome = |it: &StoredFinding| open.get(&it.finding.rule).copied().unwrap_or(Compliance::Pass);
         Ok(self.record_changes(changes, outcome).await)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::ports::coverage::{CoverageStore, RuleDirectory};
+use crate::ports::{coverage::CoverageStore, rules::RuleStore};
 
 /// The ports of reads of coverage, in addition to [`Dependencies`](crate::service::Dependencies).
 #[derive(Clone)]
@@ -10,7 +10,7 @@ pub struct CoveragePorts {
     /// Reads coverage.
     pub store: Arc<dyn CoverageStore>,
     /// Finds rules.
-    pub rules: Arc<dyn RuleDirectory>,
+    pub rules: Arc<dyn RuleStore>,
 }
 
 /// Reads coverage on behalf of tenants and operators.

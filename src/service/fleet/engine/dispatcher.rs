@@ -13,10 +13,14 @@ use tracing::Instrument as _;
 
 use super::{job_run::JobRun, state::Engine, task::LocationTask};
 use crate::{
-    domain::fleet::{ItemState, JobId, JobState, JobStatus},
+    domain::{
+        fleet::{ItemState, JobId, JobState, JobStatus, Selection},
+        time::Timestamp,
+    },
     ports::{
         Unavailable,
         bulk::{ClaimedLocation, OpenJob, Transition},
+        coverage::TenantLocation,
     },
     service::{
         error::{Error, FleetError},
@@ -38,6 +42,8 @@ const MAX_LOCATIONS: usize = 512;
 const MAX_CLAIMS: usize = 32;
 /// How often ended jobs are deleted.
 const RETENTION_INTERVAL: Duration = Duration::from_mins(1);
+/// How often the coverage is cleaned, in rounds of [`RETENTION_INTERVAL`].
+const COVERAGE_ROUNDS: u32 = 60;
 /// The number of items that are deleted in one step.
 const DELETE_BATCH: u32 = 2_000;
 
@@ -195,12 +201,18 @@ impl Engine {
         Ok(Some(Arc::clone(jobs.entry(id).or_insert_with(|| Arc::new(JobRun::new(job))))))
     }
 
-    /// Deletes jobs that ended long ago, for as long as the engine works.
+    /// Deletes jobs that ended long ago, and what is no longer known of the coverage, for as long as the engine
+    /// works.
     async fn delete_ended_jobs(&self) {
         let mut ticks = time::interval(RETENTION_INTERVAL);
-        loop {
+        for round in 0_u32.. {
             ticks.tick().await;
             let before = self.state.ports.clock.now().minus(self.fleet.settings.retention);
+            if round.is_multiple_of(COVERAGE_ROUNDS)
+                && let Err(error) = self.delete_coverage(before).await
+            {
+                warn(&error, "coverage that no longer exists cannot be deleted; retrying");
+            }
             loop {
                 match self.fleet.ports.jobs.delete_ended(before, DELETE_BATCH).await {
                     Ok(true) => {}
@@ -212,6 +224,20 @@ impl Engine {
                 }
             }
         }
+    }
+}
+
+impl Engine {
+    /// Deletes the coverage of locations that no tenant has any more, and days of the history before this time.
+    async fn delete_coverage(&self, before: Timestamp) -> Result<(), Unavailable> {
+        let tenants = self.state.ports.rules.current().tenants().all();
+        let locations = tenants.iter().flat_map(|tenant| {
+            let granted = Selection::default().locations(tenant).into_iter();
+            granted.map(|location| TenantLocation { tenant: tenant.id.clone(), location })
+        });
+        let coverage = &self.fleet.ports.coverage;
+        coverage.retain(&locations.collect::<Vec<_>>()).await?;
+        coverage.delete_history(before).await
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     ports::aws::AwsErrorDetails,
     service::{
         context::Context,
-        error::{AwsCallError, Error, RequestError},
+        error::{AwsCallError, Error, Repetition, RequestError},
         fleet::ports::ErrorTexts,
         preflight::role_check::RoleCheck,
         shared::{lookup, resolve},
@@ -80,16 +80,14 @@ impl<'l> LocationKeys<'l> {
         let not_found =
             Error::Request(RequestError::KeyNotFound { key: requested.clone(), location: location.clone() });
         if let KmsKeyId::Arn(arn) = requested {
-            let any = Resource { location, target: Target::QueryResults };
-            if let Err(error) = resolve::check_region(arn, &any) {
+            if let Err(error) = resolve::check_region(arn, &location) {
                 return Ok(unresolved(self.texts.failure(&error)));
             }
             if !access.grant().allows_key(arn) {
                 return Ok(unresolved(self.texts.failure(&not_found)));
             }
         }
-        let described = lookup::describe_key(cx, access, requested, cx.call.deadline).await;
-        let described = described.map_err(|answer| Error::Aws(AwsCallError::RoleNotAssumable { answer }))?;
+        let described = lookup::describe_key(cx, access, requested, cx.call.deadline).await?;
         Ok(match (described, requested) {
             (Lookup::Found(key), _) if access.grant().allows_key(&key.arn) => {
                 let failed = diagnosis::key_usable(&key).into_iter().find(is_failed);
@@ -184,5 +182,6 @@ fn is_failed(check: &Check) -> bool {
 
 fn diagnosed(texts: &dyn ErrorTexts, check: Check) -> Failure {
     let answer = AwsErrorDetails::default();
-    texts.failure(&Error::Aws(AwsCallError::Diagnosed { cause: Box::new(check), answer }))
+    let repetition = Repetition::Futile;
+    texts.failure(&Error::Aws(AwsCallError::Diagnosed { cause: Box::new(check), answer, repetition }))
 }
