@@ -7,6 +7,7 @@ package=keyassociation.v1
 keys=$package.KeyAssociationService
 tenants=$package.TenantService
 audit=$package.AuditService
+bulk=$package.BulkAssociationService
 account=111122223333
 key=arn:aws:kms:us-east-1:$account:key/11111111-1111-4111-8111-111111111111
 group="arn:aws:logs:us-east-1:$account:log-group:/payments/grpcurl"
@@ -44,7 +45,7 @@ shows() {
   fi
 }
 
-shows "list shows the services" "$audit" "$keys" "$tenants" grpc.health.v1.Health -- bare "$LOGKEY_ADDRESS" list
+shows "list shows the services" "$audit" "$bulk" "$keys" "$tenants" grpc.health.v1.Health -- bare "$LOGKEY_ADDRESS" list
 shows "reflection v1 lists the services" "$keys" -- \
   bare -d '{"list_services":"*"}' "$LOGKEY_ADDRESS" grpc.reflection.v1.ServerReflection/ServerReflectionInfo
 for rpc in AssociateKmsKey DisassociateKmsKey GetKeyAssociation ListKeyAssociations CheckKeyAssociation GetKeyUsage; do
@@ -54,7 +55,7 @@ done
 shows "describe shows the fields with their comments" "kms_key_id = 5" "optional string expected_kms_key_id = 9" "at most 512 characters" -- \
   bare "$LOGKEY_ADDRESS" describe "$package.AssociateKmsKeyRequest"
 
-for service in "" "$audit" "$keys" "$tenants"; do
+for service in "" "$audit" "$bulk" "$keys" "$tenants"; do
   shows "the health of '$service' needs no token" SERVING -- \
     bare -d "{\"service\":\"$service\"}" "$LOGKEY_ADDRESS" grpc.health.v1.Health/Check
 done
@@ -102,6 +103,54 @@ shows "sumdb detects a changed event" "not in the log" -- tlog "$proofs"
 shows "ListAuditEvents needs the audit scope" SCOPE_MISSING -- as "$LOGKEY_TOKEN_READER" "$audit/ListAuditEvents"
 shows "an unknown event is not found" '"code": 5' AUDIT_EVENT_NOT_FOUND -- \
   as "$LOGKEY_TOKEN_AUDITOR" "$audit/GetInclusionProof" '{"event_id":"019a0000-0000-7000-8000-000000000000"}'
+
+# A bulk job, from its plan to its revert. The key of one Region is disabled after the plan.
+fleet() { as "$LOGKEY_TOKEN_FLEET" "$bulk/$1" "$2"; }
+field() { sed -n "s/.*\"$1\": \"\([^\"]*\)\".*/\1/p" | head -1; }
+job() { fleet GetBulkAssociation "{\"id\":\"$1\"}"; }
+fleet_key() {
+  printf '[[accounts]]\naccount_id = "222233334444"\nkeys = [{ id = "99999999-9999-4999-8999-999999999999", %s' \
+    "region = \"us-east-1\", aliases = [\"alias/logs\"], state = \"$1\" }]" |
+    curl --silent --fail --data-binary @- "$LOGKEY_SANDBOX/_sandbox/seed"
+}
+planned() {
+  local read
+  for _ in $(seq 200); do
+    read=$(job "$1")
+    [[ $read == *BULK_STATE_PLANNING* ]] || break
+    sleep 0.05
+  done
+  printf '%s\n' "$read"
+}
+last() { fleet WatchBulkAssociation "{\"id\":\"$1\"}" | tac | sed '/^{/q' | tac; }
+for rpc in Create Start Pause Resume Cancel Retry Revert Get Watch; do
+  shows "describe shows ${rpc}BulkAssociation" "rpc ${rpc}BulkAssociation (" -- \
+    bare "$LOGKEY_ADDRESS" describe "$bulk.${rpc}BulkAssociation"
+done
+shows "describe shows the fields of a selection" "log_group_patterns = 3" "resource_arns = 8" "At most 5,000" -- \
+  bare "$LOGKEY_ADDRESS" describe "$package.Selection"
+created=$(fleet CreateBulkAssociation '{"selection":{"log_group_patterns":["/fleet/app-*"]},"key":{"kms_key_id":"alias/logs"},"reason":"TICKET-3"}')
+id=$(field id <<<"$created")
+shows "a plan counts the items and their end" BULK_STATE_PLANNED '"total": 7' '"waiting": 7' expectedEndTime callsPerSecond -- planned "$id"
+shows "an old etag is refused" '"code": 10' ETAG_MISMATCH -- fleet StartBulkAssociation "{\"id\":\"$id\",\"etag\":\"0\"}"
+shows "a planned job cannot be retried" '"code": 9' JOB_STATE '"state": "PLANNED"' -- fleet RetryBulkAssociation "{\"id\":\"$id\"}"
+fleet_key Disabled >/dev/null
+shows "a job starts" BULK_STATE_RUNNING -- fleet StartBulkAssociation "{\"id\":\"$id\",\"etag\":\"$(job "$id" | field etag)\"}"
+shows "a watch ends with the job" BULK_STATE_COMPLETED_WITH_FAILURES '"succeeded": 3' '"failed": 4' -- last "$id"
+shows "a failed item has its reason and what to do" KEY_DISABLED '"message": "' auditEventId -- \
+  fleet ListBulkAssociationItems "{\"id\":\"$id\",\"states\":[\"BULK_ITEM_STATE_FAILED\"],\"page_size\":1}"
+fleet_key Enabled >/dev/null
+shows "failed items are retried" BULK_STATE_RUNNING -- fleet RetryBulkAssociation "{\"id\":\"$id\"}"
+shows "the retried job succeeds" BULK_STATE_SUCCEEDED '"succeeded": 7' -- last "$id"
+revert=$(fleet RevertBulkAssociation "{\"id\":\"$id\"}")
+shows "a revert is a new job" "\"revertOf\": \"$id\"" -- printf '%s\n' "$revert"
+shows "the reverted job succeeds" BULK_STATE_SUCCEEDED '"succeeded": 7' -- last "$(field id <<<"$revert")"
+shows "the log groups have no key, as before the job" /fleet/app-0 /fleet/app-1 /fleet/app-2 SOURCE_LIVE -- \
+  as "$LOGKEY_TOKEN_FLEET" "$keys/ListKeyAssociations" '{"region":"eu-west-1","key_filter":"KEY_FILTER_WITHOUT_KEY"}'
+shows "the jobs of the tenant are listed" "$id" -- fleet ListBulkAssociations '{"states":["BULK_STATE_SUCCEEDED"]}'
+shows "bulk jobs need their scope" '"code": 7' SCOPE_MISSING logkey:bulk -- \
+  as "$LOGKEY_TOKEN_PAYMENTS" "$bulk/ListBulkAssociations"
+shows "an unknown job is not found" '"code": 5' BULK_ASSOCIATION_NOT_FOUND -- job 019a0000-0000-7000-8000-000000000000
 
 shows "a call without a token is refused" '"code": 16' TOKEN_MISSING google.rpc.RequestInfo -- \
   bare -format-error "$LOGKEY_ADDRESS" "$tenants/GetCaller"

@@ -37,6 +37,7 @@ CALLERS = {
     "operator": ("orders", "logkey:audit logkey:admin"),
     "metered": ("metered", SCOPES),
     "portal": ("portal", SCOPES),
+    "fleet": ("fleet", f"{SCOPES} logkey:bulk"),
 }
 
 CONFIG = """
@@ -82,6 +83,7 @@ TENANTS = {
     "orders": ("444455556666", ["us-east-1"], 1000, 1000),
     "metered": ("777788889999", ["us-east-1"], 1, 2),
     "portal": ("888899990000", ["us-east-1"], 1, 2),
+    "fleet": ("222233334444", ["us-east-1", "eu-west-1"], 1000, 1000),
 }
 
 

@@ -6,7 +6,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 PACKAGE = "keyassociation.v1"
-SERVICES = ["AuditService", "KeyAssociationService", "TenantService"]
+SERVICES = ["AuditService", "BulkAssociationService", "KeyAssociationService", "TenantService"]
 DETAILS = {
     message.DESCRIPTOR.full_name: message
     for message in (
@@ -70,11 +70,26 @@ class Caller:
         raise KeyError(name)
 
     def __call__(self, name, fields=None, timeout=30, metadata=()):
-        method = self.method(name)
-        request = message_factory.GetMessageClass(method.input_type)()
-        json_format.ParseDict(fields or {}, request)
-        answer = self.raw(name, request.SerializeToString(), timeout=timeout, metadata=metadata)
-        message = message_factory.GetMessageClass(method.output_type).FromString(answer)
+        answer = self.raw(name, self.encode(name, fields), timeout=timeout, metadata=metadata)
+        return self.decode(name, answer)
+
+    def stream(self, name, fields=None, timeout=30):
+        """The responses of a server stream, as they arrive."""
+        path = f"/{self.method(name).containing_service.full_name}/{name}"
+        authorization = [("authorization", f"Bearer {self.token}")] if self.token else []
+        call = self.channel.unary_stream(path, _registered_method=False)
+        try:
+            for answer in call(self.encode(name, fields), timeout=timeout, metadata=authorization):
+                yield self.decode(name, answer)
+        except grpc.RpcError as error:
+            raise Refused(error) from None
+
+    def encode(self, name, fields):
+        request = message_factory.GetMessageClass(self.method(name).input_type)()
+        return json_format.ParseDict(fields or {}, request).SerializeToString()
+
+    def decode(self, name, answer):
+        message = message_factory.GetMessageClass(self.method(name).output_type).FromString(answer)
         return json_format.MessageToDict(message, preserving_proto_field_name=True)
 
     def raw(self, name, body, timeout=30, metadata=(), service=None):
