@@ -1,6 +1,6 @@
 //! Bulk jobs: their items, and the queue that workers share.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use logkey::{
     domain::{
@@ -18,6 +18,7 @@ use logkey::{
     store::Store,
     testing,
 };
+use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 use uuid::Uuid;
 
 use super::{Backend, at, id};
@@ -332,4 +333,51 @@ pub(super) async fn ended_jobs_are_deleted_after_their_retention(backend: Backen
     assert!(!store.jobs.delete_ended(at(501), 3).await.unwrap());
     assert!(store.jobs.find(key.job).await.unwrap().is_none());
     assert_eq!(job(&store, open.job).await.counts.waiting, 5);
+}
+
+/// The size of a SQLite store after everything in its write-ahead log has been moved to the file.
+async fn stored_bytes(backend: &Backend) -> u64 {
+    let Backend::File(folder) = backend else { panic!("only a file has this size") };
+    let path = folder.path().join("logkey.db");
+    let mut file = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    let busy: i64 = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut file).await.unwrap();
+    assert_eq!(busy, 0, "the checkpoint is complete");
+    file.close().await.unwrap();
+    fs::metadata(path).unwrap().len()
+}
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "docs/bulk.md has these figures")]
+async fn an_item_takes_at_most_400_bytes_in_sqlite() {
+    const ITEMS: u32 = 10_000;
+    let backend = Backend::file();
+    let store = backend.open().await;
+    let empty = stored_bytes(&backend).await;
+    // Every item replaces another key, which is the longer row.
+    let previous_key = Some(testing::OTHER_KEY.parse().unwrap());
+    let items = (0..ITEMS).map(|n| PlannedItem {
+        previous_key: previous_key.clone(),
+        ..planned(1, &format!("/aws/lambda/team-payments/service-{n:06}"), ItemState::Waiting)
+    });
+    let items: Vec<_> = items.collect();
+    assert!(
+        items
+            .iter()
+            .all(|item| matches!(&item.resource.target, Target::LogGroup(name) if name.as_str().len() == 40))
+    );
+    let key = running(&store, Safety::default(), items).await;
+    let planned = stored_bytes(&backend).await;
+    let me = worker();
+    store.queue.confirm(me, LEASE).await.unwrap();
+    assert_eq!(store.queue.claim(me, 10).await.unwrap().len(), 1);
+    let all: Vec<u32> = (0..ITEMS).collect();
+    for seqs in all.chunks(500) {
+        assert_eq!(step(&store, me, claim(key, seqs)).await, StepOutcome::Done);
+        assert_eq!(step(&store, me, ended(key, seqs, ItemState::Succeeded)).await, StepOutcome::Done);
+    }
+    assert_eq!(job(&store, key.job).await.counts.succeeded, u64::from(ITEMS));
+    let done = stored_bytes(&backend).await;
+    let each = |bytes: u64| (bytes - empty).div_ceil(u64::from(ITEMS));
+    println!("{} bytes an item when planned, {} bytes when changed", each(planned), each(done));
+    assert!(each(done) <= 400, "{} bytes", each(done));
 }
