@@ -195,7 +195,10 @@ fn metrics(folder: &Path, ending: &str) -> BTreeSet<String> {
                 let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(rest.len());
                 let name = &rest[..end];
                 let metric = ["_total", "_seconds", "_second", "_connections", "_lanes", "_sessions"];
-                let metric = metric.iter().chain(&["_waiting", "_budgets"]).any(|it| name.ends_with(it));
+                let metric = metric
+                    .iter()
+                    .chain(&["_waiting", "_budgets", "_jobs", "_items"])
+                    .any(|it| name.ends_with(it));
                 if let Some(name) = name.strip_suffix("_bucket").or(metric.then_some(name)) {
                     names.insert(name.to_owned());
                 }

@@ -204,6 +204,21 @@ fn the_demo_answers_as_expected() {
     assert!(!output.contains('\u{1b}'), "colours are only for terminals");
 }
 
+#[tokio::test]
+async fn the_metrics_of_bulk_jobs_exist_from_the_start() {
+    let process = Process::serve().await;
+    for series in [
+        "logkey_bulk_stalled_seconds 0",
+        "logkey_bulk_jobs{state=\"RUNNING\"} 0",
+        "logkey_bulk_paused_jobs{reason=\"FAILURE_LIMIT\"} 0",
+        "logkey_bulk_items_total{state=\"failed\"} 0",
+        "logkey_bulk_items_total{state=\"unknown\"} 0",
+        "logkey_bulk_open_items{state=\"waiting\"} 0",
+    ] {
+        process.until_metric(series).await;
+    }
+}
+
 #[test]
 fn every_invalid_setting_is_reported_at_once_and_nothing_starts() {
     let folder = tempfile::tempdir().unwrap();

@@ -5,6 +5,7 @@ declare -A about=(
   [fmt]="the Rust sources are formatted"
   [shell]="shellcheck on the shell scripts"
   [proto]="buf lint and buf format on proto/"
+  [alerts]="promtool: the alerts are valid, and those of bulk jobs fire when they should"
   [clippy]="clippy on all targets and on the release features, warnings denied"
   [deny]="cargo-deny: licenses, sources and bans of the dependencies; advisories where their database is reachable"
   [doc]="the API documentation builds, warnings denied"
@@ -34,6 +35,11 @@ part_shell() {
 part_proto() {
   go_tool buf github.com/bufbuild/buf/cmd/buf "$buf_version" || return
   "$cache/bin/buf-$buf_version" lint proto && "$cache/bin/buf-$buf_version" format --diff --exit-code proto
+}
+
+part_alerts() {
+  command -v promtool >/dev/null || debian_package prometheus || return
+  promtool check rules deploy/prometheus/alerts.yaml && promtool test rules tests/alerts/*.yaml
 }
 
 part_clippy() {

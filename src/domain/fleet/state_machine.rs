@@ -143,6 +143,18 @@ impl PauseReason {
     pub fn from_number(number: i64) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.number() == number)
     }
+
+    /// The name in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FailureLimit => "FAILURE_LIMIT",
+            Self::Canary => "CANARY",
+            Self::Window => "WINDOW",
+            Self::Caller => "CALLER",
+            Self::TenantSuspended => "TENANT_SUSPENDED",
+        }
+    }
 }
 
 // === impl JobStatus ===

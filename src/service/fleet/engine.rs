@@ -8,6 +8,7 @@ mod job_run;
 mod location;
 mod plan;
 mod preflight;
+mod progress;
 mod recovery;
 mod state;
 mod task;

@@ -11,10 +11,10 @@ use std::{
 use tokio::time::{self, MissedTickBehavior};
 use tracing::Instrument as _;
 
-use super::{job_run::JobRun, state::Engine, task::LocationTask};
+use super::{job_run::JobRun, progress::ProgressMonitor, state::Engine, task::LocationTask};
 use crate::{
     domain::{
-        fleet::{ItemState, JobId, JobState, JobStatus, Selection},
+        fleet::{ItemState, JobId, JobState, JobStatus, PauseReason, Selection},
         time::Timestamp,
     },
     ports::{
@@ -91,8 +91,12 @@ impl Engine {
 
     async fn dispatch(self: &Arc<Self>) {
         let mut failing = false;
+        let mut progress = ProgressMonitor::default();
+        for state in ItemState::ALL {
+            metrics::counter!("logkey_bulk_items_total", "state" => state.as_str()).absolute(0);
+        }
         loop {
-            let result = self.tick().await;
+            let result = self.tick(&mut progress).await;
             match &result {
                 Err(error) if !failing => warn(error, "bulk jobs cannot be read; retrying"),
                 Ok(()) | Err(_) => {}
@@ -103,10 +107,10 @@ impl Engine {
     }
 
     /// Reads the open jobs, moves them on, and claims work.
-    async fn tick(self: &Arc<Self>) -> Result<(), Unavailable> {
+    async fn tick(self: &Arc<Self>, progress: &mut ProgressMonitor) -> Result<(), Unavailable> {
         let open = self.fleet.ports.queue.open_jobs().await?;
         self.update_states(&open);
-        report(&open);
+        report(&open, progress.observe(&open, now()));
         for job in &open {
             if let Some(transition) = self.next_transition(job) {
                 let _raced = self.fleet.ports.jobs.transition(job.id, &transition).await?;
@@ -241,17 +245,22 @@ impl Engine {
     }
 }
 
-/// Updates the gauges of jobs and of their waiting items.
+/// Updates the gauges of jobs, of their waiting items, and of the longest time without progress.
 #[expect(clippy::cast_precision_loss, reason = "a gauge of at most a few million items")]
-fn report(open: &[OpenJob]) {
+fn report(open: &[OpenJob], stalled: Duration) {
     for state in [JobState::Planning, JobState::Planned, JobState::Running, JobState::Paused] {
         let jobs = open.iter().filter(|job| job.status.state == state).count();
         metrics::gauge!("logkey_bulk_jobs", "state" => state.as_str()).set(jobs as f64);
+    }
+    for reason in PauseReason::ALL {
+        let jobs = open.iter().filter(|job| job.status.pause_reason == Some(reason)).count();
+        metrics::gauge!("logkey_bulk_paused_jobs", "reason" => reason.as_str()).set(jobs as f64);
     }
     for state in [ItemState::Waiting, ItemState::Running] {
         let items: u64 = open.iter().map(|job| job.counts.of(state)).sum();
         metrics::gauge!("logkey_bulk_open_items", "state" => state.as_str()).set(items as f64);
     }
+    metrics::gauge!("logkey_bulk_stalled_seconds").set(stalled.as_secs_f64());
 }
 
 fn warn(error: &Unavailable, message: &'static str) {
