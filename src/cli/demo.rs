@@ -1,7 +1,8 @@
-//! `logkey demo`: runs the main job on one machine, without an AWS account. It starts the embedded AWS and
+//! `logkey demo`: runs the main job and a bulk job on one machine, without an AWS account. It starts the embedded AWS and
 //! the service on free ports, calls the service through a real gRPC client and checks each response. It exits
 //! with 0 only if each step answered as expected.
 
+mod bulk_steps;
 mod demo_call;
 mod show;
 mod steps;
@@ -45,6 +46,7 @@ async fn demo(args: &DemoArgs) -> Result<bool, Box<dyn Error>> {
     let demo = DemoEnvironment::start(args.port, args.verbose).await?;
     printer.opening(&demo);
     steps::all(&demo, &mut printer).await?;
+    bulk_steps::all(&demo, &mut printer).await?;
     printer.print_audit(&demo.events().await?);
     printer.manual_steps(&demo)?;
     let succeeded = printer.closing();

@@ -202,6 +202,9 @@ fn the_demo_answers_as_expected() {
         "{output}"
     );
     assert!(!output.contains('\u{1b}'), "colours are only for terminals");
+    let of_jobs = output.split_once("Plan a bulk job").unwrap().1.split_once("The audit log").unwrap().0;
+    let too_wide = of_jobs.lines().find(|line| line.chars().count() > 80);
+    assert_eq!(too_wide, None, "the steps of the bulk job fit into 80 columns");
 }
 
 #[tokio::test]

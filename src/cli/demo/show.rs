@@ -49,6 +49,7 @@ impl Printer {
         println!(
             "There are two tenants, payments and orders. Each has an account, a role and an external id."
         );
+        println!("A third one, platform, has three accounts.");
         println!();
     }
 
@@ -73,9 +74,15 @@ impl Printer {
 
     pub(super) fn print_audit(&self, events: &[ParsedEvent]) {
         let Self { .. } = self;
+        let (of_jobs, of_calls): (Vec<_>, Vec<_>) =
+            events.iter().cloned().partition(|event| event.job.is_some());
         println!("{TITLE}The audit log of this demo{TITLE:#}, oldest event first:");
         println!();
-        println!("{}", table(events));
+        println!("{}", table(&of_calls));
+        println!(
+            "and {} events of the bulk jobs, such as the intent and outcome of each item",
+            of_jobs.len()
+        );
         println!();
     }
 

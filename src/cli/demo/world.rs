@@ -22,14 +22,21 @@ use crate::{
     cli::token::{self, TokenArgs},
     config::{EmptyEnv, LogFormat, Settings, Telemetry, join_diagnostics},
     ports::{Clock as _, EventReader, store::EventFilter},
-    sandbox::{Running, Sandbox, seed::LogGroupSeed},
+    sandbox::{
+        Running, Sandbox,
+        seed::{KeySeed, LogGroupSeed, SeedErrors},
+    },
 };
 
 /// The account of the tenant `payments`.
 pub(super) const PAYMENTS: &str = "111122223333";
 /// The account of the tenant `orders`.
 pub(super) const ORDERS: &str = "444455556666";
-/// The Region of the log groups of both.
+/// The accounts of the tenant `platform`. The role of the last one does not trust the service at first.
+pub(super) const FLEET: [&str; 3] = ["555566667777", "666677778888", "777788889999"];
+/// The number of log groups in each of them.
+pub(super) const FLEET_GROUPS: u32 = 12;
+/// The Region of all log groups.
 pub(super) const REGION: &str = "eu-west-1";
 /// A key whose policy lets `CloudWatch` Logs use it.
 pub(super) const GOOD_KEY: &str = "1111aaaa-11aa-11aa-11aa-111111aaaaaa";
@@ -43,9 +50,9 @@ const ISSUER: &str = "https://issuer.demo.logkey";
 const TOKEN_LIFETIME: Duration = Duration::from_hours(8);
 /// Every scope that a tenant's tools need.
 pub(super) const ALL_SCOPES: &str =
-    "logkey:read logkey:associate logkey:disassociate logkey:query-results logkey:audit";
-/// How many audit events it prints at most.
-const MAX_EVENTS: u32 = 200;
+    "logkey:read logkey:associate logkey:disassociate logkey:query-results logkey:audit logkey:bulk";
+/// How many audit events it reads at most.
+const MAX_EVENTS: u32 = 500;
 
 /// The running demo.
 pub(super) struct DemoEnvironment {
@@ -71,8 +78,9 @@ impl DemoEnvironment {
         let metrics = telemetry::init(&Telemetry { log_format: LogFormat::Human, log_level: level.into() })?;
         let sandbox = aws()?.start().await?;
         token::make_keys(&folder.path("keys"))?;
-        fs::write(folder.path("payments.external-id"), "payments-external-id\n")?;
-        fs::write(folder.path("orders.external-id"), "orders-external-id\n")?;
+        for tenant in ["payments", "orders", "platform"] {
+            fs::write(folder.path(&format!("{tenant}.external-id")), format!("{tenant}-external-id\n"))?;
+        }
         fs::write(folder.path("logkey.toml"), settings(&folder, &sandbox.endpoint()))?;
         let mut settings = Settings::load(&folder.path("logkey.toml"), &EmptyEnv)
             .map_err(|diagnostics| join_diagnostics(&diagnostics))?;
@@ -151,6 +159,17 @@ impl DemoEnvironment {
         self.sandbox.endpoint()
     }
 
+    /// Changes AWS beside the service, by a seed in TOML.
+    pub(super) fn change_aws(&self, seed: &str) -> Result<(), Box<dyn Error>> {
+        let seed = seed.parse().map_err(|faults: SeedErrors| faults.to_string())?;
+        self.sandbox.sandbox().apply(&seed).map_err(|faults| faults.to_string().into())
+    }
+
+    /// The key of a log group in AWS.
+    pub(super) fn key_in_aws(&self, account: &str, name: &str) -> Option<String> {
+        self.sandbox.sandbox().log_group_key(account, REGION, name)
+    }
+
     pub(super) fn settings(&self) -> PathBuf {
         self.folder.path("logkey.toml")
     }
@@ -191,19 +210,31 @@ fn aws() -> Result<Sandbox, Box<dyn Error>> {
                 .role("LogKeyAssociator", "orders-external-id")
                 .key(REGION, GOOD_KEY, "allow-both")
                 .log_group_with(group("/orders/api", Some(30)))
+        });
+    let [_, _, closed] = FLEET;
+    let sandbox = FLEET.into_iter().fold(sandbox, |sandbox, id| {
+        let external_id = if id == closed { "of-another-service" } else { "platform-external-id" };
+        let key = KeySeed {
+            id: GOOD_KEY.into(),
+            region: REGION.into(),
+            aliases: vec!["alias/logs".into()],
+            ..KeySeed::default()
+        };
+        sandbox.account(id, |account| {
+            let account = account.role("LogKeyAssociator", external_id).key_with(key);
+            let account = account.log_group(REGION, "/platform/ledger");
+            (1..FLEET_GROUPS)
+                .fold(account, |account, n| account.log_group(REGION, &format!("/platform/app-{n}")))
         })
-        .build();
-    sandbox.map_err(|faults| format!("{faults}").into())
+    });
+    sandbox.build().map_err(|faults| faults.to_string().into())
 }
 
 fn settings(folder: &Folder, aws: &str) -> String {
-    let tenant = |id: &str, account: &str, limits: &str| {
-        format!(
-            r#"
-[[tenants]]
-id = "{id}"
-issuers = ["{ISSUER}"]
-limits = {limits}
+    let tenant = |id: &str, accounts: &[&str], limits: &str| {
+        let account = |account: &&str| {
+            format!(
+                r#"
 [[tenants.accounts]]
 account_id = "{account}"
 role_arn = "arn:aws:iam::{account}:role/LogKeyAssociator"
@@ -213,8 +244,11 @@ log_groups = ["/{id}/*"]
 kms_keys = ["arn:aws:kms:*:{account}:key/*"]
 query_results = true
 "#,
-            external_id = folder.path(&format!("{id}.external-id")).display()
-        )
+                external_id = folder.path(&format!("{id}.external-id")).display()
+            )
+        };
+        let accounts: String = accounts.iter().map(account).collect();
+        format!("\n[[tenants]]\nid = \"{id}\"\nissuers = [\"{ISSUER}\"]\nlimits = {limits}{accounts}")
     };
     format!(
         r#"[store]
@@ -227,11 +261,12 @@ jwks_file = "{jwks}"
 
 [aws]
 endpoint_url = "{aws}"
-{payments}{orders}"#,
+{payments}{orders}{platform}"#,
         store = folder.path("logkey.db").display(),
         jwks = folder.path("keys/jwks.json").display(),
-        payments = tenant("payments", PAYMENTS, "{ per_second = 50, burst = 100, max_in_flight = 16 }"),
-        orders = tenant("orders", ORDERS, "{ per_second = 2, burst = 3, max_in_flight = 16 }"),
+        payments = tenant("payments", &[PAYMENTS], "{ per_second = 50, burst = 100, max_in_flight = 16 }"),
+        orders = tenant("orders", &[ORDERS], "{ per_second = 2, burst = 3, max_in_flight = 16 }"),
+        platform = tenant("platform", &FLEET, "{ per_second = 50, burst = 100, max_in_flight = 16 }"),
     )
 }
 
