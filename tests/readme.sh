@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Runs the commands of README.md under "Try it by hand" in order, on free ports. LOGKEY_BINARY and
-# GRPCURL are the paths of the programs.
+# Runs the commands of README.md under "Try it by hand" and then those of docs/bulk.md in order, on free ports.
+# LOGKEY_BINARY and GRPCURL are the paths of the programs.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 readme=$PWD/README.md
+bulk=$PWD/docs/bulk.md
 work=$(mktemp -d)
 script=$work/script
 # Stop everything that the commands started.
@@ -20,13 +21,14 @@ free_port() {
   echo 'trap '"'"'kill $(jobs -p); wait'"'"' EXIT'
   echo 'export LOGKEY__SERVER__LISTEN=127.0.0.1:50051 LOGKEY__SERVER__ADMIN_LISTEN=127.0.0.1:9464'
   awk '/^## /{here = /^## Try it by hand/} here && /^```$/{code = 0} here && code{print} here && /^```sh$/{code = 1}' "$readme"
+  awk '/^```$/{code = 0} code{print} /^```sh$/{code = 1}' "$bulk"
 } >"$script"
 for port in 4566 50051 9464; do sed -i "s/127\.0\.0\.1:$port/127.0.0.1:$(free_port)/g" "$script"; done
 
 mkdir "$work/bin" "$work/empty" && cd "$work/empty" || exit 1
 ln -s "$(realpath "$LOGKEY_BINARY")" "$work/bin/logkey"
 ln -s "$(realpath "$GRPCURL")" "$work/bin/grpcurl"
-PATH=$work/bin:$PATH timeout 60 bash "$script" >"$work/out" 2>"$work/err"
+PATH=$work/bin:$PATH timeout 120 bash "$script" >"$work/out" 2>"$work/err"
 code=$?
 
 passed=0 failed=0
@@ -45,6 +47,10 @@ claim "an alias is resolved and its key is set" '"kmsKeyArn": "arn:aws:kms:us-ea
 claim "the association is read from AWS" '"source": "SOURCE_LIVE"'
 claim "the response warns about the former key" 'FORMER_KEY_STILL_PROTECTS_DATA'
 claim "CheckKeyAssociation reports a key that would fail" 'VERDICT_WOULD_FAIL'
+claim "a bulk job is planned" 'BULK_STATE_PLANNED'
+claim "an item of the started job failed" '"reason": "KEY_DISABLED"'
+claim "the retried job changed every log group" '"succeeded": 2'
+claim "a key that a job moved away from still protects data" 'DELETION_VERDICT_STILL_PROTECTS_DATA'
 claim "logkey audit list shows the change" 'DisassociateKmsKey'
 if ((code != 0)); then
   failed=$((failed + 1))

@@ -19,7 +19,7 @@ declare -A about=(
   [aws]="boto3 and moto against the embedded AWS, a bulk job checked by boto3, and the service in front of moto"
   [onboarding]="the documents of logkey onboarding, checked by parliament, cfn-lint and an HCL parser"
   [demo]="logkey demo from start to end"
-  [readme]="the commands of README.md, unchanged"
+  [readme]="the commands of README.md and docs/bulk.md, unchanged"
   [audit]="the audit log, checked by the OCSF schema, Go's sumdb and tessera's fsck"
 )
 

@@ -155,3 +155,38 @@ async fn items_are_authorized_when_their_turn_comes() {
     assert_eq!(done.log_group(), "/payments/a-001");
     service.stop().await;
 }
+
+/// The recipe `inside-only` of `deploy/policies`, for the addresses of these tests.
+const INSIDE_ONLY: &str = r#"@id("inside-only") forbid (principal, action in LogKey::Action::"Change", resource)
+    unless { context has source && context.source.isLoopback() };"#;
+/// The form of it that `docs/policies.md` gives for bulk jobs.
+const JOBS_FROM_INSIDE: &str = r#"@id("inside-only")
+    forbid (principal, action in [LogKey::Action::"Change", LogKey::Action::"Bulk"], resource)
+    unless { if context has source then context.source.isLoopback() else true };"#;
+const OUTSIDE_ONLY: &str = r#"@id("outside-only")
+    forbid (principal, action in [LogKey::Action::"Change", LogKey::Action::"Bulk"], resource)
+    unless { if context has source then !context.source.isLoopback() else true };"#;
+
+#[tokio::test]
+async fn changes_of_a_job_have_no_source_for_policies() {
+    for (policy, outcome) in [(INSIDE_ONLY, "blocked"), (JOBS_FROM_INSIDE, "set"), (OUTSIDE_ONLY, "refused")]
+    {
+        let service = Plan::with_resources(|it| groups(it, "a", 1)).policies(policy).start().await;
+        let jobs = JobCaller::new(&service, "payments", BULK);
+        let created = jobs.create_started(key_choice(&key("good")), patterns(&["/payments/a-*"])).await;
+        let observed = match created {
+            Err(status) => {
+                assert_eq!(reason(&status), "NOT_ALLOWED");
+                "refused"
+            }
+            Ok(job) if jobs.wait_for_end(&job.id).await.state() == BulkState::Succeeded => "set",
+            Ok(job) => {
+                let [item] = jobs.items(&job.id, &[BulkItemState::Blocked]).await.try_into().unwrap();
+                assert_eq!(item.reason, "NOT_ALLOWED");
+                "blocked"
+            }
+        };
+        assert_eq!(observed, outcome, "{policy}");
+        service.stop().await;
+    }
+}
