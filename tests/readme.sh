@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Runs the commands of README.md under "Try it by hand" and then those of docs/bulk.md in order, on free ports.
+# Runs the commands of README.md under "Try it by hand" and then those of docs/bulk.md and docs/rules.md in order, on free
+# ports.
 # LOGKEY_BINARY and GRPCURL are the paths of the programs.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 readme=$PWD/README.md
-bulk=$PWD/docs/bulk.md
+guides=("$PWD/docs/bulk.md" "$PWD/docs/rules.md")
 work=$(mktemp -d)
 script=$work/script
 # Stop everything that the commands started.
@@ -21,7 +22,7 @@ free_port() {
   echo 'trap '"'"'kill $(jobs -p); wait'"'"' EXIT'
   echo 'export LOGKEY__SERVER__LISTEN=127.0.0.1:50051 LOGKEY__SERVER__ADMIN_LISTEN=127.0.0.1:9464'
   awk '/^## /{here = /^## Try it by hand/} here && /^```$/{code = 0} here && code{print} here && /^```sh$/{code = 1}' "$readme"
-  awk '/^```$/{code = 0} code{print} /^```sh$/{code = 1}' "$bulk"
+  awk '/^```$/{code = 0} code{print} /^```sh$/{code = 1}' "${guides[@]}"
 } >"$script"
 for port in 4566 50051 9464; do sed -i "s/127\.0\.0\.1:$port/127.0.0.1:$(free_port)/g" "$script"; done
 
@@ -51,6 +52,11 @@ claim "a bulk job is planned" 'BULK_STATE_PLANNED'
 claim "an item of the started job failed" '"reason": "KEY_DISABLED"'
 claim "the retried job changed every log group" '"succeeded": 2'
 claim "a key that a job moved away from still protects data" 'DELETION_VERDICT_STILL_PROTECTS_DATA'
+claim "a rule in report mode counts what it would change" '"toChange": 2'
+claim "too many changes pause a rule" '"pauseReason": ".*1'
+claim "the job of a rule sets the key" '"ruleId": '
+claim "the coverage counts the log groups with the key" '"compliant": 2'
+claim "the history has a point for today" "\"date\": \"$(date -u +%Y-)"
 claim "logkey audit list shows the change" 'DisassociateKmsKey'
 if ((code != 0)); then
   failed=$((failed + 1))
