@@ -38,7 +38,7 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Report every problem in a configuration, without starting the service
     Check(check::CheckArgs),
-    /// Run the main job and a bulk job as a demonstration on this machine, without an AWS account
+    /// Run the main job, a bulk job and an encryption rule as a demonstration on this machine, without an AWS account
     #[cfg(feature = "sandbox")]
     Demo(demo::DemoArgs),
     /// Run the embedded AWS alone, for tests and trials

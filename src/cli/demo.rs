@@ -1,9 +1,10 @@
-//! `logkey demo`: runs the main job and a bulk job on one machine, without an AWS account. It starts the embedded AWS and
-//! the service on free ports, calls the service through a real gRPC client and checks each response. It exits
+//! `logkey demo`: runs the main job, a bulk job and an encryption rule on one machine, without an AWS account. It starts the
+//! embedded AWS and the service on free ports, calls the service through a real gRPC client and checks each response. It exits
 //! with 0 only if each step answered as expected.
 
 mod bulk_steps;
 mod demo_call;
+mod rule_steps;
 mod show;
 mod steps;
 mod world;
@@ -47,6 +48,7 @@ async fn demo(args: &DemoArgs) -> Result<bool, Box<dyn Error>> {
     printer.opening(&demo);
     steps::all(&demo, &mut printer).await?;
     bulk_steps::all(&demo, &mut printer).await?;
+    rule_steps::all(&demo, &mut printer).await?;
     printer.print_audit(&demo.events().await?);
     printer.manual_steps(&demo)?;
     let succeeded = printer.closing();

@@ -202,13 +202,13 @@ fn the_demo_answers_as_expected() {
         "{output}"
     );
     assert!(!output.contains('\u{1b}'), "colours are only for terminals");
-    let of_jobs = output.split_once("Plan a bulk job").unwrap().1.split_once("The audit log").unwrap().0;
-    let too_wide = of_jobs.lines().find(|line| line.chars().count() > 80);
-    assert_eq!(too_wide, None, "the steps of the bulk job fit into 80 columns");
+    let of_fleet = output.split_once("Plan a bulk job").unwrap().1.split_once("The audit log").unwrap().0;
+    let too_wide = of_fleet.lines().find(|line| line.chars().count() > 80);
+    assert_eq!(too_wide, None, "the steps of the bulk job and the rule fit into 80 columns");
 }
 
 #[tokio::test]
-async fn the_metrics_of_bulk_jobs_exist_from_the_start() {
+async fn the_metrics_of_the_fleet_exist_from_the_start() {
     let process = Process::serve().await;
     for series in [
         "logkey_bulk_stalled_seconds 0",
@@ -217,6 +217,7 @@ async fn the_metrics_of_bulk_jobs_exist_from_the_start() {
         "logkey_bulk_items_total{state=\"failed\"} 0",
         "logkey_bulk_items_total{state=\"unknown\"} 0",
         "logkey_bulk_open_items{state=\"waiting\"} 0",
+        "logkey_rule_evaluations_total{outcome=\"failed\"} 0",
     ] {
         process.until_metric(series).await;
     }

@@ -74,14 +74,14 @@ impl Printer {
 
     pub(super) fn print_audit(&self, events: &[ParsedEvent]) {
         let Self { .. } = self;
-        let (of_jobs, of_calls): (Vec<_>, Vec<_>) =
-            events.iter().cloned().partition(|event| event.job.is_some());
+        let (of_fleet, of_calls): (Vec<_>, Vec<_>) =
+            events.iter().cloned().partition(|event| event.tenant.as_deref() == Some("platform"));
         println!("{TITLE}The audit log of this demo{TITLE:#}, oldest event first:");
         println!();
         println!("{}", table(&of_calls));
         println!(
-            "and {} events of the bulk jobs, such as the intent and outcome of each item",
-            of_jobs.len()
+            "and {} events of platform, such as the intent and outcome of each item of its jobs",
+            of_fleet.len()
         );
         println!();
     }

@@ -24,7 +24,7 @@ use crate::{
     ports::{Clock as _, EventReader, store::EventFilter},
     sandbox::{
         Running, Sandbox,
-        seed::{KeySeed, LogGroupSeed, SeedErrors},
+        seed::{KeySeed, LogGroupSeed, QueueSeed, SeedErrors},
     },
 };
 
@@ -51,8 +51,10 @@ const TOKEN_LIFETIME: Duration = Duration::from_hours(8);
 /// Every scope that a tenant's tools need.
 pub(super) const ALL_SCOPES: &str =
     "logkey:read logkey:associate logkey:disassociate logkey:query-results logkey:audit logkey:bulk";
+/// The service's own account, which has the queue of events.
+const SERVICE_ACCOUNT: &str = "999999999999";
 /// How many audit events it reads at most.
-const MAX_EVENTS: u32 = 500;
+const MAX_EVENTS: u32 = 2_000;
 
 /// The running demo.
 pub(super) struct DemoEnvironment {
@@ -193,7 +195,16 @@ fn aws() -> Result<Sandbox, Box<dyn Error>> {
         retention_days: days,
         ..LogGroupSeed::default()
     };
+    let events = QueueSeed {
+        name: "events".into(),
+        region: REGION.into(),
+        visibility_timeout: None,
+        dead_letter_queue: None,
+        max_receive_count: None,
+    };
     let sandbox = Sandbox::builder()
+        .account(SERVICE_ACCOUNT, |account| account.queue(events))
+        .event_queue(&format!("arn:aws:sqs:{REGION}:{SERVICE_ACCOUNT}:events"))
         .account(PAYMENTS, |account| {
             account
                 .role("LogKeyAssociator", "payments-external-id")
@@ -261,6 +272,9 @@ jwks_file = "{jwks}"
 
 [aws]
 endpoint_url = "{aws}"
+
+[fleet.events]
+queue_url = "https://sqs.{REGION}.amazonaws.com/{SERVICE_ACCOUNT}/events"
 {payments}{orders}{platform}"#,
         store = folder.path("logkey.db").display(),
         jwks = folder.path("keys/jwks.json").display(),
