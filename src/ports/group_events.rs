@@ -223,6 +223,9 @@ impl fmt::Debug for Receipt {
 // === impl GroupEventsError ===
 
 impl GroupEventsError {
+    /// Every label.
+    pub const LABELS: [&str; 4] = ["throttled", "refused", "unavailable", "not_deleted"];
+
     /// The cause as a label for metrics.
     #[must_use]
     pub fn label(&self) -> &'static str {

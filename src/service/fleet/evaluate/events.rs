@@ -13,7 +13,7 @@ use crate::{
     },
     ports::{
         Unavailable,
-        group_events::{GroupEvents, GroupMessage, Receipt},
+        group_events::{GroupEvents, GroupEventsError, GroupMessage, Receipt},
     },
     service::{fleet::ports::Fleet, state::ServiceState},
 };
@@ -45,6 +45,12 @@ impl EventConsumer {
 
     /// Runs until the service stops. A message that is being handled then comes again.
     pub async fn run(self, stopping: CancellationToken) {
+        for outcome in ["change", "unreadable"] {
+            metrics::counter!("logkey_group_events_total", "outcome" => outcome).absolute(0);
+        }
+        for error in GroupEventsError::LABELS {
+            metrics::counter!("logkey_group_event_errors_total", "error" => error).absolute(0);
+        }
         let receive = async {
             loop {
                 match self.queue.receive().await {

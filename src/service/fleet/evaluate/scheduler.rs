@@ -40,6 +40,10 @@ const LEASE: Duration = Duration::from_secs(15);
 const CONCURRENCY: usize = 4;
 /// The wait before an evaluation that failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// The outcome of an evaluation in metrics.
+const DONE: &str = "done";
+/// The outcome of an evaluation that ended early and is tried again.
+const FAILED: &str = "failed";
 /// The share of the interval by which the times of evaluations are spread.
 const JITTER: f64 = 0.1;
 
@@ -73,6 +77,9 @@ impl RuleScheduler {
 
     /// Runs until the service stops.
     pub async fn run(self, stopping: CancellationToken) {
+        for outcome in [DONE, FAILED] {
+            metrics::counter!("logkey_rule_evaluations_total", "outcome" => outcome).absolute(0);
+        }
         let ticks = async {
             loop {
                 if let Err(error) = self.tick().await {
@@ -223,6 +230,7 @@ pub(in crate::service::fleet) async fn evaluate(
     let schedule = &fleet.ports.rule_schedule;
     let Some(claim) = schedule.claim(tenant, LEASE).await? else { return Ok(Evaluated::Busy) };
     let before = schedule.next(tenant).await?;
+    let started = time::Instant::now();
     let work = async {
         match Evaluation::load(fleet, state, tenant).await? {
             Some(evaluation) => evaluation.run(run.once, run.changes).await,
@@ -233,6 +241,9 @@ pub(in crate::service::fleet) async fn evaluate(
         result = work => result,
         lost = keep(&**schedule, &claim) => Err(lost),
     };
+    let outcome = if result.is_ok() { DONE } else { FAILED };
+    metrics::counter!("logkey_rule_evaluations_total", "outcome" => outcome).increment(1);
+    metrics::histogram!("logkey_rule_evaluation_seconds").record(started.elapsed().as_secs_f64());
     let interval = fleet.settings.interval;
     let next = if result.is_err() {
         Some(state.ports.clock.now().plus(RETRY_AFTER))
