@@ -2,6 +2,7 @@
 
 mod auth_throttle;
 mod authn;
+mod content_type;
 mod error_normalizer;
 mod load_shed;
 mod log_sampler;

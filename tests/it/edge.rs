@@ -92,6 +92,70 @@ async fn a_body_that_is_not_a_message_is_rejected_and_the_server_works() {
 }
 
 #[tokio::test]
+async fn a_content_type_that_no_protocol_serves_is_415_with_a_sentence() {
+    let service = Service::start().await;
+    let bearer = format!("Bearer {}", service.issuer.token("payments", ALL));
+    let url = format!("http://{}{GET_CALLER}", service.address);
+    let http1 = Client::builder().http1_only().build().unwrap();
+    for (client, content_type, expected) in [
+        (http2(), Some("application/json"), 415),
+        (http2(), Some("application/grpc+json"), 415),
+        (http2(), None, 415),
+        (http1.clone(), Some("application/json"), 415),
+        (http1.clone(), None, 415),
+        (http1.clone(), Some("application/grpc"), 505),
+        (http1, Some("application/grpc-web+proto; charset=utf-8"), 200),
+        (http2(), Some("application/grpc+proto;v=1"), 200),
+    ] {
+        let mut request = client.post(&url).header("authorization", &bearer).body(framed(b""));
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status().as_u16(), expected, "{content_type:?}");
+        let accept = response.headers().get("accept").cloned();
+        let text = response.bytes().await.unwrap();
+        assert_eq!(accept.is_some(), expected != 200, "{content_type:?}");
+        if expected != 200 {
+            let text = String::from_utf8(text.to_vec()).unwrap();
+            assert!(text.contains("gRPC") && text.ends_with('\n'), "{content_type:?}: {text}");
+        }
+    }
+    assert_still_works(&service).await;
+    service.stop().await;
+}
+
+/// The specification of compression: INTERNAL for a message that is marked as compressed without an encoding.
+/// That of HTTP/2: UNIMPLEMENTED for an unknown encoding, with those that are accepted.
+#[tokio::test]
+async fn unsupported_compression_has_the_code_of_the_specification() {
+    let service = Service::start().await;
+    let bearer = format!("Bearer {}", service.issuer.token("payments", ALL));
+    let url = format!("http://{}{GET_CALLER}", service.address);
+    let mut compressed = framed(b"");
+    compressed[0] = 1;
+    for (encoding, body, expected) in [
+        (None, compressed.clone(), "13"),
+        (Some("identity"), compressed, "13"),
+        (Some("snappy"), framed(b""), "12"),
+    ] {
+        let mut request = http2().post(&url).header("authorization", &bearer).body(body);
+        request = request.header("content-type", "application/grpc");
+        if let Some(encoding) = encoding {
+            request = request.header("grpc-encoding", encoding);
+        }
+        let response = request.send().await.unwrap();
+        let (code, message) = status(&response);
+        assert_eq!(code, expected, "{encoding:?}: {message}");
+        if expected == "12" {
+            assert!(response.headers().contains_key("grpc-accept-encoding"));
+        }
+    }
+    assert_still_works(&service).await;
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_message_of_five_mebibytes_is_rejected_and_the_server_works() {
     let service = Service::start().await;
     let caller = service.caller("payments", ALL);

@@ -10,8 +10,9 @@ use tower::{
 };
 
 use super::{
-    auth_throttle::AuthFailureThrottle, authn::Authn, error_normalizer::NormalizeErrors, load_shed::LoadShed,
-    middleware::MiddlewareLayer, quota::Quota, rejection::RejectionLog, trace::Trace,
+    auth_throttle::AuthFailureThrottle, authn::Authn, content_type::ContentType,
+    error_normalizer::NormalizeErrors, load_shed::LoadShed, middleware::MiddlewareLayer, quota::Quota,
+    rejection::RejectionLog, trace::Trace,
 };
 use crate::ports::{AuditLog, Clock, SnapshotSource, TenantQuota};
 
@@ -29,8 +30,9 @@ pub struct LayerPorts {
 }
 
 /// The layers of every request. In these types, the innermost layer comes first.
-pub(in crate::server) type RequestStack =
-    ServiceBuilder<Stack<MiddlewareLayer<Trace>, Stack<GrpcWebLayer, Identity>>>;
+pub(in crate::server) type RequestStack = ServiceBuilder<
+    Stack<MiddlewareLayer<Trace>, Stack<GrpcWebLayer, Stack<MiddlewareLayer<ContentType>, Identity>>>,
+>;
 
 /// The layers of the calls that need a token.
 pub(in crate::server) type CallStack = ServiceBuilder<
@@ -46,7 +48,9 @@ pub(in crate::server) type CallStack = ServiceBuilder<
 /// Builds the layers of every request, also of health probes and reflection.
 pub(in crate::server) fn request_stack(trace: Trace) -> RequestStack {
     ServiceBuilder::new()
-        // First, so that every later layer gets only gRPC requests.
+        // First, because a request of another protocol has no gRPC client that could read a gRPC status.
+        .layer(MiddlewareLayer(ContentType))
+        // Next, so that every later layer gets only gRPC requests.
         .layer(GrpcWebLayer::new())
         // Before every layer that can reject, so that each rejection has a request id and is counted.
         .layer(MiddlewareLayer(trace))

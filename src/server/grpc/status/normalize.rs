@@ -1,7 +1,8 @@
 //! Rewords the rejections by tonic itself.
 
 use http::Response;
-use tonic::{Code, Status, body::Body};
+use prost::bytes::Bytes;
+use tonic::{Code, Status, body::Body, metadata::MetadataMap};
 
 use super::{answer::status, code::code_in, details::StatusDetails};
 use crate::domain::{call::Call, reason::Reason};
@@ -43,6 +44,25 @@ pub(in crate::server) fn normalize(
         | Code::DataLoss
         | Code::Unauthenticated => return (response, None),
     };
-    let ours = status(call, reason, StatusDetails::new(message));
+    let mut ours = status(call, reason, StatusDetails::new(message));
+    if is_unsupported_compression(&theirs) {
+        let mut headers = theirs.metadata().clone().into_headers();
+        headers.extend(ours.metadata().clone().into_headers());
+        let details = Bytes::copy_from_slice(ours.details());
+        ours = Status::with_details_and_metadata(
+            theirs.code(),
+            ours.message(),
+            details,
+            MetadataMap::from_headers(headers),
+        );
+    }
     (ours.into_http(), Some(reason))
+}
+
+/// Whether tonic could not decompress the request. Its code then stays: the specification of compression requires
+/// UNIMPLEMENTED with `grpc-accept-encoding` for an unknown encoding, and INTERNAL for a compressed message
+/// without an encoding.
+fn is_unsupported_compression(status: &Status) -> bool {
+    let is_unknown_encoding = status.code() == Code::Unimplemented && !status.message().is_empty();
+    is_unknown_encoding || status.code() == Code::Internal && status.message().contains("compressed-flag")
 }

@@ -1,0 +1,121 @@
+//! Refuses requests whose content type no protocol of this port serves, as the specification of gRPC over HTTP/2
+//! asks: "If Content-Type does not begin with application/grpc, gRPC servers SHOULD respond with HTTP status of 415".
+
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Version,
+    header::{ACCEPT, CONTENT_TYPE},
+};
+use tonic::body::Body;
+
+use super::middleware::{Middleware, Next};
+
+/// The content types that are served.
+const SERVED: [(&str, Protocol); 6] = [
+    ("application/grpc", Protocol::Grpc),
+    ("application/grpc+proto", Protocol::Grpc),
+    ("application/grpc-web", Protocol::GrpcWeb),
+    ("application/grpc-web+proto", Protocol::GrpcWeb),
+    ("application/grpc-web-text", Protocol::GrpcWeb),
+    ("application/grpc-web-text+proto", Protocol::GrpcWeb),
+];
+/// The same content types as one value of the `Accept` header.
+const ACCEPTED: &str = "application/grpc, application/grpc+proto, application/grpc-web, \
+                        application/grpc-web+proto, application/grpc-web-text, application/grpc-web-text+proto";
+
+/// Refuses requests that are neither gRPC nor gRPC-Web, with an HTTP status and a sentence.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::server) struct ContentType;
+
+/// A protocol of this port.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Protocol {
+    Grpc,
+    GrpcWeb,
+}
+
+// === impl ContentType ===
+
+impl Middleware for ContentType {
+    async fn run<S: Next>(self, mut request: Request<Body>, mut next: S) -> Result<Response<Body>, S::Error> {
+        match served(request.headers()) {
+            Some((_, Protocol::Grpc)) if request.version() < Version::HTTP_2 => Ok(refuse(
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                "gRPC needs HTTP/2; use HTTP/2, or gRPC-Web over HTTP/1.1\n",
+            )),
+            Some((content_type, _)) => {
+                // The later layers compare the text.
+                request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+                next.call(request).await
+            }
+            None => Ok(refuse(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "this port serves gRPC and gRPC-Web with Protobuf messages; \
+                 set the content-type to application/grpc or application/grpc-web\n",
+            )),
+        }
+    }
+}
+
+/// The content type of the request and its protocol. Case and parameters are ignored.
+fn served(headers: &HeaderMap) -> Option<(&'static str, Protocol)> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let essence = value.to_str().ok()?.split(';').next()?.trim();
+    SERVED.into_iter().find(|(content_type, _)| essence.eq_ignore_ascii_case(content_type))
+}
+
+fn refuse(status: StatusCode, sentence: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::new(sentence.to_owned()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(ACCEPT, HeaderValue::from_static(ACCEPTED));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn protocol_of(values: &[&'static str]) -> Option<Protocol> {
+        let values = values.iter().map(|value| (CONTENT_TYPE, HeaderValue::from_static(value)));
+        served(&values.collect()).map(|(_, protocol)| protocol)
+    }
+
+    #[test]
+    fn the_accept_header_lists_what_is_served() {
+        assert_eq!(ACCEPTED, SERVED.map(|(content_type, _)| content_type).join(", "));
+    }
+
+    #[test]
+    fn grpc_and_grpc_web_with_protobuf_are_served() {
+        for value in ["application/grpc", "application/grpc+proto", "Application/GRPC; charset=utf-8"] {
+            assert_eq!(protocol_of(&[value]), Some(Protocol::Grpc), "{value}");
+        }
+        for value in [
+            "application/grpc-web; charset=utf-8",
+            "application/grpc-web+proto",
+            "application/grpc-web-text+proto",
+        ] {
+            assert_eq!(protocol_of(&[value]), Some(Protocol::GrpcWeb), "{value}");
+        }
+    }
+
+    #[test]
+    fn every_other_content_type_is_refused() {
+        for value in [
+            "application/json",
+            "application/grpc+json",
+            "application/grpc-web+json",
+            "application/grpc-webs",
+            "application/grpcx",
+            "application/x-protobuf",
+            "text/plain",
+            "",
+        ] {
+            assert_eq!(protocol_of(&[value]), None, "{value}");
+        }
+        assert_eq!(protocol_of(&[]), None, "no content type");
+        assert_eq!(protocol_of(&["application/grpc", "application/json"]), None, "two content types");
+    }
+}
