@@ -106,6 +106,7 @@ on_both! {
     bulk::a_job_pauses_above_its_failure_limit_and_not_at_it,
     bulk::a_canary_is_never_exceeded,
     bulk::a_worker_without_a_claim_changes_nothing,
+    bulk::workers_that_claim_and_store_at_the_same_time_do_every_item_once,
     bulk::a_step_that_is_stored_again_changes_nothing,
     bulk::work_is_claimed_from_all_tenants_in_turn,
     bulk::a_request_creates_one_job_and_tenants_have_a_limit,

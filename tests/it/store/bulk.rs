@@ -1,6 +1,6 @@
 //! Bulk jobs: their items, and the queue that workers share.
 
-use std::{fs, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use logkey::{
     domain::{
@@ -12,13 +12,14 @@ use logkey::{
         reason::Reason,
     },
     ports::bulk::{
-        CreateOutcome, ItemFilter, JobFilter, JobRequest, LocationKey, LocationPlan, NewJob, NewLocation,
-        QueueStep, StepOutcome, Transition, WorkerId,
+        ClaimedLocation, CreateOutcome, ItemFilter, JobFilter, JobRequest, LocationKey, LocationPlan, NewJob,
+        NewLocation, QueueStep, StepOutcome, Transition, WorkerId,
     },
     store::Store,
     testing,
 };
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::{Backend, at, id};
@@ -255,6 +256,55 @@ pub(super) async fn a_worker_without_a_claim_changes_nothing(backend: Backend) {
     assert_eq!(step(&store, new, ended(key, &[0], ItemState::Succeeded)).await, StepOutcome::Done);
     store.queue.release(new, key).await.unwrap();
     assert_eq!(store.queue.claim(new, 10).await.unwrap().len(), 1, "released work can be claimed again");
+}
+
+/// Workers claim, store and give up locations of the same jobs at the same time, as replicas do whose leases end.
+pub(super) async fn workers_that_claim_and_store_at_the_same_time_do_every_item_once(backend: Backend) {
+    let store = Arc::new(backend.open().await);
+    let locations = (1..=8).map(|account| ready(account, waiting(account, 30))).collect::<Vec<_>>();
+    let mut ids = Vec::new();
+    for tenant in ["a", "b"] {
+        let new = new_job(tenant, Safety::default(), locations.clone());
+        assert_eq!(store.jobs.create(&new).await.unwrap(), CreateOutcome::Created);
+        let status = new.job.status.planned(&Safety::default(), at(101));
+        assert!(store.jobs.transition(new.job.id, &plain(status)).await.unwrap());
+        ids.push(new.job.id);
+    }
+    let mut workers = JoinSet::new();
+    let single = worker();
+    for _ in 0..4 {
+        let store = Arc::clone(&store);
+        workers.spawn(async move {
+            let me = if store.queue.is_single_node() { single } else { worker() };
+            while store.queue.open_jobs().await.unwrap().iter().any(|job| job.counts.open() > 0) {
+                store.queue.confirm(me, LEASE).await.unwrap();
+                let claimed = store.queue.claim(me, 3).await.unwrap();
+                for _ in 0..3 {
+                    let mut steps = Vec::new();
+                    // In another order than the one in which the locations were claimed.
+                    for ClaimedLocation { key, .. } in claimed.iter().rev() {
+                        let running = store.queue.queued(*key, ItemState::Running, 0, 10).await.unwrap();
+                        let seqs: Vec<u32> = running.iter().map(|item| item.key.seq).collect();
+                        let waiting = store.queue.queued(*key, ItemState::Waiting, 0, 7).await.unwrap();
+                        let claim = waiting.iter().map(|item| item.key.seq).collect();
+                        steps.push(QueueStep { claim, ..ended(*key, &seqs, ItemState::Succeeded) });
+                    }
+                    let outcomes = store.queue.advance(me, Uuid::new_v4(), &steps).await.unwrap();
+                    assert!(outcomes.iter().all(|outcome| *outcome == StepOutcome::Done), "{outcomes:?}");
+                }
+                for ClaimedLocation { key, .. } in claimed {
+                    store.queue.release(me, key).await.unwrap();
+                }
+            }
+        });
+    }
+    workers.join_all().await;
+    for id in ids {
+        assert_eq!(job(&store, id).await.counts.succeeded, 240);
+        let filter = ItemFilter { job: id, states: Vec::new(), reasons: Vec::new(), locations: None };
+        let items = store.jobs.items(&filter, None, 1000).await.unwrap();
+        assert!(items.iter().all(|item| item.attempts == 1), "{items:?}");
+    }
 }
 
 pub(super) async fn a_step_that_is_stored_again_changes_nothing(backend: Backend) {
