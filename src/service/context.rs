@@ -66,7 +66,7 @@ impl Context {
 
     /// The same call with no caller that waits for it: interactive calls come first.
     pub(super) fn in_background(self) -> Self {
-        Self { lease: Some(Arc::default()), ..self }
+        Self { lease: Some(Arc::new(Lease::unlimited())), ..self }
     }
 
     /// Whether a caller waits for the call.

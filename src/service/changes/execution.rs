@@ -24,11 +24,11 @@ use super::{
 use crate::{
     domain::{
         association::{KeyAssociation, RecordedAssociation, Resource},
-        audit::{Event, JournalEntry, Kind},
+        audit::{Event, EventId, JournalEntry, Kind},
         authorization::Authorized,
         idempotency::{RecordedStep, RequestOutcome},
     },
-    ports::{Acknowledgement, AwsResponse, UpstreamError},
+    ports::{Acknowledgement, AwsResponse, UpstreamError, limit::Priority},
     service::{
         context::Context,
         error::{AwsCallError, ChangeError, Error, Repetition, StorageError},
@@ -149,9 +149,14 @@ impl<K: KeyChange> Execution<K> {
         let state = Arc::clone(&self.cx.state);
         let mut commit = state.ports.audit.commit(entry);
         match timeout_at(deadline.into(), &mut commit).await {
-            Ok(Ok(event)) => {
+            // A process that was stopped meanwhile can be late although the intent is in time.
+            Ok(Ok(event)) if now() < deadline => {
                 self.cx.audit.intended(event);
                 return Some(responder);
+            }
+            Ok(Ok(event)) => {
+                drop(responder.send(Err(Error::Storage(StorageError::AuditUnavailable(None)))));
+                self.close_unsent(event).await;
             }
             Ok(Err(unavailable)) => {
                 let error = Error::Storage(StorageError::AuditUnavailable(Some(unavailable)));
@@ -161,15 +166,20 @@ impl<K: KeyChange> Execution<K> {
             Err(_elapsed) => {
                 drop(responder.send(Err(Error::Storage(StorageError::AuditUnavailable(None)))));
                 if let Ok(event) = commit.await {
-                    self.cx.audit.intended(event);
-                    let failure = Err(Error::Storage(StorageError::AuditUnavailable(None)));
-                    let request = self.outcome_step(&failure);
-                    let entry = JournalEntry { request, ..JournalEntry::event_only(self.outcome(&failure)) };
-                    drop(self.cx.ports().audit.commit(entry).await);
+                    self.close_unsent(event).await;
                 }
             }
         }
         None
+    }
+
+    /// Records that nothing was sent for an intent that became durable too late.
+    async fn close_unsent(&mut self, intent: EventId) {
+        self.cx.audit.intended(intent);
+        let failure = Err(Error::Storage(StorageError::AuditUnavailable(None)));
+        let request = self.outcome_step(&failure);
+        let entry = JournalEntry { request, ..JournalEntry::event_only(self.outcome(&failure)) };
+        drop(self.cx.ports().audit.commit(entry).await);
     }
 
     /// Sends the change with a permit. Retries while a retry can help, a permit comes in time, and the deadline
@@ -227,6 +237,10 @@ impl<K: KeyChange> Execution<K> {
                 | UpstreamError::RoleNotAssumable { .. }
                 | UpstreamError::ServiceMisconfigured { .. } => return Err(final_error(error, deadline)),
             };
+            // A job reads the key back before it sends again.
+            if matches!(error, UpstreamError::Unanswered(_)) && self.cx.priority() == Priority::Bulk {
+                return Err(final_error(error, deadline));
+            }
             may_be_executed |= matches!(error, UpstreamError::Fault { .. } | UpstreamError::Unanswered(_));
             // Once a call may have been executed, a later error that would be retried does not replace that error.
             let worst = match last_error.take() {

@@ -12,6 +12,7 @@ mod progress;
 mod recovery;
 mod state;
 mod task;
+mod worker;
 mod writer;
 
 pub use self::state::Engine;

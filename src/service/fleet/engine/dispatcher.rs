@@ -1,17 +1,12 @@
 //! Claims locations of jobs and starts a task for each. It also confirms the claims, and moves jobs from state
 //! to state as time passes and their locations end.
 
-use std::{
-    collections::HashMap,
-    future::Future,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use tokio::time::{self, MissedTickBehavior};
 use tracing::Instrument as _;
 
-use super::{job_run::JobRun, progress::ProgressMonitor, state::Engine, task::LocationTask};
+use super::{job_run::JobRun, progress::ProgressMonitor, state::Engine, task::LocationTask, worker::Worker};
 use crate::{
     domain::{
         fleet::{ItemState, JobId, JobState, JobStatus, PauseReason, Selection},
@@ -30,12 +25,8 @@ use crate::{
 
 /// How often the queue is read if nothing wakes the dispatcher.
 const TICK: Duration = Duration::from_millis(250);
-/// How long claims are valid without a confirmation.
-const LEASE: Duration = Duration::from_secs(3);
 /// How often claims are confirmed.
 const CONFIRM_INTERVAL: Duration = Duration::from_millis(750);
-/// How long before its end a lease counts as ended, for the time that a commit takes.
-const LEASE_MARGIN: Duration = Duration::from_millis(500);
 /// The maximum number of locations that this process works on at the same time.
 const MAX_LOCATIONS: usize = 512;
 /// The maximum number of locations claimed at once, so that replicas share them.
@@ -51,13 +42,9 @@ impl Engine {
     /// Works on jobs until `stop` resolves, then waits for the changes in flight, stores their outcomes and gives
     /// up all claims.
     pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) {
-        let single = self.fleet.ports.queue.is_single_node();
-        if !single {
-            self.lease.extend(now());
-        }
         let confirming = tokio::spawn({
             let engine = Arc::clone(&self);
-            async move { engine.confirm_claims(single).await }
+            async move { engine.confirm_claims().await }
         });
         let retention = tokio::spawn({
             let engine = Arc::clone(&self);
@@ -75,15 +62,15 @@ impl Engine {
     }
 
     /// Confirms the claims for as long as the engine works. With a single process, once suffices.
-    async fn confirm_claims(&self, single: bool) {
+    async fn confirm_claims(&self) {
+        let single = self.fleet.ports.queue.is_single_node();
         let mut ticks = time::interval(CONFIRM_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let begun = now();
-            match self.fleet.ports.queue.confirm(self.worker, LEASE).await {
+            match self.worker.confirm().await {
                 Ok(()) if single => return,
-                Ok(()) => self.lease.extend(begun + LEASE.saturating_sub(LEASE_MARGIN)),
+                Ok(()) => {}
                 Err(error) => warn(&error, "the claims of bulk jobs cannot be confirmed; retrying"),
             }
         }
@@ -119,15 +106,11 @@ impl Engine {
                 }
             }
         }
-        if !open.is_empty() && self.has_lease() {
-            self.claim().await?;
+        let worker = self.worker.get();
+        if !open.is_empty() && worker.has_lease() {
+            self.claim(&worker).await?;
         }
         Ok(())
-    }
-
-    /// Whether the claims of this process are valid now.
-    fn has_lease(&self) -> bool {
-        self.lease.valid_until().is_none_or(|until: Instant| now() < until)
     }
 
     fn update_states(&self, open: &[OpenJob]) {
@@ -171,13 +154,13 @@ impl Engine {
         }
     }
 
-    async fn claim(self: &Arc<Self>) -> Result<(), Unavailable> {
+    async fn claim(self: &Arc<Self>, worker: &Arc<Worker>) -> Result<(), Unavailable> {
         let free = MAX_LOCATIONS.saturating_sub(self.locations.len()).min(MAX_CLAIMS);
         if free == 0 {
             return Ok(());
         }
         let limit = u32::try_from(free).unwrap_or(u32::MAX);
-        let claimed = self.fleet.ports.queue.claim(self.worker, limit).await?;
+        let claimed = self.fleet.ports.queue.claim(worker.id, limit).await?;
         let more = claimed.len() == free;
         for ClaimedLocation { key, location } in claimed {
             let Some(run) = self.job_run(key.job).await? else { continue };
@@ -187,7 +170,8 @@ impl Engine {
                 account = %location.location.account,
                 region = %location.location.region
             );
-            let task = LocationTask::new(Arc::clone(self), run, key, location);
+            let task =
+                LocationTask { engine: Arc::clone(self), worker: Arc::clone(worker), run, key, location };
             self.locations.spawn(task.run().instrument(span));
         }
         if more {

@@ -1,7 +1,7 @@
 //! Changes one item of a job, through the pipeline of all changes. Before it, the current key is read back: the
 //! job does only what it planned.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 
@@ -36,11 +36,11 @@ const MAX_ATTEMPTS: u32 = 5;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// An item that was claimed.
-pub(super) enum Started<'t> {
+pub(super) enum Started {
     /// Nothing has to be sent, or nothing can be.
     Ended(ItemRun),
     /// The change is on its way.
-    Running(BoxFuture<'t, ItemRun>),
+    Running(BoxFuture<'static, Option<ItemRun>>),
 }
 
 /// What a failed attempt means for the item.
@@ -56,7 +56,7 @@ enum Verdict {
 }
 
 /// Reads the current keys of claimed items, and starts the change of each item that still has its planned key.
-pub(super) async fn start(task: &LocationTask, items: Vec<Item>) -> Vec<Started<'_>> {
+pub(super) async fn start(task: &Arc<LocationTask>, items: Vec<Item>) -> Vec<Started> {
     let found = match read_groups(task, &items).await {
         Ok(found) => found,
         Err(error) => {
@@ -70,7 +70,7 @@ pub(super) async fn start(task: &LocationTask, items: Vec<Item>) -> Vec<Started<
             return Started::Ended(end(task, &item, ItemState::Waiting, None));
         }
         match &item.resource.target {
-            Target::QueryResults => Started::Running(change(task, item, None).boxed()),
+            Target::QueryResults => Started::Running(change(Arc::clone(task), item, None).boxed()),
             Target::LogGroup(name) => match found.get(name) {
                 Some(read) => compare(task, item, read),
                 None => Started::Ended(missing(task, &item, name)),
@@ -81,7 +81,7 @@ pub(super) async fn start(task: &LocationTask, items: Vec<Item>) -> Vec<Started<
 }
 
 /// Compares the current key of a log group with the plan.
-fn compare<'t>(task: &'t LocationTask, item: Item, read: &GroupRead) -> Started<'t> {
+fn compare(task: &Arc<LocationTask>, item: Item, read: &GroupRead) -> Started {
     let current = read.group.key.as_ref();
     if current == item.new_key.as_ref() {
         return Started::Ended(end(task, &item, ItemState::Unchanged, None));
@@ -91,7 +91,7 @@ fn compare<'t>(task: &'t LocationTask, item: Item, read: &GroupRead) -> Started<
         let failure = Failure { message: mismatch(current).into(), ..task.failure(&error) };
         return Started::Ended(end(task, &item, ItemState::Skipped, Some(failure)));
     }
-    Started::Running(change(task, item, Some(read.clone())).boxed())
+    Started::Running(change(Arc::clone(task), item, Some(read.clone())).boxed())
 }
 
 fn mismatch(current: Option<&KmsKeyArn>) -> String {
@@ -113,7 +113,7 @@ async fn read_groups(task: &LocationTask, items: &[Item]) -> Result<HashMap<LogG
     if names.is_empty() {
         return Ok(HashMap::new());
     }
-    let parts = task.engine.call_parts();
+    let parts = task.call_parts();
     let mut cx = parts.context(&task.run, task.run.action(), RequestId::new_v7());
     let location = task.location.location.clone();
     let authorized = cx.authorize(ListKeyAssociations { location })?;
@@ -123,27 +123,24 @@ async fn read_groups(task: &LocationTask, items: &[Item]) -> Result<HashMap<LogG
     Ok(groups.into_iter().map(|group: LogGroup| (group.name.clone(), GroupRead { group, at })).collect())
 }
 
-/// Changes the item.
-async fn change(task: &LocationTask, item: Item, read: Option<GroupRead>) -> ItemRun {
-    match attempt(task, &item, read).await {
-        Ok(changed) => {
-            let done = end(task, &item, ItemState::Succeeded, None);
-            ItemRun { end: ItemEnd { event: changed.event, ..done.end }, ..done }
-        }
+/// Changes the item. `None` if the service stops before the outcome is known.
+async fn change(task: Arc<LocationTask>, item: Item, read: Option<GroupRead>) -> Option<ItemRun> {
+    let task = &*task;
+    let (event, done) = match attempt(task, &item, read).await {
+        Ok(changed) => (changed.event, end(task, &item, ItemState::Succeeded, None)),
         Err(error) => match verdict(&error, item.attempts) {
-            Verdict::ReadBack => recovery::read_back(task, &item).await,
+            Verdict::ReadBack => return recovery::read_back(task, &item).await,
             Verdict::Failed | Verdict::Skipped | Verdict::Retry(_) => {
-                let event = recovery::outcome_event(task, &item).await;
-                let done = failed(task, &item, &error);
-                ItemRun { end: ItemEnd { event, ..done.end }, ..done }
+                (recovery::outcome_event(task, &item).await, failed(task, &item, &error))
             }
         },
-    }
+    };
+    Some(ItemRun { end: ItemEnd { event, ..done.end }, ..done })
 }
 
 async fn attempt(task: &LocationTask, item: &Item, read: Option<GroupRead>) -> Result<Changed, Error> {
     let JobRun { reason, .. } = &*task.run;
-    let parts = task.engine.call_parts();
+    let parts = task.call_parts();
     let id = job_run::request_id(item.key, item.attempts);
     let request = ItemRequest { resource: item.resource.clone(), reason: reason.clone(), read };
     let context = |action: Action| -> Context { parts.context(&task.run, action, id) };

@@ -1,9 +1,10 @@
 //! Works on one claimed location of a job: plans it, then changes its items with as many calls in flight as the
 //! quota needs.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use tokio::task::{JoinError, JoinSet};
+use tracing::Instrument as _;
 
 use super::{
     item,
@@ -29,15 +30,20 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The queue of one location, while its items are changed.
-struct Progress<'t> {
-    task: &'t LocationTask,
+///
+/// Each item is a task. It holds connections of the store for a moment, so it must not stand still while the
+/// location waits for one.
+struct Progress {
+    task: Arc<LocationTask>,
     /// The next items to claim.
     queue: VecDeque<Item>,
     /// The number of the first item that was not read yet.
     next: u32,
     /// Whether items returned to the queue.
     returned: Option<Duration>,
-    flying: FuturesUnordered<BoxFuture<'t, ItemRun>>,
+    flying: JoinSet<Option<ItemRun>>,
+    /// The items that another worker left running.
+    recovering: JoinSet<Option<ItemRun>>,
     ended: Vec<ItemEnd>,
 }
 
@@ -45,44 +51,44 @@ struct Progress<'t> {
 
 impl LocationTask {
     /// Works until nothing is left to do, the job stops, or the claim is lost.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(self) {
+        let (engine, worker, key) = (Arc::clone(&self.engine), Arc::clone(&self.worker), self.key);
         if self.work().await.is_err() {
             // The store may have failed, and the claim may still be valid.
             tokio::time::sleep(RETRY_AFTER).await;
         }
-        let queue = &self.engine.fleet.ports.queue;
-        while let Err(error) = queue.release(self.engine.worker, self.key).await {
+        while let Err(error) = engine.fleet.ports.queue.release(worker.id, key).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "a claim cannot be given up; retrying");
-            if self.engine.stopping.is_cancelled() {
+            if engine.stopping.is_cancelled() {
                 // The claim ends with the process.
                 return;
             }
             tokio::time::sleep(MAX_RETRY_AFTER).await;
         }
-        self.engine.fleet.changed.notify_one();
+        engine.fleet.changed.notify_one();
     }
 
-    async fn work(&mut self) -> Result<(), ClaimLost> {
-        if self.location.counts.running > 0 {
-            recovery::recover(self).await?;
-        }
+    async fn work(mut self) -> Result<(), ClaimLost> {
+        let running =
+            if self.location.counts.running > 0 { recovery::left_running(&self).await? } else { Vec::new() };
         if self.location.phase == LocationPhase::ToPlan && !self.is_stopped_for(JobState::Planning) {
             self.plan().await?;
             // The dispatcher may start the job now.
             self.engine.fleet.changed.notify_one();
         }
-        self.change_items().await
-    }
-
-    async fn change_items(&self) -> Result<(), ClaimLost> {
         let mut progress = Progress {
-            task: self,
+            task: Arc::new(self),
             queue: VecDeque::new(),
             next: 0,
             returned: None,
-            flying: FuturesUnordered::new(),
+            flying: JoinSet::new(),
+            recovering: JoinSet::new(),
             ended: Vec::new(),
         };
+        // The waiting items do not wait for the decisions about these.
+        for item in running {
+            spawn(&mut progress.recovering, recovery::recover(Arc::clone(&progress.task), item));
+        }
         progress.run().await
     }
 
@@ -98,7 +104,7 @@ impl LocationTask {
 
 // === impl Progress ===
 
-impl Progress<'_> {
+impl Progress {
     async fn run(&mut self) -> Result<(), ClaimLost> {
         let batch = self.task.batch();
         loop {
@@ -107,17 +113,31 @@ impl Progress<'_> {
             }
             if self.flying.is_empty() {
                 self.flush().await?;
-                let Some(wait) = self.returned.take().filter(|_| !self.task.is_stopped()) else {
+                let wait = self.returned.take().filter(|_| !self.task.is_stopped());
+                if wait.is_none() && self.recovering.is_empty() {
                     return Ok(());
-                };
+                }
                 // Everything else is done; the items that returned are the only ones left.
-                self.task.run.wait_while_running(wait).await;
-                (self.next, self.queue) = (0, VecDeque::new());
+                let waited = async {
+                    match wait {
+                        Some(wait) => self.task.run.wait_while_running(wait).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    () = waited => (self.next, self.queue) = (0, VecDeque::new()),
+                    Some(done) = self.recovering.join_next() => {
+                        self.returned = wait;
+                        self.record(decided(done)).await?;
+                    }
+                }
                 continue;
             }
-            if let Some(done) = self.flying.next().await {
-                self.record(done).await?;
-            }
+            let done = tokio::select! {
+                Some(done) = self.flying.join_next() => done,
+                Some(done) = self.recovering.join_next() => done,
+            };
+            self.record(decided(done)).await?;
         }
     }
 
@@ -132,7 +152,7 @@ impl Progress<'_> {
         }
         let claim = batch.iter().map(|item| item.key.seq).collect();
         let step = QueueStep { at: self.task.key, ended: std::mem::take(&mut self.ended), claim };
-        match self.task.engine.writer.advance(step).await {
+        match self.task.worker.advance(step).await {
             StepOutcome::Done => {}
             StepOutcome::ClaimLost => return Err(ClaimLost),
             StepOutcome::NotClaimed => {
@@ -143,10 +163,10 @@ impl Progress<'_> {
             }
         }
         let claimed = batch.into_iter().map(|item| Item { attempts: item.attempts + 1, ..item }).collect();
-        for run in item::start(self.task, claimed).await {
+        for run in item::start(&self.task, claimed).await {
             match run {
-                item::Started::Ended(done) => self.record(done).await?,
-                item::Started::Running(change) => self.flying.push(change),
+                item::Started::Ended(done) => self.record(Some(done)).await?,
+                item::Started::Running(change) => spawn(&mut self.flying, change),
             }
         }
         Ok(())
@@ -172,9 +192,10 @@ impl Progress<'_> {
         Ok(())
     }
 
-    /// Records the end of an item. A failure is stored at once, so that the job can pause.
-    async fn record(&mut self, done: ItemRun) -> Result<(), ClaimLost> {
-        let ItemRun { end, retry_after } = done;
+    /// Records the end of an item. A failure is stored at once, so that the job can pause. An item that nobody
+    /// decided about stays running, and the next worker decides.
+    async fn record(&mut self, done: Option<ItemRun>) -> Result<(), ClaimLost> {
+        let Some(ItemRun { end, retry_after }) = done else { return Ok(()) };
         if end.state == ItemState::Waiting {
             let wait = retry_after.clamp(RETRY_AFTER, MAX_RETRY_AFTER);
             self.returned = Some(self.returned.map_or(wait, |other| other.max(wait)));
@@ -188,4 +209,15 @@ impl Progress<'_> {
     async fn flush(&mut self) -> Result<(), ClaimLost> {
         self.task.store(std::mem::take(&mut self.ended)).await
     }
+}
+
+fn spawn(tasks: &mut JoinSet<Option<ItemRun>>, run: impl Future<Output = Option<ItemRun>> + Send + 'static) {
+    tasks.spawn(run.in_current_span());
+}
+
+/// What became of an item. After a panic nobody knows, and the next worker decides.
+fn decided(done: Result<Option<ItemRun>, JoinError>) -> Option<ItemRun> {
+    done.inspect_err(|error| tracing::error!(error = error as &dyn std::error::Error, "a bulk item panicked"))
+        .ok()
+        .flatten()
 }

@@ -58,7 +58,7 @@ impl LocationTask {
     /// Plans the location and stores its items.
     pub(super) async fn plan(&mut self) -> Result<(), ClaimLost> {
         let queue = &self.engine.fleet.ports.queue;
-        match queue.begin_plan(self.engine.worker, self.key).await {
+        match queue.begin_plan(self.worker.id, self.key).await {
             Ok(true) => {}
             Ok(false) | Err(_) => return Err(ClaimLost),
         }
@@ -71,11 +71,10 @@ impl LocationTask {
             Err(PlanError::ClaimLost) => return Err(ClaimLost),
             Err(PlanError::Stopped) => return Ok(()),
         };
-        if plan.failure.is_some() && !matches!(queue.begin_plan(self.engine.worker, self.key).await, Ok(true))
-        {
+        if plan.failure.is_some() && !matches!(queue.begin_plan(self.worker.id, self.key).await, Ok(true)) {
             return Err(ClaimLost);
         }
-        match queue.finish_plan(self.engine.worker, self.key, &plan).await {
+        match queue.finish_plan(self.worker.id, self.key, &plan).await {
             Ok(true) => {
                 self.location.phase = crate::domain::fleet::LocationPhase::Planned;
                 Ok(())
@@ -126,7 +125,7 @@ impl LocationTask {
 
     /// The context of reads for the plan.
     pub(super) fn read_context(&self) -> Context {
-        self.engine.call_parts().context(&self.run, self.run.action(), RequestId::new_v7())
+        self.call_parts().context(&self.run, self.run.action(), RequestId::new_v7())
     }
 }
 
@@ -354,8 +353,8 @@ impl Planner<'_> {
             return Ok(());
         }
         let items = std::mem::take(&mut self.items);
-        let (engine, key) = (&self.task.engine, self.task.key);
-        let total = engine.fleet.ports.queue.add_items(engine.worker, key, self.stored, &items).await;
+        let LocationTask { engine, worker, key, .. } = self.task;
+        let total = engine.fleet.ports.queue.add_items(worker.id, *key, self.stored, &items).await;
         let Ok(Some(total)) = total else { return Err(PlanError::ClaimLost) };
         self.stored += u32::try_from(items.len()).unwrap_or(u32::MAX);
         let max = engine.fleet.settings.max_items;

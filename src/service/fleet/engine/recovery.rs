@@ -2,7 +2,7 @@
 //! them, or without an answer of AWS. The audit log tells whether the change was sent, and if its outcome is
 //! unknown, the key is read back. Nothing is sent a second time before that.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     item_run::{ItemRun, end},
@@ -26,60 +26,69 @@ use crate::{
 const MAX_RUNNING: u32 = 1000;
 /// The wait before the audit log is searched again.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// How long after its timeout a change of another process may still be recorded, and its clock may differ.
+/// How long after its timeout a change of another process may still be recorded, and its clock may differ. After an
+/// outage of the store, as long again: the other process records then what it could not record before.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long after the claim of a location the process that had it before may still commit an intent.
 const FENCE: Duration = Duration::from_secs(1);
-/// How often the outcome of an item is searched before it counts as unknown.
+/// How often the key of an item is read back before its outcome counts as unknown.
 const MAX_ATTEMPTS: u32 = 120;
 
 /// What the audit log and AWS say about an attempt.
 enum Found {
     /// The attempt ended so.
     End(ItemState, Option<EventId>, Option<Failure>),
-    /// Nobody can tell yet.
-    NotYet,
+    /// The process that made the attempt may still work on it or record its outcome.
+    Open,
+    /// The key cannot be read back now.
+    Unreadable,
 }
 
-/// Decides about every item that another worker, or an earlier run of this process, left running.
-pub(super) async fn recover(task: &LocationTask) -> Result<(), ClaimLost> {
+/// The items that another worker, or an earlier run of this process, left running.
+pub(super) async fn left_running(task: &LocationTask) -> Result<Vec<Item>, ClaimLost> {
     let queue = &task.engine.fleet.ports.queue;
-    let running = match queue.queued(task.key, ItemState::Running, 0, MAX_RUNNING).await {
-        Ok(running) => running,
-        Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "running bulk items cannot be read");
-            return Err(ClaimLost);
-        }
-    };
-    if !queue.is_single_node() {
+    queue.queued(task.key, ItemState::Running, 0, MAX_RUNNING).await.map_err(|error| {
+        tracing::warn!(error = &error as &dyn std::error::Error, "running bulk items cannot be read");
+        ClaimLost
+    })
+}
+
+/// Decides about an item that was left running.
+pub(super) async fn recover(task: Arc<LocationTask>, item: Item) -> Option<ItemRun> {
+    if !task.engine.fleet.ports.queue.is_single_node() {
         tokio::time::sleep(FENCE).await;
     }
-    let decided = running.iter().map(|item| read_back(task, item));
-    let ended = futures_util::future::join_all(decided).await;
-    task.store(ended.into_iter().map(|run| run.end).collect()).await
+    read_back(&task, &item).await
 }
 
-/// Decides about one item.
-pub(super) async fn read_back(task: &LocationTask, item: &Item) -> ItemRun {
-    for _ in 0..MAX_ATTEMPTS {
-        match find(task, item).await {
+/// Decides about one item. `None` if the service stops, or loses the claim, before the outcome is known.
+pub(super) async fn read_back(task: &LocationTask, item: &Item) -> Option<ItemRun> {
+    let (mut attempts, mut open_since) = (0, None);
+    while attempts < MAX_ATTEMPTS {
+        let open_for = open_since.map_or(Duration::ZERO, |since| now().saturating_duration_since(since));
+        match find(task, item, open_for).await {
             Ok(Found::End(state, event, failure)) => {
                 let done = end(task, item, state, failure);
-                return ItemRun { end: ItemEnd { event, ..done.end }, ..done };
+                return Some(ItemRun { end: ItemEnd { event, ..done.end }, ..done });
             }
-            Ok(Found::NotYet) => {}
+            Ok(Found::Open) => open_since = open_since.or(Some(now())),
+            Ok(Found::Unreadable) => attempts += 1,
             Err(error) => {
+                open_since = None;
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "the outcome of a bulk item cannot be read; retrying");
             }
         }
-        if task.engine.stopping.is_cancelled() {
-            break;
+        tokio::select! {
+            () = task.engine.stopping.cancelled() => return None,
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
-        tokio::time::sleep(POLL_INTERVAL).await;
+        if !task.worker.has_lease() {
+            return None;
+        }
     }
     let message = "the change was sent, but its outcome is unknown: read the association, or retry the job, which reads the key back first";
-    end(task, item, ItemState::Unknown, Some(Failure::new(Reason::OutcomeUnknown, message)))
+    Some(end(task, item, ItemState::Unknown, Some(Failure::new(Reason::OutcomeUnknown, message))))
 }
 
 /// The event with the outcome of the item's last attempt.
@@ -93,7 +102,8 @@ async fn recorded(task: &LocationTask, item: &Item) -> Result<Option<RecordedCha
     task.engine.state.ports.open.by_request_id(&task.run.job.creator.tenant, &id).await
 }
 
-async fn find(task: &LocationTask, item: &Item) -> Result<Found, Unavailable> {
+/// `open_for` is how long the attempt is known to have no outcome.
+async fn find(task: &LocationTask, item: &Item, open_for: Duration) -> Result<Found, Unavailable> {
     let Some(RecordedChange { change, outcome }) = recorded(task, item).await? else {
         // Without an intent nothing was sent.
         return Ok(Found::End(ItemState::Waiting, None, None));
@@ -114,10 +124,13 @@ async fn find(task: &LocationTask, item: &Item) -> Result<Found, Unavailable> {
         }
         Some(_unknown) => {}
         None => {
-            let age = task.engine.state.ports.clock.now().since(change.event.time);
-            let may_run = age < task.engine.request_timeout + GRACE;
-            if may_run && !task.engine.fleet.ports.queue.is_single_node() {
-                return Ok(Found::NotYet);
+            let engine = &task.engine;
+            let age = engine.state.ports.clock.now().since(change.event.time);
+            // A single process knows that no process before it still works on the change.
+            let has_ended = engine.fleet.ports.queue.is_single_node() && change.event.time < engine.started;
+            let may_run = age < engine.request_timeout + GRACE || open_for < GRACE;
+            if may_run && !has_ended {
+                return Ok(Found::Open);
             }
         }
     }
@@ -127,7 +140,7 @@ async fn find(task: &LocationTask, item: &Item) -> Result<Found, Unavailable> {
         Reconciliation::Effective { event, .. } => Found::End(ItemState::Succeeded, Some(event), None),
         // Another attempt reads the key back first, and does no harm.
         Reconciliation::NotEffective => Found::End(ItemState::Waiting, None, None),
-        Reconciliation::NotNow => Found::NotYet,
+        Reconciliation::NotNow => Found::Unreadable,
     })
 }
 

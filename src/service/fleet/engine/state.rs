@@ -4,29 +4,24 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use uuid::Uuid;
 
-use super::{
-    job_run::{CallParts, JobRun},
-    writer::QueueWriter,
-};
+use super::{job_run::JobRun, worker::CurrentWorker};
 use crate::{
-    domain::fleet::JobId,
-    ports::bulk::WorkerId,
-    service::{fleet::ports::Fleet, shared::lease::Lease, state::ServiceState},
+    domain::{fleet::JobId, time::Timestamp},
+    service::{fleet::ports::Fleet, state::ServiceState},
 };
 
 /// Plans and runs bulk jobs. A process has one instance.
 pub struct Engine {
     pub(super) state: Arc<ServiceState>,
     pub(super) fleet: Fleet,
-    pub(super) worker: WorkerId,
-    pub(super) lease: Arc<Lease>,
+    pub(super) worker: CurrentWorker,
+    /// When this process started.
+    pub(super) started: Timestamp,
     /// The longest time of one change.
     pub(super) request_timeout: Duration,
     /// The jobs of the claimed locations.
     pub(super) jobs: Mutex<HashMap<JobId, Arc<JobRun>>>,
-    pub(super) writer: QueueWriter,
     pub(super) locations: TaskTracker,
     pub(super) stopping: CancellationToken,
 }
@@ -37,15 +32,12 @@ impl Engine {
     /// Creates an engine that has not claimed anything.
     #[must_use]
     pub fn new(state: Arc<ServiceState>, fleet: Fleet, request_timeout: Duration) -> Arc<Self> {
-        let worker = WorkerId(Uuid::new_v4());
-        let writer = QueueWriter::new(Arc::clone(&fleet.ports.queue), worker);
         Arc::new(Self {
+            worker: CurrentWorker::new(Arc::clone(&fleet.ports.queue)),
+            started: state.ports.clock.now(),
             state,
-            worker,
-            lease: Arc::default(),
             request_timeout,
             jobs: Mutex::default(),
-            writer,
             locations: TaskTracker::new(),
             stopping: CancellationToken::new(),
             fleet,
@@ -53,15 +45,8 @@ impl Engine {
     }
 }
 
-impl Engine {
-    /// What all calls of jobs share.
-    pub(super) fn call_parts(&self) -> CallParts<'_> {
-        CallParts { state: &self.state, lease: &self.lease, timeout: self.request_timeout }
-    }
-}
-
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("worker", &self.worker).finish_non_exhaustive()
+        f.debug_struct("Engine").field("worker", &self.worker.get().id).finish_non_exhaustive()
     }
 }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{job_run::JobRun, state::Engine};
+use super::{
+    job_run::{CallParts, JobRun},
+    state::Engine,
+    worker::Worker,
+};
 use crate::{
     domain::fleet::{Failure, ItemEnd, JobLocation, JobState},
     ports::bulk::{LocationKey, QueueStep, StepOutcome},
@@ -12,6 +16,8 @@ use crate::{
 /// The work on one location.
 pub(super) struct LocationTask {
     pub(super) engine: Arc<Engine>,
+    /// The worker that has the claim.
+    pub(super) worker: Arc<Worker>,
     pub(super) run: Arc<JobRun>,
     pub(super) key: LocationKey,
     pub(super) location: JobLocation,
@@ -24,13 +30,10 @@ pub(super) struct ClaimLost;
 // === impl LocationTask ===
 
 impl LocationTask {
-    pub(super) fn new(
-        engine: Arc<Engine>,
-        run: Arc<JobRun>,
-        key: LocationKey,
-        location: JobLocation,
-    ) -> Self {
-        Self { engine, run, key, location }
+    /// What all calls for the location share.
+    pub(super) fn call_parts(&self) -> CallParts<'_> {
+        let engine = &self.engine;
+        CallParts { state: &engine.state, lease: &self.worker.lease, timeout: engine.request_timeout }
     }
 
     /// Whether the job is neither in this state nor running, or the service stops.
@@ -53,7 +56,7 @@ impl LocationTask {
             metrics::counter!("logkey_bulk_items_total", "state" => end.state.as_str()).increment(1);
         }
         let step = QueueStep { at: self.key, ended, claim: Vec::new() };
-        match self.engine.writer.advance(step).await {
+        match self.worker.advance(step).await {
             StepOutcome::Done | StepOutcome::NotClaimed => Ok(()),
             StepOutcome::ClaimLost => Err(ClaimLost),
         }
