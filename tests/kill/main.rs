@@ -22,6 +22,9 @@ mod disk_full;
 #[expect(dead_code, reason = "the other tests use all of it")]
 #[path = "../it/harness/issuer.rs"]
 mod issuer;
+mod job_join;
+mod job_rounds;
+mod jobs;
 mod join;
 mod lazyfs;
 mod load;

@@ -38,7 +38,19 @@ pub(crate) const HOT: usize = 3;
 pub(crate) const KEYS: usize = 4;
 /// The number of log groups of an account that are changed once.
 const COLD: usize = 20_000;
-const SCOPES: &str = "logkey:read logkey:associate logkey:disassociate logkey:query-results";
+const SCOPES: &str = "logkey:read logkey:associate logkey:disassociate logkey:query-results logkey:bulk";
+/// The tenant of bulk jobs, and its accounts.
+pub(crate) const FLEET: &str = "fleet";
+pub(crate) const FLEET_ACCOUNTS: [&str; 6] =
+    ["600000000001", "600000000002", "600000000003", "600000000004", "600000000005", "600000000006"];
+/// The number of jobs whose log groups exist, and of the log groups of a job in each account.
+pub(crate) const JOBS: usize = 200;
+pub(crate) const JOB_GROUPS: usize = 40;
+
+/// The prefix of the log groups of a job. They are changed once, by that job.
+pub(crate) fn job_prefix(job: usize) -> String {
+    format!("/{FLEET}/cold-{job}-")
+}
 
 /// Everything except the service.
 pub(crate) struct TestEnv {
@@ -87,6 +99,22 @@ impl TestEnv {
                     });
                 }
                 seed.role("LogKeyAssociator", &format!("{tenant}-external-id"))
+            });
+        }
+        for account in FLEET_ACCOUNTS {
+            aws = aws.account(account, |mut seed| {
+                for key in 0..KEYS {
+                    seed = seed.key(REGION, &format!("key-{key}"), "allow-both");
+                }
+                for job in 0..JOBS {
+                    seed = seed.log_group_with(LogGroupSeed {
+                        name: format!("{}{{n}}", job_prefix(job)),
+                        region: REGION.to_owned(),
+                        count: u32::try_from(JOB_GROUPS).ok(),
+                        ..LogGroupSeed::default()
+                    });
+                }
+                seed.role("LogKeyAssociator", &format!("{FLEET}-external-id"))
             });
         }
         let aws = aws.build().unwrap().start().await.unwrap();
@@ -144,6 +172,12 @@ impl TestEnv {
                 let account = AccountText { tenant, account, region: REGION, kms_keys: "*" };
                 settings = settings.account(&account, "query_results = true\n");
             }
+        }
+        settings = settings.tenant(FLEET, limits);
+        for account in FLEET_ACCOUNTS {
+            let quota = format!("account_id = \"{account}\"\nassociate_per_second = 20\n");
+            let account = AccountText { tenant: FLEET, account, region: REGION, kms_keys: "*" };
+            settings = settings.account(&account, "").element("limits.accounts", &quota);
         }
         format!("{more}\n{settings}")
     }

@@ -93,6 +93,12 @@ impl Sandbox {
         self.0.journal.since(0, usize::MAX)
     }
 
+    /// The recorded calls after the one with this number, oldest first.
+    #[must_use]
+    pub fn journal_since(&self, sequence: u64) -> Vec<Entry> {
+        self.0.journal.since(sequence, usize::MAX)
+    }
+
     /// Deletes the recorded calls. The numbering continues.
     pub fn clear_journal(&self) {
         self.0.journal.clear();
