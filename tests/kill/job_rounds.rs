@@ -25,6 +25,8 @@ use crate::{
 const ACTIVE: SignedDuration = SignedDuration::from_millis(500);
 /// The time for which a stopped replica cannot confirm its claims, in milliseconds. The lease has 3 s.
 const STOPPED: std::ops::Range<u64> = 3_200..5_500;
+/// The same, for longer than any change may take.
+const STOPPED_LONG: std::ops::Range<u64> = 10_000..15_000;
 /// The time for which the store cannot be reached.
 const OUTAGE: Duration = Duration::from_secs(20);
 
@@ -215,11 +217,13 @@ async fn a_replica_that_was_stopped_sends_nothing_that_another_took_over() {
     let seed = seed("stopped replicas");
     let server = Postgres::start().await;
     let mut replicas = Replicas::start(&server, 2, seed).await;
+    replicas.run.stops_processes = true;
     let mut stops = Vec::new();
     let mut jobs = replicas.jobs();
-    for _ in 0..rounds(3) {
+    for round in 0..rounds(3) {
         jobs.wait_for_change().await;
         tokio::time::sleep(replicas.run.delay(0..1_000)).await;
+        let stopped = if round % 4 == 3 { STOPPED_LONG } else { STOPPED };
         let number = replicas.any();
         stops.push(Timestamp::now());
         replicas.processes[number].signal("-STOP");
@@ -228,7 +232,7 @@ async fn a_replica_that_was_stopped_sends_nothing_that_another_took_over() {
         let all: Vec<_> = std::mem::replace(&mut replicas.addresses, vec![[running; 2]]);
         jobs.call_at(&replicas.addresses);
         replicas.addresses = all;
-        tokio::time::sleep(replicas.run.delay(STOPPED)).await;
+        tokio::time::sleep(replicas.run.delay(stopped)).await;
         replicas.processes[number].signal("-CONT");
     }
     jobs.call_at(&replicas.addresses);

@@ -56,6 +56,8 @@ pub(crate) struct Joined {
     pub(crate) cut_off_executed: usize,
     /// Intents with an unknown outcome and then a `settled` event.
     pub(crate) unknown: usize,
+    /// Intents whose process was stopped until they had been reconciled, and then recorded an outcome that agrees.
+    pub(crate) late: usize,
     /// Requests with an idempotency key.
     pub(crate) idempotency_keys: usize,
     /// How often such a request got its recorded response again.
@@ -162,6 +164,11 @@ impl<'e> Join<'e> {
                 [("outcome", outcome)] if *outcome != Some("OUTCOME_UNKNOWN") => {}
                 [("settled", _)] => self.joined.cut_off += 1,
                 [("outcome", Some("OUTCOME_UNKNOWN")), ("settled", _)] => self.joined.unknown += 1,
+                [("settled", Some(found)), ("outcome", Some(outcome))]
+                    if *outcome == "OUTCOME_UNKNOWN" || (*found == "in force") == (*outcome == "OK") =>
+                {
+                    self.joined.late += 1;
+                }
                 _ => self.defects.push(Defect::WrongEnds(format!("{outcomes:?} close {event:?}"))),
             }
         }
@@ -201,7 +208,9 @@ impl<'e> Join<'e> {
 
     fn matches(&self, id: &str, change: &Change, call: &Entry) -> bool {
         let Some(intent) = self.intents.get(id) else { return false };
-        let last = intent.ends.last().map_or(i64::MAX, |end| end.time);
+        // Nothing may be sent for an intent after its reconciliation, even if its process records an outcome later.
+        let reconciled = intent.ends.iter().find(|end| end.kind == "settled");
+        let last = reconciled.or(intent.ends.last()).map_or(i64::MAX, |end| end.time);
         intent.change == *change
             && intent.event.time <= call.time.as_microsecond()
             && call.decided.unwrap_or(call.time).as_microsecond() <= last

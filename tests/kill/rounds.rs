@@ -39,6 +39,8 @@ pub(crate) struct Run {
     checkpoints: Vec<String>,
     /// The event up to which all intents have ended.
     floor: i64,
+    /// Whether a process is stopped for so long that another reconciles its changes.
+    pub(crate) stops_processes: bool,
 }
 
 // === impl Storage ===
@@ -69,7 +71,15 @@ impl Storage {
 impl Run {
     pub(crate) fn new(env: TestEnv, storage: Storage, seed: u64) -> Self {
         let rng = StdRng::seed_from_u64(seed);
-        Self { env: Arc::new(env), storage, rng, answers: Vec::new(), checkpoints: Vec::new(), floor: 0 }
+        Self {
+            env: Arc::new(env),
+            storage,
+            rng,
+            answers: Vec::new(),
+            checkpoints: Vec::new(),
+            floor: 0,
+            stops_processes: false,
+        }
     }
 
     /// Starts the service and waits until it is ready and has reconciled all open intents.
@@ -123,6 +133,7 @@ impl Run {
         let events = log::export(&self.env);
         let joined = join(&events, &self.env.changes(), &self.answers);
         if let Ok(joined) = &joined {
+            assert!(self.stops_processes || joined.late == 0, "{joined:?}");
             eprintln!("{joined:?}, verified against {} checkpoints of earlier rounds", checkpoints.len());
         }
         joined
