@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod check;
+pub mod config_file;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod limits;
@@ -48,7 +49,7 @@ enum Command {
     Token(token::TokenArgs),
     /// Show what the policies permit, and test them
     Policy(policy::PolicyArgs),
-    /// Print what to install in a tenant's account: policies, Terraform or `CloudFormation`
+    /// Print what to install in a tenant's account: policies, Terraform or CloudFormation
     Onboarding(onboarding::OnboardingArgs),
     /// Read, verify and maintain the audit log
     Audit(audit::AuditArgs),

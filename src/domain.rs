@@ -18,6 +18,7 @@ pub mod key_policy;
 pub mod log_group_change;
 pub mod onboarding;
 pub mod pattern;
+pub mod plural;
 pub mod policy_simulation;
 pub mod principal;
 pub mod reason;

@@ -20,7 +20,7 @@ use crate::{
     },
     aws::Aws,
     config::{Diagnostic, Settings, join_diagnostics},
-    domain::{audit::AuditOperation, error_chain::error_chain, reason::Reason},
+    domain::{audit::AuditOperation, error_chain::error_chain, plural::plural, reason::Reason},
     limit::LocalUpstreamLimiter,
     ports::{AuditUnavailable, Clock},
     server::Tls,
@@ -133,7 +133,7 @@ impl Reloader {
         if let Some(aws) = &self.aws {
             aws.retain_sessions(&tenants);
         }
-        Ok((format!("the settings were reloaded: {} tenants", tenants.len()), previous))
+        Ok((format!("the settings were reloaded: {}", plural(tenants.len(), "tenant")), previous))
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
     process::ExitCode,
 };
 
 use clap::Args;
 
-use crate::config::{Diagnostic, Env, ProcessEnv, Settings};
+use super::config_file::ConfigFile;
+use crate::{
+    config::{Diagnostic, Env, ProcessEnv, Settings},
+    domain::plural::plural,
+};
 
 /// The exit code if the configuration is invalid.
 const INVALID: u8 = 2;
@@ -16,9 +19,8 @@ const INVALID: u8 = 2;
 /// Report every problem in a configuration, without starting the service.
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
-    /// The configuration file, in TOML
-    #[arg(long, value_name = "FILE", default_value = "logkey.toml")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
 }
 
 /// Runs the subcommand. A summary goes to standard output; warnings and problems go to standard error.
@@ -28,12 +30,12 @@ pub fn run(args: &CheckArgs) -> ExitCode {
 }
 
 fn check(args: &CheckArgs, env: &dyn Env, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
-    match Settings::load(&args.config, env) {
+    match Settings::load(&args.config.path, env) {
         Ok(settings) => {
             for warning in &settings.warnings {
                 writeln!(err, "warning: {warning}")?;
             }
-            writeln!(out, "{} is valid: {}", args.config.display(), summary(&settings))?;
+            writeln!(out, "{} is valid: {}", args.config.path.display(), summary(&settings))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(diagnostics) => {
@@ -52,7 +54,7 @@ pub(crate) fn print(diagnostics: &[Diagnostic], err: &mut dyn Write) -> io::Resu
 }
 
 fn summary(settings: &Settings) -> String {
-    let accounts = settings.tenants.iter().map(|tenant| tenant.accounts.len()).sum();
+    let accounts: usize = settings.tenants.iter().map(|tenant| tenant.accounts.len()).sum();
     let suspended = settings.tenants.iter().filter(|tenant| tenant.suspended).count();
     let mut parts = vec![
         plural(settings.tenants.len(), "tenant"),
@@ -66,10 +68,6 @@ fn summary(settings: &Settings) -> String {
         parts.push(plural(suspended, "suspended tenant"));
     }
     parts.join(", ")
-}
-
-fn plural(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -11,6 +10,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::config_file::ConfigFile;
 use crate::{
     app::SystemClock,
     aws::Aws,
@@ -36,9 +36,8 @@ pub(super) struct OnboardingArgs {
     tenant: TenantId,
     /// One of its accounts
     account: AccountId,
-    /// The service's configuration file
-    #[arg(long, value_name = "FILE", default_value = "logkey.toml")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
     /// The service's role or user, which the tenant's role must trust [default: the identity of the current
     /// AWS credentials, from STS]
     #[arg(long = "service-role", alias = "hub", value_name = "ARN")]
@@ -55,7 +54,7 @@ enum Format {
     Json,
     /// A Terraform configuration
     Terraform,
-    /// A `CloudFormation` template
+    /// A CloudFormation template
     Cloudformation,
 }
 
@@ -72,7 +71,8 @@ pub(super) async fn run(args: OnboardingArgs) -> ExitCode {
 }
 
 async fn fetch(args: &OnboardingArgs, env: &dyn Env) -> Result<String, String> {
-    let settings = Settings::load(&args.config, env).map_err(|diagnostics| join_diagnostics(&diagnostics))?;
+    let settings =
+        Settings::load(&args.config.path, env).map_err(|diagnostics| join_diagnostics(&diagnostics))?;
     let grant = load_grant(&settings, &args.tenant, args.account)?;
     let service_principal = match &args.service_principal {
         Some(arn) if is_principal(arn) => arn.clone(),

@@ -11,13 +11,13 @@ mod tests;
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
     process::ExitCode,
 };
 
 use clap::{Args, Subcommand};
 
 use self::failure::{Failure, lines};
+use super::config_file::ConfigFile;
 use crate::config::{Env, ProcessEnv, Settings};
 
 /// The arguments of `logkey policy`.
@@ -25,9 +25,8 @@ use crate::config::{Env, ProcessEnv, Settings};
 pub struct PolicyArgs {
     #[command(subcommand)]
     command: Command,
-    /// The service's configuration file
-    #[arg(long, value_name = "FILE", default_value = "logkey.toml", global = true)]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
 }
 
 #[derive(Debug, Subcommand)]
@@ -54,8 +53,8 @@ pub fn run(args: &PolicyArgs) -> ExitCode {
 }
 
 fn execute(args: &PolicyArgs, env: &dyn Env, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let settings =
-        Settings::load(&args.config, env).map_err(|diagnostics| Failure::Invalid(lines(&diagnostics)))?;
+    let settings = Settings::load(&args.config.path, env)
+        .map_err(|diagnostics| Failure::Invalid(lines(&diagnostics)))?;
     match &args.command {
         Command::Show(args) => show::run(args, &settings, out),
         Command::Test(args) => table::run(args, &settings, out),

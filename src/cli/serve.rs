@@ -8,6 +8,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
+use super::config_file::ConfigFile;
 use crate::{
     app::{
         App, Listeners, telemetry,
@@ -23,20 +24,19 @@ const EXIT_USAGE: u8 = 2;
 /// The arguments of `logkey serve`.
 #[derive(Args, Debug)]
 pub(super) struct ServeArgs {
-    /// The configuration file, in TOML
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigFile,
 }
 
 pub(super) async fn run(args: ServeArgs) -> ExitCode {
-    let settings = match Settings::load(&args.config, &ProcessEnv) {
+    let settings = match Settings::load(&args.config.path, &ProcessEnv) {
         Ok(settings) => settings,
         Err(diagnostics) => {
             anstream::eprintln!("{}", join_diagnostics(&diagnostics));
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    match Box::pin(serve(settings, args.config)).await {
+    match Box::pin(serve(settings, args.config.path)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             anstream::eprintln!("logkey: {}", error_chain(&*error));

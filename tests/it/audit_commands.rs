@@ -71,7 +71,7 @@ async fn each_subcommand_reports_its_result_as_an_exit_code() {
         (&["list", "--store", &none], 1, "there is no store"),
         (&["list", "--config", &bad], 2, "bad.toml:2:"),
         (&["list", "--config", "/nonexistent/logkey.toml"], 2, "/nonexistent/logkey.toml"),
-        (&["list"], 2, "--config"),
+        (&["list"], 2, "logkey.toml: cannot be read"),
         (&["list", "--store", &store, "--since", "yesterday"], 2, "2026-01-31T08:00:00Z"),
         (&["show", &id, "--store", &store], 0, "event 1 of the log"),
         (&["show", &absent, "--store", &store], 1, "the log has no event"),

@@ -251,3 +251,24 @@ fn the_sources_that_pages_name_exist() {
         }
     }
 }
+
+#[test]
+fn the_readme_lists_every_command() {
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_logkey")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let listed = help.split_once("Commands:\n").unwrap().1.split_once("\n\n").unwrap().0;
+    let commands: BTreeSet<&str> = listed
+        .lines()
+        .filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|command| *command != "help")
+        .collect();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let table = readme.split_once("| command | does |").unwrap().1.split_once("\n\n").unwrap().0;
+    let documented: BTreeSet<&str> = table
+        .lines()
+        .filter_map(|line| line.split('|').nth(1))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    assert_eq!(documented, commands);
+}

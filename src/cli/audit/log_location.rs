@@ -12,6 +12,7 @@ use crate::{
         checkpoint::{self, SigningKey},
         verify as log_verification,
     },
+    cli::config_file::ConfigFile,
     config::{ArchiveSettings, ProcessEnv, Settings},
     store::{self, ReadOnlyStore},
 };
@@ -22,11 +23,10 @@ const ORIGIN: &str = "logkey";
 /// Where the log is.
 #[derive(Debug, Args)]
 pub(super) struct LogLocation {
-    /// The service's configuration file.
-    #[arg(long, value_name = "FILE", required_unless_present = "store", conflicts_with = "store")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigFile,
     /// The URL of the store, such as `sqlite://logkey.db` or `postgres://logkey@db.example.com/logkey`.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
     store: Option<String>,
 }
 
@@ -51,12 +51,11 @@ pub(super) struct OpenLog {
 
 impl LogLocation {
     pub(super) fn log(&self) -> Result<OpenLog, Failure> {
-        let Some(path) = &self.config else {
-            let store = store::Config { url: self.store.clone().unwrap_or_default() };
-            let archive = ArchiveSettings::default();
+        if let Some(url) = self.store.clone() {
+            let (store, archive) = (store::Config { url }, ArchiveSettings::default());
             return Ok(OpenLog { store, origin: ORIGIN.into(), key_file: None, archive });
-        };
-        let settings = Settings::load(path, &ProcessEnv).map_err(|diagnostics| {
+        }
+        let settings = Settings::load(&self.config.path, &ProcessEnv).map_err(|diagnostics| {
             let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
             Failure::Settings(lines.join("\n"))
         })?;

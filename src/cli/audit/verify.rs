@@ -20,6 +20,7 @@ use crate::{
         checkpoint,
         verify::{self, ArchivedRanges, Report, TrustAnchor},
     },
+    domain::plural::plural,
     store,
 };
 
@@ -63,7 +64,7 @@ pub(super) async fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
     let mut next = PROGRESS_INTERVAL;
     let report = verify::verify(&*open.log, &*open.tree, &against, |count| {
         if terminal && count >= next {
-            print(&format!("{count} events checked"));
+            print(&format!("{} checked", plural(count, "event")));
             next = count + PROGRESS_INTERVAL;
         }
     })
@@ -74,6 +75,7 @@ pub(super) async fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
 fn print_report(report: &Report) -> Result<ExitCode, Failure> {
     let Report { events, signed, findings, moved_out } = report;
     let mut out = anstream::stdout().lock();
+    let total = plural(*events, "event");
     for finding in findings {
         writeln!(out, "{finding}")?;
     }
@@ -81,17 +83,17 @@ fn print_report(report: &Report) -> Result<ExitCode, Failure> {
         writeln!(out, "events 1 to {last} were moved out to an archive, as event {claimed} of the log says")?;
     }
     if !findings.is_empty() {
-        writeln!(out, "changed: {events} events; a checkpoint covers {signed} of them")?;
+        writeln!(out, "changed: {total}; a checkpoint covers {signed} of them")?;
         return Ok(ExitCode::from(1));
     }
     if let Some(ArchivedRanges { last, checked: false, .. }) = moved_out {
         writeln!(
             out,
             "events 1 to {last} were not checked: name their archive with --archive; the rest is intact: \
-             {events} events; a signed checkpoint covers {signed} of them"
+             {total}; a signed checkpoint covers {signed} of them"
         )?;
         return Ok(ExitCode::from(2));
     }
-    writeln!(out, "intact: {events} events; a signed checkpoint covers {signed} of them")?;
+    writeln!(out, "intact: {total}; a signed checkpoint covers {signed} of them")?;
     Ok(ExitCode::SUCCESS)
 }

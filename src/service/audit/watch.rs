@@ -22,7 +22,7 @@ use super::{
     query::{AuditQueries, SCAN_WINDOW, authorize, fitting_count, restrict},
 };
 use crate::{
-    domain::error_chain::error_chain,
+    domain::{error_chain::error_chain, plural::plural},
     ports::{EventFilter, StoredEvent, limit::DropGuard},
     service::{
         context::Context,
@@ -153,8 +153,11 @@ impl Tailer {
             StreamEnd::Disconnected => "the client disconnected".to_owned(),
             StreamEnd::Failed(error) => error_chain(error),
         };
-        let detail =
-            format!("a stream ended: {reason}; {} events up to position {}", self.sent, self.position);
+        let detail = format!(
+            "a stream ended: {reason}; {} up to position {}",
+            plural(self.sent, "event"),
+            self.position
+        );
         self.cx.audit.record_read_with(self.cx.ports(), detail);
         if let StreamEnd::Failed(error) = stream_end {
             *self.end.lock() = Some(error);

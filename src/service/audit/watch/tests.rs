@@ -180,7 +180,7 @@ async fn a_client_that_reads_nothing_for_a_minute_loses_its_stream_with_a_reason
     time::sleep(HEARTBEAT + TIMEOUT + Duration::from_secs(1)).await;
     let (batches, reason, took) = drain(stream).await;
     assert_eq!((batches, reason, took), (1, Some(Reason::StreamNotRead), Duration::ZERO));
-    assert!(env.ends().await[0].contains("the client did not read from its stream for too long; 1 events"));
+    assert!(env.ends().await[0].contains("the client did not read from its stream for too long; 1 event up"));
 }
 
 #[tokio::test(start_paused = true)]
