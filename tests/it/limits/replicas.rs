@@ -180,8 +180,8 @@ async fn a_tenant_has_one_budget_in_all_replicas_also_without_redis() {
 async fn replicas_that_refuse_without_redis_are_not_ready() {
     let mut redis = Redis::start();
     let services = three(&redis, "refuse", "{ per_second = 100, burst = 100, max_in_flight = 100 }").await;
+    assert_eq!(until_readiness_contains(&services[0], "redis is up").await, 200);
     let caller = services[0].caller("payments", ALL);
-    caller.who_am_i().await.unwrap();
     redis.end();
     assert_eq!(until_readiness_contains(&services[0], "redis is down: calls are rejected").await, 503);
     let status = caller.who_am_i().await.unwrap_err();
