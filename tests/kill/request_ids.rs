@@ -13,14 +13,13 @@ use uuid::Uuid;
 use crate::{
     join::{Defect, Intent, Joined, change_of, executed},
     load::{Answer, CallResult, Caller, CallerTimeout, Change, RETRY_AFTER},
+    world::DISABLED_KEY,
 };
 
 /// The maximum number of tries of a request without an answer.
 const MAX_TRIES: usize = 30;
 /// The maximum number of answered requests that a caller may repeat later.
 const MAX_REPEATABLE: usize = 64;
-/// The suffix of a key that does not exist.
-const MISSING: &str = "/key-99";
 
 /// The answered requests of one caller.
 #[derive(Debug, Default)]
@@ -48,7 +47,7 @@ impl Requests {
         let id = Uuid::new_v4();
         if let Some(key) = change.key.as_mut().filter(|_| rng.random_ratio(1, 10)) {
             let (account, _) = key.rsplit_once('/').unwrap();
-            *key = format!("{account}{MISSING}");
+            *key = format!("{account}/{DISABLED_KEY}");
         }
         let mut answers = Vec::new();
         while !stop.load(Ordering::Relaxed) && answers.len() < MAX_TRIES {

@@ -14,7 +14,7 @@ use logkey::sandbox::{
     call_log::Entry,
     clock::Clock,
     fault::{Effect, Fault, When},
-    seed::LogGroupSeed,
+    seed::{KeySeed, LogGroupSeed},
 };
 use tempfile::TempDir;
 
@@ -36,6 +36,8 @@ pub(crate) const REGION: &str = "eu-west-1";
 pub(crate) const HOT: usize = 3;
 /// The number of keys of an account.
 pub(crate) const KEYS: usize = 4;
+/// A key that AWS refuses. The service replays the refusal for the same request.
+pub(crate) const DISABLED_KEY: &str = "key-99";
 /// The number of log groups of an account that are changed once.
 const COLD: usize = 20_000;
 const SCOPES: &str = "logkey:read logkey:associate logkey:disassociate logkey:query-results logkey:bulk";
@@ -90,6 +92,12 @@ impl TestEnv {
                 for key in 0..KEYS {
                     seed = seed.key(REGION, &format!("key-{key}"), "allow-both");
                 }
+                seed = seed.key_with(KeySeed {
+                    id: DISABLED_KEY.to_owned(),
+                    region: REGION.to_owned(),
+                    state: Some("Disabled".to_owned()),
+                    ..KeySeed::default()
+                });
                 for (name, count) in [("hot", HOT), ("cold", COLD)] {
                     seed = seed.log_group_with(LogGroupSeed {
                         name: format!("/{tenant}/{name}-{{n}}"),
