@@ -155,7 +155,10 @@ def test_the_terraform_configuration_holds_the_same_documents(onboarding):
     (policy,) = resources["aws_iam_role_policy"].values()
     assert heredoc(policy["policy"]) == documents["role_policy"]
     (local,) = parsed["locals"]
-    assert heredoc(local["logkey_log_group_key_statements"]) == documents["log_group_key_statements"]
+    for kind in ("log_group_key_statements", "query_results_key_statements"):
+        by_region = heredoc(local[f"logkey_{kind}"])
+        assert sorted(by_region.values(), key=str) == sorted(documents[kind], key=str)
+        assert all(region in json.dumps(statement) for region, statement in by_region.items())
     with pytest.raises(Exception):
         hcl2.loads(onboarding("terraform").replace("locals {", "locals {{"))
 
