@@ -6,6 +6,7 @@ mod engine;
 mod evaluate;
 mod ports;
 mod rules;
+mod selection;
 
 pub use self::{
     bulk::{

@@ -5,7 +5,6 @@ mod change;
 mod create;
 mod evaluate_now;
 mod read;
-mod selection;
 pub(super) mod stored;
 mod view;
 

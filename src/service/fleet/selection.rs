@@ -1,13 +1,21 @@
-//! Checks that a rule names only what the tenant has.
+//! Checks that jobs and rules name only what the tenant has.
 
 use crate::{
-    domain::{association::UnresolvedLocation, fleet::RuleDefinition, tenant::Tenant},
+    domain::{
+        association::{Location, UnresolvedLocation},
+        fleet::{KeyChoice, Selection},
+        tenant::Tenant,
+    },
     service::error::{Error, RequestError},
 };
 
-/// Fails if a rule selects an account or Region that the tenant does not have, or has no key for a location.
-pub(super) fn check_definition(tenant: &Tenant, definition: &RuleDefinition) -> Result<(), Error> {
-    let RuleDefinition { selection, key, .. } = definition;
+/// The locations of the selection. Fails if the selection names an account or Region that the tenant does not have,
+/// or if `key` is the choice of a key and has none for a location.
+pub(super) fn granted_locations(
+    tenant: &Tenant,
+    selection: &Selection,
+    key: Option<&KeyChoice>,
+) -> Result<Vec<Location>, Error> {
     let not_found = |account, region| {
         Error::Request(RequestError::AccountNotFound(UnresolvedLocation { account, region }))
     };
@@ -23,11 +31,19 @@ pub(super) fn check_definition(tenant: &Tenant, definition: &RuleDefinition) -> 
             return Err(not_found(None, Some(region.clone())));
         }
     }
+    for resource in &selection.resources {
+        let grant = tenant.grant(resource.account);
+        if !grant.is_some_and(|grant| grant.allows_region(&resource.region)) {
+            return Err(not_found(Some(resource.account), Some(resource.region.clone())));
+        }
+    }
     let locations = selection.locations(tenant);
     if locations.is_empty() {
         return Err(not_found(None, None));
     }
-    if let Some(location) = locations.iter().find(|location| key.for_location(location).is_none()) {
+    if let Some(key) = key
+        && let Some(location) = locations.iter().find(|location| key.for_location(location).is_none())
+    {
         return Err(Error::Request(RequestError::Invalid {
             field: "key.kms_key_id",
             problem: format!(
@@ -36,5 +52,5 @@ pub(super) fn check_definition(tenant: &Tenant, definition: &RuleDefinition) -> 
             ),
         }));
     }
-    Ok(())
+    Ok(locations)
 }

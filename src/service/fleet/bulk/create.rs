@@ -10,18 +10,17 @@ use super::{
 };
 use crate::{
     domain::{
-        association::{Location, UnresolvedLocation},
+        association::Location,
         fleet::{BulkChange, Creator, ItemCounts, Job, JobId, JobSpec, JobStatus},
         idempotency::IDEMPOTENCY_WINDOW,
         principal::Scope,
-        tenant::Tenant,
         time::Timestamp,
     },
     ports::bulk::{CreateOutcome, JobRequest, NewJob, NewLocation},
     service::{
         context::Context,
         error::{ChangeError, Error, FleetError, RequestError, StorageError},
-        fleet::ports::Fleet,
+        fleet::{ports::Fleet, selection::granted_locations},
     },
 };
 
@@ -63,7 +62,11 @@ impl Fleet {
         cx.require(Scope::Bulk)?;
         require_change_scopes(cx, &spec)?;
         let tenant = cx.tenant()?;
-        let locations = locations(&tenant, &spec)?;
+        let key = match &spec.change {
+            BulkChange::SetKey(key) => Some(key),
+            BulkChange::RemoveKey | BulkChange::Revert => None,
+        };
+        let locations = granted_locations(&tenant, &spec.selection, key)?;
         check_window(&spec, cx.ports().clock.now())?;
         self.store(cx, Blueprint { spec, start, request_id, revert_of: None, locations }).await
     }
@@ -108,48 +111,6 @@ impl Fleet {
         let found = self.ports.jobs.find(id).await.map_err(StorageError::RecordUnavailable)?;
         self.view(cx, found.ok_or(Error::Fleet(FleetError::JobNotFound(id)))?).await
     }
-}
-
-/// The locations of the selection. Fails if the selection names one that the tenant does not have.
-fn locations(tenant: &Tenant, spec: &JobSpec) -> Result<Vec<Location>, Error> {
-    let selection = &spec.selection;
-    let not_found = |account, region| {
-        Error::Request(RequestError::AccountNotFound(UnresolvedLocation { account, region }))
-    };
-    for account in &selection.accounts {
-        tenant.grant(*account).ok_or_else(|| not_found(Some(*account), None))?;
-    }
-    for region in &selection.regions {
-        let has_region = tenant.accounts.iter().any(|grant| {
-            (selection.accounts.is_empty() || selection.accounts.contains(&grant.account))
-                && grant.allows_region(region)
-        });
-        if !has_region {
-            return Err(not_found(None, Some(region.clone())));
-        }
-    }
-    for resource in &selection.resources {
-        let grant = tenant.grant(resource.account);
-        if !grant.is_some_and(|grant| grant.allows_region(&resource.region)) {
-            return Err(not_found(Some(resource.account), Some(resource.region.clone())));
-        }
-    }
-    let locations = selection.locations(tenant);
-    if locations.is_empty() {
-        return Err(not_found(None, None));
-    }
-    if let BulkChange::SetKey(choice) = &spec.change
-        && let Some(location) = locations.iter().find(|location| choice.for_location(location).is_none())
-    {
-        return Err(Error::Request(RequestError::Invalid {
-            field: "key.kms_key_id",
-            problem: format!(
-                "is required, because no override is for account {} and Region {}",
-                location.account, location.region
-            ),
-        }));
-    }
-    Ok(locations)
 }
 
 /// Fails if the window for calls is over, or never opens.

@@ -2,7 +2,6 @@
 
 use super::{
     access::{record_change, require_change},
-    selection::check_definition,
     view::RuleView,
 };
 use crate::{
@@ -16,7 +15,7 @@ use crate::{
     service::{
         context::Context,
         error::{Error, FleetError, StorageError},
-        fleet::ports::Fleet,
+        fleet::{ports::Fleet, selection::granted_locations},
     },
 };
 
@@ -67,7 +66,7 @@ impl Fleet {
             let after = patch.apply(cx, before);
             require_change(cx, &after.definition)?;
             let tenant = cx.tenant()?;
-            check_definition(&tenant, &after.definition)?;
+            granted_locations(&tenant, &after.definition.selection, Some(&after.definition.key))?;
             if !self.ports.rules.update(&after).await.map_err(StorageError::RecordUnavailable)? {
                 continue;
             }

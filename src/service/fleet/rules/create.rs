@@ -6,7 +6,6 @@ use uuid::Uuid;
 
 use super::{
     access::{authorize, not_found, record_change, require_change},
-    selection::check_definition,
     view::RuleView,
 };
 use crate::{
@@ -18,7 +17,7 @@ use crate::{
     service::{
         context::Context,
         error::{ChangeError, Error, FleetError, StorageError},
-        fleet::ports::Fleet,
+        fleet::{ports::Fleet, selection::granted_locations},
     },
 };
 
@@ -51,7 +50,7 @@ impl Fleet {
         let CreateRule { definition, state, request_id } = request;
         require_change(cx, &definition)?;
         let tenant = cx.tenant()?;
-        check_definition(&tenant, &definition)?;
+        granted_locations(&tenant, &definition.selection, Some(&definition.key))?;
         authorize(cx, Some(&tenant.id), "")?;
         let now = cx.ports().clock.now();
         let request = request_id.map(|id| RuleRequest {
