@@ -5,7 +5,7 @@ declare -A about=(
   [fmt]="the Rust sources are formatted"
   [shell]="shellcheck on the shell scripts"
   [proto]="buf lint and buf format on proto/"
-  [alerts]="promtool: the alerts are valid, and those of bulk jobs fire when they should"
+  [alerts]="promtool: the alerts are valid, and those of the fleet fire when they should"
   [clippy]="clippy on all targets and on the release features, warnings denied"
   [deny]="cargo-deny: licenses, sources and bans of the dependencies; advisories where their database is reachable"
   [doc]="the API documentation builds, warnings denied"
@@ -19,7 +19,7 @@ declare -A about=(
   [aws]="boto3 and moto against the embedded AWS, a bulk job checked by boto3, and the service in front of moto"
   [onboarding]="the documents of logkey onboarding, checked by parliament, cfn-lint and an HCL parser"
   [demo]="logkey demo from start to end"
-  [readme]="the commands of README.md and docs/bulk.md, unchanged"
+  [readme]="the commands of README.md, docs/bulk.md and docs/rules.md, unchanged"
   [audit]="the audit log, checked by the OCSF schema, Go's sumdb and tessera's fsck"
 )
 
