@@ -20,7 +20,7 @@ use crate::harness::{ORDERS, PAYMENTS, Plan, REGION, Service, key, reason, tenan
 pub(crate) const BULK: &str =
     "logkey:read logkey:associate logkey:disassociate logkey:query-results logkey:bulk";
 const GENEROUS: &str = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
-const OTHER: &str = "777788889999";
+pub(crate) const OTHER: &str = "777788889999";
 
 /// Adds so many log groups of the tenant `payments`.
 pub(crate) fn groups(account: AccountSeed, prefix: &str, count: usize) -> AccountSeed {
@@ -28,7 +28,7 @@ pub(crate) fn groups(account: AccountSeed, prefix: &str, count: usize) -> Accoun
 }
 
 /// A tenant with two accounts; each has these groups.
-fn two_accounts(count: usize) -> Plan {
+pub(crate) fn two_accounts(count: usize) -> Plan {
     let more = move |aws: Builder| {
         aws.account(OTHER, |account| {
             let account =

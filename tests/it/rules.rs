@@ -3,6 +3,7 @@
 mod client;
 mod drift;
 mod input;
+mod locations;
 
 use logkey::proto::{
     BulkState, CoverageGrouping, EncryptionRule, GetCoverageRequest, ListCoverageFindingsRequest,

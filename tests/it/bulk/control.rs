@@ -11,7 +11,7 @@ use super::{
     client::{ItemExt as _, JobCaller, key_choice, patterns},
     groups,
 };
-use crate::harness::{PAYMENTS, Plan, REGION, Service, key, reason, tenant};
+use crate::harness::{ORDERS, PAYMENTS, Plan, REGION, Service, key, reason, tenant};
 
 fn request(safety: Safety) -> CreateBulkAssociationRequest {
     CreateBulkAssociationRequest {
@@ -115,26 +115,39 @@ async fn a_started_job_waits_for_its_window() {
     service.stop().await;
 }
 
-#[tokio::test]
-async fn the_jobs_of_a_suspended_tenant_pause_and_continue() {
+/// Makes the tenant `payments` unable to call while its job runs, and then able again. The job pauses and continues.
+async fn a_job_outlasts(tenants_meanwhile: impl Fn(&str) -> String) {
     let service = Plan::with_resources(|it| groups(it, "a", 15))
         .settings("[limits.upstream]\nassociate_per_second = 5\n")
         .start()
         .await;
     let generous = "{ per_second = 1000, burst = 1000, max_in_flight = 100 }";
-    let active = tenant("payments", PAYMENTS, generous) + &tenant("orders", "444455556666", generous);
+    let orders = tenant("orders", ORDERS, generous);
+    let active = tenant("payments", PAYMENTS, generous);
     let jobs = JobCaller::new(&service, "payments", BULK);
     let job = jobs.send(request(Safety::default())).await.unwrap();
     jobs.wait(&job.id, |job| job.counts.is_some_and(|counts| counts.succeeded > 0)).await;
-    let suspended = active.replacen("limits = ", "suspended = true\nlimits = ", 1);
-    service.reload(&suspended).await;
+    service.reload(&(tenants_meanwhile(&active) + &orders)).await;
     let operator = JobCaller::new(&service, "orders", "logkey:admin");
     let paused = operator.wait(&job.id, |job| job.state() == BulkState::Paused).await;
     assert_eq!(paused.pause_reason(), BulkPauseReason::TenantSuspended);
-    service.reload(&active).await;
+    let counts = paused.counts.unwrap();
+    assert_eq!((counts.failed, counts.blocked, counts.skipped), (0, 0, 0), "nothing is given up: {counts:?}");
+    service.reload(&(active + &orders)).await;
     let ended = jobs.wait_for_end(&job.id).await;
     assert_eq!((ended.state(), ended.counts.unwrap().succeeded), (BulkState::Succeeded, 15));
+    assert_eq!(service.reached("AssociateKmsKey").len(), 15, "nothing is sent twice");
     service.stop().await;
+}
+
+#[tokio::test]
+async fn the_jobs_of_a_suspended_tenant_pause_and_continue() {
+    a_job_outlasts(|active| active.replacen("limits = ", "suspended = true\nlimits = ", 1)).await;
+}
+
+#[tokio::test]
+async fn the_jobs_of_a_removed_tenant_pause_until_the_tenant_returns() {
+    a_job_outlasts(|_active| String::new()).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Drift: log groups that lose the key of a rule, and the events by which AWS reports it.
 
-use logkey::proto::{EncryptionRule, RuleMode};
+use logkey::proto::{EncryptionRule, FindingKind, RuleMode};
 
 use super::*;
 
@@ -32,6 +32,12 @@ async fn a_group_that_flips_back_is_left_alone_after_three_repairs() {
     assert!(!evaluate(&service, &rules, &created.id).await, "it is left alone");
     assert_eq!(key_of(&service, "/payments/a-000"), None);
     assert_eq!(evaluation(&rules.get(&created.id).await.unwrap()).findings, 1);
+    let mut coverage = CoverageServiceClient::new(other.channel());
+    let of_rule = ListCoverageFindingsRequest { rule_id: created.id, ..Default::default() };
+    let page = coverage.list_coverage_findings(other.request(of_rule)).await.unwrap().into_inner();
+    let [finding] = <[_; 1]>::try_from(page.findings).unwrap();
+    assert_eq!(finding.kind(), FindingKind::Flapping);
+    assert!(finding.message.contains("again after 3 repairs within 24 hours"), "{finding:?}");
     service.stop().await;
 }
 

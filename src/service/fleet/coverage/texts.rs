@@ -32,9 +32,12 @@ pub(super) fn message(finding: &Finding) -> String {
         FindingKind::Conflict => {
             format!("the rules {} have the same priority and require different keys", rules(finding))
         }
-        FindingKind::Flapping => format!(
-            "{what} lost the required key {wanted} again after several repairs, so the rule leaves it alone"
-        ),
+        FindingKind::Flapping => {
+            let repairs = finding.failure.as_ref().map_or("several repairs", |failure| &*failure.message);
+            format!(
+                "{what} lost the required key {wanted} again after {repairs}, so the rule leaves it alone"
+            )
+        }
     }
 }
 
@@ -57,8 +60,11 @@ pub(super) fn remedy(finding: &Finding) -> String {
     let advice = match finding.kind {
         FindingKind::Exempt | FindingKind::NoRule => return String::new(),
         FindingKind::Flapping => {
-            let who = finding.changed_by.as_deref().unwrap_or("whatever removes the key");
-            return format!("find out why {who} changes the key, stop it, and call EvaluateEncryptionRule");
+            let search = match &finding.changed_by {
+                Some(actor) => format!("find out why {actor} changes the key"),
+                None => "find in CloudTrail who changes the key".to_owned(),
+            };
+            return format!("{search}, stop the changes, and call EvaluateEncryptionRule");
         }
         FindingKind::Conflict => {
             return format!("give the rules {} different priorities, or the same key", rules(finding));

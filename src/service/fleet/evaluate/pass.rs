@@ -291,9 +291,7 @@ impl<'p> Pass<'p> {
                 finding.kind = FindingKind::Flapping;
                 finding.failure = Some(Failure::new(
                     Reason::ConflictingChange,
-                    format!(
-                        "the key was set {repairs} times within 24 hours and was changed again each time: find out who changes it, then evaluate the rule again"
-                    ),
+                    format!("{repairs} repairs within 24 hours"),
                 ));
             } else {
                 self.changes.push(change);
