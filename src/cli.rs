@@ -17,6 +17,7 @@ pub mod token;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use logkey_client::verbs::ClientCommand;
 
 use self::runtime::block_on;
 
@@ -55,6 +56,8 @@ enum Command {
     Audit(audit::AuditArgs),
     /// Show the current state of tenant quotas and AWS quotas
     Limits(limits::LimitsArgs),
+    #[command(flatten)]
+    Client(ClientCommand),
 }
 
 /// Parses the command line, runs the subcommand and returns its exit code.
@@ -72,5 +75,6 @@ pub fn run() -> ExitCode {
         Command::Onboarding(args) => block_on(onboarding::run(args)),
         Command::Audit(args) => block_on(audit::run(args)),
         Command::Limits(args) => block_on(limits::run(args)),
+        Command::Client(command) => block_on(logkey_client::verbs::run(command)),
     }
 }

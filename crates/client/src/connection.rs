@@ -1,0 +1,9 @@
+//! How a command reaches the service: its options, the contexts that give them a name, and the token.
+
+pub(crate) mod args;
+pub(crate) mod channel;
+pub(crate) mod contexts;
+pub(crate) mod duration;
+pub(crate) mod token;
+
+pub use args::ConnectionArgs;

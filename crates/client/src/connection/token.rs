@@ -1,0 +1,114 @@
+//! Where the token of a call comes from.
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use tokio::{process::Command, sync::Mutex};
+use tonic::metadata::{Ascii, MetadataValue};
+
+use crate::failure::Failure;
+
+/// A token. Its `Debug` does not print it.
+#[derive(Clone, Eq, PartialEq)]
+pub(crate) struct Token(String);
+
+/// A source of tokens.
+#[derive(Debug)]
+pub(crate) enum TokenSource {
+    /// This token.
+    Fixed(Token),
+    /// The content of a file, read for each call.
+    File(PathBuf),
+    /// The output of a shell command, kept until the service refuses it.
+    Command {
+        /// The command line.
+        line: String,
+        /// The last output.
+        last: Mutex<Option<Token>>,
+    },
+}
+
+// === impl TokenSource ===
+
+impl TokenSource {
+    /// A source for what is given of a file and a command.
+    pub(crate) fn new(file: Option<&PathBuf>, command: Option<&String>) -> Option<Self> {
+        let from_command = |line: &String| Self::Command { line: line.clone(), last: Mutex::new(None) };
+        file.map(|file| Self::File(file.clone())).or_else(|| command.map(from_command))
+    }
+
+    /// The token for the next call.
+    pub(crate) async fn token(&self) -> Result<Token, Failure> {
+        match self {
+            Self::Fixed(token) => Ok(token.clone()),
+            Self::File(path) => {
+                let text = tokio::fs::read_to_string(path).await;
+                let cannot = |cause: &dyn fmt::Display| {
+                    Failure::Usage(format!("cannot use the token in {}: {cause}", path.display()))
+                };
+                text.map_err(|error| cannot(&error))?.parse().map_err(|error: String| cannot(&error))
+            }
+            Self::Command { line, last } => {
+                let mut last = last.lock().await;
+                match &*last {
+                    Some(token) => Ok(token.clone()),
+                    None => Ok(last.insert(run(line).await?).clone()),
+                }
+            }
+        }
+    }
+
+    /// Gets a new token because the service refused this one. `None`: there is no other.
+    pub(crate) async fn renew(&self, refused: &Token) -> Result<Option<Token>, Failure> {
+        if let Self::Command { last, .. } = self {
+            *last.lock().await = None;
+        }
+        let token = self.token().await?;
+        Ok(Some(token).filter(|token| token != refused))
+    }
+}
+
+async fn run(line: &str) -> Result<Token, Failure> {
+    let cannot = |cause: String| Failure::Usage(format!("--token-command: {cause}"));
+    let output = Command::new("sh").args(["-c", line]).stderr(std::process::Stdio::inherit()).output().await;
+    let output = output.map_err(|error| cannot(format!("cannot run sh: {error}")))?;
+    if !output.status.success() {
+        return Err(cannot(format!("the command ended with {}", output.status)));
+    }
+    String::from_utf8_lossy(&output.stdout)
+        .parse()
+        .map_err(|error| cannot(format!("its output is no token: {error}")))
+}
+
+// === impl Token ===
+
+impl Token {
+    /// The value of the metadata `authorization`.
+    pub(crate) fn authorization(&self) -> MetadataValue<Ascii> {
+        // `from_str` lets only visible ASCII characters pass.
+        let value = format!("Bearer {}", self.0).parse();
+        let mut value = value.unwrap_or_else(|_invalid| MetadataValue::from_static("Bearer"));
+        value.set_sensitive(true);
+        value
+    }
+}
+
+impl FromStr for Token {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err("it is empty".to_owned());
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("a token has no spaces and only ASCII characters".to_owned());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}

@@ -1,0 +1,74 @@
+//! Prints a report on standard output.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use terminal_size::{Width, terminal_size_of};
+
+use super::{args::Format, args::OutputArgs, report::Report, report::Table, table};
+
+/// Prints a report in the form that the arguments ask for.
+///
+/// # Errors
+///
+/// If standard output cannot be written, also because its reader closed it: see [`is_closed_pipe`].
+pub fn print(report: &Report, args: &OutputArgs) -> io::Result<()> {
+    match args.format() {
+        None => Ok(()),
+        Some(format) => print_text(&render(report, format)?),
+    }
+}
+
+/// Prints a text with a line break at its end. Colours are removed unless a terminal shows them.
+///
+/// # Errors
+///
+/// As [`print`].
+pub fn print_text(text: &str) -> io::Result<()> {
+    let mut out = anstream::stdout().lock();
+    writeln!(out, "{}", text.strip_suffix('\n').unwrap_or(text))?;
+    out.flush()
+}
+
+/// Whether an output ended because its reader closed the pipe, as `head` does.
+#[must_use]
+pub fn is_closed_pipe(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
+fn render(report: &Report, format: Format) -> io::Result<String> {
+    match format {
+        Format::Table => Ok(table::render(report, false, terminal_width())),
+        Format::Wide => Ok(table::render(report, true, None)),
+        Format::Json => Ok(serde_json::to_string_pretty(&report.document)?),
+        Format::Yaml => serde_saphyr::to_string(&report.document).map_err(io::Error::other),
+        Format::Csv => csv(&report.table),
+        Format::Name => {
+            let names = report.table.rows.iter().filter_map(|row| row.get(report.table.name));
+            Ok(names.map(|name| table::escape(name)).collect::<Vec<_>>().join("\n"))
+        }
+    }
+}
+
+/// The columns of the terminal, if standard output is one.
+fn terminal_width() -> Option<u16> {
+    let out = io::stdout();
+    let size = out.is_terminal().then(|| terminal_size_of(out)).flatten();
+    size.map(|(Width(width), _)| width).filter(|width| *width > 0)
+}
+
+fn csv(table: &Table) -> io::Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(table.columns.iter().map(|column| column.key))?;
+    for row in &table.rows {
+        writer.write_record(row.iter().map(|cell| without_formula(cell)))?;
+    }
+    let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
+    String::from_utf8(bytes).map_err(io::Error::other)
+}
+
+/// A spreadsheet runs a cell that begins like a formula. An apostrophe makes it a text:
+/// <https://owasp.org/www-community/attacks/CSV_Injection>.
+fn without_formula(cell: &str) -> String {
+    let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
+    if is_formula { format!("'{cell}") } else { cell.to_owned() }
+}

@@ -1,0 +1,103 @@
+//! A report: the same data as a document and as a table.
+
+use serde_json::Value;
+
+/// What a command prints.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The document, for `json` and `yaml`.
+    pub document: Value,
+    /// What is said once, above the table: names and values. Only in tables.
+    pub details: Vec<Detail>,
+    /// The rows, for every other form.
+    pub table: Table,
+    /// Sentences below the table. Only in tables.
+    pub notes: Vec<String>,
+}
+
+/// A name and its value.
+#[derive(Clone, Debug)]
+pub struct Detail {
+    /// What it is.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+}
+
+/// Rows with named columns.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    pub(super) columns: Vec<Column>,
+    pub(super) rows: Vec<Vec<String>>,
+    /// The column that `name` prints.
+    pub(super) name: usize,
+    /// What a table without rows says.
+    pub(super) empty: &'static str,
+}
+
+/// A column. Its key is the header of CSV; in upper case, the header of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    pub(super) key: &'static str,
+    pub(super) wide: bool,
+}
+
+impl Column {
+    /// A column of every table.
+    #[must_use]
+    pub const fn new(key: &'static str) -> Self {
+        Self { key, wide: false }
+    }
+
+    /// A column of the forms `wide` and `csv` only.
+    #[must_use]
+    pub const fn wide(key: &'static str) -> Self {
+        Self { key, wide: true }
+    }
+}
+
+impl Table {
+    /// A table without rows. `empty` is what it says as long as it has none.
+    #[must_use]
+    pub fn new(columns: &[Column], empty: &'static str) -> Self {
+        Self { columns: columns.to_vec(), rows: Vec::new(), name: 0, empty }
+    }
+
+    /// Makes `-o name` print the column with this key instead of the first one.
+    #[must_use]
+    pub fn named_by(mut self, key: &str) -> Self {
+        self.name = self.columns.iter().position(|column| column.key == key).unwrap_or_default();
+        self
+    }
+
+    /// Adds a row: one cell for each column.
+    pub fn push<const N: usize>(&mut self, cells: [String; N]) {
+        debug_assert_eq!(N, self.columns.len(), "one cell for each column");
+        self.rows.push(cells.into());
+    }
+}
+
+impl Report {
+    /// A report of a document and its rows.
+    #[must_use]
+    pub fn new(document: Value, table: Table) -> Self {
+        Self { document, table, ..Self::default() }
+    }
+
+    /// Adds a value above the table. An empty one is left out.
+    #[must_use]
+    pub fn detail(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        let value = value.into();
+        if !value.is_empty() {
+            self.details.push(Detail { name, value });
+        }
+        self
+    }
+
+    /// Adds sentences below the table.
+    #[must_use]
+    pub fn notes(mut self, notes: impl IntoIterator<Item = String>) -> Self {
+        self.notes.extend(notes);
+        self
+    }
+}
