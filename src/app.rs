@@ -1,6 +1,7 @@
 //! Composition: builds every adapter, connects the adapters to the ports, runs the service and shuts it down
 //! gracefully. `logkey serve` and the demo call it.
 
+mod admin_port;
 mod background;
 mod build_snapshot;
 mod clock;
@@ -20,6 +21,7 @@ mod upstream;
 pub mod watch;
 
 pub use self::{
+    admin_port::AdminPort,
     clock::SystemClock,
     error::{RunError, StartError},
     reload::Reloader,

@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use logkey::{
-    app::{App, Listeners, telemetry},
+    app::{AdminPort, App, Listeners, telemetry},
     config::{EmptyEnv, Settings, join_diagnostics},
     proto::{
         GetCallerRequest, GetCallerResponse, GetOnboardingRequest, GetOnboardingResponse, TestAccessRequest,
@@ -78,9 +78,9 @@ pub(crate) async fn service(folder: &str) -> Outcome<()> {
     let settings = Settings::load(&Path::new(folder).join("logkey.toml"), &EmptyEnv);
     let settings = settings.map_err(|diagnostics| join_diagnostics(&diagnostics))?;
     let metrics = telemetry::init(&settings.telemetry)?;
-    let app = App::start(settings, None, Some(metrics)).await?;
+    let app = App::start(settings, None).await?;
     let free = || TcpListener::bind("127.0.0.1:0");
-    let listeners = Listeners { grpc: free().await?, admin: free().await? };
+    let listeners = Listeners { grpc: free().await?, admin: AdminPort::serve(free().await?, Some(metrics)) };
     ready(&listeners.grpc.local_addr()?.to_string())?;
     Ok(app.run(listeners, parent_exit()).await?)
 }

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, fs, net::SocketAddr, path::Path, sync::Arc};
 
 use logkey::{
-    app::{App, AwsPorts, Listeners, telemetry},
+    app::{AdminPort, App, AwsPorts, Listeners, telemetry},
     config::{EmptyEnv, Settings, join_diagnostics},
 };
 use tokio::net::TcpListener;
@@ -45,9 +45,9 @@ pub(crate) async fn serve(folder: &str, stubbed: bool) -> Outcome<()> {
             quotas: aws,
         }
     });
-    let app = App::start(settings, upstream, Some(metrics)).await?;
+    let app = App::start(settings, upstream).await?;
     let free = || TcpListener::bind("127.0.0.1:0");
-    let listeners = Listeners { grpc: free().await?, admin: free().await? };
+    let listeners = Listeners { grpc: free().await?, admin: AdminPort::serve(free().await?, Some(metrics)) };
     ready(&listeners.grpc.local_addr()?.to_string())?;
     Ok(app.run(listeners, parent_exit()).await?)
 }

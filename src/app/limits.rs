@@ -47,10 +47,11 @@ impl LimitComponents {
     }
 }
 
-/// The state of the shared server for the readiness probe: whether calls can be admitted, and a description.
-pub(super) fn backend(backend: Option<&RedisBackend>) -> Option<(bool, String)> {
-    let LinkState { serves, status } = backend?.state();
-    Some((serves, status))
+/// The state of the shared server for the readiness probe: a problem if it is down, or else a line for people.
+pub(super) fn problem_or_note(backend: Option<&RedisBackend>) -> (Option<String>, Option<String>) {
+    let Some(backend) = backend else { return (None, None) };
+    let LinkState { up, status } = backend.state();
+    if up { (None, Some(format!("limits: {status}"))) } else { (Some(status), None) }
 }
 
 /// The current state of the limits, as JSON.

@@ -1,8 +1,7 @@
 //! Runs the service, and shuts it down gracefully.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::oneshot;
 
 use super::{
@@ -15,9 +14,11 @@ use super::{
 use crate::{
     audit::PendingChangeReader,
     domain::audit::AuditOperation,
+    ports::{AuditLog as _, Authenticate as _},
     server::{
         self, LayerPorts,
-        admin::{self, Admin},
+        admin::Render,
+        readiness::{Component, Findings, Impairment},
     },
     service::Engine,
 };
@@ -26,7 +27,7 @@ use crate::{
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(15);
 
 impl App {
-    /// Serves until `shutdown` resolves, then waits for calls and changes in flight and closes the journal.
+    /// Serves until `shutdown` resolves and `drain_delay` has passed, then waits for calls and changes in flight and closes the journal.
     ///
     /// # Errors
     ///
@@ -36,10 +37,7 @@ impl App {
         listeners: Listeners,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), RunError> {
-        let (end_admin, admin_ends) = oneshot::channel::<()>();
-        let admin = tokio::spawn(admin::run(listeners.admin, self.admin(), async move {
-            let _ = admin_ends.await;
-        }));
+        let Listeners { grpc, admin } = listeners;
         let reconciler = Reconciler {
             state: Arc::clone(&self.state),
             changes: Arc::new(PendingChangeReader::new(Arc::clone(&self.log))),
@@ -63,7 +61,6 @@ impl App {
         let credentials = tokio::spawn(maintenance::run_credentials_check(self.aws.clone()));
         let coverage_gauges =
             tokio::spawn(maintenance::run_coverage_gauges(self.fleet.coverage_store(), MAINTENANCE_INTERVAL));
-        let metrics_upkeep = tokio::spawn(maintenance::run_metrics_upkeep(self.metrics.clone()));
         let engine = Engine::new(
             Arc::clone(&self.state),
             self.fleet.clone(),
@@ -81,10 +78,12 @@ impl App {
             fleet: self.fleet.clone(),
             coverage: self.coverage.clone(),
             tls: self.tls.clone(),
+            readiness: admin.readiness(),
         };
         let config = self.settings.server.grpc.clone();
         let drain = config.drain_timeout;
-        let result = server::run(listeners.grpc, config, services, shutdown).await;
+        admin.begin_serving(self.readiness_checks(), self.limits_json());
+        let result = server::run(grpc, config, services, shutdown).await;
 
         rules.stop().await;
         // The engine ends first: its items in flight are changes that the store records.
@@ -115,11 +114,9 @@ impl App {
         self.sinks.close().await;
         maintenance.abort();
         credentials.abort();
-        metrics_upkeep.abort();
         coverage_gauges.abort();
         reconciler.abort();
-        let _ = end_admin.send(());
-        let admin = admin.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        let admin = admin.close().await;
         result.map_err(RunError::Grpc).and(admin.map_err(RunError::Admin))
     }
 
@@ -132,19 +129,30 @@ impl App {
         }
     }
 
-    fn admin(&self) -> Admin {
-        let metrics = self.metrics.clone();
-        let (local_quota, limiter) = (Arc::clone(&self.local_quota), Arc::clone(&self.limiter));
-        let (backend, shown_backend) = (self.backend.clone(), self.backend.clone());
-        let (monitored, aws) = (Arc::clone(&self.monitored), self.aws.clone());
-        Admin {
-            rules: self.current.clone(),
-            audit: self.journal.clone(),
-            store: Arc::new(move || monitored.unready()),
-            limits: Arc::new(move || limits::to_json(&local_quota, &limiter, shown_backend.as_deref())),
-            aws: Arc::new(move || aws.as_ref().and_then(|aws| aws.problem())),
-            backend: Arc::new(move || limits::backend(backend.as_deref())),
-            metrics: Arc::new(move || metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default()),
+    /// Finds what is impaired in this service.
+    fn readiness_checks(&self) -> impl Fn() -> Findings + Send + Sync + 'static {
+        let (journal, monitored) = (Arc::clone(&self.journal), Arc::clone(&self.monitored));
+        let (current, aws, backend) = (Arc::clone(&self.current), self.aws.clone(), self.backend.clone());
+        move || {
+            let impaired = |component| move |problem| Impairment { component, problem };
+            let store = journal.not_ready_reason().or_else(|| monitored.unready());
+            let issuers = current.load().authn.readiness();
+            let none_usable =
+                (!issuers.serves).then(|| "no issuer has a key that tokens can be verified with".to_owned());
+            let (limits, note) = limits::problem_or_note(backend.as_deref());
+            let impairments = (store.map(impaired(Component::Store)).into_iter())
+                .chain(none_usable.map(impaired(Component::Issuers)))
+                .chain(issuers.problems.into_iter().map(impaired(Component::Issuer)))
+                .chain(limits.map(impaired(Component::Limits)))
+                .chain(aws.as_ref().and_then(|aws| aws.problem()).map(impaired(Component::Aws)));
+            Findings { impairments: impairments.collect(), notes: note.into_iter().collect() }
         }
+    }
+
+    /// Renders the state of the limits.
+    fn limits_json(&self) -> Render {
+        let (local_quota, limiter) = (Arc::clone(&self.local_quota), Arc::clone(&self.limiter));
+        let backend = self.backend.clone();
+        Box::new(move || limits::to_json(&local_quota, &limiter, backend.as_deref()))
     }
 }

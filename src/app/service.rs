@@ -2,11 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::task::TaskTracker;
 
-use super::{reload::Reloader, snapshot::SnapshotHolder};
+use super::{admin_port::AdminPort, reload::Reloader, snapshot::SnapshotHolder};
 use crate::{
     audit::{Journal, MonitoredTreeStore, Sequencer, Sinks},
     aws::Aws,
@@ -42,16 +41,15 @@ pub struct App {
     pub(super) coverage: CoverageQueries,
     pub(super) tasks: TaskTracker,
     pub(super) tls: Option<Arc<Tls>>,
-    pub(super) metrics: Option<PrometheusHandle>,
 }
 
-/// The sockets that the service accepts connections from.
+/// The ports of the service.
 #[derive(Debug)]
 pub struct Listeners {
     /// For gRPC.
     pub grpc: TcpListener,
-    /// For HTTP: metrics, probes and limits.
-    pub admin: TcpListener,
+    /// For HTTP: metrics, probes and limits. It answers already.
+    pub admin: AdminPort,
 }
 
 // === impl App ===

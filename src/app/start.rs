@@ -2,7 +2,6 @@
 
 use std::{mem, sync::Arc};
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -30,16 +29,12 @@ use crate::{
 
 impl App {
     /// Opens the store, starts to fetch the issuers' keys, and records the start. It fails without the store.
-    /// `upstream` replaces AWS, and `metrics` renders the metrics of the admin port.
+    /// `upstream` replaces AWS.
     ///
     /// # Errors
     ///
     /// [`StartError`].
-    pub async fn start(
-        mut settings: Settings,
-        upstream: Option<AwsPorts>,
-        metrics: Option<PrometheusHandle>,
-    ) -> Result<Self, StartError> {
+    pub async fn start(mut settings: Settings, upstream: Option<AwsPorts>) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let tls = settings.server.tls.clone().map(Tls::load).transpose().map_err(StartError::Tls)?;
         // Only the snapshot holds what a reload replaces.
@@ -137,7 +132,6 @@ impl App {
             coverage,
             tasks,
             tls: tls.map(Arc::new),
-            metrics,
         })
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
 use super::config_file::ConfigFile;
 use crate::{
     app::{
-        App, Listeners, telemetry,
+        AdminPort, App, Listeners, telemetry,
         watch::{self, Fingerprints},
     },
     config::{ProcessEnv, Settings, join_diagnostics},
@@ -54,12 +54,13 @@ async fn serve(settings: Settings, config: PathBuf) -> Result<(), Box<dyn Error>
     // Handle signals before any log line announces the service.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let hangup = signal(SignalKind::hangup())?;
-    let listeners = Listeners {
-        grpc: bind(settings.server.listen, "server.listen").await?,
-        admin: bind(settings.server.admin_listen, "server.admin_listen").await?,
-    };
-    let (grpc, admin) = (listeners.grpc.local_addr()?, listeners.admin.local_addr()?);
-    let app = Box::pin(App::start(settings, None, Some(metrics))).await?;
+    let grpc_listener = bind(settings.server.listen, "server.listen").await?;
+    let admin_listener = bind(settings.server.admin_listen, "server.admin_listen").await?;
+    let (grpc, admin) = (grpc_listener.local_addr()?, admin_listener.local_addr()?);
+    // Before the store is open, so that probes can tell a long upgrade of the store from a process that hangs.
+    let listeners = Listeners { grpc: grpc_listener, admin: AdminPort::serve(admin_listener, Some(metrics)) };
+    let drain_delay = settings.server.grpc.drain_delay;
+    let app = Box::pin(App::start(settings, None)).await?;
     let watcher = tokio::spawn(watch::reload_on_change(
         app.reloader(),
         config,
@@ -73,7 +74,10 @@ async fn serve(settings: Settings, config: PathBuf) -> Result<(), Box<dyn Error>
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("stopping: no new calls are accepted; calls in flight may finish");
+        tracing::info!(
+            drain_delay_seconds = drain_delay.as_secs_f64(),
+            "stopping: the service is not ready any more; it accepts calls until drain_delay has passed"
+        );
     };
     let result = app.run(listeners, shutdown).await;
     watcher.abort();

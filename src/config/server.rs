@@ -21,13 +21,15 @@ use crate::server::{self, ClientAuth, ConnectionLifetime, ConnectionLimits, Tls,
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50051);
 /// Default of `server.admin_listen`.
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
+/// Default of `server.drain_delay`.
+const DRAIN_DELAY: Duration = Duration::from_secs(5);
 /// Default of `server.drain_timeout`.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Default of `server.request_timeout`.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// Default of `server.max_in_flight`.
 const MAX_IN_FLIGHT: usize = 4_096;
-/// The maximum of `server.request_timeout` and `server.drain_timeout`.
+/// The maximum of `server.request_timeout`, `server.drain_delay` and `server.drain_timeout`.
 const MAX_WAIT: Duration = Duration::from_hours(1);
 
 /// The settings of the servers.
@@ -54,6 +56,11 @@ pub(super) fn read(section: &Section<'_>) -> Server {
                 "request_timeout",
                 REQUEST_TIMEOUT,
                 value::duration_within(min, MAX_WAIT),
+            ),
+            drain_delay: section.or_default(
+                "drain_delay",
+                DRAIN_DELAY,
+                value::duration_within(Duration::ZERO, MAX_WAIT),
             ),
             drain_timeout: section.or_default(
                 "drain_timeout",

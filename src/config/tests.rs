@@ -67,6 +67,7 @@ fn an_issuer_and_a_tenant_suffice_and_the_rest_has_defaults() {
     let settings = load(MINIMAL, &[]).unwrap();
     assert_eq!(settings.server.listen, "127.0.0.1:50051".parse().unwrap());
     assert_eq!(settings.server.admin_listen, "127.0.0.1:9464".parse().unwrap());
+    assert_eq!(settings.server.grpc.drain_delay, Duration::from_secs(5));
     assert_eq!(settings.server.grpc.drain_timeout, Duration::from_secs(20));
     assert_eq!(settings.server.grpc.request_timeout, Duration::from_secs(15));
     assert!(settings.server.grpc.reflection);
@@ -156,8 +157,8 @@ fn an_unknown_key_is_reported_with_the_most_similar_known_key() {
     assert_eq!(diagnostics[0], "logkey.toml:2:1: server.listn is not a setting: did you mean server.listen?");
     assert_eq!(
         diagnostics[1],
-        "logkey.toml:3:1: server.zzz is not a setting: expected one of admin_listen, allow_plaintext, drain_timeout, \
-         listen, max_connections, max_connections_per_address, max_in_flight, reflection, request_timeout, tls, \
+        "logkey.toml:3:1: server.zzz is not a setting: expected one of admin_listen, allow_plaintext, drain_delay, \
+         drain_timeout, listen, max_connections, max_connections_per_address, max_in_flight, reflection, request_timeout, tls, \
          trusted_proxies"
     );
     assert_eq!(diagnostics[2], "logkey.toml:4:2: serber is not a setting: did you mean server?");

@@ -36,8 +36,7 @@ pub trait Authenticate: Send + Sync + 'static {
 pub struct IssuerReadiness {
     /// The issuers whose tokens cannot be verified now, each with the reason.
     pub problems: Vec<String>,
-    /// Whether the service can verify tokens: it has the keys of every issuer, and at least one publishes a
-    /// key that it can use.
+    /// Whether the service can verify tokens: at least one issuer publishes a key that it can use.
     pub serves: bool,
 }
 

@@ -1,31 +1,30 @@
-//! The HTTP endpoints for operators: `/metrics`, `/livez`, `/readyz` and `/limits`.
+//! The HTTP endpoints for operators: `/metrics`, `/livez`, `/startupz`, `/readyz` and `/limits`. They answer
+//! before the store is open.
 
-use std::{fmt, future::Future, io, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    io,
+    sync::{Arc, OnceLock},
+};
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use tokio::net::TcpListener;
 
-use crate::ports::{AuditLog, SnapshotSource};
+use super::readiness::Readiness;
+
+/// Renders a text when somebody asks for it.
+pub type Render = Box<dyn Fn() -> String + Send + Sync>;
 
 /// The sources of what the admin port reports.
 #[derive(Clone)]
 pub struct Admin {
-    /// The source of the current snapshot, whose issuers `/readyz` checks.
-    pub rules: Arc<dyn SnapshotSource>,
-    /// The audit log, which `/readyz` checks.
-    pub audit: Arc<dyn AuditLog>,
-    /// Why the store is unavailable, even if there is nothing to write; `None` if it is available.
-    pub store: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Whether the service can serve calls.
+    pub readiness: Arc<Readiness>,
     /// Renders the metrics in the Prometheus text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    /// Renders the state of the limits as JSON.
-    pub limits: Arc<dyn Fn() -> String + Send + Sync>,
-    /// What is wrong with the service's own access to AWS; `None` if nothing is known to be wrong. It does not make
-    /// the service unready: calls that need no new session still succeed.
-    pub aws: Arc<dyn Fn() -> Option<String> + Send + Sync>,
-    /// The state of the Redis server that replicas share their limits through: whether calls are admitted,
-    /// and a description. `None` without such a server.
-    pub backend: Arc<dyn Fn() -> Option<(bool, String)> + Send + Sync>,
+    /// Renders the state of the limits as JSON. Empty until the service has started.
+    pub limits: Arc<OnceLock<Render>>,
 }
 
 /// Serves on `listener` until `shutdown` resolves.
@@ -40,33 +39,39 @@ pub async fn run(
 ) -> io::Result<()> {
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
+        .route("/startupz", get(started))
         .route("/readyz", get(ready))
-        .route("/metrics", get(async |State(admin): State<Admin>| (admin.metrics)()))
-        .route("/limits", get(async |State(admin): State<Admin>| (admin.limits)()))
+        .route("/metrics", get(metrics))
+        .route("/limits", get(limits))
         .with_state(admin);
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
 
-/// Ready if the store is writable, the keys of the issuers are available, and the limits are counted. An issuer
-/// that publishes no usable key does not matter while another one does. The response names every issuer whose
-/// tokens cannot be verified, a problem with the service's own access to AWS and, if replicas share the limits,
-/// their state.
-async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
-    let store =
-        admin.audit.not_ready_reason().or_else(|| (admin.store)()).map(|reason| format!("store: {reason}"));
-    let issuers = admin.rules.current().authn().readiness();
-    let lines = issuers.problems.into_iter().map(|reason| format!("issuer: {reason}\n"));
-    let lines: String = lines.collect();
-    let (serves, backend) = (admin.backend)().unzip();
-    let backend = backend.map(|status| format!("limits: {status}\n"));
-    let limits =
-        backend.as_ref().filter(|_| serves == Some(false)).map(|status| status.trim_end().to_owned());
-    let problems: String = store.into_iter().chain(limits).map(|problem| problem + "\n").collect();
-    let aws = (admin.aws)().map(|problem| format!("aws: {problem}\n")).unwrap_or_default();
-    if problems.is_empty() && issuers.serves {
-        (StatusCode::OK, "ok\n".to_owned() + &lines + &backend.unwrap_or_default() + &aws)
+/// The start is done, including the migration of the store.
+async fn started(State(admin): State<Admin>) -> (StatusCode, String) {
+    if admin.readiness.has_started() {
+        (StatusCode::OK, "ok\n".to_owned())
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, problems + &lines + &aws)
+        (StatusCode::SERVICE_UNAVAILABLE, admin.readiness.report().to_string())
+    }
+}
+
+async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
+    let report = admin.readiness.report();
+    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, report.to_string())
+}
+
+async fn metrics(State(admin): State<Admin>) -> String {
+    // So that the gauges agree with `/readyz` at this moment.
+    admin.readiness.report();
+    (admin.metrics)()
+}
+
+async fn limits(State(admin): State<Admin>) -> (StatusCode, String) {
+    match admin.limits.get() {
+        Some(render) => (StatusCode::OK, render()),
+        None => (StatusCode::SERVICE_UNAVAILABLE, admin.readiness.report().to_string()),
     }
 }
 

@@ -11,7 +11,9 @@ use super::transport::{
 pub struct Config {
     /// The longest time of a call, unless its client sets a shorter one.
     pub request_timeout: Duration,
-    /// The time that calls in flight get to end after a shutdown begins.
+    /// How long new connections and calls are accepted after a shutdown begins.
+    pub drain_delay: Duration,
+    /// The time that calls in flight get to end after that.
     pub drain_timeout: Duration,
     /// Whether server reflection is enabled.
     pub reflection: bool,

@@ -1,5 +1,7 @@
-//! The standard gRPC health service: serving from the start until a shutdown begins.
+//! The standard gRPC health service. Every service of ours and the empty name have the state of [`Readiness`].
 
+use tokio::sync::watch;
+use tonic::server::NamedService;
 use tonic_health::{
     ServingStatus,
     pb::health_server::{Health, HealthServer},
@@ -14,25 +16,38 @@ use crate::proto::{
     key_association_service_server::KeyAssociationServiceServer, tenant_service_server::TenantServiceServer,
 };
 
-/// The health service, with every service of ours serving, and the handle that changes their state.
-pub(super) async fn serving() -> (HealthServer<impl Health>, HealthReporter) {
+/// The names that a health check can ask for. The empty one means the whole server.
+const SERVICES: [&str; 7] = [
+    "",
+    KeyAssociationServiceServer::<GrpcHandler>::NAME,
+    TenantServiceServer::<GrpcHandler>::NAME,
+    AuditServiceServer::<GrpcHandler>::NAME,
+    BulkAssociationServiceServer::<GrpcHandler>::NAME,
+    CoverageServiceServer::<GrpcHandler>::NAME,
+    EncryptionRuleServiceServer::<GrpcHandler>::NAME,
+];
+
+/// The health service in the present state, and the handle that changes the state.
+pub(super) async fn service(ready: bool) -> (HealthServer<impl Health>, HealthReporter) {
     let (reporter, service) = health_reporter();
-    reporter.set_serving::<KeyAssociationServiceServer<GrpcHandler>>().await;
-    reporter.set_serving::<TenantServiceServer<GrpcHandler>>().await;
-    reporter.set_serving::<AuditServiceServer<GrpcHandler>>().await;
-    reporter.set_serving::<BulkAssociationServiceServer<GrpcHandler>>().await;
-    reporter.set_serving::<CoverageServiceServer<GrpcHandler>>().await;
-    reporter.set_serving::<EncryptionRuleServiceServer<GrpcHandler>>().await;
+    report(&reporter, ready).await;
     (service, reporter)
 }
 
-/// Reports that no service accepts calls any more, so that load balancers stop sending them.
-pub(super) async fn set_not_serving(reporter: &HealthReporter) {
-    reporter.set_not_serving::<KeyAssociationServiceServer<GrpcHandler>>().await;
-    reporter.set_not_serving::<TenantServiceServer<GrpcHandler>>().await;
-    reporter.set_not_serving::<AuditServiceServer<GrpcHandler>>().await;
-    reporter.set_not_serving::<BulkAssociationServiceServer<GrpcHandler>>().await;
-    reporter.set_not_serving::<CoverageServiceServer<GrpcHandler>>().await;
-    reporter.set_not_serving::<EncryptionRuleServiceServer<GrpcHandler>>().await;
-    reporter.set_service_status("", ServingStatus::NotServing).await;
+/// Reports each change, until the source ends.
+pub(super) async fn follow(reporter: HealthReporter, mut ready: watch::Receiver<bool>) {
+    loop {
+        let now = *ready.borrow_and_update();
+        report(&reporter, now).await;
+        if ready.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn report(reporter: &HealthReporter, ready: bool) {
+    let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+    for service in SERVICES {
+        reporter.set_service_status(service, status).await;
+    }
 }

@@ -18,6 +18,7 @@ use super::{
         stack::{LayerPorts, RequestStack, request_stack},
         trace::Trace,
     },
+    readiness::Readiness,
     routes::routes,
     transport::{
         acceptor,
@@ -47,6 +48,8 @@ pub struct Services {
     pub coverage: CoverageQueries,
     /// The certificates; `None` serves without TLS.
     pub tls: Option<Arc<Tls>>,
+    /// Whether the service can serve calls, for health checks.
+    pub readiness: Arc<Readiness>,
 }
 
 /// Why the server failed.
@@ -60,8 +63,9 @@ pub enum ServeError {
     NotDrained,
 }
 
-/// Serves on `listener` until `shutdown` resolves, then drains: the server accepts no new connection, and
-/// calls in flight get `drain_timeout` to end.
+/// Serves on `listener` until `shutdown` resolves. Then it reports at once that it is not ready, and still accepts
+/// connections and calls for `drain_delay`, so that load balancers can stop sending them. Then it drains: it
+/// accepts no new connection, and calls in flight get `drain_timeout` to end.
 ///
 /// # Errors
 ///
@@ -72,7 +76,9 @@ pub async fn run(
     parts: Services,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
-    let (health, reporter) = health::serving().await;
+    let readiness = Arc::clone(&parts.readiness);
+    let (health, reporter) = health::service(readiness.report().ready).await;
+    let health_changes = health::follow(reporter, readiness.watch());
     let calls = TaskTracker::new();
     let streams_end = CancellationToken::new();
     let handler = GrpcHandler::new(
@@ -93,7 +99,9 @@ pub async fn run(
     });
     let drained = async {
         shutdown.await;
-        health::set_not_serving(&reporter).await;
+        readiness.begin_draining();
+        tokio::time::sleep(config.drain_delay).await;
+        tracing::info!("no new calls are accepted; calls in flight may finish");
         streams_end.cancel();
         stop.cancel();
         calls.close();
@@ -105,6 +113,8 @@ pub async fn run(
     tokio::select! {
         () = serving => Ok(()),
         drained = drained => drained,
+        // It ends only with its source, which this function holds.
+        () = health_changes => Ok(()),
     }
 }
 

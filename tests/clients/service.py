@@ -44,6 +44,7 @@ CONFIG = """
 [server]
 listen = "{address}"
 admin_listen = "{admin}"
+drain_delay = "0s"
 
 [store]
 url = "sqlite://{folder}/logkey.db"

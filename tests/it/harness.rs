@@ -5,10 +5,10 @@ mod issuer;
 mod postgres;
 mod settings;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use logkey::{
-    app::{App, Listeners, Reloader, RunError},
+    app::{AdminPort, App, Listeners, Reloader, RunError},
     audit::parsed_event::ParsedEvent,
     aws::ServiceCredentials,
     config::{EmptyEnv, Settings},
@@ -223,12 +223,11 @@ impl Service {
 
     async fn run(folder: TempDir, sandbox: Arc<Running>, issuer: Arc<TestIssuer>) -> Self {
         let settings = read(&folder);
-        let listeners = Listeners {
-            grpc: TcpListener::bind("127.0.0.1:0").await.unwrap(),
-            admin: TcpListener::bind("127.0.0.1:0").await.unwrap(),
-        };
-        let (address, admin) = (listeners.grpc.local_addr().unwrap(), listeners.admin.local_addr().unwrap());
-        let app = App::start(settings, None, None).await.unwrap();
+        let grpc = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let admin_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, admin) = (grpc.local_addr().unwrap(), admin_listener.local_addr().unwrap());
+        let listeners = Listeners { grpc, admin: AdminPort::serve(admin_listener, None) };
+        let app = App::start(settings, None).await.unwrap();
         let (log, reloader) = (app.log(), app.reloader());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(listeners, async {
@@ -307,5 +306,6 @@ fn read(folder: &TempDir) -> Settings {
         access_key_id: "AKIASANDBOXHUB".into(),
         secret_access_key: "not-a-secret".into(),
     });
+    settings.server.grpc.drain_delay = Duration::ZERO;
     settings
 }

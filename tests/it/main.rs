@@ -34,6 +34,7 @@ mod onboarding;
 mod policies;
 mod process;
 mod query_results;
+mod readiness;
 mod refusals;
 mod reload;
 mod roles;

@@ -109,7 +109,7 @@ impl Process {
         command.envs(environment.iter().copied());
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let process = Self { child: KillOnDrop(child), folder, config, grpc, admin, issuer };
-        let url = format!("http://{admin}/livez");
+        let url = format!("http://{admin}/startupz");
         for _ in 0..MAX_POLLS {
             if reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
                 return process;

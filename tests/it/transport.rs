@@ -18,7 +18,10 @@ use logkey::{
         key_association_service_client::KeyAssociationServiceClient,
         tenant_service_client::TenantServiceClient,
     },
-    server::{self, ClientAuth, LayerPorts, Services, Tls, TlsConfig},
+    server::{
+        self, ClientAuth, LayerPorts, Services, Tls, TlsConfig,
+        readiness::{Findings, Readiness},
+    },
     service::{self, AuditPorts, AuditQueries, CoveragePorts, CoverageQueries, ServiceState, StreamLimits},
     testing::{
         FakeAudit, FakeAuthn, FakeAws, FakeClock, FakeLog, FakePolicy, FakeQueries, FakeRules, FakeTenants,
@@ -52,6 +55,7 @@ struct Front {
 fn config() -> server::Config {
     server::Config {
         request_timeout: Duration::from_secs(15),
+        drain_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(5),
         reflection: true,
         max_in_flight: 1_000,
@@ -162,7 +166,9 @@ async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)
     };
     let fleet = service::Fleet::new(fleet_ports, logkey::domain::fleet::FleetSettings::default());
     let coverage = CoverageQueries::new(CoveragePorts { store: store.coverage, rules: store.rules });
-    let parts = Services { ports: layers, state, audit: reads, fleet, coverage, tls };
+    let readiness = Readiness::starting();
+    readiness.begin_serving(Findings::default);
+    let parts = Services { ports: layers, state, audit: reads, fleet, coverage, tls, readiness };
     let served = tokio::spawn(server::run(listener, config, parts, async {
         drop(stopped.await);
     }));

@@ -5,6 +5,7 @@ declare -A about=(
   [fmt]="the Rust sources are formatted"
   [shell]="shellcheck on the shell scripts"
   [proto]="buf lint and buf format on proto/"
+  [rolling]="three replicas behind HAProxy are restarted one after the other under load; no call is lost (1 minute)"
   [alerts]="promtool: the alerts are valid, and those of the fleet fire when they should"
   [clippy]="clippy on all targets and on the release features, warnings denied"
   [deny]="cargo-deny: licenses, sources and bans of the dependencies; advisories where their database is reachable"
@@ -85,6 +86,12 @@ postgresql() {
 part_kill() {
   postgresql || return
   cargo test --locked --all-features --test kill -- --ignored --skip lazyfs --test-threads 2
+}
+
+part_rolling() {
+  command -v haproxy >/dev/null || debian_package haproxy || return
+  postgresql || return
+  cargo test --locked --all-features --test it -- --ignored readiness::rolling
 }
 
 part_grpcurl() {

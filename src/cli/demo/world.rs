@@ -17,7 +17,7 @@ use tonic::{
 };
 
 use crate::{
-    app::{App, Listeners, RunError, SystemClock, telemetry},
+    app::{AdminPort, App, Listeners, RunError, SystemClock, telemetry},
     audit::parsed_event::ParsedEvent,
     cli::token::{self, TokenArgs},
     config::{EmptyEnv, LogFormat, Settings, Telemetry, join_diagnostics},
@@ -91,19 +91,20 @@ impl DemoEnvironment {
             secret_access_key: "not-a-secret".into(),
         });
 
-        let listeners = Listeners {
-            grpc: TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?,
-            admin: TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?,
-        };
-        let (address, admin) = (listeners.grpc.local_addr()?, listeners.admin.local_addr()?);
-        let app = App::start(settings, None, Some(metrics)).await?;
+        // Nobody balances load over the demo.
+        settings.server.grpc.drain_delay = Duration::ZERO;
+        let grpc = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let (address, admin_address) = (grpc.local_addr()?, admin.local_addr()?);
+        let listeners = Listeners { grpc, admin: AdminPort::serve(admin, Some(metrics)) };
+        let app = App::start(settings, None).await?;
         let log = app.log();
         let (stop, stopped) = oneshot::channel();
         let service = tokio::spawn(app.run(listeners, async {
             let _ = stopped.await;
         }));
         let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
-        Ok(Self { folder, sandbox, address, admin, channel, log, stop, service })
+        Ok(Self { folder, sandbox, address, admin: admin_address, channel, log, stop, service })
     }
 
     pub(super) fn channel(&self) -> Channel {

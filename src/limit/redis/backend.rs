@@ -63,8 +63,8 @@ pub struct RedisBackend {
 /// The state of the connection to the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkState {
-    /// Whether calls can be admitted now.
-    pub serves: bool,
+    /// Whether the server replied to the last request.
+    pub up: bool,
     /// A description for operators.
     pub status: String,
 }
@@ -149,17 +149,17 @@ impl RedisBackend {
     #[must_use]
     pub fn state(&self) -> LinkState {
         let replicas = self.replicas();
-        let (serves, status) = match (self.is_up(), self.on_error) {
-            (true, _) => (true, format!("shared by {replicas} replicas, redis is up")),
+        let up = self.is_up();
+        let status = match (up, self.on_error) {
+            (true, _) => format!("shared by {replicas} replicas, redis is up"),
             (false, OnBackendError::Share) => {
-                (true, format!("redis is down: each of {replicas} replicas uses its share"))
+                format!("redis is down: each of {replicas} replicas uses its share")
             }
-            (false, OnBackendError::Refuse) => (
-                false,
-                "redis is down: calls are rejected, because on_backend_error is \"refuse\"".to_owned(),
-            ),
+            (false, OnBackendError::Refuse) => {
+                "redis is down: calls are rejected, because on_backend_error is \"refuse\"".to_owned()
+            }
         };
-        LinkState { serves, status }
+        LinkState { up, status }
     }
 
     /// Reserves the next send slot of a quota key, if it comes within `max`.

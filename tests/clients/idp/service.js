@@ -27,6 +27,7 @@ const settings = ({ folder, listen, admin, issuer, more, atJwt, tenant }) => `
 [server]
 listen = "127.0.0.1:${listen}"
 admin_listen = "127.0.0.1:${admin}"
+drain_delay = "0s"
 [store]
 url = "sqlite://${folder}/logkey.db"
 [[auth.issuers]]
@@ -55,7 +56,7 @@ export class Service {
     service.ended = new Promise((ended) => { service.process.once('exit', ended); });
     const { TenantService } = keyassociation.v1;
     service.client = new TenantService(`127.0.0.1:${listen}`, grpc.credentials.createInsecure());
-    await service.until(async () => (await fetch(`${service.admin}/livez`)).ok);
+    await service.until(async () => (await fetch(`${service.admin}/startupz`)).ok);
     return service;
   }
 

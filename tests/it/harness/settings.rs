@@ -41,9 +41,12 @@ impl SettingsText {
         self
     }
 
-    /// The addresses of the gRPC port and of the admin port.
+    /// The addresses of the gRPC port and of the admin port. A stop begins to drain at once.
     pub(crate) fn listen(self, grpc: SocketAddr, admin: SocketAddr) -> Self {
-        self.table("server", &format!("listen = \"{grpc}\"\nadmin_listen = \"{admin}\"\n"))
+        self.table(
+            "server",
+            &format!("listen = \"{grpc}\"\nadmin_listen = \"{admin}\"\ndrain_delay = \"0s\"\n"),
+        )
     }
 
     /// The URL of the store.

@@ -48,7 +48,9 @@ impl<'a> Live<'a> {
         let settings =
             settings.replace(&store(in_process.settings().parent().unwrap()), &store(folder.path()));
         let path = folder.path().join("logkey.toml");
-        let server = format!("[server]\nlisten = \"{grpc}\"\nadmin_listen = \"{admin}\"\n{more}");
+        let server = format!(
+            "[server]\nlisten = \"{grpc}\"\nadmin_listen = \"{admin}\"\ndrain_delay = \"0s\"\n{more}"
+        );
         std::fs::write(&path, server + &settings).unwrap();
         let process = KillOnDrop(serving(&path).spawn().unwrap());
         let channel = Endpoint::from_shared(format!("http://{grpc}")).unwrap().connect_lazy();

@@ -64,7 +64,7 @@ async fn assert_unavailable(urls: impl IntoIterator<Item = RedisUrl>) {
     for (nth, bad_url) in urls.into_iter().enumerate() {
         let backend = RedisBackend::start(&bad_url, OnBackendError::Refuse, TEST_TIMEOUT).unwrap();
         until(|| backend.attempts.load(SeqCst) >= 3).await;
-        assert!(!backend.is_up() && !backend.state().serves, "{nth}");
+        assert!(!backend.is_up() && !backend.state().up, "{nth}");
     }
 }
 

@@ -57,7 +57,7 @@ async fn sentinels_and_the_server_get_their_own_passwords() {
     for bad_url in [without, with("s3rver", "guess"), with("s3ntinel", "s3rver")] {
         let backend = RedisBackend::start(&bad_url, OnBackendError::Refuse, TEST_TIMEOUT).unwrap();
         until(|| backend.attempts.load(SeqCst) >= 3).await;
-        assert!(!backend.is_up() && !backend.state().serves);
+        assert!(!backend.is_up() && !backend.state().up);
     }
 }
 
