@@ -31,7 +31,7 @@ pub use self::{
         RuleScheduler, RuleView,
     },
     preflight::{check, test_access},
-    queries::{Page, Whoami, get, list, onboarding, whoami},
+    queries::{Page, PageTokens, Whoami, get, list, onboarding, whoami},
     shared::streams::StreamLimits,
     state::{Dependencies, ServiceState},
     usage::{Usage, Verdict, usage},

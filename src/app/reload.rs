@@ -24,6 +24,7 @@ use crate::{
     limit::LocalUpstreamLimiter,
     ports::{AuditUnavailable, Clock},
     server::Tls,
+    service::PageTokens,
 };
 
 /// How long a reload waits until it is recorded.
@@ -39,6 +40,7 @@ pub struct Reloader {
     pub(super) limiter: Arc<LocalUpstreamLimiter>,
     pub(super) journal: Arc<Journal>,
     pub(super) keys: KeyChange,
+    pub(super) page_tokens: Arc<PageTokens>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -113,6 +115,7 @@ impl Reloader {
             })?;
         }
         let signers = key.verifiers().join(" and ");
+        self.page_tokens.replace(&key.page_token_secrets(), self.clock.now());
         self.keys.use_key(key).await;
         Ok(format!("; checkpoints are signed by {signers}"))
     }

@@ -14,7 +14,7 @@ use crate::{
     limit::{LocalQuota, LocalUpstreamLimiter, QuotaDiscoverer, redis::RedisBackend},
     ports::{Clock, EventReader, Leadership, TenantQuota},
     server::Tls,
-    service::{AuditQueries, CoverageQueries, Fleet, ServiceState},
+    service::{AuditQueries, CoverageQueries, Fleet, PageTokens, ServiceState},
 };
 
 /// The service, ready to run.
@@ -36,6 +36,7 @@ pub struct App {
     pub(super) quota_discoverer: Option<QuotaDiscoverer>,
     pub(super) backend: Option<Arc<RedisBackend>>,
     pub(super) state: Arc<ServiceState>,
+    pub(super) page_tokens: Arc<PageTokens>,
     pub(super) reads: AuditQueries,
     pub(super) fleet: Fleet,
     pub(super) coverage: CoverageQueries,
@@ -71,6 +72,7 @@ impl App {
             limiter: Arc::clone(&self.limiter),
             journal: Arc::clone(&self.journal),
             keys: self.sequencer.key_change(),
+            page_tokens: Arc::clone(&self.page_tokens),
             clock: Arc::clone(&self.clock),
         }
     }

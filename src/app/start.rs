@@ -21,8 +21,8 @@ use crate::{
     },
     server::{StatusTexts, Tls},
     service::{
-        self, AuditPorts, AuditQueries, CoveragePorts, CoverageQueries, Fleet, FleetPorts, RecordedFindings,
-        ServiceState,
+        self, AuditPorts, AuditQueries, CoveragePorts, CoverageQueries, Fleet, FleetPorts, PageTokens,
+        RecordedFindings, ServiceState,
     },
     store,
 };
@@ -48,6 +48,7 @@ impl App {
         let fleet_ports = fleet_ports(&store);
         let key = signing_key(&settings, true).map_err(StartError::Key)?;
         let (log, monitored) = (Arc::clone(&store.log), Arc::new(MonitoredTreeStore::new(store.tree)));
+        let page_tokens = Arc::new(PageTokens::new(&key.page_token_secrets()));
         let checked = Sequencer::check(log, monitored.clone(), Arc::clone(&clock), key).await;
         let checked = checked.map_err(StartError::Log)?;
         let journal = Journal::start(store.events, Arc::clone(&clock), settings.audit.journal.clone());
@@ -93,6 +94,7 @@ impl App {
             observations: store.observations,
             requests: store.requests,
             open: Arc::new(PendingChangeReader::new(Arc::clone(&store.log))),
+            page_tokens: Arc::clone(&page_tokens),
             clock: Arc::clone(&clock),
             tasks: tasks.clone(),
         });
@@ -127,6 +129,7 @@ impl App {
             quota_discoverer,
             backend,
             state,
+            page_tokens,
             reads,
             fleet,
             coverage,

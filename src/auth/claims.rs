@@ -37,7 +37,7 @@ pub(super) struct Claims {
     pub(super) subject: Arc<str>,
     /// The value of the tenant claim, or the part of it that names the tenant.
     pub(super) tenant: Box<str>,
-    /// The scope claim, or the issuer's default scopes.
+    /// The scope claim, or the issuer's default scopes, without those that the issuer may not grant.
     pub(super) scopes: Scopes,
     /// The claims that policies may use.
     pub(super) for_policy: PolicyClaims,
@@ -171,12 +171,15 @@ fn tenant(claims: &Members, issuer: &IssuerConfig) -> Result<Box<str>, TokenErro
     part.map(Into::into).ok_or(TokenError::TenantClaimMissing)
 }
 
+/// The scopes that the issuer may grant. A scope beyond that does not count, and the token stays valid: the
+/// issuer may use it for another service.
 fn scopes(claims: &Members, issuer: &IssuerConfig) -> Result<Scopes, TokenError> {
-    match issuer.scope_claim.find(claims) {
-        None => Ok(issuer.default_scopes.iter().map(AsRef::as_ref).collect()),
-        Some(Value::String(text)) => Ok(text.split(' ').filter(|scope| !scope.is_empty()).collect()),
-        Some(list) => Ok(strings(list).ok_or(TokenError::ScopesMalformed)?.into_iter().collect()),
-    }
+    let names: Vec<&str> = match issuer.scope_claim.find(claims) {
+        None => issuer.default_scopes.iter().map(AsRef::as_ref).collect(),
+        Some(Value::String(text)) => text.split(' ').filter(|scope| !scope.is_empty()).collect(),
+        Some(list) => strings(list).ok_or(TokenError::ScopesMalformed)?,
+    };
+    Ok(names.into_iter().filter(|scope| issuer.may_grant(scope)).collect())
 }
 
 /// `jti`, if it is printable and not too long.

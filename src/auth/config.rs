@@ -8,6 +8,7 @@ use url::Url;
 use super::{
     algorithm::Algorithm, allowed_url::is_secure, claim_path::ClaimPath, value_pattern::ValuePattern,
 };
+use crate::domain::principal::Scope;
 
 /// The settings of token verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +52,9 @@ pub struct IssuerConfig {
     pub scope_claim: ClaimPath,
     /// The scopes of tokens without a scope claim, such as workload tokens. Default none.
     pub default_scopes: Vec<Box<str>>,
+    /// Whether scopes that reach beyond a tenant count in the tokens of the issuer. Default false: an owner of
+    /// the issuer would otherwise be an operator of every tenant.
+    pub may_grant_admin: bool,
     /// The claims that policies see as tags of the caller, at most [`IssuerConfig::MAX_POLICY_CLAIMS`].
     /// Default none.
     pub policy_claims: Vec<ClaimPath>,
@@ -181,6 +185,7 @@ impl IssuerConfig {
             tenant_claim_pattern: None,
             scope_claim,
             default_scopes: Vec::new(),
+            may_grant_admin: false,
             policy_claims: Vec::new(),
             leeway: Self::LEEWAY,
             require_nbf: true,
@@ -189,6 +194,12 @@ impl IssuerConfig {
             max_lifetime: None,
             require_bound: false,
         }
+    }
+
+    /// Whether a scope of this name counts in the issuer's tokens.
+    #[must_use]
+    pub fn may_grant(&self, scope: &str) -> bool {
+        self.may_grant_admin || !Scope::name_reaches_beyond_tenant(scope)
     }
 
     /// The address of the discovery document (`OpenID` Connect Discovery 1.0, section 4); none if the issuer
@@ -217,6 +228,12 @@ impl IssuerConfig {
             self.max_lifetime.is_none_or(|limit| !limit.is_zero()),
             "max_lifetime",
             "is zero, so that every token would be rejected",
+        );
+        check(
+            self.default_scopes.iter().all(|scope| self.may_grant(scope)),
+            "default_scopes",
+            "contains logkey:admin, which reaches beyond the tenant and would not count: remove it, or set \
+             may_grant_admin = true",
         );
         let listed: HashSet<String> = self.policy_claims.iter().map(ToString::to_string).collect();
         check(listed.len() == self.policy_claims.len(), "policy_claims", "lists a claim twice");

@@ -9,10 +9,13 @@ use clap::Args;
 
 use super::config_file::ConfigFile;
 use crate::{
+    auth::IssuerConfig,
     config::{Diagnostic, Env, ProcessEnv, Settings},
     domain::plural::plural,
 };
 
+/// The largest number of tenants of one issuer that the output names.
+const LISTED_TENANTS: usize = 8;
 /// The exit code if the configuration is invalid.
 const INVALID: u8 = 2;
 
@@ -36,6 +39,9 @@ fn check(args: &CheckArgs, env: &dyn Env, out: &mut dyn Write, err: &mut dyn Wri
                 writeln!(err, "warning: {warning}")?;
             }
             writeln!(out, "{} is valid: {}", args.config.path.display(), summary(&settings))?;
+            for issuer in &settings.auth.issuers {
+                writeln!(out, "{}", issuer_rights(issuer, &settings))?;
+            }
             Ok(ExitCode::SUCCESS)
         }
         Err(diagnostics) => {
@@ -68,6 +74,27 @@ fn summary(settings: &Settings) -> String {
         parts.push(plural(suspended, "suspended tenant"));
     }
     parts.join(", ")
+}
+
+/// What the tokens of an issuer can prove: their tenants, and the scopes that count.
+fn issuer_rights(issuer: &IssuerConfig, settings: &Settings) -> String {
+    let mut tenants: Vec<&str> = (settings.tenants.iter())
+        .filter(|tenant| tenant.issuers.iter().any(|trusted| **trusted == *issuer.issuer))
+        .map(|tenant| tenant.id.as_str())
+        .collect();
+    tenants.sort_unstable();
+    let count = plural(tenants.len(), "tenant");
+    let tenants = if (1..=LISTED_TENANTS).contains(&tenants.len()) {
+        format!("{count} ({})", tenants.join(", "))
+    } else {
+        count
+    };
+    let scopes = if issuer.may_grant_admin {
+        "any scope, also logkey:admin, which reads the data of all tenants"
+    } else {
+        "any scope but logkey:admin"
+    };
+    format!("issuer {} may grant: {tenants}; {scopes}", issuer.issuer)
 }
 
 #[cfg(test)]

@@ -76,7 +76,16 @@ fn read_issuer(section: &Section<'_>) -> Option<IssuerConfig> {
     let flag = |key, default| section.or_default(key, default, value::boolean);
     let claims = [("aud", AudienceClaim::Aud), ("client_id", AudienceClaim::ClientId)];
     let audience_claim = section.or_default("audience_claim", AudienceClaim::Aud, value::one_of(&claims));
-    let [only_audience, require_kid, require_nbf, require_at_jwt, accept_id_tokens, require_bound] = [
+    let [
+        may_grant_admin,
+        only_audience,
+        require_kid,
+        require_nbf,
+        require_at_jwt,
+        accept_id_tokens,
+        require_bound,
+    ] = [
+        flag("may_grant_admin", false),
         flag("only_audience", false),
         flag("require_kid", true),
         flag("require_nbf", true),
@@ -96,6 +105,7 @@ fn read_issuer(section: &Section<'_>) -> Option<IssuerConfig> {
         require_kid,
         tenant_claim_pattern,
         default_scopes: default_scopes.unwrap_or_default(),
+        may_grant_admin,
         policy_claims: policy_claims.unwrap_or_default(),
         leeway: leeway.unwrap_or(default.leeway),
         require_nbf,

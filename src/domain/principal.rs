@@ -62,6 +62,38 @@ pub struct Scopes(Arc<[Box<str>]>);
 // === impl Scope ===
 
 impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 7] = [
+        Self::Read,
+        Self::Associate,
+        Self::Disassociate,
+        Self::QueryResults,
+        Self::Bulk,
+        Self::Audit,
+        Self::Admin,
+    ];
+
+    /// Whether the scope lets a caller see or change what is not its own tenant's. Such a scope counts only in
+    /// tokens of issuers that the operator trusts with it.
+    #[must_use]
+    pub fn reaches_beyond_tenant(self) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Read
+            | Self::Associate
+            | Self::Disassociate
+            | Self::QueryResults
+            | Self::Bulk
+            | Self::Audit => false,
+        }
+    }
+
+    /// Whether a scope of this name reaches beyond the tenant. No unknown scope does.
+    #[must_use]
+    pub fn name_reaches_beyond_tenant(name: &str) -> bool {
+        Self::ALL.into_iter().any(|scope| scope.as_str() == name && scope.reaches_beyond_tenant())
+    }
+
     /// The name as tokens contain it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -3,6 +3,7 @@
 mod get;
 mod list;
 mod onboarding;
+pub(super) mod page_keys;
 pub(super) mod page_token;
 mod whoami;
 
@@ -10,5 +11,6 @@ pub use self::{
     get::get,
     list::{Page, list},
     onboarding::onboarding,
+    page_keys::PageTokens,
     whoami::{Whoami, whoami},
 };

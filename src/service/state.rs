@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
 use super::{
+    queries::page_keys::PageTokens,
     shared::{keyed_mutex::KeyedMutex, observation_buffer::ObservationBuffer},
     usage::scan_registry::ScanRegistry,
 };
@@ -48,6 +49,8 @@ pub struct Dependencies {
     pub requests: Arc<dyn IdempotencyStore>,
     /// Finds changes whose outcome is unknown.
     pub open: Arc<dyn PendingChanges>,
+    /// Seals and opens page tokens.
+    pub page_tokens: Arc<PageTokens>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Changes that run on their own task; shutdown waits for them.

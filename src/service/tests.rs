@@ -81,6 +81,7 @@ fn env_of(
         observations: audit.history.clone(),
         requests: audit.history.clone(),
         open: audit.clone(),
+        page_tokens: Arc::new(PageTokens::new(&[[1; 32]])),
         clock: clock.clone(),
         tasks: tasks.clone(),
     });

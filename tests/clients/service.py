@@ -54,6 +54,7 @@ issuer = "{issuer}"
 audiences = ["{audience}"]
 jwks_file = "{folder}/jwks.json"
 algorithms = ["ES256"]
+may_grant_admin = true
 
 [aws]
 region = "us-east-1"

@@ -144,6 +144,7 @@ async fn front_over(config: server::Config, tls: Option<(Arc<Tls>, TlsConnector)
         observations: audit.history.clone(),
         requests: audit.history.clone(),
         open: audit.clone(),
+        page_tokens: Arc::new(service::PageTokens::new(&[[1; 32]])),
         clock: clock.clone(),
         tasks: TaskTracker::new(),
     });

@@ -14,7 +14,7 @@ use crate::{
         request::{AssociateRequest, UnresolvedResource},
     },
     ports::{Leadership, LogGroup, UpstreamError, quotas::QuotaDiscoveryDisabled},
-    service::{self, Context, Dependencies},
+    service::{self, Context, Dependencies, PageTokens},
     testing::{
         FakeAudit, FakeAws, FakeClock, FakePolicy, FakeQueries, FakeQuota, FakeRules, FakeTenants,
         FakeUpstreamLimiter, KEY, call, principal, tenant,
@@ -59,6 +59,7 @@ fn state(aws: &Arc<FakeAws>, audit: &Arc<FakeAudit>, clock: &Arc<FakeClock>) -> 
         observations: audit.history.clone(),
         requests: audit.history.clone(),
         open: audit.clone(),
+        page_tokens: Arc::new(PageTokens::new(&[[1; 32]])),
         clock: clock.clone(),
         tasks: TaskTracker::new(),
     })

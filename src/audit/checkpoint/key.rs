@@ -10,7 +10,10 @@ use std::{
     sync::Arc,
 };
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use aws_lc_rs::{
+    hkdf::{HKDF_SHA256, Salt},
+    signature::{Ed25519KeyPair, KeyPair as _},
+};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rand::RngCore as _;
 use signed_note::{Note, Signer, StandardSigner};
@@ -70,6 +73,7 @@ pub struct SigningKey {
 
 struct Part {
     signer: StandardSigner,
+    page_token_secret: [u8; 32],
     verifier: String,
 }
 
@@ -162,6 +166,13 @@ impl SigningKey {
         self.parts.iter().map(|part| part.verifier.clone()).collect()
     }
 
+    /// The secrets that seal page tokens, one of each key. The first one seals: that of the key which is
+    /// replaced, because other replicas may not have the new key yet.
+    #[must_use]
+    pub fn page_token_secrets(&self) -> Vec<[u8; 32]> {
+        self.parts.iter().rev().map(|part| part.page_token_secret).collect()
+    }
+
     /// The log's name, the first line of its checkpoints.
     #[must_use]
     pub fn origin(&self) -> &str {
@@ -202,8 +213,17 @@ impl Part {
         let verifier = format!("{origin}+{id:08x}+{}", BASE64_STANDARD.encode(&public));
         let secret = BASE64_STANDARD.encode([&[ED25519], &seed[..]].concat());
         let signer = StandardSigner::new(&format!("PRIVATE+KEY+{origin}+{id:08x}+{secret}")).ok()?;
-        Some(Self { signer, verifier })
+        Some(Self { signer, page_token_secret: derive(seed, origin, "page tokens")?, verifier })
     }
+}
+
+/// A secret for this purpose, from the signing key by HKDF (RFC 5869).
+fn derive(seed: &[u8; 32], origin: &str, purpose: &str) -> Option<[u8; 32]> {
+    let mut secret = [0; 32];
+    let info = ["logkey ", purpose, " of ", origin].map(str::as_bytes);
+    let root = Salt::new(HKDF_SHA256, b"logkey signing key").extract(seed);
+    root.expand(&info, HKDF_SHA256).ok()?.fill(&mut secret).ok()?;
+    Some(secret)
 }
 
 fn seeds(path: &Path) -> Result<Vec<[u8; 32]>, KeyError> {

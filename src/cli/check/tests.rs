@@ -22,8 +22,33 @@ fn check_text(text: &str) -> (ExitCode, String, String) {
 fn a_valid_configuration_is_summarized_in_one_line() {
     let (code, out, err) = check_text(include_str!("../../../deploy/logkey.example.toml"));
     assert_eq!(code, ExitCode::SUCCESS);
-    assert_eq!(out, "logkey.toml is valid: 1 tenant, 1 account, 1 issuer\n");
+    let expected = "\
+logkey.toml is valid: 1 tenant, 1 account, 1 issuer
+issuer https://idp.example.com may grant: 1 tenant (payments); any scope but logkey:admin
+";
+    assert_eq!(out, expected);
     assert_eq!(err, "");
+}
+
+#[test]
+fn the_output_names_the_issuers_that_may_grant_admin() {
+    let text = include_str!("../../../deploy/logkey.example.toml");
+    let operators = "[[auth.issuers]]\nissuer = \"https://operators.example.com\"\nmay_grant_admin = true\n\n[limits.tenant]";
+    let (code, out, _err) = check_text(&text.replacen("[limits.tenant]", operators, 1));
+    assert_eq!(code, ExitCode::SUCCESS);
+    let line = "issuer https://operators.example.com may grant: 0 tenants; any scope, also logkey:admin, which reads the data of all tenants\n";
+    assert!(out.ends_with(line), "{out}");
+}
+
+#[test]
+fn default_scopes_cannot_grant_admin_unless_the_issuer_may() {
+    let issuer =
+        "[[auth.issuers]]\nissuer = \"https://idp.example.com\"\ndefault_scopes = [\"logkey:admin\"]\n";
+    let (code, _out, err) = check_text(issuer);
+    assert_eq!(code, ExitCode::from(2));
+    assert!(err.contains("default_scopes contains logkey:admin"), "{err}");
+    let (code, ..) = check_text(&format!("{issuer}may_grant_admin = true\n"));
+    assert_eq!(code, ExitCode::SUCCESS);
 }
 
 #[test]
@@ -54,14 +79,15 @@ fn the_summary_counts_suspended_tenants_and_policy_files() {
         check(&CheckArgs { config: ConfigFile { path: config } }, &EmptyEnv, &mut out, &mut err).unwrap();
     assert_eq!(code, ExitCode::SUCCESS, "{}", String::from_utf8(err).unwrap());
     let out = String::from_utf8(out).unwrap();
-    assert!(out.ends_with("1 tenant, 1 account, 1 issuer, 2 policy files, 1 suspended tenant\n"), "{out}");
+    let (summary, _issuers) = out.split_once('\n').unwrap();
+    assert!(summary.ends_with("1 tenant, 1 account, 1 issuer, 2 policy files, 1 suspended tenant"), "{out}");
 }
 
 #[test]
 fn a_configuration_with_only_warnings_is_valid() {
     let (code, out, err) = check_text("[[auth.issuers]]\nissuer = \"https://idp.example.com\"\n");
     assert_eq!(code, ExitCode::SUCCESS);
-    assert!(out.ends_with("0 tenants, 0 accounts, 1 issuer\n"), "{out}");
+    assert!(out.contains("0 tenants, 0 accounts, 1 issuer\n"), "{out}");
     assert!(err.starts_with("warning: logkey.toml:1:1: tenants is empty"), "{err}");
 }
 

@@ -19,7 +19,7 @@ use crate::{
         call::{Action, Call, RequestId},
         fleet_kind::FleetKind,
         key::KeyTags,
-        principal::{PolicyClaims, Principal},
+        principal::{PolicyClaims, Principal, Scope},
         tenant::{AccountGrant, Tenant, TenantId},
         time::Timestamp,
     },
@@ -40,7 +40,7 @@ pub(super) struct CallArgs {
     /// The token's iss claim [default: the tenant's first issuer]
     #[arg(long)]
     issuer: Option<String>,
-    /// The token's scopes, for policies that use them
+    /// The token's scopes, for policies that use them; those that the issuer may not grant do not count
     #[arg(long, value_delimiter = ' ')]
     #[serde(default)]
     scopes: Vec<String>,
@@ -198,6 +198,12 @@ impl CallArgs {
             Arc::new(FixedClock(at)),
         );
         let first = tenant.issuers.first().map_or("", |issuer| &**issuer);
+        let issuer = self.issuer.as_deref().unwrap_or(first);
+        let trusted = settings.auth.issuers.iter().find(|trusted| &*trusted.issuer == issuer);
+        let counts = |scope: &&str| match trusted {
+            Some(trusted) => trusted.may_grant(scope),
+            None => !Scope::name_reaches_beyond_tenant(scope),
+        };
         let received = Instant::now();
         Ok(EvaluationInput {
             policy: policy.map_err(|diagnostics| super::failure::lines(&diagnostics))?,
@@ -205,8 +211,8 @@ impl CallArgs {
             principal: Principal {
                 tenant: tenant.id.clone(),
                 subject: self.subject.as_str().into(),
-                issuer: self.issuer.as_deref().unwrap_or(first).into(),
-                scopes: self.scopes.iter().map(String::as_str).collect(),
+                issuer: issuer.into(),
+                scopes: self.scopes.iter().map(String::as_str).filter(counts).collect(),
                 claims: self.policy_claims(),
                 token_id: "none".into(),
                 expires: at,

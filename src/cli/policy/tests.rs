@@ -121,8 +121,6 @@ fn explain_reports_for_each_policy_whether_it_applies_and_why() {
     let all = ["explain", "--tenant", "payments", "--action", "ListAuditEvents", "--all-tenants"];
     let (_, out) = policy(&all);
     assert!(out.contains("audit-of-all would permit, but this is false: principal.scopes.contains"), "{out}");
-    let (_, out) = policy(&[&all[..], &["--scopes", "logkey:admin"]].concat());
-    assert!(out.starts_with("allow: tenant/payments/audit-of-all\n"), "{out}");
     let (_, out) = policy(&[
         "explain",
         "--tenant",
@@ -133,6 +131,25 @@ fn explain_reports_for_each_policy_whether_it_applies_and_why() {
         "us-east-1",
     ]);
     assert!(out.starts_with("not permitted: the tenant has no grant"), "{out}");
+}
+
+#[test]
+fn explain_ignores_the_admin_scope_of_an_issuer_that_may_not_grant_it() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/policies");
+    let text = std::fs::read_to_string(examples.join("logkey.toml")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("logkey.toml");
+    let line = ["explain", "--tenant", "payments", "--action", "ListAuditEvents", "--all-tenants"];
+    let line = [&line[..], &["--scopes", "logkey:admin"]].concat();
+    std::fs::write(&config, &text).unwrap();
+    let (_, out) = policy_with(&config, &line);
+    assert!(out.contains("audit-of-all would permit, but this is false: principal.scopes.contains"), "{out}");
+    let trusted = text.replacen("[[auth.issuers]]", "[[auth.issuers]]\nmay_grant_admin = true", 1);
+    std::fs::write(&config, trusted).unwrap();
+    let (_, out) = policy_with(&config, &line);
+    assert!(out.starts_with("allow: tenant/payments/audit-of-all\n"), "{out}");
+    let (_, out) = policy_with(&config, &[&line[..], &["--issuer", "https://other.example"]].concat());
+    assert!(!out.starts_with("allow"), "{out}");
 }
 
 #[test]

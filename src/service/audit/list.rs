@@ -3,19 +3,13 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::digest;
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::query::{AuditQueries, SCAN_WINDOW, authorize, fitting_count, restrict};
 use crate::{
-    domain::tenant::TenantId,
     ports::{EventFilter, StoredEvent},
-    service::{
-        context::Context,
-        error::{Error, RequestError},
-    },
+    service::{context::Context, error::Error, queries::page_token::RequestTokens},
 };
 
 /// How long the search for one page may take.
@@ -30,10 +24,10 @@ pub struct EventPage {
     pub next_page_token: Box<str>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Token {
-    bound: String,
-    before: u64,
+/// The position before which the next page begins. `None` on the first page.
+#[derive(Default, Serialize, Deserialize)]
+struct Cursor {
+    before: Option<u64>,
 }
 
 impl AuditQueries {
@@ -62,8 +56,8 @@ impl AuditQueries {
         unverified_page_token: &str,
     ) -> Result<EventPage, Error> {
         let access = authorize(cx)?;
-        let bound = token_scope(&cx.caller.tenant, access.tenant(), &filter);
-        let before = decode(unverified_page_token, &bound)?;
+        let tokens = RequestTokens::of(cx, &format!("{:?}\n{filter:?}", access.tenant()));
+        let Cursor { before } = tokens.open(unverified_page_token)?;
         let Some(filter) = restrict(&access, filter) else { return Ok(EventPage::default()) };
         let mut before = match before {
             Some(before) => before,
@@ -88,33 +82,8 @@ impl AuditQueries {
             before = events.last().map_or(before, |last| last.seq);
             break;
         }
-        let next_page_token = if before > 1 { encode(bound, before) } else { Box::default() };
+        let next_page_token =
+            if before > 1 { tokens.seal(Cursor { before: Some(before) }) } else { Box::default() };
         Ok(EventPage { events, next_page_token })
     }
-}
-
-/// The hash of what a token is bound to: the caller's tenant, the tenant whose events it may read, and the
-/// filter.
-fn token_scope(caller: &TenantId, visible: Option<&TenantId>, filter: &EventFilter) -> String {
-    let text = format!("audit\n{caller}\n{visible:?}\n{filter:?}");
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
-}
-
-fn encode(bound: String, before: u64) -> Box<str> {
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&Token { bound, before }).unwrap_or_default()).into()
-}
-
-fn decode(unverified_token: &str, bound: &str) -> Result<Option<u64>, Error> {
-    if unverified_token.is_empty() {
-        return Ok(None);
-    }
-    let read = || {
-        let json = URL_SAFE_NO_PAD.decode(unverified_token).ok()?;
-        let token: Token = serde_json::from_slice(&json).ok()?;
-        (token.bound == bound).then_some(token.before)
-    };
-    read().map(Some).ok_or_else(|| Error::Request(RequestError::Invalid {
-        field: "page_token",
-        problem: "is not the next_page_token of this request: repeat the request with its own token, or omit the token to start again".into(),
-    }))
 }

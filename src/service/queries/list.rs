@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     get::live_association,
-    page_token::{PageCursor, TokenScope},
+    page_token::{PageCursor, RequestTokens},
 };
 use crate::{
     domain::{
@@ -52,8 +52,8 @@ async fn page(cx: &mut Context, request: &ListRequest) -> Result<Page, Error> {
     let location = resolve::resolve_location(&tenant, &request.location)?;
     let scope =
         format!("{}\n{}\n{}\n{:?}", location.account, location.region, request.prefix, request.filter);
-    let token_scope = TokenScope { tenant: &tenant.id, scope: &scope };
-    let mut cursor = PageCursor::decode(&request.unverified_page_token, token_scope)?;
+    let tokens = RequestTokens::of(cx, &scope);
+    let mut cursor: PageCursor = tokens.open(&request.unverified_page_token)?;
     let prefix = (!request.prefix.is_empty()).then_some(&*request.prefix);
     let authorized = cx.authorize(ListKeyAssociations { location: location.clone() })?;
 
@@ -85,7 +85,7 @@ async fn page(cx: &mut Context, request: &ListRequest) -> Result<Page, Error> {
         }
         if matching.peek().is_some() {
             // The response is full before the end of AWS's page.
-            return Ok(Page { associations, next_page_token: cursor.encode(token_scope) });
+            return Ok(Page { associations, next_page_token: tokens.seal(cursor) });
         }
         cursor = PageCursor { aws: page.next, after: None };
         if cursor.aws.is_none() {
@@ -95,7 +95,7 @@ async fn page(cx: &mut Context, request: &ListRequest) -> Result<Page, Error> {
             break;
         }
     }
-    Ok(Page { associations, next_page_token: cursor.encode(token_scope) })
+    Ok(Page { associations, next_page_token: tokens.seal(cursor) })
 }
 
 /// Completes the log groups from the service's own record, and reads the health of their keys.

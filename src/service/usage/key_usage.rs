@@ -25,7 +25,7 @@ use crate::{
     service::{
         context::Context,
         error::{Error, RequestError, StorageError},
-        queries::page_token::{PageCursor, TokenScope},
+        queries::page_token::{PageCursor, RequestTokens},
         shared::{
             key_health::{Health, health_of},
             lookup, resolve,
@@ -94,8 +94,8 @@ async fn compute_usage(cx: &mut Context, request: UsageRequest) -> Result<Usage,
     let locations: Vec<Location> =
         permitted.iter().map(|authorized| authorized.command().location.clone()).collect();
     let scope = format!("{key}\n{locations:?}");
-    let token_scope = TokenScope { tenant: &tenant.id, scope: &scope };
-    let cursor = PageCursor::decode(&request.unverified_page_token, token_scope)?;
+    let tokens = RequestTokens::of(cx, &scope);
+    let cursor: PageCursor = tokens.open(&request.unverified_page_token)?;
 
     let first_page = cursor.after.is_none();
     let scanned = scan::scan_all(cx, &permitted, first_page).await?;
@@ -115,7 +115,7 @@ async fn compute_usage(cx: &mut Context, request: UsageRequest) -> Result<Usage,
     let coverage = Coverage { tenant: &tenant.id, scanned: &scanned, truncated, uses: &uses };
     let safe_after = if complete { deletable_after(verdict, &uses, known_as_of) } else { None };
     let coverage = coverage.to_string();
-    let (uses, next_page_token) = page(uses, &cursor, request.page_size, token_scope);
+    let (uses, next_page_token) = page(uses, &cursor, request.page_size, &tokens);
     Ok(Usage { key, uses, next_page_token, verdict, safe_after, known_as_of, coverage, health, deletion })
 }
 
@@ -230,7 +230,7 @@ fn page(
     uses: Vec<KeyUse>,
     cursor: &PageCursor,
     size: usize,
-    token_scope: TokenScope<'_>,
+    tokens: &RequestTokens,
 ) -> (Vec<KeyUse>, Box<str>) {
     let after = cursor.after.as_deref().unwrap_or_default();
     let begin = uses.partition_point(|it| it.resource.to_string().as_str() <= after);
@@ -238,7 +238,7 @@ fn page(
     let page: Vec<KeyUse> = uses.into_iter().skip(begin).take(size).collect();
     let next = match page.last() {
         Some(last) if rest > size => {
-            PageCursor { aws: None, after: Some(last.resource.to_string().into()) }.encode(token_scope)
+            tokens.seal(PageCursor { aws: None, after: Some(last.resource.to_string().into()) })
         }
         _ => Box::default(),
     };

@@ -59,10 +59,12 @@ impl SettingsText {
         self.store(&format!("sqlite://{}", folder.join("logkey.db").display()))
     }
 
-    /// An issuer whose keys are in this file.
+    /// An issuer whose keys are in this file. Only [`ISSUER`] may grant `logkey:admin`.
     pub(crate) fn issuer(self, issuer: &str, jwks_file: &Path) -> Self {
         let jwks_file = jwks_file.display();
-        let lines = format!("issuer = \"{issuer}\"\naudiences = [\"logkey\"]\njwks_file = \"{jwks_file}\"\n");
+        let admin = if issuer == ISSUER { "may_grant_admin = true\n" } else { "" };
+        let lines =
+            format!("issuer = \"{issuer}\"\naudiences = [\"logkey\"]\n{admin}jwks_file = \"{jwks_file}\"\n");
         self.element("auth.issuers", &lines)
     }
 

@@ -1,5 +1,11 @@
 //! Two issuers with the same key ids: neither can issue tokens for the other.
 
+use std::time::Duration;
+
+use logkey::proto::{
+    AuditEventFilter, ListAuditEventsRequest, WatchAuditEventsRequest,
+    audit_service_client::AuditServiceClient,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -65,6 +71,40 @@ async fn an_issuer_cannot_issue_tokens_for_a_tenant_without_it() {
     let TwoIssuers { stage, other, _folder } = service_with_two_issuers().await;
     let foreign = token(&other, &json!({}), &json!({"iss": OTHER, "tenant": "payments"}));
     stage.rejects(&foreign, "no tenant for the tenant claim").await;
+}
+
+#[tokio::test]
+async fn the_issuer_of_a_tenant_cannot_make_an_operator() {
+    let TwoIssuers { stage, other, _folder } = service_with_two_issuers().await;
+    let everything = format!("{ALL} logkey:audit logkey:bulk logkey:admin");
+    let scopes = json!(everything.split(' ').collect::<Vec<_>>());
+    for scope in [json!(everything), scopes, json!("logkey:audit  logkey:admin"), json!("logkey:admin")] {
+        let body = json!({"iss": OTHER, "tenant": "orders", "scope": scope});
+        let caller = Caller::new(stage.service.channel(), &token(&other, &json!({}), &body));
+        assert!(!caller.who_am_i().await.unwrap().scopes.contains(&"logkey:admin".to_owned()));
+        let filter = || AuditEventFilter { tenant_id: "payments".into(), ..AuditEventFilter::default() };
+        let request = ListAuditEventsRequest { filter: Some(filter()), ..ListAuditEventsRequest::default() };
+        let mut audit = AuditServiceClient::new(caller.channel());
+        match audit.list_audit_events(caller.request(request)).await {
+            Ok(page) => assert_eq!(page.into_inner().events, [], "{scope}"),
+            Err(status) => assert_eq!(reason(&status), "SCOPE_MISSING", "{scope}"),
+        }
+        let request = WatchAuditEventsRequest { filter: Some(filter()), after_position: Some(0) };
+        if let Ok(stream) = audit.watch_audit_events(caller.request(request)).await {
+            let next = tokio::time::timeout(Duration::from_millis(300), stream.into_inner().message()).await;
+            if let Ok(Ok(Some(answer))) = next {
+                assert_eq!(answer.events, [], "{scope}");
+            }
+        }
+    }
+    // The operators' issuer reads the events of every tenant.
+    let body = json!({"scope": "logkey:admin"});
+    let operator = Caller::new(stage.service.channel(), &token(&stage.forge, &json!({}), &body));
+    let filter = AuditEventFilter { tenant_id: "orders".into(), ..AuditEventFilter::default() };
+    let request = ListAuditEventsRequest { filter: Some(filter), ..ListAuditEventsRequest::default() };
+    let answer =
+        AuditServiceClient::new(operator.channel()).list_audit_events(operator.request(request)).await;
+    assert!(!answer.unwrap().into_inner().events.is_empty());
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ pub(in crate::server) fn list_audit(
     wire: proto::ListAuditEventsRequest,
 ) -> Result<ListAuditRequest, InvalidField> {
     let mut fields = Fields::default();
-    let page_size = fields.page(wire.page_size, &wire.page_token);
+    let page_size = fields.page(wire.page_size);
     let filter = fields.filter(wire.filter.unwrap_or_default());
     fields.finish()?;
     Ok(ListAuditRequest {

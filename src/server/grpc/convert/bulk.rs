@@ -79,7 +79,7 @@ pub(in crate::server) fn list_jobs(
     wire: proto::ListBulkAssociationsRequest,
 ) -> Result<JobQuery, InvalidField> {
     let mut fields = Fields::default();
-    let page_size = fields.page(wire.page_size, &wire.page_token);
+    let page_size = fields.page(wire.page_size);
     let mut states = Vec::with_capacity(wire.states.len());
     for (number, state) in wire.states.iter().enumerate() {
         match proto::BulkState::try_from(*state).ok().and_then(job_state) {
@@ -100,7 +100,7 @@ pub(in crate::server) fn list_items(
 ) -> Result<ItemQuery, InvalidField> {
     let mut fields = Fields::default();
     let job = fields.job_id(&wire.id);
-    let page_size = fields.page(wire.page_size, &wire.page_token);
+    let page_size = fields.page(wire.page_size);
     let mut states = Vec::with_capacity(wire.states.len());
     for (number, state) in wire.states.iter().enumerate() {
         match proto::BulkItemState::try_from(*state).ok().and_then(item_state) {

@@ -61,7 +61,7 @@ pub(in crate::server) fn finding_query(
     wire: proto::ListCoverageFindingsRequest,
 ) -> Result<FindingQuery, InvalidField> {
     let mut fields = Fields::default();
-    let page_size = fields.page(wire.page_size, &wire.page_token);
+    let page_size = fields.page(wire.page_size);
     let kinds = wire.kinds.iter().filter_map(|kind| {
         let kind = FindingKind::from_number(i64::from(*kind));
         if kind.is_none() {

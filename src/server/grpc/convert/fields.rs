@@ -19,8 +19,6 @@ use crate::{
 const DEFAULT_PAGE: usize = 50;
 /// The largest page.
 const MAX_PAGE: usize = 500;
-/// The longest page token, in bytes.
-const MAX_PAGE_TOKEN: usize = 8192;
 
 /// Why a request message cannot become a request of a use case.
 #[derive(Debug)]
@@ -72,14 +70,8 @@ impl Fields {
         text.parse().map_err(|problem| self.violation(field, DisplayReason(&problem))).ok()
     }
 
-    /// The page size. Adds a violation if the token is too long to be a page token.
-    pub(super) fn page(&mut self, size: i32, token: &str) -> usize {
-        if token.len() > MAX_PAGE_TOKEN {
-            self.violation(
-                "page_token",
-                "is not a next_page_token of this service: use the one from the previous response, unchanged",
-            );
-        }
+    /// The page size.
+    pub(super) fn page(&mut self, size: i32) -> usize {
         match usize::try_from(size) {
             Ok(0) => DEFAULT_PAGE,
             Ok(size) => size.min(MAX_PAGE),

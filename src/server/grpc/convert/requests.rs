@@ -78,7 +78,7 @@ pub(in crate::server) fn check(
 pub(in crate::server) fn list(wire: proto::ListKeyAssociationsRequest) -> Result<ListRequest, InvalidField> {
     let mut fields = Fields::default();
     let location = fields.location(&wire.account_id, &wire.region);
-    let page_size = fields.page(wire.page_size, &wire.page_token);
+    let page_size = fields.page(wire.page_size);
     if !wire.log_group_name_prefix.is_empty() && wire.log_group_name_prefix.parse::<LogGroupName>().is_err() {
         fields.violation(
             "log_group_name_prefix",
@@ -137,7 +137,7 @@ pub(in crate::server) fn usage(wire: proto::GetKeyUsageRequest) -> Result<UsageR
     let mut fields = Fields::default();
     let key = fields.parse::<KmsKeyId>("kms_key_id", &wire.kms_key_id);
     let location = fields.location(&wire.account_id, &wire.region);
-    let page_size = fields.page(wire.page_size, &wire.page_token);
+    let page_size = fields.page(wire.page_size);
     fields.finish()?;
     let Some(key) = key else { return Err(InvalidField::missing_request()) };
     Ok(UsageRequest { key, location, page_size, unverified_page_token: wire.page_token.into() })

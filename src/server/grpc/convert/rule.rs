@@ -125,7 +125,7 @@ pub(in crate::server) fn evaluate(
 
 pub(in crate::server) fn list(wire: proto::ListEncryptionRulesRequest) -> Result<RuleQuery, InvalidField> {
     let mut fields = Fields::default();
-    let page_size = fields.page(wire.page_size, &wire.page_token);
+    let page_size = fields.page(wire.page_size);
     let tenant = fields.tenant(&wire.tenant_id);
     let mut states = Vec::with_capacity(wire.states.len().min(RuleState::ALL.len()));
     for state in wire.states {

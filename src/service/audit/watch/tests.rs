@@ -17,7 +17,7 @@ use crate::{
         tenant::{Tenant, TenantId},
     },
     ports::{Authorize, Clock as _, TenantDirectory, quotas::QuotaDiscoveryDisabled},
-    service::{AuditPorts, Dependencies, ServiceState, StreamLimits},
+    service::{AuditPorts, Dependencies, PageTokens, ServiceState, StreamLimits},
     testing::{
         FakeAudit, FakeAws, FakeClock, FakeLog, FakePolicy, FakeQueries, FakeQuota, FakeRules,
         FakeUpstreamLimiter, call, principal, tenant,
@@ -94,6 +94,7 @@ impl TestEnv {
             observations: audit.history.clone(),
             requests: audit.history.clone(),
             open: audit.clone(),
+            page_tokens: Arc::new(PageTokens::new(&[[1; 32]])),
             clock: clock.clone(),
             tasks: tasks.clone(),
         });

@@ -15,7 +15,7 @@ use crate::{
         context::Context,
         error::{Error, FleetError, StorageError},
         fleet::ports::Fleet,
-        queries::page_token::{PageCursor, TokenScope},
+        queries::page_token::{PageCursor, RequestTokens},
     },
 };
 
@@ -98,10 +98,10 @@ impl Fleet {
     async fn job_page(&self, cx: &mut Context, query: JobQuery) -> Result<JobPage, Error> {
         let JobQuery { states, tenant, page_size, unverified_page_token } = query;
         require_scope(cx, Access::Read)?;
-        let own = cx.tenant()?.id.clone();
+        cx.tenant()?;
         let scope = format!("jobs\n{states:?}\n{tenant:?}");
-        let token_scope = TokenScope { tenant: &own, scope: &scope };
-        let cursor = PageCursor::decode(&unverified_page_token, token_scope)?;
+        let tokens = RequestTokens::of(cx, &scope);
+        let cursor: PageCursor = tokens.open(&unverified_page_token)?;
         let tenant = match visible_owner(cx, tenant)? {
             Visible::All => None,
             Visible::Of(tenant) => Some(tenant),
@@ -117,9 +117,8 @@ impl Fleet {
             jobs.push(self.view(cx, job).await?);
         }
         let last = jobs.last().filter(|_| more).map(|view: &JobView| view.job.id.to_string().into());
-        let next_page_token = last.map_or_else(Box::default, |last| {
-            PageCursor { aws: None, after: Some(last) }.encode(token_scope)
-        });
+        let next_page_token =
+            last.map_or_else(Box::default, |last| tokens.seal(PageCursor { aws: None, after: Some(last) }));
         Ok(JobPage { jobs, next_page_token })
     }
 
@@ -140,10 +139,9 @@ impl Fleet {
         if tenant.is_some_and(|tenant| tenant != job.creator.tenant) {
             return Err(Error::Fleet(FleetError::JobNotFound(id)));
         }
-        let own = cx.tenant()?.id.clone();
         let scope = format!("items\n{id}\n{states:?}\n{reasons:?}\n{location:?}");
-        let token_scope = TokenScope { tenant: &own, scope: &scope };
-        let cursor = PageCursor::decode(&unverified_page_token, token_scope)?;
+        let tokens = RequestTokens::of(cx, &scope);
+        let cursor: PageCursor = tokens.open(&unverified_page_token)?;
         let after = cursor.after.as_deref().and_then(|text| {
             let (location, seq) = text.split_once('/')?;
             Some(ItemKey { job: id, location: location.parse().ok()?, seq: seq.parse().ok()? })
@@ -166,9 +164,8 @@ impl Fleet {
         items.truncate(page_size);
         let last = items.last().filter(|_| more);
         let last = last.map(|item| format!("{}/{}", item.key.location, item.key.seq).into());
-        let next_page_token = last.map_or_else(Box::default, |last| {
-            PageCursor { aws: None, after: Some(last) }.encode(token_scope)
-        });
+        let next_page_token =
+            last.map_or_else(Box::default, |last| tokens.seal(PageCursor { aws: None, after: Some(last) }));
         Ok(ItemPage { items, next_page_token })
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     service::{
         context::Context,
         error::{Error, StorageError},
-        queries::page_token::{PageCursor, TokenScope},
+        queries::page_token::RequestTokens,
     },
 };
 
@@ -94,13 +94,11 @@ impl CoverageQueries {
 
     async fn finding_page(&self, cx: &mut Context, query: &FindingQuery) -> Result<FindingPage, Error> {
         let visible = self.visible(cx, &query.scope).await?;
-        let own = cx.tenant()?.id.clone();
         let owner = visible.as_ref().map(|visible| &visible.owner);
         let token_scope = format!("findings\n{:?}\n{:?}\n{owner:?}", query.scope, query.kinds);
-        let token_scope = TokenScope { tenant: &own, scope: &token_scope };
-        let cursor = PageCursor::decode(&query.unverified_page_token, token_scope)?;
+        let tokens = RequestTokens::of(cx, &token_scope);
+        let mut position: Position = tokens.open(&query.unverified_page_token)?;
         let Some(visible) = visible else { return Ok(FindingPage::default()) };
-        let mut position = cursor.after.as_deref().and_then(Position::parse).unwrap_or_default();
         let filter = FindingFilter {
             locations: visible.filter(),
             rule: query.scope.rule.clone(),
@@ -111,7 +109,7 @@ impl CoverageQueries {
         let mut examined = 0;
         let next_page_token = 'page: loop {
             if examined >= MAX_EXAMINED {
-                break position.into_token(token_scope);
+                break tokens.seal(position);
             }
             let window = FindingWindow { after: position.key(), skip: position.skip, limit: STORE_PAGE };
             let found = self.ports.store.findings(&filter, &window).await;
@@ -119,7 +117,7 @@ impl CoverageQueries {
             let is_last = found.len() < usize::try_from(STORE_PAGE).unwrap_or(usize::MAX);
             for stored in found {
                 if findings.len() == query.page_size {
-                    break 'page position.into_token(token_scope);
+                    break 'page tokens.seal(position);
                 }
                 examined += 1;
                 if may_see(cx, &visible, &stored) {
@@ -175,11 +173,7 @@ impl Position {
         Self { after: Some(after), skip: 0 }
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok()
-    }
-
-    /// The finding, if its texts are valid: the caller can change a token.
+    /// The finding, if its texts are valid in this version of the service.
     fn key(&self) -> Option<FindingKey> {
         let AfterFinding { account, region, name, tenant, rule, kind } = self.after.as_ref()?;
         let location = Location { account: account.parse().ok()?, region: region.parse().ok()? };
@@ -191,10 +185,5 @@ impl Position {
             rule: (!rule.is_empty()).then(|| rule.as_str().into()),
             kind: FindingKind::from_number(*kind)?,
         })
-    }
-
-    fn into_token(self, scope: TokenScope<'_>) -> Box<str> {
-        let text = serde_json::to_string(&self).unwrap_or_default();
-        PageCursor { aws: None, after: Some(text.into()) }.encode(scope)
     }
 }

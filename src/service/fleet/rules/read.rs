@@ -18,7 +18,7 @@ use crate::{
         context::Context,
         error::{AccessError, Error, StorageError},
         fleet::ports::Fleet,
-        queries::page_token::{PageCursor, TokenScope},
+        queries::page_token::{PageCursor, RequestTokens},
     },
 };
 
@@ -117,10 +117,10 @@ impl Fleet {
     async fn rule_page(&self, cx: &mut Context, query: RuleQuery) -> Result<RulePage, Error> {
         let RuleQuery { states, tenant, page_size, unverified_page_token } = query;
         require_read(cx)?;
-        let own = cx.tenant()?;
+        cx.tenant()?;
         let scope = format!("rules\n{states:?}\n{tenant:?}");
-        let token_scope = TokenScope { tenant: &own.id, scope: &scope };
-        let cursor = PageCursor::decode(&unverified_page_token, token_scope)?;
+        let tokens = RequestTokens::of(cx, &scope);
+        let cursor: PageCursor = tokens.open(&unverified_page_token)?;
         let after = cursor.after.as_deref().and_then(parse_position);
         let mut tenants = cx.tenants();
         let owner = match visible_owner(cx, tenant)? {
@@ -151,9 +151,8 @@ impl Fleet {
         for rule in found {
             rules.push(self.rule_view(cx, rule).await?);
         }
-        let next_page_token = last.map_or_else(Box::default, |last| {
-            PageCursor { aws: None, after: Some(last) }.encode(token_scope)
-        });
+        let next_page_token =
+            last.map_or_else(Box::default, |last| tokens.seal(PageCursor { aws: None, after: Some(last) }));
         Ok(RulePage { rules, next_page_token })
     }
 }
