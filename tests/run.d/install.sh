@@ -10,6 +10,11 @@ buf_version=v1.75.0
 grpcurl_version=v1.9.3
 tessera_version=v1.0.4
 cargo_deny_version=0.20.2
+protoc_gen_go_version=v1.36.12
+protoc_gen_go_grpc_version=v1.6.2
+# Programs from Maven.
+protoc_version=4.36.2
+grpc_java_version=1.83.1
 
 # Creates the cache directories and sets the environment. Also finds a Rust toolchain that was installed
 # under another HOME.
@@ -84,6 +89,40 @@ cargo_tool() {
   [[ -e $stored ]] && return 0
   echo "building $1 $2"
   cargo install --quiet --debug --locked "$1" --version "$2" --root "$cache/cargo" --force && touch "$stored"
+}
+
+# maven_tool NAME GROUP VERSION: copies a program that a Maven repository has, once per version.
+maven_tool() {
+  local stored="$cache/bin/$1-$3" arch
+  [[ -x $stored ]] && return 0
+  command -v mvn >/dev/null || debian_package maven || return
+  arch=$(uname -m)
+  echo "copying $2:$1:$3"
+  mvn --quiet --batch-mode dependency:copy "-Dartifact=$2:$1:$3:exe:linux-${arch/aarch64/aarch_64}" \
+    "-DoutputDirectory=$cache/maven" && mv "$cache/maven/$1-$3-"*.exe "$stored" && chmod +x "$stored"
+}
+
+# Installs the plugins of proto/buf.gen.yaml and sets $plugins to the folders that contain them.
+proto_plugins() {
+  local folder="$cache/plugins" tool
+  go_tool protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go "$protoc_gen_go_version" &&
+    go_tool protoc-gen-go-grpc google.golang.org/grpc/cmd/protoc-gen-go-grpc "$protoc_gen_go_grpc_version" &&
+    maven_tool protoc com.google.protobuf "$protoc_version" &&
+    maven_tool protoc-gen-grpc-java io.grpc "$grpc_java_version" &&
+    python_env proto tests/proto/requirements.txt && node_env tests/proto || return
+  command -v grpc_python_plugin >/dev/null || debian_package protobuf-compiler-grpc || return
+  mkdir -p "$folder"
+  for tool in "protoc-gen-go-$protoc_gen_go_version" "protoc-gen-go-grpc-$protoc_gen_go_grpc_version" \
+    "protoc-$protoc_version" "protoc-gen-grpc-java-$grpc_java_version"; do
+    ln -sf "$cache/bin/$tool" "$folder/${tool%-*}"
+  done
+  plugins="$folder:$venv/bin:$PWD/tests/proto/node_modules/.bin"
+}
+
+# generate_clients DIR: generates clients in every language of proto/buf.gen.yaml.
+generate_clients() {
+  go_tool buf github.com/bufbuild/buf/cmd/buf "$buf_version" && proto_plugins || return
+  (cd proto && PATH=$plugins:$PATH "$cache/bin/buf-$buf_version" generate --output "$1")
 }
 
 # python_env NAME REQUIREMENTS: creates a virtual environment, and creates it again if the requirements

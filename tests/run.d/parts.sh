@@ -4,8 +4,8 @@
 declare -A about=(
   [fmt]="the Rust sources are formatted"
   [shell]="shellcheck on the shell scripts"
-  [proto]="buf lint and buf format on proto/"
   [rolling]="three replicas behind HAProxy are restarted one after the other under load; no call is lost (1 minute)"
+  [proto]="proto/: buf lint, buf format, no change that breaks clients of its first version, clients in four languages"
   [alerts]="promtool: the alerts are valid, and those of the fleet fire when they should"
   [clippy]="clippy on all targets and on the release features, warnings denied"
   [deny]="cargo-deny: licenses, sources and bans of the dependencies; advisories where their database is reachable"
@@ -35,7 +35,29 @@ part_shell() {
 
 part_proto() {
   go_tool buf github.com/bufbuild/buf/cmd/buf "$buf_version" || return
-  "$cache/bin/buf-$buf_version" lint proto && "$cache/bin/buf-$buf_version" format --diff --exit-code proto
+  local buf="$cache/bin/buf-$buf_version"
+  "$buf" lint proto && "$buf" format --diff --exit-code proto &&
+    "$buf" breaking proto --against tests/proto/d553433.binpb && part_proto_generate
+}
+
+# Generates the clients and looks for each service in each language. 2 seconds, once the plugins are installed.
+part_proto_generate() {
+  local out name file missing=0
+  out=$(mktemp -d)
+  generate_clients "$out" || return
+  for file in proto/keyassociation/v1/*_service.proto; do
+    file=$(basename "$file" .proto)
+    name=$(sed -n 's/^service \(.*\) {$/\1/p' "proto/keyassociation/v1/$file.proto")
+    if ! { grep -q "^type ${name}Client interface" "$out/gen/go/keyassociation/v1/${file}_grpc.pb.go" &&
+      grep -q "^class ${name}Stub" "$out/gen/python/keyassociation/v1/${file}_pb2_grpc.py" &&
+      grep -q "^export const ${name}: GenService" "$out/gen/typescript/keyassociation/v1/${file}_pb.ts" &&
+      grep -q "^public final class ${name}Grpc" "$out/gen/java/logkey/keyassociation/v1/${name}Grpc.java"; }; then
+      echo "$name is not generated in every language"
+      missing=1
+    fi
+  done
+  rm -r "$out"
+  return "$missing"
 }
 
 part_alerts() {
