@@ -2,12 +2,15 @@
 
 pub mod audit;
 pub mod check;
+mod completion;
 pub mod config_file;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod init;
 mod limits;
 mod onboarding;
 pub mod policy;
+mod proto;
 mod runtime;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
@@ -16,10 +19,10 @@ pub mod token;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use logkey_client::verbs::ClientCommand;
 
-use self::runtime::block_on;
+use self::{config_file::ConfigFile, runtime::block_on};
 
 /// The arguments of the process.
 #[derive(Debug, Parser)]
@@ -30,12 +33,16 @@ use self::runtime::block_on;
     max_term_width = 100
 )]
 struct Cli {
+    #[command(flatten)]
+    config: ConfigFile,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a commented configuration and keys for trying logkey out
+    Init(init::InitArgs),
     /// Run the service
     Serve(serve::ServeArgs),
     /// Report every problem in a configuration, without starting the service
@@ -56,6 +63,12 @@ enum Command {
     Audit(audit::AuditArgs),
     /// Show the current state of tenant quotas and AWS quotas
     Limits(limits::LimitsArgs),
+    /// Write the .proto files and their descriptor set, to generate clients from
+    Proto(proto::ProtoArgs),
+    /// Print the script that completes commands in a shell
+    Completion(completion::CompletionArgs),
+    /// Write the manual pages of every command
+    Man(completion::ManArgs),
     #[command(flatten)]
     Client(ClientCommand),
 }
@@ -75,6 +88,10 @@ pub fn run() -> ExitCode {
         Command::Onboarding(args) => block_on(onboarding::run(args)),
         Command::Audit(args) => block_on(audit::run(args)),
         Command::Limits(args) => block_on(limits::run(args)),
+        Command::Proto(args) => proto::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Completion(args) => completion::run(&args, Cli::command()),
+        Command::Man(args) => completion::write_man_pages(&args, Cli::command()),
         Command::Client(command) => block_on(logkey_client::verbs::run(command)),
     }
 }

@@ -11,3 +11,6 @@ tonic::include_proto!("keyassociation.v1");
 
 /// The compiled descriptors with their comments, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// The files of `proto/`, each with its name and its text.
+pub const SOURCES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));

@@ -33,12 +33,13 @@ pub fn run(args: &CheckArgs) -> ExitCode {
 }
 
 fn check(args: &CheckArgs, env: &dyn Env, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
-    match Settings::load(&args.config.path, env) {
+    let path = args.config.path(env);
+    match Settings::load(&path, env) {
         Ok(settings) => {
             for warning in &settings.warnings {
                 writeln!(err, "warning: {warning}")?;
             }
-            writeln!(out, "{} is valid: {}", args.config.path.display(), summary(&settings))?;
+            writeln!(out, "{} is valid: {}", path.display(), summary(&settings))?;
             for issuer in &settings.auth.issuers {
                 writeln!(out, "{}", issuer_rights(issuer, &settings))?;
             }

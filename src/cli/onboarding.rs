@@ -72,7 +72,7 @@ pub(super) async fn run(args: OnboardingArgs) -> ExitCode {
 
 async fn fetch(args: &OnboardingArgs, env: &dyn Env) -> Result<String, String> {
     let settings =
-        Settings::load(&args.config.path, env).map_err(|diagnostics| join_diagnostics(&diagnostics))?;
+        Settings::load(&args.config.path(env), env).map_err(|diagnostics| join_diagnostics(&diagnostics))?;
     let grant = load_grant(&settings, &args.tenant, args.account)?;
     let service_principal = match &args.service_principal {
         Some(arn) if is_principal(arn) => arn.clone(),

@@ -53,7 +53,7 @@ pub fn run(args: &PolicyArgs) -> ExitCode {
 }
 
 fn execute(args: &PolicyArgs, env: &dyn Env, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let settings = Settings::load(&args.config.path, env)
+    let settings = Settings::load(&args.config.path(env), env)
         .map_err(|diagnostics| Failure::Invalid(lines(&diagnostics)))?;
     match &args.command {
         Command::Show(args) => show::run(args, &settings, out),

@@ -29,14 +29,15 @@ pub(super) struct ServeArgs {
 }
 
 pub(super) async fn run(args: ServeArgs) -> ExitCode {
-    let settings = match Settings::load(&args.config.path, &ProcessEnv) {
+    let config = args.config.path(&ProcessEnv);
+    let settings = match Settings::load(&config, &ProcessEnv) {
         Ok(settings) => settings,
         Err(diagnostics) => {
             anstream::eprintln!("{}", join_diagnostics(&diagnostics));
             return ExitCode::from(EXIT_USAGE);
         }
     };
-    match Box::pin(serve(settings, args.config.path)).await {
+    match Box::pin(serve(settings, config)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             anstream::eprintln!("logkey: {}", error_chain(&*error));

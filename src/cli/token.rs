@@ -57,7 +57,6 @@ pub(super) fn sign(args: &TokenArgs, now: Timestamp) -> Result<String, TokenErro
 }
 
 /// Creates the keys and their key set in `folder`.
-#[cfg(feature = "sandbox")]
 pub(super) fn make_keys(folder: &std::path::Path) -> Result<(), TokenError> {
     Ok(keys::generate(folder).map(drop)?)
 }

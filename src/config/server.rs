@@ -76,6 +76,7 @@ pub(super) fn read(section: &Section<'_>) -> Server {
                 .unwrap_or_default()
                 .into_iter()
                 .collect(),
+            documentation_url: section.optional("documentation_url", value::http_url),
         },
         tls: section.optional_section("tls").and_then(|tls| read_tls(&tls)),
     };

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use url::Url;
+
 use super::transport::{
     connection_driver::ConnectionLifetime, connection_limits::ConnectionLimits, source::TrustedProxies,
 };
@@ -25,4 +27,6 @@ pub struct Config {
     pub lifetime: ConnectionLifetime,
     /// The networks whose `x-forwarded-for` is trusted.
     pub trusted_proxies: TrustedProxies,
+    /// The base URL of the documentation site, to which errors link.
+    pub documentation_url: Option<Url>,
 }

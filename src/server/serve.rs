@@ -12,7 +12,7 @@ use tower::layer::util::{Identity, Stack};
 
 use super::{
     config::Config,
-    grpc::handler::GrpcHandler,
+    grpc::{handler::GrpcHandler, status},
     health,
     layers::{
         stack::{LayerPorts, RequestStack, request_stack},
@@ -76,6 +76,7 @@ pub async fn run(
     parts: Services,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
+    config.documentation_url.iter().for_each(status::set_documentation_url);
     let readiness = Arc::clone(&parts.readiness);
     let (health, reporter) = health::service(readiness.report().ready).await;
     let health_changes = health::follow(reporter, readiness.watch());

@@ -83,6 +83,9 @@ async fn the_statement_in_an_error_fixes_its_cause() {
     assert_eq!(reason(&status), "KEY_POLICY_LACKS_LOGS_SERVICE");
     let info = status.get_details_error_info().unwrap();
     let offered: Value = serde_json::from_str(&info.metadata["remedy_document"]).unwrap();
+    assert!(status.message().ends_with("; the statement to paste is in `remedy_document`"), "{status:?}");
+    let help = status.get_details_help().unwrap();
+    assert_eq!(help.links[0].url, "docs/errors.md#KEY_POLICY_LACKS_LOGS_SERVICE");
     install(&service, |account| account.key_with(key_with("mended", &[offered])));
     caller.associate(GROUP, &key("mended")).await.unwrap();
     service.stop().await;

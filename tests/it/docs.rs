@@ -34,7 +34,8 @@ fn every_reason_is_explained_under_its_code() {
             heading = section.split('`').nth(1).unwrap_or_default();
         }
         let mut quoted = line.split('`').skip(1).step_by(2);
-        if let (true, Some(reason)) = (line.starts_with("| `"), quoted.next())
+        if let (true, Some(reason)) = (line.starts_with("| <a id="), quoted.next())
+            && line.starts_with(&format!("| <a id=\"{reason}\"></a>"))
             && Reason::ALL.iter().any(|candidate| candidate.as_str() == reason)
         {
             let code = if heading.is_empty() { quoted.next().unwrap() } else { heading };
@@ -63,6 +64,18 @@ fn links_between_documents_lead_to_existing_files() {
         }
     }
     assert!(checked > 20, "{checked} links");
+}
+
+#[test]
+fn the_documentation_site_has_every_page() {
+    let summary = fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();
+    let listed: BTreeSet<PathBuf> = summary
+        .split("](")
+        .skip(1)
+        .map(|rest| root().join("docs").join(rest.split(')').next().unwrap()))
+        .collect();
+    let pages = markdown(&root().join("docs")).into_iter().chain(markdown(&root().join("docs/adr")));
+    assert_eq!(pages.filter(|page| !page.ends_with("SUMMARY.md")).collect::<BTreeSet<_>>(), listed);
 }
 
 fn markdown(folder: &Path) -> Vec<PathBuf> {

@@ -46,6 +46,7 @@ mod transport;
 mod auth_throttle;
 mod sandbox;
 mod secrets;
+mod setup_commands;
 mod sinks;
 mod store;
 mod tls;

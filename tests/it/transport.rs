@@ -62,6 +62,7 @@ fn config() -> server::Config {
         connections: server::ConnectionLimits::default(),
         lifetime: server::ConnectionLifetime::default(),
         trusted_proxies: server::TrustedProxies::default(),
+        documentation_url: None,
     }
 }
 

@@ -19,6 +19,7 @@ declare -A about=(
   [idp]="two real identity providers in front of the service"
   [aws]="boto3 and moto against the embedded AWS, a bulk job checked by boto3, and the service in front of moto"
   [onboarding]="the documents of logkey onboarding, checked by parliament, cfn-lint and an HCL parser"
+  [site]="the documentation site: mdBook builds it, and its links and those of the other documents lead somewhere"
   [demo]="logkey demo from start to end"
   [readme]="the commands of README.md, docs/bulk.md and docs/rules.md, unchanged"
   [audit]="the audit log, checked by the OCSF schema, Go's sumdb and tessera's fsck"
@@ -166,6 +167,20 @@ part_audit() {
   local python=$venv/bin/python
   tests/clients/audit/run.sh "$python" "$cache/bin/fsck-$tessera_version" &&
     with_service env GRPCURL="$cache/bin/grpcurl-$grpcurl_version" tests/clients/audit/served.sh "$python"
+}
+
+# 2 seconds, once the programs are installed. The site links to files beside the documents, so they lie beside it.
+part_site() {
+  python_env site tests/site/requirements.txt || return
+  local site code
+  site=$(mktemp -d)
+  local links=("$venv/bin/lychee" --offline --include-fragments --no-progress)
+  "$venv/bin/mdbook" build --dest-dir "$site/docs" && cp -r deploy proto "$site" &&
+    cp --parents tests/clients/audit/tlog/main.go "$site" && "${links[@]}" "$site/docs" &&
+    "${links[@]}" README.md CONTRIBUTING.md CHANGELOG.md "docs/**/*.md" "deploy/**/*.md"
+  code=$?
+  rm -r "$site"
+  return "$code"
 }
 
 part_demo() { built && "$LOGKEY_BINARY" demo; }

@@ -55,10 +55,11 @@ impl LogLocation {
             let (store, archive) = (store::Config { url }, ArchiveSettings::default());
             return Ok(OpenLog { store, origin: ORIGIN.into(), key_file: None, archive });
         }
-        let settings = Settings::load(&self.config.path, &ProcessEnv).map_err(|diagnostics| {
-            let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-            Failure::Settings(lines.join("\n"))
-        })?;
+        let settings =
+            Settings::load(&self.config.path(&ProcessEnv), &ProcessEnv).map_err(|diagnostics| {
+                let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+                Failure::Settings(lines.join("\n"))
+            })?;
         let store = settings.store.config;
         let (origin, key_file) = (settings.audit.checkpoint_origin, settings.audit.checkpoint_key_file);
         Ok(OpenLog { store, origin, key_file, archive: settings.audit.archive })

@@ -11,8 +11,7 @@ fn check_text(text: &str) -> (ExitCode, String, String) {
     let config = folder.path().join("logkey.toml");
     fs::write(&config, text).unwrap();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code =
-        check(&CheckArgs { config: ConfigFile { path: config } }, &EmptyEnv, &mut out, &mut err).unwrap();
+    let code = check(&CheckArgs { config: config.into() }, &EmptyEnv, &mut out, &mut err).unwrap();
     let text =
         |bytes| String::from_utf8(bytes).unwrap().replace(&format!("{}/", folder.path().display()), "");
     (code, text(out), text(err))
@@ -75,8 +74,7 @@ fn the_summary_counts_suspended_tenants_and_policy_files() {
         fs::write(folder.path().join(name), "forbid (principal, action, resource);").unwrap();
     }
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code =
-        check(&CheckArgs { config: ConfigFile { path: config } }, &EmptyEnv, &mut out, &mut err).unwrap();
+    let code = check(&CheckArgs { config: config.into() }, &EmptyEnv, &mut out, &mut err).unwrap();
     assert_eq!(code, ExitCode::SUCCESS, "{}", String::from_utf8(err).unwrap());
     let out = String::from_utf8(out).unwrap();
     let (summary, _issuers) = out.split_once('\n').unwrap();

@@ -5,6 +5,7 @@ mod answer;
 mod aws_messages;
 mod code;
 mod details;
+mod documentation;
 mod edge_messages;
 mod edge_refusal;
 mod messages;
@@ -17,6 +18,7 @@ pub use self::{answer::DOMAIN, texts::StatusTexts};
 pub(in crate::server) use self::{
     answer::{from_error, from_refusal, from_tenant_refusal, internal, missing_extension},
     code::code_name,
+    documentation::set_documentation_url,
     edge_refusal::EdgeRefusal,
     normalize::normalize,
 };

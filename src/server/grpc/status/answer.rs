@@ -6,6 +6,7 @@ use tonic_types::StatusExt as _;
 use super::{
     code::code,
     details::StatusDetails,
+    documentation,
     edge_messages::{refusal_details, tenant_refusal_details},
     edge_refusal::EdgeRefusal,
     messages::status_details,
@@ -57,5 +58,6 @@ pub(super) fn status(call: &Call, reason: Reason, details: StatusDetails) -> Sta
     let StatusDetails { message, mut details, metadata } = details;
     details.set_error_info(reason.as_str(), DOMAIN, metadata);
     details.set_request_info(call.request_id.as_str(), "");
+    details.add_help_link(format!("what {reason} means and what to do"), documentation::link(reason));
     Status::with_error_details(code(reason), message, details)
 }

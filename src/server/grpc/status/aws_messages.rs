@@ -18,13 +18,19 @@ const OPERATOR_RETRY: Duration = Duration::from_secs(30);
 /// The `RetryInfo` delay of a refusal that AWS probably lifts by itself. AWS documents a few minutes at most.
 const APPLYING_RETRY: Duration = Duration::from_secs(10);
 
+/// The end of a message whose details have a policy statement.
+const STATEMENT_LOCATION: &str = "; the statement to paste is in `remedy_document`";
+
 /// The cause that a check found, and the statement that fixes it, ready to paste.
 fn diagnosis_details(cause: &Check, answer: &AwsErrorDetails) -> StatusDetails {
-    let message = if cause.remedy.is_empty() {
+    let mut message = if cause.remedy.is_empty() {
         cause.detail.clone()
     } else {
         format!("{}: {}", cause.detail, cause.remedy)
     };
+    if cause.document.is_some() {
+        message.push_str(STATEMENT_LOCATION);
+    }
     let kind = cause.reason().unwrap_or(Reason::KeyNotUsable);
     let details = StatusDetails::new(message)
         .with_precondition(kind.as_str(), &cause.remedy)

@@ -39,6 +39,8 @@ fn every_status_has_its_reason_domain_and_request_id() {
     let info = details.error_info().unwrap();
     assert_eq!((info.reason.as_str(), info.domain.as_str()), ("TOKEN_MISSING", "keyassociation.v1"));
     assert_eq!(details.request_info().unwrap().request_id, "the-id");
+    let [link] = &*details.help().unwrap().links else { panic!("{details:?}") };
+    assert_eq!(link.url, "docs/errors.md#TOKEN_MISSING");
 }
 
 #[test]
