@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs the commands of README.md under "Try it by hand" and then those of docs/bulk.md and docs/rules.md in order, on free
-# ports.
+# Runs the commands of README.md under "Try it by hand" and then those of docs/grpcurl.md, docs/bulk.md and docs/rules.md
+# in order, on free ports.
 # LOGKEY_BINARY and GRPCURL are the paths of the programs.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 readme=$PWD/README.md
-guides=("$PWD/docs/bulk.md" "$PWD/docs/rules.md")
+guides=("$PWD/docs/grpcurl.md" "$PWD/docs/bulk.md" "$PWD/docs/rules.md")
 work=$(mktemp -d)
 script=$work/script
 # Stop everything that the commands started.
@@ -43,6 +43,11 @@ claim() {
   fi
 }
 claim "logkey check accepts the configuration" 'is valid: 1 tenant, 1 account, 1 issuer'
+claim "whoami shows the tenant" '^TENANT +payments'
+claim "get shows the key that was set" '^KEY +1234abcd-12ab-34cd-56ef-1234567890ab'
+claim "usage says that data still needs the key" '^VERDICT +STILL_PROTECTS_DATA'
+claim "check-key says that the key would be refused" '^VERDICT +WOULD_FAIL'
+claim "access lists the checks of the role" 'ROLE_ASSUMABLE +PASSED'
 claim "GetCaller returns the tenant" '"tenantId": "payments"'
 claim "an alias is resolved and its key is set" '"kmsKeyArn": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"'
 claim "the association is read from AWS" '"source": "SOURCE_LIVE"'

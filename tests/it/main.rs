@@ -15,6 +15,7 @@ mod bound_tokens;
 mod bulk;
 #[path = "../../benches/shared/child.rs"]
 mod child;
+mod client;
 mod corpus;
 mod coverage;
 mod diagnosis;

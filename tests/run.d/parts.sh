@@ -21,7 +21,7 @@ declare -A about=(
   [onboarding]="the documents of logkey onboarding, checked by parliament, cfn-lint and an HCL parser"
   [site]="the documentation site: mdBook builds it, and its links and those of the other documents lead somewhere"
   [demo]="logkey demo from start to end"
-  [readme]="the commands of README.md, docs/bulk.md and docs/rules.md, unchanged"
+  [readme]="the commands of README.md, docs/grpcurl.md, docs/bulk.md and docs/rules.md, unchanged"
   [audit]="the audit log, checked by the OCSF schema, Go's sumdb and tessera's fsck"
 )
 

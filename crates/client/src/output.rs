@@ -14,3 +14,6 @@ pub use self::{
     report::{Column, Report, Table},
     table::escape,
 };
+
+#[cfg(test)]
+mod tests;

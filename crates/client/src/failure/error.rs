@@ -34,6 +34,31 @@ pub enum Failure {
     /// The service answered, and the answer is what the command calls a failure. It has been printed.
     #[error("{0}")]
     Negative(String),
+    /// What the command waits for has not happened yet.
+    #[error("{0}")]
+    NotYet(String),
+    /// An object that the command looked for does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// A failure about one of several objects.
+    #[error("{context}: {failure}")]
+    In {
+        /// The object.
+        context: String,
+        /// What failed.
+        failure: Box<Failure>,
+    },
+    /// A failure with what to do.
+    #[error("{failure}\n{hint}")]
+    WithHint {
+        /// What failed.
+        failure: Box<Failure>,
+        /// What to do.
+        hint: String,
+    },
+    /// Several objects failed. The first one decides on the exit code.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<Failure>),
     /// The output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),

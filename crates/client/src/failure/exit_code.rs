@@ -20,8 +20,18 @@ pub(super) fn of(failure: &Failure) -> u8 {
     match failure {
         Failure::Usage(_) => USAGE,
         Failure::Refused(status) => of_status(status),
-        Failure::Unreachable { .. } | Failure::Timeout { .. } => TRY_AGAIN,
+        Failure::Unreachable { .. } | Failure::Timeout { .. } | Failure::NotYet(_) => TRY_AGAIN,
+        Failure::NotFound(_) => NOT_FOUND,
+        Failure::In { failure, .. } | Failure::WithHint { failure, .. } => of(failure),
+        Failure::Several(failures) => failures.first().map_or(FAILED, of),
         Failure::Negative(_) | Failure::Output(_) => FAILED,
+    }
+}
+
+impl Failure {
+    /// Whether the same command can succeed later.
+    pub(crate) fn can_pass(&self) -> bool {
+        of(self) == TRY_AGAIN
     }
 }
 
@@ -46,3 +56,6 @@ fn of_status(status: &Status) -> u8 {
         | Code::DataLoss => FAILED,
     }
 }
+
+#[cfg(test)]
+mod tests;

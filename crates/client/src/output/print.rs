@@ -4,7 +4,11 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use terminal_size::{Width, terminal_size_of};
 
-use super::{args::Format, args::OutputArgs, report::Report, report::Table, table};
+use super::{
+    args::{Format, OutputArgs},
+    report::{Report, Table, Visibility},
+    table,
+};
 
 /// Prints a report in the form that the arguments ask for.
 ///
@@ -25,7 +29,9 @@ pub fn print(report: &Report, args: &OutputArgs) -> io::Result<()> {
 /// As [`print`].
 pub fn print_text(text: &str) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
-    writeln!(out, "{}", text.strip_suffix('\n').unwrap_or(text))?;
+    if !text.is_empty() {
+        writeln!(out, "{}", text.strip_suffix('\n').unwrap_or(text))?;
+    }
     out.flush()
 }
 
@@ -35,7 +41,7 @@ pub fn is_closed_pipe(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe
 }
 
-fn render(report: &Report, format: Format) -> io::Result<String> {
+pub(super) fn render(report: &Report, format: Format) -> io::Result<String> {
     match format {
         Format::Table => Ok(table::render(report, false, terminal_width())),
         Format::Wide => Ok(table::render(report, true, None)),
@@ -43,8 +49,9 @@ fn render(report: &Report, format: Format) -> io::Result<String> {
         Format::Yaml => serde_saphyr::to_string(&report.document).map_err(io::Error::other),
         Format::Csv => csv(&report.table),
         Format::Name => {
-            let names = report.table.rows.iter().filter_map(|row| row.get(report.table.name));
-            Ok(names.map(|name| table::escape(name)).collect::<Vec<_>>().join("\n"))
+            let rows = report.table.rows.iter().filter_map(|row| row.get(report.table.name));
+            let names = report.name.as_ref().map_or_else(|| rows.collect(), |name| vec![name]);
+            Ok(names.into_iter().map(|name| table::escape(name) + "\n").collect())
         }
     }
 }
@@ -58,9 +65,11 @@ fn terminal_width() -> Option<u16> {
 
 fn csv(table: &Table) -> io::Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(table.columns.iter().map(|column| column.key))?;
+    let shown = |index: usize| table.columns.get(index).is_some_and(|it| it.is_in(Visibility::Narrow));
+    writer.write_record(table.columns.iter().filter(|it| it.is_in(Visibility::Narrow)).map(|it| it.key))?;
     for row in &table.rows {
-        writer.write_record(row.iter().map(|cell| without_formula(cell)))?;
+        let cells = row.iter().enumerate().filter(|(index, _)| shown(*index));
+        writer.write_record(cells.map(|(_, cell)| without_formula(cell)))?;
     }
     let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
     String::from_utf8(bytes).map_err(io::Error::other)
@@ -68,7 +77,7 @@ fn csv(table: &Table) -> io::Result<String> {
 
 /// A spreadsheet runs a cell that begins like a formula. An apostrophe makes it a text:
 /// <https://owasp.org/www-community/attacks/CSV_Injection>.
-fn without_formula(cell: &str) -> String {
+pub(super) fn without_formula(cell: &str) -> String {
     let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
     if is_formula { format!("'{cell}") } else { cell.to_owned() }
 }

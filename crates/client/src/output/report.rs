@@ -11,6 +11,10 @@ pub struct Report {
     pub details: Vec<Detail>,
     /// The rows, for every other form.
     pub table: Table,
+    /// Whether the table has one row that tables show as names and values.
+    pub is_record: bool,
+    /// What `name` prints instead of a column.
+    pub name: Option<String>,
     /// Sentences below the table. Only in tables.
     pub notes: Vec<String>,
 }
@@ -19,7 +23,7 @@ pub struct Report {
 #[derive(Clone, Debug)]
 pub struct Detail {
     /// What it is.
-    pub name: &'static str,
+    pub name: String,
     /// Its value.
     pub value: String,
 }
@@ -39,20 +43,45 @@ pub struct Table {
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     pub(super) key: &'static str,
-    pub(super) wide: bool,
+    pub(super) visibility: Visibility,
+}
+
+/// The forms that have a column.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Visibility {
+    Everywhere,
+    /// `table` only: a short form of another column.
+    Narrow,
+    /// Every form except `table`.
+    Wide,
 }
 
 impl Column {
-    /// A column of every table.
+    /// A column of every form.
     #[must_use]
     pub const fn new(key: &'static str) -> Self {
-        Self { key, wide: false }
+        Self { key, visibility: Visibility::Everywhere }
     }
 
     /// A column of the forms `wide` and `csv` only.
     #[must_use]
     pub const fn wide(key: &'static str) -> Self {
-        Self { key, wide: true }
+        Self { key, visibility: Visibility::Wide }
+    }
+
+    /// A column of the form `table` only, where a column of the other forms is too wide.
+    #[must_use]
+    pub const fn narrow(key: &'static str) -> Self {
+        Self { key, visibility: Visibility::Narrow }
+    }
+
+    pub(super) fn is_in(self, left_out: Visibility) -> bool {
+        self.visibility != left_out
+    }
+
+    /// The header in a table.
+    pub(super) fn title(self) -> String {
+        self.key.to_uppercase().replace('_', " ")
     }
 }
 
@@ -84,12 +113,26 @@ impl Report {
         Self { document, table, ..Self::default() }
     }
 
+    /// Makes `-o name` print this name instead of a column.
+    #[must_use]
+    pub fn one_name(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Shows the only row as names and values.
+    #[must_use]
+    pub fn as_record(mut self) -> Self {
+        self.is_record = true;
+        self
+    }
+
     /// Adds a value above the table. An empty one is left out.
     #[must_use]
     pub fn detail(mut self, name: &'static str, value: impl Into<String>) -> Self {
         let value = value.into();
         if !value.is_empty() {
-            self.details.push(Detail { name, value });
+            self.details.push(Detail { name: name.to_owned(), value });
         }
         self
     }

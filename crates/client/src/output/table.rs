@@ -2,17 +2,22 @@
 
 use comfy_table::{ContentArrangement, presets};
 
-use super::report::{Detail, Report, Table};
+use super::report::{Detail, Report, Table, Visibility};
 
 /// Renders the details, the table and the notes. `width`: the columns of the terminal; absent, lines are as long
 /// as they must be.
 pub(super) fn render(report: &Report, wide: bool, width: Option<u16>) -> String {
-    let details = lines(&details(&report.details), width);
-    let table = match (report.table.rows.is_empty(), report.table.columns.is_empty()) {
-        (_, true) => String::new(),
-        (true, false) => report.table.empty.to_owned(),
-        (false, false) => lines(&rows(&report.table, wide), width),
+    let left_out = if wide { Visibility::Narrow } else { Visibility::Wide };
+    let mut details = report.details.clone();
+    let table = if report.is_record {
+        details.extend(record(&report.table, left_out));
+        String::new()
+    } else if report.table.rows.is_empty() {
+        wrap(report.table.empty, width)
+    } else {
+        lines(&rows(&report.table, left_out), width)
     };
+    let details = lines(&pairs(&details), width);
     let notes = report.notes.iter().map(|note| wrap(note, width)).collect::<Vec<_>>().join("\n");
     [details, table, notes].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
@@ -30,21 +35,27 @@ pub fn escape(text: &str) -> String {
     })
 }
 
-fn details(details: &[Detail]) -> comfy_table::Table {
+/// The row of a record, without empty values.
+fn record(table: &Table, left_out: Visibility) -> Vec<Detail> {
+    let cells = table.columns.iter().zip(table.rows.iter().flatten());
+    let shown = cells.filter(|(column, cell)| column.is_in(left_out) && !cell.is_empty());
+    shown.map(|(column, cell)| Detail { name: column.title(), value: cell.clone() }).collect()
+}
+
+fn pairs(details: &[Detail]) -> comfy_table::Table {
     let mut table = plain();
     for Detail { name, value } in details {
-        table.add_row([(*name).to_owned(), escape(value)]);
+        table.add_row([name.clone(), escape(value)]);
     }
     table
 }
 
-fn rows(rows: &Table, wide: bool) -> comfy_table::Table {
-    let shown = |index: usize| rows.columns.get(index).is_some_and(|column| wide || !column.wide);
+fn rows(rows: &Table, left_out: Visibility) -> comfy_table::Table {
     let mut table = plain();
-    let titles = rows.columns.iter().map(|column| column.key.to_uppercase().replace('_', " "));
-    table.set_header(titles.enumerate().filter(|(index, _)| shown(*index)).map(|(_, title)| title));
+    let columns = rows.columns.iter().filter(|column| column.is_in(left_out));
+    table.set_header(columns.map(|column| column.title()));
     for row in &rows.rows {
-        let cells = row.iter().enumerate().filter(|(index, _)| shown(*index));
+        let cells = rows.columns.iter().zip(row).filter(|(column, _)| column.is_in(left_out));
         table.add_row(cells.map(|(_, cell)| if cell.is_empty() { "-".to_owned() } else { escape(cell) }));
     }
     table
