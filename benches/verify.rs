@@ -162,6 +162,7 @@ fn intent(number: u64) -> Event {
             subject: Some(format!("someone-{}@example.com", number % 900).into()),
             issuer: Some("https://idp.example.com".into()),
             token_id: Some("d3c550fd-dbcc-4bbb-a232-57fd68e1bd82".into()),
+            delegation: None,
             source: Some("192.0.2.7".parse().unwrap()),
             unverified_user_agent: Some("grpc-node-js/1.13.0".into()),
         },

@@ -13,6 +13,7 @@ use logkey::{
             FindingChange, FindingRecord, JournalEntry, Keys, Kind, LogEvent, ReconciliationResult,
         },
         call::Action,
+        principal::Delegation,
         reason::Reason,
     },
     ports::{AuditLog as _, Clock},
@@ -80,6 +81,10 @@ fn samples(clock: &dyn Clock) -> Result<Vec<Event>, Box<dyn Error>> {
             subject: Some("Ünïcödé \u{202e}\u{1b}[31m\u{0}\"quoted\"\\".into()),
             issuer: Some("https://idp.example.com".into()),
             token_id: Some("jti-1".into()),
+            delegation: Some(Delegation {
+                on_behalf_of: "Zoë \u{202e}\u{0}".into(),
+                actor: "portal \"backend\"\\".into(),
+            }),
             source: Some("2001:db8::1".parse()?),
             unverified_user_agent: Some("grpc-node/1.9 \u{200b}".repeat(100).into()),
         },

@@ -2,6 +2,7 @@
 //! got.
 #![expect(clippy::unwrap_used, reason = "test support: a panic in a fake fails the test")]
 
+mod authn;
 mod aws;
 mod coverage;
 mod edge;
@@ -15,9 +16,10 @@ mod rules;
 mod tree;
 
 pub use self::{
+    authn::FakeAuthn,
     aws::{FakeAws, RecordedCall},
     coverage::FakeCoverage,
-    edge::{FakeAudit, FakeAuthn, FakeClock, FakePolicy, FakeQuota, FakeTenants, FakeUpstreamLimiter},
+    edge::{FakeAudit, FakeClock, FakePolicy, FakeQuota, FakeTenants, FakeUpstreamLimiter},
     fixture::{ACCOUNT, KEY, OTHER_KEY, REGION, call, principal, tenant},
     group_events::FakeGroupEvents,
     history::FakeHistory,

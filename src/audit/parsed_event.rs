@@ -33,6 +33,10 @@ pub struct ParsedEvent {
     pub issuer: Option<String>,
     /// `actor.session.uid`.
     pub token_id: Option<String>,
+    /// `unmapped.logkey.on_behalf_of`: the person for whom a program calls.
+    pub on_behalf_of: Option<String>,
+    /// `actor.app_uid`: the program that calls for this person.
+    pub delegate: Option<String>,
     /// `cloud.account.uid`.
     pub account: Option<String>,
     /// `cloud.region`.
@@ -109,6 +113,8 @@ impl TryFrom<&StoredEvent> for ParsedEvent {
             resource: owned(resource),
             issuer: owned(issuer),
             token_id: owned(token_id),
+            on_behalf_of: owned(own.on_behalf_of),
+            delegate: owned(event.actor.app_uid),
             account: event.cloud.account.map(|account| account.uid.into_string()),
             region: owned(event.cloud.region),
             log_group: owned(log_group),

@@ -10,6 +10,7 @@ use crate::{
         association::{Location, Resource, Target},
         audit::{Actor, AuditOperation, Event, EventId, Keys, Kind, ReconciliationResult},
         call::{Action, RequestId},
+        principal::Delegation,
         tenant::TenantId,
         time::Timestamp,
     },
@@ -131,6 +132,9 @@ fn change(stored: &StoredEvent) -> Option<PendingChange> {
             subject: text(&view.subject),
             issuer: text(&view.issuer),
             token_id: text(&view.token_id),
+            delegation: text(&view.on_behalf_of)
+                .zip(text(&view.delegate))
+                .map(|(on_behalf_of, actor)| Delegation { on_behalf_of, actor }),
             source: None,
             unverified_user_agent: None,
         },

@@ -12,7 +12,7 @@ use super::{
     token_error::TokenError,
 };
 use crate::domain::{
-    principal::{CertificateThumbprint, PolicyClaims, Scopes},
+    principal::{CertificateThumbprint, Delegation, PolicyClaims, Scopes},
     time::Timestamp,
 };
 
@@ -49,6 +49,8 @@ pub(super) struct Claims {
     pub(super) not_before: Option<Timestamp>,
     /// `cnf.x5t#S256`.
     pub(super) bound_to: Option<CertificateThumbprint>,
+    /// `sub` and `act.sub`.
+    pub(super) delegation: Option<Delegation>,
 }
 
 // === impl Claims ===
@@ -74,8 +76,10 @@ impl Claims {
                 return Err(TokenError::LivesTooLong);
             }
         }
+        let subject = subject(claims.get("sub")).ok_or(TokenError::SubjectMissing)?;
         Ok(Self {
-            subject: subject(claims)?,
+            delegation: delegation(claims, &subject)?,
+            subject,
             tenant: tenant(claims, issuer)?,
             scopes: scopes(claims, issuer)?,
             for_policy: policy_claims::read(claims, &issuer.policy_claims)?,
@@ -153,13 +157,18 @@ fn check_audience(claims: &Members, issuer: &IssuerConfig) -> Result<(), TokenEr
     Ok(())
 }
 
-fn subject(claims: &Members) -> Result<Arc<str>, TokenError> {
-    let subject = claims.get("sub").and_then(Value::as_str).ok_or(TokenError::SubjectMissing)?;
-    if (1..=MAX_SUBJECT).contains(&subject.len()) && !subject.chars().any(char::is_control) {
-        Ok(subject.into())
-    } else {
-        Err(TokenError::SubjectMissing)
-    }
+fn subject(sub: Option<&Value>) -> Option<Arc<str>> {
+    let subject = sub?.as_str()?;
+    let is_usable = (1..=MAX_SUBJECT).contains(&subject.len()) && !subject.chars().any(char::is_control);
+    is_usable.then(|| subject.into())
+}
+
+/// The person and the program of a token with `act`. Only the outermost `act` is the current actor; the ones in it
+/// are history, which RFC 8693, section 4.1, excludes from access control.
+fn delegation(claims: &Members, subject_claim: &Arc<str>) -> Result<Option<Delegation>, TokenError> {
+    let Some(act) = claims.get("act") else { return Ok(None) };
+    let actor = act.as_object().and_then(|act| subject(act.get("sub"))).ok_or(TokenError::ActorMalformed)?;
+    Ok(Some(Delegation { on_behalf_of: Arc::clone(subject_claim), actor }))
 }
 
 fn tenant(claims: &Members, issuer: &IssuerConfig) -> Result<Box<str>, TokenError> {

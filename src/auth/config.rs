@@ -72,6 +72,9 @@ pub struct IssuerConfig {
     pub max_lifetime: Option<Duration>,
     /// Whether every token must be bound to the client's certificate (RFC 8705). Default false.
     pub require_bound: bool,
+    /// Whether a caller with a token of this issuer may name in `x-on-behalf-of` the person for whom it calls.
+    /// Default false.
+    pub may_assert_user: bool,
 }
 
 /// The claim that names whom a token is for.
@@ -193,6 +196,7 @@ impl IssuerConfig {
             accept_id_tokens: false,
             max_lifetime: None,
             require_bound: false,
+            may_assert_user: false,
         }
     }
 

@@ -166,6 +166,7 @@ impl JwtAuthn {
             claims: claims.for_policy,
             token_id: claims.id.unwrap_or_else(|| fallback_token_id(&digest)),
             expires: claims.expires,
+            delegation: claims.delegation,
         });
         let verified = CachedToken {
             principal: Arc::clone(&principal),
@@ -215,6 +216,10 @@ impl Authenticate for JwtAuthn {
     fn is_cached(&self, unverified_token: &str) -> bool {
         unverified_token.len() <= self.config.max_token_bytes
             && self.token_cache.find(&sha256(unverified_token)).is_some()
+    }
+
+    fn may_assert_user(&self, issuer: &str) -> bool {
+        self.issuers.get(issuer).is_some_and(|issuer| issuer.config.may_assert_user)
     }
 
     fn readiness(&self) -> IssuerReadiness {

@@ -49,6 +49,8 @@ pub enum TokenError {
     AudienceShared,
     /// `sub` is missing, not a string, empty, too long, or has control characters.
     SubjectMissing,
+    /// `act` is not an object, or its `sub` is missing or unusable like the token's `sub`.
+    ActorMalformed,
     /// `exp` is missing or not a time.
     ExpiryMissing,
     /// The time in `exp` has passed.
@@ -112,6 +114,7 @@ impl TokenError {
             Self::AudienceOther => "meant for another audience",
             Self::AudienceShared => "meant for other audiences too",
             Self::SubjectMissing => "sub missing or malformed",
+            Self::ActorMalformed => "act malformed, or without a usable sub",
             Self::ExpiryMissing => "exp missing or malformed",
             Self::Expired => "expired",
             Self::NotBeforeMissing => "nbf missing or malformed",

@@ -84,6 +84,7 @@ fn read_issuer(section: &Section<'_>) -> Option<IssuerConfig> {
         require_at_jwt,
         accept_id_tokens,
         require_bound,
+        may_assert_user,
     ] = [
         flag("may_grant_admin", false),
         flag("only_audience", false),
@@ -92,6 +93,7 @@ fn read_issuer(section: &Section<'_>) -> Option<IssuerConfig> {
         flag("require_at_jwt", false),
         flag("accept_id_tokens", false),
         flag("require_bound", false),
+        flag("may_assert_user", false),
     ];
 
     let default = IssuerConfig::new(&issuer?, AUDIENCE, tenant_claim?, scope_claim?);
@@ -113,6 +115,7 @@ fn read_issuer(section: &Section<'_>) -> Option<IssuerConfig> {
         accept_id_tokens,
         max_lifetime,
         require_bound,
+        may_assert_user,
         ..default
     })
 }

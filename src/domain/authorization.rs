@@ -244,7 +244,7 @@ impl<C: Command> Authorized<C> {
             tenant: Arc::clone(tenant),
             grant: Arc::clone(grant),
             location: location.clone(),
-            subject: Arc::clone(&requester.principal.subject),
+            subject: Arc::clone(requester.principal.responsible()),
         };
         Ok(Self { access, command, policies })
     }
@@ -339,7 +339,7 @@ impl Access {
         &self.location
     }
 
-    /// The subject of the caller's token.
+    /// The person for whom a program calls, or else the subject of the caller's token.
     #[must_use]
     pub fn subject(&self) -> &Arc<str> {
         &self.subject

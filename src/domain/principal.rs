@@ -21,6 +21,18 @@ pub struct Principal {
     pub token_id: Arc<str>,
     /// The token's `exp`.
     pub expires: Timestamp,
+    /// The person for whom a program calls. `None` if the subject calls for itself.
+    pub delegation: Option<Delegation>,
+}
+
+/// A program that calls for a person: the token has `act` (RFC 8693, section 4.1), or an issuer that may assert
+/// users named the person in `x-on-behalf-of`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Delegation {
+    /// The person: the token's `sub`, or the value of `x-on-behalf-of`.
+    pub on_behalf_of: Arc<str>,
+    /// The program: `act.sub`, or the token's `sub` beside `x-on-behalf-of`.
+    pub actor: Arc<str>,
 }
 
 /// The SHA-256 of a client certificate in DER, which the claim `x5t#S256` contains (RFC 8705, section 3.1).
@@ -58,6 +70,16 @@ type ClaimTexts = (Box<str>, Box<[Box<str>]>);
 /// recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Scopes(Arc<[Box<str>]>);
+
+// === impl Principal ===
+
+impl Principal {
+    /// Who answers for the call: the person for whom a program calls, or else the token's subject.
+    #[must_use]
+    pub fn responsible(&self) -> &Arc<str> {
+        self.delegation.as_ref().map_or(&self.subject, |delegation| &delegation.on_behalf_of)
+    }
+}
 
 // === impl Scope ===
 

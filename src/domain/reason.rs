@@ -35,6 +35,7 @@ reasons! {
     TokenInvalid "TOKEN_INVALID" "UNAUTHENTICATED" "The token is not valid. The audit log records why.";
     TokenExpired "TOKEN_EXPIRED" "UNAUTHENTICATED" "The token has expired.";
     ScopeMissing "SCOPE_MISSING" "PERMISSION_DENIED" "The token lacks a scope.";
+    AssertedUserNotAllowed "ASSERTED_USER_NOT_ALLOWED" "PERMISSION_DENIED" "The caller may not name the person for whom it calls.";
     NotAllowed "NOT_ALLOWED" "PERMISSION_DENIED" "Policy denies the call.";
     TenantSuspended "TENANT_SUSPENDED" "PERMISSION_DENIED" "The tenant is suspended.";
     FieldInvalid "FIELD_INVALID" "INVALID_ARGUMENT" "Fields of the request are not valid.";

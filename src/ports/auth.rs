@@ -27,6 +27,9 @@ pub trait Authenticate: Send + Sync + 'static {
     /// have become invalid since.
     fn is_cached(&self, unverified_token: &str) -> bool;
 
+    /// Whether a caller with a token of this issuer may name in `x-on-behalf-of` the person for whom it calls.
+    fn may_assert_user(&self, issuer: &str) -> bool;
+
     /// The state of the issuers' keys.
     fn readiness(&self) -> IssuerReadiness;
 }

@@ -1,5 +1,6 @@
 //! The middleware of every call. `stack` lists the layers in order, each with its reason.
 
+mod asserted_user;
 mod auth_throttle;
 mod authn;
 mod content_type;

@@ -1,4 +1,4 @@
-//! Fakes of authentication, tenants, policy, limits, the audit log and the clock.
+//! Fakes of tenants, policy, limits, the audit log and the clock.
 
 use std::{
     sync::{
@@ -17,26 +17,19 @@ use crate::{
         audit::{Event, EventId, JournalEntry, Kind, ReconciliationResult},
         authorization::{AuthzRequest, Decision, Denial, LogScope, ResourceScope},
         call::RequestId,
-        principal::{CertificateThumbprint, Principal, Scope},
+        principal::Scope,
         reason::Reason,
         tenant::{Tenant, TenantId},
         time::Timestamp,
     },
     ports::{
-        AcquireError, Admission, AuditLog, AuditUnavailable, Authenticate, AuthnError, Authorize, Clock,
-        IssuerReadiness, OverQuota, PendingChange, PendingChanges, QuotaState, RecordedChange,
-        RecordedOutcome, TenantDirectory, TenantQuota, Unavailable, UpstreamLimiter, UpstreamPermit,
+        AcquireError, Admission, AuditLog, AuditUnavailable, Authorize, Clock, OverQuota, PendingChange,
+        PendingChanges, QuotaState, RecordedChange, RecordedOutcome, TenantDirectory, TenantQuota,
+        Unavailable, UpstreamLimiter, UpstreamPermit,
         limit::{Cost, DropGuard, QuotaKey, UpstreamOutcome},
     },
     testing::FakeHistory,
 };
-
-/// Accepts one token.
-#[derive(Debug)]
-pub struct FakeAuthn {
-    token: &'static str,
-    principal: Arc<Principal>,
-}
 
 /// Finds the given tenants.
 #[derive(Debug, Default)]
@@ -85,39 +78,6 @@ enum FakeMode {
 /// A clock that stands still until a test advances it.
 #[derive(Debug)]
 pub struct FakeClock(AtomicI64);
-
-// === impl FakeAuthn ===
-
-impl FakeAuthn {
-    /// Accepts `token` as the token of `principal`.
-    #[must_use]
-    pub fn accepting(token: &'static str, principal: Principal) -> Self {
-        Self { token, principal: Arc::new(principal) }
-    }
-}
-
-#[async_trait]
-impl Authenticate for FakeAuthn {
-    async fn authenticate(
-        &self,
-        unverified_token: &str,
-        _certificate: Option<&CertificateThumbprint>,
-    ) -> Result<Arc<Principal>, AuthnError> {
-        if unverified_token == self.token {
-            Ok(Arc::clone(&self.principal))
-        } else {
-            Err(AuthnError::Refused { reason: "another token", token_id: "hash".into() })
-        }
-    }
-
-    fn is_cached(&self, unverified_token: &str) -> bool {
-        unverified_token == self.token
-    }
-
-    fn readiness(&self) -> IssuerReadiness {
-        IssuerReadiness { problems: Vec::new(), serves: true }
-    }
-}
 
 // === impl FakeTenants ===
 

@@ -65,6 +65,7 @@ pub fn principal(tenant: &str, scopes: &[&str]) -> Principal {
         claims: PolicyClaims::default(),
         token_id: "jti-1".into(),
         expires: Timestamp::from_secs(4_000_000_000),
+        delegation: None,
     }
 }
 

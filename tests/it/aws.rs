@@ -130,6 +130,7 @@ impl TestEnv {
             claims: PolicyClaims::default(),
             token_id: "t".into(),
             expires: Timestamp::from_secs(0),
+            delegation: None,
         };
         let allow = |_: &AuthzRequest<'_>| Decision::Allow { policies: Vec::new() };
         Authorized::decide(allow, Requester { call: &call, principal: &principal }, &self.tenant, command)

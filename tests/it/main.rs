@@ -3,6 +3,7 @@
 
 #[path = "../../benches/shared/addresses.rs"]
 mod addresses;
+mod acting;
 mod audit;
 mod audit_archive;
 mod audit_commands;

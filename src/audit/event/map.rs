@@ -147,6 +147,7 @@ fn actor(event: &Event) -> Actor<'_> {
     let has_session = session.uid.is_some() || session.issuer.is_some();
     let app_name = if event.kind == Kind::Lifecycle { "logkey" } else { "unauthenticated" };
     Actor {
+        app_uid: principal.delegation.as_ref().map(|delegation| bounded(&delegation.actor, MAX_SHORT)),
         app_name: (user.is_none() && !has_session).then_some(app_name),
         user,
         session: has_session.then_some(session),
@@ -229,6 +230,11 @@ pub(super) fn logkey_fields<'e>(event: &'e Event, closes: Option<&'e str>) -> Lo
             }
         },
         reason: event.reason.as_deref().map(|text| bounded(text, MAX_SHORT)),
+        on_behalf_of: event
+            .actor
+            .delegation
+            .as_ref()
+            .map(|delegation| bounded(&delegation.on_behalf_of, MAX_SHORT)),
         requested_key: event.keys.requested.as_deref().map(|text| bounded(text, MAX_SHORT)),
         resolved_key: event.keys.resolved.as_ref().map(key_text),
         previous_key: event.keys.previous.as_ref().map(key_text),

@@ -11,6 +11,7 @@ use crate::domain::{
         FindingRecord, Keys, Kind, LogEvent, ReconciliationResult,
     },
     call::Action,
+    principal::Delegation,
     time::Timestamp,
 };
 
@@ -28,6 +29,7 @@ fn outcome() -> Event {
             subject: Some("alice\u{1b}[31m".into()),
             issuer: Some("https://idp.example.com".into()),
             token_id: Some("jti-1".into()),
+            delegation: Some(Delegation { on_behalf_of: "zoë".into(), actor: "portal\u{7}".into() }),
             source: Some("192.0.2.7".parse().unwrap()),
             unverified_user_agent: Some("grpc-\u{202e}rust".into()),
         },
@@ -72,6 +74,7 @@ fn an_event_is_one_line_of_ocsf_api_activity() {
     assert_eq!(at("/actor/authorizations/0/policy/uid"), "grants");
     assert_eq!(at("/resources/0/uid"), "arn:aws:logs:eu-west-1:111122223333:log-group:/app/web");
     assert_eq!(at("/unmapped/logkey/reason"), "ticket \"42\"");
+    assert_eq!(at("/unmapped/logkey/on_behalf_of"), "zoë");
     assert_eq!(at("/unmapped/logkey/closes"), Uuid::from_u128(7).to_string());
     assert_eq!(at("/status"), "Success");
     assert_eq!(indexed.outcome, Some("OK"));
@@ -84,6 +87,7 @@ fn text_from_outside_cannot_control_a_terminal() {
     let json: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(json["actor"]["user"]["uid"], "alice\\u{1b}[31m");
     assert_eq!(json["http_request"]["user_agent"], "grpc-\\u{202e}rust");
+    assert_eq!(json["actor"]["app_uid"], "portal\\u{7}");
 }
 
 #[test]

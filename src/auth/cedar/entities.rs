@@ -68,15 +68,23 @@ impl EntityBuilder {
     }
 
     pub(super) fn caller(&self, principal: &Principal) -> Entity {
-        let Principal { subject, issuer, tenant, scopes, claims, .. } = principal;
+        let Principal { subject, issuer, tenant, scopes, claims, delegation, .. } = principal;
         let claims =
             claims.iter().map(|(path, texts)| (path, Value::strings(texts.iter().map(|text| &**text))));
+        let delegation = delegation.iter().flat_map(|delegation| {
+            [
+                ("onBehalfOf", Value::string(&delegation.on_behalf_of)),
+                ("actor", Value::string(&delegation.actor)),
+            ]
+        });
         let attributes = [
             ("subject", Value::string(subject)),
             ("issuer", Value::string(issuer)),
             ("tenant", Value::string(tenant.as_str())),
             ("scopes", Value::strings(scopes.iter())),
-        ];
+        ]
+        .into_iter()
+        .chain(delegation);
         let id = self.caller.id(&format!("{issuer}|{subject}"));
         Entity::with_tags(id, attributes, Some(self.tenant.id(tenant.as_str())), claims)
     }

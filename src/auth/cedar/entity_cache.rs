@@ -9,7 +9,7 @@ use super::engine::values::{Entity, Value};
 use crate::{
     auth::two_gen_cache::TwoGenCache,
     domain::{
-        principal::{PolicyClaims, Principal, Scopes},
+        principal::{Delegation, PolicyClaims, Principal, Scopes},
         tenant::TenantId,
         time::Timestamp,
     },
@@ -46,6 +46,7 @@ struct CallerKey {
     issuer: Arc<str>,
     scopes: Scopes,
     claims: PolicyClaims,
+    delegation: Option<Delegation>,
 }
 
 // === impl EntityCache ===
@@ -62,13 +63,15 @@ impl EntityCache {
 
     /// The caller's entity. Calls `build` if it is not cached.
     pub(super) fn caller(&self, principal: &Principal, build: impl FnOnce(&Principal) -> Entity) -> Entity {
-        let Principal { tenant, subject, issuer, scopes, claims, token_id: _, expires: _ } = principal;
+        let Principal { tenant, subject, issuer, scopes, claims, delegation, token_id: _, expires: _ } =
+            principal;
         let key = CallerKey {
             tenant: tenant.clone(),
             subject: Arc::clone(subject),
             issuer: Arc::clone(issuer),
             scopes: scopes.clone(),
             claims: claims.clone(),
+            delegation: delegation.clone(),
         };
         if let Some(found) = self.callers.find(&key) {
             return found;

@@ -81,6 +81,8 @@ mod tests {
             resource: Some("arn:aws:logs:eu-west-1:111122223333:log-group:/app/web".into()),
             issuer: None,
             token_id: None,
+            on_behalf_of: None,
+            delegate: None,
             account: None,
             region: None,
             log_group: None,

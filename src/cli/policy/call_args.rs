@@ -19,7 +19,7 @@ use crate::{
         call::{Action, Call, RequestId},
         fleet_kind::FleetKind,
         key::KeyTags,
-        principal::{PolicyClaims, Principal, Scope},
+        principal::{Delegation, PolicyClaims, Principal, Scope},
         tenant::{AccountGrant, Tenant, TenantId},
         time::Timestamp,
     },
@@ -40,6 +40,12 @@ pub(super) struct CallArgs {
     /// The token's iss claim [default: the tenant's first issuer]
     #[arg(long)]
     issuer: Option<String>,
+    /// The person for whom a program calls, as x-on-behalf-of names it [default: the subject, with --actor]
+    #[arg(long, value_name = "PERSON")]
+    on_behalf_of: Option<String>,
+    /// The program that calls for a person, as act.sub names it [default: the subject, with --on-behalf-of]
+    #[arg(long, value_name = "PROGRAM")]
+    actor: Option<String>,
     /// The token's scopes, for policies that use them; those that the issuer may not grant do not count
     #[arg(long, value_delimiter = ' ')]
     #[serde(default)]
@@ -216,6 +222,7 @@ impl CallArgs {
                 claims: self.policy_claims(),
                 token_id: "none".into(),
                 expires: at,
+                delegation: self.delegation(),
             },
             call: Call {
                 request_id: RequestId::new_v7(),
@@ -229,6 +236,12 @@ impl CallArgs {
             key: key.map_err(|reason| format!("kms_key: {reason}"))?,
             facts: self.facts()?,
         })
+    }
+
+    fn delegation(&self) -> Option<Delegation> {
+        let text = |text: &Option<String>| text.as_deref().unwrap_or(&self.subject).into();
+        let is_delegated = self.on_behalf_of.is_some() || self.actor.is_some();
+        is_delegated.then(|| Delegation { on_behalf_of: text(&self.on_behalf_of), actor: text(&self.actor) })
     }
 
     fn policy_claims(&self) -> PolicyClaims {

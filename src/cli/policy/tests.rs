@@ -181,3 +181,34 @@ fn explain_names_a_policy_that_denies_because_it_cannot_be_evaluated() {
         assert!(line.contains("overflow"), "the reason is missing: {out}");
     }
 }
+
+#[test]
+fn a_policy_can_be_tried_for_a_person() {
+    let folder = tempfile::tempdir().unwrap();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/policies/logkey.toml");
+    let config = folder.path().join("logkey.toml");
+    std::fs::copy(example, &config).unwrap();
+    let policy = r#"@id("only-alice") forbid (principal, action, resource)
+        unless { principal has onBehalfOf && principal.onBehalfOf == "alice" };"#;
+    std::fs::write(folder.path().join("only-alice.cedar"), policy).unwrap();
+    let explain = |person: &[&str]| {
+        let call = [
+            "explain",
+            "--tenant",
+            "payments",
+            "--action",
+            "GetKeyAssociation",
+            "--log-group",
+            "/payments/x",
+        ];
+        policy_with(&config, &[&call, person].concat()).1
+    };
+    for person in [&["--on-behalf-of", "alice"][..], &["--subject", "alice", "--actor", "portal"]] {
+        let out = explain(person);
+        assert!(out.starts_with("allow"), "{person:?}: {out}");
+    }
+    for person in [&["--subject", "alice"][..], &["--on-behalf-of", "bob", "--actor", "alice"]] {
+        let out = explain(person);
+        assert!(out.starts_with("forbid: only-alice"), "{person:?}: {out}");
+    }
+}

@@ -8,7 +8,7 @@ use crate::domain::{
     association::Resource,
     call::{Action, Call, RequestId},
     fleet::job_id::JobId,
-    principal::Principal,
+    principal::{Delegation, Principal},
     reason::Reason,
     tenant::TenantId,
     time::Timestamp,
@@ -134,6 +134,8 @@ pub struct Actor {
     pub issuer: Option<Arc<str>>,
     /// The token's `jti`, or a hash of the token.
     pub token_id: Option<Arc<str>>,
+    /// The person for whom a program calls, and the program.
+    pub delegation: Option<Delegation>,
     /// The network address that the call came from.
     pub source: Option<IpAddr>,
     /// The client's `user-agent`.
@@ -193,6 +195,7 @@ impl Actor {
             subject: principal.map(|principal| Arc::clone(&principal.subject)),
             issuer: principal.map(|principal| Arc::clone(&principal.issuer)),
             token_id: principal.map(|principal| Arc::clone(&principal.token_id)),
+            delegation: principal.and_then(|principal| principal.delegation.clone()),
             source: call.source,
             unverified_user_agent: call.unverified_user_agent.clone(),
         }

@@ -124,6 +124,9 @@ pub(crate) struct Product {
 pub(crate) struct Actor<'e> {
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub(crate) app_name: Option<&'static str>,
+    /// The program that calls for a person.
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) app_uid: Option<Text<'e>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<Uid<'e>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -247,6 +250,8 @@ pub(crate) struct LogkeyFields<'e> {
     pub(crate) reconciled: Option<Text<'e>>,
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<Text<'e>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) on_behalf_of: Option<Text<'e>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) requested_key: Option<Text<'e>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]

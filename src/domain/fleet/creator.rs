@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    principal::{PolicyClaims, Principal, Scopes},
+    principal::{Delegation, PolicyClaims, Principal, Scopes},
     serde_text,
     tenant::TenantId,
     time::Timestamp,
@@ -28,6 +28,12 @@ pub struct Creator {
     pub claims: Vec<(Box<str>, Vec<Box<str>>)>,
     /// The `jti` of the token, or a hash of it.
     pub token_id: Box<str>,
+    /// The person for whom a program created the job. Jobs that older releases stored have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<Box<str>>,
+    /// The program that created the job for this person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Box<str>>,
 }
 
 // === impl Creator ===
@@ -36,7 +42,7 @@ impl Creator {
     /// The principal of the job's changes. It does not expire with the token.
     #[must_use]
     pub fn to_principal(&self) -> Principal {
-        let Self { tenant, subject, issuer, scopes, claims, token_id } = self;
+        let Self { tenant, subject, issuer, scopes, claims, token_id, on_behalf_of, actor } = self;
         let claims = claims.iter().map(|(path, texts)| (path.clone(), texts.clone().into_boxed_slice()));
         Principal {
             tenant: tenant.clone(),
@@ -46,13 +52,17 @@ impl Creator {
             claims: claims.collect::<PolicyClaims>(),
             token_id: Arc::from(&**token_id),
             expires: Timestamp::from_micros(i64::MAX),
+            delegation: on_behalf_of.as_deref().zip(actor.as_deref()).map(|(on_behalf_of, actor)| {
+                Delegation { on_behalf_of: on_behalf_of.into(), actor: actor.into() }
+            }),
         }
     }
 }
 
 impl From<&Principal> for Creator {
     fn from(principal: &Principal) -> Self {
-        let Principal { tenant, subject, issuer, scopes, claims, token_id, expires: _ } = principal;
+        let Principal { tenant, subject, issuer, scopes, claims, token_id, expires: _, delegation } =
+            principal;
         Self {
             tenant: tenant.clone(),
             subject: (&**subject).into(),
@@ -60,6 +70,8 @@ impl From<&Principal> for Creator {
             scopes: scopes.iter().map(Into::into).collect(),
             claims: claims.iter().map(|(path, texts)| (path.into(), texts.to_vec())).collect(),
             token_id: (&**token_id).into(),
+            on_behalf_of: delegation.as_ref().map(|delegation| (&*delegation.on_behalf_of).into()),
+            actor: delegation.as_ref().map(|delegation| (&*delegation.actor).into()),
         }
     }
 }

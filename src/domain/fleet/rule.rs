@@ -124,6 +124,8 @@ impl EncryptionRule {
         let scopes = [Scope::Read, Scope::Bulk, Scope::Associate];
         let results = definition.selection.query_results.then_some(Scope::QueryResults);
         let creator = Creator {
+            on_behalf_of: None,
+            actor: None,
             tenant: tenant.clone(),
             subject: format!("rule/{id}").into(),
             issuer: CONFIGURATION.into(),

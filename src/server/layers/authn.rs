@@ -9,6 +9,7 @@ use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use tonic::body::Body;
 
 use super::{
+    asserted_user,
     auth_throttle::AuthFailureThrottle,
     middleware::{Middleware, Next},
     rejection::RejectionLog,
@@ -61,7 +62,16 @@ impl Middleware for Authn {
             _ if metadata_size(request.headers()) > MAX_METADATA => too_large(),
             Ok(unverified) => {
                 match self.authenticate(snapshot.authn(), &call, unverified, certificate.as_ref()).await {
-                    Ok(principal) => {
+                    Ok(verified) => {
+                        let delegated =
+                            asserted_user::delegate(request.headers(), &verified, snapshot.authn());
+                        let principal = match delegated {
+                            Ok(principal) => principal,
+                            Err(refusal) => {
+                                self.rejections.record(&call, Some(&verified), refusal.reason());
+                                return Ok(status::from_refusal(&call, &refusal).into_http());
+                            }
+                        };
                         request.headers_mut().remove(AUTHORIZATION);
                         request.extensions_mut().insert(principal);
                         request.extensions_mut().insert(snapshot);

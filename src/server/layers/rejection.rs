@@ -36,6 +36,7 @@ impl RejectionLog {
             EdgeRefusal::TokenExpired { token_id } => (Some(Arc::clone(token_id)), None),
             EdgeRefusal::TokenMissing
             | EdgeRefusal::IssuerUnavailable { .. }
+            | EdgeRefusal::AssertedUser(_)
             | EdgeRefusal::Overloaded { .. }
             | EdgeRefusal::Quota(_)
             | EdgeRefusal::Body { .. } => (None, None),

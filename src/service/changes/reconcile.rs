@@ -288,7 +288,7 @@ fn call(deadline: Instant) -> Call {
 
 /// The caller of the change, without scopes. Policy decides whether it may still read the resource.
 fn caller(intent: &Event, tenant: &TenantId, now: Timestamp) -> Principal {
-    let Actor { subject, issuer, token_id, .. } = intent.actor.clone();
+    let Actor { subject, issuer, token_id, delegation, .. } = intent.actor.clone();
     Principal {
         tenant: tenant.clone(),
         subject: subject.unwrap_or_default(),
@@ -297,5 +297,6 @@ fn caller(intent: &Event, tenant: &TenantId, now: Timestamp) -> Principal {
         claims: PolicyClaims::default(),
         token_id: token_id.unwrap_or_default(),
         expires: now,
+        delegation,
     }
 }

@@ -101,14 +101,14 @@ impl Entity {
         Self::with_tags(id, attributes, parent, [])
     }
 
-    pub(crate) fn with_tags<'t, const N: usize>(
+    pub(crate) fn with_tags<'t>(
         id: EntityId,
-        attributes: [(&str, Value); N],
+        attributes: impl IntoIterator<Item = (&'t str, Value)>,
         parent: Option<EntityId>,
         tags: impl IntoIterator<Item = (&'t str, Value)>,
     ) -> Self {
         let partial = |(name, value): (&str, Value)| (SmolStr::from(name), PartialValue::from(value.0));
-        let attributes = attributes.map(partial);
+        let attributes = attributes.into_iter().map(partial);
         let parents = parent.into_iter().map(|parent| parent.0).collect();
         let tags = tags.into_iter().map(partial);
         Self(Arc::new(ast::Entity::new_with_attr_partial_value(

@@ -162,6 +162,7 @@ impl Fixture {
                 .collect::<PolicyClaims>(),
             token_id: "t".into(),
             expires: Timestamp::from_secs(MONDAY + 600),
+            delegation: None,
         };
         let target = match case.target {
             Some("*") => Some(Target::QueryResults),

@@ -116,6 +116,7 @@ pub(super) fn protection(it: Protection) -> (proto::Protection, Option<prost_typ
 
 pub(in crate::server) fn caller(principal: &Principal, view: &Whoami) -> proto::GetCallerResponse {
     let Whoami { tenant, quota } = view;
+    let delegation = principal.delegation.as_ref();
     proto::GetCallerResponse {
         tenant_id: tenant.id.to_string(),
         subject: principal.subject.to_string(),
@@ -130,6 +131,8 @@ pub(in crate::server) fn caller(principal: &Principal, view: &Whoami) -> proto::
             in_flight: quota.in_flight,
         }),
         token_expire_time: Some(time(principal.expires)),
+        on_behalf_of: delegation.map(|it| it.on_behalf_of.to_string()).unwrap_or_default(),
+        actor: delegation.map(|it| it.actor.to_string()).unwrap_or_default(),
     }
 }
 

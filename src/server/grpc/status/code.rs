@@ -10,7 +10,9 @@ pub(super) fn code(reason: Reason) -> Code {
     use Reason as R;
     match reason {
         R::TokenMissing | R::TokenInvalid | R::TokenExpired => Code::Unauthenticated,
-        R::ScopeMissing | R::NotAllowed | R::TenantSuspended => Code::PermissionDenied,
+        R::ScopeMissing | R::AssertedUserNotAllowed | R::NotAllowed | R::TenantSuspended => {
+            Code::PermissionDenied
+        }
         R::FieldInvalid | R::RequestIdReused | R::KeyRegionMismatch | R::LogGroupReserved => {
             Code::InvalidArgument
         }

@@ -18,6 +18,7 @@ pub(super) fn refusal_details(refusal: &EdgeRefusal) -> StatusDetails {
             "the token cannot be verified, because the issuer's keys are not available: retry",
         )
         .with_retry(*retry_after),
+        EdgeRefusal::AssertedUser(problem) => StatusDetails::new(*problem),
         EdgeRefusal::Overloaded { retry_after } => {
             StatusDetails::new("the service is overloaded: retry later").with_retry(*retry_after)
         }

@@ -26,6 +26,8 @@ pub(in crate::server) enum EdgeRefusal {
         /// The delay after which a retry can succeed.
         retry_after: Duration,
     },
+    /// The caller may not name this person in `x-on-behalf-of`; the text says why and what to do.
+    AssertedUser(&'static str),
     /// The process is at its limit of calls in flight, or the source sent too many invalid tokens.
     Overloaded {
         /// The delay after which a retry can succeed.
@@ -49,6 +51,7 @@ impl EdgeRefusal {
             Self::Token { .. } => Reason::TokenInvalid,
             Self::TokenExpired { .. } => Reason::TokenExpired,
             Self::IssuerUnavailable { .. } => Reason::IdentityProviderUnavailable,
+            Self::AssertedUser(_) => Reason::AssertedUserNotAllowed,
             Self::Overloaded { .. } => Reason::Overloaded,
             Self::Quota(OverQuota::Rate { .. }) => Reason::TenantRateLimited,
             Self::Quota(OverQuota::InFlight { .. }) => Reason::TenantConcurrencyLimited,
@@ -67,6 +70,7 @@ impl EdgeRefusal {
             | Self::Token { .. }
             | Self::TokenExpired { .. }
             | Self::IssuerUnavailable { .. }
+            | Self::AssertedUser(_)
             | Self::Overloaded { .. }
             | Self::Quota(_) => String::new(),
         }

@@ -212,6 +212,8 @@ impl Evaluation {
             scopes: vec![Scope::Read.as_str().into()],
             claims: Vec::new(),
             token_id: "rule/evaluation".into(),
+            on_behalf_of: None,
+            actor: None,
         };
         let cx = self.context(&reader);
         match scope {
