@@ -6,6 +6,7 @@ mod config;
 mod grpc;
 mod health;
 mod layers;
+mod message_limits;
 pub mod readiness;
 mod routes;
 mod serve;

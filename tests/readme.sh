@@ -62,6 +62,8 @@ claim "too many changes pause a rule" '"pauseReason": ".*1'
 claim "the job of a rule sets the key" '"ruleId": '
 claim "the coverage counts the log groups with the key" '"compliant": 2'
 claim "the history has a point for today" "\"date\": \"$(date -u +%Y-)"
+claim "curl reads the association by JSON" '"logGroupName":"/payments/api"'
+claim "curl shows the reason of an error" '"code":"not_found".*"reason":"LOG_GROUP_NOT_FOUND"'
 claim "logkey audit list shows the change" 'DisassociateKmsKey'
 if ((code != 0)); then
   failed=$((failed + 1))

@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderValue;
 use ipnet::IpNet;
+use url::Url;
 
 use super::{
     section::Section,
@@ -71,6 +73,7 @@ pub(super) fn read(section: &Section<'_>) -> Server {
             max_in_flight: size(section, "max_in_flight", MAX_IN_FLIGHT),
             connections: read_connections(section),
             lifetime: ConnectionLifetime::default(),
+            allowed_origins: section.section("cors").list_of("allowed_origins", origin).unwrap_or_default(),
             trusted_proxies: section
                 .list_of("trusted_proxies", network)
                 .unwrap_or_default()
@@ -112,6 +115,23 @@ fn network(node: &Node) -> Result<IpNet, ValueError> {
     let text = value::text(node)?;
     let network = text.parse().ok().or_else(|| text.parse().ok().map(|address: IpAddr| address.into()));
     network.ok_or_else(|| "is neither a network nor an address: write for example \"10.0.0.0/8\"".to_owned())
+}
+
+/// Parses an origin such as `https://portal.example.com`, exactly as browsers send it.
+fn origin(node: &Node) -> Result<HeaderValue, ValueError> {
+    const EXAMPLE: &str = "write for example \"https://portal.example.com\"";
+    let text = value::text(node)?;
+    if text == "*" {
+        return Err(format!("would let every page call the service: list the origins, {EXAMPLE}"));
+    }
+    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let Some(exact) = url.map(|url| url.origin().ascii_serialization()) else {
+        return Err(format!("is not an origin: {EXAMPLE}"));
+    };
+    if exact != text {
+        return Err(format!("is not an origin as browsers send it: write \"{exact}\""));
+    }
+    HeaderValue::try_from(exact).map_err(|_invalid| format!("is not an origin: {EXAMPLE}"))
 }
 
 fn read_tls(section: &Section<'_>) -> Option<TlsConfig> {

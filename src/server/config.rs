@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::HeaderValue;
 use url::Url;
 
 use super::transport::{
@@ -25,6 +26,8 @@ pub struct Config {
     pub connections: ConnectionLimits,
     /// The keepalive and the maximum age of each connection.
     pub lifetime: ConnectionLifetime,
+    /// The origins whose pages may call, as `Origin` names them. Empty: no page of another origin may.
+    pub allowed_origins: Vec<HeaderValue>,
     /// The networks whose `x-forwarded-for` is trusted.
     pub trusted_proxies: TrustedProxies,
     /// The base URL of the documentation site, to which errors link.

@@ -1,11 +1,17 @@
 //! The standard gRPC health service. Every service of ours and the empty name have the state of [`Readiness`].
+//!
+//! [`Readiness`]: super::readiness::Readiness
 
+use std::pin::Pin;
+
+use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::watch;
-use tonic::server::NamedService;
-use tonic_health::{
-    ServingStatus,
-    pb::health_server::{Health, HealthServer},
-    server::{HealthReporter, health_reporter},
+use tokio_stream::wrappers::WatchStream;
+use tonic::{Request, Response, Status, async_trait, server::NamedService};
+use tonic_health::pb::{
+    HealthCheckRequest, HealthCheckResponse,
+    health_check_response::ServingStatus,
+    health_server::{Health, HealthServer},
 };
 
 use super::grpc::handler::GrpcHandler;
@@ -27,27 +33,52 @@ const SERVICES: [&str; 7] = [
     EncryptionRuleServiceServer::<GrpcHandler>::NAME,
 ];
 
-/// The health service in the present state, and the handle that changes the state.
-pub(super) async fn service(ready: bool) -> (HealthServer<impl Health>, HealthReporter) {
-    let (reporter, service) = health_reporter();
-    report(&reporter, ready).await;
-    (service, reporter)
+/// Reports the state of the service. tonic's own health service fails a watch of an unknown name, which
+/// the specification answers with `SERVICE_UNKNOWN` (<https://github.com/grpc/grpc/blob/master/doc/health-checking.md>).
+pub(super) struct ReadinessHealth {
+    ready: watch::Receiver<bool>,
 }
 
-/// Reports each change, until the source ends.
-pub(super) async fn follow(reporter: HealthReporter, mut ready: watch::Receiver<bool>) {
-    loop {
-        let now = *ready.borrow_and_update();
-        report(&reporter, now).await;
-        if ready.changed().await.is_err() {
-            return;
-        }
-    }
+/// The health service with this state.
+pub(super) fn service(ready: watch::Receiver<bool>) -> HealthServer<ReadinessHealth> {
+    HealthServer::new(ReadinessHealth { ready })
 }
 
-async fn report(reporter: &HealthReporter, ready: bool) {
+fn response(ready: bool) -> HealthCheckResponse {
     let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-    for service in SERVICES {
-        reporter.set_service_status(service, status).await;
+    HealthCheckResponse { status: status.into() }
+}
+
+// === impl ReadinessHealth ===
+
+#[async_trait]
+impl Health for ReadinessHealth {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        let name = request.into_inner().service;
+        if !SERVICES.contains(&&*name) {
+            return Err(Status::not_found(
+                "the server has no such service: list them with server reflection",
+            ));
+        }
+        Ok(Response::new(response(*self.ready.borrow())))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let name = request.into_inner().service;
+        let states: Self::WatchStream = if SERVICES.contains(&&*name) {
+            Box::pin(WatchStream::new(self.ready.clone()).map(|ready| Ok(response(ready))))
+        } else {
+            let unknown = HealthCheckResponse { status: ServingStatus::ServiceUnknown.into() };
+            Box::pin(stream::once(async move { Ok(unknown) }).chain(stream::pending()))
+        };
+        Ok(Response::new(states))
     }
 }

@@ -1,15 +1,18 @@
 //! The services of the gRPC port: ours behind the layers that need a token, health and reflection before them.
 
+use prost_reflect::{DescriptorError, DescriptorPool};
 use tonic::{
     codec::CompressionEncoding,
     service::{LayerExt as _, Routes},
 };
-use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::pb::health_server::HealthServer;
 
 use super::{
     config::Config,
     grpc::handler::GrpcHandler,
+    health::ReadinessHealth,
     layers::stack::{LayerPorts, call_stack},
+    message_limits::{MAX_BULK_MESSAGE, MAX_MESSAGE},
 };
 use crate::proto::{
     DESCRIPTORS, audit_service_server::AuditServiceServer,
@@ -19,17 +22,25 @@ use crate::proto::{
     key_association_service_server::KeyAssociationServiceServer, tenant_service_server::TenantServiceServer,
 };
 
-/// The longest message that is decoded, in bytes after decompression.
-const MAX_MESSAGE: usize = 1024 * 1024;
-/// The same for requests that name up to 5,000 resources by their ARN.
-const MAX_BULK_MESSAGE: usize = 4 * MAX_MESSAGE;
+/// The descriptors of the methods that are served, and of the types in the details of errors.
+///
+/// # Errors
+///
+/// If the compiled descriptors are unusable.
+pub(super) fn descriptors() -> Result<DescriptorPool, DescriptorError> {
+    let mut pool = DescriptorPool::new();
+    for set in [DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET] {
+        pool.decode_file_descriptor_set(set)?;
+    }
+    Ok(pool)
+}
 
 /// Builds every service. It fails only if the compiled descriptors are unusable.
 pub(super) fn routes(
     config: &Config,
     ports: &LayerPorts,
     handler: GrpcHandler,
-    health: HealthServer<impl Health>,
+    health: HealthServer<ReadinessHealth>,
 ) -> Result<Routes, tonic_reflection::server::Error> {
     let associations = KeyAssociationServiceServer::new(handler.clone())
         .max_decoding_message_size(MAX_MESSAGE)

@@ -19,7 +19,7 @@ use super::{
         trace::Trace,
     },
     readiness::Readiness,
-    routes::routes,
+    routes::{descriptors, routes},
     transport::{
         acceptor,
         connection_driver::{self, OpenConnection},
@@ -58,6 +58,9 @@ pub enum ServeError {
     /// The reflection service cannot be built from the compiled descriptors.
     #[error("server reflection cannot be built from the compiled descriptors")]
     Reflection(#[source] tonic_reflection::server::Error),
+    /// The compiled descriptors of the methods cannot be read.
+    #[error("the compiled descriptors of the methods cannot be read")]
+    Descriptors(#[source] prost_reflect::DescriptorError),
     /// Calls were still in flight when `drain_timeout` had passed.
     #[error("calls were still in flight after drain_timeout, and their connections were closed")]
     NotDrained,
@@ -69,7 +72,7 @@ pub enum ServeError {
 ///
 /// # Errors
 ///
-/// [`ServeError::Reflection`] at start, [`ServeError::NotDrained`] if the drain takes too long.
+/// [`ServeError::Reflection`] and [`ServeError::Descriptors`] at start, [`ServeError::NotDrained`] if the drain takes too long.
 pub async fn run(
     listener: TcpListener,
     config: Config,
@@ -78,8 +81,8 @@ pub async fn run(
 ) -> Result<(), ServeError> {
     config.documentation_url.iter().for_each(status::set_documentation_url);
     let readiness = Arc::clone(&parts.readiness);
-    let (health, reporter) = health::service(readiness.report().ready).await;
-    let health_changes = health::follow(reporter, readiness.watch());
+    readiness.report();
+    let health = health::service(readiness.watch());
     let calls = TaskTracker::new();
     let streams_end = CancellationToken::new();
     let handler = GrpcHandler::new(
@@ -93,7 +96,9 @@ pub async fn run(
     let limiter = ConnectionLimiter::new(config.connections, config.trusted_proxies.clone());
     let incoming = acceptor::connections(listener, parts.tls, limiter);
     let trace = Trace::new(config.request_timeout, config.trusted_proxies.clone(), calls.clone());
-    let server = http2::server(config.lifetime).layer(request_stack(trace));
+    let pool = descriptors().map_err(ServeError::Descriptors)?;
+    let stack = request_stack(trace, &pool, &config.allowed_origins);
+    let server = http2::server(config.lifetime).layer(stack);
     let stop = CancellationToken::new();
     let serving = connection_driver::serve_each(incoming, config.lifetime, stop.clone(), |connection| {
         serve_connection(connection, server.clone(), routes.clone())
@@ -114,8 +119,6 @@ pub async fn run(
     tokio::select! {
         () = serving => Ok(()),
         drained = drained => drained,
-        // It ends only with its source, which this function holds.
-        () = health_changes => Ok(()),
     }
 }
 

@@ -76,7 +76,7 @@ async fn a_body_that_is_not_a_message_is_rejected_and_the_server_works() {
     let service = Service::start().await;
     let bearer = format!("Bearer {}", service.issuer.token("payments", ALL));
     let path = "/keyassociation.v1.KeyAssociationService/AssociateKmsKey";
-    for body in [framed(b"\xff\xff\xff\xff no protobuf"), b"no frame at all".to_vec(), Vec::new()] {
+    for body in [framed(b"\xff\xff\xff\xff no protobuf"), b"no frame at all".to_vec()] {
         let response = post(&service, path, &[&bearer], body).await;
         let (code, message) = status(&response);
         assert_eq!(code, "3", "{message}");
@@ -87,7 +87,7 @@ async fn a_body_that_is_not_a_message_is_rejected_and_the_server_works() {
     let service = service.restart().await;
     let events = service.events().await;
     let refused = events.iter().filter(|event| event.outcome.as_deref() == Some("FIELD_INVALID"));
-    assert_eq!(refused.map(|event| event.count).sum::<u32>(), 3);
+    assert_eq!(refused.map(|event| event.count).sum::<u32>(), 2);
     service.stop().await;
 }
 
@@ -98,10 +98,10 @@ async fn a_content_type_that_no_protocol_serves_is_415_with_a_sentence() {
     let url = format!("http://{}{GET_CALLER}", service.address);
     let http1 = Client::builder().http1_only().build().unwrap();
     for (client, content_type, expected) in [
-        (http2(), Some("application/json"), 415),
+        (http2(), Some("application/json+x"), 415),
         (http2(), Some("application/grpc+json"), 415),
         (http2(), None, 415),
-        (http1.clone(), Some("application/json"), 415),
+        (http1.clone(), Some("text/json"), 415),
         (http1.clone(), None, 415),
         (http1.clone(), Some("application/grpc"), 505),
         (http1, Some("application/grpc-web+proto; charset=utf-8"), 200),

@@ -1,9 +1,9 @@
 //! Black-box tests of a real server on a real socket, and checks of the sources and documents.
 #![expect(clippy::panic, clippy::string_slice, clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod acting;
 #[path = "../../benches/shared/addresses.rs"]
 mod addresses;
-mod acting;
 mod audit;
 mod audit_archive;
 mod audit_commands;
@@ -17,12 +17,14 @@ mod bulk;
 #[path = "../../benches/shared/child.rs"]
 mod child;
 mod client;
+mod connect;
 mod corpus;
 mod coverage;
 mod diagnosis;
 mod docs;
 mod edge;
 mod event_queue;
+mod grpc_rules;
 mod harness;
 mod idempotency;
 mod imports;

@@ -54,6 +54,7 @@ struct Front {
 
 fn config() -> server::Config {
     server::Config {
+        allowed_origins: Vec::new(),
         request_timeout: Duration::from_secs(15),
         drain_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(5),

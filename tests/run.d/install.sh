@@ -9,6 +9,7 @@ cache="$HOME/.cache/logkey"
 buf_version=v1.75.0
 grpcurl_version=v1.9.3
 tessera_version=v1.0.4
+connectconformance_version=v1.0.7
 cargo_deny_version=0.20.2
 protoc_gen_go_version=v1.36.12
 protoc_gen_go_grpc_version=v1.6.2

@@ -16,6 +16,8 @@ declare -A about=(
   [grpcurl]="grpcurl against the service, using only reflection"
   [python]="Python's grpcio against the service, using only reflection"
   [node]="Node's @grpc/grpc-js and fetch against the service"
+  [connect]="Connect's conformance suite against the layers of grpc-edge; 30 s when it is built"
+  [browser]="gRPC-Web and Connect from pages of other origins in Chromium; 15 s"
   [idp]="two real identity providers in front of the service"
   [aws]="boto3 and moto against the embedded AWS, a bulk job checked by boto3, and the service in front of moto"
   [onboarding]="the documents of logkey onboarding, checked by parliament, cfn-lint and an HCL parser"
@@ -129,7 +131,27 @@ part_python() {
 
 part_node() {
   node_env tests/clients/node || return
-  with_service node --test --test-reporter=spec tests/clients/node/*.test.js
+  with_service node --test --test-reporter=spec tests/clients/node/{portal,web}.test.js
+}
+
+# The suite starts the server for each group of its cases, and kills it.
+part_connect() {
+  go_tool connectconformance connectrpc.com/conformance/cmd/connectconformance "$connectconformance_version" &&
+    cargo build --locked --package connect-conformance --quiet || return
+  "$cache/bin/connectconformance-$connectconformance_version" --mode server --parallel 2 \
+    --conf tests/clients/connect/suite.yaml -- "$CARGO_TARGET_DIR/debug/connect-conformance"
+}
+
+part_browser() {
+  command -v node >/dev/null || debian_package nodejs || return
+  CHROMIUM=$(command -v chromium) || { debian_package chromium && CHROMIUM=$(command -v chromium); } || return
+  local ports
+  ports=$(python3 -c 'import socket
+pages = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+print(*(page.getsockname()[1] for page in pages))') || return
+  CHROMIUM=$CHROMIUM PAGE_PORTS=$ports \
+    LOGKEY__SERVER__CORS__ALLOWED_ORIGINS="[\"http://127.0.0.1:${ports% *}\"]" \
+    with_service node --test --test-reporter=spec tests/clients/node/browser.test.js
 }
 
 part_idp() {

@@ -2,27 +2,32 @@
 //! asks: "If Content-Type does not begin with application/grpc, gRPC servers SHOULD respond with HTTP status of 415".
 
 use http::{
-    HeaderMap, HeaderValue, Request, Response, StatusCode, Version,
-    header::{ACCEPT, CONTENT_TYPE},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{ACCEPT, ALLOW, CONTENT_TYPE},
 };
 use tonic::body::Body;
 
 use super::middleware::{Middleware, Next};
 
 /// The content types that are served.
-const SERVED: [(&str, Protocol); 6] = [
+const SERVED: [(&str, Protocol); 10] = [
     ("application/grpc", Protocol::Grpc),
     ("application/grpc+proto", Protocol::Grpc),
     ("application/grpc-web", Protocol::GrpcWeb),
     ("application/grpc-web+proto", Protocol::GrpcWeb),
     ("application/grpc-web-text", Protocol::GrpcWeb),
     ("application/grpc-web-text+proto", Protocol::GrpcWeb),
+    ("application/json", Protocol::Connect),
+    ("application/proto", Protocol::Connect),
+    ("application/connect+json", Protocol::Connect),
+    ("application/connect+proto", Protocol::Connect),
 ];
 /// The same content types as one value of the `Accept` header.
 const ACCEPTED: &str = "application/grpc, application/grpc+proto, application/grpc-web, \
-                        application/grpc-web+proto, application/grpc-web-text, application/grpc-web-text+proto";
+                        application/grpc-web+proto, application/grpc-web-text, application/grpc-web-text+proto, \
+                        application/json, application/proto, application/connect+json, application/connect+proto";
 
-/// Refuses requests that are neither gRPC nor gRPC-Web, with an HTTP status and a sentence.
+/// Refuses requests that are neither gRPC, gRPC-Web nor Connect, with an HTTP status and a sentence.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::server) struct ContentType;
 
@@ -31,16 +36,25 @@ pub(in crate::server) struct ContentType;
 enum Protocol {
     Grpc,
     GrpcWeb,
+    Connect,
 }
 
 // === impl ContentType ===
 
 impl Middleware for ContentType {
     async fn run<S: Next>(self, mut request: Request<Body>, mut next: S) -> Result<Response<Body>, S::Error> {
+        if request.method() != Method::POST {
+            let mut response = refuse(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this port serves calls of gRPC, gRPC-Web and Connect; send them by POST\n",
+            );
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            return Ok(response);
+        }
         match served(request.headers()) {
             Some((_, Protocol::Grpc)) if request.version() < Version::HTTP_2 => Ok(refuse(
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-                "gRPC needs HTTP/2; use HTTP/2, or gRPC-Web over HTTP/1.1\n",
+                "gRPC needs HTTP/2; use HTTP/2, or gRPC-Web or Connect over HTTP/1.1\n",
             )),
             Some((content_type, _)) => {
                 // The later layers compare the text.
@@ -49,8 +63,8 @@ impl Middleware for ContentType {
             }
             None => Ok(refuse(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "this port serves gRPC and gRPC-Web with Protobuf messages; \
-                 set the content-type to application/grpc or application/grpc-web\n",
+                "this port serves gRPC, gRPC-Web and Connect; set the content-type to application/grpc, \
+                 application/grpc-web or application/json\n",
             )),
         }
     }
@@ -102,9 +116,18 @@ mod tests {
     }
 
     #[test]
+    fn connect_is_served_with_json_and_protobuf() {
+        for value in grpc_edge::CONTENT_TYPES {
+            assert_eq!(protocol_of(&[value]), Some(Protocol::Connect), "{value}");
+        }
+        assert_eq!(protocol_of(&["Application/JSON; charset=utf-8"]), Some(Protocol::Connect));
+    }
+
+    #[test]
     fn every_other_content_type_is_refused() {
         for value in [
-            "application/json",
+            "application/connect",
+            "application/json+x",
             "application/grpc+json",
             "application/grpc-web+json",
             "application/grpc-webs",

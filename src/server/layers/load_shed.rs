@@ -1,5 +1,5 @@
 //! The outermost layer of the guarded stack: limits the calls in flight of the whole process. It rejects
-//! calls above the limit, and calls whose deadline has passed, before any other work. Health, reflection and
+//! calls above the limit, and calls whose deadline is malformed or has passed, before any other work. Health, reflection and
 //! the admin port are outside the stack, so they are not limited.
 
 use std::{
@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tonic::body::Body;
 
 use super::{
+    client_timeout::{self, Malformed, client_timeout},
     middleware::{Middleware, Next},
     rejection::RejectionLog,
 };
@@ -45,6 +46,12 @@ impl Middleware for LoadShed {
         let Some(call) = request.extensions().get::<Arc<Call>>() else {
             return Ok(status::missing_extension().into_http());
         };
+        if let Err(Malformed) = client_timeout(request.headers()) {
+            let violations = vec![(client_timeout::NAME.to_owned(), Malformed::PROBLEM.to_owned())];
+            let refusal = EdgeRefusal::Body { violations };
+            self.rejections.record(call, None, refusal.reason());
+            return Ok(status::from_refusal(call, &refusal).into_http());
+        }
         // Here, because the transport's own timer would give a less precise error.
         if Instant::now() >= call.deadline {
             let error = service::Error::Aws(service::AwsCallError::DeadlineBeforeAws);

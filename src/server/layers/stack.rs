@@ -3,6 +3,9 @@
 
 use std::{fmt, sync::Arc};
 
+use grpc_edge::{CardinalityLayer, ConnectLayer};
+use http::HeaderValue;
+use prost_reflect::DescriptorPool;
 use tonic_web::GrpcWebLayer;
 use tower::{
     ServiceBuilder,
@@ -10,11 +13,21 @@ use tower::{
 };
 
 use super::{
-    auth_throttle::AuthFailureThrottle, authn::Authn, content_type::ContentType,
-    error_normalizer::NormalizeErrors, load_shed::LoadShed, middleware::MiddlewareLayer, quota::Quota,
-    rejection::RejectionLog, trace::Trace,
+    auth_throttle::AuthFailureThrottle,
+    authn::Authn,
+    content_type::ContentType,
+    cors::{OptionalCors, cors},
+    error_normalizer::NormalizeErrors,
+    load_shed::LoadShed,
+    middleware::MiddlewareLayer,
+    quota::Quota,
+    rejection::RejectionLog,
+    trace::Trace,
 };
-use crate::ports::{AuditLog, Clock, SnapshotSource, TenantQuota};
+use crate::{
+    ports::{AuditLog, Clock, SnapshotSource, TenantQuota},
+    server::message_limits::MAX_BULK_MESSAGE,
+};
 
 /// The dependencies of the layers.
 #[derive(Clone)]
@@ -31,7 +44,16 @@ pub struct LayerPorts {
 
 /// The layers of every request. In these types, the innermost layer comes first.
 pub(in crate::server) type RequestStack = ServiceBuilder<
-    Stack<MiddlewareLayer<Trace>, Stack<GrpcWebLayer, Stack<MiddlewareLayer<ContentType>, Identity>>>,
+    Stack<
+        CardinalityLayer,
+        Stack<
+            MiddlewareLayer<Trace>,
+            Stack<
+                GrpcWebLayer,
+                Stack<ConnectLayer, Stack<MiddlewareLayer<ContentType>, Stack<OptionalCors, Identity>>>,
+            >,
+        >,
+    >,
 >;
 
 /// The layers of the calls that need a token.
@@ -46,14 +68,23 @@ pub(in crate::server) type CallStack = ServiceBuilder<
 >;
 
 /// Builds the layers of every request, also of health probes and reflection.
-pub(in crate::server) fn request_stack(trace: Trace) -> RequestStack {
+pub(in crate::server) fn request_stack(
+    trace: Trace,
+    pool: &DescriptorPool,
+    allowed_origins: &[HeaderValue],
+) -> RequestStack {
     ServiceBuilder::new()
-        // First, because a request of another protocol has no gRPC client that could read a gRPC status.
+        // First, so that a page can read the refusals of every other layer.
+        .layer(cors(allowed_origins))
+        // Next, because a request of another protocol has no gRPC client that could read a gRPC status.
         .layer(MiddlewareLayer(ContentType))
-        // Next, so that every later layer gets only gRPC requests.
+        // The next two convert their protocol, so that every later layer gets only gRPC requests.
+        .layer(ConnectLayer::new(pool.clone(), MAX_BULK_MESSAGE))
         .layer(GrpcWebLayer::new())
         // Before every layer that can reject, so that each rejection has a request id and is counted.
         .layer(MiddlewareLayer(trace))
+        // Behind the conversions, because it counts messages of gRPC.
+        .layer(CardinalityLayer::new(pool))
 }
 
 /// Builds the layers of the calls that need a token; they follow those of [`request_stack`].
