@@ -75,7 +75,13 @@ async fn measure(folder: &Path) {
     let open =
         store::open_reader(&store::Config { url: format!("sqlite://{}", file.display()) }).await.unwrap();
     let verifiers = key.verifiers();
-    let against = TrustAnchor { origin: ORIGIN, verifiers: &verifiers, kept_checkpoint: None, archive: None };
+    let against = TrustAnchor {
+        origin: ORIGIN,
+        verifiers: &verifiers,
+        kept_checkpoint: None,
+        archive: None,
+        key_file: None,
+    };
     let started = Instant::now();
     let report = verify(&*open.log, &*open.tree, &against, |_| {}).await.unwrap();
     let took = started.elapsed().as_secs_f64();
@@ -116,7 +122,12 @@ async fn fill(folder: &Path, calls: u64) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
     let checked = Sequencer::check(log, tree, Arc::clone(&clock), key).await.unwrap();
-    let journal = Arc::new(Journal::start(Arc::clone(&store.events), clock, audit::Config::default()));
+    let journal = Arc::new(Journal::start(
+        Arc::clone(&store.events),
+        clock,
+        checked.tagger(),
+        audit::Config::default(),
+    ));
     let sequencer = checked.with_leaf_cache(journal.leaf_cache()).start().await.unwrap();
     let mut callers = tokio::task::JoinSet::new();
     for caller in 0..CALLERS {

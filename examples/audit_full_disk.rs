@@ -25,8 +25,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let key = SigningKey::open_or_create(&checkpoint::default_key_path(&file), "logkey")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
-    let sequencer = Sequencer::check(log, tree, Arc::clone(&clock), key).await?.start().await?;
-    let journal = Arc::new(Journal::start(store.events, Arc::clone(&clock), audit::Config::default()));
+    let checked = Sequencer::check(log, tree, Arc::clone(&clock), key).await?;
+    let tagger = checked.tagger();
+    let sequencer = checked.start().await?;
+    let journal =
+        Arc::new(Journal::start(store.events, Arc::clone(&clock), tagger, audit::Config::default()));
     let entry = |kind| {
         let detail = Some("x".repeat(1500).into());
         JournalEntry::event_only(Event {

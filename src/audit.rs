@@ -4,6 +4,7 @@
 //! [`crate::ports::EventStore`].
 
 pub mod archive;
+mod batch_tag;
 mod c2sp_layout;
 pub mod checkpoint;
 mod config;
@@ -14,16 +15,19 @@ mod leaf_cache;
 mod monitored_store;
 pub mod parsed_event;
 mod pending_changes;
+mod proof;
 pub mod prove;
 mod prover;
 mod refusal_dedup;
 pub mod rotation;
 pub mod sequencer;
 pub mod sinks;
+mod tail;
 mod tree;
 pub mod verify;
 
 pub use self::{
-    config::Config, journal::Journal, leaf_cache::LeafCache, monitored_store::MonitoredTreeStore,
-    pending_changes::PendingChangeReader, prover::ProofService, sequencer::Sequencer, sinks::Sinks,
+    batch_tag::BatchTagger, config::Config, journal::Journal, leaf_cache::LeafCache,
+    monitored_store::MonitoredTreeStore, pending_changes::PendingChangeReader, prover::ProofService,
+    sequencer::Sequencer, sinks::Sinks,
 };

@@ -21,7 +21,7 @@ use std::{
 
 use logkey::{
     app::SystemClock,
-    audit::{self, Journal, Sequencer, checkpoint::SigningKey},
+    audit::{self, BatchTagger, Journal, Sequencer, checkpoint::SigningKey},
     domain::{
         association::{Location, RecordedAssociation, Resource, Target},
         audit::{
@@ -96,7 +96,9 @@ async fn measure() {
 async fn open(dir: &Path) -> (Store, Arc<Journal>) {
     let url = format!("sqlite://{}/logkey.db", dir.display());
     let store = store::open(&store::Config { url }).await.unwrap();
-    let journal = Journal::start(Arc::clone(&store.events), Arc::new(SystemClock), audit::Config::default());
+    let key = SigningKey::open_or_create(&dir.join("key.pem"), "logkey").unwrap();
+    let (clock, config) = (Arc::new(SystemClock), audit::Config::default());
+    let journal = Journal::start(Arc::clone(&store.events), clock, BatchTagger::new(&key), config);
     (store, Arc::new(journal))
 }
 

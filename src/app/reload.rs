@@ -12,12 +12,7 @@ use super::{
     snapshot::{Snapshot, SnapshotHolder},
 };
 use crate::{
-    audit::{
-        Journal,
-        checkpoint::SigningKey,
-        rotation,
-        sequencer::{KeyChange, Rotation},
-    },
+    audit::{Journal, checkpoint::SigningKey, rotation, sequencer::KeyChange},
     aws::Aws,
     config::{Diagnostic, Settings, join_diagnostics},
     domain::{audit::AuditOperation, error_chain::error_chain, plural::plural, reason::Reason},
@@ -106,8 +101,7 @@ impl Reloader {
         if key.verifiers() == previous_keys {
             return Ok(String::new());
         }
-        if let Some(from) = previous_keys.into_iter().next().filter(|from| from != key.verifier()) {
-            let rotation = Rotation { from, to: key.verifier().to_owned() };
+        if let Some(rotation) = self.keys.rotation(&key) {
             let recorded = timeout(RECORD_TIMEOUT, rotation::record(&*self.journal, &*self.clock, &rotation));
             let recorded = recorded.await.unwrap_or(Err(AuditUnavailable(None)));
             recorded.map_err(|error| {

@@ -51,8 +51,8 @@ impl App {
         let page_tokens = Arc::new(PageTokens::new(&key.page_token_secrets()));
         let checked = Sequencer::check(log, monitored.clone(), Arc::clone(&clock), key).await;
         let checked = checked.map_err(StartError::Log)?;
-        let journal = Journal::start(store.events, Arc::clone(&clock), settings.audit.journal.clone());
-        let journal = Arc::new(journal);
+        let (tagger, config) = (checked.tagger(), settings.audit.journal.clone());
+        let journal = Arc::new(Journal::start(store.events, Arc::clone(&clock), tagger, config));
         let (leadership, log) = (store.leadership, Arc::clone(&store.log));
         let source = EventSource {
             log,

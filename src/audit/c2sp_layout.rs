@@ -2,8 +2,9 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
+    fs::{self, DirBuilder, File, Permissions},
     io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -22,7 +23,7 @@ pub(super) struct TileDirectory<'p> {
 /// Creates a folder and syncs its name and the names of the folders above it. It also syncs names that an
 /// interrupted run created.
 pub(super) fn make(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
+    create_folder(folder)?;
     for above in fs::canonicalize(folder)?.ancestors().skip(1) {
         match File::open(above) {
             Ok(above) => above.sync_all()?,
@@ -32,6 +33,19 @@ pub(super) fn make(folder: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Creates a folder, and those above it, that only its owner can open. An existing folder stays as it is.
+pub(super) fn create_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Creates or replaces a file that only its owner can read, because events contain personal data.
+fn create_file(path: &Path) -> io::Result<File> {
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // The mode of an existing file may be another one.
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
 }
 
 // === impl TileDirectory ===
@@ -50,12 +64,12 @@ impl<'p> TileDirectory<'p> {
     pub(super) fn write(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
         let path = self.folder.join("tile").join(path);
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
+            create_folder(parent)?;
             self.touched.extend(
                 parent.ancestors().take_while(|above| above.starts_with(self.folder)).map(Into::into),
             );
         }
-        let mut file = File::create(&path)?;
+        let mut file = create_file(&path)?;
         file.write_all(bytes)?;
         if self.durable { file.sync_all() } else { Ok(()) }
     }
@@ -63,7 +77,7 @@ impl<'p> TileDirectory<'p> {
     /// Writes or atomically replaces a file next to `tile/`.
     pub(super) fn replace(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let (path, temporary) = (self.folder.join(name), self.folder.join(format!("{name}.new")));
-        let mut file = File::create(&temporary)?;
+        let mut file = create_file(&temporary)?;
         file.write_all(bytes)?;
         if self.durable {
             file.sync_all()?;

@@ -5,7 +5,7 @@ mod note;
 
 pub use self::{
     key::{KeyError, SigningKey, default_key_path},
-    note::{CheckpointError, is_verifier, read},
+    note::{CheckpointError, format_after, is_verifier, read},
 };
 
 #[cfg(test)]

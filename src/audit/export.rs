@@ -1,17 +1,17 @@
 //! Writes the log as files in the tlog-tiles layout, for other tools: `checkpoint`, `tile/…`,
 //! `tile/entries/…`, `verifier.key` and, if the signing key was rotated, `handover/…`.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use thiserror::Error;
 use tlog_tiles::Checkpoint;
 
 use super::{
     archive::archive_reader::ArchiveReader,
-    c2sp_layout::TileDirectory,
+    c2sp_layout::{self, TileDirectory},
     tree::{self, Edge, TILE_WIDTH},
 };
-use crate::ports::{EventReader, SignedCheckpoint, Tile, Unavailable};
+use crate::ports::{EventReader, Tile, Unavailable};
 
 /// How many events one read returns.
 const PAGE: u32 = 1024;
@@ -47,8 +47,17 @@ pub struct Signed<'e> {
     pub note: &'e str,
     /// The keys that may sign the log. The key of the newest checkpoint is the first.
     pub verifiers: &'e [String],
-    /// The checkpoints at which one key handed over to the next.
-    pub handovers: &'e [SignedCheckpoint],
+    /// The checkpoints at which one key handed over to the next, as signed notes.
+    pub handovers: &'e [Handover],
+}
+
+/// A checkpoint that two trusted keys signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handover {
+    /// The size in the note.
+    pub size: u64,
+    /// The note.
+    pub note: String,
 }
 
 /// Writes the events that a checkpoint covers, and then the checkpoint itself.
@@ -63,6 +72,7 @@ pub async fn export(
     folder: &Path,
 ) -> Result<(), ExportError> {
     let Signed { checkpoint, note, verifiers, handovers } = *signed;
+    c2sp_layout::create_folder(folder)?;
     let mut layout = TileDirectory::new(folder, false);
     let mut edge = Edge::default();
     events(log, archive, &mut edge, checkpoint.size(), &mut layout).await?;
@@ -70,7 +80,7 @@ pub async fn export(
         return Err(ExportError::Root);
     }
     for handover in handovers {
-        fs::create_dir_all(folder.join("handover"))?;
+        c2sp_layout::create_folder(&folder.join("handover"))?;
         layout.replace(&format!("handover/{}", handover.size), handover.note.as_bytes())?;
     }
     keys(&mut layout, verifiers)?;

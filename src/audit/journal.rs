@@ -15,10 +15,10 @@ use tokio::{
 
 use self::{
     queue::{PendingEvent, Queue},
-    writer::Writer,
+    writer::{JournalPorts, Writer},
 };
 use crate::{
-    audit::{config::Config, leaf_cache::LeafCache},
+    audit::{batch_tag::BatchTagger, config::Config, leaf_cache::LeafCache},
     domain::audit::{Event, EventId, JournalEntry, Kind},
     ports::{AuditLog, AuditUnavailable, Clock, EventStore},
 };
@@ -35,13 +35,20 @@ pub struct Journal {
 // === impl Journal ===
 
 impl Journal {
-    /// Starts the writer. Nothing else in this process may append to the same store.
+    /// Starts the writer, whose batches `tagger` authenticates. Nothing else in this process may append to the
+    /// same store.
     #[must_use]
-    pub fn start(store: Arc<dyn EventStore>, clock: Arc<dyn Clock>, config: Config) -> Self {
+    pub fn start(
+        store: Arc<dyn EventStore>,
+        clock: Arc<dyn Clock>,
+        tagger: Arc<BatchTagger>,
+        config: Config,
+    ) -> Self {
         let (reads, timeout) = (config.reads, config.close_within + config.stall);
         let queue = Arc::new(Queue::new(config.clone()));
         let leaf_cache = Arc::new(LeafCache::default());
-        let writer = Writer::new(Arc::clone(&queue), store, Arc::clone(&leaf_cache), clock, config);
+        let ports = JournalPorts { store, clock, tagger };
+        let writer = Writer::new(ports, Arc::clone(&queue), Arc::clone(&leaf_cache), config);
         let writer = Mutex::new(Some(tokio::spawn(writer.run())));
         Self { queue, leaf_cache, reads, timeout, writer }
     }

@@ -51,8 +51,12 @@ impl TreeStore for MonitoredTreeStore {
         self.observe(self.store.checkpoint().await)
     }
 
-    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        self.observe(self.store.key_rotations().await)
+    async fn checkpoints(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        self.observe(self.store.checkpoints().await)
+    }
+
+    async fn refuse_untagged(&self) -> Result<bool, Unavailable> {
+        self.observe(self.store.refuse_untagged().await)
     }
 
     async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {

@@ -63,17 +63,37 @@ pub struct ParsedEvent {
     pub closes: Option<String>,
     /// `unmapped.logkey.job`: the bulk job of the operation.
     pub job: Option<String>,
-    /// `unmapped.logkey.archived_last` and `archived_root`: the last archived position, and the root of the
-    /// tree over the archived events.
-    pub archived: Option<(u64, String)>,
-    /// `unmapped.logkey.old_verifier` and `new_verifier`: the key that signed checkpoints until here, and the
-    /// key that signs them from here on.
-    pub rotated: Option<(String, String)>,
+    /// What an `Archive` event says.
+    pub archived: Option<ArchivedEvent>,
+    /// What a `RotateKey` event says.
+    pub rotated: Option<RotatedEvent>,
+}
+
+/// The content of an `Archive` event. Only its proof is evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchivedEvent {
+    /// `unmapped.logkey.archived_last`: the last archived position.
+    pub last: u64,
+    /// `unmapped.logkey.archived_root`: the root of the tree over the archived events.
+    pub root: String,
+    /// `unmapped.logkey.proof`; none in an event of an earlier release.
+    pub proof: Option<String>,
+}
+
+/// The content of a `RotateKey` event. Only its proof is evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RotatedEvent {
+    /// `unmapped.logkey.old_verifier`: the key that signed checkpoints until here.
+    pub from: String,
+    /// `unmapped.logkey.new_verifier`: the key that signs them from here on.
+    pub to: String,
+    /// `unmapped.logkey.proof`; none in an event of an earlier release.
+    pub proof: Option<String>,
 }
 
 /// The stored bytes are not an event.
 #[derive(Debug, Error)]
-#[error("event {seq} cannot be read: its stored bytes are not an audit event")]
+#[error("event {seq} cannot be read: its stored bytes are not an audit event; run `logkey audit verify`")]
 pub struct Unreadable {
     /// The position of the event.
     pub seq: u64,
@@ -102,6 +122,7 @@ impl TryFrom<&StoredEvent> for ParsedEvent {
             None => (None, None),
         };
         let owned = |text: Option<Text<'_>>| text.map(Text::into_string);
+        let proof = owned(own.proof);
         Ok(Self {
             seq,
             id: event.metadata.uid.into_string(),
@@ -128,8 +149,16 @@ impl TryFrom<&StoredEvent> for ParsedEvent {
             status,
             closes: owned(own.closes),
             job: owned(own.job),
-            archived: own.archived_last.zip(owned(own.archived_root)),
-            rotated: owned(own.old_verifier).zip(owned(own.new_verifier)),
+            archived: own.archived_last.zip(owned(own.archived_root)).map(|(last, root)| ArchivedEvent {
+                last,
+                root,
+                proof: proof.clone(),
+            }),
+            rotated: owned(own.old_verifier).zip(owned(own.new_verifier)).map(|(from, to)| RotatedEvent {
+                from,
+                to,
+                proof,
+            }),
         })
     }
 }

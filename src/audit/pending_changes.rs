@@ -26,8 +26,6 @@ const INTENT: &str = "intent";
 const OUTCOME: &str = "outcome";
 /// `metadata.event_code` of a reconciliation.
 const RECONCILED: &str = "settled";
-/// The largest number of events of one call that are searched. A call has a handful.
-const MAX_PER_CALL: u32 = 1000;
 
 /// Finds changes without an outcome, and the reconciliation of a change.
 pub struct PendingChangeReader {
@@ -69,24 +67,24 @@ impl PendingChanges for PendingChangeReader {
         tenant: &TenantId,
         id: &RequestId,
     ) -> Result<Option<RecordedChange>, Unavailable> {
-        let filter = EventFilter {
+        // Clients choose request ids, so a call can have any number of events. Both searches name one event.
+        let call = EventFilter {
             tenant: Some(tenant.clone()),
             correlation: Some(id.as_str().to_owned()),
             ..EventFilter::default()
         };
-        let events = self.log.list(&filter, None, MAX_PER_CALL).await?;
-        let parsed = |event: &StoredEvent| Some((event.id, ParsedEvent::try_from(event).ok()?));
-        let parsed: Vec<(EventId, ParsedEvent)> = events.iter().filter_map(parsed).collect();
-        let intent = events.iter().zip(&parsed).find(|(_, (_, view))| view.kind == INTENT);
-        let Some(change) = intent.and_then(|(stored, _)| change(stored)) else { return Ok(None) };
-        let closes = change.intent.to_string();
-        let outcome = parsed
-            .into_iter()
-            .find(|(_, view)| view.kind == OUTCOME && view.closes.as_deref() == Some(&*closes));
-        let outcome = outcome.map(|(event, view)| RecordedOutcome {
-            event,
-            failure: view.status.filter(|status| status != "OK").map(Into::into),
-            detail: view.detail.map(Into::into),
+        let intent = EventFilter { kind: Some(INTENT), ..call.clone() };
+        let intent = self.log.list(&intent, None, 1).await?;
+        let Some(change) = intent.first().and_then(change) else { return Ok(None) };
+        let outcome = EventFilter { kind: Some(OUTCOME), closes: Some(change.intent), ..call };
+        let outcome = self.log.list(&outcome, None, 1).await?;
+        let outcome = outcome.first().and_then(|event| {
+            let view = ParsedEvent::try_from(event).ok()?;
+            Some(RecordedOutcome {
+                event: event.id,
+                failure: view.status.filter(|status| status != "OK").map(Into::into),
+                detail: view.detail.map(Into::into),
+            })
         });
         Ok(Some(RecordedChange { change, outcome }))
     }
@@ -97,17 +95,15 @@ impl PendingChanges for PendingChangeReader {
     ) -> Result<Option<(ReconciliationResult, EventId)>, Unavailable> {
         let filter = EventFilter {
             correlation: Some(change.event.correlation.as_str().to_owned()),
+            kind: Some(RECONCILED),
+            closes: Some(change.intent),
             ..EventFilter::default()
         };
-        let intent = change.intent.to_string();
         let reconciliation = |event: &StoredEvent| {
-            let view =
-                ParsedEvent::try_from(event).ok().filter(|view| view.closes.as_ref() == Some(&intent))?;
-            let settlement =
-                settlement_outcome(view.outcome.as_deref()?).filter(|_| view.kind == RECONCILED)?;
-            Some((settlement, event.id))
+            let view = ParsedEvent::try_from(event).ok()?;
+            Some((settlement_outcome(view.outcome.as_deref()?)?, event.id))
         };
-        Ok(self.log.list(&filter, None, MAX_PER_CALL).await?.iter().find_map(reconciliation))
+        Ok(self.log.list(&filter, None, 1).await?.first().and_then(reconciliation))
     }
 }
 

@@ -7,17 +7,18 @@ use tlog_tiles::Hash;
 use tokio::sync::watch;
 
 use super::{
-    checkpoint,
+    checkpoint::{self, SigningKey},
+    proof::StatementTree,
     prove::{self, ProofError},
     tree,
 };
 use crate::ports::{AuditTree, LeafHash, SignedTree, TreeStore, Unavailable};
 
-/// The size that the sequencer signed last, and the keys that sign now.
-#[derive(Clone, Debug, Default)]
+/// The tree that the sequencer signed last, and the keys that sign now.
+#[derive(Clone, Debug)]
 pub(super) struct Published {
-    pub(super) size: u64,
-    pub(super) verifiers: Arc<[String]>,
+    pub(super) tree: StatementTree,
+    pub(super) key: SigningKey,
 }
 
 /// Serves checkpoints and proofs from the stored tree.
@@ -62,12 +63,12 @@ impl AuditTree for ProofService {
     }
 
     fn verifiers(&self) -> Vec<String> {
-        self.published.borrow().verifiers.to_vec()
+        self.published.borrow().key.verifiers()
     }
 
     async fn wait_for_size(&self, beyond: u64) -> u64 {
         let mut published = self.published.clone();
-        let grown = published.wait_for(|published| published.size > beyond).await.map(|it| it.size);
+        let grown = published.wait_for(|published| published.tree.size > beyond).await.map(|it| it.tree.size);
         match grown {
             Ok(size) => size,
             // The sequencer has ended, so the tree will not grow. The caller ends the wait by other means.

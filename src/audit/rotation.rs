@@ -18,8 +18,12 @@ pub async fn record(
     clock: &dyn Clock,
     rotation: &Rotation,
 ) -> Result<EventId, AuditUnavailable> {
-    let Rotation { from, to } = rotation;
-    let log = LogEvent::Rotated { from: from.as_str().into(), to: to.as_str().into() };
+    let Rotation { from, to, proof } = rotation;
+    let log = LogEvent::Rotated {
+        from: from.as_str().into(),
+        to: to.as_str().into(),
+        proof: proof.as_str().into(),
+    };
     append_log_event(audit, clock, AuditOperation::RotateKey, log).await
 }
 

@@ -2,12 +2,15 @@
 //! One task of one process does this; other processes follow what it signs. It never continues a log that
 //! does not match its last checkpoint.
 
+mod corruption;
 mod handle;
+mod rotation;
 mod state;
 
 pub use self::{
+    corruption::Corruption,
     handle::{KeyChange, Sequencer, VerifiedSequencer},
-    state::{Corruption, Rotation},
+    rotation::Rotation,
 };
 
 #[cfg(test)]

@@ -4,11 +4,13 @@
 mod archived;
 mod pass;
 mod report;
+mod rotations;
 mod run;
 mod trust;
+mod unsigned;
 
 pub use self::{
-    report::{ArchivedRanges, Finding, Report},
+    report::{ArchivedRanges, Finding, Report, Unproven, UnsignedEvents},
     run::verify,
-    trust::{TrustAnchor, trusted},
+    trust::{NewestCheckpoint, TrustAnchor, TrustedLog},
 };

@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use thiserror::Error;
 
-use super::unavailable::Unavailable;
+use super::{audit::LeafHash, unavailable::Unavailable};
 use crate::domain::{
     association::RecordedAssociation, audit::EventId, aws::AccountId, call::RequestId, history::Observation,
     idempotency::RecordedStep, tenant::TenantId, time::Timestamp,
@@ -19,12 +19,36 @@ pub struct Batch {
     pub events: Vec<EventIndexFields>,
     /// The bytes of all events, one after the other.
     pub bytes: Vec<u8>,
+    /// The leaf hashes of the events, in order.
+    pub leaves: Vec<LeafHash>,
+    /// Shows that this log's journal handed over the events.
+    pub tag: BatchTag,
     /// The associations that the events record, in order.
     pub associations: Vec<RecordedAssociation>,
     /// The observations of resources before their changes, in order.
     pub observations: Vec<Observation>,
     /// The steps of requests with an idempotency key, in order, each with its event.
     pub requests: Vec<(EventId, RecordedStep)>,
+}
+
+/// Shows that a journal with the log's signing key handed over a batch. The store keeps it next to the events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BatchTag {
+    /// The batch comes after this sequence number.
+    pub after: u64,
+    /// The authentication code. Empty for a batch of a release that did not authenticate batches.
+    pub code: Vec<u8>,
+}
+
+/// The place of a batch in the log, with its tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBatch {
+    /// The sequence number of the first event.
+    pub first: u64,
+    /// The sequence number of the last event.
+    pub last: u64,
+    /// The tag of the batch.
+    pub tag: BatchTag,
 }
 
 /// The fields by which the store finds an event, and the position of the event's bytes.
@@ -63,7 +87,8 @@ pub struct StoredEvent {
     pub id: EventId,
     /// The tenant in the store's index.
     pub tenant: Option<String>,
-    /// The event's bytes: one JSON object on one line. The tree hashes exactly these bytes.
+    /// The event's bytes: one JSON object on one line. The tree hashes exactly these bytes. If the stored
+    /// bytes are not UTF-8, this is another text, which is not JSON and not the text of any event.
     pub body: String,
 }
 
@@ -97,6 +122,10 @@ pub struct EventFilter {
     pub resource: Option<String>,
     /// Events after this sequence number.
     pub after: Option<u64>,
+    /// Events of this kind, such as `intent`.
+    pub kind: Option<&'static str>,
+    /// Events that close this intent.
+    pub closes: Option<EventId>,
 }
 
 /// Appends to the log, for one writer at a time.
@@ -151,6 +180,12 @@ pub trait EventReader: Send + Sync + 'static {
 
     /// The event with this id.
     async fn find(&self, id: EventId) -> Result<Option<StoredEvent>, Unavailable>;
+
+    /// The batches that begin after this sequence number and at or before `through`, the first one first.
+    async fn batches(&self, after: u64, through: u64) -> Result<Vec<StoredBatch>, Unavailable>;
+
+    /// How many rows are outside the log, because their sequence number is not positive.
+    async fn count_misplaced(&self) -> Result<u64, Unavailable>;
 }
 
 /// Removes events that were moved to an archive.
@@ -174,6 +209,18 @@ pub enum AppendError {
     /// The batch may have been stored.
     #[error("it is not known whether the batch was written")]
     Indeterminate(#[source] Unavailable),
+}
+
+// === impl StoredEvent ===
+
+impl StoredEvent {
+    /// The text for stored bytes. If they are not UTF-8, another text that says so, which is neither JSON nor
+    /// the text of any event.
+    #[must_use]
+    pub fn text_of(bytes: &[u8]) -> String {
+        let lossy = |_not_utf8| format!("{} (not UTF-8)", String::from_utf8_lossy(bytes));
+        std::str::from_utf8(bytes).map_or_else(lossy, str::to_owned)
+    }
 }
 
 // === impl Batch ===

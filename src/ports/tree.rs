@@ -19,7 +19,7 @@ pub struct Tile {
 /// A signed checkpoint as the store has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedCheckpoint {
-    /// The number of events that it covers.
+    /// The number of events that it covers, according to the store. Only the note is evidence.
     pub size: u64,
     /// The time of the signature.
     pub time: Timestamp,
@@ -63,8 +63,16 @@ pub trait TreeStore: Send + Sync + 'static {
     /// The newest checkpoint, if there is one.
     async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable>;
 
-    /// The checkpoints of key rotations, the smallest first.
-    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable>;
+    /// All checkpoints at one moment, in the order of the store's own column of sizes, smallest first. There
+    /// is one for each hour, and one for each key rotation.
+    async fn checkpoints(&self) -> Result<Vec<SignedCheckpoint>, Unavailable>;
+
+    /// Ends the time in which processes of an earlier release, which do not authenticate their batches, may
+    /// write. Returns `false` while there may be such a process. The leader calls it. The default
+    /// implementation is for stores with a single process.
+    async fn refuse_untagged(&self) -> Result<bool, Unavailable> {
+        Ok(true)
+    }
 
     /// The tiles with these levels and indexes. A tile that does not exist is omitted.
     async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable>;

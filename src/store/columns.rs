@@ -3,7 +3,10 @@
 use sqlx::{ColumnIndex, Decode, Row, Type, postgres::PgRow, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use crate::{domain::audit::EventId, ports::Unavailable};
+use crate::{
+    domain::audit::EventId,
+    ports::{StoredEvent, Unavailable},
+};
 
 /// A row whose columns are read by their position.
 pub(super) trait Columns {
@@ -12,6 +15,10 @@ pub(super) trait Columns {
 
     /// The text in a column that may be null.
     fn text(&self, at: usize) -> Result<Option<&str>, Unavailable>;
+
+    /// The text in a column that is never null. If its bytes are not UTF-8, another text that says so, which is
+    /// neither an event nor a checkpoint.
+    fn lossy_text(&self, at: usize) -> Result<String, Unavailable>;
 
     /// The integer in a column that may be null.
     fn number(&self, at: usize) -> Result<Option<i64>, Unavailable>;
@@ -81,6 +88,12 @@ impl Columns for SqliteRow {
         get(self, at)
     }
 
+    fn lossy_text(&self, at: usize) -> Result<String, Unavailable> {
+        // The bytes of the text, whatever they are.
+        let bytes: &[u8] = self.try_get_unchecked(at).map_err(corrupt_row::<Self>)?;
+        Ok(StoredEvent::text_of(bytes))
+    }
+
     fn number(&self, at: usize) -> Result<Option<i64>, Unavailable> {
         get(self, at)
     }
@@ -104,6 +117,10 @@ impl Columns for PgRow {
 
     fn text(&self, at: usize) -> Result<Option<&str>, Unavailable> {
         get(self, at)
+    }
+
+    fn lossy_text(&self, at: usize) -> Result<String, Unavailable> {
+        self.required_text(at).map(str::to_owned)
     }
 
     fn number(&self, at: usize) -> Result<Option<i64>, Unavailable> {

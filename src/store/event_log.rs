@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::{
     domain::{audit::EventId, time::Timestamp},
-    ports::{EventFilter, EventReader, IndexCheckedEvent, StoredEvent, Unavailable},
+    ports::{EventFilter, EventReader, IndexCheckedEvent, StoredBatch, StoredEvent, Unavailable},
 };
 
 /// An open store that can be written.
@@ -54,5 +54,13 @@ impl<L: EventLog> EventReader for L {
 
     async fn find(&self, id: EventId) -> Result<Option<StoredEvent>, Unavailable> {
         self.reader().find(id).await
+    }
+
+    async fn batches(&self, after: u64, through: u64) -> Result<Vec<StoredBatch>, Unavailable> {
+        self.reader().batches(after, through).await
+    }
+
+    async fn count_misplaced(&self) -> Result<u64, Unavailable> {
+        self.reader().count_misplaced().await
     }
 }

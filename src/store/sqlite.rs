@@ -13,6 +13,7 @@ mod select;
 mod sinks;
 mod transaction;
 mod tree;
+mod wal;
 mod write;
 mod writer;
 

@@ -7,12 +7,11 @@ use super::{
 };
 use crate::{
     domain::time::Timestamp,
-    ports::{SignedCheckpoint, SinkPosition, Tile, Unavailable},
+    ports::{BatchTag, SignedCheckpoint, SinkPosition, StoredBatch, Tile, Unavailable},
 };
 
 const NEWEST_SQL: &str = "SELECT size, time, note, handover FROM checkpoint ORDER BY size DESC LIMIT 1";
-const KEY_ROTATIONS_SQL: &str =
-    "SELECT size, time, note, handover FROM checkpoint WHERE handover ORDER BY size";
+const ALL_SQL: &str = "SELECT size, time, note, handover FROM checkpoint ORDER BY size";
 const AFTER_SQL: &str =
     "SELECT size, time, note, handover FROM checkpoint WHERE size > $1 ORDER BY size LIMIT $2";
 const POSITION_SQL: &str = "SELECT event, checkpoint FROM sink WHERE name = $1";
@@ -23,9 +22,26 @@ pub(super) async fn newest(database: &impl Database) -> Result<Option<SignedChec
     database.rows(NEWEST_SQL, &[]).await?.first().map(checkpoint).transpose()
 }
 
-/// The checkpoints of key rotations, the smallest first.
-pub(super) async fn key_rotations(database: &impl Database) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-    database.rows(KEY_ROTATIONS_SQL, &[]).await?.iter().map(checkpoint).collect()
+/// All checkpoints, the smallest first.
+pub(super) async fn checkpoints(database: &impl Database) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+    database.rows(ALL_SQL, &[]).await?.iter().map(checkpoint).collect()
+}
+
+/// The batches that begin in this range.
+pub(super) async fn batches(
+    database: &impl Database,
+    sql: &'static str,
+    after: u64,
+    through: u64,
+) -> Result<Vec<StoredBatch>, Unavailable> {
+    let rows = database.rows(sql, &[to_i64(after).into(), to_i64(through).into()]).await?;
+    rows.iter().map(batch).collect()
+}
+
+/// How many events have a position that is not positive.
+pub(super) async fn count_misplaced(database: &impl Database) -> Result<u64, Unavailable> {
+    let rows = database.rows("SELECT count(*) FROM event WHERE seq < 1", &[]).await?;
+    rows.first().map_or(Ok(0), |row| row.unsigned(0))
 }
 
 /// At most `limit` checkpoints that are larger than this size, the smallest first.
@@ -65,11 +81,24 @@ pub(super) fn tile<R: Columns>(row: &R) -> Result<Tile, Unavailable> {
     Ok(Tile { level, index: row.unsigned(1)?, hashes: row.bytes(2)? })
 }
 
+/// A negative number is no position; it becomes one at which there is no event.
+fn position(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+fn batch<R: Columns>(row: &R) -> Result<StoredBatch, Unavailable> {
+    Ok(StoredBatch {
+        first: position(row.required_number(0)?),
+        last: position(row.required_number(1)?),
+        tag: BatchTag { after: position(row.required_number(2)?), code: row.bytes(3)? },
+    })
+}
+
 fn checkpoint<R: Columns>(row: &R) -> Result<SignedCheckpoint, Unavailable> {
     Ok(SignedCheckpoint {
-        size: row.unsigned(0)?,
+        size: position(row.required_number(0)?),
         time: Timestamp::from_micros(row.required_number(1)?),
-        note: row.required_text(2)?.to_owned(),
+        note: row.lossy_text(2)?,
         handover: row.flag(3)?,
     })
 }

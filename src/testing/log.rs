@@ -3,27 +3,37 @@
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::{
     domain::{audit::EventId, time::Timestamp},
     ports::{
-        AuditTree, EventFilter, EventReader, IndexCheckedEvent, LeafHash, SignedTree, StoredEvent,
-        Unavailable,
+        AuditTree, BatchTag, EventFilter, EventReader, IndexCheckedEvent, LeafHash, SignedTree, StoredBatch,
+        StoredEvent, Unavailable,
     },
 };
 
 /// A log without a checkpoint. It is empty at first.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct FakeLog {
     size: watch::Sender<u64>,
     fails: AtomicBool,
+    tag: Mutex<Option<MakeTag>>,
 }
+
+/// Makes the tag of a batch with one event.
+type MakeTag = Box<dyn Fn(&StoredEvent) -> BatchTag + Send>;
 
 // === impl FakeLog ===
 
 impl FakeLog {
+    /// Gives each event a tag, as a batch with one event. Without this, events have none.
+    pub fn tag_with(&self, tag: impl Fn(&StoredEvent) -> BatchTag + Send + 'static) {
+        *self.tag.lock() = Some(Box::new(tag));
+    }
+
     /// Sets the number of events.
     pub fn grow_to(&self, size: u64) {
         self.size.send_replace(size);
@@ -87,6 +97,20 @@ impl EventReader for FakeLog {
     async fn find(&self, _: EventId) -> Result<Option<StoredEvent>, Unavailable> {
         Ok(None)
     }
+
+    async fn batches(&self, after: u64, through: u64) -> Result<Vec<StoredBatch>, Unavailable> {
+        let events = self.events(after, through, u32::MAX)?;
+        let tag = self.tag.lock();
+        let tag = |event: &StoredEvent| tag.as_ref().map(|tag| tag(event)).unwrap_or_default();
+        Ok(events
+            .iter()
+            .map(|event| StoredBatch { first: event.seq, last: event.seq, tag: tag(event) })
+            .collect())
+    }
+
+    async fn count_misplaced(&self) -> Result<u64, Unavailable> {
+        Ok(0)
+    }
 }
 
 #[async_trait]
@@ -115,5 +139,11 @@ impl AuditTree for FakeLog {
         let mut size = self.size.subscribe();
         let grown = size.wait_for(|size| *size > beyond).await.unwrap();
         *grown
+    }
+}
+
+impl std::fmt::Debug for FakeLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FakeLog")
     }
 }

@@ -40,8 +40,8 @@ impl TreeStore for FakeTree {
         self.respond(self.newest.lock().clone())
     }
 
-    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        self.respond(Vec::new())
+    async fn checkpoints(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        self.respond(self.newest.lock().iter().cloned().collect())
     }
 
     async fn tiles(&self, _: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {

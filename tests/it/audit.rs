@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sqlx::Connection as _;
 
 use logkey::{
-    audit::{self, Journal, event},
+    audit::{self, Journal, checkpoint::SigningKey, event},
     domain::{
         association::{Location, RecordedAssociation, Resource, Target},
         audit::{AuditOperation, Event, EventId, JournalEntry, Kind},
@@ -54,6 +54,11 @@ impl EventStore for Counted {
     }
 }
 
+fn tagger(dir: &tempfile::TempDir) -> Arc<audit::BatchTagger> {
+    let key = SigningKey::open_or_create(&dir.path().join("signing.pem"), "logkey").unwrap();
+    audit::BatchTagger::new(&key)
+}
+
 #[tokio::test]
 async fn a_batch_of_several_statements_is_stored_whole_and_in_order() {
     let dir = tempfile::tempdir().unwrap();
@@ -78,8 +83,12 @@ async fn committed_events_survive_a_reopen_in_order_and_without_gaps() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
     let store = store::open(&config(&dir)).await.unwrap();
-    let journal =
-        Arc::new(Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default()));
+    let journal = Arc::new(Journal::start(
+        Arc::clone(&store.events),
+        clock.clone(),
+        tagger(&dir),
+        audit::Config::default(),
+    ));
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..64 {
         let (journal, clock) = (Arc::clone(&journal), clock.clone());
@@ -107,7 +116,8 @@ async fn many_callers_share_few_commits() {
     let clock = clock();
     let store = store::open(&config(&dir)).await.unwrap();
     let counted = Arc::new(Counted(Arc::clone(&store.events), 0.into()));
-    let journal = Arc::new(Journal::start(counted.clone(), clock.clone(), audit::Config::default()));
+    let journal =
+        Arc::new(Journal::start(counted.clone(), clock.clone(), tagger(&dir), audit::Config::default()));
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..256 {
         let (journal, clock) = (Arc::clone(&journal), clock.clone());
@@ -183,7 +193,8 @@ async fn an_association_is_recorded_with_the_event_of_its_change() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
     let store = store::open(&config(&dir)).await.unwrap();
-    let journal = Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default());
+    let journal =
+        Journal::start(Arc::clone(&store.events), clock.clone(), tagger(&dir), audit::Config::default());
     let location =
         Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
     let group =
@@ -219,7 +230,8 @@ async fn events_are_found_by_their_fields_newest_first() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
     let store = store::open(&config(&dir)).await.unwrap();
-    let journal = Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default());
+    let journal =
+        Journal::start(Arc::clone(&store.events), clock.clone(), tagger(&dir), audit::Config::default());
     let mut expected = Vec::new();
     for n in 0..10 {
         let mut entry = entry(Kind::Intent, &clock);
@@ -252,7 +264,8 @@ async fn the_store_accepts_events_after_a_recovery() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();
     let store = store::open(&config(&dir)).await.unwrap();
-    let journal = Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default());
+    let journal =
+        Journal::start(Arc::clone(&store.events), clock.clone(), tagger(&dir), audit::Config::default());
     let committed = journal.commit(entry(Kind::Intent, &clock)).await.unwrap();
     assert!(store.events.recover(Some(committed)).await.unwrap());
     let unknown = EventId(uuid::Uuid::from_u128(1));

@@ -10,7 +10,7 @@ use logkey::{
         checkpoint::{self, SigningKey},
         export::{self, Signed},
         prove, rotation, sequencer,
-        verify::{self, ArchivedRanges, Finding, Report, TrustAnchor},
+        verify::{self, ArchivedRanges, Finding, Report, TrustAnchor, TrustedLog},
     },
     domain::{
         association::{Location, Resource, Target},
@@ -71,7 +71,8 @@ impl Log {
         let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
         let checked = Sequencer::check(log, tree, self.clock.clone(), key.clone()).await?;
         let config = audit::Config::default();
-        let journal = Arc::new(Journal::start(Arc::clone(&store.events), self.clock.clone(), config));
+        let journal =
+            Arc::new(Journal::start(Arc::clone(&store.events), self.clock.clone(), checked.tagger(), config));
         if let Some(change) = checked.rotation() {
             rotation::record(&*journal, &*self.clock, change).await.unwrap();
         }
@@ -94,6 +95,7 @@ impl Log {
             verifiers: trusted_keys,
             kept_checkpoint: None,
             archive: archive.as_ref(),
+            key_file: None,
         };
         verify::verify(&*open.log, &*open.tree, &against, |_| {}).await.unwrap()
     }
@@ -208,24 +210,31 @@ async fn after_a_rotation_either_key_verifies_the_whole_log() {
     assert!(matches!(&log.check_with(&unrelated, None).await.findings[..], [Finding::Checkpoint(_)]));
     // With the new key, an auditor can check the log against a checkpoint that the old key signed.
     let open = store::open_reader(&log.config()).await.unwrap();
-    let trusted = verify::trusted(&*open.log, &*open.tree, ORIGIN, &new, None).await.unwrap();
-    let kept_checkpoint = checkpoint::read(kept_checkpoint.note.as_bytes(), ORIGIN, &trusted).unwrap();
+    let trusted = TrustedLog::load(&*open.log, &*open.tree, ORIGIN, &new, None).await.unwrap();
+    let kept_checkpoint =
+        checkpoint::read(kept_checkpoint.note.as_bytes(), ORIGIN, &trusted.verifiers).unwrap();
     let against = TrustAnchor {
         origin: ORIGIN,
         verifiers: &new,
         kept_checkpoint: Some(&kept_checkpoint),
         archive: None,
+        key_file: None,
     };
     let report = verify::verify(&*open.log, &*open.tree, &against, |_| {}).await.unwrap();
     assert_eq!(report.findings, []);
 
     // An export allows the same check elsewhere: both keys signed the checkpoint of the rotation.
     let out = tempfile::tempdir().unwrap();
-    let (note, handovers) = (newest().await.note, open.tree.key_rotations().await.unwrap());
+    let note = newest().await.note;
     let read = checkpoint::read(note.as_bytes(), ORIGIN, &new).unwrap();
-    let signed = Signed { checkpoint: &read, note: &note, verifiers: &trusted, handovers: &handovers };
+    let signed = Signed {
+        checkpoint: &read,
+        note: &note,
+        verifiers: &trusted.verifiers,
+        handovers: &trusted.handovers,
+    };
     export::export(&*open.log, None, &signed, out.path()).await.unwrap();
-    let change = std::fs::read(out.path().join(format!("handover/{}", handovers[0].size))).unwrap();
+    let change = std::fs::read(out.path().join(format!("handover/{}", trusted.handovers[0].size))).unwrap();
     for key in [&old, &new] {
         assert!(checkpoint::read(&change, ORIGIN, key).unwrap().size() >= 301);
     }
@@ -241,9 +250,10 @@ async fn a_key_that_the_old_key_never_named_is_not_trusted() {
     std::fs::remove_file(log.key_file()).unwrap();
     let refused = log.start().await.err().unwrap();
     assert!(matches!(refused, sequencer::Corruption::Checkpoint(_)), "{refused:?}");
-    // Someone who starts the tree again with another tool fails too: the old key never named the new key.
+    // Without its checkpoints, the log is not continued either.
     log.tamper("DELETE FROM checkpoint; DELETE FROM tile").await;
-    log.grow(10).await;
+    let refused = log.start().await.err().unwrap();
+    assert!(matches!(refused, sequencer::Corruption::NoCheckpoint), "{refused:?}");
     assert!(matches!(&log.check_with(&trusted_keys, None).await.findings[..], [Finding::Checkpoint(_)]));
 }
 
@@ -290,6 +300,37 @@ async fn old_events_move_to_an_archive_and_the_log_stays_verifiable() {
     let signed = Signed { checkpoint: &read, note: &note, verifiers: &verifiers, handovers: &[] };
     assert!(export::export(&*open.log, None, &signed, whole.path()).await.is_err());
     export::export(&*open.log, Some(&archive), &signed, whole.path()).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_the_owner_can_read_archives_and_exports() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (log, base) = (Log::new(), tempfile::tempdir().unwrap());
+    log.grow(300).await;
+    let (archive, out) = (base.path().join("archive"), base.path().join("export"));
+    log.archive(log.clock.now(), &archive).await.unwrap();
+    let store = log.config().url;
+    let [archive_text, out_text] = [&archive, &out].map(|path| path.to_str().unwrap());
+    let export = ["audit", "export", "--archive", archive_text, "--out", out_text, "--store", &store];
+    let mut files = vec![archive.clone(), out.clone()];
+    assert!(logkey(&export).status().unwrap().success());
+    let mut count = 0;
+    while let Some(path) = files.pop() {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        if path.is_dir() {
+            assert_eq!(mode, 0o700, "{}", path.display());
+            files.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            assert_eq!(mode, 0o600, "{}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 8, "{count} files");
+    // A file that an earlier release wrote for everyone gets the mode when it is written again.
+    std::fs::set_permissions(out.join("checkpoint"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(logkey(&export).status().unwrap().success());
+    let mode = std::fs::metadata(out.join("checkpoint")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }
 
 #[tokio::test]

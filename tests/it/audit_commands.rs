@@ -160,6 +160,21 @@ async fn verify_says_which_event_was_changed_and_how() {
     assert!(code == Some(1) && output.starts_with(expected), "{output}");
 }
 
+#[tokio::test]
+async fn an_event_that_is_not_utf8_is_a_finding_and_is_left_out_of_lists() {
+    let dir = tempfile::tempdir().unwrap();
+    grow(dir.path(), 5).await;
+    tamper(dir.path(), "UPDATE event SET body = CAST(x'7bff7d' AS TEXT) WHERE seq = 3").await;
+    let (code, output) = audit(dir.path(), &["verify"]);
+    assert!(code == Some(1) && output.starts_with("event 3 was altered"), "{output}");
+    for arguments in [&["list"][..], &["list", "--json"]] {
+        let (code, output) = audit(dir.path(), arguments);
+        assert_eq!(code, Some(0), "{output}");
+        assert_eq!(output.matches("Start").count(), 4 * if arguments.len() == 2 { 2 } else { 1 }, "{output}");
+        assert!(output.contains("event 3 cannot be read"), "{output}");
+    }
+}
+
 /// Settings of a log with another origin and an archive for old events.
 fn settings(dir: &Path) -> String {
     std::fs::write(dir.join("jwks.json"), TestIssuer::new("k").jwks()).unwrap();
@@ -181,7 +196,7 @@ async fn old_and_new(dir: &Path) {
     let store = store::open(&store::Config { url: url(dir) }).await.unwrap();
     let clock = Arc::new(SystemClock);
     let checked = Sequencer::check(store.log, store.tree, clock.clone(), key).await.unwrap();
-    let journal = Journal::start(store.events, clock, audit::Config::default());
+    let journal = Journal::start(store.events, clock, checked.tagger(), audit::Config::default());
     for days in [2, 0] {
         let time = SystemClock.now().minus(Duration::from_hours(24 * days));
         for _ in 0..300 {
@@ -232,7 +247,9 @@ async fn the_settings_supply_the_log_location_origin_and_key() {
 async fn a_list_shows_the_filtered_events_newest_first_as_text_and_json() {
     let dir = tempfile::tempdir().unwrap();
     let store = store::open(&store::Config { url: url(dir.path()) }).await.unwrap();
-    let journal = Journal::start(store.events, Arc::new(SystemClock), audit::Config::default());
+    let key = SigningKey::open_or_create(&dir.path().join("signing.pem"), "logkey").unwrap();
+    let (clock, config) = (Arc::new(SystemClock), audit::Config::default());
+    let journal = Journal::start(store.events, clock, audit::BatchTagger::new(&key), config);
     let now = SystemClock.now();
     let location =
         Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };

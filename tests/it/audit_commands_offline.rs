@@ -32,7 +32,8 @@ pub(crate) async fn grow(folder: &Path, count: usize) {
     let store = store::open(&store::Config { url: format!("sqlite://{}", file.display()) }).await.unwrap();
     let key = SigningKey::open_or_create(&checkpoint::default_key_path(&file), ORIGIN).unwrap();
     let checked = Sequencer::check(store.log, store.tree, Arc::new(SystemClock), key).await.unwrap();
-    let journal = Journal::start(store.events, Arc::new(SystemClock), audit::Config::default());
+    let journal =
+        Journal::start(store.events, Arc::new(SystemClock), checked.tagger(), audit::Config::default());
     for _ in 0..count {
         journal
             .commit(JournalEntry::event_only(Event::for_service(AuditOperation::Start, SystemClock.now())))
@@ -53,7 +54,7 @@ fn keys(folder: &Path) -> Vec<String> {
     SigningKey::open(&checkpoint::default_key_path(&folder.join("logkey.db")), ORIGIN).unwrap().verifiers()
 }
 
-/// The tree of a log whose key is rotated right after the first read of the newest checkpoint.
+/// The tree of a log whose key is rotated right after the first read of the checkpoints.
 struct RotatingTree {
     tree: Arc<dyn TreeStore>,
     folder: PathBuf,
@@ -63,7 +64,11 @@ struct RotatingTree {
 #[async_trait]
 impl TreeStore for RotatingTree {
     async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
-        let signed = self.tree.checkpoint().await;
+        self.tree.checkpoint().await
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        let signed = self.tree.checkpoints().await;
         if !self.looked.swap(true, Ordering::SeqCst) {
             for arguments in [&["rotate-key"][..], &["rotate-key", "--end"]] {
                 let (code, output) = audit(&self.folder, arguments);
@@ -72,10 +77,6 @@ impl TreeStore for RotatingTree {
             grow(&self.folder, 1).await;
         }
         signed
-    }
-
-    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        self.tree.key_rotations().await
     }
 
     async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
@@ -96,8 +97,14 @@ async fn a_key_rotation_during_verification_is_not_a_finding() {
     let open = store::open_reader(&store::Config { url }).await.unwrap();
     let tree =
         RotatingTree { tree: open.tree, folder: dir.path().to_owned(), looked: AtomicBool::new(false) };
-    let against =
-        TrustAnchor { origin: ORIGIN, verifiers: &trusted_keys, kept_checkpoint: None, archive: None };
+    let key_file = checkpoint::default_key_path(&dir.path().join("logkey.db"));
+    let against = TrustAnchor {
+        origin: ORIGIN,
+        verifiers: &trusted_keys,
+        kept_checkpoint: None,
+        archive: None,
+        key_file: Some(&key_file),
+    };
     let report = verify::verify(&*open.log, &tree, &against, |_| {}).await.unwrap();
     assert_eq!((report.findings, report.signed), (Vec::new(), 3));
     assert_ne!(keys(dir.path()), trusted_keys);

@@ -62,8 +62,11 @@ async fn sequence(store: &Store, key: SigningKey) -> Result<(), sequencer::Corru
 /// Adds events to the log and to the tree.
 async fn grow(dir: &TempDir, count: usize, correlation: &str) -> Vec<EventId> {
     let (store, clock) = (store::open(&config(dir)).await.unwrap(), clock());
+    let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
+    let checked = Sequencer::check(log, tree, clock.clone(), key(dir)).await.unwrap();
+    let config = audit::Config::default();
     let journal =
-        Arc::new(Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default()));
+        Arc::new(Journal::start(Arc::clone(&store.events), clock.clone(), checked.tagger(), config));
     let mut ids = Vec::new();
     for _ in 0..count.div_ceil(100) {
         let mut callers = tokio::task::JoinSet::new();
@@ -75,7 +78,7 @@ async fn grow(dir: &TempDir, count: usize, correlation: &str) -> Vec<EventId> {
         ids.extend(callers.join_all().await);
     }
     journal.close().await;
-    sequence(&store, key(dir)).await.unwrap();
+    checked.start().await.unwrap().close().await;
     ids.sort();
     ids
 }
@@ -90,6 +93,7 @@ async fn check(dir: &TempDir, kept_checkpoint: Option<&str>) -> Report {
         verifiers: &verifiers,
         kept_checkpoint: kept_checkpoint.as_ref(),
         archive: None,
+        key_file: None,
     };
     verify(&*open.log, &*open.tree, &against, |_| {}).await.unwrap()
 }
@@ -160,7 +164,9 @@ async fn every_change_of_the_log_is_found_with_its_position() {
 async fn every_index_column_is_checked_against_the_event() {
     let dir = tempfile::tempdir().unwrap();
     let (store, clock) = (store::open(&config(&dir)).await.unwrap(), clock());
-    let journal = Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default());
+    sequence(&store, key(&dir)).await.unwrap();
+    let (tagger, journal_config) = (audit::BatchTagger::new(&key(&dir)), audit::Config::default());
+    let journal = Journal::start(Arc::clone(&store.events), clock.clone(), tagger, journal_config);
     let actor = Actor { tenant: Some("payments".parse().unwrap()), ..Actor::default() };
     let event = Event { actor, ..Event::for_service(AuditOperation::Start, clock.now()) };
     journal.commit(JournalEntry::event_only(event)).await.unwrap();
@@ -179,8 +185,11 @@ async fn every_index_column_is_checked_against_the_event() {
         ("id, tenant, time, correlation", "DELETE FROM batch"),
         ("id, tenant, time, correlation, place", "UPDATE batch SET first = first + 1"),
         ("id, tenant, time, correlation", "UPDATE batch SET last = first - 1"),
-        ("place", "INSERT INTO batch VALUES (1 << 62, 0, 0, 0, x'', x'')"),
-        ("place", "INSERT INTO batch VALUES (0, 1, 0, 0, x'', x'')"),
+        (
+            "place",
+            "INSERT INTO batch (first, last, since, until, least, most) VALUES (1 << 62, 0, 0, 0, x'', x'')",
+        ),
+        ("place", "INSERT INTO batch (first, last, since, until, least, most) VALUES (0, 1, 0, 0, x'', x'')"),
     ];
     for (names, sql) in changes {
         let copy = copy(&dir);
@@ -333,7 +342,8 @@ async fn an_export_holds_every_event_and_the_tree_hashes() {
 async fn changes_without_an_outcome_are_pending_until_reconciled() {
     let dir = tempfile::tempdir().unwrap();
     let (store, clock) = (store::open(&config(&dir)).await.unwrap(), clock());
-    let journal = Journal::start(Arc::clone(&store.events), clock.clone(), audit::Config::default());
+    let (tagger, journal_config) = (audit::BatchTagger::new(&key(&dir)), audit::Config::default());
+    let journal = Journal::start(Arc::clone(&store.events), clock.clone(), tagger, journal_config);
     let location =
         Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
     let resource = Resource { location, target: Target::LogGroup("/app/web#1".parse().unwrap()) };
@@ -384,6 +394,41 @@ async fn changes_without_an_outcome_are_pending_until_reconciled() {
 }
 
 #[tokio::test]
+async fn a_flood_under_one_request_id_hides_no_outcome_and_no_reconciliation() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = (store::open(&config(&dir)).await.unwrap(), clock());
+    let tagger = audit::BatchTagger::new(&key(&dir));
+    let journal = Journal::start(Arc::clone(&store.events), clock.clone(), tagger, audit::Config::default());
+    let location =
+        Location { account: "111122223333".parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+    let change = |kind| Event {
+        kind,
+        act: AuditOperation::Rpc(Action::AssociateKmsKey),
+        correlation: "chosen".parse().unwrap(),
+        actor: Actor { tenant: Some("payments".parse().unwrap()), ..Actor::default() },
+        resource: Some(Resource { location: location.clone(), target: Target::QueryResults }),
+        ..Event::for_service(AuditOperation::Start, clock.now())
+    };
+    let commit = async |event| journal.commit(JournalEntry::event_only(event)).await.unwrap();
+    let intent = commit(change(Kind::Intent)).await;
+    let end = Some(Completion { failure: None, aws_error: None, latency: std::time::Duration::ZERO });
+    let outcome = commit(Event { closes: Some(intent), end, ..change(Kind::Outcome) }).await;
+    let reconciled = Kind::Reconciled(ReconciliationResult::Effective);
+    let reconciled = commit(Event { closes: Some(intent), ..change(reconciled) }).await;
+    for _ in 0..1100 {
+        journal.record_best_effort(change(Kind::Read));
+    }
+    commit(change(Kind::Read)).await;
+    let reader = PendingChangeReader::new(Arc::clone(&store.log));
+    let (tenant, id) = ("payments".parse().unwrap(), "chosen".parse().unwrap());
+    let found = reader.by_request_id(&tenant, &id).await.unwrap().unwrap();
+    assert_eq!((found.change.intent, found.outcome.unwrap().event), (intent, outcome));
+    let by_change = reader.reconciliation_of(&found.change).await.unwrap();
+    assert_eq!(by_change, Some((ReconciliationResult::Effective, reconciled)));
+    journal.close().await;
+}
+
+#[tokio::test]
 async fn the_log_of_a_service_that_just_started_verifies() {
     let service = Service::start().await;
     let settings = Settings::load(&service.settings(), &EmptyEnv).unwrap();
@@ -392,7 +437,8 @@ async fn the_log_of_a_service_that_just_started_verifies() {
     let origin = &settings.audit.checkpoint_origin;
     let key = SigningKey::open(&checkpoint::default_key_path(&file), origin).unwrap();
     let verifiers = [key.verifier().to_owned()];
-    let against = TrustAnchor { origin, verifiers: &verifiers, kept_checkpoint: None, archive: None };
+    let against =
+        TrustAnchor { origin, verifiers: &verifiers, kept_checkpoint: None, archive: None, key_file: None };
     let report = verify(&*open.log, &*open.tree, &against, |_| {}).await.unwrap();
     assert!(report.findings.is_empty() && report.signed >= 1, "{report:?}");
     service.stop().await;

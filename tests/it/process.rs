@@ -2,6 +2,7 @@
 
 mod audited;
 mod credentials;
+mod other_writers;
 mod watching;
 
 use std::{

@@ -2,6 +2,7 @@
 //! lost when a process or the server fails.
 
 mod faults;
+mod forgery;
 mod idle;
 mod key_rotation;
 mod pending;

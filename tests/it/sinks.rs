@@ -17,6 +17,7 @@ use logkey::{
     audit::{
         self, Journal, Sequencer, Sinks,
         checkpoint::{self, SigningKey},
+        sequencer::VerifiedSequencer,
         sinks::{EventSource, NamedSink, SinkTiming},
     },
     domain::{
@@ -116,8 +117,9 @@ impl Log {
 
     /// Adds events to the log and to the tree.
     async fn grow(&self, count: usize) {
-        let journal =
-            Journal::start(Arc::clone(&self.store.events), self.clock.clone(), audit::Config::default());
+        let checked = self.check().await;
+        let (clock, config) = (self.clock.clone(), audit::Config::default());
+        let journal = Journal::start(Arc::clone(&self.store.events), clock, checked.tagger(), config);
         for _ in 0..count {
             let event = Event {
                 kind: Kind::Lifecycle,
@@ -126,15 +128,14 @@ impl Log {
             journal.commit(JournalEntry::event_only(event)).await.unwrap();
         }
         journal.close().await;
-        self.sign().await;
+        checked.start().await.unwrap().close().await;
     }
 
-    async fn sign(&self) {
+    async fn check(&self) -> VerifiedSequencer {
         let path = checkpoint::default_key_path(&self.dir.path().join("logkey.db"));
         let key = SigningKey::open_or_create(&path, ORIGIN).unwrap();
         let (log, tree) = (Arc::clone(&self.store.log), Arc::clone(&self.store.tree));
-        let checked = Sequencer::check(log, tree, self.clock.clone(), key).await.unwrap();
-        checked.start().await.unwrap().close().await;
+        Sequencer::check(log, tree, self.clock.clone(), key).await.unwrap()
     }
 
     async fn worker(&self, sinks: &[(&str, Arc<dyn Sink>)]) -> Sinks {

@@ -7,6 +7,7 @@ mod history;
 mod log;
 mod rules;
 mod tree;
+mod wal;
 
 use std::sync::Arc;
 
@@ -121,6 +122,8 @@ on_both! {
     log::appended_events_are_read_by_position_id_and_every_filter,
     log::an_intent_is_open_until_its_outcome_or_reconciliation,
     log::after_an_error_recovery_tells_what_was_stored,
+    log::a_batch_is_stored_with_its_tag,
+    log::the_log_goes_on_only_when_rows_of_others_are_gone,
     log::positions_continue_after_archived_events,
     history::a_replaced_key_stays_in_the_history_and_older_reads_change_nothing,
     history::resources_are_found_by_current_and_former_key_in_pages,

@@ -12,7 +12,7 @@ use std::{
 use logkey::{
     app::SystemClock,
     audit::{
-        self, Journal,
+        self, Journal, Sequencer,
         archive::ArchiveReader,
         checkpoint::{self, SigningKey},
     },
@@ -85,7 +85,11 @@ fn keys(env: &TestEnv) -> Vec<String> {
 async fn fill(env: &TestEnv, count: usize) {
     let store = store::open(&store::Config { url: env.url() }).await.unwrap();
     let clock = Arc::new(SystemClock);
-    let journal = Arc::new(Journal::start(Arc::clone(&store.events), clock, audit::Config::default()));
+    let key = SigningKey::open_or_create(&key_file(env), "logkey").unwrap();
+    let (log, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
+    let checked = Sequencer::check(log, tree, clock.clone(), key).await.unwrap();
+    let config = audit::Config::default();
+    let journal = Arc::new(Journal::start(Arc::clone(&store.events), clock, checked.tagger(), config));
     let mut writers = tokio::task::JoinSet::new();
     for _ in 0..count {
         let (journal, event) =

@@ -166,8 +166,8 @@ impl TreeStore for ArchiveReader {
         Ok(Some(SignedCheckpoint { size, time: Timestamp::from_micros(0), note, handover: false }))
     }
 
-    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        Ok(Vec::new())
+    async fn checkpoints(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        Ok(self.checkpoint().await?.into_iter().collect())
     }
 
     async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
@@ -195,7 +195,7 @@ fn entries(bytes: &[u8]) -> Option<Vec<String>> {
     let mut rest = bytes;
     while let [high, low, after @ ..] = rest {
         let (body, next) = after.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))?;
-        found.push(String::from_utf8(body.to_vec()).ok()?);
+        found.push(StoredEvent::text_of(body));
         rest = next;
     }
     rest.is_empty().then_some(found)

@@ -9,12 +9,13 @@ use super::{archive_reader::ArchiveReader, error::ArchiveError};
 use crate::{
     audit::{
         c2sp_layout::{self, TileDirectory},
-        checkpoint::SigningKey,
+        checkpoint::{self, SigningKey},
         export,
         parsed_event::ParsedEvent,
+        proof::{Statement, StatementTree},
         prove, rotation,
         tree::{self, Edge},
-        verify,
+        verify::TrustedLog,
     },
     domain::{
         audit::{AuditOperation, LogEvent},
@@ -103,8 +104,8 @@ async fn archived_count(
         return Ok(0);
     }
     let (archive, origin) = (ArchiveReader::open(folder)?, parts.key.origin());
-    let trusted = verify::trusted(parts.log, parts.tree, origin, &parts.key.verifiers(), None).await?;
-    let signed = archive.signed(origin, &trusted)?;
+    let trusted = TrustedLog::load(parts.log, parts.tree, origin, &parts.key.verifiers(), None).await?;
+    let signed = archive.signed(origin, &trusted.comparable_verifiers())?;
     check_contiguous(parts, signed.size(), *signed.hash(), newest).await?;
     Ok(signed.size())
 }
@@ -133,7 +134,10 @@ async fn write(
     export::events(parts.log, None, &mut edge, last, &mut layout).await?;
     let root = edge.root().ok_or(ArchiveError::Root)?;
     check_contiguous(parts, last, root, newest).await?;
-    let note = parts.key.sign(last, root).ok_or(ArchiveError::Sign)?;
+    let format_after =
+        checkpoint::read(newest.note.as_bytes(), parts.key.origin(), &parts.signed.verifiers());
+    let format_after = format_after.ok().as_ref().and_then(checkpoint::format_after);
+    let note = parts.key.sign(last, root, format_after).ok_or(ArchiveError::Sign)?;
     export::keys(&mut layout, &parts.key.verifiers())?;
     Ok(layout.replace("checkpoint", note.as_bytes())?)
 }
@@ -179,9 +183,18 @@ async fn root(
 /// the event.
 async fn record_move(parts: ArchiveInputs<'_>, last: u64, root: Hash) -> Result<(), ArchiveError> {
     let root: Box<str> = BASE64_STANDARD.encode(root.0).into();
+    let newest = parts.signed.newest().await?;
+    let tree = StatementTree { size: newest.size, root: Hash(newest.root) };
+    let statement = Statement::Archive { last, root: &root };
+    let proof = statement.sign(parts.key, &tree).ok_or(ArchiveError::Sign)?;
     let filter = EventFilter { action: Some(ACTION.to_owned()), ..EventFilter::default() };
     let archive_event = parts.log.list(&filter, None, 1).await?;
-    let same = |view: ParsedEvent| view.archived.is_some_and(|(at, over)| at == last && *over == *root);
+    // An event of an earlier release has no proof.
+    let same = |view: ParsedEvent| {
+        view.archived.is_some_and(|archived| {
+            archived.last == last && *archived.root == *root && archived.proof.is_some()
+        })
+    };
     let archive_event = archive_event
         .iter()
         .find(|event| ParsedEvent::try_from(*event).is_ok_and(same))
@@ -189,7 +202,7 @@ async fn record_move(parts: ArchiveInputs<'_>, last: u64, root: Hash) -> Result<
     let archive_event = if let Some(archive_event) = archive_event {
         archive_event
     } else {
-        let log = LogEvent::Archived { last, root };
+        let log = LogEvent::Archived { last, root: root.clone(), proof: proof.into() };
         let id = rotation::append_log_event(parts.audit, parts.clock, AuditOperation::Archive, log).await?;
         parts.log.find(id).await?.ok_or(ArchiveError::NotSigned)?.seq
     };

@@ -20,6 +20,8 @@ use signed_note::{Note, Signer, StandardSigner};
 use thiserror::Error;
 use tlog_tiles::{Checkpoint, Hash};
 
+use super::note;
+
 /// The bytes before the 32 bytes of an Ed25519 key in PKCS #8 (RFC 8410, section 7).
 const PKCS8_PREFIX: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
@@ -74,6 +76,7 @@ pub struct SigningKey {
 struct Part {
     signer: StandardSigner,
     page_token_secret: [u8; 32],
+    batch_secret: [u8; 32],
     verifier: String,
 }
 
@@ -187,10 +190,22 @@ impl SigningKey {
         Self { origin: self.origin.clone(), parts }
     }
 
-    /// Signs the tree of this size and root. None is not expected: it means that the parts form no note.
-    pub(in crate::audit) fn sign(&self, size: u64, root: Hash) -> Option<String> {
-        let text = Checkpoint::new(&self.origin, size, root, "").ok()?.to_bytes();
-        let mut note = Note::new(&text, &[]).ok()?;
+    /// The secrets that authenticate batches, one of each key.
+    pub(in crate::audit) fn batch_secrets(&self) -> impl Iterator<Item = &[u8; 32]> {
+        self.parts.iter().map(|part| &part.batch_secret)
+    }
+
+    /// Signs the tree of this size and root. `format_after` is the event after which the log has the current
+    /// format. None is not expected: it means that the parts form no note.
+    pub(in crate::audit) fn sign(&self, size: u64, root: Hash, format_after: Option<u64>) -> Option<String> {
+        let extension = format_after.map(note::format_line).unwrap_or_default();
+        let text = Checkpoint::new(&self.origin, size, root, &extension).ok()?.to_bytes();
+        self.sign_text(std::str::from_utf8(&text).ok()?)
+    }
+
+    /// Signs a text, which ends with a newline, as a note.
+    pub(in crate::audit) fn sign_text(&self, text: &str) -> Option<String> {
+        let mut note = Note::new(text.as_bytes(), &[]).ok()?;
         let signers: Vec<&dyn Signer> = self.parts.iter().map(|part| &part.signer as _).collect();
         note.add_sigs(&signers).ok()?;
         String::from_utf8(note.to_bytes()).ok()
@@ -213,7 +228,9 @@ impl Part {
         let verifier = format!("{origin}+{id:08x}+{}", BASE64_STANDARD.encode(&public));
         let secret = BASE64_STANDARD.encode([&[ED25519], &seed[..]].concat());
         let signer = StandardSigner::new(&format!("PRIVATE+KEY+{origin}+{id:08x}+{secret}")).ok()?;
-        Some(Self { signer, page_token_secret: derive(seed, origin, "page tokens")?, verifier })
+        let page_token_secret = derive(seed, origin, "page tokens")?;
+        let batch_secret = derive(seed, origin, "batches")?;
+        Some(Self { signer, page_token_secret, batch_secret, verifier })
     }
 }
 

@@ -7,6 +7,10 @@ use tlog_tiles::Checkpoint;
 /// The longest note that is read, in bytes.
 pub(super) const MAX_NOTE: usize = 64 * 1024;
 
+/// The beginning of the extension line of a checkpoint of a log in the current format. Its number is the last
+/// event of an earlier format: later events are in authenticated batches.
+const FORMAT: &str = "logkey-format-2-after ";
+
 /// Why a note is not a trusted checkpoint of this log.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
@@ -54,4 +58,15 @@ pub fn read(note: &[u8], origin: &str, verifiers: &[String]) -> Result<Checkpoin
     } else {
         Err(CheckpointError::Origin(checkpoint.origin().to_owned()))
     }
+}
+
+/// The extension line for this number.
+pub(super) fn format_line(after: u64) -> String {
+    format!("{FORMAT}{after}\n")
+}
+
+/// The event after which the log of a checkpoint has the current format. `None` if the log has an earlier one.
+#[must_use]
+pub fn format_after(checkpoint: &Checkpoint) -> Option<u64> {
+    checkpoint.extension().lines().find_map(|line| line.strip_prefix(FORMAT)?.parse().ok())
 }

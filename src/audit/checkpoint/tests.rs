@@ -29,7 +29,7 @@ fn check(note: &[u8]) -> Result<u64, CheckpointError> {
 
 #[test]
 fn a_signed_checkpoint_is_read_back() {
-    let note = key(1).sign(12, Hash([9; 32])).unwrap();
+    let note = key(1).sign(12, Hash([9; 32]), None).unwrap();
     let read = read(note.as_bytes(), ORIGIN, &[key(1).verifier().to_owned()]).unwrap();
     assert_eq!((read.size(), read.hash().0), (12, [9; 32]));
 }
@@ -122,7 +122,7 @@ fn key_and_signature(fill: u8) -> (SigningKey, String) {
 fn a_checkpoint_of_another_log_is_rejected() {
     let other = "other.example/log";
     let theirs = SigningKey::from_seed(&[1; 32], other).unwrap();
-    let note = theirs.sign(5, Hash([1; 32])).unwrap();
+    let note = theirs.sign(5, Hash([1; 32]), None).unwrap();
     let read = read(note.as_bytes(), ORIGIN, &[theirs.verifier().to_owned()]);
     assert!(matches!(read, Err(CheckpointError::Origin(name)) if name == other));
 }
@@ -147,7 +147,7 @@ fn a_new_key_and_the_old_one_both_sign_until_the_old_one_is_removed() {
     assert_ne!(both.verifier(), old.verifier());
     assert_eq!(both.verifiers()[1], old.verifier());
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    let note = both.sign(3, Hash([9; 32])).unwrap();
+    let note = both.sign(3, Hash([9; 32]), None).unwrap();
     for verifier in both.verifiers() {
         assert_eq!(read(note.as_bytes(), ORIGIN, &[verifier]).unwrap().size(), 3);
     }
@@ -156,6 +156,19 @@ fn a_new_key_and_the_old_one_both_sign_until_the_old_one_is_removed() {
     assert_eq!(new.verifiers(), [both.verifier()]);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
-    let alone = new.sign(3, Hash([9; 32])).unwrap();
+    let alone = new.sign(3, Hash([9; 32]), None).unwrap();
     assert!(read(alone.as_bytes(), ORIGIN, &[old.verifier().to_owned()]).is_err());
+}
+
+#[test]
+fn a_checkpoint_says_after_which_event_its_log_has_the_current_format() {
+    let key = key(1);
+    let read_note = |note: &str| read(note.as_bytes(), key.origin(), &key.verifiers()).unwrap();
+    let note = key.sign(12, Hash([9; 32]), Some(7)).unwrap();
+    assert_eq!(note.lines().nth(3), Some("logkey-format-2-after 7"));
+    assert_eq!(format_after(&read_note(&note)), Some(7));
+    assert_eq!(format_after(&read_note(&key.sign(12, Hash([9; 32]), None).unwrap())), None);
+    // The line is signed.
+    let changed = note.replace("after 7", "after 12");
+    assert!(read(changed.as_bytes(), key.origin(), &key.verifiers()).is_err());
 }

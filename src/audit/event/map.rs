@@ -214,10 +214,10 @@ fn detail<'e>(uid: &'e str, name: Option<&'e LogGroupName>, kind: &'static str) 
 
 pub(super) fn logkey_fields<'e>(event: &'e Event, closes: Option<&'e str>) -> LogkeyFields<'e> {
     let via = &event.via;
-    let (archived, rotated) = match &event.log {
-        Some(LogEvent::Archived { last, root }) => (Some((*last, &**root)), None),
-        Some(LogEvent::Rotated { from, to }) => (None, Some((&**from, &**to))),
-        None => (None, None),
+    let (archived, rotated, proof) = match &event.log {
+        Some(LogEvent::Archived { last, root, proof }) => (Some((*last, &**root)), None, Some(proof)),
+        Some(LogEvent::Rotated { from, to, proof }) => (None, Some((&**from, &**to)), Some(proof)),
+        None => (None, None, None),
     };
     LogkeyFields {
         time_us: Some(event.time.as_micros()),
@@ -251,6 +251,7 @@ pub(super) fn logkey_fields<'e>(event: &'e Event, closes: Option<&'e str>) -> Lo
         archived_root: archived.map(|(_, root)| root.into()),
         old_verifier: rotated.map(|(from, _)| from.into()),
         new_verifier: rotated.map(|(_, to)| to.into()),
+        proof: proof.map(|proof| (&**proof).into()),
         latency_us: event.end.as_ref().map(|end| u64::try_from(end.latency.as_micros()).unwrap_or(u64::MAX)),
     }
 }

@@ -226,9 +226,9 @@ fn the_stored_form_never_changes() {
         count: 3,
         ..outcome()
     });
-    let log = LogEvent::Archived { last: 512, root: "cm9vdA==".into() };
+    let log = LogEvent::Archived { last: 512, root: "cm9vdA==".into(), proof: "one\nnote\n".into() };
     let (_, archived) = written(&Event { log: Some(log), ..lifecycle(AuditOperation::Archive) });
-    let log = LogEvent::Rotated { from: "log+1+a".into(), to: "log+2+b".into() };
+    let log = LogEvent::Rotated { from: "log+1+a".into(), to: "log+2+b".into(), proof: "note".into() };
     let (_, rotated) = written(&Event { log: Some(log), ..lifecycle(AuditOperation::RotateKey) });
     let (_, found) = written(&finding());
     let stored = [change, reconciled, archived, rotated, found].join("\n") + "\n";

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::{
+    audit::checkpoint::SigningKey,
     domain::{
         audit::{Actor, AuditOperation, Completion},
         reason::Reason,
@@ -104,9 +105,13 @@ impl EventStore for FakeStore {
     }
 }
 
+fn tagger() -> Arc<BatchTagger> {
+    BatchTagger::new(&SigningKey::from_seed(&[1; 32], "logkey.test").unwrap())
+}
+
 fn journal(store: &Arc<FakeStore>) -> Arc<Journal> {
     let store: Arc<dyn EventStore> = Arc::clone(store) as _;
-    Arc::new(Journal::start(store, Arc::new(Noon), Config::default()))
+    Arc::new(Journal::start(store, Arc::new(Noon), tagger(), Config::default()))
 }
 
 fn entry(kind: Kind) -> JournalEntry {
@@ -278,7 +283,7 @@ async fn the_queue_is_bounded_but_accepts_outcomes_beyond_the_bound() {
     store.gate.forget_permits(1 << 20);
     let config = Config { queue: 4, batch: 2, ..Config::default() };
     let events: Arc<dyn EventStore> = Arc::clone(&store) as _;
-    let journal = Arc::new(Journal::start(events, Arc::new(Noon), config));
+    let journal = Arc::new(Journal::start(events, Arc::new(Noon), tagger(), config));
     let mut intents = Vec::new();
     for _ in 0..3 {
         intents.extend((0..100).map(|_| commit(&journal, Kind::Intent)));
@@ -361,7 +366,7 @@ async fn notes_beyond_the_bound_are_counted_in_an_event() {
     let store = FakeStore::new();
     store.gate.forget_permits(1 << 20);
     let small = Config { notes: 10, ..Config::default() };
-    let journal = Journal::start(Arc::clone(&store) as _, Arc::new(Noon), small);
+    let journal = Journal::start(Arc::clone(&store) as _, Arc::new(Noon), tagger(), small);
     for _ in 0..100 {
         journal.record_best_effort(entry(Kind::Read).event);
     }

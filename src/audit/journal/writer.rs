@@ -5,6 +5,7 @@
 use std::{error::Error, pin::pin, sync::Arc, task::Poll};
 
 use futures_util::poll;
+use tlog_tiles::Hash;
 use tokio::{
     task,
     time::{self, Instant},
@@ -13,7 +14,7 @@ use uuid::{ContextV7, Uuid};
 
 use super::queue::{PendingEvent, Queue, QueueBatch};
 use crate::{
-    audit::{config::Config, event, leaf_cache::LeafCache, tree},
+    audit::{batch_tag::BatchTagger, config::Config, event, leaf_cache::LeafCache, tree},
     domain::{
         audit::{AuditOperation, Event, EventId, JournalEntry},
         error_chain::error_chain,
@@ -30,14 +31,24 @@ const SPLIT_THRESHOLD: usize = 16;
 /// The approximate size of an event, in bytes.
 const EVENT_BYTES: usize = 1700;
 
+/// What a journal works with.
+pub(super) struct JournalPorts {
+    pub(super) store: Arc<dyn EventStore>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) tagger: Arc<BatchTagger>,
+}
+
 /// Decides the order of events. There is one writer for each store.
 pub(super) struct Writer {
     queue: Arc<Queue>,
     store: Arc<dyn EventStore>,
     leaf_cache: Arc<LeafCache>,
+    tagger: Arc<BatchTagger>,
     clock: Arc<dyn Clock>,
     config: Config,
     ids: ContextV7,
+    /// The position of the newest event, if the store returns positions and the last commit did not fail.
+    position: Option<u64>,
     /// Entries that are known not to be stored. They are written first.
     requeued: Vec<PendingEvent>,
     /// Entries that were prepared while the store worked on another commit.
@@ -79,16 +90,27 @@ struct Committed {
 
 impl Writer {
     pub(super) fn new(
+        ports: JournalPorts,
         queue: Arc<Queue>,
-        store: Arc<dyn EventStore>,
         leaf_cache: Arc<LeafCache>,
-        clock: Arc<dyn Clock>,
         config: Config,
     ) -> Self {
-        let ids = ContextV7::new();
-        let (requeued, ready, committed, unhashed, lost) =
-            (Vec::new(), CommitBatch::default(), None, None, 0);
-        Self { queue, store, leaf_cache, clock, config, ids, requeued, ready, committed, unhashed, lost }
+        let JournalPorts { store, clock, tagger } = ports;
+        Self {
+            queue,
+            store,
+            leaf_cache,
+            tagger,
+            clock,
+            config,
+            ids: ContextV7::new(),
+            position: None,
+            requeued: Vec::new(),
+            ready: CommitBatch::default(),
+            committed: None,
+            unhashed: None,
+            lost: 0,
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -162,7 +184,10 @@ impl Writer {
         for waiting in all.into_iter().filter(|waiting| !waiting.is_abandoned()) {
             let id = self.next_id(waiting.entry.event.time);
             match event::write(&waiting.entry.event, id, &mut batch.bytes) {
-                Ok(indexed) => batch.events.push(indexed),
+                Ok(indexed) => {
+                    batch.leaves.push(tree::leaf(batch.body(&indexed)).0);
+                    batch.events.push(indexed);
+                }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn Error, "an audit event cannot be written as JSON");
                     waiting.refuse();
@@ -186,10 +211,12 @@ impl Writer {
     /// Commits the prepared entries. Fails only if the time limit for closing has passed.
     async fn commit(&mut self, prepared: CommitBatch) -> Result<(), ()> {
         let started = Instant::now();
-        let CommitBatch { batch, entries } = prepared;
+        let CommitBatch { mut batch, entries } = prepared;
+        batch.tag = self.tagger.tag(self.position, &batch.leaves);
         let batch = Arc::new(batch);
         match self.append(&batch).await {
             Ok(first) => {
+                self.position = first.map(|first| first + batch.leaves.len() as u64 - 1);
                 metrics::histogram!("logkey_audit_commit_seconds").record(started.elapsed());
                 metrics::counter!("logkey_audit_events_total").increment(entries.len() as u64);
                 self.committed = Some(Committed { batch, entries, first });
@@ -202,6 +229,7 @@ impl Writer {
                 self.recover(None).await.map(drop)
             }
             Err(AppendError::Indeterminate(cause)) => {
+                self.position = None;
                 let behind = self.fail(&cause);
                 let first = entries.first().map(|(id, _)| *id);
                 match self.recover(first).await {
@@ -226,7 +254,7 @@ impl Writer {
     /// Adds the leaf hashes of the answered commit to the cache. No caller waits for this.
     fn publish_leaves(&mut self) {
         let Some((first, batch)) = self.unhashed.take() else { return };
-        self.leaf_cache.push(first, batch.events.iter().map(|event| tree::leaf(batch.body(event))).collect());
+        self.leaf_cache.push(first, batch.leaves.iter().copied().map(Hash).collect());
     }
 
     /// Makes one commit. While the store does not respond, the journal is not ready.

@@ -8,9 +8,10 @@ use tokio::{
     time,
 };
 
-use super::state::{Corruption, Rotation, SequencerState};
+use super::{corruption::Corruption, rotation::Rotation, state::SequencerState};
 use crate::{
     audit::{
+        batch_tag::BatchTagger,
         checkpoint::SigningKey,
         leaf_cache::LeafCache,
         prover::{ProofService, Published},
@@ -28,6 +29,7 @@ pub struct VerifiedSequencer(SequencerState);
 #[derive(Clone, Debug)]
 pub struct KeyChange {
     keys: mpsc::Sender<SigningKey>,
+    tagger: Arc<BatchTagger>,
     published: watch::Receiver<Published>,
 }
 
@@ -43,22 +45,20 @@ pub struct Sequencer {
 // === impl Sequencer ===
 
 impl Sequencer {
-    /// Checks that the log matches its last checkpoint.
+    /// Checks that the log matches its last checkpoint. Signs the first checkpoint of an empty log, so that
+    /// from then on a log without a checkpoint is not whole.
     ///
     /// # Errors
     ///
-    /// [`Corruption`] if it does not match.
+    /// [`Corruption`] if it does not match, or if there are events and no checkpoint.
     pub async fn check(
         log: Arc<dyn EventReader>,
         tree: Arc<dyn TreeStore>,
         clock: Arc<dyn Clock>,
         key: SigningKey,
     ) -> Result<VerifiedSequencer, Corruption> {
-        let published = watch::Sender::default();
-        let (next, rotation) = (None, None);
-        let (edge, leaf_cache) = (None, None);
-        let mut state = SequencerState { log, tree, clock, key, next, rotation, published, edge, leaf_cache };
-        state.load().await?;
+        let mut state = SequencerState::new(log, tree, clock, key);
+        state.load_or_begin().await?;
         Ok(VerifiedSequencer(state))
     }
 
@@ -94,6 +94,12 @@ impl VerifiedSequencer {
         self.0.rotation.as_ref()
     }
 
+    /// Authenticates the batches of this log's journal.
+    #[must_use]
+    pub fn tagger(&self) -> Arc<BatchTagger> {
+        Arc::clone(&self.0.tagger)
+    }
+
     /// Uses the leaf hashes from this log's journal instead of reading the events from the store.
     #[must_use]
     pub fn with_leaf_cache(mut self, leaf_cache: Arc<LeafCache>) -> Self {
@@ -109,14 +115,13 @@ impl VerifiedSequencer {
     /// [`Corruption`] if the events cannot be signed.
     pub async fn start(mut self) -> Result<Sequencer, Corruption> {
         self.0.catch_up().await?;
-        self.0.first_checkpoint().await?;
         let stop = Arc::new(Notify::new());
         let (keys, changes) = mpsc::channel(1);
         let state = self.0;
-        let published = state.published.subscribe();
+        let (published, tagger) = (state.published.subscribe(), state.tagger());
         let prover = ProofService::new(Arc::clone(&state.tree), state.key.origin().into(), published.clone());
         let task = tokio::spawn(state.run(Arc::clone(&stop), changes));
-        Ok(Sequencer { stop, keys: KeyChange { keys, published }, prover, task })
+        Ok(Sequencer { stop, keys: KeyChange { keys, tagger, published }, prover, task })
     }
 }
 
@@ -132,6 +137,7 @@ impl KeyChange {
     /// Makes the sequencer sign with this key. Both the old and the new key sign the next checkpoint, so that
     /// an auditor who trusts the old key can follow.
     pub async fn use_key(&self, key: SigningKey) {
+        self.tagger.use_key(&key);
         // The send fails only if the sequencer has ended, which signs nothing more.
         drop(self.keys.send(key).await);
     }
@@ -139,6 +145,14 @@ impl KeyChange {
     /// The verifier keys of the keys that sign now. The first one remains after a handover.
     #[must_use]
     pub fn verifiers(&self) -> Vec<String> {
-        self.published.borrow().verifiers.to_vec()
+        self.published.borrow().key.verifiers()
+    }
+
+    /// The rotation from the key that signs now to this key, with its proof. `None` if it is the same key.
+    #[must_use]
+    pub fn rotation(&self, to: &SigningKey) -> Option<Rotation> {
+        let Published { tree, key } = self.published.borrow().clone();
+        (key.verifier() != to.verifier())
+            .then(|| Rotation::new(key.verifier(), &to.with_cosigner(&key), &tree))?
     }
 }

@@ -2,18 +2,21 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use thiserror::Error;
 use tlog_tiles::{Checkpoint, Hash};
 use tokio::{
     sync::{Notify, mpsc, watch},
     time::{self, MissedTickBehavior},
 };
 
+use super::{corruption::Corruption, rotation::Rotation};
 use crate::{
     audit::{
-        checkpoint::{self, CheckpointError, SigningKey},
+        batch_tag::BatchTagger,
+        checkpoint::{self, SigningKey},
         leaf_cache::LeafCache,
+        proof::StatementTree,
         prover::Published,
+        tail::{Tail, TailFault},
         tree::{self, Edge},
     },
     ports::{
@@ -28,46 +31,15 @@ const MAX_LEAVES: u32 = 2048;
 /// How many times a starting process looks for another process's first checkpoint before it serves without.
 const STARTUP_RETRIES: u32 = 50;
 
-/// Why the log cannot be continued.
-#[derive(Debug, Error)]
-pub enum Corruption {
-    /// The store is not available.
-    #[error("the audit log cannot be read")]
-    Unavailable(#[source] Unavailable),
-    /// The newest checkpoint is malformed, or none of the log's keys signed it.
-    #[error("the audit log's newest checkpoint cannot be trusted")]
-    Checkpoint(#[source] CheckpointError),
-    /// Tiles are missing, or do not give the signed root.
-    #[error("the audit log's tree does not match its checkpoint of {size} events: run `logkey audit verify`")]
-    Tree {
-        /// The checkpoint's size.
-        size: u64,
-    },
-    /// An event is missing or was changed.
-    #[error("event {seq} of the audit log is missing or was changed: run `logkey audit verify`")]
-    Event {
-        /// The position of the event.
-        seq: u64,
-    },
-    /// The checkpoint cannot be signed.
-    #[error("a checkpoint cannot be signed")]
-    Sign,
-}
-
-/// A change of the signing key. An event must name both keys before the new key signs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rotation {
-    /// The verifier key of the key that signed until now.
-    pub from: String,
-    /// The verifier key of the key that signs from now on.
-    pub to: String,
-}
-
 pub(super) struct SequencerState {
     pub(super) log: Arc<dyn EventReader>,
     pub(super) tree: Arc<dyn TreeStore>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) key: SigningKey,
+    pub(super) tagger: Arc<BatchTagger>,
+    /// The event after which batches have tags. None until a log of an earlier release is upgraded.
+    format_after: Option<u64>,
+    tail: Tail,
     /// The key that signs alone after the next checkpoint, which is a handover. None without a handover.
     pub(super) next: Option<SigningKey>,
     pub(super) rotation: Option<Rotation>,
@@ -81,6 +53,33 @@ pub(super) struct SequencerState {
 // === impl SequencerState ===
 
 impl SequencerState {
+    pub(super) fn new(
+        log: Arc<dyn EventReader>,
+        tree: Arc<dyn TreeStore>,
+        clock: Arc<dyn Clock>,
+        key: SigningKey,
+    ) -> Self {
+        let empty = StatementTree { size: 0, root: tlog_tiles::EMPTY_HASH };
+        Self {
+            log,
+            tree,
+            clock,
+            tagger: BatchTagger::new(&key),
+            format_after: None,
+            tail: Tail::default(),
+            next: None,
+            rotation: None,
+            published: watch::Sender::new(Published { tree: empty, key: key.clone() }),
+            edge: None,
+            leaf_cache: None,
+            key,
+        }
+    }
+
+    pub(super) fn tagger(&self) -> Arc<BatchTagger> {
+        Arc::clone(&self.tagger)
+    }
+
     pub(super) async fn run(mut self, stop: Arc<Notify>, mut changes: mpsc::Receiver<SigningKey>) {
         let mut ticks = time::interval(POLL_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -91,7 +90,10 @@ impl SequencerState {
                 () = stop.notified() => last = true,
                 Some(key) = changes.recv() => self.rotate_key(key),
             }
-            if let Err(error) = self.catch_up().await {
+            let caught_up = self.catch_up().await;
+            let foreign = matches!(caught_up, Err(Corruption::Foreign { .. }));
+            metrics::gauge!("logkey_audit_foreign_events").set(f64::from(u8::from(foreign)));
+            if let Err(error) = caught_up {
                 self.edge = None;
                 metrics::counter!("logkey_audit_sequencer_failures_total").increment(1);
                 let error = &error as &dyn Error;
@@ -111,6 +113,9 @@ impl SequencerState {
         while self.step().await? {
             grown = true;
         }
+        if self.format_after.is_none() {
+            grown |= self.upgrade().await?;
+        }
         if !grown
             && self.next.is_some()
             && let Some(edge) = self.edge.clone()
@@ -121,8 +126,22 @@ impl SequencerState {
             self.key = next;
             self.rotation = None;
         }
-        self.publish();
+        if let Some(edge) = &self.edge {
+            self.publish(edge.size(), edge.root().ok_or(Corruption::Sign)?);
+        }
         Ok(())
+    }
+
+    /// From here on accepts only batches with tags, unless a process of an earlier release may still write.
+    async fn upgrade(&mut self) -> Result<bool, Corruption> {
+        if !self.tree.refuse_untagged().await.map_err(Corruption::Unavailable)? {
+            return Ok(false);
+        }
+        while self.step().await? {}
+        let Some(edge) = self.edge.clone() else { return Ok(false) };
+        self.format_after = Some(edge.size());
+        self.sign(Vec::new(), edge).await?;
+        Ok(true)
     }
 
     /// Publishes what another process has signed.
@@ -132,20 +151,28 @@ impl SequencerState {
         let Some(signed) = signed else { return Ok(()) };
         let (note, origin) = (signed.note.as_bytes(), self.key.origin());
         let read = checkpoint::read(note, origin, &self.key.verifiers()).map_err(Corruption::Checkpoint)?;
-        self.publish_if_changed(read.size());
+        self.publish(read.size(), *read.hash());
         Ok(())
     }
 
-    /// Waits for another process's first checkpoint, so that the log can be verified from the start.
-    pub(super) async fn first_checkpoint(&mut self) -> Result<(), Corruption> {
+    /// Loads the tree of the last checkpoint. Signs the first one of an empty log, or waits until the process
+    /// that leads has signed it.
+    pub(super) async fn load_or_begin(&mut self) -> Result<(), Corruption> {
         for _ in 0..STARTUP_RETRIES {
-            if self.edge.is_some() || self.published.borrow().size > 0 {
-                break;
+            if self.load().await? {
+                return self.check_unsigned().await;
+            }
+            if self.tree.lead().await.map_err(Corruption::Unavailable)? != LeadershipStatus::Follower {
+                // Another process may have signed before this one became the leader.
+                if self.load().await? {
+                    return self.check_unsigned().await;
+                }
+                self.format_after = Some(0);
+                return self.sign(Vec::new(), Edge::default()).await;
             }
             time::sleep(POLL_INTERVAL / 5).await;
-            self.catch_up().await?;
         }
-        Ok(())
+        Err(Corruption::NotBegun)
     }
 
     /// Signs the next checkpoint with both keys, and later ones with the new key.
@@ -154,17 +181,13 @@ impl SequencerState {
         self.next = Some(key);
     }
 
-    /// Publishes the size of the tree to the tasks that wait for it.
-    fn publish(&self) {
-        self.publish_if_changed(self.edge.as_ref().map_or(0, Edge::size));
-    }
-
-    fn publish_if_changed(&self, size: u64) {
+    /// Publishes the signed tree to the tasks that wait for it.
+    fn publish(&self, size: u64, root: Hash) {
+        self.tagger.set_signed(size);
         self.published.send_if_modified(|published| {
-            let verifiers = self.key.verifiers();
-            let changed = published.size != size || *published.verifiers != *verifiers;
+            let changed = published.tree.size != size || published.key.verifiers() != self.key.verifiers();
             if changed {
-                *published = Published { size, verifiers: verifiers.into() };
+                *published = Published { tree: StatementTree { size, root }, key: self.key.clone() };
             }
             changed
         });
@@ -172,8 +195,8 @@ impl SequencerState {
 
     /// Adds the next events to the tree. Returns whether there were any.
     async fn step(&mut self) -> Result<bool, Corruption> {
-        if self.edge.is_none() {
-            self.load().await?;
+        if self.edge.is_none() && !self.load().await? {
+            return Err(Corruption::NoCheckpoint);
         }
         let Some(mut edge) = self.edge.clone() else { return Ok(false) };
         let leaves = self.read_leaves(edge.size()).await?;
@@ -189,13 +212,43 @@ impl SequencerState {
         Ok(true)
     }
 
-    /// The leaf hashes of the next events, from the cache or from the store.
-    async fn read_leaves(&self, size: u64) -> Result<Vec<Hash>, Corruption> {
+    /// The leaf hashes of the next events, from the journal of this process or from the store. Those from the
+    /// store have to be authentic.
+    async fn read_leaves(&mut self, size: u64) -> Result<Vec<Hash>, Corruption> {
         let cached = self.leaf_cache.as_ref().map(|cache| cache.after(size, MAX_LEAVES as usize));
         let cached = cached.unwrap_or_default();
         if !cached.is_empty() {
+            self.tail.skip_to(size + cached.len() as u64);
             return Ok(cached);
         }
+        let Some(format_after) = self.format_after else { return self.read_untagged_leaves(size).await };
+        let page = self.tail.read(&*self.log, &self.tagger, size, format_after).await;
+        let page = page.map_err(Corruption::Unavailable)?;
+        match page.fault {
+            Some(TailFault::Missing(seq)) if page.leaves.is_empty() => Err(Corruption::Event { seq }),
+            Some(TailFault::Foreign(seq)) if page.leaves.is_empty() => Err(Corruption::Foreign { seq }),
+            Some(_) | None => Ok(page.leaves),
+        }
+    }
+
+    /// Checks that the events which no checkpoint covers are authentic, before anything is added to them.
+    async fn check_unsigned(&mut self) -> Result<(), Corruption> {
+        let Some(signed) = self.edge.as_ref().map(Edge::size).filter(|_| self.format_after.is_some()) else {
+            return Ok(());
+        };
+        let mut size = signed;
+        loop {
+            let leaves = self.read_leaves(size).await?;
+            if leaves.is_empty() {
+                self.tail.skip_to(signed);
+                return Ok(());
+            }
+            size += leaves.len() as u64;
+        }
+    }
+
+    /// The leaf hashes of events that an earlier release wrote.
+    async fn read_untagged_leaves(&mut self, size: u64) -> Result<Vec<Hash>, Corruption> {
         let events = self.log.after(size, MAX_LEAVES).await.map_err(Corruption::Unavailable)?;
         let leaf = |(seq, event): (u64, StoredEvent)| {
             if event.seq == seq {
@@ -204,11 +257,24 @@ impl SequencerState {
                 Err(Corruption::Event { seq })
             }
         };
-        (size + 1..).zip(events).map(leaf).collect()
+        let leaves: Vec<Hash> = (size + 1..).zip(events).map(leaf).collect::<Result<_, _>>()?;
+        if !leaves.is_empty() {
+            let last = size + leaves.len() as u64;
+            tracing::warn!(
+                first = size + 1,
+                last,
+                "signing events that an earlier release may have written, without proof of their origin"
+            );
+            self.tail.skip_to(last);
+        }
+        Ok(leaves)
     }
 
     async fn sign(&mut self, tiles: Vec<Tile>, edge: Edge) -> Result<(), Corruption> {
-        let note = edge.root().and_then(|root| self.key.sign(edge.size(), root)).ok_or(Corruption::Sign)?;
+        let note = edge
+            .root()
+            .and_then(|root| self.key.sign(edge.size(), root, self.format_after))
+            .ok_or(Corruption::Sign)?;
         let checkpoint = SignedCheckpoint {
             size: edge.size(),
             time: self.clock.now(),
@@ -220,12 +286,15 @@ impl SequencerState {
         Ok(())
     }
 
-    /// Loads the tree of the last checkpoint.
-    pub(super) async fn load(&mut self) -> Result<(), Corruption> {
+    /// Loads the tree of the last checkpoint. Returns `false` if the log is empty.
+    async fn load(&mut self) -> Result<bool, Corruption> {
         let signed = self.tree.checkpoint().await.map_err(Corruption::Unavailable)?;
         let Some(signed) = signed else {
-            self.edge = Some(Edge::default());
-            return Ok(());
+            return if self.is_empty().await.map_err(Corruption::Unavailable)? {
+                Ok(false)
+            } else {
+                Err(Corruption::NoCheckpoint)
+            };
         };
         let checkpoint = self.read(signed.note.as_bytes())?;
         let size = checkpoint.size();
@@ -233,8 +302,17 @@ impl SequencerState {
         let edge = Edge::load(&*self.tree, size).await.map_err(Corruption::Unavailable)?;
         let edge = edge.filter(|edge| edge.root() == Some(*checkpoint.hash())).ok_or(broken)?;
         self.check_tail(&edge).await?;
+        self.format_after = checkpoint::format_after(&checkpoint);
+        self.tagger.set_signed(size);
+        self.tail.skip_to(size);
         self.edge = Some(edge);
-        Ok(())
+        Ok(true)
+    }
+
+    async fn is_empty(&self) -> Result<bool, Unavailable> {
+        Ok(self.log.after(0, 1).await?.is_empty()
+            && self.log.count_misplaced().await? == 0
+            && self.tree.tiles(&[(0, 0)]).await?.is_empty())
     }
 
     /// Reads the newest checkpoint, and prepares a handover if another key than the first one signed it.
@@ -244,11 +322,11 @@ impl SequencerState {
         let checkpoint = checkpoint::read(note, origin, &all).map_err(Corruption::Checkpoint)?;
         let signed = |key: &&String| checkpoint::read(note, origin, std::slice::from_ref(*key)).is_ok();
         if self.next.is_none()
-            && let Some(to) = all.first()
-            && !signed(&to)
+            && all.first().is_some_and(|to| !signed(&to))
             && let Some(from) = all.iter().find(signed)
         {
-            self.rotation = Some(Rotation { from: from.clone(), to: to.clone() });
+            let tree = StatementTree { size: checkpoint.size(), root: *checkpoint.hash() };
+            self.rotation = Some(Rotation::new(from, &self.key, &tree).ok_or(Corruption::Sign)?);
             self.next = Some(self.key.clone());
         }
         Ok(checkpoint)

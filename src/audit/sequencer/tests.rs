@@ -14,8 +14,13 @@ async fn a_checkpoint_covers_new_events_within_a_second() {
     let (log, tree) = (Arc::new(FakeLog::default()), Arc::new(FakeTree::default()));
     let key = SigningKey::from_seed(&[1; 32], "logkey.test").unwrap();
     let checked = Sequencer::check(log.clone(), tree.clone(), Arc::new(FakeClock::default()), key).await;
+    let checked = checked.unwrap();
+    let tagger = checked.tagger();
+    log.tag_with(move |event| {
+        tagger.tag(Some(event.seq - 1), &[crate::audit::tree::leaf(event.body.as_bytes()).0])
+    });
     log.grow_to(1);
-    let sequencer = checked.unwrap().start().await.unwrap();
+    let sequencer = checked.start().await.unwrap();
     let prover = sequencer.prover();
     assert_eq!(prover.wait_for_size(0).await, 1, "the start signs at once");
     // Few and many events, at different moments between two polls.

@@ -14,7 +14,7 @@ impl TreeStore for MemoryTreeStore {
         Ok(None)
     }
 
-    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+    async fn checkpoints(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
         Ok(Vec::new())
     }
 

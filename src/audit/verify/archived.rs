@@ -4,14 +4,13 @@
 use super::{
     pass::{ArchiveClaim, PAGE, Verifier},
     report::ArchivedRanges,
+    rotations::{events_with_action, is_archive_proved},
 };
 use crate::{
-    audit::parsed_event::ParsedEvent,
-    ports::{EventFilter, EventReader, Unavailable},
+    audit::parsed_event::{ArchivedEvent, ParsedEvent},
+    ports::{EventReader, Unavailable},
 };
 
-/// The largest number of `Archive` events that are considered.
-const MAX: u32 = 1000;
 /// `api.operation` of the event that names the archived events.
 const ACTION: &str = "Archive";
 
@@ -62,11 +61,13 @@ impl Verifier<'_> {
         log: &dyn EventReader,
         missing: u64,
     ) -> Result<Option<ArchiveClaim>, Unavailable> {
-        let filter = EventFilter { action: Some(ACTION.to_owned()), ..EventFilter::default() };
-        let found = log.next(&filter, self.report.signed, MAX).await?;
+        let found = events_with_action(log, ACTION, self.report.signed).await?;
         let claims = found.iter().filter_map(|event| {
-            let (last, root) = ParsedEvent::try_from(event).ok()?.archived?;
-            Some(ArchiveClaim { last, root, claimed: event.seq })
+            let archived = ParsedEvent::try_from(event).ok()?.archived?;
+            let counts = is_archive_proved(&archived, self.against.origin, &self.verifiers)
+                || event.seq <= self.unproven_through();
+            let ArchivedEvent { last, root, proof: _ } = archived;
+            counts.then_some(ArchiveClaim { last, root, claimed: event.seq })
         });
         Ok(claims.min_by_key(|claim| (claim.last < missing, claim.last.abs_diff(missing))))
     }

@@ -1,17 +1,25 @@
 //! One pass over the events, which rebuilds the tree and compares it with the signed one.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use tlog_tiles::{Checkpoint, Hash};
+use uuid::Uuid;
 
 use super::{
-    report::{Finding, Report},
-    trust::{self, TrustAnchor, TrustedKeys},
+    report::{Finding, Report, Unproven},
+    rotations::{is_archive_proved, is_rotation_proved},
+    trust::{CheckedNote, TrustAnchor, TrustedLog},
 };
 use crate::{
-    audit::tree::{self, Edge, HASH, TILE_WIDTH},
-    ports::{EventReader, IndexCheckedEvent, Tile, TreeStore, Unavailable},
+    audit::{
+        batch_tag::BatchTagger,
+        checkpoint::{self, SigningKey},
+        parsed_event::ParsedEvent,
+        tree::{self, Edge, HASH, TILE_WIDTH},
+    },
+    domain::audit::EventId,
+    ports::{EventReader, IndexCheckedEvent, StoredEvent, Tile, TreeStore, Unavailable},
 };
 
 /// How many events one read returns.
@@ -22,13 +30,21 @@ const MAX_FINDINGS: usize = 100;
 /// The largest number of mismatches that are compared with each other to find reordered events.
 const MAX_COMPARED: usize = 4096;
 
+/// A part of the names of the fields of an event that needs a proof: `old_verifier` or `archived_root`.
+const PROVED_FIELDS: [&str; 2] = ["\"old_verifier\"", "\"archived_root\""];
+
 /// One pass over a log.
 pub(super) struct Verifier<'p> {
     tree: &'p dyn TreeStore,
     pub(super) against: &'p TrustAnchor<'p>,
-    signed: Option<Checkpoint>,
-    /// Checkpoints at which one signing key handed over to the next.
-    handovers: Vec<Checkpoint>,
+    /// The newest checkpoint.
+    pub(super) newest: Option<Checkpoint>,
+    /// The keys that may sign.
+    pub(super) verifiers: Vec<String>,
+    /// Checks the events after the newest checkpoint. None without the signing key.
+    pub(super) tagger: Option<Arc<BatchTagger>>,
+    /// The checkpoints that were not compared with the tree yet, the largest first.
+    notes: Vec<ComparedNote>,
     /// The `Archive` event whose root has not been compared yet.
     pub(super) claim: Option<ArchiveClaim>,
     /// The tree, rebuilt from the stored leaf hashes.
@@ -47,6 +63,13 @@ pub(super) struct ArchiveClaim {
     pub(super) claimed: u64,
 }
 
+/// A stored checkpoint, which is compared with the tree of its size.
+struct ComparedNote {
+    size: u64,
+    root: Hash,
+    is_unproven: bool,
+}
+
 /// A position whose leaf hash differs from the signed one.
 struct Mismatch {
     seq: u64,
@@ -62,16 +85,19 @@ impl<'p> Verifier<'p> {
         tree: &'p dyn TreeStore,
         against: &'p TrustAnchor<'p>,
     ) -> Result<Self, Unavailable> {
+        let TrustedLog { verifiers, newest, notes, .. } =
+            TrustedLog::load_for_pass(log, tree, against).await?;
+        let tagger = against.key_file.and_then(|path| SigningKey::open(path, against.origin).ok());
+        let tagger = tagger.map(|key| BatchTagger::new(&key));
         let mut report = Report::default();
-        let TrustedKeys { handovers, newest } = trust::checkpoints(log, tree, against).await?;
-        let signed = match newest {
-            Ok(signed) => Some(signed),
+        let newest = match newest {
+            Ok(newest) => Some(newest.checkpoint),
             Err(reason) => {
                 report.findings.push(Finding::Checkpoint(reason));
                 None
             }
         };
-        report.signed = signed.as_ref().map_or(0, Checkpoint::size);
+        report.signed = newest.as_ref().map_or(0, Checkpoint::size);
         if let Some(kept_checkpoint) = against.kept_checkpoint
             && kept_checkpoint.size() > report.signed
         {
@@ -79,18 +105,80 @@ impl<'p> Verifier<'p> {
                 .findings
                 .push(Finding::RolledBack { stored_size: kept_checkpoint.size(), now: report.signed });
         }
-        let (edge, leaves, mismatches, claim) = (Edge::default(), Vec::new(), Vec::new(), None);
-        Ok(Self { tree, against, signed, handovers, claim, edge, leaves, mismatches, report })
+        let mut verifier = Self {
+            tree,
+            against,
+            newest,
+            verifiers,
+            tagger,
+            notes: Vec::new(),
+            claim: None,
+            edge: Edge::default(),
+            leaves: Vec::new(),
+            mismatches: Vec::new(),
+            report,
+        };
+        if verifier.newest.is_some() {
+            verifier.add_notes(notes);
+        }
+        Ok(verifier)
+    }
+
+    /// Reports the notes that are not checkpoints of this log, and keeps the others for comparison.
+    fn add_notes(&mut self, notes: Vec<CheckedNote>) {
+        for CheckedNote { stored_size, content, is_unproven } in notes {
+            let checkpoint = match content {
+                Ok(checkpoint) => checkpoint,
+                Err(error) => {
+                    self.add_finding(Finding::Note { size: stored_size, reason: error.to_string() });
+                    continue;
+                }
+            };
+            let (size, root) = (checkpoint.size(), *checkpoint.hash());
+            if size != stored_size {
+                let reason = format!("it covers {size} events");
+                self.add_finding(Finding::Note { size: stored_size, reason });
+            }
+            self.notes.push(ComparedNote { size, root, is_unproven });
+        }
+        self.notes.sort_by_key(|note| std::cmp::Reverse(note.size));
+        self.compare_notes();
+    }
+
+    /// Compares the notes of the current size with the tree.
+    fn compare_notes(&mut self) {
+        let size = self.edge.size();
+        while let Some(note) = self.notes.pop_if(|note| note.size <= size) {
+            if self.edge.root() != Some(note.root) {
+                self.add_finding(Finding::Root { size });
+            } else if note.is_unproven {
+                self.report.unproven.push(Unproven::Checkpoint { size });
+            }
+        }
+    }
+
+    /// The last event of the time before there were proofs.
+    pub(super) fn unproven_through(&self) -> u64 {
+        self.newest.as_ref().map_or(0, |newest| checkpoint::format_after(newest).unwrap_or(newest.size()))
     }
 
     pub(super) async fn check_page(&mut self, page: &[IndexCheckedEvent]) -> Result<(), Unavailable> {
         for IndexCheckedEvent { event, mismatches: wrong } in page {
-            let expected = self.edge.size() + 1;
-            if event.seq > expected {
-                self.skip_removed_range(expected, event.seq - 1).await?;
-            }
-            if self.is_signed(event.seq, event.body.as_bytes()).await? && !wrong.is_empty() {
-                self.add_finding(Finding::Mislabelled { seq: event.seq, columns: wrong.join(", ") });
+            let (seq, expected) = (event.seq, self.edge.size() + 1);
+            let is_intact = if seq > self.report.signed {
+                // No checkpoint covers it. `check_unsigned` checks it.
+                true
+            } else if seq < expected {
+                self.add_finding(Finding::Duplicate { seq });
+                false
+            } else {
+                if seq > expected {
+                    self.skip_removed_range(expected, seq - 1).await?;
+                }
+                self.is_signed(seq, event.body.as_bytes()).await?
+            };
+            if is_intact && !wrong.is_empty() {
+                self.add_finding(Finding::Mislabelled { seq, columns: wrong.join(", ") });
             }
         }
         Ok(())
@@ -106,8 +194,38 @@ impl<'p> Verifier<'p> {
         } else if !same {
             self.add_finding(Finding::Altered { seq });
         }
+        if same {
+            self.check_proof(seq, body);
+        }
         self.add_leaf(signed).await?;
         Ok(same)
+    }
+
+    /// Reports an event that changes whom or what the log trusts if it has no proof.
+    fn check_proof(&mut self, seq: u64, body: &[u8]) {
+        let Some(body) = std::str::from_utf8(body)
+            .ok()
+            .filter(|body| PROVED_FIELDS.iter().any(|field| body.contains(field)))
+        else {
+            return;
+        };
+        let stored = StoredEvent { seq, id: EventId(Uuid::nil()), tenant: None, body: body.to_owned() };
+        let Ok(ParsedEvent { archived, rotated, .. }) = ParsedEvent::try_from(&stored) else { return };
+        let origin = self.against.origin;
+        let (unproven, what) = match (rotated, archived) {
+            (Some(rotated), _) if !is_rotation_proved(&rotated, origin) => {
+                (Unproven::Rotation { seq }, "that another key signs the log")
+            }
+            (_, Some(archived)) if !is_archive_proved(&archived, origin, &self.verifiers) => {
+                (Unproven::Archive { seq }, "that events were archived")
+            }
+            (Some(_) | None, _) => return,
+        };
+        if seq <= self.unproven_through() {
+            self.report.unproven.push(unproven);
+        } else {
+            self.add_finding(Finding::Unproved { seq, what });
+        }
     }
 
     async fn skip_removed_range(&mut self, first: u64, last: u64) -> Result<(), Unavailable> {
@@ -129,6 +247,11 @@ impl<'p> Verifier<'p> {
         if at == 0 {
             let tiles = self.tree.tiles(&[(0, next >> 8)]).await?;
             self.leaves = tiles.into_iter().next().map(|tile| tile.hashes).unwrap_or_default();
+            let last = self.report.signed.min(next + TILE_WIDTH as u64);
+            let present = next + (self.leaves.len() / HASH) as u64;
+            if present < last {
+                self.add_finding(Finding::HashesMissing { first: present + 1, last });
+            }
         }
         let hash = self.leaves.chunks_exact(HASH).nth(at).and_then(|hash| hash.try_into().ok());
         Ok(hash.map(Hash))
@@ -140,22 +263,16 @@ impl<'p> Verifier<'p> {
         for tile in full_tiles.iter().filter(|tile| tile.level > 0) {
             self.compare(tile).await?;
         }
-        let (size, root) = (self.edge.size(), || self.edge.root());
-        let differs = |checkpoint: &Checkpoint| {
-            checkpoint.size() == size && root().is_none_or(|root| root != *checkpoint.hash())
-        };
-        let unsigned = self.signed.as_ref().is_some_and(differs) || self.handovers.iter().any(differs);
-        let forked = self.against.kept_checkpoint.is_some_and(differs);
+        let size = self.edge.size();
         self.compare_claim();
-        if unsigned || size == self.report.signed {
+        if size == self.report.signed {
             for tile in self.edge.partial().iter().filter(|tile| tile.level > 0) {
                 self.compare(tile).await?;
             }
         }
-        if unsigned {
-            self.add_finding(Finding::Root { size });
-        }
-        if forked {
+        self.compare_notes();
+        let kept = self.against.kept_checkpoint.filter(|kept| kept.size() == size);
+        if kept.is_some_and(|kept| self.edge.root() != Some(*kept.hash())) {
             self.add_finding(Finding::Forked { size });
         }
         Ok(())
@@ -205,7 +322,7 @@ impl<'p> Verifier<'p> {
         }
     }
 
-    fn add_finding(&mut self, finding: Finding) {
+    pub(super) fn add_finding(&mut self, finding: Finding) {
         if self.report.findings.len() < MAX_FINDINGS {
             self.report.findings.push(finding);
         }

@@ -53,11 +53,57 @@ pub enum Finding {
         /// The last event under that hash.
         last: u64,
     },
+    /// The store does not have the hashes of signed events, which proofs need.
+    #[error("the hashes of events {first} to {last} are missing")]
+    HashesMissing {
+        /// The first event.
+        first: u64,
+        /// The last event.
+        last: u64,
+    },
     /// The hashes do not give the signed root.
     #[error("the log's first {size} events do not match its signed checkpoint")]
     Root {
         /// The checkpoint's size.
         size: u64,
+    },
+    /// An event is at a position that another event has already.
+    #[error("there is another event at position {seq}")]
+    Duplicate {
+        /// The position.
+        seq: u64,
+    },
+    /// Rows have positions at which a log has no events.
+    #[error("{count} rows are outside the log: their positions are not positive")]
+    Misplaced {
+        /// The number of rows.
+        count: u64,
+    },
+    /// No journal of this log handed over the events, which no checkpoint covers.
+    #[error(
+        "events {first} to {last} are not covered by a checkpoint and do not carry this log's authentication: somebody else wrote or changed them"
+    )]
+    Foreign {
+        /// The first event.
+        first: u64,
+        /// The last event.
+        last: u64,
+    },
+    /// An event that changes whom or what the log trusts has no valid proof.
+    #[error("event {seq} says {what}, but without the signature of the log's key: it does not count")]
+    Unproved {
+        /// The position of the event.
+        seq: u64,
+        /// What the event says.
+        what: &'static str,
+    },
+    /// A stored checkpoint cannot be trusted, or is stored with another size.
+    #[error("the checkpoint that is stored for {size} events is not one of this log: {reason}")]
+    Note {
+        /// The size according to the store.
+        size: u64,
+        /// Why not.
+        reason: String,
     },
     /// The log has no checkpoint, or no trusted key of the log signed it.
     #[error("the log's newest checkpoint cannot be trusted: {0}")]
@@ -91,6 +137,44 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The events that the log itself says were archived.
     pub moved_out: Option<ArchivedRanges>,
+    /// The events that no checkpoint covers yet, if there are any.
+    pub unsigned: Option<UnsignedEvents>,
+    /// What an earlier release wrote without a proof. It is neither trusted nor a finding.
+    pub unproven: Vec<Unproven>,
+}
+
+/// The newest events, which no checkpoint covers yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnsignedEvents {
+    /// Their number.
+    pub count: u64,
+    /// Whether it was checked that this log's service wrote them. That needs the signing key.
+    pub is_checked: bool,
+}
+
+/// Something that an earlier release wrote without a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Unproven {
+    /// A key rotation.
+    #[error("the key rotation in event {seq} is from an earlier release and has no proof")]
+    Rotation {
+        /// The position of the event.
+        seq: u64,
+    },
+    /// An archive.
+    #[error("the archive in event {seq} is from an earlier release and has no proof")]
+    Archive {
+        /// The position of the event.
+        seq: u64,
+    },
+    /// A checkpoint that only a key without a proof signed.
+    #[error(
+        "the checkpoint of {size} events was signed by a key that only a rotation without a proof names; it matches the log"
+    )]
+    Checkpoint {
+        /// The number of events.
+        size: u64,
+    },
 }
 
 /// The events that were archived: positions 1 to `last`.

@@ -29,5 +29,6 @@ pub async fn verify(
         page = next?;
         progress(last);
     }
+    pass.check_unsigned(log, last).await?;
     pass.finish(last).await
 }

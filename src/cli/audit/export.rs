@@ -1,18 +1,19 @@
 //! `logkey audit export`: writes the log as files in the tlog-tiles layout.
 
-use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
 use super::{
     failure::Failure,
-    log_location::{LogLocation, OpenLog, TrustArgs},
+    log_location::{LogLocation, TrustArgs},
 };
 use crate::{
     audit::{
         archive::ArchiveReader,
         checkpoint,
         export::{Signed, export},
+        verify::{NewestCheckpoint, TrustedLog},
     },
     store,
 };
@@ -36,15 +37,13 @@ pub(super) async fn run(args: ExportArgs) -> Result<ExitCode, Failure> {
     let log = args.location.log()?;
     let open = store::open_reader(&log.store).await?;
     let archive = args.archive.as_deref().map(ArchiveReader::open).transpose()?;
-    let note = OpenLog::latest_checkpoint(&open).await?;
-    let mut verifiers = log.trusted(&open, &log.verifiers(&args.trust)?, archive.as_ref()).await?;
-    let checkpoint = log.read(&note, &verifiers)?;
+    let TrustedLog { mut verifiers, newest, handovers, .. } =
+        log.trusted(&open, &log.verifiers(&args.trust)?, archive.as_ref()).await?;
+    let NewestCheckpoint { checkpoint, note } = newest?;
     // The signing key goes first, because other tools know only one key.
     let signs =
         |key: &String| checkpoint::read(note.as_bytes(), &log.origin, std::slice::from_ref(key)).is_ok();
     verifiers.sort_by_key(|key| !signs(key));
-    let handovers = open.tree.key_rotations().await?;
-    fs::create_dir_all(&args.out)?;
     let signed =
         Signed { checkpoint: &checkpoint, note: &note, verifiers: &verifiers, handovers: &handovers };
     export(&*open.log, archive.as_ref(), &signed, &args.out).await?;

@@ -4,7 +4,11 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::Args;
 
-use super::{failure::Failure, log_location::LogLocation, table};
+use super::{
+    failure::{Failure, print},
+    log_location::LogLocation,
+    table,
+};
 use crate::{
     audit::parsed_event::ParsedEvent,
     config::parse_duration,
@@ -65,7 +69,7 @@ pub(super) async fn run(args: ListArgs) -> Result<ExitCode, Failure> {
         correlation: args.correlation,
         subject: args.subject,
         resource: args.resource,
-        after: None,
+        ..EventFilter::default()
     };
     let mut found = Vec::new();
     let mut remaining = args.limit;
@@ -79,10 +83,15 @@ pub(super) async fn run(args: ListArgs) -> Result<ExitCode, Failure> {
     let mut out = anstream::stdout().lock();
     if args.json {
         for event in &found {
-            writeln!(out, "{}", event.body)?;
+            match ParsedEvent::try_from(event) {
+                Ok(_) => writeln!(out, "{}", event.body)?,
+                Err(error) => print(&format!("logkey: {error}")),
+            }
         }
     } else {
-        let views: Vec<ParsedEvent> = found.iter().map(ParsedEvent::try_from).collect::<Result<_, _>>()?;
+        let readable =
+            |event| ParsedEvent::try_from(event).map_err(|error| print(&format!("logkey: {error}"))).ok();
+        let views: Vec<ParsedEvent> = found.iter().filter_map(readable).collect();
         writeln!(out, "{}", table::table(&views))?;
     }
     Ok(ExitCode::SUCCESS)

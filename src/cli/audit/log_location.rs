@@ -3,14 +3,13 @@
 use std::{fs, path::PathBuf};
 
 use clap::Args;
-use tlog_tiles::Checkpoint;
 
 use super::failure::Failure;
 use crate::{
     audit::{
         archive::ArchiveReader,
         checkpoint::{self, SigningKey},
-        verify as log_verification,
+        verify::TrustedLog,
     },
     cli::config_file::ConfigFile,
     config::{ArchiveSettings, ProcessEnv, Settings},
@@ -97,25 +96,13 @@ impl OpenLog {
         Ok(path.ok_or("the key that signs the log is not known: name its verifier key with --verifier")?)
     }
 
-    /// All keys that may sign: `trusted_keys`, and those that the key rotations in the log and its archive
-    /// connect with them.
+    /// The keys that the log leads to from `trusted_keys`, and its checkpoints.
     pub(super) async fn trusted(
         &self,
         open: &ReadOnlyStore,
         trusted_keys: &[String],
         archive: Option<&ArchiveReader>,
-    ) -> Result<Vec<String>, Failure> {
-        Ok(log_verification::trusted(&*open.log, &*open.tree, &self.origin, trusted_keys, archive).await?)
-    }
-
-    /// The newest checkpoint. Read it before [`OpenLog::trusted`], because the key may change in between.
-    pub(super) async fn latest_checkpoint(open: &ReadOnlyStore) -> Result<String, Failure> {
-        let signed = open.tree.checkpoint().await?.ok_or("the log has no checkpoint yet")?;
-        Ok(signed.note)
-    }
-
-    /// Parses a checkpoint, which must have the signature of one of the `trusted` keys.
-    pub(super) fn read(&self, note: &str, trusted: &[String]) -> Result<Checkpoint, Failure> {
-        Ok(checkpoint::read(note.as_bytes(), &self.origin, trusted)?)
+    ) -> Result<TrustedLog, Failure> {
+        Ok(TrustedLog::load(&*open.log, &*open.tree, &self.origin, trusted_keys, archive).await?)
     }
 }

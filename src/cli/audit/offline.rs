@@ -31,7 +31,8 @@ impl StandaloneSequencer {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (events, tree) = (Arc::clone(&store.log), Arc::clone(&store.tree));
         let checked = Sequencer::check(events, tree, Arc::clone(&clock), key.clone()).await?;
-        let journal = Journal::start(Arc::clone(&store.events), clock, audit::Config::default());
+        let journal =
+            Journal::start(Arc::clone(&store.events), clock, checked.tagger(), audit::Config::default());
         let signs = store.tree.lead().await? != LeadershipStatus::Follower;
         if let Some(rotation) = checked.rotation().filter(|_| signs) {
             rotation::record(&journal, &SystemClock, rotation).await?;

@@ -8,10 +8,10 @@ use uuid::Uuid;
 
 use super::{
     failure::Failure,
-    log_location::{LogLocation, OpenLog, TrustArgs},
+    log_location::{LogLocation, TrustArgs},
 };
 use crate::{
-    audit::{archive::ArchiveReader, prove},
+    audit::{archive::ArchiveReader, prove, verify::NewestCheckpoint},
     domain::audit::EventId,
     ports::TreeStore,
     store,
@@ -39,17 +39,18 @@ pub(super) async fn run(args: ProveArgs) -> Result<ExitCode, Failure> {
     let trusted_keys = log.verifiers(&args.trust)?;
     let open = store::open_reader(&log.store).await?;
     let archive = args.archive.as_deref().map(ArchiveReader::open).transpose()?;
-    // The archive alone proves its events. Read the checkpoint before the trusted keys: the key may change.
-    let note = match &archive {
-        Some(archive) => archive.signed_note().to_owned(),
-        None => OpenLog::latest_checkpoint(&open).await?,
-    };
-    let verifiers = log.trusted(&open, &trusted_keys, archive.as_ref()).await?;
+    let trusted = log.trusted(&open, &trusted_keys, archive.as_ref()).await?;
     let id = EventId(args.id);
-    let (event, tree, checkpoint): (_, &dyn TreeStore, _) = match &archive {
-        Some(archive) => (archive.find(id).await?, archive, archive.signed(&log.origin, &verifiers)?),
-        None => (open.log.find(id).await?, &*open.tree, log.read(&note, &verifiers)?),
+    // The archive alone proves its events.
+    let (event, tree, signed): (_, &dyn TreeStore, _) = match &archive {
+        Some(archive) => {
+            let checkpoint = archive.signed(&log.origin, &trusted.verifiers)?;
+            let note = archive.signed_note().to_owned();
+            (archive.find(id).await?, archive, NewestCheckpoint { checkpoint, note })
+        }
+        None => (open.log.find(id).await?, &*open.tree, trusted.newest?),
     };
+    let NewestCheckpoint { checkpoint, note } = signed;
     let event = event.ok_or_else(|| {
         format!("the log has no event {id}; if it was moved out, name its archive with --archive")
     })?;

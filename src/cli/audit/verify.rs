@@ -18,7 +18,7 @@ use crate::{
     audit::{
         archive::ArchiveReader,
         checkpoint,
-        verify::{self, ArchivedRanges, Report, TrustAnchor},
+        verify::{self, ArchivedRanges, Report, TrustAnchor, UnsignedEvents},
     },
     domain::plural::plural,
     store,
@@ -52,14 +52,19 @@ pub(super) async fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
         archive.map(|archive| archive.signed(&log.origin, verifiers)).transpose()?;
         Ok(note.as_ref().map(|note| checkpoint::read(note, &log.origin, verifiers)).transpose()?)
     };
-    let mut verifiers = log.verifiers(&args.trust)?;
-    // Search the log for further trusted keys only if another key signed one of these checkpoints.
-    if read_checkpoint(&verifiers).is_err() {
-        verifiers = log.trusted(&open, &verifiers, archive).await?;
-    }
-    let kept_checkpoint = read_checkpoint(&verifiers)?;
-    let kept_checkpoint = kept_checkpoint.as_ref();
-    let against = TrustAnchor { origin: &log.origin, verifiers: &verifiers, kept_checkpoint, archive };
+    let verifiers = log.verifiers(&args.trust)?;
+    // Search the log for further keys only if another key signed one of these checkpoints.
+    let kept_checkpoint = match read_checkpoint(&verifiers) {
+        Ok(kept_checkpoint) => kept_checkpoint,
+        Err(_other_key) => {
+            let trusted = log.trusted(&open, &verifiers, archive).await?;
+            read_checkpoint(&trusted.comparable_verifiers())?
+        }
+    };
+    let (kept_checkpoint, key_file) = (kept_checkpoint.as_ref(), log.key_file().ok());
+    let key_file = key_file.as_deref();
+    let against =
+        TrustAnchor { origin: &log.origin, verifiers: &verifiers, kept_checkpoint, archive, key_file };
     let terminal = std::io::stderr().is_terminal();
     let mut next = PROGRESS_INTERVAL;
     let report = verify::verify(&*open.log, &*open.tree, &against, |count| {
@@ -73,11 +78,14 @@ pub(super) async fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
 }
 
 fn print_report(report: &Report) -> Result<ExitCode, Failure> {
-    let Report { events, signed, findings, moved_out } = report;
+    let Report { events, signed, findings, moved_out, unsigned, unproven } = report;
     let mut out = anstream::stdout().lock();
     let total = plural(*events, "event");
     for finding in findings {
         writeln!(out, "{finding}")?;
+    }
+    for unproven in unproven {
+        writeln!(out, "unproven: {unproven}")?;
     }
     if let Some(ArchivedRanges { last, claimed, .. }) = moved_out {
         writeln!(out, "events 1 to {last} were moved out to an archive, as event {claimed} of the log says")?;
@@ -94,6 +102,23 @@ fn print_report(report: &Report) -> Result<ExitCode, Failure> {
         )?;
         return Ok(ExitCode::from(2));
     }
-    writeln!(out, "intact: {total}; a signed checkpoint covers {signed} of them")?;
+    let intact = format!("intact: {total}; a signed checkpoint covers {signed} of them");
+    match unsigned {
+        None => writeln!(out, "{intact}")?,
+        Some(UnsignedEvents { count, is_checked: true }) => {
+            let unsigned = plural(*count, "event");
+            writeln!(out, "{intact}, and the service wrote the {unsigned} after it")?;
+        }
+        Some(UnsignedEvents { count, is_checked: false }) => {
+            let unsigned = plural(*count, "event");
+            writeln!(
+                out,
+                "the {unsigned} after the newest checkpoint were not checked: run verify again when a \
+                 checkpoint covers them, or where the signing key is; the rest is intact: {total}; a signed \
+                 checkpoint covers {signed} of them"
+            )?;
+            return Ok(ExitCode::from(2));
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -113,6 +113,8 @@ pub enum LogEvent {
         last: u64,
         /// The root hash of the tree over the archived events, in base64 as in a checkpoint.
         root: Box<str>,
+        /// The statement of this, signed by the log's key.
+        proof: Box<str>,
     },
     /// Another key signs the checkpoints from here on.
     Rotated {
@@ -120,6 +122,8 @@ pub enum LogEvent {
         from: Box<str>,
         /// The verifier key of the new signing key.
         to: Box<str>,
+        /// The statement of this, signed by both keys.
+        proof: Box<str>,
     },
 }
 

@@ -276,6 +276,8 @@ pub(crate) struct LogkeyFields<'e> {
     pub(crate) old_verifier: Option<Text<'e>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) new_verifier: Option<Text<'e>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(crate) proof: Option<Text<'e>>,
 }
 
 // === impl Text ===

@@ -28,6 +28,7 @@ impl ArchivedEvents for Postgres {
     async fn remove_through(&self, seq: u64) -> Result<(), Unavailable> {
         for through in removal::steps(&self.reader, to_i64(seq), STEP).await? {
             self.reader.rows("DELETE FROM event WHERE seq <= $1", &[through.into()]).await?;
+            self.reader.rows("DELETE FROM batch_tag WHERE last <= $1", &[through.into()]).await?;
             tokio::time::sleep(PAUSE).await;
         }
         Ok(())

@@ -22,6 +22,13 @@ const TRY_LOCK_SQL: &str =
     "SELECT pg_try_advisory_lock(hashtextextended('logkey leads', 'log'::regclass::oid::bigint))";
 const NEWEST_SQL: &str = "SELECT note FROM checkpoint ORDER BY size DESC LIMIT 1";
 const GROW_SQL: &str = "SELECT grow($1, $2, $3, $4, $5, $6, $7, $8)";
+/// Whether a session of this role may be one of the previous release, whose batches have no tags.
+const PREVIOUS_RELEASE_SQL: &str = "\
+SELECT EXISTS (
+    SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND (query LIKE 'SELECT append($1::uuid%' OR query LIKE 'SELECT recover($1::uuid%' AND query NOT LIKE '%AS stored'))";
+const DROP_APPEND_SQL: &str = "DROP FUNCTION IF EXISTS append";
 /// The maximum duration of one statement.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the lock counts as held after its last confirmation: half of the server's limit for idle
@@ -103,6 +110,19 @@ impl LeaderLease {
         }
     }
 
+    /// Makes further batches of the previous release fail, unless a session of it may be in use. Only the leader
+    /// may call it.
+    pub(super) async fn refuse_untagged(&self) -> Result<bool, Unavailable> {
+        let mut session = self.session.lock().await;
+        let Some(mut candidate) = session.take().filter(|candidate| candidate.leads) else {
+            return Err(unavailable("another process is the leader"));
+        };
+        let refused = timeout(TIMEOUT, candidate.refuse_untagged()).await;
+        let refused = refused.unwrap_or_else(|_elapsed| Err(timed_out())).map_err(unavailable)?;
+        *session = Some(candidate);
+        Ok(refused)
+    }
+
     fn set_confirmed_at(&self, at: Option<Instant>) {
         *self.confirmed_at.lock() = at;
     }
@@ -124,6 +144,15 @@ impl CandidateState {
         self.base = newest.map(|row| row.try_get(0)).transpose()?;
         self.leads = true;
         Ok(LeadershipStatus::Acquired)
+    }
+
+    async fn refuse_untagged(&mut self) -> Result<bool, sqlx::Error> {
+        let row = sqlx::query(PREVIOUS_RELEASE_SQL).fetch_one(&mut self.connection).await?;
+        if row.try_get(0)? {
+            return Ok(false);
+        }
+        sqlx::query(DROP_APPEND_SQL).execute(&mut self.connection).await?;
+        Ok(true)
     }
 
     async fn grow(&mut self, tiles: &[Tile], checkpoint: &SignedCheckpoint) -> Result<(), sqlx::Error> {

@@ -27,12 +27,13 @@ use crate::{
         audit::{EventId, schema::pg_json_path},
         time::Timestamp,
     },
-    ports::{EventFilter, EventReader, IndexCheckedEvent, StoredEvent, Unavailable},
+    ports::{EventFilter, EventReader, IndexCheckedEvent, StoredBatch, StoredEvent, Unavailable},
     store::{
         columns::{Columns as _, to_i64},
         database::{Database, Param, bind_all},
         error::OpenError,
         event_fields::{self, EventFields, PARSE_ERROR},
+        tree_rows,
     },
 };
 
@@ -61,6 +62,8 @@ const NEXT_START_SQL: &str =
 const CHECK_SQL: &str = "\
 SELECT seq, id::text, tenant, body, time, kind, action, account, correlation, outcome, closes::text
 FROM event WHERE seq > $1 ORDER BY seq LIMIT $2";
+const BATCHES_SQL: &str = "\
+SELECT first, last, after, tag FROM batch_tag WHERE first > $1 AND first <= $2 ORDER BY first";
 const EVENT_SQL: &str = "SELECT seq, id::text, tenant, body FROM event ";
 
 /// Reads from the server, even while other processes write.
@@ -89,6 +92,12 @@ impl Reader {
         let pool = server.pool(PoolKind::Read, MAX_CONNECTIONS);
         let reader = Self { pool, timeout: LONG_TIMEOUT, reconciled_before: Arc::default() };
         let probe = sqlx::query("SELECT seq FROM event LIMIT 1").fetch_optional(&reader.pool).await;
+        if probe.is_ok() {
+            let tags = sqlx::query("SELECT first FROM batch_tag LIMIT 1").fetch_optional(&reader.pool).await;
+            if tags.is_err_and(|error| has_code(&error, UNDEFINED_TABLE)) {
+                return Err(OpenError::Older { path: server.name() });
+            }
+        }
         match probe {
             Ok(_) => Ok(reader),
             Err(error) if has_code(&error, UNDEFINED_TABLE) => {
@@ -213,11 +222,31 @@ impl EventReader for Reader {
         let query = sqlx::query("SELECT seq, id::text, tenant, body FROM event WHERE id = $1::uuid");
         Ok(self.events(query.bind(id.to_string())).await?.pop())
     }
+
+    async fn batches(&self, after: u64, through: u64) -> Result<Vec<StoredBatch>, Unavailable> {
+        tree_rows::batches(self, BATCHES_SQL, after, through).await
+    }
+
+    async fn count_misplaced(&self) -> Result<u64, Unavailable> {
+        tree_rows::count_misplaced(self).await
+    }
 }
 
 /// Adds a condition for each field of the filter that is set.
 fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &EventFilter) {
-    let EventFilter { tenant, since, until, action, outcome, correlation, subject, resource, after } = filter;
+    let EventFilter {
+        tenant,
+        since,
+        until,
+        action,
+        outcome,
+        correlation,
+        subject,
+        resource,
+        after,
+        kind,
+        closes,
+    } = filter;
     if let Some(after) = after {
         query.push(" AND seq > ").push_bind(to_i64(*after));
     }
@@ -237,6 +266,12 @@ fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &EventFilter) {
         (concat!(" AND body::json #>> '", pg_json_path!(subject), "' = "), subject),
         (concat!(" AND body::json #>> '", pg_json_path!(resource), "' = "), resource),
     ];
+    if let Some(kind) = kind {
+        query.push(" AND kind = ").push_bind(*kind);
+    }
+    if let Some(closes) = closes {
+        query.push(" AND closes = ").push_bind(closes.to_string()).push("::uuid");
+    }
     for (condition, text) in texts {
         if let Some(text) = text {
             query.push(condition).push_bind(text.clone());

@@ -15,6 +15,11 @@ const MIGRATIONS: &[SqlFile] = &[
     SqlFile { number: 4, name: "bulk", sql: include_str!("../migrations/postgres/0004_bulk.sql") },
     SqlFile { number: 5, name: "coverage", sql: include_str!("../migrations/postgres/0005_coverage.sql") },
     SqlFile { number: 6, name: "rules", sql: include_str!("../migrations/postgres/0006_rules.sql") },
+    SqlFile {
+        number: 7,
+        name: "batch_tags",
+        sql: include_str!("../migrations/postgres/0007_batch_tags.sql"),
+    },
 ];
 
 /// Upgrades the schema under a lock of the database.

@@ -22,8 +22,8 @@ impl TreeStore for Reader {
         tree_rows::newest(self).await
     }
 
-    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        tree_rows::key_rotations(self).await
+    async fn checkpoints(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        tree_rows::checkpoints(self).await
     }
 
     async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
@@ -44,12 +44,16 @@ impl TreeStore for Postgres {
         self.leader.lead(&self.server).await
     }
 
+    async fn refuse_untagged(&self) -> Result<bool, Unavailable> {
+        self.leader.refuse_untagged().await
+    }
+
     async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, Unavailable> {
         tree_rows::newest(&self.reader).await
     }
 
-    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        tree_rows::key_rotations(&self.reader).await
+    async fn checkpoints(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        tree_rows::checkpoints(&self.reader).await
     }
 
     async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {

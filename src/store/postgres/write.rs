@@ -7,13 +7,16 @@ use super::error::{BEFORE_A_COMMIT, unavailable};
 use crate::{
     domain::{audit::EventId, aws::AccountId, tenant::TenantId},
     ports::{AppendError, Batch},
-    store::{key_rows, requests},
+    store::{columns::to_i64, key_rows, requests},
 };
 
 /// One statement, and so one transaction. The server never waits for the client between its parts.
 const APPEND_SQL: &str = "\
-SELECT append($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
-              $13::jsonb, $14::jsonb, $15, $16::jsonb)";
+SELECT append_tagged($1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
+                     $13::jsonb, $14::jsonb, $15, $16::jsonb, $17, $18)";
+
+/// The name of the column tells it from the statement of the previous release.
+const RECOVER_SQL: &str = "SELECT recover($1::uuid, $2::uuid, $3::uuid) AS stored";
 
 /// The one session of this process that may commit, with its ids.
 #[derive(Debug)]
@@ -50,14 +53,16 @@ pub(super) async fn append(session: &mut Session, batch: &Batch) -> Result<(), A
         .bind(nullable(&rows)?)
         .bind(nullable(&requests.started)?)
         .bind(requests.expired_until)
-        .bind(nullable(&requests.outcomes)?);
+        .bind(nullable(&requests.outcomes)?)
+        .bind(to_i64(batch.tag.after))
+        .bind(&*batch.tag.code);
     // Reads the whole response, because the transaction ends only after the row.
     query.execute(&mut session.connection).await.map(drop).map_err(failure)
 }
 
 /// Invalidates the earlier sessions of the process, and returns whether the event `doubtful` is stored.
 pub(super) async fn recover(session: &mut Session, doubtful: Option<EventId>) -> Result<bool, sqlx::Error> {
-    let row = sqlx::query("SELECT recover($1::uuid, $2::uuid, $3::uuid)")
+    let row = sqlx::query(RECOVER_SQL)
         .bind(session.process.to_string())
         .bind(session.id.to_string())
         .bind(doubtful.map(|id| id.to_string()))

@@ -15,6 +15,7 @@ use super::{
     error::{failed, garbled, unavailable},
     file::{self, Lock},
     read::Reader,
+    wal::{self, WalMeter},
     write,
     writer::Writer,
 };
@@ -27,7 +28,10 @@ pub(in crate::store) struct Sqlite {
     pub(super) writer: Arc<Writer>,
     /// The sequence number of the next event. Only the holder of the writer changes it.
     pub(super) next: AtomicI64,
+    /// The number of events in a batch of which it is not known whether it is stored.
+    pub(super) appending: AtomicI64,
     pub(super) reader: Reader,
+    pub(super) wal: Arc<WalMeter>,
     _lock: Lock,
 }
 
@@ -42,12 +46,12 @@ impl Sqlite {
     pub(in crate::store) async fn open(url: &str) -> Result<Self, OpenError> {
         let path = file::path(url)?;
         let lock = Lock::take(&path)?;
-        file::create(&path)?;
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .statement_cache_capacity(write::STATEMENT_CACHE)
+            .pragma("journal_size_limit", wal::MAX_WAL.to_string())
             // A cache of 16 MiB holds the right-hand side of every index.
             .pragma("cache_size", "-16384");
         let mut writer = connect(&options, &path).await?;
@@ -55,7 +59,9 @@ impl Sqlite {
         file::migrate(&mut writer, &path).await?;
         let next = write::next(&mut writer).await.map_err(|source| file::classify(&path, source))?.into();
         let reader = Reader::from_options(SqliteConnectOptions::new().filename(&path).read_only(true));
-        Ok(Self { options, writer: Arc::new(Writer::new(writer)), next, reader, _lock: lock })
+        let (writer, appending) = (Arc::new(Writer::new(writer)), AtomicI64::default());
+        let wal = wal::spawn(&path, &writer, Arc::clone(&reader.gate));
+        Ok(Self { options, writer, next, appending, reader, wal, _lock: lock })
     }
 
     /// Runs a write outside the journal.

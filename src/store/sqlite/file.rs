@@ -28,6 +28,7 @@ const MIGRATIONS: &[SqlFile] = &[
     SqlFile { number: 6, name: "bulk", sql: include_str!("../migrations/sqlite/0006_bulk.sql") },
     SqlFile { number: 7, name: "coverage", sql: include_str!("../migrations/sqlite/0007_coverage.sql") },
     SqlFile { number: 8, name: "rules", sql: include_str!("../migrations/sqlite/0008_rules.sql") },
+    SqlFile { number: 9, name: "batch_tags", sql: include_str!("../migrations/sqlite/0009_batch_tags.sql") },
 ];
 
 /// The primary result codes of SQLite (<https://www.sqlite.org/rescode.html>).
@@ -41,9 +42,14 @@ pub(super) mod code {
     pub(crate) const NOTADB: i32 = 26;
 }
 
-/// An exclusive lock on a file next to the database. The system releases it when the process ends in any way.
+/// Exclusive locks on the database file itself and on a file next to it. The system releases them when the
+/// process ends in any way. The first one holds under every name of the file. The second one excludes the
+/// previous release, which knows only that one.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "held for its drop")] File);
+pub(super) struct Lock {
+    _database: File,
+    _beside: File,
+}
 
 /// The path in `sqlite://PATH`.
 pub(in crate::store) fn path(url: &str) -> Result<PathBuf, OpenError> {
@@ -60,16 +66,19 @@ pub(in crate::store) fn path(url: &str) -> Result<PathBuf, OpenError> {
     Ok(path.to_owned())
 }
 
-/// Creates an empty file that only its owner can read, if there is none.
-pub(super) fn create(path: &Path) -> Result<(), OpenError> {
+/// Opens the database file. Creates an empty one that only its owner can read, if there is none.
+fn create(path: &Path) -> Result<File, OpenError> {
     let not_writable = |source| OpenError::NotWritable { path: path.to_owned(), source };
-    match OpenOptions::new().write(true).create_new(true).mode(MODE).open(path) {
-        Ok(_new) => {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(MODE);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
             // The directory entry has to be durable before the first commit.
-            File::open(folder(path)).and_then(|folder| folder.sync_all()).map_err(not_writable)
+            File::open(folder(path)).and_then(|folder| folder.sync_all()).map_err(not_writable)?;
+            Ok(file)
         }
         Err(source) if source.kind() == io::ErrorKind::AlreadyExists => {
-            OpenOptions::new().write(true).open(path).map(drop).map_err(not_writable)
+            options.open(path).map_err(not_writable)
         }
         Err(source) => Err(not_writable(source)),
     }
@@ -92,7 +101,7 @@ pub(super) async fn writable(writer: &mut SqliteConnection, path: &Path) -> Resu
 pub(super) async fn readable(pool: &SqlitePool, path: &Path) -> Result<(), OpenError> {
     let read = async |sql: &'static str| sqlx::query(sql).fetch_optional(pool).await;
     read("SELECT seq FROM event LIMIT 1").await.map_err(|source| classify(path, source))?;
-    let newest = read("SELECT 1 FROM sqlite_schema WHERE name = 'batch'").await;
+    let newest = read("SELECT 1 FROM pragma_table_info('batch') WHERE name = 'tag'").await;
     match newest.map_err(|source| classify(path, source))? {
         Some(_row) => Ok(()),
         None => Err(OpenError::Older { path: path.to_owned() }),
@@ -127,16 +136,29 @@ pub(super) fn result_code(error: &sqlx::Error) -> Option<i32> {
 // === impl Lock ===
 
 impl Lock {
+    /// Locks the database file, which it creates if there is none.
     pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
-        let mut lock_path = path.to_owned().into_os_string();
-        lock_path.push(".lock");
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(&lock_path);
-        let file = file.map_err(|source| OpenError::NotWritable { path: path.to_owned(), source })?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: absolute(path) }),
-            Err(TryLockError::Error(source)) => Err(OpenError::NotWritable { path: path.to_owned(), source }),
+        let mut beside_path = path.to_owned().into_os_string();
+        beside_path.push(".lock");
+        let beside =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(&beside_path);
+        let beside = beside.map_err(|source| OpenError::NotWritable { path: path.to_owned(), source })?;
+        let beside = lock(beside, path)?;
+        Ok(Self { _database: lock(create(path)?, path)?, _beside: beside })
+    }
+}
+
+/// Locks a file with `flock`, which is independent of the locks of SQLite.
+fn lock(file: File, path: &Path) -> Result<File, OpenError> {
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            // If this process holds the lock, closing the file would release the locks of SQLite on it
+            // (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
+            std::mem::forget(file);
+            Err(OpenError::InUse { path: absolute(path) })
         }
+        Err(TryLockError::Error(source)) => Err(OpenError::NotWritable { path: path.to_owned(), source }),
     }
 }
 

@@ -20,16 +20,18 @@ use super::{
     fields::body,
     file,
     select::{self, Order},
+    wal::ReadGate,
     write,
 };
 use crate::{
     domain::{audit::EventId, time::Timestamp},
-    ports::{EventFilter, EventReader, IndexCheckedEvent, StoredEvent, Unavailable},
+    ports::{EventFilter, EventReader, IndexCheckedEvent, StoredBatch, StoredEvent, Unavailable},
     store::{
         columns::{Columns as _, to_i64},
         database::{Database, Param, bind_all},
         error::OpenError,
         event_fields::{self, EventFields, PARSE_ERROR},
+        tree_rows,
     },
 };
 
@@ -98,10 +100,16 @@ FROM event LEFT JOIN batch
     ON batch.first = (SELECT max(first) FROM batch WHERE first <= event.seq) AND batch.last >= event.seq
 WHERE event.seq > $1 ORDER BY event.seq LIMIT $2");
 
+/// Selects the batches that begin in a range.
+const BATCHES_SQL: &str = "\
+SELECT first, last, coalesce(after, 0), coalesce(tag, x'') FROM batch
+WHERE first > $1 AND first <= $2 ORDER BY first";
+
 /// Reads the store, even while another process writes to it.
 #[derive(Clone)]
 pub(in crate::store) struct Reader {
-    pub(super) pool: SqlitePool,
+    pool: SqlitePool,
+    pub(super) gate: Arc<ReadGate>,
     /// The sequence number before which this process found every intent closed. With it, only the first
     /// search reads the whole log.
     reconciled_before: Arc<AtomicI64>,
@@ -129,15 +137,26 @@ impl Reader {
         let options = options.pragma("query_only", "ON").row_buffer_size(ROWS_AHEAD);
         // A connection to a file does not break while it is idle, so it needs no test before its use.
         let pool = SqlitePoolOptions::new().max_connections(MAX_CONNECTIONS).test_before_acquire(false);
-        let pool = pool.connect_lazy_with(options);
-        Self { pool, reconciled_before: Arc::default() }
+        let gate: Arc<ReadGate> = Arc::default();
+        let watched = Arc::clone(&gate);
+        let pool = pool.after_connect(move |connection, _| {
+            let gate = Arc::clone(&watched);
+            Box::pin(async move { gate.watch(connection).await })
+        });
+        Self { pool: pool.connect_lazy_with(options), gate, reconciled_before: Arc::default() }
+    }
+
+    /// All rows of a query. Every read goes through here.
+    async fn fetch(&self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<Vec<SqliteRow>, Unavailable> {
+        let _read = self.gate.begin_read().await;
+        query.fetch_all(&self.pool).await.map_err(failed)
     }
 
     async fn events(
         &self,
         query: Query<'_, Sqlite, SqliteArguments>,
     ) -> Result<Vec<StoredEvent>, Unavailable> {
-        query.fetch_all(&self.pool).await.map_err(failed)?.iter().map(stored).collect()
+        self.fetch(query).await?.iter().map(stored).collect()
     }
 
     /// The sequence number before which this process found every intent closed.
@@ -150,7 +169,7 @@ impl Database for Reader {
     type Row = SqliteRow;
 
     async fn rows(&self, sql: &'static str, params: &[Param<'_>]) -> Result<Vec<SqliteRow>, Unavailable> {
-        bind_all!(sqlx::query(sql), params).fetch_all(&self.pool).await.map_err(failed)
+        self.fetch(bind_all!(sqlx::query(sql), params)).await
     }
 }
 
@@ -182,17 +201,13 @@ impl EventReader for Reader {
 
     async fn index_check(&self, seq: u64, limit: u32) -> Result<Vec<IndexCheckedEvent>, Unavailable> {
         let query = sqlx::query(CHECK_SQL).bind(to_i64(seq)).bind(i64::from(limit));
-        query.fetch_all(&self.pool).await.map_err(failed)?.iter().map(checked).collect()
+        self.fetch(query).await?.iter().map(checked).collect()
     }
 
     async fn open_intents(&self, before: Timestamp) -> Result<Vec<StoredEvent>, Unavailable> {
         let from = self.reconciled();
-        let next: i64 = sqlx::query_scalar(NEXT_START_SQL)
-            .bind(before.as_micros())
-            .bind(from)
-            .fetch_one(&self.pool)
-            .await
-            .map_err(failed)?;
+        let next = self.fetch(sqlx::query(NEXT_START_SQL).bind(before.as_micros()).bind(from)).await?;
+        let next = next.first().map_or(Ok(0), |row| row.required_number(0))?;
         let open = self.events(sqlx::query(OPEN_INTENTS_SQL).bind(before.as_micros()).bind(from)).await?;
         let reconciled = open.first().map_or(next, |oldest| to_i64(oldest.seq));
         self.reconciled_before.fetch_max(reconciled, Ordering::Relaxed);
@@ -202,16 +217,24 @@ impl EventReader for Reader {
     async fn find(&self, id: EventId) -> Result<Option<StoredEvent>, Unavailable> {
         Ok(self.events(write::find(id)).await?.pop())
     }
+
+    async fn batches(&self, after: u64, through: u64) -> Result<Vec<StoredBatch>, Unavailable> {
+        tree_rows::batches(self, BATCHES_SQL, after, through).await
+    }
+
+    async fn count_misplaced(&self) -> Result<u64, Unavailable> {
+        tree_rows::count_misplaced(self).await
+    }
 }
 
 fn stored(row: &SqliteRow) -> Result<StoredEvent, Unavailable> {
-    let body = row.required_text(1)?.to_owned();
+    let body = row.lossy_text(1)?;
     let (id, tenant) = event_fields::tenant_of(&body);
     Ok(StoredEvent { seq: row.unsigned(0)?, id, tenant, body })
 }
 
 fn checked(row: &SqliteRow) -> Result<IndexCheckedEvent, Unavailable> {
-    let (seq, body) = (row.unsigned(0)?, row.required_text(1)?.to_owned());
+    let (seq, body) = (row.unsigned(0)?, row.lossy_text(1)?);
     let Some(fields) = EventFields::parse(&body) else {
         return Ok(IndexCheckedEvent { event: stored(row)?, mismatches: vec![PARSE_ERROR] });
     };

@@ -26,7 +26,20 @@ pub(super) enum Order {
 
 /// The query for at most `limit` events that match.
 pub(super) fn events(filter: &EventFilter, order: Order, limit: u32) -> QueryBuilder<Sqlite> {
-    let EventFilter { tenant, since, until, action, outcome, correlation, subject, resource, after } = filter;
+    let EventFilter {
+        tenant,
+        since,
+        until,
+        action,
+        outcome,
+        correlation,
+        subject,
+        resource,
+        after,
+        kind,
+        closes,
+    } = filter;
+    let (kind, closes) = (kind.map(str::to_owned), closes.map(|intent| intent.to_string()));
     let tenant = tenant.as_ref().map(|tenant| tenant.as_str().to_owned());
     let (last, direction) = match order {
         Order::NewestFirst { before } => (before.saturating_sub(1), " DESC"),
@@ -73,6 +86,8 @@ pub(super) fn events(filter: &EventFilter, order: Order, limit: u32) -> QueryBui
         (concat!("coalesce(", body!(status_code), ", iif(", body!(status_id), " = 1, 'OK', NULL))"), outcome),
         (body!(subject), subject),
         (body!(resource), resource),
+        (body!(kind), &kind),
+        (body!(closes), &closes),
     ];
     for (expression, text) in texts {
         if let Some(text) = text {

@@ -60,8 +60,8 @@ impl TreeStore for Reader {
         tree_rows::newest(self).await
     }
 
-    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        tree_rows::key_rotations(self).await
+    async fn checkpoints(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        tree_rows::checkpoints(self).await
     }
 
     async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {
@@ -80,8 +80,8 @@ impl TreeStore for Sqlite {
         tree_rows::newest(&self.reader).await
     }
 
-    async fn key_rotations(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
-        tree_rows::key_rotations(&self.reader).await
+    async fn checkpoints(&self) -> Result<Vec<SignedCheckpoint>, Unavailable> {
+        tree_rows::checkpoints(&self.reader).await
     }
 
     async fn tiles(&self, tile_ids: &[(u8, u64)]) -> Result<Vec<Tile>, Unavailable> {

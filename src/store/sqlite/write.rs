@@ -14,7 +14,7 @@ use super::{
 use crate::{
     domain::{audit::EventId, tenant::TenantId},
     ports::{AppendError, Batch, EventIndexFields, Unavailable},
-    store::{key_rows, requests},
+    store::{columns::to_i64, key_rows, requests},
 };
 
 /// The maximum number of events in one statement. A larger batch takes several statements.
@@ -27,8 +27,9 @@ const EVENTS_SQL: &str = "INSERT INTO event (seq, body) VALUES ";
 const EVENT_VALUES_SQL: &str = "(?, ?)";
 /// Inserts the rows that belong to the events. For a batch with a single event it also inserts the event.
 const APPEND_SQL: &str = "\
-INSERT INTO append (seq, last, since, until, least, most, tenants, calls, known, forgotten, begun, ended, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+INSERT INTO append
+    (seq, last, since, until, least, most, after, tag, tenants, calls, known, forgotten, begun, ended, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 /// Finds an event by its id. The ids of a batch are close together, so it searches few batches.
 const FIND_SQL: &str = concat!(
@@ -110,6 +111,9 @@ fn bind_index(query: InsertQuery, batch: &Batch, first: i64) -> Result<InsertQue
     let query = query.bind((!events.is_empty()).then_some(first)).bind(last);
     let query = query.bind(times().min()).bind(times().max());
     let query = query.bind(ids().min().map(blob)).bind(ids().max().map(blob));
+    let is_tagged = !batch.tag.code.is_empty();
+    let query = query.bind(is_tagged.then(|| to_i64(batch.tag.after)));
+    let query = query.bind(is_tagged.then(|| batch.tag.code.clone()));
     let query = query.bind(json(&tenants)?).bind(json(&calls)?);
     let key_rows = key_rows::rows(batch);
     let query = query.bind((!key_rows.is_empty()).then(|| json(&key_rows)).transpose()?);

@@ -17,7 +17,7 @@ from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 KINDS = {"intent", "outcome", "settled", "read", "refusal", "lifecycle", "finding"}
 # Actions of the service itself.
-ACTIONS = {"Start", "Stop", "Reload", "Lost", "Archive", "RotateKey"}
+ACTIONS = {"Start", "Stop", "Reload", "Lost"}
 SETTLED = {"in force", "not in force", "cannot tell"}
 # Events that stand for several identical ones.
 COUNTED = {"counted refusal", "counted lifecycle"}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use logkey::{
-    ports::{AppendError, EventFilter, EventIndexFields, StoredEvent},
+    ports::{AppendError, Batch, BatchTag, EventFilter, EventIndexFields, StoredBatch, StoredEvent},
     store::Store,
 };
 use serde_json::json;
@@ -59,6 +59,9 @@ pub(super) async fn appended_events_are_read_by_position_id_and_every_filter(bac
         (EventFilter { subject: Some("bob".into()), ..none.clone() }, vec![2]),
         (EventFilter { resource: Some("arn:a".into()), ..none.clone() }, vec![1]),
         (EventFilter { after: Some(3), ..none.clone() }, vec![5, 4]),
+        (EventFilter { kind: Some("intent"), ..none.clone() }, vec![2]),
+        (EventFilter { closes: Some(id(9)), ..none.clone() }, vec![1]),
+        (EventFilter { closes: Some(id(8)), ..none.clone() }, vec![]),
         (EventFilter { subject: Some("nobody".into()), ..none }, vec![]),
     ] {
         assert_eq!(seqs(&log.list(&filter, None, 10).await.unwrap()), expected, "{filter:?}");
@@ -120,6 +123,39 @@ pub(super) async fn after_an_error_recovery_tells_what_was_stored(backend: Backe
     assert!(!store.events.recover(None).await.unwrap());
     plain(&store, 3..=3).await;
     assert_eq!(seqs(&store.log.after(0, 10).await.unwrap()), [1, 2, 3], "without a gap");
+}
+
+pub(super) async fn a_batch_is_stored_with_its_tag(backend: Backend) {
+    let store = backend.open().await;
+    plain(&store, 1..=2).await;
+    let tag = BatchTag { after: 2, code: vec![7; 16] };
+    let tagged = batch([3, 4, 5].map(|number| whole(indexed(number))));
+    append(&store, Batch { tag: tag.clone(), ..tagged }).await;
+    let batches = store.log.batches(0, 100).await.unwrap();
+    assert_eq!(batches.last().unwrap(), &StoredBatch { first: 3, last: 5, tag });
+    assert!(batches.iter().filter(|batch| batch.first < 3).all(|batch| batch.tag.code.is_empty()));
+    assert_eq!(store.log.batches(3, 100).await.unwrap(), []);
+    assert_eq!(store.log.batches(0, 2).await.unwrap().iter().filter(|batch| batch.last > 2).count(), 0);
+    assert_eq!(store.log.count_misplaced().await.unwrap(), 0);
+    backend.obstruct(0).await;
+    assert_eq!(store.log.count_misplaced().await.unwrap(), 1);
+}
+
+pub(super) async fn the_log_goes_on_only_when_rows_of_others_are_gone(backend: Backend) {
+    let store = backend.open().await;
+    plain(&store, 1..=2).await;
+    backend.obstruct(3).await;
+    let refused = store.events.append(Arc::new(batch([whole(indexed(3))]))).await;
+    assert!(matches!(refused, Err(AppendError::NotWritten(_))), "{refused:?}");
+    for _ in 0..2 {
+        let error = store.events.recover(None).await.unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("rows") && cause.contains("move them elsewhere"), "{cause}");
+    }
+    backend.clear(3).await;
+    assert!(!store.events.recover(None).await.unwrap());
+    plain(&store, 3..=3).await;
+    assert_eq!(seqs(&store.log.after(0, 10).await.unwrap()), [1, 2, 3]);
 }
 
 pub(super) async fn positions_continue_after_archived_events(backend: Backend) {

@@ -36,8 +36,11 @@ pub(super) async fn one_checkpoint_an_hour_and_every_handover_is_stored(backend:
     assert_eq!(sizes(&store).await, [2, 3, 5]);
     let newest = store.tree.checkpoint().await.unwrap().unwrap();
     assert_eq!((newest.size, newest.time, &*newest.note, newest.handover), (5, at(3_800), "note 5", false));
-    let handovers = store.tree.key_rotations().await.unwrap();
-    assert_eq!(handovers.iter().map(|checkpoint| checkpoint.size).collect::<Vec<_>>(), [2]);
+    let all = store.tree.checkpoints().await.unwrap();
+    assert_eq!(
+        all.iter().map(|it| (it.size, it.handover)).collect::<Vec<_>>(),
+        [(2, true), (3, false), (5, false)]
+    );
     assert_eq!(store.tree.tiles(&[(0, 0), (1, 7)]).await.unwrap(), [tile(0, 0, 5)]);
     // A second checkpoint of the same size, signed by two keys.
     sign(&store, 5, 3_900, true).await;

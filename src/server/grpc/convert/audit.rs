@@ -175,7 +175,7 @@ impl Fields {
             correlation: self.bounded_text("filter.correlation_id", wire.correlation_id),
             subject: self.bounded_text("filter.subject", wire.subject),
             resource: self.bounded_text("filter.resource", wire.resource),
-            after: None,
+            ..EventFilter::default()
         }
     }
 
