@@ -38,6 +38,8 @@ CALLERS = {
     "metered": ("metered", SCOPES),
     "portal": ("portal", SCOPES),
     "fleet": ("fleet", f"{SCOPES} logkey:bulk"),
+    "examples": ("examples", f"{SCOPES} logkey:bulk"),
+    "unread": ("unread", "logkey:read"),
 }
 
 CONFIG = """
@@ -86,6 +88,9 @@ TENANTS = {
     "metered": ("777788889999", ["us-east-1"], 1, 2),
     "portal": ("888899990000", ["us-east-1"], 1, 2),
     "fleet": ("222233334444", ["us-east-1", "eu-west-1"], 1000, 1000),
+    "examples": ("555566667777", ["us-east-1", "eu-west-1"], 2, 2),
+    # No such account exists.
+    "unread": ("999900001111", ["us-east-1"], 1000, 1000),
 }
 
 

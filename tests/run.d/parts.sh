@@ -18,6 +18,7 @@ declare -A about=(
   [node]="Node's @grpc/grpc-js and fetch against the service"
   [connect]="Connect's conformance suite against the layers of grpc-edge; 30 s when it is built"
   [browser]="gRPC-Web and Connect from pages of other origins in Chromium; 15 s"
+  [report]="logkey report: its HTML in Chromium, OCSF by the schema, ASFF by AWS's client (about a minute)"
   [idp]="two real identity providers in front of the service"
   [aws]="boto3 and moto against the embedded AWS, a bulk job checked by boto3, and the service in front of moto"
   [onboarding]="the documents of logkey onboarding, checked by parliament, cfn-lint and an HCL parser"
@@ -152,6 +153,16 @@ print(*(page.getsockname()[1] for page in pages))') || return
   CHROMIUM=$CHROMIUM PAGE_PORTS=$ports \
     LOGKEY__SERVER__CORS__ALLOWED_ORIGINS="[\"http://127.0.0.1:${ports% *}\"]" \
     with_service node --test --test-reporter=spec tests/clients/node/browser.test.js
+}
+
+# LOGKEY_SCREENSHOTS=FOLDER keeps the screenshots.
+part_report() {
+  command -v chromium >/dev/null || debian_package chromium || return
+  node_env tests/clients/report || return
+  cmp tests/clients/report/node_modules/chart.js/dist/chart.umd.min.js crates/client/src/compliance/html/chart.umd.min.js &&
+    cmp tests/clients/report/node_modules/chart.js/LICENSE.md crates/client/src/compliance/html/chart.LICENSE.md || return
+  python_env report tests/clients/report/requirements.txt && built || return
+  "$venv/bin/python" -m pytest -p no:cacheprovider --color=no tests/clients/report
 }
 
 part_idp() {

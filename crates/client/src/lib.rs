@@ -4,6 +4,7 @@
 //! A command parses its arguments ([`verbs`]), opens a [`session`] from the options of the [`connection`], calls
 //! the service, and prints a report ([`output`]) or a [`failure`], which decides on the exit code.
 
+mod compliance;
 pub mod connection;
 pub mod failure;
 pub mod output;

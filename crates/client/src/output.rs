@@ -9,7 +9,7 @@ mod table;
 
 pub use self::{
     args::{Format, OutputArgs},
-    json::to_json,
+    json::{time, to_json},
     print::{is_closed_pipe, print, print_text},
     report::{Column, Report, Table},
     table::escape,

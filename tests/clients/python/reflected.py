@@ -6,7 +6,14 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 PACKAGE = "keyassociation.v1"
-SERVICES = ["AuditService", "BulkAssociationService", "KeyAssociationService", "TenantService"]
+SERVICES = [
+    "AuditService",
+    "BulkAssociationService",
+    "CoverageService",
+    "EncryptionRuleService",
+    "KeyAssociationService",
+    "TenantService",
+]
 DETAILS = {
     message.DESCRIPTOR.full_name: message
     for message in (

@@ -31,6 +31,12 @@ pub enum Format {
     Name,
 }
 
+impl From<Format> for OutputArgs {
+    fn from(format: Format) -> Self {
+        Self { format: Some(format), quiet: false }
+    }
+}
+
 impl OutputArgs {
     /// The form to print. `None`: nothing.
     #[must_use]

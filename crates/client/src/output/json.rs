@@ -24,3 +24,10 @@ pub fn to_json<M: Message + Name>(message: &M) -> Value {
     debug_assert!(document.is_some(), "{} has a descriptor", M::full_name());
     document.unwrap_or_default()
 }
+
+/// A time in RFC 3339, to the second; empty if it is absent.
+#[must_use]
+pub fn time(time: Option<&prost_types::Timestamp>) -> String {
+    let time = time.and_then(|time| jiff::Timestamp::from_second(time.seconds).ok());
+    time.map(|time| time.to_string()).unwrap_or_default()
+}

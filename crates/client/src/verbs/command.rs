@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{bulk, change, checks, context, events, get, list, rule, usage, whoami};
-use crate::failure::report;
+use super::{bulk, change, checks, context, events, get, list, report, rule, usage, whoami};
+use crate::failure;
 
 /// A command that calls the service.
 #[derive(Debug, Subcommand)]
@@ -32,13 +32,15 @@ pub enum ClientCommand {
     Rule(rule::RuleArgs),
     /// Read the audit log through the service
     Events(events::EventsArgs),
+    /// Report which log groups have the key that they must have
+    Report(report::ReportArgs),
     /// Keep the options of a connection under a name
     Context(context::ContextArgs),
 }
 
 /// Runs the command and returns its exit code.
 pub async fn run(command: ClientCommand) -> ExitCode {
-    report(match command {
+    failure::report(match command {
         ClientCommand::Whoami(args) => whoami::run(args).await,
         ClientCommand::Get(args) => get::run(args).await,
         ClientCommand::List(args) => list::run(args).await,
@@ -50,6 +52,7 @@ pub async fn run(command: ClientCommand) -> ExitCode {
         ClientCommand::Bulk(args) => bulk::run(args).await,
         ClientCommand::Rule(args) => rule::run(args).await,
         ClientCommand::Events(args) => events::run(args).await,
+        ClientCommand::Report(args) => report::run(args).await,
         ClientCommand::Context(args) => context::run(&args),
     })
 }

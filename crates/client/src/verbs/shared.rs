@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use clap::Args;
 
+pub(crate) use crate::output::time;
 use crate::{connection::ConnectionArgs, failure::Failure, output::OutputArgs, session::Session};
 
 /// How many entries one page asks for: the maximum of the service.
@@ -55,12 +56,6 @@ pub(super) async fn pages<T>(
 pub(super) struct Page<T> {
     pub(super) entries: Vec<T>,
     pub(super) next_token: String,
-}
-
-/// A time in RFC 3339, to the second; empty if it is absent.
-pub(crate) fn time(time: Option<&prost_types::Timestamp>) -> String {
-    let time = time.and_then(|time| jiff::Timestamp::from_second(time.seconds).ok());
-    time.map(|time| time.to_string()).unwrap_or_default()
 }
 
 /// The name of an enum value without the prefix of its enum; empty for the value that is not set.
