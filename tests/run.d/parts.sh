@@ -18,6 +18,7 @@ declare -A about=(
   [node]="Node's @grpc/grpc-js and fetch against the service"
   [connect]="Connect's conformance suite against the layers of grpc-edge; 30 s when it is built"
   [browser]="gRPC-Web and Connect from pages of other origins in Chromium; 15 s"
+  [examples]="the programs in examples/, built and run by the commands of docs/clients.md (1 to 3 minutes)"
   [report]="logkey report: its HTML in Chromium, OCSF by the schema, ASFF by AWS's client (about a minute)"
   [idp]="two real identity providers in front of the service"
   [aws]="boto3 and moto against the embedded AWS, a bulk job checked by boto3, and the service in front of moto"
@@ -153,6 +154,19 @@ print(*(page.getsockname()[1] for page in pages))') || return
   CHROMIUM=$CHROMIUM PAGE_PORTS=$ports \
     LOGKEY__SERVER__CORS__ALLOWED_ORIGINS="[\"http://127.0.0.1:${ports% *}\"]" \
     with_service node --test --test-reporter=spec tests/clients/node/browser.test.js
+}
+
+part_examples() {
+  need go
+  command -v npm >/dev/null || debian_package npm || return
+  command -v mvn >/dev/null || debian_package maven || return
+  command -v javac >/dev/null || debian_package default-jdk-headless || return
+  go_tool buf github.com/bufbuild/buf/cmd/buf "$buf_version" || return
+  python_env examples examples/python/requirements.txt || return
+  local tools="$cache/examples:$venv/bin"
+  mkdir -p "$cache/examples" && ln -sf "$cache/bin/buf-$buf_version" "$cache/examples/buf" || return
+  python_env clients tests/clients/requirements.txt && built || return
+  PATH="$tools:$PATH" "$venv/bin/python" -m pytest -p no:cacheprovider --color=no tests/clients/examples
 }
 
 # LOGKEY_SCREENSHOTS=FOLDER keeps the screenshots.

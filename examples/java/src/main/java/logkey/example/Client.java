@@ -1,0 +1,74 @@
+package logkey.example;
+
+import com.google.protobuf.Any;
+import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.protobuf.Message;
+import com.google.rpc.RetryInfo;
+import io.grpc.CallCredentials;
+import io.grpc.Metadata;
+import io.grpc.StatusRuntimeException;
+import io.grpc.protobuf.StatusProto;
+import io.grpc.stub.AbstractBlockingStub;
+import java.time.Duration;
+import java.util.Optional;
+import java.util.concurrent.Executor;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
+
+/** Calls with a token and a deadline, and with a retry when the service says that a retry can succeed. */
+final class Client {
+  private static final Duration TIMEOUT = Duration.ofSeconds(20);
+
+  /** Calls a method. Retries after the delay of `RetryInfo`, as long as the deadline permits. */
+  static <S extends AbstractBlockingStub<S>, R> R call(S stub, Function<S, R> method) throws InterruptedException {
+    long deadline = System.nanoTime() + TIMEOUT.toNanos();
+    while (true) {
+      try {
+        return method.apply(stub.withDeadlineAfter(deadline - System.nanoTime(), TimeUnit.NANOSECONDS));
+      } catch (StatusRuntimeException error) {
+        Duration delay = retryDelay(error).orElseThrow(() -> error);
+        if (System.nanoTime() + delay.toNanos() >= deadline) throw error;
+        Thread.sleep(delay.toMillis() + 1);
+      }
+    }
+  }
+
+  /** The time after which a retry can succeed. Empty if a retry does not help. */
+  static Optional<Duration> retryDelay(StatusRuntimeException error) {
+    return detail(error, RetryInfo.class)
+        .map(RetryInfo::getRetryDelay)
+        .map(delay -> Duration.ofSeconds(delay.getSeconds(), delay.getNanos()));
+  }
+
+  /** The detail of this type in an error, such as `ErrorInfo`. */
+  static <D extends Message> Optional<D> detail(StatusRuntimeException error, Class<D> type) {
+    try {
+      for (Any detail : StatusProto.fromThrowable(error).getDetailsList()) {
+        if (detail.is(type)) return Optional.of(detail.unpack(type));
+      }
+    } catch (InvalidProtocolBufferException damaged) {
+      // An error without readable details is handled by its code.
+    }
+    return Optional.empty();
+  }
+
+  /** Sends a bearer token with each call. */
+  static final class BearerToken extends CallCredentials {
+    private static final Metadata.Key<String> AUTHORIZATION =
+        Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
+    private final String token;
+
+    BearerToken(String token) {
+      this.token = token;
+    }
+
+    @Override
+    public void applyRequestMetadata(RequestInfo request, Executor executor, MetadataApplier applier) {
+      Metadata metadata = new Metadata();
+      metadata.put(AUTHORIZATION, "Bearer " + token);
+      applier.apply(metadata);
+    }
+  }
+
+  private Client() {}
+}
