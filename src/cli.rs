@@ -10,6 +10,7 @@ mod init;
 mod limits;
 mod onboarding;
 pub mod policy;
+mod progress;
 mod proto;
 mod runtime;
 #[cfg(feature = "sandbox")]

@@ -2,6 +2,7 @@
 //! an archive and rotates the signing key.
 
 mod archive;
+mod counting_reader;
 mod export;
 mod failure;
 mod list;

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Output, Stdio},
     time::Duration,
@@ -101,6 +102,23 @@ fn init_overwrites_nothing() {
     );
     assert_eq!(files(folder.path()), BTreeSet::from(["logkey.toml".to_owned()]));
     assert_eq!(fs::read_to_string(folder.path().join("logkey.toml")).unwrap(), "mine");
+}
+
+#[test]
+fn the_key_set_is_readable_and_the_keys_are_not_whatever_the_umask() {
+    let folder = tempfile::tempdir().unwrap();
+    for umask in ["077", "000"] {
+        let out = folder.path().join(umask);
+        let script =
+            format!("umask {umask}; {} token --new-key {}", env!("CARGO_BIN_EXE_logkey"), out.display());
+        assert!(Command::new("sh").args(["-c", &script]).output().unwrap().status.success());
+        let mode = |name: &str| fs::metadata(out.join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(
+            (mode("es256.pem"), mode("rs256.pem"), mode("jwks.json")),
+            (0o600, 0o600, 0o644),
+            "{umask}"
+        );
+    }
 }
 
 #[test]

@@ -4,10 +4,14 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
 
-use super::{failure::Failure, log_location::LogLocation, offline::StandaloneSequencer};
+use super::{
+    counting_reader::CountingReader, failure::Failure, log_location::LogLocation,
+    offline::StandaloneSequencer,
+};
 use crate::{
     app::SystemClock,
-    audit::archive::{ArchiveReport, archive},
+    audit::archive::{ArchiveInputs, ArchiveReport, archive},
+    cli::progress::Progress,
     config::parse_duration,
     ports::Clock as _,
 };
@@ -33,7 +37,11 @@ pub(super) async fn run(args: ArchiveArgs) -> Result<ExitCode, Failure> {
     let folder = args.out.or_else(|| log.archive.dir.clone());
     let folder = folder.ok_or("the folder of the archive is not set: use --out or audit.archive_dir")?;
     let open = StandaloneSequencer::open(&log).await?;
-    let report = archive(open.parts(), SystemClock.now().minus(after), &folder).await;
+    let (events, newest) = open.log().await?;
+    let counting = CountingReader::new(events, Progress::new("archiving", newest));
+    let inputs = ArchiveInputs { log: &counting, ..open.parts() };
+    let report = archive(inputs, SystemClock.now().minus(after), &folder).await;
+    drop(counting);
     open.close().await;
     let ArchiveReport { last, count } = report?;
     let folder = folder.display();

@@ -5,6 +5,7 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 use clap::Args;
 
 use super::{
+    counting_reader::CountingReader,
     failure::Failure,
     log_location::{LogLocation, TrustArgs},
 };
@@ -15,6 +16,7 @@ use crate::{
         export::{Signed, export},
         verify::{NewestCheckpoint, TrustedLog},
     },
+    cli::progress::Progress,
     store,
 };
 
@@ -46,8 +48,10 @@ pub(super) async fn run(args: ExportArgs) -> Result<ExitCode, Failure> {
     verifiers.sort_by_key(|key| !signs(key));
     let signed =
         Signed { checkpoint: &checkpoint, note: &note, verifiers: &verifiers, handovers: &handovers };
-    export(&*open.log, archive.as_ref(), &signed, &args.out).await?;
     let size = checkpoint.size();
+    let log = CountingReader::new(open.log, Progress::new("exporting", size));
+    export(&log, archive.as_ref(), &signed, &args.out).await?;
+    drop(log);
     writeln!(anstream::stdout(), "{size} events written to {}", args.out.display())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,7 +7,7 @@ use super::{failure::Failure, log_location::OpenLog};
 use crate::{
     app::SystemClock,
     audit::{self, Journal, Sequencer, archive::ArchiveInputs, checkpoint::SigningKey, rotation},
-    ports::{AuditTree, Clock, LeadershipStatus},
+    ports::{AuditTree, Clock, EventFilter, EventReader, LeadershipStatus},
     store::{self, Store},
 };
 
@@ -45,6 +45,12 @@ impl StandaloneSequencer {
     /// Whether this process signs; if not, a running service does.
     pub(super) fn signs(&self) -> bool {
         self.signs
+    }
+
+    /// The reader of the log, and the position of its newest event.
+    pub(super) async fn log(&self) -> Result<(Arc<dyn EventReader>, u64), Failure> {
+        let newest = self.store.log.list(&EventFilter::default(), None, 1).await?;
+        Ok((Arc::clone(&self.store.log), newest.first().map_or(0, |event| event.seq)))
     }
 
     /// The parts of the open log that [`archive`](crate::audit::archive::archive) needs.

@@ -1,17 +1,12 @@
 //! `logkey audit verify`: reports whether the log is complete and unchanged, or where it was changed.
 
-use std::{
-    fs,
-    io::{IsTerminal as _, Write as _},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
 
 use clap::Args;
 use tlog_tiles::Checkpoint;
 
 use super::{
-    failure::{Failure, print},
+    failure::Failure,
     log_location::{LogLocation, TrustArgs},
 };
 use crate::{
@@ -20,12 +15,11 @@ use crate::{
         checkpoint,
         verify::{self, ArchivedRanges, Report, TrustAnchor, UnsignedEvents},
     },
+    cli::progress::Progress,
     domain::plural::plural,
+    ports::EventFilter,
     store,
 };
-
-/// After how many events it reports its progress on a terminal.
-const PROGRESS_INTERVAL: u64 = 100_000;
 
 /// The arguments of `logkey audit verify`.
 #[derive(Debug, Args)]
@@ -65,15 +59,10 @@ pub(super) async fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
     let key_file = key_file.as_deref();
     let against =
         TrustAnchor { origin: &log.origin, verifiers: &verifiers, kept_checkpoint, archive, key_file };
-    let terminal = std::io::stderr().is_terminal();
-    let mut next = PROGRESS_INTERVAL;
-    let report = verify::verify(&*open.log, &*open.tree, &against, |count| {
-        if terminal && count >= next {
-            print(&format!("{} checked", plural(count, "event")));
-            next = count + PROGRESS_INTERVAL;
-        }
-    })
-    .await?;
+    let newest = open.log.list(&EventFilter::default(), None, 1).await?;
+    let progress = Progress::new("verifying", newest.first().map_or(0, |event| event.seq));
+    let report = verify::verify(&*open.log, &*open.tree, &against, |count| progress.set(count)).await?;
+    drop(progress);
     print_report(&report)
 }
 

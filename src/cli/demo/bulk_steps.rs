@@ -1,33 +1,31 @@
 //! The steps of a bulk job over three accounts: plan, start, list what failed, repair, retry, revert.
 
-use std::{
-    error::Error,
-    time::{Duration, Instant},
-};
+use std::{error::Error, time::Duration};
 
 use tonic::{Response, Status, transport::Channel};
 
 use super::{
     demo_call::DemoCall,
     show::Printer,
-    world::{ALL_SCOPES, DemoEnvironment, FLEET, FLEET_GROUPS, GOOD_KEY, REGION},
+    world::{
+        ALL_SCOPES, DemoEnvironment, FIRST_KEY, FLEET, FLEET_GROUPS, REGION, StepResult, key_arn, key_seed,
+    },
 };
-use crate::proto::{
-    self, BulkAssociation, BulkCounts, BulkItem, BulkItemState, BulkState, CreateBulkAssociationRequest,
-    KeyChoice, ListBulkAssociationItemsRequest, RetryBulkAssociationRequest, RevertBulkAssociationRequest,
-    Selection, StartBulkAssociationRequest, WatchBulkAssociationRequest,
-    bulk_association_service_client::BulkAssociationServiceClient, bulk_item,
-    create_bulk_association_request::Change,
+use crate::{
+    cli::progress::Progress,
+    proto::{
+        self, BulkAssociation, BulkCounts, BulkItem, BulkItemState, BulkState, CreateBulkAssociationRequest,
+        KeyChoice, ListBulkAssociationItemsRequest, RetryBulkAssociationRequest,
+        RevertBulkAssociationRequest, Selection, StartBulkAssociationRequest, WatchBulkAssociationRequest,
+        bulk_association_service_client::BulkAssociationServiceClient, bulk_item,
+        create_bulk_association_request::Change,
+    },
 };
-
-type StepResult = Result<(), Box<dyn Error>>;
 
 /// How long it waits for a job.
 const JOB_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the service takes a refusal of STS for granted.
 const REFUSAL_TTL: Duration = Duration::from_secs(5);
-/// The longest line of a response.
-const MAX_LINE: usize = 64;
 /// The role of the closed account, as it should be.
 const TRUSTING: &str = "external_id = \"platform-external-id\"";
 
@@ -35,6 +33,7 @@ const TRUSTING: &str = "external_id = \"platform-external-id\"";
 type Updates = Vec<BulkAssociation>;
 
 pub(super) async fn all(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
+    printer.chapter("Many accounts");
     let Some(job) = plan(demo, printer).await? else { return Ok(()) };
     let planned = tokio::time::Instant::now();
     run(demo, printer, &job).await?;
@@ -55,7 +54,7 @@ async fn plan(
         ..Default::default()
     };
     let request = demo.request(message, "platform", ALL_SCOPES)?;
-    let started = Instant::now();
+    let started = demo.started().await?;
     let created = client(demo).create_bulk_association(request).await;
     let created = created.map(|created| created.into_inner().bulk_association.unwrap_or_default());
     let result = match created {
@@ -64,33 +63,39 @@ async fn plan(
     };
     let title = "Plan a bulk job: a key for every log group of three accounts";
     let request = "CreateBulkAssociation { key: alias/logs, patterns: /platform/* }";
-    printer.step(&DemoCall::new(title, request, started, &result).succeeds(plan_summary, |updates| {
-        let planned = updates.last().filter(|job| job.state() == BulkState::Planned);
-        planned.is_some_and(|job| {
-            counts(job).waiting == 2 * FLEET_GROUPS && job.locations.iter().any(|it| it.error.is_some())
-        })
-    }));
+    printer.step(&DemoCall::new(title, request, demo.took(started).await?, &result).succeeds(
+        plan_summary,
+        |updates| {
+            let planned = updates.last().filter(|job| job.state() == BulkState::Planned);
+            planned.is_some_and(|job| {
+                counts(job).waiting == 2 * FLEET_GROUPS && job.locations.iter().any(|it| it.error.is_some())
+            })
+        },
+    ));
     Ok(result.ok().and_then(|updates| updates.into_inner().pop()))
 }
 
 /// Starts the job. Meanwhile somebody narrows the policy of one key to some of the log groups.
 async fn run(demo: &DemoEnvironment, printer: &mut Printer, job: &BulkAssociation) -> StepResult {
     let [_, narrowed, _] = FLEET;
-    demo.change_aws(&key_seed(&[&statement(&format!("{narrowed}:log-group:/platform/app-*"))]))?;
+    demo.change_aws(&fleet_key_seed(&[&statement(&format!("{narrowed}:log-group:/platform/app-*"))]))?;
     let message = StartBulkAssociationRequest { id: job.id.clone(), etag: job.etag.clone() };
     let request = demo.request(message, "platform", ALL_SCOPES)?;
-    let started = Instant::now();
+    let started = demo.started().await?;
     let result = match client(demo).start_bulk_association(request).await {
         Ok(_running) => watch(demo, &job.id, has_ended).await?,
         Err(status) => Err(status),
     };
     let title = "Start the plan and watch it, while a key policy loses a log group";
     let request = "StartBulkAssociation { etag }, WatchBulkAssociation";
-    printer.step(&DemoCall::new(title, request, started, &result).succeeds(progress, |updates| {
-        updates
-            .last()
-            .is_some_and(|job| job.state() == BulkState::CompletedWithFailures && counts(job).failed == 1)
-    }));
+    printer.step(&DemoCall::new(title, request, demo.took(started).await?, &result).succeeds(
+        progress,
+        |updates| {
+            updates
+                .last()
+                .is_some_and(|job| job.state() == BulkState::CompletedWithFailures && counts(job).failed == 1)
+        },
+    ));
     Ok(())
 }
 
@@ -102,7 +107,7 @@ async fn failed_item(
     let states = vec![BulkItemState::Failed.into()];
     let message = ListBulkAssociationItemsRequest { id: id.into(), states, ..Default::default() };
     let request = demo.request(message, "platform", ALL_SCOPES)?;
-    let started = Instant::now();
+    let started = demo.started().await?;
     let result = client(demo).list_bulk_association_items(request).await;
     let describe = |page: &proto::ListBulkAssociationItemsResponse| {
         page.items.iter().map(item_summary).collect::<Vec<_>>().join("\n")
@@ -110,7 +115,7 @@ async fn failed_item(
     let title = "List what failed, with the statement that the key's policy needs";
     let request = "ListBulkAssociationItems { states: FAILED }";
     printer.step(
-        &DemoCall::new(title, request, started, &result)
+        &DemoCall::new(title, request, demo.took(started).await?, &result)
             .succeeds(describe, |page| matches!(&*page.items, [item] if !item.remedy_document.is_empty())),
     );
     Ok(result.ok().and_then(|page| page.into_inner().items.pop()))
@@ -120,21 +125,25 @@ async fn failed_item(
 async fn retry(demo: &DemoEnvironment, printer: &mut Printer, id: &str, item: &BulkItem) -> StepResult {
     let [_, narrowed, closed] = FLEET;
     let granted = statement(&format!("{narrowed}:log-group:/platform/app-*"));
-    demo.change_aws(&key_seed(&[&granted, &item.remedy_document]))?;
+    demo.change_aws(&fleet_key_seed(&[&granted, &item.remedy_document]))?;
     demo.change_aws(&format!(
         "[[accounts]]\naccount_id = \"{closed}\"\nroles = [{{ name = \"LogKeyAssociator\", {TRUSTING} }}]"
     ))?;
     let request = demo.request(RetryBulkAssociationRequest { id: id.into() }, "platform", ALL_SCOPES)?;
-    let started = Instant::now();
+    let started = demo.started().await?;
     let result = match client(demo).retry_bulk_association(request).await {
         Ok(_running) => watch(demo, id, has_ended).await?,
         Err(status) => Err(status),
     };
-    let has_key = |account: &str, name: &str| {
-        demo.key_in_aws(account, name) == Some(format!("arn:aws:kms:{REGION}:{account}:key/{GOOD_KEY}"))
-    };
+    let has_key =
+        |account: &str, name: &str| demo.key_in_aws(account, name) == Some(key_arn(account, FIRST_KEY));
     let title = "Repair both accounts and retry: the job now also enters the third one";
-    let call = DemoCall::new(title, "RetryBulkAssociation, WatchBulkAssociation", started, &result);
+    let call = DemoCall::new(
+        title,
+        "RetryBulkAssociation, WatchBulkAssociation",
+        demo.took(started).await?,
+        &result,
+    );
     printer.step(&call.succeeds(progress, |updates| {
         updates.last().is_some_and(|job| job.state() == BulkState::Succeeded)
             && groups().all(|(account, name)| has_key(account, &name))
@@ -145,14 +154,19 @@ async fn retry(demo: &DemoEnvironment, printer: &mut Printer, id: &str, item: &B
 async fn revert(demo: &DemoEnvironment, printer: &mut Printer, id: &str) -> StepResult {
     let message = RevertBulkAssociationRequest { id: id.into(), ..Default::default() };
     let request = demo.request(message, "platform", ALL_SCOPES)?;
-    let started = Instant::now();
+    let started = demo.started().await?;
     let created = client(demo).revert_bulk_association(request).await;
     let result = match created.map(|created| created.into_inner().bulk_association.unwrap_or_default()) {
         Ok(job) => watch(demo, &job.id, has_ended).await?,
         Err(status) => Err(status),
     };
-    let title = "Revert the job: each log group gets the key that it had before, here none";
-    let call = DemoCall::new(title, "RevertBulkAssociation, WatchBulkAssociation", started, &result);
+    let title = "Revert the job: each log group gets its former key, here none";
+    let call = DemoCall::new(
+        title,
+        "RevertBulkAssociation, WatchBulkAssociation",
+        demo.took(started).await?,
+        &result,
+    );
     printer.step(&call.succeeds(progress, |updates| {
         updates.last().is_some_and(|job| job.state() == BulkState::Succeeded)
             && groups().all(|(account, name)| demo.key_in_aws(account, &name).is_none())
@@ -174,7 +188,12 @@ async fn watch(
     let watching = async {
         let mut stream = client(demo).watch_bulk_association(request).await?.into_inner();
         let mut updates = Updates::new();
+        let mut progress = None;
         while let Some(update) = stream.message().await? {
+            if let Some(it) = update.bulk_association.as_ref().and_then(|job| job.counts) {
+                let bar = progress.get_or_insert_with(|| Progress::new("log groups", it.total.into()));
+                bar.set(u64::from(it.succeeded) + u64::from(it.failed));
+            }
             updates.extend(update.bulk_association);
             if updates.last().is_some_and(&expected) {
                 break;
@@ -212,7 +231,7 @@ fn plan_summary(updates: &Updates) -> String {
                 location.account_id, counts.waiting, location.calls_per_second
             ),
             Some(error) => {
-                format!("{}: {}\n{}", location.account_id, error.reason, wrapped(&error.message))
+                format!("{}: {}\n{}", location.account_id, error.reason, error.message)
             }
         }
     });
@@ -240,37 +259,13 @@ fn item_summary(item: &BulkItem) -> String {
         Some(bulk_item::Resource::QueryResults(_)) | None => "",
     };
     let BulkItem { account_id, reason, message, remedy_document, .. } = item;
-    format!("{account_id} {name}: {reason}\n{}\n{}", wrapped(message), wrapped(remedy_document))
+    format!("{account_id} {name}: {reason}\n{message}\n{remedy_document}")
 }
 
-/// The text in lines that fit into a terminal of 80 columns. Line breaks are kept.
-fn wrapped(text: &str) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    for paragraph in text.lines() {
-        let mut line = String::new();
-        for word in paragraph.split_inclusive(' ') {
-            if !line.is_empty() && line.len() + word.trim_end().len() > MAX_LINE {
-                lines.push(std::mem::take(&mut line));
-            }
-            line.push_str(word);
-        }
-        lines.push(line);
-    }
-    lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n")
-}
-
-/// The second account's key, with these statements in addition to the one for the account itself.
-fn key_seed(statements: &[&str]) -> String {
+/// The second account's key, with these statements.
+fn fleet_key_seed(statements: &[&str]) -> String {
     let [_, account, _] = FLEET;
-    let own = format!(
-        r#"{{"Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{account}:root"}},"Action":"kms:*","Resource":"*"}}"#
-    );
-    let statements = [&[&*own], statements].concat().join(",");
-    format!(
-        "[[accounts]]\naccount_id = \"{account}\"\n[[accounts.keys]]\nid = \"{GOOD_KEY}\"\n\
-         region = \"{REGION}\"\naliases = [\"alias/logs\"]\n\
-         policy = '''{{\"Version\":\"2012-10-17\",\"Statement\":[{statements}]}}'''"
-    )
+    key_seed(account, FIRST_KEY, "alias/logs", statements)
 }
 
 /// The statement that lets `CloudWatch` Logs use the key for these log groups.

@@ -1,31 +1,31 @@
 //! A call that the demo sent, compared with what it must return.
 
-use std::{fmt::Debug, time::Instant};
+use std::fmt::Debug;
 
 use tonic::{Response, Status};
 use tonic_types::StatusExt as _;
 
-use super::show::Step;
+use super::show::{Step, Took};
 
 /// A call and its result.
 pub(super) struct DemoCall<'a, T> {
     title: &'static str,
     request: &'a str,
-    started: Instant,
+    took: Took,
     result: &'a Result<Response<T>, Status>,
 }
 
 // === impl DemoCall ===
 
 impl<'a, T: Debug> DemoCall<'a, T> {
-    /// A call with this request, in short; it ended just now.
+    /// A call with this request, in short.
     pub(super) fn new(
         title: &'static str,
         request: &'a str,
-        started: Instant,
+        took: Took,
         result: &'a Result<Response<T>, Status>,
     ) -> Self {
-        Self { title, request, started, result }
+        Self { title, request, took, result }
     }
 
     /// A step whose call must succeed and fulfil `expected`.
@@ -54,17 +54,17 @@ impl<'a, T: Debug> DemoCall<'a, T> {
     }
 
     fn step(&self, response: String, mismatch: Option<String>) -> Step {
-        let took = self.started.elapsed();
-        Step { title: self.title, request: self.request.into(), response, took, mismatch }
+        Step { title: self.title, request: self.request.into(), response, took: self.took, mismatch }
     }
 }
 
 fn status_summary(status: &Status) -> String {
-    let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
-    let code = format!("{:?}", status.code());
-    let mut text = format!("{code} {reason}: {}", status.message());
+    let (reason, metadata) =
+        status.get_details_error_info().map(|info| (info.reason, info.metadata)).unwrap_or_default();
+    let mut text = format!("{:?} {reason}: {}", status.code(), status.message());
     if let Some(bad) = status.get_details_bad_request() {
         text.extend(bad.field_violations.iter().map(|it| format!("\n  {}: {}", it.field, it.description)));
     }
+    text.extend(metadata.get("remedy_document").map(|statement| format!("\n{statement}")));
     text
 }

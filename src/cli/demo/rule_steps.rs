@@ -11,7 +11,7 @@ use tonic::{Response, Status};
 use super::{
     demo_call::DemoCall,
     show::Printer,
-    world::{ALL_SCOPES, DemoEnvironment, FLEET, FLEET_GROUPS, GOOD_KEY, REGION},
+    world::{ALL_SCOPES, DemoEnvironment, FIRST_KEY, FLEET, FLEET_GROUPS, REGION, StepResult, key_arn},
 };
 use crate::proto::{
     CoverageGrouping, CreateEncryptionRuleRequest, EncryptionRule, EvaluateEncryptionRuleRequest,
@@ -19,8 +19,6 @@ use crate::proto::{
     coverage_service_client::CoverageServiceClient,
     encryption_rule_service_client::EncryptionRuleServiceClient,
 };
-
-type StepResult = Result<(), Box<dyn Error>>;
 
 /// How long it waits for a rule.
 const RULE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,6 +28,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 const NEW_GROUP: &str = "/platform/created-meanwhile";
 
 pub(super) async fn all(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
+    printer.chapter("A rule that keeps the keys");
     let Some(rule) = declare(demo, printer).await? else { return Ok(()) };
     catch(demo, printer).await?;
     coverage(demo, printer, rule.id).await
@@ -53,7 +52,7 @@ async fn declare(
     };
     let message = CreateEncryptionRuleRequest { encryption_rule: Some(rule), request_id: String::new() };
     let request = demo.request(message, "platform", ALL_SCOPES)?;
-    let started = Instant::now();
+    let started = demo.started().await?;
     let created = EncryptionRuleServiceClient::new(demo.channel()).create_encryption_rule(request).await;
     let result = match created.map(|created| created.into_inner().encryption_rule.unwrap_or_default()) {
         Ok(rule) => wait_for(|| evaluated_rule(demo, &rule.id)).await?,
@@ -61,7 +60,10 @@ async fn declare(
     };
     let title = "Declare a rule: every log group of an account keeps the key";
     let request = "CreateEncryptionRule { key: alias/logs, mode: ENFORCE }";
-    printer.step(&DemoCall::new(title, request, started, &result).succeeds(rule_summary, is_compliant));
+    printer.step(
+        &DemoCall::new(title, request, demo.took(started).await?, &result)
+            .succeeds(rule_summary, is_compliant),
+    );
     Ok(result.ok().map(Response::into_inner))
 }
 
@@ -74,14 +76,15 @@ async fn catch(demo: &DemoEnvironment, printer: &mut Printer) -> StepResult {
         .endpoint_url(demo.aws())
         .credentials_provider(Credentials::new(format!("AKIAADMIN{account}"), "any", None, None, "demo"));
     let logs = aws_sdk_cloudwatchlogs::Client::from_conf(config.build());
-    let started = Instant::now();
+    let started = demo.started().await?;
     logs.create_log_group().log_group_name(NEW_GROUP).send().await?;
     let result = wait_for(async || Ok(demo.key_in_aws(account, NEW_GROUP).map(Response::new))).await?;
     let title = "Somebody creates a log group: AWS reports it, and the rule sets its key";
     let request = format!("logs:CreateLogGroup {{ {NEW_GROUP} }}");
-    let expected = format!("arn:aws:kms:{REGION}:{account}:key/{GOOD_KEY}");
+    let expected = key_arn(account, FIRST_KEY);
     printer.step(
-        &DemoCall::new(title, &request, started, &result).succeeds(|key| key_id(key), |key| *key == expected),
+        &DemoCall::new(title, &request, demo.took(started).await?, &result)
+            .succeeds(|key| key_id(key), |key| *key == expected),
     );
     Ok(())
 }
@@ -93,7 +96,7 @@ async fn coverage(demo: &DemoEnvironment, printer: &mut Printer, id: String) -> 
     EncryptionRuleServiceClient::new(demo.channel()).evaluate_encryption_rule(evaluate).await?;
     let message =
         GetCoverageRequest { group_by: CoverageGrouping::Account.into(), ..GetCoverageRequest::default() };
-    let started = Instant::now();
+    let started = demo.started().await?;
     let result = wait_for(async || {
         let request = demo.request(message.clone(), "platform", ALL_SCOPES)?;
         let report = CoverageServiceClient::new(demo.channel()).get_coverage(request).await?;
@@ -102,7 +105,10 @@ async fn coverage(demo: &DemoEnvironment, printer: &mut Printer, id: String) -> 
     .await?;
     let title = "Count how many log groups have the key that a rule requires";
     let request = "EvaluateEncryptionRule, GetCoverage { group_by: ACCOUNT }";
-    printer.step(&DemoCall::new(title, request, started, &result).succeeds(coverage_summary, is_covered));
+    printer.step(
+        &DemoCall::new(title, request, demo.took(started).await?, &result)
+            .succeeds(coverage_summary, is_covered),
+    );
     Ok(())
 }
 

@@ -1,17 +1,21 @@
-//! Prints the demo: each step with its request, its response and its duration.
+//! Prints the demo: each step with what was asked, what was answered, and how long it took. No line is longer
+//! than 80 columns.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use anstream::println;
 use anstyle::{AnsiColor, Style};
+use comfy_table::{ContentArrangement, Table, presets};
 
-use super::world::{DemoEnvironment, GOOD_KEY, PAYMENTS, REGION};
-use crate::{audit::parsed_event::ParsedEvent, cli::audit::table::table};
+use super::{took::Took, world::DemoEnvironment};
 
 const TITLE: Style = Style::new().bold();
-const QUIET: Style = Style::new().dimmed();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
+/// The longest line.
+const WIDTH: u16 = 80;
+/// The columns before a line of a step.
+const INDENT: u16 = 4;
 
 /// Prints the steps and counts them.
 #[derive(Debug, Default)]
@@ -25,12 +29,12 @@ pub(super) struct Printer {
 pub(super) struct Step {
     /// What the step demonstrates.
     pub(super) title: &'static str,
-    /// The request, in short.
+    /// What was asked, in short.
     pub(super) request: String,
-    /// The response, in short.
+    /// What was answered, in short.
     pub(super) response: String,
-    /// How long the call took.
-    pub(super) took: Duration,
+    /// How long it took.
+    pub(super) took: Took,
     /// Why the response is not as expected; `None` if it is.
     pub(super) mismatch: Option<String>,
 }
@@ -40,17 +44,14 @@ pub(super) struct Step {
 impl Printer {
     pub(super) fn opening(&self, demo: &DemoEnvironment) {
         let Self { .. } = self;
-        println!("{TITLE}logkey demo{TITLE:#}");
-        println!("  the embedded AWS    {}", demo.aws());
-        println!("  the service, gRPC   {}", demo.address());
-        println!("  its admin port      http://{}", demo.admin());
-        println!("  its configuration   {}", demo.settings().display());
-        println!();
-        println!(
-            "There are two tenants, payments and orders. Each has an account, a role and an external id."
-        );
-        println!("A third one, platform, has three accounts.");
-        println!();
+        println!("{TITLE}logkey demo{TITLE:#}: a service, an embedded AWS and three tenants on this machine");
+        println!("{}", columns(&[("AWS", &demo.aws()), ("service", &demo.address().to_string())], 2));
+        println!("{}", columns(&[("settings", &demo.settings().display().to_string())], 2));
+    }
+
+    pub(super) fn chapter(&self, title: &str) {
+        let Self { .. } = self;
+        println!("\n{TITLE}{title}{TITLE:#}\n");
     }
 
     pub(super) fn step(&mut self, step: &Step) {
@@ -58,59 +59,68 @@ impl Printer {
         self.steps += 1;
         let (style, mark) = if mismatch.is_none() { (GOOD, "✓") } else { (BAD, "✗") };
         let number = self.steps;
-        println!("{style}{mark}{style:#} {TITLE}{number:>2}. {title}{TITLE:#}");
-        println!("     {QUIET}request{QUIET:#}   {request}");
-        for (at, line) in response.lines().enumerate() {
-            let label = if at == 0 { "response" } else { "" };
-            println!("     {QUIET}{label:<8}{QUIET:#}  {line}");
-        }
-        println!("     {QUIET}took      {:.1} ms{QUIET:#}", took.as_secs_f64() * 1e3);
+        println!("{style}{mark}{style:#} {number:>2}. {TITLE}{title}{TITLE:#}");
+        println!(
+            "{}",
+            columns(&[("asked", request), ("answered", response), ("took", &took.to_string())], INDENT)
+        );
         if let Some(mismatch) = mismatch {
             self.failed += 1;
-            println!("     {BAD}not as expected: {mismatch}{BAD:#}");
+            println!("{BAD}{}{BAD:#}", columns(&[("expected", mismatch)], INDENT));
         }
-        println!();
-    }
-
-    pub(super) fn print_audit(&self, events: &[ParsedEvent]) {
-        let Self { .. } = self;
-        let (of_fleet, of_calls): (Vec<_>, Vec<_>) =
-            events.iter().cloned().partition(|event| event.tenant.as_deref() == Some("platform"));
-        println!("{TITLE}The audit log of this demo{TITLE:#}, oldest event first:");
-        println!();
-        println!("{}", table(&of_calls));
-        println!(
-            "and {} events of platform, such as the intent and outcome of each item of its jobs",
-            of_fleet.len()
-        );
-        println!();
-    }
-
-    pub(super) fn manual_steps(&self, demo: &DemoEnvironment) -> Result<(), Box<dyn Error>> {
-        let Self { .. } = self;
-        let token = demo.token("payments", super::world::ALL_SCOPES)?;
-        let key = format!("arn:aws:kms:{REGION}:{PAYMENTS}:key/{GOOD_KEY}");
-        println!("{TITLE}Try it by hand{TITLE:#} while the demo runs (start it with --keep-running):");
-        println!();
-        println!("grpcurl -plaintext -H 'authorization: Bearer {token}' \\");
-        println!(
-            "  -d '{{\"log_group_name\": \"/payments/api\", \"kms_key_id\": \"{key}\", \"reason\": \"by hand\"}}' \\"
-        );
-        println!("  {} keyassociation.v1.KeyAssociationService/AssociateKmsKey", demo.address());
-        println!();
-        Ok(())
     }
 
     /// Prints how many steps answered as expected. Returns whether all did.
-    pub(super) fn closing(&self) -> bool {
+    pub(super) fn closing(&self, took: Duration) -> bool {
         let Self { steps, failed } = self;
         let style = if *failed == 0 { GOOD } else { BAD };
-        println!("{style}{} of {steps} steps answered as expected{style:#}", steps - failed);
+        println!(
+            "\n{style}{} of {steps} steps answered as expected{style:#} in {:.0} s",
+            steps - failed,
+            took.as_secs_f64()
+        );
         *failed == 0
     }
 
-    pub(super) fn running(&self, demo: &DemoEnvironment) {
+    /// Says how to call the service, which keeps running. The token is live, so nobody else should see it.
+    pub(super) fn by_hand(&self, demo: &DemoEnvironment, token: &str) {
         let Self { .. } = self;
-        println!("still serving on {}; press Ctrl-C to stop", demo.address());
+        println!("\n{TITLE}Try it by hand{TITLE:#} in another terminal; press Ctrl-C here to stop:\n");
+        println!("export LOGKEY_TOKEN={token}");
+        println!("logkey whoami --server http://{}", demo.address());
+        println!("curl http://{}/metrics", demo.admin());
+    }
+}
+
+/// Texts behind their names, broken so that they fit. Line breaks in them are kept.
+fn columns(rows: &[(&str, &str)], indent: u16) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_width(WIDTH - indent).set_header(["        ", ""]);
+    for (name, text) in rows.iter().filter(|(_, text)| !text.is_empty()) {
+        table.add_row([*name, *text]);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 1));
+    }
+    let indent = " ".repeat(indent.into());
+    let lines = table.lines().skip(1).map(|line| format!("{indent}{}", line.trim_end()));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_words_and_sentences_fit_the_terminal() {
+        let arn = format!("arn:aws:kms:eu-west-1:111122223333:key/{}", "1111aaaa-".repeat(10));
+        let text = columns(
+            &[("asked", &arn), ("answered", &"a word ".repeat(40)), ("", "{\n  \"a\": 1\n}")],
+            INDENT,
+        );
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.contains("    answered a word a word"), "{text}");
+        assert!(text.contains("\n               \"a\": 1"), "{text}");
     }
 }

@@ -3,28 +3,29 @@
 use std::{
     error::Error,
     fs, io,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tonic::{
     Request,
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
 
+use super::{
+    service_process::{ServiceProcess, addresses},
+    took::{Started, Took},
+};
 use crate::{
-    app::{AdminPort, App, Listeners, RunError, SystemClock, telemetry},
-    audit::parsed_event::ParsedEvent,
+    app::SystemClock,
     cli::token::{self, TokenArgs},
-    config::{EmptyEnv, LogFormat, Settings, Telemetry, join_diagnostics},
-    ports::{Clock as _, EventReader, store::EventFilter},
+    ports::Clock as _,
     sandbox::{
         Running, Sandbox,
-        seed::{KeySeed, LogGroupSeed, QueueSeed, SeedErrors},
+        fault::Fault,
+        seed::{KeySeed, LogGroupSeed, PolicyText, QueueSeed, SeedErrors},
     },
 };
 
@@ -39,13 +40,15 @@ pub(super) const FLEET_GROUPS: u32 = 12;
 /// The Region of all log groups.
 pub(super) const REGION: &str = "eu-west-1";
 /// A key whose policy lets `CloudWatch` Logs use it.
-pub(super) const GOOD_KEY: &str = "1111aaaa-11aa-11aa-11aa-111111aaaaaa";
+pub(super) const FIRST_KEY: &str = "1111aaaa-11aa-11aa-11aa-111111aaaaaa";
 /// Another such key.
 pub(super) const NEXT_KEY: &str = "2222bbbb-22bb-22bb-22bb-222222bbbbbb";
 /// A key whose policy does not let `CloudWatch` Logs use it.
 pub(super) const LOCKED_KEY: &str = "3333cccc-33cc-33cc-33cc-333333cccccc";
 /// The issuer of the demo's tokens.
 const ISSUER: &str = "https://issuer.demo.logkey";
+/// The file of the store.
+const STORE: &str = "logkey.db";
 /// How long the tokens are valid.
 const TOKEN_LIFETIME: Duration = Duration::from_hours(8);
 /// Every scope that a tenant's tools need.
@@ -53,19 +56,16 @@ pub(super) const ALL_SCOPES: &str =
     "logkey:read logkey:associate logkey:disassociate logkey:query-results logkey:audit logkey:bulk";
 /// The service's own account, which has the queue of events.
 const SERVICE_ACCOUNT: &str = "999999999999";
-/// How many audit events it reads at most.
-const MAX_EVENTS: u32 = 2_000;
+
+/// The result of a step that could be tried.
+pub(super) type StepResult = Result<(), Box<dyn Error>>;
 
 /// The running demo.
 pub(super) struct DemoEnvironment {
     folder: Folder,
     sandbox: Running,
-    address: SocketAddr,
-    admin: SocketAddr,
     channel: Channel,
-    log: Arc<dyn EventReader>,
-    stop: oneshot::Sender<()>,
-    service: JoinHandle<Result<(), RunError>>,
+    service: ServiceProcess,
 }
 
 /// A temporary folder; dropping it removes the folder.
@@ -76,39 +76,59 @@ struct Folder(PathBuf);
 impl DemoEnvironment {
     pub(super) async fn start(port: u16, verbose: bool) -> Result<Self, Box<dyn Error>> {
         let folder = Folder::create()?;
-        let level = if verbose { "info" } else { "error" };
-        let metrics = telemetry::init(&Telemetry { log_format: LogFormat::Human, log_level: level.into() })?;
         let sandbox = aws()?.start().await?;
         token::make_keys(&folder.path("keys"))?;
         for tenant in ["payments", "orders", "platform"] {
             fs::write(folder.path(&format!("{tenant}.external-id")), format!("{tenant}-external-id\n"))?;
         }
-        fs::write(folder.path("logkey.toml"), settings(&folder, &sandbox.endpoint()))?;
-        let mut settings = Settings::load(&folder.path("logkey.toml"), &EmptyEnv)
-            .map_err(|diagnostics| join_diagnostics(&diagnostics))?;
-        settings.aws.service_principal = Some(crate::aws::ServiceCredentials {
-            access_key_id: "AKIASANDBOXHUB".into(),
-            secret_access_key: "not-a-secret".into(),
-        });
-
-        // Nobody balances load over the demo.
-        settings.server.grpc.drain_delay = Duration::ZERO;
-        let grpc = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-        let admin = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let (address, admin_address) = (grpc.local_addr()?, admin.local_addr()?);
-        let listeners = Listeners { grpc, admin: AdminPort::serve(admin, Some(metrics)) };
-        let app = App::start(settings, None).await?;
-        let log = app.log();
-        let (stop, stopped) = oneshot::channel();
-        let service = tokio::spawn(app.run(listeners, async {
-            let _ = stopped.await;
-        }));
-        let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
-        Ok(Self { folder, sandbox, address, admin: admin_address, channel, log, stop, service })
+        let config = folder.path("logkey.toml");
+        let addresses = addresses(port)?;
+        fs::write(&config, settings(&folder, &sandbox.endpoint(), addresses))?;
+        let service = ServiceProcess::start(&config, addresses, verbose).await?;
+        let channel = Endpoint::from_shared(format!("http://{}", service.grpc))?.connect_lazy();
+        Ok(Self { folder, sandbox, channel, service })
     }
 
     pub(super) fn channel(&self) -> Channel {
         self.channel.clone()
+    }
+
+    /// The start of a step, now.
+    pub(super) async fn started(&self) -> Result<Started, Box<dyn Error>> {
+        Ok(Started::now(self.service.quota_wait().await?))
+    }
+
+    /// How long a step took that ends now.
+    pub(super) async fn took(&self, started: Started) -> Result<Took, Box<dyn Error>> {
+        let total = started.elapsed();
+        Ok(started.took(total, self.service.quota_wait().await?))
+    }
+
+    /// As [`DemoEnvironment::started`], while the service does not run.
+    pub(super) fn started_without_service(&self) -> Started {
+        let Self { .. } = self;
+        Started::now(Duration::ZERO)
+    }
+
+    /// As [`DemoEnvironment::took`], for a step in which the service ended or started.
+    pub(super) fn took_without_service(&self, started: Started) -> Took {
+        let Self { .. } = self;
+        started.took(started.elapsed(), Duration::ZERO)
+    }
+
+    /// Ends the service with SIGKILL.
+    pub(super) fn kill_service(&mut self) -> io::Result<()> {
+        self.service.kill()
+    }
+
+    /// Starts the killed service again.
+    pub(super) async fn restart_service(&mut self) -> Result<(), Box<dyn Error>> {
+        self.service.restart().await
+    }
+
+    /// Makes the embedded AWS fail.
+    pub(super) fn fault(&self, fault: Fault) {
+        self.sandbox.sandbox().fault(fault);
     }
 
     /// A token for a subject of the tenant, with these scopes.
@@ -143,19 +163,17 @@ impl DemoEnvironment {
         Ok(request)
     }
 
-    /// The audit events so far, oldest first.
-    pub(super) async fn events(&self) -> Result<Vec<ParsedEvent>, Box<dyn Error>> {
-        let mut stored = self.log.list(&EventFilter::default(), None, MAX_EVENTS).await?;
-        stored.reverse();
-        Ok(stored.iter().map(ParsedEvent::try_from).collect::<Result<_, _>>()?)
-    }
-
     pub(super) fn address(&self) -> SocketAddr {
-        self.address
+        self.service.grpc
     }
 
     pub(super) fn admin(&self) -> SocketAddr {
-        self.admin
+        self.service.admin
+    }
+
+    /// The file of the store.
+    pub(super) fn store(&self) -> PathBuf {
+        self.folder.path(STORE)
     }
 
     pub(super) fn aws(&self) -> String {
@@ -179,12 +197,11 @@ impl DemoEnvironment {
 
     /// Shuts the service down gracefully, then removes the folder.
     pub(super) async fn stop(self) -> Result<(), Box<dyn Error>> {
-        let Self { folder, sandbox, channel, stop, service, .. } = self;
+        let Self { folder, sandbox, channel, service } = self;
         drop(channel);
-        let _ = stop.send(());
-        let exit = service.await?;
+        let status = service.stop().await?;
         drop((sandbox, folder));
-        Ok(exit?)
+        if status.success() { Ok(()) } else { Err(format!("the service ended with {status}").into()) }
     }
 }
 
@@ -203,31 +220,37 @@ fn aws() -> Result<Sandbox, Box<dyn Error>> {
         dead_letter_queue: None,
         max_receive_count: None,
     };
+    let key = |id: &str, alias: &str, policy: &str| KeySeed {
+        id: id.into(),
+        region: REGION.into(),
+        aliases: vec![alias.into()],
+        policy: Some(PolicyText::Text(policy.into())),
+        ..KeySeed::default()
+    };
     let sandbox = Sandbox::builder()
         .account(SERVICE_ACCOUNT, |account| account.queue(events))
         .event_queue(&format!("arn:aws:sqs:{REGION}:{SERVICE_ACCOUNT}:events"))
         .account(PAYMENTS, |account| {
             account
                 .role("LogKeyAssociator", "payments-external-id")
-                .key(REGION, GOOD_KEY, "allow-both")
-                .key(REGION, NEXT_KEY, "allow-both")
-                .key(REGION, LOCKED_KEY, "lacks-logs")
+                .key_with(key(FIRST_KEY, "alias/first", "allow-both"))
+                .key_with(key(NEXT_KEY, "alias/next", "allow-both"))
+                .key_with(key(LOCKED_KEY, "alias/locked", "lacks-logs"))
                 .log_group_with(group("/payments/api", Some(30)))
-                .log_group_with(group("/payments/batch#eu", None))
+                .log_group_with(group("/payments/batch", None))
                 .log_group_with(group("/payments/web", Some(7)))
-                .log_group_with(group("/aws/lambda/of-someone-else", None))
         })
         .account(ORDERS, |account| {
             account
                 .role("LogKeyAssociator", "orders-external-id")
-                .key(REGION, GOOD_KEY, "allow-both")
+                .key_with(key(FIRST_KEY, "alias/first", "allow-both"))
                 .log_group_with(group("/orders/api", Some(30)))
         });
     let [_, _, closed] = FLEET;
     let sandbox = FLEET.into_iter().fold(sandbox, |sandbox, id| {
         let external_id = if id == closed { "of-another-service" } else { "platform-external-id" };
         let key = KeySeed {
-            id: GOOD_KEY.into(),
+            id: FIRST_KEY.into(),
             region: REGION.into(),
             aliases: vec!["alias/logs".into()],
             ..KeySeed::default()
@@ -242,7 +265,25 @@ fn aws() -> Result<Sandbox, Box<dyn Error>> {
     sandbox.build().map_err(|faults| faults.to_string().into())
 }
 
-fn settings(folder: &Folder, aws: &str) -> String {
+/// A seed that gives a key these statements in addition to the one for the account itself.
+pub(super) fn key_seed(account: &str, key: &str, alias: &str, statements: &[&str]) -> String {
+    let own = format!(
+        r#"{{"Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{account}:root"}},"Action":"kms:*","Resource":"*"}}"#
+    );
+    let statements = [&[&*own], statements].concat().join(",");
+    format!(
+        "[[accounts]]\naccount_id = \"{account}\"\n[[accounts.keys]]\nid = \"{key}\"\n\
+         region = \"{REGION}\"\naliases = [\"{alias}\"]\n\
+         policy = '''{{\"Version\":\"2012-10-17\",\"Statement\":[{statements}]}}'''"
+    )
+}
+
+/// The ARN of a key.
+pub(super) fn key_arn(account: &str, id: &str) -> String {
+    format!("arn:aws:kms:{REGION}:{account}:key/{id}")
+}
+
+fn settings(folder: &Folder, aws: &str, [grpc, admin]: [SocketAddr; 2]) -> String {
     let tenant = |id: &str, accounts: &[&str], limits: &str| {
         let account = |account: &&str| {
             format!(
@@ -263,7 +304,12 @@ query_results = true
         format!("\n[[tenants]]\nid = \"{id}\"\nissuers = [\"{ISSUER}\"]\nlimits = {limits}{accounts}")
     };
     format!(
-        r#"[store]
+        r#"[server]
+listen = "{grpc}"
+admin_listen = "{admin}"
+drain_delay = "0s"                # nobody balances load over the demo
+
+[store]
 url = "sqlite://{store}"
 
 [[auth.issuers]]
@@ -277,7 +323,7 @@ endpoint_url = "{aws}"
 [fleet.events]
 queue_url = "https://sqs.{REGION}.amazonaws.com/{SERVICE_ACCOUNT}/events"
 {payments}{orders}{platform}"#,
-        store = folder.path("logkey.db").display(),
+        store = folder.path(STORE).display(),
         jwks = folder.path("keys/jwks.json").display(),
         payments = tenant("payments", &[PAYMENTS], "{ per_second = 50, burst = 100, max_in_flight = 16 }"),
         orders = tenant("orders", &[ORDERS], "{ per_second = 2, burst = 3, max_in_flight = 16 }"),

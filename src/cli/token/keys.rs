@@ -18,7 +18,8 @@ use thiserror::Error;
 
 /// The mode of a file with a private key: only its owner may read and write it.
 const OWNER_ONLY: u32 = 0o600;
-/// The mode of the file with the public keys, which the service may read as another user.
+/// The mode of the file with the public keys, which the service may read as another user. It does not depend on
+/// the file mode creation mask.
 const EVERYONE: u32 = 0o644;
 
 /// The files that [`generate`] created.
@@ -122,7 +123,11 @@ fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), KeyError> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     #[cfg(not(unix))]
     let _ = mode;
-    let result = options.open(path).and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()));
+    let result = options.open(path).and_then(|mut file| {
+        #[cfg(unix)]
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+        io::Write::write_all(&mut file, text.as_bytes())
+    });
     result.map_err(|error| KeyError::Write(path.to_owned(), error))
 }
 
