@@ -17,6 +17,7 @@ mod runtime;
 pub mod sandbox;
 mod serve;
 pub mod token;
+mod version;
 
 use std::process::ExitCode;
 
@@ -48,7 +49,7 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Report every problem in a configuration, without starting the service
     Check(check::CheckArgs),
-    /// Run the main job, a bulk job and an encryption rule as a demonstration on this machine, without an AWS account
+    /// Demonstrate changes, a crash, a bulk job and the audit log on this machine, without an AWS account
     #[cfg(feature = "sandbox")]
     Demo(demo::DemoArgs),
     /// Run the embedded AWS alone, for tests and trials
@@ -70,6 +71,8 @@ enum Command {
     Completion(completion::CompletionArgs),
     /// Write the manual pages of every command
     Man(completion::ManArgs),
+    /// Show which version this is
+    Version(version::VersionArgs),
     #[command(flatten)]
     Client(ClientCommand),
 }
@@ -92,6 +95,7 @@ pub fn run() -> ExitCode {
         Command::Proto(args) => proto::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Completion(args) => completion::run(&args, Cli::command()),
+        Command::Version(args) => version::run(&args),
         Command::Man(args) => completion::write_man_pages(&args, Cli::command()),
         Command::Client(command) => block_on(logkey_client::verbs::run(command)),
     }

@@ -14,7 +14,10 @@ use uuid::Uuid;
 
 use self::map::Texts;
 pub(super) use self::names::settlement_outcome;
-pub use self::sanitize::sanitize;
+pub use self::{
+    names::{operation_names, outcome_names},
+    sanitize::sanitize,
+};
 use crate::{
     domain::{
         audit::{Event, EventId},

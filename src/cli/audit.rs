@@ -5,18 +5,21 @@ mod archive;
 mod counting_reader;
 mod export;
 mod failure;
+mod filter;
 mod list;
 mod log_location;
 mod offline;
 mod prove;
+pub mod report;
 mod rotate_key;
 mod show;
-pub mod table;
+mod story;
 mod verify;
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use logkey_client::output::is_closed_pipe;
 
 use self::failure::{Failure, print};
 use crate::domain::error_chain::error_chain;
@@ -32,7 +35,7 @@ pub struct AuditArgs {
 enum Command {
     /// List events, newest first.
     List(list::ListArgs),
-    /// Print one event.
+    /// Print the story of one call: what was asked, and each event until its end.
     Show(show::ShowArgs),
     /// Verify that the log is complete and unchanged: exits with 0 if it is, 1 if it was changed, 2 if
     /// verify cannot tell.
@@ -62,6 +65,7 @@ pub async fn run(args: AuditArgs) -> ExitCode {
     };
     match result {
         Ok(code) => code,
+        Err(Failure::Other(error)) if error.downcast_ref().is_some_and(is_closed_pipe) => ExitCode::SUCCESS,
         Err(Failure::Settings(diagnostics)) => {
             print(&diagnostics);
             ExitCode::from(2)

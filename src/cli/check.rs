@@ -1,13 +1,12 @@
 //! `logkey check`: reports every problem of a configuration that can be found without network access.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::Args;
+use logkey_client::output::{Column, Format, OutputArgs, Report, Table, print};
+use serde_json::{Value, json};
 
-use super::config_file::ConfigFile;
+use super::{config_file::ConfigFile, runtime::exit_code};
 use crate::{
     auth::IssuerConfig,
     config::{Diagnostic, Env, ProcessEnv, Settings},
@@ -24,48 +23,85 @@ const INVALID: u8 = 2;
 pub struct CheckArgs {
     #[command(flatten)]
     config: ConfigFile,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
-/// Runs the subcommand. A summary goes to standard output; warnings and problems go to standard error.
+/// What the check found.
+struct Checked {
+    report: Report,
+    /// Warnings and problems for people, one on each line.
+    messages: Vec<String>,
+    is_valid: bool,
+}
+
+/// Runs the subcommand. A summary goes to standard output; warnings and problems go to standard error, except
+/// that a document contains them.
 #[must_use]
 pub fn run(args: &CheckArgs) -> ExitCode {
-    check(args, &ProcessEnv, &mut io::stdout().lock(), &mut io::stderr().lock()).unwrap_or(ExitCode::FAILURE)
+    let checked = check(args, &ProcessEnv);
+    match args.output.format() {
+        Some(Format::Table | Format::Wide | Format::Name) | None => {
+            checked.messages.iter().for_each(|line| anstream::eprintln!("{line}"));
+        }
+        Some(Format::Json | Format::Yaml | Format::Csv) => {}
+    }
+    let code = exit_code(print(&checked.report, &args.output));
+    if checked.is_valid { code } else { ExitCode::from(INVALID) }
 }
 
-fn check(args: &CheckArgs, env: &dyn Env, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
+fn check(args: &CheckArgs, env: &dyn Env) -> Checked {
     let path = args.config.path(env);
+    let file = path.display().to_string();
+    let mut table =
+        Table::new(&[Column::new("severity"), Column::new("location"), Column::new("message")], "");
+    let mut documents = |severity: &str, diagnostics: &[Diagnostic]| -> Vec<Value> {
+        let each = diagnostics.iter().map(|Diagnostic { location, message }| {
+            table.push([severity.to_owned(), location.to_string(), message.clone()]);
+            json!({ "location": location.to_string(), "message": message })
+        });
+        each.collect()
+    };
     match Settings::load(&path, env) {
         Ok(settings) => {
-            for warning in &settings.warnings {
-                writeln!(err, "warning: {warning}")?;
-            }
-            writeln!(out, "{} is valid: {}", path.display(), summary(&settings))?;
-            for issuer in &settings.auth.issuers {
-                writeln!(out, "{}", issuer_rights(issuer, &settings))?;
-            }
-            Ok(ExitCode::SUCCESS)
+            let messages = settings.warnings.iter().map(|warning| format!("warning: {warning}")).collect();
+            let warnings = documents("warning", &settings.warnings);
+            let document = json!({
+                "file": file, "valid": true, "problems": [], "warnings": warnings,
+                "tenants": settings.tenants.len(),
+                "accounts": accounts(&settings),
+                "issuers": settings.auth.issuers.iter().map(issuer_document).collect::<Vec<_>>(),
+                "policyFiles": settings.policy.files.len(),
+                "suspendedTenants": suspended(&settings),
+            });
+            let note = format!("{file} is valid: {}", summary(&settings));
+            let rights = settings.auth.issuers.iter().map(|issuer| issuer_rights(issuer, &settings));
+            let report = Report::new(document, table.hidden()).notes([note].into_iter().chain(rights));
+            Checked { report, messages, is_valid: true }
         }
         Err(diagnostics) => {
-            print(&diagnostics, err)?;
-            Ok(ExitCode::from(INVALID))
+            let mut messages: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+            messages.push(plural(diagnostics.len(), "problem"));
+            let problems = documents("problem", &diagnostics);
+            let document = json!({ "file": file, "valid": false, "problems": problems, "warnings": [] });
+            Checked { report: Report::new(document, table.hidden()), messages, is_valid: false }
         }
     }
 }
 
-/// Writes each diagnostic on one line, and then how many there are.
-pub(crate) fn print(diagnostics: &[Diagnostic], err: &mut dyn Write) -> io::Result<()> {
-    for diagnostic in diagnostics {
-        writeln!(err, "{diagnostic}")?;
-    }
-    writeln!(err, "{}", plural(diagnostics.len(), "problem"))
+fn accounts(settings: &Settings) -> usize {
+    settings.tenants.iter().map(|tenant| tenant.accounts.len()).sum()
+}
+
+fn suspended(settings: &Settings) -> usize {
+    settings.tenants.iter().filter(|tenant| tenant.suspended).count()
 }
 
 fn summary(settings: &Settings) -> String {
-    let accounts: usize = settings.tenants.iter().map(|tenant| tenant.accounts.len()).sum();
-    let suspended = settings.tenants.iter().filter(|tenant| tenant.suspended).count();
+    let suspended = suspended(settings);
     let mut parts = vec![
         plural(settings.tenants.len(), "tenant"),
-        plural(accounts, "account"),
+        plural(accounts(settings), "account"),
         plural(settings.auth.issuers.len(), "issuer"),
     ];
     if !settings.policy.files.is_empty() {
@@ -75,6 +111,10 @@ fn summary(settings: &Settings) -> String {
         parts.push(plural(suspended, "suspended tenant"));
     }
     parts.join(", ")
+}
+
+fn issuer_document(issuer: &IssuerConfig) -> Value {
+    json!({ "issuer": *issuer.issuer, "mayGrantAdmin": issuer.may_grant_admin })
 }
 
 /// What the tokens of an issuer can prove: their tenants, and the scopes that count.

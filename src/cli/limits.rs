@@ -4,8 +4,10 @@
 use std::{error::Error, process::ExitCode, time::Duration};
 
 use clap::Args;
-use comfy_table::{Table, presets};
+use logkey_client::output::{Column, OutputArgs, Report, Table, print};
+use serde_json::Value;
 
+use super::runtime::exit_code;
 use crate::limit::view::LimitsView;
 
 /// How long the service may take to respond.
@@ -17,75 +19,67 @@ pub(super) struct LimitsArgs {
     /// The URL of the service's admin port
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9464")]
     admin: url::Url,
-    /// Print JSON instead of tables
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Runs the subcommand.
 pub(super) async fn run(args: LimitsArgs) -> ExitCode {
-    match fetch_tables(&args).await {
-        Ok(text) => {
-            anstream::println!("{text}");
-            ExitCode::SUCCESS
-        }
+    let printed = match fetch(&args).await {
+        Ok(report) => print(&report, &args.output),
         Err(error) => {
             let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
             anstream::eprintln!("logkey: cannot read the limits from {}: {error}{cause}", args.admin);
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
-    }
+    };
+    exit_code(printed)
 }
 
-async fn fetch_tables(args: &LimitsArgs) -> Result<String, Box<dyn Error>> {
+async fn fetch(args: &LimitsArgs) -> Result<Report, Box<dyn Error>> {
     let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
     let body = client.get(args.admin.join("limits")?).send().await?.error_for_status()?.text().await?;
-    if args.json {
-        return Ok(body.trim_end().to_owned());
-    }
-    Ok(tables(&serde_json::from_str(&body)?))
+    Ok(report(&serde_json::from_str(&body)?, serde_json::from_str(&body)?))
 }
 
-fn tables(view: &LimitsView) -> String {
-    let backend = view.backend.iter().map(|state| format!("backend: {state}"));
-    if view.tenants.is_empty() && view.quota_keys.is_empty() {
-        return backend.chain(["no limit is in use".to_owned()]).collect::<Vec<_>>().join("\n");
-    }
-    let mut tenants = Table::new();
-    tenants.load_preset(presets::NOTHING).set_header(["TENANT", "REMAINING", "FULL IN", "IN FLIGHT"]);
+/// One row for each tenant, and one for each quota key.
+fn report(view: &LimitsView, document: Value) -> Report {
+    let columns = [
+        Column::new("limit"),
+        Column::new("remaining"),
+        Column::new("full_in"),
+        Column::new("in_flight"),
+        Column::new("waiting"),
+        Column::optional("quota"),
+        Column::optional("rate"),
+        Column::optional("source"),
+    ];
+    let mut table = Table::new(&columns, "no limit is in use");
     for tenant in &view.tenants {
-        tenants.add_row([
-            tenant.tenant.clone(),
+        table.push([
+            format!("tenant {}", tenant.tenant),
             tenant.remaining.to_string(),
             format!("{} ms", tenant.reset_ms),
             tenant.in_flight.to_string(),
+            String::new(),
+            String::new(),
+            String::new(),
+            String::new(),
         ]);
     }
-    let mut quota_keys = Table::new();
-    quota_keys.load_preset(presets::NOTHING).set_header([
-        "ACCOUNT",
-        "REGION",
-        "OPERATION",
-        "QUOTA",
-        "SOURCE",
-        "RATE",
-        "WAITING",
-        "IN FLIGHT",
-    ]);
-    for quota_key in &view.quota_keys {
-        quota_keys.add_row([
-            quota_key.account.clone(),
-            quota_key.region.clone(),
-            quota_key.operation.clone(),
-            format!("{}/s", quota_key.quota),
-            quota_key.quota_from.clone(),
-            format!("{:.2}/s", quota_key.effective_rate),
-            quota_key.waiting.to_string(),
-            quota_key.in_flight.to_string(),
+    for key in &view.quota_keys {
+        table.push([
+            format!("{} {} {}", key.account, key.region, key.operation),
+            String::new(),
+            String::new(),
+            key.in_flight.to_string(),
+            key.waiting.to_string(),
+            format!("{}/s", key.quota),
+            format!("{:.2}/s", key.effective_rate),
+            key.quota_from.clone(),
         ]);
     }
-    let both = backend.chain(tenants.lines()).chain([String::new()]).chain(quota_keys.lines());
-    both.map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    Report::new(document, table).detail("BACKEND", view.backend.clone().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -109,15 +103,15 @@ mod tests {
             }],
             backend: None,
         };
-        let text = tables(&view);
+        let text = report(&view, Value::Null).to_text();
         let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(rows[1], ["acme", "9", "100", "ms", "2"]);
+        assert_eq!(rows[1], ["tenant", "acme", "9", "100", "ms", "2", "-", "-", "-", "-"]);
         assert_eq!(
-            rows[4],
-            ["111122223333", "eu-west-1", "AssociateKmsKey", "5/s", "default", "3.10/s", "7", "1"]
+            rows[2],
+            ["111122223333", "eu-west-1", "AssociateKmsKey", "-", "-", "1", "7", "5/s", "3.10/s", "default"]
         );
-        assert_eq!(tables(&LimitsView::default()), "no limit is in use");
+        assert_eq!(report(&LimitsView::default(), Value::Null).to_text(), "no limit is in use");
         let shared = LimitsView { backend: Some("redis is up".into()), ..view };
-        assert_eq!(tables(&shared).lines().next(), Some("backend: redis is up"));
+        assert!(report(&shared, Value::Null).to_text().starts_with("BACKEND  redis is up\n"));
     }
 }

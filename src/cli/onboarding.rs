@@ -1,16 +1,17 @@
 //! `logkey onboarding`: prints what to install in a tenant's account. It needs only the configuration.
 
 use std::{
-    io::{self, Write},
+    io,
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use clap::{Args, ValueEnum};
+use logkey_client::output::{self, Column, OutputArgs, Report, Table, print, print_text};
 use serde_json::json;
 
-use super::config_file::ConfigFile;
+use super::{config_file::ConfigFile, runtime::exit_code};
 use crate::{
     app::SystemClock,
     aws::Aws,
@@ -45,6 +46,8 @@ pub(super) struct OnboardingArgs {
     /// The output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
@@ -60,17 +63,16 @@ enum Format {
 
 /// Runs the subcommand. The output contains the external id.
 pub(super) async fn run(args: OnboardingArgs) -> ExitCode {
-    let written = match Box::pin(fetch(&args, &ProcessEnv)).await {
-        Ok(text) => writeln!(io::stdout(), "{text}"),
+    match Box::pin(fetch(&args, &ProcessEnv)).await {
+        Ok(onboarding) => exit_code(write(&onboarding, &args)),
         Err(reason) => {
-            drop(writeln!(io::stderr(), "{reason}"));
-            return ExitCode::from(INVALID);
+            anstream::eprintln!("{reason}");
+            ExitCode::from(INVALID)
         }
-    };
-    written.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+    }
 }
 
-async fn fetch(args: &OnboardingArgs, env: &dyn Env) -> Result<String, String> {
+async fn fetch(args: &OnboardingArgs, env: &dyn Env) -> Result<Onboarding, String> {
     let settings =
         Settings::load(&args.config.path(env), env).map_err(|diagnostics| join_diagnostics(&diagnostics))?;
     let grant = load_grant(&settings, &args.tenant, args.account)?;
@@ -83,7 +85,7 @@ async fn fetch(args: &OnboardingArgs, env: &dyn Env) -> Result<String, String> {
         }
         None => fetch_service_role(settings).await?,
     };
-    Ok(render(&Onboarding::of(&grant, &service_principal), args.format))
+    Ok(Onboarding::of(&grant, &service_principal))
 }
 
 fn load_grant(settings: &Settings, tenant: &TenantId, account: AccountId) -> Result<AccountGrant, String> {
@@ -117,10 +119,10 @@ async fn fetch_service_role(settings: Settings) -> Result<String, String> {
     Ok(service_principal.map_err(reason)?.into_string())
 }
 
-fn render(onboarding: &Onboarding, format: Format) -> String {
-    match format {
-        Format::Terraform => onboarding.terraform.trim_end().to_owned(),
-        Format::Cloudformation => format!("{:#}", onboarding.cloudformation),
+fn write(onboarding: &Onboarding, args: &OnboardingArgs) -> io::Result<()> {
+    match args.format {
+        Format::Terraform => print_text(&onboarding.terraform),
+        Format::Cloudformation => print_text(&format!("{:#}", onboarding.cloudformation)),
         Format::Json => {
             let document = json!({
                 "trust_policy": onboarding.trust_policy,
@@ -129,7 +131,14 @@ fn render(onboarding: &Onboarding, format: Format) -> String {
                 "log_group_key_statements": onboarding.key_policy_for_log_groups,
                 "query_results_key_statements": onboarding.key_policy_for_query_results,
             });
-            format!("{document:#}")
+            if args.output.format() == Some(output::Format::Table) {
+                return print_text(&format!("{document:#}"));
+            }
+            let mut table = Table::new(&[Column::new("document"), Column::new("content")], "");
+            for (name, content) in document.as_object().into_iter().flatten() {
+                table.push([name.clone(), content.to_string()]);
+            }
+            print(&Report::new(document, table), &args.output)
         }
     }
 }

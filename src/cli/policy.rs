@@ -1,23 +1,21 @@
 //! `logkey policy`: shows a tenant's policies, explains one decision, and tests whether the policies decide
 //! as an operator expects.
 
+mod answer;
 mod call_args;
 mod explain;
-mod failure;
 mod show;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use logkey_client::output::{Format, OutputArgs, print, print_text};
 
-use self::failure::{Failure, lines};
-use super::config_file::ConfigFile;
+use self::answer::{Answer, Invalid, lines};
+use super::{config_file::ConfigFile, runtime::exit_code};
 use crate::config::{Env, ProcessEnv, Settings};
 
 /// The arguments of `logkey policy`.
@@ -27,6 +25,8 @@ pub struct PolicyArgs {
     command: Command,
     #[command(flatten)]
     config: ConfigFile,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -42,22 +42,29 @@ enum Command {
 /// Runs the subcommand and returns its exit code: 2 if the configuration or the arguments are invalid.
 #[must_use]
 pub fn run(args: &PolicyArgs) -> ExitCode {
-    match execute(args, &ProcessEnv, &mut io::stdout().lock()) {
-        Ok(code) => code,
-        Err(Failure::Invalid(reason)) => {
-            drop(writeln!(io::stderr(), "{reason}"));
-            ExitCode::from(2)
+    let answer = match execute(args, &ProcessEnv) {
+        Ok(answer) => answer,
+        Err(Invalid(reason)) => {
+            anstream::eprintln!("{reason}");
+            return ExitCode::from(2);
         }
-        Err(Failure::Output(_closed)) => ExitCode::FAILURE,
-    }
+    };
+    let printed = match args.output.format() {
+        Some(Format::Table | Format::Wide) => print_text(&answer.text),
+        Some(Format::Json | Format::Yaml | Format::Csv | Format::Name) | None => {
+            print(&answer.report, &args.output)
+        }
+    };
+    let code = exit_code(printed);
+    if code == ExitCode::SUCCESS { answer.code } else { code }
 }
 
-fn execute(args: &PolicyArgs, env: &dyn Env, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let settings = Settings::load(&args.config.path(env), env)
-        .map_err(|diagnostics| Failure::Invalid(lines(&diagnostics)))?;
+fn execute(args: &PolicyArgs, env: &dyn Env) -> Result<Answer, Invalid> {
+    let settings =
+        Settings::load(&args.config.path(env), env).map_err(|diagnostics| Invalid(lines(&diagnostics)))?;
     match &args.command {
-        Command::Show(args) => show::run(args, &settings, out),
-        Command::Test(args) => table::run(args, &settings, out),
-        Command::Explain(args) => explain::run(args, &settings, out),
+        Command::Show(args) => show::run(args, &settings),
+        Command::Test(args) => table::run(args, &settings),
+        Command::Explain(args) => explain::run(args, &settings),
     }
 }

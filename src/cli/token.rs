@@ -7,12 +7,11 @@ mod claims;
 mod error;
 mod keys;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{io, process::ExitCode};
 
 use jsonwebtoken::{Algorithm, Header};
+use logkey_client::output::{Column, Format, OutputArgs, Report, Table, is_closed_pipe, print, print_text};
+use serde_json::json;
 
 pub use self::args::{Alg, TokenArgs};
 pub(super) use self::error::TokenError;
@@ -28,19 +27,30 @@ pub fn run(args: &TokenArgs) -> ExitCode {
     let result = match &args.new_key {
         Some(folder) => keys::generate(folder)
             .map_err(TokenError::from)
-            .and_then(|created| Ok(print(&created.to_string())?)),
-        None => sign(args, now).and_then(|token| Ok(print(&token)?)),
+            .and_then(|created| Ok(print(&created.report(), &args.output)?)),
+        None => sign(args, now).and_then(|token| Ok(print_token(&token, now.plus(args.ttl), &args.output)?)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(TokenError::Write(error)) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let cause =
                 std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            // If standard error is closed too, there is nowhere to report the error.
-            let _closed = writeln!(io::stderr(), "logkey token: {error}{cause}");
+            anstream::eprintln!("logkey token: {error}{cause}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn print_token(token: &str, expires: Timestamp, output: &OutputArgs) -> io::Result<()> {
+    // A line break would make a token that is copied from a terminal invalid.
+    if output.format() == Some(Format::Table) {
+        return print_text(token);
+    }
+    let expires = expires.to_string();
+    let mut table = Table::new(&[Column::new("token"), Column::new("expire_time")], "");
+    table.push([token.to_owned(), expires.clone()]);
+    print(&Report::new(json!({ "token": token, "expireTime": expires }), table), output)
 }
 
 /// Signs a token with the claims of these arguments.
@@ -59,12 +69,6 @@ pub(super) fn sign(args: &TokenArgs, now: Timestamp) -> Result<String, TokenErro
 /// Creates the keys and their key set in `folder`.
 pub(super) fn make_keys(folder: &std::path::Path) -> Result<(), TokenError> {
     Ok(keys::generate(folder).map(drop)?)
-}
-
-fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{text}")?;
-    out.flush()
 }
 
 #[cfg(test)]

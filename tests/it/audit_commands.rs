@@ -73,9 +73,11 @@ async fn each_subcommand_reports_its_result_as_an_exit_code() {
         (&["list", "--config", "/nonexistent/logkey.toml"], 2, "/nonexistent/logkey.toml"),
         (&["list"], 2, "logkey.toml: cannot be read"),
         (&["list", "--store", &store, "--since", "yesterday"], 2, "2026-01-31T08:00:00Z"),
-        (&["show", &id, "--store", &store], 0, "event 1 of the log"),
+        (&["show", &id, "--store", &store], 0, "lifecycle"),
+        (&["show", "1", "--store", &store], 0, &id),
+        (&["show", "4", "--store", &store], 1, "the log has no event"),
         (&["show", &absent, "--store", &store], 1, "the log has no event"),
-        (&["show", "one", "--store", &store], 2, "invalid"),
+        (&["show", "one", "--store", &store], 1, "the log has no event"),
         (&["prove", &id, "--store", &store], 0, "c2sp.org/tlog-proof@v1"),
         (&["prove", &absent, "--store", &store], 1, "the log has no event"),
         (&["export", "--store", &store, "--out", &out], 0, "3 events written"),
@@ -306,9 +308,17 @@ async fn a_list_shows_the_filtered_events_newest_first_as_text_and_json() {
             .collect();
         assert_eq!(names, *groups, "{filter:?}");
     }
-    for misspelled in ["NOPE", "ok", "NOT_ALLOWED "] {
-        let (code, output) = audit(dir.path(), &["list", "--outcome", misspelled]);
-        assert_eq!(code, Some(2), "{misspelled}: {output}");
-        assert!(output.contains("expected OK or a reason"), "{output}");
+    for (filter, value, expected) in [
+        ("--outcome", "NOPE", "possible values: OK, TOKEN_MISSING"),
+        ("--outcome", "NOT_ALOWED", "a similar value exists: 'NOT_ALLOWED'"),
+        ("--outcome", "NOT_ALLOWED ", "'NOT_ALLOWED'"),
+        ("--outcome", "NO_KEYS", "'NO_KEY'"),
+        ("--action", "AssociateKmsKeys", "a similar value exists: 'AssociateKmsKey'"),
+        ("--action", "RotateKeys", "'RotateKey'"),
+        ("--resource", "/app/b", "expected an ARN such as arn:aws:logs:"),
+    ] {
+        let (code, output) = audit(dir.path(), &["list", filter, value]);
+        assert_eq!(code, Some(2), "{value}: {output}");
+        assert!(output.contains(expected), "{value}: {output}");
     }
 }

@@ -10,6 +10,7 @@ mod audit_commands;
 mod audit_commands_offline;
 mod audit_events;
 mod audit_forgery;
+mod audit_output;
 mod audit_service;
 mod audit_tampering;
 mod audit_tree;

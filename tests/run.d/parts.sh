@@ -21,10 +21,10 @@ declare -A about=(
   [examples]="the programs in examples/, built and run by the commands of docs/clients.md (1 to 3 minutes)"
   [report]="logkey report: its HTML in Chromium, OCSF by the schema, ASFF by AWS's client (about a minute)"
   [idp]="two real identity providers in front of the service"
-  [aws]="boto3 and moto against the embedded AWS, a bulk job checked by boto3, and the service in front of moto"
+  [aws]="the AWS CLI, boto3 and moto against the embedded AWS, a bulk job checked by boto3, and the service in front of moto"
   [onboarding]="the documents of logkey onboarding, checked by parliament, cfn-lint and an HCL parser"
   [site]="the documentation site: mdBook builds it, and its links and those of the other documents lead somewhere"
-  [demo]="logkey demo from start to end"
+  [demo]="logkey demo from start to end, in 80 columns"
   [readme]="the commands of README.md, docs/grpcurl.md, docs/bulk.md and docs/rules.md, unchanged"
   [audit]="the audit log, checked by the OCSF schema, Go's sumdb and tessera's fsck"
 )
@@ -195,7 +195,8 @@ dex() {
 }
 
 part_aws() {
-  python_env aws tests/clients/aws/requirements.txt && built || return
+  python_env awscli tests/clients/aws/cli.txt && built && tests/clients/aws/page.sh "$venv/bin" || return
+  python_env aws tests/clients/aws/requirements.txt || return
   "$venv/bin/python" -m pytest -p no:cacheprovider --color=no tests/clients/aws &&
     "$venv/bin/python" tests/clients/aws/with_moto.py \
       cargo test --locked --all-features --test it -- --ignored event_queue::moto
@@ -230,7 +231,13 @@ part_site() {
   return "$code"
 }
 
-part_demo() { built && "$LOGKEY_BINARY" demo; }
+part_demo() {
+  built && "$LOGKEY_BINARY" demo | tee "$cache/log/demo.out" || return
+  if LC_ALL=C.UTF-8 grep -E '^.{81}' "$cache/log/demo.out"; then
+    echo "these lines of the demo are longer than 80 columns"
+    return 1
+  fi
+}
 
 part_readme() {
   go_tool grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl "$grpcurl_version" && built || return

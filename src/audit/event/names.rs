@@ -3,7 +3,14 @@
 use crate::domain::{
     audit::{AuditOperation, FindingChange, FindingRecord, Kind, ReconciliationResult},
     call::Action,
+    fleet::FindingKind,
+    reason::Reason,
 };
+
+/// The outcome of a call that succeeded.
+const OK: &str = "OK";
+/// The state of a finding that no longer exists.
+const RESOLVED: &str = "RESOLVED";
 
 /// `activity_id` of the class.
 #[derive(Clone, Copy)]
@@ -43,11 +50,32 @@ pub(super) fn operation_name(act: AuditOperation) -> &'static str {
     }
 }
 
+/// Every name of an operation.
+pub fn operation_names() -> impl Iterator<Item = &'static str> {
+    let own = [
+        AuditOperation::Start,
+        AuditOperation::Stop,
+        AuditOperation::Reload,
+        AuditOperation::Lost,
+        AuditOperation::Archive,
+        AuditOperation::RotateKey,
+        AuditOperation::Finding,
+    ];
+    Action::ALL.into_iter().map(AuditOperation::Rpc).chain(own).map(operation_name)
+}
+
+/// Every outcome that events are found by: `OK`, the reasons of failures, and the states of findings.
+pub fn outcome_names() -> impl Iterator<Item = &'static str> {
+    let reasons = Reason::ALL.iter().map(|reason| reason.as_str());
+    let findings = FindingKind::ALL.into_iter().map(FindingKind::as_str);
+    [OK].into_iter().chain(reasons).chain(findings).chain([RESOLVED])
+}
+
 /// `status_code` of a finding.
 pub(super) fn finding_status(finding: &FindingRecord) -> &'static str {
     match finding.change {
         FindingChange::New | FindingChange::Changed => finding.kind,
-        FindingChange::Resolved => "RESOLVED",
+        FindingChange::Resolved => RESOLVED,
     }
 }
 

@@ -1,8 +1,10 @@
 //! `logkey audit archive`: moves old events to a folder and removes them from the store.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Args;
+use logkey_client::output::{Column, OutputArgs, Report, Table, print};
+use serde_json::json;
 
 use super::{
     counting_reader::CountingReader, failure::Failure, log_location::LogLocation,
@@ -13,6 +15,7 @@ use crate::{
     audit::archive::{ArchiveInputs, ArchiveReport, archive},
     cli::progress::Progress,
     config::parse_duration,
+    domain::plural::plural,
     ports::Clock as _,
 };
 
@@ -27,6 +30,8 @@ pub(super) struct ArchiveArgs {
     /// The folder of the archive, the same one in each run [default: `audit.archive_dir`].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 pub(super) async fn run(args: ArchiveArgs) -> Result<ExitCode, Failure> {
@@ -44,11 +49,14 @@ pub(super) async fn run(args: ArchiveArgs) -> Result<ExitCode, Failure> {
     drop(counting);
     open.close().await;
     let ArchiveReport { last, count } = report?;
-    let folder = folder.display();
-    writeln!(
-        anstream::stdout(),
-        "{count} events moved out; {folder} contains the first {last} events of the log"
-    )?;
+    let folder = folder.display().to_string();
+    let document = json!({ "folder": folder, "moved": count, "archivedEvents": last });
+    let columns = [Column::new("folder"), Column::new("moved"), Column::new("archived_events")];
+    let mut table = Table::new(&columns, "").hidden();
+    table.push([folder.clone(), count.to_string(), last.to_string()]);
+    let (moved, all) = (plural(count, "event"), plural(last, "event"));
+    let note = format!("{moved} moved out; {folder} contains the first {all} of the log");
+    print(&Report::new(document, table).notes([note]), &args.output)?;
     Ok(ExitCode::SUCCESS)
 }
 

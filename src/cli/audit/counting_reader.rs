@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use crate::{
     cli::progress::Progress,
     domain::{audit::EventId, time::Timestamp},
-    ports::{EventFilter, EventReader, IndexCheckedEvent, StoredEvent, Unavailable},
+    ports::{EventFilter, EventReader, IndexCheckedEvent, StoredBatch, StoredEvent, Unavailable},
 };
 
 /// Reads a log in order, and shows the position of what it has read last.
@@ -60,6 +60,14 @@ impl EventReader for CountingReader {
 
     async fn find(&self, id: EventId) -> Result<Option<StoredEvent>, Unavailable> {
         self.inner.find(id).await
+    }
+
+    async fn batches(&self, after: u64, through: u64) -> Result<Vec<StoredBatch>, Unavailable> {
+        self.inner.batches(after, through).await
+    }
+
+    async fn count_misplaced(&self) -> Result<u64, Unavailable> {
+        self.inner.count_misplaced().await
     }
 }
 

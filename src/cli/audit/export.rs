@@ -1,8 +1,10 @@
 //! `logkey audit export`: writes the log as files in the tlog-tiles layout.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
+use logkey_client::output::{Column, OutputArgs, Report, Table, print};
+use serde_json::json;
 
 use super::{
     counting_reader::CountingReader,
@@ -17,6 +19,7 @@ use crate::{
         verify::{NewestCheckpoint, TrustedLog},
     },
     cli::progress::Progress,
+    domain::plural::plural,
     store,
 };
 
@@ -33,6 +36,8 @@ pub(super) struct ExportArgs {
     /// The folder of the archive, if events were moved there.
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 pub(super) async fn run(args: ExportArgs) -> Result<ExitCode, Failure> {
@@ -52,6 +57,10 @@ pub(super) async fn run(args: ExportArgs) -> Result<ExitCode, Failure> {
     let log = CountingReader::new(open.log, Progress::new("exporting", size));
     export(&log, archive.as_ref(), &signed, &args.out).await?;
     drop(log);
-    writeln!(anstream::stdout(), "{size} events written to {}", args.out.display())?;
+    let folder = args.out.display().to_string();
+    let mut table = Table::new(&[Column::new("folder"), Column::new("events")], "").hidden();
+    table.push([folder.clone(), size.to_string()]);
+    let report = Report::new(json!({ "folder": folder, "events": size }), table);
+    print(&report.notes([format!("{} written to {folder}", plural(size, "event"))]), &args.output)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,116 +1,154 @@
-//! `logkey audit list`: prints events as a table for people, or as the stored JSON for programs.
+//! `logkey audit list`: prints events, newest first, or as they happen.
 
-use std::{io::Write as _, process::ExitCode};
+use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
+use logkey_client::output::{Format, OutputArgs, print, print_text, to_json};
 
 use super::{
-    failure::{Failure, print},
+    failure::{self, Failure},
+    filter::FilterArgs,
     log_location::LogLocation,
-    table,
+    report,
 };
 use crate::{
     audit::parsed_event::ParsedEvent,
-    config::parse_duration,
-    domain::{reason::Reason, tenant::TenantId, time::Timestamp},
-    ports::EventFilter,
+    ports::{EventFilter, EventReader, StoredEvent},
 };
 
 /// How many events one query reads.
 const PAGE: u32 = 500;
-/// The outcome of a call that succeeded.
-const OK: &str = "OK";
+/// How often `--follow` looks for new events.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The arguments of `logkey audit list`.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     #[command(flatten)]
     location: LogLocation,
-    /// Only events of this tenant.
-    #[arg(long)]
-    tenant: Option<TenantId>,
-    /// Only events at or after this time, such as 2026-01-31T08:00:00Z, or this long ago, such as 2h.
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    since: Option<Timestamp>,
-    /// Only events before this time, in the same forms.
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    until: Option<Timestamp>,
-    /// Only events with this action, such as `AssociateKmsKey`.
-    #[arg(long)]
-    action: Option<String>,
-    /// Only events with this outcome: OK, or a reason such as `NOT_ALLOWED`.
-    #[arg(long, value_parser = outcome)]
-    outcome: Option<String>,
-    /// Only events of the call with this request id.
-    #[arg(long, value_name = "ID")]
-    correlation: Option<String>,
-    /// Only events of this subject.
-    #[arg(long)]
-    subject: Option<String>,
-    /// Only events about the resource with this ARN.
-    #[arg(long, value_name = "ARN")]
-    resource: Option<String>,
-    /// The maximum number of events.
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// The maximum number of events; with --follow, of those that happened before.
     #[arg(long, default_value_t = 50, value_name = "N")]
     limit: u32,
+    /// Print the events oldest first, and then each new event as it happens, until you press Ctrl-C.
+    #[arg(long, short = 'f')]
+    follow: bool,
     /// Print each event as it is stored: one JSON object on each line.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "output")]
     json: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 pub(super) async fn run(args: ListArgs) -> Result<ExitCode, Failure> {
     let reader = args.location.open().await?.log;
-    let filter = EventFilter {
-        tenant: args.tenant,
-        since: args.since,
-        until: args.until,
-        action: args.action,
-        outcome: args.outcome,
-        correlation: args.correlation,
-        subject: args.subject,
-        resource: args.resource,
-        ..EventFilter::default()
-    };
-    let mut found = Vec::new();
-    let mut remaining = args.limit;
+    let filter = EventFilter::from(args.filter);
+    let form = if args.json { Form::Stored } else { Form::Output(args.output) };
+    if args.follow {
+        return follow(&*reader, filter, args.limit, &form).await;
+    }
+    let mut found = newest(&*reader, &filter, args.limit).await?;
+    found.retain(is_readable);
+    form.print(&found)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The newest `limit` events that match, the newest first.
+async fn newest(
+    reader: &dyn EventReader,
+    filter: &EventFilter,
+    limit: u32,
+) -> Result<Vec<StoredEvent>, Failure> {
+    let mut found: Vec<StoredEvent> = Vec::new();
+    let mut remaining = limit;
     while remaining > 0 {
-        let before = found.last().map(|event: &crate::ports::StoredEvent| event.seq);
-        let page = reader.list(&filter, before, remaining.min(PAGE)).await?;
+        let before = found.last().map(|event| event.seq);
+        let page = reader.list(filter, before, remaining.min(PAGE)).await?;
         let Some(count) = u32::try_from(page.len()).ok().filter(|count| *count > 0) else { break };
         remaining = remaining.saturating_sub(count);
         found.extend(page);
     }
-    let mut out = anstream::stdout().lock();
-    if args.json {
-        for event in &found {
-            match ParsedEvent::try_from(event) {
-                Ok(_) => writeln!(out, "{}", event.body)?,
-                Err(error) => print(&format!("logkey: {error}")),
+    Ok(found)
+}
+
+/// Prints the newest `limit` events, and then those that follow. It ends when the reader of the output does.
+async fn follow(
+    reader: &dyn EventReader,
+    filter: EventFilter,
+    limit: u32,
+    form: &Form,
+) -> Result<ExitCode, Failure> {
+    let end = reader.list(&EventFilter::default(), None, 1).await?.first().map_or(0, |event| event.seq);
+    let mut first = newest(reader, &filter, limit).await?;
+    first.reverse();
+    let mut after = first.last().map_or(end, |event| event.seq);
+    form.print_lines(&first)?;
+    loop {
+        let filter = EventFilter { after: Some(after), ..filter.clone() };
+        let page = reader.next(&filter, u64::MAX, PAGE).await?;
+        form.print_lines(&page)?;
+        match page.last() {
+            Some(last) => after = last.seq,
+            None => tokio::time::sleep(POLL_INTERVAL).await,
+        }
+    }
+}
+
+/// Whether an event can be printed; it says so if not. The others are printed all the same.
+fn is_readable(event: &StoredEvent) -> bool {
+    let unreadable = ParsedEvent::try_from(event).err();
+    unreadable.iter().for_each(|error| failure::print(&format!("logkey: {error}")));
+    unreadable.is_none()
+}
+
+/// In which form events are printed.
+enum Form {
+    /// Each as it is stored.
+    Stored,
+    /// As the arguments ask for.
+    Output(OutputArgs),
+}
+
+// === impl Form ===
+
+impl Form {
+    fn print(&self, events: &[StoredEvent]) -> Result<(), Failure> {
+        match self {
+            Self::Stored => events.iter().try_for_each(|event| print_text(&event.body))?,
+            Self::Output(output) => print(&report::report(events)?, output)?,
+        }
+        Ok(())
+    }
+
+    /// Prints each event on a line, because nobody knows how many will follow.
+    fn print_lines(&self, events: &[StoredEvent]) -> Result<(), Failure> {
+        for event in events.iter().filter(|event| is_readable(event)) {
+            let view = ParsedEvent::try_from(event)?;
+            match self {
+                Self::Stored => print_text(&event.body)?,
+                Self::Output(output) => match output.format() {
+                    None => {}
+                    Some(Format::Json | Format::Yaml) => {
+                        print_text(&to_json(&report::message(&view, event)).to_string())?;
+                    }
+                    Some(Format::Name) => print_text(&view.id)?,
+                    Some(Format::Table | Format::Wide | Format::Csv) => print_text(&line(&view))?,
+                },
             }
         }
-    } else {
-        let readable =
-            |event| ParsedEvent::try_from(event).map_err(|error| print(&format!("logkey: {error}"))).ok();
-        let views: Vec<ParsedEvent> = found.iter().filter_map(readable).collect();
-        writeln!(out, "{}", table::table(&views))?;
+        Ok(())
     }
-    Ok(ExitCode::SUCCESS)
 }
 
-/// Parses an outcome. A misspelled one would match no event, which reads like "nothing happened".
-fn outcome(text: &str) -> Result<String, String> {
-    let known = text == OK || Reason::ALL.iter().any(|reason| reason.as_str() == text);
-    let expected = "expected OK or a reason such as NOT_ALLOWED; docs/errors.md lists them";
-    if known { Ok(text.to_owned()) } else { Err(expected.to_owned()) }
-}
-
-/// Parses a point in time, or a duration before now.
-fn time(text: &str) -> Result<Timestamp, String> {
-    if let Ok(at) = text.parse::<jiff::Timestamp>() {
-        return Ok(Timestamp::from_micros(at.as_microsecond()));
-    }
-    let ago = parse_duration(text);
-    let ago =
-        ago.ok_or("expected a time such as 2026-01-31T08:00:00Z, or a duration before now such as 2h")?;
-    Ok(Timestamp::from_micros(jiff::Timestamp::now().as_microsecond()).minus(ago))
+fn line(event: &ParsedEvent) -> String {
+    let resource = event.log_group.as_deref().or(event.resource.as_deref()).unwrap_or_default();
+    logkey_client::output::escape(&format!(
+        "{:>6}  {}  {}  {} {} {resource}",
+        event.seq,
+        report::short_id(event),
+        report::seconds(event.time),
+        event.action,
+        report::outcome(event),
+    ))
 }

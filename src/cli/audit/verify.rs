@@ -1,8 +1,10 @@
 //! `logkey audit verify`: reports whether the log is complete and unchanged, or where it was changed.
 
-use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
+use std::{fs, path::PathBuf, process::ExitCode};
 
 use clap::Args;
+use logkey_client::output::{Column, OutputArgs, Report, Table, print};
+use serde_json::json;
 use tlog_tiles::Checkpoint;
 
 use super::{
@@ -13,7 +15,7 @@ use crate::{
     audit::{
         archive::ArchiveReader,
         checkpoint,
-        verify::{self, ArchivedRanges, Report, TrustAnchor, UnsignedEvents},
+        verify::{self, ArchivedRanges, TrustAnchor, UnsignedEvents},
     },
     cli::progress::Progress,
     domain::plural::plural,
@@ -34,6 +36,8 @@ pub(super) struct VerifyArgs {
     /// The folder of the archive, if events were moved there.
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 pub(super) async fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
@@ -63,51 +67,79 @@ pub(super) async fn run(args: VerifyArgs) -> Result<ExitCode, Failure> {
     let progress = Progress::new("verifying", newest.first().map_or(0, |event| event.seq));
     let report = verify::verify(&*open.log, &*open.tree, &against, |count| progress.set(count)).await?;
     drop(progress);
-    print_report(&report)
+    let (verdict, sentence) = verdict(&report);
+    print(&to_report(&report, verdict, sentence), &args.output)?;
+    Ok(match verdict {
+        Verdict::Intact => ExitCode::SUCCESS,
+        Verdict::Changed => ExitCode::from(1),
+        Verdict::Undecided => ExitCode::from(2),
+    })
 }
 
-fn print_report(report: &Report) -> Result<ExitCode, Failure> {
-    let Report { events, signed, findings, moved_out, unsigned, unproven } = report;
-    let mut out = anstream::stdout().lock();
+/// What is known about the log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Verdict {
+    Intact,
+    Changed,
+    Undecided,
+}
+
+/// The verdict, and the sentence that says it.
+fn verdict(report: &verify::Report) -> (Verdict, String) {
+    let verify::Report { events, signed, findings, moved_out, unsigned, .. } = report;
     let total = plural(*events, "event");
-    for finding in findings {
-        writeln!(out, "{finding}")?;
-    }
-    for unproven in unproven {
-        writeln!(out, "unproven: {unproven}")?;
-    }
-    if let Some(ArchivedRanges { last, claimed, .. }) = moved_out {
-        writeln!(out, "events 1 to {last} were moved out to an archive, as event {claimed} of the log says")?;
-    }
+    let covered = format!("{total}; a signed checkpoint covers {signed} of them");
     if !findings.is_empty() {
-        writeln!(out, "changed: {total}; a checkpoint covers {signed} of them")?;
-        return Ok(ExitCode::from(1));
+        return (Verdict::Changed, format!("changed: {total}; a checkpoint covers {signed} of them"));
     }
     if let Some(ArchivedRanges { last, checked: false, .. }) = moved_out {
-        writeln!(
-            out,
-            "events 1 to {last} were not checked: name their archive with --archive; the rest is intact: \
-             {total}; a signed checkpoint covers {signed} of them"
-        )?;
-        return Ok(ExitCode::from(2));
+        let unchecked = format!("events 1 to {last} were not checked: name their archive with --archive");
+        return (Verdict::Undecided, format!("{unchecked}; the rest is intact: {covered}"));
     }
-    let intact = format!("intact: {total}; a signed checkpoint covers {signed} of them");
     match unsigned {
-        None => writeln!(out, "{intact}")?,
+        None => (Verdict::Intact, format!("intact: {covered}")),
         Some(UnsignedEvents { count, is_checked: true }) => {
             let unsigned = plural(*count, "event");
-            writeln!(out, "{intact}, and the service wrote the {unsigned} after it")?;
+            (Verdict::Intact, format!("intact: {covered}, and the service wrote the {unsigned} after it"))
         }
         Some(UnsignedEvents { count, is_checked: false }) => {
             let unsigned = plural(*count, "event");
-            writeln!(
-                out,
+            let sentence = format!(
                 "the {unsigned} after the newest checkpoint were not checked: run verify again when a \
-                 checkpoint covers them, or where the signing key is; the rest is intact: {total}; a signed \
-                 checkpoint covers {signed} of them"
-            )?;
-            return Ok(ExitCode::from(2));
+                 checkpoint covers them, or where the signing key is; the rest is intact: {covered}"
+            );
+            (Verdict::Undecided, sentence)
         }
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+fn to_report(report: &verify::Report, verdict: Verdict, sentence: String) -> Report {
+    let verdict = match verdict {
+        Verdict::Intact => "INTACT",
+        Verdict::Changed => "CHANGED",
+        Verdict::Undecided => "UNDECIDED",
+    };
+    let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    let unproven: Vec<String> = report.unproven.iter().map(ToString::to_string).collect();
+    let document = json!({
+        "verdict": verdict,
+        "events": report.events,
+        "signedEvents": report.signed,
+        "findings": findings,
+        "unproven": unproven,
+        "archivedEvents": report.moved_out.as_ref().map_or(0, |moved| moved.last),
+    });
+    let mut table = Table::new(&[Column::new("verdict"), Column::new("finding")], "");
+    for finding in &findings {
+        table.push([verdict.to_owned(), finding.clone()]);
+    }
+    if findings.is_empty() {
+        table.push([verdict.to_owned(), String::new()]);
+    }
+    let unproven = unproven.into_iter().map(|it| format!("unproven: {it}"));
+    let moved = report.moved_out.as_ref().map(|ArchivedRanges { last, claimed, .. }| {
+        format!("events 1 to {last} were moved out to an archive, as event {claimed} of the log says")
+    });
+    let notes = findings.into_iter().chain(unproven).chain(moved).chain([sentence]);
+    Report::new(document, table.hidden()).notes(notes)
 }

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use tonic::{Response, Status};
 use tonic_types::StatusExt as _;
 
-use super::show::{Step, Took};
+use super::{show::Step, took::Took};
 
 /// A call and its result.
 pub(super) struct DemoCall<'a, T> {

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use logkey_client::output::OutputArgs;
 use tonic::{
     Request,
     metadata::{Ascii, MetadataValue},
@@ -146,6 +147,7 @@ impl DemoEnvironment {
             scope: vec![scopes.into()],
             ttl: TOKEN_LIFETIME,
             claim: Vec::new(),
+            output: OutputArgs::default(),
         };
         Ok(token::sign(&args, SystemClock.now())?)
     }
@@ -307,7 +309,7 @@ query_results = true
         r#"[server]
 listen = "{grpc}"
 admin_listen = "{admin}"
-drain_delay = "0s"                # nobody balances load over the demo
+drain_delay = "0s"
 
 [store]
 url = "sqlite://{store}"

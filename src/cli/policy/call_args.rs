@@ -212,7 +212,7 @@ impl CallArgs {
         };
         let received = Instant::now();
         Ok(EvaluationInput {
-            policy: policy.map_err(|diagnostics| super::failure::lines(&diagnostics))?,
+            policy: policy.map_err(|diagnostics| super::answer::lines(&diagnostics))?,
             tenant: Arc::clone(tenant),
             principal: Principal {
                 tenant: tenant.id.clone(),

@@ -1,13 +1,15 @@
 //! `logkey policy test`: compares the decisions of the policies with a table of expected ones.
 
-use std::{fs, io::Write, path::PathBuf, process::ExitCode};
+use std::{fs, path::PathBuf, process::ExitCode};
 
 use clap::Args;
+use logkey_client::output::{self, Column, Report};
 use serde::Deserialize;
+use serde_json::json;
 
 use super::{
+    answer::{Answer, Invalid},
     call_args::{CallArgs, describe},
-    failure::Failure,
 };
 use crate::{config::Settings, ports::Authorize};
 
@@ -51,25 +53,33 @@ enum Expected {
     NotPermitted,
 }
 
-pub(super) fn run(args: &TestArgs, settings: &Settings, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let invalid = |reason: String| Failure::Invalid(format!("{}: {reason}", args.file.display()));
+pub(super) fn run(args: &TestArgs, settings: &Settings) -> Result<Answer, Invalid> {
+    let invalid = |reason: String| Invalid(format!("{}: {reason}", args.file.display()));
     let text = fs::read_to_string(&args.file).map_err(|reason| invalid(reason.to_string()))?;
-    let table: Table = toml::from_str(&text).map_err(|reason| invalid(reason.to_string()))?;
-    let mut failed = 0;
-    for case in &table.cases {
-        let input = case.call.build(settings, table.at.as_deref());
+    let cases: Table = toml::from_str(&text).map_err(|reason| invalid(reason.to_string()))?;
+    let columns = [Column::new("case"), Column::new("met"), Column::new("decision"), Column::new("policies")];
+    let mut table = output::Table::new(&columns, "");
+    let (mut lines, mut documents, mut passed) = (Vec::new(), Vec::new(), 0_usize);
+    for case in &cases.cases {
+        let input = case.call.build(settings, cases.at.as_deref());
         let input = input.map_err(|reason| invalid(format!("{}: {reason}", case.name)))?;
         let decision = input.evaluate(Authorize::decide);
         let (word, ids) = describe(decision.as_ref());
-        if case.expect.is_met(word) && (case.policies.is_empty() || case.policies == ids) {
-            writeln!(out, "ok      {}", case.name)?;
+        let met = case.expect.is_met(word) && (case.policies.is_empty() || case.policies == ids);
+        passed += usize::from(met);
+        lines.push(if met {
+            format!("ok      {}", case.name)
         } else {
-            failed += 1;
-            writeln!(out, "FAILED  {}: {word} {}", case.name, ids.join(", "))?;
-        }
+            format!("FAILED  {}: {word} {}", case.name, ids.join(", "))
+        });
+        documents.push(json!({ "name": case.name, "met": met, "decision": word, "decidedBy": ids }));
+        table.push([case.name.clone(), met.to_string(), word.to_owned(), ids.join(" ")]);
     }
-    writeln!(out, "{} of {} as expected", table.cases.len() - failed, table.cases.len())?;
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let total = cases.cases.len();
+    lines.push(format!("{passed} of {total} as expected\n"));
+    let document = json!({ "cases": documents, "passed": passed, "failed": total - passed });
+    let code = if passed == total { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    Ok(Answer { text: lines.join("\n"), report: Report::new(document, table), code })
 }
 
 // === impl Expected ===

@@ -20,11 +20,9 @@ fn policy(line: &[&str]) -> (ExitCode, String) {
 fn policy_with(config: &Path, line: &[&str]) -> (ExitCode, String) {
     let line = ["policy"].iter().chain(line).map(|word| (*word).to_owned());
     let line = Line::parse_from(line.chain(["--config".into(), config.display().to_string()]));
-    let mut out = Vec::new();
-    match execute(&line.args, &EmptyEnv, &mut out) {
-        Ok(code) => (code, String::from_utf8(out).unwrap()),
-        Err(Failure::Invalid(reason)) => (ExitCode::from(2), reason),
-        Err(Failure::Output(reason)) => panic!("{reason}"),
+    match execute(&line.args, &EmptyEnv) {
+        Ok(answer) => (answer.code, answer.text),
+        Err(Invalid(reason)) => (ExitCode::from(2), reason),
     }
 }
 

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use jsonwebtoken::Algorithm;
+use logkey_client::output::OutputArgs;
 
 use super::claim::Claim;
 use crate::{auth::ClaimPath, config};
@@ -53,6 +54,8 @@ pub struct TokenArgs {
     /// A further claim as JSON, such as level=3; it replaces a claim of the same name; you can repeat it
     #[arg(long, value_name = "NAME=JSON")]
     pub claim: Vec<Claim>,
+    #[command(flatten)]
+    pub(in crate::cli) output: OutputArgs,
 }
 
 /// The signature algorithm of a token.

@@ -1,7 +1,7 @@
 //! Creates, reads and names signing keys.
 
 use std::{
-    fmt, fs, io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -14,6 +14,8 @@ use jsonwebtoken::{
     Algorithm, EncodingKey,
     jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash},
 };
+use logkey_client::output::{Column, Report, Table};
+use serde_json::json;
 use thiserror::Error;
 
 /// The mode of a file with a private key: only its owner may read and write it.
@@ -133,11 +135,19 @@ fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), KeyError> {
 
 // === impl KeyPair ===
 
-impl fmt::Display for KeyPair {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl KeyPair {
+    /// The files and the ids of the keys in them.
+    pub(super) fn report(&self) -> Report {
+        let mut table = Table::new(&[Column::new("file"), Column::new("kid")], "").hidden();
+        let (mut documents, mut notes) = (Vec::new(), Vec::new());
         for (path, kid) in &self.keys {
-            writeln!(f, "{}  kid {kid}", path.display())?;
+            let path = path.display().to_string();
+            notes.push(format!("{path}  kid {kid}"));
+            documents.push(json!({ "file": path, "kid": kid }));
+            table.push([path, kid.clone()]);
         }
-        write!(f, "{}  for jwks_file in [[auth.issuers]]", self.set.display())
+        let set = self.set.display().to_string();
+        notes.push(format!("{set}  for jwks_file in [[auth.issuers]]"));
+        Report::new(json!({ "keys": documents, "keySet": set }), table).notes(notes)
     }
 }

@@ -132,13 +132,13 @@ async fn the_limits_command_shows_tenants_and_quota_keys() {
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-    let of_tenant = rows.iter().find(|row| row.first() == Some(&"payments")).unwrap();
-    let remaining: u32 = of_tenant[1].parse().unwrap();
+    let of_tenant = rows.iter().find(|row| row[..2] == ["tenant", "payments"]).unwrap();
+    let remaining: u32 = of_tenant[2].parse().unwrap();
     assert!((40..=50).contains(&remaining), "{text}");
-    let quota_key = [PAYMENTS, REGION, "AssociateKmsKey", "5/s", "default", "5.00/s", "0", "0"];
+    let quota_key = [PAYMENTS, REGION, "AssociateKmsKey", "-", "-", "0", "0", "5/s", "5.00/s", "default"];
     assert!(rows.iter().any(|row| *row == quota_key), "{text}");
 
-    let output = run(&["--json"]).await.unwrap().unwrap();
+    let output = run(&["-o", "json"]).await.unwrap().unwrap();
     let view: LimitsView = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(view.tenants.first().unwrap().tenant, "payments");
     service.stop().await;

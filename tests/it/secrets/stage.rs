@@ -248,7 +248,7 @@ impl Stage {
         text.extend([
             ("check", check()),
             ("limits", run(&["limits", "--admin", &admin])),
-            ("limits --json", run(&["limits", "--json", "--admin", &admin])),
+            ("limits -o json", run(&["limits", "-o", "json", "--admin", &admin])),
             ("policy show", run(&["policy", "show", "--config", config, MAIN])),
             ("policy explain", run(&explain)),
             ("audit list", run(&["audit", "list", "--store", &store, "--limit", "10000"])),

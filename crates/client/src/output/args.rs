@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// The form of the output
-    #[arg(short = 'o', long = "output", value_enum, value_name = "FORMAT", global = true)]
+    #[arg(id = "output", short = 'o', long = "output", value_enum, value_name = "FORMAT", global = true)]
     format: Option<Format>,
     /// Print only errors, and the data if `-o` is given
     #[arg(long, short = 'q', global = true)]

@@ -18,7 +18,11 @@ use super::{
 pub fn print(report: &Report, args: &OutputArgs) -> io::Result<()> {
     match args.format() {
         None => Ok(()),
-        Some(format) => print_text(&render(report, format)?),
+        Some(format) => match render(report, format)? {
+            // Nothing to say, such as the names of no rows.
+            text if text.is_empty() => Ok(()),
+            text => print_text(&text),
+        },
     }
 }
 
@@ -80,4 +84,14 @@ fn csv(table: &Table) -> io::Result<String> {
 pub(super) fn without_formula(cell: &str) -> String {
     let is_formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
     if is_formula { format!("'{cell}") } else { cell.to_owned() }
+}
+
+// === impl Report ===
+
+impl Report {
+    /// The report as a table of any width.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        table::render(self, false, None)
+    }
 }

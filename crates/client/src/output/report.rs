@@ -37,6 +37,8 @@ pub struct Table {
     pub(super) name: usize,
     /// What a table without rows says.
     pub(super) empty: &'static str,
+    /// Whether the notes say the same, so that only other forms print the rows.
+    pub(super) hidden: bool,
 }
 
 /// A column. Its key is the header of CSV; in upper case, the header of the table.
@@ -54,6 +56,8 @@ pub(super) enum Visibility {
     Narrow,
     /// Every form except `table`.
     Wide,
+    /// Every form, but `table` only if the terminal has room for it.
+    IfItFits,
 }
 
 impl Column {
@@ -75,6 +79,13 @@ impl Column {
         Self { key, visibility: Visibility::Narrow }
     }
 
+    /// A column of every form, but of `table` only if the terminal has room for it. The last such columns are left
+    /// out first.
+    #[must_use]
+    pub const fn optional(key: &'static str) -> Self {
+        Self { key, visibility: Visibility::IfItFits }
+    }
+
     pub(super) fn is_in(self, left_out: Visibility) -> bool {
         self.visibility != left_out
     }
@@ -89,13 +100,20 @@ impl Table {
     /// A table without rows. `empty` is what it says as long as it has none.
     #[must_use]
     pub fn new(columns: &[Column], empty: &'static str) -> Self {
-        Self { columns: columns.to_vec(), rows: Vec::new(), name: 0, empty }
+        Self { columns: columns.to_vec(), rows: Vec::new(), name: 0, empty, hidden: false }
     }
 
     /// Makes `-o name` print the column with this key instead of the first one.
     #[must_use]
     pub fn named_by(mut self, key: &str) -> Self {
         self.name = self.columns.iter().position(|column| column.key == key).unwrap_or_default();
+        self
+    }
+
+    /// Leaves the rows out of tables, because the notes say the same.
+    #[must_use]
+    pub fn hidden(mut self) -> Self {
+        self.hidden = true;
         self
     }
 

@@ -4,18 +4,23 @@ use comfy_table::{ContentArrangement, presets};
 
 use super::report::{Detail, Report, Table, Visibility};
 
+/// How many spaces follow a column.
+const SPACES: usize = 2;
+
 /// Renders the details, the table and the notes. `width`: the columns of the terminal; absent, lines are as long
 /// as they must be.
 pub(super) fn render(report: &Report, wide: bool, width: Option<u16>) -> String {
     let left_out = if wide { Visibility::Narrow } else { Visibility::Wide };
     let mut details = report.details.clone();
-    let table = if report.is_record {
+    if report.is_record {
         details.extend(record(&report.table, left_out));
+    }
+    let table = if report.is_record || report.table.hidden {
         String::new()
     } else if report.table.rows.is_empty() {
         wrap(report.table.empty, width)
     } else {
-        lines(&rows(&report.table, left_out), width)
+        lines(&rows(&fitting(&report.table, left_out, width), left_out), width)
     };
     let details = lines(&pairs(&details), width);
     let notes = report.notes.iter().map(|note| wrap(note, width)).collect::<Vec<_>>().join("\n");
@@ -33,6 +38,28 @@ pub fn escape(text: &str) -> String {
         }
         escaped
     })
+}
+
+/// The table without the optional columns that the terminal has no room for.
+fn fitting(table: &Table, left_out: Visibility, width: Option<u16>) -> Table {
+    let mut table = table.clone();
+    let Some(width) = width else { return table };
+    loop {
+        let shown = table.columns.iter().enumerate().filter(|(_, column)| column.is_in(left_out));
+        let widths = shown.map(|(at, column)| {
+            let cells = table.rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
+            cells.fold(column.title().chars().count(), usize::max) + SPACES
+        });
+        if widths.sum::<usize>() <= usize::from(width) + SPACES {
+            return table;
+        }
+        let last = table.columns.iter().rposition(|column| column.visibility == Visibility::IfItFits);
+        let Some(last) = last else { return table };
+        table.columns.remove(last);
+        for row in table.rows.iter_mut().filter(|row| row.len() > last) {
+            row.remove(last);
+        }
+    }
 }
 
 /// The row of a record, without empty values.
