@@ -18,12 +18,12 @@ mod jwt;
 mod keys;
 mod policy_claims;
 mod raw_token;
+mod shared_cache;
 mod strict_json;
 #[cfg(test)]
 mod tests;
 mod token_cache;
 mod token_error;
-mod two_gen_cache;
 mod value_pattern;
 mod verifying_key;
 

@@ -11,7 +11,7 @@ use super::{
     config::{Config, ConfigFault},
     issuer::{Issuer, KeysUnavailable},
     raw_token::RawToken,
-    token_cache::{CachedToken, Digest, TokenCache, sha256},
+    token_cache::{CachedToken, Digest, TokenCache, sha256, token_cache},
     token_error::TokenError,
 };
 use crate::{
@@ -89,7 +89,7 @@ impl JwtAuthn {
         let same = previous.filter(|previous| previous.config.remembered_tokens == config.remembered_tokens);
         let token_cache = match same {
             Some(previous) => Arc::clone(&previous.token_cache),
-            None => Arc::new(TokenCache::new(config.remembered_tokens)),
+            None => Arc::new(token_cache(config.remembered_tokens)),
         };
         Ok(Self { issuers, directory, clock, token_cache, config })
     }
@@ -98,6 +98,12 @@ impl JwtAuthn {
     #[must_use]
     pub fn cached_tokens(&self) -> usize {
         self.token_cache.len()
+    }
+
+    /// The memory of the verified tokens in the cache, in bytes.
+    #[must_use]
+    pub fn cached_token_bytes(&self) -> u64 {
+        self.token_cache.bytes()
     }
 
     /// The result for a cached token. None if it is not cached, or if its issuer's settings or keys changed.
@@ -176,7 +182,7 @@ impl JwtAuthn {
             not_before: claims.not_before,
             bound_to: claims.bound_to,
         };
-        self.token_cache.insert(digest, Arc::new(verified));
+        self.token_cache.insert(&principal.tenant, digest, Arc::new(verified));
         Ok(principal)
     }
 }

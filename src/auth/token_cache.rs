@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::{issuer::Issuer, two_gen_cache::TwoGenCache};
+use super::{
+    issuer::Issuer,
+    shared_cache::{CacheBounds, CachedBytes, SharedCache},
+};
 use crate::domain::{
     principal::{CertificateThumbprint, Principal},
     time::Timestamp,
@@ -31,7 +34,21 @@ pub(super) struct CachedToken {
 }
 
 /// The cache of verified tokens.
-pub(super) type TokenCache = TwoGenCache<Digest, Arc<CachedToken>>;
+pub(super) type TokenCache = SharedCache<Digest, Arc<CachedToken>>;
+
+/// The memory of the cache, in bytes.
+pub(super) const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// A cache for this number of tokens.
+pub(super) fn token_cache(tokens: usize) -> TokenCache {
+    SharedCache::new(CacheBounds { bytes: CACHE_BYTES, entries: u64::try_from(tokens).unwrap_or(u64::MAX) })
+}
+
+impl CachedBytes for Arc<CachedToken> {
+    fn cached_bytes(&self) -> usize {
+        size_of::<CachedToken>() + size_of::<Digest>() + self.principal.heap_bytes() + self.tenant.len()
+    }
+}
 
 /// The key of a token in the cache.
 pub(super) fn sha256(token: &str) -> Digest {

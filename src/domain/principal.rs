@@ -71,9 +71,29 @@ type ClaimTexts = (Box<str>, Box<[Box<str>]>);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Scopes(Arc<[Box<str>]>);
 
+/// The memory of an allocation of this size, with what the allocator adds.
+fn allocated(bytes: usize) -> usize {
+    bytes.next_multiple_of(16).max(16)
+}
+
 // === impl Principal ===
 
 impl Principal {
+    /// The approximate memory of the caller with everything that its token filled, in bytes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let texts = |texts: &[Box<str>]| -> usize {
+            texts.iter().map(|text| size_of::<Box<str>>() + allocated(text.len())).sum()
+        };
+        let Scopes(scopes) = &self.scopes;
+        let PolicyClaims(claims) = &self.claims;
+        let claims: usize = (claims.iter())
+            .map(|(path, values)| size_of::<ClaimTexts>() + allocated(path.len()) + texts(values))
+            .sum();
+        let own = allocated(self.subject.len()) + allocated(self.token_id.len());
+        size_of::<Self>() + own + texts(scopes) + claims
+    }
+
     /// Who answers for the call: the person for whom a program calls, or else the token's subject.
     #[must_use]
     pub fn responsible(&self) -> &Arc<str> {

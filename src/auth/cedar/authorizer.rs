@@ -4,6 +4,7 @@
 use std::{fmt, sync::Arc};
 
 use cedar_policy::{Policy, Validator};
+use quick_cache::sync::Cache;
 
 use super::{
     engine::{policies::Verdict, request::EvaluationRequest},
@@ -16,7 +17,6 @@ use super::{
     resource_kind::ResourceKind,
 };
 use crate::{
-    auth::two_gen_cache::TwoGenCache,
     domain::{
         authorization::{AuthzRequest, Decision, Denial, RequiredFacts, ResourceScope},
         aws::AccountId,
@@ -34,7 +34,7 @@ pub struct CedarPolicy {
     tenants: Arc<Tenants>,
     pub(super) shared: Vec<Policy>,
     validator: Validator,
-    bundles: TwoGenCache<BundleKey, Arc<PolicyBundle>>,
+    bundles: Cache<BundleKey, Arc<PolicyBundle>>,
     pub(super) entities: EntityCache,
 }
 
@@ -65,7 +65,7 @@ impl CedarPolicy {
             tenants,
             shared,
             validator,
-            bundles: TwoGenCache::new(CACHED_BUNDLES),
+            bundles: Cache::new(CACHED_BUNDLES),
             entities: EntityCache::new(clock),
         })
     }
@@ -114,7 +114,7 @@ impl CedarPolicy {
             ResourceScope::AuditLog(_) | ResourceScope::Tenant | ResourceScope::Fleet(_) => None,
         };
         let key = BundleKey { tenant: question.tenant.id.clone(), account, kind };
-        if let Some(cached) = self.bundles.find(&key) {
+        if let Some(cached) = self.bundles.get(&key) {
             return Some(cached);
         }
         let tenant = self.tenants.find(&question.tenant.id)?;

@@ -4,10 +4,11 @@
 use std::{net::IpAddr, sync::Arc};
 
 use arc_swap::ArcSwapOption;
+use quick_cache::sync::Cache;
 
 use super::engine::values::{Entity, Value};
 use crate::{
-    auth::two_gen_cache::TwoGenCache,
+    auth::shared_cache::{CacheBounds, CachedBytes, SharedCache},
     domain::{
         principal::{Delegation, PolicyClaims, Principal, Scopes},
         tenant::TenantId,
@@ -16,8 +17,10 @@ use crate::{
     ports::Clock,
 };
 
-/// How many callers are cached. Each takes a few kilobytes.
-const CALLERS: usize = 2048;
+/// How many callers are cached, and the memory that they take.
+const CALLERS: CacheBounds = CacheBounds { bytes: 16 * 1024 * 1024, entries: 2048 };
+/// The memory of an entity for each byte of its caller's token.
+const ENTITY_FACTOR: usize = 4;
 /// How many source addresses are cached.
 const ADDRESSES: usize = 1024;
 
@@ -25,8 +28,8 @@ const ADDRESSES: usize = 1024;
 pub(super) struct EntityCache {
     clock: Arc<dyn Clock>,
     now: ArcSwapOption<CachedTime>,
-    callers: TwoGenCache<CallerKey, Entity>,
-    addresses: TwoGenCache<IpAddr, Value>,
+    callers: SharedCache<CallerKey, CachedEntity>,
+    addresses: Cache<IpAddr, Value>,
 }
 
 /// The time in Cedar's types, computed once a second.
@@ -38,8 +41,15 @@ pub(super) struct CachedTime {
     pub(super) weekday: Value,
 }
 
+/// An entity, with the memory of what it was built from.
+#[derive(Clone)]
+struct CachedEntity {
+    entity: Entity,
+    bytes: usize,
+}
+
 /// The attributes of a caller that policies can use.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct CallerKey {
     tenant: TenantId,
     subject: Arc<str>,
@@ -56,8 +66,8 @@ impl EntityCache {
         Self {
             clock,
             now: ArcSwapOption::empty(),
-            callers: TwoGenCache::new(CALLERS),
-            addresses: TwoGenCache::new(ADDRESSES),
+            callers: SharedCache::new(CALLERS),
+            addresses: Cache::new(ADDRESSES),
         }
     }
 
@@ -74,15 +84,15 @@ impl EntityCache {
             delegation: delegation.clone(),
         };
         if let Some(found) = self.callers.find(&key) {
-            return found;
+            return found.entity;
         }
-        let entity = build(principal);
-        self.callers.insert(key, entity.clone());
-        entity
+        let cached = CachedEntity { entity: build(principal), bytes: principal.heap_bytes() };
+        self.callers.insert(tenant, key, cached.clone());
+        cached.entity
     }
 
     pub(super) fn address(&self, source: IpAddr) -> Option<Value> {
-        if let Some(found) = self.addresses.find(&source) {
+        if let Some(found) = self.addresses.get(&source) {
             return Some(found);
         }
         let address = Value::ip(source.to_canonical())?;
@@ -100,6 +110,12 @@ impl EntityCache {
         let now = Arc::new(CachedTime::at(now)?);
         self.now.store(Some(Arc::clone(&now)));
         Some(now)
+    }
+}
+
+impl CachedBytes for CachedEntity {
+    fn cached_bytes(&self) -> usize {
+        self.bytes.saturating_mul(ENTITY_FACTOR)
     }
 }
 
