@@ -3,6 +3,7 @@
 //! Only this module holds sessions, and it finds them by the tenant and grant of that proof. Code outside
 //! cannot combine one tenant's credentials with another tenant's command.
 
+mod call_budget;
 mod client;
 mod clients;
 mod config;

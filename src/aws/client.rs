@@ -6,6 +6,7 @@ use aws_config::retry::RetryConfig;
 use aws_sdk_sts::config::SharedCredentialsProvider;
 
 use super::{
+    call_budget::CallBudgets,
     clients::{self, Clients, Regional},
     config::Config,
     service_health::ServiceHealth,
@@ -18,8 +19,10 @@ use crate::{
     ports::Clock,
 };
 
-/// The maximum number of cached sessions. A session takes about a kilobyte.
-const MAX_SESSIONS: usize = 65_536;
+/// The maximum number of cached sessions. A session with its policy takes about six kilobytes.
+const MAX_SESSIONS: usize = 16_384;
+/// The maximum of one tenant. The subjects of a tenant's tokens can fill its share, but not that of others.
+const MAX_SESSIONS_OF_TENANT: usize = MAX_SESSIONS / 2;
 
 /// The client of AWS that implements the AWS ports.
 pub struct Aws {
@@ -31,6 +34,7 @@ pub struct Aws {
     pub(super) health: Arc<ServiceHealth>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tags: TagCache,
+    pub(super) budgets: CallBudgets,
     clients: Clients,
 }
 
@@ -50,7 +54,8 @@ impl Aws {
         let health = Arc::new(ServiceHealth::new());
         let config = StsConfig { region, duration: session_duration, timeout: timeouts.assume };
         let assume = Arc::new(Sts::new(client.clone(), Arc::clone(&clock), Arc::clone(&health), config));
-        let bounds = CacheLimits { sessions: MAX_SESSIONS, idle: session_duration };
+        let bounds =
+            CacheLimits { sessions: MAX_SESSIONS, of_tenant: MAX_SESSIONS_OF_TENANT, idle: session_duration };
         Self {
             clients: Clients::new(http, endpoints, timeouts),
             sessions: Sessions::new(assume.clone(), attribution, bounds),
@@ -60,6 +65,7 @@ impl Aws {
             health,
             clock,
             tags: TagCache::default(),
+            budgets: CallBudgets::default(),
         }
     }
 

@@ -36,7 +36,9 @@ impl Aws {
             .set_resource_arns(Some(simulation.resources.clone()))
             .set_context_entries(Some(simulation.context.iter().map(entry).collect()));
         let deadline = deadline.min(Instant::now() + TIMEOUT);
-        let response = self.read(access, deadline, with_credentials!(aws_sdk_iam, call)).await;
+        let response = self
+            .limited_read(&self.budgets.iam, access, deadline, with_credentials!(aws_sdk_iam, call))
+            .await;
         response.and_then(|answer| results(&answer))
     }
 }

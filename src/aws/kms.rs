@@ -38,7 +38,9 @@ impl Keys for Aws {
         deadline: Instant,
     ) -> AwsResponse<Option<KeyMetadata>> {
         let call = self.regional(access).kms.describe_key().key_id(key.to_string());
-        let response = self.read(access, deadline, with_credentials!(aws_sdk_kms, call)).await;
+        let response = self
+            .limited_read(&self.budgets.kms, access, deadline, with_credentials!(aws_sdk_kms, call))
+            .await;
         let read = |answer: DescribeKeyOutput| {
             answer.key_metadata().and_then(metadata).ok_or_else(|| unreadable("DescribeKey"))
         };
@@ -52,7 +54,9 @@ impl Keys for Aws {
         deadline: Instant,
     ) -> AwsResponse<Option<Box<str>>> {
         let call = self.regional(access).kms.get_key_policy().key_id(key.as_str()).policy_name("default");
-        let response = self.read(access, deadline, with_credentials!(aws_sdk_kms, call)).await;
+        let response = self
+            .limited_read(&self.budgets.kms, access, deadline, with_credentials!(aws_sdk_kms, call))
+            .await;
         let read = |answer: GetKeyPolicyOutput| {
             answer.policy().map(Into::into).ok_or_else(|| unreadable("GetKeyPolicy"))
         };
@@ -70,7 +74,9 @@ impl Keys for Aws {
             return AwsResponse { via: AwsCallRecord::default(), result: Ok(Some(tags)) };
         }
         let call = self.regional(access).kms.list_resource_tags().key_id(key.as_str()).limit(MAX_TAGS);
-        let response = self.read(access, deadline, with_credentials!(aws_sdk_kms, call)).await;
+        let response = self
+            .limited_read(&self.budgets.kms, access, deadline, with_credentials!(aws_sdk_kms, call))
+            .await;
         let response = not_found(response.and_then(|answer| tags(&answer)));
         if let Ok(Some(tags)) = &response.result {
             self.tags.insert(session_key, key.clone(), tags.clone());

@@ -13,6 +13,7 @@ use aws_sdk_sts::{
 use tokio::time::timeout_at;
 
 use super::{
+    call_budget::CallBudget,
     client::Aws,
     error::{self, ServiceError},
     service_health,
@@ -47,6 +48,28 @@ macro_rules! with_credentials {
 pub(super) use with_credentials;
 
 impl Aws {
+    /// [`Aws::read`] within the budget of the tenant.
+    pub(super) async fn limited_read<T, E, F>(
+        &self,
+        budget: &CallBudget,
+        access: &Access,
+        deadline: Instant,
+        send: impl Fn(SharedCredentialsProvider) -> F + Send + Sync,
+    ) -> AwsResponse<T>
+    where
+        T: RequestId + Send,
+        E: ServiceError,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
+    {
+        match budget.acquire(&access.tenant().id, deadline).await {
+            Ok(()) => self.read(access, deadline, send).await,
+            Err(no_budget) => AwsResponse {
+                via: AwsCallRecord::default(),
+                result: Err(UpstreamError::NotSent(Box::new(no_budget))),
+            },
+        }
+    }
+
     /// Makes a call that changes nothing, and retries it after a transient failure.
     pub(super) async fn read<T, E, F>(
         &self,

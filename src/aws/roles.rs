@@ -34,6 +34,10 @@ impl Roles for Aws {
     /// discarded at once.
     async fn trusts_without_external_id(&self, access: &Access, deadline: Instant) -> AwsResponse<bool> {
         let role = &access.grant().role;
+        if let Err(no_budget) = self.assume.acquire(&access.tenant().id, deadline).await {
+            let result = Err(UpstreamError::NotSent(Box::new(no_budget)));
+            return AwsResponse { via: AwsCallRecord::default(), result };
+        }
         let name = SessionName::of(&access.tenant().id, None);
         let call = self.sts.assume_role().role_arn(role.as_str()).role_session_name(name.as_str());
         let answer = timeout_at(deadline.into(), call.duration_seconds(MIN_SESSION).send()).await;

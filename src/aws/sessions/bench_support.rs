@@ -59,7 +59,7 @@ impl SessionBench {
             Some(SessionKey { tenant, grant: Arc::new(grant), scope: SessionScope::LogGroups, subject: None })
         });
         let keys: Vec<SessionKey> = keys.collect();
-        let bounds = CacheLimits { sessions: keys.len() * 2, idle: lifetime };
+        let bounds = CacheLimits { sessions: keys.len() * 2, of_tenant: keys.len() * 2, idle: lifetime };
         let assume = Arc::clone(&sts) as Arc<dyn AssumeRole>;
         Self { sessions: Sessions::new(assume, SessionTagging::Tenant, bounds), keys, sts }
     }

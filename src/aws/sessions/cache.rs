@@ -6,7 +6,12 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
@@ -21,16 +26,17 @@ use crate::{
         config::SessionTagging,
         sts::{assume_role::AssumeRole, session_error::SessionError},
     },
-    domain::tenant::Tenants,
+    domain::tenant::{TenantId, Tenants},
 };
 
 /// The minimum time between two removals of idle sessions; a new session triggers one.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 
-/// The maximum number of cached sessions, and how long an unused one stays.
+/// The maximum numbers of cached sessions, and how long an unused one stays.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::aws) struct CacheLimits {
     pub(in crate::aws) sessions: usize,
+    pub(in crate::aws) of_tenant: usize,
     pub(in crate::aws) idle: Duration,
 }
 
@@ -44,6 +50,7 @@ pub(in crate::aws) struct Sessions {
 
 struct SessionTable {
     entries: HashMap<SessionKey, Arc<Entry>>,
+    of_tenant: HashMap<TenantId, usize>,
     swept: Instant,
 }
 
@@ -55,7 +62,11 @@ impl Sessions {
         attribution: SessionTagging,
         bounds: CacheLimits,
     ) -> Self {
-        let table = Mutex::new(SessionTable { entries: HashMap::new(), swept: Instant::now() });
+        let table = Mutex::new(SessionTable {
+            entries: HashMap::new(),
+            of_tenant: HashMap::new(),
+            swept: Instant::now(),
+        });
         Self { sts, attribution, bounds, table }
     }
 
@@ -94,7 +105,7 @@ impl Sessions {
 
     /// Removes every session that no tenant's grant uses any longer.
     pub(in crate::aws) fn retain_tenants(&self, tenants: &Tenants) {
-        self.table.lock().entries.retain(|key, _| key.is_valid_in(tenants));
+        self.table.lock().retain(|key, _| key.is_valid_in(tenants));
     }
 
     /// The number of cached sessions.
@@ -109,7 +120,8 @@ impl Sessions {
             entry.used(now);
             return Arc::clone(entry);
         }
-        table.evict(now, &self.bounds);
+        table.evict(now, &self.bounds, &key.tenant);
+        *table.of_tenant.entry(key.tenant.clone()).or_default() += 1;
         let entry = Arc::new(Entry::new(key.assume_role_input(), now));
         table.entries.insert(key.clone(), Arc::clone(&entry));
         entry
@@ -125,20 +137,51 @@ impl fmt::Debug for Sessions {
 // === impl SessionTable ===
 
 impl SessionTable {
-    /// Removes idle sessions and, if that is not enough, the least recently used quarter.
-    fn evict(&mut self, now: Instant, bounds: &CacheLimits) {
-        let full = self.entries.len() >= bounds.sessions;
-        if full || now >= self.swept + SWEEP_INTERVAL {
+    /// Makes room for a session of this tenant: removes idle sessions and, if that is not enough, the least
+    /// recently used quarter of the tenant's own sessions, or of those of the tenants that have most.
+    fn evict(&mut self, now: Instant, bounds: &CacheLimits, tenant: &TenantId) {
+        let has_room = |table: &Self| {
+            let own = table.of_tenant.get(tenant).copied().unwrap_or_default();
+            (own < bounds.of_tenant, table.entries.len() < bounds.sessions)
+        };
+        if has_room(self) != (true, true) || now >= self.swept + SWEEP_INTERVAL {
             self.swept = now;
-            self.entries.retain(|_, entry| entry.last_used() + bounds.idle > now);
+            self.retain(|_, entry| entry.last_used() + bounds.idle > now);
         }
-        if self.entries.len() < bounds.sessions {
+        match has_room(self) {
+            (true, true) => {}
+            (false, _) => self.evict_quarter(|other, _| other == tenant),
+            (true, false) => {
+                let average = self.entries.len() / self.of_tenant.len().max(1);
+                self.evict_quarter(|_, sessions| sessions >= average);
+            }
+        }
+    }
+
+    /// Removes the least recently used quarter of the sessions of these tenants.
+    fn evict_quarter(&mut self, is_affected: impl Fn(&TenantId, usize) -> bool) {
+        let affected = self.of_tenant.iter().filter(|(tenant, sessions)| is_affected(tenant, **sessions));
+        let affected: HashSet<TenantId> = affected.map(|(tenant, _)| tenant.clone()).collect();
+        let own = self.entries.iter().filter(|(key, _)| affected.contains(&key.tenant));
+        let mut uses: Vec<Instant> = own.map(|(_, entry)| entry.last_used()).collect();
+        if uses.is_empty() {
             return;
         }
-        let mut uses: Vec<Instant> = self.entries.values().map(|entry| entry.last_used()).collect();
         let quarter = uses.len() / 4;
         let (_, threshold, _) = uses.select_nth_unstable(quarter);
         let threshold = *threshold;
-        self.entries.retain(|_, entry| entry.last_used() > threshold);
+        self.retain(|key, entry| !affected.contains(&key.tenant) || entry.last_used() > threshold);
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&SessionKey, &Entry) -> bool) {
+        let of_tenant = &mut self.of_tenant;
+        of_tenant.clear();
+        self.entries.retain(|key, entry| {
+            let is_kept = is_kept(key, entry);
+            if is_kept {
+                *of_tenant.entry(key.tenant.clone()).or_default() += 1;
+            }
+            is_kept
+        });
     }
 }

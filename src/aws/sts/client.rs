@@ -1,6 +1,10 @@
 //! `AssumeRole`: sends the request with its external id, tag and session policy, and validates the response.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use aws_sdk_sts::{
@@ -21,18 +25,29 @@ use super::{
     session_error::SessionError,
 };
 use crate::{
-    aws::{error, service_health::ServiceHealth},
+    aws::{
+        call_budget::{BudgetRate, CallBudget},
+        error,
+        service_health::ServiceHealth,
+    },
     domain::{
         aws::{AccountId, Region, RoleArn},
         refusal::ServiceFault,
+        tenant::TenantId,
     },
-    ports::{Clock, aws::UpstreamError},
+    ports::{Clock, aws::UpstreamError, limit::AcquireError},
 };
 
 /// The maximum number of attempts to get one session.
 const ATTEMPTS: u32 = 3;
 /// The longest delay before the second attempt; the delay before the third is twice as long.
 const BACKOFF: Duration = Duration::from_millis(200);
+
+/// The budget of `AssumeRole` calls of one tenant. STS allows the service's account 600 calls a second in a
+/// Region (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>).
+const OF_TENANT: BudgetRate = BudgetRate::new(20, 200);
+/// The budget of all tenants.
+const IN_ALL: BudgetRate = BudgetRate::new(200, 400);
 
 /// The client of STS.
 pub(in crate::aws) struct Sts {
@@ -43,6 +58,7 @@ pub(in crate::aws) struct Sts {
     region: Region,
     duration: Duration,
     timeout: Duration,
+    budget: CallBudget,
 }
 
 /// The settings of the client of STS.
@@ -66,7 +82,28 @@ impl Sts {
         config: StsConfig,
     ) -> Self {
         let StsConfig { region, duration, timeout } = config;
-        Self { client, clock, health, region, duration, timeout }
+        Self {
+            client,
+            clock,
+            health,
+            region,
+            duration,
+            timeout,
+            budget: CallBudget::new("sts", OF_TENANT, IN_ALL),
+        }
+    }
+
+    /// Waits until the tenant may send an `AssumeRole`.
+    ///
+    /// # Errors
+    ///
+    /// At once, if that is after the deadline.
+    pub(in crate::aws) async fn acquire(
+        &self,
+        tenant: &TenantId,
+        deadline: Instant,
+    ) -> Result<(), AcquireError> {
+        self.budget.acquire(tenant, deadline).await
     }
 
     /// Requests a session with the narrowest policy. If the policy is too large together with the tags of the
@@ -93,6 +130,10 @@ impl Sts {
     async fn retry(&self, input: &AssumeRoleInput, policy: &str) -> Result<AssumedSession, SessionError> {
         let mut attempt = 1;
         loop {
+            let now = tokio::time::Instant::now().into_std();
+            if self.acquire(&input.tenant, now + self.timeout).await.is_err() {
+                return Err(SessionError::TooLate);
+            }
             let answer = self.send(input, policy).await;
             let is_transient = matches!(
                 answer,

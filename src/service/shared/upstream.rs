@@ -120,6 +120,9 @@ pub(in crate::service) fn read_error(error: UpstreamError, deadline: Instant) ->
             Error::Aws(AwsCallError::Unavailable { answer: Some(answer), source: None })
         }
         UpstreamError::NotSent(source) | UpstreamError::Unanswered(source) => {
+            if let Some(no_permit) = source.downcast_ref::<AcquireError>() {
+                return (*no_permit).into();
+            }
             if now() >= deadline {
                 Error::Aws(AwsCallError::DeadlineBeforeAws)
             } else {

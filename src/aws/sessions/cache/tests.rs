@@ -56,7 +56,7 @@ impl FakeSts {
 }
 
 fn sessions(sts: &Arc<FakeSts>) -> Sessions {
-    let bounds = CacheLimits { sessions: 8, idle: HOUR };
+    let bounds = CacheLimits { sessions: 8, of_tenant: 8, idle: HOUR };
     Sessions::new(Arc::clone(sts) as Arc<dyn AssumeRole>, SessionTagging::Tenant, bounds)
 }
 
@@ -167,7 +167,7 @@ async fn after_a_failed_renewal_the_old_session_is_used_to_its_end() {
 #[tokio::test(start_paused = true)]
 async fn sessions_that_began_together_are_not_renewed_together() {
     let sts = Arc::new(FakeSts::default());
-    let bounds = CacheLimits { sessions: 1_000, idle: HOUR * 2 };
+    let bounds = CacheLimits { sessions: 1_000, of_tenant: 1_000, idle: HOUR * 2 };
     let sessions = Sessions::new(Arc::clone(&sts) as Arc<dyn AssumeRole>, SessionTagging::Tenant, bounds);
     let keys: Vec<_> = (0..200).map(|n| key_of(&format!("t-{n}"), grant())).collect();
     for key in &keys {
@@ -271,6 +271,32 @@ async fn the_cache_is_bounded_and_the_oldest_sessions_go_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_subjects_of_one_tenant_do_not_displace_the_sessions_of_others() {
+    for of_tenant in [4, 100] {
+        let sts = Arc::new(FakeSts::default());
+        let bounds = CacheLimits { sessions: 8, of_tenant, idle: HOUR };
+        let sessions =
+            Sessions::new(Arc::clone(&sts) as Arc<dyn AssumeRole>, SessionTagging::Subject, bounds);
+        let quiet = [key_of("quiet", grant()), key_of("silent", grant())];
+        for key in &quiet {
+            sessions.get(key, soon()).await.unwrap();
+            advance(Duration::from_secs(1)).await;
+        }
+        for subject in 0..50 {
+            let subject = Some(Arc::from(format!("subject-{subject}")));
+            sessions.get(&SessionKey { subject, ..key_of("greedy", grant()) }, soon()).await.unwrap();
+            advance(Duration::from_millis(10)).await;
+        }
+        let before = sts.request_count();
+        for key in &quiet {
+            sessions.get(key, soon()).await.unwrap();
+        }
+        assert_eq!(sts.request_count(), before, "at most {of_tenant} of one tenant");
+        assert!(sessions.len() <= 2 + of_tenant.min(6), "{}", sessions.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unused_session_is_removed() {
     let sts = Arc::new(FakeSts::default());
     let sessions = sessions(&sts);
@@ -320,7 +346,7 @@ async fn a_session_that_aws_reports_expired_is_replaced() {
 #[tokio::test(start_paused = true)]
 async fn steady_use_needs_hardly_more_calls_than_lifetimes_require() {
     let sts = Arc::new(FakeSts { lifetime: Some(HOUR), ..FakeSts::default() });
-    let bounds = CacheLimits { sessions: 10_000, idle: HOUR };
+    let bounds = CacheLimits { sessions: 10_000, of_tenant: 10_000, idle: HOUR };
     let sessions = Sessions::new(Arc::clone(&sts) as Arc<dyn AssumeRole>, SessionTagging::Tenant, bounds);
     let keys: Vec<_> = (0..1_000).map(|n| key_of(&format!("t-{n}"), grant())).collect();
     // Each role starts at some time in the first hour, and then is used every ten seconds for two hours.
