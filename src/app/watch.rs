@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::{signal::unix::Signal, sync::mpsc};
 
 pub use self::fingerprint::Fingerprints;
+use self::fingerprint::may_hold_settings;
 use super::{background::run_in_background, reload::Reloader};
 use crate::config::{Env, Settings};
 
@@ -23,8 +24,14 @@ use crate::config::{Env, Settings};
 const DEBOUNCE: Duration = Duration::from_millis(250);
 /// The symbolic link that Kubernetes replaces when it changes mounted files.
 const KUBERNETES_LINK: &str = "..data";
-/// The extensions of files that may contain settings.
-const SETTINGS_EXTENSIONS: [&str; 2] = ["toml", "cedar"];
+/// How often the files are compared with what was read. File system events do not tell of every way in which a
+/// file can come to be, for example of a replaced folder or link.
+const COMPARE_INTERVAL: Duration = Duration::from_secs(2);
+/// In how many of these comparisons one reads the contents.
+const CONTENT_EVERY: u32 = 5;
+
+/// The gauge of folders that could not be watched.
+const UNWATCHED: &str = "logkey_settings_unwatched_folders";
 
 /// Watches the folders of the settings files.
 struct Watch {
@@ -45,6 +52,7 @@ pub async fn reload_on_change(
 ) {
     let mut watch = Watch::new();
     watch.watch_folders(initial.files());
+    let mut baseline = initial.clone();
     // The start takes time, and the files were not watched meanwhile.
     let mut changed_during_start = run_in_background(move || initial.changed()).await.unwrap_or(true);
     loop {
@@ -54,17 +62,49 @@ pub async fn reload_on_change(
             tokio::select! {
                 signal = hangup.recv() => if signal.is_none() { return },
                 () = watch.changed() => tracing::info!("settings files changed"),
+                () = differ_from(&mut baseline) => {
+                    watch.wait_until_stable().await;
+                    tracing::info!("settings files differ from what was read");
+                }
             }
         }
-        let (path, variables) = (config.clone(), Arc::clone(&env));
-        let Some(settings) = run_in_background(move || Settings::load(&path, &*variables)).await else {
+        let (path, variables, files) = (config.clone(), Arc::clone(&env), baseline.files().to_vec());
+        // The fingerprints come first, so that a change during the read is found.
+        let loaded = run_in_background(move || {
+            let before = Fingerprints::of(files);
+            (Settings::load(&path, &*variables), before)
+        });
+        let Some((settings, before)) = loaded.await else {
             tracing::error!("the settings could not be read; the service keeps the current snapshot");
             continue;
         };
         if let Ok(Settings { files, .. }) = &settings {
             watch.watch_folders(files);
+            baseline = before.with_files(files.clone());
+        } else {
+            baseline = before;
         }
         reloader.reload(settings).await;
+    }
+}
+
+/// Returns when the files differ from these fingerprints.
+async fn differ_from(baseline: &mut Fingerprints) {
+    let mut comparisons: u32 = 0;
+    loop {
+        tokio::time::sleep(COMPARE_INTERVAL).await;
+        comparisons = comparisons.wrapping_add(1);
+        let reads_content = comparisons.is_multiple_of(CONTENT_EVERY);
+        let mut compared = baseline.clone();
+        let compared = run_in_background(move || {
+            let differs = compared.changed() || (reads_content && compared.content_changed());
+            (differs, compared)
+        });
+        let Some((differs, compared)) = compared.await else { continue };
+        *baseline = compared;
+        if differs {
+            return;
+        }
     }
 }
 
@@ -83,7 +123,7 @@ impl Watch {
             }
         };
         let watcher = notify::recommended_watcher(on_event).inspect_err(
-            |error| tracing::warn!(%error, "settings files are not watched: send SIGHUP after a change"),
+            |error| tracing::warn!(%error, "settings files are not watched; changes are found within a few seconds all the same"),
         );
         Self { watcher: watcher.ok(), folders: BTreeSet::new(), files, changes }
     }
@@ -91,7 +131,15 @@ impl Watch {
     /// Watches the folders of these files, because a watch on a file ends when the file is replaced. A path
     /// that is a folder is watched itself.
     fn watch_folders(&mut self, files: &[PathBuf]) {
-        let Some(watcher) = &mut self.watcher else { return };
+        let Some(watcher) = &mut self.watcher else {
+            metrics::gauge!(UNWATCHED).set(1.0);
+            return;
+        };
+        // A folder that was replaced has to be watched again under the same name.
+        for folder in mem::take(&mut self.folders) {
+            let _ = watcher.unwatch(&folder);
+        }
+        let mut unwatched = 0.0;
         let mut names = BTreeSet::new();
         for file in files {
             let folder = if file.is_dir() { Some(file.as_path()) } else { file.parent() };
@@ -104,12 +152,16 @@ impl Watch {
             }
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
                 Ok(()) => drop(self.folders.insert(folder.to_owned())),
-                Err(error) => tracing::warn!(
-                    folder = %folder.display(), %error,
-                    "a folder of settings files is not watched: send SIGHUP after a change"
-                ),
+                Err(error) => {
+                    unwatched += 1.0;
+                    tracing::warn!(
+                        folder = %folder.display(), %error,
+                        "a folder of settings files is not watched; changes are found within a few seconds all the same"
+                    );
+                }
             }
         }
+        metrics::gauge!(UNWATCHED).set(unwatched);
         *self.files.lock() = names;
     }
 
@@ -118,6 +170,11 @@ impl Watch {
         if self.changes.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
+        self.wait_until_stable().await;
+    }
+
+    /// Returns when files have stayed unchanged for [`DEBOUNCE`].
+    async fn wait_until_stable(&mut self) {
         while let Ok(Some(())) = tokio::time::timeout(DEBOUNCE, self.changes.recv()).await {}
     }
 }
@@ -133,11 +190,10 @@ fn is_relevant(event: &Event, watched: &BTreeSet<PathBuf>) -> bool {
         | EventKind::Remove(_)
         | EventKind::Other => true,
     };
-    let may_hold_settings = |path: &PathBuf| {
-        let extension = path.extension().and_then(|extension| extension.to_str());
+    let concerns_settings = |path: &PathBuf| {
         watched.contains(path)
-            || extension.is_some_and(|extension| SETTINGS_EXTENSIONS.contains(&extension))
+            || may_hold_settings(path)
             || path.file_name().is_some_and(|name| name == KUBERNETES_LINK)
     };
-    is_change && event.paths.iter().any(may_hold_settings)
+    is_change && event.paths.iter().any(concerns_settings)
 }
