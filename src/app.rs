@@ -5,6 +5,7 @@ mod admin_port;
 mod background;
 mod build_snapshot;
 mod clock;
+pub mod descriptors;
 mod error;
 mod limits;
 mod maintenance;

@@ -25,7 +25,8 @@ pub use self::{
         RecordedOutcome, SignedTree,
     },
     auth::{
-        Authenticate, AuthnError, Authorize, ConfigSnapshot, IssuerReadiness, SnapshotSource, TenantDirectory,
+        Authenticate, AuthnError, Authorize, ConfigSnapshot, IssuerReadiness, SnapshotSource, StreamToken,
+        TenantDirectory,
     },
     aws::{
         Acknowledgement, AwsResponse, KeyAssociations, Keys, LogGroup, LogGroupPage, LogGroups, Roles,

@@ -11,7 +11,7 @@ use tokio::{
 use super::config_file::ConfigFile;
 use crate::{
     app::{
-        AdminPort, App, Listeners, telemetry,
+        AdminPort, App, Listeners, descriptors, telemetry,
         watch::{self, Fingerprints},
     },
     config::{ProcessEnv, Settings, join_diagnostics},
@@ -46,12 +46,14 @@ pub(super) async fn run(args: ServeArgs) -> ExitCode {
     }
 }
 
-async fn serve(settings: Settings, config: PathBuf) -> Result<(), Box<dyn Error>> {
+async fn serve(mut settings: Settings, config: PathBuf) -> Result<(), Box<dyn Error>> {
     let fingerprints = Fingerprints::of(settings.files.clone());
     let metrics = telemetry::init(&settings.telemetry)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
+    let connections = &mut settings.server.grpc.connections;
+    *connections = descriptors::reserve(*connections)?;
     // Handle signals before any log line announces the service.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let hangup = signal(SignalKind::hangup())?;

@@ -297,6 +297,12 @@ impl Action {
     pub fn is_mutation(self) -> bool {
         matches!(self, Self::AssociateKmsKey | Self::DisassociateKmsKey)
     }
+
+    /// Whether the response is a stream, which can outlast what was checked when it was opened.
+    #[must_use]
+    pub fn is_stream(self) -> bool {
+        matches!(self, Self::WatchAuditEvents | Self::WatchBulkAssociation)
+    }
 }
 
 impl fmt::Display for Action {

@@ -1,6 +1,6 @@
 //! Authentication, tenants and policy, combined in a snapshot of the configuration.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -32,6 +32,21 @@ pub trait Authenticate: Send + Sync + 'static {
 
     /// The state of the issuers' keys.
     fn readiness(&self) -> IssuerReadiness;
+}
+
+/// The token of an open stream, to verify it again while the stream is open. Its `Debug` shows nothing of it.
+#[derive(Clone)]
+pub struct StreamToken {
+    /// The token as the client sent it.
+    pub unverified_token: Arc<str>,
+    /// The client certificate that TLS verified, if any.
+    pub certificate: Option<CertificateThumbprint>,
+}
+
+impl fmt::Debug for StreamToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamToken").finish_non_exhaustive()
+    }
 }
 
 /// The state of the issuers' keys.

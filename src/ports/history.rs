@@ -29,6 +29,9 @@ pub trait KeyHistoryReader: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<KeyRecord>, Unavailable>;
 
+    /// The time of the newest fact about a resource of this location. `None` if there is none.
+    async fn newest(&self, location: &Location) -> Result<Option<Timestamp>, Unavailable>;
+
     /// The scans of these locations, in no particular order. A location without a scan is omitted.
     async fn scans(&self, locations: &[Location]) -> Result<Vec<Scan>, Unavailable>;
 }

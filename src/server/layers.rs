@@ -10,6 +10,7 @@ mod error_normalizer;
 mod load_shed;
 mod log_sampler;
 mod middleware;
+mod open_calls;
 mod quota;
 mod rejection;
 pub(super) mod stack;

@@ -11,7 +11,7 @@ use super::{
     config::Config,
     grpc::handler::GrpcHandler,
     health::ReadinessHealth,
-    layers::stack::{LayerPorts, call_stack},
+    layers::stack::{LayerPorts, call_stack, open_stack},
     message_limits::{MAX_BULK_MESSAGE, MAX_MESSAGE},
 };
 use crate::proto::{
@@ -34,6 +34,9 @@ pub(super) fn descriptors() -> Result<DescriptorPool, DescriptorError> {
     }
     Ok(pool)
 }
+
+/// The longest message without a token, in bytes: the name of a service or of a symbol.
+const MAX_OPEN_MESSAGE: usize = 4 * 1024;
 
 /// Builds every service. It fails only if the compiled descriptors are unusable.
 pub(super) fn routes(
@@ -67,8 +70,9 @@ pub(super) fn routes(
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
     let guarded = call_stack(ports, config.max_in_flight);
+    let open = open_stack();
     // Outside the guarded stack: a probe has no token.
-    let mut routes = Routes::new(health)
+    let mut routes = Routes::new(open.named_layer(health.max_decoding_message_size(MAX_OPEN_MESSAGE)))
         .add_service(guarded.named_layer(associations))
         .add_service(guarded.named_layer(audit))
         .add_service(guarded.named_layer(bulk))
@@ -83,7 +87,9 @@ pub(super) fn routes(
                 // Some clients decode error details by reflection.
                 .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         };
-        routes = routes.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
+        let v1 = reflection().build_v1()?.max_decoding_message_size(MAX_OPEN_MESSAGE);
+        let v1alpha = reflection().build_v1alpha()?.max_decoding_message_size(MAX_OPEN_MESSAGE);
+        routes = routes.add_service(open.named_layer(v1)).add_service(open.named_layer(v1alpha));
     }
     Ok(routes)
 }

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
+    audit::error::ReadError,
     error::{AccessError, Error},
     shared::{audit_context::AuditContext, lease::Lease, resolve},
     state::{Dependencies, ServiceState},
@@ -19,7 +20,7 @@ use crate::{
         principal::{Principal, Scope},
         tenant::Tenant,
     },
-    ports::{ConfigSnapshot, limit::Priority},
+    ports::{Authenticate, AuthnError, ConfigSnapshot, StreamToken, limit::Priority},
 };
 
 /// One call, its caller, and the snapshot and audit event that belong to it.
@@ -34,6 +35,8 @@ pub struct Context {
     tenant: Option<Arc<Tenant>>,
     /// The lease of the bulk job that the call belongs to.
     lease: Option<Arc<Lease>>,
+    /// The caller's token, if the call opens a stream.
+    token: Option<StreamToken>,
 }
 
 // === impl Context ===
@@ -49,7 +52,13 @@ impl Context {
         caller: Arc<Principal>,
     ) -> Self {
         let audit = AuditContext::new(&state.ports, &call, &caller);
-        Self { state, call, caller, audit, snapshot, tenant: None, lease: None }
+        Self { state, call, caller, audit, snapshot, tenant: None, lease: None, token: None }
+    }
+
+    /// The same call with the token that opens its stream.
+    #[must_use]
+    pub fn with_token(self, token: Option<StreamToken>) -> Self {
+        Self { token, ..self }
     }
 
     /// Creates a context with the current snapshot.
@@ -81,9 +90,40 @@ impl Context {
         lease.map_or(self.call.deadline, |until| until.min(self.call.deadline))
     }
 
-    /// The same call with the current snapshot. For streams, which outlive reloads.
-    pub(super) fn refreshed(&self) -> Self {
-        Self { snapshot: self.ports().rules.current(), tenant: None, ..self.clone() }
+    /// The same call with the current snapshot, if its token would still open it: the token is verified again
+    /// with the current issuers, keys and tenants. For streams, which outlive all of them.
+    pub(super) async fn reverified(&self) -> Result<Self, Error> {
+        let snapshot = self.ports().rules.current();
+        let mut caller = Arc::clone(&self.caller);
+        if let Some(StreamToken { unverified_token, certificate }) = &self.token {
+            let verified = snapshot.authn().authenticate(unverified_token, certificate.as_ref()).await;
+            let verified = verified.map_err(|error| match error {
+                AuthnError::Expired { .. } => ReadError::TokenExpired,
+                AuthnError::Refused { .. } => ReadError::TokenInvalid,
+                AuthnError::Unavailable { .. } => ReadError::TokenNotVerifiable,
+            })?;
+            caller = self.with_same_delegation(verified, snapshot.authn())?;
+            if caller.tenant != self.caller.tenant {
+                return Err(ReadError::TokenInvalid.into());
+            }
+        }
+        Ok(Self { snapshot, caller, tenant: None, ..self.clone() })
+    }
+
+    /// The caller with the person for whom it opened the stream, if its issuer may still name that person.
+    fn with_same_delegation(
+        &self,
+        verified: Arc<Principal>,
+        authn: &dyn Authenticate,
+    ) -> Result<Arc<Principal>, ReadError> {
+        match (&self.caller.delegation, &verified.delegation) {
+            (opened, now) if opened == now => Ok(verified),
+            (Some(asserted), None) if authn.may_assert_user(&verified.issuer) => {
+                let delegation = Some(asserted.clone());
+                Ok(Arc::new(Principal { delegation, ..Principal::clone(&verified) }))
+            }
+            (Some(_) | None, _) => Err(ReadError::TokenInvalid),
+        }
     }
 
     pub(super) fn ports(&self) -> &Dependencies {

@@ -1,6 +1,8 @@
 //! The parts that several use cases share.
 
 pub(super) mod audit_context;
+pub(super) mod fact_clock;
+pub(super) mod fair_reads;
 pub(super) mod key_health;
 pub(super) mod keyed_mutex;
 pub(super) mod lease;

@@ -6,11 +6,19 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     queries::page_keys::PageTokens,
-    shared::{keyed_mutex::KeyedMutex, observation_buffer::ObservationBuffer},
+    shared::{
+        fact_clock::FactClock, fair_reads::FairReads, keyed_mutex::KeyedMutex,
+        observation_buffer::ObservationBuffer,
+    },
     usage::scan_registry::ScanRegistry,
 };
 use crate::{
-    domain::{association::Resource, audit::EventId, idempotency::IdempotencyKey},
+    domain::{
+        association::{Location, Resource},
+        audit::EventId,
+        idempotency::IdempotencyKey,
+        time::Timestamp,
+    },
     ports::{
         AuditLog, Clock, IdempotencyStore, KeyAssociations, KeyHistoryReader, KeyHistoryWriter, Keys,
         LogGroups, PendingChanges, Queries, QuotaDiscovery, Roles, SnapshotSource, TenantQuota, Unavailable,
@@ -67,6 +75,10 @@ pub struct ServiceState {
     /// Serializes the reconciliation of one change.
     pub(super) reconciliation_locks: KeyedMutex<EventId>,
     pub(super) observations: ObservationBuffer,
+    /// The time of facts about keys.
+    pub(super) facts: FactClock,
+    /// Shares the long reads of the store among the tenants.
+    pub(super) reads: FairReads,
     pub(super) scans: ScanRegistry,
 }
 
@@ -82,8 +94,15 @@ impl ServiceState {
             request_locks: KeyedMutex::default(),
             reconciliation_locks: KeyedMutex::default(),
             observations: ObservationBuffer::default(),
+            facts: FactClock::default(),
+            reads: FairReads::default(),
             scans: ScanRegistry::default(),
         })
+    }
+
+    /// A time for a fact about this location: later than every fact about it that is known.
+    pub(super) async fn fact_time(&self, location: &Location) -> Timestamp {
+        self.facts.now_in(location, &*self.ports.clock, &*self.ports.history).await
     }
 
     /// Stores buffered key observations for as long as the service runs. Never returns.

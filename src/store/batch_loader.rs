@@ -19,6 +19,7 @@ use crate::{
         association::{Location, Resource},
         error_chain::error_chain,
         history::{KeyRecord, Scan},
+        time::Timestamp,
     },
     ports::{KeyHistoryReader, Unavailable},
 };
@@ -119,6 +120,10 @@ impl KeyHistoryReader for BatchedKeyHistory {
         limit: u32,
     ) -> Result<Vec<KeyRecord>, Unavailable> {
         self.history.resources_with_key(key, after, limit).await
+    }
+
+    async fn newest(&self, location: &Location) -> Result<Option<Timestamp>, Unavailable> {
+        self.history.newest(location).await
     }
 
     async fn scans(&self, locations: &[Location]) -> Result<Vec<Scan>, Unavailable> {

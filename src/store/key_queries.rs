@@ -1,7 +1,7 @@
 //! Reads key records and scans. The databases differ only in how they split a list of resources into rows.
 
 use super::{
-    columns::corrupt_row,
+    columns::{Columns as _, corrupt_row},
     database::{Database, Param},
     key_rows::{ResourceKey, merge_rows, to_scan},
 };
@@ -10,6 +10,7 @@ use crate::{
         arn::KmsKeyArn,
         association::{Location, Resource},
         history::{KeyRecord, Scan},
+        time::Timestamp,
     },
     ports::Unavailable,
 };
@@ -63,6 +64,8 @@ WHERE (k.account, k.region, k.log_group) > ($2, $3, $4)
 ORDER BY k.account, k.region, k.log_group LIMIT $5"
 );
 
+const NEWEST_SQL: &str = "SELECT max(seen) FROM association WHERE account = $1 AND region = $2";
+
 /// The records of these resources, by the statement [`records_sql`].
 pub(super) async fn records<D: Database>(
     database: &D,
@@ -85,6 +88,17 @@ pub(super) async fn resources_with_key(
     let params: [Param<'_>; 5] =
         [key.as_str().into(), account.into(), region.into(), log_group.into(), i64::from(limit).into()];
     merge_rows(&database.rows(RESOURCES_SQL, &params).await?)
+}
+
+/// The time of the newest fact about a resource of this location.
+pub(super) async fn newest(
+    database: &impl Database,
+    location: &Location,
+) -> Result<Option<Timestamp>, Unavailable> {
+    let params: [Param<'_>; 2] = [location.account.as_str().into(), location.region.as_str().into()];
+    let rows = database.rows(NEWEST_SQL, &params).await?;
+    let newest = rows.first().map(|row| row.number(0)).transpose()?.flatten();
+    Ok(newest.map(Timestamp::from_micros))
 }
 
 /// The scans of these locations, by the statement [`scans_sql`].

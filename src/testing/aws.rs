@@ -65,6 +65,18 @@ impl FakeAws {
         Self { groups: Mutex::new(groups), ..Self::default() }
     }
 
+    /// Sets the key of a log group, as another tool does.
+    ///
+    /// # Panics
+    ///
+    /// If the key is not an ARN.
+    pub fn set_key(&self, name: &str, key: Option<&str>) {
+        let key = key.map(|key| key.parse().unwrap());
+        self.groups.lock().iter_mut().filter(|group| group.name.as_str() == name).for_each(|group| {
+            group.key.clone_from(&key);
+        });
+    }
+
     /// Fails the next change with this error. Several calls queue their errors.
     ///
     /// # Panics

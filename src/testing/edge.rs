@@ -327,6 +327,15 @@ impl PendingChanges for FakeAudit {
 // === impl FakeClock ===
 
 impl FakeClock {
+    /// Sets the clock back.
+    ///
+    /// # Panics
+    ///
+    /// If `by` does not fit into 64 bits of microseconds.
+    pub fn set_back(&self, by: Duration) {
+        self.0.fetch_sub(i64::try_from(by.as_micros()).unwrap(), SeqCst);
+    }
+
     /// Advances the clock.
     ///
     /// # Panics

@@ -117,6 +117,13 @@ impl KeyHistoryReader for FakeHistory {
         Ok(rest.take(usize::try_from(limit).unwrap()).cloned().collect())
     }
 
+    async fn newest(&self, location: &Location) -> Result<Option<Timestamp>, Unavailable> {
+        self.check_available()?;
+        let all = self.records.lock();
+        let there = all.iter().filter(|record| record.resource.location == *location);
+        Ok(there.map(|record| record.observed_at).max())
+    }
+
     async fn scans(&self, locations: &[Location]) -> Result<Vec<Scan>, Unavailable> {
         self.check_available()?;
         let all = self.scans.lock();

@@ -62,7 +62,7 @@ async fn a_former_key_protects_data_until_the_retention_ends() {
     assert_eq!((used.verdict(), names(&used)), (DeletionVerdict::InUse, vec!["/payments/week"]));
     assert!(used.uses[0].in_use && used.safe_after.is_none());
     assert_eq!((used.uses[0].source(), used.key_health()), (Source::Live, KeyHealth::Usable));
-    assert!(used.coverage.contains("all 4 log groups were read"), "{}", used.coverage);
+    assert!(used.coverage.contains("all log groups were read"), "{}", used.coverage);
     assert!(used.known_as_of.is_some());
 
     let changed = caller.associate("/payments/week", &key("next")).await.unwrap();
@@ -250,7 +250,7 @@ async fn the_usage_scan_reads_every_log_group_of_an_account() {
     let message = GetKeyUsageRequest { kms_key_id: arn, page_size: 500, ..Default::default() };
     let first = send(&caller, message).await.unwrap();
     assert_eq!((first.uses.len(), first.verdict()), (500, DeletionVerdict::InUse));
-    assert!(first.coverage.contains("all 1200 log groups were read"), "{}", first.coverage);
+    assert!(first.coverage.contains("all log groups were read"), "{}", first.coverage);
     service.stop().await;
 }
 

@@ -2,7 +2,9 @@
 
 mod audited;
 mod credentials;
+mod memory;
 mod other_writers;
+mod page_tokens;
 mod watching;
 
 use std::{

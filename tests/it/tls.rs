@@ -76,30 +76,35 @@ async fn only_tls_1_2_and_1_3_are_accepted() {
 }
 
 #[tokio::test]
-async fn certificates_and_authorities_change_and_connections_survive() {
+async fn certificates_and_authorities_change_and_old_client_certificates_end() {
     let (before, after, folder) = (Authority::new(), Authority::new(), tempfile::tempdir().unwrap());
     let settings = before.settings(folder.path(), "required");
     let service = Box::pin(Plan::default().settings(&settings).start()).await;
     let token = service.issuer.token("payments", ALL);
     let (old, new) = (before.client("old.test"), after.client("new.test"));
-    // This client trusts only the old authority and presents its certificate. If it had to reconnect after
-    // the change, each side would reject the other.
+    // This client trusts only the old authority and presents its certificate. Its connection ends with the
+    // change, and then each side rejects the other.
     let existing = Caller::new(before.channel(&service, Some(&old)), &token);
     existing.who_am_i().await.unwrap();
 
     after.settings(folder.path(), "required");
     service.reload(&(tenant("payments", PAYMENTS, LIMITS) + &tenant("orders", ORDERS, LIMITS))).await;
 
-    existing.who_am_i().await.unwrap();
-    Caller::new(after.channel(&service, Some(&new)), &token).who_am_i().await.unwrap();
+    existing.who_am_i().await.unwrap_err();
+    let trusted = Caller::new(after.channel(&service, Some(&new)), &token);
+    trusted.who_am_i().await.unwrap();
     Caller::new(before.channel(&service, Some(&old)), &token).who_am_i().await.unwrap_err();
     Caller::new(after.channel(&service, Some(&old)), &token).who_am_i().await.unwrap_err();
-    existing.who_am_i().await.unwrap();
 
     // A certificate without its key is rejected, and the previous one stays in use.
     std::fs::write(folder.path().join("server.key"), "no key").unwrap();
     service.reload(&tenant("payments", PAYMENTS, LIMITS)).await;
     Caller::new(after.channel(&service, Some(&new)), &token).who_am_i().await.unwrap();
+
+    // A connection survives a new certificate of the server if the authority of its client stays.
+    after.settings(folder.path(), "required");
+    service.reload(&tenant("payments", PAYMENTS, LIMITS)).await;
+    trusted.who_am_i().await.unwrap();
     service.stop().await;
 }
 

@@ -39,7 +39,8 @@ impl AuditService for GrpcHandler {
         let (filter, after) = self.parse_request(&caller, convert::watch_audit(message))?;
         let Caller { call, principal, .. } = &caller;
         // By the current snapshot: a stream outlives reloads.
-        let cx = Context::current(&self.state, Arc::clone(call), Arc::clone(principal));
+        let cx = Context::current(&self.state, Arc::clone(call), Arc::clone(principal))
+            .with_token(caller.token.clone());
         let watched = self.audit.watch(cx, filter, after, self.stopping.clone()).await;
         let (watched, call) = (watched.map_err(caller.status())?, Arc::clone(call));
         let responses = watched.map(move |batch| match batch {

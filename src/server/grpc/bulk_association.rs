@@ -142,7 +142,8 @@ impl BulkAssociationService for GrpcHandler {
         let id = self.parse_request(&caller, convert::bulk::job_id(&message.id))?;
         let Caller { call, principal, .. } = &caller;
         // By the current snapshot: a stream outlives reloads.
-        let cx = Context::current(&self.state, Arc::clone(call), Arc::clone(principal));
+        let cx = Context::current(&self.state, Arc::clone(call), Arc::clone(principal))
+            .with_token(caller.token.clone());
         let watched = self.fleet.watch(cx, id, self.stopping.clone()).await;
         let (watched, call) = (watched.map_err(caller.status())?, Arc::clone(call));
         let responses = watched.map(move |job| match job {

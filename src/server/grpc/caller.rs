@@ -6,7 +6,7 @@ use http::Extensions;
 
 use crate::{
     domain::{call::Call, principal::Principal},
-    ports::ConfigSnapshot,
+    ports::{ConfigSnapshot, StreamToken},
 };
 
 /// The call, who makes it, and the snapshot that the whole call uses.
@@ -15,6 +15,8 @@ pub(in crate::server) struct Caller {
     pub(in crate::server) call: Arc<Call>,
     pub(in crate::server) principal: Arc<Principal>,
     pub(in crate::server) snapshot: Arc<dyn ConfigSnapshot>,
+    /// The token, if the call opens a stream.
+    pub(in crate::server) token: Option<StreamToken>,
 }
 
 // === impl Caller ===
@@ -26,6 +28,7 @@ impl Caller {
             call: Arc::clone(extensions.get::<Arc<Call>>()?),
             principal: Arc::clone(extensions.get::<Arc<Principal>>()?),
             snapshot: Arc::clone(extensions.get::<Arc<dyn ConfigSnapshot>>()?),
+            token: extensions.get::<StreamToken>().cloned(),
         })
     }
 }

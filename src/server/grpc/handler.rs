@@ -42,8 +42,9 @@ impl GrpcHandler {
 
     /// The context of a use case, over the snapshot that was in effect when the call began.
     pub(super) fn context(&self, caller: &Caller) -> Context {
-        let Caller { call, principal, snapshot } = caller;
-        Context::new(Arc::clone(&self.state), Arc::clone(snapshot), Arc::clone(call), Arc::clone(principal))
+        let Caller { call, principal, snapshot, token } = caller;
+        let (state, snapshot) = (Arc::clone(&self.state), Arc::clone(snapshot));
+        Context::new(state, snapshot, Arc::clone(call), Arc::clone(principal)).with_token(token.clone())
     }
 
     /// Returns the parsed request, or records the rejection and returns its status.

@@ -4,19 +4,16 @@
 //! It does not lock out valid callers behind the same address: a cached token bypasses the throttle, and one
 //! verification in eight is always allowed.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use metrics::counter;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::limit::gcra::{Gcra, Rate};
+use crate::{
+    limit::gcra::{Gcra, Rate},
+    server::transport::source::ip_network,
+};
 
 /// The invalid tokens per second that one address may send in the long run.
 const PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(49);
@@ -49,7 +46,7 @@ impl AuthFailureThrottle {
     pub(super) fn try_acquire(&self, source: IpAddr) -> Result<(), Duration> {
         let now = Instant::now();
         let failures = self.0.lock();
-        let Some(own) = failures.by_source.get(&ip_prefix(source)).or(failures.others.as_ref()) else {
+        let Some(own) = failures.by_source.get(&ip_network(source)).or(failures.others.as_ref()) else {
             return Ok(());
         };
         let (left, reset) = (own.remaining(now, failure_rate()), own.reset(now, failure_rate()));
@@ -65,13 +62,13 @@ impl AuthFailureThrottle {
     pub(super) fn record_failure(&self, source: IpAddr) {
         let now = Instant::now();
         let mut failures = self.0.lock();
-        if failures.by_source.len() >= MAX_TRACKED && !failures.by_source.contains_key(&ip_prefix(source)) {
+        if failures.by_source.len() >= MAX_TRACKED && !failures.by_source.contains_key(&ip_network(source)) {
             failures.by_source.retain(|_, own| !own.is_full(now));
         }
         let own = if failures.by_source.len() < MAX_TRACKED
-            || failures.by_source.contains_key(&ip_prefix(source))
+            || failures.by_source.contains_key(&ip_network(source))
         {
-            failures.by_source.entry(ip_prefix(source)).or_insert_with(|| Gcra::full(now))
+            failures.by_source.entry(ip_network(source)).or_insert_with(|| Gcra::full(now))
         } else {
             failures.others.get_or_insert_with(|| Gcra::full(now))
         };
@@ -82,14 +79,6 @@ impl AuthFailureThrottle {
 
 fn failure_rate() -> Rate {
     Rate::new(PER_SECOND, BURST)
-}
-
-/// The address to count by: a single caller can use a whole IPv6 /64.
-fn ip_prefix(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
-    }
 }
 
 #[cfg(test)]

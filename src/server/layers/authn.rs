@@ -19,7 +19,7 @@ use crate::{
         call::Call,
         principal::{CertificateThumbprint, Principal},
     },
-    ports::{Authenticate, AuthnError, SnapshotSource},
+    ports::{Authenticate, AuthnError, SnapshotSource, StreamToken},
     server::{
         grpc::status::{self, EdgeRefusal},
         transport::connection::Peer,
@@ -61,6 +61,10 @@ impl Middleware for Authn {
         let refusal = match bearer(request.headers()) {
             _ if metadata_size(request.headers()) > MAX_METADATA => too_large(),
             Ok(unverified) => {
+                let token = call
+                    .action
+                    .is_stream()
+                    .then(|| StreamToken { unverified_token: unverified.into(), certificate });
                 match self.authenticate(snapshot.authn(), &call, unverified, certificate.as_ref()).await {
                     Ok(verified) => {
                         let delegated =
@@ -72,7 +76,13 @@ impl Middleware for Authn {
                                 return Ok(status::from_refusal(&call, &refusal).into_http());
                             }
                         };
+                        if let Some(peer) = request.extensions().get::<Peer>() {
+                            peer.connection.set_authenticated();
+                        }
                         request.headers_mut().remove(AUTHORIZATION);
+                        if let Some(token) = token {
+                            request.extensions_mut().insert(token);
+                        }
                         request.extensions_mut().insert(principal);
                         request.extensions_mut().insert(snapshot);
                         return next.call(request).await;

@@ -34,7 +34,7 @@ pub(in crate::server) struct Quota {
 
 impl Middleware for Quota {
     async fn run<S: Next>(self, request: Request<Body>, mut next: S) -> Result<Response<Body>, S::Error> {
-        let Some(Caller { call, principal, snapshot }) = Caller::of(request.extensions()) else {
+        let Some(Caller { call, principal, snapshot, token: _ }) = Caller::of(request.extensions()) else {
             return Ok(status::missing_extension().into_http());
         };
         let Some(tenant) = snapshot.tenants().find(&principal.tenant) else {

@@ -20,6 +20,7 @@ use super::{
     error_normalizer::NormalizeErrors,
     load_shed::LoadShed,
     middleware::MiddlewareLayer,
+    open_calls::OpenCalls,
     quota::Quota,
     rejection::RejectionLog,
     trace::Trace,
@@ -66,6 +67,15 @@ pub(in crate::server) type CallStack = ServiceBuilder<
         >,
     >,
 >;
+
+/// The layers of the calls that need no token: health probes and reflection.
+pub(in crate::server) type OpenStack = ServiceBuilder<Stack<MiddlewareLayer<OpenCalls>, Identity>>;
+
+/// Builds the layers of the calls that need no token; they follow those of [`request_stack`].
+pub(in crate::server) fn open_stack() -> OpenStack {
+    // Without a token there is no tenant to count for, so these calls have their own bounds.
+    ServiceBuilder::new().layer(MiddlewareLayer(OpenCalls::default()))
+}
 
 /// Builds the layers of every request, also of health probes and reflection.
 pub(in crate::server) fn request_stack(

@@ -6,7 +6,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
-    time::{sleep, timeout},
+    time::{interval, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
@@ -14,13 +14,16 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::{
     connection::Connection,
     connection_limits::{ConnectionLimiter, PendingConnection},
-    tls::Tls,
+    tls::{LoadedTls, Tls},
 };
 
 /// The capacity of the queue of connections that are ready for HTTP.
 const READY_QUEUE: usize = 64;
 /// The delay after a failed `accept`, for example without free file descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+
+/// How often the client certificates of open connections are verified again, because certificates expire.
+const CERTIFICATE_RECHECK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// `EMFILE` and `ENFILE`: the process or the system has no free file descriptors.
 const EMFILE_ERRORS: [i32; 2] = [24, 23];
@@ -50,14 +53,21 @@ pub(in crate::server) fn connections(
 }
 
 async fn accept(listener: TcpListener, acceptor: Acceptor) {
+    let mut recheck = interval(CERTIFICATE_RECHECK_INTERVAL);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            _ = recheck.tick() => {
+                if let Some(tls) = &acceptor.tls {
+                    tls.close_unverified();
+                }
+                continue;
+            }
             () = acceptor.ready.closed() => return,
         };
         match accepted {
             Ok((stream, address)) => {
-                let pending = acceptor.limits.register();
+                let pending = acceptor.limits.register(address.ip());
                 tokio::spawn(acceptor.clone().handshake(stream, address, pending));
             }
             Err(error) => {
@@ -78,12 +88,13 @@ async fn accept(listener: TcpListener, acceptor: Acceptor) {
 
 impl Acceptor {
     /// Waits until the connection is ready, and passes it on. Until then, a newer connection can displace it.
-    async fn handshake(self, stream: TcpStream, address: SocketAddr, mut pending: PendingConnection) {
+    async fn handshake(self, stream: TcpStream, address: SocketAddr, pending: PendingConnection) {
         set_nodelay(&stream);
         let opening = self.limits.preface_timeout();
+        let tls = self.tls.as_ref().map(|tls| tls.current());
         let opened = tokio::select! {
-            opened = timeout(opening, accept_tls(stream, self.tls)) => opened,
-            _ = &mut pending.displaced => return,
+            opened = timeout(opening, accept_tls(stream, tls.as_deref())) => opened,
+            () = pending.displaced.cancelled() => return,
             () = self.ready.closed() => return,
         };
         let stream = match opened {
@@ -96,10 +107,16 @@ impl Acceptor {
                 return tracing::debug!(peer = %address, "the first byte or the TLS handshake of a connection took too long");
             }
         };
-        if let Some(permit) = pending.admit(address.ip()) {
+        if let Some(permit) = pending.admit() {
             let connection = match stream {
                 AcceptedStream::Plain(stream) => Connection::plain(stream, address, permit, opening),
-                AcceptedStream::Tls(stream) => Connection::tls(*stream, address, permit, opening),
+                AcceptedStream::Tls(stream) => {
+                    if let (Some(tls), Some(verified_by)) = (&self.tls, &tls) {
+                        let (_, session) = stream.get_ref();
+                        tls.track(&permit, session.peer_certificates(), verified_by);
+                    }
+                    Connection::tls(*stream, address, permit, opening)
+                }
             };
             drop(self.ready.send(connection).await);
         }
@@ -107,12 +124,12 @@ impl Acceptor {
 }
 
 /// Waits for the first byte, and with TLS for the handshake. Returns `None` if the peer disconnects before.
-async fn accept_tls(stream: TcpStream, tls: Option<Arc<Tls>>) -> io::Result<Option<AcceptedStream>> {
+async fn accept_tls(stream: TcpStream, tls: Option<&LoadedTls>) -> io::Result<Option<AcceptedStream>> {
     if stream.peek(&mut [0]).await? == 0 {
         return Ok(None);
     }
     let Some(tls) = tls else { return Ok(Some(AcceptedStream::Plain(stream))) };
-    let stream = TlsAcceptor::from(tls.current()).accept(stream).await?;
+    let stream = TlsAcceptor::from(Arc::clone(&tls.server)).accept(stream).await?;
     Ok(Some(AcceptedStream::Tls(Box::new(stream))))
 }
 

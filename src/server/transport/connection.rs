@@ -5,6 +5,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -16,7 +17,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::{DropGuard, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 use super::{
@@ -28,6 +29,10 @@ use crate::domain::principal::CertificateThumbprint;
 /// How long the server reads on after GOAWAY. If it closed at once, a TCP reset could overtake the GOAWAY.
 const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// The most that a peer may send over HTTP/1.1 before a response, until its first valid token: the server collects
+/// the header of a request in memory, up to a limit that is too high.
+const MAX_ANONYMOUS_BYTES: usize = 48 * 1024;
+
 /// The peer of a connection.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Peer {
@@ -35,6 +40,8 @@ pub(in crate::server) struct Peer {
     pub(in crate::server) address: SocketAddr,
     /// The thumbprint of the peer's verified client certificate, if it has one.
     pub(in crate::server) certificate: Option<CertificateThumbprint>,
+    /// The permit of the connection. It is free when the connection and its calls have ended.
+    pub(in crate::server) connection: Arc<ConnectionPermit>,
 }
 
 /// A connection that is ready for HTTP, with or without TLS.
@@ -47,13 +54,16 @@ pub(in crate::server) struct Connection {
     read_timeout: Option<Pin<Box<Sleep>>>,
     /// How many bytes of the forbidden frame were passed on; `None` unless the peer floods.
     ending: Option<usize>,
+    /// The bytes that the peer sent over HTTP/1.1 since the last response, before its first valid token.
+    anonymous_bytes: usize,
     /// Whether the server's side is closed.
     closed: bool,
     /// The write timeout: a peer that accepts no bytes for this long is disconnected.
     write_timeout: Duration,
     /// The end of the current write timeout; `None` unless a write is pending.
     stalled: Option<Pin<Box<Sleep>>>,
-    _permit: ConnectionPermit,
+    /// Resolves when the connection has to make room, or its client certificate is no longer valid.
+    closing: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Cancels a token when the connection is dropped.
     _gone: Option<DropGuard>,
 }
@@ -70,16 +80,16 @@ impl Connection {
     pub(super) fn plain(
         stream: TcpStream,
         address: SocketAddr,
-        permit: ConnectionPermit,
+        permit: Arc<ConnectionPermit>,
         opening: Duration,
     ) -> Self {
-        Self::new(Stream::Plain(stream), Peer { address, certificate: None }, permit, opening)
+        Self::new(Stream::Plain(stream), Peer { address, certificate: None, connection: permit }, opening)
     }
 
     pub(super) fn tls(
         stream: TlsStream<TcpStream>,
         address: SocketAddr,
-        permit: ConnectionPermit,
+        permit: Arc<ConnectionPermit>,
         opening: Duration,
     ) -> Self {
         let (_, session) = stream.get_ref();
@@ -87,20 +97,22 @@ impl Connection {
             let sha256 = digest::digest(&digest::SHA256, certificate);
             sha256.as_ref().try_into().ok().map(CertificateThumbprint)
         });
-        Self::new(Stream::Tls(Box::new(stream)), Peer { address, certificate }, permit, opening)
+        Self::new(Stream::Tls(Box::new(stream)), Peer { address, certificate, connection: permit }, opening)
     }
 
-    fn new(stream: Stream, peer: Peer, permit: ConnectionPermit, opening: Duration) -> Self {
+    fn new(stream: Stream, peer: Peer, opening: Duration) -> Self {
+        let closing = Box::pin(peer.connection.displaced().clone().cancelled_owned());
         Self {
             stream,
             peer,
             frames: Frames::new(Instant::now()),
             read_timeout: Some(Box::pin(sleep(opening))),
             ending: None,
+            anonymous_bytes: 0,
             closed: false,
             write_timeout: opening,
             stalled: None,
-            _permit: permit,
+            closing,
             _gone: None,
         }
     }
@@ -159,6 +171,10 @@ impl AsyncRead for Connection {
         if this.ending.is_some() {
             return this.abort(buf);
         }
+        // First, so that a peer that sends without end cannot delay it.
+        if this.closing.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let before = buf.filled().len();
         match this.stream.poll_read(cx, buf) {
             Poll::Ready(read) => read?,
@@ -167,7 +183,15 @@ impl AsyncRead for Connection {
             }
             Poll::Pending => return Poll::Pending,
         }
-        let verdict = this.frames.received(Instant::now(), buf.filled().get(before..).unwrap_or_default());
+        let received = buf.filled().get(before..).unwrap_or_default();
+        let verdict = this.frames.received(Instant::now(), received);
+        if this.frames.is_http1() && !this.peer.connection.is_authenticated() {
+            this.anonymous_bytes += received.len();
+            if this.anonymous_bytes > MAX_ANONYMOUS_BYTES {
+                tracing::debug!(peer = %this.peer.address, "a connection sent too much before a valid token and was closed");
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+        }
         if this.frames.protocol_known() {
             this.read_timeout = None;
         }
@@ -189,6 +213,7 @@ impl AsyncWrite for Connection {
         };
         let written = ready!(self.poll_write_timeout(cx, done))?;
         self.frames.sent(written);
+        self.anonymous_bytes = 0;
         Poll::Ready(Ok(written))
     }
 
@@ -236,6 +261,7 @@ impl AsyncWrite for Connection {
         };
         let written = ready!(self.poll_write_timeout(cx, done))?;
         self.frames.sent(written);
+        self.anonymous_bytes = 0;
         Poll::Ready(Ok(written))
     }
 

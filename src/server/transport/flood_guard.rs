@@ -65,6 +65,11 @@ impl Frames {
         !matches!(self.state, ParserState::Preface(_))
     }
 
+    /// Whether the client speaks another protocol than HTTP/2.
+    pub(super) fn is_http1(&self) -> bool {
+        matches!(self.state, ParserState::Other)
+    }
+
     /// Adds the credit for bytes sent to the client.
     pub(super) fn sent(&mut self, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);

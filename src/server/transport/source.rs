@@ -1,7 +1,7 @@
 //! Determines the source address of a call: its peer address, or the address that a trusted proxy reports.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
 
@@ -48,6 +48,14 @@ impl TrustedProxies {
 impl FromIterator<IpNet> for TrustedProxies {
     fn from_iter<I: IntoIterator<Item = IpNet>>(networks: I) -> Self {
         Self(networks.into_iter().collect())
+    }
+}
+
+/// What counts as one address: a single caller can use a whole IPv6 /64.
+pub(in crate::server) fn ip_network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
     }
 }
 

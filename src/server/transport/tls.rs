@@ -3,17 +3,20 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-    server::WebPkiClientVerifier,
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use thiserror::Error;
+
+use super::connection_limits::ConnectionPermit;
 
 /// The certificate files, and whether clients need a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +47,24 @@ pub enum ClientAuth {
 #[derive(Debug)]
 pub struct Tls {
     config: TlsConfig,
-    current: ArcSwap<ServerConfig>,
+    current: ArcSwap<LoadedTls>,
+    /// The open connections with a client certificate.
+    clients: Mutex<Vec<TrackedClient>>,
+}
+
+/// What one load of the files gave.
+#[derive(Debug)]
+pub(super) struct LoadedTls {
+    pub(super) server: Arc<ServerConfig>,
+    /// Verifies client certificates, if clients are asked for them.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+/// An open connection with its client certificate and the certificates between it and its authority.
+#[derive(Debug)]
+struct TrackedClient {
+    connection: Weak<ConnectionPermit>,
+    chain: Vec<CertificateDer<'static>>,
 }
 
 /// Why the certificates cannot be used.
@@ -79,25 +99,71 @@ impl Tls {
     /// [`TlsError`], with the file.
     pub fn load(config: TlsConfig) -> Result<Self, TlsError> {
         let current = ArcSwap::from_pointee(read(&config)?);
-        Ok(Self { config, current })
+        Ok(Self { config, current, clients: Mutex::default() })
     }
 
-    /// Reloads the files for new connections; open connections keep their certificates.
+    /// Reloads the files for new connections. Open connections keep the server's certificate; those whose
+    /// client certificate the new authorities do not verify are closed.
     ///
     /// # Errors
     ///
     /// [`TlsError`]; the former certificates stay in use.
     pub fn reload(&self) -> Result<(), TlsError> {
         self.current.store(Arc::new(read(&self.config)?));
+        self.close_unverified();
         Ok(())
     }
 
-    pub(super) fn current(&self) -> Arc<ServerConfig> {
+    pub(super) fn current(&self) -> Arc<LoadedTls> {
         self.current.load_full()
+    }
+
+    /// Remembers the client certificate of a connection, to verify it again while the connection is open.
+    pub(super) fn track(
+        &self,
+        connection: &Arc<ConnectionPermit>,
+        chain: Option<&[CertificateDer<'static>]>,
+        verified_by: &Arc<LoadedTls>,
+    ) {
+        let Some(chain) = chain.filter(|chain| !chain.is_empty()).map(<[_]>::to_vec) else { return };
+        let connection = Arc::downgrade(connection);
+        self.clients.lock().push(TrackedClient { connection, chain });
+        // The authorities may have changed during the handshake.
+        if !Arc::ptr_eq(verified_by, &self.current()) {
+            self.close_unverified();
+        }
+    }
+
+    /// Closes the connections whose client certificate would not be accepted now.
+    pub(super) fn close_unverified(&self) {
+        let current = self.current();
+        self.clients.lock().retain(|client| {
+            let Some(connection) = client.connection.upgrade() else { return false };
+            let is_valid = current.verifies(&client.chain);
+            if !is_valid {
+                metrics::counter!("logkey_connections_refused_total", "cause" => "client_certificate")
+                    .increment(1);
+                connection.close();
+            }
+            is_valid
+        });
     }
 }
 
-fn read(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
+// === impl LoadedTls ===
+
+impl LoadedTls {
+    /// Whether a new connection with this certificate chain would be accepted.
+    fn verifies(&self, chain: &[CertificateDer<'static>]) -> bool {
+        let Some(((certificate, intermediates), verifier)) = chain.split_first().zip(self.clients.as_ref())
+        else {
+            return false;
+        };
+        verifier.verify_client_cert(certificate, intermediates, UnixTime::now()).is_ok()
+    }
+}
+
+fn read(config: &TlsConfig) -> Result<LoadedTls, TlsError> {
     let chain = certificates(&config.cert_file)?;
     let key = PrivateKeyDer::from_pem_file(&config.key_file)
         .map_err(|error| unusable(&config.key_file, "private key", error))?;
@@ -105,6 +171,7 @@ fn read(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(|error| TlsError::Unfit(error.into()))?;
+    let mut clients = None;
     let builder = match (config.client_auth, &config.client_ca_file) {
         (ClientAuth::None, _) => builder.with_no_client_auth(),
         (ClientAuth::Optional | ClientAuth::Required, None) => return Err(TlsError::NoClientCa),
@@ -118,13 +185,14 @@ fn read(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
                 ClientAuth::Optional => verifier.allow_unauthenticated(),
                 ClientAuth::None | ClientAuth::Required => verifier,
             };
-            builder
-                .with_client_cert_verifier(verifier.build().map_err(|error| TlsError::Unfit(error.into()))?)
+            let verifier = verifier.build().map_err(|error| TlsError::Unfit(error.into()))?;
+            clients = Some(Arc::clone(&verifier));
+            builder.with_client_cert_verifier(verifier)
         }
     };
     let mut server = builder.with_single_cert(chain, key).map_err(|error| TlsError::Unfit(error.into()))?;
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(server)
+    Ok(LoadedTls { server: Arc::new(server), clients })
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -22,6 +22,12 @@ pub enum ReadError {
     /// The token expired while its stream was open, or the stream reached its maximum age.
     #[error("the token has expired")]
     TokenExpired,
+    /// The token of an open stream is no longer valid: its key, issuer or tenant was removed or changed.
+    #[error("the token is no longer valid")]
+    TokenInvalid,
+    /// The keys of the token's issuer are too old, so nobody can know whether the token is still valid.
+    #[error("the token can no longer be verified")]
+    TokenNotVerifiable,
     /// The service is stopping.
     #[error("the service is stopping")]
     ShuttingDown,
@@ -37,6 +43,8 @@ impl ReadError {
             Self::TooManyStreams => Reason::TenantConcurrencyLimited,
             Self::StreamNotRead => Reason::StreamNotRead,
             Self::TokenExpired => Reason::TokenExpired,
+            Self::TokenInvalid => Reason::TokenInvalid,
+            Self::TokenNotVerifiable => Reason::IdentityProviderUnavailable,
             Self::ShuttingDown => Reason::ShuttingDown,
         }
     }

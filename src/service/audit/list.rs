@@ -70,7 +70,9 @@ impl AuditQueries {
             let from = before.saturating_sub(SCAN_WINDOW.saturating_add(1));
             let window = EventFilter { after: Some(from), ..filter.clone() };
             let remaining = u32::try_from(max - events.len()).unwrap_or(u32::MAX);
-            let found = self.scan(self.ports.log.list(&window, Some(before), remaining)).await?;
+            let found = self
+                .scan(cx, cx.call.deadline, self.ports.log.list(&window, Some(before), remaining))
+                .await?;
             let is_window_done = found.len() < usize::try_from(remaining).unwrap_or(usize::MAX);
             events.extend(found);
             let count = fitting_count(&events).min(events.len());

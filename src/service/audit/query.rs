@@ -1,8 +1,6 @@
 //! The parts that all reads of the audit log share: their ports, their authorization and their limits.
 
-use std::{fmt, sync::Arc};
-
-use tokio::sync::Semaphore;
+use std::{fmt, sync::Arc, time::Instant};
 
 use crate::{
     domain::{
@@ -20,8 +18,6 @@ use crate::{
     },
 };
 
-/// The maximum number of reads from the log at the same time. It keeps the store free for calls.
-const MAX_CONCURRENT_SCANS: usize = 2;
 /// The number of positions of the log that one read covers.
 pub(super) const SCAN_WINDOW: u64 = 16_384;
 /// The maximum size of the events in one response, in bytes. A single longer event still fits.
@@ -41,7 +37,6 @@ pub struct AuditPorts {
 pub struct AuditQueries {
     pub(super) ports: AuditPorts,
     pub(super) streams: Arc<StreamLimiter>,
-    scans: Arc<Semaphore>,
 }
 
 // === impl AuditQueries ===
@@ -51,7 +46,7 @@ impl AuditQueries {
     #[must_use]
     pub fn new(ports: AuditPorts, limits: StreamLimits) -> Self {
         let streams = Arc::new(StreamLimiter::new(limits, "logkey_audit_streams"));
-        Self { ports, streams, scans: Arc::new(Semaphore::new(MAX_CONCURRENT_SCANS)) }
+        Self { ports, streams }
     }
 
     /// The position of the newest event. 0 if the log is empty.
@@ -61,12 +56,17 @@ impl AuditQueries {
         Ok(newest.first().map_or(0, |event| event.seq))
     }
 
-    /// Runs one read from the log, at most [`MAX_CONCURRENT_SCANS`] at the same time.
-    pub(super) async fn scan<F>(&self, read: F) -> Result<Vec<StoredEvent>, Error>
+    /// Runs one read from the log when the caller's tenant has its turn.
+    pub(super) async fn scan<F>(
+        &self,
+        cx: &Context,
+        deadline: Instant,
+        read: F,
+    ) -> Result<Vec<StoredEvent>, Error>
     where
         F: Future<Output = Result<Vec<StoredEvent>, Unavailable>> + Send,
     {
-        let _permit = self.scans.acquire().await;
+        let _turn = cx.state.reads.begin(&cx.caller.tenant, deadline).await?;
         Ok(read.await.map_err(StorageError::RecordUnavailable)?)
     }
 }

@@ -32,6 +32,10 @@ use crate::{
 
 /// The maximum number of events in one batch.
 const BATCH: u32 = 256;
+/// The longest time that a stream waits for its turn to read the log.
+const SCAN_TIMEOUT: Duration = Duration::from_mins(1);
+/// How often the stream checks what a new call would check, also without events.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The longest time without a batch. Then an empty batch reports the position.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// The longest time that a stream stays open, even if the token is valid for longer.
@@ -69,6 +73,8 @@ struct Tailer {
     stopping: CancellationToken,
     expires: Instant,
     last_batch: Instant,
+    /// When the caller was last authorized without a batch.
+    checked: Instant,
     sent: u64,
     _permit: DropGuard,
 }
@@ -137,6 +143,7 @@ impl AuditQueries {
             stopping,
             expires: Instant::now() + lifetime.min(MAX_AGE),
             last_batch: Instant::now(),
+            checked: Instant::now(),
             sent: 0,
             _permit: permit,
         };
@@ -167,9 +174,17 @@ impl Tailer {
     async fn tail(&mut self) -> StreamEnd {
         loop {
             let heartbeat_due = self.last_batch + HEARTBEAT;
+            let recheck_due = self.checked + RECHECK_INTERVAL;
             let grown = tokio::select! {
                 biased;
                 stream_end = wait_for_end(&self.batches, &self.stopping, self.expires) => return stream_end,
+                () = time::sleep_until(recheck_due) => {
+                    if let Err(error) = self.reauthorize().await {
+                        return StreamEnd::Failed(error);
+                    }
+                    self.checked = Instant::now();
+                    continue;
+                }
                 size = self.reads.ports.tree.wait_for_size(self.position) => Some(size),
                 () = time::sleep_until(heartbeat_due) => None,
             };
@@ -192,7 +207,8 @@ impl Tailer {
                 Some(filter) => {
                     let filter = EventFilter { after: Some(self.position), ..filter.clone() };
                     let next = self.reads.ports.log.next(&filter, through, BATCH);
-                    self.reads.scan(next).await.map_err(StreamEnd::Failed)?
+                    let deadline = (Instant::now() + SCAN_TIMEOUT).into_std();
+                    self.reads.scan(&self.cx, deadline, next).await.map_err(StreamEnd::Failed)?
                 }
             };
             let is_full = events.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
@@ -219,7 +235,7 @@ impl Tailer {
             stream_end = wait_for_end(&self.batches, &self.stopping, self.expires) => return Err(stream_end),
             reserved = time::timeout(TIMEOUT, self.batches.reserve()) => match reserved {
             Ok(Ok(slot)) => {
-                    self.reauthorize().map_err(StreamEnd::Failed)?;
+                    self.reauthorize().await.map_err(StreamEnd::Failed)?;
                     slot.send(batch);
                 }
                 Ok(Err(_closed)) => return Err(StreamEnd::Disconnected),
@@ -233,11 +249,11 @@ impl Tailer {
 
     /// Fails unless the caller may still see all that it could see when the stream was opened. The batch was
     /// read with that filter and is not filtered again.
-    fn reauthorize(&self) -> Result<(), Error> {
+    async fn reauthorize(&self) -> Result<(), Error> {
         if self.cx.caller.expires <= self.cx.ports().clock.now() {
             return Err(ReadError::TokenExpired.into());
         }
-        let access = authorize(&mut self.cx.refreshed())?;
+        let access = authorize(&mut self.cx.reverified().await?)?;
         if restrict(&access, self.requested_filter.clone()) == self.filter {
             Ok(())
         } else {

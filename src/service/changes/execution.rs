@@ -88,7 +88,9 @@ impl<K: KeyChange> Execution<K> {
     async fn run(mut self, resource: Resource, mut prior: PriorState, responder: Responder) {
         let Some(responder) = self.commit_intent(&mut prior, responder).await else { return };
         let result = self.send_until_accepted().await.map(|Acknowledgement { aws_request_id }| {
-            let (key, now) = (K::new_key(self.authorized.command()), self.cx.ports().clock.now());
+            let key = K::new_key(self.authorized.command());
+            // Later than what the prior state is known from, also if the clock was set back since.
+            let now = self.cx.state.facts.now(&*self.cx.ports().clock);
             prior.into_changed(resource, key, Some(now), now, aws_request_id)
         });
         self.commit_outcome(responder, result).await;

@@ -31,6 +31,8 @@ use crate::{
 /// The age from which a record of a log group is read again before a change replaces its key. AWS does not
 /// return former keys, so the read before the change is the last opportunity.
 const MAX_AGE: Duration = Duration::from_hours(1);
+/// The normal difference between the clocks of replicas.
+const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_secs(1);
 /// The timeout of a read that the change does not depend on.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -77,19 +79,20 @@ pub(super) async fn load(
         if it.resource.target == Target::QueryResults {
             results_have_key = it.key.is_some();
         }
+        cx.state.facts.advance(it.observed_at);
         if it.resource == *resource {
             record = Some(it);
         }
     }
     let (read, now) = match read {
         Some(GroupRead { group, at }) => (Some(group), at),
-        None => (None, cx.ports().clock.now()),
+        None => (None, cx.state.fact_time(&resource.location).await),
     };
     let group = match (requirement, &resource.target) {
         _ if read.is_some() => read,
         (Requirement::Required, _) => log_groups::read_current_key(cx, access, resource).await?,
         (Requirement::BestEffort, Target::LogGroup(name))
-            if !record.as_ref().is_some_and(|it| is_fresh(it, now)) =>
+            if !record.as_ref().is_some_and(|it| is_fresh(it, cx.ports().clock.now())) =>
         {
             let deadline = (upstream::now() + TIMEOUT).min(cx.call.deadline);
             let read = AssertUnwindSafe(log_groups::find(cx, access, name, deadline));
@@ -115,9 +118,11 @@ pub(super) async fn load(
     Ok(PriorState { group, observation, record, results_have_key, health: HashMap::new() })
 }
 
-/// Whether the record is recent enough to skip the read.
+/// Whether the record is recent enough to skip the read. The age of a record from the future is not known: the
+/// clock was set back, or that of another replica is ahead.
 fn is_fresh(record: &KeyRecord, now: Timestamp) -> bool {
-    record.deleted_at.is_none() && now < record.observed_at.plus(MAX_AGE)
+    let is_from_future = record.observed_at > now.plus(MAX_CLOCK_DIFFERENCE);
+    record.deleted_at.is_none() && !is_from_future && now.since(record.observed_at) < MAX_AGE
 }
 
 /// The key that a change replaces, and all former keys after the change.

@@ -148,7 +148,7 @@ async fn read_back(state: &Arc<ServiceState>, intent: &Event, deadline: Instant)
 async fn compare(cx: &Context, access: &Access, name: &LogGroupName, intent: &Event) -> Finding {
     let (ports, deadline) = (cx.ports(), cx.call.deadline);
     let send = async {
-        let at = ports.clock.now();
+        let at = cx.state.fact_time(access.location()).await;
         ports.log_groups.find(access, name, deadline).await.map(|found| (found, at))
     };
     let found = upstream::attempt(cx, access, Operation::DescribeLogGroups, deadline, send).await;

@@ -60,7 +60,7 @@ async fn page(cx: &mut Context, request: &ListRequest) -> Result<Page, Error> {
     let expected = expected_key(cx, authorized.access(), &request.filter).await?;
     let mut associations = Vec::new();
     for _ in 0..MAX_AWS_PAGES {
-        let at = cx.ports().clock.now();
+        let at = cx.state.fact_time(&location).await;
         let (access, token) = (authorized.access(), cursor.aws.as_deref());
         let page = log_groups::fetch_page(cx, access, prefix, token, cx.call.deadline).await?;
         cx.state.observations.add(page.groups.iter().map(|group| observation(&location, group, at)));

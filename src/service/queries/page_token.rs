@@ -37,7 +37,7 @@ pub(in crate::service) struct PageCursor {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Sealed<C> {
+struct TokenContent<C> {
     issued_at: i64,
     cursor: C,
 }
@@ -54,7 +54,8 @@ impl RequestTokens {
     /// Seals the cursor as a token.
     pub(in crate::service) fn seal<C: Serialize>(&self, cursor: C) -> Box<str> {
         let seal = || {
-            let mut text = serde_json::to_vec(&Sealed { issued_at: self.now.as_secs(), cursor }).ok()?;
+            let mut text =
+                serde_json::to_vec(&TokenContent { issued_at: self.now.as_secs(), cursor }).ok()?;
             // JSON may end with spaces.
             text.resize(text.len().next_multiple_of(PADDING), b' ');
             self.keys.seal(&self.bound, text).map(|sealed| URL_SAFE_NO_PAD.encode(sealed))
@@ -82,7 +83,7 @@ impl RequestTokens {
     fn read<C: DeserializeOwned>(&self, unverified_token: &str) -> Option<C> {
         let bytes = URL_SAFE_NO_PAD.decode(unverified_token).ok()?;
         let text = self.keys.open(&self.bound, &bytes, self.now)?;
-        let Sealed { issued_at, cursor } = serde_json::from_slice(&text).ok()?;
+        let TokenContent { issued_at, cursor } = serde_json::from_slice(&text).ok()?;
         // A replica's clock may be ahead of this one's, so only the age counts.
         (self.now < Timestamp::from_secs(issued_at).plus(LIFETIME)).then_some(cursor)
     }

@@ -30,7 +30,7 @@ pub(in crate::service) async fn find(
     let state = Arc::clone(&cx.state);
     let ports = &state.ports;
     let send = || async {
-        let at = ports.clock.now();
+        let at = state.fact_time(access.location()).await;
         ports.log_groups.find(access, name, deadline).await.map(|found| (found, at))
     };
     let found = upstream::read(cx, access, Operation::DescribeLogGroups, deadline, send).await;
@@ -54,7 +54,7 @@ pub(in crate::service) async fn find_many(
     deadline: Instant,
 ) -> Result<Vec<LogGroup>, Error> {
     let state = Arc::clone(&cx.state);
-    let at = state.ports.clock.now();
+    let at = state.fact_time(access.location()).await;
     let mut groups = Vec::with_capacity(names.len());
     for names in names.chunks(MAX_NAMES) {
         let send = || state.ports.log_groups.find_many(access, names, deadline);

@@ -54,7 +54,8 @@ pub(in crate::service) fn observation(location: &Location, group: &LogGroup, at:
     Observation {
         resource: Resource { location: location.clone(), target: Target::LogGroup(group.name.clone()) },
         key: group.key.clone(),
-        observed_at: at,
+        // AWS made the log group before this read, so this clock is behind AWS's.
+        observed_at: group.created.map_or(at, |created| at.max(created)),
         created: group.created,
         retention: Retention::displayed(group.retention),
     }

@@ -196,8 +196,8 @@ impl ProbeQuery<'_> {
     async fn run(&mut self) -> Result<Observation, Inconclusive> {
         let name = self.queryable_group().await?;
         let (access, deadline, state) = (self.access, self.deadline, Arc::clone(&self.state));
-        let observed_at = state.ports.clock.now();
-        let start = || state.ports.queries.start(access, &name, observed_at, deadline);
+        let (observed_at, now) = (state.fact_time(access.location()).await, state.ports.clock.now());
+        let start = || state.ports.queries.start(access, &name, now, deadline);
         let query = self.call(Operation::StartQuery, start).await?;
         let query = query.ok_or_else(|| Inconclusive::permanent(format!("log group {name} is gone")))?;
         let key = self.poll_query(&query).await?;

@@ -83,13 +83,14 @@ fn fmt_scan(f: &mut fmt::Formatter<'_>, scanned: &ScanResult) -> fmt::Result {
     let ScanResult { location, known_as_of, now, .. } = scanned;
     let (account, region) = (location.account, &location.region);
     match now {
-        Completeness::Whole { started, read } => {
-            write!(f, "Account {account} in {region}: all {read} log groups were read from AWS at {started}")
+        // No numbers: they would tell how many log groups the tenant may not see.
+        Completeness::Whole { started } => {
+            write!(f, "Account {account} in {region}: all log groups were read from AWS at {started}")
         }
-        Completeness::Part { started, read } => {
+        Completeness::Part { started } => {
             write!(
                 f,
-                "Account {account} in {region}: {read} log groups were read from AWS since {started}, and the deadline came before the rest; repeat the call to continue the scan"
+                "Account {account} in {region}: log groups were read from AWS since {started}, and the deadline came before the rest; repeat the call to continue the scan"
             )?;
             fmt_last_complete(f, scanned)
         }

@@ -58,15 +58,11 @@ pub(super) enum Completeness {
     Whole {
         /// When the scan began.
         started: Timestamp,
-        /// The number of log groups.
-        read: u64,
     },
     /// The deadline interrupted the scan. The next call resumes it.
     Part {
         /// When the scan began.
         started: Timestamp,
-        /// The number of log groups that were read.
-        read: u64,
     },
     /// The scan failed. The text is the cause, worded to follow "because".
     Failed(String),
@@ -94,9 +90,7 @@ impl ScanResult {
     /// Whether the scan of this call made an observation with this time.
     pub(super) fn read_by_this_scan(&self, observed_at: Timestamp) -> bool {
         match self.now {
-            Completeness::Whole { started, .. } | Completeness::Part { started, .. } => {
-                observed_at >= started
-            }
+            Completeness::Whole { started } | Completeness::Part { started } => observed_at >= started,
             Completeness::None | Completeness::Failed(_) => false,
         }
     }
@@ -154,16 +148,23 @@ async fn scan_location(
     };
     let scans = cx.ports().history.scans(std::slice::from_ref(location)).await;
     if let Some(last) = scans.ok().and_then(|mut scans| scans.pop())
-        && cx.ports().clock.now() < last.last.plus(SCAN_TTL)
+        && is_fresh(last.last, cx.ports().clock.now())
     {
-        return Completeness::Whole { started: last.last, read: last.log_groups };
+        return Completeness::Whole { started: last.last };
     }
     resume(cx, access, location, stop).await
 }
 
+/// Whether a scan from this time need not be repeated. One from the future began before the clock was set back.
+fn is_fresh(scanned: Timestamp, now: Timestamp) -> bool {
+    scanned <= now.plus(SCAN_TTL) && now < scanned.plus(SCAN_TTL)
+}
+
 /// Reads page after page, from the checkpoint of an interrupted scan if there is one.
 async fn resume(cx: &mut Context, access: &Access, location: &Location, stop: Instant) -> Completeness {
-    let begun = cx.ports().clock.now();
+    // Another replica, or this one before its clock was set back, may have recorded later times.
+    cx.state.facts.learn(location, &*cx.ports().history).await;
+    let begun = cx.state.facts.now(&*cx.ports().clock);
     let resumed = cx.state.scans.take_checkpoint(location, begun);
     let (mut token, started, mut read) = match resumed {
         Some(ScanCheckpoint { token, started, read }) => (Some(token), started, read),
@@ -171,7 +172,7 @@ async fn resume(cx: &mut Context, access: &Access, location: &Location, stop: In
     };
     let mut observations: Vec<Observation> = Vec::new();
     let end = loop {
-        let at = cx.ports().clock.now();
+        let at = cx.state.facts.now(&*cx.ports().clock);
         let page = log_groups::fetch_page(cx, access, None, token.as_deref(), stop).await;
         let LogGroupPage { groups, next } = match page {
             Ok(page) => page,
@@ -196,13 +197,13 @@ async fn resume(cx: &mut Context, access: &Access, location: &Location, stop: In
         (Ok(()), _) => {
             let scan = Scan { location: location.clone(), first: started, last: started, log_groups: read };
             match cx.ports().observations.record_scan(&scan).await {
-                Ok(()) => Completeness::Whole { started, read },
+                Ok(()) => Completeness::Whole { started },
                 Err(_unavailable) => storage_failed(),
             }
         }
         (Err(error), Some(token)) if deadline_passed(&error, stop) => {
             cx.state.scans.save_checkpoint(location, ScanCheckpoint { token, started, read });
-            Completeness::Part { started, read }
+            Completeness::Part { started }
         }
         (Err(error), _) => Completeness::Failed(reason(&error, location)),
     }

@@ -39,6 +39,10 @@ impl KeyHistoryReader for CountedHistory {
         pending().await
     }
 
+    async fn newest(&self, _: &Location) -> Result<Option<Timestamp>, Unavailable> {
+        pending().await
+    }
+
     async fn scans(&self, _: &[Location]) -> Result<Vec<Scan>, Unavailable> {
         pending().await
     }

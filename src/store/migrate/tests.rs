@@ -48,6 +48,8 @@ fn the_shipped_sql_reads_every_column_of_a_row() {
     let known = columns(&observation_row(&observation));
     assert_eq!(positions([part(BATCHES, "CREATE TRIGGER append_known", "END;")]), known);
     assert_eq!(positions([part(HISTORY, "CREATE FUNCTION keep_known", "END LOOP;")]), known);
+    let facts = include_str!("../migrations/postgres/0008_facts.sql");
+    assert_eq!(positions([part(facts, "FUNCTION keep_known", "END LOOP;")]), known);
 
     let (event, id) =
         (EventId(Uuid::nil()), IdempotencyKey { tenant: "t".parse().unwrap(), id: Uuid::nil() });

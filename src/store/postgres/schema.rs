@@ -20,6 +20,7 @@ const MIGRATIONS: &[SqlFile] = &[
         name: "batch_tags",
         sql: include_str!("../migrations/postgres/0007_batch_tags.sql"),
     },
+    SqlFile { number: 8, name: "facts", sql: include_str!("../migrations/postgres/0008_facts.sql") },
 ];
 
 /// Upgrades the schema under a lock of the database.

@@ -48,6 +48,10 @@ impl KeyHistoryReader for Sqlite {
         key_queries::resources_with_key(&self.reader, key, after, limit).await
     }
 
+    async fn newest(&self, location: &Location) -> Result<Option<Timestamp>, Unavailable> {
+        key_queries::newest(&self.reader, location).await
+    }
+
     async fn scans(&self, locations: &[Location]) -> Result<Vec<Scan>, Unavailable> {
         key_queries::scans(&self.reader, SCANS_SQL, locations).await
     }

@@ -105,6 +105,86 @@ async fn a_tenant_suspended_by_a_file_is_refused_after_the_reload() {
     assert_eq!(process.end().0, Some(0));
 }
 
+/// Waits until the tenant of the caller is suspended, or no longer.
+async fn until_suspended(caller: &Caller, suspended: bool, how: &str) {
+    for _ in 0..100 {
+        let refused = caller.who_am_i().await.err().map(|status| reason(&status));
+        if refused.is_some_and(|reason| &*reason == "TENANT_SUSPENDED") == suspended {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{how}: not seen within ten seconds");
+}
+
+#[tokio::test]
+async fn a_suspension_is_seen_however_its_file_came_to_be() {
+    use std::{fs, os::unix::fs::symlink, path::PathBuf};
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (tenants, file): (PathBuf, PathBuf) = (path("tenants.d"), path("tenants.d/payments.toml"));
+    fs::create_dir(&tenants).unwrap();
+    fs::write(&file, payments(false)).unwrap();
+    let write = |name: &str, suspended: bool| fs::write(path(name), payments(suspended)).unwrap();
+    let new_folder = |name: &str, suspended: bool| {
+        drop(fs::remove_dir_all(path(name)));
+        fs::create_dir(path(name)).unwrap();
+        fs::write(path(name).join("payments.toml"), payments(suspended)).unwrap();
+    };
+    let replace_link = |target: &str, link: &str| {
+        symlink(target, path("link.new")).unwrap();
+        fs::rename(path("link.new"), path(link)).unwrap();
+    };
+    let ways: [(&str, &dyn Fn(bool)); 9] = [
+        ("written in place", &|suspended| write("tenants.d/payments.toml", suspended)),
+        ("renamed into place", &|suspended| {
+            write("outside.toml", suspended);
+            fs::rename(path("outside.toml"), &file).unwrap();
+        }),
+        ("removed and linked", &|suspended| {
+            write("outside.toml", suspended);
+            fs::remove_file(&file).unwrap();
+            fs::hard_link(path("outside.toml"), &file).unwrap();
+        }),
+        ("written through another hard link", &|suspended| write("outside.toml", suspended)),
+        ("folder replaced", &|suspended| {
+            new_folder("next", suspended);
+            drop(fs::remove_dir_all(path("gone")));
+            fs::rename(&tenants, path("gone")).unwrap();
+            fs::rename(path("next"), &tenants).unwrap();
+        }),
+        ("written after the folder was replaced", &|suspended| write("tenants.d/payments.toml", suspended)),
+        ("folder replaced by a link", &|suspended| {
+            new_folder("one", suspended);
+            fs::remove_dir_all(&tenants).unwrap();
+            symlink("one", &tenants).unwrap();
+        }),
+        ("link to the folder replaced", &|suspended| {
+            new_folder("two", suspended);
+            replace_link("two", "tenants.d");
+        }),
+        ("written behind a link to a file", &|suspended| {
+            write("outside.toml", suspended);
+            if !file.is_symlink() {
+                fs::remove_file(&file).unwrap();
+                symlink("../outside.toml", &file).unwrap();
+            }
+        }),
+    ];
+    let above = format!("tenants_dir = \"{}\"\n", tenants.display());
+    let process = Process::serve_in(tempfile::tempdir().unwrap(), &above, "").await;
+    let caller = Caller::new(process.channel(), &process.issuer.token("payments", ALL));
+    until_suspended(&caller, false, "at the start").await;
+    for (how, change) in ways {
+        for suspended in [true, false] {
+            change(suspended);
+            until_suspended(&caller, suspended, how).await;
+        }
+    }
+    process.signal("-TERM");
+    assert_eq!(process.end().0, Some(0));
+}
+
 #[tokio::test]
 async fn sighup_applies_a_change_in_a_file_that_is_not_watched() {
     // The file is behind a link, so the watched folder does not change.
@@ -125,14 +205,14 @@ async fn sighup_applies_a_change_in_a_file_that_is_not_watched() {
 }
 
 #[tokio::test]
-async fn changed_certificates_are_reloaded_and_connections_survive() {
+async fn changed_certificates_are_reloaded_and_removed_authorities_end_connections() {
     let (before, after, folder) = (Authority::new(), Authority::new(), tempfile::tempdir().unwrap());
     let tls = before.settings(folder.path(), "required");
     let tenant = SettingsText::default().tenant("payments", "").to_string();
     let process = Process::serve_in(folder, "", &(tls + &tenant)).await;
     let token = process.issuer.token("payments", ALL);
     let (old, new) = (before.client("old.test"), after.client("new.test"));
-    // This client trusts only the old authority. If it had to reconnect, each side would reject the other.
+    // This client trusts only the old authority. When it has to reconnect, each side rejects the other.
     let existing = Caller::new(before.channel_to(process.grpc, Some(&old)), &token);
     existing.who_am_i().await.unwrap();
 
@@ -146,10 +226,9 @@ async fn changed_certificates_are_reloaded_and_connections_survive() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(arrived, "timed out waiting for the new certificate");
-    existing.who_am_i().await.unwrap();
+    existing.who_am_i().await.unwrap_err();
     Caller::new(before.channel_to(process.grpc, Some(&old)), &token).who_am_i().await.unwrap_err();
     Caller::new(after.channel_to(process.grpc, Some(&old)), &token).who_am_i().await.unwrap_err();
-    existing.who_am_i().await.unwrap();
     process.signal("-TERM");
     assert_eq!(process.end().0, Some(0));
 }

@@ -75,14 +75,55 @@ async fn an_unfinished_tls_handshake_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_long_http1_header_without_a_token_ends_the_connection() {
+    let front = front(config()).await;
+    let mut stream = connect(front.address).await;
+    stream
+        .write_all(b"POST /keyassociation.v1.TenantService/GetCaller HTTP/1.1\r\nx-filler: ")
+        .await
+        .unwrap();
+    let mut sent = 0;
+    while sent < 1024 * 1024 && stream.write_all(&[b'a'; 4096]).await.is_ok() {
+        sent += 4096;
+        tokio::task::yield_now().await;
+    }
+    assert!(is_closed(&mut stream).await);
+    good_calls_go_on(&front).await;
+    front.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_only_answer_pings_keep_nobody_out() {
+    let connections =
+        ConnectionLimits { max: 20, max_per_address: 20, max_anonymous: 15, ..ConnectionLimits::default() };
+    let front = front(logkey::server::Config { connections, ..config() }).await;
+    let mut caller = front.caller().await;
+    caller.get_caller(get_caller("good")).await.unwrap();
+    let mut idle = Vec::new();
+    for _ in 0..60 {
+        idle.push(Wire::open(front.address).await);
+    }
+    caller.get_caller(get_caller("good")).await.unwrap();
+    good_calls_go_on(&front).await;
+    drop((idle, caller));
+    front.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_has_a_connection_limit_and_a_close_frees_a_slot() {
     let connections = ConnectionLimits { max_per_address: 2, ..ConnectionLimits::default() };
     let front = front(logkey::server::Config { connections, ..config() }).await;
-    let (one, two) = (Wire::open(front.address).await, Wire::open(front.address).await);
+    let mut callers = Vec::new();
+    for _ in 0..2 {
+        let mut caller = front.caller().await;
+        caller.get_caller(get_caller("good")).await.unwrap();
+        callers.push(caller);
+    }
     let mut third = connect(front.address).await;
     third.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
-    assert!(is_closed(&mut third).await);
-    drop(one);
+    assert!(is_closed(&mut third).await, "both connections had a valid token");
+    let two = callers.pop();
+    drop(callers);
     // Until the server releases the first connection, it accepts a new one and then closes it.
     let caller = loop {
         let endpoint = tonic::transport::Channel::from_shared(format!("http://{}", front.address)).unwrap();

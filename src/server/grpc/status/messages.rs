@@ -303,6 +303,10 @@ fn audit_read_details(error: &ReadError) -> StatusDetails {
         ReadError::TokenExpired => {
             StatusDetails::new("the token has expired: get a new one, and open the stream again from the last position")
         }
+        ReadError::TokenInvalid => StatusDetails::new("the token is no longer valid: open the stream again with a valid token"),
+        ReadError::TokenNotVerifiable => {
+            StatusDetails::new("the keys of the token's issuer are not available: open the stream again later")
+        }
         ReadError::ShuttingDown => StatusDetails::new("the service is stopping: open the stream again from the last position")
             .with_retry(SHORT_RETRY),
     }

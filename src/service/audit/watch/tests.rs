@@ -156,11 +156,11 @@ async fn a_stream_sends_heartbeats_and_ends_when_its_token_expires() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_jump_past_the_tokens_expiry_ends_the_stream_at_the_next_batch() {
+async fn a_clock_jump_past_the_tokens_expiry_ends_the_stream_at_the_next_check() {
     let env = TestEnv::new();
     let stream = env.watch(HOUR).await.unwrap();
     env.clock.advance(HOUR);
-    assert_eq!(drain(stream).await, (0, Some(Reason::TokenExpired), HEARTBEAT));
+    assert_eq!(drain(stream).await, (0, Some(Reason::TokenExpired), RECHECK_INTERVAL));
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,20 +201,20 @@ async fn a_client_that_reads_once_a_minute_keeps_its_stream_and_misses_no_event(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenant_that_is_suspended_loses_its_stream_at_the_next_heartbeat() {
+async fn a_tenant_that_is_suspended_loses_its_stream_at_the_next_check() {
     let env = TestEnv::new();
     let stream = env.watch(HOUR).await.unwrap();
     env.switch.suspended.store(true, SeqCst);
-    assert_eq!(drain(stream).await, (0, Some(Reason::TenantSuspended), HEARTBEAT));
+    assert_eq!(drain(stream).await, (0, Some(Reason::TenantSuspended), RECHECK_INTERVAL));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tenant_that_is_removed_loses_its_stream_at_the_next_heartbeat() {
+async fn a_tenant_that_is_removed_loses_its_stream_at_the_next_check() {
     let env = TestEnv::new();
     let stream = env.watch(HOUR).await.unwrap();
     env.switch.removed.store(true, SeqCst);
     let (batches, reason, took) = drain(stream).await;
-    assert_eq!((batches, took), (0, HEARTBEAT));
+    assert_eq!((batches, took), (0, RECHECK_INTERVAL));
     assert_eq!(reason, Some(Error::Access(AccessError::TenantRemoved).reason()));
 }
 

@@ -110,7 +110,9 @@ impl Fleet {
         let before = cursor.after.as_deref().and_then(|id| id.parse().ok());
         let filter = JobFilter { tenant, states, before };
         let limit = u32::try_from(page_size + 1).unwrap_or(u32::MAX);
+        let turn = cx.state.reads.begin(&cx.caller.tenant, cx.call.deadline).await?;
         let found = self.ports.jobs.list(&filter, limit).await.map_err(StorageError::RecordUnavailable)?;
+        drop(turn);
         let more = found.len() > page_size;
         let mut jobs = Vec::with_capacity(found.len());
         for job in found.into_iter().take(page_size) {
@@ -158,7 +160,9 @@ impl Fleet {
         };
         let filter = ItemFilter { job: id, states, reasons, locations };
         let limit = u32::try_from(page_size + 1).unwrap_or(u32::MAX);
+        let turn = cx.state.reads.begin(&cx.caller.tenant, cx.call.deadline).await?;
         let found = self.ports.jobs.items(&filter, after, limit).await;
+        drop(turn);
         let mut items = found.map_err(StorageError::RecordUnavailable)?;
         let more = items.len() > page_size;
         items.truncate(page_size);

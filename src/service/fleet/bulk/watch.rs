@@ -100,7 +100,11 @@ impl Watch {
                 return Some(self.end(error.into()));
             }
             self.next = Instant::now() + INTERVAL;
-            let view = match self.fleet.try_get(&mut self.cx.refreshed(), self.id).await {
+            let mut cx = match self.cx.reverified().await {
+                Ok(cx) => cx,
+                Err(error) => return Some(self.end(error)),
+            };
+            let view = match self.fleet.try_get(&mut cx, self.id).await {
                 Ok(view) => view,
                 // The store may be back at the next read.
                 Err(Error::Storage(StorageError::RecordUnavailable(_))) => continue,

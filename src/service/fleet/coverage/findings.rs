@@ -112,7 +112,9 @@ impl CoverageQueries {
                 break tokens.seal(position);
             }
             let window = FindingWindow { after: position.key(), skip: position.skip, limit: STORE_PAGE };
+            let turn = cx.state.reads.begin(&cx.caller.tenant, cx.call.deadline).await?;
             let found = self.ports.store.findings(&filter, &window).await;
+            drop(turn);
             let found = found.map_err(StorageError::RecordUnavailable)?;
             let is_last = found.len() < usize::try_from(STORE_PAGE).unwrap_or(usize::MAX);
             for stored in found {

@@ -116,8 +116,8 @@ async fn read_groups(task: &LocationTask, items: &[Item]) -> Result<HashMap<LogG
     let parts = task.call_parts();
     let mut cx = parts.context(&task.run, task.run.action(), RequestId::new_v7());
     let location = task.location.location.clone();
+    let at = cx.state.fact_time(&location).await;
     let authorized = cx.authorize(ListKeyAssociations { location })?;
-    let at = cx.ports().clock.now();
     let deadline = cx.call.deadline;
     let groups = log_groups::find_many(&mut cx, authorized.access(), &names, deadline).await?;
     Ok(groups.into_iter().map(|group: LogGroup| (group.name.clone(), GroupRead { group, at })).collect())

@@ -165,9 +165,9 @@ impl Planner<'_> {
         let mut token: Option<Box<str>> = None;
         loop {
             let mut cx = self.task.read_context();
-            let LogGroupPage { groups, next } = self.page(prefix, token.as_deref(), access).await?;
-            let at = cx.ports().clock.now();
             let location = access.location();
+            let at = cx.state.fact_time(location).await;
+            let LogGroupPage { groups, next } = self.page(prefix, token.as_deref(), access).await?;
             cx.state.observations.add(groups.iter().map(|group| observation(location, group, at)));
             for group in groups {
                 if !selection.includes_name(&group.name) {

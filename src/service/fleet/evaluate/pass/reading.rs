@@ -27,8 +27,9 @@ impl Pass<'_> {
     pub(super) async fn all(&mut self, cx: &mut Context) -> Result<(), Error> {
         let mut token: Option<Box<str>> = None;
         loop {
+            let location = self.access.location();
+            let at = cx.state.fact_time(location).await;
             let LogGroupPage { groups, next } = self.page(cx, token.as_deref()).await?;
-            let (at, location) = (cx.ports().clock.now(), self.access.location());
             cx.state.observations.add(groups.iter().map(|group| observation(location, group, at)));
             for group in groups {
                 let resource = self.resource(Target::LogGroup(group.name));
