@@ -157,8 +157,8 @@ fn an_unknown_key_is_reported_with_the_most_similar_known_key() {
     assert_eq!(diagnostics[0], "logkey.toml:2:1: server.listn is not a setting: did you mean server.listen?");
     assert_eq!(
         diagnostics[1],
-        "logkey.toml:3:1: server.zzz is not a setting: expected one of admin_listen, allow_plaintext, documentation_url, \
-         drain_delay, drain_timeout, listen, max_connections, max_connections_per_address, max_in_flight, reflection, request_timeout, tls, \
+        "logkey.toml:3:1: server.zzz is not a setting: expected one of admin_listen, allow_plaintext, cors, \
+         documentation_url, drain_delay, drain_timeout, listen, max_connections, max_connections_per_address, max_in_flight, reflection, request_timeout, tls, \
          trusted_proxies"
     );
     assert_eq!(diagnostics[2], "logkey.toml:4:2: serber is not a setting: did you mean server?");

@@ -223,7 +223,7 @@ part_site() {
   local site code
   site=$(mktemp -d)
   local links=("$venv/bin/lychee" --offline --include-fragments --no-progress)
-  "$venv/bin/mdbook" build --dest-dir "$site/docs" && cp -r deploy proto "$site" &&
+  "$venv/bin/mdbook" build --dest-dir "$site/docs" && cp -r deploy examples proto "$site" &&
     cp --parents tests/clients/audit/tlog/main.go "$site" && "${links[@]}" "$site/docs" &&
     "${links[@]}" README.md CONTRIBUTING.md CHANGELOG.md "docs/**/*.md" "deploy/**/*.md"
   code=$?
